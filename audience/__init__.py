@@ -1,0 +1,85 @@
+"""Who should get the push: one expression, resolved with bitmaps, said exactly in every vendor's words."""
+
+from audience.algebra.equivalence import equivalent, witness
+from audience.algebra.simplify import simplify
+from audience.batches import Batches, batches
+from audience.errors import (
+    AudienceError,
+    BudgetError,
+    DamagedError,
+    ExpressionError,
+    IndexFolderError,
+    OutputError,
+    PayloadError,
+    PayloadWarning,
+    PlanError,
+    Problem,
+    ProofError,
+    TableError,
+)
+from audience.index import Crowd, DeviceIndex
+from audience.language.expr import (
+    And,
+    Compare,
+    Everyone,
+    Expr,
+    Ids,
+    Nobody,
+    Not,
+    Or,
+    Tag,
+    Within,
+    all_of,
+    any_of,
+)
+from audience.language.parse import parse
+from audience.language.render import render
+from audience.plan import Plan, plan, translate
+from audience.vendors import vendor, vendors
+from audience.vendors.base import Limit, Unsaid, Vendor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "And",
+    "AudienceError",
+    "Batches",
+    "BudgetError",
+    "Compare",
+    "Crowd",
+    "DamagedError",
+    "DeviceIndex",
+    "Everyone",
+    "Expr",
+    "ExpressionError",
+    "Ids",
+    "IndexFolderError",
+    "Limit",
+    "Nobody",
+    "Not",
+    "Or",
+    "OutputError",
+    "PayloadError",
+    "PayloadWarning",
+    "Plan",
+    "PlanError",
+    "Problem",
+    "ProofError",
+    "TableError",
+    "Tag",
+    "Unsaid",
+    "Vendor",
+    "Within",
+    "all_of",
+    "any_of",
+    "batches",
+    "equivalent",
+    "parse",
+    "plan",
+    "render",
+    "simplify",
+    "translate",
+    "vendor",
+    "vendors",
+    "witness",
+]

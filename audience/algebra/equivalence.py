@@ -1,0 +1,132 @@
+"""Do two expressions mean the same for every device? Decided with binary decision diagrams (dd).
+
+Alike after putting both into one form is a quick yes; otherwise the diagram of their difference decides, and
+a path through it is a device on which they differ. Comparisons and single ids are atoms of their own: nothing
+is assumed about how they hang together, so a yes is always right, and a no may be about a device that cannot
+exist.
+"""
+
+from collections.abc import Hashable
+from typing import Any, TypeAlias
+
+from audience.algebra.normal import nnf
+from audience.algebra.simplify import simplify
+from audience.errors import BudgetError, Problem
+from audience.language.expr import (
+    And,
+    Atom,
+    Compare,
+    Everyone,
+    Expr,
+    Ids,
+    Nobody,
+    Not,
+    Or,
+    Tag,
+    Within,
+    atoms,
+)
+
+try:  # the compiled package comes with the wheels for Linux
+    from dd import cudd as diagrams
+except ImportError:
+    from dd import autoref as diagrams
+
+MAX_ATOMS = 400  # the pure-Python package recurses once for each
+MAX_NODES = 200_000  # a tenth of a second
+
+Names: TypeAlias = dict[Atom, str]
+
+
+def equivalent(one: Expr, other: Expr) -> bool:
+    """Whether every device is in both or in neither; raises BudgetError where that cannot be decided.
+
+    >>> from audience.language.parse import parse
+    >>> equivalent(parse("NOT (a AND b)"), parse("NOT a OR NOT b"))
+    True
+    """
+    return witness(one, other) is None
+
+
+def witness(one: Expr, other: Expr) -> frozenset[Atom] | None:
+    """What a device has on which *one* and *other* differ, or None where there is no such device.
+
+    >>> from audience.language.parse import parse
+    >>> witness(parse("a OR b"), parse("a"))
+    frozenset({Tag(type='tag', value='b')})
+    """
+    one, other = simplify(nnf(one)), simplify(nnf(other))
+    if _shape(one) == _shape(other):
+        return None
+    names = _names(one, other)
+    diagram = diagrams.BDD()
+    diagram.configure(reordering=False)  # the order in which tags are read is a good one, and sifting takes minutes
+    diagram.declare(*names.values())
+    model = diagram.pick(diagram.apply("xor", _build(one, diagram, names), _build(other, diagram, names)))
+    if model is None:
+        return None
+    return frozenset(atom for atom, name in names.items() if model.get(name, False))
+
+
+def _shape(expr: Expr) -> Hashable:
+    """*expr* without the order of its terms."""
+    match expr:
+        case Not(term=term):
+            return (Not, _shape(term))
+        case And(terms=terms):
+            return (And, frozenset(map(_shape, terms)))
+        case Or(terms=terms):
+            return (Or, frozenset(map(_shape, terms)))
+        case Ids(kind=kind, values=values):
+            return (kind, frozenset(values))
+    return expr
+
+
+def _names(*exprs: Expr) -> Names:
+    """A variable for each atom, in the order they are read: what is read together lies together."""
+    found = {single: f"x{at}" for at, single in enumerate(_singles(exprs))}
+    if len(found) > MAX_ATOMS:
+        raise BudgetError(
+            Problem("too-many-tags", f"{len(found):,} different tags and ids; {MAX_ATOMS} is the most for a proof")
+        )
+    return found
+
+
+def _singles(exprs: tuple[Expr, ...]) -> dict[Atom, None]:
+    found: dict[Atom, None] = {}
+    for expr in exprs:
+        for atom in atoms(expr):
+            if isinstance(atom, Ids):
+                found.update((Ids(atom.kind, (value,)), None) for value in atom.values)
+            else:
+                found[atom] = None
+    return found
+
+
+def _build(expr: Expr, diagram: Any, names: Names) -> Any:
+    if len(diagram) > MAX_NODES:
+        raise BudgetError(Problem("too-tangled", "the expression is too tangled for a proof"))
+    match expr:
+        case Everyone():
+            return diagram.true
+        case Nobody():
+            return diagram.false
+        case Tag() | Compare() | Within():
+            return diagram.var(names[expr])
+        case Ids(kind=kind, values=values):
+            node = diagram.false
+            for value in reversed(values):
+                node = diagram.var(names[Ids(kind, (value,))]) | node
+            return node
+        case Not(term=term):
+            return ~_build(term, diagram, names)
+        case And(terms=terms):
+            node = diagram.true
+            for term in reversed(terms):
+                node = _build(term, diagram, names) & node
+            return node
+        case Or(terms=terms):
+            node = diagram.false
+            for term in reversed(terms):
+                node = _build(term, diagram, names) | node
+            return node

@@ -1,0 +1,91 @@
+"""The same audience in fewer words."""
+
+import operator
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from audience.language.expr import And, Everyone, Expr, Ids, Nobody, Not, Or, all_of, any_of
+
+Junction: TypeAlias = type[And] | type[Or]
+
+ROUNDS = 8  # each may shorten what the next one sees; a long chain is left as it is rather than waited for
+
+
+def simplify(expr: Expr) -> Expr:
+    """Rewrite *expr* with fewer nodes; the order of what remains is kept.
+
+    >>> from audience.language.parse import parse
+    >>> from audience.language.render import render
+    >>> render(simplify(parse("a AND (a OR b) AND everyone AND NOT NOT c")))
+    'a AND c'
+    >>> render(simplify(parse("a OR (NOT a AND b)")))
+    'a OR b'
+    """
+    match expr:
+        case Not(term=term):
+            return negation(simplify(term))
+        case And(terms=terms):
+            return _join(And, [simplify(term) for term in terms])
+        case Or(terms=terms):
+            return _join(Or, [simplify(term) for term in terms])
+        case Ids(kind=kind, values=values) if len(set(values)) < len(values):
+            return Ids(kind, tuple(dict.fromkeys(values)), span=expr.span)
+    return expr
+
+
+def negation(expr: Expr) -> Expr:
+    """NOT *expr*, without a double NOT."""
+    match expr:
+        case Not(term=term):
+            return term
+        case Everyone():
+            return Nobody()
+        case Nobody():
+            return Everyone()
+    return Not(expr)
+
+
+def _join(kind: Junction, terms: Iterable[Expr]) -> Expr:
+    """Join simplified *terms* by AND or OR; the two are each other's mirror image."""
+    unit, zero = (Everyone(), Nobody()) if kind is And else (Nobody(), Everyone())
+    for _ in range(ROUNDS):
+        flat = [inner for term in terms for inner in (term.terms if isinstance(term, kind) else (term,))]
+        kept = dict.fromkeys(term for term in flat if term != unit)
+        if zero in kept or any(term.term in kept for term in kept if isinstance(term, Not)):
+            return zero
+        terms = _shorten(kind, kept)
+        if len(terms) == len(kept) and all(map(operator.is_, terms, kept)):
+            break
+    return all_of(terms) if kind is And else any_of(_merge_ids(terms))
+
+
+def _shorten(kind: Junction, kept: dict[Expr, None]) -> list[Expr]:
+    """Use each term to shorten the opposite junctions beside it.
+
+    a OR (a AND b)      -> a
+    a OR (NOT a AND b)  -> a OR b
+    """
+    opposite, join = (Or, any_of) if kind is And else (And, all_of)
+    shorter: list[Expr] = []
+    for term in kept:
+        if not isinstance(term, opposite):
+            shorter.append(term)
+        elif not any(inner in kept for inner in term.terms):
+            rest = [inner for inner in term.terms if negation(inner) not in kept]
+            shorter.append(term if len(rest) == len(term.terms) else join(rest))
+    return shorter
+
+
+def _merge_ids(terms: Iterable[Expr]) -> list[Expr]:
+    """alias(a) OR alias(b) -> alias(a, b)"""
+    values: dict[str, dict[str, None]] = {}
+    for term in terms:
+        if isinstance(term, Ids):
+            values.setdefault(term.kind, {}).update(dict.fromkeys(term.values))
+    merged: list[Expr] = []
+    for term in terms:
+        if not isinstance(term, Ids):
+            merged.append(term)
+        elif term.kind in values:
+            merged.append(Ids(term.kind, tuple(values.pop(term.kind)), span=term.span))
+    return merged

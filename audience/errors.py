@@ -1,0 +1,98 @@
+"""What can go wrong, as values.
+
+AudienceError            everything below; carries one or more Problems
+├── ExpressionError      a text or an expression that cannot be read or built
+├── PayloadError         a vendor's payload that cannot be read, with its path ($.tag_rules[0])
+├── TableError           a table of devices that cannot be indexed
+├── IndexFolderError     a folder that is not an index
+│   └── DamagedError     an index whose bytes are not those that were written
+├── OutputError          a place that cannot be written to
+├── PlanError            a plan that cannot be carried out as asked
+├── BudgetError          an expression too large for a normal form or for a proof
+└── ProofError           an internal error: a payload that does not mean what was said
+"""
+
+from dataclasses import dataclass
+
+from audience.language.source import Span, underline
+
+
+class PayloadWarning(UserWarning):
+    """A payload was read, but it holds something the vendor's page would not let stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: a stable *code*, what was found, where, and what to do.
+
+    >>> print(Problem("no-name", "TPNS has no name for the type 'city'", hint="map it in a catalog"))
+    no-name: TPNS has no name for the type 'city'
+       = hint: map it in a catalog
+    """
+
+    code: str
+    message: str
+    span: Span | None = None
+    path: str | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        place = f" at {self.path}" if self.path else ""
+        lines = [f"{self.code}: {self.message}{place}"]
+        if self.span:
+            lines.append(underline(self.span))
+        if self.hint:
+            lines.append(f"   = hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class AudienceError(Exception):
+    """Base of all errors; *problems* says everything that was found."""
+
+    def __init__(self, *problems: Problem):
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+    @property
+    def code(self) -> str:
+        """The code of the first problem."""
+        return self.problems[0].code
+
+
+class ExpressionError(AudienceError):
+    """A text or an expression that cannot be read or built."""
+
+
+class PayloadError(AudienceError):
+    """A vendor's payload that cannot be read."""
+
+
+class TableError(AudienceError):
+    """A table of devices that cannot be indexed."""
+
+
+class IndexFolderError(AudienceError):
+    """A folder that is not an index."""
+
+
+class DamagedError(IndexFolderError):
+    """An index whose bytes are not those that were written."""
+
+
+class OutputError(AudienceError):
+    """A place that cannot be written to."""
+
+
+class PlanError(AudienceError):
+    """A plan that cannot be carried out as asked."""
+
+
+class BudgetError(AudienceError):
+    """An expression too large for a normal form or for a proof."""
+
+
+class ProofError(AudienceError):
+    """An internal error: a payload that does not mean what was said."""

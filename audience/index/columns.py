@@ -1,0 +1,135 @@
+"""What each column of a device table is: found by its name and its type, or said by the user."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import polars as pl
+
+from audience.errors import Problem, TableError
+from audience.language.notation import BARE, TPNS_TYPES, house_type
+from audience.language.suggest import did_you_mean
+
+Role: TypeAlias = Literal[
+    "id", "alias", "account", "live_activity_id", "tags", "typed", "number", "date", "time", "version"
+]
+ORDERED: tuple[Role, ...] = ("number", "date", "time", "version")
+NAMED: tuple[Role, ...] = ("alias", "account", "live_activity_id")  # ids that several devices may share
+ID_WORDS = ("registration_id", "token", "device_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column and its role; *name* is what expressions call it, for an id column the vendor or the kind of id."""
+
+    source: str
+    role: Role
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roles:
+    """What the user said of columns; all others find their role by name and type."""
+
+    tokens: Mapping[str, str]
+    alias: str | None = None
+    account: str | None = None
+    tags: tuple[str, ...] = ()
+    typed: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    split: Mapping[str, str] | None = None
+
+    def said(self) -> dict[str, Column]:
+        """The columns that were named, by their name in the table; one that was named twice is an error."""
+        found: dict[str, Column] = {}
+        for column in self._named():
+            if column.source in found and found[column.source] != column:
+                one, other = found[column.source].role, column.role
+                raise TableError(Problem("two-roles", f"column {column.source!r} is said to be {one} and {other}"))
+            found[column.source] = column
+        return found
+
+    def _named(self) -> Iterable[Column]:
+        yield from (Column(source, "id", name) for name, source in self.tokens.items())
+        yield from (Column(source, "alias", "alias") for source in (self.alias,) if source)
+        yield from (Column(source, "account", "account") for source in (self.account,) if source)
+        yield from (Column(source, "tags", BARE) for source in (*self.tags, *(self.split or ())))
+        yield from (Column(source, "typed", house_type(source)) for source in self.typed)
+        yield from (Column(source, "number", house_type(source)) for source in self.numbers)
+        yield from (Column(source, "date", house_type(source)) for source in self.dates)
+        yield from (Column(source, "version", house_type(source)) for source in self.versions)
+
+    def mentioned(self) -> list[str]:
+        return [*self.said(), *self.ignore]
+
+
+def columns(schema: Mapping[str, pl.DataType], roles: Roles, vendors: Iterable[str]) -> list[Column]:
+    """The role of every column of *schema* that is not ignored.
+
+    Raises TableError for a column that is not there, that has no role, or that shares its name with another.
+    """
+    for name in roles.mentioned():
+        if name not in schema:
+            hint = did_you_mean(name, schema) or f"the table has {', '.join(schema)}"
+            raise TableError(Problem("no-column", f"there is no column {name!r}", hint=hint))
+    said, known = roles.said(), tuple(vendors)
+    found = [said.get(name) or _found(name, type_, known) for name, type_ in schema.items() if name not in roles.ignore]
+    if not any(column.role == "id" for column in found):
+        hint = f"name one: --token COLUMN; by themselves count {', '.join(ID_WORDS)}"
+        raise TableError(Problem("no-id", "no column holds the ids of devices", hint=hint))
+    _distinct(found)
+    return found
+
+
+def _found(name: str, type_: pl.DataType, vendors: tuple[str, ...]) -> Column:
+    """The role of a column by its name, else by its type."""
+    vendor = next((vendor for vendor in vendors for word in ID_WORDS if name == f"{vendor}_{word}"), None)
+    if name in ID_WORDS or vendor:
+        return Column(name, "id", vendor or name)
+    match name:
+        case "alias" | "account" | "live_activity_id":
+            return Column(name, name, name)
+        case "tag" | "tags" | "xg_user_define" if not isinstance(type_, pl.List):
+            hint = f"say --split '{name}=;' when ; stands between its tags, or --typed {name}"
+            raise TableError(Problem("not-a-list", f"column {name!r} is text, not a list of tags", hint=hint))
+    return _typed(name, type_)
+
+
+def _typed(name: str, type_: pl.DataType) -> Column:
+    many = isinstance(type_, pl.List | pl.Array)
+    inner = type_.inner if isinstance(type_, pl.List | pl.Array) else type_
+    assert isinstance(inner, pl.DataType)
+    if isinstance(inner, pl.String | pl.Categorical | pl.Enum | pl.Null):
+        if many:
+            return Column(name, "tags", BARE)
+        role: Role = "version" if _is_version(name) and isinstance(inner, pl.String) else "typed"
+        return Column(name, role, house_type(name))
+    if isinstance(inner, pl.Boolean) and not many:
+        return Column(name, "tags", BARE)
+    if inner.is_numeric():
+        return Column(name, "number", house_type(name))
+    if isinstance(inner, pl.Date):
+        return Column(name, "date", house_type(name))
+    if isinstance(inner, pl.Datetime):
+        return Column(name, "time", house_type(name))
+    raise TableError(
+        Problem("no-role", f"column {name!r} of type {type_} says nothing of a device", hint=f"--ignore {name}")
+    )
+
+
+def _is_version(name: str) -> bool:
+    return house_type(name).split("_")[-1] == "version" or TPNS_TYPES.get(name, "").endswith("version")
+
+
+def _distinct(found: list[Column]) -> None:
+    """Only bare tags may come from several columns."""
+    seen: dict[tuple[bool, str], Column] = {}
+    for column in found:
+        key = (column.role == "id", column.name)
+        if column.role != "tags" and key in seen:
+            both = f"columns {seen[key].source!r} and {column.source!r}"
+            raise TableError(Problem("same-name", f"{both} are both {column.name!r}", hint="--ignore one of them"))
+        seen[key] = column

@@ -1,0 +1,281 @@
+"""What Push and PushV2 of Alibaba EMAS share: tag trees as JSON text, and lists of ids joined by commas.
+
+Tags: https://help.aliyun.com/document_detail/434847.html, read 2026-11-21.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+from audience.algebra.normal import cnf, dnf, nnf
+from audience.algebra.simplify import simplify
+from audience.errors import BudgetError, Problem
+from audience.language.expr import (
+    And,
+    Compare,
+    Everyone,
+    Expr,
+    IdKind,
+    Ids,
+    Nobody,
+    Not,
+    Or,
+    Tag,
+    Within,
+    all_of,
+    any_of,
+    atoms,
+    bare,
+    walk,
+)
+from audience.language.notation import BARE
+from audience.language.render import render
+from audience.vendors.base import Limit, Payload, Unsaid, dump, load, mapping, only, refuse, string
+
+TAGS = "https://help.aliyun.com/document_detail/434847.html"
+BINDING = "https://help.aliyun.com/document_detail/434629.html"
+LISTS = "https://help.aliyun.com/document_detail/2249917.html"
+
+LIMITS = {
+    "ids": Limit(1_000, LISTS),
+    "operands": Limit(10, TAGS),
+    "levels": Limit(2, TAGS),
+    "tags": Limit(50, TAGS),  # in one dated copy of the page; the others are silent
+    "tag_characters": Limit(128, BINDING),
+}
+OPERANDS, LEVELS, TAG_COUNT = 10, 2, 50
+KINDS: dict[str, IdKind] = {"DEVICE": "registration_id", "ALIAS": "alias", "ACCOUNT": "account"}
+TARGETS = {kind: target for target, kind in KINDS.items()}
+READ_DEPTH = 40  # far beyond what EMAS takes, and far below what the stack does
+
+Target: TypeAlias = tuple[str, str]  # DEVICE, ACCOUNT, ALIAS, TAG or ALL, and its value
+
+
+def read(target: Any, value: Any, type_path: str, path: str) -> Expr:
+    """What a target and its value say."""
+    match target.upper() if isinstance(target, str) else target:  # older pages write it in lower case
+        case "ALL":
+            return Everyone()
+        case "TAG":
+            return _read_tags(value, path)
+        case "DEVICE" | "ALIAS" | "ACCOUNT" as kind:
+            return _read_ids(KINDS[kind], value, path)
+        case "TBD":
+            refuse(
+                "opaque",
+                "TBD names its devices in later calls (ContinuouslyPush)",
+                type_path,
+                "read those instead",
+            )
+    refuse(
+        "unknown-value",
+        f"no target is called {target!r}",
+        type_path,
+        f"one of {', '.join((*KINDS, 'TAG', 'ALL'))}",
+    )
+
+
+def read_platform(value: Any, path: str) -> Iterator[Expr]:
+    """A device type other than ALL narrows the audience, so it is part of what is said."""
+    if value is not None and string(value, path).upper() != "ALL":
+        yield Tag("platform", value.lower())
+
+
+def _read_ids(kind: IdKind, value: Any, path: str) -> Expr:
+    names = [name.strip() for name in string(value, path).split(",")]
+    if "" in names:
+        refuse("empty-name", "nothing stands between two commas", path)
+    if LIMITS["ids"].exceeded_by(len(names)):
+        refuse("too-many", f"{len(names)} ids; {LIMITS['ids'].most} is the most", path, "send several requests")
+    return Ids(kind, tuple(names))
+
+
+def _read_tags(value: Any, path: str) -> Expr:
+    """A plain name, or an expression as JSON text or as the object itself."""
+    if isinstance(value, str) and not value.lstrip().startswith("{"):
+        name = string(value, path)
+        if "," in name:
+            refuse(
+                "illegal-name",
+                f"{name!r}: a tag has no comma",
+                path,
+                'write {"or":[{"tag":…},…]} for several',
+            )
+        return bare(name)
+    expr = _read_node(load(value) if isinstance(value, str) else value, path, 0)
+    if not _bounded(expr):
+        refuse("not-alone", "NOT stands without a tag that bounds it", path, "AND it with a tag")
+    return expr
+
+
+def _read_node(node: Any, path: str, depth: int) -> Expr:
+    if depth > READ_DEPTH:
+        refuse("too-deep", f"more than {READ_DEPTH} levels", path)
+    match mapping(node, path):
+        case {"tag": name, **rest} if not rest:
+            return bare(string(name, f"{path}.tag"))
+        case {"not": inner, **rest} if not rest:
+            tag = _read_node(inner, f"{path}.not", depth + 1)
+            if not isinstance(tag, Tag):
+                refuse(
+                    "not-over-group",
+                    "not takes one tag only",
+                    f"{path}.not",
+                    "write NOT on each tag (De Morgan)",
+                )
+            return Not(tag)
+        case {"and": terms, **rest} if not rest:
+            return all_of(_read_terms(terms, f"{path}.and", depth))
+        case {"or": terms, **rest} if not rest:
+            return any_of(_read_terms(terms, f"{path}.or", depth))
+    found = ", ".join(map(str, node)) or "nothing"
+    refuse("unknown-key", f"expected one of tag, and, or, not; found {found}", path)
+
+
+def _read_terms(terms: Any, path: str, depth: int) -> list[Expr]:
+    if not isinstance(terms, list):
+        refuse("wrong-type", "expected a list", path)
+    if not terms:
+        refuse("empty-target", "an empty list joins nothing", path)
+    return [_read_node(term, f"{path}[{at}]", depth + 1) for at, term in enumerate(terms)]
+
+
+def write(expr: Expr) -> Target:
+    """Say *expr* as a target and its value, or raise Unsaid with every reason."""
+    expr = simplify(nnf(expr))
+    match expr:
+        case Everyone():
+            return "ALL", "ALL"
+        case Nobody():
+            raise Unsaid([Problem("nobody", "a request to nobody cannot be written", hint="send nothing")])
+        case Ids(kind="registration_id" | "alias" | "account" as kind, values=values):
+            return TARGETS[kind], _write_ids(expr, values)
+    problems = [*_atom_problems(expr), *_tree_problems(expr)]
+    if problems:
+        raise Unsaid(problems)
+    return "TAG", _write_tags(expr)
+
+
+def _write_ids(expr: Ids, values: Sequence[str]) -> str:
+    problems = [
+        Problem(
+            "id-forbidden-character",
+            f"{value!r} contains ',' or outer spaces; commas separate ids",
+            expr.span,
+        )
+        for value in values
+        if "," in value or value != value.strip()
+    ]
+    if LIMITS["ids"].exceeded_by(len(values)):
+        problems.append(Problem("too-many", f"{len(values)} ids; {LIMITS['ids'].most} is the most", expr.span))
+    if problems:
+        raise Unsaid(problems)
+    return ",".join(values)
+
+
+def _atom_problems(expr: Expr) -> Iterator[Problem]:
+    for atom in atoms(expr):
+        match atom:
+            case Tag(type=type_) if type_ != BARE:
+                yield Problem("no-name", f"EMAS has no name for {render(atom)!r}: its tags have no types", atom.span)
+            case Tag(value=value) if "," in value:
+                yield Problem("illegal-name", f"{value!r}: an EMAS tag has no comma", atom.span)
+            case Tag(value=value) if LIMITS["tag_characters"].exceeded_by(len(value)):
+                most = LIMITS["tag_characters"].most
+                yield Problem("name-too-long", f"{value!r} has {len(value)} characters; {most} is the most", atom.span)
+            case Ids(kind="live_activity_id"):
+                yield Problem("no-such-id", "EMAS knows no live_activity_id", atom.span)
+            case Ids(kind=kind):
+                yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", atom.span)
+            case Compare() | Within():
+                yield Problem("no-ranges", f"{render(atom)!r} compares; EMAS has tags only", atom.span)
+
+
+def _tree_problems(expr: Expr) -> Iterator[Problem]:
+    count = sum(isinstance(node, Tag) for node in walk(expr))
+    if not _bounded(expr):
+        hint = "AND it with a tag that all of them have"
+        yield Problem("not-alone", "NOT stands without a tag that bounds it; EMAS has no universe", hint=hint)
+    if LIMITS["tags"].exceeded_by(count):
+        yield Problem("too-many", f"{count} tags; {TAG_COUNT} is the most")
+    elif _tree(expr) is None:
+        what = f"{OPERANDS} operands and {LEVELS} levels of and/or"
+        yield Problem("too-large-a-tree", f"it does not fit into {what}, in any normal form")
+
+
+def _bounded(expr: Expr) -> bool:
+    """Whether a tag bounds *expr*: EMAS knows no universe to take a NOT from."""
+    match expr:
+        case And(terms=terms):
+            return any(map(_bounded, terms))
+        case Or(terms=terms):
+            return all(map(_bounded, terms))
+        case Not() | Everyone():
+            return False
+    return True
+
+
+def _tree(expr: Expr) -> Expr | None:
+    """*expr*, or a normal form of it, or either with its wide lists nested, that keeps the limits; or None."""
+    for form in _forms(expr):
+        for candidate in (form, _nested(form)):
+            if _fits(candidate, LEVELS):
+                return candidate
+    return None
+
+
+def _forms(expr: Expr) -> Iterator[Expr]:
+    yield expr
+    for form in (dnf, cnf):
+        try:
+            yield simplify(form(expr, budget=TAG_COUNT).expr)
+        except BudgetError:
+            continue
+
+
+def _nested(expr: Expr) -> Expr:
+    """A flat list of more than ten as a list of lists: or[a, …, k] = or[or[a, …], or[k]]."""
+    if not isinstance(expr, And | Or) or len(expr.terms) <= OPERANDS:
+        return expr
+    kind, terms = type(expr), expr.terms
+    chunks = [terms[at : at + OPERANDS] for at in range(0, len(terms), OPERANDS)]
+    return kind(tuple(kind(chunk) if len(chunk) > 1 else chunk[0] for chunk in chunks))
+
+
+def _fits(expr: Expr, levels: int) -> bool:
+    if not isinstance(expr, And | Or):
+        return True
+    tags = sum(isinstance(node, Tag) for node in walk(expr))
+    narrow = len(expr.terms) <= OPERANDS and tags <= TAG_COUNT
+    return levels > 0 and narrow and all(_fits(term, levels - 1) for term in expr.terms)
+
+
+def _write_tags(expr: Expr) -> str:
+    tree = _tree(expr)
+    assert tree is not None, "checked by _tree_problems"
+    if isinstance(tree, Tag) and not tree.value.lstrip().startswith("{"):
+        return tree.value
+    node = _write_node(tree)
+    return dump({"and": [node]} if "tag" in node else node)
+
+
+def _write_node(expr: Expr) -> Payload:
+    match expr:
+        case Tag(value=value):
+            return {"tag": value}
+        case Not(term=term):
+            return {"not": _write_node(term)}
+        case And(terms=terms):
+            return {"and": [_write_node(term) for term in terms]}
+        case Or(terms=terms):
+            return {"or": [_write_node(term) for term in terms]}
+    raise AssertionError(f"checked by _atom_problems: {expr!r}")
+
+
+def target(payload: Payload, key: str, path: str, hint: str) -> Any:
+    """The value of *key*, which must be there."""
+    if key not in payload:
+        refuse("missing-key", f"there is no {key!r}", path, hint)
+    return payload[key]
+
+
+__all__ = ["LIMITS", "only", "read", "read_platform", "target", "write"]

@@ -1,0 +1,126 @@
+"""What a vendor is: one frozen record of facts and functions, made in the vendor's own file."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeAlias
+
+import json5
+
+from audience.errors import PayloadError, Problem
+from audience.language.expr import Expr
+
+Payload: TypeAlias = dict[str, Any]
+
+
+class Unsaid(Exception):
+    """A vendor cannot say an expression in one request; *problems* has every reason."""
+
+    def __init__(self, problems: Iterable[Problem]):
+        self.problems = tuple(problems)
+        super().__init__(*self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A number that the vendor sets, and the page that says so; None where no page does."""
+
+    most: int | None
+    source: str
+
+    def exceeded_by(self, count: int) -> bool:
+        return self.most is not None and count > self.most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vendor:
+    """One push vendor: where it is described, what it can say, and how its payloads are read and written.
+
+    *emit* says an expression in one request or raises Unsaid; *parse* is its inverse and raises PayloadError;
+    *listing* is the targeting object of at most *batch* ids; *uncarriable* tells why an id cannot be listed.
+    *known_by* are the columns of a device table that hold this vendor's ids, best first.
+    """
+
+    name: str
+    title: str
+    page: str
+    read_on: str
+    fragment: str
+    limits: dict[str, Limit]
+    known_by: tuple[str, ...]
+    parse: Callable[[Any], Expr]
+    emit: Callable[[Expr], Payload]
+    listing: Callable[[Sequence[str]], Payload]
+    batch: int
+    id_length: int | None = None
+    id_forbids: str = ""
+
+    def uncarriable(self, identifier: str) -> Problem | None:
+        """Why *identifier* cannot stand in this vendor's lists, or None."""
+        if self.id_length is not None and len(identifier) > self.id_length:
+            return Problem(
+                "id-too-long",
+                f"{identifier!r} has {len(identifier)} characters; {self.id_length} is the most",
+            )
+        for char in self.id_forbids:
+            if char in identifier:
+                return Problem("id-forbidden-character", f"{identifier!r} contains {char!r}, which separates ids")
+        return None
+
+
+def load(text: str) -> Any:
+    """Read *text* as JSON, with the `//` comments and trailing commas that vendors' pages print.
+
+    >>> load('{"to": "all", } // everyone')
+    {'to': 'all'}
+    """
+    try:
+        return json5.loads(text, allow_duplicate_keys=False)
+    except (ValueError, RecursionError) as error:
+        refuse("bad-json", str(error) or "nested too deep", "$", "a payload is one JSON object")
+
+
+def dump(payload: Any) -> str:
+    """Write *payload* as compact JSON text, Chinese left as it is."""
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+
+
+def refuse(code: str, message: str, path: str, hint: str | None = None) -> NoReturn:
+    """Raise the PayloadError of one problem at *path*."""
+    raise PayloadError(Problem(code, message, path=path, hint=hint))
+
+
+def mapping(value: Any, path: str) -> Payload:
+    """*value* if it is an object, or a PayloadError."""
+    if not isinstance(value, dict):
+        refuse("wrong-type", f"expected an object, found {_kind(value)}", path)
+    return value
+
+
+def strings(value: Any, path: str) -> list[str]:
+    """*value* if it is a list of texts that are not empty, or a PayloadError."""
+    if not isinstance(value, list):
+        refuse("wrong-type", f"expected a list, found {_kind(value)}", path)
+    return [string(item, f"{path}[{at}]") for at, item in enumerate(value)]
+
+
+def string(value: Any, path: str) -> str:
+    """*value* if it is a text that is not empty, or a PayloadError."""
+    if not isinstance(value, str):
+        refuse("wrong-type", f"expected a text, found {_kind(value)}", path)
+    if not value:
+        refuse("empty-name", "an empty text names nothing", path)
+    return value
+
+
+def only(payload: Payload, known: Iterable[str], path: str) -> None:
+    """Refuse *payload* if it has a key that is not *known*: it might narrow or widen the audience."""
+    known = list(known)
+    for key in payload:
+        if key not in known:
+            refuse("unknown-key", f"unknown key {key!r}", f"{path}.{key}", f"known here: {', '.join(known)}")
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,67 @@
+"""Alibaba EMAS PushV2: the target of Push as one object, with its platform inside.
+
+https://help.aliyun.com/document_detail/2979224.html, read 2026-11-21.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from audience.language.expr import Expr, all_of
+from audience.vendors._emas import LIMITS, read, read_platform, target, write
+from audience.vendors.base import Payload, Vendor, load, mapping, only
+
+PAGE = "https://help.aliyun.com/document_detail/2979224.html"
+
+
+def parse(payload: Any) -> Expr:
+    """Read `{"Target": {"Type": …, "Value": …}}`, a PushTask, or a whole request; each also as JSON text.
+
+    >>> parse({"PushTask": '{"Target": {"Type": "ALL"}}'})
+    Everyone()
+    """
+    request, path = _object(payload, "$"), "$"
+    if "PushTask" in request:
+        request, path = _object(request["PushTask"], "$.PushTask"), "$.PushTask"
+    said = _object(target(request, "Target", path, 'the targeting object is {"Target": {"Type": …, "Value": …}}'), path)
+    path = f"{path}.Target"
+    only(said, ("Type", "Value", "Platform"), path)
+    kind = target(said, "Type", path, "DEVICE, ALIAS, ACCOUNT, TAG or ALL")
+    value = "ALL" if kind == "ALL" else target(said, "Value", path, "it says which")
+    expr = read(kind, value, f"{path}.Type", f"{path}.Value")
+    return all_of([expr, *read_platform(said.get("Platform"), f"{path}.Platform")])
+
+
+def _object(value: Any, path: str) -> Payload:
+    return mapping(load(value) if isinstance(value, str) else value, path)
+
+
+def emit(expr: Expr) -> Payload:
+    """Say *expr* in one request, or raise Unsaid with every reason.
+
+    >>> from audience.language.parse import parse
+    >>> emit(parse("everyone")), emit(parse("alias(u1, u2)"))
+    ({'Target': {'Type': 'ALL'}}, {'Target': {'Type': 'ALIAS', 'Value': 'u1,u2'}})
+    """
+    kind, value = write(expr)
+    return {"Target": {"Type": kind} if kind == "ALL" else {"Type": kind, "Value": value}}
+
+
+def listing(ids: Sequence[str]) -> Payload:
+    """The targeting object of at most 1,000 device ids."""
+    return {"Target": {"Type": "DEVICE", "Value": ",".join(ids)}}
+
+
+VENDOR = Vendor(
+    name="emas_v2",
+    title="Alibaba EMAS Mobile Push (PushV2)",
+    page=PAGE,
+    read_on="2026-11-21",
+    fragment="≤ 2 levels of and/or, ≤ 10 operands each, NOT on single tags beside a tag; or ids, alone",
+    limits=LIMITS,
+    known_by=("emas_v2", "emas", "device_id"),
+    parse=parse,
+    emit=emit,
+    listing=listing,
+    batch=1_000,
+    id_forbids=",",
+)

@@ -1,0 +1,347 @@
+"""Tencent TPNS v3: rules of items of tags, three levels, each with an operator and two with a NOT.
+
+https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-21.
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from audience.algebra.normal import Clause, cnf, dnf, nnf
+from audience.algebra.simplify import Junction, simplify
+from audience.errors import BudgetError, PayloadWarning, Problem
+from audience.language.expr import (
+    And,
+    Compare,
+    Everyone,
+    Expr,
+    Ids,
+    Nobody,
+    Not,
+    Or,
+    Tag,
+    Within,
+    all_of,
+    any_of,
+    atoms,
+)
+from audience.language.notation import TPNS_TYPES
+from audience.language.render import render
+from audience.language.suggest import did_you_mean
+from audience.vendors.base import Limit, Payload, Unsaid, Vendor, load, mapping, only, refuse, string, strings
+
+PAGE = "https://www.tencentcloud.com/document/product/1024/33764"
+TAGS = "https://www.tencentcloud.com/document/product/1024/38519"
+
+LIMITS = {
+    "token_list": Limit(1_000, PAGE),
+    "account_list": Limit(1_000, PAGE),
+    "token_characters": Limit(36, PAGE),
+    "tag_list_characters": Limit(512, PAGE),
+    "tag_bytes": Limit(50, TAGS),
+    "rules": Limit(None, PAGE),
+}
+CLAUSES = 256  # ours: no page limits the rules, but a normal form can be exponentially long
+WORD: dict[Junction, str] = {And: "AND", Or: "OR"}
+WORDS = {house: word for word, house in TPNS_TYPES.items()}
+MISPRINTS = {"xg_auto_verison": "xg_auto_version"}  # in sample 2 of the page
+LISTS = {
+    "token": "token_list",
+    "token_list": "token_list",
+    "account": "account_list",
+    "account_list": "account_list",
+}
+RULE_KEYS = ("tag_items", "operator", "is_not")
+ITEM_KEYS = ("tags", "tags_operator", "is_not", "items_operator", "tag_type")
+
+
+def parse(payload: Any) -> Expr:
+    """Read a targeting object, or a whole request: its other keys say nothing about who is meant.
+
+    >>> from audience.language.render import render
+    >>> render(parse({"audience_type": "tag", "tag_list": {"tags": ["a", "b"], "op": "OR"}}))
+    'a OR b'
+    """
+    request = mapping(load(payload) if isinstance(payload, str) else payload, "$")
+    match request.get("audience_type"):
+        case None:
+            refuse("missing-key", "there is no 'audience_type'", "$", "all, tag, token_list, account_list, …")
+        case "all":
+            return Everyone()
+        case "tag" if "tag_rules" in request:
+            if "tag_list" in request:
+                _warn("TPNS ignores tag_list beside tag_rules", "$.tag_list")
+            return _rules(request["tag_rules"])
+        case "tag" if "tag_list" in request:
+            return _tag_list(request["tag_list"])
+        case "tag":
+            refuse("missing-key", "a tag push without tag_rules", "$", "add tag_rules")
+        case "token" | "token_list" | "account" | "account_list" as kind:
+            return _ids(kind, request)
+        case "package_account_push" | "package_token_push":
+            refuse(
+                "opaque",
+                "an upload_id names a file that only TPNS has",
+                "$.upload_id",
+                "read the file instead",
+            )
+        case other:
+            hint = did_you_mean(str(other), ["all", "tag", *LISTS])
+            refuse("unknown-value", f"no audience_type is called {other!r}", "$.audience_type", hint)
+
+
+def _ids(kind: str, request: Payload) -> Expr:
+    key = LISTS[kind]
+    if key not in request:
+        refuse("missing-key", f"audience_type {kind!r} without {key}", "$", f"add {key}")
+    values = strings(request[key], f"$.{key}")
+    if not values:
+        refuse("empty-target", "an empty list names nobody", f"$.{key}")
+    if kind in ("token", "account") and len(values) > 1:
+        _warn(f"TPNS takes the first of {len(values)} only; {key} is for several", f"$.{key}")
+        values = values[:1]
+    if LIMITS[key].exceeded_by(len(values)):
+        refuse(
+            "too-many",
+            f"{len(values)} ids; beyond {LIMITS[key].most} the call fails",
+            f"$.{key}",
+            "split the list",
+        )
+    return Ids("registration_id" if key == "token_list" else "account", tuple(values))
+
+
+def _tag_list(value: Any) -> Expr:
+    """The old form: custom tags and one operator."""
+    old = mapping(value, "$.tag_list")
+    only(old, ("tags", "op"), "$.tag_list")
+    names = strings(old.get("tags"), "$.tag_list.tags")
+    tags = [Tag(TPNS_TYPES["xg_user_define"], name) for name in names]
+    return _fold(old, "op", tags, "$.tag_list")
+
+
+def _rules(value: Any) -> Expr:
+    return _joined(value, "operator", _rule, "$.tag_rules")
+
+
+def _rule(rule: Payload, path: str) -> Expr:
+    only(rule, RULE_KEYS, path)
+    whole = _joined(rule.get("tag_items"), "items_operator", _item, f"{path}.tag_items")
+    return Not(whole) if _is_not(rule, path) else whole
+
+
+def _joined(value: Any, key: str, read: Callable[[Payload, str], Expr], path: str) -> Expr:
+    """Join each element by its own operator to what stands before: AND first, the first one's is ignored."""
+    if not isinstance(value, list):
+        refuse("wrong-type", "expected a list of objects", path)
+    if not value:
+        refuse("empty-target", "an empty list names nobody", path)
+    unions: list[list[Expr]] = []
+    for at, element in enumerate(value):
+        place = f"{path}[{at}]"
+        term = read(mapping(element, place), place)
+        if at > 0 and _operator(element, key, place) == "AND":
+            unions[-1].append(term)
+        else:
+            unions.append([term])
+    return any_of(map(all_of, unions))
+
+
+def _item(item: Payload, path: str) -> Expr:
+    only(item, ITEM_KEYS, path)
+    type_ = _tag_type(item, path)
+    tags = [Tag(type_, name) for name in strings(item.get("tags"), f"{path}.tags")]
+    whole = _fold(item, "tags_operator", tags, path)
+    return Not(whole) if _is_not(item, path) else whole
+
+
+def _tag_type(item: Payload, path: str) -> str:
+    word = string(item.get("tag_type"), f"{path}.tag_type")
+    if word in MISPRINTS:
+        _warn(f"{word!r} is a misprint of {MISPRINTS[word]!r}, and is read as that", f"{path}.tag_type")
+        word = MISPRINTS[word]
+    if word not in TPNS_TYPES:
+        refuse(
+            "unknown-value",
+            f"no tag_type is called {word!r}",
+            f"{path}.tag_type",
+            did_you_mean(word, TPNS_TYPES),
+        )
+    return TPNS_TYPES[word]
+
+
+def _fold(holder: Payload, key: str, tags: Sequence[Expr], path: str) -> Expr:
+    """Join the tags of one list; a single one is joined to nothing, so its operator may be missing."""
+    if not tags:
+        refuse("empty-target", "an empty list of tags names nobody", f"{path}.tags")
+    if len(tags) == 1:
+        return tags[0]
+    return all_of(tags) if _operator(holder, key, path) == "AND" else any_of(tags)
+
+
+def _operator(holder: Payload, key: str, path: str) -> str:
+    value = holder.get(key)
+    if value not in ("AND", "OR"):
+        refuse("unknown-value", f"expected AND or OR, found {value!r}", f"{path}.{key}")
+    return str(value)
+
+
+def _is_not(holder: Payload, path: str) -> bool:
+    value = holder.get("is_not", False)
+    if not isinstance(value, bool):
+        refuse("wrong-type", f"expected true or false, found {value!r}", f"{path}.is_not")
+    return value
+
+
+def _warn(message: str, path: str) -> None:
+    warnings.warn(f"{message} at {path}", PayloadWarning, stacklevel=2)
+
+
+def emit(expr: Expr) -> Payload:
+    """Say *expr* in one request, or raise Unsaid with every reason.
+
+    One operator joins all rules and another all items of a rule, so the payload means the same whichever
+    operator binds tighter.
+
+    >>> from audience.language.parse import parse
+    >>> rules = emit(parse("(province:guangdong OR province:hunan) AND NOT male"))["tag_rules"]
+    >>> [(item["tags"], item["is_not"], item["items_operator"]) for item in rules[0]["tag_items"]]
+    [(['guangdong', 'hunan'], False, 'AND'), (['male'], True, 'AND')]
+    """
+    expr = simplify(nnf(expr))
+    match expr:
+        case Everyone():
+            return {"audience_type": "all"}
+        case Nobody():
+            raise Unsaid([Problem("nobody", "a request to nobody cannot be written", hint="send nothing")])
+        case Ids(kind="registration_id" | "account", values=values):
+            return _said_ids(expr, values)
+    problems = list(_problems(expr))
+    if problems:
+        raise Unsaid(problems)
+    return {"audience_type": "tag", "tag_rules": _shortest(expr)}
+
+
+def _said_ids(expr: Ids, values: Sequence[str]) -> Payload:
+    kind = "token" if expr.kind == "registration_id" else "account"
+    limit = LIMITS[f"{kind}_list"]
+    if limit.exceeded_by(len(values)):
+        raise Unsaid([Problem("too-many", f"{len(values)} ids; {limit.most} is the most", expr.span)])
+    problems = [VENDOR.uncarriable(value) for value in values] if kind == "token" else []
+    if any(problems):
+        raise Unsaid(problem for problem in problems if problem)
+    return {"audience_type": f"{kind}_list" if len(values) > 1 else kind, f"{kind}_list": list(values)}
+
+
+def _problems(expr: Expr) -> Iterator[Problem]:
+    for atom in atoms(expr):
+        match atom:
+            case Tag():
+                yield from _name_problems(atom)
+            case Ids(kind="alias" | "live_activity_id" as kind):
+                yield Problem("no-such-id", f"TPNS knows no {kind}", atom.span, hint="name them by account or token")
+            case Ids(kind=kind):
+                yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", atom.span)
+            case Compare() | Within():
+                yield Problem("no-ranges", f"{render(atom)!r} compares; TPNS knows single values only", atom.span)
+
+
+def _name_problems(tag: Tag) -> Iterator[Problem]:
+    size, most = len(tag.value.encode()), LIMITS["tag_bytes"]
+    if tag.type not in WORDS:
+        hint = did_you_mean(tag.type, WORDS) or f"it knows {', '.join(WORDS)}"
+        yield Problem("no-name", f"TPNS has no tag type for {render(tag)!r}", tag.span, hint=hint)
+    elif tag.type == "active" and not re.fullmatch("[0-9]{8}", tag.value):
+        yield Problem("illegal-name", f"{render(tag)!r}: TPNS writes a day like 20200408", tag.span)
+    elif most.exceeded_by(size):
+        yield Problem("name-too-long", f"{tag.value!r} takes {size} bytes; {most.most} is the most", tag.span)
+
+
+def _shortest(expr: Expr) -> list[Payload]:
+    """As a union of intersections or as an intersection of unions, whichever takes fewer items."""
+    forms: list[list[Payload]] = []
+    refused: list[Problem] = []
+    for form, outer, inner in ((dnf, Or, And), (cnf, And, Or)):
+        try:
+            clauses = form(expr, budget=CLAUSES, leaf=_is_item).clauses
+        except BudgetError as error:
+            refused += error.problems
+        else:
+            forms.append(_rules_of(clauses, outer, inner))
+    if not forms:
+        raise Unsaid(refused)
+    return min(forms, key=lambda rules: (sum(len(rule["tag_items"]) for rule in rules), len(rules)))
+
+
+def _rules_of(clauses: Sequence[Clause], outer: Junction, inner: Junction) -> list[Payload]:
+    """One rule for each clause; clauses of a single tag are put together where their types are the same."""
+    alone = _grouped([clause[0] for clause in clauses if len(clause) == 1], outer)
+    groups = [[leaf] for leaf in alone] + [_grouped(clause, inner) for clause in clauses if len(clause) > 1]
+    return [
+        {"tag_items": [_said_item(leaf, inner) for leaf in group], "operator": WORD[outer], "is_not": False}
+        for group in groups
+    ]
+
+
+def _grouped(leaves: Sequence[Expr], kind: Junction) -> list[Expr]:
+    """Put together the single tags among *leaves* that are of one type, and likewise their NOTs."""
+    groups: dict[Any, list[Expr]] = {}
+    for leaf in leaves:
+        match leaf:
+            case Tag(type=type_):
+                groups.setdefault((type_, True), []).append(leaf)
+            case Not(term=Tag(type=type_)):
+                groups.setdefault((type_, False), []).append(leaf)
+            case _:
+                groups[leaf] = [leaf]
+    return [kind(tuple(group)) if len(group) > 1 else group[0] for group in groups.values()]
+
+
+def _is_item(expr: Expr) -> bool:
+    """Whether one item says *expr*: a tag, or tags of one type, all of them with NOT or none."""
+    terms = expr.terms if isinstance(expr, And | Or) else (expr,)
+    return len({_kind(term) for term in terms}) == 1 and None not in map(_kind, terms)
+
+
+def _kind(term: Expr) -> tuple[str, bool] | None:
+    match term:
+        case Tag(type=type_):
+            return type_, False
+        case Not(term=Tag(type=type_)):
+            return type_, True
+    return None
+
+
+def _said_item(leaf: Expr, joined: Junction) -> Payload:
+    """One element of tag_items; NOT a AND NOT b is the NOT of a OR b."""
+    terms = leaf.terms if isinstance(leaf, And | Or) else (leaf,)
+    is_not = isinstance(terms[0], Not)
+    tags = [term.term if isinstance(term, Not) else term for term in terms]
+    return {
+        "tags": [tag.value for tag in tags if isinstance(tag, Tag)],
+        "tags_operator": "AND" if isinstance(leaf, And) != is_not and len(tags) > 1 else "OR",
+        "is_not": is_not,
+        "items_operator": WORD[joined],
+        "tag_type": WORDS[tags[0].type] if isinstance(tags[0], Tag) else "",
+    }
+
+
+def listing(ids: Sequence[str]) -> Payload:
+    """The targeting object of at most 1,000 tokens."""
+    return {"audience_type": "token_list", "token_list": list(ids)}
+
+
+VENDOR = Vendor(
+    name="tpns",
+    title="Tencent Push Notification Service",
+    page=PAGE,
+    read_on="2026-11-21",
+    fragment="rules of items of tags: any AND, OR and NOT of tags; or tokens, or accounts, alone",
+    limits=LIMITS,
+    known_by=("tpns", "token"),
+    parse=parse,
+    emit=emit,
+    listing=listing,
+    batch=1_000,
+    id_length=36,
+)
