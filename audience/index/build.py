@@ -20,8 +20,9 @@ from audience.language.notation import BARE
 
 MOST_BITMAPS = 4_096  # an attribute with more values is kept as binary digits of their places
 MOST_DEVICES = 2**32 - 1
+STEPS = 5  # besides one for each column
 
-Progress: TypeAlias = Callable[[str], None]
+Progress: TypeAlias = Callable[[str, int, int], None]  # what is being done, and how far it is of how much
 
 
 def build(
@@ -33,11 +34,11 @@ def build(
     twice, and for values that are not what their column should hold; nothing is left at *path* then.
     """
     with new_folder(path, replace=replace) as draft:
-        progress("reading the table")
+        progress("reading the table", 0, STEPS)
         found, frame = _read(source, roles, vendors)
-        progress("checking ids")
+        progress("checking ids", 1, STEPS)
         _check_ids(frame, [column for column in found if column.role == "id"])
-        progress("numbering devices")
+        progress("numbering devices", 2, STEPS)
         frame = numbering(frame, [c.source for c in found if c.role not in ("id", *NAMED) and _is_single(frame, c)])
         planes = _planes(frame, found, progress)
         kept = [column for column in found if column.role in ("id", *NAMED)]
@@ -100,11 +101,11 @@ def _planes(frame: pl.DataFrame, found: list[Column], progress: Progress) -> Ite
     """The bitmaps of each attribute in turn; all bare tags are one."""
     tags = [column for column in found if column.role == "tags"]
     if tags:
-        progress("bitmaps of the tags")
+        progress("making bitmaps of the tags", 3, STEPS + len(found))
         yield _tags(frame, tags)
-    for column in found:
+    for done, column in enumerate(found, start=4):
         if column.role not in ("id", "tags", *NAMED):
-            progress(f"bitmaps of {column.name}")
+            progress(f"making bitmaps of {column.name}", done, STEPS + len(found))
             values = frame[column.source]
             many = isinstance(values.dtype, pl.List) or values.n_unique() <= MOST_BITMAPS
             yield _valued(values, column) if many else _sliced(values, column)

@@ -43,7 +43,7 @@ class DeviceIndex:
         split: Mapping[str, str] | None = None,
         ignore: Iterable[str] = (),
         replace: bool = False,
-        progress: Progress = lambda step: None,
+        progress: Progress = lambda step, done, total: None,
     ) -> "DeviceIndex":
         """Build the index of *source* in the new folder *path*, and open it.
 

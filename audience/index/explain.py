@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from audience.index.bits import Bits, meet
 from audience.index.evaluate import evaluate
 from audience.index.store import Store
-from audience.language.expr import And, Expr, Not, Or, children
-from audience.language.render import render
+from audience.language.expr import And, Expr, Not, children
+from audience.language.outline import title
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ def funnel(expr: Expr, store: Store) -> list[Line]:
 
 def _lines(expr: Expr, store: Store, depth: int, left: int | None) -> list[Line]:
     found = evaluate(expr, store)
-    lines = [Line(depth, _title(expr), found.count(store.devices), left)]
+    lines = [Line(depth, title(expr), found.count(store.devices), left)]
     if isinstance(expr, Not) and not children(expr.term):
         return lines
     so_far: Bits | None = None
@@ -38,14 +38,3 @@ def _lines(expr: Expr, store: Store, depth: int, left: int | None) -> list[Line]
         else:
             lines += _lines(term, store, depth + 1, None)
     return lines
-
-
-def _title(expr: Expr) -> str:
-    match expr:
-        case And():
-            return "AND"
-        case Or():
-            return "OR"
-        case Not(term=And() | Or() | Not()):
-            return "NOT"
-    return render(expr)

@@ -1,0 +1,6 @@
+"""python -m audience"""
+
+from audience.cli import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,333 @@
+"""The command line: one command for each verb of the picture.
+
+Results go to standard output, problems and progress to standard error. Exit code 0 is done, 1 could not, 2 bad input.
+"""
+
+import sys
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import orjson
+import typer
+
+from audience import demo as demonstration
+from audience.emit import as_json as emitted_json
+from audience.emit import emit as emit_plan
+from audience.errors import AudienceError, DamagedError, PlanError, Problem, ProofError
+from audience.index import DeviceIndex
+from audience.language.expr import Expr
+from audience.language.outline import as_json, outline
+from audience.language.parse import parse as parse_text
+from audience.language.render import render
+from audience.plan import Plan
+from audience.plan import plan as make_plan
+from audience.screen import bar, counts_table, table
+from audience.vendors import vendor as vendor_record
+from audience.vendors import vendors as vendor_names
+from audience.vendors.base import dump, load
+
+app = typer.Typer(help=__doc__.splitlines()[0] if __doc__ else "", no_args_is_help=True, add_completion=False)
+index_app = typer.Typer(help="Build an index of devices, and look at it.", no_args_is_help=True)
+app.add_typer(index_app, name="index")
+
+Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+IndexPath = Annotated[Path, typer.Argument(metavar="INDEX", help="The folder of an index.")]
+ExprText = Annotated[str, typer.Argument(metavar="EXPR", help="Who is meant.")]
+Columns = Annotated[list[str] | None, typer.Option(metavar="COLUMN")]
+
+
+def run(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit; every error is told in words, never as a traceback."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        app(words, standalone_mode=True)
+    except AudienceError as error:
+        _tell(error.problems, "--json" in words)
+        sys.exit(1 if isinstance(error, ProofError | DamagedError) else 2)
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        sys.stderr.close()
+        sys.exit(1)
+    sys.exit(0)
+
+
+@index_app.command("build")
+def index_build(
+    tables: Annotated[
+        list[str], typer.Argument(metavar="TABLE...", help="Parquet, CSV, NDJSON or Arrow IPC; globs too.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Where the index goes.")],
+    token: Annotated[
+        list[str] | None, typer.Option(metavar="[VENDOR=]COLUMN", help="The ids, of one vendor or of all.")
+    ] = None,
+    alias: Annotated[str | None, typer.Option(metavar="COLUMN")] = None,
+    account: Annotated[str | None, typer.Option(metavar="COLUMN")] = None,
+    tags: Columns = None,
+    typed: Columns = None,
+    number: Columns = None,
+    date: Columns = None,
+    version: Columns = None,
+    split: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN=SIGN", help="Tags in one text, SIGN between them.")
+    ] = None,
+    ignore: Columns = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an index that is there.")] = False,
+    json: Json = False,
+) -> None:
+    """Build an index of a table of devices; columns find their role by name and type."""
+    with bar() as progress:
+        index = DeviceIndex.build(
+            tables,
+            out,
+            tokens=dict(_pair(each, "registration_id") for each in token or []),
+            alias=alias,
+            account=account,
+            tags=tags or (),
+            typed=typed or (),
+            numbers=number or (),
+            dates=date or (),
+            versions=version or (),
+            split=dict(_pair(each, None) for each in split or []),
+            ignore=ignore or (),
+            replace=replace,
+            progress=progress,
+        )
+    _info(index, json)
+
+
+@index_app.command("info")
+def index_info(index: IndexPath, json: Json = False) -> None:
+    """What an index holds: devices, ids, attributes and their values."""
+    _info(DeviceIndex.open(index), json)
+
+
+@index_app.command("check")
+def index_check(index: IndexPath, json: Json = False) -> None:
+    """Read every file of an index whole and compare it with its checksum."""
+    names = DeviceIndex.open(index).check()
+    _print(names, json, f"sound: {', '.join(names)}")
+
+
+@app.command()
+def parse(
+    expr: ExprText,
+    tree: Annotated[bool, typer.Option("--tree", help="Draw the tree.")] = False,
+    json: Json = False,
+) -> None:
+    """Write an expression in its canonical form."""
+    meant = parse_text(expr)
+    _print(as_json(meant), json, "\n".join(outline(meant)) if tree else render(meant))
+
+
+@app.command()
+def count(index: IndexPath, expr: ExprText, json: Json = False) -> None:
+    """How many devices are meant."""
+    opened, meant = DeviceIndex.open(index), parse_text(expr)
+    found = opened.count(meant)
+    _warn(opened.problems(meant))
+    _print({"count": found, "devices": len(opened), "expression": render(meant)}, json, str(found))
+
+
+@app.command()
+def explain(
+    index: IndexPath,
+    expr: ExprText,
+    vendor: Annotated[str | None, typer.Option(metavar="V", help="This vendor only.")] = None,
+    json: Json = False,
+) -> None:
+    """The tree with a count at every node, what each vendor could say, and why not."""
+    opened, meant = DeviceIndex.open(index), parse_text(expr)
+    lines = opened.explain(meant)
+    plans = [make_plan(meant, name, opened) for name in ([vendor] if vendor else vendor_names())]
+    _warn(opened.problems(meant))
+    if json:
+        tree = [{"depth": line.depth, "text": line.text, "devices": line.devices, "left": line.left} for line in lines]
+        _print({"tree": tree, "vendors": {plan.vendor: _plan_json(plan) for plan in plans}}, json, "")
+        return
+    counts_table(lines, len(opened))
+    for plan in plans:
+        sys.stdout.write(f"\n{_verdict(plan)}\n")
+
+
+@app.command()
+def emit(
+    index: IndexPath,
+    expr: ExprText,
+    vendor: Annotated[str, typer.Option(metavar="V")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A folder that is not there yet.")],
+    by_ids: Annotated[
+        bool, typer.Option("--by-ids", help="Lists of ids, also where one request could say it.")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a folder that is there.")] = False,
+    json: Json = False,
+) -> None:
+    """Write the requests' targeting bodies as NDJSON files, at most 1,000 ids a line."""
+    opened, meant = DeviceIndex.open(index), parse_text(expr)
+    plan = make_plan(meant, vendor, opened)
+    if by_ids and plan.native:
+        plan = Plan(plan.vendor, plan.expr, (), plan.expr, (Problem("by-ids", "asked for by --by-ids"),), opened)
+    with bar() as progress:
+        written = emit_plan(plan, opened, out, replace=replace, progress=progress)
+    _warn([*opened.problems(meant), *written.reasons])
+    requests = f"{written.native} native" if written.native else f"{written.batches:,} with {written.told:,} ids"
+    nobody = written.native + written.batches == 0
+    said = "nobody is meant: nothing to send" if nobody else f"{written.devices:,} devices meant; requests: {requests}"
+    _print(emitted_json(written), json, f"{out}: {said}")
+
+
+@app.command()
+def translate(
+    payload: Annotated[str, typer.Argument(metavar="[PAYLOAD|-]", help="A payload, or - for standard input.")] = "-",
+    source: Annotated[str, typer.Option("--from", metavar="V", help="A vendor, or text.")] = "text",
+    target: Annotated[str, typer.Option("--to", metavar="W", help="A vendor, or text.")] = "text",
+    json: Json = False,
+) -> None:
+    """Read one vendor's targeting and write it in another's words; text is a source and a target too."""
+    said = sys.stdin.read() if payload == "-" else payload
+    meant = parse_text(said) if source == "text" else _read(source, said)
+    if target == "text":
+        _print({"expression": render(meant)}, json, render(meant))
+        return
+    plan = make_plan(meant, target)
+    if json:
+        _print(_plan_json(plan), json, "")
+    else:
+        for request in plan.native:
+            sys.stdout.write(dump(request) + "\n")
+    if plan.by_ids is not None:
+        _tell(
+            (Problem("by-ids", f"{target} cannot say it in one request; resolve it with an index"), *plan.reasons), json
+        )
+        sys.exit(1)
+    if not plan.native:
+        _warn([Problem("nobody", "nobody is meant: nothing to send")])
+
+
+@app.command()
+def vendors(json: Json = False) -> None:
+    """The vendors, what each can say, its limits, and the page they come from."""
+    records = [vendor_record(name) for name in vendor_names()]
+    if json:
+        facts = [
+            {"name": v.name, "title": v.title, "says": v.fragment, "page": v.page, "read": v.read_on} for v in records
+        ]
+        limits = [
+            {key: {"most": limit.most, "source": limit.source} for key, limit in v.limits.items()} for v in records
+        ]
+        _print([{**fact, "limits": limit} for fact, limit in zip(facts, limits, strict=True)], json, "")
+        return
+    for v in records:
+        known = ", ".join(f"{key} ≤ {limit.most:,}" for key, limit in v.limits.items() if limit.most is not None)
+        sys.stdout.write(
+            f"{v.name}: {v.title}\n  says    {v.fragment}\n  limits  {known}\n  page    {v.page} ({v.read_on})\n"
+        )
+
+
+@app.command()
+def demo(
+    devices: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many to generate.")] = 100_000,
+) -> None:
+    """Build an index from generated devices and walk through all of it."""
+    command = typer.main.get_command(app)
+    demonstration.walk(lambda words: command(words, standalone_mode=False), _say, devices)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _read(source: str, said: str) -> Expr:
+    """What a vendor's payload means; its warnings are told."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        meant = vendor_record(source).parse(said if said.strip() == "all" else load(said))
+    _warn([Problem("payload", str(warning.message)) for warning in caught])
+    return meant
+
+
+def _pair(text: str, default: str | None) -> tuple[str, str]:
+    """VENDOR=COLUMN or COLUMN=SIGN; a lone COLUMN belongs to *default*."""
+    left, sign, right = text.partition("=")
+    if sign and left and right:
+        return left, right
+    if sign or default is None:
+        raise PlanError(
+            Problem("bad-option", f"{text!r} is not of the form NAME=VALUE", hint="for example --split 'tags=;'")
+        )
+    return default, text
+
+
+def _info(index: DeviceIndex, json: bool) -> None:
+    store = index.store
+    attributes: list[dict[str, Any]] = [
+        {"name": each.name, "kind": each.role, "values": each.values, "most": _most(index, each.name)}
+        for each in store.attributes.values()
+    ]
+    if json:
+        files = {name: facts["bytes"] for name, facts in store.files.items()}
+        _print({"devices": len(index), "ids": store.ids, "attributes": attributes, "files": files}, json, "")
+        return
+    size = sum(facts["bytes"] for facts in store.files.values())
+    sys.stdout.write(f"{store.folder}: {len(index):,} devices, {size / 1e6:,.1f} MB, ids {', '.join(store.ids)}\n")
+    rows = [(a["name"], a["kind"], f"{a['values']:,}", ", ".join(a["most"])) for a in attributes]
+    table(("attribute", "kind", "values", "most frequent"), rows)
+
+
+def _most(index: DeviceIndex, name: str) -> list[str]:
+    """The values that most devices have."""
+    attribute = index.attributes[name]
+    places = index.store.counts(attribute).arg_sort(descending=True).head(4)
+    return index.store.values(attribute).gather(places).to_list()
+
+
+def _verdict(plan: Plan) -> str:
+    """What *vendor* could say, or all the reasons why not."""
+    if plan.native:
+        return f"{plan.vendor}: natively\n  {dump(plan.native[0])}"
+    if plan.by_ids is None:
+        return f"{plan.vendor}: nobody is meant, nothing to send"
+    reasons = "\n".join(f"  - {_indented(reason)}" for reason in plan.reasons)
+    return f"{plan.vendor}: by ids, because\n{reasons}"
+
+
+def _indented(reason: Problem) -> str:
+    hint = f" ({reason.hint})" if reason.hint else ""
+    return f"{reason.code}: {reason.message}{hint}"
+
+
+def _plan_json(plan: Plan) -> dict[str, Any]:
+    return {
+        "native": list(plan.native),
+        "by_ids": None if plan.by_ids is None else render(plan.by_ids),
+        "reasons": [_problem_json(reason) for reason in plan.reasons],
+    }
+
+
+def _problem_json(problem: Problem) -> dict[str, Any]:
+    place = {"start": problem.span.start, "end": problem.span.end} if problem.span else None
+    return {
+        "code": problem.code,
+        "message": problem.message,
+        "place": place,
+        "path": problem.path,
+        "hint": problem.hint,
+    }
+
+
+def _print(value: Any, json: bool, text: str) -> None:
+    sys.stdout.write((orjson.dumps(value).decode() if json else text) + "\n")
+
+
+def _tell(problems: Iterable[Problem], json: bool) -> None:
+    if json:
+        errors = [_problem_json(problem) for problem in problems]
+        sys.stderr.write(orjson.dumps({"errors": errors}).decode() + "\n")
+    else:
+        sys.stderr.write("\n".join(map(str, problems)) + "\n")
+
+
+def _warn(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        sys.stderr.write(f"warning: {problem}\n")

@@ -1,0 +1,96 @@
+"""Generated devices, and a walk through everything on them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+
+PROVINCES = ["guangdong", "hunan", "shanghai", "beijing", "sichuan", "zhejiang", "jiangsu", "henan", "四川", "云南"]
+VERSIONS = ["1.0.0", "1.0.1", "1.0.2", "1.1.0", "1.2.0", "1.2.0.1", "1.10.0", "2.0.0"]
+BRANDS = ["huawei", "Mi", "vivo", "oppo", "honor", "samsung", "apple"]
+LANGUAGES = ["zh", "en", "ja", "ko", "de"]
+SEXES = ["male", "female"]
+TAGS = [f"t{number:03}" for number in range(160)]
+
+
+def devices(count: int, seed: int = 42) -> pl.DataFrame:
+    """*count* devices: an id of 36 characters, six typed attributes, five tags; the same for the same *seed*.
+
+    >>> table = devices(1_000)
+    >>> table.width, table["registration_id"].str.len_chars().max(), table["tags"].list.len().min()
+    (8, 36, 5)
+    """
+    random = np.random.default_rng(seed)
+    day = np.datetime64("2020-04-08") - np.minimum(random.exponential(12, count), 90).astype("timedelta64[D]")
+    return pl.DataFrame(
+        {
+            "registration_id": _ids(count, seed),
+            "province": _picked(random, PROVINCES, count),
+            "version": _picked(random, VERSIONS, count),
+            "brand": _picked(random, BRANDS, count),
+            "language": _picked(random, LANGUAGES, count),
+            "age": random.integers(14, 80, count, dtype=np.int32),
+            "active": day,
+            "tags": _tags(random, count),
+        }
+    )
+
+
+def _ids(count: int, seed: int) -> pl.Series:
+    row = pl.int_range(count, dtype=pl.UInt64)
+    digits = row.hash(seed).cast(pl.String).str.zfill(20)
+    return pl.select(pl.concat_str(digits, row.cast(pl.String).str.zfill(15), separator="-")).to_series()
+
+
+def _picked(random: np.random.Generator, names: list[str], count: int) -> pl.Series:
+    """Each of *count* devices has one of *names*, the first ones more often."""
+    weights = 1 / np.arange(1, len(names) + 1)
+    places = random.choice(len(names), count, p=weights / weights.sum()).astype(np.uint32)
+    return pl.Series(names, dtype=pl.String).gather(places)
+
+
+def _tags(random: np.random.Generator, count: int) -> pl.Series:
+    """One of the two sexes, and one tag out of each quarter of TAGS."""
+    quarters = np.split(np.array(TAGS), 4)
+    columns = [_picked(random, SEXES, count), *(_picked(random, list(quarter), count) for quarter in quarters)]
+    return pl.select(pl.concat_list([pl.lit(column) for column in columns])).to_series()
+
+
+WALK = (
+    ("How many are meant?", ["count", "INDEX", "EXPR"]),
+    ("Why so many?", ["explain", "INDEX", "EXPR"]),
+    ("Can TPNS say it in one request?", ["translate", "--from", "text", "--to", "tpns", "EXPR"]),
+    ("Can EngageLab? It has no typed tags, and no ranges.", ["explain", "INDEX", "EXPR", "--vendor", "engagelab"]),
+    (
+        "Then it is sent by ids: bodies of 1,000, ready to post.",
+        ["emit", "INDEX", "EXPR", "--vendor", "engagelab", "-o", "OUT"],
+    ),
+    ("From one vendor to another:", ["translate", "--from", "engagelab", "--to", "emas", "PAYLOAD"]),
+)
+EXPR = "male AND (province:guangdong OR province:hunan) AND NOT version:1.0.2"
+PAYLOAD = '{"to": {"tag": ["Shenzhen", "Guangzhou"], "tag_and": ["female", "members"]}}'
+
+
+def walk(run: Callable[[list[str]], None], say: Callable[[str], None], count: int) -> None:
+    """Build an index of *count* generated devices in a folder that is removed at the end, and *run* each command."""
+    with TemporaryDirectory(prefix="audience-demo-") as name:
+        folder = Path(name)
+        words = {"INDEX": "devices.index", "EXPR": EXPR, "OUT": "requests", "PAYLOAD": PAYLOAD}
+        devices(count).write_parquet(folder / "devices.parquet")
+        first = (
+            f"An index of {count:,} generated devices:",
+            ["index", "build", "devices.parquet", "-o", "devices.index"],
+        )
+        for title, command in (first, *WALK):
+            arguments = [words.get(word, word) for word in command]
+            say(f"\n# {title}\n$ audience {' '.join(_quoted(word) for word in arguments)}")
+            run([str(folder / word) if word in PATHS else word for word in arguments])
+
+
+PATHS = ("devices.parquet", "devices.index", "requests")
+
+
+def _quoted(word: str) -> str:
+    return f"'{word}'" if " " in word else word
