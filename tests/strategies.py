@@ -1,0 +1,103 @@
+"""Random expressions, devices and tables."""
+
+from datetime import date, timedelta
+
+import polars as pl
+from hypothesis import strategies as st
+from oracle import Device
+
+from audience import And, Compare, Everyone, Ids, Nobody, Not, Or, Tag, Within
+from audience.language.expr import ID_KINDS, ORDERS
+
+FEW = [Tag("tag", name) for name in "abcdef"]
+TYPED = [Tag("province", "guangdong"), Tag("province", "hunan"), Tag("province", "四川"), Tag("brand", "Mi")]
+AGES = [0, 17, 18, 30, 41.5]
+DAYS = [date(2020, 4, 1) + timedelta(days) for days in range(12)]
+VERSIONS = ["1.0.2", "1.2", "1.2.0", "1.10", "2.0.0.1"]
+ALIASES = ["u1", "u2", "u3"]
+
+
+def junctions(leaves, most: int = 12):
+    """Expressions over *leaves*."""
+
+    def larger(smaller):
+        several = st.lists(smaller, min_size=2, max_size=4).map(tuple)
+        return st.one_of(smaller.map(Not), several.map(And), several.map(Or))
+
+    return st.recursive(leaves, larger, max_leaves=most)
+
+
+RESERVED = ["and", "OR", "Not", "in", "within", "everyone", "NOBODY", "tag", "alias", "days"]
+AWKWARD = ["a b", 'q"q', "b\\", "@vip", "xg_auto_province", "xg_user_define.male", "xg_auto_x.y", "a:b", "#", "c#"]
+SCRIPTS = ["城市", "हिन्दी", "ภาษาไทย", "العربية", "-1.5", "u@x.com"]
+names = st.text(min_size=1, max_size=12) | st.sampled_from(RESERVED + AWKWARD + SCRIPTS)
+any_leaf = st.one_of(
+    st.just(Everyone()),
+    st.just(Nobody()),
+    st.builds(Tag, names | st.just("tag"), names),
+    st.builds(Ids, st.sampled_from(ID_KINDS), st.lists(names, min_size=1, max_size=3).map(tuple)),
+    st.builds(Compare, names, st.sampled_from(ORDERS), names),
+    st.builds(Within, names, st.integers(1, 999), names),
+)
+any_expr = junctions(any_leaf)
+
+tag_expr = junctions(st.sampled_from(FEW))
+mixed_tag_expr = junctions(st.sampled_from(FEW[:3] + TYPED) | st.sampled_from([Everyone(), Nobody()]))
+idea_leaf = st.one_of(
+    st.sampled_from(FEW + TYPED),
+    st.sampled_from([Everyone(), Nobody(), Tag("tag", "nobody has it"), Tag("age", "30"), Tag("active", "20200403")]),
+    st.sampled_from([Tag("version", version) for version in [*VERSIONS, "9.9"]]),
+    st.builds(
+        Compare, st.just("age"), st.sampled_from(ORDERS), st.sampled_from(["-1", "17", "17.5", "30", "41.5", "99"])
+    ),
+    st.builds(Compare, st.just("active"), st.sampled_from(ORDERS), st.sampled_from(DAYS).map(str)),
+    st.builds(Compare, st.just("version"), st.sampled_from(ORDERS), st.sampled_from([*VERSIONS, "1.1", "3"])),
+    st.builds(Within, st.just("active"), st.integers(1, 5), st.sampled_from(DAYS).map(str)),
+    st.builds(Ids, st.just("alias"), st.lists(st.sampled_from([*ALIASES, "u9"]), min_size=1, max_size=2).map(tuple)),
+    st.builds(Ids, st.just("registration_id"), st.lists(st.sampled_from(["r0", "r3", "rx"]), min_size=1).map(tuple)),
+)
+idea = junctions(idea_leaf)
+
+rows = st.fixed_dictionaries(
+    {
+        "tags": st.lists(st.sampled_from([tag.value for tag in FEW]), max_size=4),
+        "province": st.sampled_from([None, "guangdong", "hunan", "四川"]),
+        "brand": st.sampled_from([None, "Mi", "vivo"]),
+        "age": st.sampled_from([None, *AGES]),
+        "active": st.lists(st.sampled_from(DAYS), max_size=2),
+        "version": st.sampled_from([None, *VERSIONS]),
+        "alias": st.lists(st.sampled_from(ALIASES), max_size=2),
+    }
+)
+SCHEMA = {
+    "tags": pl.List(pl.String),
+    "province": pl.String,
+    "brand": pl.String,
+    "age": pl.Float64,
+    "active": pl.List(pl.Date),
+    "version": pl.String,
+    "alias": pl.List(pl.String),
+}
+
+
+def frame(devices: list[dict]) -> pl.DataFrame:
+    """*devices* as a table, with the registration ids r0, r1, …"""
+    ids = pl.Series("registration_id", [f"r{at}" for at in range(len(devices))], dtype=pl.String)
+    return pl.DataFrame(devices, schema=SCHEMA).with_columns(ids)
+
+
+def people(devices: list[dict]) -> dict[str, Device]:
+    """The same devices for the oracle, by their registration ids."""
+    return {f"r{at}": _person(f"r{at}", row) for at, row in enumerate(devices)}
+
+
+def _person(identifier: str, row: dict) -> Device:
+    tags = {("tag", name) for name in row["tags"]}
+    tags |= {(name, row[name]) for name in ("province", "brand", "version") if row[name]}
+    return Device(
+        tags=frozenset(tags),
+        ids={"alias": row["alias"], "registration_id": [identifier]},
+        ages=() if row["age"] is None else (row["age"],),
+        days=tuple(row["active"]),
+        versions=(row["version"],) if row["version"] else (),
+    )

@@ -1,0 +1,206 @@
+"""What is true of every expression, every table and every vendor."""
+
+import tempfile
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from oracle import every_device, inside
+from strategies import any_expr, frame, idea, mixed_tag_expr, people, rows, tag_expr
+
+from audience import (
+    AudienceError,
+    BudgetError,
+    DeviceIndex,
+    ExpressionError,
+    PayloadError,
+    PayloadWarning,
+    Tag,
+    Unsaid,
+    batches,
+    parse,
+    plan,
+    render,
+    simplify,
+    vendor,
+    vendors,
+    witness,
+)
+from audience.algebra.normal import Cnf, Dnf, cnf, dnf, nnf
+from audience.language.expr import MAX_DEPTH, atoms, walk
+
+crowds = st.lists(rows, max_size=30)
+
+
+@given(any_expr)
+def test_what_is_rendered_reads_back_as_itself(expr):
+    text = render(expr)
+    assert parse(text, folder=None) == expr
+    assert render(parse(text, folder=None)) == text
+
+
+SIGNS = 'ab(),:<>=!&|"\\#@.% \n和：（xg_'
+WORDS = ['a', 'NOT', 'and', 'or', '(', ')', ',', ':', 'in', '<', '!=', 'within', '3', 'days', 'of', 'everyone', 'tag', 'alias', '"x"', '@f', '#']
+
+
+@given(st.text(SIGNS) | st.lists(st.sampled_from(WORDS)).map(" ".join))
+def test_any_text_is_read_or_refused_by_name(text):
+    try:
+        parse(text, folder=None)
+    except ExpressionError as error:
+        assert error.code in str(error)
+
+
+@given(mixed_tag_expr)
+def test_simplifying_and_normal_forms_keep_the_meaning(expr):
+    forms = [simplify(expr), nnf(expr), simplify(nnf(expr))]
+    for form in (dnf, cnf):
+        try:
+            forms.append(form(expr).expr)
+        except BudgetError as error:
+            assert error.code == "too-many-clauses"
+    for device in every_device(list(atoms(expr))):
+        assert {inside(form, device) for form in forms} == {inside(expr, device)}
+
+
+@given(mixed_tag_expr)
+def test_a_normal_form_has_its_shape(expr):
+    for form, shape in ((dnf, Dnf), (cnf, Cnf)):
+        try:
+            found = form(expr)
+        except BudgetError:
+            continue
+        assert isinstance(found, shape)
+        leaves = [leaf for clause in found.clauses for leaf in clause]
+        assert all(isinstance(leaf, Tag) or isinstance(leaf.term, Tag) for leaf in leaves)
+        assert len(set(map(frozenset, found.clauses))) == len(found.clauses)
+
+
+@given(mixed_tag_expr)
+def test_simplifying_never_lengthens(expr):
+    assert sum(1 for _ in walk(simplify(expr))) <= sum(1 for _ in walk(expr))
+
+
+@given(tag_expr, tag_expr)
+def test_a_witness_is_a_device_on_which_two_expressions_differ(one, other):
+    tags = list(atoms(one) | atoms(other))
+    differ = [device for device in every_device(tags) if inside(one, device) != inside(other, device)]
+    found = witness(one, other)
+    if found is None:
+        assert differ == []
+    else:
+        assert {(tag.type, tag.value) for tag in found} in [device.tags for device in differ]
+
+
+@given(crowds, st.lists(idea, min_size=1, max_size=6))
+def test_bitmaps_agree_with_the_oracle(devices, exprs):
+    with tempfile.TemporaryDirectory() as folder:
+        index = DeviceIndex.build(frame(devices), Path(folder) / "index")
+        for expr in exprs:
+            meant = {name for name, device in people(devices).items() if inside(expr, device)}
+            crowd = index.resolve(expr)
+            assert sorted(crowd.tokens()) == sorted(meant)
+            assert index.count(expr) == len(crowd) == len(meant)
+            assert index.explain(expr)[0].devices == len(meant)
+
+
+@given(mixed_tag_expr)
+def test_what_a_vendor_says_means_what_was_asked(expr):
+    """By asking every device there can be, not by the proof inside `plan`."""
+    for name in vendors():
+        try:
+            payload = vendor(name).emit(expr)
+        except Unsaid as unsaid:
+            assert unsaid.problems
+            continue
+        said = vendor(name).parse(payload)
+        for device in every_device(list(atoms(expr) | atoms(said))):
+            assert inside(said, device) == inside(expr, device)
+
+
+@given(mixed_tag_expr)
+def test_tpns_payloads_do_not_depend_on_which_operator_binds_tighter(expr):
+    try:
+        rules = vendor("tpns").emit(expr).get("tag_rules", [])
+    except Unsaid:
+        return
+    assert len({rule["operator"] for rule in rules}) <= 1
+    for rule in rules:
+        assert len({item["items_operator"] for item in rule["tag_items"]}) == 1
+
+
+@given(mixed_tag_expr)
+def test_only_everyone_is_a_broadcast(expr):
+    assume(render(expr) != "everyone")
+    for name in vendors():
+        for payload in plan(expr, name).native:
+            assert render(vendor(name).parse(payload)) != "everyone"
+
+
+@given(crowds, idea)
+def test_requests_reach_exactly_the_devices_meant_once_each(devices, expr):
+    crowd = people(devices)
+    meant = [name for name, device in crowd.items() if inside(expr, device)]
+    with tempfile.TemporaryDirectory() as folder:
+        index = DeviceIndex.build(frame(devices), Path(folder) / "index")
+        for name in vendors():
+            said = [vendor(name).parse(payload) for payload in plan(expr, name, index).requests()]
+            told = Counter(each for expr in said for each, device in crowd.items() if inside(expr, device))
+            assert told == Counter(meant)
+
+
+ids = st.lists(st.text(min_size=1, max_size=40) | st.sampled_from(["a,b", "x" * 36, "y" * 37, "z,"]), unique=True)
+
+
+@given(ids)
+def test_batches_are_a_partition_of_the_ids_each_within_its_limit(names):
+    names += [f"id{at}" for at in range(2_500)]  # several bodies
+    assume(len(set(names)) == len(names))
+    with tempfile.TemporaryDirectory() as folder:
+        index = DeviceIndex.build(pl.DataFrame({"registration_id": names}), Path(folder) / "index")
+        for name in vendors():
+            found = batches(index.resolve("everyone"), name)
+            chunks = list(found.chunks())
+            told = [each for chunk in chunks for each in chunk]
+            assert Counter(told + found.skipped["device"].to_list()) == Counter(names)
+            assert all(0 < len(chunk) <= vendor(name).batch for chunk in chunks)
+            assert all(vendor(name).uncarriable(each) is None for each in told)
+            assert all(vendor(name).uncarriable(each) is not None for each in found.skipped["device"])
+
+
+KEYS = [
+    *("to", "tag", "tag_and", "tag_not", "alias", "body", "platform", "all"),
+    *("audience_type", "tag_rules", "tag_items", "tags", "tag_type", "is_not", "operator", "items_operator"),
+    *("tags_operator", "xg_user_define", "token_list", "AND", "OR", "tag_list", "op"),
+    *("Target", "TargetValue", "Type", "Value", "DEVICE", "TAG", "and", "or", "not", "PushTask"),
+]
+words = st.sampled_from(KEYS)
+payloads = st.recursive(
+    st.none() | st.booleans() | st.integers() | words | st.just(""),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(payloads)
+def test_any_payload_is_read_or_refused_with_its_place(payload):
+    for name in vendors():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PayloadWarning)
+                vendor(name).parse(payload)
+        except PayloadError as error:
+            assert error.problems[0].path.startswith("$")
+
+
+@given(st.integers(1, 10_000), st.sampled_from(["(", "NOT ", "!(", "NOT(", "a AND (", "tag_not("]))
+def test_depth_is_read_or_refused_and_never_a_recursion(depth, opening):
+    text = opening * depth + "a" + ")" * (depth * opening.count("("))
+    try:
+        render(simplify(nnf(parse(text))))
+    except AudienceError as error:
+        assert depth >= MAX_DEPTH / 2 or opening == "tag_not("
+        assert error.code in ("too-deep", "unexpected-word")
