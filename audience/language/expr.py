@@ -13,6 +13,7 @@ from audience.language.notation import BARE
 from audience.language.source import Span
 
 MAX_DEPTH = 100
+TOO_DEEP = Problem("too-deep", f"more than {MAX_DEPTH} levels of brackets and NOT", hint="flatten the expression")
 
 IdKind: TypeAlias = Literal["registration_id", "alias", "account", "live_activity_id"]
 ID_KINDS: tuple[IdKind, ...] = ("registration_id", "alias", "account", "live_activity_id")
@@ -230,7 +231,5 @@ def _several(terms: tuple[Expr, ...]) -> None:
 def _deepen(node: Not | And | Or, below: tuple[Expr, ...]) -> None:
     depth = 1 + max(getattr(term, "depth", 1) for term in below)
     if depth > MAX_DEPTH:
-        raise ExpressionError(
-            Problem("too-deep", f"more than {MAX_DEPTH} levels of brackets and NOT", hint="flatten the expression")
-        )
+        raise ExpressionError(TOO_DEEP)
     object.__setattr__(node, "depth", depth)

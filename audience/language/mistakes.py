@@ -1,16 +1,16 @@
 """What a syntax error most likely means, in the writer's words."""
 
-from lark import Token, UnexpectedToken
-
 from audience.errors import Problem
+from audience.language.grammar import Token, UnexpectedToken, tokens
 from audience.language.source import Span
 
 OPERATORS = {"_AND", "_OR"}
 OPERANDS = {"NAME", "STRING", "AT", "XG", "EVERYONE", "NOBODY", "_LPAR", "_NOT"}
 VALUES = {"NAME", "STRING", "AT"}
+RESERVED = {"_AND", "_OR", "_NOT", "_IN", "WITHIN", "EVERYONE", "NOBODY"}
 
 # What a Chinese keyboard writes for our signs.
-FULL_WIDTH = dict(zip("（）：，！＆｜＝＜＞“”＃", '():,!&|=<>""#', strict=True))  # noqa: RUF100
+FULL_WIDTH = dict(zip("（）：，！＆｜＝＜＞“”＃", '():,!&|=<>""#', strict=True))
 
 
 def unreadable(text: str, position: int) -> Problem:
@@ -33,75 +33,69 @@ def unreadable(text: str, position: int) -> Problem:
 
 def misplaced(text: str, error: UnexpectedToken) -> Problem:
     """The problem of a word that stands where it cannot."""
-    token = error.token
     expected = {str(name) for name in error.accepts or error.expected}
-    if token.type == "$END":
+    if error.token.type == "$END":
         return _unfinished(text, expected)
+    token = error.token
     span = Span(text, token.start_pos or 0, token.end_pos or 0)
-    found = f"unexpected {str(token)!r}"
     if token.type == "_RPAR" and "$END" in expected:
         return Problem("unopened-bracket", "this bracket was never opened", span, hint="remove it, or add ( before")
-    if token.type == "_RPAR" and _follows(text, span.start, "("):
+    if token.type == "_RPAR" and text[: span.start].rstrip().endswith("("):
         return Problem("empty-list", "nothing between the brackets", span, hint="name at least one, or write nobody")
-    if token.type == "_COLON" and expected.isdisjoint({"_COLON"}):
-        return Problem("unexpected-colon", found, span, hint='a name that contains : goes in quotes: "12:30"')
-    if _is_value_position(expected):
-        return Problem("missing-value", found, span, hint=_value_hint(token, expected))
+    code, hint = _why(token, expected)
+    return Problem(code, f"unexpected {str(token)!r}", span, hint=hint)
+
+
+def _why(token: Token, expected: set[str]) -> tuple[str, str]:
+    """The code and the hint for a *token* where one of *expected* should stand."""
+    quoted = f'a name that is called {token} goes in quotes: "{token}"'
+    if expected <= VALUES:
+        return _missing_value(expected, quoted if token.type in RESERVED else "name it here")
+    if expected == {"_LPAR"}:
+        return "missing-list", "write the values in brackets: in (a, b)"
+    if expected == {"_IN"}:
+        return "no-operator", "put AND or OR before NOT, or write not in (a, b)"
+    if token.type == "_COLON":
+        return "unexpected-colon", 'a name that contains a colon goes in quotes: "12:30"'
     if expected & OPERANDS and not expected & OPERATORS:
-        return Problem("missing-operand", found, span, hint=_operand_hint(token))
-    if token.type in OPERANDS - {"_NOT"} and expected & OPERATORS:
-        return Problem(
-            "no-operator", found, span, hint="put AND or OR between them, or quotes around a name with spaces"
+        return (
+            "missing-operand",
+            f"name what is meant before it; {quoted}" if token.type in OPERATORS else "name it here",
         )
-    if token.type == "_NOT" and expected & OPERATORS:
-        return Problem("no-operator", found, span, hint="put AND or OR before NOT")
-    return Problem("unexpected-word", found, span, hint=f"expected {_list(expected)}")
+    if token.type in OPERANDS and expected & OPERATORS:
+        return "no-operator", "put AND or OR between them, or quotes around a name with spaces"
+    return "unexpected-word", f"expected {_list(expected)}"
+
+
+def _missing_value(expected: set[str], hint: str) -> tuple[str, str]:
+    """A value is missing; where only a bare word will do, it is one of those after `within`."""
+    if expected == {"NAME"}:
+        return "bad-within", "write: active within 3 days of 2020-04-08"
+    return "missing-value", f"a value is expected here; {hint}"
 
 
 def _unfinished(text: str, expected: set[str]) -> Problem:
-    end = len(text.rstrip())
-    here = Span(text, end, end)
-    if not text.strip():
-        return Problem("empty-text", "there is no expression", here, hint="write everyone or nobody, or name a tag")
+    read = list(tokens(text))
+    if not read:
+        start = Span(text, 0, 0)
+        return Problem("empty-text", "there is no expression", start, hint="write everyone or nobody, or name a tag")
+    end = Span(text, read[-1].end_pos or 0, read[-1].end_pos or 0)
     if "_RPAR" in expected:
-        opened = _last_opened(text)
+        opened = _last_opened(read)
         return Problem("unclosed-bracket", "this bracket is never closed", Span(text, opened, opened + 1), hint="add )")
-    if expected & OPERANDS and not expected & OPERATORS:
-        return Problem("missing-operand", "the expression ends too early", here, hint="name what is meant here")
-    return Problem("unexpected-end", "the expression ends too early", here, hint=f"expected {_list(expected)}")
+    code, hint = _why(Token("$END", "the end"), expected)
+    return Problem(code, "the expression ends too early", end, hint=hint)
 
 
-def _last_opened(text: str) -> int:
-    """Where the innermost bracket stands that no other closes; quotes and comments are skipped."""
-    from audience.language.parse import tokens
-
+def _last_opened(read: list[Token]) -> int:
+    """Where the innermost bracket stands that no other closes."""
     opened: list[int] = []
-    for token in tokens(text):
+    for token in read:
         if token.type == "_LPAR":
             opened.append(token.start_pos or 0)
         elif token.type == "_RPAR":
             opened.pop()
     return opened[-1]
-
-
-def _follows(text: str, position: int, sign: str) -> bool:
-    return text[:position].rstrip().endswith(sign)
-
-
-def _is_value_position(expected: set[str]) -> bool:
-    return bool(expected) and expected <= VALUES
-
-
-def _value_hint(token: Token, expected: set[str]) -> str:
-    if token.type in ("_AND", "_OR", "_NOT", "_IN", "WITHIN", "EVERYONE", "NOBODY"):
-        return f'a value is expected here; put the word in quotes if it is one: "{token}"'
-    return f"expected {_list(expected)}"
-
-
-def _operand_hint(token: Token) -> str:
-    if token.type in ("_AND", "_OR"):
-        return f'name what is meant before it; a tag that is called {token} goes in quotes: "{token}"'
-    return "name what is meant here"
 
 
 WORDS = {

@@ -1,18 +1,12 @@
 """House text → expression, through the grammar in `grammar/audience.lark`."""
 
 import re
-from collections.abc import Iterator
-from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NoReturn, cast
-
-from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedToken
 
 from audience.errors import ExpressionError, Problem
 from audience.language.expr import (
     ID_KINDS,
-    MAX_DEPTH,
     And,
     Compare,
     Everyone,
@@ -27,12 +21,11 @@ from audience.language.expr import (
     Within,
     any_of,
 )
+from audience.language.grammar import Token, Tree, UnexpectedCharacters, UnexpectedToken, lark
 from audience.language.mistakes import misplaced, unreadable
 from audience.language.notation import BARE, TPNS_TYPES, house_type
 from audience.language.source import Span
 from audience.language.suggest import did_you_mean
-
-MAX_TOKENS = 150_000  # about a second and a half of reading
 
 CALLS = ("tag", "tag_and", "tag_not", *ID_KINDS)
 
@@ -50,7 +43,7 @@ def parse(text: str, *, folder: Path | None = Path()) -> Expr:
     Tag(type='province', value='guangdong')
     """
     try:
-        tree = _lark().parse(text)
+        tree = lark().parse(text)
     except UnexpectedCharacters as error:
         raise ExpressionError(unreadable(text, error.pos_in_stream or 0)) from None
     except UnexpectedToken as error:
@@ -58,50 +51,8 @@ def parse(text: str, *, folder: Path | None = Path()) -> Expr:
     return _Reader(text, folder).read(cast(Tree[Token], tree.children[0]))
 
 
-def tokens(text: str) -> Iterator[Token]:
-    """The words and signs of *text*, in order."""
-    return _lark().lex(text)
-
-
-@lru_cache(maxsize=1)
-def _lark() -> Lark:
-    return Lark(_grammar(), parser="lalr", lexer="basic", regex=True, postlex=_Bounds())
-
-
-def _grammar() -> str:
-    """The grammar inside the installed package, or beside it in a checkout."""
-    packed = files("audience") / "grammar" / "audience.lark"
-    beside = Path(__file__).parents[2] / "grammar" / "audience.lark"
-    return packed.read_text("utf-8") if packed.is_file() else beside.read_text("utf-8")
-
-
-class _Bounds:
-    """Refuses text that is too long or too deep while it is being read, so that nothing recurses to death."""
-
-    always_accept = ()
-
-    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
-        depth = nots = 0
-        for count, token in enumerate(stream):
-            depth += (token.type == "_LPAR") - (token.type == "_RPAR")
-            nots = nots + 1 if token.type == "_NOT" else 0
-            if count >= MAX_TOKENS:
-                _refuse(
-                    "too-long",
-                    f"more than {MAX_TOKENS:,} words and signs",
-                    hint="keep long lists in a file: registration_id(@ids.txt)",
-                )
-            if max(depth, nots) >= MAX_DEPTH:
-                _refuse(
-                    "too-deep",
-                    f"more than {MAX_DEPTH} levels of brackets and NOT",
-                    hint="flatten the expression",
-                )
-            yield token
-
-
 class _Reader:
-    """Turns the tree of one text into nodes; it recurses, and `_Bounds` has bounded the depth."""
+    """Turns the tree of one text into nodes; it recurses, and the grammar's bounds have bounded the depth."""
 
     def __init__(self, text: str, folder: Path | None):
         self.text = text

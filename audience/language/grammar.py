@@ -1,0 +1,52 @@
+"""The door to Lark: `grammar/audience.lark`, and the bounds within which a text is read."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedToken
+
+from audience.errors import ExpressionError, Problem
+from audience.language.expr import MAX_DEPTH, TOO_DEEP
+
+__all__ = ["Token", "Tree", "UnexpectedCharacters", "UnexpectedToken", "lark", "tokens"]
+
+MAX_TOKENS = 150_000  # about a second and a half of reading
+TOO_LONG = Problem(
+    "too-long", f"more than {MAX_TOKENS:,} words and signs", hint="keep long lists in a file: registration_id(@ids.txt)"
+)
+
+
+def tokens(text: str) -> Iterator[Token]:
+    """The words and signs of *text*, in order."""
+    return lark().lex(text)
+
+
+@lru_cache(maxsize=1)
+def lark() -> Lark:
+    return Lark(_grammar(), parser="lalr", lexer="basic", regex=True, postlex=_Bounds())
+
+
+def _grammar() -> str:
+    """The grammar inside the installed package, or beside it in a checkout."""
+    packed = files("audience") / "grammar" / "audience.lark"
+    beside = Path(__file__).parents[2] / "grammar" / "audience.lark"
+    return packed.read_text("utf-8") if packed.is_file() else beside.read_text("utf-8")
+
+
+class _Bounds:
+    """Refuses text that is too long or too deep while it is being read, so that nothing recurses to death."""
+
+    always_accept = ()
+
+    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+        depth = nots = 0
+        for count, token in enumerate(stream):
+            depth += (token.type == "_LPAR") - (token.type == "_RPAR")
+            nots = nots + 1 if token.type == "_NOT" else 0
+            if count >= MAX_TOKENS:
+                raise ExpressionError(TOO_LONG)
+            if max(depth, nots) >= MAX_DEPTH:
+                raise ExpressionError(TOO_DEEP)
+            yield token

@@ -1,0 +1,127 @@
+"""The language, as lines of text in language/."""
+
+from pathlib import Path
+
+import pytest
+from lines import HERE, cases
+
+from audience import And, ExpressionError, Ids, Not, Or, Tag, all_of, any_of, equivalent, parse, render, simplify
+from audience.language.expr import MAX_DEPTH, atoms, bare
+
+IDENTITY = [line for line in (HERE / "language/identity.txt").read_text("utf-8").splitlines() if line[:1] not in "#"]
+GOLDEN = [
+    pytest.param(file.stem, *block.split("\n---\n"), id=f"{file.stem} {number}")
+    for file in sorted((HERE / "errors").glob("*.txt"))
+    for number, block in enumerate(file.read_text("utf-8").split("===\n"))
+]
+
+
+@pytest.mark.parametrize("text", IDENTITY)
+def test_a_canonical_text_is_written_as_itself(text):
+    assert render(parse(text)) == text
+
+
+@pytest.mark.parametrize(("file", "text", "canonical"), cases("language", "read"))
+def test_a_text_has_one_canonical_form(file, text, canonical):
+    assert render(parse(text)) == canonical
+    assert parse(canonical) == parse(text)
+
+
+@pytest.mark.parametrize(("file", "before", "after"), cases("language", "simplify"))
+def test_an_expression_is_simplified(file, before, after):
+    assert render(simplify(parse(before))) == after
+
+
+@pytest.mark.parametrize(("code", "text", "told"), GOLDEN)
+def test_a_mistake_is_told_with_its_place_and_what_to_do(code, text, told):
+    with pytest.raises(ExpressionError) as caught:
+        parse(text, folder=Path("no such folder"))
+    assert str(caught.value) == told.rstrip("\n")
+    assert caught.value.code == code
+
+
+def test_the_caret_stands_under_the_second_line_of_a_long_text():
+    with pytest.raises(ExpressionError) as caught:
+        parse("a AND\n" + "b OR " * 100 + "城市 oops OR c")
+    number, carets = str(caught.value).splitlines()[1:3]
+    assert number.startswith(" 2 | …")
+    assert carets.endswith("^^^^")
+
+
+def test_ids_are_read_from_a_file_one_a_line(tmp_path):
+    (tmp_path / "ids.txt").write_bytes("\ufeffr1\r\n\r\n  r2 \r\n王\n".encode())
+    assert parse("registration_id(@ids.txt, r3)", folder=tmp_path) == Ids("registration_id", ("r1", "r2", "王", "r3"))
+    (tmp_path / "my ids.txt").write_text("u1\n")
+    assert parse('alias(@"my ids.txt")', folder=tmp_path) == Ids("alias", ("u1",))
+
+
+def test_an_empty_file_of_ids_is_refused(tmp_path):
+    (tmp_path / "ids.txt").write_text("\n\n")
+    with pytest.raises(ExpressionError, match="empty-list"):
+        parse("alias(@ids.txt)", folder=tmp_path)
+
+
+def test_files_are_not_read_where_that_is_not_wanted():
+    with pytest.raises(ExpressionError, match="no-files"):
+        parse("alias(@/etc/passwd)", folder=None)
+
+
+HUGE = {
+    "brackets": "(" * 100_000 + "a" + ")" * 100_000,
+    "nots": "NOT " * 100_000 + "a",
+    "bangs": "!" * 100_000 + "a",
+    "open brackets": "(" * 100_000,
+    "operands": " OR ".join(f"a{number}" for number in range(100_000)),
+    "short operands": "a|" * 500_000 + "a",
+    "a name": "a" * 1_000_000,
+    "quotes": '"' * 1_000_000,
+    "an open quote": '"' + "a" * 1_000_000,
+    "ids": f"alias({','.join(f'{number:036}' for number in range(27_000))})",
+    "no operators": "a " * 500_000,
+    "calls": "tag(" * 250_000,
+    "comments": "a # \n" * 200_000,
+}
+
+
+@pytest.mark.parametrize("text", HUGE.values(), ids=HUGE.keys())
+def test_huge_input_is_answered_or_refused_by_name(text):
+    try:
+        assert parse(render(parse(text))) == parse(text)
+    except ExpressionError as error:
+        assert len(str(error)) < 1_000
+
+
+def test_fifty_thousand_operands_are_read_simplified_and_compared():
+    expr = parse(" OR ".join(f"a{number}" for number in range(50_000)))
+    assert len(simplify(expr).terms) == 50_000
+    assert equivalent(expr, Or(tuple(reversed(expr.terms))))
+
+
+def test_a_tree_too_deep_cannot_be_built():
+    expr = bare("a")
+    with pytest.raises(ExpressionError, match="too-deep"):
+        for _ in range(MAX_DEPTH + 1):
+            expr = Not(expr)
+
+
+def test_operators_build_flat_trees():
+    a, b, c = map(bare, "abc")
+    assert a & b & c == And((a, b, c)) == all_of([a, b & c])
+    assert a | b | ~c == Or((a, b, Not(c))) == any_of([a | b, ~c])
+
+
+def test_nodes_are_equal_by_what_they_say_and_not_by_where_it_stands():
+    assert parse("a AND b") == parse("  a   &&\nb")
+    assert len({parse("a AND b"), parse("a && b")}) == 1
+
+
+@pytest.mark.parametrize(
+    "build", [lambda: Tag("", "a"), lambda: Tag("a", ""), lambda: And((bare("a"),)), lambda: Ids("alias", ())]
+)
+def test_a_node_that_says_nothing_cannot_be_built(build):
+    with pytest.raises(ExpressionError):
+        build()
+
+
+def test_atoms_are_listed_once_each_as_they_are_read():
+    assert list(atoms(parse("b AND (a OR NOT b)"))) == [bare("b"), bare("a")]
