@@ -16,5 +16,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     if len(names) > MANY:
         names = [name for name in names if name[:2] == word[:2]][:MANY]
     folded = {name.casefold(): name for name in names}
-    close = get_close_matches(word.casefold(), folded, n=1, cutoff=0.7)
+    close = get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
     return f"did you mean {folded[close[0]]}?" if close else None

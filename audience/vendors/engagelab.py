@@ -27,6 +27,7 @@ from audience.language.expr import (
 )
 from audience.language.notation import BARE
 from audience.language.render import render
+from audience.language.source import Span
 from audience.vendors.base import Limit, Payload, Unsaid, Vendor, mapping, only, refuse, string, strings
 
 PAGE = "https://www.engagelab.com/docs/app-push/rest-api/create-push-api"
@@ -41,9 +42,10 @@ LIMITS = {
     "registration_id": Limit(1_000, PAGE),
     "live_activity_id": Limit(1, PAGE),
     "tag_bytes": Limit(40, TAGS),
+    "alias_bytes": Limit(40, TAGS),
 }
 KEYS = ("tag", "tag_and", "tag_not", "alias", "registration_id", "live_activity_id")
-LEGAL_TAG = re.compile(r"[A-Za-z0-9_\u3400-\u9fff\uf900-\ufaff]+")
+LEGAL_NAME = re.compile(r"[A-Za-z0-9_\u3400-\u9fff\uf900-\ufaff]+")
 
 
 def parse(payload: Any) -> Expr:
@@ -107,8 +109,7 @@ def _list(key: str, value: Any) -> Iterator[Expr]:
 
 def _platform(request: Payload) -> Iterator[Expr]:
     """The platform of a whole request narrows the audience, so it is part of what is said."""
-    body = request.get("body")
-    platform = body.get("platform", "all") if isinstance(body, dict) else "all"
+    platform = mapping(request.get("body", {}), "$.body").get("platform", "all")
     if platform != "all":
         names = strings([platform] if isinstance(platform, str) else platform, "$.body.platform")
         yield any_of(Tag("platform", name) for name in names)
@@ -207,24 +208,24 @@ def _slot_counts(terms: Sequence[Expr]) -> dict[str, int]:
 def _illegal_names(terms: Sequence[Expr]) -> Iterator[Problem]:
     literals = [inner for term in terms for inner in (term.terms if isinstance(term, Or) else (term,))]
     for literal in filter(is_literal, literals):
-        tag = literal.term if isinstance(literal, Not) else literal
-        if isinstance(tag, Tag):
-            yield from _name_problems(tag)
+        match literal.term if isinstance(literal, Not) else literal:
+            case Tag(type=type_) as tag if type_ != BARE:
+                yield Problem("no-name", f"EngageLab has no name for {render(tag)!r}: its tags have no types", tag.span)
+            case Tag(value=value, span=span):
+                yield from _name_problems("tag", value, span)
+            case Ids(kind="alias", values=values, span=span):
+                for value in values:
+                    yield from _name_problems("alias", value, span)
 
 
-def _name_problems(tag: Tag) -> Iterator[Problem]:
-    size = len(tag.value.encode())
-    if tag.type != BARE:
-        yield Problem("no-name", f"EngageLab has no name for {render(tag)!r}: its tags have no types", tag.span)
-    elif not LEGAL_TAG.fullmatch(tag.value):
+def _name_problems(what: str, name: str, span: Span | None) -> Iterator[Problem]:
+    """Tags and aliases are spelt alike."""
+    size, limit = len(name.encode()), LIMITS[f"{what}_bytes"]
+    if not LEGAL_NAME.fullmatch(name):
         hint = "letters, digits, _ and Chinese only"
-        yield Problem("illegal-name", f"{tag.value!r} is no legal EngageLab tag", tag.span, hint=hint)
-    elif LIMITS["tag_bytes"].exceeded_by(size):
-        yield Problem(
-            "name-too-long",
-            f"{tag.value!r} takes {size} bytes; {LIMITS['tag_bytes'].most} is the most",
-            tag.span,
-        )
+        yield Problem("illegal-name", f"{name!r} is no legal EngageLab {what}", span, hint=hint)
+    elif limit.exceeded_by(size):
+        yield Problem("name-too-long", f"{name!r} takes {size} bytes; {limit.most} is the most", span)
 
 
 def _overflow(to: dict[str, list[str]]) -> Iterator[Problem]:

@@ -1,0 +1,420 @@
+"""Tables of devices in, counts and crowds out, and an error that names the place for everything else."""
+
+import random
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from audience import (
+    DamagedError,
+    DeviceIndex,
+    ExpressionError,
+    IndexFolderError,
+    OutputError,
+    PlanError,
+    TableError,
+    parse,
+    render,
+)
+from audience.demo import devices
+from audience.index.build import MOST_BITMAPS
+from audience.language.expr import And, Not, Or, bare
+
+DEVICES = pl.DataFrame(
+    {
+        "registration_id": ["r1", "r2", "r3", "r4"],
+        "province": ["guangdong", "hunan", None, "四川"],
+        "age": [17, 30, None, 64],
+        "active": [date(2020, 4, 5), date(2020, 4, 6), date(2020, 4, 8), None],
+        "version": ["1.2", "1.2.0", "1.10.0", None],
+        "vip": [True, False, None, True],
+    }
+)
+
+
+def build(table, folder, **roles) -> DeviceIndex:
+    return DeviceIndex.build(table, folder / "devices.index", **roles)
+
+
+def found(index, text) -> list[str]:
+    return sorted(index.resolve(text).tokens())
+
+
+WRITERS = {
+    "devices.parquet": pl.DataFrame.write_parquet,
+    "devices.csv": pl.DataFrame.write_csv,
+    "devices.tsv": lambda table, file: table.write_csv(file, separator="\t"),
+    "devices.ndjson": pl.DataFrame.write_ndjson,
+    "devices.arrow": pl.DataFrame.write_ipc,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_format_answers_alike(name, tmp_path):
+    WRITERS[name](DEVICES, tmp_path / name)
+    roles = {"dates": ["active"]} if name.endswith("ndjson") else {}
+    index = build(tmp_path / name, tmp_path, **roles)
+    assert found(index, "province:guangdong OR NOT age < 60") == ["r1", "r3", "r4"]
+    assert found(index, "active within 3 days of 2020-04-08") == ["r2", "r3"]
+    assert found(index, "version >= 1.2.0 AND NOT vip") == ["r2", "r3"]
+    assert {name: each.role for name, each in index.attributes.items()} == {
+        "tag": "tags",
+        "province": "typed",
+        "age": "number",
+        "active": "date",
+        "version": "version",
+    }
+
+
+def test_globs_folders_lists_and_frames_are_tables_too(tmp_path):
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    DEVICES.head(2).write_parquet(parts / "1.parquet")
+    DEVICES.tail(2).write_parquet(parts / "2.parquet")
+    sources = [str(parts / "*.parquet"), parts, [parts / "1.parquet", parts / "2.parquet"], DEVICES, DEVICES.lazy()]
+    for number, source in enumerate(sources):
+        index = DeviceIndex.build(source, tmp_path / f"{number}.index")
+        assert found(index, "vip OR version:1.2.0") == ["r1", "r2", "r4"]
+
+
+def test_a_csv_keeps_what_a_number_would_lose(tmp_path):
+    (tmp_path / "devices.csv").write_text("token,app_version,channel\n007,1.10,abc\n7,1.1,\n")
+    index = build(tmp_path / "devices.csv", tmp_path)
+    assert found(index, "app_version:1.10") == ["007"]
+    assert found(index, "app_version > 1.2") == ["007"]
+    assert found(index, "NOT channel:abc") == ["7"]
+
+
+def test_what_comparisons_mean(tmp_path):
+    index = build(DEVICES, tmp_path)
+    assert found(index, "age < 30") == ["r1"]
+    assert found(index, "age <= 30") == ["r1", "r2"]
+    assert found(index, "age >= 30.0") == ["r2", "r4"]
+    assert found(index, "age > 1e1") == ["r1", "r2", "r4"]
+    assert found(index, "age in (17, 64.0)") == ["r1", "r4"]
+    assert found(index, "NOT age < 30") == ["r2", "r3", "r4"]
+    assert found(index, "active >= 20200406") == ["r2", "r3"]
+    assert found(index, "active = 2020-04-06") == ["r2"]
+    assert found(index, "version >= 1.2") == ["r1", "r2", "r3"]
+    assert found(index, "version <= 1.2.0") == ["r1", "r2"]
+    assert found(index, "version = 1.2") == ["r1"]
+    assert found(index, "version = 1.2.0.0") == []
+
+
+def test_moments_answer_days_and_moments(tmp_path):
+    seen = [datetime(2020, 4, 5, 23, 59, 59, 999_999), datetime(2020, 4, 6), datetime(2020, 4, 6, 12, 30), None]
+    index = build(DEVICES.with_columns(seen=pl.Series(seen, dtype=pl.Datetime("us"))), tmp_path)
+    assert found(index, "seen = 2020-04-06") == ["r2", "r3"]
+    assert found(index, "seen < 2020-04-06") == ["r1"]
+    assert found(index, "seen <= 20200406") == ["r1", "r2", "r3"]
+    assert found(index, 'seen > "2020-04-06T12:00"') == ["r3"]
+    assert found(index, "seen within 2 days of 2020-04-06") == ["r1", "r2", "r3"]
+
+
+def test_moments_of_a_zone_are_kept_in_utc(tmp_path):
+    seen = pl.Series([datetime(2020, 4, 5, 23, tzinfo=UTC)] * 4).dt.convert_time_zone("Asia/Shanghai")
+    index = build(DEVICES.with_columns(seen=seen), tmp_path)
+    assert index.count("seen = 2020-04-05") == 4
+    assert index.count('seen = "2020-04-06T07:00+08:00"') == 4
+
+
+def test_attributes_with_many_values_are_kept_as_digits_and_answer_alike(tmp_path):
+    size = MOST_BITMAPS * 2 + 77
+    moments = [datetime(2020, 1, 1) + timedelta(seconds=7 * at) for at in range(size)]
+    amounts = [None if at % 5 == 0 else (at * 7919) % 6007 / 4 for at in range(size)]
+    table = pl.DataFrame({"token": [f"t{at}" for at in range(size)], "seen": moments, "amount": amounts})
+    table = table.with_columns(name=pl.col("token").str.reverse()).sample(fraction=1, shuffle=True, seed=1)
+    index = build(table, tmp_path)
+    assert all(index.attributes[name].slices for name in ("seen", "amount", "name"))
+    for order in ("<", "<=", ">", ">="):
+        for bound in (-1, 0, 0.25, 300.1, 1501.5, 99_999):
+            wanted = table.filter(pl.sql_expr(f"amount {order} {bound}"))["token"].sort()
+            assert index.resolve(f"amount {order} {bound}").tokens().sort().to_list() == wanted.to_list()
+    assert found(index, "name:99t") == ["t99"]
+    assert found(index, "name:99") == []
+    assert (
+        index.count("seen within 1 day of 2020-01-01")
+        == table.filter(pl.col("seen").dt.date() == date(2020, 1, 1)).height
+    )
+    assert index.count("NOT amount >= 0") == table["amount"].null_count()
+
+
+def test_tags_may_come_from_lists_booleans_and_split_texts(tmp_path):
+    table = DEVICES.with_columns(
+        tags=pl.Series([["a", "b", "a"], [], None, ["b", None, ""]]), labels=pl.Series(["x; y", "", None, "y"])
+    )
+    index = build(table, tmp_path, split={"labels": ";"})
+    assert found(index, "a") == ["r1"]
+    assert found(index, "b AND vip") == ["r1", "r4"]
+    assert found(index, "y AND NOT x") == ["r4"]
+    assert index.attributes["tag"].values == 5
+
+
+def test_a_text_column_called_tags_is_not_guessed_at(tmp_path):
+    with pytest.raises(TableError, match="not-a-list"):
+        build(DEVICES.with_columns(tags=pl.lit("a,b")), tmp_path)
+
+
+def test_a_tag_that_two_columns_hold_is_refused_unless_one_is_typed(tmp_path):
+    table = DEVICES.with_columns(likes=pl.Series([["music"], [], [], []]), hates=pl.Series([[], ["music"], [], []]))
+    with pytest.raises(TableError, match="'likes' and 'hates' both hold the tag 'music'"):
+        build(table, tmp_path)
+    index = build(table, tmp_path, typed=["hates"])
+    assert (found(index, "music"), found(index, "hates:music")) == (["r1"], ["r2"])
+
+
+def test_a_device_may_be_known_to_several_vendors_under_different_ids(tmp_path):
+    table = pl.DataFrame(
+        {"registration_id": ["r1", "r2", None], "tpns_token": ["t1", None, "t3"], "emas": ["e1", "e2", None]}
+    )
+    index = build(table, tmp_path, tokens={"emas": "emas"})
+    crowd = index.resolve("everyone")
+    assert crowd.tokens("tpns").to_list() == ["t1", None, "t3"]
+    assert crowd.tokens("emas_v2").to_list() == ["e1", "e2", None]
+    assert crowd.tokens("engagelab").to_list() == crowd.tokens().to_list() == ["r1", "r2", None]
+    assert index.count("registration_id(r1, t3)") == 2
+    assert crowd.to_frame(["emas", "tpns"]).columns == ["emas", "tpns"]
+
+
+def test_whose_ids_they_are_is_asked_and_not_guessed(tmp_path):
+    index = build(pl.DataFrame({"registration_id": ["r1"], "token": ["t1"]}), tmp_path)
+    assert index.resolve("everyone").tokens("tpns").to_list() == ["t1"]
+    with pytest.raises(PlanError, match="--token emas=COLUMN"):
+        index.resolve("everyone").tokens("emas")
+
+
+def test_an_id_that_names_two_devices_is_refused(tmp_path):
+    index = build(pl.DataFrame({"registration_id": ["x", "y"], "token": ["y", "z"]}), tmp_path)
+    with pytest.raises(ExpressionError, match="ambiguous-id"):
+        index.count("registration_id(y)")
+
+
+def test_aliases_and_accounts_may_be_shared(tmp_path):
+    table = DEVICES.with_columns(
+        alias=pl.Series([["u1", "u2"], ["u2"], [], None]), member=pl.Series(["m", "m", None, "n"])
+    )
+    index = build(table, tmp_path, account="member")
+    assert found(index, "alias(u2)") == ["r1", "r2"]
+    assert found(index, "account(m) AND NOT alias(u1)") == ["r2"]
+    assert index.resolve("alias(u1)").to_frame()["account"].to_list() == ["m"]
+
+
+BAD_TABLES = {
+    "duplicate-id": ({"registration_id": ["a", "b", "a"]}, r"'registration_id'.*row 1 \('a'\), row 3 \('a'\)"),
+    "empty-id": ({"registration_id": ["a", "", "b"]}, r"'registration_id'.*row 2"),
+    "missing-id": ({"registration_id": ["a", None, "b"]}, r"'registration_id'.*row 2"),
+    "no-id": ({"name": ["a"]}, "--token COLUMN"),
+    "no-role": ({"token": ["a"], "blob": [b"x"]}, "'blob'.*Binary"),
+    "bad-value": ({"token": ["a", "b"], "x": [1.0, float("inf")]}, r"'x'.*row 2 \(inf\)"),
+    "same-name": (
+        {"token": ["a"], "brand": ["Mi"], "xg_auto_devicebrand": ["Mi"]},
+        "'brand' and 'xg_auto_devicebrand'",
+    ),
+    "not-ids": ({"token": [1.5]}, "'token'"),
+}
+
+
+@pytest.mark.parametrize(("code", "table", "told"), [(code, *case) for code, case in BAD_TABLES.items()])
+def test_a_bad_table_is_refused_by_column_and_row_and_leaves_nothing_behind(code, table, told, tmp_path):
+    with pytest.raises(TableError, match=told) as caught:
+        build(pl.DataFrame(table, strict=False), tmp_path)
+    assert caught.value.code == code
+    assert list(tmp_path.iterdir()) == []
+
+
+BAD_ROLES = {
+    "no-column": ({"alias": "provnce"}, "did you mean province"),
+    "two-roles": ({"alias": "province", "account": "province"}, "'province'"),
+    "bad-value": ({"numbers": ["province"]}, r"row 1 \('guangdong'\)"),
+}
+
+
+@pytest.mark.parametrize(("code", "roles", "told"), [(code, *case) for code, case in BAD_ROLES.items()])
+def test_a_role_that_cannot_be_is_refused(code, roles, told, tmp_path):
+    with pytest.raises(TableError, match=told) as caught:
+        build(DEVICES, tmp_path, **roles)
+    assert caught.value.code == code
+
+
+def test_versions_that_are_none_are_text_unless_they_were_said_to_be_versions(tmp_path):
+    table = DEVICES.with_columns(version=pl.Series(["1.0", "beta!", None, "2.0"]))
+    index = build(table, tmp_path)
+    assert found(index, 'version:"beta!"') == ["r2"]
+    with pytest.raises(ExpressionError, match="have no order"):
+        index.count("version >= 1.0")
+    with pytest.raises(TableError, match=r"row 2 \('beta!'\)"):
+        DeviceIndex.build(table, tmp_path / "other.index", versions=["version"])
+
+
+BAD_FILES = {
+    "nothing.parquet": (None, "no-file"),
+    "broken.parquet": (b"PAR1 not really", "unreadable"),
+    "broken.ndjson": (b'{"token": \n', "unreadable"),
+    "devices.xlsx": (b"", "unknown-format"),
+    "empty.csv": (b"", "unreadable"),
+    "ragged.csv": (b"token,a\nx,1,2\n", "unreadable"),
+    "latin.csv": ("token,a\nx,\xe9\n".encode("latin-1"), "unreadable"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "code"), [(name, *case) for name, case in BAD_FILES.items()])
+def test_a_file_that_cannot_be_read_is_refused(name, content, code, tmp_path):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(TableError) as caught:
+        build(tmp_path / name, tmp_path)
+    assert caught.value.code == code
+    assert not (tmp_path / "devices.index").exists()
+
+
+def test_an_index_is_replaced_only_when_that_is_said(tmp_path):
+    build(DEVICES, tmp_path)
+    with pytest.raises(OutputError, match="exists"):
+        build(DEVICES.head(2), tmp_path)
+    with pytest.raises(TableError):
+        build(DEVICES.drop("registration_id"), tmp_path, replace=True)
+    assert len(DeviceIndex.open(tmp_path / "devices.index")) == 4
+    assert len(build(DEVICES.head(2), tmp_path, replace=True)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["devices.index"]
+
+
+def test_an_empty_table_is_an_index_of_nobody(tmp_path):
+    index = build(DEVICES.clear(), tmp_path)
+    assert (len(index), index.count("everyone"), index.count("NOT vip"), index.count("age < 3")) == (0, 0, 0, 0)
+    assert index.resolve("everyone").tokens().to_list() == []
+
+
+UNKNOWN = {
+    "provnce:hunan": ("unknown-attribute", "did you mean province"),
+    "city:hunan": ("unknown-attribute", "did you mean province:hunan"),
+    "age:young": ("bad-value", "age is a number"),
+    "age < young": ("bad-value", "age is a number"),
+    "active > 2020-13-01": ("bad-value", "active is a day"),
+    "province > a": ("no-order", "have no order"),
+    "age within 3 days of 2020-04-08": ("not-days", "are no days"),
+    "active within 3 days of yesterday": ("bad-value", "yesterday"),
+    "alias(u1)": ("unknown-ids", "holds no alias"),
+}
+
+
+@pytest.mark.parametrize(("text", "code", "told"), [(text, *case) for text, case in UNKNOWN.items()])
+def test_what_an_index_does_not_know_is_refused_with_its_place(text, code, told, tmp_path):
+    index = build(DEVICES, tmp_path)
+    with pytest.raises(ExpressionError, match=told) as caught:
+        index.count(f"vip AND NOT {text}")
+    assert caught.value.code == code
+    assert "^" in str(caught.value)
+
+
+def test_a_tag_that_no_device_has_is_counted_as_none_and_told(tmp_path):
+    index = build(DEVICES, tmp_path)
+    assert index.count("vpi") == index.count("province:hunann") == index.count("hunan") == 0
+    hints = [index.problems(text)[0].hint for text in ("vpi", "province:hunann", "hunan")]
+    assert hints == ["did you mean vip?", "did you mean hunan?", "did you mean province:hunan?"]
+    assert "1 of 2 ids" in index.problems("registration_id(r1, r9)")[0].message
+
+
+def test_opening_reads_no_bitmap_and_counting_only_those_it_touches(tmp_path):
+    build(DEVICES, tmp_path)
+    index = DeviceIndex.open(tmp_path / "devices.index")
+    assert index.store._loaded == {}
+    index.count("province:hunan AND vip")
+    assert len(index.store._loaded) == 2
+    assert "id_table" not in vars(index.store)
+
+
+def test_explain_is_a_funnel(tmp_path):
+    lines = build(DEVICES, tmp_path).explain("age >= 17 AND (vip OR province:hunan) AND NOT version:1.2")
+    assert [(line.depth, line.text, line.devices, line.left) for line in lines] == [
+        (0, "AND", 2, None),
+        (1, "age >= 17", 3, 3),
+        (1, "OR", 3, 3),
+        (2, "vip", 2, None),
+        (2, "province:hunan", 1, None),
+        (1, "NOT version:1.2", 3, 2),
+    ]
+
+
+def test_a_folder_that_is_no_index_is_refused(tmp_path):
+    for folder in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(IndexFolderError, match="no-index"):
+            DeviceIndex.open(folder)
+
+
+def test_every_flipped_byte_is_an_error_or_changes_nothing(tmp_path):
+    index = build(DEVICES, tmp_path)
+    exprs = ["vip AND NOT age < 30", "province:hunan OR version > 1.2", "active >= 2020-04-06"]
+    right = [(index.count(expr), found(index, expr)) for expr in exprs]
+    refused = 0
+    for file in sorted(index.store.folder.iterdir()):
+        sound = file.read_bytes()
+        for place in range(len(sound)):
+            damaged = bytearray(sound)
+            damaged[place] ^= 1 << place % 8
+            file.write_bytes(damaged)
+            try:
+                again = DeviceIndex.open(index.store.folder)
+                assert [(again.count(expr), found(again, expr)) for expr in exprs] == right
+            except IndexFolderError as error:
+                refused += 1
+                assert file.name in str(error)
+        file.write_bytes(sound)
+    assert refused > 1_000
+    assert index.check()
+
+
+@pytest.mark.parametrize("name", ["tags.arrow", "bitmaps.bin", "ids.arrow", "manifest.json"])
+def test_a_truncated_or_missing_file_is_named(name, tmp_path):
+    index = build(DEVICES, tmp_path)
+    file = index.store.folder / name
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DamagedError, match=name):
+        DeviceIndex.open(index.store.folder)
+    file.unlink()
+    with pytest.raises(IndexFolderError):
+        DeviceIndex.open(index.store.folder)
+
+
+def test_the_same_table_gives_the_same_bytes(tmp_path):
+    one = DeviceIndex.build(devices(1_000), tmp_path / "one")
+    other = DeviceIndex.build(devices(1_000), tmp_path / "other")
+    for name in one.store.files:
+        assert (one.store.folder / name).read_bytes() == (other.store.folder / name).read_bytes()
+
+
+def _random_expr(random: random.Random, names: list[str], depth: int = 3):
+    if depth == 0 or random.random() < 0.2:
+        return bare(random.choice(names))
+    terms = [_random_expr(random, names, depth - 1) for _ in range(random.randint(2, 4))]
+    return random.choice([lambda: And(tuple(terms)), lambda: Or(tuple(terms)), lambda: Not(terms[0])])()
+
+
+def _asked(expr) -> pl.Expr:
+    match expr:
+        case Not(term=term):
+            return ~_asked(term)
+        case And(terms=terms):
+            return pl.all_horizontal(map(_asked, terms))
+        case Or(terms=terms):
+            return pl.any_horizontal(map(_asked, terms))
+    return pl.col("tags").list.contains(expr.value)
+
+
+def test_a_hundred_expressions_over_real_people_agree_with_polars(census, tmp_path):
+    index = build(census, tmp_path)
+    people = pl.read_parquet(census)
+    assert len(index) == 199_523
+    names = index.store.values(index.attributes["tag"]).to_list()
+    assert len(names) == 200
+    chance = random.Random(7)
+    for _ in range(100):
+        expr = _random_expr(chance, names)
+        wanted = people.filter(_asked(expr))["registration_id"]
+        crowd = index.resolve(expr)
+        assert index.count(expr) == len(crowd) == len(wanted), render(expr)
+        assert crowd.tokens().sort().equals(wanted.sort().rename("token")), render(expr)
+
+
+def test_text_and_expressions_are_taken_alike(index):
+    assert index.count("male AND NOT version:1.0.2") == index.count(parse("male AND NOT version:1.0.2"))
