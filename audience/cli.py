@@ -5,11 +5,9 @@ Results go to standard output, problems and progress to standard error. Exit cod
 
 import sys
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
-import orjson
 import typer
 
 from audience import demo as demonstration
@@ -23,7 +21,8 @@ from audience.language.parse import parse as parse_text
 from audience.language.render import render
 from audience.plan import Plan
 from audience.plan import plan as make_plan
-from audience.screen import bar, counts_table, table
+from audience.report import info, plan_json, result, tell, verdict, warn
+from audience.screen import bar, counts_table
 from audience.vendors import vendor as vendor_record
 from audience.vendors import vendors as vendor_names
 from audience.vendors.base import dump, load
@@ -44,7 +43,7 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     try:
         app(words, standalone_mode=True)
     except AudienceError as error:
-        _tell(error.problems, "--json" in words)
+        tell(error.problems, "--json" in words)
         sys.exit(1 if isinstance(error, ProofError | DamagedError) else 2)
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()
@@ -93,20 +92,20 @@ def index_build(
             replace=replace,
             progress=progress,
         )
-    _info(index, json)
+    info(index, json)
 
 
 @index_app.command("info")
 def index_info(index: IndexPath, json: Json = False) -> None:
     """What an index holds: devices, ids, attributes and their values."""
-    _info(DeviceIndex.open(index), json)
+    info(DeviceIndex.open(index), json)
 
 
 @index_app.command("check")
 def index_check(index: IndexPath, json: Json = False) -> None:
     """Read every file of an index whole and compare it with its checksum."""
     names = DeviceIndex.open(index).check()
-    _print(names, json, f"sound: {', '.join(names)}")
+    result(names, json, f"sound: {', '.join(names)}")
 
 
 @app.command()
@@ -117,7 +116,7 @@ def parse(
 ) -> None:
     """Write an expression in its canonical form."""
     meant = parse_text(expr)
-    _print(as_json(meant), json, "\n".join(outline(meant)) if tree else render(meant))
+    result(as_json(meant), json, "\n".join(outline(meant)) if tree else render(meant))
 
 
 @app.command()
@@ -125,8 +124,8 @@ def count(index: IndexPath, expr: ExprText, json: Json = False) -> None:
     """How many devices are meant."""
     opened, meant = DeviceIndex.open(index), parse_text(expr)
     found = opened.count(meant)
-    _warn(opened.problems(meant))
-    _print({"count": found, "devices": len(opened), "expression": render(meant)}, json, str(found))
+    warn(opened.problems(meant))
+    result({"count": found, "devices": len(opened), "expression": render(meant)}, json, str(found))
 
 
 @app.command()
@@ -140,14 +139,14 @@ def explain(
     opened, meant = DeviceIndex.open(index), parse_text(expr)
     lines = opened.explain(meant)
     plans = [make_plan(meant, name, opened) for name in ([vendor] if vendor else vendor_names())]
-    _warn(opened.problems(meant))
+    warn(opened.problems(meant))
     if json:
         tree = [{"depth": line.depth, "text": line.text, "devices": line.devices, "left": line.left} for line in lines]
-        _print({"tree": tree, "vendors": {plan.vendor: _plan_json(plan) for plan in plans}}, json, "")
+        result({"tree": tree, "vendors": {plan.vendor: plan_json(plan) for plan in plans}}, json, "")
         return
     counts_table(lines, len(opened))
     for plan in plans:
-        sys.stdout.write(f"\n{_verdict(plan)}\n")
+        sys.stdout.write(f"\n{verdict(plan)}\n")
 
 
 @app.command()
@@ -169,11 +168,11 @@ def emit(
         plan = Plan(plan.vendor, plan.expr, (), plan.expr, (Problem("by-ids", "asked for by --by-ids"),), opened)
     with bar() as progress:
         written = emit_plan(plan, opened, out, replace=replace, progress=progress)
-    _warn([*opened.problems(meant), *written.reasons])
+    warn([*opened.problems(meant), *written.reasons])
     requests = f"{written.native} native" if written.native else f"{written.batches:,} with {written.told:,} ids"
     nobody = written.native + written.batches == 0
     said = "nobody is meant: nothing to send" if nobody else f"{written.devices:,} devices meant; requests: {requests}"
-    _print(emitted_json(written), json, f"{out}: {said}")
+    result(emitted_json(written), json, f"{out}: {said}")
 
 
 @app.command()
@@ -187,21 +186,21 @@ def translate(
     said = sys.stdin.read() if payload == "-" else payload
     meant = parse_text(said) if source == "text" else _read(source, said)
     if target == "text":
-        _print({"expression": render(meant)}, json, render(meant))
+        result({"expression": render(meant)}, json, render(meant))
         return
     plan = make_plan(meant, target)
     if json:
-        _print(_plan_json(plan), json, "")
+        result(plan_json(plan), json, "")
     else:
         for request in plan.native:
             sys.stdout.write(dump(request) + "\n")
     if plan.by_ids is not None:
-        _tell(
+        tell(
             (Problem("by-ids", f"{target} cannot say it in one request; resolve it with an index"), *plan.reasons), json
         )
         sys.exit(1)
     if not plan.native:
-        _warn([Problem("nobody", "nobody is meant: nothing to send")])
+        warn([Problem("nobody", "nobody is meant: nothing to send")])
 
 
 @app.command()
@@ -215,7 +214,7 @@ def vendors(json: Json = False) -> None:
         limits = [
             {key: {"most": limit.most, "source": limit.source} for key, limit in v.limits.items()} for v in records
         ]
-        _print([{**fact, "limits": limit} for fact, limit in zip(facts, limits, strict=True)], json, "")
+        result([{**fact, "limits": limit} for fact, limit in zip(facts, limits, strict=True)], json, "")
         return
     for v in records:
         known = ", ".join(f"{key} ≤ {limit.most:,}" for key, limit in v.limits.items() if limit.most is not None)
@@ -243,7 +242,7 @@ def _read(source: str, said: str) -> Expr:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         meant = vendor_record(source).parse(said if said.strip() == "all" else load(said))
-    _warn([Problem("payload", str(warning.message)) for warning in caught])
+    warn([Problem("payload", str(warning.message)) for warning in caught])
     return meant
 
 
@@ -257,77 +256,3 @@ def _pair(text: str, default: str | None) -> tuple[str, str]:
             Problem("bad-option", f"{text!r} is not of the form NAME=VALUE", hint="for example --split 'tags=;'")
         )
     return default, text
-
-
-def _info(index: DeviceIndex, json: bool) -> None:
-    store = index.store
-    attributes: list[dict[str, Any]] = [
-        {"name": each.name, "kind": each.role, "values": each.values, "most": _most(index, each.name)}
-        for each in store.attributes.values()
-    ]
-    if json:
-        files = {name: facts["bytes"] for name, facts in store.files.items()}
-        _print({"devices": len(index), "ids": store.ids, "attributes": attributes, "files": files}, json, "")
-        return
-    size = sum(facts["bytes"] for facts in store.files.values())
-    sys.stdout.write(f"{store.folder}: {len(index):,} devices, {size / 1e6:,.1f} MB, ids {', '.join(store.ids)}\n")
-    rows = [(a["name"], a["kind"], f"{a['values']:,}", ", ".join(a["most"])) for a in attributes]
-    table(("attribute", "kind", "values", "most frequent"), rows)
-
-
-def _most(index: DeviceIndex, name: str) -> list[str]:
-    """The values that most devices have."""
-    attribute = index.attributes[name]
-    places = index.store.counts(attribute).arg_sort(descending=True).head(4)
-    return index.store.values(attribute).gather(places).to_list()
-
-
-def _verdict(plan: Plan) -> str:
-    """What *vendor* could say, or all the reasons why not."""
-    if plan.native:
-        return f"{plan.vendor}: natively\n  {dump(plan.native[0])}"
-    if plan.by_ids is None:
-        return f"{plan.vendor}: nobody is meant, nothing to send"
-    reasons = "\n".join(f"  - {_indented(reason)}" for reason in plan.reasons)
-    return f"{plan.vendor}: by ids, because\n{reasons}"
-
-
-def _indented(reason: Problem) -> str:
-    hint = f" ({reason.hint})" if reason.hint else ""
-    return f"{reason.code}: {reason.message}{hint}"
-
-
-def _plan_json(plan: Plan) -> dict[str, Any]:
-    return {
-        "native": list(plan.native),
-        "by_ids": None if plan.by_ids is None else render(plan.by_ids),
-        "reasons": [_problem_json(reason) for reason in plan.reasons],
-    }
-
-
-def _problem_json(problem: Problem) -> dict[str, Any]:
-    place = {"start": problem.span.start, "end": problem.span.end} if problem.span else None
-    return {
-        "code": problem.code,
-        "message": problem.message,
-        "place": place,
-        "path": problem.path,
-        "hint": problem.hint,
-    }
-
-
-def _print(value: Any, json: bool, text: str) -> None:
-    sys.stdout.write((orjson.dumps(value).decode() if json else text) + "\n")
-
-
-def _tell(problems: Iterable[Problem], json: bool) -> None:
-    if json:
-        errors = [_problem_json(problem) for problem in problems]
-        sys.stderr.write(orjson.dumps({"errors": errors}).decode() + "\n")
-    else:
-        sys.stderr.write("\n".join(map(str, problems)) + "\n")
-
-
-def _warn(problems: Iterable[Problem]) -> None:
-    for problem in problems:
-        sys.stderr.write(f"warning: {problem}\n")

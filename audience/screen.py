@@ -27,7 +27,8 @@ def bar() -> Iterator[Callable[[str, int, int], None]]:
         yield lambda step, done, total: progress.update(task, description=step, completed=done, total=total)
     finally:
         timer.cancel()
-        progress.stop()
+        if progress.live.is_started:
+            progress.stop()
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = (2,)) -> None:

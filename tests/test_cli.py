@@ -1,0 +1,257 @@
+"""Every command as a user types it: what is printed, what is written, and the exit code."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from audience import DeviceIndex, parse, vendor, vendors
+from audience.cli import run
+from audience.demo import EXPR, PAYLOAD, devices
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A folder with a table and its index."""
+    folder = tmp_path_factory.mktemp("cli")
+    devices(5_000).write_parquet(folder / "devices.parquet")
+    DeviceIndex.build(folder / "devices.parquet", folder / "devices.index")
+    return folder
+
+
+@pytest.fixture
+def audience(folder, capsys, monkeypatch):
+    """Run a command in the folder; its exit code, standard output and standard error."""
+    monkeypatch.chdir(folder)
+
+    def command(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            run(list(words))
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    return command
+
+
+def test_index_build_says_what_it_built(audience, tmp_path):
+    code, out, err = audience(
+        "index", "build", "devices.parquet", "-o", str(tmp_path / "new.index"), "--ignore", "brand"
+    )
+    assert (code, err) == (0, "")
+    assert "5,000 devices" in out
+    assert "province" in out
+    assert "brand" not in out
+
+
+def test_index_build_takes_every_role(audience, tmp_path):
+    table = "id,mail,member,likes,level,born,app,city,junk\nx1,a@b,m1,p;q,3,20200101,1.10,007,z\n"
+    (tmp_path / "devices.csv").write_text(table)
+    roles = "--token emas=id --alias mail --account member --split likes=; --number level --date born --version app"
+    words = [*roles.split(), "--typed", "city", "--ignore", "junk", "--json"]
+    code, out, err = audience("index", "build", str(tmp_path / "devices.csv"), "-o", str(tmp_path / "x.index"), *words)
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["ids"] == ["id:emas", "alias:alias", "account:account"]
+    kinds = {each["name"]: each["kind"] for each in found["attributes"]}
+    assert kinds == {"tag": "tags", "level": "number", "born": "date", "app": "version", "city": "typed"}
+    expr = "p AND level > 2 AND born < 2020-02-02 AND app > 1.9 AND city:007 AND alias(a@b)"
+    assert audience("count", str(tmp_path / "x.index"), expr)[1] == "1\n"
+
+
+def test_index_info_and_check(audience):
+    assert "5,000 devices" in audience("index", "info", "devices.index")[1]
+    assert json.loads(audience("index", "info", "devices.index", "--json")[1])["devices"] == 5_000
+    assert "bitmaps.bin" in audience("index", "check", "devices.index")[1]
+
+
+def test_parse_writes_the_canonical_text_the_tree_and_json(audience):
+    assert audience("parse", "a && !b") == (0, "a AND NOT b\n", "")
+    assert audience("parse", "--tree", "a || (b && c)")[1] == "OR\n  a\n  AND\n    b\n    c\n"
+    assert json.loads(audience("parse", "--json", "a")[1]) == {"tag": {"type": "tag", "value": "a"}}
+
+
+def test_count_prints_a_number(audience):
+    code, out, err = audience("count", "devices.index", EXPR)
+    assert (code, err) == (0, "")
+    assert int(out) == DeviceIndex.open("devices.index").count(EXPR) > 0
+    assert json.loads(audience("count", "devices.index", "everyone", "--json")[1])["count"] == 5_000
+
+
+def test_count_warns_of_a_tag_that_no_device_has(audience):
+    code, out, err = audience("count", "devices.index", "NOT mael")
+    assert (code, out) == (0, "5000\n")
+    assert "did you mean male?" in err
+
+
+def test_explain_shows_the_funnel_and_every_vendor(audience):
+    code, out, _ = audience("explain", "devices.index", EXPR)
+    assert code == 0
+    for word in ("AND", "province:guangdong", *vendors(), "tpns: natively", "emas: by ids", "no-name"):
+        assert word in out
+    assert "engagelab" not in audience("explain", "devices.index", EXPR, "--vendor", "tpns")[1]
+    told = json.loads(audience("explain", "devices.index", EXPR, "--json")[1])
+    assert told["tree"][0]["devices"] == DeviceIndex.open("devices.index").count(EXPR)
+    assert set(told["vendors"]) == set(vendors())
+
+
+def test_emit_writes_batches_and_a_manifest_of_them(audience, tmp_path):
+    code, out, err = audience("emit", "devices.index", EXPR, "--vendor", "engagelab", "-o", str(tmp_path / "out"))
+    assert code == 0
+    assert "no-name" in err
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    count = DeviceIndex.open("devices.index").count(EXPR)
+    assert manifest["devices"] == manifest["told"] == count
+    assert (manifest["expression"], manifest["vendor"], manifest["left_out"]) == (EXPR, "engagelab", 0)
+    lines = []
+    for file in manifest["files"]:
+        data = (tmp_path / "out" / file["name"]).read_bytes()
+        assert (hashlib.sha256(data).hexdigest(), len(data)) == (file["sha256"], file["bytes"])
+        lines += data.splitlines()
+    ids = [each for line in lines for each in json.loads(line)["to"]["registration_id"]]
+    assert len(ids) == len(set(ids)) == count
+    assert f"{count:,} devices meant" in out
+
+
+def test_emit_is_native_where_one_request_says_it_unless_ids_are_wanted(audience, tmp_path):
+    audience("emit", "devices.index", EXPR, "--vendor", "tpns", "-o", str(tmp_path / "native"))
+    [line] = (tmp_path / "native" / "requests-00001.ndjson").read_text().splitlines()
+    assert vendor("tpns").parse(json.loads(line)) == parse(EXPR)
+    audience("emit", "devices.index", EXPR, "--vendor", "tpns", "--by-ids", "-o", str(tmp_path / "ids"))
+    lines = (tmp_path / "ids" / "requests-00001.ndjson").read_text().splitlines()
+    assert {json.loads(line)["audience_type"] for line in lines} == {"token_list"}
+
+
+def test_emit_sends_nothing_to_nobody(audience, tmp_path):
+    for number, expr in enumerate(["nobody", "male AND NOT male", "age > 200 AND male"]):
+        out = tmp_path / str(number)
+        code, told, _ = audience("emit", "devices.index", expr, "--vendor", "engagelab", "-o", str(out))
+        assert code == 0
+        assert "nothing to send" in told
+        assert [path.name for path in out.iterdir()] == ["manifest.json"]
+
+
+def test_emit_reports_the_ids_that_a_vendor_cannot_carry(audience, tmp_path):
+    (tmp_path / "devices.csv").write_text(f'emas_device_id,tpns_token\nd1,{"t" * 37}\n"d,2",t2\nd3,\n')
+    audience("index", "build", str(tmp_path / "devices.csv"), "-o", str(tmp_path / "x.index"))
+    for name, left in (
+        ("emas", {"d,2": "id-forbidden-character"}),
+        ("tpns", {"d1": "id-too-long", "d3": "missing-id"}),
+    ):
+        out = tmp_path / name
+        code, _, err = audience(
+            "emit", str(tmp_path / "x.index"), "everyone", "--by-ids", "--vendor", name, "-o", str(out)
+        )
+        assert code == 0
+        found = [json.loads(line) for line in (out / "left_out.ndjson").read_text().splitlines()]
+        assert {each["device"]: each["reason"] for each in found} == left
+        assert "devices are left out" in err
+        assert json.loads((out / "manifest.json").read_text())["left_out"] == len(left)
+
+
+def test_emit_leaves_nothing_behind_when_it_cannot(audience, tmp_path):
+    (tmp_path / "taken").mkdir()
+    assert audience("emit", "devices.index", "male", "--vendor", "emas", "-o", str(tmp_path / "taken"))[0] == 2
+    assert audience("emit", "devices.index", "mael:x", "--vendor", "emas", "-o", str(tmp_path / "new"))[0] == 2
+    assert audience("emit", "devices.index", "male", "--vendor", "emsa", "-o", str(tmp_path / "new"))[0] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+    assert list((tmp_path / "taken").iterdir()) == []
+
+
+def test_translate_between_vendors_and_text(audience, monkeypatch):
+    code, out, _ = audience("translate", "--from", "engagelab", "--to", "emas", PAYLOAD)
+    assert code == 0
+    assert vendor("emas").parse(json.loads(out)) == vendor("engagelab").parse(json.loads(PAYLOAD))
+    assert (
+        audience("translate", "--from", "emas", "--to", "text", out)[1]
+        == "(Shenzhen OR Guangzhou) AND female AND members\n"
+    )
+    assert audience("translate", "--from", "text", "--to", "engagelab", "a")[1] == '{"to":{"tag":["a"]}}\n'
+    monkeypatch.setattr("sys.stdin", __import__("io").StringIO('{"to": "all", } // everyone'))
+    assert audience("translate", "--from", "engagelab", "--to", "tpns", "-")[1] == '{"audience_type":"all"}\n'
+
+
+def test_translate_gives_every_reason_where_it_cannot(audience):
+    code, out, err = audience("translate", "--from", "text", "--to", "engagelab", "NOT (a OR province:b)")
+    assert (code, out) == (1, "")
+    assert "not-alone" in err
+    assert "no-name" in err
+
+
+def test_translate_warns_of_what_is_odd_in_a_payload(audience):
+    odd = '{"audience_type": "token", "token_list": ["t1", "t2"]}'
+    code, out, err = audience("translate", "--from", "tpns", "--to", "text", odd)
+    assert (code, out) == (0, "registration_id(t1)\n")
+    assert "first of 2" in err
+
+
+def test_vendors_are_listed_with_their_limits(audience):
+    out = audience("vendors")[1]
+    assert "registration_id ≤ 1,000" in out
+    assert {each["name"] for each in json.loads(audience("vendors", "--json")[1])} == set(vendors())
+
+
+BAD = {
+    "a bad expression": (["count", "devices.index", "a AND"], "missing-operand"),
+    "an unknown attribute": (["count", "devices.index", "provnce:hunan"], "did you mean province?"),
+    "no index": (["count", "nowhere.index", "a"], "no-index"),
+    "an unknown vendor": (["translate", "--to", "tpms", "a"], "did you mean tpns?"),
+    "a bad payload": (
+        ["translate", "--from", "tpns", "--to", "text", '{"audience_type": "tag", "tag_rules": [1]}'],
+        "$.tag_rules[0]",
+    ),
+    "no JSON": (["translate", "--from", "emas", "--to", "text", "{"], "bad-json"),
+    "a bad option": (["index", "build", "devices.parquet", "-o", "x", "--split", "tags"], "bad-option"),
+    "a missing file": (["index", "build", "nothing.parquet", "-o", "x"], "no-file"),
+    "a file that is there twice": (["index", "build", "devices.parquet", "-o", "devices.index"], "--replace"),
+    "no command": (["conut"], "conut"),
+}
+
+
+@pytest.mark.parametrize(("words", "told"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_told_in_words_with_exit_code_2(words, told, audience):
+    code, out, err = audience(*words)
+    assert code == 2
+    assert out == ""
+    assert told in err
+    assert "Traceback" not in err
+
+
+def test_errors_are_json_where_json_is_wanted(audience):
+    code, _, err = audience("count", "devices.index", "a AND", "--json")
+    assert code == 2
+    assert json.loads(err)["errors"][0]["code"] == "missing-operand"
+
+
+def test_a_damaged_index_is_named_with_exit_code_1(audience, folder, tmp_path):
+    DeviceIndex.build(folder / "devices.parquet", tmp_path / "x.index")
+    file = tmp_path / "x.index" / "bitmaps.bin"
+    file.write_bytes(bytes(file.stat().st_size))
+    code, _, err = audience("count", str(tmp_path / "x.index"), "male")
+    assert code == 1
+    assert "bitmaps.bin" in err
+
+
+def test_the_demo_walks_through_everything(audience):
+    code, out, _ = audience("demo", "--devices", "2000")
+    assert code == 0
+    for word in (
+        "index build",
+        "count",
+        "explain",
+        "translate",
+        "emit",
+        "tpns: natively",
+        "engagelab: by ids",
+        "requests:",
+    ):
+        assert word in out
+
+
+def test_the_module_runs_too():
+    ran = subprocess.run(
+        [sys.executable, "-m", "audience", "parse", "a&&b"], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "a AND b\n", "")
