@@ -5,7 +5,7 @@ Complement is a flag: the NOT of a set costs nothing, and `a AND NOT b` is one s
 
 import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Bits:
+class Bits(NamedTuple):
     """The rows of *bitmap*, or with *outside* all rows but those; the bitmap may be shared and is never changed."""
 
     bitmap: BitMap
@@ -37,7 +36,7 @@ class Bits:
     def __invert__(self) -> "Bits":
         return Bits(self.bitmap, not self.outside)
 
-    def count(self, universe: int) -> int:
+    def size(self, universe: int) -> int:
         """How many of *universe* rows are in the set."""
         return universe - len(self.bitmap) if self.outside else len(self.bitmap)
 
@@ -83,27 +82,15 @@ def load(data: memoryview, name: str) -> BitMap:
 
 def unite(sets: Sequence[Bits]) -> Bits:
     """The union of one or more *sets*."""
-    return ~meet([~one for one in sets]) if any(one.outside for one in sets) else Bits(_union(sets))
+    if any(one.outside for one in sets):
+        return ~meet([~one for one in sets])
+    return Bits(_union([one.bitmap for one in sets]))
 
 
 def meet(sets: Sequence[Bits]) -> Bits:
     """The intersection of one or more *sets*: smallest first, then subtraction, and nothing more once it is empty."""
-    inside, outside = _sorted(sets)
-    if not inside:
-        return Bits(_union(outside), outside=True)
-    if len(sets) == 1:
-        return sets[0]
-    first, *rest = inside
-    result = first.bitmap & rest[0].bitmap if rest else first.bitmap - outside.pop(0).bitmap
-    for one in rest[1:]:
-        if not result:
-            break
-        result &= one.bitmap
-    for one in outside:
-        if not result:
-            break
-        result -= one.bitmap
-    return Bits(result)
+    inside, outside = _parted(sets)
+    return Bits(_met(inside, outside)) if inside else Bits(_union(outside), outside=True)
 
 
 def count_any(sets: Sequence[Bits], size: int) -> int:
@@ -113,17 +100,33 @@ def count_any(sets: Sequence[Bits], size: int) -> int:
 
 def count_all(sets: Sequence[Bits], size: int) -> int:
     """How many of *size* rows are in the intersection of *sets*; the last step only counts."""
-    inside, outside = _sorted(sets)
     if len(sets) == 1:
-        return sets[0].count(size)
+        return sets[0].size(size)
+    inside, outside = _parted(sets)
     if not inside:
-        *most, last = outside
-        return size - (_union(most).union_cardinality(last.bitmap))
-    *before, last = (*inside, *outside)
-    result = meet(before)
-    if last.outside:
-        return result.bitmap.difference_cardinality(last.bitmap)
-    return result.bitmap.intersection_cardinality(last.bitmap)
+        return size - _union(outside[:-1]).union_cardinality(outside[-1])
+    if outside:
+        return _met(inside, outside[:-1]).difference_cardinality(outside[-1])
+    return _met(inside[:-1], []).intersection_cardinality(inside[-1])
+
+
+def _met(inside: list[BitMap], outside: list[BitMap]) -> BitMap:
+    """The intersection of the bitmaps *inside*, of which there is one at least, without those *outside*."""
+    if len(inside) == 1:
+        if not outside:
+            return inside[0]
+        result, outside = inside[0] - outside[0], outside[1:]
+    else:
+        result = inside[0] & inside[1]
+    for bitmap in inside[2:]:
+        if not result:
+            break
+        result &= bitmap
+    for bitmap in outside:
+        if not result:
+            break
+        result -= bitmap
+    return result
 
 
 def below(digits: Sequence[BitMap], place: int, has: BitMap) -> BitMap:
@@ -144,13 +147,21 @@ def below(digits: Sequence[BitMap], place: int, has: BitMap) -> BitMap:
     return less
 
 
-def _sorted(sets: Iterable[Bits]) -> tuple[list[Bits], list[Bits]]:
-    """The sets that are inside, smallest first, and those that are outside, largest first."""
-    sized = sorted(((len(one.bitmap), at, one) for at, one in enumerate(sets)), key=lambda item: item[:2])
-    return [one for _, _, one in sized if not one.outside], [one for _, _, one in sized[::-1] if one.outside]
+def _parted(sets: Iterable[Bits]) -> tuple[list[BitMap], list[BitMap]]:
+    """The bitmaps that are inside, smallest first, and those that are outside, largest first."""
+    inside: list[BitMap] = []
+    outside: list[BitMap] = []
+    for bitmap, is_outside in sets:
+        (outside if is_outside else inside).append(bitmap)
+    inside.sort(key=len)
+    outside.sort(key=len, reverse=True)
+    return inside, outside
 
 
-def _union(sets: Sequence[Bits]) -> BitMap:
-    if len(sets) == 1:
-        return sets[0].bitmap
-    return BitMap.union(*(one.bitmap for one in sets))
+def _union(bitmaps: Sequence[BitMap]) -> BitMap:
+    match bitmaps:
+        case [one]:
+            return one
+        case [one, other]:
+            return one | other
+    return BitMap.union(*bitmaps)

@@ -1,6 +1,7 @@
 """DeviceIndex: build it, open it, ask it."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from os import fspath
 from pathlib import Path
 
@@ -115,4 +116,9 @@ class DeviceIndex:
 
 
 def _expr(expr: Expr | str) -> Expr:
-    return parse(expr) if isinstance(expr, str) else expr
+    if not isinstance(expr, str):
+        return expr
+    return parse(expr) if "@" in expr else _parsed(expr)  # what a text says of a file may change
+
+
+_parsed = lru_cache(maxsize=1_024)(parse)

@@ -34,7 +34,7 @@ def count(expr: Expr, store: Store) -> int:
             return bits.count_any([evaluate(term, store) for term in terms], store.devices)
         case Not(term=term):
             return store.devices - count(term, store)
-    return evaluate(expr, store).count(store.devices)
+    return evaluate(expr, store).size(store.devices)
 
 
 def evaluate(expr: Expr, store: Store) -> Bits:
@@ -74,17 +74,12 @@ def _until_empty(terms: tuple[Expr, ...], store: Store) -> list[Bits]:
     return found
 
 
+EFFORT = {Tag: 0, Everyone: 0, Nobody: 0, And: 1, Or: 1, Compare: 2, Within: 2, Ids: 3}
+
+
 def _effort(expr: Expr) -> int:
-    match expr:
-        case Tag() | Everyone() | Nobody():
-            return 0
-        case Not(term=term):
-            return _effort(term)
-        case And() | Or():
-            return 1
-        case Compare() | Within():
-            return 2
-    return 3
+    """How much reading it takes to know what *expr* means, roughly."""
+    return _effort(expr.term) if isinstance(expr, Not) else EFFORT[type(expr)]
 
 
 def _tagged(tag: Tag, store: Store) -> Bits:
@@ -213,7 +208,7 @@ def unmet(expr: Expr, store: Store) -> list[Problem]:
     found: list[Problem] = []
     for atom in atoms(expr):
         match atom:
-            case Tag() if evaluate(atom, store).count(store.devices) == 0:
+            case Tag() if evaluate(atom, store).size(store.devices) == 0:
                 known = store.values(store.attributes[atom.type])
                 hint = did_you_mean(atom.value, known) or same_value(atom, store)
                 found.append(Problem("no-device", f"no device has {render(atom)!r}", atom.span, hint=hint))

@@ -26,7 +26,7 @@ def funnel(expr: Expr, store: Store) -> list[Line]:
 
 def _lines(expr: Expr, store: Store, depth: int, left: int | None) -> list[Line]:
     found = evaluate(expr, store)
-    lines = [Line(depth, title(expr), found.count(store.devices), left)]
+    lines = [Line(depth, title(expr), found.size(store.devices), left)]
     if isinstance(expr, Not) and not children(expr.term):
         return lines
     so_far: Bits | None = None
@@ -34,7 +34,7 @@ def _lines(expr: Expr, store: Store, depth: int, left: int | None) -> list[Line]
         if isinstance(expr, And):
             one = evaluate(term, store)
             so_far = one if so_far is None else meet([so_far, one])
-            lines += _lines(term, store, depth + 1, so_far.count(store.devices))
+            lines += _lines(term, store, depth + 1, so_far.size(store.devices))
         else:
             lines += _lines(term, store, depth + 1, None)
     return lines

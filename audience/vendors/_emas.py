@@ -41,6 +41,8 @@ LIMITS = {
     "levels": Limit(2, TAGS),
     "tags": Limit(50, TAGS),  # in one dated copy of the page; the others are silent
     "tag_characters": Limit(128, BINDING),
+    "alias_bytes": Limit(128, BINDING),
+    "account_bytes": Limit(64, BINDING),
 }
 OPERANDS, LEVELS, TAG_COUNT = 10, 2, 50
 KINDS: dict[str, IdKind] = {"DEVICE": "registration_id", "ALIAS": "alias", "ACCOUNT": "account"}
@@ -101,7 +103,7 @@ def _read_tags(value: Any, path: str) -> Expr:
                 'write {"or":[{"tag":…},…]} for several',
             )
         return bare(name)
-    expr = _read_node(load(value) if isinstance(value, str) else value, path, 0)
+    expr = _read_node(load(value, path) if isinstance(value, str) else value, path, 0)
     if not _bounded(expr):
         refuse("not-alone", "NOT stands without a tag that bounds it", path, "AND it with a tag")
     return expr
@@ -156,20 +158,21 @@ def write(expr: Expr) -> Target:
 
 
 def _write_ids(expr: Ids, values: Sequence[str]) -> str:
-    problems = [
-        Problem(
-            "id-forbidden-character",
-            f"{value!r} contains ',' or outer spaces; commas separate ids",
-            expr.span,
-        )
-        for value in values
-        if "," in value or value != value.strip()
-    ]
+    problems = [problem for value in values for problem in _id_problems(expr, value)]
     if LIMITS["ids"].exceeded_by(len(values)):
         problems.append(Problem("too-many", f"{len(values)} ids; {LIMITS['ids'].most} is the most", expr.span))
     if problems:
         raise Unsaid(problems)
     return ",".join(values)
+
+
+def _id_problems(expr: Ids, value: str) -> Iterator[Problem]:
+    size, limit = len(value.encode()), LIMITS.get(f"{expr.kind}_bytes")
+    if "," in value or value != value.strip():
+        message = f"{value!r} contains ',' or outer spaces; commas separate ids"
+        yield Problem("id-forbidden-character", message, expr.span)
+    if limit is not None and limit.exceeded_by(size):
+        yield Problem("id-too-long", f"{value!r} takes {size} bytes; {limit.most} is the most", expr.span)
 
 
 def _atom_problems(expr: Expr) -> Iterator[Problem]:

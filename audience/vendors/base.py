@@ -68,8 +68,8 @@ class Vendor:
         return None
 
 
-def load(text: str) -> Any:
-    """Read *text* as JSON, with the `//` comments and trailing commas that vendors' pages print.
+def load(text: str, path: str = "$") -> Any:
+    """Read *text* as JSON, with the `//` comments and trailing commas that vendors' pages print; *path* is its place.
 
     >>> load('{"to": "all", } // everyone')
     {'to': 'all'}
@@ -77,7 +77,7 @@ def load(text: str) -> Any:
     try:
         return json5.loads(text, allow_duplicate_keys=False)
     except (ValueError, RecursionError) as error:
-        refuse("bad-json", str(error) or "nested too deep", "$", "a payload is one JSON object")
+        refuse("bad-json", str(error) or "nested too deep", path, "a payload is one JSON object")
 
 
 def dump(payload: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from audience.language.expr import Expr, all_of
 from audience.vendors._emas import LIMITS, read, read_platform, target, write
-from audience.vendors.base import Payload, Vendor, load, mapping, only
+from audience.vendors.base import Payload, Vendor, load, mapping, only, refuse
 
 PAGE = "https://help.aliyun.com/document_detail/2979224.html"
 
@@ -22,8 +22,11 @@ def parse(payload: Any) -> Expr:
     request, path = _object(payload, "$"), "$"
     if "PushTask" in request:
         request, path = _object(request["PushTask"], "$.PushTask"), "$.PushTask"
-    said = _object(target(request, "Target", path, 'the targeting object is {"Target": {"Type": …, "Value": …}}'), path)
+    if request.get("Action") == "CREATE_CONTINUOUS_PUSH":
+        refuse("opaque", "later calls (CONTINUOUS_PUSH) name its devices", f"{path}.Action", "read those instead")
+    found = target(request, "Target", path, 'the targeting object is {"Target": {"Type": …, "Value": …}}')
     path = f"{path}.Target"
+    said = _object(found, path)
     only(said, ("Type", "Value", "Platform"), path)
     kind = target(said, "Type", path, "DEVICE, ALIAS, ACCOUNT, TAG or ALL")
     value = "ALL" if kind == "ALL" else target(said, "Value", path, "it says which")
@@ -32,7 +35,7 @@ def parse(payload: Any) -> Expr:
 
 
 def _object(value: Any, path: str) -> Payload:
-    return mapping(load(value) if isinstance(value, str) else value, path)
+    return mapping(load(value, path) if isinstance(value, str) else value, path)
 
 
 def emit(expr: Expr) -> Payload:
