@@ -15,7 +15,9 @@ def test_every_vendor_has_a_file_of_facts():
 
 @pytest.mark.parametrize(("name", "payload", "meaning"), cases("vendors", "read"))
 def test_a_payload_means(name, payload, meaning):
-    assert render(vendor(name).parse(load(payload))) == render(parse(meaning))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert render(vendor(name).parse(load(payload))) == render(parse(meaning))
 
 
 @pytest.mark.parametrize(("name", "payload", "meaning"), cases("vendors", "warn"))

@@ -6,7 +6,7 @@ Tags: https://help.aliyun.com/document_detail/434847.html, read 2026-11-21.
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-from audience.algebra.normal import cnf, dnf, nnf
+from audience.algebra.normal import cnf, dnf, is_literal, nnf
 from audience.algebra.simplify import simplify
 from audience.errors import BudgetError, Problem
 from audience.language.expr import (
@@ -236,12 +236,14 @@ def _forms(expr: Expr) -> Iterator[Expr]:
 
 
 def _nested(expr: Expr) -> Expr:
-    """A flat list of more than ten as a list of lists: or[a, …, k] = or[or[a, …], or[k]]."""
+    """The tags of a list of more than ten as lists in the list: or[a, …, k] = or[or[a, …], k]."""
     if not isinstance(expr, And | Or) or len(expr.terms) <= OPERANDS:
         return expr
-    kind, terms = type(expr), expr.terms
-    chunks = [terms[at : at + OPERANDS] for at in range(0, len(terms), OPERANDS)]
-    return kind(tuple(kind(chunk) if len(chunk) > 1 else chunk[0] for chunk in chunks))
+    kind = type(expr)
+    groups = [term for term in expr.terms if not is_literal(term)]
+    tags = [term for term in expr.terms if is_literal(term)]
+    chunks = [tuple(tags[at : at + OPERANDS]) for at in range(0, len(tags), OPERANDS)]
+    return kind((*groups, *(kind(chunk) if len(chunk) > 1 else chunk[0] for chunk in chunks)))
 
 
 def _fits(expr: Expr, levels: int) -> bool:

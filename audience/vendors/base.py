@@ -64,7 +64,9 @@ class Vendor:
             )
         for char in self.id_forbids:
             if char in identifier:
-                return Problem("id-forbidden-character", f"{identifier!r} contains {char!r}, which separates ids")
+                return Problem(
+                    "id-forbidden-character", f"{identifier!r} contains {char!r}, which cannot stand in its lists"
+                )
         return None
 
 
@@ -75,9 +77,27 @@ def load(text: str, path: str = "$") -> Any:
     {'to': 'all'}
     """
     try:
+        return json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_number)
+    except ValueError:
+        pass  # not plain JSON; if it is none at all, the other reader says where it ends
+    except RecursionError:
+        refuse("bad-json", "nested too deep", path, "a payload is one JSON object")
+    try:
         return json5.loads(text, allow_duplicate_keys=False)
     except (ValueError, RecursionError) as error:
         refuse("bad-json", str(error) or "nested too deep", path, "a payload is one JSON object")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> Payload:
+    """An object of *pairs*; a key that stands twice is left to the other reader, which says so."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(word)
 
 
 def dump(payload: Any) -> str:

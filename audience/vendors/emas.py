@@ -55,5 +55,5 @@ VENDOR = Vendor(
     emit=emit,
     listing=listing,
     batch=1_000,
-    id_forbids=",",
+    id_forbids=", ",
 )

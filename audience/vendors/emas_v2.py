@@ -22,6 +22,14 @@ def parse(payload: Any) -> Expr:
     request, path = _object(payload, "$"), "$"
     if "PushTask" in request:
         request, path = _object(request["PushTask"], "$.PushTask"), "$.PushTask"
+    for key in ("Platform", "DeviceType", "TargetValue"):
+        if key in request:
+            refuse(
+                "misplaced-key",
+                f"{key} says nothing here",
+                f"{path}.{key}",
+                "PushV2 says it inside Target: Type, Value, Platform",
+            )
     if request.get("Action") == "CREATE_CONTINUOUS_PUSH":
         refuse("opaque", "later calls (CONTINUOUS_PUSH) name its devices", f"{path}.Action", "read those instead")
     found = target(request, "Target", path, 'the targeting object is {"Target": {"Type": …, "Value": …}}')
@@ -66,5 +74,5 @@ VENDOR = Vendor(
     emit=emit,
     listing=listing,
     batch=1_000,
-    id_forbids=",",
+    id_forbids=", ",
 )

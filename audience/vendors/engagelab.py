@@ -28,7 +28,7 @@ from audience.language.expr import (
 from audience.language.notation import BARE
 from audience.language.render import render
 from audience.language.source import Span
-from audience.vendors.base import Limit, Payload, Unsaid, Vendor, mapping, only, refuse, string, strings
+from audience.vendors.base import Limit, Payload, Unsaid, Vendor, load, mapping, only, refuse, string, strings
 
 PAGE = "https://www.engagelab.com/docs/app-push/rest-api/create-push-api"
 TAGS = "https://www.engagelab.com/docs/app-push/rest-api/tag-alias-api"
@@ -59,7 +59,7 @@ def parse(payload: Any) -> Expr:
     """
     if payload == "all":
         return Everyone()
-    request = mapping(payload, "$")
+    request = mapping(load(payload) if isinstance(payload, str) else payload, "$")
     if "to" not in request:
         refuse("missing-key", "there is no 'to'", "$", 'the targeting object is {"to": …}')
     return all_of([_to(request["to"]), *_platform(request)])
@@ -74,12 +74,7 @@ def _to(to: Any) -> Expr:
     only(lists, KEYS, "$.to")
     terms = [term for key in KEYS if key in lists for term in _list(key, lists[key])]
     if not terms:
-        refuse(
-            "empty-target",
-            "nothing is left: an empty list counts as absent",
-            "$.to",
-            'write "all" for everyone',
-        )
+        refuse("empty-target", "nothing is left: an empty list counts as absent", "$.to", 'write "all" for everyone')
     if all(isinstance(term, Not) for term in terms):
         refuse("not-alone", "tag_not cannot be used alone", "$.to", "add a tag, an alias or a registration id")
     return all_of(terms)
@@ -92,7 +87,7 @@ def _list(key: str, value: Any) -> Iterator[Expr]:
         yield Ids("live_activity_id", (string(value, path),))
         return
     names = strings(value, path)
-    if LIMITS[key].exceeded_by(len(names)):
+    if LIMITS[key].source == PAGE and LIMITS[key].exceeded_by(len(names)):
         refuse("too-many", f"{len(names)} names; {LIMITS[key].most} is the most", path, "send several requests")
     if not names:
         return
@@ -108,11 +103,17 @@ def _list(key: str, value: Any) -> Iterator[Expr]:
 
 
 def _platform(request: Payload) -> Iterator[Expr]:
-    """The platform of a whole request narrows the audience, so it is part of what is said."""
-    platform = mapping(request.get("body", {}), "$.body").get("platform", "all")
-    if platform != "all":
-        names = strings([platform] if isinstance(platform, str) else platform, "$.body.platform")
-        yield any_of(Tag("platform", name) for name in names)
+    """The platform of a whole request narrows the audience, so it is part of what is said.
+
+    The page draws it inside `body` and lists it beside `to`.
+    """
+    for holder, path in ((request, "$"), (mapping(request.get("body", {}), "$.body"), "$.body")):
+        platform, path = holder.get("platform", "all"), f"{path}.platform"
+        names = strings([platform] if isinstance(platform, str) else platform, path)
+        if not names:
+            refuse("empty-target", "an empty list names no platform", path, 'write "all"')
+        if "all" not in names:
+            yield any_of(Tag("platform", name) for name in names)
 
 
 def emit(expr: Expr) -> Payload:
@@ -182,6 +183,7 @@ def _shape_problems(term: Expr) -> Iterator[Problem]:
                 if not isinstance(inner, Tag):
                     why = _why_not_in_or(inner)
                     yield Problem("or-of-others", f"{render(inner)!r} stands inside an OR; {why}")
+                    yield from _shape_problems(inner)
 
 
 def _why_not_in_or(inner: Expr) -> str:

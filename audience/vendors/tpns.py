@@ -101,6 +101,8 @@ def _ids(kind: str, request: Payload) -> Expr:
     if kind in ("token", "account") and len(values) > 1:
         _warn(f"TPNS takes the first of {len(values)} only; {key} is for several", f"$.{key}")
         values = values[:1]
+    if key == "account_list" and request.get("account_push_type") != 1:
+        _warn("unless account_push_type is 1, TPNS tells the newest device of each account only", "$.account_list")
     if LIMITS[key].exceeded_by(len(values)):
         refuse(
             "too-many",
@@ -230,7 +232,8 @@ def _said_ids(expr: Ids, values: Sequence[str]) -> Payload:
     problems = [VENDOR.uncarriable(value) for value in values] if kind == "token" else []
     if any(problems):
         raise Unsaid(problem for problem in problems if problem)
-    return {"audience_type": f"{kind}_list" if len(values) > 1 else kind, f"{kind}_list": list(values)}
+    every_device = {"account_push_type": 1} if kind == "account" else {}
+    return {"audience_type": f"{kind}_list" if len(values) > 1 else kind, f"{kind}_list": list(values), **every_device}
 
 
 def _problems(expr: Expr) -> Iterator[Problem]:
