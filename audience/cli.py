@@ -19,9 +19,9 @@ from audience.language.expr import Expr
 from audience.language.outline import as_json, outline
 from audience.language.parse import parse as parse_text
 from audience.language.render import render
-from audience.plan import Plan
+from audience.plan import MOST_REQUESTS, Plan
 from audience.plan import plan as make_plan
-from audience.report import info, plan_json, result, tell, verdict, warn
+from audience.report import derivation, info, note, plan_json, result, tell, verdict, warn
 from audience.screen import bar, counts_table
 from audience.vendors import vendor as vendor_record
 from audience.vendors import vendors as vendor_names
@@ -34,7 +34,12 @@ app.add_typer(index_app, name="index")
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 IndexPath = Annotated[Path, typer.Argument(metavar="INDEX", help="The folder of an index.")]
 ExprText = Annotated[str, typer.Argument(metavar="EXPR", help="Who is meant.")]
+MaxRequests = Annotated[int, typer.Option(min=1, metavar="N", help="Native requests at the most.")]
+Strict = Annotated[bool, typer.Option("--strict", help="By ids, where a native request takes something for granted.")]
 Columns = Annotated[list[str] | None, typer.Option(metavar="COLUMN")]
+
+
+NOBODY = Problem("nobody", "nobody is meant: nothing to send")
 
 
 def run(arguments: list[str] | None = None) -> NoReturn:
@@ -156,30 +161,40 @@ def emit(
     vendor: Annotated[str, typer.Option(metavar="V")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A folder that is not there yet.")],
     by_ids: Annotated[
-        bool, typer.Option("--by-ids", help="Lists of ids, also where one request could say it.")
+        bool,
+        typer.Option("--by-ids", help="Lists of ids, also where requests could say it."),
     ] = False,
+    max_requests: MaxRequests = MOST_REQUESTS,
+    strict: Strict = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a folder that is there.")] = False,
     json: Json = False,
 ) -> None:
     """Write the requests' targeting bodies as NDJSON files, at most 1,000 ids a line."""
     opened, meant = DeviceIndex.open(index), parse_text(expr)
-    plan = make_plan(meant, vendor, opened)
+    plan = make_plan(meant, vendor, opened, max_requests=max_requests, strict=strict)
     if by_ids and plan.native:
-        plan = Plan(plan.vendor, plan.expr, (), plan.expr, (Problem("by-ids", "asked for by --by-ids"),), opened)
+        plan = Plan(plan.vendor, meant, (), meant, (Problem("by-ids", "asked for by --by-ids"),), index=opened)
     with bar() as progress:
         written = emit_plan(plan, opened, out, replace=replace, progress=progress)
     warn([*opened.problems(meant), *written.reasons])
-    requests = f"{written.native} native" if written.native else f"{written.batches:,} with {written.told:,} ids"
-    nobody = written.native + written.batches == 0
-    said = "nobody is meant: nothing to send" if nobody else f"{written.devices:,} devices meant; requests: {requests}"
+    note(plan.conditions)
+    parts = [f"{written.native} native"] if written.native else []
+    parts += [f"{written.batches:,} with {written.told:,} ids"] if written.batches else []
+    said = f"{written.devices:,} devices meant; requests: {' and '.join(parts)}" if parts else NOBODY.message
     result(emitted_json(written), json, f"{out}: {said}")
 
 
 @app.command()
 def translate(
-    payload: Annotated[str, typer.Argument(metavar="[PAYLOAD|-]", help="A payload, or - for standard input.")] = "-",
+    payload: Annotated[
+        str,
+        typer.Argument(metavar="[PAYLOAD|-]", help="A payload, or - for standard input."),
+    ] = "-",
     source: Annotated[str, typer.Option("--from", metavar="V", help="A vendor, or text.")] = "text",
     target: Annotated[str, typer.Option("--to", metavar="W", help="A vendor, or text.")] = "text",
+    explained: Annotated[bool, typer.Option("--explain", help="How it got there, in place of the payloads.")] = False,
+    max_requests: MaxRequests = MOST_REQUESTS,
+    strict: Strict = False,
     json: Json = False,
 ) -> None:
     """Read one vendor's targeting and write it in another's words; text is a source and a target too."""
@@ -188,19 +203,19 @@ def translate(
     if target == "text":
         result({"expression": render(meant)}, json, render(meant))
         return
-    plan = make_plan(meant, target)
-    if json:
-        result(plan_json(plan), json, "")
-    else:
+    plan = make_plan(meant, target, max_requests=max_requests, strict=strict)
+    if json or explained:
+        result(plan_json(plan), json, derivation(plan))
+    elif plan.by_ids is None:
         for request in plan.native:
             sys.stdout.write(dump(request) + "\n")
+        note(plan.conditions)
     if plan.by_ids is not None:
-        tell(
-            (Problem("by-ids", f"{target} cannot say it in one request; resolve it with an index"), *plan.reasons), json
-        )
+        left = Problem("by-ids", f"{target} cannot say it in {max_requests} requests; resolve it with an index")
+        tell((left, *plan.reasons), json)
         sys.exit(1)
     if not plan.native:
-        warn([Problem("nobody", "nobody is meant: nothing to send")])
+        warn([NOBODY])
 
 
 @app.command()

@@ -41,6 +41,7 @@ class Emitted:
     told: int
     left_out: int
     reasons: tuple[Problem, ...]
+    conditions: tuple[Problem, ...]
     files: tuple[dict[str, Any], ...]
 
 
@@ -71,6 +72,7 @@ def emit(
             told=0 if found is None else len(found.ids),
             left_out=0 if found is None else len(found.skipped),
             reasons=(*plan.reasons, *(() if found is None else found.problems())),
+            conditions=plan.conditions,
             files=tuple(files),
         )
         (draft / MANIFEST).write_bytes(orjson.dumps(as_json(written), option=orjson.OPT_INDENT_2))
@@ -79,8 +81,11 @@ def emit(
 
 def as_json(written: Emitted) -> dict[str, Any]:
     """*written* as it stands in the manifest."""
-    reasons = [{"code": reason.code, "message": reason.message} for reason in written.reasons]
-    return {**asdict(written), "reasons": reasons}
+    return {**asdict(written), "reasons": _told(written.reasons), "conditions": _told(written.conditions)}
+
+
+def _told(problems: Iterable[Problem]) -> list[dict[str, str]]:
+    return [{"code": problem.code, "message": problem.message} for problem in problems]
 
 
 def _requests(plan: Plan, found: Batches | None, progress: Callable[[str, int, int], None]) -> Iterator[Payload]:

@@ -1,14 +1,15 @@
 """The decision: what a vendor says natively, and what goes by ids.
 
-Every native payload is proved before it is handed out: it is read back with the vendor's own `parse`, and must
-mean what was asked for every device there could be. What cannot be proved goes by ids.
+Every plan is proved before it is handed out: its payloads are read back with the vendor's own `parse`, and must share
+no device and make up what was asked, for every device there could be. What cannot be proved goes by ids.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from audience.algebra.equivalence import witness
+from audience.algebra.cover import cover
+from audience.algebra.equivalence import unshared
 from audience.algebra.normal import nnf
 from audience.algebra.simplify import simplify
 from audience.batches import bodies
@@ -20,6 +21,8 @@ from audience.language.render import render
 from audience.vendors import vendor as record
 from audience.vendors.base import Payload, Unsaid, Vendor, dump
 
+MOST_REQUESTS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -27,6 +30,9 @@ class Plan:
 
     *native* are wire-ready targeting objects, pairwise disjoint; *by_ids* is what is left to be resolved here, or
     None; *reasons* tell why. Without native parts and without *by_ids* nobody is meant and nothing is sent.
+
+    *parts* are what each native object says, *split* why it took several, *least* whether fewer are known not to do;
+    *conditions* are what the native objects take for granted.
     """
 
     vendor: str
@@ -34,6 +40,10 @@ class Plan:
     native: tuple[Payload, ...]
     by_ids: Expr | None
     reasons: tuple[Problem, ...]
+    conditions: tuple[Problem, ...] = ()
+    parts: tuple[Expr, ...] = ()
+    split: tuple[Problem, ...] = ()
+    least: bool = True
     index: DeviceIndex | None = field(default=None, repr=False, compare=False)
 
     def requests(self, index: DeviceIndex | None = None) -> Iterator[Payload]:
@@ -55,11 +65,23 @@ class Plan:
             yield from bodies(index.resolve(self.by_ids), self.vendor)
 
 
-def plan(expr: Expr | str, vendor: str, index: DeviceIndex | None = None) -> Plan:
+def plan(
+    expr: Expr | str,
+    vendor: str,
+    index: DeviceIndex | None = None,
+    *,
+    max_requests: int = MOST_REQUESTS,
+    strict: bool = False,
+) -> Plan:
     """Decide how *vendor* reaches the devices that *expr* means; *index* is where ids will be looked up.
+
+    At most *max_requests* are native. With *strict*, whatever a native request takes for granted is a reason to go
+    by ids.
 
     >>> plan("a AND NOT b", "engagelab").native
     ({'to': {'tag': ['a'], 'tag_not': ['b']}},)
+    >>> plan("(a AND b) OR c", "engagelab").native
+    ({'to': {'tag': ['c']}}, {'to': {'tag_and': ['a', 'b'], 'tag_not': ['c']}})
     >>> [problem.code for problem in plan("NOT b", "engagelab").reasons]
     ['not-alone']
     >>> plan("a AND NOT a", "tpns").native, plan("a AND NOT a", "tpns").by_ids
@@ -69,19 +91,68 @@ def plan(expr: Expr | str, vendor: str, index: DeviceIndex | None = None) -> Pla
     meant = parse(expr) if isinstance(expr, str) else expr
     simple = simplify(nnf(simplify(meant)))
     if simple == Nobody():
-        return Plan(to.name, meant, (), None, (), index)
+        return Plan(to.name, meant, (), None, (), index=index)
+    by_ids = Plan(to.name, meant, (), simple, (), index=index)
+    try:
+        found = _whole(to, meant, simple, index) or _several(to, meant, simple, max_requests, index)
+        said = prove(to, simple, found)
+    except BudgetError as error:
+        return replace(by_ids, reasons=error.problems)
+    if strict and found.conditions:
+        return replace(by_ids, reasons=found.conditions)
+    if Everyone() in said and meant != Everyone():
+        return replace(by_ids, reasons=(IMPLIED_BROADCAST,))
+    return found
+
+
+def _whole(to: Vendor, meant: Expr, simple: Expr, index: DeviceIndex | None) -> Plan | None:
+    """The plan of one request, or None where one cannot say it."""
     try:
         payload = to.emit(simple)
-        broadcast = prove(to, simple, payload) == Everyone()
+    except Unsaid:
+        return None
+    return Plan(to.name, meant, (payload,), None, (), tuple(to.conditions(simple)), (simple,), index=index)
+
+
+def _several(to: Vendor, meant: Expr, simple: Expr, most: int, index: DeviceIndex | None) -> Plan:
+    """The plan of several requests that share no device; what none of them says goes by ids."""
+    why = _why_not(to, simple)
+    found = cover(simple, to.shape, lambda tag: not any(to.unnamed(tag)), most=most)
+    if not found.parts:
+        return Plan(to.name, meant, (), simple, why, index=index)
+    rest = None if found.rest == Nobody() else found.rest
+    conditions = [condition for part in found.parts for condition in to.conditions(part)]
+    if len(found.parts) > 1 or rest is not None:
+        conditions.append(ONE_AFTER_THE_OTHER)
+    if rest is not None:
+        conditions.append(TWO_SOURCES)
+    return Plan(
+        to.name,
+        meant,
+        tuple(to.emit(part) for part in found.parts),
+        rest,
+        () if rest is None else why,
+        tuple(dict.fromkeys(conditions)),
+        found.parts,
+        why if len(found.parts) > 1 else (),
+        found.least,
+        index,
+    )
+
+
+def _why_not(to: Vendor, simple: Expr) -> tuple[Problem, ...]:
+    """Every reason why one request cannot say *simple* as it stands."""
+    try:
+        to.emit(simple)
     except Unsaid as unsaid:
-        return Plan(to.name, meant, (), simple, unsaid.problems, index)
-    except BudgetError as error:
-        return Plan(to.name, meant, (), simple, error.problems, index)
-    if broadcast and meant != Everyone():
-        return Plan(to.name, meant, (), simple, (IMPLIED_BROADCAST,), index)
-    return Plan(to.name, meant, (payload,), None, (), index)
+        return unsaid.problems
+    return ()
 
 
+ONE_AFTER_THE_OTHER = Problem(
+    "split", "the requests are sent one after the other; a device whose tags change meanwhile may be in two or in none"
+)
+TWO_SOURCES = Problem("two-sources", "the vendor's tags and those of the index agree for every device")
 IMPLIED_BROADCAST = Problem(
     "implied-broadcast",
     "the expression comes to everyone without saying so",
@@ -89,23 +160,34 @@ IMPLIED_BROADCAST = Problem(
 )
 
 
-def translate(payload: Any, source: str, target: str) -> Plan:
+def translate(
+    payload: Any, source: str, target: str, *, max_requests: int = MOST_REQUESTS, strict: bool = False
+) -> Plan:
     """Read *payload* as the vendor *source* does, and plan it for the vendor *target*.
 
     >>> translate({"to": {"tag_and": ["a", "b"]}}, "engagelab", "emas").native
     ({'Target': 'TAG', 'TargetValue': '{"and":[{"tag":"a"},{"tag":"b"}]}'},)
     """
-    return plan(record(source).parse(payload), target)
+    return plan(record(source).parse(payload), target, max_requests=max_requests, strict=strict)
 
 
-def prove(to: Vendor, meant: Expr, payload: Payload) -> Expr:
-    """Read *payload* back; ProofError, with a device on which the two differ, unless it means *meant*."""
-    try:
-        said = to.parse(payload)
-    except AudienceError as error:
-        raise ProofError(Problem("unreadable-payload", f"{dump(payload)} cannot be read back: {error}")) from error
-    differs = witness(meant, said)
+def prove(to: Vendor, meant: Expr, found: Plan) -> list[Expr]:
+    """What the payloads of *found* say, read back: with what goes by ids they share no device and make up *meant*.
+
+    Raises ProofError, an internal error, with a device on which they do not; BudgetError where that is too much to
+    decide.
+    """
+    said = [_read_back(to, payload) for payload in found.native]
+    differs = unshared(meant, [*said, *([] if found.by_ids is None else [found.by_ids])])
     if differs is not None:
         device = ", ".join(sorted(map(render, differs))) or "no tag at all"
-        raise ProofError(Problem("not-what-was-said", f"{dump(payload)} differs for a device with {device}"))
+        payloads = " and ".join(map(dump, found.native))
+        raise ProofError(Problem("not-what-was-said", f"{payloads} are wrong for a device with {device}"))
     return said
+
+
+def _read_back(to: Vendor, payload: Payload) -> Expr:
+    try:
+        return to.parse(payload)
+    except AudienceError as error:
+        raise ProofError(Problem("unreadable-payload", f"{dump(payload)} cannot be read back: {error}")) from error

@@ -40,12 +40,28 @@ def _most(index: DeviceIndex, name: str) -> list[str]:
 
 def verdict(plan: Plan) -> str:
     """What a vendor could say, or all the reasons why not."""
-    if plan.native:
-        return f"{plan.vendor}: natively\n  {dump(plan.native[0])}"
+    if plan.native and plan.by_ids is None:
+        many = "" if len(plan.native) == 1 else f" in {len(plan.native)} requests"
+        return "\n".join([f"{plan.vendor}: natively{many}", *(f"  {dump(payload)}" for payload in plan.native)])
     if plan.by_ids is None:
         return f"{plan.vendor}: nobody is meant, nothing to send"
-    reasons = "\n".join(f"  - {_indented(reason)}" for reason in plan.reasons)
-    return f"{plan.vendor}: by ids, because\n{reasons}"
+    how = f"{len(plan.native)} native, the rest by ids" if plan.native else "by ids"
+    return "\n".join([f"{plan.vendor}: {how}, because", *(f"  - {_indented(reason)}" for reason in plan.reasons)])
+
+
+def derivation(plan: Plan) -> str:
+    """How *plan* came about: why it was split, what each request says, what was proved, what is taken for granted."""
+    lines = [f"asked      {render(plan.expr)}"]
+    lines += [f"one is not enough: {_indented(reason)}" for reason in plan.split]
+    lines += [f"request {number:<2} {render(part)}" for number, part in enumerate(plan.parts, start=1)]
+    if plan.by_ids is not None:
+        lines.append(f"by ids     {render(plan.by_ids)}")
+        lines += [f"  because  {_indented(reason)}" for reason in plan.reasons]
+    if len(plan.parts) > 1:
+        lines.append("fewest     " + ("no fewer requests do" if plan.least else "not known: none were found in time"))
+    if plan.native:
+        lines.append("proved     read back, they share no device and make up what was asked")
+    return "\n".join([*lines, *(f"assumed    {condition.message}" for condition in plan.conditions)])
 
 
 def _indented(reason: Problem) -> str:
@@ -59,6 +75,10 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "native": list(plan.native),
         "by_ids": None if plan.by_ids is None else render(plan.by_ids),
         "reasons": [_problem_json(reason) for reason in plan.reasons],
+        "conditions": [_problem_json(condition) for condition in plan.conditions],
+        "parts": [render(part) for part in plan.parts],
+        "split": [_problem_json(reason) for reason in plan.split],
+        "least": plan.least,
     }
 
 
@@ -91,3 +111,9 @@ def warn(problems: Iterable[Problem]) -> None:
     """Write *problems* that do not stop the command to standard error."""
     for problem in problems:
         sys.stderr.write(f"warning: {problem}\n")
+
+
+def note(conditions: Iterable[Problem]) -> None:
+    """Write what requests take for granted to standard error."""
+    for condition in conditions:
+        sys.stderr.write(f"assumed: {condition.message}\n")

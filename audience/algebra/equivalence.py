@@ -6,7 +6,7 @@ is assumed about how they hang together, so a yes is always right, and a no may 
 exist.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, TypeAlias
 
 from audience.algebra.normal import nnf
@@ -55,14 +55,31 @@ def witness(one: Expr, other: Expr) -> frozenset[Atom] | None:
     >>> witness(parse("a OR b"), parse("a"))
     frozenset({Tag(type='tag', value='b')})
     """
-    one, other = simplify(nnf(one)), simplify(nnf(other))
-    if _shape(one) == _shape(other):
+    return unshared(one, [other])
+
+
+def unshared(whole: Expr, parts: Sequence[Expr]) -> frozenset[Atom] | None:
+    """What a device has that is in *whole* and in no part, in a part but not in *whole*, or in two parts; or None.
+
+    >>> from audience.language.parse import parse
+    >>> unshared(parse("a OR b"), [parse("a"), parse("b AND NOT a")]) is None
+    True
+    >>> sorted(tag.value for tag in unshared(parse("a OR b"), [parse("a"), parse("b")]))
+    ['a', 'b']
+    """
+    whole, *parts = (simplify(nnf(expr)) for expr in (whole, *parts))
+    if len(parts) == 1 and _shape(whole) == _shape(parts[0]):
         return None
-    names = _names(one, other)
+    names = _names(whole, *parts)
     diagram = diagrams.BDD()
     diagram.configure(reordering=False)  # the order in which tags are read is a good one, and sifting takes minutes
     diagram.declare(*names.values())
-    model = diagram.pick(diagram.apply("xor", _build(one, diagram, names), _build(other, diagram, names)))
+    covered, twice = diagram.false, diagram.false
+    for part in parts:
+        node = _build(part, diagram, names)
+        twice |= covered & node
+        covered |= node
+    model = diagram.pick(twice | diagram.apply("xor", _build(whole, diagram, names), covered))
     if model is None:
         return None
     return frozenset(atom for atom, name in names.items() if model.get(name, False))

@@ -6,9 +6,10 @@ Tags: https://help.aliyun.com/document_detail/434847.html, read 2026-11-21.
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-from audience.algebra.normal import cnf, dnf, is_literal, nnf
+from audience.algebra.normal import nnf
+from audience.algebra.shape import Tree, bounded, fit
 from audience.algebra.simplify import simplify
-from audience.errors import BudgetError, Problem
+from audience.errors import Problem
 from audience.language.expr import (
     And,
     Compare,
@@ -29,7 +30,7 @@ from audience.language.expr import (
 )
 from audience.language.notation import BARE
 from audience.language.render import render
-from audience.vendors.base import Limit, Payload, Unsaid, dump, load, mapping, only, refuse, string
+from audience.vendors.base import Limit, Payload, Unsaid, dump, load, mapping, refuse, string
 
 TAGS = "https://help.aliyun.com/document_detail/434847.html"
 BINDING = "https://help.aliyun.com/document_detail/434629.html"
@@ -44,7 +45,7 @@ LIMITS = {
     "alias_bytes": Limit(128, BINDING),
     "account_bytes": Limit(64, BINDING),
 }
-OPERANDS, LEVELS, TAG_COUNT = 10, 2, 50
+SHAPE = Tree(levels=2, operands=10, tags=50)
 KINDS: dict[str, IdKind] = {"DEVICE": "registration_id", "ALIAS": "alias", "ACCOUNT": "account"}
 TARGETS = {kind: target for target, kind in KINDS.items()}
 READ_DEPTH = 40  # far beyond what EMAS takes, and far below what the stack does
@@ -104,7 +105,7 @@ def _read_tags(value: Any, path: str) -> Expr:
             )
         return bare(name)
     expr = _read_node(load(value, path) if isinstance(value, str) else value, path, 0)
-    if not _bounded(expr):
+    if not bounded(expr):
         refuse("not-alone", "NOT stands without a tag that bounds it", path, "AND it with a tag")
     return expr
 
@@ -178,13 +179,8 @@ def _id_problems(expr: Ids, value: str) -> Iterator[Problem]:
 def _atom_problems(expr: Expr) -> Iterator[Problem]:
     for atom in atoms(expr):
         match atom:
-            case Tag(type=type_) if type_ != BARE:
-                yield Problem("no-name", f"EMAS has no name for {render(atom)!r}: its tags have no types", atom.span)
-            case Tag(value=value) if "," in value:
-                yield Problem("illegal-name", f"{value!r}: an EMAS tag has no comma", atom.span)
-            case Tag(value=value) if LIMITS["tag_characters"].exceeded_by(len(value)):
-                most = LIMITS["tag_characters"].most
-                yield Problem("name-too-long", f"{value!r} has {len(value)} characters; {most} is the most", atom.span)
+            case Tag():
+                yield from unnamed(atom)
             case Ids(kind="live_activity_id"):
                 yield Problem("no-such-id", "EMAS knows no live_activity_id", atom.span)
             case Ids(kind=kind):
@@ -193,69 +189,41 @@ def _atom_problems(expr: Expr) -> Iterator[Problem]:
                 yield Problem("no-ranges", f"{render(atom)!r} compares; EMAS has tags only", atom.span)
 
 
+def unnamed(tag: Tag) -> Iterator[Problem]:
+    """Why EMAS has no name for *tag*."""
+    size, limit = len(tag.value), LIMITS["tag_characters"]
+    if tag.type != BARE:
+        yield Problem("no-name", f"EMAS has no name for {render(tag)!r}: its tags have no types", tag.span)
+    elif "," in tag.value:
+        yield Problem("illegal-name", f"{tag.value!r}: an EMAS tag has no comma", tag.span)
+    elif limit.exceeded_by(size):
+        yield Problem("name-too-long", f"{tag.value!r} has {size} characters; {limit.most} is the most", tag.span)
+
+
+def conditions(expr: Expr) -> Iterator[Problem]:
+    """What a request that says *expr* takes for granted."""
+    if expr == Everyone():
+        yield Problem("universe", "everyone is, on iOS, every device that was active in the last 24 months at EMAS")
+    if any(isinstance(atom, Ids) and atom.kind in ("account", "alias") for atom in atoms(expr)):
+        yield Problem("account", "an account or alias stands for every device that is bound to it at EMAS")
+    if sum(isinstance(atom, Tag) for atom in atoms(expr)) > 1:
+        yield Problem("device-tags", "the tags were bound to devices, not to accounts or aliases, at EMAS")
+
+
 def _tree_problems(expr: Expr) -> Iterator[Problem]:
     count = sum(isinstance(node, Tag) for node in walk(expr))
-    if not _bounded(expr):
+    if not bounded(expr):
         hint = "AND it with a tag that all of them have"
         yield Problem("not-alone", "NOT stands without a tag that bounds it; EMAS has no universe", hint=hint)
     if LIMITS["tags"].exceeded_by(count):
-        yield Problem("too-many", f"{count} tags; {TAG_COUNT} is the most")
-    elif _tree(expr) is None:
-        what = f"{OPERANDS} operands and {LEVELS} levels of and/or"
+        yield Problem("too-many", f"{count} tags; {SHAPE.tags} is the most")
+    elif bounded(expr) and fit(expr, SHAPE) is None:
+        what = f"{SHAPE.operands} operands and {SHAPE.levels} levels of and/or"
         yield Problem("too-large-a-tree", f"it does not fit into {what}, in any normal form")
 
 
-def _bounded(expr: Expr) -> bool:
-    """Whether a tag bounds *expr*: EMAS knows no universe to take a NOT from."""
-    match expr:
-        case And(terms=terms):
-            return any(map(_bounded, terms))
-        case Or(terms=terms):
-            return all(map(_bounded, terms))
-        case Not() | Everyone():
-            return False
-    return True
-
-
-def _tree(expr: Expr) -> Expr | None:
-    """*expr*, or a normal form of it, or either with its wide lists nested, that keeps the limits; or None."""
-    for form in _forms(expr):
-        for candidate in (form, _nested(form)):
-            if _fits(candidate, LEVELS):
-                return candidate
-    return None
-
-
-def _forms(expr: Expr) -> Iterator[Expr]:
-    yield expr
-    for form in (dnf, cnf):
-        try:
-            yield simplify(form(expr, budget=TAG_COUNT).expr)
-        except BudgetError:
-            continue
-
-
-def _nested(expr: Expr) -> Expr:
-    """The tags of a list of more than ten as lists in the list: or[a, …, k] = or[or[a, …], k]."""
-    if not isinstance(expr, And | Or) or len(expr.terms) <= OPERANDS:
-        return expr
-    kind = type(expr)
-    groups = [term for term in expr.terms if not is_literal(term)]
-    tags = [term for term in expr.terms if is_literal(term)]
-    chunks = [tuple(tags[at : at + OPERANDS]) for at in range(0, len(tags), OPERANDS)]
-    return kind((*groups, *(kind(chunk) if len(chunk) > 1 else chunk[0] for chunk in chunks)))
-
-
-def _fits(expr: Expr, levels: int) -> bool:
-    if not isinstance(expr, And | Or):
-        return True
-    tags = sum(isinstance(node, Tag) for node in walk(expr))
-    narrow = len(expr.terms) <= OPERANDS and tags <= TAG_COUNT
-    return levels > 0 and narrow and all(_fits(term, levels - 1) for term in expr.terms)
-
-
 def _write_tags(expr: Expr) -> str:
-    tree = _tree(expr)
+    tree = fit(expr, SHAPE)
     assert tree is not None, "checked by _tree_problems"
     if isinstance(tree, Tag) and not tree.value.lstrip().startswith("{"):
         return tree.value
@@ -281,6 +249,3 @@ def target(payload: Payload, key: str, path: str, hint: str) -> Any:
     if key not in payload:
         refuse("missing-key", f"there is no {key!r}", path, hint)
     return payload[key]
-
-
-__all__ = ["LIMITS", "only", "read", "read_platform", "target", "write"]

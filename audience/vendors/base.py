@@ -7,8 +7,9 @@ from typing import Any, NoReturn, TypeAlias
 
 import json5
 
+from audience.algebra.shape import Shape
 from audience.errors import PayloadError, Problem
-from audience.language.expr import Expr
+from audience.language.expr import Expr, Tag
 
 Payload: TypeAlias = dict[str, Any]
 
@@ -36,6 +37,8 @@ class Limit:
 class Vendor:
     """One push vendor: where it is described, what it can say, and how its payloads are read and written.
 
+    *shape* is what one request can say of tags, and *unnamed* why a tag has no name here; *conditions* are what a
+    payload takes for granted where it says an expression.
     *emit* says an expression in one request or raises Unsaid; *parse* is its inverse and raises PayloadError;
     *listing* is the targeting object of at most *batch* ids; *uncarriable* tells why an id cannot be listed.
     *known_by* are the columns of a device table that hold this vendor's ids, best first.
@@ -48,6 +51,9 @@ class Vendor:
     fragment: str
     limits: dict[str, Limit]
     known_by: tuple[str, ...]
+    shape: Shape
+    unnamed: Callable[[Tag], Iterable[Problem]]
+    conditions: Callable[[Expr], Iterable[Problem]]
     parse: Callable[[Any], Expr]
     emit: Callable[[Expr], Payload]
     listing: Callable[[Sequence[str]], Payload]

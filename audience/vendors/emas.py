@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from audience.language.expr import Expr, all_of
-from audience.vendors._emas import LIMITS, read, read_platform, target, write
+from audience.vendors._emas import LIMITS, SHAPE, conditions, read, read_platform, target, unnamed, write
 from audience.vendors.base import Payload, Vendor, load, mapping
 
 PAGE = "https://help.aliyun.com/document_detail/48089.html"
@@ -51,6 +51,9 @@ VENDOR = Vendor(
     fragment="≤ 2 levels of and/or, ≤ 10 operands each, NOT on single tags beside a tag; or ids, alone",
     limits=LIMITS,
     known_by=("emas", "device_id"),
+    shape=SHAPE,
+    unnamed=unnamed,
+    conditions=conditions,
     parse=parse,
     emit=emit,
     listing=listing,

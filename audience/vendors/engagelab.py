@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience.algebra.normal import is_literal, nnf
+from audience.algebra.normal import nnf
+from audience.algebra.shape import Slots
 from audience.algebra.simplify import simplify
 from audience.errors import Problem
 from audience.language.expr import (
@@ -23,6 +24,7 @@ from audience.language.expr import (
     Within,
     all_of,
     any_of,
+    atoms,
     bare,
 )
 from audience.language.notation import BARE
@@ -128,7 +130,7 @@ def emit(expr: Expr) -> Payload:
         return {"to": "all"}
     terms = expr.terms if isinstance(expr, And) else (expr,)
     to = _slots(terms)
-    problems = [*_unsayable(terms), *_illegal_names(terms), *_overflow(to), *_unbounded(to)]
+    problems = [*_unsayable(terms), *_illegal_names(expr), *_overflow(to), *_unbounded(to)]
     if problems:
         raise Unsaid(problems)
     lists: Payload = {key: names for key, names in to.items() if names}
@@ -207,17 +209,22 @@ def _slot_counts(terms: Sequence[Expr]) -> dict[str, int]:
     }
 
 
-def _illegal_names(terms: Sequence[Expr]) -> Iterator[Problem]:
-    literals = [inner for term in terms for inner in (term.terms if isinstance(term, Or) else (term,))]
-    for literal in filter(is_literal, literals):
-        match literal.term if isinstance(literal, Not) else literal:
-            case Tag(type=type_) as tag if type_ != BARE:
-                yield Problem("no-name", f"EngageLab has no name for {render(tag)!r}: its tags have no types", tag.span)
-            case Tag(value=value, span=span):
-                yield from _name_problems("tag", value, span)
+def _illegal_names(expr: Expr) -> Iterator[Problem]:
+    for atom in atoms(expr):
+        match atom:
+            case Tag():
+                yield from unnamed(atom)
             case Ids(kind="alias", values=values, span=span):
                 for value in values:
                     yield from _name_problems("alias", value, span)
+
+
+def unnamed(tag: Tag) -> Iterator[Problem]:
+    """Why EngageLab has no name for *tag*."""
+    if tag.type != BARE:
+        yield Problem("no-name", f"EngageLab has no name for {render(tag)!r}: its tags have no types", tag.span)
+    else:
+        yield from _name_problems("tag", tag.value, tag.span)
 
 
 def _name_problems(what: str, name: str, span: Span | None) -> Iterator[Problem]:
@@ -245,6 +252,12 @@ def _unbounded(to: dict[str, list[str]]) -> Iterator[Problem]:
         )
 
 
+def conditions(expr: Expr) -> Iterator[Problem]:
+    """What a request that says *expr* takes for granted."""
+    if expr == Everyone():
+        yield Problem("universe", "everyone is every device that was active in the last 365 days at EngageLab")
+
+
 def listing(ids: Sequence[str]) -> Payload:
     """The targeting object of at most 1,000 registration ids."""
     return {"to": {"registration_id": list(ids)}}
@@ -258,6 +271,9 @@ VENDOR = Vendor(
     fragment="any of ≤ 20 tags AND all of ≤ 20 tags AND none of ≤ 20 tags AND any alias AND any registration id",
     limits=LIMITS,
     known_by=("engagelab", "registration_id"),
+    shape=Slots(any_of=20, all_of=20, none_of=20),
+    unnamed=unnamed,
+    conditions=conditions,
     parse=parse,
     emit=emit,
     listing=listing,

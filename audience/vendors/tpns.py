@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from audience.algebra.normal import Clause, cnf, dnf, nnf
+from audience.algebra.shape import Clauses, bounded
 from audience.algebra.simplify import Junction, simplify
 from audience.errors import BudgetError, PayloadWarning, Problem
 from audience.language.expr import (
@@ -240,7 +241,7 @@ def _problems(expr: Expr) -> Iterator[Problem]:
     for atom in atoms(expr):
         match atom:
             case Tag():
-                yield from _name_problems(atom)
+                yield from unnamed(atom)
             case Ids(kind="alias" | "live_activity_id" as kind):
                 yield Problem("no-such-id", f"TPNS knows no {kind}", atom.span, hint="name them by account or token")
             case Ids(kind=kind):
@@ -249,7 +250,8 @@ def _problems(expr: Expr) -> Iterator[Problem]:
                 yield Problem("no-ranges", f"{render(atom)!r} compares; TPNS knows single values only", atom.span)
 
 
-def _name_problems(tag: Tag) -> Iterator[Problem]:
+def unnamed(tag: Tag) -> Iterator[Problem]:
+    """Why TPNS has no name for *tag*."""
     size, most = len(tag.value.encode()), LIMITS["tag_bytes"]
     if tag.type not in WORDS:
         hint = did_you_mean(tag.type, WORDS) or f"it knows {', '.join(WORDS)}"
@@ -329,6 +331,14 @@ def _said_item(leaf: Expr, joined: Junction) -> Payload:
     }
 
 
+def conditions(expr: Expr) -> Iterator[Problem]:
+    """What a request that says *expr* takes for granted."""
+    if not bounded(nnf(expr)):
+        yield Problem("universe", "NOT and everyone are out of all devices that TPNS knows, not out of your table")
+    if any(isinstance(atom, Ids) and atom.kind == "account" for atom in atoms(expr)):
+        yield Problem("account", "an account stands for every device that is bound to it at TPNS")
+
+
 def listing(ids: Sequence[str]) -> Payload:
     """The targeting object of at most 1,000 tokens."""
     return {"audience_type": "token_list", "token_list": list(ids)}
@@ -342,6 +352,9 @@ VENDOR = Vendor(
     fragment="rules of items of tags: any AND, OR and NOT of tags; or tokens, or accounts, alone",
     limits=LIMITS,
     known_by=("tpns", "token"),
+    shape=Clauses(CLAUSES),
+    unnamed=unnamed,
+    conditions=conditions,
     parse=parse,
     emit=emit,
     listing=listing,
