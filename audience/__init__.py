@@ -3,9 +3,11 @@
 from audience.algebra.equivalence import equivalent, witness
 from audience.algebra.simplify import simplify
 from audience.batches import Batches, batches
+from audience.catalog import Catalog
 from audience.errors import (
     AudienceError,
     BudgetError,
+    CatalogError,
     DamagedError,
     ExpressionError,
     IndexFolderError,
@@ -35,6 +37,7 @@ from audience.language.expr import (
 from audience.language.parse import parse
 from audience.language.render import render
 from audience.plan import Plan, plan, translate
+from audience.soundness import load_catalog
 from audience.vendors import vendor, vendors
 from audience.vendors.base import Limit, Unsaid, Vendor
 
@@ -45,6 +48,8 @@ __all__ = [
     "AudienceError",
     "Batches",
     "BudgetError",
+    "Catalog",
+    "CatalogError",
     "Compare",
     "Crowd",
     "DamagedError",
@@ -74,6 +79,7 @@ __all__ = [
     "any_of",
     "batches",
     "equivalent",
+    "load_catalog",
     "parse",
     "plan",
     "render",

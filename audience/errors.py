@@ -7,6 +7,7 @@ AudienceError            everything below; carries one or more Problems
 ├── IndexFolderError     a folder that is not an index
 │   └── DamagedError     an index whose bytes are not those that were written
 ├── OutputError          a place that cannot be written to
+├── CatalogError         a catalog that cannot be read, or that contradicts itself
 ├── PlanError            a plan that cannot be carried out as asked
 ├── BudgetError          an expression too large for a normal form or for a proof
 └── ProofError           an internal error: a payload that does not mean what was said
@@ -84,6 +85,10 @@ class DamagedError(IndexFolderError):
 
 class OutputError(AudienceError):
     """A place that cannot be written to."""
+
+
+class CatalogError(AudienceError):
+    """A catalog that cannot be read, or that contradicts itself."""
 
 
 class PlanError(AudienceError):

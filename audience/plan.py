@@ -10,14 +10,18 @@ from typing import Any
 
 from audience.algebra.cover import cover
 from audience.algebra.equivalence import unshared
+from audience.algebra.facts import NONE, Facts, bind, sharpen
 from audience.algebra.normal import nnf
+from audience.algebra.shape import bounded
 from audience.algebra.simplify import simplify
 from audience.batches import bodies
+from audience.catalog import Catalog, resolved
 from audience.errors import AudienceError, BudgetError, PlanError, Problem, ProofError
 from audience.index import DeviceIndex
-from audience.language.expr import Everyone, Expr, Nobody
+from audience.language.expr import Compare, Everyone, Expr, Nobody, atoms
 from audience.language.parse import parse
 from audience.language.render import render
+from audience.naming import speaking
 from audience.vendors import vendor as record
 from audience.vendors.base import Payload, Unsaid, Vendor, dump
 
@@ -69,14 +73,15 @@ def plan(
     expr: Expr | str,
     vendor: str,
     index: DeviceIndex | None = None,
+    catalog: Catalog | None = None,
     *,
     max_requests: int = MOST_REQUESTS,
     strict: bool = False,
 ) -> Plan:
-    """Decide how *vendor* reaches the devices that *expr* means; *index* is where ids will be looked up.
+    """Decide how *vendor* reaches the devices that *expr* means.
 
-    At most *max_requests* are native. With *strict*, whatever a native request takes for granted is a reason to go
-    by ids.
+    *index* is where ids will be looked up; *catalog* has the vendor's names and what is known of attributes. At most
+    *max_requests* are native. With *strict*, whatever a native request takes for granted is a reason to go by ids.
 
     >>> plan("a AND NOT b", "engagelab").native
     ({'to': {'tag': ['a'], 'tag_not': ['b']}},)
@@ -87,39 +92,90 @@ def plan(
     >>> plan("a AND NOT a", "tpns").native, plan("a AND NOT a", "tpns").by_ids
     ((), None)
     """
-    to = record(vendor)
     meant = parse(expr) if isinstance(expr, str) else expr
-    simple = simplify(nnf(simplify(meant)))
-    if simple == Nobody():
-        return Plan(to.name, meant, (), None, (), index=index)
-    by_ids = Plan(to.name, meant, (), simple, (), index=index)
+    plain = simplify(nnf(simplify(meant)))
+    facts = NONE if catalog is None else catalog.facts
+    written = resolved(plain, catalog)
+    asked = _Asked(
+        to=record(vendor) if catalog is None else speaking(record(vendor), catalog),
+        meant=meant,
+        plain=plain,
+        written=written,
+        sharp=sharpen(written, facts),
+        facts=facts,
+        most=max_requests,
+        index=index,
+    )
+    if asked.sharp == Nobody():
+        return Plan(vendor, meant, (), None, (), index=index)
+    return _decided(asked, strict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked of `plan`: *plain* is what is meant in few words, *written* with comparisons written out as
+    values, *sharp* in fewer words still by what the catalog knows."""
+
+    to: Vendor
+    meant: Expr
+    plain: Expr
+    written: Expr
+    sharp: Expr
+    facts: Facts
+    most: int
+    index: DeviceIndex | None
+
+    def by_ids(self, reasons: tuple[Problem, ...]) -> Plan:
+        return Plan(self.to.name, self.meant, (), self.plain, reasons, index=self.index)
+
+
+def _decided(asked: _Asked, strict: bool) -> Plan:
     try:
-        found = _whole(to, meant, simple, index) or _several(to, meant, simple, max_requests, index)
-        said = prove(to, simple, found)
+        found = _whole(asked) or _several(asked)
+        if not found.native:
+            return found
+        said = prove(asked.to, asked.sharp, found, asked.facts)
+        if _leans_on_facts(asked, found, said):
+            found = replace(found, conditions=(*found.conditions, FACTS))
     except BudgetError as error:
-        return replace(by_ids, reasons=error.problems)
+        return asked.by_ids(error.problems)
     if strict and found.conditions:
-        return replace(by_ids, reasons=found.conditions)
-    if Everyone() in said and meant != Everyone():
-        return replace(by_ids, reasons=(IMPLIED_BROADCAST,))
+        return asked.by_ids(found.conditions)
+    if Everyone() in said and asked.meant != Everyone():
+        return asked.by_ids((IMPLIED_BROADCAST,))
     return found
 
 
-def _whole(to: Vendor, meant: Expr, simple: Expr, index: DeviceIndex | None) -> Plan | None:
+def _whole(asked: _Asked) -> Plan | None:
     """The plan of one request, or None where one cannot say it."""
-    try:
-        payload = to.emit(simple)
-    except Unsaid:
-        return None
-    return Plan(to.name, meant, (payload,), None, (), tuple(to.conditions(simple)), (simple,), index=index)
+    for form in (asked.sharp, _bound(asked)):
+        try:
+            payload = asked.to.emit(form)
+        except Unsaid:
+            continue
+        conditions = tuple(asked.to.conditions(form))
+        return Plan(asked.to.name, asked.meant, (payload,), None, (), conditions, (form,), index=asked.index)
+    return None
 
 
-def _several(to: Vendor, meant: Expr, simple: Expr, most: int, index: DeviceIndex | None) -> Plan:
+def _bound(asked: _Asked) -> Expr:
+    """What is asked, within the values of an exhaustive attribute where nothing else bounds its NOT."""
+    if bounded(nnf(asked.sharp)) or isinstance(asked.sharp, Everyone):
+        return asked.sharp
+    usable = [
+        type_
+        for type_ in asked.facts.exhaustive & asked.facts.values.keys()
+        if not any(problem for tag in asked.facts.tags(type_) for problem in asked.to.unnamed(tag))
+    ]
+    return bind(asked.sharp, asked.facts, sorted(usable)) or asked.sharp
+
+
+def _several(asked: _Asked) -> Plan:
     """The plan of several requests that share no device; what none of them says goes by ids."""
-    why = _why_not(to, simple)
-    found = cover(simple, to.shape, lambda tag: not any(to.unnamed(tag)), most=most)
+    to, why = asked.to, _why_not(asked.to, asked.sharp)
+    found = cover(_bound(asked), to.shape, lambda tag: not any(to.unnamed(tag)), asked.facts, most=asked.most)
     if not found.parts:
-        return Plan(to.name, meant, (), simple, why, index=index)
+        return asked.by_ids(why)
     rest = None if found.rest == Nobody() else found.rest
     conditions = [condition for part in found.parts for condition in to.conditions(part)]
     if len(found.parts) > 1 or rest is not None:
@@ -128,7 +184,7 @@ def _several(to: Vendor, meant: Expr, simple: Expr, most: int, index: DeviceInde
         conditions.append(TWO_SOURCES)
     return Plan(
         to.name,
-        meant,
+        asked.meant,
         tuple(to.emit(part) for part in found.parts),
         rest,
         () if rest is None else why,
@@ -136,8 +192,16 @@ def _several(to: Vendor, meant: Expr, simple: Expr, most: int, index: DeviceInde
         found.parts,
         why if len(found.parts) > 1 else (),
         found.least,
-        index,
+        asked.index,
     )
+
+
+def _leans_on_facts(asked: _Asked, found: Plan, said: list[Expr]) -> bool:
+    """Whether the native requests mean what was asked only by what the catalog knows."""
+    if asked.facts == NONE:
+        return False
+    compares = any(isinstance(atom, Compare) for atom in atoms(asked.plain))
+    return compares or unshared(asked.written, [*said, *([] if found.by_ids is None else [found.by_ids])]) is not None
 
 
 def _why_not(to: Vendor, simple: Expr) -> tuple[Problem, ...]:
@@ -153,6 +217,7 @@ ONE_AFTER_THE_OTHER = Problem(
     "split", "the requests are sent one after the other; a device whose tags change meanwhile may be in two or in none"
 )
 TWO_SOURCES = Problem("two-sources", "the vendor's tags and those of the index agree for every device")
+FACTS = Problem("catalog", "what the catalog says of values (closed, exclusive, exhaustive) is true of every device")
 IMPLIED_BROADCAST = Problem(
     "implied-broadcast",
     "the expression comes to everyone without saying so",
@@ -161,24 +226,31 @@ IMPLIED_BROADCAST = Problem(
 
 
 def translate(
-    payload: Any, source: str, target: str, *, max_requests: int = MOST_REQUESTS, strict: bool = False
+    payload: Any,
+    source: str,
+    target: str,
+    catalog: Catalog | None = None,
+    *,
+    max_requests: int = MOST_REQUESTS,
+    strict: bool = False,
 ) -> Plan:
     """Read *payload* as the vendor *source* does, and plan it for the vendor *target*.
 
     >>> translate({"to": {"tag_and": ["a", "b"]}}, "engagelab", "emas").native
     ({'Target': 'TAG', 'TargetValue': '{"and":[{"tag":"a"},{"tag":"b"}]}'},)
     """
-    return plan(record(source).parse(payload), target, max_requests=max_requests, strict=strict)
+    to = record(source) if catalog is None else speaking(record(source), catalog)
+    return plan(to.parse(payload), target, catalog=catalog, max_requests=max_requests, strict=strict)
 
 
-def prove(to: Vendor, meant: Expr, found: Plan) -> list[Expr]:
+def prove(to: Vendor, meant: Expr, found: Plan, facts: Facts = NONE) -> list[Expr]:
     """What the payloads of *found* say, read back: with what goes by ids they share no device and make up *meant*.
 
     Raises ProofError, an internal error, with a device on which they do not; BudgetError where that is too much to
     decide.
     """
     said = [_read_back(to, payload) for payload in found.native]
-    differs = unshared(meant, [*said, *([] if found.by_ids is None else [found.by_ids])])
+    differs = unshared(meant, [*said, *([] if found.by_ids is None else [found.by_ids])], facts)
     if differs is not None:
         device = ", ".join(sorted(map(render, differs))) or "no tag at all"
         payloads = " and ".join(map(dump, found.native))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TypeAlias
 
+from audience.algebra.facts import NONE, Facts, known, sharpen
 from audience.algebra.normal import is_literal, nnf
 from audience.algebra.shape import Shape, Slots, fit, hopeless, widest
 from audience.algebra.simplify import negation, simplify
@@ -36,9 +37,17 @@ class Cover:
 
 
 def cover(
-    expr: Expr, shape: Shape, says: Says = lambda tag: True, *, most: int = 16, seconds: float = SECONDS
+    expr: Expr,
+    shape: Shape,
+    says: Says = lambda tag: True,
+    facts: Facts = NONE,
+    *,
+    most: int = 16,
+    seconds: float = SECONDS,
 ) -> Cover:
     """Split *expr* into at most *most* parts that each fit one request of *shape*, of tags that it *says* only.
+
+    What is known of the tags, *facts*, may tell that two parts share no device.
 
     >>> from audience.language.parse import parse
     >>> from audience.language.render import render
@@ -46,17 +55,31 @@ def cover(
     >>> [render(part) for part in found.parts], found.rest, found.least
     (['(a OR b) AND c', '(a OR b) AND d AND NOT c'], Nobody(), True)
     """
-    expr = simplify(nnf(expr))
+    words = Words(shape, says, facts)
+    expr = sharpen(expr, facts)
     deadline = time.perf_counter() + seconds
-    said = _is_said(expr, says)
+    said = words.say(expr)
     if said and (whole := fit(expr, shape)) is not None:
         return Cover((whole,), Nobody(), least=True)
     tags = [atom for atom in atoms(expr) if isinstance(atom, Tag)]
     if said and isinstance(shape, Slots) and len(tags) <= FEW:
-        found = _tried(expr, tags, shape, deadline)
+        found = _tried(expr, tags, shape, facts, deadline)
     else:
-        found = _split(expr, shape, says, most, deadline)
+        found = _split(expr, words, most, deadline)
     return found if len(found.parts) <= most else _cut(found, most)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What one request can say: its shape, the tags that it has names for, and what is known of them."""
+
+    shape: Shape
+    says: Says
+    facts: Facts
+
+    def say(self, expr: Expr) -> bool:
+        """Whether all atoms of *expr* are tags with names."""
+        return all(isinstance(atom, Tag) and self.says(atom) for atom in atoms(expr))
 
 
 def _cut(found: Cover, most: int) -> Cover:
@@ -64,18 +87,21 @@ def _cut(found: Cover, most: int) -> Cover:
     return Cover(found.parts[:most], simplify(any_of([*found.parts[most:], found.rest])), found.least)
 
 
-def _tried(expr: Expr, tags: list[Tag], shape: Slots, deadline: float) -> Cover:
+def _tried(expr: Expr, tags: list[Tag], shape: Slots, facts: Facts, deadline: float) -> Cover:
     """Try all requests over a few *tags*; an audience is a number with one bit for each set of tags."""
     size = 1 << len(tags)
     bits = {tag: sum(1 << row for row in range(size) if row >> at & 1) for at, tag in enumerate(tags)}
-    meant = _table(expr, bits, (1 << size) - 1)
-    requests = {table: part for table, part in _requests(bits, shape, (1 << size) - 1) if table and not table & ~meant}
+    full = (1 << size) - 1
+    possible = _table(known(tags, Facts(facts.exclusive)), bits, full)
+    meant = _table(expr, bits, full) & possible
+    tables = ((table & possible, part) for table, part in _requests(bits, shape, full))
+    requests = {table: part for table, part in tables if table and not table & ~meant}
     sayable = 0
     for table in requests:
         sayable |= table
     chosen, least = _fewest(sayable, list(requests), deadline)
     parts = tuple(requests[table] for table in chosen)
-    rest = Nobody() if sayable == meant else simplify(nnf(all_of([expr, Not(any_of(parts))]))) if parts else expr
+    rest = Nobody() if sum(chosen) == meant else sharpen(all_of([expr, *map(Not, parts)]), facts)
     return Cover(parts, rest, least)
 
 
@@ -117,6 +143,8 @@ def _fewest(goal: int, tables: list[int], deadline: float) -> tuple[list[int], b
     """The fewest of *tables* that share no bit and make up *goal*, and whether fewer are known not to do."""
     tables.sort(key=int.bit_count, reverse=True)
     best = _greedy(goal, tables)
+    if sum(best) != goal:  # the shape is too narrow for single devices
+        return best, False
     for count in range(1, len(best)):
         try:
             found = _exactly(goal, tables, count, deadline, set())
@@ -157,58 +185,55 @@ def _exactly(
     return None
 
 
-def _split(expr: Expr, shape: Shape, says: Says, most: int, deadline: float) -> Cover:
+def _split(expr: Expr, words: Words, most: int, deadline: float) -> Cover:
     """Split where it does not fit, one tag or one list at a time, until all parts fit or the time is over."""
     parts: list[Expr] = []
     rest: list[Expr] = []
     left = [expr]
     while left:
         piece = left.pop()
-        whole = fit(piece, shape) if _is_said(piece, says) else None
+        whole = fit(piece, words.shape) if words.say(piece) else None
         if whole is not None:
             parts.append(whole)
         elif isinstance(piece, Nobody):
             continue
-        elif time.perf_counter() > deadline or len(parts) > LONG * most or not (halves := _halves(piece, shape, says)):
+        elif time.perf_counter() > deadline or len(parts) > LONG * most or not (halves := _halves(piece, words)):
             rest.append(piece)
         else:
-            left.extend(reversed(halves))
-    return Cover(tuple(_merged(parts, shape, deadline)), simplify(any_of(rest)), least=False)
+            left.extend(sharpen(half, words.facts) for half in reversed(halves))
+    return Cover(tuple(_merged(parts, words, deadline)), simplify(any_of(rest)), least=False)
 
 
-def _is_said(expr: Expr, says: Says) -> bool:
-    return all(isinstance(atom, Tag) and says(atom) for atom in atoms(expr))
-
-
-def _halves(piece: Expr, shape: Shape, says: Says) -> list[Expr]:
+def _halves(piece: Expr, words: Words) -> list[Expr]:
     """Two pieces that share no device and make up *piece*; none where no tag is left to tell them apart."""
-    if hopeless(piece, shape):
+    if hopeless(piece, words.shape):
         return []
     match piece:
-        case Or(terms=terms) if some := [term for term in terms if isinstance(term, Tag) and says(term)]:
-            return _list_first(some[: widest(shape)], terms)
+        case Or(terms=terms) if some := [term for term in terms if isinstance(term, Tag) and words.says(term)]:
+            return _list_first(some[: widest(words.shape)], terms)
         case And(terms=terms):
             for wide in terms:
-                if isinstance(wide, Or) and len(wide.terms) > widest(shape) and _is_said(wide, says):
+                if isinstance(wide, Or) and len(wide.terms) > widest(words.shape) and words.say(wide):
                     others = [term for term in terms if term is not wide]
-                    first = wide.terms[: _first(len(wide.terms), others, shape)]
+                    first = wide.terms[: _first(wide, others, words)]
                     return [all_of([half, *others]) for half in _list_first(first, wide.terms)]
-    tag = _pivot(piece, says)
+    tag = _pivot(piece, words.says)
     return [] if tag is None else [_given(piece, tag, holds) for holds in (True, False)]
 
 
-def _first(length: int, others: Sequence[Expr], shape: Shape) -> int:
+def _first(wide: Or, others: Sequence[Expr], words: Words) -> int:
     """How long the first part of a list is: the second excludes all of it, besides what *others* exclude."""
-    if not isinstance(shape, Slots):
-        return widest(shape)
-    room = shape.none_of - sum(isinstance(term, Not) for term in others)
-    return min(widest(shape), room) if 0 < length - room <= widest(shape) and room > 0 else widest(shape)
+    most, length = widest(words.shape), len(wide.terms)
+    if not isinstance(words.shape, Slots) or words.facts.excludes(wide.terms[0], wide.terms[-1]):
+        return most
+    room = words.shape.none_of - sum(isinstance(term, Not) for term in others)
+    return min(most, room) if 0 < length - room <= most and room > 0 else most
 
 
 def _list_first(some: Sequence[Expr], terms: Sequence[Expr]) -> list[Expr]:
     """The union of *some* of the terms of a union, and the others without them."""
     others = [term for term in terms if term not in some]
-    return [any_of(some), simplify(nnf(all_of([*map(negation, some), any_of(others)])))] if others else []
+    return [any_of(some), all_of([*map(negation, some), any_of(others)])] if others else []
 
 
 def _pivot(piece: Expr, says: Says) -> Tag | None:
@@ -242,14 +267,14 @@ def _put(expr: Expr, tag: Tag, value: Expr) -> Expr:
     return expr
 
 
-def _merged(parts: list[Expr], shape: Shape, deadline: float) -> list[Expr]:
+def _merged(parts: list[Expr], words: Words, deadline: float) -> list[Expr]:
     """*parts* with those put together that one request can say together."""
     at = 0
     while at < len(parts):
         for other in range(at + 1, len(parts)):
             if time.perf_counter() > deadline:
                 return parts
-            both = fit(any_of([parts[at], parts[other]]), shape)
+            both = fit(any_of([parts[at], parts[other]]), words.shape)
             if both is not None:
                 parts = [*parts[:at], both, *parts[at + 1 : other], *parts[other + 1 :]]
                 break

@@ -9,6 +9,7 @@ exist.
 from collections.abc import Hashable, Sequence
 from typing import Any, TypeAlias
 
+from audience.algebra.facts import NONE, Facts, known
 from audience.algebra.normal import nnf
 from audience.algebra.simplify import simplify
 from audience.errors import BudgetError, Problem
@@ -58,8 +59,10 @@ def witness(one: Expr, other: Expr) -> frozenset[Atom] | None:
     return unshared(one, [other])
 
 
-def unshared(whole: Expr, parts: Sequence[Expr]) -> frozenset[Atom] | None:
+def unshared(whole: Expr, parts: Sequence[Expr], facts: Facts = NONE) -> frozenset[Atom] | None:
     """What a device has that is in *whole* and in no part, in a part but not in *whole*, or in two parts; or None.
+
+    Only devices are asked that can be by what is known of attributes, *facts*.
 
     >>> from audience.language.parse import parse
     >>> unshared(parse("a OR b"), [parse("a"), parse("b AND NOT a")]) is None
@@ -70,7 +73,8 @@ def unshared(whole: Expr, parts: Sequence[Expr]) -> frozenset[Atom] | None:
     whole, *parts = (simplify(nnf(expr)) for expr in (whole, *parts))
     if len(parts) == 1 and _shape(whole) == _shape(parts[0]):
         return None
-    names = _names(whole, *parts)
+    true = known({atom: None for expr in (whole, *parts) for atom in atoms(expr)}, facts)
+    names = _names(whole, *parts, true)
     diagram = diagrams.BDD()
     diagram.configure(reordering=False)  # the order in which tags are read is a good one, and sifting takes minutes
     diagram.declare(*names.values())
@@ -79,7 +83,8 @@ def unshared(whole: Expr, parts: Sequence[Expr]) -> frozenset[Atom] | None:
         node = _build(part, diagram, names)
         twice |= covered & node
         covered |= node
-    model = diagram.pick(twice | diagram.apply("xor", _build(whole, diagram, names), covered))
+    wrong = twice | diagram.apply("xor", _build(whole, diagram, names), covered)
+    model = diagram.pick(wrong & _build(true, diagram, names))
     if model is None:
         return None
     return frozenset(atom for atom, name in names.items() if model.get(name, False))

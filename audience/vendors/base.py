@@ -1,8 +1,8 @@
 """What a vendor is: one frozen record of facts and functions, made in the vendor's own file."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias
 
 import json5
@@ -41,6 +41,7 @@ class Vendor:
     payload takes for granted where it says an expression.
     *emit* says an expression in one request or raises Unsaid; *parse* is its inverse and raises PayloadError;
     *listing* is the targeting object of at most *batch* ids; *uncarriable* tells why an id cannot be listed.
+    *days* is how the vendor writes the days of attributes of its own, in the patterns of a catalog.
     *known_by* are the columns of a device table that hold this vendor's ids, best first.
     """
 
@@ -60,6 +61,7 @@ class Vendor:
     batch: int
     id_length: int | None = None
     id_forbids: str = ""
+    days: Mapping[str, str] = field(default_factory=dict)
 
     def uncarriable(self, identifier: str) -> Problem | None:
         """Why *identifier* cannot stand in this vendor's lists, or None."""

@@ -360,4 +360,5 @@ VENDOR = Vendor(
     listing=listing,
     batch=1_000,
     id_length=36,
+    days={"active": "xg_auto_active.{value:%Y%m%d}"},
 )

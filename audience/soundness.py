@@ -1,0 +1,68 @@
+"""Is a catalog sound? Every name legal at its vendor, and no two tags of one name."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from audience.catalog import Attribute, Catalog, load, place
+from audience.errors import CatalogError, Problem
+from audience.language.expr import Tag
+from audience.language.render import render
+from audience.naming import VALUE, house, named
+from audience.vendors import vendor as record
+from audience.vendors import vendors
+from audience.vendors.base import Vendor
+
+
+def load_catalog(path: str | Path) -> Catalog:
+    """Read the catalog in the TOML file *path*; CatalogError with the line of each problem."""
+    return check(load(path))
+
+
+def check(catalog: Catalog) -> Catalog:
+    """*catalog* itself, or CatalogError with the line of every name that is illegal or that two tags share."""
+    found = [problem for name in vendors() for problem in _problems(catalog, record(name))]
+    found += list(_unknown_vendors(catalog))
+    if found:
+        raise CatalogError(*found)
+    return catalog
+
+
+def _unknown_vendors(catalog: Catalog) -> Iterator[Problem]:
+    for attribute in catalog.attributes.values():
+        for name in attribute.names:
+            if name not in vendors():
+                hint = f"one of {', '.join(vendors())}"
+                yield place("unknown-vendor", f"no vendor is called {name!r}", catalog.text, attribute.name, name, hint)
+
+
+def _problems(catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:
+    """Names at *vendor* that are illegal there, or that two tags share."""
+    owner: dict[Tag, Tag] = {}
+    for attribute in catalog.attributes.values():
+        naming = attribute.names.get(vendor.name)
+        if naming is None:
+            continue
+        if isinstance(naming, str) and not VALUE.search(naming):
+            why = f"{naming!r} names all values alike"
+            yield place("not-reversible", why, catalog.text, attribute.name, vendor.name, "put {value} into it")
+            continue
+        for tag in _samples(attribute, naming):
+            said = named(tag, attribute, vendor)
+            other = house(said, catalog, vendor)
+            for problem in vendor.unnamed(said):
+                why = f"{render(tag)}: {problem.message}"
+                yield place(problem.code, why, catalog.text, attribute.name, vendor.name)
+            if other != tag or owner.setdefault(said, tag) != tag:
+                clash = owner[said] if owner.get(said, tag) != tag else other
+                why = f"{render(tag)} and {render(clash)} are both {render(said)} at {vendor.name}"
+                yield place("not-reversible", why, catalog.text, attribute.name, vendor.name)
+
+
+def _samples(attribute: Attribute, naming: str | Mapping[str, str]) -> list[Tag]:
+    """All tags of a closed attribute or of a table; of an open one, one that stands for all."""
+    values = attribute.values or (tuple(naming) if isinstance(naming, Mapping) else (_sample(attribute),))
+    return [Tag(attribute.name, value) for value in values]
+
+
+def _sample(attribute: Attribute) -> str:
+    return {"number": "1", "date": "2020-04-08", "version": "1.0"}.get(attribute.order or "", "x")
