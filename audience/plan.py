@@ -18,7 +18,7 @@ from audience.batches import bodies
 from audience.catalog import Catalog, resolved
 from audience.errors import AudienceError, BudgetError, PlanError, Problem, ProofError
 from audience.index import DeviceIndex
-from audience.language.expr import Compare, Everyone, Expr, Nobody, atoms
+from audience.language.expr import Compare, Everyone, Expr, Nobody, atoms, checked
 from audience.language.parse import parse
 from audience.language.render import render
 from audience.naming import speaking
@@ -92,7 +92,7 @@ def plan(
     >>> plan("a AND NOT a", "tpns").native, plan("a AND NOT a", "tpns").by_ids
     ((), None)
     """
-    meant = parse(expr) if isinstance(expr, str) else expr
+    meant = parse(expr) if isinstance(expr, str) else checked(expr)
     plain = simplify(nnf(simplify(meant)))
     facts = NONE if catalog is None else catalog.facts
     written = resolved(plain, catalog)

@@ -19,6 +19,7 @@ from audience.language.expr import And, Everyone, Expr, Nobody, Not, Or, Tag, al
 
 FEW = 5  # tags; up to so many, all requests are tried
 SECONDS = 0.1
+MANY = 1_000  # tags; more than a few requests say, and it takes seconds to find that out
 LONG = 4  # times the parts that are wanted: a cover that is longer before parts are put together is given up
 
 Says: TypeAlias = Callable[[Tag], bool]
@@ -57,6 +58,8 @@ def cover(
     """
     words = Words(shape, says, facts)
     expr = sharpen(expr, facts)
+    if len(atoms(expr)) > MANY:
+        return Cover((), expr, least=False)
     deadline = time.perf_counter() + seconds
     said = words.say(expr)
     if said and (whole := fit(expr, shape)) is not None:

@@ -6,7 +6,8 @@ is assumed about how they hang together, so a yes is always right, and a no may 
 exist.
 """
 
-from collections.abc import Hashable, Sequence
+import operator
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeAlias
 
 from audience.algebra.facts import NONE, Facts, known
@@ -26,6 +27,7 @@ from audience.language.expr import (
     Tag,
     Within,
     atoms,
+    checked,
 )
 
 try:  # the compiled package comes with the wheels for Linux
@@ -34,7 +36,7 @@ except ImportError:
     from dd import autoref as diagrams
 
 MAX_ATOMS = 400  # the pure-Python package recurses once for each
-MAX_NODES = 200_000  # a tenth of a second
+MAX_WORK = 20_000_000  # the product of two diagrams that are joined; about a second in the worst case
 
 Names: TypeAlias = dict[Atom, str]
 
@@ -70,7 +72,7 @@ def unshared(whole: Expr, parts: Sequence[Expr], facts: Facts = NONE) -> frozens
     >>> sorted(tag.value for tag in unshared(parse("a OR b"), [parse("a"), parse("b")]))
     ['a', 'b']
     """
-    whole, *parts = (simplify(nnf(expr)) for expr in (whole, *parts))
+    whole, *parts = (simplify(nnf(checked(expr))) for expr in (whole, *parts))
     if len(parts) == 1 and _shape(whole) == _shape(parts[0]):
         return None
     true = known({atom: None for expr in (whole, *parts) for atom in atoms(expr)}, facts)
@@ -81,10 +83,12 @@ def unshared(whole: Expr, parts: Sequence[Expr], facts: Facts = NONE) -> frozens
     covered, twice = diagram.false, diagram.false
     for part in parts:
         node = _build(part, diagram, names)
-        twice |= covered & node
-        covered |= node
-    wrong = twice | diagram.apply("xor", _build(whole, diagram, names), covered)
-    model = diagram.pick(wrong & _build(true, diagram, names))
+        twice = _bounded(twice, _bounded(covered, node, operator.and_), operator.or_)
+        covered = _bounded(covered, node, operator.or_)
+    meant = _build(whole, diagram, names)
+    differs = _bounded(meant, covered, lambda one, other: diagram.apply("xor", one, other))
+    wrong = _bounded(twice, differs, operator.or_)
+    model = diagram.pick(_bounded(wrong, _build(true, diagram, names), operator.and_))
     if model is None:
         return None
     return frozenset(atom for atom, name in names.items() if model.get(name, False))
@@ -126,8 +130,6 @@ def _singles(exprs: tuple[Expr, ...]) -> dict[Atom, None]:
 
 
 def _build(expr: Expr, diagram: Any, names: Names) -> Any:
-    if len(diagram) > MAX_NODES:
-        raise BudgetError(Problem("too-tangled", "the expression is too tangled for a proof"))
     match expr:
         case Everyone():
             return diagram.true
@@ -136,19 +138,25 @@ def _build(expr: Expr, diagram: Any, names: Names) -> Any:
         case Tag() | Compare() | Within():
             return diagram.var(names[expr])
         case Ids(kind=kind, values=values):
-            node = diagram.false
-            for value in reversed(values):
-                node = diagram.var(names[Ids(kind, (value,))]) | node
-            return node
+            return _joined([diagram.var(names[Ids(kind, (value,))]) for value in values], operator.or_)
         case Not(term=term):
             return ~_build(term, diagram, names)
         case And(terms=terms):
-            node = diagram.true
-            for term in reversed(terms):
-                node = _build(term, diagram, names) & node
-            return node
+            return _joined([_build(term, diagram, names) for term in terms], operator.and_)
         case Or(terms=terms):
-            node = diagram.false
-            for term in reversed(terms):
-                node = _build(term, diagram, names) | node
-            return node
+            return _joined([_build(term, diagram, names) for term in terms], operator.or_)
+
+
+def _joined(nodes: list[Any], join: Callable[[Any, Any], Any]) -> Any:
+    """Join *nodes* from the last to the first: those that are read later stand lower, so each step is short."""
+    result = nodes[-1]
+    for node in reversed(nodes[:-1]):
+        result = _bounded(node, result, join)
+    return result
+
+
+def _bounded(one: Any, other: Any, join: Callable[[Any, Any], Any]) -> Any:
+    """Join two diagrams, whose result may be as large as their product, unless that is out of bounds."""
+    if len(one) * len(other) > MAX_WORK:
+        raise BudgetError(Problem("too-tangled", "the expression is too tangled for a proof"))
+    return join(one, other)

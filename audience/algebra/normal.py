@@ -7,12 +7,13 @@ out, and too many is an error with a name, never another answer.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import product
-from math import prod
 from typing import TypeAlias
 
 from audience.algebra.simplify import negation, simplify
 from audience.errors import BudgetError, Problem
 from audience.language.expr import And, Everyone, Expr, Nobody, Not, Or, all_of, any_of
+
+MANY = 1_000_000  # clauses that are not counted any further
 
 Clause: TypeAlias = tuple[Expr, ...]
 
@@ -93,15 +94,19 @@ def _clauses(expr: Expr, outer: type[And] | type[Or], budget: int, leaf: Callabl
     count = _count(expr, outer, leaf)
     if count > budget:
         form = "a union of intersections" if outer is Or else "an intersection of unions"
-        raise BudgetError(Problem("too-many-clauses", f"as {form} it takes {count:,} clauses; {budget:,} is the most"))
+        many = f"{count:,} clauses" if count < MANY else f"{MANY:,} clauses or more"
+        raise BudgetError(Problem("too-many-clauses", f"as {form} it takes {many}; {budget:,} is the most"))
     return _without_absorbed(_expand(expr, outer, leaf))
 
 
 def _count(expr: Expr, outer: type[And] | type[Or], leaf: Callable[[Expr], bool]) -> int:
     if leaf(expr) or not isinstance(expr, And | Or):
         return 1
-    counts = [_count(term, outer, leaf) for term in expr.terms]
-    return sum(counts) if isinstance(expr, outer) else prod(counts)
+    total = 0 if isinstance(expr, outer) else 1
+    for term in expr.terms:
+        count = _count(term, outer, leaf)
+        total = min(MANY, total + count if isinstance(expr, outer) else total * count)
+    return total
 
 
 def _expand(expr: Expr, outer: type[And] | type[Or], leaf: Callable[[Expr], bool]) -> list[Clause]:
@@ -121,7 +126,8 @@ def _expand(expr: Expr, outer: type[And] | type[Or], leaf: Callable[[Expr], bool
 
 def _contradicts(clause: Clause) -> bool:
     """Whether *clause* holds a leaf and its NOT."""
-    return any(isinstance(leaf, Not) and leaf.term in clause for leaf in clause)
+    leaves = set(clause)
+    return any(isinstance(leaf, Not) and leaf.term in leaves for leaf in clause)
 
 
 def _without_absorbed(clauses: Iterable[Clause]) -> tuple[Clause, ...]:

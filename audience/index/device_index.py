@@ -13,7 +13,7 @@ from audience.index.crowd import Crowd
 from audience.index.explain import Line, funnel
 from audience.index.store import Attribute, Store
 from audience.index.tables import Source
-from audience.language.expr import Expr
+from audience.language.expr import Expr, checked
 from audience.language.parse import parse
 from audience.vendors import vendors
 
@@ -117,7 +117,7 @@ class DeviceIndex:
 
 def _expr(expr: Expr | str) -> Expr:
     if not isinstance(expr, str):
-        return expr
+        return checked(expr)
     return parse(expr) if "@" in expr else _parsed(expr)  # what a text says of a file may change
 
 

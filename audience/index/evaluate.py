@@ -18,6 +18,7 @@ from audience.language.suggest import did_you_mean
 
 Rows: TypeAlias = bits.BitMap
 EMPTY = bits.BitMap()
+HINTS = 5  # tags that no device has, for which a likely one is looked for
 
 
 def resolve(expr: Expr, store: Store) -> Rows:
@@ -203,14 +204,17 @@ def same_value(tag: Tag, store: Store) -> str | None:
     return None
 
 
+def _meant(tag: Tag, store: Store) -> str | None:
+    return did_you_mean(tag.value, store.values(store.attributes[tag.type])) or same_value(tag, store)
+
+
 def unmet(expr: Expr, store: Store) -> list[Problem]:
     """What *expr* names that no device has: not an error, but often a slip of the pen."""
     found: list[Problem] = []
     for atom in atoms(expr):
         match atom:
             case Tag() if evaluate(atom, store).size(store.devices) == 0:
-                known = store.values(store.attributes[atom.type])
-                hint = did_you_mean(atom.value, known) or same_value(atom, store)
+                hint = _meant(atom, store) if len(found) < HINTS else None
                 found.append(Problem("no-device", f"no device has {render(atom)!r}", atom.span, hint=hint))
             case Ids(kind=kind, values=values):
                 missing = len(set(values)) - matches(atom, store)["id"].n_unique()

@@ -4,6 +4,7 @@ Two nodes are equal when they are written alike; the place in the text (*span*) 
 than MAX_DEPTH cannot be built, so every function that walks one may recurse.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -13,6 +14,8 @@ from audience.language.notation import BARE
 from audience.language.source import Span
 
 MAX_DEPTH = 100
+MOST_DAYS = 99_999
+SURROGATE = re.compile("[\ud800-\udfff]")
 TOO_DEEP = Problem("too-deep", f"more than {MAX_DEPTH} levels of brackets and NOT", hint="flatten the expression")
 
 IdKind: TypeAlias = Literal["registration_id", "alias", "account", "live_activity_id"]
@@ -88,6 +91,8 @@ class Ids(Node):
                     hint=f"one of {', '.join(ID_KINDS)}",
                 )
             )
+        if not isinstance(self.values, tuple):
+            raise _wrong("ids", "a tuple of texts", self.values)
         if not self.values:
             raise ExpressionError(Problem("empty-list", f"{self.kind}() names no id", self.span, hint="write nobody"))
         for value in self.values:
@@ -120,8 +125,10 @@ class Within(Node):
     span: Span | None = _span()
 
     def __post_init__(self) -> None:
-        if self.days < 1:
-            raise ExpressionError(Problem("bad-days", f"{self.days} days hold no day", self.span, hint="1 or more"))
+        if not isinstance(self.days, int) or not 1 <= self.days <= MOST_DAYS:
+            raise ExpressionError(
+                Problem("bad-days", f"{self.days!r} is no number of days", self.span, hint=f"1 to {MOST_DAYS}")
+            )
         _nonempty("a type", self.type, self.span)
         _nonempty("a day", self.day, self.span)
 
@@ -214,14 +221,33 @@ def atoms(expr: Expr) -> dict[Atom, None]:
     return {node: None for node in walk(expr) if isinstance(node, Tag | Ids | Compare | Within)}
 
 
+def checked(value: object) -> Expr:
+    """*value* if it is an expression, or ExpressionError."""
+    if not isinstance(value, Node):
+        raise _wrong("an expression", "a text or a node", value)
+    return value  # type: ignore[return-value]
+
+
 def _nonempty(what: str, text: str, span: Span | None) -> None:
+    if not isinstance(text, str):
+        raise _wrong(what, "a text", text)
     if not text:
         raise ExpressionError(
             Problem("empty-name", f"{what} without a name", span, hint="write at least one character")
         )
+    if not text.isascii() and SURROGATE.search(text):
+        raise ExpressionError(
+            Problem("bad-text", f"{text!r} holds half a character", hint="it cannot be written in UTF-8")
+        )
+
+
+def _wrong(what: str, wanted: str, value: object) -> ExpressionError:
+    return ExpressionError(Problem("wrong-type", f"{what} is {wanted}, not {value!r:.60}"))
 
 
 def _several(terms: tuple[Expr, ...]) -> None:
+    if not isinstance(terms, tuple):
+        raise _wrong("AND and OR", "a tuple of expressions", terms)
     if len(terms) < 2:
         raise ExpressionError(
             Problem("too-few", f"AND and OR join two or more, not {len(terms)}", hint="use all_of() or any_of()")
@@ -229,7 +255,7 @@ def _several(terms: tuple[Expr, ...]) -> None:
 
 
 def _deepen(node: Not | And | Or, below: tuple[Expr, ...]) -> None:
-    depth = 1 + max(getattr(term, "depth", 1) for term in below)
+    depth = 1 + max(getattr(checked(term), "depth", 1) for term in below)
     if depth > MAX_DEPTH:
         raise ExpressionError(TOO_DEEP)
     object.__setattr__(node, "depth", depth)

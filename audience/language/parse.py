@@ -42,6 +42,8 @@ def parse(text: str, *, folder: Path | None = Path()) -> Expr:
     >>> parse("xg_auto_province.guangdong")
     Tag(type='province', value='guangdong')
     """
+    if not isinstance(text, str):
+        _refuse("wrong-type", f"an expression is a text, not {text!r:.60}")
     try:
         tree = lark().parse(text)
     except UnexpectedCharacters as error:
@@ -180,7 +182,7 @@ class _Reader:
             _refuse("no-files", "files cannot be read here", self.span(token), "list the ids themselves")
         try:
             lines = (self.folder / name).read_text("utf-8-sig").split("\n")
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             _refuse("unreadable-file", f"{name}: {reason}", self.span(token), "one id a line, in UTF-8")
         ids = [line.strip() for line in lines if line.strip()]

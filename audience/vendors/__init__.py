@@ -29,7 +29,7 @@ def vendor(name: str) -> Vendor:
     """
     records = _records()
     if name not in records:
-        hint = did_you_mean(name, records) or f"one of {', '.join(sorted(records))}"
+        hint = did_you_mean(str(name), records) or f"one of {', '.join(sorted(records))}"
         raise PlanError(Problem("unknown-vendor", f"no vendor is called {name!r}", hint=hint))
     return records[name]
 

@@ -9,7 +9,7 @@ import json5
 
 from audience.algebra.shape import Shape
 from audience.errors import PayloadError, Problem
-from audience.language.expr import Expr, Tag
+from audience.language.expr import SURROGATE, Expr, Tag
 
 Payload: TypeAlias = dict[str, Any]
 
@@ -138,6 +138,8 @@ def string(value: Any, path: str) -> str:
         refuse("wrong-type", f"expected a text, found {_kind(value)}", path)
     if not value:
         refuse("empty-name", "an empty text names nothing", path)
+    if SURROGATE.search(value):
+        refuse("bad-text", f"{value!r} holds half a character", path, "it cannot be written in UTF-8")
     return value
 
 
