@@ -8,7 +8,7 @@ import polars as pl
 from audience.errors import Problem
 from audience.index import Crowd
 from audience.vendors import vendor as vendor_record
-from audience.vendors.base import Payload, Vendor
+from audience.vendors.base import SPACE, Payload, Vendor
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,8 @@ def _suspects(ids: pl.Series, to: Vendor) -> pl.Series:
     wrong = ids.is_null()
     if to.id_length is not None:
         wrong |= (ids.str.len_chars() > to.id_length).fill_null(False)
+    if to.id_forbids:
+        wrong |= (ids != ids.str.strip_chars(SPACE)).fill_null(False)
     for char in to.id_forbids:
         wrong |= ids.str.contains(char, literal=True).fill_null(False)
     return wrong

@@ -22,7 +22,7 @@ from audience.language.render import render
 from audience.plan import MOST_REQUESTS, Plan
 from audience.plan import plan as make_plan
 from audience.report import derivation, info, note, plan_json, result, tell, verdict, warn
-from audience.screen import bar, counts_table
+from audience.screen import bar, counts_table, flushed, open_streams, read_input
 from audience.vendors import vendor as vendor_record
 from audience.vendors import vendors as vendor_names
 from audience.vendors.base import dump, load
@@ -45,15 +45,20 @@ NOBODY = Problem("nobody", "nobody is meant: nothing to send")
 def run(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit; every error is told in words, never as a traceback."""
     words = sys.argv[1:] if arguments is None else arguments
+    open_streams()
+    code = 0
     try:
         app(words, standalone_mode=True)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
     except AudienceError as error:
         tell(error.problems, "--json" in words)
-        sys.exit(1 if isinstance(error, ProofError | DamagedError) else 2)
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        sys.stderr.close()
-        sys.exit(1)
-    sys.exit(0)
+        code = 1 if isinstance(error, ProofError | DamagedError) else 2
+    except OSError as error:  # of our own output: the reader has gone, or the disk is full
+        code = 1
+        if not isinstance(error, BrokenPipeError):
+            tell([Problem("cannot-write", error.strerror or str(error))], "--json" in words)
+    sys.exit(code if flushed() else 1)
 
 
 @index_app.command("build")
@@ -84,7 +89,7 @@ def index_build(
         index = DeviceIndex.build(
             tables,
             out,
-            tokens=dict(_pair(each, "registration_id") for each in token or []),
+            tokens=_tokens(token or []),
             alias=alias,
             account=account,
             tags=tags or (),
@@ -198,7 +203,7 @@ def translate(
     json: Json = False,
 ) -> None:
     """Read one vendor's targeting and write it in another's words; text is a source and a target too."""
-    said = sys.stdin.read() if payload == "-" else payload
+    said = read_input() if payload == "-" else payload
     meant = parse_text(said) if source == "text" else _read(source, said)
     if target == "text":
         result({"expression": render(meant)}, json, render(meant))
@@ -241,10 +246,11 @@ def vendors(json: Json = False) -> None:
 @app.command()
 def demo(
     devices: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many to generate.")] = 100_000,
+    json: Json = False,
 ) -> None:
     """Build an index from generated devices and walk through all of it."""
     command = typer.main.get_command(app)
-    demonstration.walk(lambda words: command(words, standalone_mode=False), _say, devices)
+    demonstration.walk(lambda words: command(words, standalone_mode=False), _say, devices, json)
 
 
 def _say(text: str) -> None:
@@ -259,6 +265,15 @@ def _read(source: str, said: str) -> Expr:
         meant = vendor_record(source).parse(said if said.strip() == "all" else load(said))
     warn([Problem("payload", str(warning.message)) for warning in caught])
     return meant
+
+
+def _tokens(options: list[str]) -> dict[str, str]:
+    """The columns of ids by their vendors, of which each is said once."""
+    pairs = [_pair(each, "registration_id") for each in options]
+    for name, column in pairs:
+        if dict(pairs)[name] != column:
+            raise PlanError(Problem("two-roles", f"two columns are said to hold the ids of {name}", hint="say one"))
+    return dict(pairs)
 
 
 def _pair(text: str, default: str | None) -> tuple[str, str]:

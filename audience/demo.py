@@ -73,7 +73,7 @@ EXPR = "male AND (province:guangdong OR province:hunan) AND NOT version:1.0.2"
 PAYLOAD = '{"to": {"tag": ["Shenzhen", "Guangzhou"], "tag_and": ["female", "members"]}}'
 
 
-def walk(run: Callable[[list[str]], None], say: Callable[[str], None], count: int) -> None:
+def walk(run: Callable[[list[str]], None], say: Callable[[str], None], count: int, json: bool) -> None:
     """Build an index of *count* generated devices in a folder that is removed at the end, and *run* each command."""
     with TemporaryDirectory(prefix="audience-demo-") as name:
         folder = Path(name)
@@ -86,7 +86,7 @@ def walk(run: Callable[[list[str]], None], say: Callable[[str], None], count: in
         for title, command in (first, *WALK):
             arguments = [words.get(word, word) for word in command]
             say(f"\n# {title}\n$ audience {' '.join(_quoted(word) for word in arguments)}")
-            run([str(folder / word) if word in PATHS else word for word in arguments])
+            run([*(str(folder / word) if word in PATHS else word for word in arguments), *(["--json"] if json else [])])
 
 
 PATHS = ("devices.parquet", "devices.index", "requests")

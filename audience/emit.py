@@ -24,6 +24,7 @@ from audience.vendors.base import Payload
 
 LINES = 1_000
 MANIFEST, LEFT_OUT = "manifest.json", "left_out.ndjson"
+FILES = frozenset({MANIFEST, LEFT_OUT, "requests-*.ndjson"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def emit(
     """
     devices = index.count(plan.expr)
     found = batches(index.resolve(plan.by_ids), plan.vendor) if plan.by_ids is not None else None
-    with new_folder(folder, replace=replace) as draft:
+    with new_folder(folder, marks=FILES, replace=replace) as draft:
         files = list(_write_requests(draft, _requests(plan, found, progress)))
         if found is not None and len(found.skipped):
             files.append(_write(draft / LEFT_OUT, map(orjson.dumps, found.skipped.iter_rows(named=True))))

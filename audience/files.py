@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -11,37 +11,55 @@ from audience.errors import OutputError, Problem
 
 
 @contextmanager
-def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+def new_folder(path: Path, *, marks: frozenset[str], replace: bool = False) -> Iterator[Path]:
     """A folder to write into that becomes *path* at the end, synced and renamed, or vanishes on an error.
 
-    Raises OutputError where *path* exists, unless it may be replaced; what it held stays until the new is whole.
+    Raises OutputError where *path* exists, unless it may be replaced and holds nothing but what we wrote there,
+    files with one of the names *marks*, which may be patterns; what it held stays until the new is whole.
     """
-    if path.exists() and not replace:
-        raise OutputError(Problem("exists", f"{path} exists already", hint="choose another, or say --replace"))
-    if path.exists() and not path.is_dir():
-        raise OutputError(Problem("exists", f"{path} is a file, not a folder", hint="choose another"))
+    path = path.absolute()
+    made: list[Path] = []
     try:
+        if path.exists():
+            _may_be_replaced(path, marks, replace)
+        made = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise OutputError(Problem("cannot-write", f"{path}: {error.strerror}")) from error
+    except (OSError, ValueError) as error:
+        raise OutputError(Problem("cannot-write", f"{path}: {getattr(error, 'strerror', None) or error}")) from error
     try:
         yield draft
         draft.chmod(0o777 & ~_umask())
         for file in draft.iterdir():
             _sync(file)
         _sync(draft)
-        _swap(draft, path)
+        _swap(draft, path, replace)
     except OSError as error:
         raise OutputError(Problem("cannot-write", f"{path}: {error.strerror or error}")) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        for folder in made:
+            with suppress(OSError):  # it holds what we have written
+                folder.rmdir()
 
 
-def _swap(draft: Path, path: Path) -> None:
+def _may_be_replaced(path: Path, marks: frozenset[str], replace: bool) -> None:
+    if not replace:
+        raise OutputError(Problem("exists", f"{path} exists already", hint="choose another, or say --replace"))
+    foreign = (
+        [file.name for file in path.iterdir() if not any(file.match(mark) for mark in marks)]
+        if path.is_dir()
+        else [path.name]
+    )
+    if foreign:
+        hint = "only what was written by this command is replaced"
+        raise OutputError(Problem("not-ours", f"{path} holds {sorted(foreign)[0]!r}, which is not ours", hint=hint))
+
+
+def _swap(draft: Path, path: Path, replace: bool) -> None:
     """Rename *draft* to *path*; an older folder of that name is moved aside first, and back should that fail."""
-    if not path.exists():
-        draft.rename(path)
+    if not (replace and path.exists()):
+        draft.rename(path)  # fails where another has written there meanwhile
     else:
         aside = Path(mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
         path.rename(aside / path.name)

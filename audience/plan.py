@@ -18,7 +18,7 @@ from audience.batches import bodies
 from audience.catalog import Catalog, resolved
 from audience.errors import AudienceError, BudgetError, PlanError, Problem, ProofError
 from audience.index import DeviceIndex
-from audience.language.expr import Compare, Everyone, Expr, Nobody, atoms, checked
+from audience.language.expr import Compare, Everyone, Expr, Ids, Nobody, atoms, checked
 from audience.language.parse import parse
 from audience.language.render import render
 from audience.naming import speaking
@@ -106,9 +106,10 @@ def plan(
         most=max_requests,
         index=index,
     )
-    if asked.sharp == Nobody():
-        return Plan(vendor, meant, (), None, (), index=index)
-    return _decided(asked, strict)
+    try:
+        return _decided(asked, strict)
+    except BudgetError as error:
+        return asked.by_ids(error.problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +131,36 @@ class _Asked:
 
 
 def _decided(asked: _Asked, strict: bool) -> Plan:
-    try:
-        found = _whole(asked) or _several(asked)
-        if not found.native:
-            return found
-        said = prove(asked.to, asked.sharp, found, asked.facts)
-        if _leans_on_facts(asked, found, said):
-            found = replace(found, conditions=(*found.conditions, FACTS))
-    except BudgetError as error:
-        return asked.by_ids(error.problems)
-    if strict and found.conditions:
-        return asked.by_ids(found.conditions)
-    if Everyone() in said and asked.meant != Everyone():
+    """The plan itself; BudgetError where it cannot be proved."""
+    if _comes_to_nobody(asked):
+        return Plan(asked.to.name, asked.meant, (), None, (), index=asked.index)
+    if asked.meant != Everyone() and not bounded(nnf(asked.written)) and unshared(Everyone(), [asked.written]) is None:
         return asked.by_ids((IMPLIED_BROADCAST,))
-    return found
+    foreign = tuple(_foreign_ids(asked))
+    found = asked.by_ids(foreign) if foreign else _whole(asked) or _several(asked)
+    if not found.native:
+        return found
+    said = prove(asked.to, asked.sharp, found, asked.facts)
+    if _leans_on_facts(asked, found, said):
+        found = replace(found, conditions=(*found.conditions, FACTS))
+    return asked.by_ids(found.conditions) if strict and found.conditions else found
+
+
+def _comes_to_nobody(asked: _Asked) -> bool:
+    try:
+        return unshared(Nobody(), [asked.sharp], asked.facts) is None
+    except BudgetError:
+        return False  # then the vendor is asked for an audience that may turn out to be empty
+
+
+def _foreign_ids(asked: _Asked) -> Iterator[Problem]:
+    """Registration ids that the index knows as another vendor's: here they would name nobody, or somebody else."""
+    if asked.index is None:
+        return
+    for ids in atoms(asked.plain):
+        if isinstance(ids, Ids) and ids.kind == "registration_id" and asked.index.holds_others(ids, asked.to.name):
+            message = f"{ids.kind}(…) names devices by ids that are not those of {asked.to.name}"
+            yield Problem("other-vendors-ids", message, ids.span)
 
 
 def _whole(asked: _Asked) -> Plan | None:

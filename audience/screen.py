@@ -1,17 +1,49 @@
 """What a terminal shows: tables, and a progress bar when something takes longer than a second."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
+from pathlib import Path
 from threading import Timer
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from audience.errors import OutputError, Problem
 from audience.index.explain import Line
 
 PATIENCE = 1.0  # seconds
+WIDE = 4_000  # columns off a terminal, where nothing is cut
+
+
+def open_streams() -> None:
+    """Make output possible on any terminal: what it cannot show is escaped, a closed stream swallows what it gets."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def flushed() -> bool:
+    """Whether all output has reached its reader; what has not is given up."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+        return False
+    return True
+
+
+def read_input() -> str:
+    """Standard input, whole; OutputError where there is none."""
+    if sys.stdin is None:
+        raise OutputError(Problem("no-input", "standard input is closed", hint="give the payload as an argument"))
+    return sys.stdin.read()
 
 
 @contextmanager
@@ -37,8 +69,8 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
     for place in right:
         grid.columns[place].justify = "right"
     for row in rows:
-        grid.add_row(*row)
-    console = Console(soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 200, markup=False)
+        grid.add_row(*map(_shown, row))
+    console = Console(width=None if sys.stdout.isatty() else WIDE, markup=False, emoji=False)
     console.print(grid)
 
 
@@ -49,6 +81,11 @@ def counts_table(lines: Sequence[Line], devices: int) -> None:
         for line in lines
     ]
     table(("expression", "devices", "share", "left"), rows, right=(1, 2, 3))
+
+
+def _shown(text: str) -> str:
+    """*text* on one line, without what would steer the terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def share(part: int, whole: int) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -255,3 +256,32 @@ def test_the_module_runs_too():
         [sys.executable, "-m", "audience", "parse", "a&&b"], capture_output=True, text=True, check=False
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "a AND b\n", "")
+
+
+SHELL = {
+    "ascii": ("{audience} parse 城市:杭州", {"PYTHONIOENCODING": "ascii"}, 0),
+    "closed input": ("{audience} translate --from engagelab --to tpns - <&-", {}, 2),
+    "closed output": ("{audience} parse a >&-", {}, 0),
+    "a full disk": ("{audience} parse a > /dev/full", {}, 1),
+    "a reader that goes": ("{audience} vendors --json | head -c 1", {}, 0),
+    "half a character": ("{audience} parse --json $'\"\\xff\"'", {}, 2),
+}
+
+
+@pytest.mark.parametrize(("line", "environment", "code"), SHELL.values(), ids=SHELL.keys())
+def test_no_stream_is_a_reason_for_a_traceback(line, environment, code):
+    command = ["bash", "-c", line.format(audience=f"{sys.executable} -m audience")]
+    ran = subprocess.run(command, capture_output=True, check=False, env={**os.environ, **environment})
+    assert ran.returncode == code
+    assert b"Traceback" not in ran.stderr
+
+
+def test_ids_of_one_vendor_are_never_sent_to_another(audience, tmp_path):
+    (tmp_path / "devices.csv").write_text("engagelab_token,tpns_token\nE1,T1\nE2,T2\n")
+    audience("index", "build", str(tmp_path / "devices.csv"), "-o", str(tmp_path / "x.index"))
+    audience("emit", str(tmp_path / "x.index"), "registration_id(E1)", "--vendor", "tpns", "-o", str(tmp_path / "out"))
+    [line] = (tmp_path / "out" / "requests-00001.ndjson").read_text().splitlines()
+    assert json.loads(line)["token_list"] == ["T1"]
+    audience("emit", str(tmp_path / "x.index"), "registration_id(T2)", "--vendor", "tpns", "-o", str(tmp_path / "own"))
+    [line] = (tmp_path / "own" / "requests-00001.ndjson").read_text().splitlines()
+    assert json.loads(line)["token_list"] == ["T2"]

@@ -207,3 +207,33 @@ def test_every_mutation_that_changes_the_meaning_is_noticed(expr, name):
                 assert same
             except ProofError:
                 assert not same
+
+
+SEMANTIC = {
+    "(a AND b) OR (a AND NOT b) OR (NOT a AND b) OR (NOT a AND NOT b)": ("implied-broadcast",),
+    "b AND ((a AND NOT b) OR (c AND NOT b) OR (d AND NOT b AND e))": (),
+    "x AND b AND ((NOT a AND NOT b) OR (NOT b AND NOT a))": (),
+}
+
+
+@pytest.mark.parametrize(("text", "codes"), SEMANTIC.items())
+def test_everyone_and_nobody_are_known_in_any_disguise(text, codes):
+    for name in ("engagelab", "tpns", "emas"):
+        found = plan(text, name)
+        assert found.native == ()
+        assert tuple(reason.code for reason in found.reasons) == codes
+        assert (found.by_ids is None) == (codes == ())
+
+
+def test_what_is_too_tangled_to_prove_goes_by_ids():
+    queens = [[f"q{row}{column}" for column in range(8)] for row in range(8)]
+    rows = " AND ".join(f"({' OR '.join(row)})" for row in queens)
+    never = " AND ".join(
+        f"NOT ({queens[r][c]} AND {queens[s][d]})"
+        for r, s in product(range(8), repeat=2)
+        for c, d in product(range(8), repeat=2)
+        if r < s and (c == d or abs(c - d) == s - r)
+    )
+    found = plan(f"{rows} AND {never}", "tpns")
+    assert (found.native, [reason.code for reason in found.reasons]) == ((), ["too-tangled"])
+    assert found.by_ids is not None

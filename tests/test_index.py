@@ -112,11 +112,114 @@ def test_moments_answer_days_and_moments(tmp_path):
     assert found(index, "seen within 2 days of 2020-04-06") == ["r1", "r2", "r3"]
 
 
-def test_moments_of_a_zone_are_kept_in_utc(tmp_path):
-    seen = pl.Series([datetime(2020, 4, 5, 23, tzinfo=UTC)] * 4).dt.convert_time_zone("Asia/Shanghai")
+def test_moments_of_a_zone_are_those_of_its_own_clock(tmp_path):
+    seen = pl.Series([datetime(2020, 4, 7, 17, tzinfo=UTC)] * 4).dt.convert_time_zone("Asia/Shanghai")
     index = build(DEVICES.with_columns(seen=seen), tmp_path)
-    assert index.count("seen = 2020-04-05") == 4
-    assert index.count('seen = "2020-04-06T07:00+08:00"') == 4
+    assert index.count("seen = 2020-04-08") == index.count("seen within 1 day of 2020-04-08") == 4
+    assert index.count('seen >= "2020-04-08T01:00"') == 4
+    with pytest.raises(ExpressionError, match="is not"):
+        index.count('seen >= "2020-04-08T01:00+08:00"')
+    assert (
+        DeviceIndex.build(DEVICES.with_columns(seen=seen), tmp_path / "days", dates=["seen"]).count("seen = 2020-04-08")
+        == 4
+    )
+
+
+def test_days_in_text_files_are_days_where_they_are_spelt_as_such(tmp_path):
+    (tmp_path / "devices.csv").write_text("token,iso,spelt,at\na,2020-04-08,03/04/2020,2020-04-08T10:30:00\nb,,,\n")
+    index = build(tmp_path / "devices.csv", tmp_path)
+    assert {name: each.role for name, each in index.attributes.items()} == {
+        "iso": "date",
+        "spelt": "typed",
+        "at": "time",
+    }
+    assert found(index, "iso >= 2020-04-01 AND at = 2020-04-08") == ["a"]
+
+
+def test_small_and_exact_numbers_are_what_they_were(tmp_path):
+    table = pl.DataFrame({"token": ["a", "b"], "small": pl.Series([0.1, 0.2], dtype=pl.Float32)})
+    exact = pl.Series(["12345678901234567.89", "12345678901234567.90"]).str.to_decimal(scale=2)
+    index = build(table.with_columns(exact=exact), tmp_path)
+    assert found(index, "small = 0.1") == found(index, "small <= 0.1") == ["a"]
+    assert found(index, "exact = 12345678901234567.9") == found(index, "exact > 12345678901234567.89") == ["b"]
+
+
+def test_a_float_is_no_version_and_no_alias(tmp_path):
+    with pytest.raises(TableError, match=r"1\.10 is not 1\.1"):
+        build(pl.DataFrame({"token": ["a"], "version": [1.10]}), tmp_path)
+    with pytest.raises(TableError, match=r"1001, not 1001\.0"):
+        build(pl.DataFrame({"token": ["a"], "alias": [1001.0]}), tmp_path)
+
+
+def test_values_in_lists_are_held_to_what_their_column_is(tmp_path):
+    table = pl.DataFrame({"token": ["a", "b"], "n": [["5"], ["6", "n/a"]]})
+    with pytest.raises(TableError, match=r"'n'.*row 2"):
+        build(table, tmp_path, numbers=["n"])
+
+
+def test_a_vendor_that_is_not_there_has_no_tokens(tmp_path):
+    with pytest.raises(TableError, match="did you mean tpns"):
+        build(DEVICES, tmp_path, tokens={"tpsn": "province"})
+
+
+def test_a_column_called_tag_does_not_hide_bare_tags(tmp_path):
+    for order in (["tag", "tags"], ["tags", "tag"]):
+        table = pl.DataFrame({"token": ["a"], "tag": ["x"], "tags": [["vip"]]}).select("token", *order)
+        with pytest.raises(TableError, match="same-name"):
+            build(table, tmp_path, typed=["tag"])
+
+
+def test_columns_of_odd_names_are_columns(tmp_path):
+    index = build(pl.DataFrame({"token": ["a", "b"], "^t.*$": ["x", "y"], "*": ["1", "2"]}), tmp_path)
+    assert found(index, '"^t.*$":x AND "*":"1"') == ["a"]
+    with pytest.raises(TableError, match="no-name"):
+        build(pl.DataFrame({"token": ["a"], "": [1]}), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "type_", [pl.Array(pl.Date, 1), pl.Duration, pl.List(pl.List(pl.String)), pl.Struct({"a": pl.Int8}), pl.Time]
+)
+@pytest.mark.parametrize("role", ["tags", "typed", "numbers", "dates", "versions", None])
+def test_any_type_in_any_role_is_read_or_refused(type_, role, tmp_path):
+    table = pl.DataFrame({"token": ["a"], "x": pl.Series([None], dtype=type_)})
+    try:
+        build(table, tmp_path, **({role: ["x"]} if role else {}))
+    except TableError as error:
+        assert "'x'" in str(error)
+
+
+def test_days_at_the_edge_of_the_calendar_are_answered_or_refused(tmp_path):
+    index = build(DEVICES, tmp_path)
+    assert index.count("active within 99999 days of 2020-04-08") == 3
+    assert index.count("active within 99999 days of 0100-01-01") == 0
+    with pytest.raises(TableError, match="bad-value"):
+        build(DEVICES.with_columns(active=pl.Series([3_000_000] * 4).cast(pl.Date)), tmp_path / "far")
+
+
+def test_hidden_files_are_no_tables_and_others_are_refused(tmp_path):
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    DEVICES.write_parquet(folder / "A.PARQUET")
+    (folder / "_SUCCESS").touch()
+    (folder / "._a.parquet").write_bytes(b"mac")
+    assert len(build(folder, tmp_path)) == 4
+    (folder / "notes.txt").touch()
+    with pytest.raises(TableError, match=r"notes\.txt"):
+        DeviceIndex.build(folder, tmp_path / "other")
+
+
+def test_only_an_index_is_replaced(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "keep.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"keep\.txt"):
+        DeviceIndex.build(DEVICES, tmp_path / "data", replace=True)
+    assert (tmp_path / "data" / "keep.txt").read_text() == "mine"
+
+
+def test_a_failed_build_makes_no_folders(tmp_path):
+    with pytest.raises(TableError):
+        DeviceIndex.build(DEVICES.drop("registration_id"), tmp_path / "a" / "b" / "index")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_attributes_with_many_values_are_kept_as_digits_and_answer_alike(tmp_path):

@@ -36,7 +36,8 @@ except ImportError:
     from dd import autoref as diagrams
 
 MAX_ATOMS = 400  # the pure-Python package recurses once for each
-MAX_WORK = 20_000_000  # the product of two diagrams that are joined; about a second in the worst case
+MAX_WORK = 2_000_000  # nodes of all diagrams that are joined; about a second
+MAX_STEP = 20_000_000  # the product of two diagrams, which bounds what joining them takes
 
 Names: TypeAlias = dict[Atom, str]
 
@@ -76,22 +77,15 @@ def unshared(whole: Expr, parts: Sequence[Expr], facts: Facts = NONE) -> frozens
     if len(parts) == 1 and _shape(whole) == _shape(parts[0]):
         return None
     true = known({atom: None for expr in (whole, *parts) for atom in atoms(expr)}, facts)
-    names = _names(whole, *parts, true)
-    diagram = diagrams.BDD()
-    diagram.configure(reordering=False)  # the order in which tags are read is a good one, and sifting takes minutes
-    diagram.declare(*names.values())
-    covered, twice = diagram.false, diagram.false
+    diagram = _Diagram(_names(whole, *parts, true))
+    covered, twice = diagram.bdd.false, diagram.bdd.false
     for part in parts:
-        node = _build(part, diagram, names)
-        twice = _bounded(twice, _bounded(covered, node, operator.and_), operator.or_)
-        covered = _bounded(covered, node, operator.or_)
-    meant = _build(whole, diagram, names)
-    differs = _bounded(meant, covered, lambda one, other: diagram.apply("xor", one, other))
-    wrong = _bounded(twice, differs, operator.or_)
-    model = diagram.pick(_bounded(wrong, _build(true, diagram, names), operator.and_))
-    if model is None:
-        return None
-    return frozenset(atom for atom, name in names.items() if model.get(name, False))
+        node = diagram.build(part)
+        twice = diagram.join([twice, diagram.join([covered, node], operator.and_)], operator.or_)
+        covered = diagram.join([covered, node], operator.or_)
+    differs = diagram.join([diagram.build(whole), covered], lambda one, other: diagram.bdd.apply("xor", one, other))
+    wrong = diagram.join([twice, differs], operator.or_)
+    return diagram.device(diagram.join([wrong, diagram.build(true)], operator.and_))
 
 
 def _shape(expr: Expr) -> Hashable:
@@ -129,34 +123,47 @@ def _singles(exprs: tuple[Expr, ...]) -> dict[Atom, None]:
     return found
 
 
-def _build(expr: Expr, diagram: Any, names: Names) -> Any:
-    match expr:
-        case Everyone():
-            return diagram.true
-        case Nobody():
-            return diagram.false
-        case Tag() | Compare() | Within():
-            return diagram.var(names[expr])
-        case Ids(kind=kind, values=values):
-            return _joined([diagram.var(names[Ids(kind, (value,))]) for value in values], operator.or_)
-        case Not(term=term):
-            return ~_build(term, diagram, names)
-        case And(terms=terms):
-            return _joined([_build(term, diagram, names) for term in terms], operator.and_)
-        case Or(terms=terms):
-            return _joined([_build(term, diagram, names) for term in terms], operator.or_)
+class _Diagram:
+    """Decision diagrams over the atoms of *names*, of bounded size in all."""
 
+    def __init__(self, names: Names):
+        self.names = names
+        self.bdd = diagrams.BDD()
+        self.bdd.configure(reordering=False)  # the order of reading is a good one, and sifting takes minutes
+        self.bdd.declare(*names.values())
+        self.work = 0
 
-def _joined(nodes: list[Any], join: Callable[[Any, Any], Any]) -> Any:
-    """Join *nodes* from the last to the first: those that are read later stand lower, so each step is short."""
-    result = nodes[-1]
-    for node in reversed(nodes[:-1]):
-        result = _bounded(node, result, join)
-    return result
+    def build(self, expr: Expr) -> Any:
+        match expr:
+            case Everyone():
+                return self.bdd.true
+            case Nobody():
+                return self.bdd.false
+            case Tag() | Compare() | Within():
+                return self.bdd.var(self.names[expr])
+            case Ids(kind=kind, values=values):
+                return self.join([self.bdd.var(self.names[Ids(kind, (value,))]) for value in values], operator.or_)
+            case Not(term=term):
+                return ~self.build(term)
+            case And(terms=terms):
+                return self.join(list(map(self.build, terms)), operator.and_)
+            case Or(terms=terms):
+                return self.join(list(map(self.build, terms)), operator.or_)
 
+    def join(self, nodes: list[Any], join: Callable[[Any, Any], Any]) -> Any:
+        """Join *nodes* from the last to the first: what is read later stands lower, so each step is short."""
+        result = nodes[-1]
+        for node in reversed(nodes[:-1]):
+            sizes = len(node), len(result)
+            self.work += sum(sizes)
+            if self.work > MAX_WORK or sizes[0] * sizes[1] > MAX_STEP:
+                raise BudgetError(Problem("too-tangled", "the expression is too tangled for a proof"))
+            result = join(node, result)
+        return result
 
-def _bounded(one: Any, other: Any, join: Callable[[Any, Any], Any]) -> Any:
-    """Join two diagrams, whose result may be as large as their product, unless that is out of bounds."""
-    if len(one) * len(other) > MAX_WORK:
-        raise BudgetError(Problem("too-tangled", "the expression is too tangled for a proof"))
-    return join(one, other)
+    def device(self, node: Any) -> frozenset[Atom] | None:
+        """What a device has that *node* describes, or None where there is no such device."""
+        model = self.bdd.pick(node)
+        if model is None:
+            return None
+        return frozenset(atom for atom, name in self.names.items() if model.get(name, False))

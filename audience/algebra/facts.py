@@ -45,7 +45,8 @@ def known(found: Iterable[Atom], facts: Facts) -> Expr:
     'NOT (p:a AND p:b)'
     """
     tags = [atom for atom in found if isinstance(atom, Tag)]
-    pairs = [Not(And((one, other))) for one, other in combinations(tags, 2) if facts.excludes(one, other)]
+    exclusive = [tag for tag in tags if tag.type in facts.exclusive]
+    pairs = [Not(And((one, other))) for one, other in combinations(exclusive, 2) if facts.excludes(one, other)]
     types = {tag.type for tag in tags} & facts.exhaustive & facts.values.keys()
     return all_of([*pairs, *(any_of(facts.tags(type_)) for type_ in sorted(types))])
 
@@ -74,7 +75,7 @@ def _sharper(expr: Expr, facts: Facts) -> Expr:
 
 def _meet(terms: list[Expr], facts: Facts) -> Expr:
     """An intersection without what its own tags rule out."""
-    tags = [term for term in terms if isinstance(term, Tag)]
+    tags = [term for term in terms if isinstance(term, Tag) and term.type in facts.exclusive]
     if any(facts.excludes(one, other) for one, other in combinations(tags, 2)):
         return Nobody()
     terms = [_without_excluded(term, tags, facts) for term in terms]

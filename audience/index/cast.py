@@ -1,8 +1,8 @@
 """Columns → the one type that their role wants, or an error that names the rows that cannot be."""
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import polars as pl
 
@@ -17,9 +17,9 @@ def column(values: pl.Series, found: Column, separator: str | None, said: bool) 
     """*values* as its role wants them, and that role: versions that are none become plain text unless *said*."""
     match found.role:
         case "id":
-            return found, _single_text(values, found)
+            return found, _ids(values, found)
         case "alias" | "account" | "live_activity_id":
-            return found, _without_empty(_text(values))
+            return found, _text(values, found)
         case "tags":
             return found, _tags(values, found, separator)
         case "number":
@@ -27,10 +27,10 @@ def column(values: pl.Series, found: Column, separator: str | None, said: bool) 
         case "date":
             return found, _dates(values, found)
         case "time":
-            return found, _moments(values)
+            return found, _moments(values, found)
         case "version":
-            return _versions(_text(values), found, said)
-    return found, _without_empty(_text(values))
+            return _versions(_text(values, found), found, said)
+    return found, _text(values, found)
 
 
 def texts(values: pl.Series) -> pl.Series:
@@ -54,10 +54,17 @@ def first_rows(wrong: pl.Series, values: pl.Series | None = None) -> str:
     rows = wrong.fill_null(False).arg_true()
     if rows.is_empty():
         return ""
-    shown = ", ".join(
-        f"row {row + 1}" + ("" if values is None else f" ({values[row]!r})") for row in rows.head(SHOWN).to_list()
-    )
-    return shown + (f" and {len(rows) - SHOWN:,} more" if len(rows) > SHOWN else "")
+    first = rows.head(SHOWN)
+    shown = [f"row {row + 1}" for row in first.to_list()]
+    if values is not None:
+        texts = [f"{text!r}" if values.dtype == pl.String else str(text) for text in _shown(values.gather(first))]
+        shown = [f"{row} ({text})" for row, text in zip(shown, texts, strict=True)]
+    return ", ".join(shown) + (f" and {len(rows) - SHOWN:,} more" if len(rows) > SHOWN else "")
+
+
+def _shown(values: pl.Series) -> list[object]:
+    """*values* to be shown; as text where Python has no such value, as of a year past 9999."""
+    return values.to_list() if _many(values) else values.cast(pl.String).to_list()
 
 
 def _written(value: float | datetime) -> str:
@@ -66,83 +73,123 @@ def _written(value: float | datetime) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else str(value)
 
 
-def _text(values: pl.Series) -> pl.Series:
-    many = isinstance(values.dtype, pl.List | pl.Array)
-    return values.cast(pl.List(pl.String) if many else pl.String)
+def _many(values: pl.Series) -> bool:
+    return isinstance(values.dtype, pl.List | pl.Array)
 
 
-def _single_text(values: pl.Series, found: Column) -> pl.Series:
-    if isinstance(values.dtype, pl.List | pl.Array | pl.Struct) or values.dtype.is_float():
-        message = f"column {found.source!r} of type {values.dtype} cannot hold ids"
+def _inner(values: pl.Series) -> pl.DataType:
+    """The type of a value, also where a device has a list of them."""
+    type_ = values.dtype
+    found = type_.inner if isinstance(type_, pl.List | pl.Array) else type_
+    assert isinstance(found, pl.DataType)
+    return found
+
+
+def _apply(values: pl.Series, change: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+    """*change* every value, also those in lists."""
+    if _many(values):
+        return values.cast(pl.List(_inner(values))).list.eval(change(pl.element()))
+    return pl.select(change(pl.lit(values))).to_series().alias(values.name)
+
+
+def _changed(values: pl.Series, change: Callable[[pl.Expr], pl.Expr], found: Column) -> pl.Series:
+    """*change* every value; one that becomes nothing is refused."""
+    changed = _apply(values, change)
+    if _many(values):
+        wrong = changed.list.drop_nulls().list.len() != values.list.drop_nulls().list.len()
+    else:
+        wrong = changed.is_null() & values.is_not_null()
+    _refuse(wrong, values, found)
+    return changed
+
+
+def _text(values: pl.Series, found: Column) -> pl.Series:
+    """Texts; an empty one says as little as a missing one."""
+    if _inner(values).is_float() or isinstance(_inner(values), pl.Struct | pl.List | pl.Array | pl.Binary | pl.Object):
+        message = f"column {found.source!r} of type {values.dtype} cannot be read as text"
+        raise TableError(Problem("bad-type", message, hint="make it text or whole numbers: 1001, not 1001.0"))
+    texts = _apply(values, lambda value: value.cast(pl.String))
+    return _apply(texts, _nonempty)
+
+
+def _nonempty(value: pl.Expr) -> pl.Expr:
+    return pl.when(value != "").then(value)
+
+
+def _ids(values: pl.Series, found: Column) -> pl.Series:
+    type_ = values.dtype
+    if not isinstance(type_, pl.String | pl.Categorical | pl.Enum | pl.Null) and not type_.is_integer():
+        message = f"column {found.source!r} of type {type_} cannot hold ids"
         raise TableError(Problem("not-ids", message, hint="ids are text or whole numbers"))
     return values.cast(pl.String)
-
-
-def _without_empty(values: pl.Series) -> pl.Series:
-    """An empty text says as little as a missing one."""
-    if isinstance(values.dtype, pl.List):
-        return values.list.eval(pl.element().filter(pl.element() != ""))
-    return values.replace("", None) if values.dtype == pl.String else values
 
 
 def _tags(values: pl.Series, found: Column, separator: str | None) -> pl.Series:
     """A list of tags for each device; a column of yes and no is one tag."""
     if values.dtype == pl.Boolean:
         return pl.select(pl.when(values).then(pl.lit(found.source))).to_series().alias(found.source)
-    if separator is not None:
-        return _without_empty(_text(values).str.split(separator).list.eval(pl.element().str.strip_chars()))
-    return _without_empty(_text(values))
+    if values.dtype.is_numeric():
+        message = f"column {found.source!r} holds numbers, not tags"
+        raise TableError(Problem("not-a-list", message, hint=f"--typed {found.source}, or make it true and false"))
+    if separator is None:
+        return _text(values, found)
+    parts = _text(values, found).str.split(separator).list.eval(pl.element().str.strip_chars())
+    return _apply(parts, _nonempty)
 
 
 def _numbers(values: pl.Series, found: Column) -> pl.Series:
-    many = isinstance(values.dtype, pl.List | pl.Array)
-    inner = values.dtype.inner if isinstance(values.dtype, pl.List | pl.Array) else values.dtype
-    assert isinstance(inner, pl.DataType)
-    wanted: Any = pl.Int64 if inner.is_integer() else pl.Float64
-    if inner == pl.String and not many and values.cast(pl.Int64, strict=False).null_count() == values.null_count():
-        wanted = pl.Int64
-    numbers = values.cast(pl.List(wanted) if many else wanted, strict=False)
-    if many:
-        return numbers.list.eval(pl.element().filter(pl.element().is_finite())) if wanted == pl.Float64 else numbers
-    _refuse(numbers.is_null() & values.is_not_null(), values, found)
-    if wanted == pl.Int64:
-        return numbers
-    numbers = numbers.fill_nan(None) + 0.0  # a negative zero is zero
-    _refuse(numbers.is_infinite(), values, found)
-    return numbers
+    type_ = _inner(values)
+    if isinstance(type_, pl.Decimal):
+        return values
+    if type_.is_integer():
+        return _changed(values, lambda value: value.cast(pl.Int64, strict=False), found)
+    if type_.is_float():
+        return _changed(_apply(values, lambda value: value.fill_nan(None)), partial(_finite, type_), found)
+    texts = _text(values, found)
+    whole = _apply(texts, lambda value: value.cast(pl.Int64, strict=False))
+    if whole.explode().null_count() == texts.explode().null_count():
+        return whole
+    return _changed(texts, partial(_finite, pl.Float64()), found)
+
+
+def _finite(type_: pl.DataType, value: pl.Expr) -> pl.Expr:
+    """A finite number, or nothing; the shortest text of a small float is what was meant by it."""
+    number = (value.cast(pl.String) if type_ == pl.Float32 else value).cast(pl.Float64, strict=False)
+    return pl.when(number.is_finite()).then(number + 0.0)  # a negative zero is zero
 
 
 def _dates(values: pl.Series, found: Column) -> pl.Series:
-    if values.dtype in (pl.Date, pl.List(pl.Date)):
-        return values
-    if isinstance(values.dtype, pl.Datetime):
-        return values.dt.date()
-    texts = values.cast(pl.String)
-    dates = texts.str.to_date("%Y-%m-%d", strict=False)
-    dates = dates.fill_null(texts.str.to_date("%Y%m%d", strict=False))
-    _refuse(dates.is_null() & values.is_not_null() & (texts != ""), values, found)
-    return dates
+    if isinstance(_inner(values), pl.Datetime):
+        return _changed(values, lambda value: _in_years(value).dt.date(), found)
+    if isinstance(_inner(values), pl.Date):
+        return _changed(values, _in_years, found)
+    return _changed(_text(values, found), _day, found)
 
 
-def _moments(values: pl.Series) -> pl.Series:
-    if isinstance(values.dtype, pl.List):
-        return values.list.eval(_utc(pl.element()))
-    return values.to_frame().select(_utc(pl.col(values.name), values.dtype)).to_series()
+def _day(text: pl.Expr) -> pl.Expr:
+    spelt = pl.when(text.str.contains(r"^(\d{4}-\d{2}-\d{2}|\d{8})$")).then(text.str.replace_all("-", "", literal=True))
+    return _in_years(spelt.str.to_date("%Y%m%d", strict=False))
 
 
-def _utc(moment: pl.Expr, type_: Any = None) -> pl.Expr:
-    zoned = isinstance(type_, pl.Datetime) and type_.time_zone is not None
-    plain = moment.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zoned else moment
-    return plain.dt.cast_time_unit("us")
+def _moments(values: pl.Series, found: Column) -> pl.Series:
+    """Moments as the clock of the column's own zone shows them, so that a day is a day there."""
+    zoned = isinstance(_inner(values), pl.Datetime) and getattr(_inner(values), "time_zone", None) is not None
+    if zoned:
+        values = _apply(values, lambda value: value.dt.replace_time_zone(None))
+    return _changed(values, lambda value: _in_years(value).dt.cast_time_unit("us"), found)
+
+
+def _in_years(value: pl.Expr) -> pl.Expr:
+    """*value* if its year can be written with four digits."""
+    return pl.when(value.dt.year().is_between(1, 9_999)).then(value)
 
 
 def _versions(values: pl.Series, found: Column, said: bool) -> tuple[Column, pl.Series]:
     """Versions, in an order of their own; where some are none, the column is plain text unless it was *said*."""
-    values = _without_empty(values)
     distinct = values.explode() if isinstance(values.dtype, pl.List) else values
     wrong = [text for text in distinct.drop_nulls().unique().to_list() if not _is_version(text)]
     if wrong and said:
-        _refuse(values.is_in(wrong), values, found)
+        _changed(values, lambda text: pl.when(~text.is_in(wrong)).then(text), found)
     return (Column(found.source, "typed", found.name) if wrong else found), values
 
 

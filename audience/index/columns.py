@@ -1,13 +1,14 @@
 """What each column of a device table is: found by its name and its type, or said by the user."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal, TypeAlias
 
 import polars as pl
 
 from audience.errors import Problem, TableError
-from audience.language.notation import BARE, TPNS_TYPES, house_type
+from audience.language.notation import BARE, house_type
 from audience.language.suggest import did_you_mean
 
 Role: TypeAlias = Literal[
@@ -66,17 +67,27 @@ class Roles:
         return [*self.said(), *self.ignore]
 
 
-def columns(schema: Mapping[str, pl.DataType], roles: Roles, vendors: Iterable[str]) -> list[Column]:
-    """The role of every column of *schema* that is not ignored.
-
-    Raises TableError for a column that is not there, that has no role, or that shares its name with another.
-    """
+def check_roles(schema: Mapping[str, pl.DataType], roles: Roles, vendors: Sequence[str]) -> None:
+    """Refuse *roles* of a vendor or of a column that is not there, with TableError."""
+    for name in roles.tokens:
+        if name not in (*vendors, *ID_WORDS):
+            hint = did_you_mean(name, vendors) or f"one of {', '.join(vendors)}"
+            raise TableError(Problem("unknown-vendor", f"no vendor is called {name!r}", hint=hint))
     for name in roles.mentioned():
         if name not in schema:
             hint = did_you_mean(name, schema) or f"the table has {', '.join(schema)}"
             raise TableError(Problem("no-column", f"there is no column {name!r}", hint=hint))
-    said, known = roles.said(), tuple(vendors)
-    found = [said.get(name) or _found(name, type_, known) for name, type_ in schema.items() if name not in roles.ignore]
+
+
+def columns(schema: Mapping[str, pl.DataType], roles: Roles, vendors: Sequence[str]) -> list[Column]:
+    """The role of every column of *schema* that is not ignored.
+
+    Raises TableError for a column that has no role, or that shares its name with another.
+    """
+    said = roles.said()
+    found = [
+        said.get(name) or _found(name, type_, vendors) for name, type_ in schema.items() if name not in roles.ignore
+    ]
     if not any(column.role == "id" for column in found):
         hint = f"name one: --token COLUMN; by themselves count {', '.join(ID_WORDS)}"
         raise TableError(Problem("no-id", "no column holds the ids of devices", hint=hint))
@@ -84,7 +95,7 @@ def columns(schema: Mapping[str, pl.DataType], roles: Roles, vendors: Iterable[s
     return found
 
 
-def _found(name: str, type_: pl.DataType, vendors: tuple[str, ...]) -> Column:
+def _found(name: str, type_: pl.DataType, vendors: Sequence[str]) -> Column:
     """The role of a column by its name, else by its type."""
     vendor = next((vendor for vendor in vendors for word in ID_WORDS if name == f"{vendor}_{word}"), None)
     if name in ID_WORDS or vendor:
@@ -92,7 +103,9 @@ def _found(name: str, type_: pl.DataType, vendors: tuple[str, ...]) -> Column:
     match name:
         case "alias" | "account" | "live_activity_id":
             return Column(name, name, name)
-        case "tag" | "tags" | "xg_user_define" if not isinstance(type_, pl.List):
+        case "tag" | "tags" | "xg_user_define" if isinstance(type_, pl.List | pl.Array):
+            return Column(name, "tags", BARE)
+        case "tag" | "tags" | "xg_user_define" if type_ != pl.Boolean:
             hint = f"say --split '{name}=;' when ; stands between its tags, or --typed {name}"
             raise TableError(Problem("not-a-list", f"column {name!r} is text, not a list of tags", hint=hint))
     return _typed(name, type_)
@@ -105,10 +118,13 @@ def _typed(name: str, type_: pl.DataType) -> Column:
     if isinstance(inner, pl.String | pl.Categorical | pl.Enum | pl.Null):
         if many:
             return Column(name, "tags", BARE)
-        role: Role = "version" if _is_version(name) and isinstance(inner, pl.String) else "typed"
+        role: Role = "version" if is_version(name) and isinstance(inner, pl.String) else "typed"
         return Column(name, role, house_type(name))
     if isinstance(inner, pl.Boolean) and not many:
         return Column(name, "tags", BARE)
+    if inner.is_float() and is_version(name):
+        hint = f"keep it as text, so that 1.10 is not 1.1; or say --number {name}"
+        raise TableError(Problem("not-versions", f"column {name!r} holds decimal numbers, not versions", hint=hint))
     if inner.is_numeric():
         return Column(name, "number", house_type(name))
     if isinstance(inner, pl.Date):
@@ -120,16 +136,18 @@ def _typed(name: str, type_: pl.DataType) -> Column:
     )
 
 
-def _is_version(name: str) -> bool:
-    return house_type(name).split("_")[-1] == "version" or TPNS_TYPES.get(name, "").endswith("version")
+def is_version(name: str) -> bool:
+    """Whether a column of this name holds versions."""
+    return house_type(name).split("_")[-1] == "version"
 
 
 def _distinct(found: list[Column]) -> None:
-    """Only bare tags may come from several columns."""
-    seen: dict[tuple[bool, str], Column] = {}
+    """Only bare tags may come from several columns, and only from lists of them."""
     for column in found:
-        key = (column.role == "id", column.name)
-        if column.role != "tags" and key in seen:
-            both = f"columns {seen[key].source!r} and {column.source!r}"
-            raise TableError(Problem("same-name", f"{both} are both {column.name!r}", hint="--ignore one of them"))
-        seen[key] = column
+        if not column.source:
+            raise TableError(Problem("no-name", "a column has no name", hint="name it, or say --ignore ''"))
+    for one, other in combinations(found, 2):
+        alike = one.name == other.name and (one.role == "id") == (other.role == "id")
+        if alike and not one.role == other.role == "tags":
+            both = f"columns {one.source!r} and {other.source!r}"
+            raise TableError(Problem("same-name", f"{both} are both {one.name!r}", hint="--ignore one of them"))

@@ -9,11 +9,11 @@ from audience.errors import Problem
 from audience.index import evaluate as engine
 from audience.index.build import Progress, build
 from audience.index.columns import Roles
-from audience.index.crowd import Crowd
+from audience.index.crowd import Crowd, id_column
 from audience.index.explain import Line, funnel
 from audience.index.store import Attribute, Store
 from audience.index.tables import Source
-from audience.language.expr import Expr, checked
+from audience.language.expr import Expr, Ids, checked
 from audience.language.parse import parse
 from audience.vendors import vendors
 
@@ -101,6 +101,12 @@ class DeviceIndex:
     def resolve(self, expr: Expr | str) -> Crowd:
         """The devices that *expr* means; ExpressionError for what the index does not know."""
         return Crowd(engine.resolve(_expr(expr), self.store), self.store)
+
+    def holds_others(self, ids: Ids, vendor: str) -> bool:
+        """Whether any of *ids* stands in a column of ids that is not the one of *vendor*."""
+        own = id_column(self.store.ids, vendor)
+        others = [name for name in self.store.ids if name.startswith("id:") and name != own]
+        return any(self.store.id_table[name].is_in(list(ids.values)).any() for name in others)
 
     def explain(self, expr: Expr | str) -> list[Line]:
         """The tree of *expr* with a count at every node, and in an AND what is left after each operand."""

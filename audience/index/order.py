@@ -4,23 +4,32 @@ Devices with equal attributes lie together, so that bitmaps become runs. Sorting
 attributes with the fewest values gives most of what a sort by every column gives, at a fraction of its cost.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
 import polars as pl
+
+Key = TypeVar("Key")
 
 MOST_VALUES = 4_096  # an attribute with more values makes short runs, wherever it stands
 BITS = 63
 
 
-def numbering(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    """*frame* with its rows in the order in which they are numbered; *names* are its single-valued attributes."""
-    codes = sorted(((_codes(frame[name]), name) for name in names), key=lambda pair: (pair[0].max() or 0, pair[1]))
-    key, used = pl.repeat(0, len(frame), dtype=pl.Int64, eager=True), 0
-    for code, _ in codes:
+def numbered(table: Mapping[Key, pl.Series], sorting: Sequence[pl.Series]) -> dict[Key, pl.Series]:
+    """*table* with its rows in the order in which they are numbered, by its single-valued columns *sorting*."""
+    codes = sorted((_codes(values) for values in sorting), key=lambda code: code.max() or 0)
+    size = len(next(iter(table.values())))
+    key, used = pl.repeat(0, size, dtype=pl.Int64, eager=True), 0
+    for code in codes:
         width = int(code.max() or 0).bit_length()  # type: ignore[arg-type]
         if width > MOST_VALUES.bit_length() or used + width > BITS:
             break
         key = key * (1 << width) + code
         used += width
-    return frame if used == 0 else frame[key.arg_sort()]
+    if used == 0:
+        return dict(table)
+    order = key.arg_sort()
+    return {column: values.gather(order) for column, values in table.items()}
 
 
 def _codes(column: pl.Series) -> pl.Series:

@@ -11,6 +11,7 @@ it, the ids when they are asked for.
 
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,8 @@ from audience.index.columns import Role
 
 FORMAT = 1
 MANIFEST, TAGS, BITMAPS, IDS = "manifest.json", "tags.arrow", "bitmaps.bin", "ids.arrow"
+
+FILES = frozenset({MANIFEST, TAGS, BITMAPS, IDS})
 
 TAG_SCHEMA = pl.Schema(
     {
@@ -136,7 +139,8 @@ class Store:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        manifest = _manifest(folder)
+        with _readable(folder):
+            manifest = _manifest(folder)
         self.files: dict[str, dict[str, Any]] = manifest["files"]
         self.devices: int = manifest["devices"]
         self.ids: list[str] = manifest["ids"]
@@ -154,18 +158,20 @@ class Store:
     @cached_property
     def tags(self) -> pl.DataFrame:
         """The table of all bitmaps."""
-        return pl.read_ipc(self._checked(TAGS))
+        with _readable(self.folder / TAGS):
+            return pl.read_ipc(self._checked(TAGS))
 
     @cached_property
     def id_table(self) -> pl.DataFrame:
         """The ids, one row a device."""
-        return pl.read_ipc(self._checked(IDS))
+        with _readable(self.folder / IDS):
+            return pl.read_ipc(self._checked(IDS))
 
     @cached_property
     def _bitmaps(self) -> memoryview:
         if self.files[BITMAPS]["bytes"] == 0:
             return memoryview(b"")
-        with (self.folder / BITMAPS).open("rb") as file:
+        with _readable(self.folder / BITMAPS), (self.folder / BITMAPS).open("rb") as file:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
     def values(self, attribute: Attribute) -> pl.Series:
@@ -209,14 +215,25 @@ class Store:
     def check(self) -> Iterator[str]:
         """Read every file whole; the names of those that are sound, or DamagedError."""
         for name in self.files:
-            self._checked(name)
+            with _readable(self.folder / name):
+                self._checked(name)
             yield name
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turns what the system says of *path* into an error of ours."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise IndexFolderError(Problem("unreadable", f"{path}: {reason}")) from error
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     file = folder / MANIFEST
     if not file.is_file():
-        found = "is not an index" if folder.is_dir() else "does not exist"
+        found = "is not an index" if folder.exists() else "does not exist"
         hint = "build one: audience index build TABLE -o FOLDER"
         raise IndexFolderError(Problem("no-index", f"{folder} {found}", hint=hint))
     try:

@@ -8,10 +8,12 @@ from typing import TypeAlias
 import polars as pl
 
 from audience.errors import Problem, TableError
-from audience.index.columns import ID_WORDS, Roles
+from audience.index.columns import ID_WORDS, Roles, is_version
 
 Source: TypeAlias = str | Path | Iterable[str | Path] | pl.DataFrame | pl.LazyFrame
 
+DAY = r"^\d{4}-\d{2}-\d{2}$"
+MOMENT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"
 FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -25,21 +27,24 @@ FORMATS = {
 }
 
 
-def scan(source: Source, roles: Roles) -> pl.LazyFrame:
+def scan(source: Source, roles: Roles) -> tuple[pl.LazyFrame, bool]:
     """The table that *source* names: a frame, a file, a folder of files, a glob, or several of these.
+
+    With it, whether its format has no dates of its own, so that they are written as text.
 
     Raises TableError for a file that is missing, of an unknown format, or of another format than the first.
     """
     match source:
         case pl.DataFrame():
-            return source.lazy()
+            return source.lazy(), False
         case pl.LazyFrame():
-            return source
+            return source, False
     files = [file for path in _paths(source) for file in _files(path)]
     formats = {_format(file) for file in files}
     if len(formats) > 1:
         raise TableError(Problem("mixed-formats", f"files of several formats: {', '.join(sorted(formats))}"))
-    return _scan(files, formats.pop(), roles)
+    format_ = formats.pop()
+    return _scan(files, format_, roles), format_ in ("csv", "tsv", "ndjson")
 
 
 def _paths(source: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -50,8 +55,9 @@ def _paths(source: str | Path | Iterable[str | Path]) -> list[Path]:
 
 
 def _files(path: Path) -> list[Path]:
+    """The file at *path*, all files of a folder but hidden ones, or those that a glob finds."""
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix in FORMATS)
+        found = sorted(file for file in path.iterdir() if file.name[0] not in "._")
     elif path.exists():
         found = [path]
     else:
@@ -83,14 +89,38 @@ def _scan(files: list[Path], format_: str, roles: Roles) -> pl.LazyFrame:
         separator=separator,
         glob=False,
         infer_schema_length=None,
-        try_parse_dates=True,
         schema_overrides=_texts(names, roles),
     )
 
 
 def _texts(names: Iterable[str], roles: Roles) -> Mapping[str, type[pl.String]]:
     """Columns of a CSV that stay text, because a number would lose leading zeros or turn 1.10 into 1.1."""
+    said, split = roles.said(), roles.split or {}
+    kept = {name for name, column in said.items() if column.role not in ("number", "tags") or name in split}
+    words = (*ID_WORDS, "alias", "account", "live_activity_id")
+    named = {name for name in names if name in words or name.endswith(tuple(f"_{word}" for word in ID_WORDS))}
+    return {
+        name: pl.String for name in names if name in kept or (name not in said and (name in named or is_version(name)))
+    }
+
+
+def dated(frame: pl.DataFrame, roles: Roles) -> pl.DataFrame:
+    """*frame* with its columns of ISO days and moments as such; any other spelling stays text."""
     said = roles.said()
-    kept = {name for name, column in said.items() if column.role != "number"}
-    words = (*ID_WORDS, "alias", "account", "live_activity_id", "version")
-    return {name: pl.String for name in names if name in kept or (name not in said and name.endswith(words))}
+    texts = [name for name, type_ in frame.schema.items() if type_ == pl.String and name not in said]
+    return frame.with_columns(_dated(frame[name]) for name in texts)
+
+
+def _dated(texts: pl.Series) -> pl.Series:
+    filled = texts.drop_nulls()
+    if filled.is_empty():
+        return texts
+    for pattern, type_ in ((DAY, pl.Date), (MOMENT, pl.Datetime("us"))):
+        if filled.str.contains(pattern).all():
+            found = texts.str.to_date("%Y-%m-%d", strict=False) if type_ == pl.Date else _moments(texts)
+            return found if found.null_count() == texts.null_count() else texts
+    return texts
+
+
+def _moments(texts: pl.Series) -> pl.Series:
+    return texts.str.replace("T", " ", literal=True).str.to_datetime(strict=False, time_unit="us")

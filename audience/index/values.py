@@ -6,7 +6,7 @@ that day. Values are kept as text; each kind has one *key* by which its texts ar
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
@@ -24,7 +24,7 @@ Stretch: TypeAlias = tuple[int, int]  # places of the sorted values, the second 
 WRITTEN = {
     "number": "a number, like 30 or 1.5",
     "date": "a day, like 2020-04-08 or 20200408",
-    "time": 'a day or a moment, like 2020-04-08 or "2020-04-08T12:30"',
+    "time": 'a day or a moment, like 2020-04-08 or "2020-04-08T12:30", without a zone',
     "version": "a version, like 1.2.0",
 }
 
@@ -38,7 +38,9 @@ def _number(text: str) -> Decimal:
 
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    if moment.tzinfo:
+        raise ValueError(text)
+    return moment
 
 
 READ: dict[str, Callable[[str], Key]] = {
@@ -71,7 +73,8 @@ def stretch(query: Tag | Compare | Within, kind: Role, texts: Texts) -> Stretch:
     match query:
         case Within(days=days, day=text):
             last = _day(query, kind, text)
-            return keys.before(last - timedelta(days=days - 1)), keys.through(last)
+            first = last - timedelta(days=min(days, last.toordinal()) - 1)
+            return keys.before(first), keys.through(last)
         case Compare(order=order, value=text):
             key = _key(query, kind, text)
             below, through = keys.before(key), keys.through(key)

@@ -30,7 +30,7 @@ from audience.language.expr import (
 )
 from audience.language.notation import BARE
 from audience.language.render import render
-from audience.vendors.base import Limit, Payload, Unsaid, dump, load, mapping, refuse, string
+from audience.vendors.base import SPACE, Limit, Payload, Unsaid, dump, load, mapping, refuse, string
 
 TAGS = "https://help.aliyun.com/document_detail/434847.html"
 BINDING = "https://help.aliyun.com/document_detail/434629.html"
@@ -84,7 +84,7 @@ def read_platform(value: Any, path: str) -> Iterator[Expr]:
 
 
 def _read_ids(kind: IdKind, value: Any, path: str) -> Expr:
-    names = [name.strip() for name in string(value, path).split(",")]
+    names = [name.strip(SPACE) for name in string(value, path).split(",")]
     if "" in names:
         refuse("empty-name", "nothing stands between two commas", path)
     if LIMITS["ids"].exceeded_by(len(names)):
@@ -169,7 +169,7 @@ def _write_ids(expr: Ids, values: Sequence[str]) -> str:
 
 def _id_problems(expr: Ids, value: str) -> Iterator[Problem]:
     size, limit = len(value.encode()), LIMITS.get(f"{expr.kind}_bytes")
-    if "," in value or value != value.strip():
+    if "," in value or value != value.strip(SPACE):
         message = f"{value!r} contains ',' or outer spaces; commas separate ids"
         yield Problem("id-forbidden-character", message, expr.span)
     if limit is not None and limit.exceeded_by(size):

@@ -11,6 +11,8 @@ from audience.algebra.shape import Shape
 from audience.errors import PayloadError, Problem
 from audience.language.expr import SURROGATE, Expr, Tag
 
+SPACE = " \t\r\n\u00a0\u3000"  # white space around an id between commas, which is no part of it
+
 Payload: TypeAlias = dict[str, Any]
 
 
@@ -70,6 +72,8 @@ class Vendor:
                 "id-too-long",
                 f"{identifier!r} has {len(identifier)} characters; {self.id_length} is the most",
             )
+        if self.id_forbids and identifier != identifier.strip(SPACE):
+            return Problem("id-outer-space", f"{identifier!r} begins or ends with white space, lost between commas")
         for char in self.id_forbids:
             if char in identifier:
                 return Problem(

@@ -22,7 +22,7 @@ def parse(payload: Any) -> Expr:
     """
     request = mapping(load(payload) if isinstance(payload, str) else payload, "$")
     kind = target(request, "Target", "$", 'the targeting object is {"Target": …, "TargetValue": …}')
-    value = "ALL" if kind == "ALL" else target(request, "TargetValue", "$", "it says which")
+    value = "ALL" if str(kind).upper() == "ALL" else target(request, "TargetValue", "$", "it says which")
     said = read(kind, value, "$.Target", "$.TargetValue")
     return all_of([said, *read_platform(request.get("DeviceType"), "$.DeviceType")])
 
@@ -58,5 +58,5 @@ VENDOR = Vendor(
     emit=emit,
     listing=listing,
     batch=1_000,
-    id_forbids=", ",
+    id_forbids=",",
 )

@@ -37,7 +37,9 @@ def parse(payload: Any) -> Expr:
     said = _object(found, path)
     only(said, ("Type", "Value", "Platform"), path)
     kind = target(said, "Type", path, "DEVICE, ALIAS, ACCOUNT, TAG or ALL")
-    value = "ALL" if kind == "ALL" else target(said, "Value", path, "it says which")
+    value = "ALL" if str(kind).upper() == "ALL" else target(said, "Value", path, "it says which")
+    if request.get("Action") == "CONTINUOUS_PUSH" and str(kind).upper() not in ("DEVICE", "ACCOUNT", "ALIAS"):
+        refuse("unknown-value", f"CONTINUOUS_PUSH takes no {kind}", f"{path}.Type", "DEVICE, ACCOUNT or ALIAS")
     expr = read(kind, value, f"{path}.Type", f"{path}.Value")
     return all_of([expr, *read_platform(said.get("Platform"), f"{path}.Platform")])
 
@@ -77,5 +79,5 @@ VENDOR = Vendor(
     emit=emit,
     listing=listing,
     batch=1_000,
-    id_forbids=", ",
+    id_forbids=",",
 )

@@ -114,7 +114,7 @@ def _platform(request: Payload) -> Iterator[Expr]:
         names = strings([platform] if isinstance(platform, str) else platform, path)
         if not names:
             refuse("empty-target", "an empty list names no platform", path, 'write "all"')
-        if "all" not in names:
+        if "all" not in map(str.lower, names):
             yield any_of(Tag("platform", name) for name in names)
 
 

@@ -272,6 +272,8 @@ def _shortest(expr: Expr) -> list[Payload]:
         except BudgetError as error:
             refused += error.problems
         else:
+            if not clauses or () in clauses:
+                raise Unsaid([Problem("no-condition", "it comes to everyone or to nobody, which no rule says")])
             forms.append(_rules_of(clauses, outer, inner))
     if not forms:
         raise Unsaid(refused)
