@@ -225,7 +225,7 @@ def test_everyone_and_nobody_are_known_in_any_disguise(text, codes):
         assert (found.by_ids is None) == (codes == ())
 
 
-def test_what_is_too_tangled_to_prove_goes_by_ids():
+def test_what_is_too_tangled_to_decide_is_said_as_it_stands_or_goes_by_ids():
     queens = [[f"q{row}{column}" for column in range(8)] for row in range(8)]
     rows = " AND ".join(f"({' OR '.join(row)})" for row in queens)
     never = " AND ".join(
@@ -234,6 +234,5 @@ def test_what_is_too_tangled_to_prove_goes_by_ids():
         for c, d in product(range(8), repeat=2)
         if r < s and (c == d or abs(c - d) == s - r)
     )
-    found = plan(f"{rows} AND {never}", "tpns")
-    assert (found.native, [reason.code for reason in found.reasons]) == ((), ["too-tangled"])
-    assert found.by_ids is not None
+    assert len(plan(f"{rows} AND {never}", "tpns").native) == 1
+    assert plan(f"{rows} AND {never}", "engagelab").by_ids is not None

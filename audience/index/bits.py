@@ -16,6 +16,7 @@ from audience.errors import DamagedError, Problem
 __all__ = [
     "BitMap",
     "Bits",
+    "Choice",
     "count_all",
     "count_any",
     "from_rows",
@@ -28,13 +29,19 @@ __all__ = [
 
 
 class Bits(NamedTuple):
-    """The rows of *bitmap*, or with *outside* all rows but those; the bitmap may be shared and is never changed."""
+    """The rows of *bitmap*, or with *outside* all rows but those; the bitmap may be shared and is never changed.
+
+    *weight* is about how many bytes it has, which is what an operation with it costs; with *own* nobody else has it,
+    and it may be changed after all.
+    """
 
     bitmap: BitMap
     outside: bool = False
+    weight: int = 0
+    own: bool = False
 
     def __invert__(self) -> "Bits":
-        return Bits(self.bitmap, not self.outside)
+        return Bits(self.bitmap, not self.outside, self.weight, self.own)
 
     def size(self, universe: int) -> int:
         """How many of *universe* rows are in the set."""
@@ -43,6 +50,21 @@ class Bits(NamedTuple):
     def inside(self, everything: BitMap) -> BitMap:
         """The rows themselves, out of *everything*."""
         return everything - self.bitmap if self.outside else self.bitmap
+
+
+class Choice(NamedTuple):
+    """The rows of any of *bitmaps*, not united yet; with *apart* no row is in two of them."""
+
+    bitmaps: list[BitMap]
+    weight: int
+    apart: bool
+
+    def united(self) -> Bits:
+        return Bits(_union(self.bitmaps), False, self.weight, len(self.bitmaps) > 1)
+
+    def suits(self, light: "Bits | Choice") -> bool:
+        """Whether each bitmap is better met with *light* by itself: it has fewer bytes than one of them."""
+        return light.weight * len(self.bitmaps) < self.weight
 
 
 def universe(size: int) -> BitMap:
@@ -82,15 +104,21 @@ def load(data: memoryview, name: str) -> BitMap:
 
 def unite(sets: Sequence[Bits]) -> Bits:
     """The union of one or more *sets*."""
+    if len(sets) == 1:
+        return sets[0]
     if any(one.outside for one in sets):
         return ~meet([~one for one in sets])
-    return Bits(_union([one.bitmap for one in sets]))
+    return Bits(_union([one.bitmap for one in sets]), False, sum(one.weight for one in sets), True)
 
 
-def meet(sets: Sequence[Bits]) -> Bits:
-    """The intersection of one or more *sets*: smallest first, then subtraction, and nothing more once it is empty."""
+def meet(sets: Sequence[Bits | Choice]) -> Bits:
+    """The intersection of one or more *sets*: lightest first, then subtraction, and nothing more once it is empty."""
+    if len(sets) == 1:
+        return sets[0].united() if isinstance(sets[0], Choice) else sets[0]
     inside, outside = _parted(sets)
-    return Bits(_met(inside, outside)) if inside else Bits(_union(outside), outside=True)
+    if inside:
+        return _met(inside, outside)
+    return Bits(_union([one.bitmap for one in outside]), True, sum(one.weight for one in outside), True)
 
 
 def count_any(sets: Sequence[Bits], size: int) -> int:
@@ -98,35 +126,58 @@ def count_any(sets: Sequence[Bits], size: int) -> int:
     return size - count_all([~one for one in sets], size)
 
 
-def count_all(sets: Sequence[Bits], size: int) -> int:
+def count_all(sets: Sequence[Bits | Choice], size: int) -> int:
     """How many of *size* rows are in the intersection of *sets*; the last step only counts."""
     if len(sets) == 1:
-        return sets[0].size(size)
+        return meet(sets).size(size)
     inside, outside = _parted(sets)
     if not inside:
-        return size - _union(outside[:-1]).union_cardinality(outside[-1])
+        *most, last_out = [one.bitmap for one in outside]
+        return size - _union(most).union_cardinality(last_out)
+    *before, last = inside
+    if before and isinstance(last, Choice) and last.apart and last.suits(before[0]):
+        few = _met(before, outside).bitmap
+        return sum(few.intersection_cardinality(bitmap) for bitmap in last.bitmaps)
     if outside:
-        return _met(inside, outside[:-1]).difference_cardinality(outside[-1])
-    return _met(inside[:-1], []).intersection_cardinality(inside[-1])
+        return _met(inside, outside[:-1]).bitmap.difference_cardinality(outside[-1].bitmap)
+    other = last.united() if isinstance(last, Choice) else last
+    return _met(before, []).bitmap.intersection_cardinality(other.bitmap)
 
 
-def _met(inside: list[BitMap], outside: list[BitMap]) -> BitMap:
-    """The intersection of the bitmaps *inside*, of which there is one at least, without those *outside*."""
-    if len(inside) == 1:
-        if not outside:
-            return inside[0]
-        result, outside = inside[0] - outside[0], outside[1:]
+def _met(inside: list[Bits | Choice], outside: list[Bits]) -> Bits:
+    """The intersection of the sets *inside*, of which there is one at least, without those *outside*.
+
+    What is light already is subtracted from before it is met with each bitmap of a choice by itself.
+    """
+    first = inside[0]
+    found = first.united() if isinstance(first, Choice) else first
+    late = [one for one in inside[1:] if isinstance(one, Choice) and one.suits(found)]
+    early = [one for one in inside[1:] if not any(one is each for each in late)] if late else inside[1:]
+    for one in (*early, *outside, *late):
+        if not found.bitmap:
+            break
+        found = _both(found, one)
+    return found
+
+
+def _both(found: Bits, other: Bits | Choice) -> Bits:
+    """The intersection, in place of whichever of the two may be changed."""
+    if isinstance(other, Bits) and other.outside:
+        if not found.own:
+            return Bits(found.bitmap - other.bitmap, False, found.weight, True)
+        bitmap = found.bitmap
+        bitmap -= other.bitmap
+        return found
+    if isinstance(other, Choice):
+        if other.suits(found):
+            return Bits(_union([found.bitmap & bitmap for bitmap in other.bitmaps]), False, found.weight, True)
+        other = other.united()
+    bitmap, one = (found.bitmap, other.bitmap) if found.own else (other.bitmap, found.bitmap)
+    if found.own or other.own:
+        bitmap &= one
     else:
-        result = inside[0] & inside[1]
-    for bitmap in inside[2:]:
-        if not result:
-            break
-        result &= bitmap
-    for bitmap in outside:
-        if not result:
-            break
-        result -= bitmap
-    return result
+        bitmap = bitmap & one
+    return Bits(bitmap, False, found.weight, True)
 
 
 def below(digits: Sequence[BitMap], place: int, has: BitMap) -> BitMap:
@@ -147,15 +198,24 @@ def below(digits: Sequence[BitMap], place: int, has: BitMap) -> BitMap:
     return less
 
 
-def _parted(sets: Iterable[Bits]) -> tuple[list[BitMap], list[BitMap]]:
-    """The bitmaps that are inside, smallest first, and those that are outside, largest first."""
-    inside: list[BitMap] = []
-    outside: list[BitMap] = []
-    for bitmap, is_outside in sets:
-        (outside if is_outside else inside).append(bitmap)
-    inside.sort(key=len)
-    outside.sort(key=len, reverse=True)
+def _parted(sets: Iterable[Bits | Choice]) -> tuple[list[Bits | Choice], list[Bits]]:
+    """The sets that are inside, lightest first, and those that are outside, heaviest first."""
+    inside: list[Bits | Choice] = []
+    outside: list[Bits] = []
+    for one in sets:
+        if isinstance(one, Bits) and one.outside:
+            outside.append(one)
+        else:
+            inside.append(one)
+    if len(inside) > 1:
+        inside.sort(key=_weight)
+    if len(outside) > 1:
+        outside.sort(key=_weight, reverse=True)
     return inside, outside
+
+
+def _weight(one: Bits | Choice) -> int:
+    return one.weight
 
 
 def _union(bitmaps: Sequence[BitMap]) -> BitMap:

@@ -138,7 +138,8 @@ def _valued(values: pl.Series, column: Column) -> Plane:
     """One bitmap for each value."""
     groups = cast.sorted_by(_pairs(values).group_by("value").agg("row"), column.role)
     devices = groups["row"].list.n_unique()
-    return Plane(column.name, column.role, cast.texts(groups["value"]), devices, _bitmaps(groups["row"]))
+    texts, single = cast.texts(groups["value"]), not isinstance(values.dtype, pl.List)
+    return Plane(column.name, column.role, texts, devices, _bitmaps(groups["row"]), single=single)
 
 
 def _sliced(values: pl.Series, column: Column) -> Plane:

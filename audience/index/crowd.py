@@ -43,7 +43,7 @@ class Crowd:
         return pl.DataFrame([self._take(kept[name]).rename(name) for name in columns or kept])
 
     def _take(self, name: str) -> pl.Series:
-        return self.store.id_table[name].gather(bits.rows_of(self.rows))
+        return self.store.id_table[name].gather(pl.Series(bits.rows_of(self.rows)))
 
 
 def id_column(ids: Sequence[str], vendor: str | None) -> str:

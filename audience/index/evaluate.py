@@ -1,13 +1,14 @@
 """Expression × index → rows: cheapest operands first, subtraction for NOT, and no more once nothing is left."""
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import polars as pl
 
 from audience.errors import ExpressionError, Problem
 from audience.index import bits
-from audience.index.bits import Bits
+from audience.index.bits import Bits, Choice
 from audience.index.columns import ORDERED
 from audience.index.store import Attribute, Store
 from audience.index.values import Stretch, stretch
@@ -64,15 +65,44 @@ def evaluate(expr: Expr, store: Store) -> Bits:
             return _named(expr, store)
 
 
-def _until_empty(terms: tuple[Expr, ...], store: Store) -> list[Bits]:
+def _until_empty(terms: tuple[Expr, ...], store: Store) -> list[Bits | Choice]:
     """What each of *terms* means, simple ones first; one that is empty decides, and the others are left unread."""
-    found: list[Bits] = []
+    found: list[Bits | Choice] = []
     for term in sorted(terms, key=_effort):
-        one = evaluate(term, store)
-        if not one.outside and not one.bitmap:
+        one = _choice(term, store) or evaluate(term, store)
+        if isinstance(one, Bits) and not one.outside and not one.bitmap:
             return [one]
         found.append(one)
     return found
+
+
+def _choice(expr: Expr, store: Store) -> Choice | None:
+    """The bitmaps of several values, of which a device has any, before they are united."""
+    match expr:
+        case Or(terms=terms):
+            tags = [term for term in terms if isinstance(term, Tag)]
+            rows = [row for tag in tags if (row := store.rows.get((tag.type, tag.value))) is not None]
+            if len(rows) < len(terms):
+                return None
+            apart = len({tag.type for tag in tags}) == 1 and store.attributes[tags[0].type].single
+            return _chosen(dict.fromkeys(rows), apart, store)
+        case Compare() | Within():
+            if expr not in store.choices:
+                store.choices[expr] = _stretched(expr, store)
+            return store.choices[expr]
+    return None
+
+
+def _stretched(expr: Compare | Within, store: Store) -> Choice | None:
+    attribute = _ordered(expr, store)
+    start, stop = stretch(expr, attribute.role, store.values(attribute))
+    if attribute.slices is not None or stop - start < 2:
+        return None
+    return _chosen(range(attribute.start + start, attribute.start + stop), attribute.single, store)
+
+
+def _chosen(rows: Iterable[int], apart: bool, store: Store) -> Choice:
+    return Choice([store.bitmap(row) for row in rows], sum(store.sizes[row] for row in rows), apart)
 
 
 EFFORT = {Tag: 0, Everyone: 0, Nobody: 0, And: 1, Or: 1, Compare: 2, Within: 2, Ids: 3}
@@ -86,7 +116,7 @@ def _effort(expr: Expr) -> int:
 def _tagged(tag: Tag, store: Store) -> Bits:
     row = store.rows.get((tag.type, tag.value))
     if row is not None:
-        return Bits(store.bitmap(row))
+        return Bits(store.bitmap(row), False, store.sizes[row])
     attribute = _attribute(tag, store)
     start, stop = places(tag, attribute, store)
     if stop - start == 1 and attribute.slices is None:
@@ -112,10 +142,11 @@ def _between(attribute: Attribute, places: Stretch, store: Store) -> Bits:
     """The rows with a value at one of *places*."""
     start, stop = places
     if attribute.slices is not None:
-        return Bits(_sliced(attribute, start, stop, store))
+        return _sized(_sliced(attribute, start, stop, store))
     if start >= stop:
         return Bits(EMPTY)
-    return bits.unite([Bits(store.bitmap(attribute.start + place)) for place in range(start, stop)])
+    rows = range(attribute.start + start, attribute.start + stop)
+    return bits.unite([Bits(store.bitmap(row), False, store.sizes[row]) for row in rows])
 
 
 def _sliced(attribute: Attribute, start: int, stop: int, store: Store) -> Rows:
@@ -131,7 +162,12 @@ def _sliced(attribute: Attribute, start: int, stop: int, store: Store) -> Rows:
 
 def _named(ids: Ids, store: Store) -> Bits:
     """The rows of devices with any of the ids; an id that names different devices at different vendors is refused."""
-    return Bits(bits.from_rows(matches(ids, store)["row"].unique().sort().to_numpy()))
+    return _sized(bits.from_rows(matches(ids, store)["row"].unique().sort().to_numpy()))
+
+
+def _sized(rows: Rows) -> Bits:
+    """Rows that are not stored, at two bytes each."""
+    return Bits(rows, weight=2 * len(rows))
 
 
 def matches(ids: Ids, store: Store) -> pl.DataFrame:

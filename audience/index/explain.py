@@ -31,10 +31,14 @@ def _lines(expr: Expr, store: Store, depth: int) -> tuple[list[Line], Bits]:
         found = evaluate(expr, store)
         return [Line(depth, title(expr), found.size(store.devices))], found
     below = [_lines(term, store, depth + 1) for term in children(expr)]
-    parts = [bits for _, bits in below]
+    parts = [bits._replace(own=False) for _, bits in below]  # each is used twice
     found = meet(parts) if isinstance(expr, And) else unite(parts) if isinstance(expr, Or) else ~parts[0]
     first = Line(depth, title(expr), found.size(store.devices))
-    lefts = accumulate(parts, lambda one, other: meet([one, other])) if isinstance(expr, And) else repeat(None)
+    lefts = (
+        accumulate(parts, lambda one, other: meet([one, other])._replace(own=False))
+        if isinstance(expr, And)
+        else repeat(None)
+    )
     return [
         first,
         *(line for (lines, _), left in zip(below, lefts, strict=False) for line in _with_left(lines, left, store)),

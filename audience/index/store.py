@@ -23,8 +23,9 @@ import xxhash
 
 from audience.errors import DamagedError, IndexFolderError, Problem
 from audience.index import bits
-from audience.index.bits import BitMap
+from audience.index.bits import BitMap, Choice
 from audience.index.columns import Role
+from audience.language.expr import Compare, Within
 
 FORMAT = 1
 MANIFEST, TAGS, BITMAPS, IDS = "manifest.json", "tags.arrow", "bitmaps.bin", "ids.arrow"
@@ -57,6 +58,7 @@ class Attribute:
     start: int
     stop: int
     slices: int | None = None
+    single: bool = False  # a device has one value at most
 
     @property
     def values(self) -> int:
@@ -77,6 +79,7 @@ class Plane:
     devices: pl.Series
     bitmaps: Iterable[BitMap]
     slices: int | None = None
+    single: bool = False
 
 
 def write(folder: Path, devices: int, planes: Iterable[Plane], ids: pl.DataFrame) -> None:
@@ -87,8 +90,9 @@ def write(folder: Path, devices: int, planes: Iterable[Plane], ids: pl.DataFrame
     with (folder / BITMAPS).open("wb") as file:
         for plane in planes:
             tables.append(_write_plane(file, plane))
-            attributes.append(Attribute(plane.name, plane.role, first, first + len(tables[-1]), plane.slices))
-            first += len(tables[-1])
+            stop = first + len(tables[-1])
+            attributes.append(Attribute(plane.name, plane.role, first, stop, plane.slices, plane.single))
+            first = stop
     pl.concat(tables).write_ipc(folder / TAGS)
     ids.write_ipc(folder / IDS)
     _write_manifest(folder, devices, attributes, ids.columns)
@@ -146,6 +150,7 @@ class Store:
         self.ids: list[str] = manifest["ids"]
         self.attributes = {each["name"]: Attribute(**each) for each in manifest["attributes"]}
         self.rows: dict[tuple[str, str], int] = {}  # where the tags that were asked for have their bitmaps
+        self.choices: dict[Compare | Within, Choice | None] = {}  # what comparisons that were asked for mean
         self._loaded: dict[int, BitMap] = {}
         for name in self.files:
             self._sized(name)
@@ -162,10 +167,15 @@ class Store:
             return pl.read_ipc(self._checked(TAGS))
 
     @cached_property
+    def sizes(self) -> list[int]:
+        """The bytes of every bitmap."""
+        return self.tags["size"].to_list()
+
+    @cached_property
     def id_table(self) -> pl.DataFrame:
         """The ids, one row a device."""
         with _readable(self.folder / IDS):
-            return pl.read_ipc(self._checked(IDS))
+            return pl.read_ipc(self._checked(IDS)).rechunk()  # gathering from many chunks is ten times slower
 
     @cached_property
     def _bitmaps(self) -> memoryview:
