@@ -36,6 +36,7 @@ from audience.language.expr import (
 )
 from audience.language.parse import parse
 from audience.language.render import render
+from audience.lint import lint
 from audience.plan import Plan, plan, translate
 from audience.soundness import load_catalog
 from audience.vendors import vendor, vendors
@@ -79,6 +80,7 @@ __all__ = [
     "any_of",
     "batches",
     "equivalent",
+    "lint",
     "load_catalog",
     "parse",
     "plan",

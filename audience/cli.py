@@ -11,18 +11,24 @@ from typing import Annotated, NoReturn
 import typer
 
 from audience import demo as demonstration
+from audience.catalog import Catalog
+from audience.draft import draft
 from audience.emit import as_json as emitted_json
 from audience.emit import emit as emit_plan
 from audience.errors import AudienceError, DamagedError, PlanError, Problem, ProofError
+from audience.files import write_new
 from audience.index import DeviceIndex
 from audience.language.expr import Expr
 from audience.language.outline import as_json, outline
 from audience.language.parse import parse as parse_text
 from audience.language.render import render
+from audience.lint import lint as find_odd
+from audience.naming import speaking
 from audience.plan import MOST_REQUESTS, Plan
 from audience.plan import plan as make_plan
-from audience.report import derivation, info, note, plan_json, result, tell, verdict, warn
+from audience.report import derivation, info, note, plan_json, problem_json, result, tell, verdict, warn
 from audience.screen import bar, counts_table, flushed, open_streams, read_input
+from audience.soundness import load_catalog
 from audience.vendors import vendor as vendor_record
 from audience.vendors import vendors as vendor_names
 from audience.vendors.base import dump, load
@@ -30,11 +36,16 @@ from audience.vendors.base import dump, load
 app = typer.Typer(help=__doc__.splitlines()[0] if __doc__ else "", no_args_is_help=True, add_completion=False)
 index_app = typer.Typer(help="Build an index of devices, and look at it.", no_args_is_help=True)
 app.add_typer(index_app, name="index")
+catalog_app = typer.Typer(help="What vendors call attributes, and what is known of them.", no_args_is_help=True)
+app.add_typer(catalog_app, name="catalog")
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 IndexPath = Annotated[Path, typer.Argument(metavar="INDEX", help="The folder of an index.")]
 ExprText = Annotated[str, typer.Argument(metavar="EXPR", help="Who is meant.")]
 MaxRequests = Annotated[int, typer.Option(min=1, metavar="N", help="Native requests at the most.")]
+CatalogPath = Annotated[
+    Path | None, typer.Option("--catalog", metavar="FILE", help="Names at vendors, and facts of attributes.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="By ids, where a native request takes something for granted.")]
 Columns = Annotated[list[str] | None, typer.Option(metavar="COLUMN")]
 
@@ -118,6 +129,29 @@ def index_check(index: IndexPath, json: Json = False) -> None:
     result(names, json, f"sound: {', '.join(names)}")
 
 
+@catalog_app.command("check")
+def catalog_check(file: Annotated[Path, typer.Argument(metavar="FILE")], json: Json = False) -> None:
+    """Whether a catalog is sound: every name legal at its vendor, and none for two tags."""
+    names = list(load_catalog(file).attributes)
+    result(names, json, f"sound: {', '.join(names) or 'no attribute'}")
+
+
+@catalog_app.command("init")
+def catalog_init(
+    index: IndexPath,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="A file that is not there yet.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Draft a catalog from what an index holds."""
+    text = draft(DeviceIndex.open(index))
+    if out is not None:
+        write_new(out, text.encode())
+        text = f"{out}: confirm each line, it is believed"
+    result({"catalog": text}, json, text.rstrip("\n"))
+
+
 @app.command()
 def parse(
     expr: ExprText,
@@ -143,12 +177,13 @@ def explain(
     index: IndexPath,
     expr: ExprText,
     vendor: Annotated[str | None, typer.Option(metavar="V", help="This vendor only.")] = None,
+    catalog: CatalogPath = None,
     json: Json = False,
 ) -> None:
     """The tree with a count at every node, what each vendor could say, and why not."""
     opened, meant = DeviceIndex.open(index), parse_text(expr)
     lines = opened.explain(meant)
-    plans = [make_plan(meant, name, opened) for name in ([vendor] if vendor else vendor_names())]
+    plans = [make_plan(meant, name, opened, _catalog(catalog)) for name in ([vendor] if vendor else vendor_names())]
     warn(opened.problems(meant))
     if json:
         tree = [{"depth": line.depth, "text": line.text, "devices": line.devices, "left": line.left} for line in lines]
@@ -157,6 +192,25 @@ def explain(
     counts_table(lines, len(opened))
     for plan in plans:
         sys.stdout.write(f"\n{verdict(plan)}\n")
+
+
+@app.command()
+def lint(
+    expr: ExprText,
+    index: Annotated[Path | None, typer.Argument(metavar="[INDEX]", help="The folder of an index.")] = None,
+    catalog: CatalogPath = None,
+    limit: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="More devices than this are odd: 50% or 0.5.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """What is legal and yet hardly meant: always empty, idle branches, unknown tags. Exit code 1 if there is any."""
+    opened = None if index is None else DeviceIndex.open(index)
+    share = None if limit is None else _share(limit)
+    found = find_odd(parse_text(expr), opened, _catalog(catalog), share)
+    odd = [problem_json(problem) for problem in found]
+    result(odd, json, "\n".join(map(str, found)) or "nothing odd")
+    sys.exit(1 if found else 0)
 
 
 @app.command()
@@ -169,6 +223,7 @@ def emit(
         bool,
         typer.Option("--by-ids", help="Lists of ids, also where requests could say it."),
     ] = False,
+    catalog: CatalogPath = None,
     max_requests: MaxRequests = MOST_REQUESTS,
     strict: Strict = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a folder that is there.")] = False,
@@ -176,7 +231,7 @@ def emit(
 ) -> None:
     """Write the requests' targeting bodies as NDJSON files, at most 1,000 ids a line."""
     opened, meant = DeviceIndex.open(index), parse_text(expr)
-    plan = make_plan(meant, vendor, opened, max_requests=max_requests, strict=strict)
+    plan = make_plan(meant, vendor, opened, _catalog(catalog), max_requests=max_requests, strict=strict)
     if by_ids and plan.native:
         plan = Plan(plan.vendor, meant, (), meant, (Problem("by-ids", "asked for by --by-ids"),), index=opened)
     with bar() as progress:
@@ -198,17 +253,19 @@ def translate(
     source: Annotated[str, typer.Option("--from", metavar="V", help="A vendor, or text.")] = "text",
     target: Annotated[str, typer.Option("--to", metavar="W", help="A vendor, or text.")] = "text",
     explained: Annotated[bool, typer.Option("--explain", help="How it got there, in place of the payloads.")] = False,
+    catalog: CatalogPath = None,
     max_requests: MaxRequests = MOST_REQUESTS,
     strict: Strict = False,
     json: Json = False,
 ) -> None:
     """Read one vendor's targeting and write it in another's words; text is a source and a target too."""
     said = read_input() if payload == "-" else payload
-    meant = parse_text(said) if source == "text" else _read(source, said)
+    known = _catalog(catalog)
+    meant = parse_text(said) if source == "text" else _read(source, said, known)
     if target == "text":
         result({"expression": render(meant)}, json, render(meant))
         return
-    plan = make_plan(meant, target, max_requests=max_requests, strict=strict)
+    plan = make_plan(meant, target, catalog=known, max_requests=max_requests, strict=strict)
     if json or explained:
         result(plan_json(plan), json, derivation(plan))
     elif plan.by_ids is None:
@@ -258,11 +315,16 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _read(source: str, said: str) -> Expr:
+def _catalog(file: Path | None) -> Catalog | None:
+    return None if file is None else load_catalog(file)
+
+
+def _read(source: str, said: str, catalog: Catalog | None) -> Expr:
     """What a vendor's payload means; its warnings are told."""
+    reader = vendor_record(source) if catalog is None else speaking(vendor_record(source), catalog)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        meant = vendor_record(source).parse(said if said.strip() == "all" else load(said))
+        meant = reader.parse(said if said.strip() == "all" else load(said))
     warn([Problem("payload", str(warning.message)) for warning in caught])
     return meant
 
@@ -274,6 +336,17 @@ def _tokens(options: list[str]) -> dict[str, str]:
         if dict(pairs)[name] != column:
             raise PlanError(Problem("two-roles", f"two columns are said to hold the ids of {name}", hint="say one"))
     return dict(pairs)
+
+
+def _share(text: str) -> float:
+    """A share of all devices, as 50% or 0.5."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise PlanError(Problem("bad-option", f"{text!r} is no share of all devices", hint="50% or 0.5"))
+    return share
 
 
 def _pair(text: str, default: str | None) -> tuple[str, str]:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import NamedTemporaryFile, mkdtemp
 
 from audience.errors import OutputError, Problem
 
@@ -41,6 +41,24 @@ def new_folder(path: Path, *, marks: frozenset[str], replace: bool = False) -> I
         for folder in made:
             with suppress(OSError):  # it holds what we have written
                 folder.rmdir()
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write *data* to the new file *path*, under another name first; OutputError where it exists."""
+    try:
+        with NamedTemporaryFile(dir=path.absolute().parent, prefix=f".{path.name}.", delete=False) as draft:
+            draft.write(data)
+            draft.flush()
+            os.fsync(draft.fileno())
+        try:
+            Path(draft.name).chmod(0o666 & ~_umask())
+            path.hardlink_to(draft.name)  # unlike a rename, it never replaces what is there
+        finally:
+            Path(draft.name).unlink()
+    except FileExistsError as error:
+        raise OutputError(Problem("exists", f"{path} exists already", hint="choose another")) from error
+    except OSError as error:
+        raise OutputError(Problem("cannot-write", f"{path}: {error.strerror or error}")) from error
 
 
 def _may_be_replaced(path: Path, marks: frozenset[str], replace: bool) -> None:

@@ -74,15 +74,16 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     return {
         "native": list(plan.native),
         "by_ids": None if plan.by_ids is None else render(plan.by_ids),
-        "reasons": [_problem_json(reason) for reason in plan.reasons],
-        "conditions": [_problem_json(condition) for condition in plan.conditions],
+        "reasons": [problem_json(reason) for reason in plan.reasons],
+        "conditions": [problem_json(condition) for condition in plan.conditions],
         "parts": [render(part) for part in plan.parts],
-        "split": [_problem_json(reason) for reason in plan.split],
+        "split": [problem_json(reason) for reason in plan.split],
         "least": plan.least,
     }
 
 
-def _problem_json(problem: Problem) -> dict[str, Any]:
+def problem_json(problem: Problem) -> dict[str, Any]:
+    """*problem* for machines."""
     place = {"start": problem.span.start, "end": problem.span.end} if problem.span else None
     return {
         "code": problem.code,
@@ -101,7 +102,7 @@ def result(value: Any, json: bool, text: str) -> None:
 def tell(problems: Iterable[Problem], json: bool) -> None:
     """Write *problems* to standard error."""
     if json:
-        errors = [_problem_json(problem) for problem in problems]
+        errors = [problem_json(problem) for problem in problems]
         sys.stderr.write(orjson.dumps({"errors": errors}).decode() + "\n")
     else:
         sys.stderr.write("\n".join(map(str, problems)) + "\n")

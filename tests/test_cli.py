@@ -285,3 +285,27 @@ def test_ids_of_one_vendor_are_never_sent_to_another(audience, tmp_path):
     audience("emit", str(tmp_path / "x.index"), "registration_id(T2)", "--vendor", "tpns", "-o", str(tmp_path / "own"))
     [line] = (tmp_path / "own" / "requests-00001.ndjson").read_text().splitlines()
     assert json.loads(line)["token_list"] == ["T2"]
+
+
+def test_a_catalog_is_drafted_checked_and_used(audience, tmp_path):
+    file = tmp_path / "catalog.toml"
+    assert audience("catalog", "init", "devices.index", "-o", str(file))[0] == 0
+    assert audience("catalog", "init", "devices.index", "-o", str(file))[0] == 2
+    assert audience("catalog", "check", str(file))[0] == 0
+    drafted = file.read_text()
+    assert 'order = "version"' in drafted
+    file.write_text(drafted.replace('# names.engagelab = "{type}_{value}"', 'names.engagelab = "{type}_{value}"', 1))
+    words = ["--to", "engagelab", "--catalog", str(file)]
+    assert (
+        audience("translate", *words, "province:hunan AND male")[1] == '{"to":{"tag_and":["province_hunan","male"]}}\n'
+    )
+    payload = '{"to": {"tag": ["province_hunan"]}}'
+    out = audience("translate", "--from", "engagelab", "--to", "text", "--catalog", str(file), payload)[1]
+    assert out == "province:hunan\n"
+    assert (
+        "engagelab: natively" in audience("explain", "devices.index", "NOT province:hunan", "--catalog", str(file))[1]
+    )
+    file.write_text("[a]\nexcusive = true\n")
+    code, _, err = audience("catalog", "check", str(file))
+    assert code == 2
+    assert "line 2" in err

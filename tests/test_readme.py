@@ -33,6 +33,6 @@ def test_the_examples_run(tmp_path, monkeypatch):
 def test_every_command_in_the_readme_is_there():
     from audience.cli import app
 
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands} | {"index"}
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands} | {"index", "catalog"}
     named = set(re.findall(r"(?:\$ |bin/|`)audience ([a-z]\w*)", README))
     assert named <= commands
