@@ -8,6 +8,7 @@ exist.
 
 import operator
 from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 from audience.algebra.facts import NONE, Facts, known
@@ -123,14 +124,21 @@ def _singles(exprs: tuple[Expr, ...]) -> dict[Atom, None]:
     return found
 
 
+@cache
+def _manager() -> Any:
+    """The one store of diagrams: making it takes longer than most proofs."""
+    bdd = diagrams.BDD()
+    bdd.configure(reordering=False)  # the order of reading is a good one, and sifting takes minutes
+    bdd.declare(*(f"x{at}" for at in range(MAX_ATOMS)))
+    return bdd
+
+
 class _Diagram:
     """Decision diagrams over the atoms of *names*, of bounded size in all."""
 
     def __init__(self, names: Names):
         self.names = names
-        self.bdd = diagrams.BDD()
-        self.bdd.configure(reordering=False)  # the order of reading is a good one, and sifting takes minutes
-        self.bdd.declare(*names.values())
+        self.bdd = _manager()
         self.work = 0
 
     def build(self, expr: Expr) -> Any:
