@@ -170,7 +170,7 @@ def _both(found: Bits, other: Bits | Choice) -> Bits:
         return found
     if isinstance(other, Choice):
         if other.suits(found):
-            return Bits(_union([found.bitmap & bitmap for bitmap in other.bitmaps]), False, found.weight, True)
+            return Bits(_met_each(found.bitmap, other.bitmaps), False, found.weight, True)
         other = other.united()
     bitmap, one = (found.bitmap, other.bitmap) if found.own else (other.bitmap, found.bitmap)
     if found.own or other.own:
@@ -178,6 +178,15 @@ def _both(found: Bits, other: Bits | Choice) -> Bits:
     else:
         bitmap = bitmap & one
     return Bits(bitmap, False, found.weight, True)
+
+
+def _met_each(light: BitMap, bitmaps: Sequence[BitMap]) -> BitMap:
+    """The union of the intersections of *light* with each of *bitmaps*, one by one: the pieces are light too."""
+    first, *rest = bitmaps
+    result = light & first
+    for bitmap in rest:
+        result |= light & bitmap
+    return result
 
 
 def below(digits: Sequence[BitMap], place: int, has: BitMap) -> BitMap:
