@@ -23,7 +23,7 @@ from audience.language.parse import parse
 from audience.language.render import render
 from audience.naming import speaking
 from audience.vendors import vendor as record
-from audience.vendors.base import Payload, Unsaid, Vendor, dump
+from audience.vendors.base import Payload, Unsaid, Vendor
 
 MOST_REQUESTS = 16
 
@@ -270,8 +270,8 @@ def prove(to: Vendor, meant: Expr, found: Plan, facts: Facts = NONE) -> list[Exp
     differs = unshared(meant, [*said, *([] if found.by_ids is None else [found.by_ids])], facts)
     if differs is not None:
         device = ", ".join(sorted(map(render, differs))) or "no tag at all"
-        payloads = " and ".join(map(dump, found.native))
-        raise ProofError(Problem("not-what-was-said", f"{payloads} are wrong for a device with {device}"))
+        message = f"what {to.name} would be sent is wrong for a device with {device}"
+        raise ProofError(Problem("not-what-was-said", message, hint="please report this; nothing was written"))
     return said
 
 
@@ -279,4 +279,7 @@ def _read_back(to: Vendor, payload: Payload) -> Expr:
     try:
         return to.parse(payload)
     except AudienceError as error:
-        raise ProofError(Problem("unreadable-payload", f"{dump(payload)} cannot be read back: {error}")) from error
+        message = f"what {to.name} would be sent cannot be read back: {error.code}"
+        raise ProofError(
+            Problem("unreadable-payload", message, hint="please report this; nothing was written")
+        ) from error

@@ -193,7 +193,8 @@ def unnamed(tag: Tag) -> Iterator[Problem]:
     """Why EMAS has no name for *tag*."""
     size, limit = len(tag.value), LIMITS["tag_characters"]
     if tag.type != BARE:
-        yield Problem("no-name", f"EMAS has no name for {render(tag)!r}: its tags have no types", tag.span)
+        message = f"EMAS has no name for {render(tag)!r}: its tags have no types"
+        yield Problem("no-name", message, tag.span, hint=f"give {tag.type} names in a catalog")
     elif "," in tag.value:
         yield Problem("illegal-name", f"{tag.value!r}: an EMAS tag has no comma", tag.span)
     elif limit.exceeded_by(size):

@@ -222,7 +222,8 @@ def _illegal_names(expr: Expr) -> Iterator[Problem]:
 def unnamed(tag: Tag) -> Iterator[Problem]:
     """Why EngageLab has no name for *tag*."""
     if tag.type != BARE:
-        yield Problem("no-name", f"EngageLab has no name for {render(tag)!r}: its tags have no types", tag.span)
+        message = f"EngageLab has no name for {render(tag)!r}: its tags have no types"
+        yield Problem("no-name", message, tag.span, hint=f"give {tag.type} names in a catalog")
     else:
         yield from _name_problems("tag", tag.value, tag.span)
 

@@ -254,7 +254,7 @@ def unnamed(tag: Tag) -> Iterator[Problem]:
     """Why TPNS has no name for *tag*."""
     size, most = len(tag.value.encode()), LIMITS["tag_bytes"]
     if tag.type not in WORDS:
-        hint = did_you_mean(tag.type, WORDS) or f"it knows {', '.join(WORDS)}"
+        hint = did_you_mean(tag.type, WORDS) or f"give {tag.type} names in a catalog; TPNS knows {', '.join(WORDS)}"
         yield Problem("no-name", f"TPNS has no tag type for {render(tag)!r}", tag.span, hint=hint)
     elif tag.type == "active" and not re.fullmatch("[0-9]{8}", tag.value):
         yield Problem("illegal-name", f"{render(tag)!r}: TPNS writes a day like 20200408", tag.span)
