@@ -18,7 +18,7 @@ from audience.algebra.simplify import negation, simplify
 from audience.language.expr import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
 
 FEW = 5  # tags; up to so many, all requests are tried
-SECONDS = 0.1
+SECONDS = 0.05  # of search; the step that is under way at its end may take as long again
 MANY = 1_000  # tags; more than a few requests say, and it takes seconds to find that out
 LONG = 4  # times the parts that are wanted: a cover that is longer before parts are put together is given up
 
