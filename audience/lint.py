@@ -7,7 +7,7 @@ from audience.algebra.facts import NONE, Facts
 from audience.catalog import Catalog, resolved
 from audience.errors import BudgetError, Problem
 from audience.index import DeviceIndex
-from audience.language.expr import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms
+from audience.language.expr import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
 from audience.language.notation import BARE
 from audience.language.render import render
 from audience.language.suggest import did_you_mean
@@ -49,10 +49,12 @@ def _logic(expr: Expr, catalog: Catalog | None) -> Iterator[Problem]:
 
 
 def _idle(expr: Expr, facts: Facts) -> Iterator[Problem]:
-    """Branches without which the expression means the same."""
+    """Branches without which the expression means the same; of one within another, the outer."""
     shorter = list(_without_one(expr))
+    told: set[int] = set()
     for branch, rest in shorter if len(shorter) <= MOST_BRANCHES else ():
-        if _same(expr, rest, facts):
+        if id(branch) not in told and _same(expr, rest, facts):
+            told.update(map(id, walk(branch)))
             yield Problem("idle-branch", f"{render(branch)!r} changes nothing", getattr(branch, "span", None))
 
 
