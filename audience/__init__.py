@@ -3,7 +3,8 @@
 from audience.algebra.equivalence import equivalent, witness
 from audience.algebra.simplify import simplify
 from audience.batches import Batches, batches
-from audience.catalog import Catalog
+from audience.catalog.attributes import Catalog
+from audience.catalog.check import load_catalog
 from audience.errors import (
     AudienceError,
     BudgetError,
@@ -38,7 +39,6 @@ from audience.language.parse import parse
 from audience.language.render import render
 from audience.lint import lint
 from audience.plan import Plan, plan, translate
-from audience.soundness import load_catalog
 from audience.vendors import vendor, vendors
 from audience.vendors.base import Limit, Unsaid, Vendor
 

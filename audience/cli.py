@@ -11,8 +11,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from audience import demo as demonstration
-from audience.catalog import Catalog
-from audience.draft import draft
+from audience.catalog.attributes import Catalog
+from audience.catalog.check import load_catalog
+from audience.catalog.draft import draft
+from audience.catalog.names import speaking
 from audience.emit import as_json as emitted_json
 from audience.emit import emit as emit_plan
 from audience.errors import AudienceError, DamagedError, PlanError, Problem, ProofError
@@ -23,12 +25,10 @@ from audience.language.outline import as_json, outline
 from audience.language.parse import parse as parse_text
 from audience.language.render import render
 from audience.lint import lint as find_odd
-from audience.naming import speaking
 from audience.plan import MOST_REQUESTS, Plan
 from audience.plan import plan as make_plan
 from audience.report import derivation, info, note, plan_json, problem_json, result, tell, verdict, warn
 from audience.screen import bar, counts_table, flushed, open_streams, read_input
-from audience.soundness import load_catalog
 from audience.vendors import vendor as vendor_record
 from audience.vendors import vendors as vendor_names
 from audience.vendors.base import dump, load

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from audience.algebra.equivalence import unshared
 from audience.algebra.facts import NONE, Facts
-from audience.catalog import Catalog, resolved
+from audience.catalog.attributes import Catalog, resolved
 from audience.errors import BudgetError, Problem
 from audience.index import DeviceIndex
 from audience.language.expr import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk

@@ -15,13 +15,13 @@ from audience.algebra.normal import nnf
 from audience.algebra.shape import bounded
 from audience.algebra.simplify import simplify
 from audience.batches import bodies
-from audience.catalog import Catalog, resolved
+from audience.catalog.attributes import Catalog, resolved
+from audience.catalog.names import speaking
 from audience.errors import AudienceError, BudgetError, PlanError, Problem, ProofError
 from audience.index import DeviceIndex
 from audience.language.expr import Compare, Everyone, Expr, Ids, Nobody, atoms, checked
 from audience.language.parse import parse
 from audience.language.render import render
-from audience.naming import speaking
 from audience.vendors import vendor as record
 from audience.vendors.base import Payload, Unsaid, Vendor
 

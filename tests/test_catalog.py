@@ -8,10 +8,10 @@ from strategies import junctions
 
 from audience import CatalogError, Compare, Tag, Within, parse, plan, render, translate, vendor, vendors
 from audience.algebra.facts import Facts, sharpen
-from audience.catalog import load, loads
+from audience.catalog.attributes import load, loads
+from audience.catalog.check import check
+from audience.catalog.names import speaking
 from audience.language.expr import bare
-from audience.naming import speaking
-from audience.soundness import check
 
 TEXT = """
 [province]

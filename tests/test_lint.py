@@ -3,10 +3,10 @@
 import pytest
 
 from audience import parse
-from audience.catalog import loads
+from audience.catalog.attributes import loads
+from audience.catalog.check import check
 from audience.cli import run
 from audience.lint import lint
-from audience.soundness import check
 
 CATALOG = check(loads("[province]\nvalues = ['a', 'b']\nexclusive = true\nexhaustive = true"))
 

@@ -20,12 +20,15 @@ DOORS = {
     "json5": {"vendors/base.py"},
     "typer": {"cli.py"},
     "rich": {"screen.py"},
+    "tomllib": {"catalog/attributes.py"},
+    "tomlkit": {"catalog/draft.py"},
 }
 MAY_IMPORT = {
     "language": {"language", "errors"},
     "algebra": {"algebra", "language", "errors"},
     "vendors": {"vendors", "algebra", "language", "errors"},
     "index": {"index", "vendors", "language", "errors", "files"},
+    "catalog": {"catalog", "index", "vendors", "algebra", "language", "errors"},
 }
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from audience.catalog import Attribute, Catalog, load, place
+from audience.catalog.attributes import Attribute, Catalog, load, place
+from audience.catalog.names import VALUE, house, named
 from audience.errors import CatalogError, Problem
 from audience.language.expr import Tag
 from audience.language.render import render
-from audience.naming import VALUE, house, named
 from audience.vendors import vendor as record
 from audience.vendors import vendors
 from audience.vendors.base import Vendor

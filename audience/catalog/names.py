@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 
-from audience.catalog import Attribute, Catalog
+from audience.catalog.attributes import Attribute, Catalog
 from audience.errors import Problem
 from audience.language.expr import And, Expr, Not, Or, Tag, all_of, any_of, atoms
 from audience.language.notation import BARE, TPNS_TYPES
