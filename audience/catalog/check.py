@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from audience.catalog.attributes import Attribute, Catalog, load, place
-from audience.catalog.names import VALUE, house, named
+from audience.catalog.names import VALUE, claims, named
 from audience.errors import CatalogError, Problem
 from audience.language.expr import Tag
 from audience.language.render import render
@@ -37,25 +37,31 @@ def _unknown_vendors(catalog: Catalog) -> Iterator[Problem]:
 
 def _problems(catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:
     """Names at *vendor* that are illegal there, or that two tags share."""
-    owner: dict[Tag, Tag] = {}
     for attribute in catalog.attributes.values():
         naming = attribute.names.get(vendor.name)
         if naming is None:
             continue
-        if isinstance(naming, str) and not VALUE.search(naming):
-            why = f"{naming!r} names all values alike"
-            yield place("not-reversible", why, catalog.text, attribute.name, vendor.name, "put {value} into it")
+        if isinstance(naming, str) and (problem := _pattern_problem(naming, attribute)):
+            yield place("not-reversible", problem, catalog.text, attribute.name, vendor.name)
             continue
         for tag in _samples(attribute, naming):
             said = named(tag, attribute, vendor)
-            other = house(said, catalog, vendor)
-            for problem in vendor.unnamed(said):
-                why = f"{render(tag)}: {problem.message}"
-                yield place(problem.code, why, catalog.text, attribute.name, vendor.name)
-            if other != tag or owner.setdefault(said, tag) != tag:
-                clash = owner[said] if owner.get(said, tag) != tag else other
-                why = f"{render(tag)} and {render(clash)} are both {render(said)} at {vendor.name}"
-                yield place("not-reversible", why, catalog.text, attribute.name, vendor.name)
+            for legal in vendor.unnamed(said):
+                why = f"{render(tag)}: {legal.message}"
+                yield place(legal.code, why, catalog.text, attribute.name, vendor.name)
+            for clash in claims(said, catalog, vendor):
+                if clash != tag:
+                    why = f"{render(tag)} and {render(clash)} are both {render(said)} at {vendor.name}"
+                    yield place("not-reversible", why, catalog.text, attribute.name, vendor.name)
+
+
+def _pattern_problem(naming: str, attribute: Attribute) -> str | None:
+    """Why a pattern cannot be read back: it names all values alike, or it is like every other name."""
+    if not VALUE.search(naming):
+        return f"{naming!r} names all values alike; put {{value}} into it"
+    if not attribute.values and not VALUE.sub("", naming).removeprefix("xg_user_define."):
+        return f"{naming!r} fits every bare tag; put {{type}} into it, or list the values"
+    return None
 
 
 def _samples(attribute: Attribute, naming: str | Mapping[str, str]) -> list[Tag]:

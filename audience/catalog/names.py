@@ -93,12 +93,16 @@ def _noted(text: str) -> Tag:
 
 def house(said: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
     """The tag of the house that *vendor* calls *said*; where no attribute claims it, it stands for itself."""
+    return next(claims(said, catalog, vendor), said)
+
+
+def claims(said: Tag, catalog: Catalog, vendor: Vendor) -> Iterator[Tag]:
+    """Every tag of the catalog that *vendor* calls *said*; a sound catalog has one at most."""
     for attribute in catalog.attributes.values():
-        for value in _candidates(said, attribute, vendor):
+        for value in dict.fromkeys(_candidates(said, attribute, vendor)):
             tag = Tag(attribute.name, value)
-            if named(tag, attribute, vendor) == said:
-                return replace(tag, span=said.span)
-    return said
+            if tag != said and named(tag, attribute, vendor) == said:
+                yield replace(tag, span=said.span)
 
 
 def _candidates(said: Tag, attribute: Attribute, vendor: Vendor) -> Iterator[str]:
