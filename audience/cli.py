@@ -1,4 +1,4 @@
-"""The command line: one command for each verb of the picture.
+"""Who should get the push: build an index of devices, count and explain audiences, say them in vendors' words.
 
 Results go to standard output, problems and progress to standard error. Exit code 0 is done, 1 could not, 2 bad input.
 """
@@ -47,7 +47,6 @@ CatalogPath = Annotated[
     Path | None, typer.Option("--catalog", metavar="FILE", help="Names at vendors, and facts of attributes.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="By ids, where a native request takes something for granted.")]
-Columns = Annotated[list[str] | None, typer.Option(metavar="COLUMN")]
 
 
 NOBODY = Problem("nobody", "nobody is meant: nothing to send")
@@ -81,17 +80,21 @@ def index_build(
     token: Annotated[
         list[str] | None, typer.Option(metavar="[VENDOR=]COLUMN", help="The ids, of one vendor or of all.")
     ] = None,
-    alias: Annotated[str | None, typer.Option(metavar="COLUMN")] = None,
-    account: Annotated[str | None, typer.Option(metavar="COLUMN")] = None,
-    tags: Columns = None,
-    typed: Columns = None,
-    number: Columns = None,
-    date: Columns = None,
-    version: Columns = None,
+    alias: Annotated[str | None, typer.Option(metavar="COLUMN", help="Holds aliases.")] = None,
+    account: Annotated[str | None, typer.Option(metavar="COLUMN", help="Holds accounts.")] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Holds bare tags; may be said again, as all below.")
+    ] = None,
+    typed: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Text: typed tags, COLUMN:value.")] = None,
+    number: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Holds numbers, also as text.")] = None,
+    date: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Holds days: 2020-04-08 or 20200408.")
+    ] = None,
+    version: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Holds versions.")] = None,
     split: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN=SIGN", help="Tags in one text, SIGN between them.")
     ] = None,
-    ignore: Columns = None,
+    ignore: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Is left out.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an index that is there.")] = False,
     json: Json = False,
 ) -> None:
@@ -207,6 +210,8 @@ def lint(
     """What is legal and yet hardly meant: always empty, idle branches, unknown tags. Exit code 1 if there is any."""
     opened = None if index is None else DeviceIndex.open(index)
     share = None if limit is None else _share(limit)
+    if share is not None and opened is None:
+        raise PlanError(Problem("bad-option", "--limit needs an index to count in", hint="audience lint EXPR INDEX"))
     found = find_odd(parse_text(expr), opened, _catalog(catalog), share)
     odd = [problem_json(problem) for problem in found]
     result(odd, json, "\n".join(map(str, found)) or "nothing odd")
@@ -265,7 +270,8 @@ def translate(
     if target == "text":
         result({"expression": render(meant)}, json, render(meant))
         return
-    plan = make_plan(meant, target, catalog=known, max_requests=max_requests, strict=strict)
+    whose = None if source == "text" else source
+    plan = make_plan(meant, target, catalog=known, max_requests=max_requests, strict=strict, ids_of=whose)
     if json or explained:
         result(plan_json(plan), json, derivation(plan))
     elif plan.by_ids is None:
@@ -273,7 +279,7 @@ def translate(
             sys.stdout.write(dump(request) + "\n")
         note(plan.conditions)
     if plan.by_ids is not None:
-        left = Problem("by-ids", f"{target} cannot say it in {max_requests} requests; resolve it with an index")
+        left = Problem("by-ids", f"{target} cannot say all of it; resolve it with an index")
         tell((left, *plan.reasons), json)
         sys.exit(1)
     if not plan.native:

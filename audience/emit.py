@@ -8,6 +8,7 @@ manifest.json           expression, vendor, counts, and the size and SHA-256 of 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from dataclasses import replace as replace_fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ def emit(
     Raises OutputError where *folder* exists or cannot be written to; then nothing is left there.
     """
     devices = index.count(plan.expr)
+    if devices == 0:  # an empty result sends nothing, also where the vendor would be asked by tags
+        plan = replace_fields(plan, native=(), by_ids=None)
     found = batches(index.resolve(plan.by_ids), plan.vendor) if plan.by_ids is not None else None
     with new_folder(folder, marks=FILES, replace=replace) as draft:
         files = list(_write_requests(draft, _requests(plan, found, progress)))

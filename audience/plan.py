@@ -19,7 +19,7 @@ from audience.catalog.attributes import Catalog, resolved
 from audience.catalog.names import speaking
 from audience.errors import AudienceError, BudgetError, PlanError, Problem, ProofError
 from audience.index import DeviceIndex
-from audience.language.expr import Compare, Everyone, Expr, Ids, Nobody, atoms, checked
+from audience.language.expr import Compare, Everyone, Expr, Ids, Nobody, any_of, atoms, checked
 from audience.language.parse import parse
 from audience.language.render import render
 from audience.vendors import vendor as record
@@ -77,11 +77,13 @@ def plan(
     *,
     max_requests: int = MOST_REQUESTS,
     strict: bool = False,
+    ids_of: str | None = None,
 ) -> Plan:
     """Decide how *vendor* reaches the devices that *expr* means.
 
     *index* is where ids will be looked up; *catalog* has the vendor's names and what is known of attributes. At most
     *max_requests* are native. With *strict*, whatever a native request takes for granted is a reason to go by ids.
+    *ids_of* is the vendor whose registration ids the expression names, where it is another one.
 
     >>> plan("a AND NOT b", "engagelab").native
     ({'to': {'tag': ['a'], 'tag_not': ['b']}},)
@@ -105,6 +107,7 @@ def plan(
         facts=facts,
         most=max_requests,
         index=index,
+        ids_of=ids_of or vendor,
     )
     try:
         return _decided(asked, strict)
@@ -125,6 +128,7 @@ class _Asked:
     facts: Facts
     most: int
     index: DeviceIndex | None
+    ids_of: str
 
     def by_ids(self, reasons: tuple[Problem, ...]) -> Plan:
         return Plan(self.to.name, self.meant, (), self.plain, reasons, index=self.index)
@@ -142,8 +146,23 @@ def _decided(asked: _Asked, strict: bool) -> Plan:
         return found
     said = prove(asked.to, asked.sharp, found, asked.facts)
     if _leans_on_facts(asked, found, said):
+        if contradiction := _contradicted(asked, found):
+            return asked.by_ids((contradiction,))
         found = replace(found, conditions=(*found.conditions, FACTS))
     return asked.by_ids(found.conditions) if strict and found.conditions else found
+
+
+def _contradicted(asked: _Asked, found: Plan) -> Problem | None:
+    """The problem of a catalog that the index shows to be wrong for the devices that are meant."""
+    if asked.index is None:
+        return None
+    meant = asked.index.count(asked.plain)
+    said = asked.index.count(any_of([*found.parts, *([] if found.by_ids is None else [found.by_ids])]))
+    if meant == said:
+        return None
+    message = f"the index has {meant:,} devices that are meant; by what the catalog says there are {said:,}"
+    hint = "mend the catalog: not all values are listed, or not all devices have one"
+    return Problem("catalog-contradicted", message, hint=hint)
 
 
 def _comes_to_nobody(asked: _Asked) -> bool:
@@ -154,13 +173,14 @@ def _comes_to_nobody(asked: _Asked) -> bool:
 
 
 def _foreign_ids(asked: _Asked) -> Iterator[Problem]:
-    """Registration ids that the index knows as another vendor's: here they would name nobody, or somebody else."""
-    if asked.index is None:
-        return
+    """Registration ids of another vendor: here they would name nobody, or somebody else."""
+    foreign = not set(record(asked.ids_of).known_by) & set(record(asked.to.name).known_by)
     for ids in atoms(asked.plain):
-        if isinstance(ids, Ids) and ids.kind == "registration_id" and asked.index.holds_others(ids, asked.to.name):
-            message = f"{ids.kind}(…) names devices by ids that are not those of {asked.to.name}"
-            yield Problem("other-vendors-ids", message, ids.span)
+        if isinstance(ids, Ids) and ids.kind == "registration_id":
+            known = asked.index is not None and asked.index.holds_others(ids, asked.to.name)
+            if foreign or known:
+                message = f"{ids.kind}(…) names devices by ids that are not those of {asked.to.name}"
+                yield Problem("other-vendors-ids", message, ids.span)
 
 
 def _whole(asked: _Asked) -> Plan | None:
@@ -257,7 +277,8 @@ def translate(
     ({'Target': 'TAG', 'TargetValue': '{"and":[{"tag":"a"},{"tag":"b"}]}'},)
     """
     to = record(source) if catalog is None else speaking(record(source), catalog)
-    return plan(to.parse(payload), target, catalog=catalog, max_requests=max_requests, strict=strict)
+    meant = to.parse(payload)
+    return plan(meant, target, catalog=catalog, max_requests=max_requests, strict=strict, ids_of=source)
 
 
 def prove(to: Vendor, meant: Expr, found: Plan, facts: Facts = NONE) -> list[Expr]:

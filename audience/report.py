@@ -42,7 +42,8 @@ def verdict(plan: Plan) -> str:
     """What a vendor could say, or all the reasons why not."""
     if plan.native and plan.by_ids is None:
         many = "" if len(plan.native) == 1 else f" in {len(plan.native)} requests"
-        return "\n".join([f"{plan.vendor}: natively{many}", *(f"  {dump(payload)}" for payload in plan.native)])
+        lines = [f"{plan.vendor}: natively{many}", *(f"  {dump(payload)}" for payload in plan.native)]
+        return "\n".join([*lines, *(f"  assumed: {condition.message}" for condition in plan.conditions)])
     if plan.by_ids is None:
         return f"{plan.vendor}: nobody is meant, nothing to send"
     how = f"{len(plan.native)} native, the rest by ids" if plan.native else "by ids"

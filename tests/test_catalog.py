@@ -1,12 +1,13 @@
 """A catalog gives names and facts; it is refused by line where it contradicts itself."""
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import Device, inside
 from strategies import junctions
 
-from audience import CatalogError, Compare, Tag, Within, parse, plan, render, translate, vendor, vendors
+from audience import CatalogError, Compare, DeviceIndex, Tag, Within, parse, plan, render, translate, vendor, vendors
 from audience.algebra.facts import Facts, sharpen
 from audience.catalog.attributes import load, loads
 from audience.catalog.check import check
@@ -185,3 +186,23 @@ def test_a_stretch_of_days_is_exact():
 
 def test_examples_parse():
     assert parse("province:guangdong") == PROVINCES[0]
+
+
+VERSIONS_SEEN = ["1.2.0", "1.10", "1.0.2"]
+
+
+def test_a_catalog_that_the_index_contradicts_is_not_believed(tmp_path):
+    table = pl.DataFrame({"token": ["a", "b", "c"], "province": ["guangdong", "hunan", None], "version": VERSIONS_SEEN})
+    index = DeviceIndex.build(table, tmp_path / "index")
+    for text, count in (("NOT province:guangdong", 2), ("version >= 1.2", 2)):
+        found = plan(text, "emas", index, CATALOG)
+        assert [reason.code for reason in found.reasons] == ["catalog-contradicted"]
+        assert sum(len(body["TargetValue"].split(",")) for body in found.requests()) == count
+    assert plan("province:guangdong", "emas", index, CATALOG).native
+
+
+def test_ids_of_one_vendor_are_not_those_of_another():
+    payload = {"to": {"registration_id": ["r1"]}}
+    assert [reason.code for reason in translate(payload, "engagelab", "emas").reasons] == ["other-vendors-ids"]
+    device = {"Target": "DEVICE", "TargetValue": "d1"}
+    assert translate(device, "emas", "emas_v2").native == ({"Target": {"Type": "DEVICE", "Value": "d1"}},)

@@ -5,7 +5,7 @@ from functools import lru_cache
 from os import fspath
 from pathlib import Path
 
-from audience.errors import Problem
+from audience.errors import PlanError, Problem
 from audience.index import evaluate as engine
 from audience.index.build import Progress, build
 from audience.index.columns import Roles
@@ -104,7 +104,10 @@ class DeviceIndex:
 
     def holds_others(self, ids: Ids, vendor: str) -> bool:
         """Whether any of *ids* stands in a column of ids that is not the one of *vendor*."""
-        own = id_column(self.store.ids, vendor)
+        try:
+            own = id_column(self.store.ids, vendor)
+        except PlanError:  # it is not known which ids are the vendor's
+            own = ""
         others = [name for name in self.store.ids if name.startswith("id:") and name != own]
         return any(self.store.id_table[name].is_in(list(ids.values)).any() for name in others)
 

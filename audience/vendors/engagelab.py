@@ -175,7 +175,8 @@ def _shape_problems(term: Expr) -> Iterator[Problem]:
         case Nobody():
             yield Problem("nobody", "a request to nobody cannot be written", hint="send nothing")
         case Compare() | Within() | Not(term=Compare() | Within()):
-            yield Problem("no-ranges", f"{render(term)!r} compares; EngageLab has tags only")
+            span = getattr(term.term if isinstance(term, Not) else term, "span", None)
+            yield Problem("no-ranges", f"{render(term)!r} compares; EngageLab has tags only", span)
         case Not(term=Ids()):
             yield Problem("not-over-ids", f"{render(term)!r}: tag_not excludes tags only")
         case Ids(kind="account"):
