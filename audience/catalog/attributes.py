@@ -25,7 +25,7 @@ from typing import Any
 from audience.algebra.facts import Facts
 from audience.errors import CatalogError, Problem
 from audience.index.values import read, stretch
-from audience.language.expr import And, Compare, Expr, Not, Or, Tag, Within, all_of, any_of
+from audience.language.expr import Atom, Compare, Expr, Tag, Within, any_of, rewritten
 from audience.language.suggest import did_you_mean
 
 KEYS = {"values": list, "exclusive": bool, "exhaustive": bool, "order": str, "names": dict}
@@ -154,20 +154,11 @@ def resolved(expr: Expr, catalog: Catalog | None) -> Expr:
     """
     if catalog is None:
         return expr
-    match expr:
-        case Compare() | Within():
-            return _written_out(expr, catalog.attributes.get(expr.type))
-        case Not(term=term):
-            return Not(resolved(term, catalog))
-        case And(terms=terms):
-            return all_of(resolved(term, catalog) for term in terms)
-        case Or(terms=terms):
-            return any_of(resolved(term, catalog) for term in terms)
-    return expr
+    return rewritten(expr, lambda atom: _written_out(atom, catalog.attributes.get(getattr(atom, "type", ""))))
 
 
-def _written_out(query: Compare | Within, attribute: Attribute | None) -> Expr:
-    if attribute is None or attribute.order is None:
+def _written_out(query: Atom, attribute: Attribute | None) -> Expr:
+    if not isinstance(query, Compare | Within) or attribute is None or attribute.order is None:
         return query
     if attribute.values:
         start, stop = stretch(query, attribute.order, attribute.values)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 from audience.catalog.attributes import Attribute, Catalog
 from audience.errors import Problem
-from audience.language.expr import And, Expr, Not, Or, Tag, all_of, any_of, atoms
+from audience.language.expr import Expr, Tag, atoms, rewritten
 from audience.language.notation import BARE, TPNS_TYPES
 from audience.language.render import render
 from audience.vendors.base import Payload, Unsaid, Vendor
@@ -15,8 +15,10 @@ from audience.vendors.base import Payload, Unsaid, Vendor
 VALUE = re.compile(r"\{value(?::([^{}]+))?\}")
 
 
-def speaking(vendor: Vendor, catalog: Catalog) -> Vendor:
-    """*vendor* with the names of *catalog*: it emits and parses expressions in the words of the house."""
+def speaking(vendor: Vendor, catalog: Catalog | None) -> Vendor:
+    """*vendor* with the names of *catalog*, if there is one: it emits and parses in the words of the house."""
+    if catalog is None:
+        return vendor
 
     def emit(expr: Expr) -> Payload:
         clashes = [clash for tag in atoms(expr) if isinstance(tag, Tag) for clash in _clash(tag, catalog, vendor)]
@@ -34,16 +36,7 @@ def speaking(vendor: Vendor, catalog: Catalog) -> Vendor:
 
 
 def _renamed(expr: Expr, name: Callable[[Tag], Tag]) -> Expr:
-    match expr:
-        case Tag():
-            return name(expr)
-        case Not(term=term):
-            return Not(_renamed(term, name))
-        case And(terms=terms):
-            return all_of(_renamed(term, name) for term in terms)
-        case Or(terms=terms):
-            return any_of(_renamed(term, name) for term in terms)
-    return expr
+    return rewritten(expr, lambda atom: name(atom) if isinstance(atom, Tag) else atom)
 
 
 def _clash(tag: Tag, catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:

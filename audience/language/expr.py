@@ -5,7 +5,7 @@ than MAX_DEPTH cannot be built, so every function that walks one may recurse.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -219,6 +219,24 @@ def walk(expr: Expr) -> Iterator[Expr]:
 def atoms(expr: Expr) -> dict[Atom, None]:
     """Every tag, id list and comparison of *expr*, each once, in the order they are read."""
     return {node: None for node in walk(expr) if isinstance(node, Tag | Ids | Compare | Within)}
+
+
+def rewritten(expr: Expr, change: Callable[[Atom], Expr]) -> Expr:
+    """*expr* with what *change* makes of each of its atoms in their place.
+
+    >>> rewritten(bare("a") & ~bare("b"), lambda atom: bare("c"))
+    And(terms=(Tag(type='tag', value='c'), Not(term=Tag(type='tag', value='c'))))
+    """
+    match expr:
+        case Not(term=term):
+            return Not(rewritten(term, change))
+        case And(terms=terms):
+            return all_of(rewritten(term, change) for term in terms)
+        case Or(terms=terms):
+            return any_of(rewritten(term, change) for term in terms)
+        case Everyone() | Nobody():
+            return expr
+    return change(expr)
 
 
 def checked(value: object) -> Expr:
