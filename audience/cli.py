@@ -327,7 +327,7 @@ def _catalog(file: Path | None) -> Catalog | None:
 
 def _read(source: str, said: str, catalog: Catalog | None) -> Expr:
     """What a vendor's payload means; its warnings are told."""
-    reader = vendor_record(source) if catalog is None else speaking(vendor_record(source), catalog)
+    reader = speaking(vendor_record(source), catalog)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         meant = reader.parse(said if said.strip() == "all" else load(said))

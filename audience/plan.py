@@ -4,7 +4,8 @@ Every plan is proved before it is handed out: its payloads are read back with th
 no device and make up what was asked, for every device there could be. What cannot be proved goes by ids.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -99,7 +100,7 @@ def plan(
     facts = NONE if catalog is None else catalog.facts
     written = resolved(plain, catalog)
     asked = _Asked(
-        to=record(vendor) if catalog is None else speaking(record(vendor), catalog),
+        to=speaking(record(vendor), catalog),
         meant=meant,
         plain=plain,
         written=written,
@@ -141,7 +142,7 @@ def _decided(asked: _Asked, strict: bool) -> Plan:
     if asked.meant != Everyone() and not bounded(nnf(asked.written)) and unshared(Everyone(), [asked.written]) is None:
         return asked.by_ids((IMPLIED_BROADCAST,))
     foreign = tuple(_foreign_ids(asked))
-    found = asked.by_ids(foreign) if foreign else _whole(asked) or _several(asked)
+    found = asked.by_ids(foreign) if foreign else _said(asked)
     if not found.native:
         return found
     said = prove(asked.to, asked.sharp, found, asked.facts)
@@ -157,7 +158,7 @@ def _contradicted(asked: _Asked, found: Plan) -> Problem | None:
     if asked.index is None:
         return None
     meant = asked.index.count(asked.plain)
-    said = asked.index.count(any_of([*found.parts, *([] if found.by_ids is None else [found.by_ids])]))
+    said = asked.index.count(any_of(_with_rest(found.parts, found)))
     if meant == said:
         return None
     message = f"the index has {meant:,} devices that are meant; by what the catalog says there are {said:,}"
@@ -183,16 +184,24 @@ def _foreign_ids(asked: _Asked) -> Iterator[Problem]:
                 yield Problem("other-vendors-ids", message, ids.span)
 
 
-def _whole(asked: _Asked) -> Plan | None:
-    """The plan of one request, or None where one cannot say it."""
-    for form in (asked.sharp, _bound(asked)):
-        try:
-            payload = asked.to.emit(form)
-        except Unsaid:
-            continue
-        conditions = tuple(asked.to.conditions(form))
-        return Plan(asked.to.name, asked.meant, (payload,), None, (), conditions, (form,), index=asked.index)
-    return None
+def _said(asked: _Asked) -> Plan:
+    """The plan of one request, or where one cannot say it, of several."""
+    try:
+        return _whole(asked, asked.sharp)
+    except Unsaid as unsaid:
+        why = unsaid.problems
+    bound = _bound(asked)
+    if bound != asked.sharp:
+        with suppress(Unsaid):
+            return _whole(asked, bound)
+    return _several(asked, bound, why)
+
+
+def _whole(asked: _Asked, form: Expr) -> Plan:
+    """The plan of one request; Unsaid where one cannot say *form*."""
+    payload = asked.to.emit(form)
+    conditions = tuple(asked.to.conditions(form))
+    return Plan(asked.to.name, asked.meant, (payload,), None, (), conditions, (form,), index=asked.index)
 
 
 def _bound(asked: _Asked) -> Expr:
@@ -207,10 +216,10 @@ def _bound(asked: _Asked) -> Expr:
     return bind(asked.sharp, asked.facts, sorted(usable)) or asked.sharp
 
 
-def _several(asked: _Asked) -> Plan:
-    """The plan of several requests that share no device; what none of them says goes by ids."""
-    to, why = asked.to, _why_not(asked.to, asked.sharp)
-    found = cover(_bound(asked), to.shape, lambda tag: not any(to.unnamed(tag)), asked.facts, most=asked.most)
+def _several(asked: _Asked, bound: Expr, why: tuple[Problem, ...]) -> Plan:
+    """The plan of several requests that share no device, where *why* one does not do; what is left goes by ids."""
+    to = asked.to
+    found = cover(bound, to.shape, lambda tag: not any(to.unnamed(tag)), asked.facts, most=asked.most)
     if not found.parts:
         return asked.by_ids(why)
     rest = None if found.rest == Nobody() else found.rest
@@ -238,16 +247,12 @@ def _leans_on_facts(asked: _Asked, found: Plan, said: list[Expr]) -> bool:
     if asked.facts == NONE:
         return False
     compares = any(isinstance(atom, Compare) for atom in atoms(asked.plain))
-    return compares or unshared(asked.written, [*said, *([] if found.by_ids is None else [found.by_ids])]) is not None
+    return compares or unshared(asked.written, _with_rest(said, found)) is not None
 
 
-def _why_not(to: Vendor, simple: Expr) -> tuple[Problem, ...]:
-    """Every reason why one request cannot say *simple* as it stands."""
-    try:
-        to.emit(simple)
-    except Unsaid as unsaid:
-        return unsaid.problems
-    return ()
+def _with_rest(parts: Iterable[Expr], found: Plan) -> list[Expr]:
+    """*parts*, and what goes by ids."""
+    return [*parts, *([] if found.by_ids is None else [found.by_ids])]
 
 
 ONE_AFTER_THE_OTHER = Problem(
@@ -276,8 +281,7 @@ def translate(
     >>> translate({"to": {"tag_and": ["a", "b"]}}, "engagelab", "emas").native
     ({'Target': 'TAG', 'TargetValue': '{"and":[{"tag":"a"},{"tag":"b"}]}'},)
     """
-    to = record(source) if catalog is None else speaking(record(source), catalog)
-    meant = to.parse(payload)
+    meant = speaking(record(source), catalog).parse(payload)
     return plan(meant, target, catalog=catalog, max_requests=max_requests, strict=strict, ids_of=source)
 
 
@@ -288,7 +292,7 @@ def prove(to: Vendor, meant: Expr, found: Plan, facts: Facts = NONE) -> list[Exp
     decide.
     """
     said = [_read_back(to, payload) for payload in found.native]
-    differs = unshared(meant, [*said, *([] if found.by_ids is None else [found.by_ids])], facts)
+    differs = unshared(meant, _with_rest(said, found), facts)
     if differs is not None:
         device = ", ".join(sorted(map(render, differs))) or "no tag at all"
         message = f"what {to.name} would be sent is wrong for a device with {device}"
