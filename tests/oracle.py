@@ -4,22 +4,24 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import combinations
 
-from audience import And, Compare, Everyone, Ids, Nobody, Not, Or, Tag, Within
+from audience import And, Compare, Everyone, Ids, Nobody, Not, Or, Sample, Segment, Split, Tag, Within
+from audience.language.shares import bounds
 
 
 @dataclass(frozen=True)
 class Device:
-    """What one device has: tags as (type, value), ids by their kind, values of ordered attributes."""
+    """What one device has: tags as (type, value), ids by their kind, values of ordered attributes, places by seed."""
 
     tags: frozenset = frozenset()
     ids: dict = field(default_factory=dict)
     ages: tuple = ()
     days: tuple = ()
     versions: tuple = ()
+    places: dict = field(default_factory=dict)
 
 
-def inside(expr, device: Device) -> bool:
-    """Whether *device* is in the audience."""
+def inside(expr, device: Device, saved=None) -> bool:
+    """Whether *device* is in the audience; *saved* has what segments stand for."""
     match expr:
         case Everyone():
             return True
@@ -42,12 +44,17 @@ def inside(expr, device: Device) -> bool:
         case Within(days=days, day=day):
             last = date.fromisoformat(day)
             return any(last - timedelta(days) < each <= last for each in device.days)
+        case Segment(name=name):
+            return inside(saved[name], device, saved)
+        case Sample(seed=seed) | Split(seed=seed):
+            first, end = bounds(expr)
+            return first <= device.places[seed] < end
         case Not(term=term):
-            return not inside(term, device)
+            return not inside(term, device, saved)
         case And(terms=terms):
-            return all(inside(term, device) for term in terms)
+            return all(inside(term, device, saved) for term in terms)
         case Or(terms=terms):
-            return any(inside(term, device) for term in terms)
+            return any(inside(term, device, saved) for term in terms)
     raise AssertionError(expr)
 
 

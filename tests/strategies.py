@@ -1,12 +1,13 @@
 """Random expressions, devices and tables."""
 
 from datetime import date, timedelta
+from decimal import Decimal
 
 import polars as pl
 from hypothesis import strategies as st
 from oracle import Device
 
-from audience import And, Compare, Everyone, Ids, Nobody, Not, Or, Tag, Within
+from audience import And, Compare, Everyone, Ids, Nobody, Not, Or, Sample, Segment, Split, Tag, Within
 from audience.language.expr import ID_KINDS, ORDERS
 
 FEW = [Tag("tag", name) for name in "abcdef"]
@@ -27,10 +28,39 @@ def junctions(leaves, most: int = 12):
     return st.recursive(leaves, larger, max_leaves=most)
 
 
-RESERVED = ["and", "OR", "Not", "in", "within", "everyone", "NOBODY", "tag", "alias", "days"]
-AWKWARD = ["a b", 'q"q', "b\\", "@vip", "xg_auto_province", "xg_user_define.male", "xg_auto_x.y", "a:b", "#", "c#"]
+RESERVED = ["and", "OR", "Not", "in", "within", "everyone", "NOBODY", "tag", "alias", "days", "sample", "split"]
+AWKWARD = [
+    "a b",
+    'q"q',
+    "b\\",
+    "@vip",
+    "xg_auto_province",
+    "xg_user_define.male",
+    "xg_auto_x.y",
+    "a:b",
+    "#",
+    "c#",
+    "10%",
+]
 SCRIPTS = ["城市", "हिन्दी", "ภาษาไทย", "العربية", "-1.5", "u@x.com"]
 names = st.text(min_size=1, max_size=12) | st.sampled_from(RESERVED + AWKWARD + SCRIPTS)
+MILLIONTHS = 10**8  # of a percent, in all
+
+
+@st.composite
+def splits(draw, names, seeds):
+    """Splits of one to four sides, all of them or one."""
+    sides = draw(st.lists(names, min_size=1, max_size=4, unique=True))
+    shares = draw(st.lists(parts(MILLIONTHS // len(sides)), min_size=len(sides), max_size=len(sides)))
+    return Split(tuple(zip(sides, shares, strict=True)), draw(seeds), draw(st.none() | st.sampled_from(sides)))
+
+
+def parts(most: int = MILLIONTHS):
+    """Shares of at most *most* millionths of a percent, as texts."""
+    numbers = st.integers(1, most) | st.integers(1, most // 10**6).map(lambda percent: percent * 10**6)
+    return numbers.map(lambda number: f"{Decimal(number).scaleb(-6):f}")
+
+
 any_leaf = st.one_of(
     st.just(Everyone()),
     st.just(Nobody()),
@@ -38,6 +68,9 @@ any_leaf = st.one_of(
     st.builds(Ids, st.sampled_from(ID_KINDS), st.lists(names, min_size=1, max_size=3).map(tuple)),
     st.builds(Compare, names, st.sampled_from(ORDERS), names),
     st.builds(Within, names, st.integers(1, 999), names),
+    st.builds(Segment, names),
+    st.builds(Sample, parts(), names),
+    splits(names, names),
 )
 any_expr = junctions(any_leaf)
 
@@ -57,6 +90,21 @@ idea_leaf = st.one_of(
     st.builds(Ids, st.just("registration_id"), st.lists(st.sampled_from(["r0", "r3", "rx"]), min_size=1).map(tuple)),
 )
 idea = junctions(idea_leaf)
+
+SEEDS = ["summer", "winter"]
+SHARES = [st.builds(Sample, parts(), st.sampled_from(SEEDS)), splits(st.sampled_from("ab"), st.sampled_from(SEEDS))]
+SAVED = [f"s{number}" for number in range(4)]
+unsaid_leaf = st.one_of(*map(st.just, FEW[:3]), *SHARES, st.builds(Segment, st.sampled_from(SAVED)))
+unsaid_expr = junctions(unsaid_leaf, most=8)
+
+
+@st.composite
+def saved_exprs(draw):
+    """What is saved under the names of SAVED: each mentions only those before it."""
+    mentioned = [st.just(Segment(name)) for name in SAVED]
+    leaves = [st.one_of(*map(st.just, FEW[:3]), *SHARES, *mentioned[:at]) for at in range(len(SAVED))]
+    return {name: draw(junctions(leaf, most=5)) for name, leaf in zip(SAVED, leaves, strict=True)}
+
 
 rows = st.fixed_dictionaries(
     {

@@ -5,8 +5,26 @@ from pathlib import Path
 import pytest
 from lines import HERE, cases
 
-from audience import And, ExpressionError, Ids, Not, Or, Tag, all_of, any_of, equivalent, parse, render, simplify
+from audience import (
+    And,
+    ExpressionError,
+    Ids,
+    Not,
+    Or,
+    Sample,
+    Segment,
+    Split,
+    Tag,
+    all_of,
+    any_of,
+    equivalent,
+    parse,
+    render,
+    simplify,
+)
 from audience.language.expr import MAX_DEPTH, atoms, bare
+from audience.language.outline import as_json
+from audience.language.segments import expanded
 
 IDENTITY = [line for line in (HERE / "language/identity.txt").read_text("utf-8").splitlines() if line[:1] not in "#"]
 GOLDEN = [
@@ -14,6 +32,7 @@ GOLDEN = [
     for file in sorted((HERE / "errors").glob("*.txt"))
     for number, block in enumerate(file.read_text("utf-8").split("===\n"))
 ]
+SAVED = {"vip": "paying OR alias(u1)", "loop": "a AND @back", "back": "b OR @loop", "self": "@self", "typo": "@vpi"}
 
 
 @pytest.mark.parametrize("text", IDENTITY)
@@ -35,7 +54,7 @@ def test_an_expression_is_simplified(file, before, after):
 @pytest.mark.parametrize(("code", "text", "told"), GOLDEN)
 def test_a_mistake_is_told_with_its_place_and_what_to_do(code, text, told):
     with pytest.raises(ExpressionError) as caught:
-        parse(text, folder=Path("no such folder"))
+        expanded(parse(text, folder=Path("no such folder")), {name: parse(saved) for name, saved in SAVED.items()})
     assert str(caught.value) == told.rstrip("\n")
     assert caught.value.code == code
 
@@ -79,6 +98,13 @@ HUGE = {
     "ids": f"alias({','.join(f'{number:036}' for number in range(27_000))})",
     "no operators": "a " * 500_000,
     "calls": "tag(" * 250_000,
+    "sides": f"split({','.join(f's{number}:0.001%' for number in range(30_000))}, x)",
+    "chosen sides": f"split({','.join(f's{number}:1%' for number in range(100))}, x) in ({'s7,' * 70_000}s8)",
+    "other sides": f"split({','.join(f's{number}:1%' for number in range(100))}, x) in ({'s7,' * 70_000}t)",
+    "samples": " OR ".join(f"sample({number % 100 + 1}%, x{number})" for number in range(5_000)),
+    "segments": "@a " + "AND @b" * 50_000,
+    "a share": f"sample({'9' * 1_000_000}%, x)",
+    "zeros": f"sample({'0' * 1_000_000}1%, x)",
     "comments": "a # \n" * 200_000,
 }
 
@@ -115,12 +141,71 @@ def test_nodes_are_equal_by_what_they_say_and_not_by_where_it_stands():
     assert len({parse("a AND b"), parse("a && b")}) == 1
 
 
+HALVES = (("a", "50"), ("b", "50"))
+
+
 @pytest.mark.parametrize(
-    "build", [lambda: Tag("", "a"), lambda: Tag("a", ""), lambda: And((bare("a"),)), lambda: Ids("alias", ())]
+    "build",
+    [
+        lambda: Tag("", "a"),
+        lambda: Tag("a", ""),
+        lambda: And((bare("a"),)),
+        lambda: Ids("alias", ()),
+        lambda: Segment(""),
+        lambda: Sample("10", ""),
+        lambda: Split(HALVES, ""),
+        lambda: Split((), "x"),
+        lambda: Split(HALVES, "x", side=""),
+    ],
 )
 def test_a_node_that_says_nothing_cannot_be_built(build):
     with pytest.raises(ExpressionError):
         build()
+
+
+WRONG = {
+    "no text": (lambda: Sample(10, "x"), "wrong-type"),
+    "a sign": (lambda: Sample("10%", "x"), "bad-share"),
+    "nothing": (lambda: Sample("0.0", "x"), "bad-share"),
+    "too much": (lambda: Sample("100.000001", "x"), "bad-share"),
+    "below zero": (lambda: Sample("-1", "x"), "bad-share"),
+    "an exponent": (lambda: Sample("1e1", "x"), "bad-share"),
+    "other digits": (lambda: Sample("१०", "x"), "bad-share"),
+    "too fine": (lambda: Sample("0.0000001", "x"), "bad-share"),
+    "too long": (lambda: Sample("9" * 1_000_000, "x"), "bad-share"),
+    "no number seed": (lambda: Sample("10", 7), "wrong-type"),
+    "half a character": (lambda: Sample("10", "\ud800"), "bad-text"),
+    "a list": (lambda: Split([("a", "50")], "x"), "wrong-type"),
+    "no pair": (lambda: Split(("a", "50"), "x"), "wrong-type"),
+    "a side twice": (lambda: Split((*HALVES, ("a", "1")), "x"), "bad-sides"),
+    "many sides": (lambda: Split(tuple((f"s{number}", "0.5") for number in range(101)), "x"), "bad-sides"),
+    "over all": (lambda: Split((*HALVES, ("c", "0.000001")), "x"), "bad-sides"),
+    "another side": (lambda: Split(HALVES, "x", side="c"), "unknown-side"),
+    "no segment's name": (lambda: Segment(None), "wrong-type"),
+}
+
+
+@pytest.mark.parametrize(("build", "code"), WRONG.values(), ids=WRONG.keys())
+def test_what_is_built_in_python_is_held_to_the_same(build, code):
+    with pytest.raises(ExpressionError) as caught:
+        build()
+    assert caught.value.code == code
+    assert len(str(caught.value)) < 1_000
+
+
+def test_a_share_is_written_in_one_way():
+    assert Sample("010.50", "x") == Sample("10.5", "x") == parse("sample(10.500%, x)")
+    assert Split((("a", "50.0"), ("b", "050")), "x") == Split(HALVES, "x")
+    thirds = "split(a:33.333333%, b:33.333333%, c:33.333334%, x) = c"
+    assert render(parse(thirds)) == thirds
+
+
+def test_shares_and_segments_are_written_for_machines():
+    halves = {"sides": [{"name": "a", "share": "50"}, {"name": "b", "share": "50"}], "seed": "x", "side": None}
+    assert as_json(parse("@vip AND (sample(1.0%, x) OR split(a:50%, b:50%, x))")) == {
+        "and": [{"segment": "vip"}, {"or": [{"sample": {"share": "1", "seed": "x"}}, {"split": halves}]}]
+    }
+    assert as_json(Split(HALVES, "x", side="a")) == {"split": {**halves, "side": "a"}}
 
 
 def test_atoms_are_listed_once_each_as_they_are_read():

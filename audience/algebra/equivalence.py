@@ -1,9 +1,9 @@
 """Do two expressions mean the same for every device? Decided with binary decision diagrams (dd).
 
 Alike after putting both into one form is a quick yes; otherwise the diagram of their difference decides, and
-a path through it is a device on which they differ. Comparisons and single ids are atoms of their own: nothing
-is assumed about how they hang together, so a yes is always right, and a no may be about a device that cannot
-exist.
+a path through it is a device on which they differ. Comparisons, single ids, shares and segments are atoms of their
+own: nothing is assumed about how they hang together, so a yes is always right, and a no may be about a device that
+cannot exist.
 """
 
 import operator
@@ -25,6 +25,9 @@ from audience.language.expr import (
     Nobody,
     Not,
     Or,
+    Sample,
+    Segment,
+    Split,
     Tag,
     Within,
     atoms,
@@ -147,7 +150,7 @@ class _Diagram:
                 return self.bdd.true
             case Nobody():
                 return self.bdd.false
-            case Tag() | Compare() | Within():
+            case Tag() | Compare() | Within() | Segment() | Sample() | Split():
                 return self.bdd.var(self.names[expr])
             case Ids(kind=kind, values=values):
                 return self.join([self.bdd.var(self.names[Ids(kind, (value,))]) for value in values], operator.or_)

@@ -4,18 +4,18 @@ Two nodes are equal when they are written alike; the place in the text (*span*) 
 than MAX_DEPTH cannot be built, so every function that walks one may recurse.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from audience.errors import ExpressionError, Problem
+from audience.language import checks
+from audience.language.checks import nonempty, wrong
 from audience.language.notation import BARE
 from audience.language.source import Span
 
 MAX_DEPTH = 100
 MOST_DAYS = 99_999
-SURROGATE = re.compile("[\ud800-\udfff]")
 TOO_DEEP = Problem("too-deep", f"more than {MAX_DEPTH} levels of brackets and NOT", hint="flatten the expression")
 
 IdKind: TypeAlias = Literal["registration_id", "alias", "account", "live_activity_id"]
@@ -70,8 +70,8 @@ class Tag(Node):
     span: Span | None = _span()
 
     def __post_init__(self) -> None:
-        _nonempty("a type", self.type, self.span)
-        _nonempty("a tag", self.value, self.span)
+        nonempty("a type", self.type, self.span)
+        nonempty("a tag", self.value, self.span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,11 @@ class Ids(Node):
                 )
             )
         if not isinstance(self.values, tuple):
-            raise _wrong("ids", "a tuple of texts", self.values)
+            raise wrong("ids", "a tuple of texts", self.values)
         if not self.values:
             raise ExpressionError(Problem("empty-list", f"{self.kind}() names no id", self.span, hint="write nobody"))
         for value in self.values:
-            _nonempty("an id", value, self.span)
+            nonempty("an id", value, self.span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,8 @@ class Compare(Node):
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
             raise ExpressionError(Problem("unknown-order", f"{self.order!r} is none of {' '.join(ORDERS)}", self.span))
-        _nonempty("a type", self.type, self.span)
-        _nonempty("a value", self.value, self.span)
+        nonempty("a type", self.type, self.span)
+        nonempty("a value", self.value, self.span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +129,56 @@ class Within(Node):
             raise ExpressionError(
                 Problem("bad-days", f"{self.days!r} is no number of days", self.span, hint=f"1 to {MOST_DAYS}")
             )
-        _nonempty("a type", self.type, self.span)
-        _nonempty("a day", self.day, self.span)
+        nonempty("a type", self.type, self.span)
+        nonempty("a day", self.day, self.span)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment(Node):
+    """Devices of the expression that an index has saved as *name*."""
+
+    name: str
+    span: Span | None = _span()
+
+    def __post_init__(self) -> None:
+        nonempty("a segment", self.name, self.span)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Node):
+    """A *share* of all devices, in percent; the *seed* decides which, and a larger share has those of a smaller.
+
+    >>> Sample("10.0", "summer")
+    Sample(share='10', seed='summer')
+    """
+
+    share: str
+    seed: str
+    span: Span | None = _span()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "share", checks.share(self.share, self.span))
+        nonempty("a seed", self.seed, self.span)
+
+
+@dataclass(frozen=True, slots=True)
+class Split(Node):
+    """Devices on one *side* of a split, or on any; *sides* are names and shares in percent, and share no device.
+
+    >>> Split((("a", "45"), ("b", "45")), "summer", side="b").side
+    'b'
+    """
+
+    sides: tuple[tuple[str, str], ...]
+    seed: str
+    side: str | None = None
+    span: Span | None = _span()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sides", checks.sides(self.sides, self.span))
+        nonempty("a seed", self.seed, self.span)
+        if self.side is not None:
+            checks.side(self.side, self.sides, self.span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +216,8 @@ class Or(Node):
         _deepen(self, self.terms)
 
 
-Atom: TypeAlias = Tag | Ids | Compare | Within
-Expr: TypeAlias = Everyone | Nobody | Tag | Ids | Compare | Within | Not | And | Or
+Atom: TypeAlias = Tag | Ids | Compare | Within | Segment | Sample | Split
+Expr: TypeAlias = Everyone | Nobody | Atom | Not | And | Or
 
 
 def bare(name: str) -> Tag:
@@ -217,8 +265,8 @@ def walk(expr: Expr) -> Iterator[Expr]:
 
 
 def atoms(expr: Expr) -> dict[Atom, None]:
-    """Every tag, id list and comparison of *expr*, each once, in the order they are read."""
-    return {node: None for node in walk(expr) if isinstance(node, Tag | Ids | Compare | Within)}
+    """Every tag, id list, comparison, segment and share of *expr*, each once, in the order they are read."""
+    return {node: None for node in walk(expr) if isinstance(node, Atom)}
 
 
 def rewritten(expr: Expr, change: Callable[[Atom], Expr]) -> Expr:
@@ -242,30 +290,13 @@ def rewritten(expr: Expr, change: Callable[[Atom], Expr]) -> Expr:
 def checked(value: object) -> Expr:
     """*value* if it is an expression, or ExpressionError."""
     if not isinstance(value, Node):
-        raise _wrong("an expression", "a text or a node", value)
+        raise wrong("an expression", "a text or a node", value)
     return value  # type: ignore[return-value]
-
-
-def _nonempty(what: str, text: str, span: Span | None) -> None:
-    if not isinstance(text, str):
-        raise _wrong(what, "a text", text)
-    if not text:
-        raise ExpressionError(
-            Problem("empty-name", f"{what} without a name", span, hint="write at least one character")
-        )
-    if not text.isascii() and SURROGATE.search(text):
-        raise ExpressionError(
-            Problem("bad-text", f"{text!r} holds half a character", hint="it cannot be written in UTF-8")
-        )
-
-
-def _wrong(what: str, wanted: str, value: object) -> ExpressionError:
-    return ExpressionError(Problem("wrong-type", f"{what} is {wanted}, not {value!r:.60}"))
 
 
 def _several(terms: tuple[Expr, ...]) -> None:
     if not isinstance(terms, tuple):
-        raise _wrong("AND and OR", "a tuple of expressions", terms)
+        raise wrong("AND and OR", "a tuple of expressions", terms)
     if len(terms) < 2:
         raise ExpressionError(
             Problem("too-few", f"AND and OR join two or more, not {len(terms)}", hint="use all_of() or any_of()")

@@ -9,8 +9,10 @@ OPERANDS = {"NAME", "STRING", "AT", "XG", "EVERYONE", "NOBODY", "_LPAR", "_NOT"}
 VALUES = {"NAME", "STRING", "AT"}
 RESERVED = {"_AND", "_OR", "_NOT", "_IN", "WITHIN", "EVERYONE", "NOBODY"}
 
+COLON = 'a name that contains a colon goes in quotes: "12:30"'
+
 # What a Chinese keyboard writes for our signs.
-FULL_WIDTH = dict(zip("（）：，！＆｜＝＜＞“”＃", '():,!&|=<>""#', strict=True))
+FULL_WIDTH = dict(zip("（）：，！＆｜＝＜＞“”＃％＠", '():,!&|=<>""#%@', strict=True))
 
 
 def unreadable(text: str, position: int) -> Problem:
@@ -56,7 +58,9 @@ def _why(token: Token, expected: set[str]) -> tuple[str, str]:
     if expected == {"_IN"}:
         return "no-operator", "put AND or OR before NOT, or write not in (a, b)"
     if token.type == "_COLON":
-        return "unexpected-colon", 'a name that contains a colon goes in quotes: "12:30"'
+        return "unexpected-colon", "a side is chosen with =, as in split(…) = a" if "CMP" in expected else COLON
+    if "_COMMA" in expected:
+        return _in_a_call(token)
     if expected & OPERANDS and not expected & OPERATORS:
         return (
             "missing-operand",
@@ -65,6 +69,15 @@ def _why(token: Token, expected: set[str]) -> tuple[str, str]:
     if token.type in OPERANDS and expected & OPERATORS:
         return "no-operator", "put AND or OR between them, or quotes around a name with spaces"
     return "unexpected-word", f"expected {_list(expected)}"
+
+
+def _in_a_call(token: Token) -> tuple[str, str]:
+    """What follows a name between brackets is a comma or the end of the list; of a split, a colon and a share."""
+    if token == "%":
+        return "bad-share", "write a share as one word: 10%"
+    if token.type == "CMP" or token.endswith("%"):
+        return "unexpected-word", "a side and its share are joined by a colon: a:50%"
+    return "unexpected-word", "put a comma between them, or quotes around a name with spaces"
 
 
 def _missing_value(expected: set[str], hint: str) -> tuple[str, str]:
@@ -111,7 +124,7 @@ WORDS = {
     "CMP": "a comparison",
     "NAME": "a name",
     "STRING": "a quoted name",
-    "AT": "@file",
+    "AT": "@name",
     "XG": "a TPNS type",
     "EVERYONE": "everyone",
     "NOBODY": "nobody",

@@ -2,7 +2,22 @@
 
 from typing import Any
 
-from audience.language.expr import And, Compare, Everyone, Expr, Ids, Nobody, Not, Or, Tag, Within, children
+from audience.language.expr import (
+    And,
+    Compare,
+    Everyone,
+    Expr,
+    Ids,
+    Nobody,
+    Not,
+    Or,
+    Sample,
+    Segment,
+    Split,
+    Tag,
+    Within,
+    children,
+)
 from audience.language.render import render
 
 
@@ -57,6 +72,13 @@ def as_json(expr: Expr) -> Any:
             return {"compare": {"type": type_, "order": order, "value": value}}
         case Within(type=type_, days=days, day=day):
             return {"within": {"type": type_, "days": days, "day": day}}
+        case Segment(name=name):
+            return {"segment": name}
+        case Sample(share=share, seed=seed):
+            return {"sample": {"share": share, "seed": seed}}
+        case Split(sides=sides, seed=seed, side=side):
+            named = [{"name": name, "share": share} for name, share in sides]
+            return {"split": {"sides": named, "seed": seed, "side": side}}
         case Not(term=term):
             return {"not": as_json(term)}
         case And(terms=terms):

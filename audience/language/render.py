@@ -2,7 +2,21 @@
 
 import regex
 
-from audience.language.expr import And, Compare, Everyone, Expr, Ids, Nobody, Not, Or, Tag, Within
+from audience.language.expr import (
+    And,
+    Compare,
+    Everyone,
+    Expr,
+    Ids,
+    Nobody,
+    Not,
+    Or,
+    Sample,
+    Segment,
+    Split,
+    Tag,
+    Within,
+)
 from audience.language.notation import BARE, TPNS_TYPES
 
 NAME = regex.compile(r"[\p{L}\p{M}\p{N}_.@+/%-]+")
@@ -31,6 +45,13 @@ def render(expr: Expr) -> str:
             return f"{_type(type_)} {order} {name(value)}"
         case Within(type=type_, days=days, day=day):
             return f"{_type(type_)} within {days} {'day' if days == 1 else 'days'} of {name(day)}"
+        case Segment(name=saved):
+            return f"@{name(saved)}"
+        case Sample(share=share, seed=seed):
+            return f"sample({share}%, {_seed(seed)})"
+        case Split(sides=sides, seed=seed, side=side):
+            shares = ", ".join(f"{name(each)}:{share}%" for each, share in sides)
+            return f"split({shares}, {_seed(seed)}){'' if side is None else f' = {name(side)}'}"
         case Not(term=term):
             return f"NOT {_inside(term, (And, Or))}"
         case And(terms=terms):
@@ -48,8 +69,17 @@ def name(text: str) -> str:
     """
     if NAME.fullmatch(text) and not SPECIAL.fullmatch(text):
         return text
+    return _quoted(text)
+
+
+def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _seed(text: str) -> str:
+    """A seed as it stands in an expression; one that looks like a share is quoted."""
+    return _quoted(text) if text.endswith("%") else name(text)
 
 
 def _type(text: str) -> str:

@@ -9,7 +9,8 @@ import json5
 
 from audience.algebra.shape import Shape
 from audience.errors import PayloadError, Problem
-from audience.language.expr import SURROGATE, Expr, Tag
+from audience.language.checks import SURROGATE
+from audience.language.expr import Expr, Tag
 
 SPACE = " \t\r\n\u00a0\u3000"  # white space around an id between commas, which is no part of it
 

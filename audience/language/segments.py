@@ -1,0 +1,111 @@
+"""Expressions with what is saved in place of its names, `@vip`."""
+
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import TypeAlias
+
+from audience.errors import ExpressionError, Problem
+from audience.language.checks import few
+from audience.language.expr import Expr, Segment, rewritten, walk
+from audience.language.render import render
+from audience.language.suggest import did_you_mean
+
+MOST_NODES = 100_000  # as many as the longest text has, or thereabouts
+SHOWN = 10  # segments of a way that leads back
+
+Mentions: TypeAlias = dict[str, dict[str, Segment]]  # what is saved under each name, by the names that it mentions
+
+
+def mentioned(expr: Expr) -> dict[str, Segment]:
+    """The segments of *expr* by their names, each where it is first read.
+
+    >>> from audience.language.parse import parse
+    >>> list(mentioned(parse("@vip AND (NOT @old OR @vip)")))
+    ['vip', 'old']
+    """
+    found: dict[str, Segment] = {}
+    for node in walk(expr):
+        if isinstance(node, Segment):
+            found.setdefault(node.name, node)
+    return found
+
+
+def expanded(expr: Expr, saved: Mapping[str, Expr]) -> Expr:
+    """*expr* with what is *saved* in place of every segment, and of those that what is saved mentions.
+
+    Raises ExpressionError for a segment that is not saved, for one that leads back to itself, and for what would be
+    too long or too deep.
+
+    >>> from audience.language.parse import parse
+    >>> saved = {"vip": parse("paying AND @active"), "active": parse("days < 30")}
+    >>> render(expanded(parse("@vip AND NOT male"), saved))
+    'paying AND days < 30 AND NOT male'
+    """
+    mentions = _mentions(expr, saved)
+    if not mentions:
+        return expr
+    sizes: dict[str, int] = {}
+    done: dict[str, Expr] = {}
+    for name in _in_order(mentions):
+        _bounded(saved[name], sizes, name)
+        done[name] = _filled(saved[name], done)
+    _bounded(expr, sizes)
+    return _filled(expr, done)
+
+
+def _filled(expr: Expr, done: Mapping[str, Expr]) -> Expr:
+    return rewritten(expr, lambda atom: done[atom.name] if isinstance(atom, Segment) else atom)
+
+
+def _mentions(expr: Expr, saved: Mapping[str, Expr]) -> Mentions:
+    """What *expr* leads to, however far; ExpressionError where something of it is not saved."""
+    found: Mentions = {}
+    left = [(segment, "") for segment in reversed(mentioned(expr).values())]
+    while left:
+        segment, owner = left.pop()
+        if segment.name not in saved:
+            raise ExpressionError(_unknown(segment, owner, saved))
+        if segment.name not in found:
+            found[segment.name] = mentioned(saved[segment.name])
+            left += [(inner, segment.name) for inner in reversed(found[segment.name].values())]
+    return found
+
+
+def _unknown(segment: Segment, owner: str, saved: Mapping[str, Expr]) -> Problem:
+    message = f"no segment is saved as {segment.name!r}"
+    if owner:
+        message += f", which {render(Segment(owner))} mentions"
+    hint = did_you_mean(segment.name, saved) or f"there are {few(list(saved))}"
+    if not saved:
+        hint = "save it first: audience segment save INDEX NAME EXPR"
+    return Problem("unknown-segment", message, segment.span, hint=hint)
+
+
+def _in_order(mentions: Mentions) -> list[str]:
+    """The names, each after all that it leads to; ExpressionError where one leads back to itself."""
+    try:
+        return list(TopologicalSorter(mentions).static_order())
+    except CycleError as error:
+        way: list[str] = error.args[1][:0:-1]
+    first = next(name for name in mentions if name in way)  # the one that is read first
+    at = way.index(first)
+    way = [*way[at:], *way[:at], first]
+    shown = [render(Segment(name)) for name in way]
+    if len(shown) > SHOWN:
+        shown[SHOWN // 2 : -SHOWN // 2] = "…"
+    message = f"what is saved leads back to itself: {' → '.join(shown)}"
+    span = mentions[way[-2]][first].span
+    raise ExpressionError(
+        Problem("segment-cycle", message, span, hint="save one of them again, without the one behind it")
+    )
+
+
+def _bounded(expr: Expr, sizes: dict[str, int], name: str | None = None) -> None:
+    """Note how many nodes *expr*, saved as *name*, has with what is saved in place; ExpressionError for too many."""
+    size = sum(sizes[node.name] if isinstance(node, Segment) else 1 for node in walk(expr))
+    if size > MOST_NODES:
+        whose = "the expression" if name is None else render(Segment(name))
+        message = f"{whose} has {size:,} parts with what is saved in place; {MOST_NODES:,} is the most"
+        raise ExpressionError(Problem("too-long", message, hint="mention fewer segments, or shorter ones"))
+    if name is not None:
+        sizes[name] = size
