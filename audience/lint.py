@@ -24,6 +24,8 @@ def lint(
     >>> [problem.code for problem in lint(parse("a OR (a AND b)"))]
     ['idle-branch']
     """
+    if index is not None:
+        expr = index.expanded(expr)
     found = list(_logic(expr, catalog))
     if catalog is not None:
         found += _unknown(expr, catalog)

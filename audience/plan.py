@@ -82,9 +82,9 @@ def plan(
 ) -> Plan:
     """Decide how *vendor* reaches the devices that *expr* means.
 
-    *index* is where ids will be looked up; *catalog* has the vendor's names and what is known of attributes. At most
-    *max_requests* are native. With *strict*, whatever a native request takes for granted is a reason to go by ids.
-    *ids_of* is the vendor whose registration ids the expression names, where it is another one.
+    *index* is where ids will be looked up, and where segments are saved; *catalog* has the vendor's names and what is
+    known of attributes. At most *max_requests* are native. With *strict*, whatever a native request takes for granted
+    is a reason to go by ids. *ids_of* is the vendor whose registration ids the expression names, where it is another.
 
     >>> plan("a AND NOT b", "engagelab").native
     ({'to': {'tag': ['a'], 'tag_not': ['b']}},)
@@ -96,6 +96,8 @@ def plan(
     ((), None)
     """
     meant = parse(expr) if isinstance(expr, str) else checked(expr)
+    if index is not None:
+        meant = index.expanded(meant)
     plain = simplify(nnf(simplify(meant)))
     facts = NONE if catalog is None else catalog.facts
     written = resolved(plain, catalog)

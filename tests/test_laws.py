@@ -1,15 +1,35 @@
 """What is true of every expression, every table and every vendor."""
 
+import json
 import tempfile
 import warnings
 from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise, product
 from pathlib import Path
 
 import polars as pl
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from oracle import every_device, inside
-from strategies import any_expr, frame, idea, mixed_tag_expr, people, rows, tag_expr
+from strategies import (
+    FEW,
+    SAVED,
+    SEEDS,
+    any_expr,
+    frame,
+    idea,
+    junctions,
+    mixed_tag_expr,
+    parts,
+    people,
+    rows,
+    saved_exprs,
+    splits,
+    tag_expr,
+    unsaid_expr,
+)
 
 from audience import (
     AudienceError,
@@ -18,6 +38,8 @@ from audience import (
     ExpressionError,
     PayloadError,
     PayloadWarning,
+    Sample,
+    Segment,
     Tag,
     Unsaid,
     batches,
@@ -31,6 +53,9 @@ from audience import (
 )
 from audience.algebra.normal import Cnf, Dnf, cnf, dnf, nnf
 from audience.language.expr import MAX_DEPTH, atoms, walk
+from audience.language.outline import as_json, outline
+from audience.language.segments import expanded, mentioned
+from audience.language.shares import bounds
 
 crowds = st.lists(rows, max_size=30)
 
@@ -42,8 +67,76 @@ def test_what_is_rendered_reads_back_as_itself(expr):
     assert render(parse(text, folder=None)) == text
 
 
+@given(any_expr)
+def test_every_expression_has_an_outline_and_json(expr):
+    assert all(line.strip() for line in outline(expr))
+    assert all(as_json(node) for node in walk(expr))
+    assert json.loads(json.dumps(as_json(expr))) == as_json(expr)
+
+
+PLACES = [Fraction(0), Fraction(1, 10**8), Fraction(1, 3), Fraction(1, 2), Fraction(10**8 - 1, 10**8)]
+POPULATION = [
+    replace(device, places=dict(zip(SEEDS, places, strict=True)))
+    for device in every_device(FEW[:3])
+    for places in product(PLACES, repeat=len(SEEDS))
+]
+
+
+@given(unsaid_expr, saved_exprs())
+def test_expanding_keeps_the_meaning(expr, saved):
+    whole = expanded(expr, saved)
+    assert mentioned(whole) == {}
+    assert expanded(whole, {}) == whole
+    for device in POPULATION:
+        assert inside(whole, device) == inside(expr, device, saved)
+
+
+loops = st.fixed_dictionaries({name: junctions(st.sampled_from([*FEW[:3], *map(Segment, SAVED)])) for name in SAVED})
+
+
+@given(st.sampled_from(SAVED), loops)
+def test_what_leads_back_to_itself_is_always_refused(name, saved):
+    below = {each: {each} for each in saved}
+    for _ in saved:
+        below = {each: set().union(*(below[inner] | {inner} for inner in mentioned(saved[each]))) for each in saved}
+    reached = below[name] | {name}
+    try:
+        expanded(Segment(name), saved)
+        assert all(each not in below[each] for each in reached)
+    except ExpressionError as error:
+        assert error.code == "segment-cycle"
+        assert any(each in below[each] for each in reached)
+
+
+@given(parts(), parts(), st.sampled_from(SEEDS))
+def test_a_larger_share_has_all_devices_of_a_smaller(one, other, seed):
+    (low, first), (start, second) = bounds(Sample(one, seed)), bounds(Sample(other, seed))
+    assert low == start == 0 < min(first, second) <= max(first, second) <= 1
+    assert (first <= second) == (Fraction(one) <= Fraction(other))
+
+
+@given(splits(st.text(min_size=1, max_size=2), st.just("x")))
+def test_a_device_is_on_one_side_of_a_split_at_most(split):
+    sides = [bounds(replace(split, side=name)) for name, _ in split.sides]
+    assert all(end == start for (_, end), (start, _) in pairwise(sides))
+    assert all(start < end for start, end in sides)
+    assert bounds(replace(split, side=None)) == (sides[0][0], sides[-1][1])
+    assert 0 == sides[0][0] < sides[-1][1] <= 1
+
+
+@given(unsaid_expr, saved_exprs())
+def test_shares_and_segments_are_never_native_and_what_is_split_off_is_right(expr, saved):
+    for name in vendors():
+        found = plan(expr, name)
+        said = [vendor(name).parse(payload) for payload in found.native]
+        assert all(isinstance(atom, Tag) for each in said for atom in atoms(each))
+        said += [] if found.by_ids is None else [found.by_ids]
+        for device in POPULATION[::7]:
+            assert sum(inside(each, device, saved) for each in said) == inside(expr, device, saved)
+
+
 SIGNS = 'ab(),:<>=!&|"\\#@.% \n和：（xg_'
-WORDS = 'a NOT and or ( ) , : in < != within 3 days of everyone tag alias "x" @f #'.split()
+WORDS = 'a NOT and or ( ) , : in < = != within 3 days of everyone tag alias sample split 9% "x" @f #'.split()
 
 
 @given(st.text(SIGNS) | st.lists(st.sampled_from(WORDS)).map(" ".join))

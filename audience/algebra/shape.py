@@ -76,6 +76,8 @@ def fit(expr: Expr, shape: Shape) -> Expr | None:
 def bounded(expr: Expr) -> bool:
     """Whether a tag bounds *expr*, in negation normal form, so that a device without tags is outside.
 
+    Ids, comparisons, shares and segments count as tags do: a tag beside them would not make them sayable.
+
     >>> from audience.language.parse import parse
     >>> bounded(parse("a AND NOT b")), bounded(parse("a OR NOT b"))
     (True, False)

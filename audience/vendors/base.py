@@ -7,10 +7,13 @@ from typing import Any, NoReturn, TypeAlias
 
 import json5
 
+from audience.algebra.normal import nnf
 from audience.algebra.shape import Shape
+from audience.algebra.simplify import simplify
 from audience.errors import PayloadError, Problem
 from audience.language.checks import SURROGATE
-from audience.language.expr import Expr, Tag
+from audience.language.expr import Atom, Expr, Sample, Segment, Split, Tag, atoms
+from audience.language.render import render
 
 SPACE = " \t\r\n\u00a0\u3000"  # white space around an id between commas, which is no part of it
 
@@ -42,7 +45,8 @@ class Vendor:
 
     *shape* is what one request can say of tags, and *unnamed* why a tag has no name here; *conditions* are what a
     payload takes for granted where it says an expression.
-    *emit* says an expression in one request or raises Unsaid; *parse* is its inverse and raises PayloadError;
+    *emit* says an expression in one request or raises Unsaid; what no vendor says, shares and segments, never comes
+    to it, and is refused before. *parse* is its inverse and raises PayloadError;
     *listing* is the targeting object of at most *batch* ids; *uncarriable* tells why an id cannot be listed.
     *days* is how the vendor writes the days of attributes of its own, in the patterns of a catalog.
     *known_by* are the columns of a device table that hold this vendor's ids, best first.
@@ -66,6 +70,9 @@ class Vendor:
     id_forbids: str = ""
     days: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "emit", _guarded(self.emit, self.title))
+
     def uncarriable(self, identifier: str) -> Problem | None:
         """Why *identifier* cannot stand in this vendor's lists, or None."""
         if self.id_length is not None and len(identifier) > self.id_length:
@@ -81,6 +88,37 @@ class Vendor:
                     "id-forbidden-character", f"{identifier!r} contains {char!r}, which cannot stand in its lists"
                 )
         return None
+
+
+def _guarded(emit: Callable[[Expr], Payload], title: str) -> Callable[[Expr], Payload]:
+    """*emit* for expressions that hold a share or a segment, too: a vendor's own one might say the rest alone."""
+
+    def said(expr: Expr) -> Payload:
+        if not any(isinstance(atom, Segment | Sample | Split) for atom in atoms(expr)):
+            return emit(expr)
+        expr = simplify(nnf(expr))
+        problems = [problem for atom in atoms(expr) for problem in _alone(atom, emit, title)]
+        if problems:
+            raise Unsaid(problems)
+        return emit(expr)
+
+    return said
+
+
+def _alone(atom: Atom, emit: Callable[[Expr], Payload], title: str) -> Iterable[Problem]:
+    """Why a vendor cannot say *atom*, with nothing beside it."""
+    match atom:
+        case Segment():
+            message = f"{title} does not know what is saved as {render(atom)}"
+            return [Problem("no-segment", message, atom.span, hint="give the index that it is saved in")]
+        case Sample() | Split():
+            message = f"{render(atom)!r}: {title} cannot take a share of devices by their ids"
+            return [Problem("no-sample", message, atom.span)]
+    try:
+        emit(atom)
+    except Unsaid as unsaid:
+        return unsaid.problems
+    return []
 
 
 def load(text: str, path: str = "$") -> Any:
