@@ -78,7 +78,7 @@ def _suspects(ids: pl.Series, to: Vendor) -> pl.Series:
 def _skipped(crowd: Crowd, ids: pl.Series, wrong: pl.Series, to: Vendor) -> pl.DataFrame:
     """Each device that is left out, by an id that it does have, with the reason."""
     frame = crowd.to_frame()
-    named = pl.coalesce(pl.col(name.partition(":")[2]) for name in crowd.store.ids if name.startswith("id:"))
+    named = pl.coalesce(pl.col(name.partition(":")[2]) for name in crowd.snapshot.ids if name.startswith("id:"))
     devices = frame.select(named).to_series()
     rows = []
     for device, identifier in zip(devices.filter(wrong), ids.filter(wrong), strict=True):

@@ -5,7 +5,8 @@ AudienceError            everything below; carries one or more Problems
 ├── PayloadError         a vendor's payload that cannot be read, with its path ($.tag_rules[0])
 ├── TableError           a table of devices that cannot be indexed
 ├── IndexFolderError     a folder that is not an index
-│   └── DamagedError     an index whose bytes are not those that were written
+│   ├── DamagedError     an index whose bytes are not those that were written
+│   └── LockedError      an index that somebody else is changing
 ├── OutputError          a place that cannot be written to
 ├── CatalogError         a catalog that cannot be read, or that contradicts itself
 ├── PlanError            a plan that cannot be carried out as asked
@@ -81,6 +82,10 @@ class IndexFolderError(AudienceError):
 
 class DamagedError(IndexFolderError):
     """An index whose bytes are not those that were written."""
+
+
+class LockedError(IndexFolderError):
+    """An index that somebody else is changing."""
 
 
 class OutputError(AudienceError):

@@ -30,9 +30,9 @@ def new_folder(path: Path, *, marks: frozenset[str], replace: bool = False) -> I
     try:
         yield draft
         draft.chmod(0o777 & ~_umask())
-        for file in draft.iterdir():
-            _sync(file)
-        _sync(draft)
+        for file in draft.rglob("*"):
+            sync(file)
+        sync(draft)
         _swap(draft, path, replace)
     except OSError as error:
         raise OutputError(Problem("cannot-write", f"{path}: {error.strerror or error}")) from error
@@ -65,7 +65,7 @@ def _may_be_replaced(path: Path, marks: frozenset[str], replace: bool) -> None:
     if not replace:
         raise OutputError(Problem("exists", f"{path} exists already", hint="choose another, or say --replace"))
     foreign = (
-        [file.name for file in path.iterdir() if not any(file.match(mark) for mark in marks)]
+        [file.name for file in path.iterdir() if not any(file.match(mark) for mark in marks)]  # of subfolders the name
         if path.is_dir()
         else [path.name]
     )
@@ -89,10 +89,31 @@ def _swap(draft: Path, path: Path, replace: bool) -> None:
         finally:
             if path.exists():
                 shutil.rmtree(aside, ignore_errors=True)
-    _sync(path.parent)
+    sync(path.parent)
 
 
-def _sync(path: Path) -> None:
+def put(path: Path, data: bytes) -> None:
+    """Write *data* to *path*, in place of what is there; whoever looks finds the old or the new, whole."""
+    draft = drafted(path)
+    with draft.open("wb") as file:
+        file.write(data)
+    settle(draft, path)
+
+
+def drafted(path: Path) -> Path:
+    """Where a file is written before it is `settle`d as *path*."""
+    return path.with_name(f".{path.name}.draft")
+
+
+def settle(draft: Path, path: Path) -> None:
+    """Sync *draft*, rename it to *path*, and sync the folder."""
+    sync(draft)
+    draft.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until what was written to the file or folder *path* is on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

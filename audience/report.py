@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
+import polars as pl
 
 from audience.errors import Problem
 from audience.index import DeviceIndex
+from audience.index.snapshot import Known
 from audience.language.render import render
 from audience.plan import Plan
 from audience.screen import table
@@ -16,26 +18,35 @@ from audience.vendors.base import dump
 
 def info(index: DeviceIndex, json: bool) -> None:
     """Print what *index* holds."""
-    store = index.store
+    snapshot = index.snapshot
     attributes: list[dict[str, Any]] = [
-        {"name": each.name, "kind": each.role, "values": each.values, "most": _most(index, each.name)}
-        for each in store.attributes.values()
+        {"name": each.name, "kind": each.role, "values": each.distinct, "digits": each.digits, "most": _most(each)}
+        for each in snapshot.attributes.values()
+    ]
+    shards: list[dict[str, Any]] = [
+        {"name": shard.name, "devices": shard.devices, "rows": shard.rows, "bytes": sum(shard.files.sizes.values())}
+        for shard in snapshot.shards
     ]
     if json:
-        files = {name: facts["bytes"] for name, facts in store.files.items()}
-        result({"devices": len(index), "ids": store.ids, "attributes": attributes, "files": files}, json, "")
+        facts = {"devices": len(index), "snapshot": snapshot.manifest.number, "ids": snapshot.ids}
+        result({**facts, "attributes": attributes, "shards": shards}, json, "")
         return
-    size = sum(facts["bytes"] for facts in store.files.values())
-    sys.stdout.write(f"{store.folder}: {len(index):,} devices, {size / 1e6:,.1f} MB, ids {', '.join(store.ids)}\n")
-    rows = [(a["name"], a["kind"], f"{a['values']:,}", ", ".join(a["most"])) for a in attributes]
+    size = sum(shard["bytes"] for shard in shards)
+    many = f" in {len(shards)} shards" if len(shards) > 1 else ""
+    ids = ", ".join(snapshot.ids)
+    sys.stdout.write(f"{index.folder}: {len(index):,} devices{many}, {size / 1e6:,.1f} MB, ids {ids}\n")
+    rows = [(a["name"], a["kind"], f"{a['values']:,}", ", ".join(a["most"]) or _digits(a)) for a in attributes]
     table(("attribute", "kind", "values", "most frequent"), rows)
 
 
-def _most(index: DeviceIndex, name: str) -> list[str]:
+def _most(attribute: Known) -> list[str]:
     """The values that most devices have."""
-    attribute = index.attributes[name]
-    places = index.store.counts(attribute).arg_sort(descending=True).head(4)
-    return index.store.values(attribute).gather(places).to_list()
+    counts = attribute.counts().sort("devices", "value", descending=[True, False])
+    return counts.filter(pl.col("devices") > 0)["value"].head(4).to_list()
+
+
+def _digits(attribute: dict[str, Any]) -> str:
+    return f"kept as {attribute['digits']} binary digits" if attribute["digits"] else ""
 
 
 def verdict(plan: Plan) -> str:

@@ -65,7 +65,7 @@ def test_index_build_takes_every_role(audience, tmp_path):
 def test_index_info_and_check(audience):
     assert "5,000 devices" in audience("index", "info", "devices.index")[1]
     assert json.loads(audience("index", "info", "devices.index", "--json")[1])["devices"] == 5_000
-    assert "bitmaps.bin" in audience("index", "check", "devices.index")[1]
+    assert ".tags.arrow" in audience("index", "check", "devices.index")[1]
 
 
 def test_parse_writes_the_canonical_text_the_tree_and_json(audience):
@@ -228,11 +228,11 @@ def test_errors_are_json_where_json_is_wanted(audience):
 
 def test_a_damaged_index_is_named_with_exit_code_1(audience, folder, tmp_path):
     DeviceIndex.build(folder / "devices.parquet", tmp_path / "x.index")
-    file = tmp_path / "x.index" / "bitmaps.bin"
+    [file] = (tmp_path / "x.index" / "shards").glob("*.tags.arrow")
     file.write_bytes(bytes(file.stat().st_size))
     code, _, err = audience("count", str(tmp_path / "x.index"), "male")
     assert code == 1
-    assert "bitmaps.bin" in err
+    assert file.name in err
 
 
 def test_the_demo_walks_through_everything(audience):

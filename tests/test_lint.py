@@ -46,8 +46,8 @@ def test_an_index_tells_of_tags_that_no_device_has_and_of_too_many_devices(index
 def test_the_command_exits_with_1_where_something_is_odd(index, capsys):
     for words, code, told in (
         (["lint", "a AND NOT a"], 1, "always-nobody"),
-        (["lint", "male", str(index.store.folder), "--limit", "50%"], 1, "too-many"),
-        (["lint", "male", str(index.store.folder), "--limit", "0.9"], 0, "nothing odd"),
+        (["lint", "male", str(index.folder), "--limit", "50%"], 1, "too-many"),
+        (["lint", "male", str(index.folder), "--limit", "0.9"], 0, "nothing odd"),
         (["lint", "male", "--limit", "much"], 2, "bad-option"),
     ):
         with pytest.raises(SystemExit) as ended:

@@ -20,11 +20,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from audience.algebra.facts import Facts
 from audience.errors import CatalogError, Problem
-from audience.index.values import read, stretch
+from audience.index.columns import Role
+from audience.index.values import Texts, read, stretch
 from audience.language.expr import Atom, Compare, Expr, Tag, Within, any_of, rewritten
 from audience.language.suggest import did_you_mean
 
@@ -161,7 +162,8 @@ def _written_out(query: Atom, attribute: Attribute | None) -> Expr:
     if not isinstance(query, Compare | Within) or attribute is None or attribute.order is None:
         return query
     if attribute.values:
-        start, stop = stretch(query, attribute.order, attribute.values)  # type: ignore[arg-type]
+        order = cast(Role, attribute.order)
+        start, stop = stretch(query, order, Texts(order, attribute.values))
         return any_of(Tag(query.type, value, span=query.span) for value in attribute.values[start:stop])
     if (
         isinstance(query, Within)

@@ -4,7 +4,7 @@ import tomlkit
 from tomlkit.items import Table
 
 from audience.index import DeviceIndex
-from audience.index.store import Attribute
+from audience.index.snapshot import Known
 from audience.language.notation import BARE
 
 MOST_VALUES = 200  # an attribute with more is not taken for a closed one
@@ -24,13 +24,14 @@ def draft(index: DeviceIndex) -> str:
     return tomlkit.dumps(document)
 
 
-def _table(index: DeviceIndex, attribute: Attribute) -> Table:
+def _table(index: DeviceIndex, attribute: Known) -> Table:
     table = tomlkit.table()
-    if attribute.values <= MOST_VALUES:
-        table.add("values", index.store.values(attribute).to_list())
+    few = attribute.distinct <= MOST_VALUES
+    if few:
+        table.add("values", attribute.values.to_list())
     if attribute.single:
         table.add("exclusive", True)
-        if attribute.values <= MOST_VALUES and index.store.counts(attribute).sum() == len(index) > 0:
+        if few and attribute.counts()["devices"].sum() == len(index) > 0:
             table.add("exhaustive", True)
     if attribute.role in ORDERS:
         table.add("order", attribute.role)

@@ -5,7 +5,7 @@ Complement is a flag: the NOT of a set costs nothing, and `a AND NOT b` is one s
 
 import array
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ __all__ = [
     "BitMap",
     "Bits",
     "Choice",
+    "RowNumbers",
     "count_all",
     "count_any",
     "from_rows",
@@ -26,6 +27,9 @@ __all__ = [
     "unite",
     "universe",
 ]
+
+
+RowNumbers: TypeAlias = NDArray[np.uint32]
 
 
 class Bits(NamedTuple):
@@ -100,6 +104,23 @@ def load(data: memoryview, name: str) -> BitMap:
         return BitMap.deserialize(data)  # type: ignore[arg-type]  # takes any buffer, says bytes only
     except (ValueError, IndexError, MemoryError) as error:
         raise DamagedError(Problem("damaged", f"{name} does not hold the bitmap that was written")) from error
+
+
+def size_of(bitmap: BitMap) -> int:
+    """The bytes of *bitmap* in memory, about."""
+    facts = bitmap.get_statistics()
+    arrays, runs = facts["n_bytes_array_containers"], facts["n_bytes_run_containers"]
+    return arrays + runs + facts["n_bytes_bitset_containers"]
+
+
+def without(bitmap: BitMap, dead: BitMap | None) -> BitMap:
+    """*bitmap* without the rows *dead*."""
+    return bitmap if not dead else bitmap - dead
+
+
+def renumbered(bitmap: BitMap, dead: BitMap, places: NDArray[np.uint32]) -> BitMap:
+    """*bitmap* without the rows *dead*, each other row at its new one of *places*."""
+    return from_rows(places[rows_of(bitmap - dead)])
 
 
 def unite(sets: Sequence[Bits]) -> Bits:

@@ -21,11 +21,20 @@ ID_WORDS = ("registration_id", "token", "device_id")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column and its role; *name* is what expressions call it, for an id column the vendor or the kind of id."""
+    """A column and its role; *name* is what expressions call it, for an id column the vendor or the kind of id.
+
+    *separator* stands between the tags of a text that holds several.
+    """
 
     source: str
     role: Role
     name: str
+    separator: str | None = None
+
+    @property
+    def keeps_ids(self) -> bool:
+        """Whether it holds what devices are named by, not what is said of them."""
+        return self.role == "id" or self.role in NAMED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +51,11 @@ class Roles:
     versions: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     split: Mapping[str, str] | None = None
+    known: tuple[Column, ...] = ()  # those of an index that is there
 
     def said(self) -> dict[str, Column]:
         """The columns that were named, by their name in the table; one that was named twice is an error."""
-        found: dict[str, Column] = {}
+        found = {column.source: column for column in self.known}
         for column in self._named():
             if column.source in found and found[column.source] != column:
                 one, other = found[column.source].role, column.role
@@ -57,14 +67,16 @@ class Roles:
         yield from (Column(source, "id", name) for name, source in self.tokens.items())
         yield from (Column(source, "alias", "alias") for source in (self.alias,) if source)
         yield from (Column(source, "account", "account") for source in (self.account,) if source)
-        yield from (Column(source, "tags", BARE) for source in (*self.tags, *(self.split or ())))
+        split = self.split or {}
+        yield from (Column(source, "tags", BARE, split.get(source)) for source in dict.fromkeys((*self.tags, *split)))
         yield from (Column(source, "typed", house_type(source)) for source in self.typed)
         yield from (Column(source, "number", house_type(source)) for source in self.numbers)
         yield from (Column(source, "date", house_type(source)) for source in self.dates)
         yield from (Column(source, "version", house_type(source)) for source in self.versions)
 
     def mentioned(self) -> list[str]:
-        return [*self.said(), *self.ignore]
+        """The columns that the table must have."""
+        return [*dict.fromkeys(column.source for column in self._named()), *self.ignore]
 
 
 def check_roles(schema: Mapping[str, pl.DataType], roles: Roles, vendors: Sequence[str]) -> None:
@@ -91,7 +103,7 @@ def columns(schema: Mapping[str, pl.DataType], roles: Roles, vendors: Sequence[s
     if not any(column.role == "id" for column in found):
         hint = f"name one: --token COLUMN; by themselves count {', '.join(ID_WORDS)}"
         raise TableError(Problem("no-id", "no column holds the ids of devices", hint=hint))
-    _distinct(found)
+    distinct(found)
     return found
 
 
@@ -141,7 +153,7 @@ def is_version(name: str) -> bool:
     return house_type(name).split("_")[-1] == "version"
 
 
-def _distinct(found: list[Column]) -> None:
+def distinct(found: Sequence[Column]) -> None:
     """Only bare tags may come from several columns, and only from lists of them."""
     for column in found:
         if not column.source:

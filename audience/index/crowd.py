@@ -1,41 +1,67 @@
 """The devices that were found: their number, their ids, a frame of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from audience.errors import PlanError, Problem
 from audience.index import bits
 from audience.index.bits import BitMap
 from audience.index.columns import ID_WORDS
-from audience.index.store import Store
+from audience.index.find import by_preference
+from audience.index.shard import Shard
+from audience.index.snapshot import Snapshot
 from audience.vendors import vendor as vendor_record
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Crowd:
-    """The devices that an expression means, in the order in which the index numbers them."""
+    """The devices that an expression means, shard by shard, in the order in which each numbers them."""
 
-    rows: BitMap
-    store: Store
+    found: Sequence[BitMap]
+    snapshot: Snapshot
+
+    @cached_property
+    def _size(self) -> int:
+        return sum(map(len, self.found))
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self._size
+
+    @property
+    def parts(self) -> Iterator[tuple[Shard, NDArray[np.uint32]]]:
+        """Each shard in which there are any, and their rows there."""
+        for shard, found in zip(self.snapshot.shards, self.found, strict=True):
+            if found:
+                yield shard, bits.rows_of(found)
+
+    def rows(self) -> NDArray[np.uint32]:
+        """The rows as one array, those of each shard behind all rows of the shards before it."""
+        if len(self.found) == 1:
+            return bits.rows_of(self.found[0])
+        whole, first, at = np.empty(len(self), dtype=np.uint32), 0, 0
+        for shard, found in zip(self.snapshot.shards, self.found, strict=True):
+            np.add(bits.rows_of(found), np.uint32(first), out=whole[at : at + len(found)])
+            first, at = first + shard.rows, at + len(found)
+        return whole
 
     def tokens(self, vendor: str | None = None) -> pl.Series:
         """One id a device: those of *vendor*, or of the first column of ids; null where a device has none there.
 
         Raises PlanError where it is not clear which column holds the ids of *vendor*.
         """
-        return self._take(id_column(self.store.ids, vendor)).rename("token")
+        return self._take(id_column(self.snapshot.ids, vendor)).rename("token")
 
     def to_frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """One row a device, with its ids, aliases and accounts; *columns* names those that are wanted.
 
         Raises PlanError for a column that the index does not keep.
         """
-        kept = {name.partition(":")[2]: name for name in self.store.ids}
+        kept = {name.partition(":")[2]: name for name in self.snapshot.ids}
         for name in columns or ():
             if name not in kept:
                 hint = f"it keeps {', '.join(kept)}"
@@ -43,7 +69,10 @@ class Crowd:
         return pl.DataFrame([self._take(kept[name]).rename(name) for name in columns or kept])
 
     def _take(self, name: str) -> pl.Series:
-        return self.store.id_table[name].gather(pl.Series(bits.rows_of(self.rows)))
+        found = [shard.some_ids(name, rows) for shard, rows in self.parts]
+        if any(isinstance(each.dtype, pl.List) for each in found):
+            found = [each.cast(pl.List(pl.String)) for each in found]
+        return pl.concat(found) if found else pl.Series(name, [], dtype=pl.String)
 
 
 def id_column(ids: Sequence[str], vendor: str | None) -> str:
@@ -53,8 +82,7 @@ def id_column(ids: Sequence[str], vendor: str | None) -> str:
     """
     names = {name.partition(":")[2]: name for name in ids if name.startswith("id:")}
     if vendor is None:
-        first = next((word for word in ID_WORDS if word in names), next(iter(names)))
-        return names[first]
+        return by_preference(ids)[0]
     for name in vendor_record(vendor).known_by:
         if name in names:
             return names[name]

@@ -5,27 +5,37 @@ from functools import lru_cache
 from os import fspath
 from pathlib import Path
 
+import polars as pl
+
 from audience.errors import PlanError, Problem
 from audience.index import evaluate as engine
+from audience.index import find
 from audience.index.build import Progress, build
+from audience.index.cache import BYTES
+from audience.index.change import Change, compact, remove, tag, update
 from audience.index.columns import Roles
 from audience.index.crowd import Crowd, id_column
 from audience.index.explain import Line, funnel
-from audience.index.store import Attribute, Store
+from audience.index.saved import drop, save
+from audience.index.snapshot import Known, Snapshot, opened
 from audience.index.tables import Source
+from audience.index.unmet import unmet
+from audience.index.upkeep import Moment, backup, history, restore, vacuum
 from audience.language.expr import Expr, Ids, checked
 from audience.language.parse import parse
+from audience.language.segments import expanded
 from audience.vendors import vendors
 
 
 class DeviceIndex:
     """Roaring bitmaps over a table of devices, kept in one folder.
 
-    Wherever an expression is taken, its text is too.
+    Wherever an expression is taken, its text is too. What is asked is answered from one snapshot, that of the moment
+    when it was opened, whoever writes meanwhile; `refresh` moves on to the current one.
     """
 
-    def __init__(self, store: Store):
-        self.store = store
+    def __init__(self, snapshot: Snapshot):
+        self.snapshot = snapshot
 
     @classmethod
     def build(
@@ -76,56 +86,163 @@ class DeviceIndex:
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: str | Path) -> "DeviceIndex":
+    def open(cls, path: str | Path, *, cache_bytes: int = BYTES) -> "DeviceIndex":
         """Open the index at *path*; bitmaps are read when an expression touches them.
+
+        What is asked again and again is kept in at most *cache_bytes* of memory.
 
         Raises IndexFolderError where there is none, DamagedError where a file is not what was written.
         """
-        return cls(Store(Path(path)))
+        return cls(opened(Path(path), cache_bytes=cache_bytes))
 
     def __len__(self) -> int:
-        return self.store.devices
+        return self.snapshot.devices
 
     def __repr__(self) -> str:
-        return f"<DeviceIndex {fspath(self.store.folder)!r}: {len(self):,} devices>"
+        return f"<DeviceIndex {fspath(self.folder)!r}: {len(self):,} devices>"
 
     @property
-    def attributes(self) -> Mapping[str, Attribute]:
+    def folder(self) -> Path:
+        """Where the index is."""
+        return self.snapshot.folder
+
+    @property
+    def attributes(self) -> Mapping[str, Known]:
         """What can be asked, by name; bare tags are the attribute `tag`."""
-        return self.store.attributes
+        return self.snapshot.attributes
 
     def count(self, expr: Expr | str) -> int:
         """How many devices *expr* means; ExpressionError for what the index does not know."""
-        return engine.count(_expr(expr), self.store)
+        return engine.count(_expr(expr), self.snapshot)
 
     def resolve(self, expr: Expr | str) -> Crowd:
         """The devices that *expr* means; ExpressionError for what the index does not know."""
-        return Crowd(engine.resolve(_expr(expr), self.store), self.store)
+        return Crowd(engine.resolve(_expr(expr), self.snapshot), self.snapshot)
 
     def expanded(self, expr: Expr) -> Expr:
-        """*expr* as it stands: nothing is saved in an index yet."""
-        return expr
+        """*expr* with what is saved in place of its segments; ExpressionError for one that is not."""
+        return expanded(expr, self.snapshot.saved)
 
     def holds_others(self, ids: Ids, vendor: str) -> bool:
         """Whether any of *ids* stands in a column of ids that is not the one of *vendor*."""
         try:
-            own = id_column(self.store.ids, vendor)
+            own = id_column(self.snapshot.ids, vendor)
         except PlanError:  # it is not known which ids are the vendor's
             own = ""
-        others = [name for name in self.store.ids if name.startswith("id:") and name != own]
-        return any(self.store.id_table[name].is_in(list(ids.values)).any() for name in others)
+        others = [name for name in self.snapshot.ids if name.startswith("id:") and name != own]
+        wanted = pl.Series("id", ids.values, dtype=pl.String).unique()
+        return any(len(find.rows(shard, name, wanted)) for shard in self.snapshot.shards for name in others)
 
     def explain(self, expr: Expr | str) -> list[Line]:
         """The tree of *expr* with a count at every node, and in an AND what is left after each operand."""
-        return funnel(_expr(expr), self.store)
+        return funnel(_expr(expr), self.snapshot)
 
     def problems(self, expr: Expr | str) -> list[Problem]:
         """What *expr* names that no device has: not an error, but often a slip of the pen."""
-        return engine.unmet(_expr(expr), self.store)
+        return unmet(_expr(expr), self.snapshot)
 
     def check(self) -> list[str]:
         """Read every file whole; the names of the files, or DamagedError for the first that is not sound."""
-        return list(self.store.check())
+        return self.snapshot.check()
+
+    def refresh(self) -> bool:
+        """Move on to the current snapshot; whether there is a newer one. What has been read of its shards is kept."""
+        newer = opened(self.folder, self.snapshot, cache_bytes=self.snapshot.cache.most)
+        moved = newer.manifest.number != self.snapshot.manifest.number
+        if moved:
+            self.snapshot = newer
+        return moved
+
+    def update(
+        self,
+        source: Source,
+        *,
+        new: Iterable[str] = (),
+        ignore: Iterable[str] = (),
+        wait: float = 0,
+        progress: Progress = lambda step, done, total: None,
+    ) -> Change:
+        """Write what the table *source* says of devices, as a new snapshot, and move on to it.
+
+        Devices are found by the first column of ids that the index and the table share. Those that are known change
+        in the columns that the table has, also where a value is missing there; others are added. A column that the
+        index does not have is refused unless it is one of *new*. While another process writes, *wait* seconds at most.
+
+        >>> import polars, tempfile
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "age": [31, 17], "city": ["x", "y"]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> index.update(polars.DataFrame({"token": ["t2", "t3"], "age": [18, 50]}))
+        Change(snapshot=2, changed=1, added=1, removed=0, unknown=0)
+        >>> index.count("age >= 18"), index.count("city:y AND age = 18")
+        (3, 1)
+        """
+        roles = Roles(tokens={}, ignore=tuple(ignore))
+        change = update(self.folder, source, roles, vendors(), new=new, wait=wait, progress=progress)
+        self.refresh()
+        return change
+
+    def tag(
+        self, ids: Iterable[str], *, add: Iterable[str] = (), remove: Iterable[str] = (), wait: float = 0
+    ) -> Change:
+        """Give the devices with *ids* the bare tags *add*, take *remove* from them, and move on to the new snapshot."""
+        change = tag(self.folder, ids, _names(add), _names(remove), wait)
+        self.refresh()
+        return change
+
+    def remove(self, ids: Iterable[str], *, wait: float = 0) -> Change:
+        """Take the devices with *ids* out of the index, and move on to the new snapshot."""
+        change = remove(self.folder, ids, wait)
+        self.refresh()
+        return change
+
+    def compact(self, *, wait: float = 0) -> Change:
+        """Write anew what questions have to go around since it changed, and move on to the new snapshot."""
+        change = compact(self.folder, wait)
+        self.refresh()
+        return change
+
+    @property
+    def segments(self) -> Mapping[str, Expr]:
+        """The expressions that are saved, by name."""
+        return self.snapshot.saved
+
+    def save(self, name: str, expr: Expr | str, *, wait: float = 0) -> None:
+        """Save *expr* as *name*: from then on `@name` means it; what it mentions may change later.
+
+        Raises ExpressionError where the index does not know what it asks for, or where it leads back to itself.
+        """
+        save(self.folder, name, _expr(expr), wait)
+        self.refresh()
+
+    def drop(self, name: str, *, wait: float = 0) -> None:
+        """Forget what is saved as *name*; ExpressionError where nothing is, or where another segment mentions it."""
+        drop(self.folder, name, wait)
+        self.refresh()
+
+    def history(self) -> list[Moment]:
+        """The snapshots that are kept, the oldest first; the last one is current."""
+        return history(self.folder)
+
+    def restore(self, number: int, *, wait: float = 0) -> None:
+        """Make the snapshot *number* current again, as a new one, and move on to it."""
+        restore(self.folder, number, wait)
+        self.refresh()
+
+    def backup(self, to: str | Path) -> None:
+        """Copy the current snapshot to the new folder *to*; writers may go on meanwhile."""
+        backup(self.folder, Path(to))
+
+    def vacuum(self, keep: int = 1, *, wait: float = 0) -> list[str]:
+        """Forget all snapshots but the last *keep*, and remove the files that no other needs; their names.
+
+        Whoever holds an older snapshot open may go on reading it.
+        """
+        return vacuum(self.folder, keep, wait)
+
+
+def _names(tags: Iterable[str]) -> Iterable[str]:
+    """One name stands for itself, not for its letters."""
+    return [tags] if isinstance(tags, str) else tags
 
 
 def _expr(expr: Expr | str) -> Expr:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import polars as pl
+from polars import selectors
 
 from audience.errors import Problem, TableError
 from audience.index.columns import ID_WORDS, Roles, is_version
@@ -104,23 +105,39 @@ def _texts(names: Iterable[str], roles: Roles) -> Mapping[str, type[pl.String]]:
     }
 
 
-def dated(frame: pl.DataFrame, roles: Roles) -> pl.DataFrame:
-    """*frame* with its columns of ISO days and moments as such; any other spelling stays text."""
+def dated(lazy: pl.LazyFrame, roles: Roles) -> pl.LazyFrame:
+    """*lazy* with its columns of ISO days and moments as such; any other spelling stays text."""
     said = roles.said()
-    texts = [name for name, type_ in frame.schema.items() if type_ == pl.String and name not in said]
-    return frame.with_columns(_dated(frame[name]) for name in texts)
+    texts = [name for name, type_ in lazy.collect_schema().items() if type_ == pl.String and name not in said]
+    if not texts:
+        return lazy
+    asked = []
+    for place, text in enumerate(map(named, texts)):
+        asked.append(text.is_not_null().any().alias(f"{place}"))
+        asked += [(text.is_null() | read(text).is_not_null()).all().alias(f"{place} {n}") for n, read in READ.items()]
+    found = lazy.select(asked).collect(engine="streaming").row(0, named=True)
+    changes = []
+    for place, text in enumerate(map(named, texts)):
+        kind = next((kind for kind in READ if found[f"{place}"] and found[f"{place} {kind}"]), None)
+        changes += [READ[kind](text)] if kind else []
+    return lazy.with_columns(changes)
 
 
-def _dated(texts: pl.Series) -> pl.Series:
-    filled = texts.drop_nulls()
-    if filled.is_empty():
-        return texts
-    for pattern, type_ in ((DAY, pl.Date), (MOMENT, pl.Datetime("us"))):
-        if filled.str.contains(pattern).all():
-            found = texts.str.to_date("%Y-%m-%d", strict=False) if type_ == pl.Date else _moments(texts)
-            return found if found.null_count() == texts.null_count() else texts
-    return texts
+def named(name: str) -> pl.Expr:
+    """The column *name*, also where Polars would take that for a pattern."""
+    return selectors.by_name(name).as_expr()
 
 
-def _moments(texts: pl.Series) -> pl.Series:
-    return texts.str.replace("T", " ", literal=True).str.to_datetime(strict=False, time_unit="us")
+def _day(text: pl.Expr) -> pl.Expr:
+    return pl.when(text.str.contains(DAY)).then(text.str.to_date("%Y-%m-%d", strict=False))
+
+
+def _moment(text: pl.Expr) -> pl.Expr:
+    """Each way to write a moment is read by its own format, for a guess may differ from one part to the next."""
+    spaced = text.str.replace("T", " ", literal=True)
+    formats = ("%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S%.f")
+    read = [spaced.str.to_datetime(format_, strict=False, time_unit="us") for format_ in formats]
+    return pl.when(text.str.contains(MOMENT)).then(pl.coalesce(read))
+
+
+READ = {"day": _day, "moment": _moment}

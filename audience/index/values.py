@@ -5,11 +5,15 @@ that day. Values are kept as text; each kind has one *key* by which its texts ar
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeAlias
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any, Protocol, TypeAlias
 
+import polars as pl
 from packaging.version import InvalidVersion, Version
 
 from audience.errors import ExpressionError, Problem
@@ -18,7 +22,6 @@ from audience.language.expr import Compare, Tag, Within
 from audience.language.render import render
 
 Key: TypeAlias = Any  # what one kind of value is sorted by: Decimal, date, datetime or Version
-Texts: TypeAlias = Any  # list[str], or a Polars series of texts: what has a length and gives its nth text
 Stretch: TypeAlias = tuple[int, int]  # places of the sorted values, the second not included
 
 WRITTEN = {
@@ -59,60 +62,110 @@ def read(kind: Role, text: str) -> Key:
         raise ValueError(text) from error
 
 
-def stretch(query: Tag | Compare | Within, kind: Role, texts: Texts) -> Stretch:
-    """The places of *texts*, sorted by their keys, that *query* means.
+class Line(Protocol):
+    """The values of an attribute as places in rising order."""
+
+    def __len__(self) -> int: ...
+
+    def before(self, key: Key) -> int:
+        """How many places lie before *key*."""
+
+    def through(self, key: Key) -> int:
+        """How many places lie before or at *key*."""
+
+
+def stretch(query: Tag | Compare | Within, kind: Role, line: Line) -> Stretch:
+    """The places of *line* that *query* means.
 
     Raises ExpressionError where *query* cannot be put to values of this *kind*.
 
-    >>> stretch(Compare("age", ">=", "20"), "number", ["18", "20", "40"])
+    >>> stretch(Compare("age", ">=", "20"), "number", Texts("number", ["18", "20", "40"]))
     (1, 3)
-    >>> stretch(Within("active", 3, "2020-04-08"), "date", ["2020-04-05", "2020-04-06", "2020-04-08"])
+    >>> stretch(Compare("age", "<", "20"), "number", Numbers("number", base=150, step=25, scale=1, size=4))
+    (0, 2)
+    >>> stretch(Within("active", 3, "2020-04-08"), "date", Texts("date", ["2020-04-05", "2020-04-06", "2020-04-08"]))
     (1, 3)
     """
-    keys = _Keys(kind, texts)
     match query:
         case Within(days=days, day=text):
             last = _day(query, kind, text)
             first = last - timedelta(days=min(days, last.toordinal()) - 1)
-            return keys.before(first), keys.through(last)
+            return line.before(first), line.through(last)
         case Compare(order=order, value=text):
             key = _key(query, kind, text)
-            below, through = keys.before(key), keys.through(key)
+            below, through = line.before(key), line.through(key)
             bounds = {
                 "<": (0, below),
                 "<=": (0, through),
-                ">": (through, len(texts)),
-                ">=": (below, len(texts)),
+                ">": (through, len(line)),
+                ">=": (below, len(line)),
             }
             return bounds[order]
         case Tag(value=text):
             key = _key(query, kind, text)
-            return keys.before(key), keys.through(key)
+            return line.before(key), line.through(key)
 
 
-class _Keys:
-    """Finds places among sorted texts; only the few texts that a search looks at are read."""
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Sorted texts, of which only the few that a search looks at are read."""
 
-    def __init__(self, kind: Role, texts: Texts):
-        self.texts = texts
-        self.kind = kind
+    kind: Role
+    texts: Sequence[str] | pl.Series
+
+    def __len__(self) -> int:
+        return len(self.texts)
 
     def before(self, key: Key) -> int:
-        """How many values lie before *key*."""
-        return bisect_left(self.texts, self._first(key), key=self._read)
+        return bisect_left(self.texts, _first(self.kind, key), key=READ[self.kind])
 
     def through(self, key: Key) -> int:
-        """How many values lie before or at *key*."""
-        return bisect_right(self.texts, self._last(key), key=self._read)
+        return bisect_right(self.texts, _last(self.kind, key), key=READ[self.kind])
 
-    def _read(self, text: str) -> Key:
-        return READ[self.kind](text)
 
-    def _first(self, key: Key) -> Key:
-        return key if self.kind != "time" or isinstance(key, datetime) else datetime.combine(key, datetime.min.time())
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The numbers `(base + step × place) / 10 ** scale` of *size* places; days and moments are numbers too."""
 
-    def _last(self, key: Key) -> Key:
-        return key if self.kind != "time" or isinstance(key, datetime) else datetime.combine(key, datetime.max.time())
+    kind: Role
+    base: int
+    step: int
+    scale: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def before(self, key: Key) -> int:
+        return self._within(ceil(self._place(_first(self.kind, key))))
+
+    def through(self, key: Key) -> int:
+        return self._within(floor(self._place(_last(self.kind, key))) + 1)
+
+    def _place(self, key: Key) -> Fraction:
+        number: Fraction = Fraction(whole_number(self.kind, key)) * 10**self.scale
+        return (number - self.base) / self.step
+
+    def _within(self, place: int) -> int:
+        return min(max(place, 0), self.size)
+
+
+def whole_number(kind: Role, key: Key) -> Decimal | int:
+    """The number that stands for *key*: of a day the days since 1970, of a moment the microseconds."""
+    match kind:
+        case "date":
+            return (key - date(1970, 1, 1)).days  # type: ignore[no-any-return]
+        case "time":
+            return (key - datetime(1970, 1, 1)) // timedelta(microseconds=1)  # type: ignore[no-any-return]
+    return key  # type: ignore[no-any-return]
+
+
+def _first(kind: Role, key: Key) -> Key:
+    return datetime.combine(key, datetime.min.time()) if kind == "time" and not isinstance(key, datetime) else key
+
+
+def _last(kind: Role, key: Key) -> Key:
+    return datetime.combine(key, datetime.max.time()) if kind == "time" and not isinstance(key, datetime) else key
 
 
 def _key(query: Tag | Compare, kind: Role, text: str) -> Key:

@@ -1,0 +1,123 @@
+"""The door to pyarrow: files of one record batch whose buffers can be read where they lie.
+
+A file is its *frame* (schema, metadata, small columns) and its *body*, the stretch of bytes that holds its large
+columns. The frame is checked and read as a whole, the body only where a question touches it.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Columns: TypeAlias = Mapping[str, pa.Array]
+Span: TypeAlias = tuple[int, int]
+Buffer: TypeAlias = tuple[int, int]  # where it starts in the file, and how many bytes it has
+
+
+def from_series(values: pl.Series) -> pa.Array:
+    """*values* as an Arrow array, texts as offsets and one buffer of bytes."""
+    return values.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def from_numpy(values: NDArray[Any]) -> pa.Array:
+    return pa.array(values)
+
+
+def from_pieces(pieces: Iterable[bytes | None]) -> pa.Array:
+    """An array of binary values."""
+    return pa.array(list(pieces), type=pa.large_binary())
+
+
+def from_matrix(texts: NDArray[np.void]) -> pa.Array:
+    """An array of texts that all have the same number of bytes."""
+    places = np.arange(len(texts) + 1, dtype=np.int64) * texts.dtype.itemsize
+    return pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(places), pa.py_buffer(texts))
+
+
+def texts(array: pa.Array) -> tuple[NDArray[np.int64] | None, NDArray[np.uint8]]:
+    """The offsets of the texts of *array* and their bytes; no offsets where it holds something else."""
+    if array.type != pa.large_string():
+        return None, np.empty(0, dtype=np.uint8)
+    _, places, data = array.buffers()
+    found = np.frombuffer(places, dtype=np.int64, count=len(array) + 1) if places else np.zeros(1, dtype=np.int64)
+    return found, np.frombuffer(data, dtype=np.uint8) if data else np.empty(0, dtype=np.uint8)
+
+
+def to_series(array: pa.Array) -> pl.Series:
+    """*array* for Polars, sharing its bytes."""
+    found = pl.from_arrow(array)
+    assert isinstance(found, pl.Series)
+    return found
+
+
+def write(file: Path, columns: Columns, large: Iterable[str], facts: bytes = b"") -> Span:
+    """Write *columns* to *file*, with *facts* beside them; the body that holds the columns *large*."""
+    with pa.OSFile(str(file), "wb") as sink:
+        _write(sink, columns, facts)
+    with pa.memory_map(str(file)) as source:
+        whole = source.read_buffer(source.size())
+        batch = _batch(whole)
+        return _body([batch.column(name) for name in large], whole)
+
+
+def packed(columns: Columns) -> bytes:
+    """What a file of *columns* holds."""
+    sink = pa.BufferOutputStream()
+    _write(sink, columns)
+    return bytes(sink.getvalue())
+
+
+def _write(sink: Any, columns: Columns, facts: bytes = b"") -> None:
+    fields = [(name, array.type) for name, array in columns.items()]
+    schema = pa.schema(fields, metadata={b"audience": facts} if facts else None)
+    with pa.ipc.new_file(sink, schema) as writer:
+        writer.write_batch(pa.record_batch(list(columns.values()), schema=schema))
+
+
+def _batch(data: Any) -> pa.RecordBatch:
+    return pa.ipc.open_file(pa.py_buffer(data)).get_batch(0)
+
+
+def _body(arrays: Iterable[pa.Array], whole: pa.Buffer) -> Span:
+    """The stretch of *whole* that holds the buffers of *arrays*."""
+    found = [buffer for array in arrays for buffer in array.buffers() if buffer is not None and buffer.size]
+    if not found:
+        return 0, 0
+    first = min(buffer.address for buffer in found)
+    last = max(buffer.address + buffer.size for buffer in found)
+    return first - whole.address, last - whole.address
+
+
+class Frame:
+    """The record batch of a file whose frame has been checked."""
+
+    def __init__(self, data: memoryview):
+        self._whole = pa.py_buffer(data)
+        reader = pa.ipc.open_file(self._whole)
+        self.batch = reader.get_batch(0)
+        self.facts: bytes = (reader.schema.metadata or {}).get(b"audience", b"")
+        self.names: list[str] = reader.schema.names
+
+    def __len__(self) -> int:
+        return int(self.batch.num_rows)
+
+    def column(self, name: str) -> pa.Array:
+        return self.batch.column(name)
+
+    def buffers(self, name: str) -> list[Buffer | None]:
+        """Where the buffers of the column *name* lie in the file; None for one that is not there."""
+        return [
+            None if buffer is None else (buffer.address - self._whole.address, buffer.size)
+            for buffer in self.column(name).buffers()
+        ]
+
+
+def offsets(data: memoryview, buffer: Buffer | None, count: int) -> NDArray[np.int64]:
+    """The *count* + 1 offsets of an array of texts or bytes, as they lie in *data*."""
+    if buffer is None or count == 0:
+        return np.zeros(count + 1, dtype=np.int64)
+    return np.frombuffer(data, dtype=np.int64, count=count + 1, offset=buffer[0])

@@ -1,0 +1,293 @@
+"""Changes of an index: devices updated, tagged and removed, each as a new snapshot.
+
+A device that changes leaves its row, which is dead from then on, and gets a new one in a new shard. Nothing that a
+reader may hold is ever written to.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from audience.errors import Problem, TableError
+from audience.index import bits, find
+from audience.index.build import Progress, check_ids, refuse_doubled, refuse_shared, refuse_too_many, written_table
+from audience.index.cast import first_rows
+from audience.index.columns import Column, Roles, distinct
+from audience.index.compact import compacted, stacked, tidied
+from audience.index.decode import decoded
+from audience.index.encode import Table
+from audience.index.read import Opened, opened
+from audience.index.shard import Shard
+from audience.index.snapshot import SHARDS, Manifest, Snapshot, now, publish, write_dead
+from audience.index.tables import Source
+from audience.index.writer import writing
+from audience.language.notation import BARE
+from audience.language.suggest import did_you_mean
+
+PART = 1 << 20  # devices of an update that are in memory at once
+
+Found: TypeAlias = tuple[Shard, pl.DataFrame]  # a shard, and the rows that were found there with their ids
+Rows: TypeAlias = NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a change did: the number of its snapshot, and how many devices it changed, added and removed.
+
+    *unknown* ids are those that no device has; of them nothing was done.
+    """
+
+    snapshot: int
+    changed: int = 0
+    added: int = 0
+    removed: int = 0
+    unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """An index that is being changed: what is current, its shards, and the names that new files get."""
+
+    folder: Path
+    manifest: Manifest
+    shards: list[Shard]
+    names: Iterator[str]
+
+    @classmethod
+    def of(cls, folder: Path, manifest: Manifest) -> "Opening":
+        names = (f"{manifest.number + 1:08}-{number:05}" for number in count())
+        return cls(folder, manifest, list(Snapshot(folder, manifest).shards), names)
+
+    def written(self, table: Table) -> Shard:
+        """A new shard of *table*."""
+        return Shard(self.folder / SHARDS, written_table(self.folder / SHARDS, next(self.names), table))
+
+    def publish(self, shards: Sequence[Shard], what: str, columns: Sequence[Column] | None = None) -> int:
+        """Make *shards* the index; the number of the snapshot."""
+        number = self.manifest.number + 1
+        devices = sum(shard.devices for shard in shards)
+        refuse_too_many(devices)
+        dead = write_dead(self.folder, number, {shard.name: shard.dead for shard in shards if shard.dead})
+        files = tuple(shard.files for shard in shards)
+        kept = tuple(columns or self.manifest.columns)
+        publish(self.folder, Manifest(number, now(), what, devices, kept, files, dead, self.manifest.segments))
+        return number
+
+
+def update(
+    folder: Path,
+    source: Source,
+    roles: Roles,
+    vendors: Sequence[str],
+    *,
+    new: Iterable[str],
+    wait: float,
+    progress: Progress,
+) -> Change:
+    """Write what the table *source* says of devices: those that are known change in its columns, others are added.
+
+    Raises TableError as a build does, and for a column that the index does not have, unless it is one of *new*.
+    """
+    with writing(folder, "update", wait) as manifest:
+        table = _known_columns(source, replace(roles, known=manifest.columns), vendors, set(new))
+        columns = list(dict.fromkeys((*manifest.columns, *table.columns)))
+        key = next(column for column in columns if column.role == "id" and column in table.columns)
+        state = Opening.of(folder, manifest)
+        shards, fresh, changed = state.shards, list[Shard](), 0
+        for first, part in table.parts(PART):
+            progress("updating devices", first, table.rows)
+            _check_key(part, key, first)
+            found = _found(shards, [f"id:{key.name}"], part[key])
+            changed += sum(len(rows) for _, rows in found)
+            fresh.append(state.written(_merged(part, key, found, columns)))
+            shards = _left(shards, found)
+        progress("checking ids", 0, 0)
+        refuse_doubled([*shards, *fresh], table, fresh)
+        refuse_shared([*shards, *fresh])
+        added = table.rows - changed
+        what = f"update: {changed:,} devices changed, {added:,} added"
+        tidy = tidied([*shards, *fresh], columns, folder / SHARDS, state.names)
+        return Change(state.publish(tidy, what, columns), changed, added)
+
+
+def _known_columns(source: Source, roles: Roles, vendors: Sequence[str], new: set[str]) -> Opened:
+    """The table *source*, whose columns are those of the index, or *new*."""
+    table = opened(source, roles, vendors)
+    sources = [column.source for column in roles.known]
+    for column in table.columns:
+        if column not in roles.known and column.source not in new:
+            hint = did_you_mean(column.source, sources) or f"say --new {column.source}, or --ignore {column.source}"
+            message = f"the index was built without a column {column.source!r}"
+            raise TableError(Problem("new-column", message, hint=hint))
+    distinct(list(dict.fromkeys((*roles.known, *table.columns))))
+    return table
+
+
+def _check_key(part: Table, key: Column, first: int) -> None:
+    """Every row needs an id in the column *key*, and no two rows of a part the same."""
+    check_ids(part, first)
+    for wrong, code, what in (
+        (part[key].is_null(), "missing-id", "no id"),
+        (part[key].is_duplicated(), "duplicate-id", "an id that another row has"),
+    ):
+        rows = first_rows(wrong, part[key], first)
+        if rows:
+            raise TableError(Problem(code, f"column {key.source!r} holds {what}: {rows}"))
+
+
+def _found(shards: Sequence[Shard], names: Sequence[str], ids: pl.Series) -> list[Found]:
+    """Where the devices with *ids* are, in rising rows; one id that names two devices is refused."""
+    found = []
+    for shard in shards:
+        rows = pl.concat([pl.DataFrame(schema=find.FOUND), *(find.rows(shard, name, ids) for name in names)])
+        if len(rows):
+            found.append((shard, rows.unique().sort("row")))
+    if len(names) > 1:
+        named = pl.concat([rows.select("id") for _, rows in found]) if found else pl.DataFrame({"id": []})
+        twice = named.filter(named["id"].is_duplicated())
+        if len(twice):
+            message = f"{twice['id'][0]!r} names different devices at different vendors"
+            raise TableError(Problem("ambiguous-id", message))
+    return found
+
+
+def _left(shards: Sequence[Shard], found: Iterable[Found]) -> list[Shard]:
+    """*shards* without the rows that were *found*."""
+    gone = {shard.name: bits.from_rows(_rows(rows)) for shard, rows in found}
+    return [
+        shard.without(gone[shard.name] | (shard.dead or bits.BitMap())) if shard.name in gone else shard
+        for shard in shards
+    ]
+
+
+def _rows(found: pl.DataFrame) -> Rows:
+    return found["row"].unique().sort().to_numpy()
+
+
+def _merged(part: Table, key: Column, found: Sequence[Found], columns: Sequence[Column]) -> Table:
+    """The devices of *part*, with what the shards know of them beyond it."""
+    at = pl.DataFrame({"id": part[key], "at": pl.int_range(len(part[key]), dtype=pl.UInt32, eager=True)})
+    kept = [column for column in columns if column not in part]
+    tables = []
+    for shard, rows in found:
+        placed = rows.join(at, on="id", how="left", maintain_order="left")
+        old = decoded(shard, placed["row"].to_numpy(), kept)
+        tables.append(
+            {column: old[column] if column in old else part[column].gather(placed["at"]) for column in columns}
+        )
+    known = pl.concat([rows.select("id") for _, rows in found]) if found else pl.DataFrame(schema={"id": pl.String})
+    others = at.join(known, on="id", how="anti", maintain_order="left")["at"]
+    missing = pl.Series([None], dtype=pl.String).new_from_index(0, len(others))
+    tables.append({column: part[column].gather(others) if column in part else missing for column in columns})
+    return stacked(tables, columns)
+
+
+def tag(folder: Path, ids: Iterable[str], add: Iterable[str], remove: Iterable[str], wait: float) -> Change:
+    """Give the devices with *ids* the bare tags *add*, and take *remove* from them.
+
+    Raises TableError for a tag that is to be added and removed, and for an id that names two devices.
+    """
+    adds, removes = dict.fromkeys(add), dict.fromkeys(remove)
+    _check_tags(adds, removes)
+    wanted = _distinct_ids(ids)
+    with writing(folder, "tag", wait) as manifest:
+        state = Opening.of(folder, manifest)
+        found = _found(state.shards, _id_names(manifest), wanted)
+        owners = _owners(state.shards, manifest.columns, [*adds, *removes])
+        columns = list(dict.fromkeys((*manifest.columns, *owners.values())))
+        unknown = len(wanted) - sum(rows["id"].n_unique() for _, rows in found)
+        moving = [(shard, some) for shard, rows in found if len(some := _not_so_yet(shard, _rows(rows), adds, removes))]
+        fresh = [
+            state.written(_tagged(decoded(shard, rows["row"].to_numpy(), columns), owners, adds, removes))
+            for shard, rows in moving
+        ]
+        changed = sum(len(rows) for _, rows in moving)
+        if not changed:
+            return Change(manifest.number, unknown=unknown)
+        said = [*(f"+{name}" for name in adds), *(f"-{name}" for name in removes)]
+        tidy = tidied([*_left(state.shards, moving), *fresh], columns, folder / SHARDS, state.names)
+        number = state.publish(tidy, f"tag {', '.join(said)}: {changed:,} devices changed", columns)
+        return Change(number, changed, unknown=unknown)
+
+
+def _check_tags(adds: Mapping[str, None], removes: Mapping[str, None]) -> None:
+    if not adds and not removes:
+        raise TableError(Problem("no-tag", "no tag is to be added or removed", hint="say --add TAG or --remove TAG"))
+    for name in (*adds, *removes):
+        if not isinstance(name, str) or not name:
+            raise TableError(Problem("empty-name", f"{name!r} is no tag", hint="write at least one character"))
+        if name in adds and name in removes:
+            raise TableError(Problem("both-ways", f"the tag {name!r} is to be added and removed", hint="say one"))
+
+
+def _distinct_ids(ids: Iterable[str]) -> pl.Series:
+    return pl.Series("id", ids if isinstance(ids, pl.Series) else list(ids), dtype=pl.String).drop_nulls().unique()
+
+
+def _id_names(manifest: Manifest) -> list[str]:
+    return [name for name in manifest.ids if name.startswith("id:")]
+
+
+def _owners(shards: Sequence[Shard], columns: Sequence[Column], names: Iterable[str]) -> dict[str, Column]:
+    """The column that each of the tags *names* belongs to: where it stands already, else the first one of tags."""
+    owned = [column for column in columns if column.role == "tags"] or [Column("tags", "tags", BARE)]
+    sources = {column.source: column for column in owned}
+    found: dict[str, Column] = {}
+    for shard in shards:
+        if BARE in shard.attributes:
+            shown = shard.table.filter(pl.col("attribute") == BARE, pl.col("value").is_in(list(names)))
+            found |= {value: sources[source] for value, source in shown.select("value", "column").iter_rows()}
+    lists = [column for column in owned if column.source in ("tags", "tag", "xg_user_define")] or owned
+    return {name: found.get(name, lists[0]) for name in names}
+
+
+def _not_so_yet(shard: Shard, rows: Rows, adds: Iterable[str], removes: Iterable[str]) -> pl.DataFrame:
+    """Those of *rows* that lack a tag which is added, or have one which is removed."""
+    within = bits.from_rows(rows)
+    changing = bits.BitMap()
+    for name in adds:
+        changing |= within - shard.tagged(name)
+    for name in removes:
+        changing |= within & shard.tagged(name)
+    return pl.DataFrame({"row": bits.rows_of(changing)})
+
+
+def _tagged(table: Table, owners: Mapping[str, Column], adds: Iterable[str], removes: Iterable[str]) -> Table:
+    """*table* with the tags of all of its devices changed."""
+    changed = dict(table)
+    for column in dict.fromkeys(owners.values()):
+        more = [name for name in adds if owners[name] == column]
+        less = [name for name in removes if owners[name] == column]
+        tags = changed[column].cast(pl.List(pl.String)).fill_null([])
+        changed[column] = tags.list.set_union(more).list.set_difference(less)
+    return changed
+
+
+def remove(folder: Path, ids: Iterable[str], wait: float) -> Change:
+    """Take the devices with *ids* out of the index."""
+    wanted = _distinct_ids(ids)
+    with writing(folder, "remove", wait) as manifest:
+        state = Opening.of(folder, manifest)
+        found = _found(state.shards, _id_names(manifest), wanted)
+        unknown = len(wanted) - sum(rows["id"].n_unique() for _, rows in found)
+        removed = sum(len(_rows(rows)) for _, rows in found)
+        if not removed:
+            return Change(manifest.number, unknown=unknown)
+        tidy = tidied(_left(state.shards, found), manifest.columns, folder / SHARDS, state.names)
+        return Change(state.publish(tidy, f"remove: {removed:,} devices"), removed=removed, unknown=unknown)
+
+
+def compact(folder: Path, wait: float) -> Change:
+    """Write what questions have to go around anew: shards with dead rows, and many small ones as one."""
+    with writing(folder, "compact", wait) as manifest:
+        state = Opening.of(folder, manifest)
+        shards = compacted(state.shards, manifest.columns, folder / SHARDS, state.names)
+        if shards == state.shards:
+            return Change(manifest.number)
+        return Change(state.publish(shards, f"compact: {len(state.shards)} shards are {len(shards)} now"))

@@ -1,0 +1,135 @@
+"""The bitmaps of a shard → the columns they were made of, for any of its rows: the way back from `encode`."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from audience.errors import Problem, TableError
+from audience.index import bits
+from audience.index.bits import BitMap
+from audience.index.cast import restored
+from audience.index.columns import Column
+from audience.index.encode import Table
+from audience.index.layout import Attribute, Digits
+from audience.index.shard import Shard
+
+EXACT = 2**53  # whole numbers up to here are exact as floats
+
+
+def decoded(shard: Shard, rows: NDArray[np.uint32], columns: Iterable[Column]) -> Table:
+    """The *columns* of the devices that *shard* has at *rows*, in that order, which must be rising."""
+    within = bits.from_rows(rows)
+    return {column: _column(shard, rows, within, column) for column in columns}
+
+
+def _column(shard: Shard, rows: NDArray[np.uint32], within: BitMap, column: Column) -> pl.Series:
+    if column.keeps_ids:
+        return shard.some_ids(f"{column.role}:{column.name}", rows)
+    attribute = shard.attributes.get(column.name)
+    if attribute is None:
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(rows))
+    if attribute.digits is not None:
+        return _from_digits(shard, rows, within, attribute, attribute.digits)
+    return _from_values(shard, rows, within, attribute, column)
+
+
+def _from_values(
+    shard: Shard, rows: NDArray[np.uint32], within: BitMap, attribute: Attribute, column: Column
+) -> pl.Series:
+    """The value of each row, or the list of its values where it may have several."""
+    shown = shard.table.slice(attribute.start, attribute.written)
+    own = [column.source] if attribute.role == "tags" else shown["column"].unique().to_list()
+    places = [place for place, source in enumerate(shown["column"]) if source in own]
+    values = restored(shown["value"], attribute.type)
+    found = [np.searchsorted(rows, bits.rows_of(shard.bitmap(attribute.start + at) & within)) for at in places]
+    row = np.concatenate([np.empty(0, dtype=np.int64), *found])
+    value = values.gather(pl.Series(np.repeat(np.array(places, dtype=np.uint32), list(map(len, found)))))
+    if attribute.single:
+        return _spread(value, row, len(rows))
+    pairs = pl.DataFrame({"row": row, "value": value}).group_by("row").agg("value")
+    return _spread(pairs["value"], pairs["row"].to_numpy(), len(rows))
+
+
+def _spread(values: pl.Series, rows: NDArray[np.int64], size: int) -> pl.Series:
+    """A series of *size* in which *values* stand at *rows*, and nothing elsewhere."""
+    places = np.full(size, len(values), dtype=np.uint32)
+    places[rows] = np.arange(len(values), dtype=np.uint32)
+    return values.extend_constant(None, 1).gather(pl.Series(places))
+
+
+def _from_digits(
+    shard: Shard, rows: NDArray[np.uint32], within: BitMap, attribute: Attribute, digits: Digits
+) -> pl.Series:
+    first = attribute.start + attribute.written
+    numbers = np.zeros(len(rows), dtype=np.uint64)
+    for digit in range(digits.count):
+        has = bits.rows_of(shard.bitmap(first + 1 + digit) & within)
+        numbers[np.searchsorted(rows, has)] |= np.uint64(1 << digit)
+    missing = np.ones(len(rows), dtype=np.bool_)
+    missing[np.searchsorted(rows, bits.rows_of(shard.bitmap(first) & within))] = False
+    if not digits.step:
+        values = restored(shard.values(attribute), attribute.type)
+        return values.gather(pl.Series(numbers)).set(pl.Series(missing), None)
+    whole = (numbers * np.uint64(digits.step) + np.uint64(digits.base % (1 << 64))).view(np.int64)
+    return _number(pl.Series(whole).set(pl.Series(missing), None), attribute.type, digits.scale)
+
+
+def _number(whole: pl.Series, type_: str, scale: int) -> pl.Series:
+    """What the *whole* numbers stand for."""
+    match type_.partition(":")[0]:
+        case "Float64":
+            return whole.cast(pl.Float64) / 10.0**scale  # nearest to the decimal, as its text is read
+        case "Decimal":
+            exact = [None if number is None else Decimal(number).scaleb(-scale) for number in whole.to_list()]
+            return pl.Series(exact, dtype=pl.Decimal(38, scale))
+        case "Date":
+            return whole.cast(pl.Int32).cast(pl.Date)
+        case "Datetime":
+            return whole.cast(pl.Datetime("us"))
+    return whole
+
+
+def joined(pieces: Sequence[pl.Series], column: Column) -> pl.Series:
+    """*pieces* of a column, one behind the other; numbers of several types as one that keeps them exactly.
+
+    Raises TableError where there is none.
+    """
+    if any(isinstance(piece.dtype, pl.List) for piece in pieces):
+        pieces = [piece if isinstance(piece.dtype, pl.List) else _listed(piece) for piece in pieces]
+    types = {piece.dtype for piece in pieces if piece.null_count() < len(piece)}
+    wanted = _common(types, pieces, column) if len(types) > 1 else next(iter(types), pieces[0].dtype)
+    return pl.concat([piece.cast(wanted) for piece in pieces])
+
+
+def _listed(values: pl.Series) -> pl.Series:
+    """*values* as lists of one each; of a missing one, a missing list."""
+    listed = values.reshape((len(values), 1)).cast(pl.List(values.dtype))
+    return pl.select(pl.when(values.is_not_null()).then(listed)).to_series()
+
+
+def _common(types: set[pl.DataType], pieces: Sequence[pl.Series], column: Column) -> pl.DataType:
+    """The one type of number that keeps all *pieces* exactly."""
+    inner = {type_.inner if isinstance(type_, pl.List) else type_ for type_ in types}
+    scales = [type_.scale for type_ in inner if isinstance(type_, pl.Decimal)]
+    whole = [_flat(piece) for piece in pieces if _flat(piece).dtype.is_integer()]
+    if pl.Float64() in inner and not scales and all(map(_fits, whole)):
+        found: pl.DataType = pl.Float64()
+    elif scales and pl.Float64() not in inner:
+        found = pl.Decimal(38, max(scales))
+    else:
+        names = " and ".join(sorted(map(str, inner)))
+        message = f"column {column.source!r} of type {names} cannot be held as one kind of number"
+        raise TableError(Problem("mixed-numbers", message, hint="give it the type that the index was built with"))
+    return pl.List(found) if any(isinstance(type_, pl.List) for type_ in types) else found
+
+
+def _flat(values: pl.Series) -> pl.Series:
+    return values.explode() if isinstance(values.dtype, pl.List) else values
+
+
+def _fits(whole: pl.Series) -> bool:
+    """Whether floats can stand for all of these whole numbers."""
+    return bool((whole.drop_nulls().abs() <= EXACT).all())

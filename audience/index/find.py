@@ -1,0 +1,102 @@
+"""Ids → the rows of the devices that have them, in one shard or among several."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from audience.index import bits, lookup
+from audience.index.bits import BitMap
+from audience.index.columns import ID_WORDS
+from audience.index.shard import Shard
+from audience.language.expr import Ids, Sample, Split
+from audience.language.shares import bounds
+
+FOUND = pl.Schema({"row": pl.UInt32, "id": pl.String})
+
+
+def rows(shard: Shard, name: str, ids: pl.Series) -> pl.DataFrame:
+    """Which living row of *shard* has which of the distinct *ids* in the column *name*: columns `row` and `id`."""
+    table = shard.lookup(name)
+    if not len(table) or not len(ids):
+        return pl.DataFrame(schema=FOUND)
+    hashes = lookup.hashes(ids)
+    order = np.argsort(hashes)  # in order they are found several times faster
+    places, found = lookup.proposed(table, hashes[order])
+    if not len(found):
+        return pl.DataFrame(schema=FOUND)
+    wanted = ids.gather(pl.Series(order[places]))
+    proposed = pl.DataFrame({"row": found, "id": wanted, "has": shard.some_ids(name, found)})
+    own = pl.col("id").is_in("has") if isinstance(proposed.schema["has"], pl.List) else pl.col("id") == pl.col("has")
+    kept = proposed.filter(own).select("row", "id")
+    return kept if shard.dead is None else kept.filter(~_in(kept["row"], shard))
+
+
+def _in(found: pl.Series, shard: Shard) -> pl.Series:
+    """Which of the rows *found* are dead."""
+    dead = bits.rows_of(shard.dead or BitMap())
+    return pl.Series(np.isin(found.to_numpy(), dead), dtype=pl.Boolean)
+
+
+def doubled(shards: Sequence[Shard], name: str, fresh: Sequence[Shard] | None = None) -> pl.Series:
+    """The ids that more than one living device of *shards* has in the column *name*.
+
+    Where only the devices of *fresh* shards are new, only their ids are looked at.
+    """
+    tables = [shard.lookup(name) for shard in (shards if fresh is None else fresh)]
+    hashes = lookup.shared(tables)
+    if fresh is not None:
+        others = [shard.lookup(name) for shard in shards if all(shard is not one for one in fresh)]
+        hashes = np.union1d(hashes, lookup.among(tables, others))
+    none = pl.Series("id", [], dtype=pl.String)
+    if not len(hashes):
+        return none
+    found = [none]
+    for shard in shards:
+        _, proposed = lookup.proposed(shard.lookup(name), hashes)
+        living = _living(np.unique(proposed), shard)
+        found.append(shard.some_ids(name, living.to_numpy()).alias("id"))
+    ids = pl.concat(found)
+    return ids.filter(ids.is_duplicated() & ids.is_not_null()).unique(maintain_order=True)
+
+
+def _living(found: NDArray[np.uint32], shard: Shard) -> pl.Series:
+    """Those of the rows *found* that are not dead."""
+    rows = pl.Series(found, dtype=pl.UInt32)
+    return rows if shard.dead is None else rows.filter(~_in(rows, shard))
+
+
+def columns_of(ids: Ids, names: Iterable[str]) -> list[str]:
+    """Which of the columns of ids *names* hold ids of that kind."""
+    prefix = "id:" if ids.kind == "registration_id" else f"{ids.kind}:"
+    return [name for name in names if name.startswith(prefix)]
+
+
+def matches(ids: Ids, shard: Shard) -> pl.DataFrame:
+    """Which living row of *shard* has which of *ids*, in whichever column: columns `row` and `id`."""
+    wanted = pl.Series("id", ids.values, dtype=pl.String).unique()
+    found = [rows(shard, name, wanted) for name in columns_of(ids, shard.id_names)]
+    return pl.concat([pl.DataFrame(schema=FOUND), *found]).unique()
+
+
+def on_share(expr: Sample | Split, shard: Shard) -> BitMap:
+    """The rows of *shard* on the share that *expr* means, dead ones too.
+
+    A device is put to its place by the first of its ids, in the order in which a crowd prefers their columns.
+    """
+    found, left = BitMap(), bits.universe(shard.rows)
+    for name in by_preference(shard.id_names):
+        if left:
+            table = shard.lookup(name)
+            inside = lookup.on_share(table, expr.seed, bounds(expr))
+            found |= bits.from_rows(np.sort(lookup.rows_of(table[inside]))) & left
+            left -= bits.from_rows(np.sort(lookup.rows_of(table)))
+    return found
+
+
+def by_preference(names: Iterable[str]) -> list[str]:
+    """The columns of devices' own ids among *names*: those of no vendor first."""
+    own = [name for name in names if name.startswith("id:")]
+    words = [f"id:{word}" for word in ID_WORDS if f"id:{word}" in own]
+    return [*words, *(name for name in sorted(own) if name not in words)]

@@ -1,0 +1,110 @@
+"""From an id to its row: the one door to hashing ids, and what shares of devices are taken by.
+
+An entry packs the upper 40 bits of the XXH3 hash of an id with its row; a table of entries is kept in rising order. A
+hash only proposes rows, the ids themselves decide. XXH3 is fixed by its specification
+(https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md), so an id has the same hash for ever.
+"""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+import polars as pl
+import polars_hash
+from numpy.typing import NDArray
+
+Entries = NDArray[np.uint64]
+
+ROW_BITS = 24
+ROWS = np.uint64((1 << ROW_BITS) - 1)
+PARTS = 64  # stretches of the hashes that are compared one after the other, to bound memory
+LOW = np.uint64(ROW_BITS)
+
+
+def hashes(ids: pl.Series) -> Entries:
+    """The hash of every one of *ids*, its lowest bits cleared.
+
+    >>> (hashes(pl.Series(["r1", "r2"])) >> LOW).tolist()
+    [826831479356, 107677639650]
+    """
+    found = ids.alias("id").to_frame().select(polars_hash.col("id").nchash.xxh3_64()).to_series()
+    return found.to_numpy() & ~ROWS
+
+
+def entries(ids: pl.Series, rows: NDArray[np.uint32]) -> Entries:
+    """The table of *ids*, each at the same place of *rows*; those that are null are left out."""
+    if ids.null_count():
+        has = ids.is_not_null()
+        ids, rows = ids.filter(has), rows[has.to_numpy()]
+    packed = hashes(ids) | rows
+    packed.sort()
+    return packed
+
+
+def rows_of(table: Entries) -> NDArray[np.uint32]:
+    """The rows of *table*, in the order of their hashes."""
+    return (table & ROWS).astype(np.uint32)
+
+
+def proposed(table: Entries, wanted: Entries) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """For each of the hashes *wanted* the rows that have it: places among *wanted*, and beside each a row."""
+    starts = np.searchsorted(table, wanted)
+    stops = np.searchsorted(table, wanted | ROWS, side="right")
+    counts = stops - starts
+    places = np.repeat(np.arange(len(wanted)), counts)
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return places, (table[starts[places] + within] & ROWS).astype(np.uint32)
+
+
+def shared(tables: Sequence[Entries]) -> Entries:
+    """The hashes that stand more than once in *tables* together.
+
+    >>> shared([np.array([1 << 24, 2 << 24 | 5], dtype=np.uint64), np.array([2 << 24], dtype=np.uint64)]) >> LOW
+    array([2], dtype=uint64)
+    """
+    found = [np.empty(0, dtype=np.uint64)]
+    for low, high in _stretches():
+        parts = [table[np.searchsorted(table, low) : np.searchsorted(table, high, side="right")] for table in tables]
+        both = np.concatenate([np.empty(0, dtype=np.uint64), *parts]) & ~ROWS
+        both.sort()
+        found.append(np.unique(both[1:][both[1:] == both[:-1]]))
+    return np.concatenate(found)
+
+
+def among(tables: Sequence[Entries], others: Sequence[Entries]) -> Entries:
+    """The hashes of *tables* that stand in *others* too."""
+    wanted = np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *tables]) & ~ROWS)
+    found = [wanted[np.unique(proposed(other, wanted)[0])] for other in others]
+    return np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *found]))
+
+
+def _stretches() -> Iterator[tuple[np.uint64, np.uint64]]:
+    width = (1 << 64) // PARTS
+    for part in range(PARTS):
+        yield np.uint64(part * width), np.uint64((part + 1) * width - 1)
+
+
+def on_share(table: Entries, seed: str, share: tuple[Fraction, Fraction]) -> NDArray[np.bool_]:
+    """Which entries of *table* lie on the *share* of [0, 1) that *seed* puts their ids to.
+
+    The 40 bits of the id's hash and the hash of the seed are mixed by the finalizer of SplitMix64
+    (https://prng.di.unimi.it/splitmix64.c); the result over 2⁶⁴ is where the device lies.
+    """
+    mixed = _mixed((table >> LOW) ^ _seeded(seed))
+    low, high = (-(-part.numerator * (1 << 64) // part.denominator) for part in share)
+    inside = mixed >= np.uint64(low) if low else np.ones(len(mixed), dtype=np.bool_)
+    return inside if high >= 1 << 64 else inside & (mixed < np.uint64(high))
+
+
+def _seeded(seed: str) -> np.uint64:
+    return np.uint64(hashes(pl.Series([seed]))[0])
+
+
+def _mixed(values: Entries) -> Entries:
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values ^= values >> np.uint64(30)
+    values *= np.uint64(0xBF58476D1CE4E5B9)
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    values ^= values >> np.uint64(31)
+    return values

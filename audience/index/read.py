@@ -1,0 +1,84 @@
+"""A table of any size → parts of it in memory, each column cast to what its role wants."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import polars as pl
+from polars import selectors
+
+from audience.errors import Problem, TableError
+from audience.index import cast
+from audience.index.columns import Column, Roles, check_roles, columns
+from audience.index.encode import Table
+from audience.index.tables import Source, dated, scan
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A table that has been looked at: its columns, of which each has its role, and how many rows it has."""
+
+    source: pl.DataFrame | pl.LazyFrame
+    columns: tuple[Column, ...]
+    rows: int
+
+    def parts(self, size: int) -> Iterator[tuple[int, Table]]:
+        """At most *size* rows at a time, with the number of the rows before them."""
+        first = 0
+        with readable():
+            for frame in self._frames(size):
+                yield first, {column: _cast(frame[column.source], column, first) for column in self.columns}
+                first += len(frame)
+
+    def retyped(self, column: Column) -> "Opened":
+        """The same table with *column* as plain text."""
+        typed = replace(column, role="typed")
+        return replace(self, columns=tuple(typed if each == column else each for each in self.columns))
+
+    def _frames(self, size: int) -> Iterator[pl.DataFrame]:
+        wanted = selectors.by_name(*(column.source for column in self.columns))
+        if isinstance(self.source, pl.DataFrame):
+            frame = self.source.select(wanted)
+            yield from (frame.slice(first, size) for first in range(0, max(len(frame), 1), size))
+            return
+        some = self.source.select(wanted).collect_batches(chunk_size=size, maintain_order=True)
+        found = False
+        for frame in some:
+            found = True
+            yield frame
+        if not found:
+            yield self.source.select(wanted).head(0).collect()
+
+
+def opened(source: Source, roles: Roles, vendors: Sequence[str]) -> Opened:
+    """The table *source*, with the role of every column that is not ignored.
+
+    Raises TableError where it cannot be read, and for a column without a role or a role without a column.
+    """
+    with readable():
+        lazy, textual = scan(source, roles)
+        lazy = dated(lazy, roles) if textual else lazy
+        schema = lazy.collect_schema()
+        check_roles(schema, roles, vendors)
+        found = columns(schema, roles, vendors)
+        rows = lazy.select(pl.len()).collect(engine="streaming").item()
+    return Opened(source if isinstance(source, pl.DataFrame) else lazy, tuple(found), rows)
+
+
+def _cast(values: pl.Series, column: Column, first: int) -> pl.Series:
+    """The column as its role wants it; it loses its name, which Polars might take for a pattern."""
+    try:
+        return cast.column(values.alias("values"), column, first)
+    except (pl.exceptions.PolarsError, OverflowError, TypeError) as error:
+        message = f"column {column.source!r} of type {values.dtype} cannot be read as {column.role}"
+        raise TableError(Problem("bad-type", message, hint=f"--ignore {column.source}")) from error
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Turns what Polars says of a table into an error of ours."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
+        message = str(error).strip().splitlines()[0]
+        raise TableError(Problem("unreadable", f"the table cannot be read: {message}")) from error

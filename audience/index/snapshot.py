@@ -1,0 +1,292 @@
+"""The folder of an index, and one snapshot of it: the shards that are valid together.
+
+    manifest.json             the snapshot that is current
+    history/00000007.json     every snapshot that is kept, the current one too
+    shards/                   the files of the shards; none ever changes
+    writer.lock               held while somebody writes
+
+A snapshot is published by one rename of its manifest, when all that it names is on disk. Each manifest carries a
+checksum of itself, and vouches for the checksums of every file that it names.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+from audience.errors import DamagedError, IndexFolderError, Problem
+from audience.files import put
+from audience.index import arrow, bits
+from audience.index.arrow import Frame
+from audience.index.bits import BitMap
+from audience.index.cache import BYTES, Cache
+from audience.index.columns import ORDERED, Column, Role
+from audience.index.layout import Attribute, Files
+from audience.index.shard import Shard
+from audience.index.sound import damaged, digest, mapped, readable
+from audience.index.values import read as key
+from audience.language.expr import Expr
+from audience.language.parse import parse
+
+FORMAT = 2
+MANIFEST, HISTORY, SHARDS, LOCK = "manifest.json", "history", "shards", "writer.lock"
+FOLDERS = frozenset({MANIFEST, HISTORY, SHARDS, LOCK})
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """The file that holds the dead rows of all shards: its name, its size and its checksum."""
+
+    name: str
+    size: int
+    sum: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a snapshot is made of: its number, when and by what it was made, its devices, columns, shards, segments."""
+
+    number: int
+    made: str
+    what: str
+    devices: int
+    columns: tuple[Column, ...]
+    shards: tuple[Files, ...]
+    dead: Dead | None = None
+    segments: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> list[str]:
+        """The kinds of id that are kept, each with a colon and its name."""
+        return [f"{column.role}:{column.name}" for column in self.columns if column.keeps_ids]
+
+    def files(self) -> set[str]:
+        """The names of all files in the folder of the shards that this snapshot needs."""
+        names = {path.name for files in self.shards for path in files.paths(Path())}
+        return names | ({self.dead.name} if self.dead else set())
+
+
+def now() -> str:
+    """This moment, as manifests write it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def publish(folder: Path, manifest: Manifest) -> None:
+    """Make *manifest* the current one of the index in *folder*; all files that it names are on disk already."""
+    data = _written(manifest)
+    put(folder / HISTORY / f"{manifest.number:08}.json", data)
+    put(folder / MANIFEST, data)
+
+
+def _written(manifest: Manifest) -> bytes:
+    body = {"format": FORMAT, **asdict(manifest)}
+    whole = {"checksum": digest(orjson.dumps(body)), "index": body}
+    return orjson.dumps(whole, option=orjson.OPT_INDENT_2)
+
+
+def current(folder: Path) -> Manifest:
+    """The current manifest of the index in *folder*; IndexFolderError where there is none."""
+    file = folder / MANIFEST
+    with readable(folder):
+        if not file.is_file():
+            found = "is not an index" if folder.exists() else "does not exist"
+            hint = "build one: audience index build TABLE -o FOLDER"
+            raise IndexFolderError(Problem("no-index", f"{folder} {found}", hint=hint))
+    return read(file)
+
+
+def read(file: Path) -> Manifest:
+    """The manifest in *file*, which must be what was written."""
+    with readable(file):
+        data = file.read_bytes()
+    try:
+        whole = orjson.loads(data)
+        body = whole["index"]
+        sound = whole["checksum"] == digest(orjson.dumps(body))
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(file) from error
+    if not sound or data != orjson.dumps(whole, option=orjson.OPT_INDENT_2):
+        raise damaged(file)
+    if body.pop("format") != FORMAT:
+        message = f"{file.parent} was written by another version; this one reads format {FORMAT}"
+        raise IndexFolderError(Problem("other-format", message, hint="build the index again"))
+    return _manifest(body)
+
+
+def _manifest(body: dict[str, Any]) -> Manifest:
+    shards = tuple(Files(**{**each, "bodies": _spans(each["bodies"])}) for each in body["shards"])
+    columns = tuple(Column(**each) for each in body["columns"])
+    dead = Dead(**body["dead"]) if body["dead"] else None
+    return Manifest(**{**body, "shards": shards, "columns": columns, "dead": dead})
+
+
+def _spans(found: Mapping[str, list[int]]) -> dict[str, tuple[int, int]]:
+    return {name: (start, stop) for name, (start, stop) in found.items()}
+
+
+def write_dead(folder: Path, number: int, dead: Mapping[str, BitMap]) -> Dead | None:
+    """Write the rows that are *dead*, by the names of their shards; None where there are none."""
+    some = {name: bitmap for name, bitmap in dead.items() if bitmap}
+    if not some:
+        return None
+    path = folder / SHARDS / f"{number:08}.dead.arrow"
+    columns = {
+        "shard": arrow.from_series(pl.Series(list(some))),
+        "cardinality": arrow.from_series(pl.Series([len(bitmap) for bitmap in some.values()], dtype=pl.UInt32)),
+        "bitmap": arrow.from_pieces(map(bits.dump, some.values())),
+    }
+    data = arrow.packed(columns)
+    put(path, data)
+    return Dead(path.name, len(data), digest(data))
+
+
+def read_dead(folder: Path, dead: Dead | None) -> dict[str, BitMap]:
+    """The dead rows of each shard that has any."""
+    if dead is None:
+        return {}
+    frame = Frame(checked_dead(folder, dead))
+    names, blobs = (frame.column(name).to_pylist() for name in ("shard", "bitmap"))
+    return {name: bits.load(memoryview(blob), dead.name) for name, blob in zip(names, blobs, strict=True)}
+
+
+def checked_dead(folder: Path, dead: Dead) -> memoryview:
+    """The bytes of the file of dead rows."""
+    path = folder / SHARDS / dead.name
+    data = mapped(path, dead.size)
+    if digest(data) != dead.sum:
+        raise damaged(path)
+    return data
+
+
+class Snapshot:
+    """An index as it was at one moment, open for reading for as long as it is held.
+
+    Shards that *before* has open are shared with it, and with them what was read.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, before: "Snapshot | None" = None, *, cache_bytes: int = BYTES):
+        self.folder = folder
+        self.manifest = manifest
+        self.cache = Cache(cache_bytes)
+        self.checked: dict[int, tuple[Expr, Expr]] = {}  # expressions that ask for nothing unknown, and written out
+        self.devices = manifest.devices
+        dead = read_dead(folder, manifest.dead)
+        self.shards: tuple[Shard, ...]
+        known = {shard.files.sums: shard for shard in (before.shards if before else ())}
+        self.shards = tuple(
+            self._opened(files, dead.get(files.name), known.get(files.sums)) for files in manifest.shards
+        )
+
+    def _opened(self, files: Files, dead: BitMap | None, known: Shard | None) -> Shard:
+        return (
+            Shard(self.folder / SHARDS, files, dead, self.cache) if known is None else known.without(dead, self.cache)
+        )
+
+    @property
+    def ids(self) -> list[str]:
+        """The kinds of id that are kept, each with a colon and its name."""
+        return self.manifest.ids
+
+    @cached_property
+    def saved(self) -> dict[str, Expr]:
+        """The segments that are saved, by name."""
+        return {name: parse(text, folder=None) for name, text in self.manifest.segments.items()}
+
+    @cached_property
+    def roles(self) -> dict[str, Role]:
+        """The role of each attribute that can be asked, by name; bare tags are the attribute `tag`."""
+        return {column.name: column.role for column in self.manifest.columns if not column.keeps_ids}
+
+    @cached_property
+    def attributes(self) -> dict[str, "Known"]:
+        """What can be asked, by name."""
+        return {name: Known(name, role, self) for name, role in self.roles.items()}
+
+    def contents(self) -> Iterator[tuple[str, memoryview]]:
+        """Every file of the shards: its name, and its bytes when they have been checked."""
+        for shard in self.shards:
+            shard.check()
+            yield from shard.contents()
+        if self.manifest.dead:
+            yield self.manifest.dead.name, checked_dead(self.folder, self.manifest.dead)
+
+    def check(self) -> list[str]:
+        """Read every file whole; the names of those that are sound, or DamagedError for the first that is not."""
+        for shard in self.shards:
+            shard.check()
+        return sorted([MANIFEST, *self.manifest.files()])
+
+
+def opened(folder: Path, before: Snapshot | None = None, *, cache_bytes: int = BYTES) -> Snapshot:
+    """The current snapshot of the index in *folder*.
+
+    Files may be removed between reading the manifest and opening them; then there is a newer manifest to be tried.
+    """
+    manifest = current(folder)
+    while True:
+        try:
+            return Snapshot(folder, manifest, before, cache_bytes=cache_bytes)
+        except DamagedError:
+            newer = current(folder)
+            if newer.number == manifest.number:
+                raise
+            manifest = newer
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One attribute of a snapshot: its name, its role, and what its shards hold of it."""
+
+    name: str
+    role: Role
+    snapshot: Snapshot = field(repr=False, compare=False)
+
+    @property
+    def parts(self) -> list[tuple[Shard, Attribute]]:
+        """Each shard that has the attribute, and what it knows of it."""
+        return [(shard, shard.attributes[self.name]) for shard in self.snapshot.shards if self.name in shard.attributes]
+
+    @property
+    def single(self) -> bool:
+        """Whether a device has one value at most."""
+        return all(part.single for _, part in self.parts)
+
+    @property
+    def digits(self) -> int:
+        """How many binary digits its values take where they are too many for a bitmap each; else 0."""
+        return max((part.digits.count for _, part in self.parts if part.digits), default=0)
+
+    @property
+    def distinct(self) -> int:
+        """How many values there are; of numbers kept as digits, how many one shard has at most."""
+        if any(part.digits and part.digits.step for _, part in self.parts):
+            return max(part.distinct for _, part in self.parts)
+        return len(self.values)
+
+    @property
+    def values(self) -> pl.Series:
+        """The values that are written down, as text, in their order."""
+        none = pl.Series("value", [], dtype=pl.String)
+        found = pl.concat([none, *(shard.values(part) for shard, part in self.parts)]).unique().sort()
+        if self.role not in ORDERED or len(found) < 2:
+            return found
+        return pl.Series("value", sorted(found, key=partial(key, self.role)), dtype=pl.String)
+
+    def counts(self) -> pl.DataFrame:
+        """How many devices have each value that has a bitmap of its own: columns `value` and `devices`."""
+        none = pl.DataFrame(schema={"value": pl.String, "devices": pl.UInt32})
+        some = [_counts(shard, part) for shard, part in self.parts if part.digits is None]
+        return pl.concat([none, *some]).group_by("value").agg(pl.col("devices").sum()).sort("value")
+
+
+def _counts(shard: Shard, part: Attribute) -> pl.DataFrame:
+    found = shard.table.slice(part.start, part.written).select("value", devices="cardinality")
+    if shard.dead is None:
+        return found
+    gone = [shard.bitmap(row).intersection_cardinality(shard.dead) for row in range(part.start, part.stop)]
+    return found.with_columns(pl.col("devices") - pl.Series(gone, dtype=pl.UInt32))

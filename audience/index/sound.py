@@ -1,0 +1,108 @@
+"""Files whose bytes are compared with their checksums before they are trusted.
+
+Each block of 64 KiB has a checksum of its own, so that a question reads and checks only what it touches. A file is
+opened and mapped at once and stays readable for as long as it is held, also when its name is gone meanwhile.
+"""
+
+import mmap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from audience.errors import DamagedError, IndexFolderError, Problem
+
+BLOCK = 1 << 16
+
+
+def checksums(data: memoryview) -> NDArray[np.uint64]:
+    """The checksum of each block of *data*.
+
+    >>> len(checksums(memoryview(bytes(BLOCK + 1))))
+    2
+    """
+    starts = range(0, len(data), BLOCK)
+    return np.array([xxhash.xxh3_64_intdigest(data[at : at + BLOCK]) for at in starts], dtype=np.uint64)
+
+
+def digest(data: bytes | memoryview) -> str:
+    """One checksum for all of *data*."""
+    return xxhash.xxh3_128_hexdigest(data)
+
+
+def file_checksums(path: Path) -> NDArray[np.uint64]:
+    """The checksum of each block of the file *path*."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        view = memoryview(mapped)
+        try:
+            return checksums(view)
+        finally:
+            view.release()
+
+
+class SoundFile:
+    """A file of *size* bytes, open for reading; *sums* gives the checksums of its blocks when the first is needed."""
+
+    def __init__(self, path: Path, size: int, sums: Callable[[], NDArray[np.uint64]]):
+        self.path = path
+        self.data = mapped(path, size)
+        self._sums = sums
+        self._seen = np.zeros(-(-size // BLOCK), dtype=np.bool_)
+
+    def part(self, start: int, stop: int) -> memoryview:
+        """The bytes from *start* to before *stop*; DamagedError where a block of them is not what was written."""
+        first, last = start // BLOCK, -(-stop // BLOCK)
+        if not self._seen[first:last].all():
+            self._check(np.flatnonzero(~self._seen[first:last]) + first)
+        return self.data[start:stop]
+
+    def touch(self, starts: NDArray[np.int64], size: int) -> None:
+        """Check the blocks of many small parts, each of *size* bytes, at once."""
+        blocks = np.unique(np.concatenate([starts // BLOCK, (starts + max(size - 1, 0)) // BLOCK]))
+        self._check(blocks[~self._seen[blocks]])
+
+    def check(self) -> None:
+        """Compare all bytes with their checksums, also those that were compared before."""
+        self._seen[:] = False
+        self.part(0, len(self.data))
+
+    def _check(self, blocks: NDArray[np.int64]) -> None:
+        sums = self._sums()
+        for block in blocks.tolist():
+            data = self.data[block * BLOCK : (block + 1) * BLOCK]
+            if block >= len(sums) or xxhash.xxh3_64_intdigest(data) != sums[block]:
+                raise damaged(self.path)
+            self._seen[block] = True
+
+
+def mapped(path: Path, size: int) -> memoryview:
+    """The bytes of the file *path*, which must be *size* of them."""
+    with readable(path):
+        if not path.is_file():
+            raise DamagedError(Problem("damaged", f"{path} is missing", hint=RESTORE))
+        with path.open("rb") as file:
+            found = file.seek(0, 2)
+            if found != size:
+                raise damaged(path)
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
+
+
+RESTORE = "restore a copy, or build the index again"
+
+
+def damaged(path: Path, what: str = "") -> DamagedError:
+    """The error of a file that is not what was written; *what* in it, where that is known."""
+    return DamagedError(Problem("damaged", f"{path}{what} is not what was written", hint=RESTORE))
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turns what the system says of *path* into an error of ours."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise IndexFolderError(Problem("unreadable", f"{path}: {reason}")) from error
