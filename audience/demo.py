@@ -15,8 +15,10 @@ SEXES = ["male", "female"]
 TAGS = [f"t{number:03}" for number in range(160)]
 
 
-def devices(count: int, seed: int = 42) -> pl.DataFrame:
+def devices(count: int, seed: int = 42, first: int = 0) -> pl.DataFrame:
     """*count* devices: an id of 36 characters, six typed attributes, five tags; the same for the same *seed*.
+
+    An id ends in the number of its device, from *first* on.
 
     >>> table = devices(1_000)
     >>> table.width, table["registration_id"].str.len_chars().max(), table["tags"].list.len().min()
@@ -26,7 +28,7 @@ def devices(count: int, seed: int = 42) -> pl.DataFrame:
     day = np.datetime64("2020-04-08") - np.minimum(random.exponential(12, count), 90).astype("timedelta64[D]")
     return pl.DataFrame(
         {
-            "registration_id": _ids(count, seed),
+            "registration_id": _ids(first, count),
             "province": _picked(random, PROVINCES, count),
             "version": _picked(random, VERSIONS, count),
             "brand": _picked(random, BRANDS, count),
@@ -38,9 +40,9 @@ def devices(count: int, seed: int = 42) -> pl.DataFrame:
     )
 
 
-def _ids(count: int, seed: int) -> pl.Series:
-    row = pl.int_range(count, dtype=pl.UInt64)
-    digits = row.hash(seed).cast(pl.String).str.zfill(20)
+def _ids(first: int, count: int) -> pl.Series:
+    row = pl.int_range(first, first + count, dtype=pl.UInt64)
+    digits = row.hash(42).cast(pl.String).str.zfill(20)
     return pl.select(pl.concat_str(digits, row.cast(pl.String).str.zfill(15), separator="-")).to_series()
 
 

@@ -9,25 +9,28 @@ from chdb.session import Session
 from numpy.typing import NDArray
 
 from benchmarks.devices import ROWS
-from benchmarks.peers import TYPED, Ask, Form
+from benchmarks.peers import TYPED, Ask, Form, lists_ids
 from benchmarks.questions import TAGS, Question, States
 
 
 def duckdb(folder: Path, threads: int) -> Ask:
     """DuckDB: one table in memory, enums for texts and for what the list of tags holds."""
-    table, connection = folder / ROWS, duck.connect()
-    connection.execute(f"SET threads = {threads}")
+    table, connection = folder / ROWS / "*.parquet", duck.connect()
     connection.execute("SET enable_progress_bar = false")
     for name in TYPED:
         connection.execute(f"CREATE TYPE {name}_type AS ENUM (SELECT DISTINCT {name} FROM '{table}')")
     connection.execute(f"CREATE TYPE tag_type AS ENUM (SELECT DISTINCT unnest(tags) FROM '{table}')")
     typed = ", ".join(f"{name}::{name}_type AS {name}" for name in TYPED)
-    connection.execute(f"CREATE TABLE devices AS SELECT * REPLACE ({typed}, tags::tag_type[] AS tags) FROM '{table}'")
+    ids = "" if lists_ids(folder) else "EXCLUDE (registration_id)"
+    columns = f"* {ids} REPLACE ({typed}, tags::tag_type[] AS tags)"
+    connection.execute(f"CREATE TABLE devices AS SELECT {columns} FROM '{table}'")
+    connection.execute(f"SET threads = {threads}")
 
     def ask(question: Question) -> list[Form]:
         listed = question.sql(lambda name: f"list_contains(tags, '{name}')")
         lists = _duckdb("DuckDB, list column", connection, listed) if question.asks_tags else []
-        return [*_duckdb("DuckDB, scalar columns", connection, question.sql(str)), *lists]
+        found = [*_duckdb("DuckDB, scalar columns", connection, question.sql(str)), *lists]
+        return [form for form in found if not ids or form.measure != "ids"]
 
     return ask
 
@@ -54,17 +57,17 @@ def _whole(column: pa.ChunkedArray) -> NDArray[np.uint32]:
 
 def chdb(folder: Path, threads: int) -> Ask:
     """chdb: one Memory table for the columns, one of groupBitmap states for every value of every column."""
-    session, table = Session(), folder / ROWS
+    session, table = Session(), folder / ROWS / "*.parquet"
     session.query("CREATE DATABASE benchmark")
     session.query("USE benchmark")
     session.query(f"SET max_threads = {threads}")
     texts = ", ".join(f"{name} LowCardinality(String)" for name in TYPED)
     tags = ", ".join(f"{name} Bool" for name in TAGS)
     session.query(
-        f"CREATE TABLE devices (row UInt32, registration_id String, {texts}, age UInt8, active Date,"
+        f"CREATE TABLE devices (row UInt32, {texts}, age UInt8, active Date,"
         f" tags Array(LowCardinality(String)), {tags}) ENGINE = Memory"
     )
-    names = ", ".join(("row", "registration_id", *TYPED, "age", "active", "tags", *TAGS))
+    names = ", ".join(("row", *TYPED, "age", "active", "tags", *TAGS))
     session.query(f"INSERT INTO devices ({names}) SELECT {names} FROM file('{table}')")
     _fill_states(session)
 

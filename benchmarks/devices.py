@@ -1,7 +1,8 @@
 """The devices of a benchmark in one folder: the table, the index of it, and the same table as the peers load it.
 
-The peers' table is in the order in which the index numbers its rows, so that whatever they gain from sorted rows they
-have too, and its column `row` is the row of the index. The tags of the questions are columns of their own besides.
+Both tables are written in parts, so that a hundred million devices need no more memory than five. The peers' table is
+in the order in which the index numbers its rows, so that whatever they gain from sorted rows they have too, and its
+column `row` is the row of the index.
 """
 
 import time
@@ -13,14 +14,16 @@ import polars as pl
 
 from audience import DeviceIndex
 from audience.demo import devices
+from audience.index.shard import Shard
 from benchmarks.questions import TAGS
 
-TABLE, INDEX, ROWS = "devices.parquet", "devices.index", "rows.parquet"
+TABLE, INDEX, ROWS = "devices", "devices.index", "rows"
+PART = 5_000_000  # devices of a part
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What the index cost: seconds, the memory of the process at its highest, and bytes on disk by file."""
+    """What the index cost: seconds, the memory of the process at its highest, and bytes on disk by kind of file."""
 
     devices: int
     threads: int
@@ -32,7 +35,10 @@ class Built:
 
 def generate(folder: Path, count: int) -> None:
     """Write the table of *count* devices."""
-    devices(count).write_parquet(folder / TABLE)
+    (folder / TABLE).mkdir(exist_ok=True)
+    for part, first in enumerate(range(0, count, PART)):
+        some = devices(min(PART, count - first), 42 + part, first)
+        some.write_parquet(folder / TABLE / f"part-{part:03}.parquet")
 
 
 def build(folder: Path, threads: int) -> Built:
@@ -40,19 +46,35 @@ def build(folder: Path, threads: int) -> Built:
     start = time.perf_counter()
     index = DeviceIndex.build(folder / TABLE, folder / INDEX, replace=True)
     seconds = time.perf_counter() - start
-    files = {file.name: file.stat().st_size for file in sorted((folder / INDEX).iterdir())}
-    return Built(len(index), threads, seconds, peak_bytes(), (folder / TABLE).stat().st_size, files)
+    files: dict[str, int] = {}
+    for file in (folder / INDEX / "shards").iterdir():
+        kind = file.name.split(".")[1]
+        files[kind] = files.get(kind, 0) + file.stat().st_size
+    return Built(len(index), threads, seconds, peak_bytes(), size_of(folder / TABLE), files)
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of all files in *folder*."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def number(folder: Path) -> None:
-    """Write the peers' table."""
-    ids = DeviceIndex.open(folder / INDEX).resolve("everyone").tokens()
-    places = pl.read_parquet(folder / TABLE, columns=["registration_id"]).to_series().str.tail(15).cast(pl.UInt32)
-    assert (places == pl.int_range(len(places), dtype=pl.UInt32, eager=True)).all()  # an id ends in its place
-    table = pl.read_parquet(folder / TABLE)[ids.str.tail(15).cast(pl.UInt32)]
-    assert (table["registration_id"] == ids).all()
+    """Write the peers' table, a part for each shard."""
+    (folder / ROWS).mkdir(exist_ok=True)
+    table, first = pl.scan_parquet(folder / TABLE), 0
+    for part, shard in enumerate(DeviceIndex.open(folder / INDEX).snapshot.shards):
+        _numbered(table, shard, first).write_parquet(folder / ROWS / f"part-{part:03}.parquet")
+        first += shard.rows
+
+
+def _numbered(table: pl.LazyFrame, shard: Shard, first: int) -> pl.DataFrame:
+    """The devices of *shard* in its order; it holds those of *table* from row *first* on."""
+    ids = shard.ids("id:registration_id")
+    places = ids.str.tail(15).cast(pl.UInt32) - first  # an id ends in the number of its device
+    found = table.slice(first, shard.rows).collect()[places]
+    assert (found["registration_id"] == ids).all()
     tags = [pl.col("tags").list.contains(tag).alias(tag) for tag in TAGS]
-    table.with_row_index("row").with_columns(pl.col("age").cast(pl.UInt8), *tags).write_parquet(folder / ROWS)
+    return found.with_row_index("row", first).with_columns(pl.col("age").cast(pl.UInt8), *tags)
 
 
 def peak_bytes() -> int:

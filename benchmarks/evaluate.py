@@ -13,7 +13,7 @@ import json
 import os
 import time
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -121,9 +121,8 @@ def opening(folder: Path, runs: int) -> Opening:
     opened = fastest([lambda: DeviceIndex.open(place)], runs)[0]
     counts = {name: min(_first(place, _count(one.text)) for _ in range(runs)) for name, one in QUESTIONS.items()}
     flagship = QUESTIONS["flagship"].text
-    return Opening(
-        opened, counts, min(_first(place, lambda index: index.resolve(parse(flagship)).tokens()) for _ in range(runs))
-    )
+    first_ids = min(_first(place, lambda index: index.resolve(parse(flagship)).tokens()) for _ in range(runs))
+    return Opening(opened, counts, first_ids)
 
 
 def _count(text: str) -> Callable[[DeviceIndex], int]:
@@ -145,7 +144,8 @@ def prepare(folder: Path, count: int) -> devices.Built:
         if built.devices == count:
             return built
     kept.unlink(missing_ok=True)
-    alone(devices.generate, folder, count, threads=threads)
+    if not (folder / devices.TABLE).is_dir():
+        alone(devices.generate, folder, count, threads=threads)
     built = alone(devices.build, folder, threads, threads=threads)
     alone(devices.number, folder, threads=threads)
     kept.write_text(json.dumps(asdict(built)))
@@ -168,11 +168,11 @@ def check(visits: list[Visit]) -> None:
         assert len(set(answers.values())) == 1, f"{asked}: {answers}"
 
 
-def run(folder: Path, count: int, runs: int, threads: int) -> dict[str, Any]:
-    """Everything that was measured, ready for JSON."""
+def run(folder: Path, count: int, runs: int, threads: int, names: Iterable[str] = PEERS) -> dict[str, Any]:
+    """Everything that was measured beside the peers *names*, ready for JSON."""
     built = prepare(folder, count)
     opened = alone(opening, folder, runs, threads=threads)
-    visits = [alone(visit, name, folder, threads, runs, threads=threads) for name in PEERS]
+    visits = [alone(visit, name, folder, threads, runs, threads=threads) for name in names]
     check(visits)
     return {
         **circumstances(),
@@ -186,7 +186,7 @@ def run(folder: Path, count: int, runs: int, threads: int) -> dict[str, Any]:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--devices", type=int, default=10_000_000)
+    options.add_argument("--devices", type=float, default=1e7)
     options.add_argument("--runs", type=int, default=5)
     options.add_argument("--threads", type=int, default=1, help="of Polars, DuckDB and chdb; the bitmaps have one")
     options.add_argument("--folder", type=Path, help="keep the devices and the index here, or use what is here")
@@ -195,7 +195,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="audience-benchmark-") as scratch:
         folder = said.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        measured = run(folder, said.devices, said.runs, said.threads)
+        measured = run(folder, int(said.devices), said.runs, said.threads)
     if said.json:
         said.json.write_text(json.dumps(measured, indent=2) + "\n")
     print(printed(measured))

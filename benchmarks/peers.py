@@ -15,12 +15,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from audience import DeviceIndex, Expr, parse
-from audience.index.bits import rows_of
+from audience import DeviceIndex, Expr, Tag, parse
+from audience.index.bits import BitMap, from_rows
 from benchmarks.devices import INDEX, ROWS
-from benchmarks.questions import QUESTIONS, TAGS, Bitmaps, Question
+from benchmarks.questions import QUESTIONS, Question
 
 PARSED, TEXT, HAND = "audience", "audience, parsing each time", "pyroaring by hand"
+MOST_WITH_IDS = 20_000_000
 TYPED = ("province", "version", "brand", "language")
 
 
@@ -38,50 +39,63 @@ Ask: TypeAlias = Callable[[Question], list[Form]]
 
 
 def bitmaps(folder: Path, threads: int) -> Ask:
-    """This project, from a parsed expression and from its text, and its own bitmaps combined by hand.
+    """This project, from a parsed expression and from its text, and bitmaps combined by hand with pyroaring.
 
-    The index remembers the texts that it has parsed, so `parse` is called here each time.
+    By hand there is one bitmap a value for all devices. The index remembers the texts that it has parsed, so `parse`
+    is called here each time.
     """
-    index = DeviceIndex.open(folder / INDEX)
-    ids, has = index.resolve("everyone").tokens().rechunk(), bitmaps_of(index)
+    index = DeviceIndex.open(folder / INDEX, cache_bytes=0)  # each answer is found anew
+    ids, has = index.resolve("everyone").tokens().rechunk() if lists_ids(folder) else None, _Whole(index)
 
     def ask(question: Question) -> list[Form]:
         def hand() -> NDArray[np.uint32]:
             return np.frombuffer(question.listed(has).to_array(), dtype=np.uint32)
 
         expr = parse(question.text)
-        return [
+        question.counted(has)
+        found = [
             *_audience(PARSED, index, lambda: expr),
             *_audience(TEXT, index, lambda: parse(question.text)),
             Form(HAND, "count", "in place", lambda: question.counted(has)),
             Form(HAND, "rows", "in place", hand),
             Form(HAND, "ids", "gather", lambda: ids.gather(pl.Series(hand()))),
         ]
+        return [form for form in found if ids is not None or form.measure != "ids"]
 
     return ask
+
+
+def lists_ids(folder: Path) -> bool:
+    """Whether ids are listed too: where they are too many, no peer could hold them beside the rest."""
+    return pl.scan_parquet(folder / ROWS).select(pl.len()).collect().item() <= MOST_WITH_IDS
 
 
 def _audience(line: str, index: DeviceIndex, expr: Callable[[], Expr]) -> list[Form]:
     return [
         Form(line, "count", "count", lambda: index.count(expr())),
-        Form(line, "rows", "resolve", lambda: rows_of(index.resolve(expr()).rows)),
+        Form(line, "rows", "resolve", lambda: index.resolve(expr()).rows()),
         Form(line, "ids", "tokens", lambda: index.resolve(expr()).tokens()),
     ]
 
 
-def bitmaps_of(index: DeviceIndex) -> Bitmaps:
-    """Every stored bitmap by the name of its value: bare tags by themselves, others as type:value."""
-    store = index.store
-    return {
-        value if name == "tag" else f"{name}:{value}": store.bitmap(attribute.start + place)
-        for name, attribute in index.attributes.items()
-        for place, value in enumerate(store.values(attribute))
-    }
+class _Whole(dict[str, BitMap]):
+    """One bitmap for all devices by the name of a value, made when first asked for: `male` or `type:value`."""
+
+    def __init__(self, index: DeviceIndex):
+        super().__init__()
+        self.index = index
+
+    def __missing__(self, name: str) -> BitMap:
+        type_, _, value = name.rpartition(":")
+        found = self.index.resolve(Tag(type_ or "tag", value))
+        self[name] = from_rows(found.rows())
+        self[name].run_optimize()
+        return self[name]
 
 
 def words(folder: Path, threads: int) -> Ask:
     """numpy: one bit a device for every value of the questions, in 64-bit words."""
-    has = _Words(pl.read_parquet(folder / ROWS, columns=[*TYPED, "age", "active", *TAGS]))
+    has = _Words(pl.scan_parquet(folder / ROWS))
     for question in QUESTIONS.values():
         question.words(has)
     line = "numpy, packed words"
@@ -99,14 +113,14 @@ def words(folder: Path, threads: int) -> Ask:
 class _Words(dict[str, NDArray[np.uint64]]):
     """Packed words by the name of a value, packed when first asked for."""
 
-    def __init__(self, table: pl.DataFrame):
+    def __init__(self, table: pl.LazyFrame):
         super().__init__()
         self.table = table
 
     def __missing__(self, name: str) -> NDArray[np.uint64]:
         column, _, value = name.partition(":")
-        mask = self.table[column].cast(pl.String) == value if value else self.table[column]
-        packed = np.packbits(mask.to_numpy(), bitorder="little")
+        mask = pl.col(column).cast(pl.String) == value if value else pl.col(column)
+        packed = np.packbits(self.table.select(mask).collect().to_series().to_numpy(), bitorder="little")
         self[name] = np.pad(packed, (0, -len(packed) % 8)).view(np.uint64)
         return self[name]
 
@@ -123,9 +137,11 @@ def _unpacked_where_set(found: NDArray[np.uint64]) -> NDArray[np.uint32]:
 
 def polars(folder: Path, threads: int) -> Ask:
     """Polars in memory: enums for texts; tags once as booleans, once as a list of enums."""
-    table = pl.read_parquet(folder / ROWS).with_columns(pl.col(name).cast(_enum(folder, name)) for name in TYPED)
     tag = _enum(folder, "tags")
-    table = table.with_columns(pl.col("tags").cast(pl.List(tag))).rechunk()
+    types = {name: _enum(folder, name) for name in TYPED} | {"tags": pl.List(tag)}
+    parts = sorted((folder / ROWS).iterdir())
+    table = pl.concat([_without_ids(pl.scan_parquet(part), folder).cast(types).collect() for part in parts])
+    table = table.rechunk() if lists_ids(folder) else table
     assert pl.thread_pool_size() == threads
 
     def ask(question: Question) -> list[Form]:
@@ -136,8 +152,13 @@ def polars(folder: Path, threads: int) -> Ask:
     return ask
 
 
+def _without_ids(table: pl.LazyFrame, folder: Path) -> pl.LazyFrame:
+    return table if lists_ids(folder) else table.drop("registration_id")
+
+
 def _enum(folder: Path, name: str) -> pl.Enum:
-    values = pl.read_parquet(folder / ROWS, columns=[name])[name]
+    """The values of a column; its first part has them all."""
+    values = pl.read_parquet(folder / ROWS / "part-000.parquet", columns=[name])[name]
     flat = values.explode() if isinstance(values.dtype, pl.List) else values
     return pl.Enum(flat.unique().sort())
 
@@ -145,13 +166,14 @@ def _enum(folder: Path, name: str) -> pl.Enum:
 def _polars(line: str, table: pl.DataFrame, operands: list[pl.Expr]) -> list[Form]:
     wanted = reduce(and_, operands)
     left = table.lazy().filter(wanted).select(pl.len())
+    ids = _polars_lists(table, "registration_id", operands) if "registration_id" in table.columns else {}
     return [
         Form(line, "count", "sum", lambda: int(table.select(wanted.sum()).item())),
         Form(line, "count", "filter", lambda: left.collect().item()),
         Form(line, "count", "filter, streaming", lambda: left.collect(engine="streaming").item()),
         Form(line, "count", "one filter after another", lambda: len(_filtered(table, "row", operands))),
         *(Form(line, "rows", how, _as_numpy(call)) for how, call in _polars_lists(table, "row", operands).items()),
-        *(Form(line, "ids", how, call) for how, call in _polars_lists(table, "registration_id", operands).items()),
+        *(Form(line, "ids", how, call) for how, call in ids.items()),
     ]
 
 

@@ -53,7 +53,7 @@ def _head(measured: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"- {measured['date']}, commit {measured['commit']}",
-            f"- {machine['cpu']}, {machine['cores']} cores, {_size(machine['memory_bytes'])}, {machine['system']}",
+            f"- {machine['cpu']}, {machine['cores']} cores, {size(machine['memory_bytes'])}, {machine['system']}",
             f"- {versions}",
             f"- {measured['built']['devices']:,} devices; {measured['threads']} thread(s);"
             f" the smallest of {measured['runs']} runs",
@@ -63,26 +63,26 @@ def _head(measured: dict[str, Any]) -> str:
 
 def _built(measured: dict[str, Any]) -> str:
     built = measured["built"]
-    files = ", ".join(f"{name} {_size(size)}" for name, size in built["files"].items() if size > 10_000)
+    files = ", ".join(f"{name} {size(count)}" for name, count in built["files"].items() if count > 10_000)
     return (
-        f"The index: built from a Parquet file of {_size(built['table_bytes'])} in {built['seconds']:.1f} s with"
-        f" {built['threads']} threads, {_size(built['peak_bytes'])} of memory at the highest;"
-        f" {_size(sum(built['files'].values()))} on disk ({files})."
+        f"The index: built from a Parquet file of {size(built['table_bytes'])} in {built['seconds']:.1f} s with"
+        f" {built['threads']} threads, {size(built['peak_bytes'])} of memory at the highest;"
+        f" {size(sum(built['files'].values()))} on disk ({files})."
     )
 
 
 def _opening(measured: dict[str, Any]) -> str:
     opened = measured["opening"]
-    counts = ", ".join(f"{name} {_ms(seconds)}" for name, seconds in opened["first_count"].items())
+    counts = ", ".join(f"{name} {ms(seconds)}" for name, seconds in opened["first_count"].items())
     return (
-        f"Opening it takes {_ms(opened['open'])} ms; the first count after that, in ms: {counts};"
-        f" the first list of ids (flagship) {_ms(opened['first_ids'])} ms."
+        f"Opening it takes {ms(opened['open'])} ms; the first count after that, in ms: {counts};"
+        f" the first list of ids (flagship) {ms(opened['first_ids'])} ms."
     )
 
 
 def _visits(measured: dict[str, Any]) -> str:
-    rows = [(v["peer"], f"{v['load_seconds']:.1f}", _size(v["gained_bytes"])) for v in measured["visits"]]
-    return _table(("library", "load s", "memory gained by loading"), rows)
+    rows = [(v["peer"], f"{v['load_seconds']:.1f}", size(v["gained_bytes"])) for v in measured["visits"]]
+    return table(("library", "load s", "memory gained by loading"), rows)
 
 
 def _question(name: str, answers: list[dict[str, Any]]) -> str:
@@ -91,13 +91,13 @@ def _question(name: str, answers: list[dict[str, Any]]) -> str:
     head = ("", *(column for measure in MEASURES for column in (f"{measure} ms", "ours / it")))
     lines = dict.fromkeys(line for line, _ in seconds)
     rows = [(line, *_cells(line, seconds)) for line in lines]
-    return f"### {name.capitalize()}\n\n`{QUESTIONS[name].text}`: {int(number):,} devices\n\n{_table(head, rows)}"
+    return f"### {name.capitalize()}\n\n`{QUESTIONS[name].text}`: {int(number):,} devices\n\n{table(head, rows)}"
 
 
 def _cells(line: str, seconds: dict[tuple[str, str], float]) -> Iterator[str]:
     for measure in MEASURES:
         if (line, measure) in seconds:
-            yield _ms(seconds[line, measure])
+            yield ms(seconds[line, measure])
             yield _ratio(seconds[PARSED, measure] / seconds[line, measure])
         else:
             yield from ("", "")
@@ -107,14 +107,18 @@ def _ratio(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio > 0.2 else f"1/{1 / ratio:,.0f}"
 
 
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:,.{3 if seconds < 0.01 else 1}f}"
+def ms(found: float) -> str:
+    return f"{found * 1e3:,.{3 if found < 0.01 else 1}f}"
 
 
-def _size(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+def seconds(found: float) -> str:
+    return f"{found:,.1f}"
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, ("---", *("--:" for _ in head[1:])), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

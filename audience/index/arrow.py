@@ -38,6 +38,25 @@ def from_matrix(texts: NDArray[np.void]) -> pa.Array:
     return pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(places), pa.py_buffer(texts))
 
 
+def matrix(array: pa.Array) -> NDArray[np.void] | None:
+    """The texts of *array*, none of them null, as rows of bytes; None where their widths differ."""
+    places, data = texts(array)
+    if places is None or len(places) < 2 or not places[1]:
+        return None
+    width = int(places[1])
+    if places[-1] != width * len(array) or (np.diff(places) != width).any():
+        return None
+    return data[: places[-1]].view(f"V{width}")
+
+
+def taken(rows: NDArray[np.void], order: NDArray[np.uint32]) -> NDArray[np.void]:
+    """The *rows* in another *order*; whole words are moved twice as fast as bytes."""
+    width = rows.dtype.itemsize
+    word = next((word for word in (np.uint64, np.uint32) if width % np.dtype(word).itemsize == 0), np.uint8)
+    words = rows.view(word).reshape(len(rows), -1)
+    return np.take(words, order, axis=0).reshape(-1).view(rows.dtype)
+
+
 def texts(array: pa.Array) -> tuple[NDArray[np.int64] | None, NDArray[np.uint8]]:
     """The offsets of the texts of *array* and their bytes; no offsets where it holds something else."""
     if array.type != pa.large_string():

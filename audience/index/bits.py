@@ -36,16 +36,17 @@ class Bits(NamedTuple):
     """The rows of *bitmap*, or with *outside* all rows but those; the bitmap may be shared and is never changed.
 
     *weight* is about how many bytes it has, which is what an operation with it costs; with *own* nobody else has it,
-    and it may be changed after all.
+    and it may be changed after all; *stored* it is one of those that the shard keeps.
     """
 
     bitmap: BitMap
     outside: bool = False
     weight: int = 0
     own: bool = False
+    stored: bool = False
 
     def __invert__(self) -> "Bits":
-        return Bits(self.bitmap, not self.outside, self.weight, self.own)
+        return Bits(self.bitmap, not self.outside, self.weight, self.own, self.stored)
 
     def size(self, universe: int) -> int:
         """How many of *universe* rows are in the set."""

@@ -55,7 +55,7 @@ def _all_written(table: Opened, roles: Roles, folder: Path, progress: Progress) 
     """Write all shards; a column of which some text turns out to be no version is taken for plain text, if not said."""
     while True:
         try:
-            return table, tuple(written(table.parts(SHARD), folder, 1, table.rows, progress))
+            return table, tuple(written(table.shards(SHARD), folder, 1, table.rows, progress))
         except NotVersions as error:
             if error.column.source in roles.said():
                 raise

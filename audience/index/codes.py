@@ -91,15 +91,16 @@ def _numbers_coded(values: pl.Series, found: Whole) -> Coded:
 
 def _texts_coded(values: pl.Series, role: Role) -> Coded:
     """Each text has a code of its own; versions have an order of their own."""
-    if values.dtype != pl.String:  # floats of many decimal places
+    if values.dtype.is_numeric():  # of many decimal places
         distinct = values.drop_nulls().unique().sort()
         places = values.rank("dense").fill_null(0).cast(pl.UInt32)
         return Coded(distinct, places.to_numpy())
-    kept = values.cast(pl.Categorical(pl.Categories.random("values", pl.UInt32)))  # forgotten with the series
-    numbers = kept.to_physical()
+    if values.dtype == pl.String:
+        values = values.cast(pl.Categorical(pl.Categories.random("values", pl.UInt32)))  # forgotten with the series
+    numbers = values.to_physical()
     present = numbers.drop_nulls().to_numpy() if numbers.null_count() else numbers.to_numpy()
     missing = int(present.max()) + 1 if len(present) else 0
-    distinct = pl.Series(np.arange(missing, dtype=np.uint32)).cat.to(kept.dtype).cast(pl.String)
+    distinct = pl.Series(np.arange(missing, dtype=np.uint32)).cat.to(values.dtype).cast(pl.String)
     order = _order(distinct, role)
     codes = np.zeros(missing + 1, dtype=np.uint32)
     codes[order] = np.arange(1, len(order) + 1, dtype=np.uint32)

@@ -16,6 +16,7 @@ from audience.index.build import SHARD, written_table
 from audience.index.columns import Column
 from audience.index.decode import decoded, joined
 from audience.index.encode import Table
+from audience.index.ids import kept as ids_kept
 from audience.index.layout import Attribute, Plane, write
 from audience.index.shard import Shard
 
@@ -84,7 +85,7 @@ def _closed_up(shard: Shard, folder: Path, names: Iterator[str]) -> Shard:
     places = (np.cumsum(living, dtype=np.int64) - 1).astype(np.uint32)
     planes = (_renumbered(shard, attribute, places) for attribute in shard.attributes.values())
     kept = pl.Series(living)
-    ids = {name: shard.ids(name).filter(kept) for name in shard.id_names}
+    ids = (ids_kept(name, shard.ids(name).filter(kept)) for name in shard.id_names)
     return Shard(folder, write(folder, next(names), shard.devices, planes, ids))
 
 

@@ -57,8 +57,8 @@ def counted(expr: Expr, shard: Shard) -> int:
     if shard.dead is not None:
         return size(evaluate(expr, shard), shard)
     match expr:
-        case And(terms=terms):
-            return bits.count_all(_until_empty(terms, shard), shard.rows)
+        case And():
+            return bits.count_all(_until_empty(expr, shard), shard.rows)
         case Or(terms=terms):
             return bits.count_any([evaluate(term, shard) for term in terms], shard.rows)
         case Not(term=term):
@@ -87,8 +87,8 @@ def evaluate(expr: Expr, shard: Shard) -> Bits:
 def _found(expr: Expr, shard: Shard) -> Bits:
     """The rows that *expr* means, found anew."""
     match expr:
-        case And(terms=terms):
-            return bits.meet(_until_empty(terms, shard))
+        case And():
+            return bits.meet(_until_empty(expr, shard))
         case Or(terms=terms):
             return bits.unite([evaluate(term, shard) for term in terms])
         case Compare() | Within():
@@ -101,14 +101,22 @@ def _found(expr: Expr, shard: Shard) -> Bits:
     raise AssertionError(f"{expr!r} is not written out")
 
 
-def _until_empty(terms: tuple[Expr, ...], shard: Shard) -> list[Bits | Choice]:
-    """What each of *terms* means, simple ones first; one that is empty decides, and the others are left unread."""
+def _until_empty(expr: And, shard: Shard) -> list[Bits | Choice]:
+    """What each operand means, simple ones first; one that is empty decides, and the others are left unread.
+
+    Where all of them are stored bitmaps they are remembered with the object *expr*.
+    """
+    known = shard.operands.get(id(expr))
+    if known is not None and known[0] is expr:
+        return known[1]
     found: list[Bits | Choice] = []
-    for term in sorted(terms, key=_effort):
+    for term in sorted(expr.terms, key=_effort):
         one = _choice(term, shard) or evaluate(term, shard)
         if isinstance(one, Bits) and not one.outside and not one.bitmap:
             return [one]
         found.append(one)
+    if all(isinstance(one, Choice) or one.stored for one in found):
+        shard.remember(expr, found)
     return found
 
 
@@ -164,7 +172,7 @@ def _effort(expr: Expr) -> int:
 def _tagged(tag: Tag, shard: Shard) -> Bits:
     row = shard.places.get((tag.type, tag.value))
     if row is not None:
-        return Bits(shard.bitmap(row), False, shard.sizes[row])
+        return Bits(shard.bitmap(row), False, shard.sizes[row], stored=True)
     attribute = shard.attributes.get(tag.type)
     if attribute is None:
         return Bits(EMPTY)

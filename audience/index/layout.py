@@ -20,10 +20,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.files import drafted, settle
-from audience.index import arrow, bits, lookup
+from audience.index import arrow, bits
 from audience.index.arrow import Span
 from audience.index.bits import BitMap
 from audience.index.columns import Role
+from audience.index.ids import IdColumn
 from audience.index.sound import digest, file_checksums
 
 TAGS, IDS, LOOKUP, SUMS = "tags", "ids", "lookup", "sums"
@@ -114,13 +115,14 @@ class IdFacts:
     plain: bool
 
 
-def write(folder: Path, name: str, rows: int, planes: Iterable[Plane], ids: Mapping[str, pl.Series]) -> Files:
+def write(folder: Path, name: str, rows: int, planes: Iterable[Plane], ids: Iterable[IdColumn]) -> Files:
     """Write a shard of *rows* devices to *folder*; its bitmaps are made and written beside its ids."""
     final = {kind: folder / f"{name}.{kind}.arrow" for kind in (*DATA, SUMS)}
     paths = {kind: drafted(path) for kind, path in final.items()}
     with ThreadPoolExecutor(1) as beside:
         written = beside.submit(_write_tags, paths[TAGS], planes)
-        bodies = {IDS: _write_ids(paths[IDS], ids), LOOKUP: _write_lookup(paths[LOOKUP], rows, ids)}
+        columns = list(ids)
+        bodies = {IDS: _write_ids(paths[IDS], columns), LOOKUP: _write_lookup(paths[LOOKUP], columns)}
         bodies[TAGS] = written.result()
     found = {kind: file_checksums(paths[kind]) for kind in DATA}
     files = np.repeat(np.arange(len(DATA), dtype=np.uint8), [len(found[kind]) for kind in DATA])
@@ -163,9 +165,9 @@ def _shown(plane: Plane, written: int) -> pl.DataFrame:
     return pl.DataFrame([[plane.name] * len(values), values, columns, devices], schema=SHOWN)
 
 
-def _write_ids(file: Path, ids: Mapping[str, pl.Series]) -> Span:
-    columns = {name: arrow.from_series(values) for name, values in ids.items()}
-    facts = orjson.dumps({name: asdict(_facts(values)) for name, values in columns.items()})
+def _write_ids(file: Path, ids: Sequence[IdColumn]) -> Span:
+    columns = {column.name: column.texts for column in ids}
+    facts = orjson.dumps({name: asdict(_facts(texts)) for name, texts in columns.items()})
     return arrow.write(file, columns, columns, facts)
 
 
@@ -187,17 +189,10 @@ def _plain(data: NDArray[np.uint8]) -> bool:
     return bool((data >= 0x20).all() and (data != ord('"')).all() and (data != ord("\\")).all())
 
 
-def _write_lookup(file: Path, rows: int, ids: Mapping[str, pl.Series]) -> Span:
-    """One table of entries behind the other; where each begins stands in the facts."""
-    numbers = np.arange(rows, dtype=np.uint32)
-    tables = {name: _entries(values, numbers) for name, values in ids.items()}
-    stops = np.cumsum([len(table) for table in tables.values()]).tolist()
-    facts = orjson.dumps(dict(zip(tables, zip([0, *stops], stops, strict=False), strict=True)))
-    return arrow.write(file, {"entry": arrow.from_numpy(np.concatenate(list(tables.values())))}, ["entry"], facts)
-
-
-def _entries(ids: pl.Series, rows: NDArray[np.uint32]) -> lookup.Entries:
-    if not isinstance(ids.dtype, pl.List):
-        return lookup.entries(ids, rows)
-    pairs = pl.DataFrame({"id": ids, "row": rows}).explode("id")
-    return lookup.entries(pairs["id"], pairs["row"].to_numpy())
+def _write_lookup(file: Path, ids: Sequence[IdColumn]) -> Span:
+    """One table of entries behind the other; where each begins and ends stands in the facts."""
+    stops = np.cumsum([len(column.entries) for column in ids]).tolist()
+    starts = [0, *stops[:-1]]
+    facts = {column.name: place for column, place in zip(ids, zip(starts, stops, strict=True), strict=True)}
+    entries = np.concatenate([column.entries for column in ids]) if len(ids) > 1 else ids[0].entries
+    return arrow.write(file, {"entry": arrow.from_numpy(entries)}, ["entry"], orjson.dumps(facts))

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from audience.index import arrow, bits, lookup
 from audience.index.arrow import Frame
-from audience.index.bits import BitMap, Choice
+from audience.index.bits import BitMap, Bits, Choice
 from audience.index.cache import Cache
 from audience.index.layout import DATA, IDS, LOOKUP, SHOWN, SUMS, TAGS, Attribute, Digits, Files, IdFacts
 from audience.index.sound import SoundFile, checksums, damaged, digest
-from audience.language.expr import Compare, Within
+from audience.language.expr import Compare, Expr, Within
 from audience.language.notation import BARE
 
+MOST_REMEMBERED = 4_096  # expressions
 FEW = 64  # where fewer rows than one in so many are wanted, only the blocks that hold them are read
 
 
@@ -36,6 +37,7 @@ class Shard:
         self.places: dict[tuple[str, str], int] = {}  # where the tags that were asked for have their bitmaps
         self.choices: dict[Compare | Within, Choice | None] = {}  # what comparisons that were asked for mean
         self.folder = folder
+        self.operands: dict[int, tuple[Expr, list[Bits | Choice]]] = {}  # of expressions that were asked, by identity
         self._sums = SoundFile(files.path(folder, SUMS), files.sizes[SUMS], lambda: self._own_sums)
         self._files = {kind: self._open(folder, kind) for kind in DATA}
         self._loaded: dict[int, BitMap] = {}
@@ -112,6 +114,12 @@ class Shard:
     def values(self, attribute: Attribute) -> pl.Series:
         """The values of *attribute* that are written down, as text, in their order."""
         return self._values.slice(attribute.start, attribute.written)
+
+    def remember(self, expr: Expr, operands: list[Bits | Choice]) -> None:
+        """Keep the stored bitmaps that are the operands of the object *expr*."""
+        if len(self.operands) >= MOST_REMEMBERED:
+            self.operands.clear()
+        self.operands[id(expr)] = expr, operands
 
     def tagged(self, name: str) -> BitMap:
         """The rows with the bare tag *name*, dead ones too."""

@@ -1,0 +1,172 @@
+"""How do time, memory and bytes grow from one million devices to a hundred million?
+
+For each size everything that `benchmarks.evaluate` asks, beside the same peers, and what it takes to open the index and
+to count when none of its files is in the memory of the system. All answers are compared. From 20 million on ids are not
+listed, which no peer could hold beside the rest.
+
+    python -m benchmarks.scale [--devices N …] [--peers NAME …] [--folder DIR] [--json FILE] [--figure SVG]
+"""
+
+import argparse
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from audience import DeviceIndex, parse
+from benchmarks import devices, evaluate
+from benchmarks.peers import PARSED
+from benchmarks.questions import QUESTIONS
+from benchmarks.report import circumstances, ms, size, table
+
+SIZES = (1e6, 3e6, 1e7, 3e7, 1e8)
+SHOWN = ("flagship", "typed attributes", "range", "tags")
+DRAWN = (PARSED, "pyroaring by hand", "numpy, packed words", "Polars, scalar columns", "DuckDB, scalar columns",
+         "chdb, groupBitmap states")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Cold:
+    """Seconds to open the index and to count for the first time, with no file in memory; memory when all is counted."""
+
+    open: float
+    first_count: dict[str, float]
+    peak_bytes: int
+
+
+def cold(folder: Path) -> Cold:
+    """Open and count, each time after the system has been told to forget the files."""
+    place, counts, opens = folder / devices.INDEX, {}, []
+    for name, question in QUESTIONS.items():
+        expr = parse(question.text)
+        _forgotten(place)
+        start = time.perf_counter()
+        index = DeviceIndex.open(place)
+        opens.append(time.perf_counter() - start)
+        index.count(expr)
+        counts[name] = time.perf_counter() - start
+    return Cold(min(opens), counts, devices.peak_bytes())
+
+
+def _forgotten(folder: Path) -> None:
+    """Drop the files of *folder* from the memory of the system."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            handle = os.open(file, os.O_RDONLY)
+            os.fsync(handle)
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(handle)
+
+
+def run(folder: Path, counts: list[int], peers: list[str], runs: int, threads: int) -> dict[str, Any]:
+    """Everything that was measured, ready for JSON."""
+    sizes = []
+    for count in counts:
+        place = folder / f"{count}"
+        place.mkdir(parents=True, exist_ok=True)
+        measured = evaluate.run(place, count, runs, threads, peers)
+        measured["cold"] = asdict(evaluate.alone(cold, place, threads=threads))
+        sizes.append(measured)
+    return {**circumstances(), "sizes": sizes}
+
+
+def printed(measured: dict[str, Any]) -> str:
+    """What was measured as Markdown: what the index costs, then each question by size, with how much longer peers take."""
+    head = ("devices", "build s", "million a second", "memory at the highest", "on disk", "open ms", "open cold ms",
+            "first count cold ms", "memory of a reader")  # fmt: skip
+    parts = [table(head, [_cost(one) for one in measured["sizes"]])]
+    for name in SHOWN:
+        lines = list(dict.fromkeys(each["line"] for one in measured["sizes"] for each in _counts(one, name)))
+        rows = [(f"{one['built']['devices']:,}", *_cells(one, name, lines)) for one in measured["sizes"]]
+        parts.append(f"`{QUESTIONS[name].text}`, count in ms\n\n{table(('devices', *lines), rows)}")
+    return "\n\n".join(parts)
+
+
+def _cost(one: dict[str, Any]) -> tuple[str, ...]:
+    built, first = one["built"], one["cold"]
+    return (
+        f"{built['devices']:,}",
+        f"{built['seconds']:.1f}",
+        f"{built['devices'] / built['seconds'] / 1e6:.2f}",
+        size(built["peak_bytes"]),
+        size(sum(built["files"].values())),
+        ms(one["opening"]["open"]),
+        ms(first["open"]),
+        ms(first["first_count"]["flagship"]),
+        size(first["peak_bytes"]),
+    )
+
+
+def _counts(one: dict[str, Any], question: str) -> list[dict[str, Any]]:
+    answers = [answer for visit in one["visits"] for answer in visit["answers"]]
+    return [answer for answer in answers if answer["question"] == question and answer["measure"] == "count"]
+
+
+def _cells(one: dict[str, Any], question: str, lines: list[str]) -> list[str]:
+    found = {answer["line"]: answer["seconds"] for answer in _counts(one, question)}
+    return [f"{ms(found[line])} ({found[line] / found[PARSED]:,.1f} ×)" if line in found else "" for line in lines]
+
+
+def drawn(measured: dict[str, Any], file: Path) -> None:
+    """Draw how counts and builds grow, as SVG."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams |= {"svg.hashsalt": "audience", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
+    counts = [one["built"]["devices"] for one in measured["sizes"]]
+    for line in DRAWN:
+        found = [{a["line"]: a["seconds"] * 1e3 for a in _counts(one, "typed attributes")} for one in measured["sizes"]]
+        points = [(count, each[line]) for count, each in zip(counts, found, strict=True) if line in each]
+        wide = 2.5 if line == PARSED else 1.2
+        left.plot(*zip(*points, strict=True), marker="o", markersize=3, linewidth=wide, label=line)
+    left.set(xscale="log", yscale="log", xlabel="devices", title="counting four typed attributes, ms, one thread")
+    left.legend(frameon=False, fontsize=7.5)
+    for label, values in _growth(measured).items():
+        right.plot(counts, values, marker="o", markersize=3, label=label)
+    right.set(xscale="log", yscale="log", xlabel="devices", title="the index")
+    right.legend(frameon=False, fontsize=7.5)
+    figure.savefig(file, metadata={"Date": None})
+
+
+def _growth(measured: dict[str, Any]) -> dict[str, list[float]]:
+    built = [one["built"] for one in measured["sizes"]]
+    return {
+        "build, s": [one["seconds"] for one in built],
+        "memory to build, GB": [one["peak_bytes"] / 1e9 for one in built],
+        "on disk, GB": [sum(one["files"].values()) / 1e9 for one in built],
+        "of that bitmaps, GB": [one["files"]["tags"] / 1e9 for one in built],
+    }
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--devices", type=float, nargs="+", default=SIZES)
+    options.add_argument("--peers", nargs="+", default=list(evaluate.PEERS), choices=list(evaluate.PEERS))
+    options.add_argument("--runs", type=int, default=5)
+    options.add_argument("--threads", type=int, default=1, help="of Polars, DuckDB and chdb; the bitmaps have one")
+    options.add_argument("--folder", type=Path, help="keep the devices and the indexes here, or use what is here")
+    options.add_argument("--json", type=Path, help="write everything that was measured to this file")
+    options.add_argument("--from-json", type=Path, help="print and draw what this file holds, measure nothing")
+    options.add_argument("--figure", type=Path, help="draw how it grows to this SVG file")
+    said = options.parse_args()
+    if said.from_json:
+        measured = json.loads(said.from_json.read_text())
+    else:
+        with TemporaryDirectory(prefix="audience-benchmark-") as scratch:
+            folder = said.folder or Path(scratch)
+            measured = run(folder, list(map(int, said.devices)), said.peers, said.runs, said.threads)
+    if said.json:
+        said.json.write_text(json.dumps(measured, indent=2) + "\n")
+    if said.figure:
+        drawn(measured, said.figure)
+    print(printed(measured))
+
+
+if __name__ == "__main__":
+    main()
