@@ -15,7 +15,7 @@ from audience.index import find, layout
 from audience.index.cast import NotVersions, first_rows
 from audience.index.columns import Column, Roles
 from audience.index.encode import Table, encoded
-from audience.index.layout import Files
+from audience.index.layout import Drafts, Files
 from audience.index.read import Opened, opened, readable
 from audience.index.shard import Shard
 from audience.index.snapshot import FOLDERS, HISTORY, SHARDS, Manifest, now, publish
@@ -72,23 +72,27 @@ def refuse_too_many(devices: int) -> None:
 def written(
     parts: Iterable[tuple[int, Table]], folder: Path, number: int, rows: int, progress: Progress
 ) -> Iterator[Files]:
-    """Write a shard of each of *parts*; while one is written, the next is read."""
-    with ThreadPoolExecutor(1) as beside:
-        last: Future[Files] | None = None
+    """Write a shard of each of *parts*: while one is read, the one before is written, and that before it synced."""
+    with ThreadPoolExecutor(1) as writing, ThreadPoolExecutor(1) as settling:
+        written: list[Future[Drafts]] = []
+        settled: list[Future[Files]] = []
         for count, (first, table) in enumerate(parts):
             progress("indexing devices", first, rows)
             check_ids(table, first)
-            if last is not None:
-                yield last.result()
-            last = beside.submit(written_table, folder, f"{number:08}-{count:05}", table)
-        if last is not None:
-            yield last.result()
+            settled += [settling.submit(last.result().settled) for last in written]
+            written = [writing.submit(_drafts, folder, f"{number:08}-{count:05}", table)]
+        settled += [settling.submit(last.result().settled) for last in written]
+        yield from (each.result() for each in settled)
+
+
+def _drafts(folder: Path, name: str, table: Table) -> Drafts:
+    found = encoded(table)
+    return layout.write(folder, name, found.rows, found.planes, found.ids)
 
 
 def written_table(folder: Path, name: str, table: Table) -> Files:
     """Write *table* as the shard *name*."""
-    found = encoded(table)
-    return layout.write(folder, name, found.rows, found.planes, found.ids)
+    return _drafts(folder, name, table).settled()
 
 
 def check_ids(table: Table, first: int) -> None:

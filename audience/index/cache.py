@@ -1,7 +1,7 @@
 """Bitmaps of subexpressions that are asked for again and again, within a bound of memory.
 
-A cache belongs to one snapshot and is forgotten with it. What is asked for the second time is kept; what was used
-longest ago makes room.
+A cache belongs to one snapshot and is forgotten with it. What is asked for the second time is kept, and at once what is
+slow to find; what was used longest ago makes room.
 """
 
 from threading import Lock
@@ -48,8 +48,10 @@ class Cache:
 
     def offer(self, shard: str, expr: Expr, found: Bits) -> bool:
         """Keep what was *found*, if it was asked for before and there is room; whether it is kept."""
-        if not self.again(shard, expr):
-            return False
+        return self.again(shard, expr) and self.keep(shard, expr, found)
+
+    def keep(self, shard: str, expr: Expr, found: Bits) -> bool:
+        """Keep what was *found*, if there is room; whether it is kept."""
         kept = Bits(found.bitmap, found.outside, bits.size_of(found.bitmap))
         with self._lock:
             if kept.weight + ENTRY > self._kept.maxsize:

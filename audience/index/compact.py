@@ -86,7 +86,7 @@ def _closed_up(shard: Shard, folder: Path, names: Iterator[str]) -> Shard:
     planes = (_renumbered(shard, attribute, places) for attribute in shard.attributes.values())
     kept = pl.Series(living)
     ids = (ids_kept(name, shard.ids(name).filter(kept)) for name in shard.id_names)
-    return Shard(folder, write(folder, next(names), shard.devices, planes, ids))
+    return Shard(folder, write(folder, next(names), shard.devices, planes, ids).settled())
 
 
 def _renumbered(shard: Shard, attribute: Attribute, places: bits.RowNumbers) -> Plane:

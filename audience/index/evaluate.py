@@ -81,7 +81,9 @@ def evaluate(expr: Expr, shard: Shard) -> Bits:
     if kept is not None:
         return kept
     found = _found(expr, shard)
-    return found._replace(own=False) if shard.cache.offer(shard.name, expr, found) else found
+    dear = isinstance(expr, Ids | Sample | Split)  # found by looking at all ids, which is slow
+    kept_now = shard.cache.keep(shard.name, expr, found) if dear else shard.cache.offer(shard.name, expr, found)
+    return found._replace(own=False) if kept_now else found
 
 
 def _found(expr: Expr, shard: Shard) -> Bits:

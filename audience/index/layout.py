@@ -115,7 +115,21 @@ class IdFacts:
     plain: bool
 
 
-def write(folder: Path, name: str, rows: int, planes: Iterable[Plane], ids: Iterable[IdColumn]) -> Files:
+@dataclass(frozen=True, slots=True)
+class Drafts:
+    """The files of a shard under the names that they have until they are synced, each with the one it will have."""
+
+    files: Files
+    paths: Mapping[Path, Path]
+
+    def settled(self) -> Files:
+        """Sync all files and give them their names."""
+        for draft, path in self.paths.items():
+            settle(draft, path)
+        return self.files
+
+
+def write(folder: Path, name: str, rows: int, planes: Iterable[Plane], ids: Iterable[IdColumn]) -> Drafts:
     """Write a shard of *rows* devices to *folder*; its bitmaps are made and written beside its ids."""
     final = {kind: folder / f"{name}.{kind}.arrow" for kind in (*DATA, SUMS)}
     paths = {kind: drafted(path) for kind, path in final.items()}
@@ -129,9 +143,7 @@ def write(folder: Path, name: str, rows: int, planes: Iterable[Plane], ids: Iter
     sums = {"file": arrow.from_numpy(files), "xxh3": arrow.from_numpy(np.concatenate(list(found.values())))}
     arrow.write(paths[SUMS], sums, ())
     sizes, summed = {kind: path.stat().st_size for kind, path in paths.items()}, digest(paths[SUMS].read_bytes())
-    for kind, path in paths.items():
-        settle(path, final[kind])
-    return Files(name, rows, sizes, bodies, summed)
+    return Drafts(Files(name, rows, sizes, bodies, summed), {paths[kind]: path for kind, path in final.items()})
 
 
 def _write_tags(file: Path, planes: Iterable[Plane]) -> Span:
