@@ -74,7 +74,7 @@ def run(folder: Path, counts: list[int], peers: list[str], runs: int, threads: i
 
 
 def printed(measured: dict[str, Any]) -> str:
-    """What was measured as Markdown: what the index costs, then each question by size, and how much longer others take."""
+    """What was measured as Markdown: what the index costs, then each question by size beside the others."""
     head = ("devices", "build s", "million a second", "memory at the highest", "on disk", "open ms", "open cold ms",
             "first count cold ms", "memory of a reader")  # fmt: skip
     parts = [table(head, [_cost(one) for one in measured["sizes"]])]
