@@ -1,7 +1,7 @@
 """What commands print: results to standard output, problems to standard error, each for people or as JSON."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -120,13 +120,18 @@ def tell(problems: Iterable[Problem], json: bool) -> None:
         sys.stderr.write("\n".join(map(str, problems)) + "\n")
 
 
-def warn(problems: Iterable[Problem]) -> None:
+def warn(problems: Iterable[Problem], json: bool) -> None:
     """Write *problems* that do not stop the command to standard error."""
-    for problem in problems:
-        sys.stderr.write(f"warning: {problem}\n")
+    _aside("warnings", "warning: ", [(str(problem), problem_json(problem)) for problem in problems], json)
 
 
-def note(conditions: Iterable[Problem]) -> None:
+def note(conditions: Iterable[Problem], json: bool) -> None:
     """Write what requests take for granted to standard error."""
-    for condition in conditions:
-        sys.stderr.write(f"assumed: {condition.message}\n")
+    _aside("assumed", "assumed: ", [(each.message, problem_json(each)) for each in conditions], json)
+
+
+def _aside(key: str, before: str, said: Sequence[tuple[str, dict[str, Any]]], json: bool) -> None:
+    if said and json:
+        sys.stderr.write(orjson.dumps({key: [value for _, value in said]}).decode() + "\n")
+    elif said:
+        sys.stderr.write("".join(f"{before}{text}\n" for text, _ in said))

@@ -39,11 +39,14 @@ def flushed() -> bool:
     return True
 
 
-def read_input() -> str:
-    """Standard input, whole; OutputError where there is none."""
+def read_input(instead: str) -> str:
+    """Standard input, whole; OutputError where there is none, or it is no text; *instead* is what to do then."""
     if sys.stdin is None:
-        raise OutputError(Problem("no-input", "standard input is closed", hint="give the payload as an argument"))
-    return sys.stdin.read()
+        raise OutputError(Problem("no-input", "standard input is closed", hint=instead))
+    try:
+        return sys.stdin.read()
+    except (OSError, UnicodeError) as error:
+        raise OutputError(Problem("unreadable", f"standard input is no text in UTF-8: {error}")) from error
 
 
 @contextmanager

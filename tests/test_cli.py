@@ -65,7 +65,8 @@ def test_index_build_takes_every_role(audience, tmp_path):
 def test_index_info_and_check(audience):
     assert "5,000 devices" in audience("index", "info", "devices.index")[1]
     assert json.loads(audience("index", "info", "devices.index", "--json")[1])["devices"] == 5_000
-    assert ".tags.arrow" in audience("index", "check", "devices.index")[1]
+    assert audience("index", "check", "devices.index")[1] == "sound: snapshot 1 in 5 files\n"
+    assert "manifest.json" in json.loads(audience("index", "check", "devices.index", "--json")[1])["files"]
 
 
 def test_parse_writes_the_canonical_text_the_tree_and_json(audience):
@@ -224,6 +225,29 @@ def test_errors_are_json_where_json_is_wanted(audience):
     code, _, err = audience("count", "devices.index", "a AND", "--json")
     assert code == 2
     assert json.loads(err)["errors"][0]["code"] == "missing-operand"
+
+
+MISUSE = {
+    "no such option": ["count", "devices.index", "male", "--json", "--jsn"],
+    "a missing argument": ["count", "--json"],
+    "no such command": ["index", "updat", "--json"],
+    "no number": ["demo", "--devices", "many", "--json"],
+}
+
+
+@pytest.mark.parametrize("words", MISUSE.values(), ids=MISUSE.keys())
+def test_misuse_is_json_where_json_is_wanted(words, audience):
+    code, out, err = audience(*words)
+    assert (code, out) == (2, "")
+    assert json.loads(err)["errors"][0]["code"] == "usage"
+
+
+def test_warnings_are_json_where_json_is_wanted(audience):
+    code, out, err = audience("count", "devices.index", "mael", "--json")
+    assert (code, json.loads(out)["count"]) == (0, 0)
+    assert json.loads(err)["warnings"][0]["code"] == "no-device"
+    err = audience("emit", "devices.index", "nobody OR NOT male", "--vendor", "tpns", "-o", "aside", "--json")[2]
+    assert {key for line in err.splitlines() for key in json.loads(line)} <= {"warnings", "assumed"}
 
 
 def test_a_damaged_index_is_named_with_exit_code_1(audience, folder, tmp_path):

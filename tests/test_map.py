@@ -22,7 +22,7 @@ DOORS = {
     "cachetools": {"index/cache.py"},
     "filelock": {"index/writer.py"},
     "json5": {"vendors/base.py"},
-    "typer": {"cli.py"},
+    "typer": {"cli.py", *(f"commands/{name}.py" for name in ("ask", "build", "catalog", "options", "send"))},
     "rich": {"screen.py"},
     "tomllib": {"catalog/attributes.py"},
     "tomlkit": {"catalog/draft.py"},

@@ -1,0 +1,123 @@
+"""Requests in vendors' words: written for an index, or from one vendor to another; and the vendors themselves."""
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audience.catalog.attributes import Catalog
+from audience.catalog.names import speaking
+from audience.commands.options import CatalogPath, ExprText, IndexPath, Json, MaxRequests, Strict, catalog_of
+from audience.emit import as_json as emitted_json
+from audience.emit import emit as emit_plan
+from audience.errors import Problem
+from audience.index import DeviceIndex
+from audience.language.expr import Expr
+from audience.language.parse import parse as parse_text
+from audience.language.render import render
+from audience.plan import MOST_REQUESTS, Plan
+from audience.plan import plan as make_plan
+from audience.report import derivation, note, plan_json, result, tell, warn
+from audience.screen import bar, read_input
+from audience.vendors import vendor as vendor_record
+from audience.vendors import vendors as vendor_names
+from audience.vendors.base import dump, load
+
+NOBODY = Problem("nobody", "nobody is meant: nothing to send")
+
+
+def emit(
+    index: IndexPath,
+    expr: ExprText,
+    vendor: Annotated[str, typer.Option(metavar="V")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A folder that is not there yet.")],
+    by_ids: Annotated[
+        bool,
+        typer.Option("--by-ids", help="Lists of ids, also where requests could say it."),
+    ] = False,
+    catalog: CatalogPath = None,
+    max_requests: MaxRequests = MOST_REQUESTS,
+    strict: Strict = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a folder that is there.")] = False,
+    json: Json = False,
+) -> None:
+    """Write the requests' targeting bodies as NDJSON files, at most 1,000 ids a line."""
+    opened, meant = DeviceIndex.open(index), parse_text(expr)
+    plan = make_plan(meant, vendor, opened, catalog_of(catalog), max_requests=max_requests, strict=strict)
+    if by_ids and plan.native:
+        plan = Plan(plan.vendor, meant, (), meant, (Problem("by-ids", "asked for by --by-ids"),), index=opened)
+    with bar() as progress:
+        written = emit_plan(plan, opened, out, replace=replace, progress=progress)
+    warn([*opened.problems(meant), *written.reasons], json)
+    note(plan.conditions, json)
+    parts = [f"{written.native} native"] if written.native else []
+    parts += [f"{written.batches:,} with {written.told:,} ids"] if written.batches else []
+    said = f"{written.devices:,} devices meant; requests: {' and '.join(parts)}" if parts else NOBODY.message
+    result(emitted_json(written), json, f"{out}: {said}")
+
+
+def translate(
+    payload: Annotated[
+        str,
+        typer.Argument(metavar="[PAYLOAD|-]", help="A payload, or - for standard input."),
+    ] = "-",
+    source: Annotated[str, typer.Option("--from", metavar="V", help="A vendor, or text.")] = "text",
+    target: Annotated[str, typer.Option("--to", metavar="W", help="A vendor, or text.")] = "text",
+    explained: Annotated[bool, typer.Option("--explain", help="How it got there, in place of the payloads.")] = False,
+    catalog: CatalogPath = None,
+    max_requests: MaxRequests = MOST_REQUESTS,
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Read one vendor's targeting and write it in another's words; text is a source and a target too."""
+    said = read_input("give the payload as an argument") if payload == "-" else payload
+    known = catalog_of(catalog)
+    meant = parse_text(said) if source == "text" else _read(source, said, known, json)
+    if target == "text":
+        result({"expression": render(meant)}, json, render(meant))
+        return
+    whose = None if source == "text" else source
+    plan = make_plan(meant, target, catalog=known, max_requests=max_requests, strict=strict, ids_of=whose)
+    if json or explained:
+        result(plan_json(plan), json, derivation(plan))
+    elif plan.by_ids is None:
+        for request in plan.native:
+            sys.stdout.write(dump(request) + "\n")
+        note(plan.conditions, json)
+    if plan.by_ids is not None:
+        left = Problem("by-ids", f"{target} cannot say all of it; resolve it with an index")
+        tell((left, *plan.reasons), json)
+        sys.exit(1)
+    if not plan.native:
+        warn([NOBODY], json)
+
+
+def vendors(json: Json = False) -> None:
+    """The vendors, what each can say, its limits, and the page they come from."""
+    records = [vendor_record(name) for name in vendor_names()]
+    if json:
+        facts = [
+            {"name": v.name, "title": v.title, "says": v.fragment, "page": v.page, "read": v.read_on} for v in records
+        ]
+        limits = [
+            {key: {"most": limit.most, "source": limit.source} for key, limit in v.limits.items()} for v in records
+        ]
+        result([{**fact, "limits": limit} for fact, limit in zip(facts, limits, strict=True)], json, "")
+        return
+    for v in records:
+        known = ", ".join(f"{key} ≤ {limit.most:,}" for key, limit in v.limits.items() if limit.most is not None)
+        sys.stdout.write(
+            f"{v.name}: {v.title}\n  says    {v.fragment}\n  limits  {known}\n  page    {v.page} ({v.read_on})\n"
+        )
+
+
+def _read(source: str, said: str, catalog: Catalog | None, json: bool) -> Expr:
+    """What a vendor's payload means; its warnings are told."""
+    reader = speaking(vendor_record(source), catalog)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        meant = reader.parse(said if said.strip() == "all" else load(said))
+    warn([Problem("payload", str(warning.message)) for warning in caught], json)
+    return meant
