@@ -4,18 +4,30 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from threading import Timer
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from audience.errors import OutputError, Problem
 from audience.index.explain import Line
 
 PATIENCE = 1.0  # seconds
+MEMORY = 300.0  # seconds back that the rate is taken from
 WIDE = 4_000  # columns off a terminal, where nothing is cut
 
 
@@ -49,21 +61,43 @@ def read_input(instead: str) -> str:
         raise OutputError(Problem("unreadable", f"standard input is no text in UTF-8: {error}")) from error
 
 
+class Rate(ProgressColumn):
+    """How many are done each second, once that is known."""
+
+    def render(self, task: Task) -> Text:
+        """One cell of the bar."""
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
+
+
 @contextmanager
 def bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A function that shows a step and how far it is; nothing is shown off a terminal, or before PATIENCE is over."""
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    progress = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = progress.add_task("", total=None)
+    """A function that shows a step and how many are done of how many, 0 for unknown, and how long that will take.
+
+    Nothing is shown off a terminal, or before PATIENCE is over.
+    """
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), Rate(), TimeRemainingColumn()
+    progress = Progress(
+        *columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True, speed_estimate_period=MEMORY
+    )
     timer = Timer(PATIENCE, progress.start)
     if sys.stderr.isatty():
         timer.start()
     try:
-        yield lambda step, done, total: progress.update(task, description=step, completed=done, total=total)
+        yield partial(_show, progress)
     finally:
         timer.cancel()
         if progress.live.is_started:
             progress.stop()
+
+
+def _show(progress: Progress, step: str, done: int, total: int) -> None:
+    """Show how far the *step* is; another one takes the place of that before it, for it has another rate."""
+    for task in progress.tasks:
+        if task.description == step:
+            progress.update(task.id, completed=done, total=total or None)
+            return
+        progress.remove_task(task.id)
+    progress.add_task(step, completed=done, total=total or None)
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = (2,)) -> None:
