@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from audience import demo as demonstration
-from audience.commands import ask, build, catalog, send
+from audience.commands import ask, build, catalog, change, keep, segment, send
 from audience.commands.options import Json
 from audience.errors import AudienceError, DamagedError, LockedError, Problem, ProofError
 from audience.report import tell
@@ -73,7 +73,21 @@ def _group(help_text: str | None, *commands: Callable[..., Any]) -> typer.Typer:
     return group
 
 
-index_app = _group("Build an index of devices, and look at it.", build.build, build.info, build.check)
+index_app = _group(
+    "Build an index of devices, look at it, change it, keep it.",
+    build.build,
+    build.info,
+    build.check,
+    change.update,
+    change.tag,
+    change.remove,
+    keep.compact,
+    keep.history,
+    keep.restore,
+    keep.backup,
+    keep.vacuum,
+)
+segment_app = _group("Expressions that an index has saved.", segment.save, segment.list_, segment.show, segment.drop)
 catalog_app = _group("What vendors call attributes, and what is known of them.", catalog.check, catalog.init)
 app = _group(
     (__doc__ or "").partition("\n")[0],
@@ -87,4 +101,5 @@ app = _group(
     demo,
 )
 app.add_typer(index_app, name="index")
+app.add_typer(segment_app, name="segment")
 app.add_typer(catalog_app, name="catalog")

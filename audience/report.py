@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -9,7 +10,10 @@ import polars as pl
 
 from audience.errors import Problem
 from audience.index import DeviceIndex
-from audience.index.snapshot import Known
+from audience.index.change import Change
+from audience.index.snapshot import Known, Snapshot
+from audience.language.checks import few
+from audience.language.expr import Segment
 from audience.language.render import render
 from audience.plan import Plan
 from audience.screen import table
@@ -18,7 +22,7 @@ from audience.vendors.base import dump
 
 def info(index: DeviceIndex, json: bool) -> None:
     """Print what *index* holds."""
-    snapshot = index.snapshot
+    snapshot, manifest = index.snapshot, index.snapshot.manifest
     attributes: list[dict[str, Any]] = [
         {"name": each.name, "kind": each.role, "values": each.distinct, "digits": each.digits, "most": _most(each)}
         for each in snapshot.attributes.values()
@@ -28,15 +32,32 @@ def info(index: DeviceIndex, json: bool) -> None:
         for shard in snapshot.shards
     ]
     if json:
-        facts = {"devices": len(index), "snapshot": snapshot.manifest.number, "ids": snapshot.ids}
+        facts = {"devices": len(index), "snapshot": manifest.number, "made": manifest.made, "what": manifest.what}
+        facts |= {"ids": snapshot.ids, "segments": manifest.segments}
         result({**facts, "attributes": attributes, "shards": shards}, json, "")
         return
     size = sum(shard["bytes"] for shard in shards)
+    dead = sum(shard["rows"] - shard["devices"] for shard in shards)
     many = f" in {len(shards)} shards" if len(shards) > 1 else ""
+    gone = f" with {dead:,} dead rows" if dead else ""
     ids = ", ".join(snapshot.ids)
-    sys.stdout.write(f"{index.folder}: {len(index):,} devices{many}, {size / 1e6:,.1f} MB, ids {ids}\n")
+    sys.stdout.write(f"{index.folder}: {len(index):,} devices{many}{gone}, {size / 1e6:,.1f} MB, ids {ids}\n")
+    sys.stdout.write(f"snapshot {manifest.number} of {manifest.made}, {manifest.what}\n")
+    if manifest.segments:
+        sys.stdout.write(f"segments {few([render(Segment(name)) for name in manifest.segments])}\n")
     rows = [(a["name"], a["kind"], f"{a['values']:,}", ", ".join(a["most"]) or _digits(a)) for a in attributes]
     table(("attribute", "kind", "values", "most frequent"), rows)
+
+
+def changed(change: Change, before: Snapshot, index: DeviceIndex, json: bool) -> None:
+    """Print what *change* did to *index*, which was *before*."""
+    facts = {**asdict(change), "devices": len(index)}
+    if change.snapshot == before.manifest.number:
+        result(facts, json, f"nothing to change: snapshot {change.snapshot} stays")
+        return
+    done = ((change.changed, "changed"), (change.added, "added"), (change.removed, "removed"))
+    parts = [f"{many:,} {what}" for many, what in done if many]
+    result(facts, json, f"snapshot {change.snapshot}: {', '.join([*parts, f'{len(index):,} devices'])}")
 
 
 def _most(attribute: Known) -> list[str]:

@@ -1,4 +1,4 @@
-"""Hypothesis profiles, and indexes that several tests share."""
+"""Hypothesis profiles, and indexes and commands that several tests share."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from audience import DeviceIndex
+from audience.cli import run
 from audience.demo import devices
 
 settings.register_profile("dev", max_examples=50, deadline=None)
@@ -36,3 +37,26 @@ def census() -> Path:
     if not CENSUS.is_file():
         pytest.skip("the census table is not part of the project")
     return CENSUS
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A folder with a table and its index."""
+    folder = tmp_path_factory.mktemp("cli")
+    devices(5_000).write_parquet(folder / "devices.parquet")
+    DeviceIndex.build(folder / "devices.parquet", folder / "devices.index")
+    return folder
+
+
+@pytest.fixture
+def audience(folder, capsys, monkeypatch):
+    """Run a command in the folder; its exit code, standard output and standard error."""
+    monkeypatch.chdir(folder)
+
+    def command(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            run(list(words))
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    return command

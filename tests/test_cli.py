@@ -5,36 +5,11 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from audience import DeviceIndex, parse, vendor, vendors
-from audience.cli import run
-from audience.demo import EXPR, PAYLOAD, devices
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """A folder with a table and its index."""
-    folder = tmp_path_factory.mktemp("cli")
-    devices(5_000).write_parquet(folder / "devices.parquet")
-    DeviceIndex.build(folder / "devices.parquet", folder / "devices.index")
-    return folder
-
-
-@pytest.fixture
-def audience(folder, capsys, monkeypatch):
-    """Run a command in the folder; its exit code, standard output and standard error."""
-    monkeypatch.chdir(folder)
-
-    def command(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            run(list(words))
-        out, err = capsys.readouterr()
-        return ended.value.code, out, err
-
-    return command
+from audience.demo import EXPR, PAYLOAD
 
 
 def test_index_build_says_what_it_built(audience, tmp_path):

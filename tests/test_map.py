@@ -9,6 +9,7 @@ import audience
 
 HOUSE = Path(__file__).parents[1] / "audience"
 MODULES = {str(file.relative_to(HOUSE)): file for file in sorted(HOUSE.rglob("*.py"))}
+COMMANDS = ("ask", "build", "catalog", "change", "keep", "options", "segment", "send")
 DOORS = {
     "lark": {"language/grammar.py"},
     "regex": {"language/render.py"},
@@ -22,7 +23,7 @@ DOORS = {
     "cachetools": {"index/cache.py"},
     "filelock": {"index/writer.py"},
     "json5": {"vendors/base.py"},
-    "typer": {"cli.py", *(f"commands/{name}.py" for name in ("ask", "build", "catalog", "options", "send"))},
+    "typer": {"cli.py", *(f"commands/{name}.py" for name in COMMANDS)},
     "rich": {"screen.py"},
     "tomllib": {"catalog/attributes.py"},
     "tomlkit": {"catalog/draft.py"},

@@ -24,6 +24,16 @@ Strict = Annotated[bool, typer.Option("--strict", help="By ids, where a native r
 Wait = Annotated[
     float, typer.Option(min=0, metavar="SECONDS", help="How long to wait while another process changes the index.")
 ]
+IdList = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID...]", help="Ids of devices; - reads standard input, one a line.")
+]
+IdFiles = Annotated[
+    list[str] | None,
+    typer.Option("--ids", metavar="FILE", help="A text with one id a line, or a table with a column of ids; - too."),
+]
+IdColumn = Annotated[
+    str | None, typer.Option("--column", metavar="NAME", help="The column of ids, where its name does not say so.")
+]
 
 
 def catalog_of(file: Path | None) -> Catalog | None:

@@ -1,0 +1,327 @@
+"""Commands that change an index, keep it and save expressions in it, and what people try with them."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from audience import DeviceIndex
+from audience.demo import devices
+from audience.index.writer import writing
+
+TABLE = "registration_id,province,level\nr1,hunan,1\nr2,hunan,2\nr 3,gansu,3\n007,gansu,4\n"
+
+
+@pytest.fixture
+def small(audience, tmp_path, monkeypatch) -> Path:
+    """A folder with the index of four devices, to be changed; commands run there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "devices.csv").write_text(TABLE)
+    DeviceIndex.build("devices.csv", "x.index")
+    return tmp_path
+
+
+def snapshots() -> list[int]:
+    return [moment.number for moment in DeviceIndex.open("x.index").history()]
+
+
+def told() -> list[str]:
+    """The ids of those that have the tag `told`."""
+    index = DeviceIndex.open("x.index")
+    return sorted(index.resolve("told").tokens()) if "tag" in index.attributes else []
+
+
+def test_update_changes_devices_and_adds_others(audience, small):
+    (small / "more-1.csv").write_text("\ufeffregistration_id,level\r\nr1,9\r\n")
+    (small / "more-2.csv").write_text("registration_id,level\nr9,9\n")
+    assert audience("index", "update", "x.index", "more-*.csv") == (
+        0,
+        "snapshot 2: 1 changed, 1 added, 5 devices\n",
+        "",
+    )
+    assert audience("count", "x.index", "level > 8")[1] == "2\n"
+    pl.DataFrame({"registration_id": ["r2"], "colour": ["red"], "junk": [1]}).write_parquet("new.parquet")
+    assert "say --new colour" in audience("index", "update", "x.index", "new.parquet")[2]
+    words = ["--new", "colour", "--ignore", "junk", "--json"]
+    code, out, _ = audience("index", "update", "x.index", "new.parquet", *words)
+    assert (code, json.loads(out)["changed"], json.loads(out)["snapshot"]) == (0, 1, 3)
+    assert audience("count", "x.index", "colour:red")[1] == "1\n"
+
+
+NO_UPDATE = {
+    "an empty file": ("", "empty CSV"),
+    "no column of ids": ("name,level\nr1,9\n", "no-id"),
+    "an id twice": ("registration_id,level\nr1,9\nr1,8\n", "duplicate-id"),
+    "no id": ("registration_id,level\n,9\n", "missing-id"),
+    "a column that is not known": ("registration_id,levle\nr1,9\n", "did you mean level?"),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), NO_UPDATE.values(), ids=NO_UPDATE.keys())
+def test_a_table_that_cannot_be_taken_changes_nothing(text, said, audience, small):
+    (small / "more.csv").write_text(text)
+    code, out, err = audience("index", "update", "x.index", "more.csv")
+    assert (code, out) == (2, "")
+    assert said in err
+    assert snapshots() == [1]
+
+
+def as_text(name: str, data: bytes) -> list[str]:
+    Path(name).write_bytes(data)
+    return ["--ids", name]
+
+
+IDS = {
+    "words": (lambda: ["r1", "r 3", "r1"], ["r 3", "r1"]),
+    "lines of Windows, with a mark before them": (
+        lambda: as_text("ids.txt", b"\xef\xbb\xbf r1 \r\n\r\nr 3\r\n007\r\n"),
+        ["007", "r 3", "r1"],
+    ),
+    "a file of another ending": (lambda: as_text("ids.list", b"r2"), ["r2"]),
+    "CSV": (lambda: as_text("ids.csv", b"level,registration_id\n1,007\n"), ["007"]),
+    "the same id twice": (lambda: as_text("ids.csv", b"registration_id\nr1\nr1\n"), ["r1"]),
+    "NDJSON": (
+        lambda: as_text("ids.ndjson", b'{"token": "r1", "x": [1]}\n{"token": "r2"}\n{"token": null}\n'),
+        ["r1", "r2"],
+    ),
+    "a column by its name": (lambda: [*as_text("ids.csv", b"name\n007\n"), "--column", "name"], ["007"]),
+    "several files and words": (
+        lambda: [*as_text("a.txt", b"r1"), *as_text("b.csv", b"device_id\nr2\n"), "007"],
+        ["007", "r1", "r2"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "tagged"), IDS.values(), ids=IDS.keys())
+def test_ids_are_taken_as_they_come(make, tagged, audience, small):
+    code, out, err = audience("index", "tag", "x.index", "--add", "told", *make())
+    assert (code, err) == (0, "")
+    assert out == f"snapshot 2: {len(tagged)} changed, 4 devices\n"
+    assert told() == tagged
+
+
+def test_ids_come_from_parquet_and_from_standard_input(audience, small, monkeypatch):
+    pl.DataFrame({"registration_id": ["r1", None]}).write_parquet("ids.parquet")
+    assert audience("index", "tag", "x.index", "--add", "told", "--ids", "ids.parquet")[0] == 0
+    for words in (["-"], ["--ids", "-"]):
+        monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffr2\r\n"))
+        assert audience("index", "tag", "x.index", "--add", "told", *words)[0] == 0
+    assert told() == ["r1", "r2"]
+    monkeypatch.setattr("sys.stdin", None)
+    code, _, err = audience("index", "remove", "x.index", "-")
+    assert (code, "no-input" in err) == (2, True)
+
+
+NO_TAG = {
+    "no ids": (["--add", "a"], "no ids were given"),
+    "no tag": (["r1"], "no-tag"),
+    "a tag both ways": (["r1", "--add", "a", "--remove", "a"], "both-ways"),
+    "an empty tag": (["r1", "--add", ""], "empty-name"),
+    "a tag with a type": (["r1", "--add", "province:hunan"], "change the column province"),
+    "a file that is not there": (["--add", "a", "--ids", "nothing.txt"], "nothing.txt"),
+    "a table that is not there": (["--add", "a", "--ids", "nothing.csv"], "no-file"),
+    "a table without ids": (["--add", "a", "--ids", "names.csv"], "no column registration_id"),
+    "a column that is not there": (["--add", "a", "--ids", "names.csv", "--column", "nam"], "did you mean name?"),
+    "a column of a text": (["--add", "a", "--ids", "ids.txt", "--column", "name"], "bad-option"),
+    "a file that is no text": (["--add", "a", "--ids", "binary.txt"], "binary.txt"),
+    "decimal numbers": (["--add", "a", "--ids", "names.parquet", "--column", "x"], "not-ids"),
+    "no index": (["--add", "a", "r1"], "no-index"),
+    "a wait that is no time": (["--add", "a", "r1", "--wait", "-1"], "--wait"),
+}
+
+
+@pytest.mark.parametrize("case", NO_TAG)
+def test_ids_and_tags_that_cannot_be_taken_change_nothing(case, audience, small):
+    words, said = NO_TAG[case]
+    (small / "names.csv").write_text("name\nr1\n")
+    pl.DataFrame({"x": [1.5]}).write_parquet("names.parquet")
+    (small / "ids.txt").write_text("r1\n")
+    (small / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    code, out, err = audience("index", "tag", "nowhere" if case == "no index" else "x.index", *words)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+    assert snapshots() == [1]
+
+
+def test_ids_of_no_device_are_told_by_name(audience, small):
+    code, out, err = audience("index", "tag", "x.index", "--add", "told", "r1", "z1", " r2", *map(str, range(9)))
+    assert (code, out) == (0, "snapshot 2: 1 changed, 4 devices\n")
+    assert "11 of 12 ids are of no device: 'z1', ' r2', '0', '1', '2', …" in err
+    (small / "empty.txt").write_text("\n")
+    code, out, err = audience("index", "remove", "x.index", "--ids", "empty.txt", "--json")
+    assert (code, json.loads(out)["removed"]) == (0, 0)
+    assert json.loads(err)["warnings"][0]["code"] == "no-ids"
+    assert "snapshot 2 stays" in audience("index", "remove", "x.index", "z9")[1]
+
+
+def test_removed_devices_are_gone_and_come_back_when_restored(audience, small):
+    assert audience("index", "remove", "x.index", "r1", "007")[1] == "snapshot 2: 2 removed, 2 devices\n"
+    assert audience("count", "x.index", "everyone")[1] == "2\n"
+    assert audience("index", "restore", "x.index", "1")[1] == "snapshot 3 is what 1 was: 4 devices\n"
+    code, _, err = audience("index", "restore", "x.index", "9")
+    assert (code, "it keeps 1, 2, 3" in err) == (2, True)
+    lines = audience("index", "history", "x.index")[1].splitlines()
+    assert [line.split()[0] for line in lines] == ["snapshot", "1", "2", "3"]
+    assert json.loads(audience("index", "history", "x.index", "--json")[1])[1]["devices"] == 2
+
+
+def test_an_index_is_compacted_copied_and_cleared_of_what_is_old(audience, small):
+    for number in range(3):
+        audience("index", "tag", "x.index", "--add", f"t{number}", "r1")
+    assert "stays" in audience("index", "compact", "x.index")[1]
+    assert audience("index", "backup", "x.index", "-o", "copy.index")[0] == 0
+    assert audience("count", "copy.index", "t0 AND t2")[1] == "1\n"
+    code, _, err = audience("index", "backup", "x.index", "-o", "copy.index")
+    assert (code, "exists already" in err, "--replace" in err) == (2, True, False)
+    for keep in (["--keep", "0"], [], ["--keep", "one"]):
+        assert audience("index", "vacuum", "x.index", *keep)[0] == 2
+    code, out, _ = audience("index", "vacuum", "x.index", "--keep", "2", "--json")
+    assert (code, json.loads(out)["kept"]) == (0, snapshots()) == (0, snapshots()[-2:])
+    assert audience("index", "vacuum", "x.index", "--keep", "99")[1].startswith("0 files removed")
+    assert audience("index", "check", "x.index")[0] == 0
+
+
+def test_info_tells_of_dead_rows_until_they_are_compacted(audience, small):
+    first = DeviceIndex.build(devices(200), "y.index").resolve("everyone").tokens()[0]
+    assert audience("index", "remove", "y.index", first)[0] == 0
+    assert "199 devices with 1 dead rows" in audience("index", "info", "y.index")[1]
+    assert audience("index", "compact", "y.index")[1] == "snapshot 3: 199 devices\n"
+    told = audience("index", "info", "y.index")[1]
+    assert "dead" not in told
+    assert "snapshot 3 of 2" in told
+
+
+WRITERS = {
+    "update": ["index", "update", "x.index", "devices.csv"],
+    "tag": ["index", "tag", "x.index", "--add", "a", "r1"],
+    "remove": ["index", "remove", "x.index", "r1"],
+    "compact": ["index", "compact", "x.index"],
+    "restore": ["index", "restore", "x.index", "1"],
+    "vacuum": ["index", "vacuum", "x.index", "--keep", "1"],
+    "save": ["segment", "save", "x.index", "a", "everyone"],
+    "drop": ["segment", "drop", "x.index", "a"],
+}
+
+
+@pytest.mark.parametrize("words", WRITERS.values(), ids=WRITERS.keys())
+def test_there_is_one_writer_and_readers_are_not_disturbed(words, audience, small):
+    with writing(Path("x.index"), "a long update"):
+        code, out, err = audience(*words)
+        assert (code, out) == (1, "")
+        assert "a long update" in err
+        assert audience("count", "x.index", "everyone", "--json")[0] == 0
+        assert json.loads(audience(*words, "--wait", "0.1", "--json")[2])["errors"][0]["code"] == "locked"
+    assert snapshots() == [1]
+
+
+@pytest.mark.parametrize("words", [*WRITERS.values(), ["segment", "list", "x.index"], ["index", "history", "x.index"]])
+def test_there_must_be_an_index(words, audience, small):
+    code, out, err = audience(*["nowhere" if word == "x.index" else word for word in words])
+    assert (code, out) == (2, "")
+    assert "no-index" in err
+    assert not Path("nowhere").exists()
+
+
+def test_segments_are_saved_shown_and_dropped(audience, small):
+    assert audience("segment", "list", "x.index")[1] == "no segment is saved\n"
+    assert audience("segment", "save", "x.index", "south", "province:hunan")[1] == "@south: 2 devices now; snapshot 2\n"
+    assert audience("segment", "save", "x.index", "@big spenders", "@south AND level > 1")[0] == 0
+    assert audience("count", "x.index", '@"big spenders"')[1] == "1\n"
+    table = audience("segment", "list", "x.index")[1].splitlines()
+    assert table[1:] == [
+        "@south                 2  province:hunan      ",
+        '@"big spenders"        1  @south AND level > 1',
+    ]
+    assert audience("segment", "show", "x.index", "big spenders")[1] == "@south AND level > 1\n"
+    found = json.loads(audience("segment", "show", "x.index", "big spenders", "--json")[1])
+    assert found["expanded"] == "province:hunan AND level > 1"
+    assert "segments @south" in audience("index", "info", "x.index")[1]
+    assert json.loads(audience("index", "info", "x.index", "--json")[1])["segments"]["south"] == "province:hunan"
+    code, _, err = audience("segment", "drop", "x.index", "south")
+    assert (code, "is mentioned by" in err) == (2, True)
+    assert audience("segment", "drop", "x.index", "big spenders")[0] == 0
+    assert audience("segment", "drop", "x.index", "@south")[1] == "@south is no more; snapshot 5\n"
+    assert json.loads(audience("segment", "list", "x.index", "--json")[1]) == []
+
+
+NO_SEGMENT = {
+    "no name": (["save", "x.index", "@", "everyone"], "empty-name"),
+    "itself": (["save", "x.index", "a", "@a"], "segment-cycle"),
+    "what the index does not know": (["save", "x.index", "a", "provnce:hunan"], "did you mean province?"),
+    "no expression": (["save", "x.index", "a", "hunan AND"], "missing-operand"),
+    "one that is not saved": (["show", "x.index", "a"], "unknown-segment"),
+    "one that is gone": (["drop", "x.index", "a"], "unknown-segment"),
+}
+
+
+@pytest.mark.parametrize(("words", "said"), NO_SEGMENT.values(), ids=NO_SEGMENT.keys())
+def test_a_segment_that_cannot_be_is_refused_in_words(words, said, audience, small):
+    code, out, err = audience("segment", *words)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert snapshots() == [1]
+
+
+def test_explain_shows_the_sides_of_a_split(audience):
+    expr = 'male AND split(a:45%, "b c":45%, summer)'
+    tree = json.loads(audience("explain", "devices.index", expr, "--json")[1])["tree"]
+    index = DeviceIndex.open("devices.index")
+    sides = {line["text"]: (line["devices"], line["left"]) for line in tree if line["depth"] == 2}
+    assert list(sides) == ["a:45%", '"b c":45%', "held out, 10%"]
+    for text, one in (
+        ("a:45%", "split(a:45%, b:45%, summer) = a"),
+        ('"b c":45%', "split(a:45%, b:45%, summer) = b"),
+        ("held out, 10%", "NOT split(a:45%, b:45%, summer)"),
+    ):
+        assert sides[text] == (index.count(one), index.count(f"male AND {one}"))
+    assert sum(left for _, left in sides.values()) == index.count("male")
+    whole = audience("explain", "devices.index", "split(a:50%, b:50%, summer)", "--vendor", "tpns")[1]
+    assert "a:50%" in whole
+    assert "held out" not in whole
+    assert (
+        "a:45%" not in audience("explain", "devices.index", "split(a:45%, b:45%, summer) = a")[1].split("\n\n")[0][90:]
+    )
+
+
+def test_an_interrupted_build_leaves_nothing(audience, small, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("audience.index.build.written_table", interrupted)
+    code, out, err = audience("index", "build", "devices.csv", "-o", "y.index")
+    assert (code, out) == (130, "")
+    assert err == "interrupted: stopped before it was done\n"
+    assert sorted(path.name for path in small.iterdir()) == ["devices.csv", "x.index"]
+    err = audience("index", "build", "devices.csv", "-o", "y.index", "--json")[2]
+    assert json.loads(err)["errors"][0]["code"] == "interrupted"
+
+
+def test_an_interrupted_update_leaves_the_old_snapshot(audience, small, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("audience.index.change.refuse_shared", interrupted)
+        assert audience("index", "update", "x.index", "devices.csv")[0] == 130
+    assert snapshots() == [1]
+    assert audience("index", "check", "x.index")[1] == "sound: snapshot 1 in 5 files\n"
+    assert audience("index", "vacuum", "x.index", "--keep", "1")[1] == "4 files removed; snapshots kept: 1\n"
+    assert audience("index", "update", "x.index", "devices.csv")[0] == 0
+
+
+def test_ctrl_c_ends_a_command_that_waits(small):
+    line = [sys.executable, "-m", "audience", "index", "tag", "x.index", "--add", "a", "r1", "--wait", "60"]
+    with writing(Path("x.index"), "update"):
+        ran = subprocess.Popen(line, stderr=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        with pytest.raises(subprocess.TimeoutExpired):
+            ran.wait(8)
+        ran.send_signal(signal.SIGINT)
+        _, err = ran.communicate(timeout=30)
+    assert (ran.returncode, err) == (130, b"interrupted: stopped before it was done\n")
