@@ -40,6 +40,11 @@ def devices(count: int, seed: int = 42, first: int = 0) -> pl.DataFrame:
     )
 
 
+def changes(table: pl.DataFrame) -> pl.DataFrame:
+    """The first twenty devices of *table*, with a new version."""
+    return table.head(20).select("registration_id", version=pl.lit("2.1.0"))
+
+
 def _ids(first: int, count: int) -> pl.Series:
     row = pl.int_range(first, first + count, dtype=pl.UInt64)
     digits = row.hash(42).cast(pl.String).str.zfill(20)
@@ -70,8 +75,13 @@ WALK = (
         ["emit", "INDEX", "EXPR", "--vendor", "engagelab", "-o", "OUT"],
     ),
     ("From one vendor to another:", ["translate", "--from", "engagelab", "--to", "emas", "PAYLOAD"]),
+    ("An audience gets a name,", ["segment", "save", "INDEX", "south", "EXPR"]),
+    ("and two texts are tested on it.", ["explain", "INDEX", "TEST", "--vendor", "engagelab"]),
+    ("Twenty devices have a new version: the index is brought up to date.", ["index", "update", "INDEX", "CHANGES"]),
+    ("Every change is a snapshot, which can be restored.", ["index", "history", "INDEX"]),
 )
 EXPR = "male AND (province:guangdong OR province:hunan) AND NOT version:1.0.2"
+TEST = "@south AND split(a:45%, b:45%, summer)"
 PAYLOAD = '{"to": {"tag": ["Shenzhen", "Guangzhou"], "tag_and": ["female", "members"]}}'
 
 
@@ -80,7 +90,10 @@ def walk(run: Callable[[list[str]], None], say: Callable[[str], None], count: in
     with TemporaryDirectory(prefix="audience-demo-") as name:
         folder = Path(name)
         words = {"INDEX": "devices.index", "EXPR": EXPR, "OUT": "requests", "PAYLOAD": PAYLOAD}
-        devices(count).write_parquet(folder / "devices.parquet")
+        words |= {"TEST": TEST, "CHANGES": "changes.parquet"}
+        table = devices(count)
+        table.write_parquet(folder / "devices.parquet")
+        changes(table).write_parquet(folder / "changes.parquet")
         first = (
             f"An index of {count:,} generated devices:",
             ["index", "build", "devices.parquet", "-o", "devices.index"],
@@ -91,7 +104,7 @@ def walk(run: Callable[[list[str]], None], say: Callable[[str], None], count: in
             run([*(str(folder / word) if word in PATHS else word for word in arguments), *(["--json"] if json else [])])
 
 
-PATHS = ("devices.parquet", "devices.index", "requests")
+PATHS = ("devices.parquet", "changes.parquet", "devices.index", "requests")
 
 
 def _quoted(word: str) -> str:

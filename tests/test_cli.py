@@ -246,6 +246,10 @@ def test_the_demo_walks_through_everything(audience):
         "tpns: natively",
         "engagelab: by ids",
         "requests:",
+        "@south: ",
+        "held out, 10%",
+        "20 changed",
+        "segment @south saved",
     ):
         assert word in out
 

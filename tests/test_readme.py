@@ -2,7 +2,15 @@
 
 import doctest
 import re
+import shlex
 from pathlib import Path
+
+import polars as pl
+import pytest
+import typer
+
+from audience.cli import app
+from audience.demo import changes, devices
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -30,9 +38,46 @@ def test_the_examples_run(tmp_path, monkeypatch):
     assert (failed, tried > 5) == (0, True)
 
 
-def test_every_command_in_the_readme_is_there():
-    from audience.cli import app
+@pytest.fixture
+def tables(audience, tmp_path, monkeypatch) -> None:
+    """A folder with the tables that the README's commands are given."""
+    monkeypatch.chdir(tmp_path)
+    table = devices(100_000)
+    table.write_parquet("devices.parquet")
+    changes(table).write_parquet("changes.parquet")
+    Path("told.txt").write_text(
+        "\n".join(table.filter(pl.col("tags").list.contains("t000"))["registration_id"][:1_000])
+    )
+    table.select("registration_id").tail(50).write_csv("gone.csv")
 
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands} | {"index", "catalog"}
-    named = set(re.findall(r"(?:\$ |bin/|`)audience ([a-z]\w*)", README))
-    assert named <= commands
+
+def test_the_commands_run_and_print_what_is_shown(audience, tables):
+    for command, shown in commands():
+        code, out, err = audience(*shlex.split(command))
+        assert code == 0, err
+        wanted, more, _ = shown.partition("…\n")
+        lines = [line.rstrip() for line in out.splitlines()]
+        wanted = wanted.splitlines()
+        assert lines[: len(wanted)] == wanted
+        assert more or not wanted or lines == wanted
+
+
+def commands() -> list[tuple[str, str]]:
+    """Each command of the console blocks, and what it is shown to print."""
+    text = "".join(block for kind, block in BLOCKS if kind == "console")
+    return re.findall(r"^\$ audience (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE)
+
+
+def test_every_command_in_the_readme_is_there():
+    named = re.findall(r"(?:\$ |bin/|`)audience ([a-z]\w*)(?: ([a-z]\w*))?", README)
+    for verb, inner in named:
+        assert verb in KNOWN
+        assert not KNOWN[verb] or inner in KNOWN[verb]
+
+
+def names(group: typer.Typer) -> set[str]:
+    """What the commands of *group* are called."""
+    return {command.name for command in group.registered_commands}
+
+
+KNOWN = {name: set() for name in names(app)} | {each.name: names(each.typer_instance) for each in app.registered_groups}
