@@ -91,6 +91,10 @@ IDS = {
         ["r1", "r2"],
     ),
     "a column by its name": (lambda: [*as_text("ids.csv", b"name\n007\n"), "--column", "name"], ["007"]),
+    "a known column by its name": (
+        lambda: [*as_text("ids.csv", b"registration_id\n007\n"), "--column", "registration_id"],
+        ["007"],
+    ),
     "several files and words": (
         lambda: [*as_text("a.txt", b"r1"), *as_text("b.csv", b"device_id\nr2\n"), "007"],
         ["007", "r1", "r2"],
@@ -158,6 +162,8 @@ def test_ids_of_no_device_are_told_by_name(audience, small):
     code, out, err = audience("index", "remove", "x.index", "--ids", "empty.txt", "--json")
     assert (code, json.loads(out)["removed"]) == (0, 0)
     assert json.loads(err)["warnings"][0]["code"] == "no-ids"
+    for name in ("empty.csv", "empty.ndjson"):
+        assert "stays" in audience("index", "remove", "x.index", *as_text(name, b""))[1]
     assert "snapshot 2 stays" in audience("index", "remove", "x.index", "z9")[1]
 
 

@@ -33,7 +33,13 @@ def given(words: Sequence[str], files: Sequence[str], column: str | None, known:
     found = [id_ for word in words for id_ in (_lines(word) if word == STDIN else [word])]
     found += [id_ for file in files if file not in tables for id_ in _lines(file)]
     texts = pl.Series("id", found, dtype=pl.String)
-    return pl.concat([texts, *(_column(file, column, known) for file in tables)]).unique(maintain_order=True)
+    columns = (_column(file, column, known) for file in tables if not _is_empty(file))
+    return pl.concat([texts, *columns]).unique(maintain_order=True)
+
+
+def _is_empty(file: str) -> bool:
+    """Whether *file* holds nothing at all: a list of nobody, also where a table would have a head."""
+    return Path(file).is_file() and not Path(file).stat().st_size
 
 
 def _lines(file: str) -> Iterable[str]:
@@ -50,8 +56,9 @@ def _lines(file: str) -> Iterable[str]:
 
 def _column(file: str, column: str | None, known: Sequence[Column]) -> pl.Series:
     """The ids of the table in *file*."""
+    roles = Roles(tokens={"registration_id": column}) if column else Roles(tokens={}, known=tuple(known))
     with readable():
-        lazy, _ = scan(file, Roles(tokens={"registration_id": column} if column else {}, known=tuple(known)))
+        lazy, _ = scan(file, roles)
         schema = lazy.collect_schema()
         source = _source(schema, file, column, known)
         values = lazy.select(named(source)).collect().to_series()
