@@ -299,7 +299,7 @@ def test_an_interrupted_build_leaves_nothing(audience, small, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("audience.index.build.written_table", interrupted)
+    monkeypatch.setattr("audience.index.build._drafts", interrupted)
     code, out, err = audience("index", "build", "devices.csv", "-o", "y.index")
     assert (code, out) == (130, "")
     assert err == "interrupted: stopped before it was done\n"

@@ -1,11 +1,10 @@
 """A device table of any size → a new index folder, a shard at a time."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import reduce
 from operator import and_
 from pathlib import Path
-from typing import TypeAlias
 
 import polars as pl
 
@@ -16,7 +15,7 @@ from audience.index.cast import NotVersions, first_rows
 from audience.index.columns import Column, Roles
 from audience.index.encode import Table, encoded
 from audience.index.layout import Drafts, Files
-from audience.index.read import Opened, opened, readable
+from audience.index.read import Opened, Progress, opened, readable
 from audience.index.shard import Shard
 from audience.index.snapshot import FOLDERS, HISTORY, SHARDS, Manifest, now, publish
 from audience.index.tables import Source, named
@@ -24,8 +23,6 @@ from audience.index.tables import Source, named
 MOST_DEVICES = 2**32
 SHARD = 1 << 22  # devices of a shard; a larger one answers faster and takes more memory to build
 SHOWN = 5
-
-Progress: TypeAlias = Callable[[str, int, int], None]  # what is being done, and how far it is of how much
 
 
 def build(
@@ -55,7 +52,7 @@ def _all_written(table: Opened, roles: Roles, folder: Path, progress: Progress) 
     """Write all shards; a column of which some text turns out to be no version is taken for plain text, if not said."""
     while True:
         try:
-            return table, tuple(written(table.shards(SHARD), folder, 1, table.rows, progress))
+            return table, tuple(written(table.shards(SHARD, progress), folder, 1))
         except NotVersions as error:
             if error.column.source in roles.said():
                 raise
@@ -69,15 +66,12 @@ def refuse_too_many(devices: int) -> None:
         raise TableError(Problem("too-many-devices", message, hint="build one index for each app or region"))
 
 
-def written(
-    parts: Iterable[tuple[int, Table]], folder: Path, number: int, rows: int, progress: Progress
-) -> Iterator[Files]:
+def written(parts: Iterable[tuple[int, Table]], folder: Path, number: int) -> Iterator[Files]:
     """Write a shard of each of *parts*: while one is read, the one before is written, and that before it synced."""
     with ThreadPoolExecutor(1) as writing, ThreadPoolExecutor(1) as settling:
         written: list[Future[Drafts]] = []
         settled: list[Future[Files]] = []
         for count, (first, table) in enumerate(parts):
-            progress("indexing devices", first, rows)
             check_ids(table, first)
             settled += [settling.submit(last.result().settled) for last in written]
             written = [writing.submit(_drafts, folder, f"{number:08}-{count:05}", table)]

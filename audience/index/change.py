@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from audience.errors import Problem, TableError
 from audience.index import bits, find
-from audience.index.build import Progress, check_ids, refuse_doubled, refuse_shared, refuse_too_many, written_table
+from audience.index.build import check_ids, refuse_doubled, refuse_shared, refuse_too_many, written_table
 from audience.index.cast import first_rows
 from audience.index.columns import Column, Roles, distinct
 from audience.index.compact import compacted, stacked, tidied
 from audience.index.decode import decoded
 from audience.index.encode import Table
-from audience.index.read import Opened, opened
+from audience.index.read import Opened, Progress, opened
 from audience.index.shard import Shard
 from audience.index.snapshot import SHARDS, Manifest, Snapshot, now, publish, write_dead
 from audience.index.tables import Source

@@ -10,12 +10,13 @@ import polars as pl
 from audience.errors import PlanError, Problem
 from audience.index import evaluate as engine
 from audience.index import find
-from audience.index.build import Progress, build
+from audience.index.build import build
 from audience.index.cache import BYTES
 from audience.index.change import Change, compact, remove, tag, update
 from audience.index.columns import Roles
 from audience.index.crowd import Crowd, id_column
 from audience.index.explain import Line, funnel
+from audience.index.read import Progress
 from audience.index.saved import drop, save
 from audience.index.snapshot import Known, Snapshot, opened
 from audience.index.tables import Source

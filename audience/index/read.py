@@ -1,8 +1,9 @@
 """A table of any size → parts of it in memory, each column cast to what its role wants."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import polars as pl
 from polars import selectors
@@ -12,6 +13,8 @@ from audience.index import cast
 from audience.index.columns import Column, Roles, check_roles, columns
 from audience.index.encode import Table
 from audience.index.tables import Source, dated, scan
+
+Progress: TypeAlias = Callable[[str, int, int], None]  # what is being done, and how far it is of how much
 
 PIECES = 4  # a shard is read in so many, to bound memory
 
@@ -32,11 +35,12 @@ class Opened:
                 yield first, {column: _cast(frame[column.source], column, first) for column in self.columns}
                 first += len(frame)
 
-    def shards(self, size: int) -> Iterator[tuple[int, Table]]:
+    def shards(self, size: int, progress: Progress) -> Iterator[tuple[int, Table]]:
         """As `parts`, with texts that are no ids as numbers of a dictionary, which take a quarter of the memory."""
         pieces: list[Table] = []
         names: dict[Column, pl.Categories] = {}
         for first, part in self.parts(-(-size // PIECES)):
+            progress("indexing devices", first, self.rows)
             if first % size == 0 and pieces:
                 yield first - sum(map(_rows, pieces)), _stacked(pieces)
                 pieces = []
