@@ -1,27 +1,37 @@
 """Found devices → bodies of ids, each within what one request takes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
 
 from audience.errors import Problem
-from audience.index import Crowd
+from audience.index import Crowd, arrow
+from audience.index.bodies import AT_ONCE, Block, Rows, lists, stretches
+from audience.index.crowd import id_column
+from audience.index.shard import Shard
 from audience.vendors import vendor as vendor_record
-from audience.vendors.base import SPACE, Payload, Vendor
+from audience.vendors.base import Payload, Vendor
+
+SKIPPED = {"device": pl.String, "reason": pl.String, "message": pl.String}
+QUOTED = "^[ -&(-[\\]-~]*$"  # texts that Python shows as they are, between single quotes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Batches:
-    """The ids that *vendor* can be told, and those it cannot with the reason of each."""
+    """The devices that *vendor* can be told, by their ids, and those *left* out; each of the others is in one body.
+
+    How many there are is known before the first body is made; the ids are read as the bodies are asked for.
+    """
 
     vendor: Vendor
-    ids: pl.Series
-    skipped: pl.DataFrame
+    told: Crowd
+    left: Crowd
 
     def __len__(self) -> int:
         """How many bodies there are."""
-        return -(-len(self.ids) // self.vendor.batch)
+        return -(-len(self.told) // self.vendor.batch)
 
     def __iter__(self) -> Iterator[Payload]:
         """Targeting objects of at most the vendor's number of ids; every id stands in exactly one."""
@@ -30,32 +40,58 @@ class Batches:
 
     def chunks(self) -> Iterator[list[str]]:
         """The ids of each body."""
-        for start in range(0, len(self.ids), self.vendor.batch):
-            yield self.ids.slice(start, self.vendor.batch).to_list()
+        return lists(self.told.parts, id_column(self.told.snapshot.ids, self.vendor.name), self.vendor.batch)
+
+    def blocks(self) -> Iterator[Block]:
+        """The bodies as JSON, many at once."""
+        return self.told.blocks(self.vendor)
+
+    def bodies(self) -> Iterator[bytes]:
+        """Each body as JSON."""
+        return (body for block in self.blocks() for body in block.bodies())
+
+    @cached_property
+    def ids(self) -> pl.Series:
+        """All ids that can be told, at once."""
+        return self.told.tokens(self.vendor.name)
+
+    @cached_property
+    def skipped(self) -> pl.DataFrame:
+        """All devices that are left out, at once, each by an id that it does have, with the reason."""
+        return pl.concat([pl.DataFrame(schema=SKIPPED), *self.left_out()])
+
+    def left_out(self) -> Iterator[pl.DataFrame]:
+        """The same, some at a time."""
+        for shard, rows in self.left.parts:
+            for some in stretches(rows, AT_ONCE):
+                yield _skipped(shard, some, self.left.snapshot.ids, self.vendor)
 
     def problems(self) -> list[Problem]:
         """What cannot be told, counted, with the first id of each reason."""
-        counts = self.skipped.group_by("reason", maintain_order=True).agg(pl.len(), pl.first("message"))
         return [
-            Problem(reason, f"{count:,} of {len(self.ids) + len(self.skipped):,} devices are left out: {message}")
-            for reason, count, message in counts.iter_rows()
+            Problem(reason, f"{count:,} of {len(self.told) + len(self.left):,} devices are left out: {message}")
+            for reason, (count, message) in self._counts.items()
         ]
+
+    @cached_property
+    def _counts(self) -> dict[str, tuple[int, str]]:
+        counts: dict[str, tuple[int, str]] = {}
+        for frame in self.left_out():
+            found = frame.group_by("reason", maintain_order=True).agg(pl.len(), pl.first("message"))
+            for reason, count, message in found.iter_rows():
+                before, first = counts.get(reason, (0, message))
+                counts[reason] = before + count, first
+        return counts
 
 
 def batches(crowd: Crowd, vendor: str) -> Batches:
-    """Sort the ids of *crowd* into those that *vendor* can carry and those that it cannot.
+    """Sort the devices of *crowd* into those whose ids *vendor* can carry and those whose it cannot.
 
     Raises PlanError where it is not clear which ids are the vendor's.
     """
     to = vendor_record(vendor)
-    ids = crowd.tokens(vendor)
-    wrong = _suspects(ids, to)
-    if not wrong.any():
-        return Batches(to, ids, pl.DataFrame(schema=SKIPPED))
-    return Batches(to, ids.filter(~wrong), _skipped(crowd, ids, wrong, to))
-
-
-SKIPPED = {"device": pl.String, "reason": pl.String, "message": pl.String}
+    told = crowd.carried(to)
+    return Batches(to, told, crowd.without(told))
 
 
 def bodies(crowd: Crowd, vendor: str) -> Iterator[Payload]:
@@ -63,33 +99,24 @@ def bodies(crowd: Crowd, vendor: str) -> Iterator[Payload]:
     return iter(batches(crowd, vendor))
 
 
-def _suspects(ids: pl.Series, to: Vendor) -> pl.Series:
-    """Which ids cannot be carried, a column at a time; `Vendor.uncarriable` says why, one at a time."""
-    wrong = ids.is_null()
-    if to.id_length is not None:
-        wrong |= (ids.str.len_chars() > to.id_length).fill_null(False)
-    if to.id_forbids:
-        wrong |= (ids != ids.str.strip_chars(SPACE)).fill_null(False)
-    for char in to.id_forbids:
-        wrong |= ids.str.contains(char, literal=True).fill_null(False)
-    return wrong
+def _skipped(shard: Shard, rows: Rows, columns: Sequence[str], to: Vendor) -> pl.DataFrame:
+    """The devices at *rows*, each by an id that it does have, with the reason why *to* cannot be told its own."""
+    ids = arrow.to_series(shard.texts(id_column(columns, to.name), rows))
+    named = [arrow.to_series(shard.texts(name, rows)) for name in columns if name.startswith("id:")]
+    devices = pl.select(pl.coalesce(named)).to_series()
+    missing = _shown(devices) + f" has no id at {to.name}"
+    found = pl.DataFrame({"device": devices, "reason": "missing-id", "message": missing}, schema=SKIPPED)
+    there = ids.is_not_null().arg_true()
+    if not len(there):
+        return found
+    problems = [problem for identifier in ids.gather(there) if (problem := to.uncarriable(identifier))]
+    reasons = found["reason"].scatter(there, [problem.code for problem in problems])
+    messages = found["message"].scatter(there, [problem.message for problem in problems])
+    return found.with_columns(reasons, messages)
 
 
-def _skipped(crowd: Crowd, ids: pl.Series, wrong: pl.Series, to: Vendor) -> pl.DataFrame:
-    """Each device that is left out, by an id that it does have, with the reason."""
-    frame = crowd.to_frame()
-    named = pl.coalesce(pl.col(name.partition(":")[2]) for name in crowd.snapshot.ids if name.startswith("id:"))
-    devices = frame.select(named).to_series()
-    rows = []
-    for device, identifier in zip(devices.filter(wrong), ids.filter(wrong), strict=True):
-        problem = _why(device, identifier, to)
-        rows.append((device, problem.code, problem.message))
-    return pl.DataFrame(rows, schema=SKIPPED, orient="row")
-
-
-def _why(device: str, identifier: str | None, to: Vendor) -> Problem:
-    if identifier is None:
-        return Problem("missing-id", f"{device!r} has no id at {to.name}")
-    problem = to.uncarriable(identifier)
-    assert problem is not None, f"{identifier!r} was suspected"
-    return problem
+def _shown(texts: pl.Series) -> pl.Series:
+    """Each of *texts* as Python shows it."""
+    odd = ~texts.str.contains(QUOTED)
+    shown = "'" + texts + "'"
+    return shown.scatter(odd.arg_true(), [repr(text) for text in texts.filter(odd)]) if odd.any() else shown

@@ -2,26 +2,30 @@
 
 requests-00001.ndjson   one targeting object a line, at most LINES of them
 left_out.ndjson         devices that the vendor's lists cannot carry, with the reason, where there are any
-manifest.json           expression, vendor, counts, and the size and SHA-256 of every file
+manifest.json           expression, vendor, counts, and the size and the XXH128 checksum of every file
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from dataclasses import replace as replace_fields
-from itertools import islice
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
 from audience.batches import Batches, batches
 from audience.errors import Problem
-from audience.files import new_folder
+from audience.files import new_folder, sync
 from audience.index import DeviceIndex
+from audience.index.bodies import Block, block
+from audience.index.sound import summing
 from audience.language.render import render
 from audience.plan import Plan
-from audience.vendors.base import Payload
+
+Progress: TypeAlias = Callable[[str, int, int], None]  # what is being done, and how far it is of how much
 
 LINES = 1_000
 MANIFEST, LEFT_OUT = "manifest.json", "left_out.ndjson"
@@ -64,17 +68,18 @@ def emit(
         plan = replace_fields(plan, native=(), by_ids=None)
     found = batches(index.resolve(plan.by_ids), plan.vendor) if plan.by_ids is not None else None
     with new_folder(folder, marks=FILES, replace=replace) as draft:
-        files = list(_write_requests(draft, _requests(plan, found, progress)))
-        if found is not None and len(found.skipped):
-            files.append(_write(draft / LEFT_OUT, map(orjson.dumps, found.skipped.iter_rows(named=True))))
+        files = _write_requests(draft, plan, found, progress)
+        if found is not None and found.left:
+            left_out = ((frame.write_ndjson().encode(), len(frame)) for frame in found.left_out())
+            files.append(_write(draft / LEFT_OUT, left_out))
         written = Emitted(
             vendor=plan.vendor,
             expression=render(plan.expr),
             devices=devices,
             native=len(plan.native),
             batches=0 if found is None else len(found),
-            told=0 if found is None else len(found.ids),
-            left_out=0 if found is None else len(found.skipped),
+            told=0 if found is None else len(found.told),
+            left_out=0 if found is None else len(found.left),
             reasons=(*plan.reasons, *(() if found is None else found.problems())),
             conditions=plan.conditions,
             files=tuple(files),
@@ -92,27 +97,50 @@ def _told(problems: Iterable[Problem]) -> list[dict[str, str]]:
     return [{"code": problem.code, "message": problem.message} for problem in problems]
 
 
-def _requests(plan: Plan, found: Batches | None, progress: Callable[[str, int, int], None]) -> Iterator[Payload]:
-    yield from plan.native
-    for done, body in enumerate(found if found is not None else ()):
-        progress("writing batches", done, len(found or ()))
-        yield body
+def _write_requests(folder: Path, plan: Plan, found: Batches | None, progress: Progress) -> list[dict[str, Any]]:
+    """Write all requests; the disk takes in each file while the next is made."""
+    lines = _cut(chain([block(list(map(orjson.dumps, plan.native)), 0)], _told_of(found, progress)))
+    files: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(1) as beside:
+        synced: list[Future[None]] = []
+        for number, pieces in groupby(lines, key=itemgetter(0)):
+            file = folder / f"requests-{number:05}.ndjson"
+            files.append(_write(file, ((data, count) for _, data, count in pieces)))
+            synced.append(beside.submit(sync, file))
+        for each in synced:
+            each.result()
+    return files
 
 
-def _write_requests(folder: Path, requests: Iterator[Payload]) -> Iterator[dict[str, Any]]:
-    lines = map(orjson.dumps, requests)
-    number = 0
-    while some := list(islice(lines, LINES)):
-        number += 1
-        yield _write(folder / f"requests-{number:05}.ndjson", some)
+def _told_of(found: Batches | None, progress: Progress) -> Iterator[Block]:
+    """The bodies of ids, telling how many ids have been written, of how many."""
+    if found is None:
+        return
+    done, total = 0, len(found.told)
+    for some in found.blocks():
+        yield some
+        done += some.ids
+        progress("writing ids", done, total)
 
 
-def _write(file: Path, lines: Iterable[bytes]) -> dict[str, Any]:
-    """Write *lines*; what the manifest says of the file."""
-    digest, count = hashlib.sha256(), 0
+def _cut(blocks: Iterable[Block]) -> Iterator[tuple[int, memoryview, int]]:
+    """The lines of *blocks*, as many at once as go to one file, with its number and how many they are."""
+    before = 0
+    for some in blocks:
+        first, start, data = 0, 0, memoryview(some.data)
+        while first < len(some.ends):
+            last = min(first + LINES - before % LINES, len(some.ends))
+            stop = some.ends[last - 1]
+            yield before // LINES + 1, data[start:stop], last - first
+            before, first, start = before + last - first, last, stop
+
+
+def _write(file: Path, pieces: Iterable[tuple[bytes | memoryview, int]]) -> dict[str, Any]:
+    """Write *pieces*, each of so many lines; what the manifest says of the file."""
+    summed, lines, size = summing(), 0, 0
     with file.open("wb") as stream:
-        for line in lines:
-            digest.update(line + b"\n")
-            stream.write(line + b"\n")
-            count += 1
-    return {"name": file.name, "lines": count, "bytes": file.stat().st_size, "sha256": digest.hexdigest()}
+        for data, count in pieces:
+            summed.update(data)
+            stream.write(data)
+            lines, size = lines + count, size + len(data)
+    return {"name": file.name, "lines": lines, "bytes": size, "xxh128": summed.hexdigest()}

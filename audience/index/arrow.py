@@ -11,10 +11,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Columns: TypeAlias = Mapping[str, pa.Array]
 Span: TypeAlias = tuple[int, int]
+Texts: TypeAlias = Any  # an Arrow array of texts
 Buffer: TypeAlias = tuple[int, int]  # where it starts in the file, and how many bytes it has
 
 
@@ -64,6 +66,41 @@ def texts(array: pa.Array) -> tuple[NDArray[np.int64] | None, NDArray[np.uint8]]
     _, places, data = array.buffers()
     found = np.frombuffer(places, dtype=np.int64, count=len(array) + 1) if places else np.zeros(1, dtype=np.int64)
     return found, np.frombuffer(data, dtype=np.uint8) if data else np.empty(0, dtype=np.uint8)
+
+
+def taken(array: pa.Array, rows: NDArray[np.uint32]) -> pa.Array:
+    """The values of *array* at *rows*, in buffers of their own."""
+    return array.take(pa.array(rows))
+
+
+def nothing(count: int) -> Texts:
+    """So many texts that are null."""
+    return pa.nulls(count, pa.large_string())
+
+
+def plain(array: Texts) -> bool:
+    """Whether JSON writes all texts of *array*, as it was `taken`, as they are."""
+    _, data = texts(array)
+    return bool((data >= 0x20).all() and (data != ord('"')).all() and (data != ord("\\")).all())
+
+
+def joined(array: Texts, each: int, between: bytes) -> tuple[memoryview, list[int]] | None:
+    """The texts of *array*, as it was `taken`, *each* of them joined to one, and where these begin and end.
+
+    None where they are too long for it.
+    """
+    places, data = texts(array)
+    count, parts = len(array), -(-len(array) // each)
+    if places is None or len(data) + count * len(between) > MOST:
+        return None
+    short = pa.StringArray.from_buffers(count, pa.py_buffer(places.astype(np.int32)), pa.py_buffer(data))
+    ends = np.minimum(np.arange(parts + 1, dtype=np.int32) * each, count)
+    found = pc.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), short), between.decode())
+    _, stops, joint = found.buffers()
+    return memoryview(joint), np.frombuffer(stops, dtype=np.int32, count=parts + 1).tolist()
+
+
+MOST = 2**31 - 1  # bytes of texts with short offsets, the only ones that are joined
 
 
 def to_series(array: pa.Array) -> pl.Series:

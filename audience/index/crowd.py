@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from audience.errors import PlanError, Problem
 from audience.index import bits
 from audience.index.bits import BitMap
+from audience.index.bodies import Block, blocks
+from audience.index.carried import carried
 from audience.index.columns import ID_WORDS
 from audience.index.find import by_preference
 from audience.index.shard import Shard
 from audience.index.snapshot import Snapshot
 from audience.vendors import vendor as vendor_record
+from audience.vendors.base import Vendor
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,30 @@ class Crowd:
         Raises PlanError where it is not clear which column holds the ids of *vendor*.
         """
         return self._take(id_column(self.snapshot.ids, vendor)).rename("token")
+
+    def batches(self, vendor: str) -> Iterator[bytes]:
+        """Ready targeting objects as JSON: each lists as many ids as one request to *vendor* takes, the last the rest.
+
+        Ids that its lists cannot carry are left out: `audience.batches` tells which, and why. Raises PlanError where
+        it is not clear which column holds the ids of *vendor*.
+        """
+        to = vendor_record(vendor)
+        return (body for block in self.carried(to).blocks(to) for body in block.bodies())
+
+    def carried(self, to: Vendor) -> "Crowd":
+        """Those of the devices that have an id which the lists of *to* can carry."""
+        name = id_column(self.snapshot.ids, to.name)
+        pairs = zip(self.snapshot.shards, self.found, strict=True)
+        return Crowd([carried(shard, name, found, to) for shard, found in pairs], self.snapshot)
+
+    def blocks(self, to: Vendor) -> Iterator[Block]:
+        """The bodies of ready requests to *to*, many at once; its lists must be able to carry all ids."""
+        return blocks(self.parts, id_column(self.snapshot.ids, to.name), to)
+
+    def without(self, other: "Crowd") -> "Crowd":
+        """Those of the devices that are not in *other*, a crowd of the same snapshot."""
+        found = [mine - theirs for mine, theirs in zip(self.found, other.found, strict=True)]
+        return Crowd(found, self.snapshot)
 
     def to_frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """One row a device, with its ids, aliases and accounts; *columns* names those that are wanted.

@@ -181,6 +181,22 @@ class Shard:
             return self.ids(name).gather(pl.Series(rows))
         return arrow.to_series(arrow.from_matrix(matrix[rows]))
 
+    def texts(self, name: str, rows: NDArray[np.uint32]) -> arrow.Texts:
+        """The ids of *rows* as an Arrow array of its own; nothing of the column *name* is kept."""
+        if name not in self._ids.names:
+            return arrow.nothing(len(rows))
+        if (matrix := self.matrix(name, rows)) is not None:
+            return arrow.from_matrix(matrix[rows])
+        data = self._files[IDS].data
+        valid, places, body = self._ids.buffers(name)
+        for buffer in (valid, places):
+            if buffer is not None:
+                self._files[IDS].part(buffer[0], sum(buffer))
+        if body is not None and len(rows):
+            ends = arrow.offsets(data, places, self.rows)
+            self._files[IDS].part(body[0] + int(ends[rows[0]]), body[0] + int(ends[rows[-1] + 1]))
+        return arrow.taken(self._ids.column(name), rows)
+
     def matrix(self, name: str, rows: NDArray[np.uint32]) -> NDArray[np.void] | None:
         """The ids of the column *name* as bytes of one width, checked where *rows* are; None where widths differ."""
         facts = self._id_facts.get(name)
@@ -193,6 +209,14 @@ class Shard:
         else:
             self._files[IDS].touch(data[0] + rows.astype(np.int64) * facts.width, facts.width)
         return np.frombuffer(self._files[IDS].data, dtype=f"V{facts.width}", count=self.rows, offset=data[0])
+
+    def width(self, name: str) -> int | None:
+        """The bytes of each id of the column *name*, where every device has one and they are equally long."""
+        return self._id_facts[name].width if name in self._id_facts else None
+
+    def full(self, name: str) -> bool:
+        """Whether every device has an id in the column *name*."""
+        return name in self._ids.names and not self._ids.column(name).null_count
 
     def plain(self, name: str) -> bool:
         """Whether JSON writes all ids of the column *name* as they are."""

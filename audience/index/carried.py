@@ -1,0 +1,56 @@
+"""Which ids the lists of a vendor can carry, without looking at each where the facts of a shard tell."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from audience.index import arrow, bits
+from audience.index.bits import BitMap
+from audience.index.bodies import AT_ONCE, Rows, stretches
+from audience.index.shard import Shard
+from audience.vendors.base import SPACE, Vendor
+
+FEW = 1 << 12  # ids of one width that are looked at at once
+
+
+def carried(shard: Shard, name: str, found: BitMap, to: Vendor) -> BitMap:
+    """The rows of *found* that have an id in the column *name* which the lists of *to* can carry."""
+    width = shard.width(name)
+    short = to.id_length is None or (width is not None and width <= to.id_length)
+    if not found or (short and not to.id_forbids and (width is not None or shard.full(name))):
+        return found
+    rows = bits.rows_of(found)
+    matrix = shard.matrix(name, rows) if short and to.id_forbids.isascii() else None
+    doubtful = stretches(rows, AT_ONCE) if matrix is None else _doubtful(matrix, rows, to.id_forbids)
+    wrong = [some[_suspects(arrow.to_series(shard.texts(name, some)), to).to_numpy()] for some in doubtful]
+    left = bits.from_rows(np.concatenate([rows[:0], *wrong]))
+    return found - left if left else found
+
+
+def _doubtful(matrix: NDArray[np.void], rows: Rows, forbids: str) -> Iterator[Rows]:
+    """Stretches of *rows* with a byte that a character of *forbids*, or one of white space, begins with.
+
+    To find one byte in many takes a tenth of the time that it takes to bring them near.
+    """
+    signs = {char.encode()[:1] for char in forbids + SPACE}
+    width = matrix.dtype.itemsize
+    data = bytearray(FEW * width)
+    near = np.frombuffer(data, matrix.dtype)
+    for some in stretches(rows, FEW):
+        np.take(matrix, some, out=near[: len(some)], mode="clip")
+        if any(data.find(sign, 0, len(some) * width) >= 0 for sign in signs):
+            yield some
+
+
+def _suspects(ids: pl.Series, to: Vendor) -> pl.Series:
+    """Which ids cannot be carried, a column at a time; `Vendor.uncarriable` says why, one at a time."""
+    wrong = ids.is_null()
+    if to.id_length is not None:
+        wrong |= (ids.str.len_chars() > to.id_length).fill_null(False)
+    if to.id_forbids:
+        wrong |= (ids != ids.str.strip_chars(SPACE)).fill_null(False)
+    for char in to.id_forbids:
+        wrong |= ids.str.contains(char, literal=True).fill_null(False)
+    return wrong
