@@ -42,6 +42,7 @@ class Shard:
         self._files = {kind: self._open(folder, kind) for kind in DATA}
         self._loaded: dict[int, BitMap] = {}
         self._series: dict[str, pl.Series] = {}
+        self._held: dict[tuple[str, bytes], bool] = {}
 
     def _open(self, folder: Path, kind: str) -> SoundFile:
         return SoundFile(self.files.path(folder, kind), self.files.sizes[kind], lambda: self._block_sums[kind])
@@ -213,6 +214,13 @@ class Shard:
     def width(self, name: str) -> int | None:
         """The bytes of each id of the column *name*, where every device has one and they are equally long."""
         return self._id_facts[name].width if name in self._id_facts else None
+
+    def holds(self, name: str, signs: bytes) -> bool:
+        """Whether any id of the column *name* has one of the bytes *signs*; they are looked at once."""
+        if (name, signs) not in self._held:
+            body = self._ids.buffers(name)[2]
+            self._held[name, signs] = body is not None and self._files[IDS].holds(body[0], sum(body), signs)
+        return self._held[name, signs]
 
     def full(self, name: str) -> bool:
         """Whether every device has an id in the column *name*."""

@@ -70,6 +70,12 @@ class SoundFile:
         wanted[starts // BLOCK] = wanted[(starts + max(size - 1, 0)) // BLOCK] = True
         self._check(np.flatnonzero(wanted & ~self._seen))
 
+    def holds(self, start: int, stop: int, signs: bytes) -> bool:
+        """Whether any byte from *start* to before *stop* is one of *signs*."""
+        self.part(start, stop)
+        pieces = (bytes(self.data[at : min(at + 2 * BLOCK, stop)]) for at in range(start, stop, 2 * BLOCK))
+        return any(sign in piece for piece in pieces for sign in signs)
+
     def check(self) -> None:
         """Compare all bytes with their checksums, also those that were compared before."""
         self._seen[:] = False
