@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from audience import DeviceIndex, batches, parse, plan, vendor, vendors
 from audience.emit import emit
-from audience.errors import OutputError
+from audience.errors import DamagedError, OutputError
 from audience.index import build
 from audience.index.bodies import framed
 
@@ -106,6 +106,20 @@ def test_the_devices_left_out_are_named_as_python_shows_them(tmp_path):
     assert shown == {name: f"{name!r} has no id at tpns" for name in names}
     assert [problem.code for problem in found.problems()] == ["missing-id"]
     assert "6 of 6 devices are left out" in found.problems()[0].message
+
+
+@pytest.mark.parametrize("form", ["r{:07}", "r{}"])
+def test_damaged_ids_are_never_sent(tmp_path, form):
+    names = [form.format(at) for at in range(20_000)]
+    DeviceIndex.build(pl.DataFrame({"registration_id": names}), tmp_path / "i")
+    [file] = (tmp_path / "i" / "shards").glob("*.ids.arrow")
+    data = bytearray(file.read_bytes())
+    data[data.index(names[15_000].encode())] = ord("s")
+    file.write_bytes(data)
+    crowd = DeviceIndex.open(tmp_path / "i").resolve("everyone")
+    for name in vendors():
+        with pytest.raises(DamagedError, match="ids"):
+            list(crowd.batches(name))
 
 
 def written(folder):
