@@ -51,7 +51,7 @@ def matrix(array: pa.Array) -> NDArray[np.void] | None:
     return data[: places[-1]].view(f"V{width}")
 
 
-def taken(rows: NDArray[np.void], order: NDArray[np.uint32]) -> NDArray[np.void]:
+def moved(rows: NDArray[np.void], order: NDArray[np.uint32]) -> NDArray[np.void]:
     """The *rows* in another *order*; whole words are moved twice as fast as bytes."""
     width = rows.dtype.itemsize
     word = next((word for word in (np.uint64, np.uint32) if width % np.dtype(word).itemsize == 0), np.uint8)

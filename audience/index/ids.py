@@ -37,7 +37,7 @@ def _texts(values: pl.Series, order: NDArray[np.uint32]) -> Any:
     if values.dtype == pl.String and not values.null_count():
         matrix = arrow.matrix(arrow.from_series(values))
         if matrix is not None:
-            return arrow.from_matrix(arrow.taken(matrix, order))
+            return arrow.from_matrix(arrow.moved(matrix, order))
     return arrow.from_series(values.gather(pl.Series(order)))
 
 
