@@ -1,5 +1,6 @@
 """Files and folders that appear complete or not at all."""
 
+import ctypes
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile, mkdtemp
 
 from audience.errors import OutputError, Problem
+
+HERE, EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 @contextmanager
@@ -75,10 +78,13 @@ def _may_be_replaced(path: Path, marks: frozenset[str], replace: bool) -> None:
 
 
 def _swap(draft: Path, path: Path, replace: bool) -> None:
-    """Rename *draft* to *path*; an older folder of that name is moved aside first, and back should that fail."""
+    """Rename *draft* to *path*, in exchange with an older folder of that name.
+
+    Where the system cannot, that is moved aside first, and back should the other fail.
+    """
     if not (replace and path.exists()):
         draft.rename(path)  # fails where another has written there meanwhile
-    else:
+    elif not _exchanged(draft, path):
         aside = Path(mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
         path.rename(aside / path.name)
         try:
@@ -90,6 +96,15 @@ def _swap(draft: Path, path: Path, replace: bool) -> None:
             if path.exists():
                 shutil.rmtree(aside, ignore_errors=True)
     sync(path.parent)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Give two folders each other's name, both at once; whether the system could."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError):
+        return False
+    return bool(rename(HERE, os.fsencode(one), HERE, os.fsencode(other), EXCHANGE) == 0)
 
 
 def put(path: Path, data: bytes) -> None:

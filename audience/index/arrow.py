@@ -120,6 +120,14 @@ def write(file: Path, columns: Columns, large: Iterable[str], facts: bytes = b""
         return _body([batch.column(name) for name in large], whole)
 
 
+def mapped(file: Path) -> memoryview:
+    """The bytes of *file*, which stay readable without the file being open."""
+    if not file.stat().st_size:
+        return memoryview(b"")
+    with pa.memory_map(str(file)) as source:
+        return memoryview(source.read_buffer(source.size())).cast("B")
+
+
 def packed(columns: Columns) -> bytes:
     """What a file of *columns* holds."""
     sink = pa.BufferOutputStream()

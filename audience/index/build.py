@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from operator import and_
 from pathlib import Path
@@ -17,8 +18,9 @@ from audience.index.encode import Table, encoded
 from audience.index.layout import Drafts, Files
 from audience.index.read import Opened, Progress, opened, readable
 from audience.index.shard import Shard
-from audience.index.snapshot import FOLDERS, HISTORY, SHARDS, Manifest, now, publish
+from audience.index.snapshot import FOLDERS, HISTORY, MANIFEST, SHARDS, Manifest, now, publish
 from audience.index.tables import Source, named
+from audience.index.writer import locked
 
 MOST_DEVICES = 2**32
 SHARD = 1 << 22  # devices of a shard; a larger one answers faster and takes more memory to build
@@ -33,7 +35,7 @@ def build(
     Raises TableError, naming the column and the first offending rows, for ids that are missing, empty or there
     twice, and for values that are not what their column should hold; nothing is left at *path* then.
     """
-    with new_folder(path, marks=FOLDERS, replace=replace) as draft:
+    with _left_alone(path, replace), new_folder(path, marks=FOLDERS, replace=replace) as draft:
         progress("reading the table", 0, 0)
         table = opened(source, roles, vendors)
         refuse_too_many(table.rows)
@@ -42,10 +44,15 @@ def build(
         table, files = _all_written(table, roles, draft / SHARDS, progress)
         progress("checking ids", 0, 0)
         shards = [Shard(draft / SHARDS, each) for each in files]
-        refuse_doubled(shards, table)
-        refuse_shared(shards)
+        refuse_doubled(shards, table, [column for column in table.columns if column.role == "id"])
+        refuse_shared(shards, table.columns)
         devices = sum(each.rows for each in files)
         publish(draft, Manifest(1, now(), f"build: {devices:,} devices", devices, table.columns, files))
+
+
+def _left_alone(path: Path, replace: bool) -> AbstractContextManager[None]:
+    """Nobody changes the index that is to be replaced meanwhile."""
+    return locked(path, "build") if replace and (path / MANIFEST).is_file() else nullcontext()
 
 
 def _all_written(table: Opened, roles: Roles, folder: Path, progress: Progress) -> tuple[Opened, tuple[Files, ...]]:
@@ -104,11 +111,11 @@ def check_ids(table: Table, first: int) -> None:
         raise TableError(Problem("missing-id", f"no id in column {names}: {rows}", hint="every device needs one"))
 
 
-def refuse_doubled(shards: Sequence[Shard], table: Opened, fresh: Sequence[Shard] | None = None) -> None:
-    """No two devices may have the same id in one column; where only *fresh* shards are new, theirs are looked at."""
-    for column in table.columns:
-        if column.role != "id":
-            continue
+def refuse_doubled(
+    shards: Sequence[Shard], table: Opened, columns: Sequence[Column], fresh: Sequence[Shard] | None = None
+) -> None:
+    """No two devices may have the same id in one of *columns*; with *fresh*, one of them in one of these shards."""
+    for column in columns:
         ids = find.doubled(shards, f"id:{column.name}", fresh)
         if len(ids):
             rows = _rows_of(ids, column, table)
@@ -126,19 +133,11 @@ def _rows_of(ids: pl.Series, column: Column, table: Opened) -> str:
     return ", ".join(f"row {row + 1:,} ({text!r})" for text, row in found.iter_rows())
 
 
-def refuse_shared(shards: Sequence[Shard]) -> None:
+def refuse_shared(shards: Sequence[Shard], columns: Sequence[Column]) -> None:
     """A tag that two columns have is an error, for it may mean two things."""
-    owner: dict[str, str] = {}
-    for each in shards:
-        for value, source in _owned(each):
-            if owner.setdefault(value, source) != source:
-                both = f"columns {owner[value]!r} and {source!r} both hold the tag {value!r}"
-                hint = f"say --typed {source}: then it is {source}:{value}"
-                raise TableError(Problem("same-tag", both, hint=hint))
-
-
-def _owned(each: Shard) -> Iterator[tuple[str, str]]:
-    """The bare tags of a shard, each with its column."""
-    for attribute in each.attributes.values():
-        if attribute.role == "tags":
-            yield from each.table.slice(attribute.start, attribute.written).select("value", "column").iter_rows()
+    places = {column.source: place for place, column in enumerate(columns)}
+    for value, sources in find.claims(shards).items():
+        if len(sources) > 1:
+            one, other, *_ = sorted(sources, key=places.__getitem__)
+            both = f"columns {one!r} and {other!r} both hold the tag {value!r}"
+            raise TableError(Problem("same-tag", both, hint=f"say --typed {other}: then it is {other}:{value}"))

@@ -20,7 +20,7 @@ from audience.index.build import check_ids, refuse_doubled, refuse_shared, refus
 from audience.index.cast import first_rows
 from audience.index.columns import Column, Roles, distinct
 from audience.index.compact import compacted, stacked, tidied
-from audience.index.decode import decoded
+from audience.index.decode import decoded, listed, refuse_mixed
 from audience.index.encode import Table
 from audience.index.read import Opened, Progress, opened
 from audience.index.shard import Shard
@@ -30,6 +30,7 @@ from audience.index.writer import writing
 from audience.language.notation import BARE
 from audience.language.suggest import did_you_mean
 
+LISTS = ("tags", "tag", "xg_user_define")  # what columns of bare tags are usually called
 PART = 1 << 20  # devices of an update that are in memory at once
 
 Found: TypeAlias = tuple[Shard, pl.DataFrame]  # a shard, and the rows that were found there with their ids
@@ -97,7 +98,9 @@ def update(
     with writing(folder, "update", wait) as manifest:
         table = _known_columns(source, replace(roles, known=manifest.columns), vendors, set(new))
         columns = list(dict.fromkeys((*manifest.columns, *table.columns)))
-        key = next(column for column in columns if column.role == "id" and column in table.columns)
+        key = _key(table, manifest)
+        if not table.rows and len(columns) == len(manifest.columns):
+            return Change(manifest.number)
         state = Opening.of(folder, manifest)
         shards, fresh, changed = state.shards, list[Shard](), 0
         for first, part in table.parts(PART):
@@ -108,12 +111,24 @@ def update(
             fresh.append(state.written(_merged(part, key, found, columns)))
             shards = _left(shards, found)
         progress("checking ids", 0, 0)
-        refuse_doubled([*shards, *fresh], table, fresh)
-        refuse_shared([*shards, *fresh])
+        others = [column for column in table.columns if column.role == "id" and column != key]
+        refuse_doubled(fresh, table, [key])  # what others had such an id has left them
+        refuse_doubled([*shards, *fresh], table, others, fresh)
+        refuse_shared([*shards, *fresh], columns)
+        refuse_mixed([*shards, *fresh], columns)
         added = table.rows - changed
         what = f"update: {changed:,} devices changed, {added:,} added"
         tidy = tidied([*shards, *fresh], columns, folder / SHARDS, state.names)
         return Change(state.publish(tidy, what, columns), changed, added)
+
+
+def _key(table: Opened, manifest: Manifest) -> Column:
+    """The first column of ids that the index and *table* share."""
+    for column in manifest.columns:
+        if column.role == "id" and column in table.columns:
+            return column
+    names = ", ".join(column.source for column in manifest.columns if column.role == "id")
+    raise TableError(Problem("no-id", "the table has no column of ids that the index has", hint=f"it has {names}"))
 
 
 def _known_columns(source: Source, roles: Roles, vendors: Sequence[str], new: set[str]) -> Opened:
@@ -193,14 +208,15 @@ def tag(folder: Path, ids: Iterable[str], add: Iterable[str], remove: Iterable[s
 
     Raises TableError for a tag that is to be added and removed, and for an id that names two devices.
     """
-    adds, removes = dict.fromkeys(add), dict.fromkeys(remove)
+    adds, removes = _tag_names(add), _tag_names(remove)
     _check_tags(adds, removes)
     wanted = _distinct_ids(ids)
     with writing(folder, "tag", wait) as manifest:
         state = Opening.of(folder, manifest)
         found = _found(state.shards, _id_names(manifest), wanted)
         owners = _owners(state.shards, manifest.columns, [*adds, *removes])
-        columns = list(dict.fromkeys((*manifest.columns, *owners.values())))
+        columns = list(dict.fromkeys((*manifest.columns, *(owners[name] for name in adds))))
+        distinct(columns)
         unknown = len(wanted) - sum(rows["id"].n_unique() for _, rows in found)
         moving = [(shard, some) for shard, rows in found if len(some := _not_so_yet(shard, _rows(rows), adds, removes))]
         fresh = [
@@ -219,15 +235,37 @@ def tag(folder: Path, ids: Iterable[str], add: Iterable[str], remove: Iterable[s
 def _check_tags(adds: Mapping[str, None], removes: Mapping[str, None]) -> None:
     if not adds and not removes:
         raise TableError(Problem("no-tag", "no tag is to be added or removed", hint="say --add TAG or --remove TAG"))
-    for name in (*adds, *removes):
-        if not isinstance(name, str) or not name:
-            raise TableError(Problem("empty-name", f"{name!r} is no tag", hint="write at least one character"))
-        if name in adds and name in removes:
+    for name in adds:
+        if name in removes:
             raise TableError(Problem("both-ways", f"the tag {name!r} is to be added and removed", hint="say one"))
 
 
+def _tag_names(names: Iterable[str]) -> dict[str, None]:
+    found = dict[str, None]()
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise TableError(Problem("empty-name", f"{name!r} is no tag", hint="write at least one character"))
+        if not _is_text(name):
+            raise TableError(Problem("bad-name", f"{name!r} is no text", hint="half of a character stands in it"))
+        found[name] = None
+    return found
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _distinct_ids(ids: Iterable[str]) -> pl.Series:
-    return pl.Series("id", ids if isinstance(ids, pl.Series) else list(ids), dtype=pl.String).drop_nulls().unique()
+    """*ids*, each once; one text is one id, not its letters."""
+    try:
+        some = ids if isinstance(ids, pl.Series) else [ids] if isinstance(ids, str) else list(ids)
+        return pl.Series("id", some, dtype=pl.String).drop_nulls().unique(maintain_order=True)
+    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        raise TableError(Problem("bad-ids", "the ids are no texts", hint="give a list of texts")) from error
 
 
 def _id_names(manifest: Manifest) -> list[str]:
@@ -235,16 +273,20 @@ def _id_names(manifest: Manifest) -> list[str]:
 
 
 def _owners(shards: Sequence[Shard], columns: Sequence[Column], names: Iterable[str]) -> dict[str, Column]:
-    """The column that each of the tags *names* belongs to: where it stands already, else the first one of tags."""
-    owned = [column for column in columns if column.role == "tags"] or [Column("tags", "tags", BARE)]
-    sources = {column.source: column for column in owned}
-    found: dict[str, Column] = {}
-    for shard in shards:
-        if BARE in shard.attributes:
-            shown = shard.table.filter(pl.col("attribute") == BARE, pl.col("value").is_in(list(names)))
-            found |= {value: sources[source] for value, source in shown.select("value", "column").iter_rows()}
-    lists = [column for column in owned if column.source in ("tags", "tag", "xg_user_define")] or owned
-    return {name: found.get(name, lists[0]) for name in names}
+    """The column that each of the tags *names* belongs to: where it stands already, or one that is called so.
+
+    Any other tag goes to the first column of lists; one that holds no tag but its own name is yes or no.
+    """
+    sources = {column.source: column for column in columns if column.role == "tags"}
+    claims = find.claims(shards)
+    found = {name: sources[min(claims[name])] for name in names if claims.get(name)}
+    lists = {source for value, some in claims.items() for source in some if source != value}
+    usual = next((name for name in LISTS if name in sources), None) or next(filter(lists.__contains__, sources), None)
+    if usual is None:
+        taken = {column.source for column in columns}
+        free = next(name for name in (*LISTS, *(f"tags {number}" for number in count(2))) if name not in taken)
+        sources[usual := free] = Column(free, "tags", BARE)
+    return {name: found.get(name) or sources[name if name in sources else usual] for name in names}
 
 
 def _not_so_yet(shard: Shard, rows: Rows, adds: Iterable[str], removes: Iterable[str]) -> pl.DataFrame:
@@ -264,7 +306,9 @@ def _tagged(table: Table, owners: Mapping[str, Column], adds: Iterable[str], rem
     for column in dict.fromkeys(owners.values()):
         more = [name for name in adds if owners[name] == column]
         less = [name for name in removes if owners[name] == column]
-        tags = changed[column].cast(pl.List(pl.String)).fill_null([])
+        if column not in changed:  # a tag that nobody has is taken from nobody
+            continue
+        tags = listed(changed[column]).fill_null([])
         changed[column] = tags.list.set_union(more).list.set_difference(less)
     return changed
 

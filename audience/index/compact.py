@@ -57,7 +57,7 @@ def _groups(shards: Sequence[Shard]) -> list[list[Shard]]:
     groups: list[list[Shard]] = []
     room = 0
     for shard in shards:
-        if shard.devices > room:
+        if shard.devices > room or not groups:
             groups.append([])
             room = SHARD
         groups[-1].append(shard)

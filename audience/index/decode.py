@@ -17,6 +17,7 @@ from audience.index.layout import Attribute, Digits
 from audience.index.shard import Shard
 
 EXACT = 2**53  # whole numbers up to here are exact as floats
+DIGITS = 38  # of a decimal
 
 
 def decoded(shard: Shard, rows: NDArray[np.uint32], columns: Iterable[Column]) -> Table:
@@ -98,16 +99,21 @@ def joined(pieces: Sequence[pl.Series], column: Column) -> pl.Series:
     Raises TableError where there is none.
     """
     if any(isinstance(piece.dtype, pl.List) for piece in pieces):
-        pieces = [piece if isinstance(piece.dtype, pl.List) else _listed(piece) for piece in pieces]
+        pieces = [listed(piece) for piece in pieces]
     types = {piece.dtype for piece in pieces if piece.null_count() < len(piece)}
     wanted = _common(types, pieces, column) if len(types) > 1 else next(iter(types), pieces[0].dtype)
-    return pl.concat([piece.cast(wanted) for piece in pieces])
+    try:
+        return pl.concat([piece.cast(wanted) for piece in pieces])
+    except pl.exceptions.InvalidOperationError as error:  # a decimal of too many digits
+        raise _mixed(column, types) from error
 
 
-def _listed(values: pl.Series) -> pl.Series:
-    """*values* as lists of one each; of a missing one, a missing list."""
-    listed = values.reshape((len(values), 1)).cast(pl.List(values.dtype))
-    return pl.select(pl.when(values.is_not_null()).then(listed)).to_series()
+def listed(values: pl.Series) -> pl.Series:
+    """*values* as lists of one each, if they are not lists already; of a missing one, a missing list."""
+    if isinstance(values.dtype, pl.List):
+        return values
+    lists = values.reshape((len(values), 1)).cast(pl.List(values.dtype))
+    return pl.select(pl.when(values.is_not_null()).then(lists)).to_series()
 
 
 def _common(types: set[pl.DataType], pieces: Sequence[pl.Series], column: Column) -> pl.DataType:
@@ -120,10 +126,44 @@ def _common(types: set[pl.DataType], pieces: Sequence[pl.Series], column: Column
     elif scales and pl.Float64() not in inner:
         found = pl.Decimal(38, max(scales))
     else:
-        names = " and ".join(sorted(map(str, inner)))
-        message = f"column {column.source!r} of type {names} cannot be held as one kind of number"
-        raise TableError(Problem("mixed-numbers", message, hint="give it the type that the index was built with"))
+        raise _mixed(column, types)
     return pl.List(found) if any(isinstance(type_, pl.List) for type_ in types) else found
+
+
+def _mixed(column: Column, types: Iterable[object]) -> TableError:
+    names = " and ".join(sorted(map(str, types)))
+    message = f"column {column.source!r} of type {names} cannot be held as one kind of number"
+    return TableError(Problem("mixed-numbers", message, hint="give it the type that the index was built with"))
+
+
+def refuse_mixed(shards: Sequence[Shard], columns: Iterable[Column]) -> None:
+    """Numbers that `joined` could not hold as one are refused before shards hold them."""
+    for column in columns:
+        if column.role != "number":
+            continue
+        parts = [(shard, shard.attributes[column.name]) for shard in shards if column.name in shard.attributes]
+        parts = [(shard, part) for shard, part in parts if part.distinct and shard.devices]
+        types = {part.type for _, part in parts}
+        if len(types) < 2:
+            continue
+        if "Float64" in types:
+            most = max(_bound(shard, part) for shard, part in parts if part.type == "Int64") if len(types) == 2 else 0
+            fits = types == {"Float64", "Int64"} and most <= EXACT
+        else:
+            scale = max(int(type_.partition(":")[2] or 0) for type_ in types)
+            fits = max(_bound(shard, part) for shard, part in parts).adjusted() + 1 + scale <= DIGITS
+        if not fits:
+            raise _mixed(column, types)
+
+
+def _bound(shard: Shard, part: Attribute) -> Decimal:
+    """No number of *part* is further from zero."""
+    digits = part.digits
+    if digits is not None and digits.step:
+        last = digits.base + digits.step * ((1 << digits.count) - 1)
+        return max(abs(Decimal(end).scaleb(-digits.scale)) for end in (digits.base, last))
+    values = shard.values(part)
+    return max(abs(Decimal(values[place])) for place in (0, -1))
 
 
 def _flat(values: pl.Series) -> pl.Series:

@@ -118,7 +118,8 @@ class DeviceIndex:
 
     def resolve(self, expr: Expr | str) -> Crowd:
         """The devices that *expr* means; ExpressionError for what the index does not know."""
-        return Crowd(engine.resolve(_expr(expr), self.snapshot), self.snapshot)
+        snapshot = self.snapshot  # another thread may move on meanwhile
+        return Crowd(engine.resolve(_expr(expr), snapshot), snapshot)
 
     def expanded(self, expr: Expr) -> Expr:
         """*expr* with what is saved in place of its segments; ExpressionError for one that is not."""
@@ -126,13 +127,14 @@ class DeviceIndex:
 
     def holds_others(self, ids: Ids, vendor: str) -> bool:
         """Whether any of *ids* stands in a column of ids that is not the one of *vendor*."""
+        snapshot = self.snapshot
         try:
-            own = id_column(self.snapshot.ids, vendor)
+            own = id_column(snapshot.ids, vendor)
         except PlanError:  # it is not known which ids are the vendor's
             own = ""
-        others = [name for name in self.snapshot.ids if name.startswith("id:") and name != own]
+        others = [name for name in snapshot.ids if name.startswith("id:") and name != own]
         wanted = pl.Series("id", ids.values, dtype=pl.String).unique()
-        return any(len(find.rows(shard, name, wanted)) for shard in self.snapshot.shards for name in others)
+        return any(len(find.rows(shard, name, wanted)) for shard in snapshot.shards for name in others)
 
     def explain(self, expr: Expr | str) -> list[Line]:
         """The tree of *expr* with a count at every node, and in an AND what is left after each operand."""
@@ -149,7 +151,7 @@ class DeviceIndex:
     def refresh(self) -> bool:
         """Move on to the current snapshot; whether there is a newer one. What has been read of its shards is kept."""
         newer = opened(self.folder, self.snapshot, cache_bytes=self.snapshot.cache.most)
-        moved = newer.manifest.number != self.snapshot.manifest.number
+        moved = newer.manifest != self.snapshot.manifest
         if moved:
             self.snapshot = newer
         return moved

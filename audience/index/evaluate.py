@@ -20,6 +20,7 @@ from audience.language.expr import And, Compare, Everyone, Expr, Ids, Nobody, No
 Rows: TypeAlias = bits.BitMap
 EMPTY = bits.BitMap()
 HEAVY = 1 << 16  # bytes of bitmaps whose union is worth keeping
+MOST_CHOICES = 4_096  # comparisons of a shard that are remembered
 
 
 def resolve(expr: Expr, snapshot: Snapshot) -> list[Rows]:
@@ -128,9 +129,12 @@ def _choice(expr: Expr, shard: Shard) -> Bits | Choice | None:
         case Or(terms=terms):
             return _any_tag(expr, terms, shard)
         case Compare() | Within():
-            if expr not in shard.choices:
-                shard.choices[expr] = _stretched(expr, shard)
-            return shard.choices[expr]
+            if expr in (known := shard.choices):
+                return known[expr]
+            if len(known) >= MOST_CHOICES:
+                known = shard.choices = {}
+            known[expr] = found = _stretched(expr, shard)
+            return found
     return None
 
 

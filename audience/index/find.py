@@ -11,6 +11,7 @@ from audience.index.bits import BitMap
 from audience.index.columns import ID_WORDS
 from audience.index.shard import Shard
 from audience.language.expr import Ids, Sample, Split
+from audience.language.notation import BARE
 from audience.language.shares import bounds
 
 FOUND = pl.Schema({"row": pl.UInt32, "id": pl.String})
@@ -48,23 +49,46 @@ def doubled(shards: Sequence[Shard], name: str, fresh: Sequence[Shard] | None = 
     hashes = lookup.shared(tables)
     if fresh is not None:
         others = [shard.lookup(name) for shard in shards if all(shard is not one for one in fresh)]
-        hashes = np.union1d(hashes, lookup.among(tables, others))
+        hashes = np.concatenate([hashes, lookup.among(tables, others)])
     none = pl.Series("id", [], dtype=pl.String)
     if not len(hashes):
         return none
     found = [none]
     for shard in shards:
         _, proposed = lookup.proposed(shard.lookup(name), hashes)
-        living = _living(np.unique(proposed), shard)
+        living = _living(_distinct(proposed), shard)
         found.append(shard.some_ids(name, living.to_numpy()).alias("id"))
     ids = pl.concat(found)
     return ids.filter(ids.is_duplicated() & ids.is_not_null()).unique(maintain_order=True)
+
+
+def _distinct(rows: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    return bits.rows_of(bits.from_rows(rows))
 
 
 def _living(found: NDArray[np.uint32], shard: Shard) -> pl.Series:
     """Those of the rows *found* that are not dead."""
     rows = pl.Series(found, dtype=pl.UInt32)
     return rows if shard.dead is None else rows.filter(~_in(rows, shard))
+
+
+def claims(shards: Sequence[Shard]) -> dict[str, set[str]]:
+    """The columns in which each bare tag stands; of several only those where a living device has it."""
+    found: dict[str, dict[str, list[Shard]]] = {}
+    for shard in shards:
+        attribute = shard.attributes.get(BARE)
+        if attribute is not None:
+            shown = shard.table.slice(attribute.start, attribute.written)
+            for value, source in shown.select("value", "column").iter_rows():
+                found.setdefault(value, {}).setdefault(source, []).append(shard)
+    return {
+        value: set(sources) if len(sources) == 1 else {source for source, some in sources.items() if _has(value, some)}
+        for value, sources in found.items()
+    }
+
+
+def _has(tag: str, shards: Iterable[Shard]) -> bool:
+    return any(bits.without(shard.tagged(tag), shard.dead) for shard in shards)
 
 
 def columns_of(ids: Ids, names: Iterable[str]) -> list[str]:

@@ -3,7 +3,7 @@
     manifest.json             the snapshot that is current
     history/00000007.json     every snapshot that is kept, the current one too
     shards/                   the files of the shards; none ever changes
-    writer.lock               held while somebody writes
+    writer.lock               held while somebody writes; writer.json says who
 
 A snapshot is published by one rename of its manifest, when all that it names is on disk. Each manifest carries a
 checksum of itself, and vouches for the checksums of every file that it names.
@@ -20,7 +20,7 @@ import orjson
 import polars as pl
 
 from audience.errors import DamagedError, IndexFolderError, Problem
-from audience.files import put
+from audience.files import drafted, put
 from audience.index import arrow, bits
 from audience.index.arrow import Frame
 from audience.index.bits import BitMap
@@ -34,8 +34,8 @@ from audience.language.expr import Expr
 from audience.language.parse import parse
 
 FORMAT = 2
-MANIFEST, HISTORY, SHARDS, LOCK = "manifest.json", "history", "shards", "writer.lock"
-FOLDERS = frozenset({MANIFEST, HISTORY, SHARDS, LOCK})
+MANIFEST, HISTORY, SHARDS, LOCK, HOLDER = "manifest.json", "history", "shards", "writer.lock", "writer.json"
+FOLDERS = frozenset({MANIFEST, HISTORY, SHARDS, LOCK, HOLDER, drafted(Path(MANIFEST)).name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +177,9 @@ class Snapshot:
         self.devices = manifest.devices
         dead = read_dead(folder, manifest.dead)
         self.shards: tuple[Shard, ...]
-        known = {shard.files.sums: shard for shard in (before.shards if before else ())}
+        known = {(shard.name, shard.files.sums): shard for shard in (before.shards if before else ())}
         self.shards = tuple(
-            self._opened(files, dead.get(files.name), known.get(files.sums)) for files in manifest.shards
+            self._opened(files, dead.get(files.name), known.get((files.name, files.sums))) for files in manifest.shards
         )
 
     def _opened(self, files: Files, dead: BitMap | None, known: Shard | None) -> Shard:

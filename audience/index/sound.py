@@ -14,6 +14,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from audience.errors import DamagedError, IndexFolderError, Problem
+from audience.index import arrow
 
 BLOCK = 1 << 16
 
@@ -94,12 +95,18 @@ def mapped(path: Path, size: int) -> memoryview:
     """The bytes of the file *path*, which must be *size* of them."""
     with readable(path):
         if not path.is_file():
-            raise DamagedError(Problem("damaged", f"{path} is missing", hint=RESTORE))
-        with path.open("rb") as file:
-            found = file.seek(0, 2)
-            if found != size:
-                raise damaged(path)
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
+            raise _missing(path)
+        try:
+            data = arrow.mapped(path)
+        except FileNotFoundError as error:  # it was there a moment ago
+            raise _missing(path) from error
+        if len(data) != size:
+            raise damaged(path)
+        return data
+
+
+def _missing(path: Path) -> DamagedError:
+    return DamagedError(Problem("damaged", f"{path} is missing", hint=RESTORE))
 
 
 RESTORE = "restore a copy, or build the index again"

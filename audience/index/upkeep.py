@@ -39,7 +39,7 @@ def history(folder: Path) -> list[Moment]:
 
 def _kept(folder: Path, last: Manifest) -> list[Manifest]:
     """The manifests that are kept, up to *last*; one beyond it was never published."""
-    numbers = [int(file.stem) for file in (folder / HISTORY).glob("[0-9]*.json")]
+    numbers = [int(file.stem) for file in (folder / HISTORY).glob("*.json") if file.stem.isdecimal()]
     return [_manifest(folder, number) for number in sorted(numbers) if number <= last.number]
 
 

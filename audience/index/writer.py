@@ -12,10 +12,8 @@ from pathlib import Path
 import orjson
 from filelock import FileLock, Timeout
 
-from audience.errors import LockedError, Problem
-from audience.index.snapshot import LOCK, Manifest, current, now
-
-HOLDER = "writer.json"
+from audience.errors import IndexFolderError, LockedError, OutputError, Problem
+from audience.index.snapshot import HOLDER, LOCK, Manifest, current, now
 
 
 @contextmanager
@@ -25,21 +23,43 @@ def writing(folder: Path, what: str, wait: float = 0) -> Iterator[Manifest]:
     Raises LockedError, which names the holder, where another holds it for more than *wait* seconds.
     """
     current(folder)  # a lock is not put where there is no index
+    with locked(folder, what, wait):
+        yield current(folder)
+
+
+@contextmanager
+def locked(folder: Path, what: str, wait: float = 0) -> Iterator[None]:
+    """Hold the lock in *folder*, whatever else is there, to do *what*.
+
+    Raises LockedError as `writing` does, and OutputError for what the system says meanwhile.
+    """
+    if not wait >= 0:
+        raise IndexFolderError(Problem("bad-option", f"{wait} seconds cannot be waited", hint="wait 0 or more"))
+    try:
+        with _held(folder, what, wait):
+            yield
+    except OSError as error:
+        raise OutputError(Problem("cannot-write", f"{folder}: {error.strerror or error}")) from error
+
+
+@contextmanager
+def _held(folder: Path, what: str, wait: float) -> Iterator[None]:
     lock = FileLock(folder / LOCK, fallback_to_soft=False, preserve_lock_file=True)
     try:
         lock.acquire(timeout=wait)
     except Timeout:
-        raise LockedError(Problem("locked", _held(folder), hint="try again, or wait for it: --wait SECONDS")) from None
+        hint = "try again, or wait for it: --wait SECONDS"
+        raise LockedError(Problem("locked", _holder(folder), hint=hint)) from None
     try:
         holder = {"process": os.getpid(), "host": socket.gethostname(), "since": now(), "what": what}
         (folder / HOLDER).write_bytes(orjson.dumps(holder))
-        yield current(folder)
+        yield
     finally:
         (folder / HOLDER).unlink(missing_ok=True)
         lock.release()
 
 
-def _held(folder: Path) -> str:
+def _holder(folder: Path) -> str:
     """Who holds the lock."""
     try:
         holder = orjson.loads((folder / HOLDER).read_bytes())
