@@ -219,10 +219,7 @@ def tag(folder: Path, ids: Iterable[str], add: Iterable[str], remove: Iterable[s
         distinct(columns)
         unknown = len(wanted) - sum(rows["id"].n_unique() for _, rows in found)
         moving = [(shard, some) for shard, rows in found if len(some := _not_so_yet(shard, _rows(rows), adds, removes))]
-        fresh = [
-            state.written(_tagged(decoded(shard, rows["row"].to_numpy(), columns), owners, adds, removes))
-            for shard, rows in moving
-        ]
+        fresh = [state.written(_tagged(table, owners, adds, removes)) for table in _tables(moving, columns)]
         changed = sum(len(rows) for _, rows in moving)
         if not changed:
             return Change(manifest.number, unknown=unknown)
@@ -230,6 +227,19 @@ def tag(folder: Path, ids: Iterable[str], add: Iterable[str], remove: Iterable[s
         tidy = tidied([*_left(state.shards, moving), *fresh], columns, folder / SHARDS, state.names)
         number = state.publish(tidy, f"tag {', '.join(said)}: {changed:,} devices changed", columns)
         return Change(number, changed, unknown=unknown)
+
+
+def _tables(found: Iterable[Found], columns: Sequence[Column]) -> Iterator[Table]:
+    """The devices that were *found*, as many at a time as are in memory at once, but for those of one shard."""
+    some, size = list[Table](), 0
+    for shard, rows in found:
+        if some and size + len(rows) > PART:
+            yield stacked(some, columns)
+            some, size = [], 0
+        some.append(decoded(shard, rows["row"].to_numpy(), columns))
+        size += len(rows)
+    if some:
+        yield stacked(some, columns)
 
 
 def _check_tags(adds: Mapping[str, None], removes: Mapping[str, None]) -> None:

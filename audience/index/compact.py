@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from audience.index import bits
+from audience.index import arrow, bits, lookup
 from audience.index.build import SHARD, written_table
 from audience.index.columns import Column
 from audience.index.decode import decoded, joined
 from audience.index.encode import Table
-from audience.index.ids import kept as ids_kept
+from audience.index.ids import IdColumn
 from audience.index.layout import Attribute, Plane, write
 from audience.index.shard import Shard
 
@@ -85,8 +85,14 @@ def _closed_up(shard: Shard, folder: Path, names: Iterator[str]) -> Shard:
     places = (np.cumsum(living, dtype=np.int64) - 1).astype(np.uint32)
     planes = (_renumbered(shard, attribute, places) for attribute in shard.attributes.values())
     kept = pl.Series(living)
-    ids = (ids_kept(name, shard.ids(name).filter(kept)) for name in shard.id_names)
+    ids = (_without_dead(shard, name, kept, places) for name in shard.id_names)
     return Shard(folder, write(folder, next(names), shard.devices, planes, ids).settled())
+
+
+def _without_dead(shard: Shard, name: str, living: pl.Series, places: bits.RowNumbers) -> IdColumn:
+    """A column of ids without those of dead rows; hashes are not taken again."""
+    entries = lookup.renumbered(shard.lookup(name), living.to_numpy(), places)
+    return IdColumn(name, arrow.from_series(shard.ids(name).filter(living)), entries)
 
 
 def _renumbered(shard: Shard, attribute: Attribute, places: bits.RowNumbers) -> Plane:

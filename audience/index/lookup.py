@@ -41,6 +41,13 @@ def entries(ids: pl.Series, rows: NDArray[np.uint32]) -> Entries:
     return packed
 
 
+def renumbered(table: Entries, living: NDArray[np.bool_], places: NDArray[np.uint32]) -> Entries:
+    """*table* without the rows not *living*, each other row at its new one of *places*, which keep the order."""
+    rows = rows_of(table)
+    kept = living[rows]
+    return (table[kept] & ~ROWS) | places[rows[kept]]
+
+
 def rows_of(table: Entries) -> NDArray[np.uint32]:
     """The rows of *table*, in the order of their hashes."""
     return (table & ROWS).astype(np.uint32)

@@ -55,8 +55,10 @@ def _held(folder: Path, what: str, wait: float) -> Iterator[None]:
         (folder / HOLDER).write_bytes(orjson.dumps(holder))
         yield
     finally:
-        (folder / HOLDER).unlink(missing_ok=True)
-        lock.release()
+        try:
+            (folder / HOLDER).unlink(missing_ok=True)
+        finally:
+            lock.release()
 
 
 def _holder(folder: Path) -> str:
