@@ -6,7 +6,7 @@ reader may hold is ever written to.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import TypeAlias
 
@@ -294,7 +294,7 @@ def _owners(shards: Sequence[Shard], columns: Sequence[Column], names: Iterable[
     usual = next((name for name in LISTS if name in sources), None) or next(filter(lists.__contains__, sources), None)
     if usual is None:
         taken = {column.source for column in columns}
-        free = next(name for name in (*LISTS, *(f"tags {number}" for number in count(2))) if name not in taken)
+        free = next(name for name in chain(LISTS, (f"tags {number}" for number in count(2))) if name not in taken)
         sources[usual := free] = Column(free, "tags", BARE)
     return {name: found.get(name) or sources[name if name in sources else usual] for name in names}
 

@@ -139,31 +139,37 @@ def _mixed(column: Column, types: Iterable[object]) -> TableError:
 def refuse_mixed(shards: Sequence[Shard], columns: Iterable[Column]) -> None:
     """Numbers that `joined` could not hold as one are refused before shards hold them."""
     for column in columns:
-        if column.role != "number":
-            continue
         parts = [(shard, shard.attributes[column.name]) for shard in shards if column.name in shard.attributes]
-        parts = [(shard, part) for shard, part in parts if part.distinct and shard.devices]
-        types = {part.type for _, part in parts}
-        if len(types) < 2:
-            continue
-        if "Float64" in types:
-            most = max(_bound(shard, part) for shard, part in parts if part.type == "Int64") if len(types) == 2 else 0
-            fits = types == {"Float64", "Int64"} and most <= EXACT
-        else:
-            scale = max(int(type_.partition(":")[2] or 0) for type_ in types)
-            fits = max(_bound(shard, part) for shard, part in parts).adjusted() + 1 + scale <= DIGITS
-        if not fits:
-            raise _mixed(column, types)
+        if column.role == "number" and len({part.type for _, part in parts}) > 1:
+            bounds = [(part.type, bound) for shard, part in parts if (bound := _bound(shard, part)) is not None]
+            if not _go_together(bounds):
+                raise _mixed(column, {type_ for type_, _ in bounds})
 
 
-def _bound(shard: Shard, part: Attribute) -> Decimal:
-    """No number of *part* is further from zero."""
+def _go_together(bounds: Sequence[tuple[str, Decimal]]) -> bool:
+    """Whether one type holds the numbers of all types, each with how far they go from zero."""
+    types = {type_ for type_, _ in bounds}
+    if len(types) < 2:
+        return True
+    if "Float64" in types:
+        return all(type_ == "Float64" or (type_ == "Int64" and bound <= EXACT) for type_, bound in bounds)
+    scale = max(int(type_.partition(":")[2] or 0) for type_ in types)
+    return max(bound for _, bound in bounds).adjusted() + 1 + scale <= DIGITS
+
+
+def _bound(shard: Shard, part: Attribute) -> Decimal | None:
+    """No number of *part* is further from zero; None where no device has any."""
     digits = part.digits
-    if digits is not None and digits.step:
+    places: Sequence[int] = range(part.written)
+    if digits is None:
+        places = [place for place in places if bits.without(shard.bitmap(part.start + place), shard.dead)]
+    elif not bits.without(shard.bitmap(part.start + part.written), shard.dead):
+        return None
+    elif digits.step:
         last = digits.base + digits.step * ((1 << digits.count) - 1)
         return max(abs(Decimal(end).scaleb(-digits.scale)) for end in (digits.base, last))
     values = shard.values(part)
-    return max(abs(Decimal(values[place])) for place in (0, -1))
+    return max(abs(Decimal(values[place])) for place in (places[0], places[-1])) if places else None
 
 
 def _flat(values: pl.Series) -> pl.Series:
