@@ -19,7 +19,8 @@ from audience import (
     render,
 )
 from audience.demo import devices
-from audience.index import compact
+from audience.index import build as build_module
+from audience.index import compact, encode
 from audience.index.encode import MOST_BITMAPS
 from audience.language.expr import And, Not, Or, bare
 
@@ -482,6 +483,48 @@ def test_every_flipped_byte_is_an_error_or_changes_nothing(with_dead_rows):
                 assert file.name in str(error)
         file.write_bytes(sound)
     assert refused > 1_000
+    assert index.check()
+
+
+def test_flipped_bytes_of_several_shards_and_of_the_history_are_errors_or_change_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(build_module, "SHARD", 2)
+    monkeypatch.setattr(encode, "MOST_BITMAPS", 1)
+    monkeypatch.setattr(compact, "SHARD", 2)
+    monkeypatch.setattr(compact, "MOST_DEAD", 1)
+    index = build(DEVICES, tmp_path)
+    index.save("young", "age < 30")
+    index.remove(["r4"])
+    exprs = ["vip AND NOT @young", "province:hunan OR version > 1.2", "active >= 2020-04-06", "registration_id(r2)"]
+    right = [found(index, expr) for expr in exprs]
+    assert any(shard.dead for shard in index.snapshot.shards)
+    refused = 0
+    for file in [*files(index), *(index.folder / "history").iterdir()]:
+        sound = file.read_bytes()
+        past = file.parent.name == "history"
+        for place in range(0, len(sound), len(sound) // 25 + 1):
+            damaged = bytearray(sound)
+            damaged[place] ^= 1 << place % 8
+            file.write_bytes(damaged)
+            try:
+                if past:
+                    index.history()
+                else:
+                    again = DeviceIndex.open(index.folder)
+                    assert [found(again, expr) for expr in exprs] == right
+            except IndexFolderError as error:
+                refused += 1
+                assert file.name in str(error)
+            else:
+                assert not past
+        if past:
+            with pytest.raises(IndexFolderError, match=file.name):
+                index.restore(int(file.stem))
+            file.unlink()
+            if file.stem != f"{index.snapshot.manifest.number:08}":
+                with pytest.raises(IndexFolderError, match="no-snapshot"):
+                    index.restore(int(file.stem))
+        file.write_bytes(sound)
+    assert refused > 150
     assert index.check()
 
 

@@ -59,6 +59,12 @@ def moved(rows: NDArray[np.void], order: NDArray[np.uint32]) -> NDArray[np.void]
     return np.take(words, order, axis=0).reshape(-1).view(rows.dtype)
 
 
+def lists(counts: NDArray[np.int64], values: pa.Array) -> pa.Array:
+    """Lists of *counts* values each, as they follow in *values*."""
+    places = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return pa.LargeListArray.from_arrays(pa.array(places), values)
+
+
 def texts(array: pa.Array) -> tuple[NDArray[np.int64] | None, NDArray[np.uint8]]:
     """The offsets of the texts of *array* and their bytes; no offsets where it holds something else."""
     if array.type != pa.large_string():

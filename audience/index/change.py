@@ -162,7 +162,7 @@ def _found(shards: Sequence[Shard], names: Sequence[str], ids: pl.Series) -> lis
     for shard in shards:
         rows = pl.concat([pl.DataFrame(schema=find.FOUND), *(find.rows(shard, name, ids) for name in names)])
         if len(rows):
-            found.append((shard, rows.unique().sort("row")))
+            found.append((shard, (rows.unique() if len(names) > 1 else rows).sort("row")))
     if len(names) > 1:
         named = pl.concat([rows.select("id") for _, rows in found]) if found else pl.DataFrame({"id": []})
         twice = named.filter(named["id"].is_duplicated())
@@ -273,7 +273,7 @@ def _distinct_ids(ids: Iterable[str]) -> pl.Series:
     """*ids*, each once; one text is one id, not its letters."""
     try:
         some = ids if isinstance(ids, pl.Series) else [ids] if isinstance(ids, str) else list(ids)
-        return pl.Series("id", some, dtype=pl.String).drop_nulls().unique(maintain_order=True)
+        return pl.Series("id", some, dtype=pl.String).drop_nulls().unique()
     except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
         raise TableError(Problem("bad-ids", "the ids are no texts", hint="give a list of texts")) from error
 

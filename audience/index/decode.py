@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.errors import Problem, TableError
-from audience.index import bits
+from audience.index import arrow, bits
 from audience.index.bits import BitMap
 from audience.index.cast import restored
 from audience.index.columns import Column
@@ -47,11 +47,13 @@ def _from_values(
     values = restored(shown["value"], attribute.type)
     found = [np.searchsorted(rows, bits.rows_of(shard.bitmap(attribute.start + at) & within)) for at in places]
     row = np.concatenate([np.empty(0, dtype=np.int64), *found])
-    value = values.gather(pl.Series(np.repeat(np.array(places, dtype=np.uint32), list(map(len, found)))))
+    place = np.repeat(np.array(places, dtype=np.uint64), list(map(len, found)))
     if attribute.single:
-        return _spread(value, row, len(rows))
-    pairs = pl.DataFrame({"row": row, "value": value}).group_by("row").agg("value")
-    return _spread(pairs["value"], pairs["row"].to_numpy(), len(rows))
+        return _spread(values.gather(pl.Series(place)), row, len(rows))
+    packed = row.view(np.uint64) << np.uint64(32) | place
+    packed.sort()
+    some = values.gather(pl.Series(packed & np.uint64(0xFFFFFFFF)))
+    return arrow.to_series(arrow.lists(np.bincount(row, minlength=len(rows)), arrow.from_series(some)))
 
 
 def _spread(values: pl.Series, rows: NDArray[np.int64], size: int) -> pl.Series:
