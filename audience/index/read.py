@@ -12,7 +12,7 @@ from audience.errors import Problem, TableError
 from audience.index import cast
 from audience.index.columns import Column, Roles, check_roles, columns
 from audience.index.encode import Table
-from audience.index.tables import Source, dated, scan
+from audience.index.tables import SOUGHT, TEXTUAL, Source, dated, scan
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # what is being done, and how far it is of how much
 
@@ -23,7 +23,8 @@ PIECES = 4  # a shard is read in so many, to bound memory
 class Opened:
     """A table that has been looked at: its columns, of which each has its role, and how many rows it has."""
 
-    source: pl.DataFrame | pl.LazyFrame
+    source: pl.LazyFrame
+    format: str
     columns: tuple[Column, ...]
     rows: int
 
@@ -38,15 +39,15 @@ class Opened:
     def shards(self, size: int, progress: Progress) -> Iterator[tuple[int, Table]]:
         """As `parts`, with texts that are no ids as numbers of a dictionary, which take a quarter of the memory."""
         pieces: list[Table] = []
-        names: dict[Column, pl.Categories] = {}
+        start, names = 0, dict[Column, pl.Categories]()
         for first, part in self.parts(-(-size // PIECES)):
             progress("indexing devices", first, self.rows)
-            if first % size == 0 and pieces:
-                yield first - sum(map(_rows, pieces)), _stacked(pieces)
-                pieces = []
-            names = _categories(part) if not pieces else names
+            if pieces and first + _rows(part) > start + size:
+                yield start, _stacked(pieces)
+                start, pieces = first, []
+            names = names if pieces else _categories(part)
             pieces.append({column: _packed(values, names.get(column)) for column, values in part.items()})
-        yield first + _rows(part) - sum(map(_rows, pieces)), _stacked(pieces)
+        yield start, _stacked(pieces)
 
     def retyped(self, column: Column) -> "Opened":
         """The same table with *column* as plain text."""
@@ -54,18 +55,17 @@ class Opened:
         return replace(self, columns=tuple(typed if each == column else each for each in self.columns))
 
     def _frames(self, size: int) -> Iterator[pl.DataFrame]:
-        wanted = selectors.by_name(*(column.source for column in self.columns))
-        if isinstance(self.source, pl.DataFrame):
-            frame = self.source.select(wanted)
-            yield from (frame.slice(first, size) for first in range(0, max(len(frame), 1), size))
+        """The rows in memory, some at a time; where a file can be sought in, no more than these are read ahead."""
+        wanted = self.source.select(selectors.by_name(*(column.source for column in self.columns)))
+        if self.format in SOUGHT:
+            yield from (wanted.slice(first, size).collect() for first in range(0, max(self.rows, 1), size))
             return
-        some = self.source.select(wanted).collect_batches(chunk_size=size, maintain_order=True)
         found = False
-        for frame in some:
+        for frame in wanted.collect_batches(chunk_size=size, maintain_order=True):
             found = True
             yield frame
         if not found:
-            yield self.source.select(wanted).head(0).collect()
+            yield wanted.head(0).collect()
 
 
 def _rows(table: Table) -> int:
@@ -96,13 +96,13 @@ def opened(source: Source, roles: Roles, vendors: Sequence[str]) -> Opened:
     Raises TableError where it cannot be read, and for a column without a role or a role without a column.
     """
     with readable():
-        lazy, textual = scan(source, roles)
-        lazy = dated(lazy, roles) if textual else lazy
+        lazy, format_ = scan(source, roles)
+        lazy = dated(lazy, roles) if format_ in TEXTUAL else lazy
         schema = lazy.collect_schema()
         check_roles(schema, roles, vendors)
         found = columns(schema, roles, vendors)
         rows = lazy.select(pl.len()).collect(engine="streaming").item()
-    return Opened(source if isinstance(source, pl.DataFrame) else lazy, tuple(found), rows)
+    return Opened(lazy, format_, tuple(found), rows)
 
 
 def _cast(values: pl.Series, column: Column, first: int) -> pl.Series:

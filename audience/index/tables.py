@@ -15,6 +15,8 @@ Source: TypeAlias = str | Path | Iterable[str | Path] | pl.DataFrame | pl.LazyFr
 
 DAY = r"^\d{4}-\d{2}-\d{2}$"
 MOMENT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"
+TEXTUAL = ("csv", "tsv", "ndjson")  # without dates of their own: these are written as text
+SOUGHT = ("frame", "parquet", "ipc")  # any stretch of rows can be read without those before it
 FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -28,24 +30,22 @@ FORMATS = {
 }
 
 
-def scan(source: Source, roles: Roles) -> tuple[pl.LazyFrame, bool]:
-    """The table that *source* names: a frame, a file, a folder of files, a glob, or several of these.
-
-    With it, whether its format has no dates of its own, so that they are written as text.
+def scan(source: Source, roles: Roles) -> tuple[pl.LazyFrame, str]:
+    """The table that *source* names: a frame, a file, a folder of files, a glob, or several of these; with its format.
 
     Raises TableError for a file that is missing, of an unknown format, or of another format than the first.
     """
     match source:
         case pl.DataFrame():
-            return source.lazy(), False
+            return source.lazy(), "frame"
         case pl.LazyFrame():
-            return source, False
+            return source, "query"
     files = [file for path in _paths(source) for file in _files(path)]
     formats = {_format(file) for file in files}
     if len(formats) > 1:
         raise TableError(Problem("mixed-formats", f"files of several formats: {', '.join(sorted(formats))}"))
     format_ = formats.pop()
-    return _scan(files, format_, roles), format_ in ("csv", "tsv", "ndjson")
+    return _scan(files, format_, roles), format_
 
 
 def _paths(source: str | Path | Iterable[str | Path]) -> list[Path]:

@@ -34,13 +34,14 @@ class Moment:
 
 def history(folder: Path) -> list[Moment]:
     """The snapshots that are kept, the oldest first; the last one is current."""
-    return [Moment(each.number, each.made, each.what, each.devices) for each in _kept(folder, current(folder))]
+    manifests = [_manifest(folder, number) for number in _numbers(folder, current(folder))]
+    return [Moment(each.number, each.made, each.what, each.devices) for each in manifests]
 
 
-def _kept(folder: Path, last: Manifest) -> list[Manifest]:
-    """The manifests that are kept, up to *last*; one beyond it was never published."""
+def _numbers(folder: Path, last: Manifest) -> list[int]:
+    """The numbers of the snapshots that are kept, up to *last*; one beyond it was never published."""
     numbers = [int(file.stem) for file in (folder / HISTORY).glob("*.json") if file.stem.isdecimal()]
-    return [_manifest(folder, number) for number in sorted(numbers) if number <= last.number]
+    return sorted(number for number in numbers if number <= last.number)
 
 
 def _manifest(folder: Path, number: int) -> Manifest:
@@ -50,8 +51,9 @@ def _manifest(folder: Path, number: int) -> Manifest:
 def restore(folder: Path, number: int, wait: float) -> int:
     """Make the snapshot *number* current again, as a new one; the number of that."""
     with writing(folder, "restore", wait) as manifest:
-        if number not in {each.number for each in _kept(folder, manifest)}:
-            known = ", ".join(str(each.number) for each in _kept(folder, manifest))
+        numbers = _numbers(folder, manifest)
+        if number not in numbers:
+            known = ", ".join(map(str, numbers))
             problem = Problem("no-snapshot", f"{folder} keeps no snapshot {number}", hint=f"it keeps {known}")
             raise IndexFolderError(problem)
         old = _manifest(folder, number)
@@ -81,7 +83,7 @@ def vacuum(folder: Path, keep: int, wait: float) -> list[str]:
     if keep < 1:
         raise IndexFolderError(Problem("bad-option", f"{keep} snapshots cannot be kept", hint="keep 1 at least"))
     with writing(folder, "vacuum", wait) as manifest:
-        kept = _kept(folder, manifest)[-keep:]
+        kept = [_manifest(folder, number) for number in _numbers(folder, manifest)[-keep:]]
         names = {name for each in kept for name in each.files()}
         manifests = {f"{each.number:08}.json" for each in kept}
         gone = [*_removed(folder / HISTORY, manifests), *_removed(folder / SHARDS, names)]
