@@ -73,13 +73,14 @@ class Opening:
     first_ids: float
 
 
-def visit(name: str, folder: Path, threads: int, runs: int) -> Visit:
-    """Load the devices into one library and put every question to it."""
+def visit(name: str, folder: Path, threads: int, runs: int, wanted: Callable[[Form], bool]) -> Visit:
+    """Load the devices into one library and put every question to it, in the forms that are *wanted*."""
     before, start = devices.peak_bytes(), time.perf_counter()
     ask = PEERS[name](folder, threads)
     load = time.perf_counter() - start
     gained = devices.peak_bytes() - before
-    answers = [answer for question in QUESTIONS for answer in _answers(question, ask(QUESTIONS[question]), runs)]
+    forms = {question: list(filter(wanted, ask(QUESTIONS[question]))) for question in QUESTIONS}
+    answers = [answer for question in QUESTIONS for answer in _answers(question, forms[question], runs)]
     return Visit(name, load, gained, answers)
 
 
@@ -168,11 +169,22 @@ def check(visits: list[Visit]) -> None:
         assert len(set(answers.values())) == 1, f"{asked}: {answers}"
 
 
-def run(folder: Path, count: int, runs: int, threads: int, names: Iterable[str] = PEERS) -> dict[str, Any]:
-    """Everything that was measured beside the peers *names*, ready for JSON."""
+def anything(form: Form) -> bool:
+    return True
+
+
+def run(
+    folder: Path,
+    count: int,
+    runs: int,
+    threads: int,
+    names: Iterable[str] = PEERS,
+    wanted: Callable[[Form], bool] = anything,
+) -> dict[str, Any]:
+    """Everything that was measured beside the peers *names* in the forms that are *wanted*, ready for JSON."""
     built = prepare(folder, count)
     opened = alone(opening, folder, runs, threads=threads)
-    visits = [alone(visit, name, folder, threads, runs, threads=threads) for name in names]
+    visits = [alone(visit, name, folder, threads, runs, wanted, threads=threads) for name in names]
     check(visits)
     return {
         **circumstances(),

@@ -4,6 +4,8 @@ A file is its *frame* (schema, metadata, small columns) and its *body*, the stre
 columns. The frame is checked and read as a whole, the body only where a question touches it.
 """
 
+import ctypes
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,6 +15,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+LIBC = ctypes.CDLL(None) if os.name == "posix" else None
+DONT_NEED = 4  # MADV_DONTNEED of Linux and macOS
 
 Columns: TypeAlias = Mapping[str, pa.Array]
 Span: TypeAlias = tuple[int, int]
@@ -132,6 +137,12 @@ def mapped(file: Path) -> memoryview:
         return memoryview(b"")
     with pa.memory_map(str(file)) as source:
         return memoryview(source.read_buffer(source.size())).cast("B")
+
+
+def released(data: memoryview) -> None:
+    """Let the system take back the memory of *data*, which is `mapped`; what is read again comes from the file."""
+    if LIBC is not None and len(data):
+        LIBC.madvise(ctypes.c_void_p(pa.py_buffer(data).address), ctypes.c_size_t(len(data)), DONT_NEED)
 
 
 def packed(columns: Columns) -> bytes:

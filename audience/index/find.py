@@ -45,8 +45,8 @@ def doubled(shards: Sequence[Shard], name: str, fresh: Sequence[Shard] | None = 
 
     Where only the devices of *fresh* shards are new, only their ids are looked at.
     """
-    tables = [shard.lookup(name) for shard in (shards if fresh is None else fresh)]
-    hashes = lookup.shared(tables)
+    tables = [_read(shard, name) for shard in (shards if fresh is None else fresh)]
+    hashes = lookup.shared(tables, lambda: _forget(shards))
     if fresh is not None:
         others = [shard.lookup(name) for shard in shards if all(shard is not one for one in fresh)]
         hashes = np.concatenate([hashes, lookup.among(tables, others)])
@@ -58,8 +58,21 @@ def doubled(shards: Sequence[Shard], name: str, fresh: Sequence[Shard] | None = 
         _, proposed = lookup.proposed(shard.lookup(name), hashes)
         living = _living(_distinct(proposed), shard)
         found.append(shard.some_ids(name, living.to_numpy()).alias("id"))
+        shard.forget()
     ids = pl.concat(found)
     return ids.filter(ids.is_duplicated() & ids.is_not_null()).unique(maintain_order=True)
+
+
+def _read(shard: Shard, name: str) -> lookup.Entries:
+    """The table of the hashes, checked; of many shards they are too large to stay in memory."""
+    table = shard.lookup(name)
+    shard.forget()
+    return table
+
+
+def _forget(shards: Iterable[Shard]) -> None:
+    for shard in shards:
+        shard.forget()
 
 
 def _distinct(rows: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -5,7 +5,7 @@ hash only proposes rows, the ids themselves decide. XXH3 is fixed by its specifi
 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md), so an id has the same hash for ever.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -63,8 +63,8 @@ def proposed(table: Entries, wanted: Entries) -> tuple[NDArray[np.int64], NDArra
     return places, (table[starts[places] + within] & ROWS).astype(np.uint32)
 
 
-def shared(tables: Sequence[Entries]) -> Entries:
-    """The hashes that stand more than once in *tables* together.
+def shared(tables: Sequence[Entries], between: Callable[[], None] = lambda: None) -> Entries:
+    """The hashes that stand more than once in *tables* together; *between* is called after each stretch of them.
 
     >>> shared([np.array([1 << 24, 2 << 24 | 5], dtype=np.uint64), np.array([2 << 24], dtype=np.uint64)]) >> LOW
     array([2], dtype=uint64)
@@ -75,6 +75,7 @@ def shared(tables: Sequence[Entries]) -> Entries:
         both = np.concatenate([np.empty(0, dtype=np.uint64), *parts]) & ~ROWS
         both.sort()
         found.append(_distinct(both[1:][both[1:] == both[:-1]]))
+        between()
     return np.concatenate(found)
 
 

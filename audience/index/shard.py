@@ -248,6 +248,11 @@ class Shard:
         for file in (self._sums, *self._files.values()):
             yield file.path.name, file.data
 
+    def forget(self) -> None:
+        """Give back the memory of what was read of the files; it stays readable."""
+        for file in self._files.values():
+            file.forget()
+
     def check(self) -> None:
         """Read every file whole; DamagedError for the first that is not sound."""
         for file in (self._sums, *self._files.values()):

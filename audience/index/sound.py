@@ -77,6 +77,10 @@ class SoundFile:
         pieces = (bytes(self.data[at : min(at + 2 * BLOCK, stop)]) for at in range(start, stop, 2 * BLOCK))
         return any(sign in piece for piece in pieces for sign in signs)
 
+    def forget(self) -> None:
+        """Give back the memory of what was read; it stays readable, and sound."""
+        arrow.released(self.data)
+
     def check(self) -> None:
         """Compare all bytes with their checksums, also those that were compared before."""
         self._seen[:] = False
