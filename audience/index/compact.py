@@ -21,11 +21,7 @@ from audience.index.layout import Attribute, Plane, write
 from audience.index.shard import Shard
 
 MOST_DEAD = 1 / 64  # of the rows of a shard; with more it is written anew
-TIERS = (
-    (64, 1),
-    (8, 3),
-    (2, 3),
-)  # of shards below 1/64 of a full one there may be one, below 1/8 three, below 1/2 three
+TIERS = ((64, 1), (8, 2), (2, 1))  # below 1/64 of a full shard there may be one, below 1/8 two, below 1/2 one
 
 
 def tidied(shards: Sequence[Shard], columns: Sequence[Column], folder: Path, names: Iterator[str]) -> list[Shard]:

@@ -56,7 +56,7 @@ def size(found: Bits, shard: Shard) -> int:
 def counted(expr: Expr, shard: Shard) -> int:
     """How many rows *expr* means; the last step of an AND or OR counts without building its result."""
     if shard.dead is not None:
-        return size(evaluate(expr, shard), shard)
+        return _living_counted(expr, shard, shard.dead)
     match expr:
         case And():
             return bits.count_all(_until_empty(expr, shard), shard.rows)
@@ -65,6 +65,15 @@ def counted(expr: Expr, shard: Shard) -> int:
         case Not(term=term):
             return shard.rows - counted(term, shard)
     return evaluate(expr, shard).size(shard.rows)
+
+
+def _living_counted(expr: Expr, shard: Shard, dead: Rows) -> int:
+    """As `counted`, of a shard with *dead* rows: where they are few, an AND is soon counted among them alone."""
+    if not isinstance(expr, And):
+        return size(evaluate(expr, shard), shard)
+    operands = [one if isinstance(one, Choice) else one._replace(own=False) for one in _until_empty(expr, shard)]
+    gone = bits.count_all([Bits(dead, weight=2 * len(dead)), *operands], shard.rows)
+    return bits.count_all(operands, shard.rows) - gone
 
 
 def evaluate(expr: Expr, shard: Shard) -> Bits:
