@@ -186,7 +186,7 @@ def printed(answers: list[Answer]) -> str:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--devices", type=int, default=10_000_000)
+    options.add_argument("--devices", type=float, default=1e7)
     options.add_argument("--runs", type=int, default=5)
     options.add_argument("--threads", type=int, default=1, help="of Polars and DuckDB")
     options.add_argument("--folder", type=Path, help="keep the index here, or use the one that is here")
@@ -195,7 +195,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="audience-benchmark-") as scratch:
         folder = said.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        place = prepare(folder, said.devices)
+        place = prepare(folder, int(said.devices))
         answers = alone(measured, place, Path(scratch), said.runs, said.threads, threads=said.threads)
     if said.json:
         found = {**circumstances(), "runs": said.runs, "answers": [asdict(answer) for answer in answers]}
