@@ -91,7 +91,11 @@ def nothing(count: int) -> Texts:
 
 def plain(array: Texts) -> bool:
     """Whether JSON writes all texts of *array*, as it was `taken`, as they are."""
-    _, data = texts(array)
+    return plain_bytes(texts(array)[1])
+
+
+def plain_bytes(data: NDArray[np.uint8]) -> bool:
+    """Whether JSON writes all characters of *data* as they are."""
     return bool((data >= 0x20).all() and (data != ord('"')).all() and (data != ord("\\")).all())
 
 

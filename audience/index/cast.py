@@ -7,7 +7,7 @@ from functools import partial
 import polars as pl
 
 from audience.errors import Problem, TableError
-from audience.index.columns import Column, Role
+from audience.index.columns import Column
 from audience.index.values import WRITTEN, read
 
 SHOWN = 5
@@ -64,15 +64,6 @@ def texts(values: pl.Series) -> pl.Series:
     if values.dtype.is_float() or isinstance(values.dtype, pl.Datetime):
         return pl.Series([_written(value) for value in values.to_list()], dtype=pl.String)
     return values.cast(pl.String)
-
-
-def sorted_by(groups: pl.DataFrame, role: Role) -> pl.DataFrame:
-    """*groups* with their values in rising order; versions have an order of their own."""
-    groups = groups.sort("value")
-    if role != "version":
-        return groups
-    places = sorted(range(len(groups)), key=list(map(partial(read, "version"), groups["value"])).__getitem__)
-    return groups[places]
 
 
 def first_rows(wrong: pl.Series, values: pl.Series | None = None, first: int = 0) -> str:

@@ -32,9 +32,9 @@ class Whole:
     scale: int
 
 
-def coded(values: pl.Series, role: Role) -> Coded:
-    """The code of each of *values*."""
-    found = whole(values)
+def coded(values: pl.Series, role: Role, known: Whole | None = None) -> Coded:
+    """The code of each of *values*; *known* has them as whole numbers, where that was found already."""
+    found = known or whole(values)
     return _numbers_coded(values, found) if found is not None else _texts_coded(values, role)
 
 

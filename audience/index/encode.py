@@ -42,9 +42,12 @@ def encoded(table: Table) -> Encoded:
     """*table* as a shard holds it."""
     rows = len(next(iter(table.values())))
     says = {column: values for column, values in table.items() if not column.keeps_ids}
-    wholes = {column: found for column, values in says.items() if _large(found := _whole(values))}
+    numbers = {column: _whole(values) for column, values in says.items()}
+    wholes = {column: found for column, found in numbers.items() if _large(found)}
     with ThreadPoolExecutor(2) as several:
-        coded = {c: several.submit(_coded, values, c) for c, values in _longest_first(says) if c not in wholes}
+        coded = {
+            c: several.submit(_coded, values, c, numbers[c]) for c, values in _longest_first(says) if c not in wholes
+        }
         codes = {column: coded[column].result() for column in says if column in coded}
     single = {column: found for column, found in codes.items() if not _many(table[column])}
     order = numbered(rows, single)
@@ -79,8 +82,8 @@ def _large(found: Whole | None) -> bool:
     return len(np.unique(present)) > MOST_BITMAPS
 
 
-def _coded(values: pl.Series, column: Column) -> Coded:
-    return coded(_flat(values) if _many(values) else values, column.role)
+def _coded(values: pl.Series, column: Column, known: Whole | None) -> Coded:
+    return coded(_flat(values) if _many(values) else values, column.role, known)
 
 
 def _flat(values: pl.Series) -> pl.Series:

@@ -158,7 +158,7 @@ def _any_tag(expr: Or, terms: tuple[Expr, ...], shard: Shard) -> Bits | Choice |
     apart = len({tag.type for tag in tags}) == 1 and shard.attributes[tags[0].type].single
     found = _chosen(dict.fromkeys(rows), apart, shard)
     if found.weight > HEAVY and shard.cache.again(shard.name, expr):
-        shard.cache.offer(shard.name, expr, found.united())
+        shard.cache.keep(shard.name, expr, found.united())
     return found
 
 

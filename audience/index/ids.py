@@ -19,11 +19,6 @@ class IdColumn:
     entries: lookup.Entries
 
 
-def kept(name: str, values: pl.Series) -> IdColumn:
-    """*values* as they stand, one a row."""
-    return IdColumn(name, arrow.from_series(values), _entries(values, np.arange(len(values), dtype=np.uint32)))
-
-
 def reordered(name: str, values: pl.Series, order: NDArray[np.uint32], places: NDArray[np.uint32]) -> IdColumn:
     """*values* in another order: *order* is the old row at each new one, *places* the new row of each old one.
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import orjson
 import polars as pl
-from numpy.typing import NDArray
 
 from audience.files import drafted, settle
 from audience.index import arrow, bits
@@ -189,16 +188,11 @@ def _facts(ids: Any) -> IdFacts:
     if places is None or ids.null_count or not len(ids):
         return IdFacts(None, False)
     widths = np.diff(places)
-    plain = all(map(_plain, np.array_split(data, len(data) // CHUNK + 1)))
+    plain = all(map(arrow.plain_bytes, np.array_split(data, len(data) // CHUNK + 1)))
     return IdFacts(int(widths[0]) if (widths == widths[0]).all() else None, plain)
 
 
 CHUNK = 1 << 18  # bytes that are looked at while they are near
-
-
-def _plain(data: NDArray[np.uint8]) -> bool:
-    """Whether JSON writes all characters of *data* as they are."""
-    return bool((data >= 0x20).all() and (data != ord('"')).all() and (data != ord("\\")).all())
 
 
 def _write_lookup(file: Path, ids: Sequence[IdColumn]) -> Span:

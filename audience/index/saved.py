@@ -6,7 +6,7 @@ from pathlib import Path
 
 from audience.errors import ExpressionError, Problem
 from audience.index.check import check
-from audience.index.snapshot import Manifest, Snapshot, now, publish
+from audience.index.snapshot import Snapshot, publish_next
 from audience.index.writer import writing
 from audience.language.expr import Expr, Segment
 from audience.language.render import render
@@ -23,7 +23,7 @@ def save(folder: Path, name: str, expr: Expr, wait: float) -> int:
         segments = {**manifest.segments, name: render(expr)}
         changed = replace(manifest, segments=segments)
         check(Segment(name), Snapshot(folder, changed))
-        return _published(folder, changed, f"segment {render(Segment(name))} saved")
+        return publish_next(folder, manifest, changed, f"segment {render(Segment(name))} saved")
 
 
 def drop(folder: Path, name: str, wait: float) -> int:
@@ -43,10 +43,5 @@ def drop(folder: Path, name: str, wait: float) -> int:
                 Problem("used-segment", message, hint="save them again without it, or drop them first")
             )
         left: Mapping[str, str] = {other: text for other, text in manifest.segments.items() if other != name}
-        return _published(folder, replace(manifest, segments=left), f"segment {render(Segment(name))} dropped")
-
-
-def _published(folder: Path, manifest: Manifest, what: str) -> int:
-    number = manifest.number + 1
-    publish(folder, replace(manifest, number=number, made=now(), what=what))
-    return number
+        without = replace(manifest, segments=left)
+        return publish_next(folder, manifest, without, f"segment {render(Segment(name))} dropped")

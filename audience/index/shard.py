@@ -36,7 +36,6 @@ class Shard:
         self.devices = files.rows - len(dead or ())
         self.places: dict[tuple[str, str], int] = {}  # where the tags that were asked for have their bitmaps
         self.choices: dict[Compare | Within, Choice | None] = {}  # what comparisons that were asked for mean
-        self.folder = folder
         self.operands: dict[int, tuple[Expr, list[Bits | Choice]]] = {}  # of expressions that were asked, by identity
         self._sums = SoundFile(files.path(folder, SUMS), files.sizes[SUMS], lambda: self._own_sums)
         self._files = {kind: self._open(folder, kind) for kind in DATA}

@@ -10,7 +10,7 @@ checksum of itself, and vouches for the checksums of every file that it names.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -87,6 +87,13 @@ def _written(manifest: Manifest) -> bytes:
     body = {"format": FORMAT, **asdict(manifest)}
     whole = {"checksum": digest(orjson.dumps(body)), "index": body}
     return orjson.dumps(whole, option=orjson.OPT_INDENT_2)
+
+
+def publish_next(folder: Path, last: Manifest, body: Manifest, what: str) -> int:
+    """Publish *body*, made by *what*, as the snapshot that follows *last*; its number."""
+    number = last.number + 1
+    publish(folder, replace(body, number=number, made=now(), what=what))
+    return number
 
 
 def current(folder: Path) -> Manifest:

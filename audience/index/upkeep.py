@@ -1,7 +1,7 @@
 """What is kept of an index: its history, older snapshots restored, copies, and files that nobody needs any more."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from audience.errors import IndexFolderError, Problem
@@ -14,9 +14,9 @@ from audience.index.snapshot import (
     Manifest,
     Snapshot,
     current,
-    now,
     opened,
     publish,
+    publish_next,
     read,
 )
 from audience.index.writer import writing
@@ -58,9 +58,7 @@ def restore(folder: Path, number: int, wait: float) -> int:
             raise IndexFolderError(problem)
         old = _manifest(folder, number)
         Snapshot(folder, old).check()
-        made = f"restore {number}: {old.what}"
-        publish(folder, replace(old, number=manifest.number + 1, made=now(), what=made))
-        return manifest.number + 1
+        return publish_next(folder, manifest, old, f"restore {number}: {old.what}")
 
 
 def backup(folder: Path, to: Path) -> int:
