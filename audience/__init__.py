@@ -10,9 +10,11 @@ from audience.errors import (
     BudgetError,
     CatalogError,
     DamagedError,
+    DeliveryError,
     ExpressionError,
     IndexFolderError,
     LockedError,
+    MessageError,
     OutputError,
     PayloadError,
     PayloadWarning,
@@ -42,6 +44,7 @@ from audience.language.expr import (
 from audience.language.parse import parse
 from audience.language.render import render
 from audience.lint import lint
+from audience.message import Message, message
 from audience.plan import Plan, plan, translate
 from audience.vendors import vendor, vendors
 from audience.vendors.base import Limit, Unsaid, Vendor
@@ -58,6 +61,7 @@ __all__ = [
     "Compare",
     "Crowd",
     "DamagedError",
+    "DeliveryError",
     "DeviceIndex",
     "Everyone",
     "Expr",
@@ -66,6 +70,8 @@ __all__ = [
     "IndexFolderError",
     "Limit",
     "LockedError",
+    "Message",
+    "MessageError",
     "Nobody",
     "Not",
     "Or",
@@ -90,6 +96,7 @@ __all__ = [
     "equivalent",
     "lint",
     "load_catalog",
+    "message",
     "parse",
     "plan",
     "render",

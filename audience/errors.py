@@ -9,6 +9,8 @@ AudienceError            everything below; carries one or more Problems
 │   └── LockedError      an index that somebody else is changing
 ├── OutputError          a place that cannot be written to
 ├── CatalogError         a catalog that cannot be read, or that contradicts itself
+├── MessageError         a message that cannot be read, or that a vendor would refuse
+├── DeliveryError        a send that may not begin, or that stopped
 ├── PlanError            a plan that cannot be carried out as asked
 ├── BudgetError          an expression too large for a normal form or for a proof
 └── ProofError           an internal error: a payload that does not mean what was said
@@ -106,3 +108,11 @@ class BudgetError(AudienceError):
 
 class ProofError(AudienceError):
     """An internal error: a payload that does not mean what was said."""
+
+
+class MessageError(AudienceError):
+    """A message that cannot be read, or that a vendor would refuse."""
+
+
+class DeliveryError(AudienceError):
+    """A send that may not begin, or that stopped."""

@@ -1,4 +1,4 @@
-"""Expression ⇄ payload: a vendor is one file here, found by its name, or another package's entry point."""
+"""Expression ⇄ payload: a vendor is one file or folder here, found by its name, or another package's entry point."""
 
 from functools import cache
 from importlib import import_module
@@ -10,6 +10,7 @@ from audience.language.suggest import did_you_mean
 from audience.vendors.base import Vendor
 
 GROUP = "audience.vendors"  # entry points of other packages
+SHARED = ("base", "codes", "fields", "wire")  # what is no vendor here
 
 
 def vendors() -> list[str]:
@@ -36,7 +37,7 @@ def vendor(name: str) -> Vendor:
 
 @cache
 def _records() -> dict[str, Vendor]:
-    own = [module.name for module in iter_modules(__path__) if module.name != "base" and module.name[0] != "_"]
+    own = [module.name for module in iter_modules(__path__) if module.name not in SHARED and module.name[0] != "_"]
     found = [import_module(f"{__name__}.{name}").VENDOR for name in own]
     found += [entry.load() for entry in entry_points(group=GROUP)]
     return {record.name: record for record in found}

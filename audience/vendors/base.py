@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 import json5
 
@@ -14,10 +14,10 @@ from audience.errors import PayloadError, Problem
 from audience.language.checks import SURROGATE
 from audience.language.expr import Atom, Expr, Sample, Segment, Split, Tag, atoms
 from audience.language.render import render
+from audience.vendors.wire import Delivery
+from audience.vendors.wire import Payload as Payload
 
 SPACE = " \t\r\n\u00a0\u3000"  # white space around an id between commas, which is no part of it
-
-Payload: TypeAlias = dict[str, Any]
 
 
 class Unsaid(Exception):
@@ -49,6 +49,7 @@ class Vendor:
     to it, and is refused before. *parse* is its inverse and raises PayloadError;
     *listing* is the targeting object of at most *batch* ids; *uncarriable* tells why an id cannot be listed.
     *days* is how the vendor writes the days of attributes of its own, in the patterns of a catalog.
+    *delivery* is how it is sent to, where that is known.
     *known_by* are the columns of a device table that hold this vendor's ids, best first.
     """
 
@@ -69,25 +70,28 @@ class Vendor:
     id_length: int | None = None
     id_forbids: str = ""
     days: Mapping[str, str] = field(default_factory=dict)
+    delivery: Delivery | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "emit", _guarded(self.emit, self.title))
 
     def uncarriable(self, identifier: str) -> Problem | None:
         """Why *identifier* cannot stand in this vendor's lists, or None."""
-        if self.id_length is not None and len(identifier) > self.id_length:
+        return uncarriable(identifier, self.id_length, self.id_forbids)
+
+
+def uncarriable(identifier: str, length: int | None, forbids: str = "") -> Problem | None:
+    """Why *identifier* cannot stand in lists of ids of at most *length* characters, without any of *forbids*."""
+    if length is not None and len(identifier) > length:
+        return Problem("id-too-long", f"{identifier!r} has {len(identifier)} characters; {length} is the most")
+    if forbids and identifier != identifier.strip(SPACE):
+        return Problem("id-outer-space", f"{identifier!r} begins or ends with white space, lost between commas")
+    for char in forbids:
+        if char in identifier:
             return Problem(
-                "id-too-long",
-                f"{identifier!r} has {len(identifier)} characters; {self.id_length} is the most",
+                "id-forbidden-character", f"{identifier!r} contains {char!r}, which cannot stand in its lists"
             )
-        if self.id_forbids and identifier != identifier.strip(SPACE):
-            return Problem("id-outer-space", f"{identifier!r} begins or ends with white space, lost between commas")
-        for char in self.id_forbids:
-            if char in identifier:
-                return Problem(
-                    "id-forbidden-character", f"{identifier!r} contains {char!r}, which cannot stand in its lists"
-                )
-        return None
+    return None
 
 
 def _guarded(emit: Callable[[Expr], Payload], title: str) -> Callable[[Expr], Payload]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from audience.language.expr import Expr, all_of
-from audience.vendors._emas import LIMITS, SHAPE, conditions, read, read_platform, target, unnamed, write
+from audience.vendors._emas.targeting import LIMITS, SHAPE, conditions, read, read_platform, target, unnamed, write
 from audience.vendors.base import Payload, Vendor, load, mapping
 
 PAGE = "https://help.aliyun.com/document_detail/48089.html"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from audience.algebra.normal import Clause, cnf, dnf, nnf
-from audience.algebra.shape import Clauses, bounded
+from audience.algebra.shape import bounded
 from audience.algebra.simplify import Junction, simplify
 from audience.errors import BudgetError, PayloadWarning, Problem
 from audience.language.expr import (
@@ -30,7 +30,7 @@ from audience.language.expr import (
 from audience.language.notation import TPNS_TYPES
 from audience.language.render import render
 from audience.language.suggest import did_you_mean
-from audience.vendors.base import Limit, Payload, Unsaid, Vendor, load, mapping, only, refuse, string, strings
+from audience.vendors.base import Limit, Payload, Unsaid, load, mapping, only, refuse, string, strings, uncarriable
 
 PAGE = "https://www.tencentcloud.com/document/product/1024/33764"
 TAGS = "https://www.tencentcloud.com/document/product/1024/38519"
@@ -230,7 +230,8 @@ def _said_ids(expr: Ids, values: Sequence[str]) -> Payload:
     limit = LIMITS[f"{kind}_list"]
     if limit.exceeded_by(len(values)):
         raise Unsaid([Problem("too-many", f"{len(values)} ids; {limit.most} is the most", expr.span)])
-    problems = [VENDOR.uncarriable(value) for value in values] if kind == "token" else []
+    length = LIMITS["token_characters"].most
+    problems = [uncarriable(value, length) for value in values] if kind == "token" else []
     if any(problems):
         raise Unsaid(problem for problem in problems if problem)
     every_device = {"account_push_type": 1} if kind == "account" else {}
@@ -344,23 +345,3 @@ def conditions(expr: Expr) -> Iterator[Problem]:
 def listing(ids: Sequence[str]) -> Payload:
     """The targeting object of at most 1,000 tokens."""
     return {"audience_type": "token_list", "token_list": list(ids)}
-
-
-VENDOR = Vendor(
-    name="tpns",
-    title="Tencent Push Notification Service",
-    page=PAGE,
-    read_on="2026-11-21",
-    fragment="rules of items of tags: any AND, OR and NOT of tags; or tokens, or accounts, alone",
-    limits=LIMITS,
-    known_by=("tpns", "token"),
-    shape=Clauses(CLAUSES),
-    unnamed=unnamed,
-    conditions=conditions,
-    parse=parse,
-    emit=emit,
-    listing=listing,
-    batch=1_000,
-    id_length=36,
-    days={"active": "xg_auto_active.{value:%Y%m%d}"},
-)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from audience.algebra.normal import nnf
-from audience.algebra.shape import Slots
 from audience.algebra.simplify import simplify
 from audience.errors import Problem
 from audience.language.expr import (
@@ -30,7 +29,7 @@ from audience.language.expr import (
 from audience.language.notation import BARE
 from audience.language.render import render
 from audience.language.source import Span
-from audience.vendors.base import Limit, Payload, Unsaid, Vendor, load, mapping, only, refuse, string, strings
+from audience.vendors.base import Limit, Payload, Unsaid, load, mapping, only, refuse, string, strings
 
 PAGE = "https://www.engagelab.com/docs/app-push/rest-api/create-push-api"
 TAGS = "https://www.engagelab.com/docs/app-push/rest-api/tag-alias-api"
@@ -263,21 +262,3 @@ def conditions(expr: Expr) -> Iterator[Problem]:
 def listing(ids: Sequence[str]) -> Payload:
     """The targeting object of at most 1,000 registration ids."""
     return {"to": {"registration_id": list(ids)}}
-
-
-VENDOR = Vendor(
-    name="engagelab",
-    title="EngageLab AppPush v4",
-    page=PAGE,
-    read_on="2026-11-21",
-    fragment="any of ≤ 20 tags AND all of ≤ 20 tags AND none of ≤ 20 tags AND any alias AND any registration id",
-    limits=LIMITS,
-    known_by=("engagelab", "registration_id"),
-    shape=Slots(any_of=20, all_of=20, none_of=20),
-    unnamed=unnamed,
-    conditions=conditions,
-    parse=parse,
-    emit=emit,
-    listing=listing,
-    batch=1_000,
-)

@@ -1,0 +1,27 @@
+"""Tencent TPNS v3: rules of items of tags, three levels, each with an operator and two with a NOT.
+
+https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-21.
+"""
+
+from audience.algebra.shape import Clauses
+from audience.vendors.base import Vendor
+from audience.vendors.tpns.targeting import CLAUSES, LIMITS, PAGE, conditions, emit, listing, parse, unnamed
+
+VENDOR = Vendor(
+    name="tpns",
+    title="Tencent Push Notification Service",
+    page=PAGE,
+    read_on="2026-11-21",
+    fragment="rules of items of tags: any AND, OR and NOT of tags; or tokens, or accounts, alone",
+    limits=LIMITS,
+    known_by=("tpns", "token"),
+    shape=Clauses(CLAUSES),
+    unnamed=unnamed,
+    conditions=conditions,
+    parse=parse,
+    emit=emit,
+    listing=listing,
+    batch=1_000,
+    id_length=36,
+    days={"active": "xg_auto_active.{value:%Y%m%d}"},
+)

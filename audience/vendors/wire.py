@@ -1,0 +1,216 @@
+"""What goes over the wire to a vendor, and what its replies mean: the part of a vendor's record that delivery uses.
+
+Nothing here sends. A vendor's file turns a message and targeting objects into requests, signs them, and reads replies;
+what is done about a reply is decided once, for all vendors, by `audience.delivery`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+from audience.errors import Problem
+from audience.message import Message
+
+Payload: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An application at a vendor: the URL it is reached at, and its *keys* by the names that its vendor gives them."""
+
+    host: str
+    keys: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a signature takes from outside: the moment, in UTC, and a text that was never used before."""
+
+    at: datetime
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One HTTP request; *path* begins with a slash, *query* is not yet encoded."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    content: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back, whole; names of headers are in lower case."""
+
+    status: int
+    content: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """At most so many *calls* in *seconds*, counted together for all calls of one *name* in an application."""
+
+    name: str
+    calls: int
+    seconds: float
+    source: str
+
+
+# What a reply means. ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The vendor has taken it, as the *message* of this id, but for the ids *left_out*, which it does not know."""
+
+    message: str
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BadIds:
+    """Nobody was told, because of ids that the vendor does not know: these, or some that it does not name."""
+
+    problem: Problem
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nobody was told, and nobody would be if it were sent again; other batches are not concerned."""
+
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Nobody was told, and later they can be: too fast, or busy; *after* seconds, where the vendor says it."""
+
+    problem: Problem
+    after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Nobody was told, and no other batch would fare better: keys, quota, a message that is refused."""
+
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """Whether anybody was told is not known."""
+
+    problem: Problem
+
+
+Outcome: TypeAlias = Literal["accepted", "bad-ids", "refused", "again", "stopped", "in-doubt"]
+Reply: TypeAlias = Accepted | BadIds | Refused | Again | Stopped | InDoubt
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One of a vendor's error codes: what it means for the batch and for the run, and what the user can do.
+
+    *reply* is the kind of Reply it makes; *code* is written as the vendor does.
+    """
+
+    code: str
+    reply: Outcome
+    means: str
+    do: str
+    source: str
+
+
+# How devices are told. ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A call that tells nobody, and whose answer, a handle, the calls that tell need: an upload, or an empty message.
+
+    It may be repeated at will. *request* has the message's body and the ids of the batch; *reply* gives Accepted
+    with the handle as its message. At most *calls* calls use one handle, within *lasts*; *close* ends it.
+    """
+
+    request: Callable[[Payload, Sequence[str], Application], Request]
+    reply: Callable[[Response], Reply]
+    calls: int
+    lasts: timedelta | None = None
+    paces: tuple[Pace, ...] = ()
+    close: Callable[[str, Application], Request] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What one telling call says: *targets* are targeting objects, and none where the handle stands for them.
+
+    *token* is the same whenever this batch is sent again, a UUID.
+    """
+
+    targets: tuple[Payload, ...]
+    body: Payload
+    handle: str | None
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way to tell devices: *ids* are the most that one call names, and None where it is for native targets alone.
+
+    A call takes *targets* targeting objects at the most, each of the vendor's `batch` ids; 0 where the ids go by the
+    *opening*. *worth* is how many ids there have to be for it to be thought of.
+    *paces* are the limits of calls, which may depend on the target. *repeats* is how long the vendor drops repeats of
+    one token, where it does.
+    """
+
+    name: str
+    ids: int | None
+    targets: int
+    request: Callable[[Call, Application], Request]
+    reply: Callable[[Response], Reply]
+    paces: Callable[[Sequence[Payload]], tuple[Pace, ...]]
+    source: str
+    worth: int = 0
+    opening: Opening | None = None
+    repeats: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """How a vendor is sent to.
+
+    *hosts* are its data centres by name, the first one being the default; *keys* are the names of what an application
+    is known by, and *secret* those of them that are never shown. *body* words a message and raises MessageError for
+    what the vendor would refuse; *warnings* are what it would cut or ignore. *ways* name the one for native targets,
+    too. *dry_run* is the call that checks and tells nobody, where there is one.
+    """
+
+    hosts: Mapping[str, str]
+    keys: tuple[str, ...]
+    secret: frozenset[str]
+    body: Callable[[Message], Payload]
+    warnings: Callable[[Payload], Iterable[Problem]]
+    native: Way
+    ways: tuple[Way, ...]
+    sign: Callable[[Request, Application, Stamp], Request]
+    codes: tuple[Code, ...]
+    dry_run: Callable[[Call, Application], Request] | None = None
+
+
+def merged(body: Payload, overrides: Mapping[str, Any]) -> Payload:
+    """*body* with *overrides* merged in as they are: objects key by key, anything else in place of what was there.
+
+    >>> merged({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": 3}, "d": []})
+    {'a': {'b': 3, 'c': 2}, 'd': []}
+    """
+    found = dict(body)
+    for key, value in overrides.items():
+        before = found.get(key)
+        found[key] = merged(before, value) if isinstance(before, dict) and isinstance(value, Mapping) else value
+    return found
