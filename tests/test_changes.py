@@ -145,14 +145,16 @@ class Changes(RuleBasedStateMachine):
         bitmaps=st.sampled_from([1, 4_096]),
         part=st.sampled_from([1, 3, 1 << 20]),
         dead=st.sampled_from([0, 1 / 4, 1]),
+        soon=st.sampled_from([2, 1 << 18]),
         tokens=st.booleans(),
     )
-    def build(self, devices, shard, bitmaps, part, dead, tokens):
+    def build(self, devices, shard, bitmaps, part, dead, soon, tokens):
         for module, name, value in (
             (build, "SHARD", shard),
             (compact, "SHARD", shard),
             (encode, "MOST_BITMAPS", bitmaps),
             (change, "PART", part),
+            (change, "SOON", soon),
             (compact, "MOST_DEAD", dead),
         ):
             self.patch.setattr(module, name, value)
@@ -174,7 +176,8 @@ class Changes(RuleBasedStateMachine):
     def moved(self, state: State, exprs) -> None:
         """The index is in *state* now."""
         self.state = state
-        self.kept[self.index.snapshot.manifest.number] = state
+        number = self.index.snapshot.manifest.number
+        self.kept |= dict.fromkeys(range(max(self.kept) + 1, number + 1), state)  # more than one where it was tidied
         self.asks(exprs)
 
     @rule(exprs=st.lists(asked, min_size=1, max_size=4))

@@ -14,7 +14,7 @@ import pytest
 
 from audience import AudienceError, DeviceIndex, IndexFolderError, LockedError
 from audience import files as on_disk
-from audience.index import arrow, build, compact
+from audience.index import arrow, build, change, compact
 
 SEEN = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -102,6 +102,7 @@ def small_shards(monkeypatch):
     monkeypatch.setattr(build, "SHARD", 5)
     monkeypatch.setattr(compact, "SHARD", 5)
     monkeypatch.setattr(compact, "MOST_DEAD", 1)
+    monkeypatch.setattr(change, "SOON", 3)
 
 
 UPDATE = pl.DataFrame({"token": ["r1", "r6", "r20"], "age": [9, 9, None]})

@@ -19,7 +19,7 @@ from audience import AudienceError, DeviceIndex, ExpressionError, IndexFolderErr
 from audience.index import bits, build, change, compact, encode
 from audience.index.build import written_table
 from audience.index.columns import Column
-from audience.index.decode import decoded, joined, refuse_mixed
+from audience.index.decode import decoded, dictionaries, joined, refuse_mixed
 from audience.index.shard import Shard
 
 SECONDS = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999)
@@ -70,13 +70,13 @@ def _zeros(values: pl.Series) -> list:
     return [value if isinstance(value, list) or value is None else (value,) for value in values.to_list()]
 
 
-@given(tables(), st.sampled_from([1, 4_096]))
-def test_what_is_decoded_is_what_was_encoded(table, most):
+@given(tables(), st.sampled_from([1, 4_096]), st.booleans())
+def test_what_is_decoded_is_what_was_encoded(table, most, packed):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "MOST_BITMAPS", most)
         patch.setattr(os, "fsync", lambda handle: None)
         shard = Shard(Path(folder), written_table(Path(folder), "one", dict(table)))
-        found = decoded(shard, bits.rows_of(shard.everyone), table)
+        found = decoded(shard, bits.rows_of(shard.everyone), table, dictionaries(table) if packed else {})
         key = next(iter(table))
         order = found[key].arg_sort()
         wanted = table[key].arg_sort()

@@ -19,8 +19,8 @@ from audience.index import bits, find
 from audience.index.build import check_ids, refuse_doubled, refuse_shared, refuse_too_many, written_table
 from audience.index.cast import first_rows
 from audience.index.columns import Column, Roles, distinct
-from audience.index.compact import compacted, stacked, tidied
-from audience.index.decode import decoded, listed, refuse_mixed
+from audience.index.compact import loose, rewritten, stacked, stale, uneven, untidy
+from audience.index.decode import decoded, dictionaries, listed, packed, refuse_mixed
 from audience.index.encode import Table
 from audience.index.read import Opened, Progress, opened
 from audience.index.shard import Shard
@@ -32,6 +32,7 @@ from audience.language.suggest import did_you_mean
 
 LISTS = ("tags", "tag", "xg_user_define")  # what columns of bare tags are usually called
 PART = 1 << 20  # devices of an update that are in memory at once
+SOON = 1 << 18  # devices; to tidy up more takes a second or more
 
 Found: TypeAlias = tuple[Shard, pl.DataFrame]  # a shard, and the rows that were found there with their ids
 Rows: TypeAlias = NDArray[np.uint32]
@@ -69,16 +70,29 @@ class Opening:
         """A new shard of *table*."""
         return Shard(self.folder / SHARDS, written_table(self.folder / SHARDS, next(self.names), table))
 
-    def publish(self, shards: Sequence[Shard], what: str, columns: Sequence[Column] | None = None) -> int:
-        """Make *shards* the index; the number of the snapshot."""
+    def tidied(self, shards: Sequence[Shard], what: str, columns: Sequence[Column]) -> int:
+        """Make *shards* the index, and what would slow down questions new ones; the number of the last snapshot.
+
+        Where that takes a while, they are published as they are before, so that the change is seen soon.
+        """
+        state, groups = self, untidy(shards)
+        anew = stale(groups)
+        if sum(shard.devices for group in anew for shard in group) > SOON:
+            state = replace(self, manifest=self.publish(shards, what, columns))
+            what = f"tidied after {what.partition(':')[0]}"
+        tidy = rewritten(groups, anew, columns, self.folder / SHARDS, self.names)
+        return state.publish(tidy, what, columns).number
+
+    def publish(self, shards: Sequence[Shard], what: str, columns: Sequence[Column]) -> Manifest:
+        """Make *shards* the index; its manifest."""
         number = self.manifest.number + 1
         devices = sum(shard.devices for shard in shards)
         refuse_too_many(devices)
         dead = write_dead(self.folder, number, {shard.name: shard.dead for shard in shards if shard.dead})
         files = tuple(shard.files for shard in shards)
-        kept = tuple(columns or self.manifest.columns)
-        publish(self.folder, Manifest(number, now(), what, devices, kept, files, dead, self.manifest.segments))
-        return number
+        manifest = Manifest(number, now(), what, devices, tuple(columns), files, dead, self.manifest.segments)
+        publish(self.folder, manifest)
+        return manifest
 
 
 def update(
@@ -118,8 +132,7 @@ def update(
         refuse_mixed([*shards, *fresh], columns)
         added = table.rows - changed
         what = f"update: {changed:,} devices changed, {added:,} added"
-        tidy = tidied([*shards, *fresh], columns, folder / SHARDS, state.names)
-        return Change(state.publish(tidy, what, columns), changed, added)
+        return Change(state.tidied([*shards, *fresh], what, columns), changed, added)
 
 
 def _key(table: Opened, manifest: Manifest) -> Column:
@@ -187,12 +200,14 @@ def _rows(found: pl.DataFrame) -> Rows:
 
 def _merged(part: Table, key: Column, found: Sequence[Found], columns: Sequence[Column]) -> Table:
     """The devices of *part*, with what the shards know of them beyond it."""
+    names = dictionaries(columns)
+    part = {column: packed(values, names.get(column)) for column, values in part.items()}
     at = pl.DataFrame({"id": part[key], "at": pl.int_range(len(part[key]), dtype=pl.UInt32, eager=True)})
     kept = [column for column in columns if column not in part]
     tables = []
     for shard, rows in found:
         placed = rows.join(at, on="id", how="left", maintain_order="left")
-        old = decoded(shard, placed["row"].to_numpy(), kept)
+        old = decoded(shard, placed["row"].to_numpy(), kept, names)
         tables.append(
             {column: old[column] if column in old else part[column].gather(placed["at"]) for column in columns}
         )
@@ -224,19 +239,19 @@ def tag(folder: Path, ids: Iterable[str], add: Iterable[str], remove: Iterable[s
         if not changed:
             return Change(manifest.number, unknown=unknown)
         said = [*(f"+{name}" for name in adds), *(f"-{name}" for name in removes)]
-        tidy = tidied([*_left(state.shards, moving), *fresh], columns, folder / SHARDS, state.names)
-        number = state.publish(tidy, f"tag {', '.join(said)}: {changed:,} devices changed", columns)
+        what = f"tag {', '.join(said)}: {changed:,} devices changed"
+        number = state.tidied([*_left(state.shards, moving), *fresh], what, columns)
         return Change(number, changed, unknown=unknown)
 
 
 def _tables(found: Iterable[Found], columns: Sequence[Column]) -> Iterator[Table]:
     """The devices that were *found*, as many at a time as are in memory at once, but for those of one shard."""
-    some, size = list[Table](), 0
+    some, size, names = list[Table](), 0, dictionaries(columns)
     for shard, rows in found:
         if some and size + len(rows) > PART:
             yield stacked(some, columns)
             some, size = [], 0
-        some.append(decoded(shard, rows["row"].to_numpy(), columns))
+        some.append(decoded(shard, rows["row"].to_numpy(), columns, names))
         size += len(rows)
     if some:
         yield stacked(some, columns)
@@ -333,15 +348,18 @@ def remove(folder: Path, ids: Iterable[str], wait: float) -> Change:
         removed = sum(len(_rows(rows)) for _, rows in found)
         if not removed:
             return Change(manifest.number, unknown=unknown)
-        tidy = tidied(_left(state.shards, found), manifest.columns, folder / SHARDS, state.names)
-        return Change(state.publish(tidy, f"remove: {removed:,} devices"), removed=removed, unknown=unknown)
+        number = state.tidied(_left(state.shards, found), f"remove: {removed:,} devices", manifest.columns)
+        return Change(number, removed=removed, unknown=unknown)
 
 
 def compact(folder: Path, wait: float) -> Change:
     """Write what questions have to go around anew: shards with dead rows, and many small ones as one."""
     with writing(folder, "compact", wait) as manifest:
         state = Opening.of(folder, manifest)
-        shards = compacted(state.shards, manifest.columns, folder / SHARDS, state.names)
+        groups = loose(state.shards)
+        anew = uneven(groups)
+        shards = rewritten(groups, anew, manifest.columns, folder / SHARDS, state.names)
         if shards == state.shards:
             return Change(manifest.number)
-        return Change(state.publish(shards, f"compact: {len(state.shards)} shards are {len(shards)} now"))
+        what = f"compact: {len(state.shards)} shards are {len(shards)} now"
+        return Change(state.publish(shards, what, manifest.columns).number)

@@ -100,10 +100,13 @@ def _texts_coded(values: pl.Series, role: Role) -> Coded:
     numbers = values.to_physical()
     present = numbers.drop_nulls().to_numpy() if numbers.null_count() else numbers.to_numpy()
     missing = int(present.max()) + 1 if len(present) else 0
-    distinct = pl.Series(np.arange(missing, dtype=np.uint32)).cat.to(values.dtype).cast(pl.String)
+    there = np.zeros(missing, dtype=np.bool_)  # a dictionary may hold what this column does not
+    there[present] = True
+    known = np.flatnonzero(there).astype(np.uint32)
+    distinct = pl.Series(known).cat.to(values.dtype).cast(pl.String)
     order = _order(distinct, role)
     codes = np.zeros(missing + 1, dtype=np.uint32)
-    codes[order] = np.arange(1, len(order) + 1, dtype=np.uint32)
+    codes[known[order]] = np.arange(1, len(order) + 1, dtype=np.uint32)
     if numbers.null_count():
         numbers = numbers.fill_null(missing)
     return Coded(distinct.gather(pl.Series(order)), codes[numbers.to_numpy()])

@@ -5,8 +5,10 @@ anew: all bitmaps keep their order, only the row numbers close up. Small shards 
 into one, because each costs some microseconds a question.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -14,7 +16,7 @@ import polars as pl
 from audience.index import arrow, bits, lookup
 from audience.index.build import SHARD, written_table
 from audience.index.columns import Column
-from audience.index.decode import decoded, joined
+from audience.index.decode import decoded, dictionaries, joined
 from audience.index.encode import Table
 from audience.index.ids import IdColumn
 from audience.index.layout import Attribute, Plane, write
@@ -23,50 +25,69 @@ from audience.index.shard import Shard
 MOST_DEAD = 1 / 64  # of the rows of a shard; with more it is written anew
 TIERS = ((64, 1), (8, 2), (2, 1))  # below 1/64 of a full shard there may be one, below 1/8 two, below 1/2 one
 
+Group: TypeAlias = list[Shard]  # what is to be one shard
 
-def tidied(shards: Sequence[Shard], columns: Sequence[Column], folder: Path, names: Iterator[str]) -> list[Shard]:
-    """*shards* after a change: what would slow down questions is written anew, the rest is left as it is."""
-    found = [shard for shard in shards if shard.devices] or list(shards[:1])
+
+def untidy(shards: Sequence[Shard]) -> list[Group]:
+    """The groups that *shards* are to be after a change: several are made one, one is closed up, or left as it is."""
+    groups = [[shard] for shard in shards if shard.devices] or [[shard] for shard in shards[:1]]
     for part, most in TIERS:
-        small = [shard for shard in found if shard.devices * part < SHARD]
+        small = [group for group in groups if _devices(group) * part < SHARD]
         if len(small) > most:
-            found = [shard for shard in found if shard not in small]
-            found += [_made_one(group, columns, folder, names) for group in _groups(small)]
-    return [
-        _closed_up(shard, folder, names) if len(shard.dead or ()) > shard.rows * MOST_DEAD else shard for shard in found
-    ]
-
-
-def compacted(shards: Sequence[Shard], columns: Sequence[Column], folder: Path, names: Iterator[str]) -> list[Shard]:
-    """*shards* as nearly as if all devices had been indexed at once; those that are full and whole are left alone."""
-    living = [shard for shard in shards if shard.devices] or list(shards[:1])
-    loose = [shard for shard in living if shard.devices * 2 < SHARD]
-    full = [shard for shard in living if shard not in loose]
-    return [
-        *(_closed_up(shard, folder, names) if shard.dead else shard for shard in full),
-        *(_made_one(group, columns, folder, names) for group in _groups(loose)),
-    ]
-
-
-def _groups(shards: Sequence[Shard]) -> list[list[Shard]]:
-    """*shards* in groups of no more devices than a full shard has."""
-    groups: list[list[Shard]] = []
-    room = 0
-    for shard in shards:
-        if shard.devices > room or not groups:
-            groups.append([])
-            room = SHARD
-        groups[-1].append(shard)
-        room -= shard.devices
+            groups = [group for group in groups if group not in small] + _together(small)
     return groups
 
 
-def _made_one(group: Sequence[Shard], columns: Sequence[Column], folder: Path, names: Iterator[str]) -> Shard:
+def loose(shards: Sequence[Shard]) -> list[Group]:
+    """The groups that are nearly what all devices would be if they had been indexed at once."""
+    living = [shard for shard in shards if shard.devices] or list(shards[:1])
+    small = [[shard] for shard in living if shard.devices * 2 < SHARD]
+    return [*([shard] for shard in living if [shard] not in small), *_together(small)]
+
+
+def _devices(group: Group) -> int:
+    return sum(shard.devices for shard in group)
+
+
+def _together(groups: Sequence[Group]) -> list[Group]:
+    """*groups* in larger ones, of no more devices than a full shard has."""
+    found: list[Group] = []
+    for group in groups:
+        if not found or _devices(found[-1]) + _devices(group) > SHARD:
+            found.append([])
+        found[-1].extend(group)
+    return found
+
+
+def stale(groups: Iterable[Group]) -> list[Group]:
+    """Those of *groups* that would slow down questions: of several shards, or with more than a few dead rows."""
+    return [group for group in groups if len(group) > 1 or len(group[0].dead or ()) > group[0].rows * MOST_DEAD]
+
+
+def uneven(groups: Iterable[Group]) -> list[Group]:
+    """Those of *groups* that are of several shards, or have any dead row."""
+    return [group for group in groups if len(group) > 1 or group[0].dead]
+
+
+def rewritten(
+    groups: Sequence[Group], wanted: Sequence[Group], columns: Sequence[Column], folder: Path, names: Iterator[str]
+) -> list[Shard]:
+    """*groups* as shards of *folder*, those *wanted* written anew, two at a time."""
+    with ThreadPoolExecutor(2) as several:
+        anew = [several.submit(_written, group, columns, folder, next(names)) for group in wanted]
+        found = iter(anew)
+        return [next(found).result() if group in wanted else group[0] for group in groups]
+
+
+def _written(group: Group, columns: Sequence[Column], folder: Path, name: str) -> Shard:
+    return _made_one(group, columns, folder, name) if len(group) > 1 else _closed_up(group[0], folder, name)
+
+
+def _made_one(group: Group, columns: Sequence[Column], folder: Path, name: str) -> Shard:
     """One shard of the devices of *group*."""
-    if len(group) == 1:
-        return _closed_up(group[0], folder, names) if group[0].dead else group[0]
-    tables = [decoded(shard, bits.rows_of(shard.everyone), columns) for shard in group]
-    return Shard(folder, written_table(folder, next(names), stacked(tables, columns)))
+    names = dictionaries(columns)
+    tables = [decoded(shard, bits.rows_of(shard.everyone), columns, names) for shard in group]
+    return Shard(folder, written_table(folder, name, stacked(tables, columns)))
 
 
 def stacked(tables: Sequence[Table], columns: Sequence[Column]) -> Table:
@@ -74,15 +95,15 @@ def stacked(tables: Sequence[Table], columns: Sequence[Column]) -> Table:
     return {column: joined([table[column] for table in tables], column) for column in columns}
 
 
-def _closed_up(shard: Shard, folder: Path, names: Iterator[str]) -> Shard:
+def _closed_up(shard: Shard, folder: Path, name: str) -> Shard:
     """*shard* without its dead rows, in the same order."""
     living = np.ones(shard.rows, dtype=np.bool_)
     living[bits.rows_of(shard.dead or bits.BitMap())] = False
     places = (np.cumsum(living, dtype=np.int64) - 1).astype(np.uint32)
     planes = (_renumbered(shard, attribute, places) for attribute in shard.attributes.values())
     kept = pl.Series(living)
-    ids = (_without_dead(shard, name, kept, places) for name in shard.id_names)
-    return Shard(folder, write(folder, next(names), shard.devices, planes, ids).settled())
+    ids = (_without_dead(shard, column, kept, places) for column in shard.id_names)
+    return Shard(folder, write(folder, name, shard.devices, planes, ids).settled())
 
 
 def _without_dead(shard: Shard, name: str, living: pl.Series, places: bits.RowNumbers) -> IdColumn:

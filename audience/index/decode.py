@@ -1,7 +1,9 @@
 """The bitmaps of a shard → the columns they were made of, for any of its rows: the way back from `encode`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -18,42 +20,92 @@ from audience.index.shard import Shard
 
 EXACT = 2**53  # whole numbers up to here are exact as floats
 DIGITS = 38  # of a decimal
+FEW = 64  # one row in so many is few
 
 
-def decoded(shard: Shard, rows: NDArray[np.uint32], columns: Iterable[Column]) -> Table:
+Names: TypeAlias = Mapping[Column, pl.Categories]  # a dictionary of texts for each column that is not of ids
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The rows of a shard that are wanted, and where among them each row of a bitmap stands."""
+
+    rows: NDArray[np.uint32]
+    within: BitMap
+    places: Callable[[NDArray[np.uint32]], NDArray[np.int64]]
+
+    @classmethod
+    def of(cls, rows: NDArray[np.uint32], size: int) -> "Wanted":
+        """Of *size* rows: for many a table of all of them is faster than looking for each."""
+        within = bits.from_rows(rows)
+        if len(rows) * FEW < size:
+            return cls(rows, within, lambda some: np.searchsorted(rows, some))
+        table = np.zeros(size, dtype=np.int64)
+        table[rows] = np.arange(len(rows))
+        return cls(rows, within, table.__getitem__)
+
+    def at(self, bitmap: BitMap) -> NDArray[np.int64]:
+        """Where those rows stand that *bitmap* has."""
+        return self.places(bits.rows_of(bitmap & self.within))
+
+
+def dictionaries(columns: Iterable[Column]) -> dict[Column, pl.Categories]:
+    """A dictionary of texts for each of *columns* that is not of ids; it is forgotten with its series."""
+    return {column: pl.Categories.random("values", pl.UInt32) for column in columns if not column.keeps_ids}
+
+
+def packed(values: pl.Series, names: pl.Categories | None) -> pl.Series:
+    """*values* with texts as numbers of a dictionary, which take a quarter of the memory and are not hashed again."""
+    match values.dtype:
+        case pl.String() if names is not None:
+            return values.cast(pl.Categorical(names))
+        case pl.List(inner=pl.String()) if names is not None:
+            return values.cast(pl.List(pl.Categorical(names)))
+    return values
+
+
+def decoded(shard: Shard, rows: NDArray[np.uint32], columns: Iterable[Column], names: Names) -> Table:
     """The *columns* of the devices that *shard* has at *rows*, in that order, which must be rising."""
-    within = bits.from_rows(rows)
-    return {column: _column(shard, rows, within, column) for column in columns}
+    wanted = Wanted.of(rows, shard.rows)
+    return {column: _column(shard, wanted, column, names.get(column)) for column in columns}
 
 
-def _column(shard: Shard, rows: NDArray[np.uint32], within: BitMap, column: Column) -> pl.Series:
+def _column(shard: Shard, wanted: Wanted, column: Column, names: pl.Categories | None) -> pl.Series:
     if column.keeps_ids:
-        return shard.some_ids(f"{column.role}:{column.name}", rows)
+        return shard.some_ids(f"{column.role}:{column.name}", wanted.rows)
     attribute = shard.attributes.get(column.name)
     if attribute is None:
-        return pl.Series([None], dtype=pl.String).new_from_index(0, len(rows))
+        return packed(pl.Series([None], dtype=pl.String).new_from_index(0, len(wanted.rows)), names)
     if attribute.digits is not None:
-        return _from_digits(shard, rows, within, attribute, attribute.digits)
-    return _from_values(shard, rows, within, attribute, column)
+        return packed(_from_digits(shard, wanted, attribute, attribute.digits), names)
+    return _from_values(shard, wanted, attribute, column, names)
 
 
 def _from_values(
-    shard: Shard, rows: NDArray[np.uint32], within: BitMap, attribute: Attribute, column: Column
+    shard: Shard, wanted: Wanted, attribute: Attribute, column: Column, names: pl.Categories | None
 ) -> pl.Series:
     """The value of each row, or the list of its values where it may have several."""
     shown = shard.table.slice(attribute.start, attribute.written)
     own = [column.source] if attribute.role == "tags" else shown["column"].unique().to_list()
     places = [place for place, source in enumerate(shown["column"]) if source in own]
-    values = restored(shown["value"], attribute.type)
-    found = [np.searchsorted(rows, bits.rows_of(shard.bitmap(attribute.start + at) & within)) for at in places]
+    values = packed(restored(shown["value"], attribute.type), names)
+    found = [wanted.at(shard.bitmap(attribute.start + at)) for at in places]
     row = np.concatenate([np.empty(0, dtype=np.int64), *found])
     place = np.repeat(np.array(places, dtype=np.uint64), list(map(len, found)))
     if attribute.single:
-        return _spread(values.gather(pl.Series(place)), row, len(rows))
-    packed = row.view(np.uint64) << np.uint64(32) | place
-    packed.sort()
-    some = values.gather(pl.Series(packed & np.uint64(0xFFFFFFFF)))
-    return arrow.to_series(arrow.lists(np.bincount(row, minlength=len(rows)), arrow.from_series(some)))
+        return _spread(values.gather(pl.Series(place)), row, len(wanted.rows))
+    both = row.view(np.uint64) << np.uint64(32) | place
+    both.sort()
+    counts = np.bincount(row, minlength=len(wanted.rows))
+    return _lists(values, pl.Series(both & np.uint64(0xFFFFFFFF)), counts)
+
+
+def _lists(values: pl.Series, places: pl.Series, counts: NDArray[np.int64]) -> pl.Series:
+    """Lists of *counts* each, of those of *values* that stand at *places*."""
+    if not isinstance(values.dtype, pl.Categorical):
+        return arrow.to_series(arrow.lists(counts, arrow.from_series(values.gather(places))))
+    numbers = arrow.to_series(arrow.lists(counts, arrow.from_series(values.to_physical().gather(places))))
+    return numbers.list.eval(pl.element().cat.to(values.dtype))
 
 
 def _spread(values: pl.Series, rows: NDArray[np.int64], size: int) -> pl.Series:
@@ -63,16 +115,13 @@ def _spread(values: pl.Series, rows: NDArray[np.int64], size: int) -> pl.Series:
     return values.extend_constant(None, 1).gather(pl.Series(places))
 
 
-def _from_digits(
-    shard: Shard, rows: NDArray[np.uint32], within: BitMap, attribute: Attribute, digits: Digits
-) -> pl.Series:
+def _from_digits(shard: Shard, wanted: Wanted, attribute: Attribute, digits: Digits) -> pl.Series:
     first = attribute.start + attribute.written
-    numbers = np.zeros(len(rows), dtype=np.uint64)
+    numbers = np.zeros(len(wanted.rows), dtype=np.uint64)
     for digit in range(digits.count):
-        has = bits.rows_of(shard.bitmap(first + 1 + digit) & within)
-        numbers[np.searchsorted(rows, has)] |= np.uint64(1 << digit)
-    missing = np.ones(len(rows), dtype=np.bool_)
-    missing[np.searchsorted(rows, bits.rows_of(shard.bitmap(first) & within))] = False
+        numbers[wanted.at(shard.bitmap(first + 1 + digit))] |= np.uint64(1 << digit)
+    missing = np.ones(len(wanted.rows), dtype=np.bool_)
+    missing[wanted.at(shard.bitmap(first))] = False
     if not digits.step:
         values = restored(shard.values(attribute), attribute.type)
         return values.gather(pl.Series(numbers)).set(pl.Series(missing), None)

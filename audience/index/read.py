@@ -11,6 +11,7 @@ from polars import selectors
 from audience.errors import Problem, TableError
 from audience.index import cast
 from audience.index.columns import Column, Roles, check_roles, columns
+from audience.index.decode import dictionaries, packed
 from audience.index.encode import Table
 from audience.index.tables import SOUGHT, TEXTUAL, Source, dated, scan
 
@@ -45,8 +46,8 @@ class Opened:
             if pieces and first + _rows(part) > start + size:
                 yield start, _stacked(pieces)
                 start, pieces = first, []
-            names = names if pieces else _categories(part)
-            pieces.append({column: _packed(values, names.get(column)) for column, values in part.items()})
+            names = names if pieces else dictionaries(part)
+            pieces.append({column: packed(values, names.get(column)) for column, values in part.items()})
         yield start, _stacked(pieces)
 
     def retyped(self, column: Column) -> "Opened":
@@ -74,20 +75,6 @@ def _rows(table: Table) -> int:
 
 def _stacked(pieces: Sequence[Table]) -> Table:
     return {column: pl.concat([piece[column] for piece in pieces]) for column in pieces[0]}
-
-
-def _categories(part: Table) -> dict[Column, pl.Categories]:
-    """A dictionary for each column of texts; it is forgotten with the shard."""
-    return {column: pl.Categories.random("values", pl.UInt32) for column in part if not column.keeps_ids}
-
-
-def _packed(values: pl.Series, names: pl.Categories | None) -> pl.Series:
-    match values.dtype:
-        case pl.String() if names is not None:
-            return values.cast(pl.Categorical(names))
-        case pl.List(inner=pl.String()) if names is not None:
-            return values.cast(pl.List(pl.Categorical(names)))
-    return values
 
 
 def opened(source: Source, roles: Roles, vendors: Sequence[str]) -> Opened:
