@@ -51,8 +51,7 @@ def tag(
         _check_bare(name, opened)
     wanted = given(ids or (), files or (), column, before.manifest.columns)
     with bar() as progress:
-        progress("tagging devices", 0, 0)
-        change = opened.tag(wanted, add=add or (), remove=remove or (), wait=wait)
+        change = opened.tag(wanted, add=add or (), remove=remove or (), wait=wait, progress=progress)
     warn(unknown(wanted, change.unknown, before), json)
     changed(change, before, opened, json)
 
@@ -78,7 +77,6 @@ def remove(
     before = opened.snapshot
     wanted = given(ids or (), files or (), column, before.manifest.columns)
     with bar() as progress:
-        progress("removing devices", 0, 0)
-        change = opened.remove(wanted, wait=wait)
+        change = opened.remove(wanted, wait=wait, progress=progress)
     warn(unknown(wanted, change.unknown, before), json)
     changed(change, before, opened, json)

@@ -18,8 +18,7 @@ def compact(index: IndexPath, wait: Wait = 0, json: Json = False) -> None:
     opened = DeviceIndex.open(index)
     before = opened.snapshot
     with bar() as progress:
-        progress("compacting", 0, 0)
-        change = opened.compact(wait=wait)
+        change = opened.compact(wait=wait, progress=progress)
     changed(change, before, opened, json)
 
 

@@ -19,7 +19,7 @@ from audience.index import bits, find
 from audience.index.build import check_ids, refuse_doubled, refuse_shared, refuse_too_many, written_table
 from audience.index.cast import first_rows
 from audience.index.columns import Column, Roles, distinct
-from audience.index.compact import loose, rewritten, stacked, stale, uneven, untidy
+from audience.index.compact import Group, loose, rewritten, stacked, stale, uneven, untidy
 from audience.index.decode import decoded, dictionaries, listed, packed, refuse_mixed
 from audience.index.encode import Table
 from audience.index.read import Opened, Progress, opened
@@ -54,17 +54,18 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """An index that is being changed: what is current, its shards, and the names that new files get."""
+    """An index that is being changed: what is current, its shards, the names that new files get, who hears of it."""
 
     folder: Path
     manifest: Manifest
     shards: list[Shard]
     names: Iterator[str]
+    progress: Progress
 
     @classmethod
-    def of(cls, folder: Path, manifest: Manifest) -> "Opening":
+    def of(cls, folder: Path, manifest: Manifest, progress: Progress) -> "Opening":
         names = (f"{manifest.number + 1:08}-{number:05}" for number in count())
-        return cls(folder, manifest, list(Snapshot(folder, manifest).shards), names)
+        return cls(folder, manifest, list(Snapshot(folder, manifest).shards), names, progress)
 
     def written(self, table: Table) -> Shard:
         """A new shard of *table*."""
@@ -80,8 +81,11 @@ class Opening:
         if sum(shard.devices for group in anew for shard in group) > SOON:
             state = replace(self, manifest=self.publish(shards, what, columns))
             what = f"tidied after {what.partition(':')[0]}"
-        tidy = rewritten(groups, anew, columns, self.folder / SHARDS, self.names)
-        return state.publish(tidy, what, columns).number
+        return state.publish(self.rewritten(groups, anew, columns), what, columns).number
+
+    def rewritten(self, groups: Sequence[Group], anew: Sequence[Group], columns: Sequence[Column]) -> list[Shard]:
+        """*groups* as shards, those *anew* written."""
+        return rewritten(groups, anew, columns, (self.folder / SHARDS, self.names), self.progress)
 
     def publish(self, shards: Sequence[Shard], what: str, columns: Sequence[Column]) -> Manifest:
         """Make *shards* the index; its manifest."""
@@ -115,7 +119,7 @@ def update(
         key = _key(table, manifest)
         if not table.rows and len(columns) == len(manifest.columns):
             return Change(manifest.number)
-        state = Opening.of(folder, manifest)
+        state = Opening.of(folder, manifest, progress)
         shards, fresh, changed = state.shards, list[Shard](), 0
         for first, part in table.parts(PART):
             progress("updating devices", first, table.rows)
@@ -131,7 +135,7 @@ def update(
         refuse_shared([*shards, *fresh], columns)
         refuse_mixed([*shards, *fresh], columns)
         added = table.rows - changed
-        what = f"update: {changed:,} devices changed, {added:,} added"
+        what = f"update: {_devices(changed)} changed, {added:,} added"
         return Change(state.tidied([*shards, *fresh], what, columns), changed, added)
 
 
@@ -218,7 +222,9 @@ def _merged(part: Table, key: Column, found: Sequence[Found], columns: Sequence[
     return stacked(tables, columns)
 
 
-def tag(folder: Path, ids: Iterable[str], add: Iterable[str], remove: Iterable[str], wait: float) -> Change:
+def tag(
+    folder: Path, ids: Iterable[str], add: Iterable[str], remove: Iterable[str], wait: float, progress: Progress
+) -> Change:
     """Give the devices with *ids* the bare tags *add*, and take *remove* from them.
 
     Raises TableError for a tag that is to be added and removed, and for an id that names two devices.
@@ -227,7 +233,8 @@ def tag(folder: Path, ids: Iterable[str], add: Iterable[str], remove: Iterable[s
     _check_tags(adds, removes)
     wanted = _distinct_ids(ids)
     with writing(folder, "tag", wait) as manifest:
-        state = Opening.of(folder, manifest)
+        progress("tagging devices", 0, 0)
+        state = Opening.of(folder, manifest, progress)
         found = _found(state.shards, _id_names(manifest), wanted)
         owners = _owners(state.shards, manifest.columns, [*adds, *removes])
         columns = list(dict.fromkeys((*manifest.columns, *(owners[name] for name in adds))))
@@ -239,7 +246,7 @@ def tag(folder: Path, ids: Iterable[str], add: Iterable[str], remove: Iterable[s
         if not changed:
             return Change(manifest.number, unknown=unknown)
         said = [*(f"+{name}" for name in adds), *(f"-{name}" for name in removes)]
-        what = f"tag {', '.join(said)}: {changed:,} devices changed"
+        what = f"tag {', '.join(said)}: {_devices(changed)} changed"
         number = state.tidied([*_left(state.shards, moving), *fresh], what, columns)
         return Change(number, changed, unknown=unknown)
 
@@ -338,28 +345,33 @@ def _tagged(table: Table, owners: Mapping[str, Column], adds: Iterable[str], rem
     return changed
 
 
-def remove(folder: Path, ids: Iterable[str], wait: float) -> Change:
+def remove(folder: Path, ids: Iterable[str], wait: float, progress: Progress) -> Change:
     """Take the devices with *ids* out of the index."""
     wanted = _distinct_ids(ids)
     with writing(folder, "remove", wait) as manifest:
-        state = Opening.of(folder, manifest)
+        progress("removing devices", 0, 0)
+        state = Opening.of(folder, manifest, progress)
         found = _found(state.shards, _id_names(manifest), wanted)
         unknown = len(wanted) - sum(rows["id"].n_unique() for _, rows in found)
         removed = sum(len(_rows(rows)) for _, rows in found)
         if not removed:
             return Change(manifest.number, unknown=unknown)
-        number = state.tidied(_left(state.shards, found), f"remove: {removed:,} devices", manifest.columns)
+        number = state.tidied(_left(state.shards, found), f"remove: {_devices(removed)}", manifest.columns)
         return Change(number, removed=removed, unknown=unknown)
 
 
-def compact(folder: Path, wait: float) -> Change:
+def compact(folder: Path, wait: float, progress: Progress) -> Change:
     """Write what questions have to go around anew: shards with dead rows, and many small ones as one."""
     with writing(folder, "compact", wait) as manifest:
-        state = Opening.of(folder, manifest)
+        state = Opening.of(folder, manifest, progress)
         groups = loose(state.shards)
         anew = uneven(groups)
-        shards = rewritten(groups, anew, manifest.columns, folder / SHARDS, state.names)
+        shards = state.rewritten(groups, anew, manifest.columns)
         if shards == state.shards:
             return Change(manifest.number)
         what = f"compact: {len(state.shards)} shards are {len(shards)} now"
         return Change(state.publish(shards, what, manifest.columns).number)
+
+
+def _devices(many: int) -> str:
+    return "1 device" if many == 1 else f"{many:,} devices"

@@ -20,6 +20,7 @@ from audience.index.decode import decoded, dictionaries, joined
 from audience.index.encode import Table
 from audience.index.ids import IdColumn
 from audience.index.layout import Attribute, Plane, write
+from audience.index.read import Progress
 from audience.index.shard import Shard
 
 MOST_DEAD = 1 / 64  # of the rows of a shard; with more it is written anew
@@ -70,13 +71,26 @@ def uneven(groups: Iterable[Group]) -> list[Group]:
 
 
 def rewritten(
-    groups: Sequence[Group], wanted: Sequence[Group], columns: Sequence[Column], folder: Path, names: Iterator[str]
+    groups: Sequence[Group],
+    wanted: Sequence[Group],
+    columns: Sequence[Column],
+    place: tuple[Path, Iterator[str]],
+    progress: Progress,
 ) -> list[Shard]:
-    """*groups* as shards of *folder*, those *wanted* written anew, two at a time."""
+    """*groups* as shards, those *wanted* written anew, two at a time; *place* is the folder, and names for them."""
+    folder, names = place
+    done, total = 0, sum(map(_devices, wanted))
+    found = []
     with ThreadPoolExecutor(2) as several:
-        anew = [several.submit(_written, group, columns, folder, next(names)) for group in wanted]
-        found = iter(anew)
-        return [next(found).result() if group in wanted else group[0] for group in groups]
+        anew = iter([several.submit(_written, group, columns, folder, next(names)) for group in wanted])
+        for group in groups:
+            if group not in wanted:
+                found.append(group[0])
+                continue
+            progress("tidying up", done, total)
+            found.append(next(anew).result())
+            done += _devices(group)
+    return found
 
 
 def _written(group: Group, columns: Sequence[Column], folder: Path, name: str) -> Shard:

@@ -16,7 +16,7 @@ from audience.index.change import Change, compact, remove, tag, update
 from audience.index.columns import Roles
 from audience.index.crowd import Crowd, id_column
 from audience.index.explain import Line, funnel
-from audience.index.read import Progress
+from audience.index.read import Progress, silent
 from audience.index.saved import drop, save
 from audience.index.snapshot import Known, Snapshot, opened
 from audience.index.tables import Source
@@ -55,7 +55,7 @@ class DeviceIndex:
         split: Mapping[str, str] | None = None,
         ignore: Iterable[str] = (),
         replace: bool = False,
-        progress: Progress = lambda step, done, total: None,
+        progress: Progress = silent,
     ) -> "DeviceIndex":
         """Build the index of *source* in the new folder *path*, and open it.
 
@@ -163,13 +163,14 @@ class DeviceIndex:
         new: Iterable[str] = (),
         ignore: Iterable[str] = (),
         wait: float = 0,
-        progress: Progress = lambda step, done, total: None,
+        progress: Progress = silent,
     ) -> Change:
         """Write what the table *source* says of devices, as a new snapshot, and move on to it.
 
         Devices are found by the first column of ids that the index and the table share. Those that are known change
         in the columns that the table has, also where a value is missing there; others are added. A column that the
         index does not have is refused unless it is one of *new*. While another process writes, *wait* seconds at most.
+        A large change is seen by others before this returns: what it leaves untidy is a snapshot more.
 
         >>> import polars, tempfile
         >>> table = polars.DataFrame({"token": ["t1", "t2"], "age": [31, 17], "city": ["x", "y"]})
@@ -185,22 +186,28 @@ class DeviceIndex:
         return change
 
     def tag(
-        self, ids: Iterable[str], *, add: Iterable[str] = (), remove: Iterable[str] = (), wait: float = 0
+        self,
+        ids: Iterable[str],
+        *,
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+        wait: float = 0,
+        progress: Progress = silent,
     ) -> Change:
         """Give the devices with *ids* the bare tags *add*, take *remove* from them, and move on to the new snapshot."""
-        change = tag(self.folder, ids, _names(add), _names(remove), wait)
+        change = tag(self.folder, ids, _names(add), _names(remove), wait, progress)
         self.refresh()
         return change
 
-    def remove(self, ids: Iterable[str], *, wait: float = 0) -> Change:
+    def remove(self, ids: Iterable[str], *, wait: float = 0, progress: Progress = silent) -> Change:
         """Take the devices with *ids* out of the index, and move on to the new snapshot."""
-        change = remove(self.folder, ids, wait)
+        change = remove(self.folder, ids, wait, progress)
         self.refresh()
         return change
 
-    def compact(self, *, wait: float = 0) -> Change:
+    def compact(self, *, wait: float = 0, progress: Progress = silent) -> Change:
         """Write anew what questions have to go around since it changed, and move on to the new snapshot."""
-        change = compact(self.folder, wait)
+        change = compact(self.folder, wait, progress)
         self.refresh()
         return change
 

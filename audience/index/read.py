@@ -17,6 +17,11 @@ from audience.index.tables import SOUGHT, TEXTUAL, Source, dated, scan
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # what is being done, and how far it is of how much
 
+
+def silent(step: str, done: int, total: int) -> None:
+    """Progress that nobody wants to hear of."""
+
+
 PIECES = 4  # a shard is read in so many, to bound memory
 
 
