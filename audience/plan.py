@@ -12,8 +12,8 @@ from typing import Any
 from audience.algebra.cover import cover
 from audience.algebra.equivalence import unshared
 from audience.algebra.facts import NONE, Facts, bind, sharpen
+from audience.algebra.fit import bounded
 from audience.algebra.normal import nnf
-from audience.algebra.shape import bounded
 from audience.algebra.simplify import simplify
 from audience.batches import bodies
 from audience.catalog.attributes import Catalog, resolved

@@ -10,15 +10,22 @@ from hypothesis import strategies as st
 from oracle import every_device, inside
 from strategies import FEW, junctions
 
-from audience import And, Or, PayloadError, ProofError, Tag, all_of, any_of, parse, plan, render, vendor
+from audience import And, Nobody, Not, Or, PayloadError, ProofError, Tag, all_of, any_of, parse, plan, render, vendor
 from audience.algebra.cover import cover
+from audience.algebra.facts import Facts
+from audience.algebra.fit import fit
 from audience.algebra.normal import nnf
-from audience.algebra.shape import Clauses, Slots, Tree, fit
+from audience.algebra.shape import Clauses, Flat, Keyed, Operator, Slots, Tree
 from audience.algebra.simplify import simplify
 from audience.language.expr import atoms, bare, walk
 from audience.plan import prove
 
-SHAPES = [Slots(20, 20, 20), Slots(2, 2, 1), Tree(2, 10, 50), Tree(2, 3, 6), Clauses(3)]
+SHAPES = [
+    *(Slots(20, 20, 20), Slots(2, 2, 1), Slots(20, 20, 20, lone_not=True), Tree(2, 10, 50), Tree(2, 3, 6), Clauses(3)),
+    *(Tree(tags=5), Tree(tags=5, lone_not=True), Tree(operands=3, lone_not=True), Tree(lone_not=True)),
+    *(Flat(7), Flat(200), Operator(5), Operator(2)),
+    *(Keyed(), Keyed(values=2, lone_not=True), Keyed(lists=1), Keyed(lists=2, key=lambda tag: tag.value < "d")),
+]
 few_tags = junctions(st.sampled_from(FEW[:4]))
 more_tags = junctions(st.sampled_from([*FEW, *map(bare, "gh")]), most=20)
 
@@ -40,14 +47,79 @@ def test_each_part_fits_and_says_only_what_it_may(expr, shape):
         assert bare("a") not in atoms(part)
 
 
-@given(more_tags)
-def test_what_fits_a_tree_keeps_its_limits(expr):
-    for shape in (Tree(2, 10, 50), Tree(2, 3, 6)):
-        form = fit(expr, shape)
-        if form is not None:
-            assert sum(isinstance(node, Tag) for node in walk(form)) <= shape.tags
+@given(more_tags, st.sampled_from(SHAPES))
+def test_what_fits_keeps_the_limits_of_its_shape_and_its_meaning(expr, shape):
+    form = fit(expr, shape)
+    if form is None:
+        return
+    for device in every_device(list(atoms(expr))):
+        assert inside(form, device) == inside(expr, device)
+    assert shape.lone_not or not inside(form, every_device([])[0])
+    counts = _counts(form)
+    match shape:
+        case Slots():
+            assert counts["lists"] <= 1
+            assert counts["alone"] <= shape.all_of + 1
+            assert counts["nots"] <= shape.none_of
+            assert counts["longest"] <= shape.any_of
+        case Tree():
+            assert counts["tags"] <= shape.tags
             assert all(len(node.terms) <= shape.operands for node in walk(form) if isinstance(node, And | Or))
             assert _levels(form) <= shape.levels
+        case Clauses():
+            assert _levels(form) <= 2
+            assert len(getattr(form, "terms", ())) <= shape.most
+        case Flat():
+            assert _levels(form) <= (2 if isinstance(form, Or) else 1)
+            assert counts["tags"] + (len(form.terms) - 1 if isinstance(form, Or) else 0) <= shape.entries
+        case Keyed():
+            terms = form.terms if isinstance(form, And) else (form,)
+            for term in terms:
+                tags = [tag for tag in walk(term) if isinstance(tag, Tag)]
+                assert len(tags) <= (shape.values if isinstance(term, Or) else 1)
+                assert len({shape.key(tag) for tag in tags}) == 1
+                assert not (isinstance(term, Or) and any(isinstance(node, Not) for node in walk(term)))
+        case Operator():
+            assert counts["tags"] <= shape.names
+            assert _levels(form) <= 1
+            assert counts["nots"] in (0, counts["tags"] - 1)
+
+
+def _counts(form) -> dict:
+    """Of an intersection: its lists and the longest, its lone tags and their NOTs; and all tags."""
+    terms = form.terms if isinstance(form, And) else (form,)
+    lists = [len(term.terms) for term in terms if isinstance(term, Or)]
+    return {
+        "lists": len(lists),
+        "longest": max(lists, default=0),
+        "alone": sum(isinstance(term, Tag) for term in terms),
+        "nots": sum(isinstance(node, Not) for node in walk(form)),
+        "tags": sum(isinstance(node, Tag) for node in walk(form)),
+    }
+
+
+def test_a_key_that_has_one_list_has_one():
+    text = "(a OR b) AND p:c AND p:d AND NOT q:e"
+    assert fit(parse(text), Keyed(lists=1)) is not None
+    assert fit(parse(f"{text} AND c"), Keyed(lists=1)) is None
+    assert fit(parse(f"{text} AND c"), Keyed(lists=2)) is not None
+    assert fit(parse("a OR p:b"), Keyed()) is None
+    assert fit(parse("a AND b AND c"), Keyed(lists=1, values=2)) is None
+
+
+def test_a_wide_list_is_nested_as_deep_as_it_takes():
+    wide = any_of(bare(f"t{number}") for number in range(1_000))
+    form = fit(wide, Tree(operands=10))
+    assert (_levels(form), fit(wide, Tree(levels=2, operands=10))) == (3, None)
+    deep = all_of([bare("a"), any_of([all_of([bare("b"), bare("c")]), any_of(wide.terms[:25])])])
+    assert max(len(node.terms) for node in walk(fit(deep, Tree(operands=10))) if isinstance(node, And | Or)) <= 10
+
+
+def test_what_clauses_share_is_written_once_where_tags_are_few():
+    text = "(a AND b AND NOT c) OR (a AND NOT b AND c) OR (a AND d)"
+    assert fit(parse("(a AND b) OR (a AND c AND d) OR e"), Tree(tags=5)) is not None
+    assert fit(parse(text), Tree(tags=5)) is None
+    assert fit(parse(text), Tree(tags=6)) == parse("a AND ((b AND NOT c) OR (NOT b AND c) OR d)")
 
 
 def _levels(expr) -> int:
@@ -76,19 +148,42 @@ def _fewest(meant: frozenset, requests: list[frozenset]) -> int | None:
     return None
 
 
-@given(few_tags)
-def test_of_few_tags_there_are_no_fewer_parts(expr):
+def _one_operator(tags):
+    """What requests of one operator say."""
+    for some in product((True, False), repeat=len(tags)):
+        named = [tag for tag, wanted in zip(tags, some, strict=True) if wanted]
+        yield from (any_of(named), all_of(named)) if named else ()
+        yield from (all_of([first, *(~tag for tag in named if tag is not first)]) for first in named)
+
+
+def _requests(tags, shape):
+    if isinstance(shape, Operator):
+        return list(_one_operator(tags))
+    return [_says(places, tags) for places in product(("any", "all", "not", "out"), repeat=len(tags))]
+
+
+@given(few_tags, st.sampled_from([Slots(20, 20, 20), Operator(5)]))
+def test_of_few_tags_there_are_no_fewer_parts(expr, shape):
     expr = simplify(nnf(expr))
     tags = list(atoms(expr))
     devices = every_device(tags)
-    requests = [_says(places, tags) for places in product(("any", "all", "not", "out"), repeat=len(tags))]
-    tables = {frozenset(at for at, device in enumerate(devices) if inside(each, device)) for each in requests if each}
-    meant = frozenset(at for at, device in enumerate(devices) if inside(expr, device))
-    found = cover(expr, Slots(20, 20, 20), seconds=10)
-    said = frozenset(at for at, device in enumerate(devices) if any(inside(part, device) for part in found.parts))
-    assert said == frozenset().union(*(table for table in tables if table <= meant))
-    assert found.least
-    assert len(found.parts) == _fewest(said, [table for table in tables if table and table <= said])
+    requests = [_inside(each, devices) for each in _requests(tags, shape) if each]
+    meant = _inside(expr, devices)
+    found = cover(expr, shape, seconds=10)
+    said = frozenset().union(*(_inside(part, devices) for part in found.parts))
+    fewest = _fewest(meant, [each for each in requests if each and each <= meant])
+    assert found.least or said != meant
+    assert (said == meant) == (fewest is not None)
+    if isinstance(shape, Slots):  # it says single devices, so what can be said at all is said
+        assert said == frozenset().union(*(each for each in requests if each <= meant))
+        assert found.least
+        fewest = _fewest(said, [each for each in requests if each and each <= said])
+    assert fewest in (None, len(found.parts))
+
+
+def _inside(expr, devices) -> frozenset:
+    """Which of *devices* are in the audience."""
+    return frozenset(at for at, device in enumerate(devices) if inside(expr, device))
 
 
 COVERS = {
@@ -102,6 +197,32 @@ COVERS = {
 @pytest.mark.parametrize(("text", "parts"), COVERS.items())
 def test_typical_covers(text, parts):
     assert sorted(render(part) for part in cover(parse(text), Slots(20, 20, 20)).parts) == sorted(parts)
+
+
+SHAPED = {
+    (Tree(tags=5), "(a AND b) OR (c AND d) OR e"): 1,
+    (Tree(tags=5), "(a AND NOT b AND NOT c) OR (b AND NOT a AND NOT c) OR (c AND NOT a AND NOT b)"): 2,
+    (Tree(operands=10, lone_not=True), "NOT (a AND (b OR NOT c))"): 1,
+    (Flat(9), "(a OR b) AND (c OR NOT d)"): 2,
+    (Operator(5), "(a AND NOT b) OR (b AND NOT a)"): 2,
+    (Keyed(lists=1), "(a OR b) AND NOT p:c AND NOT p:d"): 1,
+    (Keyed(), "(a AND b) OR (c AND d)"): 1,
+    (Keyed(), "(a AND NOT b) OR (b AND NOT a)"): 2,
+}
+
+
+@pytest.mark.parametrize(("shape", "text", "count"), [(*key, count) for key, count in SHAPED.items()])
+def test_typical_covers_of_other_shapes(shape, text, count):
+    found = cover(parse(text), shape)
+    assert (len(found.parts), found.rest) == (count, Nobody())
+
+
+def test_values_that_exclude_each_other_need_no_not():
+    facts = Facts(exclusive=frozenset("p"))
+    found = cover(parse(f"vip AND new AND p in ({', '.join(names(9))})"), Tree(tags=5), facts=facts)
+    assert (len(found.parts), found.rest) == (3, Nobody())
+    found = cover(parse(f"p in ({', '.join(names(9))})"), Operator(5), facts=facts)
+    assert (len(found.parts), found.rest) == (2, Nobody())
 
 
 def names(count: int, start: int = 0) -> list[str]:

@@ -8,17 +8,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 from typing import TypeAlias
 
 from audience.algebra.facts import NONE, Facts, known, sharpen
+from audience.algebra.fit import fit, hopeless
 from audience.algebra.normal import is_literal, nnf
-from audience.algebra.shape import Shape, Slots, fit, hopeless, widest
+from audience.algebra.shape import Operator, Shape, Slots, widest
 from audience.algebra.simplify import negation, simplify
 from audience.language.expr import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
 
 FEW = 5  # tags; up to so many, all requests are tried
-SECONDS = 0.05  # of search; the step that is under way at its end may take as long again
+SECONDS = 0.05  # of search on a processor; the step under way at its end may take as long again
 MANY = 1_000  # tags; more than a few requests say, and it takes seconds to find that out
 LONG = 4  # times the parts that are wanted: a cover that is longer before parts are put together is given up
 
@@ -60,12 +61,12 @@ def cover(
     expr = sharpen(expr, facts)
     if len(atoms(expr)) > MANY:
         return Cover((), expr, least=False)
-    deadline = time.perf_counter() + seconds
+    deadline = time.thread_time() + seconds
     said = words.say(expr)
     if said and (whole := fit(expr, shape)) is not None:
         return Cover((whole,), Nobody(), least=True)
     tags = [atom for atom in atoms(expr) if isinstance(atom, Tag)]
-    if said and isinstance(shape, Slots) and len(tags) <= FEW:
+    if said and isinstance(shape, Slots | Operator) and len(tags) <= FEW:
         found = _tried(expr, tags, shape, facts, deadline)
     else:
         found = _split(expr, words, most, deadline)
@@ -90,14 +91,14 @@ def _cut(found: Cover, most: int) -> Cover:
     return Cover(found.parts[:most], simplify(any_of([*found.parts[most:], found.rest])), found.least)
 
 
-def _tried(expr: Expr, tags: list[Tag], shape: Slots, facts: Facts, deadline: float) -> Cover:
+def _tried(expr: Expr, tags: list[Tag], shape: Slots | Operator, facts: Facts, deadline: float) -> Cover:
     """Try all requests over a few *tags*; an audience is a number with one bit for each set of tags."""
     size = 1 << len(tags)
     bits = {tag: sum(1 << row for row in range(size) if row >> at & 1) for at, tag in enumerate(tags)}
     full = (1 << size) - 1
     possible = _table(known(tags, Facts(facts.exclusive)), bits, full)
     meant = _table(expr, bits, full) & possible
-    tables = ((table & possible, part) for table, part in _requests(bits, shape, full))
+    tables = ((_table(part, bits, full) & possible, part) for part in _requests(tags, shape))
     requests = {table: part for table, part in tables if table and not table & ~meant}
     sayable = 0
     for table in requests:
@@ -129,33 +130,44 @@ def _table(expr: Expr, bits: dict[Tag, int], full: int) -> int:
     return 0
 
 
-def _requests(bits: dict[Tag, int], shape: Slots, full: int) -> Iterator[tuple[int, Expr]]:
-    """Every request over the tags of *bits*: longest first, so that of two that mean the same the shortest is kept."""
-    places = sorted(product("any all none out".split(), repeat=len(bits)), key=lambda each: each.count("out"))
+def _requests(tags: Sequence[Tag], shape: Slots | Operator) -> Iterator[Expr]:
+    """Every request over *tags*: longest first, so that of two that mean the same the shortest is kept."""
+    return _slotted(tags, shape) if isinstance(shape, Slots) else _with_one_operator(tags, shape)
+
+
+def _slotted(tags: Sequence[Tag], shape: Slots) -> Iterator[Expr]:
+    places = sorted(product("any all none out".split(), repeat=len(tags)), key=lambda each: each.count("out"))
     for place in places:
         any_of_, all_of_, none_of_ = (
-            [tag for tag, slot in zip(bits, place, strict=True) if slot == name] for name in ("any", "all", "none")
+            [tag for tag, slot in zip(tags, place, strict=True) if slot == name] for name in ("any", "all", "none")
         )
         small = len(any_of_) <= shape.any_of and len(all_of_) <= shape.all_of and len(none_of_) <= shape.none_of
-        if small and len(any_of_) != 1 and (any_of_ or all_of_):
-            terms = [*([any_of(any_of_)] if any_of_ else []), *all_of_, *map(Not, none_of_)]
-            yield _table(all_of(terms), bits, full), all_of(terms)
+        if small and len(any_of_) != 1 and (any_of_ or all_of_ or (none_of_ and shape.lone_not)):
+            yield all_of([*([any_of(any_of_)] if any_of_ else []), *all_of_, *map(Not, none_of_)])
+
+
+def _with_one_operator(tags: Sequence[Tag], shape: Operator) -> Iterator[Expr]:
+    for count in range(min(len(tags), shape.names), 0, -1):
+        for some in combinations(tags, count):
+            yield any_of(some)
+            yield all_of(some)
+            for first in some:
+                yield all_of([first, *(Not(tag) for tag in some if tag != first)])
 
 
 def _fewest(goal: int, tables: list[int], deadline: float) -> tuple[list[int], bool]:
     """The fewest of *tables* that share no bit and make up *goal*, and whether fewer are known not to do."""
     tables.sort(key=int.bit_count, reverse=True)
     best = _greedy(goal, tables)
-    if sum(best) != goal:  # the shape is too narrow for single devices
-        return best, False
-    for count in range(1, len(best)):
+    whole = sum(best) == goal  # no, where the shape is too narrow for single devices
+    for count in range(1, len(best) if whole else goal.bit_count() + 1):
         try:
             found = _exactly(goal, tables, count, deadline, set())
         except TimeoutError:
             return best, False
         if found is not None:
             return found, True
-    return best, True
+    return best, whole
 
 
 def _greedy(goal: int, tables: list[int]) -> list[int]:
@@ -176,7 +188,7 @@ def _exactly(
     inside = [table for table in tables if not table & ~goal]
     if count == 0 or not inside or goal.bit_count() > count * inside[0].bit_count() or (goal, count) in failed:
         return None
-    if time.perf_counter() > deadline:
+    if time.thread_time() > deadline:
         raise TimeoutError
     lowest = goal & -goal
     for table in inside:
@@ -200,7 +212,7 @@ def _split(expr: Expr, words: Words, most: int, deadline: float) -> Cover:
             parts.append(whole)
         elif isinstance(piece, Nobody):
             continue
-        elif time.perf_counter() > deadline or len(parts) > LONG * most or not (halves := _halves(piece, words)):
+        elif time.thread_time() > deadline or len(parts) > LONG * most or not (halves := _halves(piece, words)):
             rest.append(piece)
         else:
             left.extend(sharpen(half, words.facts) for half in reversed(halves))
@@ -216,17 +228,22 @@ def _halves(piece: Expr, words: Words) -> list[Expr]:
             return _list_first(some[: widest(words.shape)], terms)
         case And(terms=terms):
             for wide in terms:
-                if isinstance(wide, Or) and len(wide.terms) > widest(words.shape) and words.say(wide):
-                    others = [term for term in terms if term is not wide]
+                others = [term for term in terms if term is not wide]
+                if isinstance(wide, Or) and len(wide.terms) > _room(words.shape, others) and words.say(wide):
                     first = wide.terms[: _first(wide, others, words)]
                     return [all_of([half, *others]) for half in _list_first(first, wide.terms)]
     tag = _pivot(piece, words.says)
     return [] if tag is None else [_given(piece, tag, holds) for holds in (True, False)]
 
 
+def _room(shape: Shape, others: Sequence[Expr]) -> int:
+    """How long a list beside *others* may be."""
+    return max(1, widest(shape, others))
+
+
 def _first(wide: Or, others: Sequence[Expr], words: Words) -> int:
     """How long the first part of a list is: the second excludes all of it, besides what *others* exclude."""
-    most, length = widest(words.shape), len(wide.terms)
+    most, length = _room(words.shape, others), len(wide.terms)
     if not isinstance(words.shape, Slots) or words.facts.excludes(wide.terms[0], wide.terms[-1]):
         return most
     room = words.shape.none_of - sum(isinstance(term, Not) for term in others)
@@ -275,7 +292,7 @@ def _merged(parts: list[Expr], words: Words, deadline: float) -> list[Expr]:
     at = 0
     while at < len(parts):
         for other in range(at + 1, len(parts)):
-            if time.perf_counter() > deadline:
+            if time.thread_time() > deadline:
                 return parts
             both = fit(any_of([parts[at], parts[other]]), words.shape)
             if both is not None:

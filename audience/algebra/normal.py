@@ -4,9 +4,11 @@ A form can be exponentially larger than the expression, so its clauses are count
 out, and too many is an error with a name, never another answer.
 """
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from operator import itemgetter
 from typing import TypeAlias
 
 from audience.algebra.simplify import negation, simplify
@@ -16,6 +18,7 @@ from audience.language.expr import And, Everyone, Expr, Nobody, Not, Or, all_of,
 MANY = 1_000_000  # clauses that are not counted any further
 
 Clause: TypeAlias = tuple[Expr, ...]
+Join: TypeAlias = Callable[[Iterable[Expr]], Expr]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,31 @@ def cnf(expr: Expr, *, budget: int = 256, leaf: Callable[[Expr], bool] = is_lite
     4
     """
     return Cnf(_clauses(simplify(nnf(expr)), And, budget, leaf))
+
+
+def factored(form: Dnf | Cnf) -> Expr:
+    """*form* with what several of its clauses share written once: the leaf that most of them have first.
+
+    >>> from audience.language.parse import parse
+    >>> from audience.language.render import render
+    >>> render(factored(dnf(parse("(a AND b) OR (a AND c AND d) OR e"))))
+    '(a AND (b OR (c AND d))) OR e'
+    """
+    outer, inner = (any_of, all_of) if isinstance(form, Dnf) else (all_of, any_of)
+    return _factored(form.clauses, outer, inner)
+
+
+def _factored(clauses: Sequence[Clause], outer: Join, inner: Join) -> Expr:
+    terms: list[Expr] = []
+    while clauses:
+        counts = Counter(leaf for clause in clauses for leaf in clause)
+        shared, often = max(counts.items(), key=itemgetter(1), default=(Everyone(), 0))
+        if often < 2:
+            return outer([*terms, *map(inner, clauses)])
+        rest = [tuple(leaf for leaf in clause if leaf != shared) for clause in clauses if shared in clause]
+        terms.append(inner([shared, _factored(rest, outer, inner)]))
+        clauses = [clause for clause in clauses if shared not in clause]
+    return outer(terms)
 
 
 def _clauses(expr: Expr, outer: type[And] | type[Or], budget: int, leaf: Callable[[Expr], bool]) -> tuple[Clause, ...]:

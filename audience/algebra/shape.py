@@ -1,160 +1,110 @@
-"""What one request can say, as data: the form of its tags and how many it holds. No vendor is known here."""
+"""What one request can say, as data: the form of its tags and how many it holds. No vendor is known here.
 
-from collections.abc import Iterator
+*lone_not* tells whether NOT may stand without a tag that bounds it.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypeAlias
 
-from audience.algebra.normal import Cnf, Dnf, cnf, dnf, is_literal, nnf
-from audience.algebra.simplify import simplify
-from audience.errors import BudgetError
-from audience.language.expr import And, Everyone, Expr, Nobody, Not, Or, Tag, walk
+from audience.language.expr import Expr, Tag, walk
 
-BUDGET = 256  # clauses; a form that takes more is not looked at
+NO_LIMIT = 1_000_000  # where no page sets one
+DEEP = 6  # levels of lists; what more of them hold is as good as without limit
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """One OR-list, one AND-list and one NOT-list of tags, joined by AND; something positive must stand in it."""
+    """One OR-list, one AND-list and one NOT-list of tags, joined by AND."""
 
     any_of: int
     all_of: int
     none_of: int
+    lone_not: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """*levels* of AND and OR, *operands* in each, *tags* in all, NOT on single tags; a tag must bound each NOT."""
+    """*levels* of AND and OR, *operands* in each, *tags* in all, each counted as often as it stands; NOT of any tag."""
 
-    levels: int
-    operands: int
-    tags: int
+    levels: int = NO_LIMIT
+    operands: int = NO_LIMIT
+    tags: int = NO_LIMIT
+    lone_not: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Clauses:
-    """A union of intersections or an intersection of unions, of *most* clauses."""
+    """A union of intersections or an intersection of unions, of *most* clauses of tags and NOTs of tags."""
 
     most: int
+    lone_not: bool = True
 
 
-Shape: TypeAlias = Slots | Tree | Clauses
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """A union of intersections without brackets; each tag or NOT of a tag is an entry, and each OR between is one."""
+
+    entries: int
+    lone_not: bool = True
 
 
-def widest(shape: Shape) -> int:
-    """The longest OR-list of tags that one request of *shape* says."""
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """Lists joined by AND, of at most *values* tags of one key each: any of them, all of them, or none of them.
+
+    *lists* is how many lists one key has; *key* tells which key a tag has, its type where nothing else is said.
+    """
+
+    lists: int = NO_LIMIT
+    values: int = NO_LIMIT
+    lone_not: bool = False
+    key: Callable[[Tag], str] = attrgetter("type")
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """At most *names* tags and one operator: any of them, all of them, or the first without the others."""
+
+    names: int
+    lone_not: bool = False
+
+
+Shape: TypeAlias = Slots | Tree | Clauses | Flat | Keyed | Operator
+NOTHING = Operator(names=0)  # the shape of a vendor that nothing is said to
+
+
+def widest(shape: Shape, beside: Sequence[Expr] = ()) -> int:
+    """The longest OR-list of tags that one request of *shape* says, where it also says what stands *beside*.
+
+    >>> widest(Tree(levels=2, operands=10, tags=50)), widest(Tree(levels=2, operands=10, tags=50), [Tag("tag", "a")])
+    (50, 10)
+    """
     match shape:
-        case Slots(any_of=most):
+        case Slots(any_of=most) | Clauses(most=most) | Keyed(values=most) | Operator(names=most):
             return most
+        case Flat(entries=entries):
+            return (entries + 1) // 2
         case Tree(levels=levels, operands=operands, tags=tags):
-            return min(tags, int(operands**levels))
-        case Clauses(most=most):
-            return most
+            below = min(levels, DEEP) - bool(beside)
+            return min(tags - sum(map(count_tags, beside)), int(operands**below))
 
 
-def hopeless(expr: Expr, shape: Shape) -> bool:
-    """Whether *expr*, an intersection, has too many NOTs for any part of it to fit."""
-    nots = sum(isinstance(term, Not) for term in _terms(expr)) if isinstance(expr, And) else 0
-    return nots > (shape.none_of if isinstance(shape, Slots) else widest(shape))
-
-
-def fit(expr: Expr, shape: Shape) -> Expr | None:
-    """A form of *expr*, an expression over tags, that one request of *shape* can say; or None.
-
-    >>> from audience.language.parse import parse
-    >>> from audience.language.render import render
-    >>> render(fit(parse("(a AND c) OR (b AND c)"), Slots(20, 20, 20)))
-    '(a OR b) AND c'
-    >>> fit(parse("a OR NOT b"), Slots(20, 20, 20)) is None
-    True
-    """
-    expr = simplify(nnf(expr))
-    if isinstance(expr, Everyone | Nobody) or (not isinstance(shape, Clauses) and not bounded(expr)):
-        return None
-    return next((form for form in _forms(expr, shape) if _fits(form, shape)), None)
-
-
-def bounded(expr: Expr) -> bool:
-    """Whether a tag bounds *expr*, in negation normal form, so that a device without tags is outside.
-
-    Ids, comparisons, shares and segments count as tags do: a tag beside them would not make them sayable.
-
-    >>> from audience.language.parse import parse
-    >>> bounded(parse("a AND NOT b")), bounded(parse("a OR NOT b"))
-    (True, False)
-    """
-    match expr:
-        case And(terms=terms):
-            return any(map(bounded, terms))
-        case Or(terms=terms):
-            return all(map(bounded, terms))
-        case Not() | Everyone():
-            return False
-    return True
-
-
-def _forms(expr: Expr, shape: Shape) -> Iterator[Expr]:
-    """*expr* and its normal forms; in a tree, each also with its wide lists nested."""
-    for form in _normal_forms(expr):
-        yield form
-        if isinstance(shape, Tree):
-            yield _nested(form, shape.operands)
-
-
-def _normal_forms(expr: Expr) -> Iterator[Expr]:
-    yield expr
-    for form in (dnf, cnf):
-        try:
-            found: Dnf | Cnf = form(expr, budget=BUDGET)
-        except BudgetError:
-            continue
-        yield simplify(found.expr)
-
-
-def _fits(form: Expr, shape: Shape) -> bool:
+def most_nots(shape: Shape) -> int:
+    """The most NOTs of tags that one request of *shape* joins by AND."""
     match shape:
-        case Slots():
-            return _fits_slots(form.terms if isinstance(form, And) else (form,), shape)
-        case Tree():
-            tags = sum(isinstance(node, Tag) for node in walk(form))
-            return tags <= shape.tags and _fits_tree(form, shape.levels, shape.operands)
-        case Clauses():
-            terms = form.terms if isinstance(form, And | Or) else (form,)
-            return len(terms) <= shape.most and all(_is_flat(term) for term in terms)
+        case Slots(none_of=most):
+            return most
+        case Flat(entries=entries):
+            return entries
+        case Keyed():
+            return NO_LIMIT  # each key has lists of its own
+        case Operator(names=most):
+            return most - 1
+    return widest(shape)
 
 
-def _fits_slots(terms: tuple[Expr, ...], shape: Slots) -> bool:
-    wanted = sum(isinstance(term, Tag) for term in terms)
-    unwanted = sum(isinstance(term, Not) for term in terms)
-    lists = [term for term in terms if not is_literal(term)]
-    if len(lists) > 1 or any(not isinstance(tag, Tag) for one in lists for tag in _terms(one)):
-        return False
-    spare = 0 if lists else 1  # an OR-list of one tag is that tag
-    widest = max((len(_terms(one)) for one in lists), default=0)
-    return wanted <= shape.all_of + spare and unwanted <= shape.none_of and widest <= shape.any_of
-
-
-def _fits_tree(form: Expr, levels: int, operands: int) -> bool:
-    if is_literal(form):
-        return True
-    terms = _terms(form)
-    return levels > 0 and len(terms) <= operands and all(_fits_tree(term, levels - 1, operands) for term in terms)
-
-
-def _is_flat(expr: Expr) -> bool:
-    return all(map(is_literal, _terms(expr)))
-
-
-def _nested(expr: Expr, operands: int) -> Expr:
-    """The tags of a list that is too wide as lists in the list: or[a, …, k] = or[or[a, …], k]."""
-    terms = _terms(expr)
-    if not isinstance(expr, And | Or) or len(terms) <= operands:
-        return expr
-    groups = [term for term in terms if not is_literal(term)]
-    tags = [term for term in terms if is_literal(term)]
-    chunks = [tuple(tags[at : at + operands]) for at in range(0, len(tags), operands)]
-    kind = type(expr)
-    return kind((*groups, *(kind(chunk) if len(chunk) > 1 else chunk[0] for chunk in chunks)))
-
-
-def _terms(expr: Expr) -> tuple[Expr, ...]:
-    return expr.terms if isinstance(expr, And | Or) else (expr,)
+def count_tags(expr: Expr) -> int:
+    """How many tags stand in *expr*, each as often as it stands there."""
+    return sum(isinstance(node, Tag) for node in walk(expr))

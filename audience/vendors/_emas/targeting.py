@@ -6,8 +6,9 @@ Tags: https://help.aliyun.com/document_detail/434847.html, read 2026-11-21.
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
+from audience.algebra.fit import bounded, fit
 from audience.algebra.normal import nnf
-from audience.algebra.shape import Tree, bounded, fit
+from audience.algebra.shape import Tree
 from audience.algebra.simplify import simplify
 from audience.errors import Problem
 from audience.language.expr import (

@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from audience.algebra.fit import bounded
 from audience.algebra.normal import Clause, cnf, dnf, nnf
-from audience.algebra.shape import bounded
 from audience.algebra.simplify import Junction, simplify
 from audience.errors import BudgetError, PayloadWarning, Problem
 from audience.language.expr import (
