@@ -11,7 +11,7 @@ from audience.index import Crowd, arrow
 from audience.index.bodies import AT_ONCE, Block, Rows, lists, stretches
 from audience.index.crowd import id_column
 from audience.index.shard import Shard
-from audience.vendors import vendor as vendor_record
+from audience.vendors import sendable
 from audience.vendors.base import Payload, Vendor
 
 SKIPPED = {"device": pl.String, "reason": pl.String, "message": pl.String}
@@ -87,9 +87,9 @@ class Batches:
 def batches(crowd: Crowd, vendor: str) -> Batches:
     """Sort the devices of *crowd* into those whose ids *vendor* can carry and those whose it cannot.
 
-    Raises PlanError where it is not clear which ids are the vendor's.
+    Raises PlanError where it is not clear which ids are the vendor's, or where it is only read from.
     """
-    to = vendor_record(vendor)
+    to = sendable(vendor)
     told = crowd.carried(to)
     return Batches(to, told, crowd.without(told))
 

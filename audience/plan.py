@@ -23,6 +23,7 @@ from audience.index import DeviceIndex
 from audience.language.expr import Compare, Everyone, Expr, Ids, Nobody, any_of, atoms, checked
 from audience.language.parse import parse
 from audience.language.render import render
+from audience.vendors import sendable
 from audience.vendors import vendor as record
 from audience.vendors.base import Payload, Unsaid, Vendor
 
@@ -85,6 +86,7 @@ def plan(
     *index* is where ids will be looked up, and where segments are saved; *catalog* has the vendor's names and what is
     known of attributes. At most *max_requests* are native. With *strict*, whatever a native request takes for granted
     is a reason to go by ids. *ids_of* is the vendor whose registration ids the expression names, where it is another.
+    Raises PlanError for a vendor that is not known, or only read from.
 
     >>> plan("a AND NOT b", "engagelab").native
     ({'to': {'tag': ['a'], 'tag_not': ['b']}},)
@@ -102,7 +104,7 @@ def plan(
     facts = NONE if catalog is None else catalog.facts
     written = resolved(plain, catalog)
     asked = _Asked(
-        to=speaking(record(vendor), catalog),
+        to=speaking(sendable(vendor), catalog),
         meant=meant,
         plain=plain,
         written=written,
@@ -224,6 +226,10 @@ def _several(asked: _Asked, bound: Expr, why: tuple[Problem, ...]) -> Plan:
     found = cover(bound, to.shape, lambda tag: not any(to.unnamed(tag)), asked.facts, most=asked.most)
     if not found.parts:
         return asked.by_ids(why)
+    try:
+        payloads = tuple(map(to.emit, found.parts))
+    except Unsaid as unsaid:  # of a limit that the shape does not know, as of a request's length
+        return asked.by_ids(tuple(dict.fromkeys((*why, *unsaid.problems))))
     rest = None if found.rest == Nobody() else found.rest
     conditions = [condition for part in found.parts for condition in to.conditions(part)]
     if len(found.parts) > 1 or rest is not None:
@@ -233,7 +239,7 @@ def _several(asked: _Asked, bound: Expr, why: tuple[Problem, ...]) -> Plan:
     return Plan(
         to.name,
         asked.meant,
-        tuple(to.emit(part) for part in found.parts),
+        payloads,
         rest,
         () if rest is None else why,
         tuple(dict.fromkeys(conditions)),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 
+from audience.algebra.shape import Keyed, Shape
 from audience.catalog.attributes import Attribute, Catalog
 from audience.errors import Problem
 from audience.language.expr import Expr, Tag, atoms, rewritten
@@ -32,7 +33,16 @@ def speaking(vendor: Vendor, catalog: Catalog | None) -> Vendor:
     def parse(payload: object) -> Expr:
         return _renamed(vendor.parse(payload), lambda tag: house(tag, catalog, vendor))
 
-    return replace(vendor, parse=parse, emit=emit, unnamed=unnamed)
+    if vendor.reads_only:
+        return replace(vendor, parse=parse)
+    return replace(vendor, parse=parse, emit=emit, unnamed=unnamed, shape=_keyed(vendor.shape, catalog, vendor))
+
+
+def _keyed(shape: Shape, catalog: Catalog, vendor: Vendor) -> Shape:
+    """*shape* for tags of the house: where it asks for the key of a tag, that is the key of its name."""
+    if not isinstance(shape, Keyed):
+        return shape
+    return replace(shape, key=lambda tag: shape.key(said(tag, catalog, vendor)))
 
 
 def _renamed(expr: Expr, name: Callable[[Tag], Tag]) -> Expr:

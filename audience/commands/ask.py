@@ -16,7 +16,7 @@ from audience.lint import lint as find_odd
 from audience.plan import plan as make_plan
 from audience.report import plan_json, problem_json, result, verdict, warn
 from audience.screen import counts_table
-from audience.vendors import vendors as vendor_names
+from audience.vendors import reachable
 
 
 def parse(
@@ -48,7 +48,7 @@ def explain(
     opened, meant = DeviceIndex.open(index), parse_text(expr)
     lines = opened.explain(meant)
     known = catalog_of(catalog)
-    plans = [make_plan(meant, name, opened, known) for name in ([vendor] if vendor else vendor_names())]
+    plans = [make_plan(meant, name, opened, known) for name in ([vendor] if vendor else reachable())]
     warn(opened.problems(meant), json)
     if json:
         tree = [{"depth": line.depth, "text": line.text, "devices": line.devices, "left": line.left} for line in lines]

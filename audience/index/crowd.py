@@ -18,6 +18,7 @@ from audience.index.decode import listed
 from audience.index.find import by_preference
 from audience.index.shard import Shard
 from audience.index.snapshot import Snapshot
+from audience.vendors import sendable
 from audience.vendors import vendor as vendor_record
 from audience.vendors.base import Vendor
 
@@ -66,7 +67,7 @@ class Crowd:
         Ids that its lists cannot carry are left out: `audience.batches` tells which, and why. Raises PlanError where
         it is not clear which column holds the ids of *vendor*.
         """
-        to = vendor_record(vendor)
+        to = sendable(vendor)
         return (body for block in self.carried(to).blocks(to) for body in block.bodies())
 
     def carried(self, to: Vendor) -> "Crowd":

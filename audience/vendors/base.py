@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import json5
 
 from audience.algebra.normal import nnf
-from audience.algebra.shape import Shape
+from audience.algebra.shape import NOTHING, Shape
 from audience.algebra.simplify import simplify
 from audience.errors import PayloadError, Problem
 from audience.language.checks import SURROGATE
@@ -39,9 +39,22 @@ class Limit:
         return self.most is not None and count > self.most
 
 
+def says_nothing(expr: Expr) -> Payload:
+    """The `emit` of a vendor that is only read from."""
+    raise Unsaid([Problem("reads-only", f"{render(expr)!r} cannot be said to a vendor that is only read from")])
+
+
+def lists_nothing(ids: Sequence[str]) -> Payload:
+    """The `listing` of a vendor that is only read from."""
+    raise Unsaid([Problem("reads-only", f"{len(ids)} ids cannot be told to a vendor that is only read from")])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor:
     """One push vendor: where it is described, what it can say, and how its payloads are read and written.
+
+    *reads_only* is why nothing is sent there: its payloads are read, to be said to others. Such a vendor has no
+    *shape*, *emit*, *listing* or *batch*, any other has all of them.
 
     *shape* is what one request can say of tags, and *unnamed* why a tag has no name here; *conditions* are what a
     payload takes for granted where it says an expression.
@@ -51,6 +64,11 @@ class Vendor:
     *days* is how the vendor writes the days of attributes of its own, in the patterns of a catalog.
     *delivery* is how it is sent to, where that is known.
     *known_by* are the columns of a device table that hold this vendor's ids, best first.
+
+    >>> facts = {"page": "https://example.com", "read_on": "2026-11-21", "fragment": "all", "limits": {}}
+    >>> pager = Vendor(name="pager", title="Pager", known_by=("pager",), parse=Tag, reads_only="it is no more", **facts)
+    >>> pager.shape, pager.batch
+    (Operator(names=0, lone_not=False), 0)
     """
 
     name: str
@@ -60,20 +78,25 @@ class Vendor:
     fragment: str
     limits: dict[str, Limit]
     known_by: tuple[str, ...]
-    shape: Shape
-    unnamed: Callable[[Tag], Iterable[Problem]]
-    conditions: Callable[[Expr], Iterable[Problem]]
     parse: Callable[[Any], Expr]
-    emit: Callable[[Expr], Payload]
-    listing: Callable[[Sequence[str]], Payload]
-    batch: int
+    reads_only: str = ""
+    shape: Shape = NOTHING
+    unnamed: Callable[[Tag], Iterable[Problem]] = lambda tag: ()
+    conditions: Callable[[Expr], Iterable[Problem]] = lambda expr: ()
+    emit: Callable[[Expr], Payload] = says_nothing
+    listing: Callable[[Sequence[str]], Payload] = lists_nothing
+    batch: int = 0
     id_length: int | None = None
     id_forbids: str = ""
     days: Mapping[str, str] = field(default_factory=dict)
     delivery: Delivery | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "emit", _guarded(self.emit, self.title))
+        speaks = {self.shape != NOTHING, self.emit != says_nothing, self.listing != lists_nothing, self.batch > 0}
+        if len(speaks) > 1 or speaks == {bool(self.reads_only)}:
+            raise TypeError(f"{self.name}: either reads_only, or all of shape, emit, listing and batch")
+        if not self.reads_only:
+            object.__setattr__(self, "emit", _guarded(self.emit, self.title))
 
     def uncarriable(self, identifier: str) -> Problem | None:
         """Why *identifier* cannot stand in this vendor's lists, or None."""
