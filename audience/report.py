@@ -16,8 +16,8 @@ from audience.language.checks import few
 from audience.language.expr import Segment
 from audience.language.render import render
 from audience.plan import Plan
-from audience.screen import table
-from audience.vendors.base import dump
+from audience.screen import table, wrapped_table
+from audience.vendors.base import Vendor, dump
 
 
 def info(index: DeviceIndex, json: bool) -> None:
@@ -70,6 +70,35 @@ def _digits(attribute: dict[str, Any]) -> str:
     return f"kept as {attribute['digits']} binary digits" if attribute["digits"] else ""
 
 
+def vendors_table(records: Sequence[Vendor], json: bool) -> None:
+    """Print what each vendor can say, its limits, and the page that they come from with the day it was read."""
+    if json:
+        result([_facts(record) for record in records], json, "")
+        return
+    rows = [([record.name], _said_of(record), _limits(record)) for record in records]
+    wrapped_table(("vendor", "can say; the page, and the day it was read", "limits"), rows, (11, 77, 32))
+
+
+def _said_of(record: Vendor) -> list[str]:
+    read_only = [f"read only: {record.reads_only}"] if record.reads_only else []
+    return [record.title, record.fragment, *read_only, f"{record.page} ({record.read_on})"]
+
+
+def _limits(record: Vendor) -> list[str]:
+    return [f"{key} ≤ {limit.most:,}" for key, limit in record.limits.items() if limit.most is not None]
+
+
+def _facts(record: Vendor) -> dict[str, Any]:
+    limits = {key: {"most": limit.most, "source": limit.source} for key, limit in record.limits.items()}
+    said = {
+        "name": record.name,
+        "title": record.title,
+        "says": record.fragment,
+        "reads_only": record.reads_only or None,
+    }
+    return {**said, "page": record.page, "read": record.read_on, "limits": limits}
+
+
 def verdict(plan: Plan) -> str:
     """What a vendor could say, or all the reasons why not."""
     if plan.native and plan.by_ids is None:
@@ -80,6 +109,28 @@ def verdict(plan: Plan) -> str:
         return f"{plan.vendor}: nobody is meant, nothing to send"
     how = f"{len(plan.native)} native, the rest by ids" if plan.native else "by ids"
     return "\n".join([f"{plan.vendor}: {how}, because", *(f"  - {_indented(reason)}" for reason in plan.reasons)])
+
+
+def side_by_side(plans: Sequence[Plan]) -> None:
+    """Print what each vendor is sent, in its own words, and how many requests that takes; or why it goes by ids."""
+    rows = [([plan.vendor], [_how(plan)], _words(plan)) for plan in plans]
+    wrapped_table(("vendor", "requests", "in its words"), rows, (11, 14, 95))
+
+
+def _how(plan: Plan) -> str:
+    if plan.by_ids is None:
+        return str(len(plan.native)) if plan.native else "none"
+    return f"{len(plan.native)}, and by ids" if plan.native else "by ids"
+
+
+def _words(plan: Plan) -> list[str]:
+    """What is sent natively, and what is said about the rest and about what is taken for granted."""
+    if not plan.native and plan.by_ids is None:
+        return ["nobody is meant, nothing to send"]
+    rest = [f"the rest: {render(plan.by_ids)}"] if plan.native and plan.by_ids is not None else []
+    reasons = [f"- {_indented(reason)}" for reason in plan.reasons]
+    assumed = [f"assumed: {condition.message}" for condition in plan.conditions]
+    return [*map(dump, plan.native), *rest, *reasons, *assumed]
 
 
 def derivation(plan: Plan) -> str:
@@ -105,6 +156,7 @@ def _indented(reason: Problem) -> str:
 def plan_json(plan: Plan) -> dict[str, Any]:
     """*plan* for machines."""
     return {
+        "requests": len(plan.native),
         "native": list(plan.native),
         "by_ids": None if plan.by_ids is None else render(plan.by_ids),
         "reasons": [problem_json(reason) for reason in plan.reasons],

@@ -29,6 +29,7 @@ from audience.index.explain import Line
 PATIENCE = 1.0  # seconds
 MEMORY = 300.0  # seconds back that the rate is taken from
 WIDE = 4_000  # columns off a terminal, where nothing is cut
+PAGE = 120  # columns of a table whose cells are wrapped, where there is no terminal
 
 
 def open_streams() -> None:
@@ -108,6 +109,19 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
     for row in rows:
         grid.add_row(*map(_shown, row))
     console = Console(width=None if sys.stdout.isatty() else WIDE, markup=False, emoji=False)
+    console.print(grid)
+
+
+def wrapped_table(titles: Sequence[str], rows: Sequence[Sequence[Sequence[str]]], shares: Sequence[int]) -> None:
+    """Print *rows*, each cell of several lines, wrapped to the terminal; *shares* is how wide each column may be."""
+    grid = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    for title, share in zip(titles, shares, strict=True):
+        grid.add_column(title, ratio=share, overflow="fold")
+    for number, row in enumerate(rows):
+        if number:
+            grid.add_row()
+        grid.add_row(*("\n".join(map(_shown, cell)) for cell in row))
+    console = Console(width=None if sys.stdout.isatty() else PAGE, markup=False, emoji=False, highlight=False)
     console.print(grid)
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from audience import vendors
+
 HERE = Path(__file__).parent
 ARROW = " => "
 
@@ -19,11 +21,17 @@ def facts(file: Path) -> list[tuple[str, str, str]]:
     return found
 
 
+def files(folder: str) -> list[Path]:
+    """The files of facts in *folder*, and those of the vendors that other packages have brought along."""
+    brought = (HERE / "third_party").glob(f"*/{folder}/*.txt")
+    return sorted((HERE / folder).glob("*.txt")) + [file for file in brought if file.stem in vendors()]
+
+
 def cases(folder: str, *verbs: str) -> list[object]:
     """The facts with one of *verbs* in the files of *folder*, as parameters: file name, before, behind the arrow."""
     return [
         pytest.param(file.stem, left, right, id=f"{file.stem}: {left[:60]}")
-        for file in sorted((HERE / folder).glob("*.txt"))
+        for file in files(folder)
         for verb, left, right in facts(file)
         if verb in verbs
     ]

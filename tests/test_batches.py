@@ -13,11 +13,12 @@ import xxhash
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from audience import DeviceIndex, batches, parse, plan, vendor, vendors
+from audience import DeviceIndex, batches, parse, plan, vendor
 from audience.emit import emit
 from audience.errors import DamagedError, OutputError
 from audience.index import build
 from audience.index.bodies import framed
+from audience.vendors import reachable
 
 even = st.text("abc0123456789-", min_size=6, max_size=6)
 awkward = st.sampled_from(
@@ -59,7 +60,7 @@ def test_bodies_are_what_an_encoder_writes(table, shard, batch, text, data):
         if data is not None and (dead := data.draw(st.sets(st.sampled_from(table["registration_id"].to_list())))):
             index.remove(sorted(dead))
         crowd = index.resolve(text)
-        for name in vendors():
+        for name in reachable():
             to = replace(vendor(name), batch=batch)
             found = replace(batches(crowd, name), vendor=to)
             told, bodies, reasons = slow(crowd, to)
@@ -117,7 +118,7 @@ def test_damaged_ids_are_never_sent(tmp_path, form):
     data[data.index(names[15_000].encode())] = ord("s")
     file.write_bytes(data)
     crowd = DeviceIndex.open(tmp_path / "i").resolve("everyone")
-    for name in vendors():
+    for name in reachable():
         with pytest.raises(DamagedError, match="ids"):
             list(crowd.batches(name))
 
@@ -144,7 +145,7 @@ def test_files_hold_all_bodies_so_many_lines_each(count, lines, form):
         patch.setattr("audience.emit.LINES", lines)
         index = DeviceIndex.build(table, Path(folder) / "index")
         small = replace(vendor("emas"), batch=3)
-        patch.setattr(sys.modules["audience.batches"], "vendor_record", lambda name: small)
+        patch.setattr(sys.modules["audience.batches"], "sendable", lambda name: small)
         meant = replace(plan("vip", "emas"), native=(), by_ids=parse("vip"))
         out = Path(folder) / "out"
         emitted = emit(meant, index, out, progress=lambda *said: told.append(said))

@@ -10,6 +10,7 @@ import xxhash
 
 from audience import DeviceIndex, parse, vendor, vendors
 from audience.demo import EXPR, PAYLOAD
+from audience.vendors import reachable
 
 
 def test_index_build_says_what_it_built(audience, tmp_path):
@@ -66,12 +67,12 @@ def test_count_warns_of_a_tag_that_no_device_has(audience):
 def test_explain_shows_the_funnel_and_every_vendor(audience):
     code, out, _ = audience("explain", "devices.index", EXPR)
     assert code == 0
-    for word in ("AND", "province:guangdong", *vendors(), "tpns: natively", "emas: by ids", "no-name"):
+    for word in ("AND", "province:guangdong", *reachable(), "tpns: natively", "emas: by ids", "no-name"):
         assert word in out
     assert "engagelab" not in audience("explain", "devices.index", EXPR, "--vendor", "tpns")[1]
     told = json.loads(audience("explain", "devices.index", EXPR, "--json")[1])
     assert told["tree"][0]["devices"] == DeviceIndex.open("devices.index").count(EXPR)
-    assert set(told["vendors"]) == set(vendors())
+    assert set(told["vendors"]) == set(reachable())
 
 
 def test_emit_writes_batches_and_a_manifest_of_them(audience, tmp_path):
@@ -167,7 +168,25 @@ def test_translate_warns_of_what_is_odd_in_a_payload(audience):
 def test_vendors_are_listed_with_their_limits(audience):
     out = audience("vendors")[1]
     assert "registration_id ≤ 1,000" in out
+    assert max(map(len, out.splitlines())) <= 120
+    assert all(vendor(name).page in out.replace("\n", "") for name in vendors())
+    assert out.count("2026-") >= len(vendors())
     assert {each["name"] for each in json.loads(audience("vendors", "--json")[1])} == set(vendors())
+
+
+def test_translate_to_all_shows_every_vendor_side_by_side(audience):
+    code, out, err = audience("translate", "--to", "all", "(a AND NOT b) OR (c AND province:hunan)")
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 120
+    assert all(f"\n{name} " in out for name in reachable())
+    told = json.loads(audience("translate", "--to", "all", "--json", "(a OR b) AND c")[1])
+    assert told["expression"] == "(a OR b) AND c"
+    assert set(told["vendors"]) == set(reachable())
+    for name, found in told["vendors"].items():
+        assert found["requests"] == len(found["native"])
+        assert bool(found["by_ids"]) == bool(found["reasons"])
+        assert all(vendor(name).parse(each) for each in found["native"])
+    assert "nothing to send" in audience("translate", "--to", "all", "nobody")[1]
 
 
 BAD = {

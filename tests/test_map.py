@@ -72,6 +72,12 @@ def test_a_vendor_never_imports_a_vendor():
             assert not vendors & {*audience.vendors()} - {owner}, name
 
 
+def test_no_vendor_is_named_in_the_tests_of_all_vendors():
+    for name in ("test_vendors.py", "test_translate.py", "test_third_party.py", "test_laws.py", "lines.py"):
+        text = (HOUSE.parent / "tests" / name).read_text("utf-8")
+        assert not [vendor for vendor in audience.vendors() if f'"{vendor}"' in text], name
+
+
 def test_no_vendor_is_named_outside_its_file():
     for name, file in MODULES.items():
         if name.split("/")[0] in ("algebra", "index", "plan.py", "batches.py", "emit.py"):

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from audience import DeviceIndex, ExpressionError, Unsaid, equivalent, lint, parse, plan, render, vendor, vendors
+from audience import DeviceIndex, ExpressionError, Unsaid, equivalent, lint, parse, plan, render, vendor
 from audience.language.expr import bare
 from audience.language.segments import MOST_NODES, expanded, mentioned
+from audience.vendors import reachable
 
 SAVED = {
     name: parse(text)
@@ -86,7 +87,7 @@ def knowing(index, monkeypatch) -> DeviceIndex:
 
 
 def test_a_segment_of_the_index_is_said_natively(knowing):
-    for name in vendors():
+    for name in reachable():
         found = plan("male AND NOT @lapsed", name, knowing)
         assert (found.by_ids, found.reasons) == (None, ())
         assert equivalent(vendor(name).parse(found.native[0]), parse("male AND active"))
@@ -104,7 +105,7 @@ def test_lint_looks_into_segments_that_an_index_has(knowing):
 
 
 def test_without_an_index_a_segment_goes_by_ids():
-    for name in vendors():
+    for name in reachable():
         found = plan("male AND @vip", name)
         assert (found.native, render(found.by_ids)) == ((), "male AND @vip")
         assert [(reason.code, reason.hint) for reason in found.reasons] == [
@@ -124,7 +125,7 @@ PLANS = {
 }
 
 
-@pytest.mark.parametrize("name", vendors())
+@pytest.mark.parametrize("name", reachable())
 @pytest.mark.parametrize(("text", "native", "rest"), [(text, *case) for text, case in PLANS.items()])
 def test_a_share_goes_by_ids_and_what_stands_around_it_is_native(name, text, native, rest):
     found = plan(text, name)

@@ -1,6 +1,5 @@
-"""From every vendor to every other, on every payload that their documents print."""
+"""From every vendor to every other, on the payloads that their documents print."""
 
-import itertools
 import warnings
 
 import pytest
@@ -8,14 +7,20 @@ from lines import cases
 
 from audience import Everyone, equivalent, translate, vendor, vendors
 from audience.language.expr import any_of
+from audience.vendors import reachable
 from audience.vendors.base import load
 
-PAYLOADS = [case.values[:2] for case in cases("vendors", "read", "warn")]
+PAYLOADS = {
+    name: [case.values[1] for case in cases("vendors", "read", "warn") if case.values[0] == name] for name in vendors()
+}
+PAIRS = [(source, target) for source in vendors() for target in reachable() if source != target]
+EACH = 10  # payloads a pair: others to other vendors, so that each goes to some
 
 
-@pytest.mark.parametrize(("source", "target"), list(itertools.permutations(vendors(), 2)))
+@pytest.mark.parametrize(("source", "target"), PAIRS)
 def test_every_payload_is_translated_or_refused_with_reasons(source, target):
-    for payload in [text for name, text in PAYLOADS if name == source]:
+    first = reachable().index(target) * EACH
+    for payload in (PAYLOADS[source] * (first + 1))[first : first + min(EACH, len(PAYLOADS[source]))]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             meant = vendor(source).parse(load(payload))
@@ -24,4 +29,4 @@ def test_every_payload_is_translated_or_refused_with_reasons(source, target):
         assert bool(found.by_ids) == bool(found.reasons)
         if found.by_ids is None:
             assert equivalent(any_of(said), meant)
-        assert (Everyone() in said) == (meant == Everyone())
+        assert (Everyone() in said) == (meant == Everyone() and found.by_ids is None)

@@ -19,8 +19,9 @@ from audience.language.parse import parse as parse_text
 from audience.language.render import render
 from audience.plan import MOST_REQUESTS, Plan
 from audience.plan import plan as make_plan
-from audience.report import derivation, note, plan_json, result, tell, warn
+from audience.report import derivation, note, plan_json, result, side_by_side, tell, vendors_table, warn
 from audience.screen import bar, read_input
+from audience.vendors import reachable
 from audience.vendors import vendor as vendor_record
 from audience.vendors import vendors as vendor_names
 from audience.vendors.base import dump, load
@@ -64,14 +65,17 @@ def translate(
         typer.Argument(metavar="[PAYLOAD|-]", help="A payload, or - for standard input."),
     ] = "-",
     source: Annotated[str, typer.Option("--from", metavar="V", help="A vendor, or text.")] = "text",
-    target: Annotated[str, typer.Option("--to", metavar="W", help="A vendor, or text.")] = "text",
+    target: Annotated[str, typer.Option("--to", metavar="W", help="A vendor, or text, or all vendors.")] = "text",
     explained: Annotated[bool, typer.Option("--explain", help="How it got there, in place of the payloads.")] = False,
     catalog: CatalogPath = None,
     max_requests: MaxRequests = MOST_REQUESTS,
     strict: Strict = False,
     json: Json = False,
 ) -> None:
-    """Read one vendor's targeting and write it in another's words; text is a source and a target too."""
+    """Read one vendor's targeting and write it in another's words; text is a source and a target too.
+
+    With --to all every vendor's words stand side by side.
+    """
     said = read_input("give the payload as an argument") if payload == "-" else payload
     known = catalog_of(catalog)
     meant = parse_text(said) if source == "text" else _read(source, said, known, json)
@@ -79,7 +83,28 @@ def translate(
         result({"expression": render(meant)}, json, render(meant))
         return
     whose = None if source == "text" else source
-    plan = make_plan(meant, target, catalog=known, max_requests=max_requests, strict=strict, ids_of=whose)
+    plans = [
+        make_plan(meant, name, catalog=known, max_requests=max_requests, strict=strict, ids_of=whose)
+        for name in (reachable() if target == "all" else [target])
+    ]
+    if target == "all":
+        _compared(meant, plans, json)
+    else:
+        _said(plans[0], explained, json)
+
+
+def _compared(meant: Expr, plans: list[Plan], json: bool) -> None:
+    """Tell what all vendors would be sent."""
+    if json:
+        told = {plan.vendor: plan_json(plan) for plan in plans}
+        result({"expression": render(meant), "vendors": told}, json, "")
+    else:
+        sys.stdout.write(f"{render(meant)}\n\n")
+        side_by_side(plans)
+
+
+def _said(plan: Plan, explained: bool, json: bool) -> None:
+    """Tell what one vendor is sent; it ends with 1 where ids are needed."""
     if json or explained:
         result(plan_json(plan), json, derivation(plan))
     elif plan.by_ids is None:
@@ -87,7 +112,7 @@ def translate(
             sys.stdout.write(dump(request) + "\n")
         note(plan.conditions, json)
     if plan.by_ids is not None:
-        left = Problem("by-ids", f"{target} cannot say all of it; resolve it with an index")
+        left = Problem("by-ids", f"{plan.vendor} cannot say all of it; resolve it with an index")
         tell((left, *plan.reasons), json)
         sys.exit(1)
     if not plan.native:
@@ -96,21 +121,7 @@ def translate(
 
 def vendors(json: Json = False) -> None:
     """The vendors, what each can say, its limits, and the page they come from."""
-    records = [vendor_record(name) for name in vendor_names()]
-    if json:
-        facts = [
-            {"name": v.name, "title": v.title, "says": v.fragment, "page": v.page, "read": v.read_on} for v in records
-        ]
-        limits = [
-            {key: {"most": limit.most, "source": limit.source} for key, limit in v.limits.items()} for v in records
-        ]
-        result([{**fact, "limits": limit} for fact, limit in zip(facts, limits, strict=True)], json, "")
-        return
-    for v in records:
-        known = ", ".join(f"{key} ≤ {limit.most:,}" for key, limit in v.limits.items() if limit.most is not None)
-        sys.stdout.write(
-            f"{v.name}: {v.title}\n  says    {v.fragment}\n  limits  {known}\n  page    {v.page} ({v.read_on})\n"
-        )
+    vendors_table([vendor_record(name) for name in vendor_names()], json)
 
 
 def _read(source: str, said: str, catalog: Catalog | None, json: bool) -> Expr:

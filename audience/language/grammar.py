@@ -1,7 +1,7 @@
-"""The door to Lark: `grammar/audience.lark`, and the bounds within which a text is read."""
+"""The door to Lark: the grammars in `grammar/`, and the bounds within which a text is read."""
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from audience.language.expr import MAX_DEPTH, TOO_DEEP
 
 __all__ = ["Token", "Tree", "UnexpectedCharacters", "UnexpectedToken", "lark", "tokens"]
 
+HOUSE = "audience"  # the language of this house
 MAX_TOKENS = 150_000  # about a second and a half of reading
 TOO_LONG = Problem(
     "too-long", f"more than {MAX_TOKENS:,} words and signs", hint="keep long lists in a file: registration_id(@ids.txt)"
@@ -23,15 +24,19 @@ def tokens(text: str) -> Iterator[Token]:
     return lark().lex(text)
 
 
-@lru_cache(maxsize=1)
-def lark() -> Lark:
-    return Lark(_grammar(), parser="lalr", lexer="basic", regex=True, postlex=_Bounds())
+@cache
+def lark(name: str = HOUSE) -> Lark:
+    """The reader of the language in `grammar/NAME.lark`; a vendor whose language is text has one, too.
+
+    A bracket is called _LPAR or _RPAR there and a NOT before its operand _NOT, so that depth is bounded.
+    """
+    return Lark(_grammar(name), parser="lalr", lexer="basic", regex=True, postlex=_Bounds())
 
 
-def _grammar() -> str:
-    """The grammar inside the installed package, or beside it in a checkout."""
-    packed = files("audience") / "grammar" / "audience.lark"
-    beside = Path(__file__).parents[2] / "grammar" / "audience.lark"
+def _grammar(name: str) -> str:
+    """A grammar inside the installed package, or beside it in a checkout."""
+    packed = files("audience") / "grammar" / f"{name}.lark"
+    beside = Path(__file__).parents[2] / "grammar" / f"{name}.lark"
     return packed.read_text("utf-8") if packed.is_file() else beside.read_text("utf-8")
 
 
