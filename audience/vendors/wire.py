@@ -130,6 +130,11 @@ class Code:
 # How devices are told. ----------------------------------------------------------------------------------------------
 
 
+def nothing(*_: object) -> tuple[Problem, ...]:
+    """There is no problem, whatever is asked."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
     """A call that tells nobody, and whose answer, a handle, the calls that tell need: an upload, or an empty message.
@@ -166,7 +171,7 @@ class Way:
     A call takes *targets* targeting objects at the most, each of the vendor's `batch` ids; 0 where the ids go by the
     *opening*. *worth* is how many ids there have to be for it to be thought of.
     *paces* are the limits of calls, which may depend on the target. *repeats* is how long the vendor drops repeats of
-    one token, where it does.
+    one token, where it does. *refuses* is why a body cannot go this way: with these targets, to this application.
     """
 
     name: str
@@ -179,6 +184,7 @@ class Way:
     worth: int = 0
     opening: Opening | None = None
     repeats: timedelta | None = None
+    refuses: Callable[[Payload, Sequence[Payload], Application], Iterable[Problem]] = nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,9 +192,11 @@ class Delivery:
     """How a vendor is sent to.
 
     *hosts* are its data centres by name, the first one being the default; *keys* are the names of what an application
-    is known by, and *secret* those of them that are never shown. *body* words a message and raises MessageError for
-    what the vendor would refuse; *warnings* are what it would cut or ignore. *ways* name the one for native targets,
-    too. *dry_run* is the call that checks and tells nobody, where there is one.
+    is known by, and *secret* those of them that are never shown; *choices* are keys that need not be given: what they
+    can be, the first being what they are where nothing is said. *body* words a message and raises MessageError for
+    what the vendor would refuse; *warnings* are what it would cut or ignore, and *lost* what of a message it has no
+    words for. *ways* name the one for native targets, too. *dry_run* is the call that checks and tells nobody, where
+    there is one.
     """
 
     hosts: Mapping[str, str]
@@ -200,6 +208,8 @@ class Delivery:
     ways: tuple[Way, ...]
     sign: Callable[[Request, Application, Stamp], Request]
     codes: tuple[Code, ...]
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    lost: Callable[[Message], Iterable[Problem]] = nothing
     dry_run: Callable[[Call, Application], Request] | None = None
 
 
