@@ -1,7 +1,7 @@
 """The fields of a vendor's body, as a JSON Schema beside its file: types, ranges, required and excluded ones."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +10,57 @@ from jsonschema.exceptions import ValidationError
 
 from audience.errors import MessageError, Problem
 from audience.language.suggest import did_you_mean
+from audience.vendors.base import dump
 
 
-def checker(file: Path) -> Callable[[Any], None]:
+def checker(file: Path, *rules: Callable[[Any], Iterable[Problem]]) -> Callable[[Any], None]:
     """A check of bodies by the schema in *file*; it raises MessageError with every problem and its path.
 
-    A `description` in the schema says what to do where a body breaks the rule beside it.
+    A `description` in the schema says what to do where a body breaks the rule beside it. *rules* find what a schema
+    cannot say; they are asked of every body, whatever the types of its fields are.
     """
     schema = json.loads(file.read_text("utf-8"))
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
 
     def check(body: Any) -> None:
-        problems = [problem for error in validator.iter_errors(body) for problem in _problems(error)]
+        problems = _unwritable(body)
+        if not problems:
+            problems = [problem for error in validator.iter_errors(body) for problem in _problems(error)]
+            problems += [problem for rule in rules for problem in rule(body)]
         if problems:
             raise MessageError(*dict.fromkeys(problems))
 
     return check
+
+
+def at(body: Any, *keys: str) -> dict[str, Any]:
+    """The object under *keys* of *body*; an empty one where there is none.
+
+    >>> at({"a": {"b": {"c": 1}}}, "a", "b"), at({"a": 1}, "a", "b")
+    ({'c': 1}, {})
+    """
+    for key in keys:
+        body = body.get(key) if isinstance(body, dict) else None
+    return body if isinstance(body, dict) else {}
+
+
+def size(*values: Any) -> int:
+    """How many bytes *values* take as compact JSON in UTF-8.
+
+    >>> size({"a": "时"})
+    11
+    """
+    return sum(len(dump(value).encode()) for value in values)
+
+
+def _unwritable(body: Any) -> list[Problem]:
+    """Why *body* is no JSON in UTF-8: half a character, a number that is none, a value of another kind."""
+    try:
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, TypeError) as error:
+        return [Problem("unwritable", f"cannot be written as JSON: {error}", path="$")]
+    return []
 
 
 def _problems(error: ValidationError) -> list[Problem]:
