@@ -11,7 +11,7 @@ from audience.language.suggest import did_you_mean
 from audience.vendors.base import Vendor
 
 GROUP = "audience.vendors"  # entry points of other packages
-SHARED = ("base", "codes", "fields", "wire")  # what is no vendor here; nor is what begins with _
+SHARED = ("base", "channels", "codes", "fields", "wire")  # what is no vendor here; nor is what begins with _
 WORDS = ("all", "text")  # what the command line says in the place of a vendor
 
 

@@ -5,6 +5,7 @@ https://www.engagelab.com/docs/app-push/rest-api/create-push-api, read 2026-11-2
 
 from audience.algebra.shape import Slots
 from audience.vendors.base import Vendor
+from audience.vendors.engagelab.calls import DELIVERY
 from audience.vendors.engagelab.targeting import LIMITS, PAGE, conditions, emit, listing, parse, unnamed
 
 VENDOR = Vendor(
@@ -22,4 +23,5 @@ VENDOR = Vendor(
     emit=emit,
     listing=listing,
     batch=1_000,
+    delivery=DELIVERY,
 )
