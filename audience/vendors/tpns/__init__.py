@@ -5,6 +5,7 @@ https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-21.
 
 from audience.algebra.shape import Clauses
 from audience.vendors.base import Vendor
+from audience.vendors.tpns.calls import DELIVERY
 from audience.vendors.tpns.targeting import CLAUSES, LIMITS, PAGE, conditions, emit, listing, parse, unnamed
 
 VENDOR = Vendor(
@@ -23,5 +24,6 @@ VENDOR = Vendor(
     listing=listing,
     batch=1_000,
     id_length=36,
+    delivery=DELIVERY,
     days={"active": "xg_auto_active.{value:%Y%m%d}"},
 )
