@@ -138,7 +138,7 @@ def told_by(said: Any) -> list[str]:
 
 def _one_kind(said: Any) -> Iterator[Problem]:
     kinds = [kind for kind in KINDS if kind in at(said, "body")]
-    if not kinds and "body" in said:
+    if not kinds and isinstance(said.get("body"), dict):
         hint = "give a body, or one of them by vendor.engagelab.body"
         yield Problem("missing-key", f"one of {', '.join(KINDS)} is required", path="$.body", hint=hint)
     if len(kinds) > 1:

@@ -34,7 +34,6 @@ HEEDED = {  # by which channels alone, below $.message
     "android.ring_raw": "Huawei, Xiaomi, FCM and TPNS's own channel",
     "android.icon_res": "FCM, Huawei, HONOR and TPNS's own channel",
     "android.show_type": "FCM and TPNS's own channel",
-    "android.badge_type": "Huawei and vivo",
 }
 DISUSED = ("group_id", "message.android.n_id")
 SHORTEST_LIFE = 800
@@ -77,8 +76,9 @@ def _android(said: Payload) -> Iterator[Problem]:
 
 def _makers(android: Payload) -> Iterator[Problem]:
     """What single makers' channels ask for, or leave out."""
-    if android.get("badge_type") == ONE_MORE:
-        message = "a badge grows by one on Huawei alone"
+    if "badge_type" in android:
+        channels = "Huawei" if android["badge_type"] == ONE_MORE else "Huawei and vivo"
+        message = f"this badge_type is heeded by {channels} alone"
         yield Problem("channel-ignores", message, path="$.message.android.badge_type")
     if "custom_content" in android:
         message, hint = "Huawei's channel hands no custom_content on", "let vendor.tpns.message.android.action carry it"
