@@ -42,8 +42,8 @@ def upload(body: Payload, tokens: Sequence[str], application: Application) -> Re
 def zipped(tokens: Sequence[str]) -> bytes:
     """A zip of one text file with *tokens*, one a line; always the same bytes for the same tokens."""
     lines = "\n".join(tokens)
-    if len(lines.split()) != len(tokens):
-        odd = next(token for token in tokens if len(token.split()) != 1 or token.strip() != token)
+    if lines.split() != list(tokens):
+        odd = next(token for token in tokens if token.split() != [token])
         message = f"{odd!r} is not one token in a file with a token a line"
         raise DeliveryError(Problem("no-line", message, hint="send by the way token_list"))
     found = BytesIO()
