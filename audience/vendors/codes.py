@@ -33,13 +33,14 @@ def _code(row: dict[str, str]) -> Code:
 
 
 def said(response: Response) -> dict[str, Any]:
-    """The JSON object that *response* holds; an empty one where it holds none.
+    """The JSON object that *response* holds; an empty one where it holds none. Halves of characters become `?`.
 
     >>> said(Response(200, b'{"msg_id": "1"}')), said(Response(502, b"<html>"))
     ({'msg_id': '1'}, {})
     """
     try:
         found = json.loads(response.content)
+        found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -7,10 +7,14 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 
 from audience.errors import MessageError, Problem
 from audience.language.suggest import did_you_mean
 from audience.vendors.base import dump
+
+INTEGERS = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)  # 1.0 is none
+Validator = extend(Draft202012Validator, type_checker=INTEGERS)  # type: ignore[no-untyped-call]
 
 
 def checker(file: Path, *rules: Callable[[Any], Iterable[Problem]]) -> Callable[[Any], None]:
@@ -21,7 +25,7 @@ def checker(file: Path, *rules: Callable[[Any], Iterable[Problem]]) -> Callable[
     """
     schema = json.loads(file.read_text("utf-8"))
     Draft202012Validator.check_schema(schema)
-    validator = Draft202012Validator(schema)
+    validator = Validator(schema)
 
     def check(body: Any) -> None:
         problems = _unwritable(body)

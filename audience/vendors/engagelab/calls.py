@@ -84,15 +84,15 @@ def reply(response: Response) -> Reply:
 
 def refuses(body: Payload, targets: Sequence[Payload], application: Application) -> Iterator[Problem]:
     """Why *body* cannot go to *targets*: whom a live activity can be started and changed for."""
-    event = at(body, "body", "live_activity", "ios").get("event")
+    event, path = at(body, "body", "live_activity", "ios").get("event"), "$.body.live_activity"
     for target in targets:
         to: Any = target.get("to")
         if event == "start" and to != "all" and set(to) != {"registration_id"}:
-            hint = "send by ids"
-            yield Problem("no-such-target", "a live activity starts for everyone or for ids alone: 21051", hint=hint)
+            message = "a live activity starts for everyone or for ids alone: 21051"
+            yield Problem("no-such-target", message, path=path, hint="send by ids")
         if event in ("update", "end") and "live_activity_id" not in to:
-            message = "a live activity is changed by its name"
-            yield Problem("no-such-target", message, hint="live_activity_id(NAME) is the expression that means it")
+            message, hint = "a live activity is changed by its name", "live_activity_id(NAME) is the expression for it"
+            yield Problem("no-such-target", message, path=path, hint=hint)
 
 
 NATIVE = Way(

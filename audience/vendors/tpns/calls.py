@@ -153,7 +153,7 @@ def uploaded(response: Response) -> Reply:
 def _reply(response: Response, found: Payload, key: str, words_key: str, name: str) -> Reply:
     code, words, listed = found.get(key), str(found.get(words_key) or ""), found.get("invalid_targe_list")
     left_out = tuple(map(str, listed)) if isinstance(listed, list) else ()
-    if code in (0, "0") and name:
+    if code in (0, "0") and name and 200 <= response.status < 300:
         return Accepted(name, left_out)
     known = BY_CODE.get(str(code))
     if known:
