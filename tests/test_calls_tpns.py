@@ -136,6 +136,8 @@ def test_a_message_for_one_platform_is_not_sent_to_an_application_of_the_other(t
     body = DELIVERY.body(meant(f'{{"title": "t", "body": "b", "platforms": ["{told}"]}}'))
     assert not places(LIST.refuses(body, (TOKENS,), application(platform=told)))
     assert places(LIST.refuses(body, (TOKENS,), application(platform=other))) == ["wrong-platform $.message"]
+    with pytest.raises(DeliveryError):
+        pushed(TOKENS, body, platform=other)
 
 
 def test_everyone_tags_and_packages_share_one_call_a_second():

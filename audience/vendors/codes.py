@@ -48,7 +48,8 @@ def said(response: Response) -> dict[str, Any]:
 
 def coded(code: Code, words: str, response: Response, ids: Sequence[str] = ()) -> Reply:
     """The reply that *code* makes, in the vendor's *words* and ours; *ids* are those that it names as bad."""
-    problem = Problem(code.reply, f"{code.code} {words or code.means}: {code.means}", hint=code.do or None)
+    spoken = f"{code.code} {words!r}: {code.means}" if words else f"{code.code} {code.means}"
+    problem = Problem(code.reply, spoken, hint=code.do or None)
     match code.reply:
         case "bad-ids":
             return BadIds(problem, tuple(ids))

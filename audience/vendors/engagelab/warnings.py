@@ -74,6 +74,9 @@ def _ignored(options: Payload, told: list[str]) -> Iterator[Problem]:
         for key in keys:
             if key in options and platform not in told:
                 yield Problem("ignored", f"{key} is for {platform} alone", path=f"$.body.options.{key}")
+    if "override_msg_id" in options and "android" in told:
+        message, hint = "vivo and HONOR replace no message, nor does Huawei before EMUI 10", "they show both"
+        yield Problem("channel-ignores", message, path="$.body.options.override_msg_id", hint=hint)
 
 
 def _large(body: Payload) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from audience.errors import Problem
+from audience.errors import DeliveryError, Problem
 from audience.vendors.base import Payload, dump
 from audience.vendors.codes import coded, codes, said, uncoded
 from audience.vendors.tpns.message import body, lost
@@ -83,7 +83,9 @@ def _target(call: Call) -> Payload:
 
 
 def _of_platform(body: Payload, name: str) -> Payload:
-    """*body* without what is for the other platform."""
+    """*body* without what is for the other platform; DeliveryError where nothing is for this one."""
+    if name not in structures(body):
+        raise DeliveryError(_wrong_platform(name))
     others = [each for each in structures(body) if each != name]
     message = {key: value for key, value in body["message"].items() if key not in others}
     without = {"environment"} if name == "android" else set()
@@ -94,8 +96,7 @@ def refuses(body: Payload, targets: Sequence[Payload], application: Application)
     """Why *body* cannot go to *targets*, or to this application's platform; a package of tokens is no target."""
     name = platform(application)
     if name not in structures(body):
-        message = f"the message is not for {name}, and the application is"
-        yield Problem("wrong-platform", message, path="$.message", hint="the application's key `platform` says which")
+        yield _wrong_platform(name)
     for kind in [target.get("audience_type") for target in targets] or ["package_token_push"]:
         for key in FOR_SPREAD:
             if key in body and kind not in SPREAD:
@@ -103,6 +104,13 @@ def refuses(body: Payload, targets: Sequence[Payload], application: Application)
                 yield Problem("no-such-target", f"{key} is not for {kind}", path=f"$.{key}", hint=hint)
         if "account_type" in body and kind not in ACCOUNTS:
             yield Problem("no-such-target", f"account_type is not for {kind}", path="$.account_type")
+
+
+def _wrong_platform(name: str) -> Problem:
+    message = f"the message is not for {name}, and the application is"
+    return Problem(
+        "wrong-platform", message, path="$.message", hint="the application's key `platform` says which it is"
+    )
 
 
 def paces(targets: Sequence[Payload]) -> tuple[Pace, ...]:

@@ -104,5 +104,9 @@ def _ignored(said: Payload) -> Iterator[Problem]:
             yield Problem("disused", f"TPNS is giving {key} up", path=f"$.{where}")
     if "thread_sumtext" in at(said, "message") and "thread_id" not in at(said, "message"):
         yield Problem("ignored", "thread_sumtext needs thread_id beside it", path="$.message.thread_sumtext")
+    if "collapse_id" in said and said.get("force_collapse") is not True and "android" in structures(said):
+        message = "OPPO and vivo replace no message: their devices are not told"
+        hint = "force_collapse: true tells them"
+        yield Problem("not-told", message, path="$.collapse_id", hint=hint)
     if "environment" in said and "ios" not in structures(said):
         yield Problem("ignored", "environment is for iOS alone", path="$.environment")
