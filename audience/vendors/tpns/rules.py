@@ -1,7 +1,8 @@
 """What TPNS asks of a body beyond the types of its fields.
 
 https://www.tencentcloud.com/document/product/1024/33764, and for sizes
-https://www.tencentcloud.com/document/product/1024/35286.
+https://www.tencentcloud.com/document/product/1024/35286, for moments that have passed
+https://www.tencentcloud.com/document/product/1024/30731.
 """
 
 import json
@@ -14,6 +15,7 @@ from audience.vendors.fields import at, size
 
 MOST_BYTES = 4_096  # of message
 MOST_DAYS = 90
+GRACE = timedelta(minutes=10)  # a send_time that has passed by less is taken, and sent at once
 BEIJING = timezone(timedelta(hours=8))  # of all four data centres
 MOMENT, DAY = "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"
 NOT_SILENT = ("alert", "sound", "badge_type")
@@ -93,6 +95,10 @@ def _moments(said: Any) -> Iterator[Problem]:
             )
         elif moment is not None and moment > now() + timedelta(days=MOST_DAYS):
             yield Problem("too-late", f"{value} is more than {MOST_DAYS} days away", path=path)
+    sent = read(said.get("send_time"), MOMENT)
+    if sent is not None and sent < now() - GRACE:
+        hint = "TPNS refuses what is more than 10 minutes ago: 10010012"
+        yield Problem("past", f"{said['send_time']} has passed in Beijing", path="$.send_time", hint=hint)
     start, end = read(loop.get("startDate"), DAY), read(loop.get("endDate"), DAY)
     if start and end and end < start:
         yield Problem("wrong-value", "it ends before it starts", path="$.loop_param.endDate")

@@ -57,8 +57,8 @@ def warnings(said: Payload) -> Iterator[Problem]:
         yield Problem("changed", f"TPNS keeps it {SHORTEST_LIFE} seconds at the least, or 0", path="$.expire_time")
     moment = read(said.get("send_time"), MOMENT)
     if moment and moment < now():
-        hint = "TPNS starts it at once, or refuses it where it is more than 10 minutes ago"
-        yield Problem("past", f"{said['send_time']} has passed in Beijing", path="$.send_time", hint=hint)
+        message, hint = f"{said['send_time']} has passed in Beijing", "TPNS starts it at once, for 10 minutes"
+        yield Problem("past", message, path="$.send_time", hint=hint)
 
 
 def _android(said: Payload) -> Iterator[Problem]:
