@@ -18,8 +18,8 @@ NAME = "engagelab"
 KINDS = ("notification", "message", "live_activity", "voip")
 IOS_ALONE = ("live_activity", "voip")
 PLATFORMS = ("android", "ios", "hmos")
-MOST_BYTES = 4_000  # of notification and message; the table of error codes says 2,048
-LEAST_BYTES = 2_048
+MOST_BYTES = 4_000  # of notification and message
+LEAST_BYTES = 2_048  # the same limit, as the page's table of error codes has it
 LIVE_BYTES = 3_584
 ARGS_CHARACTERS = 128
 COLLAPSE_BYTES = 64
@@ -52,8 +52,8 @@ def _body(message: Message) -> Payload:
 
 
 def _set(**fields: Any) -> Payload:
-    """The *fields* that say something; `content__available` is written content-available."""
-    return {key.replace("__", "-"): value for key, value in fields.items() if value is not None and value != {}}
+    """The *fields* that say something."""
+    return {key: value for key, value in fields.items() if value is not None and value != {}}
 
 
 def _android(message: Message) -> Payload:
