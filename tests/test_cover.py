@@ -15,15 +15,21 @@ from audience.algebra.cover import cover
 from audience.algebra.facts import Facts
 from audience.algebra.fit import fit
 from audience.algebra.normal import nnf
-from audience.algebra.shape import Clauses, Flat, Keyed, Operator, Slots, Tree
+from audience.algebra.shape import Clauses, Flat, Keyed, Operator, Slots, Tree, entries_of
 from audience.algebra.simplify import simplify
 from audience.language.expr import atoms, bare, walk
 from audience.plan import prove
 
+
+def twice_a_not(clauses):
+    """A shape in which each NOT is said twice."""
+    return entries_of(clauses) + sum(isinstance(leaf, Not) for clause in clauses for leaf in clause)
+
+
 SHAPES = [
     *(Slots(20, 20, 20), Slots(2, 2, 1), Slots(20, 20, 20, lone_not=True), Tree(2, 10, 50), Tree(2, 3, 6), Clauses(3)),
     *(Tree(tags=5), Tree(tags=5, lone_not=True), Tree(operands=3, lone_not=True), Tree(lone_not=True)),
-    *(Flat(7), Flat(200), Operator(5), Operator(2)),
+    *(Flat(7), Flat(200), Flat(9, takes=twice_a_not), Operator(5), Operator(2)),
     *(Keyed(), Keyed(values=2, lone_not=True), Keyed(lists=1), Keyed(lists=2, key=lambda tag: tag.value < "d")),
 ]
 few_tags = junctions(st.sampled_from(FEW[:4]))
@@ -71,7 +77,8 @@ def test_what_fits_keeps_the_limits_of_its_shape_and_its_meaning(expr, shape):
             assert len(getattr(form, "terms", ())) <= shape.most
         case Flat():
             assert _levels(form) <= (2 if isinstance(form, Or) else 1)
-            assert counts["tags"] + (len(form.terms) - 1 if isinstance(form, Or) else 0) <= shape.entries
+            spent = counts["tags"] + (counts["nots"] if shape.takes is twice_a_not else 0)
+            assert spent + (len(form.terms) - 1 if isinstance(form, Or) else 0) <= shape.entries
         case Keyed():
             terms = form.terms if isinstance(form, And) else (form,)
             for term in terms:

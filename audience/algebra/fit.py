@@ -118,10 +118,9 @@ def _fits_tree(form: Expr, levels: int, operands: int) -> bool:
     return levels > 0 and len(terms) <= operands and all(_fits_tree(term, levels - 1, operands) for term in terms)
 
 
-def _fits_flat(clauses: Sequence[Expr], shape: Flat) -> bool:
-    if not all(is_literal(leaf) for clause in clauses for leaf in _and_terms(clause)):
-        return False
-    return sum(len(_and_terms(clause)) for clause in clauses) + len(clauses) - 1 <= shape.entries
+def _fits_flat(terms: Sequence[Expr], shape: Flat) -> bool:
+    clauses = [tuple(_and_terms(term)) for term in terms]
+    return all(is_literal(leaf) for clause in clauses for leaf in clause) and shape.takes(clauses) <= shape.entries
 
 
 def _fits_keyed(terms: Sequence[Expr], shape: Keyed) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeAlias
 
+from audience.algebra.normal import Clause
 from audience.language.expr import Expr, Tag, walk
 
 NO_LIMIT = 1_000_000  # where no page sets one
@@ -42,12 +43,21 @@ class Clauses:
     lone_not: bool = True
 
 
+def entries_of(clauses: Sequence[Clause]) -> int:
+    """The tags and NOTs of *clauses*, and the ORs between them."""
+    return sum(map(len, clauses)) + len(clauses) - 1
+
+
 @dataclass(frozen=True, slots=True)
 class Flat:
-    """A union of intersections without brackets; each tag or NOT of a tag is an entry, and each OR between is one."""
+    """A union of intersections without brackets, of so many *entries*; *takes* tells how many a union takes.
+
+    Where nothing else is said, each tag or NOT of a tag is an entry, and each OR between is one.
+    """
 
     entries: int
     lone_not: bool = True
+    takes: Callable[[Sequence[Clause]], int] = entries_of
 
 
 @dataclass(frozen=True, slots=True)
