@@ -1,0 +1,26 @@
+"""OneSignal: one flat list of filters, AND before OR and no brackets; or subscription ids, or external ids, alone.
+
+https://documentation.onesignal.com/reference/create-notification, read 2026-11-21.
+"""
+
+from audience.algebra.shape import Flat
+from audience.vendors.base import Vendor
+from audience.vendors.onesignal.filters import ENTRIES, entries_of
+from audience.vendors.onesignal.targeting import LIMITS, PAGE, conditions, emit, listing, parse, unnamed
+
+VENDOR = Vendor(
+    name="onesignal",
+    title="OneSignal",
+    page=PAGE,
+    read_on="2026-11-21",
+    fragment="a union of intersections of tags and NOTs of tags, ≤ 200 entries; or subscription ids, or aliases",
+    limits=LIMITS,
+    known_by=("onesignal", "subscription_id"),
+    shape=Flat(ENTRIES, takes=entries_of),
+    unnamed=unnamed,
+    conditions=conditions,
+    parse=parse,
+    emit=emit,
+    listing=listing,
+    batch=2_000,
+)
