@@ -135,6 +135,11 @@ def nothing(*_: object) -> tuple[Problem, ...]:
     return ()
 
 
+def as_it_is(body: Payload, at: datetime) -> Payload:
+    """*body*, which has no moments in it."""
+    return body
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
     """A call that tells nobody, and whose answer, a handle, the calls that tell need: an upload, or an empty message.
@@ -196,7 +201,8 @@ class Delivery:
     can be, the first being what they are where nothing is said. *body* words a message and raises MessageError for
     what the vendor would refuse; *warnings* are what it would cut or ignore, and *lost* what of a message it has no
     words for. *ways* name the one for native targets, too. *dry_run* is the call that checks and tells nobody, where
-    there is one.
+    there is one. *timed* is a body as a call at that moment says it, where a time to live has become a moment, and
+    raises MessageError where its own moments are too near, too far or past; it is asked anew for each call.
     """
 
     hosts: Mapping[str, str]
@@ -211,6 +217,7 @@ class Delivery:
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     lost: Callable[[Message], Iterable[Problem]] = nothing
     dry_run: Callable[[Call, Application], Request] | None = None
+    timed: Callable[[Payload, datetime], Payload] = as_it_is
 
 
 def merged(body: Payload, overrides: Mapping[str, Any]) -> Payload:
