@@ -7,8 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from audience.language.expr import Expr, all_of
+from audience.vendors._emas import push, warned, ways
+from audience.vendors._emas.calls import HOSTS, KEYS, SECRET
+from audience.vendors._emas.replies import CODES
+from audience.vendors._emas.signing import CHOICES, sign
 from audience.vendors._emas.targeting import LIMITS, SHAPE, conditions, read, read_platform, target, unnamed, write
 from audience.vendors.base import Payload, Vendor, load, mapping
+from audience.vendors.wire import Delivery
 
 PAGE = "https://help.aliyun.com/document_detail/48089.html"
 
@@ -43,6 +48,20 @@ def listing(ids: Sequence[str]) -> Payload:
     return {"Target": "DEVICE", "TargetValue": ",".join(ids)}
 
 
+DELIVERY = Delivery(
+    hosts=HOSTS,
+    keys=KEYS,
+    secret=SECRET,
+    choices=CHOICES,
+    body=push.body,
+    lost=push.lost,
+    warnings=warned.push,
+    timed=push.timed,
+    native=ways.NATIVE,
+    ways=ways.WAYS,
+    sign=sign,
+    codes=CODES,
+)
 VENDOR = Vendor(
     name="emas",
     title="Alibaba EMAS Mobile Push (Push)",
@@ -59,4 +78,5 @@ VENDOR = Vendor(
     listing=listing,
     batch=1_000,
     id_forbids=",",
+    delivery=DELIVERY,
 )

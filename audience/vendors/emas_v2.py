@@ -7,8 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from audience.language.expr import Expr, all_of
+from audience.vendors._emas import push_task, warned
+from audience.vendors._emas import ways_v2 as ways
+from audience.vendors._emas.calls import HOSTS, KEYS, SECRET
+from audience.vendors._emas.replies import CODES
+from audience.vendors._emas.signing import CHOICES, sign
 from audience.vendors._emas.targeting import LIMITS, SHAPE, conditions, read, read_platform, target, unnamed, write
 from audience.vendors.base import Payload, Vendor, load, mapping, only, refuse
+from audience.vendors.wire import Delivery
 
 PAGE = "https://help.aliyun.com/document_detail/2979224.html"
 
@@ -64,6 +70,20 @@ def listing(ids: Sequence[str]) -> Payload:
     return {"Target": {"Type": "DEVICE", "Value": ",".join(ids)}}
 
 
+DELIVERY = Delivery(
+    hosts=HOSTS,
+    keys=KEYS,
+    secret=SECRET,
+    choices=CHOICES,
+    body=push_task.body,
+    lost=push_task.lost,
+    warnings=warned.push_task,
+    timed=push_task.timed,
+    native=ways.NATIVE,
+    ways=ways.WAYS,
+    sign=sign,
+    codes=CODES,
+)
 VENDOR = Vendor(
     name="emas_v2",
     title="Alibaba EMAS Mobile Push (PushV2)",
@@ -80,4 +100,5 @@ VENDOR = Vendor(
     listing=listing,
     batch=1_000,
     id_forbids=",",
+    delivery=DELIVERY,
 )

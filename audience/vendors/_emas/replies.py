@@ -1,0 +1,78 @@
+"""What EMAS answers: an id of the message, or an error code of the table `codes.tsv`.
+
+https://help.aliyun.com/document_detail/48089.html, https://help.aliyun.com/document_detail/2986003.html and
+https://help.aliyun.com/document_detail/434846.html, read 2026-11-21.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from audience.vendors.codes import coded, codes, said, uncoded
+from audience.vendors.wire import Accepted, Again, Code, Reply, Response
+
+CODES = codes(Path(__file__).with_name("codes.tsv"))
+_BLANK = re.compile(r"%s|\{\w+\}")  # where the vendor writes a parameter's name
+
+
+def reply(response: Response) -> Reply:
+    """What *response* to a push means.
+
+    >>> reply(Response(200, b'{"MessageId": "501029", "RequestId": "9998B3CC"}'))
+    Accepted(message='501029', left_out=())
+    """
+    return _reply(response, said(response).get("MessageId"))
+
+
+def mass_reply(response: Response) -> Reply:
+    """What *response* to many tasks means; Accepted has the ids of all their messages, joined by commas.
+
+    >>> mass_reply(Response(200, b'{"MessageIds": {"MessageId": ["1", "2"]}, "RequestId": "9998B3CC"}')).message
+    '1,2'
+    """
+    found = said(response).get("MessageIds")
+    ids = found.get("MessageId") if isinstance(found, dict) else found
+    return _reply(response, ",".join(map(str, ids)) if isinstance(ids, list) else None)
+
+
+def _reply(response: Response, message: Any) -> Reply:
+    if response.status == 200 and message and isinstance(message, str | int):
+        return Accepted(str(message))
+    answer = said(response)
+    code, words = str(answer.get("Code") or ""), str(answer.get("Message") or "")
+    known = find(code)
+    if known is None:
+        return uncoded(response, f"{code} {words}".strip())
+    found = coded(known, f"{code}: {words}" if code != known.code else words, response)
+    if isinstance(found, Again) and found.after is None:
+        return Again(found.problem, _rest(response))
+    return found
+
+
+def find(code: str) -> Code | None:
+    """The row for *code*: the one that is written so, or else the one with the fewest blanks and most letters.
+
+    >>> find("InvalidTitle.BytesExceed").code, find("Nobody.Knows")
+    ('Invalid%s.BytesExceed', None)
+    """
+    if code in _EXACT:
+        return _EXACT[code]
+    return next((row for pattern, row in _PATTERNS if pattern.fullmatch(code)), None)
+
+
+def _pattern(code: str) -> re.Pattern[str]:
+    return re.compile(".+".join(re.escape(part) for part in _BLANK.split(code)))
+
+
+_EXACT = {row.code: row for row in CODES}
+_PATTERNS = [
+    (_pattern(row.code), row)
+    for row in sorted(CODES, key=lambda row: -len(_BLANK.sub("", row.code)))
+    if _BLANK.search(row.code)
+]
+
+
+def _rest(response: Response) -> float | None:
+    """The milliseconds in the header that the official SDK looks at, in seconds."""
+    rest = response.headers.get("x-acs-retry-after", "").strip()
+    return int(rest) / 1000 if rest.isascii() and rest.isdigit() and int(rest) else None
