@@ -17,7 +17,7 @@ import audience
 from audience import MessageError, vendor, vendors
 from audience.message import message
 from audience.vendors.base import load
-from audience.vendors.wire import merged
+from audience.vendors.wire import Application, merged
 
 BEIJING = timezone(timedelta(hours=8))
 UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
@@ -61,6 +61,16 @@ def test_a_message_is_refused_for_all_these_reasons(name, said, reasons):
 def test_a_message_is_said_with_all_these_warnings(name, said, reasons):
     delivery, spoken = vendor(name).delivery, meant(said)
     found = places([*delivery.warnings(delivery.body(spoken)), *delivery.lost(spoken)])
+    assert found == ([] if reasons == "nothing" else sorted(reasons.split(", ")))
+
+
+@pytest.mark.parametrize(("name", "said", "reasons"), cases("messages", "bar"))
+def test_a_way_cannot_carry_a_message_to_two_ids_for_all_these_reasons(name, said, reasons):
+    wanted, _, text = said.partition(" ")
+    delivery = vendor(name).delivery
+    way = next(way for way in delivery.ways if way.name == wanted)
+    application = Application(next(iter(delivery.hosts.values())), dict.fromkeys(delivery.keys, "1"))
+    found = places(way.refuses(delivery.body(meant(text)), [vendor(name).listing(["a", "b"])], application))
     assert found == ([] if reasons == "nothing" else sorted(reasons.split(", ")))
 
 

@@ -1,7 +1,8 @@
 """One body for every vendor: what a reply means is lines of text in replies/<vendor>.txt, `status body => kind words`.
 
-A line begins with `push` or, for what comes before it, `open`; the words are a message's id and the ids left out, or
-the vendor's code, or `-` where there is none. `codes` lists all codes of the vendor's pages.
+A line begins with `push` or, for what comes before it, `open`, and `mass` for many tasks in one call; the words are a
+message's id and the ids left out, or the vendor's code, or `-` where there is none. `codes` lists all codes of the
+vendor's pages.
 """
 
 from fnmatch import fnmatch
@@ -31,6 +32,16 @@ def test_a_reply_means(name, said, meaning):
     status, _, content = said.partition(" ")
     delivery = vendor(name).delivery
     for way in (delivery.native, *delivery.ways):
+        if way.reply is delivery.native.reply:
+            assert spoken(way.reply(Response(int(status), content.encode()))) == meaning
+
+
+@pytest.mark.parametrize(("name", "said", "meaning"), cases("replies", "mass"))
+def test_a_reply_to_many_tasks_means(name, said, meaning):
+    status, _, content = said.partition(" ")
+    ways = [way for way in vendor(name).delivery.ways if way.targets > 1]
+    assert ways
+    for way in ways:
         assert spoken(way.reply(Response(int(status), content.encode()))) == meaning
 
 

@@ -50,7 +50,7 @@ def _reply(response: Response, message: Any) -> Reply:
 
 
 def find(code: str) -> Code | None:
-    """The row for *code*: the one that is written so, or else the one with the fewest blanks and most letters.
+    """The row for *code*: the one that is written so, or else the one that has most of it before its blank.
 
     >>> find("InvalidTitle.BytesExceed").code, find("Nobody.Knows")
     ('Invalid%s.BytesExceed', None)
@@ -67,7 +67,7 @@ def _pattern(code: str) -> re.Pattern[str]:
 _EXACT = {row.code: row for row in CODES}
 _PATTERNS = [
     (_pattern(row.code), row)
-    for row in sorted(CODES, key=lambda row: -len(_BLANK.sub("", row.code)))
+    for row in sorted(CODES, key=lambda row: -len(_BLANK.split(row.code)[0]))
     if _BLANK.search(row.code)
 ]
 

@@ -52,7 +52,7 @@ def _sha1(request: Request, application: Application, stamp: Stamp) -> Request:
         **request.query,
         "Action": request.headers[ACTION],
         "Version": request.headers[VERSION],
-        "Format": "JSON",
+        "Format": "json",
         "Timestamp": said(stamp.at),
         "SignatureNonce": stamp.nonce,
         "SignatureMethod": SHA1,
