@@ -327,5 +327,8 @@ def test_lists_alone_go_by_many_tasks_and_an_app_key_is_a_number(name):
     assert list(native.refuses(body, tags, application())) == []
     for way in others:
         assert "no-target" in {problem.code for problem in way.refuses(body, tags, application())}
+    long = {f"Parameter{at}": "x" for at in range(99)}
+    codes = {problem.code for problem in others[0].refuses({**body, **long}, [v.listing(["a"])], application())}
+    assert codes == ({"too-many"} if name == "emas" else set())
     for way in v.delivery.ways:
         assert "bad-key" in {problem.code for problem in way.refuses(body, [v.listing(["a"])], wrong)}

@@ -85,6 +85,14 @@ def _problems(error: ValidationError) -> list[Problem]:
         case "enum":
             listed = ", ".join(map(str, rule))
             return [Problem("wrong-value", f"{_short(found)} is none of {listed}", path=path, hint=hint)]
+        case "const":
+            return [Problem("wrong-value", f"expected {_short(rule)}, found {_short(found)}", path=path, hint=hint)]
+        case "not" if "required" in rule:
+            excluded = " beside ".join(map(repr, rule["required"]))
+            return [Problem("wrong-value", f"{excluded} cannot stand here", path=path, hint=hint)]
+        case "anyOf" if all("required" in each for each in rule):
+            wanted = " or ".join(repr(key) for each in rule for key in each["required"])
+            return [Problem("wrong-value", f"{wanted} is required", path=path, hint=hint)]
     return [Problem("wrong-value", f"{_short(found)} breaks {error.validator} {rule!r}", path=path, hint=hint)]
 
 

@@ -117,7 +117,7 @@ Reply: TypeAlias = Accepted | BadIds | Refused | Again | Stopped | InDoubt
 class Code:
     """One of a vendor's error codes: what it means for the batch and for the run, and what the user can do.
 
-    *reply* is the kind of Reply it makes; *code* is written as the vendor does.
+    *reply* is the kind of Reply it makes; *code* is written as the vendor does, with `*` for a name that stands in it.
     """
 
     code: str

@@ -18,7 +18,7 @@ from audience.vendors.fields import at as under
 from audience.vendors.fields import checker
 from audience.vendors.wire import merged
 
-PLATFORMS = {"android": "ANDROID", "ios": "IOS", "hmos": "HMOS"}
+IOS = "IOS"  # the one platform whose name the page shows
 _SCHEMA = Path(__file__).with_name("push_task.json")
 
 
@@ -30,8 +30,7 @@ def body(message: Message) -> Payload:
     >>> body(Message(kind="silent", data={"a": 1}, time_to_live=60))
     {'Message': {'Body': '{"a":1}'}, 'Options': {'ExpireTime': 'PT60S'}}
     """
-    platform = parts.platform(message)
-    said: Payload = {"Target": {"Platform": PLATFORMS[platform]}} if platform else {}
+    said: Payload = {"Target": {"Platform": IOS}} if parts.platform(message) == "ios" else {}
     if message.kind == "notification":
         said["Notification"] = _notification(message)
     else:
@@ -39,7 +38,7 @@ def body(message: Message) -> Payload:
     if message.time_to_live:
         said["Options"] = {"ExpireTime": lasting(message.time_to_live)}
     found = merged(said, message.vendor.get("emas_v2", {}))
-    return parts.checked(found, _check, [*parts.unsaid(message), *_unwaiting(message)])
+    return parts.checked(found, _check, [*parts.unsaid(message), *_unwaiting(message), *_unnamed(message, found)])
 
 
 def lost(message: Message) -> Iterator[Problem]:
@@ -123,6 +122,15 @@ def _unwaiting(message: Message) -> Iterator[Problem]:
         yield Problem("untimely", words, path="$.time_to_live", hint="leave it to the vendor, or use the vendor emas")
 
 
+def _unnamed(message: Message, body: Payload) -> Iterator[Problem]:
+    """A platform whose name at PushV2 is on no page; a wrong one might be passed over, and others be told, too."""
+    platform = parts.platform(message)
+    if platform and not under(body, "Target").get("Platform"):
+        words = f"how PushV2 calls {platform} is on no page"
+        hint = "say vendor.emas_v2.Target.Platform, or use the vendor emas; or name none, for an AppKey of one platform"
+        yield Problem("unnamed-platform", words, path="$.platforms", hint=hint)
+
+
 def _moments(body: Any) -> Iterator[Problem]:
     options = under(body, "Options")
     return told_apart(options.get("ExpireTime"), options.get("PushTime"), "$.Options")
@@ -135,7 +143,7 @@ def _named(body: Any) -> Iterator[Problem]:
     live = ios.get("Silent") is True or "LiveActivity" in ios or "LiveViewPayload" in under(notification, "Hmos")
     if not notification or live or under(notification, "Android", "Options", "Huawei").get("LiveNotificationPayload"):
         return
-    for name in ("Body",) if under(body, "Target").get("Platform") == "IOS" else ("Title", "Body"):
+    for name in ("Body",) if under(body, "Target").get("Platform") == IOS else ("Title", "Body"):
         if not notification.get(name):
             yield Problem("missing-key", f"{name!r} is required", path="$.Notification", hint="but for iOS alone")
 

@@ -4,7 +4,8 @@ https://help.aliyun.com/document_detail/48089.html, https://help.aliyun.com/docu
 https://help.aliyun.com/document_detail/434846.html, read 2026-11-21.
 """
 
-import re
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from audience.vendors.codes import coded, codes, said, uncoded
 from audience.vendors.wire import Accepted, Again, Code, Reply, Response
 
 CODES = codes(Path(__file__).with_name("codes.tsv"))
-_BLANK = re.compile(r"%s|\{\w+\}")  # where the vendor writes a parameter's name
+WORDS = 300  # characters of the vendor's words; a wrong signature is answered with all that was signed
 
 
 def reply(response: Response) -> Reply:
@@ -39,37 +40,26 @@ def _reply(response: Response, message: Any) -> Reply:
     if response.status == 200 and message and isinstance(message, str | int):
         return Accepted(str(message))
     answer = said(response)
-    code, words = str(answer.get("Code") or ""), str(answer.get("Message") or "")
-    known = find(code)
-    if known is None:
+    code, words = str(answer.get("Code") or ""), str(answer.get("Message") or "")[:WORDS]
+    row = find(code)
+    if row is None:
         return uncoded(response, f"{code} {words}".strip())
-    found = coded(known, f"{code}: {words}" if code != known.code else words, response)
+    found = coded(replace(row, code=code), words, response)
     if isinstance(found, Again) and found.after is None:
         return Again(found.problem, _rest(response))
     return found
 
 
 def find(code: str) -> Code | None:
-    """The row for *code*: the one that is written so, or else the one that has most of it before its blank.
+    """The row for *code*: the one that is written so, or else the one that has most of it before its `*`.
 
-    >>> find("InvalidTitle.BytesExceed").code, find("Nobody.Knows")
-    ('Invalid%s.BytesExceed', None)
+    >>> find("InvalidTitle.BytesExceed").code, find("InvalidTargetValue.BytesExceed").code, find("Nobody.Knows")
+    ('Invalid*.BytesExceed', 'InvalidTargetValue.*', None)
     """
-    if code in _EXACT:
-        return _EXACT[code]
-    return next((row for pattern, row in _PATTERNS if pattern.fullmatch(code)), None)
+    return next((row for row in _ROWS if fnmatchcase(code, row.code)), None)
 
 
-def _pattern(code: str) -> re.Pattern[str]:
-    return re.compile(".+".join(re.escape(part) for part in _BLANK.split(code)))
-
-
-_EXACT = {row.code: row for row in CODES}
-_PATTERNS = [
-    (_pattern(row.code), row)
-    for row in sorted(CODES, key=lambda row: -len(_BLANK.split(row.code)[0]))
-    if _BLANK.search(row.code)
-]
+_ROWS = sorted(CODES, key=lambda row: ("*" in row.code, -row.code.find("*")))
 
 
 def _rest(response: Response) -> float | None:

@@ -55,7 +55,7 @@ def push_task(body: Any) -> Iterator[Problem]:
         words = f"{size(message)} bytes as JSON; {MESSAGE} is the most"
         yield Problem("too-long", words, path="$.Message", hint="shorten its title or body")
     title, platform = at(body, "Notification").get("Title"), at(body, "Target").get("Platform")
-    if isinstance(title, str) and platform in ("IOS", "HMOS") and len(title.encode()) > TITLE_BYTES:
+    if isinstance(title, str) and platform in ("IOS", "HMOS", "HARMONY") and len(title.encode()) > TITLE_BYTES:
         words = f"{len(title.encode())} bytes; {TITLE_BYTES} is the most on {platform}"
         yield Problem("too-long", words, path="$.Notification.Title", hint="shorten it")
     if isinstance(title, str) and platform == "ANDROID" and len(title) > TITLE_CHARACTERS:
