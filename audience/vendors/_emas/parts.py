@@ -1,5 +1,6 @@
 """What a neutral message becomes in both forms of EMAS: platforms, extension parameters, ids of notifications."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -30,6 +31,15 @@ def unsaid(message: Message) -> Iterator[Problem]:
     if message.kind == "silent" and message.data and message.body:
         words = "what is not shown has a title and a body at EMAS, and no place for data beside them"
         yield Problem("two-bodies", words, path="$.data", hint="leave out the body: it is then the data, as JSON")
+
+
+def written(message: Message) -> Message:
+    """*message* if its data can be written as JSON text, or MessageError."""
+    try:
+        json.dumps(dict(message.data), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MessageError(Problem("unwritable", f"cannot be written as JSON: {error}", path="$.data")) from error
+    return message
 
 
 def checked(body: Payload, check: Callable[[Any], None], problems: Iterable[Problem]) -> Payload:

@@ -29,6 +29,7 @@ def body(message: Message) -> Payload:
     >>> body(Message(title="Hi", body="there", platforms=("hmos",), badge=3))
     {'PushType': 'NOTICE', 'DeviceType': 'HARMONY', 'Title': 'Hi', 'Body': 'there', 'HarmonyBadgeSetNum': 3}
     """
+    message = parts.written(message)
     said = {
         "PushType": "NOTICE" if message.kind == "notification" else "MESSAGE",
         "DeviceType": DEVICE_TYPES.get(parts.platform(message) or "", "ALL"),

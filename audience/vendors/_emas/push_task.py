@@ -30,6 +30,7 @@ def body(message: Message) -> Payload:
     >>> body(Message(kind="silent", data={"a": 1}, time_to_live=60))
     {'Message': {'Body': '{"a":1}'}, 'Options': {'ExpireTime': 'PT60S'}}
     """
+    message = parts.written(message)
     said: Payload = {"Target": {"Platform": IOS}} if parts.platform(message) == "ios" else {}
     if message.kind == "notification":
         said["Notification"] = _notification(message)

@@ -7,7 +7,7 @@ https://json-schema.org/draft/2020-12/json-schema-validation#name-contentschema
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from audience.errors import Problem
 
@@ -38,12 +38,16 @@ def _content(schema: dict[str, Any], text: str, path: str) -> Iterator[Problem]:
     if "contentMediaType" not in schema:
         return
     try:
-        held = json.loads(text)
+        held = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         yield Problem("bad-json", f"{error}", path=path, hint=schema.get("description"))
         return
     if not _holds(schema["contentSchema"], held):
         yield Problem("wrong-value", "is JSON of another kind", path=path, hint=schema.get("description"))
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number")
 
 
 def _holds(schema: dict[str, Any], held: Any) -> bool:
