@@ -6,14 +6,17 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from lines import cases
 from test_messages import meant
 
 from audience import MessageError, parse, vendor
 from audience.vendors._emas.calls import HOSTS
+from audience.vendors._emas.percent import encoded
 from audience.vendors._emas.signing import ACS3, SHA1
 from audience.vendors.wire import Application, Call, Request, Stamp
 
@@ -155,6 +158,11 @@ def test_the_older_client_signs_the_same_with_hmac_sha1(request_):
     stamp = Stamp(datetime.fromisoformat(theirs["Timestamp"]), theirs["SignatureNonce"])
     same = replace(request_, query={**request_.query, "SignatureType": ""})
     assert vendor("emas").delivery.sign(same, application(SHA1), stamp).query == theirs
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_texts_are_encoded_as_the_standard_library_does(text):
+    assert encoded(text) == quote(text, safe="~")
 
 
 def test_a_signature_is_of_its_host_and_shows_no_secret():

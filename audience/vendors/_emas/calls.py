@@ -10,8 +10,8 @@ read 2026-11-21.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote, urlencode
 
+from audience.vendors._emas.percent import pairs
 from audience.vendors._emas.signing import ACTION, VERSION
 from audience.vendors.base import Payload, dump
 from audience.vendors.wire import Application, Pace, Request
@@ -57,15 +57,14 @@ def rpc(action: str, application: Application, parameters: Mapping[str, Any], fo
     >>> rpc("Push", Application(HOST, {"app_key": "1"}), {"Trim": True}, {}).query
     {'AppKey': '1', 'Trim': 'true'}
     """
-    named = {"AppKey": application.keys["app_key"], **texts(parameters)}
-    fields = texts(form)
-    if len(urlencode(named, quote_via=quote)) > URL:
-        named, fields = {}, {**named, **fields}
+    named, fields = {"AppKey": application.keys["app_key"], **texts(parameters)}, pairs(texts(form))
+    if sum(map(len, query := pairs(named))) > URL:
+        named, fields = {}, [*query, *fields]
     headers = {ACTION: action, VERSION: "2016-08-01"}
     if not fields:
         return Request(method="POST", path="/", query=named, headers=headers)
     headers["content-type"] = "application/x-www-form-urlencoded"
-    return Request(method="POST", path="/", query=named, headers=headers, content=urlencode(fields).encode())
+    return Request(method="POST", path="/", query=named, headers=headers, content="&".join(fields).encode())
 
 
 def texts(parameters: Mapping[str, Any]) -> dict[str, str]:

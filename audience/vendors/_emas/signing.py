@@ -7,11 +7,11 @@ read 2026-11-21.
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
 from dataclasses import replace
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import urlsplit
 
 from audience.vendors._emas.moments import said
+from audience.vendors._emas.percent import encoded, pairs
 from audience.vendors.wire import Application, Request, Stamp
 
 ACS3 = "ACS3-HMAC-SHA256"
@@ -39,7 +39,7 @@ def _acs3(request: Request, application: Application, stamp: Stamp) -> Request:
     names = sorted(headers)
     lines = "".join(f"{name}:{headers[name]}\n" for name in names)
     signed = ";".join(names)
-    canonical = "\n".join([request.method, request.path, _canonical(request.query), lines, signed, digest])
+    canonical = "\n".join([request.method, request.path, _canonical(pairs(request.query)), lines, signed, digest])
     text = f"{ACS3}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     mac = hmac.new(application.keys["access_key_secret"].encode(), text.encode(), hashlib.sha256).hexdigest()
     who = application.keys["access_key_id"]
@@ -59,8 +59,7 @@ def _sha1(request: Request, application: Application, stamp: Stamp) -> Request:
         "SignatureVersion": "1.0",
         "AccessKeyId": application.keys["access_key_id"],
     }
-    form = dict(parse_qsl(request.content.decode(), keep_blank_values=True))
-    text = f"{request.method}&{_encoded('/')}&{_encoded(_canonical({**query, **form}))}"
+    text = f"{request.method}&{encoded('/')}&{encoded(_canonical([*pairs(query), *_form(request)]))}"
     key = f"{application.keys['access_key_secret']}&"
     mac = hmac.new(key.encode(), text.encode(), hashlib.sha1).digest()
     return replace(request, query={**query, "Signature": base64.b64encode(mac).decode()})
@@ -69,17 +68,18 @@ def _sha1(request: Request, application: Application, stamp: Stamp) -> Request:
 _SIGNERS = {ACS3: _acs3, SHA1: _sha1}
 
 
-def _canonical(parameters: Mapping[str, str]) -> str:
-    """*parameters* in the order of their names, with both sides encoded.
+def _form(request: Request) -> list[str]:
+    """The encoded pairs of the form that *request* holds."""
+    return request.content.decode().replace("+", "%20").split("&") if request.content else []
 
-    >>> _canonical({"b": "1 2", "a": "~*/"})
-    'a=~%2A%2F&b=1%202'
+
+def _canonical(said: list[str]) -> str:
+    """The pairs *said* in the order of their names.
+
+    >>> _canonical(["b=1", "a.2=3", "a=2"])
+    'a=2&a.2=3&b=1'
     """
-    return "&".join(f"{_encoded(name)}={_encoded(parameters[name])}" for name in sorted(parameters))
-
-
-def _encoded(text: str) -> str:
-    return quote(text, safe="~")
+    return "&".join(sorted(said, key=lambda pair: pair.partition("=")[0]))
 
 
 def _authority(host: str) -> str:
