@@ -1,80 +1,68 @@
-"""What EMAS, or a manufacturer's channel behind it, would cut, refuse or ignore, though EMAS takes it.
+"""What EMAS takes, and yet would cut or pass over.
 
-https://help.aliyun.com/document_detail/165253.html (lengths by channel) and
-https://help.aliyun.com/document_detail/48089.html, read 2026-11-21.
+https://help.aliyun.com/document_detail/48089.html and https://help.aliyun.com/document_detail/2979224.html,
+read 2026-11-21.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from audience.errors import Problem
+from audience.vendors._emas.channels import (
+    SHOWN_BY,
+    SHOWN_BY_V2,
+    Shown,
+    lengths,
+    own_alone,
+    partly_shown,
+    short_lived,
+    text_message,
+)
 from audience.vendors._emas.sizes import TITLE_BYTES, TITLE_CHARACTERS
 from audience.vendors.base import Payload
 from audience.vendors.fields import at
 
-LENGTHS = {"xiaomi": (50, 128), "oppo": (50, 200), "vivo": (40, 100), "meizu": (32, 100)}  # characters: title, body
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What manufacturers' channels show: its *title* and *body*, where these stand, and how they are sent."""
-
-    title: Any
-    body: Any
-    title_path: str
-    body_path: str
-    channels: Any
-    trims: bool
-
-
-def lengths(shown: Shown) -> Iterator[Problem]:
-    """A title or body that is longer than a channel takes; a channel that is not used is not asked."""
-    used = shown.channels.split(",") if isinstance(shown.channels, str) else LENGTHS
-    does = "cuts it" if shown.trims else "may refuse it"
-    for channel, (title, body) in LENGTHS.items():
-        if channel not in used:
-            continue
-        for text, most, path in ((shown.title, title, shown.title_path), (shown.body, body, shown.body_path)):
-            if isinstance(text, str) and len(text) > most:
-                words = f"{len(text)} characters; {channel} takes {most} and {does}"
-                yield Problem(f"long-on-{channel}", words, path=path, hint="shorten it")
+_IN_A_MESSAGE = ("AndroidExtParameters", "HarmonyExtParameters")
+_IN_A_NOTICE = ("AndroidRemind", "HarmonyRemind", "iOSRemind")
+_GIVES_WAY = {
+    "AndroidBadgeAddNum": "AndroidBadgeSetNum",
+    "AndroidOppoDeleteIntentData": "AndroidOppoIntelligentIntent",
+    "ExpireTime": "SmsDelaySecs",
+}
+DEPRECATED = (
+    *("SendSpeed", "AndroidXiaomiBigPictureUrl", "AndroidXiaomiImageUrl"),
+    *("AndroidXiaoMiNotifyTitle", "AndroidXiaoMiNotifyBody", "AndroidXiaoMiActivity"),
+)
 
 
 def push(body: Payload) -> Iterator[Problem]:
-    """What of the parameters of Push would be cut, refused or ignored."""
-    android = body["DeviceType"] in ("ALL", "ANDROID")
-    if android and body["PushType"] == "NOTICE":
-        yield from _popup(body)
-    yield from (_ignored(name, why) for name, why in _IGNORED.items() if name in body and _silenced(name, body))
-    yield from (_ignored(name, "is deprecated") for name in sorted(DEPRECATED & body.keys()))
-    if "AndroidBadgeSetNum" in body and "AndroidBadgeAddNum" in body:
-        yield _ignored("AndroidBadgeAddNum", "gives way to AndroidBadgeSetNum")
-    if "AndroidOppoIntelligentIntent" in body and "AndroidOppoDeleteIntentData" in body:
-        yield _ignored("AndroidOppoDeleteIntentData", "gives way to AndroidOppoIntelligentIntent")
-    if android and ("AndroidBadgeSetNum" in body or "AndroidBadgeAddNum" in body) and "AndroidBadgeClass" not in body:
-        yield Problem("no-badge", "Huawei and Honor set a badge for AndroidBadgeClass only", path="$")
+    """What of the parameters of Push would be cut or passed over."""
+    notice = body["PushType"] == "NOTICE"
+    if body["DeviceType"] in ("ALL", "ANDROID") and (notice or body.get("AndroidRemind") is True):
+        yield from _to_android(body)
+    for name in _IN_A_NOTICE if notice else _IN_A_MESSAGE:
+        if name in body:
+            yield _ignored(f"{name} says nothing in a {body['PushType']}", f"$.{name}")
+    for name in DEPRECATED:
+        if name in body:
+            yield _ignored(f"{name} is deprecated", f"$.{name}")
+    for name, stronger in _GIVES_WAY.items():
+        if name in body and stronger in body:
+            yield _ignored(f"{name} gives way to {stronger}", f"$.{name}")
     if "ExpireTime" in body and body.get("StoreOffline") is not True:
-        yield _ignored("ExpireTime", "says nothing without StoreOffline: true")
-    if "ExpireTime" in body and "SmsTemplateName" in body:
-        yield _ignored("ExpireTime", "gives way to SmsDelaySecs")
-    yield from _sms(body.get("SmsDelaySecs"), "$.SmsDelaySecs")
+        yield _ignored("ExpireTime says nothing without StoreOffline: true", "$.ExpireTime")
+    yield from partly_shown(body, SHOWN_BY, "$")
+    yield from short_lived(body.get("ExpireTime"), "$.ExpireTime")
+    yield from text_message(body.get("SmsDelaySecs"), "$.SmsDelaySecs")
 
 
-def _popup(body: Payload) -> Iterator[Problem]:
+def _to_android(body: Payload) -> Iterator[Problem]:
     if "AndroidPopupActivity" not in body:
-        words = (
-            "without AndroidPopupActivity no manufacturer's channel is used: a device that is offline is not shown it"
-        )
-        yield Problem(
-            "own-channel-only", words, path="$", hint="say it, AndroidPopupTitle and AndroidPopupBody, under vendor"
-        )
+        yield own_alone("AndroidPopupActivity, AndroidPopupTitle and AndroidPopupBody", "$")
         return
     if body.get("StoreOffline") is not True:
-        words = "manufacturers' channels need StoreOffline: true"
-        yield Problem(
-            "own-channel-only", words, path="$.StoreOffline", hint="say time_to_live, or StoreOffline under vendor"
-        )
+        yield own_alone("StoreOffline: true, which time_to_live brings,", "$.StoreOffline")
+    if ("AndroidBadgeSetNum" in body or "AndroidBadgeAddNum" in body) and "AndroidBadgeClass" not in body:
+        yield Problem("no-badge", "Huawei and Honor set a badge for AndroidBadgeClass only", path="$")
     yield from lengths(
         Shown(
             *(body.get("AndroidPopupTitle"), body.get("AndroidPopupBody")),
@@ -84,66 +72,37 @@ def _popup(body: Payload) -> Iterator[Problem]:
     )
 
 
-def _silenced(name: str, body: Payload) -> bool:
-    """Whether the parameter *name* says nothing in a push of this type."""
-    return bool(body["PushType"] == ("NOTICE" if name.endswith("Remind") else "MESSAGE"))
-
-
-_IGNORED = {
-    "AndroidExtParameters": "says nothing in a MESSAGE",
-    "HarmonyExtParameters": "says nothing in a MESSAGE",
-    "AndroidRemind": "says nothing in a NOTICE",
-    "HarmonyRemind": "says nothing in a NOTICE",
-    "iOSRemind": "says nothing in a NOTICE",
-}
-DEPRECATED = frozenset(
-    {
-        *("SendSpeed", "AndroidXiaomiBigPictureUrl", "AndroidXiaomiImageUrl"),
-        *("AndroidXiaoMiNotifyTitle", "AndroidXiaoMiNotifyBody", "AndroidXiaoMiActivity"),
-    }
-)
-
-
-def _ignored(name: str, why: str) -> Problem:
-    return Problem("ignored", f"{name} {why}", path=f"$.{name}")
-
-
-def _sms(delay: Any, path: str) -> Iterator[Problem]:
-    if isinstance(delay, int) and delay < 15:
-        yield Problem("told-twice", f"{delay} s: a text message may come beside the push", path=path, hint="15 or more")
+def _ignored(words: str, path: str) -> Problem:
+    return Problem("ignored", words, path=path)
 
 
 def push_task(body: Payload) -> Iterator[Problem]:
-    """What of a PushTask would be cut, refused or ignored."""
+    """What of a PushTask would be cut or passed over."""
     notification, options, platform = at(body, "Notification"), at(body, "Options"), at(body, "Target").get("Platform")
-    android, path = at(notification, "Android"), "$.Notification"
-    if platform in (None, "ANDROID") and notification:
-        yield from _android_task(notification, android, options)
-    if platform is None and isinstance(title := notification.get("Title"), str):
-        if len(title) > TITLE_CHARACTERS:
-            yield Problem(
-                "long-on-android", f"{len(title)} characters; Android takes {TITLE_CHARACTERS}", path=f"{path}.Title"
-            )
-        if len(title.encode()) > TITLE_BYTES:
-            yield Problem("long-on-ios", f"{len(title.encode())} bytes; iOS takes {TITLE_BYTES}", path=f"{path}.Title")
-    if "BadgeSetNum" in android and "BadgeAddNum" in android:
-        yield Problem("ignored", "BadgeAddNum gives way to BadgeSetNum", path=f"{path}.Android.BadgeAddNum")
-    if "Message" in body and "Notification" in body:
+    if notification and platform in (None, "ANDROID"):
+        yield from _task_to_android(body)
+    if platform is None:
+        yield from _titled(notification.get("Title"))
+    if {"BadgeSetNum", "BadgeAddNum"} <= at(notification, "Android").keys():
+        yield _ignored("BadgeAddNum gives way to BadgeSetNum", "$.Notification.Android.BadgeAddNum")
+    if notification and "Message" in body:
         words = "a device gets one of them: Message where it is online, else Notification"
         yield Problem("one-of-two", words, path="$")
     if "ExpireTime" in options and "Sms" in options:
-        yield Problem("ignored", "ExpireTime gives way to Sms.DelaySecs", path="$.Options.ExpireTime")
-    yield from _sms(at(options, "Sms").get("DelaySecs"), "$.Options.Sms.DelaySecs")
+        yield _ignored("ExpireTime gives way to Sms.DelaySecs", "$.Options.ExpireTime")
+    yield from partly_shown(_flat(notification), SHOWN_BY_V2, "$.Notification")
+    yield from short_lived(options.get("ExpireTime"), "$.Options.ExpireTime")
+    yield from text_message(at(options, "Sms").get("DelaySecs"), "$.Options.Sms.DelaySecs")
 
 
-def _android_task(notification: Payload, android: Payload, options: Payload) -> Iterator[Problem]:
-    path = "$.Notification"
+def _task_to_android(body: Payload) -> Iterator[Problem]:
+    notification, options = at(body, "Notification"), at(body, "Options")
+    android, path = at(notification, "Android"), "$.Notification"
     if "VendorChannelActivity" not in android:
-        words = (
-            "without VendorChannelActivity no manufacturer's channel is used: a device that is offline is not shown it"
-        )
-        yield Problem("own-channel-only", words, path=f"{path}.Android", hint="say it under vendor")
+        yield own_alone("VendorChannelActivity", f"{path}.Android")
         return
+    if ("BadgeSetNum" in android or "BadgeAddNum" in android) and "BadgeActivity" not in android:
+        yield Problem("no-badge", "Huawei and Honor set a badge for BadgeActivity only", path=f"{path}.Android")
     yield from lengths(
         Shown(
             *(notification.get("Title"), notification.get("Body")),
@@ -151,3 +110,25 @@ def _android_task(notification: Payload, android: Payload, options: Payload) -> 
             *(options.get("UseChannels"), options.get("Trim") is True),
         )
     )
+
+
+def _titled(title: object) -> Iterator[Problem]:
+    """A title for all platforms that is too long for some."""
+    path = "$.Notification.Title"
+    if isinstance(title, str) and len(title) > TITLE_CHARACTERS:
+        yield Problem("long-on-android", f"{len(title)} characters; Android takes {TITLE_CHARACTERS}", path=path)
+    if isinstance(title, str) and len(title.encode()) > TITLE_BYTES:
+        yield Problem("long-on-ios", f"{len(title.encode())} bytes; iOS takes {TITLE_BYTES}", path=path)
+
+
+def _flat(fields: Payload) -> Payload:
+    """*fields* and those of the objects in them, by dotted names.
+
+    >>> _flat({"a": {"b": {"c": 1}}})
+    {'a': {'b': {'c': 1}}, 'a.b': {'c': 1}, 'a.b.c': 1}
+    """
+    found = dict(fields)
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{inner}": leaf for inner, leaf in _flat(value).items()}
+    return found
