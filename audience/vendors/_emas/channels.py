@@ -5,13 +5,18 @@ and https://help.aliyun.com/document_detail/2979224.html (which opens URLs by EM
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from audience.errors import Problem
 from audience.vendors._emas.moments import is_lasting
+from audience.vendors.channels import Channel
 
-LENGTHS = {"xiaomi": (50, 128), "oppo": (50, 200), "vivo": (40, 100), "meizu": (32, 100)}  # characters: title, body
+CHANNELS = {
+    "xiaomi": Channel("Xiaomi", 50, 128),
+    "oppo": Channel("OPPO", 50, 200),
+    "vivo": Channel("vivo", 40, 100),
+    "meizu": Channel("Meizu", 32, 100),
+}
 LONG_ENOUGH = 600  # seconds that a push to many should be kept
 APART = 15  # seconds before a text message comes in place of a push
 
@@ -44,29 +49,10 @@ SHOWN_BY_V2 = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What manufacturers' channels show: its *title* and *body*, where these stand, and how they are sent."""
-
-    title: Any
-    body: Any
-    title_path: str
-    body_path: str
-    channels: Any
-    trims: bool
-
-
-def lengths(shown: Shown) -> Iterator[Problem]:
-    """A title or body that is longer than a channel takes; a channel that is not used is not asked."""
-    used = shown.channels.split(",") if isinstance(shown.channels, str) else LENGTHS
-    does = "cuts it" if shown.trims else "may refuse it"
-    for channel, (title, body) in LENGTHS.items():
-        if channel not in used:
-            continue
-        for text, most, path in ((shown.title, title, shown.title_path), (shown.body, body, shown.body_path)):
-            if isinstance(text, str) and len(text) > most:
-                words = f"{len(text)} characters; {channel} takes {most} and {does}"
-                yield Problem(f"long-on-{channel}", words, path=path, hint="shorten it")
+def used(names: object) -> list[Channel]:
+    """The channels with limits among those that *names* lists, joined by commas; all of them without any."""
+    wanted = names.split(",") if isinstance(names, str) else CHANNELS
+    return [channel for name, channel in CHANNELS.items() if name in wanted]
 
 
 def partly_shown(fields: Mapping[str, Any], shown_by: Mapping[str, str], path: str) -> Iterator[Problem]:

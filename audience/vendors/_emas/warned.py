@@ -10,15 +10,15 @@ from audience.errors import Problem
 from audience.vendors._emas.channels import (
     SHOWN_BY,
     SHOWN_BY_V2,
-    Shown,
-    lengths,
     own_alone,
     partly_shown,
     short_lived,
     text_message,
+    used,
 )
 from audience.vendors._emas.sizes import TITLE_BYTES, TITLE_CHARACTERS
 from audience.vendors.base import Payload
+from audience.vendors.channels import cut
 from audience.vendors.fields import at
 
 _IN_A_MESSAGE = ("AndroidExtParameters", "HarmonyExtParameters")
@@ -63,13 +63,9 @@ def _to_android(body: Payload) -> Iterator[Problem]:
         yield own_alone("StoreOffline: true, which time_to_live brings,", "$.StoreOffline")
     if ("AndroidBadgeSetNum" in body or "AndroidBadgeAddNum" in body) and "AndroidBadgeClass" not in body:
         yield Problem("no-badge", "Huawei and Honor set a badge for AndroidBadgeClass only", path="$")
-    yield from lengths(
-        Shown(
-            *(body.get("AndroidPopupTitle"), body.get("AndroidPopupBody")),
-            *("$.AndroidPopupTitle", "$.AndroidPopupBody"),
-            *(body.get("SendChannels"), body.get("Trim") is True),
-        )
-    )
+    channels = used(body.get("SendChannels"))
+    yield from cut("$.AndroidPopupTitle", body.get("AndroidPopupTitle"), "title", channels)
+    yield from cut("$.AndroidPopupBody", body.get("AndroidPopupBody"), "content", channels)
 
 
 def _ignored(words: str, path: str) -> Problem:
@@ -103,13 +99,9 @@ def _task_to_android(body: Payload) -> Iterator[Problem]:
         return
     if ("BadgeSetNum" in android or "BadgeAddNum" in android) and "BadgeActivity" not in android:
         yield Problem("no-badge", "Huawei and Honor set a badge for BadgeActivity only", path=f"{path}.Android")
-    yield from lengths(
-        Shown(
-            *(notification.get("Title"), notification.get("Body")),
-            *(f"{path}.Title", f"{path}.Body"),
-            *(options.get("UseChannels"), options.get("Trim") is True),
-        )
-    )
+    channels = used(options.get("UseChannels"))
+    yield from cut(f"{path}.Title", notification.get("Title"), "title", channels)
+    yield from cut(f"{path}.Body", notification.get("Body"), "content", channels)
 
 
 def _titled(title: object) -> Iterator[Problem]:
