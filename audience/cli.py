@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from audience import demo as demonstration
-from audience.commands import ask, build, catalog, change, keep, segment, send
+from audience.commands import ask, build, catalog, change, keep, sandbox, segment, send
 from audience.commands.options import Json
 from audience.errors import AudienceError, DamagedError, LockedError, Problem, ProofError
 from audience.report import tell
@@ -98,6 +98,7 @@ app = _group(
     send.emit,
     send.translate,
     send.vendors,
+    sandbox.sandbox,
     demo,
 )
 app.add_typer(index_app, name="index")

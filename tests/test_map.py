@@ -9,8 +9,9 @@ import audience
 
 HOUSE = Path(__file__).parents[1] / "audience"
 MODULES = {str(file.relative_to(HOUSE)): file for file in sorted(HOUSE.rglob("*.py"))}
-COMMANDS = ("ask", "build", "catalog", "change", "keep", "options", "segment", "send")
+COMMANDS = ("ask", "build", "catalog", "change", "keep", "options", "sandbox", "segment", "send")
 DOORS = {
+    "aiohttp": {"sandbox/server.py"},
     "lark": {"language/grammar.py"},
     "regex": {"language/render.py"},
     "wcwidth": {"language/source.py"},
@@ -33,6 +34,7 @@ MAY_IMPORT = {
     "algebra": {"algebra", "language", "errors"},
     "vendors": {"vendors", "algebra", "language", "errors", "message"},
     "index": {"index", "vendors", "language", "errors", "files"},
+    "sandbox": {"sandbox", "demo", "errors"},
     "catalog": {"catalog", "index", "vendors", "algebra", "language", "errors"},
 }
 

@@ -1,0 +1,44 @@
+"""What goes into a vendor's endpoint and what comes out, without any HTTP library."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Mask = npt.NDArray[np.bool_]  # a yes or no for each device of the population
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: *headers* have lower-case names, *form* is a urlencoded body, *file* a name and its bytes."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    form: Mapping[str, str] = field(default_factory=dict)
+    file: tuple[str, bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer: *code* is the vendor's, "" for yes; *message* the id that it gave, *devices* how many it reaches."""
+
+    status: int
+    body: JSON
+    code: str = ""
+    message: str = ""
+    devices: int = 0
+
+
+class Refused(Exception):
+    """A vendor's no: its *code* and words."""
+
+    def __init__(self, code: int | str, text: str = ""):
+        super().__init__(f"{code} {text}")
+        self.code = str(code)
+        self.text = text
