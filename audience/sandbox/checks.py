@@ -13,7 +13,7 @@ def loaded(body: bytes | str, code: int | str) -> JSON:
     """The JSON object in *body*, or a refusal with *code*."""
     try:
         value = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(code, f"not JSON: {error}") from None
     if not isinstance(value, dict):
         raise Refused(code, "not a JSON object")

@@ -42,22 +42,34 @@ def percent(text: str) -> str:
     return quote(text, safe="~")
 
 
-def sign_parameters(method: str, parameters: Mapping[str, str], secret: str) -> str:
-    """The Signature of a call of version 1: HMAC-SHA1 of its sorted parameters.
+def of_parameters(method: str, parameters: Mapping[str, str]) -> str:
+    """What a call of version 1 signs: its sorted parameters, encoded twice.
 
-    >>> sign_parameters("GET", {"Action": "Push", "AppKey": "1"}, "secret")
+    >>> of_parameters("GET", {"AppKey": "1", "Action": "Push"})
+    'GET&%2F&Action%3DPush%26AppKey%3D1'
+    """
+    return f"{method}&%2F&{percent(_sorted(parameters))}"
+
+
+def sign_v1(text: str, secret: str) -> str:
+    """The Signature of version 1: HMAC-SHA1, in base64.
+
+    >>> sign_v1("GET&%2F&Action%3DPush%26AppKey%3D1", "secret")
     'x2ukBFKzHlAG9YLl+6cOJHnWX04='
     """
-    text = f"{method}&%2F&{percent(_sorted(parameters))}"
     return base64.b64encode(hmac.new(f"{secret}&".encode(), text.encode(), hashlib.sha1).digest()).decode()
 
 
-def sign_headers(call: Call, names: list[str], secret: str) -> str:
-    """The signature of version 3 over the headers *names*, in hexadecimal digits."""
+def of_headers(call: Call, names: list[str]) -> str:
+    """What a call of version 3 signs: a digest of its method, path, query, and the headers *names*."""
     headers = "".join(f"{name}:{call.headers.get(name, '').strip()}\n" for name in names)
     hashed = call.headers.get("x-acs-content-sha256", "")
     request = "\n".join([call.method, call.path, _sorted(call.query), headers, ";".join(names), hashed])
-    text = f"ACS3-HMAC-SHA256\n{hashlib.sha256(request.encode()).hexdigest()}"
+    return f"ACS3-HMAC-SHA256\n{hashlib.sha256(request.encode()).hexdigest()}"
+
+
+def sign_v3(text: str, secret: str) -> str:
+    """The signature of version 3: HMAC-SHA256, in hexadecimal digits."""
     return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
@@ -72,9 +84,9 @@ def _by_parameters(call: Call, given: dict[str, str], desk: Desk) -> None:
         raise Refused("InvalidSignatureMethod", "only HMAC-SHA1 1.0")
     signature = given.pop("Signature")
     _known(given["AccessKeyId"], desk)
-    secret = desk.signed_with(given["AccessKeyId"])
-    if secret is not None and not hmac.compare_digest(sign_parameters(call.method, given, secret), signature):
-        raise Refused("SignatureDoesNotMatch", "Specified signature is not matched with our calculation.")
+    text, secret = of_parameters(call.method, given), desk.signed_with(given["AccessKeyId"])
+    if secret is not None and not hmac.compare_digest(sign_v1(text, secret).encode(), signature.encode()):
+        raise _unmatched(text)
     _once(given["SignatureNonce"], given["Timestamp"], desk)
 
 
@@ -86,10 +98,16 @@ def _by_headers(call: Call, desk: Desk) -> None:
     _known(found["key"], desk)
     if hashlib.sha256(call.body).hexdigest() != call.headers.get("x-acs-content-sha256"):
         raise Refused("InvalidContentSHA256", "x-acs-content-sha256 is not that of the body.")
-    secret = desk.signed_with(found["key"])
-    if secret is not None and not hmac.compare_digest(sign_headers(call, names, secret), found["sign"]):
-        raise Refused("SignatureDoesNotMatch", "Specified signature is not matched with our calculation.")
+    text, secret = of_headers(call, names), desk.signed_with(found["key"])
+    if secret is not None and not hmac.compare_digest(sign_v3(text, secret).encode(), found["sign"].encode()):
+        raise _unmatched(text)
     _once(call.headers["x-acs-signature-nonce"], call.headers["x-acs-date"], desk)
+
+
+def _unmatched(text: str) -> Refused:
+    """Alibaba's clients look for what was signed behind the first colon."""
+    words = "Specified signature is not matched with our calculation. server string to sign is:"
+    return Refused("SignatureDoesNotMatch", words + text)
 
 
 def _known(key: str, desk: Desk) -> None:

@@ -41,6 +41,10 @@ class Fault:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not all(isinstance(each, int | None) for each in (self.nth, self.every)):
+            raise _bad("requests are counted in whole numbers")
+        if not isinstance(self.share, int | float | None):
+            raise _bad("a share is a number")
         if self.kind not in KINDS:
             raise _bad(f"there is no fault {self.kind!r}: {', '.join(KINDS)}")
         if self.kind in ("delay", "late") and not _is_number(self.value):

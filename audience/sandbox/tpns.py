@@ -89,7 +89,7 @@ def _authorise(call: Call, desk: Desk) -> None:
     moment, secret = call.headers.get("timestamp", ""), desk.signed_with(access)
     if not access or not moment.isdigit() or not desk.knows(access):
         raise Refused(1008003, "Sign needs AccessId and TimeStamp")
-    if secret is not None and not hmac.compare_digest(sign(secret, moment, access, call.body), given):
+    if secret is not None and not hmac.compare_digest(sign(secret, moment, access, call.body).encode(), given.encode()):
         raise Refused(1008003, "Sign does not fit the body")
 
 

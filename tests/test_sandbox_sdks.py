@@ -1,0 +1,297 @@
+"""The vendors' own client libraries talk to the sandbox over real loopback connections, and are answered."""
+
+from uuid import uuid4
+
+import polars as pl
+import pytest
+
+from audience.sandbox import KEY, SECRET, Population, Sandbox
+
+TABLE = pl.DataFrame(
+    {
+        "registration_id": ["r1", "r2", "r3", "r4"],
+        "tags": [["Shenzhen", "female"], ["Shenzhen"], ["Guangzhou", "female"], []],
+        "alias": ["u1", "u2", "u3", None],
+        "account": ["a1", "a1", "a2", None],
+        "platform": ["android", "ios", "android", "android"],
+    }
+)
+
+
+@pytest.fixture
+def sandbox():
+    with Sandbox(Population(TABLE), key=KEY, secret=SECRET) as running:
+        yield running
+
+
+class TestAlibaba:
+    """alibabacloud-push20160801, signed with ACS3-HMAC-SHA256."""
+
+    models = pytest.importorskip("alibabacloud_push20160801.models")
+    Client = pytest.importorskip("alibabacloud_push20160801.client").Client
+    Config = pytest.importorskip("alibabacloud_tea_openapi.utils_models").Config
+    Refused = pytest.importorskip("alibabacloud_tea_openapi.exceptions").ClientException
+    Failed = pytest.importorskip("alibabacloud_tea_openapi.exceptions").ServerException
+
+    @pytest.fixture
+    def client(self, sandbox):
+        def of(secret: str = SECRET, key: str = KEY):
+            endpoint = sandbox.url.removeprefix("http://")
+            return self.Client(
+                self.Config(access_key_id=key, access_key_secret=secret, endpoint=endpoint, protocol="http")
+            )
+
+        return of
+
+    def request(self, **more):
+        known = {"app_key": 1, "push_type": "NOTICE", "device_type": "ALL", "title": "Hi 你好*~", "body": "a & b+c"}
+        return self.models.PushRequest(**known | more)
+
+    def task(self, kind, value=None, **more):
+        target = self.models.PushTaskTarget(type=kind, value=value)
+        message = self.models.PushTaskMessage(title="t", body="b")
+        return self.models.PushTask(target=target, message=message, **more)
+
+    def test_push_tells_the_devices_of_a_tag(self, sandbox, client):
+        tags = '{"and":[{"tag":"Shenzhen"},{"not":{"tag":"female"}}]}'
+        body = client().push(self.request(target="TAG", target_value=tags)).body
+        assert sandbox.told("emas", body.message_id) == {"r2": 1}
+        assert len(body.request_id) == 36
+
+    def test_push_v2_sends_once_for_one_token(self, sandbox, client):
+        token = str(uuid4())
+        request = self.models.PushV2Request(app_key=1, idempotent_token=token, push_task=self.task("ALIAS", "u1,u3"))
+        first, again = (client().push_v2(request).body for _ in range(2))
+        assert first.message_id == again.message_id
+        assert sandbox.told("emas") == {"r1": 1, "r3": 1}
+
+    def test_mass_push_answers_with_one_message_a_task(self, sandbox, client):
+        common = {"push_type": "NOTICE", "device_type": "ALL", "title": "t", "body": "b"}
+        tasks = [
+            self.models.MassPushRequestPushTask(target="DEVICE", target_value="r1,r2", **common),
+            self.models.MassPushRequestPushTask(target="ACCOUNT", target_value="a2", **common),
+        ]
+        body = client().mass_push(self.models.MassPushRequest(app_key=1, push_task=tasks)).body
+        first, second = body.message_ids.message_id
+        assert sandbox.told("emas", first) == {"r1": 1, "r2": 1}
+        assert sandbox.told("emas", second) == {"r3": 1}
+
+    def test_mass_push_v2_takes_tasks_of_push_v2(self, sandbox, client):
+        tasks = [self.task("DEVICE", "r4"), self.task("ACCOUNT", "a1")]
+        body = client().mass_push_v2(self.models.MassPushV2Request(app_key=1, push_tasks=tasks)).body
+        assert [sandbox.told("emas", message) for message in body.message_ids] == [{"r4": 1}, {"r1": 1, "r2": 1}]
+
+    def test_a_continuous_push_goes_to_one_list_after_another(self, sandbox, client):
+        message = client().push(self.request(target="TBD", target_value="TBD")).body.message_id
+        for value in ("r1", "r2,r3"):
+            request = self.models.ContinuouslyPushRequest(
+                app_key=1, message_id=message, target="DEVICE", target_value=value
+            )
+            assert client().continuously_push(request).body.message_id == message
+        assert sandbox.told("emas", message) == {"r1": 1, "r2": 1, "r3": 1}
+        end = self.models.CompleteContinuouslyPushRequest(app_key=1, message_id=message)
+        assert client().complete_continuously_push(end).body.request_id
+        with pytest.raises(self.Refused) as refused:
+            client().continuously_push(request)
+        assert refused.value.code == "Invalid.Parameter"
+
+    def test_what_is_scheduled_can_be_cancelled(self, sandbox, client):
+        from datetime import UTC, datetime, timedelta
+
+        moment = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        message = client().push(self.request(target="ALL", target_value="ALL", push_time=moment)).body.message_id
+        assert sandbox.summary("emas")["waiting"] == 1
+        client().cancel_push(self.models.CancelPushRequest(app_key=1, message_id=int(message)))
+        assert (sandbox.summary("emas")["waiting"], sandbox.told("emas")) == (0, {})
+
+    def test_a_list_of_a_thousand_long_ids_goes_through(self, sandbox, client):
+        value = ",".join(f"{number:0>32}" for number in range(1_000))
+        request = self.models.PushV2Request(app_key=1, push_task=self.task("DEVICE", f"r1,{value}"[:-33]))
+        assert sandbox.told("emas", client().push_v2(request).body.message_id) == {"r1": 1}
+
+    def test_more_than_a_thousand_ids_are_the_client_s_own_error(self, client):
+        value = ",".join(map(str, range(1_001)))
+        with pytest.raises(self.Refused) as refused:
+            client().push(self.request(target="DEVICE", target_value=value))
+        assert (refused.value.code, refused.value.status_code) == ("InvalidTargetValue.LengthExceed", 400)
+
+    def test_a_wrong_secret_is_refused(self, sandbox, client):
+        with pytest.raises(self.Refused) as refused:
+            client("wrong").push(self.request(target="ALL", target_value="ALL"))
+        assert refused.value.code == "SignatureDoesNotMatch"
+        assert sandbox.told("emas") == {}
+
+    def test_an_unknown_key_is_refused(self, client):
+        with pytest.raises(self.Refused) as refused:
+            client(key="other").push(self.request(target="ALL", target_value="ALL"))
+        assert (refused.value.code, refused.value.status_code) == ("InvalidAccessKeyId.NotFound", 404)
+
+    def test_a_second_push_to_all_comes_too_soon(self, client):
+        client().push(self.request(target="ALL", target_value="ALL"))
+        with pytest.raises(self.Refused) as refused:
+            client().push(self.request(target="ALL", target_value="ALL"))
+        assert refused.value.code == "Throttling.User"
+
+    def test_trouble_at_the_server_is_the_client_s_own_error(self, sandbox, client):
+        sandbox.fail("error=500")
+        with pytest.raises(self.Failed) as failed:
+            client().push(self.request(target="ALL", target_value="ALL"))
+        assert failed.value.code == "InternalError"
+
+
+class TestAlibabaBefore:
+    """aliyun-python-sdk-core, signed with HMAC-SHA1."""
+
+    core = pytest.importorskip("aliyunsdkcore.client")
+    Failed = pytest.importorskip("aliyunsdkcore.acs_exception.exceptions").ServerException
+
+    def request(self, sandbox, method):
+        from aliyunsdkcore.request import CommonRequest
+
+        request = CommonRequest(sandbox.url.removeprefix("http://"), "2016-08-01", "Push")
+        request.set_method(method)
+        request.set_protocol_type("http")
+        add = request.add_query_param if method == "GET" else request.add_body_params
+        said = {"AppKey": "1", "PushType": "NOTICE", "DeviceType": "ALL", "Target": "DEVICE", "TargetValue": "r1,r2"}
+        for name, value in {**said, "Title": "Hi 你好*~", "Body": "a & b+c / d"}.items():
+            add(name, value)
+        return request
+
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_push_tells_a_list(self, sandbox, method):
+        import json
+
+        client = self.core.AcsClient(KEY, SECRET, "cn-hangzhou")
+        answer = json.loads(client.do_action_with_exception(self.request(sandbox, method)))
+        assert sandbox.told("emas", answer["MessageId"]) == {"r1": 1, "r2": 1}
+
+    def test_a_wrong_secret_is_refused(self, sandbox):
+        client = self.core.AcsClient(KEY, "wrong", "cn-hangzhou")
+        with pytest.raises(self.Failed) as failed:
+            client.do_action_with_exception(self.request(sandbox, "GET"))
+        assert failed.value.get_error_code() == "SignatureDoesNotMatch"
+
+
+class TestEngageLab:
+    """engagelab-apppush."""
+
+    engagelab = pytest.importorskip("engagelab")
+    push = pytest.importorskip("engagelab.push")
+    Failed = pytest.importorskip("engagelab.errors").ApiError
+
+    def param(self, to, **more):
+        notification = self.push.NotificationMessage(alert="Hi")
+        body = self.push.PushBody(platform=more.pop("platform", "all"), notification=notification)
+        return self.push.PushParam(to=to, body=body, **more)
+
+    def client(self, sandbox, secret=SECRET):
+        return self.engagelab.Client(KEY, secret, base_url=sandbox.url)
+
+    def test_a_push_tells_whom_it_means(self, sandbox):
+        to = self.push.PushTo(tag=["Shenzhen", "Guangzhou"], tag_and=["female"], tag_not=[])
+        result = self.client(sandbox).push.send(self.param(to, request_id="18", platform=["android"]))
+        assert result.request_id == "18"
+        assert sandbox.told("engagelab", result.msg_id) == {"r1": 1, "r3": 1}
+
+    def test_validate_tells_nobody(self, sandbox):
+        assert self.client(sandbox).push.validate(self.param("all")).msg_id
+        assert sandbox.told("engagelab") == {}
+
+    def test_a_live_activity_and_a_voice_call_are_taken(self, sandbox):
+        live = self.push.LiveActivityIOS(event="start", content_state={"a": 1}, attributes_type="order")
+        body = self.push.PushBody(platform="ios", live_activity=self.push.LiveActivityMessage(ios=live))
+        to = self.push.PushTo(registration_id=["r2"])
+        self.client(sandbox).push.send(self.push.PushParam(to=to, body=body))
+        self.client(sandbox).push.send(self.push.PushParam(to=to, body=self.push.PushBody("ios", voip={"k": "v"})))
+        assert sandbox.told("engagelab") == {"r2": 2}
+
+    @pytest.mark.parametrize(
+        ("to", "code"),
+        [
+            (push.PushTo(registration_id=["r1", "nobody"]), 20101),
+            (push.PushTo(registration_id=[f"r{number}" for number in range(1_001)]), 21016),
+            (push.PushTo(tag_not=["Shenzhen"]), 21003),
+            (push.PushTo(tag=["nowhere"]), 21011),
+            (None, 21002),
+        ],
+    )
+    def test_what_is_not_allowed_is_the_client_s_own_error(self, sandbox, to, code):
+        with pytest.raises(self.Failed) as failed:
+            self.client(sandbox).push.send(self.param(to))
+        assert (failed.value.status_code, failed.value.error.code) == (400, code)
+        assert sandbox.told("engagelab") == {}
+
+    def test_a_wrong_secret_is_refused(self, sandbox):
+        with pytest.raises(self.Failed) as failed:
+            self.client(sandbox, "wrong").push.send(self.param("all"))
+        assert (failed.value.status_code, failed.value.error.code) == (401, 21004)
+
+    def test_too_fast_is_the_client_s_own_error(self, sandbox):
+        sandbox.fail("fast:#2")
+        self.client(sandbox).push.send(self.param("all"))
+        with pytest.raises(self.Failed) as failed:
+            self.client(sandbox).push.send(self.param("all"))
+        assert (failed.value.status_code, failed.value.error.code) == (400, 23008)
+
+
+class TestJPush:
+    """jpush, whose hosts are a table that a zone is added to."""
+
+    jpush = pytest.importorskip("jpush")
+    common = pytest.importorskip("jpush.common")
+
+    @pytest.fixture
+    def push(self, sandbox, monkeypatch):
+        monkeypatch.setitem(self.common.ZONES, "SANDBOX", {"PUSH": f"{sandbox.url}/v3/"})
+        opened = []
+
+        def of(audience, secret=SECRET):
+            client = self.jpush.JPush(KEY, secret, zone="sandbox")
+            opened.append(client.session)
+            push = client.create_push()
+            push.audience, push.platform = audience, self.jpush.all_
+            push.notification = self.jpush.notification(alert="Hi")
+            return push
+
+        yield of
+        for session in opened:
+            session.close()
+
+    def test_a_push_tells_whom_it_means(self, sandbox, push):
+        audience = self.jpush.audience(self.jpush.tag("Shenzhen", "Guangzhou"), self.jpush.tag_and("female"))
+        answer = push(audience).send()
+        assert answer.payload["sendno"] == "0"
+        assert sandbox.told("jpush", answer.payload["msg_id"]) == {"r1": 1, "r3": 1}
+
+    def test_a_tag_that_is_not_wanted_may_stand_alone(self, sandbox, push):
+        push(self.jpush.audience(self.jpush.tag_not("female"))).send()
+        assert sandbox.told("jpush") == {"r2": 1, "r4": 1}
+
+    def test_validate_tells_nobody(self, sandbox, push):
+        assert push(self.jpush.all_).send_validate().get_status_code() == 200
+        assert sandbox.told("jpush") == {}
+
+    def test_one_cid_is_sent_once(self, sandbox, push):
+        sending = push(self.jpush.all_)
+        sending.cid = sending.get_cid(1).payload["cidlist"][0]
+        assert sending.send().payload == sending.send().payload
+        assert sandbox.summary("jpush")["most"] == 1
+
+    @pytest.mark.parametrize(
+        ("audience", "code"),
+        [
+            (jpush.audience(jpush.registration_id("r1", "nobody")), 1003),
+            (jpush.audience(jpush.alias(*map(str, range(1_001)))), 1003),
+            (jpush.audience(jpush.tag("nowhere")), 1011),
+            ({}, 1002),
+        ],
+    )
+    def test_what_is_not_allowed_is_the_client_s_own_error(self, sandbox, push, audience, code):
+        with pytest.raises(self.common.JPushFailure) as failed:
+            push(audience).send()
+        assert failed.value.error_code == code
+        assert sandbox.told("jpush") == {}
+
+    def test_a_wrong_secret_is_refused(self, push):
+        with pytest.raises(self.common.Unauthorized):
+            push(self.jpush.all_, "wrong").send()
