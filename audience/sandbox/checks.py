@@ -3,16 +3,21 @@
 import base64
 import binascii
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from audience.sandbox.call import JSON, Call, Refused
+
+HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # of a character, as JSON may spell it
 
 
 def loaded(body: bytes | str, code: int | str) -> JSON:
     """The JSON object in *body*, or a refusal with *code*."""
     try:
         value = json.loads(body)
+        if HALF.search(body if isinstance(body, bytes) else body.encode()):
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise Refused(code, f"not JSON: {error}") from None
     if not isinstance(value, dict):

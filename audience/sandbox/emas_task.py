@@ -62,7 +62,7 @@ def flat(given: Mapping[str, str]) -> Task:
 
 def nested(task: JSON) -> Task:
     """The task of PushV2, or one of MassPushV2."""
-    action = ACTIONS.get(task.get("Action", "PUSH_IMMEDIATELY"))
+    action = ACTIONS.get(str(task.get("Action") or "PUSH_IMMEDIATELY"))
     if action is None:
         raise Refused("Invalid.Parameter", "The specified parameter is invalid: Action.")
     options, target = _part(task, "Options"), _part(task, "Target")

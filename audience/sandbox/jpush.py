@@ -73,6 +73,8 @@ def _check(push: dict[str, Any]) -> None:
         raise Refused(1003, f"unexpected parameter {min(odd)}")
     if not any(push.get(name) for name in CONTENTS):
         raise Refused(1002, "notification or message is missing")
+    if not isinstance(push.get("options") or {}, dict) or not isinstance(push.get("cid", ""), str):
+        raise Refused(1003, "options is an object, cid a text")
     if size(push.get("notification"), push.get("message")) > LONGEST:
         raise Refused(1005, f"more than {LONGEST} bytes")
 

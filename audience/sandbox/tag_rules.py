@@ -63,7 +63,7 @@ def _item(item: Any, desk: Desk) -> Mask:
     if not isinstance(item, dict) or not is_texts(item.get("tags")) or not item["tags"]:
         raise Refused(1008007, "an item needs tags")
     kind = item.get("tag_type")
-    if kind != BARE and kind not in COLUMNS:
+    if not isinstance(kind, str) or kind not in (BARE, *COLUMNS):
         raise Refused(1008007, f"tag_type {kind} is not known")
     found = _folded([tagged(desk, kind, name) for name in item["tags"]], _operator(item, "tags_operator"))
     return _unless(item, found, desk)
