@@ -3,7 +3,8 @@
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from typing import Annotated
@@ -56,11 +57,12 @@ def sandbox(
 ) -> None:
     """Answer as EngageLab, JPush, TPNS and EMAS do, on a port of this machine, until Ctrl-C; then tell who was told."""
     faults = [Fault.read(text, seed) for text in fault or []]
+    times = _rate(rate)
     people = _population(devices, generate, name or [])
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with Sandbox(people, faults=faults, key=key, secret=secret, rate=_rate(rate), port=port) as running:
+    with (
+        _until_told() as stop,
+        Sandbox(people, faults=faults, key=key, secret=secret, rate=times, port=port) as running,
+    ):
         facts = {"url": running.url, "devices": len(people), "vendors": running.vendors, "pid": os.getpid()}
         result(facts, json, running.url)
         sys.stdout.flush()  # whoever started us reads it now
@@ -77,6 +79,18 @@ def sandbox(
     else:
         rows = [(vendor, *(f"{facts[column]:,}" for column in COLUMNS)) for vendor, facts in told.items()]
         table(("vendor", *COLUMNS), rows, right=(1, 2, 3, 4))
+
+
+@contextmanager
+def _until_told() -> Iterator[Event]:
+    """An event that Ctrl-C and a polite kill set, instead of ending the process."""
+    stop = Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _population(devices: Path | None, generate: int | None, names: list[str]) -> Population:

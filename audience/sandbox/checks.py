@@ -37,7 +37,7 @@ def basic(call: Call) -> tuple[str, str] | None:
 
 def is_texts(value: Any) -> bool:
     """Whether it is a list of texts, none of them empty."""
-    return isinstance(value, list) and all(isinstance(each, str) and each for each in value)
+    return isinstance(value, list) and {*map(type, value)} <= {str} and "" not in value
 
 
 def is_whole(value: Any, least: int, most: int) -> bool:

@@ -36,8 +36,8 @@ def authorise(call: Call, desk: Desk) -> None:
 def percent(text: str) -> str:
     """Percent-encoded as both ways want it.
 
-    >>> percent("a b*~/")
-    'a%20b%2A~%2F'
+    >>> percent("a b*~/城")
+    'a%20b%2A~%2F%E5%9F%8E'
     """
     return quote(text, safe="~")
 

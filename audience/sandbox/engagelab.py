@@ -7,6 +7,8 @@ Where it contradicts itself: 4,000 bytes, not 2,048; `msg_id`, not `message_id`.
 
 from typing import Any
 
+import numpy as np
+
 from audience.sandbox.call import JSON, Call, Mask, Refused, Reply
 from audience.sandbox.checks import basic, is_whole, loaded, size
 from audience.sandbox.desk import Desk
@@ -39,9 +41,9 @@ def answer(call: Call, desk: Desk) -> Reply:
     if size(push.get("custom_args")) > 128 + len('{"":""}'):
         raise Refused(21016, "custom_args has more than 128 characters")
     who = _to(push["to"], desk) & desk.population.on(platforms)
-    if not who.any():
+    if not (devices := int(np.count_nonzero(who))):
         raise Refused(21011, "no suitable push target")
-    message, devices = desk.told.number(), int(who.sum())
+    message = desk.told.number()
     if not call.path.endswith("/validate"):
         desk.told.deliver(message, who)
     body = {"request_id": push["request_id"], "msg_id": message} if "request_id" in push else {"msg_id": message}

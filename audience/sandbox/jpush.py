@@ -6,6 +6,8 @@ https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
+
 from audience.sandbox.call import Call, Mask, Refused, Reply
 from audience.sandbox.checks import basic, loaded, size
 from audience.sandbox.desk import Desk
@@ -42,9 +44,9 @@ def answer(call: Call, desk: Desk) -> Reply:
     if (before := desk.answered(cid, DAY)) and not call.path.endswith("/validate"):
         return before
     who = _audience(push["audience"], desk) & desk.population.on(_platforms(push["platform"]))
-    if not who.any():
+    if not (devices := int(np.count_nonzero(who))):
         raise Refused(1011, "cannot find user by this audience")
-    message, devices = desk.told.number(), int(who.sum())
+    message = desk.told.number()
     sendno = str((push.get("options") or {}).get("sendno", 0))
     reply = Reply(200, {"sendno": sendno, "msg_id": message}, message=message, devices=devices)
     if not call.path.endswith("/validate"):

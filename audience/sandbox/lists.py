@@ -56,7 +56,7 @@ def chosen(lists: dict[str, list[str]], desk: Desk, codes: Codes) -> Mask:
                 ids = people.ids(vendor)
                 if unknown := [name for name in names if name not in ids]:
                     raise Refused(codes.unknown_id, f"registration_id {unknown[0]} is invalid or of another app")
-                found &= _rows(people.nobody(), (ids[name] for name in names))
+                found &= _rows(people.nobody(), map(ids.__getitem__, names))
     return found
 
 

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from audience.demo import devices
@@ -151,14 +152,23 @@ class Population:
 
     def _tagged(self, name: str) -> Mask:
         found = self.nobody()
-        for column in self.table.iter_columns():
-            if isinstance(column.dtype, pl.List) and column.name not in ("alias", "account"):
-                found |= column.list.contains(name).fill_null(False).to_numpy()
-            elif column.name == name and column.dtype == pl.Boolean:
-                found |= column.fill_null(False).to_numpy()
-            elif column.name == "tag" and column.dtype == pl.String:
-                found |= (column == name).fill_null(False).to_numpy()
+        found[self._tags.get(name, [])] = True
         return found
+
+    @cached_property
+    def _tags(self) -> dict[str, npt.NDArray[np.uint32]]:
+        """The rows of each bare tag: of lists, of a column `tag`, and of booleans, which are named as their column."""
+        pairs = [pl.DataFrame(schema={"name": pl.String, "row": pl.UInt32})]
+        for name, type_ in self.table.schema.items():
+            if isinstance(type_, pl.List) and name not in ("alias", "account"):
+                pairs.append(_pairs(self.table, name))
+            elif type_ == pl.Boolean:
+                row = pl.arg_where(pl.col(name)).cast(pl.UInt32)
+                pairs.append(self.table.select(name=pl.lit(name), row=row))
+            elif name == "tag":
+                pairs.append(_pairs(self.table, name))
+        grouped = pl.concat(pairs).group_by("name").agg("row")
+        return {name: rows.to_numpy() for name, rows in zip(grouped["name"], grouped["row"], strict=True)}
 
 
 def _read(path: Path) -> pl.DataFrame:
@@ -176,7 +186,15 @@ def _several(table: pl.DataFrame, column: str) -> dict[str, list[int]]:
     """The rows of each name in a column of texts or of lists of them."""
     if column not in table.columns:
         return {}
-    rows = table.select(name=pl.col(column), row=pl.int_range(pl.len()))
-    rows = rows.explode("name") if isinstance(rows.schema["name"], pl.List) else rows
-    found = rows.drop_nulls().with_columns(pl.col("name").cast(pl.String)).group_by("name").agg("row")
-    return dict(zip(found["name"].to_list(), found["row"].to_list(), strict=True))
+    found: dict[str, list[int]] = {}
+    pairs = _pairs(table, column)
+    for name, row in zip(pairs["name"].to_list(), pairs["row"].to_list(), strict=True):
+        found.setdefault(name, []).append(row)
+    return found
+
+
+def _pairs(table: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Each text of a column of texts or of lists of them, and its row."""
+    pairs = table.select(name=pl.col(column), row=pl.int_range(pl.len(), dtype=pl.UInt32))
+    pairs = pairs.explode("name") if isinstance(pairs.schema["name"], pl.List) else pairs
+    return pairs.drop_nulls().with_columns(pl.col("name").cast(pl.String))

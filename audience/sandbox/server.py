@@ -100,7 +100,7 @@ def _headers(request: web.Request) -> dict[str, str]:
 async def _file(request: web.Request, body: bytes) -> tuple[str, bytes] | None:
     """The part that is called file; the body has been read already, since a signature is over all of it."""
     loop = asyncio.get_running_loop()
-    stream = StreamReader(BaseProtocol(loop), 2**16, loop=loop)
+    stream = StreamReader(BaseProtocol(loop), LARGEST, loop=loop)  # never too full for what is here
     stream.feed_data(body)
     stream.feed_eof()
     try:

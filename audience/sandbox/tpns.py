@@ -166,8 +166,7 @@ def _audience(push: JSON, desk: Desk) -> tuple[Mask, list[str]]:
         case "account" | "account_list":
             names = _list(push, "account_list", kind)
         case "package_token_push":
-            tokens = [token for token in read(push, desk) if token in desk.population.ids(desk.vendor)]
-            return _tokens(tokens, True, desk)
+            return _tokens(read(push, desk), True, desk)
         case _:
             names = read(push, desk)
     found = desk.population.named("account", names)
