@@ -112,6 +112,17 @@ def test_a_dropped_reply_was_accepted(sandbox, client):
     assert (entry["status"], entry["devices"], entry["faults"]) == (200, 1, ("drop",))
 
 
+def test_a_token_that_is_said_again_after_a_dropped_reply_tells_nobody_twice(sandbox, client):
+    sandbox.fail("drop:#1", "error-after:#2")
+    token = "c8016d13-6e76-410c-9bda-769383d11787"
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.post("/", params=push(IdempotentToken=token).query)
+    answers = [client.post("/", params=push(IdempotentToken=token).query) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [500, 200]
+    assert set(sandbox.told("emas", answers[1].json()["MessageId"]).values()) == {1}
+    assert sandbox.summary("emas")["most"] == 1
+
+
 @pytest.mark.parametrize("path", ["/v4/push", "/"])
 def test_a_closed_connection_has_told_nobody(sandbox, client, path):
     sandbox.fail(Fault("close", nth=1))
@@ -242,6 +253,7 @@ def test_the_command_prints_its_url_first_and_who_was_told_last(tmp_path, signal
         (("--generate", "1", "--rate", "0"), "bad-option"),
         (("--generate", "1", "--rate", "fast"), "bad-option"),
         (("--generate", "1", "--name", "emas"), "bad-option"),
+        (("--generate", "1", "--name", "fcm={value}"), "unknown-vendor"),
     ],
 )
 def test_the_command_refuses_what_it_cannot_serve(audience, words, code):

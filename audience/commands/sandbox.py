@@ -16,6 +16,7 @@ from audience.errors import DeliveryError, Problem
 from audience.files import put
 from audience.report import result
 from audience.sandbox import KEY, SECRET, Fault, Population, Sandbox
+from audience.sandbox.population import VENDORS
 from audience.screen import table
 
 SECRET_VARIABLE = "AUDIENCE_SANDBOX_SECRET"
@@ -103,6 +104,8 @@ def _population(devices: Path | None, generate: int | None, names: list[str]) ->
     ):
         raise DeliveryError(Problem("bad-option", f"{wrong!r} is not of the form VENDOR=PATTERN", hint="emas={value}"))
     known = {vendor: pattern for vendor, _, pattern in pairs}
+    if strangers := known.keys() - {*VENDORS}:
+        raise DeliveryError(Problem("unknown-vendor", f"no vendor {min(strangers)!r}", hint=", ".join(VENDORS)))
     if devices is not None:
         return Population.read(devices, known)
     return Population(Population.generate(generate or 0).table, known)

@@ -15,8 +15,9 @@ import numpy as np
 from audience.sandbox.call import JSON, Call, Mask, Refused, Reply
 from audience.sandbox.checks import loaded
 from audience.sandbox.desk import Desk
+from audience.sandbox.emas_fields import bad_format, invalid, need
 from audience.sandbox.emas_sign import authorise
-from audience.sandbox.emas_task import LISTS, Task, flat, ids_of, need, nested
+from audience.sandbox.emas_task import LISTS, Task, flat, ids_of, nested
 from audience.sandbox.tag_tree import by_tags
 
 PATHS = ("/",)
@@ -54,12 +55,12 @@ def answer(call: Call, desk: Desk) -> Reply:
         raise Refused("InvalidVersion", "Specified parameter Version is not valid.")
     need(given, "AppKey")
     if not given["AppKey"].isdigit():
-        raise Refused("InvalidAppKey.Format", "The specified AppKey format is invalid.")
+        raise bad_format("AppKey")
     if not desk.rates.admits(action, *RATES[action]):
         raise Refused(TOO_FAST, "Request was denied due to user flow control.")
     token = given.get("IdempotentToken", "")
     if token and not TOKEN.fullmatch(token):
-        raise Refused("InvalidIdempotentToken.Format", "The specified IdempotentToken format is invalid.")
+        raise bad_format("IdempotentToken")
     key = f"{given['AppKey']} {token.lower()}"
     if token and (before := desk.answered(key, REPEATED)):
         return before
@@ -121,7 +122,7 @@ def _mass_v2(given: Mapping[str, str], desk: Desk) -> Reply:
     except ValueError:
         parts = None
     if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
-        raise Refused("InvalidPushTasks.Format", "The specified PushTasks format is invalid.")
+        raise bad_format("PushTasks")
     messages, devices = _many([nested(part) for part in parts], desk)
     return _said({"MessageIds": messages}, ",".join(messages), devices)
 
@@ -150,10 +151,10 @@ def _continuously(given: Mapping[str, str], desk: Desk) -> Reply:
 def _continued(task: Task, desk: Desk) -> Reply:
     """Push a message that was created before to more devices."""
     if task.target not in LISTS:
-        raise Refused("Invalid.Parameter", "The specified parameter is invalid: Target.")
+        raise invalid("Target")
     since, calls = desk.open.get(task.message, (0.0, MOST_CALLS))
     if task.message not in desk.open or desk.clock() - since > OPEN:
-        raise Refused("Invalid.Parameter", "The specified parameter is invalid: MessageId.")
+        raise invalid("MessageId")
     if calls >= MOST_CALLS:
         raise Refused("Invalid.Parameter", f"The specified parameter is invalid: more than {MOST_CALLS} calls.")
     who = _whom(task, desk)
@@ -164,14 +165,14 @@ def _continued(task: Task, desk: Desk) -> Reply:
 def _complete(given: Mapping[str, str], desk: Desk) -> Reply:
     need(given, "MessageId")
     if desk.open.pop(given["MessageId"], None) is None:
-        raise Refused("Invalid.Parameter", "The specified parameter is invalid: MessageId.")
+        raise invalid("MessageId")
     return _said({"MessageId": given["MessageId"]}, given["MessageId"])
 
 
 def _cancel(given: Mapping[str, str], desk: Desk) -> Reply:
     need(given, "MessageId")
     if not desk.told.settle().cancel(given["MessageId"]):
-        raise Refused("Invalid.Parameter", "The specified parameter is invalid: MessageId.")
+        raise invalid("MessageId")
     return _said({}, given["MessageId"])
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from audience.sandbox.call import JSON, Refused
 from audience.sandbox.checks import seconds_until, size
+from audience.sandbox.emas_fields import bad_format, check_fields, invalid, need
 
 Action: TypeAlias = Literal["now", "later", "create", "continue"]
 ACTIONS: dict[str, Action] = {
@@ -20,7 +21,7 @@ TARGETS = ("DEVICE", "ACCOUNT", "ALIAS", "TAG", "ALL")
 LISTS = ("DEVICE", "ACCOUNT", "ALIAS")
 PLATFORMS = {"ANDROID": "android", "IOS": "ios", "HARMONY": "hmos", "HMOS": "hmos"}
 FARTHEST, LONGEST_KEPT, REDUNDANCY = 7, 72 * 3_600.0, 3.0  # days; seconds; seconds
-LONGEST_TITLE, LONGEST_MESSAGE, MOST = 200, 4_000, 1_000
+LONGEST_MESSAGE, MOST = 4_000, 1_000
 JOB_KEY = re.compile(r"[\w-]*", re.ASCII)
 
 
@@ -40,18 +41,14 @@ class Task:
 def flat(given: Mapping[str, str]) -> Task:
     """The task of Push, or one of MassPush."""
     need(given, "PushType", "DeviceType", "Target", "TargetValue")
-    if given["PushType"] not in ("MESSAGE", "NOTICE"):
-        raise Refused("Invalid.Parameter", "The specified parameter is invalid: PushType.")
+    check_fields(given)
     platforms = _platforms(given["DeviceType"], "DeviceType")
-    _title(given.get("Title", ""), given.get("Body", ""), platforms != {"ios"})
+    if platforms != {"ios"}:
+        need(given, "Title")
     _job(given.get("JobKey", ""))
-    if given.get("iOSBadge") and given.get("iOSBadgeAutoIncrement") == "true":
-        raise Refused("Invalid.Parameter", "The specified parameter is invalid: iOSBadge.")
-    if given.get("AndroidPopupActivity"):
-        need(given, "AndroidPopupTitle", "AndroidPopupBody")
     tbd = given["Target"] == "TBD"
     if tbd and given.get("PushTime"):
-        raise Refused("Invalid.Parameter", "The specified parameter is invalid: PushTime.")
+        raise invalid("PushTime")
     after = _times(given.get("PushTime"), given.get("ExpireTime"))
     notice = given["PushType"] == "NOTICE"
     if tbd:
@@ -64,13 +61,13 @@ def nested(task: JSON) -> Task:
     """The task of PushV2, or one of MassPushV2."""
     action = ACTIONS.get(str(task.get("Action") or "PUSH_IMMEDIATELY"))
     if action is None:
-        raise Refused("Invalid.Parameter", "The specified parameter is invalid: Action.")
+        raise invalid("Action")
     options, target = _part(task, "Options"), _part(task, "Target")
     if action != "continue":
         _contents(task)
     _job(str(options.get("JobKey", "")))
     if options.get("PushTime") and action != "later":
-        raise Refused("Invalid.Parameter", "The specified parameter is invalid: PushTime.")
+        raise invalid("PushTime")
     if action == "later" and not options.get("PushTime"):
         raise Refused("InvalidPushTime.Empty", "The specified PushTime cannot be empty.")
     if action == "continue" and not options.get("MessageId"):
@@ -85,18 +82,11 @@ def nested(task: JSON) -> Task:
     return Task(action, kind, value, platforms, after, message, notice)
 
 
-def need(given: Mapping[str, Any], *names: str) -> None:
-    """Refuse what lacks one of *names*."""
-    for name in names:
-        if given.get(name) in (None, ""):
-            raise Refused(f"Invalid{name}.Empty", f"The specified {name} cannot be empty.")
-
-
 def ids_of(value: str) -> list[str]:
     """The ids of a target value, of which there is no escape for a comma."""
     ids = [each.strip() for each in value.split(",")]
     if not all(ids):
-        raise Refused("InvalidTargetValue.Format", "The specified TargetValue format is invalid.")
+        raise bad_format("TargetValue")
     if len(ids) > MOST:
         text = f"The specified TargetValue length cannot be greater than {MOST}."
         raise Refused("InvalidTargetValue.LengthExceed", text)
@@ -105,9 +95,9 @@ def ids_of(value: str) -> list[str]:
 
 def _target(kind: str, value: str) -> tuple[str, str]:
     if kind not in TARGETS:
-        raise Refused("Invalid.Parameter", "The specified parameter is invalid: Target.")
+        raise invalid("Target")
     if kind == "ALL" and value.upper() != "ALL":
-        raise Refused("Invalid.Parameter", "The specified parameter is invalid: TargetValue.")
+        raise invalid("TargetValue")
     if kind in LISTS:
         ids_of(value)
     return kind, value
@@ -117,17 +107,8 @@ def _platforms(text: str, name: str) -> frozenset[str]:
     if text.upper() == "ALL":
         return frozenset(PLATFORMS.values())
     if text.upper() not in PLATFORMS:
-        raise Refused("Invalid.Parameter", f"The specified parameter is invalid: {name}.")
+        raise invalid(name)
     return frozenset({PLATFORMS[text.upper()]})
-
-
-def _title(title: str, body: str, needed: bool) -> None:
-    if needed and not title:
-        raise Refused("InvalidTitle.Empty", "The specified Title cannot be empty.")
-    if len(title.encode()) > LONGEST_TITLE:
-        raise Refused("InvalidTitle.BytesExceed", f"The specified Title exceeds the {LONGEST_TITLE} bytes limit.")
-    if len(body.encode()) > LONGEST_MESSAGE:
-        raise Refused("InvalidBody.BytesExceed", f"The specified Body exceeds the {LONGEST_MESSAGE} bytes limit.")
 
 
 def _contents(task: JSON) -> None:
@@ -137,21 +118,20 @@ def _contents(task: JSON) -> None:
         raise Refused("InvalidMessage.Empty", "The specified Message cannot be empty.")
     if size(message) > LONGEST_MESSAGE:
         raise Refused("InvalidMessage.BytesExceed", f"The specified Message exceeds the {LONGEST_MESSAGE} bytes limit.")
-    _title(str(notification.get("Title", "")), str(notification.get("Body", "")), False)
+    check_fields({name: str(notification.get(name) or "") for name in ("Title", "Body")})
 
 
 def _part(task: JSON, name: str) -> JSON:
     part = task.get(name) or {}
     if not isinstance(part, dict):
-        raise Refused(f"Invalid{name}.Format", f"The specified {name} format is invalid.")
+        raise bad_format(name)
     return part
 
 
 def _job(key: str) -> None:
     if not JOB_KEY.fullmatch(key):
-        raise Refused("InvalidJobKey.Format", "The specified JobKey format is invalid.")
-    if len(key) > 32:
-        raise Refused("InvalidJobKey.LengthExceed", "The specified JobKey length cannot be greater than 32.")
+        raise bad_format("JobKey")
+    check_fields({"JobKey": key})
 
 
 def _times(push: Any, expire: Any) -> float:
@@ -164,7 +144,7 @@ def _times(push: Any, expire: Any) -> float:
         if kept > LONGEST_KEPT:
             raise _too_long(3)
         if kept <= REDUNDANCY:
-            raise Refused("Invalid.Parameter", "The specified parameter is invalid: ExpireTime.")
+            raise invalid("ExpireTime")
     return max(after, 0.0)
 
 
@@ -177,4 +157,4 @@ def _seconds(text: Any, name: str) -> float:
     try:
         return seconds_until(datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ"))
     except ValueError:
-        raise Refused(f"Invalid{name}.Format", f"The specified {name} format is invalid.") from None
+        raise bad_format(name) from None

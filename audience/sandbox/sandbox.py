@@ -71,7 +71,8 @@ class Sandbox:
             await serve(self._desks, self._port, self._listening, self._stop)
         except OSError as error:
             self._problem = error
-            self._ready.set()
+        finally:
+            self._ready.set()  # also where it could not begin, so that nobody waits for ever
 
     def _listening(self, port: int) -> None:
         self._port = port
