@@ -45,10 +45,11 @@ def percent(text: str) -> str:
 def of_parameters(method: str, parameters: Mapping[str, str]) -> str:
     """What a call of version 1 signs: its sorted parameters, encoded twice.
 
-    >>> of_parameters("GET", {"AppKey": "1", "Action": "Push"})
-    'GET&%2F&Action%3DPush%26AppKey%3D1'
+    >>> of_parameters("GET", {"AppKey": "1", "Action": "Push me"})
+    'GET&%2F&Action%3DPush%2520me%26AppKey%3D1'
     """
-    return f"{method}&%2F&{percent(_sorted(parameters))}"
+    once = _sorted(parameters)  # of which %, & and = alone are left to encode
+    return f"{method}&%2F&{once.replace('%', '%25').replace('&', '%26').replace('=', '%3D')}"
 
 
 def sign_v1(text: str, secret: str) -> str:

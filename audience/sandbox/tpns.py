@@ -24,6 +24,7 @@ REFUSAL, TOO_FAST = "1008007", "1008028"
 RATE = (1, 1.0)  # calls, seconds: all, tag and packages together
 SAME_BROADCAST = (1, 3_600.0)  # one and the same message to all
 SLOW = ("all", "tag", "package_account_push", "package_token_push")
+CHANNELS = {"xg", "hw", "xm", "mz", "vivo", "oppo", "apns", "honor", "fcm"}
 AUDIENCES = (*SLOW, "token", "token_list", "account", "account_list")
 MOST, LONGEST_TOKEN, LONGEST_WAIT = 1_000, 36, 259_200
 ZONE = timezone(timedelta(hours=8))  # of send_time, which the page calls the time of the server
@@ -107,10 +108,19 @@ def _check(push: JSON) -> float:
     for name in ("ignore_invalid_token", "account_push_type"):
         if not is_whole(push.get(name, 0), 0, 1):
             raise Refused(1008007, f"{name} is 0 or 1")
+    _channels(push.get("channel_rules") or [])
     later = [name for name in ("send_time", "loop_param") if push.get(name) is not None]
     if later and push["audience_type"] not in SLOW:
         raise Refused(1008007, f"{later[0]} is for all, tags and packages only")
     return _wait(push["send_time"]) if push.get("send_time") else 0.0
+
+
+def _channels(rules: Any) -> None:
+    for rule in rules if isinstance(rules, list) else [None]:
+        if not isinstance(rule, dict) or not isinstance(rule.get("disable", False), bool):
+            raise Refused(1008007, "channel_rules is a list of channels that are disabled or not")
+        if not isinstance(rule.get("channel"), str) or rule["channel"] not in CHANNELS:
+            raise Refused(1008007, "channel_rules names a channel that is not known")
 
 
 def _message(message: Any, kind: Any, environment: Any) -> None:
