@@ -2,14 +2,12 @@
 
 import json
 
-import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
-from vendor_calls import NOTIFICATION, desks_of, emas, engagelab, jpush, message, push, say, tpns
+from vendor_calls import EVERY, NAMES, NOTIFICATION, desks_of, emas, engagelab, jpush, message, push, say, tpns
 
 from audience.sandbox.call import Call
 
-NAMES = ["a", "b", "c", "d"]
 CUSTOM = {"tag_type": "xg_user_define"}
 OPERATORS = st.sampled_from(["AND", "OR"])
 ITEMS = st.lists(
@@ -35,12 +33,6 @@ TREES = st.builds(
     LITERALS,
     st.sampled_from(["and", "or"]),
     st.lists(BRANCHES, min_size=1, max_size=10),
-)
-EVERY = pl.DataFrame(  # one device for each set of tags
-    {
-        "registration_id": [f"r{number}" for number in range(16)],
-        "tags": [[name for place, name in enumerate(NAMES) if number >> place & 1] for number in range(16)],
-    }
 )
 
 

@@ -24,6 +24,13 @@ TABLE = pl.DataFrame(
         "live_activity_id": [None, "order-1", None, None],
     }
 )
+NAMES = ["a", "b", "c", "d"]
+EVERY = pl.DataFrame(  # one device for each set of tags
+    {
+        "registration_id": [f"r{number}" for number in range(16)],
+        "tags": [[name for place, name in enumerate(NAMES) if number >> place & 1] for number in range(16)],
+    }
+)
 ANYBODY = {"authorization": "Basic azpz"}  # k:s
 NONCES = count()
 NOTIFICATION = {"platform": "all", "notification": {"alert": "x"}}
