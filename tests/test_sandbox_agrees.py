@@ -40,7 +40,12 @@ def test_whom_native_requests_mean_is_whom_the_sandbox_tells(name, expr):
     assert set(told.values()) <= {1}
 
 
-SENT = [name for name in MADE if vendor(name).delivery]
+SENT = [
+    (name, signature)
+    for name in MADE
+    if (delivery := vendor(name).delivery)
+    for signature in delivery.choices.get("signature", ("",))
+]
 WORDED = {"title": "Hi", "body": "there", "data": {"a": "1"}, "badge": "+1", "sound": "x", "time_to_live": 3_600}
 
 
@@ -55,15 +60,17 @@ def posted(sandbox, application, delivery, request):
     return Response(answer.status_code, answer.content, {key.lower(): value for key, value in answer.headers.items()})
 
 
-@pytest.mark.parametrize("name", SENT)
-def test_each_way_to_send_a_message_is_accepted(name):
+@pytest.mark.parametrize(("name", "signature"), SENT)
+def test_each_way_to_send_a_message_is_accepted(name, signature):
     record = vendor(name)
     delivery = record.delivery
     keys = {key: SECRET if key in delivery.secret else KEY for key in delivery.keys}
+    keys["signature"] = signature
     if name.startswith("emas"):
         keys["app_key"] = "1"  # there it is a number, and not the key that signs
     with Sandbox(Population(TABLE), key=KEY, secret=SECRET, rate=None) as sandbox:
-        application, body = Application(sandbox.url, keys), delivery.body(neutral(WORDED))
+        application = Application(sandbox.url, keys)
+        body = delivery.timed(delivery.body(neutral(WORDED)), datetime.now(UTC))
         for told, way in enumerate(delivery.ways, start=1):
             handle = None
             if way.opening:
