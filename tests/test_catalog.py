@@ -1,5 +1,7 @@
 """A catalog gives names and facts; it is refused by line where it contradicts itself."""
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from audience import CatalogError, Compare, DeviceIndex, Tag, Within, parse, pla
 from audience.algebra.facts import Facts, sharpen
 from audience.catalog.attributes import load, loads
 from audience.catalog.check import check
-from audience.catalog.names import speaking
+from audience.catalog.names import house, said, speaking
 from audience.language.expr import bare
 from audience.vendors import reachable
 
@@ -60,6 +62,25 @@ def test_a_type_of_its_own_stands_before_the_first_dot():
     [rule] = natively("channel:store", "tpns")["tag_rules"]
     assert rule["tag_items"][0]["tags"] == ["channel:store"]
     assert rule["tag_items"][0]["tag_type"] == "xg_user_define"
+
+
+def test_every_vendor_has_types_of_its_own():
+    to = replace(vendor("engagelab"), types={"area": "region"})
+    catalog = loads(
+        "[province]\nnames.engagelab = { guangdong = 'area.440000' }\n[city]\nnames.engagelab = 'a.{value}'"
+    )
+    for tag, name in ((Tag("province", "guangdong"), Tag("region", "440000")), (Tag("city", "x"), bare("a.x"))):
+        assert said(tag, catalog, to) == name
+        assert house(name, catalog, to) == tag
+
+
+def test_a_type_of_any_name_stands_before_the_first_colon():
+    to = replace(vendor("engagelab"), any_type=True)
+    catalog = loads("[plan]\nnames.engagelab = 'user.Plan:{value}'\n[city]\nnames.engagelab = '{type}_{value}'")
+    for tag, name in ((Tag("plan", "a:1.0"), Tag("user.Plan", "a:1.0")), (Tag("city", "x"), bare("city_x"))):
+        assert said(tag, catalog, to) == name
+        assert house(name, catalog, to) == tag
+    assert house(Tag("plan", "a"), catalog, to) == Tag("plan", "a")
 
 
 def test_what_was_named_is_read_back():

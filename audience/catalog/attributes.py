@@ -8,7 +8,8 @@
 
     [province.names]                       what vendors call it: a pattern, or a table
     engagelab = "{type}_{value}"
-    tpns = "xg_auto_province.{value}"      a type of TPNS's own stands before the first dot
+    tpns = "xg_auto_province.{value}"      a type of the vendor's own stands before the first dot
+    braze = "home.{type}:{value}"          and where it has types of any name, before the first colon
     emas = { guangdong = "省份_广东", hunan = "省份_湖南" }
 
 Names can be read back, so no two tags share one; a catalog in which they do is refused.

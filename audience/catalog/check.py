@@ -7,6 +7,7 @@ from audience.catalog.attributes import Attribute, Catalog, load, place
 from audience.catalog.names import VALUE, claims, named
 from audience.errors import CatalogError, Problem
 from audience.language.expr import Tag
+from audience.language.notation import BARE
 from audience.language.render import render
 from audience.vendors import vendor as record
 from audience.vendors import vendors
@@ -41,7 +42,7 @@ def _problems(catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:
         naming = attribute.names.get(vendor.name)
         if naming is None:
             continue
-        if isinstance(naming, str) and (problem := _pattern_problem(naming, attribute)):
+        if isinstance(naming, str) and (problem := _pattern_problem(naming, attribute, vendor)):
             yield place("not-reversible", problem, catalog.text, attribute.name, vendor.name)
             continue
         for tag in _samples(attribute, naming):
@@ -55,11 +56,12 @@ def _problems(catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:
                     yield place("not-reversible", why, catalog.text, attribute.name, vendor.name)
 
 
-def _pattern_problem(naming: str, attribute: Attribute) -> str | None:
+def _pattern_problem(naming: str, attribute: Attribute, vendor: Vendor) -> str | None:
     """Why a pattern cannot be read back: it names all values alike, or it is like every other name."""
     if not VALUE.search(naming):
         return f"{naming!r} names all values alike; put {{value}} into it"
-    if not attribute.values and not VALUE.sub("", naming).removeprefix("xg_user_define."):
+    bare = ["", *(f"{word}." for word, type_ in vendor.types.items() if type_ == BARE)]
+    if not attribute.values and VALUE.sub("", naming) in bare:
         return f"{naming!r} fits every bare tag; put {{type}} into it, or list the values"
     return None
 

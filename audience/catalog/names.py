@@ -9,7 +9,7 @@ from audience.algebra.shape import Keyed, Shape
 from audience.catalog.attributes import Attribute, Catalog
 from audience.errors import Problem
 from audience.language.expr import Expr, Tag, atoms, rewritten
-from audience.language.notation import BARE, TPNS_TYPES
+from audience.language.notation import BARE
 from audience.language.render import render
 from audience.vendors.base import Payload, Unsaid, Vendor
 
@@ -75,7 +75,7 @@ def named(tag: Tag, attribute: Attribute, vendor: Vendor) -> Tag:
         text = VALUE.sub(lambda found: _formatted(tag.value, found[1]), naming)
     except ValueError:
         return tag  # no day, so it has no name as one
-    return replace(_noted(text.replace("{type}", tag.type)), span=tag.span)
+    return replace(_noted(text.replace("{type}", tag.type), vendor), span=tag.span)
 
 
 def _naming(attribute: Attribute, vendor: Vendor) -> str | Mapping[str, str] | None:
@@ -88,10 +88,13 @@ def _formatted(value: str, form: str | None) -> str:
     return date.fromisoformat(value).strftime(form) if form else value
 
 
-def _noted(text: str) -> Tag:
-    """A name as a catalog writes it: TPNS's own types stand before the first dot."""
+def _noted(text: str, vendor: Vendor) -> Tag:
+    """A name as a catalog writes it: a type of the vendor's own before the first dot, any other before a colon."""
+    type_, _, rest = text.partition(":")
+    if vendor.any_type and type_ and rest:
+        return Tag(type_, rest)
     word, dot, value = text.partition(".")
-    return Tag(TPNS_TYPES[word], value) if dot and value and word in TPNS_TYPES else Tag(BARE, text)
+    return Tag(vendor.types[word], value) if dot and value and word in vendor.types else Tag(BARE, text)
 
 
 def house(said: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
@@ -114,8 +117,9 @@ def _candidates(said: Tag, attribute: Attribute, vendor: Vendor) -> Iterator[str
     if isinstance(naming, Mapping):
         yield from (value for value, name in naming.items() if name == said.value or name.endswith(said.value))
     elif naming is not None:
-        word = next((word for word, type_ in TPNS_TYPES.items() if type_ == said.type), "")
-        for text in (said.value, f"{word}.{said.value}"):
+        words = [word for word, type_ in vendor.types.items() if type_ == said.type]
+        typed = [f"{said.type}:{said.value}"] if vendor.any_type else []
+        for text in (said.value, *(f"{word}.{said.value}" for word in words), *typed):
             left, _, right = VALUE.sub("\0", naming).replace("{type}", attribute.name).partition("\0")
             if text.startswith(left) and text.endswith(right) and len(text) > len(left) + len(right):
                 yield from _unformatted(text[len(left) : len(text) - len(right)], VALUE.search(naming))

@@ -61,7 +61,8 @@ class Vendor:
     *emit* says an expression in one request or raises Unsaid; what no vendor says, shares and segments, never comes
     to it, and is refused before. *parse* is its inverse and raises PayloadError;
     *listing* is the targeting object of at most *batch* ids; *uncarriable* tells why an id cannot be listed.
-    *days* is how the vendor writes the days of attributes of its own, in the patterns of a catalog.
+    *types* are its own words for types of tags, and *days* is how it writes the days of attributes of its own, both in
+    the patterns of a catalog. *any_type* tells that its tags have types as ours do: there a catalog writes TYPE:VALUE.
     *delivery* is how it is sent to, where that is known.
     *known_by* are the columns of a device table that hold this vendor's ids, best first.
 
@@ -88,6 +89,8 @@ class Vendor:
     batch: int = 0
     id_length: int | None = None
     id_forbids: str = ""
+    types: Mapping[str, str] = field(default_factory=dict)
+    any_type: bool = False
     days: Mapping[str, str] = field(default_factory=dict)
     delivery: Delivery | None = None
 

@@ -4,6 +4,7 @@ https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-21.
 """
 
 from audience.algebra.shape import Clauses
+from audience.language.notation import TPNS_TYPES
 from audience.vendors.base import Vendor
 from audience.vendors.tpns.calls import DELIVERY
 from audience.vendors.tpns.targeting import CLAUSES, LIMITS, PAGE, conditions, emit, listing, parse, unnamed
@@ -25,5 +26,6 @@ VENDOR = Vendor(
     batch=1_000,
     id_length=36,
     delivery=DELIVERY,
+    types=TPNS_TYPES,
     days={"active": "xg_auto_active.{value:%Y%m%d}"},
 )
