@@ -1,0 +1,339 @@
+"""Umeng U-Push: a type of cast, and for groupcast a filter, a tree of AND, OR and NOT under a top AND.
+
+https://dev.umeng.com/push/android/api-doc, read 2026-11-21.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any
+
+from audience.algebra.fit import bounded
+from audience.algebra.normal import nnf
+from audience.algebra.shape import Tree
+from audience.algebra.simplify import simplify
+from audience.errors import PayloadWarning, Problem
+from audience.language.expr import (
+    And,
+    Compare,
+    Everyone,
+    Expr,
+    IdKind,
+    Ids,
+    Nobody,
+    Not,
+    Or,
+    Order,
+    Tag,
+    Within,
+    all_of,
+    any_of,
+    atoms,
+)
+from audience.language.notation import BARE
+from audience.language.render import render
+from audience.language.suggest import did_you_mean
+from audience.vendors.base import SPACE, Limit, Payload, Unsaid, Vendor, load, mapping, only, refuse, string
+
+PAGE = "https://dev.umeng.com/push/android/api-doc"
+TOP = "https://info.umeng.com/detail?id=130&cateId=1"  # "the top must be and"
+TAGS = "https://info.umeng.com/detail?id=166&cateId=1"  # names of tags are joined by commas
+
+LIMITS = {
+    "device_tokens": Limit(500, PAGE),
+    "alias": Limit(500, PAGE),
+    "operands": Limit(None, PAGE),
+    "levels": Limit(None, PAGE),
+}
+SHAPE = Tree(lone_not=True)
+READ_DEPTH = 40  # no page says how deep a filter may be
+
+# Whether "app_version": ">1.0" may be written. The page gives it as the way to select versions ≥ 1.0, so whether 1.0
+# itself is in is not certain; read, it is what the page says it selects.
+COMPARES_VERSIONS = False
+
+KEYS = {
+    "tag": BARE,
+    "app_version": "version",
+    "channel": "channel",
+    "device_model": "model",
+    "province": "province",
+    "country": "country",
+    "language": "language",
+}
+TYPES = {type_: key for key, type_ in KEYS.items()}
+SELECTED: dict[str, Order] = {">": ">=", "<": "<="}
+SIGNS = "<>=!"
+ALIAS_TYPE = "alias_type"  # the type of the tag that stands for it: an alias is one of its type
+CASTS = ("unicast", "listcast", "broadcast", "groupcast", "customizedcast")
+LISTS: dict[str, tuple[str, IdKind]] = {
+    "unicast": ("device_tokens", "registration_id"),
+    "listcast": ("device_tokens", "registration_id"),
+    "customizedcast": ("alias", "alias"),
+}
+TARGETS = ("device_tokens", "alias", "file_id", "filter")
+
+
+def parse(payload: Any) -> Expr:
+    """Read a whole request, or the part of it that says who: its type and what that type needs.
+
+    >>> from audience.language.render import render
+    >>> where = {"and": [{"tag": "a"}, {"not": {"province": "b"}}, {"launch_from": "2014-11-15"}]}
+    >>> render(parse({"type": "groupcast", "filter": {"where": where}}))
+    'a AND NOT province:b AND active >= 2014-11-15'
+    """
+    request = mapping(load(payload) if isinstance(payload, str) else payload, "$")
+    match request.get("type"):
+        case None:
+            refuse("missing-key", "there is no 'type'", "$", f"one of {', '.join(CASTS)}")
+        case "filecast":
+            refuse("opaque", "a file_id names a file that only Umeng has", "$.file_id", "read the file instead")
+        case "customizedcast" if "file_id" in request:
+            refuse("opaque", "a file_id names a file that only Umeng has", "$.file_id", "read the file instead")
+        case "broadcast":
+            _alone(request, ())
+            said: Expr = Everyone()
+        case "groupcast":
+            _alone(request, ("filter",))
+            said = _filter(_wanted(request, "filter"))
+        case "unicast" | "listcast" | "customizedcast" as cast:
+            return _ids(cast, request)
+        case other:
+            hint = did_you_mean(str(other), CASTS)
+            refuse("unknown-value", f"no type is called {other!r}", "$.type", hint)
+    if str(request.get("production_mode", True)).lower() == "false":
+        _warn("in test mode Umeng tells test devices only", "$.production_mode")
+    return said
+
+
+def _alone(request: Payload, wanted: Sequence[str]) -> None:
+    """Refuse what says somebody else than the type does: no page tells which of the two counts."""
+    for key in TARGETS:
+        if key in request and key not in wanted:
+            refuse("second-target", f"{key} beside type {request['type']!r}", f"$.{key}", "leave out one of them")
+
+
+def _wanted(request: Payload, key: str) -> Any:
+    if key not in request:
+        refuse("missing-key", f"type {request['type']!r} without {key}", "$", f"add {key}")
+    return request[key]
+
+
+def _ids(cast: str, request: Payload) -> Expr:
+    key, kind = LISTS[cast]
+    _alone(request, (key,))
+    names = [name.strip(SPACE) for name in string(_wanted(request, key), f"$.{key}").split(",")]
+    if "" in names:
+        refuse("empty-name", "nothing stands between two commas", f"$.{key}")
+    most = 1 if cast == "unicast" else LIMITS[key].most
+    if most is not None and len(names) > most:
+        refuse("too-many", f"{len(names)} ids; {most} is the most", f"$.{key}", "send several requests")
+    ids = Ids(kind, tuple(names))
+    if kind == "alias":
+        return all_of([ids, Tag(ALIAS_TYPE, string(_wanted(request, ALIAS_TYPE), f"$.{ALIAS_TYPE}"))])
+    return ids
+
+
+def _filter(value: Any) -> Expr:
+    """A filter as an object or as JSON text; the top of it is an AND (TOP)."""
+    body = mapping(load(value, "$.filter") if isinstance(value, str) else value, "$.filter")
+    only(body, ("where",), "$.filter")
+    where = mapping(body.get("where"), "$.filter.where")
+    only(where, ("and",), "$.filter.where")
+    if not where:
+        refuse("missing-key", "there is no 'and'", "$.filter.where", "the top of a filter is an and")
+    return _node(where, "$.filter.where", 0)
+
+
+def _node(value: Any, path: str, depth: int) -> Expr:
+    if depth > READ_DEPTH:
+        refuse("too-deep", f"more than {READ_DEPTH} levels", path)
+    node = mapping(value, path)
+    only(node, ("and", "or", "not", "launch_from", "not_launch_from", *KEYS), path)
+    if len(node) != 1:
+        found = ", ".join(node) or "nothing"
+        refuse("unknown-key", f"expected one condition; found {found}", path, "give each an object of its own")
+    [(key, inner)] = node.items()
+    place = f"{path}.{key}"
+    match key:
+        case "and":
+            return all_of(_terms(inner, place, depth))
+        case "or":
+            return any_of(_terms(inner, place, depth))
+        case "not":
+            return Not(_node(inner, place, depth + 1))
+        case "launch_from":
+            return _active_since(inner, place)
+        case "not_launch_from":
+            return Not(_active_since(inner, place))
+    return _condition(key, string(inner, place), place)
+
+
+def _terms(terms: Any, path: str, depth: int) -> Iterator[Expr]:
+    if not isinstance(terms, list):
+        refuse("wrong-type", "expected a list", path)
+    if not terms:
+        refuse("empty-target", "an empty list joins nothing", path)
+    for at, term in enumerate(terms):
+        yield _node(term, f"{path}[{at}]", depth + 1)
+
+
+def _active_since(value: Any, path: str) -> Expr:
+    text = string(value, path)
+    if not _is_day(text):
+        refuse("unknown-value", f"{text!r} is no day", path, "like 2014-11-15")
+    return Compare("active", ">=", text)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _condition(key: str, value: str, path: str) -> Expr:
+    sign, rest = value[0], value[1:].strip(SPACE)
+    if sign not in SIGNS:
+        return Tag(KEYS[key], value)
+    if key != "app_version" or sign not in SELECTED or not rest or rest[0] in SIGNS:
+        refuse("ambiguous", f"{value!r}: no page says what it selects", path, 'like "1.0", or ">1.0" of an app_version')
+    order = SELECTED[sign]
+    _warn(f"{value!r} is read as {order} {rest}, which the page gives it for", path)
+    return Compare("version", order, rest)
+
+
+def _warn(message: str, path: str) -> None:
+    warnings.warn(f"{message} at {path}", PayloadWarning, stacklevel=2)
+
+
+def emit(expr: Expr) -> Payload:
+    """Say *expr* in one request, or raise Unsaid with every reason.
+
+    NOT stands over single conditions only, as on the page; whether it may hold a list is not said there.
+
+    >>> from audience.language.parse import parse
+    >>> emit(parse("a AND NOT (b OR province:c)"))["filter"]
+    {'where': {'and': [{'tag': 'a'}, {'not': {'tag': 'b'}}, {'not': {'province': 'c'}}]}}
+    """
+    expr = simplify(nnf(expr))
+    match expr:
+        case Everyone():
+            return {"type": "broadcast"}
+        case Nobody():
+            raise Unsaid([Problem("nobody", "a request to nobody cannot be written", hint="send nothing")])
+        case Ids(kind="registration_id", values=values):
+            cast = "listcast" if len(values) > 1 else "unicast"
+            return {"type": cast, "device_tokens": _said_ids(expr, "device_tokens")}
+        case And(terms=(Ids(kind="alias") as ids, Tag(type="alias_type", value=type_))):
+            return {"type": "customizedcast", "alias": _said_ids(ids, "alias"), ALIAS_TYPE: type_}
+        case And(terms=(Tag(type="alias_type", value=type_), Ids(kind="alias") as ids)):
+            return {"type": "customizedcast", "alias": _said_ids(ids, "alias"), ALIAS_TYPE: type_}
+    problems = list(_problems(expr))
+    if problems:
+        raise Unsaid(problems)
+    terms = expr.terms if isinstance(expr, And) else (expr,)
+    return {"type": "groupcast", "filter": {"where": {"and": list(map(_said, terms))}}}
+
+
+def _said_ids(ids: Ids, key: str) -> str:
+    problems = [problem for value in ids.values if (problem := VENDOR.uncarriable(value))]
+    if LIMITS[key].exceeded_by(len(ids.values)):
+        problems.append(Problem("too-many", f"{len(ids.values)} ids; {LIMITS[key].most} is the most", ids.span))
+    if problems:
+        raise Unsaid(problems)
+    return ",".join(ids.values)
+
+
+def _problems(expr: Expr) -> Iterator[Problem]:
+    for atom in atoms(expr):
+        match atom:
+            case Tag():
+                yield from unnamed(atom)
+            case Ids(kind="alias"):
+                hint = f"write alias(…) AND {ALIAS_TYPE}:…"
+                message = "an alias stands with its type, and with nothing else"
+                yield Problem("ids-with-tags", message, atom.span, hint=hint)
+            case Ids(kind="registration_id" as kind):
+                yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", atom.span)
+            case Ids(kind=kind):
+                yield Problem("no-such-id", f"Umeng knows no {kind}", atom.span, hint="name them by alias")
+            case Compare(type="active", order=">=", value=value) if _is_day(value):
+                pass
+            case Compare(type="version", order=">=" | "<=") if COMPARES_VERSIONS:
+                pass
+            case Compare(type="version"):
+                message = f"{render(atom)!r}: the page writes > where it means ≥, so the edge is not certain"
+                yield Problem("uncertain", message, atom.span, hint="list the versions in a catalog")
+            case Compare() | Within():
+                message = f"{render(atom)!r} compares; Umeng does so for active >= DAY only"
+                yield Problem("no-ranges", message, atom.span)
+
+
+def unnamed(tag: Tag) -> Iterator[Problem]:
+    """Why Umeng has no name for *tag*."""
+    if tag.type == ALIAS_TYPE:
+        yield Problem("no-name", f"{render(tag)!r} stands with an alias only", tag.span)
+    elif tag.type not in TYPES:
+        hint = did_you_mean(tag.type, TYPES) or f"give {tag.type} names in a catalog; Umeng knows {', '.join(TYPES)}"
+        yield Problem("no-name", f"Umeng has no condition for {render(tag)!r}", tag.span, hint=hint)
+    elif tag.value[0] in SIGNS:
+        message = f"{tag.value!r} would be read as a comparison: it begins with {tag.value[0]!r}"
+        yield Problem("illegal-name", message, tag.span)
+    elif tag.type == BARE and "," in tag.value:
+        yield Problem("illegal-name", f"{tag.value!r}: commas separate the tags of a device at Umeng", tag.span)
+
+
+def _said(expr: Expr) -> Payload:
+    match expr:
+        case And(terms=terms):
+            return {"and": list(map(_said, terms))}
+        case Or(terms=terms):
+            return {"or": list(map(_said, terms))}
+        case Not(term=Compare(type="active", value=value)):
+            return {"not_launch_from": value}
+        case Compare(type="active", value=value):
+            return {"launch_from": value}
+        case Not(term=term):
+            return {"not": _said(term)}
+        case Compare(order=order, value=value):
+            return {"app_version": f"{order[0]}{value}"}
+        case Tag(type=type_, value=value):
+            return {TYPES[type_]: value}
+    raise AssertionError(f"checked by _problems: {expr!r}")
+
+
+def conditions(expr: Expr) -> Iterator[Problem]:
+    """What a request that says *expr* takes for granted."""
+    if not bounded(nnf(expr)):
+        yield Problem("universe", "NOT and everyone are out of all devices that Umeng knows, not out of your table")
+    for atom in atoms(expr):
+        if isinstance(atom, Compare) and atom.type == "active":
+            yield Problem("first-day", "launch_from takes in the day itself: its name says so, the page says after it")
+        elif isinstance(atom, Ids) and atom.kind == "alias":
+            yield Problem("alias", "an alias stands for every device that is bound to it at Umeng")
+
+
+def listing(ids: Sequence[str]) -> Payload:
+    """The targeting object of at most 500 device tokens."""
+    return {"type": "listcast", "device_tokens": ",".join(ids)}
+
+
+VENDOR = Vendor(
+    name="umeng",
+    title="Umeng U-Push",
+    page=PAGE,
+    read_on="2026-11-21",
+    fragment="any AND, OR and NOT of tags and active >= DAY; or device tokens, or aliases of one type, alone",
+    limits=LIMITS,
+    known_by=("umeng",),
+    shape=SHAPE,
+    unnamed=unnamed,
+    conditions=conditions,
+    parse=parse,
+    emit=emit,
+    listing=listing,
+    batch=500,
+    id_forbids=",",
+    types=KEYS,
+)

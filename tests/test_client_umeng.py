@@ -1,0 +1,70 @@
+"""Alibaba Cloud's client of Umeng takes what is emitted, and puts it into the request that it would send."""
+
+import json
+
+import pytest
+
+from audience import Unsaid, parse, vendor
+from audience.vendors import umeng
+from audience.vendors.base import dump
+
+models = pytest.importorskip("alibabacloud_umeng_push20220225.models")
+
+EXPRS = [
+    "vip",
+    "NOT vip",
+    "(美剧 OR 文艺) AND NOT channel:360 AND version:1.2.0",
+    "(registered_user AND active >= 2014-11-15) OR NOT active >= 2014-11-15",
+]
+IDS = ["registration_id(r1)", "registration_id(r1, r2)", "alias(u1, u2) AND alias_type:weibo"]
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """A client of Umeng and the requests that it would send, each its action and its body."""
+    client = pytest.importorskip("alibabacloud_umeng_push20220225.client")
+    config = pytest.importorskip("alibabacloud_tea_openapi.utils_models").Config
+    found = []
+    made = client.Client(config(access_key_id="id", access_key_secret="secret", endpoint="localhost"))
+
+    def call_api(params, request, runtime):
+        found.append((params.action, request.body))
+        return {"statusCode": 200, "headers": {}, "body": {}}
+
+    monkeypatch.setattr(made, "call_api", call_api)
+    return made, found
+
+
+@pytest.mark.parametrize("text", EXPRS)
+def test_the_client_sends_the_filter_and_it_means_the_same(sent, text):
+    client, found = sent
+    payload = vendor("umeng").emit(parse(text))
+    client.send_by_filter_with_options(models.SendByFilterRequest(filter=dump(payload["filter"])), {}, None)
+    [(action, body)] = found
+    assert action == "SendByFilter"
+    assert json.loads(body["Filter"]) == payload["filter"]
+    assert vendor("umeng").parse({"type": "groupcast", "filter": body["Filter"]}) == vendor("umeng").parse(payload)
+
+
+@pytest.mark.parametrize("text", IDS)
+def test_the_client_sends_the_ids(sent, text):
+    client, found = sent
+    payload = vendor("umeng").emit(parse(text))
+    if "alias" in payload:
+        request = models.SendByAliasRequest(alias=payload["alias"], alias_type=payload["alias_type"])
+        client.send_by_alias_with_options(request, {}, None)
+        said = {"Alias": payload["alias"], "AliasType": payload["alias_type"]}
+    else:
+        client.send_by_device_with_options(models.SendByDeviceRequest(device_tokens=payload["device_tokens"]), {}, None)
+        said = {"DeviceTokens": payload["device_tokens"]}
+    assert [body for _, body in found] == [said]
+
+
+def test_versions_are_compared_where_that_is_switched_on(monkeypatch):
+    with pytest.raises(Unsaid):
+        vendor("umeng").emit(parse("version >= 1.0"))
+    monkeypatch.setattr(umeng, "COMPARES_VERSIONS", True)
+    payload = vendor("umeng").emit(parse("version >= 1.0 AND NOT version <= 2.0"))
+    assert payload["filter"] == {"where": {"and": [{"app_version": ">1.0"}, {"not": {"app_version": "<2.0"}}]}}
+    with pytest.warns(match="which the page gives it for"):
+        assert vendor("umeng").parse(payload) == parse("version >= 1.0 AND NOT version <= 2.0")
