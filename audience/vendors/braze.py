@@ -1,0 +1,244 @@
+"""Braze: a connected audience, filters joined by AND and OR. It is read only: Braze sends to users, not to devices.
+
+https://www.braze.com/docs/api/objects_filters/connected_audience, read 2026-11-21.
+"""
+
+import math
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from audience.errors import PayloadWarning
+from audience.language.expr import Compare, Expr, Ids, Not, Order, Tag, all_of, any_of, bare
+from audience.language.notation import BARE
+from audience.language.suggest import did_you_mean
+from audience.vendors.base import Limit, Payload, Vendor, load, mapping, only, refuse, string, strings
+
+PAGE = "https://www.braze.com/docs/api/objects_filters/connected_audience"
+TYPES = "https://www.braze.com/docs/user_guide/data/activation/attributes/data_types"
+SEND = "https://www.braze.com/docs/api/endpoints/messaging/send_messages/post_send_messages"
+
+LIMITS = {"external_user_ids": Limit(50, SEND)}
+READ_DEPTH = 40  # no page says how deep they nest
+
+# Whether a text that is "not_equal" is the NOT of one that equals: the pages do not say what becomes of users without
+# the attribute, and compare it without regard to case, where "equals" does regard it.
+NOT_EQUAL_IS_NOT = False
+
+STATUSES = ("opted_in", "subscribed", "unsubscribed")
+FILTERS = ("custom_attribute", "push_subscription_status", "email_subscription_status", "last_used_app")
+OWN = (BARE, *FILTERS)  # types of the house that a custom attribute may not take for itself
+ORDERS: dict[str, Order] = {"after": ">", "before": "<"}
+UNSAYABLE = {
+    "exists": "there is no word for having any value",
+    "does_not_exist": "there is no word for having no value",
+    "matches_regex": "patterns are matched at Braze only",
+    "does_not_match_regex": "patterns are matched at Braze only",
+    "less_than_x_days_ago": "it counts back from the moment of sending",
+    "greater_than_x_days_ago": "it counts back from the moment of sending",
+    "less_than_x_days_in_the_future": "it counts from the moment of sending",
+    "greater_than_x_days_in_the_future": "it counts from the moment of sending",
+    "less_than_or_equal_to": "no page says whether it takes in users without a value, as less_than does",
+}
+OTHERS = {
+    "segment_id": "only Braze knows who is in a segment of its console",
+    "recipients": "a recipient's own properties do not tell who it is; list external_user_ids",
+    "user_aliases": "an alias of Braze is a name and a label; list external_user_ids",
+}
+
+
+def parse(payload: Any) -> Expr:
+    """Read a whole request, or the `{"audience": …}` of one; a custom attribute is a tag of its name.
+
+    A text that a custom attribute has, or a value in its list, is the value of the tag; a true one is a bare tag.
+
+    >>> from audience.language.render import render
+    >>> color = {"custom_attribute_name": "eye_color", "comparison": "equals", "value": "green"}
+    >>> render(parse({"audience": {"AND": [{"custom_attribute": color}]}}))
+    'eye_color:green'
+    """
+    request = mapping(load(payload) if isinstance(payload, str) else payload, "$")
+    for key, why in OTHERS.items():
+        if request.get(key):
+            refuse("opaque", why, f"$.{key}")
+    keys = [key for key in ("audience", "custom_audience", "external_user_ids") if request.get(key)]
+    if not keys:
+        refuse("missing-key", "there is no 'audience'", "$", 'the targeting object is {"audience": …}')
+    if len(keys) > 1:
+        refuse("second-target", f"{keys[1]} beside {keys[0]}: no page says how they are joined", f"$.{keys[1]}")
+    _warn_of_campaign(request)
+    if keys == ["external_user_ids"]:
+        return _users(request[keys[0]], f"$.{keys[0]}")
+    return _node(request[keys[0]], f"$.{keys[0]}", 0)
+
+
+def _warn_of_campaign(request: Payload) -> None:
+    """A campaign's own filters narrow what triggers it; beside `messages` its id is for statistics only."""
+    for key in ("campaign_id", "canvas_id"):
+        if request.get(key) and "messages" not in request:
+            _warn("whom the campaign or Canvas leaves out at Braze is left out too", f"$.{key}")
+
+
+def _users(value: Any, path: str) -> Expr:
+    names = strings(value, path)
+    if LIMITS["external_user_ids"].exceeded_by(len(names)):
+        most = LIMITS["external_user_ids"].most
+        refuse("too-many", f"{len(names)} ids; {most} is the most", path, "send several requests")
+    return Ids("account", tuple(names))
+
+
+def _node(value: Any, path: str, depth: int) -> Expr:
+    """One filter, or several joined by AND or OR."""
+    if depth > READ_DEPTH:
+        refuse("too-deep", f"more than {READ_DEPTH} levels", path)
+    node = mapping(value, path)
+    only(node, ("AND", "OR", *FILTERS), path)
+    if len(node) != 1:
+        found = ", ".join(node) or "nothing"
+        refuse("unknown-key", f"expected AND, OR or one filter; found {found}", path, "join several by AND or OR")
+    [(key, inner)] = node.items()
+    place = f"{path}.{key}"
+    match key:
+        case "AND":
+            return all_of(_terms(inner, place, depth))
+        case "OR":
+            return any_of(_terms(inner, place, depth))
+        case "custom_attribute":
+            return _attribute(mapping(inner, place), place)
+        case "last_used_app":
+            return _last_used(mapping(inner, place), place)
+    return _status(key, mapping(inner, place), place)
+
+
+def _terms(value: Any, path: str, depth: int) -> Iterator[Expr]:
+    if not isinstance(value, list):
+        refuse("wrong-type", "expected a list", path)
+    if not value:
+        refuse("empty-target", "an empty list joins nothing", path)
+    for at, term in enumerate(value):
+        yield _node(term, f"{path}[{at}]", depth + 1)
+
+
+def _status(key: str, body: Payload, path: str) -> Expr:
+    only(body, ("comparison", "value"), path)
+    value = _word(body, "value", STATUSES, path)
+    tag = Tag(key, value)
+    return tag if _word(body, "comparison", ("is", "is_not"), path) == "is" else Not(tag)
+
+
+def _last_used(body: Payload, path: str) -> Expr:
+    only(body, ("comparison", "value"), path)
+    order = ORDERS[_word(body, "comparison", tuple(ORDERS), path)]
+    return Compare("last_used_app", order, _moment(body.get("value"), f"{path}.value"))
+
+
+def _attribute(body: Payload, path: str) -> Expr:
+    only(body, ("custom_attribute_name", "comparison", "value"), path)
+    name = string(body.get("custom_attribute_name"), f"{path}.custom_attribute_name")
+    type_ = f"attribute.{name}" if name in OWN or name.startswith("attribute.") else name
+    comparison = string(body.get("comparison"), f"{path}.comparison")
+    value, place = body.get("value"), f"{path}.value"
+    if comparison in UNSAYABLE:
+        refuse("opaque", f"{comparison}: {UNSAYABLE[comparison]}", f"{path}.comparison")
+    match comparison:
+        case "equals":
+            return _equal(type_, value, place)
+        case "not_equal" | "does_not_equal":
+            return _not_equal(type_, value, place)
+        case "includes_value":
+            return Tag(type_, string(value, place))
+        case "does_not_include_value":
+            return Not(Tag(type_, string(value, place)))
+        case "after" | "before":
+            return Compare(type_, ORDERS[comparison], _moment(value, place))
+        case "greater_than" | "greater_than_or_equal_to" | "less_than":
+            return _number(type_, comparison, value, place)
+    known = (*UNSAYABLE, "equals", "not_equal", "includes_value", "does_not_include_value", "greater_than", "less_than")
+    hint = did_you_mean(comparison, known)
+    refuse("unknown-value", f"no comparison is called {comparison!r}", f"{path}.comparison", hint)
+
+
+def _equal(type_: str, value: Any, path: str) -> Expr:
+    match value:
+        case True:
+            return bare(type_)
+        case False:
+            refuse("opaque", "false and not set are told apart at Braze; there is no word for that", path)
+        case str():
+            return Tag(type_, string(value, path))
+    number = _finite(value, path)
+    if number == 0:
+        refuse("opaque", "0 takes in users without a value; there is no word for that", path)
+    return Tag(type_, _written(value))
+
+
+def _not_equal(type_: str, value: Any, path: str) -> Expr:
+    if isinstance(value, bool):
+        refuse("opaque", "no page says whether users without a value are meant", path)
+    if isinstance(value, str) and not NOT_EQUAL_IS_NOT:
+        refuse("opaque", "case does not count here, and no page says whether users without a value are meant", path)
+    return Not(_equal(type_, value, path))
+
+
+def _number(type_: str, comparison: str, value: Any, path: str) -> Expr:
+    """A comparison of numbers. "Less Than" takes in users without a value (TYPES), so it is the NOT of ≥."""
+    number = _finite(value, path)
+    text = _written(value)
+    if comparison == "greater_than":
+        return Compare(type_, ">", text)
+    if number <= 0:
+        refuse("opaque", f"no page says what {comparison} {text} does with users without a value", path)
+    least = Compare(type_, ">=", text)
+    return least if comparison == "greater_than_or_equal_to" else Not(least)
+
+
+def _finite(value: Any, path: str) -> float:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    refuse("wrong-type", f"expected a number, found {value!r}", path)
+
+
+def _written(number: float) -> str:
+    return str(int(number)) if number == int(number) else repr(number)
+
+
+def _moment(value: Any, path: str) -> str:
+    """An ISO 8601 moment as the house writes it, without a zone: in UTC."""
+    text = string(value, path)
+    try:
+        moment = datetime.fromisoformat(text)
+        found = moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        refuse("unknown-value", f"{text!r} is no moment of ISO 8601", path, "like 2019-07-22T13:17:55+0000")
+    if moment.tzinfo is None:
+        refuse("unknown-value", f"{text!r} has no zone", path, "like 2019-07-22T13:17:55+0000")
+    _warn("moments have no zone in a table of devices; this one is read in UTC", path)
+    return found.isoformat()
+
+
+def _word(body: Payload, key: str, known: tuple[str, ...], path: str) -> str:
+    value = string(body.get(key), f"{path}.{key}")
+    if value not in known:
+        refuse("unknown-value", f"{value!r} is none of {', '.join(known)}", f"{path}.{key}", did_you_mean(value, known))
+    return value
+
+
+def _warn(message: str, path: str) -> None:
+    warnings.warn(f"{message} at {path}", PayloadWarning, stacklevel=2)
+
+
+VENDOR = Vendor(
+    name="braze",
+    title="Braze",
+    page=PAGE,
+    read_on="2026-11-21",
+    fragment="filters of custom attributes, subscriptions and last use, nested in AND and OR; or user ids, alone",
+    limits=LIMITS,
+    known_by=("braze",),
+    parse=parse,
+    any_type=True,
+    reads_only="it tells users, over all their channels, and not devices",
+)
