@@ -29,6 +29,7 @@ def twice_a_not(clauses):
 SHAPES = [
     *(Slots(20, 20, 20), Slots(2, 2, 1), Slots(20, 20, 20, lone_not=True), Tree(2, 10, 50), Tree(2, 3, 6), Clauses(3)),
     *(Tree(tags=5), Tree(tags=5, lone_not=True), Tree(operands=3, lone_not=True), Tree(lone_not=True)),
+    *(Tree(tags=5, nots=0), Tree(nots=1)),
     *(Flat(7), Flat(200), Flat(9, takes=twice_a_not), Operator(5), Operator(2)),
     *(Keyed(), Keyed(values=2, lone_not=True), Keyed(lists=1), Keyed(lists=2, key=lambda tag: tag.value < "d")),
 ]
@@ -70,6 +71,7 @@ def test_what_fits_keeps_the_limits_of_its_shape_and_its_meaning(expr, shape):
             assert counts["longest"] <= shape.any_of
         case Tree():
             assert counts["tags"] <= shape.tags
+            assert counts["nots"] <= shape.nots
             assert all(len(node.terms) <= shape.operands for node in walk(form) if isinstance(node, And | Or))
             assert _levels(form) <= shape.levels
         case Clauses():

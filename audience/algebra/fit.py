@@ -8,7 +8,7 @@ from audience.algebra.normal import Cnf, Dnf, cnf, dnf, factored, is_literal, nn
 from audience.algebra.shape import Clauses, Flat, Keyed, Operator, Shape, Slots, Tree, count_tags, most_nots
 from audience.algebra.simplify import Junction, simplify
 from audience.errors import BudgetError
-from audience.language.expr import And, Everyone, Expr, Nobody, Not, Or, Tag
+from audience.language.expr import And, Everyone, Expr, Nobody, Not, Or, Tag, walk
 
 BUDGET = 256  # clauses; a form that takes more is not looked at
 
@@ -88,7 +88,9 @@ def _fits(form: Expr, shape: Shape) -> bool:
         case Slots():
             return _fits_slots(_and_terms(form), shape)
         case Tree():
-            return count_tags(form) <= shape.tags and _fits_tree(form, shape.levels, shape.operands)
+            nots = sum(isinstance(node, Not) for node in walk(form))
+            small = count_tags(form) <= shape.tags and nots <= shape.nots
+            return small and _fits_tree(form, shape.levels, shape.operands)
         case Clauses():
             terms = _terms(form)
             return len(terms) <= shape.most and all(map(_is_flat, terms))

@@ -27,11 +27,12 @@ class Slots:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """*levels* of AND and OR, *operands* in each, *tags* in all, each counted as often as it stands; NOT of any tag."""
+    """*levels* of AND and OR, *operands* in each, *tags* in all, each counted as often as it stands, *nots* of them."""
 
     levels: int = NO_LIMIT
     operands: int = NO_LIMIT
     tags: int = NO_LIMIT
+    nots: int = NO_LIMIT
     lone_not: bool = False
 
 
@@ -106,6 +107,8 @@ def most_nots(shape: Shape) -> int:
     match shape:
         case Slots(none_of=most):
             return most
+        case Tree(nots=most):
+            return min(most, widest(shape))
         case Flat(entries=entries):
             return entries
         case Keyed():
