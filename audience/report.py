@@ -71,17 +71,20 @@ def _digits(attribute: dict[str, Any]) -> str:
 
 
 def vendors_table(records: Sequence[Vendor], json: bool) -> None:
-    """Print what each vendor can say, its limits, and the page that they come from with the day it was read."""
+    """Print what each vendor can say, its limits, the page that they come from and the day it was read."""
     if json:
         result([_facts(record) for record in records], json, "")
         return
     rows = [([record.name], _said_of(record), _limits(record)) for record in records]
-    wrapped_table(("vendor", "can say; the page, and the day it was read", "limits"), rows, (11, 77, 32))
+    wrapped_table(("vendor", "can say", "limits"), rows, (11, 77, 32))
+    pages = [([record.name], [record.read_on], [record.page]) for record in records]
+    sys.stdout.write("\n")
+    wrapped_table(("vendor", "read on", "the page that says so"), pages, (11, 12, 97), gap=False)
 
 
 def _said_of(record: Vendor) -> list[str]:
     read_only = [f"read only: {record.reads_only}"] if record.reads_only else []
-    return [record.title, record.fragment, *read_only, f"{record.page} ({record.read_on})"]
+    return [record.title, record.fragment, *read_only]
 
 
 def _limits(record: Vendor) -> list[str]:

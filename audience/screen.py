@@ -112,13 +112,18 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
     console.print(grid)
 
 
-def wrapped_table(titles: Sequence[str], rows: Sequence[Sequence[Sequence[str]]], shares: Sequence[int]) -> None:
-    """Print *rows*, each cell of several lines, wrapped to the terminal; *shares* is how wide each column may be."""
+def wrapped_table(
+    titles: Sequence[str], rows: Sequence[Sequence[Sequence[str]]], shares: Sequence[int], *, gap: bool = True
+) -> None:
+    """Print *rows*, each cell of several lines, wrapped to the terminal, with a *gap* between rows or without.
+
+    *shares* is how wide each column may be.
+    """
     grid = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     for title, share in zip(titles, shares, strict=True):
         grid.add_column(title, ratio=share, overflow="fold")
     for number, row in enumerate(rows):
-        if number:
+        if number and gap:
             grid.add_row()
         grid.add_row(*("\n".join(map(_shown, cell)) for cell in row))
     console = Console(width=None if sys.stdout.isatty() else PAGE, markup=False, emoji=False, highlight=False)

@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
 
-from audience import And, Everyone, Expr, Nobody, Not, Or, Plan, Tag, plan, vendor, vendors
+from audience import And, Everyone, Expr, Nobody, Not, Or, Plan, Tag, plan, vendor
 from audience.language.expr import bare
+from audience.vendors import reachable
 
 TAGS = [bare(name) for name in "abcdefgh"]
 FULL = (1 << 256) - 1
@@ -100,10 +101,10 @@ def measured(name: str, exprs: list[Expr]) -> Row:
 def pairs(exprs: list[Expr]) -> dict[tuple[str, str], tuple[int, int]]:
     """Of what one vendor says wholly natively: how many there are, and how many another says wholly natively too."""
     found = {}
-    for source in vendors():
+    for source in reachable():
         plans = [plan(expr, source) for expr in exprs]
         said = [vendor(source).parse(each.native[0]) for each in plans if len(each.native) == 1 and each.by_ids is None]
-        for target in vendors():
+        for target in reachable():
             if target != source:
                 kept = [plan(expr, target) for expr in said]
                 for expr, each in zip(said, kept, strict=True):
@@ -119,7 +120,7 @@ def main() -> None:
     chosen = options.parse_args()
     chance = random.Random(42)
     exprs = [each for each in (expression(chance) for _ in range(chosen.expressions)) if each != Nobody()]
-    rows = [measured(name, exprs) for name in vendors()]
+    rows = [measured(name, exprs) for name in reachable()]
     print(f"{len(exprs):,} random expressions over 8 tags; every one of 256 devices reached once or not at all.")
     print("What is missing to 100 % comes to nobody.\n")
     print("| vendor | wholly native | partly | by ids | requests, mean | most | known to be fewest | ms a plan |")
