@@ -107,6 +107,20 @@ def _counts(form) -> dict:
     }
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_turns_out_to_be_everyone_or_nobody_is_covered_too(shape):
+    pairs = list(product(("a", "NOT a"), ("b", "NOT b")))
+    nobody, everyone = (
+        " AND ".join(f"({a} OR {b})" for a, b in pairs),
+        " OR ".join(f"({a} AND {b})" for a, b in pairs),
+    )
+    for text in (nobody, everyone):
+        found = cover(parse(text), shape)
+        for device in every_device(list(atoms(parse(text)))):
+            held = sum(inside(part, device) for part in (*found.parts, found.rest))
+            assert held == inside(parse(text), device)
+
+
 def test_a_key_that_has_one_list_has_one():
     text = "(a OR b) AND p:c AND p:d AND NOT q:e"
     assert fit(parse(text), Keyed(lists=1)) is not None

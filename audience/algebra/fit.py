@@ -84,6 +84,8 @@ def _two_forms(expr: Expr) -> Iterator[Dnf | Cnf]:
 
 
 def _fits(form: Expr, shape: Shape) -> bool:
+    if isinstance(form, Everyone | Nobody):  # what it comes to in this form only
+        return False
     match shape:
         case Slots():
             return _fits_slots(_and_terms(form), shape)
