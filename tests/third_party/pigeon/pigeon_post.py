@@ -91,3 +91,15 @@ VENDOR = Vendor(
     listing=listing,
     batch=30,
 )
+
+CLOSED = Vendor(
+    name="dovecote",
+    title="Dovecote",
+    page=PAGE,
+    read_on="2026-11-21",
+    fragment="the letters of Pigeon Post",
+    limits=LIMITS,
+    known_by=("dovecote",),
+    parse=parse,
+    reads_only="it was closed in 2019",
+)
