@@ -72,7 +72,7 @@ def _said(source: str, expr: Expr) -> Any:
     """*expr* as one payload of the vendor *source*, or None."""
     if source in SAYERS:
         plain = simplify(nnf(expr))
-        return None if isinstance(plain, Everyone) else SAYERS[source](plain)
+        return None if isinstance(plain, Everyone | Nobody) else SAYERS[source](plain)
     found = plan(expr, source)
     return found.native[0] if len(found.native) == 1 and found.by_ids is None else None
 
