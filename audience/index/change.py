@@ -206,17 +206,14 @@ def _merged(part: Table, key: Column, found: Sequence[Found], columns: Sequence[
     """The devices of *part*, with what the shards know of them beyond it."""
     names = dictionaries(columns)
     part = {column: packed(values, names.get(column)) for column, values in part.items()}
-    at = pl.DataFrame({"id": part[key], "at": pl.int_range(len(part[key]), dtype=pl.UInt32, eager=True)})
     kept = [column for column in columns if column not in part]
+    added = np.ones(len(part[key]), dtype=np.bool_)
     tables = []
     for shard, rows in found:
-        placed = rows.join(at, on="id", how="left", maintain_order="left")
-        old = decoded(shard, placed["row"].to_numpy(), kept, names)
-        tables.append(
-            {column: old[column] if column in old else part[column].gather(placed["at"]) for column in columns}
-        )
-    known = pl.concat([rows.select("id") for _, rows in found]) if found else pl.DataFrame(schema={"id": pl.String})
-    others = at.join(known, on="id", how="anti", maintain_order="left")["at"]
+        old, at = decoded(shard, rows["row"].to_numpy(), kept, names), rows["at"]
+        tables.append({column: old[column] if column in old else part[column].gather(at) for column in columns})
+        added[at.to_numpy()] = False
+    others = pl.Series(np.flatnonzero(added))
     missing = pl.Series([None], dtype=pl.String).new_from_index(0, len(others))
     tables.append({column: part[column].gather(others) if column in part else missing for column in columns})
     return stacked(tables, columns)

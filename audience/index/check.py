@@ -72,9 +72,9 @@ def _check_ids(ids: Ids, snapshot: Snapshot) -> None:
 
 
 def matches(ids: Ids, snapshot: Snapshot) -> pl.DataFrame:
-    """Which device has which of *ids*: columns `shard`, `row` and `id`."""
+    """Which device has which of *ids*: columns `shard`, `row`, `id`, and its place `at`."""
     found = [
-        find.matches(ids, shard).select(shard=pl.lit(number), row="row", id="id")
+        find.matches(ids, shard).select(pl.lit(number).alias("shard"), *find.FOUND)
         for number, shard in enumerate(snapshot.shards)
     ]
     return pl.concat([pl.DataFrame(schema={"shard": pl.Int32, **find.FOUND}), *found])

@@ -14,11 +14,11 @@ from audience.language.expr import Ids, Sample, Split
 from audience.language.notation import BARE
 from audience.language.shares import bounds
 
-FOUND = pl.Schema({"row": pl.UInt32, "id": pl.String})
+FOUND = pl.Schema({"row": pl.UInt32, "id": pl.String, "at": pl.UInt32})
 
 
 def rows(shard: Shard, name: str, ids: pl.Series) -> pl.DataFrame:
-    """Which living row of *shard* has which of the distinct *ids* in the column *name*: columns `row` and `id`."""
+    """Which living row of *shard* has which of the distinct *ids* in the column *name*: `row`, `id`, its place `at`."""
     table = shard.lookup(name)
     if not len(table) or not len(ids):
         return pl.DataFrame(schema=FOUND)
@@ -27,10 +27,10 @@ def rows(shard: Shard, name: str, ids: pl.Series) -> pl.DataFrame:
     places, found = lookup.proposed(table, hashes[order])
     if not len(found):
         return pl.DataFrame(schema=FOUND)
-    wanted = ids.gather(pl.Series(order[places]))
-    proposed = pl.DataFrame({"row": found, "id": wanted, "has": shard.some_ids(name, found)})
+    at = pl.Series(order[places].astype(np.uint32))
+    proposed = pl.DataFrame({"row": found, "id": ids.gather(at), "at": at, "has": shard.some_ids(name, found)})
     own = pl.col("id").is_in("has") if isinstance(proposed.schema["has"], pl.List) else pl.col("id") == pl.col("has")
-    kept = proposed.filter(own).select("row", "id")
+    kept = proposed.filter(own).select(FOUND.names())
     return kept if shard.dead is None else kept.filter(~_in(kept["row"], shard))
 
 
@@ -111,7 +111,7 @@ def columns_of(ids: Ids, names: Iterable[str]) -> list[str]:
 
 
 def matches(ids: Ids, shard: Shard) -> pl.DataFrame:
-    """Which living row of *shard* has which of *ids*, in whichever column: columns `row` and `id`."""
+    """Which living row of *shard* has which of *ids*, in whichever column: `row`, `id`, its place `at`."""
     wanted = pl.Series("id", ids.values, dtype=pl.String).unique()
     found = [rows(shard, name, wanted) for name in columns_of(ids, shard.id_names)]
     return pl.concat([pl.DataFrame(schema=FOUND), *found]).unique()
