@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from audience import demo as demonstration
-from audience.commands import ask, build, catalog, change, keep, sandbox, segment, send
+from audience.commands import ask, build, campaign, catalog, change, deliver, keep, sandbox, segment, send
 from audience.commands.options import Json
 from audience.errors import AudienceError, DamagedError, LockedError, Problem, ProofError
 from audience.report import tell
@@ -95,7 +95,13 @@ app = _group(
     ask.count,
     ask.explain,
     ask.lint,
+    campaign.plan,
     send.emit,
+    campaign.campaign,
+    deliver.send,
+    deliver.resume,
+    deliver.status,
+    deliver.cancel,
     send.translate,
     send.vendors,
     sandbox.sandbox,

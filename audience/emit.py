@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import orjson
+import polars as pl
 
 from audience.batches import Batches, batches
 from audience.errors import Problem
@@ -68,24 +69,33 @@ def emit(
         plan = replace_fields(plan, native=(), by_ids=None)
     found = batches(index.resolve(plan.by_ids), plan.vendor) if plan.by_ids is not None else None
     with new_folder(folder, marks=FILES, replace=replace) as draft:
-        files = _write_requests(draft, plan, found, progress)
-        if found is not None and found.left:
-            left_out = ((frame.write_ndjson().encode(), len(frame)) for frame in found.left_out())
-            files.append(_write(draft / LEFT_OUT, left_out))
-        written = Emitted(
-            vendor=plan.vendor,
-            expression=render(plan.expr),
-            devices=devices,
-            native=len(plan.native),
-            batches=0 if found is None else len(found),
-            told=0 if found is None else len(found.told),
-            left_out=0 if found is None else len(found.left),
-            reasons=(*plan.reasons, *(() if found is None else found.problems())),
-            conditions=plan.conditions,
-            files=tuple(files),
-        )
-        (draft / MANIFEST).write_bytes(orjson.dumps(as_json(written), option=orjson.OPT_INDENT_2))
+        return write(plan, found, devices, draft, progress)
+
+
+def write(plan: Plan, found: Batches | None, devices: int, draft: Path, progress: Progress) -> Emitted:
+    """Write the native requests of *plan*, and the batches *found* for the rest, into the folder *draft*."""
+    files = _write_requests(draft, plan, found, progress)
+    if found is not None and found.left:
+        files.append(write_left_out(draft / LEFT_OUT, found.left_out()))
+    written = Emitted(
+        vendor=plan.vendor,
+        expression=render(plan.expr),
+        devices=devices,
+        native=len(plan.native),
+        batches=0 if found is None else len(found),
+        told=0 if found is None else len(found.told),
+        left_out=0 if found is None else len(found.left),
+        reasons=(*plan.reasons, *(() if found is None else found.problems())),
+        conditions=plan.conditions,
+        files=tuple(files),
+    )
+    (draft / MANIFEST).write_bytes(orjson.dumps(as_json(written), option=orjson.OPT_INDENT_2))
     return written
+
+
+def write_left_out(file: Path, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
+    """Write the devices that are left out; what a manifest says of the file."""
+    return _write(file, ((frame.write_ndjson().encode(), len(frame)) for frame in frames))
 
 
 def as_json(written: Emitted) -> dict[str, Any]:

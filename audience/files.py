@@ -48,16 +48,24 @@ def new_folder(path: Path, *, marks: frozenset[str], replace: bool = False) -> I
 
 def write_new(path: Path, data: bytes) -> None:
     """Write *data* to the new file *path*, under another name first; OutputError where it exists."""
+    with whole_new(path) as draft:
+        draft.write_bytes(data)
+
+
+@contextmanager
+def whole_new(path: Path) -> Iterator[Path]:
+    """A file to write that becomes *path* at the end, or vanishes on an error; OutputError where *path* exists."""
     try:
-        with NamedTemporaryFile(dir=path.absolute().parent, prefix=f".{path.name}.", delete=False) as draft:
-            draft.write(data)
-            draft.flush()
-            os.fsync(draft.fileno())
+        with NamedTemporaryFile(dir=path.absolute().parent, prefix=f".{path.name}.", delete=False) as file:
+            draft = Path(file.name)
         try:
-            Path(draft.name).chmod(0o666 & ~_umask())
-            path.hardlink_to(draft.name)  # unlike a rename, it never replaces what is there
+            yield draft
+            draft.chmod(0o666 & ~_umask())
+            sync(draft)
+            path.hardlink_to(draft)  # unlike a rename, it never replaces what is there
+            sync(path.absolute().parent)
         finally:
-            Path(draft.name).unlink()
+            draft.unlink()
     except FileExistsError as error:
         raise OutputError(Problem("exists", f"{path} exists already", hint="choose another")) from error
     except OSError as error:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from audience.index import arrow
 from audience.index.shard import Shard
+from audience.language.expr import Ids
 from audience.vendors.base import Payload, Vendor
 
 Rows: TypeAlias = NDArray[np.uint32]
@@ -87,6 +88,22 @@ def framed(listing: Callable[[Sequence[str]], Payload], batch: int) -> Frame | N
     frame = Frame(before, between, behind)
     same = all(body == frame.of(ids) for body, ids in zip(said, samples, strict=True))
     return frame if found and found_too and same else None
+
+
+def ids_of(body: bytes, to: Vendor) -> list[str]:
+    r"""The ids that *body* lists, in their order, where it is one that `blocks` has made for *to*.
+
+    >>> from audience.vendors import vendor
+    >>> ids_of(b'{"to":{"registration_id":["r1","\\"","r2"]}}', vendor("engagelab"))
+    ['r1', '"', 'r2']
+    """
+    frame = framed(to.listing, to.batch)
+    if frame is None:
+        said = to.parse(orjson.loads(body))
+        return list(said.values) if isinstance(said, Ids) else []
+    joined = body.rstrip(b"\n")[len(frame.before) :].removesuffix(frame.behind)
+    found: list[str] = orjson.loads(b'["' + joined.replace(frame.between, b'","') + b'"]')
+    return found
 
 
 def blocks(parts: Parts, name: str, to: Vendor) -> Iterator[Block]:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
-from filelock import FileLock, Timeout
 
 from audience.errors import IndexFolderError, LockedError, OutputError, Problem
 from audience.index.snapshot import HOLDER, LOCK, Manifest, current, now
+from audience.locks import held
 
 
 @contextmanager
@@ -44,21 +44,16 @@ def locked(folder: Path, what: str, wait: float = 0) -> Iterator[None]:
 
 @contextmanager
 def _held(folder: Path, what: str, wait: float) -> Iterator[None]:
-    lock = FileLock(folder / LOCK, fallback_to_soft=False, preserve_lock_file=True)
-    try:
-        lock.acquire(timeout=wait)
-    except Timeout:
-        hint = "try again, or wait for it: --wait SECONDS"
-        raise LockedError(Problem("locked", _holder(folder), hint=hint)) from None
-    try:
+    with held(folder / LOCK, wait) as mine:
+        if not mine:
+            hint = "try again, or wait for it: --wait SECONDS"
+            raise LockedError(Problem("locked", _holder(folder), hint=hint))
         holder = {"process": os.getpid(), "host": socket.gethostname(), "since": now(), "what": what}
-        (folder / HOLDER).write_bytes(orjson.dumps(holder))
-        yield
-    finally:
         try:
-            (folder / HOLDER).unlink(missing_ok=True)
+            (folder / HOLDER).write_bytes(orjson.dumps(holder))
+            yield
         finally:
-            lock.release()
+            (folder / HOLDER).unlink(missing_ok=True)
 
 
 def _holder(folder: Path) -> str:

@@ -1,0 +1,165 @@
+"""One audience, several vendors: a device that several know is told once, by the first that can reach it.
+
+campaign.json    the expression, who reaches how many, and in which order
+left_out.ndjson  devices that none of them can reach, where there are any
+VENDOR/          a folder of requests for each vendor, as `emit` writes it
+
+A native request reaches whom the vendor knows, also those that another one tells: it is written only where one
+vendor reaches all devices, and all others get nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+from audience.batches import Batches
+from audience.catalog.attributes import Catalog
+from audience.emit import LEFT_OUT, Emitted, Progress, write, write_left_out
+from audience.errors import PlanError, Problem
+from audience.files import new_folder
+from audience.index import Crowd, DeviceIndex
+from audience.index.crowd import id_column
+from audience.language.expr import Expr
+from audience.language.parse import parse
+from audience.language.render import render
+from audience.plan import Plan, plan
+from audience.vendors import vendor as vendor_record
+
+CAMPAIGN = "campaign.json"
+BY_IDS = Problem("campaign", "another vendor tells some of the devices, and a native request would tell them too")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a vendor does in a campaign: of the devices meant it can *reach* some, and *tells* those nobody has yet."""
+
+    vendor: str
+    reach: int
+    tells: int
+    plan: Plan
+    batches: Batches | None
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """Who tells whom: *devices* are meant, *unreachable* are told by nobody."""
+
+    expr: Expr
+    devices: int
+    unreachable: int
+    shares: tuple[Share, ...]
+    left: Crowd
+
+
+def campaign(
+    expr: Expr | str,
+    vendors: Sequence[str],
+    index: DeviceIndex,
+    catalog: Catalog | None = None,
+    *,
+    strict: bool = False,
+) -> Campaign:
+    """Divide the devices that *expr* means among *vendors*, each to the first that can reach it.
+
+    Raises PlanError for a vendor that stands twice, or whose ids the index does not have.
+    """
+    meant = index.expanded(parse(expr) if isinstance(expr, str) else expr)
+    _check(vendors, index)
+    crowd = left = index.resolve(meant)
+    told: list[tuple[str, int, Crowd]] = []
+    for name in vendors:
+        reached = crowd.carried(vendor_record(name))
+        mine = reached.without(reached.without(left))  # those of them that are left
+        told.append((name, len(reached), mine))
+        left = left.without(mine)
+    alone = any(len(mine) == len(crowd) for _, _, mine in told)
+    shares = tuple(
+        Share(name, reach, len(mine), *_told(meant, name, mine, index, catalog, alone=alone, strict=strict))
+        for name, reach, mine in told
+    )
+    return Campaign(meant, len(crowd), len(left), shares, left)
+
+
+def emit_campaign(
+    found: Campaign,
+    folder: Path,
+    *,
+    progress: Progress = lambda step, done, total: None,
+) -> dict[str, Emitted]:
+    """Write a folder of requests for each vendor that tells anybody into the new *folder*.
+
+    Raises OutputError where *folder* exists or cannot be written to; then nothing is left there.
+    """
+    written = {}
+    with new_folder(folder, marks=frozenset()) as draft:
+        for share in found.shares:
+            if share.tells:
+                (draft / share.vendor).mkdir()
+                written[share.vendor] = write(share.plan, share.batches, share.tells, draft / share.vendor, progress)
+        if found.unreachable:
+            write_left_out(draft / LEFT_OUT, _unreachable(found))
+        (draft / CAMPAIGN).write_bytes(orjson.dumps(campaign_json(found), option=orjson.OPT_INDENT_2))
+    return written
+
+
+def campaign_json(found: Campaign) -> dict[str, Any]:
+    """*found* for machines."""
+    shares = [
+        {
+            "vendor": share.vendor,
+            "reach": share.reach,
+            "tells": share.tells,
+            "native": len(share.plan.native),
+            "batches": 0 if share.batches is None else len(share.batches),
+        }
+        for share in found.shares
+    ]
+    return {
+        "expression": render(found.expr),
+        "devices": found.devices,
+        "unreachable": found.unreachable,
+        "vendors": shares,
+    }
+
+
+def _told(
+    meant: Expr, name: str, mine: Crowd, index: DeviceIndex, catalog: Catalog | None, *, alone: bool, strict: bool
+) -> tuple[Plan, Batches | None]:
+    """How a vendor tells *mine*: natively only where nobody else tells anybody."""
+    if not mine:
+        return Plan(name, meant, (), None, (), index=index), None
+    to = vendor_record(name)
+    if alone:
+        found = plan(meant, name, index, catalog, strict=strict)
+        if found.by_ids is None:
+            return found, None
+        if not found.native:
+            return found, Batches(to, mine, mine.without(mine))
+    reasons = () if alone else (BY_IDS,)
+    return Plan(name, meant, (), meant, reasons, index=index), Batches(to, mine, mine.without(mine))
+
+
+def _check(vendors: Sequence[str], index: DeviceIndex) -> None:
+    """Refuse vendors that stand twice, or of which two would take the same ids for theirs."""
+    columns: dict[str, str] = {}
+    for name in vendors:
+        column = id_column(index.snapshot.ids, name)
+        if column in columns:
+            what = column.partition(":")[2]
+            message = f"{columns[column]} and {name} would both take {what} for their ids"
+            hint = "leave one out, or build the index with --token VENDOR=COLUMN for each"
+            raise PlanError(Problem("same-ids", message, hint=hint))
+        columns[column] = name
+
+
+def _unreachable(found: Campaign) -> Iterator[pl.DataFrame]:
+    """The devices that no vendor can be told."""
+    names = ", ".join(share.vendor for share in found.shares)
+    last = vendor_record(found.shares[-1].vendor)
+    for frame in Batches(last, found.left.without(found.left), found.left).left_out():
+        reason, message = pl.lit("unreachable"), pl.lit(f"none of {names} can be told it")
+        yield frame.with_columns(reason=reason, message=message)

@@ -1,0 +1,95 @@
+"""Before a send: what each way costs, and who of several vendors tells whom."""
+
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audience.batches import batches
+from audience.campaign import campaign as make_campaign
+from audience.campaign import campaign_json, emit_campaign
+from audience.commands.options import CatalogPath, ExprText, IndexPath, Json, MaxRequests, Strict, catalog_of
+from audience.delivery.folder import read_message
+from audience.delivery.price import SAMPLE, Order, chosen, native_price, placeholder, prices
+from audience.delivery.run import delivery_of
+from audience.index import DeviceIndex
+from audience.language.parse import parse as parse_text
+from audience.message import Message
+from audience.outcome import campaign_table, price_json, price_table
+from audience.plan import MOST_REQUESTS, Plan
+from audience.plan import plan as make_plan
+from audience.report import derivation, plan_json, result, warn
+from audience.screen import bar
+from audience.vendors import vendor as vendor_record
+
+PLAIN = Message(title="title", body="body")  # a message to reckon with, where none is given
+
+
+def plan(
+    index: IndexPath,
+    expr: ExprText,
+    vendor: Annotated[str, typer.Option(metavar="V")],
+    message: Annotated[Path | None, typer.Option("--message", metavar="FILE", help="The message, as JSON.")] = None,
+    way: Annotated[str | None, typer.Option("--way", metavar="NAME", help="Not the cheapest, but this.")] = None,
+    catalog: CatalogPath = None,
+    max_requests: MaxRequests = MOST_REQUESTS,
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """How a vendor would be told: natively or by ids, why, and what each way costs; nothing is written or sent."""
+    opened, meant = DeviceIndex.open(index), parse_text(expr)
+    found = make_plan(meant, vendor, opened, catalog_of(catalog), max_requests=max_requests, strict=strict)
+    order = _order(found, opened, PLAIN if message is None else read_message(message))
+    native = [native_price(order)] if order.native else []
+    ways = prices(order)
+    taken = chosen(order, way).name if order.native or order.ids else None
+    warn(opened.problems(meant), json)
+    if json:
+        costs = {"native": [*map(price_json, native)], "ways": [*map(price_json, ways)], "taken": taken}
+        result({**plan_json(found), "devices": opened.count(meant), "ids": order.ids, "prices": costs}, json, "")
+        return
+    result(None, json, f"{opened.count(meant):,} devices\n{derivation(found)}")
+    if native or ways:
+        price_table([*native, *ways], taken if ways else order.delivery.native.name)
+
+
+def campaign(
+    index: IndexPath,
+    expr: ExprText,
+    vendors: Annotated[str, typer.Option(metavar="V,W,…", help="Vendors; the first that can reach a device tells it.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A folder that is not there yet.")],
+    catalog: CatalogPath = None,
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Divide devices among vendors, each told once, and write a folder of requests for each vendor."""
+    opened, meant = DeviceIndex.open(index), parse_text(expr)
+    names = [name.strip() for name in vendors.split(",") if name.strip()]
+    found = make_campaign(meant, names, opened, catalog_of(catalog), strict=strict)
+    with bar() as progress:
+        emit_campaign(found, out, progress=progress)
+    warn(opened.problems(meant), json)
+    if json:
+        result(campaign_json(found), json, "")
+        return
+    campaign_table(found)
+    result(None, json, f"{out}: {found.devices:,} devices meant")
+
+
+def _order(found: Plan, index: DeviceIndex, said: Message) -> Order:
+    """What is to be told by *found*; nothing where nobody is meant."""
+    to = vendor_record(found.vendor)
+    delivery = delivery_of(to)
+    some = index.count(found.expr)
+    told = batches(index.resolve(found.by_ids), to.name) if found.by_ids is not None and some else None
+    return Order(
+        to=to,
+        delivery=delivery,
+        body=delivery.timed(delivery.body(said), datetime.now(UTC)),
+        application=placeholder(delivery),
+        native=found.native if some else (),
+        ids=0 if told is None else len(told.told),
+        sample=() if told is None else tuple(name for ids in islice(told.chunks(), 1) for name in ids[:SAMPLE]),
+    )

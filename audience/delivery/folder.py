@@ -1,0 +1,189 @@
+"""A run folder: the request files that `audience emit` wrote, checked before a byte of them is sent."""
+
+import hashlib
+from bisect import bisect_right
+from dataclasses import dataclass, fields
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from audience.delivery.ledger import NAME
+from audience.delivery.moves import Batch
+from audience.emit import MANIFEST, Progress
+from audience.errors import AudienceError, DeliveryError, MessageError, Problem
+from audience.index.bodies import ids_of
+from audience.index.sound import summing
+from audience.message import Message, message
+from audience.vendors import vendor as vendor_record
+from audience.vendors.base import Payload, Vendor
+
+MESSAGE = "message.json"
+PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Requests:
+    """The requests of a plan: *native* ones first, then lines that list *ids* ids in all, *batch* in each but the last.
+
+    *starts* are the places of the lines in each of *files*, its size the last, and *stops* the
+    numbers of the lines at which each file stops. *digest* stands for all of it.
+    """
+
+    folder: Path
+    to: Vendor
+    expression: str
+    devices: int
+    native: int
+    ids: int
+    digest: str
+    files: tuple[Path, ...]
+    starts: tuple[tuple[int, ...], ...]
+    stops: tuple[int, ...]
+
+    def payload(self, number: int) -> Payload:
+        """The native request of this *number*."""
+        found: Payload = orjson.loads(self._line(number))
+        return found
+
+    def between(self, first: int, stop: int) -> list[str]:
+        """The ids of the plan from *first* to before *stop*; DeliveryError where a line is not what was written."""
+        size = self.to.batch
+        lines = range(first // size, (stop - 1) // size + 1)
+        found = [identifier for line in lines for identifier in self._ids(line)]
+        return found[first - lines[0] * size : stop - lines[0] * size]
+
+    def of(self, batch: Batch) -> dict[int, str]:
+        """The ids of *batch*, each by its place in the plan; those that are bad are gone."""
+        ids = self.between(batch.first, batch.stop)
+        return {at: ids[at - batch.first] for at in batch.positions()}
+
+    def _ids(self, line: int) -> list[str]:
+        size = self.to.batch
+        body = self._line(self.native + line)
+        ids = ids_of(body, self.to)
+        if len(ids) != min(size, self.ids - line * size) or self.to.listing(ids) != orjson.loads(body):
+            raise _damaged(self.folder, f"request {self.native + line + 1} does not list the ids that it should")
+        return ids
+
+    def _line(self, number: int) -> bytes:
+        at = bisect_right(self.stops, number)
+        within = number - (self.stops[at - 1] if at else 0)
+        start, stop = self.starts[at][within], self.starts[at][within + 1]
+        with self.files[at].open("rb") as file:
+            file.seek(start)
+            return file.read(stop - start)
+
+
+def requests(folder: Path, progress: Progress = lambda step, done, total: None) -> Requests:
+    """The requests in *folder*; DeliveryError where a file is missing or is not what was written."""
+    data = _read(folder / MANIFEST)
+    try:
+        said = orjson.loads(data)
+        to = vendor_record(said["vendor"])
+        listed = [each for each in said["files"] if each["name"].startswith("requests-")]
+        total = sum(each["bytes"] for each in listed)
+        counts = {name: int(said[name]) for name in ("devices", "native", "batches", "told")}
+        expression = str(said["expression"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, f"{MANIFEST} is not what `audience emit` writes") from error
+    files, starts, done = [], [], 0
+    for each in listed:
+        files.append(folder / str(each["name"]))
+        starts.append(_checked(files[-1], each))
+        done += each["bytes"]
+        progress("checking", done, total)
+    lines = sum(len(each) - 1 for each in starts)
+    if lines != counts["native"] + counts["batches"] or counts["batches"] != -(-counts["told"] // to.batch):
+        raise _damaged(folder, f"{lines} requests are there, and not as many as {MANIFEST} says")
+    return Requests(
+        folder=folder,
+        to=to,
+        expression=expression,
+        devices=counts["devices"],
+        native=counts["native"],
+        ids=counts["told"],
+        digest=digest(data),
+        files=tuple(files),
+        starts=tuple(starts),
+        stops=tuple(accumulate(len(each) - 1 for each in starts)),
+    )
+
+
+def size(folder: Path) -> tuple[Vendor, int]:
+    """The vendor of the requests in *folder*, and how many devices they mean, as its manifest says."""
+    try:
+        said = orjson.loads(_read(folder / MANIFEST))
+        return vendor_record(said["vendor"]), int(said["devices"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, f"{MANIFEST} is not what `audience emit` writes") from error
+
+
+def read_message(file: Path) -> Message:
+    """The message in *file*; MessageError for what is none, DeliveryError for what cannot be read."""
+    try:
+        said = orjson.loads(_read(file))
+    except ValueError as error:
+        raise MessageError(Problem("bad-json", f"{file} is no JSON: {error}")) from error
+    return message(said)
+
+
+def message_json(said: Message) -> bytes:
+    """*said* as it is kept in a run folder: read back, it is the same.
+
+    >>> message_json(Message(title="Hi", platforms=("ios",)))
+    b'{"platforms":["ios"],"title":"Hi"}'
+    """
+    default = Message()
+    told = {name: getattr(said, name) for name in (each.name for each in fields(Message))}
+    kept = {name: value for name, value in told.items() if value != getattr(default, name)}
+    return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
+
+
+def digest(data: bytes) -> str:
+    """What stands for *data* in a ledger: nobody can find other data with the same."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def begun(folder: Path) -> bool:
+    """Whether something was sent from *folder*, or is about to be."""
+    return (folder / NAME).exists()
+
+
+def _checked(file: Path, said: dict[str, Any]) -> tuple[int, ...]:
+    """Where the lines of *file* start, and its size; DeliveryError where it is not what the manifest *said*."""
+    summed, starts, size = summing(), [0], 0
+    try:
+        with file.open("rb") as stream:
+            while piece := stream.read(PIECE):
+                summed.update(piece)
+                at = piece.find(b"\n")
+                while at >= 0:
+                    starts.append(size + at + 1)
+                    at = piece.find(b"\n", at + 1)
+                size += len(piece)
+    except OSError as error:
+        raise _damaged(file.parent, f"{file.name}: {error.strerror or error}") from error
+    found = {"lines": len(starts) - 1, "bytes": size, "xxh128": summed.hexdigest()}
+    wrong = [key for key, value in found.items() if said.get(key) != value]
+    if wrong or starts[-1] != size:
+        raise _damaged(file.parent, f"{file.name} is not what was written: other {', '.join(wrong)}")
+    return tuple(starts)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        hint = "a folder that `audience emit` wrote" if file.name == MANIFEST else None
+        raise DeliveryError(Problem("unreadable", f"{file}: {error.strerror or error}", hint=hint)) from error
+
+
+def _damaged(folder: Path, message: str) -> AudienceError:
+    return DeliveryError(Problem("damaged-plan", f"{folder}: {message}", hint="emit it again into another folder"))
+
+
+def chunks(ids: list[str], size: int) -> list[list[str]]:
+    """*ids*, *size* at a time."""
+    return [ids[at : at + size] for at in range(0, len(ids), size)]

@@ -1,0 +1,152 @@
+"""The ledger of a run, in SQLite: `ledger.sql` has its rules, and `moves` its transitions.
+
+A transition is durable once `together` is left. Who writes what, and when, is decided in `telling` and `workers`.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from audience.errors import DeliveryError, Problem
+
+NAME = "ledger.sqlite"
+VERSION = 1
+SCHEMA = Path(__file__).with_name("ledger.sql")
+PATIENCE = 60  # seconds that one process waits for another's transaction
+MANY = 500  # values that a statement is given at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What is sent, to whom and how; *application*, *plan* and *message* are digests.
+
+    *natives* and *ids* are how many native requests and how many ids the plan has.
+    """
+
+    id: str
+    vendor: str
+    way: str
+    host: str
+    application: str
+    plan: str
+    message: str
+    natives: int
+    ids: int
+    begun: float
+    cancelled: float | None = None
+    stopped: str | None = None
+
+
+class Ledger:
+    """An open ledger; one thread at a time may use it."""
+
+    def __init__(self, path: Path, *, write: bool = True):
+        """Open *path*; DeliveryError where it is not there, or is no ledger."""
+        self.path = path
+        if not path.is_file():
+            raise DeliveryError(Problem("no-run", f"{path.parent}: nothing was sent from here", hint="audience send"))
+        with _told(path):
+            self._connection = _connected(path, "rw")
+            try:
+                version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+                if version != VERSION:
+                    raise DeliveryError(Problem("other-ledger", f"{path} is a ledger of version {version}"))
+                pragma = "journal_mode = WAL" if write else "query_only = ON"
+                self._connection.execute(f"PRAGMA {pragma}")
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def rows(self, statement: str, *values: Any) -> list[Any]:
+        """What *statement* finds, or changes RETURNING."""
+        with _told(self.path):
+            return self._connection.execute(statement, values).fetchall()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """One transaction: what is written in it is on disk once it is left, or was never written."""
+        with _told(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._commit()
+            except BaseException:
+                self._connection.rollback()
+                raise
+
+    def each(self, jobs: Sequence[Callable[["Ledger"], Any]]) -> list[Any]:
+        """What each of *jobs* returns or raises, all in one transaction; one that raises has written nothing."""
+        with self.together():
+            return [self._one(job) for job in jobs]
+
+    def _one(self, job: Callable[["Ledger"], Any]) -> Any:
+        self._connection.execute("SAVEPOINT one")
+        try:
+            found: Any = job(self)
+        except DeliveryError as error:
+            self._connection.execute("ROLLBACK TO one")
+            found = error
+        self._connection.execute("RELEASE one")
+        return found
+
+    def _commit(self) -> None:
+        self._connection.commit()
+
+    def run(self) -> Run:
+        """What this is the ledger of."""
+        names = ", ".join(Run.__dataclass_fields__)
+        [row] = self.rows(f"SELECT {names} FROM run")
+        return Run(**dict(zip(Run.__dataclass_fields__, row, strict=True)))
+
+
+def create(path: Path, run: Run, size: int) -> None:
+    """Write the new ledger *path* of *run*, its ids in batches of *size*, all of it todo."""
+    with _told(path):
+        connection = _connected(path, "rwc")
+        try:
+            connection.execute("PRAGMA synchronous = OFF")  # the file is synced whole before it gets its name
+            connection.executescript(f"BEGIN; {SCHEMA.read_text('utf-8')}")
+            names = list(Run.__dataclass_fields__)
+            marks = ", ".join("?" for _ in names)
+            values = [getattr(run, name) for name in names]
+            connection.execute(f"INSERT INTO run (number, {', '.join(names)}) VALUES (1, {marks})", values)
+            connection.executemany("INSERT INTO batch (native) VALUES (?)", ((n,) for n in range(run.natives)))
+            ranges = ((first, min(first + size, run.ids)) for first in range(0, run.ids, size))
+            connection.executemany("INSERT INTO batch (first, stop) VALUES (?, ?)", ranges)
+            connection.commit()
+        finally:
+            connection.close()
+
+
+def _connected(path: Path, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=PATIENCE,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What SQLite raises, in our words."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise DeliveryError(Problem("bad-ledger", f"{path}: {error}")) from error

@@ -1,0 +1,101 @@
+"""The runs of a folder: one, or where it is a campaign's, one for each vendor, as if they were one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from audience.campaign import CAMPAIGN
+from audience.delivery import run
+from audience.delivery.folder import MESSAGE, begun, message_json, read_message, size
+from audience.delivery.guards import Allowed, too_many
+from audience.delivery.run import Effort, OnDoubt, Prepared
+from audience.delivery.tally import Status, nothing
+from audience.emit import MANIFEST, Progress
+from audience.errors import DeliveryError, Problem
+from audience.files import put
+from audience.message import Message
+from audience.vendors.base import Vendor
+from audience.vendors.wire import Application
+
+Applications: TypeAlias = Callable[[Vendor], Application]  # asked for all vendors before anything is sent
+
+Ready: TypeAlias = list[tuple[Prepared, Application]]
+
+
+def folders(folder: Path) -> list[Path]:
+    """The run folders in *folder*, which may be one itself; DeliveryError where there is none."""
+    if not (folder / CAMPAIGN).is_file():
+        return [folder]
+    return sorted(each.parent for each in folder.glob(f"*/{MANIFEST}"))
+
+
+def devices(folder: Path) -> int:
+    """How many devices are meant, by all runs of *folder*."""
+    return sum(size(each)[1] for each in folders(folder))
+
+
+def prepare(
+    folder: Path,
+    said: Message,
+    applications: Applications,
+    allowed: Allowed,
+    *,
+    way: str | None = None,
+    progress: Progress = lambda step, done, total: None,
+) -> Ready:
+    """What would be sent from *folder*, all of it checked; those that tell nobody are left out.
+
+    Raises DeliveryError or MessageError where any of it may not be sent.
+    """
+    problems = [*too_many(devices(folder), allowed)]
+    if problems:
+        raise DeliveryError(*problems)
+    within = allowed if len(folders(folder)) == 1 else Allowed(max_devices=devices(folder), broadcast=allowed.broadcast)
+    known = [(each, applications(size(each)[0])) for each in folders(folder)]
+    found = [
+        (run.prepared(each, said, application, within, way=way, progress=progress), application)
+        for each, application in known
+    ]
+    return [(each, application) for each, application in found if each.requests.native or each.requests.ids]
+
+
+def send_all(folder: Path, said: Message, ready: Ready, effort: Effort) -> dict[str, Status]:
+    """Begin and send what is *ready*, one vendor after the other; the status of each."""
+    if (folder / CAMPAIGN).is_file() and ready:
+        put(folder / MESSAGE, message_json(said))  # who goes on begins what was not begun
+    for each, application in ready:
+        run.begin(each, application)
+    return {each.requests.to.name: run.worked(each, application, effort) for each, application in ready}
+
+
+def resume_all(folder: Path, applications: Applications, on_doubt: OnDoubt, effort: Effort) -> dict[str, Status]:
+    """Go on with all runs of *folder*, and begin those that were left when `send_all` died; the status of each."""
+    runs = folders(folder)
+    if not any(map(begun, runs)) and not (len(runs) > 1 and (folder / MESSAGE).is_file()):
+        raise DeliveryError(Problem("no-run", f"{folder}: nothing was sent from here", hint="audience send"))
+    known = [(each, size(each)[0].name, applications(size(each)[0])) for each in runs]
+    for each, _, application in known:
+        if not begun(each) and size(each)[1]:
+            within = Allowed(max_devices=size(each)[1], broadcast=True)
+            run.begin(run.prepared(each, read_message(folder / MESSAGE), application, within), application)
+    return {
+        name: run.resume(each, application, on_doubt=on_doubt, effort=effort) if begun(each) else nothing(name)
+        for each, name, application in known
+    }
+
+
+def status_all(folder: Path) -> dict[str, Status]:
+    """How far each run of *folder* is; DeliveryError where none was begun."""
+    return {size(each)[0].name: run.status(each) for each in _begun(folder)}
+
+
+def cancel_all(folder: Path) -> dict[str, Status]:
+    """Cancel each run of *folder* that was begun; DeliveryError where none was."""
+    return {size(each)[0].name: run.cancel(each) for each in _begun(folder)}
+
+
+def _begun(folder: Path) -> list[Path]:
+    found = [each for each in folders(folder) if begun(each)]
+    if not found:
+        raise DeliveryError(Problem("no-run", f"{folder}: nothing was sent from here", hint="audience send"))
+    return found

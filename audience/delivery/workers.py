@@ -1,0 +1,74 @@
+"""Who works on a ledger: each process holds a lock for as long as it lives, so that others see when it has died.
+
+What a dead one had sent is in doubt, since its replies are lost; what it had only claimed is free again.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from audience.delivery.ledger import Ledger
+from audience.delivery.moves import words
+from audience.errors import DeliveryError, Problem
+from audience.locks import held
+
+LOCKS = "worker-*.lock"
+DIED = Problem("died", "the process ended between sending and the reply")
+
+
+@contextmanager
+def working(ledger: Ledger) -> Iterator[int]:
+    """Be a worker of *ledger*, with a number; at the end nothing is left claimed, or sent without a reply."""
+    name = LOCKS.replace("*", uuid4().hex)
+    file = ledger.path.with_name(name)
+    with _lock(file) as mine:
+        if not mine:
+            raise DeliveryError(Problem("locked", f"{file} is held by another"))
+        with ledger.together():
+            values = (name, os.getpid(), socket.gethostname(), time.time())
+            statement = "INSERT INTO worker (lock, process, host, begun) VALUES (?, ?, ?, ?) RETURNING number"
+            [(number,)] = ledger.rows(statement, *values)
+        try:
+            yield number
+        finally:
+            with ledger.together():
+                _end(ledger, number)
+            file.unlink(missing_ok=True)
+
+
+def take_over(ledger: Ledger) -> None:
+    """Bury the workers that have died, within a transaction."""
+    for number, name in ledger.rows("SELECT number, lock FROM worker WHERE ended IS NULL"):
+        file = ledger.path.with_name(name)
+        with _lock(file) as free:
+            if free:
+                _end(ledger, number)
+                file.unlink(missing_ok=True)
+
+
+def living(ledger: Ledger) -> int:
+    """How many workers have not ended, as far as is known."""
+    return int(ledger.rows("SELECT count(*) FROM worker WHERE ended IS NULL")[0][0])
+
+
+def _end(ledger: Ledger, number: int) -> None:
+    """The worker writes no more: what it sent is in doubt, what it claimed is free."""
+    now = time.time()
+    lost = "state = 'in doubt', doubts = doubts + 1, settled = ?, worker = NULL, problem = ?"
+    ledger.rows(f"UPDATE batch SET {lost} WHERE worker = ? AND state = 'sent'", now, words(DIED), number)
+    ledger.rows("UPDATE batch SET worker = NULL WHERE worker = ? AND state IN ('todo', 'in doubt')", number)
+    ledger.rows("UPDATE worker SET ended = ? WHERE number = ?", now, number)
+
+
+@contextmanager
+def _lock(file: Path) -> Iterator[bool]:
+    """The lock of *file*; whether it was free."""
+    try:
+        with held(file) as mine:
+            yield mine
+    except OSError as error:
+        raise DeliveryError(Problem("cannot-write", f"{file}: {error.strerror or error}")) from error

@@ -1,0 +1,154 @@
+"""Keys come from the environment or a file that nobody else reads, and no secret turns up anywhere else."""
+
+import sqlite3
+import traceback
+
+import fake
+import httpx
+import pytest
+from fake import ANY, MESSAGE, Service, delivery, effort, folder_of, ids_of, opened
+
+from audience import DeliveryError
+from audience.delivery import resume, send
+from audience.delivery.credentials import application, host_of
+from audience.vendors.wire import Application
+
+FAKE = delivery(choices={"signature": ("new", "old")})
+SECRET = "s3cr3t-w0rd"
+KNOWN = {"AUDIENCE_FAKE_KEY": "k1", "AUDIENCE_FAKE_SECRET": SECRET}
+
+
+def given(tmp_path, text, mode=0o600):
+    file = tmp_path / "keys.toml"
+    file.write_text(text)
+    file.chmod(mode)
+    return file
+
+
+TABLE = f'[fake]\nkey = "k2"\nsecret = "{SECRET}"\nhost = "there"\nsignature = "old"\n'
+
+
+def test_keys_come_from_the_environment():
+    found = application("fake", FAKE, environment=KNOWN)
+    assert found == Application("https://push.example", {"key": "k1", "secret": SECRET, "signature": "new"})
+
+
+def test_keys_come_from_a_file_and_then_from_it_alone(tmp_path):
+    file = given(tmp_path, TABLE)
+    wanted = Application("https://there.example", {"key": "k2", "secret": SECRET, "signature": "old"})
+    assert application("fake", FAKE, file=file, environment=KNOWN) == wanted
+    assert application("fake", FAKE, environment={**KNOWN, "AUDIENCE_CREDENTIALS": str(file)}) == wanted
+    file = given(tmp_path, '[fake]\nkey = "k2"\n')
+    with pytest.raises(DeliveryError, match=r"fake\.secret is not given"):
+        application("fake", FAKE, file=file, environment=KNOWN)
+    file = given(tmp_path, "[other]\nx = 1\n")
+    assert application("fake", FAKE, file=file, environment=KNOWN).keys["key"] == "k1"
+
+
+def test_a_host_that_is_said_comes_before_that_of_the_file(tmp_path):
+    file = given(tmp_path, TABLE)
+    assert application("fake", FAKE, file=file, host="here", environment={}).host == "https://push.example"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+def test_a_file_that_others_can_read_is_refused(tmp_path, mode):
+    with pytest.raises(DeliveryError, match="chmod 600"):
+        application("fake", FAKE, file=given(tmp_path, TABLE, mode), environment={})
+
+
+BAD = {
+    "no table": "key = 1",
+    "no TOML": f"[fake]\nsecret = {SECRET}",
+    "an unknown key": f'[fake]\nkey = "k"\nsecret = "{SECRET}"\nsecrte = "x"',
+    "a key that is no text": f'[fake]\nkey = ["k"]\nsecret = "{SECRET}"',
+    "a secret with a line feed": f'[fake]\nkey = "k"\nsecret = "{SECRET}\\n"',
+    "an unknown choice": f'[fake]\nkey = "k"\nsecret = "{SECRET}"\nsignature = "newest"',
+    "nothing": "[fake]\n",
+}
+
+
+@pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
+def test_a_bad_file_is_told_without_what_is_in_it(tmp_path, text):
+    with pytest.raises(DeliveryError) as caught:
+        application("fake", FAKE, file=given(tmp_path, text), environment={})
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(DeliveryError, match="AUDIENCE_FAKE_KEY is not given") as caught:
+        application("fake", FAKE, environment={"AUDIENCE_FAKE_SECRET": SECRET})
+    assert SECRET not in str(caught.value)
+
+
+HOSTS = {
+    "there": "https://there.example",
+    "https://proxy.example/push/": "https://proxy.example/push",
+    "http://127.0.0.1:8080": "http://127.0.0.1:8080",
+    "http://localhost": "http://localhost",
+    "http://[::1]:8080": "http://[::1]:8080",
+}
+
+
+@pytest.mark.parametrize("said", HOSTS)
+def test_a_host_is_a_name_or_a_url(said):
+    assert host_of(said, FAKE) == HOSTS[said]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["ther", "http://push.example", "ftp://there", "http://localhost.evil.example", "https://u:p@x", "https://x:port"],
+)
+def test_another_host_is_refused(said):
+    with pytest.raises(DeliveryError, match=r"unknown-host|plain-http|bad-host"):
+        host_of(said, FAKE)
+
+
+@pytest.fixture
+def vendor():
+    undo = fake.register(delivery(opened(calls=3)))
+    yield
+    undo()
+
+
+def test_no_secret_is_in_a_ledger_a_status_or_an_error(vendor, tmp_path, caplog, capsys):
+    """Also where the vendor says it in its reply, as an echo of what it was sent."""
+    caplog.set_level("DEBUG")
+    known = Application("https://push.example", {"key": "k1", "secret": SECRET})
+    service = Service()
+
+    def echo(request):
+        service.calls += 1
+        error = {3: "refused", 4: "in-doubt", 5: "again", 9: "stopped"}.get(service.calls)
+        words = f"bad signature {request.headers['authorization']} of {SECRET}"
+        if error:
+            return httpx.Response(401, json={"error": error, "words": words})
+        return httpx.Response(200, json={"accepted": f"m-{SECRET}-{service.calls}"})
+
+    folder = folder_of(tmp_path / "run", ids_of(95))
+    through = effort(httpx.MockTransport(echo))
+    found = send(folder, MESSAGE, known, ANY, effort=through)
+    assert found.stopped is not None
+    assert "***" in found.stopped.message
+    found = resume(folder, known, effort=through)
+    assert found.batches["accepted"] == 8
+    for file in folder.iterdir():
+        assert SECRET.encode() not in file.read_bytes()
+    with sqlite3.connect(folder / "ledger.sqlite") as ledger:
+        assert "bad signature" in ledger.execute("SELECT group_concat(problem) FROM batch").fetchone()[0]
+    ledger.close()
+    out = capsys.readouterr()
+    for text in (repr(found), str(found.stopped), repr(known), caplog.text, out.out, out.err):
+        assert SECRET not in text
+
+
+def test_no_secret_is_in_a_traceback(vendor, tmp_path):
+    """A fault of ours, in the middle of a request that is signed already."""
+    known = Application("https://push.example", {"key": "k1", "secret": SECRET})
+
+    def broken(request):
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError) as caught:
+        through = effort(httpx.MockTransport(broken))
+        send(folder_of(tmp_path / "run", ids_of(5)), MESSAGE, known, ANY, effort=through)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))

@@ -1,0 +1,218 @@
+"""What a send refuses before its first call, and what its commands print and exit with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fake
+import pytest
+from fake import Service, delivery, folder_of, ids_of, serving
+
+from audience.delivery.ledger import NAME
+
+KEYS = {"AUDIENCE_FAKE_KEY": "k1", "AUDIENCE_FAKE_SECRET": "s3cr3t-w0rd"}
+
+
+@pytest.fixture
+def service(monkeypatch):
+    """The made-up vendor, served on loopback, and its keys in the environment."""
+    service, undo = Service(), fake.register(delivery(warnings=lambda body: [fake.Problem("cut", "it is cut")]))
+    with serving(service) as url:
+        for name, value in {**KEYS, "AUDIENCE_FAKE_HOST": url}.items():
+            monkeypatch.setenv(name, value)
+        yield service
+    undo()
+
+
+@pytest.fixture
+def message(tmp_path) -> str:
+    (tmp_path / "m.json").write_text('{"title": "Hi", "body": "there"}')
+    return str(tmp_path / "m.json")
+
+
+@pytest.fixture
+def run(tmp_path) -> str:
+    return str(folder_of(tmp_path / "run", ids_of(95)))
+
+
+def test_send_status_and_what_is_printed(audience, service, run, message):
+    code, out, err = audience("send", run, "--message", message, "--expect", "95")
+    assert (code, out) == (0, "fake: 10 accepted, 95 ids told\n")
+    assert "cut: it is cut" in err
+    assert audience("status", run) == (0, out, "")
+    code, out, err = audience("status", run, "--json")
+    assert (code, json.loads(out)["fake"]["ids"]["accepted"], err) == (0, 95, "")
+    assert service.told == dict.fromkeys(ids_of(95), 1)
+
+
+REFUSED = {
+    "without a size": ([], "no-size"),
+    "more than expected": (["--expect", "94"], "too-many"),
+    "more than allowed": (["--max-devices", "94"], "too-many"),
+    "an unknown way": (["--expect", "95", "--way", "lists"], "did you mean list?"),
+    "an unknown host": (["--expect", "95", "--host", "ther"], "unknown-host"),
+    "plain HTTP": (["--expect", "95", "--host", "http://push.example"], "plain-http"),
+    "no such credentials": (["--expect", "95", "--credentials", "nowhere.toml"], "nowhere.toml"),
+    "checks without a dry run": (["--expect", "95", "--validate"], "bad-option"),
+    "checks by a vendor that has none": (["--expect", "95", "--dry-run", "--validate"], "no-dry-run"),
+}
+
+
+@pytest.mark.parametrize(("words", "told"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_send_is_refused_before_its_first_call(audience, service, run, message, words, told):
+    code, out, err = audience("send", run, "--message", message, *words)
+    assert (code, out, service.calls) == (2, "", 0)
+    assert told in err
+    assert not (Path(run) / NAME).exists()
+
+
+def test_fewer_than_expected_is_a_warning(audience, service, run, message):
+    code, _, err = audience("send", run, "--message", message, "--expect", "96")
+    assert code == 0
+    assert "fewer" in err
+
+
+def test_a_broadcast_has_to_be_said(audience, service, tmp_path, message):
+    run = str(folder_of(tmp_path / "all", [], native=[{"everyone": True}]))
+    words = ["send", run, "--message", message, "--max-devices", "1000"]
+    code, _, err = audience(*words)
+    assert (code, service.calls) == (2, 0)
+    assert "--broadcast" in err
+    assert audience(*words, "--broadcast")[0] == 0
+    assert service.told == {"everyone": 1}
+
+
+def test_nobody_is_nothing_sent(audience, service, tmp_path, message):
+    run = str(folder_of(tmp_path / "none", []))
+    code, out, err = audience("send", run, "--message", message, "--expect", "0")
+    assert (code, service.calls) == (0, 0)
+    assert "nothing to send" in out + err
+    assert not (Path(run) / NAME).exists()
+
+
+BAD_MESSAGES = {
+    "no JSON": ("{", "bad-json"),
+    "an unknown key": ('{"titel": "x"}', "did you mean title?"),
+    "nothing": ("{}", "empty-message"),
+}
+
+
+@pytest.mark.parametrize(("said", "told"), BAD_MESSAGES.values(), ids=BAD_MESSAGES.keys())
+def test_a_bad_message_is_refused(audience, service, run, tmp_path, said, told):
+    (tmp_path / "bad.json").write_text(said)
+    code, _, err = audience("send", run, "--message", str(tmp_path / "bad.json"), "--expect", "95")
+    assert (code, service.calls) == (2, 0)
+    assert told in err
+
+
+DAMAGE = {
+    "a changed request": lambda run: (run / "requests-00001.ndjson").write_text(
+        (run / "requests-00001.ndjson").read_text().replace('"r1"', '"x1"')
+    ),
+    "a request too few": lambda run: (run / "requests-00001.ndjson").write_text(""),
+    "a missing file": lambda run: (run / "requests-00001.ndjson").unlink(),
+    "a manifest that is none": lambda run: (run / "manifest.json").write_text("[]"),
+    "no manifest": lambda run: (run / "manifest.json").unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_plan_is_refused(audience, service, run, message, damage):
+    damage(Path(run))
+    code, _, err = audience("send", run, "--message", message, "--max-devices", "1000")
+    assert (code, service.calls) == (2, 0)
+    assert "damaged-plan" in err or "manifest.json" in err
+
+
+def test_a_dry_run_does_all_but_the_calls(audience, service, run, message):
+    code, out, _ = audience("send", run, "--message", message, "--expect", "95", "--dry-run")
+    assert (code, service.calls) == (0, 0)
+    assert "10 calls by list" in out
+    assert not (Path(run) / NAME).exists()
+    assert audience("send", run, "--message", message, "--expect", "95")[0] == 0
+
+
+def test_the_vendor_checks_a_dry_run_where_it_can(audience, service, run, message):
+    undo = fake.register(delivery(dry_run=fake.request))
+    service.bad, service.told = {"r7"}, {}
+    try:
+        words = ["send", run, "--message", message, "--expect", "95", "--dry-run", "--validate", "--json"]
+        code, out, err = audience(*words)
+    finally:
+        undo()
+    assert (code, service.calls) == (1, 10)
+    assert json.loads(out)[0]["checked"] == 10
+    assert json.loads(err.splitlines()[-1])["errors"][0]["code"] == "bad-ids"
+
+
+def test_what_stopped_a_run_is_told_and_resume_goes_on(audience, service, run, message):
+    service.fault = lambda call: "stopped"
+    code, out, err = audience("send", run, "--message", message, "--expect", "95")
+    assert code == 1
+    assert "10 todo" in out
+    assert "stopped: call" in err
+    code, _, err = audience("send", run, "--message", message, "--expect", "95")
+    assert code == 2
+    assert f"audience resume {run}" in err
+    service.fault = lambda call: None
+    assert audience("resume", run)[:2] == (0, "fake: 10 accepted, 95 ids told\n")
+
+
+def test_what_is_in_doubt_is_told_until_it_is_decided(audience, service, run, message):
+    service.fault = lambda call: "in-doubt" if call == 1 else None
+    code, out, err = audience("send", run, "--message", message, "--expect", "95", "--json")
+    assert (code, json.loads(out)["fake"]["batches"]["in doubt"]) == (1, 1)
+    assert "retry" in json.loads(err.splitlines()[-1])["errors"][0]["hint"]
+    assert audience("resume", run)[0] == 1
+    assert audience("status", run)[0] == 1
+    assert audience("resume", run, "--on-doubt", "skip")[0] == 0
+    assert audience("status", run)[0] == 0
+
+
+def test_a_cancelled_run_says_so(audience, service, run, message):
+    service.fault = lambda call: "stopped"
+    audience("send", run, "--message", message, "--expect", "95")
+    assert audience("cancel", run)[0] == 0
+    code, _, err = audience("status", run)
+    assert code == 1
+    assert "cancelled" in err
+    assert audience("resume", run)[0] == 2
+
+
+def test_where_nothing_was_sent_there_is_nothing_to_look_at(audience, service, run):
+    for command in ("status", "resume", "cancel"):
+        code, out, err = audience(command, run)
+        assert (code, out) == (2, "")
+        assert "no-run" in err
+
+
+INTERRUPTED = """
+import sys, fake
+from audience.cli import run
+fake.register(fake.delivery())
+run(sys.argv[1:])
+"""
+
+
+def test_ctrl_c_brings_to_an_end_what_is_under_way(service, tmp_path, message):
+    run = folder_of(tmp_path / "long", ids_of(3_000))
+    service.fault = lambda call: time.sleep(0.01)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    words = [sys.executable, "-c", INTERRUPTED, "send", str(run), "--message", message, "--expect", "3000"]
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sender:
+        while service.calls < 20 and sender.poll() is None:
+            time.sleep(0.01)
+        sender.send_signal(signal.SIGINT)
+        out, err = sender.communicate()
+    assert (sender.returncode, out) == (130, "")
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    service.fault = lambda call: None
+    words = [sys.executable, "-c", INTERRUPTED, "resume", str(run)]
+    ran = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "fake: 300 accepted, 3,000 ids told\n")
+    assert service.told == dict.fromkeys(ids_of(3_000), 1)
