@@ -18,8 +18,8 @@ import polars as pl
 
 from audience.batches import Batches
 from audience.catalog.attributes import Catalog
-from audience.emit import LEFT_OUT, Emitted, Progress, write, write_left_out
-from audience.errors import PlanError, Problem
+from audience.emit import LEFT_OUT, MANIFEST, Emitted, Progress, write, write_left_out
+from audience.errors import DeliveryError, PlanError, Problem
 from audience.files import new_folder
 from audience.index import Crowd, DeviceIndex
 from audience.index.crowd import id_column
@@ -124,6 +124,19 @@ def campaign_json(found: Campaign) -> dict[str, Any]:
         "unreachable": found.unreachable,
         "vendors": shares,
     }
+
+
+def campaign_vendors(folder: Path) -> list[str]:
+    """The vendors that tell anybody in the campaign of *folder*; DeliveryError where it is not what was written."""
+    try:
+        said = orjson.loads((folder / CAMPAIGN).read_bytes())
+        names = [str(each["vendor"]) for each in said["vendors"] if each["tells"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DeliveryError(Problem("damaged-plan", f"{folder}: {CAMPAIGN} is not what was written")) from error
+    for name in names:
+        if not (folder / name / MANIFEST).is_file():
+            raise DeliveryError(Problem("damaged-plan", f"{folder}: what {name} tells is not there"))
+    return names
 
 
 def _told(

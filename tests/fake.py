@@ -236,6 +236,12 @@ class Service:
         return httpx.Response(200, json={"accepted": name, "left_out": [e for e in ids if e in self.left_out]})
 
 
+class Server(ThreadingHTTPServer):
+    """Takes many connections at once; five that wait are the usual, and more are cut off."""
+
+    request_queue_size = 128
+
+
 @contextmanager
 def serving(service, delay=0.0):
     """The *service* on loopback; its URL."""
@@ -262,7 +268,7 @@ def serving(service, delay=0.0):
         def log_message(self, *words):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+    with Server(("127.0.0.1", 0), Handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()

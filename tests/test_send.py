@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 import time
+from datetime import timedelta
 
 import fake
 import pytest
@@ -257,6 +258,28 @@ def test_two_workers_share_one_ledger(vendor, tmp_path):
     ledger.close()
     assert len(shares) == 2
     assert sum(share for _, share in shares) == 200
+
+
+def test_two_workers_share_the_pace(vendor, tmp_path):
+    vendor(paced(50, 1.0))
+    folder, service = folder_of(tmp_path / "run", ids_of(1_010)), Service()
+    sent(folder, Service(fault=lambda call: "stopped"), concurrency=1)
+    begun = time.monotonic()
+    threads = [threading.Thread(target=resumed, args=[folder, service]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert service.told == dict.fromkeys(ids_of(1_010), 1)
+    assert time.monotonic() - begun > 1.7
+
+
+def test_a_handle_that_does_not_last_is_opened_anew(vendor, tmp_path):
+    vendor(opened(calls=1_000, lasts=timedelta(seconds=0.05)))
+    service = Service(delay=0.02)
+    assert sent(folder_of(tmp_path / "run", ids_of(100)), service, concurrency=1).done
+    assert service.opens > 2
+    assert service.told == dict.fromkeys(ids_of(100), 1)
 
 
 def test_a_cancelled_run_sends_no_more(vendor, tmp_path):

@@ -20,7 +20,7 @@ from audience.message import Message
 from audience.outcome import campaign_table, price_json, price_table
 from audience.plan import MOST_REQUESTS, Plan
 from audience.plan import plan as make_plan
-from audience.report import derivation, plan_json, result, warn
+from audience.report import derivation, note, plan_json, result, warn
 from audience.screen import bar
 from audience.vendors import vendor as vendor_record
 
@@ -41,11 +41,14 @@ def plan(
     """How a vendor would be told: natively or by ids, why, and what each way costs; nothing is written or sent."""
     opened, meant = DeviceIndex.open(index), parse_text(expr)
     found = make_plan(meant, vendor, opened, catalog_of(catalog), max_requests=max_requests, strict=strict)
+    warn(opened.problems(meant), json)
+    if vendor_record(vendor).delivery is None:  # then there is no price
+        result({**plan_json(found), "devices": opened.count(meant)}, json, derivation(found))
+        return
     order = _order(found, opened, PLAIN if message is None else read_message(message))
     native = [native_price(order)] if order.native else []
     ways = prices(order)
     taken = chosen(order, way).name if order.native or order.ids else None
-    warn(opened.problems(meant), json)
     if json:
         costs = {"native": [*map(price_json, native)], "ways": [*map(price_json, ways)], "taken": taken}
         result({**plan_json(found), "devices": opened.count(meant), "ids": order.ids, "prices": costs}, json, "")
@@ -71,6 +74,7 @@ def campaign(
     with bar() as progress:
         emit_campaign(found, out, progress=progress)
     warn(opened.problems(meant), json)
+    note(dict.fromkeys(condition for share in found.shares for condition in share.plan.conditions), json)
     if json:
         result(campaign_json(found), json, "")
         return

@@ -20,7 +20,7 @@ from audience.delivery.post import Read
 from audience.errors import Problem
 from audience.vendors.wire import Accepted, Again, Application, InDoubt, Opening, Pace, Payload, Reply, Request, Way
 
-MARGIN = 60.0  # seconds before a handle ends that it is no longer relied on
+MARGIN = 60.0  # seconds before a handle ends that it is no longer relied on, or a tenth of what it lasts
 
 Ask: TypeAlias = Callable[[Request, Read, tuple[Pace, ...]], Awaitable[Reply]]  # a call that tells nobody, at its pace
 
@@ -72,10 +72,11 @@ class Openings:
 
 
 def _take(ledger: Ledger, batch: Batch | None) -> Handle | None:
-    return book.take_handle(ledger, batch, time.time() + MARGIN)
+    return book.take_handle(ledger, batch, time.time())
 
 
 def _keep(ledger: Ledger, batch: Batch | None, text: str, opening: Opening) -> None:
     now = time.time()
-    until = None if opening.lasts is None else now + opening.lasts.total_seconds()
+    lasts = None if opening.lasts is None else opening.lasts.total_seconds()
+    until = None if lasts is None else now + lasts - min(MARGIN, lasts / 10)
     book.opened(ledger, batch, text, opening.calls, now, until)

@@ -15,7 +15,7 @@ import httpx
 from audience.errors import Problem
 from audience.vendors.wire import Again, InDoubt, Reply, Request, Response
 
-UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout)  # no byte has left
+UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)  # no byte has left for the vendor
 
 Transport = httpx.AsyncBaseTransport
 Read: TypeAlias = Callable[[Response], Reply]

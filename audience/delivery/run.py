@@ -28,6 +28,7 @@ from audience.vendors.base import Payload, Vendor
 from audience.vendors.wire import Application, Delivery, Way
 
 OnDoubt: TypeAlias = Literal["report", "skip", "retry"]
+MANY = 2_000_000  # ids that are in memory for calls under way
 OFTEN = 0.3  # seconds between two looks at how far it is
 
 
@@ -39,11 +40,11 @@ def _silent(step: str, done: int, total: int) -> None:
 class Effort:
     """How a run is sent: with what *patience*, how many calls under way at once, and who is shown how far it is.
 
-    *transport* is for tests.
+    Calls of very many ids are fewer at once. *transport* is for tests.
     """
 
     patience: Patience = field(default_factory=Patience)
-    concurrency: int = 16
+    concurrency: int = 32
     progress: Progress = _silent
     transport: Transport | None = None
 
@@ -222,7 +223,7 @@ def worked(
             body=found.body,
             application=application,
             patience=effort.patience,
-            concurrency=effort.concurrency,
+            concurrency=min(effort.concurrency, max(2, MANY // (found.way.ids or 1))),
             transport=effort.transport,
         )
         with working(ledger) as worker:

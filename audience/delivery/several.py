@@ -1,16 +1,17 @@
 """The runs of a folder: one, or where it is a campaign's, one for each vendor, as if they were one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-from audience.campaign import CAMPAIGN
+from audience.campaign import CAMPAIGN, campaign_vendors
 from audience.delivery import run
 from audience.delivery.folder import MESSAGE, begun, message_json, read_message, size
 from audience.delivery.guards import Allowed, too_many
 from audience.delivery.run import Effort, OnDoubt, Prepared
 from audience.delivery.tally import Status, nothing
-from audience.emit import MANIFEST, Progress
+from audience.emit import Progress
 from audience.errors import DeliveryError, Problem
 from audience.files import put
 from audience.message import Message
@@ -23,10 +24,10 @@ Ready: TypeAlias = list[tuple[Prepared, Application]]
 
 
 def folders(folder: Path) -> list[Path]:
-    """The run folders in *folder*, which may be one itself; DeliveryError where there is none."""
+    """The run folders in *folder*, or itself; those of a campaign in its order."""
     if not (folder / CAMPAIGN).is_file():
         return [folder]
-    return sorted(each.parent for each in folder.glob(f"*/{MANIFEST}"))
+    return [folder / name for name in campaign_vendors(folder)]
 
 
 def devices(folder: Path) -> int:
@@ -50,7 +51,7 @@ def prepare(
     problems = [*too_many(devices(folder), allowed)]
     if problems:
         raise DeliveryError(*problems)
-    within = allowed if len(folders(folder)) == 1 else Allowed(max_devices=devices(folder), broadcast=allowed.broadcast)
+    within = allowed if folders(folder) == [folder] else replace(allowed, expect=None, max_devices=devices(folder))
     known = [(each, applications(size(each)[0])) for each in folders(folder)]
     found = [
         (run.prepared(each, said, application, within, way=way, progress=progress), application)
@@ -71,7 +72,7 @@ def send_all(folder: Path, said: Message, ready: Ready, effort: Effort) -> dict[
 def resume_all(folder: Path, applications: Applications, on_doubt: OnDoubt, effort: Effort) -> dict[str, Status]:
     """Go on with all runs of *folder*, and begin those that were left when `send_all` died; the status of each."""
     runs = folders(folder)
-    if not any(map(begun, runs)) and not (len(runs) > 1 and (folder / MESSAGE).is_file()):
+    if not any(map(begun, runs)) and not ((folder / CAMPAIGN).is_file() and (folder / MESSAGE).is_file()):
         raise DeliveryError(Problem("no-run", f"{folder}: nothing was sent from here", hint="audience send"))
     known = [(each, size(each)[0].name, applications(size(each)[0])) for each in runs]
     for each, _, application in known:
