@@ -13,7 +13,7 @@ import typer
 from audience import demo as demonstration
 from audience.commands import ask, build, campaign, catalog, change, deliver, keep, sandbox, segment, send
 from audience.commands.options import Json
-from audience.errors import AudienceError, DamagedError, LockedError, Problem, ProofError
+from audience.errors import AudienceError, DamagedError, LedgerError, LockedError, Problem, ProofError
 from audience.report import tell
 from audience.screen import flushed, open_streams
 
@@ -29,7 +29,7 @@ def run(arguments: list[str] | None = None) -> NoReturn:
         code = _ran(words, json)
     except AudienceError as error:
         tell(error.problems, json)
-        code = 1 if isinstance(error, ProofError | DamagedError | LockedError) else 2
+        code = 1 if isinstance(error, ProofError | DamagedError | LockedError | LedgerError) else 2
     except OSError as error:  # of our own output: the reader has gone, or the disk is full
         code = 1
         if not isinstance(error, BrokenPipeError):

@@ -11,6 +11,7 @@ AudienceError            everything below; carries one or more Problems
 ├── CatalogError         a catalog that cannot be read, or that contradicts itself
 ├── MessageError         a message that cannot be read, or that a vendor would refuse
 ├── DeliveryError        a send that may not begin, or that stopped
+│   └── LedgerError      a ledger that cannot be read or written
 ├── PlanError            a plan that cannot be carried out as asked
 ├── BudgetError          an expression too large for a normal form or for a proof
 └── ProofError           an internal error: a payload that does not mean what was said
@@ -116,3 +117,7 @@ class MessageError(AudienceError):
 
 class DeliveryError(AudienceError):
     """A send that may not begin, or that stopped."""
+
+
+class LedgerError(DeliveryError):
+    """A ledger that cannot be read or written."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from audience.campaign import Campaign
+from audience.campaign import Campaign, Share
 from audience.delivery.price import Price
 from audience.delivery.rehearse import Rehearsal
 from audience.delivery.tally import STATES, Status, Trouble
@@ -38,7 +38,7 @@ def price_json(price: Price) -> dict[str, Any]:
 
 def campaign_table(found: Campaign) -> None:
     """Print who goes where."""
-    rows = [(share.vendor, f"{share.reach:,}", f"{share.tells:,}", _how(share.plan.native)) for share in found.shares]
+    rows = [(share.vendor, f"{share.reach:,}", f"{share.tells:,}", _how(share)) for share in found.shares]
     rows += [("nobody", "", f"{found.unreachable:,}", "left out")] if found.unreachable else []
     table(("vendor", "can reach", "tells", ""), rows, right=(1, 2))
 
@@ -111,8 +111,10 @@ def _said(price: Price, taken: str | None) -> str:
     return "" if price.worth else "not worth it for so few"
 
 
-def _how(native: Sequence[Any]) -> str:
-    return f"{len(native)} native" if native else "by ids"
+def _how(share: Share) -> str:
+    if not share.tells:
+        return ""
+    return f"{len(share.plan.native)} native" if share.plan.native else "by ids"
 
 
 def _lines(name: str, status: Status) -> Iterable[str]:

@@ -243,7 +243,7 @@ def test_random_faults_at_a_vendor_that_drops_repeats_leave_no_doubt(vendor, tmp
 # Processes that are killed from outside. ------------------------------------------------------------------------------
 
 FORKS = get_context("forkserver")
-FORKS.set_forkserver_preload(["audience.delivery", "httpx"])  # a new process is there at once
+FORKS.set_forkserver_preload(["audience.delivery", "httpx", "pytest"])  # a new process is there at once
 
 
 @pytest.fixture

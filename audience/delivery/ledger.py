@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audience.errors import DeliveryError, Problem
+from audience.errors import DeliveryError, LedgerError, Problem
 
 NAME = "ledger.sqlite"
 VERSION = 1
@@ -149,4 +149,4 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise DeliveryError(Problem("bad-ledger", f"{path}: {error}")) from error
+        raise LedgerError(Problem("bad-ledger", f"{path}: {error}")) from error
