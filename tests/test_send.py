@@ -234,7 +234,7 @@ def test_calls_are_at_least_the_pace_apart_and_no_more_are_under_way_than_allowe
     service = Service()
     begun = time.monotonic()
     assert sent(folder_of(tmp_path / "run", ids_of(100)), service).done
-    assert 0.44 < time.monotonic() - begun < 2
+    assert 0.44 < time.monotonic() - begun < 5
     vendor()
     service = Service(delay=0.01)
     assert sent(folder_of(tmp_path / "other", ids_of(400)), service, concurrency=3).done
