@@ -39,6 +39,7 @@ from audience.vendors.wire import (
 )
 
 registry = import_module("audience.vendors")  # the name `audience.vendors` is a function
+BASE = vendor("engagelab")
 SIZE = 10  # ids of a batch
 QUICK = Patience(attempts=6, first=0.001, most=0.005, timeout=5, doubts=10_000)
 APPLICATION = Application("https://push.example", {"key": "k1", "secret": "s3cr3t-w0rd"})
@@ -133,7 +134,7 @@ def paced(calls, seconds):
 def register(found=None):
     """Let the vendor `fake` be found, with the delivery *found*; what undoes it."""
     record = replace(
-        vendor("engagelab"),
+        BASE,
         name="fake",
         title="Fake",
         known_by=("fake",),

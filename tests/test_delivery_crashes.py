@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections import Counter
 from multiprocessing import get_context
+from pathlib import Path
 
 import fake
 import pytest
@@ -243,12 +244,13 @@ def test_random_faults_at_a_vendor_that_drops_repeats_leave_no_doubt(vendor, tmp
 # Processes that are killed from outside. ------------------------------------------------------------------------------
 
 FORKS = get_context("forkserver")
-FORKS.set_forkserver_preload(["audience.delivery", "httpx", "pytest"])  # a new process is there at once
+FORKS.set_forkserver_preload(["fake", "pytest"])  # a new process is there at once
 
 
 @pytest.fixture
-def server():
+def server(monkeypatch):
     """The service on loopback, and its URL."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where processes find `fake`
     service = Service()
     with serving(service, delay=0.004) as url:
         yield service, url

@@ -199,10 +199,10 @@ run(sys.argv[1:])
 
 
 def test_ctrl_c_brings_to_an_end_what_is_under_way(service, tmp_path, message):
-    run = folder_of(tmp_path / "long", ids_of(3_000))
+    run = folder_of(tmp_path / "long", ids_of(1_500))
     service.fault = lambda call: time.sleep(0.01)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    words = [sys.executable, "-c", INTERRUPTED, "send", str(run), "--message", message, "--expect", "3000"]
+    words = [sys.executable, "-c", INTERRUPTED, "send", str(run), "--message", message, "--expect", "1500"]
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sender:
         while service.calls < 20 and sender.poll() is None:
             time.sleep(0.01)
@@ -214,5 +214,5 @@ def test_ctrl_c_brings_to_an_end_what_is_under_way(service, tmp_path, message):
     service.fault = lambda call: None
     words = [sys.executable, "-c", INTERRUPTED, "resume", str(run)]
     ran = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    assert (ran.returncode, ran.stdout) == (0, "fake: 300 accepted, 3,000 ids told\n")
-    assert service.told == dict.fromkeys(ids_of(3_000), 1)
+    assert (ran.returncode, ran.stdout) == (0, "fake: 150 accepted, 1,500 ids told\n")
+    assert service.told == dict.fromkeys(ids_of(1_500), 1)
