@@ -11,6 +11,7 @@ from audience.sandbox.population import Population
 from audience.sandbox.rates import Rates
 from audience.sandbox.told import Told
 
+HOST = "127.0.0.1"
 KEY, SECRET = "sandbox-key", "sandbox-secret"  # the pair whose signatures are checked where no other is said
 
 

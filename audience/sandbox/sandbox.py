@@ -9,11 +9,10 @@ from typing import Any
 
 from audience.errors import DeliveryError, Problem
 from audience.sandbox.control import canonical
-from audience.sandbox.desk import KEY, SECRET
+from audience.sandbox.desk import HOST, KEY, SECRET
 from audience.sandbox.desks import Desks, entries, summary
 from audience.sandbox.faults import Fault, Faults
 from audience.sandbox.population import Population
-from audience.sandbox.server import HOST, serve
 
 __all__ = ["KEY", "SECRET", "Sandbox"]
 
@@ -66,6 +65,8 @@ class Sandbox:
         self._thread.join()
 
     async def _run(self) -> None:
+        from audience.sandbox.server import serve  # aiohttp takes long to load, and most commands serve nothing
+
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         try:
             await serve(self._desks, self._port, self._listening, self._stop)

@@ -14,10 +14,10 @@ from aiohttp.streams import StreamReader
 
 from audience.sandbox import control
 from audience.sandbox.call import Call, Reply
+from audience.sandbox.desk import HOST
 from audience.sandbox.desks import Desks
 from audience.sandbox.faults import Fault
 
-HOST = "127.0.0.1"
 LARGEST = 128 * 1024 * 1024  # bytes of a body
 LONGEST_LINE = 8 * 1024 * 1024  # bytes of a URL: EMAS takes a thousand ids in one
 FORM = "application/x-www-form-urlencoded"

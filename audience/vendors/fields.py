@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,24 @@ def checker(file: Path, *rules: Callable[[Any], Iterable[Problem]]) -> Callable[
     A `description` in the schema says what to do where a body breaks the rule beside it. *rules* find what a schema
     cannot say; they are asked of every body, whatever the types of its fields are.
     """
-    schema = json.loads(file.read_text("utf-8"))
-    Draft202012Validator.check_schema(schema)
-    validator = Validator(schema)
 
     def check(body: Any) -> None:
         problems = _unwritable(body)
         if not problems:
-            problems = [problem for error in validator.iter_errors(body) for problem in _problems(error)]
+            problems = [problem for error in _validator(file).iter_errors(body) for problem in _problems(error)]
             problems += [problem for rule in rules for problem in rule(body)]
         if problems:
             raise MessageError(*dict.fromkeys(problems))
 
     return check
+
+
+@cache
+def _validator(file: Path) -> Any:
+    """The validator of the schema in *file*, made when the first body is checked: most commands send none."""
+    schema = json.loads(file.read_text("utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Validator(schema)
 
 
 def at(body: Any, *keys: str) -> dict[str, Any]:
