@@ -1,6 +1,7 @@
 """Firebase Cloud Messaging: conditions of at most five topics, or tokens. It has topics in the place of tags.
 
-https://firebase.google.com/docs/cloud-messaging/send-topic-messages, read 2026-11-21.
+https://firebase.google.com/docs/cloud-messaging/send-topic-messages: only its beginning could be read, on 2026-11-21;
+what it says of conditions by those who quote it, and the rest by Firebase's own clients and their samples.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,11 +15,11 @@ from audience.vendors._topics import Dialect, left_to_right, one_list, plain
 from audience.vendors.base import Limit, Payload, Vendor, load, mapping, only, refuse, string, strings
 
 PAGE = "https://firebase.google.com/docs/cloud-messaging/send-topic-messages"
-LISTS = "https://firebase.google.com/docs/cloud-messaging/send/admin-sdk"
+LISTS = "https://github.com/firebase/firebase-admin-python/blob/main/firebase_admin/_messaging_encoder.py"
 NOT_ALONE = "https://github.com/firebase/firebase-admin-python/issues/145"
 PERCENT = "https://github.com/firebase/firebase-android-sdk/issues/8620"
 
-LIMITS = {"topics": Limit(5, PAGE), "tokens": Limit(500, LISTS)}
+LIMITS = {"topics": Limit(5, PAGE), "tokens": Limit(500, LISTS)}  # of topics as PAGE is quoted
 LONE_NOT = False  # documented once, and refused by the server since 2018: NOT_ALONE
 WRITES_PERCENT = False  # documented as legal in a name, and fails in the Android SDK 25.1.0: PERCENT
 
@@ -38,7 +39,7 @@ TARGETS = ("token", "fid", "topic", "condition")
 def parse(payload: Any) -> Expr:
     """Read `{"message": {…}}`, a message alone, or the `{"tokens": […]}` of a multicast message.
 
-    Brackets come first, then operators from left to right, as the page says.
+    Brackets come first, then operators from left to right, as the page is quoted.
 
     >>> from audience.language.render import render
     >>> render(parse({"message": {"condition": "'a' in topics || 'b' in topics && 'c' in topics"}}))
