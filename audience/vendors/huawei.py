@@ -1,6 +1,7 @@
 """Huawei Push Kit v1: conditions of topics, which reach Android apps only, or tokens.
 
-https://developer.huawei.com/consumer/en/doc/HMSCore-References/https-send-api-0000001050986197, read 2026-11-21.
+https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197: only its beginning
+could be read, on 2026-11-21; the rest by Huawei's guides and the samples of its own servers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,11 +14,12 @@ from audience.vendors import _topics
 from audience.vendors._topics import Dialect, one_list, plain
 from audience.vendors.base import Limit, Payload, Vendor, load, mapping, only, refuse, string, strings
 
-PAGE = "https://developer.huawei.com/consumer/en/doc/HMSCore-References/https-send-api-0000001050986197"
+PAGE = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197"
+TOPICS = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/topic-sub-api-0000001051066122"
 
 LIMITS = {
     "token": Limit(1_000, PAGE),
-    "topic_characters": Limit(900, PAGE),
+    "topic_characters": Limit(900, TOPICS),
     "topics": Limit(None, PAGE),
 }
 # What no page that could be read says: each is taken in the way that cannot reach a wrong device.
