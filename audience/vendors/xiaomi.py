@@ -1,6 +1,7 @@
 """Xiaomi Push: at most five topics and one operator, or ids. It has topics in the place of tags.
 
-https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559, read 2026-11-21.
+https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559: only its beginning could be read, on 2026-11-21, which
+names the paths; the rest by the class com.xiaomi.xmpush.server.Sender of Xiaomi's own SDK.
 
 A targeting object is named after the last part of the path it is posted to, /v3/message/multi_topic, and holds the
 form's fields: `{"multi_topic": {"topics": "a;$;b", "topic_op": "UNION"}}`.
@@ -38,7 +39,7 @@ from audience.vendors.base import SPACE, Limit, Payload, Unsaid, Vendor, load, m
 
 PAGE = "https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559"
 
-LIMITS = {"topics": Limit(5, PAGE), "ids": Limit(None, PAGE)}
+LIMITS = {"topics": Limit(5, PAGE), "ids": Limit(None, PAGE)}  # of topics by the SDK: BROADCAST_TOPIC_MAX
 MOST_IDS = 1_000  # of no page that could be read; what others who use it send at the most
 BETWEEN = ";$;"  # topics; a name that holds it could not be told from two
 FORBIDDEN = ";$,"  # in a name, though no page says which are legal
@@ -46,6 +47,7 @@ SHAPE = Operator(names=5)
 FIELDS: dict[str, IdKind] = {"registration_id": "registration_id", "alias": "alias", "user_account": "account"}
 PATHS = {"registration_id": "regid", "alias": "alias", "user_account": "user_account"}  # by the field they take
 TARGETS = (*FIELDS, "topic", "topics")
+ONCE = ("topic", "topics", "topic_op")
 
 
 def parse(payload: Any) -> Expr:
@@ -56,6 +58,8 @@ def parse(payload: Any) -> Expr:
     'a AND NOT b AND NOT c'
     >>> parse("title=t&description=d&registration_id=r1%2Cr2")
     Ids(kind='registration_id', values=('r1', 'r2'))
+    >>> parse("title=t&alias=u1&alias=u2")
+    Ids(kind='alias', values=('u1', 'u2'))
     """
     request = mapping(_form(payload) if isinstance(payload, str) else payload, "$")
     named = [path for path in (*PATHS.values(), "topic", "multi_topic", "all") if isinstance(request.get(path), dict)]
@@ -72,7 +76,17 @@ def parse(payload: Any) -> Expr:
 
 
 def _form(text: str) -> Any:
-    return load(text) if text.lstrip().startswith(("{", "[", '"')) else dict(parse_qsl(text, keep_blank_values=True))
+    """The fields of a form that is posted, or of JSON; several fields of ids of one name are one list."""
+    if text.lstrip().startswith(("{", "[", '"')):
+        return load(text)
+    fields: dict[str, str] = {}
+    for key, value in parse_qsl(text, keep_blank_values=True):
+        if key in fields and key in FIELDS:
+            value = f"{fields[key]},{value}"
+        elif key in fields and key in ONCE:
+            refuse("ambiguous", f"{key} stands twice: no page says which of the two counts", f"$.{key}")
+        fields[key] = value
+    return fields
 
 
 def _fields(fields: Payload, path: str) -> Expr:
@@ -104,7 +118,7 @@ def _topic(name: str, path: str) -> Tag:
 
 
 def _joined(topics: list[Tag], operator: Any, path: str, operator_path: str) -> Expr:
-    """The page on EXCEPT: of the topics A, B, C, D it is A-B-C-D."""
+    """EXCEPT is the difference: the first topic without the later ones."""
     if LIMITS["topics"].exceeded_by(len(topics)):
         refuse("too-many", f"{len(topics)} topics; {LIMITS['topics'].most} is the most", path, "send several requests")
     match operator:
