@@ -1,6 +1,7 @@
 """Umeng U-Push: a type of cast, and for groupcast a filter, a tree of AND, OR and NOT under a top AND.
 
-https://dev.umeng.com/push/android/api-doc, read 2026-11-21.
+https://dev.umeng.com/push/android/api-doc: the page itself could not be read; by a copy of Umeng's "U-push API集成文档"
+in a public README, read 2026-11-21. "The page" is that copy below.
 """
 
 import warnings
@@ -37,7 +38,7 @@ from audience.vendors.base import SPACE, Limit, Payload, Unsaid, Vendor, load, m
 
 PAGE = "https://dev.umeng.com/push/android/api-doc"
 TOP = "https://info.umeng.com/detail?id=130&cateId=1"  # "the top must be and"
-TAGS = "https://info.umeng.com/detail?id=166&cateId=1"  # names of tags are joined by commas
+TAGS = "https://info.umeng.com/detail?id=166&cateId=1"  # could not be read: names of tags are joined by commas
 
 LIMITS = {
     "device_tokens": Limit(500, PAGE),
