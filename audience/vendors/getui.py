@@ -1,6 +1,7 @@
 """Getui: conditions of four keys, joined by AND; each asks for any, all or none of its values.
 
-https://docs.getui.com/getui/server/rest_v2/push, read 2026-11-21.
+https://docs.getui.com/getui/server/rest_v2/push: the page itself could not be read; by a copy of its beginning, Getui's
+own clients and the documents of another that it is behind, read 2026-11-21. So was the beginning of USER.
 """
 
 import re
@@ -36,13 +37,13 @@ from audience.vendors.base import Limit, Payload, Unsaid, Vendor, load, mapping,
 
 PAGE = "https://docs.getui.com/getui/server/rest_v2/push"
 USER = "https://docs.getui.com/getui/server/rest_v2/user"
-CODES = "https://docs.getui.com/getui/server/rest_v2/code"
+CODES = "https://github.com/dcloudio/unidocs-zh/blob/HEAD/docs/uniCloud/uni-cloud-push/api.md"  # of a client of Getui
 
 LIMITS = {
-    "cid": Limit(1_000, PAGE),
+    "cid": Limit(1_000, PAGE),  # as clients quote it
     "alias": Limit(1_000, PAGE),
     "values": Limit(None, PAGE),
-    "tag_characters": Limit(31, CODES),  # "below 32"; the page on users says 32 at the most
+    "tag_characters": Limit(31, CODES),  # "below 32"
     "alias_characters": Limit(39, USER),
 }
 
