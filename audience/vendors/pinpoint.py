@@ -19,7 +19,7 @@ from audience.vendors.base import Limit, Payload, Vendor, load, mapping, only, r
 PAGE = "https://docs.aws.amazon.com/goto/aws-cli/pinpoint-2016-12-01/UpdateSegment"
 QUOTAS = "https://docs.aws.amazon.com/pinpoint/latest/developerguide/quotas.html"
 
-LIMITS = {"dimensions": Limit(100, QUOTAS), "values": Limit(50, QUOTAS)}
+LIMITS = {"dimensions": Limit(100, QUOTAS)}  # the 50 values that it allows are those of a device's attribute
 
 # How several dimensions or groups are joined where Type or Include is missing, "ALL" or "ANY": no page says it.
 JOINED_BY_DEFAULT: str | None = None
@@ -223,7 +223,6 @@ def _values(body: Payload, path: str) -> list[str]:
     values = strings(body.get("Values"), f"{path}.Values")
     if not values:
         refuse("empty-target", "an empty list names no value", f"{path}.Values")
-    _limited("values", len(values), f"{path}.Values")
     return values
 
 
