@@ -16,8 +16,8 @@ from audience.language.suggest import did_you_mean
 from audience.vendors.base import Limit, Payload, Vendor, load, mapping, only, refuse, string, strings
 
 PAGE = "https://www.braze.com/docs/api/objects_filters/connected_audience"
-TYPES = "https://www.braze.com/docs/user_guide/data/activation/attributes/data_types"
-SEND = "https://www.braze.com/docs/api/endpoints/messaging/send_messages/post_send_messages"
+TYPES = "https://www.braze.com/docs/user_guide/data/activation/custom_data/data_types"
+SEND = "https://www.braze.com/docs/api/endpoints/messaging/send_messages/post_send_triggered_campaigns"
 
 LIMITS = {"external_user_ids": Limit(50, SEND)}
 READ_DEPTH = 40  # no page says how deep they nest
