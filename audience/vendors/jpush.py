@@ -1,6 +1,7 @@
 """JPush v3: one OR-list, one AND-list and one NOT-list of tags, lists of ids beside them, all joined by AND.
 
-https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push, read 2026-11-21.
+https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push: only its beginning could be read, on 2026-11-21; the rest by
+the page as it was in 2019, in the repository jpush/jpush-docs.
 """
 
 import re
