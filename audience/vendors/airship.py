@@ -1,6 +1,7 @@
 """Airship: selectors of tags, tag groups and ids in AND, OR and NOT, nested freely, of at most ten children each.
 
-https://docs.airship.com/developer/rest-api/ua/schemas/audience-selection, read 2026-11-21.
+https://docs.airship.com/developer/rest-api/ua/schemas/audience-selection: of the page the beginning was read, and the
+specification that it is made from, on 2026-11-21.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +34,7 @@ from audience.vendors.base import Limit, Payload, Unsaid, Vendor, load, mapping,
 
 PAGE = "https://docs.airship.com/developer/rest-api/ua/schemas/audience-selection"
 SPEC = "https://github.com/urbanairship/api-specs/blob/main/go/spec.yaml"
-SIZES = "https://support.airship.com/hc/en-us/articles/213492183"
+SIZES = "https://support.airship.com/hc/en-us/articles/213492183-What-are-some-of-the-limitations-to-the-Airship-API"
 
 LIMITS = {
     "children": Limit(10, SPEC),
