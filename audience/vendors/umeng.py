@@ -1,7 +1,8 @@
 """Umeng U-Push: a type of cast, and for groupcast a filter, a tree of AND, OR and NOT under a top AND.
 
 https://dev.umeng.com/push/android/api-doc: the page itself could not be read; by a copy of Umeng's "U-push API集成文档"
-in a public README, read 2026-11-21. "The page" is that copy below.
+in a public README, read 2026-11-21, which is "the page" below. The beginning of the same for iOS could be read:
+http://dev.umeng.com/push/ios/api-doc.
 """
 
 import warnings
