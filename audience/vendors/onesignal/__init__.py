@@ -1,6 +1,6 @@
 """OneSignal: one flat list of filters, AND before OR and no brackets; or subscription ids, or external ids, alone.
 
-https://documentation.onesignal.com/reference/create-notification, read 2026-11-21.
+https://documentation.onesignal.com/reference/create-notification, read in parts 2026-11-21.
 """
 
 from audience.algebra.shape import Flat

@@ -1,6 +1,6 @@
 """OneSignal's flat list of filters: AND before OR, and no brackets.
 
-https://documentation.onesignal.com/reference/create-segments, read 2026-11-21.
+https://documentation.onesignal.com/reference/create-segments, by a public copy of it, read 2026-11-21.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from audience.language.notation import BARE
 from audience.vendors.base import SPACE, Limit, Payload, mapping, only, refuse, string
 
 PAGE = "https://documentation.onesignal.com/reference/create-segments"
-CLIENT = "https://github.com/OneSignal/onesignal-python-api"
+CLIENT = "https://github.com/OneSignal/onesignal-rust-api"
 
 LIMITS = {
     "entries": Limit(200, PAGE),  # filters and the ORs between them

@@ -1,6 +1,6 @@
 """OneSignal: filters, or subscription ids, or external ids, alone.
 
-https://documentation.onesignal.com/reference/create-notification, read 2026-11-21.
+https://documentation.onesignal.com/reference/create-notification, read in parts 2026-11-21.
 """
 
 from collections.abc import Iterator, Sequence
