@@ -9,11 +9,23 @@ from hypothesis import strategies as st
 from oracle import Device, inside
 from strategies import junctions
 
-from audience import CatalogError, Compare, DeviceIndex, Tag, Within, parse, plan, render, translate, vendor
+from audience import (
+    CatalogError,
+    Compare,
+    DeviceIndex,
+    PayloadError,
+    Tag,
+    Within,
+    parse,
+    plan,
+    render,
+    translate,
+    vendor,
+)
 from audience.algebra.facts import Facts, sharpen
 from audience.catalog.attributes import load, loads
 from audience.catalog.check import check
-from audience.catalog.names import house, said, speaking
+from audience.catalog.names import owners, said, speaking
 from audience.language.expr import bare
 from audience.vendors import reachable
 
@@ -71,7 +83,7 @@ def test_every_vendor_has_types_of_its_own():
     )
     for tag, name in ((Tag("province", "guangdong"), Tag("region", "440000")), (Tag("city", "x"), bare("a.x"))):
         assert said(tag, catalog, to) == name
-        assert house(name, catalog, to) == tag
+        assert owners(name, catalog, to) == [tag]
 
 
 def test_a_type_of_any_name_stands_before_the_first_colon():
@@ -79,8 +91,8 @@ def test_a_type_of_any_name_stands_before_the_first_colon():
     catalog = loads("[plan]\nnames.engagelab = 'user.Plan:{value}'\n[city]\nnames.engagelab = '{type}_{value}'")
     for tag, name in ((Tag("plan", "a:1.0"), Tag("user.Plan", "a:1.0")), (Tag("city", "x"), bare("city_x"))):
         assert said(tag, catalog, to) == name
-        assert house(name, catalog, to) == tag
-    assert house(Tag("plan", "a"), catalog, to) == Tag("plan", "a")
+        assert owners(name, catalog, to) == [tag]
+    assert owners(Tag("plan", "a"), catalog, to) == [Tag("plan", "a")]
 
 
 def test_what_was_named_is_read_back():
@@ -122,6 +134,64 @@ def test_an_exhaustive_attribute_lets_not_stand_alone():
     }
     assert natively("NOT male", "engagelab")["to"]["tag_not"] == ["male"]
     assert "catalog" in {condition.code for condition in plan("NOT male", "engagelab", catalog=CATALOG).conditions}
+
+
+RENAMED = """
+[province]
+names.tpns = "{type}_{value}"
+names.umeng = "{type}_{value}"
+names.airship = "{type}_{value}"
+names.onesignal = "{type}_{value}"
+[city]
+names.jpush = "{type}_{value}"
+[quarter]
+names.jpush = "{value}_{type}"
+[active]
+order = "date"
+names.umeng = "day_{value}"
+[age]
+order = "number"
+names.braze = "home.{type}:{value}"
+"""
+CUSTOM = {"custom_attribute_name": "age", "comparison": "greater_than", "value": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "payload"),
+    [
+        (
+            "tpns",
+            {"audience_type": "tag", "tag_rules": [{"tag_items": [{"tags": ["a"], "tag_type": "xg_auto_province"}]}]},
+        ),
+        ("umeng", {"type": "groupcast", "filter": {"where": {"and": [{"province": "a"}]}}}),
+        ("umeng", {"type": "groupcast", "filter": {"where": {"and": [{"launch_from": "2020-04-08"}]}}}),
+        ("airship", {"audience": {"tag": "a", "group": "province"}}),
+        ("onesignal", {"filters": [{"field": "tag", "key": "province", "relation": "=", "value": "a"}]}),
+        ("jpush", {"audience": {"tag": ["city_a_quarter"]}}),
+        ("braze", {"audience": {"custom_attribute": CUSTOM}}),
+    ],
+)
+def test_what_the_catalog_has_another_or_two_words_for_is_not_read(name, payload):
+    vendor(name).parse(payload)
+    with pytest.raises(PayloadError) as caught:
+        speaking(vendor(name), check(loads(RENAMED))).parse(payload)
+    assert (caught.value.code, caught.value.problems[0].path) == ("ambiguous-name", "$")
+
+
+def test_what_the_catalog_has_one_word_for_is_read():
+    catalog = check(loads(RENAMED))
+    home = {"audience": {"custom_attribute": {**CUSTOM, "custom_attribute_name": "home.age"}}}
+    assert speaking(vendor("braze"), catalog).parse(home) == Compare("age", ">", "5")
+    assert speaking(vendor("jpush"), catalog).parse({"audience": {"tag": ["city_a"]}}) == Tag("city", "a")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "code"),
+    [("city:a_quarter", "jpush", "ambiguous-name"), ("active >= 2020-04-08", "umeng", "no-ranges")],
+)
+def test_what_would_be_another_thing_there_goes_by_ids(text, name, code):
+    found = plan(text, name, catalog=check(loads(RENAMED)))
+    assert (found.native, [problem.code for problem in found.reasons]) == ((), [code])
 
 
 def test_a_tag_that_has_the_name_of_another_goes_by_ids():

@@ -8,11 +8,12 @@ from datetime import date, datetime
 from audience.algebra.shape import Keyed, Shape
 from audience.catalog.attributes import Attribute, Catalog
 from audience.errors import Problem
-from audience.language.expr import Expr, Tag, atoms, rewritten
+from audience.language.expr import Atom, Compare, Expr, Tag, Within, atoms, rewritten
 from audience.language.notation import BARE
 from audience.language.render import render
-from audience.vendors.base import Payload, Unsaid, Vendor
+from audience.vendors.base import Payload, Unsaid, Vendor, refuse
 
+READ_HINT = "mend the catalog: what is read must be one thing of the house"
 VALUE = re.compile(r"\{value(?::([^{}]+))?\}")
 
 
@@ -22,7 +23,7 @@ def speaking(vendor: Vendor, catalog: Catalog | None) -> Vendor:
         return vendor
 
     def emit(expr: Expr) -> Payload:
-        clashes = [clash for tag in atoms(expr) if isinstance(tag, Tag) for clash in _clash(tag, catalog, vendor)]
+        clashes = [clash for atom in atoms(expr) for clash in _clash(atom, catalog, vendor)]
         if clashes:
             raise Unsaid(clashes)
         return vendor.emit(_renamed(expr, lambda tag: said(tag, catalog, vendor)))
@@ -31,7 +32,7 @@ def speaking(vendor: Vendor, catalog: Catalog | None) -> Vendor:
         return [*vendor.unnamed(said(tag, catalog, vendor)), *_clash(tag, catalog, vendor)]
 
     def parse(payload: object) -> Expr:
-        return _renamed(vendor.parse(payload), lambda tag: house(tag, catalog, vendor))
+        return rewritten(vendor.parse(payload), lambda atom: _read(atom, catalog, vendor))
 
     if vendor.reads_only:
         return replace(vendor, parse=parse)
@@ -49,13 +50,53 @@ def _renamed(expr: Expr, name: Callable[[Tag], Tag]) -> Expr:
     return rewritten(expr, lambda atom: name(atom) if isinstance(atom, Tag) else atom)
 
 
-def _clash(tag: Tag, catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:
-    """The problem of a tag whose name at *vendor* belongs to another tag."""
-    name = said(tag, catalog, vendor)
-    other = house(name, catalog, vendor)
-    if other != tag:
-        why = f"{render(name)!r} at {vendor.name} is {render(other)} by the catalog, and not {render(tag)}"
-        yield Problem("ambiguous-name", why, tag.span)
+def _clash(atom: Atom, catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:
+    """The problem of a tag whose name at *vendor* belongs to another tag, or of a comparison of what has others."""
+    match atom:
+        case Tag():
+            name = said(atom, catalog, vendor)
+            for other in owners(name, catalog, vendor):
+                if other != atom:
+                    why = f"{render(name)!r} at {vendor.name} is {render(other)} by the catalog, and not {render(atom)}"
+                    yield Problem("ambiguous-name", why, atom.span)
+        case Compare(type=type_) | Within(type=type_) if _is_renamed(type_, catalog, vendor):
+            why = f"{render(atom)!r}: by the catalog {vendor.name} has names for single values of {type_}"
+            yield Problem("no-ranges", why, atom.span)
+
+
+def _read(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
+    """What the house calls *atom* of *vendor*; PayloadError where the catalog has two words for it, or another."""
+    match atom:
+        case Tag():
+            return _read_tag(atom, catalog, vendor)
+        case Compare(type=type_, value=value) | Within(type=type_, day=value):
+            if _is_renamed(type_, catalog, vendor):
+                refuse("ambiguous-name", f"{type_} has other names at {vendor.name} by the catalog", "$", READ_HINT)
+            tag = _read_tag(Tag(type_, value), catalog, vendor)
+            if tag.value == value:
+                return replace(atom, type=tag.type)
+            refuse("ambiguous-name", f"{render(atom)!r}: the catalog has names for its single values", "$", READ_HINT)
+    return atom
+
+
+def _read_tag(name: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
+    tag, *others = owners(name, catalog, vendor)
+    if others:
+        why = f"{render(name)!r} at {vendor.name} is {render(tag)} by the catalog, and {render(others[0])}"
+        refuse("ambiguous-name", why, "$", READ_HINT)
+    if tag == name and (other := said(name, catalog, vendor)) != name:
+        why = f"{render(name)!r}: by the catalog {vendor.name} calls that {render(other)}, so this is another thing"
+        refuse("ambiguous-name", why, "$", READ_HINT)
+    return tag
+
+
+def _is_renamed(type_: str, catalog: Catalog, vendor: Vendor) -> bool:
+    """Whether the values of *type_* stand at *vendor* under another type, or otherwise written."""
+    attribute = catalog.attributes.get(type_)
+    naming = None if attribute is None else _naming(attribute, vendor)
+    if isinstance(naming, str):
+        return _noted(naming.replace("{type}", type_), vendor) != Tag(type_, "{value}")
+    return naming is not None
 
 
 def said(tag: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
@@ -97,13 +138,13 @@ def _noted(text: str, vendor: Vendor) -> Tag:
     return Tag(vendor.types[word], value) if dot and value and word in vendor.types else Tag(BARE, text)
 
 
-def house(said: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
-    """The tag of the house that *vendor* calls *said*; where no attribute claims it, it stands for itself."""
-    return next(claims(said, catalog, vendor), said)
+def owners(said: Tag, catalog: Catalog, vendor: Vendor) -> list[Tag]:
+    """The tags of the house that *vendor* calls *said*; where no attribute claims it, it stands for itself."""
+    return list(claims(said, catalog, vendor)) or [said]
 
 
 def claims(said: Tag, catalog: Catalog, vendor: Vendor) -> Iterator[Tag]:
-    """Every tag of the catalog that *vendor* calls *said*; a sound catalog has one at most."""
+    """Every tag of the catalog that *vendor* calls *said*; a sound catalog has one at most, of closed attributes."""
     for attribute in catalog.attributes.values():
         for value in dict.fromkeys(_candidates(said, attribute, vendor)):
             tag = Tag(attribute.name, value)
