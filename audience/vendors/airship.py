@@ -46,6 +46,7 @@ LIMITS = {
 CHILDREN, NAMES, SELECTORS = 10, 100, 1_000  # ten lists of a hundred are a thousand
 DEEPEST = 64  # levels; ours: no page limits them, but a reader must
 DEVICE = "device"  # the group of tags that have no group
+PLATFORM = "platform"  # the type of the tags that device_types are read as: no tag group is one of them
 COMPOUNDS = ("AND", "OR", "NOT")  # older pages and the clients write them in lower case
 CHANNELS = ("channel", "ios_channel", "android_channel", "amazon_channel", "open_channel")
 IDS: dict[str, IdKind] = {"named_user": "alias", **dict.fromkeys(CHANNELS, "registration_id")}
@@ -93,7 +94,7 @@ def _device_types(value: Any) -> Iterator[Expr]:
     if not names:
         refuse("empty-target", "an empty list names no device type", path, "ios, android, amazon, web, …")
     if "all" not in names:
-        yield any_of(Tag("platform", name) for name in names)
+        yield any_of(Tag(PLATFORM, name) for name in names)
 
 
 def _selector(value: Any, path: str, depth: int) -> Expr:
@@ -130,9 +131,9 @@ def _word(value: str, path: str) -> Expr:
 
 def _tags(selector: Payload, path: str) -> Expr:
     group = string(selector.get("group", DEVICE), f"{path}.group")
-    if group == BARE:
-        message = f"a tag of the group {group!r} would read like a tag without a group"
-        refuse("ambiguous-name", message, f"{path}.group")
+    if group in (BARE, PLATFORM):
+        other = "tag without a group" if group == BARE else "device type"
+        refuse("ambiguous-name", f"a tag of the group {group!r} would read like a {other}", f"{path}.group")
     names = _names(selector["tag"], f"{path}.tag")
     return any_of(Tag(BARE if group == DEVICE else group, name) for name in names)
 
@@ -203,6 +204,9 @@ def unnamed(tag: Tag) -> Iterator[Problem]:
     if tag.type == DEVICE:
         message = f"{render(tag)!r}: at Airship the group {DEVICE!r} is that of tags without a type"
         yield Problem("illegal-name", message, tag.span, hint="give it another name in a catalog")
+    elif tag.type == PLATFORM:
+        message = f"{render(tag)!r} is said by device_types, beside an audience and not in it"
+        yield Problem("no-name", message, tag.span, hint="or give it the name of a tag in a catalog")
     yield from _too_long("name-too-long", tag.value, render(tag), tag.span)
 
 

@@ -31,6 +31,7 @@ MISSING_IS_UNEQUAL: bool | None = None
 
 FIELDS = {"country": "country", "language": "language", "app_version": "version"}  # OneSignal's own, and ours
 OWN = {type_: field for field, type_ in FIELDS.items()}
+PLATFORM = "platform"  # the type of the tags that isIos and its like are read as: no key is one of them
 OPAQUE = "first_session last_session session_count session_time amount_spent bought_sku location email".split()
 ORDERS: dict[str, Order] = {"<": "<", ">": ">"}
 
@@ -93,8 +94,9 @@ def _tag(key: str, relation: str, entry: Payload, path: str) -> Readings:
         return bare(key), bare(key)
     if relation == "not_exists":
         return Not(bare(key)), Not(bare(key))
-    if key in OWN or key == BARE:
-        other = f"OneSignal's own field {OWN[key]}" if key in OWN else "a tag without a value"
+    if key in OWN or key in (BARE, PLATFORM):
+        others = {BARE: "a tag without a value", PLATFORM: "isIos and its like"}
+        other = others.get(key) or f"OneSignal's own field {OWN[key]}"
         refuse("ambiguous-name", f"a value of the key {key!r} would read like {other}", f"{path}.key")
     return _compared(key, relation, entry, path)
 

@@ -28,7 +28,7 @@ from audience.language.notation import BARE
 from audience.language.render import render
 from audience.vendors.base import Limit, Payload, Unsaid, load, mapping, refuse, strings
 from audience.vendors.onesignal import filters
-from audience.vendors.onesignal.filters import CLIENT, ENTRIES, OWN
+from audience.vendors.onesignal.filters import CLIENT, ENTRIES, OWN, PLATFORM
 
 PAGE = "https://documentation.onesignal.com/reference/create-notification"
 
@@ -131,7 +131,7 @@ def _platforms(request: Payload) -> Iterator[Expr]:
         if value is not True:
             refuse("unknown-value", f"no page tells what {value!r} means", f"$.{key}", "name the others, as true")
     if said:
-        yield any_of(Tag("platform", PLATFORMS[key]) for key in said)
+        yield any_of(Tag(PLATFORM, PLATFORMS[key]) for key in said)
 
 
 def emit(expr: Expr) -> Payload:
@@ -170,6 +170,8 @@ def _problems(expr: Expr) -> Iterator[Problem]:
             case Not(term=Tag(type=type_, span=span)) if not filters.negatable(type_):
                 message = f"{render(node)!r}: no page tells whether != holds for a device without {OWN[type_]}"
                 yield Problem("not-over-field", message, span)
+            case Tag():
+                yield from _no_filter(node)
             case Ids(kind="registration_id" | "alias" as kind, span=span):
                 yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", span)
             case Ids(kind=kind, span=span):
@@ -184,6 +186,13 @@ def unnamed(tag: Tag) -> Iterator[Problem]:
     if not filters.negatable(tag.type):
         message = f"{render(tag)!r} is the field {OWN[tag.type]}, whose NOT cannot be said"
         yield Problem("not-over-field", message, tag.span)
+    yield from _no_filter(tag)
+
+
+def _no_filter(tag: Tag) -> Iterator[Problem]:
+    if tag.type == PLATFORM:
+        message = f"{render(tag)!r} is said by isIos and its like, beside filters and not in them"
+        yield Problem("no-name", message, tag.span, hint="or give it the name of a tag in a catalog")
 
 
 def _filters(expr: Expr) -> list[Payload]:
