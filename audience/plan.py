@@ -7,6 +7,7 @@ no device and make up what was asked, for every device there could be. What cann
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 from audience.algebra.cover import cover
@@ -19,8 +20,8 @@ from audience.batches import bodies
 from audience.catalog.attributes import Catalog, resolved
 from audience.catalog.names import speaking
 from audience.errors import AudienceError, BudgetError, PlanError, Problem, ProofError
-from audience.index import DeviceIndex
-from audience.language.expr import Compare, Everyone, Expr, Ids, Nobody, any_of, atoms, checked
+from audience.index import Crowd, DeviceIndex
+from audience.language.expr import Compare, Everyone, Expr, Ids, Nobody, atoms, checked
 from audience.language.parse import parse
 from audience.language.render import render
 from audience.vendors import sendable
@@ -161,12 +162,16 @@ def _contradicted(asked: _Asked, found: Plan) -> Problem | None:
     """The problem of a catalog that the index shows to be wrong for the devices that are meant."""
     if asked.index is None:
         return None
-    meant = asked.index.count(asked.plain)
-    said = asked.index.count(any_of(_with_rest(found.parts, found)))
-    if meant == said:
+    meant = asked.index.resolve(asked.plain)
+    parts = [asked.index.resolve(part) for part in _with_rest(found.parts, found)]
+    left = reduce(Crowd.without, parts, meant)
+    others = sum(len(part.without(meant)) for part in parts)
+    again = sum(map(len, parts)) - others - (len(meant) - len(left))
+    if not left and not others and not again:
         return None
-    message = f"the index has {meant:,} devices that are meant; by what the catalog says there are {said:,}"
-    hint = "mend the catalog: not all values are listed, or not all devices have one"
+    told = f"{len(left):,} would be left out, {others:,} others told, {again:,} told again"
+    message = f"the index has {len(meant):,} devices that are meant; by what the catalog says {told}"
+    hint = "mend the catalog: not all values are listed, not all devices have one, or some have several"
     return Problem("catalog-contradicted", message, hint=hint)
 
 

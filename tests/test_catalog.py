@@ -293,6 +293,16 @@ def test_a_catalog_that_the_index_contradicts_is_not_believed(tmp_path):
     assert plan("province:guangdong", "emas", index, CATALOG).native
 
 
+def test_a_device_of_two_values_that_exclude_each_other_is_not_told_twice(tmp_path):
+    text = '[p]\nvalues = ["a", "b"]\nexclusive = true\nnames.engagelab = "{type}_{value}"'
+    seen = {"registration_id": ["1", "2"], "p": [["a", "b"], ["a"]], "tags": [["x", "y"], ["x"]]}
+    index = DeviceIndex.build(pl.DataFrame(seen), tmp_path / "index", typed=["p"])
+    found = plan("(p:a AND x) OR (p:b AND y)", "engagelab", index, check(loads(text)))
+    assert [reason.code for reason in found.reasons] == ["catalog-contradicted"]
+    assert "1 told again" in found.reasons[0].message
+    assert list(found.requests()) == [{"to": {"registration_id": ["1", "2"]}}]
+
+
 def test_ids_of_one_vendor_are_not_those_of_another():
     payload = {"to": {"registration_id": ["r1"]}}
     assert [reason.code for reason in translate(payload, "engagelab", "emas").reasons] == ["other-vendors-ids"]
