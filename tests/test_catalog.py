@@ -222,6 +222,12 @@ REFUSED = {
     "[a]\nexcusive = true": ("unknown-key", "did you mean exclusive"),
     "[a]\nvalues = 3": ("wrong-type", "line 2"),
     "[a]\nnames.engagelba = '{value}'": ("unknown-vendor", "line 2"),
+    "[a]\nnames.fcm = 1": ("wrong-type", "line 2"),
+    "[a]\nnames.fcm = { x = 1 }": ("wrong-type", "line 2"),
+    "[a]\nnames.fcm = { x = '' }": ("wrong-type", "line 2"),
+    "[a]\nnames.fcm = { '' = 'x' }": ("wrong-type", "line 2"),
+    "[a]\nnames.fcm = '{value}_{value}'": ("not-reversible", "line 2"),
+    "['']\nnames.fcm = 'x_{value}'": ("empty-name", "line 1"),
     "a = 3": ("wrong-type", "line 1"),
     "[a": ("bad-toml", "Expected"),
 }

@@ -110,6 +110,8 @@ def _sorted(values: Iterable[str], order: Any) -> list[str]:
 
 def _table_problems(name: str, table: Any, text: str) -> Iterator[Problem]:
     """What is wrong with one attribute, before names are looked at."""
+    if not name:
+        yield place("empty-name", "an attribute has no name", text, name)
     if not isinstance(table, dict):
         yield place("wrong-type", f"{name!r} is no table of an attribute", text, name)
         return
@@ -118,6 +120,11 @@ def _table_problems(name: str, table: Any, text: str) -> Iterator[Problem]:
             yield place("unknown-key", f"{name}.{key} is not known", text, name, key, did_you_mean(key, KEYS))
         elif not isinstance(value, KEYS[key]):
             yield place("wrong-type", f"{name}.{key} is of the wrong type", text, name, key)
+    names = table.get("names")
+    for vendor, naming in names.items() if isinstance(names, dict) else ():
+        if not _is_naming(naming):
+            message = f"{name}.names.{vendor} is no pattern in quotes, and no table of them"
+            yield place("wrong-type", message, text, name, vendor)
     values, order = table.get("values"), table.get("order")
     if order is not None and order not in ORDERS:
         yield place("unknown-order", f"{name}.order is none of {', '.join(ORDERS)}", text, name, "order")
@@ -126,6 +133,11 @@ def _table_problems(name: str, table: Any, text: str) -> Iterator[Problem]:
     elif table.get("exhaustive"):
         hint = "list its values"
         yield place("not-closed", f"{name} is exhaustive, but not closed", text, name, "exhaustive", hint)
+
+
+def _is_naming(naming: Any) -> bool:
+    found = [*naming, *naming.values()] if isinstance(naming, dict) else [naming]
+    return all(isinstance(text, str) and text for text in found)
 
 
 def _value_problems(name: str, values: list[Any], order: str | None) -> Iterator[str]:

@@ -60,6 +60,8 @@ def _pattern_problem(naming: str, attribute: Attribute, vendor: Vendor) -> str |
     """Why a pattern cannot be read back: it names all values alike, or it is like every other name."""
     if not VALUE.search(naming):
         return f"{naming!r} names all values alike; put {{value}} into it"
+    if len(VALUE.findall(naming)) > 1:
+        return f"{naming!r} has {{value}} twice, so it cannot be read back"
     bare = ["", *(f"{word}." for word, type_ in vendor.types.items() if type_ == BARE)]
     if not attribute.values and VALUE.sub("", naming) in bare:
         return f"{naming!r} fits every bare tag; put {{type}} into it, or list the values"
