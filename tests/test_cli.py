@@ -151,6 +151,13 @@ def test_translate_between_vendors_and_text(audience, monkeypatch):
     assert audience("translate", "--from", "engagelab", "--to", "tpns", "-")[1] == '{"audience_type":"all"}\n'
 
 
+def test_translate_reads_a_form_as_it_is_posted(audience):
+    code, out, _ = audience("translate", "--from", "xiaomi", "title=t&topics=a%3B%24%3Bb&topic_op=EXCEPT\n")
+    assert (code, out) == (0, "a AND NOT b\n")
+    code, out, err = audience("translate", "--from", "jpush", "title=t")
+    assert (code, out, "bad-json" in err) == (2, "", True)
+
+
 def test_translate_gives_every_reason_where_it_cannot(audience):
     code, out, err = audience("translate", "--from", "text", "--to", "engagelab", "NOT (a OR province:b)")
     assert (code, out) == (1, "")

@@ -26,6 +26,7 @@ from audience.vendors import vendor as vendor_record
 from audience.vendors import vendors as vendor_names
 from audience.vendors.base import dump, load
 
+OPENINGS = ("{", "[", '"', "/")  # of JSON; forms, and EngageLab's `all`, are texts of a vendor's own
 NOBODY = Problem("nobody", "nobody is meant: nothing to send")
 
 
@@ -129,6 +130,6 @@ def _read(source: str, said: str, catalog: Catalog | None, json: bool) -> Expr:
     reader = speaking(vendor_record(source), catalog)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        meant = reader.parse(said if said.strip() == "all" else load(said))
+        meant = reader.parse(load(said) if said.lstrip().startswith(OPENINGS) else said.strip())
     warn([Problem("payload", str(warning.message)) for warning in caught], json)
     return meant

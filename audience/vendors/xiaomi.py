@@ -48,6 +48,7 @@ FIELDS: dict[str, IdKind] = {"registration_id": "registration_id", "alias": "ali
 PATHS = {"registration_id": "regid", "alias": "alias", "user_account": "user_account"}  # by the field they take
 TARGETS = (*FIELDS, "topic", "topics")
 ONCE = ("topic", "topics", "topic_op")
+WANTED = {path: field for field, path in PATHS.items()} | {"topic": "topic", "multi_topic": "topics"}
 
 
 def parse(payload: Any) -> Expr:
@@ -62,7 +63,7 @@ def parse(payload: Any) -> Expr:
     Ids(kind='alias', values=('u1', 'u2'))
     """
     request = mapping(_form(payload) if isinstance(payload, str) else payload, "$")
-    named = [path for path in (*PATHS.values(), "topic", "multi_topic", "all") if isinstance(request.get(path), dict)]
+    named = [path for path in (*WANTED, "all") if isinstance(request.get(path), dict)]
     if not named:
         return _fields(request, "$")
     [path] = named if len(named) == 1 else refuse("two-targets", f"{' and '.join(named)} stand side by side", "$")
@@ -72,6 +73,8 @@ def parse(payload: Any) -> Expr:
         if found := [key for key in TARGETS if key in fields]:
             refuse("unknown-key", f"{found[0]} says nothing here", f"$.all.{found[0]}")
         return Everyone()
+    if WANTED[path] not in fields:
+        refuse("missing-key", f"/v3/message/{path} takes {WANTED[path]}", f"$.{path}", f"add {WANTED[path]}")
     return _fields(fields, f"$.{path}")
 
 
@@ -79,8 +82,12 @@ def _form(text: str) -> Any:
     """The fields of a form that is posted, or of JSON; several fields of ids of one name are one list."""
     if text.lstrip().startswith(("{", "[", '"')):
         return load(text)
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError as error:
+        refuse("bad-text", f"the form is not written in UTF-8: {error}", "$")
     fields: dict[str, str] = {}
-    for key, value in parse_qsl(text, keep_blank_values=True):
+    for key, value in pairs:
         if key in fields and key in FIELDS:
             value = f"{fields[key]},{value}"
         elif key in fields and key in ONCE:
