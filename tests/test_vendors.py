@@ -240,6 +240,14 @@ def test_any_payload_is_read_or_refused_with_its_place(name, data):
         assert error.problems[0].path.startswith("$")
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", f"0x{'f' * 4_000}", "9" * 5_000])
+def test_a_number_that_cannot_be_written_again_is_no_payload(number):
+    for text in (f'{{"audience_type": {number}}}', f'{{"audience_type": {number}, }}'):
+        with pytest.raises(PayloadError) as caught:
+            load(text)
+        assert caught.value.code == "bad-json"
+
+
 @every
 @given(st.data())
 def test_a_payload_that_is_a_little_wrong_is_read_or_refused_with_its_place(name, data):

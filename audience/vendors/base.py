@@ -164,7 +164,7 @@ def load(text: str, path: str = "$") -> Any:
     except RecursionError:
         refuse("bad-json", "nested too deep", path, "a payload is one JSON object")
     try:
-        return json5.loads(text, allow_duplicate_keys=False)
+        return json5.loads(text, allow_duplicate_keys=False, parse_int=_whole, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         refuse("bad-json", str(error) or "nested too deep", path, "a payload is one JSON object")
 
@@ -175,6 +175,13 @@ def _distinct(pairs: list[tuple[str, Any]]) -> Payload:
     if len(found) < len(pairs):
         raise ValueError("a key stands twice")
     return found
+
+
+def _whole(digits: str, base: int = 10) -> int:
+    """A whole number; ValueError where it could not be written again, as of very many digits to the base 16."""
+    number = int(digits, base)
+    str(number)
+    return number
 
 
 def _no_number(word: str) -> NoReturn:
