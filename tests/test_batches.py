@@ -89,6 +89,9 @@ def test_a_listing_that_does_more_than_to_put_ids_in_a_row_is_left_to_it(tmp_pat
         lambda ids: {"ids": [each.upper() for each in ids], "first": ids[0]},
         lambda ids: {"ids": sorted(ids, reverse=True)},
         lambda ids: {"ids": [int(each) for each in ids]},
+        lambda ids: {"ids": [int(each) if each.isdigit() else each for each in ids]},
+        lambda ids: {"ids": [each.lower() for each in ids]},
+        lambda ids: {"ids": sorted(ids)},
         lambda ids: {"id": ids[0]} if len(ids) == 1 else {"ids": list(ids)},
     ):
         assert framed(listing, 10) is None

@@ -24,6 +24,7 @@ Rows: TypeAlias = NDArray[np.uint32]
 Parts: TypeAlias = Iterable[tuple[Shard, Rows]]
 
 NEAR = 1 << 18  # bytes of bodies that are made at once: they stay in the processor's cache until they are copied on
+ODD = ["Zz", " A\u0301 ", "007", "true", "😀", "0x1F", "a"]  # what a listing might sort, cut, spell or count otherwise
 AT_ONCE = 1 << 16  # ids that are taken at once where they are of several widths
 
 
@@ -78,7 +79,8 @@ def framed(listing: Callable[[Sequence[str]], Payload], batch: int) -> Frame | N
     Frame(before=b'{"to":{"registration_id":["', between=b'","', behind=b'"]}}')
     """
     marks = [f"<{number}>" for number in range(batch)]
-    samples = (marks[:2], marks[:1], marks, ['a"\\\n四 b'], [" ", "\x7f"][:batch])
+    odd = [ODD[:batch], ODD[:batch][::-1], *([text] for text in ODD)]
+    samples = (marks[:2], marks[:1], marks, ['a"\\\n四 b'], [" ", "\x7f"][:batch], *odd)
     try:
         said = [orjson.dumps(listing(ids)) for ids in samples]
     except (TypeError, ValueError):  # it takes ids of its own kind only
