@@ -316,6 +316,8 @@ def prove(to: Vendor, meant: Expr, found: Plan, facts: Facts = NONE) -> list[Exp
 def _read_back(to: Vendor, payload: Payload) -> Expr:
     try:
         return to.parse(payload)
+    except PlanError:  # of another package that fails
+        raise
     except AudienceError as error:
         message = f"what {to.name} would be sent cannot be read back: {error.code}"
         raise ProofError(

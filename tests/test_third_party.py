@@ -74,19 +74,56 @@ def test_it_passes_the_body_of_tests_of_every_vendor(path):
 BROKEN = {
     "a package that is not there": ("pigeon = nowhere:VENDOR", "ModuleNotFoundError"),
     "something else than a vendor": ("pigeon = pigeon_post:PAGE", "is no audience.Vendor"),
+    "what ends Python": ("pigeon = pigeon_that_exits:VENDOR", "SystemExit: 3"),
+    "no name": ("pigeon = pigeon_that_fails:NAMELESS", "None is no name of a vendor"),
     "two of one name": ("pigeon = pigeon_post:VENDOR\nother = pigeon_post:VENDOR", "'pigeon' is taken"),
 }
 
 
-@pytest.mark.parametrize(("points", "told"), BROKEN.values(), ids=BROKEN.keys())
-def test_a_package_that_is_broken_is_named(points, told, tmp_path, monkeypatch):
-    for folder in install(PACKAGE, tmp_path, points).split(os.pathsep):
-        monkeypatch.syspath_prepend(folder)
-    audience.vendors.__globals__["_records"].cache_clear()
-    try:
-        with pytest.raises(PlanError, match="audience-pigeon") as caught:
-            audience.vendors()
-        assert (caught.value.code, told in str(caught.value)) == ("broken-vendor", True)
-    finally:
-        monkeypatch.undo()
+FAILING = """
+from dataclasses import replace
+from pigeon_post import VENDOR
+
+def fail(given):
+    raise KeyError(given)
+
+def fail_later(given):
+    yield fail(given)
+
+NAMELESS = replace(VENDOR, name=None)
+EMIT, READ = replace(VENDOR, emit=fail), replace(VENDOR, parse=lambda payload: None)
+ASKED = replace(VENDOR, conditions=fail_later)
+"""
+
+
+@pytest.fixture
+def brought(tmp_path, monkeypatch):
+    """Bring along the vendors that entry points name."""
+    (tmp_path / "pigeon_that_exits.py").write_text("raise SystemExit(3)")
+    (tmp_path / "pigeon_that_fails.py").write_text(FAILING)
+
+    def bring(points: str) -> None:
+        for folder in install(PACKAGE, tmp_path, points).split(os.pathsep):
+            monkeypatch.syspath_prepend(folder)
         audience.vendors.__globals__["_records"].cache_clear()
+
+    yield bring
+    monkeypatch.undo()
+    sys.modules.pop("pigeon_that_fails", None)
+    audience.vendors.__globals__["_records"].cache_clear()
+
+
+@pytest.mark.parametrize(("points", "told"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_package_that_is_broken_is_named(points, told, brought):
+    brought(points)
+    with pytest.raises(PlanError, match="audience-pigeon") as caught:
+        audience.vendors()
+    assert (caught.value.code, told in str(caught.value)) == ("broken-vendor", True)
+
+
+@pytest.mark.parametrize("which", ["EMIT", "READ", "ASKED"])
+def test_a_package_whose_functions_fail_is_named(which, brought):
+    brought(f"pigeon = pigeon_that_fails:{which}")
+    with pytest.raises(PlanError, match="audience-pigeon") as caught:
+        audience.plan("a", "pigeon")
+    assert caught.value.code == "broken-vendor"

@@ -1,17 +1,22 @@
 """Expression ⇄ payload: a vendor is one file or folder here, found by its name, or another package's entry point."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pkgutil import iter_modules
+from typing import Any
 
-from audience.errors import PlanError, Problem
+from audience.errors import AudienceError, PlanError, Problem
+from audience.language.expr import Expr, Node
 from audience.language.suggest import did_you_mean
-from audience.vendors.base import Vendor
+from audience.vendors.base import Unsaid, Vendor
 
 GROUP = "audience.vendors"  # entry points of other packages
 SHARED = ("base", "channels", "codes", "fields", "wire")  # what is no vendor here; nor is what begins with _
+NAME = re.compile(r"[A-Za-z0-9_-]+")
 WORDS = ("all", "text")  # what the command line says in the place of a vendor
 
 
@@ -83,11 +88,49 @@ def _loaded(entry: EntryPoint) -> Vendor:
     """The vendor of another package; PlanError that names the package where it has none."""
     try:
         record = entry.load()
-    except Exception as error:  # whatever the other package raises
-        raise _broken(entry, f"{type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the other package raises
+        raise _failed(entry, error) from error
     if not isinstance(record, Vendor):
         raise _broken(entry, f"{entry.value} is no audience.Vendor")
-    return record
+    if not isinstance(record.name, str) or not NAME.fullmatch(record.name):
+        raise _broken(entry, f"{record.name!r} is no name of a vendor")
+    return _watched(entry, record)
+
+
+def _watched(entry: EntryPoint, record: Vendor) -> Vendor:
+    """*record* with functions that fail by PlanError, where they fail otherwise than they may."""
+
+    def watch(function: Callable[[Any], Any], made: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def watched(value: Any) -> Any:
+            try:
+                return made(function(value))
+            except (AudienceError, Unsaid):
+                raise
+            except Exception as error:  # whatever the other package raises
+                raise _failed(entry, error) from error
+
+        return watched
+
+    parse = watch(record.parse, _expression)
+    if record.reads_only:
+        return replace(record, parse=parse)
+    return replace(
+        record,
+        parse=parse,
+        emit=watch(record.emit, lambda payload: payload),
+        unnamed=watch(record.unnamed, list),
+        conditions=watch(record.conditions, list),
+    )
+
+
+def _expression(value: Any) -> Expr:
+    if not isinstance(value, Node):
+        raise TypeError(f"parse gives {value!r}, which is no expression")
+    return value  # type: ignore[return-value]
+
+
+def _failed(entry: EntryPoint, error: BaseException) -> PlanError:
+    return _broken(entry, f"{type(error).__name__}: {error}")
 
 
 def _broken(entry: EntryPoint, why: str) -> PlanError:
