@@ -175,11 +175,16 @@ def problem_json(problem: Problem) -> dict[str, Any]:
     place = {"start": problem.span.start, "end": problem.span.end} if problem.span else None
     return {
         "code": problem.code,
-        "message": problem.message,
+        "message": _writable(problem.message),
         "place": place,
-        "path": problem.path,
-        "hint": problem.hint,
+        "path": _writable(problem.path),
+        "hint": _writable(problem.hint),
     }
+
+
+def _writable(text: str | None) -> str | None:
+    """*text* with each half of a character that it quotes from the input as an escape."""
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode()
 
 
 def result(value: Any, json: bool, text: str) -> None:

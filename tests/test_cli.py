@@ -236,6 +236,13 @@ MISUSE = {
 }
 
 
+@pytest.mark.parametrize("payload", ["\udcff", '{"audience": {"\\ud800": []}}'])
+def test_half_a_character_is_told_as_json_too(payload, audience):
+    code, out, err = audience("translate", "--from", "jpush", "--json", payload)
+    assert (code, out) == (2, "")
+    assert json.loads(err)["errors"][0]["code"] in ("bad-json", "unknown-key")
+
+
 @pytest.mark.parametrize("words", MISUSE.values(), ids=MISUSE.keys())
 def test_misuse_is_json_where_json_is_wanted(words, audience):
     code, out, err = audience(*words)
