@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from audience import demo as demonstration
-from audience.commands import ask, build, campaign, catalog, change, deliver, keep, sandbox, segment, send
+from audience.commands import ask, build, campaign, catalog, change, codes, deliver, keep, sandbox, segment, send
 from audience.commands.options import Json
 from audience.errors import AudienceError, DamagedError, LedgerError, LockedError, Problem, ProofError
 from audience.report import tell
@@ -102,6 +102,7 @@ app = _group(
     deliver.resume,
     deliver.status,
     deliver.cancel,
+    codes.codes,
     send.translate,
     send.vendors,
     sandbox.sandbox,

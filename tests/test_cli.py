@@ -10,7 +10,8 @@ import xxhash
 
 from audience import DeviceIndex, parse, vendor, vendors
 from audience.demo import EXPR, PAYLOAD
-from audience.vendors import reachable
+from audience.vendors import deliverable, reachable
+from audience.vendors.wire import Code
 
 
 def test_index_build_says_what_it_built(audience, tmp_path):
@@ -285,6 +286,29 @@ def test_the_demo_walks_through_everything(audience):
         "segment @south saved",
     ):
         assert word in out
+
+
+@pytest.mark.parametrize("name", deliverable())
+def test_the_codes_of_a_vendor_are_those_of_its_record(name, audience):
+    code, out, err = audience("codes", name, "--json")
+    assert (code, err) == (0, "")
+    assert [Code(**row) for row in json.loads(out)] == list(vendor(name).delivery.codes)
+
+
+def test_codes_say_what_becomes_of_the_batch_and_what_to_do(audience):
+    code, out, err = audience("codes", "tpns")
+    assert (code, err) == (0, "")
+    row = out.partition("1008003")[2].partition("1008004")[0]
+    for words in ("the keys are wrong", "stopped:", "told nobody; the run stops", "check access_id"):
+        assert words in row
+
+
+def test_a_vendor_that_is_not_sent_to_has_no_codes(audience):
+    code, out, err = audience("codes", "huawei", "--json")
+    assert (code, out) == (2, "")
+    [problem] = json.loads(err)["errors"]
+    assert (problem["code"], problem["hint"]) == ("no-delivery", f"sent to are {', '.join(deliverable())}")
+    assert json.loads(audience("codes", "nobody", "--json")[2])["errors"][0]["code"] == "unknown-vendor"
 
 
 def test_the_module_runs_too():

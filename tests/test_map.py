@@ -10,7 +10,20 @@ import audience
 HOUSE = Path(__file__).parents[1] / "audience"
 MODULES = {str(file.relative_to(HOUSE)): file for file in sorted(HOUSE.rglob("*.py"))}
 COMMANDS = (
-    *("ask", "build", "campaign", "catalog", "change", "deliver", "keep", "options", "sandbox", "segment", "send"),
+    *(
+        "ask",
+        "build",
+        "campaign",
+        "catalog",
+        "change",
+        "codes",
+        "deliver",
+        "keep",
+        "options",
+        "sandbox",
+        "segment",
+        "send",
+    ),
 )
 DOORS = {
     "aiohttp": {"sandbox/server.py"},

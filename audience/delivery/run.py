@@ -24,6 +24,7 @@ from audience.emit import Progress
 from audience.errors import DeliveryError, Problem
 from audience.files import put, whole_new
 from audience.message import Message, message
+from audience.vendors import deliverable
 from audience.vendors.base import Payload, Vendor
 from audience.vendors.wire import Application, Delivery, Way
 
@@ -180,7 +181,8 @@ def begin(found: Prepared, application: Application) -> None:
 def delivery_of(to: Vendor) -> Delivery:
     """How *to* is sent to; DeliveryError where that is not known."""
     if to.delivery is None:
-        raise DeliveryError(Problem("no-delivery", f"how {to.name} is sent to is not known"))
+        hint = f"sent to are {', '.join(deliverable())}"
+        raise DeliveryError(Problem("no-delivery", f"how {to.name} is sent to is not known", hint=hint))
     return to.delivery
 
 

@@ -38,6 +38,15 @@ def reachable() -> list[str]:
     return [name for name in vendors() if not _records()[name].reads_only]
 
 
+def deliverable() -> list[str]:
+    """The names of the vendors of which it is known how they are sent to.
+
+    >>> set(deliverable()) <= set(reachable())
+    True
+    """
+    return [name for name in reachable() if _records()[name].delivery is not None]
+
+
 def vendor(name: str) -> Vendor:
     """The record of the vendor *name*; PlanError with a hint where there is none.
 
