@@ -74,7 +74,9 @@ def whole_new(path: Path) -> Iterator[Path]:
 
 def _may_be_replaced(path: Path, marks: frozenset[str], replace: bool) -> None:
     if not replace:
-        raise OutputError(Problem("exists", f"{path} exists already", hint="choose another, or say --replace"))
+        raise OutputError(
+            Problem("exists", f"{path} exists already", hint="choose another" + (", or say --replace" if marks else ""))
+        )
     foreign = (
         [file.name for file in path.iterdir() if not any(file.match(mark) for mark in marks)]  # of subfolders the name
         if path.is_dir()

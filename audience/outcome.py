@@ -124,7 +124,8 @@ def _lines(name: str, status: Status) -> Iterable[str]:
     if status.bad:
         yield f"  ids left out: {', '.join(f'{many:,} {code}' for code, many in status.bad.items())}"
     for trouble in status.troubles[:SHOWN]:
-        yield f"  {_where(trouble)} {trouble.state}: {trouble.problem.code}: {trouble.problem.message}"
+        stays = ", and stays so" if trouble.skipped else ""
+        yield f"  {_where(trouble)} {trouble.state}{stays}: {trouble.problem.code}: {trouble.problem.message}"
     if len(status.troubles) > SHOWN:
         yield f"  … and {len(status.troubles) - SHOWN:,} more"
     if status.working:

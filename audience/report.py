@@ -84,7 +84,22 @@ def vendors_table(records: Sequence[Vendor], json: bool) -> None:
 
 def _said_of(record: Vendor) -> list[str]:
     read_only = [f"read only: {record.reads_only}"] if record.reads_only else []
-    return [record.title, record.fragment, *read_only]
+    sent_to = [f"sent to by {', '.join(_ways(record))}; keys {_keys(record)}"] if record.delivery else []
+    return [record.title, record.fragment, *read_only, *sent_to]
+
+
+def _ways(record: Vendor) -> list[str]:
+    """The ways that a vendor is sent to by, as the option --way names them."""
+    if record.delivery is None:
+        return []
+    return list(dict.fromkeys(way.name for way in (record.delivery.native, *record.delivery.ways)))
+
+
+def _keys(record: Vendor) -> str:
+    """What has to be known of an application, and what may be."""
+    if record.delivery is None:
+        return ""
+    return ", ".join([*record.delivery.keys, *(f"[{name}]" for name in record.delivery.choices)])
 
 
 def _limits(record: Vendor) -> list[str]:
@@ -93,12 +108,15 @@ def _limits(record: Vendor) -> list[str]:
 
 def _facts(record: Vendor) -> dict[str, Any]:
     limits = {key: {"most": limit.most, "source": limit.source} for key, limit in record.limits.items()}
-    said = {
+    said: dict[str, Any] = {
         "name": record.name,
         "title": record.title,
         "says": record.fragment,
         "reads_only": record.reads_only or None,
     }
+    if record.delivery is not None:
+        keys, hosts = list(record.delivery.keys), dict(record.delivery.hosts)
+        said |= {"ways": _ways(record), "keys": keys, "hosts": hosts, "choices": dict(record.delivery.choices)}
     return {**said, "page": record.page, "read": record.read_on, "limits": limits}
 
 

@@ -120,10 +120,11 @@ def test_emit_reports_the_ids_that_a_vendor_cannot_carry(audience, tmp_path):
         ("tpns", {"d1": "id-too-long", "d3": "missing-id"}),
     ):
         out = tmp_path / name
-        code, _, err = audience(
+        code, printed, err = audience(
             "emit", str(tmp_path / "x.index"), "everyone", "--by-ids", "--vendor", name, "-o", str(out)
         )
         assert code == 0
+        assert f"; {len(left):,} left out\n" in printed
         found = [json.loads(line) for line in (out / "left_out.ndjson").read_text().splitlines()]
         assert {each["device"]: each["reason"] for each in found} == left
         assert "devices are left out" in err
@@ -309,6 +310,35 @@ def test_a_vendor_that_is_not_sent_to_has_no_codes(audience):
     [problem] = json.loads(err)["errors"]
     assert (problem["code"], problem["hint"]) == ("no-delivery", f"sent to are {', '.join(deliverable())}")
     assert json.loads(audience("codes", "nobody", "--json")[2])["errors"][0]["code"] == "unknown-vendor"
+
+
+def test_vendors_say_how_they_are_sent_to_and_by_which_keys(audience):
+    found = {each["name"]: each for each in json.loads(audience("vendors", "--json")[1])}
+    assert [name for name, each in found.items() if "ways" in each] == deliverable()
+    assert found["tpns"]["keys"] == ["access_id", "secret_key"]
+    assert "sent to by push, registration_id; keys app_key, master_secret" in audience("vendors")[1]
+
+
+def test_a_plan_for_a_vendor_that_is_not_sent_to_says_so(audience):
+    code, out, _ = audience("plan", "devices.index", "male", "--vendor", "huawei")
+    assert (code, out.splitlines()[-1]) == (0, "no prices: how huawei is sent to is not known")
+    found = json.loads(audience("plan", "devices.index", "male", "--vendor", "huawei", "--json")[1])
+    known = json.loads(audience("plan", "devices.index", "male", "--vendor", "tpns", "--json")[1])
+    assert (found.keys(), found["prices"]) == (known.keys(), None)
+
+
+def test_a_folder_that_is_not_there_is_said_to_be_so(audience):
+    for words in (["status"], ["cancel"], ["resume"], ["send", "--message", "m.json"]):
+        code, out, err = audience(*words, "nowhere", "--json")
+        assert (code, out) == (2, "")
+        assert "'nowhere' does not exist" in json.loads(err)["errors"][0]["message"]
+
+
+def test_a_campaign_is_not_written_over_another(audience, tmp_path):
+    words = ["campaign", "devices.index", "male", "--vendors", "tpns", "-o", str(tmp_path / "told"), "--json"]
+    assert audience(*words)[0] == 0
+    code, _, err = audience(*words)
+    assert (code, json.loads(err)["errors"][0]["hint"]) == (2, "choose another")
 
 
 def test_the_module_runs_too():

@@ -169,8 +169,11 @@ def test_what_is_in_doubt_is_told_until_it_is_decided(audience, service, run, me
     assert "retry" in json.loads(err.splitlines()[-1])["errors"][0]["hint"]
     assert audience("resume", run)[0] == 1
     assert audience("status", run)[0] == 1
+    assert "stays so" not in audience("status", run)[1]
     assert audience("resume", run, "--on-doubt", "skip")[0] == 0
-    assert audience("status", run)[0] == 0
+    code, out, _ = audience("status", run)
+    assert code == 0
+    assert "in doubt, and stays so" in out
 
 
 def test_a_cancelled_run_says_so(audience, service, run, message):

@@ -10,7 +10,16 @@ import typer
 from audience.batches import batches
 from audience.campaign import campaign as make_campaign
 from audience.campaign import campaign_json, emit_campaign
-from audience.commands.options import CatalogPath, ExprText, IndexPath, Json, MaxRequests, Strict, catalog_of
+from audience.commands.options import (
+    CatalogPath,
+    ExprText,
+    IndexPath,
+    Json,
+    MaxRequests,
+    Strict,
+    VendorName,
+    catalog_of,
+)
 from audience.delivery.folder import read_message
 from audience.delivery.price import SAMPLE, Order, chosen, native_price, placeholder, prices
 from audience.delivery.run import delivery_of
@@ -30,7 +39,7 @@ PLAIN = Message(title="title", body="body")  # a message to reckon with, where n
 def plan(
     index: IndexPath,
     expr: ExprText,
-    vendor: Annotated[str, typer.Option(metavar="V")],
+    vendor: VendorName,
     message: Annotated[Path | None, typer.Option("--message", metavar="FILE", help="The message, as JSON.")] = None,
     way: Annotated[str | None, typer.Option("--way", metavar="NAME", help="Not the cheapest, but this.")] = None,
     catalog: CatalogPath = None,
@@ -43,7 +52,10 @@ def plan(
     found = make_plan(meant, vendor, opened, catalog_of(catalog), max_requests=max_requests, strict=strict)
     warn(opened.problems(meant), json)
     if vendor_record(vendor).delivery is None:  # then there is no price
-        result({**plan_json(found), "devices": opened.count(meant)}, json, derivation(found))
+        meant_for = (
+            f"{opened.count(meant):,} devices\n{derivation(found)}\nno prices: how {vendor} is sent to is not known"
+        )
+        result({**plan_json(found), "devices": opened.count(meant), "ids": None, "prices": None}, json, meant_for)
         return
     order = _order(found, opened, PLAIN if message is None else read_message(message))
     native = [native_price(order)] if order.native else []

@@ -26,7 +26,9 @@ from audience.vendors import vendors
 from audience.vendors.base import Vendor
 from audience.vendors.wire import Application
 
-Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="What `audience emit` or `audience campaign` wrote.")]
+Folder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", exists=True, help="What `audience emit` or `audience campaign` wrote.")
+]
 MessageFile = Annotated[Path, typer.Option("--message", metavar="FILE", help="The message, as JSON.")]
 Credentials = Annotated[
     Path | None,

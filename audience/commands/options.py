@@ -16,6 +16,9 @@ Tables = Annotated[
     list[str], typer.Argument(metavar="TABLE...", help="Parquet, CSV, NDJSON or Arrow IPC; folders and globs too.")
 ]
 Ignored = Annotated[list[str] | None, typer.Option("--ignore", metavar="COLUMN", help="Is left out.")]
+VendorName = Annotated[
+    str, typer.Option("--vendor", metavar="V", help="Who is sent to; `audience vendors` lists them.")
+]
 MaxRequests = Annotated[int, typer.Option(min=1, metavar="N", help="Native requests at the most.")]
 CatalogPath = Annotated[
     Path | None, typer.Option("--catalog", metavar="FILE", help="Names at vendors, and facts of attributes.")

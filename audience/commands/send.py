@@ -9,7 +9,16 @@ import typer
 
 from audience.catalog.attributes import Catalog
 from audience.catalog.names import speaking
-from audience.commands.options import CatalogPath, ExprText, IndexPath, Json, MaxRequests, Strict, catalog_of
+from audience.commands.options import (
+    CatalogPath,
+    ExprText,
+    IndexPath,
+    Json,
+    MaxRequests,
+    Strict,
+    VendorName,
+    catalog_of,
+)
 from audience.emit import as_json as emitted_json
 from audience.emit import emit as emit_plan
 from audience.errors import Problem
@@ -33,7 +42,7 @@ NOBODY = Problem("nobody", "nobody is meant: nothing to send")
 def emit(
     index: IndexPath,
     expr: ExprText,
-    vendor: Annotated[str, typer.Option(metavar="V")],
+    vendor: VendorName,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A folder that is not there yet.")],
     by_ids: Annotated[
         bool,
@@ -56,7 +65,8 @@ def emit(
     note(plan.conditions, json)
     parts = [f"{written.native} native"] if written.native else []
     parts += [f"{written.batches:,} with {written.told:,} ids"] if written.batches else []
-    said = f"{written.devices:,} devices meant; requests: {' and '.join(parts)}" if parts else NOBODY.message
+    left = f"; {written.left_out:,} left out" if written.left_out else ""
+    said = f"{written.devices:,} devices meant; requests: {' and '.join(parts)}{left}" if parts else NOBODY.message
     result(emitted_json(written), json, f"{out}: {said}")
 
 
