@@ -5,16 +5,20 @@ Results go to standard output, problems and progress to standard error. Exit cod
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
 import typer
+from polars import DataFrame
 
+from audience import __version__
 from audience import demo as demonstration
 from audience.commands import ask, build, campaign, catalog, change, codes, deliver, keep, sandbox, segment, send
 from audience.commands.options import Json
 from audience.errors import AudienceError, DamagedError, LedgerError, LockedError, Problem, ProofError
 from audience.report import tell
+from audience.sandbox import Population, Sandbox
 from audience.screen import flushed, open_streams
 
 INTERRUPTED = 130  # what a shell makes of Ctrl-C
@@ -57,7 +61,28 @@ def demo(
 ) -> None:
     """Build an index from generated devices and walk through all of it."""
     command = typer.main.get_command(app)
-    demonstration.walk(lambda words: command(words, standalone_mode=False), _say, devices, json)
+    demonstration.walk(lambda words: command(words, standalone_mode=False), _sandbox, _say, devices, json)
+
+
+@contextmanager
+def _sandbox(table: DataFrame) -> Iterator[str]:
+    """The URL of vendors that know the devices of *table*."""
+    with Sandbox(Population(table)) as running:
+        yield running.url
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        _say(f"audience {__version__}")
+        raise typer.Exit
+
+
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
 
 
 def _say(text: str) -> None:
@@ -89,25 +114,15 @@ index_app = _group(
 )
 segment_app = _group("Expressions that an index has saved.", segment.save, segment.list_, segment.show, segment.drop)
 catalog_app = _group("What vendors call attributes, and what is known of them.", catalog.check, catalog.init)
-app = _group(
-    (__doc__ or "").partition("\n")[0],
-    ask.parse,
-    ask.count,
-    ask.explain,
-    ask.lint,
-    campaign.plan,
-    send.emit,
-    campaign.campaign,
-    deliver.send,
-    deliver.resume,
-    deliver.status,
-    deliver.cancel,
-    codes.codes,
-    send.translate,
-    send.vendors,
-    sandbox.sandbox,
-    demo,
-)
+app = _group(None, demo)
+app.callback(help=(__doc__ or "").partition("\n")[0])(about)
+for panel, commands in {
+    "Who is meant": (ask.count, ask.explain, ask.parse, ask.lint),
+    "In vendors' words": (send.translate, send.vendors, campaign.plan, send.emit, campaign.campaign),
+    "Sending": (deliver.send, deliver.resume, deliver.status, deliver.cancel, codes.codes, sandbox.sandbox),
+}.items():
+    for each in commands:
+        app.command(each.__name__, rich_help_panel=panel)(each)
 app.add_typer(index_app, name="index")
 app.add_typer(segment_app, name="segment")
 app.add_typer(catalog_app, name="catalog")

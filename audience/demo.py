@@ -1,6 +1,7 @@
 """Generated devices, and a walk through everything on them."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -74,6 +75,10 @@ WALK = (
         "Then it is sent by ids: bodies of 1,000, ready to post.",
         ["emit", "INDEX", "EXPR", "--vendor", "engagelab", "-o", "OUT"],
     ),
+    (
+        "A message goes to them; a sandbox on this machine stands in for the vendor.",
+        ["send", "OUT", "--message", "MESSAGE", "--max-devices", "MOST", "--host", "URL", "--credentials", "KEYS"],
+    ),
     ("From one vendor to another:", ["translate", "--from", "engagelab", "--to", "emas", "PAYLOAD"]),
     ("An audience gets a name,", ["segment", "save", "INDEX", "south", "EXPR"]),
     ("and two texts are tested on it.", ["explain", "INDEX", "TEST", "--vendor", "engagelab"]),
@@ -82,16 +87,31 @@ WALK = (
 )
 EXPR = "male AND (province:guangdong OR province:hunan) AND NOT version:1.0.2"
 TEST = "@south AND split(a:45%, b:45%, summer)"
+MESSAGE = '{"title": "Hello", "body": "from the demo"}'
+KEYS = '[engagelab]\napp_key = "demo"\nmaster_secret = "any"\n'
 PAYLOAD = '{"to": {"tag": ["Shenzhen", "Guangzhou"], "tag_and": ["female", "members"]}}'
 
 
-def walk(run: Callable[[list[str]], None], say: Callable[[str], None], count: int, json: bool) -> None:
-    """Build an index of *count* generated devices in a folder that is removed at the end, and *run* each command."""
-    with TemporaryDirectory(prefix="audience-demo-") as name:
+def walk(
+    run: Callable[[list[str]], None],
+    sandbox: Callable[[pl.DataFrame], AbstractContextManager[str]],
+    say: Callable[[str], None],
+    count: int,
+    json: bool,
+) -> None:
+    """Build an index of *count* generated devices in a folder that is removed at the end, and *run* each command.
+
+    *sandbox* gives the URL of vendors that know these devices.
+    """
+    table = devices(count)
+    with TemporaryDirectory(prefix="audience-demo-") as name, sandbox(table) as url:
         folder = Path(name)
         words = {"INDEX": "devices.index", "EXPR": EXPR, "OUT": "requests", "PAYLOAD": PAYLOAD}
         words |= {"TEST": TEST, "CHANGES": "changes.parquet"}
-        table = devices(count)
+        words |= {"MESSAGE": "message.json", "KEYS": "keys.toml", "URL": url, "MOST": str(count)}
+        (folder / "message.json").write_text(MESSAGE, "utf-8")
+        (folder / "keys.toml").touch(mode=0o600)
+        (folder / "keys.toml").write_text(KEYS, "utf-8")
         table.write_parquet(folder / "devices.parquet")
         changes(table).write_parquet(folder / "changes.parquet")
         first = (
@@ -104,7 +124,7 @@ def walk(run: Callable[[list[str]], None], say: Callable[[str], None], count: in
             run([*(str(folder / word) if word in PATHS else word for word in arguments), *(["--json"] if json else [])])
 
 
-PATHS = ("devices.parquet", "changes.parquet", "devices.index", "requests")
+PATHS = ("devices.parquet", "changes.parquet", "devices.index", "requests", "message.json", "keys.toml")
 
 
 def _quoted(word: str) -> str:

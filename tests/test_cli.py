@@ -8,7 +8,7 @@ import sys
 import pytest
 import xxhash
 
-from audience import DeviceIndex, parse, vendor, vendors
+from audience import DeviceIndex, __version__, parse, vendor, vendors
 from audience.demo import EXPR, PAYLOAD
 from audience.vendors import deliverable, reachable
 from audience.vendors.wire import Code
@@ -280,6 +280,8 @@ def test_the_demo_walks_through_everything(audience):
         "emit",
         "tpns: natively",
         "engagelab: by ids",
+        "accepted, ",
+        "ids told",
         "requests:",
         "@south: ",
         "held out, 10%",
@@ -287,6 +289,11 @@ def test_the_demo_walks_through_everything(audience):
         "segment @south saved",
     ):
         assert word in out
+
+
+@pytest.mark.parametrize("words", [["--devices", "1"], ["--devices", "50", "--json"]], ids=" ".join)
+def test_the_demo_comes_to_its_end_with_few_devices_too(words, audience):
+    assert audience("demo", *words)[0] == 0
 
 
 @pytest.mark.parametrize("name", deliverable())
@@ -325,6 +332,10 @@ def test_a_plan_for_a_vendor_that_is_not_sent_to_says_so(audience):
     found = json.loads(audience("plan", "devices.index", "male", "--vendor", "huawei", "--json")[1])
     known = json.loads(audience("plan", "devices.index", "male", "--vendor", "tpns", "--json")[1])
     assert (found.keys(), found["prices"]) == (known.keys(), None)
+
+
+def test_the_version_is_told(audience):
+    assert audience("--version") == (0, f"audience {__version__}\n", "")
 
 
 def test_a_folder_that_is_not_there_is_said_to_be_so(audience):
