@@ -4,7 +4,7 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from tenacity import AsyncRetrying, AttemptManager, RetryCallState, retry_if_exception_type, stop_after_attempt
+from tenacity import AsyncRetrying, AttemptManager, RetryCallState, retry_if_exception_type
 
 from audience.errors import Problem
 
@@ -39,15 +39,20 @@ class Patience:
         """One attempt after the other, for as long as they raise Later; the last one's is raised."""
         again = AsyncRetrying(
             retry=retry_if_exception_type(Later),
-            stop=stop_after_attempt(self.attempts),
+            stop=self._enough,
             wait=self._wait,
             reraise=True,
         )
         return aiter(again)
 
+    def _enough(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        too_late = isinstance(error, Later) and error.after is not None and error.after > LONGEST
+        return too_late or state.attempt_number >= self.attempts
+
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, Later) and error.after is not None:
-            return min(error.after, LONGEST)
+            return error.after
         longest = min(self.most, self.first * 2 ** (state.attempt_number - 1))
         return float(longest * random.uniform(0.5, 1))  # so that those who failed together do not come back together

@@ -1,5 +1,6 @@
 """One HTTP request, and what its reply means; where none comes back, whether it may have told anybody."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -7,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from ipaddress import ip_address
 from time import time
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,6 +16,8 @@ import httpx
 from audience.errors import Problem
 from audience.vendors.wire import Again, InDoubt, Reply, Request, Response
 
+LARGEST = 4 << 20  # bytes of a reply: the longest ones name a thousand ids
+PIECE = 1 << 16
 UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)  # no byte has left for the vendor
 
 Transport = httpx.AsyncBaseTransport
@@ -41,30 +44,55 @@ async def connected(
         verify=host.startswith("https:"),
         headers={"user-agent": "audience"},
     ) as client:
-        yield partial(_post, client)
+        yield partial(_post, client, timeout)
 
 
-async def _post(client: httpx.AsyncClient, request: Request, read: Read) -> Reply:
+async def _post(client: httpx.AsyncClient, timeout: float, request: Request, read: Read) -> Reply:
+    host = client.base_url.host
     try:
-        said = await client.request(
+        said = await _response(client, timeout, request)
+    except UNREACHED as error:
+        return Again(Problem("unreachable", f"{host}: {_words(error)}"))
+    except TimeoutError:
+        return InDoubt(Problem("no-reply", f"{host}: the reply was not whole after {timeout:g} seconds"))
+    except httpx.HTTPError as error:
+        return InDoubt(Problem("no-reply", f"{host}: {_words(error)}"))
+    if said is None:
+        return InDoubt(Problem("unreadable-reply", f"{host}: the reply is too large: more than {LARGEST:,} bytes"))
+    try:
+        reply = read(said)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        return InDoubt(Problem("unreadable-reply", f"HTTP {said.status}: {type(error).__name__}: {error}"))
+    if isinstance(reply, Again) and reply.after is None:
+        return replace(reply, after=_after(said.headers.get("retry-after")))
+    return reply
+
+
+async def _response(client: httpx.AsyncClient, timeout: float, request: Request) -> Response | None:
+    """What comes back, whole within *timeout* seconds after the request has left; None for what is too large."""
+    async with asyncio.timeout(None) as limit:
+
+        async def left(event: str, _: Any) -> None:
+            if event.endswith("send_request_headers.started"):  # behind a proxy, after those to the proxy itself
+                limit.reschedule(None)
+            elif event.endswith("send_request_body.complete"):
+                limit.reschedule(asyncio.get_running_loop().time() + timeout)
+
+        async with client.stream(
             request.method,
             request.path,
             params=dict(request.query) or None,
             headers=dict(request.headers),
             content=request.content or None,
-        )
-    except UNREACHED as error:
-        return Again(Problem("unreachable", f"{client.base_url.host}: {_words(error)}"))
-    except httpx.HTTPError as error:
-        return InDoubt(Problem("no-reply", f"{client.base_url.host}: {_words(error)}"))
-    headers = {name.lower(): value for name, value in said.headers.items()}
-    try:
-        reply = read(Response(said.status_code, said.content, headers))
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        return InDoubt(Problem("unreadable-reply", f"HTTP {said.status_code}: {type(error).__name__}: {error}"))
-    if isinstance(reply, Again) and reply.after is None:
-        return replace(reply, after=_after(headers.get("retry-after")))
-    return reply
+            extensions={"trace": left},
+        ) as said:
+            content = bytearray()
+            async for piece in said.aiter_bytes(PIECE):
+                content += piece
+                if len(content) > LARGEST:
+                    return None
+            headers = {name.lower(): value for name, value in said.headers.items()}
+            return Response(said.status_code, bytes(content), headers)
 
 
 def loopback(host: str) -> bool:
@@ -90,11 +118,11 @@ def _after(said: str | None) -> float | None:
     """
     if said is None:
         return None
-    if said.strip().isdigit():
+    if said.isascii() and said.strip().isdigit():
         return float(said)
     try:
         return max(0.0, parsedate_to_datetime(said).timestamp() - time())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

@@ -7,7 +7,7 @@ whenever a process dies, what may have told somebody is `sent`, and nothing else
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -21,7 +21,7 @@ from audience.delivery.ledger import Ledger, Run
 from audience.delivery.moves import Batch, Handle
 from audience.delivery.openings import Openings
 from audience.delivery.pace import Paces
-from audience.delivery.patience import Later, Patience
+from audience.delivery.patience import LONGEST, Later, Patience
 from audience.delivery.post import Post, Read, Transport
 from audience.delivery.split import split
 from audience.errors import MessageError, Problem
@@ -54,6 +54,14 @@ TOO_LATE = Problem("too-late", "the vendor drops repeats no longer")
 async def _aside(batch: Batch, work: Callable[[], T]) -> T:
     """What *work* returns; in a thread where there are so many ids that other calls would wait."""
     return await asyncio.to_thread(work) if batch.stop - batch.first > MANY else work()
+
+
+def _asked(later: Later) -> Problem:
+    """Why nothing is tried again now: also that the vendor asks for more time than is waited here."""
+    if later.after is None or later.after <= LONGEST:
+        return later.problem
+    hint = f"the vendor asks to wait {later.after:,.0f} seconds; audience resume goes on then"
+    return replace(later.problem, hint=hint)
 
 
 class Halt(Exception):
@@ -105,7 +113,7 @@ class Telling:
         except Later as later:
             await self._commits.write(partial(book.let_go, batch=batch))
             if not later.doubt:
-                raise Halt(later.problem) from None
+                raise Halt(_asked(later)) from None
             self._count_lost(later.problem)
 
     async def _attempt(self, batch: Batch) -> None:
@@ -188,7 +196,7 @@ class Telling:
             case Stopped(problem):
                 raise Halt(problem)
             case Again(problem, after):
-                self._paces.hold(after or 0)
+                self._paces.hold(min(after or 0, LONGEST))
                 raise Later(problem, after, doubt=lost)
             case InDoubt(problem) if lost:
                 raise Later(problem, doubt=True)

@@ -65,4 +65,4 @@ _ROWS = sorted(CODES, key=lambda row: ("*" in row.code, -row.code.find("*")))
 def _rest(response: Response) -> float | None:
     """The milliseconds in the header that the official SDK looks at, in seconds."""
     rest = response.headers.get("x-acs-retry-after", "").strip()
-    return int(rest) / 1000 if rest.isascii() and rest.isdigit() and int(rest) else None
+    return float(rest) / 1000 or None if rest.isascii() and rest.isdigit() else None
