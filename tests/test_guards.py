@@ -115,6 +115,9 @@ DAMAGE = {
     ),
     "a request too few": lambda run: (run / "requests-00001.ndjson").write_text(""),
     "a missing file": lambda run: (run / "requests-00001.ndjson").unlink(),
+    "a manifest that means fewer than it tells": lambda run: (run / "manifest.json").write_text(
+        (run / "manifest.json").read_text().replace('"devices": 95', '"devices": 5')
+    ),
     "a manifest that is none": lambda run: (run / "manifest.json").write_text("[]"),
     "no manifest": lambda run: (run / "manifest.json").unlink(),
 }

@@ -303,6 +303,32 @@ def test_a_plan_or_message_that_changed_is_refused(vendor, tmp_path, file):
     assert resumed(folder, Service()).done
 
 
+def test_a_plan_that_changes_while_it_is_sent_stops_it(vendor, tmp_path):
+    """Ids of other devices, of the same length; a native request that tells everyone; a file that is gone."""
+    changes = {
+        "other": lambda data: data.replace("r95", "x95"),
+        "wider": lambda data: data.replace('{"to":["r9999"]}', '{"everyone":  1}'),
+        "gone": None,
+    }
+    for name, change in changes.items():
+        folder = folder_of(
+            tmp_path / name, ids_of(100), native=[{"to": [f"n{at}"]} for at in range(3)] + [{"to": ["r9999"]}]
+        )
+        file = folder / "requests-00001.ndjson"
+
+        def changed(call, file=file, change=change):
+            if call == 1 and change:
+                file.write_text(change(file.read_text()))
+            elif call == 1:
+                file.unlink()
+
+        service = Service(fault=changed)
+        with pytest.raises(DeliveryError, match="damaged-plan"):
+            sent(folder, service, concurrency=1)
+        assert not {"x95", "everyone"} & set(service.told)
+        assert status(folder).batches["in doubt"] == 0
+
+
 def test_another_application_does_not_go_on_with_a_run(vendor, tmp_path):
     folder = folder_of(tmp_path / "run", ids_of(50))
     sent(folder, Service(fault=lambda call: "stopped"), concurrency=1)

@@ -14,7 +14,7 @@ from audience.delivery.moves import Batch
 from audience.emit import MANIFEST, Progress
 from audience.errors import AudienceError, DeliveryError, MessageError, Problem
 from audience.index.bodies import ids_of
-from audience.index.sound import summing
+from audience.index.sound import short_digest, summing
 from audience.message import Message, message
 from audience.vendors import vendor as vendor_record
 from audience.vendors.base import Payload, Vendor
@@ -27,7 +27,7 @@ PIECE = 1 << 20
 class Requests:
     """The requests of a plan: *native* ones first, then lines that list *ids* ids in all, *batch* in each but the last.
 
-    *starts* are the places of the lines in each of *files*, its size the last, and *stops* the
+    *starts* are the places of the lines in each of *files*, its size the last, *sums* their checksums, and *stops* the
     numbers of the lines at which each file stops. *digest* stands for all of it.
     """
 
@@ -40,10 +40,11 @@ class Requests:
     digest: str
     files: tuple[Path, ...]
     starts: tuple[tuple[int, ...], ...]
+    sums: tuple[tuple[int, ...], ...]
     stops: tuple[int, ...]
 
     def payload(self, number: int) -> Payload:
-        """The native request of this *number*."""
+        """The native request of this *number*; DeliveryError where it is not what was written."""
         found: Payload = orjson.loads(self._line(number))
         return found
 
@@ -71,9 +72,15 @@ class Requests:
         at = bisect_right(self.stops, number)
         within = number - (self.stops[at - 1] if at else 0)
         start, stop = self.starts[at][within], self.starts[at][within + 1]
-        with self.files[at].open("rb") as file:
-            file.seek(start)
-            return file.read(stop - start)
+        try:
+            with self.files[at].open("rb") as file:
+                file.seek(start)
+                line = file.read(stop - start)
+        except OSError as error:
+            raise _damaged(self.folder, f"{self.files[at].name}: {error.strerror or error}") from error
+        if short_digest(line) != self.sums[at][within]:
+            raise _damaged(self.folder, f"{self.files[at].name} has changed since it was checked")
+        return line
 
 
 def requests(folder: Path, progress: Progress = lambda step, done, total: None) -> Requests:
@@ -88,15 +95,18 @@ def requests(folder: Path, progress: Progress = lambda step, done, total: None) 
         expression = str(said["expression"])
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, f"{MANIFEST} is not what `audience emit` writes") from error
-    files, starts, done = [], [], 0
+    files, starts, sums, done = list[Path](), list[tuple[int, ...]](), list[tuple[int, ...]](), 0
     for each in listed:
         files.append(folder / str(each["name"]))
-        starts.append(_checked(files[-1], each))
+        for known, found in zip((starts, sums), _checked(files[-1], each), strict=True):
+            known.append(found)
         done += each["bytes"]
         progress("checking", done, total)
-    lines = sum(len(each) - 1 for each in starts)
+    lines = sum(map(len, sums))
     if lines != counts["native"] + counts["batches"] or counts["batches"] != -(-counts["told"] // to.batch):
         raise _damaged(folder, f"{lines} requests are there, and not as many as {MANIFEST} says")
+    if counts["devices"] < counts["told"]:
+        raise _damaged(folder, f"{MANIFEST} means fewer devices than it tells")
     return Requests(
         folder=folder,
         to=to,
@@ -107,6 +117,7 @@ def requests(folder: Path, progress: Progress = lambda step, done, total: None) 
         digest=digest(data),
         files=tuple(files),
         starts=tuple(starts),
+        sums=tuple(sums),
         stops=tuple(accumulate(len(each) - 1 for each in starts)),
     )
 
@@ -151,25 +162,25 @@ def begun(folder: Path) -> bool:
     return (folder / NAME).exists()
 
 
-def _checked(file: Path, said: dict[str, Any]) -> tuple[int, ...]:
-    """Where the lines of *file* start, and its size; DeliveryError where it is not what the manifest *said*."""
-    summed, starts, size = summing(), [0], 0
+def _checked(file: Path, said: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Where the lines of *file* start, its size the last, and their checksums.
+
+    Raises DeliveryError where it is not what the manifest *said*.
+    """
+    summed, starts, sums = summing(), [0], []
     try:
-        with file.open("rb") as stream:
-            while piece := stream.read(PIECE):
-                summed.update(piece)
-                at = piece.find(b"\n")
-                while at >= 0:
-                    starts.append(size + at + 1)
-                    at = piece.find(b"\n", at + 1)
-                size += len(piece)
+        with file.open("rb", buffering=PIECE) as stream:
+            for line in stream:
+                summed.update(line)
+                starts.append(starts[-1] + len(line))
+                sums.append(short_digest(line))
     except OSError as error:
         raise _damaged(file.parent, f"{file.name}: {error.strerror or error}") from error
-    found = {"lines": len(starts) - 1, "bytes": size, "xxh128": summed.hexdigest()}
+    found = {"lines": len(sums), "bytes": starts[-1], "xxh128": summed.hexdigest()}
     wrong = [key for key, value in found.items() if said.get(key) != value]
-    if wrong or starts[-1] != size:
+    if wrong:
         raise _damaged(file.parent, f"{file.name} is not what was written: other {', '.join(wrong)}")
-    return tuple(starts)
+    return tuple(starts), tuple(sums)
 
 
 def _read(file: Path) -> bytes:
