@@ -13,7 +13,7 @@ from fake import Service, delivery, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audience import DeviceIndex, PlanError
+from audience import DeliveryError, DeviceIndex, PlanError
 from audience.campaign import CAMPAIGN, campaign, emit_campaign
 from audience.delivery import Allowed, several
 from audience.delivery.ledger import NAME
@@ -190,26 +190,51 @@ def test_a_campaign_is_planned_sent_and_gone_on_with(audience, services, tmp_pat
     }
 
 
-def test_what_was_not_begun_when_the_sender_died_is_begun_by_who_goes_on(services, tmp_path):
+@pytest.fixture
+def died(services, tmp_path, monkeypatch) -> Path:
+    """A campaign whose sender died when the first of three vendors was begun."""
     folder = tmp_path / "out"
     emit_campaign(campaign("a", NAMES, index_of(ROWS, tmp_path / "x.index")), folder)
     ready = several.prepare(folder, Message(title="Hi"), known, Allowed(expect=5))
-    died = [ready[0], (Dies(), ready[1][1])]
-    with pytest.raises(KeyboardInterrupt):
-        several.send_all(folder, Message(title="Hi"), died, several.Effort())
+    begin, left = several.run.begin, [1]
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(several.run, "begin", lambda *words: begin(*words) if left and left.pop() else dies())
+        several.send_all(folder, Message(title="Hi"), ready, several.Effort())
     assert [(each / NAME).exists() for each in several.folders(folder)] == [True, False, False]
-    found = several.resume_all(folder, known, "report", several.Effort())
+    return folder
+
+
+def test_what_was_not_begun_when_the_sender_died_is_begun_by_who_goes_on(died, services):
+    found = several.resume_all(died, known, "report", several.Effort())
     assert all(status.done for status in found.values())
     assert [sum(service.told.values()) for service in services.values()] == [3, 1, 1]
 
 
+def test_what_was_not_begun_is_begun_as_it_was_checked(died, services):
+    file = died / "two" / "manifest.json"
+    file.write_text(file.read_text().replace("}", "} "))
+    with pytest.raises(DeliveryError, match="other-plan"):
+        several.resume_all(died, known, "report", several.Effort())
+    (died / several.SENDING).unlink()
+    with pytest.raises(DeliveryError, match="not-begun"):
+        several.resume_all(died, known, "report", several.Effort())
+    assert not any(service.calls for service in services.values())
+
+
+def test_what_was_refused_is_not_begun_by_going_on(audience, services, tmp_path):
+    """A message that lies in the campaign's folder says nothing of what may be sent."""
+    folder = tmp_path / "out"
+    emit_campaign(campaign("a", NAMES, index_of(ROWS, tmp_path / "x.index")), folder)
+    (folder / "message.json").write_text('{"title": "Hi"}')
+    assert audience("send", str(folder), "--message", str(folder / "message.json"), "--expect", "4")[0] == 2
+    code, _, err = audience("resume", str(folder))
+    assert (code, sum(service.calls for service in services.values())) == (2, 0)
+    assert "no-run" in err
+
+
+def dies():
+    raise KeyboardInterrupt
+
+
 def known(to) -> Application:
     return Application(os.environ[f"AUDIENCE_{to.name}_HOST".upper()], {"key": "k", "secret": "s"})
-
-
-class Dies:
-    """A plan that the process dies over."""
-
-    @property
-    def requests(self):
-        raise KeyboardInterrupt

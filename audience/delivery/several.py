@@ -1,25 +1,31 @@
-"""The runs of a folder: one, or where it is a campaign's, one for each vendor, as if they were one."""
+"""The runs of a folder: one, or where it is a campaign's, one for each vendor, as if they were one.
+
+sending.json    what was checked before a campaign's first call: the message, and of each vendor the plan and the way
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import orjson
 
 from audience.campaign import CAMPAIGN, campaign_vendors
 from audience.delivery import run
-from audience.delivery.folder import MESSAGE, begun, message_json, read_message, size
+from audience.delivery.folder import begun, message_json, size
 from audience.delivery.guards import Allowed, too_many
 from audience.delivery.run import Effort, OnDoubt, Prepared
 from audience.delivery.tally import Status, nothing
 from audience.emit import Progress
 from audience.errors import DeliveryError, Problem
 from audience.files import put
-from audience.message import Message
+from audience.message import Message, message
 from audience.vendors.base import Vendor
 from audience.vendors.wire import Application
 
 Applications: TypeAlias = Callable[[Vendor], Application]  # asked for all vendors before anything is sent
 
+SENDING = "sending.json"
 Ready: TypeAlias = list[tuple[Prepared, Application]]
 
 
@@ -63,7 +69,7 @@ def prepare(
 def send_all(folder: Path, said: Message, ready: Ready, effort: Effort) -> dict[str, Status]:
     """Begin and send what is *ready*, one vendor after the other; the status of each."""
     if (folder / CAMPAIGN).is_file() and ready:
-        put(folder / MESSAGE, message_json(said))  # who goes on begins what was not begun
+        put(folder / SENDING, _sending(said, ready))  # who goes on begins what was not begun
     for each, application in ready:
         run.begin(each, application)
     return {each.requests.to.name: run.worked(each, application, effort) for each, application in ready}
@@ -72,13 +78,12 @@ def send_all(folder: Path, said: Message, ready: Ready, effort: Effort) -> dict[
 def resume_all(folder: Path, applications: Applications, on_doubt: OnDoubt, effort: Effort) -> dict[str, Status]:
     """Go on with all runs of *folder*, and begin those that were left when `send_all` died; the status of each."""
     runs = folders(folder)
-    if not any(map(begun, runs)) and not ((folder / CAMPAIGN).is_file() and (folder / MESSAGE).is_file()):
+    if not any(map(begun, runs)):
         raise DeliveryError(Problem("no-run", f"{folder}: nothing was sent from here", hint="audience send"))
     known = [(each, size(each)[0].name, applications(size(each)[0])) for each in runs]
-    for each, _, application in known:
+    for each, name, application in known:
         if not begun(each) and size(each)[1]:
-            within = Allowed(max_devices=size(each)[1], broadcast=True)
-            run.begin(run.prepared(each, read_message(folder / MESSAGE), application, within), application)
+            run.begin(_as_checked(folder, each, name, application), application)
     return {
         name: run.resume(each, application, on_doubt=on_doubt, effort=effort) if begun(each) else nothing(name)
         for each, name, application in known
@@ -93,6 +98,27 @@ def status_all(folder: Path) -> dict[str, Status]:
 def cancel_all(folder: Path) -> dict[str, Status]:
     """Cancel each run of *folder* that was begun; DeliveryError where none was."""
     return {size(each)[0].name: run.cancel(each) for each in _begun(folder)}
+
+
+def _sending(said: Message, ready: Ready) -> bytes:
+    runs = {each.requests.to.name: {"plan": each.requests.digest, "way": each.way.name} for each, _ in ready}
+    return orjson.dumps({"message": orjson.loads(message_json(said)), "runs": runs})
+
+
+def _as_checked(folder: Path, each: Path, name: str, application: Application) -> Prepared:
+    """What *name* was to be sent when the campaign in *folder* was begun; DeliveryError where that is not known."""
+    try:
+        said: dict[str, Any] = orjson.loads((folder / SENDING).read_bytes())
+        plan, way = said["runs"][name]["plan"], said["runs"][name]["way"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        hint = f"audience send {each}"
+        raise DeliveryError(Problem("not-begun", f"{each}: this was not to be sent yet", hint=hint)) from error
+    within = Allowed(max_devices=size(each)[1], broadcast=True)
+    found = run.prepared(each, message(said["message"]), application, within, way=way)
+    if found.requests.digest != plan:
+        hint = "what was begun can be gone on with by itself"
+        raise DeliveryError(Problem("other-plan", f"{each}: this is not the plan that was checked", hint=hint))
+    return found
 
 
 def _begun(folder: Path) -> list[Path]:
