@@ -1,7 +1,12 @@
 """Keys come from the environment or a file that nobody else reads, and no secret turns up anywhere else."""
 
+import json
 import sqlite3
 import traceback
+from datetime import UTC, datetime
+from html import escape
+from importlib import import_module
+from urllib.parse import quote
 
 import fake
 import httpx
@@ -10,8 +15,10 @@ from fake import ANY, MESSAGE, Service, delivery, effort, folder_of, ids_of, ope
 
 from audience import DeliveryError
 from audience.delivery import resume, send
-from audience.delivery.credentials import application, host_of
-from audience.vendors.wire import Application
+from audience.delivery.credentials import HIDDEN, application, host_of, scrubbing
+from audience.vendors.wire import Application, Request, Response, Stamp
+
+registry = import_module("audience.vendors")  # the name `audience.vendors` is a function
 
 FAKE = delivery(choices={"signature": ("new", "old")})
 SECRET = "s3cr3t-w0rd"
@@ -64,6 +71,12 @@ BAD = {
     "a secret with a line feed": f'[fake]\nkey = "k"\nsecret = "{SECRET}\\n"',
     "an unknown choice": f'[fake]\nkey = "k"\nsecret = "{SECRET}"\nsignature = "newest"',
     "nothing": "[fake]\n",
+    "a truth": f'[fake]\nkey = true\nsecret = "{SECRET}"',
+    "a negative number": f'[fake]\nkey = -1\nsecret = "{SECRET}"',
+    "blanks around it": f'[fake]\nkey = "k"\nsecret = "{SECRET} "',
+    "a number of many digits": f'[fake]\nsecret = "{SECRET}"\nkey = {"9" * 5_000}',
+    "a number of many hexadecimal digits": f'[fake]\nsecret = "{SECRET}"\nkey = 0x{"f" * 5_000}',
+    "many brackets": f'[fake]\nsecret = "{SECRET}"\nkey = {"[" * 5_000}',
 }
 
 
@@ -96,7 +109,17 @@ def test_a_host_is_a_name_or_a_url(said):
 
 @pytest.mark.parametrize(
     "said",
-    ["ther", "http://push.example", "ftp://there", "http://localhost.evil.example", "https://u:p@x", "https://x:port"],
+    [
+        "ther",
+        "http://push.example",
+        "ftp://there",
+        "http://localhost.evil.example",
+        "https://u:p@x",
+        "https://x:port",
+        "https://x y",
+        "https://x\n",
+        "https://x/\\y",
+    ],
 )
 def test_another_host_is_refused(said):
     with pytest.raises(DeliveryError, match=r"unknown-host|plain-http|bad-host"):
@@ -139,6 +162,33 @@ def test_no_secret_is_in_a_ledger_a_status_or_an_error(vendor, tmp_path, caplog,
     out = capsys.readouterr()
     for text in (repr(found), str(found.stopped), repr(known), caplog.text, out.out, out.err):
         assert SECRET not in text
+
+
+ECHOES = {
+    "cut in the middle of it": lambda secret, signed: "x" * 195 + secret,
+    "the header, cut": lambda secret, signed: "x" * 190 + signed,
+    "as JSON": lambda secret, signed: json.dumps({"ret_code": 1, "err_msg": "'" + secret}),
+    "as JSON with escaped slashes": lambda secret, signed: json.dumps({"message": signed}).replace("/", "\\/"),
+    "as a URL": lambda secret, signed: f"<a href='/?key={quote(secret, safe='')}'>",
+    "as a page": lambda secret, signed: f"<p>{escape(secret)}</p>",
+}
+
+
+@pytest.mark.parametrize("name", ["engagelab", "tpns", "emas", "emas_v2"])
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES.keys())
+def test_a_reply_shows_no_part_of_a_secret_however_it_is_written(name, echo):
+    secret = "S'ecr&et/\\\"w0rd>"
+    told = registry.vendor(name).delivery
+    known = Application("https://x", dict.fromkeys(told.keys, "123") | dict.fromkeys(told.secret, secret))
+    request = told.sign(Request(method="POST", path="/"), known, Stamp(datetime.now(UTC), "nonce"))
+    signed = next((value for key, value in request.headers.items() if key.lower() in ("authorization", "sign")))
+    for status in (200, 401, 500):
+        response = Response(status, echo(secret, signed).encode())
+        words = str(scrubbing(told.native.reply, request, known, told)(response).problem)
+        assert HIDDEN in words
+        assert "w0rd" not in words
+        assert secret[:4] not in words
+        assert signed.rpartition(" ")[2][:8] not in words
 
 
 def test_no_secret_is_in_a_traceback(vendor, tmp_path):

@@ -9,21 +9,25 @@ A vendor that has a table in the file is known by that table alone; any other by
 Secrets are not shown, wherever they turn up: what a vendor says is written down without them.
 """
 
+import json
 import os
 import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
-from audience.delivery.post import loopback
+from audience.delivery.post import Read, loopback
 from audience.errors import DeliveryError, Problem
 from audience.language.suggest import did_you_mean
-from audience.vendors.wire import Accepted, Application, Delivery, Reply, Request
+from audience.vendors.wire import Accepted, Application, Delivery, Reply, Request, Response
 
 HIDDEN = "***"
+LARGEST = 10**18  # a number that is a key
+TELLING = 6  # characters; a shorter text may be a part of what a reply means
 FILE = "AUDIENCE_CREDENTIALS"
 
 
@@ -75,7 +79,8 @@ def host_of(said: str | None, delivery: Delivery) -> str:
         return delivery.hosts[said]
     try:
         parts = urlsplit(said)
-        good = bool(parts.hostname) and not parts.username and not parts.query and not parts.fragment
+        plain = said.isascii() and said.isprintable() and not set(said) & set(" \\")
+        good = plain and bool(parts.hostname) and not parts.username and not parts.query and not parts.fragment
         _ = parts.port
     except ValueError:
         good = False
@@ -87,12 +92,32 @@ def host_of(said: str | None, delivery: Delivery) -> str:
     return said.rstrip("/")
 
 
-def scrubbed(reply: Reply, request: Request, to: Application, delivery: Delivery) -> Reply:
-    """*reply* without the secrets of *to*, and without what the signed *request* showed of them."""
+def scrubbing(read: Read, request: Request, to: Application, delivery: Delivery) -> Read:
+    """*read*, but of replies without the secrets of *to*, and without what the signed *request* showed of them.
+
+    They are gone before anything is cut off or quoted, however the reply may write them.
+    """
     secrets = {value for name, value in to.keys.items() if name in delivery.secret}
     for value in (value for name, value in request.headers.items() if name.lower() in ("authorization", "sign")):
         secrets |= {value, value.rpartition(" ")[2]}
     secrets |= {value for name, value in request.query.items() if name.lower() == "signature"}
+    written = {form for secret in secrets if len(secret) >= TELLING for form in _forms(secret)}
+
+    def scrubbed(response: Response) -> Reply:
+        content = response.content.decode("utf-8", "surrogateescape")
+        hidden = _without(content, written).encode("utf-8", "surrogateescape")
+        return _scrubbed(read(replace(response, content=hidden)), secrets)
+
+    return scrubbed
+
+
+def _forms(secret: str) -> Iterable[str]:
+    """*secret* as it is, and as it stands in JSON, in a URL and on a page."""
+    quoted = json.dumps(secret)[1:-1]
+    return secret, quoted, quoted.replace("/", "\\/"), quote(secret, safe=""), quote_plus(secret), escape(secret)
+
+
+def _scrubbed(reply: Reply, secrets: Iterable[str]) -> Reply:
     if isinstance(reply, Accepted):
         return replace(reply, message=_without(reply.message, secrets))
     problem = reply.problem
@@ -119,11 +144,18 @@ def _wrong(
             hint = f"set {where[name]}, or give --credentials FILE"
             yield Problem("missing-key", f"{where[name]} is not given", hint=hint)
     for name, value in said.items():
-        if name in where and not (isinstance(value, str | int) and str(value).isprintable() and str(value).isascii()):
+        if name in where and not _is_key(value):
             yield Problem("bad-key", f"{where[name]} is no key: it is no text of printable ASCII characters")
         elif name in delivery.choices and str(value) not in delivery.choices[name]:
             choices = ", ".join(delivery.choices[name])
             yield Problem("bad-key", f"{where[name]} is none of {choices}")
+
+
+def _is_key(value: Any) -> bool:
+    """Whether *value* is a text, or a number written without quotes; true is neither."""
+    if isinstance(value, str):
+        return value.isprintable() and value.isascii() and value == value.strip()
+    return type(value) is int and 0 <= value < LARGEST
 
 
 def _tables(file: Path) -> dict[str, dict[str, Any]]:
@@ -137,7 +169,7 @@ def _tables(file: Path) -> dict[str, dict[str, Any]]:
             tables = tomllib.load(stream)
     except OSError as error:
         raise DeliveryError(Problem("unreadable", f"{file}: {error.strerror or error}")) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):  # too many digits, or brackets, are told otherwise than by TOMLDecodeError
         hint = '[VENDOR], and below it lines of NAME = "VALUE"'
         raise DeliveryError(Problem("bad-credentials", f"{file} is no TOML", hint=hint)) from None
     for name, table in tables.items():

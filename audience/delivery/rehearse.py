@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from audience.delivery.credentials import scrubbed
+from audience.delivery.credentials import scrubbing
 from audience.delivery.folder import chunks
 from audience.delivery.pace import Paces
 from audience.delivery.post import connected
@@ -69,7 +69,7 @@ async def _checked(found: Prepared, application: Application, effort: Effort) ->
             await paces.wait(way.paces(call.targets))
             request = dry_run(call, application)
             signed = found.delivery.sign(request, application, Stamp(datetime.now(UTC), uuid4().hex))
-            reply = scrubbed(await post(signed, way.reply), signed, application, found.delivery)
+            reply = await post(signed, scrubbing(way.reply, signed, application, found.delivery))
             checked += 1
             if not isinstance(reply, Accepted):
                 problems.append(reply.problem)

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from audience.delivery import moves as book
 from audience.delivery.commits import Commits
-from audience.delivery.credentials import scrubbed
+from audience.delivery.credentials import scrubbing
 from audience.delivery.folder import Requests, chunks
 from audience.delivery.ledger import Ledger, Run
 from audience.delivery.moves import Batch, Handle
@@ -220,5 +220,4 @@ class Telling:
         """Sign *request* and send it; what came back, without anything secret."""
         errand = self.errand
         signed = errand.delivery.sign(request, errand.application, Stamp(datetime.now(UTC), uuid4().hex))
-        reply = await self._post(signed, read)
-        return scrubbed(reply, signed, errand.application, errand.delivery)
+        return await self._post(signed, scrubbing(read, signed, errand.application, errand.delivery))
