@@ -12,6 +12,7 @@ import fake
 import pytest
 from fake import Service, delivery, folder_of, ids_of, serving
 
+from audience.delivery.folder import message_json, read_message
 from audience.delivery.ledger import NAME
 
 KEYS = {"AUDIENCE_FAKE_KEY": "k1", "AUDIENCE_FAKE_SECRET": "s3cr3t-w0rd"}
@@ -98,6 +99,11 @@ BAD_MESSAGES = {
     "no JSON": ("{", "bad-json"),
     "an unknown key": ('{"titel": "x"}', "did you mean title?"),
     "nothing": ("{}", "empty-message"),
+    "a key twice": ('{"title": "a", "data": {"k": 1, "k": 2}}', "'k' stands twice"),
+    "words for a vendor that is none": ('{"title": "a", "vendor": {"fkae": {"x": 1}}}', "did you mean fake?"),
+    "no number": ('{"title": "a", "data": {"n": NaN}}', "unwritable"),
+    "very many brackets": ('{"title": "a", "data": {"n": ' + "[" * 100_000, "bad-json"),
+    "half a character": ('{"title": "\\ud83d"}', "unwritable"),
 }
 
 
@@ -107,6 +113,15 @@ def test_a_bad_message_is_refused(audience, service, run, tmp_path, said, told):
     code, _, err = audience("send", run, "--message", str(tmp_path / "bad.json"), "--expect", "95")
     assert (code, service.calls) == (2, 0)
     assert told in err
+
+
+@pytest.mark.parametrize("number", [2**70, -(2**70), 123456789012345678901234567890, 1.5])
+def test_a_number_in_a_message_stays_as_it_is(tmp_path, number):
+    (tmp_path / "m.json").write_text(f'{{"title": "a", "data": {{"n": {number}}}}}')
+    said = read_message(tmp_path / "m.json")
+    assert said.data == {"n": number}
+    (tmp_path / "kept.json").write_bytes(message_json(said))
+    assert read_message(tmp_path / "kept.json") == said
 
 
 DAMAGE = {

@@ -1,7 +1,9 @@
 """A run folder: the request files that `audience emit` wrote, checked before a byte of them is sent."""
 
 import hashlib
+import json
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass, fields
 from itertools import accumulate
 from pathlib import Path
@@ -134,14 +136,25 @@ def size(folder: Path) -> tuple[Vendor, int]:
 def read_message(file: Path) -> Message:
     """The message in *file*; MessageError for what is none, DeliveryError for what cannot be read."""
     try:
-        said = orjson.loads(_read(file))
-    except ValueError as error:
+        said = json.loads(_read(file), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
         raise MessageError(Problem("bad-json", f"{file} is no JSON: {error}")) from error
     return message(said)
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; ValueError where a key stands twice, of which one would be passed over."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, many in Counter(key for key, _ in pairs).items() if many > 1)
+        raise ValueError(f"{twice!r} stands twice in one object")
+    return found
+
+
 def message_json(said: Message) -> bytes:
-    """*said* as it is kept in a run folder: read back, it is the same.
+    """*said* as it is kept in a run folder: read back, it is the same, numbers of any size included.
+
+    Raises MessageError for what is no JSON.
 
     >>> message_json(Message(title="Hi", platforms=("ios",)))
     b'{"platforms":["ios"],"title":"Hi"}'
@@ -149,7 +162,11 @@ def message_json(said: Message) -> bytes:
     default = Message()
     told = {name: getattr(said, name) for name in (each.name for each in fields(Message))}
     kept = {name: value for name, value in told.items() if value != getattr(default, name)}
-    return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
+    try:
+        text = json.dumps(kept, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+        return text.encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise MessageError(Problem("unwritable", f"cannot be written as JSON: {error}", path="$")) from error
 
 
 def digest(data: bytes) -> str:

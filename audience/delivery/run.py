@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +21,11 @@ from audience.delivery.tally import Status, nothing, settled, tally
 from audience.delivery.telling import Errand, Halt
 from audience.delivery.workers import take_over, working
 from audience.emit import Progress
-from audience.errors import DeliveryError, Problem
+from audience.errors import DeliveryError, MessageError, Problem
 from audience.files import put, whole_new
+from audience.language.suggest import did_you_mean
 from audience.message import Message, message
-from audience.vendors import deliverable
+from audience.vendors import deliverable, vendors
 from audience.vendors.base import Payload, Vendor
 from audience.vendors.wire import Application, Delivery, Way
 
@@ -75,6 +76,8 @@ def prepared(
         hint = f"audience resume {folder} goes on with it; emit into another folder to send again"
         raise DeliveryError(Problem("begun", f"{folder}: a run was begun here", hint=hint))
     said = said if isinstance(said, Message) else message(dict(said))
+    _known(said)
+    message_json(said)  # or it could not be kept
     found = requests(folder, progress)
     delivery = delivery_of(found.to)
     body = delivery.body(said)
@@ -176,6 +179,19 @@ def begin(found: Prepared, application: Application) -> None:
     with whole_new(folder / NAME) as draft:
         create(draft, run, found.way.ids or 1)
         put(folder / MESSAGE, kept)
+
+
+def _known(said: Message) -> None:
+    """MessageError where *said* has words for a vendor that there is none of: they would be passed over."""
+    names = vendors()
+    unknown = [name for name in said.vendor if name not in names]
+    if unknown:
+        raise MessageError(*(_unknown_vendor(name, names) for name in unknown))
+
+
+def _unknown_vendor(name: str, names: Sequence[str]) -> Problem:
+    hint = did_you_mean(name, names) or f"one of {', '.join(names)}"
+    return Problem("unknown-vendor", f"no vendor is called {name!r}", path=f"$.vendor.{name}", hint=hint)
 
 
 def delivery_of(to: Vendor) -> Delivery:

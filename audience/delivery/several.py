@@ -3,12 +3,11 @@
 sending.json    what was checked before a campaign's first call: the message, and of each vendor the plan and the way
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
-
-import orjson
 
 from audience.campaign import CAMPAIGN, campaign_vendors
 from audience.delivery import run
@@ -102,13 +101,13 @@ def cancel_all(folder: Path) -> dict[str, Status]:
 
 def _sending(said: Message, ready: Ready) -> bytes:
     runs = {each.requests.to.name: {"plan": each.requests.digest, "way": each.way.name} for each, _ in ready}
-    return orjson.dumps({"message": orjson.loads(message_json(said)), "runs": runs})
+    return json.dumps({"message": json.loads(message_json(said)), "runs": runs}).encode()
 
 
 def _as_checked(folder: Path, each: Path, name: str, application: Application) -> Prepared:
     """What *name* was to be sent when the campaign in *folder* was begun; DeliveryError where that is not known."""
     try:
-        said: dict[str, Any] = orjson.loads((folder / SENDING).read_bytes())
+        said: dict[str, Any] = json.loads((folder / SENDING).read_bytes())
         plan, way = said["runs"][name]["plan"], said["runs"][name]["way"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = f"audience send {each}"
