@@ -229,6 +229,14 @@ def test_a_call_may_take_several_lists(vendor, tmp_path):
     assert service.told == {each: 1 for each in ids_of(95) if each != "r50"}
 
 
+def test_a_call_of_several_messages_that_names_fewer_is_in_doubt(vendor, tmp_path):
+    vendor(way(ids=30, targets=3, several=True))
+    service = Service()
+    found = sent(folder_of(tmp_path / "run", ids_of(35)), service)
+    assert (found.batches["in doubt"], found.ids["in doubt"], found.batches["accepted"]) == (1, 30, 1)
+    assert found.troubles[0].problem.message == "the vendor names 1 messages for 3 tasks: m1"
+
+
 def test_calls_are_at_least_the_pace_apart_and_no_more_are_under_way_than_allowed(vendor, tmp_path):
     vendor(paced(20, 1.0))
     service = Service()

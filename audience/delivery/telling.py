@@ -64,6 +64,14 @@ def _asked(later: Later) -> Problem:
     return replace(later.problem, hint=hint)
 
 
+def _counted(reply: Reply, way: Way, targets: int) -> Reply:
+    """*reply*, unless it names other than one message for each of the *targets* where it should."""
+    if not (way.several and isinstance(reply, Accepted)) or reply.message.count(",") + 1 == targets:
+        return reply
+    message = f"the vendor names {reply.message.count(',') + 1} messages for {targets} tasks: {reply.message}"
+    return InDoubt(Problem("other-count", message, hint="see in the vendor's console which of them are there"))
+
+
 class Halt(Exception):
     """No other batch would fare better."""
 
@@ -134,7 +142,7 @@ class Telling:
         )
         request = await _aside(batch, partial(way.request, call, errand.application))
         await self._paces.wait(way.paces(targets))
-        telling = asyncio.create_task(self._tell(batch, way, request, handle, ids))
+        telling = asyncio.create_task(self._tell(batch, way, request, handle, ids, len(targets)))
         self._under_way.add(telling)
         telling.add_done_callback(self._under_way.discard)
         await asyncio.shield(telling)  # whoever stops the run does not stop what has left
@@ -148,7 +156,9 @@ class Telling:
         lists = chunks(list(ids.values()), requests.to.batch) if way.targets else ()
         return ids, tuple(map(requests.to.listing, lists))
 
-    async def _tell(self, batch: Batch, way: Way, request: Request, handle: Handle | None, ids: dict[int, str]) -> None:
+    async def _tell(
+        self, batch: Batch, way: Way, request: Request, handle: Handle | None, ids: dict[int, str], targets: int
+    ) -> None:
         """Write that it leaves, let it leave, write what came back; nothing comes between."""
         now = time.time()
         until = None if way.repeats is None else now + way.repeats.total_seconds() - MARGIN
@@ -160,7 +170,7 @@ class Telling:
             case "too late":
                 await self._commits.write(partial(book.let_go, batch=batch))
                 return self._count_lost(TOO_LATE)
-        reply = await self._posted(request, way.reply)
+        reply = _counted(await self._posted(request, way.reply), way, targets)
         lost = await self._commits.write(partial(self._record, batch=batch, reply=reply, ids=ids, way=way))
         self._react(reply, lost and way.repeats is not None)
 

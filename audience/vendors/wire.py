@@ -175,6 +175,7 @@ class Way:
 
     A call takes *targets* targeting objects at the most, each of the vendor's `batch` ids; 0 where the ids go by the
     *opening*. *worth* is how many ids there have to be for it to be thought of.
+    *several* is whether each target becomes a message of its own, so that Accepted has as many ids, joined by commas.
     *paces* are the limits of calls, which may depend on the target. *repeats* is how long the vendor drops repeats of
     one token, where it does. *refuses* is why a body cannot go this way: with these targets, to this application.
     """
@@ -187,6 +188,7 @@ class Way:
     paces: Callable[[Sequence[Payload]], tuple[Pace, ...]]
     source: str
     worth: int = 0
+    several: bool = False
     opening: Opening | None = None
     repeats: timedelta | None = None
     refuses: Callable[[Payload, Sequence[Payload], Application], Iterable[Problem]] = nothing

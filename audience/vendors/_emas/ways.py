@@ -121,6 +121,7 @@ MANY = Way(
     name="MassPush",
     ids=IDS * TASKS,
     targets=TASKS,
+    several=True,
     request=_mass,
     reply=mass_reply,
     paces=lambda targets: paces("MassPush", 500, 1.0, False),

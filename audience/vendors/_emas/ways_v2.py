@@ -106,6 +106,7 @@ MANY = Way(
     name="MassPushV2",
     ids=IDS * TASKS,
     targets=TASKS,
+    several=True,
     request=_mass,
     reply=mass_reply,
     paces=lambda targets: paces("MassPushV2", 500, 1.0, False),
