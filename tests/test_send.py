@@ -24,7 +24,7 @@ from fake import (
 )
 
 from audience import DeliveryError
-from audience.delivery import Patience, cancel, resume, send, status
+from audience.delivery import Patience, cancel, resume, run, send, status
 
 
 @pytest.fixture
@@ -77,6 +77,24 @@ def test_a_run_is_begun_once(vendor, tmp_path):
     sent(folder_of(tmp_path / "run", ids_of(5)), Service())
     with pytest.raises(DeliveryError, match="audience resume"):
         sent(tmp_path / "run", Service())
+
+
+def test_of_two_that_begin_at_once_one_is_told_and_changes_nothing(vendor, tmp_path, monkeypatch):
+    folder, create, refused = folder_of(tmp_path / "run", ids_of(20)), run.create, []
+
+    def slow(*words):
+        if not refused:
+            refused.append(1)
+            with pytest.raises(DeliveryError, match="another process"):
+                send(folder, {"title": "Other"}, APPLICATION, ANY, effort=effort(Service()))
+        create(*words)
+
+    monkeypatch.setattr(run, "create", slow)
+    sent(folder, Service(fault=lambda call: "stopped"))
+    assert refused
+    service = Service()
+    assert resumed(folder, service).done
+    assert {body["title"] for body in service.bodies} == {"Hi"}
 
 
 def test_bad_ids_that_are_named_are_dropped(vendor, tmp_path):

@@ -19,7 +19,7 @@ from audience.delivery.price import SAMPLE, Order, chosen, named
 from audience.delivery.send import sending
 from audience.delivery.tally import Status, nothing, settled, tally
 from audience.delivery.telling import Errand, Halt
-from audience.delivery.workers import take_over, working
+from audience.delivery.workers import alone, take_over, working
 from audience.emit import Progress
 from audience.errors import DeliveryError, MessageError, Problem
 from audience.files import put, whole_new
@@ -73,8 +73,7 @@ def prepared(
 ) -> Prepared:
     """What would be sent from *folder*; DeliveryError or MessageError where it may not be."""
     if begun(folder):
-        hint = f"audience resume {folder} goes on with it; emit into another folder to send again"
-        raise DeliveryError(Problem("begun", f"{folder}: a run was begun here", hint=hint))
+        raise _begun(folder)
     said = said if isinstance(said, Message) else message(dict(said))
     _known(said)
     message_json(said)  # or it could not be kept
@@ -176,9 +175,16 @@ def begin(found: Prepared, application: Application) -> None:
         ids=found.requests.ids,
         begun=time.time(),
     )
-    with whole_new(folder / NAME) as draft:
+    with alone(folder), whole_new(folder / NAME) as draft:
+        if begun(folder):
+            raise _begun(folder)
         create(draft, run, found.way.ids or 1)
         put(folder / MESSAGE, kept)
+
+
+def _begun(folder: Path) -> DeliveryError:
+    hint = f"audience resume {folder} goes on with it; emit into another folder to send again"
+    return DeliveryError(Problem("begun", f"{folder}: a run was begun here", hint=hint))
 
 
 def _known(said: Message) -> None:

@@ -16,7 +16,7 @@ from audience.delivery.moves import words
 from audience.errors import DeliveryError, Problem
 from audience.locks import held
 
-LOCKS = "worker-*.lock"
+LOCKS, BEGINNING = "worker-*.lock", "begin.lock"
 DIED = Problem("died", "the process ended between sending and the reply")
 
 
@@ -37,6 +37,19 @@ def working(ledger: Ledger) -> Iterator[int]:
         finally:
             with ledger.together():
                 _end(ledger, number)
+            file.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else begins a run in *folder* meanwhile: its message would take the place of ours. Or DeliveryError."""
+    file = folder / BEGINNING
+    with _lock(file) as mine:
+        if not mine:
+            raise DeliveryError(Problem("locked", f"{folder}: another process begins a run here", hint="try again"))
+        try:
+            yield
+        finally:
             file.unlink(missing_ok=True)
 
 
