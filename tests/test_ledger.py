@@ -129,7 +129,7 @@ def test_a_repeat_is_sent_only_while_the_vendor_drops_it(ledger):
         [batch] = moves.claim(ledger, 1, 1, 0.0)
         assert moves.sent(ledger, 1, batch, 10.0, 100.0, None) == "sent"
         moves.doubt(ledger, batch, 11.0, SAID, keep=True)
-    for now in (100.0, 200.0):
+    for now in (100.0, 200.0, 9.0):  # at the last moment, too late, and by a clock that has gone back
         with ledger.together():
             assert moves.sent(ledger, 1, batch, now, now + 100, None) == "too late"
         statement = "UPDATE batch SET state = 'sent', tries = 2, settled = NULL, sent = ? WHERE number = ?"
@@ -138,6 +138,20 @@ def test_a_repeat_is_sent_only_while_the_vendor_drops_it(ledger):
     with ledger.together():
         assert moves.sent(ledger, 1, batch, 99.0, 999.0, None) == "sent"
     assert ledger.rows("SELECT repeat_until FROM batch WHERE number = ?", batch.number) == [(100.0,)]
+
+
+@pytest.mark.parametrize("retry", [True, False])
+def test_a_clock_that_has_gone_back_leaves_a_doubt_to_the_user(ledger, retry):
+    with ledger.together():
+        [batch] = moves.claim(ledger, 1, 1, 0.0)
+        moves.sent(ledger, 1, batch, 1000.0, 2000.0, None)
+        moves.doubt(ledger, batch, 1001.0, SAID, keep=False)
+        assert batch.number in [each.number for each in moves.claim(ledger, 1, 1, 1500.0)]
+        moves.let_go(ledger, batch)
+        assert batch.number not in [each.number for each in moves.claim(ledger, 1, 9, 500.0)]
+        moves.decide(ledger, 500.0, retry=retry)
+    rows = ledger.rows("SELECT state, skipped FROM batch WHERE number = ?", batch.number)
+    assert rows == [("todo", None) if retry else ("in doubt", 500.0)]
 
 
 def test_a_dead_worker_is_recognised_and_a_living_one_left_alone(tmp_path):

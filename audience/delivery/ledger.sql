@@ -133,7 +133,7 @@ WHEN NOT (
     OR (OLD.state = 'in doubt' AND NEW.state = 'todo' AND OLD.worker IS NULL AND OLD.skipped IS NULL
         AND NEW.doubts = 0)
     OR (OLD.state = 'in doubt' AND NEW.state = 'sent' AND OLD.skipped IS NULL
-        AND NEW.sent < OLD.repeat_until AND NEW.repeat_until = OLD.repeat_until)
+        AND NEW.sent >= OLD.sent AND NEW.sent < OLD.repeat_until AND NEW.repeat_until = OLD.repeat_until)
 )
 BEGIN SELECT RAISE(ABORT, 'illegal transition'); END;
 

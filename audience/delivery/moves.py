@@ -13,6 +13,10 @@ from audience.errors import Problem
 Allowed: TypeAlias = Literal["sent", "cancelled", "too late"]
 
 
+# A repeat at the moment ?1 is dropped; a clock that has gone back behind the last sending says nothing of how long ago.
+DROPPED = "sent <= ?1 AND ?1 < repeat_until"
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """One call: a *native* request, or the ids of the plan from *first* to before *stop*, but for the *bad* ones."""
@@ -48,7 +52,7 @@ def claim(ledger: Ledger, worker: int, many: int, now: float) -> list[Batch]:
     if ledger.rows("SELECT 1 FROM run WHERE cancelled IS NOT NULL"):
         return []
     doubt = "SELECT number FROM batch WHERE state = 'in doubt' AND worker IS NULL AND skipped IS NULL"
-    found = [row[0] for row in ledger.rows(f"{doubt} AND repeat_until > ? LIMIT ?", now, many)]
+    found = [row[0] for row in ledger.rows(f"{doubt} AND {DROPPED} LIMIT ?2", now, many)]
     todo = "SELECT number FROM batch WHERE state = 'todo' AND worker IS NULL ORDER BY number LIMIT ?"
     found += [row[0] for row in ledger.rows(todo, many - len(found))]
     return [_claimed(ledger, worker, number) for number in found]
@@ -67,14 +71,15 @@ def _claimed(ledger: Ledger, worker: int, number: int) -> Batch:
 def sent(
     ledger: Ledger, worker: int, batch: Batch, now: float, repeat_until: float | None, handle: int | None
 ) -> Allowed:
-    """The request is about to leave; or it may not, since the run is cancelled, or too much time for a repeat is over.
+    """The request is about to leave; or it may not: the run is cancelled, or the vendor may drop a repeat no longer.
 
     Where the batch is in doubt, *repeat_until* stays what it was.
     """
     if ledger.rows("SELECT 1 FROM run WHERE cancelled IS NOT NULL"):
         return "cancelled"
-    [(state, until)] = ledger.rows("SELECT state, repeat_until FROM batch WHERE number = ?", batch.number)
-    if state == "in doubt" and (until is None or until <= now):
+    which = f"SELECT state, repeat_until, {DROPPED} FROM batch WHERE number = ?2"
+    [(state, until, dropped)] = ledger.rows(which, now, batch.number)
+    if state == "in doubt" and not dropped:
         return "too late"
     move = "state = 'sent', tries = tries + 1, sent = ?, settled = NULL, worker = ?, handle = ?, repeat_until = ?"
     until = until if state == "in doubt" else repeat_until
@@ -132,7 +137,7 @@ def unsettled(ledger: Ledger, now: float) -> bool:
     if ledger.rows("SELECT 1 FROM run WHERE cancelled IS NOT NULL"):
         return False
     going = "SELECT 1 FROM batch WHERE state IN ('todo', 'sent')"
-    repeated = "SELECT 1 FROM batch WHERE state = 'in doubt' AND skipped IS NULL AND repeat_until > ?"
+    repeated = f"SELECT 1 FROM batch WHERE state = 'in doubt' AND skipped IS NULL AND {DROPPED}"
     return bool(ledger.rows(f"{going} UNION ALL {repeated} LIMIT 1", now))
 
 
@@ -153,12 +158,9 @@ def take_handle(ledger: Ledger, batch: Batch | None, now: float) -> Handle | Non
 
 def decide(ledger: Ledger, now: float, *, retry: bool) -> None:
     """The user says what becomes of the batches in doubt that nobody repeats: *retry* them, or let them stay so."""
-    which = "state = 'in doubt' AND worker IS NULL AND skipped IS NULL AND coalesce(repeat_until, 0) <= ?"
-    if retry:
-        move = "state = 'todo', doubts = 0, settled = NULL, repeat_until = NULL"
-        ledger.rows(f"UPDATE batch SET {move} WHERE {which}", now)
-    else:
-        ledger.rows(f"UPDATE batch SET skipped = ? WHERE {which}", now, now)
+    which = f"state = 'in doubt' AND worker IS NULL AND skipped IS NULL AND NOT coalesce({DROPPED}, 0)"
+    move = "state = 'todo', doubts = 0, settled = NULL, repeat_until = NULL" if retry else "skipped = ?1"
+    ledger.rows(f"UPDATE batch SET {move} WHERE {which}", now)
 
 
 def cancel(ledger: Ledger, now: float) -> None:
