@@ -220,7 +220,7 @@ class Service:
             raise httpx.ConnectError("refused", request=request)
         if fault == "gone":
             raise httpx.ReadTimeout("timeout", request=request)
-        if fault in REPLIES:
+        if fault in REPLIES or fault == "bad-ids":
             return httpx.Response(429 if fault == "again" else 400, json={"error": fault, "words": f"call {number}"})
         handle = said.get("handle")
         self.uses[handle] += 1

@@ -291,9 +291,11 @@ class Batches(RuleBasedStateMachine):
             middle = places[len(places) // 2]
             rest = [(places[0], places[-1] + 1)] if len(places) > len(bad) else []
             parts = rest if bad else [(places[0], middle), (middle, places[-1] + 1)]
+            [(doubts,)] = self.ledger.rows("SELECT doubts FROM batch WHERE number = ?", one[1].number)
             with self.ledger.together():
                 moves.refused(self.ledger, one[1], self.now, SAID, bad.items(), parts)
-            self.lost |= set(bad)
+            if not doubts:  # else it stays in doubt, and none of its ids is dropped
+                self.lost |= set(bad)
 
     @rule(retry=st.booleans())
     def decide(self, retry):

@@ -206,6 +206,34 @@ def test_a_repeat_that_comes_too_early_leaves_the_doubt(vendor, tmp_path):
     assert len({body["token"] for body in service.bodies}) == 1
 
 
+@pytest.mark.parametrize("answer", ["refused", "bad-ids"])
+def test_a_repeat_that_is_refused_leaves_the_doubt_to_the_user(vendor, tmp_path, answer):
+    """To send its parts anew, with tokens of their own, would tell those twice that the first call has told."""
+    vendor(repeating())
+    service = Service(fault=lambda call: {1: "lost", 2: answer}.get(call), drops=True)
+    found = sent(folder_of(tmp_path / "run", ids_of(10)), service)
+    assert (found.batches["in doubt"], found.doubts, service.calls) == (1, 1, 2)
+    assert resumed(tmp_path / "run", service) == found
+    assert service.told == dict.fromkeys(ids_of(10), 1)
+    assert resumed(tmp_path / "run", service, on_doubt="retry").done
+
+
+@pytest.mark.parametrize("answer", ["refused", "bad-ids", "stopped"])
+def test_an_opening_that_is_refused_before_a_repeat_leaves_the_doubt(vendor, tmp_path, answer):
+    vendor(opened(calls=1, repeats=timedelta(minutes=15)))
+    service = Service(fault=lambda call: "lost" if call == 1 else None)
+    answered = service.answer
+
+    async def closed(request):
+        if request.url.path == "/open" and service.calls:
+            return fake.httpx.Response(400, json={"error": answer})
+        return await answered(request)
+
+    found = sent(folder_of(tmp_path / "run", ids_of(10)), fake.httpx.MockTransport(closed))
+    assert (found.batches["in doubt"], found.doubts) == (1, 1)
+    assert service.told == dict.fromkeys(ids_of(10), 1)
+
+
 def test_repeats_end_before_the_vendor_forgets(vendor, tmp_path):
     vendor(repeating(minutes=0.001))
     service = Service(fault=lambda call: "lost", drops=True)

@@ -107,8 +107,10 @@ class Ledger:
     def run(self) -> Run:
         """What this is the ledger of."""
         names = ", ".join(Run.__dataclass_fields__)
-        [row] = self.rows(f"SELECT {names} FROM run")
-        return Run(**dict(zip(Run.__dataclass_fields__, row, strict=True)))
+        rows = self.rows(f"SELECT {names} FROM run")
+        if not rows:
+            raise LedgerError(Problem("bad-ledger", f"{self.path}: no run stands in it"))
+        return Run(**dict(zip(Run.__dataclass_fields__, rows[0], strict=True)))
 
 
 def create(path: Path, run: Run, size: int) -> None:

@@ -127,8 +127,8 @@ BEGIN SELECT RAISE(ABORT, 'what is settled stays so'); END;
 CREATE TRIGGER batch_moves BEFORE UPDATE OF state ON batch
 WHEN NOT (
        (OLD.state = 'todo'     AND NEW.state IN ('todo', 'sent', 'refused'))
-    OR (OLD.state = 'sent'     AND NEW.state IN ('accepted', 'refused', 'in doubt'))
-    OR (OLD.state = 'sent'     AND NEW.state = 'todo' AND OLD.doubts = 0)   -- else a call before it may have told
+    OR (OLD.state = 'sent'     AND NEW.state IN ('accepted', 'in doubt'))
+    OR (OLD.state = 'sent'     AND NEW.state IN ('todo', 'refused') AND OLD.doubts = 0)   -- else a call before it may have told
     OR (OLD.state = 'in doubt' AND NEW.state = 'in doubt')
     OR (OLD.state = 'in doubt' AND NEW.state = 'todo' AND OLD.worker IS NULL AND OLD.skipped IS NULL
         AND NEW.doubts = 0)

@@ -98,7 +98,7 @@ def again(ledger: Ledger, batch: Batch, now: float, problem: Problem, *, keep: b
 
     Where the reply to a call before it was lost, it is in doubt still; whether that is so.
     """
-    if ledger.rows("SELECT 1 FROM batch WHERE number = ? AND doubts > 0", batch.number):
+    if _doubtful(ledger, batch):
         doubt(ledger, batch, now, problem, keep=keep)
         return True
     move = "state = 'todo', repeat_until = NULL, problem = ?" + ("" if keep else ", worker = NULL")
@@ -114,7 +114,14 @@ def refused(
     bad: Iterable[tuple[int, str]] = (),
     parts: Iterable[tuple[int, int]] = (),
 ) -> None:
-    """Nobody was told of it; its ids *bad* never will be, and its *parts* are to be sent anew."""
+    """Nobody was told of it; its ids *bad* never will be, and its *parts* are to be sent anew.
+
+    Where the reply to a call before it was lost, it stays in doubt, and is repeated no more.
+    """
+    if _doubtful(ledger, batch):
+        ledger.rows("UPDATE batch SET repeat_until = NULL WHERE number = ?", batch.number)
+        doubt(ledger, batch, now, problem, keep=False)
+        return
     _settle(ledger, batch, "refused", now, problem=words(problem))
     _bad(ledger, batch, bad, problem.code)
     for first, stop in parts:
@@ -181,6 +188,11 @@ def handles(ledger: Ledger) -> list[Handle]:
 def closed(ledger: Ledger, handle: Handle, now: float) -> None:
     """The handle has ended."""
     ledger.rows("UPDATE handle SET closed = ? WHERE number = ?", now, handle.number)
+
+
+def _doubtful(ledger: Ledger, batch: Batch) -> bool:
+    """Whether the reply to a call before this one was lost, and the user has not said what becomes of it."""
+    return bool(ledger.rows("SELECT 1 FROM batch WHERE number = ? AND doubts > 0", batch.number))
 
 
 def _settle(
