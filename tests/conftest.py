@@ -13,7 +13,7 @@ from audience.demo import devices
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("deep", max_examples=3_000, deadline=None)
-settings.register_profile("ci", max_examples=60, deadline=None)
+settings.register_profile("ci", max_examples=40, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 CENSUS = Path(__file__).parents[2] / "shared" / "data" / "census-income.parquet"

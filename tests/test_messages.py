@@ -28,7 +28,7 @@ SCHEMAS = sorted(Path(audience.__file__).parent.glob("vendors/*/fields.json"))
 def meant(text):
     """The message that a line of facts writes."""
     text = re.sub(r"<(\d+) (.)>", lambda found: found[2] * int(found[1]), text)
-    return message(load(re.sub(r"<([+-]\d+)([dhms]) ([^>]+)>", _moment, text)))
+    return message(json.loads(re.sub(r"<([+-]\d+)([dhms]) ([^>]+)>", _moment, text)))
 
 
 def _moment(found):
