@@ -1,7 +1,7 @@
 """The calls of EngageLab: `POST /v4/push`, its dry run, and what their replies mean.
 
 https://www.engagelab.com/docs/app-push/rest-api/create-push-api; the hosts and the dry run are those of the vendor's
-own client, https://pypi.org/project/engagelab-apppush/. Its calls of up to 500 targets, `/v4/batch/push/…`, are left
+own client, the Python package engagelab-apppush. Its calls of up to 500 targets, `/v4/batch/push/…`, are left
 alone: each target counts as a call, and on too many a part of them is told.
 
 A request is never repeated where its fate is unknown: `options.cid` of the client may be meant for that, but no page

@@ -1,7 +1,7 @@
 """A message in the words of EngageLab: everything of `POST /v4/push` but who is meant.
 
 https://www.engagelab.com/docs/app-push/rest-api/create-push-api; the fields of HarmonyOS, which the page leaves out,
-are those of the vendor's own client, https://pypi.org/project/engagelab-apppush/.
+are those of the vendor's own client, the Python package engagelab-apppush.
 """
 
 from collections.abc import Iterator
