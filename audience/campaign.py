@@ -18,11 +18,12 @@ import polars as pl
 
 from audience.batches import Batches
 from audience.catalog.attributes import Catalog
-from audience.emit import LEFT_OUT, MANIFEST, Emitted, Progress, write, write_left_out
+from audience.emit import LEFT_OUT, MANIFEST, Emitted, write, write_left_out
 from audience.errors import DeliveryError, PlanError, Problem
 from audience.files import new_folder
 from audience.index import Crowd, DeviceIndex
 from audience.index.crowd import id_column
+from audience.index.read import Progress, silent
 from audience.language.expr import Expr
 from audience.language.parse import parse
 from audience.language.render import render
@@ -88,7 +89,7 @@ def emit_campaign(
     found: Campaign,
     folder: Path,
     *,
-    progress: Progress = lambda step, done, total: None,
+    progress: Progress = silent,
 ) -> dict[str, Emitted]:
     """Write a folder of requests for each vendor that tells anybody into the new *folder*.
 

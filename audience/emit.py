@@ -5,14 +5,14 @@ left_out.ndjson         devices that the vendor's lists cannot carry, with the r
 manifest.json           expression, vendor, counts, and the size and the XXH128 checksum of every file
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from dataclasses import replace as replace_fields
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import orjson
 import polars as pl
@@ -22,11 +22,10 @@ from audience.errors import Problem
 from audience.files import new_folder, sync
 from audience.index import DeviceIndex
 from audience.index.bodies import Block, block
+from audience.index.read import Progress, silent
 from audience.index.sound import summing
 from audience.language.render import render
 from audience.plan import Plan
-
-Progress: TypeAlias = Callable[[str, int, int], None]  # what is being done, and how far it is of how much
 
 LINES = 1_000
 MANIFEST, LEFT_OUT = "manifest.json", "left_out.ndjson"
@@ -58,7 +57,7 @@ def emit(
     folder: Path,
     *,
     replace: bool = False,
-    progress: Callable[[str, int, int], None] = lambda step, done, total: None,
+    progress: Progress = silent,
 ) -> Emitted:
     """Write the requests of *plan* into the new *folder*, ids looked up in *index*.
 

@@ -7,15 +7,12 @@ the same devices. DuckDB makes the same changes to a table in its own file. All 
     python -m benchmarks.change [--devices N] [--folder DIR] [--json FILE]
 """
 
-import argparse
-import json
 import shutil
 import time
 import timeit
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -25,7 +22,7 @@ from audience import DeviceIndex, parse
 from benchmarks import devices
 from benchmarks.evaluate import alone
 from benchmarks.questions import QUESTIONS
-from benchmarks.report import circumstances, seconds, table
+from benchmarks.report import circumstances, seconds, table, told
 
 THREADS = 2
 CHANGES, ODD, GONE = "changes.parquet", "tagged.parquet", "gone.parquet"
@@ -160,20 +157,5 @@ def printed(measured: dict[str, Any]) -> str:
     )
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--devices", type=float, default=1e7)
-    options.add_argument("--folder", type=Path, help="keep the devices here, or use those that are here")
-    options.add_argument("--json", type=Path, help="write everything that was measured to this file")
-    said = options.parse_args()
-    with TemporaryDirectory(prefix="audience-benchmark-") as scratch:
-        folder = said.folder or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
-        measured = run(folder, int(said.devices))
-    if said.json:
-        said.json.write_text(json.dumps(measured, indent=2) + "\n")
-    print(printed(measured))
-
-
 if __name__ == "__main__":
-    main()
+    told(__doc__, run, printed)

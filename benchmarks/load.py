@@ -7,15 +7,12 @@ attributes with few values (what a build does), and by one sort of all single-va
     python -m benchmarks.load [--devices N] [--folder DIR] [--json FILE]
 """
 
-import argparse
-import json
 import shutil
 import time
 import timeit
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
@@ -27,7 +24,7 @@ from benchmarks import devices
 from benchmarks.evaluate import alone
 from benchmarks.peers import TYPED
 from benchmarks.questions import QUESTIONS
-from benchmarks.report import circumstances, ms, seconds, size, table
+from benchmarks.report import circumstances, ms, seconds, size, table, told
 
 THREADS = 2
 
@@ -167,20 +164,5 @@ def printed(measured: dict[str, Any]) -> str:
     return "\n\n".join([f"{count:,} devices, {THREADS} threads", *parts, *([table(head, orders)] if orders else [])])
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--devices", type=float, default=1e7)
-    options.add_argument("--folder", type=Path, help="keep the devices here, or use those that are here")
-    options.add_argument("--json", type=Path, help="write everything that was measured to this file")
-    said = options.parse_args()
-    with TemporaryDirectory(prefix="audience-benchmark-") as scratch:
-        folder = said.folder or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
-        measured = run(folder, int(said.devices))
-    if said.json:
-        said.json.write_text(json.dumps(measured, indent=2) + "\n")
-    print(printed(measured))
-
-
 if __name__ == "__main__":
-    main()
+    told(__doc__, run, printed)

@@ -1,12 +1,15 @@
 """What was measured, where and with what, as Markdown for people."""
 
+import argparse
+import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.peers import PARSED
@@ -105,6 +108,22 @@ def _cells(line: str, seconds: dict[tuple[str, str], float]) -> Iterator[str]:
 
 def _ratio(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio > 0.2 else f"1/{1 / ratio:,.0f}"
+
+
+def told(doc: str, run: Callable[[Path, int], dict[str, Any]], printed: Callable[[dict[str, Any]], str]) -> None:
+    """Be the command that measures with *run* and prints what *printed* makes of it; *doc* is its help."""
+    options = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--devices", type=float, default=1e7)
+    options.add_argument("--folder", type=Path, help="keep the devices here, or use those that are here")
+    options.add_argument("--json", type=Path, help="write everything that was measured to this file")
+    said = options.parse_args()
+    with TemporaryDirectory(prefix="audience-benchmark-") as scratch:
+        folder = said.folder or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        measured = run(folder, int(said.devices))
+    if said.json:
+        said.json.write_text(json.dumps(measured, indent=2) + "\n")
+    print(printed(measured))
 
 
 def ms(found: float) -> str:

@@ -13,9 +13,10 @@ import orjson
 
 from audience.delivery.ledger import NAME
 from audience.delivery.moves import Batch
-from audience.emit import MANIFEST, Progress
+from audience.emit import MANIFEST
 from audience.errors import AudienceError, DeliveryError, MessageError, Problem
 from audience.index.bodies import ids_of
+from audience.index.read import Progress, silent
 from audience.index.sound import short_digest, summing
 from audience.message import Message, message
 from audience.vendors import vendor as vendor_record
@@ -85,7 +86,7 @@ class Requests:
         return line
 
 
-def requests(folder: Path, progress: Progress = lambda step, done, total: None) -> Requests:
+def requests(folder: Path, progress: Progress = silent) -> Requests:
     """The requests in *folder*; DeliveryError where a file is missing or is not what was written."""
     data = _read(folder / MANIFEST)
     try:

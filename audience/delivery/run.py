@@ -20,9 +20,9 @@ from audience.delivery.send import sending
 from audience.delivery.tally import Status, nothing, settled, tally
 from audience.delivery.telling import Errand, Halt
 from audience.delivery.workers import alone, take_over, working
-from audience.emit import Progress
 from audience.errors import DeliveryError, MessageError, Problem
 from audience.files import put, whole_new
+from audience.index.read import Progress, silent
 from audience.language.suggest import did_you_mean
 from audience.message import Message, message
 from audience.vendors import deliverable, vendors
@@ -34,10 +34,6 @@ MANY = 2_000_000  # ids that are in memory for calls under way
 OFTEN = 0.3  # seconds between two looks at how far it is
 
 
-def _silent(step: str, done: int, total: int) -> None:
-    """Nobody looks."""
-
-
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How a run is sent: with what *patience*, how many calls under way at once, and who is shown how far it is.
@@ -47,7 +43,7 @@ class Effort:
 
     patience: Patience = field(default_factory=Patience)
     concurrency: int = 32
-    progress: Progress = _silent
+    progress: Progress = silent
     transport: Transport | None = None
 
 
@@ -69,7 +65,7 @@ def prepared(
     allowed: Allowed,
     *,
     way: str | None = None,
-    progress: Progress = lambda step, done, total: None,
+    progress: Progress = silent,
 ) -> Prepared:
     """What would be sent from *folder*; DeliveryError or MessageError where it may not be."""
     if begun(folder):

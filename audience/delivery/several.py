@@ -15,9 +15,9 @@ from audience.delivery.folder import begun, message_json, size
 from audience.delivery.guards import Allowed, too_many
 from audience.delivery.run import Effort, OnDoubt, Prepared
 from audience.delivery.tally import Status, nothing
-from audience.emit import Progress
 from audience.errors import DeliveryError, Problem
 from audience.files import put
+from audience.index.read import Progress, silent
 from audience.message import Message, message
 from audience.vendors.base import Vendor
 from audience.vendors.wire import Application
@@ -47,7 +47,7 @@ def prepare(
     allowed: Allowed,
     *,
     way: str | None = None,
-    progress: Progress = lambda step, done, total: None,
+    progress: Progress = silent,
 ) -> Ready:
     """What would be sent from *folder*, all of it checked; those that tell nobody are left out.
 

@@ -12,7 +12,7 @@ from audience.index.values import read
 
 NEAR = 1 << 22  # numbers that lie this close together are told apart by a table of all that could be
 MOST_DECIMALS = 6
-EXACT = 2.0**53  # whole numbers up to here are exact as floats
+EXACT = 2**53  # whole numbers up to here are exact as floats
 
 
 @dataclass(frozen=True, slots=True)

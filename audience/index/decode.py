@@ -13,12 +13,12 @@ from audience.errors import Problem, TableError
 from audience.index import arrow, bits
 from audience.index.bits import BitMap
 from audience.index.cast import restored
+from audience.index.codes import EXACT
 from audience.index.columns import Column
 from audience.index.encode import Table
 from audience.index.layout import Attribute, Digits
 from audience.index.shard import Shard
 
-EXACT = 2**53  # whole numbers up to here are exact as floats
 DIGITS = 38  # of a decimal
 FEW = 64  # one row in so many is few
 
