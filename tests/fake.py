@@ -36,6 +36,7 @@ from audience.vendors.wire import (
     Request,
     Stopped,
     Way,
+    always,
 )
 
 registry = import_module("audience.vendors")  # the name `audience.vendors` is a function
@@ -48,8 +49,12 @@ MESSAGE = {"title": "Hi", "body": "there"}
 REPLIES = {"again": Again, "refused": Refused, "stopped": Stopped, "in-doubt": InDoubt}
 
 
+def members(targets):
+    return [each for target in targets for each in target.get("to", [])]
+
+
 def request(call, application):
-    ids = [each for target in call.targets for each in target.get("to", [])]
+    ids = members(call.targets)
     said = {"to": ids, "token": call.token, **call.body}
     if any("everyone" in target for target in call.targets):
         said["everyone"] = True
@@ -84,7 +89,6 @@ def way(name="list", **changes):
     facts = {
         "name": name,
         "ids": SIZE,
-        "targets": 1,
         "request": request,
         "reply": reply,
         "paces": lambda targets: (),
@@ -113,18 +117,28 @@ def repeating(minutes=15):
     return way(repeats=timedelta(minutes=minutes))
 
 
-def opened(calls=3, targets=1, lasts=None, **changes):
+def opened(calls=3, lasts=None, needed=always, **changes):
     """A way that needs handles."""
     opening = Opening(
-        request=lambda body, ids, application: Request(
-            method="POST", path="/open", content=json.dumps({"ids": list(ids)}).encode()
+        request=lambda body, targets, application: Request(
+            method="POST", path="/open", content=json.dumps({"ids": members(targets)}).encode()
         ),
         reply=reply,
         calls=calls,
+        needed=needed,
         lasts=lasts,
         close=lambda handle, application: Request(method="POST", path="/close", content=handle.encode()),
     )
-    return way("opened", targets=targets, opening=opening, **changes)
+    return way("opened", opening=opening, **changes)
+
+
+def uploaded(**changes):
+    """A way whose handles stand for ids."""
+
+    def by_handle(call, application):
+        return request(call if call.handle is None else replace(call, targets=()), application)
+
+    return opened(calls=1, request=by_handle, **changes)
 
 
 def paced(calls, seconds):

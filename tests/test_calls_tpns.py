@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from test_messages import meant, places
 
 from audience import DeliveryError, vendor
+from audience.language.expr import Ids
+from audience.vendors.base import Limit, Unsaid
 from audience.vendors.tpns.package import MOST_TOKENS, upload, zipped
 from audience.vendors.wire import Application, Call, Request, Stamp
 
@@ -32,13 +34,15 @@ ALL, TAGS = {"audience_type": "all"}, {"audience_type": "tag", "tag_rules": []}
 TOKEN, TOKENS = {"audience_type": "token", "token_list": ["t1"]}, TPNS.listing(["t1", "t2"])
 ACCOUNTS = {"audience_type": "account_list", "account_list": ["a1", "a2"], "account_push_type": 1}
 
+PACKED_ACCOUNTS = {"audience_type": "package_account_push", "account_list": ["张 三", "a2"], "account_push_type": 1}
+
 
 def application(**more):
     return Application("https://api.tpns.tencent.com", {**KEYS, **more})
 
 
-def pushed(target=None, body=BODY, handle=None, **keys):
-    call = Call(targets=() if target is None else (target,), body=body, handle=handle, token="x")
+def pushed(target, body=BODY, handle=None, **keys):
+    call = Call(targets=(target,), body=body, handle=handle, token="x")
     return json.loads(DELIVERY.native.request(call, application(**keys)).content)
 
 
@@ -74,11 +78,11 @@ def test_basic_authentication_where_it_is_chosen_and_for_uploads():
     basic = "Basic " + b64encode(b"1500001048:1452fcebae9f3115ba794fb0fff2fd73").decode()
     push = Request(method="POST", path="/v3/push/app", headers={"A": "1"}, content=b"{}")
     assert DELIVERY.sign(push, application(signature="basic"), AT).headers == {"A": "1", "Authorization": basic}
-    assert DELIVERY.sign(upload({}, ["t"], application()), application(), AT).headers["Authorization"] == basic
+    assert DELIVERY.sign(upload({}, [TOKEN], application()), application(), AT).headers["Authorization"] == basic
 
 
 def test_no_secret_is_shown():
-    signed = DELIVERY.sign(upload({}, ["t"], application()), application(), AT)
+    signed = DELIVERY.sign(upload({}, [TOKEN], application()), application(), AT)
     assert KEYS["secret_key"] not in repr((application(), signed, PACKAGE))
     assert DELIVERY.secret <= {*DELIVERY.keys}
 
@@ -106,7 +110,50 @@ def test_the_target_is_said_as_it_is(target):
 
 
 def test_a_package_is_named_by_the_number_of_its_upload():
-    assert {"audience_type": "package_token_push", "upload_id": 35718}.items() <= pushed(handle="35718").items()
+    assert {"audience_type": "package_token_push", "upload_id": 35718}.items() <= pushed(TOKENS, handle="35718").items()
+
+
+def test_accounts_go_up_in_a_package_and_the_number_of_the_upload_takes_their_place():
+    """The form of https://www.tencentcloud.com/document/product/1024/38830."""
+    (name, _, packed), opening = (
+        unpacked(DELIVERY.native.opening.request({}, (PACKED_ACCOUNTS,), application())),
+        (DELIVERY.native.opening),
+    )
+    assert (name, packed) == ("file", zipped(["张 三", "a2"]))
+    said = pushed(PACKED_ACCOUNTS, handle="11231")
+    assert {"audience_type": "package_account_push", "upload_id": 11231, "account_push_type": 1}.items() <= said.items()
+    assert not {"account_list", "ignore_invalid_token"} & said.keys()
+    assert [target for target in (ALL, TAGS, TOKENS, ACCOUNTS, PACKED_ACCOUNTS) if opening.needed((target,))] == [
+        PACKED_ACCOUNTS
+    ]
+
+
+def test_more_accounts_than_a_list_takes_are_one_package_that_reads_back_as_they_were():
+    meant = Ids("account", tuple(f"user-{at}" for at in range(1_001)))
+    said = TPNS.emit(meant)
+    assert said["audience_type"] == "package_account_push"
+    assert TPNS.parse(said) == meant
+    assert [problem.code for problem in TPNS.conditions(meant)] == ["account", "package"]
+    assert TPNS.emit(Ids("account", meant.values[1:]))["audience_type"] == "account_list"
+
+
+@pytest.mark.parametrize(
+    ("odd", "code"),
+    [("a", "bad-length"), ("a" * 101, "bad-length"), ("a\nb", "no-line"), (" ab", "no-line"), ("ab\u3000", "no-line")],
+)
+def test_accounts_that_no_file_holds_are_told_by_no_package(odd, code):
+    accounts = [f"user-{at}" for at in range(1_000)]
+    with pytest.raises(Unsaid) as caught:
+        TPNS.emit(Ids("account", (*accounts, odd)))
+    assert [problem.code for problem in caught.value.problems] == [code]
+
+
+def test_accounts_of_more_bytes_than_a_file_may_have_are_told_by_no_package(monkeypatch):
+    monkeypatch.setitem(TPNS.limits, "account_package_bytes", Limit(8_007, "made up"))
+    accounts = [f"user{at:04}" for at in range(1_001)]
+    with pytest.raises(Unsaid) as caught:
+        TPNS.emit(Ids("account", tuple(accounts)))
+    assert [problem.code for problem in caught.value.problems] == ["too-many"]
 
 
 @pytest.mark.parametrize(
@@ -117,11 +164,12 @@ def test_a_package_is_named_by_the_number_of_its_upload():
         ('{"send_time": "<+1d %Y-%m-%d %H:%M:%S>"}', (TOKENS,), {}, ["no-such-target $.send_time"]),
         (
             '{"push_speed": 1000, "collapse_id": 1}',
-            (),
+            (TOKENS,),
             {},
             ["no-such-target $.collapse_id", "no-such-target $.push_speed"],
         ),
         ('{"account_type": 1}', (ACCOUNTS,), {}, []),
+        ('{"account_type": 1, "push_speed": 1000}', (PACKED_ACCOUNTS,), {}, []),
         ('{"account_type": 1}', (TOKENS,), {}, ["no-such-target $.account_type"]),
         ("{}", (TOKENS,), {"platform": "ios"}, []),
     ],
@@ -143,7 +191,7 @@ def test_a_message_for_one_platform_is_not_sent_to_an_application_of_the_other(t
 def test_everyone_tags_and_packages_share_one_call_a_second():
     (slow,) = DELIVERY.native.paces((ALL,))
     assert (slow.calls, slow.seconds) == (1, 1.0)
-    assert {slow} == {*DELIVERY.native.paces((TAGS,)), *PACKAGE.paces(())}
+    assert {slow} == {*DELIVERY.native.paces((TAGS, PACKED_ACCOUNTS)), *PACKAGE.paces((TOKENS,))}
     assert slow.name not in {pace.name for pace in LIST.paces((TOKENS,))}
 
 
@@ -165,7 +213,7 @@ def test_a_package_is_a_zip_of_one_text_with_a_token_a_line(tokens):
 
 
 def test_an_upload_is_the_form_that_a_library_writes():
-    request = upload({}, ["token1", "token2"], application())
+    request = upload({}, [TPNS.listing(["token1", "token2"])], application())
     kind = request.headers["Content-Type"]
     field, name, packed = unpacked(request)
     assert (field, packed) == ("file", zipped(["token1", "token2"]))
@@ -175,16 +223,17 @@ def test_an_upload_is_the_form_that_a_library_writes():
     assert written == request.content
 
 
-@pytest.mark.parametrize("odd", ["a\nb", "a b", "", " a", "a\r", "a\u2028b", "a\x85"])
-def test_a_token_that_is_no_line_of_its_own_is_never_packed(odd):
-    with pytest.raises(DeliveryError) as caught:
-        upload({}, ["t1", odd, "t2"], application())
-    assert caught.value.code == "no-line"
+@pytest.mark.parametrize("odd", ["a\nb", "", " a", "a\r", "a\u2028b", "a\x85", "\ufeffa"])
+def test_an_id_that_is_no_line_of_its_own_is_never_packed(odd):
+    for target in (TPNS.listing(["t1", odd, "t2"]), {**ACCOUNTS, "account_list": ["a1", odd, "a2"]}):
+        with pytest.raises(DeliveryError) as caught:
+            upload({}, [target], application())
+        assert caught.value.code == "no-line"
 
 
-def test_a_token_that_is_two_cannot_hide_behind_one_that_is_none():
+def test_an_id_that_is_two_cannot_hide_behind_one_that_is_none():
     with pytest.raises(DeliveryError):
-        zipped(["a b", ""])
+        zipped(["a\nb", ""])
 
 
 def test_the_largest_package_is_within_the_vendors_limit():

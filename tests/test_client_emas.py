@@ -90,10 +90,10 @@ def calls(name):
     v = vendor(name)
     body = v.delivery.timed(v.delivery.body(meant(SAID)), NOW)
     for way in v.delivery.ways:
-        targets = tuple(v.listing([f"id{at}", "x y"]) for at in range(min(2, way.targets)))
+        targets = tuple(v.listing([f"id{at}", "x y"]) for at in range(min(2, way.ids // v.batch)))
         yield way.request(Call(targets=targets, body=body, handle="501029", token=TOKEN), application())
         if way.opening:
-            yield way.opening.request(body, ["a"], application())
+            yield way.opening.request(body, targets, application())
             if way.opening.close:
                 yield way.opening.close("501029", application())
 
@@ -279,13 +279,13 @@ def test_a_hundred_lists_of_a_thousand_ids_go_in_one_call_as_a_form(name):
     _, many, _ = v.delivery.ways
     ids = [f"{at:032d}" for at in range(many.ids)]
     targets = tuple(v.listing(ids[at : at + v.batch]) for at in range(0, len(ids), v.batch))
-    assert len(targets) == many.targets
+    assert len(targets) == 100
     call = Call(targets=targets, body=v.delivery.body(meant(SAID)), handle=None, token=TOKEN)
     request_ = many.request(call, application())
     fields = dict(parse_qsl(request_.content.decode())) | dict(request_.query)
     assert fields["AppKey"] == KEYS["app_key"] and fields["IdempotentToken"] == TOKEN
     if name == "emas":
-        lists = [fields[f"PushTask.{at}.TargetValue"] for at in range(1, many.targets + 1)]
+        lists = [fields[f"PushTask.{at}.TargetValue"] for at in range(1, 101)]
     else:
         lists = [task["Target"]["Value"] for task in json.loads(fields["PushTasks"])]
     assert ",".join(lists) == ",".join(ids)
@@ -313,7 +313,7 @@ def test_a_platform_stays_said_in_a_continuous_push(name):
     v = vendor(name)
     later = v.delivery.ways[-1]
     body = v.delivery.body(meant('{"body": "b", "platforms": ["ios"]}'))
-    opened = later.opening.request(body, ["a"], application())
+    opened = later.opening.request(body, (v.listing(["a"]),), application())
     told = later.request(Call(targets=(v.listing(["a"]),), body=body, handle="7", token=TOKEN), application())
     if name == "emas":
         assert (opened.query["DeviceType"], opened.query["Target"], opened.query["TargetValue"]) == (

@@ -4,6 +4,7 @@ import signal
 import sqlite3
 import time
 from collections import Counter
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from fake import (
     opened,
     repeating,
     serving,
+    uploaded,
     way,
 )
 from hypothesis import settings
@@ -109,7 +111,7 @@ def power(monkeypatch):
 @pytest.fixture
 def vendor():
     undo = []
-    yield lambda *ways: undo.append(fake.register(delivery(*ways)))
+    yield lambda *ways, **changes: undo.append(fake.register(delivery(*ways, **changes)))
     for each in reversed(undo):
         each()
 
@@ -118,20 +120,22 @@ WAYS = {
     "a vendor that never drops repeats": (way(), {}),
     "one that drops them": (repeating(), {"drops": True}),
     "handles": (opened(calls=3), {}),
-    "uploads": (opened(calls=1, targets=0, ids=20), {}),
+    "uploads": (uploaded(ids=20), {}),
     "bad ids": (way(), {"bad": ["r3", "r11", "r12"], "named": False}),
 }
+NATIVE = [[f"u{number}" for number in range(12)], ["v1"]]  # of which the longer one is uploaded
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("which", WAYS)
 def test_dying_at_any_step_tells_nobody_twice_and_loses_nobody(vendor, power, tmp_path, which, after):
     found, options = WAYS[which]
-    vendor(found)
+    native = uploaded(ids=None, needed=lambda targets: len(targets[0]["to"]) > 1, repeats=found.repeats)
+    vendor(found, native=native)
     ids, died, steps, doubts = ids_of(35), True, 0, 0
     while died:
         steps += 1
-        service, folder = Service(**options), folder_of(tmp_path / str(steps), ids)
+        service, folder = Service(**options), folder_of(tmp_path / str(steps), ids, [{"to": each} for each in NATIVE])
         transport = power.transport(service)
         told_at = {}
         died = power.cut(
@@ -153,7 +157,7 @@ def test_dying_at_any_step_tells_nobody_twice_and_loses_nobody(vendor, power, tm
         assert all(many == 1 for many in service.told.values())
         doubt = in_doubt(folder)
         bad = set(options.get("bad", ()))
-        assert set(service.told) | doubt | bad == set(ids)
+        assert set(service.told) | doubt | bad == {*ids, *chain(*NATIVE)}
         assert result.left == 0
         assert set(told_at) <= set(service.told)
         if options.get("drops"):
@@ -174,9 +178,11 @@ def rows(folder, statement):
 
 def within(folder, state) -> set[str]:
     """The ids of the batches in *state*."""
-    found = rows(folder, f"SELECT first, stop FROM batch WHERE state = '{state}'")
+    found = rows(folder, f"SELECT first, stop FROM batch WHERE state = '{state}' AND native IS NULL")
     bad = {position for (position,) in rows(folder, "SELECT position FROM bad")}
-    return {f"r{at}" for first, stop in found for at in range(first, stop) if at not in bad}
+    native = rows(folder, f"SELECT native FROM batch WHERE state = '{state}' AND native IS NOT NULL")
+    named = {each for (number,) in native for each in NATIVE[number]}
+    return named | {f"r{at}" for first, stop in found for at in range(first, stop) if at not in bad}
 
 
 def no_reply(folder):

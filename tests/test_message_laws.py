@@ -74,9 +74,10 @@ def holds(name, message):
         assert problem.path.startswith("$")
     application = Application("https://x", dict.fromkeys(delivery.keys, "1"))
     for way in (delivery.native, *delivery.ways):
-        targets = (vendor(name).listing(["a", "b"]),) if way.opening is None else ()
-        if not list(way.refuses(body, targets, application)) and targets:
-            way.request(Call(targets=targets, body=body, handle=None, token="t"), application)
+        targets = (vendor(name).listing(["a", "b"]),)
+        handle = "1" if way.opening and way.opening.needed(targets) else None
+        if not list(way.refuses(body, targets, application)):
+            way.request(Call(targets=targets, body=body, handle=handle, token="t"), application)
 
 
 @pytest.mark.parametrize("name", SENT)

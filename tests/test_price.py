@@ -56,15 +56,15 @@ def test_bytes_are_those_of_the_requests():
 
 def test_the_fewest_seconds_are_taken_then_calls_then_bytes():
     slow, quick = paced(1, 1.0), way("quick")
-    large = way("large", ids=40, targets=4)
+    large = way("large", ids=40)
     assert [price.way for price in prices(order(slow, quick, large))] == ["large", "quick", "list"]
     assert chosen(order(slow, quick, large)).name == "large"
     assert chosen(order(slow, quick, large), "list").name == "list"
 
 
 def test_what_is_not_worth_it_or_refused_is_not_taken():
-    few = way("few", ids=90, targets=9, worth=1_000)
-    never = way("never", ids=90, targets=9, refuses=lambda *of: [Problem("no", "not this message")])
+    few = way("few", ids=90, worth=1_000)
+    never = way("never", ids=90, refuses=lambda *of: [Problem("no", "not this message")])
     found = prices(order(few, never, way()))
     assert [(price.way, price.worth, len(price.refused)) for price in found] == [
         ("list", True, 0),

@@ -39,7 +39,7 @@ def test_a_reply_means(name, said, meaning):
 @pytest.mark.parametrize(("name", "said", "meaning"), cases("replies", "mass"))
 def test_a_reply_to_many_tasks_means(name, said, meaning):
     status, _, content = said.partition(" ")
-    ways = [way for way in vendor(name).delivery.ways if way.targets > 1]
+    ways = [way for way in vendor(name).delivery.ways if way.several]
     assert ways
     for way in ways:
         assert spoken(way.reply(Response(int(status), content.encode()))) == meaning

@@ -72,14 +72,13 @@ def test_each_way_to_send_a_message_is_accepted(name, signature):
         application = Application(sandbox.url, keys)
         body = delivery.timed(delivery.body(neutral(WORDED)), datetime.now(UTC))
         for told, way in enumerate(delivery.ways, start=1):
-            handle = None
-            if way.opening:
+            handle, targets = None, (record.listing(["r1", "r3"]),)
+            if way.opening and way.opening.needed(targets):
                 opened = way.opening.reply(
-                    posted(sandbox, application, delivery, way.opening.request(body, ["r1", "r3"], application))
+                    posted(sandbox, application, delivery, way.opening.request(body, targets, application))
                 )
                 assert isinstance(opened, Accepted)
                 handle = opened.message
-            targets = (record.listing(["r1", "r3"]),) if way.targets else ()
             call = Telling(targets=targets, body=body, handle=handle, token=str(uuid4()))
             reply = way.reply(posted(sandbox, application, delivery, way.request(call, application)))
             assert isinstance(reply, Accepted), (way.name, reply)

@@ -24,10 +24,16 @@ def column(name: str, numbers) -> list[str]:
     return [IDS[name.split("_")[0]].format(number) for number in numbers]
 
 
+def accounts(number: int) -> list[str]:
+    """Those of a device: one that it shares with a neighbour, and one that is shared across the table."""
+    return [f"user-{number // 2}", f"用户 {number % (DEVICES // 2)}"]
+
+
 @pytest.fixture(scope="module")
 def table() -> pl.DataFrame:
     ids = {f"{name}_token": column(name, range(DEVICES)) for name in IDS}
-    return pl.DataFrame({**ids, "tags": [["even"] if number % 2 == 0 else ["odd"] for number in range(DEVICES)]})
+    tags = [["even"] if number % 2 == 0 else ["odd"] for number in range(DEVICES)]
+    return pl.DataFrame({**ids, "tags": tags, "account": [accounts(number) for number in range(DEVICES)]})
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +82,21 @@ def test_a_native_request_tells_whom_it_means(index, sandbox, tmp_path, name):
     found = send(folder, MESSAGE, application(name, sandbox), Allowed(expect=DEVICES), effort=QUICK)
     assert found.done
     assert told(sandbox, name) == dict.fromkeys(column(name, range(0, DEVICES, 2)), 1)
+
+
+@pytest.mark.parametrize("after", ["reply", "no reply", "too fast"])
+def test_accounts_of_any_number_are_told_in_one_call_so_that_no_device_hears_twice(index, sandbox, tmp_path, after):
+    sandbox.fail(*{"reply": [], "no reply": ["drop@tpns/push/app"], "too fast": ["fast:#1@tpns/push/app"]}[after])
+    asked = [f"user-{number}" for number in range(800)] + [f"用户 {number}" for number in range(700)]
+    meant = {number for number in range(DEVICES) if set(accounts(number)) & set(asked)}
+    (tmp_path / "accounts.txt").write_text("\n".join(asked), "utf-8")
+    expr = f"account(@{tmp_path / 'accounts.txt'})"
+    folder = folder_of("tpns", index, tmp_path / "run", expr, by_ids=False)
+    allowed, known = Allowed(expect=len(meant)), application("tpns", sandbox)
+    found = send(folder, MESSAGE, known, allowed, effort=QUICK)
+    assert (index.count(expr), sum(found.batches.values())) == (len(meant), 1)
+    assert (found.done, found.doubts) == ((False, 1) if after == "no reply" else (True, 0))
+    assert told(sandbox, "tpns") == dict.fromkeys(column("tpns", sorted(meant)), 1)
 
 
 @pytest.mark.parametrize("name", SERVED)

@@ -20,6 +20,7 @@ from fake import (
     opened,
     paced,
     repeating,
+    uploaded,
     way,
 )
 
@@ -261,7 +262,7 @@ def test_handles_are_used_up_to_their_calls_and_closed_at_the_end(vendor, tmp_pa
 
 
 def test_a_handle_of_uploaded_ids_belongs_to_its_batch(vendor, tmp_path):
-    vendor(opened(calls=1, targets=0, ids=40))
+    vendor(uploaded(ids=40))
     service = Service(fault=lambda call: "again" if call == 2 else None)
     assert sent(folder_of(tmp_path / "run", ids_of(95)), service).done
     assert service.told == dict.fromkeys(ids_of(95), 1)
@@ -269,14 +270,14 @@ def test_a_handle_of_uploaded_ids_belongs_to_its_batch(vendor, tmp_path):
 
 
 def test_a_call_may_take_several_lists(vendor, tmp_path):
-    vendor(way(ids=40, targets=4))
+    vendor(way(ids=40))
     service = Service(bad=["r50"], named=False)
     assert sent(folder_of(tmp_path / "run", ids_of(95)), service).done
     assert service.told == {each: 1 for each in ids_of(95) if each != "r50"}
 
 
 def test_a_call_of_several_messages_that_names_fewer_is_in_doubt(vendor, tmp_path):
-    vendor(way(ids=30, targets=3, several=True))
+    vendor(way(ids=30, several=True))
     service = Service()
     found = sent(folder_of(tmp_path / "run", ids_of(35)), service)
     assert (found.batches["in doubt"], found.ids["in doubt"], found.batches["accepted"]) == (1, 30, 1)

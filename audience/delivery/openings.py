@@ -1,12 +1,12 @@
 """Handles: what an opening call is answered, and calls that tell need: the id of an upload, or of an empty message.
 
 An opening tells nobody, so that it is repeated at will. A handle that was answered is kept in the ledger and used by
-all batches until it is used up or too old; one that stands for the ids of a batch belongs to that batch alone.
+all batches until it is used up or too old; one that is for a single call belongs to its batch alone.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import TypeAlias
@@ -35,15 +35,15 @@ class Openings:
         self._ask = ask
         self._one = asyncio.Lock()
 
-    async def handle(self, way: Way, batch: Batch, ids: list[str]) -> Handle | Reply | None:
+    async def handle(self, way: Way, batch: Batch, targets: Sequence[Payload]) -> Handle | Reply | None:
         """A handle for one more call of *way*; None where it needs none, and what the vendor says where it refuses."""
         opening = way.opening
-        if opening is None:
+        if opening is None or not opening.needed(targets):
             return None
-        alone = batch if way.targets == 0 else None
+        alone = batch if opening.calls == 1 else None
         async with nullcontext() if alone else self._one:
             while (found := await self._commits.write(partial(_take, batch=alone))) is None:
-                request = await asyncio.to_thread(opening.request, self._body(), ids, self._application)
+                request = await asyncio.to_thread(opening.request, self._body(), targets, self._application)
                 reply = await self._ask(request, opening.reply, opening.paces)
                 match reply:
                     case Accepted(text):

@@ -9,7 +9,7 @@ from audience.delivery.pace import spacing
 from audience.errors import DeliveryError, Problem
 from audience.language.suggest import did_you_mean
 from audience.vendors.base import Payload, Vendor
-from audience.vendors.wire import Application, Call, Delivery, Opening, Pace, Request, Way
+from audience.vendors.wire import Application, Call, Delivery, Pace, Request, Way
 
 SAMPLE = 1_000  # ids that are enough to tell how long a call with more of them is
 TOKEN = "00000000-0000-0000-0000-000000000000"
@@ -54,14 +54,15 @@ def prices(order: Order) -> list[Price]:
 
 def native_price(order: Order) -> Price:
     """The price of the native requests."""
-    way = order.delivery.native
+    way, opening = order.delivery.native, order.delivery.native.opening
     refused = [problem for each in order.native for problem in way.refuses(order.body, (each,), order.application)]
-    requests = [] if refused else [way.request(_call(order, (each,), None), order.application) for each in order.native]
+    opened = [each for each in order.native if opening is not None and opening.needed((each,))]
+    size = 0 if refused else sum(_telling(order, way, (each,)) + _opening(order, way, (each,)) for each in order.native)
     return Price(
         way=way.name,
-        calls=len(order.native),
-        openings=0,
-        bytes=sum(map(_size, requests)),
+        calls=len(order.native) + len(opened),
+        openings=len(opened),
+        bytes=size,
         seconds=_seconds([(pace, 1) for each in order.native for pace in way.paces((each,))]),
         refused=tuple(dict.fromkeys(refused)),
     )
@@ -133,21 +134,24 @@ def _seconds(paces: Sequence[tuple[Pace, int]]) -> float:
 
 def _bytes(order: Order, way: Way, each: float, calls: int, openings: int) -> float:
     """The bytes of *calls* with *each* ids on average, and of their *openings*."""
-    handle = None if way.opening is None else "0"
-
-    def telling(ids: list[str]) -> int:
-        return _size(way.request(_call(order, _targets(order, way, ids), handle), order.application))
-
-    whole = calls * (_along(telling, order.sample, each) if way.targets else telling([]))
-    return (
-        whole
-        if way.opening is None
-        else whole + openings * _opening(order, way.opening, each if not way.targets else 1)
-    )
+    told = calls * _along(lambda ids: _telling(order, way, _targets(order, way, ids)), order.sample, each)
+    if not openings:
+        return told
+    return told + openings * _along(lambda ids: _opening(order, way, _targets(order, way, ids)), order.sample, each)
 
 
-def _opening(order: Order, opening: Opening, ids: float) -> float:
-    return _along(lambda some: _size(opening.request(order.body, some, order.application)), order.sample, ids)
+def _telling(order: Order, way: Way, targets: Sequence[Payload]) -> int:
+    """The bytes of a call to *targets*."""
+    handle = "0" if way.opening is not None and way.opening.needed(targets) else None
+    call = Call(targets=tuple(targets), body=order.body, handle=handle, token=TOKEN)
+    return _size(way.request(call, order.application))
+
+
+def _opening(order: Order, way: Way, targets: Sequence[Payload]) -> int:
+    """The bytes of the opening of a call to *targets*, where it needs one."""
+    if way.opening is None or not way.opening.needed(targets):
+        return 0
+    return _size(way.opening.request(order.body, targets, order.application))
 
 
 def _along(size: Callable[[list[str]], int], sample: Sequence[str], many: float) -> float:
@@ -160,12 +164,7 @@ def _along(size: Callable[[list[str]], int], sample: Sequence[str], many: float)
 
 
 def _targets(order: Order, way: Way, ids: list[str]) -> tuple[Payload, ...]:
-    some = ids[: way.ids]
-    return tuple(map(order.to.listing, chunks(some, order.to.batch))) if way.targets else ()
-
-
-def _call(order: Order, targets: tuple[Payload, ...], handle: str | None) -> Call:
-    return Call(targets=targets, body=order.body, handle=handle, token=TOKEN)
+    return tuple(map(order.to.listing, chunks(ids[: way.ids], order.to.batch)))
 
 
 def _size(request: Request) -> int:

@@ -12,7 +12,7 @@ from audience.delivery.pace import Paces
 from audience.delivery.post import connected
 from audience.delivery.run import Effort, Prepared
 from audience.errors import DeliveryError, Problem
-from audience.vendors.wire import Accepted, Application, Call, Request, Stamp, Way
+from audience.vendors.wire import Accepted, Application, Call, Payload, Request, Stamp, Way
 
 MOST = 100  # problems after which the vendor is asked no more
 
@@ -38,12 +38,14 @@ def rehearse(found: Prepared, application: Application, validate: bool, effort: 
     if validate and found.delivery.dry_run is None:
         name = found.requests.to.name
         raise DeliveryError(Problem("no-dry-run", f"{name} has no call that checks and tells nobody"))
-    openings = calls = size = 0
-    for call, way, ids in _calls(found):
+    openings = calls = opened = size = 0
+    for call, way in _calls(found):
         made = [way.request(call, application)]
-        if way.opening is not None and calls % way.opening.calls == 0:
-            made.append(way.opening.request(call.body, ids, application))
-            openings += 1
+        if way.opening is not None and call.handle is not None:
+            if opened % way.opening.calls == 0:
+                made.append(way.opening.request(call.body, call.targets, application))
+                openings += 1
+            opened += 1
         calls, size = calls + 1, size + sum(map(_size, made))
         effort.progress("making requests", calls, 0)
     checked, problems = asyncio.run(_checked(found, application, effort)) if validate else (0, [])
@@ -63,7 +65,7 @@ async def _checked(found: Prepared, application: Application, effort: Effort) ->
     paces, checked, problems = Paces(), 0, list[Problem]()
     dry_run = found.delivery.dry_run
     async with connected(application.host, effort.patience.timeout, 1, effort.transport) as post:
-        for call, way, _ in _calls(found):
+        for call, way in _calls(found):
             if dry_run is None or len(problems) >= MOST:
                 break
             await paces.wait(way.paces(call.targets))
@@ -77,19 +79,21 @@ async def _checked(found: Prepared, application: Application, effort: Effort) ->
     return checked, problems
 
 
-def _calls(found: Prepared) -> Iterator[tuple[Call, Way, list[str]]]:
-    """Every call that would tell, and the ids it is for."""
+def _calls(found: Prepared) -> Iterator[tuple[Call, Way]]:
+    """Every call that would tell."""
     requests, delivery, way = found.requests, found.delivery, found.way
     body = delivery.timed(found.body, datetime.now(UTC))
     for number in range(requests.native):
-        yield Call(targets=(requests.payload(number),), body=body, handle=None, token=str(uuid4())), delivery.native, []
-    handle = None if way.opening is None else "0"
+        yield _call(delivery.native, (requests.payload(number),), body), delivery.native
     most = way.ids or 1
     for first in range(0, requests.ids, most):
         ids = requests.between(first, min(first + most, requests.ids))
-        lists = chunks(ids, requests.to.batch) if way.targets else []
-        targets = tuple(map(requests.to.listing, lists))
-        yield Call(targets=targets, body=body, handle=handle, token=str(uuid4())), way, ids
+        yield _call(way, tuple(map(requests.to.listing, chunks(ids, requests.to.batch))), body), way
+
+
+def _call(way: Way, targets: tuple[Payload, ...], body: Payload) -> Call:
+    handle = "0" if way.opening is not None and way.opening.needed(targets) else None
+    return Call(targets=targets, body=body, handle=handle, token=str(uuid4()))
 
 
 def _size(request: Request) -> int:

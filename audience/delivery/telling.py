@@ -52,8 +52,9 @@ TOO_LATE = Problem("too-late", "the vendor drops repeats no longer")
 
 
 async def _aside(batch: Batch, work: Callable[[], T]) -> T:
-    """What *work* returns; in a thread where there are so many ids that other calls would wait."""
-    return await asyncio.to_thread(work) if batch.stop - batch.first > MANY else work()
+    """What *work* returns; in a thread where there are, or may be, so many ids that other calls would wait."""
+    many = batch.native is not None or batch.stop - batch.first > MANY
+    return await asyncio.to_thread(work) if many else work()
 
 
 def _asked(later: Later) -> Problem:
@@ -128,8 +129,8 @@ class Telling:
         """One call that tells; Later where another one may be made, Halt where the run is over."""
         errand = self.errand
         way = errand.delivery.native if batch.native is not None else errand.way
-        ids, targets = await _aside(batch, partial(self._targets, batch, way))
-        handle = await self.openings.handle(way, batch, list(ids.values()))
+        ids, targets = await _aside(batch, partial(self._targets, batch))
+        handle = await self.openings.handle(way, batch, targets)
         if handle is not None and not isinstance(handle, Handle):
             await self._commits.write(partial(self._record, batch=batch, reply=handle, ids=ids, way=way))
             self._react(handle, lost=False)
@@ -147,14 +148,13 @@ class Telling:
         telling.add_done_callback(self._under_way.discard)
         await asyncio.shield(telling)  # whoever stops the run does not stop what has left
 
-    def _targets(self, batch: Batch, way: Way) -> tuple[dict[int, str], tuple[Payload, ...]]:
+    def _targets(self, batch: Batch) -> tuple[dict[int, str], tuple[Payload, ...]]:
         """The ids of *batch* by their places, and its targeting objects."""
         requests = self.errand.requests
         if batch.native is not None:
             return {}, (requests.payload(batch.native),)
         ids = requests.of(batch)
-        lists = chunks(list(ids.values()), requests.to.batch) if way.targets else ()
-        return ids, tuple(map(requests.to.listing, lists))
+        return ids, tuple(map(requests.to.listing, chunks(list(ids.values()), requests.to.batch)))
 
     async def _tell(
         self, batch: Batch, way: Way, request: Request, handle: Handle | None, ids: dict[int, str], targets: int

@@ -111,7 +111,7 @@ def uncarriable(identifier: str, length: int | None, forbids: str = "") -> Probl
     if length is not None and len(identifier) > length:
         return Problem("id-too-long", f"{identifier!r} has {len(identifier)} characters; {length} is the most")
     if forbids and identifier != identifier.strip(SPACE):
-        return Problem("id-outer-space", f"{identifier!r} begins or ends with white space, lost between commas")
+        return Problem("id-outer-space", f"{identifier!r} begins or ends with white space, which its lists lose")
     for char in forbids:
         if char in identifier:
             return Problem(

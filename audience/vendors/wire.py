@@ -135,6 +135,11 @@ def nothing(*_: object) -> tuple[Problem, ...]:
     return ()
 
 
+def always(*_: object) -> bool:
+    """It is so, whatever is asked."""
+    return True
+
+
 def as_it_is(body: Payload, at: datetime) -> Payload:
     """*body*, which has no moments in it."""
     return body
@@ -144,13 +149,16 @@ def as_it_is(body: Payload, at: datetime) -> Payload:
 class Opening:
     """A call that tells nobody, and whose answer, a handle, the calls that tell need: an upload, or an empty message.
 
-    It may be repeated at will. *request* has the message's body and the ids of the batch; *reply* gives Accepted
-    with the handle as its message. At most *calls* calls use one handle, within *lasts*; *close* ends it.
+    It may be repeated at will. *request* has the message's body and the targets of the call that it is for; *reply*
+    gives Accepted with the handle as its message. At most *calls* calls use one handle, within *lasts*, and where
+    that is one, the handle may stand for its targets; *close* ends it. *needed* is whether a call to these targets
+    asks for one.
     """
 
-    request: Callable[[Payload, Sequence[str], Application], Request]
+    request: Callable[[Payload, Sequence[Payload], Application], Request]
     reply: Callable[[Response], Reply]
     calls: int
+    needed: Callable[[Sequence[Payload]], bool] = always
     lasts: timedelta | None = None
     paces: tuple[Pace, ...] = ()
     close: Callable[[str, Application], Request] | None = None
@@ -158,7 +166,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What one telling call says: *targets* are targeting objects, and none where the handle stands for them.
+    """What one telling call says: *targets* are targeting objects, for which a *handle* may stand.
 
     *token* is the same whenever this batch is sent again, a UUID.
     """
@@ -173,8 +181,8 @@ class Call:
 class Way:
     """One way to tell devices: *ids* are the most that one call names, and None where it is for native targets alone.
 
-    A call takes *targets* targeting objects at the most, each of the vendor's `batch` ids; 0 where the ids go by the
-    *opening*. *worth* is how many ids there have to be for it to be thought of.
+    They stand in targeting objects of the vendor's `batch` ids each; an *opening* comes before the call. *worth* is
+    how many ids there have to be for it to be thought of.
     *several* is whether each target becomes a message of its own, so that Accepted has as many ids, joined by commas.
     *paces* are the limits of calls, which may depend on the target. *repeats* is how long the vendor drops repeats of
     one token, where it does. *refuses* is why a body cannot go this way: with these targets, to this application.
@@ -182,7 +190,6 @@ class Way:
 
     name: str
     ids: int | None
-    targets: int
     request: Callable[[Call, Application], Request]
     reply: Callable[[Response], Reply]
     paces: Callable[[Sequence[Payload]], tuple[Pace, ...]]

@@ -43,7 +43,7 @@ def _mass(call: Call, application: Application) -> Request:
     return rpc("MassPush", application, {"IdempotentToken": call.token}, said)
 
 
-def _open(body: Payload, ids: Sequence[str], application: Application) -> Request:
+def _open(body: Payload, targets: Sequence[Payload], application: Application) -> Request:
     return rpc("Push", application, {**body, **_LATER}, {})
 
 
@@ -109,7 +109,6 @@ def shared_expiry(expires: object, path: str) -> Iterator[Problem]:
 NATIVE = Way(
     name="Push",
     ids=IDS,
-    targets=1,
     request=_push,
     reply=reply,
     paces=_push_paces,
@@ -120,7 +119,6 @@ NATIVE = Way(
 MANY = Way(
     name="MassPush",
     ids=IDS * TASKS,
-    targets=TASKS,
     several=True,
     request=_mass,
     reply=mass_reply,
@@ -133,7 +131,6 @@ MANY = Way(
 LATER = Way(
     name="ContinuouslyPush",
     ids=IDS,
-    targets=1,
     request=_continue,
     reply=reply,
     paces=lambda targets: paces("ContinuouslyPush", 500, 1.0, False),

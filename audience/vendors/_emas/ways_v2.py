@@ -42,7 +42,7 @@ def _mass(call: Call, application: Application) -> Request:
     return rpc("MassPushV2", application, {"IdempotentToken": call.token, "PushTasks": all_of_them}, {})
 
 
-def _open(body: Payload, ids: Sequence[str], application: Application) -> Request:
+def _open(body: Payload, targets: Sequence[Payload], application: Application) -> Request:
     return rpc("PushV2", application, {"PushTask": {**body, "Action": "CREATE_CONTINUOUS_PUSH"}}, {})
 
 
@@ -94,7 +94,6 @@ def _one_device() -> Iterator[Problem]:
 NATIVE = Way(
     name="PushV2",
     ids=IDS,
-    targets=1,
     request=_push,
     reply=reply,
     paces=_push_paces,
@@ -105,7 +104,6 @@ NATIVE = Way(
 MANY = Way(
     name="MassPushV2",
     ids=IDS * TASKS,
-    targets=TASKS,
     several=True,
     request=_mass,
     reply=mass_reply,
@@ -118,7 +116,6 @@ MANY = Way(
 LATER = Way(
     name="CONTINUOUS_PUSH",
     ids=IDS,
-    targets=1,
     request=_continue,
     reply=reply,
     paces=_push_paces,

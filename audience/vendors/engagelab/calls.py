@@ -98,7 +98,6 @@ def refuses(body: Payload, targets: Sequence[Payload], application: Application)
 NATIVE = Way(
     name="push",
     ids=None,
-    targets=1,
     request=push,
     reply=reply,
     paces=lambda targets: (PUSHES,),

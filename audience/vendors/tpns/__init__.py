@@ -7,7 +7,9 @@ from audience.algebra.shape import Clauses
 from audience.language.notation import TPNS_TYPES
 from audience.vendors.base import Vendor
 from audience.vendors.tpns.calls import DELIVERY
-from audience.vendors.tpns.targeting import CLAUSES, LIMITS, PAGE, conditions, emit, listing, parse, unnamed
+from audience.vendors.tpns.ids import listing
+from audience.vendors.tpns.limits import BLANKS, LIMITS, PAGE
+from audience.vendors.tpns.targeting import CLAUSES, conditions, emit, parse, unnamed
 
 VENDOR = Vendor(
     name="tpns",
@@ -24,7 +26,8 @@ VENDOR = Vendor(
     emit=emit,
     listing=listing,
     batch=1_000,
-    id_length=36,
+    id_length=LIMITS["token_characters"].most,
+    id_forbids=BLANKS,
     delivery=DELIVERY,
     types=TPNS_TYPES,
     days={"active": "xg_auto_active.{value:%Y%m%d}"},

@@ -1,8 +1,8 @@
-"""The calls of TPNS: `POST /v3/push/app`, the upload of packages of tokens, and what their replies mean.
+"""The calls of TPNS: `POST /v3/push/app`, the upload of packages, and what their replies mean.
 
 https://www.tencentcloud.com/document/product/1024/33764; for signatures
-https://www.tencentcloud.com/document/product/1024/34213. Packages of accounts are left alone: what is looked up here
-are tokens, and accounts are said natively.
+https://www.tencentcloud.com/document/product/1024/34213. Accounts are said natively, all in one call: what is looked
+up here are tokens.
 
 A list says `ignore_invalid_token: 1`: all others of the list are told by that one call, and the reply names exactly the
 tokens that were left out. With 0 the call fails without naming any, and each bad token costs some 20 calls to be found.
@@ -17,10 +17,11 @@ from pathlib import Path
 from audience.errors import DeliveryError, Problem
 from audience.vendors.base import Payload, dump
 from audience.vendors.codes import coded, codes, said, uncoded
+from audience.vendors.tpns.ids import ACCOUNT_PACKAGE, TOKEN_PACKAGE, is_package, uploaded_as
+from audience.vendors.tpns.limits import PACKAGES, PAGE
 from audience.vendors.tpns.message import body, lost
 from audience.vendors.tpns.package import MOST_TOKENS, UPLOAD, upload
 from audience.vendors.tpns.rules import structures
-from audience.vendors.tpns.targeting import PAGE
 from audience.vendors.tpns.warnings import warnings
 from audience.vendors.wire import (
     Accepted,
@@ -36,7 +37,6 @@ from audience.vendors.wire import (
     Way,
 )
 
-PACKAGES = "https://www.tencentcloud.com/document/product/1024/38862"
 HOSTS = {
     "guangzhou": "https://api.tpns.tencent.com",
     "shanghai": "https://api.tpns.sh.tencent.com",
@@ -45,10 +45,9 @@ HOSTS = {
 }
 CHOICES = {"platform": ("android", "ios"), "signature": ("hmac-sha256", "basic")}
 JSON = {"Content-Type": "application/json; charset=utf-8"}
-TO_MANY = ("all", "tag", "package_account_push", "package_token_push")
+SPREAD = ("all", "tag", ACCOUNT_PACKAGE)  # whom the page lets some fields be for, and names a pace for
 TOKENS = ("token", "token_list")
-ACCOUNTS = ("account", "account_list")
-SPREAD = ("all", "tag", "package_account_push")  # whom the page lets these fields be for
+ACCOUNTS = ("account", "account_list", ACCOUNT_PACKAGE)
 FOR_SPREAD = ("send_time", "loop_param", "push_speed", "collapse_id")
 ONE_A_SECOND = Pace("all, tag and package", 1, 1.0, PAGE)  # the page names packages of accounts; we take all
 LISTS = Pace("list", 100, 1.0, "chosen here: https://www.tencentcloud.com/document/product/1024/35286 names no limit")
@@ -62,7 +61,7 @@ def platform(application: Application) -> str:
 
 
 def push(call: Call, application: Application) -> Request:
-    """Tell the one target of *call*, or the package that its handle names.
+    """Tell the one target of *call*, or the package that its handle stands for.
 
     >>> body = {"message_type": "notify", "message": {"title": "Hi", "content": "there", "android": {}, "ios": {}}}
     >>> call = Call(targets=({"audience_type": "all"},), body=body, handle=None, token="t1")
@@ -77,7 +76,7 @@ def push(call: Call, application: Application) -> Request:
 
 def _target(call: Call) -> Payload:
     if call.handle is not None:
-        return {"audience_type": "package_token_push", "upload_id": int(call.handle)}
+        return uploaded_as(call.targets, int(call.handle))
     (target,) = call.targets
     return target
 
@@ -93,11 +92,11 @@ def _of_platform(body: Payload, name: str) -> Payload:
 
 
 def refuses(body: Payload, targets: Sequence[Payload], application: Application) -> Iterator[Problem]:
-    """Why *body* cannot go to *targets*, or to this application's platform; a package of tokens is no target."""
+    """Why *body* cannot go to *targets*, or to this application's platform."""
     name = platform(application)
     if name not in structures(body):
         yield _wrong_platform(name)
-    for kind in [target.get("audience_type") for target in targets] or ["package_token_push"]:
+    for kind in dict.fromkeys(str(target.get("audience_type")) for target in targets):
         for key in FOR_SPREAD:
             if key in body and kind not in SPREAD:
                 hint = "TPNS takes it for everyone, and for tags"
@@ -115,8 +114,7 @@ def _wrong_platform(name: str) -> Problem:
 
 def paces(targets: Sequence[Payload]) -> tuple[Pace, ...]:
     """One call a second to everyone, to tags and to packages; lists are of no limit at the vendor."""
-    many = not targets or any(target.get("audience_type") in TO_MANY for target in targets)
-    return (ONE_A_SECOND,) if many else (LISTS,)
+    return (ONE_A_SECOND,) if any(target.get("audience_type") in SPREAD for target in targets) else (LISTS,)
 
 
 def sign(request: Request, application: Application, stamp: Stamp) -> Request:
@@ -169,25 +167,26 @@ def _reply(response: Response, found: Payload, key: str, words_key: str, name: s
     return uncoded(response, "" if code is None else f"{code} {words}".strip())
 
 
+UPLOADED = Opening(request=upload, reply=uploaded, calls=1)
 NATIVE = Way(
     name="push",
     ids=None,
-    targets=1,
     request=push,
     reply=reply,
     paces=paces,
     source=PAGE,
+    opening=replace(UPLOADED, needed=is_package),
     refuses=refuses,
 )
-LIST = replace(NATIVE, name="token_list", ids=1_000)
+LIST = replace(NATIVE, name="token_list", ids=1_000, opening=None)
 PACKAGE = replace(
     NATIVE,
-    name="package_token_push",
+    name=TOKEN_PACKAGE,
     ids=MOST_TOKENS,
-    targets=0,
+    paces=lambda targets: (ONE_A_SECOND,),
     worth=10_000,  # ten full lists: those name the tokens that were left out, and a package does not
     source=PACKAGES,
-    opening=Opening(request=upload, reply=uploaded, calls=1),
+    opening=UPLOADED,
 )
 DELIVERY = Delivery(
     hosts=HOSTS,

@@ -1,6 +1,7 @@
-"""Packages of tokens: a file is uploaded first, and pushed to by its number.
+"""Packages of tokens and of accounts: a file is uploaded first, and pushed to by its number.
 
-https://www.tencentcloud.com/document/product/1024/38862: a zip of one text file, a token a line, 100 MB at the most.
+https://www.tencentcloud.com/document/product/1024/38862 and https://www.tencentcloud.com/document/product/1024/38830:
+a zip of one text file, an id a line, 100 MB at the most.
 """
 
 from collections.abc import Sequence
@@ -10,21 +11,22 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from audience.errors import DeliveryError, Problem
 from audience.vendors.base import Payload
+from audience.vendors.tpns.ids import members, no_line
 from audience.vendors.wire import Application, Request
 
 UPLOAD = "/v3/push/package/upload"
 MOST_TOKENS = 1_000_000  # 37 MB of lines, of the 100 MB that a file may have: a package is made in memory
-ZIP, TEXT = "tokens.zip", "tokens.txt"
-FAST = 1  # level of compression: tokens are nearly random
+ZIP, TEXT = "ids.zip", "ids.txt"
+FAST = 1  # level of compression: ids are nearly random
 
 
-def upload(body: Payload, tokens: Sequence[str], application: Application) -> Request:
-    """The request that uploads *tokens*; DeliveryError for one that would be more or fewer than one in a file of lines.
+def upload(body: Payload, targets: Sequence[Payload], application: Application) -> Request:
+    """The request that uploads the ids of *targets*; DeliveryError for one that is no line of a file.
 
-    >>> upload({}, ["token1", "token2"], Application("https://…", {})).path
+    >>> upload({}, [{"audience_type": "token_list", "token_list": ["token1"]}], Application("https://…", {})).path
     '/v3/push/package/upload'
     """
-    packed = zipped(tokens)
+    packed = zipped(members(targets))
     boundary = sha256(packed).hexdigest()[:32]
     head = (
         f"--{boundary}\r\n"
@@ -39,14 +41,11 @@ def upload(body: Payload, tokens: Sequence[str], application: Application) -> Re
     )
 
 
-def zipped(tokens: Sequence[str]) -> bytes:
-    """A zip of one text file with *tokens*, one a line; always the same bytes for the same tokens."""
-    lines = "\n".join(tokens)
-    if lines.split() != list(tokens):
-        odd = next(token for token in tokens if token.split() != [token])
-        message = f"{odd!r} is not one token in a file with a token a line"
-        raise DeliveryError(Problem("no-line", message, hint="send by the way token_list"))
+def zipped(ids: Sequence[str]) -> bytes:
+    """A zip of one text file with *ids*, one a line; always the same bytes for the same ids."""
+    if wrong := list(filter(no_line, ids)):
+        raise DeliveryError(Problem("no-line", f"{wrong[0]!r} is not one id in a file with an id a line"))
     found = BytesIO()
     with ZipFile(found, "w") as file:
-        file.writestr(ZipInfo(TEXT), lines.encode(), ZIP_DEFLATED, FAST)
+        file.writestr(ZipInfo(TEXT), "\n".join(ids).encode(), ZIP_DEFLATED, FAST)
     return found.getvalue()

@@ -4,14 +4,13 @@ https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-21.
 """
 
 import re
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from audience.algebra.fit import bounded
 from audience.algebra.normal import Clause, cnf, dnf, nnf
 from audience.algebra.simplify import Junction, simplify
-from audience.errors import BudgetError, PayloadWarning, Problem
+from audience.errors import BudgetError, Problem
 from audience.language.expr import (
     And,
     Compare,
@@ -30,29 +29,14 @@ from audience.language.expr import (
 from audience.language.notation import TPNS_TYPES
 from audience.language.render import render
 from audience.language.suggest import did_you_mean
-from audience.vendors.base import Limit, Payload, Unsaid, load, mapping, only, refuse, string, strings, uncarriable
+from audience.vendors.base import Payload, Unsaid, load, mapping, only, refuse, string, strings
+from audience.vendors.tpns.ids import LISTS, read_ids, read_package, said_ids, warn
+from audience.vendors.tpns.limits import LIMITS
 
-PAGE = "https://www.tencentcloud.com/document/product/1024/33764"
-TAGS = "https://www.tencentcloud.com/document/product/1024/38519"
-
-LIMITS = {
-    "token_list": Limit(1_000, PAGE),
-    "account_list": Limit(1_000, PAGE),
-    "token_characters": Limit(36, PAGE),
-    "tag_list_characters": Limit(512, PAGE),
-    "tag_bytes": Limit(50, TAGS),
-    "rules": Limit(None, PAGE),
-}
 CLAUSES = 256  # ours: no page limits the rules, but a normal form can be exponentially long
 WORD: dict[Junction, str] = {And: "AND", Or: "OR"}
 WORDS = {house: word for word, house in TPNS_TYPES.items()}
 MISPRINTS = {"xg_auto_verison": "xg_auto_version"}  # in sample 2 of the page
-LISTS = {
-    "token": "token_list",
-    "token_list": "token_list",
-    "account": "account_list",
-    "account_list": "account_list",
-}
 RULE_KEYS = ("tag_items", "operator", "is_not")
 ITEM_KEYS = ("tags", "tags_operator", "is_not", "items_operator", "tag_type")
 
@@ -72,46 +56,19 @@ def parse(payload: Any) -> Expr:
             return Everyone()
         case "tag" if "tag_rules" in request:
             if "tag_list" in request:
-                _warn("TPNS ignores tag_list beside tag_rules", "$.tag_list")
+                warn("TPNS ignores tag_list beside tag_rules", "$.tag_list")
             return _rules(request["tag_rules"])
         case "tag" if "tag_list" in request:
             return _tag_list(request["tag_list"])
         case "tag":
             refuse("missing-key", "a tag push without tag_rules", "$", "add tag_rules")
         case "token" | "token_list" | "account" | "account_list" as kind:
-            return _ids(kind, request)
-        case "package_account_push" | "package_token_push":
-            refuse(
-                "opaque",
-                "an upload_id names a file that only TPNS has",
-                "$.upload_id",
-                "read the file instead",
-            )
+            return read_ids(kind, request)
+        case "package_account_push" | "package_token_push" as kind:
+            return read_package(kind, request)
         case other:
-            hint = did_you_mean(str(other), ["all", "tag", *LISTS])
+            hint = did_you_mean(str(other), ["all", "tag", "package_token_push", *LISTS])
             refuse("unknown-value", f"no audience_type is called {other!r}", "$.audience_type", hint)
-
-
-def _ids(kind: str, request: Payload) -> Expr:
-    key = LISTS[kind]
-    if key not in request:
-        refuse("missing-key", f"audience_type {kind!r} without {key}", "$", f"add {key}")
-    values = strings(request[key], f"$.{key}")
-    if not values:
-        refuse("empty-target", "an empty list names nobody", f"$.{key}")
-    if kind in ("token", "account") and len(values) > 1:
-        _warn(f"TPNS takes the first of {len(values)} only; {key} is for several", f"$.{key}")
-        values = values[:1]
-    if key == "account_list" and request.get("account_push_type") != 1:
-        _warn("unless account_push_type is 1, TPNS tells the newest device of each account only", "$.account_list")
-    if LIMITS[key].exceeded_by(len(values)):
-        refuse(
-            "too-many",
-            f"{len(values)} ids; beyond {LIMITS[key].most} the call fails",
-            f"$.{key}",
-            "split the list",
-        )
-    return Ids("registration_id" if key == "token_list" else "account", tuple(values))
 
 
 def _tag_list(value: Any) -> Expr:
@@ -161,7 +118,7 @@ def _item(item: Payload, path: str) -> Expr:
 def _tag_type(item: Payload, path: str) -> str:
     word = string(item.get("tag_type"), f"{path}.tag_type")
     if word in MISPRINTS:
-        _warn(f"{word!r} is a misprint of {MISPRINTS[word]!r}, and is read as that", f"{path}.tag_type")
+        warn(f"{word!r} is a misprint of {MISPRINTS[word]!r}, and is read as that", f"{path}.tag_type")
         word = MISPRINTS[word]
     if word not in TPNS_TYPES:
         refuse(
@@ -196,10 +153,6 @@ def _is_not(holder: Payload, path: str) -> bool:
     return value
 
 
-def _warn(message: str, path: str) -> None:
-    warnings.warn(f"{message} at {path}", PayloadWarning, stacklevel=2)
-
-
 def emit(expr: Expr) -> Payload:
     """Say *expr* in one request, or raise Unsaid with every reason.
 
@@ -217,25 +170,12 @@ def emit(expr: Expr) -> Payload:
             return {"audience_type": "all"}
         case Nobody():
             raise Unsaid([Problem("nobody", "a request to nobody cannot be written", hint="send nothing")])
-        case Ids(kind="registration_id" | "account", values=values):
-            return _said_ids(expr, values)
+        case Ids(kind="registration_id" | "account"):
+            return said_ids(expr)
     problems = list(_problems(expr))
     if problems:
         raise Unsaid(problems)
     return {"audience_type": "tag", "tag_rules": _shortest(expr)}
-
-
-def _said_ids(expr: Ids, values: Sequence[str]) -> Payload:
-    kind = "token" if expr.kind == "registration_id" else "account"
-    limit = LIMITS[f"{kind}_list"]
-    if limit.exceeded_by(len(values)):
-        raise Unsaid([Problem("too-many", f"{len(values)} ids; {limit.most} is the most", expr.span)])
-    length = LIMITS["token_characters"].most
-    problems = [uncarriable(value, length) for value in values] if kind == "token" else []
-    if any(problems):
-        raise Unsaid(problem for problem in problems if problem)
-    every_device = {"account_push_type": 1} if kind == "account" else {}
-    return {"audience_type": f"{kind}_list" if len(values) > 1 else kind, f"{kind}_list": list(values), **every_device}
 
 
 def _problems(expr: Expr) -> Iterator[Problem]:
@@ -340,8 +280,7 @@ def conditions(expr: Expr) -> Iterator[Problem]:
         yield Problem("universe", "NOT and everyone are out of all devices that TPNS knows, not out of your table")
     if any(isinstance(atom, Ids) and atom.kind == "account" for atom in atoms(expr)):
         yield Problem("account", "an account stands for every device that is bound to it at TPNS")
-
-
-def listing(ids: Sequence[str]) -> Payload:
-    """The targeting object of at most 1,000 tokens."""
-    return {"audience_type": "token_list", "token_list": list(ids)}
+    match simplify(nnf(expr)):
+        case Ids(kind="account", values=values) if LIMITS["account_list"].exceeded_by(len(values)):
+            message = f"{len(values):,} accounts go up as a file before they are told, as `audience send` does it"
+            yield Problem("package", message)

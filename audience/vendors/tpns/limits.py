@@ -1,0 +1,25 @@
+"""The numbers that TPNS sets, and the pages that say so."""
+
+import sys
+
+from audience.vendors.base import Limit
+
+PAGE = "https://www.tencentcloud.com/document/product/1024/33764"
+TAGS = "https://www.tencentcloud.com/document/product/1024/38519"
+ACCOUNTS = "https://www.tencentcloud.com/document/product/1024/38830"
+PACKAGES = "https://www.tencentcloud.com/document/product/1024/38862"
+
+LIMITS = {
+    "token_list": Limit(1_000, PAGE),
+    "account_list": Limit(1_000, PAGE),
+    "account_package_bytes": Limit(100_000_000, ACCOUNTS),
+    "account_package_characters": Limit(100, ACCOUNTS),
+    "token_characters": Limit(36, PAGE),
+    "tag_list_characters": Limit(512, PAGE),
+    "tag_bytes": Limit(50, TAGS),
+    "rules": Limit(None, PAGE),
+}
+SHORTEST_ACCOUNT = 2  # characters, in a package
+BLANKS = (
+    "".join(char for char in map(chr, range(sys.maxunicode + 1)) if char.isspace()) + "\ufeff"
+)  # no part of a token
