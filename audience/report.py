@@ -13,11 +13,13 @@ from audience.index import DeviceIndex
 from audience.index.change import Change
 from audience.index.snapshot import Known, Snapshot
 from audience.language.checks import few
-from audience.language.expr import Segment
+from audience.language.expr import Atom, Expr, Ids, Segment, rewritten
 from audience.language.render import render
 from audience.plan import Plan
 from audience.screen import table, wrapped_table
 from audience.vendors.base import Vendor, dump
+
+MOST_IDS, FIRST_IDS = 20, 8  # that a list on a screen may have, and how many of a longer one are shown
 
 
 def info(index: DeviceIndex, json: bool) -> None:
@@ -156,17 +158,33 @@ def _words(plan: Plan) -> list[str]:
 
 def derivation(plan: Plan) -> str:
     """How *plan* came about: why it was split, what each request says, what was proved, what is taken for granted."""
-    lines = [f"asked      {render(plan.expr)}"]
+    lines = [f"asked      {shown(plan.expr)}"]
     lines += [f"one is not enough: {_indented(reason)}" for reason in plan.split]
-    lines += [f"request {number:<2} {render(part)}" for number, part in enumerate(plan.parts, start=1)]
+    lines += [f"request {number:<2} {shown(part)}" for number, part in enumerate(plan.parts, start=1)]
     if plan.by_ids is not None:
-        lines.append(f"by ids     {render(plan.by_ids)}")
+        lines.append(f"by ids     {shown(plan.by_ids)}")
         lines += [f"  because  {_indented(reason)}" for reason in plan.reasons]
     if len(plan.parts) > 1:
         lines.append("fewest     " + ("no fewer requests do" if plan.least else "not known: none were found in time"))
     if plan.native:
         lines.append("proved     read back, they share no device and make up what was asked")
     return "\n".join([*lines, *(f"assumed    {condition.message}" for condition in plan.conditions)])
+
+
+def shown(expr: Expr) -> str:
+    """*expr* for people to read: of many ids only the first ones, and how many more there are.
+
+    >>> shown(Ids("account", tuple(f"a{number}" for number in range(1_000))))
+    'account(a0, a1, a2, a3, a4, a5, a6, a7, "… 992 more")'
+    """
+    return render(rewritten(expr, _first_ids))
+
+
+def _first_ids(atom: Atom) -> Expr:
+    match atom:
+        case Ids(kind=kind, values=values) if len(values) > MOST_IDS:
+            return Ids(kind, (*values[:FIRST_IDS], f"… {len(values) - FIRST_IDS:,} more"))
+    return atom
 
 
 def _indented(reason: Problem) -> str:
