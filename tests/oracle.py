@@ -70,5 +70,8 @@ def _version(text: str) -> tuple:
 
 def every_device(tags: list) -> list[Device]:
     """A device for every subset of *tags*."""
-    subsets = [subset for size in range(len(tags) + 1) for subset in combinations(tags, size)]
-    return [Device(tags=frozenset((tag.type, tag.value) for tag in subset)) for subset in subsets]
+    return [Device(tags=frozenset((tag.type, tag.value) for tag in subset)) for subset in subsets(tags)]
+
+
+def subsets(items) -> list[tuple]:
+    return [subset for size in range(len(items) + 1) for subset in combinations(items, size)]

@@ -5,13 +5,13 @@ import tempfile
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise, product
+from itertools import pairwise, permutations, product
 from pathlib import Path
 
 import polars as pl
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from oracle import every_device, inside
+from oracle import Device, every_device, inside, subsets
 from strategies import (
     FEW,
     SAVED,
@@ -35,6 +35,7 @@ from audience import (
     BudgetError,
     DeviceIndex,
     ExpressionError,
+    Ids,
     Sample,
     Segment,
     Tag,
@@ -47,6 +48,7 @@ from audience import (
     vendor,
     witness,
 )
+from audience.algebra.equivalence import unshared
 from audience.algebra.normal import Cnf, Dnf, cnf, dnf, nnf
 from audience.language.expr import MAX_DEPTH, atoms, walk
 from audience.language.outline import as_json, outline
@@ -183,6 +185,26 @@ def test_a_witness_is_a_device_on_which_two_expressions_differ(one, other):
         assert differ == []
     else:
         assert {(tag.type, tag.value) for tag in found} in [device.tags for device in differ]
+
+
+NAMED = {"alias": ("u1", "u2", "u3"), "account": ("u1", "a2")}
+id_lists = [
+    Ids(kind, some) for kind, names in NAMED.items() for many in range(1, 4) for some in permutations(names, many)
+]
+ids_expr = junctions(st.sampled_from([*FEW[:2], *id_lists]))
+
+
+@given(ids_expr, st.lists(ids_expr, min_size=1, max_size=2))
+def test_ids_that_stand_in_the_same_lists_are_told_apart_from_others_and_from_no_more(whole, parts):
+    """With one id for each group of them the answer is that of asking every device with any of the ids."""
+    devices = [
+        Device(tags=device.tags, ids={"alias": aliases, "account": accounts})
+        for device in every_device(FEW[:2])
+        for aliases in subsets(NAMED["alias"])
+        for accounts in subsets(NAMED["account"])
+    ]
+    told = [device for device in devices if sum(inside(part, device) for part in parts) != inside(whole, device)]
+    assert (unshared(whole, parts) is None) == (told == [])
 
 
 @given(crowds, st.lists(idea, min_size=1, max_size=6))

@@ -3,7 +3,7 @@
 Alike after putting both into one form is a quick yes; otherwise the diagram of their difference decides, and
 a path through it is a device on which they differ. Comparisons, single ids, shares and segments are atoms of their
 own: nothing is assumed about how they hang together, so a yes is always right, and a no may be about a device that
-cannot exist.
+cannot exist. Of ids that stand in the same lists one is enough.
 """
 
 import operator
@@ -44,6 +44,7 @@ MAX_WORK = 2_000_000  # nodes of all diagrams that are joined; about a second
 MAX_STEP = 20_000_000  # the product of two diagrams, which bounds what joining them takes
 
 Names: TypeAlias = dict[Atom, str]
+Groups: TypeAlias = dict[Ids, list[Ids]]
 
 
 def equivalent(one: Expr, other: Expr) -> bool:
@@ -81,7 +82,8 @@ def unshared(whole: Expr, parts: Sequence[Expr], facts: Facts = NONE) -> frozens
     if len(parts) == 1 and _shape(whole) == _shape(parts[0]):
         return None
     true = known({atom: None for expr in (whole, *parts) for atom in atoms(expr)}, facts)
-    diagram = _Diagram(_names(whole, *parts, true))
+    groups = _groups(whole, *parts, true)
+    diagram = _Diagram(_names((whole, *parts, true), groups), groups)
     covered, twice = diagram.bdd.false, diagram.bdd.false
     for part in parts:
         node = diagram.build(part)
@@ -106,25 +108,41 @@ def _shape(expr: Expr) -> Hashable:
     return expr
 
 
-def _names(*exprs: Expr) -> Names:
+def _groups(*exprs: Expr) -> Groups:
+    """For each list of ids one id of each group that it has: those of a group stand in the same lists, everywhere."""
+    lists = list(dict.fromkeys(atom for expr in exprs for atom in atoms(expr) if isinstance(atom, Ids)))
+    found: Groups = {}
+    for kind in dict.fromkeys(each.kind for each in lists):
+        of_kind = [each for each in lists if each.kind == kind]
+        found |= _shared(of_kind) if len(of_kind) > 1 else {of_kind[0]: [Ids(kind, of_kind[0].values[:1])]}
+    return found
+
+
+def _shared(lists: list[Ids]) -> Groups:
+    standing: dict[str, int] = {}
+    for at, each in enumerate(lists):
+        for value in each.values:
+            standing[value] = standing.get(value, 0) | 1 << at
+    firsts: dict[int, str] = {}
+    for value, where in standing.items():
+        firsts.setdefault(where, value)
+    return {
+        each: [Ids(each.kind, (value,)) for where, value in firsts.items() if where >> at & 1]
+        for at, each in enumerate(lists)
+    }
+
+
+def _names(exprs: Sequence[Expr], groups: Groups) -> Names:
     """A variable for each atom, in the order they are read: what is read together lies together."""
-    found = {single: f"x{at}" for at, single in enumerate(_singles(exprs))}
+    found: dict[Atom, None] = {}
+    for expr in exprs:
+        for atom in atoms(expr):
+            found.update(dict.fromkeys(groups[atom] if isinstance(atom, Ids) else [atom]))
     if len(found) > MAX_ATOMS:
         raise BudgetError(
             Problem("too-many-tags", f"{len(found):,} different tags and ids; {MAX_ATOMS} is the most for a proof")
         )
-    return found
-
-
-def _singles(exprs: tuple[Expr, ...]) -> dict[Atom, None]:
-    found: dict[Atom, None] = {}
-    for expr in exprs:
-        for atom in atoms(expr):
-            if isinstance(atom, Ids):
-                found.update((Ids(atom.kind, (value,)), None) for value in atom.values)
-            else:
-                found[atom] = None
-    return found
+    return {single: f"x{at}" for at, single in enumerate(found)}
 
 
 @cache
@@ -137,10 +155,11 @@ def _manager() -> Any:
 
 
 class _Diagram:
-    """Decision diagrams over the atoms of *names*, of bounded size in all."""
+    """Decision diagrams over the atoms of *names*, a list of ids by its *groups*, of bounded size in all."""
 
-    def __init__(self, names: Names):
+    def __init__(self, names: Names, groups: Groups):
         self.names = names
+        self.groups = groups
         self.bdd = _manager()
         self.work = 0
 
@@ -152,8 +171,8 @@ class _Diagram:
                 return self.bdd.false
             case Tag() | Compare() | Within() | Segment() | Sample() | Split():
                 return self.bdd.var(self.names[expr])
-            case Ids(kind=kind, values=values):
-                return self.join([self.bdd.var(self.names[Ids(kind, (value,))]) for value in values], operator.or_)
+            case Ids():
+                return self.join([self.bdd.var(self.names[each]) for each in self.groups[expr]], operator.or_)
             case Not(term=term):
                 return ~self.build(term)
             case And(terms=terms):
