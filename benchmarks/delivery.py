@@ -1,4 +1,4 @@
-"""How long does it take to tell a million devices, by every way of every vendor, and how much memory?
+"""How long does it take to tell a million devices, by every way of every vendor and by accounts, and how much memory?
 
 The sandbox answers on loopback in a process of its own, at the vendors' documented rates; each send is a process, too,
 and its memory is the most that it had (VmHWM). The sandbox's count is asserted: everyone told once.
@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 import httpx
 import polars as pl
 
-from audience import DeviceIndex, Plan, parse, vendor, vendors
+from audience import DeviceIndex, Ids, Plan, parse, plan, vendor, vendors
 from audience.delivery import Allowed, Effort, send
 from audience.emit import emit
 from audience.vendors.wire import Application
@@ -31,6 +31,7 @@ from benchmarks.report import circumstances
 
 IDS = {"engagelab": "{:024x}", "tpns": "{:036x}", "emas": "{:032x}"}
 MESSAGE = {"title": "Hi", "body": "there"}
+ACCOUNTS = "package_account_push"  # TPNS's accounts, all of them in one file
 PATIENCE = 120.0  # seconds until the sandbox answers
 
 
@@ -53,12 +54,17 @@ def column(name: str) -> str:
 
 
 def table(devices: int) -> pl.DataFrame:
-    """Devices that all services know."""
-    return pl.DataFrame({f"{name}_token": [form.format(n) for n in range(devices)] for name, form in IDS.items()})
+    """Devices that all services know, each with an account."""
+    ids = {f"{name}_token": [form.format(n) for n in range(devices)] for name, form in IDS.items()}
+    return pl.DataFrame({**ids, "account": accounts(devices)})
 
 
-def work(answer: Connection, folder: Path, name: str, way: str, url: str, devices: int) -> None:
-    """Send by one way, in a process of its own."""
+def accounts(devices: int) -> list[str]:
+    return [f"user-{number}" for number in range(devices)]
+
+
+def work(answer: Connection, folder: Path, name: str, way: str | None, url: str, devices: int) -> None:
+    """Send by one way, or natively, in a process of its own."""
     delivery = vendor(name).delivery
     assert delivery is not None
     keys = {key: values[0] for key, values in delivery.choices.items()} | dict.fromkeys(delivery.keys, "1500000001")
@@ -75,8 +81,11 @@ def _peak() -> float:
     return int(found[1]) / 1e3 if found else 0.0
 
 
-def measured(folder: Path, name: str, way: str, url: str, devices: int) -> Answer:
-    """One way, from the manifest to the last reply; AssertionError where anybody is told twice or not at all."""
+def measured(folder: Path, name: str, way: str | None, url: str, devices: int) -> Answer:
+    """One way, or native requests, from the manifest to the last reply.
+
+    AssertionError where anybody is told twice or not at all.
+    """
     httpx.post(f"{url}/_sandbox/reset", json={}).raise_for_status()
     here, there = get_context("spawn").Pipe(duplex=False)
     process = get_context("spawn").Process(target=work, args=[there, folder, name, way, url, devices])
@@ -86,7 +95,7 @@ def measured(folder: Path, name: str, way: str, url: str, devices: int) -> Answe
     process.join()
     told = httpx.get(f"{url}/_sandbox/told", timeout=PATIENCE).json()[column(name)]
     assert (told["told"], told["most"]) == (devices, 1), told
-    return Answer(name, way, devices, calls, seconds, devices / seconds, memory)
+    return Answer(name, way or ACCOUNTS, devices, calls, seconds, devices / seconds, memory)
 
 
 @contextmanager
@@ -118,6 +127,10 @@ def all_ways(devices: int, rate: str, only: str | None) -> Iterator[Answer]:
                     meant, folder = parse("everyone"), place / f"{service}-{way.name}"
                     emit(Plan(service, meant, (), meant, (), index=index), index, folder)
                     yield measured(folder, service, way.name, url, devices)
+            if only in (None, "tpns"):
+                folder = place / ACCOUNTS
+                emit(plan(Ids("account", tuple(accounts(devices))), "tpns", index), index, folder)
+                yield measured(folder, "tpns", None, url, devices)
 
 
 def main() -> None:
