@@ -15,7 +15,7 @@ from audience.language.suggest import did_you_mean
 from audience.vendors.base import Unsaid, Vendor
 
 GROUP = "audience.vendors"  # entry points of other packages
-SHARED = ("base", "channels", "codes", "fields", "wire")  # what is no vendor here; nor is what begins with _
+SHARED = ("base", "channels", "codes", "fields", "reading", "wire")  # what is no vendor here; nor is what begins with _
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 WORDS = ("all", "text")  # what the command line says in the place of a vendor
 

@@ -12,7 +12,7 @@ from audience.algebra.shape import NOTHING, Shape
 from audience.algebra.simplify import simplify
 from audience.errors import PayloadError, Problem
 from audience.language.checks import SURROGATE
-from audience.language.expr import Atom, Expr, Sample, Segment, Split, Tag, atoms
+from audience.language.expr import Atom, Expr, Ids, Nobody, Sample, Segment, Split, Tag, atoms
 from audience.language.render import render
 from audience.vendors.wire import Delivery
 from audience.vendors.wire import Payload as Payload
@@ -58,8 +58,9 @@ class Vendor:
 
     *shape* is what one request can say of tags, and *unnamed* why a tag has no name here; *conditions* are what a
     payload takes for granted where it says an expression.
-    *emit* says an expression in one request or raises Unsaid; what no vendor says, shares and segments, never comes
-    to it, and is refused before. *parse* is its inverse and raises PayloadError;
+    *emit* says an expression in one request or raises Unsaid. It is handed expressions simplified, with NOT over atoms
+    alone, and never what no vendor says: nobody, shares and segments are refused before. *parse* is its inverse and
+    raises PayloadError;
     *listing* is the targeting object of at most *batch* ids; *uncarriable* tells why an id cannot be listed.
     *types* are its own words for types of tags, and *days* is how it writes the days of attributes of its own, both in
     the patterns of a catalog. *any_type* tells that its tags have types as ours do: there a catalog writes TYPE:VALUE.
@@ -120,16 +121,25 @@ def uncarriable(identifier: str, length: int | None, forbids: str = "") -> Probl
     return None
 
 
+def one_list(ids: Ids, most: int | None, problems: Iterable[Problem] = ()) -> list[str]:
+    """What *ids* lists; Unsaid with *problems*, those of the ids, and where they are more than *most*."""
+    found = list(problems)
+    if most is not None and len(ids.values) > most:
+        found.append(Problem("too-many", f"{len(ids.values)} ids; {most} is the most", ids.span))
+    if found:
+        raise Unsaid(found)
+    return list(ids.values)
+
+
 def _guarded(emit: Callable[[Expr], Payload], title: str) -> Callable[[Expr], Payload]:
-    """*emit* for expressions that hold a share or a segment, too: a vendor's own one might say the rest alone."""
+    """*emit* for every expression: a vendor's own one might say a part of one that it cannot say, or everyone."""
 
     def said(expr: Expr) -> Payload:
-        if not any(isinstance(atom, Segment | Sample | Split) for atom in atoms(expr)):
-            return emit(expr)
         expr = simplify(nnf(expr))
-        problems = [problem for atom in atoms(expr) for problem in _alone(atom, emit, title)]
-        if problems:
-            raise Unsaid(problems)
+        if expr == Nobody():
+            raise Unsaid([Problem("nobody", "a request to nobody cannot be written", hint="send nothing")])
+        if any(isinstance(atom, Segment | Sample | Split) for atom in atoms(expr)):
+            raise Unsaid(problem for atom in atoms(expr) for problem in _alone(atom, emit, title))
         return emit(expr)
 
     return said

@@ -3,10 +3,9 @@
 https://www.engagelab.com/docs/app-push/rest-api/create-push-api, read 2026-11-21.
 """
 
-from audience.algebra.shape import Slots
 from audience.vendors.base import Vendor
 from audience.vendors.engagelab.calls import DELIVERY
-from audience.vendors.engagelab.targeting import LIMITS, PAGE, conditions, emit, listing, parse, unnamed
+from audience.vendors.engagelab.targeting import DIALECT, LIMITS, PAGE, conditions, emit, listing, parse, unnamed
 
 VENDOR = Vendor(
     name="engagelab",
@@ -16,7 +15,7 @@ VENDOR = Vendor(
     fragment="any of ≤ 20 tags AND all of ≤ 20 tags AND none of ≤ 20 tags AND any alias AND any registration id",
     limits=LIMITS,
     known_by=("engagelab", "registration_id"),
-    shape=Slots(any_of=20, all_of=20, none_of=20),
+    shape=DIALECT.shape,
     unnamed=unnamed,
     conditions=conditions,
     parse=parse,

@@ -1,0 +1,117 @@
+"""What payloads of several vendors have in common: lists, ids between commas, one word of a few, moments.
+
+Every reader takes a value and its path, and raises PayloadError where the value is something else.
+"""
+
+import math
+import warnings
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+from audience.errors import PayloadWarning
+from audience.language.suggest import did_you_mean
+from audience.vendors.base import SPACE, Limit, Payload, load, mapping, refuse, string, strings
+
+
+def loaded(value: Any, path: str = "$") -> Payload:
+    """The object that *value* is, or is the JSON text of.
+
+    >>> loaded('{"to": "all"}') == loaded({"to": "all"})
+    True
+    """
+    return mapping(load(value, path) if isinstance(value, str) else value, path)
+
+
+def limited(limit: Limit, count: int, what: str, path: str, hint: str = "send several requests") -> None:
+    """Refuse *count* of *what*, in the plural, where that is more than *limit*."""
+    if limit.exceeded_by(count):
+        refuse("too-many", f"{count} {what}; {limit.most} is the most", path, hint)
+
+
+def listed(value: Any, path: str, limit: Limit, what: str = "ids") -> list[str]:
+    """A list of ids, or of *what*: one at least, and no more than *limit* allows."""
+    found = strings(value, path)
+    if not found:
+        refuse("empty-target", "an empty list names nobody", path)
+    limited(limit, len(found), what, path)
+    return found
+
+
+def between_commas(value: Any, path: str) -> list[str]:
+    """The ids that a text holds, white space beside its commas left out.
+
+    >>> between_commas("u1, u2", "$.alias")
+    ['u1', 'u2']
+    """
+    found = [name.strip(SPACE) for name in string(value, path).split(",")]
+    if "" in found:
+        refuse("empty-name", "nothing stands between two commas", path)
+    return found
+
+
+def one_or_several(value: Any, path: str) -> list[str]:
+    """A text, or a list of texts that is not empty."""
+    found = [string(value, path)] if isinstance(value, str) else strings(value, path)
+    if not found:
+        refuse("empty-target", "an empty list names nothing", path)
+    return found
+
+
+def elements(value: Any, path: str) -> list[tuple[Any, str]]:
+    """The elements of a list that is not empty, each with its path.
+
+    >>> elements(["a", "b"], "$.and")
+    [('a', '$.and[0]'), ('b', '$.and[1]')]
+    """
+    if not isinstance(value, list):
+        refuse("wrong-type", "expected a list", path)
+    if not value:
+        refuse("empty-target", "an empty list says nothing", path)
+    return [(element, f"{path}[{at}]") for at, element in enumerate(value)]
+
+
+def word(holder: Payload, key: str, known: Collection[str], path: str) -> str:
+    """The text under *key* of *holder*, one of those that are *known*."""
+    found = string(holder.get(key), f"{path}.{key}")
+    if found not in known:
+        hint = did_you_mean(found, known)
+        refuse("unknown-value", f"{found!r} is none of {', '.join(known)}", f"{path}.{key}", hint)
+    return found
+
+
+def number(value: Any, path: str) -> float:
+    """A finite number; true and false are none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    refuse("wrong-type", f"expected a number, found {value!r}", path)
+
+
+def written(value: float) -> str:
+    """The number *value* as a text, a whole one without a point.
+
+    >>> written(2.0), written(2.5)
+    ('2', '2.5')
+    """
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def moment(value: Any, path: str) -> datetime:
+    """A moment of ISO 8601 as tables of devices have it, without a zone: in UTC, and with a warning that it is."""
+    text, hint = string(value, path), "like 2019-07-22T13:17:55Z"
+    try:
+        zoned = datetime.fromisoformat(text)
+        found = zoned.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        refuse("unknown-value", f"{text!r} is no moment of ISO 8601", path, hint)
+    if zoned.tzinfo is None:
+        refuse("unknown-value", f"{text!r} has no zone", path, hint)
+    warn("moments have no zone in a table of devices; this one is read in UTC", path)
+    return found
+
+
+def warn(message: str, path: str) -> None:
+    """Say what is odd about the payload at *path*, which is read all the same."""
+    warnings.warn(f"{message} at {path}", PayloadWarning, stacklevel=3)
