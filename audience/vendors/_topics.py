@@ -1,7 +1,6 @@
 """What vendors of topics share: conditions as text, `'a' in topics && !('b' in topics)`, and no tags but topics."""
 
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
@@ -9,8 +8,7 @@ from typing import Any, TypeAlias, cast
 from audience.algebra.fit import bounded, fit
 from audience.algebra.normal import nnf
 from audience.algebra.shape import Tree
-from audience.algebra.simplify import simplify
-from audience.errors import ExpressionError, PayloadWarning, Problem
+from audience.errors import ExpressionError, Problem
 from audience.language import grammar
 from audience.language.expr import (
     And,
@@ -18,7 +16,6 @@ from audience.language.expr import (
     Everyone,
     Expr,
     Ids,
-    Nobody,
     Not,
     Or,
     Tag,
@@ -32,6 +29,7 @@ from audience.language.expr import (
 from audience.language.notation import BARE
 from audience.language.render import render
 from audience.vendors.base import Payload, Unsaid, refuse
+from audience.vendors.reading import warn
 
 Node: TypeAlias = grammar.Tree[Any]
 Joined: TypeAlias = tuple[Expr, list[tuple[str, Expr]]]  # the first term, and each further one with what joins it
@@ -111,9 +109,7 @@ def _read(node: Node, path: str, dialect: Dialect) -> Expr:
 def _misprint(path: str, dialect: Dialect) -> None:
     if not dialect.singular:
         refuse("bad-condition", "'in topic' is a misprint of 'in topics'", path)
-    warnings.warn(
-        f"'in topic' is a misprint of 'in topics', and is read as that at {path}", PayloadWarning, stacklevel=2
-    )
+    warn("'in topic' is a misprint of 'in topics', and is read as that", path)
 
 
 def topic(name: str, path: str, dialect: Dialect) -> Tag:
@@ -147,13 +143,9 @@ def _text(expr: Expr) -> str:
 
 
 def _problems(expr: Expr, dialect: Dialect) -> Iterator[Problem]:
-    match expr:
-        case Nobody():
-            yield Problem("nobody", "a request to nobody cannot be written", hint="send nothing")
-            return
-        case Everyone():
-            yield Problem("no-broadcast", f"{dialect.title} has no broadcast", hint="a topic that all subscribe to")
-            return
+    if expr == Everyone():
+        yield Problem("no-broadcast", f"{dialect.title} has no broadcast", hint="a topic that all subscribe to")
+        return
     found = [problem for atom in atoms(expr) for problem in _atom_problems(atom, dialect)]
     yield from found
     nots = any(isinstance(node, Not) for node in walk(expr))
@@ -187,18 +179,6 @@ def unnamed(tag: Tag, dialect: Dialect) -> Iterator[Problem]:
         yield Problem("no-name", message, tag.span, hint=f"give {tag.type} names in a catalog")
     elif not re.fullmatch(dialect.legal, tag.value):
         yield Problem("illegal-name", f"{tag.value!r} is no topic that surely works", tag.span, hint=dialect.hint)
-
-
-def one_list(expr: Ids, most: int | None) -> tuple[str, ...]:
-    """The tokens of *expr*, or Unsaid where they are more than *most*."""
-    if most is not None and len(expr.values) > most:
-        raise Unsaid([Problem("too-many", f"{len(expr.values)} tokens; {most} is the most", expr.span)])
-    return expr.values
-
-
-def plain(expr: Expr) -> Expr:
-    """*expr* in few words, NOT on single tags."""
-    return simplify(nnf(expr))
 
 
 def conditions(expr: Expr, dialect: Dialect) -> Iterator[Problem]:

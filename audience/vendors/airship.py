@@ -10,7 +10,6 @@ from typing import Any
 from audience.algebra.fit import bounded
 from audience.algebra.normal import nnf
 from audience.algebra.shape import Tree
-from audience.algebra.simplify import simplify
 from audience.errors import Problem
 from audience.language.expr import (
     And,
@@ -19,7 +18,6 @@ from audience.language.expr import (
     Expr,
     IdKind,
     Ids,
-    Nobody,
     Not,
     Or,
     Tag,
@@ -30,7 +28,8 @@ from audience.language.expr import (
 )
 from audience.language.notation import BARE
 from audience.language.render import render
-from audience.vendors.base import Limit, Payload, Unsaid, Vendor, load, mapping, only, refuse, string, strings
+from audience.vendors.base import Limit, Payload, Unsaid, Vendor, mapping, only, refuse, string
+from audience.vendors.reading import elements, limited, loaded, one_or_several
 
 PAGE = "https://docs.airship.com/developer/rest-api/ua/schemas/audience-selection"
 SPEC = "https://github.com/urbanairship/api-specs/blob/main/go/spec.yaml"
@@ -77,7 +76,7 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"audience": {"AND": [{"tag": ["a", "b"]}, {"NOT": {"tag": "gold", "group": "loyalty"}}]}}))
     '(a OR b) AND NOT loyalty:gold'
     """
-    push = mapping(load(payload) if isinstance(payload, str) else payload, "$")
+    push = loaded(payload)
     if "audience" not in push:
         refuse("missing-key", "there is no 'audience'", "$", 'the targeting object is {"audience": …}')
     audience = push["audience"]
@@ -89,10 +88,7 @@ def parse(payload: Any) -> Expr:
 
 
 def _device_types(value: Any) -> Iterator[Expr]:
-    path = "$.device_types"
-    names = [string(value, path)] if isinstance(value, str) else strings(value, path)
-    if not names:
-        refuse("empty-target", "an empty list names no device type", path, "ios, android, amazon, web, …")
+    names = one_or_several(value, "$.device_types")
     if "all" not in names:
         yield any_of(Tag(PLATFORM, name) for name in names)
 
@@ -140,24 +136,17 @@ def _tags(selector: Payload, path: str) -> Expr:
 
 def _names(value: Any, path: str) -> list[str]:
     """One text, or a list of texts: any of them."""
-    names = [string(value, path)] if isinstance(value, str) else strings(value, path)
-    if not names:
-        refuse("empty-target", "an empty list names nobody", path)
-    if LIMITS["names"].exceeded_by(len(names)):
-        refuse("too-many", f"{len(names)} names; {NAMES} is the most", path, "join several lists by OR")
+    names = one_or_several(value, path)
+    limited(LIMITS["names"], len(names), "names", path, "join several lists by OR")
     return names
 
 
 def _compound(kind: str, value: Any, path: str, depth: int) -> Expr:
     if kind == "NOT":
         return Not(_selector(value, path, depth + 1))
-    if not isinstance(value, list):
-        refuse("wrong-type", "expected a list of selectors", path)
-    if not value:
-        refuse("empty-target", "an empty list joins nothing", path)
-    if LIMITS["children"].exceeded_by(len(value)):
-        refuse("too-many", f"{len(value)} children; {CHILDREN} is the most", path, "nest them")
-    terms = [_selector(child, f"{path}[{at}]", depth + 1) for at, child in enumerate(value)]
+    children = elements(value, path)
+    limited(LIMITS["children"], len(children), "children", path, "nest them")
+    terms = [_selector(child, place, depth + 1) for child, place in children]
     return all_of(terms) if kind == "AND" else any_of(terms)
 
 
@@ -168,12 +157,9 @@ def emit(expr: Expr) -> Payload:
     >>> emit(parse("(a OR b) AND NOT loyalty:gold"))
     {'audience': {'AND': [{'tag': ['a', 'b']}, {'NOT': {'tag': 'gold', 'group': 'loyalty'}}]}}
     """
-    expr = simplify(nnf(expr))
     match expr:
         case Everyone():
             return {"audience": "all"}
-        case Nobody():
-            raise Unsaid([Problem("nobody", "a request to nobody cannot be written", hint="send nothing")])
     problems = [problem for atom in atoms(expr) for problem in _problems(atom)]
     if problems:
         raise Unsaid(problems)

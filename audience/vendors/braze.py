@@ -3,17 +3,14 @@
 https://www.braze.com/docs/api/objects_filters/connected_audience, read 2026-11-21.
 """
 
-import math
-import warnings
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
-from audience.errors import PayloadWarning
 from audience.language.expr import Compare, Expr, Ids, Not, Order, Tag, all_of, any_of, bare
 from audience.language.notation import BARE
 from audience.language.suggest import did_you_mean
-from audience.vendors.base import Limit, Payload, Vendor, load, mapping, only, refuse, string, strings
+from audience.vendors.base import Limit, Payload, Vendor, mapping, only, refuse, string
+from audience.vendors.reading import elements, listed, loaded, moment, number, warn, word, written
 
 PAGE = "https://www.braze.com/docs/api/objects_filters/connected_audience"
 TYPES = "https://www.braze.com/docs/user_guide/data/activation/custom_data/data_types"
@@ -58,7 +55,7 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"audience": {"AND": [{"custom_attribute": color}]}}))
     'eye_color:green'
     """
-    request = mapping(load(payload) if isinstance(payload, str) else payload, "$")
+    request = loaded(payload)
     for key, why in OTHERS.items():
         if request.get(key):
             refuse("opaque", why, f"$.{key}")
@@ -69,7 +66,8 @@ def parse(payload: Any) -> Expr:
         refuse("second-target", f"{keys[1]} beside {keys[0]}: no page says how they are joined", f"$.{keys[1]}")
     _warn_of_campaign(request)
     if keys == ["external_user_ids"]:
-        return _users(request[keys[0]], f"$.{keys[0]}")
+        users = listed(request["external_user_ids"], "$.external_user_ids", LIMITS["external_user_ids"])
+        return Ids("account", tuple(users))
     return _node(request[keys[0]], f"$.{keys[0]}", 0)
 
 
@@ -77,15 +75,7 @@ def _warn_of_campaign(request: Payload) -> None:
     """A campaign's own filters narrow what triggers it; beside `messages` its id is for statistics only."""
     for key in ("campaign_id", "canvas_id"):
         if request.get(key) and "messages" not in request:
-            _warn("whom the campaign or Canvas leaves out at Braze is left out too", f"$.{key}")
-
-
-def _users(value: Any, path: str) -> Expr:
-    names = strings(value, path)
-    if LIMITS["external_user_ids"].exceeded_by(len(names)):
-        most = LIMITS["external_user_ids"].most
-        refuse("too-many", f"{len(names)} ids; {most} is the most", path, "send several requests")
-    return Ids("account", tuple(names))
+            warn("whom the campaign or Canvas leaves out at Braze is left out too", f"$.{key}")
 
 
 def _node(value: Any, path: str, depth: int) -> Expr:
@@ -112,25 +102,19 @@ def _node(value: Any, path: str, depth: int) -> Expr:
 
 
 def _terms(value: Any, path: str, depth: int) -> Iterator[Expr]:
-    if not isinstance(value, list):
-        refuse("wrong-type", "expected a list", path)
-    if not value:
-        refuse("empty-target", "an empty list joins nothing", path)
-    for at, term in enumerate(value):
-        yield _node(term, f"{path}[{at}]", depth + 1)
+    return (_node(term, place, depth + 1) for term, place in elements(value, path))
 
 
 def _status(key: str, body: Payload, path: str) -> Expr:
     only(body, ("comparison", "value"), path)
-    value = _word(body, "value", STATUSES, path)
-    tag = Tag(key, value)
-    return tag if _word(body, "comparison", ("is", "is_not"), path) == "is" else Not(tag)
+    tag = Tag(key, word(body, "value", STATUSES, path))
+    return tag if word(body, "comparison", ("is", "is_not"), path) == "is" else Not(tag)
 
 
 def _last_used(body: Payload, path: str) -> Expr:
     only(body, ("comparison", "value"), path)
-    order = ORDERS[_word(body, "comparison", tuple(ORDERS), path)]
-    return Compare("last_used_app", order, _moment(body.get("value"), f"{path}.value"))
+    order = ORDERS[word(body, "comparison", ORDERS, path)]
+    return Compare("last_used_app", order, moment(body.get("value"), f"{path}.value").isoformat())
 
 
 def _attribute(body: Payload, path: str) -> Expr:
@@ -151,9 +135,9 @@ def _attribute(body: Payload, path: str) -> Expr:
         case "does_not_include_value":
             return Not(Tag(type_, string(value, place)))
         case "after" | "before":
-            return Compare(type_, ORDERS[comparison], _moment(value, place))
+            return Compare(type_, ORDERS[comparison], moment(value, place).isoformat())
         case "greater_than" | "greater_than_or_equal_to" | "less_than":
-            return _number(type_, comparison, value, place)
+            return _compared(type_, comparison, value, place)
     known = (*UNSAYABLE, "equals", "not_equal", "includes_value", "does_not_include_value", "greater_than", "less_than")
     hint = did_you_mean(comparison, known)
     refuse("unknown-value", f"no comparison is called {comparison!r}", f"{path}.comparison", hint)
@@ -167,10 +151,9 @@ def _equal(type_: str, value: Any, path: str) -> Expr:
             refuse("opaque", "false and not set are told apart at Braze; there is no word for that", path)
         case str():
             return Tag(type_, string(value, path))
-    number = _finite(value, path)
-    if number == 0:
+    if number(value, path) == 0:
         refuse("opaque", "0 takes in users without a value; there is no word for that", path)
-    return Tag(type_, _written(value))
+    return Tag(type_, written(value))
 
 
 def _not_equal(type_: str, value: Any, path: str) -> Expr:
@@ -181,53 +164,15 @@ def _not_equal(type_: str, value: Any, path: str) -> Expr:
     return Not(_equal(type_, value, path))
 
 
-def _number(type_: str, comparison: str, value: Any, path: str) -> Expr:
+def _compared(type_: str, comparison: str, value: Any, path: str) -> Expr:
     """A comparison of numbers. "Less Than" takes in users without a value (TYPES), so it is the NOT of ≥."""
-    number = _finite(value, path)
-    text = _written(value)
+    text = written(number(value, path))
     if comparison == "greater_than":
         return Compare(type_, ">", text)
-    if number <= 0:
+    if value <= 0:
         refuse("opaque", f"no page says what {comparison} {text} does with users without a value", path)
     least = Compare(type_, ">=", text)
     return least if comparison == "greater_than_or_equal_to" else Not(least)
-
-
-def _finite(value: Any, path: str) -> float:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, float) and math.isfinite(value):
-        return value
-    refuse("wrong-type", f"expected a number, found {value!r}", path)
-
-
-def _written(number: float) -> str:
-    return str(int(number)) if number == int(number) else repr(number)
-
-
-def _moment(value: Any, path: str) -> str:
-    """An ISO 8601 moment as the house writes it, without a zone: in UTC."""
-    text = string(value, path)
-    try:
-        moment = datetime.fromisoformat(text)
-        found = moment.astimezone(UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError):
-        refuse("unknown-value", f"{text!r} is no moment of ISO 8601", path, "like 2019-07-22T13:17:55+0000")
-    if moment.tzinfo is None:
-        refuse("unknown-value", f"{text!r} has no zone", path, "like 2019-07-22T13:17:55+0000")
-    _warn("moments have no zone in a table of devices; this one is read in UTC", path)
-    return found.isoformat()
-
-
-def _word(body: Payload, key: str, known: tuple[str, ...], path: str) -> str:
-    value = string(body.get(key), f"{path}.{key}")
-    if value not in known:
-        refuse("unknown-value", f"{value!r} is none of {', '.join(known)}", f"{path}.{key}", did_you_mean(value, known))
-    return value
-
-
-def _warn(message: str, path: str) -> None:
-    warnings.warn(f"{message} at {path}", PayloadWarning, stacklevel=2)
 
 
 VENDOR = Vendor(

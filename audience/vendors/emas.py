@@ -12,7 +12,8 @@ from audience.vendors._emas.calls import HOSTS, KEYS, SECRET
 from audience.vendors._emas.replies import CODES
 from audience.vendors._emas.signing import CHOICES, sign
 from audience.vendors._emas.targeting import LIMITS, SHAPE, conditions, read, read_platform, target, unnamed, write
-from audience.vendors.base import Payload, Vendor, load, mapping
+from audience.vendors.base import Payload, Vendor
+from audience.vendors.reading import loaded
 from audience.vendors.wire import Delivery
 
 PAGE = "https://help.aliyun.com/document_detail/48089.html"
@@ -25,7 +26,7 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"Target": "TAG", "TargetValue": '{"and":[{"tag":"a"},{"not":{"tag":"b"}}]}'}))
     'a AND NOT b'
     """
-    request = mapping(load(payload) if isinstance(payload, str) else payload, "$")
+    request = loaded(payload)
     kind = target(request, "Target", "$", 'the targeting object is {"Target": …, "TargetValue": …}')
     value = "ALL" if str(kind).upper() == "ALL" else target(request, "TargetValue", "$", "it says which")
     said = read(kind, value, "$.Target", "$.TargetValue")
@@ -36,7 +37,7 @@ def emit(expr: Expr) -> Payload:
     """Say *expr* in one request, or raise Unsaid with every reason.
 
     >>> from audience.language.parse import parse
-    >>> emit(parse("NOT (a OR b) AND c"))
+    >>> emit(parse("NOT a AND NOT b AND c"))
     {'Target': 'TAG', 'TargetValue': '{"and":[{"not":{"tag":"a"}},{"not":{"tag":"b"}},{"tag":"c"}]}'}
     """
     kind, value = write(expr)

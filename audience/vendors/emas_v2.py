@@ -13,7 +13,8 @@ from audience.vendors._emas.calls import HOSTS, KEYS, SECRET
 from audience.vendors._emas.replies import CODES
 from audience.vendors._emas.signing import CHOICES, sign
 from audience.vendors._emas.targeting import LIMITS, SHAPE, conditions, read, read_platform, target, unnamed, write
-from audience.vendors.base import Payload, Vendor, load, mapping, only, refuse
+from audience.vendors.base import Payload, Vendor, only, refuse
+from audience.vendors.reading import loaded
 from audience.vendors.wire import Delivery
 
 PAGE = "https://help.aliyun.com/document_detail/2979224.html"
@@ -25,22 +26,18 @@ def parse(payload: Any) -> Expr:
     >>> parse({"PushTask": '{"Target": {"Type": "ALL"}}'})
     Everyone()
     """
-    request, path = _object(payload, "$"), "$"
+    request, path = loaded(payload), "$"
     if "PushTask" in request:
-        request, path = _object(request["PushTask"], "$.PushTask"), "$.PushTask"
+        request, path = loaded(request["PushTask"], "$.PushTask"), "$.PushTask"
     for key in ("Platform", "DeviceType", "TargetValue"):
         if key in request:
-            refuse(
-                "misplaced-key",
-                f"{key} says nothing here",
-                f"{path}.{key}",
-                "PushV2 says it inside Target: Type, Value, Platform",
-            )
+            hint = "PushV2 says it inside Target: Type, Value, Platform"
+            refuse("misplaced-key", f"{key} says nothing here", f"{path}.{key}", hint)
     if request.get("Action") == "CREATE_CONTINUOUS_PUSH":
         refuse("opaque", "later calls (CONTINUOUS_PUSH) name its devices", f"{path}.Action", "read those instead")
     found = target(request, "Target", path, 'the targeting object is {"Target": {"Type": …, "Value": …}}')
     path = f"{path}.Target"
-    said = _object(found, path)
+    said = loaded(found, path)
     only(said, ("Type", "Value", "Platform"), path)
     kind = target(said, "Type", path, "DEVICE, ALIAS, ACCOUNT, TAG or ALL")
     value = "ALL" if str(kind).upper() == "ALL" else target(said, "Value", path, "it says which")
@@ -48,10 +45,6 @@ def parse(payload: Any) -> Expr:
         refuse("unknown-value", f"CONTINUOUS_PUSH takes no {kind}", f"{path}.Type", "DEVICE, ACCOUNT or ALIAS")
     expr = read(kind, value, f"{path}.Type", f"{path}.Value")
     return all_of([expr, *read_platform(said.get("Platform"), f"{path}.Platform")])
-
-
-def _object(value: Any, path: str) -> Payload:
-    return mapping(load(value, path) if isinstance(value, str) else value, path)
 
 
 def emit(expr: Expr) -> Payload:

@@ -11,8 +11,9 @@ from audience.algebra.shape import Tree
 from audience.errors import Problem
 from audience.language.expr import Expr, Ids, Tag
 from audience.vendors import _topics
-from audience.vendors._topics import Dialect, left_to_right, one_list, plain
-from audience.vendors.base import Limit, Payload, Vendor, load, mapping, only, refuse, string, strings
+from audience.vendors._topics import Dialect, left_to_right
+from audience.vendors.base import Limit, Payload, Vendor, mapping, one_list, only, refuse, string
+from audience.vendors.reading import listed, loaded
 
 PAGE = "https://firebase.google.com/docs/cloud-messaging/send-topic-messages"
 LISTS = "https://github.com/firebase/firebase-admin-python/blob/main/firebase_admin/_messaging_encoder.py"
@@ -45,7 +46,7 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"message": {"condition": "'a' in topics || 'b' in topics && 'c' in topics"}}))
     '(a OR b) AND c'
     """
-    request = mapping(load(payload) if isinstance(payload, str) else payload, "$")
+    request = loaded(payload)
     if "message" in request:
         only(request, ("message", "validate_only", "validateOnly"), "$")
         return _message(mapping(request["message"], "$.message"), "$.message")
@@ -60,12 +61,7 @@ def _multicast(request: Payload) -> Expr:
     for key in TARGETS:
         if key in request:
             refuse("two-targets", f"{key} stands beside tokens", f"$.{key}", "a message has one target")
-    names = strings(request.get("tokens"), "$.tokens")
-    if not names:
-        refuse("empty-target", "an empty list names nobody", "$.tokens")
-    if LIMITS["tokens"].exceeded_by(len(names)):
-        refuse("too-many", f"{len(names)} tokens; {LIMITS['tokens'].most} is the most", "$.tokens", "split the list")
-    return Ids("registration_id", tuple(names))
+    return Ids("registration_id", tuple(listed(request.get("tokens"), "$.tokens", LIMITS["tokens"])))
 
 
 def _message(message: Payload, path: str) -> Expr:
@@ -97,7 +93,6 @@ def emit(expr: Expr) -> Payload:
     >>> emit(parse("a AND (b OR NOT c)"))
     {'message': {'condition': "'a' in topics && ('b' in topics || !('c' in topics))"}}
     """
-    expr = plain(expr)
     if isinstance(expr, Ids) and expr.kind == "registration_id":
         tokens = one_list(expr, LIMITS["tokens"].most)
         return {"message": {"token": tokens[0]}} if len(tokens) == 1 else listing(tokens)

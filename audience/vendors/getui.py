@@ -5,22 +5,19 @@ own clients and the documents of another that it is behind, read 2026-11-21. So 
 """
 
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from audience.algebra.fit import bounded, fit
 from audience.algebra.normal import nnf
 from audience.algebra.shape import NO_LIMIT, Keyed
-from audience.algebra.simplify import simplify
-from audience.errors import PayloadWarning, Problem
+from audience.errors import Problem
 from audience.language.expr import (
     And,
     Compare,
     Everyone,
     Expr,
     Ids,
-    Nobody,
     Not,
     Or,
     Tag,
@@ -32,8 +29,8 @@ from audience.language.expr import (
 )
 from audience.language.notation import BARE
 from audience.language.render import render
-from audience.language.suggest import did_you_mean
-from audience.vendors.base import Limit, Payload, Unsaid, Vendor, load, mapping, only, refuse, string, strings
+from audience.vendors.base import Limit, Payload, Unsaid, Vendor, mapping, one_list, only, refuse, string, strings
+from audience.vendors.reading import elements, listed, loaded, warn, word
 
 PAGE = "https://docs.getui.com/getui/server/rest_v2/push"
 USER = "https://docs.getui.com/getui/server/rest_v2/user"
@@ -72,13 +69,13 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"audience": {"tag": [*tags, {"key": "region", "values": ["11000000"], "opt_type": "not"}]}}))
     '(a OR b) AND NOT region:11000000'
     """
-    request = mapping(load(payload) if isinstance(payload, str) else payload, "$")
+    request = loaded(payload)
     if "audience" not in request:
         if isinstance(request.get("tag"), list):  # as the count of devices takes them
             return _conditions(request["tag"], "$.tag")
         refuse("missing-key", "there is no 'audience'", "$", HINT)
     if "activate_filter_type" in mapping(request.get("settings") or {}, "$.settings"):
-        _warn("the settings leave out devices by how active they are", "$.settings.activate_filter_type")
+        warn("the settings leave out devices by how active they are", "$.settings.activate_filter_type")
     if request["audience"] == "all":
         return Everyone()
     return _audience(mapping(request["audience"], "$.audience"))
@@ -98,23 +95,13 @@ def _audience(audience: Payload) -> Expr:
             return bare(string(value, path))
         case "tag":
             return _conditions(value, path)
-    names = strings(value, path)
-    if not names:
-        refuse("empty-target", "an empty list names nobody", path)
-    if LIMITS[key].exceeded_by(len(names)):
-        refuse("too-many", f"{len(names)} ids; {LIMITS[key].most} is the most", path, "send several requests")
-    return Ids("alias" if key == "alias" else "registration_id", tuple(names))
+    return Ids("alias" if key == "alias" else "registration_id", tuple(listed(value, path, LIMITS[key])))
 
 
 def _conditions(value: Any, path: str) -> Expr:
-    if not isinstance(value, list):
-        refuse("wrong-type", "expected a list of conditions", path)
-    if not value:
-        refuse("empty-target", "an empty list names nobody", path)
     seen: set[str] = set()
     terms = []
-    for at, condition in enumerate(value):
-        place = f"{path}[{at}]"
+    for condition, place in elements(value, path):
         key, term = _condition(mapping(condition, place), place)
         if key in seen and not KEYS_REPEAT:
             refuse("ambiguous", f"{key} stands twice: no page says how the two are joined", f"{place}.key")
@@ -125,8 +112,8 @@ def _conditions(value: Any, path: str) -> Expr:
 
 def _condition(condition: Payload, path: str) -> tuple[str, Expr]:
     only(condition, ("key", "values", "opt_type"), path)
-    key = _word(condition, "key", tuple(KEYS), path)
-    option = _word(condition, "opt_type", OPTIONS, path)
+    key = word(condition, "key", KEYS, path)
+    option = word(condition, "opt_type", OPTIONS, path)
     values = strings(condition.get("values"), f"{path}.values")
     if not values:
         refuse("empty-target", "an empty list names no value", f"{path}.values")
@@ -139,17 +126,6 @@ def _condition(condition: Payload, path: str) -> tuple[str, Expr]:
     return key, any_of(tags)
 
 
-def _word(holder: Payload, key: str, known: Sequence[str], path: str) -> str:
-    word = string(holder.get(key), f"{path}.{key}")
-    if word not in known:
-        refuse("unknown-value", f"{word!r} is none of {', '.join(known)}", f"{path}.{key}", did_you_mean(word, known))
-    return word
-
-
-def _warn(message: str, path: str) -> None:
-    warnings.warn(f"{message} at {path}", PayloadWarning, stacklevel=2)
-
-
 def emit(expr: Expr) -> Payload:
     """Say *expr* in one request, or raise Unsaid with every reason.
 
@@ -157,12 +133,9 @@ def emit(expr: Expr) -> Payload:
     >>> [tuple(each.values()) for each in emit(parse("(a OR b) AND platform:ios"))["audience"]["tag"]]
     [('custom_tag', ['a', 'b'], 'or'), ('phone_type', ['ios'], 'or')]
     """
-    expr = simplify(nnf(expr))
     match expr:
         case Everyone():
             return {"audience": "all"}
-        case Nobody():
-            raise Unsaid([Problem("nobody", "a request to nobody cannot be written", hint="send nothing")])
         case Ids(kind="registration_id" | "alias"):
             return _said_ids(expr)
     problems = list(_problems(expr))
@@ -177,12 +150,8 @@ def emit(expr: Expr) -> Payload:
 
 def _said_ids(ids: Ids) -> Payload:
     key = "alias" if ids.kind == "alias" else "cid"
-    problems = list(_alias_problems(ids)) if key == "alias" else []
-    if LIMITS[key].exceeded_by(len(ids.values)):
-        problems.append(Problem("too-many", f"{len(ids.values)} ids; {LIMITS[key].most} is the most", ids.span))
-    if problems:
-        raise Unsaid(problems)
-    return {"audience": {key: list(ids.values)}}
+    problems = _alias_problems(ids) if key == "alias" else ()
+    return {"audience": {key: one_list(ids, LIMITS[key].most, problems)}}
 
 
 def _alias_problems(ids: Ids) -> Iterator[Problem]:

@@ -11,8 +11,9 @@ from audience.algebra.shape import NO_LIMIT, Tree
 from audience.errors import Problem
 from audience.language.expr import Expr, Ids, Tag, atoms
 from audience.vendors import _topics
-from audience.vendors._topics import Dialect, one_list, plain
-from audience.vendors.base import Limit, Payload, Vendor, load, mapping, only, refuse, string, strings
+from audience.vendors._topics import Dialect
+from audience.vendors.base import Limit, Payload, Vendor, mapping, one_list, only, refuse, string
+from audience.vendors.reading import listed, loaded
 
 PAGE = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197"
 TOPICS = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/topic-sub-api-0000001051066122"
@@ -48,7 +49,7 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"message": {"condition": "'a' in topics && ('b' in topics || 'c' in topics)"}}))
     'a AND (b OR c)'
     """
-    request = mapping(load(payload) if isinstance(payload, str) else payload, "$")
+    request = loaded(payload)
     only(request, ("message", "validate_only"), "$")
     if "message" not in request:
         refuse("missing-key", "there is no 'message'", "$", 'the targeting object is {"message": {"token": […]}}')
@@ -63,16 +64,7 @@ def parse(payload: Any) -> Expr:
         case ["condition"]:
             text = string(message["condition"], "$.message.condition")
             return _topics.read(text, "$.message.condition", DIALECT)
-    return _tokens(strings(message["token"], "$.message.token"))
-
-
-def _tokens(names: list[str]) -> Expr:
-    if not names:
-        refuse("empty-target", "an empty list names nobody", "$.message.token")
-    if LIMITS["token"].exceeded_by(len(names)):
-        most = LIMITS["token"].most
-        refuse("too-many", f"{len(names)} tokens; {most} is the most", "$.message.token", "split the list")
-    return Ids("registration_id", tuple(names))
+    return Ids("registration_id", tuple(listed(message["token"], "$.message.token", LIMITS["token"])))
 
 
 def emit(expr: Expr) -> Payload:
@@ -82,7 +74,6 @@ def emit(expr: Expr) -> Payload:
     >>> emit(parse("a AND (b OR c)"))
     {'message': {'condition': "'a' in topics && ('b' in topics || 'c' in topics)"}}
     """
-    expr = plain(expr)
     if isinstance(expr, Ids) and expr.kind == "registration_id":
         return listing(one_list(expr, LIMITS["token"].most))
     return {"message": _topics.write(expr, DIALECT)}

@@ -3,18 +3,14 @@
 https://docs.aws.amazon.com/goto/aws-cli/pinpoint-2016-12-01/UpdateSegment, read 2026-11-21.
 """
 
-import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from audience.algebra.equivalence import equivalent
-from audience.errors import PayloadWarning
 from audience.language.expr import Compare, Expr, Not, Order, Tag, all_of, any_of
 from audience.language.notation import BARE
-from audience.language.suggest import did_you_mean
-from audience.vendors.base import Limit, Payload, Vendor, load, mapping, only, refuse, string, strings
+from audience.vendors.base import Limit, Payload, Vendor, mapping, only, refuse, string, strings
+from audience.vendors.reading import elements, limited, loaded, moment, number, word, written
 
 PAGE = "https://docs.aws.amazon.com/goto/aws-cli/pinpoint-2016-12-01/UpdateSegment"
 QUOTAS = "https://docs.aws.amazon.com/pinpoint/latest/developerguide/quotas.html"
@@ -58,7 +54,7 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"SegmentGroups": {"Include": "ALL", "Groups": [{"Dimensions": [{"Attributes": team}]}]}}))
     'Team:Lakers OR Team:Bulls'
     """
-    request = mapping(load(payload) if isinstance(payload, str) else payload, "$")
+    request = loaded(payload)
     path = next((key for key in ("SegmentResponse", "WriteSegmentRequest") if key in request), "")
     place = f"$.{path}" if path else "$"
     segment = mapping(request[path], place) if path else request
@@ -78,7 +74,7 @@ def parse(payload: Any) -> Expr:
 
 def _groups(groups: Payload, path: str) -> Expr:
     only(groups, ("Include", "Groups"), path)
-    bodies = _list(groups.get("Groups"), f"{path}.Groups")
+    bodies = elements(groups.get("Groups"), f"{path}.Groups")
     joint = _joint(groups, "Include", len(bodies), path)
     return JOINTS[joint]([_group(mapping(body, place), place) for body, place in bodies])
 
@@ -88,7 +84,9 @@ def _group(group: Payload, path: str) -> Expr:
     only(group, ("Dimensions", "SourceSegments", "SourceType", "Type"), path)
     if group.get("SourceSegments"):
         refuse("opaque", f"only Pinpoint knows who is in {_named(group)}", f"{path}.SourceSegments", "read those first")
-    objects = [list(_dimensions(body, place)) for body, place in _list(group.get("Dimensions"), f"{path}.Dimensions")]
+    objects = [
+        list(_dimensions(body, place)) for body, place in elements(group.get("Dimensions"), f"{path}.Dimensions")
+    ]
     joint = _joint(group, "Type", len(objects), path)
     if joint != "ALL" and any(len(terms) > 1 for terms in objects):
         why = "several criteria in one of the dimensions: no page says whether Type joins them too"
@@ -132,7 +130,7 @@ def _dimensions(value: Any, path: str) -> Iterator[Expr]:
     ]
     if not found:
         refuse("empty-target", "a dimension without a criterion narrows nothing", path)
-    _limited("dimensions", len(found), path)
+    limited(LIMITS["dimensions"], len(found), "dimensions", path)
     yield from found
 
 
@@ -174,15 +172,15 @@ def _behavior(body: Payload, path: str) -> Iterator[Expr]:
 def _set(type_: str, body: Payload, path: str) -> Expr:
     only(body, ("DimensionType", "Values"), path)
     values = _values(body, path)
-    word = _word(body, "DimensionType", ("INCLUSIVE", "EXCLUSIVE"), path)
-    return _any(type_, values) if word == "INCLUSIVE" else Not(_any(type_, values))
+    kind = _required(body, "DimensionType", ("INCLUSIVE", "EXCLUSIVE"), path)
+    return _any(type_, values) if kind == "INCLUSIVE" else Not(_any(type_, values))
 
 
 def _attribute(type_: str, body: Payload, path: str) -> Expr:
     only(body, ("AttributeType", "Values"), path)
     values = _values(body, path)
     known = ("INCLUSIVE", "EXCLUSIVE", "CONTAINS", "BEFORE", "AFTER", "ON", "BETWEEN")
-    match _word(body, "AttributeType", known, path):
+    match _required(body, "AttributeType", known, path):
         case "INCLUSIVE":
             return _any(type_, values)
         case "EXCLUSIVE":
@@ -191,28 +189,20 @@ def _attribute(type_: str, body: Payload, path: str) -> Expr:
             refuse("opaque", "parts of texts are matched at Pinpoint only", path, "list the values that are meant")
         case "BETWEEN":
             refuse("opaque", "no page says whether the two moments are between themselves", path, "BEFORE and AFTER")
-        case word:
+        case kind:
             if len(values) > 1:
-                refuse("ambiguous", f"{word} of several moments", f"{path}.Values", "give each a dimension of its own")
-            moment = _moment(values[0], f"{path}.Values[0]")
-            if word == "ON":
-                return Tag(type_, moment.date().isoformat())
-            return Compare(type_, MOMENTS[word], moment.isoformat())
+                refuse("ambiguous", f"{kind} of several moments", f"{path}.Values", "give each a dimension of its own")
+            found = moment(values[0], f"{path}.Values[0]")
+            if kind == "ON":
+                return Tag(type_, found.date().isoformat())
+            return Compare(type_, MOMENTS[kind], found.isoformat())
 
 
 def _metric(type_: str, body: Payload, path: str) -> Expr:
     only(body, ("ComparisonOperator", "Value"), path)
-    text = _number(body.get("Value"), f"{path}.Value")
-    word = _word(body, "ComparisonOperator", (*ORDERS, "EQUAL"), path)
-    return Tag(type_, text) if word == "EQUAL" else Compare(type_, ORDERS[word], text)
-
-
-def _number(value: Any, path: str) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, float) and math.isfinite(value):
-        return str(int(value)) if value.is_integer() else repr(value)
-    refuse("wrong-type", f"expected a number, found {value!r}", path)
+    text = written(number(body.get("Value"), f"{path}.Value"))
+    operator = _required(body, "ComparisonOperator", (*ORDERS, "EQUAL"), path)
+    return Tag(type_, text) if operator == "EQUAL" else Compare(type_, ORDERS[operator], text)
 
 
 def _any(type_: str, values: Sequence[str]) -> Expr:
@@ -226,42 +216,10 @@ def _values(body: Payload, path: str) -> list[str]:
     return values
 
 
-def _moment(text: str, path: str) -> datetime:
-    """An ISO_INSTANT as the house writes it, without a zone: in UTC."""
-    try:
-        moment = datetime.fromisoformat(text)
-        found = moment.astimezone(UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError):
-        refuse("unknown-value", f"{text!r} is no ISO_INSTANT", path, "like 2020-01-31T12:30:00Z")
-    if moment.tzinfo is None:
-        refuse("unknown-value", f"{text!r} has no zone", path, "like 2020-01-31T12:30:00Z")
-    message = f"moments have no zone in a table of devices; this one is read in UTC at {path}"
-    warnings.warn(message, PayloadWarning, stacklevel=2)
-    return found
-
-
-def _list(value: Any, path: str) -> list[tuple[Any, str]]:
-    """The elements of a list that is not empty, each with its place."""
-    if not isinstance(value, list):
-        refuse("wrong-type", "expected a list of objects", path)
-    if not value:
-        refuse("empty-target", "an empty list narrows nothing", path)
-    return [(each, f"{path}[{at}]") for at, each in enumerate(value)]
-
-
-def _word(body: Payload, key: str, known: Sequence[str], path: str) -> str:
-    word = body.get(key)
-    if word is None:
+def _required(body: Payload, key: str, known: Sequence[str], path: str) -> str:
+    if body.get(key) is None:
         refuse("missing-key", f"there is no {key!r}", path, f"one of {', '.join(known)}")
-    if word not in known:
-        hint = did_you_mean(str(word), known)
-        refuse("unknown-value", f"{word!r} is none of {', '.join(known)}", f"{path}.{key}", hint)
-    return str(word)
-
-
-def _limited(what: str, count: int, path: str) -> None:
-    if LIMITS[what].exceeded_by(count):
-        refuse("too-many", f"{count} {what}; {LIMITS[what].most} is the most", path)
+    return word(body, key, known, path)
 
 
 VENDOR = Vendor(

@@ -114,4 +114,4 @@ def moment(value: Any, path: str) -> datetime:
 
 def warn(message: str, path: str) -> None:
     """Say what is odd about the payload at *path*, which is read all the same."""
-    warnings.warn(f"{message} at {path}", PayloadWarning, stacklevel=3)
+    warnings.warn(f"{message} at {path}", PayloadWarning, stacklevel=2)

@@ -5,7 +5,6 @@ in a public README, read 2026-11-21, which is "the page" below. The beginning of
 http://dev.umeng.com/push/ios/api-doc.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
@@ -13,8 +12,7 @@ from typing import Any
 from audience.algebra.fit import bounded
 from audience.algebra.normal import nnf
 from audience.algebra.shape import Tree
-from audience.algebra.simplify import simplify
-from audience.errors import PayloadWarning, Problem
+from audience.errors import Problem
 from audience.language.expr import (
     And,
     Compare,
@@ -22,7 +20,6 @@ from audience.language.expr import (
     Expr,
     IdKind,
     Ids,
-    Nobody,
     Not,
     Or,
     Order,
@@ -35,7 +32,8 @@ from audience.language.expr import (
 from audience.language.notation import BARE
 from audience.language.render import render
 from audience.language.suggest import did_you_mean
-from audience.vendors.base import SPACE, Limit, Payload, Unsaid, Vendor, load, mapping, only, refuse, string
+from audience.vendors.base import SPACE, Limit, Payload, Unsaid, Vendor, mapping, one_list, only, refuse, string
+from audience.vendors.reading import between_commas, elements, limited, loaded, warn
 
 PAGE = "https://dev.umeng.com/push/android/api-doc"
 TOP = "https://info.umeng.com/detail?id=130&cateId=1"  # "the top must be and"
@@ -84,7 +82,7 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"type": "groupcast", "filter": {"where": where}}))
     'a AND NOT province:b AND active >= 2014-11-15'
     """
-    request = mapping(load(payload) if isinstance(payload, str) else payload, "$")
+    request = loaded(payload)
     match request.get("type"):
         case None:
             refuse("missing-key", "there is no 'type'", "$", f"one of {', '.join(CASTS)}")
@@ -104,7 +102,7 @@ def parse(payload: Any) -> Expr:
             hint = did_you_mean(str(other), CASTS)
             refuse("unknown-value", f"no type is called {other!r}", "$.type", hint)
     if str(request.get("production_mode", True)).lower() == "false":
-        _warn("in test mode Umeng tells test devices only", "$.production_mode")
+        warn("in test mode Umeng tells test devices only", "$.production_mode")
     return said
 
 
@@ -124,13 +122,8 @@ def _wanted(request: Payload, key: str) -> Any:
 def _ids(cast: str, request: Payload) -> Expr:
     key, kind = LISTS[cast]
     _alone(request, (key,))
-    names = [name.strip(SPACE) for name in string(_wanted(request, key), f"$.{key}").split(",")]
-    if "" in names:
-        refuse("empty-name", "nothing stands between two commas", f"$.{key}")
-    most = 1 if cast == "unicast" else LIMITS[key].most
-    if most is not None and len(names) > most:
-        refuse("too-many", f"{len(names)} ids; {most} is the most", f"$.{key}", "send several requests")
-    ids = Ids(kind, tuple(names))
+    ids = Ids(kind, tuple(between_commas(_wanted(request, key), f"$.{key}")))
+    limited(Limit(1, PAGE) if cast == "unicast" else LIMITS[key], len(ids.values), "ids", f"$.{key}")
     if kind == "alias":
         return all_of([ids, Tag(ALIAS_TYPE, string(_wanted(request, ALIAS_TYPE), f"$.{ALIAS_TYPE}"))])
     return ids
@@ -138,7 +131,7 @@ def _ids(cast: str, request: Payload) -> Expr:
 
 def _filter(value: Any) -> Expr:
     """A filter as an object or as JSON text; the top of it is an AND (TOP)."""
-    body = mapping(load(value, "$.filter") if isinstance(value, str) else value, "$.filter")
+    body = loaded(value, "$.filter")
     only(body, ("where",), "$.filter")
     where = mapping(body.get("where"), "$.filter.where")
     only(where, ("and",), "$.filter.where")
@@ -172,12 +165,7 @@ def _node(value: Any, path: str, depth: int) -> Expr:
 
 
 def _terms(terms: Any, path: str, depth: int) -> Iterator[Expr]:
-    if not isinstance(terms, list):
-        refuse("wrong-type", "expected a list", path)
-    if not terms:
-        refuse("empty-target", "an empty list joins nothing", path)
-    for at, term in enumerate(terms):
-        yield _node(term, f"{path}[{at}]", depth + 1)
+    return (_node(term, place, depth + 1) for term, place in elements(terms, path))
 
 
 def _active_since(value: Any, path: str) -> Expr:
@@ -201,12 +189,8 @@ def _condition(key: str, value: str, path: str) -> Expr:
     if key != "app_version" or sign not in SELECTED or not rest or rest[0] in SIGNS:
         refuse("ambiguous", f"{value!r}: no page says what it selects", path, 'like "1.0", or ">1.0" of an app_version')
     order = SELECTED[sign]
-    _warn(f"{value!r} is read as {order} {rest}, which the page gives it for", path)
+    warn(f"{value!r} is read as {order} {rest}, which the page gives it for", path)
     return Compare("version", order, rest)
-
-
-def _warn(message: str, path: str) -> None:
-    warnings.warn(f"{message} at {path}", PayloadWarning, stacklevel=2)
 
 
 def emit(expr: Expr) -> Payload:
@@ -215,15 +199,12 @@ def emit(expr: Expr) -> Payload:
     NOT stands over single conditions only, as on the page; whether it may hold a list is not said there.
 
     >>> from audience.language.parse import parse
-    >>> emit(parse("a AND NOT (b OR province:c)"))["filter"]
+    >>> emit(parse("a AND NOT b AND NOT province:c"))["filter"]
     {'where': {'and': [{'tag': 'a'}, {'not': {'tag': 'b'}}, {'not': {'province': 'c'}}]}}
     """
-    expr = simplify(nnf(expr))
     match expr:
         case Everyone():
             return {"type": "broadcast"}
-        case Nobody():
-            raise Unsaid([Problem("nobody", "a request to nobody cannot be written", hint="send nothing")])
         case Ids(kind="registration_id", values=values):
             cast = "listcast" if len(values) > 1 else "unicast"
             return {"type": cast, "device_tokens": _said_ids(expr, "device_tokens")}
@@ -240,11 +221,7 @@ def emit(expr: Expr) -> Payload:
 
 def _said_ids(ids: Ids, key: str) -> str:
     problems = [problem for value in ids.values if (problem := VENDOR.uncarriable(value))]
-    if LIMITS[key].exceeded_by(len(ids.values)):
-        problems.append(Problem("too-many", f"{len(ids.values)} ids; {LIMITS[key].most} is the most", ids.span))
-    if problems:
-        raise Unsaid(problems)
-    return ",".join(ids.values)
+    return ",".join(one_list(ids, LIMITS[key].most, problems))
 
 
 def _problems(expr: Expr) -> Iterator[Problem]:

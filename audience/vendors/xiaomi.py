@@ -12,9 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from audience.algebra.fit import fit
-from audience.algebra.normal import nnf
 from audience.algebra.shape import Operator
-from audience.algebra.simplify import simplify
 from audience.errors import Problem
 from audience.language.expr import (
     And,
@@ -23,7 +21,6 @@ from audience.language.expr import (
     Expr,
     IdKind,
     Ids,
-    Nobody,
     Not,
     Or,
     Tag,
@@ -35,7 +32,8 @@ from audience.language.expr import (
 )
 from audience.language.notation import BARE
 from audience.language.render import render
-from audience.vendors.base import SPACE, Limit, Payload, Unsaid, Vendor, load, mapping, only, refuse, string
+from audience.vendors.base import SPACE, Limit, Payload, Unsaid, Vendor, load, mapping, one_list, only, refuse, string
+from audience.vendors.reading import between_commas, limited
 
 PAGE = "https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559"
 
@@ -104,16 +102,13 @@ def _fields(fields: Payload, path: str) -> Expr:
         refuse("two-targets", f"{' and '.join(found)} stand side by side", path, "a request has one target")
     [key] = found
     place = f"{path}.{key}"
-    value = string(fields[key], place)
-    if key == "topic":
-        return _topic(value, place)
-    if key == "topics":
-        topics = [_topic(name, place) for name in value.split(BETWEEN)]
-        return _joined(topics, fields.get("topic_op"), place, f"{path}.topic_op")
-    names = [name.strip(SPACE) for name in value.split(",")]
-    if "" in names:
-        refuse("empty-name", "nothing stands between two commas", place)
-    return Ids(FIELDS[key], tuple(names))
+    match key:
+        case "topic":
+            return _topic(string(fields[key], place), place)
+        case "topics":
+            topics = [_topic(name, place) for name in string(fields[key], place).split(BETWEEN)]
+            return _joined(topics, fields.get("topic_op"), place, f"{path}.topic_op")
+    return Ids(FIELDS[key], tuple(between_commas(fields[key], place)))
 
 
 def _topic(name: str, path: str) -> Tag:
@@ -126,8 +121,7 @@ def _topic(name: str, path: str) -> Tag:
 
 def _joined(topics: list[Tag], operator: Any, path: str, operator_path: str) -> Expr:
     """EXCEPT is the difference: the first topic without the later ones."""
-    if LIMITS["topics"].exceeded_by(len(topics)):
-        refuse("too-many", f"{len(topics)} topics; {LIMITS['topics'].most} is the most", path, "send several requests")
+    limited(LIMITS["topics"], len(topics), "topics", path)
     match operator:
         case "UNION":
             return any_of(topics)
@@ -145,12 +139,9 @@ def emit(expr: Expr) -> Payload:
     >>> emit(parse("NOT b AND a AND NOT c"))
     {'multi_topic': {'topics': 'a;$;b;$;c', 'topic_op': 'EXCEPT'}}
     """
-    expr = simplify(nnf(expr))
     match expr:
         case Everyone():
             return {"all": {}}
-        case Nobody():
-            raise Unsaid([Problem("nobody", "a request to nobody cannot be written", hint="send nothing")])
         case Ids(kind="registration_id" | "alias" | "account"):
             return _said_ids(expr)
     problems = [problem for atom in atoms(expr) for problem in _problems(atom)]
@@ -176,12 +167,8 @@ def _said(form: Expr) -> Payload:
 
 def _said_ids(expr: Ids) -> Payload:
     problems = [problem for value in expr.values if (problem := VENDOR.uncarriable(value))]
-    if len(expr.values) > MOST_IDS:
-        problems.append(Problem("too-many", f"{len(expr.values)} ids; {MOST_IDS} is the most", expr.span))
-    if problems:
-        raise Unsaid(problems)
     field = next(field for field, kind in FIELDS.items() if kind == expr.kind)
-    return {PATHS[field]: {field: ",".join(expr.values)}}
+    return {PATHS[field]: {field: ",".join(one_list(expr, MOST_IDS, problems))}}
 
 
 def _problems(atom: Expr) -> Iterator[Problem]:

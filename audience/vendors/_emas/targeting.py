@@ -3,13 +3,11 @@
 Tags: https://help.aliyun.com/document_detail/434847.html, read 2026-11-21.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from audience.algebra.fit import bounded, fit
-from audience.algebra.normal import nnf
 from audience.algebra.shape import Tree
-from audience.algebra.simplify import simplify
 from audience.errors import Problem
 from audience.language.expr import (
     And,
@@ -18,7 +16,6 @@ from audience.language.expr import (
     Expr,
     IdKind,
     Ids,
-    Nobody,
     Not,
     Or,
     Tag,
@@ -31,7 +28,8 @@ from audience.language.expr import (
 )
 from audience.language.notation import BARE
 from audience.language.render import render
-from audience.vendors.base import SPACE, Limit, Payload, Unsaid, dump, load, mapping, refuse, string
+from audience.vendors.base import SPACE, Limit, Payload, Unsaid, dump, mapping, one_list, refuse, string
+from audience.vendors.reading import between_commas, elements, limited, loaded
 
 TAGS = "https://help.aliyun.com/document_detail/434847.html"
 BINDING = "https://help.aliyun.com/document_detail/434629.html"
@@ -64,18 +62,9 @@ def read(target: Any, value: Any, type_path: str, path: str) -> Expr:
         case "DEVICE" | "ALIAS" | "ACCOUNT" as kind:
             return _read_ids(KINDS[kind], value, path)
         case "TBD":
-            refuse(
-                "opaque",
-                "TBD names its devices in later calls (ContinuouslyPush)",
-                type_path,
-                "read those instead",
-            )
-    refuse(
-        "unknown-value",
-        f"no target is called {target!r}",
-        type_path,
-        f"one of {', '.join((*KINDS, 'TAG', 'ALL'))}",
-    )
+            message = "TBD names its devices in later calls (ContinuouslyPush)"
+            refuse("opaque", message, type_path, "read those instead")
+    refuse("unknown-value", f"no target is called {target!r}", type_path, f"one of {', '.join((*KINDS, 'TAG', 'ALL'))}")
 
 
 def read_platform(value: Any, path: str) -> Iterator[Expr]:
@@ -85,11 +74,8 @@ def read_platform(value: Any, path: str) -> Iterator[Expr]:
 
 
 def _read_ids(kind: IdKind, value: Any, path: str) -> Expr:
-    names = [name.strip(SPACE) for name in string(value, path).split(",")]
-    if "" in names:
-        refuse("empty-name", "nothing stands between two commas", path)
-    if LIMITS["ids"].exceeded_by(len(names)):
-        refuse("too-many", f"{len(names)} ids; {LIMITS['ids'].most} is the most", path, "send several requests")
+    names = between_commas(value, path)
+    limited(LIMITS["ids"], len(names), "ids", path)
     return Ids(kind, tuple(names))
 
 
@@ -98,14 +84,9 @@ def _read_tags(value: Any, path: str) -> Expr:
     if isinstance(value, str) and not value.lstrip().startswith("{"):
         name = string(value, path)
         if "," in name:
-            refuse(
-                "illegal-name",
-                f"{name!r}: a tag has no comma",
-                path,
-                'write {"or":[{"tag":…},…]} for several',
-            )
+            refuse("illegal-name", f"{name!r}: a tag has no comma", path, 'write {"or":[{"tag":…},…]} for several')
         return bare(name)
-    expr = _read_node(load(value, path) if isinstance(value, str) else value, path, 0)
+    expr = _read_node(loaded(value, path), path, 0)
     if not bounded(expr):
         refuse("not-alone", "NOT stands without a tag that bounds it", path, "AND it with a tag")
     return expr
@@ -120,12 +101,8 @@ def _read_node(node: Any, path: str, depth: int) -> Expr:
         case {"not": inner, **rest} if not rest:
             tag = _read_node(inner, f"{path}.not", depth + 1)
             if not isinstance(tag, Tag):
-                refuse(
-                    "not-over-group",
-                    "not takes one tag only",
-                    f"{path}.not",
-                    "write NOT on each tag (De Morgan)",
-                )
+                hint = "write NOT on each tag (De Morgan)"
+                refuse("not-over-group", "not takes one tag only", f"{path}.not", hint)
             return Not(tag)
         case {"and": terms, **rest} if not rest:
             return all_of(_read_terms(terms, f"{path}.and", depth))
@@ -135,37 +112,22 @@ def _read_node(node: Any, path: str, depth: int) -> Expr:
     refuse("unknown-key", f"expected one of tag, and, or, not; found {found}", path)
 
 
-def _read_terms(terms: Any, path: str, depth: int) -> list[Expr]:
-    if not isinstance(terms, list):
-        refuse("wrong-type", "expected a list", path)
-    if not terms:
-        refuse("empty-target", "an empty list joins nothing", path)
-    return [_read_node(term, f"{path}[{at}]", depth + 1) for at, term in enumerate(terms)]
+def _read_terms(terms: Any, path: str, depth: int) -> Iterator[Expr]:
+    return (_read_node(term, place, depth + 1) for term, place in elements(terms, path))
 
 
 def write(expr: Expr) -> Target:
     """Say *expr* as a target and its value, or raise Unsaid with every reason."""
-    expr = simplify(nnf(expr))
     match expr:
         case Everyone():
             return "ALL", "ALL"
-        case Nobody():
-            raise Unsaid([Problem("nobody", "a request to nobody cannot be written", hint="send nothing")])
         case Ids(kind="registration_id" | "alias" | "account" as kind, values=values):
-            return TARGETS[kind], _write_ids(expr, values)
+            problems = [problem for value in values for problem in _id_problems(expr, value)]
+            return TARGETS[kind], ",".join(one_list(expr, LIMITS["ids"].most, problems))
     problems = [*_atom_problems(expr), *_tree_problems(expr)]
     if problems:
         raise Unsaid(problems)
     return "TAG", _write_tags(expr)
-
-
-def _write_ids(expr: Ids, values: Sequence[str]) -> str:
-    problems = [problem for value in values for problem in _id_problems(expr, value)]
-    if LIMITS["ids"].exceeded_by(len(values)):
-        problems.append(Problem("too-many", f"{len(values)} ids; {LIMITS['ids'].most} is the most", expr.span))
-    if problems:
-        raise Unsaid(problems)
-    return ",".join(values)
 
 
 def _id_problems(expr: Ids, value: str) -> Iterator[Problem]:

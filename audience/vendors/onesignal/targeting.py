@@ -8,14 +8,12 @@ from typing import Any
 
 from audience.algebra.fit import bounded
 from audience.algebra.normal import dnf, nnf
-from audience.algebra.simplify import simplify
 from audience.errors import BudgetError, Problem
 from audience.language.expr import (
     Compare,
     Everyone,
     Expr,
     Ids,
-    Nobody,
     Not,
     Tag,
     Within,
@@ -26,9 +24,10 @@ from audience.language.expr import (
 )
 from audience.language.notation import BARE
 from audience.language.render import render
-from audience.vendors.base import Limit, Payload, Unsaid, load, mapping, refuse, strings
+from audience.vendors.base import Limit, Payload, Unsaid, mapping, one_list, refuse, strings
 from audience.vendors.onesignal import filters
 from audience.vendors.onesignal.filters import CLIENT, ENTRIES, OWN, PLATFORM
+from audience.vendors.reading import listed, loaded
 
 PAGE = "https://documentation.onesignal.com/reference/create-notification"
 
@@ -73,7 +72,7 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"filters": [vip, {"operator": "OR"}, {**vip, "key": "new"}, {**vip, "key": "a"}]}))
     'vip OR (new AND a)'
     """
-    request = mapping(load(payload) if isinstance(payload, str) else payload, "$")
+    request = loaded(payload)
     found = [key for key in (*METHODS, *OLDER, *OTHERS) if request.get(key) is not None]
     if not found:
         refuse("missing-key", "nothing says who is meant", "$", f"one of {', '.join(METHODS)}")
@@ -94,9 +93,9 @@ def _target(key: str, request: Payload) -> Expr:
         case "filters":
             return filters.read(value, path)
         case "include_subscription_ids":
-            return Ids("registration_id", tuple(_ids("include_subscription_ids", value, path)))
+            return Ids("registration_id", tuple(listed(value, path, LIMITS["include_subscription_ids"])))
         case "external_id":
-            return Ids("alias", tuple(_ids("external_id", value, path)))
+            return Ids("alias", tuple(listed(value, path, LIMITS["external_id"])))
         case "include_aliases":
             return _aliases(value, path, request)
     if strings(value, path) != ["All"]:
@@ -113,16 +112,7 @@ def _aliases(value: Any, path: str, request: Payload) -> Expr:
     for label in labels:
         if label != "external_id":
             refuse("opaque", f"only OneSignal knows whom the label {label!r} means", f"{path}.{label}")
-    return Ids("alias", tuple(_ids("external_id", labels["external_id"], f"{path}.external_id")))
-
-
-def _ids(limit: str, value: Any, path: str) -> list[str]:
-    names = strings(value, path)
-    if not names:
-        refuse("empty-target", "an empty list names nobody", path)
-    if LIMITS[limit].exceeded_by(len(names)):
-        refuse("too-many", f"{len(names)} ids; {LIMITS[limit].most} is the most", path, "send several requests")
-    return names
+    return Ids("alias", tuple(listed(labels["external_id"], f"{path}.external_id", LIMITS["external_id"])))
 
 
 def _platforms(request: Payload) -> Iterator[Expr]:
@@ -141,27 +131,18 @@ def emit(expr: Expr) -> Payload:
     >>> [" ".join(entry.values()) for entry in emit(parse("vip AND NOT city:Rome"))["filters"]]
     ['tag vip exists', 'tag city != Rome', 'OR', 'tag vip exists', 'tag city not_exists']
     """
-    expr = simplify(nnf(expr))
     match expr:
         case Everyone():
             return {"included_segments": ["All"]}
-        case Nobody():
-            raise Unsaid([Problem("nobody", "a request to nobody cannot be written", hint="send nothing")])
-        case Ids(kind="registration_id" | "alias", values=values):
-            return _said_ids(expr, list(values))
+        case Ids(kind="registration_id"):
+            return listing(one_list(expr, LIMITS["include_subscription_ids"].most))
+        case Ids(kind="alias"):
+            names = one_list(expr, LIMITS["external_id"].most)
+            return {"include_aliases": {"external_id": names}, "target_channel": "push"}
     problems = [*_problems(expr), *filters.clashes(expr)]
     if problems:
         raise Unsaid(problems)
     return {"filters": _filters(expr)}
-
-
-def _said_ids(expr: Ids, values: list[str]) -> Payload:
-    limit = LIMITS["external_id" if expr.kind == "alias" else "include_subscription_ids"]
-    if limit.exceeded_by(len(values)):
-        raise Unsaid([Problem("too-many", f"{len(values)} ids; {limit.most} is the most", expr.span)])
-    if expr.kind == "alias":
-        return {"include_aliases": {"external_id": values}, "target_channel": "push"}
-    return listing(values)
 
 
 def _problems(expr: Expr) -> Iterator[Problem]:
