@@ -9,12 +9,14 @@ read 2026-11-21.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from audience.vendors._emas.percent import pairs
+from audience.vendors._emas.replies import mass_reply, reply
 from audience.vendors._emas.signing import ACTION, VERSION
 from audience.vendors.base import Payload, dump
-from audience.vendors.wire import Application, Pace, Request
+from audience.vendors.wire import Application, Pace, Request, Way
 
 HOST = "https://cloudpush.aliyuncs.com"
 REGIONS = (
@@ -32,7 +34,6 @@ MASS = "https://help.aliyun.com/document_detail/2249915.html"
 CONTINUOUS = "https://help.aliyun.com/document_detail/2249917.html"
 PUSH_V2 = "https://help.aliyun.com/document_detail/2986003.html"
 MASS_V2 = "https://help.aliyun.com/document_detail/2986042.html"
-TASK = "https://help.aliyun.com/document_detail/2979224.html"
 QUOTAS = "https://help.aliyun.com/document_detail/2249912.html"
 LIMITS = "https://help.aliyun.com/document_detail/434629.html"
 
@@ -43,6 +44,9 @@ REPEATS = timedelta(minutes=15)
 HANDLE_CALLS = 10_000
 HANDLE_LASTS = timedelta(hours=24)
 URL = 60_000  # characters of a query; a longer one goes as a form, which POST takes as well
+
+ONE_TARGET = partial(Way, ids=IDS, reply=reply)
+MANY_TASKS = partial(Way, ids=IDS * TASKS, several=True, reply=mass_reply, worth=IDS + 1)
 
 # Messages to all may come 30 times in ten minutes and notifications 10 times; both are held to the slower pace.
 TO_ALL = (

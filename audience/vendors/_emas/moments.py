@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from audience.errors import Problem
+from audience.errors import MessageError, Problem
+from audience.vendors.base import Payload
 
 KEPT = timedelta(hours=72)
 AHEAD = timedelta(days=7)
@@ -46,14 +47,24 @@ def moment(text: object) -> datetime | None:
         return None
 
 
-def expiry(expires: str, begins: datetime) -> datetime | None:
-    """When *expires* is, for a push that begins at that moment.
-
-    >>> said(expiry("PT60S", datetime(2026, 11, 21, tzinfo=UTC)))
-    '2026-11-21T00:01:00Z'
-    """
+def _expiry(expires: str, begins: datetime) -> datetime | None:
+    """When *expires* is, for a push that begins at that moment."""
     lasts = _LASTS.fullmatch(expires)
     return begins + timedelta(seconds=int(lasts[1])) if lasts else moment(expires)
+
+
+def timed(fields: Payload, at: datetime, path: str) -> Payload:
+    """*fields* with ExpireTime as a moment, for a call at that one; MessageError where one of them is untimely.
+
+    >>> timed({"ExpireTime": "PT60S"}, datetime(2026, 11, 21, tzinfo=UTC), "$")
+    {'ExpireTime': '2026-11-21T00:01:00Z'}
+    """
+    expires, pushed = fields.get("ExpireTime"), fields.get("PushTime")
+    problems = list(_untimely(expires, pushed, at, path))
+    if problems:
+        raise MessageError(*problems)
+    until = _expiry(expires, moment(pushed) or at) if expires is not None else None
+    return {**fields, "ExpireTime": said(until)} if until else fields
 
 
 def told_apart(expires: object, pushed: object, path: str) -> Iterator[Problem]:
@@ -65,17 +76,17 @@ def told_apart(expires: object, pushed: object, path: str) -> Iterator[Problem]:
             yield Problem("bad-moment", words, path=f"{path}.{name}", hint="in UTC, such as 2026-11-21T08:00:00Z")
     begins = moment(pushed) or (datetime(2000, 1, 1, tzinfo=UTC) if is_lasting(expires) else None)
     if begins and isinstance(expires, str):
-        yield from _kept(expiry(expires, begins), begins, f"{path}.ExpireTime")
+        yield from _kept(_expiry(expires, begins), begins, f"{path}.ExpireTime")
 
 
-def untimely(expires: object, pushed: object, at: datetime, path: str) -> Iterator[Problem]:
+def _untimely(expires: object, pushed: object, at: datetime, path: str) -> Iterator[Problem]:
     """What is wrong with ExpireTime and PushTime under *path*, for a call at that moment."""
     begins = moment(pushed)
     if begins and not at < begins <= at + AHEAD:
         words = f"{pushed} is not within the {AHEAD.days} days after {said(at)}"
         yield Problem("untimely", words, path=f"{path}.PushTime", hint="leave it out to push at once")
     if isinstance(expires, str):
-        yield from _kept(expiry(expires, begins or at), begins or at, f"{path}.ExpireTime")
+        yield from _kept(_expiry(expires, begins or at), begins or at, f"{path}.ExpireTime")
 
 
 def _kept(until: datetime | None, begins: datetime, path: str) -> Iterator[Problem]:

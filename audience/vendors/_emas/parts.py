@@ -86,23 +86,25 @@ def silent_body(message: Message) -> str | None:
     return message.body if message.body is not None else dump(dict(message.data)) if message.data else None
 
 
-def notify_id(collapse_key: str) -> int:
+def notify_id(collapse_key: str | None) -> int | None:
     """The number that notifications with *collapse_key* share, so that a later one takes the place of an earlier one.
 
     >>> notify_id("17"), notify_id("order-17") == notify_id("order-17")
     (17, True)
     """
+    if collapse_key is None:
+        return None
     number = int(collapse_key) if collapse_key.isascii() and collapse_key.isdigit() else LARGEST + 1
     return number if number <= LARGEST else crc32(collapse_key.encode()) & LARGEST
 
 
-def stem(sound: str) -> str:
+def stem(sound: str | None) -> str | None:
     """A sound's name on Android, which has no ending.
 
     >>> stem("ding.caf"), stem("ding")
     ('ding', 'ding')
     """
-    return PurePosixPath(sound).stem
+    return None if sound is None else PurePosixPath(sound).stem
 
 
 def present(**fields: Any) -> dict[str, Any]:

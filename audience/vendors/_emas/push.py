@@ -8,10 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from audience.errors import MessageError, Problem
+from audience.errors import Problem
 from audience.message import Message
-from audience.vendors._emas import parts, sizes, texts
-from audience.vendors._emas.moments import expiry, lasting, moment, said, told_apart, untimely
+from audience.vendors._emas import moments, parts, sizes, texts
 from audience.vendors._emas.parts import present
 from audience.vendors.base import Payload
 from audience.vendors.fields import checker
@@ -46,18 +45,8 @@ def lost(message: Message) -> Iterator[Problem]:
 
 
 def timed(body: Payload, at: datetime) -> Payload:
-    """*body* as a call at that moment says it; MessageError where its own moments are untimely.
-
-    >>> from datetime import UTC
-    >>> timed({"ExpireTime": "PT60S"}, datetime(2026, 11, 21, tzinfo=UTC))
-    {'ExpireTime': '2026-11-21T00:01:00Z'}
-    """
-    expires, pushed = body.get("ExpireTime"), body.get("PushTime")
-    problems = list(untimely(expires, pushed, at, "$"))
-    if problems:
-        raise MessageError(*problems)
-    until = expiry(expires, moment(pushed) or at) if expires is not None else None
-    return {**body, "ExpireTime": said(until)} if until else body
+    """*body* as a call at that moment says it; MessageError where its own moments are untimely."""
+    return moments.timed(body, at, "$")
 
 
 def _silent(message: Message) -> Payload:
@@ -77,7 +66,7 @@ def _kept(message: Message) -> Payload:
         return {}
     if message.time_to_live == 0:
         return {"StoreOffline": False}
-    return {"StoreOffline": True, "ExpireTime": lasting(message.time_to_live)}
+    return {"StoreOffline": True, "ExpireTime": moments.lasting(message.time_to_live)}
 
 
 def _ios(message: Message) -> Payload:
@@ -93,29 +82,27 @@ def _ios(message: Message) -> Payload:
 
 
 def _android(message: Message) -> Payload:
-    key = message.collapse_key
     return present(
         AndroidBadgeSetNum=message.badge if isinstance(message.badge, int) else None,
         AndroidBadgeAddNum=1 if message.badge == "+1" else None,
-        AndroidMusic=parts.stem(message.sound) if message.sound is not None else None,
+        AndroidMusic=parts.stem(message.sound),
         AndroidRenderStyle=2 if message.image else None,
         AndroidBigPictureUrl=message.image,
         AndroidOpenType="URL" if message.link else None,
         AndroidOpenUrl=message.link,
-        AndroidNotificationNotifyId=parts.notify_id(key) if key is not None else None,
+        AndroidNotificationNotifyId=parts.notify_id(message.collapse_key),
         AndroidExtParameters=parts.extras(message, "android"),
     )
 
 
 def _harmony(message: Message) -> Payload:
-    key = message.collapse_key
     return present(
         HarmonyBadgeSetNum=message.badge if isinstance(message.badge, int) else None,
         HarmonyBadgeAddNum=1 if message.badge == "+1" else None,
         HarmonyImageUrl=message.image,
         HarmonyActionType="APP_CUSTOM_PAGE" if message.link else None,
         HarmonyUri=message.link,
-        HarmonyNotifyId=parts.notify_id(key) if key is not None else None,
+        HarmonyNotifyId=parts.notify_id(message.collapse_key),
         HarmonyExtParameters=parts.extras(message, "hmos"),
     )
 
@@ -127,7 +114,7 @@ _WORDED = {"ios": _ios, "android": _android, "hmos": _harmony}
 
 
 def _moments(body: Any) -> Iterator[Problem]:
-    return told_apart(body.get("ExpireTime"), body.get("PushTime"), "$")
+    return moments.told_apart(body.get("ExpireTime"), body.get("PushTime"), "$")
 
 
 def _named(body: Any) -> Iterator[Problem]:

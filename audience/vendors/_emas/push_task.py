@@ -8,10 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from audience.errors import MessageError, Problem
+from audience.errors import Problem
 from audience.message import Message
-from audience.vendors._emas import parts, sizes, texts
-from audience.vendors._emas.moments import expiry, lasting, moment, said, told_apart, untimely
+from audience.vendors._emas import moments, parts, sizes, texts
 from audience.vendors._emas.parts import present
 from audience.vendors.base import Payload
 from audience.vendors.fields import at as under
@@ -37,7 +36,7 @@ def body(message: Message) -> Payload:
     else:
         said["Message"] = present(Title=message.title, Body=parts.silent_body(message))
     if message.time_to_live:
-        said["Options"] = {"ExpireTime": lasting(message.time_to_live)}
+        said["Options"] = {"ExpireTime": moments.lasting(message.time_to_live)}
     found = merged(said, message.vendor.get("emas_v2", {}))
     return parts.checked(found, _check, [*parts.unsaid(message), *_unwaiting(message), *_unnamed(message, found)])
 
@@ -54,13 +53,8 @@ def timed(body: Payload, at: datetime) -> Payload:
     >>> timed({"Options": {"ExpireTime": "PT60S"}}, datetime(2026, 11, 21, tzinfo=UTC))
     {'Options': {'ExpireTime': '2026-11-21T00:01:00Z'}}
     """
-    options = under(body, "Options")
-    expires, pushed = options.get("ExpireTime"), options.get("PushTime")
-    problems = list(untimely(expires, pushed, at, "$.Options"))
-    if problems:
-        raise MessageError(*problems)
-    until = expiry(expires, moment(pushed) or at) if expires is not None else None
-    return {**body, "Options": {**options, "ExpireTime": said(until)}} if until else body
+    options = moments.timed(under(body, "Options"), at, "$.Options")
+    return {**body, "Options": options} if options else body
 
 
 def _notification(message: Message) -> Payload:
@@ -84,28 +78,26 @@ def _ios(message: Message) -> Payload:
 
 
 def _android(message: Message) -> Payload:
-    key = message.collapse_key
     return present(
         BadgeSetNum=message.badge if isinstance(message.badge, int) else None,
         BadgeAddNum=1 if message.badge == "+1" else None,
-        Music=parts.stem(message.sound) if message.sound is not None else None,
+        Music=parts.stem(message.sound),
         RenderStyle="2" if message.image else None,
         PictureUrl=message.image,
-        NotifyId=parts.notify_id(key) if key is not None else None,
+        NotifyId=parts.notify_id(message.collapse_key),
         ExtParameters=parts.extras(message, "android"),
         Options={"Accs": {"OpenType": "URL", "OpenUrl": message.link}} if message.link else None,
     )
 
 
 def _harmony(message: Message) -> Payload:
-    key = message.collapse_key
     return present(
         BadgeSetNum=message.badge if isinstance(message.badge, int) else None,
         BadgeAddNum=1 if message.badge == "+1" else None,
         Sound=message.sound,
         ImageUrl=message.image,
         Uri=message.link,
-        NotifyId=parts.notify_id(key) if key is not None else None,
+        NotifyId=parts.notify_id(message.collapse_key),
         ExtParameters=parts.extras(message, "hmos"),
     )
 
@@ -134,7 +126,7 @@ def _unnamed(message: Message, body: Payload) -> Iterator[Problem]:
 
 def _moments(body: Any) -> Iterator[Problem]:
     options = under(body, "Options")
-    return told_apart(options.get("ExpireTime"), options.get("PushTime"), "$.Options")
+    return moments.told_apart(options.get("ExpireTime"), options.get("PushTime"), "$.Options")
 
 
 def _named(body: Any) -> Iterator[Problem]:

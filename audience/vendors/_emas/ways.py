@@ -13,7 +13,9 @@ from audience.vendors._emas.calls import (
     HANDLE_CALLS,
     HANDLE_LASTS,
     IDS,
+    MANY_TASKS,
     MASS,
+    ONE_TARGET,
     PUSH,
     REPEATS,
     TASKS,
@@ -22,9 +24,9 @@ from audience.vendors._emas.calls import (
     tasks,
 )
 from audience.vendors._emas.moments import is_lasting
-from audience.vendors._emas.replies import mass_reply, reply
+from audience.vendors._emas.replies import reply
 from audience.vendors.base import Payload
-from audience.vendors.wire import Application, Call, Opening, Pace, Request, Way
+from audience.vendors.wire import Application, Call, Opening, Pace, Request
 
 LISTS = ("DEVICE", "ACCOUNT", "ALIAS")
 _LATER = {"Target": "TBD", "TargetValue": "TBD"}
@@ -62,7 +64,7 @@ def _push_refuses(body: Payload, targets: Sequence[Payload], application: Applic
     yield from bad_app_key(application)
     alone = len(targets) == 1 and targets[0]["Target"] == "DEVICE" and "," not in targets[0]["TargetValue"]
     if "iOSLiveActivityEvent" in body and not alone:
-        yield Problem("one-device", "a live activity goes to one device", path="$.iOSLiveActivityEvent")
+        yield one_device("$.iOSLiveActivityEvent")
 
 
 def _mass_refuses(body: Payload, targets: Sequence[Payload], application: Application) -> Iterator[Problem]:
@@ -71,7 +73,7 @@ def _mass_refuses(body: Payload, targets: Sequence[Payload], application: Applic
     if "SmsTemplateName" in body:
         yield Problem("no-sms", "MassPush sends no text messages", path="$.SmsTemplateName")
     if "iOSLiveActivityEvent" in body:
-        yield Problem("one-device", "a live activity goes to one device", path="$.iOSLiveActivityEvent")
+        yield one_device("$.iOSLiveActivityEvent")
     if TASKS * len(tasks([{**body, **_LATER}])) > CHILDREN:
         yield Problem("too-many", f"{TASKS} tasks have more than {CHILDREN} parameters", path="$")
 
@@ -82,7 +84,7 @@ def _continuous_refuses(body: Payload, targets: Sequence[Payload], application: 
     if "PushTime" in body:
         yield Problem("no-schedule", "ContinuouslyPush pushes at once", path="$.PushTime")
     if "iOSLiveActivityEvent" in body:
-        yield Problem("one-device", "a live activity goes to one device", path="$.iOSLiveActivityEvent")
+        yield one_device("$.iOSLiveActivityEvent")
     yield from shared_expiry(body.get("ExpireTime"), "$.ExpireTime")
 
 
@@ -99,6 +101,11 @@ def not_lists(way: str, kinds: Sequence[str]) -> Iterator[Problem]:
         yield Problem("no-target", f"{way} takes no {kind}", hint=f"one of {', '.join(LISTS)}")
 
 
+def one_device(path: str) -> Problem:
+    """A live activity that would go to several devices."""
+    return Problem("one-device", "a live activity goes to one device", path=path)
+
+
 def shared_expiry(expires: object, path: str) -> Iterator[Problem]:
     """A time to live would count from the first call for the devices of all."""
     if is_lasting(expires):
@@ -106,33 +113,25 @@ def shared_expiry(expires: object, path: str) -> Iterator[Problem]:
         yield Problem("shared-expiry", words, path=path, hint="say ExpireTime as a moment, under vendor")
 
 
-NATIVE = Way(
+NATIVE = ONE_TARGET(
     name="Push",
-    ids=IDS,
     request=_push,
-    reply=reply,
     paces=_push_paces,
     source=PUSH,
     repeats=REPEATS,
     refuses=_push_refuses,
 )
-MANY = Way(
+MANY = MANY_TASKS(
     name="MassPush",
-    ids=IDS * TASKS,
-    several=True,
     request=_mass,
-    reply=mass_reply,
     paces=lambda targets: paces("MassPush", 500, 1.0, False),
     source=MASS,
-    worth=IDS + 1,
     repeats=REPEATS,
     refuses=_mass_refuses,
 )
-LATER = Way(
+LATER = ONE_TARGET(
     name="ContinuouslyPush",
-    ids=IDS,
     request=_continue,
-    reply=reply,
     paces=lambda targets: paces("ContinuouslyPush", 500, 1.0, False),
     source=CONTINUOUS,
     worth=IDS + 1,

@@ -12,20 +12,22 @@ from audience.vendors._emas.calls import (
     HANDLE_CALLS,
     HANDLE_LASTS,
     IDS,
+    MANY_TASKS,
     MASS_V2,
+    ONE_TARGET,
     PUSH_V2,
     REPEATS,
-    TASKS,
     paces,
     rpc,
 )
-from audience.vendors._emas.replies import mass_reply, reply
-from audience.vendors._emas.ways import bad_app_key, not_lists, shared_expiry
+from audience.vendors._emas.replies import reply
+from audience.vendors._emas.ways import bad_app_key, not_lists, one_device, shared_expiry
 from audience.vendors.base import Payload
 from audience.vendors.fields import at
-from audience.vendors.wire import Application, Call, Opening, Pace, Request, Way, merged
+from audience.vendors.wire import Application, Call, Opening, Pace, Request, merged
 
 _LIVE = ("Notification", "Ios", "LiveActivity")
+_LIVE_PATH = f"$.{'.'.join(_LIVE)}"
 
 
 def _push(call: Call, application: Application) -> Request:
@@ -67,14 +69,14 @@ def _push_refuses(body: Payload, targets: Sequence[Payload], application: Applic
     yield from bad_app_key(application)
     alone = _kinds(targets) == ["DEVICE"] and "," not in targets[0]["Target"]["Value"]
     if at(body, *_LIVE) and not alone:
-        yield from _one_device()
+        yield one_device(_LIVE_PATH)
 
 
 def _mass_refuses(body: Payload, targets: Sequence[Payload], application: Application) -> Iterator[Problem]:
     yield from bad_app_key(application)
     yield from not_lists("MassPushV2", _kinds(targets))
     if at(body, *_LIVE):
-        yield from _one_device()
+        yield one_device(_LIVE_PATH)
 
 
 def _continuous_refuses(body: Payload, targets: Sequence[Payload], application: Application) -> Iterator[Problem]:
@@ -83,41 +85,29 @@ def _continuous_refuses(body: Payload, targets: Sequence[Payload], application: 
     if body.get("Action") == "SCHEDULED_PUSH":
         yield Problem("no-schedule", "CONTINUOUS_PUSH pushes at once", path="$.Action")
     if at(body, *_LIVE):
-        yield from _one_device()
+        yield one_device(_LIVE_PATH)
     yield from shared_expiry(at(body, "Options").get("ExpireTime"), "$.Options.ExpireTime")
 
 
-def _one_device() -> Iterator[Problem]:
-    yield Problem("one-device", "a live activity goes to one device", path=f"$.{'.'.join(_LIVE)}")
-
-
-NATIVE = Way(
+NATIVE = ONE_TARGET(
     name="PushV2",
-    ids=IDS,
     request=_push,
-    reply=reply,
     paces=_push_paces,
     source=PUSH_V2,
     repeats=REPEATS,
     refuses=_push_refuses,
 )
-MANY = Way(
+MANY = MANY_TASKS(
     name="MassPushV2",
-    ids=IDS * TASKS,
-    several=True,
     request=_mass,
-    reply=mass_reply,
     paces=lambda targets: paces("MassPushV2", 500, 1.0, False),
     source=MASS_V2,
-    worth=IDS + 1,
     repeats=REPEATS,
     refuses=_mass_refuses,
 )
-LATER = Way(
+LATER = ONE_TARGET(
     name="CONTINUOUS_PUSH",
-    ids=IDS,
     request=_continue,
-    reply=reply,
     paces=_push_paces,
     source=CONTINUOUS,
     worth=IDS + 1,
