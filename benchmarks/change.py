@@ -22,7 +22,7 @@ from audience import DeviceIndex, parse
 from benchmarks import devices
 from benchmarks.evaluate import alone
 from benchmarks.questions import QUESTIONS
-from benchmarks.report import circumstances, seconds, table, told
+from benchmarks.report import circumstances, kept, options, save, seconds, table
 
 THREADS = 2
 CHANGES, ODD, GONE = "changes.parquet", "tagged.parquet", "gone.parquet"
@@ -157,5 +157,13 @@ def printed(measured: dict[str, Any]) -> str:
     )
 
 
+def main() -> None:
+    said = options(__doc__, "devices", "folder", "json").parse_args()
+    with kept(said.folder) as folder:
+        measured = run(folder, int(said.devices))
+    save(measured, said.json)
+    print(printed(measured))
+
+
 if __name__ == "__main__":
-    told(__doc__, run, printed)
+    main()

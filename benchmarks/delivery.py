@@ -6,8 +6,6 @@ and its memory is the most that it had (VmHWM). The sandbox's count is asserted:
     python -m benchmarks.delivery [--devices N] [--rate TIMES|off] [--vendor NAME] [--json FILE]
 """
 
-import argparse
-import json
 import re
 import subprocess
 import sys
@@ -27,7 +25,7 @@ from audience import DeviceIndex, Ids, Plan, parse, plan, vendor, vendors
 from audience.delivery import Allowed, Effort, send
 from audience.emit import emit
 from audience.vendors.wire import Application
-from benchmarks.report import circumstances
+from benchmarks.report import circumstances, options, save
 
 IDS = {"engagelab": "{:024x}", "tpns": "{:036x}", "emas": "{:032x}"}
 MESSAGE = {"title": "Hi", "body": "there"}
@@ -135,21 +133,18 @@ def all_ways(devices: int, rate: str, only: str | None) -> Iterator[Answer]:
 
 def main() -> None:
     """Print one line a way as it is measured."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--devices", type=lambda text: int(float(text)), default=1_000_000)
-    options.add_argument("--rate", default="1")
-    options.add_argument("--vendor")
-    options.add_argument("--json", type=Path)
-    said = options.parse_args()
+    parser = options(__doc__, "json")
+    parser.add_argument("--devices", type=lambda text: int(float(text)), default=1_000_000)
+    parser.add_argument("--rate", default="1")
+    parser.add_argument("--vendor")
+    said = parser.parse_args()
     print("| way | calls | seconds | ids a second | MB |\n| --- | --: | --: | --: | --: |")
     found = []
     for answer in all_ways(said.devices, said.rate, said.vendor):
         found.append(answer)
         told = f"{answer.calls:,} | {answer.seconds:.1f} | {answer.rate:,.0f} | {answer.memory:.0f}"
         print(f"| {answer.vendor} {answer.way} | {told} |", flush=True)
-    if said.json:
-        facts = {**circumstances(), "answers": [asdict(each) for each in found]}
-        said.json.write_text(json.dumps(facts, indent=2) + "\n")
+    save({**circumstances(), "answers": [asdict(each) for each in found]}, said.json)
 
 
 if __name__ == "__main__":

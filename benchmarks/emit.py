@@ -8,8 +8,6 @@ index's own files are whole `emit` folders with checksums, and the crowd is reso
     python -m benchmarks.emit [--devices N] [--runs N] [--threads N] [--folder DIR] [--json FILE]
 """
 
-import argparse
-import json
 import os
 import shutil
 import time
@@ -17,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 import duckdb
@@ -35,7 +32,7 @@ from audience.plan import Plan
 from audience.vendors.base import Vendor
 from benchmarks import devices
 from benchmarks.evaluate import alone, fastest
-from benchmarks.report import circumstances
+from benchmarks.report import OPTIONS, circumstances, kept, options, save, table
 
 CROWDS = {"everyone": "everyone", "a third": "province:guangdong", "one in a hundred": "t039 OR t079"}
 VENDORS = {"an array": "engagelab", "commas": "emas"}
@@ -175,31 +172,22 @@ def prepare(folder: Path, count: int) -> Path:
 def printed(answers: list[Answer]) -> str:
     """*answers* as Markdown: millions of ids a second, and how many times the usual way that is."""
     ways = list(answers[0].memory)
-    head = ["millions of ids a second", "ids", *ways, "× usual", f"disk: {OURS}", f"disk: {USUAL}", "× usual"]
-    lines = [head, ["---", *["--:"] * (len(head) - 1)]]
+    head = ("millions of ids a second", "ids", *ways, "× usual", f"disk: {OURS}", f"disk: {USUAL}", "× usual")
+    rows = []
     for one in answers:
         memory, disk = ([one.ids / seconds / 1e6 for seconds in each.values()] for each in (one.memory, one.disk))
         cells = [*memory, memory[0] / memory[1], *disk, disk[0] / disk[1]]
-        lines.append([f"{one.crowd}, {one.form}", f"{one.ids:,}", *(f"{cell:.1f}" for cell in cells)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        rows.append((f"{one.crowd}, {one.form}", f"{one.ids:,}", *(f"{cell:.1f}" for cell in cells)))
+    return table(head, rows)
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--devices", type=float, default=1e7)
-    options.add_argument("--runs", type=int, default=5)
-    options.add_argument("--threads", type=int, default=1, help="of Polars and DuckDB")
-    options.add_argument("--folder", type=Path, help="keep the index here, or use the one that is here")
-    options.add_argument("--json", type=Path, help="write everything that was measured to this file")
-    said = options.parse_args()
-    with TemporaryDirectory(prefix="audience-benchmark-") as scratch:
-        folder = said.folder or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
+    said = options(__doc__, *OPTIONS).parse_args()
+    with kept(said.folder) as folder, kept(None) as scratch:
         place = prepare(folder, int(said.devices))
-        answers = alone(measured, place, Path(scratch), said.runs, said.threads, threads=said.threads)
-    if said.json:
-        found = {**circumstances(), "runs": said.runs, "answers": [asdict(answer) for answer in answers]}
-        said.json.write_text(json.dumps(found, indent=2) + "\n")
+        answers = alone(measured, place, scratch, said.runs, said.threads, threads=said.threads)
+    found = {**circumstances(), "runs": said.runs, "answers": [asdict(answer) for answer in answers]}
+    save(found, said.json)
     print(printed(answers))
 
 

@@ -8,7 +8,6 @@ of every peer the fastest form is kept, and of several runs, in turns, the small
     python -m benchmarks.evaluate [--devices N] [--runs N] [--threads N] [--folder DIR] [--json FILE]
 """
 
-import argparse
 import json
 import os
 import time
@@ -18,7 +17,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,7 +26,7 @@ from audience import DeviceIndex, parse
 from benchmarks import databases, devices, peers
 from benchmarks.peers import Form
 from benchmarks.questions import QUESTIONS
-from benchmarks.report import circumstances, printed
+from benchmarks.report import OPTIONS, circumstances, kept, options, printed, save
 
 PEERS = {
     "bitmaps": peers.bitmaps,
@@ -197,19 +195,10 @@ def run(
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--devices", type=float, default=1e7)
-    options.add_argument("--runs", type=int, default=5)
-    options.add_argument("--threads", type=int, default=1, help="of Polars, DuckDB and chdb; the bitmaps have one")
-    options.add_argument("--folder", type=Path, help="keep the devices and the index here, or use what is here")
-    options.add_argument("--json", type=Path, help="write everything that was measured to this file")
-    said = options.parse_args()
-    with TemporaryDirectory(prefix="audience-benchmark-") as scratch:
-        folder = said.folder or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
+    said = options(__doc__, *OPTIONS).parse_args()
+    with kept(said.folder) as folder:
         measured = run(folder, int(said.devices), said.runs, said.threads)
-    if said.json:
-        said.json.write_text(json.dumps(measured, indent=2) + "\n")
+    save(measured, said.json)
     print(printed(measured))
 
 

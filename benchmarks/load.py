@@ -24,7 +24,7 @@ from benchmarks import devices
 from benchmarks.evaluate import alone
 from benchmarks.peers import TYPED
 from benchmarks.questions import QUESTIONS
-from benchmarks.report import circumstances, ms, seconds, size, table, told
+from benchmarks.report import circumstances, kept, ms, options, save, seconds, size, table
 
 THREADS = 2
 
@@ -164,5 +164,13 @@ def printed(measured: dict[str, Any]) -> str:
     return "\n\n".join([f"{count:,} devices, {THREADS} threads", *parts, *([table(head, orders)] if orders else [])])
 
 
+def main() -> None:
+    said = options(__doc__, "devices", "folder", "json").parse_args()
+    with kept(said.folder) as folder:
+        measured = run(folder, int(said.devices))
+    save(measured, said.json)
+    print(printed(measured))
+
+
 if __name__ == "__main__":
-    told(__doc__, run, printed)
+    main()

@@ -7,12 +7,9 @@ the payload means it. Vendors that are only read have their payloads made here, 
     python -m benchmarks.pairs [--expressions N] [--json FILE]
 """
 
-import argparse
-import json
 import random
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from audience import And, Everyone, Expr, Nobody, Not, Or, Plan, Tag, plan, simplify, translate, vendors
@@ -20,7 +17,7 @@ from audience.algebra.normal import nnf
 from audience.catalog.attributes import loads
 from audience.vendors import reachable
 from benchmarks.expressions import TAGS, check, expression, reached
-from benchmarks.report import circumstances, table
+from benchmarks.report import circumstances, options, save, table
 
 NAMES = ", ".join(f'{tag.value} = "tags:{tag.value}"' for tag in TAGS)
 CATALOG = loads(
@@ -29,10 +26,9 @@ CATALOG = loads(
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--expressions", type=int, default=200)
-    options.add_argument("--json", type=Path)
-    chosen = options.parse_args()
+    parser = options(__doc__, "json")
+    parser.add_argument("--expressions", type=int, default=200)
+    chosen = parser.parse_args()
     chance = random.Random(42)
     exprs = [each for each in (expression(chance) for _ in range(chosen.expressions * 2)) if simplify(each) != Nobody()]
     exprs = exprs[: chosen.expressions]
@@ -40,9 +36,9 @@ def main() -> None:
     found = {source: {to: _ways(said[source], source, to) for to in reachable()} for source in vendors()}
     print(f"{len(exprs)} random expressions; a cell: in one request · in several · partly or wholly by ids.\n")
     head = ("from \\ to", "says", *reachable())
-    print(table(head, [(source, str(len(said[source])), *map(_cell, found[source].values())) for source in vendors()]))
-    if chosen.json:
-        chosen.json.write_text(json.dumps({**circumstances(), "expressions": len(exprs), "pairs": found}, indent=2))
+    rows = [(source, str(len(said[source])), *map(_cell, found[source].values())) for source in vendors()]
+    print(table(head, rows))
+    save({**circumstances(), "expressions": len(exprs), "pairs": found}, chosen.json)
 
 
 def _ways(said: list[tuple[Expr, Any]], source: str, to: str) -> dict[str, int] | None:

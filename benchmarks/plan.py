@@ -6,17 +6,15 @@ must be reached once by the requests and by what is left to ids, or not at all.
     python -m benchmarks.plan [--expressions N] [--json FILE]
 """
 
-import argparse
-import json
 import random
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import mean
 
 from audience import Expr, Nobody, plan
 from audience.vendors import reachable
 from benchmarks.expressions import check, expression
+from benchmarks.report import options, save, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +50,23 @@ def measured(name: str, exprs: list[Expr]) -> Row:
     )
 
 
+def _cells(row: Row) -> tuple[str, ...]:
+    shares = (f"{share:.1%}" for share in (row.native, row.partly, row.by_ids))
+    return (row.vendor, *shares, f"{row.requests:.2f}", str(row.most), f"{row.least:.1%}", f"{row.milliseconds:.2f}")
+
+
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--expressions", type=int, default=2_000)
-    options.add_argument("--json", type=Path)
-    chosen = options.parse_args()
+    parser = options(__doc__, "json")
+    parser.add_argument("--expressions", type=int, default=2_000)
+    chosen = parser.parse_args()
     chance = random.Random(42)
     exprs = [each for each in (expression(chance) for _ in range(chosen.expressions)) if each != Nobody()]
     rows = [measured(name, exprs) for name in reachable()]
     print(f"{len(exprs):,} random expressions over 8 tags; every one of 256 devices reached once or not at all.")
     print("What is missing to 100 % comes to nobody.\n")
-    print("| vendor | wholly native | partly | by ids | requests, mean | most | known to be fewest | ms a plan |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|")
-    for row in rows:
-        shares = f"{row.native:.1%} | {row.partly:.1%} | {row.by_ids:.1%}"
-        print(
-            f"| {row.vendor} | {shares} | {row.requests:.2f} | {row.most} | {row.least:.1%} | {row.milliseconds:.2f} |"
-        )
-    if chosen.json:
-        chosen.json.write_text(json.dumps([asdict(row) for row in rows], indent=2))
+    head = ("vendor", "wholly native", "partly", "by ids", "requests, mean", "most", "known to be fewest", "ms a plan")
+    print(table(head, list(map(_cells, rows))))
+    save([asdict(row) for row in rows], chosen.json)
 
 
 if __name__ == "__main__":

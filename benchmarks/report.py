@@ -5,7 +5,8 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,13 @@ from benchmarks.questions import QUESTIONS
 
 LIBRARIES = ("pyroaring", "numpy", "polars", "duckdb", "chdb")
 MEASURES = ("count", "rows", "ids")
+OPTIONS: dict[str, dict[str, Any]] = {
+    "devices": {"type": float, "default": 1e7},
+    "runs": {"type": int, "default": 5},
+    "threads": {"type": int, "default": 1, "help": "of Polars, DuckDB and chdb; the bitmaps have one"},
+    "folder": {"type": Path, "help": "keep the devices and the index here, or use what is here"},
+    "json": {"type": Path, "help": "write everything that was measured to this file"},
+}
 
 
 def circumstances() -> dict[str, Any]:
@@ -110,20 +118,27 @@ def _ratio(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio > 0.2 else f"1/{1 / ratio:,.0f}"
 
 
-def told(doc: str, run: Callable[[Path, int], dict[str, Any]], printed: Callable[[dict[str, Any]], str]) -> None:
-    """Be the command that measures with *run* and prints what *printed* makes of it; *doc* is its help."""
-    options = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--devices", type=float, default=1e7)
-    options.add_argument("--folder", type=Path, help="keep the devices here, or use those that are here")
-    options.add_argument("--json", type=Path, help="write everything that was measured to this file")
-    said = options.parse_args()
+def options(doc: str, *names: str) -> argparse.ArgumentParser:
+    """What a benchmark is asked by: the options *names*; *doc* is its help."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in names:
+        parser.add_argument(f"--{name}", **OPTIONS[name])
+    return parser
+
+
+@contextmanager
+def kept(folder: Path | None) -> Iterator[Path]:
+    """A folder for the devices: *folder*, or one that is gone afterwards."""
     with TemporaryDirectory(prefix="audience-benchmark-") as scratch:
-        folder = said.folder or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
-        measured = run(folder, int(said.devices))
-    if said.json:
-        said.json.write_text(json.dumps(measured, indent=2) + "\n")
-    print(printed(measured))
+        place = folder or Path(scratch)
+        place.mkdir(parents=True, exist_ok=True)
+        yield place
+
+
+def save(measured: Any, file: Path | None) -> None:
+    """Write what was *measured* to *file*, if there is one."""
+    if file:
+        file.write_text(json.dumps(measured, indent=2) + "\n")
 
 
 def ms(found: float) -> str:

@@ -7,20 +7,18 @@ out, which take peers seconds a count at a hundred million; from 20 million on t
     python -m benchmarks.scale [--devices N …] [--peers NAME …] [--folder DIR] [--json FILE] [--figure SVG]
 """
 
-import argparse
 import json
 import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from audience import DeviceIndex, parse
 from benchmarks import devices, evaluate
 from benchmarks.peers import PARSED, Form
 from benchmarks.questions import QUESTIONS
-from benchmarks.report import circumstances, ms, size, table
+from benchmarks.report import circumstances, kept, ms, options, save, size, table
 
 SIZES = (1e6, 3e6, 1e7, 3e7, 1e8)
 SHOWN = ("flagship", "typed attributes", "range", "tags")
@@ -157,26 +155,20 @@ def _growth(measured: dict[str, Any]) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--devices", type=float, nargs="+", default=SIZES)
-    options.add_argument("--peers", nargs="+", default=list(evaluate.PEERS), choices=list(evaluate.PEERS))
-    options.add_argument("--runs", type=int, default=5)
-    options.add_argument("--threads", type=int, default=1, help="of Polars, DuckDB and chdb; the bitmaps have one")
-    options.add_argument("--folder", type=Path, help="keep the devices and the indexes here, or use what is here")
-    options.add_argument("--json", type=Path, help="write everything that was measured to this file")
-    options.add_argument("--from-json", type=Path, help="print and draw what this file holds, measure nothing")
-    options.add_argument("--figure", type=Path, help="draw how it grows to this SVG file")
-    said = options.parse_args()
+    parser = options(__doc__, "runs", "threads", "folder", "json")
+    parser.add_argument("--devices", type=float, nargs="+", default=SIZES)
+    parser.add_argument("--peers", nargs="+", default=list(evaluate.PEERS), choices=list(evaluate.PEERS))
+    parser.add_argument("--from-json", type=Path, help="print and draw what this file holds, measure nothing")
+    parser.add_argument("--figure", type=Path, help="draw how it grows to this SVG file")
+    said = parser.parse_args()
     if said.from_json:
         measured = json.loads(said.from_json.read_text())
     else:
-        with TemporaryDirectory(prefix="audience-benchmark-") as scratch:
-            folder = said.folder or Path(scratch)
+        with kept(said.folder) as folder:
             measured = run(folder, list(map(int, said.devices)), said.peers, said.runs, said.threads)
-    if said.json:
-        said.json.write_text(json.dumps(measured, indent=2) + "\n")
     if said.figure:
         drawn(measured, said.figure)
+    save(measured, said.json)
     print(printed(measured))
 
 
