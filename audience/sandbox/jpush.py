@@ -29,9 +29,7 @@ DAY = 86_400.0
 
 def answer(call: Call, desk: Desk) -> Reply:
     """Check the call, tell whom it means unless it only asks, and say so; a `cid` is answered once a day."""
-    pair = basic(call)
-    if not pair or not desk.takes(*pair):
-        raise Refused(1004, "Authen failed.")
+    key = _admit(call, desk)
     if call.path.endswith("/cid"):
         return _cids(call)
     if call.method != "POST":
@@ -40,7 +38,7 @@ def answer(call: Call, desk: Desk) -> Reply:
         raise Refused(TOO_FAST, "Rate limit exceeded.")
     push = loaded(call.body, 1003)
     _check(push)
-    cid = f"{pair[0]} {push['cid']}" if push.get("cid") else ""
+    cid = f"{key} {push['cid']}" if push.get("cid") else ""
     if (before := desk.answered(cid, DAY)) and not call.path.endswith("/validate"):
         return before
     who = _audience(push["audience"], desk) & desk.population.on(_platforms(push["platform"]))
@@ -66,6 +64,14 @@ def failure(status: int, call: Call) -> Reply:
     """The answer of a server in trouble."""
     code, text = (1030, "Inner service over time.") if status == 503 else (1000, "Server error.")
     return Reply(status, refusal(Refused(code, text), call).body, code=str(code))
+
+
+def _admit(call: Call, desk: Desk) -> str:
+    """The key of whoever calls."""
+    pair = basic(call)
+    if not pair or not desk.takes(*pair):
+        raise Refused(1004, "Authen failed.")
+    return pair[0]
 
 
 def _check(push: dict[str, Any]) -> None:

@@ -6,6 +6,8 @@ tag is any of, tag_and all of, tag_not none of; an empty list counts as absent.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from audience.sandbox.call import JSON, Mask, Refused
 from audience.sandbox.checks import is_texts
 from audience.sandbox.desk import Desk
@@ -44,12 +46,11 @@ def chosen(lists: dict[str, list[str]], desk: Desk, codes: Codes) -> Mask:
     for key, names in lists.items():
         match key:
             case "tag":
-                found &= _any(people.bare(vendor, name) for name in names)
+                found &= np.logical_or.reduce([people.bare(vendor, name) for name in names])
             case "tag_and":
-                for name in names:
-                    found &= people.bare(vendor, name)
+                found &= np.logical_and.reduce([people.bare(vendor, name) for name in names])
             case "tag_not":
-                found &= ~_any(people.bare(vendor, name) for name in names)
+                found &= ~np.logical_or.reduce([people.bare(vendor, name) for name in names])
             case "alias":
                 found &= _rows(people.nobody(), (row for rows in people.named("alias", names).values() for row in rows))
             case "registration_id":
@@ -58,13 +59,6 @@ def chosen(lists: dict[str, list[str]], desk: Desk, codes: Codes) -> Mask:
                     raise Refused(codes.unknown_id, f"registration_id {unknown[0]} is invalid or of another app")
                 found &= _rows(people.nobody(), map(ids.__getitem__, names))
     return found
-
-
-def _any(masks: Iterable[Mask]) -> Mask:
-    first, *others = masks
-    for other in others:
-        first = first | other
-    return first
 
 
 def _rows(mask: Mask, rows: Iterable[int]) -> Mask:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from audience.sandbox.call import JSON, Mask, Refused
 from audience.sandbox.checks import is_texts
 from audience.sandbox.desk import Desk
@@ -87,9 +89,8 @@ def _joined(values: Sequence[Mask], parts: Sequence[JSON], operator: str) -> Mas
 
 
 def _folded(values: Sequence[Mask], operator: str) -> Mask:
-    found = values[0]
-    for value in values[1:]:
-        found = found & value if operator == "AND" else found | value
+    join = np.logical_and if operator == "AND" else np.logical_or
+    found: Mask = join.reduce(values)
     return found
 
 

@@ -6,6 +6,8 @@ https://help.aliyun.com/document_detail/434847.html. Every tag counts as bound t
 import json
 from typing import Any
 
+import numpy as np
+
 from audience.sandbox.call import Mask, Refused
 from audience.sandbox.desk import Desk
 
@@ -39,15 +41,10 @@ def _node(node: Any, desk: Desk, depth: int) -> Mask:
                 raise Refused(BAD, f"more than {DEPTH} levels of and, or")
             if len(parts) > OPERANDS:
                 raise Refused(BAD, f"more than {OPERANDS} operands")
-            return _folded([_node(part, desk, depth + 1) for part in parts], "and" in node)
+            join = np.logical_and if "and" in node else np.logical_or
+            found: Mask = join.reduce([_node(part, desk, depth + 1) for part in parts])
+            return found
     raise Refused(BAD, "a tag expression is of tag, and, or, and not of one tag")
-
-
-def _folded(parts: list[Mask], both: bool) -> Mask:
-    found = parts[0]
-    for part in parts[1:]:
-        found = found & part if both else found | part
-    return found
 
 
 def _bounds(node: Any) -> bool:
