@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.index.columns import Role
+from audience.index.rising import rising
 from audience.index.values import read
 
 NEAR = 1 << 22  # numbers that lie this close together are told apart by a table of all that could be
@@ -56,20 +57,6 @@ def whole(values: pl.Series) -> Whole | None:
     return None
 
 
-def distinct_numbers(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The different *numbers* in rising order.
-
-    By sorting: `np.unique` hashes them, which takes eighty times as long where millions stand there once each.
-
-    >>> distinct_numbers(np.array([3, 1, 3])).tolist()
-    [1, 3]
-    """
-    rising = np.sort(numbers)
-    first = np.ones(len(rising), dtype=np.bool_)
-    first[1:] = rising[1:] != rising[:-1]
-    return rising[first]
-
-
 def _as_many(numbers: pl.Series, values: pl.Series) -> bool:
     return numbers.null_count() == values.null_count()
 
@@ -98,7 +85,7 @@ def _numbers_coded(values: pl.Series, found: Whole) -> Coded:
         there[offsets if not found.missing.any() else offsets[~found.missing]] = True
         codes = np.cumsum(there, dtype=np.uint32)[offsets]
     else:
-        codes = np.searchsorted(distinct_numbers(present), numbers).astype(np.uint32) + np.uint32(1)
+        codes = np.searchsorted(rising(present), numbers).astype(np.uint32) + np.uint32(1)
     codes[found.missing] = 0
     return Coded(values.drop_nulls().unique().sort(), codes)
 

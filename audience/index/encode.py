@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from audience.index import bits, cast
 from audience.index.bits import BitMap
-from audience.index.codes import Coded, Whole, coded, distinct_numbers, whole
+from audience.index.codes import Coded, Whole, coded, whole
 from audience.index.columns import Column
 from audience.index.ids import IdColumn, reordered
 from audience.index.layout import Digits, Plane
 from audience.index.order import Numbered, numbered
+from audience.index.rising import rising
 from audience.language.notation import BARE
 
 Table: TypeAlias = dict[Column, pl.Series]
@@ -79,7 +80,7 @@ def _large(found: Whole | None) -> bool:
     present = found.numbers[~found.missing] if found.missing.any() else found.numbers
     if len(present) <= MOST_BITMAPS or int(present.max()) - int(present.min()) < MOST_BITMAPS:
         return False
-    return len(distinct_numbers(present)) > MOST_BITMAPS
+    return len(rising(present)) > MOST_BITMAPS
 
 
 def _coded(values: pl.Series, column: Column, known: Whole | None) -> Coded:
@@ -131,7 +132,7 @@ def _valued(values: pl.Series, found: Coded, column: Column, order: Numbered[Col
 
 def _numbers(found: Whole, values: pl.Series, column: Column, order: Numbered[Column]) -> Plane:
     """One bitmap for each binary digit of a number."""
-    present = distinct_numbers(found.numbers[~found.missing])
+    present = rising(found.numbers[~found.missing])
     base, last = int(present[0]), int(present[-1])
     gaps = present[1:].view(np.uint64) - present[:-1].view(np.uint64)  # cannot overflow
     step = int(np.gcd.reduce(gaps))

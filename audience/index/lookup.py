@@ -13,6 +13,8 @@ import polars as pl
 import polars_hash
 from numpy.typing import NDArray
 
+from audience.index.rising import rising
+
 Entries = NDArray[np.uint64]
 
 ROW_BITS = 24
@@ -74,24 +76,18 @@ def shared(tables: Sequence[Entries], between: Callable[[], None] = lambda: None
         parts = [table[np.searchsorted(table, low) : np.searchsorted(table, high, side="right")] for table in tables]
         both = np.concatenate([np.empty(0, dtype=np.uint64), *parts]) & ~ROWS
         both.sort()
-        found.append(_distinct(both[1:][both[1:] == both[:-1]]))
+        found.append(rising(both[1:][both[1:] == both[:-1]]))
         between()
     return np.concatenate(found)
 
 
 def among(tables: Sequence[Entries], others: Sequence[Entries]) -> Entries:
     """The hashes of *tables* that stand in *others* too."""
-    wanted = _distinct(np.concatenate([np.empty(0, dtype=np.uint64), *tables]) & ~ROWS)
+    wanted = rising(np.concatenate([np.empty(0, dtype=np.uint64), *tables]) & ~ROWS)
     found = np.zeros(len(wanted), dtype=np.bool_)
     for other in others:
         found[proposed(other, wanted)[0]] = True
     return wanted[found]
-
-
-def _distinct(values: Entries) -> Entries:
-    """*values* in rising order, each once; sorting is several times faster than `numpy.unique`."""
-    values.sort()
-    return values[np.concatenate([[True], values[1:] != values[:-1]])] if len(values) else values
 
 
 def _stretches() -> Iterator[tuple[np.uint64, np.uint64]]:
