@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from audience.language.expr import Expr, all_of
-from audience.vendors._emas import push, warned, ways
-from audience.vendors._emas.calls import HOSTS, KEYS, SECRET
-from audience.vendors._emas.replies import CODES
-from audience.vendors._emas.signing import CHOICES, sign
-from audience.vendors._emas.targeting import LIMITS, SHAPE, conditions, read, read_platform, target, unnamed, write
-from audience.vendors.base import Payload, Vendor
+from audience.vendors._emas import push, warnings, ways
+from audience.vendors._emas.calls import TO_EMAS
+from audience.vendors._emas.targeting import OF_EMAS, read, read_platform, target, write
+from audience.vendors.base import Payload
 from audience.vendors.reading import loaded
-from audience.vendors.wire import Delivery
 
 PAGE = "https://help.aliyun.com/document_detail/48089.html"
 
@@ -49,35 +46,22 @@ def listing(ids: Sequence[str]) -> Payload:
     return {"Target": "DEVICE", "TargetValue": ",".join(ids)}
 
 
-DELIVERY = Delivery(
-    hosts=HOSTS,
-    keys=KEYS,
-    secret=SECRET,
-    choices=CHOICES,
+DELIVERY = TO_EMAS(
     body=push.body,
     lost=push.lost,
-    warnings=warned.push,
+    warnings=warnings.push,
     timed=push.timed,
     native=ways.NATIVE,
     ways=ways.WAYS,
-    sign=sign,
-    codes=CODES,
 )
-VENDOR = Vendor(
+VENDOR = OF_EMAS(
     name="emas",
     title="Alibaba EMAS Mobile Push (Push)",
     page=PAGE,
     read_on="2026-11-21",
-    fragment="≤ 2 levels of and/or, ≤ 10 operands each, NOT on single tags beside a tag; or ids, alone",
-    limits=LIMITS,
     known_by=("emas", "device_id"),
-    shape=SHAPE,
-    unnamed=unnamed,
-    conditions=conditions,
     parse=parse,
     emit=emit,
     listing=listing,
-    batch=1_000,
-    id_forbids=",",
     delivery=DELIVERY,
 )

@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from audience.language.expr import Expr, all_of
-from audience.vendors._emas import push_task, warned
+from audience.vendors._emas import push_task, warnings
 from audience.vendors._emas import ways_v2 as ways
-from audience.vendors._emas.calls import HOSTS, KEYS, SECRET
-from audience.vendors._emas.replies import CODES
-from audience.vendors._emas.signing import CHOICES, sign
-from audience.vendors._emas.targeting import LIMITS, SHAPE, conditions, read, read_platform, target, unnamed, write
-from audience.vendors.base import Payload, Vendor, only, refuse
+from audience.vendors._emas.calls import TO_EMAS
+from audience.vendors._emas.targeting import OF_EMAS, read, read_platform, target, write
+from audience.vendors.base import Payload, only, refuse
 from audience.vendors.reading import loaded
-from audience.vendors.wire import Delivery
 
 PAGE = "https://help.aliyun.com/document_detail/2979224.html"
 
@@ -63,35 +60,22 @@ def listing(ids: Sequence[str]) -> Payload:
     return {"Target": {"Type": "DEVICE", "Value": ",".join(ids)}}
 
 
-DELIVERY = Delivery(
-    hosts=HOSTS,
-    keys=KEYS,
-    secret=SECRET,
-    choices=CHOICES,
+DELIVERY = TO_EMAS(
     body=push_task.body,
     lost=push_task.lost,
-    warnings=warned.push_task,
+    warnings=warnings.push_task,
     timed=push_task.timed,
     native=ways.NATIVE,
     ways=ways.WAYS,
-    sign=sign,
-    codes=CODES,
 )
-VENDOR = Vendor(
+VENDOR = OF_EMAS(
     name="emas_v2",
     title="Alibaba EMAS Mobile Push (PushV2)",
     page=PAGE,
     read_on="2026-11-21",
-    fragment="≤ 2 levels of and/or, ≤ 10 operands each, NOT on single tags beside a tag; or ids, alone",
-    limits=LIMITS,
     known_by=("emas_v2", "emas", "device_id"),
-    shape=SHAPE,
-    unnamed=unnamed,
-    conditions=conditions,
     parse=parse,
     emit=emit,
     listing=listing,
-    batch=1_000,
-    id_forbids=",",
     delivery=DELIVERY,
 )

@@ -13,10 +13,10 @@ from functools import partial
 from typing import Any
 
 from audience.vendors._emas.percent import pairs
-from audience.vendors._emas.replies import mass_reply, reply
-from audience.vendors._emas.signing import ACTION, VERSION
+from audience.vendors._emas.replies import CODES, mass_reply, reply
+from audience.vendors._emas.signing import ACTION, CHOICES, VERSION, sign
 from audience.vendors.base import Payload, dump
-from audience.vendors.wire import Application, Pace, Request, Way
+from audience.vendors.wire import Application, Delivery, Pace, Request, Way
 
 HOST = "https://cloudpush.aliyuncs.com"
 REGIONS = (
@@ -45,6 +45,7 @@ HANDLE_CALLS = 10_000
 HANDLE_LASTS = timedelta(hours=24)
 URL = 60_000  # characters of a query; a longer one goes as a form, which POST takes as well
 
+TO_EMAS = partial(Delivery, hosts=HOSTS, keys=KEYS, secret=SECRET, choices=CHOICES, sign=sign, codes=CODES)
 ONE_TARGET = partial(Way, ids=IDS, reply=reply)
 MANY_TASKS = partial(Way, ids=IDS * TASKS, several=True, reply=mass_reply, worth=IDS + 1)
 

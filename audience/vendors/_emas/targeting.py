@@ -4,6 +4,7 @@ Tags: https://help.aliyun.com/document_detail/434847.html, read 2026-11-21.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, TypeAlias
 
 from audience.algebra.fit import bounded, fit
@@ -28,7 +29,7 @@ from audience.language.expr import (
 )
 from audience.language.notation import BARE
 from audience.language.render import render
-from audience.vendors.base import SPACE, Limit, Payload, Unsaid, dump, mapping, one_list, refuse, string
+from audience.vendors.base import SPACE, Limit, Payload, Unsaid, Vendor, dump, mapping, one_list, refuse, string
 from audience.vendors.reading import between_commas, elements, limited, loaded
 
 TAGS = "https://help.aliyun.com/document_detail/434847.html"
@@ -213,3 +214,15 @@ def target(payload: Payload, key: str, path: str, hint: str) -> Any:
     if key not in payload:
         refuse("missing-key", f"there is no {key!r}", path, hint)
     return payload[key]
+
+
+OF_EMAS = partial(
+    Vendor,
+    fragment="≤ 2 levels of and/or, ≤ 10 operands each, NOT on single tags beside a tag; or ids, alone",
+    limits=LIMITS,
+    shape=SHAPE,
+    unnamed=unnamed,
+    conditions=conditions,
+    batch=1_000,
+    id_forbids=",",
+)
