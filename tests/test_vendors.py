@@ -14,10 +14,14 @@ from strategies import junctions
 from audience import (
     And,
     BudgetError,
+    Compare,
+    Expr,
     Ids,
+    Or,
     PayloadError,
     PayloadWarning,
     PlanError,
+    Segment,
     Unsaid,
     all_of,
     any_of,
@@ -105,9 +109,21 @@ def test_an_expression_is_said(name, text, payload):
 
 @pytest.mark.parametrize(("name", "text", "codes"), cases("vendors", "cannot"))
 def test_an_expression_cannot_be_said_for_these_reasons(name, text, codes):
+    assert sorted({*reasons(name, simplify(parse(text)))}) == sorted(codes.split())
+
+
+@every_reachable
+def test_a_segment_that_is_simplified_away_is_no_reason(name):
+    [tag] = tags_of(name, 1)
+    beyond = [Ids("alias", ("u1",)), Compare("age", "<", "30")]
+    assert reasons(name, all_of([tag, Or((tag, Segment("s"))), *beyond])) == reasons(name, all_of([tag, *beyond]))
+
+
+def reasons(name: str, expr: Expr) -> list[str]:
+    """The codes of all that keeps a vendor from saying *expr*."""
     with pytest.raises(Unsaid) as caught:
-        vendor(name).emit(simplify(parse(text)))
-    assert sorted({problem.code for problem in caught.value.problems}) == sorted(codes.split())
+        vendor(name).emit(expr)
+    return [problem.code for problem in caught.value.problems]
 
 
 @every_reachable
