@@ -29,7 +29,7 @@ from audience.language.expr import (
 )
 from audience.language.notation import BARE
 from audience.language.render import render
-from audience.vendors.base import Limit, Payload, Unsaid, Vendor, mapping, one_list, only, refuse, string, strings
+from audience.vendors.base import Limit, Payload, Unsaid, Vendor, mapping, one_list, only, refuse, string
 from audience.vendors.reading import elements, listed, loaded, warn, word
 
 PAGE = "https://docs.getui.com/getui/server/rest_v2/push"
@@ -72,7 +72,7 @@ def parse(payload: Any) -> Expr:
     request = loaded(payload)
     if "audience" not in request:
         if isinstance(request.get("tag"), list):  # as the count of devices takes them
-            return _conditions(request["tag"], "$.tag")
+            return _read_conditions(request["tag"], "$.tag")
         refuse("missing-key", "there is no 'audience'", "$", HINT)
     if "activate_filter_type" in mapping(request.get("settings") or {}, "$.settings"):
         warn("the settings leave out devices by how active they are", "$.settings.activate_filter_type")
@@ -94,15 +94,15 @@ def _audience(audience: Payload) -> Expr:
         case "fast_custom_tag":
             return bare(string(value, path))
         case "tag":
-            return _conditions(value, path)
+            return _read_conditions(value, path)
     return Ids("alias" if key == "alias" else "registration_id", tuple(listed(value, path, LIMITS[key])))
 
 
-def _conditions(value: Any, path: str) -> Expr:
+def _read_conditions(value: Any, path: str) -> Expr:
     seen: set[str] = set()
     terms = []
     for condition, place in elements(value, path):
-        key, term = _condition(mapping(condition, place), place)
+        key, term = _read_condition(mapping(condition, place), place)
         if key in seen and not KEYS_REPEAT:
             refuse("ambiguous", f"{key} stands twice: no page says how the two are joined", f"{place}.key")
         seen.add(key)
@@ -110,13 +110,11 @@ def _conditions(value: Any, path: str) -> Expr:
     return all_of(terms)
 
 
-def _condition(condition: Payload, path: str) -> tuple[str, Expr]:
+def _read_condition(condition: Payload, path: str) -> tuple[str, Expr]:
     only(condition, ("key", "values", "opt_type"), path)
     key = word(condition, "key", KEYS, path)
     option = word(condition, "opt_type", OPTIONS, path)
-    values = strings(condition.get("values"), f"{path}.values")
-    if not values:
-        refuse("empty-target", "an empty list names no value", f"{path}.values")
+    values = listed(condition.get("values"), f"{path}.values", LIMITS["values"], "values")
     tags = [Tag(KEYS[key], value.lower() if key == "phone_type" else value) for value in values]
     match option:
         case "and":

@@ -161,7 +161,7 @@ def _node(value: Any, path: str, depth: int) -> Expr:
             return _active_since(inner, place)
         case "not_launch_from":
             return Not(_active_since(inner, place))
-    return _condition(key, string(inner, place), place)
+    return _read_condition(key, string(inner, place), place)
 
 
 def _terms(terms: Any, path: str, depth: int) -> Iterator[Expr]:
@@ -182,7 +182,7 @@ def _is_day(text: str) -> bool:
         return False
 
 
-def _condition(key: str, value: str, path: str) -> Expr:
+def _read_condition(key: str, value: str, path: str) -> Expr:
     sign, rest = value[0], value[1:].strip(SPACE)
     if sign not in SIGNS:
         return Tag(KEYS[key], value)
