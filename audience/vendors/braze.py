@@ -10,14 +10,13 @@ from audience.language.expr import Compare, Expr, Ids, Not, Order, Tag, all_of, 
 from audience.language.notation import BARE
 from audience.language.suggest import did_you_mean
 from audience.vendors.base import Limit, Payload, Vendor, mapping, only, refuse, string
-from audience.vendors.reading import elements, listed, loaded, moment, number, warn, word, written
+from audience.vendors.reading import branch, elements, listed, loaded, moment, number, warn, word, written
 
 PAGE = "https://www.braze.com/docs/api/objects_filters/connected_audience"
 TYPES = "https://www.braze.com/docs/user_guide/data/activation/custom_data/data_types"
 SEND = "https://www.braze.com/docs/api/endpoints/messaging/send_messages/post_send_triggered_campaigns"
 
 LIMITS = {"external_user_ids": Limit(50, SEND)}
-READ_DEPTH = 40  # no page says how deep they nest
 
 # Whether a text that is "not_equal" is the NOT of one that equals: the pages do not say what becomes of users without
 # the attribute, and compare it without regard to case, where "equals" does regard it.
@@ -80,15 +79,7 @@ def _warn_of_campaign(request: Payload) -> None:
 
 def _node(value: Any, path: str, depth: int) -> Expr:
     """One filter, or several joined by AND or OR."""
-    if depth > READ_DEPTH:
-        refuse("too-deep", f"more than {READ_DEPTH} levels", path)
-    node = mapping(value, path)
-    only(node, ("AND", "OR", *FILTERS), path)
-    if len(node) != 1:
-        found = ", ".join(node) or "nothing"
-        refuse("unknown-key", f"expected AND, OR or one filter; found {found}", path, "join several by AND or OR")
-    [(key, inner)] = node.items()
-    place = f"{path}.{key}"
+    key, inner, place = branch(value, ("AND", "OR", *FILTERS), path, depth)
     match key:
         case "AND":
             return all_of(_terms(inner, place, depth))

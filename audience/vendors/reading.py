@@ -5,13 +5,15 @@ Every reader takes a value and its path, and raises PayloadError where the value
 
 import math
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from audience.errors import PayloadWarning
 from audience.language.suggest import did_you_mean
-from audience.vendors.base import SPACE, Limit, Payload, load, mapping, refuse, string, strings
+from audience.vendors.base import SPACE, Limit, Payload, load, mapping, only, refuse, string, strings
+
+DEEPEST = 40  # levels of a tree: no page says how many there may be
 
 
 def loaded(value: Any, path: str = "$") -> Payload:
@@ -69,6 +71,23 @@ def elements(value: Any, path: str) -> list[tuple[Any, str]]:
     if not value:
         refuse("empty-target", "an empty list says nothing", path)
     return [(element, f"{path}[{at}]") for at, element in enumerate(value)]
+
+
+def branch(value: Any, known: Iterable[str], path: str, depth: int) -> tuple[str, Any, str]:
+    """The one key of an object *depth* levels down a tree, what it holds, and the path of that.
+
+    >>> branch({"or": []}, ("and", "or"), "$.filter", 0)
+    ('or', [], '$.filter.or')
+    """
+    if depth > DEEPEST:
+        refuse("too-deep", f"more than {DEEPEST} levels", path)
+    found = mapping(value, path)
+    only(found, known, path)
+    if len(found) != 1:
+        names = ", ".join(found) or "nothing"
+        refuse("unknown-key", f"expected one key; found {names}", path, "give each an object of its own")
+    [(key, inner)] = found.items()
+    return key, inner, f"{path}.{key}"
 
 
 def word(holder: Payload, key: str, known: Collection[str], path: str) -> str:

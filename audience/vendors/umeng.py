@@ -33,7 +33,7 @@ from audience.language.notation import BARE
 from audience.language.render import render
 from audience.language.suggest import did_you_mean
 from audience.vendors.base import SPACE, Limit, Payload, Unsaid, Vendor, mapping, one_list, only, refuse, string
-from audience.vendors.reading import between_commas, elements, limited, loaded, warn
+from audience.vendors.reading import between_commas, branch, elements, limited, loaded, warn
 
 PAGE = "https://dev.umeng.com/push/android/api-doc"
 TOP = "https://info.umeng.com/detail?id=130&cateId=1"  # "the top must be and"
@@ -46,7 +46,6 @@ LIMITS = {
     "levels": Limit(None, PAGE),
 }
 SHAPE = Tree(lone_not=True)
-READ_DEPTH = 40  # no page says how deep a filter may be
 
 # Whether "app_version": ">1.0" may be written. The page gives it as the way to select versions ≥ 1.0, so whether 1.0
 # itself is in is not certain; read, it is what the page says it selects.
@@ -141,15 +140,8 @@ def _filter(value: Any) -> Expr:
 
 
 def _node(value: Any, path: str, depth: int) -> Expr:
-    if depth > READ_DEPTH:
-        refuse("too-deep", f"more than {READ_DEPTH} levels", path)
-    node = mapping(value, path)
-    only(node, ("and", "or", "not", "launch_from", "not_launch_from", *KEYS), path)
-    if len(node) != 1:
-        found = ", ".join(node) or "nothing"
-        refuse("unknown-key", f"expected one condition; found {found}", path, "give each an object of its own")
-    [(key, inner)] = node.items()
-    place = f"{path}.{key}"
+    known = ("and", "or", "not", "launch_from", "not_launch_from", *KEYS)
+    key, inner, place = branch(value, known, path, depth)
     match key:
         case "and":
             return all_of(_terms(inner, place, depth))
