@@ -26,7 +26,7 @@ VERSION = "2016-08-01"
 STATUS = {"InternalError": 500, "Timeout": 500, "ServiceUnavailable": 503}
 RATES = {
     "Push": (1_000_000, 60.0),
-    "PushV2": (1_000_000, 60.0),
+    "PushV2": (500, 1.0),  # no page names it; those of its kind have this
     "MassPush": (500, 1.0),
     "MassPushV2": (500, 1.0),
     "ContinuouslyPush": (500, 1.0),

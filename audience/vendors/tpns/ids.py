@@ -4,13 +4,13 @@ A file is known to TPNS by the number of its upload. Until then its accounts sta
 form of ours; they and the number change places when it is sent.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from audience.errors import PayloadWarning, Problem
+from audience.errors import Problem
 from audience.language.expr import Expr, Ids
 from audience.vendors.base import Payload, Unsaid, refuse, strings, uncarriable
+from audience.vendors.reading import limited, warn
 from audience.vendors.tpns.limits import BLANKS, LIMITS, SHORTEST_ACCOUNT
 
 ACCOUNT_PACKAGE, TOKEN_PACKAGE = "package_account_push", "package_token_push"
@@ -37,13 +37,8 @@ def read_ids(kind: str, request: Payload) -> Expr:
         values = values[:1]
     if key == "account_list" and request.get("account_push_type") != 1:
         warn("unless account_push_type is 1, TPNS tells the newest device of each account only", "$.account_list")
-    if kind != ACCOUNT_PACKAGE and LIMITS[key].exceeded_by(len(values)):
-        refuse(
-            "too-many",
-            f"{len(values)} ids; beyond {LIMITS[key].most} the call fails",
-            f"$.{key}",
-            "split the list",
-        )
+    if kind != ACCOUNT_PACKAGE:
+        limited(LIMITS[key], len(values), "ids", f"$.{key}")
     return Ids("registration_id" if key == "token_list" else "account", tuple(values))
 
 
@@ -97,11 +92,6 @@ def no_line(identifier: str) -> bool:
     ['a\\nb', ' a', '']
     """
     return identifier.splitlines() != [identifier] or identifier != identifier.strip(BLANKS)
-
-
-def warn(message: str, path: str) -> None:
-    """Warn of what TPNS would read otherwise than it is written."""
-    warnings.warn(f"{message} at {path}", PayloadWarning, stacklevel=2)
 
 
 def _kind(name: str, values: Sequence[Any]) -> str:

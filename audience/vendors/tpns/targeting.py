@@ -17,7 +17,6 @@ from audience.language.expr import (
     Everyone,
     Expr,
     Ids,
-    Nobody,
     Not,
     Or,
     Tag,
@@ -29,8 +28,9 @@ from audience.language.expr import (
 from audience.language.notation import TPNS_TYPES
 from audience.language.render import render
 from audience.language.suggest import did_you_mean
-from audience.vendors.base import Payload, Unsaid, load, mapping, only, refuse, string, strings
-from audience.vendors.tpns.ids import LISTS, read_ids, read_package, said_ids, warn
+from audience.vendors.base import Payload, Unsaid, mapping, only, refuse, string, strings
+from audience.vendors.reading import elements, loaded, warn
+from audience.vendors.tpns.ids import LISTS, read_ids, read_package, said_ids
 from audience.vendors.tpns.limits import LIMITS
 
 CLAUSES = 256  # ours: no page limits the rules, but a normal form can be exponentially long
@@ -48,7 +48,7 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"audience_type": "tag", "tag_list": {"tags": ["a", "b"], "op": "OR"}}))
     'a OR b'
     """
-    request = mapping(load(payload) if isinstance(payload, str) else payload, "$")
+    request = loaded(payload)
     match request.get("audience_type"):
         case None:
             refuse("missing-key", "there is no 'audience_type'", "$", "all, tag, token_list, account_list, …")
@@ -92,15 +92,10 @@ def _rule(rule: Payload, path: str) -> Expr:
 
 def _joined(value: Any, key: str, read: Callable[[Payload, str], Expr], path: str) -> Expr:
     """Join each element by its own operator to what stands before: AND first, the first one's is ignored."""
-    if not isinstance(value, list):
-        refuse("wrong-type", "expected a list of objects", path)
-    if not value:
-        refuse("empty-target", "an empty list names nobody", path)
     unions: list[list[Expr]] = []
-    for at, element in enumerate(value):
-        place = f"{path}[{at}]"
+    for element, place in elements(value, path):
         term = read(mapping(element, place), place)
-        if at > 0 and _operator(element, key, place) == "AND":
+        if unions and _operator(element, key, place) == "AND":
             unions[-1].append(term)
         else:
             unions.append([term])
@@ -164,12 +159,9 @@ def emit(expr: Expr) -> Payload:
     >>> [(item["tags"], item["is_not"], item["items_operator"]) for item in rules[0]["tag_items"]]
     [(['guangdong', 'hunan'], False, 'AND'), (['male'], True, 'AND')]
     """
-    expr = simplify(nnf(expr))
     match expr:
         case Everyone():
             return {"audience_type": "all"}
-        case Nobody():
-            raise Unsaid([Problem("nobody", "a request to nobody cannot be written", hint="send nothing")])
         case Ids(kind="registration_id" | "account"):
             return said_ids(expr)
     problems = list(_problems(expr))
