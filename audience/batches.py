@@ -7,9 +7,9 @@ from functools import cached_property
 import polars as pl
 
 from audience.errors import Problem
-from audience.index import Crowd, arrow
+from audience.index import arrow
 from audience.index.bodies import AT_ONCE, Block, Rows, lists, stretches
-from audience.index.crowd import id_column
+from audience.index.crowd import Crowd, id_column
 from audience.index.shard import Shard
 from audience.vendors import sendable
 from audience.vendors.base import Payload, Vendor

@@ -21,8 +21,8 @@ from audience.catalog.attributes import Catalog
 from audience.emit import LEFT_OUT, MANIFEST, Emitted, write, write_left_out
 from audience.errors import DeliveryError, PlanError, Problem
 from audience.files import new_folder
-from audience.index import Crowd, DeviceIndex
-from audience.index.crowd import id_column
+from audience.index.crowd import Crowd, id_column
+from audience.index.device_index import DeviceIndex
 from audience.index.read import Progress, silent
 from audience.language.expr import Expr
 from audience.language.parse import parse

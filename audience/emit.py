@@ -20,8 +20,8 @@ import polars as pl
 from audience.batches import Batches, batches
 from audience.errors import Problem
 from audience.files import new_folder, sync
-from audience.index import DeviceIndex
 from audience.index.bodies import Block, block
+from audience.index.device_index import DeviceIndex
 from audience.index.read import Progress, silent
 from audience.index.sound import summing
 from audience.language.render import render

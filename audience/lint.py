@@ -6,7 +6,7 @@ from audience.algebra.equivalence import unshared
 from audience.algebra.facts import NONE, Facts
 from audience.catalog.attributes import Catalog, resolved
 from audience.errors import BudgetError, Problem
-from audience.index import DeviceIndex
+from audience.index.device_index import DeviceIndex
 from audience.language.expr import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
 from audience.language.notation import BARE
 from audience.language.render import render

@@ -20,7 +20,8 @@ from audience.batches import bodies
 from audience.catalog.attributes import Catalog, resolved
 from audience.catalog.names import speaking
 from audience.errors import AudienceError, BudgetError, PlanError, Problem, ProofError
-from audience.index import Crowd, DeviceIndex
+from audience.index.crowd import Crowd
+from audience.index.device_index import DeviceIndex
 from audience.language.expr import Compare, Everyone, Expr, Ids, Nobody, atoms, checked
 from audience.language.parse import parse
 from audience.language.render import render

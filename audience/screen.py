@@ -1,12 +1,9 @@
 """What a terminal shows: tables, and a progress bar when something takes longer than a second."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from io import TextIOWrapper
-from pathlib import Path
 from threading import Timer
 
 from rich.console import Console
@@ -23,43 +20,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from audience.errors import OutputError, Problem
-from audience.index.explain import Line
-
 PATIENCE = 1.0  # seconds
 MEMORY = 300.0  # seconds back that the rate is taken from
 WIDE = 4_000  # columns off a terminal, where nothing is cut
 PAGE = 120  # columns of a table whose cells are wrapped, where there is no terminal
-
-
-def open_streams() -> None:
-    """Make output possible on any terminal: what it cannot show is escaped, a closed stream swallows what it gets."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
-        elif isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def flushed() -> bool:
-    """Whether all output has reached its reader; what has not is given up."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
-        return False
-    return True
-
-
-def read_input(instead: str) -> str:
-    """Standard input, whole; OutputError where there is none, or it is no text; *instead* is what to do then."""
-    if sys.stdin is None:
-        raise OutputError(Problem("no-input", "standard input is closed", hint=instead))
-    try:
-        return sys.stdin.read()
-    except (OSError, UnicodeError) as error:
-        raise OutputError(Problem("unreadable", f"standard input is no text in UTF-8: {error}")) from error
 
 
 class Rate(ProgressColumn):
@@ -130,23 +94,6 @@ def wrapped_table(
     console.print(grid)
 
 
-def counts_table(lines: Sequence[Line], devices: int) -> None:
-    """Print the tree with the count and the share of every node, and what an AND leaves step by step."""
-    rows = [
-        ("  " * line.depth + line.text, f"{line.devices:,}", share(line.devices, devices), _left(line))
-        for line in lines
-    ]
-    table(("expression", "devices", "share", "left"), rows, right=(1, 2, 3))
-
-
 def _shown(text: str) -> str:
     """*text* on one line, without what would steer the terminal."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
-def share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else "-"
-
-
-def _left(line: Line) -> str:
-    return "" if line.left is None else f"{line.left:,}"

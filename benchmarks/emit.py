@@ -26,8 +26,8 @@ import xxhash
 from audience import DeviceIndex, parse, vendor
 from audience.emit import LINES, emit
 from audience.files import sync
-from audience.index import Crowd
 from audience.index.bodies import Frame, framed
+from audience.index.crowd import Crowd
 from audience.plan import Plan
 from audience.vendors.base import Vendor
 from benchmarks import devices

@@ -10,20 +10,8 @@ import audience
 HOUSE = Path(__file__).parents[1] / "audience"
 MODULES = {str(file.relative_to(HOUSE)): file for file in sorted(HOUSE.rglob("*.py"))}
 COMMANDS = (
-    *(
-        "ask",
-        "build",
-        "campaign",
-        "catalog",
-        "change",
-        "codes",
-        "deliver",
-        "keep",
-        "options",
-        "sandbox",
-        "segment",
-        "send",
-    ),
+    *"build campaign catalog change codes demo deliver explain".split(),
+    *"keep lint options parse sandbox segment send".split(),
 )
 DOORS = {
     "aiohttp": {"sandbox/server.py"},
@@ -43,7 +31,7 @@ DOORS = {
     "aiolimiter": {"delivery/pace.py"},
     "tenacity": {"delivery/patience.py"},
     "json5": {"vendors/base.py"},
-    "typer": {"cli.py", *(f"commands/{name}.py" for name in COMMANDS)},
+    "typer": {"cli.py", "menu.py", *(f"commands/{name}.py" for name in COMMANDS)},
     "rich": {"screen.py"},
     "tomllib": {"catalog/attributes.py", "delivery/credentials.py"},
     "tomlkit": {"catalog/draft.py"},

@@ -34,11 +34,6 @@ from audience.language.expr import (
     checked,
 )
 
-try:  # the compiled package comes with the wheels for Linux
-    from dd import cudd as diagrams
-except ImportError:
-    from dd import autoref as diagrams
-
 MAX_ATOMS = 400  # the pure-Python package recurses once for each
 MAX_WORK = 2_000_000  # nodes of all diagrams that are joined; about a second
 MAX_STEP = 20_000_000  # the product of two diagrams, which bounds what joining them takes
@@ -148,6 +143,10 @@ def _names(exprs: Sequence[Expr], groups: Groups) -> Names:
 @cache
 def _manager() -> Any:
     """The one store of diagrams: making it takes longer than most proofs."""
+    try:  # here, as dd takes long to load and most questions are answered without; compiled in the wheels for Linux
+        from dd import cudd as diagrams
+    except ImportError:
+        from dd import autoref as diagrams
     bdd = diagrams.BDD()
     bdd.configure(reordering=False)  # the order of reading is a good one, and sifting takes minutes
     bdd.declare(*(f"x{at}" for at in range(MAX_ATOMS)))

@@ -3,7 +3,7 @@
 import tomlkit
 from tomlkit.items import Table
 
-from audience.index import DeviceIndex
+from audience.index.device_index import DeviceIndex
 from audience.index.snapshot import Known
 from audience.language.notation import BARE
 

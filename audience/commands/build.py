@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from audience.commands.options import Ignored, IndexPath, Json, Tables, pair, tokens_of
-from audience.index import DeviceIndex
-from audience.report import info as print_info
+from audience.index.device_index import DeviceIndex
 from audience.report import result
+from audience.report_index import info as print_info
 from audience.screen import bar
 
 

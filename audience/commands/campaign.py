@@ -10,6 +10,7 @@ import typer
 from audience.batches import batches
 from audience.campaign import campaign as make_campaign
 from audience.campaign import campaign_json, emit_campaign
+from audience.commands.catalogs import catalog_of
 from audience.commands.options import (
     CatalogPath,
     ExprText,
@@ -18,18 +19,18 @@ from audience.commands.options import (
     MaxRequests,
     Strict,
     VendorName,
-    catalog_of,
 )
 from audience.delivery.folder import read_message
 from audience.delivery.price import SAMPLE, Order, chosen, native_price, placeholder, prices
 from audience.delivery.run import delivery_of
-from audience.index import DeviceIndex
+from audience.index.device_index import DeviceIndex
 from audience.language.parse import parse as parse_text
 from audience.message import Message
 from audience.outcome import campaign_table, price_json, price_table
 from audience.plan import MOST_REQUESTS, Plan
 from audience.plan import plan as make_plan
-from audience.report import derivation, note, plan_json, result, warn
+from audience.report import note, result, warn
+from audience.report_plan import derivation, plan_json
 from audience.screen import bar
 from audience.vendors import vendor as vendor_record
 

@@ -9,7 +9,7 @@ from audience.catalog.check import load_catalog
 from audience.catalog.draft import draft
 from audience.commands.options import IndexPath, Json
 from audience.files import write_new
-from audience.index import DeviceIndex
+from audience.index.device_index import DeviceIndex
 from audience.report import result
 
 

@@ -7,9 +7,10 @@ import typer
 from audience.commands.ids import given, unknown
 from audience.commands.options import IdColumn, IdFiles, IdList, Ignored, IndexPath, Json, Tables, Wait
 from audience.errors import Problem, TableError
-from audience.index import DeviceIndex
+from audience.index.device_index import DeviceIndex
 from audience.language.notation import BARE
-from audience.report import changed, warn
+from audience.report import warn
+from audience.report_index import changed
 from audience.screen import bar
 
 

@@ -11,7 +11,7 @@ from audience.index.columns import ID_WORDS, Column, Roles, check_roles
 from audience.index.read import readable
 from audience.index.snapshot import Snapshot
 from audience.index.tables import FORMATS, named, scan
-from audience.screen import read_input
+from audience.streams import read_input
 from audience.vendors import vendors
 
 STDIN = "-"

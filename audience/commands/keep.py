@@ -8,8 +8,9 @@ import typer
 
 from audience.commands.options import IndexPath, Json, Wait
 from audience.errors import OutputError, Problem
-from audience.index import DeviceIndex
-from audience.report import changed, result
+from audience.index.device_index import DeviceIndex
+from audience.report import result
+from audience.report_index import changed
 from audience.screen import bar, table
 
 

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from audience.catalog.attributes import Catalog
-from audience.catalog.check import load_catalog
 from audience.errors import PlanError, Problem
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
@@ -37,11 +35,6 @@ IdFiles = Annotated[
 IdColumn = Annotated[
     str | None, typer.Option("--column", metavar="NAME", help="The column of ids, where its name does not say so.")
 ]
-
-
-def catalog_of(file: Path | None) -> Catalog | None:
-    """The catalog in *file*, if one is named."""
-    return None if file is None else load_catalog(file)
 
 
 def tokens_of(options: list[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import typer
 
 from audience.commands.options import ExprText, IndexPath, Json, Wait
 from audience.errors import ExpressionError, Problem
-from audience.index import DeviceIndex
+from audience.index.device_index import DeviceIndex
 from audience.language.expr import Segment
 from audience.language.parse import parse
 from audience.language.render import render

@@ -9,6 +9,7 @@ import typer
 
 from audience.catalog.attributes import Catalog
 from audience.catalog.names import speaking
+from audience.commands.catalogs import catalog_of
 from audience.commands.options import (
     CatalogPath,
     ExprText,
@@ -17,19 +18,21 @@ from audience.commands.options import (
     MaxRequests,
     Strict,
     VendorName,
-    catalog_of,
 )
 from audience.emit import as_json as emitted_json
 from audience.emit import emit as emit_plan
 from audience.errors import Problem
-from audience.index import DeviceIndex
+from audience.index.device_index import DeviceIndex
 from audience.language.expr import Expr
 from audience.language.parse import parse as parse_text
 from audience.language.render import render
 from audience.plan import MOST_REQUESTS, Plan
 from audience.plan import plan as make_plan
-from audience.report import derivation, note, plan_json, result, side_by_side, tell, vendors_table, warn
-from audience.screen import bar, read_input
+from audience.report import note, result, tell, warn
+from audience.report_plan import derivation, plan_json, side_by_side
+from audience.report_vendors import vendors_table
+from audience.screen import bar
+from audience.streams import read_input
 from audience.vendors import reachable
 from audience.vendors import vendor as vendor_record
 from audience.vendors import vendors as vendor_names

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from wcwidth import wcwidth
-
 WINDOW = 60  # characters kept on either side of a place in a long line
 
 
@@ -26,7 +24,7 @@ def width(text: str) -> int:
     >>> width("杭州"), width("ab")
     (4, 2)
     """
-    return sum(max(0, wcwidth(char)) for char in text)
+    return sum(max(0, columns) for columns in _columns(text))
 
 
 def underline(span: Span) -> str:
@@ -50,4 +48,11 @@ def underline(span: Span) -> str:
 
 def _printable(text: str) -> str:
     """*text* with one space for every control character, which would move the caret."""
-    return "".join(char if wcwidth(char) >= 0 else " " for char in text)
+    return "".join(char if columns >= 0 else " " for char, columns in zip(text, _columns(text), strict=True))
+
+
+def _columns(text: str) -> list[int]:
+    """Terminal columns of each character of *text*; below 0 for a control character."""
+    from wcwidth import wcwidth  # here, as it takes long to load and only errors are underlined
+
+    return list(map(wcwidth, text))
