@@ -7,7 +7,7 @@ from functools import cached_property
 import polars as pl
 
 from audience.errors import Problem
-from audience.index import arrow
+from audience.index import series
 from audience.index.bodies import AT_ONCE, Block, Rows, lists, stretches
 from audience.index.crowd import Crowd, id_column
 from audience.index.shard import Shard
@@ -101,8 +101,8 @@ def bodies(crowd: Crowd, vendor: str) -> Iterator[Payload]:
 
 def _skipped(shard: Shard, rows: Rows, columns: Sequence[str], to: Vendor) -> pl.DataFrame:
     """The devices at *rows*, each by an id that it does have, with the reason why *to* cannot be told its own."""
-    ids = arrow.to_series(shard.texts(id_column(columns, to.name), rows))
-    named = [arrow.to_series(shard.texts(name, rows)) for name in columns if name.startswith("id:")]
+    ids = series.to_series(shard.texts(id_column(columns, to.name), rows))
+    named = [series.to_series(shard.texts(name, rows)) for name in columns if name.startswith("id:")]
     devices = pl.select(pl.coalesce(named)).to_series()
     missing = _shown(devices) + f" has no id at {to.name}"
     found = pl.DataFrame({"device": devices, "reason": "missing-id", "message": missing}, schema=SKIPPED)

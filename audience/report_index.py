@@ -10,7 +10,8 @@ import polars as pl
 from audience.index.change import Change
 from audience.index.device_index import DeviceIndex
 from audience.index.explain import Line
-from audience.index.snapshot import Known, Snapshot
+from audience.index.known import Known
+from audience.index.snapshot import Snapshot
 from audience.language.checks import few
 from audience.language.expr import Segment
 from audience.language.render import render

@@ -23,7 +23,7 @@ DOORS = {
     "packaging": {"index/values.py"},
     "xxhash": {"index/sound.py"},
     "pyarrow": {"index/arrow.py"},
-    "polars_hash": {"index/lookup.py"},
+    "polars_hash": {"index/hashing.py"},
     "cachetools": {"index/cache.py"},
     "filelock": {"locks.py"},
     "sqlite3": {"delivery/ledger.py"},

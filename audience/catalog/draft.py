@@ -4,7 +4,7 @@ import tomlkit
 from tomlkit.items import Table
 
 from audience.index.device_index import DeviceIndex
-from audience.index.snapshot import Known
+from audience.index.known import Known
 from audience.language.notation import BARE
 
 MOST_VALUES = 200  # an attribute with more is not taken for a closed one

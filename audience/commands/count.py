@@ -1,7 +1,9 @@
 """How many devices an expression means."""
 
 from audience.commands.options import ExprText, IndexPath, Json
-from audience.index.device_index import DeviceIndex
+from audience.index.evaluate import count as counted
+from audience.index.snapshot import opened
+from audience.index.unmet import unmet
 from audience.language.parse import parse as parse_text
 from audience.language.render import render
 from audience.report import result, warn
@@ -9,7 +11,7 @@ from audience.report import result, warn
 
 def count(index: IndexPath, expr: ExprText, json: Json = False) -> None:
     """How many devices are meant."""
-    opened, meant = DeviceIndex.open(index), parse_text(expr)
-    found = opened.count(meant)
-    warn(opened.problems(meant), json)
-    result({"count": found, "devices": len(opened), "expression": render(meant)}, json, str(found))
+    snapshot, meant = opened(index), parse_text(expr)
+    found = counted(meant, snapshot)
+    warn(unmet(meant, snapshot), json)
+    result({"count": found, "devices": snapshot.devices, "expression": render(meant)}, json, str(found))

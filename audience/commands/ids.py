@@ -7,8 +7,9 @@ import polars as pl
 
 from audience.errors import Problem, TableError
 from audience.index import cast, find
-from audience.index.columns import ID_WORDS, Column, Roles, check_roles
+from audience.index.columns import ID_WORDS, Column
 from audience.index.read import readable
+from audience.index.roles import Roles, check_roles
 from audience.index.snapshot import Snapshot
 from audience.index.tables import FORMATS, named, scan
 from audience.streams import read_input

@@ -6,14 +6,12 @@ columns. The frame is checked and read as a whole, the body only where a questio
 
 import ctypes
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 LIBC = ctypes.CDLL(None) if os.name == "posix" else None
@@ -21,13 +19,13 @@ DONT_NEED = 4  # MADV_DONTNEED of Linux and macOS
 
 Columns: TypeAlias = Mapping[str, pa.Array]
 Span: TypeAlias = tuple[int, int]
-Texts: TypeAlias = Any  # an Arrow array of texts
+Column: TypeAlias = Any  # an Arrow array
+Texts: TypeAlias = Any  # one of texts
 Buffer: TypeAlias = tuple[int, int]  # where it starts in the file, and how many bytes it has
 
 
-def from_series(values: pl.Series) -> pa.Array:
-    """*values* as an Arrow array, texts as offsets and one buffer of bytes."""
-    return values.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+def from_texts(texts: Sequence[str]) -> pa.Array:
+    return pa.array(texts, type=pa.large_string())
 
 
 def from_numpy(values: NDArray[Any]) -> pa.Array:
@@ -70,6 +68,23 @@ def lists(counts: NDArray[np.int64], values: pa.Array) -> pa.Array:
     return pa.LargeListArray.from_arrays(pa.array(places), values)
 
 
+class Slice:
+    """The texts of an Arrow array from *start* on, *count* of them, each read when it is asked for."""
+
+    def __init__(self, array: pa.Array, start: int, count: int):
+        self._array = array
+        self._start = start
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, place: int) -> str:
+        if not 0 <= place < self._count:
+            raise IndexError(place)
+        return self._array[self._start + place].as_py()  # type: ignore[no-any-return]
+
+
 def texts(array: pa.Array) -> tuple[NDArray[np.int64] | None, NDArray[np.uint8]]:
     """The offsets of the texts of *array* and their bytes; no offsets where it holds something else."""
     if array.type != pa.large_string():
@@ -104,25 +119,20 @@ def joined(array: Texts, each: int, between: bytes) -> tuple[memoryview, list[in
 
     None where they are too long for it.
     """
+    from pyarrow import compute  # here, as it takes long to load and only ids that are told are joined
+
     places, data = texts(array)
     count, parts = len(array), -(-len(array) // each)
     if places is None or len(data) + count * len(between) > MOST:
         return None
     short = pa.StringArray.from_buffers(count, pa.py_buffer(places.astype(np.int32)), pa.py_buffer(data))
     ends = np.minimum(np.arange(parts + 1, dtype=np.int32) * each, count)
-    found = pc.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), short), between.decode())
+    found = compute.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), short), between.decode())
     _, stops, joint = found.buffers()
     return memoryview(joint), np.frombuffer(stops, dtype=np.int32, count=parts + 1).tolist()
 
 
 MOST = 2**31 - 1  # bytes of texts with short offsets, the only ones that are joined
-
-
-def to_series(array: pa.Array) -> pl.Series:
-    """*array* for Polars, sharing its bytes."""
-    found = pl.from_arrow(array)
-    assert isinstance(found, pl.Series)
-    return found
 
 
 def write(file: Path, columns: Columns, large: Iterable[str], facts: bytes = b"") -> Span:

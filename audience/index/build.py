@@ -11,12 +11,14 @@ import polars as pl
 
 from audience.errors import Problem, TableError
 from audience.files import new_folder
-from audience.index import find, layout
+from audience.index import draft, find
 from audience.index.cast import NotVersions, first_rows
-from audience.index.columns import Column, Roles
+from audience.index.columns import Column
+from audience.index.draft import Drafts
 from audience.index.encode import Table, encoded
-from audience.index.layout import Drafts, Files
+from audience.index.layout import Files
 from audience.index.read import Opened, Progress, opened, readable
+from audience.index.roles import Roles
 from audience.index.shard import Shard
 from audience.index.snapshot import FOLDERS, HISTORY, MANIFEST, SHARDS, Manifest, now, publish
 from audience.index.tables import Source, named
@@ -88,7 +90,7 @@ def written(parts: Iterable[tuple[int, Table]], folder: Path, number: int) -> It
 
 def _drafts(folder: Path, name: str, table: Table) -> Drafts:
     found = encoded(table)
-    return layout.write(folder, name, found.rows, found.planes, found.ids)
+    return draft.write(folder, name, found.rows, found.planes, found.ids)
 
 
 def written_table(folder: Path, name: str, table: Table) -> Files:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from audience.index import arrow, bits
+from audience.index import bits, series
 from audience.index.bits import BitMap
 from audience.index.bodies import AT_ONCE, Rows, stretches
 from audience.index.shard import FEW, Shard
@@ -30,7 +30,7 @@ def carried(shard: Shard, name: str, found: BitMap, to: Vendor) -> BitMap:
     rows = bits.rows_of(found)
     matrix = shard.matrix(name, rows) if short else None
     doubtful = stretches(rows, AT_ONCE) if matrix is None else _doubtful(matrix, rows, signs)
-    wrong = [some[_suspects(arrow.to_series(shard.texts(name, some)), to).to_numpy()] for some in doubtful]
+    wrong = [some[_suspects(series.to_series(shard.texts(name, some)), to).to_numpy()] for some in doubtful]
     left = bits.from_rows(np.concatenate([rows[:0], *wrong]))
     return found - left if left else found
 

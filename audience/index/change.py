@@ -18,11 +18,12 @@ from audience.errors import Problem, TableError
 from audience.index import bits, find
 from audience.index.build import check_ids, refuse_doubled, refuse_shared, refuse_too_many, written_table
 from audience.index.cast import first_rows
-from audience.index.columns import Column, Roles, distinct
+from audience.index.columns import Column
 from audience.index.compact import Group, loose, rewritten, stacked, stale, uneven, untidy
 from audience.index.decode import decoded, dictionaries, listed, packed, refuse_mixed
 from audience.index.encode import Table
 from audience.index.read import Opened, Progress, opened
+from audience.index.roles import Roles, distinct
 from audience.index.shard import Shard
 from audience.index.snapshot import SHARDS, Manifest, Snapshot, now, publish, write_dead
 from audience.index.tables import Source

@@ -1,11 +1,9 @@
 """What an expression asks of an index that the index cannot answer, and what nobody there has."""
 
-import polars as pl
-
 from audience.errors import ExpressionError, Problem
-from audience.index import find
-from audience.index.columns import ORDERED
-from audience.index.snapshot import Known, Snapshot
+from audience.index.columns import ORDERED, Role
+from audience.index.kinds import columns_of
+from audience.index.snapshot import Snapshot
 from audience.index.values import Texts, stretch
 from audience.language.expr import Atom, Compare, Expr, Ids, Tag, Within, atoms
 from audience.language.notation import BARE
@@ -36,22 +34,22 @@ def check(expr: Expr, snapshot: Snapshot) -> Expr:
 def _check(atom: Atom, snapshot: Snapshot) -> None:
     match atom:
         case Tag():
-            known = _known(atom, snapshot)
-            if known.role in ORDERED:
-                stretch(atom, known.role, Texts(known.role, []))
+            role = _role(atom, snapshot)
+            if role in ORDERED:
+                stretch(atom, role, Texts(role, []))
         case Compare() | Within():
-            known = _known(atom, snapshot)
-            if known.role not in ORDERED:
+            role = _role(atom, snapshot)
+            if role not in ORDERED:
                 message = f"{render(atom)!r}: the values of {atom.type} have no order"
                 hint = f"build the index with --number, --date or --version {atom.type}"
                 raise ExpressionError(Problem("no-order", message, atom.span, hint=hint))
-            stretch(atom, known.role, Texts(known.role, []))
+            stretch(atom, role, Texts(role, []))
         case Ids():
             _check_ids(atom, snapshot)
 
 
-def _known(query: Tag | Compare | Within, snapshot: Snapshot) -> Known:
-    found = snapshot.attributes.get(query.type)
+def _role(query: Tag | Compare | Within, snapshot: Snapshot) -> Role:
+    found = snapshot.roles.get(query.type)
     if found is None:
         raise ExpressionError(unknown_attribute(query, snapshot))
     return found
@@ -59,25 +57,18 @@ def _known(query: Tag | Compare | Within, snapshot: Snapshot) -> Known:
 
 def _check_ids(ids: Ids, snapshot: Snapshot) -> None:
     """The index must hold such ids, and each must name one device where it is a device's own."""
-    names = find.columns_of(ids, snapshot.ids)
+    names = columns_of(ids, snapshot.ids)
     if not names:
         known = ", ".join(name.partition(":")[2] for name in snapshot.ids)
         problem = Problem("unknown-ids", f"the index holds no {ids.kind}", ids.span, hint=f"it holds {known}")
         raise ExpressionError(problem)
     if ids.kind == "registration_id" and len(names) > 1:
-        twice = matches(ids, snapshot).filter(pl.col("id").is_duplicated())
-        if len(twice):
-            message = f"{twice['id'][0]!r} names different devices at different vendors"
+        from audience.index import find  # here, as it takes Polars, and nothing else of a question does
+
+        twice = find.ambiguous(ids, snapshot.shards)
+        if twice:
+            message = f"{twice[0]!r} names different devices at different vendors"
             raise ExpressionError(Problem("ambiguous-id", message, ids.span))
-
-
-def matches(ids: Ids, snapshot: Snapshot) -> pl.DataFrame:
-    """Which device has which of *ids*: columns `shard`, `row`, `id`, and its place `at`."""
-    found = [
-        find.matches(ids, shard).select(pl.lit(number).alias("shard"), *find.FOUND)
-        for number, shard in enumerate(snapshot.shards)
-    ]
-    return pl.concat([pl.DataFrame(schema={"shard": pl.Int32, **find.FOUND}), *found])
 
 
 def unknown_attribute(query: Tag | Compare | Within, snapshot: Snapshot) -> Problem:
@@ -86,7 +77,7 @@ def unknown_attribute(query: Tag | Compare | Within, snapshot: Snapshot) -> Prob
         message = f"{render(query)!r}: this index has no bare tags"
     else:
         message = f"this index has no attribute {query.type!r}"
-    known = [name for name in snapshot.attributes if name != BARE]
+    known = [name for name in snapshot.roles if name != BARE]
     hint = did_you_mean(query.type, known) or (same_value(query, snapshot) if isinstance(query, Tag) else None)
     return Problem(
         "unknown-attribute",
@@ -99,7 +90,7 @@ def unknown_attribute(query: Tag | Compare | Within, snapshot: Snapshot) -> Prob
 def same_value(tag: Tag, snapshot: Snapshot) -> str | None:
     """A hint that names a tag with the value of *tag* but another type, or with both in its name."""
     whole = Tag(BARE, f"{tag.type}:{tag.value}")
-    others = [Tag(name, tag.value) for name in snapshot.attributes if name != tag.type]
+    others = [Tag(name, tag.value) for name in snapshot.roles if name != tag.type]
     for other in (whole, *others):
         known = snapshot.attributes.get(other.type)
         if known and known.role in ("tags", "typed") and other.value in known.values:

@@ -13,13 +13,14 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
-from audience.index import arrow, bits, lookup
+from audience.index import bits, lookup, series
 from audience.index.build import SHARD, written_table
 from audience.index.columns import Column
 from audience.index.decode import decoded, dictionaries, joined
+from audience.index.draft import Plane, write
 from audience.index.encode import Table
 from audience.index.ids import IdColumn
-from audience.index.layout import Attribute, Plane, write
+from audience.index.layout import Attribute
 from audience.index.read import Progress
 from audience.index.shard import Shard
 
@@ -123,7 +124,7 @@ def _closed_up(shard: Shard, folder: Path, name: str) -> Shard:
 def _without_dead(shard: Shard, name: str, living: pl.Series, places: bits.RowNumbers) -> IdColumn:
     """A column of ids without those of dead rows; hashes are not taken again."""
     entries = lookup.renumbered(shard.lookup(name), living.to_numpy(), places)
-    return IdColumn(name, arrow.from_series(shard.ids(name).filter(living)), entries)
+    return IdColumn(name, series.from_series(series.ids(shard, name).filter(living)), entries)
 
 
 def _renumbered(shard: Shard, attribute: Attribute, places: bits.RowNumbers) -> Plane:
@@ -131,7 +132,7 @@ def _renumbered(shard: Shard, attribute: Attribute, places: bits.RowNumbers) -> 
     dead = shard.dead or bits.BitMap()
     first = attribute.start + (attribute.written if attribute.digits else 0)
     found = [bits.renumbered(shard.bitmap(row), dead, places) for row in range(first, attribute.stop)]
-    shown, distinct = shard.table.slice(attribute.start, attribute.written), attribute.distinct
+    shown, distinct = series.table(shard).slice(attribute.start, attribute.written), attribute.distinct
     if not attribute.digits:
         shown, found = shown.filter(pl.Series(list(map(bool, found)), dtype=pl.Boolean)), list(filter(None, found))
         distinct = len(found)

@@ -15,7 +15,8 @@ from audience.index.bodies import Block, blocks
 from audience.index.carried import carried
 from audience.index.columns import ID_WORDS
 from audience.index.decode import listed
-from audience.index.find import by_preference
+from audience.index.kinds import by_preference
+from audience.index.series import some_ids
 from audience.index.shard import Shard
 from audience.index.snapshot import Snapshot
 from audience.vendors import sendable
@@ -98,7 +99,7 @@ class Crowd:
         return pl.DataFrame([self._take(kept[name]).rename(name) for name in columns or kept])
 
     def _take(self, name: str) -> pl.Series:
-        found = [shard.some_ids(name, rows) for shard, rows in self.parts]
+        found = [some_ids(shard, name, rows) for shard, rows in self.parts]
         if any(isinstance(each.dtype, pl.List) for each in found):
             found = [listed(each) for each in found]
         return pl.concat(found) if found else pl.Series(name, [], dtype=pl.String)

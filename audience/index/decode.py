@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.errors import Problem, TableError
-from audience.index import arrow, bits
+from audience.index import arrow, bits, series
 from audience.index.bits import BitMap
 from audience.index.cast import restored
 from audience.index.codes import EXACT
@@ -72,7 +72,7 @@ def decoded(shard: Shard, rows: NDArray[np.uint32], columns: Iterable[Column], n
 
 def _column(shard: Shard, wanted: Wanted, column: Column, names: pl.Categories | None) -> pl.Series:
     if column.keeps_ids:
-        return shard.some_ids(f"{column.role}:{column.name}", wanted.rows)
+        return series.some_ids(shard, f"{column.role}:{column.name}", wanted.rows)
     attribute = shard.attributes.get(column.name)
     if attribute is None:
         return packed(pl.Series([None], dtype=pl.String).new_from_index(0, len(wanted.rows)), names)
@@ -85,7 +85,7 @@ def _from_values(
     shard: Shard, wanted: Wanted, attribute: Attribute, column: Column, names: pl.Categories | None
 ) -> pl.Series:
     """The value of each row, or the list of its values where it may have several."""
-    shown = shard.table.slice(attribute.start, attribute.written)
+    shown = series.table(shard).slice(attribute.start, attribute.written)
     own = [column.source] if attribute.role == "tags" else shown["column"].unique().to_list()
     places = [place for place, source in enumerate(shown["column"]) if source in own]
     values = packed(restored(shown["value"], attribute.type), names)
@@ -103,8 +103,8 @@ def _from_values(
 def _lists(values: pl.Series, places: pl.Series, counts: NDArray[np.int64]) -> pl.Series:
     """Lists of *counts* each, of those of *values* that stand at *places*."""
     if not isinstance(values.dtype, pl.Categorical):
-        return arrow.to_series(arrow.lists(counts, arrow.from_series(values.gather(places))))
-    numbers = arrow.to_series(arrow.lists(counts, arrow.from_series(values.to_physical().gather(places))))
+        return series.to_series(arrow.lists(counts, series.from_series(values.gather(places))))
+    numbers = series.to_series(arrow.lists(counts, series.from_series(values.to_physical().gather(places))))
     return numbers.list.eval(pl.element().cat.to(values.dtype))
 
 
@@ -123,7 +123,7 @@ def _from_digits(shard: Shard, wanted: Wanted, attribute: Attribute, digits: Dig
     missing = np.ones(len(wanted.rows), dtype=np.bool_)
     missing[wanted.at(shard.bitmap(first))] = False
     if not digits.step:
-        values = restored(shard.values(attribute), attribute.type)
+        values = restored(series.values(shard, attribute), attribute.type)
         return values.gather(pl.Series(numbers)).set(pl.Series(missing), None)
     whole = (numbers * np.uint64(digits.step) + np.uint64(digits.base % (1 << 64))).view(np.int64)
     return _number(pl.Series(whole).set(pl.Series(missing), None), attribute.type, digits.scale)
@@ -219,7 +219,7 @@ def _bound(shard: Shard, part: Attribute) -> Decimal | None:
     elif digits.step:
         last = digits.base + digits.step * ((1 << digits.count) - 1)
         return max(abs(Decimal(end).scaleb(-digits.scale)) for end in (digits.base, last))
-    values = shard.values(part)
+    values = series.values(shard, part)
     return max(abs(Decimal(values[place])) for place in (places[0], places[-1])) if places else None
 
 

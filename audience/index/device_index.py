@@ -13,12 +13,13 @@ from audience.index import find
 from audience.index.build import build
 from audience.index.cache import BYTES
 from audience.index.change import Change, compact, remove, tag, update
-from audience.index.columns import Roles
 from audience.index.crowd import Crowd, id_column
 from audience.index.explain import Line, funnel
+from audience.index.known import Known
 from audience.index.read import Progress, silent
+from audience.index.roles import Roles
 from audience.index.saved import drop, save
-from audience.index.snapshot import Known, Snapshot, opened
+from audience.index.snapshot import Snapshot, opened
 from audience.index.tables import Source
 from audience.index.unmet import unmet
 from audience.index.upkeep import Moment, backup, history, restore, vacuum

@@ -18,8 +18,9 @@ from audience.index import bits, cast
 from audience.index.bits import BitMap
 from audience.index.codes import Coded, Whole, coded, whole
 from audience.index.columns import Column
+from audience.index.draft import Plane
 from audience.index.ids import IdColumn, reordered
-from audience.index.layout import Digits, Plane
+from audience.index.layout import Digits
 from audience.index.order import Numbered, numbered
 from audience.index.rising import rising
 from audience.language.notation import BARE

@@ -7,10 +7,11 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from audience.index import bits, find
+from audience.index import bits
 from audience.index.bits import Bits, Choice
 from audience.index.check import check
 from audience.index.columns import ORDERED
+from audience.index.kinds import on_share
 from audience.index.layout import Attribute
 from audience.index.shard import Shard
 from audience.index.snapshot import Snapshot
@@ -107,9 +108,11 @@ def _found(expr: Expr, shard: Shard) -> Bits:
             attribute = shard.attributes.get(expr.type)
             return Bits(EMPTY) if attribute is None else _between(attribute, _stretch(expr, attribute, shard), shard)
         case Ids():
+            from audience.index import find  # here, as it takes Polars, and nothing else of a question does
+
             return _sized(bits.from_rows(find.matches(expr, shard)["row"].unique().sort().to_numpy()))
         case Sample() | Split():
-            return _sized(find.on_share(expr, shard))
+            return _sized(on_share(expr, shard))
     raise AssertionError(f"{expr!r} is not written out")
 
 

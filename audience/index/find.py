@@ -6,13 +6,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from audience.index import bits, lookup
+from audience.index import bits, hashing, lookup, series
 from audience.index.bits import BitMap
-from audience.index.columns import ID_WORDS
+from audience.index.kinds import columns_of
 from audience.index.shard import Shard
-from audience.language.expr import Ids, Sample, Split
+from audience.language.expr import Ids
 from audience.language.notation import BARE
-from audience.language.shares import bounds
 
 FOUND = pl.Schema({"row": pl.UInt32, "id": pl.String, "at": pl.UInt32})
 
@@ -22,13 +21,13 @@ def rows(shard: Shard, name: str, ids: pl.Series) -> pl.DataFrame:
     table = shard.lookup(name)
     if not len(table) or not len(ids):
         return pl.DataFrame(schema=FOUND)
-    hashes = lookup.hashes(ids)
+    hashes = hashing.hashes(ids)
     order = np.argsort(hashes)  # in order they are found several times faster
     places, found = lookup.proposed(table, hashes[order])
     if not len(found):
         return pl.DataFrame(schema=FOUND)
     at = pl.Series(order[places].astype(np.uint32))
-    proposed = pl.DataFrame({"row": found, "id": ids.gather(at), "at": at, "has": shard.some_ids(name, found)})
+    proposed = pl.DataFrame({"row": found, "id": ids.gather(at), "at": at, "has": series.some_ids(shard, name, found)})
     own = pl.col("id").is_in("has") if isinstance(proposed.schema["has"], pl.List) else pl.col("id") == pl.col("has")
     kept = proposed.filter(own).select(FOUND.names())
     return kept if shard.dead is None else kept.filter(~_in(kept["row"], shard))
@@ -57,7 +56,7 @@ def doubled(shards: Sequence[Shard], name: str, fresh: Sequence[Shard] | None = 
     for shard in shards:
         _, proposed = lookup.proposed(shard.lookup(name), hashes)
         living = _living(_distinct(proposed), shard)
-        found.append(shard.some_ids(name, living.to_numpy()).alias("id"))
+        found.append(series.some_ids(shard, name, living.to_numpy()).alias("id"))
         shard.forget()
     ids = pl.concat(found)
     return ids.filter(ids.is_duplicated() & ids.is_not_null()).unique(maintain_order=True)
@@ -91,7 +90,7 @@ def claims(shards: Sequence[Shard]) -> dict[str, set[str]]:
     for shard in shards:
         attribute = shard.attributes.get(BARE)
         if attribute is not None:
-            shown = shard.table.slice(attribute.start, attribute.written)
+            shown = series.table(shard).slice(attribute.start, attribute.written)
             for value, source in shown.select("value", "column").iter_rows():
                 found.setdefault(value, {}).setdefault(source, []).append(shard)
     return {
@@ -104,12 +103,6 @@ def _has(tag: str, shards: Iterable[Shard]) -> bool:
     return any(bits.without(shard.tagged(tag), shard.dead) for shard in shards)
 
 
-def columns_of(ids: Ids, names: Iterable[str]) -> list[str]:
-    """Which of the columns of ids *names* hold ids of that kind."""
-    prefix = "id:" if ids.kind == "registration_id" else f"{ids.kind}:"
-    return [name for name in names if name.startswith(prefix)]
-
-
 def matches(ids: Ids, shard: Shard) -> pl.DataFrame:
     """Which living row of *shard* has which of *ids*, in whichever column: `row`, `id`, its place `at`."""
     wanted = pl.Series("id", ids.values, dtype=pl.String).unique()
@@ -117,23 +110,13 @@ def matches(ids: Ids, shard: Shard) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=FOUND), *found]).unique()
 
 
-def on_share(expr: Sample | Split, shard: Shard) -> BitMap:
-    """The rows of *shard* on the share that *expr* means, dead ones too.
-
-    A device is put to its place by the first of its ids, in the order in which a crowd prefers their columns.
-    """
-    found, left = BitMap(), bits.universe(shard.rows)
-    for name in by_preference(shard.id_names):
-        if left:
-            table = shard.lookup(name)
-            inside = lookup.on_share(table, expr.seed, bounds(expr))
-            found |= bits.from_rows(np.sort(lookup.rows_of(table[inside]))) & left
-            left -= bits.from_rows(np.sort(lookup.rows_of(table)))
-    return found
+def among(ids: Ids, shards: Sequence[Shard]) -> pl.DataFrame:
+    """Which device has which of *ids*: columns `shard`, `row`, `id`, and its place `at`."""
+    found = [matches(ids, shard).select(pl.lit(number).alias("shard"), *FOUND) for number, shard in enumerate(shards)]
+    return pl.concat([pl.DataFrame(schema={"shard": pl.Int32, **FOUND}), *found])
 
 
-def by_preference(names: Iterable[str]) -> list[str]:
-    """The columns of devices' own ids among *names*: those of no vendor first."""
-    own = [name for name in names if name.startswith("id:")]
-    words = [f"id:{word}" for word in ID_WORDS if f"id:{word}" in own]
-    return [*words, *(name for name in sorted(own) if name not in words)]
+def ambiguous(ids: Ids, shards: Sequence[Shard]) -> list[str]:
+    """Those of *ids* that several devices have."""
+    found = among(ids, shards)["id"]
+    return found.filter(found.is_duplicated()).to_list()

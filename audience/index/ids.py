@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from audience.index import arrow, lookup
+from audience.index import arrow, hashing, lookup, series
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,14 @@ def reordered(name: str, values: pl.Series, order: NDArray[np.uint32], places: N
 
 def _texts(values: pl.Series, order: NDArray[np.uint32]) -> Any:
     if values.dtype == pl.String and not values.null_count():
-        matrix = arrow.matrix(arrow.from_series(values))
+        matrix = arrow.matrix(series.from_series(values))
         if matrix is not None:
             return arrow.from_matrix(arrow.moved(matrix, order))
-    return arrow.from_series(values.gather(pl.Series(order)))
+    return series.from_series(values.gather(pl.Series(order)))
 
 
 def _entries(ids: pl.Series, rows: NDArray[np.uint32]) -> lookup.Entries:
     if not isinstance(ids.dtype, pl.List):
-        return lookup.entries(ids, rows)
+        return hashing.entries(ids, rows)
     pairs = pl.DataFrame({"id": ids, "row": rows}).explode("id")
-    return lookup.entries(pairs["id"], pairs["row"].to_numpy())
+    return hashing.entries(pairs["id"], pairs["row"].to_numpy())

@@ -1,4 +1,4 @@
-"""From an id to its row: the one door to hashing ids, and what shares of devices are taken by.
+"""From an id to its row: tables of the hashes of ids, and what shares of devices are taken by.
 
 An entry packs the upper 40 bits of the XXH3 hash of an id with its row; a table of entries is kept in rising order. A
 hash only proposes rows, the ids themselves decide. XXH3 is fixed by its specification
@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
-import polars as pl
-import polars_hash
 from numpy.typing import NDArray
 
 from audience.index.rising import rising
+from audience.index.sound import short_digest
 
 Entries = NDArray[np.uint64]
 
@@ -21,26 +20,6 @@ ROW_BITS = 24
 ROWS = np.uint64((1 << ROW_BITS) - 1)
 PARTS = 64  # stretches of the hashes that are compared one after the other, to bound memory
 LOW = np.uint64(ROW_BITS)
-
-
-def hashes(ids: pl.Series) -> Entries:
-    """The hash of every one of *ids*, its lowest bits cleared.
-
-    >>> (hashes(pl.Series(["r1", "r2"])) >> LOW).tolist()
-    [826831479356, 107677639650]
-    """
-    found = ids.alias("id").to_frame().select(polars_hash.col("id").nchash.xxh3_64()).to_series()
-    return found.to_numpy() & ~ROWS
-
-
-def entries(ids: pl.Series, rows: NDArray[np.uint32]) -> Entries:
-    """The table of *ids*, each at the same place of *rows*; those that are null are left out."""
-    if ids.null_count():
-        has = ids.is_not_null()
-        ids, rows = ids.filter(has), rows[has.to_numpy()]
-    packed = hashes(ids) | rows
-    packed.sort()
-    return packed
 
 
 def renumbered(table: Entries, living: NDArray[np.bool_], places: NDArray[np.uint32]) -> Entries:
@@ -109,7 +88,7 @@ def on_share(table: Entries, seed: str, share: tuple[Fraction, Fraction]) -> NDA
 
 
 def _seeded(seed: str) -> np.uint64:
-    return np.uint64(hashes(pl.Series([seed]))[0])
+    return np.uint64(short_digest(seed.encode())) & ~ROWS
 
 
 def _mixed(values: Entries) -> Entries:

@@ -10,9 +10,10 @@ from polars import selectors
 
 from audience.errors import Problem, TableError
 from audience.index import cast
-from audience.index.columns import Column, Roles, check_roles, columns
+from audience.index.columns import Column
 from audience.index.decode import dictionaries, packed
 from audience.index.encode import Table
+from audience.index.roles import Roles, check_roles, columns
 from audience.index.tables import SOUGHT, TEXTUAL, Source, dated, scan
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # what is being done, and how far it is of how much

@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from copy import copy
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
-import polars as pl
 from numpy.typing import NDArray
 
 from audience.index import arrow, bits, lookup
 from audience.index.arrow import Frame
 from audience.index.bits import BitMap, Bits, Choice
 from audience.index.cache import Cache
-from audience.index.layout import DATA, IDS, LOOKUP, SHOWN, SUMS, TAGS, Attribute, Digits, Files, IdFacts
+from audience.index.layout import DATA, IDS, LOOKUP, SUMS, TAGS, Attribute, Digits, Files, IdFacts
 from audience.index.sound import SoundFile, checksums, damaged, digest
 from audience.language.expr import Compare, Expr, Within
 from audience.language.notation import BARE
@@ -40,7 +40,7 @@ class Shard:
         self._sums = SoundFile(files.path(folder, SUMS), files.sizes[SUMS], lambda: self._own_sums)
         self._files = {kind: self._open(folder, kind) for kind in DATA}
         self._loaded: dict[int, BitMap] = {}
-        self._series: dict[str, pl.Series] = {}
+        self.series: dict[str, Any] = {}  # columns that Polars was asked for
         self._held: dict[tuple[str, bytes], bool] = {}
 
     def _open(self, folder: Path, kind: str) -> SoundFile:
@@ -90,14 +90,19 @@ class Shard:
         found = orjson.loads(self._tags.facts)
         return {each["name"]: Attribute(**{**each, "digits": _digits(each["digits"])}) for each in found}
 
-    @cached_property
-    def table(self) -> pl.DataFrame:
-        """What stands beside the bitmaps: attribute, value, column, cardinality."""
-        return pl.DataFrame([arrow.to_series(self._tags.column(name)).alias(name) for name in SHOWN])
+    def shown(self, name: str) -> arrow.Column:
+        """The column *name* of what stands beside the bitmaps."""
+        return self._tags.column(name)
 
     @cached_property
-    def _values(self) -> pl.Series:
-        return self.table["value"]
+    def _counts(self) -> NDArray[np.uint32]:
+        """How many rows each bitmap has; 0 where there is none."""
+        found: NDArray[np.uint32] = self.shown("cardinality").fill_null(0).to_numpy()
+        return found
+
+    @cached_property
+    def _values(self) -> arrow.Column:
+        return self.shown("value")
 
     @cached_property
     def _stretches(self) -> tuple[int, list[int]]:
@@ -111,9 +116,9 @@ class Shard:
         """The bytes of every bitmap."""
         return np.diff(self._stretches[1]).tolist()
 
-    def values(self, attribute: Attribute) -> pl.Series:
-        """The values of *attribute* that are written down, as text, in their order."""
-        return self._values.slice(attribute.start, attribute.written)
+    def values(self, attribute: Attribute) -> arrow.Slice:
+        """The values of *attribute* that are written down, in their order."""
+        return arrow.Slice(self._values, attribute.start, attribute.written)
 
     def remember(self, expr: Expr, operands: list[Bits | Choice]) -> None:
         """Keep the stored bitmaps that are the operands of the object *expr*."""
@@ -140,10 +145,10 @@ class Shard:
     def _read(self, row: int) -> BitMap:
         first, places = self._stretches
         data = self._files[TAGS].part(first + places[row], first + places[row + 1])
-        attribute, value, _, count = self.table.row(row)
+        attribute, value = (self.shown(name)[row].as_py() for name in ("attribute", "value"))
         what = f", the bitmap of {attribute}:{value},"
         bitmap = bits.load(data, f"{self._files[TAGS].path}{what}")
-        if len(bitmap) != count:
+        if len(bitmap) != self._counts[row]:
             raise damaged(self._files[TAGS].path, what)
         return bitmap
 
@@ -160,26 +165,14 @@ class Shard:
     def _id_facts(self) -> dict[str, IdFacts]:
         return {name: IdFacts(**facts) for name, facts in orjson.loads(self._ids.facts).items()}
 
-    def ids(self, name: str) -> pl.Series:
-        """The column *name* of the ids; all of it is checked. Null, as long as the shard, where it has no such ids."""
-        if name not in self._series:
-            self._series[name] = self._whole(name)
-        return self._series[name]
-
-    def _whole(self, name: str) -> pl.Series:
+    def ids(self, name: str) -> arrow.Column | None:
+        """The column *name* of the ids; all of it is checked. None where it has no such ids."""
         if name not in self._ids.names:
-            return pl.Series([None], dtype=pl.String).new_from_index(0, self.rows)
+            return None
         for buffer in self._ids.buffers(name):
             if buffer is not None:
                 self._files[IDS].part(buffer[0], sum(buffer))
-        return arrow.to_series(self._ids.column(name))
-
-    def some_ids(self, name: str, rows: NDArray[np.uint32]) -> pl.Series:
-        """The ids of *rows*; where they are few, only what holds them is read."""
-        matrix = None if name in self._series or len(rows) * FEW > self.rows else self.matrix(name, rows)
-        if matrix is None:
-            return self.ids(name).gather(pl.Series(rows))
-        return arrow.to_series(arrow.from_matrix(matrix[rows]))
+        return self._ids.column(name)
 
     def texts(self, name: str, rows: NDArray[np.uint32]) -> arrow.Texts:
         """The ids of *rows* as an Arrow array of its own; nothing of the column *name* is kept."""

@@ -12,12 +12,12 @@ checksum of itself, and vouches for the checksums of every file that it names.
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
-import polars as pl
 
 from audience.errors import DamagedError, IndexFolderError, Problem
 from audience.files import drafted, put
@@ -25,13 +25,15 @@ from audience.index import arrow, bits
 from audience.index.arrow import Frame
 from audience.index.bits import BitMap
 from audience.index.cache import BYTES, Cache
-from audience.index.columns import ORDERED, Column, Role
-from audience.index.layout import Attribute, Files
+from audience.index.columns import Column, Role
+from audience.index.layout import Files
 from audience.index.shard import Shard
 from audience.index.sound import damaged, digest, mapped, readable
-from audience.index.values import read as key
 from audience.language.expr import Expr
 from audience.language.parse import parse
+
+if TYPE_CHECKING:
+    from audience.index.known import Known
 
 FORMAT = 2
 MANIFEST, HISTORY, SHARDS, LOCK, HOLDER = "manifest.json", "history", "shards", "writer.lock", "writer.json"
@@ -143,8 +145,8 @@ def write_dead(folder: Path, number: int, dead: Mapping[str, BitMap]) -> Dead | 
         return None
     path = folder / SHARDS / f"{number:08}.dead.arrow"
     columns = {
-        "shard": arrow.from_series(pl.Series(list(some))),
-        "cardinality": arrow.from_series(pl.Series([len(bitmap) for bitmap in some.values()], dtype=pl.UInt32)),
+        "shard": arrow.from_texts(list(some)),
+        "cardinality": arrow.from_numpy(np.array([len(bitmap) for bitmap in some.values()], dtype=np.uint32)),
         "bitmap": arrow.from_pieces(map(bits.dump, some.values())),
     }
     data = arrow.packed(columns)
@@ -210,8 +212,10 @@ class Snapshot:
         return {column.name: column.role for column in self.manifest.columns if not column.keeps_ids}
 
     @cached_property
-    def attributes(self) -> dict[str, "Known"]:
+    def attributes(self) -> "dict[str, Known]":
         """What can be asked, by name."""
+        from audience.index.known import Known  # here, as it takes Polars, and a question asks for no more than roles
+
         return {name: Known(name, role, self) for name, role in self.roles.items()}
 
     def contents(self) -> Iterator[tuple[str, memoryview]]:
@@ -243,57 +247,3 @@ def opened(folder: Path, before: Snapshot | None = None, *, cache_bytes: int = B
             if newer.number == manifest.number:
                 raise
             manifest = newer
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """One attribute of a snapshot: its name, its role, and what its shards hold of it."""
-
-    name: str
-    role: Role
-    snapshot: Snapshot = field(repr=False, compare=False)
-
-    @property
-    def parts(self) -> list[tuple[Shard, Attribute]]:
-        """Each shard that has the attribute, and what it knows of it."""
-        return [(shard, shard.attributes[self.name]) for shard in self.snapshot.shards if self.name in shard.attributes]
-
-    @property
-    def single(self) -> bool:
-        """Whether a device has one value at most."""
-        return all(part.single for _, part in self.parts)
-
-    @property
-    def digits(self) -> int:
-        """How many binary digits its values take where they are too many for a bitmap each; else 0."""
-        return max((part.digits.count for _, part in self.parts if part.digits), default=0)
-
-    @property
-    def distinct(self) -> int:
-        """How many values there are; of numbers kept as digits, how many one shard has at most."""
-        if any(part.digits and part.digits.step for _, part in self.parts):
-            return max(part.distinct for _, part in self.parts)
-        return len(self.values)
-
-    @property
-    def values(self) -> pl.Series:
-        """The values that are written down, as text, in their order."""
-        none = pl.Series("value", [], dtype=pl.String)
-        found = pl.concat([none, *(shard.values(part) for shard, part in self.parts)]).unique().sort()
-        if self.role not in ORDERED or len(found) < 2:
-            return found
-        return pl.Series("value", sorted(found, key=partial(key, self.role)), dtype=pl.String)
-
-    def counts(self) -> pl.DataFrame:
-        """How many devices have each value that has a bitmap of its own: columns `value` and `devices`."""
-        none = pl.DataFrame(schema={"value": pl.String, "devices": pl.UInt32})
-        some = [_counts(shard, part) for shard, part in self.parts if part.digits is None]
-        return pl.concat([none, *some]).group_by("value").agg(pl.col("devices").sum()).sort("value")
-
-
-def _counts(shard: Shard, part: Attribute) -> pl.DataFrame:
-    found = shard.table.slice(part.start, part.written).select("value", devices="cardinality")
-    if shard.dead is None:
-        return found
-    gone = [shard.bitmap(row).intersection_cardinality(shard.dead) for row in range(part.start, part.stop)]
-    return found.with_columns(pl.col("devices") - pl.Series(gone, dtype=pl.UInt32))

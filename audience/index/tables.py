@@ -9,7 +9,8 @@ import polars as pl
 from polars import selectors
 
 from audience.errors import Problem, TableError
-from audience.index.columns import ID_WORDS, Roles, is_version
+from audience.index.columns import ID_WORDS
+from audience.index.roles import Roles, is_version
 
 Source: TypeAlias = str | Path | Iterable[str | Path] | pl.DataFrame | pl.LazyFrame
 

@@ -1,7 +1,7 @@
 """What an expression names that no device has: legal, and often a slip of the pen."""
 
 from audience.errors import Problem
-from audience.index.check import check, matches, same_value
+from audience.index.check import check, same_value
 from audience.index.evaluate import count
 from audience.index.snapshot import Snapshot
 from audience.language.expr import Expr, Ids, Tag, atoms
@@ -20,7 +20,9 @@ def unmet(expr: Expr, snapshot: Snapshot) -> list[Problem]:
                 hint = _meant(atom, snapshot) if len(found) < HINTS else None
                 found.append(Problem("no-device", f"no device has {render(atom)!r}", atom.span, hint=hint))
             case Ids(kind=kind, values=values):
-                missing = len(set(values)) - matches(atom, snapshot)["id"].n_unique()
+                from audience.index import find  # here, as it takes Polars, and nothing else of a question does
+
+                missing = len(set(values)) - find.among(atom, snapshot.shards)["id"].n_unique()
                 if missing:
                     message = f"{missing:,} of {len(set(values)):,} ids in {kind}(…) are not in the index"
                     found.append(Problem("no-device", message, atom.span))

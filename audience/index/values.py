@@ -5,7 +5,7 @@ that day. Values are kept as text; each kind has one *key* by which its texts ar
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -13,7 +13,6 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any, Protocol, TypeAlias
 
-import polars as pl
 from packaging.version import InvalidVersion, Version
 
 from audience.errors import ExpressionError, Problem
@@ -60,6 +59,14 @@ def read(kind: Role, text: str) -> Key:
         return READ[kind](text)
     except (InvalidOperation, InvalidVersion) as error:
         raise ValueError(text) from error
+
+
+class Written(Protocol):
+    """Texts that are looked up by their places."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int, /) -> str: ...
 
 
 class Line(Protocol):
@@ -111,7 +118,7 @@ class Texts:
     """Sorted texts, of which only the few that a search looks at are read."""
 
     kind: Role
-    texts: Sequence[str] | pl.Series
+    texts: Written
 
     def __len__(self) -> int:
         return len(self.texts)
