@@ -1,22 +1,25 @@
 """Expressions that are legal, and yet hardly what was meant."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from audience.algebra.equivalence import unshared
 from audience.algebra.facts import NONE, Facts
 from audience.catalog.attributes import Catalog, resolved
 from audience.errors import BudgetError, Problem
-from audience.index.device_index import DeviceIndex
 from audience.language.expr import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
 from audience.language.notation import BARE
 from audience.language.render import render
 from audience.language.suggest import did_you_mean
 
+if TYPE_CHECKING:  # a text is looked at without an index too
+    from audience.index.device_index import DeviceIndex
+
 MOST_BRANCHES = 200  # of an expression with more, the branches are not looked at one by one
 
 
 def lint(
-    expr: Expr, index: DeviceIndex | None = None, catalog: Catalog | None = None, limit: float | None = None
+    expr: Expr, index: "DeviceIndex | None" = None, catalog: Catalog | None = None, limit: float | None = None
 ) -> list[Problem]:
     """Everything odd in *expr*; *limit* is the share of all devices that an audience should stay below.
 
@@ -91,7 +94,7 @@ def _unknown(expr: Expr, catalog: Catalog) -> Iterator[Problem]:
             yield Problem("not-in-catalog", f"{tag.type} is closed and has no {tag.value!r}", tag.span, hint=hint)
 
 
-def _too_many(expr: Expr, index: DeviceIndex, limit: float | None) -> Iterator[Problem]:
+def _too_many(expr: Expr, index: "DeviceIndex", limit: float | None) -> Iterator[Problem]:
     count = index.count(expr)
     if limit is not None and count > limit * len(index):
         share = f"{count:,} of {len(index):,} devices, {count / len(index):.1%}"

@@ -1,15 +1,17 @@
 """What commands print of prices, campaigns and runs: for people, or as JSON."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from audience.campaign import Campaign, Share
 from audience.delivery.price import Price
-from audience.delivery.rehearse import Rehearsal
 from audience.delivery.tally import STATES, Status, Trouble
 from audience.errors import Problem
 from audience.report import problem_json
 from audience.screen import table
+
+if TYPE_CHECKING:  # prices are told without what sends
+    from audience.delivery.rehearse import Rehearsal
 
 SHOWN = 10  # batches in trouble that are listed for people
 
@@ -71,7 +73,7 @@ def troubles(found: dict[str, Status]) -> list[Problem]:
     return [problem for status in found.values() for problem in _problems(status)]
 
 
-def rehearsal_json(found: Rehearsal) -> dict[str, Any]:
+def rehearsal_json(found: "Rehearsal") -> dict[str, Any]:
     """*found* for machines."""
     return {
         "vendor": found.vendor,
@@ -84,7 +86,7 @@ def rehearsal_json(found: Rehearsal) -> dict[str, Any]:
     }
 
 
-def rehearsal_line(found: Rehearsal) -> str:
+def rehearsal_line(found: "Rehearsal") -> str:
     """What would be sent."""
     checked = f"; the vendor has checked {found.checked:,}" if found.checked else ""
     what = f"{found.calls:,} calls by {found.way}, {size(found.bytes)}"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from audience.algebra.cover import cover
 from audience.algebra.equivalence import unshared
@@ -16,18 +16,18 @@ from audience.algebra.facts import NONE, Facts, bind, sharpen
 from audience.algebra.fit import bounded
 from audience.algebra.normal import nnf
 from audience.algebra.simplify import simplify
-from audience.batches import bodies
 from audience.catalog.attributes import Catalog, resolved
 from audience.catalog.names import speaking
 from audience.errors import AudienceError, BudgetError, PlanError, Problem, ProofError
-from audience.index.crowd import Crowd
-from audience.index.device_index import DeviceIndex
 from audience.language.expr import Compare, Everyone, Expr, Ids, Nobody, atoms, checked
 from audience.language.parse import parse
 from audience.language.render import render
 from audience.vendors import sendable
 from audience.vendors import vendor as record
 from audience.vendors.base import Payload, Unsaid, Vendor
+
+if TYPE_CHECKING:  # a plan without an index loads none
+    from audience.index.device_index import DeviceIndex
 
 MOST_REQUESTS = 16
 
@@ -52,9 +52,9 @@ class Plan:
     parts: tuple[Expr, ...] = ()
     split: tuple[Problem, ...] = ()
     least: bool = True
-    index: DeviceIndex | None = field(default=None, repr=False, compare=False)
+    index: "DeviceIndex | None" = field(default=None, repr=False, compare=False)
 
-    def requests(self, index: DeviceIndex | None = None) -> Iterator[Payload]:
+    def requests(self, index: "DeviceIndex | None" = None) -> Iterator[Payload]:
         """Wire-ready targeting objects: the native ones, then lists of at most the vendor's number of ids.
 
         Raises PlanError where ids are needed and there is no index.
@@ -67,16 +67,18 @@ class Plan:
             )
         return self._requests(index)
 
-    def _requests(self, index: DeviceIndex | None) -> Iterator[Payload]:
+    def _requests(self, index: "DeviceIndex | None") -> Iterator[Payload]:
         yield from self.native
         if self.by_ids is not None and index is not None:
+            from audience.batches import bodies  # here, as native requests need no index
+
             yield from bodies(index.resolve(self.by_ids), self.vendor)
 
 
 def plan(
     expr: Expr | str,
     vendor: str,
-    index: DeviceIndex | None = None,
+    index: "DeviceIndex | None" = None,
     catalog: Catalog | None = None,
     *,
     max_requests: int = MOST_REQUESTS,
@@ -134,7 +136,7 @@ class _Asked:
     sharp: Expr
     facts: Facts
     most: int
-    index: DeviceIndex | None
+    index: "DeviceIndex | None"
     ids_of: str
 
     def by_ids(self, reasons: tuple[Problem, ...]) -> Plan:
@@ -165,7 +167,7 @@ def _contradicted(asked: _Asked, found: Plan) -> Problem | None:
         return None
     meant = asked.index.resolve(asked.plain)
     parts = [asked.index.resolve(part) for part in _with_rest(found.parts, found)]
-    left = reduce(Crowd.without, parts, meant)
+    left = reduce(lambda rest, part: rest.without(part), parts, meant)
     others = sum(len(part.without(meant)) for part in parts)
     again = sum(map(len, parts)) - others - (len(meant) - len(left))
     if not left and not others and not again:

@@ -1,6 +1,5 @@
 """What commands print of plans: what a vendor is sent, how that came about, and why not otherwise."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from audience.errors import Problem
@@ -8,7 +7,6 @@ from audience.language.expr import Atom, Expr, Ids, rewritten
 from audience.language.render import render
 from audience.plan import Plan
 from audience.report import problem_json
-from audience.screen import wrapped_table
 from audience.vendors.base import dump
 
 MOST_IDS, FIRST_IDS = 20, 8  # that a list on a screen may have, and how many of a longer one are shown
@@ -23,39 +21,17 @@ def verdict(plan: Plan) -> str:
     if plan.by_ids is None:
         return f"{plan.vendor}: nobody is meant, nothing to send"
     how = f"{len(plan.native)} native, the rest by ids" if plan.native else "by ids"
-    return "\n".join([f"{plan.vendor}: {how}, because", *(f"  - {_indented(reason)}" for reason in plan.reasons)])
-
-
-def side_by_side(plans: Sequence[Plan]) -> None:
-    """Print what each vendor is sent, in its own words, and how many requests that takes; or why it goes by ids."""
-    rows = [([plan.vendor], [_how(plan)], _words(plan)) for plan in plans]
-    wrapped_table(("vendor", "requests", "in its words"), rows, (11, 14, 95))
-
-
-def _how(plan: Plan) -> str:
-    if plan.by_ids is None:
-        return str(len(plan.native)) if plan.native else "none"
-    return f"{len(plan.native)}, and by ids" if plan.native else "by ids"
-
-
-def _words(plan: Plan) -> list[str]:
-    """What is sent natively, and what is said about the rest and about what is taken for granted."""
-    if not plan.native and plan.by_ids is None:
-        return ["nobody is meant, nothing to send"]
-    rest = [f"the rest: {render(plan.by_ids)}"] if plan.native and plan.by_ids is not None else []
-    reasons = [f"- {_indented(reason)}" for reason in plan.reasons]
-    assumed = [f"assumed: {condition.message}" for condition in plan.conditions]
-    return [*map(dump, plan.native), *rest, *reasons, *assumed]
+    return "\n".join([f"{plan.vendor}: {how}, because", *(f"  - {indented(reason)}" for reason in plan.reasons)])
 
 
 def derivation(plan: Plan) -> str:
     """How *plan* came about: why it was split, what each request says, what was proved, what is taken for granted."""
     lines = [f"asked      {shown(plan.expr)}"]
-    lines += [f"one is not enough: {_indented(reason)}" for reason in plan.split]
+    lines += [f"one is not enough: {indented(reason)}" for reason in plan.split]
     lines += [f"request {number:<2} {shown(part)}" for number, part in enumerate(plan.parts, start=1)]
     if plan.by_ids is not None:
         lines.append(f"by ids     {shown(plan.by_ids)}")
-        lines += [f"  because  {_indented(reason)}" for reason in plan.reasons]
+        lines += [f"  because  {indented(reason)}" for reason in plan.reasons]
     if len(plan.parts) > 1:
         lines.append("fewest     " + ("no fewer requests do" if plan.least else "not known: none were found in time"))
     if plan.native:
@@ -79,7 +55,7 @@ def _first_ids(atom: Atom) -> Expr:
     return atom
 
 
-def _indented(reason: Problem) -> str:
+def indented(reason: Problem) -> str:
     hint = f" ({reason.hint})" if reason.hint else ""
     return f"{reason.code}: {reason.message}{hint}"
 

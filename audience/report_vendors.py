@@ -1,12 +1,15 @@
-"""What commands print of vendors: what each can say, its limits, and the page that says so."""
+"""What commands print of many vendors: what each can say, its limits, what each is sent."""
 
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from audience.language.render import render
+from audience.plan import Plan
 from audience.report import result
+from audience.report_plan import indented
 from audience.screen import wrapped_table
-from audience.vendors.base import Vendor
+from audience.vendors.base import Vendor, dump
 
 
 def vendors_table(records: Sequence[Vendor], json: bool) -> None:
@@ -57,3 +60,25 @@ def _facts(record: Vendor) -> dict[str, Any]:
         keys, hosts = list(record.delivery.keys), dict(record.delivery.hosts)
         said |= {"ways": _ways(record), "keys": keys, "hosts": hosts, "choices": dict(record.delivery.choices)}
     return {**said, "page": record.page, "read": record.read_on, "limits": limits}
+
+
+def side_by_side(plans: Sequence[Plan]) -> None:
+    """Print what each vendor is sent, in its own words, and how many requests that takes; or why it goes by ids."""
+    rows = [([plan.vendor], [_how(plan)], _words(plan)) for plan in plans]
+    wrapped_table(("vendor", "requests", "in its words"), rows, (11, 14, 95))
+
+
+def _how(plan: Plan) -> str:
+    if plan.by_ids is None:
+        return str(len(plan.native)) if plan.native else "none"
+    return f"{len(plan.native)}, and by ids" if plan.native else "by ids"
+
+
+def _words(plan: Plan) -> list[str]:
+    """What is sent natively, and what is said about the rest and about what is taken for granted."""
+    if not plan.native and plan.by_ids is None:
+        return ["nobody is meant, nothing to send"]
+    rest = [f"the rest: {render(plan.by_ids)}"] if plan.native and plan.by_ids is not None else []
+    reasons = [f"- {indented(reason)}" for reason in plan.reasons]
+    assumed = [f"assumed: {condition.message}" for condition in plan.conditions]
+    return [*map(dump, plan.native), *rest, *reasons, *assumed]

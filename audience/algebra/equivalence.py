@@ -78,6 +78,8 @@ def unshared(whole: Expr, parts: Sequence[Expr], facts: Facts = NONE) -> frozens
         return None
     true = known({atom: None for expr in (whole, *parts) for atom in atoms(expr)}, facts)
     groups = _groups(whole, *parts, true)
+    if true == Everyone() and (found := _plainly_differs(whole, parts, groups)) is not None:
+        return found
     diagram = _Diagram(_names((whole, *parts, true), groups), groups)
     covered, twice = diagram.bdd.false, diagram.bdd.false
     for part in parts:
@@ -87,6 +89,29 @@ def unshared(whole: Expr, parts: Sequence[Expr], facts: Facts = NONE) -> frozens
     differs = diagram.join([diagram.build(whole), covered], lambda one, other: diagram.bdd.apply("xor", one, other))
     wrong = diagram.join([twice, differs], operator.or_)
     return diagram.device(diagram.join([wrong, diagram.build(true)], operator.and_))
+
+
+def _plainly_differs(whole: Expr, parts: Sequence[Expr], groups: Groups) -> frozenset[Atom] | None:
+    """What a device has on which nobody or everyone differs from one part in which each atom stands once, or None.
+
+    Such a part can be had and can be missed, whatever it says; `plan` asks this of most expressions.
+    """
+    if len(parts) != 1 or not isinstance(whole, Everyone | Nobody) or isinstance(parts[0], Everyone | Nobody):
+        return None
+    found = [single for atom in atoms(parts[0]) for single in _singles(atom, groups)]
+    return _some_device(parts[0], isinstance(whole, Nobody), groups) if len(found) == len(set(found)) else None
+
+
+def _some_device(expr: Expr, inside: bool, groups: Groups) -> frozenset[Atom]:
+    """What a device has that is *inside* the audience of *expr*, or outside; each atom stands in *expr* once."""
+    match expr:
+        case Not(term=term):
+            return _some_device(term, not inside, groups)
+        case And(terms=terms) | Or(terms=terms):
+            return frozenset[Atom]().union(*(_some_device(term, inside, groups) for term in terms))
+        case Everyone() | Nobody():
+            raise AssertionError(f"{expr!r} inside of an expression that is simplified")
+    return frozenset(_singles(expr, groups) if inside else ())
 
 
 def _shape(expr: Expr) -> Hashable:
@@ -132,12 +157,17 @@ def _names(exprs: Sequence[Expr], groups: Groups) -> Names:
     found: dict[Atom, None] = {}
     for expr in exprs:
         for atom in atoms(expr):
-            found.update(dict.fromkeys(groups[atom] if isinstance(atom, Ids) else [atom]))
+            found.update(dict.fromkeys(_singles(atom, groups)))
     if len(found) > MAX_ATOMS:
         raise BudgetError(
             Problem("too-many-tags", f"{len(found):,} different tags and ids; {MAX_ATOMS} is the most for a proof")
         )
     return {single: f"x{at}" for at, single in enumerate(found)}
+
+
+def _singles(atom: Atom, groups: Groups) -> Sequence[Atom]:
+    """*atom*, or of a list of ids one for each group."""
+    return groups[atom] if isinstance(atom, Ids) else [atom]
 
 
 @cache

@@ -21,8 +21,8 @@ from audience.commands.options import (
     VendorName,
 )
 from audience.delivery.folder import read_message
+from audience.delivery.known import delivery_of
 from audience.delivery.price import SAMPLE, Order, chosen, native_price, placeholder, prices
-from audience.delivery.run import delivery_of
 from audience.index.device_index import DeviceIndex
 from audience.language.parse import parse as parse_text
 from audience.message import Message

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from audience.commands.options import Json
-from audience.delivery.run import delivery_of
+from audience.delivery.known import delivery_of
 from audience.report import result
 from audience.screen import wrapped_table
 from audience.vendors import vendor as vendor_record

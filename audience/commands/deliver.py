@@ -12,9 +12,10 @@ from audience.delivery import several
 from audience.delivery.credentials import application
 from audience.delivery.folder import read_message
 from audience.delivery.guards import Allowed, fewer
+from audience.delivery.known import delivery_of
 from audience.delivery.patience import Patience
 from audience.delivery.rehearse import Rehearsal, rehearse
-from audience.delivery.run import Effort, OnDoubt, delivery_of
+from audience.delivery.run import Effort, OnDoubt
 from audience.delivery.several import Applications, Ready
 from audience.delivery.tally import Status
 from audience.errors import DeliveryError, Problem

@@ -2,17 +2,19 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from audience.commands.catalogs import catalog_of
 from audience.commands.options import CatalogPath, ExprText, Json, share_of
 from audience.errors import PlanError, Problem
-from audience.index.device_index import DeviceIndex
 from audience.language.parse import parse as parse_text
 from audience.lint import lint as find_odd
 from audience.report import problem_json, result
+
+if TYPE_CHECKING:
+    from audience.index.device_index import DeviceIndex
 
 
 def lint(
@@ -25,7 +27,7 @@ def lint(
     json: Json = False,
 ) -> None:
     """What is legal and yet hardly meant: always empty, idle branches, unknown tags. Exit code 1 if there is any."""
-    opened = None if index is None else DeviceIndex.open(index)
+    opened = None if index is None else _opened(index)
     share = None if limit is None else share_of(limit)
     if share is not None and opened is None:
         raise PlanError(Problem("bad-option", "--limit needs an index to count in", hint="audience lint EXPR INDEX"))
@@ -33,3 +35,9 @@ def lint(
     odd = [problem_json(problem) for problem in found]
     result(odd, json, "\n".join(map(str, found)) or "nothing odd")
     sys.exit(1 if found else 0)
+
+
+def _opened(index: Path) -> "DeviceIndex":
+    from audience.index.device_index import DeviceIndex  # here, as a text is looked at without an index too
+
+    return DeviceIndex.open(index)

@@ -19,19 +19,14 @@ from audience.commands.options import (
     Strict,
     VendorName,
 )
-from audience.emit import as_json as emitted_json
-from audience.emit import emit as emit_plan
 from audience.errors import Problem
-from audience.index.device_index import DeviceIndex
 from audience.language.expr import Expr
 from audience.language.parse import parse as parse_text
 from audience.language.render import render
 from audience.plan import MOST_REQUESTS, Plan
 from audience.plan import plan as make_plan
 from audience.report import note, result, tell, warn
-from audience.report_plan import derivation, plan_json, side_by_side
-from audience.report_vendors import vendors_table
-from audience.screen import bar
+from audience.report_plan import derivation, plan_json
 from audience.streams import read_input
 from audience.vendors import reachable
 from audience.vendors import vendor as vendor_record
@@ -58,6 +53,11 @@ def emit(
     json: Json = False,
 ) -> None:
     """Write the requests' targeting bodies as NDJSON files, at most 1,000 ids a line."""
+    from audience.emit import as_json as emitted_json  # here, as a translation needs no index
+    from audience.emit import emit as emit_plan
+    from audience.index.device_index import DeviceIndex
+    from audience.screen import bar
+
     opened, meant = DeviceIndex.open(index), parse_text(expr)
     plan = make_plan(meant, vendor, opened, catalog_of(catalog), max_requests=max_requests, strict=strict)
     if by_ids and plan.native:
@@ -109,6 +109,8 @@ def translate(
 
 def _compared(meant: Expr, plans: list[Plan], json: bool) -> None:
     """Tell what all vendors would be sent."""
+    from audience.report_vendors import side_by_side  # here, as one vendor's words are no table
+
     if json:
         told = {plan.vendor: plan_json(plan) for plan in plans}
         result({"expression": render(meant), "vendors": told}, json, "")
@@ -135,6 +137,8 @@ def _said(plan: Plan, explained: bool, json: bool) -> None:
 
 def vendors(json: Json = False) -> None:
     """The vendors, what each can say, its limits, and the page they come from."""
+    from audience.report_vendors import vendors_table  # here, as a translation is no table
+
     vendors_table([vendor_record(name) for name in vendor_names()], json)
 
 

@@ -6,10 +6,12 @@ that are evenly apart never are. Several processes each take the rate divided by
 
 import asyncio
 from collections.abc import Sequence
-
-from aiolimiter import AsyncLimiter
+from typing import TYPE_CHECKING
 
 from audience.vendors.wire import Pace
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 
 class Paces:
@@ -31,7 +33,9 @@ class Paces:
         """The vendor has said that it is too fast: nobody calls for so many *seconds*."""
         self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
 
-    def _limit(self, pace: Pace) -> AsyncLimiter:
+    def _limit(self, pace: Pace) -> "AsyncLimiter":
+        from aiolimiter import AsyncLimiter  # here, as a plan asks only how far calls are apart
+
         many = max(1, self.workers)
         key = (pace.name, pace.calls, pace.seconds, many)
         if key not in self._limits:

@@ -12,6 +12,7 @@ from uuid import uuid4
 from audience.delivery import moves as book
 from audience.delivery.folder import MESSAGE, Requests, begun, digest, message_json, read_message, requests
 from audience.delivery.guards import Allowed, guard
+from audience.delivery.known import delivery_of
 from audience.delivery.ledger import NAME, Ledger, Run, create
 from audience.delivery.patience import Patience
 from audience.delivery.post import Transport
@@ -25,8 +26,8 @@ from audience.files import put, whole_new
 from audience.index.read import Progress, silent
 from audience.language.suggest import did_you_mean
 from audience.message import Message, message
-from audience.vendors import deliverable, vendors
-from audience.vendors.base import Payload, Vendor
+from audience.vendors import vendors
+from audience.vendors.base import Payload
 from audience.vendors.wire import Application, Delivery, Way
 
 OnDoubt: TypeAlias = Literal["report", "skip", "retry"]
@@ -194,14 +195,6 @@ def _known(said: Message) -> None:
 def _unknown_vendor(name: str, names: Sequence[str]) -> Problem:
     hint = did_you_mean(name, names) or f"one of {', '.join(names)}"
     return Problem("unknown-vendor", f"no vendor is called {name!r}", path=f"$.vendor.{name}", hint=hint)
-
-
-def delivery_of(to: Vendor) -> Delivery:
-    """How *to* is sent to; DeliveryError where that is not known."""
-    if to.delivery is None:
-        hint = f"sent to are {', '.join(deliverable())}"
-        raise DeliveryError(Problem("no-delivery", f"how {to.name} is sent to is not known", hint=hint))
-    return to.delivery
 
 
 def _as_begun(folder: Path, run: Run, application: Application, progress: Progress) -> Prepared:

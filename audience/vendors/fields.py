@@ -4,18 +4,14 @@ import json
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
+from typing import TYPE_CHECKING, Any
 
 from audience.errors import MessageError, Problem
 from audience.language.suggest import did_you_mean
 from audience.vendors.base import dump
 
-INTEGERS = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)  # 1.0 is none
-Validator = extend(Draft202012Validator, type_checker=INTEGERS)  # type: ignore[no-untyped-call]
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 
 def checker(file: Path, *rules: Callable[[Any], Iterable[Problem]]) -> Callable[[Any], None]:
@@ -39,9 +35,13 @@ def checker(file: Path, *rules: Callable[[Any], Iterable[Problem]]) -> Callable[
 @cache
 def _validator(file: Path) -> Any:
     """The validator of the schema in *file*, made when the first body is checked: most commands send none."""
+    from jsonschema import Draft202012Validator  # here, as it takes long to load and most commands send no body
+    from jsonschema.validators import extend
+
+    integers = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)  # 1.0 is none
     schema = json.loads(file.read_text("utf-8"))
     Draft202012Validator.check_schema(schema)
-    return Validator(schema)
+    return extend(Draft202012Validator, type_checker=integers)(schema)  # type: ignore[no-untyped-call]
 
 
 def at(body: Any, *keys: str) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _unwritable(body: Any) -> list[Problem]:
     return []
 
 
-def _problems(error: ValidationError) -> list[Problem]:
+def _problems(error: "ValidationError") -> list[Problem]:
     """The problems that *error* stands for, each in our words."""
     found: Any = error.instance
     schema: Any = error.schema
