@@ -1,9 +1,8 @@
 """Who should get the push: one expression, resolved with bitmaps, said exactly in every vendor's words."""
 
-from typing import TYPE_CHECKING
-
 from audience.late import late
 
+TYPE_CHECKING = False  # as of `typing`, which takes longer to load than all that stands here
 if TYPE_CHECKING:  # the names of HOMES, for those who read types
     from audience.algebra.equivalence import equivalent, witness
     from audience.algebra.simplify import simplify

@@ -1,6 +1,15 @@
-"""python -m audience"""
+"""The command line from its first moment on: `audience`, or python -m audience."""
 
-from audience.cli import run
+from audience.interrupts import leave_at_once
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    leave_at_once()
+    from audience.cli import run  # here, as loading it takes long enough for Ctrl-C
+
+    run()
+
 
 if __name__ == "__main__":
-    run()
+    main()

@@ -11,10 +11,9 @@ import typer
 
 from audience import __version__, menu
 from audience.errors import AudienceError, DamagedError, LedgerError, LockedError, Problem, ProofError
+from audience.interrupts import INTERRUPTED
 from audience.report import tell
 from audience.streams import flushed, open_streams
-
-INTERRUPTED = 130  # what a shell makes of Ctrl-C
 
 
 def run(arguments: list[str] | None = None) -> NoReturn:

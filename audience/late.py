@@ -4,7 +4,6 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
-from typing import Any
 
 
 def late(package: str, homes: Mapping[str, str]) -> None:
@@ -21,14 +20,14 @@ def late(package: str, homes: Mapping[str, str]) -> None:
     home = {name: module for module, names in homes.items() for name in names.split()}
 
     class Late(ModuleType):
-        def __getattr__(self, name: str) -> Any:
+        def __getattr__(self, name: str) -> object:
             if name not in home:
                 raise AttributeError(f"module {package!r} has no attribute {name!r}")
             found = getattr(import_module(home[name]), name)
             super().__setattr__(name, found)
             return found
 
-        def __setattr__(self, name: str, value: Any) -> None:
+        def __setattr__(self, name: str, value: object) -> None:
             if name not in home or not isinstance(value, ModuleType):
                 super().__setattr__(name, value)
 

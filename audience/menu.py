@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 import typer
 from typer.core import TyperCommand
 
+from audience.interrupts import raise_again
+
 Entry: TypeAlias = tuple[str, str, str]  # name, module in `audience.commands` and function, sentence
 
 INDEX: tuple[Entry, ...] = (
@@ -119,6 +121,7 @@ class OnDemand(TyperCommand):
         assert self.callback is not None
         alone = typer.Typer(add_completion=False)
         alone.command(self.name)(self.callback())
+        raise_again()
         return typer.main.get_command(alone).make_context(info_name, *arguments, **facts)
 
 

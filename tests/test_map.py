@@ -43,7 +43,19 @@ MAY_IMPORT = {
     "index": {"index", "vendors", "language", "errors", "files", "locks"},
     "sandbox": {"sandbox", "demo", "errors"},
     "catalog": {"catalog", "index", "vendors", "algebra", "language", "errors"},
-    "delivery": {"delivery", "campaign", "emit", "index", "vendors", "language", "errors", "files", "locks", "message"},
+    "delivery": {
+        "delivery",
+        "campaign",
+        "emit",
+        "index",
+        "vendors",
+        "language",
+        "errors",
+        "files",
+        "locks",
+        "message",
+        "late",
+    },
 }
 
 
