@@ -28,6 +28,9 @@ def tokens(text: str) -> Iterator[Token]:
 def lark(name: str = HOUSE) -> Lark:
     """The reader of the language in `grammar/NAME.lark`; a vendor whose language is text has one, too.
 
+    It is made in each process that reads a text, which takes some 40 ms. Lark could keep it in a file, but as a pickle:
+    whoever can write there, or has left one of another version, would run code in our place.
+
     A bracket is called _LPAR or _RPAR there and a NOT before its operand _NOT, so that depth is bounded.
     """
     return Lark(_grammar(name), parser="lalr", lexer="basic", regex=True, postlex=_Bounds())
