@@ -68,6 +68,11 @@ def lists(counts: NDArray[np.int64], values: pa.Array) -> pa.Array:
     return pa.LargeListArray.from_arrays(pa.array(places), values)
 
 
+def numbers(array: pa.Array) -> NDArray[np.uint32]:
+    """The numbers of *array*, of 32 bits; where it is null, any."""
+    return np.frombuffer(array.buffers()[1] or b"", dtype=np.uint32, count=len(array), offset=4 * array.offset)
+
+
 class Slice:
     """The texts of an Arrow array from *start* on, *count* of them, each read when it is asked for."""
 

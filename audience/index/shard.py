@@ -96,9 +96,8 @@ class Shard:
 
     @cached_property
     def _counts(self) -> NDArray[np.uint32]:
-        """How many rows each bitmap has; 0 where there is none."""
-        found: NDArray[np.uint32] = self.shown("cardinality").fill_null(0).to_numpy()
-        return found
+        """How many rows each bitmap has."""
+        return arrow.numbers(self.shown("cardinality"))
 
     @cached_property
     def _values(self) -> arrow.Column:

@@ -1,7 +1,5 @@
 """The numbers that TPNS sets, and the pages that say so."""
 
-import sys
-
 from audience.vendors.base import Limit
 
 PAGE = "https://www.tencentcloud.com/document/product/1024/33764"
@@ -20,6 +18,5 @@ LIMITS = {
     "rules": Limit(None, PAGE),
 }
 SHORTEST_ACCOUNT = 2  # characters, in a package
-BLANKS = (
-    "".join(char for char in map(chr, range(sys.maxunicode + 1)) if char.isspace()) + "\ufeff"
-)  # no part of a token
+LAST_SPACE = 0x3000  # no character after it is white space
+BLANKS = "".join(char for char in map(chr, range(LAST_SPACE + 1)) if char.isspace()) + "\ufeff"  # no part of a token
