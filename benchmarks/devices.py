@@ -14,6 +14,7 @@ import polars as pl
 
 from audience import DeviceIndex
 from audience.demo import devices
+from audience.index import series
 from audience.index.shard import Shard
 from benchmarks.questions import TAGS
 
@@ -69,7 +70,7 @@ def number(folder: Path) -> None:
 
 def _numbered(table: pl.LazyFrame, shard: Shard, first: int) -> pl.DataFrame:
     """The devices of *shard* in its order; it holds those of *table* from row *first* on."""
-    ids = shard.ids("id:registration_id")
+    ids = series.ids(shard, "id:registration_id")
     places = ids.str.tail(15).cast(pl.UInt32) - first  # an id ends in the number of its device
     found = table.slice(first, shard.rows).collect()[places]
     assert (found["registration_id"] == ids).all()
