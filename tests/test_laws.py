@@ -189,6 +189,17 @@ def test_a_witness_is_a_device_on_which_two_expressions_differ(one, other):
         assert {(tag.type, tag.value) for tag in found} in [device.tags for device in differ]
 
 
+@given(mixed_tag_expr)
+def test_everyone_and_nobody_are_known_in_any_disguise(expr):
+    for form in (dnf, cnf):
+        try:
+            other = form(expr).expr
+        except BudgetError:
+            continue
+        assert witness(Nobody(), expr & ~other) is None
+        assert witness(Everyone(), expr | ~other) is None
+
+
 NAMED = {"alias": ("u1", "u2", "u3"), "account": ("u1", "a2")}
 id_lists = [
     Ids(kind, some) for kind, names in NAMED.items() for many in range(1, 4) for some in permutations(names, many)

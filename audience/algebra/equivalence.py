@@ -32,6 +32,7 @@ from audience.language.expr import (
     Within,
     atoms,
     checked,
+    walk,
 )
 
 MAX_ATOMS = 400  # the pure-Python package recurses once for each
@@ -98,7 +99,7 @@ def _plainly_differs(whole: Expr, parts: Sequence[Expr], groups: Groups) -> froz
     """
     if len(parts) != 1 or not isinstance(whole, Everyone | Nobody) or isinstance(parts[0], Everyone | Nobody):
         return None
-    found = [single for atom in atoms(parts[0]) for single in _singles(atom, groups)]
+    found = [single for node in walk(parts[0]) if isinstance(node, Atom) for single in _singles(node, groups)]
     return _some_device(parts[0], isinstance(whole, Nobody), groups) if len(found) == len(set(found)) else None
 
 
