@@ -1,11 +1,11 @@
 """What commands print of prices, campaigns and runs: for people, or as JSON."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from audience.campaign import Campaign, Share
 from audience.delivery.price import Price
-from audience.delivery.tally import STATES, Status, Trouble
+from audience.delivery.tally import STATES, State, Status, Trouble
 from audience.errors import Problem
 from audience.report import problem_json
 from audience.screen import table
@@ -56,8 +56,8 @@ def status_json(status: Status) -> dict[str, Any]:
         "vendor": status.vendor,
         "way": status.way,
         "done": status.done,
-        "batches": status.batches,
-        "ids": status.ids,
+        "batches": _by_state(status.batches),
+        "ids": _by_state(status.ids),
         "bad": status.bad,
         "skipped": status.skipped,
         "working": status.working,
@@ -142,8 +142,22 @@ def _where(trouble: Trouble) -> str:
 
 def _trouble_json(trouble: Trouble) -> dict[str, Any]:
     place = {"native": trouble.native, "first": trouble.first, "stop": trouble.stop}
-    facts = {"batch": trouble.batch, "state": trouble.state, "skipped": trouble.skipped}
+    facts = {"batch": trouble.batch, "state": _key(trouble.state), "skipped": trouble.skipped}
     return {**facts, **place, "problem": problem_json(trouble.problem)}
+
+
+def _by_state(counts: Mapping[State, int]) -> dict[str, int]:
+    """*counts* for machines."""
+    return {_key(state): count for state, count in counts.items()}
+
+
+def _key(state: State) -> str:
+    """The name of *state* for machines, who like no space in it.
+
+    >>> _key("in doubt")
+    'in_doubt'
+    """
+    return state.replace(" ", "_")
 
 
 def _problems(status: Status) -> Iterable[Problem]:

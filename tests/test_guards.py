@@ -183,7 +183,8 @@ def test_what_stopped_a_run_is_told_and_resume_goes_on(audience, service, run, m
 def test_what_is_in_doubt_is_told_until_it_is_decided(audience, service, run, message):
     service.fault = lambda call: "in-doubt" if call == 1 else None
     code, out, err = audience("send", run, "--message", message, "--expect", "95", "--json")
-    assert (code, json.loads(out)["fake"]["batches"]["in doubt"]) == (1, 1)
+    assert (code, json.loads(out)["fake"]["batches"]["in_doubt"]) == (1, 1)
+    assert [each["state"] for each in json.loads(out)["fake"]["troubles"]] == ["in_doubt"]
     assert "retry" in json.loads(err.splitlines()[-1])["errors"][0]["hint"]
     assert audience("resume", run)[0] == 1
     assert audience("status", run)[0] == 1
