@@ -33,6 +33,11 @@ class Problem:
     >>> print(Problem("no-name", "TPNS has no name for the type 'city'", hint="map it in a catalog"))
     no-name: TPNS has no name for the type 'city'
        = hint: map it in a catalog
+
+    The path `$` is the whole, and no place in it.
+
+    >>> print(Problem("wrong-type", "this is no list", path="$.tag_rules"), Problem("empty", "it is", path="$"), sep="; ")
+    wrong-type: this is no list at $.tag_rules; empty: it is
     """
 
     code: str
@@ -42,7 +47,7 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        place = f" at {self.path}" if self.path else ""
+        place = f" at {self.path}" if self.path not in (None, "$") else ""
         lines = [f"{self.code}: {self.message}{place}"]
         if self.span:
             lines.append(underline(self.span))
