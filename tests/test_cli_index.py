@@ -137,6 +137,8 @@ NO_TAG = {
     "decimal numbers": (["--add", "a", "--ids", "names.parquet", "--column", "x"], "not-ids"),
     "no index": (["--add", "a", "r1"], "no-index"),
     "a wait that is no time": (["--add", "a", "r1", "--wait", "-1"], "--wait"),
+    "a wait that is no number": (["--add", "a", "r1", "--wait", "nan"], "--wait"),
+    "a wait without end": (["--add", "a", "r1", "--wait", "inf"], "--wait"),
 }
 
 

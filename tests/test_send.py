@@ -4,6 +4,7 @@ import sqlite3
 import threading
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import fake
 import pytest
@@ -145,6 +146,12 @@ def test_who_is_never_reached_stops_the_run_and_it_can_go_on(vendor, tmp_path):
     service = Service()
     assert resumed(tmp_path / "run", service).done
     assert service.told == dict.fromkeys(ids_of(95), 1)
+
+
+@pytest.mark.parametrize("attempt", [1, 10, 1_100, 10**6])
+def test_no_wait_is_longer_than_the_longest_however_often_it_was_tried(attempt):
+    state = SimpleNamespace(outcome=None, attempt_number=attempt)
+    assert 0.25 <= Patience(first=0.5, most=30.0)._wait(state) <= 30.0
 
 
 def test_a_refused_batch_does_not_stop_the_others(vendor, tmp_path):

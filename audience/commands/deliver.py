@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from audience.commands.options import Json
+from audience.commands.options import HOUR, Json
 from audience.commands.send import NOBODY
 from audience.delivery import several
 from audience.delivery.credentials import application
@@ -40,8 +40,8 @@ Hosts = Annotated[
     typer.Option("--host", metavar="[VENDOR=]HOST", help="A data centre by name, or a URL; may be said again."),
 ]
 Concurrency = Annotated[int, typer.Option(min=1, max=1_000, metavar="N", help="Calls under way at once.")]
-Timeout = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="How long a reply is waited for.")]
-Attempts = Annotated[int, typer.Option(min=1, metavar="N", help="Tries of a call that has told nobody.")]
+Timeout = Annotated[float, typer.Option(min=0.1, max=HOUR, metavar="SECONDS", help="How long a reply is waited for.")]
+Attempts = Annotated[int, typer.Option(min=1, max=1_000, metavar="N", help="Tries of a call that has told nobody.")]
 WayName = Annotated[
     str | None, typer.Option("--way", metavar="NAME", help="How ids are told; `audience plan` lists the ways.")
 ]

@@ -7,6 +7,8 @@ import typer
 
 from audience.errors import PlanError, Problem
 
+HOUR, WEEK = 3_600, 604_800  # seconds; what has no end, or is no number, is no time
+
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 IndexPath = Annotated[Path, typer.Argument(metavar="INDEX", help="The folder of an index.")]
 ExprText = Annotated[str, typer.Argument(metavar="EXPR", help="Who is meant.")]
@@ -23,7 +25,8 @@ CatalogPath = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="By ids, where a native request takes something for granted.")]
 Wait = Annotated[
-    float, typer.Option(min=0, metavar="SECONDS", help="How long to wait while another process changes the index.")
+    float,
+    typer.Option(min=0, max=WEEK, metavar="SECONDS", help="How long to wait while another process changes the index."),
 ]
 IdList = Annotated[
     list[str] | None, typer.Argument(metavar="[ID...]", help="Ids of devices; - reads standard input, one a line.")

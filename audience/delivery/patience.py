@@ -8,6 +8,7 @@ from tenacity import AsyncRetrying, AttemptManager, RetryCallState, retry_if_exc
 
 from audience.errors import Problem
 
+DOUBLED = 64  # times at the most: no wait is longer than that, and no float either
 LONGEST = 300.0  # seconds: whoever says later than that is asked again by `audience resume`
 
 
@@ -54,5 +55,5 @@ class Patience:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, Later) and error.after is not None:
             return error.after
-        longest = min(self.most, self.first * 2 ** (state.attempt_number - 1))
+        longest = min(self.most, self.first * 2.0 ** min(state.attempt_number - 1, DOUBLED))
         return float(longest * random.uniform(0.5, 1))  # so that those who failed together do not come back together
