@@ -36,8 +36,8 @@ class Problem:
 
     The path `$` is the whole, and no place in it.
 
-    >>> print(Problem("wrong-type", "this is no list", path="$.tag_rules"), Problem("empty", "it is", path="$"), sep="; ")
-    wrong-type: this is no list at $.tag_rules; empty: it is
+    >>> print(Problem("no-list", "it is none", path="$.tag_rules"), Problem("empty", "it is", path="$"), sep="; ")
+    no-list: it is none at $.tag_rules; empty: it is
     """
 
     code: str

@@ -90,8 +90,10 @@ def test_a_broadcast_has_to_be_said(audience, service, tmp_path, message):
     assert service.told == {"everyone": 1}
 
 
-def test_nobody_is_nothing_sent(audience, service, tmp_path, message):
+def test_nobody_is_nothing_sent_and_no_key_is_asked_for(audience, service, tmp_path, message, monkeypatch):
     run = str(folder_of(tmp_path / "none", []))
+    for name in KEYS:
+        monkeypatch.delenv(name)
     code, out, err = audience("send", run, "--message", message, "--expect", "0")
     assert (code, service.calls) == (0, 0)
     assert "nothing to send" in out + err

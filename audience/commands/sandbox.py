@@ -28,7 +28,8 @@ def sandbox(
         Path | None, typer.Option("--devices", metavar="TABLE", help="The devices that vendors know.")
     ] = None,
     generate: Annotated[
-        int | None, typer.Option("--generate", min=1, max=10_000_000, metavar="N", help="So many devices as the demo has them.")
+        int | None,
+        typer.Option("--generate", min=1, max=10_000_000, metavar="N", help="So many devices as the demo has them."),
     ] = None,
     name: Annotated[
         list[str] | None,

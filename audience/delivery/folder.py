@@ -134,6 +134,16 @@ def size(folder: Path) -> tuple[Vendor, int]:
         raise _damaged(folder, f"{MANIFEST} is not what `audience emit` writes") from error
 
 
+def means_somebody(folder: Path) -> bool:
+    """Whether there are requests in *folder*, as its manifest says."""
+    try:
+        said = orjson.loads(_read(folder / MANIFEST))
+        written = any(each["name"].startswith("requests-") for each in said["files"])
+        return written or any(said[name] for name in ("native", "batches", "told"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, f"{MANIFEST} is not what `audience emit` writes") from error
+
+
 def read_message(file: Path) -> Message:
     """The message in *file*; MessageError for what is none, DeliveryError for what cannot be read."""
     try:

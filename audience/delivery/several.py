@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from audience.campaign import CAMPAIGN, campaign_vendors
 from audience.delivery import run
-from audience.delivery.folder import begun, message_json, size
+from audience.delivery.folder import begun, means_somebody, message_json, size
 from audience.delivery.guards import Allowed, too_many
 from audience.delivery.run import Effort, OnDoubt, Prepared
 from audience.delivery.tally import Status, nothing
@@ -57,7 +57,7 @@ def prepare(
     if problems:
         raise DeliveryError(*problems)
     within = allowed if folders(folder) == [folder] else replace(allowed, expect=None, max_devices=devices(folder))
-    known = [(each, applications(size(each)[0])) for each in folders(folder)]
+    known = [(each, applications(size(each)[0])) for each in folders(folder) if means_somebody(each)]
     found = [
         (run.prepared(each, said, application, within, way=way, progress=progress), application)
         for each, application in known
