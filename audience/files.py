@@ -2,14 +2,18 @@
 
 import ctypes
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import NamedTemporaryFile, mkdtemp
 
 from audience.errors import OutputError, Problem
+from audience.locks import held
 
+DRAFT = ".draft"  # ends the name of what is being written
 HERE, EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
@@ -18,32 +22,74 @@ def new_folder(path: Path, *, marks: frozenset[str], replace: bool = False) -> I
     """A folder to write into that becomes *path* at the end, synced and renamed, or vanishes on an error.
 
     Raises OutputError where *path* exists, unless it may be replaced and holds nothing but what we wrote there,
-    files with one of the names *marks*, which may be patterns; what it held stays until the new is whole.
+    files whose paths within it match one of *marks*; what it held stays until the new is whole. Another process that
+    writes *path* is not disturbed: OutputError too.
     """
     path = path.absolute()
-    made: list[Path] = []
+    made = _parents_made(path)
     try:
-        if path.exists():
-            _may_be_replaced(path, marks, replace)
-        made = [folder for folder in path.parents if not folder.exists()]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except (OSError, ValueError) as error:
-        raise OutputError(Problem("cannot-write", f"{path}: {getattr(error, 'strerror', None) or error}")) from error
-    try:
-        yield draft
-        draft.chmod(0o777 & ~_umask())
-        for file in draft.rglob("*"):
-            sync(file)
-        sync(draft)
-        _swap(draft, path, replace)
-    except OSError as error:
-        raise OutputError(Problem("cannot-write", f"{path}: {error.strerror or error}")) from error
+        with _told(path), _alone(path):
+            _may_be_written(path, marks, replace)
+            draft = Path(mkdtemp(prefix=f".{path.name}.", suffix=DRAFT, dir=path.parent))
+            try:
+                yield draft
+                draft.chmod(0o777 & ~_umask())
+                for file in draft.rglob("*"):
+                    sync(file)
+                sync(draft)
+                _may_be_written(path, marks, replace)  # it may hold more by now
+                _swap(draft, path, replace)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
         for folder in made:
             with suppress(OSError):  # it holds what we have written
                 folder.rmdir()
+
+
+def clear_drafts(path: Path) -> None:
+    """Remove what processes that died had begun to write as *path*; nobody else may be writing it."""
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(DRAFT)}")
+    for draft in path.parent.iterdir():
+        if ours.fullmatch(draft.name) and draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        elif ours.fullmatch(draft.name):
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Nobody else writes *path* meanwhile, and what those who died have left of it is gone; or OutputError."""
+    lock = path.with_name(f".{path.name}.lock")
+    with held(lock) as mine:
+        if not mine:
+            raise OutputError(Problem("locked", f"{path} is being written by another process", hint="choose another"))
+        try:
+            clear_drafts(path)
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _parents_made(path: Path) -> list[Path]:
+    """Make the folders above *path*; those that were not there, the lowest first."""
+    try:
+        with suppress(FileNotFoundError):
+            path.lstat()  # it can be a name at all
+        missing = [folder for folder in path.parents if not folder.exists()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise OutputError(Problem("cannot-write", f"{path}: {getattr(error, 'strerror', None) or error}")) from error
+    return missing
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What the system says while *path* is written, in our words."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(Problem("cannot-write", f"{path}: {error.strerror or error}")) from error
 
 
 def write_new(path: Path, data: bytes) -> None:
@@ -56,7 +102,9 @@ def write_new(path: Path, data: bytes) -> None:
 def whole_new(path: Path) -> Iterator[Path]:
     """A file to write that becomes *path* at the end, or vanishes on an error; OutputError where *path* exists."""
     try:
-        with NamedTemporaryFile(dir=path.absolute().parent, prefix=f".{path.name}.", delete=False) as file:
+        with NamedTemporaryFile(
+            dir=path.absolute().parent, prefix=f".{path.name}.", suffix=DRAFT, delete=False
+        ) as file:
             draft = Path(file.name)
         try:
             yield draft
@@ -72,19 +120,28 @@ def whole_new(path: Path) -> Iterator[Path]:
         raise OutputError(Problem("cannot-write", f"{path}: {error.strerror or error}")) from error
 
 
-def _may_be_replaced(path: Path, marks: frozenset[str], replace: bool) -> None:
+def _may_be_written(path: Path, marks: frozenset[str], replace: bool) -> None:
+    """Raise OutputError where *path* is there and may not be replaced."""
+    if not path.exists():
+        return
     if not replace:
-        raise OutputError(
-            Problem("exists", f"{path} exists already", hint="choose another" + (", or say --replace" if marks else ""))
-        )
-    foreign = (
-        [file.name for file in path.iterdir() if not any(file.match(mark) for mark in marks)]  # of subfolders the name
-        if path.is_dir()
-        else [path.name]
-    )
+        raise OutputError(Problem("exists", f"{path} exists already", hint="choose another, or say --replace"))
+    foreign = [path.name] if not path.is_dir() else _foreign(path, Path(), marks)
     if foreign:
         hint = "only what was written by this command is replaced"
         raise OutputError(Problem("not-ours", f"{path} holds {sorted(foreign)[0]!r}, which is not ours", hint=hint))
+
+
+def _foreign(path: Path, within: Path, marks: frozenset[str]) -> list[str]:
+    """What lies in *path*, in its folder *within*, and matches no mark; a folder does where all in it does."""
+    found: list[str] = []
+    for entry in (path / within).iterdir():
+        name = within / entry.name
+        if any(fnmatchcase(name.as_posix(), mark) for mark in marks):
+            continue
+        inside = entry.is_dir() and not entry.is_symlink() and any(entry.iterdir())
+        found += _foreign(path, name, marks) if inside else [name.as_posix()]
+    return found
 
 
 def _swap(draft: Path, path: Path, replace: bool) -> None:

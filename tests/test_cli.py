@@ -349,7 +349,7 @@ def test_a_campaign_is_not_written_over_another(audience, tmp_path):
     words = ["campaign", "devices.index", "male", "--vendors", "tpns", "-o", str(tmp_path / "told"), "--json"]
     assert audience(*words)[0] == 0
     code, _, err = audience(*words)
-    assert (code, json.loads(err)["errors"][0]["hint"]) == (2, "choose another")
+    assert (code, json.loads(err)["errors"][0]["hint"]) == (2, "choose another, or say --replace")
 
 
 def test_the_module_runs_too():

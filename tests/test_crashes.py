@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from audience import AudienceError, DeviceIndex, IndexFolderError, LockedError
+from audience import AudienceError, DeviceIndex, IndexFolderError, LockedError, OutputError
 from audience import files as on_disk
 from audience.index import arrow, build, change, compact
 
@@ -168,7 +168,33 @@ def test_a_new_folder_is_whole_or_not_there(what, tmp_path, power, small_shards)
         elif steps % 8 == 1:
             work(folder)
             assert answers(folder) == answers(index.folder)
+            assert [file.name for file in folder.parent.iterdir()] == ["index"]
     assert steps > 5
+
+
+DRAFTS = """
+import sys, time
+from pathlib import Path
+from audience.files import new_folder
+with new_folder(Path(sys.argv[1]), marks=frozenset()) as draft:
+    (draft / "file").touch()
+    print(draft.name, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_draft_is_left_alone_while_its_process_lives_and_cleared_by_the_next_when_it_was_killed(tmp_path):
+    folder, others = tmp_path / "x", {"x.index", ".x.bak", ".x.index.abcd1234.draft", ".x.abcd1234", ".x.lock.draft"}
+    for name in others:
+        (tmp_path / name).mkdir()
+    with subprocess.Popen([sys.executable, "-c", DRAFTS, folder], stdout=subprocess.PIPE, text=True) as other:
+        draft = other.stdout.readline().strip()
+        with pytest.raises(OutputError, match=r"locked: .*/x is being written by another process"):
+            DeviceIndex.build(TABLE, folder)
+        assert {file.name for file in tmp_path.iterdir()} == {*others, draft, ".x.lock"}
+        other.kill()
+    DeviceIndex.build(TABLE, folder)
+    assert {file.name for file in tmp_path.iterdir()} == {*others, "x"}
 
 
 def test_a_file_that_was_cut_short_on_its_way_to_the_disk_is_named(tmp_path, small_shards):
