@@ -8,8 +8,9 @@ A native request reaches whom the vendor knows, also those that another one tell
 vendor reaches all devices, and all others get nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import polars as pl
 
 from audience.batches import Batches
 from audience.catalog.attributes import Catalog
-from audience.emit import LEFT_OUT, MANIFEST, Emitted, write, write_left_out
+from audience.emit import FILES, LEFT_OUT, MANIFEST, Emitted, write, write_left_out
 from audience.errors import DeliveryError, PlanError, Problem
 from audience.files import new_folder
 from audience.index.crowd import Crowd, id_column
@@ -27,8 +28,9 @@ from audience.index.read import Progress, silent
 from audience.language.expr import Expr
 from audience.language.parse import parse
 from audience.language.render import render
-from audience.plan import Plan, plan
+from audience.plan import MOST_REQUESTS, Plan, plan
 from audience.vendors import vendor as vendor_record
+from audience.vendors import vendors as vendor_names
 
 CAMPAIGN = "campaign.json"
 BY_IDS = Problem("campaign", "another vendor tells some of the devices, and a native request would tell them too")
@@ -62,9 +64,12 @@ def campaign(
     index: DeviceIndex,
     catalog: Catalog | None = None,
     *,
+    max_requests: int = MOST_REQUESTS,
     strict: bool = False,
 ) -> Campaign:
     """Divide the devices that *expr* means among *vendors*, each to the first that can reach it.
+
+    Native requests are *max_requests* at the most, and *strict* ones take nothing for granted, as those of `plan`.
 
     Raises PlanError for a vendor that stands twice, or whose ids the index does not have.
     """
@@ -78,8 +83,9 @@ def campaign(
         told.append((name, len(reached), mine))
         left = left.without(mine)
     alone = any(len(mine) == len(crowd) for _, _, mine in told)
+    planned = partial(plan, meant, index=index, catalog=catalog, max_requests=max_requests, strict=strict)
     shares = tuple(
-        Share(name, reach, len(mine), *_told(meant, name, mine, index, catalog, alone=alone, strict=strict))
+        Share(name, reach, len(mine), *_told(meant, name, mine, index, planned if alone else None))
         for name, reach, mine in told
     )
     return Campaign(meant, len(crowd), len(left), shares, left)
@@ -89,14 +95,17 @@ def emit_campaign(
     found: Campaign,
     folder: Path,
     *,
+    replace: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Emitted]:
     """Write a folder of requests for each vendor that tells anybody into the new *folder*.
 
-    Raises OutputError where *folder* exists or cannot be written to; then nothing is left there.
+    Raises OutputError where *folder* cannot be written to, or exists, unless it may be replaced and is a campaign of
+    which nothing was sent; then nothing is left there.
     """
     written = {}
-    with new_folder(folder, marks=frozenset()) as draft:
+    marks = _marks() if (folder / CAMPAIGN).is_file() else frozenset[str]()
+    with new_folder(folder, marks=marks, replace=replace) as draft:
         for share in found.shares:
             if share.tells:
                 (draft / share.vendor).mkdir()
@@ -140,20 +149,26 @@ def campaign_vendors(folder: Path) -> list[str]:
     return names
 
 
+def _marks() -> frozenset[str]:
+    """What a campaign consists of."""
+    runs = (f"{vendor}/{name}" for vendor in vendor_names() for name in FILES)
+    return frozenset({CAMPAIGN, LEFT_OUT, *runs})
+
+
 def _told(
-    meant: Expr, name: str, mine: Crowd, index: DeviceIndex, catalog: Catalog | None, *, alone: bool, strict: bool
+    meant: Expr, name: str, mine: Crowd, index: DeviceIndex, planned: Callable[[str], Plan] | None
 ) -> tuple[Plan, Batches | None]:
-    """How a vendor tells *mine*: natively only where nobody else tells anybody."""
+    """How a vendor tells *mine*: as it is *planned* only where nobody else tells anybody."""
     if not mine:
         return Plan(name, meant, (), None, (), index=index), None
     to = vendor_record(name)
-    if alone:
-        found = plan(meant, name, index, catalog, strict=strict)
+    if planned is not None:
+        found = planned(name)
         if found.by_ids is None:
             return found, None
         if not found.native:
             return found, Batches(to, mine, mine.without(mine))
-    reasons = () if alone else (BY_IDS,)
+    reasons = () if planned is not None else (BY_IDS,)
     return Plan(name, meant, (), meant, reasons, index=index), Batches(to, mine, mine.without(mine))
 
 

@@ -13,7 +13,8 @@ from fake import Service, delivery, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audience import DeliveryError, DeviceIndex, PlanError
+from audience import DeliveryError, DeviceIndex, OutputError, PlanError
+from audience import campaign as campaigns
 from audience.campaign import CAMPAIGN, campaign, emit_campaign
 from audience.delivery import Allowed, several
 from audience.delivery.ledger import NAME
@@ -188,6 +189,51 @@ def test_a_campaign_is_planned_sent_and_gone_on_with(audience, services, tmp_pat
         "two": {"b3": 1},
         "three": {"c4": 1},
     }
+
+
+@pytest.mark.parametrize("touch", ["sending.json", "one/ledger.sqlite", "notes.txt", "one/deeper/notes.txt"])
+def test_a_campaign_is_replaced_where_nothing_was_sent_of_it_and_nothing_else_is_there(vendors, tmp_path, touch):
+    found = campaign("a", NAMES, index_of(ROWS, tmp_path / "x.index"))
+    emit_campaign(found, tmp_path / "out")
+    emit_campaign(found, tmp_path / "out", replace=True)
+    with pytest.raises(OutputError, match="exists"):
+        emit_campaign(found, tmp_path / "out")
+    (tmp_path / "out" / touch).parent.mkdir(exist_ok=True)
+    (tmp_path / "out" / touch).touch()
+    with pytest.raises(OutputError, match=f"not-ours.*'{touch}'"):
+        emit_campaign(found, tmp_path / "out", replace=True)
+    assert (tmp_path / "out" / touch).exists()
+    (tmp_path / "out" / touch).unlink()
+    (tmp_path / "out" / CAMPAIGN).unlink()
+    with pytest.raises(OutputError, match="not-ours"):  # runs of its own that lie in one folder
+        emit_campaign(found, tmp_path / "out", replace=True)
+
+
+def test_what_is_begun_while_it_is_written_anew_stays(vendors, tmp_path, monkeypatch):
+    found = campaign("a", NAMES, index_of(ROWS, tmp_path / "x.index"))
+    emit_campaign(found, tmp_path / "out")
+    made = campaigns.write_left_out
+    monkeypatch.setattr(
+        campaigns, "write_left_out", lambda *words: (tmp_path / "out" / "one" / NAME).touch() or made(*words)
+    )
+    with pytest.raises(OutputError, match="not-ours"):
+        emit_campaign(found, tmp_path / "out", replace=True)
+    assert (tmp_path / "out" / "one" / NAME).exists()
+
+
+def test_a_campaign_of_one_vendor_takes_no_more_requests_than_allowed(tmp_path):
+    rows = pl.DataFrame({"token": ["r1", "r2", "r3"], "tags": [["a", "b"], ["c", "d"], ["e"]]})
+    index = DeviceIndex.build(rows, tmp_path / "x.index")
+    many = [campaign("(a AND b) OR (c AND d)", ["jpush"], index, max_requests=most).shares[0] for most in (1, 8)]
+    assert [len(share.plan.native) for share in many] == [0, 3]
+
+
+def test_a_vendor_that_cannot_be_sent_to_is_told(audience, tmp_path):
+    words = ["devices.index", "age < 20", "--vendors", "jpush", "-o", str(tmp_path / "out")]
+    code, _, err = audience("campaign", *words)
+    assert (code, "no-delivery: how jpush is sent to is not known" in err) == (0, True)
+    code, _, err = audience("campaign", *words, "--replace", "--json")
+    assert (code, [each["code"] for each in json.loads(err)["warnings"]]) == (0, ["no-delivery"])
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Before a send: what each way costs, and who of several vendors tells whom."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -8,8 +9,8 @@ from typing import Annotated
 import typer
 
 from audience.batches import batches
+from audience.campaign import Campaign, campaign_json, emit_campaign
 from audience.campaign import campaign as make_campaign
-from audience.campaign import campaign_json, emit_campaign
 from audience.commands.catalogs import catalog_of
 from audience.commands.options import (
     CatalogPath,
@@ -17,12 +18,15 @@ from audience.commands.options import (
     IndexPath,
     Json,
     MaxRequests,
+    Out,
+    Replace,
     Strict,
     VendorName,
 )
 from audience.delivery.folder import read_message
 from audience.delivery.known import delivery_of
 from audience.delivery.price import SAMPLE, Order, chosen, native_price, placeholder, prices
+from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.parse import parse as parse_text
 from audience.message import Message
@@ -32,6 +36,7 @@ from audience.plan import plan as make_plan
 from audience.report import note, result, warn
 from audience.report_plan import derivation, plan_json
 from audience.screen import bar
+from audience.vendors import deliverable
 from audience.vendors import vendor as vendor_record
 
 PLAIN = Message(title="title", body="body")  # a message to reckon with, where none is given
@@ -75,24 +80,35 @@ def campaign(
     index: IndexPath,
     expr: ExprText,
     vendors: Annotated[str, typer.Option(metavar="V,W,…", help="Vendors; the first that can reach a device tells it.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A folder that is not there yet.")],
+    out: Out,
     catalog: CatalogPath = None,
+    max_requests: MaxRequests = MOST_REQUESTS,
     strict: Strict = False,
+    replace: Replace = False,
     json: Json = False,
 ) -> None:
     """Divide devices among vendors, each told once, and write a folder of requests for each vendor."""
     opened, meant = DeviceIndex.open(index), parse_text(expr)
     names = [name.strip() for name in vendors.split(",") if name.strip()]
-    found = make_campaign(meant, names, opened, catalog_of(catalog), strict=strict)
+    found = make_campaign(meant, names, opened, catalog_of(catalog), max_requests=max_requests, strict=strict)
     with bar() as progress:
-        emit_campaign(found, out, progress=progress)
-    warn(opened.problems(meant), json)
+        emit_campaign(found, out, replace=replace, progress=progress)
+    warn([*opened.problems(meant), *_cannot_send(found)], json)
     note(dict.fromkeys(condition for share in found.shares for condition in share.plan.conditions), json)
     if json:
         result(campaign_json(found), json, "")
         return
     campaign_table(found)
     result(None, json, f"{out}: {found.devices:,} devices meant")
+
+
+def _cannot_send(found: Campaign) -> Iterator[Problem]:
+    """Warnings of vendors that are to tell somebody, and that `audience send` does not know how to call."""
+    for share in found.shares:
+        if share.tells and vendor_record(share.vendor).delivery is None:
+            message = f"how {share.vendor} is sent to is not known: its requests are written, to be sent by other means"
+            hint = f"sent to are {', '.join(deliverable())}; send each of those by its own folder"
+            yield Problem("no-delivery", message, hint=hint)
 
 
 def _order(found: Plan, index: DeviceIndex, said: Message) -> Order:

@@ -24,6 +24,10 @@ CatalogPath = Annotated[
     Path | None, typer.Option("--catalog", metavar="FILE", help="Names at vendors, and facts of attributes.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="By ids, where a native request takes something for granted.")]
+Out = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A folder that is not there yet.")]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Replace a folder that is there, and of which nothing was sent.")
+]
 Wait = Annotated[
     float,
     typer.Option(min=0, max=WEEK, metavar="SECONDS", help="How long to wait while another process changes the index."),

@@ -2,7 +2,6 @@
 
 import sys
 import warnings
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +15,8 @@ from audience.commands.options import (
     IndexPath,
     Json,
     MaxRequests,
+    Out,
+    Replace,
     Strict,
     VendorName,
 )
@@ -41,7 +42,7 @@ def emit(
     index: IndexPath,
     expr: ExprText,
     vendor: VendorName,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A folder that is not there yet.")],
+    out: Out,
     by_ids: Annotated[
         bool,
         typer.Option("--by-ids", help="Lists of ids, also where requests could say it."),
@@ -49,7 +50,7 @@ def emit(
     catalog: CatalogPath = None,
     max_requests: MaxRequests = MOST_REQUESTS,
     strict: Strict = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a folder that is there.")] = False,
+    replace: Replace = False,
     json: Json = False,
 ) -> None:
     """Write the requests' targeting bodies as NDJSON files, at most 1,000 ids a line."""
