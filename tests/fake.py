@@ -20,9 +20,10 @@ import httpx
 import xxhash
 
 from audience import vendor
-from audience.delivery import Allowed, Effort, Patience, resume, send
-from audience.errors import Problem
+from audience.delivery import Allowed, Effort, Patience, resume, send, several
+from audience.errors import DeliveryError, Problem
 from audience.language.expr import Everyone, Ids
+from audience.message import Message
 from audience.vendors.wire import (
     Accepted,
     Again,
@@ -145,20 +146,12 @@ def paced(calls, seconds):
     return way(paces=lambda targets: (Pace("push", calls, seconds, "made up"),))
 
 
-def register(found=None):
-    """Let the vendor `fake` be found, with the delivery *found*; what undoes it."""
-    record = replace(
-        BASE,
-        name="fake",
-        title="Fake",
-        known_by=("fake",),
-        listing=listing,
-        parse=parse,
-        batch=SIZE,
-        delivery=found or delivery(),
-    )
+def register(found=None, names=("fake",)):
+    """Let the vendor `fake`, or others of these *names*, be found, with the delivery *found*; what undoes it."""
+    facts = {"title": "Fake", "listing": listing, "parse": parse, "batch": SIZE, "delivery": found or delivery()}
+    records = {name: replace(BASE, name=name, known_by=(name,), **facts) for name in names}
     before = registry._records
-    registry._records = lambda: {**before(), "fake": record}
+    registry._records = lambda: {**before(), **records}
     return lambda: setattr(registry, "_records", before)
 
 
@@ -189,6 +182,15 @@ def folder_of(path: Path, ids, native=(), name="fake") -> Path:
         "files": files,
     }
     (path / "manifest.json").write_text(json.dumps(manifest))
+    return path
+
+
+def campaign_of(path: Path, **ids) -> Path:
+    """A campaign's folder as `campaign` writes it: the *ids* that each vendor tells."""
+    for name, some in ids.items():
+        folder_of(path / name, some, name=name)
+    vendors = [{"vendor": name, "tells": len(some)} for name, some in ids.items()]
+    (path / "campaign.json").write_text(json.dumps({"vendors": vendors}))
     return path
 
 
@@ -321,3 +323,17 @@ def work(answer, folder, url, kind, what):
     else:
         found = resume(folder, application, effort=effort)
     answer.send((found.left, found.batches["in doubt"]))
+
+
+def work_all(answer, folder, url, title, names):
+    """Send a campaign in a process of its own, once *answer* says so; it gets how that ended."""
+    register(names=names)
+    application = Application(url, APPLICATION.keys)
+    ready = several.prepare(folder, Message(title=title), lambda to: application, ANY)
+    answer.send("ready")
+    answer.recv()
+    try:
+        several.send_all(folder, Message(title=title), ready, Effort(QUICK))
+        answer.send("sent")
+    except DeliveryError as error:
+        answer.send(error.code)

@@ -1,5 +1,6 @@
 """Whenever a sender dies, nobody is told twice, nobody is lost, and what is in doubt is what had no reply."""
 
+import json
 import signal
 import sqlite3
 import time
@@ -292,6 +293,34 @@ def test_a_sender_killed_from_outside_ten_times(tmp_path, server, kind):
     assert max(service.told.values()) == 1
     assert set(service.told) | in_doubt(folder) == set(ids)
     assert doubt == 0 if kind == "repeats" else doubt <= 10 * 8
+
+
+def test_of_two_that_send_a_campaign_at_the_same_moment_one_does(tmp_path, server):
+    service, url = server
+    names = [f"v{number}" for number in range(5)]
+    told = {name: [f"{name}-{at}" for at in range(5)] for name in names}
+    for number in range(4):
+        folder = fake.campaign_of(tmp_path / str(number), **told)
+        service.told.clear()
+        pipes = [FORKS.Pipe() for _ in range(2)]
+        both = [
+            FORKS.Process(target=fake.work_all, args=[there, folder, url, f"message {at}", names])
+            for at, (_, there) in enumerate(pipes)
+        ]
+        for each in both:
+            each.start()
+        assert [here.recv() for here, _ in pipes] == ["ready", "ready"]
+        for here, _ in pipes:
+            here.send("go")
+        ended = [here.recv() for here, _ in pipes]
+        for each in both:
+            each.join()
+        assert sorted(ended) in (["begun", "sent"], ["locked", "sent"])
+        kept = json.loads((folder / "sending.json").read_text())["message"]
+        assert kept == {"title": f"message {ended.index('sent')}"}
+        assert [json.loads((folder / name / "message.json").read_text()) for name in names] == [kept] * 5
+        assert service.told == {each: 1 for some in told.values() for each in some}
+        assert sorted(file.name for file in folder.iterdir()) == ["campaign.json", "sending.json", *names]
 
 
 def test_two_processes_share_one_ledger_and_one_takes_over_when_the_other_is_killed(tmp_path, server):

@@ -69,8 +69,7 @@ def prepared(
     progress: Progress = silent,
 ) -> Prepared:
     """What would be sent from *folder*; DeliveryError or MessageError where it may not be."""
-    if begun(folder):
-        raise _begun(folder)
+    refuse_begun(folder)
     said = said if isinstance(said, Message) else message(dict(said))
     _known(said)
     message_json(said)  # or it could not be kept
@@ -173,15 +172,16 @@ def begin(found: Prepared, application: Application) -> None:
         begun=time.time(),
     )
     with alone(folder), whole_new(folder / NAME) as draft:
-        if begun(folder):
-            raise _begun(folder)
+        refuse_begun(folder)
         create(draft, run, found.way.ids or 1)
         put(folder / MESSAGE, kept)
 
 
-def _begun(folder: Path) -> DeliveryError:
-    hint = f"audience resume {folder} goes on with it; emit into another folder to send again"
-    return DeliveryError(Problem("begun", f"{folder}: a run was begun here", hint=hint))
+def refuse_begun(folder: Path) -> None:
+    """Raise DeliveryError where a run was begun in *folder*."""
+    if begun(folder):
+        hint = f"audience resume {folder} goes on with it; emit into another folder to send again"
+        raise DeliveryError(Problem("begun", f"{folder}: a run was begun here", hint=hint))
 
 
 def _known(said: Message) -> None:

@@ -15,6 +15,7 @@ from audience.delivery.folder import begun, means_somebody, message_json, size
 from audience.delivery.guards import Allowed, too_many
 from audience.delivery.run import Effort, OnDoubt, Prepared
 from audience.delivery.tally import Status, nothing
+from audience.delivery.workers import alone
 from audience.errors import DeliveryError, Problem
 from audience.files import put
 from audience.index.read import Progress, silent
@@ -68,10 +69,21 @@ def prepare(
 def send_all(folder: Path, said: Message, ready: Ready, effort: Effort) -> dict[str, Status]:
     """Begin and send what is *ready*, one vendor after the other; the status of each."""
     if (folder / CAMPAIGN).is_file() and ready:
-        put(folder / SENDING, _sending(said, ready))  # who goes on begins what was not begun
-    for each, application in ready:
-        run.begin(each, application)
+        _begin_all(folder, said, ready)
+    else:
+        for each, application in ready:
+            run.begin(each, application)
     return {each.requests.to.name: run.worked(each, application, effort) for each, application in ready}
+
+
+def _begin_all(folder: Path, said: Message, ready: Ready) -> None:
+    """Begin all runs of a campaign, and nobody else any of them meanwhile: who goes on begins what was not begun."""
+    with alone(folder):
+        for one in folders(folder):
+            run.refuse_begun(one)
+        put(folder / SENDING, _sending(said, ready))
+        for each, application in ready:
+            run.begin(each, application)
 
 
 def resume_all(folder: Path, applications: Applications, on_doubt: OnDoubt, effort: Effort) -> dict[str, Status]:
@@ -80,13 +92,20 @@ def resume_all(folder: Path, applications: Applications, on_doubt: OnDoubt, effo
     if not any(map(begun, runs)):
         raise DeliveryError(Problem("no-run", f"{folder}: nothing was sent from here", hint="audience send"))
     known = [(each, size(each)[0].name, applications(size(each)[0])) for each in runs]
-    for each, name, application in known:
-        if not begun(each) and size(each)[1]:
-            run.begin(_as_checked(folder, each, name, application), application)
+    if any(_is_left(each) for each in runs):
+        with alone(folder):
+            for each, name, application in known:
+                if _is_left(each):
+                    run.begin(_as_checked(folder, each, name, application), application)
     return {
         name: run.resume(each, application, on_doubt=on_doubt, effort=effort) if begun(each) else nothing(name)
         for each, name, application in known
     }
+
+
+def _is_left(each: Path) -> bool:
+    """Whether a run was to be begun, and was not."""
+    return not begun(each) and size(each)[1] > 0
 
 
 def status_all(folder: Path) -> dict[str, Status]:

@@ -42,7 +42,7 @@ def working(ledger: Ledger) -> Iterator[int]:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Nobody else begins a run in *folder* meanwhile: its message would take the place of ours. Or DeliveryError."""
+    """Nobody else begins anything in *folder* meanwhile: its message would take the place of ours. Or DeliveryError."""
     file = folder / BEGINNING
     with _lock(file) as mine:
         if not mine:
