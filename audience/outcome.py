@@ -1,11 +1,14 @@
 """What commands print of prices, campaigns and runs: for people, or as JSON."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from audience.campaign import Campaign, Share
 from audience.delivery.price import Price
 from audience.delivery.tally import STATES, State, Status, Trouble
+from audience.delivery.workers import Worker
 from audience.errors import Problem
 from audience.report import problem_json
 from audience.screen import table
@@ -61,6 +64,7 @@ def status_json(status: Status) -> dict[str, Any]:
         "bad": status.bad,
         "skipped": status.skipped,
         "working": status.working,
+        "workers": [{**asdict(worker), "begun": _moment(worker.begun)} for worker in status.workers],
         "cancelled": status.cancelled,
         "stopped": None if status.stopped is None else problem_json(status.stopped),
         "messages": list(status.messages),
@@ -130,8 +134,27 @@ def _lines(name: str, status: Status) -> Iterable[str]:
         yield f"  {_where(trouble)} {trouble.state}{stays}: {trouble.problem.code}: {trouble.problem.message}"
     if len(status.troubles) > SHOWN:
         yield f"  … and {len(status.troubles) - SHOWN:,} more"
-    if status.working:
-        yield f"  {status.working} at work"
+    for worker in status.workers:
+        yield f"  at work: {_who(worker)}" if worker.lives else f"  died: {_who(worker)}; audience resume takes over"
+
+
+def waiting(others: Iterable[Worker]) -> list[Problem]:
+    """For whom a process waits."""
+    hint = "where it hangs it can be ended: what it has sent is in doubt then, and all else is told from here"
+    return [Problem("waiting", f"waiting for {_who(worker)}", hint=hint) for worker in others]
+
+
+def _who(worker: Worker) -> str:
+    return f"process {worker.process} on {worker.host}, begun {_moment(worker.begun)}, with {worker.batches:,} batches"
+
+
+def _moment(seconds: float) -> str:
+    """A moment as people and machines read it.
+
+    >>> _moment(0)
+    '1970-01-01T00:00:00+00:00'
+    """
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _where(trouble: Trouble) -> str:

@@ -45,6 +45,11 @@ def warn(problems: Iterable[Problem], json: bool) -> None:
     _aside("warnings", "warning: ", [(str(problem), problem_json(problem)) for problem in problems], json)
 
 
+def remark(problems: Iterable[Problem], json: bool) -> None:
+    """Write what a command that goes on has to tell meanwhile to standard error."""
+    _aside("notes", "note: ", [(str(problem), problem_json(problem)) for problem in problems], json)
+
+
 def note(conditions: Iterable[Problem], json: bool) -> None:
     """Write what requests take for granted to standard error."""
     _aside("assumed", "assumed: ", [(each.message, problem_json(each)) for each in conditions], json)

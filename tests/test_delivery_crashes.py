@@ -29,8 +29,9 @@ from fake import (
 )
 from hypothesis import settings
 
-from audience.delivery import resume, run, send
+from audience.delivery import resume, run, send, status
 from audience.delivery.ledger import Ledger
+from audience.outcome import status_lines
 
 QUIET = settings.get_current_profile_name() == "dev"
 
@@ -293,6 +294,30 @@ def test_a_sender_killed_from_outside_ten_times(tmp_path, server, kind):
     assert max(service.told.values()) == 1
     assert set(service.told) | in_doubt(folder) == set(ids)
     assert doubt == 0 if kind == "repeats" else doubt <= 10 * 8
+
+
+def test_who_looks_is_told_who_is_at_work_and_who_died_and_changes_nothing(tmp_path, server):
+    service, url = server
+    folder = folder_of(tmp_path / "run", ids_of(3_000))
+    sender, _ = process(folder, url, "once", "send")
+    while service.calls < 30:
+        time.sleep(0.002)
+    [worker] = status(folder).workers
+    assert (worker.process, worker.lives, status(folder).working) == (sender.pid, True, 1)
+    assert 0 < worker.batches <= 16
+    sender.kill()
+    sender.join()
+    before = [rows(folder, f"SELECT * FROM {table}") for table in ("batch", "worker")]
+    files = sorted(file.name for file in folder.iterdir())
+    [worker] = status(folder).workers
+    assert (worker.process, worker.lives, status(folder).working) == (sender.pid, False, 0)
+    assert [rows(folder, f"SELECT * FROM {table}") for table in ("batch", "worker")] == before
+    assert sorted(file.name for file in folder.iterdir()) == files
+    assert f"died: process {sender.pid} on " in status_lines({"fake": status(folder)})
+    last, answer = process(folder, url, "once", "resume")
+    answer.recv()
+    last.join()
+    assert status(folder).workers == ()
 
 
 def test_of_two_that_send_a_campaign_at_the_same_moment_one_does(tmp_path, server):

@@ -225,6 +225,32 @@ run(sys.argv[1:])
 """
 
 
+@pytest.mark.parametrize("json_", [False, True])
+def test_who_waits_for_a_process_that_hangs_says_for_whom_and_takes_nothing_from_it(service, tmp_path, message, json_):
+    run, words = folder_of(tmp_path / "long", ids_of(1_000)), ["--json"] if json_ else []
+    service.fault = lambda call: time.sleep(0.01)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    python = [sys.executable, "-c", INTERRUPTED]
+    send = [*python, "send", str(run), "--message", message, "--expect", "1000"]
+    with subprocess.Popen(send, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sender:
+        while service.calls < 20 and sender.poll() is None:
+            time.sleep(0.01)
+        sender.send_signal(signal.SIGSTOP)
+        resume, piped = [*python, "resume", str(run), *words], subprocess.PIPE
+        with subprocess.Popen(resume, env=environment, stdout=piped, stderr=piped, text=True) as goes:
+            said = goes.stderr.readline()
+            assert f"waiting for process {sender.pid} on {os.uname().nodename}, begun " in said
+            assert json.loads(said)["notes"][0]["code"] == "waiting" if json_ else said.startswith("note: waiting: ")
+            told = sum(service.told.values())
+            time.sleep(0.5)
+            assert (goes.poll(), sum(service.told.values())) == (None, told)
+            sender.send_signal(signal.SIGCONT)
+            assert goes.communicate()[0]
+            assert (goes.returncode, sender.wait()) == (0, 0)
+        sender.communicate()
+    assert service.told == dict.fromkeys(ids_of(1_000), 1)
+
+
 def test_ctrl_c_brings_to_an_end_what_is_under_way(service, tmp_path, message):
     run = folder_of(tmp_path / "long", ids_of(1_500))
     service.fault = lambda call: time.sleep(0.01)

@@ -20,8 +20,8 @@ from audience.delivery.several import Applications, Ready
 from audience.delivery.tally import Status
 from audience.errors import DeliveryError, Problem
 from audience.message import Message
-from audience.outcome import rehearsal_json, rehearsal_line, status_json, status_lines, troubles
-from audience.report import result, tell, warn
+from audience.outcome import rehearsal_json, rehearsal_line, status_json, status_lines, troubles, waiting
+from audience.report import remark, result, tell, warn
 from audience.screen import bar
 from audience.vendors import vendors
 from audience.vendors.base import Vendor
@@ -71,7 +71,8 @@ def send(
     said = read_message(message)
     allowed = Allowed(expect=expect, max_devices=max_devices, broadcast=broadcast)
     with bar() as progress:
-        effort = Effort(Patience(timeout=timeout, attempts=attempts), concurrency, progress)
+        patience = Patience(timeout=timeout, attempts=attempts)
+        effort = Effort(patience, concurrency, progress, lambda others: remark(waiting(others), json))
         ready = several.prepare(folder, said, _applications(credentials, host), allowed, way=way, progress=progress)
         warn(_warnings(folder, said, ready, allowed), json)
         if dry_run:
@@ -96,7 +97,8 @@ def resume(
     """Go on with what was begun, also beside others who are at it."""
     known = _applications(credentials, host)
     with bar() as progress:
-        effort = Effort(Patience(timeout=timeout, attempts=attempts), concurrency, progress)
+        patience = Patience(timeout=timeout, attempts=attempts)
+        effort = Effort(patience, concurrency, progress, lambda others: remark(waiting(others), json))
         found = several.resume_all(folder, known, on_doubt, effort)
     _shown(found, json)
 

@@ -17,10 +17,10 @@ from audience.delivery.ledger import NAME, Ledger, Run, create
 from audience.delivery.patience import Patience
 from audience.delivery.post import Transport
 from audience.delivery.price import SAMPLE, Order, chosen, named
-from audience.delivery.send import sending
+from audience.delivery.send import Watch, sending
 from audience.delivery.tally import Status, nothing, settled, tally
 from audience.delivery.telling import Errand, Halt
-from audience.delivery.workers import alone, take_over, working
+from audience.delivery.workers import Worker, alone, take_over, working
 from audience.errors import DeliveryError, MessageError, Problem
 from audience.files import put, whole_new
 from audience.index.read import Progress, silent
@@ -33,18 +33,22 @@ from audience.vendors.wire import Application, Delivery, Way
 OnDoubt: TypeAlias = Literal["report", "skip", "retry"]
 MANY = 2_000_000  # ids that are in memory for calls under way
 OFTEN = 0.3  # seconds between two looks at how far it is
+SOON = 3.0  # seconds that others are waited for before it is told
+Waiting: TypeAlias = Callable[[tuple[Worker, ...]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How a run is sent: with what *patience*, how many calls under way at once, and who is shown how far it is.
 
-    Calls of very many ids are fewer at once. *transport* is for tests.
+    Calls of very many ids are fewer at once. *waiting* is told of those who are waited for, once it takes a while.
+    *transport* is for tests.
     """
 
     patience: Patience = field(default_factory=Patience)
     concurrency: int = 32
     progress: Progress = silent
+    waiting: Waiting = lambda others: None
     transport: Transport | None = None
 
 
@@ -244,21 +248,31 @@ def worked(
                 take_over(ledger)
                 book.stopped(ledger, None)
             try:
-                asyncio.run(sending(errand, ledger, worker, _watcher(watched, effort.progress)))
+                asyncio.run(sending(errand, ledger, worker, _watcher(watched, effort)))
             except Halt as halt:
                 with ledger.together():
                     book.stopped(ledger, halt.problem)
         return tally(ledger)
 
 
-def _watcher(ledger: Ledger, progress: Progress) -> Callable[[], None]:
-    """A function that shows now and then how far the run is."""
-    last = 0.0
+def _watcher(ledger: Ledger, effort: Effort) -> Watch:
+    """A function that shows now and then how far the run is, and once each for whom is waited."""
+    looked, since = 0.0, time.monotonic()
+    named: set[tuple[str, int, float]] = set()
 
-    def show() -> None:
-        nonlocal last
-        if time.monotonic() - last > OFTEN:
-            progress("sending", *settled(ledger))
-            last = time.monotonic()
+    def show(others: tuple[Worker, ...]) -> None:
+        nonlocal looked, since
+        now = time.monotonic()
+        if now - looked > OFTEN:
+            effort.progress("sending", *settled(ledger))
+            looked = now
+        if not others:
+            since = now
+        elif now - since > SOON:
+            found = {(each.host, each.process, each.begun): each for each in others}
+            fresh = tuple(each for key, each in found.items() if key not in named)
+            named.update(found)
+            if fresh:
+                effort.waiting(fresh)
 
     return show

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from typing import TypeAlias
 
 from audience.delivery import moves as book
 from audience.delivery.commits import Commits
@@ -12,14 +13,19 @@ from audience.delivery.moves import Batch
 from audience.delivery.pace import Paces
 from audience.delivery.post import connected
 from audience.delivery.telling import Errand, Telling
-from audience.delivery.workers import living, take_over
+from audience.delivery.workers import Worker, at_work, living, take_over
 from audience.errors import Problem
 
 POLL = 0.2  # seconds between looks at what other workers do
 
 
-async def sending(errand: Errand, ledger: Ledger, worker: int, settled: Callable[[], None]) -> list[Problem]:
-    """Send all that is left, calling *settled* after each batch; what the vendor said when its handles were closed.
+Watch: TypeAlias = Callable[[tuple[Worker, ...]], None]
+
+
+async def sending(errand: Errand, ledger: Ledger, worker: int, watch: Watch) -> list[Problem]:
+    """Send all that is left; what the vendor said when its handles were closed.
+
+    *watch* is called after each batch with nobody, and now and then with those who are waited for.
 
     Halt where the run must stop. What is under way then is brought to its end first, and also when the task is
     cancelled.
@@ -31,7 +37,7 @@ async def sending(errand: Errand, ledger: Ledger, worker: int, settled: Callable
         async with connected(host, timeout, errand.concurrency, errand.transport) as post:
             telling = Telling(errand, commits, worker, paces, post)
             try:
-                async for batch in _claimed(commits, paces, worker, tasks, errand.concurrency, settled):
+                async for batch in _claimed(commits, paces, worker, tasks, errand.concurrency, watch):
                     tasks.add(asyncio.create_task(telling.batch(batch)))
                 return await telling.openings.close(errand.way)
             finally:
@@ -49,7 +55,7 @@ async def _claimed(
     worker: int,
     tasks: set[asyncio.Task[None]],
     most: int,
-    settled: Callable[[], None],
+    watch: Watch,
 ) -> AsyncIterator[Batch]:
     """Batches to be told, one whenever fewer than *most* tasks are going.
 
@@ -68,8 +74,10 @@ async def _claimed(
             for task in done:
                 task.result()
                 tasks.discard(task)
-                settled()
+                watch(())
         elif await commits.write(_others_may_leave_some):
+            others = await commits.write(partial(at_work, besides=worker))
+            watch(tuple(each for each in others if each.lives))
             await asyncio.sleep(POLL)
         else:
             return

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import orjson
 
 from audience.delivery.ledger import Ledger, Run
+from audience.delivery.workers import Worker, at_work
 from audience.errors import Problem
 
 State: TypeAlias = Literal["todo", "sent", "accepted", "refused", "in doubt"]
@@ -35,9 +36,9 @@ class Status:
     """How far a run is.
 
     *batches* and *ids* are counts by state; *bad* is how many ids the vendor did not know, by its code, and of those
-    none is counted in *ids*. *skipped* of the batches in doubt are settled to stay so; *working* processes have not
-    ended. *messages* are the vendor's ids of what it took, and *troubles* are what was refused or is in doubt, a
-    thousand at most.
+    none is counted in *ids*. *skipped* of the batches in doubt are settled to stay so; *workers* are at it, or died and
+    left what they had. *messages* are the vendor's ids of what it took, and *troubles* are what was refused or is in
+    doubt, a thousand at most.
     """
 
     vendor: str
@@ -46,7 +47,7 @@ class Status:
     ids: dict[State, int]
     bad: dict[str, int]
     skipped: int
-    working: int
+    workers: tuple[Worker, ...]
     cancelled: bool
     stopped: Problem | None
     messages: tuple[str, ...]
@@ -56,6 +57,11 @@ class Status:
     def done(self) -> bool:
         """Whether all is settled: nothing left to send, no reply outstanding, no doubt that nobody has decided."""
         return not self.stopped and not self.cancelled and self.left == 0 and self.doubts == 0
+
+    @property
+    def working(self) -> int:
+        """How many processes are at work."""
+        return sum(worker.lives for worker in self.workers)
 
     @property
     def left(self) -> int:
@@ -72,7 +78,6 @@ def tally(ledger: Ledger) -> Status:
     """How far the run of *ledger* is."""
     run = ledger.run()
     batches, ids = _counts(ledger)
-    [(working,)] = ledger.rows("SELECT count(*) FROM worker WHERE ended IS NULL")
     [(skipped,)] = ledger.rows("SELECT count(*) FROM batch WHERE skipped IS NOT NULL")
     named = "SELECT DISTINCT message FROM batch WHERE message IS NOT NULL ORDER BY number LIMIT ?"
     return Status(
@@ -82,7 +87,7 @@ def tally(ledger: Ledger) -> Status:
         ids=ids,
         bad=dict(ledger.rows("SELECT code, count(*) FROM bad GROUP BY code ORDER BY code")),
         skipped=skipped,
-        working=working,
+        workers=at_work(ledger),
         cancelled=run.cancelled is not None,
         stopped=_stopped(run),
         messages=tuple(name for (name,) in ledger.rows(named, MOST)),
@@ -100,7 +105,7 @@ def nothing(vendor: str) -> Status:
         ids=none,
         bad={},
         skipped=0,
-        working=0,
+        workers=(),
         cancelled=False,
         stopped=None,
         messages=(),

@@ -8,16 +8,31 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 from audience.delivery.ledger import Ledger
 from audience.delivery.moves import words
 from audience.errors import DeliveryError, Problem
-from audience.locks import held
+from audience.locks import held, is_held
 
 LOCKS, BEGINNING = "worker-*.lock", "begin.lock"
 DIED = Problem("died", "the process ended between sending and the reply")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A *process* that has not ended by itself, *begun* in seconds since 1970, and how many batches it has.
+
+    It *lives*, or it has died and nobody has taken over yet what it has.
+    """
+
+    process: int
+    host: str
+    begun: float
+    batches: int
+    lives: bool
 
 
 @contextmanager
@@ -61,6 +76,27 @@ def take_over(ledger: Ledger) -> None:
             if free:
                 _end(ledger, number)
                 file.unlink(missing_ok=True)
+
+
+def at_work(ledger: Ledger, besides: int | None = None) -> tuple[Worker, ...]:
+    """Who has not ended, *besides* the worker of this number; nothing is written.
+
+    Raises DeliveryError where it cannot be seen whether one lives.
+    """
+    held = "(SELECT count(*) FROM batch WHERE batch.worker = w.number AND state IN ('todo', 'sent', 'in doubt'))"
+    columns = f"lock, process, host, begun, {held}"
+    rows = ledger.rows(f"SELECT {columns} FROM worker AS w WHERE ended IS NULL AND number IS NOT ?", besides)
+    return tuple(
+        Worker(process=process, host=host, begun=begun, batches=batches, lives=_lives(ledger.path.with_name(lock)))
+        for lock, process, host, begun, batches in rows
+    )
+
+
+def _lives(file: Path) -> bool:
+    try:
+        return is_held(file)
+    except OSError as error:
+        raise DeliveryError(Problem("unreadable", f"{file}: {error.strerror or error}")) from error
 
 
 def living(ledger: Ledger) -> int:
