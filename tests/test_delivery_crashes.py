@@ -3,8 +3,11 @@
 import json
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,7 +33,7 @@ from fake import (
 from hypothesis import settings
 
 from audience.delivery import resume, run, send, status
-from audience.delivery.ledger import Ledger
+from audience.delivery.ledger import NAME, Ledger
 from audience.outcome import status_lines
 
 QUIET = settings.get_current_profile_name() == "dev"
@@ -318,6 +321,36 @@ def test_who_looks_is_told_who_is_at_work_and_who_died_and_changes_nothing(tmp_p
     answer.recv()
     last.join()
     assert status(folder).workers == ()
+
+
+WRITES = """
+import sys, time
+from pathlib import Path
+from audience.delivery.ledger import NAME, Ledger
+from audience.delivery.workers import working
+with Ledger(Path(sys.argv[1])) as ledger, working(ledger), ledger.together():
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_who_waits_for_a_process_that_hangs_while_it_writes_says_so_and_goes_on_once_it_ends(vendor, tmp_path):
+    vendor()
+    service, ids, told = Service(lambda call: "stopped"), ids_of(35), []
+    folder = folder_of(tmp_path / "run", ids)
+    send(folder, MESSAGE, APPLICATION, ANY, effort=effort(service))
+    service.fault = lambda call: None
+    with subprocess.Popen([sys.executable, "-c", WRITES, folder / NAME], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "writing\n"
+
+        def waiting(others):
+            told.append(others[0].process)
+            assert not service.told
+            other.kill()
+
+        assert resume(folder, APPLICATION, effort=replace(effort(service), waiting=waiting)).done
+        assert told == [other.pid]
+    assert service.told == dict.fromkeys(ids, 1)
 
 
 def test_of_two_that_send_a_campaign_at_the_same_moment_one_does(tmp_path, server):

@@ -237,16 +237,19 @@ def test_who_waits_for_a_process_that_hangs_says_for_whom_and_takes_nothing_from
             time.sleep(0.01)
         sender.send_signal(signal.SIGSTOP)
         resume, piped = [*python, "resume", str(run), *words], subprocess.PIPE
-        with subprocess.Popen(resume, env=environment, stdout=piped, stderr=piped, text=True) as goes:
-            said = goes.stderr.readline()
-            assert f"waiting for process {sender.pid} on {os.uname().nodename}, begun " in said
-            assert json.loads(said)["notes"][0]["code"] == "waiting" if json_ else said.startswith("note: waiting: ")
-            told = sum(service.told.values())
-            time.sleep(0.5)
-            assert (goes.poll(), sum(service.told.values())) == (None, told)
+        try:
+            with subprocess.Popen(resume, env=environment, stdout=piped, stderr=piped, text=True) as goes:
+                said = goes.stderr.readline()
+                assert f"waiting for process {sender.pid} on {os.uname().nodename}, begun " in said
+                assert json.loads(said)["notes"][0]["code"] == "waiting" if json_ else said.startswith("note: waiting")
+                told = sum(service.told.values())
+                time.sleep(0.5)
+                assert (goes.poll(), sum(service.told.values())) == (None, told)
+                sender.send_signal(signal.SIGCONT)
+                assert goes.communicate()[0]
+                assert (goes.returncode, sender.wait()) == (0, 0)
+        finally:
             sender.send_signal(signal.SIGCONT)
-            assert goes.communicate()[0]
-            assert (goes.returncode, sender.wait()) == (0, 0)
         sender.communicate()
     assert service.told == dict.fromkeys(ids_of(1_000), 1)
 

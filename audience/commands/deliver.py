@@ -87,6 +87,9 @@ def resume(
     on_doubt: Annotated[
         OnDoubt, typer.Option("--on-doubt", help="What is in doubt: only report it, let it stay so, or send it again.")
     ] = "report",
+    moved: Annotated[
+        bool, typer.Option("--moved", help="The folder was moved to another disk or machine, and is left nowhere else.")
+    ] = False,
     credentials: Credentials = None,
     host: Hosts = None,
     concurrency: Concurrency = 32,
@@ -99,17 +102,19 @@ def resume(
     with bar() as progress:
         patience = Patience(timeout=timeout, attempts=attempts)
         effort = Effort(patience, concurrency, progress, lambda others: remark(waiting(others), json))
-        found = several.resume_all(folder, known, on_doubt, effort)
+        found = several.resume_all(folder, known, on_doubt, effort, moved=moved)
     _shown(found, json)
 
 
 def status(folder: Folder, json: Json = False) -> None:
     """How far a run is: what was told, refused, is in doubt or left."""
+    warn(several.copies(folder), json)
     _shown(several.status_all(folder), json)
 
 
 def cancel(folder: Folder, json: Json = False) -> None:
     """Never send what was not sent yet; what is under way comes to its end."""
+    warn(several.copies(folder), json)
     found = several.cancel_all(folder)
     result({name: status_json(each) for name, each in found.items()}, json, status_lines(found))
 

@@ -3,19 +3,25 @@
 A transition is durable once `together` is left. Who writes what, and when, is decided in `telling` and `workers`.
 """
 
+import os
+import socket
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from audience.delivery.marks import made
 from audience.errors import DeliveryError, LedgerError, Problem
 
 NAME = "ledger.sqlite"
-VERSION = 1
+VERSION = 2
 SCHEMA = Path(__file__).with_name("ledger.sql")
-PATIENCE = 60  # seconds that one process waits for another's transaction
+PATIENCE = 60  # seconds that one process waits for another's transaction, where nobody is told that it does
+MOMENT = 3  # seconds until it is told
+BUSY = 5  # SQLITE_BUSY, in the last byte of what SQLite says more exactly
 MANY = 500  # values that a statement is given at once
 
 
@@ -43,13 +49,19 @@ class Run:
 class Ledger:
     """An open ledger; one thread at a time may use it."""
 
-    def __init__(self, path: Path, *, write: bool = True):
-        """Open *path*; DeliveryError where it is not there, or is no ledger."""
+    def __init__(self, path: Path, *, write: bool = True, busy: "Callable[[Ledger], None] | None" = None):
+        """Open *path*; DeliveryError where it is not there, or is no ledger.
+
+        Who opens it to read leaves all files as they are. *busy* is called again and again while another process keeps
+        it from writing; without that it is an error after a while.
+        """
+        self._busy = busy
         self.path = path
+        self.walled = _holds(walled(path))
         if not path.is_file():
             raise DeliveryError(Problem("no-run", f"{path.parent}: nothing was sent from here", hint="audience send"))
         with _told(path):
-            self._connection = _connected(path, "rw")
+            self._connection = _connected(path, "rw" if write or not self.walled else "ro")
             try:
                 version = self._connection.execute("PRAGMA user_version").fetchone()[0]
                 if version != VERSION:
@@ -78,13 +90,26 @@ class Ledger:
     def together(self) -> Iterator[None]:
         """One transaction: what is written in it is on disk once it is left, or was never written."""
         with _told(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield
                 self._commit()
             except BaseException:
                 self._connection.rollback()
                 raise
+
+    def _begin(self) -> None:
+        """Begin to write, once no other process does."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != BUSY or (self._busy is None and time.monotonic() > until):
+                    raise
+            if self._busy is not None:
+                self._busy(self)
 
     def each(self, jobs: Sequence[Callable[["Ledger"], Any]]) -> list[Any]:
         """What each of *jobs* returns or raises, all in one transaction; one that raises has written nothing."""
@@ -114,16 +139,20 @@ class Ledger:
 
 
 def create(path: Path, run: Run, size: int) -> None:
-    """Write the new ledger *path* of *run*, its ids in batches of *size*, all of it todo."""
+    """Write the new ledger *path* of *run*, its ids in batches of *size*, all of it todo, and a mark beside it."""
+    mark = made(path.parent, "begun")
     with _told(path):
         connection = _connected(path, "rwc")
         try:
+            connection.execute("PRAGMA journal_mode = MEMORY")  # no file besides: who dies here begins anew
             connection.execute("PRAGMA synchronous = OFF")  # the file is synced whole before it gets its name
             connection.executescript(f"BEGIN; {SCHEMA.read_text('utf-8')}")
             names = list(Run.__dataclass_fields__)
             marks = ", ".join("?" for _ in names)
             values = [getattr(run, name) for name in names]
             connection.execute(f"INSERT INTO run (number, {', '.join(names)}) VALUES (1, {marks})", values)
+            here = (mark.name, mark.trace, os.fsencode(path.parent.resolve()), socket.gethostname(), run.begun)
+            connection.execute("INSERT INTO place VALUES (1, ?, ?, ?, ?, ?)", here)
             connection.executemany("INSERT INTO batch (native) VALUES (?)", ((n,) for n in range(run.natives)))
             ranges = ((first, min(first + size, run.ids)) for first in range(0, run.ids, size))
             connection.executemany("INSERT INTO batch (first, stop) VALUES (?, ?)", ranges)
@@ -132,11 +161,20 @@ def create(path: Path, run: Run, size: int) -> None:
             connection.close()
 
 
+def walled(path: Path) -> Path:
+    """What was written to the ledger *path* last, while somebody is at work or where he died (write-ahead log)."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def _holds(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size > 0
+
+
 def _connected(path: Path, mode: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
-        timeout=PATIENCE,
+        timeout=MOMENT,
         isolation_level=None,
         check_same_thread=False,
     )

@@ -28,6 +28,15 @@ CREATE TABLE run (
     stopped     TEXT CHECK (stopped IS NULL OR json_valid(stopped))   -- why it stopped the last time
 ) STRICT;
 
+CREATE TABLE place (
+    number INTEGER PRIMARY KEY CHECK (number = 1),
+    mark   TEXT NOT NULL,                                      -- a file beside this one, by which a copy is told
+    trace  TEXT NOT NULL,
+    folder BLOB NOT NULL,                                      -- as the system names it
+    host   TEXT NOT NULL,
+    since  REAL NOT NULL
+) STRICT;
+
 CREATE TABLE worker (
     number  INTEGER PRIMARY KEY AUTOINCREMENT,
     lock    TEXT NOT NULL UNIQUE,                              -- a file beside this one, locked for as long as it lives
@@ -163,6 +172,9 @@ BEGIN SELECT RAISE(ABORT, 'a cancelled run stays so'); END;
 CREATE TRIGGER run_is_kept BEFORE DELETE ON run
 BEGIN SELECT RAISE(ABORT, 'a ledger forgets nothing'); END;
 
+CREATE TRIGGER place_is_kept BEFORE DELETE ON place
+BEGIN SELECT RAISE(ABORT, 'a ledger forgets nothing'); END;
+
 CREATE TRIGGER worker_is_dead BEFORE UPDATE OF ended ON worker
 WHEN OLD.ended IS NOT NULL OR EXISTS (SELECT 1 FROM batch WHERE worker = OLD.number AND state = 'sent')
 BEGIN SELECT RAISE(ABORT, 'a worker ends once, and leaves nothing as sent'); END;
@@ -177,4 +189,4 @@ BEGIN SELECT RAISE(ABORT, 'a ledger forgets nothing'); END;
 CREATE TRIGGER bad_stays BEFORE UPDATE ON bad
 BEGIN SELECT RAISE(ABORT, 'a ledger forgets nothing'); END;
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

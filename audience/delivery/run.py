@@ -10,19 +10,21 @@ from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
 from audience.delivery import moves as book
+from audience.delivery import place
 from audience.delivery.folder import MESSAGE, Requests, begun, digest, message_json, read_message, requests
 from audience.delivery.guards import Allowed, guard
 from audience.delivery.known import delivery_of
 from audience.delivery.ledger import NAME, Ledger, Run, create
+from audience.delivery.marks import BEGUN, SENT
 from audience.delivery.patience import Patience
 from audience.delivery.post import Transport
 from audience.delivery.price import SAMPLE, Order, chosen, named
 from audience.delivery.send import Watch, sending
 from audience.delivery.tally import Status, nothing, settled, tally
 from audience.delivery.telling import Errand, Halt
-from audience.delivery.workers import Worker, alone, take_over, working
+from audience.delivery.workers import LOCKS, Worker, alone, others, take_over, working
 from audience.errors import DeliveryError, MessageError, Problem
-from audience.files import put, whole_new
+from audience.files import clear_drafts, put, whole_new
 from audience.index.read import Progress, silent
 from audience.language.suggest import did_you_mean
 from audience.message import Message, message
@@ -123,25 +125,50 @@ def resume(
     application: Application,
     *,
     on_doubt: OnDoubt = "report",
+    moved: bool = False,
     effort: Effort | None = None,
 ) -> Status:
     """Go on with the run in *folder*, beside others who may be at it; how far it came.
 
+    A copy of a run is refused; the user may say that it has *moved*, and that none is left where it was.
     What is in doubt is left so and reported; or it is settled to stay so, "skip"; or it is sent once more, "retry",
     and some may be told twice. Raises DeliveryError where plan, message or application are not those of the run.
     """
     folder = Path(folder)
-    with Ledger(folder / NAME) as ledger:
+    at_home(folder, moved=moved)
+    effort = effort or Effort()
+    announce = _announcer(effort.waiting)
+    with Ledger(folder / NAME, busy=lambda ledger: announce(others(ledger))) as ledger:
+        with ledger.together():
+            take_over(ledger)
         run = ledger.run()
         if run.cancelled is not None:
             raise DeliveryError(Problem("cancelled", f"{folder}: the run was cancelled", hint="emit and send anew"))
-        effort = effort or Effort()
         found = _as_begun(folder, run, application, effort.progress)
         with ledger.together():
             take_over(ledger)
             if on_doubt != "report":
                 book.decide(ledger, time.time(), retry=on_doubt == "retry")
     return worked(found, application, effort)
+
+
+def at_home(folder: Path, *, moved: bool) -> None:
+    """Raise DeliveryError where the run in *folder* is a copy, or, where the user says it has *moved*, no whole one."""
+    with Ledger(folder / NAME, write=False) as ledger:
+        problem = place.copied(ledger)  # before anything is written, so that nothing of a copy is lost
+    if problem is not None and not moved:
+        raise DeliveryError(problem)
+    if problem is not None:
+        with Ledger(folder / NAME) as ledger, ledger.together():
+            place.move(ledger)
+            take_over(ledger)
+
+
+def copied(folder: Path) -> list[Problem]:
+    """A warning where what is in *folder* is a copy of a run."""
+    with Ledger(folder / NAME, write=False) as ledger:
+        problem = place.copied(ledger)
+    return [] if problem is None else [problem]
 
 
 def status(folder: str | Path) -> Status:
@@ -175,17 +202,24 @@ def begin(found: Prepared, application: Application) -> None:
         ids=found.requests.ids,
         begun=time.time(),
     )
-    with alone(folder), whole_new(folder / NAME) as draft:
+    with alone(folder):
         refuse_begun(folder)
-        create(draft, run, found.way.ids or 1)
-        put(folder / MESSAGE, kept)
+        clear_drafts(folder / NAME)
+        for mark in folder.glob(BEGUN):  # of those who had no ledger yet when they died
+            mark.unlink()
+        with whole_new(folder / NAME) as draft:
+            create(draft, run, found.way.ids or 1)
+            put(folder / MESSAGE, kept)
 
 
 def refuse_begun(folder: Path) -> None:
-    """Raise DeliveryError where a run was begun in *folder*."""
+    """Raise DeliveryError where a run was begun in *folder*, also where its ledger is gone."""
     if begun(folder):
         hint = f"audience resume {folder} goes on with it; emit into another folder to send again"
         raise DeliveryError(Problem("begun", f"{folder}: a run was begun here", hint=hint))
+    if any(any(folder.glob(each)) for each in (SENT, LOCKS)):
+        message = f"{folder}: something was sent from here, and {NAME}, which knows to whom, is gone"
+        raise DeliveryError(Problem("lost-ledger", message, hint="put it back, or emit into another folder"))
 
 
 def _known(said: Message) -> None:
@@ -231,7 +265,11 @@ def worked(
 ) -> Status:
     """Be one of those who send what was begun; how far it came, and what stopped it."""
     folder = found.requests.folder
-    with Ledger(folder / NAME) as ledger, Ledger(folder / NAME, write=False) as watched:
+    announce = _announcer(effort.waiting)
+    with (
+        Ledger(folder / NAME, busy=lambda ledger: announce(others(ledger))) as ledger,
+        Ledger(folder / NAME, write=False) as watched,
+    ):
         errand = Errand(
             run=ledger.run(),
             requests=found.requests,
@@ -248,31 +286,39 @@ def worked(
                 take_over(ledger)
                 book.stopped(ledger, None)
             try:
-                asyncio.run(sending(errand, ledger, worker, _watcher(watched, effort)))
+                asyncio.run(sending(errand, ledger, worker, _watcher(watched, effort.progress, announce)))
             except Halt as halt:
                 with ledger.together():
                     book.stopped(ledger, halt.problem)
         return tally(ledger)
 
 
-def _watcher(ledger: Ledger, effort: Effort) -> Watch:
-    """A function that shows now and then how far the run is, and once each for whom is waited."""
+def _watcher(ledger: Ledger, progress: Progress, announce: Waiting) -> Watch:
+    """A function that shows now and then how far the run is, and for whom is waited once that takes a while."""
     looked, since = 0.0, time.monotonic()
-    named: set[tuple[str, int, float]] = set()
 
-    def show(others: tuple[Worker, ...]) -> None:
+    def show(waited: tuple[Worker, ...]) -> None:
         nonlocal looked, since
         now = time.monotonic()
         if now - looked > OFTEN:
-            effort.progress("sending", *settled(ledger))
+            progress("sending", *settled(ledger))
             looked = now
-        if not others:
+        if not waited:
             since = now
         elif now - since > SOON:
-            found = {(each.host, each.process, each.begun): each for each in others}
-            fresh = tuple(each for key, each in found.items() if key not in named)
-            named.update(found)
-            if fresh:
-                effort.waiting(fresh)
+            announce(waited)
 
     return show
+
+
+def _announcer(waiting: Waiting) -> Waiting:
+    """A function that tells of each of those who are waited for once."""
+    named: set[tuple[str, int, float]] = set()
+
+    def announce(waited: tuple[Worker, ...]) -> None:
+        fresh = tuple(each for each in waited if (each.host, each.process, each.begun) not in named)
+        named.update((each.host, each.process, each.begun) for each in fresh)
+        if fresh:
+            waiting(fresh)
+
+    return announce

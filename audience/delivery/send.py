@@ -13,7 +13,7 @@ from audience.delivery.moves import Batch
 from audience.delivery.pace import Paces
 from audience.delivery.post import connected
 from audience.delivery.telling import Errand, Telling
-from audience.delivery.workers import Worker, at_work, living, take_over
+from audience.delivery.workers import Worker, living, others, take_over
 from audience.errors import Problem
 
 POLL = 0.2  # seconds between looks at what other workers do
@@ -76,8 +76,7 @@ async def _claimed(
                 tasks.discard(task)
                 watch(())
         elif await commits.write(_others_may_leave_some):
-            others = await commits.write(partial(at_work, besides=worker))
-            watch(tuple(each for each in others if each.lives))
+            watch(await commits.write(others))
             await asyncio.sleep(POLL)
         else:
             return

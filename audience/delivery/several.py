@@ -86,11 +86,16 @@ def _begin_all(folder: Path, said: Message, ready: Ready) -> None:
             run.begin(each, application)
 
 
-def resume_all(folder: Path, applications: Applications, on_doubt: OnDoubt, effort: Effort) -> dict[str, Status]:
-    """Go on with all runs of *folder*, and begin those that were left when `send_all` died; the status of each."""
+def resume_all(
+    folder: Path, applications: Applications, on_doubt: OnDoubt, effort: Effort, *, moved: bool = False
+) -> dict[str, Status]:
+    """Go on with all runs of *folder*, and begin those that were left when `send_all` died; the status of each.
+
+    A copy is refused before anything is begun; the user may say that all of it has *moved*.
+    """
     runs = folders(folder)
-    if not any(map(begun, runs)):
-        raise DeliveryError(Problem("no-run", f"{folder}: nothing was sent from here", hint="audience send"))
+    for each in _begun(folder):
+        run.at_home(each, moved=moved)
     known = [(each, size(each)[0].name, applications(size(each)[0])) for each in runs]
     if any(_is_left(each) for each in runs):
         with alone(folder):
@@ -111,6 +116,11 @@ def _is_left(each: Path) -> bool:
 def status_all(folder: Path) -> dict[str, Status]:
     """How far each run of *folder* is; DeliveryError where none was begun."""
     return {size(each)[0].name: run.status(each) for each in _begun(folder)}
+
+
+def copies(folder: Path) -> list[Problem]:
+    """Warnings of runs of *folder* that are copies; DeliveryError where none was begun."""
+    return [problem for each in _begun(folder) for problem in run.copied(each)]
 
 
 def cancel_all(folder: Path) -> dict[str, Status]:

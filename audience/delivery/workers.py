@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from audience.delivery.ledger import Ledger
 from audience.delivery.moves import words
+from audience.delivery.place import check, leave, settle
 from audience.errors import DeliveryError, Problem
 from audience.locks import held, is_held
 
@@ -37,21 +38,28 @@ class Worker:
 
 @contextmanager
 def working(ledger: Ledger) -> Iterator[int]:
-    """Be a worker of *ledger*, with a number; at the end nothing is left claimed, or sent without a reply."""
+    """Be a worker of *ledger*, with a number; at the end nothing is left claimed, or sent without a reply.
+
+    Raises DeliveryError where that is the ledger of a copy.
+    """
     name = LOCKS.replace("*", uuid4().hex)
     file = ledger.path.with_name(name)
     with _lock(file) as mine:
         if not mine:
             raise DeliveryError(Problem("locked", f"{file} is held by another"))
         with ledger.together():
+            check(ledger)
+            before = settle(ledger)
             values = (name, os.getpid(), socket.gethostname(), time.time())
             statement = "INSERT INTO worker (lock, process, host, begun) VALUES (?, ?, ?, ?) RETURNING number"
             [(number,)] = ledger.rows(statement, *values)
+        before.unlink(missing_ok=True)
         try:
             yield number
         finally:
             with ledger.together():
                 _end(ledger, number)
+            leave(ledger)
             file.unlink(missing_ok=True)
 
 
@@ -78,14 +86,20 @@ def take_over(ledger: Ledger) -> None:
                 file.unlink(missing_ok=True)
 
 
-def at_work(ledger: Ledger, besides: int | None = None) -> tuple[Worker, ...]:
-    """Who has not ended, *besides* the worker of this number; nothing is written.
+def others(ledger: Ledger) -> tuple[Worker, ...]:
+    """Who lives in another process than this one."""
+    mine = (os.getpid(), socket.gethostname())
+    return tuple(each for each in at_work(ledger) if each.lives and (each.process, each.host) != mine)
+
+
+def at_work(ledger: Ledger) -> tuple[Worker, ...]:
+    """Who has not ended; nothing is written.
 
     Raises DeliveryError where it cannot be seen whether one lives.
     """
     held = "(SELECT count(*) FROM batch WHERE batch.worker = w.number AND state IN ('todo', 'sent', 'in doubt'))"
     columns = f"lock, process, host, begun, {held}"
-    rows = ledger.rows(f"SELECT {columns} FROM worker AS w WHERE ended IS NULL AND number IS NOT ?", besides)
+    rows = ledger.rows(f"SELECT {columns} FROM worker AS w WHERE ended IS NULL")
     return tuple(
         Worker(process=process, host=host, begun=begun, batches=batches, lives=_lives(ledger.path.with_name(lock)))
         for lock, process, host, begun, batches in rows
