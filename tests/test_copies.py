@@ -1,6 +1,9 @@
 """A run that is copied, moved or put back from a backup: it goes on in one place, and nobody is told twice."""
 
+import os
 import shutil
+import sqlite3
+import time
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from audience import DeliveryError
-from audience.delivery import resume, run, send, several, status
+from audience.delivery import marks, resume, run, send, several, status
 from audience.delivery.ledger import NAME
 from audience.message import Message
 
@@ -129,6 +132,35 @@ def test_a_backup_that_is_put_back_is_refused(left, service, tmp_path, put_back)
     with pytest.raises(DeliveryError, match="copied-run"):
         resumed(left, service)
     assert service.told == dict.fromkeys(IDS, 1)
+
+
+def test_a_ledger_that_was_backed_up_while_it_was_sent_is_refused(left, service, tmp_path):
+    """By SQLite itself: that is whole, and older than what lies beside it all the same."""
+
+    def backs_up(call):
+        if call == 6:
+            with sqlite3.connect(left / NAME) as ledger, sqlite3.connect(tmp_path / "backup") as backup:
+                ledger.backup(backup)
+            ledger.close()
+            backup.close()
+
+    service.fault = backs_up
+    assert resumed(left, service).done
+    in_place(left / NAME, (tmp_path / "backup").read_bytes())
+    with pytest.raises(DeliveryError, match="copied-run"):
+        resumed(left, service)
+    assert service.told == dict.fromkeys(IDS, 1)
+
+
+def test_a_mark_that_is_put_back_into_its_own_file_is_another(tmp_path):
+    mark = marks.made(tmp_path, "sent")
+    assert marks.trace(tmp_path / mark.name) == mark.trace
+    times = (tmp_path / mark.name).stat()
+    time.sleep(0.02)  # more than one tick of the clock of a file system
+    in_place(tmp_path / mark.name, b"")
+    os.utime(tmp_path / mark.name, ns=(times.st_atime_ns, times.st_mtime_ns))  # as backups do
+    assert (tmp_path / mark.name).stat().st_ino == times.st_ino
+    assert marks.trace(tmp_path / mark.name) != mark.trace
 
 
 class Copies(RuleBasedStateMachine):
