@@ -145,8 +145,14 @@ class Telling:
         await self._paces.wait(way.paces(targets))
         telling = asyncio.create_task(self._tell(batch, way, request, handle, ids, len(targets)))
         self._under_way.add(telling)
-        telling.add_done_callback(self._under_way.discard)
+        telling.add_done_callback(self._returned)
         await asyncio.shield(telling)  # whoever stops the run does not stop what has left
+
+    def _returned(self, telling: asyncio.Task[None]) -> None:
+        """A call has come to its end; when the run is being stopped, nobody else asks what that was."""
+        self._under_way.discard(telling)
+        if not telling.cancelled():
+            telling.exception()
 
     def _targets(self, batch: Batch) -> tuple[dict[int, str], tuple[Payload, ...]]:
         """The ids of *batch* by their places, and its targeting objects."""
