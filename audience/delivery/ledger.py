@@ -21,6 +21,7 @@ VERSION = 2
 SCHEMA = Path(__file__).with_name("ledger.sql")
 PATIENCE = 60  # seconds that one process waits for another's transaction, where nobody is told that it does
 MOMENT = 3  # seconds until it is told
+CANNOT = {"SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE"}
 BUSY = 5  # SQLITE_BUSY, in the last byte of what SQLite says more exactly
 MANY = 500  # values that a statement is given at once
 
@@ -189,4 +190,7 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorname", None) in CANNOT:
+            hint = "what was sent stands in it; once it can be written, audience resume goes on"
+            raise DeliveryError(Problem("cannot-write", f"{path}: {error}", hint=hint)) from error
         raise LedgerError(Problem("bad-ledger", f"{path}: {error}")) from error

@@ -23,7 +23,7 @@ from audience.delivery.send import Watch, sending
 from audience.delivery.tally import Status, nothing, settled, tally
 from audience.delivery.telling import Errand, Halt
 from audience.delivery.workers import LOCKS, Worker, alone, others, take_over, working
-from audience.errors import DeliveryError, MessageError, Problem
+from audience.errors import AudienceError, DeliveryError, MessageError, Problem
 from audience.files import clear_drafts, put, whole_new
 from audience.index.read import Progress, silent
 from audience.language.suggest import did_you_mean
@@ -204,12 +204,21 @@ def begin(found: Prepared, application: Application) -> None:
     )
     with alone(folder):
         refuse_begun(folder)
-        clear_drafts(folder / NAME)
-        for mark in folder.glob(BEGUN):  # of those who had no ledger yet when they died
-            mark.unlink()
-        with whole_new(folder / NAME) as draft:
-            create(draft, run, found.way.ids or 1)
-            put(folder / MESSAGE, kept)
+        _cleared(folder)
+        try:
+            with whole_new(folder / NAME) as draft:
+                create(draft, run, found.way.ids or 1)
+                put(folder / MESSAGE, kept)
+        except AudienceError:
+            _cleared(folder)
+            raise
+
+
+def _cleared(folder: Path) -> None:
+    """Remove from *folder* what those have left who had no ledger yet when they died."""
+    clear_drafts(folder / NAME)
+    for mark in folder.glob(BEGUN):
+        mark.unlink()
 
 
 def refuse_begun(folder: Path) -> None:
