@@ -1,4 +1,4 @@
-"""A disk that is full, for real: what is written is whole or not there, a run goes on once there is room again.
+"""A disk that is full or can only be read, for real: what is written is whole or not there, a run goes on afterwards.
 
 Each case is a process of its own that mounts a small disk which only it can see, and fills it up.
 """
@@ -33,7 +33,8 @@ WRITE = [0, 1, 5, 20, 60]
 
 @pytest.mark.parametrize(
     ("what", "room"),
-    [("send", room) for room in SEND] + [(what, room) for what in ("emit", "build", "update") for room in WRITE],
+    [("read_only", 1), *(("send", room) for room in SEND)]
+    + [(what, room) for what in ("emit", "build", "update") for room in WRITE],
 )
 def test_a_full_disk(alone, tmp_path, what, room):
     words = [*alone, sys.executable, __file__, what, str(tmp_path), str(room)]
@@ -124,6 +125,28 @@ def send(place, disk, room):
     return stopped
 
 
+def read_only(place, disk, room):
+    """Who looks at a run that can only be read is told; who would change it is told why not."""
+    import fake
+
+    fake.register()
+    service, ids = fake.Service(fault=lambda call: "stopped" if call == 4 else None), fake.ids_of(100)
+    folder = fake.folder_of(place / "run", ids)
+    (place / "m.json").write_text('{"title": "Hi"}')
+    with fake.serving(service) as url:
+        os.environ |= {"AUDIENCE_FAKE_KEY": "k", "AUDIENCE_FAKE_SECRET": "s", "AUDIENCE_FAKE_HOST": url}
+        words = ["--message", place / "m.json", "--expect", len(ids)]
+        assert command("send", folder, *words, "--concurrency", 1)[0] == 1
+        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        assert "fake: 7 todo, 3 accepted" in command("status", folder)[1]
+        for what in ("resume", "cancel"):
+            assert command(what, folder) == (2, f"cannot-write: {folder} can only be read\n")
+        subprocess.run(["mount", "-o", "remount,rw", str(place)], check=True)
+        assert command("resume", folder)[0] == 0
+    assert service.told == dict.fromkeys(ids, 1)
+    return True
+
+
 def emit(place, disk, room):
     index, out = built(place), place / "out"
     disk.fill(room)
@@ -176,5 +199,8 @@ def built(place):
 
 
 if __name__ == "__main__":
-    work, where, pages = {"send": send, "emit": emit, "build": build, "update": update}[sys.argv[1]], *sys.argv[2:]
+    work, where, pages = (
+        {"read_only": read_only, "send": send, "emit": emit, "build": build, "update": update}[sys.argv[1]],
+        *sys.argv[2:],
+    )
     assert work(Path(where), Disk(Path(where)), int(pages)) or int(pages), "nothing was too large for no room at all"

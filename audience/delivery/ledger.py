@@ -59,10 +59,13 @@ class Ledger:
         self._busy = busy
         self.path = path
         self.walled = _holds(walled(path))
+        writable = os.access(path.parent, os.W_OK)
+        if write and path.is_file() and not writable:
+            raise DeliveryError(Problem("cannot-write", f"{path.parent} can only be read"))
         if not path.is_file():
             raise DeliveryError(Problem("no-run", f"{path.parent}: nothing was sent from here", hint="audience send"))
         with _told(path):
-            self._connection = _connected(path, "rw" if write or not self.walled else "ro")
+            self._connection = _connected(path, "rw" if write else _reading(self.walled, writable))
             try:
                 version = self._connection.execute("PRAGMA user_version").fetchone()[0]
                 if version != VERSION:
@@ -169,6 +172,13 @@ def walled(path: Path) -> Path:
 
 def _holds(file: Path) -> bool:
     return file.is_file() and file.stat().st_size > 0
+
+
+def _reading(walled: bool, writable: bool) -> str:
+    """How to open a ledger so that nothing beside it changes: what was written last stays there."""
+    if walled:
+        return "ro"
+    return "rw" if writable else "ro&immutable=1"  # nobody can be at work, nor can SQLite put its locks there
 
 
 def _connected(path: Path, mode: str) -> sqlite3.Connection:
