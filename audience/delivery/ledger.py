@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from audience.delivery.marks import made
@@ -48,7 +49,7 @@ class Run:
 
 
 class Ledger:
-    """An open ledger; one thread at a time may use it."""
+    """An open ledger; of several threads one at a time writes."""
 
     def __init__(self, path: Path, *, write: bool = True, busy: "Callable[[Ledger], None] | None" = None):
         """Open *path*; DeliveryError where it is not there, or is no ledger.
@@ -57,6 +58,7 @@ class Ledger:
         it from writing; without that it is an error after a while.
         """
         self._busy = busy
+        self._writing = RLock()  # who is interrupted, twice even, waits for what his other thread is writing
         self.path = path
         self.walled = _holds(walled(path))
         writable = os.access(path.parent, os.W_OK)
@@ -93,7 +95,7 @@ class Ledger:
     @contextmanager
     def together(self) -> Iterator[None]:
         """One transaction: what is written in it is on disk once it is left, or was never written."""
-        with _told(self.path):
+        with self._writing, _told(self.path):
             self._begin()
             try:
                 yield
