@@ -1,6 +1,6 @@
 """The command line from its first moment on: `audience`, or python -m audience."""
 
-from audience.interrupts import leave_at_once
+from audience.terminal.interrupts import leave_at_once
 
 
 def main() -> None:

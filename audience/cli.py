@@ -9,11 +9,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from audience import __version__, menu
+from audience import __version__
 from audience.errors import AudienceError, DamagedError, LedgerError, LockedError, Problem, ProofError
-from audience.interrupts import INTERRUPTED
-from audience.report import tell
-from audience.streams import flushed, open_streams
+from audience.terminal import menu
+from audience.terminal.interrupts import INTERRUPTED
+from audience.terminal.report import tell
+from audience.terminal.streams import flushed, open_streams
 
 
 def run(arguments: list[str] | None = None) -> NoReturn:

@@ -34,7 +34,7 @@ from hypothesis import settings
 
 from audience.delivery import resume, run, send, status
 from audience.delivery.ledger import NAME, Ledger
-from audience.outcome import status_lines
+from audience.terminal.sending import status_lines
 
 QUIET = settings.get_current_profile_name() == "dev"
 

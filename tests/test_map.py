@@ -10,14 +10,14 @@ import audience
 HOUSE = Path(__file__).parents[1] / "audience"
 MODULES = {str(file.relative_to(HOUSE)): file for file in sorted(HOUSE.rglob("*.py"))}
 COMMANDS = (
-    *"build campaign catalog change codes demo deliver explain".split(),
-    *"keep lint options parse sandbox segment send".split(),
+    *"build campaign catalog change codes demo emit explain".split(),
+    *"keep lint options parse plan sandbox segment sending translate".split(),
 )
 DOORS = {
     "aiohttp": {"sandbox/server.py"},
     "lark": {"language/grammar.py"},
     "regex": {"language/render.py"},
-    "wcwidth": {"language/source.py"},
+    "wcwidth": {"places.py"},
     "dd": {"algebra/equivalence.py"},
     "pyroaring": {"index/bits.py"},
     "packaging": {"index/values.py"},
@@ -31,18 +31,18 @@ DOORS = {
     "aiolimiter": {"delivery/pace.py"},
     "tenacity": {"delivery/patience.py"},
     "json5": {"vendors/base.py"},
-    "typer": {"cli.py", "menu.py", *(f"commands/{name}.py" for name in COMMANDS)},
-    "rich": {"screen.py"},
+    "typer": {"cli.py", "terminal/menu.py", *(f"commands/{name}.py" for name in COMMANDS)},
+    "rich": {"terminal/screen.py"},
     "tomllib": {"catalog/attributes.py", "delivery/credentials.py"},
     "tomlkit": {"catalog/draft.py"},
 }
 MAY_IMPORT = {
-    "language": {"language", "errors"},
-    "algebra": {"algebra", "language", "errors"},
-    "vendors": {"vendors", "algebra", "language", "errors", "message"},
-    "index": {"index", "vendors", "language", "errors", "files", "locks"},
-    "sandbox": {"sandbox", "demo", "errors"},
-    "catalog": {"catalog", "index", "vendors", "algebra", "language", "errors"},
+    "language": {"language", "errors", "places"},
+    "algebra": {"algebra", "language", "errors", "places"},
+    "vendors": {"vendors", "algebra", "language", "errors", "places", "message"},
+    "index": {"index", "vendors", "language", "errors", "places", "files", "locks"},
+    "sandbox": {"sandbox", "demo", "errors", "places"},
+    "catalog": {"catalog", "index", "vendors", "algebra", "language", "errors", "places"},
     "delivery": {
         "delivery",
         "campaign",
@@ -51,6 +51,7 @@ MAY_IMPORT = {
         "vendors",
         "language",
         "errors",
+        "places",
         "files",
         "locks",
         "message",

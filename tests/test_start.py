@@ -16,7 +16,7 @@ import pytest
 
 import audience as library
 import audience.delivery as delivery
-from audience import menu
+from audience.terminal import menu
 
 HEAVY = "aiohttp aiolimiter dd httpx jsonschema lark matplotlib networkx numpy polars pyarrow rich tenacity tomlkit"
 RUN = f"""

@@ -1,1 +1,1 @@
-"""What commands do: one module for each kind; `audience.menu` has the list of them."""
+"""What commands do: one module for each kind; `audience.terminal.menu` has the list of them."""

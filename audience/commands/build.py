@@ -7,9 +7,9 @@ import typer
 
 from audience.commands.options import Ignored, IndexPath, Json, Tables, pair, tokens_of
 from audience.index.device_index import DeviceIndex
-from audience.report import result
-from audience.report_index import info as print_info
-from audience.screen import bar
+from audience.terminal.index import info as print_info
+from audience.terminal.report import result
+from audience.terminal.screen import bar
 
 
 def build(

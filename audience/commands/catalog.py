@@ -10,7 +10,7 @@ from audience.catalog.draft import draft
 from audience.commands.options import IndexPath, Json
 from audience.files import write_new
 from audience.index.device_index import DeviceIndex
-from audience.report import result
+from audience.terminal.report import result
 
 
 def check(file: Annotated[Path, typer.Argument(metavar="FILE")], json: Json = False) -> None:

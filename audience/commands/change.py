@@ -9,9 +9,9 @@ from audience.commands.options import IdColumn, IdFiles, IdList, Ignored, IndexP
 from audience.errors import Problem, TableError
 from audience.index.device_index import DeviceIndex
 from audience.language.notation import BARE
-from audience.report import warn
-from audience.report_index import changed
-from audience.screen import bar
+from audience.terminal.index import changed
+from audience.terminal.report import warn
+from audience.terminal.screen import bar
 
 
 def update(

@@ -7,8 +7,8 @@ import typer
 
 from audience.commands.options import Json
 from audience.delivery.known import delivery_of
-from audience.report import result
-from audience.screen import wrapped_table
+from audience.terminal.report import result
+from audience.terminal.screen import wrapped_table
 from audience.vendors import vendor as vendor_record
 from audience.vendors.wire import Code, Outcome
 

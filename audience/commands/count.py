@@ -6,7 +6,7 @@ from audience.index.snapshot import opened
 from audience.index.unmet import unmet
 from audience.language.parse import parse as parse_text
 from audience.language.render import render
-from audience.report import result, warn
+from audience.terminal.report import result, warn
 
 
 def count(index: IndexPath, expr: ExprText, json: Json = False) -> None:

@@ -10,9 +10,9 @@ from audience.commands.options import CatalogPath, ExprText, IndexPath, Json
 from audience.index.device_index import DeviceIndex
 from audience.language.parse import parse as parse_text
 from audience.plan import plan as make_plan
-from audience.report import result, warn
-from audience.report_index import counts_table
-from audience.report_plan import plan_json, verdict
+from audience.terminal.index import counts_table
+from audience.terminal.plans import plan_json, verdict
+from audience.terminal.report import result, warn
 from audience.vendors import reachable
 
 

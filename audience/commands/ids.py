@@ -12,7 +12,7 @@ from audience.index.read import readable
 from audience.index.roles import Roles, check_roles
 from audience.index.snapshot import Snapshot
 from audience.index.tables import FORMATS, named, scan
-from audience.streams import read_input
+from audience.terminal.streams import read_input
 from audience.vendors import vendors
 
 STDIN = "-"

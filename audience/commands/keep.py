@@ -9,9 +9,9 @@ import typer
 from audience.commands.options import IndexPath, Json, Wait
 from audience.errors import OutputError, Problem
 from audience.index.device_index import DeviceIndex
-from audience.report import result
-from audience.report_index import changed
-from audience.screen import bar, table
+from audience.terminal.index import changed
+from audience.terminal.report import result
+from audience.terminal.screen import bar, table
 
 
 def compact(index: IndexPath, wait: Wait = 0, json: Json = False) -> None:

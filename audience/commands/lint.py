@@ -11,7 +11,7 @@ from audience.commands.options import CatalogPath, ExprText, Json, share_of
 from audience.errors import PlanError, Problem
 from audience.language.parse import parse as parse_text
 from audience.lint import lint as find_odd
-from audience.report import problem_json, result
+from audience.terminal.report import problem_json, result
 
 if TYPE_CHECKING:
     from audience.index.device_index import DeviceIndex

@@ -8,7 +8,7 @@ from audience.commands.options import ExprText, Json
 from audience.language.outline import as_json, outline
 from audience.language.parse import parse as parse_text
 from audience.language.render import render
-from audience.report import result
+from audience.terminal.report import result
 
 
 def parse(

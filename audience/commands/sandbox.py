@@ -14,10 +14,10 @@ import typer
 from audience.commands.options import Json
 from audience.errors import DeliveryError, Problem
 from audience.files import put
-from audience.report import result
 from audience.sandbox import KEY, SECRET, Fault, Population, Sandbox
 from audience.sandbox.population import VENDORS
-from audience.screen import table
+from audience.terminal.report import result
+from audience.terminal.screen import table
 
 SECRET_VARIABLE = "AUDIENCE_SANDBOX_SECRET"
 COLUMNS = ("devices", "told", "twice", "messages")

@@ -10,8 +10,8 @@ from audience.index.device_index import DeviceIndex
 from audience.language.expr import Segment
 from audience.language.parse import parse
 from audience.language.render import render
-from audience.report import result, warn
-from audience.screen import table
+from audience.terminal.report import result, warn
+from audience.terminal.screen import table
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name, with or without the @ before it.")]
 

@@ -5,8 +5,8 @@ from collections import Counter
 from fractions import Fraction
 
 from audience.errors import ExpressionError, Problem
-from audience.language.source import Span
 from audience.language.suggest import did_you_mean
+from audience.places import Span
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 DIGITS = re.compile(r"([0-9]+)(?:\.([0-9]+))?")

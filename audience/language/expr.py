@@ -12,7 +12,7 @@ from audience.errors import ExpressionError, Problem
 from audience.language import checks
 from audience.language.checks import nonempty, wrong
 from audience.language.notation import BARE
-from audience.language.source import Span
+from audience.places import Span
 
 MAX_DEPTH = 100
 MOST_DAYS = 99_999

@@ -2,7 +2,7 @@
 
 from audience.errors import Problem
 from audience.language.grammar import Token, UnexpectedToken, tokens
-from audience.language.source import Span
+from audience.places import Span
 
 OPERATORS = {"_AND", "_OR"}
 OPERANDS = {"NAME", "STRING", "AT", "XG", "EVERYONE", "NOBODY", "_LPAR", "_NOT"}

@@ -28,8 +28,8 @@ from audience.language.expr import (
 from audience.language.grammar import Token, Tree, UnexpectedCharacters, UnexpectedToken, lark
 from audience.language.mistakes import COLON, misplaced, unreadable
 from audience.language.notation import BARE, TPNS_TYPES, house_type
-from audience.language.source import Span
 from audience.language.suggest import did_you_mean
+from audience.places import Span
 
 CALLS = ("tag", "tag_and", "tag_not", *ID_KINDS, "sample", "split")
 SAMPLE = "sample(10%, summer)"

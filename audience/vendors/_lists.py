@@ -9,7 +9,7 @@ from audience.errors import Problem
 from audience.language.expr import And, Compare, Expr, IdKind, Ids, Not, Or, Tag, Within, all_of, any_of, atoms, bare
 from audience.language.notation import BARE
 from audience.language.render import render
-from audience.language.source import Span
+from audience.places import Span
 from audience.vendors.base import Limit, Payload, Unsaid, strings
 from audience.vendors.reading import limited
 

@@ -10,8 +10,8 @@ from audience.delivery.price import Price
 from audience.delivery.tally import STATES, State, Status, Trouble
 from audience.delivery.workers import Worker
 from audience.errors import Problem
-from audience.report import problem_json
-from audience.screen import table
+from audience.terminal.report import problem_json
+from audience.terminal.screen import table
 
 if TYPE_CHECKING:  # prices are told without what sends
     from audience.delivery.rehearse import Rehearsal

@@ -6,9 +6,9 @@ from typing import Any
 
 from audience.language.render import render
 from audience.plan import Plan
-from audience.report import result
-from audience.report_plan import indented
-from audience.screen import wrapped_table
+from audience.terminal.plans import indented
+from audience.terminal.report import result
+from audience.terminal.screen import wrapped_table
 from audience.vendors.base import Vendor, dump
 
 

@@ -8,6 +8,8 @@ import orjson
 
 from audience.errors import Problem
 
+NOBODY = Problem("nobody", "nobody is meant: nothing to send")
+
 
 def problem_json(problem: Problem) -> dict[str, Any]:
     """*problem* for machines."""

@@ -15,8 +15,8 @@ from audience.index.snapshot import Snapshot
 from audience.language.checks import few
 from audience.language.expr import Segment
 from audience.language.render import render
-from audience.report import result
-from audience.screen import table
+from audience.terminal.report import result
+from audience.terminal.screen import table
 
 
 def info(index: DeviceIndex, json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import typer
 from typer.core import TyperCommand
 
-from audience.interrupts import raise_again
+from audience.terminal.interrupts import raise_again
 
 Entry: TypeAlias = tuple[str, str, str]  # name, module in `audience.commands` and function, sentence
 
@@ -73,16 +73,16 @@ PANELS: dict[str, tuple[Entry, ...]] = {
     "In vendors' words": (
         (
             "translate",
-            "send:translate",
+            "translate:translate",
             "Read one vendor's targeting and write it in another's words; text is a source and a target too.",
         ),
-        ("vendors", "send:vendors", "The vendors, what each can say, its limits, and the page they come from."),
+        ("vendors", "vendors:vendors", "The vendors, what each can say, its limits, and the page they come from."),
         (
             "plan",
-            "campaign:plan",
+            "plan:plan",
             "How a vendor would be told: natively or by ids, why, and what each way costs; nothing is written or sent.",
         ),
-        ("emit", "send:emit", "Write the requests' targeting bodies as NDJSON files, at most 1,000 ids a line."),
+        ("emit", "emit:emit", "Write the requests' targeting bodies as NDJSON files, at most 1,000 ids a line."),
         (
             "campaign",
             "campaign:campaign",
@@ -92,12 +92,12 @@ PANELS: dict[str, tuple[Entry, ...]] = {
     "Sending": (
         (
             "send",
-            "deliver:send",
+            "sending:send",
             "Send a message to whom the requests of a folder mean; once begun, `audience resume` goes on.",
         ),
-        ("resume", "deliver:resume", "Go on with what was begun, also beside others who are at it."),
-        ("status", "deliver:status", "How far a run is: what was told, refused, is in doubt or left."),
-        ("cancel", "deliver:cancel", "Never send what was not sent yet; what is under way comes to its end."),
+        ("resume", "sending:resume", "Go on with what was begun, also beside others who are at it."),
+        ("status", "sending:status", "How far a run is: what was told, refused, is in doubt or left."),
+        ("cancel", "sending:cancel", "Never send what was not sent yet; what is under way comes to its end."),
         (
             "codes",
             "codes:codes",

@@ -1,4 +1,4 @@
-"""Requests in vendors' words: written for an index, or from one vendor to another; and the vendors themselves."""
+"""From one vendor's words to another's."""
 
 import sys
 import warnings
@@ -9,69 +9,21 @@ import typer
 from audience.catalog.attributes import Catalog
 from audience.catalog.names import speaking
 from audience.commands.catalogs import catalog_of
-from audience.commands.options import (
-    CatalogPath,
-    ExprText,
-    IndexPath,
-    Json,
-    MaxRequests,
-    Out,
-    Replace,
-    Strict,
-    VendorName,
-)
+from audience.commands.options import CatalogPath, Json, MaxRequests, Strict
 from audience.errors import Problem
 from audience.language.expr import Expr
 from audience.language.parse import parse as parse_text
 from audience.language.render import render
 from audience.plan import MOST_REQUESTS, Plan
 from audience.plan import plan as make_plan
-from audience.report import note, result, tell, warn
-from audience.report_plan import derivation, plan_json
-from audience.streams import read_input
+from audience.terminal.plans import derivation, plan_json
+from audience.terminal.report import NOBODY, note, result, tell, warn
+from audience.terminal.streams import read_input
 from audience.vendors import reachable
 from audience.vendors import vendor as vendor_record
-from audience.vendors import vendors as vendor_names
 from audience.vendors.base import dump, load
 
 OPENINGS = ("{", "[", '"', "/")  # of JSON; forms, and EngageLab's `all`, are texts of a vendor's own
-NOBODY = Problem("nobody", "nobody is meant: nothing to send")
-
-
-def emit(
-    index: IndexPath,
-    expr: ExprText,
-    vendor: VendorName,
-    out: Out,
-    by_ids: Annotated[
-        bool,
-        typer.Option("--by-ids", help="Lists of ids, also where requests could say it."),
-    ] = False,
-    catalog: CatalogPath = None,
-    max_requests: MaxRequests = MOST_REQUESTS,
-    strict: Strict = False,
-    replace: Replace = False,
-    json: Json = False,
-) -> None:
-    """Write the requests' targeting bodies as NDJSON files, at most 1,000 ids a line."""
-    from audience.emit import as_json as emitted_json  # here, as a translation needs no index
-    from audience.emit import emit as emit_plan
-    from audience.index.device_index import DeviceIndex
-    from audience.screen import bar
-
-    opened, meant = DeviceIndex.open(index), parse_text(expr)
-    plan = make_plan(meant, vendor, opened, catalog_of(catalog), max_requests=max_requests, strict=strict)
-    if by_ids and plan.native:
-        plan = Plan(plan.vendor, meant, (), meant, (Problem("by-ids", "asked for by --by-ids"),), index=opened)
-    with bar() as progress:
-        written = emit_plan(plan, opened, out, replace=replace, progress=progress)
-    warn([*opened.problems(meant), *written.reasons], json)
-    note(plan.conditions, json)
-    parts = [f"{written.native} native"] if written.native else []
-    parts += [f"{written.batches:,} with {written.told:,} ids"] if written.batches else []
-    left = f"; {written.left_out:,} left out" if written.left_out else ""
-    said = f"{written.devices:,} devices meant; requests: {' and '.join(parts)}{left}" if parts else NOBODY.message
-    result(emitted_json(written), json, f"{out}: {said}")
 
 
 def translate(
@@ -110,7 +62,7 @@ def translate(
 
 def _compared(meant: Expr, plans: list[Plan], json: bool) -> None:
     """Tell what all vendors would be sent."""
-    from audience.report_vendors import side_by_side  # here, as one vendor's words are no table
+    from audience.terminal.vendors import side_by_side  # here, as one vendor's words are no table
 
     if json:
         told = {plan.vendor: plan_json(plan) for plan in plans}
@@ -134,13 +86,6 @@ def _said(plan: Plan, explained: bool, json: bool) -> None:
         sys.exit(1)
     if not plan.native:
         warn([NOBODY], json)
-
-
-def vendors(json: Json = False) -> None:
-    """The vendors, what each can say, its limits, and the page they come from."""
-    from audience.report_vendors import vendors_table  # here, as a translation is no table
-
-    vendors_table([vendor_record(name) for name in vendor_names()], json)
 
 
 def _read(source: str, said: str, catalog: Catalog | None, json: bool) -> Expr:

@@ -6,7 +6,7 @@ from audience.errors import Problem
 from audience.language.expr import Atom, Expr, Ids, rewritten
 from audience.language.render import render
 from audience.plan import Plan
-from audience.report import problem_json
+from audience.terminal.report import problem_json
 from audience.vendors.base import dump
 
 MOST_IDS, FIRST_IDS = 20, 8  # that a list on a screen may have, and how many of a longer one are shown

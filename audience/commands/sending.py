@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from audience.commands.options import HOUR, Json
-from audience.commands.send import NOBODY
 from audience.delivery import several
 from audience.delivery.credentials import application
 from audience.delivery.folder import read_message
@@ -20,9 +19,9 @@ from audience.delivery.several import Applications, Ready
 from audience.delivery.tally import Status
 from audience.errors import DeliveryError, Problem
 from audience.message import Message
-from audience.outcome import rehearsal_json, rehearsal_line, status_json, status_lines, troubles, waiting
-from audience.report import remark, result, tell, warn
-from audience.screen import bar
+from audience.terminal.report import NOBODY, remark, result, tell, warn
+from audience.terminal.screen import bar
+from audience.terminal.sending import rehearsal_json, rehearsal_line, status_json, status_lines, troubles, waiting
 from audience.vendors import vendors
 from audience.vendors.base import Vendor
 from audience.vendors.wire import Application
