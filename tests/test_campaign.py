@@ -242,9 +242,9 @@ def died(services, tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "out"
     emit_campaign(campaign("a", NAMES, index_of(ROWS, tmp_path / "x.index")), folder)
     ready = several.prepare(folder, Message(title="Hi"), known, Allowed(expect=5))
-    begin, left = several.run.begin, [1]
+    begin, left = several.beginning.begin, [1]
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(several.run, "begin", lambda *words: begin(*words) if left and left.pop() else dies())
+        patched.setattr(several.beginning, "begin", lambda *words: begin(*words) if left and left.pop() else dies())
         several.send_all(folder, Message(title="Hi"), ready, several.Effort())
     assert [(each / NAME).exists() for each in several.folders(folder)] == [True, False, False]
     return folder

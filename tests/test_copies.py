@@ -299,14 +299,14 @@ def test_a_copy_of_a_campaign_begins_nothing(tmp_path, service, monkeypatch):
     """Its sender died before the second vendor was begun, and that is not begun in both places."""
     folder = campaign_of(tmp_path / "out", one=ids_of(15), two=[f"t{at}" for at in range(15)])
     ready = several.prepare(folder, Message(title="Hi"), known, ANY)
-    begin = run.begin
+    begin = several.beginning.begin
 
     def dies(found, application):
         begin(found, application)
         raise Died
 
     with monkeypatch.context() as patched, pytest.raises(Died):
-        patched.setattr(run, "begin", dies)
+        patched.setattr(several.beginning, "begin", dies)
         several.send_all(folder, Message(title="Hi"), ready, effort(service))
     copy = shutil.copytree(folder, tmp_path / "copy")
     with pytest.raises(DeliveryError, match="copied-run"):

@@ -32,7 +32,7 @@ from fake import (
 )
 from hypothesis import settings
 
-from audience.delivery import resume, run, send, status
+from audience.delivery import beginning, resume, send, status
 from audience.delivery.ledger import NAME, Ledger
 from audience.terminal.sending import status_lines
 
@@ -59,7 +59,7 @@ class Power:
 
         monkeypatch.setattr(Ledger, "_commit", counted)
         for name in ("create", "put"):
-            monkeypatch.setattr(run, name, self.around(getattr(run, name)))
+            monkeypatch.setattr(beginning, name, self.around(getattr(beginning, name)))
 
     def around(self, work):
         def counted(*arguments):

@@ -26,7 +26,7 @@ from fake import (
 )
 
 from audience import DeliveryError
-from audience.delivery import Patience, cancel, resume, run, send, status
+from audience.delivery import Patience, beginning, cancel, resume, send, status
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_run_is_begun_once(vendor, tmp_path):
 
 
 def test_of_two_that_begin_at_once_one_is_told_and_changes_nothing(vendor, tmp_path, monkeypatch):
-    folder, create, refused = folder_of(tmp_path / "run", ids_of(20)), run.create, []
+    folder, create, refused = folder_of(tmp_path / "run", ids_of(20)), beginning.create, []
 
     def slow(*words):
         if not refused:
@@ -88,7 +88,7 @@ def test_of_two_that_begin_at_once_one_is_told_and_changes_nothing(vendor, tmp_p
                 send(folder, {"title": "Other"}, APPLICATION, ANY, effort=effort(Service()))
         create(*words)
 
-    monkeypatch.setattr(run, "create", slow)
+    monkeypatch.setattr(beginning, "create", slow)
     sent(folder, Service(fault=lambda call: "stopped"))
     assert refused
     service = Service()

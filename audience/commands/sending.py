@@ -14,9 +14,10 @@ from audience.delivery.guards import Allowed, fewer
 from audience.delivery.known import delivery_of
 from audience.delivery.patience import Patience
 from audience.delivery.rehearse import Rehearsal, rehearse
-from audience.delivery.run import Effort, OnDoubt
+from audience.delivery.run import OnDoubt
 from audience.delivery.several import Applications, Ready
 from audience.delivery.tally import Status
+from audience.delivery.work import Effort
 from audience.errors import DeliveryError, Problem
 from audience.message import Message
 from audience.terminal.report import NOBODY, remark, result, tell, warn

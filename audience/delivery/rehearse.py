@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
+from audience.delivery.beginning import Prepared
 from audience.delivery.credentials import scrubbing
 from audience.delivery.folder import chunks
 from audience.delivery.pace import Paces
 from audience.delivery.post import connected
-from audience.delivery.run import Effort, Prepared
+from audience.delivery.work import Effort
 from audience.errors import DeliveryError, Problem
 from audience.vendors.wire import Accepted, Application, Call, Payload, Request, Stamp, Way
 

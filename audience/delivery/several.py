@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from audience.campaign import CAMPAIGN, campaign_vendors
-from audience.delivery import run
+from audience.delivery import beginning, run
+from audience.delivery.beginning import Prepared
 from audience.delivery.folder import begun, means_somebody, message_json, size
 from audience.delivery.guards import Allowed, too_many
-from audience.delivery.run import Effort, OnDoubt, Prepared
+from audience.delivery.run import OnDoubt
 from audience.delivery.tally import Status, nothing
+from audience.delivery.work import Effort, worked
 from audience.delivery.workers import alone
 from audience.errors import DeliveryError, Problem
 from audience.files import put
@@ -60,7 +62,7 @@ def prepare(
     within = allowed if folders(folder) == [folder] else replace(allowed, expect=None, max_devices=devices(folder))
     known = [(each, applications(size(each)[0])) for each in folders(folder) if means_somebody(each)]
     found = [
-        (run.prepared(each, said, application, within, way=way, progress=progress), application)
+        (beginning.prepared(each, said, application, within, way=way, progress=progress), application)
         for each, application in known
     ]
     return [(each, application) for each, application in found if each.requests.native or each.requests.ids]
@@ -72,18 +74,18 @@ def send_all(folder: Path, said: Message, ready: Ready, effort: Effort) -> dict[
         _begin_all(folder, said, ready)
     else:
         for each, application in ready:
-            run.begin(each, application)
-    return {each.requests.to.name: run.worked(each, application, effort) for each, application in ready}
+            beginning.begin(each, application)
+    return {each.requests.to.name: worked(each, application, effort) for each, application in ready}
 
 
 def _begin_all(folder: Path, said: Message, ready: Ready) -> None:
     """Begin all runs of a campaign, and nobody else any of them meanwhile: who goes on begins what was not begun."""
     with alone(folder):
         for one in folders(folder):
-            run.refuse_begun(one)
+            beginning.refuse_begun(one)
         put(folder / SENDING, _sending(said, ready))
         for each, application in ready:
-            run.begin(each, application)
+            beginning.begin(each, application)
 
 
 def resume_all(
@@ -101,7 +103,7 @@ def resume_all(
         with alone(folder):
             for each, name, application in known:
                 if _is_left(each):
-                    run.begin(_as_checked(folder, each, name, application), application)
+                    beginning.begin(_as_checked(folder, each, name, application), application)
     return {
         name: run.resume(each, application, on_doubt=on_doubt, effort=effort) if begun(each) else nothing(name)
         for each, name, application in known
@@ -142,7 +144,7 @@ def _as_checked(folder: Path, each: Path, name: str, application: Application) -
         hint = f"audience send {each}"
         raise DeliveryError(Problem("not-begun", f"{each}: this was not to be sent yet", hint=hint)) from error
     within = Allowed(max_devices=size(each)[1], broadcast=True)
-    found = run.prepared(each, message(said["message"]), application, within, way=way)
+    found = beginning.prepared(each, message(said["message"]), application, within, way=way)
     if found.requests.digest != plan:
         hint = "what was begun can be gone on with by itself"
         raise DeliveryError(Problem("other-plan", f"{each}: this is not the plan that was checked", hint=hint))

@@ -89,10 +89,13 @@ def unknown_attribute(query: Tag | Compare | Within, snapshot: Snapshot) -> Prob
 
 def same_value(tag: Tag, snapshot: Snapshot) -> str | None:
     """A hint that names a tag with the value of *tag* but another type, or with both in its name."""
+    from audience.index.known import known  # here, as it takes Polars, and a question that is sound asks for none
+
+    attributes = known(snapshot)
     whole = Tag(BARE, f"{tag.type}:{tag.value}")
-    others = [Tag(name, tag.value) for name in snapshot.roles if name != tag.type]
+    others = [Tag(name, tag.value) for name in attributes if name != tag.type]
     for other in (whole, *others):
-        known = snapshot.attributes.get(other.type)
-        if known and known.role in ("tags", "typed") and other.value in known.values:
+        attribute = attributes.get(other.type)
+        if attribute and attribute.role in ("tags", "typed") and other.value in attribute.values:
             return f"did you mean {render(other)}?"
     return None

@@ -15,7 +15,7 @@ from audience.index.cache import BYTES
 from audience.index.change import Change, compact, remove, tag, update
 from audience.index.crowd import Crowd, id_column
 from audience.index.explain import Line, funnel
-from audience.index.known import Known
+from audience.index.known import Known, known
 from audience.index.read import Progress, silent
 from audience.index.roles import Roles
 from audience.index.saved import drop, save
@@ -111,7 +111,7 @@ class DeviceIndex:
     @property
     def attributes(self) -> Mapping[str, Known]:
         """What can be asked, by name; bare tags are the attribute `tag`."""
-        return self.snapshot.attributes
+        return known(self.snapshot)
 
     def count(self, expr: Expr | str) -> int:
         """How many devices *expr* means; ExpressionError for what the index does not know."""

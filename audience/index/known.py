@@ -59,6 +59,11 @@ class Known:
         return pl.concat([none, *some]).group_by("value").agg(pl.col("devices").sum()).sort("value")
 
 
+def known(snapshot: Snapshot) -> dict[str, Known]:
+    """What can be asked, by name; bare tags are the attribute `tag`."""
+    return {name: Known(name, role, snapshot) for name, role in snapshot.roles.items()}
+
+
 def _counts(shard: Shard, part: Attribute) -> pl.DataFrame:
     found = table(shard).slice(part.start, part.written).select("value", devices="cardinality")
     if shard.dead is None:

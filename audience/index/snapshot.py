@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import orjson
@@ -31,9 +31,6 @@ from audience.index.shard import Shard
 from audience.index.sound import damaged, digest, mapped, readable
 from audience.language.expr import Expr
 from audience.language.parse import parse
-
-if TYPE_CHECKING:
-    from audience.index.known import Known
 
 FORMAT = 2
 MANIFEST, HISTORY, SHARDS, LOCK, HOLDER = "manifest.json", "history", "shards", "writer.lock", "writer.json"
@@ -210,13 +207,6 @@ class Snapshot:
     def roles(self) -> dict[str, Role]:
         """The role of each attribute that can be asked, by name; bare tags are the attribute `tag`."""
         return {column.name: column.role for column in self.manifest.columns if not column.keeps_ids}
-
-    @cached_property
-    def attributes(self) -> "dict[str, Known]":
-        """What can be asked, by name."""
-        from audience.index.known import Known  # here, as it takes Polars, and a question asks for no more than roles
-
-        return {name: Known(name, role, self) for name, role in self.roles.items()}
 
     def contents(self) -> Iterator[tuple[str, memoryview]]:
         """Every file of the shards: its name, and its bytes when they have been checked."""

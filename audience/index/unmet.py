@@ -31,4 +31,6 @@ def unmet(expr: Expr, snapshot: Snapshot) -> list[Problem]:
 
 def _meant(tag: Tag, snapshot: Snapshot) -> str | None:
     """A hint at the tag that was probably meant by one that no device has."""
-    return did_you_mean(tag.value, snapshot.attributes[tag.type].values) or same_value(tag, snapshot)
+    from audience.index.known import known  # here, as it takes Polars, and a tag that is met asks for none
+
+    return did_you_mean(tag.value, known(snapshot)[tag.type].values) or same_value(tag, snapshot)

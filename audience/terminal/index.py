@@ -10,7 +10,7 @@ import polars as pl
 from audience.index.change import Change
 from audience.index.device_index import DeviceIndex
 from audience.index.explain import Line
-from audience.index.known import Known
+from audience.index.known import Known, known
 from audience.index.snapshot import Snapshot
 from audience.language.checks import few
 from audience.language.expr import Segment
@@ -24,7 +24,7 @@ def info(index: DeviceIndex, json: bool) -> None:
     snapshot, manifest = index.snapshot, index.snapshot.manifest
     attributes: list[dict[str, Any]] = [
         {"name": each.name, "kind": each.role, "values": each.distinct, "digits": each.digits, "most": _most(each)}
-        for each in snapshot.attributes.values()
+        for each in known(snapshot).values()
     ]
     shards: list[dict[str, Any]] = [
         {"name": shard.name, "devices": shard.devices, "rows": shard.rows, "bytes": sum(shard.files.sizes.values())}
