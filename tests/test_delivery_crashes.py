@@ -135,12 +135,13 @@ NATIVE = [[f"u{number}" for number in range(12)], ["v1"]]  # of which the longer
 @pytest.mark.parametrize("which", WAYS)
 def test_dying_at_any_step_tells_nobody_twice_and_loses_nobody(vendor, power, tmp_path, which, after):
     found, options = WAYS[which]
+    natives = NATIVE if which == "uploads" else []
     native = uploaded(ids=None, needed=lambda targets: len(targets[0]["to"]) > 1, repeats=found.repeats)
     vendor(found, native=native)
     ids, died, steps, doubts = ids_of(35), True, 0, 0
     while died:
         steps += 1
-        service, folder = Service(**options), folder_of(tmp_path / str(steps), ids, [{"to": each} for each in NATIVE])
+        service, folder = Service(**options), folder_of(tmp_path / str(steps), ids, [{"to": each} for each in natives])
         transport = power.transport(service)
         told_at = {}
         died = power.cut(
@@ -162,7 +163,7 @@ def test_dying_at_any_step_tells_nobody_twice_and_loses_nobody(vendor, power, tm
         assert all(many == 1 for many in service.told.values())
         doubt = in_doubt(folder)
         bad = set(options.get("bad", ()))
-        assert set(service.told) | doubt | bad == {*ids, *chain(*NATIVE)}
+        assert set(service.told) | doubt | bad == {*ids, *chain(*natives)}
         assert result.left == 0
         assert set(told_at) <= set(service.told)
         if options.get("drops"):
