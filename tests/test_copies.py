@@ -77,6 +77,30 @@ def test_a_run_that_is_renamed_goes_on(left, service, tmp_path):
     assert service.told == dict.fromkeys(IDS, 1)
 
 
+def test_an_older_ledger_beside_a_newer_mark_does_not_go_on_whatever_the_user_says(left, service, tmp_path):
+    backup = shutil.copytree(left, tmp_path / "backup")
+    assert resumed(left, service).done
+    put_back_over(backup, left)
+    with pytest.raises(DeliveryError, match=r"copied-run: .* put back"):
+        resumed(left, service)
+    with pytest.raises(DeliveryError, match=r"torn-run: .* knows nothing of"):
+        resumed(left, service, moved=True)
+    assert service.told == dict.fromkeys(IDS, 1)
+
+
+def test_a_folder_of_links_to_the_files_of_a_run_is_a_copy(left, service, tmp_path):
+    linked = shutil.copytree(left, tmp_path / "linked", copy_function=os.link)
+    for words in ({}, {"moved": True}):
+        with pytest.raises(DeliveryError, match=rf"copied-run: {linked} is a copy"):
+            resumed(linked, service, **words)
+    with pytest.raises(
+        DeliveryError, match=r"copied-run: .* changed"
+    ):  # a link changes what the system keeps of a file
+        resumed(left, service)
+    assert resumed(left, service, moved=True).done
+    assert service.told == dict.fromkeys(IDS, 1)
+
+
 def test_a_run_that_is_moved_to_another_disk_goes_on_when_the_user_says_so(left, service, tmp_path):
     moved = shutil.copytree(left, tmp_path / "disk" / "run")
     shutil.rmtree(left)
@@ -323,8 +347,12 @@ def test_what_is_told_of_a_copy_is_told_as_such(audience, left, tmp_path):
     copy = str(shutil.copytree(left, tmp_path / "copy"))
     assert audience("status", str(left))[2].count("copied-run") == 0
     assert "warning: copied-run" in audience("status", copy)[2]
-    assert "warning: copied-run" in audience("cancel", copy)[2]
+    code, _, said = audience("cancel", copy)
+    assert (code, said.count("copied-run")) == (2, 1)
     assert not status(left).cancelled
+    shutil.rmtree(left)
+    assert "warning: copied-run" in audience("cancel", copy)[2]
+    assert status(copy).cancelled
 
 
 def test_a_run_whose_ledger_is_gone_is_not_begun_anew(left, service, tmp_path):

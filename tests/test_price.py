@@ -62,6 +62,16 @@ def test_the_fewest_seconds_are_taken_then_calls_then_bytes():
     assert chosen(order(slow, quick, large), "list").name == "list"
 
 
+def test_a_way_is_refused_where_nothing_goes_by_it():
+    native = [{"everyone": True}]
+    assert chosen(order(way(), ids=0, native=native), "native").name == "native"
+    with pytest.raises(DeliveryError, match="no-ids"):
+        chosen(order(way(), ids=0, native=native), "list")
+    for ids, name in ((0, "lst"), (95, "lst"), (95, "native")):
+        with pytest.raises(DeliveryError, match="unknown-way"):
+            chosen(order(way(), ids=ids, native=native), name)
+
+
 def test_what_is_not_worth_it_or_refused_is_not_taken():
     few = way("few", ids=90, worth=1_000)
     never = way("never", ids=90, refuses=lambda *of: [Problem("no", "not this message")])

@@ -114,8 +114,8 @@ def status(folder: Folder, json: Json = False) -> None:
 
 def cancel(folder: Folder, json: Json = False) -> None:
     """Never send what was not sent yet; what is under way comes to its end."""
-    warn(several.copies(folder), json)
     found = several.cancel_all(folder)
+    warn(several.copies(folder), json)
     result({name: status_json(each) for name, each in found.items()}, json, status_lines(found))
 
 

@@ -16,7 +16,7 @@ from audience.language.parse import parse as parse_text
 from audience.language.render import render
 from audience.plan import MOST_REQUESTS, Plan
 from audience.plan import plan as make_plan
-from audience.terminal.plans import derivation, plan_json
+from audience.terminal.plans import derivation, plan_json, shown
 from audience.terminal.report import NOBODY, note, result, tell, warn
 from audience.terminal.streams import read_input
 from audience.vendors import reachable
@@ -68,7 +68,7 @@ def _compared(meant: Expr, plans: list[Plan], json: bool) -> None:
         told = {plan.vendor: plan_json(plan) for plan in plans}
         result({"expression": render(meant), "vendors": told}, json, "")
     else:
-        sys.stdout.write(f"{render(meant)}\n\n")
+        sys.stdout.write(f"{shown(meant)}\n\n")
         side_by_side(plans)
 
 

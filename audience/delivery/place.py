@@ -50,12 +50,25 @@ def copied(ledger: Ledger) -> Problem | None:
     if trace(here / left.mark.name) == left.mark.trace and not _is_elsewhere(ledger, left):
         return None
     when = datetime.fromtimestamp(left.since, UTC).isoformat(timespec="seconds")
+    if _is_here(left, here):
+        message = f"{here}: its files were changed or put back since the run was left at {when}"
+        hint = f"where none was put back (chmod and touch change them, too): audience resume {here} --moved"
+        return Problem("copied-run", message, hint=hint)
     message = f"{here} is a copy: the run was left on {left.host} in {left.folder} at {when}"
     hint = (
         "go on there: a copy does not know who was told since. Where it was moved, and none is left there, "
         f"and nobody was told since: audience resume {here} --moved"
     )
     return Problem("copied-run", message, hint=hint)
+
+
+def elsewhere(ledger: Ledger) -> Problem | None:
+    """That the run of *ledger* still stands where it was left, and that is not here; else None."""
+    left, here = place(ledger), ledger.path.parent
+    if not _is_elsewhere(ledger, left):
+        return None
+    hint = f"do it there; or, where this is the one to go on with, remove {left.folder} first"
+    return Problem("copied-run", f"{here} is a copy: the run is still in {left.folder}", hint=hint)
 
 
 def move(ledger: Ledger) -> None:
@@ -65,11 +78,13 @@ def move(ledger: Ledger) -> None:
     last: it was copied while a process was at work, or without the files beside it.
     """
     left, here = place(ledger), ledger.path.parent
-    if _is_elsewhere(ledger, left):
-        hint = f"go on there; or, where this is the one to go on with, remove {left.folder} first"
-        raise DeliveryError(Problem("copied-run", f"{here} is a copy: the run is still in {left.folder}", hint=hint))
+    if (problem := elsewhere(ledger)) is not None:
+        raise DeliveryError(problem)
     if (lost := _lost(ledger, left)) is not None:
-        hint = "copy the whole folder while nobody is at work; who was told is not known from this one"
+        hint = (
+            f"copy the whole folder while nobody is at work. Who was told is not known from this one for certain: "
+            f"audience status {here} shows what it has; emit anew without those"
+        )
         raise DeliveryError(Problem("torn-run", f"{here} is no whole copy: {lost}", hint=hint))
     settle(ledger)
 
@@ -102,11 +117,21 @@ def leave(ledger: Ledger) -> None:
         before.unlink(missing_ok=True)
 
 
+def _is_here(left: Place, here: Path) -> bool:
+    """Whether the run was left in the folder *here*, by this name or another; linked files make none the same."""
+    try:
+        return left.folder.samefile(here)
+    except OSError:
+        return False
+
+
 def _is_elsewhere(ledger: Ledger, left: Place) -> bool:
     """Whether the same run still stands where it was left, and that is not here by another name."""
     other = left.folder / NAME
+    if _is_here(left, ledger.path.parent):
+        return False
     try:
-        if not other.is_file() or other.samefile(ledger.path):
+        if not other.is_file():
             return False
         with Ledger(other, write=False) as found:
             return found.run().id == ledger.run().id
@@ -119,6 +144,8 @@ def _lost(ledger: Ledger, left: Place) -> str | None:
     here = ledger.path.parent
     if not (here / left.mark.name).is_file():  # it has gone since: another worker came, or this was copied alone
         return f"{left.mark.name} is not there, which {NAME} was left with"
+    if newer := sorted(marks(here) - {left.mark.name}):  # of who wrote a later ledger, or died before he wrote
+        return f"{newer[0]} is of a process that {NAME} knows nothing of"
     if ledger.rows("SELECT 1 FROM worker WHERE ended IS NULL") and not ledger.walled:
         return f"a process died at it, and {walled(ledger.path).name} is not there"
     [(verdict,), *_] = ledger.rows("PRAGMA integrity_check(1)")

@@ -75,10 +75,23 @@ def chosen(order: Order, name: str | None = None) -> Way:
     """
     if order.native and (native := native_price(order)).refused:
         raise DeliveryError(*native.refused)
+    if name is not None:
+        _check_name(order, name)
     found = [price for price in prices(order) if name in (None, price.way)]
     if order.ids and found and found[0].refused:
         raise DeliveryError(*found[0].refused)
     return named(order.delivery, name or (found[0].way if found else order.delivery.native.name))
+
+
+def _check_name(order: Order, name: str) -> None:
+    """Raise DeliveryError where nothing of *order* goes by the way called *name*."""
+    native = order.delivery.native.name
+    if order.ids and name not in [way.name for way in order.delivery.ways]:
+        raise DeliveryError(_unknown(order.delivery, name))
+    if not order.ids and order.native and name != native:
+        named(order.delivery, name)
+        message = f"nothing of this plan goes by ids, and so nothing by {name}: all of it goes by {native}"
+        raise DeliveryError(Problem("no-ids", message, hint="emit it with --by-ids"))
 
 
 def named(delivery: Delivery, name: str) -> Way:
@@ -88,9 +101,14 @@ def named(delivery: Delivery, name: str) -> Way:
     """
     ways = {way.name: way for way in (delivery.native, *delivery.ways)}
     if name not in ways:
-        hint = did_you_mean(name, ways) or f"one of {', '.join(way.name for way in delivery.ways)}"
-        raise DeliveryError(Problem("unknown-way", f"no way is called {name!r}", hint=hint))
+        raise DeliveryError(_unknown(delivery, name))
     return ways[name]
+
+
+def _unknown(delivery: Delivery, name: str) -> Problem:
+    names = [way.name for way in delivery.ways]
+    hint = did_you_mean(name, names) or f"one of {', '.join(names)}"
+    return Problem("unknown-way", f"no way to tell ids is called {name!r}", hint=hint)
 
 
 def placeholder(delivery: Delivery) -> Application:

@@ -101,8 +101,20 @@ def status(folder: str | Path) -> Status:
         return tally(ledger)
 
 
+def refuse_copy(folder: Path) -> None:
+    """Raise DeliveryError where the run in *folder* still stands elsewhere."""
+    with Ledger(folder / NAME, write=False) as ledger:
+        problem = place.elsewhere(ledger)
+    if problem is not None:
+        raise DeliveryError(problem)
+
+
 def cancel(folder: str | Path) -> Status:
-    """Never send what was not sent yet, whoever is at it; how far it came."""
+    """Never send what was not sent yet, whoever is at it; how far it came.
+
+    DeliveryError for a copy of a run that still stands where it was.
+    """
+    refuse_copy(Path(folder))
     with Ledger(Path(folder) / NAME) as ledger:
         with ledger.together():
             take_over(ledger)

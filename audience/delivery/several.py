@@ -126,7 +126,9 @@ def copies(folder: Path) -> list[Problem]:
 
 
 def cancel_all(folder: Path) -> dict[str, Status]:
-    """Cancel each run of *folder* that was begun; DeliveryError where none was."""
+    """Cancel each run of *folder* that was begun; DeliveryError where none was, or where one is a copy."""
+    for each in _begun(folder):
+        run.refuse_copy(each)
     return {size(each)[0].name: run.cancel(each) for each in _begun(folder)}
 
 

@@ -121,7 +121,8 @@ def _unpackable(expr: Ids) -> list[Problem]:
         ("no-line", [value for value in expr.values if no_line(value)], "is one line of it, without blanks around"),
     ):
         if wrong:
-            message = f"{wrong[0]!r}, and {len(wrong) - 1:,} more: an account in a file {why}"
+            more = f" and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
+            message = f"{wrong[0][: longest.most]!r}{more}: an account in a file {why}"
             problems.append(Problem(code, message, expr.span))
     return problems
 
