@@ -19,6 +19,7 @@ from audience.delivery.several import Applications, Ready
 from audience.delivery.tally import Status
 from audience.delivery.work import Effort
 from audience.errors import DeliveryError, Problem
+from audience.index.read import Progress
 from audience.message import Message
 from audience.terminal.report import NOBODY, remark, result, tell, warn
 from audience.terminal.screen import bar
@@ -71,8 +72,7 @@ def send(
     said = read_message(message)
     allowed = Allowed(expect=expect, max_devices=max_devices, broadcast=broadcast)
     with bar() as progress:
-        patience = Patience(timeout=timeout, attempts=attempts)
-        effort = Effort(patience, concurrency, progress, lambda others: remark(waiting(others), json))
+        effort = _effort(Patience(timeout=timeout, attempts=attempts), concurrency, progress, json)
         ready = several.prepare(folder, said, _applications(credentials, host), allowed, way=way, progress=progress)
         warn(_warnings(folder, said, ready, allowed), json)
         if dry_run:
@@ -100,8 +100,7 @@ def resume(
     """Go on with what was begun, also beside others who are at it."""
     known = _applications(credentials, host)
     with bar() as progress:
-        patience = Patience(timeout=timeout, attempts=attempts)
-        effort = Effort(patience, concurrency, progress, lambda others: remark(waiting(others), json))
+        effort = _effort(Patience(timeout=timeout, attempts=attempts), concurrency, progress, json)
         found = several.resume_all(folder, known, on_doubt, effort, moved=moved)
     _shown(found, json)
 
@@ -117,6 +116,10 @@ def cancel(folder: Folder, json: Json = False) -> None:
     found = several.cancel_all(folder)
     warn(several.copies(folder), json)
     result({name: status_json(each) for name, each in found.items()}, json, status_lines(found))
+
+
+def _effort(patience: Patience, concurrency: int, progress: Progress, json: bool) -> Effort:
+    return Effort(patience, concurrency, progress, lambda others: remark(waiting(others), json))
 
 
 def _applications(file: Path | None, hosts: list[str] | None) -> Applications:

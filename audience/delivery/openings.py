@@ -37,8 +37,8 @@ class Openings:
 
     async def handle(self, way: Way, batch: Batch, targets: Sequence[Payload]) -> Handle | Reply | None:
         """A handle for one more call of *way*; None where it needs none, and what the vendor says where it refuses."""
-        opening = way.opening
-        if opening is None or not opening.needed(targets):
+        opening = way.opening_for(targets)
+        if opening is None:
             return None
         alone = batch if opening.calls == 1 else None
         async with nullcontext() if alone else self._one:

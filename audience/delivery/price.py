@@ -54,9 +54,9 @@ def prices(order: Order) -> list[Price]:
 
 def native_price(order: Order) -> Price:
     """The price of the native requests."""
-    way, opening = order.delivery.native, order.delivery.native.opening
+    way = order.delivery.native
     refused = [problem for each in order.native for problem in way.refuses(order.body, (each,), order.application)]
-    opened = [each for each in order.native if opening is not None and opening.needed((each,))]
+    opened = [each for each in order.native if way.opening_for((each,)) is not None]
     size = 0 if refused else sum(_telling(order, way, (each,)) + _opening(order, way, (each,)) for each in order.native)
     return Price(
         way=way.name,
@@ -160,16 +160,15 @@ def _bytes(order: Order, way: Way, each: float, calls: int, openings: int) -> fl
 
 def _telling(order: Order, way: Way, targets: Sequence[Payload]) -> int:
     """The bytes of a call to *targets*."""
-    handle = "0" if way.opening is not None and way.opening.needed(targets) else None
+    handle = None if way.opening_for(targets) is None else "0"
     call = Call(targets=tuple(targets), body=order.body, handle=handle, token=TOKEN)
     return _size(way.request(call, order.application))
 
 
 def _opening(order: Order, way: Way, targets: Sequence[Payload]) -> int:
     """The bytes of the opening of a call to *targets*, where it needs one."""
-    if way.opening is None or not way.opening.needed(targets):
-        return 0
-    return _size(way.opening.request(order.body, targets, order.application))
+    opening = way.opening_for(targets)
+    return 0 if opening is None else _size(opening.request(order.body, targets, order.application))
 
 
 def _along(size: Callable[[list[str]], int], sample: Sequence[str], many: float) -> float:

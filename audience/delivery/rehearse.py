@@ -42,9 +42,9 @@ def rehearse(found: Prepared, application: Application, validate: bool, effort: 
     openings = calls = opened = size = 0
     for call, way in _calls(found):
         made = [way.request(call, application)]
-        if way.opening is not None and call.handle is not None:
-            if opened % way.opening.calls == 0:
-                made.append(way.opening.request(call.body, call.targets, application))
+        if (opening := way.opening_for(call.targets)) is not None:
+            if opened % opening.calls == 0:
+                made.append(opening.request(call.body, call.targets, application))
                 openings += 1
             opened += 1
         calls, size = calls + 1, size + sum(map(_size, made))
@@ -93,7 +93,7 @@ def _calls(found: Prepared) -> Iterator[tuple[Call, Way]]:
 
 
 def _call(way: Way, targets: tuple[Payload, ...], body: Payload) -> Call:
-    handle = "0" if way.opening is not None and way.opening.needed(targets) else None
+    handle = None if way.opening_for(targets) is None else "0"
     return Call(targets=targets, body=body, handle=handle, token=str(uuid4()))
 
 

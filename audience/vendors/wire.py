@@ -200,6 +200,10 @@ class Way:
     repeats: timedelta | None = None
     refuses: Callable[[Payload, Sequence[Payload], Application], Iterable[Problem]] = nothing
 
+    def opening_for(self, targets: Sequence[Payload]) -> Opening | None:
+        """The opening of a call to *targets*, where it needs one."""
+        return self.opening if self.opening is not None and self.opening.needed(targets) else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
