@@ -6,9 +6,6 @@ TYPE_CHECKING = False  # as of `typing`, which takes longer to load than all tha
 if TYPE_CHECKING:  # the names of HOMES, for those who read types
     from audience.algebra.equivalence import equivalent, witness
     from audience.algebra.simplify import simplify
-    from audience.batches import Batches, batches
-    from audience.catalog.attributes import Catalog
-    from audience.catalog.check import load_catalog
     from audience.errors import (
         AudienceError,
         BudgetError,
@@ -28,9 +25,9 @@ if TYPE_CHECKING:  # the names of HOMES, for those who read types
         ProofError,
         TableError,
     )
-    from audience.index.crowd import Crowd
     from audience.index.device_index import DeviceIndex
-    from audience.language.expr import (
+    from audience.index.query.device_set import Crowd
+    from audience.language.ast import (
         And,
         Compare,
         Everyone,
@@ -47,13 +44,16 @@ if TYPE_CHECKING:  # the names of HOMES, for those who read types
         all_of,
         any_of,
     )
-    from audience.language.parse import parse
-    from audience.language.render import render
-    from audience.lint import lint
-    from audience.message import Message, message
-    from audience.plan import Plan, plan, translate
+    from audience.language.parser import parse
+    from audience.language.printer import render
+    from audience.messages import Message, message
+    from audience.planning.catalog.catalog import Catalog
+    from audience.planning.catalog.check import load_catalog
+    from audience.planning.linter import lint
+    from audience.planning.planner import Plan, plan, translate
+    from audience.requests.batching import Batches, batches
     from audience.vendors import vendor, vendors
-    from audience.vendors.base import Limit, Unsaid, Vendor
+    from audience.vendors.spec import Limit, Unsaid, Vendor
 
 __version__ = "0.1.0"
 
@@ -117,25 +117,25 @@ __all__ = [
 HOMES = {  # loaded when they are asked for: all of them take a second
     "audience.algebra.equivalence": "equivalent witness",
     "audience.algebra.simplify": "simplify",
-    "audience.batches": "Batches batches",
-    "audience.catalog.attributes": "Catalog",
-    "audience.catalog.check": "load_catalog",
+    "audience.requests.batching": "Batches batches",
+    "audience.planning.catalog.catalog": "Catalog",
+    "audience.planning.catalog.check": "load_catalog",
     "audience.errors": (
         "AudienceError BudgetError CatalogError DamagedError DeliveryError ExpressionError IndexFolderError "
         "LedgerError LockedError MessageError OutputError PayloadError PayloadWarning PlanError Problem "
         "ProofError TableError"
     ),
-    "audience.index.crowd": "Crowd",
+    "audience.index.query.device_set": "Crowd",
     "audience.index.device_index": "DeviceIndex",
-    "audience.language.expr": (
+    "audience.language.ast": (
         "And Compare Everyone Expr Ids Nobody Not Or Sample Segment Split Tag Within all_of any_of"
     ),
-    "audience.language.parse": "parse",
-    "audience.language.render": "render",
-    "audience.lint": "lint",
-    "audience.message": "Message message",
-    "audience.plan": "Plan plan translate",
+    "audience.language.parser": "parse",
+    "audience.language.printer": "render",
+    "audience.planning.linter": "lint",
+    "audience.messages": "Message message",
+    "audience.planning.planner": "Plan plan translate",
     "audience.vendors": "vendor vendors",
-    "audience.vendors.base": "Limit Unsaid Vendor",
+    "audience.vendors.spec": "Limit Unsaid Vendor",
 }
 late(__name__, HOMES)

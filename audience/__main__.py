@@ -1,12 +1,12 @@
 """The command line from its first moment on: `audience`, or python -m audience."""
 
-from audience.terminal.interrupts import leave_at_once
+from audience.cli.interrupts import leave_at_once
 
 
 def main() -> None:
     """Run the command line and exit."""
     leave_at_once()
-    from audience.cli import run  # here, as loading it takes long enough for Ctrl-C
+    from audience.cli.app import run  # here, as loading it takes long enough for Ctrl-C
 
     run()
 

@@ -19,7 +19,7 @@ AudienceError            everything below; carries one or more Problems
 
 from dataclasses import dataclass
 
-from audience.places import Span, underline
+from audience.span import Span, underline
 
 
 class PayloadWarning(UserWarning):

@@ -13,8 +13,8 @@ def late(package: str, homes: Mapping[str, str]) -> None:
     package is called the same: `audience.plan` is the function, though Python sets it to the module on import.
     https://docs.python.org/3/reference/datamodel.html#customizing-module-attribute-access
 
-    >>> import audience.plan
-    >>> audience.plan("a", "fcm").by_ids is None
+    >>> import audience.vendors
+    >>> "fcm" in audience.vendors()
     True
     """
     home = {name: module for module, names in homes.items() for name in names.split()}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.devices import ROWS
 from benchmarks.peers import TYPED, Ask, Form, lists_ids
-from benchmarks.questions import TAGS, Question, States
+from benchmarks.queries import TAGS, Question, States
 
 
 def duckdb(folder: Path, threads: int) -> Ask:

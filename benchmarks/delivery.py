@@ -23,8 +23,8 @@ import polars as pl
 
 from audience import DeviceIndex, Ids, Plan, parse, plan, vendor, vendors
 from audience.delivery import Allowed, Effort, send
-from audience.emit import emit
-from audience.vendors.wire import Application
+from audience.requests.writer import emit
+from audience.vendors.delivery_spec import Application
 from benchmarks.report import circumstances, options, save
 
 IDS = {"engagelab": "{:024x}", "tpns": "{:036x}", "emas": "{:032x}"}

@@ -13,10 +13,10 @@ from resource import RUSAGE_SELF, getrusage
 import polars as pl
 
 from audience import DeviceIndex
-from audience.demo import devices
-from audience.index import series
-from audience.index.shard import Shard
-from benchmarks.questions import TAGS
+from audience.index.storage import polars_bridge
+from audience.index.storage.shard import Shard
+from audience.testing.devices import devices
+from benchmarks.queries import TAGS
 
 TABLE, INDEX, ROWS = "devices", "devices.index", "rows"
 PART = 5_000_000  # devices of a part
@@ -70,7 +70,7 @@ def number(folder: Path) -> None:
 
 def _numbered(table: pl.LazyFrame, shard: Shard, first: int) -> pl.DataFrame:
     """The devices of *shard* in its order; it holds those of *table* from row *first* on."""
-    ids = series.ids(shard, "id:registration_id")
+    ids = polars_bridge.ids(shard, "id:registration_id")
     places = ids.str.tail(15).cast(pl.UInt32) - first  # an id ends in the number of its device
     found = table.slice(first, shard.rows).collect()[places]
     assert (found["registration_id"] == ids).all()

@@ -24,12 +24,13 @@ import polars as pl
 import xxhash
 
 from audience import DeviceIndex, parse, vendor
-from audience.emit import LINES, emit
-from audience.files import sync
-from audience.index.bodies import Frame, framed
-from audience.index.crowd import Crowd
-from audience.plan import Plan
-from audience.vendors.base import Vendor
+from audience._fs.atomic import sync
+from audience.index.query.device_set import Crowd
+from audience.planning.planner import Plan
+from audience.requests.batching import iter_bodies
+from audience.requests.json_bodies import Frame, framed
+from audience.requests.writer import LINES, emit
+from audience.vendors.spec import Vendor
 from benchmarks import devices
 from benchmarks.evaluate import alone, fastest
 from benchmarks.report import OPTIONS, circumstances, kept, options, save, table
@@ -78,7 +79,7 @@ def _ways(crowd: Crowd, to: Vendor, ids: pl.Series, base: Any) -> Iterator[tuple
     frame = framed(to.listing, to.batch)
     assert frame is not None
     rows, texts = crowd.rows(), (frame.before.decode(), frame.between.decode(), frame.behind.decode())
-    yield OURS, lambda: crowd.batches(to.name)
+    yield OURS, lambda: iter_bodies(crowd, to.name)
     yield USUAL, lambda: (orjson.dumps(to.listing(some.to_list())) for some in _slices(crowd.tokens(to.name), to.batch))
     yield "Polars", lambda: _joined(crowd.tokens(to.name), to.batch, texts)
     yield "numpy", _by_numpy(ids, rows, to.batch, frame)

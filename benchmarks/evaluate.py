@@ -25,7 +25,7 @@ import xxhash
 from audience import DeviceIndex, parse
 from benchmarks import databases, devices, peers
 from benchmarks.peers import Form
-from benchmarks.questions import QUESTIONS
+from benchmarks.queries import QUESTIONS
 from benchmarks.report import OPTIONS, circumstances, kept, options, printed, save
 
 PEERS = {

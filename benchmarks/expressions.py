@@ -3,7 +3,7 @@
 import random
 
 from audience import And, Everyone, Expr, Not, Or, Plan, Tag, vendor
-from audience.language.expr import bare
+from audience.language.ast import bare
 
 TAGS = [bare(name) for name in "abcdefgh"]
 FULL = (1 << 256) - 1

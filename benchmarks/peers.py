@@ -16,9 +16,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience import DeviceIndex, Expr, Tag, parse
-from audience.index.bits import BitMap, from_rows
+from audience.index.storage.bitmaps import BitMap, from_rows
 from benchmarks.devices import INDEX, ROWS
-from benchmarks.questions import QUESTIONS, Question
+from benchmarks.queries import QUESTIONS, Question
 
 PARSED, TEXT, HAND = "audience", "audience, parsing each time", "pyroaring by hand"
 MOST_WITH_IDS = 20_000_000

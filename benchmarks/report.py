@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.peers import PARSED
-from benchmarks.questions import QUESTIONS
+from benchmarks.queries import QUESTIONS
 
 LIBRARIES = ("pyroaring", "numpy", "polars", "duckdb", "chdb")
 MEASURES = ("count", "rows", "ids")

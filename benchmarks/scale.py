@@ -17,7 +17,7 @@ from typing import Any
 from audience import DeviceIndex, parse
 from benchmarks import devices, evaluate
 from benchmarks.peers import PARSED, Form
-from benchmarks.questions import QUESTIONS
+from benchmarks.queries import QUESTIONS
 from benchmarks.report import circumstances, kept, ms, options, save, size, table
 
 SIZES = (1e6, 3e6, 1e7, 3e7, 1e8)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import settings
 
 from audience import DeviceIndex
-from audience.cli import run
-from audience.demo import devices
+from audience.cli.app import run
+from audience.testing.devices import devices
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("deep", max_examples=3_000, deadline=None)

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from itertools import combinations
 
 from audience import And, Compare, Everyone, Ids, Nobody, Not, Or, Sample, Segment, Split, Tag, Within
-from audience.language.shares import bounds
+from audience.language.bucketing import bounds
 
 
 @dataclass(frozen=True)

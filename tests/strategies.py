@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from oracle import Device
 
 from audience import And, Compare, Everyone, Ids, Nobody, Not, Or, Sample, Segment, Split, Tag, Within
-from audience.language.expr import ID_KINDS, ORDERS
+from audience.language.ast import ID_KINDS, ORDERS
 
 FEW = [Tag("tag", name) for name in "abcdef"]
 TYPED = [Tag("province", "guangdong"), Tag("province", "hunan"), Tag("province", "四川"), Tag("brand", "Mi")]

@@ -14,10 +14,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from audience import DeviceIndex, batches, parse, plan, vendor
-from audience.emit import emit
 from audience.errors import DamagedError, OutputError
-from audience.index import build
-from audience.index.bodies import framed
+from audience.index.ingest import build
+from audience.requests.batching import iter_bodies
+from audience.requests.json_bodies import framed
+from audience.requests.writer import emit
 from audience.vendors import reachable
 
 even = st.text("abc0123456789-", min_size=6, max_size=6)
@@ -69,14 +70,14 @@ def test_bodies_are_what_an_encoder_writes(table, shard, batch, text, data):
             assert (len(found), found.ids.to_list()) == (len(bodies), told)
             assert found.skipped["reason"].to_list() == reasons
             assert sum(block.ids for block in found.blocks()) == len(told)
-            assert list(crowd.batches(name)) == slow(crowd, vendor(name))[1]
+            assert list(iter_bodies(crowd, name)) == slow(crowd, vendor(name))[1]
 
 
 def test_a_body_goes_on_from_one_shard_to_the_next(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "SHARD", 1_300)
     index = DeviceIndex.build(pl.DataFrame({"registration_id": [f"r{at:05}" for at in range(5_000)]}), tmp_path / "i")
     assert len(index.snapshot.shards) > 2
-    bodies = [json.loads(body)["to"]["registration_id"] for body in index.resolve("everyone").batches("engagelab")]
+    bodies = [json.loads(body)["to"]["registration_id"] for body in iter_bodies(index.resolve("everyone"), "engagelab")]
     assert [len(body) for body in bodies] == [1_000] * 5
     assert [each for body in bodies for each in body] == index.resolve("everyone").tokens().to_list()
 
@@ -123,7 +124,7 @@ def test_damaged_ids_are_never_sent(tmp_path, form):
     crowd = DeviceIndex.open(tmp_path / "i").resolve("everyone")
     for name in reachable():
         with pytest.raises(DamagedError, match="ids"):
-            list(crowd.batches(name))
+            list(iter_bodies(crowd, name))
 
 
 def written(folder):
@@ -145,10 +146,10 @@ def test_files_hold_all_bodies_so_many_lines_each(count, lines, form):
     told = []
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "SHARD", 11)
-        patch.setattr("audience.emit.LINES", lines)
+        patch.setattr("audience.requests.writer.LINES", lines)
         index = DeviceIndex.build(table, Path(folder) / "index")
         small = replace(vendor("emas"), batch=3)
-        patch.setattr(sys.modules["audience.batches"], "sendable", lambda name: small)
+        patch.setattr(sys.modules["audience.requests.batching"], "sendable", lambda name: small)
         meant = replace(plan("vip", "emas"), native=(), by_ids=parse("vip"))
         out = Path(folder) / "out"
         emitted = emit(meant, index, out, progress=lambda *said: told.append(said))
@@ -168,7 +169,7 @@ def test_the_folder_appears_whole_or_not_at_all(tmp_path, index, monkeypatch):
 
     with pytest.raises(OutputError, match="No space left"):
         emit(meant, index, tmp_path / "out", progress=full)
-    monkeypatch.setattr("audience.emit.sync", full)
+    monkeypatch.setattr("audience.requests.writer.sync", full)
     with pytest.raises(OutputError, match="No space left"):
         emit(meant, index, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

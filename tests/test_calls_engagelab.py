@@ -6,7 +6,7 @@ import pytest
 from test_messages import meant, places
 
 from audience import parse, vendor
-from audience.vendors.wire import Application, Call
+from audience.vendors.delivery_spec import Application, Call
 
 ENGAGELAB = vendor("engagelab")
 DELIVERY = ENGAGELAB.delivery

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from test_messages import meant, places
 
 from audience import DeliveryError, vendor
-from audience.language.expr import Ids
-from audience.vendors.base import Limit, Unsaid
-from audience.vendors.tpns.package import MOST_TOKENS, upload, zipped
-from audience.vendors.wire import Application, Call, Request, Stamp
+from audience.language.ast import Ids
+from audience.vendors.delivery_spec import Application, Call, Request, Stamp
+from audience.vendors.spec import Limit, Unsaid
+from audience.vendors.tpns.packages import MOST_TOKENS, upload, zipped
 
 TPNS = vendor("tpns")
 DELIVERY = TPNS.delivery

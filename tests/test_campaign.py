@@ -6,20 +6,20 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-import fake
+import fake_vendor
 import polars as pl
 import pytest
-from fake import Service, delivery, serving
+from fake_vendor import Service, delivery, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audience import DeliveryError, DeviceIndex, OutputError, PlanError
-from audience import campaign as campaigns
-from audience.campaign import CAMPAIGN, campaign, emit_campaign
-from audience.delivery import Allowed, several
-from audience.delivery.ledger import NAME
-from audience.message import Message
-from audience.vendors.wire import Application
+from audience.delivery import Allowed, campaign_runs
+from audience.delivery.ledger.connection import NAME
+from audience.messages import Message
+from audience.requests import campaign as campaigns
+from audience.requests.campaign import CAMPAIGN, campaign, emit_campaign
+from audience.vendors.delivery_spec import Application
 
 registry = import_module("audience.vendors")
 NAMES = ("one", "two", "three")
@@ -28,7 +28,7 @@ NAMES = ("one", "two", "three")
 @pytest.fixture(scope="module")
 def vendors():
     """Three made-up vendors with ids of their own; two cannot carry long ones."""
-    undo = fake.register()
+    undo = fake_vendor.register()
     base = registry.vendor("fake")
     records = {
         name: replace(
@@ -45,7 +45,9 @@ def vendors():
 
 def parse(payload):
     """A list of ids, or tags in the words of EngageLab."""
-    return fake.parse(payload) if isinstance(payload["to"], list) else registry.vendor("engagelab").parse(payload)
+    return (
+        fake_vendor.parse(payload) if isinstance(payload["to"], list) else registry.vendor("engagelab").parse(payload)
+    )
 
 
 def table(rows) -> pl.DataFrame:
@@ -241,17 +243,17 @@ def died(services, tmp_path, monkeypatch) -> Path:
     """A campaign whose sender died when the first of three vendors was begun."""
     folder = tmp_path / "out"
     emit_campaign(campaign("a", NAMES, index_of(ROWS, tmp_path / "x.index")), folder)
-    ready = several.prepare(folder, Message(title="Hi"), known, Allowed(expect=5))
-    begin, left = several.beginning.begin, [1]
+    ready = campaign_runs.prepare_all(folder, Message(title="Hi"), known, Allowed(expect=5))
+    begin, left = campaign_runs.prepare.begin, [1]
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(several.beginning, "begin", lambda *words: begin(*words) if left and left.pop() else dies())
-        several.send_all(folder, Message(title="Hi"), ready, several.Effort())
-    assert [(each / NAME).exists() for each in several.folders(folder)] == [True, False, False]
+        patched.setattr(campaign_runs.prepare, "begin", lambda *words: begin(*words) if left and left.pop() else dies())
+        campaign_runs.send_all(folder, Message(title="Hi"), ready, campaign_runs.Effort())
+    assert [(each / NAME).exists() for each in campaign_runs.folders(folder)] == [True, False, False]
     return folder
 
 
 def test_what_was_not_begun_when_the_sender_died_is_begun_by_who_goes_on(died, services):
-    found = several.resume_all(died, known, "report", several.Effort())
+    found = campaign_runs.resume_all(died, known, "report", campaign_runs.Effort())
     assert all(status.done for status in found.values())
     assert [sum(service.told.values()) for service in services.values()] == [3, 1, 1]
 
@@ -260,10 +262,10 @@ def test_what_was_not_begun_is_begun_as_it_was_checked(died, services):
     file = died / "two" / "manifest.json"
     file.write_text(file.read_text().replace("}", "} "))
     with pytest.raises(DeliveryError, match="other-plan"):
-        several.resume_all(died, known, "report", several.Effort())
-    (died / several.SENDING).unlink()
+        campaign_runs.resume_all(died, known, "report", campaign_runs.Effort())
+    (died / campaign_runs.SENDING).unlink()
     with pytest.raises(DeliveryError, match="not-begun"):
-        several.resume_all(died, known, "report", several.Effort())
+        campaign_runs.resume_all(died, known, "report", campaign_runs.Effort())
     assert not any(service.calls for service in services.values())
 
 

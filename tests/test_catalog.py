@@ -22,11 +22,11 @@ from audience import (
     translate,
     vendor,
 )
-from audience.algebra.facts import Facts, sharpen
-from audience.catalog.attributes import load, loads
-from audience.catalog.check import check
-from audience.catalog.names import owners, said, speaking
-from audience.language.expr import bare
+from audience.algebra.constraints import Facts, sharpen
+from audience.language.ast import bare
+from audience.planning.catalog.check import check
+from audience.planning.catalog.loader import load, loads
+from audience.planning.catalog.vendor_names import owners, said, speaking
 from audience.vendors import reachable
 
 TEXT = """

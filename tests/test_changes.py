@@ -16,9 +16,10 @@ from oracle import Device, inside
 from strategies import AGES, DAYS, FEW, SAVED, SCHEMA, SEEDS, SHARES, TYPED, VERSIONS, idea_leaf, junctions, rows
 
 from audience import Compare, DeviceIndex, ExpressionError, Ids, Segment, TableError, Tag
-from audience.index import build, change, compact, encode
-from audience.index.snapshot import read
-from audience.language.expr import atoms
+from audience.index.changes import compaction, update
+from audience.index.ingest import build, encode
+from audience.index.storage.snapshot import read
+from audience.language.ast import atoms
 from audience.language.segments import mentioned
 
 WHOLE = (1 << 64) - 1
@@ -151,11 +152,11 @@ class Changes(RuleBasedStateMachine):
     def build(self, devices, shard, bitmaps, part, dead, soon, tokens):
         for module, name, value in (
             (build, "SHARD", shard),
-            (compact, "SHARD", shard),
+            (compaction, "SHARD", shard),
             (encode, "MOST_BITMAPS", bitmaps),
-            (change, "PART", part),
-            (change, "SOON", soon),
-            (compact, "MOST_DEAD", dead),
+            (update, "PART", part),
+            (update, "SOON", soon),
+            (compaction, "MOST_DEAD", dead),
         ):
             self.patch.setattr(module, name, value)
         columns = [*SCHEMA, "tpns_token"] if tokens else list(SCHEMA)

@@ -9,9 +9,9 @@ import pytest
 import xxhash
 
 from audience import DeviceIndex, __version__, parse, vendor, vendors
-from audience.demo import EXPR, PAYLOAD
+from audience.cli.tour import EXPR, PAYLOAD
 from audience.vendors import deliverable, reachable
-from audience.vendors.wire import Code
+from audience.vendors.delivery_spec import Code
 
 
 def test_index_build_says_what_it_built(audience, tmp_path):

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from audience import DeviceIndex
-from audience.demo import devices
-from audience.index.writer import writing
+from audience.index.storage.write_lock import writing
+from audience.testing.devices import devices
 
 TABLE = "registration_id,province,level\nr1,hunan,1\nr2,hunan,2\nr 3,gansu,3\n007,gansu,4\n"
 
@@ -301,7 +301,7 @@ def test_an_interrupted_build_leaves_nothing(audience, small, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("audience.index.build._drafts", interrupted)
+    monkeypatch.setattr("audience.index.ingest.build._drafts", interrupted)
     code, out, err = audience("index", "build", "devices.csv", "-o", "y.index")
     assert (code, out) == (130, "")
     assert err == "interrupted: stopped before it was done\n"
@@ -315,7 +315,7 @@ def test_an_interrupted_update_leaves_the_old_snapshot(audience, small, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("audience.index.change.refuse_shared", interrupted)
+        patched.setattr("audience.index.changes.update.refuse_shared", interrupted)
         assert audience("index", "update", "x.index", "devices.csv")[0] == 130
     assert snapshots() == [1]
     assert audience("index", "check", "x.index")[1] == "sound: snapshot 1 in 5 files\n"

@@ -4,7 +4,7 @@ import pytest
 import urbanairship as ua
 
 from audience import equivalent, parse, plan, vendor
-from audience.vendors.base import dump, load
+from audience.vendors.payload_reader import dump, load
 
 KEY = "k" * 22
 CHANNEL = "9c36e8c7-5a73-47c0-9716-99fd3d4197d5"

@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
+from fact_files import cases
 from hypothesis import given
 from hypothesis import strategies as st
-from lines import cases
 from test_messages import meant
 
 from audience import MessageError, parse, vendor
-from audience.vendors._emas.calls import HOSTS
-from audience.vendors._emas.percent import encoded
-from audience.vendors._emas.signing import ACS3, SHA1
-from audience.vendors.wire import Application, Call, Request, Stamp
+from audience.vendors.delivery_spec import Application, Call, Request, Stamp
+from audience.vendors.emas.calls import HOSTS
+from audience.vendors.emas.percent_encoding import encoded
+from audience.vendors.emas.signing import ACS3, SHA1
 
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 KEYS = {"access_key_id": "id", "access_key_secret": "a secret", "app_key": "23267207"}

@@ -4,12 +4,12 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from lines import cases
+from fact_files import cases
 from test_messages import meant
 
 from audience import vendor
-from audience.message import message
-from audience.vendors.wire import Application, Call, Stamp
+from audience.messages import message
+from audience.vendors.delivery_spec import Application, Call, Stamp
 
 engagelab = pytest.importorskip("engagelab")
 serialization = pytest.importorskip("engagelab._serialization")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from audience import Unsaid, equivalent, parse, vendor
-from audience.algebra.shape import Keyed
+from audience.algebra.request_shape import Keyed
 from audience.vendors import getui
 
 EXPRS = [

@@ -4,7 +4,7 @@ import jpush
 import pytest
 
 from audience import parse, plan, vendor
-from audience.vendors.base import dump, load
+from audience.vendors.payload_reader import dump, load
 
 EXPRS = [
     "vip",

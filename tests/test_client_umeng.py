@@ -6,7 +6,7 @@ import pytest
 
 from audience import Unsaid, parse, vendor
 from audience.vendors import umeng
-from audience.vendors.base import dump
+from audience.vendors.payload_reader import dump
 
 models = pytest.importorskip("alibabacloud_umeng_push20220225.models")
 

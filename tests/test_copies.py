@@ -8,24 +8,25 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import fake
+import fake_vendor
 import pytest
-from fake import ANY, APPLICATION, MESSAGE, Service, campaign_of, effort, folder_of, ids_of
+from fake_vendor import ANY, APPLICATION, MESSAGE, Service, campaign_of, effort, folder_of, ids_of
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from audience import DeliveryError
-from audience.delivery import marks, resume, run, send, several, status
-from audience.delivery.ledger import NAME
-from audience.message import Message
+from audience.delivery import campaign_runs, resume, runs, send, status
+from audience.delivery.ledger import folder_marker
+from audience.delivery.ledger.connection import NAME
+from audience.messages import Message
 
 IDS = ids_of(95)
 
 
 @pytest.fixture(autouse=True)
 def vendor():
-    undo = fake.register(names=["fake", "one", "two"])
+    undo = fake_vendor.register(names=["fake", "one", "two"])
     yield
     undo()
 
@@ -177,14 +178,14 @@ def test_a_ledger_that_was_backed_up_while_it_was_sent_is_refused(left, service,
 
 
 def test_a_mark_that_is_put_back_into_its_own_file_is_another(tmp_path):
-    mark = marks.made(tmp_path, "sent")
-    assert marks.trace(tmp_path / mark.name) == mark.trace
+    mark = folder_marker.made(tmp_path, "sent")
+    assert folder_marker.trace(tmp_path / mark.name) == mark.trace
     times = (tmp_path / mark.name).stat()
     time.sleep(0.02)  # more than one tick of the clock of a file system
     in_place(tmp_path / mark.name, b"")
     os.utime(tmp_path / mark.name, ns=(times.st_atime_ns, times.st_mtime_ns))  # as backups do
     assert (tmp_path / mark.name).stat().st_ino == times.st_ino
-    assert marks.trace(tmp_path / mark.name) != mark.trace
+    assert folder_marker.trace(tmp_path / mark.name) != mark.trace
 
 
 class Copies(RuleBasedStateMachine):
@@ -193,7 +194,7 @@ class Copies(RuleBasedStateMachine):
     @initialize()
     def begins(self):
         self.place, self.service, self.number = TemporaryDirectory(), Service(), 0
-        self.undo = fake.register()
+        self.undo = fake_vendor.register()
         self.run, self.backup = folder_of(Path(self.place.name, "run"), ids_of(200)), Path(self.place.name, "backup")
         self.limit(0)
         send(self.run, MESSAGE, APPLICATION, ANY, effort=effort(self.service))
@@ -274,7 +275,7 @@ def test_what_died_and_was_moved_goes_on_however_often_it_was_refused_and_looked
     for _ in range(2):
         with pytest.raises(DeliveryError, match="copied-run"):
             resumed(killed, service)
-        assert run.copied(killed)
+        assert runs.copied(killed)
     found = resumed(killed, service, moved=True)
     assert (found.batches["in doubt"], found.batches["accepted"]) == (1, 9)
     assert service.told == dict.fromkeys(IDS[40:], 1)
@@ -322,22 +323,22 @@ def known(to):
 def test_a_copy_of_a_campaign_begins_nothing(tmp_path, service, monkeypatch):
     """Its sender died before the second vendor was begun, and that is not begun in both places."""
     folder = campaign_of(tmp_path / "out", one=ids_of(15), two=[f"t{at}" for at in range(15)])
-    ready = several.prepare(folder, Message(title="Hi"), known, ANY)
-    begin = several.beginning.begin
+    ready = campaign_runs.prepare_all(folder, Message(title="Hi"), known, ANY)
+    begin = campaign_runs.prepare.begin
 
     def dies(found, application):
         begin(found, application)
         raise Died
 
     with monkeypatch.context() as patched, pytest.raises(Died):
-        patched.setattr(several.beginning, "begin", dies)
-        several.send_all(folder, Message(title="Hi"), ready, effort(service))
+        patched.setattr(campaign_runs.prepare, "begin", dies)
+        campaign_runs.send_all(folder, Message(title="Hi"), ready, effort(service))
     copy = shutil.copytree(folder, tmp_path / "copy")
     with pytest.raises(DeliveryError, match="copied-run"):
-        several.resume_all(copy, known, "report", effort(service))
+        campaign_runs.resume_all(copy, known, "report", effort(service))
     assert not (copy / "two" / NAME).exists()
     shutil.rmtree(folder)
-    found = several.resume_all(copy, known, "report", effort(service), moved=True)
+    found = campaign_runs.resume_all(copy, known, "report", effort(service), moved=True)
     assert [each.done for each in found.values()] == [True, True]
     assert set(service.told.values()) == {1}
     assert len(service.told) == 30

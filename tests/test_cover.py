@@ -11,14 +11,14 @@ from oracle import every_device, inside
 from strategies import FEW, junctions
 
 from audience import And, Nobody, Not, Or, PayloadError, ProofError, Tag, all_of, any_of, parse, plan, render, vendor
+from audience.algebra.constraints import Facts
 from audience.algebra.cover import cover
-from audience.algebra.facts import Facts
-from audience.algebra.fit import fit
-from audience.algebra.normal import nnf
-from audience.algebra.shape import Clauses, Flat, Keyed, Operator, Slots, Tree, entries_of
+from audience.algebra.fitting import fit
+from audience.algebra.normal_forms import nnf
+from audience.algebra.request_shape import Clauses, Flat, Keyed, Operator, Slots, Tree, entries_of
 from audience.algebra.simplify import simplify
-from audience.language.expr import atoms, bare, walk
-from audience.plan import prove
+from audience.language.ast import atoms, bare, walk
+from audience.planning.planner import prove
 
 
 def twice_a_not(clauses):

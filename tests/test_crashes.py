@@ -13,8 +13,10 @@ import polars as pl
 import pytest
 
 from audience import AudienceError, DeviceIndex, IndexFolderError, LockedError, OutputError
-from audience import files as on_disk
-from audience.index import arrow, build, change, compact
+from audience._fs import atomic as on_disk
+from audience.index.changes import compaction, update
+from audience.index.ingest import build
+from audience.index.storage import arrow_file
 
 SEEN = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -63,7 +65,7 @@ POWER = Power()
 
 @pytest.fixture
 def power(monkeypatch) -> Power:
-    write = arrow.write
+    write = arrow_file.write
 
     def counted(*arguments, **named):
         POWER.step()
@@ -71,7 +73,7 @@ def power(monkeypatch) -> Power:
         POWER.step()
         return found
 
-    monkeypatch.setattr(arrow, "write", counted)  # what Arrow does, Python does not hear of
+    monkeypatch.setattr(arrow_file, "write", counted)  # what Arrow does, Python does not hear of
     monkeypatch.setattr(os, "fsync", lambda handle: None)  # no step of its own: others see files before that too
     monkeypatch.setattr(on_disk, "_exchanged", lambda one, other: POWER.step() or exchanged(one, other))
     return POWER
@@ -100,9 +102,9 @@ def answers(folder: Path) -> list:
 @pytest.fixture
 def small_shards(monkeypatch):
     monkeypatch.setattr(build, "SHARD", 5)
-    monkeypatch.setattr(compact, "SHARD", 5)
-    monkeypatch.setattr(compact, "MOST_DEAD", 1)
-    monkeypatch.setattr(change, "SOON", 3)
+    monkeypatch.setattr(compaction, "SHARD", 5)
+    monkeypatch.setattr(compaction, "MOST_DEAD", 1)
+    monkeypatch.setattr(update, "SOON", 3)
 
 
 UPDATE = pl.DataFrame({"token": ["r1", "r6", "r20"], "age": [9, 9, None]})
@@ -175,7 +177,7 @@ def test_a_new_folder_is_whole_or_not_there(what, tmp_path, power, small_shards)
 DRAFTS = """
 import sys, time
 from pathlib import Path
-from audience.files import new_folder
+from audience._fs.atomic import new_folder
 with new_folder(Path(sys.argv[1]), marks=frozenset()) as draft:
     (draft / "file").touch()
     print(draft.name, flush=True)
@@ -232,7 +234,7 @@ def test_a_full_disk_is_an_error_and_not_a_traceback(tmp_path, monkeypatch, smal
 HOLDS = """
 import sys, time
 from pathlib import Path
-from audience.index.writer import writing
+from audience.index.storage.write_lock import writing
 with writing(Path(sys.argv[1]), "update"):
     print("holding", flush=True)
     time.sleep(60)
@@ -287,9 +289,10 @@ ROUNDS = """
 import sys
 import polars as pl
 from audience import DeviceIndex
-from audience.index import build, compact
-build.SHARD = compact.SHARD = 5
-compact.TIERS = ()  # what is small stays, for compact to find
+from audience.index.ingest import build
+from audience.index.changes import compaction
+build.SHARD = compaction.SHARD = 5
+compaction.TIERS = ()  # what is small stays, for compact to find
 index = DeviceIndex.open(sys.argv[1])
 ids = index.resolve("everyone").tokens()
 for number in range(1, int(sys.argv[2]) + 1):

@@ -8,15 +8,15 @@ from html import escape
 from importlib import import_module
 from urllib.parse import quote
 
-import fake
+import fake_vendor
 import httpx
 import pytest
-from fake import ANY, MESSAGE, Service, delivery, effort, folder_of, ids_of, opened
+from fake_vendor import ANY, MESSAGE, Service, delivery, effort, folder_of, ids_of, opened
 
 from audience import DeliveryError
 from audience.delivery import resume, send
-from audience.delivery.credentials import HIDDEN, application, host_of, scrubbing
-from audience.vendors.wire import Application, Request, Response, Stamp
+from audience.delivery.transport.credentials import HIDDEN, application, host_of, scrubbing
+from audience.vendors.delivery_spec import Application, Request, Response, Stamp
 
 registry = import_module("audience.vendors")  # the name `audience.vendors` is a function
 
@@ -128,7 +128,7 @@ def test_another_host_is_refused(said):
 
 @pytest.fixture
 def vendor():
-    undo = fake.register(delivery(opened(calls=3)))
+    undo = fake_vendor.register(delivery(opened(calls=3)))
     yield
     undo()
 

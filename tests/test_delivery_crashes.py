@@ -12,9 +12,9 @@ from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
-import fake
+import fake_vendor
 import pytest
-from fake import (
+from fake_vendor import (
     ANY,
     APPLICATION,
     MESSAGE,
@@ -32,9 +32,9 @@ from fake import (
 )
 from hypothesis import settings
 
-from audience.delivery import beginning, resume, send, status
-from audience.delivery.ledger import NAME, Ledger
-from audience.terminal.sending import status_lines
+from audience.cli.output.delivery import status_lines
+from audience.delivery import prepare, resume, send, status
+from audience.delivery.ledger.connection import NAME, Ledger
 
 QUIET = settings.get_current_profile_name() == "dev"
 
@@ -59,7 +59,7 @@ class Power:
 
         monkeypatch.setattr(Ledger, "_commit", counted)
         for name in ("create", "put"):
-            monkeypatch.setattr(beginning, name, self.around(getattr(beginning, name)))
+            monkeypatch.setattr(prepare, name, self.around(getattr(prepare, name)))
 
     def around(self, work):
         def counted(*arguments):
@@ -78,7 +78,7 @@ class Power:
             with self.step():
                 return await answer(request)
 
-        return fake.httpx.MockTransport(counted)
+        return fake_vendor.httpx.MockTransport(counted)
 
     def cut(self, last, after, work):
         """Whether *work* was stopped at step *last*."""
@@ -116,7 +116,7 @@ def power(monkeypatch):
 @pytest.fixture
 def vendor():
     undo = []
-    yield lambda *ways, **changes: undo.append(fake.register(delivery(*ways, **changes)))
+    yield lambda *ways, **changes: undo.append(fake_vendor.register(delivery(*ways, **changes)))
     for each in reversed(undo):
         each()
 
@@ -202,7 +202,7 @@ def in_doubt(folder):
 
 def test_ten_thousand_batches_under_random_faults(vendor, tmp_path):
     """Replies lost, calls too fast or unreached, 5xx, refusals; in doubt are those whose reply was lost, exactly."""
-    vendor(way(name="list", ids=fake.SIZE))
+    vendor(way(name="list", ids=fake_vendor.SIZE))
     ids = ids_of(20_000 if QUIET else 100_000)
     service = Service(faults(7, lost=0.02, gone=0.02, in_doubt=0.02, again=0.05, unreached=0.05, refused=0.01))
     folder = folder_of(tmp_path / "run", ids)
@@ -212,9 +212,9 @@ def test_ten_thousand_batches_under_random_faults(vendor, tmp_path):
     def noted(number, said, request):
         try:
             answer = push(number, said, request)
-        except fake.httpx.ConnectError:
+        except fake_vendor.httpx.ConnectError:
             raise
-        except fake.httpx.HTTPError:
+        except fake_vendor.httpx.HTTPError:
             lost.update(said["to"])
             raise
         if b"in-doubt" in answer.content:
@@ -271,7 +271,7 @@ def server(monkeypatch):
 def process(folder, url, kind, what):
     """A process that sends, and where its status will come from."""
     here, there = FORKS.Pipe(duplex=False)
-    begun = FORKS.Process(target=fake.work, args=[there, folder, url, kind, what])
+    begun = FORKS.Process(target=fake_vendor.work, args=[there, folder, url, kind, what])
     begun.start()
     there.close()
     return begun, here
@@ -327,8 +327,8 @@ def test_who_looks_is_told_who_is_at_work_and_who_died_and_changes_nothing(tmp_p
 WRITES = """
 import sys, time
 from pathlib import Path
-from audience.delivery.ledger import NAME, Ledger
-from audience.delivery.workers import working
+from audience.delivery.ledger.connection import NAME, Ledger
+from audience.delivery.ledger.workers import working
 with Ledger(Path(sys.argv[1])) as ledger, working(ledger), ledger.together():
     print("writing", flush=True)
     time.sleep(60)
@@ -359,11 +359,11 @@ def test_of_two_that_send_a_campaign_at_the_same_moment_one_does(tmp_path, serve
     names = [f"v{number}" for number in range(5)]
     told = {name: [f"{name}-{at}" for at in range(5)] for name in names}
     for number in range(4):
-        folder = fake.campaign_of(tmp_path / str(number), **told)
+        folder = fake_vendor.campaign_of(tmp_path / str(number), **told)
         service.told.clear()
         pipes = [FORKS.Pipe() for _ in range(2)]
         both = [
-            FORKS.Process(target=fake.work_all, args=[there, folder, url, f"message {at}", names])
+            FORKS.Process(target=fake_vendor.work_all, args=[there, folder, url, f"message {at}", names])
             for at, (_, there) in enumerate(pipes)
         ]
         for each in both:

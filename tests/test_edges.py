@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from strategies import frame, idea, people, rows
 
 from audience import AudienceError, DeviceIndex, ExpressionError, IndexFolderError, LockedError, Sample, TableError
-from audience.index import bits, build, change, compact, encode
-from audience.index.build import written_table
-from audience.index.columns import Column
-from audience.index.decode import decoded, dictionaries, joined, refuse_mixed
-from audience.index.shard import Shard
+from audience.index.changes import compaction, update
+from audience.index.ingest import build, encode
+from audience.index.ingest.build import written_table
+from audience.index.ingest.decode import decoded, dictionaries, joined, refuse_mixed
+from audience.index.schema.columns import Column
+from audience.index.storage import bitmaps
+from audience.index.storage.shard import Shard
 
 SECONDS = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999)
 numbers = {
@@ -76,7 +78,7 @@ def test_what_is_decoded_is_what_was_encoded(table, most, packed):
         patch.setattr(encode, "MOST_BITMAPS", most)
         patch.setattr(os, "fsync", lambda handle: None)
         shard = Shard(Path(folder), written_table(Path(folder), "one", dict(table)))
-        found = decoded(shard, bits.rows_of(shard.everyone), table, dictionaries(table) if packed else {})
+        found = decoded(shard, bitmaps.rows_of(shard.everyone), table, dictionaries(table) if packed else {})
         key = next(iter(table))
         order = found[key].arg_sort()
         wanted = table[key].arg_sort()
@@ -183,7 +185,7 @@ BASE = {"token": ["r1", "r2", "r3"], "tpns_token": ["t1", "t2", None], "age": [1
 def test_an_id_twice_in_one_update_is_refused_in_one_part_and_in_two(tmp_path, monkeypatch):
     index = at(tmp_path, BASE)
     for part in (1 << 20, 1):
-        monkeypatch.setattr(change, "PART", part)
+        monkeypatch.setattr(update, "PART", part)
         for name in ("r1", "new"):
             twice = pl.DataFrame({"token": [name, "r2", name], "age": [1, 2, 3]})
             refused(index, "duplicate-id", lambda twice=twice: index.update(twice))
@@ -272,7 +274,7 @@ def test_a_tag_stays_with_the_column_of_yes_and_no_that_it_is_of(tmp_path):
 
 
 def test_a_tag_of_two_columns_is_refused_unless_nobody_has_it_in_one_any_more(tmp_path, monkeypatch):
-    monkeypatch.setattr(compact, "MOST_DEAD", 1)
+    monkeypatch.setattr(compaction, "MOST_DEAD", 1)
     index = at(tmp_path, {"token": ["r1", "r2"], "likes": [["music"], ["art"]], "hates": [["noise"], []]})
     hates = pl.DataFrame({"token": ["r2"], "hates": [["music"]]})
     refused(index, "same-tag", lambda: index.update(hates))

@@ -67,7 +67,7 @@ class Disk:
 
 def command(*words):
     """The exit code of a command, and all that it says."""
-    from audience.cli import run
+    from audience.cli.app import run
 
     said = StringIO()
     with redirect_stderr(said), redirect_stdout(said):
@@ -90,14 +90,14 @@ def full(code, said):
 
 
 def send(place, disk, room):
-    import fake
+    import fake_vendor
 
-    fake.register()
-    service, ids = fake.Service(), fake.ids_of(1_500)
-    folder = fake.folder_of(place / "run", ids)
+    fake_vendor.register()
+    service, ids = fake_vendor.Service(), fake_vendor.ids_of(1_500)
+    folder = fake_vendor.folder_of(place / "run", ids)
     (place / "m.json").write_text('{"title": "Hi"}')
     words = ["send", folder, "--message", place / "m.json", "--expect", len(ids)]
-    with fake.serving(service) as url:
+    with fake_vendor.serving(service) as url:
         os.environ |= {"AUDIENCE_FAKE_KEY": "k", "AUDIENCE_FAKE_SECRET": "s", "AUDIENCE_FAKE_HOST": url}
         disk.fill(room)
         stopped = full(*command(*words))
@@ -126,13 +126,13 @@ def send(place, disk, room):
 
 def read_only(place, disk, room):
     """Who looks at a run that can only be read is told; who would change it is told why not."""
-    import fake
+    import fake_vendor
 
-    fake.register()
-    service, ids = fake.Service(fault=lambda call: "stopped" if call == 4 else None), fake.ids_of(100)
-    folder = fake.folder_of(place / "run", ids)
+    fake_vendor.register()
+    service, ids = fake_vendor.Service(fault=lambda call: "stopped" if call == 4 else None), fake_vendor.ids_of(100)
+    folder = fake_vendor.folder_of(place / "run", ids)
     (place / "m.json").write_text('{"title": "Hi"}')
-    with fake.serving(service) as url:
+    with fake_vendor.serving(service) as url:
         os.environ |= {"AUDIENCE_FAKE_KEY": "k", "AUDIENCE_FAKE_SECRET": "s", "AUDIENCE_FAKE_HOST": url}
         words = ["--message", place / "m.json", "--expect", len(ids)]
         assert command("send", folder, *words, "--concurrency", 1)[0] == 1
@@ -190,7 +190,7 @@ def update(place, disk, room):
 def built(place):
     """An index, and its table."""
     from audience import DeviceIndex
-    from audience.demo import devices
+    from audience.testing.devices import devices
 
     devices(5_000).write_parquet(place / "devices.parquet")
     DeviceIndex.build(place / "devices.parquet", place / "x.index")

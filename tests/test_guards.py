@@ -8,12 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-import fake
+import fake_vendor
 import pytest
-from fake import Service, delivery, folder_of, ids_of, serving
+from fake_vendor import Service, delivery, folder_of, ids_of, serving
 
-from audience.delivery.folder import message_json, read_message
-from audience.delivery.ledger import NAME
+from audience.delivery.ledger.connection import NAME
+from audience.requests.reader import message_json, read_message
 
 KEYS = {"AUDIENCE_FAKE_KEY": "k1", "AUDIENCE_FAKE_SECRET": "s3cr3t-w0rd"}
 
@@ -21,7 +21,10 @@ KEYS = {"AUDIENCE_FAKE_KEY": "k1", "AUDIENCE_FAKE_SECRET": "s3cr3t-w0rd"}
 @pytest.fixture
 def service(monkeypatch):
     """The made-up vendor, served on loopback, and its keys in the environment."""
-    service, undo = Service(), fake.register(delivery(warnings=lambda body: [fake.Problem("cut", "it is cut")]))
+    service, undo = (
+        Service(),
+        fake_vendor.register(delivery(warnings=lambda body: [fake_vendor.Problem("cut", "it is cut")])),
+    )
     with serving(service) as url:
         for name, value in {**KEYS, "AUDIENCE_FAKE_HOST": url}.items():
             monkeypatch.setenv(name, value)
@@ -160,7 +163,7 @@ def test_a_dry_run_does_all_but_the_calls(audience, service, run, message):
 
 
 def test_the_vendor_checks_a_dry_run_where_it_can(audience, service, run, message):
-    undo = fake.register(delivery(dry_run=fake.request))
+    undo = fake_vendor.register(delivery(dry_run=fake_vendor.request))
     service.bad, service.told = {"r7"}, {}
     try:
         words = ["send", run, "--message", message, "--expect", "95", "--dry-run", "--validate", "--json"]
@@ -218,9 +221,9 @@ def test_where_nothing_was_sent_there_is_nothing_to_look_at(audience, service, r
 
 
 INTERRUPTED = """
-import sys, fake
-from audience.cli import run
-fake.register(fake.delivery())
+import sys, fake_vendor
+from audience.cli.app import run
+fake_vendor.register(fake_vendor.delivery())
 run(sys.argv[1:])
 """
 

@@ -18,11 +18,12 @@ from audience import (
     parse,
     render,
 )
-from audience.demo import devices
-from audience.index import build as build_module
-from audience.index import compact, encode
-from audience.index.encode import MOST_BITMAPS
-from audience.language.expr import And, Not, Or, bare
+from audience.index.changes import compaction
+from audience.index.ingest import build as build_module
+from audience.index.ingest import encode
+from audience.index.ingest.encode import MOST_BITMAPS
+from audience.language.ast import And, Not, Or, bare
+from audience.testing.devices import devices
 
 DEVICES = pl.DataFrame(
     {
@@ -458,7 +459,7 @@ def files(index) -> list[Path]:
 @pytest.fixture
 def with_dead_rows(tmp_path, monkeypatch) -> DeviceIndex:
     """An index of r1 to r3, in which r4 is a dead row."""
-    monkeypatch.setattr(compact, "MOST_DEAD", 1)
+    monkeypatch.setattr(compaction, "MOST_DEAD", 1)
     index = build(DEVICES, tmp_path)
     index.remove(["r4"])
     return index
@@ -489,8 +490,8 @@ def test_every_flipped_byte_is_an_error_or_changes_nothing(with_dead_rows):
 def test_flipped_bytes_of_several_shards_and_of_the_history_are_errors_or_change_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(build_module, "SHARD", 2)
     monkeypatch.setattr(encode, "MOST_BITMAPS", 1)
-    monkeypatch.setattr(compact, "SHARD", 2)
-    monkeypatch.setattr(compact, "MOST_DEAD", 1)
+    monkeypatch.setattr(compaction, "SHARD", 2)
+    monkeypatch.setattr(compaction, "MOST_DEAD", 1)
     index = build(DEVICES, tmp_path)
     index.save("young", "age < 30")
     index.remove(["r4"])

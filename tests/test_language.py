@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from lines import HERE, cases
+from fact_files import HERE, cases
 
 from audience import (
     And,
@@ -22,8 +22,8 @@ from audience import (
     render,
     simplify,
 )
-from audience.language.expr import MAX_DEPTH, atoms, bare
-from audience.language.outline import as_json
+from audience.language.ast import MAX_DEPTH, atoms, bare
+from audience.language.describe import as_json
 from audience.language.segments import expanded
 
 IDENTITY = [line for line in (HERE / "language/identity.txt").read_text("utf-8").splitlines() if line[:1] not in "#"]

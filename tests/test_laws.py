@@ -53,11 +53,11 @@ from audience import (
     witness,
 )
 from audience.algebra.equivalence import unshared
-from audience.algebra.normal import Cnf, Dnf, cnf, dnf, nnf
-from audience.language.expr import MAX_DEPTH, atoms, walk
-from audience.language.outline import as_json, outline
+from audience.algebra.normal_forms import Cnf, Dnf, cnf, dnf, nnf
+from audience.language.ast import MAX_DEPTH, atoms, walk
+from audience.language.bucketing import bounds
+from audience.language.describe import as_json, outline
 from audience.language.segments import expanded, mentioned
-from audience.language.shares import bounds
 from audience.vendors import reachable
 
 crowds = st.lists(rows, max_size=30)

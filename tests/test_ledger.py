@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from audience import DeliveryError, Problem
-from audience.delivery import moves
-from audience.delivery.ledger import NAME, Ledger, Run, create
-from audience.delivery.tally import STATES, tally
-from audience.delivery.workers import take_over, working
-from audience.locks import held
+from audience._fs.locks import held
+from audience.delivery.ledger import transitions
+from audience.delivery.ledger.connection import NAME, Ledger, Run, create
+from audience.delivery.ledger.status import STATES, tally
+from audience.delivery.ledger.workers import take_over, working
 
 SAID = Problem("code", "words", hint="do this")
 
@@ -126,30 +126,30 @@ def test_a_ledger_refuses(ledger, statement):
 
 def test_a_repeat_is_sent_only_while_the_vendor_drops_it(ledger):
     with ledger.together():
-        [batch] = moves.claim(ledger, 1, 1, 0.0)
-        assert moves.sent(ledger, 1, batch, 10.0, 100.0, None) == "sent"
-        moves.doubt(ledger, batch, 11.0, SAID, keep=True)
+        [batch] = transitions.claim(ledger, 1, 1, 0.0)
+        assert transitions.sent(ledger, 1, batch, 10.0, 100.0, None) == "sent"
+        transitions.doubt(ledger, batch, 11.0, SAID, keep=True)
     for now in (100.0, 200.0, 9.0):  # at the last moment, too late, and by a clock that has gone back
         with ledger.together():
-            assert moves.sent(ledger, 1, batch, now, now + 100, None) == "too late"
+            assert transitions.sent(ledger, 1, batch, now, now + 100, None) == "too late"
         statement = "UPDATE batch SET state = 'sent', tries = 2, settled = NULL, sent = ? WHERE number = ?"
         with pytest.raises(DeliveryError, match="illegal transition"):
             write(ledger, statement, now, batch.number)
     with ledger.together():
-        assert moves.sent(ledger, 1, batch, 99.0, 999.0, None) == "sent"
+        assert transitions.sent(ledger, 1, batch, 99.0, 999.0, None) == "sent"
     assert ledger.rows("SELECT repeat_until FROM batch WHERE number = ?", batch.number) == [(100.0,)]
 
 
 @pytest.mark.parametrize("retry", [True, False])
 def test_a_clock_that_has_gone_back_leaves_a_doubt_to_the_user(ledger, retry):
     with ledger.together():
-        [batch] = moves.claim(ledger, 1, 1, 0.0)
-        moves.sent(ledger, 1, batch, 1000.0, 2000.0, None)
-        moves.doubt(ledger, batch, 1001.0, SAID, keep=False)
-        assert batch.number in [each.number for each in moves.claim(ledger, 1, 1, 1500.0)]
-        moves.let_go(ledger, batch)
-        assert batch.number not in [each.number for each in moves.claim(ledger, 1, 9, 500.0)]
-        moves.decide(ledger, 500.0, retry=retry)
+        [batch] = transitions.claim(ledger, 1, 1, 0.0)
+        transitions.sent(ledger, 1, batch, 1000.0, 2000.0, None)
+        transitions.doubt(ledger, batch, 1001.0, SAID, keep=False)
+        assert batch.number in [each.number for each in transitions.claim(ledger, 1, 1, 1500.0)]
+        transitions.let_go(ledger, batch)
+        assert batch.number not in [each.number for each in transitions.claim(ledger, 1, 9, 500.0)]
+        transitions.decide(ledger, 500.0, retry=retry)
     rows = ledger.rows("SELECT state, skipped FROM batch WHERE number = ?", batch.number)
     assert rows == [("todo", None) if retry else ("in doubt", 500.0)]
 
@@ -158,14 +158,14 @@ def test_a_dead_worker_is_recognised_and_a_living_one_left_alone(tmp_path):
     with new(tmp_path) as ledger:
         with working(ledger) as living, ledger.together():
             take_over(ledger)
-            [batch] = moves.claim(ledger, living, 1, 0.0)
-            moves.sent(ledger, living, batch, 1.0, None, None)
+            [batch] = transitions.claim(ledger, living, 1, 0.0)
+            transitions.sent(ledger, living, batch, 1.0, None, None)
             take_over(ledger)
             assert ledger.rows("SELECT state, worker FROM batch WHERE number = ?", batch.number) == [("sent", living)]
         write(ledger, "INSERT INTO worker (lock, process, host, begun) VALUES ('worker-x.lock', 1, 'h', 1)")
         with ledger.together():
-            sent, claimed = moves.claim(ledger, 2, 2, 0.0)
-            moves.sent(ledger, 2, sent, 1.0, None, None)
+            sent, claimed = transitions.claim(ledger, 2, 2, 0.0)
+            transitions.sent(ledger, 2, sent, 1.0, None, None)
         with held(tmp_path / "worker-x.lock"), ledger.together():
             take_over(ledger)
         assert ledger.rows("SELECT count(*) FROM batch WHERE worker = 2") == [(2,)]
@@ -186,7 +186,7 @@ def test_two_connections_never_claim_one_batch(tmp_path):
         with Ledger(tmp_path / NAME) as mine:
             while True:
                 with mine.together():
-                    found = moves.claim(mine, worker, 1 + worker * 3, 0.0)
+                    found = transitions.claim(mine, worker, 1 + worker * 3, 0.0)
                 if not found:
                     return
                 claimed.setdefault(worker, []).extend(batch.number for batch in found)
@@ -205,7 +205,7 @@ def test_one_job_that_fails_does_not_undo_the_others(ledger):
         ledger.rows("UPDATE batch SET worker = 1 WHERE number = 3")
         ledger.rows("DELETE FROM batch")
 
-    found = ledger.each([lambda ledger: moves.claim(ledger, 1, 1, 0.0), bad, lambda ledger: 7])
+    found = ledger.each([lambda ledger: transitions.claim(ledger, 1, 1, 0.0), bad, lambda ledger: 7])
     assert ([batch.number for batch in found[0]], found[2]) == ([1], 7)
     assert isinstance(found[1], DeliveryError)
     assert ledger.rows("SELECT number FROM batch WHERE worker = 1") == [(1,)]
@@ -248,7 +248,7 @@ class Batches(RuleBasedStateMachine):
     @rule(target=claimed, worker=st.sampled_from([1, 2]))
     def claim(self, worker):
         with self.ledger.together():
-            found = moves.claim(self.ledger, worker, 1, self.now)
+            found = transitions.claim(self.ledger, worker, 1, self.now)
         return (worker, found[0]) if found else None
 
     @rule(target=under_way, one=consumes(claimed))
@@ -256,10 +256,10 @@ class Batches(RuleBasedStateMachine):
         if one is None:
             return None
         with self.ledger.together():
-            may = moves.sent(self.ledger, *one, self.now, self.now + 5, None)
+            may = transitions.sent(self.ledger, *one, self.now, self.now + 5, None)
         if may == "too late":
             with self.ledger.together():
-                moves.let_go(self.ledger, one[1])
+                transitions.let_go(self.ledger, one[1])
             return None
         return one
 
@@ -267,21 +267,21 @@ class Batches(RuleBasedStateMachine):
     def accept(self, one):
         if one:
             with self.ledger.together():
-                moves.accepted(self.ledger, one[1], self.now, "m", ())
+                transitions.accepted(self.ledger, one[1], self.now, "m", ())
             self.told += one[1].positions()
 
     @rule(target=claimed, one=consumes(under_way))
     def again(self, one):
         if one:
             with self.ledger.together():
-                moves.again(self.ledger, one[1], self.now, SAID, keep=True)
+                transitions.again(self.ledger, one[1], self.now, SAID, keep=True)
         return one
 
     @rule(one=consumes(under_way))
     def lose(self, one):
         if one:
             with self.ledger.together():
-                moves.doubt(self.ledger, one[1], self.now, SAID, keep=False)
+                transitions.doubt(self.ledger, one[1], self.now, SAID, keep=False)
 
     @rule(one=consumes(under_way), named=st.booleans(), data=st.data())
     def refuse(self, one, named, data):
@@ -293,14 +293,14 @@ class Batches(RuleBasedStateMachine):
             parts = rest if bad else [(places[0], middle), (middle, places[-1] + 1)]
             [(doubts,)] = self.ledger.rows("SELECT doubts FROM batch WHERE number = ?", one[1].number)
             with self.ledger.together():
-                moves.refused(self.ledger, one[1], self.now, SAID, bad.items(), parts)
+                transitions.refused(self.ledger, one[1], self.now, SAID, bad.items(), parts)
             if not doubts:  # else it stays in doubt, and none of its ids is dropped
                 self.lost |= set(bad)
 
     @rule(retry=st.booleans())
     def decide(self, retry):
         with self.ledger.together():
-            moves.decide(self.ledger, self.now, retry=retry)
+            transitions.decide(self.ledger, self.now, retry=retry)
 
     @rule(seconds=st.integers(1, 4))
     def wait(self, seconds):

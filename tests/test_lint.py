@@ -3,10 +3,10 @@
 import pytest
 
 from audience import parse
-from audience.catalog.attributes import loads
-from audience.catalog.check import check
-from audience.cli import run
-from audience.lint import lint
+from audience.cli.app import run
+from audience.planning.catalog.check import check
+from audience.planning.catalog.loader import loads
+from audience.planning.linter import lint
 
 CATALOG = check(loads("[province]\nvalues = ['a', 'b']\nexclusive = true\nexhaustive = true"))
 

@@ -3,14 +3,24 @@
 import json
 
 import pytest
+from fact_files import cases
 from hypothesis import given
 from hypothesis import strategies as st
-from lines import cases
 from test_messages import SENT, meant
 
 from audience import Message, MessageError, vendor
-from audience.vendors.base import dump
-from audience.vendors.wire import Accepted, Again, Application, BadIds, Call, InDoubt, Refused, Response, Stopped
+from audience.vendors.delivery_spec import (
+    Accepted,
+    Again,
+    Application,
+    BadIds,
+    Call,
+    InDoubt,
+    Refused,
+    Response,
+    Stopped,
+)
+from audience.vendors.payload_reader import dump
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(["", "http://a.b", "app://x", "时" * 200])
 VALUES = st.recursive(

@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from lines import cases
+from fact_files import cases
 
 import audience
 from audience import MessageError, vendor, vendors
-from audience.message import message
-from audience.vendors.base import load
-from audience.vendors.wire import Application, merged
+from audience.messages import message
+from audience.vendors.delivery_spec import Application, merged
+from audience.vendors.payload_reader import load
 
 BEIJING = timezone(timedelta(hours=8))
 UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}

@@ -6,13 +6,13 @@ import threading
 import time
 from contextlib import contextmanager
 
-import fake
+import fake_vendor
 import httpx
 import pytest
-from fake import ANY, APPLICATION, MESSAGE, delivery, effort, folder_of, ids_of
+from fake_vendor import ANY, APPLICATION, MESSAGE, delivery, effort, folder_of, ids_of
 
 from audience.delivery import Patience, resume, send
-from audience.vendors.wire import Application
+from audience.vendors.delivery_spec import Application
 
 GOOD = b'{"accepted": "m1"}'
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -21,7 +21,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n"
 
 @pytest.fixture(autouse=True)
 def vendor():
-    undo = fake.register(delivery())
+    undo = fake_vendor.register(delivery())
     yield
     undo()
 
@@ -110,7 +110,7 @@ def test_a_wait_that_is_too_long_stops_the_run(tmp_path, wait):
     found = send(folder_of(tmp_path / "run", ids_of(50)), MESSAGE, APPLICATION, ANY, effort=effort(transport(busy)))
     assert time.monotonic() - begun < 5
     assert (found.stopped.code, found.batches["todo"]) == ("again", 5)
-    assert resume(tmp_path / "run", APPLICATION, effort=effort(fake.Service())).done
+    assert resume(tmp_path / "run", APPLICATION, effort=effort(fake_vendor.Service())).done
 
 
 ODD_WAITS = ["\xb2", "-1", "nan", "Mon, 01 Jan 0001 00:00:00 -0000", "soon", ""]

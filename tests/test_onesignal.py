@@ -9,7 +9,7 @@ from oracle import Device, inside
 from strategies import junctions
 
 from audience import PayloadError, Tag, Unsaid, parse, vendor
-from audience.language.expr import bare
+from audience.language.ast import bare
 from audience.vendors.onesignal import filters as rules
 
 BARE = ["a", "b"]

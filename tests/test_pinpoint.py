@@ -3,8 +3,8 @@
 import pytest
 
 from audience import PayloadError, parse, translate, vendor
-from audience.catalog.attributes import loads
-from audience.catalog.check import check
+from audience.planning.catalog.check import check
+from audience.planning.catalog.loader import loads
 from audience.vendors import pinpoint
 
 EMAIL = {"Demographic": {"Channel": {"DimensionType": "INCLUSIVE", "Values": ["EMAIL"]}}}

@@ -4,17 +4,17 @@ import json
 import re
 from dataclasses import replace
 
-import fake
+import fake_vendor
 import pytest
-from fake import APPLICATION, delivery, ids_of, listing, opened, paced, way
+from fake_vendor import APPLICATION, delivery, ids_of, listing, opened, paced, way
 
 from audience import DeliveryError, Problem, vendor, vendors
-from audience.delivery.price import Order, chosen, native_price, placeholder, prices
-from audience.vendors.wire import Call
+from audience.delivery.costs import Order, chosen, native_price, placeholder, prices
+from audience.vendors.delivery_spec import Call
 
 
 def order(*ways, ids=95, native=(), **changes) -> Order:
-    undo = fake.register()
+    undo = fake_vendor.register()
     try:
         to = vendor("fake")
     finally:
@@ -44,7 +44,7 @@ def test_bytes_are_those_of_the_requests():
     asked = order(way(), ids=100)
     [price] = prices(asked)
     bodies = [
-        fake.request(
+        fake_vendor.request(
             Call(targets=(listing(ids_of(100)[at : at + 10]),), body={"title": "Hi"}, handle=None, token="0" * 36),
             APPLICATION,
         )

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 import typer
 
-from audience.cli import app
-from audience.demo import changes, devices
+from audience.cli.app import app
+from audience.testing.devices import changes, devices
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

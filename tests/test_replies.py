@@ -8,12 +8,12 @@ vendor's pages.
 from fnmatch import fnmatch
 
 import pytest
-from lines import cases
+from fact_files import cases
 from test_messages import SENT
 
 from audience import vendor
-from audience.vendors.codes import OUTCOMES
-from audience.vendors.wire import Accepted, Response
+from audience.vendors.delivery_spec import Accepted, Response
+from audience.vendors.error_codes import OUTCOMES
 
 KINDS = ("Accepted", "BadIds", "Refused", "Again", "Stopped", "InDoubt")
 

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from lines import cases
+from fact_files import cases
 from vendor_calls import NOTIFICATION, desks_of, engagelab, jpush, message, push, push_v2, say, tpns
 
-from audience.sandbox.call import Call
+from audience.sandbox.http_types import Call
 
 
 def call_of(vendor: str, verb: str, text: str) -> Call:

@@ -12,10 +12,10 @@ from strategies import FEW, junctions
 from vendor_calls import EVERY, NOTIFICATION, TABLE, desks_of, engagelab, jpush, message, push, push_v2, say, tpns
 
 from audience import plan, vendor
-from audience.message import message as neutral
+from audience.messages import message as neutral
 from audience.sandbox import KEY, SECRET, Population, Sandbox
-from audience.vendors.wire import Accepted, Application, Response, Stamp
-from audience.vendors.wire import Call as Telling
+from audience.vendors.delivery_spec import Accepted, Application, Response, Stamp
+from audience.vendors.delivery_spec import Call as Telling
 
 MADE = {
     "engagelab": lambda payload: engagelab({"body": NOTIFICATION, **payload}),

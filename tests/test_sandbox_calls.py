@@ -27,8 +27,8 @@ from vendor_calls import (
 
 from audience.errors import TableError
 from audience.sandbox import KEY, Population
-from audience.sandbox.call import Call
-from audience.sandbox.desks import Desks, summary
+from audience.sandbox.http_types import Call
+from audience.sandbox.router import Desks, summary
 
 SIGN = "ZTFjMTk1NDE2NzI2OWU4ZDliNDBhMjI4ZWM1ODc1YmQyZjU1ZTEyNDBiZGY5MTE4MjRmZTQxOTgyNTZhMGNmMQ=="
 TASK = {"PushType": "NOTICE", "DeviceType": "ALL", "Target": "DEVICE", "TargetValue": "r1", "Title": "t"}

@@ -7,10 +7,10 @@ import pytest
 
 from audience import DeviceIndex, Plan, parse, plan, vendor, vendors
 from audience.delivery import Allowed, Effort, Patience, resume, send
-from audience.emit import emit
+from audience.requests.writer import emit
 from audience.sandbox import Population, Sandbox
 from audience.sandbox.sandbox import KEY, SECRET
-from audience.vendors.wire import Application
+from audience.vendors.delivery_spec import Application
 
 DEVICES = 2_500
 UNKNOWN = [7, 1_500, 1_501]

@@ -14,7 +14,7 @@ from vendor_calls import NOTIFICATION, TABLE, desks_of, emas, engagelab, message
 
 from audience.errors import DeliveryError
 from audience.sandbox import Fault, Population, Sandbox
-from audience.sandbox.desks import entries, summary
+from audience.sandbox.router import entries, summary
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vendor_calls import EVERY, NAMES, NOTIFICATION, desks_of, emas, engagelab, jpush, message, push, say, tpns
 
-from audience.sandbox.call import Call
+from audience.sandbox.http_types import Call
 
 CUSTOM = {"tag_type": "xg_user_define"}
 OPERATORS = st.sampled_from(["AND", "OR"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from audience import DeviceIndex, ExpressionError, Unsaid, equivalent, lint, parse, plan, render, vendor
-from audience.language.expr import bare
+from audience.language.ast import bare
 from audience.language.segments import MOST_NODES, expanded, mentioned
 from audience.vendors import reachable
 

@@ -6,9 +6,9 @@ import time
 from datetime import timedelta
 from types import SimpleNamespace
 
-import fake
+import fake_vendor
 import pytest
-from fake import (
+from fake_vendor import (
     ANY,
     APPLICATION,
     MESSAGE,
@@ -26,7 +26,7 @@ from fake import (
 )
 
 from audience import DeliveryError
-from audience.delivery import Patience, beginning, cancel, resume, send, status
+from audience.delivery import Patience, cancel, prepare, resume, send, status
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def vendor():
     undo = []
 
     def register(*ways, **changes):
-        undo.append(fake.register(delivery(*ways, **changes)))
+        undo.append(fake_vendor.register(delivery(*ways, **changes)))
 
     register()
     yield register
@@ -79,7 +79,7 @@ def test_a_run_is_begun_once(vendor, tmp_path):
 
 
 def test_of_two_that_begin_at_once_one_is_told_and_changes_nothing(vendor, tmp_path, monkeypatch):
-    folder, create, refused = folder_of(tmp_path / "run", ids_of(20)), beginning.create, []
+    folder, create, refused = folder_of(tmp_path / "run", ids_of(20)), prepare.create, []
 
     def slow(*words):
         if not refused:
@@ -88,7 +88,7 @@ def test_of_two_that_begin_at_once_one_is_told_and_changes_nothing(vendor, tmp_p
                 send(folder, {"title": "Other"}, APPLICATION, ANY, effort=effort(Service()))
         create(*words)
 
-    monkeypatch.setattr(beginning, "create", slow)
+    monkeypatch.setattr(prepare, "create", slow)
     sent(folder, Service(fault=lambda call: "stopped"))
     assert refused
     service = Service()
@@ -231,10 +231,10 @@ def test_an_opening_that_is_refused_before_a_repeat_leaves_the_doubt(vendor, tmp
 
     async def closed(request):
         if request.url.path == "/open" and service.calls:
-            return fake.httpx.Response(400, json={"error": answer})
+            return fake_vendor.httpx.Response(400, json={"error": answer})
         return await answered(request)
 
-    found = sent(folder_of(tmp_path / "run", ids_of(10)), fake.httpx.MockTransport(closed))
+    found = sent(folder_of(tmp_path / "run", ids_of(10)), fake_vendor.httpx.MockTransport(closed))
     assert (found.batches["in doubt"], found.doubts) == (1, 1)
     assert service.told == dict.fromkeys(ids_of(10), 1)
 

@@ -16,7 +16,7 @@ import pytest
 
 import audience as library
 import audience.delivery as delivery
-from audience.terminal import menu
+from audience.cli import registry
 
 HEAVY = "aiohttp aiolimiter dd httpx jsonschema lark matplotlib networkx numpy polars pyarrow rich tenacity tomlkit"
 RUN = f"""
@@ -59,11 +59,11 @@ def test_a_command_loads_what_it_needs(line, folder, tmp_path):
 
 
 def test_every_command_does_what_the_menu_says():
-    entries = [entry for group in vars(menu).values() if isinstance(group, tuple) for entry in group]
-    entries += [entry for panel in menu.PANELS.values() for entry in panel]
+    entries = [entry for group in vars(registry).values() if isinstance(group, tuple) for entry in group]
+    entries += [entry for panel in registry.PANELS.values() for entry in panel]
     assert len(entries) == len({(name, place) for name, place, _ in entries}) > 30
     for _, place, sentence in entries:
-        assert inspect.getdoc(menu._loader(place)()).partition("\n\n")[0] == sentence, place
+        assert inspect.getdoc(registry._loader(place)()).partition("\n\n")[0] == sentence, place
 
 
 @pytest.mark.parametrize("package", [library, delivery])
@@ -79,7 +79,7 @@ def test_names_that_are_loaded_late_are_those_that_types_see(package):
 
 
 def test_a_name_stays_what_it_is_when_a_module_is_called_so():
-    code = "import audience.plan, audience.vendors.fcm, audience.delivery.send\nfrom audience.delivery import send\n"
+    code = "import audience.vendors.fcm, audience.delivery.runs\nfrom audience.delivery import send\n"
     code += "assert all(map(callable, (audience.plan, audience.vendors, send, audience.delivery.send)))"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -98,7 +98,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("module", ["audience.cli", "typer", "audience.commands.count", "numpy", "pyarrow.lib"])
+@pytest.mark.parametrize("module", ["audience.cli.app", "typer", "audience.cli.commands.count", "numpy", "pyarrow.lib"])
 def test_ctrl_c_while_a_command_is_loaded_ends_it_quietly(module, folder):
     words = [sys.executable, "-c", INTERRUPTED.format(module=module), "count", "devices.index", "male"]
     ran = subprocess.run(words, cwd=folder, capture_output=True, text=True)

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from lines import facts
+from fact_files import facts
 
 import audience
 from audience import PlanError

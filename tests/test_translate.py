@@ -3,12 +3,12 @@
 import warnings
 
 import pytest
-from lines import cases
+from fact_files import cases
 
 from audience import Everyone, equivalent, translate, vendor, vendors
-from audience.language.expr import any_of
+from audience.language.ast import any_of
 from audience.vendors import reachable
-from audience.vendors.base import load
+from audience.vendors.payload_reader import load
 
 PAYLOADS = {
     name: [case.values[1] for case in cases("vendors", "read", "warn") if case.values[0] == name] for name in vendors()

@@ -5,9 +5,9 @@ import warnings
 from collections import Counter
 
 import pytest
+from fact_files import cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lines import cases
 from oracle import every_device, inside
 from strategies import junctions
 
@@ -35,9 +35,9 @@ from audience import (
     vendor,
     vendors,
 )
-from audience.language.expr import atoms
+from audience.language.ast import atoms
 from audience.vendors import reachable
-from audience.vendors.base import load
+from audience.vendors.payload_reader import load
 
 every = pytest.mark.parametrize("name", vendors())
 every_reachable = pytest.mark.parametrize("name", reachable())

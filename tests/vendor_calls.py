@@ -7,8 +7,8 @@ from itertools import count
 import polars as pl
 
 from audience.sandbox import Population
-from audience.sandbox.call import Call
-from audience.sandbox.desks import Desks
+from audience.sandbox.http_types import Call
+from audience.sandbox.router import Desks
 
 TABLE = pl.DataFrame(
     {

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TypeAlias
 
-from audience.algebra.facts import NONE, Facts, known, sharpen
-from audience.algebra.fit import fit, hopeless
-from audience.algebra.normal import is_literal, nnf
-from audience.algebra.shape import Operator, Shape, Slots, widest
+from audience.algebra.constraints import NONE, Facts, known, sharpen
+from audience.algebra.fitting import fit, hopeless
+from audience.algebra.normal_forms import is_literal, nnf
+from audience.algebra.request_shape import Operator, Shape, Slots, widest
 from audience.algebra.simplify import negation, simplify
-from audience.language.expr import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
+from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
 
 FEW = 5  # tags; up to so many, all requests are tried
 SECONDS = 0.05  # of search on a processor; the step under way at its end may take as long again
@@ -51,8 +51,8 @@ def cover(
 
     What is known of the tags, *facts*, may tell that two parts share no device.
 
-    >>> from audience.language.parse import parse
-    >>> from audience.language.render import render
+    >>> from audience.language.parser import parse
+    >>> from audience.language.printer import render
     >>> found = cover(parse("(a OR b) AND (c OR d)"), Slots(20, 20, 20))
     >>> [render(part) for part in found.parts], found.rest, found.least
     (['(a OR b) AND c', '(a OR b) AND d AND NOT c'], Nobody(), True)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
-from audience.algebra.facts import NONE, Facts, known
-from audience.algebra.normal import nnf
+from audience.algebra.constraints import NONE, Facts, known
+from audience.algebra.normal_forms import nnf
 from audience.algebra.simplify import simplify
 from audience.errors import BudgetError, Problem
-from audience.language.expr import (
+from audience.language.ast import (
     And,
     Atom,
     Compare,
@@ -46,7 +46,7 @@ Groups: TypeAlias = dict[Ids, list[Ids]]
 def equivalent(one: Expr, other: Expr) -> bool:
     """Whether every device is in both or in neither; raises BudgetError where that cannot be decided.
 
-    >>> from audience.language.parse import parse
+    >>> from audience.language.parser import parse
     >>> equivalent(parse("NOT (a AND b)"), parse("NOT a OR NOT b"))
     True
     """
@@ -56,7 +56,7 @@ def equivalent(one: Expr, other: Expr) -> bool:
 def witness(one: Expr, other: Expr) -> frozenset[Atom] | None:
     """What a device has on which *one* and *other* differ, or None where there is no such device.
 
-    >>> from audience.language.parse import parse
+    >>> from audience.language.parser import parse
     >>> witness(parse("a OR b"), parse("a"))
     frozenset({Tag(type='tag', value='b')})
     """
@@ -68,7 +68,7 @@ def unshared(whole: Expr, parts: Sequence[Expr], facts: Facts = NONE) -> frozens
 
     Only devices are asked that can be by what is known of attributes, *facts*.
 
-    >>> from audience.language.parse import parse
+    >>> from audience.language.parser import parse
     >>> unshared(parse("a OR b"), [parse("a"), parse("b AND NOT a")]) is None
     True
     >>> sorted(tag.value for tag in unshared(parse("a OR b"), [parse("a"), parse("b")]))

@@ -4,7 +4,7 @@ import operator
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from audience.language.expr import And, Everyone, Expr, Ids, Nobody, Not, Or, all_of, any_of
+from audience.language.ast import And, Everyone, Expr, Ids, Nobody, Not, Or, all_of, any_of
 
 Junction: TypeAlias = type[And] | type[Or]
 
@@ -14,8 +14,8 @@ ROUNDS = 8  # each may shorten what the next one sees; a long chain is left as i
 def simplify(expr: Expr) -> Expr:
     """Rewrite *expr* with fewer nodes; the order of what remains is kept.
 
-    >>> from audience.language.parse import parse
-    >>> from audience.language.render import render
+    >>> from audience.language.parser import parse
+    >>> from audience.language.printer import render
     >>> render(simplify(parse("a AND (a OR b) AND everyone AND NOT NOT c")))
     'a AND c'
     >>> render(simplify(parse("a OR (NOT a AND b)")))

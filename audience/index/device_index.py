@@ -8,24 +8,24 @@ from pathlib import Path
 import polars as pl
 
 from audience.errors import PlanError, Problem
-from audience.index import evaluate as engine
-from audience.index import find
-from audience.index.build import build
-from audience.index.cache import BYTES
-from audience.index.change import Change, compact, remove, tag, update
-from audience.index.crowd import Crowd, id_column
-from audience.index.explain import Line, funnel
-from audience.index.known import Known, known
-from audience.index.read import Progress, silent
-from audience.index.roles import Roles
-from audience.index.saved import drop, save
-from audience.index.snapshot import Snapshot, opened
-from audience.index.tables import Source
-from audience.index.unmet import unmet
-from audience.index.upkeep import Moment, backup, history, restore, vacuum
-from audience.language.expr import Expr, Ids, checked
-from audience.language.parse import parse
+from audience.index.changes.maintenance import Moment, backup, history, restore, vacuum
+from audience.index.changes.segments import drop, save
+from audience.index.changes.update import Change, compact, remove, tag, update
+from audience.index.ingest.build import build
+from audience.index.ingest.sources import Source
+from audience.index.query import evaluate as engine
+from audience.index.query.attribute_stats import Known, known
+from audience.index.query.device_set import Crowd, id_column
+from audience.index.query.explain import Line, funnel
+from audience.index.query.unmatched import unmet
+from audience.index.schema.column_roles import Roles
+from audience.index.storage import id_search
+from audience.index.storage.cache import BYTES
+from audience.index.storage.snapshot import Snapshot, opened
+from audience.language.ast import Expr, Ids, checked
+from audience.language.parser import parse
 from audience.language.segments import expanded
+from audience.progress import Progress, silent
 from audience.vendors import vendors
 
 
@@ -135,7 +135,7 @@ class DeviceIndex:
             own = ""
         others = [name for name in snapshot.ids if name.startswith("id:") and name != own]
         wanted = pl.Series("id", ids.values, dtype=pl.String).unique()
-        return any(len(find.rows(shard, name, wanted)) for shard in snapshot.shards for name in others)
+        return any(len(id_search.rows(shard, name, wanted)) for shard in snapshot.shards for name in others)
 
     def explain(self, expr: Expr | str) -> list[Line]:
         """The tree of *expr* with a count at every node, and in an AND what is left after each operand."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedToken
 
 from audience.errors import ExpressionError, Problem
-from audience.language.expr import MAX_DEPTH, TOO_DEEP
+from audience.language.ast import MAX_DEPTH, TOO_DEEP
 
 __all__ = ["Token", "Tree", "UnexpectedCharacters", "UnexpectedToken", "lark", "tokens"]
 

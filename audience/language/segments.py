@@ -5,10 +5,10 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TypeAlias
 
 from audience.errors import ExpressionError, Problem
-from audience.language.checks import few
-from audience.language.expr import Expr, Segment, rewritten, walk
-from audience.language.render import render
+from audience.language.ast import Expr, Segment, rewritten, walk
+from audience.language.printer import render
 from audience.language.suggest import did_you_mean
+from audience.language.validation import few
 
 MOST_NODES = 100_000  # as many as the longest text has, or thereabouts
 SHOWN = 10  # segments of a way that leads back
@@ -19,7 +19,7 @@ Mentions: TypeAlias = dict[str, dict[str, Segment]]  # what is saved under each 
 def mentioned(expr: Expr) -> dict[str, Segment]:
     """The segments of *expr* by their names, each where it is first read.
 
-    >>> from audience.language.parse import parse
+    >>> from audience.language.parser import parse
     >>> list(mentioned(parse("@vip AND (NOT @old OR @vip)")))
     ['vip', 'old']
     """
@@ -36,7 +36,7 @@ def expanded(expr: Expr, saved: Mapping[str, Expr]) -> Expr:
     Raises ExpressionError for a segment that is not saved, for one that leads back to itself, and for what would be
     too long or too deep.
 
-    >>> from audience.language.parse import parse
+    >>> from audience.language.parser import parse
     >>> saved = {"vip": parse("paying AND @active"), "active": parse("days < 30")}
     >>> render(expanded(parse("@vip AND NOT male"), saved))
     'paying AND days < 30 AND NOT male'

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from audience.demo import devices
 from audience.errors import Problem, TableError
-from audience.sandbox.call import Mask
+from audience.sandbox.http_types import Mask
+from audience.testing.devices import devices
 
 VENDORS = ("engagelab", "jpush", "tpns", "emas")
 ID_WORDS = ("registration_id", "token", "device_id")

@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import Any
 
 from audience.errors import DeliveryError, Problem
-from audience.sandbox.control import canonical
-from audience.sandbox.desk import HOST, KEY, SECRET
-from audience.sandbox.desks import Desks, entries, summary
+from audience.sandbox.control_api import canonical
 from audience.sandbox.faults import Fault, Faults
 from audience.sandbox.population import Population
+from audience.sandbox.router import Desks, entries, summary
+from audience.sandbox.vendor_state import HOST, KEY, SECRET
 
 __all__ = ["KEY", "SECRET", "Sandbox"]
 

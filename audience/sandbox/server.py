@@ -12,11 +12,11 @@ from aiohttp import MultipartReader, web
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.streams import StreamReader
 
-from audience.sandbox import control
-from audience.sandbox.call import Call, Reply
-from audience.sandbox.desk import HOST
-from audience.sandbox.desks import Desks
+from audience.sandbox import control_api
 from audience.sandbox.faults import Fault
+from audience.sandbox.http_types import Call, Reply
+from audience.sandbox.router import Desks
+from audience.sandbox.vendor_state import HOST
 
 LARGEST = 128 * 1024 * 1024  # bytes of a body
 LONGEST_LINE = 8 * 1024 * 1024  # bytes of a URL: EMAS takes a thousand ids in one
@@ -41,7 +41,7 @@ async def serve(desks: Desks, port: int, ready: Callable[[int], None], stop: asy
 
 async def _handle(desks: Desks, request: web.Request) -> web.StreamResponse:
     if request.path.startswith("/_sandbox"):
-        status, body = control.answer(await _call(request), desks)
+        status, body = control_api.answer(await _call(request), desks)
         return web.json_response(body, status=status)
     vendor = desks.vendor(request.path)
     if vendor is None:

@@ -9,13 +9,22 @@ from importlib.metadata import EntryPoint, entry_points
 from pkgutil import iter_modules
 from typing import Any
 
-from audience.errors import AudienceError, PlanError, Problem
-from audience.language.expr import Expr, Node
+from audience.errors import AudienceError, DeliveryError, PlanError, Problem
+from audience.language.ast import Expr, Node
 from audience.language.suggest import did_you_mean
-from audience.vendors.base import Unsaid, Vendor
+from audience.vendors.delivery_spec import Delivery
+from audience.vendors.spec import Unsaid, Vendor
 
 GROUP = "audience.vendors"  # entry points of other packages
-SHARED = ("base", "channels", "codes", "fields", "reading", "wire")  # what is no vendor here; nor is what begins with _
+SHARED = (
+    "delivery_spec",
+    "error_codes",
+    "oem_channels",
+    "payload_reader",
+    "schema_check",
+    "shared",
+    "spec",
+)  # no vendors
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 WORDS = ("all", "text")  # what the command line says in the place of a vendor
 
@@ -69,6 +78,14 @@ def sendable(name: str) -> Vendor:
     return found
 
 
+def delivery_of(to: Vendor) -> Delivery:
+    """How *to* is sent to; DeliveryError where that is not known."""
+    if to.delivery is None:
+        hint = f"sent to are {', '.join(deliverable())}"
+        raise DeliveryError(Problem("no-delivery", f"how {to.name} is sent to is not known", hint=hint))
+    return to.delivery
+
+
 def _one_of(name: str, known: list[str]) -> Vendor:
     if name not in known:
         hint = did_you_mean(str(name), known) or f"one of {', '.join(known)}"
@@ -89,8 +106,9 @@ def _records() -> dict[str, Vendor]:
 
 def _own() -> Iterator[Vendor]:
     for module in iter_modules(__path__):
-        if module.name not in SHARED and module.name[0] != "_":
-            yield import_module(f"{__name__}.{module.name}").VENDOR
+        if module.name not in SHARED:
+            home = import_module(f"{__name__}.{module.name}")
+            yield from getattr(home, "VENDORS", None) or (home.VENDOR,)
 
 
 def _loaded(entry: EntryPoint) -> Vendor:

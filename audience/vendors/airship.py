@@ -7,29 +7,15 @@ specification that it is made from, on 2026-11-21.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience.algebra.fit import bounded
-from audience.algebra.normal import nnf
-from audience.algebra.shape import Tree
+from audience.algebra.fitting import bounded
+from audience.algebra.normal_forms import nnf
+from audience.algebra.request_shape import Tree
 from audience.errors import Problem
-from audience.language.expr import (
-    And,
-    Compare,
-    Everyone,
-    Expr,
-    IdKind,
-    Ids,
-    Not,
-    Or,
-    Tag,
-    Within,
-    all_of,
-    any_of,
-    atoms,
-)
-from audience.language.notation import BARE
-from audience.language.render import render
-from audience.vendors.base import Limit, Payload, Unsaid, Vendor, mapping, only, refuse, string
-from audience.vendors.reading import elements, limited, loaded, one_or_several
+from audience.language.ast import And, Compare, Everyone, Expr, IdKind, Ids, Not, Or, Tag, Within, all_of, any_of, atoms
+from audience.language.attribute_names import BARE
+from audience.language.printer import render
+from audience.vendors.payload_reader import elements, limited, loaded, mapping, one_or_several, only, refuse, string
+from audience.vendors.spec import Limit, Payload, Unsaid, Vendor
 
 PAGE = "https://docs.airship.com/developer/rest-api/ua/schemas/audience-selection"
 SPEC = "https://github.com/urbanairship/api-specs/blob/main/go/spec.yaml"
@@ -72,7 +58,7 @@ SHAPE = Tree(levels=20, tags=SELECTORS, lone_not=True)  # wide lists are nested 
 def parse(payload: Any) -> Expr:
     """Read the targeting object `{"audience": …}`, or a whole push, whose device_types narrow it.
 
-    >>> from audience.language.render import render
+    >>> from audience.language.printer import render
     >>> render(parse({"audience": {"AND": [{"tag": ["a", "b"]}, {"NOT": {"tag": "gold", "group": "loyalty"}}]}}))
     '(a OR b) AND NOT loyalty:gold'
     """
@@ -153,7 +139,7 @@ def _compound(kind: str, value: Any, path: str, depth: int) -> Expr:
 def emit(expr: Expr) -> Payload:
     """Say *expr* in one request, or raise Unsaid with every reason.
 
-    >>> from audience.language.parse import parse
+    >>> from audience.language.parser import parse
     >>> emit(parse("(a OR b) AND NOT loyalty:gold"))
     {'audience': {'AND': [{'tag': ['a', 'b']}, {'NOT': {'tag': 'gold', 'group': 'loyalty'}}]}}
     """

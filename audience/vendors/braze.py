@@ -6,11 +6,25 @@ https://www.braze.com/docs/api/objects_filters/connected_audience, read 2026-11-
 from collections.abc import Iterator
 from typing import Any
 
-from audience.language.expr import Compare, Expr, Ids, Not, Order, Tag, all_of, any_of, bare
-from audience.language.notation import BARE
+from audience.language.ast import Compare, Expr, Ids, Not, Order, Tag, all_of, any_of, bare
+from audience.language.attribute_names import BARE
 from audience.language.suggest import did_you_mean
-from audience.vendors.base import Limit, Payload, Vendor, mapping, only, refuse, string
-from audience.vendors.reading import branch, elements, listed, loaded, moment, number, warn, word, written
+from audience.vendors.payload_reader import (
+    branch,
+    elements,
+    listed,
+    loaded,
+    mapping,
+    moment,
+    number,
+    only,
+    refuse,
+    string,
+    warn,
+    word,
+    written,
+)
+from audience.vendors.spec import Limit, Payload, Vendor
 
 PAGE = "https://www.braze.com/docs/api/objects_filters/connected_audience"
 TYPES = "https://www.braze.com/docs/user_guide/data/activation/custom_data/data_types"
@@ -49,7 +63,7 @@ def parse(payload: Any) -> Expr:
 
     A text that a custom attribute has, or a value in its list, is the value of the tag; a true one is a bare tag.
 
-    >>> from audience.language.render import render
+    >>> from audience.language.printer import render
     >>> color = {"custom_attribute_name": "eye_color", "comparison": "equals", "value": "green"}
     >>> render(parse({"audience": {"AND": [{"custom_attribute": color}]}}))
     'eye_color:green'

@@ -7,13 +7,13 @@ what it says of conditions by those who quote it, and the rest by Firebase's own
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from audience.algebra.shape import Tree
+from audience.algebra.request_shape import Tree
 from audience.errors import Problem
-from audience.language.expr import Expr, Ids, Tag
-from audience.vendors import _topics
-from audience.vendors._topics import Dialect, left_to_right
-from audience.vendors.base import Limit, Payload, Vendor, mapping, one_list, only, refuse, string
-from audience.vendors.reading import listed, loaded
+from audience.language.ast import Expr, Ids, Tag
+from audience.vendors.payload_reader import listed, loaded, mapping, only, refuse, string
+from audience.vendors.shared import topic_conditions
+from audience.vendors.shared.topic_conditions import Dialect, left_to_right
+from audience.vendors.spec import Limit, Payload, Vendor, one_list
 
 PAGE = "https://firebase.google.com/docs/cloud-messaging/send-topic-messages"
 LISTS = "https://github.com/firebase/firebase-admin-python/blob/main/firebase_admin/_messaging_encoder.py"
@@ -42,7 +42,7 @@ def parse(payload: Any) -> Expr:
 
     Brackets come first, then operators from left to right, as the page is quoted.
 
-    >>> from audience.language.render import render
+    >>> from audience.language.printer import render
     >>> render(parse({"message": {"condition": "'a' in topics || 'b' in topics && 'c' in topics"}}))
     '(a OR b) AND c'
     """
@@ -76,9 +76,9 @@ def _message(message: Payload, path: str) -> Expr:
         case "token":
             return Ids("registration_id", (value,))
         case "topic":
-            return _topics.topic(value, f"{path}.topic", DIALECT)
+            return topic_conditions.topic(value, f"{path}.topic", DIALECT)
         case "condition":
-            return _topics.read(value, f"{path}.condition", DIALECT)
+            return topic_conditions.read(value, f"{path}.condition", DIALECT)
     _no_fid(f"{path}.fid")
 
 
@@ -89,24 +89,24 @@ def _no_fid(path: str) -> NoReturn:
 def emit(expr: Expr) -> Payload:
     """Say *expr* in one request, or raise Unsaid with every reason.
 
-    >>> from audience.language.parse import parse
+    >>> from audience.language.parser import parse
     >>> emit(parse("a AND (b OR NOT c)"))
     {'message': {'condition': "'a' in topics && ('b' in topics || !('c' in topics))"}}
     """
     if isinstance(expr, Ids) and expr.kind == "registration_id":
         tokens = one_list(expr, LIMITS["tokens"].most)
         return {"message": {"token": tokens[0]}} if len(tokens) == 1 else listing(tokens)
-    return {"message": _topics.write(expr, DIALECT)}
+    return {"message": topic_conditions.write(expr, DIALECT)}
 
 
 def unnamed(tag: Tag) -> Iterator[Problem]:
     """Why FCM has no topic for *tag*."""
-    return _topics.unnamed(tag, DIALECT)
+    return topic_conditions.unnamed(tag, DIALECT)
 
 
 def conditions(expr: Expr) -> Iterator[Problem]:
     """What a request that says *expr* takes for granted."""
-    return _topics.conditions(expr, DIALECT)
+    return topic_conditions.conditions(expr, DIALECT)
 
 
 def listing(ids: Sequence[str]) -> Payload:

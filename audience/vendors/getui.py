@@ -8,29 +8,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience.algebra.fit import bounded, fit
-from audience.algebra.normal import nnf
-from audience.algebra.shape import NO_LIMIT, Keyed
+from audience.algebra.fitting import bounded, fit
+from audience.algebra.normal_forms import nnf
+from audience.algebra.request_shape import NO_LIMIT, Keyed
 from audience.errors import Problem
-from audience.language.expr import (
-    And,
-    Compare,
-    Everyone,
-    Expr,
-    Ids,
-    Not,
-    Or,
-    Tag,
-    Within,
-    all_of,
-    any_of,
-    atoms,
-    bare,
-)
-from audience.language.notation import BARE
-from audience.language.render import render
-from audience.vendors.base import Limit, Payload, Unsaid, Vendor, mapping, one_list, only, refuse, string
-from audience.vendors.reading import elements, listed, loaded, warn, word
+from audience.language.ast import And, Compare, Everyone, Expr, Ids, Not, Or, Tag, Within, all_of, any_of, atoms, bare
+from audience.language.attribute_names import BARE
+from audience.language.printer import render
+from audience.vendors.payload_reader import elements, listed, loaded, mapping, only, refuse, string, warn, word
+from audience.vendors.spec import Limit, Payload, Unsaid, Vendor, one_list
 
 PAGE = "https://docs.getui.com/getui/server/rest_v2/push"
 USER = "https://docs.getui.com/getui/server/rest_v2/user"
@@ -64,7 +50,7 @@ HINT = 'the targeting object is {"audience": …}; without one, clients of Getui
 def parse(payload: Any) -> Expr:
     """Read `{"audience": …}`, a whole request that holds it, or the conditions by which devices are counted.
 
-    >>> from audience.language.render import render
+    >>> from audience.language.printer import render
     >>> tags = [{"key": "custom_tag", "values": ["a", "b"], "opt_type": "or"}]
     >>> render(parse({"audience": {"tag": [*tags, {"key": "region", "values": ["11000000"], "opt_type": "not"}]}}))
     '(a OR b) AND NOT region:11000000'
@@ -127,7 +113,7 @@ def _read_condition(condition: Payload, path: str) -> tuple[str, Expr]:
 def emit(expr: Expr) -> Payload:
     """Say *expr* in one request, or raise Unsaid with every reason.
 
-    >>> from audience.language.parse import parse
+    >>> from audience.language.parser import parse
     >>> [tuple(each.values()) for each in emit(parse("(a OR b) AND platform:ios"))["audience"]["tag"]]
     [('custom_tag', ['a', 'b'], 'or'), ('phone_type', ['ios'], 'or')]
     """

@@ -7,13 +7,13 @@ could be read, on 2026-11-21; the rest by Huawei's guides and the samples of its
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience.algebra.shape import NO_LIMIT, Tree
+from audience.algebra.request_shape import NO_LIMIT, Tree
 from audience.errors import Problem
-from audience.language.expr import Expr, Ids, Tag, atoms
-from audience.vendors import _topics
-from audience.vendors._topics import Dialect
-from audience.vendors.base import Limit, Payload, Vendor, mapping, one_list, only, refuse, string
-from audience.vendors.reading import listed, loaded
+from audience.language.ast import Expr, Ids, Tag, atoms
+from audience.vendors.payload_reader import listed, loaded, mapping, only, refuse, string
+from audience.vendors.shared import topic_conditions
+from audience.vendors.shared.topic_conditions import Dialect
+from audience.vendors.spec import Limit, Payload, Vendor, one_list
 
 PAGE = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197"
 TOPICS = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/topic-sub-api-0000001051066122"
@@ -45,7 +45,7 @@ TARGETS = ("token", "topic", "condition")
 def parse(payload: Any) -> Expr:
     """Read `{"message": {…}}` with a list of tokens, a topic or a condition.
 
-    >>> from audience.language.render import render
+    >>> from audience.language.printer import render
     >>> render(parse({"message": {"condition": "'a' in topics && ('b' in topics || 'c' in topics)"}}))
     'a AND (b OR c)'
     """
@@ -60,33 +60,33 @@ def parse(payload: Any) -> Expr:
         refuse(code, f"one of {', '.join(TARGETS)} is wanted, found {what}", "$.message")
     match found:
         case ["topic"]:
-            return _topics.topic(string(message["topic"], "$.message.topic"), "$.message.topic", DIALECT)
+            return topic_conditions.topic(string(message["topic"], "$.message.topic"), "$.message.topic", DIALECT)
         case ["condition"]:
             text = string(message["condition"], "$.message.condition")
-            return _topics.read(text, "$.message.condition", DIALECT)
+            return topic_conditions.read(text, "$.message.condition", DIALECT)
     return Ids("registration_id", tuple(listed(message["token"], "$.message.token", LIMITS["token"])))
 
 
 def emit(expr: Expr) -> Payload:
     """Say *expr* in one request, or raise Unsaid with every reason.
 
-    >>> from audience.language.parse import parse
+    >>> from audience.language.parser import parse
     >>> emit(parse("a AND (b OR c)"))
     {'message': {'condition': "'a' in topics && ('b' in topics || 'c' in topics)"}}
     """
     if isinstance(expr, Ids) and expr.kind == "registration_id":
         return listing(one_list(expr, LIMITS["token"].most))
-    return {"message": _topics.write(expr, DIALECT)}
+    return {"message": topic_conditions.write(expr, DIALECT)}
 
 
 def unnamed(tag: Tag) -> Iterator[Problem]:
     """Why Huawei has no topic for *tag*."""
-    return _topics.unnamed(tag, DIALECT)
+    return topic_conditions.unnamed(tag, DIALECT)
 
 
 def conditions(expr: Expr) -> Iterator[Problem]:
     """What a request that says *expr* takes for granted."""
-    yield from _topics.conditions(expr, DIALECT)
+    yield from topic_conditions.conditions(expr, DIALECT)
     if sum(isinstance(atom, Tag) for atom in atoms(expr)) > 1:
         yield Problem("android", "a condition reaches Android apps only")
 

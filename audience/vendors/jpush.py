@@ -7,14 +7,14 @@ the page as it was in 2019, in the repository jpush/jpush-docs.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience.algebra.fit import bounded
-from audience.algebra.normal import nnf
-from audience.algebra.shape import Slots
+from audience.algebra.fitting import bounded
+from audience.algebra.normal_forms import nnf
+from audience.algebra.request_shape import Slots
 from audience.errors import Problem
-from audience.language.expr import Everyone, Expr, Ids, Tag, all_of, any_of, atoms
-from audience.vendors import _lists
-from audience.vendors.base import Limit, Payload, Vendor, mapping, only, refuse
-from audience.vendors.reading import loaded, one_or_several
+from audience.language.ast import Everyone, Expr, Ids, Tag, all_of, any_of, atoms
+from audience.vendors.payload_reader import loaded, mapping, one_or_several, only, refuse
+from audience.vendors.shared import tag_lists
+from audience.vendors.spec import Limit, Payload, Vendor
 
 PAGE = "https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push"
 
@@ -33,7 +33,7 @@ OPAQUE = {
     "file": "a file_id names a file that only JPush has",
     "live_activity_id": "only JPush knows who follows a live activity",
 }
-DIALECT = _lists.Dialect(
+DIALECT = tag_lists.Dialect(
     title="JPush",
     shape=Slots(any_of=20, all_of=20, none_of=20, lone_not=True),
     ids=("alias", "registration_id"),
@@ -48,7 +48,7 @@ def parse(payload: Any) -> Expr:
 
     An empty list counts as absent, as the page says; where nothing else is left that is an error.
 
-    >>> from audience.language.render import render
+    >>> from audience.language.printer import render
     >>> render(parse({"audience": {"tag": ["a", "b"], "tag_and": ["c"], "tag_not": ["d"]}, "platform": ["ios"]}))
     '(a OR b) AND c AND NOT d AND platform:ios'
     """
@@ -65,8 +65,8 @@ def _audience(audience: Any) -> Expr:
     for key, why in OPAQUE.items():
         if lists.get(key, []) != []:
             refuse("opaque", why, f"$.audience.{key}", "name its tags")
-    only(lists, [*_lists.KEYS, *OPAQUE], "$.audience")
-    terms = _lists.read(lists, "$.audience", LIMITS)
+    only(lists, [*tag_lists.KEYS, *OPAQUE], "$.audience")
+    terms = tag_lists.read(lists, "$.audience", LIMITS)
     if not terms:
         hint = 'write "all" for everyone'
         refuse("empty-target", "nothing is left: an empty list counts as absent", "$.audience", hint)
@@ -82,16 +82,16 @@ def _platform(platform: Any) -> Iterator[Expr]:
 def emit(expr: Expr) -> Payload:
     """Say *expr* in one request, or raise Unsaid with every reason.
 
-    >>> from audience.language.parse import parse
+    >>> from audience.language.parser import parse
     >>> emit(parse("(a OR b) AND c AND NOT d AND NOT e")), emit(parse("NOT a"))
     ({'audience': {'tag': ['a', 'b'], 'tag_and': ['c'], 'tag_not': ['d', 'e']}}, {'audience': {'tag_not': ['a']}})
     """
-    return {"audience": "all" if expr == Everyone() else _lists.write(expr, DIALECT)}
+    return {"audience": "all" if expr == Everyone() else tag_lists.write(expr, DIALECT)}
 
 
 def unnamed(tag: Tag) -> Iterator[Problem]:
     """Why JPush has no name for *tag*."""
-    return _lists.unnamed(tag, DIALECT)
+    return tag_lists.unnamed(tag, DIALECT)
 
 
 def conditions(expr: Expr) -> Iterator[Problem]:

@@ -7,10 +7,23 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from audience.algebra.equivalence import equivalent
-from audience.language.expr import Compare, Expr, Not, Order, Tag, all_of, any_of
-from audience.language.notation import BARE
-from audience.vendors.base import Limit, Payload, Vendor, mapping, only, refuse, string, strings
-from audience.vendors.reading import elements, limited, loaded, moment, number, word, written
+from audience.language.ast import Compare, Expr, Not, Order, Tag, all_of, any_of
+from audience.language.attribute_names import BARE
+from audience.vendors.payload_reader import (
+    elements,
+    limited,
+    loaded,
+    mapping,
+    moment,
+    number,
+    only,
+    refuse,
+    string,
+    strings,
+    word,
+    written,
+)
+from audience.vendors.spec import Limit, Payload, Vendor
 
 PAGE = "https://docs.aws.amazon.com/goto/aws-cli/pinpoint-2016-12-01/UpdateSegment"
 QUOTAS = "https://docs.aws.amazon.com/pinpoint/latest/developerguide/quotas.html"
@@ -49,7 +62,7 @@ def parse(payload: Any) -> Expr:
 
     A custom attribute is a tag of its name; those of users are `user.NAME`, metrics `metric.NAME`.
 
-    >>> from audience.language.render import render
+    >>> from audience.language.printer import render
     >>> team = {"Team": {"AttributeType": "INCLUSIVE", "Values": ["Lakers", "Bulls"]}}
     >>> render(parse({"SegmentGroups": {"Include": "ALL", "Groups": [{"Dimensions": [{"Attributes": team}]}]}}))
     'Team:Lakers OR Team:Bulls'

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
-from audience.algebra.fit import bounded
-from audience.algebra.normal import nnf
-from audience.algebra.shape import Tree
+from audience.algebra.fitting import bounded
+from audience.algebra.normal_forms import nnf
+from audience.algebra.request_shape import Tree
 from audience.errors import Problem
-from audience.language.expr import (
+from audience.language.ast import (
     And,
     Compare,
     Everyone,
@@ -29,11 +29,22 @@ from audience.language.expr import (
     any_of,
     atoms,
 )
-from audience.language.notation import BARE
-from audience.language.render import render
+from audience.language.attribute_names import BARE
+from audience.language.printer import render
 from audience.language.suggest import did_you_mean
-from audience.vendors.base import SPACE, Limit, Payload, Unsaid, Vendor, mapping, one_list, only, refuse, string
-from audience.vendors.reading import between_commas, branch, elements, limited, loaded, warn
+from audience.vendors.payload_reader import (
+    between_commas,
+    branch,
+    elements,
+    limited,
+    loaded,
+    mapping,
+    only,
+    refuse,
+    string,
+    warn,
+)
+from audience.vendors.spec import SPACE, Limit, Payload, Unsaid, Vendor, one_list
 
 PAGE = "https://dev.umeng.com/push/android/api-doc"
 TOP = "https://info.umeng.com/detail?id=130&cateId=1"  # "the top must be and"
@@ -76,7 +87,7 @@ TARGETS = ("device_tokens", "alias", "file_id", "filter")
 def parse(payload: Any) -> Expr:
     """Read a whole request, or the part of it that says who: its type and what that type needs.
 
-    >>> from audience.language.render import render
+    >>> from audience.language.printer import render
     >>> where = {"and": [{"tag": "a"}, {"not": {"province": "b"}}, {"launch_from": "2014-11-15"}]}
     >>> render(parse({"type": "groupcast", "filter": {"where": where}}))
     'a AND NOT province:b AND active >= 2014-11-15'
@@ -190,7 +201,7 @@ def emit(expr: Expr) -> Payload:
 
     NOT stands over single conditions only, as on the page; whether it may hold a list is not said there.
 
-    >>> from audience.language.parse import parse
+    >>> from audience.language.parser import parse
     >>> emit(parse("a AND NOT b AND NOT province:c"))["filter"]
     {'where': {'and': [{'tag': 'a'}, {'not': {'tag': 'b'}}, {'not': {'province': 'c'}}]}}
     """

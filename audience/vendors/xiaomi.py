@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from audience.algebra.fit import fit
-from audience.algebra.shape import Operator
+from audience.algebra.fitting import fit
+from audience.algebra.request_shape import Operator
 from audience.errors import Problem
-from audience.language.expr import (
+from audience.language.ast import (
     And,
     Compare,
     Everyone,
@@ -30,10 +30,10 @@ from audience.language.expr import (
     atoms,
     bare,
 )
-from audience.language.notation import BARE
-from audience.language.render import render
-from audience.vendors.base import SPACE, Limit, Payload, Unsaid, Vendor, load, mapping, one_list, only, refuse, string
-from audience.vendors.reading import between_commas, limited
+from audience.language.attribute_names import BARE
+from audience.language.printer import render
+from audience.vendors.payload_reader import between_commas, limited, load, mapping, only, refuse, string
+from audience.vendors.spec import SPACE, Limit, Payload, Unsaid, Vendor, one_list
 
 PAGE = "https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559"
 
@@ -52,7 +52,7 @@ WANTED = {path: field for field, path in PATHS.items()} | {"topic": "topic", "mu
 def parse(payload: Any) -> Expr:
     """Read `{"multi_topic": {…}}`, or the fields of a form, as an object or as the text that is posted.
 
-    >>> from audience.language.render import render
+    >>> from audience.language.printer import render
     >>> render(parse({"multi_topic": {"topics": "a;$;b;$;c", "topic_op": "EXCEPT"}}))
     'a AND NOT b AND NOT c'
     >>> parse("title=t&description=d&registration_id=r1%2Cr2")
@@ -135,7 +135,7 @@ def _joined(topics: list[Tag], operator: Any, path: str, operator_path: str) -> 
 def emit(expr: Expr) -> Payload:
     """Say *expr* in one request, or raise Unsaid with every reason.
 
-    >>> from audience.language.parse import parse
+    >>> from audience.language.parser import parse
     >>> emit(parse("NOT b AND a AND NOT c"))
     {'multi_topic': {'topics': 'a;$;b;$;c', 'topic_op': 'EXCEPT'}}
     """

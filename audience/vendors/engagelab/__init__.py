@@ -3,9 +3,9 @@
 https://www.engagelab.com/docs/app-push/rest-api/create-push-api, read 2026-11-21.
 """
 
-from audience.vendors.base import Vendor
 from audience.vendors.engagelab.calls import DELIVERY
 from audience.vendors.engagelab.targeting import DIALECT, LIMITS, PAGE, conditions, emit, listing, parse, unnamed
+from audience.vendors.spec import Vendor
 
 VENDOR = Vendor(
     name="engagelab",

@@ -15,13 +15,25 @@ from pathlib import Path
 from typing import Any
 
 from audience.errors import Problem
-from audience.vendors.base import Payload, dump
-from audience.vendors.codes import coded, codes, said, uncoded
+from audience.vendors.delivery_spec import (
+    Accepted,
+    Application,
+    Call,
+    Delivery,
+    Pace,
+    Reply,
+    Request,
+    Response,
+    Stamp,
+    Way,
+)
 from audience.vendors.engagelab.message import body, lost
 from audience.vendors.engagelab.targeting import PAGE
 from audience.vendors.engagelab.warnings import warnings
-from audience.vendors.fields import at
-from audience.vendors.wire import Accepted, Application, Call, Delivery, Pace, Reply, Request, Response, Stamp, Way
+from audience.vendors.error_codes import coded, codes, said, uncoded
+from audience.vendors.payload_reader import dump
+from audience.vendors.schema_check import at
+from audience.vendors.spec import Payload
 
 HOSTS = {
     "singapore": "https://pushapi-sgp.engagelab.com",

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from audience.errors import Problem
-from audience.message import Message
-from audience.vendors.base import Payload, dump
-from audience.vendors.fields import at, checker, size
-from audience.vendors.wire import merged
+from audience.messages import Message
+from audience.vendors.delivery_spec import merged
+from audience.vendors.payload_reader import dump
+from audience.vendors.schema_check import at, checker, size
+from audience.vendors.spec import Payload
 
 NAME = "engagelab"
 KINDS = ("notification", "message", "live_activity", "voip")
@@ -31,7 +32,7 @@ BIG_PICTURE = 3
 def body(message: Message) -> Payload:
     """*message* as the body of a request without `to`; MessageError for what EngageLab would refuse.
 
-    >>> from audience.message import message
+    >>> from audience.messages import message
     >>> body(message({"title": "Hi", "body": "there", "platforms": ["android"]}))
     {'body': {'platform': ['android'], 'notification': {'android': {'alert': 'there', 'title': 'Hi'}}}}
     """

@@ -6,12 +6,12 @@ https://www.engagelab.com/docs/app-push/rest-api/create-push-api, read 2026-11-2
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience.algebra.shape import Slots
+from audience.algebra.request_shape import Slots
 from audience.errors import Problem
-from audience.language.expr import Everyone, Expr, Ids, Not, Tag, all_of, any_of
-from audience.vendors import _lists
-from audience.vendors.base import Limit, Payload, mapping, only, refuse, string
-from audience.vendors.reading import loaded, one_or_several
+from audience.language.ast import Everyone, Expr, Ids, Not, Tag, all_of, any_of
+from audience.vendors.payload_reader import loaded, mapping, one_or_several, only, refuse, string
+from audience.vendors.shared import tag_lists
+from audience.vendors.spec import Limit, Payload
 
 PAGE = "https://www.engagelab.com/docs/app-push/rest-api/create-push-api"
 TAGS = "https://www.engagelab.com/docs/app-push/rest-api/tag-alias-api"
@@ -28,7 +28,7 @@ LIMITS = {
     "alias_bytes": Limit(40, TAGS),
 }
 STATED = {key: limit for key, limit in LIMITS.items() if limit.source == PAGE}  # what is read is held to
-DIALECT = _lists.Dialect(
+DIALECT = tag_lists.Dialect(
     title="EngageLab",
     shape=Slots(any_of=20, all_of=20, none_of=20),
     ids=("alias", "registration_id", "live_activity_id"),
@@ -43,7 +43,7 @@ def parse(payload: Any) -> Expr:
 
     An empty list counts as absent, as the page says; where nothing else is left that is an error.
 
-    >>> from audience.language.render import render
+    >>> from audience.language.printer import render
     >>> render(parse({"to": {"tag": ["a", "b"], "tag_and": ["c"], "tag_not": ["d"]}}))
     '(a OR b) AND c AND NOT d'
     """
@@ -61,8 +61,8 @@ def _to(to: Any) -> Expr:
     lists = mapping(to, "$.to")
     if "seg" in lists:
         refuse("opaque", "only EngageLab knows who is in a segment of its console", "$.to.seg", "name its tags")
-    only(lists, (*_lists.KEYS, "live_activity_id"), "$.to")
-    terms = _lists.read(lists, "$.to", STATED)
+    only(lists, (*tag_lists.KEYS, "live_activity_id"), "$.to")
+    terms = tag_lists.read(lists, "$.to", STATED)
     if "live_activity_id" in lists:
         terms.append(Ids("live_activity_id", (string(lists["live_activity_id"], "$.to.live_activity_id"),)))
     if not terms:
@@ -87,13 +87,13 @@ def _platform(request: Payload) -> Iterator[Expr]:
 def emit(expr: Expr) -> Payload:
     """Say *expr* in one request, or raise Unsaid with every reason.
 
-    >>> from audience.language.parse import parse
+    >>> from audience.language.parser import parse
     >>> emit(parse("(a OR b) AND c AND NOT d AND NOT e"))
     {'to': {'tag': ['a', 'b'], 'tag_and': ['c'], 'tag_not': ['d', 'e']}}
     """
     if expr == Everyone():
         return {"to": "all"}
-    lists: Payload = _lists.write(expr, DIALECT)
+    lists: Payload = tag_lists.write(expr, DIALECT)
     if "live_activity_id" in lists:
         lists["live_activity_id"] = lists["live_activity_id"][0]
     return {"to": lists}
@@ -101,7 +101,7 @@ def emit(expr: Expr) -> Payload:
 
 def unnamed(tag: Tag) -> Iterator[Problem]:
     """Why EngageLab has no name for *tag*."""
-    return _lists.unnamed(tag, DIALECT)
+    return tag_lists.unnamed(tag, DIALECT)
 
 
 def conditions(expr: Expr) -> Iterator[Problem]:

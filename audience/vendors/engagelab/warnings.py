@@ -6,10 +6,10 @@ https://www.engagelab.com/docs/app-push/rest-api/create-push-api, "Push Limit".
 from collections.abc import Iterator
 
 from audience.errors import Problem
-from audience.vendors.base import Payload
-from audience.vendors.channels import Channel, cut
 from audience.vendors.engagelab.message import LEAST_BYTES, told_by
-from audience.vendors.fields import at, size
+from audience.vendors.oem_channels import Channel, cut
+from audience.vendors.schema_check import at, size
+from audience.vendors.spec import Payload
 
 ANDROID = (  # the page writes "fewer than": one character less passes
     Channel("EngageLab's own channel", 49, None),

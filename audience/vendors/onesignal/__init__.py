@@ -3,10 +3,10 @@
 https://documentation.onesignal.com/reference/create-notification, read in parts 2026-11-21.
 """
 
-from audience.algebra.shape import Flat
-from audience.vendors.base import Vendor
+from audience.algebra.request_shape import Flat
 from audience.vendors.onesignal.filters import ENTRIES, entries_of
 from audience.vendors.onesignal.targeting import LIMITS, PAGE, conditions, emit, listing, parse, unnamed
+from audience.vendors.spec import Vendor
 
 VENDOR = Vendor(
     name="onesignal",

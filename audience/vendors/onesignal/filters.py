@@ -8,13 +8,14 @@ from itertools import chain, product
 from math import prod
 from typing import Any, TypeAlias
 
+from audience.algebra.constraints import Facts
 from audience.algebra.equivalence import unshared
-from audience.algebra.facts import Facts
-from audience.algebra.normal import Clause
+from audience.algebra.normal_forms import Clause
 from audience.errors import BudgetError, Problem
-from audience.language.expr import Compare, Expr, Not, Order, Tag, all_of, any_of, atoms, bare
-from audience.language.notation import BARE
-from audience.vendors.base import SPACE, Limit, Payload, mapping, only, refuse, string
+from audience.language.ast import Compare, Expr, Not, Order, Tag, all_of, any_of, atoms, bare
+from audience.language.attribute_names import BARE
+from audience.vendors.payload_reader import mapping, only, refuse, string
+from audience.vendors.spec import SPACE, Limit, Payload
 
 PAGE = "https://documentation.onesignal.com/reference/create-segments"
 CLIENT = "https://github.com/OneSignal/onesignal-rust-api"

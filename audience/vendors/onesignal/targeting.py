@@ -6,28 +6,16 @@ https://documentation.onesignal.com/reference/create-notification, read in parts
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience.algebra.fit import bounded
-from audience.algebra.normal import dnf, nnf
+from audience.algebra.fitting import bounded
+from audience.algebra.normal_forms import dnf, nnf
 from audience.errors import BudgetError, Problem
-from audience.language.expr import (
-    Compare,
-    Everyone,
-    Expr,
-    Ids,
-    Not,
-    Tag,
-    Within,
-    all_of,
-    any_of,
-    atoms,
-    walk,
-)
-from audience.language.notation import BARE
-from audience.language.render import render
-from audience.vendors.base import Limit, Payload, Unsaid, mapping, one_list, refuse, strings
+from audience.language.ast import Compare, Everyone, Expr, Ids, Not, Tag, Within, all_of, any_of, atoms, walk
+from audience.language.attribute_names import BARE
+from audience.language.printer import render
 from audience.vendors.onesignal import filters
 from audience.vendors.onesignal.filters import CLIENT, ENTRIES, OWN, PLATFORM
-from audience.vendors.reading import listed, loaded
+from audience.vendors.payload_reader import listed, loaded, mapping, refuse, strings
+from audience.vendors.spec import Limit, Payload, Unsaid, one_list
 
 PAGE = "https://documentation.onesignal.com/reference/create-notification"
 
@@ -67,7 +55,7 @@ PLATFORMS = {
 def parse(payload: Any) -> Expr:
     """Read the targeting object `{"filters": […]}`, one of ids, or a whole request, whose platforms narrow it.
 
-    >>> from audience.language.render import render
+    >>> from audience.language.printer import render
     >>> vip = {"field": "tag", "key": "vip", "relation": "exists"}
     >>> render(parse({"filters": [vip, {"operator": "OR"}, {**vip, "key": "new"}, {**vip, "key": "a"}]}))
     'vip OR (new AND a)'
@@ -127,7 +115,7 @@ def _platforms(request: Payload) -> Iterator[Expr]:
 def emit(expr: Expr) -> Payload:
     """Say *expr* in one request, or raise Unsaid with every reason.
 
-    >>> from audience.language.parse import parse
+    >>> from audience.language.parser import parse
     >>> [" ".join(entry.values()) for entry in emit(parse("vip AND NOT city:Rome"))["filters"]]
     ['tag vip exists', 'tag city != Rome', 'OR', 'tag vip exists', 'tag city not_exists']
     """

@@ -3,11 +3,11 @@
 https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-21.
 """
 
-from audience.algebra.shape import Clauses
-from audience.language.notation import TPNS_TYPES
-from audience.vendors.base import Vendor
+from audience.algebra.request_shape import Clauses
+from audience.language.attribute_names import TPNS_TYPES
+from audience.vendors.spec import Vendor
 from audience.vendors.tpns.calls import DELIVERY
-from audience.vendors.tpns.ids import listing
+from audience.vendors.tpns.id_lists import listing
 from audience.vendors.tpns.limits import BLANKS, LIMITS, PAGE
 from audience.vendors.tpns.targeting import CLAUSES, conditions, emit, parse, unnamed
 

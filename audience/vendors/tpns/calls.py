@@ -15,15 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from audience.errors import DeliveryError, Problem
-from audience.vendors.base import Payload, dump
-from audience.vendors.codes import coded, codes, said, uncoded
-from audience.vendors.tpns.ids import ACCOUNT_PACKAGE, TOKEN_PACKAGE, is_package, uploaded_as
-from audience.vendors.tpns.limits import PACKAGES, PAGE
-from audience.vendors.tpns.message import body, lost
-from audience.vendors.tpns.package import MOST_TOKENS, UPLOAD, upload
-from audience.vendors.tpns.rules import structures
-from audience.vendors.tpns.warnings import warnings
-from audience.vendors.wire import (
+from audience.vendors.delivery_spec import (
     Accepted,
     Application,
     Call,
@@ -36,6 +28,15 @@ from audience.vendors.wire import (
     Stamp,
     Way,
 )
+from audience.vendors.error_codes import coded, codes, said, uncoded
+from audience.vendors.payload_reader import dump
+from audience.vendors.spec import Payload
+from audience.vendors.tpns.id_lists import ACCOUNT_PACKAGE, TOKEN_PACKAGE, is_package, uploaded_as
+from audience.vendors.tpns.limits import PACKAGES, PAGE
+from audience.vendors.tpns.message import body, lost
+from audience.vendors.tpns.message_rules import structures
+from audience.vendors.tpns.packages import MOST_TOKENS, UPLOAD, upload
+from audience.vendors.tpns.warnings import warnings
 
 HOSTS = {
     "guangzhou": "https://api.tpns.tencent.com",

@@ -1,6 +1,6 @@
 """The numbers that TPNS sets, and the pages that say so."""
 
-from audience.vendors.base import Limit
+from audience.vendors.spec import Limit
 
 PAGE = "https://www.tencentcloud.com/document/product/1024/33764"
 TAGS = "https://www.tencentcloud.com/document/product/1024/38519"

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from audience.errors import Problem
-from audience.message import Message
-from audience.vendors.base import Payload, dump
-from audience.vendors.fields import checker
-from audience.vendors.tpns.rules import RULES
-from audience.vendors.wire import merged
+from audience.messages import Message
+from audience.vendors.delivery_spec import merged
+from audience.vendors.payload_reader import dump
+from audience.vendors.schema_check import checker
+from audience.vendors.spec import Payload
+from audience.vendors.tpns.message_rules import RULES
 
 NAME = "tpns"
 PLATFORMS = ("android", "ios")
@@ -24,7 +25,7 @@ BROWSER, PAGE_OF_APP = 2, 3  # what a tap opens
 def body(message: Message) -> Payload:
     """*message* as the body of a request without its target; MessageError for what TPNS would refuse.
 
-    >>> from audience.message import message
+    >>> from audience.messages import message
     >>> body(message({"title": "Hi", "body": "there", "platforms": ["android"]}))
     {'message_type': 'notify', 'message': {'title': 'Hi', 'content': 'there', 'android': {}}}
     """

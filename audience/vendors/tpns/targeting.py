@@ -7,30 +7,17 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from audience.algebra.fit import bounded
-from audience.algebra.normal import Clause, cnf, dnf, nnf
+from audience.algebra.fitting import bounded
+from audience.algebra.normal_forms import Clause, cnf, dnf, nnf
 from audience.algebra.simplify import Junction, simplify
 from audience.errors import BudgetError, Problem
-from audience.language.expr import (
-    And,
-    Compare,
-    Everyone,
-    Expr,
-    Ids,
-    Not,
-    Or,
-    Tag,
-    Within,
-    all_of,
-    any_of,
-    atoms,
-)
-from audience.language.notation import TPNS_TYPES
-from audience.language.render import render
+from audience.language.ast import And, Compare, Everyone, Expr, Ids, Not, Or, Tag, Within, all_of, any_of, atoms
+from audience.language.attribute_names import TPNS_TYPES
+from audience.language.printer import render
 from audience.language.suggest import did_you_mean
-from audience.vendors.base import Payload, Unsaid, mapping, only, refuse, string, strings
-from audience.vendors.reading import elements, loaded, warn
-from audience.vendors.tpns.ids import LISTS, read_ids, read_package, said_ids
+from audience.vendors.payload_reader import elements, loaded, mapping, only, refuse, string, strings, warn
+from audience.vendors.spec import Payload, Unsaid
+from audience.vendors.tpns.id_lists import LISTS, read_ids, read_package, said_ids
 from audience.vendors.tpns.limits import LIMITS
 
 CLAUSES = 256  # ours: no page limits the rules, but a normal form can be exponentially long
@@ -44,7 +31,7 @@ ITEM_KEYS = ("tags", "tags_operator", "is_not", "items_operator", "tag_type")
 def parse(payload: Any) -> Expr:
     """Read a targeting object, or a whole request: its other keys say nothing about who is meant.
 
-    >>> from audience.language.render import render
+    >>> from audience.language.printer import render
     >>> render(parse({"audience_type": "tag", "tag_list": {"tags": ["a", "b"], "op": "OR"}}))
     'a OR b'
     """
@@ -154,7 +141,7 @@ def emit(expr: Expr) -> Payload:
     One operator joins all rules and another all items of a rule, so the payload means the same whichever
     operator binds tighter.
 
-    >>> from audience.language.parse import parse
+    >>> from audience.language.parser import parse
     >>> rules = emit(parse("(province:guangdong OR province:hunan) AND NOT male"))["tag_rules"]
     >>> [(item["tags"], item["is_not"], item["items_operator"]) for item in rules[0]["tag_items"]]
     [(['guangdong', 'hunan'], False, 'AND'), (['male'], True, 'AND')]

@@ -7,10 +7,10 @@ https://www.tencentcloud.com/document/product/1024/33764 say of channels.
 from collections.abc import Iterator
 
 from audience.errors import Problem
-from audience.vendors.base import Payload
-from audience.vendors.channels import Channel, cut
-from audience.vendors.fields import at
-from audience.vendors.tpns.rules import MOMENT, now, read, structures
+from audience.vendors.oem_channels import Channel, cut
+from audience.vendors.schema_check import at
+from audience.vendors.spec import Payload
+from audience.vendors.tpns.message_rules import MOMENT, now, read, structures
 
 ANDROID = (
     Channel("TPNS's own channel", 20, None),

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from audience import And, Everyone, Expr, Ids, Limit, Not, Or, Problem, Tag, Unsaid, Vendor, all_of, any_of
-from audience.algebra.fit import fit
-from audience.algebra.shape import Flat
-from audience.language.expr import atoms
-from audience.vendors.base import Payload, mapping, only, refuse, strings
+from audience.algebra.fitting import fit
+from audience.algebra.request_shape import Flat
+from audience.language.ast import atoms
+from audience.vendors.payload_reader import mapping, only, refuse, strings
+from audience.vendors.spec import Payload
 
 PAGE = "https://example.com/pigeon-post"
 LIMITS = {"entries": Limit(12, PAGE), "rings": Limit(30, PAGE), "mark_characters": Limit(20, PAGE)}

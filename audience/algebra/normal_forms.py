@@ -1,0 +1,170 @@
+"""Normal forms: negation pushed down to the atoms, unions of intersections, intersections of unions.
+
+A form can be exponentially larger than the expression, so its clauses are counted before they are written
+out, and too many is an error with a name, never another answer.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from operator import itemgetter
+from typing import TypeAlias
+
+from audience.algebra.simplify import negation, simplify
+from audience.errors import BudgetError, Problem
+from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, all_of, any_of
+
+MANY = 1_000_000  # clauses that are not counted any further
+
+Clause: TypeAlias = tuple[Expr, ...]
+Join: TypeAlias = Callable[[Iterable[Expr]], Expr]
+
+
+@dataclass(frozen=True, slots=True)
+class Dnf:
+    """A union of intersections; without clauses nobody, with an empty clause everyone."""
+
+    clauses: tuple[Clause, ...]
+
+    @property
+    def expr(self) -> Expr:
+        return any_of(all_of(clause) for clause in self.clauses)
+
+
+@dataclass(frozen=True, slots=True)
+class Cnf:
+    """An intersection of unions; without clauses everyone, with an empty clause nobody."""
+
+    clauses: tuple[Clause, ...]
+
+    @property
+    def expr(self) -> Expr:
+        return all_of(any_of(clause) for clause in self.clauses)
+
+
+def nnf(expr: Expr) -> Expr:
+    """Push NOT down to the atoms (De Morgan).
+
+    >>> from audience.language.parser import parse
+    >>> from audience.language.printer import render
+    >>> render(nnf(parse("NOT (a AND (b OR NOT c))")))
+    'NOT a OR (NOT b AND c)'
+    """
+    match expr:
+        case Not(term=And(terms=terms)):
+            return any_of(nnf(negation(term)) for term in terms)
+        case Not(term=Or(terms=terms)):
+            return all_of(nnf(negation(term)) for term in terms)
+        case Not(term=Not(term=term)):
+            return nnf(term)
+        case Not(term=Everyone() | Nobody() as term):
+            return negation(term)
+        case And(terms=terms):
+            return all_of(map(nnf, terms))
+        case Or(terms=terms):
+            return any_of(map(nnf, terms))
+    return expr
+
+
+def is_literal(expr: Expr) -> bool:
+    """Whether *expr* is an atom or the NOT of one."""
+    inner = expr.term if isinstance(expr, Not) else expr
+    return not isinstance(inner, Not | And | Or | Everyone | Nobody)
+
+
+def dnf(expr: Expr, *, budget: int = 256, leaf: Callable[[Expr], bool] = is_literal) -> Dnf:
+    """Rewrite as a union of intersections of leaves, at most *budget* of them, or raise BudgetError.
+
+    >>> from audience.language.parser import parse
+    >>> len(dnf(parse("(a OR b) AND (c OR d)")).clauses)
+    4
+    """
+    return Dnf(_clauses(simplify(nnf(expr)), Or, budget, leaf))
+
+
+def cnf(expr: Expr, *, budget: int = 256, leaf: Callable[[Expr], bool] = is_literal) -> Cnf:
+    """Rewrite as an intersection of unions of leaves, at most *budget* of them, or raise BudgetError.
+
+    >>> from audience.language.parser import parse
+    >>> len(cnf(parse("(a AND b) OR (c AND d)")).clauses)
+    4
+    """
+    return Cnf(_clauses(simplify(nnf(expr)), And, budget, leaf))
+
+
+def factored(form: Dnf | Cnf) -> Expr:
+    """*form* with what several of its clauses share written once: the leaf that most of them have first.
+
+    >>> from audience.language.parser import parse
+    >>> from audience.language.printer import render
+    >>> render(factored(dnf(parse("(a AND b) OR (a AND c AND d) OR e"))))
+    '(a AND (b OR (c AND d))) OR e'
+    """
+    outer, inner = (any_of, all_of) if isinstance(form, Dnf) else (all_of, any_of)
+    return _factored(form.clauses, outer, inner)
+
+
+def _factored(clauses: Sequence[Clause], outer: Join, inner: Join) -> Expr:
+    terms: list[Expr] = []
+    while clauses:
+        counts = Counter(leaf for clause in clauses for leaf in clause)
+        shared, often = max(counts.items(), key=itemgetter(1), default=(Everyone(), 0))
+        if often < 2:
+            return outer([*terms, *map(inner, clauses)])
+        rest = [tuple(leaf for leaf in clause if leaf != shared) for clause in clauses if shared in clause]
+        terms.append(inner([shared, _factored(rest, outer, inner)]))
+        clauses = [clause for clause in clauses if shared not in clause]
+    return outer(terms)
+
+
+def _clauses(expr: Expr, outer: type[And] | type[Or], budget: int, leaf: Callable[[Expr], bool]) -> tuple[Clause, ...]:
+    count = _count(expr, outer, leaf)
+    if count > budget:
+        form = "a union of intersections" if outer is Or else "an intersection of unions"
+        many = f"{count:,} clauses" if count < MANY else f"{MANY:,} clauses or more"
+        raise BudgetError(Problem("too-many-clauses", f"as {form} it takes {many}; {budget:,} is the most"))
+    return _without_absorbed(_expand(expr, outer, leaf))
+
+
+def _count(expr: Expr, outer: type[And] | type[Or], leaf: Callable[[Expr], bool]) -> int:
+    if leaf(expr) or not isinstance(expr, And | Or):
+        return 1
+    total = 0 if isinstance(expr, outer) else 1
+    for term in expr.terms:
+        count = _count(term, outer, leaf)
+        total = min(MANY, total + count if isinstance(expr, outer) else total * count)
+    return total
+
+
+def _expand(expr: Expr, outer: type[And] | type[Or], leaf: Callable[[Expr], bool]) -> list[Clause]:
+    empty, full = (Nobody, Everyone) if outer is Or else (Everyone, Nobody)
+    if isinstance(expr, empty):
+        return []
+    if isinstance(expr, full):
+        return [()]
+    if leaf(expr) or not isinstance(expr, And | Or):
+        return [(expr,)]
+    parts = [_expand(term, outer, leaf) for term in expr.terms]
+    if isinstance(expr, outer):
+        return [clause for part in parts for clause in part]
+    joined = (tuple(dict.fromkeys(leaf for clause in choice for leaf in clause)) for choice in product(*parts))
+    return [clause for clause in joined if not _contradicts(clause)]
+
+
+def _contradicts(clause: Clause) -> bool:
+    """Whether *clause* holds a leaf and its NOT."""
+    leaves = set(clause)
+    return any(isinstance(leaf, Not) and leaf.term in leaves for leaf in clause)
+
+
+def _without_absorbed(clauses: Iterable[Clause]) -> tuple[Clause, ...]:
+    """Drop each clause that holds all the leaves of another."""
+    kept: dict[frozenset[Expr], Clause] = {frozenset(clause): clause for clause in clauses}
+    smallest = sorted(kept, key=len)
+    for at, small in enumerate(smallest):
+        if small in kept:
+            for large in smallest[at + 1 :]:
+                if small < large:
+                    kept.pop(large, None)
+    return tuple(kept.values())

@@ -1,0 +1,1 @@
+"""Command-line interface: command registry, options, streams and output."""

@@ -1,0 +1,35 @@
+"""A walk through all commands on generated devices."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from polars import DataFrame
+
+from audience.cli.options import Json
+from audience.cli.tour import walk
+from audience.sandbox import Population, Sandbox
+
+
+def demo(
+    context: typer.Context,
+    devices: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many to generate.")] = 100_000,
+    json: Json = False,
+) -> None:
+    """Build an index from generated devices and walk through all of it."""
+    command = context.find_root().command
+    walk(lambda words: command.main(words, standalone_mode=False), _sandbox, _say, devices, json)
+
+
+@contextmanager
+def _sandbox(table: DataFrame) -> Iterator[str]:
+    """The URL of vendors that know the devices of *table*."""
+    with Sandbox(Population(table)) as running:
+        yield running.url
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""Print results as text or JSON."""

@@ -1,0 +1,1 @@
+"""The SQLite ledger of a run: what was sent, and what came of it."""

@@ -1,0 +1,1 @@
+"""Workers that send the batches of a run."""

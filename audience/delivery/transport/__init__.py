@@ -1,0 +1,1 @@
+"""HTTP to vendors: connections, credentials, rate limits and retries."""

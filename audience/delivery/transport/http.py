@@ -1,0 +1,130 @@
+"""One HTTP request, and what its reply means; where none comes back, whether it may have told anybody."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from functools import partial
+from ipaddress import ip_address
+from time import time
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import httpx
+
+from audience.errors import Problem
+from audience.vendors.delivery_spec import Again, InDoubt, Reply, Request, Response
+
+LARGEST = 4 << 20  # bytes of a reply: the longest ones name a thousand ids
+PIECE = 1 << 16
+UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)  # no byte has left for the vendor
+
+Transport = httpx.AsyncBaseTransport
+Read: TypeAlias = Callable[[Response], Reply]
+Post: TypeAlias = Callable[[Request, Read], Awaitable[Reply]]
+
+
+@asynccontextmanager
+async def connected(
+    host: str, timeout: float, connections: int, transport: Transport | None = None
+) -> AsyncIterator[Post]:
+    """A function that sends a request to *host* and says what its reply means, over at most so many *connections*.
+
+    Its reply is InDoubt where none came back within *timeout* seconds, and Again where nothing was sent. A proxy of
+    the environment is used, but never to this machine.
+    """
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=4)
+    async with httpx.AsyncClient(
+        base_url=host,
+        timeout=httpx.Timeout(timeout, connect=min(timeout, 10), pool=None),
+        limits=limits,
+        transport=transport,
+        trust_env=not loopback(host),
+        verify=host.startswith("https:"),
+        headers={"user-agent": "audience"},
+    ) as client:
+        yield partial(_post, client, timeout)
+
+
+async def _post(client: httpx.AsyncClient, timeout: float, request: Request, read: Read) -> Reply:
+    host = client.base_url.host
+    try:
+        said = await _response(client, timeout, request)
+    except UNREACHED as error:
+        return Again(Problem("unreachable", f"{host}: {_words(error)}"))
+    except TimeoutError:
+        return InDoubt(Problem("no-reply", f"{host}: the reply was not whole after {timeout:g} seconds"))
+    except httpx.HTTPError as error:
+        return InDoubt(Problem("no-reply", f"{host}: {_words(error)}"))
+    if said is None:
+        return InDoubt(Problem("unreadable-reply", f"{host}: the reply is too large: more than {LARGEST:,} bytes"))
+    try:
+        reply = read(said)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        return InDoubt(Problem("unreadable-reply", f"HTTP {said.status}: {type(error).__name__}: {error}"))
+    if isinstance(reply, Again) and reply.after is None:
+        return replace(reply, after=_after(said.headers.get("retry-after")))
+    return reply
+
+
+async def _response(client: httpx.AsyncClient, timeout: float, request: Request) -> Response | None:
+    """What comes back, whole within *timeout* seconds after the request has left; None for what is too large."""
+    async with asyncio.timeout(None) as limit:
+
+        async def left(event: str, _: Any) -> None:
+            if event.endswith("send_request_headers.started"):  # behind a proxy, after those to the proxy itself
+                limit.reschedule(None)
+            elif event.endswith("send_request_body.complete"):
+                limit.reschedule(asyncio.get_running_loop().time() + timeout)
+
+        async with client.stream(
+            request.method,
+            request.path,
+            params=dict(request.query) or None,
+            headers=dict(request.headers),
+            content=request.content or None,
+            extensions={"trace": left},
+        ) as said:
+            content = bytearray()
+            async for piece in said.aiter_bytes(PIECE):
+                content += piece
+                if len(content) > LARGEST:
+                    return None
+            headers = {name.lower(): value for name, value in said.headers.items()}
+            return Response(said.status_code, bytes(content), headers)
+
+
+def loopback(host: str) -> bool:
+    """Whether the URL *host* is of this machine.
+
+    >>> [loopback(f"http://{name}") for name in ("localhost:80", "127.0.0.9", "[::1]:1", "10.0.0.1", "a.b")]
+    [True, True, True, False, False]
+    """
+    name = urlsplit(host).hostname or ""
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def _after(said: str | None) -> float | None:
+    """The seconds of a Retry-After header: a number or a moment; None where it is neither.
+
+    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+
+    >>> _after("3"), _after("soon")
+    (3.0, None)
+    """
+    if said is None:
+        return None
+    if said.isascii() and said.strip().isdigit():
+        return float(said)
+    try:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _words(error: httpx.HTTPError) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

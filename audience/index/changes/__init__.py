@@ -1,0 +1,1 @@
+"""Updates of an index, compaction and maintenance."""

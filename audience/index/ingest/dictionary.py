@@ -1,0 +1,124 @@
+"""The values of a column → whole numbers: either the number that a value is, or its place among all values."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from audience.index.schema.columns import Role
+from audience.index.schema.value_types import read
+from audience.index.storage.id_lookup import rising
+
+NEAR = 1 << 22  # numbers that lie this close together are told apart by a table of all that could be
+MOST_DECIMALS = 6
+EXACT = 2**53  # whole numbers up to here are exact as floats
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """The distinct *values* in their order, and of each row the place of its value among them, from 1; 0 for none."""
+
+    values: pl.Series
+    codes: NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Each row's number times 10 to the *scale*; what stands where *missing* counts for nothing."""
+
+    numbers: NDArray[np.int64]
+    missing: NDArray[np.bool_]
+    scale: int
+
+
+def coded(values: pl.Series, role: Role, known: Whole | None = None) -> Coded:
+    """The code of each of *values*; *known* has them as whole numbers, where that was found already."""
+    found = known or whole(values)
+    return _numbers_coded(values, found) if found is not None else _texts_coded(values, role)
+
+
+def whole(values: pl.Series) -> Whole | None:
+    """*values* as whole numbers; None where they are none, or too large.
+
+    >>> whole(pl.Series([1.5, None, 20.25])).numbers[[0, 2]].tolist()
+    [150, 2025]
+    """
+    missing = values.is_null().to_numpy()
+    match values.dtype:
+        case pl.Float64():
+            return _decimals(values.fill_null(0.0).to_numpy(), missing)
+        case pl.Decimal(scale=scale):
+            numbers = values.to_physical().cast(pl.Int64, strict=False)
+            return Whole(numbers.fill_null(0).to_numpy(), missing, scale) if _as_many(numbers, values) else None
+        case pl.Int64() | pl.Date() | pl.Datetime():
+            return Whole(values.to_physical().cast(pl.Int64).fill_null(0).to_numpy(), missing, 0)
+    return None
+
+
+def _as_many(numbers: pl.Series, values: pl.Series) -> bool:
+    return numbers.null_count() == values.null_count()
+
+
+def _decimals(numbers: NDArray[np.float64], missing: NDArray[np.bool_]) -> Whole | None:
+    """Floats as whole numbers, where each is what its shortest text says with few decimal places."""
+    for scale in range(MOST_DECIMALS + 1):
+        power = 10.0**scale
+        scaled = np.rint(numbers * power)
+        if (np.abs(scaled) >= EXACT).any():
+            return None
+        if (scaled / power == numbers).all():
+            return Whole(scaled.astype(np.int64), missing, scale)
+    return None
+
+
+def _numbers_coded(values: pl.Series, found: Whole) -> Coded:
+    numbers = found.numbers
+    present = numbers[~found.missing] if found.missing.any() else numbers
+    if not len(present):
+        return Coded(values.clear(), np.zeros(len(values), dtype=np.uint32))
+    low, high = int(present.min()), int(present.max())
+    if high - low < NEAR:
+        offsets = np.where(found.missing, low, numbers) - low
+        there = np.zeros(high - low + 1, dtype=np.bool_)
+        there[offsets if not found.missing.any() else offsets[~found.missing]] = True
+        codes = np.cumsum(there, dtype=np.uint32)[offsets]
+    else:
+        codes = np.searchsorted(rising(present), numbers).astype(np.uint32) + np.uint32(1)
+    codes[found.missing] = 0
+    return Coded(values.drop_nulls().unique().sort(), codes)
+
+
+def _texts_coded(values: pl.Series, role: Role) -> Coded:
+    """Each text has a code of its own; versions have an order of their own."""
+    if values.dtype.is_numeric():  # of many decimal places
+        distinct = values.drop_nulls().unique().sort()
+        places = values.rank("dense").fill_null(0).cast(pl.UInt32)
+        return Coded(distinct, places.to_numpy())
+    if values.dtype == pl.String:
+        values = values.cast(pl.Categorical(pl.Categories.random("values", pl.UInt32)))  # forgotten with the series
+    numbers = values.to_physical()
+    present = numbers.drop_nulls().to_numpy() if numbers.null_count() else numbers.to_numpy()
+    missing = int(present.max()) + 1 if len(present) else 0
+    there = np.zeros(missing, dtype=np.bool_)  # a dictionary may hold what this column does not
+    there[present] = True
+    known = np.flatnonzero(there).astype(np.uint32)
+    distinct = pl.Series(known).cat.to(values.dtype).cast(pl.String)
+    order = _order(distinct, role)
+    codes = np.zeros(missing + 1, dtype=np.uint32)
+    codes[known[order]] = np.arange(1, len(order) + 1, dtype=np.uint32)
+    if numbers.null_count():
+        numbers = numbers.fill_null(missing)
+    return Coded(distinct.gather(pl.Series(order)), codes[numbers.to_numpy()])
+
+
+def _order(distinct: pl.Series, role: Role) -> NDArray[np.uint32]:
+    """The places of *distinct* in their order, without the empty text, which says as little as a missing one."""
+    places = distinct.arg_sort().to_numpy()
+    if len(places) and distinct[int(places[0])] == "":
+        places = places[1:]
+    if role != "version":
+        return places
+    keys = list(map(partial(read, "version"), distinct))
+    return np.array(sorted(places.tolist(), key=keys.__getitem__), dtype=np.uint32)

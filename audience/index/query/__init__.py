@@ -1,0 +1,1 @@
+"""Expression → the set of devices that match it."""

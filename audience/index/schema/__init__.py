@@ -1,0 +1,1 @@
+"""Columns of a device table and the types of their values."""

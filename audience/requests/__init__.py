@@ -1,0 +1,1 @@
+"""Plan → a folder of requests, and back."""

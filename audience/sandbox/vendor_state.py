@@ -1,0 +1,77 @@
+"""Where one vendor's calls arrive: whom it knows, whom it has told, and what it remembers of earlier calls."""
+
+import hmac
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+
+from audience.sandbox.delivery_log import Told
+from audience.sandbox.http_types import Reply
+from audience.sandbox.population import Population
+from audience.sandbox.rate_limits import Rates
+
+HOST = "127.0.0.1"
+KEY, SECRET = "sandbox-key", "sandbox-secret"  # the pair whose signatures are checked where no other is said
+
+
+@dataclass
+class Desk:
+    """One vendor at work; *secret* None takes any pair of key and secret."""
+
+    vendor: str
+    population: Population
+    clock: Callable[[], float]
+    rates: Rates
+    key: str | None = None
+    secret: str | None = None
+    told: Told = field(init=False)
+    uploads: dict[int, bytes] = field(init=False)
+    answers: dict[str, tuple[float, Reply]] = field(init=False)
+    open: dict[str, tuple[float, int]] = field(init=False)  # continuous messages: since when, calls so far
+    nonces: set[str] = field(init=False)
+    nonces_by_age: deque[tuple[float, str]] = field(init=False)
+    upload_numbers: "count[int]" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.told = Told(self.population, self.vendor, self.clock)
+        self.upload_numbers = count(1)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that happened."""
+        self.told.reset()
+        self.rates.calls.clear()
+        self.uploads, self.answers, self.open = {}, {}, {}
+        self.nonces, self.nonces_by_age = set(), deque()
+
+    def knows(self, key: str) -> bool:
+        return self.key is None or hmac.compare_digest(key.encode(), self.key.encode())
+
+    def takes(self, key: str, secret: str) -> bool:
+        """Whether the pair may call."""
+        return self.knows(key) and (self.secret is None or hmac.compare_digest(secret.encode(), self.secret.encode()))
+
+    def signed_with(self, key: str) -> str | None:
+        """The secret that *key* signs with; None where any signature will do, for nobody has said it."""
+        return self.secret or (SECRET if key == KEY else None)
+
+    def fresh(self, nonce: str, seconds: float) -> bool:
+        """Whether *nonce* was not seen within *seconds*; from now on it was."""
+        now = self.clock()
+        while self.nonces_by_age and now - self.nonces_by_age[0][0] > seconds:
+            self.nonces.discard(self.nonces_by_age.popleft()[1])
+        if nonce in self.nonces:
+            return False
+        self.nonces.add(nonce)
+        self.nonces_by_age.append((now, nonce))
+        return True
+
+    def answered(self, token: str, seconds: float) -> Reply | None:
+        """The answer that was given to *token* within *seconds*."""
+        since, reply = self.answers.get(token, (0.0, None))
+        return reply if reply and self.clock() - since < seconds else None
+
+    def remember(self, token: str, reply: Reply) -> None:
+        """Give *reply* to whoever says *token* again."""
+        self.answers[token] = (self.clock(), reply)

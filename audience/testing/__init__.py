@@ -1,0 +1,1 @@
+"""Generated devices for tests and benchmarks."""

@@ -1,0 +1,1 @@
+"""Targeting that several vendors share: lists of tags, conditions of topics."""
