@@ -1,11 +1,11 @@
 """The command line from its first moment on: `audience`, or python -m audience."""
 
-from audience.cli.interrupts import leave_at_once
+from audience.cli.interrupts import exit_on_sigint
 
 
 def main() -> None:
     """Run the command line and exit."""
-    leave_at_once()
+    exit_on_sigint()
     from audience.cli.app import run  # here, as loading it takes long enough for Ctrl-C
 
     run()

@@ -19,7 +19,7 @@ AudienceError            everything below; carries one or more Problems
 
 from dataclasses import dataclass
 
-from audience.span import Span, underline
+from audience.span import Span, format_caret_line
 
 
 class PayloadWarning(UserWarning):
@@ -50,7 +50,7 @@ class Problem:
         place = f" at {self.path}" if self.path not in (None, "$") else ""
         lines = [f"{self.code}: {self.message}{place}"]
         if self.span:
-            lines.append(underline(self.span))
+            lines.append(format_caret_line(self.span))
         if self.hint:
             lines.append(f"   = hint: {self.hint}")
         return "\n".join(lines)
@@ -84,15 +84,15 @@ class TableError(AudienceError):
     """A table of devices that cannot be indexed."""
 
 
-class IndexFolderError(AudienceError):
+class InvalidIndexError(AudienceError):
     """A folder that is not an index."""
 
 
-class DamagedError(IndexFolderError):
+class DamagedError(InvalidIndexError):
     """An index whose bytes are not those that were written."""
 
 
-class LockedError(IndexFolderError):
+class LockedError(InvalidIndexError):
     """An index that somebody else is changing."""
 
 
@@ -108,7 +108,7 @@ class PlanError(AudienceError):
     """A plan that cannot be carried out as asked."""
 
 
-class BudgetError(AudienceError):
+class ComplexityError(AudienceError):
     """An expression too large for a normal form or for a proof."""
 
 

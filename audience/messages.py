@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from audience.errors import MessageError, Problem
 from audience.language.suggest import did_you_mean
 
-Kind: TypeAlias = Literal["notification", "silent"]
+MessageKind: TypeAlias = Literal["notification", "silent"]
 PLATFORMS = ("android", "ios", "hmos")
 
 
@@ -32,11 +32,11 @@ class Message:
     collapse_key: str | None = None
     platforms: tuple[str, ...] = ()
     test: bool = False
-    kind: Kind = "notification"
+    kind: MessageKind = "notification"
     vendor: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-_TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
+_FIELD_TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "title": (str, "a text"),
     "body": (str, "a text"),
     "data": (dict, "an object"),
@@ -53,35 +53,37 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
 }
 
 
-def message(said: Any) -> Message:
+def parse_message(document: Any) -> Message:
     """The message that the JSON object *said* describes; MessageError with every problem and its path.
 
-    >>> message({"title": "Hi", "body": "there", "badge": "+1", "platforms": ["ios"]}).platforms
+    >>> parse_message({"title": "Hi", "body": "there", "badge": "+1", "platforms": ["ios"]}).platforms
     ('ios',)
     """
-    if not isinstance(said, dict):
+    if not isinstance(document, dict):
         raise MessageError(Problem("wrong-type", "a message is one JSON object", path="$"))
-    problems = [problem for key, value in said.items() for problem in _problems(key, value)]
-    if not problems and not (said.get("title") or said.get("body") or said.get("data") or said.get("vendor")):
+    problems = [problem for key, value in document.items() for problem in _field_problems(key, value)]
+    if not problems and not (
+        document.get("title") or document.get("body") or document.get("data") or document.get("vendor")
+    ):
         problems = [Problem("empty-message", "nothing is said", path="$", hint="give a title, a body or data")]
     if problems:
         raise MessageError(*problems)
-    return Message(**{**said, "platforms": tuple(said.get("platforms", ()))})
+    return Message(**{**document, "platforms": tuple(document.get("platforms", ()))})
 
 
-def _problems(key: str, value: Any) -> list[Problem]:
-    if key not in _TYPES:
+def _field_problems(key: str, value: Any) -> list[Problem]:
+    if key not in _FIELD_TYPES:
         names = [each.name for each in fields(Message)]
         hint = did_you_mean(key, names) or f"one of {', '.join(names)}; what is a vendor's own goes into vendor.NAME"
         return [Problem("unknown-key", f"a message has no {key!r}", path=f"$.{key}", hint=hint)]
-    types, words = _TYPES[key]
+    types, words = _FIELD_TYPES[key]
     wrong = not isinstance(value, types) or (isinstance(value, bool) and types is not bool)
-    if wrong or not _in_range(key, value):
+    if wrong or not _is_in_range(key, value):
         return [Problem("wrong-value", f"{value!r} is not {words}", path=f"$.{key}")]
     return []
 
 
-def _in_range(key: str, value: Any) -> bool:
+def _is_in_range(key: str, value: Any) -> bool:
     match key:
         case "badge":
             return value == "+1" if isinstance(value, str) else value >= 0

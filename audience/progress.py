@@ -6,5 +6,5 @@ from typing import TypeAlias
 Progress: TypeAlias = Callable[[str, int, int], None]  # what is being done, and how far it is of how much
 
 
-def silent(step: str, done: int, total: int) -> None:
+def ignore_progress(step: str, done: int, total: int) -> None:
     """Progress that nobody wants to hear of."""

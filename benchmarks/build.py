@@ -19,157 +19,182 @@ import polars as pl
 
 from audience import DeviceIndex
 from audience.index.ingest import encode
-from audience.index.ingest.row_order import numbered
+from audience.index.ingest.row_order import choose_row_order
 from benchmarks import devices
-from benchmarks.evaluate import alone
-from benchmarks.peers import TYPED
-from benchmarks.queries import QUESTIONS
-from benchmarks.report import circumstances, kept, ms, options, save, seconds, size, table
+from benchmarks.evaluate import run_in_process
+from benchmarks.peers import TYPED_COLUMNS
+from benchmarks.queries import QUERIES
+from benchmarks.report import (
+    describe_environment,
+    format_bytes,
+    format_ms,
+    format_seconds,
+    format_table,
+    make_parser,
+    open_folder,
+    save_json,
+)
 
 THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadMeasurement:
     """What it cost to make the devices ready: seconds, the memory of the process at its highest, bytes on disk."""
 
-    what: str
+    name: str
     seconds: float
     peak_bytes: int
     disk_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RowOrderMeasurement:
     """One order of the devices: seconds to build, bytes of the bitmaps, and seconds to count."""
 
-    what: str
+    name: str
     build_seconds: float
     bitmap_bytes: int
     counts: dict[str, float]
-    found: dict[str, int]
+    answers: dict[str, int]
 
 
-def loaded(what: str, folder: Path) -> Load:
+def measure_load(name: str, folder: Path) -> LoadMeasurement:
     """Load the devices in the way that is called *what*."""
-    place = folder / f"load-{what}"
+    place = folder / f"load-{name}"
     start = time.perf_counter()
-    LOADS[what](folder, place)
-    took, kept = time.perf_counter() - start, devices.size_of(place) if place.is_dir() else 0
+    LOADERS[name](folder, place)
+    took, kept = time.perf_counter() - start, devices.folder_bytes(place) if place.is_dir() else 0
     kept = place.stat().st_size if place.is_file() else kept
     shutil.rmtree(place, ignore_errors=True)
     place.unlink(missing_ok=True)
-    return Load(what, took, devices.peak_bytes(), kept)
+    return LoadMeasurement(name, took, devices.peak_bytes(), kept)
 
 
-def _audience(folder: Path, place: Path) -> None:
-    DeviceIndex.build(folder / devices.TABLE, place)
+def _load_audience(folder: Path, target: Path) -> None:
+    DeviceIndex.build(folder / devices.TABLE_FOLDER, target)
 
 
-def _polars(folder: Path, place: Path) -> None:
-    parts = sorted((folder / devices.TABLE).iterdir())
+def _load_polars(folder: Path, target: Path) -> None:
+    parts = sorted((folder / devices.TABLE_FOLDER).iterdir())
     first = pl.read_parquet(parts[0])
     tag = pl.Enum(first["tags"].explode().unique().sort())
-    types = {name: pl.Enum(first[name].unique().sort()) for name in TYPED} | {"tags": pl.List(tag)}
+    types = {name: pl.Enum(first[name].unique().sort()) for name in TYPED_COLUMNS} | {"tags": pl.List(tag)}
     pl.concat([pl.read_parquet(part).cast(types) for part in parts])
 
 
-def _duckdb(folder: Path, place: Path) -> None:
+def _load_duckdb(folder: Path, target: Path) -> None:
     import duckdb
 
-    connection = duckdb.connect(str(place))
+    connection = duckdb.connect(str(target))
     connection.execute(f"SET threads = {THREADS}")
-    connection.execute(f"CREATE TABLE devices AS SELECT * FROM '{folder / devices.TABLE}/*.parquet'")
+    connection.execute(f"CREATE TABLE devices AS SELECT * FROM '{folder / devices.TABLE_FOLDER}/*.parquet'")
     connection.close()
 
 
-def _chdb(folder: Path, place: Path) -> None:
+def _load_chdb(folder: Path, target: Path) -> None:
     from chdb.session import Session
 
-    session = Session(str(place))
+    session = Session(str(target))
     session.query("CREATE DATABASE benchmark")
-    texts = ", ".join(f"{name} LowCardinality(String)" for name in TYPED)
+    texts = ", ".join(f"{name} LowCardinality(String)" for name in TYPED_COLUMNS)
     session.query(
         f"CREATE TABLE benchmark.devices (registration_id String, {texts}, age UInt8, active Date,"
         " tags Array(LowCardinality(String))) ENGINE = MergeTree ORDER BY (language, brand, version, province)"
     )
-    names = ", ".join(("registration_id", *TYPED, "age", "active", "tags"))
+    names = ", ".join(("registration_id", *TYPED_COLUMNS, "age", "active", "tags"))
     session.query(
-        f"INSERT INTO benchmark.devices ({names}) SELECT {names} FROM file('{folder / devices.TABLE}/*.parquet')"
+        f"INSERT INTO benchmark.devices ({names}) SELECT {names} FROM file('{folder / devices.TABLE_FOLDER}/*.parquet')"
         f" SETTINGS max_threads = {THREADS}"
     )
 
 
-LOADS: dict[str, Callable[[Path, Path], None]] = {
-    "audience": _audience,
-    "Polars, in memory": _polars,
-    "DuckDB, its file": _duckdb,
-    "chdb, MergeTree": _chdb,
+LOADERS: dict[str, Callable[[Path, Path], None]] = {
+    "audience": _load_audience,
+    "Polars, in memory": _load_polars,
+    "DuckDB, its file": _load_duckdb,
+    "chdb, MergeTree": _load_chdb,
 }
 
 
-def ordered(what: str, folder: Path) -> Order:
+def measure_row_order(order_name: str, folder: Path) -> RowOrderMeasurement:
     """Build the index in the order that is called *what*, and count in it."""
-    source: Any = folder / devices.TABLE
+    source: Any = folder / devices.TABLE_FOLDER
     start = time.perf_counter()
-    if what == "as they come":
-        encode.numbered = lambda rows, columns: numbered(rows, {})  # type: ignore[assignment]
-    elif what == "all sorted before":
+    if order_name == "as they come":
+        encode.choose_row_order = lambda rows, columns: choose_row_order(rows, {})  # type: ignore[assignment]
+    elif order_name == "all sorted before":
         source = pl.read_parquet(source).sort("language", "brand", "version", "province", "age", "active")
     index = DeviceIndex.build(source, folder / "order.index", replace=True)
     took = time.perf_counter() - start
-    stored = sum(shard.files.sizes["tags"] for shard in index.snapshot.shards)
-    found = {name: index.count(question.text) for name, question in QUESTIONS.items()}
-    counts = {name: _fastest(lambda text=one.text: index.count(text)) for name, one in QUESTIONS.items()}
+    stored = sum(shard.files.file_sizes["tags"] for shard in index.snapshot.shards)
+    found = {name: index.count(question.text) for name, question in QUERIES.items()}
+    counts = {name: _fastest_seconds(lambda text=one.text: index.count(text)) for name, one in QUERIES.items()}
     shutil.rmtree(folder / "order.index")
-    return Order(what, took, stored, counts, found)
+    return RowOrderMeasurement(order_name, took, stored, counts, found)
 
 
-def _fastest(call: Callable[[], Any]) -> float:
+def _fastest_seconds(call: Callable[[], Any]) -> float:
     return min(timeit.repeat(call, number=100, repeat=5)) / 100
 
 
-ORDERS = ("as they come", "packed codes", "all sorted before")
+ROW_ORDERS = ("as they come", "packed codes", "all sorted before")
 
 
-def run(folder: Path, count: int) -> dict[str, Any]:
+def run_benchmark(folder: Path, count: int) -> dict[str, Any]:
     """Everything that was measured, ready for JSON."""
-    if not (folder / devices.TABLE).is_dir():
-        alone(devices.generate, folder, count, threads=THREADS)
-    loads = [alone(loaded, what, folder, threads=THREADS) for what in LOADS]
-    orders = [alone(ordered, what, folder, threads=THREADS) for what in ORDERS] if count <= 20_000_000 else []
-    assert all(order.found == orders[0].found for order in orders), "the orders differ in what they find"
+    if not (folder / devices.TABLE_FOLDER).is_dir():
+        run_in_process(devices.generate_table, folder, count, threads=THREADS)
+    loads = [run_in_process(measure_load, what, folder, threads=THREADS) for what in LOADERS]
+    orders = (
+        [run_in_process(measure_row_order, what, folder, threads=THREADS) for what in ROW_ORDERS]
+        if count <= 20_000_000
+        else []
+    )
+    assert all(order.answers == orders[0].answers for order in orders), "the orders differ in what they find"
     return {
-        **circumstances(),
+        **describe_environment(),
         "devices": count,
         "loads": [asdict(load) for load in loads],
         "orders": [asdict(order) for order in orders],
     }
 
 
-def printed(measured: dict[str, Any]) -> str:
+def format_report(measured: dict[str, Any]) -> str:
     """What was measured as Markdown."""
     count = measured["devices"]
     loads = [
-        (one["what"], seconds(one["seconds"]), f"{count / one['seconds'] / 1e6:.2f}", size(one["peak_bytes"]),
-         size(one["disk_bytes"]))
+        (
+            one["name"],
+            format_seconds(one["seconds"]),
+            f"{count / one['seconds'] / 1e6:.2f}",
+            format_bytes(one["peak_bytes"]),
+            format_bytes(one["disk_bytes"]),
+        )
         for one in measured["loads"]
     ]  # fmt: skip
     orders = [
-        (one["what"], seconds(one["build_seconds"]), size(one["bitmap_bytes"]), *map(ms, one["counts"].values()))
+        (
+            one["name"],
+            format_seconds(one["build_seconds"]),
+            format_bytes(one["bitmap_bytes"]),
+            *map(format_ms, one["counts"].values()),
+        )
         for one in measured["orders"]
     ]
-    head = ("order", "build s", "bitmaps", *(f"{name} ms" for name in QUESTIONS))
-    parts = [table(("", "s", "million devices a second", "memory at the highest", "on disk"), loads)]
-    return "\n\n".join([f"{count:,} devices, {THREADS} threads", *parts, *([table(head, orders)] if orders else [])])
+    head = ("order", "build s", "bitmaps", *(f"{name} ms" for name in QUERIES))
+    parts = [format_table(("", "s", "million devices a second", "memory at the highest", "on disk"), loads)]
+    return "\n\n".join(
+        [f"{count:,} devices, {THREADS} threads", *parts, *([format_table(head, orders)] if orders else [])]
+    )
 
 
 def main() -> None:
-    said = options(__doc__, "devices", "folder", "json").parse_args()
-    with kept(said.folder) as folder:
-        measured = run(folder, int(said.devices))
-    save(measured, said.json)
-    print(printed(measured))
+    said = make_parser(__doc__, "devices", "folder", "json").parse_args()
+    with open_folder(said.folder) as folder:
+        measured = run_benchmark(folder, int(said.devices))
+    save_json(measured, said.json)
+    print(format_report(measured))
 
 
 if __name__ == "__main__":

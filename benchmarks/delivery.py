@@ -21,130 +21,149 @@ from tempfile import TemporaryDirectory
 import httpx
 import polars as pl
 
-from audience import DeviceIndex, Ids, Plan, parse, plan, vendor, vendors
-from audience.delivery import Allowed, Effort, send
-from audience.requests.writer import emit
-from audience.vendors.delivery_spec import Application
-from benchmarks.report import circumstances, options, save
+from audience import DeviceIndex, Ids, Plan, get_vendor, parse, plan, vendor_names
+from audience.delivery import SafetyLimits, SendOptions, send
+from audience.requests.writer import write_requests
+from audience.vendors.delivery_spec import Credentials
+from benchmarks.report import describe_environment, make_parser, save_json
 
-IDS = {"engagelab": "{:024x}", "tpns": "{:036x}", "emas": "{:032x}"}
+ID_FORMATS = {"engagelab": "{:024x}", "tpns": "{:036x}", "emas": "{:032x}"}
 MESSAGE = {"title": "Hi", "body": "there"}
-ACCOUNTS = "package_account_push"  # TPNS's accounts, all of them in one file
-PATIENCE = 120.0  # seconds until the sandbox answers
+ACCOUNT_METHOD = "package_account_push"  # TPNS's accounts, all of them in one file
+TIMEOUT_SECONDS = 120.0  # seconds until the sandbox answers
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SendMeasurement:
     """One *way* of a vendor: calls, seconds, ids told each second, and megabytes at the most."""
 
     vendor: str
-    way: str
-    devices: int
-    calls: int
+    method: str
+    device_count: int
+    call_count: int
     seconds: float
-    rate: float
-    memory: float
+    ids_per_second: float
+    peak_megabytes: float
 
 
-def column(name: str) -> str:
+def service_name(vendor_name: str) -> str:
     """Whose ids a vendor takes: both forms of one service the same."""
-    return name.split("_")[0]
+    return vendor_name.split("_")[0]
 
 
-def table(devices: int) -> pl.DataFrame:
+def make_devices(device_count: int) -> pl.DataFrame:
     """Devices that all services know, each with an account."""
-    ids = {f"{name}_token": [form.format(n) for n in range(devices)] for name, form in IDS.items()}
-    return pl.DataFrame({**ids, "account": accounts(devices)})
+    ids = {f"{name}_token": [form.format(n) for n in range(device_count)] for name, form in ID_FORMATS.items()}
+    return pl.DataFrame({**ids, "account": make_accounts(device_count)})
 
 
-def accounts(devices: int) -> list[str]:
-    return [f"user-{number}" for number in range(devices)]
+def make_accounts(device_count: int) -> list[str]:
+    return [f"user-{number}" for number in range(device_count)]
 
 
-def work(answer: Connection, folder: Path, name: str, way: str | None, url: str, devices: int) -> None:
+def send_in_process(
+    connection: Connection, folder: Path, vendor_name: str, method: str | None, url: str, device_count: int
+) -> None:
     """Send by one way, or natively, in a process of its own."""
-    delivery = vendor(name).delivery
+    delivery = get_vendor(vendor_name).delivery
     assert delivery is not None
-    keys = {key: values[0] for key, values in delivery.choices.items()} | dict.fromkeys(delivery.keys, "1500000001")
+    keys = {key: values[0] for key, values in delivery.optional_keys.items()} | dict.fromkeys(
+        delivery.required_keys, "1500000001"
+    )
     begun = time.perf_counter()
-    found = send(folder, MESSAGE, Application(url, keys), Allowed(expect=devices), way=way, effort=Effort())
+    found = send(
+        folder,
+        MESSAGE,
+        Credentials(url, keys),
+        SafetyLimits(expected=device_count),
+        method=method,
+        options=SendOptions(),
+    )
     seconds = time.perf_counter() - begun
     assert found.done, found
-    answer.send((found.batches["accepted"], seconds, _peak()))
+    connection.send((found.batch_counts["accepted"], seconds, _peak_megabytes()))
 
 
-def _peak() -> float:
+def _peak_megabytes() -> float:
     """Megabytes; what getrusage says holds for the process that this one was forked from, too."""
     found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
     return int(found[1]) / 1e3 if found else 0.0
 
 
-def measured(folder: Path, name: str, way: str | None, url: str, devices: int) -> Answer:
+def measure_method(folder: Path, vendor_name: str, method: str | None, url: str, device_count: int) -> SendMeasurement:
     """One way, or native requests, from the manifest to the last reply.
 
     AssertionError where anybody is told twice or not at all.
     """
     httpx.post(f"{url}/_sandbox/reset", json={}).raise_for_status()
     here, there = get_context("spawn").Pipe(duplex=False)
-    process = get_context("spawn").Process(target=work, args=[there, folder, name, way, url, devices])
+    process = get_context("spawn").Process(
+        target=send_in_process, args=[there, folder, vendor_name, method, url, device_count]
+    )
     process.start()
     there.close()
     calls, seconds, memory = here.recv()
     process.join()
-    told = httpx.get(f"{url}/_sandbox/told", timeout=PATIENCE).json()[column(name)]
-    assert (told["told"], told["most"]) == (devices, 1), told
-    return Answer(name, way or ACCOUNTS, devices, calls, seconds, devices / seconds, memory)
+    told = httpx.get(f"{url}/_sandbox/delivered", timeout=TIMEOUT_SECONDS).json()[service_name(vendor_name)]
+    assert (told["delivered"], told["most"]) == (device_count, 1), told
+    return SendMeasurement(
+        vendor_name, method or ACCOUNT_METHOD, device_count, calls, seconds, device_count / seconds, memory
+    )
 
 
 @contextmanager
-def sandbox(devices: Path, rate: str, place: Path) -> Iterator[str]:
+def run_sandbox(devices: Path, rate: str, folder: Path) -> Iterator[str]:
     """The sandbox in a process of its own; its URL."""
-    ready = place / "ready"
+    ready = folder / "ready"
     words = ["sandbox", "--devices", str(devices), "--rate", rate, "--ready-file", str(ready)]
     with subprocess.Popen(
         [sys.executable, "-m", "audience", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as running:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT_SECONDS
         while not ready.exists() and time.monotonic() < until:
             time.sleep(0.1)
         yield ready.read_text().strip()
         running.terminate()
 
 
-def all_ways(devices: int, rate: str, only: str | None) -> Iterator[Answer]:
+def measure_all_methods(device_count: int, rate: str, only_vendor: str | None) -> Iterator[SendMeasurement]:
     """Every way of every vendor that the sandbox serves."""
     with TemporaryDirectory() as name:
         place = Path(name)
-        known = table(devices)
+        known = make_devices(device_count)
         known.write_parquet(place / "devices.parquet")
-        index = DeviceIndex.build(known, place / "x.index", tokens={name: f"{name}_token" for name in IDS})
-        with sandbox(place / "devices.parquet", rate, place) as url:
-            for service in [name for name in vendors() if column(name) in IDS and only in (None, name)]:
-                delivery = vendor(service).delivery
-                for way in delivery.ways if delivery else ():
+        index = DeviceIndex.build(known, place / "x.index", tokens={name: f"{name}_token" for name in ID_FORMATS})
+        with run_sandbox(place / "devices.parquet", rate, place) as url:
+            for service in [
+                name for name in vendor_names() if service_name(name) in ID_FORMATS and only_vendor in (None, name)
+            ]:
+                delivery = get_vendor(service).delivery
+                for way in delivery.send_methods if delivery else ():
                     meant, folder = parse("everyone"), place / f"{service}-{way.name}"
-                    emit(Plan(service, meant, (), meant, (), index=index), index, folder)
-                    yield measured(folder, service, way.name, url, devices)
-            if only in (None, "tpns"):
-                folder = place / ACCOUNTS
-                emit(plan(Ids("account", tuple(accounts(devices))), "tpns", index), index, folder)
-                yield measured(folder, "tpns", None, url, devices)
+                    write_requests(Plan(service, meant, (), meant, (), index=index), index, folder)
+                    yield measure_method(folder, service, way.name, url, device_count)
+            if only_vendor in (None, "tpns"):
+                folder = place / ACCOUNT_METHOD
+                write_requests(plan(Ids("account", tuple(make_accounts(device_count))), "tpns", index), index, folder)
+                yield measure_method(folder, "tpns", None, url, device_count)
 
 
 def main() -> None:
     """Print one line a way as it is measured."""
-    parser = options(__doc__, "json")
+    parser = make_parser(__doc__, "json")
     parser.add_argument("--devices", type=lambda text: int(float(text)), default=1_000_000)
     parser.add_argument("--rate", default="1")
     parser.add_argument("--vendor")
     said = parser.parse_args()
     print("| way | calls | seconds | ids a second | MB |\n| --- | --: | --: | --: | --: |")
     found = []
-    for answer in all_ways(said.devices, said.rate, said.vendor):
+    for answer in measure_all_methods(said.devices, said.rate, said.vendor):
         found.append(answer)
-        told = f"{answer.calls:,} | {answer.seconds:.1f} | {answer.rate:,.0f} | {answer.memory:.0f}"
-        print(f"| {answer.vendor} {answer.way} | {told} |", flush=True)
-    save({**circumstances(), "answers": [asdict(each) for each in found]}, said.json)
+        told = (
+            f"{answer.call_count:,} | {answer.seconds:.1f} | {answer.ids_per_second:,.0f} | {answer.peak_megabytes:.0f}"
+        )
+        print(f"| {answer.vendor} {answer.method} | {told} |", flush=True)
+    save_json({**describe_environment(), "answers": [asdict(each) for each in found]}, said.json)
 
 
 if __name__ == "__main__":

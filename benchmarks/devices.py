@@ -15,15 +15,15 @@ import polars as pl
 from audience import DeviceIndex
 from audience.index.storage import polars_bridge
 from audience.index.storage.shard import Shard
-from audience.testing.devices import devices
+from audience.testing.devices import generate_devices
 from benchmarks.queries import TAGS
 
-TABLE, INDEX, ROWS = "devices", "devices.index", "rows"
-PART = 5_000_000  # devices of a part
+TABLE_FOLDER, INDEX_FOLDER, ROWS_FOLDER = "devices", "devices.index", "rows"
+DEVICES_PER_PART = 5_000_000  # devices of a part
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuildMeasurement:
     """What the index cost: seconds, the memory of the process at its highest, and bytes on disk by kind of file."""
 
     devices: int
@@ -34,48 +34,48 @@ class Built:
     files: dict[str, int]
 
 
-def generate(folder: Path, count: int) -> None:
+def generate_table(folder: Path, count: int) -> None:
     """Write the table of *count* devices."""
-    (folder / TABLE).mkdir(exist_ok=True)
-    for part, first in enumerate(range(0, count, PART)):
-        some = devices(min(PART, count - first), 42 + part, first)
-        some.write_parquet(folder / TABLE / f"part-{part:03}.parquet")
+    (folder / TABLE_FOLDER).mkdir(exist_ok=True)
+    for part, first in enumerate(range(0, count, DEVICES_PER_PART)):
+        some = generate_devices(min(DEVICES_PER_PART, count - first), 42 + part, first)
+        some.write_parquet(folder / TABLE_FOLDER / f"part-{part:03}.parquet")
 
 
-def build(folder: Path, threads: int) -> Built:
+def build_index(folder: Path, threads: int) -> BuildMeasurement:
     """Build the index from the table; alone in its process, so that the highest memory is its own."""
     start = time.perf_counter()
-    index = DeviceIndex.build(folder / TABLE, folder / INDEX, replace=True)
+    index = DeviceIndex.build(folder / TABLE_FOLDER, folder / INDEX_FOLDER, replace=True)
     seconds = time.perf_counter() - start
     files: dict[str, int] = {}
-    for file in (folder / INDEX / "shards").iterdir():
+    for file in (folder / INDEX_FOLDER / "shards").iterdir():
         kind = file.name.split(".")[1]
         files[kind] = files.get(kind, 0) + file.stat().st_size
-    return Built(len(index), threads, seconds, peak_bytes(), size_of(folder / TABLE), files)
+    return BuildMeasurement(len(index), threads, seconds, peak_bytes(), folder_bytes(folder / TABLE_FOLDER), files)
 
 
-def size_of(folder: Path) -> int:
+def folder_bytes(folder: Path) -> int:
     """The bytes of all files in *folder*."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def number(folder: Path) -> None:
+def write_peer_table(folder: Path) -> None:
     """Write the peers' table, a part for each shard."""
-    (folder / ROWS).mkdir(exist_ok=True)
-    table, first = pl.scan_parquet(folder / TABLE), 0
-    for part, shard in enumerate(DeviceIndex.open(folder / INDEX).snapshot.shards):
-        _numbered(table, shard, first).write_parquet(folder / ROWS / f"part-{part:03}.parquet")
-        first += shard.rows
+    (folder / ROWS_FOLDER).mkdir(exist_ok=True)
+    table, first = pl.scan_parquet(folder / TABLE_FOLDER), 0
+    for part, shard in enumerate(DeviceIndex.open(folder / INDEX_FOLDER).snapshot.shards):
+        _rows_of_shard(table, shard, first).write_parquet(folder / ROWS_FOLDER / f"part-{part:03}.parquet")
+        first += shard.row_count
 
 
-def _numbered(table: pl.LazyFrame, shard: Shard, first: int) -> pl.DataFrame:
+def _rows_of_shard(table: pl.LazyFrame, shard: Shard, first_row: int) -> pl.DataFrame:
     """The devices of *shard* in its order; it holds those of *table* from row *first* on."""
-    ids = polars_bridge.ids(shard, "id:registration_id")
-    places = ids.str.tail(15).cast(pl.UInt32) - first  # an id ends in the number of its device
-    found = table.slice(first, shard.rows).collect()[places]
+    ids = polars_bridge.read_ids(shard, "id:registration_id")
+    places = ids.str.tail(15).cast(pl.UInt32) - first_row  # an id ends in the number of its device
+    found = table.slice(first_row, shard.row_count).collect()[places]
     assert (found["registration_id"] == ids).all()
     tags = [pl.col("tags").list.contains(tag).alias(tag) for tag in TAGS]
-    return found.with_row_index("row", first).with_columns(pl.col("age").cast(pl.UInt8), *tags)
+    return found.with_row_index("row", first_row).with_columns(pl.col("age").cast(pl.UInt8), *tags)
 
 
 def peak_bytes() -> int:

@@ -24,46 +24,46 @@ import xxhash
 
 from audience import DeviceIndex, parse
 from benchmarks import databases, devices, peers
-from benchmarks.peers import Form
-from benchmarks.queries import QUESTIONS
-from benchmarks.report import OPTIONS, circumstances, kept, options, printed, save
+from benchmarks.peers import QueryForm
+from benchmarks.queries import QUERIES
+from benchmarks.report import OPTIONS, describe_environment, format_report, make_parser, open_folder, save_json
 
 PEERS = {
-    "bitmaps": peers.bitmaps,
-    "numpy": peers.words,
-    "Polars": peers.polars,
-    "DuckDB": databases.duckdb,
-    "chdb": databases.chdb,
+    "bitmaps": peers.load_bitmaps,
+    "numpy": peers.load_packed_words,
+    "Polars": peers.load_polars,
+    "DuckDB": databases.load_duckdb,
+    "chdb": databases.load_chdb,
 }
-LONG_ENOUGH = 0.01  # seconds that one run lasts, by repeating what is quicker
+MIN_RUN_SECONDS = 0.01  # seconds that one run lasts, by repeating what is quicker
 
-Result = TypeVar("Result")
+ResultT = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QueryMeasurement:
     """The fastest form of one line of the report: what it found, and the seconds it took."""
 
     question: str
     line: str
     measure: str
-    how: str
+    variant: str
     seconds: float
-    found: str
+    result: str
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class PeerMeasurement:
     """All answers of one library, and what loading the devices cost it: seconds, and memory at the highest."""
 
     peer: str
     load_seconds: float
     gained_bytes: int
-    answers: list[Answer]
+    answers: list[QueryMeasurement]
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class OpenMeasurement:
     """Seconds to open the index, to count for the first time then, and to list ids for the first time."""
 
     open: float
@@ -71,121 +71,128 @@ class Opening:
     first_ids: float
 
 
-def visit(name: str, folder: Path, threads: int, runs: int, wanted: Callable[[Form], bool]) -> Visit:
+def measure_peer(
+    peer: str, folder: Path, threads: int, runs: int, is_wanted: Callable[[QueryForm], bool]
+) -> PeerMeasurement:
     """Load the devices into one library and put every question to it, in the forms that are *wanted*."""
     before, start = devices.peak_bytes(), time.perf_counter()
-    ask = PEERS[name](folder, threads)
+    ask = PEERS[peer](folder, threads)
     load = time.perf_counter() - start
     gained = devices.peak_bytes() - before
-    forms = {question: list(filter(wanted, ask(QUESTIONS[question]))) for question in QUESTIONS}
-    answers = [answer for question in QUESTIONS for answer in _answers(question, forms[question], runs)]
-    return Visit(name, load, gained, answers)
+    forms = {question: list(filter(is_wanted, ask(QUERIES[question]))) for question in QUERIES}
+    answers = [answer for question in QUERIES for answer in _fastest_per_line(question, forms[question], runs)]
+    return PeerMeasurement(peer, load, gained, answers)
 
 
-def _answers(question: str, forms: list[Form], runs: int) -> list[Answer]:
+def _fastest_per_line(question: str, forms: list[QueryForm], runs: int) -> list[QueryMeasurement]:
     """The fastest form of each line and measure; all forms must find the same."""
-    best: dict[tuple[str, str], Answer] = {}
+    best: dict[tuple[str, str], QueryMeasurement] = {}
     for measure in dict.fromkeys(form.measure for form in forms):
         some = [form for form in forms if form.measure == measure]
-        found = {_digest(form.call()) for form in some}
+        found = {_summarize_result(form.call()) for form in some}
         assert len(found) == 1, f"{question}: the forms of {some[0].line} differ in {measure}"
-        for form, seconds in zip(some, fastest([form.call for form in some], runs), strict=True):
-            answer = Answer(question, form.line, measure, form.how, seconds, *found)
+        for form, seconds in zip(some, fastest_times([form.call for form in some], runs), strict=True):
+            answer = QueryMeasurement(question, form.line, measure, form.variant, seconds, *found)
             key = form.line, measure
             best[key] = min(best.get(key, answer), answer, key=lambda one: one.seconds)
     return list(best.values())
 
 
-def fastest(calls: list[Callable[[], Any]], runs: int) -> list[float]:
+def fastest_times(calls: list[Callable[[], Any]], runs: int) -> list[float]:
     """The smallest time of each of *calls* in seconds, taken in turns; they have run before."""
     once = [timeit.timeit(call, number=1) for call in calls]
-    times = [max(1, round(LONG_ENOUGH / seconds)) for seconds in once]
+    times = [max(1, round(MIN_RUN_SECONDS / seconds)) for seconds in once]
     rounds = [[timeit.timeit(call, number=n) / n for call, n in zip(calls, times, strict=True)] for _ in range(runs)]
     return [min(each) for each in zip(*rounds, strict=True)]
 
 
-def _digest(found: Any) -> str:
+def _summarize_result(result: Any) -> str:
     """A count itself, or a number of rows or ids and a hash of them that does not depend on their order."""
-    if isinstance(found, int):
-        return f"{found}"
-    if isinstance(found, np.ndarray):
-        assert found.dtype == np.uint32 and found.flags.c_contiguous
-        return f"{len(found)} {xxhash.xxh3_64_hexdigest(np.sort(found))}"
-    return f"{len(found)} {xxhash.xxh3_64_hexdigest(found.hash().sort().to_numpy())}"
+    if isinstance(result, int):
+        return f"{result}"
+    if isinstance(result, np.ndarray):
+        assert result.dtype == np.uint32 and result.flags.c_contiguous
+        return f"{len(result)} {xxhash.xxh3_64_hexdigest(np.sort(result))}"
+    return f"{len(result)} {xxhash.xxh3_64_hexdigest(result.hash().sort().to_numpy())}"
 
 
-def opening(folder: Path, runs: int) -> Opening:
+def measure_opening(folder: Path, runs: int) -> OpenMeasurement:
     """What the first questions cost after the index has been opened; its files are in the memory of the system."""
-    place = folder / devices.INDEX
-    opened = fastest([lambda: DeviceIndex.open(place)], runs)[0]
-    counts = {name: min(_first(place, _count(one.text)) for _ in range(runs)) for name, one in QUESTIONS.items()}
-    flagship = QUESTIONS["flagship"].text
-    first_ids = min(_first(place, lambda index: index.resolve(parse(flagship)).tokens()) for _ in range(runs))
-    return Opening(opened, counts, first_ids)
+    place = folder / devices.INDEX_FOLDER
+    opened = fastest_times([lambda: DeviceIndex.open(place)], runs)[0]
+    counts = {
+        name: min(_time_first_query(place, _count_query(one.text)) for _ in range(runs))
+        for name, one in QUERIES.items()
+    }
+    flagship = QUERIES["flagship"].text
+    first_ids = min(_time_first_query(place, lambda index: index.resolve(parse(flagship)).ids()) for _ in range(runs))
+    return OpenMeasurement(opened, counts, first_ids)
 
 
-def _count(text: str) -> Callable[[DeviceIndex], int]:
+def _count_query(text: str) -> Callable[[DeviceIndex], int]:
     return lambda index: index.count(parse(text))
 
 
-def _first(place: Path, ask: Callable[[DeviceIndex], Any]) -> float:
-    index = DeviceIndex.open(place)
+def _time_first_query(index_folder: Path, ask: Callable[[DeviceIndex], Any]) -> float:
+    index = DeviceIndex.open(index_folder)
     start = time.perf_counter()
     ask(index)
     return time.perf_counter() - start
 
 
-def prepare(folder: Path, count: int) -> devices.Built:
+def prepare_devices(folder: Path, count: int) -> devices.BuildMeasurement:
     """The devices in *folder*: those that are there already if they are as many, else new ones and an index of them."""
     kept, threads = folder / "built.json", os.cpu_count() or 1
     if kept.exists():
-        built = devices.Built(**json.loads(kept.read_text()))
+        built = devices.BuildMeasurement(**json.loads(kept.read_text()))
         if built.devices == count:
             return built
     kept.unlink(missing_ok=True)
-    if not (folder / devices.TABLE).is_dir():
-        alone(devices.generate, folder, count, threads=threads)
-    built = alone(devices.build, folder, threads, threads=threads)
-    alone(devices.number, folder, threads=threads)
+    if not (folder / devices.TABLE_FOLDER).is_dir():
+        run_in_process(devices.generate_table, folder, count, threads=threads)
+    built = run_in_process(devices.build_index, folder, threads, threads=threads)
+    run_in_process(devices.write_peer_table, folder, threads=threads)
     kept.write_text(json.dumps(asdict(built)))
     return built
 
 
-def alone(function: Callable[..., Result], *arguments: Any, threads: int) -> Result:
+def run_in_process(function: Callable[..., ResultT], *arguments: Any, threads: int) -> ResultT:
     """Call *function* in a process of its own, in which Polars has so many *threads*."""
     os.environ["POLARS_MAX_THREADS"] = str(threads)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
 
-def check(visits: list[Visit]) -> None:
+def check_agreement(visits: list[PeerMeasurement]) -> None:
     """All peers must have found the same."""
     found: dict[tuple[str, str], dict[str, str]] = {}
     for answer in (answer for visit in visits for answer in visit.answers):
-        found.setdefault((answer.question, answer.measure), {})[answer.line] = answer.found
+        found.setdefault((answer.question, answer.measure), {})[answer.line] = answer.result
     for asked, answers in found.items():
         assert len(set(answers.values())) == 1, f"{asked}: {answers}"
 
 
-def anything(form: Form) -> bool:
+def accept_all(form: QueryForm) -> bool:
     return True
 
 
-def run(
+def run_benchmark(
     folder: Path,
     count: int,
     runs: int,
     threads: int,
-    names: Iterable[str] = PEERS,
-    wanted: Callable[[Form], bool] = anything,
+    peer_names: Iterable[str] = PEERS,
+    is_wanted: Callable[[QueryForm], bool] = accept_all,
 ) -> dict[str, Any]:
     """Everything that was measured beside the peers *names* in the forms that are *wanted*, ready for JSON."""
-    built = prepare(folder, count)
-    opened = alone(opening, folder, runs, threads=threads)
-    visits = [alone(visit, name, folder, threads, runs, wanted, threads=threads) for name in names]
-    check(visits)
+    built = prepare_devices(folder, count)
+    opened = run_in_process(measure_opening, folder, runs, threads=threads)
+    visits = [
+        run_in_process(measure_peer, name, folder, threads, runs, is_wanted, threads=threads) for name in peer_names
+    ]
+    check_agreement(visits)
     return {
-        **circumstances(),
+        **describe_environment(),
         "runs": runs,
         "threads": threads,
         "built": asdict(built),
@@ -195,11 +202,11 @@ def run(
 
 
 def main() -> None:
-    said = options(__doc__, *OPTIONS).parse_args()
-    with kept(said.folder) as folder:
-        measured = run(folder, int(said.devices), said.runs, said.threads)
-    save(measured, said.json)
-    print(printed(measured))
+    said = make_parser(__doc__, *OPTIONS).parse_args()
+    with open_folder(said.folder) as folder:
+        measured = run_benchmark(folder, int(said.devices), said.runs, said.threads)
+    save_json(measured, said.json)
+    print(format_report(measured))
 
 
 if __name__ == "__main__":

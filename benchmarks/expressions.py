@@ -2,50 +2,50 @@
 
 import random
 
-from audience import And, Everyone, Expr, Not, Or, Plan, Tag, vendor
+from audience import And, Everyone, Expr, Not, Or, Plan, Tag, get_vendor
 from audience.language.ast import bare
 
 TAGS = [bare(name) for name in "abcdefgh"]
-FULL = (1 << 256) - 1
-BITS = {tag: sum(1 << device for device in range(256) if device >> at & 1) for at, tag in enumerate(TAGS)}
+ALL_DEVICES = (1 << 256) - 1
+DEVICES_BY_TAG = {tag: sum(1 << device for device in range(256) if device >> at & 1) for at, tag in enumerate(TAGS)}
 
 
-def expression(chance: random.Random, depth: int = 3) -> Expr:
+def random_expression(rng: random.Random, depth: int = 3) -> Expr:
     """A random expression over the eight tags."""
-    if depth == 0 or chance.random() < 0.15:
-        return chance.choice(TAGS)
-    terms = tuple(expression(chance, depth - 1) for _ in range(chance.randint(2, 3)))
-    kind = chance.choice(["and", "or", "not"])
+    if depth == 0 or rng.random() < 0.15:
+        return rng.choice(TAGS)
+    terms = tuple(random_expression(rng, depth - 1) for _ in range(rng.randint(2, 3)))
+    kind = rng.choice(["and", "or", "not"])
     return And(terms) if kind == "and" else Or(terms) if kind == "or" else Not(terms[0])
 
 
-def reached(expr: Expr) -> int:
+def evaluate_devices(expr: Expr) -> int:
     """The devices inside *expr*: one bit for each of the 256."""
     match expr:
         case Everyone():
-            return FULL
+            return ALL_DEVICES
         case Tag():
-            return BITS[expr]
+            return DEVICES_BY_TAG[expr]
         case Not(term=term):
-            return FULL & ~reached(term)
+            return ALL_DEVICES & ~evaluate_devices(term)
         case And(terms=terms):
-            found = FULL
+            found = ALL_DEVICES
             for term in terms:
-                found &= reached(term)
+                found &= evaluate_devices(term)
             return found
         case Or(terms=terms):
             found = 0
             for term in terms:
-                found |= reached(term)
+                found |= evaluate_devices(term)
             return found
     return 0
 
 
-def check(expr: Expr, found: Plan) -> None:
+def check_plan(expr: Expr, result: Plan) -> None:
     """Every device that is meant is reached once, and nobody else."""
-    said = [vendor(found.vendor).parse(payload) for payload in found.native]
+    said = [get_vendor(result.vendor).parse(payload) for payload in result.native]
     told = 0
-    for part in [*said, *([found.by_ids] if found.by_ids is not None else [])]:
-        assert told & reached(part) == 0, f"told twice: {expr}"
-        told |= reached(part)
-    assert told == reached(expr), f"not those who were meant: {expr}"
+    for part in [*said, *([result.by_ids] if result.by_ids is not None else [])]:
+        assert told & evaluate_devices(part) == 0, f"told twice: {expr}"
+        told |= evaluate_devices(part)
+    assert told == evaluate_devices(expr), f"not those who were meant: {expr}"

@@ -16,69 +16,69 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience import DeviceIndex, Expr, Tag, parse
-from audience.index.storage.bitmaps import BitMap, from_rows
-from benchmarks.devices import INDEX, ROWS
-from benchmarks.queries import QUESTIONS, Question
+from audience.index.storage.bitmaps import BitMap, rows_to_bitmap
+from benchmarks.devices import INDEX_FOLDER, ROWS_FOLDER
+from benchmarks.queries import QUERIES, BenchmarkQuery
 
-PARSED, TEXT, HAND = "audience", "audience, parsing each time", "pyroaring by hand"
-MOST_WITH_IDS = 20_000_000
-TYPED = ("province", "version", "brand", "language")
+PARSED_LINE, TEXT_LINE, MANUAL_LINE = "audience", "audience, parsing each time", "pyroaring by hand"
+MAX_DEVICES_WITH_IDS = 20_000_000
+TYPED_COLUMNS = ("province", "version", "brand", "language")
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class QueryForm:
     """One way to answer: the line of the report it belongs to, what it measures, how it is done, and the call."""
 
     line: str
     measure: str  # count, rows or ids
-    how: str
+    variant: str
     call: Callable[[], Any]
 
 
-Ask: TypeAlias = Callable[[Question], list[Form]]
+MakeForms: TypeAlias = Callable[[BenchmarkQuery], list[QueryForm]]
 
 
-def bitmaps(folder: Path, threads: int) -> Ask:
+def load_bitmaps(folder: Path, threads: int) -> MakeForms:
     """This project, from a parsed expression and from its text, and bitmaps combined by hand with pyroaring.
 
     By hand there is one bitmap a value for all devices. The index remembers the texts that it has parsed, so `parse`
     is called here each time.
     """
-    index = DeviceIndex.open(folder / INDEX, cache_bytes=0)  # each answer is found anew
-    ids, has = index.resolve("everyone").tokens().rechunk() if lists_ids(folder) else None, _Whole(index)
+    index = DeviceIndex.open(folder / INDEX_FOLDER, cache_bytes=0)  # each answer is found anew
+    ids, has = index.resolve("everyone").ids().rechunk() if can_list_ids(folder) else None, _BitmapsByName(index)
 
-    def ask(question: Question) -> list[Form]:
-        def hand() -> NDArray[np.uint32]:
-            return np.frombuffer(question.listed(has).to_array(), dtype=np.uint32)
+    def make_forms(question: BenchmarkQuery) -> list[QueryForm]:
+        def list_manually() -> NDArray[np.uint32]:
+            return np.frombuffer(question.combine_bitmaps(has).to_array(), dtype=np.uint32)
 
         expr = parse(question.text)
-        question.counted(has)
+        question.count_bitmaps(has)
         found = [
-            *_audience(PARSED, index, lambda: expr),
-            *_audience(TEXT, index, lambda: parse(question.text)),
-            Form(HAND, "count", "in place", lambda: question.counted(has)),
-            Form(HAND, "rows", "in place", hand),
-            Form(HAND, "ids", "gather", lambda: ids.gather(pl.Series(hand()))),
+            *_audience_forms(PARSED_LINE, index, lambda: expr),
+            *_audience_forms(TEXT_LINE, index, lambda: parse(question.text)),
+            QueryForm(MANUAL_LINE, "count", "in place", lambda: question.count_bitmaps(has)),
+            QueryForm(MANUAL_LINE, "rows", "in place", list_manually),
+            QueryForm(MANUAL_LINE, "ids", "gather", lambda: ids.gather(pl.Series(list_manually()))),
         ]
         return [form for form in found if ids is not None or form.measure != "ids"]
 
-    return ask
+    return make_forms
 
 
-def lists_ids(folder: Path) -> bool:
+def can_list_ids(folder: Path) -> bool:
     """Whether ids are listed too: where they are too many, no peer could hold them beside the rest."""
-    return pl.scan_parquet(folder / ROWS).select(pl.len()).collect().item() <= MOST_WITH_IDS
+    return pl.scan_parquet(folder / ROWS_FOLDER).select(pl.len()).collect().item() <= MAX_DEVICES_WITH_IDS
 
 
-def _audience(line: str, index: DeviceIndex, expr: Callable[[], Expr]) -> list[Form]:
+def _audience_forms(line: str, index: DeviceIndex, expr: Callable[[], Expr]) -> list[QueryForm]:
     return [
-        Form(line, "count", "count", lambda: index.count(expr())),
-        Form(line, "rows", "resolve", lambda: index.resolve(expr()).rows()),
-        Form(line, "ids", "tokens", lambda: index.resolve(expr()).tokens()),
+        QueryForm(line, "count", "count", lambda: index.count(expr())),
+        QueryForm(line, "rows", "resolve", lambda: index.resolve(expr()).global_rows()),
+        QueryForm(line, "ids", "tokens", lambda: index.resolve(expr()).ids()),
     ]
 
 
-class _Whole(dict[str, BitMap]):
+class _BitmapsByName(dict[str, BitMap]):
     """One bitmap for all devices by the name of a value, made when first asked for: `male` or `type:value`."""
 
     def __init__(self, index: DeviceIndex):
@@ -88,29 +88,29 @@ class _Whole(dict[str, BitMap]):
     def __missing__(self, name: str) -> BitMap:
         type_, _, value = name.rpartition(":")
         found = self.index.resolve(Tag(type_ or "tag", value))
-        self[name] = from_rows(found.rows())
+        self[name] = rows_to_bitmap(found.global_rows())
         self[name].run_optimize()
         return self[name]
 
 
-def words(folder: Path, threads: int) -> Ask:
+def load_packed_words(folder: Path, threads: int) -> MakeForms:
     """numpy: one bit a device for every value of the questions, in 64-bit words."""
-    has = _Words(pl.scan_parquet(folder / ROWS))
-    for question in QUESTIONS.values():
+    has = _PackedWordsByName(pl.scan_parquet(folder / ROWS_FOLDER))
+    for question in QUERIES.values():
         question.words(has)
     line = "numpy, packed words"
 
-    def ask(question: Question) -> list[Form]:
+    def make_forms(question: BenchmarkQuery) -> list[QueryForm]:
         return [
-            Form(line, "count", "bitwise_count", lambda: int(np.bitwise_count(question.words(has)).sum())),
-            Form(line, "rows", "unpack all", lambda: _unpacked(question.words(has))),
-            Form(line, "rows", "unpack what is not zero", lambda: _unpacked_where_set(question.words(has))),
+            QueryForm(line, "count", "bitwise_count", lambda: int(np.bitwise_count(question.words(has)).sum())),
+            QueryForm(line, "rows", "unpack all", lambda: _unpack_rows(question.words(has))),
+            QueryForm(line, "rows", "unpack what is not zero", lambda: _unpack_nonzero_words(question.words(has))),
         ]
 
-    return ask
+    return make_forms
 
 
-class _Words(dict[str, NDArray[np.uint64]]):
+class _PackedWordsByName(dict[str, NDArray[np.uint64]]):
     """Packed words by the name of a value, packed when first asked for."""
 
     def __init__(self, table: pl.LazyFrame):
@@ -125,59 +125,62 @@ class _Words(dict[str, NDArray[np.uint64]]):
         return self[name]
 
 
-def _unpacked(found: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    return np.flatnonzero(np.unpackbits(found.view(np.uint8), bitorder="little").view(np.bool_)).astype(np.uint32)
+def _unpack_rows(words: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    return np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little").view(np.bool_)).astype(np.uint32)
 
 
-def _unpacked_where_set(found: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    at = np.flatnonzero(found)
-    bits = np.flatnonzero(np.unpackbits(found[at].view(np.uint8), bitorder="little").view(np.bool_))
+def _unpack_nonzero_words(words: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    at = np.flatnonzero(words)
+    bits = np.flatnonzero(np.unpackbits(words[at].view(np.uint8), bitorder="little").view(np.bool_))
     return (at[bits >> 6] << 6 | bits & 63).astype(np.uint32)
 
 
-def polars(folder: Path, threads: int) -> Ask:
+def load_polars(folder: Path, threads: int) -> MakeForms:
     """Polars in memory: enums for texts; tags once as booleans, once as a list of enums."""
-    tag = _enum(folder, "tags")
-    types = {name: _enum(folder, name) for name in TYPED} | {"tags": pl.List(tag)}
-    parts = sorted((folder / ROWS).iterdir())
-    table = pl.concat([_without_ids(pl.scan_parquet(part), folder).cast(types).collect() for part in parts])
-    table = table.rechunk() if lists_ids(folder) else table
+    tag = _column_enum(folder, "tags")
+    types = {name: _column_enum(folder, name) for name in TYPED_COLUMNS} | {"tags": pl.List(tag)}
+    parts = sorted((folder / ROWS_FOLDER).iterdir())
+    table = pl.concat([_drop_ids(pl.scan_parquet(part), folder).cast(types).collect() for part in parts])
+    table = table.rechunk() if can_list_ids(folder) else table
     assert pl.thread_pool_size() == threads
 
-    def ask(question: Question) -> list[Form]:
+    def make_forms(question: BenchmarkQuery) -> list[QueryForm]:
         listed = question.polars(lambda name: pl.col("tags").list.contains(pl.lit(name, dtype=tag)))
-        lists = _polars("Polars, list column", table, listed) if question.asks_tags else []
-        return [*_polars("Polars, scalar columns", table, question.polars(pl.col)), *lists]
+        lists = _polars_forms("Polars, list column", table, listed) if question.has_tags else []
+        return [*_polars_forms("Polars, scalar columns", table, question.polars(pl.col)), *lists]
 
-    return ask
-
-
-def _without_ids(table: pl.LazyFrame, folder: Path) -> pl.LazyFrame:
-    return table if lists_ids(folder) else table.drop("registration_id")
+    return make_forms
 
 
-def _enum(folder: Path, name: str) -> pl.Enum:
+def _drop_ids(table: pl.LazyFrame, folder: Path) -> pl.LazyFrame:
+    return table if can_list_ids(folder) else table.drop("registration_id")
+
+
+def _column_enum(folder: Path, name: str) -> pl.Enum:
     """The values of a column; its first part has them all."""
-    values = pl.read_parquet(folder / ROWS / "part-000.parquet", columns=[name])[name]
+    values = pl.read_parquet(folder / ROWS_FOLDER / "part-000.parquet", columns=[name])[name]
     flat = values.explode() if isinstance(values.dtype, pl.List) else values
     return pl.Enum(flat.unique().sort())
 
 
-def _polars(line: str, table: pl.DataFrame, operands: list[pl.Expr]) -> list[Form]:
+def _polars_forms(line: str, table: pl.DataFrame, operands: list[pl.Expr]) -> list[QueryForm]:
     wanted = reduce(and_, operands)
     left = table.lazy().filter(wanted).select(pl.len())
-    ids = _polars_lists(table, "registration_id", operands) if "registration_id" in table.columns else {}
+    ids = _polars_column_calls(table, "registration_id", operands) if "registration_id" in table.columns else {}
     return [
-        Form(line, "count", "sum", lambda: int(table.select(wanted.sum()).item())),
-        Form(line, "count", "filter", lambda: left.collect().item()),
-        Form(line, "count", "filter, streaming", lambda: left.collect(engine="streaming").item()),
-        Form(line, "count", "one filter after another", lambda: len(_filtered(table, "row", operands))),
-        *(Form(line, "rows", how, _as_numpy(call)) for how, call in _polars_lists(table, "row", operands).items()),
-        *(Form(line, "ids", how, call) for how, call in ids.items()),
+        QueryForm(line, "count", "sum", lambda: int(table.select(wanted.sum()).item())),
+        QueryForm(line, "count", "filter", lambda: left.collect().item()),
+        QueryForm(line, "count", "filter, streaming", lambda: left.collect(engine="streaming").item()),
+        QueryForm(line, "count", "one filter after another", lambda: len(_filter_in_turn(table, "row", operands))),
+        *(
+            QueryForm(line, "rows", how, _call_as_numpy(call))
+            for how, call in _polars_column_calls(table, "row", operands).items()
+        ),
+        *(QueryForm(line, "ids", how, call) for how, call in ids.items()),
     ]
 
 
-def _polars_lists(table: pl.DataFrame, name: str, operands: list[pl.Expr]) -> dict[str, Callable[[], pl.Series]]:
+def _polars_column_calls(table: pl.DataFrame, name: str, operands: list[pl.Expr]) -> dict[str, Callable[[], pl.Series]]:
     """The ways to take column *name* where all *operands* hold."""
     wanted = reduce(and_, operands)
     left = table.lazy().filter(wanted).select(name)
@@ -185,15 +188,15 @@ def _polars_lists(table: pl.DataFrame, name: str, operands: list[pl.Expr]) -> di
         "filter": lambda: left.collect().to_series(),
         "filter, streaming": lambda: left.collect(engine="streaming").to_series(),
         "filter one column": lambda: table.select(pl.col(name).filter(wanted)).to_series(),
-        "one filter after another": lambda: _filtered(table, name, operands),
+        "one filter after another": lambda: _filter_in_turn(table, name, operands),
     }
 
 
-def _as_numpy(call: Callable[[], pl.Series]) -> Callable[[], NDArray[np.uint32]]:
+def _call_as_numpy(call: Callable[[], pl.Series]) -> Callable[[], NDArray[np.uint32]]:
     return lambda: call().to_numpy()
 
 
-def _filtered(table: pl.DataFrame, name: str, operands: list[pl.Expr]) -> pl.Series:
+def _filter_in_turn(table: pl.DataFrame, name: str, operands: list[pl.Expr]) -> pl.Series:
     """Column *name* where all *operands* hold, each tried only on the rows that the ones before it left."""
     used = {column for operand in operands for column in operand.meta.root_names()}
     left = table.select(name, *used)

@@ -14,199 +14,201 @@ import polars as pl
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-Bitmaps: TypeAlias = Mapping[str, BitMap]
-Words: TypeAlias = Mapping[str, NDArray[np.uint64]]
+BitmapsByName: TypeAlias = Mapping[str, BitMap]
+PackedWords: TypeAlias = Mapping[str, NDArray[np.uint64]]
 
 
 @dataclass(frozen=True, slots=True)
-class States:
+class BitmapStates:
     """A question over groupBitmap states: the values that are united under each letter, and what is made of them."""
 
-    united: Mapping[str, tuple[str, ...]]
-    last: str  # the last operation, of which there is a form that only counts
+    unions: Mapping[str, tuple[str, ...]]
+    operation: str  # the last operation, of which there is a form that only counts
     operands: str
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class BenchmarkQuery:
     """One audience: *text* for this project, then what each peer is asked."""
 
     text: str
     polars: Callable[[Callable[[str], pl.Expr]], list[pl.Expr]]  # operands of an AND; the function says "has this tag"
     sql: Callable[[Callable[[str], str]], str]
-    states: States
-    words: Callable[[Words], NDArray[np.uint64]]  # numpy, one bit a device
-    counted: Callable[[Bitmaps], int]  # pyroaring by hand; the stored bitmaps must stay as they are
-    listed: Callable[[Bitmaps], BitMap]
+    states: BitmapStates
+    words: Callable[[PackedWords], NDArray[np.uint64]]  # numpy, one bit a device
+    count_bitmaps: Callable[[BitmapsByName], int]  # pyroaring by hand; the stored bitmaps must stay as they are
+    combine_bitmaps: Callable[[BitmapsByName], BitMap]
 
     @property
-    def asks_tags(self) -> bool:
+    def has_tags(self) -> bool:
         """Whether any tag stands in the question; without one the form of the list column is that of the scalars."""
-        return any(name in TAGS for names in self.states.united.values() for name in names)
+        return any(name in TAGS for names in self.states.unions.values() for name in names)
 
 
 TAGS = ("male", "t000", "t039", "t040", "t041", "t079", "t080")  # those that stand in a question below
-YOUNG = [f"age:{age}" for age in range(14, 30)]
-RECENT = [f"active:2020-04-0{day}" for day in (6, 7, 8)]
-SOUTH = (pl.col("province") == "guangdong") | (pl.col("province") == "hunan")  # faster than is_in here
+YOUNG_AGES = [f"age:{age}" for age in range(14, 30)]
+RECENT_DAYS = [f"active:2020-04-0{day}" for day in (6, 7, 8)]
+IN_SOUTH = (pl.col("province") == "guangdong") | (pl.col("province") == "hunan")  # faster than is_in here
 OTHER_VERSION = pl.col("version") != "1.0.2"
 
 
-def _flagship_words(has: Words) -> NDArray[np.uint64]:
-    found = has["province:guangdong"] | has["province:hunan"]
-    found &= has["male"]
-    found &= ~has["version:1.0.2"]
+def _flagship_words(words: PackedWords) -> NDArray[np.uint64]:
+    found = words["province:guangdong"] | words["province:hunan"]
+    found &= words["male"]
+    found &= ~words["version:1.0.2"]
     return found
 
 
-def _flagship_counted(has: Bitmaps) -> int:
-    found = has["province:guangdong"] | has["province:hunan"]
-    found &= has["male"]
-    return found.difference_cardinality(has["version:1.0.2"])
+def _count_flagship(bitmaps: BitmapsByName) -> int:
+    found = bitmaps["province:guangdong"] | bitmaps["province:hunan"]
+    found &= bitmaps["male"]
+    return found.difference_cardinality(bitmaps["version:1.0.2"])
 
 
-def _flagship_listed(has: Bitmaps) -> BitMap:
-    found = has["province:guangdong"] | has["province:hunan"]
-    found -= has["version:1.0.2"]
-    found &= has["male"]
+def _list_flagship(bitmaps: BitmapsByName) -> BitMap:
+    found = bitmaps["province:guangdong"] | bitmaps["province:hunan"]
+    found -= bitmaps["version:1.0.2"]
+    found &= bitmaps["male"]
     return found
 
 
-def _typed_words(has: Words) -> NDArray[np.uint64]:
-    found = has["province:guangdong"] | has["province:hunan"]
-    found &= has["brand:huawei"]
-    found &= ~has["version:1.0.2"]
-    found &= np.bitwise_or.reduce([has[day] for day in RECENT])
+def _typed_words(words: PackedWords) -> NDArray[np.uint64]:
+    found = words["province:guangdong"] | words["province:hunan"]
+    found &= words["brand:huawei"]
+    found &= ~words["version:1.0.2"]
+    found &= np.bitwise_or.reduce([words[day] for day in RECENT_DAYS])
     return found
 
 
-def _typed_runs(has: Bitmaps) -> BitMap:
+def _typed_runs(bitmaps: BitmapsByName) -> BitMap:
     """All but the days: these bitmaps are a few runs, for rows are numbered in the order of these attributes."""
-    found = has["province:guangdong"] | has["province:hunan"]
-    found &= has["brand:huawei"]
-    found -= has["version:1.0.2"]
+    found = bitmaps["province:guangdong"] | bitmaps["province:hunan"]
+    found &= bitmaps["brand:huawei"]
+    found -= bitmaps["version:1.0.2"]
     return found
 
 
-def _typed_counted(has: Bitmaps) -> int:
-    found = _typed_runs(has)
-    return sum(found.intersection_cardinality(has[day]) for day in RECENT)  # a device has one day
+def _count_typed(bitmaps: BitmapsByName) -> int:
+    found = _typed_runs(bitmaps)
+    return sum(found.intersection_cardinality(bitmaps[day]) for day in RECENT_DAYS)  # a device has one day
 
 
-def _typed_listed(has: Bitmaps) -> BitMap:
-    found = _typed_runs(has)
-    first, *rest = RECENT
-    days = found & has[first]
+def _list_typed(bitmaps: BitmapsByName) -> BitMap:
+    found = _typed_runs(bitmaps)
+    first, *rest = RECENT_DAYS
+    days = found & bitmaps[first]
     for day in rest:
-        days |= found & has[day]
+        days |= found & bitmaps[day]
     return days
 
 
-def _tags_words(has: Words) -> NDArray[np.uint64]:
-    found = has["t040"] | has["t041"]
-    found &= has["t000"]
-    found &= ~has["t080"]
+def _tags_words(words: PackedWords) -> NDArray[np.uint64]:
+    found = words["t040"] | words["t041"]
+    found &= words["t000"]
+    found &= ~words["t080"]
     return found
 
 
-def _tags_counted(has: Bitmaps) -> int:
-    found = has["t040"] | has["t041"]
-    found &= has["t000"]
-    return found.difference_cardinality(has["t080"])
+def _count_tags(bitmaps: BitmapsByName) -> int:
+    found = bitmaps["t040"] | bitmaps["t041"]
+    found &= bitmaps["t000"]
+    return found.difference_cardinality(bitmaps["t080"])
 
 
-def _tags_listed(has: Bitmaps) -> BitMap:
-    found = has["t040"] | has["t041"]
-    found &= has["t000"]
-    found -= has["t080"]
+def _list_tags(bitmaps: BitmapsByName) -> BitMap:
+    found = bitmaps["t040"] | bitmaps["t041"]
+    found &= bitmaps["t000"]
+    found -= bitmaps["t080"]
     return found
 
 
-def _range_words(has: Words) -> NDArray[np.uint64]:
-    found = np.bitwise_or.reduce([has[age] for age in YOUNG])
-    found &= has["language:zh"]
+def _range_words(words: PackedWords) -> NDArray[np.uint64]:
+    found = np.bitwise_or.reduce([words[age] for age in YOUNG_AGES])
+    found &= words["language:zh"]
     return found
 
 
-def _range_counted(has: Bitmaps) -> int:
-    chinese = has["language:zh"]
-    return sum(chinese.intersection_cardinality(has[age]) for age in YOUNG)  # a device has one age
+def _count_range(bitmaps: BitmapsByName) -> int:
+    chinese = bitmaps["language:zh"]
+    return sum(chinese.intersection_cardinality(bitmaps[age]) for age in YOUNG_AGES)  # a device has one age
 
 
-def _range_listed(has: Bitmaps) -> BitMap:
-    first, *rest = YOUNG
-    found = has["language:zh"] & has[first]
+def _list_range(bitmaps: BitmapsByName) -> BitMap:
+    first, *rest = YOUNG_AGES
+    found = bitmaps["language:zh"] & bitmaps[first]
     for age in rest:
-        found |= has["language:zh"] & has[age]
+        found |= bitmaps["language:zh"] & bitmaps[age]
     return found
 
 
-QUESTIONS = {
-    "flagship": Question(
+QUERIES = {
+    "flagship": BenchmarkQuery(
         text="male AND (province:guangdong OR province:hunan) AND NOT version:1.0.2",
-        polars=lambda tag: [SOUTH, OTHER_VERSION, tag("male")],
+        polars=lambda tag: [IN_SOUTH, OTHER_VERSION, tag("male")],
         sql=lambda tag: f"province IN ('guangdong', 'hunan') AND version <> '1.0.2' AND {tag('male')}",
-        states=States(
+        states=BitmapStates(
             {"a": ("province:guangdong", "province:hunan"), "b": ("male",), "c": ("version:1.0.2",)},
             "bitmapAndnot",
             "bitmapAnd(a, b), c",
         ),
         words=_flagship_words,
-        counted=_flagship_counted,
-        listed=_flagship_listed,
+        count_bitmaps=_count_flagship,
+        combine_bitmaps=_list_flagship,
     ),
-    "typed attributes": Question(
+    "typed attributes": BenchmarkQuery(
         text="(province:guangdong OR province:hunan) AND active within 3 days of 2020-04-08"
         " AND brand:huawei AND NOT version:1.0.2",
         polars=lambda tag: [
             pl.col("active").is_between(date(2020, 4, 6), date(2020, 4, 8)),
             pl.col("brand") == "huawei",
-            SOUTH,
+            IN_SOUTH,
             OTHER_VERSION,
         ],
         sql=lambda tag: (
             "active BETWEEN DATE '2020-04-06' AND DATE '2020-04-08' AND brand = 'huawei'"
             " AND province IN ('guangdong', 'hunan') AND version <> '1.0.2'"
         ),
-        states=States(
+        states=BitmapStates(
             {
                 "a": ("province:guangdong", "province:hunan"),
                 "b": ("brand:huawei",),
-                "c": tuple(RECENT),
+                "c": tuple(RECENT_DAYS),
                 "d": ("version:1.0.2",),
             },
             "bitmapAndnot",
             "bitmapAnd(bitmapAnd(a, b), c), d",
         ),
         words=_typed_words,
-        counted=_typed_counted,
-        listed=_typed_listed,
+        count_bitmaps=_count_typed,
+        combine_bitmaps=_list_typed,
     ),
-    "tags": Question(
+    "tags": BenchmarkQuery(
         text="t000 AND (t040 OR t041) AND NOT t080",
         polars=lambda tag: [tag("t000"), tag("t040") | tag("t041"), ~tag("t080")],
         sql=lambda tag: f"{tag('t000')} AND ({tag('t040')} OR {tag('t041')}) AND NOT {tag('t080')}",
-        states=States({"a": ("t000",), "b": ("t040", "t041"), "c": ("t080",)}, "bitmapAndnot", "bitmapAnd(a, b), c"),
+        states=BitmapStates(
+            {"a": ("t000",), "b": ("t040", "t041"), "c": ("t080",)}, "bitmapAndnot", "bitmapAnd(a, b), c"
+        ),
         words=_tags_words,
-        counted=_tags_counted,
-        listed=_tags_listed,
+        count_bitmaps=_count_tags,
+        combine_bitmaps=_list_tags,
     ),
-    "range": Question(
+    "range": BenchmarkQuery(
         text="age < 30 AND language:zh",
         polars=lambda tag: [pl.col("age") < 30, pl.col("language") == "zh"],
         sql=lambda tag: "age < 30 AND language = 'zh'",
-        states=States({"a": tuple(YOUNG), "b": ("language:zh",)}, "bitmapAnd", "a, b"),
+        states=BitmapStates({"a": tuple(YOUNG_AGES), "b": ("language:zh",)}, "bitmapAnd", "a, b"),
         words=_range_words,
-        counted=_range_counted,
-        listed=_range_listed,
+        count_bitmaps=_count_range,
+        combine_bitmaps=_list_range,
     ),
-    "rare tags": Question(
+    "rare tags": BenchmarkQuery(
         text="t039 AND t079",
         polars=lambda tag: [tag("t039"), tag("t079")],
         sql=lambda tag: f"{tag('t039')} AND {tag('t079')}",
-        states=States({"a": ("t039",), "b": ("t079",)}, "bitmapAnd", "a, b"),
+        states=BitmapStates({"a": ("t039",), "b": ("t079",)}, "bitmapAnd", "a, b"),
         words=lambda has: has["t039"] & has["t079"],
-        counted=lambda has: has["t039"].intersection_cardinality(has["t079"]),
-        listed=lambda has: has["t039"] & has["t079"],
+        count_bitmaps=lambda has: has["t039"].intersection_cardinality(has["t079"]),
+        combine_bitmaps=lambda has: has["t039"] & has["t079"],
     ),
 }

@@ -16,18 +16,32 @@ from typing import Any
 
 from audience import DeviceIndex, parse
 from benchmarks import devices, evaluate
-from benchmarks.peers import PARSED, Form
-from benchmarks.queries import QUESTIONS
-from benchmarks.report import circumstances, kept, ms, options, save, size, table
+from benchmarks.peers import PARSED_LINE, QueryForm
+from benchmarks.queries import QUERIES
+from benchmarks.report import (
+    describe_environment,
+    format_bytes,
+    format_ms,
+    format_table,
+    make_parser,
+    open_folder,
+    save_json,
+)
 
-SIZES = (1e6, 3e6, 1e7, 3e7, 1e8)
-SHOWN = ("flagship", "typed attributes", "range", "tags")
-DRAWN = (PARSED, "pyroaring by hand", "numpy, packed words", "Polars, scalar columns", "DuckDB, scalar columns",
-         "chdb, groupBitmap states")  # fmt: skip
+DEVICE_COUNTS = (1e6, 3e6, 1e7, 3e7, 1e8)
+SHOWN_QUERIES = ("flagship", "typed attributes", "range", "tags")
+DRAWN_LINES = (
+    PARSED_LINE,
+    "pyroaring by hand",
+    "numpy, packed words",
+    "Polars, scalar columns",
+    "DuckDB, scalar columns",
+    "chdb, groupBitmap states",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Cold:
+class ColdMeasurement:
     """Seconds to open the index and to count for the first time, with no file in memory; memory when all is counted."""
 
     open: float
@@ -35,22 +49,22 @@ class Cold:
     peak_bytes: int
 
 
-def cold(folder: Path) -> Cold:
+def measure_cold(folder: Path) -> ColdMeasurement:
     """Open and count, each time after the system has been told to forget the files."""
-    place, counts, opens = folder / devices.INDEX, {}, []
-    DeviceIndex.open(place).count(QUESTIONS["flagship"].text)  # what the process itself has to load first
-    for name, question in QUESTIONS.items():
+    place, counts, opens = folder / devices.INDEX_FOLDER, {}, []
+    DeviceIndex.open(place).count(QUERIES["flagship"].text)  # what the process itself has to load first
+    for name, question in QUERIES.items():
         expr = parse(question.text)
-        _forgotten(place)
+        _evict_files(place)
         start = time.perf_counter()
         index = DeviceIndex.open(place)
         opens.append(time.perf_counter() - start)
         index.count(expr)
         counts[name] = time.perf_counter() - start
-    return Cold(min(opens), counts, devices.peak_bytes())
+    return ColdMeasurement(min(opens), counts, devices.peak_bytes())
 
 
-def _forgotten(folder: Path) -> None:
+def _evict_files(folder: Path) -> None:
     """Drop the files of *folder* from the memory of the system."""
     for file in folder.rglob("*"):
         if file.is_file():
@@ -60,61 +74,64 @@ def _forgotten(folder: Path) -> None:
             os.close(handle)
 
 
-def counts_of_columns(form: Form) -> bool:
+def is_column_count(form: QueryForm) -> bool:
     return form.measure == "count" and "list column" not in form.line
 
 
-def run(folder: Path, counts: list[int], peers: list[str], runs: int, threads: int) -> dict[str, Any]:
+def run_benchmark(folder: Path, counts: list[int], peers: list[str], runs: int, threads: int) -> dict[str, Any]:
     """Everything that was measured, ready for JSON."""
     sizes = []
     for count in counts:
         place = folder / f"{count}"
         place.mkdir(parents=True, exist_ok=True)
-        measured = evaluate.run(place, count, runs, threads, peers, counts_of_columns)
-        measured["cold"] = asdict(evaluate.alone(cold, place, threads=threads))
+        measured = evaluate.run_benchmark(place, count, runs, threads, peers, is_column_count)
+        measured["cold"] = asdict(evaluate.run_in_process(measure_cold, place, threads=threads))
         (place / "measured.json").write_text(json.dumps(measured))
         sizes.append(measured)
-    return {**circumstances(), "sizes": sorted(sizes, key=lambda one: one["built"]["devices"])}
+    return {**describe_environment(), "sizes": sorted(sizes, key=lambda one: one["built"]["devices"])}
 
 
-def printed(measured: dict[str, Any]) -> str:
+def format_report(measured: dict[str, Any]) -> str:
     """What was measured as Markdown: what the index costs, then each question by size beside the others."""
     head = ("devices", "build s", "million a second", "memory at the highest", "on disk", "open ms", "open cold ms",
             "first count cold ms", "memory of a reader")  # fmt: skip
-    parts = [table(head, [_cost(one) for one in measured["sizes"]])]
-    for name in SHOWN:
-        lines = list(dict.fromkeys(each["line"] for one in measured["sizes"] for each in _counts(one, name)))
-        rows = [(f"{one['built']['devices']:,}", *_cells(one, name, lines)) for one in measured["sizes"]]
-        parts.append(f"`{QUESTIONS[name].text}`, count in ms\n\n{table(('devices', *lines), rows)}")
+    parts = [format_table(head, [_cost_cells(one) for one in measured["sizes"]])]
+    for name in SHOWN_QUERIES:
+        lines = list(dict.fromkeys(each["line"] for one in measured["sizes"] for each in _count_answers(one, name)))
+        rows = [(f"{one['built']['devices']:,}", *_count_cells(one, name, lines)) for one in measured["sizes"]]
+        parts.append(f"`{QUERIES[name].text}`, count in ms\n\n{format_table(('devices', *lines), rows)}")
     return "\n\n".join(parts)
 
 
-def _cost(one: dict[str, Any]) -> tuple[str, ...]:
-    built, first = one["built"], one["cold"]
+def _cost_cells(measured: dict[str, Any]) -> tuple[str, ...]:
+    built, first = measured["built"], measured["cold"]
     return (
         f"{built['devices']:,}",
         f"{built['seconds']:.1f}",
         f"{built['devices'] / built['seconds'] / 1e6:.2f}",
-        size(built["peak_bytes"]),
-        size(sum(built["files"].values())),
-        ms(one["opening"]["open"]),
-        ms(first["open"]),
-        ms(first["first_count"]["flagship"]),
-        size(first["peak_bytes"]),
+        format_bytes(built["peak_bytes"]),
+        format_bytes(sum(built["files"].values())),
+        format_ms(measured["opening"]["open"]),
+        format_ms(first["open"]),
+        format_ms(first["first_count"]["flagship"]),
+        format_bytes(first["peak_bytes"]),
     )
 
 
-def _counts(one: dict[str, Any], question: str) -> list[dict[str, Any]]:
-    answers = [answer for visit in one["visits"] for answer in visit["answers"]]
+def _count_answers(measured: dict[str, Any], question: str) -> list[dict[str, Any]]:
+    answers = [answer for visit in measured["visits"] for answer in visit["answers"]]
     return [answer for answer in answers if answer["question"] == question and answer["measure"] == "count"]
 
 
-def _cells(one: dict[str, Any], question: str, lines: list[str]) -> list[str]:
-    found = {answer["line"]: answer["seconds"] for answer in _counts(one, question)}
-    return [f"{ms(found[line])} ({found[line] / found[PARSED]:,.1f} ×)" if line in found else "" for line in lines]
+def _count_cells(measured: dict[str, Any], question: str, lines: list[str]) -> list[str]:
+    found = {answer["line"]: answer["seconds"] for answer in _count_answers(measured, question)}
+    return [
+        f"{format_ms(found[line])} ({found[line] / found[PARSED_LINE]:,.1f} ×)" if line in found else ""
+        for line in lines
+    ]
 
 
-def drawn(measured: dict[str, Any], file: Path) -> None:
+def draw_figure(measured: dict[str, Any], file: Path) -> None:
     """Draw how counts and builds grow, as SVG."""
     import matplotlib as mpl
 
@@ -130,21 +147,24 @@ def drawn(measured: dict[str, Any], file: Path) -> None:
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
     counts = [one["built"]["devices"] for one in measured["sizes"]]
-    for line in DRAWN:
-        found = [{a["line"]: a["seconds"] * 1e3 for a in _counts(one, "typed attributes")} for one in measured["sizes"]]
+    for line in DRAWN_LINES:
+        found = [
+            {a["line"]: a["seconds"] * 1e3 for a in _count_answers(one, "typed attributes")}
+            for one in measured["sizes"]
+        ]
         points = [(count, each[line]) for count, each in zip(counts, found, strict=True) if line in each]
-        wide = 2.5 if line == PARSED else 1.2
+        wide = 2.5 if line == PARSED_LINE else 1.2
         left.plot(*zip(*points, strict=True), marker="o", markersize=3, linewidth=wide, label=line)
     left.set(xscale="log", yscale="log", xlabel="devices", title="counting four typed attributes, ms, one thread")
     left.legend(frameon=False, fontsize=7.5)
-    for label, values in _growth(measured).items():
+    for label, values in _growth_series(measured).items():
         right.plot(counts, values, marker="o", markersize=3, label=label)
     right.set(xscale="log", yscale="log", xlabel="devices", title="the index")
     right.legend(frameon=False, fontsize=7.5)
     figure.savefig(file, metadata={"Date": None})
 
 
-def _growth(measured: dict[str, Any]) -> dict[str, list[float]]:
+def _growth_series(measured: dict[str, Any]) -> dict[str, list[float]]:
     built = [one["built"] for one in measured["sizes"]]
     return {
         "build, s": [one["seconds"] for one in built],
@@ -155,8 +175,8 @@ def _growth(measured: dict[str, Any]) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    parser = options(__doc__, "runs", "threads", "folder", "json")
-    parser.add_argument("--devices", type=float, nargs="+", default=SIZES)
+    parser = make_parser(__doc__, "runs", "threads", "folder", "json")
+    parser.add_argument("--devices", type=float, nargs="+", default=DEVICE_COUNTS)
     parser.add_argument("--peers", nargs="+", default=list(evaluate.PEERS), choices=list(evaluate.PEERS))
     parser.add_argument("--from-json", type=Path, help="print and draw what this file holds, measure nothing")
     parser.add_argument("--figure", type=Path, help="draw how it grows to this SVG file")
@@ -164,12 +184,12 @@ def main() -> None:
     if said.from_json:
         measured = json.loads(said.from_json.read_text())
     else:
-        with kept(said.folder) as folder:
-            measured = run(folder, list(map(int, said.devices)), said.peers, said.runs, said.threads)
+        with open_folder(said.folder) as folder:
+            measured = run_benchmark(folder, list(map(int, said.devices)), said.peers, said.runs, said.threads)
     if said.figure:
-        drawn(measured, said.figure)
-    save(measured, said.json)
-    print(printed(measured))
+        draw_figure(measured, said.figure)
+    save_json(measured, said.json)
+    print(format_report(measured))
 
 
 if __name__ == "__main__":

@@ -9,20 +9,20 @@ from hypothesis import settings
 
 from audience import DeviceIndex
 from audience.cli.app import run
-from audience.testing.devices import devices
+from audience.testing.devices import generate_devices
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("deep", max_examples=3_000, deadline=None)
 settings.register_profile("ci", max_examples=40, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
-CENSUS = Path(__file__).parents[2] / "shared" / "data" / "census-income.parquet"
+CENSUS_FILE = Path(__file__).parents[2] / "shared" / "data" / "census-income.parquet"
 
 
 @pytest.fixture(scope="session")
 def table() -> pl.DataFrame:
     """Five thousand generated devices."""
-    return devices(5_000)
+    return generate_devices(5_000)
 
 
 @pytest.fixture(scope="session")
@@ -34,16 +34,16 @@ def index(table, tmp_path_factory) -> DeviceIndex:
 @pytest.fixture(scope="session")
 def census() -> Path:
     """A table of real people."""
-    if not CENSUS.is_file():
+    if not CENSUS_FILE.is_file():
         pytest.skip("the census table is not part of the project")
-    return CENSUS
+    return CENSUS_FILE
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A folder with a table and its index."""
     folder = tmp_path_factory.mktemp("cli")
-    devices(5_000).write_parquet(folder / "devices.parquet")
+    generate_devices(5_000).write_parquet(folder / "devices.parquet")
     DeviceIndex.build(folder / "devices.parquet", folder / "devices.index")
     return folder
 

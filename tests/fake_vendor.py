@@ -13,50 +13,49 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import import_module
 from pathlib import Path
 
 import httpx
 import xxhash
 
-from audience import vendor
-from audience.delivery import Allowed, Effort, Patience, campaign_runs, resume, send
+import audience.vendors
+from audience import get_vendor
+from audience.delivery import RetryPolicy, SafetyLimits, SendOptions, campaign_runs, resume, send
 from audience.errors import DeliveryError, Problem
 from audience.language.ast import Everyone, Ids
 from audience.messages import Message
 from audience.vendors.delivery_spec import (
     Accepted,
-    Again,
-    Application,
-    BadIds,
-    Delivery,
+    Credentials,
+    DeliverySpec,
+    Fatal,
     InDoubt,
-    Opening,
-    Pace,
-    Refused,
+    InvalidIds,
+    RateLimit,
+    Rejected,
     Request,
-    Stopped,
-    Way,
+    Retryable,
+    SendMethod,
+    SetupCall,
     always,
 )
 
-registry = import_module("audience.vendors")  # the name `audience.vendors` is a function
-BASE = vendor("engagelab")
-SIZE = 10  # ids of a batch
-QUICK = Patience(attempts=6, first=0.001, most=0.005, timeout=5, doubts=10_000)
-APPLICATION = Application("https://push.example", {"key": "k1", "secret": "s3cr3t-w0rd"})
-ANY = Allowed(max_devices=10**9, broadcast=True)
+BASE_VENDOR = get_vendor("engagelab")
+BATCH_SIZE = 10  # ids of a batch
+QUICK_RETRY = RetryPolicy(max_attempts=6, initial_delay=0.001, max_delay=0.005, timeout=5, max_lost=10_000)
+CREDENTIALS = Credentials("https://push.example", {"key": "k1", "secret": "s3cr3t-w0rd"})
+UNLIMITED = SafetyLimits(max_devices=10**9, broadcast=True)
 MESSAGE = {"title": "Hi", "body": "there"}
-REPLIES = {"again": Again, "refused": Refused, "stopped": Stopped, "in-doubt": InDoubt}
+REPLY_TYPES = {"again": Retryable, "refused": Rejected, "stopped": Fatal, "in-doubt": InDoubt}
 
 
-def members(targets):
+def list_target_ids(targets):
     return [each for target in targets for each in target.get("to", [])]
 
 
-def request(call, application):
-    ids = members(call.targets)
-    said = {"to": ids, "token": call.token, **call.body}
+def build_request(call, credentials):
+    ids = list_target_ids(call.targets)
+    said = {"to": ids, "token": call.idempotency_key, **call.body}
     if any("everyone" in target for target in call.targets):
         said["everyone"] = True
     if call.handle is not None:
@@ -64,105 +63,110 @@ def request(call, application):
     return Request(method="POST", path="/push", content=json.dumps(said).encode())
 
 
-def reply(response):
+def parse_reply(response):
     said = json.loads(response.content)
     if "accepted" in said:
         return Accepted(said["accepted"], tuple(said.get("left_out", ())))
     problem = Problem(said["error"], said.get("words", "the vendor's words"))
     if said["error"] == "bad-ids":
-        return BadIds(problem, tuple(said.get("ids", ())))
-    return REPLIES[said["error"]](problem)
+        return InvalidIds(problem, tuple(said.get("ids", ())))
+    return REPLY_TYPES[said["error"]](problem)
 
 
-def signed(request, application, stamp):
-    return replace(request, headers={"authorization": application.keys["secret"]})
+def sign_request(request, credentials, context):
+    return replace(request, headers={"authorization": credentials.keys["secret"]})
 
 
-def listing(ids):
+def target_ids(ids):
     return {"to": list(ids)}
 
 
-def parse(payload):
+def parse_payload(payload):
     return Everyone() if "everyone" in payload else Ids("registration_id", tuple(payload["to"]))
 
 
-def way(name="list", **changes):
+def make_method(name="list", **overrides):
     facts = {
         "name": name,
-        "ids": SIZE,
-        "request": request,
-        "reply": reply,
-        "paces": lambda targets: (),
+        "max_ids": BATCH_SIZE,
+        "build_request": build_request,
+        "parse_reply": parse_reply,
+        "rate_limits": lambda targets: (),
         "source": "made up",
     }
-    return Way(**{**facts, **changes})
+    return SendMethod(**{**facts, **overrides})
 
 
-def delivery(*ways, **changes):
+def make_delivery(*methods, **overrides):
     facts = {
-        "hosts": {"here": "https://push.example", "there": "https://there.example"},
-        "keys": ("key", "secret"),
-        "secret": frozenset({"secret"}),
-        "body": lambda said: {"title": said.title},
+        "base_urls": {"here": "https://push.example", "there": "https://there.example"},
+        "required_keys": ("key", "secret"),
+        "secret_keys": frozenset({"secret"}),
+        "build_body": lambda said: {"title": said.title},
         "warnings": lambda body: (),
-        "native": way("native", ids=None),
-        "ways": ways or (way(),),
-        "sign": signed,
-        "codes": (),
+        "native_method": make_method("native", max_ids=None),
+        "send_methods": methods or (make_method(),),
+        "sign": sign_request,
+        "error_codes": (),
     }
-    return Delivery(**{**facts, **changes})
+    return DeliverySpec(**{**facts, **overrides})
 
 
-def repeating(minutes=15):
+def make_idempotent_method(minutes=15):
     """A way whose vendor drops repeats for so long."""
-    return way(repeats=timedelta(minutes=minutes))
+    return make_method(dedup_window=timedelta(minutes=minutes))
 
 
-def opened(calls=3, lasts=None, needed=always, **changes):
+def make_setup_method(max_uses=3, lifetime=None, is_needed=always, **overrides):
     """A way that needs handles."""
-    opening = Opening(
-        request=lambda body, targets, application: Request(
-            method="POST", path="/open", content=json.dumps({"ids": members(targets)}).encode()
+    opening = SetupCall(
+        build_request=lambda body, targets, application: Request(
+            method="POST", path="/open", content=json.dumps({"ids": list_target_ids(targets)}).encode()
         ),
-        reply=reply,
-        calls=calls,
-        needed=needed,
-        lasts=lasts,
+        parse_reply=parse_reply,
+        max_uses=max_uses,
+        is_needed=is_needed,
+        lifetime=lifetime,
         close=lambda handle, application: Request(method="POST", path="/close", content=handle.encode()),
     )
-    return way("opened", opening=opening, **changes)
+    return make_method("opened", setup_call=opening, **overrides)
 
 
-def uploaded(**changes):
+def make_upload_method(**overrides):
     """A way whose handles stand for ids."""
 
-    def by_handle(call, application):
-        return request(call if call.handle is None else replace(call, targets=()), application)
+    def build_by_handle(call, credentials):
+        return build_request(call if call.handle is None else replace(call, targets=()), credentials)
 
-    return opened(calls=1, request=by_handle, **changes)
-
-
-def paced(calls, seconds):
-    return way(paces=lambda targets: (Pace("push", calls, seconds, "made up"),))
+    return make_setup_method(max_uses=1, build_request=build_by_handle, **overrides)
 
 
-def register(found=None, names=("fake",)):
+def make_rate_limited_method(calls, seconds):
+    return make_method(rate_limits=lambda targets: (RateLimit("push", calls, seconds, "made up"),))
+
+
+def register_vendors(spec=None, names=("fake",)):
     """Let the vendor `fake`, or others of these *names*, be found, with the delivery *found*; what undoes it."""
-    facts = {"title": "Fake", "listing": listing, "parse": parse, "batch": SIZE, "delivery": found or delivery()}
-    records = {name: replace(BASE, name=name, known_by=(name,), **facts) for name in names}
-    before = registry._records
-    registry._records = lambda: {**before(), **records}
-    return lambda: setattr(registry, "_records", before)
+    facts = {
+        "title": "Fake",
+        "target_ids": target_ids,
+        "parse": parse_payload,
+        "max_ids": BATCH_SIZE,
+        "delivery": spec or make_delivery(),
+    }
+    return audience.vendors.register_vendors(
+        *(replace(BASE_VENDOR, name=name, id_columns=(name,), **facts) for name in names)
+    )
 
 
-def ids_of(count):
+def make_ids(count):
     return [f"r{number}" for number in range(count)]
 
 
-def folder_of(path: Path, ids, native=(), name="fake") -> Path:
+def write_run_folder(path: Path, ids, native=(), name="fake") -> Path:
     """A run folder as `emit` writes it."""
     path.mkdir(parents=True)
-    bodies = [listing(ids[at : at + SIZE]) for at in range(0, len(ids), SIZE)]
+    bodies = [target_ids(ids[at : at + BATCH_SIZE]) for at in range(0, len(ids), BATCH_SIZE)]
     lines = [json.dumps(each, separators=(",", ":")) + "\n" for each in (*native, *bodies)]
     files = []
     for number, at in enumerate(range(0, len(lines), 1_000), 1):
@@ -177,24 +181,24 @@ def folder_of(path: Path, ids, native=(), name="fake") -> Path:
         "devices": len(ids),
         "native": len(native),
         "batches": len(bodies),
-        "told": len(ids),
-        "left_out": 0,
+        "id_count": len(ids),
+        "skipped_count": 0,
         "files": files,
     }
     (path / "manifest.json").write_text(json.dumps(manifest))
     return path
 
 
-def campaign_of(path: Path, **ids) -> Path:
+def write_campaign_folder(path: Path, **ids) -> Path:
     """A campaign's folder as `campaign` writes it: the *ids* that each vendor tells."""
     for name, some in ids.items():
-        folder_of(path / name, some, name=name)
-    vendors = [{"vendor": name, "tells": len(some)} for name, some in ids.items()]
+        write_run_folder(path / name, some, name=name)
+    vendors = [{"vendor": name, "assigned": len(some)} for name, some in ids.items()]
     (path / "campaign.json").write_text(json.dumps({"vendors": vendors}))
     return path
 
 
-class Service:
+class FakeService:
     """The vendor's side: who was told how often, and what happens to calls.
 
     *fault* is asked for each call that tells, with its number from 1, and says nothing or one of: again, refused,
@@ -202,65 +206,72 @@ class Service:
     arrives, and the client cannot know). *bad* ids are refused, *named* or not. *drops* repeats of a token.
     """
 
-    def __init__(self, fault=lambda number: None, bad=(), named=True, drops=False, left_out=(), delay=0.0):
-        self.told, self.calls, self.opens, self.closed = Counter(), 0, 0, []
-        self.bodies, self.tokens, self.uses, self.uploads = [], {}, Counter(), {}
-        self.fault, self.bad, self.named, self.drops = fault, set(bad), named, drops
-        self.left_out, self.delay, self.most, self.now = set(left_out), delay, 0, 0
+    def __init__(
+        self, fault=lambda number: None, bad_ids=(), names_bad_ids=True, drops_repeats=False, ignored_ids=(), delay=0.0
+    ):
+        self.delivery_counts, self.call_count, self.setup_count, self.closed_handles = Counter(), 0, 0, []
+        self.bodies, self.message_by_token, self.handle_uses, self.uploads = [], {}, Counter(), {}
+        self.fault, self.bad_ids, self.names_bad_ids, self.drops_repeats = (
+            fault,
+            set(bad_ids),
+            names_bad_ids,
+            drops_repeats,
+        )
+        self.ignored_ids, self.delay, self.max_concurrent_calls, self.concurrent_calls = set(ignored_ids), delay, 0, 0
 
-    def transport(self) -> httpx.MockTransport:
-        return httpx.MockTransport(self.answer)
+    def make_transport(self) -> httpx.MockTransport:
+        return httpx.MockTransport(self.handle_request)
 
-    async def answer(self, request: httpx.Request) -> httpx.Response:
+    async def handle_request(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/open":
-            self.opens += 1
-            self.uploads[f"h{self.opens}"] = json.loads(request.content)["ids"]
-            return httpx.Response(200, json={"accepted": f"h{self.opens}"})
+            self.setup_count += 1
+            self.uploads[f"h{self.setup_count}"] = json.loads(request.content)["ids"]
+            return httpx.Response(200, json={"accepted": f"h{self.setup_count}"})
         if request.url.path == "/close":
-            self.closed.append(request.content.decode())
+            self.closed_handles.append(request.content.decode())
             return httpx.Response(200, json={"accepted": "closed"})
-        self.calls += 1
-        number = self.calls
-        self.now += 1
-        self.most = max(self.most, self.now)
+        self.call_count += 1
+        number = self.call_count
+        self.concurrent_calls += 1
+        self.max_concurrent_calls = max(self.max_concurrent_calls, self.concurrent_calls)
         try:
             await asyncio.sleep(self.delay)
-            return self._push(number, json.loads(request.content), request)
+            return self._handle_push(number, json.loads(request.content), request)
         finally:
-            self.now -= 1
+            self.concurrent_calls -= 1
 
-    def _push(self, number, said, request):
-        self.bodies.append(said)
+    def _handle_push(self, number, payload, request):
+        self.bodies.append(payload)
         fault = self.fault(number)
         if fault == "unreached":
             raise httpx.ConnectError("refused", request=request)
         if fault == "gone":
             raise httpx.ReadTimeout("timeout", request=request)
-        if fault in REPLIES or fault == "bad-ids":
+        if fault in REPLY_TYPES or fault == "bad-ids":
             return httpx.Response(429 if fault == "again" else 400, json={"error": fault, "words": f"call {number}"})
-        handle = said.get("handle")
-        self.uses[handle] += 1
-        ids = self.uploads[handle] if handle is not None and not said["to"] else said["to"]
-        wrong = [each for each in ids if each in self.bad]
+        handle = payload.get("handle")
+        self.handle_uses[handle] += 1
+        ids = self.uploads[handle] if handle is not None and not payload["to"] else payload["to"]
+        wrong = [each for each in ids if each in self.bad_ids]
         if wrong:
-            return httpx.Response(400, json={"error": "bad-ids", "ids": wrong if self.named else []})
-        if not (self.drops and said["token"] in self.tokens):
-            self.told.update(each for each in ids if each not in self.left_out)
-            self.told.update(["everyone"] if said.get("everyone") else [])
-        name = self.tokens.setdefault(said["token"], f"m{number}")
+            return httpx.Response(400, json={"error": "bad-ids", "ids": wrong if self.names_bad_ids else []})
+        if not (self.drops_repeats and payload["token"] in self.message_by_token):
+            self.delivery_counts.update(each for each in ids if each not in self.ignored_ids)
+            self.delivery_counts.update(["everyone"] if payload.get("everyone") else [])
+        name = self.message_by_token.setdefault(payload["token"], f"m{number}")
         if fault == "lost":
             raise httpx.RemoteProtocolError("closed", request=request)
-        return httpx.Response(200, json={"accepted": name, "left_out": [e for e in ids if e in self.left_out]})
+        return httpx.Response(200, json={"accepted": name, "left_out": [e for e in ids if e in self.ignored_ids]})
 
 
-class Server(ThreadingHTTPServer):
+class FakeServer(ThreadingHTTPServer):
     """Takes many connections at once; five that wait are the usual, and more are cut off."""
 
     request_queue_size = 128
 
 
 @contextmanager
-def serving(service, delay=0.0):
+def run_server(service, delay=0.0):
     """The *service* on loopback; its URL."""
     lock = threading.Lock()
 
@@ -271,8 +282,8 @@ def serving(service, delay=0.0):
             content = self.rfile.read(int(self.headers["content-length"]))
             time.sleep(delay)
             with lock:
-                service.calls += 1
-                answer = service._push(service.calls, json.loads(content), None)
+                service.call_count += 1
+                answer = service._handle_push(service.call_count, json.loads(content), None)
             self.send_response(answer.status_code)
             self.send_header("content-length", str(len(answer.content)))
             self.end_headers()
@@ -285,55 +296,55 @@ def serving(service, delay=0.0):
         def log_message(self, *words):
             pass
 
-    with Server(("127.0.0.1", 0), Handler) as running:
+    with FakeServer(("127.0.0.1", 0), Handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
 
 
-def faults(seed, **shares):
+def random_faults(seed, **probabilities):
     """A fault for each call by chance: `faults(1, lost=0.1, again=0.2)`."""
     chance = random.Random(seed)
 
-    def fault(number):
+    def pick_fault(number):
         at = chance.random()
-        for name, share in shares.items():
+        for name, share in probabilities.items():
             if at < share:
                 return name.replace("_", "-")
             at -= share
         return None
 
-    return fault
+    return pick_fault
 
 
-def effort(transport, patience=QUICK, concurrency=16) -> Effort:
+def make_send_options(transport, retry=QUICK_RETRY, concurrency=16) -> SendOptions:
     """How tests send: without patience, to a service or through a transport."""
-    through = transport.transport() if isinstance(transport, Service) else transport
-    return Effort(patience=patience, concurrency=concurrency, transport=through)
+    through = transport.make_transport() if isinstance(transport, FakeService) else transport
+    return SendOptions(retry=retry, concurrency=concurrency, transport=through)
 
 
-def work(answer, folder, url, kind, what):
+def send_in_process(connection, folder, url, method_kind, command):
     """Send or resume in a process of its own; *answer* gets how many batches are left, and how many in doubt."""
-    register(delivery(way() if kind == "once" else repeating()))
-    application = Application(url, APPLICATION.keys)
-    patience = Patience(attempts=20, first=0.01, most=0.1, timeout=10, doubts=1_000)
-    effort = Effort(patience=patience, concurrency=8)
-    if what == "send":
-        found = send(folder, MESSAGE, application, ANY, effort=effort)
+    register_vendors(make_delivery(make_method() if method_kind == "once" else make_idempotent_method()))
+    application = Credentials(url, CREDENTIALS.keys)
+    patience = RetryPolicy(max_attempts=20, initial_delay=0.01, max_delay=0.1, timeout=10, max_lost=1_000)
+    effort = SendOptions(retry=patience, concurrency=8)
+    if command == "send":
+        found = send(folder, MESSAGE, application, UNLIMITED, options=effort)
     else:
-        found = resume(folder, application, effort=effort)
-    answer.send((found.left, found.batches["in doubt"]))
+        found = resume(folder, application, options=effort)
+    connection.send((found.pending, found.batch_counts["in_doubt"]))
 
 
-def work_all(answer, folder, url, title, names):
+def send_campaign_in_process(connection, folder, url, title, names):
     """Send a campaign in a process of its own, once *answer* says so; it gets how that ended."""
-    register(names=names)
-    application = Application(url, APPLICATION.keys)
-    ready = campaign_runs.prepare_all(folder, Message(title=title), lambda to: application, ANY)
-    answer.send("ready")
-    answer.recv()
+    register_vendors(names=names)
+    application = Credentials(url, CREDENTIALS.keys)
+    ready = campaign_runs.prepare_all(folder, Message(title=title), lambda to: application, UNLIMITED)
+    connection.send("ready")
+    connection.recv()
     try:
-        campaign_runs.send_all(folder, Message(title=title), ready, Effort(QUICK))
-        answer.send("sent")
+        campaign_runs.send_all(folder, Message(title=title), ready, SendOptions(QUICK_RETRY))
+        connection.send("sent")
     except DeliveryError as error:
-        answer.send(error.code)
+        connection.send(error.code)

@@ -5,31 +5,31 @@ from decimal import Decimal
 
 import polars as pl
 from hypothesis import strategies as st
-from oracle import Device
+from oracle import OracleDevice
 
 from audience import And, Compare, Everyone, Ids, Nobody, Not, Or, Sample, Segment, Split, Tag, Within
-from audience.language.ast import ID_KINDS, ORDERS
+from audience.language.ast import COMPARE_OPS, ID_KINDS
 
-FEW = [Tag("tag", name) for name in "abcdef"]
-TYPED = [Tag("province", "guangdong"), Tag("province", "hunan"), Tag("province", "四川"), Tag("brand", "Mi")]
+BARE_TAGS = [Tag("tag", name) for name in "abcdef"]
+TYPED_TAGS = [Tag("province", "guangdong"), Tag("province", "hunan"), Tag("province", "四川"), Tag("brand", "Mi")]
 AGES = [0, 17, 18, 30, 41.5]
 DAYS = [date(2020, 4, 1) + timedelta(days) for days in range(12)]
 VERSIONS = ["1.0.2", "1.2", "1.2.0", "1.10", "2.0.0.1"]
 ALIASES = ["u1", "u2", "u3"]
 
 
-def junctions(leaves, most: int = 12):
+def boolean_exprs(leaves, max_leaves: int = 12):
     """Expressions over *leaves*."""
 
-    def larger(smaller):
-        several = st.lists(smaller, min_size=2, max_size=4).map(tuple)
-        return st.one_of(smaller.map(Not), several.map(And), several.map(Or))
+    def combine(operands):
+        several = st.lists(operands, min_size=2, max_size=4).map(tuple)
+        return st.one_of(operands.map(Not), several.map(And), several.map(Or))
 
-    return st.recursive(leaves, larger, max_leaves=most)
+    return st.recursive(leaves, combine, max_leaves=max_leaves)
 
 
-RESERVED = ["and", "OR", "Not", "in", "within", "everyone", "NOBODY", "tag", "alias", "days", "sample", "split"]
-AWKWARD = [
+RESERVED_WORDS = ["and", "OR", "Not", "in", "within", "everyone", "NOBODY", "tag", "alias", "days", "sample", "split"]
+AWKWARD_NAMES = [
     "a b",
     'q"q',
     "b\\",
@@ -42,22 +42,24 @@ AWKWARD = [
     "c#",
     "10%",
 ]
-SCRIPTS = ["城市", "हिन्दी", "ภาษาไทย", "العربية", "-1.5", "u@x.com"]
-names = st.text(min_size=1, max_size=12) | st.sampled_from(RESERVED + AWKWARD + SCRIPTS)
-MILLIONTHS = 10**8  # of a percent, in all
+SCRIPT_NAMES = ["城市", "हिन्दी", "ภาษาไทย", "العربية", "-1.5", "u@x.com"]
+names = st.text(min_size=1, max_size=12) | st.sampled_from(RESERVED_WORDS + AWKWARD_NAMES + SCRIPT_NAMES)
+ALL_MILLIONTHS = 10**8  # of a percent, in all
 
 
 @st.composite
-def splits(draw, names, seeds):
+def split_exprs(draw, names, seeds):
     """Splits of one to four sides, all of them or one."""
     sides = draw(st.lists(names, min_size=1, max_size=4, unique=True))
-    shares = draw(st.lists(parts(MILLIONTHS // len(sides)), min_size=len(sides), max_size=len(sides)))
+    shares = draw(st.lists(percents(ALL_MILLIONTHS // len(sides)), min_size=len(sides), max_size=len(sides)))
     return Split(tuple(zip(sides, shares, strict=True)), draw(seeds), draw(st.none() | st.sampled_from(sides)))
 
 
-def parts(most: int = MILLIONTHS):
+def percents(max_millionths: int = ALL_MILLIONTHS):
     """Shares of at most *most* millionths of a percent, as texts."""
-    numbers = st.integers(1, most) | st.integers(1, most // 10**6).map(lambda percent: percent * 10**6)
+    numbers = st.integers(1, max_millionths) | st.integers(1, max_millionths // 10**6).map(
+        lambda percent: percent * 10**6
+    )
     return numbers.map(lambda number: f"{Decimal(number).scaleb(-6):f}")
 
 
@@ -66,49 +68,54 @@ any_leaf = st.one_of(
     st.just(Nobody()),
     st.builds(Tag, names | st.just("tag"), names),
     st.builds(Ids, st.sampled_from(ID_KINDS), st.lists(names, min_size=1, max_size=3).map(tuple)),
-    st.builds(Compare, names, st.sampled_from(ORDERS), names),
+    st.builds(Compare, names, st.sampled_from(COMPARE_OPS), names),
     st.builds(Within, names, st.integers(1, 999), names),
     st.builds(Segment, names),
-    st.builds(Sample, parts(), names),
-    splits(names, names),
+    st.builds(Sample, percents(), names),
+    split_exprs(names, names),
 )
-any_expr = junctions(any_leaf)
+any_expr = boolean_exprs(any_leaf)
 
-tag_expr = junctions(st.sampled_from(FEW))
-mixed_tag_expr = junctions(st.sampled_from(FEW[:3] + TYPED) | st.sampled_from([Everyone(), Nobody()]))
-idea_leaf = st.one_of(
-    st.sampled_from(FEW + TYPED),
+tag_expr = boolean_exprs(st.sampled_from(BARE_TAGS))
+mixed_tag_expr = boolean_exprs(st.sampled_from(BARE_TAGS[:3] + TYPED_TAGS) | st.sampled_from([Everyone(), Nobody()]))
+index_leaf = st.one_of(
+    st.sampled_from(BARE_TAGS + TYPED_TAGS),
     st.sampled_from([Everyone(), Nobody(), Tag("tag", "nobody has it"), Tag("age", "30"), Tag("active", "20200403")]),
     st.sampled_from([Tag("version", version) for version in [*VERSIONS, "9.9"]]),
     st.builds(
-        Compare, st.just("age"), st.sampled_from(ORDERS), st.sampled_from(["-1", "17", "17.5", "30", "41.5", "99"])
+        Compare, st.just("age"), st.sampled_from(COMPARE_OPS), st.sampled_from(["-1", "17", "17.5", "30", "41.5", "99"])
     ),
-    st.builds(Compare, st.just("active"), st.sampled_from(ORDERS), st.sampled_from(DAYS).map(str)),
-    st.builds(Compare, st.just("version"), st.sampled_from(ORDERS), st.sampled_from([*VERSIONS, "1.1", "3"])),
+    st.builds(Compare, st.just("active"), st.sampled_from(COMPARE_OPS), st.sampled_from(DAYS).map(str)),
+    st.builds(Compare, st.just("version"), st.sampled_from(COMPARE_OPS), st.sampled_from([*VERSIONS, "1.1", "3"])),
     st.builds(Within, st.just("active"), st.integers(1, 5), st.sampled_from(DAYS).map(str)),
     st.builds(Ids, st.just("alias"), st.lists(st.sampled_from([*ALIASES, "u9"]), min_size=1, max_size=2).map(tuple)),
     st.builds(Ids, st.just("registration_id"), st.lists(st.sampled_from(["r0", "r3", "rx"]), min_size=1).map(tuple)),
 )
-idea = junctions(idea_leaf)
+index_expr = boolean_exprs(index_leaf)
 
 SEEDS = ["summer", "winter"]
-SHARES = [st.builds(Sample, parts(), st.sampled_from(SEEDS)), splits(st.sampled_from("ab"), st.sampled_from(SEEDS))]
-SAVED = [f"s{number}" for number in range(4)]
-unsaid_leaf = st.one_of(*map(st.just, FEW[:3]), *SHARES, st.builds(Segment, st.sampled_from(SAVED)))
-unsaid_expr = junctions(unsaid_leaf, most=8)
+SHARE_EXPRS = [
+    st.builds(Sample, percents(), st.sampled_from(SEEDS)),
+    split_exprs(st.sampled_from("ab"), st.sampled_from(SEEDS)),
+]
+SEGMENT_NAMES = [f"s{number}" for number in range(4)]
+id_only_leaf = st.one_of(*map(st.just, BARE_TAGS[:3]), *SHARE_EXPRS, st.builds(Segment, st.sampled_from(SEGMENT_NAMES)))
+id_only_expr = boolean_exprs(id_only_leaf, max_leaves=8)
 
 
 @st.composite
-def saved_exprs(draw):
+def segment_definitions(draw):
     """What is saved under the names of SAVED: each mentions only those before it."""
-    mentioned = [st.just(Segment(name)) for name in SAVED]
-    leaves = [st.one_of(*map(st.just, FEW[:3]), *SHARES, *mentioned[:at]) for at in range(len(SAVED))]
-    return {name: draw(junctions(leaf, most=5)) for name, leaf in zip(SAVED, leaves, strict=True)}
+    mentioned = [st.just(Segment(name)) for name in SEGMENT_NAMES]
+    leaves = [
+        st.one_of(*map(st.just, BARE_TAGS[:3]), *SHARE_EXPRS, *mentioned[:at]) for at in range(len(SEGMENT_NAMES))
+    ]
+    return {name: draw(boolean_exprs(leaf, max_leaves=5)) for name, leaf in zip(SEGMENT_NAMES, leaves, strict=True)}
 
 
-rows = st.fixed_dictionaries(
+device_rows = st.fixed_dictionaries(
     {
-        "tags": st.lists(st.sampled_from([tag.value for tag in FEW]), max_size=4),
+        "tags": st.lists(st.sampled_from([tag.value for tag in BARE_TAGS]), max_size=4),
         "province": st.sampled_from([None, "guangdong", "hunan", "四川"]),
         "brand": st.sampled_from([None, "Mi", "vivo"]),
         "age": st.sampled_from([None, *AGES]),
@@ -117,7 +124,7 @@ rows = st.fixed_dictionaries(
         "alias": st.lists(st.sampled_from(ALIASES), max_size=2),
     }
 )
-SCHEMA = {
+DEVICE_SCHEMA = {
     "tags": pl.List(pl.String),
     "province": pl.String,
     "brand": pl.String,
@@ -128,21 +135,21 @@ SCHEMA = {
 }
 
 
-def frame(devices: list[dict]) -> pl.DataFrame:
+def make_table(devices: list[dict]) -> pl.DataFrame:
     """*devices* as a table, with the registration ids r0, r1, …"""
     ids = pl.Series("registration_id", [f"r{at}" for at in range(len(devices))], dtype=pl.String)
-    return pl.DataFrame(devices, schema=SCHEMA).with_columns(ids)
+    return pl.DataFrame(devices, schema=DEVICE_SCHEMA).with_columns(ids)
 
 
-def people(devices: list[dict]) -> dict[str, Device]:
+def make_oracle_devices(devices: list[dict]) -> dict[str, OracleDevice]:
     """The same devices for the oracle, by their registration ids."""
-    return {f"r{at}": _person(f"r{at}", row) for at, row in enumerate(devices)}
+    return {f"r{at}": _make_oracle_device(f"r{at}", row) for at, row in enumerate(devices)}
 
 
-def _person(identifier: str, row: dict) -> Device:
+def _make_oracle_device(identifier: str, row: dict) -> OracleDevice:
     tags = {("tag", name) for name in row["tags"]}
     tags |= {(name, row[name]) for name in ("province", "brand", "version") if row[name]}
-    return Device(
+    return OracleDevice(
         tags=frozenset(tags),
         ids={"alias": row["alias"], "registration_id": [identifier]},
         ages=() if row["age"] is None else (row["age"],),

@@ -2,14 +2,14 @@
 
 import pytest
 
-from audience import PayloadError, parse, vendor
+from audience import PayloadError, get_vendor, parse
 from audience.vendors import braze
 
-COLOR = {"custom_attribute_name": "eye_color", "comparison": "not_equal", "value": "blue"}
+COLOR_FILTER = {"custom_attribute_name": "eye_color", "comparison": "not_equal", "value": "blue"}
 
 
-def test_a_text_that_is_not_equal_is_a_not_where_that_is_switched_on(monkeypatch):
+def test_not_equal_parses_as_not_when_enabled(monkeypatch):
     with pytest.raises(PayloadError):
-        vendor("braze").parse({"audience": {"custom_attribute": COLOR}})
+        get_vendor("braze").parse({"audience": {"custom_attribute": COLOR_FILTER}})
     monkeypatch.setattr(braze, "NOT_EQUAL_IS_NOT", True)
-    assert vendor("braze").parse({"audience": {"custom_attribute": COLOR}}) == parse("NOT eye_color:blue")
+    assert get_vendor("braze").parse({"audience": {"custom_attribute": COLOR_FILTER}}) == parse("NOT eye_color:blue")

@@ -3,42 +3,42 @@
 import json
 
 import pytest
-from test_messages import meant, places
+from test_messages import parse_fact_message, problem_lines
 
-from audience import parse, vendor
-from audience.vendors.delivery_spec import Application, Call
+from audience import get_vendor, parse
+from audience.vendors.delivery_spec import Credentials, SendCall
 
-ENGAGELAB = vendor("engagelab")
+ENGAGELAB = get_vendor("engagelab")
 DELIVERY = ENGAGELAB.delivery
-APPLICATION = Application("https://x", {"app_key": "k", "master_secret": "s3cret"})
-LIST = ENGAGELAB.listing(["r1", "r2"])
-LIVE = {"content-state": {"n": 1}, "attributes-type": "la"}
+CREDENTIALS = Credentials("https://x", {"app_key": "k", "master_secret": "s3cret"})
+ID_PAYLOAD = ENGAGELAB.target_ids(["r1", "r2"])
+LIVE_ACTIVITY = {"content-state": {"n": 1}, "attributes-type": "la"}
 
 
-def pushed(body, target, request=DELIVERY.native.request):
-    call = Call(targets=(target,), body=body, handle=None, token="t1")
-    made = request(call, APPLICATION)
+def build_push(body, target, build_request=DELIVERY.native_method.build_request):
+    call = SendCall(targets=(target,), body=body, handle=None, idempotency_key="t1")
+    made = build_request(call, CREDENTIALS)
     return made.path, json.loads(made.content)
 
 
 @pytest.mark.parametrize(
     "text", ["everyone", "a AND NOT b", "registration_id(r1, r2)", "live_activity_id(LiveActivity1)"]
 )
-def test_the_target_stands_beside_the_body(text):
+def test_request_contains_target_and_body(text):
     target, body = ENGAGELAB.emit(parse(text)), {"from": "push", "body": {"platform": "all"}}
     said = {"request_id": "t1", **body, **target}
-    assert pushed(body, target) == ("/v4/push", said)
-    assert pushed(body, target, DELIVERY.dry_run) == ("/v4/push/validate", said)
+    assert build_push(body, target) == ("/v4/push", said)
+    assert build_push(body, target, DELIVERY.dry_run) == ("/v4/push/validate", said)
 
 
-def test_an_id_of_the_request_that_is_given_stays():
-    assert pushed({"request_id": "mine"}, LIST)[1]["request_id"] == "mine"
+def test_given_request_id_is_kept():
+    assert build_push({"request_id": "mine"}, ID_PAYLOAD)[1]["request_id"] == "mine"
 
 
-def test_every_call_counts_for_the_500_a_second():
-    paces = {way.paces((LIST,)) for way in (DELIVERY.native, *DELIVERY.ways)}
+def test_every_call_counts_toward_500_per_second():
+    paces = {way.rate_limits((ID_PAYLOAD,)) for way in (DELIVERY.native_method, *DELIVERY.send_methods)}
     ((pace,),) = paces
-    assert (pace.calls, pace.seconds) == (500, 1.0)
+    assert (pace.max_calls, pace.period_seconds) == (500, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_every_call_counts_for_the_500_a_second():
         ("end", "registration_id(r1)", ["no-such-target $.body.live_activity"]),
     ],
 )
-def test_a_live_activity_is_for_some_targets_alone(event, text, reasons):
-    said = json.dumps({"body": {"live_activity": {"ios": {"event": event, **LIVE}}}})
-    body = DELIVERY.body(meant(f'{{"platforms": ["ios"], "vendor": {{"engagelab": {said}}}}}'))
-    assert places(DELIVERY.native.refuses(body, (ENGAGELAB.emit(parse(text)),), APPLICATION)) == reasons
+def test_live_activity_rejects_unsupported_targets(event, text, reasons):
+    said = json.dumps({"body": {"live_activity": {"ios": {"event": event, **LIVE_ACTIVITY}}}})
+    body = DELIVERY.build_body(parse_fact_message(f'{{"platforms": ["ios"], "vendor": {{"engagelab": {said}}}}}'))
+    assert problem_lines(DELIVERY.native_method.check(body, (ENGAGELAB.emit(parse(text)),), CREDENTIALS)) == reasons

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle import Device, inside
-from strategies import junctions
+from oracle import OracleDevice, is_inside
+from strategies import boolean_exprs
 
 from audience import (
     CatalogError,
@@ -16,20 +16,20 @@ from audience import (
     PayloadError,
     Tag,
     Within,
+    get_vendor,
     parse,
     plan,
     render,
     translate,
-    vendor,
 )
-from audience.algebra.constraints import Facts, sharpen
+from audience.algebra.constraints import AttributeConstraints, simplify_with_constraints
 from audience.language.ast import bare
-from audience.planning.catalog.check import check
-from audience.planning.catalog.loader import load, loads
-from audience.planning.catalog.vendor_names import owners, said, speaking
-from audience.vendors import reachable
+from audience.planning.catalog.check import validate_catalog
+from audience.planning.catalog.loader import parse_catalog, read_catalog
+from audience.planning.catalog.vendor_names import find_candidate_tags, to_vendor_tag, with_catalog_names
+from audience.vendors import vendor_names
 
-TEXT = """
+CATALOG_TEXT = """
 [province]
 values = ["guangdong", "hunan", "shanghai", "四川"]
 exclusive = true
@@ -53,90 +53,97 @@ order = "date"
 names.tpns = "xg_user_define.{type}:{value}"
 names.engagelab = "ch_{value}"
 """
-CATALOG = check(loads(TEXT))
+CATALOG = validate_catalog(parse_catalog(CATALOG_TEXT))
 
 
-def natively(text, name):
+def emit_natively(text, vendor_name):
     """What *name* says of *text* with the catalog: one payload, and nothing by ids."""
-    found = plan(text, name, catalog=CATALOG)
+    found = plan(text, vendor_name, catalog=CATALOG)
     assert (len(found.native), found.by_ids) == (1, None)
     return found.native[0]
 
 
-def test_typed_tags_have_the_names_of_the_catalog():
+def test_typed_tags_use_catalog_names():
     text = "male AND (province:guangdong OR province:hunan) AND NOT version:1.0.2"
     tags = {"tag": ["province_guangdong", "province_hunan"], "tag_and": ["male"], "tag_not": ["v102"]}
-    assert natively(text, "engagelab") == {"to": tags}
-    assert "省份_广东" in natively(text, "emas")["TargetValue"] == natively(text, "emas_v2")["Target"]["Value"]
+    assert emit_natively(text, "engagelab") == {"to": tags}
+    assert (
+        "省份_广东" in emit_natively(text, "emas")["TargetValue"] == emit_natively(text, "emas_v2")["Target"]["Value"]
+    )
 
 
-def test_a_type_of_its_own_stands_before_the_first_dot():
-    [rule] = natively("channel:store", "tpns")["tag_rules"]
+def test_unknown_type_becomes_custom_tag():
+    [rule] = emit_natively("channel:store", "tpns")["tag_rules"]
     assert rule["tag_items"][0]["tags"] == ["channel:store"]
     assert rule["tag_items"][0]["tag_type"] == "xg_user_define"
 
 
-def test_every_vendor_has_types_of_its_own():
-    to = replace(vendor("engagelab"), types={"area": "region"})
-    catalog = loads(
+def test_vendor_type_alias_is_applied():
+    to = replace(get_vendor("engagelab"), type_aliases={"area": "region"})
+    catalog = parse_catalog(
         "[province]\nnames.engagelab = { guangdong = 'area.440000' }\n[city]\nnames.engagelab = 'a.{value}'"
     )
     for tag, name in ((Tag("province", "guangdong"), Tag("region", "440000")), (Tag("city", "x"), bare("a.x"))):
-        assert said(tag, catalog, to) == name
-        assert owners(name, catalog, to) == [tag]
+        assert to_vendor_tag(tag, catalog, to) == name
+        assert find_candidate_tags(name, catalog, to) == [tag]
 
 
-def test_a_type_of_any_name_stands_before_the_first_colon():
-    to = replace(vendor("engagelab"), any_type=True)
-    catalog = loads("[plan]\nnames.engagelab = 'user.Plan:{value}'\n[city]\nnames.engagelab = '{type}_{value}'")
+def test_any_type_vendor_splits_at_first_colon():
+    to = replace(get_vendor("engagelab"), has_typed_tags=True)
+    catalog = parse_catalog("[plan]\nnames.engagelab = 'user.Plan:{value}'\n[city]\nnames.engagelab = '{type}_{value}'")
     for tag, name in ((Tag("plan", "a:1.0"), Tag("user.Plan", "a:1.0")), (Tag("city", "x"), bare("city_x"))):
-        assert said(tag, catalog, to) == name
-        assert owners(name, catalog, to) == [tag]
-    assert owners(Tag("plan", "a"), catalog, to) == [Tag("plan", "a")]
+        assert to_vendor_tag(tag, catalog, to) == name
+        assert find_candidate_tags(name, catalog, to) == [tag]
+    assert find_candidate_tags(Tag("plan", "a"), catalog, to) == [Tag("plan", "a")]
 
 
-def test_what_was_named_is_read_back():
-    payload = natively("province:四川 AND NOT version:1.2.0 AND vip", "engagelab")
+def test_catalog_names_round_trip():
+    payload = emit_natively("province:四川 AND NOT version:1.2.0 AND vip", "engagelab")
     assert (
-        render(speaking(vendor("engagelab"), CATALOG).parse(payload)) == "province:四川 AND vip AND NOT version:1.2.0"
+        render(with_catalog_names(get_vendor("engagelab"), CATALOG).parse(payload))
+        == "province:四川 AND vip AND NOT version:1.2.0"
     )
     found = translate(payload, "engagelab", "tpns", CATALOG)
-    assert render(vendor("tpns").parse(found.native[0])) == "province:四川 AND vip AND NOT version:1.2.0"
+    assert render(get_vendor("tpns").parse(found.native[0])) == "province:四川 AND vip AND NOT version:1.2.0"
 
 
-def test_comparisons_of_closed_attributes_become_lists():
-    assert natively("version >= 1.2", "engagelab") == {"to": {"tag": ["v120", "v1100"]}}
+def test_comparison_of_closed_attribute_becomes_value_list():
+    assert emit_natively("version >= 1.2", "engagelab") == {"to": {"tag": ["v120", "v1100"]}}
     assert plan("version > 1.10.0", "tpns", catalog=CATALOG).native == ()
 
 
-def test_days_become_lists():
-    [rule] = natively("active within 3 days of 2020-04-08 AND male", "tpns")["tag_rules"]
+def test_day_range_becomes_value_list():
+    [rule] = emit_natively("active within 3 days of 2020-04-08 AND male", "tpns")["tag_rules"]
     assert rule["tag_items"][0]["tags"] == ["20200406", "20200407", "20200408"]
     assert plan("active >= 2020-04-06", "tpns", catalog=CATALOG).native == ()
 
 
-def test_exclusive_values_shorten():
+def test_exclusive_values_shorten_expression():
     assert plan("province:guangdong AND province:hunan", "engagelab", catalog=CATALOG).by_ids is None
-    assert natively("province:guangdong AND NOT province:hunan", "engagelab") == {"to": {"tag": ["province_guangdong"]}}
+    assert emit_natively("province:guangdong AND NOT province:hunan", "engagelab") == {
+        "to": {"tag": ["province_guangdong"]}
+    }
 
 
-def test_long_lists_of_exclusive_values_need_no_exclusions():
+def test_long_exclusive_value_list_needs_no_exclusion():
     values = [f"c{number:03}" for number in range(60)]
     text = f"[city]\nvalues = {values}\nexclusive = true\nnames.engagelab = '{{value}}'"
-    found = plan(" OR ".join(f"city:{value}" for value in values), "engagelab", catalog=check(loads(text)))
+    found = plan(
+        " OR ".join(f"city:{value}" for value in values), "engagelab", catalog=validate_catalog(parse_catalog(text))
+    )
     assert [payload["to"] for payload in found.native] == [{"tag": values[at : at + 20]} for at in (0, 20, 40)]
     assert found.by_ids is None
 
 
-def test_an_exhaustive_attribute_lets_not_stand_alone():
-    assert natively("NOT province:guangdong", "engagelab") == {
+def test_exhaustive_attribute_allows_unbounded_not():
+    assert emit_natively("NOT province:guangdong", "engagelab") == {
         "to": {"tag": ["province_hunan", "province_shanghai", "province_四川"]}
     }
-    assert natively("NOT male", "engagelab")["to"]["tag_not"] == ["male"]
-    assert "catalog" in {condition.code for condition in plan("NOT male", "engagelab", catalog=CATALOG).conditions}
+    assert emit_natively("NOT male", "engagelab")["to"]["tag_not"] == ["male"]
+    assert "catalog" in {condition.code for condition in plan("NOT male", "engagelab", catalog=CATALOG).assumptions}
 
 
-RENAMED = """
+RENAMED_CATALOG_TEXT = """
 [province]
 names.tpns = "{type}_{value}"
 names.umeng = "{type}_{value}"
@@ -153,7 +160,7 @@ names.umeng = "day_{value}"
 order = "number"
 names.braze = "home.{type}:{value}"
 """
-CUSTOM = {"custom_attribute_name": "age", "comparison": "greater_than", "value": 5}
+CUSTOM_FILTER = {"custom_attribute_name": "age", "comparison": "greater_than", "value": 5}
 
 
 @pytest.mark.parametrize(
@@ -168,38 +175,38 @@ CUSTOM = {"custom_attribute_name": "age", "comparison": "greater_than", "value":
         ("airship", {"audience": {"tag": "a", "group": "province"}}),
         ("onesignal", {"filters": [{"field": "tag", "key": "province", "relation": "=", "value": "a"}]}),
         ("jpush", {"audience": {"tag": ["city_a_quarter"]}}),
-        ("braze", {"audience": {"custom_attribute": CUSTOM}}),
+        ("braze", {"audience": {"custom_attribute": CUSTOM_FILTER}}),
     ],
 )
-def test_what_the_catalog_has_another_or_two_words_for_is_not_read(name, payload):
-    vendor(name).parse(payload)
+def test_parse_rejects_ambiguous_catalog_name(name, payload):
+    get_vendor(name).parse(payload)
     with pytest.raises(PayloadError) as caught:
-        speaking(vendor(name), check(loads(RENAMED))).parse(payload)
+        with_catalog_names(get_vendor(name), validate_catalog(parse_catalog(RENAMED_CATALOG_TEXT))).parse(payload)
     assert (caught.value.code, caught.value.problems[0].path) == ("ambiguous-name", "$")
 
 
-def test_what_the_catalog_has_one_word_for_is_read():
-    catalog = check(loads(RENAMED))
-    home = {"audience": {"custom_attribute": {**CUSTOM, "custom_attribute_name": "home.age"}}}
-    assert speaking(vendor("braze"), catalog).parse(home) == Compare("age", ">", "5")
-    assert speaking(vendor("jpush"), catalog).parse({"audience": {"tag": ["city_a"]}}) == Tag("city", "a")
+def test_parse_accepts_unique_catalog_name():
+    catalog = validate_catalog(parse_catalog(RENAMED_CATALOG_TEXT))
+    home = {"audience": {"custom_attribute": {**CUSTOM_FILTER, "custom_attribute_name": "home.age"}}}
+    assert with_catalog_names(get_vendor("braze"), catalog).parse(home) == Compare("age", ">", "5")
+    assert with_catalog_names(get_vendor("jpush"), catalog).parse({"audience": {"tag": ["city_a"]}}) == Tag("city", "a")
 
 
 @pytest.mark.parametrize(
     ("text", "name", "code"),
     [("city:a_quarter", "jpush", "ambiguous-name"), ("active >= 2020-04-08", "umeng", "no-ranges")],
 )
-def test_what_would_be_another_thing_there_goes_by_ids(text, name, code):
-    found = plan(text, name, catalog=check(loads(RENAMED)))
+def test_tag_with_other_meaning_at_vendor_goes_by_ids(text, name, code):
+    found = plan(text, name, catalog=validate_catalog(parse_catalog(RENAMED_CATALOG_TEXT)))
     assert (found.native, [problem.code for problem in found.reasons]) == ((), [code])
 
 
-def test_a_tag_that_has_the_name_of_another_goes_by_ids():
+def test_tag_with_ambiguous_name_goes_by_ids():
     found = plan("province_hunan AND male", "engagelab", catalog=CATALOG)
     assert (found.native, found.reasons[0].code) == ((), "ambiguous-name")
 
 
-REFUSED = {
+REJECTED_CATALOGS = {
     "[a]\nvalues = ['x']\n\n[a.names]\nengagelab = 'no value'": ("not-reversible", "line 5"),
     "[a]\nnames.engagelab = 'a-{value}'": ("illegal-name", "line 2"),
     "[a]\nvalues = ['x']\nnames.engagelab = '{value}'\n[b]\nvalues = ['x']\nnames.engagelab = '{value}'": (
@@ -233,64 +240,66 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("text", "code", "told"), [(text, *case) for text, case in REFUSED.items()])
-def test_a_catalog_that_cannot_be_is_refused_by_line(text, code, told):
+@pytest.mark.parametrize(("text", "code", "told"), [(text, *case) for text, case in REJECTED_CATALOGS.items()])
+def test_invalid_catalog_is_rejected_with_line(text, code, told):
     with pytest.raises(CatalogError, match=told) as caught:
-        check(loads(text))
+        validate_catalog(parse_catalog(text))
     assert caught.value.code == code
 
 
-def test_a_catalog_that_is_not_there_is_told(tmp_path):
+def test_missing_catalog_is_reported(tmp_path):
     with pytest.raises(CatalogError, match="unreadable-file"):
-        load(tmp_path / "none.toml")
+        read_catalog(tmp_path / "none.toml")
 
 
 PROVINCES = [Tag("province", value) for value in ("guangdong", "hunan", "shanghai", "四川")]
 VERSIONS = [Tag("version", value) for value in ("1.0.2", "1.2.0", "1.10.0")]
-POSSIBLE = [
-    Device(frozenset((tag.type, tag.value) for tag in (p, v, m) if tag), versions=(v.value,) if v else ())
+POSSIBLE_DEVICES = [
+    OracleDevice(frozenset((tag.type, tag.value) for tag in (p, v, m) if tag), versions=(v.value,) if v else ())
     for p in PROVINCES
     for v in (None, *VERSIONS)
     for m in (None, bare("male"))
 ]
-COMPARED = [Compare("version", ">=", "1.2"), Compare("version", "<", "1.10.0")]
-closed = junctions(st.sampled_from([*PROVINCES, *VERSIONS, bare("male"), *COMPARED]))
+COMPARISONS = [Compare("version", ">=", "1.2"), Compare("version", "<", "1.10.0")]
+closed_exprs = boolean_exprs(st.sampled_from([*PROVINCES, *VERSIONS, bare("male"), *COMPARISONS]))
 
 
-@given(closed)
-def test_with_a_catalog_every_device_there_can_be_is_reached_once(expr):
-    for name in reachable():
+@given(closed_exprs)
+def test_catalog_plan_reaches_every_device_once(expr):
+    for name in vendor_names(can="emit"):
         found = plan(expr, name, catalog=CATALOG)
-        speaker = speaking(vendor(name), CATALOG)
+        speaker = with_catalog_names(get_vendor(name), CATALOG)
         said = [speaker.parse(payload) for payload in found.native] + (
             [found.by_ids] if found.by_ids is not None else []
         )
-        for device in POSSIBLE:
-            assert sum(inside(each, device) for each in said) == inside(expr, device)
+        for device in POSSIBLE_DEVICES:
+            assert sum(is_inside(each, device) for each in said) == is_inside(expr, device)
 
 
-@given(junctions(st.sampled_from([*PROVINCES, bare("male")])))
-def test_sharpening_changes_nothing_for_devices_there_can_be(expr):
-    sharp = sharpen(expr, Facts(frozenset({"province"})))
-    for device in POSSIBLE:
-        assert inside(sharp, device) == inside(expr, device)
+@given(boolean_exprs(st.sampled_from([*PROVINCES, bare("male")])))
+def test_constraints_keep_meaning_for_possible_devices(expr):
+    sharp = simplify_with_constraints(expr, AttributeConstraints(frozenset({"province"})))
+    for device in POSSIBLE_DEVICES:
+        assert is_inside(sharp, device) == is_inside(expr, device)
 
 
-def test_a_stretch_of_days_is_exact():
+def test_day_range_expansion_is_exact():
     found = plan(Within("active", 2, "2020-03-01"), "tpns", catalog=CATALOG)
-    assert render(found.parts[0]) == "active:2020-02-29 OR active:2020-03-01"
-    assert found.conditions == ()
+    assert render(found.request_exprs[0]) == "active:2020-02-29 OR active:2020-03-01"
+    assert found.assumptions == ()
 
 
-def test_examples_parse():
+def test_example_parses():
     assert parse("province:guangdong") == PROVINCES[0]
 
 
-VERSIONS_SEEN = ["1.2.0", "1.10", "1.0.2"]
+INDEX_VERSIONS = ["1.2.0", "1.10", "1.0.2"]
 
 
-def test_a_catalog_that_the_index_contradicts_is_not_believed(tmp_path):
-    table = pl.DataFrame({"token": ["a", "b", "c"], "province": ["guangdong", "hunan", None], "version": VERSIONS_SEEN})
+def test_index_overrides_contradicted_catalog(tmp_path):
+    table = pl.DataFrame(
+        {"token": ["a", "b", "c"], "province": ["guangdong", "hunan", None], "version": INDEX_VERSIONS}
+    )
     index = DeviceIndex.build(table, tmp_path / "index")
     for text, count in (("NOT province:guangdong", 2), ("version >= 1.2", 2)):
         found = plan(text, "emas", index, CATALOG)
@@ -299,17 +308,17 @@ def test_a_catalog_that_the_index_contradicts_is_not_believed(tmp_path):
     assert plan("province:guangdong", "emas", index, CATALOG).native
 
 
-def test_a_device_of_two_values_that_exclude_each_other_is_not_told_twice(tmp_path):
+def test_device_with_two_exclusive_values_is_reached_once(tmp_path):
     text = '[p]\nvalues = ["a", "b"]\nexclusive = true\nnames.engagelab = "{type}_{value}"'
     seen = {"registration_id": ["1", "2"], "p": [["a", "b"], ["a"]], "tags": [["x", "y"], ["x"]]}
     index = DeviceIndex.build(pl.DataFrame(seen), tmp_path / "index", typed=["p"])
-    found = plan("(p:a AND x) OR (p:b AND y)", "engagelab", index, check(loads(text)))
+    found = plan("(p:a AND x) OR (p:b AND y)", "engagelab", index, validate_catalog(parse_catalog(text)))
     assert [reason.code for reason in found.reasons] == ["catalog-contradicted"]
     assert "1 told again" in found.reasons[0].message
     assert list(found.requests()) == [{"to": {"registration_id": ["1", "2"]}}]
 
 
-def test_ids_of_one_vendor_are_not_those_of_another():
+def test_ids_are_not_shared_between_vendors():
     payload = {"to": {"registration_id": ["r1"]}}
     assert [reason.code for reason in translate(payload, "engagelab", "emas").reasons] == ["other-vendors-ids"]
     device = {"Target": "DEVICE", "TargetValue": "d1"}

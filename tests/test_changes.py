@@ -12,62 +12,75 @@ import xxhash
 from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from oracle import Device, inside
-from strategies import AGES, DAYS, FEW, SAVED, SCHEMA, SEEDS, SHARES, TYPED, VERSIONS, idea_leaf, junctions, rows
+from oracle import OracleDevice, is_inside
+from strategies import (
+    AGES,
+    BARE_TAGS,
+    DAYS,
+    DEVICE_SCHEMA,
+    SEEDS,
+    SEGMENT_NAMES,
+    SHARE_EXPRS,
+    TYPED_TAGS,
+    VERSIONS,
+    boolean_exprs,
+    device_rows,
+    index_leaf,
+)
 
 from audience import Compare, DeviceIndex, ExpressionError, Ids, Segment, TableError, Tag
 from audience.index.changes import compaction, update
 from audience.index.ingest import build, encode
-from audience.index.storage.snapshot import read
+from audience.index.storage.snapshot import read_manifest
 from audience.language.ast import atoms
-from audience.language.segments import mentioned
+from audience.language.segments import referenced_segments
 
-WHOLE = (1 << 64) - 1
+MASK_64_BITS = (1 << 64) - 1
 
 
-def _hash(text: str) -> int:
+def _hash_40_bits(text: str) -> int:
     return xxhash.xxh3_64_intdigest(text.encode()) >> 24
 
 
-def place(identifier: str, seed: str) -> Fraction:
+def bucket_of(identifier: str, seed: str) -> Fraction:
     """Where on [0, 1) a device lies: 40 bits of the hash of its id and those of the seed, mixed as SplitMix64 does."""
-    mixed = _hash(identifier) ^ (_hash(seed) << 24)
-    mixed = (mixed + 0x9E3779B97F4A7C15) & WHOLE
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & WHOLE
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & WHOLE
+    mixed = _hash_40_bits(identifier) ^ (_hash_40_bits(seed) << 24)
+    mixed = (mixed + 0x9E3779B97F4A7C15) & MASK_64_BITS
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & MASK_64_BITS
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & MASK_64_BITS
     return Fraction(mixed ^ (mixed >> 31), 1 << 64)
 
 
 NAMES = [f"r{number}" for number in range(14)]
 TOKENS = [f"t{number}" for number in range(4)]
-PLACES = {name: {seed: place(name, seed) for seed in SEEDS} for name in NAMES}
-NOTHING = {"tags": (), "active": (), "alias": ()}
-MORE = {"city": pl.String, "level": pl.Int64, "vip": pl.Boolean, "tpns_token": pl.String}
-ALL = {**SCHEMA, **MORE}
+BUCKETS = {name: {seed: bucket_of(name, seed) for seed in SEEDS} for name in NAMES}
+EMPTY_VALUES = {"tags": (), "active": (), "alias": ()}
+EXTRA_SCHEMA = {"city": pl.String, "level": pl.Int64, "vip": pl.Boolean, "tpns_token": pl.String}
+FULL_SCHEMA = {**DEVICE_SCHEMA, **EXTRA_SCHEMA}
 
 
-def device(name: str, row: dict) -> Device:
+def make_device(name: str, row: dict) -> OracleDevice:
     """The device *name* for the oracle."""
     tags = {("tag", tag) for tag in row.get("tags") or ()} | ({("tag", "vip")} if row.get("vip") else set())
     tags |= {(column, row[column]) for column in ("province", "brand", "version", "city") if row.get(column)}
     if row.get("level") is not None:
         tags.add(("level", str(row["level"])))
     names = [name, row["tpns_token"]] if row.get("tpns_token") else [name]
-    return Device(
+    return OracleDevice(
         tags=frozenset(tags),
         ids={"alias": row.get("alias") or (), "registration_id": names},
         ages=() if row.get("age") is None else (row["age"],),
         days=tuple(row.get("active") or ()),
         versions=(row["version"],) if row.get("version") else (),
-        places=PLACES[name],
+        buckets=BUCKETS[name],
     )
 
 
-def merged(old: dict, said: dict) -> dict:
-    return {**old, **{name: value if value is not None else NOTHING.get(name) for name, value in said.items()}}
+def merge_rows(row: dict, changes: dict) -> dict:
+    return {**row, **{name: value if value is not None else EMPTY_VALUES.get(name) for name, value in changes.items()}}
 
 
-more = st.fixed_dictionaries(
+extra_columns = st.fixed_dictionaries(
     {
         "city": st.sampled_from([None, "x", "y"]),
         "level": st.sampled_from([None, -(2**63), 0, 1, 2**63 - 1]),
@@ -75,15 +88,17 @@ more = st.fixed_dictionaries(
         "tpns_token": st.sampled_from([None, None, *TOKENS]),
     }
 )
-whole = st.builds(lambda one, other: {**one, **other}, rows, more)
-crowd = st.dictionaries(st.sampled_from(NAMES), whole, max_size=10)
-some_names = st.lists(st.sampled_from([*NAMES, "nobody"]), max_size=6)
-bare_tags = st.lists(st.sampled_from([*(tag.value for tag in FEW), "vip"]), max_size=2, unique=True)
-more_leaf = st.sampled_from([Tag("city", "x"), Tag("tag", "vip"), Tag("level", "0"), Tag("level", str(2**63 - 1))])
-asked = junctions(st.one_of(idea_leaf, *SHARES, more_leaf, st.sampled_from(SAVED).map(Segment)), most=8)
-ALWAYS = [
-    *FEW,
-    *TYPED,
+full_rows = st.builds(lambda one, other: {**one, **other}, device_rows, extra_columns)
+device_dicts = st.dictionaries(st.sampled_from(NAMES), full_rows, max_size=10)
+name_lists = st.lists(st.sampled_from([*NAMES, "nobody"]), max_size=6)
+bare_tags = st.lists(st.sampled_from([*(tag.value for tag in BARE_TAGS), "vip"]), max_size=2, unique=True)
+extra_leaf = st.sampled_from([Tag("city", "x"), Tag("tag", "vip"), Tag("level", "0"), Tag("level", str(2**63 - 1))])
+query_exprs = boolean_exprs(
+    st.one_of(index_leaf, *SHARE_EXPRS, extra_leaf, st.sampled_from(SEGMENT_NAMES).map(Segment)), max_leaves=8
+)
+INVARIANT_QUERIES = [
+    *BARE_TAGS,
+    *TYPED_TAGS,
     *(Tag("age", str(age)) for age in AGES),
     *(Compare("active", "<=", str(day)) for day in DAYS[::3]),
     *(Compare("version", ">", version) for version in VERSIONS),
@@ -92,42 +107,44 @@ ALWAYS = [
 ]
 
 
-class State:
+class IndexState:
     """What an index should hold: its devices by their names, its columns, and what is saved."""
 
-    def __init__(self, devices: dict, columns: frozenset, saved: dict):
-        self.devices, self.columns, self.saved = devices, columns, saved
-        self.people = {name: device(name, row) for name, row in devices.items()}
+    def __init__(self, devices: dict, columns: frozenset, segments: dict):
+        self.devices, self.columns, self.segments = devices, columns, segments
+        self.oracle_devices = {name: make_device(name, row) for name, row in devices.items()}
 
-    def knows(self, expr) -> bool:
+    def knows_names_in(self, expr) -> bool:
         """Whether *expr* asks for nothing that the index has never heard of."""
         for atom in atoms(expr):
-            if isinstance(atom, Segment) and not (atom.name in self.saved and self.knows(self.saved[atom.name])):
+            if isinstance(atom, Segment) and not (
+                atom.name in self.segments and self.knows_names_in(self.segments[atom.name])
+            ):
                 return False
             if getattr(atom, "type", None) in ("city", "level") and atom.type not in self.columns:
                 return False
         return True
 
-    def meant(self, expr) -> list[str]:
-        return sorted(name for name, each in self.people.items() if inside(expr, each, self.saved))
+    def expected_names(self, expr) -> list[str]:
+        return sorted(name for name, each in self.oracle_devices.items() if is_inside(expr, each, self.segments))
 
-    def agrees(self, index: DeviceIndex, exprs) -> None:
-        assert len(index) == len(self.people)
-        assert dict(index.segments) == self.saved
+    def assert_matches(self, index: DeviceIndex, exprs) -> None:
+        assert len(index) == len(self.oracle_devices)
+        assert dict(index.segments) == self.segments
         for expr in exprs:
-            if self.knows(expr):
-                meant = self.meant(expr)
-                assert sorted(index.resolve(expr).tokens()) == meant
+            if self.knows_names_in(expr):
+                meant = self.expected_names(expr)
+                assert sorted(index.resolve(expr).ids()) == meant
                 assert index.count(expr) == len(meant)
 
 
-def table(devices: dict, columns) -> pl.DataFrame:
+def make_table(devices: dict, columns) -> pl.DataFrame:
     names = pl.Series("registration_id", list(devices), dtype=pl.String)
     said = [{name: row[name] for name in columns} for row in devices.values()]
-    return pl.DataFrame([names, *pl.DataFrame(said, schema={name: ALL[name] for name in columns})])
+    return pl.DataFrame([names, *pl.DataFrame(said, schema={name: FULL_SCHEMA[name] for name in columns})])
 
 
-class Changes(RuleBasedStateMachine):
+class IndexChanges(RuleBasedStateMachine):
     """Everything that may happen to an index, in any order."""
 
     def __init__(self):
@@ -141,92 +158,100 @@ class Changes(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     @initialize(
-        devices=crowd,
+        devices=device_dicts,
         shard=st.sampled_from([4, 16, 1 << 22]),
         bitmaps=st.sampled_from([1, 4_096]),
         part=st.sampled_from([1, 3, 1 << 20]),
-        dead=st.sampled_from([0, 1 / 4, 1]),
-        soon=st.sampled_from([2, 1 << 18]),
+        max_deleted=st.sampled_from([0, 1 / 4, 1]),
+        merge_limit=st.sampled_from([2, 1 << 18]),
         tokens=st.booleans(),
     )
-    def build(self, devices, shard, bitmaps, part, dead, soon, tokens):
+    def build(self, devices, shard, bitmaps, part, max_deleted, merge_limit, tokens):
         for module, name, value in (
-            (build, "SHARD", shard),
-            (compaction, "SHARD", shard),
-            (encode, "MOST_BITMAPS", bitmaps),
-            (update, "PART", part),
-            (update, "SOON", soon),
-            (compaction, "MOST_DEAD", dead),
+            (build, "MAX_SHARD_DEVICES", shard),
+            (compaction, "MAX_SHARD_DEVICES", shard),
+            (encode, "MAX_BITMAPS_PER_ATTRIBUTE", bitmaps),
+            (update, "MAX_CHUNK_DEVICES", part),
+            (update, "MAX_INLINE_COMPACT_DEVICES", merge_limit),
+            (compaction, "MAX_DELETED_RATIO", max_deleted),
         ):
             self.patch.setattr(module, name, value)
-        columns = [*SCHEMA, "tpns_token"] if tokens else list(SCHEMA)
+        columns = [*DEVICE_SCHEMA, "tpns_token"] if tokens else list(DEVICE_SCHEMA)
         devices = {name: {column: row[column] for column in columns} for name, row in devices.items()}
-        if self.shared(devices):
+        if self.has_shared_tokens(devices):
             devices = {name: {**row, "tpns_token": None} for name, row in devices.items()}
-        self.index = DeviceIndex.build(table(devices, columns), self.folder / "index")
-        self.state = State(devices, frozenset(columns), {})
-        self.kept = {1: self.state}
-        self.held = DeviceIndex.open(self.folder / "index"), self.state
+        self.index = DeviceIndex.build(make_table(devices, columns), self.folder / "index")
+        self.state = IndexState(devices, frozenset(columns), {})
+        self.states_by_snapshot = {1: self.state}
+        self.older_reader = DeviceIndex.open(self.folder / "index"), self.state
 
     @staticmethod
-    def shared(devices) -> bool:
+    def has_shared_tokens(devices) -> bool:
         """Whether two devices have the same token."""
         found = [row["tpns_token"] for row in devices.values() if row.get("tpns_token")]
         return len(set(found)) < len(found)
 
-    def moved(self, state: State, exprs) -> None:
+    def enter_state(self, state: IndexState, exprs) -> None:
         """The index is in *state* now."""
         self.state = state
         number = self.index.snapshot.manifest.number
-        self.kept |= dict.fromkeys(range(max(self.kept) + 1, number + 1), state)  # more than one where it was tidied
-        self.asks(exprs)
+        self.states_by_snapshot |= dict.fromkeys(
+            range(max(self.states_by_snapshot) + 1, number + 1), state
+        )  # more than one where it was tidied
+        self.check_answers(exprs)
 
-    @rule(exprs=st.lists(asked, min_size=1, max_size=4))
-    def asks(self, exprs):
-        self.state.agrees(self.index, exprs)
-        index, state = self.held
-        state.agrees(index, exprs)
+    @rule(exprs=st.lists(query_exprs, min_size=1, max_size=4))
+    def check_answers(self, exprs):
+        self.state.assert_matches(self.index, exprs)
+        index, state = self.older_reader
+        state.assert_matches(index, exprs)
 
     @invariant()
-    def answers_agree(self):
+    def check_index(self):
         if hasattr(self, "index"):
-            self.asks(ALWAYS)
-            assert self.index.check()
-            assert [moment.number for moment in self.index.history()] == sorted(self.kept)
+            self.check_answers(INVARIANT_QUERIES)
+            assert self.index.verify()
+            assert [moment.number for moment in self.index.history()] == sorted(self.states_by_snapshot)
 
-    @rule(devices=crowd, columns=st.sets(st.sampled_from(list(ALL)), max_size=6), exprs=st.lists(asked, max_size=3))
+    @rule(
+        devices=device_dicts,
+        columns=st.sets(st.sampled_from(list(FULL_SCHEMA)), max_size=6),
+        exprs=st.lists(query_exprs, max_size=3),
+    )
     def update(self, devices, columns, exprs):
         said = {name: {column: row[column] for column in columns} for name, row in devices.items()}
-        after = self.state.devices | {name: merged(self.state.devices.get(name, {}), row) for name, row in said.items()}
+        after = self.state.devices | {
+            name: merge_rows(self.state.devices.get(name, {}), row) for name, row in said.items()
+        }
         new = columns - self.state.columns
         known = len(said.keys() & self.state.devices.keys())
-        if self.shared(after):
+        if self.has_shared_tokens(after):
             with pytest.raises(TableError, match="duplicate-id"):
-                self.index.update(table(said, sorted(columns)), new=new)
+                self.index.update(make_table(said, sorted(columns)), new=new)
             return
-        found = self.index.update(table(said, sorted(columns)), new=new)
+        found = self.index.update(make_table(said, sorted(columns)), new=new)
         assert (found.changed, found.added) == (known, len(said) - known)
-        self.moved(State(after, self.state.columns | columns, self.state.saved), exprs)
+        self.enter_state(IndexState(after, self.state.columns | columns, self.state.segments), exprs)
 
-    @rule(names=some_names, add=bare_tags, gone=bare_tags, exprs=st.lists(asked, max_size=3))
-    def tag(self, names, add, gone, exprs):
-        gone = [name for name in gone if name not in add]
-        assume(add or gone)
-        assume("vip" in self.state.columns or "vip" not in (*add, *gone))
+    @rule(names=name_lists, add=bare_tags, remove=bare_tags, exprs=st.lists(query_exprs, max_size=3))
+    def tag(self, names, add, remove, exprs):
+        remove = [name for name in remove if name not in add]
+        assume(add or remove)
+        assume("vip" in self.state.columns or "vip" not in (*add, *remove))
         after = dict(self.state.devices)
         for name in after.keys() & set(names):
             row = after[name]
-            tags = (set(row.get("tags") or ()) | set(add)) - set(gone) - {"vip"}
+            tags = (set(row.get("tags") or ()) | set(add)) - set(remove) - {"vip"}
             after[name] = {**row, "tags": sorted(tags)}
-            if "vip" in (*add, *gone):
+            if "vip" in (*add, *remove):
                 after[name]["vip"] = "vip" in add
-        found = self.index.tag(names, add=add, remove=gone)
-        state = State(after, self.state.columns, self.state.saved)
+        found = self.index.tag(names, add=add, remove=remove)
+        state = IndexState(after, self.state.columns, self.state.segments)
         assert found.unknown == len(set(names) - after.keys())
-        assert found.changed == sum(state.people[name] != self.state.people[name] for name in after)
-        self.moved(state, exprs)
+        assert found.changed == sum(state.oracle_devices[name] != self.state.oracle_devices[name] for name in after)
+        self.enter_state(state, exprs)
 
-    @rule(names=some_names | st.just(NAMES), exprs=st.lists(asked, max_size=3))
+    @rule(names=name_lists | st.just(NAMES), exprs=st.lists(query_exprs, max_size=3))
     def remove(self, names, exprs):
         after = {name: row for name, row in self.state.devices.items() if name not in names}
         found = self.index.remove(names)
@@ -234,66 +259,66 @@ class Changes(RuleBasedStateMachine):
             len(self.state.devices) - len(after),
             len(set(names) - self.state.devices.keys()),
         )
-        self.moved(State(after, self.state.columns, self.state.saved), exprs)
+        self.enter_state(IndexState(after, self.state.columns, self.state.segments), exprs)
 
-    @rule(exprs=st.lists(asked, max_size=3))
+    @rule(exprs=st.lists(query_exprs, max_size=3))
     def compact(self, exprs):
         self.index.compact()
-        assert all(shard.dead is None for shard in self.index.snapshot.shards)
-        self.moved(self.state, exprs)
+        assert all(shard.deleted is None for shard in self.index.snapshot.shards)
+        self.enter_state(self.state, exprs)
 
-    @rule(data=st.data(), exprs=st.lists(asked, max_size=3))
+    @rule(data=st.data(), exprs=st.lists(query_exprs, max_size=3))
     def restore(self, data, exprs):
-        number = data.draw(st.sampled_from(sorted(self.kept)))
+        number = data.draw(st.sampled_from(sorted(self.states_by_snapshot)))
         self.index.restore(number)
-        self.moved(self.kept[number], exprs)
+        self.enter_state(self.states_by_snapshot[number], exprs)
 
     @rule(keep=st.integers(1, 4))
     def vacuum(self, keep):
         self.index.vacuum(keep)
-        self.kept = dict(sorted(self.kept.items())[-keep:])
-        needed = {name for number in self.kept for name in self.files(number)}
+        self.states_by_snapshot = dict(sorted(self.states_by_snapshot.items())[-keep:])
+        needed = {name for number in self.states_by_snapshot for name in self.snapshot_files(number)}
         assert {file.name for file in (self.folder / "index" / "shards").iterdir()} == needed
 
-    def files(self, number: int) -> set[str]:
-        return read(self.folder / "index" / "history" / f"{number:08}.json").files()
+    def snapshot_files(self, number: int) -> set[str]:
+        return read_manifest(self.folder / "index" / "history" / f"{number:08}.json").file_names()
 
     @rule(data=st.data(), at=st.integers(0, 3))
     def save(self, data, at):
-        below = [Segment(name) for name in SAVED[:at] if name in self.state.saved]
-        expr = data.draw(junctions(st.sampled_from([*FEW[:3], *below]), most=4))
-        self.index.save(SAVED[at], expr)
-        saved = {**self.state.saved, SAVED[at]: expr}
-        self.moved(State(self.state.devices, self.state.columns, saved), [Segment(SAVED[at])])
+        below = [Segment(name) for name in SEGMENT_NAMES[:at] if name in self.state.segments]
+        expr = data.draw(boolean_exprs(st.sampled_from([*BARE_TAGS[:3], *below]), max_leaves=4))
+        self.index.save_segment(SEGMENT_NAMES[at], expr)
+        saved = {**self.state.segments, SEGMENT_NAMES[at]: expr}
+        self.enter_state(IndexState(self.state.devices, self.state.columns, saved), [Segment(SEGMENT_NAMES[at])])
 
-    @precondition(lambda self: self.state.saved)
+    @precondition(lambda self: self.state.segments)
     @rule(data=st.data())
     def drop(self, data):
-        name = data.draw(st.sampled_from(sorted(self.state.saved)))
-        left = {other: expr for other, expr in self.state.saved.items() if other != name}
-        if any(name in mentioned(expr) for expr in left.values()):
+        name = data.draw(st.sampled_from(sorted(self.state.segments)))
+        left = {other: expr for other, expr in self.state.segments.items() if other != name}
+        if any(name in referenced_segments(expr) for expr in left.values()):
             with pytest.raises(ExpressionError, match="used-segment"):
-                self.index.drop(name)
+                self.index.drop_segment(name)
             return
-        self.index.drop(name)
-        self.moved(State(self.state.devices, self.state.columns, left), [])
+        self.index.drop_segment(name)
+        self.enter_state(IndexState(self.state.devices, self.state.columns, left), [])
 
     @rule(fresh=st.booleans())
-    def catches_up(self, fresh):
-        index, _ = self.held
+    def refresh_reader(self, fresh):
+        index, _ = self.older_reader
         if fresh:
             index = DeviceIndex.open(self.folder / "index")
         else:
             index.refresh()
-        self.held = index, self.state
+        self.older_reader = index, self.state
 
-    @rule(exprs=st.lists(asked, max_size=3))
-    def copies(self, exprs):
+    @rule(exprs=st.lists(query_exprs, max_size=3))
+    def backup_copy(self, exprs):
         copy = self.folder / "copy"
         self.index.backup(copy)
-        self.state.agrees(DeviceIndex.open(copy), exprs)
+        self.state.assert_matches(DeviceIndex.open(copy), exprs)
         shutil.rmtree(copy)
 
 
-TestChanges = Changes.TestCase
+TestChanges = IndexChanges.TestCase
 TestChanges.settings = settings(max_examples=settings().max_examples // 2, stateful_step_count=12)

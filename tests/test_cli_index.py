@@ -12,32 +12,32 @@ import polars as pl
 import pytest
 
 from audience import DeviceIndex
-from audience.index.storage.write_lock import writing
-from audience.testing.devices import devices
+from audience.index.storage.write_lock import lock_for_update
+from audience.testing.devices import generate_devices
 
-TABLE = "registration_id,province,level\nr1,hunan,1\nr2,hunan,2\nr 3,gansu,3\n007,gansu,4\n"
+TABLE_CSV = "registration_id,province,level\nr1,hunan,1\nr2,hunan,2\nr 3,gansu,3\n007,gansu,4\n"
 
 
 @pytest.fixture
 def small(audience, tmp_path, monkeypatch) -> Path:
     """A folder with the index of four devices, to be changed; commands run there."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "devices.csv").write_text(TABLE)
+    (tmp_path / "devices.csv").write_text(TABLE_CSV)
     DeviceIndex.build("devices.csv", "x.index")
     return tmp_path
 
 
-def snapshots() -> list[int]:
+def snapshot_numbers() -> list[int]:
     return [moment.number for moment in DeviceIndex.open("x.index").history()]
 
 
-def told() -> list[str]:
+def tagged_ids() -> list[str]:
     """The ids of those that have the tag `told`."""
     index = DeviceIndex.open("x.index")
-    return sorted(index.resolve("told").tokens()) if "tag" in index.attributes else []
+    return sorted(index.resolve("told").ids()) if "tag" in index.attributes else []
 
 
-def test_update_changes_devices_and_adds_others(audience, small):
+def test_update_changes_and_adds_devices(audience, small):
     (small / "more-1.csv").write_text("\ufeffregistration_id,level\r\nr1,9\r\n")
     (small / "more-2.csv").write_text("registration_id,level\nr9,9\n")
     assert audience("index", "update", "x.index", "more-*.csv") == (
@@ -54,7 +54,7 @@ def test_update_changes_devices_and_adds_others(audience, small):
     assert audience("count", "x.index", "colour:red")[1] == "1\n"
 
 
-NO_UPDATE = {
+REJECTED_UPDATES = {
     "an empty file": ("", "empty CSV"),
     "no column of ids": ("name,level\nr1,9\n", "no-id"),
     "an id twice": ("registration_id,level\nr1,9\nr1,8\n", "duplicate-id"),
@@ -63,66 +63,66 @@ NO_UPDATE = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), NO_UPDATE.values(), ids=NO_UPDATE.keys())
-def test_a_table_that_cannot_be_taken_changes_nothing(text, said, audience, small):
+@pytest.mark.parametrize(("text", "said"), REJECTED_UPDATES.values(), ids=REJECTED_UPDATES.keys())
+def test_rejected_update_changes_nothing(text, said, audience, small):
     (small / "more.csv").write_text(text)
     code, out, err = audience("index", "update", "x.index", "more.csv")
     assert (code, out) == (2, "")
     assert said in err
-    assert snapshots() == [1]
+    assert snapshot_numbers() == [1]
 
 
-def as_text(name: str, data: bytes) -> list[str]:
+def write_id_file(name: str, data: bytes) -> list[str]:
     Path(name).write_bytes(data)
     return ["--ids", name]
 
 
-IDS = {
+ID_SOURCES = {
     "words": (lambda: ["r1", "r 3", "r1"], ["r 3", "r1"]),
     "lines of Windows, with a mark before them": (
-        lambda: as_text("ids.txt", b"\xef\xbb\xbf r1 \r\n\r\nr 3\r\n007\r\n"),
+        lambda: write_id_file("ids.txt", b"\xef\xbb\xbf r1 \r\n\r\nr 3\r\n007\r\n"),
         ["007", "r 3", "r1"],
     ),
-    "a file of another ending": (lambda: as_text("ids.list", b"r2"), ["r2"]),
-    "CSV": (lambda: as_text("ids.csv", b"level,registration_id\n1,007\n"), ["007"]),
-    "the same id twice": (lambda: as_text("ids.csv", b"registration_id\nr1\nr1\n"), ["r1"]),
+    "a file of another ending": (lambda: write_id_file("ids.list", b"r2"), ["r2"]),
+    "CSV": (lambda: write_id_file("ids.csv", b"level,registration_id\n1,007\n"), ["007"]),
+    "the same id twice": (lambda: write_id_file("ids.csv", b"registration_id\nr1\nr1\n"), ["r1"]),
     "NDJSON": (
-        lambda: as_text("ids.ndjson", b'{"token": "r1", "x": [1]}\n{"token": "r2"}\n{"token": null}\n'),
+        lambda: write_id_file("ids.ndjson", b'{"token": "r1", "x": [1]}\n{"token": "r2"}\n{"token": null}\n'),
         ["r1", "r2"],
     ),
-    "a column by its name": (lambda: [*as_text("ids.csv", b"name\n007\n"), "--column", "name"], ["007"]),
+    "a column by its name": (lambda: [*write_id_file("ids.csv", b"name\n007\n"), "--column", "name"], ["007"]),
     "a known column by its name": (
-        lambda: [*as_text("ids.csv", b"registration_id\n007\n"), "--column", "registration_id"],
+        lambda: [*write_id_file("ids.csv", b"registration_id\n007\n"), "--column", "registration_id"],
         ["007"],
     ),
     "several files and words": (
-        lambda: [*as_text("a.txt", b"r1"), *as_text("b.csv", b"device_id\nr2\n"), "007"],
+        lambda: [*write_id_file("a.txt", b"r1"), *write_id_file("b.csv", b"device_id\nr2\n"), "007"],
         ["007", "r1", "r2"],
     ),
 }
 
 
-@pytest.mark.parametrize(("make", "tagged"), IDS.values(), ids=IDS.keys())
-def test_ids_are_taken_as_they_come(make, tagged, audience, small):
+@pytest.mark.parametrize(("make", "tagged"), ID_SOURCES.values(), ids=ID_SOURCES.keys())
+def test_ids_are_read_from_words_and_files(make, tagged, audience, small):
     code, out, err = audience("index", "tag", "x.index", "--add", "told", *make())
     assert (code, err) == (0, "")
     assert out == f"snapshot 2: {len(tagged)} changed, 4 devices\n"
-    assert told() == tagged
+    assert tagged_ids() == tagged
 
 
-def test_ids_come_from_parquet_and_from_standard_input(audience, small, monkeypatch):
+def test_ids_from_parquet_and_stdin(audience, small, monkeypatch):
     pl.DataFrame({"registration_id": ["r1", None]}).write_parquet("ids.parquet")
     assert audience("index", "tag", "x.index", "--add", "told", "--ids", "ids.parquet")[0] == 0
     for words in (["-"], ["--ids", "-"]):
         monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffr2\r\n"))
         assert audience("index", "tag", "x.index", "--add", "told", *words)[0] == 0
-    assert told() == ["r1", "r2"]
+    assert tagged_ids() == ["r1", "r2"]
     monkeypatch.setattr("sys.stdin", None)
     code, _, err = audience("index", "remove", "x.index", "-")
     assert (code, "no-input" in err) == (2, True)
 
 
-NO_TAG = {
+REJECTED_TAGS = {
     "no ids": (["--add", "a"], "no ids were given"),
     "no tag": (["r1"], "no-tag"),
     "a tag both ways": (["r1", "--add", "a", "--remove", "a"], "both-ways"),
@@ -142,9 +142,9 @@ NO_TAG = {
 }
 
 
-@pytest.mark.parametrize("case", NO_TAG)
-def test_ids_and_tags_that_cannot_be_taken_change_nothing(case, audience, small):
-    words, said = NO_TAG[case]
+@pytest.mark.parametrize("case", REJECTED_TAGS)
+def test_rejected_tag_command_changes_nothing(case, audience, small):
+    words, said = REJECTED_TAGS[case]
     (small / "names.csv").write_text("name\nr1\n")
     pl.DataFrame({"x": [1.5]}).write_parquet("names.parquet")
     (small / "ids.txt").write_text("r1\n")
@@ -153,10 +153,10 @@ def test_ids_and_tags_that_cannot_be_taken_change_nothing(case, audience, small)
     assert (code, out) == (2, "")
     assert said in err
     assert "Traceback" not in err
-    assert snapshots() == [1]
+    assert snapshot_numbers() == [1]
 
 
-def test_ids_of_no_device_are_told_by_name(audience, small):
+def test_unknown_ids_are_reported(audience, small):
     code, out, err = audience("index", "tag", "x.index", "--add", "told", "r1", "z1", " r2", *map(str, range(9)))
     assert (code, out) == (0, "snapshot 2: 1 changed, 4 devices\n")
     assert "11 of 12 ids are of no device: 'z1', ' r2', '0', '1', '2', …" in err
@@ -165,11 +165,11 @@ def test_ids_of_no_device_are_told_by_name(audience, small):
     assert (code, json.loads(out)["removed"]) == (0, 0)
     assert json.loads(err)["warnings"][0]["code"] == "no-ids"
     for name in ("empty.csv", "empty.ndjson"):
-        assert "stays" in audience("index", "remove", "x.index", *as_text(name, b""))[1]
+        assert "stays" in audience("index", "remove", "x.index", *write_id_file(name, b""))[1]
     assert "snapshot 2 stays" in audience("index", "remove", "x.index", "z9")[1]
 
 
-def test_removed_devices_are_gone_and_come_back_when_restored(audience, small):
+def test_restore_brings_back_removed_devices(audience, small):
     assert audience("index", "remove", "x.index", "r1", "007")[1] == "snapshot 2: 2 removed, 2 devices\n"
     assert audience("count", "x.index", "everyone")[1] == "2\n"
     assert audience("index", "restore", "x.index", "1")[1] == "snapshot 3 is what 1 was: 4 devices\n"
@@ -180,7 +180,7 @@ def test_removed_devices_are_gone_and_come_back_when_restored(audience, small):
     assert json.loads(audience("index", "history", "x.index", "--json")[1])[1]["devices"] == 2
 
 
-def test_an_index_is_compacted_copied_and_cleared_of_what_is_old(audience, small):
+def test_compact_backup_and_vacuum(audience, small):
     for number in range(3):
         audience("index", "tag", "x.index", "--add", f"t{number}", "r1")
     assert "stays" in audience("index", "compact", "x.index")[1]
@@ -191,13 +191,13 @@ def test_an_index_is_compacted_copied_and_cleared_of_what_is_old(audience, small
     for keep in (["--keep", "0"], [], ["--keep", "one"]):
         assert audience("index", "vacuum", "x.index", *keep)[0] == 2
     code, out, _ = audience("index", "vacuum", "x.index", "--keep", "2", "--json")
-    assert (code, json.loads(out)["kept"]) == (0, snapshots()) == (0, snapshots()[-2:])
+    assert (code, json.loads(out)["kept"]) == (0, snapshot_numbers()) == (0, snapshot_numbers()[-2:])
     assert audience("index", "vacuum", "x.index", "--keep", "99")[1].startswith("0 files removed")
     assert audience("index", "check", "x.index")[0] == 0
 
 
-def test_info_tells_of_dead_rows_until_they_are_compacted(audience, small):
-    first = DeviceIndex.build(devices(200), "y.index").resolve("everyone").tokens()[0]
+def test_info_shows_deleted_rows_until_compacted(audience, small):
+    first = DeviceIndex.build(generate_devices(200), "y.index").resolve("everyone").ids()[0]
     assert audience("index", "remove", "y.index", first)[0] == 0
     assert "199 devices with 1 dead rows" in audience("index", "info", "y.index")[1]
     assert audience("index", "compact", "y.index")[1] == "snapshot 3: 199 devices\n"
@@ -206,7 +206,7 @@ def test_info_tells_of_dead_rows_until_they_are_compacted(audience, small):
     assert "snapshot 3 of 2" in told
 
 
-WRITERS = {
+WRITE_COMMANDS = {
     "update": ["index", "update", "x.index", "devices.csv"],
     "tag": ["index", "tag", "x.index", "--add", "a", "r1"],
     "remove": ["index", "remove", "x.index", "r1"],
@@ -218,26 +218,28 @@ WRITERS = {
 }
 
 
-@pytest.mark.parametrize("words", WRITERS.values(), ids=WRITERS.keys())
-def test_there_is_one_writer_and_readers_are_not_disturbed(words, audience, small):
-    with writing(Path("x.index"), "a long update"):
+@pytest.mark.parametrize("words", WRITE_COMMANDS.values(), ids=WRITE_COMMANDS.keys())
+def test_second_writer_is_rejected_and_readers_work(words, audience, small):
+    with lock_for_update(Path("x.index"), "a long update"):
         code, out, err = audience(*words)
         assert (code, out) == (1, "")
         assert "a long update" in err
         assert audience("count", "x.index", "everyone", "--json")[0] == 0
         assert json.loads(audience(*words, "--wait", "0.1", "--json")[2])["errors"][0]["code"] == "locked"
-    assert snapshots() == [1]
+    assert snapshot_numbers() == [1]
 
 
-@pytest.mark.parametrize("words", [*WRITERS.values(), ["segment", "list", "x.index"], ["index", "history", "x.index"]])
-def test_there_must_be_an_index(words, audience, small):
+@pytest.mark.parametrize(
+    "words", [*WRITE_COMMANDS.values(), ["segment", "list", "x.index"], ["index", "history", "x.index"]]
+)
+def test_missing_index_is_rejected(words, audience, small):
     code, out, err = audience(*["nowhere" if word == "x.index" else word for word in words])
     assert (code, out) == (2, "")
     assert "no-index" in err
     assert not Path("nowhere").exists()
 
 
-def test_segments_are_saved_shown_and_dropped(audience, small):
+def test_segment_save_list_and_drop(audience, small):
     assert audience("segment", "list", "x.index")[1] == "no segment is saved\n"
     assert audience("segment", "save", "x.index", "south", "province:hunan")[1] == "@south: 2 devices now; snapshot 2\n"
     assert audience("segment", "save", "x.index", "@big spenders", "@south AND level > 1")[0] == 0
@@ -259,7 +261,7 @@ def test_segments_are_saved_shown_and_dropped(audience, small):
     assert json.loads(audience("segment", "list", "x.index", "--json")[1]) == []
 
 
-NO_SEGMENT = {
+REJECTED_SEGMENTS = {
     "no name": (["save", "x.index", "@", "everyone"], "empty-name"),
     "itself": (["save", "x.index", "a", "@a"], "segment-cycle"),
     "what the index does not know": (["save", "x.index", "a", "provnce:hunan"], "did you mean province?"),
@@ -269,19 +271,19 @@ NO_SEGMENT = {
 }
 
 
-@pytest.mark.parametrize(("words", "said"), NO_SEGMENT.values(), ids=NO_SEGMENT.keys())
-def test_a_segment_that_cannot_be_is_refused_in_words(words, said, audience, small):
+@pytest.mark.parametrize(("words", "said"), REJECTED_SEGMENTS.values(), ids=REJECTED_SEGMENTS.keys())
+def test_invalid_segment_is_rejected(words, said, audience, small):
     code, out, err = audience("segment", *words)
     assert (code, out) == (2, "")
     assert said in err
-    assert snapshots() == [1]
+    assert snapshot_numbers() == [1]
 
 
-def test_explain_shows_the_sides_of_a_split(audience):
+def test_explain_shows_split_variants(audience):
     expr = 'male AND split(a:45%, "b c":45%, summer)'
     tree = json.loads(audience("explain", "devices.index", expr, "--json")[1])["tree"]
     index = DeviceIndex.open("devices.index")
-    sides = {line["text"]: (line["devices"], line["left"]) for line in tree if line["depth"] == 2}
+    sides = {line["text"]: (line["devices"], line["remaining"]) for line in tree if line["depth"] == 2}
     assert list(sides) == ["a:45%", '"b c":45%', "held out, 10%"]
     for text, one in (
         ("a:45%", "split(a:45%, b:45%, summer) = a"),
@@ -297,11 +299,11 @@ def test_explain_shows_the_sides_of_a_split(audience):
     assert [line["depth"] for line in side] == [0]
 
 
-def test_an_interrupted_build_leaves_nothing(audience, small, monkeypatch):
-    def interrupted(*_):
+def test_interrupted_build_leaves_nothing(audience, small, monkeypatch):
+    def raise_interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("audience.index.ingest.build._drafts", interrupted)
+    monkeypatch.setattr("audience.index.ingest.build._encode_and_write", raise_interrupt)
     code, out, err = audience("index", "build", "devices.csv", "-o", "y.index")
     assert (code, out) == (130, "")
     assert err == "interrupted: stopped before it was done\n"
@@ -310,22 +312,22 @@ def test_an_interrupted_build_leaves_nothing(audience, small, monkeypatch):
     assert json.loads(err)["errors"][0]["code"] == "interrupted"
 
 
-def test_an_interrupted_update_leaves_the_old_snapshot(audience, small, monkeypatch):
-    def interrupted(*_):
+def test_interrupted_update_leaves_old_snapshot(audience, small, monkeypatch):
+    def raise_interrupt(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("audience.index.changes.update.refuse_shared", interrupted)
+        patched.setattr("audience.index.changes.update.reject_shared_tags", raise_interrupt)
         assert audience("index", "update", "x.index", "devices.csv")[0] == 130
-    assert snapshots() == [1]
+    assert snapshot_numbers() == [1]
     assert audience("index", "check", "x.index")[1] == "sound: snapshot 1 in 5 files\n"
     assert audience("index", "vacuum", "x.index", "--keep", "1")[1] == "4 files removed; snapshots kept: 1\n"
     assert audience("index", "update", "x.index", "devices.csv")[0] == 0
 
 
-def test_ctrl_c_ends_a_command_that_waits(small):
+def test_ctrl_c_stops_waiting_command(small):
     line = [sys.executable, "-m", "audience", "index", "tag", "x.index", "--add", "a", "r1", "--wait", "60"]
-    with writing(Path("x.index"), "update"):
+    with lock_for_update(Path("x.index"), "update"):
         ran = subprocess.Popen(line, stderr=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"})
         with pytest.raises(subprocess.TimeoutExpired):
             ran.wait(8)

@@ -9,26 +9,28 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
-from fact_files import cases
+from fact_files import load_cases
 from hypothesis import given
 from hypothesis import strategies as st
-from test_messages import meant
+from test_messages import parse_fact_message
 
-from audience import MessageError, parse, vendor
-from audience.vendors.delivery_spec import Application, Call, Request, Stamp
-from audience.vendors.emas.calls import HOSTS
-from audience.vendors.emas.percent_encoding import encoded
+from audience import MessageError, get_vendor, parse
+from audience.vendors.delivery_spec import Credentials, Request, SendCall, SigningContext
+from audience.vendors.emas.calls import BASE_URLS
+from audience.vendors.emas.percent_encoding import percent_encode
 from audience.vendors.emas.signing import ACS3, SHA1
 
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 KEYS = {"access_key_id": "id", "access_key_secret": "a secret", "app_key": "23267207"}
 TOKEN = "c8016d13-6e76-410c-9bda-769383d11787"
-SAID = '{"title": "t ~*/+&=é时", "body": "b", "badge": "+1", "image": "https://x", "time_to_live": 60, "data": {}}'
-FORMS = ("emas", "emas_v2")
+MESSAGE_JSON = (
+    '{"title": "t ~*/+&=é时", "body": "b", "badge": "+1", "image": "https://x", "time_to_live": 60, "data": {}}'
+)
+VENDOR_NAMES = ("emas", "emas_v2")
 
 
-def application(signature=ACS3, host="https://cloudpush.aliyuncs.com"):
-    return Application(host, {**KEYS, "signature": signature})
+def make_credentials(signature=ACS3, host="https://cloudpush.aliyuncs.com"):
+    return Credentials(host, {**KEYS, "signature": signature})
 
 
 @pytest.fixture
@@ -39,25 +41,25 @@ def client(monkeypatch):
     config = pytest.importorskip("alibabacloud_tea_openapi.utils_models").Config
     sent = []
 
-    def caught(request, runtime=None):
+    def catch_request(request, runtime=None):
         sent.append(request)
         raise ConnectionError
 
-    monkeypatch.setattr(core, "do_action", staticmethod(caught))
+    monkeypatch.setattr(core, "do_action", staticmethod(catch_request))
     keys = {"access_key_id": KEYS["access_key_id"], "access_key_secret": KEYS["access_key_secret"]}
 
-    def of(signature):
+    def make_client(signature):
         return made(
             config(**keys, endpoint="cloudpush.aliyuncs.com", signature_algorithm="v2" if signature == SHA1 else None)
         )
 
-    return of, sent
+    return make_client, sent
 
 
-def official(client, signature, way, request):
+def official_request(client, signature, action, request):
     """What the official client sends for *request*, which is one of ours, by the call of this name."""
     models = pytest.importorskip("alibabacloud_push20160801.models")
-    fields = {**request.query, **_tasks(request)}
+    fields = {**request.query, **_parse_mass_tasks(request)}
     model = {
         "Push": ("push", models.PushRequest),
         "ContinuouslyPush": ("continuously_push", models.ContinuouslyPushRequest),
@@ -65,7 +67,7 @@ def official(client, signature, way, request):
         "MassPush": ("mass_push", models.MassPushRequest),
         "PushV2": ("push_v2", models.PushV2Request),
         "MassPushV2": ("mass_push_v2", models.MassPushV2Request),
-    }[way]
+    }[action]
     for name in ("PushTask", "PushTasks"):
         if isinstance(fields.get(name), str):
             fields[name] = json.loads(fields[name])
@@ -77,7 +79,7 @@ def official(client, signature, way, request):
     return sent[-1]
 
 
-def _tasks(request):
+def _parse_mass_tasks(request):
     tasks = {}
     for name, value in parse_qsl(request.content.decode(), keep_blank_values=True):
         _, number, field = name.split(".", 2)
@@ -85,27 +87,29 @@ def _tasks(request):
     return {"PushTask": list(tasks.values())} if tasks else {}
 
 
-def calls(name):
+def build_requests(vendor_name):
     """One request of each kind that a vendor's ways make, with the name of its action."""
-    v = vendor(name)
-    body = v.delivery.timed(v.delivery.body(meant(SAID)), NOW)
-    for way in v.delivery.ways:
-        targets = tuple(v.listing([f"id{at}", "x y"]) for at in range(min(2, way.ids // v.batch)))
-        yield way.request(Call(targets=targets, body=body, handle="501029", token=TOKEN), application())
-        if way.opening:
-            yield way.opening.request(body, targets, application())
-            if way.opening.close:
-                yield way.opening.close("501029", application())
+    v = get_vendor(vendor_name)
+    body = v.delivery.apply_timestamps(v.delivery.build_body(parse_fact_message(MESSAGE_JSON)), NOW)
+    for way in v.delivery.send_methods:
+        targets = tuple(v.target_ids([f"id{at}", "x y"]) for at in range(min(2, way.max_ids // v.max_ids)))
+        yield way.build_request(
+            SendCall(targets=targets, body=body, handle="501029", idempotency_key=TOKEN), make_credentials()
+        )
+        if way.setup_call:
+            yield way.setup_call.build_request(body, targets, make_credentials())
+            if way.setup_call.close:
+                yield way.setup_call.close("501029", make_credentials())
 
 
 REQUESTS = [
     pytest.param(request, id=f"{name} {request.headers['x-acs-action']} {at}")
-    for name in FORMS
-    for at, request in enumerate(calls(name))
+    for name in VENDOR_NAMES
+    for at, request in enumerate(build_requests(name))
 ]
 
 
-def plain(text):
+def normalize_text(text):
     """*text* as both write it: the SDK in Python writes True where others write true, and sorts keys of JSON."""
     try:
         return json.loads(text.lower() if text in ("True", "False") else text)
@@ -114,10 +118,10 @@ def plain(text):
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
-def test_the_official_client_lays_out_the_same_request(client, request_):
-    theirs = official(client, ACS3, request_.headers["x-acs-action"], request_)
-    assert {key: plain(value) for key, value in theirs.query.items()} == {
-        key: plain(value) for key, value in request_.query.items()
+def test_official_client_builds_same_request(client, request_):
+    theirs = official_request(client, ACS3, request_.headers["x-acs-action"], request_)
+    assert {key: normalize_text(value) for key, value in theirs.query.items()} == {
+        key: normalize_text(value) for key, value in request_.query.items()
     }
     ours = dict(parse_qsl(request_.content.decode(), keep_blank_values=True))
     assert dict(parse_qsl(theirs.body or "", keep_blank_values=True)) == ours
@@ -127,91 +131,91 @@ def test_the_official_client_lays_out_the_same_request(client, request_):
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
-def test_the_official_client_signs_the_same_with_acs3(client, request_):
-    theirs = official(client, ACS3, request_.headers["x-acs-action"], request_)
+def test_official_client_signs_same_with_acs3(client, request_):
+    theirs = official_request(client, ACS3, request_.headers["x-acs-action"], request_)
     headers = {name.lower(): value for name, value in theirs.headers.items()}
-    stamp = Stamp(datetime.fromisoformat(headers["x-acs-date"]), headers["x-acs-signature-nonce"])
+    stamp = SigningContext(datetime.fromisoformat(headers["x-acs-date"]), headers["x-acs-signature-nonce"])
     unsigned = {name: value for name, value in headers.items() if name != "authorization"}
     same = Request(method="POST", path="/", query=theirs.query, headers=unsigned, content=(theirs.body or "").encode())
-    signed = vendor("emas").delivery.sign(same, application(), stamp)
+    signed = get_vendor("emas").delivery.sign(same, make_credentials(), stamp)
     assert signed.headers["authorization"] == headers["authorization"]
     assert signed.headers["x-acs-content-sha256"] == headers["x-acs-content-sha256"]
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
-def test_the_official_client_signs_the_same_with_hmac_sha1(client, request_):
-    theirs = official(client, SHA1, request_.headers["x-acs-action"], request_)
-    stamp = Stamp(datetime.fromisoformat(theirs.query["Timestamp"]), theirs.query["SignatureNonce"])
+def test_official_client_signs_same_with_hmac_sha1(client, request_):
+    theirs = official_request(client, SHA1, request_.headers["x-acs-action"], request_)
+    stamp = SigningContext(datetime.fromisoformat(theirs.query["Timestamp"]), theirs.query["SignatureNonce"])
     bare = {name: value for name, value in theirs.query.items() if name in request_.query}
     same = Request(method="POST", path="/", query=bare, headers=request_.headers, content=(theirs.body or "").encode())
-    assert vendor("emas").delivery.sign(same, application(SHA1), stamp).query == theirs.query
+    assert get_vendor("emas").delivery.sign(same, make_credentials(SHA1), stamp).query == theirs.query
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
-def test_the_older_client_signs_the_same_with_hmac_sha1(request_):
+def test_legacy_client_signs_same_with_hmac_sha1(request_):
     composer = pytest.importorskip("aliyunsdkcore.auth.composer.rpc_signature_composer")
     form = dict(parse_qsl(request_.content.decode(), keep_blank_values=True))
     action, version = (request_.headers[name] for name in ("x-acs-action", "x-acs-version"))
     said = {**request_.query, "Action": action, "Version": version}
     url, _ = composer.get_signed_url(said, "id", "a secret", "json", "POST", form)
     theirs = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
-    stamp = Stamp(datetime.fromisoformat(theirs["Timestamp"]), theirs["SignatureNonce"])
+    stamp = SigningContext(datetime.fromisoformat(theirs["Timestamp"]), theirs["SignatureNonce"])
     same = replace(request_, query={**request_.query, "SignatureType": ""})
-    assert vendor("emas").delivery.sign(same, application(SHA1), stamp).query == theirs
+    assert get_vendor("emas").delivery.sign(same, make_credentials(SHA1), stamp).query == theirs
 
 
 @given(st.text(st.characters(codec="utf-8")))
-def test_texts_are_encoded_as_the_standard_library_does(text):
-    assert encoded(text) == quote(text, safe="~")
+def test_percent_encoding_matches_standard_library(text):
+    assert percent_encode(text) == quote(text, safe="~")
 
 
-def test_a_signature_is_of_its_host_and_shows_no_secret():
-    delivery, request_ = vendor("emas").delivery, next(calls("emas"))
-    stamp = Stamp(NOW, "nonce")
-    signed = delivery.sign(request_, application(), stamp)
-    local = delivery.sign(request_, application(host="http://127.0.0.1:8080"), stamp)
+def test_signature_covers_host_and_hides_secret():
+    delivery, request_ = get_vendor("emas").delivery, next(build_requests("emas"))
+    stamp = SigningContext(NOW, "nonce")
+    signed = delivery.sign(request_, make_credentials(), stamp)
+    local = delivery.sign(request_, make_credentials(host="http://127.0.0.1:8080"), stamp)
     assert (signed.headers["host"], local.headers["host"]) == ("cloudpush.aliyuncs.com", "127.0.0.1:8080")
     assert signed.headers["authorization"] != local.headers["authorization"]
-    for shown in (repr(signed), repr(application()), str(signed.headers), str(signed.query)):
+    for shown in (repr(signed), repr(make_credentials()), str(signed.headers), str(signed.query)):
         assert KEYS["access_key_secret"] not in shown
 
 
-def test_the_hosts_are_those_of_the_official_client(client):
+def test_hosts_match_official_client(client):
     of, _ = client
     theirs = of(ACS3)._endpoint_map
-    assert {region: f"https://{theirs[region]}" for region in HOSTS} == dict(HOSTS)
+    assert {region: f"https://{theirs[region]}" for region in BASE_URLS} == dict(BASE_URLS)
 
 
 # What is laid out. --------------------------------------------------------------------------------------------------
 
 
-def test_every_parameter_of_the_official_models_is_in_the_list():
+def test_every_official_parameter_is_listed():
     """The documents lost some; what the models add is listed, too."""
     models = pytest.importorskip("alibabacloud_push20160801.models")
-    listed = {name: {case.values[1].removeprefix("$.") for case in _listed(name)} for name in FORMS}
-    assert set(_fields(models.PushRequest)) == listed["emas"]
+    listed = {name: {case.values[1].removeprefix("$.") for case in _parameter_cases(name)} for name in VENDOR_NAMES}
+    assert set(_field_names(models.PushRequest)) == listed["emas"]
     tasks = {path for path in listed["emas_v2"] if path not in ("AppKey", "IdempotentToken", "PushTask")}
-    assert set(_paths(models.PushTask)) == tasks
+    assert set(_field_paths(models.PushTask)) == tasks
 
 
-def _listed(name):
-    return [case for case in cases("parameters", "say", "leave") if case.values[0] == name]
+def _parameter_cases(vendor_name):
+    return [case for case in load_cases("parameters", "say", "leave") if case.values[0] == vendor_name]
 
 
-def _fields(model):
+def _field_names(model):
     """The names that *model* writes; it is made with every field set, to texts or to models of its own."""
     names = [name for name in inspect.signature(model.__init__).parameters if name != "self"]
-    return list(_made(model, names).to_map())
+    return list(_make_model(model, names).to_map())
 
 
-def _made(model, names):
+def _make_model(model, names):
     made = model()
     for name in names:
         setattr(made, name, "x")
     return made
 
 
-def _paths(model, within=""):
+def _field_paths(model, prefix=""):
     """The dotted names of all fields of *model* and of the models in it."""
     hints = inspect.signature(model.__init__).parameters
     models = importlib.import_module("alibabacloud_push20160801.models")
@@ -219,30 +223,30 @@ def _paths(model, within=""):
         if name == "self":
             continue
         inner = re.fullmatch(r"main_models\.(\w+)", str(hint.annotation))
-        key = _key(model, name, inner)
+        key = _field_key(model, name, inner)
         if inner:
-            yield from _paths(getattr(models, inner[1]), f"{within}{key}.")
+            yield from _field_paths(getattr(models, inner[1]), f"{prefix}{key}.")
         else:
-            yield f"{within}{key}"
+            yield f"{prefix}{key}"
 
 
-def _key(model, name, inner):
+def _field_key(model, name, inner_model):
     """What *model* writes for its attribute *name*."""
     models = importlib.import_module("alibabacloud_push20160801.models")
     made = model()
-    setattr(made, name, getattr(models, inner[1])() if inner else "x")
+    setattr(made, name, getattr(models, inner_model[1])() if inner_model else "x")
     (key,) = made.to_map()
     return key
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_a_time_to_live_counts_from_the_call_or_from_when_it_is_scheduled(name):
-    delivery = vendor(name).delivery
+@pytest.mark.parametrize("name", VENDOR_NAMES)
+def test_ttl_counts_from_call_or_schedule(name):
+    delivery = get_vendor(name).delivery
     scheduled = {"emas": {"PushTime": "2026-11-22T08:00:00Z"}}
     scheduled["emas_v2"] = {"Action": "SCHEDULED_PUSH", "Options": scheduled["emas"]}
     said = {"title": "t", "body": "b", "time_to_live": 60, "vendor": {name: scheduled[name]}}
     for spoken, day in ((said, 22), (said | {"vendor": {}}, 21)):
-        body = delivery.timed(delivery.body(meant(json.dumps(spoken))), NOW)
+        body = delivery.apply_timestamps(delivery.build_body(parse_fact_message(json.dumps(spoken))), NOW)
         assert body.get("Options", body)["ExpireTime"] == f"2026-11-{day}T08:01:00Z"
 
 
@@ -259,29 +263,34 @@ def test_a_time_to_live_counts_from_the_call_or_from_when_it_is_scheduled(name):
         ({"ExpireTime": "2026-11-24T08:00:00Z"}, None),
     ],
 )
-@pytest.mark.parametrize("name", FORMS)
-def test_a_moment_that_is_past_or_too_far_is_refused_when_a_call_is_made(name, moments, where):
-    delivery = vendor(name).delivery
+@pytest.mark.parametrize("name", VENDOR_NAMES)
+def test_past_or_distant_timestamp_is_rejected(name, moments, where):
+    delivery = get_vendor(name).delivery
     action = {"Action": "SCHEDULED_PUSH"} if "PushTime" in moments else {}
     own = moments if name == "emas" else {**action, "Options": moments}
-    body = delivery.body(meant(json.dumps({"title": "t", "body": "b", "vendor": {name: own}})))
+    body = delivery.build_body(parse_fact_message(json.dumps({"title": "t", "body": "b", "vendor": {name: own}})))
     if where is None:
-        assert delivery.timed(body, NOW) == body
+        assert delivery.apply_timestamps(body, NOW) == body
         return
     with pytest.raises(MessageError) as caught:
-        delivery.timed(body, NOW)
+        delivery.apply_timestamps(body, NOW)
     assert [problem.path for problem in caught.value.problems] == [f"$.{'Options.' * (name == 'emas_v2')}{where}"]
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_a_hundred_lists_of_a_thousand_ids_go_in_one_call_as_a_form(name):
-    v = vendor(name)
-    _, many, _ = v.delivery.ways
-    ids = [f"{at:032d}" for at in range(many.ids)]
-    targets = tuple(v.listing(ids[at : at + v.batch]) for at in range(0, len(ids), v.batch))
+@pytest.mark.parametrize("name", VENDOR_NAMES)
+def test_mass_push_sends_100_lists_as_form(name):
+    v = get_vendor(name)
+    _, many, _ = v.delivery.send_methods
+    ids = [f"{at:032d}" for at in range(many.max_ids)]
+    targets = tuple(v.target_ids(ids[at : at + v.max_ids]) for at in range(0, len(ids), v.max_ids))
     assert len(targets) == 100
-    call = Call(targets=targets, body=v.delivery.body(meant(SAID)), handle=None, token=TOKEN)
-    request_ = many.request(call, application())
+    call = SendCall(
+        targets=targets,
+        body=v.delivery.build_body(parse_fact_message(MESSAGE_JSON)),
+        handle=None,
+        idempotency_key=TOKEN,
+    )
+    request_ = many.build_request(call, make_credentials())
     fields = dict(parse_qsl(request_.content.decode())) | dict(request_.query)
     assert fields["AppKey"] == KEYS["app_key"] and fields["IdempotentToken"] == TOKEN
     if name == "emas":
@@ -291,30 +300,37 @@ def test_a_hundred_lists_of_a_thousand_ids_go_in_one_call_as_a_form(name):
     assert ",".join(lists) == ",".join(ids)
 
 
-def test_a_list_that_no_url_carries_goes_as_a_form():
-    v = vendor("emas")
+def test_long_list_is_sent_as_form():
+    v = get_vendor("emas")
     aliases = v.emit(parse(f"alias({', '.join(chr(0x4E00 + at) * 40 for at in range(1_000))})"))
-    call = Call(targets=(aliases,), body=v.delivery.body(meant(SAID)), handle=None, token=TOKEN)
-    request_ = v.delivery.native.request(call, application())
+    call = SendCall(
+        targets=(aliases,),
+        body=v.delivery.build_body(parse_fact_message(MESSAGE_JSON)),
+        handle=None,
+        idempotency_key=TOKEN,
+    )
+    request_ = v.delivery.native_method.build_request(call, make_credentials())
     assert request_.query == {}
     assert dict(parse_qsl(request_.content.decode()))["TargetValue"] == aliases["TargetValue"]
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_pushes_to_all_are_a_second_apart_and_ten_in_ten_minutes(name):
-    v = vendor(name)
-    native = v.delivery.native
-    few, all_of_them = (native.paces([v.emit(parse(text))]) for text in ("vip", "everyone"))
-    assert [(pace.calls, pace.seconds) for pace in all_of_them if pace not in few] == [(1, 1.0), (10, 600.0)]
+@pytest.mark.parametrize("name", VENDOR_NAMES)
+def test_broadcast_rate_limits(name):
+    v = get_vendor(name)
+    native = v.delivery.native_method
+    few, all_of_them = (native.rate_limits([v.emit(parse(text))]) for text in ("vip", "everyone"))
+    assert [(pace.max_calls, pace.period_seconds) for pace in all_of_them if pace not in few] == [(1, 1.0), (10, 600.0)]
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_a_platform_stays_said_in_a_continuous_push(name):
-    v = vendor(name)
-    later = v.delivery.ways[-1]
-    body = v.delivery.body(meant('{"body": "b", "platforms": ["ios"]}'))
-    opened = later.opening.request(body, (v.listing(["a"]),), application())
-    told = later.request(Call(targets=(v.listing(["a"]),), body=body, handle="7", token=TOKEN), application())
+@pytest.mark.parametrize("name", VENDOR_NAMES)
+def test_continuous_push_keeps_platform(name):
+    v = get_vendor(name)
+    later = v.delivery.send_methods[-1]
+    body = v.delivery.build_body(parse_fact_message('{"body": "b", "platforms": ["ios"]}'))
+    opened = later.setup_call.build_request(body, (v.target_ids(["a"]),), make_credentials())
+    told = later.build_request(
+        SendCall(targets=(v.target_ids(["a"]),), body=body, handle="7", idempotency_key=TOKEN), make_credentials()
+    )
     if name == "emas":
         assert (opened.query["DeviceType"], opened.query["Target"], opened.query["TargetValue"]) == (
             "iOS",
@@ -326,17 +342,17 @@ def test_a_platform_stays_said_in_a_continuous_push(name):
             assert json.loads(request_.query["PushTask"])["Target"]["Platform"] == "IOS"
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_lists_alone_go_by_many_tasks_and_an_app_key_is_a_number(name):
-    v = vendor(name)
-    native, *others = v.delivery.ways
-    body, tags = v.delivery.body(meant(SAID)), [v.emit(parse("vip AND female"))]
-    wrong = Application(HOSTS["cn-hangzhou"], {**KEYS, "app_key": "my app"})
-    assert list(native.refuses(body, tags, application())) == []
+@pytest.mark.parametrize("name", VENDOR_NAMES)
+def test_mass_methods_take_only_lists_and_numeric_app_key(name):
+    v = get_vendor(name)
+    native, *others = v.delivery.send_methods
+    body, tags = v.delivery.build_body(parse_fact_message(MESSAGE_JSON)), [v.emit(parse("vip AND female"))]
+    wrong = Credentials(BASE_URLS["cn-hangzhou"], {**KEYS, "app_key": "my app"})
+    assert list(native.check(body, tags, make_credentials())) == []
     for way in others:
-        assert "no-target" in {problem.code for problem in way.refuses(body, tags, application())}
+        assert "no-target" in {problem.code for problem in way.check(body, tags, make_credentials())}
     long = {f"Parameter{at}": "x" for at in range(99)}
-    codes = {problem.code for problem in others[0].refuses({**body, **long}, [v.listing(["a"])], application())}
+    codes = {problem.code for problem in others[0].check({**body, **long}, [v.target_ids(["a"])], make_credentials())}
     assert codes == ({"too-many"} if name == "emas" else set())
-    for way in v.delivery.ways:
-        assert "bad-key" in {problem.code for problem in way.refuses(body, [v.listing(["a"])], wrong)}
+    for way in v.delivery.send_methods:
+        assert "bad-key" in {problem.code for problem in way.check(body, [v.target_ids(["a"])], wrong)}

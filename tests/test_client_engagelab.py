@@ -4,17 +4,17 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from fact_files import cases
-from test_messages import meant
+from fact_files import load_cases
+from test_messages import parse_fact_message
 
-from audience import vendor
-from audience.messages import message
-from audience.vendors.delivery_spec import Application, Call, Stamp
+from audience import get_vendor
+from audience.messages import parse_message
+from audience.vendors.delivery_spec import Credentials, SendCall, SigningContext
 
 engagelab = pytest.importorskip("engagelab")
 serialization = pytest.importorskip("engagelab._serialization")
-DELIVERY = vendor("engagelab").delivery
-HOST = DELIVERY.hosts["frankfurt"]
+DELIVERY = get_vendor("engagelab").delivery
+HOST = DELIVERY.base_urls["frankfurt"]
 KEYS = {"app_key": "c96f42e0d2e662e45d035ab1", "master_secret": "df4d59e84eac2f9d53b36f12"}  # of the page's sample
 
 
@@ -23,36 +23,36 @@ def sent(monkeypatch):
     """What the client hands to urllib."""
     found = []
 
-    def refuse(request, timeout):
+    def refuse_connection(request, timeout):
         found.append(request)
         raise ConnectionError("nothing is sent here")
 
-    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    monkeypatch.setattr("urllib.request.urlopen", refuse_connection)
     return found
 
 
-def ours(body, target, request=DELIVERY.native.request):
-    application = Application(HOST, KEYS)
-    call = Call(targets=(target,), body=body, handle=None, token="12345678")
-    return DELIVERY.sign(request(call, application), application, Stamp(datetime.now(UTC), "n"))
+def sign_our_request(body, target, build_request=DELIVERY.native_method.build_request):
+    application = Credentials(HOST, KEYS)
+    call = SendCall(targets=(target,), body=body, handle=None, idempotency_key="12345678")
+    return DELIVERY.sign(build_request(call, application), application, SigningContext(datetime.now(UTC), "n"))
 
 
-def theirs(param, sent, method="send"):
+def capture_client_request(param, sent, method="send"):
     client = engagelab.Client(KEYS["app_key"], KEYS["master_secret"], base_url=HOST)
     with pytest.raises(ConnectionError):
         getattr(client.push, method)(param)
     return sent.pop()
 
 
-def assert_same(own, other):
-    assert (own.method, HOST + own.path) == (other.get_method(), other.full_url)
-    assert json.loads(own.content) == json.loads(other.data)
-    assert {key.capitalize(): value for key, value in own.headers.items()} == dict(other.headers)
+def assert_same(ours, theirs):
+    assert (ours.method, HOST + ours.path) == (theirs.get_method(), theirs.full_url)
+    assert json.loads(ours.content) == json.loads(theirs.data)
+    assert {key.capitalize(): value for key, value in ours.headers.items()} == dict(theirs.headers)
 
 
-def test_a_push_in_their_models_is_ours_in_neutral_words(sent):
-    body = DELIVERY.body(
-        message(
+def test_client_models_match_neutral_message(sent):
+    body = DELIVERY.build_body(
+        parse_message(
             {
                 "title": "Send to Android",
                 "body": "Hi, Push!",
@@ -83,36 +83,36 @@ def test_a_push_in_their_models_is_ours_in_neutral_words(sent):
             options=engagelab.Options(time_to_live=60, apns_production=False),
         ),
     )
-    target = vendor("engagelab").listing(["r1", "r2"])
-    assert_same(ours(body, target), theirs(param, sent))
-    assert_same(ours(body, target, DELIVERY.dry_run), theirs(param, sent, "validate"))
+    target = get_vendor("engagelab").target_ids(["r1", "r2"])
+    assert_same(sign_our_request(body, target), capture_client_request(param, sent))
+    assert_same(sign_our_request(body, target, DELIVERY.dry_run), capture_client_request(param, sent, "validate"))
 
 
 @pytest.mark.parametrize(
     "said",
     [
-        *(case.values[1] for case in cases("messages", "say") if case.values[0] == "engagelab"),
+        *(case.values[1] for case in load_cases("messages", "say") if case.values[0] == "engagelab"),
         *(
             f'{{"vendor": {{"engagelab": {case.values[2]}}}}}'
-            for case in cases("parameters", "say")
+            for case in load_cases("parameters", "say")
             if case.values[0] == "engagelab"
         ),
     ],
 )
-def test_their_models_hold_every_field_of_ours(said, sent):
-    own = ours(DELIVERY.body(meant(said)), {"to": "all"})
+def test_client_models_have_all_our_fields(said, sent):
+    own = sign_our_request(DELIVERY.build_body(parse_fact_message(said)), {"to": "all"})
     param = serialization.from_dict(engagelab.PushParam, json.loads(own.content))
-    assert_same(own, theirs(param, sent))
+    assert_same(own, capture_client_request(param, sent))
 
 
-def test_the_places_are_theirs():
+def test_hosts_match_client_data_centers():
     named = {value for key, value in vars(engagelab.DataCenter).items() if key.isupper()}
-    assert set(DELIVERY.hosts.values()) == named
-    assert next(iter(DELIVERY.hosts.values())) == engagelab.Client("k", "s")._base_url
+    assert set(DELIVERY.base_urls.values()) == named
+    assert next(iter(DELIVERY.base_urls.values())) == engagelab.Client("k", "s")._base_url
 
 
-def test_basic_authentication_is_that_of_the_page():
-    signed = ours({"body": {}}, {"to": "all"})
+def test_basic_auth_matches_vendor_docs():
+    signed = sign_our_request({"body": {}}, {"to": "all"})
     assert signed.headers["Authorization"] == (
         "Basic Yzk2ZjQyZTBkMmU2NjJlNDVkMDM1YWIxOmRmNGQ1OWU4NGVhYzJmOWQ1M2IzNmYxMg=="
     )

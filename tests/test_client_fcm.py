@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from audience import parse, vendor
+from audience import get_vendor, parse
 
 messaging = pytest.importorskip("firebase_admin.messaging")
 encoder = pytest.importorskip("firebase_admin._messaging_encoder")
@@ -20,19 +20,19 @@ EXPRS = [
 
 
 @pytest.mark.parametrize("text", EXPRS)
-def test_the_client_of_firebase_writes_the_same_message(text):
-    payload = vendor("fcm").emit(parse(text))
+def test_firebase_client_writes_same_message(text):
+    payload = get_vendor("fcm").emit(parse(text))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of tokens, which are still what devices have
         message = messaging.Message(**payload["message"])
     assert json.loads(json.dumps(message, cls=encoder.MessageEncoder)) == payload["message"]
 
 
-def test_the_client_of_firebase_takes_as_many_tokens_as_are_listed_and_no_more():
-    record = vendor("fcm")
-    tokens = [f"t{number}" for number in range(record.batch)]
+def test_firebase_client_has_same_token_limit():
+    record = get_vendor("fcm")
+    tokens = [f"t{number}" for number in range(record.max_ids)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        assert messaging.MulticastMessage(**record.listing(tokens)).tokens == tokens
+        assert messaging.MulticastMessage(**record.target_ids(tokens)).tokens == tokens
         with pytest.raises(ValueError, match="500"):
             messaging.MulticastMessage(tokens=[*tokens, "one more"])

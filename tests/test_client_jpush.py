@@ -3,8 +3,8 @@
 import jpush
 import pytest
 
-from audience import parse, plan, vendor
-from audience.vendors.payload_reader import dump, load
+from audience import get_vendor, parse, plan
+from audience.vendors.payload_reader import dump_json, load_json
 
 EXPRS = [
     "vip",
@@ -16,33 +16,33 @@ EXPRS = [
 ]
 
 
-def written(audience) -> dict:
+def serialize_push(audience) -> dict:
     """What the client would send."""
     push = jpush.JPush("key", "secret").create_push()
     push.audience = audience
     push.platform = jpush.all_
     push.notification = jpush.notification(alert="hello")
-    return load(dump(push.payload))
+    return load_json(dump_json(push.payload))
 
 
 @pytest.mark.parametrize("text", EXPRS)
-def test_its_selectors_build_the_same_audience(text):
-    audience = vendor("jpush").emit(parse(text))["audience"]
+def test_client_selectors_build_same_audience(text):
+    audience = get_vendor("jpush").emit(parse(text))["audience"]
     selectors = [getattr(jpush, key)(*names) for key, names in audience.items()]
     built = jpush.audience(*selectors)
     assert built == audience
 
 
 @pytest.mark.parametrize("text", ["everyone", *EXPRS, "(a AND b) OR (c AND d)"])
-def test_its_payload_is_read_back_as_what_was_said(text):
+def test_client_payload_round_trips(text):
     for payload in plan(text, "jpush").native:
-        assert vendor("jpush").parse(written(payload["audience"])) == vendor("jpush").parse(payload)
+        assert get_vendor("jpush").parse(serialize_push(payload["audience"])) == get_vendor("jpush").parse(payload)
 
 
-def test_its_word_for_everyone_is_ours():
-    assert written(jpush.all_)["audience"] == vendor("jpush").emit(parse("everyone"))["audience"]
+def test_client_broadcast_matches_ours():
+    assert serialize_push(jpush.all_)["audience"] == get_vendor("jpush").emit(parse("everyone"))["audience"]
 
 
-def test_a_list_of_ids_is_what_its_selector_builds():
-    ids = [f"r{number}" for number in range(vendor("jpush").batch)]
-    assert vendor("jpush").listing(ids)["audience"] == jpush.audience(jpush.registration_id(*ids))
+def test_id_list_matches_client_selector():
+    ids = [f"r{number}" for number in range(get_vendor("jpush").max_ids)]
+    assert get_vendor("jpush").target_ids(ids)["audience"] == jpush.audience(jpush.registration_id(*ids))

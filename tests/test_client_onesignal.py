@@ -7,9 +7,9 @@ from onesignal.model.include_aliases import IncludeAliases
 from onesignal.model.notification import Notification
 from onesignal.model.operator import Operator
 
-from audience import parse, plan, vendor
+from audience import get_vendor, parse, plan
 
-SUBSCRIPTION = "1dd608f2-c6a1-11e3-851d-000c2940e62c"
+SUBSCRIPTION_ID = "1dd608f2-c6a1-11e3-851d-000c2940e62c"
 EXPRS = [
     "vip",
     "NOT vip",
@@ -20,7 +20,7 @@ EXPRS = [
 ]
 
 
-def written(target: dict) -> dict:
+def serialize_target(target: dict) -> dict:
     """What the client would send of *target*, through its own models."""
     models = dict(target)
     if "filters" in target:
@@ -32,20 +32,20 @@ def written(target: dict) -> dict:
     return {key: value for key, value in sent.items() if key in target}
 
 
-@pytest.mark.parametrize("text", ["everyone", *EXPRS, "alias(u1, u2)", f"registration_id({SUBSCRIPTION})"])
-def test_its_models_take_the_target_and_write_it_unchanged(text):
+@pytest.mark.parametrize("text", ["everyone", *EXPRS, "alias(u1, u2)", f"registration_id({SUBSCRIPTION_ID})"])
+def test_client_models_keep_target_unchanged(text):
     [said] = plan(text, "onesignal").native
-    assert written(said) == said
-    assert vendor("onesignal").parse(written(said)) == vendor("onesignal").parse(said)
+    assert serialize_target(said) == said
+    assert get_vendor("onesignal").parse(serialize_target(said)) == get_vendor("onesignal").parse(said)
 
 
-def test_a_list_of_ids_is_taken_unchanged():
-    said = vendor("onesignal").listing([f"id{number}" for number in range(vendor("onesignal").batch)])
-    assert written(said) == said
+def test_client_models_keep_id_list_unchanged():
+    said = get_vendor("onesignal").target_ids([f"id{number}" for number in range(get_vendor("onesignal").max_ids)])
+    assert serialize_target(said) == said
 
 
 @pytest.mark.parametrize("change", [{"relation": "has"}, {"value": 10}, {"key": None}])
-def test_its_models_do_check(change):
-    [entry] = vendor("onesignal").emit(parse("city:Rome"))["filters"]
+def test_client_models_reject_invalid_filters(change):
+    [entry] = get_vendor("onesignal").emit(parse("city:Rome"))["filters"]
     with pytest.raises(onesignal.OpenApiException):
         Filter(**(entry | change))

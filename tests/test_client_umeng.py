@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from audience import Unsaid, parse, vendor
+from audience import Unsupported, get_vendor, parse
 from audience.vendors import umeng
-from audience.vendors.payload_reader import dump
+from audience.vendors.payload_reader import dump_json
 
 models = pytest.importorskip("alibabacloud_umeng_push20220225.models")
 
@@ -16,7 +16,7 @@ EXPRS = [
     "(美剧 OR 文艺) AND NOT channel:360 AND version:1.2.0",
     "(registered_user AND active >= 2014-11-15) OR NOT active >= 2014-11-15",
 ]
-IDS = ["registration_id(r1)", "registration_id(r1, r2)", "alias(u1, u2) AND alias_type:weibo"]
+ID_EXPRS = ["registration_id(r1)", "registration_id(r1, r2)", "alias(u1, u2) AND alias_type:weibo"]
 
 
 @pytest.fixture
@@ -36,20 +36,22 @@ def sent(monkeypatch):
 
 
 @pytest.mark.parametrize("text", EXPRS)
-def test_the_client_sends_the_filter_and_it_means_the_same(sent, text):
+def test_client_sends_equivalent_filter(sent, text):
     client, found = sent
-    payload = vendor("umeng").emit(parse(text))
-    client.send_by_filter_with_options(models.SendByFilterRequest(filter=dump(payload["filter"])), {}, None)
+    payload = get_vendor("umeng").emit(parse(text))
+    client.send_by_filter_with_options(models.SendByFilterRequest(filter=dump_json(payload["filter"])), {}, None)
     [(action, body)] = found
     assert action == "SendByFilter"
     assert json.loads(body["Filter"]) == payload["filter"]
-    assert vendor("umeng").parse({"type": "groupcast", "filter": body["Filter"]}) == vendor("umeng").parse(payload)
+    assert get_vendor("umeng").parse({"type": "groupcast", "filter": body["Filter"]}) == get_vendor("umeng").parse(
+        payload
+    )
 
 
-@pytest.mark.parametrize("text", IDS)
-def test_the_client_sends_the_ids(sent, text):
+@pytest.mark.parametrize("text", ID_EXPRS)
+def test_client_sends_ids(sent, text):
     client, found = sent
-    payload = vendor("umeng").emit(parse(text))
+    payload = get_vendor("umeng").emit(parse(text))
     if "alias" in payload:
         request = models.SendByAliasRequest(alias=payload["alias"], alias_type=payload["alias_type"])
         client.send_by_alias_with_options(request, {}, None)
@@ -60,11 +62,11 @@ def test_the_client_sends_the_ids(sent, text):
     assert [body for _, body in found] == [said]
 
 
-def test_versions_are_compared_where_that_is_switched_on(monkeypatch):
-    with pytest.raises(Unsaid):
-        vendor("umeng").emit(parse("version >= 1.0"))
-    monkeypatch.setattr(umeng, "COMPARES_VERSIONS", True)
-    payload = vendor("umeng").emit(parse("version >= 1.0 AND NOT version <= 2.0"))
+def test_versions_are_compared_when_enabled(monkeypatch):
+    with pytest.raises(Unsupported):
+        get_vendor("umeng").emit(parse("version >= 1.0"))
+    monkeypatch.setattr(umeng, "ALLOWS_VERSION_COMPARISON", True)
+    payload = get_vendor("umeng").emit(parse("version >= 1.0 AND NOT version <= 2.0"))
     assert payload["filter"] == {"where": {"and": [{"app_version": ">1.0"}, {"not": {"app_version": "<2.0"}}]}}
     with pytest.warns(match="which the page gives it for"):
-        assert vendor("umeng").parse(payload) == parse("version >= 1.0 AND NOT version <= 2.0")
+        assert get_vendor("umeng").parse(payload) == parse("version >= 1.0 AND NOT version <= 2.0")

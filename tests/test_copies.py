@@ -10,7 +10,16 @@ from tempfile import TemporaryDirectory
 
 import fake_vendor
 import pytest
-from fake_vendor import ANY, APPLICATION, MESSAGE, Service, campaign_of, effort, folder_of, ids_of
+from fake_vendor import (
+    CREDENTIALS,
+    MESSAGE,
+    UNLIMITED,
+    FakeService,
+    make_ids,
+    make_send_options,
+    write_campaign_folder,
+    write_run_folder,
+)
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -18,126 +27,132 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from audience import DeliveryError
 from audience.delivery import campaign_runs, resume, runs, send, status
 from audience.delivery.ledger import folder_marker
-from audience.delivery.ledger.connection import NAME
+from audience.delivery.ledger.connection import LEDGER_FILE
 from audience.messages import Message
 
-IDS = ids_of(95)
+IDS = make_ids(95)
 
 
 @pytest.fixture(autouse=True)
 def vendor():
-    undo = fake_vendor.register(names=["fake", "one", "two"])
+    undo = fake_vendor.register_vendors(names=["fake", "one", "two"])
     yield
     undo()
 
 
 @pytest.fixture
-def service() -> Service:
-    return Service()
+def service() -> FakeService:
+    return FakeService()
 
 
 @pytest.fixture
 def left(tmp_path, service) -> Path:
     """A run that stopped after three of ten calls."""
     service.fault = lambda call: "stopped" if call == 4 else None
-    found = send(folder_of(tmp_path / "run", IDS), MESSAGE, APPLICATION, ANY, effort=effort(service, concurrency=1))
-    assert (found.batches["accepted"], found.stopped.code) == (3, "stopped")
+    found = send(
+        write_run_folder(tmp_path / "run", IDS),
+        MESSAGE,
+        CREDENTIALS,
+        UNLIMITED,
+        options=make_send_options(service, concurrency=1),
+    )
+    assert (found.batch_counts["accepted"], found.stop_reason.code) == (3, "stopped")
     service.fault = lambda call: None
     return tmp_path / "run"
 
 
-def resumed(folder, service, **words):
-    return resume(folder, APPLICATION, effort=effort(service), **words)
+def resume_run(folder, service, **options):
+    return resume(folder, CREDENTIALS, options=make_send_options(service), **options)
 
 
-def contents(folder):
+def read_files(folder):
     return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-def test_a_copy_is_refused_and_the_run_goes_on_where_it_is(left, service, tmp_path):
+def test_resume_rejects_copied_folder(left, service, tmp_path):
     copy = shutil.copytree(left, tmp_path / "copy")
-    before = contents(copy)
+    before = read_files(copy)
     for words in ({}, {"moved": True}):
         with pytest.raises(DeliveryError, match=rf"copied-run: {copy} is a copy: .*{left}"):
-            resumed(copy, service, **words)
-    assert contents(copy) == before
-    assert resumed(left, service).done
+            resume_run(copy, service, **words)
+    assert read_files(copy) == before
+    assert resume_run(left, service).done
     with pytest.raises(DeliveryError, match="copied-run"):
-        resumed(copy, service)
-    assert service.told == dict.fromkeys(IDS, 1)
+        resume_run(copy, service)
+    assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
 
-def test_a_run_that_is_renamed_goes_on(left, service, tmp_path):
+def test_resume_accepts_renamed_folder(left, service, tmp_path):
     for name in ("other", "run", "third"):
         left = left.rename(tmp_path / name)
-        service.fault = lambda call, stop=service.calls + 2: "stopped" if call == stop else None
-        resumed(left, service)
+        service.fault = lambda call, stop=service.call_count + 2: "stopped" if call == stop else None
+        resume_run(left, service)
     service.fault = lambda call: None
     (tmp_path / "link").symlink_to(left)
-    assert resumed(tmp_path / "link", service).done
-    assert service.told == dict.fromkeys(IDS, 1)
+    assert resume_run(tmp_path / "link", service).done
+    assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
 
-def test_an_older_ledger_beside_a_newer_mark_does_not_go_on_whatever_the_user_says(left, service, tmp_path):
+def test_resume_rejects_ledger_older_than_marker(left, service, tmp_path):
     backup = shutil.copytree(left, tmp_path / "backup")
-    assert resumed(left, service).done
-    put_back_over(backup, left)
+    assert resume_run(left, service).done
+    restore_over(backup, left)
     with pytest.raises(DeliveryError, match=r"copied-run: .* put back"):
-        resumed(left, service)
+        resume_run(left, service)
     with pytest.raises(DeliveryError, match=r"torn-run: .* knows nothing of"):
-        resumed(left, service, moved=True)
-    assert service.told == dict.fromkeys(IDS, 1)
+        resume_run(left, service, moved=True)
+    assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
 
-def test_a_folder_of_links_to_the_files_of_a_run_is_a_copy(left, service, tmp_path):
+def test_resume_rejects_folder_of_links(left, service, tmp_path):
     linked = shutil.copytree(left, tmp_path / "linked", copy_function=os.link)
     for words in ({}, {"moved": True}):
         with pytest.raises(DeliveryError, match=rf"copied-run: {linked} is a copy"):
-            resumed(linked, service, **words)
+            resume_run(linked, service, **words)
     with pytest.raises(
         DeliveryError, match=r"copied-run: .* changed"
     ):  # a link changes what the system keeps of a file
-        resumed(left, service)
-    assert resumed(left, service, moved=True).done
-    assert service.told == dict.fromkeys(IDS, 1)
+        resume_run(left, service)
+    assert resume_run(left, service, moved=True).done
+    assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
 
-def test_a_run_that_is_moved_to_another_disk_goes_on_when_the_user_says_so(left, service, tmp_path):
+def test_resume_moved_accepts_other_disk(left, service, tmp_path):
     moved = shutil.copytree(left, tmp_path / "disk" / "run")
     shutil.rmtree(left)
     with pytest.raises(DeliveryError, match=f"audience resume {moved} --moved"):
-        resumed(moved, service)
+        resume_run(moved, service)
     service.fault = lambda call: "stopped" if call == 6 else None
-    assert resumed(moved, service, moved=True).stopped
+    assert resume_run(moved, service, moved=True).stop_reason
     service.fault = lambda call: None
-    assert resumed(moved, service).done
-    assert service.told == dict.fromkeys(IDS, 1)
+    assert resume_run(moved, service).done
+    assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
 
-def in_place(file, data):
+def overwrite_file(file, data):
     """Write *data* into the file that is there."""
     with file.open("r+b") as stream:
         stream.write(data)
         stream.truncate()
 
 
-def put_back_whole(backup, folder):
+def restore_folder(backup, folder):
     """As one removes a folder and unpacks its backup: names, paths and often inodes are the same."""
     shutil.rmtree(folder)
     shutil.copytree(backup, folder)
 
 
-def put_back_over(backup, folder):
+def restore_over(backup, folder):
     """As `cp -r backup/. folder` does."""
     for file in backup.iterdir():
-        (in_place if (folder / file.name).exists() else Path.write_bytes)(folder / file.name, file.read_bytes())
+        (overwrite_file if (folder / file.name).exists() else Path.write_bytes)(folder / file.name, file.read_bytes())
 
 
-def put_back_ledger(backup, folder):
-    in_place(folder / NAME, (backup / NAME).read_bytes())
+def restore_ledger(backup, folder):
+    overwrite_file(folder / LEDGER_FILE, (backup / LEDGER_FILE).read_bytes())
 
 
-def put_back_what_differs(backup, folder):
+def restore_changed_files(backup, folder):
     """As rsync does: each file that differs under another name first."""
     for file in backup.iterdir():
         if not (folder / file.name).exists() or (folder / file.name).read_bytes() != file.read_bytes():
@@ -145,111 +160,118 @@ def put_back_what_differs(backup, folder):
             (folder / "new").replace(folder / file.name)
 
 
-RESTORES = [put_back_whole, put_back_over, put_back_ledger, put_back_what_differs]
+RESTORE_METHODS = [restore_folder, restore_over, restore_ledger, restore_changed_files]
 
 
-@pytest.mark.parametrize("put_back", RESTORES)
-def test_a_backup_that_is_put_back_is_refused(left, service, tmp_path, put_back):
+@pytest.mark.parametrize("put_back", RESTORE_METHODS)
+def test_resume_rejects_restored_backup(left, service, tmp_path, put_back):
     backup = shutil.copytree(left, tmp_path / "backup")
-    assert resumed(left, service).done
+    assert resume_run(left, service).done
     put_back(backup, left)
-    assert status(left).left == 7
+    assert status(left).pending == 7
     with pytest.raises(DeliveryError, match="copied-run"):
-        resumed(left, service)
-    assert service.told == dict.fromkeys(IDS, 1)
+        resume_run(left, service)
+    assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
 
-def test_a_ledger_that_was_backed_up_while_it_was_sent_is_refused(left, service, tmp_path):
+def test_resume_rejects_ledger_backed_up_during_send(left, service, tmp_path):
     """By SQLite itself: that is whole, and older than what lies beside it all the same."""
 
-    def backs_up(call):
+    def back_up_ledger(call):
         if call == 6:
-            with sqlite3.connect(left / NAME) as ledger, sqlite3.connect(tmp_path / "backup") as backup:
+            with sqlite3.connect(left / LEDGER_FILE) as ledger, sqlite3.connect(tmp_path / "backup") as backup:
                 ledger.backup(backup)
             ledger.close()
             backup.close()
 
-    service.fault = backs_up
-    assert resumed(left, service).done
-    in_place(left / NAME, (tmp_path / "backup").read_bytes())
+    service.fault = back_up_ledger
+    assert resume_run(left, service).done
+    overwrite_file(left / LEDGER_FILE, (tmp_path / "backup").read_bytes())
     with pytest.raises(DeliveryError, match="copied-run"):
-        resumed(left, service)
-    assert service.told == dict.fromkeys(IDS, 1)
+        resume_run(left, service)
+    assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
 
-def test_a_mark_that_is_put_back_into_its_own_file_is_another(tmp_path):
-    mark = folder_marker.made(tmp_path, "sent")
-    assert folder_marker.trace(tmp_path / mark.name) == mark.trace
+def test_rewritten_marker_has_new_fingerprint(tmp_path):
+    mark = folder_marker.create_marker(tmp_path, "sent")
+    assert folder_marker.read_fingerprint(tmp_path / mark.name) == mark.fingerprint
     times = (tmp_path / mark.name).stat()
     time.sleep(0.02)  # more than one tick of the clock of a file system
-    in_place(tmp_path / mark.name, b"")
+    overwrite_file(tmp_path / mark.name, b"")
     os.utime(tmp_path / mark.name, ns=(times.st_atime_ns, times.st_mtime_ns))  # as backups do
     assert (tmp_path / mark.name).stat().st_ino == times.st_ino
-    assert folder_marker.trace(tmp_path / mark.name) != mark.trace
+    assert folder_marker.read_fingerprint(tmp_path / mark.name) != mark.fingerprint
 
 
-class Copies(RuleBasedStateMachine):
+class RunCopies(RuleBasedStateMachine):
     """Whatever is copied and put back, also while it is sent: as long as nobody says `moved`, nobody is told twice."""
 
     @initialize()
-    def begins(self):
-        self.place, self.service, self.number = TemporaryDirectory(), Service(), 0
-        self.undo = fake_vendor.register()
-        self.run, self.backup = folder_of(Path(self.place.name, "run"), ids_of(200)), Path(self.place.name, "backup")
-        self.limit(0)
-        send(self.run, MESSAGE, APPLICATION, ANY, effort=effort(self.service))
+    def start_run(self):
+        self.temp_folder, self.service, self.rename_count = TemporaryDirectory(), FakeService(), 0
+        self.unregister = fake_vendor.register_vendors()
+        self.run, self.backup = (
+            write_run_folder(Path(self.temp_folder.name, "run"), make_ids(200)),
+            Path(self.temp_folder.name, "backup"),
+        )
+        self.limit_calls(0)
+        send(self.run, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(self.service))
 
     def teardown(self):
-        self.undo()
-        self.place.cleanup()
+        self.unregister()
+        self.temp_folder.cleanup()
 
-    def limit(self, calls, copied=None):
-        stop, at = self.service.calls + calls, None if copied is None else self.service.calls + copied
+    def limit_calls(self, max_calls, copy_at=None):
+        stop, at = self.service.call_count + max_calls, None if copy_at is None else self.service.call_count + copy_at
 
         def fault(call):
             if call == at:
-                self.copies()
+                self.back_up()
             return "stopped" if call > stop else None
 
         self.service.fault = fault
 
-    @rule(calls=st.integers(0, 4), copied=st.none() | st.integers(1, 4), where=st.sampled_from(["run", "backup"]))
-    def goes_on(self, calls, copied, where):
-        folder = Path(self.place.name, where)
+    @rule(
+        max_calls=st.integers(0, 4),
+        copied=st.none() | st.integers(1, 4),
+        folder_name=st.sampled_from(["run", "backup"]),
+    )
+    def resume_folder(self, max_calls, copied, folder_name):
+        folder = Path(self.temp_folder.name, folder_name)
         if folder.exists():
-            self.limit(calls, copied if where == "run" else None)
+            self.limit_calls(max_calls, copied if folder_name == "run" else None)
             with suppress(DeliveryError):
-                resumed(folder, self.service)
-                assert where == "run"
+                resume_run(folder, self.service)
+                assert folder_name == "run"
 
     @rule()
-    def copies(self):
+    def back_up(self):
         shutil.rmtree(self.backup, ignore_errors=True)
         shutil.copytree(self.run, self.backup)
 
     @precondition(lambda self: self.backup.exists())
-    @rule(put_back=st.sampled_from(RESTORES))
-    def is_put_back(self, put_back):
+    @rule(put_back=st.sampled_from(RESTORE_METHODS))
+    def restore_backup(self, put_back):
         put_back(self.backup, self.run)
 
     @rule()
-    def is_renamed(self):
-        self.number += 1
-        self.run.rename(self.run.with_name(f"aside{self.number}")).rename(self.run)
+    def rename_run(self):
+        self.rename_count += 1
+        self.run.rename(self.run.with_name(f"aside{self.rename_count}")).rename(self.run)
 
     @invariant()
-    def nobody_is_told_twice(self):
-        assert max(self.service.told.values(), default=0) <= 1
+    def check_no_duplicates(self):
+        assert max(self.service.delivery_counts.values(), default=0) <= 1
 
 
-Copies.TestCase.settings = settings(max_examples=30, stateful_step_count=10, deadline=None)
-TestCopies = Copies.TestCase
+RunCopies.TestCase.settings = settings(max_examples=30, stateful_step_count=10, deadline=None)
+TestCopies = RunCopies.TestCase
 
 
 # Copies of what a process was at, or died at. ------------------------------------------------------------------------
 
 
-class Died(BaseException):
+class ProcessDied(BaseException):
     pass
 
 
@@ -257,51 +279,57 @@ class Died(BaseException):
 def killed(tmp_path, service, monkeypatch) -> Path:
     """A run whose process died after some calls; what it wrote last lies beside the ledger."""
 
-    def copies(call):
+    def copy_run(call):
         if call == 4:
             shutil.copytree(tmp_path / "alive", tmp_path / "run")
 
-    service.fault = copies
-    send(folder_of(tmp_path / "alive", IDS), MESSAGE, APPLICATION, ANY, effort=effort(service, concurrency=1))
+    service.fault = copy_run
+    send(
+        write_run_folder(tmp_path / "alive", IDS),
+        MESSAGE,
+        CREDENTIALS,
+        UNLIMITED,
+        options=make_send_options(service, concurrency=1),
+    )
     service.fault = lambda call: None
-    service.told.clear()
+    service.delivery_counts.clear()
     shutil.rmtree(tmp_path / "alive")
-    assert (tmp_path / "run" / f"{NAME}-wal").stat().st_size
+    assert (tmp_path / "run" / f"{LEDGER_FILE}-wal").stat().st_size
     return tmp_path / "run"
 
 
-def test_what_died_and_was_moved_goes_on_however_often_it_was_refused_and_looked_at(killed, service):
-    assert (status(killed).batches["accepted"], status(killed).working) == (3, 0)
+def test_moved_crashed_run_resumes_after_rejections(killed, service):
+    assert (status(killed).batch_counts["accepted"], status(killed).active_workers) == (3, 0)
     for _ in range(2):
         with pytest.raises(DeliveryError, match="copied-run"):
-            resumed(killed, service)
-        assert runs.copied(killed)
-    found = resumed(killed, service, moved=True)
-    assert (found.batches["in doubt"], found.batches["accepted"]) == (1, 9)
-    assert service.told == dict.fromkeys(IDS[40:], 1)
+            resume_run(killed, service)
+        assert runs.copy_warnings(killed)
+    found = resume_run(killed, service, moved=True)
+    assert (found.batch_counts["in_doubt"], found.batch_counts["accepted"]) == (1, 9)
+    assert service.delivery_counts == dict.fromkeys(IDS[40:], 1)
 
 
-WITHOUT = {
-    "the last writes": [f"{NAME}-wal"],
-    "the last writes and marks": [f"{NAME}-wal", "sent-*.mark"],
-    "anything but the ledger": [f"{NAME}-*", "*.mark", "*.lock"],
+MISSING_FILES = {
+    "the last writes": [f"{LEDGER_FILE}-wal"],
+    "the last writes and marks": [f"{LEDGER_FILE}-wal", "sent-*.mark"],
+    "anything but the ledger": [f"{LEDGER_FILE}-*", "*.mark", "*.lock"],
 }
 
 
-@pytest.mark.parametrize("without", WITHOUT.values(), ids=WITHOUT.keys())
-def test_a_copy_without_what_was_written_last_is_refused(killed, service, without):
+@pytest.mark.parametrize("without", MISSING_FILES.values(), ids=MISSING_FILES.keys())
+def test_resume_rejects_copy_without_last_writes(killed, service, without):
     for pattern in without:
         for file in killed.glob(pattern):
             file.unlink()
     with pytest.raises(DeliveryError, match="torn-run"):
-        resumed(killed, service, moved=True)
-    assert not service.told
+        resume_run(killed, service, moved=True)
+    assert not service.delivery_counts
 
 
-def test_a_copy_half_before_and_half_after_is_refused(left, service, tmp_path):
+def test_resume_rejects_copy_taken_during_send(left, service, tmp_path):
     """The ledger of one moment, and the files beside it of another."""
     copy = shutil.copytree(left, tmp_path / "copy")
-    assert resumed(left, service).done
+    assert resume_run(left, service).done
     for file in left.glob("sent-*.mark"):
         shutil.copy2(file, copy)
     for file in copy.glob("sent-*.mark"):
@@ -309,42 +337,42 @@ def test_a_copy_half_before_and_half_after_is_refused(left, service, tmp_path):
             file.unlink()
     shutil.rmtree(left)
     with pytest.raises(DeliveryError, match=r"torn-run: .* is not there"):
-        resumed(copy, service, moved=True)
-    assert service.told == dict.fromkeys(IDS, 1)
+        resume_run(copy, service, moved=True)
+    assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
 
 # Campaigns, and what is left of a run. --------------------------------------------------------------------------------
 
 
-def known(to):
-    return APPLICATION
+def load_credentials(target):
+    return CREDENTIALS
 
 
-def test_a_copy_of_a_campaign_begins_nothing(tmp_path, service, monkeypatch):
+def test_campaign_copy_starts_nothing(tmp_path, service, monkeypatch):
     """Its sender died before the second vendor was begun, and that is not begun in both places."""
-    folder = campaign_of(tmp_path / "out", one=ids_of(15), two=[f"t{at}" for at in range(15)])
-    ready = campaign_runs.prepare_all(folder, Message(title="Hi"), known, ANY)
-    begin = campaign_runs.prepare.begin
+    folder = write_campaign_folder(tmp_path / "out", one=make_ids(15), two=[f"t{at}" for at in range(15)])
+    ready = campaign_runs.prepare_all(folder, Message(title="Hi"), load_credentials, UNLIMITED)
+    begin = campaign_runs.prepare.create_run
 
-    def dies(found, application):
-        begin(found, application)
-        raise Died
+    def die_after_create(prepared, credentials):
+        begin(prepared, credentials)
+        raise ProcessDied
 
-    with monkeypatch.context() as patched, pytest.raises(Died):
-        patched.setattr(campaign_runs.prepare, "begin", dies)
-        campaign_runs.send_all(folder, Message(title="Hi"), ready, effort(service))
+    with monkeypatch.context() as patched, pytest.raises(ProcessDied):
+        patched.setattr(campaign_runs.prepare, "create_run", die_after_create)
+        campaign_runs.send_all(folder, Message(title="Hi"), ready, make_send_options(service))
     copy = shutil.copytree(folder, tmp_path / "copy")
     with pytest.raises(DeliveryError, match="copied-run"):
-        campaign_runs.resume_all(copy, known, "report", effort(service))
-    assert not (copy / "two" / NAME).exists()
+        campaign_runs.resume_all(copy, load_credentials, "report", make_send_options(service))
+    assert not (copy / "two" / LEDGER_FILE).exists()
     shutil.rmtree(folder)
-    found = campaign_runs.resume_all(copy, known, "report", effort(service), moved=True)
+    found = campaign_runs.resume_all(copy, load_credentials, "report", make_send_options(service), moved=True)
     assert [each.done for each in found.values()] == [True, True]
-    assert set(service.told.values()) == {1}
-    assert len(service.told) == 30
+    assert set(service.delivery_counts.values()) == {1}
+    assert len(service.delivery_counts) == 30
 
 
-def test_what_is_told_of_a_copy_is_told_as_such(audience, left, tmp_path):
+def test_commands_warn_about_copied_run(audience, left, tmp_path):
     copy = str(shutil.copytree(left, tmp_path / "copy"))
     assert audience("status", str(left))[2].count("copied-run") == 0
     assert "warning: copied-run" in audience("status", copy)[2]
@@ -356,29 +384,31 @@ def test_what_is_told_of_a_copy_is_told_as_such(audience, left, tmp_path):
     assert status(copy).cancelled
 
 
-def test_a_run_whose_ledger_is_gone_is_not_begun_anew(left, service, tmp_path):
-    (left / NAME).unlink()
+def test_send_rejects_run_without_ledger(left, service, tmp_path):
+    (left / LEDGER_FILE).unlink()
     with pytest.raises(DeliveryError, match="lost-ledger"):
-        send(left, MESSAGE, APPLICATION, ANY, effort=effort(service))
+        send(left, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(service))
     for file in left.glob("sent-*.mark"):
         file.unlink()
-    assert send(left, MESSAGE, APPLICATION, ANY, effort=effort(service)).left == 0  # as one who insists may
+    assert (
+        send(left, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(service)).pending == 0
+    )  # as one who insists may
 
 
-def test_a_ledger_that_goes_while_it_is_sent_is_not_begun_anew_beside_it(tmp_path, service):
-    folder, other = folder_of(tmp_path / "run", IDS), Service()
+def test_send_rejects_ledger_deleted_during_send(tmp_path, service):
+    folder, other = write_run_folder(tmp_path / "run", IDS), FakeService()
 
-    def goes(call):
+    def delete_ledger(call):
         if call == 3:
-            for file in (NAME, f"{NAME}-wal", f"{NAME}-shm"):
+            for file in (LEDGER_FILE, f"{LEDGER_FILE}-wal", f"{LEDGER_FILE}-shm"):
                 (folder / file).unlink()
             for file in folder.glob("*.mark"):
                 file.unlink()
             with pytest.raises(DeliveryError, match="lost-ledger"):
-                send(folder, MESSAGE, APPLICATION, ANY, effort=effort(other))
+                send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(other))
 
-    service.fault = goes
+    service.fault = delete_ledger
     with suppress(DeliveryError):
-        send(folder, MESSAGE, APPLICATION, ANY, effort=effort(service, concurrency=1))
-    assert not other.told
-    assert set(service.told.values()) == {1}
+        send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(service, concurrency=1))
+    assert not other.delivery_counts
+    assert set(service.delivery_counts.values()) == {1}

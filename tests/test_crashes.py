@@ -12,45 +12,45 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from audience import AudienceError, DeviceIndex, IndexFolderError, LockedError, OutputError
+from audience import AudienceError, DeviceIndex, InvalidIndexError, LockedError, OutputError
 from audience._fs import atomic as on_disk
 from audience.index.changes import compaction, update
 from audience.index.ingest import build
 from audience.index.storage import arrow_file
 
-SEEN = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate"}
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+AUDITED_EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate"}
+WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 class PowerCut(BaseException):
     """The end of everything that a process does to its files."""
 
 
-class Power:
+class FailurePoint:
     """Counts what is done to files below *folder*; from the operation *last* on, each fails, whoever asks for it.
 
     A process that dies does nothing any more; nor does one whose every write fails with what nobody catches.
     """
 
     def __init__(self):
-        self.folder, self.last, self.done = None, 0, 0
-        sys.addaudithook(self._hook)
+        self.folder, self.fail_at, self.step_count = None, 0, 0
+        sys.addaudithook(self._audit_hook)
 
-    def _hook(self, event, arguments):
-        if self.folder is not None and event in SEEN:
-            writes = event != "open" or (isinstance(arguments[2], int) and arguments[2] & WRITING)
+    def _audit_hook(self, event, arguments):
+        if self.folder is not None and event in AUDITED_EVENTS:
+            writes = event != "open" or (isinstance(arguments[2], int) and arguments[2] & WRITE_FLAGS)
             if writes and str(arguments[0]).startswith(self.folder):
-                self.step()
+                self.count_step()
 
-    def step(self):
+    def count_step(self):
         if self.folder is not None:
-            self.done += 1
-            if self.done >= self.last:
+            self.step_count += 1
+            if self.step_count >= self.fail_at:
                 raise PowerCut
 
-    def cut(self, folder: Path, last: int, work) -> bool:
+    def is_cut(self, folder: Path, fail_at: int, work) -> bool:
         """Whether *work* was stopped by the cut at operation *last*."""
-        self.folder, self.last, self.done = str(folder), last, 0
+        self.folder, self.fail_at, self.step_count = str(folder), fail_at, 0
         try:
             work()
         except PowerCut:
@@ -60,26 +60,28 @@ class Power:
         return False
 
 
-POWER = Power()
+FAILURE_POINT = FailurePoint()
 
 
 @pytest.fixture
-def power(monkeypatch) -> Power:
-    write = arrow_file.write
+def power(monkeypatch) -> FailurePoint:
+    write = arrow_file.write_arrow_file
 
-    def counted(*arguments, **named):
-        POWER.step()
+    def count_writes(*arguments, **named):
+        FAILURE_POINT.count_step()
         found = write(*arguments, **named)
-        POWER.step()
+        FAILURE_POINT.count_step()
         return found
 
-    monkeypatch.setattr(arrow_file, "write", counted)  # what Arrow does, Python does not hear of
+    monkeypatch.setattr(arrow_file, "write_arrow_file", count_writes)  # what Arrow does, Python does not hear of
     monkeypatch.setattr(os, "fsync", lambda handle: None)  # no step of its own: others see files before that too
-    monkeypatch.setattr(on_disk, "_exchanged", lambda one, other: POWER.step() or exchanged(one, other))
-    return POWER
+    monkeypatch.setattr(
+        on_disk, "_exchange_folders", lambda one, other: FAILURE_POINT.count_step() or exchange_folders(one, other)
+    )
+    return FAILURE_POINT
 
 
-exchanged = on_disk._exchanged
+exchange_folders = on_disk._exchange_folders
 
 TABLE = pl.DataFrame(
     {
@@ -88,61 +90,61 @@ TABLE = pl.DataFrame(
         "tags": [["a"] if number % 2 else ["b"] for number in range(12)],
     }
 )
-ASKED = ["a", "b", "age >= 2", "NOT age < 4", "everyone", "x", "sample(50%, s)"]
+QUERIES = ["a", "b", "age >= 2", "NOT age < 4", "everyone", "x", "sample(50%, s)"]
 
 
-def answers(folder: Path) -> list:
+def resolve_queries(folder: Path) -> list:
     """What the index says, when all of it is sound."""
     index = DeviceIndex.open(folder)
-    index.check()
-    found = [sorted(index.resolve(expr).tokens()) for expr in ASKED]
+    index.verify()
+    found = [sorted(index.resolve(expr).ids()) for expr in QUERIES]
     return [*found, dict(index.segments)]
 
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(build, "SHARD", 5)
-    monkeypatch.setattr(compaction, "SHARD", 5)
-    monkeypatch.setattr(compaction, "MOST_DEAD", 1)
-    monkeypatch.setattr(update, "SOON", 3)
+    monkeypatch.setattr(build, "MAX_SHARD_DEVICES", 5)
+    monkeypatch.setattr(compaction, "MAX_SHARD_DEVICES", 5)
+    monkeypatch.setattr(compaction, "MAX_DELETED_RATIO", 1)
+    monkeypatch.setattr(update, "MAX_INLINE_COMPACT_DEVICES", 3)
 
 
 UPDATE = pl.DataFrame({"token": ["r1", "r6", "r20"], "age": [9, 9, None]})
-WORK = {
+OPERATIONS = {
     "update": lambda index: index.update(UPDATE),
     "tag": lambda index: index.tag(["r1", "r8"], add="x", remove="a"),
     "remove": lambda index: index.remove(["r2", "r3", "r7"]),
     "compact": DeviceIndex.compact,
-    "save": lambda index: index.save("s", "a OR b"),
+    "save": lambda index: index.save_segment("s", "a OR b"),
     "restore": lambda index: index.restore(1),
     "vacuum": DeviceIndex.vacuum,
     "replace": lambda index: DeviceIndex.build(TABLE.head(3), index.folder, replace=True),
 }
 
 
-@pytest.mark.parametrize("what", WORK)
-def test_a_writer_that_dies_at_any_step_leaves_the_old_or_the_new(what, tmp_path, power, small_shards):
+@pytest.mark.parametrize("what", OPERATIONS)
+def test_crash_at_any_step_leaves_old_or_new_index(what, tmp_path, power, small_shards):
     index = DeviceIndex.build(TABLE, tmp_path / "first")
     index.update(UPDATE.with_columns(age=pl.lit(0)))
     index.remove(["r0"])
     shutil.copytree(index.folder, tmp_path / "done")
-    old = answers(index.folder)
-    WORK[what](DeviceIndex.open(tmp_path / "done"))
-    allowed = [old, answers(tmp_path / "done")]
+    old = resolve_queries(index.folder)
+    OPERATIONS[what](DeviceIndex.open(tmp_path / "done"))
+    allowed = [old, resolve_queries(tmp_path / "done")]
     died, steps, seen = True, 0, []
     while died:
         steps += 1
         folder = tmp_path / f"{steps}" / "index"
         shutil.copytree(index.folder, folder)
-        died = power.cut(tmp_path, steps, lambda folder=folder: WORK[what](DeviceIndex.open(folder)))
-        found = answers(folder)
+        died = power.is_cut(tmp_path, steps, lambda folder=folder: OPERATIONS[what](DeviceIndex.open(folder)))
+        found = resolve_queries(folder)
         assert found in allowed
         seen.append(found)
         again = DeviceIndex.open(folder)
         again.tag(["r1"], add="again")
-        assert sorted(again.resolve("again").tokens()) == ["r1"]
+        assert sorted(again.resolve("again").ids()) == ["r1"]
         again.vacuum()
-        assert {file.name for file in (folder / "shards").iterdir()} == again.snapshot.manifest.files()
+        assert {file.name for file in (folder / "shards").iterdir()} == again.snapshot.manifest.file_names()
         assert {file.name for file in folder.iterdir()} <= {"manifest.json", "history", "shards", "writer.lock"}
         if what == "replace":
             DeviceIndex.build(TABLE, folder, replace=True)
@@ -153,7 +155,7 @@ def test_a_writer_that_dies_at_any_step_leaves_the_old_or_the_new(what, tmp_path
 
 
 @pytest.mark.parametrize("what", ["build", "backup"])
-def test_a_new_folder_is_whole_or_not_there(what, tmp_path, power, small_shards):
+def test_new_folder_is_atomic(what, tmp_path, power, small_shards):
     index = DeviceIndex.build(TABLE, tmp_path / "first")
     index.remove(["r0"])
     work = {
@@ -164,32 +166,32 @@ def test_a_new_folder_is_whole_or_not_there(what, tmp_path, power, small_shards)
     while died:
         steps += 1
         folder = tmp_path / f"{steps}" / "index"
-        died = power.cut(tmp_path, steps, lambda folder=folder: work(folder))
+        died = power.is_cut(tmp_path, steps, lambda folder=folder: work(folder))
         if folder.exists():
-            assert answers(folder) == answers(index.folder)
+            assert resolve_queries(folder) == resolve_queries(index.folder)
         elif steps % 8 == 1:
             work(folder)
-            assert answers(folder) == answers(index.folder)
+            assert resolve_queries(folder) == resolve_queries(index.folder)
             assert [file.name for file in folder.parent.iterdir()] == ["index"]
     assert steps > 5
 
 
-DRAFTS = """
+DRAFT_SCRIPT = """
 import sys, time
 from pathlib import Path
-from audience._fs.atomic import new_folder
-with new_folder(Path(sys.argv[1]), marks=frozenset()) as draft:
+from audience._fs.atomic import atomic_folder
+with atomic_folder(Path(sys.argv[1]), owned_patterns=frozenset()) as draft:
     (draft / "file").touch()
     print(draft.name, flush=True)
     time.sleep(60)
 """
 
 
-def test_a_draft_is_left_alone_while_its_process_lives_and_cleared_by_the_next_when_it_was_killed(tmp_path):
+def test_stale_temp_folder_is_removed_after_its_process_died(tmp_path):
     folder, others = tmp_path / "x", {"x.index", ".x.bak", ".x.index.abcd1234.draft", ".x.abcd1234", ".x.lock.draft"}
     for name in others:
         (tmp_path / name).mkdir()
-    with subprocess.Popen([sys.executable, "-c", DRAFTS, folder], stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen([sys.executable, "-c", DRAFT_SCRIPT, folder], stdout=subprocess.PIPE, text=True) as other:
         draft = other.stdout.readline().strip()
         with pytest.raises(OutputError, match=r"locked: .*/x is being written by another process"):
             DeviceIndex.build(TABLE, folder)
@@ -199,7 +201,7 @@ def test_a_draft_is_left_alone_while_its_process_lives_and_cleared_by_the_next_w
     assert {file.name for file in tmp_path.iterdir()} == {*others, "x"}
 
 
-def test_a_file_that_was_cut_short_on_its_way_to_the_disk_is_named(tmp_path, small_shards):
+def test_truncated_file_is_named(tmp_path, small_shards):
     """The rename of the manifest reached the disk, and not all of what it names."""
     index = DeviceIndex.build(TABLE, tmp_path / "index")
     index.remove(["r0", "r6"])
@@ -208,34 +210,34 @@ def test_a_file_that_was_cut_short_on_its_way_to_the_disk_is_named(tmp_path, sma
         torn = [sound[: len(sound) // 2], b"", sound[: len(sound) // 2] + bytes(len(sound) - len(sound) // 2)]
         for data in torn:
             file.write_bytes(data)
-            with pytest.raises(IndexFolderError, match=file.name):
-                answers(index.folder)
+            with pytest.raises(InvalidIndexError, match=file.name):
+                resolve_queries(index.folder)
                 DeviceIndex.open(index.folder).history()
         file.write_bytes(sound)
-    assert answers(index.folder)
+    assert resolve_queries(index.folder)
 
 
-def test_a_full_disk_is_an_error_and_not_a_traceback(tmp_path, monkeypatch, small_shards):
+def test_full_disk_raises_output_error(tmp_path, monkeypatch, small_shards):
     index = DeviceIndex.build(TABLE, tmp_path / "index")
     index.remove(["r0"])
-    old = answers(index.folder)
+    old = resolve_queries(index.folder)
 
-    def full(handle):
+    def raise_disk_full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
-    for work in WORK.values():
+    monkeypatch.setattr(os, "fsync", raise_disk_full)
+    for work in OPERATIONS.values():
         with pytest.raises(AudienceError, match="No space left"):
             work(DeviceIndex.open(index.folder))
     monkeypatch.undo()
-    assert answers(index.folder) == old
+    assert resolve_queries(index.folder) == old
 
 
-HOLDS = """
+HOLD_LOCK_SCRIPT = """
 import sys, time
 from pathlib import Path
-from audience.index.storage.write_lock import writing
-with writing(Path(sys.argv[1]), "update"):
+from audience.index.storage.write_lock import lock_for_update
+with lock_for_update(Path(sys.argv[1]), "update"):
     print("holding", flush=True)
     time.sleep(60)
 """
@@ -245,13 +247,15 @@ with writing(Path(sys.argv[1]), "update"):
 def held(tmp_path):
     """An index that another process is changing, and that process."""
     index = DeviceIndex.build(TABLE, tmp_path / "index")
-    with subprocess.Popen([sys.executable, "-c", HOLDS, index.folder], stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_LOCK_SCRIPT, index.folder], stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout.readline() == "holding\n"
         yield index, other
         other.kill()
 
 
-def test_a_second_writer_is_told_who_is_first_and_may_wait_until_he_is_killed(held):
+def test_second_writer_is_rejected_or_waits(held):
     index, other = held
     with pytest.raises(LockedError, match=rf"process {other.pid} on {os.uname().nodename} since .* \(update\)"):
         index.tag(["r1"], add="x")
@@ -265,18 +269,18 @@ def test_a_second_writer_is_told_who_is_first_and_may_wait_until_he_is_killed(he
     assert {file.name for file in index.folder.iterdir()} == {"manifest.json", "history", "shards", "writer.lock"}
 
 
-def test_two_threads_of_one_process_write_one_after_the_other(tmp_path):
+def test_threads_write_in_turn(tmp_path):
     folder = DeviceIndex.build(TABLE, tmp_path / "index").folder
     wrong = []
 
-    def work(name):
+    def tag_repeatedly(name):
         try:
             for number in range(5):
                 DeviceIndex.open(folder).tag([f"r{number}"], add=name, wait=60)
         except AudienceError as error:
             wrong.append(error)
 
-    threads = [threading.Thread(target=work, args=[name]) for name in "xy"]
+    threads = [threading.Thread(target=tag_repeatedly, args=[name]) for name in "xy"]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -285,16 +289,16 @@ def test_two_threads_of_one_process_write_one_after_the_other(tmp_path):
     assert (wrong, index.count("x AND y"), len(index.history())) == ([], 5, 11)
 
 
-ROUNDS = """
+UPDATE_SCRIPT = """
 import sys
 import polars as pl
 from audience import DeviceIndex
 from audience.index.ingest import build
 from audience.index.changes import compaction
-build.SHARD = compaction.SHARD = 5
-compaction.TIERS = ()  # what is small stays, for compact to find
+build.MAX_SHARD_DEVICES = compaction.MAX_SHARD_DEVICES = 5
+compaction.COMPACTION_TIERS = ()  # what is small stays, for compact to find
 index = DeviceIndex.open(sys.argv[1])
-ids = index.resolve("everyone").tokens()
+ids = index.resolve("everyone").ids()
 for number in range(1, int(sys.argv[2]) + 1):
     some = ids.sample(fraction=1, shuffle=True, seed=number)
     index.update(pl.DataFrame({"token": some, "round": [f"round-{number}"] * len(some)}))
@@ -305,16 +309,16 @@ for number in range(1, int(sys.argv[2]) + 1):
 """
 
 
-def test_a_reader_beside_a_writer_sees_whole_snapshots_only(tmp_path):
+def test_reader_sees_only_whole_snapshots(tmp_path):
     table = TABLE.with_columns(round=pl.lit("round-0"))
     index = DeviceIndex.build(table, tmp_path / "index")
     seen = []
-    with subprocess.Popen([sys.executable, "-c", ROUNDS, index.folder, "100"]) as writer:
+    with subprocess.Popen([sys.executable, "-c", UPDATE_SCRIPT, index.folder, "100"]) as writer:
         while writer.poll() is None:
             for reader in (DeviceIndex.open(index.folder), index):
                 rounds = [value for value in reader.attributes["round"].values if reader.count(f"round:{value}")]
                 assert len(rounds) == 1
-                assert sorted(reader.resolve(f"round:{rounds[0]}").tokens()) == sorted(TABLE["token"])
+                assert sorted(reader.resolve(f"round:{rounds[0]}").ids()) == sorted(TABLE["token"])
                 seen.append(rounds[0])
             index.refresh()
     index.refresh()
@@ -323,17 +327,17 @@ def test_a_reader_beside_a_writer_sees_whole_snapshots_only(tmp_path):
     assert len(set(seen)) > 1
 
 
-def test_a_writer_killed_at_any_moment_leaves_a_whole_index(tmp_path):
+def test_killed_writer_leaves_valid_index(tmp_path):
     index = DeviceIndex.build(TABLE.with_columns(round=pl.lit("round-0")), tmp_path / "index")
     for pause in (0.02, 0.11):
-        with subprocess.Popen([sys.executable, "-c", ROUNDS, index.folder, "1000"]) as writer:
+        with subprocess.Popen([sys.executable, "-c", UPDATE_SCRIPT, index.folder, "1000"]) as writer:
             number = index.history()[-1].number
             while index.history()[-1].number == number:
                 time.sleep(0.01)
             time.sleep(pause)
             writer.kill()
         index.refresh()
-        index.check()
+        index.verify()
         assert [index.count(f"round:{value}") for value in index.attributes["round"].values][-1] in (0, 12)
         index.vacuum()
-        assert {file.name for file in (index.folder / "shards").iterdir()} == index.snapshot.manifest.files()
+        assert {file.name for file in (index.folder / "shards").iterdir()} == index.snapshot.manifest.file_names()

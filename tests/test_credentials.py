@@ -11,59 +11,76 @@ from urllib.parse import quote
 import fake_vendor
 import httpx
 import pytest
-from fake_vendor import ANY, MESSAGE, Service, delivery, effort, folder_of, ids_of, opened
+from fake_vendor import (
+    MESSAGE,
+    UNLIMITED,
+    FakeService,
+    make_delivery,
+    make_ids,
+    make_send_options,
+    make_setup_method,
+    write_run_folder,
+)
 
 from audience import DeliveryError
 from audience.delivery import resume, send
-from audience.delivery.transport.credentials import HIDDEN, application, host_of, scrubbing
-from audience.vendors.delivery_spec import Application, Request, Response, Stamp
+from audience.delivery.transport.credentials import REDACTED, load_credentials, redact_secrets, resolve_host
+from audience.vendors.delivery_spec import Credentials, Request, Response, SigningContext
 
 registry = import_module("audience.vendors")  # the name `audience.vendors` is a function
 
-FAKE = delivery(choices={"signature": ("new", "old")})
+FAKE_DELIVERY = make_delivery(optional_keys={"signature": ("new", "old")})
 SECRET = "s3cr3t-w0rd"
-KNOWN = {"AUDIENCE_FAKE_KEY": "k1", "AUDIENCE_FAKE_SECRET": SECRET}
+KEY_VARIABLES = {"AUDIENCE_FAKE_KEY": "k1", "AUDIENCE_FAKE_SECRET": SECRET}
 
 
-def given(tmp_path, text, mode=0o600):
+def write_credentials(tmp_path, text, mode=0o600):
     file = tmp_path / "keys.toml"
     file.write_text(text)
     file.chmod(mode)
     return file
 
 
-TABLE = f'[fake]\nkey = "k2"\nsecret = "{SECRET}"\nhost = "there"\nsignature = "old"\n'
+CREDENTIALS_TOML = f'[fake]\nkey = "k2"\nsecret = "{SECRET}"\nhost = "there"\nsignature = "old"\n'
 
 
 def test_keys_come_from_the_environment():
-    found = application("fake", FAKE, environment=KNOWN)
-    assert found == Application("https://push.example", {"key": "k1", "secret": SECRET, "signature": "new"})
+    found = load_credentials("fake", FAKE_DELIVERY, environment=KEY_VARIABLES)
+    assert found == Credentials("https://push.example", {"key": "k1", "secret": SECRET, "signature": "new"})
 
 
-def test_keys_come_from_a_file_and_then_from_it_alone(tmp_path):
-    file = given(tmp_path, TABLE)
-    wanted = Application("https://there.example", {"key": "k2", "secret": SECRET, "signature": "old"})
-    assert application("fake", FAKE, file=file, environment=KNOWN) == wanted
-    assert application("fake", FAKE, environment={**KNOWN, "AUDIENCE_CREDENTIALS": str(file)}) == wanted
-    file = given(tmp_path, '[fake]\nkey = "k2"\n')
+def test_credentials_file_overrides_environment(tmp_path):
+    file = write_credentials(tmp_path, CREDENTIALS_TOML)
+    wanted = Credentials("https://there.example", {"key": "k2", "secret": SECRET, "signature": "old"})
+    assert load_credentials("fake", FAKE_DELIVERY, file=file, environment=KEY_VARIABLES) == wanted
+    assert (
+        load_credentials("fake", FAKE_DELIVERY, environment={**KEY_VARIABLES, "AUDIENCE_CREDENTIALS": str(file)})
+        == wanted
+    )
+    file = write_credentials(tmp_path, '[fake]\nkey = "k2"\n')
     with pytest.raises(DeliveryError, match=r"fake\.secret is not given"):
-        application("fake", FAKE, file=file, environment=KNOWN)
-    file = given(tmp_path, "[other]\nx = 1\n")
-    assert application("fake", FAKE, file=file, environment=KNOWN).keys["key"] == "k1"
+        load_credentials("fake", FAKE_DELIVERY, file=file, environment=KEY_VARIABLES)
+    file = write_credentials(tmp_path, "[other]\nx = 1\n")
+    assert load_credentials("fake", FAKE_DELIVERY, file=file, environment=KEY_VARIABLES).keys["key"] == "k1"
 
 
-def test_a_host_that_is_said_comes_before_that_of_the_file(tmp_path):
-    file = given(tmp_path, TABLE)
-    assert application("fake", FAKE, file=file, host="here", environment={}).host == "https://push.example"
+def test_host_option_overrides_credentials_file(tmp_path):
+    file = write_credentials(tmp_path, CREDENTIALS_TOML)
+    assert (
+        load_credentials("fake", FAKE_DELIVERY, file=file, host="here", environment={}).base_url
+        == "https://push.example"
+    )
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
-def test_a_file_that_others_can_read_is_refused(tmp_path, mode):
+def test_world_readable_credentials_file_is_rejected(tmp_path, mode):
     with pytest.raises(DeliveryError, match="chmod 600"):
-        application("fake", FAKE, file=given(tmp_path, TABLE, mode), environment={})
+        load_credentials(
+            "fake", FAKE_DELIVERY, file=write_credentials(tmp_path, CREDENTIALS_TOML, mode), environment={}
+        )
 
 
-BAD = {
+BAD_CREDENTIALS = {
     "no table": "key = 1",
     "no TOML": f"[fake]\nsecret = {SECRET}",
     "an unknown key": f'[fake]\nkey = "k"\nsecret = "{SECRET}"\nsecrte = "x"',
@@ -80,20 +97,20 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
-def test_a_bad_file_is_told_without_what_is_in_it(tmp_path, text):
+@pytest.mark.parametrize("text", BAD_CREDENTIALS.values(), ids=BAD_CREDENTIALS.keys())
+def test_bad_credentials_file_error_hides_contents(tmp_path, text):
     with pytest.raises(DeliveryError) as caught:
-        application("fake", FAKE, file=given(tmp_path, text), environment={})
+        load_credentials("fake", FAKE_DELIVERY, file=write_credentials(tmp_path, text), environment={})
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
-def test_what_is_missing_is_named():
+def test_missing_keys_are_named():
     with pytest.raises(DeliveryError, match="AUDIENCE_FAKE_KEY is not given") as caught:
-        application("fake", FAKE, environment={"AUDIENCE_FAKE_SECRET": SECRET})
+        load_credentials("fake", FAKE_DELIVERY, environment={"AUDIENCE_FAKE_SECRET": SECRET})
     assert SECRET not in str(caught.value)
 
 
-HOSTS = {
+VALID_HOSTS = {
     "there": "https://there.example",
     "https://proxy.example/push/": "https://proxy.example/push",
     "http://127.0.0.1:8080": "http://127.0.0.1:8080",
@@ -102,9 +119,9 @@ HOSTS = {
 }
 
 
-@pytest.mark.parametrize("said", HOSTS)
-def test_a_host_is_a_name_or_a_url(said):
-    assert host_of(said, FAKE) == HOSTS[said]
+@pytest.mark.parametrize("said", VALID_HOSTS)
+def test_host_is_name_or_url(said):
+    assert resolve_host(said, FAKE_DELIVERY) == VALID_HOSTS[said]
 
 
 @pytest.mark.parametrize(
@@ -121,50 +138,50 @@ def test_a_host_is_a_name_or_a_url(said):
         "https://x/\\y",
     ],
 )
-def test_another_host_is_refused(said):
+def test_invalid_host_is_rejected(said):
     with pytest.raises(DeliveryError, match=r"unknown-host|plain-http|bad-host"):
-        host_of(said, FAKE)
+        resolve_host(said, FAKE_DELIVERY)
 
 
 @pytest.fixture
 def vendor():
-    undo = fake_vendor.register(delivery(opened(calls=3)))
+    undo = fake_vendor.register_vendors(make_delivery(make_setup_method(max_uses=3)))
     yield
     undo()
 
 
-def test_no_secret_is_in_a_ledger_a_status_or_an_error(vendor, tmp_path, caplog, capsys):
+def test_secret_is_not_in_ledger_status_or_error(vendor, tmp_path, caplog, capsys):
     """Also where the vendor says it in its reply, as an echo of what it was sent."""
     caplog.set_level("DEBUG")
-    known = Application("https://push.example", {"key": "k1", "secret": SECRET})
-    service = Service()
+    known = Credentials("https://push.example", {"key": "k1", "secret": SECRET})
+    service = FakeService()
 
-    def echo(request):
-        service.calls += 1
-        error = {3: "refused", 4: "in-doubt", 5: "again", 9: "stopped"}.get(service.calls)
+    def echo_secret(request):
+        service.call_count += 1
+        error = {3: "refused", 4: "in-doubt", 5: "again", 9: "stopped"}.get(service.call_count)
         words = f"bad signature {request.headers['authorization']} of {SECRET}"
         if error:
             return httpx.Response(401, json={"error": error, "words": words})
-        return httpx.Response(200, json={"accepted": f"m-{SECRET}-{service.calls}"})
+        return httpx.Response(200, json={"accepted": f"m-{SECRET}-{service.call_count}"})
 
-    folder = folder_of(tmp_path / "run", ids_of(95))
-    through = effort(httpx.MockTransport(echo))
-    found = send(folder, MESSAGE, known, ANY, effort=through)
-    assert found.stopped is not None
-    assert "***" in found.stopped.message
-    found = resume(folder, known, effort=through)
-    assert found.batches["accepted"] == 8
+    folder = write_run_folder(tmp_path / "run", make_ids(95))
+    through = make_send_options(httpx.MockTransport(echo_secret))
+    found = send(folder, MESSAGE, known, UNLIMITED, options=through)
+    assert found.stop_reason is not None
+    assert "***" in found.stop_reason.message
+    found = resume(folder, known, options=through)
+    assert found.batch_counts["accepted"] == 8
     for file in folder.iterdir():
         assert SECRET.encode() not in file.read_bytes()
     with sqlite3.connect(folder / "ledger.sqlite") as ledger:
         assert "bad signature" in ledger.execute("SELECT group_concat(problem) FROM batch").fetchone()[0]
     ledger.close()
     out = capsys.readouterr()
-    for text in (repr(found), str(found.stopped), repr(known), caplog.text, out.out, out.err):
+    for text in (repr(found), str(found.stop_reason), repr(known), caplog.text, out.out, out.err):
         assert SECRET not in text
 
 
-ECHOES = {
+SECRET_ECHOES = {
     "cut in the middle of it": lambda secret, signed: "x" * 195 + secret,
     "the header, cut": lambda secret, signed: "x" * 190 + signed,
     "as JSON": lambda secret, signed: json.dumps({"ret_code": 1, "err_msg": "'" + secret}),
@@ -175,30 +192,30 @@ ECHOES = {
 
 
 @pytest.mark.parametrize("name", ["engagelab", "tpns", "emas", "emas_v2"])
-@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES.keys())
-def test_a_reply_shows_no_part_of_a_secret_however_it_is_written(name, echo):
+@pytest.mark.parametrize("echo", SECRET_ECHOES.values(), ids=SECRET_ECHOES.keys())
+def test_reply_is_redacted_in_every_encoding(name, echo):
     secret = "S'ecr&et/\\\"w0rd>"
-    told = registry.vendor(name).delivery
-    known = Application("https://x", dict.fromkeys(told.keys, "123") | dict.fromkeys(told.secret, secret))
-    request = told.sign(Request(method="POST", path="/"), known, Stamp(datetime.now(UTC), "nonce"))
+    told = registry.get_vendor(name).delivery
+    known = Credentials("https://x", dict.fromkeys(told.required_keys, "123") | dict.fromkeys(told.secret_keys, secret))
+    request = told.sign(Request(method="POST", path="/"), known, SigningContext(datetime.now(UTC), "nonce"))
     signed = next((value for key, value in request.headers.items() if key.lower() in ("authorization", "sign")))
     for status in (200, 401, 500):
         response = Response(status, echo(secret, signed).encode())
-        words = str(scrubbing(told.native.reply, request, known, told)(response).problem)
-        assert HIDDEN in words
+        words = str(redact_secrets(told.native_method.parse_reply, request, known, told)(response).problem)
+        assert REDACTED in words
         assert "w0rd" not in words
         assert secret[:4] not in words
         assert signed.rpartition(" ")[2][:8] not in words
 
 
-def test_no_secret_is_in_a_traceback(vendor, tmp_path):
+def test_secret_is_not_in_traceback(vendor, tmp_path):
     """A fault of ours, in the middle of a request that is signed already."""
-    known = Application("https://push.example", {"key": "k1", "secret": SECRET})
+    known = Credentials("https://push.example", {"key": "k1", "secret": SECRET})
 
-    def broken(request):
+    def raise_bug(request):
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError) as caught:
-        through = effort(httpx.MockTransport(broken))
-        send(folder_of(tmp_path / "run", ids_of(5)), MESSAGE, known, ANY, effort=through)
+        through = make_send_options(httpx.MockTransport(raise_bug))
+        send(write_run_folder(tmp_path / "run", make_ids(5)), MESSAGE, known, UNLIMITED, options=through)
     assert SECRET not in "".join(traceback.format_exception(caught.value))

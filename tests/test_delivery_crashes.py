@@ -15,166 +15,171 @@ from pathlib import Path
 import fake_vendor
 import pytest
 from fake_vendor import (
-    ANY,
-    APPLICATION,
+    CREDENTIALS,
     MESSAGE,
-    Service,
-    delivery,
-    effort,
-    faults,
-    folder_of,
-    ids_of,
-    opened,
-    repeating,
-    serving,
-    uploaded,
-    way,
+    UNLIMITED,
+    FakeService,
+    make_delivery,
+    make_idempotent_method,
+    make_ids,
+    make_method,
+    make_send_options,
+    make_setup_method,
+    make_upload_method,
+    random_faults,
+    run_server,
+    write_run_folder,
 )
 from hypothesis import settings
 
-from audience.cli.output.delivery import status_lines
+from audience.cli.output.delivery import format_statuses
 from audience.delivery import prepare, resume, send, status
-from audience.delivery.ledger.connection import NAME, Ledger
+from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
 
-QUIET = settings.get_current_profile_name() == "dev"
+IS_DEV_PROFILE = settings.get_current_profile_name() == "dev"
 
 
-class PowerCut(BaseException):
+class ProcessKilled(BaseException):
     """The end of everything that a process does."""
 
 
-class Power:
+class CrashPoint:
     """Counts commits and calls; from step *last* on each of them fails, before it happens or, *after* it, once it has.
 
     A process that dies does nothing any more; nor does one whose every step fails with what nobody catches.
     """
 
     def __init__(self, monkeypatch):
-        self.last, self.done, self.after = 10**9, 0, False
+        self.crash_at, self.step_count, self.crash_after_step = 10**9, 0, False
         commit = Ledger._commit
 
         def counted(ledger):
-            with self.step():
+            with self.count_step():
                 commit(ledger)
 
         monkeypatch.setattr(Ledger, "_commit", counted)
-        for name in ("create", "put"):
-            monkeypatch.setattr(prepare, name, self.around(getattr(prepare, name)))
+        for name in ("create_ledger", "atomic_write"):
+            monkeypatch.setattr(prepare, name, self.wrap_step(getattr(prepare, name)))
 
-    def around(self, work):
+    def wrap_step(self, call):
         def counted(*arguments):
-            with self.step():
-                work(*arguments)
+            with self.count_step():
+                call(*arguments)
 
         return counted
 
-    def step(self):
-        return _Step(self)
+    def count_step(self):
+        return _CrashStep(self)
 
-    def transport(self, service):
-        answer = service.answer
+    def make_transport(self, service):
+        answer = service.handle_request
 
         async def counted(request):
-            with self.step():
+            with self.count_step():
                 return await answer(request)
 
         return fake_vendor.httpx.MockTransport(counted)
 
-    def cut(self, last, after, work):
+    def is_cut(self, crash_at, crash_after_step, work):
         """Whether *work* was stopped at step *last*."""
-        self.last, self.done, self.after = last, 0, after
+        self.crash_at, self.step_count, self.crash_after_step = crash_at, 0, crash_after_step
         try:
             work()
-        except PowerCut:
+        except ProcessKilled:
             return True
         finally:
-            self.last = 10**9
+            self.crash_at = 10**9
         return False
 
 
-class _Step:
+class _CrashStep:
     def __init__(self, power):
         self.power = power
 
     def __enter__(self):
         power = self.power
-        power.done += 1
-        self.number = power.done
-        if self.number > power.last or (self.number == power.last and not power.after):
-            raise PowerCut
+        power.step_count += 1
+        self.number = power.step_count
+        if self.number > power.crash_at or (self.number == power.crash_at and not power.crash_after_step):
+            raise ProcessKilled
 
     def __exit__(self, kind, error, trace):
-        if self.number >= self.power.last:
-            raise PowerCut
+        if self.number >= self.power.crash_at:
+            raise ProcessKilled
 
 
 @pytest.fixture
 def power(monkeypatch):
-    return Power(monkeypatch)
+    return CrashPoint(monkeypatch)
 
 
 @pytest.fixture
 def vendor():
     undo = []
-    yield lambda *ways, **changes: undo.append(fake_vendor.register(delivery(*ways, **changes)))
+    yield lambda *ways, **changes: undo.append(fake_vendor.register_vendors(make_delivery(*ways, **changes)))
     for each in reversed(undo):
         each()
 
 
-WAYS = {
-    "a vendor that never drops repeats": (way(), {}),
-    "one that drops them": (repeating(), {"drops": True}),
-    "handles": (opened(calls=3), {}),
-    "uploads": (uploaded(ids=20), {}),
-    "bad ids": (way(), {"bad": ["r3", "r11", "r12"], "named": False}),
+METHODS = {
+    "a vendor that never drops repeats": (make_method(), {}),
+    "one that drops them": (make_idempotent_method(), {"drops_repeats": True}),
+    "handles": (make_setup_method(max_uses=3), {}),
+    "uploads": (make_upload_method(max_ids=20), {}),
+    "bad ids": (make_method(), {"bad_ids": ["r3", "r11", "r12"], "names_bad_ids": False}),
 }
-NATIVE = [[f"u{number}" for number in range(12)], ["v1"]]  # of which the longer one is uploaded
+NATIVE_IDS = [[f"u{number}" for number in range(12)], ["v1"]]  # of which the longer one is uploaded
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("which", WAYS)
-def test_dying_at_any_step_tells_nobody_twice_and_loses_nobody(vendor, power, tmp_path, which, after):
-    found, options = WAYS[which]
-    natives = NATIVE if which == "uploads" else []
-    native = uploaded(ids=None, needed=lambda targets: len(targets[0]["to"]) > 1, repeats=found.repeats)
-    vendor(found, native=native)
-    ids, died, steps, doubts = ids_of(35), True, 0, 0
+@pytest.mark.parametrize("which", METHODS)
+def test_crash_at_any_step_neither_duplicates_nor_loses(vendor, power, tmp_path, which, after):
+    found, options = METHODS[which]
+    natives = NATIVE_IDS if which == "uploads" else []
+    native = make_upload_method(
+        max_ids=None, is_needed=lambda targets: len(targets[0]["to"]) > 1, dedup_window=found.dedup_window
+    )
+    vendor(found, native_method=native)
+    ids, died, steps, doubts = make_ids(35), True, 0, 0
     while died:
         steps += 1
-        service, folder = Service(**options), folder_of(tmp_path / str(steps), ids, [{"to": each} for each in natives])
-        transport = power.transport(service)
+        service, folder = (
+            FakeService(**options),
+            write_run_folder(tmp_path / str(steps), ids, [{"to": each} for each in natives]),
+        )
+        transport = power.make_transport(service)
         told_at = {}
-        died = power.cut(
+        died = power.is_cut(
             steps,
             after,
             lambda folder=folder, transport=transport: send(
-                folder, MESSAGE, APPLICATION, ANY, effort=effort(transport, concurrency=2)
+                folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(transport, concurrency=2)
             ),
         )
-        told_at = dict(service.told)
+        told_at = dict(service.delivery_counts)
         if not (folder / "ledger.sqlite").exists():
             assert not told_at
-            result = send(folder, MESSAGE, APPLICATION, ANY, effort=effort(transport))
+            result = send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(transport))
         else:
-            sent = no_reply(folder)
-            result = resume(folder, APPLICATION, effort=effort(transport))
-            if not options.get("drops"):
-                assert in_doubt(folder) == sent
-        assert all(many == 1 for many in service.told.values())
-        doubt = in_doubt(folder)
-        bad = set(options.get("bad", ()))
-        assert set(service.told) | doubt | bad == {*ids, *chain(*natives)}
-        assert result.left == 0
-        assert set(told_at) <= set(service.told)
-        if options.get("drops"):
+            sent = ids_without_reply(folder)
+            result = resume(folder, CREDENTIALS, options=make_send_options(transport))
+            if not options.get("drops_repeats"):
+                assert ids_in_doubt(folder) == sent
+        assert all(many == 1 for many in service.delivery_counts.values())
+        doubt = ids_in_doubt(folder)
+        bad = set(options.get("bad_ids", ()))
+        assert set(service.delivery_counts) | doubt | bad == {*ids, *chain(*natives)}
+        assert result.pending == 0
+        assert set(told_at) <= set(service.delivery_counts)
+        if options.get("drops_repeats"):
             assert result.done
             assert not doubt
         doubts += bool(doubt)
     assert steps > 12
-    assert bool(doubts) != bool(options.get("drops"))
+    assert bool(doubts) != bool(options.get("drops_repeats"))
 
 
-def rows(folder, statement):
+def query_ledger(folder, statement):
     ledger = sqlite3.connect(folder / "ledger.sqlite")
     try:
         return ledger.execute(statement).fetchall()
@@ -182,188 +187,194 @@ def rows(folder, statement):
         ledger.close()
 
 
-def within(folder, state) -> set[str]:
+def ids_in_state(folder, state) -> set[str]:
     """The ids of the batches in *state*."""
-    found = rows(folder, f"SELECT first, stop FROM batch WHERE state = '{state}' AND native IS NULL")
-    bad = {position for (position,) in rows(folder, "SELECT position FROM bad")}
-    native = rows(folder, f"SELECT native FROM batch WHERE state = '{state}' AND native IS NOT NULL")
-    named = {each for (number,) in native for each in NATIVE[number]}
+    found = query_ledger(folder, f"SELECT first, stop FROM batch WHERE state = '{state}' AND native IS NULL")
+    bad = {position for (position,) in query_ledger(folder, "SELECT position FROM bad")}
+    native = query_ledger(folder, f"SELECT native FROM batch WHERE state = '{state}' AND native IS NOT NULL")
+    named = {each for (number,) in native for each in NATIVE_IDS[number]}
     return named | {f"r{at}" for first, stop in found for at in range(first, stop) if at not in bad}
 
 
-def no_reply(folder):
+def ids_without_reply(folder):
     """The ids of calls that have left and have no reply, as far as the dead process could write it."""
-    return within(folder, "sent") | within(folder, "in doubt")
+    return ids_in_state(folder, "sent") | ids_in_state(folder, "in_doubt")
 
 
-def in_doubt(folder):
-    return within(folder, "in doubt")
+def ids_in_doubt(folder):
+    return ids_in_state(folder, "in_doubt")
 
 
 def test_ten_thousand_batches_under_random_faults(vendor, tmp_path):
     """Replies lost, calls too fast or unreached, 5xx, refusals; in doubt are those whose reply was lost, exactly."""
-    vendor(way(name="list", ids=fake_vendor.SIZE))
-    ids = ids_of(20_000 if QUIET else 100_000)
-    service = Service(faults(7, lost=0.02, gone=0.02, in_doubt=0.02, again=0.05, unreached=0.05, refused=0.01))
-    folder = folder_of(tmp_path / "run", ids)
+    vendor(make_method(name="list", max_ids=fake_vendor.BATCH_SIZE))
+    ids = make_ids(20_000 if IS_DEV_PROFILE else 100_000)
+    service = FakeService(
+        random_faults(7, lost=0.02, gone=0.02, in_doubt=0.02, again=0.05, unreached=0.05, refused=0.01)
+    )
+    folder = write_run_folder(tmp_path / "run", ids)
     lost = Counter()
-    push = service._push
+    push = service._handle_push
 
-    def noted(number, said, request):
+    def record_lost(number, payload, request):
         try:
-            answer = push(number, said, request)
+            answer = push(number, payload, request)
         except fake_vendor.httpx.ConnectError:
             raise
         except fake_vendor.httpx.HTTPError:
-            lost.update(said["to"])
+            lost.update(payload["to"])
             raise
         if b"in-doubt" in answer.content:
-            lost.update(said["to"])
+            lost.update(payload["to"])
         return answer
 
-    service._push = noted
-    many = effort(service, concurrency=64)
-    found = send(folder, MESSAGE, APPLICATION, ANY, effort=many)
+    service._handle_push = record_lost
+    many = make_send_options(service, concurrency=64)
+    found = send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=many)
     for _ in range(20):
-        if not found.stopped:
+        if not found.stop_reason:
             break
-        found = resume(folder, APPLICATION, effort=many)
-    assert found.left == 0
-    assert max(service.told.values()) == 1
-    assert in_doubt(folder) == set(lost)
+        found = resume(folder, CREDENTIALS, options=many)
+    assert found.pending == 0
+    assert max(service.delivery_counts.values()) == 1
+    assert ids_in_doubt(folder) == set(lost)
     assert max(lost.values()) == 1
-    refused = within(folder, "refused")
-    assert set(service.told) | set(lost) | refused == set(ids)
-    assert set(service.told) & refused == set()
-    assert 400 < found.batches["in doubt"] * (5 if QUIET else 1) < 800
+    refused = ids_in_state(folder, "rejected")
+    assert set(service.delivery_counts) | set(lost) | refused == set(ids)
+    assert set(service.delivery_counts) & refused == set()
+    assert 400 < found.batch_counts["in_doubt"] * (5 if IS_DEV_PROFILE else 1) < 800
 
 
-def test_random_faults_at_a_vendor_that_drops_repeats_leave_no_doubt(vendor, tmp_path):
-    vendor(repeating())
-    ids = ids_of(10_000)
-    service = Service(faults(8, lost=0.1, gone=0.1, in_doubt=0.05, again=0.05), drops=True)
-    folder = folder_of(tmp_path / "run", ids)
-    many = effort(service, concurrency=64)
-    found = send(folder, MESSAGE, APPLICATION, ANY, effort=many)
+def test_random_faults_with_deduplication_leave_no_doubt(vendor, tmp_path):
+    vendor(make_idempotent_method())
+    ids = make_ids(10_000)
+    service = FakeService(random_faults(8, lost=0.1, gone=0.1, in_doubt=0.05, again=0.05), drops_repeats=True)
+    folder = write_run_folder(tmp_path / "run", ids)
+    many = make_send_options(service, concurrency=64)
+    found = send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=many)
     for _ in range(20):
         if found.done:
             break
-        found = resume(folder, APPLICATION, effort=many)
+        found = resume(folder, CREDENTIALS, options=many)
     assert found.done
-    assert service.told == dict.fromkeys(ids, 1)
+    assert service.delivery_counts == dict.fromkeys(ids, 1)
 
 
 # Processes that are killed from outside. ------------------------------------------------------------------------------
 
-FORKS = get_context("forkserver")
-FORKS.set_forkserver_preload(["fake", "pytest"])  # a new process is there at once
+FORK_CONTEXT = get_context("forkserver")
+FORK_CONTEXT.set_forkserver_preload(["fake_vendor", "pytest"])  # a new process is there at once
 
 
 @pytest.fixture
 def server(monkeypatch):
     """The service on loopback, and its URL."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where processes find `fake`
-    service = Service()
-    with serving(service, delay=0.004) as url:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where processes find `fake_vendor`
+    service = FakeService()
+    with run_server(service, delay=0.004) as url:
         yield service, url
 
 
-def process(folder, url, kind, what):
+def start_process(folder, url, method_kind, command):
     """A process that sends, and where its status will come from."""
-    here, there = FORKS.Pipe(duplex=False)
-    begun = FORKS.Process(target=fake_vendor.work, args=[there, folder, url, kind, what])
+    here, there = FORK_CONTEXT.Pipe(duplex=False)
+    begun = FORK_CONTEXT.Process(target=fake_vendor.send_in_process, args=[there, folder, url, method_kind, command])
     begun.start()
     there.close()
     return begun, here
 
 
 @pytest.mark.parametrize("kind", ["once", "repeats"])
-def test_a_sender_killed_from_outside_ten_times(tmp_path, server, kind):
+def test_sender_killed_ten_times(tmp_path, server, kind):
     service, url = server
-    service.drops = kind == "repeats"
-    ids = ids_of(4_000)
-    folder = folder_of(tmp_path / "run", ids)
+    service.drops_repeats = kind == "repeats"
+    ids = make_ids(4_000)
+    folder = write_run_folder(tmp_path / "run", ids)
     for number in range(10):
-        before = service.calls
-        sender, _ = process(folder, url, kind, "resume" if number else "send")
-        while service.calls < before + 10 + 2 * number and sender.is_alive():
+        before = service.call_count
+        sender, _ = start_process(folder, url, kind, "resume" if number else "send")
+        while service.call_count < before + 10 + 2 * number and sender.is_alive():
             time.sleep(0.002)
         sender.kill()
         sender.join()
         assert sender.exitcode == -signal.SIGKILL
-    last, answer = process(folder, url, kind, "resume")
+    last, answer = start_process(folder, url, kind, "resume")
     left, doubt = answer.recv()
     last.join()
     assert left == 0
-    assert max(service.told.values()) == 1
-    assert set(service.told) | in_doubt(folder) == set(ids)
+    assert max(service.delivery_counts.values()) == 1
+    assert set(service.delivery_counts) | ids_in_doubt(folder) == set(ids)
     assert doubt == 0 if kind == "repeats" else doubt <= 10 * 8
 
 
-def test_who_looks_is_told_who_is_at_work_and_who_died_and_changes_nothing(tmp_path, server):
+def test_status_lists_active_and_dead_workers_read_only(tmp_path, server):
     service, url = server
-    folder = folder_of(tmp_path / "run", ids_of(3_000))
-    sender, _ = process(folder, url, "once", "send")
-    while service.calls < 30:
+    folder = write_run_folder(tmp_path / "run", make_ids(3_000))
+    sender, _ = start_process(folder, url, "once", "send")
+    while service.call_count < 30:
         time.sleep(0.002)
     [worker] = status(folder).workers
-    assert (worker.process, worker.lives, status(folder).working) == (sender.pid, True, 1)
+    assert (worker.pid, worker.is_alive, status(folder).active_workers) == (sender.pid, True, 1)
     assert 0 < worker.batches <= 16
     sender.kill()
     sender.join()
-    before = [rows(folder, f"SELECT * FROM {table}") for table in ("batch", "worker")]
+    before = [query_ledger(folder, f"SELECT * FROM {table}") for table in ("batch", "worker")]
     files = sorted(file.name for file in folder.iterdir())
     [worker] = status(folder).workers
-    assert (worker.process, worker.lives, status(folder).working) == (sender.pid, False, 0)
-    assert [rows(folder, f"SELECT * FROM {table}") for table in ("batch", "worker")] == before
+    assert (worker.pid, worker.is_alive, status(folder).active_workers) == (sender.pid, False, 0)
+    assert [query_ledger(folder, f"SELECT * FROM {table}") for table in ("batch", "worker")] == before
     assert sorted(file.name for file in folder.iterdir()) == files
-    assert f"died: process {sender.pid} on " in status_lines({"fake": status(folder)})
-    last, answer = process(folder, url, "once", "resume")
+    assert f"died: process {sender.pid} on " in format_statuses({"fake": status(folder)})
+    last, answer = start_process(folder, url, "once", "resume")
     answer.recv()
     last.join()
     assert status(folder).workers == ()
 
 
-WRITES = """
+HOLD_LEDGER_SCRIPT = """
 import sys, time
 from pathlib import Path
-from audience.delivery.ledger.connection import NAME, Ledger
-from audience.delivery.ledger.workers import working
-with Ledger(Path(sys.argv[1])) as ledger, working(ledger), ledger.together():
+from audience.delivery.ledger.connection import Ledger
+from audience.delivery.ledger.workers import register_worker
+with Ledger(Path(sys.argv[1])) as ledger, register_worker(ledger), ledger.transaction():
     print("writing", flush=True)
     time.sleep(60)
 """
 
 
-def test_who_waits_for_a_process_that_hangs_while_it_writes_says_so_and_goes_on_once_it_ends(vendor, tmp_path):
+def test_waiting_for_hung_writer_reports_and_continues(vendor, tmp_path):
     vendor()
-    service, ids, told = Service(lambda call: "stopped"), ids_of(35), []
-    folder = folder_of(tmp_path / "run", ids)
-    send(folder, MESSAGE, APPLICATION, ANY, effort=effort(service))
+    service, ids, told = FakeService(lambda call: "stopped"), make_ids(35), []
+    folder = write_run_folder(tmp_path / "run", ids)
+    send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(service))
     service.fault = lambda call: None
-    with subprocess.Popen([sys.executable, "-c", WRITES, folder / NAME], stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_LEDGER_SCRIPT, folder / LEDGER_FILE], stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout.readline() == "writing\n"
 
-        def waiting(others):
-            told.append(others[0].process)
-            assert not service.told
+        def kill_other(others):
+            told.append(others[0].pid)
+            assert not service.delivery_counts
             other.kill()
 
-        assert resume(folder, APPLICATION, effort=replace(effort(service), waiting=waiting)).done
+        assert resume(folder, CREDENTIALS, options=replace(make_send_options(service), on_wait=kill_other)).done
         assert told == [other.pid]
-    assert service.told == dict.fromkeys(ids, 1)
+    assert service.delivery_counts == dict.fromkeys(ids, 1)
 
 
-def test_of_two_that_send_a_campaign_at_the_same_moment_one_does(tmp_path, server):
+def test_concurrent_campaign_sends_let_one_proceed(tmp_path, server):
     service, url = server
     names = [f"v{number}" for number in range(5)]
     told = {name: [f"{name}-{at}" for at in range(5)] for name in names}
     for number in range(4):
-        folder = fake_vendor.campaign_of(tmp_path / str(number), **told)
-        service.told.clear()
-        pipes = [FORKS.Pipe() for _ in range(2)]
+        folder = fake_vendor.write_campaign_folder(tmp_path / str(number), **told)
+        service.delivery_counts.clear()
+        pipes = [FORK_CONTEXT.Pipe() for _ in range(2)]
         both = [
-            FORKS.Process(target=fake_vendor.work_all, args=[there, folder, url, f"message {at}", names])
+            FORK_CONTEXT.Process(
+                target=fake_vendor.send_campaign_in_process, args=[there, folder, url, f"message {at}", names]
+            )
             for at, (_, there) in enumerate(pipes)
         ]
         for each in both:
@@ -378,26 +389,26 @@ def test_of_two_that_send_a_campaign_at_the_same_moment_one_does(tmp_path, serve
         kept = json.loads((folder / "sending.json").read_text())["message"]
         assert kept == {"title": f"message {ended.index('sent')}"}
         assert [json.loads((folder / name / "message.json").read_text()) for name in names] == [kept] * 5
-        assert service.told == {each: 1 for some in told.values() for each in some}
+        assert service.delivery_counts == {each: 1 for some in told.values() for each in some}
         assert sorted(file.name for file in folder.iterdir()) == ["campaign.json", "sending.json", *names]
 
 
-def test_two_processes_share_one_ledger_and_one_takes_over_when_the_other_is_killed(tmp_path, server):
+def test_worker_takes_over_from_killed_worker(tmp_path, server):
     service, url = server
-    service.drops = False
-    ids = ids_of(3_000)
-    folder = folder_of(tmp_path / "run", ids)
-    first, _ = process(folder, url, "once", "send")
-    while service.calls < 30:
+    service.drops_repeats = False
+    ids = make_ids(3_000)
+    folder = write_run_folder(tmp_path / "run", ids)
+    first, _ = start_process(folder, url, "once", "send")
+    while service.call_count < 30:
         time.sleep(0.002)
-    second, answer = process(folder, url, "once", "resume")
-    while len(rows(folder, "SELECT 1 FROM batch WHERE worker = 2")) < 5:
+    second, answer = start_process(folder, url, "once", "resume")
+    while len(query_ledger(folder, "SELECT 1 FROM batch WHERE worker = 2")) < 5:
         time.sleep(0.002)
     first.kill()
     left, doubt = answer.recv()
     for each in (first, second):
         each.join()
     assert (left, doubt <= 8) == (0, True)
-    assert max(service.told.values()) == 1
-    assert set(service.told) | in_doubt(folder) == set(ids)
-    assert {worker for (worker,) in rows(folder, "SELECT worker FROM batch WHERE state = 'accepted'")} == {1, 2}
+    assert max(service.delivery_counts.values()) == 1
+    assert set(service.delivery_counts) | ids_in_doubt(folder) == set(ids)
+    assert {worker for (worker,) in query_ledger(folder, "SELECT worker FROM batch WHERE state = 'accepted'")} == {1, 2}

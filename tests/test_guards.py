@@ -10,23 +10,23 @@ from pathlib import Path
 
 import fake_vendor
 import pytest
-from fake_vendor import Service, delivery, folder_of, ids_of, serving
+from fake_vendor import FakeService, make_delivery, make_ids, run_server, write_run_folder
 
-from audience.delivery.ledger.connection import NAME
-from audience.requests.reader import message_json, read_message
+from audience.delivery.ledger.connection import LEDGER_FILE
+from audience.requests.reader import message_to_json, read_message
 
-KEYS = {"AUDIENCE_FAKE_KEY": "k1", "AUDIENCE_FAKE_SECRET": "s3cr3t-w0rd"}
+KEY_VARIABLES = {"AUDIENCE_FAKE_KEY": "k1", "AUDIENCE_FAKE_SECRET": "s3cr3t-w0rd"}
 
 
 @pytest.fixture
 def service(monkeypatch):
     """The made-up vendor, served on loopback, and its keys in the environment."""
     service, undo = (
-        Service(),
-        fake_vendor.register(delivery(warnings=lambda body: [fake_vendor.Problem("cut", "it is cut")])),
+        FakeService(),
+        fake_vendor.register_vendors(make_delivery(warnings=lambda body: [fake_vendor.Problem("cut", "it is cut")])),
     )
-    with serving(service) as url:
-        for name, value in {**KEYS, "AUDIENCE_FAKE_HOST": url}.items():
+    with run_server(service) as url:
+        for name, value in {**KEY_VARIABLES, "AUDIENCE_FAKE_HOST": url}.items():
             monkeypatch.setenv(name, value)
         yield service
     undo()
@@ -40,24 +40,24 @@ def message(tmp_path) -> str:
 
 @pytest.fixture
 def run(tmp_path) -> str:
-    return str(folder_of(tmp_path / "run", ids_of(95)))
+    return str(write_run_folder(tmp_path / "run", make_ids(95)))
 
 
-def test_send_status_and_what_is_printed(audience, service, run, message):
+def test_send_and_status_output(audience, service, run, message):
     code, out, err = audience("send", run, "--message", message, "--expect", "95")
     assert (code, out) == (0, "fake: 10 accepted, 95 ids told\n")
     assert "cut: it is cut" in err
     assert audience("status", run) == (0, out, "")
     code, out, err = audience("status", run, "--json")
     assert (code, json.loads(out)["fake"]["ids"]["accepted"], err) == (0, 95, "")
-    assert service.told == dict.fromkeys(ids_of(95), 1)
+    assert service.delivery_counts == dict.fromkeys(make_ids(95), 1)
 
 
-REFUSED = {
+REJECTED_SENDS = {
     "without a size": ([], "no-size"),
     "more than expected": (["--expect", "94"], "too-many"),
     "more than allowed": (["--max-devices", "94"], "too-many"),
-    "an unknown way": (["--expect", "95", "--way", "lists"], "did you mean list?"),
+    "an unknown way": (["--expect", "95", "--method", "lists"], "did you mean list?"),
     "an unknown host": (["--expect", "95", "--host", "ther"], "unknown-host"),
     "plain HTTP": (["--expect", "95", "--host", "http://push.example"], "plain-http"),
     "a time that is no number": (["--expect", "95", "--timeout", "nan"], "--timeout"),
@@ -69,38 +69,38 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("words", "told"), REFUSED.values(), ids=REFUSED.keys())
-def test_a_send_is_refused_before_its_first_call(audience, service, run, message, words, told):
+@pytest.mark.parametrize(("words", "told"), REJECTED_SENDS.values(), ids=REJECTED_SENDS.keys())
+def test_rejected_send_makes_no_call(audience, service, run, message, words, told):
     code, out, err = audience("send", run, "--message", message, *words)
-    assert (code, out, service.calls) == (2, "", 0)
+    assert (code, out, service.call_count) == (2, "", 0)
     assert told in err
-    assert not (Path(run) / NAME).exists()
+    assert not (Path(run) / LEDGER_FILE).exists()
 
 
-def test_fewer_than_expected_is_a_warning(audience, service, run, message):
+def test_fewer_devices_than_expected_warns(audience, service, run, message):
     code, _, err = audience("send", run, "--message", message, "--expect", "96")
     assert code == 0
     assert "fewer" in err
 
 
-def test_a_broadcast_has_to_be_said(audience, service, tmp_path, message):
-    run = str(folder_of(tmp_path / "all", [], native=[{"everyone": True}]))
+def test_broadcast_requires_option(audience, service, tmp_path, message):
+    run = str(write_run_folder(tmp_path / "all", [], native=[{"everyone": True}]))
     words = ["send", run, "--message", message, "--max-devices", "1000"]
     code, _, err = audience(*words)
-    assert (code, service.calls) == (2, 0)
+    assert (code, service.call_count) == (2, 0)
     assert "--broadcast" in err
     assert audience(*words, "--broadcast")[0] == 0
-    assert service.told == {"everyone": 1}
+    assert service.delivery_counts == {"everyone": 1}
 
 
-def test_nobody_is_nothing_sent_and_no_key_is_asked_for(audience, service, tmp_path, message, monkeypatch):
-    run = str(folder_of(tmp_path / "none", []))
-    for name in KEYS:
+def test_empty_audience_sends_nothing_and_needs_no_keys(audience, service, tmp_path, message, monkeypatch):
+    run = str(write_run_folder(tmp_path / "none", []))
+    for name in KEY_VARIABLES:
         monkeypatch.delenv(name)
     code, out, err = audience("send", run, "--message", message, "--expect", "0")
-    assert (code, service.calls) == (0, 0)
+    assert (code, service.call_count) == (0, 0)
     assert "nothing to send" in out + err
-    assert not (Path(run) / NAME).exists()
+    assert not (Path(run) / LEDGER_FILE).exists()
 
 
 BAD_MESSAGES = {
@@ -116,23 +116,23 @@ BAD_MESSAGES = {
 
 
 @pytest.mark.parametrize(("said", "told"), BAD_MESSAGES.values(), ids=BAD_MESSAGES.keys())
-def test_a_bad_message_is_refused(audience, service, run, tmp_path, said, told):
+def test_invalid_message_is_rejected(audience, service, run, tmp_path, said, told):
     (tmp_path / "bad.json").write_text(said)
     code, _, err = audience("send", run, "--message", str(tmp_path / "bad.json"), "--expect", "95")
-    assert (code, service.calls) == (2, 0)
+    assert (code, service.call_count) == (2, 0)
     assert told in err
 
 
 @pytest.mark.parametrize("number", [2**70, -(2**70), 123456789012345678901234567890, 1.5])
-def test_a_number_in_a_message_stays_as_it_is(tmp_path, number):
+def test_message_numbers_are_kept_exactly(tmp_path, number):
     (tmp_path / "m.json").write_text(f'{{"title": "a", "data": {{"n": {number}}}}}')
     said = read_message(tmp_path / "m.json")
     assert said.data == {"n": number}
-    (tmp_path / "kept.json").write_bytes(message_json(said))
+    (tmp_path / "kept.json").write_bytes(message_to_json(said))
     assert read_message(tmp_path / "kept.json") == said
 
 
-DAMAGE = {
+PLAN_DAMAGES = {
     "a changed request": lambda run: (run / "requests-00001.ndjson").write_text(
         (run / "requests-00001.ndjson").read_text().replace('"r1"', '"x1"')
     ),
@@ -146,36 +146,36 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_a_damaged_plan_is_refused(audience, service, run, message, damage):
+@pytest.mark.parametrize("damage", PLAN_DAMAGES.values(), ids=PLAN_DAMAGES.keys())
+def test_damaged_plan_is_rejected(audience, service, run, message, damage):
     damage(Path(run))
     code, _, err = audience("send", run, "--message", message, "--max-devices", "1000")
-    assert (code, service.calls) == (2, 0)
+    assert (code, service.call_count) == (2, 0)
     assert "damaged-plan" in err or "manifest.json" in err
 
 
-def test_a_dry_run_does_all_but_the_calls(audience, service, run, message):
+def test_dry_run_makes_no_calls(audience, service, run, message):
     code, out, _ = audience("send", run, "--message", message, "--expect", "95", "--dry-run")
-    assert (code, service.calls) == (0, 0)
+    assert (code, service.call_count) == (0, 0)
     assert "10 calls by list" in out
-    assert not (Path(run) / NAME).exists()
+    assert not (Path(run) / LEDGER_FILE).exists()
     assert audience("send", run, "--message", message, "--expect", "95")[0] == 0
 
 
-def test_the_vendor_checks_a_dry_run_where_it_can(audience, service, run, message):
-    undo = fake_vendor.register(delivery(dry_run=fake_vendor.request))
-    service.bad, service.told = {"r7"}, {}
+def test_dry_run_uses_vendor_validation(audience, service, run, message):
+    undo = fake_vendor.register_vendors(make_delivery(dry_run=fake_vendor.build_request))
+    service.bad_ids, service.delivery_counts = {"r7"}, {}
     try:
         words = ["send", run, "--message", message, "--expect", "95", "--dry-run", "--validate", "--json"]
         code, out, err = audience(*words)
     finally:
         undo()
-    assert (code, service.calls) == (1, 10)
+    assert (code, service.call_count) == (1, 10)
     assert json.loads(out)[0]["checked"] == 10
     assert json.loads(err.splitlines()[-1])["errors"][0]["code"] == "bad-ids"
 
 
-def test_what_stopped_a_run_is_told_and_resume_goes_on(audience, service, run, message):
+def test_stop_reason_is_reported_and_resume_continues(audience, service, run, message):
     service.fault = lambda call: "stopped"
     code, out, err = audience("send", run, "--message", message, "--expect", "95")
     assert code == 1
@@ -188,11 +188,11 @@ def test_what_stopped_a_run_is_told_and_resume_goes_on(audience, service, run, m
     assert audience("resume", run)[:2] == (0, "fake: 10 accepted, 95 ids told\n")
 
 
-def test_what_is_in_doubt_is_told_until_it_is_decided(audience, service, run, message):
+def test_in_doubt_batches_are_reported_until_resolved(audience, service, run, message):
     service.fault = lambda call: "in-doubt" if call == 1 else None
     code, out, err = audience("send", run, "--message", message, "--expect", "95", "--json")
     assert (code, json.loads(out)["fake"]["batches"]["in_doubt"]) == (1, 1)
-    assert [each["state"] for each in json.loads(out)["fake"]["troubles"]] == ["in_doubt"]
+    assert [each["state"] for each in json.loads(out)["fake"]["failed_batches"]] == ["in_doubt"]
     assert "retry" in json.loads(err.splitlines()[-1])["errors"][0]["hint"]
     assert audience("resume", run)[0] == 1
     assert audience("status", run)[0] == 1
@@ -203,7 +203,7 @@ def test_what_is_in_doubt_is_told_until_it_is_decided(audience, service, run, me
     assert "in doubt, and stays so" in out
 
 
-def test_a_cancelled_run_says_so(audience, service, run, message):
+def test_cancelled_run_is_reported(audience, service, run, message):
     service.fault = lambda call: "stopped"
     audience("send", run, "--message", message, "--expect", "95")
     assert audience("cancel", run)[0] == 0
@@ -213,30 +213,30 @@ def test_a_cancelled_run_says_so(audience, service, run, message):
     assert audience("resume", run)[0] == 2
 
 
-def test_where_nothing_was_sent_there_is_nothing_to_look_at(audience, service, run):
+def test_status_without_run_is_rejected(audience, service, run):
     for command in ("status", "resume", "cancel"):
         code, out, err = audience(command, run)
         assert (code, out) == (2, "")
         assert "no-run" in err
 
 
-INTERRUPTED = """
+INTERRUPTED_SCRIPT = """
 import sys, fake_vendor
 from audience.cli.app import run
-fake_vendor.register(fake_vendor.delivery())
+fake_vendor.register_vendors(fake_vendor.make_delivery())
 run(sys.argv[1:])
 """
 
 
 @pytest.mark.parametrize("json_", [False, True])
-def test_who_waits_for_a_process_that_hangs_says_for_whom_and_takes_nothing_from_it(service, tmp_path, message, json_):
-    run, words = folder_of(tmp_path / "long", ids_of(1_000)), ["--json"] if json_ else []
+def test_waiting_for_hung_worker_names_it_and_takes_no_batches(service, tmp_path, message, json_):
+    run, words = write_run_folder(tmp_path / "long", make_ids(1_000)), ["--json"] if json_ else []
     service.fault = lambda call: time.sleep(0.01)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    python = [sys.executable, "-c", INTERRUPTED]
+    python = [sys.executable, "-c", INTERRUPTED_SCRIPT]
     send = [*python, "send", str(run), "--message", message, "--expect", "1000"]
     with subprocess.Popen(send, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sender:
-        while service.calls < 20 and sender.poll() is None:
+        while service.call_count < 20 and sender.poll() is None:
             time.sleep(0.01)
         sender.send_signal(signal.SIGSTOP)
         resume, piped = [*python, "resume", str(run), *words], subprocess.PIPE
@@ -245,25 +245,25 @@ def test_who_waits_for_a_process_that_hangs_says_for_whom_and_takes_nothing_from
                 said = goes.stderr.readline()
                 assert f"waiting for process {sender.pid} on {os.uname().nodename}, begun " in said
                 assert json.loads(said)["notes"][0]["code"] == "waiting" if json_ else said.startswith("note: waiting")
-                told = sum(service.told.values())
+                told = sum(service.delivery_counts.values())
                 time.sleep(0.5)
-                assert (goes.poll(), sum(service.told.values())) == (None, told)
+                assert (goes.poll(), sum(service.delivery_counts.values())) == (None, told)
                 sender.send_signal(signal.SIGCONT)
                 assert goes.communicate()[0]
                 assert (goes.returncode, sender.wait()) == (0, 0)
         finally:
             sender.send_signal(signal.SIGCONT)
         sender.communicate()
-    assert service.told == dict.fromkeys(ids_of(1_000), 1)
+    assert service.delivery_counts == dict.fromkeys(make_ids(1_000), 1)
 
 
-def test_ctrl_c_brings_to_an_end_what_is_under_way(service, tmp_path, message):
-    run = folder_of(tmp_path / "long", ids_of(1_500))
+def test_ctrl_c_finishes_calls_in_flight(service, tmp_path, message):
+    run = write_run_folder(tmp_path / "long", make_ids(1_500))
     service.fault = lambda call: time.sleep(0.01)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    words = [sys.executable, "-c", INTERRUPTED, "send", str(run), "--message", message, "--expect", "1500"]
+    words = [sys.executable, "-c", INTERRUPTED_SCRIPT, "send", str(run), "--message", message, "--expect", "1500"]
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sender:
-        while service.calls < 20 and sender.poll() is None:
+        while service.call_count < 20 and sender.poll() is None:
             time.sleep(0.01)
         sender.send_signal(signal.SIGINT)
         out, err = sender.communicate()
@@ -271,7 +271,7 @@ def test_ctrl_c_brings_to_an_end_what_is_under_way(service, tmp_path, message):
     assert "interrupted" in err
     assert "Traceback" not in err
     service.fault = lambda call: None
-    words = [sys.executable, "-c", INTERRUPTED, "resume", str(run)]
+    words = [sys.executable, "-c", INTERRUPTED_SCRIPT, "resume", str(run)]
     ran = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (0, "fake: 150 accepted, 1,500 ids told\n")
-    assert service.told == dict.fromkeys(ids_of(1_500), 1)
+    assert service.delivery_counts == dict.fromkeys(make_ids(1_500), 1)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from fact_files import HERE, cases
+from fact_files import TESTS_FOLDER, load_cases
 
 from audience import (
     And,
@@ -23,43 +23,47 @@ from audience import (
     simplify,
 )
 from audience.language.ast import MAX_DEPTH, atoms, bare
-from audience.language.describe import as_json
-from audience.language.segments import expanded
+from audience.language.describe import expr_json
+from audience.language.segments import expand_segments
 
-IDENTITY = [line for line in (HERE / "language/identity.txt").read_text("utf-8").splitlines() if line[:1] not in "#"]
-GOLDEN = [
+CANONICAL_LINES = [
+    line for line in (TESTS_FOLDER / "language/identity.txt").read_text("utf-8").splitlines() if line[:1] not in "#"
+]
+GOLDEN_ERRORS = [
     pytest.param(file.stem, *block.split("\n---\n"), id=f"{file.stem} {number}")
-    for file in sorted((HERE / "errors").glob("*.txt"))
+    for file in sorted((TESTS_FOLDER / "errors").glob("*.txt"))
     for number, block in enumerate(file.read_text("utf-8").split("===\n"))
 ]
-SAVED = {"vip": "paying OR alias(u1)", "loop": "a AND @back", "back": "b OR @loop", "self": "@self", "typo": "@vpi"}
+SEGMENTS = {"vip": "paying OR alias(u1)", "loop": "a AND @back", "back": "b OR @loop", "self": "@self", "typo": "@vpi"}
 
 
-@pytest.mark.parametrize("text", IDENTITY)
-def test_a_canonical_text_is_written_as_itself(text):
+@pytest.mark.parametrize("text", CANONICAL_LINES)
+def test_canonical_text_renders_unchanged(text):
     assert render(parse(text)) == text
 
 
-@pytest.mark.parametrize(("file", "text", "canonical"), cases("language", "read"))
-def test_a_text_has_one_canonical_form(file, text, canonical):
+@pytest.mark.parametrize(("file", "text", "canonical"), load_cases("language", "read"))
+def test_text_renders_in_canonical_form(file, text, canonical):
     assert render(parse(text)) == canonical
     assert parse(canonical) == parse(text)
 
 
-@pytest.mark.parametrize(("file", "before", "after"), cases("language", "simplify"))
-def test_an_expression_is_simplified(file, before, after):
+@pytest.mark.parametrize(("file", "before", "after"), load_cases("language", "simplify"))
+def test_expression_is_simplified(file, before, after):
     assert render(simplify(parse(before))) == after
 
 
-@pytest.mark.parametrize(("code", "text", "told"), GOLDEN)
-def test_a_mistake_is_told_with_its_place_and_what_to_do(code, text, told):
+@pytest.mark.parametrize(("code", "text", "told"), GOLDEN_ERRORS)
+def test_syntax_error_has_position_and_hint(code, text, told):
     with pytest.raises(ExpressionError) as caught:
-        expanded(parse(text, folder=Path("no such folder")), {name: parse(saved) for name, saved in SAVED.items()})
+        expand_segments(
+            parse(text, folder=Path("no such folder")), {name: parse(saved) for name, saved in SEGMENTS.items()}
+        )
     assert str(caught.value) == told.rstrip("\n")
     assert caught.value.code == code
 
 
-def test_the_caret_stands_under_the_second_line_of_a_long_text():
+def test_caret_points_at_second_line():
     with pytest.raises(ExpressionError) as caught:
         parse("a AND\n" + "b OR " * 100 + "城市 oops OR c")
     number, carets = str(caught.value).splitlines()[1:3]
@@ -67,25 +71,25 @@ def test_the_caret_stands_under_the_second_line_of_a_long_text():
     assert carets.endswith("^^^^")
 
 
-def test_ids_are_read_from_a_file_one_a_line(tmp_path):
+def test_ids_are_read_from_file(tmp_path):
     (tmp_path / "ids.txt").write_bytes("\ufeffr1\r\n\r\n  r2 \r\n王\n".encode())
     assert parse("registration_id(@ids.txt, r3)", folder=tmp_path) == Ids("registration_id", ("r1", "r2", "王", "r3"))
     (tmp_path / "my ids.txt").write_text("u1\n")
     assert parse('alias(@"my ids.txt")', folder=tmp_path) == Ids("alias", ("u1",))
 
 
-def test_an_empty_file_of_ids_is_refused(tmp_path):
+def test_empty_id_file_is_rejected(tmp_path):
     (tmp_path / "ids.txt").write_text("\n\n")
     with pytest.raises(ExpressionError, match="empty-list"):
         parse("alias(@ids.txt)", folder=tmp_path)
 
 
-def test_files_are_not_read_where_that_is_not_wanted():
+def test_id_files_can_be_disabled():
     with pytest.raises(ExpressionError, match="no-files"):
         parse("alias(@/etc/passwd)", folder=None)
 
 
-HUGE = {
+HUGE_INPUTS = {
     "brackets": "(" * 100_000 + "a" + ")" * 100_000,
     "nots": "NOT " * 100_000 + "a",
     "bangs": "!" * 100_000 + "a",
@@ -109,21 +113,21 @@ HUGE = {
 }
 
 
-@pytest.mark.parametrize("text", HUGE.values(), ids=HUGE.keys())
-def test_huge_input_is_answered_or_refused_by_name(text):
+@pytest.mark.parametrize("text", HUGE_INPUTS.values(), ids=HUGE_INPUTS.keys())
+def test_huge_input_is_parsed_or_rejected(text):
     try:
         assert parse(render(parse(text))) == parse(text)
     except ExpressionError as error:
         assert len(str(error)) < 1_000
 
 
-def test_fifty_thousand_operands_are_read_simplified_and_compared():
+def test_fifty_thousand_operands_are_parsed_and_simplified():
     expr = parse(" OR ".join(f"a{number}" for number in range(50_000)))
     assert len(simplify(expr).terms) == 50_000
     assert equivalent(expr, Or(tuple(reversed(expr.terms))))
 
 
-def test_a_tree_too_deep_cannot_be_built():
+def test_too_deep_tree_is_rejected():
     expr = bare("a")
     with pytest.raises(ExpressionError, match="too-deep"):
         for _ in range(MAX_DEPTH + 1):
@@ -136,12 +140,12 @@ def test_operators_build_flat_trees():
     assert a | b | ~c == Or((a, b, Not(c))) == any_of([a | b, ~c])
 
 
-def test_nodes_are_equal_by_what_they_say_and_not_by_where_it_stands():
+def test_node_equality_ignores_span():
     assert parse("a AND b") == parse("  a   &&\nb")
     assert len({parse("a AND b"), parse("a && b")}) == 1
 
 
-HALVES = (("a", "50"), ("b", "50"))
+HALF_VARIANTS = (("a", "50"), ("b", "50"))
 
 
 @pytest.mark.parametrize(
@@ -153,17 +157,17 @@ HALVES = (("a", "50"), ("b", "50"))
         lambda: Ids("alias", ()),
         lambda: Segment(""),
         lambda: Sample("10", ""),
-        lambda: Split(HALVES, ""),
+        lambda: Split(HALF_VARIANTS, ""),
         lambda: Split((), "x"),
-        lambda: Split(HALVES, "x", side=""),
+        lambda: Split(HALF_VARIANTS, "x", variant=""),
     ],
 )
-def test_a_node_that_says_nothing_cannot_be_built(build):
+def test_empty_node_is_rejected(build):
     with pytest.raises(ExpressionError):
         build()
 
 
-WRONG = {
+INVALID_NODES = {
     "no text": (lambda: Sample(10, "x"), "wrong-type"),
     "a sign": (lambda: Sample("10%", "x"), "bad-share"),
     "nothing": (lambda: Sample("0.0", "x"), "bad-share"),
@@ -177,36 +181,40 @@ WRONG = {
     "half a character": (lambda: Sample("10", "\ud800"), "bad-text"),
     "a list": (lambda: Split([("a", "50")], "x"), "wrong-type"),
     "no pair": (lambda: Split(("a", "50"), "x"), "wrong-type"),
-    "a side twice": (lambda: Split((*HALVES, ("a", "1")), "x"), "bad-sides"),
+    "a side twice": (lambda: Split((*HALF_VARIANTS, ("a", "1")), "x"), "bad-sides"),
     "many sides": (lambda: Split(tuple((f"s{number}", "0.5") for number in range(101)), "x"), "bad-sides"),
-    "over all": (lambda: Split((*HALVES, ("c", "0.000001")), "x"), "bad-sides"),
-    "another side": (lambda: Split(HALVES, "x", side="c"), "unknown-side"),
+    "over all": (lambda: Split((*HALF_VARIANTS, ("c", "0.000001")), "x"), "bad-sides"),
+    "another side": (lambda: Split(HALF_VARIANTS, "x", variant="c"), "unknown-side"),
     "no segment's name": (lambda: Segment(None), "wrong-type"),
 }
 
 
-@pytest.mark.parametrize(("build", "code"), WRONG.values(), ids=WRONG.keys())
-def test_what_is_built_in_python_is_held_to_the_same(build, code):
+@pytest.mark.parametrize(("build", "code"), INVALID_NODES.values(), ids=INVALID_NODES.keys())
+def test_nodes_built_in_python_are_validated(build, code):
     with pytest.raises(ExpressionError) as caught:
         build()
     assert caught.value.code == code
     assert len(str(caught.value)) < 1_000
 
 
-def test_a_share_is_written_in_one_way():
+def test_percentages_are_normalized():
     assert Sample("010.50", "x") == Sample("10.5", "x") == parse("sample(10.500%, x)")
-    assert Split((("a", "50.0"), ("b", "050")), "x") == Split(HALVES, "x")
+    assert Split((("a", "50.0"), ("b", "050")), "x") == Split(HALF_VARIANTS, "x")
     thirds = "split(a:33.333333%, b:33.333333%, c:33.333334%, x) = c"
     assert render(parse(thirds)) == thirds
 
 
-def test_shares_and_segments_are_written_for_machines():
-    halves = {"sides": [{"name": "a", "share": "50"}, {"name": "b", "share": "50"}], "seed": "x", "side": None}
-    assert as_json(parse("@vip AND (sample(1.0%, x) OR split(a:50%, b:50%, x))")) == {
-        "and": [{"segment": "vip"}, {"or": [{"sample": {"share": "1", "seed": "x"}}, {"split": halves}]}]
+def test_percentages_and_segments_serialize_to_json():
+    halves = {
+        "variants": [{"name": "a", "percent": "50"}, {"name": "b", "percent": "50"}],
+        "seed": "x",
+        "variant": None,
     }
-    assert as_json(Split(HALVES, "x", side="a")) == {"split": {**halves, "side": "a"}}
+    assert expr_json(parse("@vip AND (sample(1.0%, x) OR split(a:50%, b:50%, x))")) == {
+        "and": [{"segment": "vip"}, {"or": [{"sample": {"percent": "1", "seed": "x"}}, {"split": halves}]}]
+    }
+    assert expr_json(Split(HALF_VARIANTS, "x", variant="a")) == {"split": {**halves, "variant": "a"}}
 
 
-def test_atoms_are_listed_once_each_as_they_are_read():
+def test_atoms_are_listed_once_in_order():
     assert list(atoms(parse("b AND (a OR NOT b)"))) == [bare("b"), bare("a")]

@@ -5,25 +5,25 @@ from itertools import product
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from oracle import Device, inside
-from strategies import junctions
+from oracle import OracleDevice, is_inside
+from strategies import boolean_exprs
 
-from audience import PayloadError, Tag, Unsaid, parse, vendor
+from audience import PayloadError, Tag, Unsupported, get_vendor, parse
 from audience.language.ast import bare
 from audience.vendors.onesignal import filters as rules
 
-BARE = ["a", "b"]
-VALUES = {"city": ["Rome", "Milan"], "plan": ["free", "pro"]}
-TAGS = [*map(bare, BARE), *(Tag(key, value) for key, values in VALUES.items() for value in values)]
-PEOPLE = [
-    {key: value for key, value in zip([*BARE, *VALUES], values, strict=True) if value}
-    for values in product(["", "1"], ["", "1"], ["", "Oslo", *VALUES["city"]], ["", "x", *VALUES["plan"]])
+BARE_KEYS = ["a", "b"]
+VALUES_BY_KEY = {"city": ["Rome", "Milan"], "plan": ["free", "pro"]}
+TAGS = [*map(bare, BARE_KEYS), *(Tag(key, value) for key, values in VALUES_BY_KEY.items() for value in values)]
+TAG_DICTS = [
+    {key: value for key, value in zip([*BARE_KEYS, *VALUES_BY_KEY], values, strict=True) if value}
+    for values in product(["", "1"], ["", "1"], ["", "Oslo", *VALUES_BY_KEY["city"]], ["", "x", *VALUES_BY_KEY["plan"]])
 ]
 
 
-def holds(entry: dict, person: dict, missing_is_unequal: bool) -> bool:
+def matches_filter(entry: dict, tag_values: dict, missing_is_unequal: bool) -> bool:
     """One filter, read as the page does."""
-    value = person.get(entry["key"])
+    value = tag_values.get(entry["key"])
     match entry["relation"]:
         case "exists":
             return value is not None
@@ -38,7 +38,7 @@ def holds(entry: dict, person: dict, missing_is_unequal: bool) -> bool:
     raise AssertionError(entry)
 
 
-def told(filters: list[dict], person: dict, missing_is_unequal: bool) -> bool:
+def matches_filters(filters: list[dict], tag_values: dict, missing_is_unequal: bool) -> bool:
     """AND before OR."""
     groups: list[list[dict]] = [[]]
     for entry in filters:
@@ -46,65 +46,71 @@ def told(filters: list[dict], person: dict, missing_is_unequal: bool) -> bool:
             groups.append([])
         elif "operator" not in entry:
             groups[-1].append(entry)
-    return any(all(holds(entry, person, missing_is_unequal) for entry in group) for group in groups)
+    return any(all(matches_filter(entry, tag_values, missing_is_unequal) for entry in group) for group in groups)
 
 
-def device(person: dict, keys: list[str]) -> Device:
+def make_device(tag_values: dict, keys: list[str]) -> OracleDevice:
     """The same person with each of *keys* as a bare tag."""
-    tags = {("tag", key) for key in person if key in keys}
-    return Device(tags=frozenset(tags | set(person.items())))
+    tags = {("tag", key) for key in tag_values if key in keys}
+    return OracleDevice(tags=frozenset(tags | set(tag_values.items())))
 
 
-@given(junctions(st.sampled_from(TAGS)))
-def test_what_is_said_does_not_depend_on_missing_keys(expr):
+@given(boolean_exprs(st.sampled_from(TAGS)))
+def test_emitted_filters_do_not_depend_on_missing_keys(expr):
     try:
-        said = vendor("onesignal").emit(expr)
-    except Unsaid:
+        said = get_vendor("onesignal").emit(expr)
+    except Unsupported:
         assume(False)
     assume("filters" in said)
-    for person, missing in product(PEOPLE, [True, False]):
-        assert told(said["filters"], person, missing) == inside(expr, device(person, BARE))
+    for person, missing in product(TAG_DICTS, [True, False]):
+        assert matches_filters(said["filters"], person, missing) == is_inside(expr, make_device(person, BARE_KEYS))
 
 
-ALONE = [
-    {"field": "tag", "key": key, "relation": word} for key in [*BARE, *VALUES] for word in ("exists", "not_exists")
+EXISTENCE_FILTERS = [
+    {"field": "tag", "key": key, "relation": word}
+    for key in [*BARE_KEYS, *VALUES_BY_KEY]
+    for word in ("exists", "not_exists")
 ]
-COMPARED = [
+VALUE_FILTERS = [
     {"field": "tag", "key": key, "relation": relation, "value": value}
-    for key, values in VALUES.items()
+    for key, values in VALUES_BY_KEY.items()
     for relations, operands in ((("=", "!="), values), (("in_array", "not_in_array"), [",".join(values)]))
     for relation, value in product(relations, operands)
 ]
-entries = st.sampled_from(ALONE) | st.sampled_from(COMPARED)
-lists = st.lists(st.lists(entries, min_size=1, max_size=3), min_size=1, max_size=5)
+filter_entries = st.sampled_from(EXISTENCE_FILTERS) | st.sampled_from(VALUE_FILTERS)
+filter_groups = st.lists(st.lists(filter_entries, min_size=1, max_size=3), min_size=1, max_size=5)
 
 
-def joined(groups: list[list[dict]]) -> list[dict]:
+def join_with_or(groups: list[list[dict]]) -> list[dict]:
     return [entry for group in groups for entry in ({"operator": "OR"}, *group)][1:]
 
 
-@given(lists)
-def test_what_is_read_does_not_depend_on_missing_keys(groups):
-    filters = joined(groups)
+@given(filter_groups)
+def test_parsed_filters_do_not_depend_on_missing_keys(groups):
+    filters = join_with_or(groups)
     try:
-        expr = vendor("onesignal").parse({"filters": filters})
+        expr = get_vendor("onesignal").parse({"filters": filters})
     except PayloadError as error:
         assert error.code == "ambiguous"
-        assert any(told(filters, person, True) != told(filters, person, False) for person in PEOPLE)
+        assert any(
+            matches_filters(filters, person, True) != matches_filters(filters, person, False) for person in TAG_DICTS
+        )
         return
-    for person, missing in product(PEOPLE, [True, False]):
-        assert told(filters, person, missing) == inside(expr, device(person, [*BARE, *VALUES]))
+    for person, missing in product(TAG_DICTS, [True, False]):
+        assert matches_filters(filters, person, missing) == is_inside(
+            expr, make_device(person, [*BARE_KEYS, *VALUES_BY_KEY])
+        )
 
 
-KNOWN = {True: "vip AND NOT city:Rome", False: "vip AND city AND NOT city:Rome"}
+EXPECTED_BY_MEANING = {True: "vip AND NOT city:Rome", False: "vip AND city AND NOT city:Rome"}
 
 
-@pytest.mark.parametrize(("missing", "meaning"), KNOWN.items())
-def test_once_it_is_known_what_unequal_means_it_is_read_and_said_so(monkeypatch, missing, meaning):
+@pytest.mark.parametrize(("missing", "meaning"), EXPECTED_BY_MEANING.items())
+def test_unequal_filter_follows_configured_meaning(monkeypatch, missing, meaning):
     monkeypatch.setattr(rules, "MISSING_IS_UNEQUAL", missing)
     vip = {"field": "tag", "key": "vip", "relation": "exists"}
     filters = [vip, {"field": "tag", "key": "city", "relation": "!=", "value": "Rome"}]
-    assert vendor("onesignal").parse({"filters": filters}) == parse(meaning)
-    said = vendor("onesignal").emit(parse("vip AND NOT city:Rome"))["filters"]
+    assert get_vendor("onesignal").parse({"filters": filters}) == parse(meaning)
+    said = get_vendor("onesignal").emit(parse("vip AND NOT city:Rome"))["filters"]
     assert (said == filters) == missing
-    assert all(told(said, person, missing) == told(filters, person, True) for person in PEOPLE)
+    assert all(matches_filters(said, person, missing) == matches_filters(filters, person, True) for person in TAG_DICTS)

@@ -6,118 +6,137 @@ from dataclasses import replace
 
 import fake_vendor
 import pytest
-from fake_vendor import APPLICATION, delivery, ids_of, listing, opened, paced, way
+from fake_vendor import (
+    CREDENTIALS,
+    make_delivery,
+    make_ids,
+    make_method,
+    make_rate_limited_method,
+    make_setup_method,
+    target_ids,
+)
 
-from audience import DeliveryError, Problem, vendor, vendors
-from audience.delivery.costs import Order, chosen, native_price, placeholder, prices
-from audience.vendors.delivery_spec import Call
+from audience import DeliveryError, Problem, get_vendor, vendor_names
+from audience.delivery.costs import CostInput, choose_method, estimate_methods, estimate_native, placeholder_credentials
+from audience.vendors.delivery_spec import SendCall
 
 
-def order(*ways, ids=95, native=(), **changes) -> Order:
-    undo = fake_vendor.register()
+def make_cost_input(*methods, ids=95, native=(), **overrides) -> CostInput:
+    undo = fake_vendor.register_vendors()
     try:
-        to = vendor("fake")
+        to = get_vendor("fake")
     finally:
         undo()
-    return Order(
-        to=to,
-        delivery=delivery(*ways, **changes),
+    return CostInput(
+        vendor=to,
+        delivery=make_delivery(*methods, **overrides),
         body={"title": "Hi"},
-        application=APPLICATION,
-        native=tuple(native),
-        ids=ids,
-        sample=tuple(ids_of(min(ids, 1_000))),
+        credentials=CREDENTIALS,
+        native_payloads=tuple(native),
+        id_count=ids,
+        sample_ids=tuple(make_ids(min(ids, 1_000))),
     )
 
 
-def test_calls_and_seconds_are_those_that_a_run_takes():
-    [price] = prices(order(paced(5, 1.0), ids=95))
-    assert (price.way, price.calls, price.openings, price.seconds) == ("list", 10, 0, pytest.approx(1.8))
+def test_estimated_calls_and_seconds_match_run():
+    [price] = estimate_methods(make_cost_input(make_rate_limited_method(5, 1.0), ids=95))
+    assert (price.method, price.calls, price.setup_calls, price.seconds) == ("list", 10, 0, pytest.approx(1.8))
 
 
-def test_openings_are_calls_too():
-    [price] = prices(order(opened(calls=3), ids=95))
-    assert (price.calls, price.openings) == (14, 4)
+def test_estimate_counts_setup_calls():
+    [price] = estimate_methods(make_cost_input(make_setup_method(max_uses=3), ids=95))
+    assert (price.calls, price.setup_calls) == (14, 4)
 
 
-def test_bytes_are_those_of_the_requests():
-    asked = order(way(), ids=100)
-    [price] = prices(asked)
+def test_estimated_bytes_match_requests():
+    asked = make_cost_input(make_method(), ids=100)
+    [price] = estimate_methods(asked)
     bodies = [
-        fake_vendor.request(
-            Call(targets=(listing(ids_of(100)[at : at + 10]),), body={"title": "Hi"}, handle=None, token="0" * 36),
-            APPLICATION,
+        fake_vendor.build_request(
+            SendCall(
+                targets=(target_ids(make_ids(100)[at : at + 10]),),
+                body={"title": "Hi"},
+                handle=None,
+                idempotency_key="0" * 36,
+            ),
+            CREDENTIALS,
         )
         for at in range(0, 100, 10)
     ]
     size = sum(len(body.content) + len(body.path) for body in bodies)
-    assert price.bytes == pytest.approx(size, rel=0.1)
+    assert price.request_bytes == pytest.approx(size, rel=0.1)
 
 
-def test_the_fewest_seconds_are_taken_then_calls_then_bytes():
-    slow, quick = paced(1, 1.0), way("quick")
-    large = way("large", ids=40)
-    assert [price.way for price in prices(order(slow, quick, large))] == ["large", "quick", "list"]
-    assert chosen(order(slow, quick, large)).name == "large"
-    assert chosen(order(slow, quick, large), "list").name == "list"
+def test_method_choice_minimizes_seconds_calls_bytes():
+    slow, quick = make_rate_limited_method(1, 1.0), make_method("quick")
+    large = make_method("large", max_ids=40)
+    assert [price.method for price in estimate_methods(make_cost_input(slow, quick, large))] == [
+        "large",
+        "quick",
+        "list",
+    ]
+    assert choose_method(make_cost_input(slow, quick, large)).name == "large"
+    assert choose_method(make_cost_input(slow, quick, large), "list").name == "list"
 
 
-def test_a_way_is_refused_where_nothing_goes_by_it():
+def test_method_is_rejected_when_unused():
     native = [{"everyone": True}]
-    assert chosen(order(way(), ids=0, native=native), "native").name == "native"
+    assert choose_method(make_cost_input(make_method(), ids=0, native=native), "native").name == "native"
     with pytest.raises(DeliveryError, match="no-ids"):
-        chosen(order(way(), ids=0, native=native), "list")
+        choose_method(make_cost_input(make_method(), ids=0, native=native), "list")
     for ids, name in ((0, "lst"), (95, "lst"), (95, "native")):
-        with pytest.raises(DeliveryError, match="unknown-way"):
-            chosen(order(way(), ids=ids, native=native), name)
+        with pytest.raises(DeliveryError, match="unknown-method"):
+            choose_method(make_cost_input(make_method(), ids=ids, native=native), name)
 
 
-def test_what_is_not_worth_it_or_refused_is_not_taken():
-    few = way("few", ids=90, worth=1_000)
-    never = way("never", ids=90, refuses=lambda *of: [Problem("no", "not this message")])
-    found = prices(order(few, never, way()))
-    assert [(price.way, price.worth, len(price.refused)) for price in found] == [
+def test_unworthy_or_rejected_method_is_not_chosen():
+    few = make_method("few", max_ids=90, min_ids=1_000)
+    never = make_method("never", max_ids=90, check=lambda *of: [Problem("no", "not this message")])
+    found = estimate_methods(make_cost_input(few, never, make_method()))
+    assert [(price.method, price.worthwhile, len(price.problems)) for price in found] == [
         ("list", True, 0),
         ("few", False, 0),
         ("never", True, 1),
     ]
-    assert chosen(order(few, never, way(), ids=5_000)).name == "few"
+    assert choose_method(make_cost_input(few, never, make_method(), ids=5_000)).name == "few"
     with pytest.raises(DeliveryError, match="not this message"):
-        chosen(order(never))
+        choose_method(make_cost_input(never))
     with pytest.raises(DeliveryError, match="not this message"):
-        chosen(order(never, way()), "never")
+        choose_method(make_cost_input(never, make_method()), "never")
 
 
-def test_native_requests_have_a_price_and_may_be_refused():
-    asked = order(ids=0, native=[{"everyone": True}, {"to": ["r1"]}])
-    assert (native_price(asked).calls, native_price(asked).seconds) == (2, 0)
-    never = way("native", ids=None, refuses=lambda *of: [Problem("no", "not this message")])
+def test_native_requests_are_estimated_and_can_be_rejected():
+    asked = make_cost_input(ids=0, native=[{"everyone": True}, {"to": ["r1"]}])
+    assert (estimate_native(asked).calls, estimate_native(asked).seconds) == (2, 0)
+    never = make_method("native", max_ids=None, check=lambda *of: [Problem("no", "not this message")])
     with pytest.raises(DeliveryError, match="not this message"):
-        chosen(replace(asked, delivery=delivery(native=never)))
+        choose_method(replace(asked, delivery=make_delivery(native_method=never)))
 
 
-@pytest.mark.parametrize("name", [name for name in vendors() if vendor(name).delivery])
-def test_every_vendor_has_a_price_without_anybodys_keys(audience, name):
+@pytest.mark.parametrize("name", [name for name in vendor_names() if get_vendor(name).delivery])
+def test_every_vendor_has_estimate_without_keys(audience, name):
     words = ["plan", "devices.index", "sample(50%, s)", "--vendor", name]
     code, out, _ = audience(*words, "--json")
-    found = json.loads(out)["prices"]
+    found = json.loads(out)["costs"]
     assert code == 0
-    assert {price["way"] for price in found["ways"]} == {way.name for way in vendor(name).delivery.ways}
-    assert found["taken"] == found["ways"][0]["way"]
-    assert all(price["bytes"] > 0 for price in found["ways"] if not price["refused"])
-    other = found["ways"][-1]["way"]
-    code, out, _ = audience(*words, "--way", other)
+    assert {price["method"] for price in found["methods"]} == {
+        way.name for way in get_vendor(name).delivery.send_methods
+    }
+    assert found["chosen"] == found["methods"][0]["method"]
+    assert all(price["bytes"] > 0 for price in found["methods"] if not price["problems"])
+    other = found["methods"][-1]["method"]
+    code, out, _ = audience(*words, "--method", other)
     assert code == 0
     assert re.search(rf"^{other} .*taken$", out, re.MULTILINE)
-    assert placeholder(vendor(name).delivery).host.startswith("https://")
+    assert placeholder_credentials(get_vendor(name).delivery).base_url.startswith("https://")
 
 
-def test_a_plan_is_shown_also_where_no_price_is_known(audience):
-    unsent = next(name for name in vendors() if not vendor(name).delivery and not reads_only(name))
+def test_plan_is_shown_without_estimate(audience):
+    unsent = next(name for name in vendor_names() if not get_vendor(name).delivery and not is_read_only(name))
     code, out, _ = audience("plan", "devices.index", "sample(50%, s)", "--vendor", unsent)
     assert code == 0
     assert "by ids" in out
 
 
-def reads_only(name):
-    return getattr(vendor(name), "reads_only", None)
+def is_read_only(vendor_name):
+    return getattr(get_vendor(vendor_name), "read_only_reason", None)

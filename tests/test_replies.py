@@ -8,64 +8,64 @@ vendor's pages.
 from fnmatch import fnmatch
 
 import pytest
-from fact_files import cases
-from test_messages import SENT
+from fact_files import load_cases
+from test_messages import SENDABLE_VENDORS
 
-from audience import vendor
+from audience import get_vendor
 from audience.vendors.delivery_spec import Accepted, Response
 from audience.vendors.error_codes import OUTCOMES
 
-KINDS = ("Accepted", "BadIds", "Refused", "Again", "Stopped", "InDoubt")
+REPLY_KINDS = ("Accepted", "InvalidIds", "Rejected", "Retryable", "Fatal", "InDoubt")
 
 
-def spoken(reply):
+def format_reply(reply):
     kind = type(reply).__name__
     if isinstance(reply, Accepted):
-        return " ".join((kind, reply.message, *reply.left_out))
+        return " ".join((kind, reply.message_id, *reply.invalid_ids))
     word = reply.problem.message.split()[0]
     assert reply.problem.hint
     return " ".join((kind, "-" if word == "HTTP" else word, *getattr(reply, "ids", ())))
 
 
-@pytest.mark.parametrize(("name", "said", "meaning"), cases("replies", "push"))
-def test_a_reply_means(name, said, meaning):
+@pytest.mark.parametrize(("name", "said", "meaning"), load_cases("replies", "push"))
+def test_reply_meaning(name, said, meaning):
     status, _, content = said.partition(" ")
-    delivery = vendor(name).delivery
-    for way in (delivery.native, *delivery.ways):
-        if way.reply is delivery.native.reply:
-            assert spoken(way.reply(Response(int(status), content.encode()))) == meaning
+    delivery = get_vendor(name).delivery
+    for way in (delivery.native_method, *delivery.send_methods):
+        if way.parse_reply is delivery.native_method.parse_reply:
+            assert format_reply(way.parse_reply(Response(int(status), content.encode()))) == meaning
 
 
-@pytest.mark.parametrize(("name", "said", "meaning"), cases("replies", "mass"))
-def test_a_reply_to_many_tasks_means(name, said, meaning):
+@pytest.mark.parametrize(("name", "said", "meaning"), load_cases("replies", "mass"))
+def test_mass_reply_meaning(name, said, meaning):
     status, _, content = said.partition(" ")
-    ways = [way for way in vendor(name).delivery.ways if way.several]
+    ways = [way for way in get_vendor(name).delivery.send_methods if way.message_per_target]
     assert ways
     for way in ways:
-        assert spoken(way.reply(Response(int(status), content.encode()))) == meaning
+        assert format_reply(way.parse_reply(Response(int(status), content.encode()))) == meaning
 
 
-@pytest.mark.parametrize(("name", "said", "meaning"), cases("replies", "open"))
-def test_a_reply_to_an_opening_means(name, said, meaning):
+@pytest.mark.parametrize(("name", "said", "meaning"), load_cases("replies", "open"))
+def test_setup_reply_meaning(name, said, meaning):
     status, _, content = said.partition(" ")
-    openings = [way.opening for way in vendor(name).delivery.ways if way.opening]
+    openings = [way.setup_call for way in get_vendor(name).delivery.send_methods if way.setup_call]
     assert openings
     for opening in openings:
-        assert spoken(opening.reply(Response(int(status), content.encode()))) == meaning
+        assert format_reply(opening.parse_reply(Response(int(status), content.encode()))) == meaning
 
 
-@pytest.mark.parametrize("name", SENT)
-def test_every_code_of_the_pages_has_a_row_with_its_meaning_and_advice(name):
-    codes = vendor(name).delivery.codes
-    (listed,) = [case.values[2] for case in cases("replies", "codes") if case.values[0] == name]
+@pytest.mark.parametrize("name", SENDABLE_VENDORS)
+def test_every_documented_code_has_meaning_and_advice(name):
+    codes = get_vendor(name).delivery.error_codes
+    (listed,) = [case.values[2] for case in load_cases("replies", "codes") if case.values[0] == name]
     assert sorted(code.code for code in codes) == sorted(listed.split())
-    assert all(code.means and code.do and code.source.startswith("https://") for code in codes)
-    assert {code.reply for code in codes} <= set(OUTCOMES)
+    assert all(code.meaning and code.advice and code.source.startswith("https://") for code in codes)
+    assert {code.outcome for code in codes} <= set(OUTCOMES)
 
 
-@pytest.mark.parametrize("name", SENT)
-def test_every_code_makes_the_reply_that_its_row_says(name):
-    kinds = dict(zip(OUTCOMES, KINDS, strict=True))
-    lines = [case.values[2].split()[:2] for case in cases("replies", "push", "open") if case.values[0] == name]
-    for code in vendor(name).delivery.codes:
-        assert any(kind == kinds[code.reply] and fnmatch(word, code.code) for kind, word in lines), code.code
+@pytest.mark.parametrize("name", SENDABLE_VENDORS)
+def test_every_code_gives_its_listed_outcome(name):
+    kinds = dict(zip(OUTCOMES, REPLY_KINDS, strict=True))
+    lines = [case.values[2].split()[:2] for case in load_cases("replies", "push", "open") if case.values[0] == name]
+    for code in get_vendor(name).delivery.error_codes:
+        assert any(kind == kinds[code.outcome] and fnmatch(word, code.code) for kind, word in lines), code.code

@@ -7,51 +7,67 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle import Device, inside
-from strategies import FEW, junctions
-from vendor_calls import EVERY, NOTIFICATION, TABLE, desks_of, engagelab, jpush, message, push, push_v2, say, tpns
+from oracle import OracleDevice, is_inside
+from strategies import BARE_TAGS, boolean_exprs
+from vendor_calls import (
+    ALL_TAG_SETS,
+    NOTIFICATION,
+    TABLE,
+    emas_push_call,
+    emas_push_v2_call,
+    engagelab_call,
+    jpush_call,
+    make_router,
+    send_call,
+    tpns_call,
+    tpns_message,
+)
 
-from audience import plan, vendor
-from audience.messages import message as neutral
+from audience import get_vendor, plan
+from audience.messages import parse_message as neutral
 from audience.sandbox import KEY, SECRET, Population, Sandbox
-from audience.vendors.delivery_spec import Accepted, Application, Response, Stamp
-from audience.vendors.delivery_spec import Call as Telling
+from audience.vendors.delivery_spec import Accepted, Credentials, Response, SigningContext
+from audience.vendors.delivery_spec import SendCall as Telling
 
-MADE = {
-    "engagelab": lambda payload: engagelab({"body": NOTIFICATION, **payload}),
-    "jpush": lambda payload: jpush({"platform": "all", "message": {"msg_content": "x"}, **payload}),
-    "tpns": lambda payload: tpns(message(**payload)),
-    "emas": lambda payload: push(**payload),
-    "emas_v2": lambda payload: push_v2(payload),
+CALL_BUILDERS = {
+    "engagelab": lambda payload: engagelab_call({"body": NOTIFICATION, **payload}),
+    "jpush": lambda payload: jpush_call({"platform": "all", "message": {"msg_content": "x"}, **payload}),
+    "tpns": lambda payload: tpns_call(tpns_message(**payload)),
+    "emas": lambda payload: emas_push_call(**payload),
+    "emas_v2": lambda payload: emas_push_v2_call(payload),
 }
 
 
-@pytest.mark.parametrize("name", MADE)
-@given(expr=junctions(st.sampled_from(FEW[:4])))
-def test_whom_native_requests_mean_is_whom_the_sandbox_tells(name, expr):
+@pytest.mark.parametrize("name", CALL_BUILDERS)
+@given(expr=boolean_exprs(st.sampled_from(BARE_TAGS[:4])))
+def test_sandbox_delivers_native_requests_to_planned_devices(name, expr):
     asked = plan(expr, name)
-    desks, desk = desks_of(EVERY, rate=None), name.removesuffix("_v2")
+    desks, desk = make_router(ALL_TAG_SETS, rate=None), name.removesuffix("_v2")
     for payload in asked.native:
-        assert say(desks, desk, MADE[name](payload)).code in ("", "21011", "1011")
-    told = desks.desks[desk].told.by_id()
-    wanted = {name for name, tags in EVERY.rows() if inside(expr, Device(frozenset(("tag", tag) for tag in tags)))}
+        assert send_call(desks, desk, CALL_BUILDERS[name](payload)).code in ("", "21011", "1011")
+    told = desks.states[desk].delivery_log.counts_by_id()
+    wanted = {
+        name
+        for name, tags in ALL_TAG_SETS.rows()
+        if is_inside(expr, OracleDevice(frozenset(("tag", tag) for tag in tags)))
+    }
     assert set(told) <= wanted
     assert asked.by_ids is not None or set(told) == wanted
     assert set(told.values()) <= {1}
 
 
-SENT = [
+VENDOR_SIGNATURES = [
     (name, signature)
-    for name in MADE
-    if (delivery := vendor(name).delivery)
-    for signature in delivery.choices.get("signature", ("",))
+    for name in CALL_BUILDERS
+    if (delivery := get_vendor(name).delivery)
+    for signature in delivery.optional_keys.get("signature", ("",))
 ]
-WORDED = {"title": "Hi", "body": "there", "data": {"a": "1"}, "badge": "+1", "sound": "x", "time_to_live": 3_600}
+MESSAGE = {"title": "Hi", "body": "there", "data": {"a": "1"}, "badge": "+1", "sound": "x", "time_to_live": 3_600}
 
 
-def posted(sandbox, application, delivery, request):
+def post_signed(sandbox, credentials, delivery, request):
     """What the sandbox answers to a request, signed as the vendor wants it."""
-    signed = delivery.sign(request, application, Stamp(at=datetime.now(UTC), nonce=str(uuid4())))
+    signed = delivery.sign(request, credentials, SigningContext(now=datetime.now(UTC), nonce=str(uuid4())))
     url = f"{sandbox.url}{signed.path}"
     with httpx.Client() as client:
         answer = client.request(
@@ -60,26 +76,28 @@ def posted(sandbox, application, delivery, request):
     return Response(answer.status_code, answer.content, {key.lower(): value for key, value in answer.headers.items()})
 
 
-@pytest.mark.parametrize(("name", "signature"), SENT)
-def test_each_way_to_send_a_message_is_accepted(name, signature):
-    record = vendor(name)
+@pytest.mark.parametrize(("name", "signature"), VENDOR_SIGNATURES)
+def test_sandbox_accepts_every_send_method(name, signature):
+    record = get_vendor(name)
     delivery = record.delivery
-    keys = {key: SECRET if key in delivery.secret else KEY for key in delivery.keys}
+    keys = {key: SECRET if key in delivery.secret_keys else KEY for key in delivery.required_keys}
     keys["signature"] = signature
     if name.startswith("emas"):
         keys["app_key"] = "1"  # there it is a number, and not the key that signs
     with Sandbox(Population(TABLE), key=KEY, secret=SECRET, rate=None) as sandbox:
-        application = Application(sandbox.url, keys)
-        body = delivery.timed(delivery.body(neutral(WORDED)), datetime.now(UTC))
-        for told, way in enumerate(delivery.ways, start=1):
-            handle, targets = None, (record.listing(["r1", "r3"]),)
-            if way.opening and way.opening.needed(targets):
-                opened = way.opening.reply(
-                    posted(sandbox, application, delivery, way.opening.request(body, targets, application))
+        application = Credentials(sandbox.url, keys)
+        body = delivery.apply_timestamps(delivery.build_body(neutral(MESSAGE)), datetime.now(UTC))
+        for told, way in enumerate(delivery.send_methods, start=1):
+            handle, targets = None, (record.target_ids(["r1", "r3"]),)
+            if way.setup_call and way.setup_call.is_needed(targets):
+                opened = way.setup_call.parse_reply(
+                    post_signed(
+                        sandbox, application, delivery, way.setup_call.build_request(body, targets, application)
+                    )
                 )
                 assert isinstance(opened, Accepted)
-                handle = opened.message
-            call = Telling(targets=targets, body=body, handle=handle, token=str(uuid4()))
-            reply = way.reply(posted(sandbox, application, delivery, way.request(call, application)))
+                handle = opened.message_id
+            call = Telling(targets=targets, body=body, handle=handle, idempotency_key=str(uuid4()))
+            reply = way.parse_reply(post_signed(sandbox, application, delivery, way.build_request(call, application)))
             assert isinstance(reply, Accepted), (way.name, reply)
-            assert sandbox.told(name) == {"r1": told, "r3": told}
+            assert sandbox.delivery_counts(name) == {"r1": told, "r3": told}

@@ -9,39 +9,39 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 from vendor_calls import (
-    ANYBODY,
+    BASIC_AUTH,
     NOTIFICATION,
     TABLE,
-    Clock,
-    desks_of,
-    emas,
-    engagelab,
-    jpush,
-    message,
-    push,
-    push_v2,
-    say,
-    tpns,
-    upload,
+    ManualClock,
+    emas_call,
+    emas_push_call,
+    emas_push_v2_call,
+    engagelab_call,
+    jpush_call,
+    make_router,
+    send_call,
+    tpns_call,
+    tpns_message,
+    upload_call,
 )
 
 from audience.errors import TableError
 from audience.sandbox import KEY, Population
-from audience.sandbox.http_types import Call
-from audience.sandbox.router import Desks, summary
+from audience.sandbox.http_types import HttpCall
+from audience.sandbox.router import Router, summarize_deliveries
 
-SIGN = "ZTFjMTk1NDE2NzI2OWU4ZDliNDBhMjI4ZWM1ODc1YmQyZjU1ZTEyNDBiZGY5MTE4MjRmZTQxOTgyNTZhMGNmMQ=="
-TASK = {"PushType": "NOTICE", "DeviceType": "ALL", "Target": "DEVICE", "TargetValue": "r1", "Title": "t"}
+TPNS_SIGN = "ZTFjMTk1NDE2NzI2OWU4ZDliNDBhMjI4ZWM1ODc1YmQyZjU1ZTEyNDBiZGY5MTE4MjRmZTQxOTgyNTZhMGNmMQ=="
+MASS_TASK = {"PushType": "NOTICE", "DeviceType": "ALL", "Target": "DEVICE", "TargetValue": "r1", "Title": "t"}
 
 
-def tasks(count: int) -> dict[str, str]:
+def make_mass_tasks(count: int) -> dict[str, str]:
     """*count* tasks of a MassPush, each to r1."""
-    return {f"PushTask.{number}.{name}": value for number in range(1, count + 1) for name, value in TASK.items()}
+    return {f"PushTask.{number}.{name}": value for number in range(1, count + 1) for name, value in MASS_TASK.items()}
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return ManualClock()
 
 
 # Who may call
@@ -62,37 +62,40 @@ def clock():
         ("tpns", {"sign": "x", "accessid": "other", "timestamp": "1"}, 200, "1008003"),
     ],
 )
-def test_a_pair_that_was_said_is_the_only_one_that_may_call(vendor, headers, status, code):
+def test_only_configured_credentials_are_accepted(vendor, headers, status, code):
     sound = {
-        "engagelab": engagelab({"to": "all", "body": NOTIFICATION}),
-        "jpush": jpush({"audience": "all", "platform": "all", "message": {"msg_content": "x"}}),
-        "tpns": tpns(message(audience_type="all")),
+        "engagelab": engagelab_call({"to": "all", "body": NOTIFICATION}),
+        "jpush": jpush_call({"audience": "all", "platform": "all", "message": {"msg_content": "x"}}),
+        "tpns": tpns_call(tpns_message(audience_type="all")),
     }
-    reply = say(desks_of(key="k", secret="s"), vendor, replace(sound[vendor], headers=headers))
+    reply = send_call(make_router(key="k", secret="s"), vendor, replace(sound[vendor], headers=headers))
     assert (reply.status, reply.code) == (status, code)
 
 
-def test_a_signed_call_of_tpns_is_taken():
+def test_signed_tpns_call_is_accepted():
     """The Sign was made with openssl and base64 for this very body."""
-    said = message(audience_type="token", token_list=["r1"])
+    said = tpns_message(audience_type="token", token_list=["r1"])
     ordered = {name: said[name] for name in ("audience_type", "token_list", "message_type", "message")}
     body = json.dumps(ordered, separators=(",", ":")).encode()
-    headers = {"sign": SIGN, "accessid": KEY, "timestamp": "1565314789"}
-    assert say(desks_of(), "tpns", Call("POST", "/v3/push/app", headers=headers, body=body)).code == ""
-    assert say(desks_of(), "tpns", Call("POST", "/v3/push/app", headers=headers, body=body + b" ")).code == "1008003"
+    headers = {"sign": TPNS_SIGN, "accessid": KEY, "timestamp": "1565314789"}
+    assert send_call(make_router(), "tpns", HttpCall("POST", "/v3/push/app", headers=headers, body=body)).code == ""
+    assert (
+        send_call(make_router(), "tpns", HttpCall("POST", "/v3/push/app", headers=headers, body=body + b" ")).code
+        == "1008003"
+    )
 
 
-def test_only_post_is_answered():
-    assert say(desks_of(), "engagelab", Call("GET", "/v4/push")).status == 405
-    assert say(desks_of(), "jpush", Call("GET", "/v3/push", headers=ANYBODY)).code == "1001"
+def test_only_post_is_accepted():
+    assert send_call(make_router(), "engagelab", HttpCall("GET", "/v4/push")).status == 405
+    assert send_call(make_router(), "jpush", HttpCall("GET", "/v3/push", headers=BASIC_AUTH)).code == "1001"
 
 
-def test_a_nonce_is_taken_once_within_a_quarter_of_an_hour(clock):
-    desks = desks_of(clock=clock)
-    assert say(desks, "emas", push(SignatureNonce="n")).code == ""
-    assert say(desks, "emas", push(SignatureNonce="n")).code == "SignatureNonceUsed"
+def test_nonce_is_accepted_once_in_15_minutes(clock):
+    desks = make_router(clock=clock)
+    assert send_call(desks, "emas", emas_push_call(SignatureNonce="n")).code == ""
+    assert send_call(desks, "emas", emas_push_call(SignatureNonce="n")).code == "SignatureNonceUsed"
     clock.now += 901
-    assert say(desks, "emas", push(SignatureNonce="n")).code == ""
+    assert send_call(desks, "emas", emas_push_call(SignatureNonce="n")).code == ""
 
 
 # Rates
@@ -102,133 +105,136 @@ def test_a_nonce_is_taken_once_within_a_quarter_of_an_hour(clock):
 @pytest.mark.parametrize(
     ("vendor", "call", "limit", "seconds", "code"),
     [
-        ("engagelab", engagelab({"to": "all", "body": NOTIFICATION}), 500, 1, "23008"),
-        ("jpush", jpush({"audience": "all", "platform": "all", "message": {"msg_content": "x"}}), 600, 60, "2002"),
-        ("tpns", tpns(message(audience_type="tag", tag_list={"tags": ["a"], "op": "OR"})), 1, 1, "1008028"),
-        ("emas", lambda: push(), 1, 1, "Throttling.User"),
-        ("emas", lambda: emas("MassPush", **tasks(1)), 500, 1, "Throttling.User"),
+        ("engagelab", engagelab_call({"to": "all", "body": NOTIFICATION}), 500, 1, "23008"),
+        ("jpush", jpush_call({"audience": "all", "platform": "all", "message": {"msg_content": "x"}}), 600, 60, "2002"),
+        ("tpns", tpns_call(tpns_message(audience_type="tag", tag_list={"tags": ["a"], "op": "OR"})), 1, 1, "1008028"),
+        ("emas", lambda: emas_push_call(), 1, 1, "Throttling.User"),
+        ("emas", lambda: emas_call("MassPush", **make_mass_tasks(1)), 500, 1, "Throttling.User"),
     ],
 )
-def test_calls_beyond_the_rate_are_too_fast(clock, scale, vendor, call, limit, seconds, code):
-    desks = desks_of(clock=clock, rate=scale)
+def test_calls_beyond_rate_limit_are_rejected(clock, scale, vendor, call, limit, seconds, code):
+    desks = make_router(clock=clock, rate=scale)
     made = call if callable(call) else lambda: call
-    assert {say(desks, vendor, made()).code for _ in range(limit)} == {""}
-    assert say(desks, vendor, made()).code == code
+    assert {send_call(desks, vendor, made()).code for _ in range(limit)} == {""}
+    assert send_call(desks, vendor, made()).code == code
     clock.now += seconds / scale * 0.9
-    assert say(desks, vendor, made()).code == code
+    assert send_call(desks, vendor, made()).code == code
     clock.now += seconds / scale * 0.1
-    assert say(desks, vendor, made()).code == ""
+    assert send_call(desks, vendor, made()).code == ""
 
 
-def test_lists_of_tpns_have_no_rate(clock):
-    desks = desks_of(clock=clock)
-    call = tpns(message(audience_type="token_list", token_list=["r1"]))
-    assert {say(desks, "tpns", call).code for _ in range(50)} == {""}
+def test_tpns_lists_have_no_rate_limit(clock):
+    desks = make_router(clock=clock)
+    call = tpns_call(tpns_message(audience_type="token_list", token_list=["r1"]))
+    assert {send_call(desks, "tpns", call).code for _ in range(50)} == {""}
 
 
-def test_without_a_rate_nothing_is_too_fast(clock):
-    desks = desks_of(clock=clock, rate=None)
-    assert {say(desks, "tpns", tpns(message(audience_type="all"))).code for _ in range(50)} == {""}
+def test_rate_none_disables_rate_limits(clock):
+    desks = make_router(clock=clock, rate=None)
+    assert {send_call(desks, "tpns", tpns_call(tpns_message(audience_type="all"))).code for _ in range(50)} == {""}
 
 
-def test_the_same_push_to_all_is_taken_once_an_hour(clock):
-    desks = desks_of(clock=clock)
+def test_identical_broadcast_is_accepted_once_an_hour(clock):
+    desks = make_router(clock=clock)
     codes = []
     for seconds, said in [(0, {}), (10, {}), (20, {"seq": 2}), (3_700, {})]:
         clock.now = 1_000.0 + seconds
-        codes.append(say(desks, "tpns", tpns(message(audience_type="all", **said))).code)
+        codes.append(send_call(desks, "tpns", tpns_call(tpns_message(audience_type="all", **said))).code)
     assert codes == ["", "10010018", "", ""]
 
 
 # Calls that belong together
 
 
-def test_an_idempotent_token_is_done_once_in_a_quarter_of_an_hour(clock):
-    desks = desks_of(clock=clock)
+def test_idempotent_token_delivers_once_in_15_minutes(clock):
+    desks = make_router(clock=clock)
     token = "c8016d13-6e76-410c-9bda-769383d11787"
     task = {"Target": {"Type": "DEVICE", "Value": "r1"}}
     bodies = []
     for seconds in (0, 899, 901):
         clock.now = 1_000.0 + seconds
-        bodies.append(say(desks, "emas", push_v2(task, IdempotentToken=token)).body)
+        bodies.append(send_call(desks, "emas", emas_push_v2_call(task, IdempotentToken=token)).body)
     assert bodies[0] == bodies[1] != bodies[2]
-    assert desks.desks["emas"].told.by_id() == {"r1": 2}
-    assert say(desks, "emas", push_v2(task, IdempotentToken=token.upper())).body == bodies[2]
-    assert say(desks, "emas", push_v2(task, IdempotentToken=token, AppKey="2")).body != bodies[2]
+    assert desks.states["emas"].delivery_log.counts_by_id() == {"r1": 2}
+    assert send_call(desks, "emas", emas_push_v2_call(task, IdempotentToken=token.upper())).body == bodies[2]
+    assert send_call(desks, "emas", emas_push_v2_call(task, IdempotentToken=token, AppKey="2")).body != bodies[2]
 
 
-def test_a_token_whose_call_was_refused_can_be_said_again():
-    desks = desks_of()
+def test_token_of_rejected_call_can_be_reused():
+    desks = make_router()
     token = "c8016d13-6e76-410c-9bda-769383d11787"
-    assert say(desks, "emas", push_v2({"Message": None}, IdempotentToken=token)).code
-    assert say(desks, "emas", push_v2({}, IdempotentToken=token)).code == ""
+    assert send_call(desks, "emas", emas_push_v2_call({"Message": None}, IdempotentToken=token)).code
+    assert send_call(desks, "emas", emas_push_v2_call({}, IdempotentToken=token)).code == ""
 
 
-def test_a_continuous_push_ends_after_a_day_or_ten_thousand_calls(clock):
-    desks = desks_of(clock=clock, rate=None)
+def test_continuous_push_ends_after_a_day_or_10000_calls(clock):
+    desks = make_router(clock=clock, rate=None)
     task = {"Action": "CREATE_CONTINUOUS_PUSH", "Target": None}
-    first, second = (say(desks, "emas", push_v2(task)).message for _ in range(2))
+    first, second = (send_call(desks, "emas", emas_push_v2_call(task)).message_id for _ in range(2))
     more = {"Target": "DEVICE", "TargetValue": "r1"}
-    desks.desks["emas"].open[first] = (clock(), 9_999)
-    assert say(desks, "emas", emas("ContinuouslyPush", MessageId=first, **more)).code == ""
-    assert say(desks, "emas", emas("ContinuouslyPush", MessageId=first, **more)).code == "Invalid.Parameter"
+    desks.states["emas"].continuous_messages[first] = (clock(), 9_999)
+    assert send_call(desks, "emas", emas_call("ContinuouslyPush", MessageId=first, **more)).code == ""
+    assert send_call(desks, "emas", emas_call("ContinuouslyPush", MessageId=first, **more)).code == "Invalid.Parameter"
     again = {"Action": "CONTINUOUS_PUSH", "Target": {"Type": "ALIAS", "Value": "u2"}, "Options": {"MessageId": second}}
-    assert say(desks, "emas", push_v2(again)).code == ""
+    assert send_call(desks, "emas", emas_push_v2_call(again)).code == ""
     clock.now += 86_401
-    assert say(desks, "emas", push_v2(again)).code == "Invalid.Parameter"
-    assert desks.desks["emas"].told.by_id() == {"r1": 1, "r2": 1}
+    assert send_call(desks, "emas", emas_push_v2_call(again)).code == "Invalid.Parameter"
+    assert desks.states["emas"].delivery_log.counts_by_id() == {"r1": 1, "r2": 1}
 
 
 @pytest.mark.parametrize("kind", ["ALL", "TAG"])
-def test_only_lists_go_into_continuous_and_mass_pushes(kind):
-    desks = desks_of()
-    message = say(desks, "emas", push(Target="TBD", TargetValue="TBD")).message
-    more = emas("ContinuouslyPush", MessageId=message, Target=kind, TargetValue="ALL")
-    assert say(desks, "emas", more).code == "Invalid.Parameter"
+def test_continuous_and_mass_pushes_take_only_lists(kind):
+    desks = make_router()
+    message = send_call(desks, "emas", emas_push_call(Target="TBD", TargetValue="TBD")).message_id
+    more = emas_call("ContinuouslyPush", MessageId=message, Target=kind, TargetValue="ALL")
+    assert send_call(desks, "emas", more).code == "Invalid.Parameter"
     wide = {"PushTask.1.Target": kind, "PushTask.1.TargetValue": "ALL"}
-    assert say(desks, "emas", emas("MassPush", **tasks(1) | wide)).code == "TargetNotSupported"
+    assert send_call(desks, "emas", emas_call("MassPush", **make_mass_tasks(1) | wide)).code == "TargetNotSupported"
     two = json.dumps([{"Target": {"Type": kind, "Value": "ALL"}, "Message": {"Title": "t"}}])
-    assert say(desks, "emas", emas("MassPushV2", PushTasks=two)).code == "TargetNotSupported"
+    assert send_call(desks, "emas", emas_call("MassPushV2", PushTasks=two)).code == "TargetNotSupported"
 
 
 @pytest.mark.parametrize(("count", "code"), [(100, ""), (101, "InvalidPushTask.LengthExceed")])
-def test_a_mass_push_has_at_most_a_hundred_tasks(count, code):
-    desks = desks_of()
-    assert say(desks, "emas", emas("MassPush", **tasks(count))).code == code
-    assert desks.desks["emas"].told.by_id() == ({} if code else {"r1": 100})
+def test_mass_push_has_at_most_100_tasks(count, code):
+    desks = make_router()
+    assert send_call(desks, "emas", emas_call("MassPush", **make_mass_tasks(count))).code == code
+    assert desks.states["emas"].delivery_log.counts_by_id() == ({} if code else {"r1": 100})
 
 
-def test_a_mass_push_with_one_wrong_task_tells_nobody():
-    desks = desks_of()
-    assert say(desks, "emas", emas("MassPush", **tasks(2) | {"PushTask.2.Target": "X"})).code == "Invalid.Parameter"
-    assert desks.desks["emas"].told.by_id() == {}
+def test_mass_push_with_one_bad_task_delivers_nothing():
+    desks = make_router()
+    assert (
+        send_call(desks, "emas", emas_call("MassPush", **make_mass_tasks(2) | {"PushTask.2.Target": "X"})).code
+        == "Invalid.Parameter"
+    )
+    assert desks.states["emas"].delivery_log.counts_by_id() == {}
 
 
-def test_what_is_sent_later_is_told_when_its_time_has_come(clock):
+def test_scheduled_push_is_delivered_when_due(clock):
 
-    desks = desks_of(clock=clock)
+    desks = make_router(clock=clock)
     moment = (datetime.now(UTC) + timedelta(hours=8, minutes=10)).strftime("%Y-%m-%d %H:%M:%S")
-    assert say(desks, "tpns", tpns(message(audience_type="all", send_time=moment))).code == ""
-    assert (summary(desks, "tpns")["waiting"], summary(desks, "tpns")["told"]) == (1, 0)
+    assert send_call(desks, "tpns", tpns_call(tpns_message(audience_type="all", send_time=moment))).code == ""
+    assert (summarize_deliveries(desks, "tpns")["waiting"], summarize_deliveries(desks, "tpns")["delivered"]) == (1, 0)
     clock.now += 601
-    assert (summary(desks, "tpns")["waiting"], summary(desks, "tpns")["told"]) == (0, 4)
+    assert (summarize_deliveries(desks, "tpns")["waiting"], summarize_deliveries(desks, "tpns")["delivered"]) == (0, 4)
 
 
-def test_a_loop_has_an_id_for_each_of_its_moments(clock):
+def test_loop_push_has_one_id_per_send_time(clock):
 
-    desks = desks_of(clock=clock)
+    desks = make_router(clock=clock)
     day = (datetime.now(UTC) + timedelta(days=2)).date()
     loop = {"startDate": f"{day}", "endDate": f"{day + timedelta(1)}", "loopType": 1, "loopDayIndexs": [0]}
-    call = tpns(message(audience_type="all", loop_param={**loop, "dayTimes": ["19:00:00", "20:00:00"]}))
-    assert len(say(desks, "tpns", call).body["push_id"]) == 4
+    call = tpns_call(tpns_message(audience_type="all", loop_param={**loop, "dayTimes": ["19:00:00", "20:00:00"]}))
+    assert len(send_call(desks, "tpns", call).body["push_id"]) == 4
     clock.now += 5 * 86_400
-    assert desks.desks["tpns"].told.settle().by_id() == dict.fromkeys(["r1", "r2", "r3", "r4"], 4)
+    assert desks.states["tpns"].delivery_log.flush_due().counts_by_id() == dict.fromkeys(["r1", "r2", "r3", "r4"], 4)
 
 
 # Packages
 
 
-def zipped(**files: bytes) -> bytes:
+def make_zip(**files: bytes) -> bytes:
 
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
@@ -242,10 +248,10 @@ def zipped(**files: bytes) -> bytes:
     [
         ("t.txt", b"r1\nr3\n", ""),
         ("t.csv", "\ufeffr1\r\nr3\r\n".encode(), ""),
-        ("t.zip", zipped(t_txt=b"r1\nr3"), ""),
-        ("t.zip", zipped(t_txt=b"r1", u_txt=b"r3"), "1008011"),
-        ("t.zip", zipped(f__t_txt=b"r1"), "1008011"),
-        ("t.zip", zipped(t_doc=b"r1"), "1008011"),
+        ("t.zip", make_zip(t_txt=b"r1\nr3"), ""),
+        ("t.zip", make_zip(t_txt=b"r1", u_txt=b"r3"), "1008011"),
+        ("t.zip", make_zip(f__t_txt=b"r1"), "1008011"),
+        ("t.zip", make_zip(t_doc=b"r1"), "1008011"),
         ("t.zip", b"r1", "1008011"),
         ("t.doc", b"r1", "1008011"),
         ("t.csv", b"r1,r3", "1008011"),
@@ -256,65 +262,75 @@ def zipped(**files: bytes) -> bytes:
         (f"{'t' * 97}.txt", b"r1", "1008011"),
     ],
 )
-def test_a_package_is_one_list_of_ids(name, data, code):
-    desks = desks_of()
-    reply = say(desks, "tpns", upload(name, data))
+def test_package_must_be_one_list_of_ids(name, data, code):
+    desks = make_router()
+    reply = send_call(desks, "tpns", upload_call(name, data))
     assert (reply.code, reply.body["retCode"]) == (code, int(code or 0))
     if not code:
-        call = tpns(message(audience_type="package_token_push", upload_id=reply.body["uploadId"]))
-        assert say(desks, "tpns", call).body["ret_code"] == 0
-        assert desks.desks["tpns"].told.by_id() == {"r1": 1, "r3": 1}
+        call = tpns_call(tpns_message(audience_type="package_token_push", upload_id=reply.body["uploadId"]))
+        assert send_call(desks, "tpns", call).body["ret_code"] == 0
+        assert desks.states["tpns"].delivery_log.counts_by_id() == {"r1": 1, "r3": 1}
 
 
-def test_a_package_of_accounts_goes_to_the_newest_device_of_each():
-    desks = desks_of()
-    number = say(desks, "tpns", upload("a.txt", b"x1\nx1\nx9")).body["uploadId"]
-    say(desks, "tpns", tpns(message(audience_type="package_account_push", upload_id=number)))
-    assert desks.desks["tpns"].told.by_id() == {"r2": 1}
+def test_account_package_reaches_newest_device():
+    desks = make_router()
+    number = send_call(desks, "tpns", upload_call("a.txt", b"x1\nx1\nx9")).body["uploadId"]
+    send_call(desks, "tpns", tpns_call(tpns_message(audience_type="package_account_push", upload_id=number)))
+    assert desks.states["tpns"].delivery_log.counts_by_id() == {"r2": 1}
 
 
-def test_a_package_without_a_file_is_refused():
-    call = Call("POST", "/v3/push/package/upload", headers=ANYBODY)
-    assert say(desks_of(), "tpns", call).body == {"retCode": 1008002, "errMsg": "file is missing", "uploadId": 0}
+def test_package_without_file_is_rejected():
+    call = HttpCall("POST", "/v3/push/package/upload", headers=BASIC_AUTH)
+    assert send_call(make_router(), "tpns", call).body == {
+        "retCode": 1008002,
+        "errMsg": "file is missing",
+        "uploadId": 0,
+    }
 
 
 # Populations
 
 
-def test_a_vendor_knows_the_devices_that_have_its_id():
+def test_vendor_knows_only_devices_with_its_id():
     table = TABLE.with_columns(tpns_token=pl.Series(["t1", None, "t3", None]))
-    desks = desks_of(table)
-    say(desks, "tpns", tpns(message(audience_type="all")))
-    say(desks, "engagelab", engagelab({"to": "all", "body": NOTIFICATION}))
-    assert set(desks.desks["tpns"].told.by_id()) == {"t1", "t3"}
-    assert summary(desks, "engagelab")["told"] == 4
-    assert say(desks, "tpns", tpns(message(audience_type="token_list", token_list=["r1"]))).code == "1008006"
+    desks = make_router(table)
+    send_call(desks, "tpns", tpns_call(tpns_message(audience_type="all")))
+    send_call(desks, "engagelab", engagelab_call({"to": "all", "body": NOTIFICATION}))
+    assert set(desks.states["tpns"].delivery_log.counts_by_id()) == {"t1", "t3"}
+    assert summarize_deliveries(desks, "engagelab")["delivered"] == 4
+    assert (
+        send_call(desks, "tpns", tpns_call(tpns_message(audience_type="token_list", token_list=["r1"]))).code
+        == "1008006"
+    )
 
 
-def test_names_of_typed_tags_can_be_said():
-    desks = Desks(Population(TABLE, {"emas": "{value}", "engagelab": "{type}:{value}"}))
-    assert say(desks, "emas", push(Target="TAG", TargetValue="hunan")).devices == 2
-    assert say(desks, "engagelab", engagelab({"to": {"tag": ["age:20"]}, "body": NOTIFICATION})).devices == 2
+def test_typed_tag_patterns_are_configurable():
+    desks = Router(Population(TABLE, {"emas": "{value}", "engagelab": "{type}:{value}"}))
+    assert send_call(desks, "emas", emas_push_call(Target="TAG", TargetValue="hunan")).device_count == 2
+    assert (
+        send_call(desks, "engagelab", engagelab_call({"to": {"tag": ["age:20"]}, "body": NOTIFICATION})).device_count
+        == 2
+    )
 
 
 @pytest.mark.parametrize(
     "columns",
     [{"id": ["r1"]}, {"registration_id": ["r1", "r1"]}, {"registration_id": ["r1", "r2"], "tpns_token": ["t", "t"]}],
 )
-def test_a_table_without_ids_of_its_own_is_refused(columns):
+def test_table_without_unique_ids_is_rejected(columns):
     with pytest.raises(TableError):
         Population(pl.DataFrame(columns))
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".ndjson", ".arrow"])
-def test_populations_are_read_from_tables(tmp_path, suffix):
+def test_population_reads_table_files(tmp_path, suffix):
     file = tmp_path / f"devices{suffix}"
     flat = TABLE.drop("tags", "account")
     {".parquet": flat.write_parquet, ".csv": flat.write_csv, ".ndjson": flat.write_ndjson, ".arrow": flat.write_ipc}[
         suffix
     ](file)
     people = Population.read(file)
-    assert people.typed("active", "2020-04-08").tolist() == [True, False, False, True]
-    assert people.typed("age", "20").tolist() == [True, True, False, False]
+    assert people.devices_with_value("active", "2020-04-08").tolist() == [True, False, False, True]
+    assert people.devices_with_value("age", "20").tolist() == [True, True, False, False]
     with pytest.raises(TableError):
         Population.read(tmp_path / "nowhere.parquet")

@@ -5,40 +5,40 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from audience import DeviceIndex, Plan, parse, plan, vendor, vendors
-from audience.delivery import Allowed, Effort, Patience, resume, send
-from audience.requests.writer import emit
+from audience import DeviceIndex, Plan, get_vendor, parse, plan, vendor_names
+from audience.delivery import RetryPolicy, SafetyLimits, SendOptions, resume, send
+from audience.requests.writer import write_requests
 from audience.sandbox import Population, Sandbox
 from audience.sandbox.sandbox import KEY, SECRET
-from audience.vendors.delivery_spec import Application
+from audience.vendors.delivery_spec import Credentials
 
-DEVICES = 2_500
-UNKNOWN = [7, 1_500, 1_501]
-SERVED = [name for name in vendors() if name.split("_")[0] in ("engagelab", "tpns", "emas")]
-WAYS = [(name, way.name) for name in SERVED for way in vendor(name).delivery.ways]
-IDS = {"engagelab": "{:024x}", "tpns": "{:036x}", "emas": "{:032x}"}
+DEVICE_COUNT = 2_500
+UNKNOWN_NUMBERS = [7, 1_500, 1_501]
+SANDBOX_VENDORS = [name for name in vendor_names() if name.split("_")[0] in ("engagelab", "tpns", "emas")]
+VENDOR_METHODS = [(name, way.name) for name in SANDBOX_VENDORS for way in get_vendor(name).delivery.send_methods]
+ID_FORMATS = {"engagelab": "{:024x}", "tpns": "{:036x}", "emas": "{:032x}"}
 MESSAGE = {"title": "Hi", "body": "there", "time_to_live": 3600}
 
 
-def column(name: str, numbers) -> list[str]:
-    return [IDS[name.split("_")[0]].format(number) for number in numbers]
+def make_ids(vendor_name: str, numbers) -> list[str]:
+    return [ID_FORMATS[vendor_name.split("_")[0]].format(number) for number in numbers]
 
 
-def accounts(number: int) -> list[str]:
+def accounts_of(number: int) -> list[str]:
     """Those of a device: one that it shares with a neighbour, and one that is shared across the table."""
-    return [f"user-{number // 2}", f"用户 {number % (DEVICES // 2)}"]
+    return [f"user-{number // 2}", f"用户 {number % (DEVICE_COUNT // 2)}"]
 
 
 @pytest.fixture(scope="module")
 def table() -> pl.DataFrame:
-    ids = {f"{name}_token": column(name, range(DEVICES)) for name in IDS}
-    tags = [["even"] if number % 2 == 0 else ["odd"] for number in range(DEVICES)]
-    return pl.DataFrame({**ids, "tags": tags, "account": [accounts(number) for number in range(DEVICES)]})
+    ids = {f"{name}_token": make_ids(name, range(DEVICE_COUNT)) for name in ID_FORMATS}
+    tags = [["even"] if number % 2 == 0 else ["odd"] for number in range(DEVICE_COUNT)]
+    return pl.DataFrame({**ids, "tags": tags, "account": [accounts_of(number) for number in range(DEVICE_COUNT)]})
 
 
 @pytest.fixture(scope="module")
 def index(table, tmp_path_factory) -> DeviceIndex:
-    roles = {name: f"{name}_token" for name in IDS}
+    roles = {name: f"{name}_token" for name in ID_FORMATS}
     return DeviceIndex.build(table, tmp_path_factory.mktemp("sandbox") / "devices.index", tokens=roles)
 
 
@@ -48,106 +48,130 @@ def sandbox(table):
         yield running
 
 
-def folder_of(name, index, folder, expr="everyone", by_ids=True):
+def write_folder(vendor_name, index, folder, expr="everyone", by_ids=True):
     meant = parse(expr)
-    emit(Plan(name, meant, (), meant, (), index=index) if by_ids else plan(meant, name, index), index, folder)
+    write_requests(
+        Plan(vendor_name, meant, (), meant, (), index=index) if by_ids else plan(meant, vendor_name, index),
+        index,
+        folder,
+    )
     return folder
 
 
-def application(name, sandbox) -> Application:
-    delivery = vendor(name).delivery
-    keys = {key: SECRET if key in delivery.secret else KEY for key in delivery.keys}
-    keys |= {key: values[0] for key, values in delivery.choices.items()}
-    return Application(sandbox.url, {**keys, **({"app_key": "23267207"} if "emas" in name else {})})
+def make_credentials(vendor_name, sandbox) -> Credentials:
+    delivery = get_vendor(vendor_name).delivery
+    keys = {key: SECRET if key in delivery.secret_keys else KEY for key in delivery.required_keys}
+    keys |= {key: values[0] for key, values in delivery.optional_keys.items()}
+    return Credentials(sandbox.url, {**keys, **({"app_key": "23267207"} if "emas" in vendor_name else {})})
 
 
-QUICK = Effort(Patience(first=0.01, most=0.1, timeout=5, doubts=1_000))
+QUICK_OPTIONS = SendOptions(RetryPolicy(initial_delay=0.01, max_delay=0.1, timeout=5, max_lost=1_000))
 
 
-def told(sandbox, name) -> dict[str, int]:
-    return sandbox.told(name.split("_")[0])
+def delivery_counts(sandbox, vendor_name) -> dict[str, int]:
+    return sandbox.delivery_counts(vendor_name.split("_")[0])
 
 
-@pytest.mark.parametrize(("name", "way"), WAYS)
-def test_all_ids_are_told_once_by_every_way(index, sandbox, tmp_path, name, way):
-    folder = folder_of(name, index, tmp_path / "run")
-    found = send(folder, MESSAGE, application(name, sandbox), Allowed(expect=DEVICES), way=way, effort=QUICK)
+@pytest.mark.parametrize(("name", "way"), VENDOR_METHODS)
+def test_every_method_delivers_each_id_once(index, sandbox, tmp_path, name, way):
+    folder = write_folder(name, index, tmp_path / "run")
+    found = send(
+        folder,
+        MESSAGE,
+        make_credentials(name, sandbox),
+        SafetyLimits(expected=DEVICE_COUNT),
+        method=way,
+        options=QUICK_OPTIONS,
+    )
     assert found.done
-    assert told(sandbox, name) == dict.fromkeys(column(name, range(DEVICES)), 1)
+    assert delivery_counts(sandbox, name) == dict.fromkeys(make_ids(name, range(DEVICE_COUNT)), 1)
 
 
-@pytest.mark.parametrize("name", SERVED)
-def test_a_native_request_tells_whom_it_means(index, sandbox, tmp_path, name):
-    folder = folder_of(name, index, tmp_path / "run", "even", by_ids=False)
-    found = send(folder, MESSAGE, application(name, sandbox), Allowed(expect=DEVICES), effort=QUICK)
+@pytest.mark.parametrize("name", SANDBOX_VENDORS)
+def test_native_request_reaches_its_audience(index, sandbox, tmp_path, name):
+    folder = write_folder(name, index, tmp_path / "run", "even", by_ids=False)
+    found = send(
+        folder, MESSAGE, make_credentials(name, sandbox), SafetyLimits(expected=DEVICE_COUNT), options=QUICK_OPTIONS
+    )
     assert found.done
-    assert told(sandbox, name) == dict.fromkeys(column(name, range(0, DEVICES, 2)), 1)
+    assert delivery_counts(sandbox, name) == dict.fromkeys(make_ids(name, range(0, DEVICE_COUNT, 2)), 1)
 
 
 @pytest.mark.parametrize("after", ["reply", "no reply", "too fast"])
-def test_accounts_of_any_number_are_told_in_one_call_so_that_no_device_hears_twice(index, sandbox, tmp_path, after):
-    sandbox.fail(*{"reply": [], "no reply": ["drop@tpns/push/app"], "too fast": ["fast:#1@tpns/push/app"]}[after])
+def test_accounts_are_sent_in_one_call_without_duplicates(index, sandbox, tmp_path, after):
+    sandbox.set_faults(*{"reply": [], "no reply": ["drop@tpns/push/app"], "too fast": ["fast:#1@tpns/push/app"]}[after])
     asked = [f"user-{number}" for number in range(800)] + [f"用户 {number}" for number in range(700)]
-    meant = {number for number in range(DEVICES) if set(accounts(number)) & set(asked)}
+    meant = {number for number in range(DEVICE_COUNT) if set(accounts_of(number)) & set(asked)}
     (tmp_path / "accounts.txt").write_text("\n".join(asked), "utf-8")
     expr = f"account(@{tmp_path / 'accounts.txt'})"
-    folder = folder_of("tpns", index, tmp_path / "run", expr, by_ids=False)
-    allowed, known = Allowed(expect=len(meant)), application("tpns", sandbox)
-    found = send(folder, MESSAGE, known, allowed, effort=QUICK)
-    assert (index.count(expr), sum(found.batches.values())) == (len(meant), 1)
-    assert (found.done, found.doubts) == ((False, 1) if after == "no reply" else (True, 0))
-    assert told(sandbox, "tpns") == dict.fromkeys(column("tpns", sorted(meant)), 1)
+    folder = write_folder("tpns", index, tmp_path / "run", expr, by_ids=False)
+    allowed, known = SafetyLimits(expected=len(meant)), make_credentials("tpns", sandbox)
+    found = send(folder, MESSAGE, known, allowed, options=QUICK_OPTIONS)
+    assert (index.count(expr), sum(found.batch_counts.values())) == (len(meant), 1)
+    assert (found.done, found.undecided) == ((False, 1) if after == "no reply" else (True, 0))
+    assert delivery_counts(sandbox, "tpns") == dict.fromkeys(make_ids("tpns", sorted(meant)), 1)
 
 
-@pytest.mark.parametrize("name", SERVED)
-def test_ids_that_the_vendor_does_not_know_cost_no_others(table, index, tmp_path, name):
-    known = table.filter(~pl.int_range(pl.len()).is_in(UNKNOWN))
-    folder = folder_of(name, index, tmp_path / "run")
+@pytest.mark.parametrize("name", SANDBOX_VENDORS)
+def test_unknown_ids_do_not_affect_others(table, index, tmp_path, name):
+    known = table.filter(~pl.int_range(pl.len()).is_in(UNKNOWN_NUMBERS))
+    folder = write_folder(name, index, tmp_path / "run")
     with Sandbox(Population(known), rate=None) as sandbox:
-        found = send(folder, MESSAGE, application(name, sandbox), Allowed(expect=DEVICES), effort=QUICK)
+        found = send(
+            folder, MESSAGE, make_credentials(name, sandbox), SafetyLimits(expected=DEVICE_COUNT), options=QUICK_OPTIONS
+        )
         assert found.done
-        assert told(sandbox, name) == dict.fromkeys(
-            column(name, [n for n in range(DEVICES) if n not in (7, 1_500, 1_501)]), 1
+        assert delivery_counts(sandbox, name) == dict.fromkeys(
+            make_ids(name, [n for n in range(DEVICE_COUNT) if n not in (7, 1_500, 1_501)]), 1
         )
 
 
-@pytest.mark.parametrize(("name", "way"), WAYS)
-def test_faults_tell_nobody_twice_and_what_is_not_told_is_in_doubt(index, sandbox, tmp_path, name, way):
+@pytest.mark.parametrize(("name", "way"), VENDOR_METHODS)
+def test_faults_cause_no_duplicates_and_missing_is_in_doubt(index, sandbox, tmp_path, name, way):
     """Replies are dropped, connections closed, calls are too fast, and servers in error before and after."""
-    sandbox.fail("drop:/5", "close:/7", "fast:/3", "error=503:/11", "error-after=502:/13")
-    folder = folder_of(name, index, tmp_path / "run")
-    known = application(name, sandbox)
-    found = send(folder, MESSAGE, known, Allowed(expect=DEVICES), way=way, effort=QUICK)
+    sandbox.set_faults("drop:/5", "close:/7", "fast:/3", "error=503:/11", "error-after=502:/13")
+    folder = write_folder(name, index, tmp_path / "run")
+    known = make_credentials(name, sandbox)
+    found = send(folder, MESSAGE, known, SafetyLimits(expected=DEVICE_COUNT), method=way, options=QUICK_OPTIONS)
     for _ in range(10):
-        if found.left == 0:
+        if found.pending == 0:
             break
-        found = resume(folder, known, effort=QUICK)
-    assert found.left == 0
-    counts = told(sandbox, name)
+        found = resume(folder, known, options=QUICK_OPTIONS)
+    assert found.pending == 0
+    counts = delivery_counts(sandbox, name)
     assert set(counts.values()) <= {1}
-    doubtful = {n for each in found.troubles if each.state == "in doubt" for n in range(each.first, each.stop)}
-    assert set(counts) | set(column(name, doubtful)) == set(column(name, range(DEVICES)))
-    if vendor(name).delivery.ways and next(w for w in vendor(name).delivery.ways if w.name == way).repeats:
+    doubtful = {n for each in found.failed_batches if each.state == "in_doubt" for n in range(each.first, each.stop)}
+    assert set(counts) | set(make_ids(name, doubtful)) == set(make_ids(name, range(DEVICE_COUNT)))
+    if (
+        get_vendor(name).delivery.send_methods
+        and next(w for w in get_vendor(name).delivery.send_methods if w.name == way).dedup_window
+    ):
         assert not doubtful
 
 
-@pytest.mark.parametrize("name", SERVED)
-def test_a_wrong_secret_stops_the_run_at_once(table, index, tmp_path, name):
-    folder = folder_of(name, index, tmp_path / "run")
+@pytest.mark.parametrize("name", SANDBOX_VENDORS)
+def test_wrong_secret_stops_run(table, index, tmp_path, name):
+    folder = write_folder(name, index, tmp_path / "run")
     with Sandbox(Population(table), rate=None, key=KEY, secret=SECRET) as sandbox:
-        known = application(name, sandbox)
-        wrong = {key: "wrong" if key in vendor(name).delivery.secret else value for key, value in known.keys.items()}
-        found = send(folder, MESSAGE, replace(known, keys=wrong), Allowed(expect=DEVICES), effort=QUICK)
-        assert (found.done, found.batches["accepted"], told(sandbox, name)) == (False, 0, {})
-        assert found.stopped is not None
-        assert resume(folder, known, effort=QUICK).done
-        assert set(told(sandbox, name).values()) == {1}
+        known = make_credentials(name, sandbox)
+        wrong = {
+            key: "wrong" if key in get_vendor(name).delivery.secret_keys else value for key, value in known.keys.items()
+        }
+        found = send(
+            folder, MESSAGE, replace(known, keys=wrong), SafetyLimits(expected=DEVICE_COUNT), options=QUICK_OPTIONS
+        )
+        assert (found.done, found.batch_counts["accepted"], delivery_counts(sandbox, name)) == (False, 0, {})
+        assert found.stop_reason is not None
+        assert resume(folder, known, options=QUICK_OPTIONS).done
+        assert set(delivery_counts(sandbox, name).values()) == {1}
 
 
-@pytest.mark.parametrize("name", SERVED)
-def test_documented_rates_are_kept(table, index, tmp_path, name):
-    folder = folder_of(name, index, tmp_path / "run")
+@pytest.mark.parametrize("name", SANDBOX_VENDORS)
+def test_documented_rate_limits_are_kept(table, index, tmp_path, name):
+    folder = write_folder(name, index, tmp_path / "run")
     with Sandbox(Population(table)) as sandbox:
-        found = send(folder, MESSAGE, application(name, sandbox), Allowed(expect=DEVICES), effort=QUICK)
+        found = send(
+            folder, MESSAGE, make_credentials(name, sandbox), SafetyLimits(expected=DEVICE_COUNT), options=QUICK_OPTIONS
+        )
         assert found.done
-        assert set(told(sandbox, name).values()) == {1}
+        assert set(delivery_counts(sandbox, name).values()) == {1}

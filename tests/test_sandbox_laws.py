@@ -4,18 +4,30 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
-from vendor_calls import EVERY, NAMES, NOTIFICATION, desks_of, emas, engagelab, jpush, message, push, say, tpns
+from vendor_calls import (
+    ALL_TAG_SETS,
+    NOTIFICATION,
+    TAG_NAMES,
+    emas_call,
+    emas_push_call,
+    engagelab_call,
+    jpush_call,
+    make_router,
+    send_call,
+    tpns_call,
+    tpns_message,
+)
 
-from audience.sandbox.http_types import Call
+from audience.sandbox.http_types import HttpCall
 
-CUSTOM = {"tag_type": "xg_user_define"}
-OPERATORS = st.sampled_from(["AND", "OR"])
-ITEMS = st.lists(
+CUSTOM_TAG_TYPE = {"tag_type": "xg_user_define"}
+operators = st.sampled_from(["AND", "OR"])
+tag_items = st.lists(
     st.fixed_dictionaries(
         {
-            "tags": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3),
-            "tags_operator": OPERATORS,
-            "items_operator": OPERATORS,
+            "tags": st.lists(st.sampled_from(TAG_NAMES), min_size=1, max_size=3),
+            "tags_operator": operators,
+            "items_operator": operators,
             "is_not": st.booleans(),
             "tag_type": st.just("xg_user_define"),
         }
@@ -23,131 +35,140 @@ ITEMS = st.lists(
     min_size=1,
     max_size=4,
 )
-RULES = st.lists(
-    st.fixed_dictionaries({"tag_items": ITEMS, "operator": OPERATORS, "is_not": st.booleans()}), min_size=1, max_size=4
+tag_rules = st.lists(
+    st.fixed_dictionaries({"tag_items": tag_items, "operator": operators, "is_not": st.booleans()}),
+    min_size=1,
+    max_size=4,
 )
-LITERALS = st.sampled_from(NAMES).map(lambda name: {"tag": name})
-BRANCHES = st.one_of(LITERALS, LITERALS.map(lambda tag: {"not": tag}))
-TREES = st.builds(
+tag_nodes = st.sampled_from(TAG_NAMES).map(lambda name: {"tag": name})
+tree_branches = st.one_of(tag_nodes, tag_nodes.map(lambda tag: {"not": tag}))
+tag_trees = st.builds(
     lambda bound, word, parts: {"and": [bound, {word: parts}]},
-    LITERALS,
+    tag_nodes,
     st.sampled_from(["and", "or"]),
-    st.lists(BRANCHES, min_size=1, max_size=10),
+    st.lists(tree_branches, min_size=1, max_size=10),
 )
 
 
-def told_by(vendor: str, call: Call) -> set[str]:
-    desks = desks_of(EVERY)
-    reply = say(desks, vendor, call)
+def delivered_ids(vendor: str, call: HttpCall) -> set[str]:
+    desks = make_router(ALL_TAG_SETS)
+    reply = send_call(desks, vendor, call)
     assert reply.status in (200, 400), reply
-    return set(desks.desks[vendor].told.by_id())
+    return set(desks.states[vendor].delivery_log.counts_by_id())
 
 
-def devices_where(text: str) -> set[str]:
+def matching_devices(text: str) -> set[str]:
     """For whom the Python expression *text* holds, in which a device's tags are names."""
     return {
-        name for name, tags in EVERY.rows() if eval(text, {"__builtins__": {}}, {tag: tag in tags for tag in NAMES})
+        name
+        for name, tags in ALL_TAG_SETS.rows()
+        if eval(text, {"__builtins__": {}}, {tag: tag in tags for tag in TAG_NAMES})
     }
 
 
-def written(rules) -> str:
+def rules_as_python(rules) -> str:
     """tag_rules in Python's words, where AND binds before OR too."""
 
-    def joined(parts, operator, text):
+    def join_parts(parts, operator, text):
         words = [text(parts[0]), *(f"{part[operator].lower()} {text(part)}" for part in parts[1:])]
         return " ".join(words)
 
-    def item(said):
-        operator = f" {said['tags_operator'].lower()} "
-        return f"{'not ' if said['is_not'] else ''}({operator.join(said['tags'])})"
+    def format_item(item):
+        operator = f" {item['tags_operator'].lower()} "
+        return f"{'not ' if item['is_not'] else ''}({operator.join(item['tags'])})"
 
-    def rule(said):
-        return f"{'not ' if said['is_not'] else ''}({joined(said['tag_items'], 'items_operator', item)})"
+    def format_rule(rule):
+        return f"{'not ' if rule['is_not'] else ''}({join_parts(rule['tag_items'], 'items_operator', format_item)})"
 
-    return joined(rules, "operator", rule)
+    return join_parts(rules, "operator", format_rule)
 
 
-def spelled(node) -> str:
+def tree_as_python(node) -> str:
     """An EMAS tree in Python's words."""
     [(word, inner)] = node.items()
     match word:
         case "tag":
             return inner
         case "not":
-            return f"(not {spelled(inner)})"
-    return f"({f' {word} '.join(spelled(part) for part in inner)})"
+            return f"(not {tree_as_python(inner)})"
+    return f"({f' {word} '.join(tree_as_python(part) for part in inner)})"
 
 
-@given(RULES)
-def test_tag_rules_mean_what_python_reads_in_them(rules):
-    assert told_by("tpns", tpns(message(audience_type="tag", tag_rules=rules))) == devices_where(written(rules))
+@given(tag_rules)
+def test_tag_rules_match_python_evaluation(rules):
+    assert delivered_ids("tpns", tpns_call(tpns_message(audience_type="tag", tag_rules=rules))) == matching_devices(
+        rules_as_python(rules)
+    )
 
 
-@given(TREES)
-def test_tag_trees_mean_what_python_reads_in_them(tree):
-    assert told_by("emas", push(Target="TAG", TargetValue=json.dumps(tree))) == devices_where(spelled(tree))
+@given(tag_trees)
+def test_tag_trees_match_python_evaluation(tree):
+    assert delivered_ids("emas", emas_push_call(Target="TAG", TargetValue=json.dumps(tree))) == matching_devices(
+        tree_as_python(tree)
+    )
 
 
 @given(
-    st.dictionaries(st.sampled_from(["tag", "tag_and"]), st.lists(st.sampled_from(NAMES), min_size=1, max_size=6)),
-    st.lists(st.sampled_from(NAMES), max_size=6),
+    st.dictionaries(st.sampled_from(["tag", "tag_and"]), st.lists(st.sampled_from(TAG_NAMES), min_size=1, max_size=6)),
+    st.lists(st.sampled_from(TAG_NAMES), max_size=6),
     st.sampled_from(["engagelab", "jpush"]),
 )
-def test_lists_mean_what_python_reads_in_them(lists, wrong, vendor):
+def test_tag_lists_match_python_evaluation(lists, wrong, vendor):
     words = [f"({(' or ' if key == 'tag' else ' and ').join(names)})" for key, names in lists.items()]
     words += [f"not ({' or '.join(wrong)})"] if wrong else []
     audience = {**lists, "tag_not": wrong}
-    call = engagelab({"to": audience, "body": NOTIFICATION})
-    other = jpush({"audience": audience, "platform": "all", "notification": {"alert": "x"}})
+    call = engagelab_call({"to": audience, "body": NOTIFICATION})
+    other = jpush_call({"audience": audience, "platform": "all", "notification": {"alert": "x"}})
     empty = not lists and (vendor == "engagelab" or not wrong)  # a NOT may stand alone at JPush only
-    wanted = set() if empty else devices_where(" and ".join(words))
-    assert told_by(vendor, call if vendor == "engagelab" else other) == wanted
+    wanted = set() if empty else matching_devices(" and ".join(words))
+    assert delivered_ids(vendor, call if vendor == "engagelab" else other) == wanted
 
 
-JSON = st.recursive(
+json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3) | st.just("all"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=6,
 )
-SOUND = {
+VALID_BODIES = {
     "engagelab": {"to": {"tag": ["a"], "tag_not": ["b"]}, "body": {**NOTIFICATION, "options": {"time_to_live": 1}}},
     "jpush": {"audience": {"tag": ["a"]}, "platform": "all", "notification": {"alert": "x"}, "options": {"sendno": 1}},
-    "tpns": message(audience_type="tag", seq=1, environment="dev", expire_time=1, tag_rules=[
-        {"tag_items": [{"tags": ["a"], "tags_operator": "OR", "items_operator": "OR", "is_not": False, **CUSTOM}],
+    "tpns": tpns_message(audience_type="tag", seq=1, environment="dev", expire_time=1, tag_rules=[
+        {"tag_items": [{"tags": ["a"], "tags_operator": "OR", "items_operator": "OR", "is_not": False,
+                        **CUSTOM_TAG_TYPE}],
          "operator": "OR", "is_not": False}]),
     "emas": {"Target": {"Type": "TAG", "Value": "a"}, "Message": {"Title": "t"}, "Options": {"JobKey": "j"}},
 }  # fmt: skip
 
-MADE = {
-    "engagelab": engagelab,
-    "jpush": jpush,
-    "tpns": tpns,
-    "emas": lambda body: emas("PushV2", PushTask=json.dumps(body)),
+CALL_BUILDERS = {
+    "engagelab": engagelab_call,
+    "jpush": jpush_call,
+    "tpns": tpns_call,
+    "emas": lambda body: emas_call("PushV2", PushTask=json.dumps(body)),
 }
 
 
-def places(value, path=()):
+def all_paths(value, path=()):
     """Every place in *value*."""
     yield path
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, each in inner:
-        yield from places(each, (*path, key))
+        yield from all_paths(each, (*path, key))
 
 
-def replaced(value, path, other):
+def replace_at(value, path, replacement):
     """*value* with *other* at *path*."""
     if not path:
-        return other
+        return replacement
     copy = value.copy()
-    copy[path[0]] = replaced(value[path[0]], path[1:], other)
+    copy[path[0]] = replace_at(value[path[0]], path[1:], replacement)
     return copy
 
 
-@given(st.data(), st.sampled_from(sorted(SOUND)), JSON)
-def test_whatever_stands_anywhere_is_answered_in_the_vendor_s_words(data, vendor, other):
-    body = replaced(SOUND[vendor], data.draw(st.sampled_from(list(places(SOUND[vendor])))), other)
-    desks = desks_of()
-    call = MADE[vendor](body)
-    reply = say(desks, vendor, call)
+@given(st.data(), st.sampled_from(sorted(VALID_BODIES)), json_values)
+def test_any_body_gets_a_vendor_reply(data, vendor, other):
+    body = replace_at(VALID_BODIES[vendor], data.draw(st.sampled_from(list(all_paths(VALID_BODIES[vendor])))), other)
+    desks = make_router()
+    call = CALL_BUILDERS[vendor](body)
+    reply = send_call(desks, vendor, call)
     assert reply.status < 500
-    assert bool(desks.desks[vendor].told.by_id()) <= (not reply.code)
+    assert bool(desks.states[vendor].delivery_log.counts_by_id()) <= (not reply.code)

@@ -35,37 +35,39 @@ class TestAlibaba:
 
     @pytest.fixture
     def client(self, sandbox):
-        def of(secret: str = SECRET, key: str = KEY):
+        def make_client(secret: str = SECRET, key: str = KEY):
             endpoint = sandbox.url.removeprefix("http://")
             return self.Client(
                 self.Config(access_key_id=key, access_key_secret=secret, endpoint=endpoint, protocol="http")
             )
 
-        return of
+        return make_client
 
-    def request(self, **more):
+    def make_request(self, **options):
         known = {"app_key": 1, "push_type": "NOTICE", "device_type": "ALL", "title": "Hi 你好*~", "body": "a & b+c"}
-        return self.models.PushRequest(**known | more)
+        return self.models.PushRequest(**known | options)
 
-    def task(self, kind, value=None, **more):
-        target = self.models.PushTaskTarget(type=kind, value=value)
+    def make_task(self, target_type, value=None, **options):
+        target = self.models.PushTaskTarget(type=target_type, value=value)
         message = self.models.PushTaskMessage(title="t", body="b")
-        return self.models.PushTask(target=target, message=message, **more)
+        return self.models.PushTask(target=target, message=message, **options)
 
-    def test_push_tells_the_devices_of_a_tag(self, sandbox, client):
+    def test_push_delivers_to_tag(self, sandbox, client):
         tags = '{"and":[{"tag":"Shenzhen"},{"not":{"tag":"female"}}]}'
-        body = client().push(self.request(target="TAG", target_value=tags)).body
-        assert sandbox.told("emas", body.message_id) == {"r2": 1}
+        body = client().push(self.make_request(target="TAG", target_value=tags)).body
+        assert sandbox.delivery_counts("emas", body.message_id) == {"r2": 1}
         assert len(body.request_id) == 36
 
-    def test_push_v2_sends_once_for_one_token(self, sandbox, client):
+    def test_push_v2_deduplicates_by_token(self, sandbox, client):
         token = str(uuid4())
-        request = self.models.PushV2Request(app_key=1, idempotent_token=token, push_task=self.task("ALIAS", "u1,u3"))
+        request = self.models.PushV2Request(
+            app_key=1, idempotent_token=token, push_task=self.make_task("ALIAS", "u1,u3")
+        )
         first, again = (client().push_v2(request).body for _ in range(2))
         assert first.message_id == again.message_id
-        assert sandbox.told("emas") == {"r1": 1, "r3": 1}
+        assert sandbox.delivery_counts("emas") == {"r1": 1, "r3": 1}
 
-    def test_mass_push_answers_with_one_message_a_task(self, sandbox, client):
+    def test_mass_push_returns_one_message_id_per_task(self, sandbox, client):
         common = {"push_type": "NOTICE", "device_type": "ALL", "title": "t", "body": "b"}
         tasks = [
             self.models.MassPushRequestPushTask(target="DEVICE", target_value="r1,r2", **common),
@@ -73,79 +75,82 @@ class TestAlibaba:
         ]
         body = client().mass_push(self.models.MassPushRequest(app_key=1, push_task=tasks)).body
         first, second = body.message_ids.message_id
-        assert sandbox.told("emas", first) == {"r1": 1, "r2": 1}
-        assert sandbox.told("emas", second) == {"r3": 1}
+        assert sandbox.delivery_counts("emas", first) == {"r1": 1, "r2": 1}
+        assert sandbox.delivery_counts("emas", second) == {"r3": 1}
 
-    def test_mass_push_v2_takes_tasks_of_push_v2(self, sandbox, client):
-        tasks = [self.task("DEVICE", "r4"), self.task("ACCOUNT", "a1")]
+    def test_mass_push_v2_accepts_push_v2_tasks(self, sandbox, client):
+        tasks = [self.make_task("DEVICE", "r4"), self.make_task("ACCOUNT", "a1")]
         body = client().mass_push_v2(self.models.MassPushV2Request(app_key=1, push_tasks=tasks)).body
-        assert [sandbox.told("emas", message) for message in body.message_ids] == [{"r4": 1}, {"r1": 1, "r2": 1}]
+        assert [sandbox.delivery_counts("emas", message) for message in body.message_ids] == [
+            {"r4": 1},
+            {"r1": 1, "r2": 1},
+        ]
 
-    def test_a_continuous_push_goes_to_one_list_after_another(self, sandbox, client):
-        message = client().push(self.request(target="TBD", target_value="TBD")).body.message_id
+    def test_continuous_push_delivers_to_several_lists(self, sandbox, client):
+        message = client().push(self.make_request(target="TBD", target_value="TBD")).body.message_id
         for value in ("r1", "r2,r3"):
             request = self.models.ContinuouslyPushRequest(
                 app_key=1, message_id=message, target="DEVICE", target_value=value
             )
             assert client().continuously_push(request).body.message_id == message
-        assert sandbox.told("emas", message) == {"r1": 1, "r2": 1, "r3": 1}
+        assert sandbox.delivery_counts("emas", message) == {"r1": 1, "r2": 1, "r3": 1}
         end = self.models.CompleteContinuouslyPushRequest(app_key=1, message_id=message)
         assert client().complete_continuously_push(end).body.request_id
         with pytest.raises(self.Refused) as refused:
             client().continuously_push(request)
         assert refused.value.code == "Invalid.Parameter"
 
-    def test_what_is_scheduled_can_be_cancelled(self, sandbox, client):
+    def test_scheduled_push_can_be_cancelled(self, sandbox, client):
         from datetime import UTC, datetime, timedelta
 
         moment = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        message = client().push(self.request(target="ALL", target_value="ALL", push_time=moment)).body.message_id
+        message = client().push(self.make_request(target="ALL", target_value="ALL", push_time=moment)).body.message_id
         assert sandbox.summary("emas")["waiting"] == 1
         client().cancel_push(self.models.CancelPushRequest(app_key=1, message_id=int(message)))
-        assert (sandbox.summary("emas")["waiting"], sandbox.told("emas")) == (0, {})
+        assert (sandbox.summary("emas")["waiting"], sandbox.delivery_counts("emas")) == (0, {})
 
-    def test_a_list_of_a_thousand_long_ids_goes_through(self, sandbox, client):
+    def test_list_of_1000_long_ids_is_accepted(self, sandbox, client):
         value = ",".join(f"{number:0>32}" for number in range(1_000))
-        request = self.models.PushV2Request(app_key=1, push_task=self.task("DEVICE", f"r1,{value}"[:-33]))
-        assert sandbox.told("emas", client().push_v2(request).body.message_id) == {"r1": 1}
+        request = self.models.PushV2Request(app_key=1, push_task=self.make_task("DEVICE", f"r1,{value}"[:-33]))
+        assert sandbox.delivery_counts("emas", client().push_v2(request).body.message_id) == {"r1": 1}
 
-    def test_more_than_a_thousand_ids_are_the_client_s_own_error(self, client):
+    def test_more_than_1000_ids_raise_client_error(self, client):
         value = ",".join(map(str, range(1_001)))
         with pytest.raises(self.Refused) as refused:
-            client().push(self.request(target="DEVICE", target_value=value))
+            client().push(self.make_request(target="DEVICE", target_value=value))
         assert (refused.value.code, refused.value.status_code) == ("InvalidTargetValue.LengthExceed", 400)
 
-    def test_a_wrong_secret_is_refused(self, sandbox, client):
+    def test_wrong_secret_is_rejected(self, sandbox, client):
         with pytest.raises(self.Refused) as refused:
-            client("wrong").push(self.request(target="ALL", target_value="ALL"))
+            client("wrong").push(self.make_request(target="ALL", target_value="ALL"))
         assert refused.value.code == "SignatureDoesNotMatch"
-        assert sandbox.told("emas") == {}
+        assert sandbox.delivery_counts("emas") == {}
 
-    def test_an_unknown_key_is_refused(self, client):
+    def test_unknown_key_is_rejected(self, client):
         with pytest.raises(self.Refused) as refused:
-            client(key="other").push(self.request(target="ALL", target_value="ALL"))
+            client(key="other").push(self.make_request(target="ALL", target_value="ALL"))
         assert (refused.value.code, refused.value.status_code) == ("InvalidAccessKeyId.NotFound", 404)
 
-    def test_a_second_push_to_all_comes_too_soon(self, client):
-        client().push(self.request(target="ALL", target_value="ALL"))
+    def test_second_broadcast_exceeds_rate_limit(self, client):
+        client().push(self.make_request(target="ALL", target_value="ALL"))
         with pytest.raises(self.Refused) as refused:
-            client().push(self.request(target="ALL", target_value="ALL"))
+            client().push(self.make_request(target="ALL", target_value="ALL"))
         assert refused.value.code == "Throttling.User"
 
-    def test_trouble_at_the_server_is_the_client_s_own_error(self, sandbox, client):
-        sandbox.fail("error=500")
+    def test_server_error_raises_client_error(self, sandbox, client):
+        sandbox.set_faults("error=500")
         with pytest.raises(self.Failed) as failed:
-            client().push(self.request(target="ALL", target_value="ALL"))
+            client().push(self.make_request(target="ALL", target_value="ALL"))
         assert failed.value.code == "InternalError"
 
 
-class TestAlibabaBefore:
+class TestAlibabaLegacy:
     """aliyun-python-sdk-core, signed with HMAC-SHA1."""
 
     core = pytest.importorskip("aliyunsdkcore.client")
     Failed = pytest.importorskip("aliyunsdkcore.acs_exception.exceptions").ServerException
 
-    def request(self, sandbox, method):
+    def make_request(self, sandbox, method):
         from aliyunsdkcore.request import CommonRequest
 
         request = CommonRequest(sandbox.url.removeprefix("http://"), "2016-08-01", "Push")
@@ -158,17 +163,17 @@ class TestAlibabaBefore:
         return request
 
     @pytest.mark.parametrize("method", ["GET", "POST"])
-    def test_push_tells_a_list(self, sandbox, method):
+    def test_push_delivers_to_list(self, sandbox, method):
         import json
 
         client = self.core.AcsClient(KEY, SECRET, "cn-hangzhou")
-        answer = json.loads(client.do_action_with_exception(self.request(sandbox, method)))
-        assert sandbox.told("emas", answer["MessageId"]) == {"r1": 1, "r2": 1}
+        answer = json.loads(client.do_action_with_exception(self.make_request(sandbox, method)))
+        assert sandbox.delivery_counts("emas", answer["MessageId"]) == {"r1": 1, "r2": 1}
 
-    def test_a_wrong_secret_is_refused(self, sandbox):
+    def test_wrong_secret_is_rejected(self, sandbox):
         client = self.core.AcsClient(KEY, "wrong", "cn-hangzhou")
         with pytest.raises(self.Failed) as failed:
-            client.do_action_with_exception(self.request(sandbox, "GET"))
+            client.do_action_with_exception(self.make_request(sandbox, "GET"))
         assert failed.value.get_error_code() == "SignatureDoesNotMatch"
 
 
@@ -179,31 +184,31 @@ class TestEngageLab:
     push = pytest.importorskip("engagelab.push")
     Failed = pytest.importorskip("engagelab.errors").ApiError
 
-    def param(self, to, **more):
+    def make_push(self, target, **options):
         notification = self.push.NotificationMessage(alert="Hi")
-        body = self.push.PushBody(platform=more.pop("platform", "all"), notification=notification)
-        return self.push.PushParam(to=to, body=body, **more)
+        body = self.push.PushBody(platform=options.pop("platform", "all"), notification=notification)
+        return self.push.PushParam(to=target, body=body, **options)
 
-    def client(self, sandbox, secret=SECRET):
+    def make_client(self, sandbox, secret=SECRET):
         return self.engagelab.Client(KEY, secret, base_url=sandbox.url)
 
-    def test_a_push_tells_whom_it_means(self, sandbox):
+    def test_push_delivers_to_target(self, sandbox):
         to = self.push.PushTo(tag=["Shenzhen", "Guangzhou"], tag_and=["female"], tag_not=[])
-        result = self.client(sandbox).push.send(self.param(to, request_id="18", platform=["android"]))
+        result = self.make_client(sandbox).push.send(self.make_push(to, request_id="18", platform=["android"]))
         assert result.request_id == "18"
-        assert sandbox.told("engagelab", result.msg_id) == {"r1": 1, "r3": 1}
+        assert sandbox.delivery_counts("engagelab", result.msg_id) == {"r1": 1, "r3": 1}
 
-    def test_validate_tells_nobody(self, sandbox):
-        assert self.client(sandbox).push.validate(self.param("all")).msg_id
-        assert sandbox.told("engagelab") == {}
+    def test_validate_delivers_nothing(self, sandbox):
+        assert self.make_client(sandbox).push.validate(self.make_push("all")).msg_id
+        assert sandbox.delivery_counts("engagelab") == {}
 
-    def test_a_live_activity_and_a_voice_call_are_taken(self, sandbox):
+    def test_live_activity_and_voip_are_accepted(self, sandbox):
         live = self.push.LiveActivityIOS(event="start", content_state={"a": 1}, attributes_type="order")
         body = self.push.PushBody(platform="ios", live_activity=self.push.LiveActivityMessage(ios=live))
         to = self.push.PushTo(registration_id=["r2"])
-        self.client(sandbox).push.send(self.push.PushParam(to=to, body=body))
-        self.client(sandbox).push.send(self.push.PushParam(to=to, body=self.push.PushBody("ios", voip={"k": "v"})))
-        assert sandbox.told("engagelab") == {"r2": 2}
+        self.make_client(sandbox).push.send(self.push.PushParam(to=to, body=body))
+        self.make_client(sandbox).push.send(self.push.PushParam(to=to, body=self.push.PushBody("ios", voip={"k": "v"})))
+        assert sandbox.delivery_counts("engagelab") == {"r2": 2}
 
     @pytest.mark.parametrize(
         ("to", "code"),
@@ -215,22 +220,22 @@ class TestEngageLab:
             (None, 21002),
         ],
     )
-    def test_what_is_not_allowed_is_the_client_s_own_error(self, sandbox, to, code):
+    def test_invalid_push_raises_client_error(self, sandbox, to, code):
         with pytest.raises(self.Failed) as failed:
-            self.client(sandbox).push.send(self.param(to))
+            self.make_client(sandbox).push.send(self.make_push(to))
         assert (failed.value.status_code, failed.value.error.code) == (400, code)
-        assert sandbox.told("engagelab") == {}
+        assert sandbox.delivery_counts("engagelab") == {}
 
-    def test_a_wrong_secret_is_refused(self, sandbox):
+    def test_wrong_secret_is_rejected(self, sandbox):
         with pytest.raises(self.Failed) as failed:
-            self.client(sandbox, "wrong").push.send(self.param("all"))
+            self.make_client(sandbox, "wrong").push.send(self.make_push("all"))
         assert (failed.value.status_code, failed.value.error.code) == (401, 21004)
 
-    def test_too_fast_is_the_client_s_own_error(self, sandbox):
-        sandbox.fail("fast:#2")
-        self.client(sandbox).push.send(self.param("all"))
+    def test_rate_limit_raises_client_error(self, sandbox):
+        sandbox.set_faults("fast:#2")
+        self.make_client(sandbox).push.send(self.make_push("all"))
         with pytest.raises(self.Failed) as failed:
-            self.client(sandbox).push.send(self.param("all"))
+            self.make_client(sandbox).push.send(self.make_push("all"))
         assert (failed.value.status_code, failed.value.error.code) == (400, 23008)
 
 
@@ -245,7 +250,7 @@ class TestJPush:
         monkeypatch.setitem(self.common.ZONES, "SANDBOX", {"PUSH": f"{sandbox.url}/v3/"})
         opened = []
 
-        def of(audience, secret=SECRET):
+        def make_push(audience, secret=SECRET):
             client = self.jpush.JPush(KEY, secret, zone="sandbox")
             opened.append(client.session)
             push = client.create_push()
@@ -253,25 +258,25 @@ class TestJPush:
             push.notification = self.jpush.notification(alert="Hi")
             return push
 
-        yield of
+        yield make_push
         for session in opened:
             session.close()
 
-    def test_a_push_tells_whom_it_means(self, sandbox, push):
+    def test_push_delivers_to_audience(self, sandbox, push):
         audience = self.jpush.audience(self.jpush.tag("Shenzhen", "Guangzhou"), self.jpush.tag_and("female"))
         answer = push(audience).send()
         assert answer.payload["sendno"] == "0"
-        assert sandbox.told("jpush", answer.payload["msg_id"]) == {"r1": 1, "r3": 1}
+        assert sandbox.delivery_counts("jpush", answer.payload["msg_id"]) == {"r1": 1, "r3": 1}
 
-    def test_a_tag_that_is_not_wanted_may_stand_alone(self, sandbox, push):
+    def test_tag_not_alone_is_accepted(self, sandbox, push):
         push(self.jpush.audience(self.jpush.tag_not("female"))).send()
-        assert sandbox.told("jpush") == {"r2": 1, "r4": 1}
+        assert sandbox.delivery_counts("jpush") == {"r2": 1, "r4": 1}
 
-    def test_validate_tells_nobody(self, sandbox, push):
+    def test_validate_delivers_nothing(self, sandbox, push):
         assert push(self.jpush.all_).send_validate().get_status_code() == 200
-        assert sandbox.told("jpush") == {}
+        assert sandbox.delivery_counts("jpush") == {}
 
-    def test_one_cid_is_sent_once(self, sandbox, push):
+    def test_cid_deduplicates(self, sandbox, push):
         sending = push(self.jpush.all_)
         sending.cid = sending.get_cid(1).payload["cidlist"][0]
         assert sending.send().payload == sending.send().payload
@@ -286,12 +291,12 @@ class TestJPush:
             ({}, 1002),
         ],
     )
-    def test_what_is_not_allowed_is_the_client_s_own_error(self, sandbox, push, audience, code):
+    def test_invalid_push_raises_client_error(self, sandbox, push, audience, code):
         with pytest.raises(self.common.JPushFailure) as failed:
             push(audience).send()
         assert failed.value.error_code == code
-        assert sandbox.told("jpush") == {}
+        assert sandbox.delivery_counts("jpush") == {}
 
-    def test_a_wrong_secret_is_refused(self, push):
+    def test_wrong_secret_is_rejected(self, push):
         with pytest.raises(self.common.Unauthorized):
             push(self.jpush.all_, "wrong").send()

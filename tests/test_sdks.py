@@ -2,7 +2,7 @@
 
 import pytest
 
-from audience import parse, vendor
+from audience import get_vendor, parse
 
 EXPRS = [
     "everyone",
@@ -15,19 +15,19 @@ EXPRS = [
 
 
 @pytest.mark.parametrize("text", EXPRS)
-def test_the_client_of_engagelab_takes_the_targeting_object(text):
+def test_engagelab_client_accepts_target(text):
     push = pytest.importorskip("engagelab.push")
     written = pytest.importorskip("engagelab._serialization")
-    payload = vendor("engagelab").emit(parse(text))
+    payload = get_vendor("engagelab").emit(parse(text))
     to = payload["to"] if payload["to"] == "all" else written.from_dict(push.PushTo, payload["to"])
     assert written.to_dict(push.PushParam(to=to)) == payload
 
 
 @pytest.mark.parametrize("text", EXPRS[1:])
-def test_the_client_of_jpush_builds_the_same_lists(text):
+def test_jpush_client_builds_same_lists(text):
     """EngageLab's sibling has the same keys, and functions for them."""
     selectors = pytest.importorskip("jpush.push.audience")
-    to = vendor("engagelab").emit(parse(text))["to"]
+    to = get_vendor("engagelab").emit(parse(text))["to"]
     built = {}
     for key, names in to.items():
         built |= getattr(selectors, key)(*names)
@@ -35,18 +35,18 @@ def test_the_client_of_jpush_builds_the_same_lists(text):
 
 
 @pytest.mark.parametrize("text", [*EXPRS, "account(a1)", "(a AND NOT b) OR (c AND d)"])
-def test_the_client_of_alibaba_takes_the_fields_of_push(text):
+def test_alibaba_client_accepts_push_fields(text):
     models = pytest.importorskip("alibabacloud_push20160801.models")
-    payload = vendor("emas").emit(parse(text))
+    payload = get_vendor("emas").emit(parse(text))
     request = models.PushRequest().from_map(payload)
     request.validate()
     assert request.to_map() == payload
 
 
 @pytest.mark.parametrize("text", [*EXPRS, "account(a1)", "(a AND NOT b) OR (c AND d)"])
-def test_the_client_of_alibaba_takes_the_target_of_push_v2(text):
+def test_alibaba_client_accepts_push_v2_target(text):
     models = pytest.importorskip("alibabacloud_push20160801.models")
-    payload = vendor("emas_v2").emit(parse(text))
+    payload = get_vendor("emas_v2").emit(parse(text))
     task = models.PushTask().from_map(payload)
     task.validate()
     assert task.to_map() == payload

@@ -9,24 +9,24 @@ from types import SimpleNamespace
 import fake_vendor
 import pytest
 from fake_vendor import (
-    ANY,
-    APPLICATION,
+    CREDENTIALS,
     MESSAGE,
-    Service,
-    delivery,
-    effort,
-    faults,
-    folder_of,
-    ids_of,
-    opened,
-    paced,
-    repeating,
-    uploaded,
-    way,
+    UNLIMITED,
+    FakeService,
+    make_delivery,
+    make_idempotent_method,
+    make_ids,
+    make_method,
+    make_rate_limited_method,
+    make_send_options,
+    make_setup_method,
+    make_upload_method,
+    random_faults,
+    write_run_folder,
 )
 
 from audience import DeliveryError
-from audience.delivery import Patience, cancel, prepare, resume, send, status
+from audience.delivery import RetryPolicy, cancel, prepare, resume, send, status
 
 
 @pytest.fixture
@@ -34,29 +34,29 @@ def vendor():
     """Lets the made-up vendor be found, with ways of its own."""
     undo = []
 
-    def register(*ways, **changes):
-        undo.append(fake_vendor.register(delivery(*ways, **changes)))
+    def register_methods(*methods, **overrides):
+        undo.append(fake_vendor.register_vendors(make_delivery(*methods, **overrides)))
 
-    register()
-    yield register
+    register_methods()
+    yield register_methods
     for each in reversed(undo):
         each()
 
 
-def sent(folder, service, **options):
-    return send(folder, MESSAGE, APPLICATION, ANY, effort=effort(service, **options))
+def send_run(folder, service, **options):
+    return send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(service, **options))
 
 
-def resumed(folder, service, on_doubt="report", **options):
-    return resume(folder, APPLICATION, on_doubt=on_doubt, effort=effort(service, **options))
+def resume_run(folder, service, on_doubt="report", **options):
+    return resume(folder, CREDENTIALS, on_doubt=on_doubt, options=make_send_options(service, **options))
 
 
-def test_everyone_is_told_once(vendor, tmp_path):
-    ids, service = ids_of(95), Service()
-    found = sent(folder_of(tmp_path / "run", ids), service)
-    assert service.told == dict.fromkeys(ids, 1)
+def test_every_device_is_delivered_once(vendor, tmp_path):
+    ids, service = make_ids(95), FakeService()
+    found = send_run(write_run_folder(tmp_path / "run", ids), service)
+    assert service.delivery_counts == dict.fromkeys(ids, 1)
     assert found.done
-    assert (found.batches["accepted"], found.ids["accepted"], len(found.messages)) == (10, 95, 10)
+    assert (found.batch_counts["accepted"], found.id_counts["accepted"], len(found.message_ids)) == (10, 95, 10)
     assert status(tmp_path / "run") == found
     assert {body["title"] for body in service.bodies} == {"Hi"}
     *known, mark = sorted(file.name for file in (tmp_path / "run").iterdir())
@@ -64,254 +64,256 @@ def test_everyone_is_told_once(vendor, tmp_path):
     assert mark.startswith("sent-")
 
 
-def test_native_requests_come_first_and_are_told_by_their_own_way(vendor, tmp_path):
-    service = Service()
-    found = sent(folder_of(tmp_path / "run", ids_of(5), native=[{"everyone": True}]), service, concurrency=1)
-    assert service.told == {"everyone": 1, **dict.fromkeys(ids_of(5), 1)}
+def test_native_requests_are_sent_first_with_own_method(vendor, tmp_path):
+    service = FakeService()
+    found = send_run(
+        write_run_folder(tmp_path / "run", make_ids(5), native=[{"everyone": True}]), service, concurrency=1
+    )
+    assert service.delivery_counts == {"everyone": 1, **dict.fromkeys(make_ids(5), 1)}
     assert "everyone" in service.bodies[0]
-    assert found.batches["accepted"] == 2
+    assert found.batch_counts["accepted"] == 2
 
 
-def test_a_run_is_begun_once(vendor, tmp_path):
-    sent(folder_of(tmp_path / "run", ids_of(5)), Service())
+def test_run_is_created_once(vendor, tmp_path):
+    send_run(write_run_folder(tmp_path / "run", make_ids(5)), FakeService())
     with pytest.raises(DeliveryError, match="audience resume"):
-        sent(tmp_path / "run", Service())
+        send_run(tmp_path / "run", FakeService())
 
 
-def test_of_two_that_begin_at_once_one_is_told_and_changes_nothing(vendor, tmp_path, monkeypatch):
-    folder, create, refused = folder_of(tmp_path / "run", ids_of(20)), prepare.create, []
+def test_concurrent_sends_reject_the_second(vendor, tmp_path, monkeypatch):
+    folder, create, refused = write_run_folder(tmp_path / "run", make_ids(20)), prepare.create_ledger, []
 
-    def slow(*words):
+    def create_slowly(*words):
         if not refused:
             refused.append(1)
             with pytest.raises(DeliveryError, match="another process"):
-                send(folder, {"title": "Other"}, APPLICATION, ANY, effort=effort(Service()))
+                send(folder, {"title": "Other"}, CREDENTIALS, UNLIMITED, options=make_send_options(FakeService()))
         create(*words)
 
-    monkeypatch.setattr(prepare, "create", slow)
-    sent(folder, Service(fault=lambda call: "stopped"))
+    monkeypatch.setattr(prepare, "create_ledger", create_slowly)
+    send_run(folder, FakeService(fault=lambda call: "stopped"))
     assert refused
-    service = Service()
-    assert resumed(folder, service).done
+    service = FakeService()
+    assert resume_run(folder, service).done
     assert {body["title"] for body in service.bodies} == {"Hi"}
 
 
-def test_bad_ids_that_are_named_are_dropped(vendor, tmp_path):
-    ids, service = ids_of(95), Service(bad=["r3", "r4", "r40"])
-    found = sent(folder_of(tmp_path / "run", ids), service)
-    assert service.told == {each: 1 for each in ids if each not in service.bad}
-    assert (found.bad, found.done, found.ids["accepted"]) == ({"bad-ids": 3}, True, 92)
-    assert service.calls == 12
+def test_named_invalid_ids_are_dropped(vendor, tmp_path):
+    ids, service = make_ids(95), FakeService(bad_ids=["r3", "r4", "r40"])
+    found = send_run(write_run_folder(tmp_path / "run", ids), service)
+    assert service.delivery_counts == {each: 1 for each in ids if each not in service.bad_ids}
+    assert (found.invalid_id_counts, found.done, found.id_counts["accepted"]) == ({"bad-ids": 3}, True, 92)
+    assert service.call_count == 12
 
 
-def test_bad_ids_that_are_not_named_are_found_by_halves(vendor, tmp_path):
-    ids, service = ids_of(40), Service(bad=["r3", "r4", "r39"], named=False)
-    found = sent(folder_of(tmp_path / "run", ids), service)
-    assert service.told == {each: 1 for each in ids if each not in service.bad}
-    assert (found.bad, found.done, found.ids["accepted"]) == ({"bad-ids": 3}, True, 37)
+def test_unnamed_invalid_ids_are_found_by_bisection(vendor, tmp_path):
+    ids, service = make_ids(40), FakeService(bad_ids=["r3", "r4", "r39"], names_bad_ids=False)
+    found = send_run(write_run_folder(tmp_path / "run", ids), service)
+    assert service.delivery_counts == {each: 1 for each in ids if each not in service.bad_ids}
+    assert (found.invalid_id_counts, found.done, found.id_counts["accepted"]) == ({"bad-ids": 3}, True, 37)
 
 
-def test_a_batch_of_bad_ids_alone_is_refused(vendor, tmp_path):
+def test_batch_of_only_invalid_ids_is_rejected(vendor, tmp_path):
     for number, named in enumerate((True, False)):
-        service = Service(bad=ids_of(10), named=named)
-        found = sent(folder_of(tmp_path / str(number), ids_of(10)), service)
-        assert (found.bad, found.ids["accepted"], found.done) == ({"bad-ids": 10}, 0, True)
-        assert not service.told
+        service = FakeService(bad_ids=make_ids(10), names_bad_ids=named)
+        found = send_run(write_run_folder(tmp_path / str(number), make_ids(10)), service)
+        assert (found.invalid_id_counts, found.id_counts["accepted"], found.done) == ({"bad-ids": 10}, 0, True)
+        assert not service.delivery_counts
 
 
-def test_ids_that_the_vendor_left_out_are_recorded(vendor, tmp_path):
-    found = sent(folder_of(tmp_path / "run", ids_of(20)), Service(left_out=["r7"]))
-    assert (found.bad, found.ids["accepted"], found.done) == ({"left-out": 1}, 19, True)
+def test_ids_skipped_by_vendor_are_recorded(vendor, tmp_path):
+    found = send_run(write_run_folder(tmp_path / "run", make_ids(20)), FakeService(ignored_ids=["r7"]))
+    assert (found.invalid_id_counts, found.id_counts["accepted"], found.done) == ({"left-out": 1}, 19, True)
     with sqlite3.connect(tmp_path / "run" / "ledger.sqlite") as ledger:
         assert ledger.execute("SELECT position, id, code FROM bad").fetchall() == [(7, "r7", "left-out")]
     ledger.close()
 
 
-def test_what_told_nobody_is_tried_again(vendor, tmp_path):
+def test_undelivered_batch_is_retried(vendor, tmp_path):
     for number, fault in enumerate(("again", "unreached")):
-        service = Service(fault=faults(1, **{fault: 0.3}))
-        found = sent(folder_of(tmp_path / str(number), ids_of(95)), service)
+        service = FakeService(fault=random_faults(1, **{fault: 0.3}))
+        found = send_run(write_run_folder(tmp_path / str(number), make_ids(95)), service)
         assert found.done
-        assert service.told == dict.fromkeys(ids_of(95), 1)
+        assert service.delivery_counts == dict.fromkeys(make_ids(95), 1)
 
 
-def test_who_is_never_reached_stops_the_run_and_it_can_go_on(vendor, tmp_path):
-    found = sent(folder_of(tmp_path / "run", ids_of(95)), Service(fault=lambda call: "unreached"))
+def test_unreachable_vendor_stops_run_and_resume_completes(vendor, tmp_path):
+    found = send_run(write_run_folder(tmp_path / "run", make_ids(95)), FakeService(fault=lambda call: "unreached"))
     assert not found.done
-    assert found.stopped.code == "unreachable"
-    assert found.batches["todo"] == 10
-    service = Service()
-    assert resumed(tmp_path / "run", service).done
-    assert service.told == dict.fromkeys(ids_of(95), 1)
+    assert found.stop_reason.code == "unreachable"
+    assert found.batch_counts["todo"] == 10
+    service = FakeService()
+    assert resume_run(tmp_path / "run", service).done
+    assert service.delivery_counts == dict.fromkeys(make_ids(95), 1)
 
 
 @pytest.mark.parametrize("attempt", [1, 10, 1_100, 10**6])
-def test_no_wait_is_longer_than_the_longest_however_often_it_was_tried(attempt):
+def test_backoff_never_exceeds_maximum(attempt):
     state = SimpleNamespace(outcome=None, attempt_number=attempt)
-    assert 0.25 <= Patience(first=0.5, most=30.0)._wait(state) <= 30.0
+    assert 0.25 <= RetryPolicy(initial_delay=0.5, max_delay=30.0)._next_delay(state) <= 30.0
 
 
-def test_a_refused_batch_does_not_stop_the_others(vendor, tmp_path):
-    service = Service(fault=lambda call: "refused" if call == 2 else None)
-    found = sent(folder_of(tmp_path / "run", ids_of(95)), service, concurrency=1)
-    assert (found.batches["refused"], found.batches["accepted"], found.ids["refused"]) == (1, 9, 10)
-    [trouble] = found.troubles
+def test_rejected_batch_does_not_stop_others(vendor, tmp_path):
+    service = FakeService(fault=lambda call: "refused" if call == 2 else None)
+    found = send_run(write_run_folder(tmp_path / "run", make_ids(95)), service, concurrency=1)
+    assert (found.batch_counts["rejected"], found.batch_counts["accepted"], found.id_counts["rejected"]) == (1, 9, 10)
+    [trouble] = found.failed_batches
     assert (trouble.first, trouble.stop, trouble.problem.message) == (10, 20, "call 2")
 
 
-def test_what_cannot_succeed_stops_the_run_at_once_with_the_vendors_words(vendor, tmp_path):
-    service = Service(fault=lambda call: "stopped" if call == 3 else None)
-    found = sent(folder_of(tmp_path / "run", ids_of(95)), service, concurrency=1)
-    assert (found.stopped.code, found.stopped.message) == ("stopped", "call 3")
-    assert (service.calls, found.batches["accepted"], found.batches["todo"]) == (3, 2, 8)
+def test_fatal_error_stops_run_with_vendor_message(vendor, tmp_path):
+    service = FakeService(fault=lambda call: "stopped" if call == 3 else None)
+    found = send_run(write_run_folder(tmp_path / "run", make_ids(95)), service, concurrency=1)
+    assert (found.stop_reason.code, found.stop_reason.message) == ("stopped", "call 3")
+    assert (service.call_count, found.batch_counts["accepted"], found.batch_counts["todo"]) == (3, 2, 8)
     service.fault = lambda call: None
-    assert resumed(tmp_path / "run", service).done
-    assert service.told == dict.fromkeys(ids_of(95), 1)
+    assert resume_run(tmp_path / "run", service).done
+    assert service.delivery_counts == dict.fromkeys(make_ids(95), 1)
 
 
-def test_a_lost_reply_leaves_the_batch_in_doubt_and_it_is_never_sent_again_by_itself(vendor, tmp_path):
-    service = Service(fault=lambda call: {2: "lost", 3: "gone", 4: "in-doubt"}.get(call))
-    found = sent(folder_of(tmp_path / "run", ids_of(95)), service, concurrency=1)
-    assert (found.batches["in doubt"], found.batches["accepted"], found.done) == (3, 7, False)
-    assert {(each.first, each.state) for each in found.troubles} == {(at, "in doubt") for at in (10, 20, 30)}
-    assert resumed(tmp_path / "run", service) == found
-    assert service.calls == 10
+def test_lost_reply_leaves_batch_in_doubt_without_retry(vendor, tmp_path):
+    service = FakeService(fault=lambda call: {2: "lost", 3: "gone", 4: "in-doubt"}.get(call))
+    found = send_run(write_run_folder(tmp_path / "run", make_ids(95)), service, concurrency=1)
+    assert (found.batch_counts["in_doubt"], found.batch_counts["accepted"], found.done) == (3, 7, False)
+    assert {(each.first, each.state) for each in found.failed_batches} == {(at, "in_doubt") for at in (10, 20, 30)}
+    assert resume_run(tmp_path / "run", service) == found
+    assert service.call_count == 10
 
 
-def test_the_user_decides_what_becomes_of_a_doubt(vendor, tmp_path):
-    service = Service(fault=lambda call: "gone" if call == 2 else None)
-    sent(folder_of(tmp_path / "run", ids_of(20)), service, concurrency=1)
-    found = resumed(tmp_path / "run", service, on_doubt="retry")
-    assert (found.done, found.batches["accepted"]) == (True, 2)
-    assert service.told == dict.fromkeys(ids_of(20), 1)
-    service = Service(fault=lambda call: "lost" if call == 2 else None)
-    sent(folder_of(tmp_path / "other", ids_of(20)), service, concurrency=1)
-    found = resumed(tmp_path / "other", service, on_doubt="skip")
-    assert (found.done, found.batches["in doubt"], found.skipped) == (True, 1, 1)
-    assert resumed(tmp_path / "other", service, on_doubt="retry").skipped == 1
-    assert service.told == dict.fromkeys(ids_of(20), 1)
+def test_on_doubt_option_resolves_doubts(vendor, tmp_path):
+    service = FakeService(fault=lambda call: "gone" if call == 2 else None)
+    send_run(write_run_folder(tmp_path / "run", make_ids(20)), service, concurrency=1)
+    found = resume_run(tmp_path / "run", service, on_doubt="retry")
+    assert (found.done, found.batch_counts["accepted"]) == (True, 2)
+    assert service.delivery_counts == dict.fromkeys(make_ids(20), 1)
+    service = FakeService(fault=lambda call: "lost" if call == 2 else None)
+    send_run(write_run_folder(tmp_path / "other", make_ids(20)), service, concurrency=1)
+    found = resume_run(tmp_path / "other", service, on_doubt="skip")
+    assert (found.done, found.batch_counts["in_doubt"], found.skipped) == (True, 1, 1)
+    assert resume_run(tmp_path / "other", service, on_doubt="retry").skipped == 1
+    assert service.delivery_counts == dict.fromkeys(make_ids(20), 1)
 
 
-def test_where_the_vendor_drops_repeats_lost_ones_are_sent_again(vendor, tmp_path):
-    vendor(repeating())
-    service = Service(fault=lambda call: ("lost", "gone", "in-doubt", None)[call % 4], drops=True)
-    found = sent(folder_of(tmp_path / "run", ids_of(95)), service)
+def test_lost_batches_are_resent_with_deduplication(vendor, tmp_path):
+    vendor(make_idempotent_method())
+    service = FakeService(fault=lambda call: ("lost", "gone", "in-doubt", None)[call % 4], drops_repeats=True)
+    found = send_run(write_run_folder(tmp_path / "run", make_ids(95)), service)
     assert found.done
-    assert service.told == dict.fromkeys(ids_of(95), 1)
+    assert service.delivery_counts == dict.fromkeys(make_ids(95), 1)
 
 
-def test_a_repeat_that_comes_too_early_leaves_the_doubt(vendor, tmp_path):
+def test_early_repeat_keeps_doubt(vendor, tmp_path):
     """The first call told them and its reply was lost: that the second told nobody says nothing of the first."""
-    vendor(repeating())
-    service = Service(fault=lambda call: {1: "lost", 2: "again", 3: "stopped"}.get(call), drops=True)
-    found = sent(folder_of(tmp_path / "run", ids_of(10)), service)
-    assert (found.batches["in doubt"], found.stopped.code) == (1, "stopped")
-    assert resumed(tmp_path / "run", service).done
-    assert service.told == dict.fromkeys(ids_of(10), 1)
+    vendor(make_idempotent_method())
+    service = FakeService(fault=lambda call: {1: "lost", 2: "again", 3: "stopped"}.get(call), drops_repeats=True)
+    found = send_run(write_run_folder(tmp_path / "run", make_ids(10)), service)
+    assert (found.batch_counts["in_doubt"], found.stop_reason.code) == (1, "stopped")
+    assert resume_run(tmp_path / "run", service).done
+    assert service.delivery_counts == dict.fromkeys(make_ids(10), 1)
     assert len({body["token"] for body in service.bodies}) == 1
 
 
 @pytest.mark.parametrize("answer", ["refused", "bad-ids"])
-def test_a_repeat_that_is_refused_leaves_the_doubt_to_the_user(vendor, tmp_path, answer):
+def test_rejected_repeat_keeps_doubt(vendor, tmp_path, answer):
     """To send its parts anew, with tokens of their own, would tell those twice that the first call has told."""
-    vendor(repeating())
-    service = Service(fault=lambda call: {1: "lost", 2: answer}.get(call), drops=True)
-    found = sent(folder_of(tmp_path / "run", ids_of(10)), service)
-    assert (found.batches["in doubt"], found.doubts, service.calls) == (1, 1, 2)
-    assert resumed(tmp_path / "run", service) == found
-    assert service.told == dict.fromkeys(ids_of(10), 1)
-    assert resumed(tmp_path / "run", service, on_doubt="retry").done
+    vendor(make_idempotent_method())
+    service = FakeService(fault=lambda call: {1: "lost", 2: answer}.get(call), drops_repeats=True)
+    found = send_run(write_run_folder(tmp_path / "run", make_ids(10)), service)
+    assert (found.batch_counts["in_doubt"], found.undecided, service.call_count) == (1, 1, 2)
+    assert resume_run(tmp_path / "run", service) == found
+    assert service.delivery_counts == dict.fromkeys(make_ids(10), 1)
+    assert resume_run(tmp_path / "run", service, on_doubt="retry").done
 
 
 @pytest.mark.parametrize("answer", ["refused", "bad-ids", "stopped"])
-def test_an_opening_that_is_refused_before_a_repeat_leaves_the_doubt(vendor, tmp_path, answer):
-    vendor(opened(calls=1, repeats=timedelta(minutes=15)))
-    service = Service(fault=lambda call: "lost" if call == 1 else None)
-    answered = service.answer
+def test_rejected_setup_call_keeps_doubt(vendor, tmp_path, answer):
+    vendor(make_setup_method(max_uses=1, dedup_window=timedelta(minutes=15)))
+    service = FakeService(fault=lambda call: "lost" if call == 1 else None)
+    answered = service.handle_request
 
-    async def closed(request):
-        if request.url.path == "/open" and service.calls:
+    async def refuse_setup(request):
+        if request.url.path == "/open" and service.call_count:
             return fake_vendor.httpx.Response(400, json={"error": answer})
         return await answered(request)
 
-    found = sent(folder_of(tmp_path / "run", ids_of(10)), fake_vendor.httpx.MockTransport(closed))
-    assert (found.batches["in doubt"], found.doubts) == (1, 1)
-    assert service.told == dict.fromkeys(ids_of(10), 1)
+    found = send_run(write_run_folder(tmp_path / "run", make_ids(10)), fake_vendor.httpx.MockTransport(refuse_setup))
+    assert (found.batch_counts["in_doubt"], found.undecided) == (1, 1)
+    assert service.delivery_counts == dict.fromkeys(make_ids(10), 1)
 
 
-def test_repeats_end_before_the_vendor_forgets(vendor, tmp_path):
-    vendor(repeating(minutes=0.001))
-    service = Service(fault=lambda call: "lost", drops=True)
-    found = sent(folder_of(tmp_path / "run", ids_of(10)), service)
-    assert (found.batches["in doubt"], service.calls) == (1, 1)
-    assert resumed(tmp_path / "run", service) == found
-    assert service.calls == 1
+def test_no_repeat_after_dedup_window(vendor, tmp_path):
+    vendor(make_idempotent_method(minutes=0.001))
+    service = FakeService(fault=lambda call: "lost", drops_repeats=True)
+    found = send_run(write_run_folder(tmp_path / "run", make_ids(10)), service)
+    assert (found.batch_counts["in_doubt"], service.call_count) == (1, 1)
+    assert resume_run(tmp_path / "run", service) == found
+    assert service.call_count == 1
 
 
-def test_a_vendor_that_is_down_does_not_get_all_of_it_in_doubt(vendor, tmp_path):
-    service = Service(fault=lambda call: "in-doubt")
-    patience = Patience(first=0.001, doubts=3)
-    found = sent(folder_of(tmp_path / "run", ids_of(500)), service, patience=patience, concurrency=2)
-    assert found.stopped.code == "all-lost"
-    assert found.batches["in doubt"] in (3, 4)
+def test_vendor_outage_limits_in_doubt_batches(vendor, tmp_path):
+    service = FakeService(fault=lambda call: "in-doubt")
+    patience = RetryPolicy(initial_delay=0.001, max_lost=3)
+    found = send_run(write_run_folder(tmp_path / "run", make_ids(500)), service, retry=patience, concurrency=2)
+    assert found.stop_reason.code == "all-lost"
+    assert found.batch_counts["in_doubt"] in (3, 4)
 
 
-def test_handles_are_used_up_to_their_calls_and_closed_at_the_end(vendor, tmp_path):
-    vendor(opened(calls=3))
-    service = Service()
-    assert sent(folder_of(tmp_path / "run", ids_of(95)), service).done
-    assert service.told == dict.fromkeys(ids_of(95), 1)
-    assert (service.opens, service.uses) == (4, {"h1": 3, "h2": 3, "h3": 3, "h4": 1})
-    assert sorted(service.closed) == ["h1", "h2", "h3", "h4"]
+def test_handles_are_reused_up_to_limit_and_closed(vendor, tmp_path):
+    vendor(make_setup_method(max_uses=3))
+    service = FakeService()
+    assert send_run(write_run_folder(tmp_path / "run", make_ids(95)), service).done
+    assert service.delivery_counts == dict.fromkeys(make_ids(95), 1)
+    assert (service.setup_count, service.handle_uses) == (4, {"h1": 3, "h2": 3, "h3": 3, "h4": 1})
+    assert sorted(service.closed_handles) == ["h1", "h2", "h3", "h4"]
 
 
-def test_a_handle_of_uploaded_ids_belongs_to_its_batch(vendor, tmp_path):
-    vendor(uploaded(ids=40))
-    service = Service(fault=lambda call: "again" if call == 2 else None)
-    assert sent(folder_of(tmp_path / "run", ids_of(95)), service).done
-    assert service.told == dict.fromkeys(ids_of(95), 1)
-    assert all(many == 1 for many in service.uses.values())
+def test_upload_handle_belongs_to_its_batch(vendor, tmp_path):
+    vendor(make_upload_method(max_ids=40))
+    service = FakeService(fault=lambda call: "again" if call == 2 else None)
+    assert send_run(write_run_folder(tmp_path / "run", make_ids(95)), service).done
+    assert service.delivery_counts == dict.fromkeys(make_ids(95), 1)
+    assert all(many == 1 for many in service.handle_uses.values())
 
 
-def test_a_call_may_take_several_lists(vendor, tmp_path):
-    vendor(way(ids=40))
-    service = Service(bad=["r50"], named=False)
-    assert sent(folder_of(tmp_path / "run", ids_of(95)), service).done
-    assert service.told == {each: 1 for each in ids_of(95) if each != "r50"}
+def test_call_takes_several_lists(vendor, tmp_path):
+    vendor(make_method(max_ids=40))
+    service = FakeService(bad_ids=["r50"], names_bad_ids=False)
+    assert send_run(write_run_folder(tmp_path / "run", make_ids(95)), service).done
+    assert service.delivery_counts == {each: 1 for each in make_ids(95) if each != "r50"}
 
 
-def test_a_call_of_several_messages_that_names_fewer_is_in_doubt(vendor, tmp_path):
-    vendor(way(ids=30, several=True))
-    service = Service()
-    found = sent(folder_of(tmp_path / "run", ids_of(35)), service)
-    assert (found.batches["in doubt"], found.ids["in doubt"], found.batches["accepted"]) == (1, 30, 1)
-    assert found.troubles[0].problem.message == "the vendor names 1 messages for 3 tasks: m1"
+def test_too_few_message_ids_leave_batch_in_doubt(vendor, tmp_path):
+    vendor(make_method(max_ids=30, message_per_target=True))
+    service = FakeService()
+    found = send_run(write_run_folder(tmp_path / "run", make_ids(35)), service)
+    assert (found.batch_counts["in_doubt"], found.id_counts["in_doubt"], found.batch_counts["accepted"]) == (1, 30, 1)
+    assert found.failed_batches[0].problem.message == "the vendor names 1 messages for 3 tasks: m1"
 
 
-def test_calls_are_at_least_the_pace_apart_and_no_more_are_under_way_than_allowed(vendor, tmp_path):
-    vendor(paced(20, 1.0))
-    service = Service()
+def test_calls_respect_rate_limit_and_concurrency(vendor, tmp_path):
+    vendor(make_rate_limited_method(20, 1.0))
+    service = FakeService()
     begun = time.monotonic()
-    assert sent(folder_of(tmp_path / "run", ids_of(100)), service).done
+    assert send_run(write_run_folder(tmp_path / "run", make_ids(100)), service).done
     assert 0.44 < time.monotonic() - begun < 5
     vendor()
-    service = Service(delay=0.01)
-    assert sent(folder_of(tmp_path / "other", ids_of(400)), service, concurrency=3).done
-    assert service.most == 3
+    service = FakeService(delay=0.01)
+    assert send_run(write_run_folder(tmp_path / "other", make_ids(400)), service, concurrency=3).done
+    assert service.max_concurrent_calls == 3
 
 
 def test_two_workers_share_one_ledger(vendor, tmp_path):
     """Both in this process, with an event loop and a connection each."""
-    folder, service = folder_of(tmp_path / "run", ids_of(2_000)), Service(delay=0.002)
-    sent(folder, Service(fault=lambda call: "stopped"), concurrency=1)
+    folder, service = write_run_folder(tmp_path / "run", make_ids(2_000)), FakeService(delay=0.002)
+    send_run(folder, FakeService(fault=lambda call: "stopped"), concurrency=1)
     found = []
-    threads = [threading.Thread(target=lambda: found.append(resumed(folder, service))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: found.append(resume_run(folder, service))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [each.left for each in found] == [0, 0]
-    assert service.told == dict.fromkeys(ids_of(2_000), 1)
+    assert [each.pending for each in found] == [0, 0]
+    assert service.delivery_counts == dict.fromkeys(make_ids(2_000), 1)
     with sqlite3.connect(folder / "ledger.sqlite") as ledger:
         shares = ledger.execute("SELECT worker, count(*) FROM batch GROUP BY worker").fetchall()
     ledger.close()
@@ -319,50 +321,50 @@ def test_two_workers_share_one_ledger(vendor, tmp_path):
     assert sum(share for _, share in shares) == 200
 
 
-def test_two_workers_share_the_pace(vendor, tmp_path):
-    vendor(paced(50, 1.0))
-    folder, service = folder_of(tmp_path / "run", ids_of(1_010)), Service()
-    sent(folder, Service(fault=lambda call: "stopped"), concurrency=1)
+def test_two_workers_share_rate_limit(vendor, tmp_path):
+    vendor(make_rate_limited_method(50, 1.0))
+    folder, service = write_run_folder(tmp_path / "run", make_ids(1_010)), FakeService()
+    send_run(folder, FakeService(fault=lambda call: "stopped"), concurrency=1)
     begun = time.monotonic()
-    threads = [threading.Thread(target=resumed, args=[folder, service]) for _ in range(2)]
+    threads = [threading.Thread(target=resume_run, args=[folder, service]) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert service.told == dict.fromkeys(ids_of(1_010), 1)
+    assert service.delivery_counts == dict.fromkeys(make_ids(1_010), 1)
     assert time.monotonic() - begun > 1.7
 
 
-def test_a_handle_that_does_not_last_is_opened_anew(vendor, tmp_path):
-    vendor(opened(calls=1_000, lasts=timedelta(seconds=0.05)))
-    service = Service(delay=0.02)
-    assert sent(folder_of(tmp_path / "run", ids_of(100)), service, concurrency=1).done
-    assert service.opens > 2
-    assert service.told == dict.fromkeys(ids_of(100), 1)
+def test_expired_handle_is_renewed(vendor, tmp_path):
+    vendor(make_setup_method(max_uses=1_000, lifetime=timedelta(seconds=0.05)))
+    service = FakeService(delay=0.02)
+    assert send_run(write_run_folder(tmp_path / "run", make_ids(100)), service, concurrency=1).done
+    assert service.setup_count > 2
+    assert service.delivery_counts == dict.fromkeys(make_ids(100), 1)
 
 
-def test_a_cancelled_run_sends_no_more(vendor, tmp_path):
-    folder = folder_of(tmp_path / "run", ids_of(500))
-    service = Service(fault=lambda call: cancel(folder) and None if call == 5 else None)
-    found = sent(folder, service, concurrency=1)
-    assert (service.calls, found.cancelled, found.batches["accepted"], found.done) == (5, True, 5, False)
+def test_cancelled_run_sends_no_more(vendor, tmp_path):
+    folder = write_run_folder(tmp_path / "run", make_ids(500))
+    service = FakeService(fault=lambda call: cancel(folder) and None if call == 5 else None)
+    found = send_run(folder, service, concurrency=1)
+    assert (service.call_count, found.cancelled, found.batch_counts["accepted"], found.done) == (5, True, 5, False)
     with pytest.raises(DeliveryError, match="cancelled"):
-        resumed(folder, service)
+        resume_run(folder, service)
 
 
 @pytest.mark.parametrize("file", ["manifest.json", "requests-00001.ndjson", "message.json"])
-def test_a_plan_or_message_that_changed_is_refused(vendor, tmp_path, file):
-    folder = folder_of(tmp_path / "run", ids_of(50))
-    sent(folder, Service(fault=lambda call: "stopped"), concurrency=1)
+def test_changed_plan_or_message_is_rejected(vendor, tmp_path, file):
+    folder = write_run_folder(tmp_path / "run", make_ids(50))
+    send_run(folder, FakeService(fault=lambda call: "stopped"), concurrency=1)
     data = (folder / file).read_text()
     (folder / file).write_text(data.replace("r1", "r2").replace("everyone", "nobody").replace("Hi", "Ho"))
     with pytest.raises(DeliveryError, match=r"other-|damaged-plan"):
-        resumed(folder, Service())
+        resume_run(folder, FakeService())
     (folder / file).write_text(data)
-    assert resumed(folder, Service()).done
+    assert resume_run(folder, FakeService()).done
 
 
-def test_a_plan_that_changes_while_it_is_sent_stops_it(vendor, tmp_path):
+def test_plan_changed_during_send_stops_run(vendor, tmp_path):
     """Ids of other devices, of the same length; a native request that tells everyone; a file that is gone."""
     changes = {
         "other": lambda data: data.replace("r95", "x95"),
@@ -370,30 +372,30 @@ def test_a_plan_that_changes_while_it_is_sent_stops_it(vendor, tmp_path):
         "gone": None,
     }
     for name, change in changes.items():
-        folder = folder_of(
-            tmp_path / name, ids_of(100), native=[{"to": [f"n{at}"]} for at in range(3)] + [{"to": ["r9999"]}]
+        folder = write_run_folder(
+            tmp_path / name, make_ids(100), native=[{"to": [f"n{at}"]} for at in range(3)] + [{"to": ["r9999"]}]
         )
         file = folder / "requests-00001.ndjson"
 
-        def changed(call, file=file, change=change):
+        def change_file(call, file=file, change=change):
             if call == 1 and change:
                 file.write_text(change(file.read_text()))
             elif call == 1:
                 file.unlink()
 
-        service = Service(fault=changed)
+        service = FakeService(fault=change_file)
         with pytest.raises(DeliveryError, match="damaged-plan"):
-            sent(folder, service, concurrency=1)
-        assert not {"x95", "everyone"} & set(service.told)
-        assert status(folder).batches["in doubt"] == 0
+            send_run(folder, service, concurrency=1)
+        assert not {"x95", "everyone"} & set(service.delivery_counts)
+        assert status(folder).batch_counts["in_doubt"] == 0
 
 
-def test_another_application_does_not_go_on_with_a_run(vendor, tmp_path):
-    folder = folder_of(tmp_path / "run", ids_of(50))
-    sent(folder, Service(fault=lambda call: "stopped"), concurrency=1)
+def test_resume_rejects_other_credentials(vendor, tmp_path):
+    folder = write_run_folder(tmp_path / "run", make_ids(50))
+    send_run(folder, FakeService(fault=lambda call: "stopped"), concurrency=1)
     with pytest.raises(DeliveryError, match="other-application"):
-        resume(folder, type(APPLICATION)(APPLICATION.host, {"key": "k2", "secret": "s"}))
+        resume(folder, type(CREDENTIALS)(CREDENTIALS.base_url, {"key": "k2", "secret": "s"}))
     with pytest.raises(DeliveryError, match="other-host"):
-        resume(folder, type(APPLICATION)("https://there.example", APPLICATION.keys))
-    rotated = type(APPLICATION)(APPLICATION.host, {"key": "k1", "secret": "new"})
-    assert resume(folder, rotated, effort=effort(Service())).done
+        resume(folder, type(CREDENTIALS)("https://there.example", CREDENTIALS.keys))
+    rotated = type(CREDENTIALS)(CREDENTIALS.base_url, {"key": "k1", "secret": "new"})
+    assert resume(folder, rotated, options=make_send_options(FakeService())).done

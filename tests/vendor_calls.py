@@ -7,8 +7,8 @@ from itertools import count
 import polars as pl
 
 from audience.sandbox import Population
-from audience.sandbox.http_types import Call
-from audience.sandbox.router import Desks
+from audience.sandbox.http_types import HttpCall
+from audience.sandbox.router import Router
 
 TABLE = pl.DataFrame(
     {
@@ -24,19 +24,19 @@ TABLE = pl.DataFrame(
         "live_activity_id": [None, "order-1", None, None],
     }
 )
-NAMES = ["a", "b", "c", "d"]
-EVERY = pl.DataFrame(  # one device for each set of tags
+TAG_NAMES = ["a", "b", "c", "d"]
+ALL_TAG_SETS = pl.DataFrame(  # one device for each set of tags
     {
         "registration_id": [f"r{number}" for number in range(16)],
-        "tags": [[name for place, name in enumerate(NAMES) if number >> place & 1] for number in range(16)],
+        "tags": [[name for place, name in enumerate(TAG_NAMES) if number >> place & 1] for number in range(16)],
     }
 )
-ANYBODY = {"authorization": "Basic azpz"}  # k:s
+BASIC_AUTH = {"authorization": "Basic azpz"}  # k:s
 NONCES = count()
 NOTIFICATION = {"platform": "all", "notification": {"alert": "x"}}
 
 
-class Clock:
+class ManualClock:
     """A clock that is moved by hand."""
 
     def __init__(self):
@@ -46,48 +46,50 @@ class Clock:
         return self.now
 
 
-def desks_of(table=TABLE, **more) -> Desks:
-    return Desks(Population(table), **{"clock": Clock()} | more)
+def make_router(table=TABLE, **options) -> Router:
+    return Router(Population(table), **{"clock": ManualClock()} | options)
 
 
-def say(desks: Desks, vendor: str, call: Call):
+def send_call(router: Router, vendor: str, call: HttpCall):
     """The reply to *call*, with the faults that it meets."""
-    return desks.answer(vendor, call, desks.pick(vendor, call))
+    return router.handle_call(vendor, call, router.pick_faults(vendor, call))
 
 
-def engagelab(said, path="/v4/push"):
-    return Call("POST", path, headers=ANYBODY, body=json.dumps(said).encode() if not isinstance(said, bytes) else said)
+def engagelab_call(body, path="/v4/push"):
+    return HttpCall(
+        "POST", path, headers=BASIC_AUTH, body=json.dumps(body).encode() if not isinstance(body, bytes) else body
+    )
 
 
-def tpns(said):
-    return engagelab(said, "/v3/push/app")
+def tpns_call(body):
+    return engagelab_call(body, "/v3/push/app")
 
 
-def jpush(said):
-    return engagelab(said, "/v3/push")
+def jpush_call(body):
+    return engagelab_call(body, "/v3/push")
 
 
-def upload(name: str, data: bytes) -> Call:
-    return Call("POST", "/v3/push/package/upload", headers=ANYBODY, file=(name, data))
+def upload_call(name: str, data: bytes) -> HttpCall:
+    return HttpCall("POST", "/v3/push/package/upload", headers=BASIC_AUTH, file=(name, data))
 
 
-def emas(action: str, **said) -> Call:
+def emas_call(action: str, **parameters) -> HttpCall:
     """A call of version 1; no one has said the secret of `somebody`, so that any signature will do."""
     moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     common = {"Action": action, "Version": "2016-08-01", "AppKey": "1", "AccessKeyId": "somebody", "Signature": "any"}
     common |= {"SignatureMethod": "HMAC-SHA1", "SignatureVersion": "1.0", "Timestamp": moment}
-    return Call("GET", "/", query={**common, "SignatureNonce": str(next(NONCES)), **said})
+    return HttpCall("GET", "/", query={**common, "SignatureNonce": str(next(NONCES)), **parameters})
 
 
-def push(**said) -> Call:
+def emas_push_call(**parameters) -> HttpCall:
     known = {"PushType": "NOTICE", "DeviceType": "ALL", "Target": "ALL", "TargetValue": "ALL", "Title": "t"}
-    return emas("Push", **known | said)
+    return emas_call("Push", **known | parameters)
 
 
-def push_v2(task, **said) -> Call:
+def emas_push_v2_call(task, **parameters) -> HttpCall:
     known = {"Target": {"Type": "ALL"}, "Message": {"Title": "t", "Body": "b"}}
-    return emas("PushV2", PushTask=json.dumps(known | task), **said)
+    return emas_call("PushV2", PushTask=json.dumps(known | task), **parameters)
 
 
-def message(**said):
-    return {"message_type": "notify", "message": {"title": "t", "content": "c"}, **said}
+def tpns_message(**fields):
+    return {"message_type": "notify", "message": {"title": "t", "content": "c"}, **fields}

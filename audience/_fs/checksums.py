@@ -3,16 +3,16 @@
 import xxhash
 
 
-def digest(data: bytes | memoryview) -> str:
+def hash128(data: bytes | memoryview) -> str:
     """One checksum for all of *data*."""
     return xxhash.xxh3_128_hexdigest(data)
 
 
-def short_digest(data: bytes | memoryview) -> int:
+def hash64(data: bytes | memoryview) -> int:
     """A checksum of 64 bits, where there are many of them."""
     return xxhash.xxh3_64_intdigest(data)
 
 
-def summing() -> "xxhash.xxh3_128":
+def new_hasher() -> "xxhash.xxh3_128":
     """The same checksum of bytes that come one after the other: `update` it, then ask for its `hexdigest`."""
     return xxhash.xxh3_128()

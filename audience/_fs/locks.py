@@ -10,20 +10,20 @@ from filelock import FileLock, Timeout
 
 
 @contextmanager
-def held(path: Path, wait: float = 0) -> Iterator[bool]:
+def try_lock(path: Path, timeout: float = 0) -> Iterator[bool]:
     """Hold the lock of the file *path*, whose folder must be there; False where another has it after *wait* seconds.
 
     The file is left there, since its name is what others find the lock by.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "lock"
-    >>> with held(file) as first, held(file) as second:
+    >>> with try_lock(file) as first, try_lock(file) as second:
     ...     first, second
     (True, False)
     """
     lock = FileLock(path, thread_local=False, fallback_to_soft=False, preserve_lock_file=True)
     try:
-        lock.acquire(timeout=wait)
+        lock.acquire(timeout=timeout)
     except Timeout:
         yield False
         return
@@ -33,15 +33,15 @@ def held(path: Path, wait: float = 0) -> Iterator[bool]:
         lock.release()
 
 
-def is_held(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """Whether somebody holds the lock of the file *path*; nothing is written, nor made where it is not there.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "lock"
-    >>> with held(file):
-    ...     is_held(file)
+    >>> with try_lock(file):
+    ...     is_locked(file)
     True
-    >>> is_held(file), is_held(file.with_name("other"))
+    >>> is_locked(file), is_locked(file.with_name("other"))
     (False, False)
     """
     try:

@@ -11,14 +11,14 @@ from itertools import product
 from operator import itemgetter
 from typing import TypeAlias
 
-from audience.algebra.simplify import negation, simplify
-from audience.errors import BudgetError, Problem
+from audience.algebra.simplify import negate, simplify
+from audience.errors import ComplexityError, Problem
 from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, all_of, any_of
 
-MANY = 1_000_000  # clauses that are not counted any further
+MAX_CLAUSES_COUNTED = 1_000_000  # clauses that are not counted any further
 
 Clause: TypeAlias = tuple[Expr, ...]
-Join: TypeAlias = Callable[[Iterable[Expr]], Expr]
+Combinator: TypeAlias = Callable[[Iterable[Expr]], Expr]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ def nnf(expr: Expr) -> Expr:
     """
     match expr:
         case Not(term=And(terms=terms)):
-            return any_of(nnf(negation(term)) for term in terms)
+            return any_of(nnf(negate(term)) for term in terms)
         case Not(term=Or(terms=terms)):
-            return all_of(nnf(negation(term)) for term in terms)
+            return all_of(nnf(negate(term)) for term in terms)
         case Not(term=Not(term=term)):
             return nnf(term)
         case Not(term=Everyone() | Nobody() as term):
-            return negation(term)
+            return negate(term)
         case And(terms=terms):
             return all_of(map(nnf, terms))
         case Or(terms=terms):
@@ -73,39 +73,39 @@ def is_literal(expr: Expr) -> bool:
     return not isinstance(inner, Not | And | Or | Everyone | Nobody)
 
 
-def dnf(expr: Expr, *, budget: int = 256, leaf: Callable[[Expr], bool] = is_literal) -> Dnf:
+def dnf(expr: Expr, *, max_clauses: int = 256, is_leaf: Callable[[Expr], bool] = is_literal) -> Dnf:
     """Rewrite as a union of intersections of leaves, at most *budget* of them, or raise BudgetError.
 
     >>> from audience.language.parser import parse
     >>> len(dnf(parse("(a OR b) AND (c OR d)")).clauses)
     4
     """
-    return Dnf(_clauses(simplify(nnf(expr)), Or, budget, leaf))
+    return Dnf(_build_clauses(simplify(nnf(expr)), Or, max_clauses, is_leaf))
 
 
-def cnf(expr: Expr, *, budget: int = 256, leaf: Callable[[Expr], bool] = is_literal) -> Cnf:
+def cnf(expr: Expr, *, max_clauses: int = 256, is_leaf: Callable[[Expr], bool] = is_literal) -> Cnf:
     """Rewrite as an intersection of unions of leaves, at most *budget* of them, or raise BudgetError.
 
     >>> from audience.language.parser import parse
     >>> len(cnf(parse("(a AND b) OR (c AND d)")).clauses)
     4
     """
-    return Cnf(_clauses(simplify(nnf(expr)), And, budget, leaf))
+    return Cnf(_build_clauses(simplify(nnf(expr)), And, max_clauses, is_leaf))
 
 
-def factored(form: Dnf | Cnf) -> Expr:
+def factor(form: Dnf | Cnf) -> Expr:
     """*form* with what several of its clauses share written once: the leaf that most of them have first.
 
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
-    >>> render(factored(dnf(parse("(a AND b) OR (a AND c AND d) OR e"))))
+    >>> render(factor(dnf(parse("(a AND b) OR (a AND c AND d) OR e"))))
     '(a AND (b OR (c AND d))) OR e'
     """
     outer, inner = (any_of, all_of) if isinstance(form, Dnf) else (all_of, any_of)
-    return _factored(form.clauses, outer, inner)
+    return _factor_clauses(form.clauses, outer, inner)
 
 
-def _factored(clauses: Sequence[Clause], outer: Join, inner: Join) -> Expr:
+def _factor_clauses(clauses: Sequence[Clause], outer: Combinator, inner: Combinator) -> Expr:
     terms: list[Expr] = []
     while clauses:
         counts = Counter(leaf for clause in clauses for leaf in clause)
@@ -113,52 +113,54 @@ def _factored(clauses: Sequence[Clause], outer: Join, inner: Join) -> Expr:
         if often < 2:
             return outer([*terms, *map(inner, clauses)])
         rest = [tuple(leaf for leaf in clause if leaf != shared) for clause in clauses if shared in clause]
-        terms.append(inner([shared, _factored(rest, outer, inner)]))
+        terms.append(inner([shared, _factor_clauses(rest, outer, inner)]))
         clauses = [clause for clause in clauses if shared not in clause]
     return outer(terms)
 
 
-def _clauses(expr: Expr, outer: type[And] | type[Or], budget: int, leaf: Callable[[Expr], bool]) -> tuple[Clause, ...]:
-    count = _count(expr, outer, leaf)
-    if count > budget:
+def _build_clauses(
+    expr: Expr, outer: type[And] | type[Or], max_clauses: int, is_leaf: Callable[[Expr], bool]
+) -> tuple[Clause, ...]:
+    count = _count_clauses(expr, outer, is_leaf)
+    if count > max_clauses:
         form = "a union of intersections" if outer is Or else "an intersection of unions"
-        many = f"{count:,} clauses" if count < MANY else f"{MANY:,} clauses or more"
-        raise BudgetError(Problem("too-many-clauses", f"as {form} it takes {many}; {budget:,} is the most"))
-    return _without_absorbed(_expand(expr, outer, leaf))
+        many = f"{count:,} clauses" if count < MAX_CLAUSES_COUNTED else f"{MAX_CLAUSES_COUNTED:,} clauses or more"
+        raise ComplexityError(Problem("too-many-clauses", f"as {form} it takes {many}; {max_clauses:,} is the most"))
+    return _drop_absorbed(_expand_clauses(expr, outer, is_leaf))
 
 
-def _count(expr: Expr, outer: type[And] | type[Or], leaf: Callable[[Expr], bool]) -> int:
-    if leaf(expr) or not isinstance(expr, And | Or):
+def _count_clauses(expr: Expr, outer: type[And] | type[Or], is_leaf: Callable[[Expr], bool]) -> int:
+    if is_leaf(expr) or not isinstance(expr, And | Or):
         return 1
     total = 0 if isinstance(expr, outer) else 1
     for term in expr.terms:
-        count = _count(term, outer, leaf)
-        total = min(MANY, total + count if isinstance(expr, outer) else total * count)
+        count = _count_clauses(term, outer, is_leaf)
+        total = min(MAX_CLAUSES_COUNTED, total + count if isinstance(expr, outer) else total * count)
     return total
 
 
-def _expand(expr: Expr, outer: type[And] | type[Or], leaf: Callable[[Expr], bool]) -> list[Clause]:
+def _expand_clauses(expr: Expr, outer: type[And] | type[Or], is_leaf: Callable[[Expr], bool]) -> list[Clause]:
     empty, full = (Nobody, Everyone) if outer is Or else (Everyone, Nobody)
     if isinstance(expr, empty):
         return []
     if isinstance(expr, full):
         return [()]
-    if leaf(expr) or not isinstance(expr, And | Or):
+    if is_leaf(expr) or not isinstance(expr, And | Or):
         return [(expr,)]
-    parts = [_expand(term, outer, leaf) for term in expr.terms]
+    parts = [_expand_clauses(term, outer, is_leaf) for term in expr.terms]
     if isinstance(expr, outer):
         return [clause for part in parts for clause in part]
     joined = (tuple(dict.fromkeys(leaf for clause in choice for leaf in clause)) for choice in product(*parts))
-    return [clause for clause in joined if not _contradicts(clause)]
+    return [clause for clause in joined if not _is_contradictory(clause)]
 
 
-def _contradicts(clause: Clause) -> bool:
+def _is_contradictory(clause: Clause) -> bool:
     """Whether *clause* holds a leaf and its NOT."""
     leaves = set(clause)
     return any(isinstance(leaf, Not) and leaf.term in leaves for leaf in clause)
 
 
-def _without_absorbed(clauses: Iterable[Clause]) -> tuple[Clause, ...]:
+def _drop_absorbed(clauses: Iterable[Clause]) -> tuple[Clause, ...]:
     """Drop each clause that holds all the leaves of another."""
     kept: dict[frozenset[Expr], Clause] = {frozenset(clause): clause for clause in clauses}
     smallest = sorted(kept, key=len)

@@ -8,7 +8,7 @@ from audience.language.ast import And, Everyone, Expr, Ids, Nobody, Not, Or, all
 
 Junction: TypeAlias = type[And] | type[Or]
 
-ROUNDS = 8  # each may shorten what the next one sees; a long chain is left as it is rather than waited for
+MAX_ROUNDS = 8  # each may shorten what the next one sees; a long chain is left as it is rather than waited for
 
 
 def simplify(expr: Expr) -> Expr:
@@ -23,17 +23,17 @@ def simplify(expr: Expr) -> Expr:
     """
     match expr:
         case Not(term=term):
-            return negation(simplify(term))
+            return negate(simplify(term))
         case And(terms=terms):
-            return _join(And, [simplify(term) for term in terms])
+            return _simplify_junction(And, [simplify(term) for term in terms])
         case Or(terms=terms):
-            return _join(Or, [simplify(term) for term in terms])
+            return _simplify_junction(Or, [simplify(term) for term in terms])
         case Ids(kind=kind, values=values) if len(set(values)) < len(values):
             return Ids(kind, tuple(dict.fromkeys(values)), span=expr.span)
     return expr
 
 
-def negation(expr: Expr) -> Expr:
+def negate(expr: Expr) -> Expr:
     """NOT *expr*, without a double NOT."""
     match expr:
         case Not(term=term):
@@ -45,33 +45,33 @@ def negation(expr: Expr) -> Expr:
     return Not(expr)
 
 
-def _join(kind: Junction, terms: Iterable[Expr]) -> Expr:
+def _simplify_junction(junction: Junction, terms: Iterable[Expr]) -> Expr:
     """Join simplified *terms* by AND or OR; the two are each other's mirror image."""
-    unit, zero = (Everyone(), Nobody()) if kind is And else (Nobody(), Everyone())
-    for _ in range(ROUNDS):
-        flat = [inner for term in terms for inner in (term.terms if isinstance(term, kind) else (term,))]
+    unit, zero = (Everyone(), Nobody()) if junction is And else (Nobody(), Everyone())
+    for _ in range(MAX_ROUNDS):
+        flat = [inner for term in terms for inner in (term.terms if isinstance(term, junction) else (term,))]
         kept = dict.fromkeys(term for term in flat if term != unit)
         if zero in kept or any(term.term in kept for term in kept if isinstance(term, Not)):
             return zero
-        terms = _shorten(kind, kept)
+        terms = _absorb_terms(junction, kept)
         if len(terms) == len(kept) and all(map(operator.is_, terms, kept)):
             break
-    return all_of(terms) if kind is And else any_of(_merge_ids(terms))
+    return all_of(terms) if junction is And else any_of(_merge_ids(terms))
 
 
-def _shorten(kind: Junction, kept: dict[Expr, None]) -> list[Expr]:
+def _absorb_terms(junction: Junction, terms: dict[Expr, None]) -> list[Expr]:
     """Use each term to shorten the opposite junctions beside it.
 
     a OR (a AND b)      -> a
     a OR (NOT a AND b)  -> a OR b
     """
-    opposite, join = (Or, any_of) if kind is And else (And, all_of)
+    opposite, join = (Or, any_of) if junction is And else (And, all_of)
     shorter: list[Expr] = []
-    for term in kept:
+    for term in terms:
         if not isinstance(term, opposite):
             shorter.append(term)
-        elif not any(inner in kept for inner in term.terms):
-            rest = [inner for inner in term.terms if negation(inner) not in kept]
+        elif not any(inner in terms for inner in term.terms):
+            rest = [inner for inner in term.terms if negate(inner) not in terms]
             shorter.append(term if len(rest) == len(term.terms) else join(rest))
     return shorter
 

@@ -6,20 +6,20 @@ An exception in the middle of an import may be lost there, or crash a compiled m
 import os
 import signal
 
-INTERRUPTED = 130  # what a shell makes of Ctrl-C
+INTERRUPTED_EXIT_CODE = 130  # what a shell makes of Ctrl-C
 
 
-def leave_at_once() -> None:
+def exit_on_sigint() -> None:
     """From now on Ctrl-C ends the process, unless whoever started it has it ignored."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _leave)
+        signal.signal(signal.SIGINT, _exit_immediately)
 
 
-def raise_again() -> None:
+def restore_sigint() -> None:
     """From now on Ctrl-C raises KeyboardInterrupt, as Python has it: there is work that it has to end in order."""
-    if signal.getsignal(signal.SIGINT) is _leave:
+    if signal.getsignal(signal.SIGINT) is _exit_immediately:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _leave(*_: object) -> None:
-    os._exit(INTERRUPTED)
+def _exit_immediately(*_: object) -> None:
+    os._exit(INTERRUPTED_EXIT_CODE)

@@ -10,58 +10,62 @@ from audience.planning.catalog.catalog import Catalog
 from audience.planning.catalog.check import load_catalog
 
 
-def catalog_of(file: Path | None) -> Catalog | None:
+def load_optional_catalog(path: Path | None) -> Catalog | None:
     """The catalog in *file*, if one is named."""
-    return None if file is None else load_catalog(file)
+    return None if path is None else load_catalog(path)
 
 
-HOUR, WEEK = 3_600, 604_800  # seconds; what has no end, or is no number, is no time
+HOUR_SECONDS, WEEK_SECONDS = 3_600, 604_800  # seconds; what has no end, or is no number, is no time
 
-Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
-IndexPath = Annotated[Path, typer.Argument(metavar="INDEX", help="The folder of an index.")]
-ExprText = Annotated[str, typer.Argument(metavar="EXPR", help="Who is meant.")]
-Tables = Annotated[
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+IndexArgument = Annotated[Path, typer.Argument(metavar="INDEX", help="The folder of an index.")]
+ExprArgument = Annotated[str, typer.Argument(metavar="EXPR", help="Who is meant.")]
+TablesArgument = Annotated[
     list[str], typer.Argument(metavar="TABLE...", help="Parquet, CSV, NDJSON or Arrow IPC; folders and globs too.")
 ]
-Ignored = Annotated[list[str] | None, typer.Option("--ignore", metavar="COLUMN", help="Is left out.")]
-VendorName = Annotated[
+IgnoreOption = Annotated[list[str] | None, typer.Option("--ignore", metavar="COLUMN", help="Is left out.")]
+VendorOption = Annotated[
     str, typer.Option("--vendor", metavar="V", help="Who is sent to; `audience vendors` lists them.")
 ]
-MaxRequests = Annotated[int, typer.Option(min=1, metavar="N", help="Native requests at the most.")]
-CatalogPath = Annotated[
+MaxRequestsOption = Annotated[int, typer.Option(min=1, metavar="N", help="Native requests at the most.")]
+CatalogOption = Annotated[
     Path | None, typer.Option("--catalog", metavar="FILE", help="Names at vendors, and facts of attributes.")
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="By ids, where a native request takes something for granted.")]
-Out = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A folder that is not there yet.")]
-Replace = Annotated[
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="By ids, where a native request takes something for granted.")
+]
+OutOption = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A folder that is not there yet.")]
+ReplaceOption = Annotated[
     bool, typer.Option("--replace", help="Replace a folder that is there, and of which nothing was sent.")
 ]
-Wait = Annotated[
+WaitOption = Annotated[
     float,
-    typer.Option(min=0, max=WEEK, metavar="SECONDS", help="How long to wait while another process changes the index."),
+    typer.Option(
+        min=0, max=WEEK_SECONDS, metavar="SECONDS", help="How long to wait while another process changes the index."
+    ),
 ]
-IdList = Annotated[
+IdsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[ID...]", help="Ids of devices; - reads standard input, one a line.")
 ]
-IdFiles = Annotated[
+IdFilesOption = Annotated[
     list[str] | None,
     typer.Option("--ids", metavar="FILE", help="A text with one id a line, or a table with a column of ids; - too."),
 ]
-IdColumn = Annotated[
+IdColumnOption = Annotated[
     str | None, typer.Option("--column", metavar="NAME", help="The column of ids, where its name does not say so.")
 ]
 
 
-def tokens_of(options: list[str]) -> dict[str, str]:
+def parse_token_options(options: list[str]) -> dict[str, str]:
     """The columns of ids by their vendors, of which each is said once."""
-    pairs = [pair(each, "registration_id") for each in options]
+    pairs = [parse_pair(each, "registration_id") for each in options]
     for name, column in pairs:
         if dict(pairs)[name] != column:
             raise PlanError(Problem("two-roles", f"two columns are said to hold the ids of {name}", hint="say one"))
     return dict(pairs)
 
 
-def share_of(text: str) -> float:
+def parse_fraction(text: str) -> float:
     """A share of all devices, as 50% or 0.5."""
     try:
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
@@ -72,12 +76,12 @@ def share_of(text: str) -> float:
     return share
 
 
-def pair(text: str, default: str | None) -> tuple[str, str]:
+def parse_pair(text: str, default_name: str | None) -> tuple[str, str]:
     """VENDOR=COLUMN or COLUMN=SIGN; a lone COLUMN belongs to *default*."""
     left, sign, right = text.partition("=")
     if sign and left and right:
         return left, right
-    if sign or default is None:
+    if sign or default_name is None:
         hint = "for example --split 'tags=;'"
         raise PlanError(Problem("bad-option", f"{text!r} is not of the form NAME=VALUE", hint=hint))
-    return default, text
+    return default_name, text

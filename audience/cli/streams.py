@@ -8,7 +8,7 @@ from pathlib import Path
 from audience.errors import OutputError, Problem
 
 
-def open_streams() -> None:
+def make_streams_safe() -> None:
     """Make output possible on any terminal: what it cannot show is escaped, a closed stream swallows what it gets."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -18,7 +18,7 @@ def open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def flushed() -> bool:
+def flush_output() -> bool:
     """Whether all output has reached its reader; what has not is given up."""
     try:
         sys.stdout.flush()
@@ -28,10 +28,10 @@ def flushed() -> bool:
     return True
 
 
-def read_input(instead: str) -> str:
+def read_stdin(hint: str) -> str:
     """Standard input, whole; OutputError where there is none, or it is no text; *instead* is what to do then."""
     if sys.stdin is None:
-        raise OutputError(Problem("no-input", "standard input is closed", hint=instead))
+        raise OutputError(Problem("no-input", "standard input is closed", hint=hint))
     try:
         return sys.stdin.read()
     except (OSError, UnicodeError) as error:

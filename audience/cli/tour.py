@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from audience.testing.devices import changes, devices
+from audience.testing.devices import generate_devices, generate_updates
 
-WALK = (
+TOUR_STEPS = (
     ("How many are meant?", ["count", "INDEX", "EXPR"]),
     ("Why so many?", ["explain", "INDEX", "EXPR"]),
     ("Can TPNS say it in one request?", ["translate", "--from", "text", "--to", "tpns", "EXPR"]),
@@ -29,46 +29,51 @@ WALK = (
     ("Every change is a snapshot, which can be restored.", ["index", "history", "INDEX"]),
 )
 EXPR = "male AND (province:guangdong OR province:hunan) AND NOT version:1.0.2"
-TEST = "@south AND split(a:45%, b:45%, summer)"
+TEST_EXPR = "@south AND split(a:45%, b:45%, summer)"
 MESSAGE = '{"title": "Hello", "body": "from the demo"}'
-KEYS = '[engagelab]\napp_key = "demo"\nmaster_secret = "any"\n'
+CREDENTIALS_TOML = '[engagelab]\napp_key = "demo"\nmaster_secret = "any"\n'
 PAYLOAD = '{"to": {"tag": ["Shenzhen", "Guangzhou"], "tag_and": ["female", "members"]}}'
 
 
-def walk(
-    run: Callable[[list[str]], None],
-    sandbox: Callable[[pl.DataFrame], AbstractContextManager[str]],
-    say: Callable[[str], None],
+def run_tour(
+    run_command: Callable[[list[str]], None],
+    open_sandbox: Callable[[pl.DataFrame], AbstractContextManager[str]],
+    report: Callable[[str], None],
     count: int,
-    json: bool,
+    as_json: bool,
 ) -> None:
     """Build an index of *count* generated devices in a folder that is removed at the end, and *run* each command.
 
     *sandbox* gives the URL of vendors that know these devices.
     """
-    table = devices(count)
-    with TemporaryDirectory(prefix="audience-demo-") as name, sandbox(table) as url:
+    table = generate_devices(count)
+    with TemporaryDirectory(prefix="audience-demo-") as name, open_sandbox(table) as url:
         folder = Path(name)
         words = {"INDEX": "devices.index", "EXPR": EXPR, "OUT": "requests", "PAYLOAD": PAYLOAD}
-        words |= {"TEST": TEST, "CHANGES": "changes.parquet"}
+        words |= {"TEST": TEST_EXPR, "CHANGES": "changes.parquet"}
         words |= {"MESSAGE": "message.json", "KEYS": "keys.toml", "URL": url, "MOST": str(count)}
         (folder / "message.json").write_text(MESSAGE, "utf-8")
         (folder / "keys.toml").touch(mode=0o600)
-        (folder / "keys.toml").write_text(KEYS, "utf-8")
+        (folder / "keys.toml").write_text(CREDENTIALS_TOML, "utf-8")
         table.write_parquet(folder / "devices.parquet")
-        changes(table).write_parquet(folder / "changes.parquet")
+        generate_updates(table).write_parquet(folder / "changes.parquet")
         first = (
             f"An index of {count:,} generated devices:",
             ["index", "build", "devices.parquet", "-o", "devices.index"],
         )
-        for title, command in (first, *WALK):
+        for title, command in (first, *TOUR_STEPS):
             arguments = [words.get(word, word) for word in command]
-            say(f"\n# {title}\n$ audience {' '.join(_quoted(word) for word in arguments)}")
-            run([*(str(folder / word) if word in PATHS else word for word in arguments), *(["--json"] if json else [])])
+            report(f"\n# {title}\n$ audience {' '.join(_quote_argument(word) for word in arguments)}")
+            run_command(
+                [
+                    *(str(folder / word) if word in TOUR_FILES else word for word in arguments),
+                    *(["--json"] if as_json else []),
+                ]
+            )
 
 
-PATHS = ("devices.parquet", "changes.parquet", "devices.index", "requests", "message.json", "keys.toml")
+TOUR_FILES = ("devices.parquet", "changes.parquet", "devices.index", "requests", "message.json", "keys.toml")
 
 
-def _quoted(word: str) -> str:
-    return f"'{word}'" if " " in word else word
+def _quote_argument(argument: str) -> str:
+    return f"'{argument}'" if " " in argument else argument

@@ -1,23 +1,5 @@
-"""Bodies → network: a ledger that remembers who was told, and the sending that can die at any moment."""
+"""Requests → network: a ledger that records every call, and workers that can die at any moment."""
 
-from typing import TYPE_CHECKING
+from lazy_loader import attach_stub
 
-from audience.late import late
-
-if TYPE_CHECKING:  # the names of HOMES, for those who read types
-    from audience.delivery.ledger.status import Status, Trouble
-    from audience.delivery.runs import cancel, resume, send, status
-    from audience.delivery.safety_limits import Allowed
-    from audience.delivery.sender.worker import Effort
-    from audience.delivery.transport.retry import Patience
-
-__all__ = ["Allowed", "Effort", "Patience", "Status", "Trouble", "cancel", "resume", "send", "status"]
-
-HOMES = {  # loaded when they are asked for: a plan is priced without what sends it
-    "audience.delivery.safety_limits": "Allowed",
-    "audience.delivery.transport.retry": "Patience",
-    "audience.delivery.runs": "cancel resume send status",
-    "audience.delivery.ledger.status": "Status Trouble",
-    "audience.delivery.sender.worker": "Effort",
-}
-late(__name__, HOMES)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

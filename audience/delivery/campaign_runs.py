@@ -9,153 +9,171 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from audience._fs.atomic import put
+from audience._fs.atomic import atomic_write
 from audience.delivery import prepare, runs
-from audience.delivery.ledger.connection import begun
-from audience.delivery.ledger.status import Status, nothing
-from audience.delivery.ledger.workers import alone
-from audience.delivery.prepare import Prepared
+from audience.delivery.ledger.connection import has_run
+from audience.delivery.ledger.status import Status, empty_status
+from audience.delivery.ledger.workers import hold_create_lock
+from audience.delivery.prepare import PreparedRun
 from audience.delivery.runs import OnDoubt
-from audience.delivery.safety_limits import Allowed, too_many
-from audience.delivery.sender.worker import Effort, worked
+from audience.delivery.safety_limits import SafetyLimits, size_problems
+from audience.delivery.sender.worker import SendOptions, run_worker
 from audience.errors import DeliveryError, Problem
-from audience.messages import Message, message
-from audience.progress import Progress, silent
-from audience.requests.campaign import CAMPAIGN, campaign_vendors
-from audience.requests.reader import means_somebody, message_json, size
-from audience.vendors.delivery_spec import Application
+from audience.messages import Message, parse_message
+from audience.progress import Progress, ignore_progress
+from audience.requests.campaign import CAMPAIGN_FILE, read_campaign_vendors
+from audience.requests.reader import has_requests, message_to_json, read_manifest_summary
+from audience.vendors.delivery_spec import Credentials
 from audience.vendors.spec import Vendor
 
-Applications: TypeAlias = Callable[[Vendor], Application]  # asked for all vendors before anything is sent
+CredentialsFor: TypeAlias = Callable[[Vendor], Credentials]  # asked for all vendors before anything is sent
 
-SENDING = "sending.json"
-Ready: TypeAlias = list[tuple[Prepared, Application]]
+SENDING_FILE = "sending.json"
+PreparedRuns: TypeAlias = list[tuple[PreparedRun, Credentials]]
 
 
-def folders(folder: Path) -> list[Path]:
+def run_folders(folder: Path) -> list[Path]:
     """The run folders in *folder*, or itself; those of a campaign in its order."""
-    if not (folder / CAMPAIGN).is_file():
+    if not (folder / CAMPAIGN_FILE).is_file():
         return [folder]
-    return [folder / name for name in campaign_vendors(folder)]
+    return [folder / name for name in read_campaign_vendors(folder)]
 
 
-def devices(folder: Path) -> int:
+def count_run_devices(folder: Path) -> int:
     """How many devices are meant, by all runs of *folder*."""
-    return sum(size(each)[1] for each in folders(folder))
+    return sum(read_manifest_summary(each)[1] for each in run_folders(folder))
 
 
 def prepare_all(
     folder: Path,
-    said: Message,
-    applications: Applications,
-    allowed: Allowed,
+    message: Message,
+    credentials_for: CredentialsFor,
+    limits: SafetyLimits,
     *,
-    way: str | None = None,
-    progress: Progress = silent,
-) -> Ready:
+    method_name: str | None = None,
+    progress: Progress = ignore_progress,
+) -> PreparedRuns:
     """What would be sent from *folder*, all of it checked; those that tell nobody are left out.
 
     Raises DeliveryError or MessageError where any of it may not be sent.
     """
-    problems = [*too_many(devices(folder), allowed)]
+    problems = [*size_problems(count_run_devices(folder), limits)]
     if problems:
         raise DeliveryError(*problems)
-    within = allowed if folders(folder) == [folder] else replace(allowed, expect=None, max_devices=devices(folder))
-    known = [(each, applications(size(each)[0])) for each in folders(folder) if means_somebody(each)]
+    within = (
+        limits
+        if run_folders(folder) == [folder]
+        else replace(limits, expected=None, max_devices=count_run_devices(folder))
+    )
+    known = [
+        (each, credentials_for(read_manifest_summary(each)[0])) for each in run_folders(folder) if has_requests(each)
+    ]
     found = [
-        (prepare.prepared(each, said, application, within, way=way, progress=progress), application)
+        (
+            prepare.prepare_run(each, message, application, within, method_name=method_name, progress=progress),
+            application,
+        )
         for each, application in known
     ]
-    return [(each, application) for each, application in found if each.requests.native or each.requests.ids]
+    return [(each, application) for each, application in found if each.requests.native_count or each.requests.id_count]
 
 
-def send_all(folder: Path, said: Message, ready: Ready, effort: Effort) -> dict[str, Status]:
+def send_all(folder: Path, message: Message, prepared_runs: PreparedRuns, options: SendOptions) -> dict[str, Status]:
     """Begin and send what is *ready*, one vendor after the other; the status of each."""
-    if (folder / CAMPAIGN).is_file() and ready:
-        _begin_all(folder, said, ready)
+    if (folder / CAMPAIGN_FILE).is_file() and prepared_runs:
+        _create_all(folder, message, prepared_runs)
     else:
-        for each, application in ready:
-            prepare.begin(each, application)
-    return {each.requests.to.name: worked(each, application, effort) for each, application in ready}
+        for each, application in prepared_runs:
+            prepare.create_run(each, application)
+    return {each.requests.vendor.name: run_worker(each, application, options) for each, application in prepared_runs}
 
 
-def _begin_all(folder: Path, said: Message, ready: Ready) -> None:
+def _create_all(folder: Path, message: Message, prepared_runs: PreparedRuns) -> None:
     """Begin all runs of a campaign, and nobody else any of them meanwhile: who goes on begins what was not begun."""
-    with alone(folder):
-        for one in folders(folder):
-            prepare.refuse_begun(one)
-        put(folder / SENDING, _sending(said, ready))
-        for each, application in ready:
-            prepare.begin(each, application)
+    with hold_create_lock(folder):
+        for one in run_folders(folder):
+            prepare.reject_existing_run(one)
+        atomic_write(folder / SENDING_FILE, _campaign_state_json(message, prepared_runs))
+        for each, application in prepared_runs:
+            prepare.create_run(each, application)
 
 
 def resume_all(
-    folder: Path, applications: Applications, on_doubt: OnDoubt, effort: Effort, *, moved: bool = False
+    folder: Path, credentials_for: CredentialsFor, on_doubt: OnDoubt, options: SendOptions, *, moved: bool = False
 ) -> dict[str, Status]:
     """Go on with all runs of *folder*, and begin those that were left when `send_all` died; the status of each.
 
     A copy is refused before anything is begun; the user may say that all of it has *moved*.
     """
-    run_folders = folders(folder)
-    for each in _begun(folder):
-        runs.at_home(each, moved=moved)
-    known = [(each, size(each)[0].name, applications(size(each)[0])) for each in run_folders]
-    if any(_is_left(each) for each in run_folders):
-        with alone(folder):
+    folders = run_folders(folder)
+    for each in _require_created_folders(folder):
+        runs.require_original(each, moved=moved)
+    known = [
+        (each, read_manifest_summary(each)[0].name, credentials_for(read_manifest_summary(each)[0])) for each in folders
+    ]
+    if any(_is_not_created(each) for each in folders):
+        with hold_create_lock(folder):
             for each, name, application in known:
-                if _is_left(each):
-                    prepare.begin(_as_checked(folder, each, name, application), application)
+                if _is_not_created(each):
+                    prepare.create_run(_prepare_as_checked(folder, each, name, application), application)
     return {
-        name: runs.resume(each, application, on_doubt=on_doubt, effort=effort) if begun(each) else nothing(name)
+        name: runs.resume(each, application, on_doubt=on_doubt, options=options)
+        if has_run(each)
+        else empty_status(name)
         for each, name, application in known
     }
 
 
-def _is_left(each: Path) -> bool:
+def _is_not_created(run_folder: Path) -> bool:
     """Whether a run was to be begun, and was not."""
-    return not begun(each) and size(each)[1] > 0
+    return not has_run(run_folder) and read_manifest_summary(run_folder)[1] > 0
 
 
-def status_all(folder: Path) -> dict[str, Status]:
+def load_all_statuses(folder: Path) -> dict[str, Status]:
     """How far each run of *folder* is; DeliveryError where none was begun."""
-    return {size(each)[0].name: runs.status(each) for each in _begun(folder)}
+    return {read_manifest_summary(each)[0].name: runs.status(each) for each in _require_created_folders(folder)}
 
 
-def copies(folder: Path) -> list[Problem]:
+def all_copy_warnings(folder: Path) -> list[Problem]:
     """Warnings of runs of *folder* that are copies; DeliveryError where none was begun."""
-    return [problem for each in _begun(folder) for problem in runs.copied(each)]
+    return [problem for each in _require_created_folders(folder) for problem in runs.copy_warnings(each)]
 
 
 def cancel_all(folder: Path) -> dict[str, Status]:
     """Cancel each run of *folder* that was begun; DeliveryError where none was, or where one is a copy."""
-    for each in _begun(folder):
-        runs.refuse_copy(each)
-    return {size(each)[0].name: runs.cancel(each) for each in _begun(folder)}
+    for each in _require_created_folders(folder):
+        runs.reject_copy(each)
+    return {read_manifest_summary(each)[0].name: runs.cancel(each) for each in _require_created_folders(folder)}
 
 
-def _sending(said: Message, ready: Ready) -> bytes:
-    runs = {each.requests.to.name: {"plan": each.requests.digest, "way": each.way.name} for each, _ in ready}
-    return json.dumps({"message": json.loads(message_json(said)), "runs": runs}).encode()
+def _campaign_state_json(message: Message, prepared_runs: PreparedRuns) -> bytes:
+    runs = {
+        each.requests.vendor.name: {"plan": each.requests.digest, "method": each.method.name}
+        for each, _ in prepared_runs
+    }
+    return json.dumps({"message": json.loads(message_to_json(message)), "runs": runs}).encode()
 
 
-def _as_checked(folder: Path, each: Path, name: str, application: Application) -> Prepared:
+def _prepare_as_checked(folder: Path, run_folder: Path, vendor_name: str, credentials: Credentials) -> PreparedRun:
     """What *name* was to be sent when the campaign in *folder* was begun; DeliveryError where that is not known."""
     try:
-        said: dict[str, Any] = json.loads((folder / SENDING).read_bytes())
-        plan, way = said["runs"][name]["plan"], said["runs"][name]["way"]
+        said: dict[str, Any] = json.loads((folder / SENDING_FILE).read_bytes())
+        plan, method_name = said["runs"][vendor_name]["plan"], said["runs"][vendor_name]["method"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        hint = f"audience send {each}"
-        raise DeliveryError(Problem("not-begun", f"{each}: this was not to be sent yet", hint=hint)) from error
-    within = Allowed(max_devices=size(each)[1], broadcast=True)
-    found = prepare.prepared(each, message(said["message"]), application, within, way=way)
+        hint = f"audience send {run_folder}"
+        raise DeliveryError(Problem("not-begun", f"{run_folder}: this was not to be sent yet", hint=hint)) from error
+    within = SafetyLimits(max_devices=read_manifest_summary(run_folder)[1], broadcast=True)
+    found = prepare.prepare_run(
+        run_folder, parse_message(said["message"]), credentials, within, method_name=method_name
+    )
     if found.requests.digest != plan:
         hint = "what was begun can be gone on with by itself"
-        raise DeliveryError(Problem("other-plan", f"{each}: this is not the plan that was checked", hint=hint))
+        raise DeliveryError(Problem("other-plan", f"{run_folder}: this is not the plan that was checked", hint=hint))
     return found
 
 
-def _begun(folder: Path) -> list[Path]:
-    found = [each for each in folders(folder) if begun(each)]
+def _require_created_folders(folder: Path) -> list[Path]:
+    found = [each for each in run_folders(folder) if has_run(each)]
     if not found:
         raise DeliveryError(Problem("no-run", f"{folder}: nothing was sent from here", hint="audience send"))
     return found

@@ -6,96 +6,103 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from audience.delivery.prepare import Prepared
-from audience.delivery.sender.worker import Effort
-from audience.delivery.transport.credentials import scrubbing
-from audience.delivery.transport.http import connected
-from audience.delivery.transport.rate_limit import Paces
+from audience.delivery.prepare import PreparedRun
+from audience.delivery.sender.worker import SendOptions
+from audience.delivery.transport.credentials import redact_secrets
+from audience.delivery.transport.http import open_client
+from audience.delivery.transport.rate_limit import RateLimiter
 from audience.errors import DeliveryError, Problem
-from audience.requests.reader import chunks
-from audience.vendors.delivery_spec import Accepted, Application, Call, Payload, Request, Stamp, Way
+from audience.requests.reader import split_into_chunks
+from audience.vendors.delivery_spec import Accepted, Credentials, Payload, Request, SendCall, SendMethod, SigningContext
 
-MOST = 100  # problems after which the vendor is asked no more
+MAX_DRY_RUN_PROBLEMS = 100  # problems after which the vendor is asked no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
+class DryRun:
     """What would be sent: *calls*, and the *bytes* of what they say; *checked* by the vendor, with what it said."""
 
     vendor: str
-    way: str
-    devices: int
+    method: str
+    device_count: int
     calls: int
-    bytes: int
-    checked: int
+    request_bytes: int
+    checked_calls: int
     problems: tuple[Problem, ...]
 
 
-def rehearse(found: Prepared, application: Application, validate: bool, effort: Effort) -> Rehearsal:
+def perform_dry_run(prepared: PreparedRun, credentials: Credentials, validate: bool, options: SendOptions) -> DryRun:
     """Make every request of a send; with *validate* the vendor checks them.
 
     Raises DeliveryError where it has no call that checks and tells nobody.
     """
-    if validate and found.delivery.dry_run is None:
-        name = found.requests.to.name
+    if validate and prepared.delivery.dry_run is None:
+        name = prepared.requests.vendor.name
         raise DeliveryError(Problem("no-dry-run", f"{name} has no call that checks and tells nobody"))
     openings = calls = opened = size = 0
-    for call, way in _calls(found):
-        made = [way.request(call, application)]
-        if (opening := way.opening_for(call.targets)) is not None:
-            if opened % opening.calls == 0:
-                made.append(opening.request(call.body, call.targets, application))
+    for call, way in _iter_calls(prepared):
+        made = [way.build_request(call, credentials)]
+        if (opening := way.get_setup_call(call.targets)) is not None:
+            if opened % opening.max_uses == 0:
+                made.append(opening.build_request(call.body, call.targets, credentials))
                 openings += 1
             opened += 1
-        calls, size = calls + 1, size + sum(map(_size, made))
-        effort.progress("making requests", calls, 0)
-    checked, problems = asyncio.run(_checked(found, application, effort)) if validate else (0, [])
-    return Rehearsal(
-        vendor=found.requests.to.name,
-        way=found.way.name,
-        devices=found.requests.devices,
+        calls, size = calls + 1, size + sum(map(_content_bytes, made))
+        options.progress("making requests", calls, 0)
+    checked, problems = asyncio.run(_check_with_vendor(prepared, credentials, options)) if validate else (0, [])
+    return DryRun(
+        vendor=prepared.requests.vendor.name,
+        method=prepared.method.name,
+        device_count=prepared.requests.device_count,
         calls=calls + openings,
-        bytes=size,
-        checked=checked,
+        request_bytes=size,
+        checked_calls=checked,
         problems=tuple(problems),
     )
 
 
-async def _checked(found: Prepared, application: Application, effort: Effort) -> tuple[int, list[Problem]]:
+async def _check_with_vendor(
+    prepared: PreparedRun, credentials: Credentials, options: SendOptions
+) -> tuple[int, list[Problem]]:
     """How many calls the vendor has checked, and what it said of those that it would not take."""
-    paces, checked, problems = Paces(), 0, list[Problem]()
-    dry_run = found.delivery.dry_run
-    async with connected(application.host, effort.patience.timeout, 1, effort.transport) as post:
-        for call, way in _calls(found):
-            if dry_run is None or len(problems) >= MOST:
+    paces, checked, problems = RateLimiter(), 0, list[Problem]()
+    dry_run = prepared.delivery.dry_run
+    async with open_client(credentials.base_url, options.retry.timeout, 1, options.transport) as post:
+        for call, way in _iter_calls(prepared):
+            if dry_run is None or len(problems) >= MAX_DRY_RUN_PROBLEMS:
                 break
-            await paces.wait(way.paces(call.targets))
-            request = dry_run(call, application)
-            signed = found.delivery.sign(request, application, Stamp(datetime.now(UTC), uuid4().hex))
-            reply = await post(signed, scrubbing(way.reply, signed, application, found.delivery))
+            await paces.wait(way.rate_limits(call.targets))
+            request = dry_run(call, credentials)
+            signed = prepared.delivery.sign(request, credentials, SigningContext(datetime.now(UTC), uuid4().hex))
+            reply = await post(signed, redact_secrets(way.parse_reply, signed, credentials, prepared.delivery))
             checked += 1
             if not isinstance(reply, Accepted):
                 problems.append(reply.problem)
-            effort.progress("checking requests", checked, 0)
+            options.progress("checking requests", checked, 0)
     return checked, problems
 
 
-def _calls(found: Prepared) -> Iterator[tuple[Call, Way]]:
+def _iter_calls(prepared: PreparedRun) -> Iterator[tuple[SendCall, SendMethod]]:
     """Every call that would tell."""
-    requests, delivery, way = found.requests, found.delivery, found.way
-    body = delivery.timed(found.body, datetime.now(UTC))
-    for number in range(requests.native):
-        yield _call(delivery.native, (requests.payload(number),), body), delivery.native
-    most = way.ids or 1
-    for first in range(0, requests.ids, most):
-        ids = requests.between(first, min(first + most, requests.ids))
-        yield _call(way, tuple(map(requests.to.listing, chunks(ids, requests.to.batch))), body), way
+    requests, delivery, way = prepared.requests, prepared.delivery, prepared.method
+    body = delivery.apply_timestamps(prepared.body, datetime.now(UTC))
+    for number in range(requests.native_count):
+        yield _build_call(delivery.native_method, (requests.native_payload(number),), body), delivery.native_method
+    most = way.max_ids or 1
+    for first in range(0, requests.id_count, most):
+        ids = requests.ids_between(first, min(first + most, requests.id_count))
+        yield (
+            _build_call(
+                way, tuple(map(requests.vendor.target_ids, split_into_chunks(ids, requests.vendor.max_ids))), body
+            ),
+            way,
+        )
 
 
-def _call(way: Way, targets: tuple[Payload, ...], body: Payload) -> Call:
-    handle = None if way.opening_for(targets) is None else "0"
-    return Call(targets=targets, body=body, handle=handle, token=str(uuid4()))
+def _build_call(method: SendMethod, targets: tuple[Payload, ...], body: Payload) -> SendCall:
+    handle = None if method.get_setup_call(targets) is None else "0"
+    return SendCall(targets=targets, body=body, handle=handle, idempotency_key=str(uuid4()))
 
 
-def _size(request: Request) -> int:
+def _content_bytes(request: Request) -> int:
     return len(request.content) + sum(map(len, request.query.values()))

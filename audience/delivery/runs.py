@@ -6,27 +6,27 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from audience.delivery.ledger import run_identity, transitions
-from audience.delivery.ledger.connection import NAME, Ledger
-from audience.delivery.ledger.status import Status, nothing, tally
-from audience.delivery.ledger.workers import others, take_over
-from audience.delivery.prepare import as_begun, begin, prepared
-from audience.delivery.safety_limits import Allowed
-from audience.delivery.sender.worker import Effort, announcer, worked
+from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
+from audience.delivery.ledger.status import Status, empty_status, load_status
+from audience.delivery.ledger.workers import list_other_workers, reap_dead_workers
+from audience.delivery.prepare import create_run, prepare_run, reload_run
+from audience.delivery.safety_limits import SafetyLimits
+from audience.delivery.sender.worker import SendOptions, notify_once, run_worker
 from audience.errors import DeliveryError, Problem
 from audience.messages import Message
-from audience.vendors.delivery_spec import Application
+from audience.vendors.delivery_spec import Credentials
 
 OnDoubt: TypeAlias = Literal["report", "skip", "retry"]
 
 
 def send(
     folder: str | Path,
-    said: Message | Mapping[str, Any],
-    application: Application,
-    allowed: Allowed,
+    message: Message | Mapping[str, Any],
+    credentials: Credentials,
+    limits: SafetyLimits,
     *,
-    way: str | None = None,
-    effort: Effort | None = None,
+    method: str | None = None,
+    options: SendOptions | None = None,
 ) -> Status:
     """Send the message *said* to the devices that the run *folder*, written by `emit`, lists; how far it came.
 
@@ -35,21 +35,21 @@ def send(
     stops is no error: the status says why.
     """
     folder = Path(folder)
-    effort = effort or Effort()
-    found = prepared(folder, said, application, allowed, way=way, progress=effort.progress)
-    if not found.requests.native and not found.requests.ids:
-        return nothing(found.requests.to.name)
-    begin(found, application)
-    return worked(found, application, effort)
+    options = options or SendOptions()
+    found = prepare_run(folder, message, credentials, limits, method_name=method, progress=options.progress)
+    if not found.requests.native_count and not found.requests.id_count:
+        return empty_status(found.requests.vendor.name)
+    create_run(found, credentials)
+    return run_worker(found, credentials, options)
 
 
 def resume(
     folder: str | Path,
-    application: Application,
+    credentials: Credentials,
     *,
     on_doubt: OnDoubt = "report",
     moved: bool = False,
-    effort: Effort | None = None,
+    options: SendOptions | None = None,
 ) -> Status:
     """Go on with the run in *folder*, beside others who may be at it; how far it came.
 
@@ -58,52 +58,52 @@ def resume(
     and some may be told twice. Raises DeliveryError where plan, message or application are not those of the run.
     """
     folder = Path(folder)
-    at_home(folder, moved=moved)
-    effort = effort or Effort()
-    announce = announcer(effort.waiting)
-    with Ledger(folder / NAME, busy=lambda ledger: announce(others(ledger))) as ledger:
-        with ledger.together():
-            take_over(ledger)
-        run = ledger.run()
-        if run.cancelled is not None:
+    require_original(folder, moved=moved)
+    options = options or SendOptions()
+    announce = notify_once(options.on_wait)
+    with Ledger(folder / LEDGER_FILE, on_busy=lambda ledger: announce(list_other_workers(ledger))) as ledger:
+        with ledger.transaction():
+            reap_dead_workers(ledger)
+        run = ledger.load_run()
+        if run.cancelled_at is not None:
             raise DeliveryError(Problem("cancelled", f"{folder}: the run was cancelled", hint="emit and send anew"))
-        found = as_begun(folder, run, application, effort.progress)
-        with ledger.together():
-            take_over(ledger)
+        found = reload_run(folder, run, credentials, options.progress)
+        with ledger.transaction():
+            reap_dead_workers(ledger)
             if on_doubt != "report":
-                transitions.decide(ledger, time.time(), retry=on_doubt == "retry")
-    return worked(found, application, effort)
+                transitions.resolve_doubts(ledger, time.time(), retry=on_doubt == "retry")
+    return run_worker(found, credentials, options)
 
 
-def at_home(folder: Path, *, moved: bool) -> None:
+def require_original(folder: Path, *, moved: bool) -> None:
     """Raise DeliveryError where the run in *folder* is a copy, or, where the user says it has *moved*, no whole one."""
-    with Ledger(folder / NAME, write=False) as ledger:
-        problem = run_identity.copied(ledger)  # before anything is written, so that nothing of a copy is lost
+    with Ledger(folder / LEDGER_FILE, write=False) as ledger:
+        problem = run_identity.copy_problem(ledger)  # before anything is written, so that nothing of a copy is lost
     if problem is not None and not moved:
         raise DeliveryError(problem)
     if problem is not None:
-        with Ledger(folder / NAME) as ledger, ledger.together():
-            run_identity.move(ledger)
-            take_over(ledger)
+        with Ledger(folder / LEDGER_FILE) as ledger, ledger.transaction():
+            run_identity.relocate_run(ledger)
+            reap_dead_workers(ledger)
 
 
-def copied(folder: Path) -> list[Problem]:
+def copy_warnings(folder: Path) -> list[Problem]:
     """A warning where what is in *folder* is a copy of a run."""
-    with Ledger(folder / NAME, write=False) as ledger:
-        problem = run_identity.copied(ledger)
+    with Ledger(folder / LEDGER_FILE, write=False) as ledger:
+        problem = run_identity.copy_problem(ledger)
     return [] if problem is None else [problem]
 
 
 def status(folder: str | Path) -> Status:
     """How far the run in *folder* is; DeliveryError where none was begun."""
-    with Ledger(Path(folder) / NAME, write=False) as ledger:
-        return tally(ledger)
+    with Ledger(Path(folder) / LEDGER_FILE, write=False) as ledger:
+        return load_status(ledger)
 
 
-def refuse_copy(folder: Path) -> None:
+def reject_copy(folder: Path) -> None:
     """Raise DeliveryError where the run in *folder* still stands elsewhere."""
-    with Ledger(folder / NAME, write=False) as ledger:
-        problem = run_identity.elsewhere(ledger)
+    with Ledger(folder / LEDGER_FILE, write=False) as ledger:
+        problem = run_identity.elsewhere_problem(ledger)
     if problem is not None:
         raise DeliveryError(problem)
 
@@ -113,9 +113,9 @@ def cancel(folder: str | Path) -> Status:
 
     DeliveryError for a copy of a run that still stands where it was.
     """
-    refuse_copy(Path(folder))
-    with Ledger(Path(folder) / NAME) as ledger:
-        with ledger.together():
-            take_over(ledger)
-            transitions.cancel(ledger, time.time())
-        return tally(ledger)
+    reject_copy(Path(folder))
+    with Ledger(Path(folder) / LEDGER_FILE) as ledger:
+        with ledger.transaction():
+            reap_dead_workers(ledger)
+            transitions.cancel_run(ledger, time.time())
+        return load_status(ledger)

@@ -10,21 +10,21 @@ from typing import Any, Literal, TypeAlias
 
 from audience.errors import ExpressionError, Problem
 from audience.language import validation
-from audience.language.attribute_names import BARE
-from audience.language.validation import nonempty, wrong
+from audience.language.attribute_names import UNTYPED
+from audience.language.validation import require_nonempty, type_error
 from audience.span import Span
 
 MAX_DEPTH = 100
-MOST_DAYS = 99_999
+MAX_WITHIN_DAYS = 99_999
 TOO_DEEP = Problem("too-deep", f"more than {MAX_DEPTH} levels of brackets and NOT", hint="flatten the expression")
 
 IdKind: TypeAlias = Literal["registration_id", "alias", "account", "live_activity_id"]
 ID_KINDS: tuple[IdKind, ...] = ("registration_id", "alias", "account", "live_activity_id")
-Order: TypeAlias = Literal["<", "<=", ">=", ">"]
-ORDERS: tuple[Order, ...] = ("<", "<=", ">=", ">")
+CompareOp: TypeAlias = Literal["<", "<=", ">=", ">"]
+COMPARE_OPS: tuple[CompareOp, ...] = ("<", "<=", ">=", ">")
 
 
-class Node:
+class ExprNode:
     """What all nodes share: the operators `&`, `|` and `~`."""
 
     __slots__ = ()
@@ -39,26 +39,26 @@ class Node:
         return Not(self)
 
 
-def _span() -> Any:
+def _span_field() -> Any:
     return field(default=None, compare=False, repr=False, kw_only=True)
 
 
-def _depth() -> Any:
+def _depth_field() -> Any:
     return field(init=False, compare=False, repr=False, default=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Everyone(Node):
+class Everyone(ExprNode):
     """The whole universe."""
 
 
 @dataclass(frozen=True, slots=True)
-class Nobody(Node):
+class Nobody(ExprNode):
     """The empty audience."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tag(Node):
+class Tag(ExprNode):
     """Devices that have the tag *type*:*value*; a bare `male` has the type `tag`.
 
     >>> Tag("province", "guangdong") & ~Tag("tag", "male")
@@ -67,20 +67,20 @@ class Tag(Node):
 
     type: str
     value: str
-    span: Span | None = _span()
+    span: Span | None = _span_field()
 
     def __post_init__(self) -> None:
-        nonempty("a type", self.type, self.span)
-        nonempty("a tag", self.value, self.span)
+        require_nonempty("a type", self.type, self.span)
+        require_nonempty("a tag", self.value, self.span)
 
 
 @dataclass(frozen=True, slots=True)
-class Ids(Node):
+class Ids(ExprNode):
     """Devices named one by one: any of *values*, each a *kind* of id."""
 
     kind: IdKind
     values: tuple[str, ...]
-    span: Span | None = _span()
+    span: Span | None = _span_field()
 
     def __post_init__(self) -> None:
         if self.kind not in ID_KINDS:
@@ -92,128 +92,130 @@ class Ids(Node):
                 )
             )
         if not isinstance(self.values, tuple):
-            raise wrong("ids", "a tuple of texts", self.values)
+            raise type_error("ids", "a tuple of texts", self.values)
         if not self.values:
             raise ExpressionError(Problem("empty-list", f"{self.kind}() names no id", self.span, hint="write nobody"))
         for value in self.values:
-            nonempty("an id", value, self.span)
+            require_nonempty("an id", value, self.span)
 
 
 @dataclass(frozen=True, slots=True)
-class Compare(Node):
+class Compare(ExprNode):
     """Devices with a value of the ordered attribute *type* that lies on that side of *value*."""
 
     type: str
-    order: Order
+    operator: CompareOp
     value: str
-    span: Span | None = _span()
+    span: Span | None = _span_field()
 
     def __post_init__(self) -> None:
-        if self.order not in ORDERS:
-            raise ExpressionError(Problem("unknown-order", f"{self.order!r} is none of {' '.join(ORDERS)}", self.span))
-        nonempty("a type", self.type, self.span)
-        nonempty("a value", self.value, self.span)
+        if self.operator not in COMPARE_OPS:
+            raise ExpressionError(
+                Problem("unknown-order", f"{self.operator!r} is none of {' '.join(COMPARE_OPS)}", self.span)
+            )
+        require_nonempty("a type", self.type, self.span)
+        require_nonempty("a value", self.value, self.span)
 
 
 @dataclass(frozen=True, slots=True)
-class Within(Node):
+class Within(ExprNode):
     """Devices with a day of the attribute *type* among the *days* days that end with *day*."""
 
     type: str
     days: int
     day: str
-    span: Span | None = _span()
+    span: Span | None = _span_field()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.days, int) or not 1 <= self.days <= MOST_DAYS:
+        if not isinstance(self.days, int) or not 1 <= self.days <= MAX_WITHIN_DAYS:
             raise ExpressionError(
-                Problem("bad-days", f"{self.days!r} is no number of days", self.span, hint=f"1 to {MOST_DAYS}")
+                Problem("bad-days", f"{self.days!r} is no number of days", self.span, hint=f"1 to {MAX_WITHIN_DAYS}")
             )
-        nonempty("a type", self.type, self.span)
-        nonempty("a day", self.day, self.span)
+        require_nonempty("a type", self.type, self.span)
+        require_nonempty("a day", self.day, self.span)
 
 
 @dataclass(frozen=True, slots=True)
-class Segment(Node):
+class Segment(ExprNode):
     """Devices of the expression that an index has saved as *name*."""
 
     name: str
-    span: Span | None = _span()
+    span: Span | None = _span_field()
 
     def __post_init__(self) -> None:
-        nonempty("a segment", self.name, self.span)
+        require_nonempty("a segment", self.name, self.span)
 
 
 @dataclass(frozen=True, slots=True)
-class Sample(Node):
+class Sample(ExprNode):
     """A *share* of all devices, in percent; the *seed* decides which, and a larger share has those of a smaller.
 
     >>> Sample("10.0", "summer")
-    Sample(share='10', seed='summer')
+    Sample(percent='10', seed='summer')
     """
 
-    share: str
+    percent: str
     seed: str
-    span: Span | None = _span()
+    span: Span | None = _span_field()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "share", validation.share(self.share, self.span))
-        nonempty("a seed", self.seed, self.span)
+        object.__setattr__(self, "percent", validation.normalize_percent(self.percent, self.span))
+        require_nonempty("a seed", self.seed, self.span)
 
 
 @dataclass(frozen=True, slots=True)
-class Split(Node):
+class Split(ExprNode):
     """Devices on one *side* of a split, or on any; *sides* are names and shares in percent, and share no device.
 
-    >>> Split((("a", "45"), ("b", "45")), "summer", side="b").side
+    >>> Split((("a", "45"), ("b", "45")), "summer", variant="b").variant
     'b'
     """
 
-    sides: tuple[tuple[str, str], ...]
+    variants: tuple[tuple[str, str], ...]
     seed: str
-    side: str | None = None
-    span: Span | None = _span()
+    variant: str | None = None
+    span: Span | None = _span_field()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sides", validation.sides(self.sides, self.span))
-        nonempty("a seed", self.seed, self.span)
-        if self.side is not None:
-            validation.side(self.side, self.sides, self.span)
+        object.__setattr__(self, "variants", validation.normalize_variants(self.variants, self.span))
+        require_nonempty("a seed", self.seed, self.span)
+        if self.variant is not None:
+            validation.require_variant(self.variant, self.variants, self.span)
 
 
 @dataclass(frozen=True, slots=True)
-class Not(Node):
+class Not(ExprNode):
     """The universe without *term*."""
 
     term: "Expr"
-    depth: int = _depth()
+    depth: int = _depth_field()
 
     def __post_init__(self) -> None:
-        _deepen(self, (self.term,))
+        _set_depth(self, (self.term,))
 
 
 @dataclass(frozen=True, slots=True)
-class And(Node):
+class And(ExprNode):
     """Devices inside all of two or more *terms*."""
 
     terms: tuple["Expr", ...]
-    depth: int = _depth()
+    depth: int = _depth_field()
 
     def __post_init__(self) -> None:
-        _several(self.terms)
-        _deepen(self, self.terms)
+        _require_two_terms(self.terms)
+        _set_depth(self, self.terms)
 
 
 @dataclass(frozen=True, slots=True)
-class Or(Node):
+class Or(ExprNode):
     """Devices inside any of two or more *terms*."""
 
     terms: tuple["Expr", ...]
-    depth: int = _depth()
+    depth: int = _depth_field()
 
     def __post_init__(self) -> None:
-        _several(self.terms)
-        _deepen(self, self.terms)
+        _require_two_terms(self.terms)
+        _set_depth(self, self.terms)
 
 
 Atom: TypeAlias = Tag | Ids | Compare | Within | Segment | Sample | Split
@@ -222,7 +224,7 @@ Expr: TypeAlias = Everyone | Nobody | Atom | Not | And | Or
 
 def bare(name: str) -> Tag:
     """The tag *name* without a type of its own."""
-    return Tag(BARE, name)
+    return Tag(UNTYPED, name)
 
 
 def all_of(terms: Iterable[Expr]) -> Expr:
@@ -269,42 +271,42 @@ def atoms(expr: Expr) -> dict[Atom, None]:
     return {node: None for node in walk(expr) if isinstance(node, Atom)}
 
 
-def rewritten(expr: Expr, change: Callable[[Atom], Expr]) -> Expr:
+def map_atoms(expr: Expr, fn: Callable[[Atom], Expr]) -> Expr:
     """*expr* with what *change* makes of each of its atoms in their place.
 
-    >>> rewritten(bare("a") & ~bare("b"), lambda atom: bare("c"))
+    >>> map_atoms(bare("a") & ~bare("b"), lambda atom: bare("c"))
     And(terms=(Tag(type='tag', value='c'), Not(term=Tag(type='tag', value='c'))))
     """
     match expr:
         case Not(term=term):
-            return Not(rewritten(term, change))
+            return Not(map_atoms(term, fn))
         case And(terms=terms):
-            return all_of(rewritten(term, change) for term in terms)
+            return all_of(map_atoms(term, fn) for term in terms)
         case Or(terms=terms):
-            return any_of(rewritten(term, change) for term in terms)
+            return any_of(map_atoms(term, fn) for term in terms)
         case Everyone() | Nobody():
             return expr
-    return change(expr)
+    return fn(expr)
 
 
-def checked(value: object) -> Expr:
+def ensure_expr(value: object) -> Expr:
     """*value* if it is an expression, or ExpressionError."""
-    if not isinstance(value, Node):
-        raise wrong("an expression", "a text or a node", value)
+    if not isinstance(value, ExprNode):
+        raise type_error("an expression", "a text or a node", value)
     return value  # type: ignore[return-value]
 
 
-def _several(terms: tuple[Expr, ...]) -> None:
+def _require_two_terms(terms: tuple[Expr, ...]) -> None:
     if not isinstance(terms, tuple):
-        raise wrong("AND and OR", "a tuple of expressions", terms)
+        raise type_error("AND and OR", "a tuple of expressions", terms)
     if len(terms) < 2:
         raise ExpressionError(
             Problem("too-few", f"AND and OR join two or more, not {len(terms)}", hint="use all_of() or any_of()")
         )
 
 
-def _deepen(node: Not | And | Or, below: tuple[Expr, ...]) -> None:
-    depth = 1 + max(getattr(checked(term), "depth", 1) for term in below)
+def _set_depth(node: Not | And | Or, terms: tuple[Expr, ...]) -> None:
+    depth = 1 + max(getattr(ensure_expr(term), "depth", 1) for term in terms)
     if depth > MAX_DEPTH:
         raise ExpressionError(TOO_DEEP)
     object.__setattr__(node, "depth", depth)

@@ -3,10 +3,10 @@
 https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-21.
 """
 
-BARE = "tag"  # the type of a tag that has no type of its own
+UNTYPED = "tag"  # the type of a tag that has no type of its own
 
 TPNS_TYPES = {
-    "xg_user_define": BARE,
+    "xg_user_define": UNTYPED,
     "xg_auto_version": "version",
     "xg_auto_province": "province",
     "xg_auto_active": "active",
@@ -19,10 +19,10 @@ TPNS_TYPES = {
 }
 
 
-def house_type(word: str) -> str:
+def canonical_type(type_name: str) -> str:
     """The attribute that *word* names: TPNS's ten words are read, all others stand for themselves.
 
-    >>> house_type("xg_auto_devicebrand"), house_type("city")
+    >>> canonical_type("xg_auto_devicebrand"), canonical_type("city")
     ('brand', 'city')
     """
-    return TPNS_TYPES.get(word, word)
+    return TPNS_TYPES.get(type_name, type_name)

@@ -21,11 +21,11 @@ from audience.language.ast import (
 from audience.language.printer import render
 
 
-def outline(expr: Expr, depth: int = 0) -> list[str]:
+def format_tree(expr: Expr, depth: int = 0) -> list[str]:
     """The tree of *expr*, one node a line, each level two spaces further in.
 
     >>> from audience.language.parser import parse
-    >>> print("\\n".join(outline(parse("a AND NOT (b OR c)"))))
+    >>> print("\\n".join(format_tree(parse("a AND NOT (b OR c)"))))
     AND
       a
       NOT
@@ -33,14 +33,14 @@ def outline(expr: Expr, depth: int = 0) -> list[str]:
           b
           c
     """
-    lines = ["  " * depth + title(expr)]
+    lines = ["  " * depth + node_label(expr)]
     if not (isinstance(expr, Not) and not children(expr.term)):
         for term in children(expr):
-            lines += outline(term, depth + 1)
+            lines += format_tree(term, depth + 1)
     return lines
 
 
-def title(expr: Expr) -> str:
+def node_label(expr: Expr) -> str:
     """The one line that stands for the node *expr*, without those below it."""
     match expr:
         case And():
@@ -52,11 +52,11 @@ def title(expr: Expr) -> str:
     return render(expr)
 
 
-def as_json(expr: Expr) -> Any:
+def expr_json(expr: Expr) -> Any:
     """*expr* as plain lists, dictionaries and texts.
 
     >>> from audience.language.parser import parse
-    >>> as_json(parse("city:杭州 AND NOT alias(u1)"))
+    >>> expr_json(parse("city:杭州 AND NOT alias(u1)"))
     {'and': [{'tag': {'type': 'city', 'value': '杭州'}}, {'not': {'alias': ['u1']}}]}
     """
     match expr:
@@ -68,20 +68,20 @@ def as_json(expr: Expr) -> Any:
             return {"tag": {"type": type_, "value": value}}
         case Ids(kind=kind, values=values):
             return {kind: list(values)}
-        case Compare(type=type_, order=order, value=value):
-            return {"compare": {"type": type_, "order": order, "value": value}}
+        case Compare(type=type_, operator=order, value=value):
+            return {"compare": {"type": type_, "operator": order, "value": value}}
         case Within(type=type_, days=days, day=day):
             return {"within": {"type": type_, "days": days, "day": day}}
         case Segment(name=name):
             return {"segment": name}
-        case Sample(share=share, seed=seed):
-            return {"sample": {"share": share, "seed": seed}}
-        case Split(sides=sides, seed=seed, side=side):
-            named = [{"name": name, "share": share} for name, share in sides]
-            return {"split": {"sides": named, "seed": seed, "side": side}}
+        case Sample(percent=share, seed=seed):
+            return {"sample": {"percent": share, "seed": seed}}
+        case Split(variants=sides, seed=seed, variant=side):
+            named = [{"name": name, "percent": share} for name, share in sides]
+            return {"split": {"variants": named, "seed": seed, "variant": side}}
         case Not(term=term):
-            return {"not": as_json(term)}
+            return {"not": expr_json(term)}
         case And(terms=terms):
-            return {"and": list(map(as_json, terms))}
+            return {"and": list(map(expr_json, terms))}
         case Or(terms=terms):
-            return {"or": list(map(as_json, terms))}
+            return {"or": list(map(expr_json, terms))}

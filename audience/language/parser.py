@@ -11,13 +11,13 @@ from audience.language.ast import (
     ID_KINDS,
     And,
     Compare,
+    CompareOp,
     Everyone,
     Expr,
     Ids,
     Nobody,
     Not,
     Or,
-    Order,
     Sample,
     Segment,
     Split,
@@ -25,17 +25,17 @@ from audience.language.ast import (
     Within,
     any_of,
 )
-from audience.language.attribute_names import BARE, TPNS_TYPES, house_type
-from audience.language.grammar import Token, Tree, UnexpectedCharacters, UnexpectedToken, lark
+from audience.language.attribute_names import TPNS_TYPES, UNTYPED, canonical_type
+from audience.language.grammar import Token, Tree, UnexpectedCharacters, UnexpectedToken, load_parser
 from audience.language.suggest import did_you_mean
-from audience.language.syntax_errors import COLON, misplaced, unreadable
+from audience.language.syntax_errors import COLON_HINT, diagnose_character, diagnose_token
 from audience.span import Span
 
-CALLS = ("tag", "tag_and", "tag_not", *ID_KINDS, "sample", "split")
-SAMPLE = "sample(10%, summer)"
-SPLIT = "split(a:50%, b:50%, summer)"
+CALL_NAMES = ("tag", "tag_and", "tag_not", *ID_KINDS, "sample", "split")
+SAMPLE_EXAMPLE = "sample(10%, summer)"
+SPLIT_EXAMPLE = "split(a:50%, b:50%, summer)"
 
-Entry: TypeAlias = Token | Tree[Token]  # what stands between the commas of a call: a name, or a pair such as a:50%
+CallEntry: TypeAlias = Token | Tree[Token]  # what stands between the commas of a call: a name, or a pair such as a:50%
 
 
 def parse(text: str, *, folder: Path | None = Path()) -> Expr:
@@ -50,92 +50,92 @@ def parse(text: str, *, folder: Path | None = Path()) -> Expr:
     >>> parse("xg_auto_province.guangdong")
     Tag(type='province', value='guangdong')
     >>> parse("@vip AND NOT sample(10%, summer)")
-    And(terms=(Segment(name='vip'), Not(term=Sample(share='10', seed='summer'))))
+    And(terms=(Segment(name='vip'), Not(term=Sample(percent='10', seed='summer'))))
     """
     if not isinstance(text, str):
-        _refuse("wrong-type", f"an expression is a text, not {text!r:.60}")
+        _fail("wrong-type", f"an expression is a text, not {text!r:.60}")
     try:
-        tree = lark().parse(text)
+        tree = load_parser().parse(text)
     except UnexpectedCharacters as error:
-        raise ExpressionError(unreadable(text, error.pos_in_stream or 0)) from None
+        raise ExpressionError(diagnose_character(text, error.pos_in_stream or 0)) from None
     except UnexpectedToken as error:
-        raise ExpressionError(misplaced(text, error)) from None
-    return _Reader(text, folder).read(cast(Tree[Token], tree.children[0]))
+        raise ExpressionError(diagnose_token(text, error)) from None
+    return _ExprBuilder(text, folder).build(cast(Tree[Token], tree.children[0]))
 
 
-class _Reader:
+class _ExprBuilder:
     """Turns the tree of one text into nodes; it recurses, and the grammar's bounds have bounded the depth."""
 
     def __init__(self, text: str, folder: Path | None):
         self.text = text
         self.folder = folder
 
-    def read(self, tree: Tree[Token]) -> Expr:
+    def build(self, tree: Tree[Token]) -> Expr:
         parts = cast(list[Any], tree.children)
         match tree.data:
             case "bare":
-                return self.bare(parts[0])
+                return self.build_bare_name(parts[0])
             case "typed":
-                return Tag(self.type(parts[0]), self.name(parts[1]), span=self.span(*parts))
+                return Tag(self.read_type(parts[0]), self.read_name(parts[1]), span=self.span_of(*parts))
             case "union":
-                return Or(tuple(map(self.read, parts)))
+                return Or(tuple(map(self.build, parts)))
             case "meet":
-                return And(tuple(map(self.read, parts)))
+                return And(tuple(map(self.build, parts)))
             case "negation":
-                return Not(self.read(parts[0]))
+                return Not(self.build(parts[0]))
             case "group":
-                return self.read(parts[0])
+                return self.build(parts[0])
             case "everyone":
                 return Everyone()
             case "nobody":
                 return Nobody()
             case "dotted":
-                return self.dotted(*parts)
+                return self.build_tpns_tag(*parts)
             case "comparison":
-                return self.comparison(*parts)
+                return self.build_comparison(*parts)
             case "within":
-                return self.within(*parts)
+                return self.build_within(*parts)
             case "one_of":
-                return self.one_of(*parts)
+                return self.build_one_of(*parts)
             case "none_of":
-                return Not(self.one_of(*parts))
+                return Not(self.build_one_of(*parts))
             case "side":
-                return self.side(*parts)
+                return self.build_variant(*parts)
             case "any_side":
-                return self.any_side(*parts)
+                return self.build_any_variant(*parts)
             case "no_side":
-                return Not(self.any_side(*parts))
-        return self.call(*parts)
+                return Not(self.build_any_variant(*parts))
+        return self.build_call(*parts)
 
-    def span(self, first: Token, *rest: Token) -> Span:
-        last = rest[-1] if rest else first
+    def span_of(self, first: Token, *following: Token) -> Span:
+        last = following[-1] if following else first
         return Span(self.text, cast(int, first.start_pos), cast(int, last.end_pos))
 
-    def bare(self, token: Token) -> Expr:
+    def build_bare_name(self, token: Token) -> Expr:
         if token.type == "AT":
-            return Segment(self.behind_at(token), span=self.span(token))
-        return Tag(BARE, self.name(token), span=self.span(token))
+            return Segment(self.name_after_at(token), span=self.span_of(token))
+        return Tag(UNTYPED, self.read_name(token), span=self.span_of(token))
 
-    def behind_at(self, token: Token) -> str:
-        return self.unquoted(Token("NAME", token[1:], start_pos=cast(int, token.start_pos) + 1))
+    def name_after_at(self, token: Token) -> str:
+        return self.unquote(Token("NAME", token[1:], start_pos=cast(int, token.start_pos) + 1))
 
-    def name(self, token: Token) -> str:
+    def read_name(self, token: Token) -> str:
         if token.type == "AT":
-            _refuse(
+            _fail(
                 "misplaced-file",
                 "a file or a segment stands where a name is expected",
-                self.span(token),
+                self.span_of(token),
                 f"{token:.60} by itself is what is saved so, in a list of ids a file; as a name it goes in quotes",
             )
-        return self.unquoted(token)
+        return self.unquote(token)
 
-    def unquoted(self, token: Token) -> str:
+    def unquote(self, token: Token) -> str:
         if not token.startswith('"'):
             return str(token)
         bad = re.search(r'\\[^"\\]', token.replace("\\\\", "  "))
         if bad:
             start = cast(int, token.start_pos) + bad.start()
-            _refuse(
+            _fail(
                 "bad-escape",
                 f"{bad.group()!r} is no escape",
                 Span(self.text, start, start + 2),
@@ -143,157 +143,173 @@ class _Reader:
             )
         return re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL)
 
-    def type(self, token: Token) -> str:
+    def read_type(self, token: Token) -> str:
         """A quoted type stands for itself; an unquoted one may be TPNS's word for it."""
-        return self.name(token) if token.startswith('"') else house_type(self.name(token))
+        return self.read_name(token) if token.startswith('"') else canonical_type(self.read_name(token))
 
-    def dotted(self, word: Token, value: Token) -> Expr:
-        if word[:-1] not in TPNS_TYPES:
-            _refuse(
+    def build_tpns_tag(self, type_token: Token, value_token: Token) -> Expr:
+        if type_token[:-1] not in TPNS_TYPES:
+            _fail(
                 "unknown-type",
-                f"TPNS has no tag type {word[:-1]!r}",
-                self.span(word),
-                did_you_mean(word[:-1], TPNS_TYPES) or "quote it if it is a tag's name",
+                f"TPNS has no tag type {type_token[:-1]!r}",
+                self.span_of(type_token),
+                did_you_mean(type_token[:-1], TPNS_TYPES) or "quote it if it is a tag's name",
             )
-        return Tag(TPNS_TYPES[word[:-1]], self.name(value), span=self.span(word, value))
+        return Tag(TPNS_TYPES[type_token[:-1]], self.read_name(value_token), span=self.span_of(type_token, value_token))
 
-    def comparison(self, left: Token, order: Token, right: Token) -> Expr:
-        kind, value, span = self.type(left), self.name(right), self.span(left, right)
-        match str(order):
+    def build_comparison(self, type_token: Token, operator: Token, value_token: Token) -> Expr:
+        kind, value, span = (
+            self.read_type(type_token),
+            self.read_name(value_token),
+            self.span_of(type_token, value_token),
+        )
+        match str(operator):
             case "=" | "==":
                 return Tag(kind, value, span=span)
             case "!=":
                 return Not(Tag(kind, value, span=span))
-        return Compare(kind, cast(Order, str(order)), value, span=span)
+        return Compare(kind, cast(CompareOp, str(operator)), value, span=span)
 
-    def within(self, kind: Token, _: Token, days: Token, unit: Token, of: Token, day: Token) -> Expr:
-        span = self.span(kind, day)
-        if unit.lower() not in ("day", "days") or of.lower() != "of":
-            _refuse("bad-within", "unfinished 'within'", span, "write: active within 3 days of 2020-04-08")
+    def build_within(
+        self, type_token: Token, _: Token, days: Token, unit: Token, preposition: Token, day: Token
+    ) -> Expr:
+        span = self.span_of(type_token, day)
+        if unit.lower() not in ("day", "days") or preposition.lower() != "of":
+            _fail("bad-within", "unfinished 'within'", span, "write: active within 3 days of 2020-04-08")
         if not re.fullmatch("[0-9]{1,5}", days):
-            _refuse(
+            _fail(
                 "bad-days",
                 f"{str(days)!r} is no number of days",
-                self.span(days),
+                self.span_of(days),
                 "a whole number, 1 to 99999",
             )
-        return Within(self.type(kind), int(days), self.name(day), span=span)
+        return Within(self.read_type(type_token), int(days), self.read_name(day), span=span)
 
-    def one_of(self, kind: Token, values: Tree[Token]) -> Expr:
+    def build_one_of(self, type_token: Token, values: Tree[Token]) -> Expr:
         tokens = cast(list[Token], values.children)
-        return any_of(Tag(self.type(kind), self.name(token), span=self.span(token)) for token in tokens)
-
-    def call(self, word: Token, listed: Tree[Token]) -> Expr:
-        entries: list[Entry] = listed.children
-        match word.lower():
-            case "sample":
-                return self.sample(word, entries)
-            case "split":
-                return self.split(word, entries)
-            case "tag" | "tag_and" | "tag_not" as kind:
-                tags = [Tag(BARE, self.name(token), span=self.span(token)) for token in self.names(entries)]
-                return _tags(kind, tags)
-            case kind if kind in ID_KINDS:
-                ids = tuple(value for token in self.names(entries) for value in self.ids(token))
-                return Ids(kind, ids, span=self.span(word))
-        _refuse(
-            "unknown-call",
-            f"{str(word)!r} takes no list",
-            self.span(word),
-            did_you_mean(word, CALLS) or f"one of {', '.join(CALLS)}; or put AND or OR before the bracket",
+        return any_of(
+            Tag(self.read_type(type_token), self.read_name(token), span=self.span_of(token)) for token in tokens
         )
 
-    def names(self, entries: list[Entry]) -> list[Token]:
+    def build_call(self, word: Token, entries_tree: Tree[Token]) -> Expr:
+        entries: list[CallEntry] = entries_tree.children
+        match word.lower():
+            case "sample":
+                return self.build_sample(word, entries)
+            case "split":
+                return self.build_split(word, entries)
+            case "tag" | "tag_and" | "tag_not" as kind:
+                tags = [
+                    Tag(UNTYPED, self.read_name(token), span=self.span_of(token))
+                    for token in self.require_names(entries)
+                ]
+                return _combine_tags(kind, tags)
+            case kind if kind in ID_KINDS:
+                ids = tuple(value for token in self.require_names(entries) for value in self.read_ids(token))
+                return Ids(kind, ids, span=self.span_of(word))
+        _fail(
+            "unknown-call",
+            f"{str(word)!r} takes no list",
+            self.span_of(word),
+            did_you_mean(word, CALL_NAMES) or f"one of {', '.join(CALL_NAMES)}; or put AND or OR before the bracket",
+        )
+
+    def require_names(self, entries: list[CallEntry]) -> list[Token]:
         """*entries* where no pair belongs."""
         for entry in entries:
             if isinstance(entry, Tree):
                 _, colon, value = cast(list[Token], entry.children)
-                hint = f"shares belong to {SPLIT}" if value.endswith("%") else COLON
-                _refuse("unexpected-colon", "unexpected ':'", self.span(colon), hint)
+                hint = f"shares belong to {SPLIT_EXAMPLE}" if value.endswith("%") else COLON_HINT
+                _fail("unexpected-colon", "unexpected ':'", self.span_of(colon), hint)
         return cast(list[Token], entries)
 
-    def sample(self, word: Token, entries: list[Entry]) -> Sample:
-        first, *rest = self.names(entries)
-        share = self.share(first, f"the share comes first: {SAMPLE}")
+    def build_sample(self, word: Token, entries: list[CallEntry]) -> Sample:
+        first, *rest = self.require_names(entries)
+        share = self.read_percent(first, f"the share comes first: {SAMPLE_EXAMPLE}")
         if len(rest) > 1:
-            _refuse("unexpected-word", f"unexpected {str(rest[1])!r}", self.span(rest[1]), f"write {SAMPLE}")
-        return Sample(share, self.seed(word, rest, SAMPLE), span=self.span(word))
+            _fail("unexpected-word", f"unexpected {str(rest[1])!r}", self.span_of(rest[1]), f"write {SAMPLE_EXAMPLE}")
+        return Sample(share, self.read_seed(word, rest, SAMPLE_EXAMPLE), span=self.span_of(word))
 
-    def split(self, word: Token, entries: list[Entry]) -> Split:
+    def build_split(self, word: Token, entries: list[CallEntry]) -> Split:
         last = entries[-1]
         seeds = [last] if isinstance(last, Token) and not last.endswith("%") else []
-        sides = tuple(self.named_share(pair) for pair in entries[: len(entries) - len(seeds)])
-        return Split(sides, self.seed(word, seeds, SPLIT), span=self.span(word))
+        sides = tuple(self.read_variant(pair) for pair in entries[: len(entries) - len(seeds)])
+        return Split(sides, self.read_seed(word, seeds, SPLIT_EXAMPLE), span=self.span_of(word))
 
-    def named_share(self, pair: Entry) -> tuple[str, str]:
+    def read_variant(self, pair: CallEntry) -> tuple[str, str]:
         """One side of a split."""
         if isinstance(pair, Token):
             message = f"{str(pair)!r} is no side" if pair.endswith("%") else f"{str(pair)!r} has no share"
-            _refuse("bad-sides", message, self.span(pair), f"name each side with its share, and the seed last: {SPLIT}")
-        name, _, share = cast(list[Token], pair.children)
-        return self.name(name), self.share(share, f"a side is its name and its share: {SPLIT}")
-
-    def share(self, token: Token, hint: str) -> str:
-        text, span = self.name(token), self.span(token)
-        if not text.endswith("%"):
-            number = validation.DIGITS.fullmatch(text)
-            _refuse(
-                "bad-share", f"{text!r:.60} is no share", span, "in percent, with the sign: 10%" if number else hint
+            _fail(
+                "bad-sides",
+                message,
+                self.span_of(pair),
+                f"name each side with its share, and the seed last: {SPLIT_EXAMPLE}",
             )
-        return validation.share(text[:-1], span)
+        name, _, share = cast(list[Token], pair.children)
+        return self.read_name(name), self.read_percent(share, f"a side is its name and its share: {SPLIT_EXAMPLE}")
 
-    def seed(self, word: Token, last: list[Token], example: str) -> str:
+    def read_percent(self, token: Token, hint: str) -> str:
+        text, span = self.read_name(token), self.span_of(token)
+        if not text.endswith("%"):
+            number = validation.DECIMAL_NUMBER.fullmatch(text)
+            _fail("bad-share", f"{text!r:.60} is no share", span, "in percent, with the sign: 10%" if number else hint)
+        return validation.normalize_percent(text[:-1], span)
+
+    def read_seed(self, word: Token, seed_tokens: list[Token], example: str) -> str:
         """The name that decides which devices a share has; without quotes, one that looks like a share is a slip."""
-        if not last or last[0].endswith("%"):
+        if not seed_tokens or seed_tokens[0].endswith("%"):
             hint = f"any name will do; the same one picks the same devices again: {example}"
-            _refuse("missing-seed", f"{str(word)!r} ends without a seed", self.span(*(last or [word])), hint)
-        return self.name(last[0])
+            _fail("missing-seed", f"{str(word)!r} ends without a seed", self.span_of(*(seed_tokens or [word])), hint)
+        return self.read_name(seed_tokens[0])
 
-    def side(self, call: Tree[Token], order: Token, token: Token) -> Expr:
-        split = self.sided(call)
-        if order not in ("=", "==", "!="):
-            hint = f"a side is chosen with = or in: {SPLIT} = a"
-            _refuse("unexpected-word", f"unexpected {str(order)!r}", self.span(order), hint)
-        chosen = self.on_side(split, call, token)
-        return Not(chosen) if order == "!=" else chosen
+    def build_variant(self, call: Tree[Token], operator: Token, token: Token) -> Expr:
+        split = self.require_split(call)
+        if operator not in ("=", "==", "!="):
+            hint = f"a side is chosen with = or in: {SPLIT_EXAMPLE} = a"
+            _fail("unexpected-word", f"unexpected {str(operator)!r}", self.span_of(operator), hint)
+        chosen = self.with_variant(split, call, token)
+        return Not(chosen) if operator == "!=" else chosen
 
-    def any_side(self, call: Tree[Token], listed: Tree[Token]) -> Expr:
-        split = self.sided(call)
-        tokens = {self.name(token): token for token in cast(list[Token], listed.children)}
-        return any_of(self.on_side(split, call, token) for token in tokens.values())
+    def build_any_variant(self, call: Tree[Token], names_tree: Tree[Token]) -> Expr:
+        split = self.require_split(call)
+        tokens = {self.read_name(token): token for token in cast(list[Token], names_tree.children)}
+        return any_of(self.with_variant(split, call, token) for token in tokens.values())
 
-    def sided(self, call: Tree[Token]) -> Split:
-        word, split = cast(Token, call.children[0]), self.read(call)
+    def require_split(self, call: Tree[Token]) -> Split:
+        word, split = cast(Token, call.children[0]), self.build(call)
         if not isinstance(split, Split):
-            _refuse("bad-sides", f"{str(word)!r} has no sides", self.span(word), f"only split has: {SPLIT} = a")
+            _fail(
+                "bad-sides", f"{str(word)!r} has no sides", self.span_of(word), f"only split has: {SPLIT_EXAMPLE} = a"
+            )
         return split
 
-    def on_side(self, split: Split, call: Tree[Token], token: Token) -> Split:
-        return replace(split, side=self.name(token), span=self.span(cast(Token, call.children[0]), token))
+    def with_variant(self, split: Split, call: Tree[Token], token: Token) -> Split:
+        return replace(split, variant=self.read_name(token), span=self.span_of(cast(Token, call.children[0]), token))
 
-    def ids(self, token: Token) -> list[str]:
+    def read_ids(self, token: Token) -> list[str]:
         if token.type != "AT":
-            return [self.unquoted(token)]
-        name = self.behind_at(token)
+            return [self.unquote(token)]
+        name = self.name_after_at(token)
         if self.folder is None:
-            _refuse("no-files", "files cannot be read here", self.span(token), "list the ids themselves")
+            _fail("no-files", "files cannot be read here", self.span_of(token), "list the ids themselves")
         try:
             lines = (self.folder / name).read_text("utf-8-sig").split("\n")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            _refuse("unreadable-file", f"{name}: {reason}", self.span(token), "one id a line, in UTF-8")
+            _fail("unreadable-file", f"{name}: {reason}", self.span_of(token), "one id a line, in UTF-8")
         ids = [line.strip() for line in lines if line.strip()]
         if not ids:
-            _refuse("empty-list", f"{name} holds no id", self.span(token), "one id a line; write nobody for none")
+            _fail("empty-list", f"{name} holds no id", self.span_of(token), "one id a line; write nobody for none")
         return ids
 
 
-def _tags(kind: str, tags: list[Tag]) -> Expr:
+def _combine_tags(call_name: str, tags: list[Tag]) -> Expr:
     """EngageLab's words: all of *tags*, none of them, any of them."""
-    if kind == "tag_and":
+    if call_name == "tag_and":
         return And(tuple(tags)) if len(tags) > 1 else tags[0]
-    return Not(any_of(tags)) if kind == "tag_not" else any_of(tags)
+    return Not(any_of(tags)) if call_name == "tag_not" else any_of(tags)
 
 
-def _refuse(code: str, message: str, span: Span | None = None, hint: str | None = None) -> NoReturn:
+def _fail(code: str, message: str, span: Span | None = None, hint: str | None = None) -> NoReturn:
     raise ExpressionError(Problem(code, message, span, hint=hint))

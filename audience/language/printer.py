@@ -17,10 +17,10 @@ from audience.language.ast import (
     Tag,
     Within,
 )
-from audience.language.attribute_names import BARE, TPNS_TYPES
+from audience.language.attribute_names import TPNS_TYPES, UNTYPED
 
-NAME = regex.compile(r"[\p{L}\p{M}\p{N}_.@+/%-]+")
-SPECIAL = regex.compile(
+UNQUOTED_NAME = regex.compile(r"[\p{L}\p{M}\p{N}_.@+/%-]+")
+RESERVED_NAME = regex.compile(
     r"(?:and|or|not|in|within|everyone|nobody)|xg_(?:user_define|auto_\w+)\..*|@.*", regex.I | regex.S
 )
 
@@ -38,54 +38,54 @@ def render(expr: Expr) -> str:
         case Nobody():
             return "nobody"
         case Tag(type=type_, value=value):
-            return name(value) if type_ == BARE else f"{_type(type_)}:{name(value)}"
+            return quote_name(value) if type_ == UNTYPED else f"{_quote_type(type_)}:{quote_name(value)}"
         case Ids(kind=kind, values=values):
-            return f"{kind}({', '.join(map(name, values))})"
-        case Compare(type=type_, order=order, value=value):
-            return f"{_type(type_)} {order} {name(value)}"
+            return f"{kind}({', '.join(map(quote_name, values))})"
+        case Compare(type=type_, operator=order, value=value):
+            return f"{_quote_type(type_)} {order} {quote_name(value)}"
         case Within(type=type_, days=days, day=day):
-            return f"{_type(type_)} within {days} {'day' if days == 1 else 'days'} of {name(day)}"
+            return f"{_quote_type(type_)} within {days} {'day' if days == 1 else 'days'} of {quote_name(day)}"
         case Segment(name=saved):
-            return f"@{name(saved)}"
-        case Sample(share=share, seed=seed):
-            return f"sample({share}%, {_seed(seed)})"
-        case Split(sides=sides, seed=seed, side=side):
-            shares = ", ".join(f"{name(each)}:{share}%" for each, share in sides)
-            return f"split({shares}, {_seed(seed)}){'' if side is None else f' = {name(side)}'}"
+            return f"@{quote_name(saved)}"
+        case Sample(percent=share, seed=seed):
+            return f"sample({share}%, {_quote_seed(seed)})"
+        case Split(variants=sides, seed=seed, variant=side):
+            shares = ", ".join(f"{quote_name(each)}:{share}%" for each, share in sides)
+            return f"split({shares}, {_quote_seed(seed)}){'' if side is None else f' = {quote_name(side)}'}"
         case Not(term=term):
-            return f"NOT {_inside(term, (And, Or))}"
+            return f"NOT {_parenthesize(term, (And, Or))}"
         case And(terms=terms):
-            return " AND ".join(_inside(term, (And, Or)) for term in terms)
+            return " AND ".join(_parenthesize(term, (And, Or)) for term in terms)
         case Or(terms=terms):
             # AND within OR needs no brackets here, but vendors disagree on that, and readers pause over it.
-            return " OR ".join(_inside(term, (And, Or)) for term in terms)
+            return " OR ".join(_parenthesize(term, (And, Or)) for term in terms)
 
 
-def name(text: str) -> str:
+def quote_name(text: str) -> str:
     """*text* as it stands in an expression, in quotes where it needs them.
 
-    >>> print(name("guangdong"), name("MI 9 SE"), name("or"), name("城市"))
+    >>> print(quote_name("guangdong"), quote_name("MI 9 SE"), quote_name("or"), quote_name("城市"))
     guangdong "MI 9 SE" "or" 城市
     """
-    if NAME.fullmatch(text) and not SPECIAL.fullmatch(text):
+    if UNQUOTED_NAME.fullmatch(text) and not RESERVED_NAME.fullmatch(text):
         return text
-    return _quoted(text)
+    return _quote(text)
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
-def _seed(text: str) -> str:
+def _quote_seed(text: str) -> str:
     """A seed as it stands in an expression; one that looks like a share is quoted."""
-    return _quoted(text) if text.endswith("%") else name(text)
+    return _quote(text) if text.endswith("%") else quote_name(text)
 
 
-def _type(text: str) -> str:
+def _quote_type(text: str) -> str:
     """A type as it stands in an expression; one that TPNS's words would change is quoted."""
-    return f'"{text}"' if text in TPNS_TYPES else name(text)
+    return f'"{text}"' if text in TPNS_TYPES else quote_name(text)
 
 
-def _inside(term: Expr, bracketed: tuple[type, ...]) -> str:
-    return f"({render(term)})" if isinstance(term, bracketed) else render(term)
+def _parenthesize(term: Expr, parenthesized_types: tuple[type, ...]) -> str:
+    return f"({render(term)})" if isinstance(term, parenthesized_types) else render(term)

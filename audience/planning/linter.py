@@ -3,19 +3,19 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from audience.algebra.constraints import NONE, Facts
-from audience.algebra.equivalence import unshared
-from audience.errors import BudgetError, Problem
+from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints
+from audience.algebra.equivalence import find_partition_violation
+from audience.errors import ComplexityError, Problem
 from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
-from audience.language.attribute_names import BARE
+from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
-from audience.planning.catalog.catalog import Catalog, resolved
+from audience.planning.catalog.catalog import Catalog, expand_comparisons
 
 if TYPE_CHECKING:  # a text is looked at without an index too
     from audience.index.device_index import DeviceIndex
 
-MOST_BRANCHES = 200  # of an expression with more, the branches are not looked at one by one
+MAX_BRANCHES = 200  # of an expression with more, the branches are not looked at one by one
 
 
 def lint(
@@ -25,65 +25,65 @@ def lint(
 
     >>> from audience.language.parser import parse
     >>> [problem.code for problem in lint(parse("a OR (a AND b)"))]
-    ['idle-branch']
+    ['redundant-branch']
     """
     if index is not None:
-        expr = index.expanded(expr)
-    found = list(_logic(expr, catalog))
+        expr = index.expand_segments(expr)
+    found = list(_find_logic_problems(expr, catalog))
     if catalog is not None:
-        found += _unknown(expr, catalog)
+        found += _find_unknown_names(expr, catalog)
     if index is not None:
-        found += index.problems(expr)
-        found += _too_many(expr, index, limit)
+        found += index.find_unmatched(expr)
+        found += _find_size_problems(expr, index, limit)
     return found
 
 
-def _logic(expr: Expr, catalog: Catalog | None) -> Iterator[Problem]:
+def _find_logic_problems(expr: Expr, catalog: Catalog | None) -> Iterator[Problem]:
     """What follows from the words alone, and from what the catalog knows."""
-    facts = NONE if catalog is None else catalog.facts
-    written = resolved(expr, catalog)
+    facts = NO_CONSTRAINTS if catalog is None else catalog.constraints
+    written = expand_comparisons(expr, catalog)
     try:
-        if _same(written, Nobody(), facts) and expr != Nobody():
+        if _are_equivalent(written, Nobody(), facts) and expr != Nobody():
             yield Problem("always-nobody", "no device can be meant", hint="write nobody, if that is what you mean")
-        elif _same(written, Everyone(), facts) and expr != Everyone():
+        elif _are_equivalent(written, Everyone(), facts) and expr != Everyone():
             yield Problem("always-everyone", "every device is meant", hint="write everyone, if that is what you mean")
         else:
-            yield from _idle(written, facts)
-    except BudgetError as error:
+            yield from _find_redundant_branches(written, facts)
+    except ComplexityError as error:
         yield from error.problems
 
 
-def _idle(expr: Expr, facts: Facts) -> Iterator[Problem]:
+def _find_redundant_branches(expr: Expr, constraints: AttributeConstraints) -> Iterator[Problem]:
     """Branches without which the expression means the same; of one within another, the outer."""
-    shorter = list(_without_one(expr))
+    shorter = list(_iter_branch_removals(expr))
     told: set[int] = set()
-    for branch, rest in shorter if len(shorter) <= MOST_BRANCHES else ():
-        if id(branch) not in told and _same(expr, rest, facts):
+    for branch, rest in shorter if len(shorter) <= MAX_BRANCHES else ():
+        if id(branch) not in told and _are_equivalent(expr, rest, constraints):
             told.update(map(id, walk(branch)))
-            yield Problem("idle-branch", f"{render(branch)!r} changes nothing", getattr(branch, "span", None))
+            yield Problem("redundant-branch", f"{render(branch)!r} changes nothing", getattr(branch, "span", None))
 
 
-def _without_one(expr: Expr) -> Iterator[tuple[Expr, Expr]]:
+def _iter_branch_removals(expr: Expr) -> Iterator[tuple[Expr, Expr]]:
     """Each branch of *expr*, and *expr* without it."""
     match expr:
         case Not(term=term):
-            yield from ((branch, Not(rest)) for branch, rest in _without_one(term))
+            yield from ((branch, Not(rest)) for branch, rest in _iter_branch_removals(term))
         case And(terms=terms) | Or(terms=terms):
             join = all_of if isinstance(expr, And) else any_of
             for at, term in enumerate(terms):
                 before, after = terms[:at], terms[at + 1 :]
                 yield term, join([*before, *after])
-                yield from ((branch, join([*before, rest, *after])) for branch, rest in _without_one(term))
+                yield from ((branch, join([*before, rest, *after])) for branch, rest in _iter_branch_removals(term))
 
 
-def _same(one: Expr, other: Expr, facts: Facts) -> bool:
-    return unshared(one, [other], facts) is None
+def _are_equivalent(lhs: Expr, rhs: Expr, constraints: AttributeConstraints) -> bool:
+    return find_partition_violation(lhs, [rhs], constraints) is None
 
 
-def _unknown(expr: Expr, catalog: Catalog) -> Iterator[Problem]:
+def _find_unknown_names(expr: Expr, catalog: Catalog) -> Iterator[Problem]:
     """Attributes and values that the catalog does not know."""
     for tag in atoms(expr):
-        if not isinstance(tag, Tag) or tag.type == BARE:
+        if not isinstance(tag, Tag) or tag.type == UNTYPED:
             continue
         attribute = catalog.attributes.get(tag.type)
         if attribute is None:
@@ -94,7 +94,7 @@ def _unknown(expr: Expr, catalog: Catalog) -> Iterator[Problem]:
             yield Problem("not-in-catalog", f"{tag.type} is closed and has no {tag.value!r}", tag.span, hint=hint)
 
 
-def _too_many(expr: Expr, index: "DeviceIndex", limit: float | None) -> Iterator[Problem]:
+def _find_size_problems(expr: Expr, index: "DeviceIndex", limit: float | None) -> Iterator[Problem]:
     count = index.count(expr)
     if limit is not None and count > limit * len(index):
         share = f"{count:,} of {len(index):,} devices, {count / len(index):.1%}"

@@ -10,26 +10,30 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from audience.algebra.constraints import NONE, Facts, bind, sharpen
-from audience.algebra.cover import cover
-from audience.algebra.equivalence import unshared
-from audience.algebra.fitting import bounded
+from audience.algebra.constraints import (
+    NO_CONSTRAINTS,
+    AttributeConstraints,
+    add_exhaustive_bound,
+    simplify_with_constraints,
+)
+from audience.algebra.cover import find_cover
+from audience.algebra.equivalence import find_partition_violation
+from audience.algebra.fitting import is_bounded
 from audience.algebra.normal_forms import nnf
 from audience.algebra.simplify import simplify
-from audience.errors import AudienceError, BudgetError, PlanError, Problem, ProofError
-from audience.language.ast import Compare, Everyone, Expr, Ids, Nobody, atoms, checked
+from audience.errors import AudienceError, ComplexityError, PlanError, Problem, ProofError
+from audience.language.ast import Compare, Everyone, Expr, Ids, Nobody, atoms, ensure_expr
 from audience.language.parser import parse
 from audience.language.printer import render
-from audience.planning.catalog.catalog import Catalog, resolved
-from audience.planning.catalog.vendor_names import speaking
-from audience.vendors import sendable
-from audience.vendors import vendor as record
-from audience.vendors.spec import Payload, Unsaid, Vendor
+from audience.planning.catalog.catalog import Catalog, expand_comparisons
+from audience.planning.catalog.vendor_names import with_catalog_names
+from audience.vendors import get_vendor
+from audience.vendors.spec import Payload, Unsupported, Vendor
 
 if TYPE_CHECKING:  # a plan without an index loads none
     from audience.index.device_index import DeviceIndex
 
-MOST_REQUESTS = 16
+MAX_REQUESTS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,10 @@ class Plan:
     native: tuple[Payload, ...]
     by_ids: Expr | None
     reasons: tuple[Problem, ...]
-    conditions: tuple[Problem, ...] = ()
-    parts: tuple[Expr, ...] = ()
-    split: tuple[Problem, ...] = ()
-    least: bool = True
+    assumptions: tuple[Problem, ...] = ()
+    request_exprs: tuple[Expr, ...] = ()
+    split_reasons: tuple[Problem, ...] = ()
+    is_minimal: bool = True
     index: "DeviceIndex | None" = field(default=None, repr=False, compare=False)
 
     def requests(self, index: "DeviceIndex | None" = None) -> Iterator[Payload]:
@@ -65,14 +69,14 @@ class Plan:
                 Problem("no-index", "this plan goes by ids, and there is no index to find them in"),
                 *self.reasons,
             )
-        return self._requests(index)
+        return self._iter_requests(index)
 
-    def _requests(self, index: "DeviceIndex | None") -> Iterator[Payload]:
+    def _iter_requests(self, index: "DeviceIndex | None") -> Iterator[Payload]:
         yield from self.native
         if self.by_ids is not None and index is not None:
-            from audience.requests.batching import bodies  # here, as native requests need no index
+            from audience.requests.batching import iter_id_payloads  # here, as native requests need no index
 
-            yield from bodies(index.resolve(self.by_ids), self.vendor)
+            yield from iter_id_payloads(index.resolve(self.by_ids), self.vendor)
 
 
 def plan(
@@ -81,9 +85,9 @@ def plan(
     index: "DeviceIndex | None" = None,
     catalog: Catalog | None = None,
     *,
-    max_requests: int = MOST_REQUESTS,
+    max_requests: int = MAX_REQUESTS,
     strict: bool = False,
-    ids_of: str | None = None,
+    id_vendor: str | None = None,
 ) -> Plan:
     """Decide how *vendor* reaches the devices that *expr* means.
 
@@ -101,74 +105,78 @@ def plan(
     >>> plan("a AND NOT a", "tpns").native, plan("a AND NOT a", "tpns").by_ids
     ((), None)
     """
-    meant = parse(expr) if isinstance(expr, str) else checked(expr)
+    meant = parse(expr) if isinstance(expr, str) else ensure_expr(expr)
     if index is not None:
-        meant = index.expanded(meant)
+        meant = index.expand_segments(meant)
     plain = simplify(nnf(simplify(meant)))
-    facts = NONE if catalog is None else catalog.facts
-    written = resolved(plain, catalog)
-    asked = _Asked(
-        to=speaking(sendable(vendor), catalog),
-        meant=meant,
-        plain=plain,
-        written=written,
-        sharp=sharpen(written, facts),
-        facts=facts,
-        most=max_requests,
+    facts = NO_CONSTRAINTS if catalog is None else catalog.constraints
+    written = expand_comparisons(plain, catalog)
+    asked = _PlanRequest(
+        vendor=with_catalog_names(get_vendor(vendor, can="emit"), catalog),
+        expr=meant,
+        simplified=plain,
+        expanded=written,
+        constrained=simplify_with_constraints(written, facts),
+        constraints=facts,
+        max_requests=max_requests,
         index=index,
-        ids_of=ids_of or vendor,
+        id_vendor=id_vendor or vendor,
     )
     try:
-        return _decided(asked, strict)
-    except BudgetError as error:
-        return asked.by_ids(error.problems)
+        return _build_plan(asked, strict)
+    except ComplexityError as error:
+        return asked.plan_by_ids(error.problems)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _PlanRequest:
     """What is asked of `plan`: *plain* is what is meant in few words, *written* with comparisons written out as
     values, *sharp* in fewer words still by what the catalog knows."""
 
-    to: Vendor
-    meant: Expr
-    plain: Expr
-    written: Expr
-    sharp: Expr
-    facts: Facts
-    most: int
+    vendor: Vendor
+    expr: Expr
+    simplified: Expr
+    expanded: Expr
+    constrained: Expr
+    constraints: AttributeConstraints
+    max_requests: int
     index: "DeviceIndex | None"
-    ids_of: str
+    id_vendor: str
 
-    def by_ids(self, reasons: tuple[Problem, ...]) -> Plan:
-        return Plan(self.to.name, self.meant, (), self.plain, reasons, index=self.index)
+    def plan_by_ids(self, reasons: tuple[Problem, ...]) -> Plan:
+        return Plan(self.vendor.name, self.expr, (), self.simplified, reasons, index=self.index)
 
 
-def _decided(asked: _Asked, strict: bool) -> Plan:
+def _build_plan(request: _PlanRequest, strict: bool) -> Plan:
     """The plan itself; BudgetError where it cannot be proved."""
-    if _comes_to_nobody(asked):
-        return Plan(asked.to.name, asked.meant, (), None, (), index=asked.index)
-    if asked.meant != Everyone() and not bounded(nnf(asked.written)) and unshared(Everyone(), [asked.written]) is None:
-        return asked.by_ids((IMPLIED_BROADCAST,))
-    foreign = tuple(_foreign_ids(asked))
-    found = asked.by_ids(foreign) if foreign else _said(asked)
+    if _is_empty(request):
+        return Plan(request.vendor.name, request.expr, (), None, (), index=request.index)
+    if (
+        request.expr != Everyone()
+        and not is_bounded(nnf(request.expanded))
+        and find_partition_violation(Everyone(), [request.expanded]) is None
+    ):
+        return request.plan_by_ids((IMPLIED_BROADCAST,))
+    foreign = tuple(_foreign_id_problems(request))
+    found = request.plan_by_ids(foreign) if foreign else _plan_native(request)
     if not found.native:
         return found
-    said = prove(asked.to, asked.sharp, found, asked.facts)
-    if _leans_on_facts(asked, found, said):
-        if contradiction := _contradicted(asked, found):
-            return asked.by_ids((contradiction,))
-        found = replace(found, conditions=(*found.conditions, FACTS))
-    return asked.by_ids(found.conditions) if strict and found.conditions else found
+    said = verify_plan(request.vendor, request.constrained, found, request.constraints)
+    if _depends_on_catalog(request, found, said):
+        if contradiction := _find_catalog_contradiction(request, found):
+            return request.plan_by_ids((contradiction,))
+        found = replace(found, assumptions=(*found.assumptions, CATALOG_IS_TRUE))
+    return request.plan_by_ids(found.assumptions) if strict and found.assumptions else found
 
 
-def _contradicted(asked: _Asked, found: Plan) -> Problem | None:
+def _find_catalog_contradiction(request: _PlanRequest, candidate: Plan) -> Problem | None:
     """The problem of a catalog that the index shows to be wrong for the devices that are meant."""
-    if asked.index is None:
+    if request.index is None:
         return None
-    meant = asked.index.resolve(asked.plain)
-    parts = [asked.index.resolve(part) for part in _with_rest(found.parts, found)]
-    left = reduce(lambda rest, part: rest.without(part), parts, meant)
-    others = sum(len(part.without(meant)) for part in parts)
+    meant = request.index.resolve(request.simplified)
+    parts = [request.index.resolve(part) for part in _add_id_part(candidate.request_exprs, candidate)]
+    left = reduce(lambda rest, part: rest.difference(part), parts, meant)
+    others = sum(len(part.difference(meant)) for part in parts)
     again = sum(map(len, parts)) - others - (len(meant) - len(left))
     if not left and not others and not again:
         return None
@@ -178,104 +186,114 @@ def _contradicted(asked: _Asked, found: Plan) -> Problem | None:
     return Problem("catalog-contradicted", message, hint=hint)
 
 
-def _comes_to_nobody(asked: _Asked) -> bool:
+def _is_empty(request: _PlanRequest) -> bool:
     try:
-        return unshared(Nobody(), [asked.sharp], asked.facts) is None
-    except BudgetError:
+        return find_partition_violation(Nobody(), [request.constrained], request.constraints) is None
+    except ComplexityError:
         return False  # then the vendor is asked for an audience that may turn out to be empty
 
 
-def _foreign_ids(asked: _Asked) -> Iterator[Problem]:
+def _foreign_id_problems(request: _PlanRequest) -> Iterator[Problem]:
     """Registration ids of another vendor: here they would name nobody, or somebody else."""
-    foreign = not set(record(asked.ids_of).known_by) & set(record(asked.to.name).known_by)
-    for ids in atoms(asked.plain):
+    foreign = not set(get_vendor(request.id_vendor).id_columns) & set(get_vendor(request.vendor.name).id_columns)
+    for ids in atoms(request.simplified):
         if isinstance(ids, Ids) and ids.kind == "registration_id":
-            known = asked.index is not None and asked.index.holds_others(ids, asked.to.name)
+            known = request.index is not None and request.index.has_foreign_ids(ids, request.vendor.name)
             if foreign or known:
-                message = f"{ids.kind}(…) names devices by ids that are not those of {asked.to.name}"
+                message = f"{ids.kind}(…) names devices by ids that are not those of {request.vendor.name}"
                 yield Problem("other-vendors-ids", message, ids.span)
 
 
-def _said(asked: _Asked) -> Plan:
+def _plan_native(request: _PlanRequest) -> Plan:
     """The plan of one request, or where one cannot say it, of several."""
     try:
-        return _whole(asked, asked.sharp)
-    except Unsaid as unsaid:
+        return _plan_single(request, request.constrained)
+    except Unsupported as unsaid:
         why = unsaid.problems
-    bound = _bound(asked)
-    if bound != asked.sharp:
-        with suppress(Unsaid):
-            return _whole(asked, bound)
-    return _several(asked, bound, why)
+    bound = _bound_not(request)
+    if bound != request.constrained:
+        with suppress(Unsupported):
+            return _plan_single(request, bound)
+    return _plan_split(request, bound, why)
 
 
-def _whole(asked: _Asked, form: Expr) -> Plan:
+def _plan_single(request: _PlanRequest, form: Expr) -> Plan:
     """The plan of one request; Unsaid where one cannot say *form*."""
-    payload = asked.to.emit(form)
-    conditions = tuple(asked.to.conditions(form))
-    return Plan(asked.to.name, asked.meant, (payload,), None, (), conditions, (form,), index=asked.index)
+    payload = request.vendor.emit(form)
+    conditions = tuple(request.vendor.assumptions(form))
+    return Plan(request.vendor.name, request.expr, (payload,), None, (), conditions, (form,), index=request.index)
 
 
-def _bound(asked: _Asked) -> Expr:
+def _bound_not(request: _PlanRequest) -> Expr:
     """What is asked, within the values of an exhaustive attribute where nothing else bounds its NOT."""
-    if bounded(nnf(asked.sharp)) or isinstance(asked.sharp, Everyone):
-        return asked.sharp
+    if is_bounded(nnf(request.constrained)) or isinstance(request.constrained, Everyone):
+        return request.constrained
     usable = [
         type_
-        for type_ in asked.facts.exhaustive & asked.facts.values.keys()
-        if not any(problem for tag in asked.facts.tags(type_) for problem in asked.to.unnamed(tag))
+        for type_ in request.constraints.exhaustive & request.constraints.values.keys()
+        if not any(
+            problem for tag in request.constraints.all_tags(type_) for problem in request.vendor.tag_problems(tag)
+        )
     ]
-    return bind(asked.sharp, asked.facts, sorted(usable)) or asked.sharp
+    return add_exhaustive_bound(request.constrained, request.constraints, sorted(usable)) or request.constrained
 
 
-def _several(asked: _Asked, bound: Expr, why: tuple[Problem, ...]) -> Plan:
+def _plan_split(request: _PlanRequest, bounded_expr: Expr, reasons: tuple[Problem, ...]) -> Plan:
     """The plan of several requests that share no device, where *why* one does not do; what is left goes by ids."""
-    to = asked.to
-    found = cover(bound, to.shape, lambda tag: not any(to.unnamed(tag)), asked.facts, most=asked.most)
+    to = request.vendor
+    found = find_cover(
+        bounded_expr,
+        to.shape,
+        lambda tag: not any(to.tag_problems(tag)),
+        request.constraints,
+        max_parts=request.max_requests,
+    )
     if not found.parts:
-        return asked.by_ids(why)
+        return request.plan_by_ids(reasons)
     try:
         payloads = tuple(map(to.emit, found.parts))
-    except Unsaid as unsaid:  # of a limit that the shape does not know, as of a request's length
-        return asked.by_ids(tuple(dict.fromkeys((*why, *unsaid.problems))))
-    rest = None if found.rest == Nobody() else found.rest
-    conditions = [condition for part in found.parts for condition in to.conditions(part)]
+    except Unsupported as unsaid:  # of a limit that the shape does not know, as of a request's length
+        return request.plan_by_ids(tuple(dict.fromkeys((*reasons, *unsaid.problems))))
+    rest = None if found.remainder == Nobody() else found.remainder
+    conditions = [condition for part in found.parts for condition in to.assumptions(part)]
     if len(found.parts) > 1 or rest is not None:
-        conditions.append(ONE_AFTER_THE_OTHER)
+        conditions.append(SENT_IN_SEQUENCE)
     if rest is not None:
         conditions.append(TWO_SOURCES)
     return Plan(
         to.name,
-        asked.meant,
+        request.expr,
         payloads,
         rest,
-        () if rest is None else why,
+        () if rest is None else reasons,
         tuple(dict.fromkeys(conditions)),
         found.parts,
-        why if len(found.parts) > 1 else (),
-        found.least,
-        asked.index,
+        reasons if len(found.parts) > 1 else (),
+        found.is_minimal,
+        request.index,
     )
 
 
-def _leans_on_facts(asked: _Asked, found: Plan, said: list[Expr]) -> bool:
+def _depends_on_catalog(request: _PlanRequest, candidate: Plan, parsed_exprs: list[Expr]) -> bool:
     """Whether the native requests mean what was asked only by what the catalog knows."""
-    if asked.facts == NONE:
+    if request.constraints == NO_CONSTRAINTS:
         return False
-    compares = any(isinstance(atom, Compare) for atom in atoms(asked.plain))
-    return compares or unshared(asked.written, _with_rest(said, found)) is not None
+    compares = any(isinstance(atom, Compare) for atom in atoms(request.simplified))
+    return compares or find_partition_violation(request.expanded, _add_id_part(parsed_exprs, candidate)) is not None
 
 
-def _with_rest(parts: Iterable[Expr], found: Plan) -> list[Expr]:
+def _add_id_part(parts: Iterable[Expr], candidate: Plan) -> list[Expr]:
     """*parts*, and what goes by ids."""
-    return [*parts, *([] if found.by_ids is None else [found.by_ids])]
+    return [*parts, *([] if candidate.by_ids is None else [candidate.by_ids])]
 
 
-ONE_AFTER_THE_OTHER = Problem(
+SENT_IN_SEQUENCE = Problem(
     "split", "the requests are sent one after the other; a device whose tags change meanwhile may be in two or in none"
 )
 TWO_SOURCES = Problem("two-sources", "the vendor's tags and those of the index agree for every device")
-FACTS = Problem("catalog", "what the catalog says of values (closed, exclusive, exhaustive) is true of every device")
+CATALOG_IS_TRUE = Problem(
+    "catalog", "what the catalog says of values (closed, exclusive, exhaustive) is true of every device"
+)
 IMPLIED_BROADCAST = Problem(
     "implied-broadcast",
     "the expression comes to everyone without saying so",
@@ -289,7 +307,7 @@ def translate(
     target: str,
     catalog: Catalog | None = None,
     *,
-    max_requests: int = MOST_REQUESTS,
+    max_requests: int = MAX_REQUESTS,
     strict: bool = False,
 ) -> Plan:
     """Read *payload* as the vendor *source* does, and plan it for the vendor *target*.
@@ -297,32 +315,34 @@ def translate(
     >>> translate({"to": {"tag_and": ["a", "b"]}}, "engagelab", "emas").native
     ({'Target': 'TAG', 'TargetValue': '{"and":[{"tag":"a"},{"tag":"b"}]}'},)
     """
-    meant = speaking(record(source), catalog).parse(payload)
-    return plan(meant, target, catalog=catalog, max_requests=max_requests, strict=strict, ids_of=source)
+    meant = with_catalog_names(get_vendor(source), catalog).parse(payload)
+    return plan(meant, target, catalog=catalog, max_requests=max_requests, strict=strict, id_vendor=source)
 
 
-def prove(to: Vendor, meant: Expr, found: Plan, facts: Facts = NONE) -> list[Expr]:
+def verify_plan(
+    vendor: Vendor, expr: Expr, candidate: Plan, constraints: AttributeConstraints = NO_CONSTRAINTS
+) -> list[Expr]:
     """What the payloads of *found* say, read back: with what goes by ids they share no device and make up *meant*.
 
     Raises ProofError, an internal error, with a device on which they do not; BudgetError where that is too much to
     decide.
     """
-    said = [_read_back(to, payload) for payload in found.native]
-    differs = unshared(meant, _with_rest(said, found), facts)
+    said = [_read_back(vendor, payload) for payload in candidate.native]
+    differs = find_partition_violation(expr, _add_id_part(said, candidate), constraints)
     if differs is not None:
         device = ", ".join(sorted(map(render, differs))) or "no tag at all"
-        message = f"what {to.name} would be sent is wrong for a device with {device}"
-        raise ProofError(Problem("not-what-was-said", message, hint="please report this; nothing was written"))
+        message = f"what {vendor.name} would be sent is wrong for a device with {device}"
+        raise ProofError(Problem("proof-failed", message, hint="please report this; nothing was written"))
     return said
 
 
-def _read_back(to: Vendor, payload: Payload) -> Expr:
+def _read_back(vendor: Vendor, payload: Payload) -> Expr:
     try:
-        return to.parse(payload)
+        return vendor.parse(payload)
     except PlanError:  # of another package that fails
         raise
     except AudienceError as error:
-        message = f"what {to.name} would be sent cannot be read back: {error.code}"
+        message = f"what {vendor.name} would be sent cannot be read back: {error.code}"
         raise ProofError(
             Problem("unreadable-payload", message, hint="please report this; nothing was written")
         ) from error

@@ -17,32 +17,33 @@ from typing import Any
 import orjson
 import polars as pl
 
-from audience._fs.atomic import new_folder
+from audience._fs.atomic import atomic_folder
 from audience.errors import DeliveryError, PlanError, Problem
 from audience.index.device_index import DeviceIndex
-from audience.index.query.device_set import Crowd, id_column
+from audience.index.query.device_set import DeviceSet, find_id_column
 from audience.language.ast import Expr
 from audience.language.parser import parse
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
-from audience.planning.planner import MOST_REQUESTS, Plan, plan
-from audience.progress import Progress, silent
-from audience.requests.batching import Batches, select_deliverable
-from audience.requests.writer import FILES, LEFT_OUT, MANIFEST, Emitted, write, write_left_out
-from audience.vendors import vendor as vendor_record
-from audience.vendors import vendors as vendor_names
+from audience.planning.planner import MAX_REQUESTS, Plan, plan
+from audience.progress import Progress, ignore_progress
+from audience.requests.batching import Batches, select_deliverable_devices
+from audience.requests.writer import MANIFEST_FILE, OWNED_FILES, SKIPPED_FILE, EmitResult, write_plan, write_skipped
+from audience.vendors import get_vendor, vendor_names
 
-CAMPAIGN = "campaign.json"
-BY_IDS = Problem("campaign", "another vendor tells some of the devices, and a native request would tell them too")
+CAMPAIGN_FILE = "campaign.json"
+NATIVE_OVERLAPS = Problem(
+    "campaign", "another vendor tells some of the devices, and a native request would tell them too"
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class VendorShare:
     """What a vendor does in a campaign: of the devices meant it can *reach* some, and *tells* those nobody has yet."""
 
     vendor: str
-    reach: int
-    tells: int
+    reachable: int
+    assigned: int
     plan: Plan
     batches: Batches | None
 
@@ -53,18 +54,18 @@ class Campaign:
 
     expr: Expr
     devices: int
-    unreachable: int
-    shares: tuple[Share, ...]
-    left: Crowd
+    unreachable_count: int
+    shares: tuple[VendorShare, ...]
+    unreachable_devices: DeviceSet
 
 
-def campaign(
+def plan_campaign(
     expr: Expr | str,
     vendors: Sequence[str],
     index: DeviceIndex,
     catalog: Catalog | None = None,
     *,
-    max_requests: int = MOST_REQUESTS,
+    max_requests: int = MAX_REQUESTS,
     strict: bool = False,
 ) -> Campaign:
     """Divide the devices that *expr* means among *vendors*, each to the first that can reach it.
@@ -73,110 +74,112 @@ def campaign(
 
     Raises PlanError for a vendor that stands twice, or whose ids the index does not have.
     """
-    meant = index.expanded(parse(expr) if isinstance(expr, str) else expr)
-    _check(vendors, index)
+    meant = index.expand_segments(parse(expr) if isinstance(expr, str) else expr)
+    _validate_vendors(vendors, index)
     crowd = left = index.resolve(meant)
-    told: list[tuple[str, int, Crowd]] = []
+    told: list[tuple[str, int, DeviceSet]] = []
     for name in vendors:
-        reached = select_deliverable(crowd, vendor_record(name))
-        mine = reached.without(reached.without(left))  # those of them that are left
+        reached = select_deliverable_devices(crowd, get_vendor(name))
+        mine = reached.difference(reached.difference(left))  # those of them that are left
         told.append((name, len(reached), mine))
-        left = left.without(mine)
+        left = left.difference(mine)
     alone = any(len(mine) == len(crowd) for _, _, mine in told)
     planned = partial(plan, meant, index=index, catalog=catalog, max_requests=max_requests, strict=strict)
     shares = tuple(
-        Share(name, reach, len(mine), *_told(meant, name, mine, index, planned if alone else None))
+        VendorShare(name, reach, len(mine), *_plan_vendor_share(meant, name, mine, index, planned if alone else None))
         for name, reach, mine in told
     )
     return Campaign(meant, len(crowd), len(left), shares, left)
 
 
-def emit_campaign(
-    found: Campaign,
+def write_campaign(
+    campaign: Campaign,
     folder: Path,
     *,
     replace: bool = False,
-    progress: Progress = silent,
-) -> dict[str, Emitted]:
+    progress: Progress = ignore_progress,
+) -> dict[str, EmitResult]:
     """Write a folder of requests for each vendor that tells anybody into the new *folder*.
 
     Raises OutputError where *folder* cannot be written to, or exists, unless it may be replaced and is a campaign of
     which nothing was sent; then nothing is left there.
     """
     written = {}
-    marks = _marks() if (folder / CAMPAIGN).is_file() else frozenset[str]()
-    with new_folder(folder, marks=marks, replace=replace) as draft:
-        for share in found.shares:
-            if share.tells:
+    marks = _owned_patterns() if (folder / CAMPAIGN_FILE).is_file() else frozenset[str]()
+    with atomic_folder(folder, owned_patterns=marks, replace=replace) as draft:
+        for share in campaign.shares:
+            if share.assigned:
                 (draft / share.vendor).mkdir()
-                written[share.vendor] = write(share.plan, share.batches, share.tells, draft / share.vendor, progress)
-        if found.unreachable:
-            write_left_out(draft / LEFT_OUT, _unreachable(found))
-        (draft / CAMPAIGN).write_bytes(orjson.dumps(campaign_json(found), option=orjson.OPT_INDENT_2))
+                written[share.vendor] = write_plan(
+                    share.plan, share.batches, share.assigned, draft / share.vendor, progress
+                )
+        if campaign.unreachable_count:
+            write_skipped(draft / SKIPPED_FILE, _iter_unreachable(campaign))
+        (draft / CAMPAIGN_FILE).write_bytes(orjson.dumps(campaign_to_json(campaign), option=orjson.OPT_INDENT_2))
     return written
 
 
-def campaign_json(found: Campaign) -> dict[str, Any]:
+def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
     """*found* for machines."""
     shares = [
         {
             "vendor": share.vendor,
-            "reach": share.reach,
-            "tells": share.tells,
+            "reachable": share.reachable,
+            "assigned": share.assigned,
             "native": len(share.plan.native),
             "batches": 0 if share.batches is None else len(share.batches),
         }
-        for share in found.shares
+        for share in campaign.shares
     ]
     return {
-        "expression": render(found.expr),
-        "devices": found.devices,
-        "unreachable": found.unreachable,
+        "expression": render(campaign.expr),
+        "devices": campaign.devices,
+        "unreachable": campaign.unreachable_count,
         "vendors": shares,
     }
 
 
-def campaign_vendors(folder: Path) -> list[str]:
+def read_campaign_vendors(folder: Path) -> list[str]:
     """The vendors that tell anybody in the campaign of *folder*; DeliveryError where it is not what was written."""
     try:
-        said = orjson.loads((folder / CAMPAIGN).read_bytes())
-        names = [str(each["vendor"]) for each in said["vendors"] if each["tells"]]
+        said = orjson.loads((folder / CAMPAIGN_FILE).read_bytes())
+        names = [str(each["vendor"]) for each in said["vendors"] if each["assigned"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DeliveryError(Problem("damaged-plan", f"{folder}: {CAMPAIGN} is not what was written")) from error
+        raise DeliveryError(Problem("damaged-plan", f"{folder}: {CAMPAIGN_FILE} is not what was written")) from error
     for name in names:
-        if not (folder / name / MANIFEST).is_file():
+        if not (folder / name / MANIFEST_FILE).is_file():
             raise DeliveryError(Problem("damaged-plan", f"{folder}: what {name} tells is not there"))
     return names
 
 
-def _marks() -> frozenset[str]:
+def _owned_patterns() -> frozenset[str]:
     """What a campaign consists of."""
-    runs = (f"{vendor}/{name}" for vendor in vendor_names() for name in FILES)
-    return frozenset({CAMPAIGN, LEFT_OUT, *runs})
+    runs = (f"{vendor}/{name}" for vendor in vendor_names() for name in OWNED_FILES)
+    return frozenset({CAMPAIGN_FILE, SKIPPED_FILE, *runs})
 
 
-def _told(
-    meant: Expr, name: str, mine: Crowd, index: DeviceIndex, planned: Callable[[str], Plan] | None
+def _plan_vendor_share(
+    expr: Expr, vendor: str, assigned: DeviceSet, index: DeviceIndex, plan_for: Callable[[str], Plan] | None
 ) -> tuple[Plan, Batches | None]:
     """How a vendor tells *mine*: as it is *planned* only where nobody else tells anybody."""
-    if not mine:
-        return Plan(name, meant, (), None, (), index=index), None
-    to = vendor_record(name)
-    if planned is not None:
-        found = planned(name)
+    if not assigned:
+        return Plan(vendor, expr, (), None, (), index=index), None
+    to = get_vendor(vendor)
+    if plan_for is not None:
+        found = plan_for(vendor)
         if found.by_ids is None:
             return found, None
         if not found.native:
-            return found, Batches(to, mine, mine.without(mine))
-    reasons = () if planned is not None else (BY_IDS,)
-    return Plan(name, meant, (), meant, reasons, index=index), Batches(to, mine, mine.without(mine))
+            return found, Batches(to, assigned, assigned.difference(assigned))
+    reasons = () if plan_for is not None else (NATIVE_OVERLAPS,)
+    return Plan(vendor, expr, (), expr, reasons, index=index), Batches(to, assigned, assigned.difference(assigned))
 
 
-def _check(vendors: Sequence[str], index: DeviceIndex) -> None:
+def _validate_vendors(vendors: Sequence[str], index: DeviceIndex) -> None:
     """Refuse vendors that stand twice, or of which two would take the same ids for theirs."""
     columns: dict[str, str] = {}
     for name in vendors:
-        column = id_column(index.snapshot.ids, name)
+        column = find_id_column(index.snapshot.id_column_names, name)
         if column in columns:
             what = column.partition(":")[2]
             message = f"{columns[column]} and {name} would both take {what} for their ids"
@@ -185,10 +188,12 @@ def _check(vendors: Sequence[str], index: DeviceIndex) -> None:
         columns[column] = name
 
 
-def _unreachable(found: Campaign) -> Iterator[pl.DataFrame]:
+def _iter_unreachable(campaign: Campaign) -> Iterator[pl.DataFrame]:
     """The devices that no vendor can be told."""
-    names = ", ".join(share.vendor for share in found.shares)
-    last = vendor_record(found.shares[-1].vendor)
-    for frame in Batches(last, found.left.without(found.left), found.left).left_out():
+    names = ", ".join(share.vendor for share in campaign.shares)
+    last = get_vendor(campaign.shares[-1].vendor)
+    for frame in Batches(
+        last, campaign.unreachable_devices.difference(campaign.unreachable_devices), campaign.unreachable_devices
+    ).iter_skipped():
         reason, message = pl.lit("unreachable"), pl.lit(f"none of {names} can be told it")
         yield frame.with_columns(reason=reason, message=message)

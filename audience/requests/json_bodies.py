@@ -20,16 +20,26 @@ from audience.index.storage.shard import Shard
 from audience.language.ast import Ids
 from audience.vendors.spec import Payload, Vendor
 
-Rows: TypeAlias = NDArray[np.uint32]
-Parts: TypeAlias = Iterable[tuple[Shard, Rows]]
+BodyRows: TypeAlias = NDArray[np.uint32]
+ShardRows: TypeAlias = Iterable[tuple[Shard, BodyRows]]
 
-NEAR = 1 << 18  # bytes of bodies that are made at once: they stay in the processor's cache until they are copied on
-ODD = ["Zz", " A\u0301 ", "007", "true", "😀", "0x1F", "a"]  # what a listing might sort, cut, spell or count otherwise
-AT_ONCE = 1 << 16  # ids that are taken at once where they are of several widths
+CACHE_BLOCK_BYTES = (
+    1 << 18
+)  # bytes of bodies that are made at once: they stay in the processor's cache until they are copied on
+TEMPLATE_PROBES = [
+    "Zz",
+    " A\u0301 ",
+    "007",
+    "true",
+    "😀",
+    "0x1F",
+    "a",
+]  # what a listing might sort, cut, spell or count otherwise
+IDS_PER_SLICE = 1 << 16  # ids that are taken at once where they are of several widths
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class BodyBlock:
     """Some bodies, each with a line feed behind it, one behind the other in *data*; *ends* has where each ends.
 
     The data may be written over once the next block is asked for. *ids* is how many ids the bodies list.
@@ -37,181 +47,197 @@ class Block:
 
     data: memoryview | bytes
     ends: Sequence[int]
-    ids: int
+    id_count: int
 
-    def bodies(self) -> Iterator[bytes]:
+    def iter_bodies(self) -> Iterator[bytes]:
         """Each body by itself, without its line feed."""
         for start, stop in pairwise((0, *self.ends)):
             yield bytes(self.data[start : stop - 1])
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class BodyTemplate:
     """What a body holds before, between and behind the escaped texts of its ids."""
 
-    before: bytes
-    between: bytes
-    behind: bytes
+    prefix: bytes
+    separator: bytes
+    suffix: bytes
 
-    def filled(self, joined: bytes | memoryview) -> bytes:
+    def fill(self, joined_ids: bytes | memoryview) -> bytes:
         """The body of ids that are *joined* already."""
-        return b"".join((self.before, joined, self.behind))
+        return b"".join((self.prefix, joined_ids, self.suffix))
 
-    def of(self, ids: Iterable[str]) -> bytes:
-        return self.filled(self.between.join(map(escaped, ids)))
+    def format(self, ids: Iterable[str]) -> bytes:
+        return self.fill(self.separator.join(map(escape_json, ids)))
 
 
-def escaped(text: str) -> bytes:
+def escape_json(string: str) -> bytes:
     r"""*text* as JSON writes it, without the quotes around it.
 
-    >>> escaped('"四"')
+    >>> escape_json('"四"')
     b'\\"\xe5\x9b\x9b\\"'
     """
-    return orjson.dumps(text)[1:-1]
+    return orjson.dumps(string)[1:-1]
 
 
 @lru_cache
-def framed(listing: Callable[[Sequence[str]], Payload], batch: int) -> Frame | None:
+def learn_template(target_ids: Callable[[Sequence[str]], Payload], max_ids: int) -> BodyTemplate | None:
     """What a body of *listing* holds around and between ids; None where it does more than to put them in a row.
 
-    >>> from audience.vendors import vendor
-    >>> framed(vendor("engagelab").listing, 1_000)
-    Frame(before=b'{"to":{"registration_id":["', between=b'","', behind=b'"]}}')
+    >>> from audience.vendors import get_vendor
+    >>> learn_template(get_vendor("engagelab").target_ids, 1_000)
+    BodyTemplate(prefix=b'{"to":{"registration_id":["', separator=b'","', suffix=b'"]}}')
     """
-    marks = [f"<{number}>" for number in range(batch)]
-    odd = [ODD[:batch], ODD[:batch][::-1], *([text] for text in ODD)]
-    samples = (marks[:2], marks[:1], marks, ['a"\\\n四 b'], [" ", "\x7f"][:batch], *odd)
+    marks = [f"<{number}>" for number in range(max_ids)]
+    odd = [TEMPLATE_PROBES[:max_ids], TEMPLATE_PROBES[:max_ids][::-1], *([text] for text in TEMPLATE_PROBES)]
+    samples = (marks[:2], marks[:1], marks, ['a"\\\n四 b'], [" ", "\x7f"][:max_ids], *odd)
     try:
-        said = [orjson.dumps(listing(ids)) for ids in samples]
+        said = [orjson.dumps(target_ids(ids)) for ids in samples]
     except (TypeError, ValueError):  # it takes ids of its own kind only
         return None
     before, found, rest = said[0].partition(b"<0>")
     between, found_too, behind = rest.partition(b"<1>")
-    frame = Frame(before, between, behind)
-    same = all(body == frame.of(ids) for body, ids in zip(said, samples, strict=True))
+    frame = BodyTemplate(before, between, behind)
+    same = all(body == frame.format(ids) for body, ids in zip(said, samples, strict=True))
     return frame if found and found_too and same else None
 
 
-def ids_of(body: bytes, to: Vendor) -> list[str]:
+def extract_ids(body: bytes, vendor: Vendor) -> list[str]:
     r"""The ids that *body* lists, in their order, where it is one that `blocks` has made for *to*.
 
-    >>> from audience.vendors import vendor
-    >>> ids_of(b'{"to":{"registration_id":["r1","\\"","r2"]}}', vendor("engagelab"))
+    >>> from audience.vendors import get_vendor
+    >>> extract_ids(b'{"to":{"registration_id":["r1","\\"","r2"]}}', get_vendor("engagelab"))
     ['r1', '"', 'r2']
     """
-    frame = framed(to.listing, to.batch)
+    frame = learn_template(vendor.target_ids, vendor.max_ids)
     if frame is None:
-        said = to.parse(orjson.loads(body))
+        said = vendor.parse(orjson.loads(body))
         return list(said.values) if isinstance(said, Ids) else []
-    joined = body.rstrip(b"\n")[len(frame.before) :].removesuffix(frame.behind)
-    found: list[str] = orjson.loads(b'["' + joined.replace(frame.between, b'","') + b'"]')
+    joined = body.rstrip(b"\n")[len(frame.prefix) :].removesuffix(frame.suffix)
+    found: list[str] = orjson.loads(b'["' + joined.replace(frame.separator, b'","') + b'"]')
     return found
 
 
-def blocks(parts: Parts, name: str, to: Vendor) -> Iterator[Block]:
+def iter_body_blocks(shard_rows: ShardRows, id_column: str, vendor: Vendor) -> Iterator[BodyBlock]:
     """The bodies that list the ids of the column *name* at the rows of *parts*; all but the last are full.
 
     Every id must be there and one that *to* can carry.
     """
-    frame = framed(to.listing, to.batch)
+    frame = learn_template(vendor.target_ids, vendor.max_ids)
     if frame is None:
-        for ids in lists(parts, name, to.batch):
-            yield block([orjson.dumps(to.listing(ids))], len(ids))
+        for ids in iter_id_lists(shard_rows, id_column, vendor.max_ids):
+            yield make_body_block([orjson.dumps(vendor.target_ids(ids))], len(ids))
         return
     begun: list[bytes] = []  # the joined ids of a body that the next shard goes on with
-    room = to.batch
-    for shard, rows in parts:
+    room = vendor.max_ids
+    for shard, rows in shard_rows:
         if begun:
             first, rows = rows[:room], rows[room:]
-            begun.append(_joined(shard, name, first, frame))
+            begun.append(_join_ids(shard, id_column, first, frame))
             room -= len(first)
             if room:
                 continue
-            yield block([frame.filled(frame.between.join(begun))], to.batch)
-        whole = len(rows) - len(rows) % to.batch
-        yield from _full(shard, name, rows[:whole], to.batch, frame)
-        begun = [_joined(shard, name, rows[whole:], frame)] if whole < len(rows) else []
-        room = to.batch - (len(rows) - whole)
+            yield make_body_block([frame.fill(frame.separator.join(begun))], vendor.max_ids)
+        whole = len(rows) - len(rows) % vendor.max_ids
+        yield from _iter_full_blocks(shard, id_column, rows[:whole], vendor.max_ids, frame)
+        begun = [_join_ids(shard, id_column, rows[whole:], frame)] if whole < len(rows) else []
+        room = vendor.max_ids - (len(rows) - whole)
     if begun:
-        yield block([frame.filled(frame.between.join(begun))], to.batch - room)
+        yield make_body_block([frame.fill(frame.separator.join(begun))], vendor.max_ids - room)
 
 
-def lists(parts: Parts, name: str, batch: int) -> Iterator[list[str]]:
+def iter_id_lists(shard_rows: ShardRows, id_column: str, max_ids: int) -> Iterator[list[str]]:
     """The ids of the column *name* at the rows of *parts*, *batch* in each list but the last."""
     begun: list[str] = []
-    for shard, rows in parts:
-        for some in stretches(rows, AT_ONCE):
-            begun += shard.texts(name, some).to_pylist()
-            whole = len(begun) - len(begun) % batch
-            yield from (begun[at : at + batch] for at in range(0, whole, batch))
+    for shard, rows in shard_rows:
+        for some in slice_rows(rows, IDS_PER_SLICE):
+            begun += shard.take_ids(id_column, some).to_pylist()
+            whole = len(begun) - len(begun) % max_ids
+            yield from (begun[at : at + max_ids] for at in range(0, whole, max_ids))
             begun = begun[whole:]
     if begun:
         yield begun
 
 
-def stretches(rows: Rows, size: int) -> Iterator[Rows]:
+def slice_rows(rows: BodyRows, size: int) -> Iterator[BodyRows]:
     """*rows*, *size* at a time."""
     return (rows[at : at + size] for at in range(0, len(rows), size))
 
 
-def block(bodies: Sequence[bytes], ids: int) -> Block:
-    return Block(b"".join(body + b"\n" for body in bodies), np.cumsum([len(body) + 1 for body in bodies]).tolist(), ids)
+def make_body_block(bodies: Sequence[bytes], id_count: int) -> BodyBlock:
+    return BodyBlock(
+        b"".join(body + b"\n" for body in bodies), np.cumsum([len(body) + 1 for body in bodies]).tolist(), id_count
+    )
 
 
-def _joined(shard: Shard, name: str, rows: Rows, frame: Frame) -> bytes:
+def _join_ids(shard: Shard, id_column: str, rows: BodyRows, template: BodyTemplate) -> bytes:
     """The ids of *rows*, escaped, with what stands between them."""
-    texts = shard.texts(name, rows)
-    if shard.plain(name) and (found := arrow_file.joined(texts, len(texts), frame.between)):
+    texts = shard.take_ids(id_column, rows)
+    if shard.is_json_safe(id_column) and (found := arrow_file.join_strings(texts, len(texts), template.separator)):
         return bytes(found[0])
-    return frame.between.join(map(escaped, texts.to_pylist()))
+    return template.separator.join(map(escape_json, texts.to_pylist()))
 
 
-def _full(shard: Shard, name: str, rows: Rows, batch: int, frame: Frame) -> Iterator[Block]:
+def _iter_full_blocks(
+    shard: Shard, id_column: str, rows: BodyRows, ids_per_body: int, template: BodyTemplate
+) -> Iterator[BodyBlock]:
     """The bodies of *rows*, which fill all of them."""
     if not len(rows):
         return
-    matrix = shard.matrix(name, rows) if shard.plain(name) else None
+    matrix = shard.fixed_width_ids(id_column, rows) if shard.is_json_safe(id_column) else None
     if matrix is not None:
-        yield from _even(matrix, rows, batch, frame)
+        yield from _iter_fixed_width_blocks(matrix, rows, ids_per_body, template)
         return
-    plain = shard.plain(name)
-    for some in stretches(rows, max(1, AT_ONCE // batch) * batch):
-        yield _uneven(shard.texts(name, some), batch, frame, plain)
+    plain = shard.is_json_safe(id_column)
+    for some in slice_rows(rows, max(1, IDS_PER_SLICE // ids_per_body) * ids_per_body):
+        yield _make_variable_width_block(shard.take_ids(id_column, some), ids_per_body, template, plain)
 
 
-def _even(matrix: NDArray[np.void], rows: Rows, batch: int, frame: Frame) -> Iterator[Block]:
+def _iter_fixed_width_blocks(
+    id_matrix: NDArray[np.void], rows: BodyRows, ids_per_body: int, template: BodyTemplate
+) -> Iterator[BodyBlock]:
     """Bodies of plain ids of one width, written over the last block's: all else is the same in each.
 
     np.take to memory that is near and from there to its place is faster than to index, which makes a new array each
     time, and than fields of a structured array, which move byte by byte; rows without a gap are copied at once.
     """
-    width = matrix.dtype.itemsize
-    blank = frame.filled(frame.between.join([bytes(width)] * batch)) + b"\n"
-    count = max(1, min(NEAR // len(blank), len(rows) // batch))
+    width = id_matrix.dtype.itemsize
+    blank = template.fill(template.separator.join([bytes(width)] * ids_per_body)) + b"\n"
+    count = max(1, min(CACHE_BLOCK_BYTES // len(blank), len(rows) // ids_per_body))
     data = memoryview(bytearray(blank * count))
-    steps = (len(blank), width + len(frame.between))
-    places = np.ndarray((count, batch), matrix.dtype, data, len(frame.before), steps)
-    near = np.empty((count, batch), matrix.dtype)
-    for some in stretches(rows, count * batch):
-        bodies = len(some) // batch
+    steps = (len(blank), width + len(template.separator))
+    places = np.ndarray((count, ids_per_body), id_matrix.dtype, data, len(template.prefix), steps)
+    near = np.empty((count, ids_per_body), id_matrix.dtype)
+    for some in slice_rows(rows, count * ids_per_body):
+        bodies = len(some) // ids_per_body
         if int(some[-1]) - int(some[0]) == len(some) - 1:
-            places[:bodies] = matrix[some[0] : some[-1] + 1].reshape(bodies, batch)
+            places[:bodies] = id_matrix[some[0] : some[-1] + 1].reshape(bodies, ids_per_body)
         else:
-            np.take(matrix, some.reshape(bodies, batch), out=near[:bodies], mode="clip")  # other modes copy once more
+            np.take(
+                id_matrix, some.reshape(bodies, ids_per_body), out=near[:bodies], mode="clip"
+            )  # other modes copy once more
             places[:bodies] = near[:bodies]
         size = bodies * len(blank)
-        yield Block(data[:size], range(len(blank), size + 1, len(blank)), len(some))
+        yield BodyBlock(data[:size], range(len(blank), size + 1, len(blank)), len(some))
 
 
-def _uneven(texts: arrow_file.Texts, batch: int, frame: Frame, plain: bool) -> Block:
+def _make_variable_width_block(
+    strings: arrow_file.StringArray, ids_per_body: int, template: BodyTemplate, json_safe: bool
+) -> BodyBlock:
     """Bodies of any ids."""
-    found = arrow_file.joined(texts, batch, frame.between) if plain or arrow_file.plain(texts) else None
+    found = (
+        arrow_file.join_strings(strings, ids_per_body, template.separator)
+        if json_safe or arrow_file.is_json_safe(strings)
+        else None
+    )
     if found is None:
-        ids = texts.to_pylist()
-        return block([frame.of(ids[at : at + batch]) for at in range(0, len(ids), batch)], len(ids))
+        ids = strings.to_pylist()
+        return make_body_block(
+            [template.format(ids[at : at + ids_per_body]) for at in range(0, len(ids), ids_per_body)], len(ids)
+        )
     data, ends = found
-    behind = frame.behind + b"\n"
-    pieces = ((frame.before, data[start:stop], behind) for start, stop in pairwise(ends))
-    around = len(frame.before) + len(behind)
+    behind = template.suffix + b"\n"
+    pieces = ((template.prefix, data[start:stop], behind) for start, stop in pairwise(ends))
+    around = len(template.prefix) + len(behind)
     whole = [stop + around * number for number, stop in enumerate(ends)]
-    return Block(b"".join(chain.from_iterable(pieces)), whole[1:], len(texts))
+    return BodyBlock(b"".join(chain.from_iterable(pieces)), whole[1:], len(strings))

@@ -1,7 +1,7 @@
 """A plan → a folder of request targeting bodies, which appears complete or not at all.
 
 requests-00001.ndjson   one targeting object a line, at most LINES of them
-left_out.ndjson         devices that the vendor's lists cannot carry, with the reason, where there are any
+skipped.ndjson         devices that the vendor's lists cannot carry, with the reason, where there are any
 manifest.json           expression, vendor, counts, and the size and the XXH128 checksum of every file
 """
 
@@ -17,23 +17,23 @@ from typing import Any
 import orjson
 import polars as pl
 
-from audience._fs.atomic import new_folder, sync
-from audience._fs.checksums import summing
+from audience._fs.atomic import atomic_folder, fsync_path
+from audience._fs.checksums import new_hasher
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.printer import render
 from audience.planning.planner import Plan
-from audience.progress import Progress, silent
-from audience.requests.batching import Batches, batches
-from audience.requests.json_bodies import Block, block
+from audience.progress import Progress, ignore_progress
+from audience.requests.batching import Batches, batch_ids
+from audience.requests.json_bodies import BodyBlock, make_body_block
 
-LINES = 1_000
-MANIFEST, LEFT_OUT = "manifest.json", "left_out.ndjson"
-FILES = frozenset({MANIFEST, LEFT_OUT, "requests-*.ndjson"})
+MAX_LINES_PER_FILE = 1_000
+MANIFEST_FILE, SKIPPED_FILE = "manifest.json", "skipped.ndjson"
+OWNED_FILES = frozenset({MANIFEST_FILE, SKIPPED_FILE, "requests-*.ndjson"})
 
 
 @dataclass(frozen=True, slots=True)
-class Emitted:
+class EmitResult:
     """What was written: *devices* are meant, *told* of them by their ids, *left_out* not at all.
 
     A native request is told nothing by id: the vendor finds its devices itself.
@@ -44,21 +44,21 @@ class Emitted:
     devices: int
     native: int
     batches: int
-    told: int
-    left_out: int
+    id_count: int
+    skipped_count: int
     reasons: tuple[Problem, ...]
-    conditions: tuple[Problem, ...]
+    assumptions: tuple[Problem, ...]
     files: tuple[dict[str, Any], ...]
 
 
-def emit(
+def write_requests(
     plan: Plan,
     index: DeviceIndex,
     folder: Path,
     *,
     replace: bool = False,
-    progress: Progress = silent,
-) -> Emitted:
+    progress: Progress = ignore_progress,
+) -> EmitResult:
     """Write the requests of *plan* into the new *folder*, ids looked up in *index*.
 
     Raises OutputError where *folder* exists or cannot be written to; then nothing is left there.
@@ -66,90 +66,96 @@ def emit(
     devices = index.count(plan.expr)
     if devices == 0:  # an empty result sends nothing, also where the vendor would be asked by tags
         plan = replace_fields(plan, native=(), by_ids=None)
-    found = batches(index.resolve(plan.by_ids), plan.vendor) if plan.by_ids is not None else None
-    with new_folder(folder, marks=FILES, replace=replace) as draft:
-        return write(plan, found, devices, draft, progress)
+    found = batch_ids(index.resolve(plan.by_ids), plan.vendor) if plan.by_ids is not None else None
+    with atomic_folder(folder, owned_patterns=OWNED_FILES, replace=replace) as draft:
+        return write_plan(plan, found, devices, draft, progress)
 
 
-def write(plan: Plan, found: Batches | None, devices: int, draft: Path, progress: Progress) -> Emitted:
+def write_plan(plan: Plan, batches: Batches | None, device_count: int, folder: Path, progress: Progress) -> EmitResult:
     """Write the native requests of *plan*, and the batches *found* for the rest, into the folder *draft*."""
-    files = _write_requests(draft, plan, found, progress)
-    if found is not None and found.left:
-        files.append(write_left_out(draft / LEFT_OUT, found.left_out()))
-    written = Emitted(
+    files = _write_request_files(folder, plan, batches, progress)
+    if batches is not None and batches.skipped_devices:
+        files.append(write_skipped(folder / SKIPPED_FILE, batches.iter_skipped()))
+    written = EmitResult(
         vendor=plan.vendor,
         expression=render(plan.expr),
-        devices=devices,
+        devices=device_count,
         native=len(plan.native),
-        batches=0 if found is None else len(found),
-        told=0 if found is None else len(found.told),
-        left_out=0 if found is None else len(found.left),
-        reasons=(*plan.reasons, *(() if found is None else found.problems())),
-        conditions=plan.conditions,
+        batches=0 if batches is None else len(batches),
+        id_count=0 if batches is None else len(batches.deliverable),
+        skipped_count=0 if batches is None else len(batches.skipped_devices),
+        reasons=(*plan.reasons, *(() if batches is None else batches.skipped_problems())),
+        assumptions=plan.assumptions,
         files=tuple(files),
     )
-    (draft / MANIFEST).write_bytes(orjson.dumps(as_json(written), option=orjson.OPT_INDENT_2))
+    (folder / MANIFEST_FILE).write_bytes(orjson.dumps(build_manifest(written), option=orjson.OPT_INDENT_2))
     return written
 
 
-def write_left_out(file: Path, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
+def write_skipped(path: Path, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
     """Write the devices that are left out; what a manifest says of the file."""
-    return _write(file, ((frame.write_ndjson().encode(), len(frame)) for frame in frames))
+    return _write_checksummed(path, ((frame.write_ndjson().encode(), len(frame)) for frame in frames))
 
 
-def as_json(written: Emitted) -> dict[str, Any]:
+def build_manifest(result: EmitResult) -> dict[str, Any]:
     """*written* as it stands in the manifest."""
-    return {**asdict(written), "reasons": _told(written.reasons), "conditions": _told(written.conditions)}
+    return {
+        **asdict(result),
+        "reasons": _problems_to_json(result.reasons),
+        "assumptions": _problems_to_json(result.assumptions),
+    }
 
 
-def _told(problems: Iterable[Problem]) -> list[dict[str, str]]:
+def _problems_to_json(problems: Iterable[Problem]) -> list[dict[str, str]]:
     return [{"code": problem.code, "message": problem.message} for problem in problems]
 
 
-def _write_requests(folder: Path, plan: Plan, found: Batches | None, progress: Progress) -> list[dict[str, Any]]:
+def _write_request_files(folder: Path, plan: Plan, batches: Batches | None, progress: Progress) -> list[dict[str, Any]]:
     """Write all requests; the disk takes in each file while the next is made."""
-    lines = _cut(chain([block(list(map(orjson.dumps, plan.native)), 0)], _told_of(found, progress)))
+    lines = _split_by_file(
+        chain([make_body_block(list(map(orjson.dumps, plan.native)), 0)], _iter_id_blocks(batches, progress))
+    )
     files: list[dict[str, Any]] = []
     with ThreadPoolExecutor(1) as beside:
         synced: list[Future[None]] = []
         for number, pieces in groupby(lines, key=itemgetter(0)):
             file = folder / f"requests-{number:05}.ndjson"
-            files.append(_write(file, ((data, count) for _, data, count in pieces)))
-            synced.append(beside.submit(sync, file))
+            files.append(_write_checksummed(file, ((data, count) for _, data, count in pieces)))
+            synced.append(beside.submit(fsync_path, file))
         for each in synced:
             each.result()
     return files
 
 
-def _told_of(found: Batches | None, progress: Progress) -> Iterator[Block]:
+def _iter_id_blocks(batches: Batches | None, progress: Progress) -> Iterator[BodyBlock]:
     """The bodies of ids, telling how many ids have been written, of how many."""
-    if found is None:
+    if batches is None:
         return
-    done, total = 0, len(found.told)
-    for some in found.blocks():
+    done, total = 0, len(batches.deliverable)
+    for some in batches.json_blocks():
         yield some
-        done += some.ids
+        done += some.id_count
         progress("writing ids", done, total)
 
 
-def _cut(blocks: Iterable[Block]) -> Iterator[tuple[int, memoryview, int]]:
+def _split_by_file(blocks: Iterable[BodyBlock]) -> Iterator[tuple[int, memoryview, int]]:
     """The lines of *blocks*, as many at once as go to one file, with its number and how many they are."""
     before = 0
     for some in blocks:
         first, start, data = 0, 0, memoryview(some.data)
         while first < len(some.ends):
-            last = min(first + LINES - before % LINES, len(some.ends))
+            last = min(first + MAX_LINES_PER_FILE - before % MAX_LINES_PER_FILE, len(some.ends))
             stop = some.ends[last - 1]
-            yield before // LINES + 1, data[start:stop], last - first
+            yield before // MAX_LINES_PER_FILE + 1, data[start:stop], last - first
             before, first, start = before + last - first, last, stop
 
 
-def _write(file: Path, pieces: Iterable[tuple[bytes | memoryview, int]]) -> dict[str, Any]:
+def _write_checksummed(path: Path, pieces: Iterable[tuple[bytes | memoryview, int]]) -> dict[str, Any]:
     """Write *pieces*, each of so many lines; what the manifest says of the file."""
-    summed, lines, size = summing(), 0, 0
-    with file.open("wb") as stream:
+    summed, lines, size = new_hasher(), 0, 0
+    with path.open("wb") as stream:
         for data, count in pieces:
             summed.update(data)
             stream.write(data)
             lines, size = lines + count, size + len(data)
-    return {"name": file.name, "lines": lines, "bytes": size, "xxh128": summed.hexdigest()}
+    return {"name": path.name, "lines": lines, "bytes": size, "xxh128": summed.hexdigest()}

@@ -8,13 +8,13 @@ from typing import Any
 
 from audience.errors import DeliveryError, Problem
 
-KINDS = ("refuse", "fast", "delay", "late", "drop", "error", "error-after", "close")
-WRITTEN = re.compile(
+FAULT_KINDS = ("refuse", "fast", "delay", "late", "drop", "error", "error-after", "close")
+FAULT_PATTERN = re.compile(
     r"(?P<kind>[a-z-]+)(=(?P<value>[\w.]+))?"
     r"(:(#(?P<nth>\d+)|/(?P<every>\d+)|(?P<share>\d*\.?\d+)))?"
     r"(@(?P<vendor>[a-z]+)(/(?P<endpoint>\S+))?)?"
 )
-EXAMPLES = "drop:0.1, refuse=1008007:#3@tpns, delay=2:/10, error=503@emas/MassPush"
+FAULT_EXAMPLES = "drop:0.1, refuse=1008007:#3@tpns, delay=2:/10, error=503@emas/MassPush"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Fault:
 
     *endpoint* is the end of a path or the name of an action.
 
-    >>> Fault.read("refuse=1008007:#3@tpns")
+    >>> Fault.parse("refuse=1008007:#3@tpns")
     Fault(kind='refuse', value='1008007', vendor='tpns', endpoint=None, nth=3, every=None, share=None, seed=0)
     """
 
@@ -42,78 +42,78 @@ class Fault:
 
     def __post_init__(self) -> None:
         if not all(isinstance(each, int | None) for each in (self.nth, self.every)):
-            raise _bad("requests are counted in whole numbers")
+            raise _fault_error("requests are counted in whole numbers")
         if not isinstance(self.share, int | float | None):
-            raise _bad("a share is a number")
-        if self.kind not in KINDS:
-            raise _bad(f"there is no fault {self.kind!r}: {', '.join(KINDS)}")
+            raise _fault_error("a share is a number")
+        if self.kind not in FAULT_KINDS:
+            raise _fault_error(f"there is no fault {self.kind!r}: {', '.join(FAULT_KINDS)}")
         if self.kind in ("delay", "late") and not _is_number(self.value):
-            raise _bad(f"{self.kind} needs its seconds, {self.kind}=2")
+            raise _fault_error(f"{self.kind} needs its seconds, {self.kind}=2")
         if self.kind.startswith("error") and not re.fullmatch(r"5\d\d", self.value or "500"):
-            raise _bad(f"{self.kind} is of a status from 500 on, not {self.value}")
+            raise _fault_error(f"{self.kind} is of a status from 500 on, not {self.value}")
         if sum(each is not None for each in (self.nth, self.every, self.share)) > 1:
-            raise _bad("a fault picks requests in one way: nth, every or share")
+            raise _fault_error("a fault picks requests in one way: nth, every or share")
         if 0 in (self.nth, self.every) or not 0 <= (self.share or 0) <= 1:
-            raise _bad("requests are counted from 1, a share is between 0 and 1")
+            raise _fault_error("requests are counted from 1, a share is between 0 and 1")
 
     @classmethod
-    def read(cls, text: str, seed: int = 0) -> "Fault":
+    def parse(cls, text: str, seed: int = 0) -> "Fault":
         """KIND[=VALUE][:SHARE | :#NTH | :/EVERY][@VENDOR[/ENDPOINT]]; DeliveryError where it is not of that form."""
-        if not (found := WRITTEN.fullmatch(text)):
-            raise _bad(f"{text!r} is no fault")
+        if not (found := FAULT_PATTERN.fullmatch(text)):
+            raise _fault_error(f"{text!r} is no fault")
         words = found.groupdict()
         nth, every = (int(words[name]) if words[name] else None for name in ("nth", "every"))
         share = float(words["share"]) if words["share"] else None
         return cls(words["kind"], words["value"], words["vendor"], words["endpoint"], nth, every, share, seed)
 
     @classmethod
-    def of(cls, facts: Mapping[str, Any] | str) -> "Fault":
+    def from_json(cls, value: Mapping[str, Any] | str) -> "Fault":
         """A fault out of JSON: a text as `read` takes it, or its fields."""
-        if isinstance(facts, str):
-            return cls.read(facts)
+        if isinstance(value, str):
+            return cls.parse(value)
         try:
-            known: dict[str, Any] = {name: str(each) if name == "value" else each for name, each in facts.items()}
+            known: dict[str, Any] = {name: str(each) if name == "value" else each for name, each in value.items()}
             return cls(**known)
         except (TypeError, AttributeError) as error:
-            raise _bad(f"{facts!r} is no fault") from error
+            raise _fault_error(f"{value!r} is no fault") from error
 
-    def concerns(self, vendor: str, endpoint: str) -> bool:
+    def applies_to(self, vendor: str, endpoint: str) -> bool:
         """Whether requests to *endpoint* of *vendor* are counted at all."""
         ours = self.endpoint is None or endpoint.endswith(self.endpoint)
         return ours and self.vendor in (None, vendor)
 
 
 @dataclass
-class Faults:
+class FaultInjector:
     """Rules at work: each counts the requests that concern it, and has its own chance."""
 
     rules: Sequence[Fault] = ()
-    seen: list[int] = field(init=False)
-    chance: list[random.Random] = field(init=False)
+    call_counts: list[int] = field(init=False)
+    generators: list[random.Random] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.seen = [0] * len(self.rules)
-        self.chance = [random.Random(f"{rule.seed} {number}") for number, rule in enumerate(self.rules)]
+        self.call_counts = [0] * len(self.rules)
+        self.generators = [random.Random(f"{rule.seed} {number}") for number, rule in enumerate(self.rules)]
 
-    def pick(self, vendor: str, endpoint: str) -> list[Fault]:
+    def pick_faults(self, vendor: str, endpoint: str) -> list[Fault]:
         """The faults that the next request meets.
 
-        >>> faults = Faults([Fault.read("drop:/2")])
-        >>> [len(faults.pick("tpns", "/v3/push/app")) for _ in range(4)]
+        >>> faults = FaultInjector([Fault.parse("drop:/2")])
+        >>> [len(faults.pick_faults("tpns", "/v3/push/app")) for _ in range(4)]
         [0, 1, 0, 1]
         """
         found = []
         for number, rule in enumerate(self.rules):
-            if rule.concerns(vendor, endpoint):
-                self.seen[number] += 1
-                if self._hits(number, rule):
+            if rule.applies_to(vendor, endpoint):
+                self.call_counts[number] += 1
+                if self._is_hit(number, rule):
                     found.append(rule)
         return found
 
-    def _hits(self, number: int, rule: Fault) -> bool:
-        seen = self.seen[number]
+    def _is_hit(self, number: int, rule: Fault) -> bool:
+        seen = self.call_counts[number]
         if rule.share is not None:
-            return self.chance[number].random() < rule.share
+            return self.generators[number].random() < rule.share
         return seen == rule.nth if rule.nth else seen % (rule.every or 1) == 0
 
 
@@ -121,5 +121,5 @@ def _is_number(text: str | None) -> bool:
     return re.fullmatch(r"\d*\.?\d+", text or "") is not None
 
 
-def _bad(message: str) -> DeliveryError:
-    return DeliveryError(Problem("bad-fault", message, hint=f"for example {EXAMPLES}"))
+def _fault_error(message: str) -> DeliveryError:
+    return DeliveryError(Problem("bad-fault", message, hint=f"for example {FAULT_EXAMPLES}"))

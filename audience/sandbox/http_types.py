@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Mask = npt.NDArray[np.bool_]  # a yes or no for each device of the population
-JSON = dict[str, Any]
+DeviceMask = npt.NDArray[np.bool_]  # a yes or no for each device of the population
+JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class HttpCall:
     """One request: *headers* have lower-case names, *form* is a urlencoded body, *file* a name and its bytes."""
 
     method: str
@@ -25,17 +25,17 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpReply:
     """One answer: *code* is the vendor's, "" for yes; *message* the id that it gave, *devices* how many it reaches."""
 
     status: int
-    body: JSON
+    body: JsonObject
     code: str = ""
-    message: str = ""
-    devices: int = 0
+    message_id: str = ""
+    device_count: int = 0
 
 
-class Refused(Exception):
+class VendorRefusal(Exception):
     """A vendor's no: its *code* and words."""
 
     def __init__(self, code: int | str, text: str = ""):

@@ -20,13 +20,13 @@ import numpy.typing as npt
 import polars as pl
 
 from audience.errors import Problem, TableError
-from audience.sandbox.http_types import Mask
-from audience.testing.devices import devices
+from audience.sandbox.http_types import DeviceMask
+from audience.testing.devices import generate_devices
 
 VENDORS = ("engagelab", "jpush", "tpns", "emas")
-ID_WORDS = ("registration_id", "token", "device_id")
-NAME = "{type}_{value}"  # what a typed tag is called where tags have no types
-KEPT = (pl.String, pl.Categorical, pl.Enum, pl.Date)
+ID_COLUMN_NAMES = ("registration_id", "token", "device_id")
+DEFAULT_TAG_PATTERN = "{type}_{value}"  # what a typed tag is called where tags have no types
+TYPED_TAG_DTYPES = (pl.String, pl.Categorical, pl.Enum, pl.Date)
 
 
 @dataclass(frozen=True)
@@ -34,27 +34,29 @@ class Population:
     """Devices, one a row of *table*; *names* says what a vendor without types calls a typed tag.
 
     >>> some = Population(pl.DataFrame({"registration_id": ["r1", "r2"], "tags": [["a"], ["b"]], "age": [20, 30]}))
-    >>> some.bare("engagelab", "b").tolist(), some.bare("engagelab", "age_20").tolist(), some.typed("age", "30").sum()
-    ([False, True], [True, False], np.int64(1))
+    >>> some.devices_with_tag("engagelab", "b").tolist(), some.devices_with_tag("engagelab", "age_20").tolist()
+    ([False, True], [True, False])
+    >>> some.devices_with_value("age", "30").sum()
+    np.int64(1)
     """
 
     table: pl.DataFrame
-    names: Mapping[str, str] | None = None
+    tag_patterns: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        columns = [column for vendor in VENDORS for column in self._columns(vendor)]
+        columns = [column for vendor in VENDORS for column in self._id_columns(vendor)]
         if not columns:
-            raise TableError(Problem("no-id", "no column holds the ids of devices", hint=", ".join(ID_WORDS)))
+            raise TableError(Problem("no-id", "no column holds the ids of devices", hint=", ".join(ID_COLUMN_NAMES)))
         for column in dict.fromkeys(columns):
             ids = self.table[column].drop_nulls()
             if ids.n_unique() != len(ids):
                 raise TableError(Problem("duplicate-id", f"column {column!r} has an id twice"))
 
     @classmethod
-    def read(cls, path: Path, names: Mapping[str, str] | None = None) -> "Population":
+    def read(cls, path: Path, tag_patterns: Mapping[str, str] | None = None) -> "Population":
         """The devices of a Parquet, CSV, NDJSON or Arrow IPC file; TableError where it cannot be read."""
         try:
-            return cls(_read(path), names)
+            return cls(_read_table(path), tag_patterns)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise TableError(Problem("unreadable", f"{path}: {error}")) from error
 
@@ -64,114 +66,119 @@ class Population:
         row = pl.int_range(count)
         platform = pl.when(row % 3 == 0).then(pl.lit("ios")).otherwise(pl.lit("android"))
         alias, account = (pl.format(word + "{}", row) for word in ("u", "a"))
-        return cls(devices(count, seed).with_columns(platform=platform, alias=alias, account=account))
+        return cls(generate_devices(count, seed).with_columns(platform=platform, alias=alias, account=account))
 
     def __len__(self) -> int:
         return self.table.height
 
-    def ids(self, vendor: str) -> Mapping[str, int]:
+    def rows_by_id(self, vendor: str) -> Mapping[str, int]:
         """The row of each id that *vendor* knows."""
-        column = next(iter(self._columns(vendor)), None)
-        return self._rows(column) if column else {}
+        column = next(iter(self._id_columns(vendor)), None)
+        return self._index_ids(column) if column else {}
 
-    def known(self, vendor: str) -> Mask:
+    def registered_devices(self, vendor: str) -> DeviceMask:
         """Whom *vendor* knows at all: out of these it takes everyone, and the rest of a tag."""
-        if vendor not in self._masks:
-            column = next(iter(self._columns(vendor)), None)
-            self._masks[vendor] = self.table[column].is_not_null().to_numpy() if column else self.nobody()
-        return self._masks[vendor].copy()
+        if vendor not in self._mask_cache:
+            column = next(iter(self._id_columns(vendor)), None)
+            self._mask_cache[vendor] = self.table[column].is_not_null().to_numpy() if column else self.no_devices()
+        return self._mask_cache[vendor].copy()
 
-    def nobody(self) -> Mask:
+    def no_devices(self) -> DeviceMask:
         return np.zeros(len(self), dtype=np.bool_)
 
-    def bare(self, vendor: str, name: str) -> Mask:
+    def devices_with_tag(self, vendor: str, name: str) -> DeviceMask:
         """Who has the tag *name*, at a vendor whose tags have no types."""
-        found = self._tagged(name)
-        for column in self._typed:
-            front, _, back = (self.names or {}).get(vendor, NAME).replace("{type}", column).partition("{value}")
+        found = self._devices_with_bare_tag(name)
+        for column in self._typed_columns:
+            front, _, back = (
+                (self.tag_patterns or {})
+                .get(vendor, DEFAULT_TAG_PATTERN)
+                .replace("{type}", column)
+                .partition("{value}")
+            )
             if name.startswith(front) and name.endswith(back) and len(name) > len(front) + len(back):
-                found |= self.typed(column, name[len(front) : len(name) - len(back)])
+                found |= self.devices_with_value(column, name[len(front) : len(name) - len(back)])
         return found
 
-    def typed(self, column: str, value: str) -> Mask:
+    def devices_with_value(self, column: str, value: str) -> DeviceMask:
         """Who has *value* in *column*; nobody where there is no such column. The bare tags are the column ""."""
         if not column:
-            return self._tagged(value)
-        if column not in self._typed:
-            return self.nobody()
-        return (self._typed[column] == value).fill_null(False).to_numpy().copy()
+            return self._devices_with_bare_tag(value)
+        if column not in self._typed_columns:
+            return self.no_devices()
+        return (self._typed_columns[column] == value).fill_null(False).to_numpy().copy()
 
-    def named(self, kind: str, names: list[str]) -> dict[str, list[int]]:
+    def rows_by_name(self, kind: str, names: list[str]) -> dict[str, list[int]]:
         """The rows of each alias or account out of *names*, in the order of the table; unknown ones are left out."""
-        index = self._aliases if kind == "alias" else self._accounts
+        index = self._alias_rows if kind == "alias" else self._account_rows
         return {name: index[name] for name in names if name in index}
 
-    def on(self, platforms: set[str]) -> Mask:
+    def devices_on_platforms(self, platforms: set[str]) -> DeviceMask:
         """Whose platform is one of *platforms*, or is not known."""
         if "platform" not in self.table.columns:
-            return ~self.nobody()
+            return ~self.no_devices()
         key = " ".join(sorted(platforms))
-        if key not in self._masks:
+        if key not in self._mask_cache:
             column = self.table["platform"].str.to_lowercase().replace({"harmony": "hmos"})
-            self._masks[key] = column.is_in(list(platforms)).fill_null(True).to_numpy()
-        return self._masks[key].copy()
+            self._mask_cache[key] = column.is_in(list(platforms)).fill_null(True).to_numpy()
+        return self._mask_cache[key].copy()
 
-    def _columns(self, vendor: str) -> Iterator[str]:
-        own = (f"{vendor}_{word}" for word in ID_WORDS)
-        yield from (name for name in (*own, *ID_WORDS) if name in self.table.columns)
+    def _id_columns(self, vendor: str) -> Iterator[str]:
+        own = (f"{vendor}_{word}" for word in ID_COLUMN_NAMES)
+        yield from (name for name in (*own, *ID_COLUMN_NAMES) if name in self.table.columns)
 
-    def _rows(self, column: str) -> Mapping[str, int]:
-        if column not in self._indexes:
+    def _index_ids(self, column: str) -> Mapping[str, int]:
+        if column not in self._id_indexes:
             texts = self.table[column].cast(pl.String).to_list()
-            self._indexes[column] = {text: row for row, text in enumerate(texts) if text is not None}
-        return self._indexes[column]
+            self._id_indexes[column] = {text: row for row, text in enumerate(texts) if text is not None}
+        return self._id_indexes[column]
 
     @cached_property
-    def _indexes(self) -> dict[str, Mapping[str, int]]:
+    def _id_indexes(self) -> dict[str, Mapping[str, int]]:
         return {}
 
     @cached_property
-    def _masks(self) -> dict[str, Mask]:
+    def _mask_cache(self) -> dict[str, DeviceMask]:
         return {}
 
     @cached_property
-    def _aliases(self) -> dict[str, list[int]]:
-        return _several(self.table, "alias")
+    def _alias_rows(self) -> dict[str, list[int]]:
+        return _rows_by_value(self.table, "alias")
 
     @cached_property
-    def _accounts(self) -> dict[str, list[int]]:
-        return _several(self.table, "account")
+    def _account_rows(self) -> dict[str, list[int]]:
+        return _rows_by_value(self.table, "account")
 
     @cached_property
-    def _typed(self) -> dict[str, pl.Series]:
+    def _typed_columns(self) -> dict[str, pl.Series]:
         """Each typed column as text, a day as 2020-04-08."""
-        ids = {column for vendor in VENDORS for column in self._columns(vendor)}
+        ids = {column for vendor in VENDORS for column in self._id_columns(vendor)}
         ours = [name for name in self.table.columns if name not in {*ids, "alias", "account", "platform", "tag"}]
-        kept = [name for name in ours if (type_ := self.table.schema[name]) in KEPT or type_.is_integer()]
+        kept = [name for name in ours if (type_ := self.table.schema[name]) in TYPED_TAG_DTYPES or type_.is_integer()]
         return {name: self.table[name].cast(pl.String) for name in kept}
 
-    def _tagged(self, name: str) -> Mask:
-        found = self.nobody()
-        found[self._tags.get(name, [])] = True
+    def _devices_with_bare_tag(self, name: str) -> DeviceMask:
+        found = self.no_devices()
+        found[self._tag_rows.get(name, [])] = True
         return found
 
     @cached_property
-    def _tags(self) -> dict[str, npt.NDArray[np.uint32]]:
+    def _tag_rows(self) -> dict[str, npt.NDArray[np.uint32]]:
         """The rows of each bare tag: of lists, of a column `tag`, and of booleans, which are named as their column."""
         pairs = [pl.DataFrame(schema={"name": pl.String, "row": pl.UInt32})]
         for name, type_ in self.table.schema.items():
             if isinstance(type_, pl.List) and name not in ("alias", "account"):
-                pairs.append(_pairs(self.table, name))
+                pairs.append(_value_row_pairs(self.table, name))
             elif type_ == pl.Boolean:
                 row = pl.arg_where(pl.col(name)).cast(pl.UInt32)
                 pairs.append(self.table.select(name=pl.lit(name), row=row))
             elif name == "tag":
-                pairs.append(_pairs(self.table, name))
+                pairs.append(_value_row_pairs(self.table, name))
         grouped = pl.concat(pairs).group_by("name").agg("row")
         return {name: rows.to_numpy() for name, rows in zip(grouped["name"], grouped["row"], strict=True)}
 
 
-def _read(path: Path) -> pl.DataFrame:
+def _read_table(path: Path) -> pl.DataFrame:
     match path.suffix:
         case ".parquet":
             return pl.read_parquet(path)
@@ -182,18 +189,18 @@ def _read(path: Path) -> pl.DataFrame:
     return pl.read_ipc(path)
 
 
-def _several(table: pl.DataFrame, column: str) -> dict[str, list[int]]:
+def _rows_by_value(table: pl.DataFrame, column: str) -> dict[str, list[int]]:
     """The rows of each name in a column of texts or of lists of them."""
     if column not in table.columns:
         return {}
     found: dict[str, list[int]] = {}
-    pairs = _pairs(table, column)
+    pairs = _value_row_pairs(table, column)
     for name, row in zip(pairs["name"].to_list(), pairs["row"].to_list(), strict=True):
         found.setdefault(name, []).append(row)
     return found
 
 
-def _pairs(table: pl.DataFrame, column: str) -> pl.DataFrame:
+def _value_row_pairs(table: pl.DataFrame, column: str) -> pl.DataFrame:
     """Each text of a column of texts or of lists of them, and its row."""
     pairs = table.select(name=pl.col(column), row=pl.int_range(pl.len(), dtype=pl.UInt32))
     pairs = pairs.explode("name") if isinstance(pairs.schema["name"], pl.List) else pairs

@@ -4,29 +4,29 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-JITTER = 0.02  # of a period: what calls may come closer on their way than they were sent
+JITTER_FRACTION = 0.02  # of a period: what calls may come closer on their way than they were sent
 
 
 @dataclass
-class Rates:
+class SlidingWindowLimiter:
     """Calls of each kind within the last seconds of *clock*; *scale* times what is documented, None for no limit.
 
     >>> now = [0.0]
-    >>> rates = Rates(lambda: now[0], scale=2)
-    >>> [rates.admits("broadcast", 1, 1.0) for now[0] in (0.0, 0.4, 0.5, 1.0)]
+    >>> rates = SlidingWindowLimiter(lambda: now[0], scale=2)
+    >>> [rates.try_acquire("broadcast", 1, 1.0) for now[0] in (0.0, 0.4, 0.5, 1.0)]
     [True, False, True, True]
     """
 
     clock: Callable[[], float]
     scale: float | None = 1.0
-    calls: dict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
+    call_times: dict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
 
-    def admits(self, kind: str, limit: int, seconds: float) -> bool:
+    def try_acquire(self, kind: str, limit: int, seconds: float) -> bool:
         """Whether one more call of *kind* is within *limit* in any *seconds*; if so it is counted."""
         if self.scale is None:
             return True
-        now, calls = self.clock(), self.calls[kind]
-        while calls and now - calls[0] >= seconds / self.scale * (1 - JITTER):
+        now, calls = self.clock(), self.call_times[kind]
+        while calls and now - calls[0] >= seconds / self.scale * (1 - JITTER_FRACTION):
             calls.popleft()
         if len(calls) >= limit:
             return False

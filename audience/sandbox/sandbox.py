@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Any
 
 from audience.errors import DeliveryError, Problem
-from audience.sandbox.control_api import canonical
-from audience.sandbox.faults import Fault, Faults
+from audience.sandbox.control_api import resolve_vendor_name
+from audience.sandbox.faults import Fault, FaultInjector
 from audience.sandbox.population import Population
-from audience.sandbox.router import Desks, entries, summary
+from audience.sandbox.router import Router, list_log_entries, summarize_deliveries
 from audience.sandbox.vendor_state import HOST, KEY, SECRET
 
 __all__ = ["KEY", "SECRET", "Sandbox"]
@@ -26,8 +26,8 @@ class Sandbox:
 
     >>> import polars as pl
     >>> with Sandbox(Population(pl.DataFrame({"registration_id": ["r1", "r2"]}))) as sandbox:
-    ...     sandbox.url.startswith("http://127.0.0.1:"), sandbox.told("tpns"), sandbox.summary("tpns")["devices"]
-    (True, {}, 2)
+    ...     sandbox.delivery_counts("tpns"), sandbox.summary("tpns")["devices"]
+    ({}, 2)
     """
 
     def __init__(
@@ -42,20 +42,20 @@ class Sandbox:
         port: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._desks = Desks(population, key, secret, rate, clock)
+        self._router = Router(population, key, secret, rate, clock)
         self._seed = seed
         self._port = port
-        self._problem: OSError | None = None
+        self._start_error: OSError | None = None
         self._ready = Event()
-        self.fail(*faults)
+        self.set_faults(*faults)
 
     def __enter__(self) -> "Sandbox":
-        self._thread = Thread(target=asyncio.run, args=(self._run(),), name="sandbox", daemon=True)
+        self._thread = Thread(target=asyncio.run, args=(self._serve_until_stopped(),), name="sandbox", daemon=True)
         self._thread.start()
         self._ready.wait()
-        if self._problem:
+        if self._start_error:
             self._thread.join()
-            raise DeliveryError(Problem("no-port", f"{HOST}:{self._port}: {self._problem.strerror}"))
+            raise DeliveryError(Problem("no-port", f"{HOST}:{self._port}: {self._start_error.strerror}"))
         return self
 
     def __exit__(
@@ -64,18 +64,18 @@ class Sandbox:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
-    async def _run(self) -> None:
+    async def _serve_until_stopped(self) -> None:
         from audience.sandbox.server import serve  # aiohttp takes long to load, and most commands serve nothing
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         try:
-            await serve(self._desks, self._port, self._listening, self._stop)
+            await serve(self._router, self._port, self._on_listening, self._stop)
         except OSError as error:
-            self._problem = error
+            self._start_error = error
         finally:
             self._ready.set()  # also where it could not begin, so that nobody waits for ever
 
-    def _listening(self, port: int) -> None:
+    def _on_listening(self, port: int) -> None:
         self._port = port
         self._ready.set()
 
@@ -87,28 +87,28 @@ class Sandbox:
     @property
     def vendors(self) -> list[str]:
         """Who answers here."""
-        return list(self._desks.desks)
+        return list(self._router.states)
 
-    def told(self, vendor: str, message: str | None = None) -> dict[str, int]:
+    def delivery_counts(self, vendor: str, message_id: str | None = None) -> dict[str, int]:
         """How often each id was told, by all messages of *vendor* or by one; those that were not are left out."""
-        desk = self._desks.desks[canonical(vendor, self._desks)]
-        with self._desks.lock:
-            return desk.told.settle().by_id(message)
+        desk = self._router.states[resolve_vendor_name(vendor, self._router)]
+        with self._router.lock:
+            return desk.delivery_log.flush_due().counts_by_id(message_id)
 
     def summary(self, vendor: str) -> dict[str, Any]:
         """How many devices *vendor* has, has told, has told more than once, and by how many messages."""
-        return summary(self._desks, canonical(vendor, self._desks))
+        return summarize_deliveries(self._router, resolve_vendor_name(vendor, self._router))
 
     def log(self, vendor: str | None = None) -> list[dict[str, Any]]:
         """What was called, the oldest call first."""
-        return entries(self._desks, vendor and canonical(vendor, self._desks))
+        return list_log_entries(self._router, vendor and resolve_vendor_name(vendor, self._router))
 
-    def fail(self, *faults: Fault | str) -> None:
+    def set_faults(self, *faults: Fault | str) -> None:
         """From now on calls meet *faults*, and no others."""
-        rules = [fault if isinstance(fault, Fault) else Fault.read(fault, self._seed) for fault in faults]
-        with self._desks.lock:
-            self._desks.faults = Faults(rules)
+        rules = [fault if isinstance(fault, Fault) else Fault.parse(fault, self._seed) for fault in faults]
+        with self._router.lock:
+            self._router.faults = FaultInjector(rules)
 
     def reset(self) -> None:
         """Forget who was told, and the log."""
-        self._desks.reset()
+        self._router.reset()

@@ -14,93 +14,93 @@ from aiohttp.streams import StreamReader
 
 from audience.sandbox import control_api
 from audience.sandbox.faults import Fault
-from audience.sandbox.http_types import Call, Reply
-from audience.sandbox.router import Desks
+from audience.sandbox.http_types import HttpCall, HttpReply
+from audience.sandbox.router import Router
 from audience.sandbox.vendor_state import HOST
 
-LARGEST = 128 * 1024 * 1024  # bytes of a body
-LONGEST_LINE = 8 * 1024 * 1024  # bytes of a URL: EMAS takes a thousand ids in one
-FORM = "application/x-www-form-urlencoded"
+MAX_BODY_BYTES = 128 * 1024 * 1024  # bytes of a body
+MAX_LINE_BYTES = 8 * 1024 * 1024  # bytes of a URL: EMAS takes a thousand ids in one
+FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 
-async def serve(desks: Desks, port: int, ready: Callable[[int], None], stop: asyncio.Event) -> None:
+async def serve(router: Router, port: int, on_ready: Callable[[int], None], stop: asyncio.Event) -> None:
     """Answer on *port*, 0 for any; say which it is, and go on until *stop*. OSError where the port is taken."""
-    app = web.Application(client_max_size=LARGEST)
-    app.router.add_route("*", "/{path:.*}", partial(_handle, desks))
-    sizes: dict[str, Any] = {"max_line_size": LONGEST_LINE, "max_field_size": LONGEST_LINE}
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.router.add_route("*", "/{path:.*}", partial(_handle_request, router))
+    sizes: dict[str, Any] = {"max_line_size": MAX_LINE_BYTES, "max_field_size": MAX_LINE_BYTES}
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, **sizes)
     await runner.setup()
     try:
         site = web.TCPSite(runner, HOST, port)
         await site.start()
-        ready(runner.addresses[0][1])
+        on_ready(runner.addresses[0][1])
         await stop.wait()
     finally:
         await runner.cleanup()
 
 
-async def _handle(desks: Desks, request: web.Request) -> web.StreamResponse:
+async def _handle_request(router: Router, request: web.Request) -> web.StreamResponse:
     if request.path.startswith("/_sandbox"):
-        status, body = control_api.answer(await _call(request), desks)
+        status, body = control_api.handle_control_call(await _read_call(request), router)
         return web.json_response(body, status=status)
-    vendor = desks.vendor(request.path)
+    vendor = router.vendor_for_path(request.path)
     if vendor is None:
         return web.json_response({"error": f"no vendor has {request.path}"}, status=404)
-    head = Call(request.method, request.path, request.query, _headers(request))
+    head = HttpCall(request.method, request.path, request.query, _lowercase_headers(request))
     early = vendor != "emas" or "Action" in request.query or "x-acs-action" in request.headers
-    picked = desks.pick(vendor, head) if early else []
-    if _meets(picked, "close"):
-        return _cut(desks, vendor, head, None, picked, request)
-    call = await _call(request)
-    picked = picked if early else desks.pick(vendor, call)
-    await _wait(picked, "delay")
-    if _meets(picked, "close"):
-        return _cut(desks, vendor, call, None, picked, request)
-    reply = desks.answer(vendor, call, picked)
-    await _wait(picked, "late")
-    if _meets(picked, "drop"):
-        return _cut(desks, vendor, call, reply, picked, request)
-    desks.write(vendor, call, reply, picked)
+    picked = router.pick_faults(vendor, head) if early else []
+    if _has_fault(picked, "close"):
+        return _abort_connection(router, vendor, head, None, picked, request)
+    call = await _read_call(request)
+    picked = picked if early else router.pick_faults(vendor, call)
+    await _sleep_for_faults(picked, "delay")
+    if _has_fault(picked, "close"):
+        return _abort_connection(router, vendor, call, None, picked, request)
+    reply = router.handle_call(vendor, call, picked)
+    await _sleep_for_faults(picked, "late")
+    if _has_fault(picked, "drop"):
+        return _abort_connection(router, vendor, call, reply, picked, request)
+    router.log_call(vendor, call, reply, picked)
     return web.json_response(reply.body, status=reply.status)
 
 
-def _cut(
-    desks: Desks, vendor: str, call: Call, reply: Reply | None, picked: list[Fault], request: web.Request
+def _abort_connection(
+    router: Router, vendor: str, call: HttpCall, reply: HttpReply | None, faults: list[Fault], request: web.Request
 ) -> web.Response:
     """End the connection without an answer."""
-    desks.write(vendor, call, reply, picked)
+    router.log_call(vendor, call, reply, faults)
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)  # reaches nobody
 
 
-def _meets(picked: list[Fault], kind: str) -> bool:
-    return any(fault.kind == kind for fault in picked)
+def _has_fault(faults: list[Fault], kind: str) -> bool:
+    return any(fault.kind == kind for fault in faults)
 
 
-async def _wait(picked: list[Fault], kind: str) -> None:
-    for fault in picked:
+async def _sleep_for_faults(faults: list[Fault], kind: str) -> None:
+    for fault in faults:
         if fault.kind == kind:
             await asyncio.sleep(float(fault.value or 0))
 
 
-async def _call(request: web.Request) -> Call:
+async def _read_call(request: web.Request) -> HttpCall:
     """The request, read to its end."""
-    headers, body = _headers(request), await request.read()
+    headers, body = _lowercase_headers(request), await request.read()
     kind = request.content_type
-    form = {name: str(value) for name, value in (await request.post()).items()} if kind == FORM else {}
-    file = await _file(request, body) if kind == "multipart/form-data" else None
-    return Call(request.method, request.path, request.query, headers, body, form, file)
+    form = {name: str(value) for name, value in (await request.post()).items()} if kind == FORM_CONTENT_TYPE else {}
+    file = await _read_file_part(request, body) if kind == "multipart/form-data" else None
+    return HttpCall(request.method, request.path, request.query, headers, body, form, file)
 
 
-def _headers(request: web.Request) -> dict[str, str]:
+def _lowercase_headers(request: web.Request) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers.items()}
 
 
-async def _file(request: web.Request, body: bytes) -> tuple[str, bytes] | None:
+async def _read_file_part(request: web.Request, body: bytes) -> tuple[str, bytes] | None:
     """The part that is called file; the body has been read already, since a signature is over all of it."""
     loop = asyncio.get_running_loop()
-    stream = StreamReader(BaseProtocol(loop), LARGEST, loop=loop)  # never too full for what is here
+    stream = StreamReader(BaseProtocol(loop), MAX_BODY_BYTES, loop=loop)  # never too full for what is here
     stream.feed_data(body)
     stream.feed_eof()
     try:

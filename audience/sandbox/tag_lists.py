@@ -8,59 +8,61 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audience.sandbox.http_types import JSON, Mask, Refused
-from audience.sandbox.request_checks import is_texts
-from audience.sandbox.vendor_state import Desk
+from audience.sandbox.http_types import DeviceMask, JsonObject, VendorRefusal
+from audience.sandbox.request_checks import is_string_list
+from audience.sandbox.vendor_state import VendorState
 
-KEYS = ("tag", "tag_and", "tag_not", "alias", "registration_id")
+LIST_KEYS = ("tag", "tag_and", "tag_not", "alias", "registration_id")
 
 
 @dataclass(frozen=True, slots=True)
-class Codes:
+class ListErrorCodes:
     """What a vendor says when a list is of another type or too long, or has an id that nobody has."""
 
-    type: int
-    length: int
+    wrong_type: int
+    too_long: int
     unknown_id: int
 
 
-def filled(audience: JSON, most: dict[str, int], codes: Codes) -> dict[str, list[str]]:
+def read_lists(audience: JsonObject, max_items: dict[str, int], codes: ListErrorCodes) -> dict[str, list[str]]:
     """The lists that are not empty, none of them longer than *most* says."""
     found = {}
-    for key in KEYS:
+    for key in LIST_KEYS:
         if names := audience.get(key):
-            if not is_texts(names):
-                raise Refused(codes.type, f"{key} must be a list of texts")
-            if len(names) > most.get(key, len(names)):
-                raise Refused(codes.length, f"{key} has more than {most[key]}")
+            if not is_string_list(names):
+                raise VendorRefusal(codes.wrong_type, f"{key} must be a list of texts")
+            if len(names) > max_items.get(key, len(names)):
+                raise VendorRefusal(codes.too_long, f"{key} has more than {max_items[key]}")
             found[key] = names
         elif names is not None and not isinstance(names, list):
-            raise Refused(codes.type, f"{key} must be a list of texts")
+            raise VendorRefusal(codes.wrong_type, f"{key} must be a list of texts")
     return found
 
 
-def chosen(lists: dict[str, list[str]], desk: Desk, codes: Codes) -> Mask:
+def select_devices(lists: dict[str, list[str]], state: VendorState, codes: ListErrorCodes) -> DeviceMask:
     """Whom all of the *lists* mean."""
-    people, vendor = desk.population, desk.vendor
-    found = people.known(vendor)
+    people, vendor = state.population, state.vendor
+    found = people.registered_devices(vendor)
     for key, names in lists.items():
         match key:
             case "tag":
-                found &= np.logical_or.reduce([people.bare(vendor, name) for name in names])
+                found &= np.logical_or.reduce([people.devices_with_tag(vendor, name) for name in names])
             case "tag_and":
-                found &= np.logical_and.reduce([people.bare(vendor, name) for name in names])
+                found &= np.logical_and.reduce([people.devices_with_tag(vendor, name) for name in names])
             case "tag_not":
-                found &= ~np.logical_or.reduce([people.bare(vendor, name) for name in names])
+                found &= ~np.logical_or.reduce([people.devices_with_tag(vendor, name) for name in names])
             case "alias":
-                found &= _rows(people.nobody(), (row for rows in people.named("alias", names).values() for row in rows))
+                found &= _set_rows(
+                    people.no_devices(), (row for rows in people.rows_by_name("alias", names).values() for row in rows)
+                )
             case "registration_id":
-                ids = people.ids(vendor)
+                ids = people.rows_by_id(vendor)
                 if unknown := [name for name in names if name not in ids]:
-                    raise Refused(codes.unknown_id, f"registration_id {unknown[0]} is invalid or of another app")
-                found &= _rows(people.nobody(), map(ids.__getitem__, names))
+                    raise VendorRefusal(codes.unknown_id, f"registration_id {unknown[0]} is invalid or of another app")
+                found &= _set_rows(people.no_devices(), map(ids.__getitem__, names))
     return found
 
 
-def _rows(mask: Mask, rows: Iterable[int]) -> Mask:
+def _set_rows(mask: DeviceMask, rows: Iterable[int]) -> DeviceMask:
     mask[list(rows)] = True
     return mask

@@ -6,57 +6,61 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
-from audience.sandbox.delivery_log import Told
-from audience.sandbox.http_types import Reply
+from audience.sandbox.delivery_log import DeliveryLog
+from audience.sandbox.http_types import HttpReply
 from audience.sandbox.population import Population
-from audience.sandbox.rate_limits import Rates
+from audience.sandbox.rate_limits import SlidingWindowLimiter
 
 HOST = "127.0.0.1"
 KEY, SECRET = "sandbox-key", "sandbox-secret"  # the pair whose signatures are checked where no other is said
 
 
 @dataclass
-class Desk:
+class VendorState:
     """One vendor at work; *secret* None takes any pair of key and secret."""
 
     vendor: str
     population: Population
     clock: Callable[[], float]
-    rates: Rates
+    rate_limiter: SlidingWindowLimiter
     key: str | None = None
     secret: str | None = None
-    told: Told = field(init=False)
+    delivery_log: DeliveryLog = field(init=False)
     uploads: dict[int, bytes] = field(init=False)
-    answers: dict[str, tuple[float, Reply]] = field(init=False)
-    open: dict[str, tuple[float, int]] = field(init=False)  # continuous messages: since when, calls so far
+    cached_replies: dict[str, tuple[float, HttpReply]] = field(init=False)
+    continuous_messages: dict[str, tuple[float, int]] = field(
+        init=False
+    )  # continuous messages: since when, calls so far
     nonces: set[str] = field(init=False)
     nonces_by_age: deque[tuple[float, str]] = field(init=False)
     upload_numbers: "count[int]" = field(init=False)
 
     def __post_init__(self) -> None:
-        self.told = Told(self.population, self.vendor, self.clock)
+        self.delivery_log = DeliveryLog(self.population, self.vendor, self.clock)
         self.upload_numbers = count(1)
         self.reset()
 
     def reset(self) -> None:
         """Forget all that happened."""
-        self.told.reset()
-        self.rates.calls.clear()
-        self.uploads, self.answers, self.open = {}, {}, {}
+        self.delivery_log.reset()
+        self.rate_limiter.call_times.clear()
+        self.uploads, self.cached_replies, self.continuous_messages = {}, {}, {}
         self.nonces, self.nonces_by_age = set(), deque()
 
-    def knows(self, key: str) -> bool:
+    def knows_key(self, key: str) -> bool:
         return self.key is None or hmac.compare_digest(key.encode(), self.key.encode())
 
-    def takes(self, key: str, secret: str) -> bool:
+    def accepts_credentials(self, key: str, secret: str) -> bool:
         """Whether the pair may call."""
-        return self.knows(key) and (self.secret is None or hmac.compare_digest(secret.encode(), self.secret.encode()))
+        return self.knows_key(key) and (
+            self.secret is None or hmac.compare_digest(secret.encode(), self.secret.encode())
+        )
 
-    def signed_with(self, key: str) -> str | None:
+    def signing_secret(self, key: str) -> str | None:
         """The secret that *key* signs with; None where any signature will do, for nobody has said it."""
         return self.secret or (SECRET if key == KEY else None)
 
-    def fresh(self, nonce: str, seconds: float) -> bool:
+    def is_new_nonce(self, nonce: str, seconds: float) -> bool:
         """Whether *nonce* was not seen within *seconds*; from now on it was."""
         now = self.clock()
         while self.nonces_by_age and now - self.nonces_by_age[0][0] > seconds:
@@ -67,11 +71,11 @@ class Desk:
         self.nonces_by_age.append((now, nonce))
         return True
 
-    def answered(self, token: str, seconds: float) -> Reply | None:
+    def cached_reply(self, token: str, seconds: float) -> HttpReply | None:
         """The answer that was given to *token* within *seconds*."""
-        since, reply = self.answers.get(token, (0.0, None))
+        since, reply = self.cached_replies.get(token, (0.0, None))
         return reply if reply and self.clock() - since < seconds else None
 
-    def remember(self, token: str, reply: Reply) -> None:
+    def cache_reply(self, token: str, reply: HttpReply) -> None:
         """Give *reply* to whoever says *token* again."""
-        self.answers[token] = (self.clock(), reply)
+        self.cached_replies[token] = (self.clock(), reply)

@@ -7,16 +7,18 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pkgutil import iter_modules
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from audience.errors import AudienceError, DeliveryError, PlanError, Problem
-from audience.language.ast import Expr, Node
+from audience.language.ast import Expr, ExprNode
 from audience.language.suggest import did_you_mean
-from audience.vendors.delivery_spec import Delivery
-from audience.vendors.spec import Unsaid, Vendor
+from audience.vendors.delivery_spec import DeliverySpec
+from audience.vendors.spec import Unsupported, Vendor
 
-GROUP = "audience.vendors"  # entry points of other packages
-SHARED = (
+Capability: TypeAlias = Literal["emit", "send"]
+
+ENTRY_POINT_GROUP = "audience.vendors"  # entry points of other packages
+SHARED_MODULES = (
     "delivery_spec",
     "error_codes",
     "oem_channels",
@@ -25,142 +27,152 @@ SHARED = (
     "shared",
     "spec",
 )  # no vendors
-NAME = re.compile(r"[A-Za-z0-9_-]+")
-WORDS = ("all", "text")  # what the command line says in the place of a vendor
+NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]+")
+RESERVED_NAMES = ("all", "text")  # what the command line says in the place of a vendor
 
 
-def vendors() -> list[str]:
-    """The names of all vendors, sorted.
+def vendor_names(can: Capability | None = None) -> list[str]:
+    """Return the names of all vendors, sorted, or of those that *can* be written for ("emit") or sent to ("send").
 
-    >>> {"emas", "tpns"} <= set(vendors())
-    True
+    >>> "pinpoint" in vendor_names(), "pinpoint" in vendor_names(can="emit"), "fcm" in vendor_names(can="send")
+    (True, False, False)
     """
-    return sorted(_records())
+    return sorted(name for name, vendor in _load_records().items() if _is_capable(vendor, can))
 
 
-def reachable() -> list[str]:
-    """The names of the vendors that can be sent to: all but those that are only read from.
+def get_vendor(name: str, can: Capability | None = None) -> Vendor:
+    """Return the vendor called *name*.
 
-    >>> set(reachable()) <= set(vendors())
-    True
-    """
-    return [name for name in vendors() if not _records()[name].reads_only]
+    Raises PlanError if there is none, or if it cannot do what *can* names.
 
-
-def deliverable() -> list[str]:
-    """The names of the vendors of which it is known how they are sent to.
-
-    >>> set(deliverable()) <= set(reachable())
-    True
-    """
-    return [name for name in reachable() if _records()[name].delivery is not None]
-
-
-def vendor(name: str) -> Vendor:
-    """The record of the vendor *name*; PlanError with a hint where there is none.
-
-    >>> vendor("tpns").title
-    'Tencent Push Notification Service'
-    """
-    return _one_of(name, vendors())
-
-
-def sendable(name: str) -> Vendor:
-    """The same for a vendor that is to be sent to; PlanError where it is only read from.
-
-    >>> sendable("tpns").batch
+    >>> get_vendor("tpns", can="emit").max_ids
     1000
     """
-    found = _one_of(name, vendors() if name in vendors() else reachable())
-    if found.reads_only:
-        message = f"nothing is sent to {name}: {found.reads_only}"
-        raise PlanError(Problem("reads-only", message, hint=f"translate from it: --from {name}"))
-    return found
-
-
-def delivery_of(to: Vendor) -> Delivery:
-    """How *to* is sent to; DeliveryError where that is not known."""
-    if to.delivery is None:
-        hint = f"sent to are {', '.join(deliverable())}"
-        raise DeliveryError(Problem("no-delivery", f"how {to.name} is sent to is not known", hint=hint))
-    return to.delivery
-
-
-def _one_of(name: str, known: list[str]) -> Vendor:
-    if name not in known:
-        hint = did_you_mean(str(name), known) or f"one of {', '.join(known)}"
+    records = _load_records()
+    if name not in records:
+        hint = did_you_mean(str(name), sorted(records)) or f"one of {', '.join(vendor_names(can))}"
         raise PlanError(Problem("unknown-vendor", f"no vendor is called {name!r}", hint=hint))
-    return _records()[name]
+    vendor = records[name]
+    if can is not None and vendor.read_only_reason:
+        message = f"nothing is sent to {name}: {vendor.read_only_reason}"
+        raise PlanError(Problem("reads-only", message, hint=f"translate from it: --from {name}"))
+    if can == "send":
+        require_delivery(vendor)
+    return vendor
+
+
+def _is_capable(vendor: Vendor, can: Capability | None) -> bool:
+    match can:
+        case None:
+            return True
+        case "emit":
+            return not vendor.read_only_reason
+        case "send":
+            return vendor.delivery is not None
+
+
+def require_delivery(vendor: Vendor) -> DeliverySpec:
+    """How *to* is sent to; DeliveryError where that is not known."""
+    if vendor.delivery is None:
+        names = ", ".join(vendor_names(can="send"))
+        hint = f"sent to are {names}"
+        raise DeliveryError(Problem("no-delivery", f"how {vendor.name} is sent to is not known", hint=hint))
+    return vendor.delivery
+
+
+def register_vendors(*vendors: Vendor) -> Callable[[], None]:
+    """Add *vendors* for the life of the process, in place of those of the same name; return what removes them again.
+
+    For tests, and for programs that define a vendor themselves. A package declares its vendor as an entry point of the
+    group `audience.vendors` instead.
+    """
+    before = dict(_registered)
+    _registered.update({vendor.name: vendor for vendor in vendors})
+
+    def unregister() -> None:
+        _registered.clear()
+        _registered.update(before)
+
+    return unregister
+
+
+_registered: dict[str, Vendor] = {}
+
+
+def _load_records() -> dict[str, Vendor]:
+    return {**_load_installed_vendors(), **_registered}
 
 
 @cache
-def _records() -> dict[str, Vendor]:
-    found = {record.name: record for record in _own()}
-    for entry in entry_points(group=GROUP):
-        record = _loaded(entry)
-        if record.name in found or record.name in WORDS:
-            raise _broken(entry, f"the name {record.name!r} is taken")
+def _load_installed_vendors() -> dict[str, Vendor]:
+    found = {record.name: record for record in _iter_builtin_vendors()}
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        record = _load_entry_point(entry)
+        if record.name in found or record.name in RESERVED_NAMES:
+            raise _broken_vendor_error(entry, f"the name {record.name!r} is taken")
         found[record.name] = record
     return found
 
 
-def _own() -> Iterator[Vendor]:
+def _iter_builtin_vendors() -> Iterator[Vendor]:
     for module in iter_modules(__path__):
-        if module.name not in SHARED:
+        if module.name not in SHARED_MODULES:
             home = import_module(f"{__name__}.{module.name}")
             yield from getattr(home, "VENDORS", None) or (home.VENDOR,)
 
 
-def _loaded(entry: EntryPoint) -> Vendor:
+def _load_entry_point(entry: EntryPoint) -> Vendor:
     """The vendor of another package; PlanError that names the package where it has none."""
     try:
         record = entry.load()
     except (Exception, SystemExit) as error:  # whatever the other package raises
-        raise _failed(entry, error) from error
+        raise _crash_error(entry, error) from error
     if not isinstance(record, Vendor):
-        raise _broken(entry, f"{entry.value} is no audience.Vendor")
-    if not isinstance(record.name, str) or not NAME.fullmatch(record.name):
-        raise _broken(entry, f"{record.name!r} is no name of a vendor")
-    return _watched(entry, record)
+        raise _broken_vendor_error(entry, f"{entry.value} is no audience.Vendor")
+    if not isinstance(record.name, str) or not NAME_PATTERN.fullmatch(record.name):
+        raise _broken_vendor_error(entry, f"{record.name!r} is no name of a vendor")
+    return _wrap_errors(entry, record)
 
 
-def _watched(entry: EntryPoint, record: Vendor) -> Vendor:
+def _wrap_errors(entry: EntryPoint, record: Vendor) -> Vendor:
     """*record* with functions that fail by PlanError, where they fail otherwise than they may."""
 
-    def watch(function: Callable[[Any], Any], made: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def watched(value: Any) -> Any:
+    def wrap(function: Callable[[Any], Any], convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def call_wrapped(value: Any) -> Any:
             try:
-                return made(function(value))
-            except (AudienceError, Unsaid):
+                return convert(function(value))
+            except (AudienceError, Unsupported):
                 raise
             except Exception as error:  # whatever the other package raises
-                raise _failed(entry, error) from error
+                raise _crash_error(entry, error) from error
 
-        return watched
+        return call_wrapped
 
-    parse = watch(record.parse, _expression)
-    if record.reads_only:
+    parse = wrap(record.parse, _require_expr)
+    if record.read_only_reason:
         return replace(record, parse=parse)
     return replace(
         record,
         parse=parse,
-        emit=watch(record.emit, lambda payload: payload),
-        unnamed=watch(record.unnamed, list),
-        conditions=watch(record.conditions, list),
+        emit=wrap(record.emit, lambda payload: payload),
+        tag_problems=wrap(record.tag_problems, list),
+        assumptions=wrap(record.assumptions, list),
     )
 
 
-def _expression(value: Any) -> Expr:
-    if not isinstance(value, Node):
+def _require_expr(value: Any) -> Expr:
+    if not isinstance(value, ExprNode):
         raise TypeError(f"parse gives {value!r}, which is no expression")
     return value  # type: ignore[return-value]
 
 
-def _failed(entry: EntryPoint, error: BaseException) -> PlanError:
-    return _broken(entry, f"{type(error).__name__}: {error}")
+def _crash_error(entry: EntryPoint, error: BaseException) -> PlanError:
+    return _broken_vendor_error(entry, f"{type(error).__name__}: {error}")
 
 
-def _broken(entry: EntryPoint, why: str) -> PlanError:
+def _broken_vendor_error(entry: EntryPoint, reason: str) -> PlanError:
     package = entry.dist.name if entry.dist else entry.module
     hint = f"mend or uninstall {package}"
-    return PlanError(Problem("broken-vendor", f"the vendor {entry.name!r} of the package {package}: {why}", hint=hint))
+    return PlanError(
+        Problem("broken-vendor", f"the vendor {entry.name!r} of the package {package}: {reason}", hint=hint)
+    )

@@ -6,41 +6,41 @@ https://www.braze.com/docs/api/objects_filters/connected_audience, read 2026-11-
 from collections.abc import Iterator
 from typing import Any
 
-from audience.language.ast import Compare, Expr, Ids, Not, Order, Tag, all_of, any_of, bare
-from audience.language.attribute_names import BARE
+from audience.language.ast import Compare, CompareOp, Expr, Ids, Not, Tag, all_of, any_of, bare
+from audience.language.attribute_names import UNTYPED
 from audience.language.suggest import did_you_mean
 from audience.vendors.payload_reader import (
-    branch,
-    elements,
-    listed,
-    loaded,
-    mapping,
-    moment,
-    number,
-    only,
-    refuse,
-    string,
-    warn,
-    word,
-    written,
+    fail,
+    format_number,
+    read_enum,
+    read_items,
+    read_json_object,
+    read_list,
+    read_number,
+    read_object,
+    read_single_key,
+    read_string,
+    read_timestamp,
+    reject_unknown_keys,
+    warn_payload,
 )
 from audience.vendors.spec import Limit, Payload, Vendor
 
 PAGE = "https://www.braze.com/docs/api/objects_filters/connected_audience"
-TYPES = "https://www.braze.com/docs/user_guide/data/activation/custom_data/data_types"
-SEND = "https://www.braze.com/docs/api/endpoints/messaging/send_messages/post_send_triggered_campaigns"
+DATA_TYPES_DOCS = "https://www.braze.com/docs/user_guide/data/activation/custom_data/data_types"
+SEND_DOCS = "https://www.braze.com/docs/api/endpoints/messaging/send_messages/post_send_triggered_campaigns"
 
-LIMITS = {"external_user_ids": Limit(50, SEND)}
+LIMITS = {"external_user_ids": Limit(50, SEND_DOCS)}
 
 # Whether a text that is "not_equal" is the NOT of one that equals: the pages do not say what becomes of users without
 # the attribute, and compare it without regard to case, where "equals" does regard it.
 NOT_EQUAL_IS_NOT = False
 
-STATUSES = ("opted_in", "subscribed", "unsubscribed")
-FILTERS = ("custom_attribute", "push_subscription_status", "email_subscription_status", "last_used_app")
-OWN = (BARE, *FILTERS)  # types of the house that a custom attribute may not take for itself
-ORDERS: dict[str, Order] = {"after": ">", "before": "<"}
-UNSAYABLE = {
+SUBSCRIPTION_STATUSES = ("opted_in", "subscribed", "unsubscribed")
+FILTER_KEYS = ("custom_attribute", "push_subscription_status", "email_subscription_status", "last_used_app")
+RESERVED_TYPES = (UNTYPED, *FILTER_KEYS)  # types of the house that a custom attribute may not take for itself
+DATE_COMPARE_OPS: dict[str, CompareOp] = {"after": ">", "before": "<"}
+OPAQUE_COMPARISONS = {
     "exists": "there is no word for having any value",
     "does_not_exist": "there is no word for having no value",
     "matches_regex": "patterns are matched at Braze only",
@@ -51,7 +51,7 @@ UNSAYABLE = {
     "greater_than_x_days_in_the_future": "it counts from the moment of sending",
     "less_than_or_equal_to": "no page says whether it takes in users without a value, as less_than does",
 }
-OTHERS = {
+OPAQUE_KEYS = {
     "segment_id": "only Braze knows who is in a segment of its console",
     "recipients": "a recipient's own properties do not tell who it is; list external_user_ids",
     "user_aliases": "an alias of Braze is a name and a label; list external_user_ids",
@@ -68,114 +68,122 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"audience": {"AND": [{"custom_attribute": color}]}}))
     'eye_color:green'
     """
-    request = loaded(payload)
-    for key, why in OTHERS.items():
+    request = read_json_object(payload)
+    for key, why in OPAQUE_KEYS.items():
         if request.get(key):
-            refuse("opaque", why, f"$.{key}")
+            fail("opaque", why, f"$.{key}")
     keys = [key for key in ("audience", "custom_audience", "external_user_ids") if request.get(key)]
     if not keys:
-        refuse("missing-key", "there is no 'audience'", "$", 'the targeting object is {"audience": …}')
+        fail("missing-key", "there is no 'audience'", "$", 'the targeting object is {"audience": …}')
     if len(keys) > 1:
-        refuse("second-target", f"{keys[1]} beside {keys[0]}: no page says how they are joined", f"$.{keys[1]}")
-    _warn_of_campaign(request)
+        fail("second-target", f"{keys[1]} beside {keys[0]}: no page says how they are joined", f"$.{keys[1]}")
+    _warn_about_campaign(request)
     if keys == ["external_user_ids"]:
-        users = listed(request["external_user_ids"], "$.external_user_ids", LIMITS["external_user_ids"])
+        users = read_list(request["external_user_ids"], "$.external_user_ids", LIMITS["external_user_ids"])
         return Ids("account", tuple(users))
-    return _node(request[keys[0]], f"$.{keys[0]}", 0)
+    return _parse_node(request[keys[0]], f"$.{keys[0]}", 0)
 
 
-def _warn_of_campaign(request: Payload) -> None:
+def _warn_about_campaign(request: Payload) -> None:
     """A campaign's own filters narrow what triggers it; beside `messages` its id is for statistics only."""
     for key in ("campaign_id", "canvas_id"):
         if request.get(key) and "messages" not in request:
-            warn("whom the campaign or Canvas leaves out at Braze is left out too", f"$.{key}")
+            warn_payload("whom the campaign or Canvas leaves out at Braze is left out too", f"$.{key}")
 
 
-def _node(value: Any, path: str, depth: int) -> Expr:
+def _parse_node(value: Any, path: str, depth: int) -> Expr:
     """One filter, or several joined by AND or OR."""
-    key, inner, place = branch(value, ("AND", "OR", *FILTERS), path, depth)
+    key, inner, place = read_single_key(value, ("AND", "OR", *FILTER_KEYS), path, depth)
     match key:
         case "AND":
-            return all_of(_terms(inner, place, depth))
+            return all_of(_parse_terms(inner, place, depth))
         case "OR":
-            return any_of(_terms(inner, place, depth))
+            return any_of(_parse_terms(inner, place, depth))
         case "custom_attribute":
-            return _attribute(mapping(inner, place), place)
+            return _parse_attribute(read_object(inner, place), place)
         case "last_used_app":
-            return _last_used(mapping(inner, place), place)
-    return _status(key, mapping(inner, place), place)
+            return _parse_last_used(read_object(inner, place), place)
+    return _parse_status(key, read_object(inner, place), place)
 
 
-def _terms(value: Any, path: str, depth: int) -> Iterator[Expr]:
-    return (_node(term, place, depth + 1) for term, place in elements(value, path))
+def _parse_terms(value: Any, path: str, depth: int) -> Iterator[Expr]:
+    return (_parse_node(term, place, depth + 1) for term, place in read_items(value, path))
 
 
-def _status(key: str, body: Payload, path: str) -> Expr:
-    only(body, ("comparison", "value"), path)
-    tag = Tag(key, word(body, "value", STATUSES, path))
-    return tag if word(body, "comparison", ("is", "is_not"), path) == "is" else Not(tag)
+def _parse_status(key: str, body: Payload, path: str) -> Expr:
+    reject_unknown_keys(body, ("comparison", "value"), path)
+    tag = Tag(key, read_enum(body, "value", SUBSCRIPTION_STATUSES, path))
+    return tag if read_enum(body, "comparison", ("is", "is_not"), path) == "is" else Not(tag)
 
 
-def _last_used(body: Payload, path: str) -> Expr:
-    only(body, ("comparison", "value"), path)
-    order = ORDERS[word(body, "comparison", ORDERS, path)]
-    return Compare("last_used_app", order, moment(body.get("value"), f"{path}.value").isoformat())
+def _parse_last_used(body: Payload, path: str) -> Expr:
+    reject_unknown_keys(body, ("comparison", "value"), path)
+    order = DATE_COMPARE_OPS[read_enum(body, "comparison", DATE_COMPARE_OPS, path)]
+    return Compare("last_used_app", order, read_timestamp(body.get("value"), f"{path}.value").isoformat())
 
 
-def _attribute(body: Payload, path: str) -> Expr:
-    only(body, ("custom_attribute_name", "comparison", "value"), path)
-    name = string(body.get("custom_attribute_name"), f"{path}.custom_attribute_name")
-    type_ = f"attribute.{name}" if name in OWN or name.startswith("attribute.") else name
-    comparison = string(body.get("comparison"), f"{path}.comparison")
+def _parse_attribute(body: Payload, path: str) -> Expr:
+    reject_unknown_keys(body, ("custom_attribute_name", "comparison", "value"), path)
+    name = read_string(body.get("custom_attribute_name"), f"{path}.custom_attribute_name")
+    type_ = f"attribute.{name}" if name in RESERVED_TYPES or name.startswith("attribute.") else name
+    comparison = read_string(body.get("comparison"), f"{path}.comparison")
     value, place = body.get("value"), f"{path}.value"
-    if comparison in UNSAYABLE:
-        refuse("opaque", f"{comparison}: {UNSAYABLE[comparison]}", f"{path}.comparison")
+    if comparison in OPAQUE_COMPARISONS:
+        fail("opaque", f"{comparison}: {OPAQUE_COMPARISONS[comparison]}", f"{path}.comparison")
     match comparison:
         case "equals":
-            return _equal(type_, value, place)
+            return _parse_equals(type_, value, place)
         case "not_equal" | "does_not_equal":
-            return _not_equal(type_, value, place)
+            return _parse_not_equal(type_, value, place)
         case "includes_value":
-            return Tag(type_, string(value, place))
+            return Tag(type_, read_string(value, place))
         case "does_not_include_value":
-            return Not(Tag(type_, string(value, place)))
+            return Not(Tag(type_, read_string(value, place)))
         case "after" | "before":
-            return Compare(type_, ORDERS[comparison], moment(value, place).isoformat())
+            return Compare(type_, DATE_COMPARE_OPS[comparison], read_timestamp(value, place).isoformat())
         case "greater_than" | "greater_than_or_equal_to" | "less_than":
-            return _compared(type_, comparison, value, place)
-    known = (*UNSAYABLE, "equals", "not_equal", "includes_value", "does_not_include_value", "greater_than", "less_than")
+            return _parse_comparison(type_, comparison, value, place)
+    known = (
+        *OPAQUE_COMPARISONS,
+        "equals",
+        "not_equal",
+        "includes_value",
+        "does_not_include_value",
+        "greater_than",
+        "less_than",
+    )
     hint = did_you_mean(comparison, known)
-    refuse("unknown-value", f"no comparison is called {comparison!r}", f"{path}.comparison", hint)
+    fail("unknown-value", f"no comparison is called {comparison!r}", f"{path}.comparison", hint)
 
 
-def _equal(type_: str, value: Any, path: str) -> Expr:
+def _parse_equals(type_: str, value: Any, path: str) -> Expr:
     match value:
         case True:
             return bare(type_)
         case False:
-            refuse("opaque", "false and not set are told apart at Braze; there is no word for that", path)
+            fail("opaque", "false and not set are told apart at Braze; there is no word for that", path)
         case str():
-            return Tag(type_, string(value, path))
-    if number(value, path) == 0:
-        refuse("opaque", "0 takes in users without a value; there is no word for that", path)
-    return Tag(type_, written(value))
+            return Tag(type_, read_string(value, path))
+    if read_number(value, path) == 0:
+        fail("opaque", "0 takes in users without a value; there is no word for that", path)
+    return Tag(type_, format_number(value))
 
 
-def _not_equal(type_: str, value: Any, path: str) -> Expr:
+def _parse_not_equal(type_: str, value: Any, path: str) -> Expr:
     if isinstance(value, bool):
-        refuse("opaque", "no page says whether users without a value are meant", path)
+        fail("opaque", "no page says whether users without a value are meant", path)
     if isinstance(value, str) and not NOT_EQUAL_IS_NOT:
-        refuse("opaque", "case does not count here, and no page says whether users without a value are meant", path)
-    return Not(_equal(type_, value, path))
+        fail("opaque", "case does not count here, and no page says whether users without a value are meant", path)
+    return Not(_parse_equals(type_, value, path))
 
 
-def _compared(type_: str, comparison: str, value: Any, path: str) -> Expr:
+def _parse_comparison(type_: str, comparison: str, value: Any, path: str) -> Expr:
     """A comparison of numbers. "Less Than" takes in users without a value (TYPES), so it is the NOT of ≥."""
-    text = written(number(value, path))
+    text = format_number(read_number(value, path))
     if comparison == "greater_than":
         return Compare(type_, ">", text)
     if value <= 0:
-        refuse("opaque", f"no page says what {comparison} {text} does with users without a value", path)
+        fail("opaque", f"no page says what {comparison} {text} does with users without a value", path)
     least = Compare(type_, ">=", text)
     return least if comparison == "greater_than_or_equal_to" else Not(least)
 
@@ -183,12 +191,12 @@ def _compared(type_: str, comparison: str, value: Any, path: str) -> Expr:
 VENDOR = Vendor(
     name="braze",
     title="Braze",
-    page=PAGE,
-    read_on="2026-11-21",
+    docs_url=PAGE,
+    docs_read_on="2026-11-21",
     fragment="filters of custom attributes, subscriptions and last use, nested in AND and OR; or user ids, alone",
     limits=LIMITS,
-    known_by=("braze",),
+    id_columns=("braze",),
     parse=parse,
-    any_type=True,
-    reads_only="it tells users, over all their channels, and not devices",
+    has_typed_tags=True,
+    read_only_reason="it tells users, over all their channels, and not devices",
 )

@@ -16,18 +16,18 @@ Payload: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Application:
+class Credentials:
     """An application at a vendor: the URL it is reached at, and its *keys* by the names that its vendor gives them."""
 
-    host: str
+    base_url: str
     keys: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class SigningContext:
     """What a signature takes from outside: the moment, in UTC, and a text that was never used before."""
 
-    at: datetime
+    now: datetime
     nonce: str
 
 
@@ -52,12 +52,12 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RateLimit:
     """At most so many *calls* in *seconds*, counted together for all calls of one *name* in an application."""
 
     name: str
-    calls: int
-    seconds: float
+    max_calls: int
+    period_seconds: float
     source: str
 
 
@@ -68,12 +68,12 @@ class Pace:
 class Accepted:
     """The vendor has taken it, as the *message* of this id, but for the ids *left_out*, which it does not know."""
 
-    message: str
-    left_out: tuple[str, ...] = ()
+    message_id: str
+    invalid_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class BadIds:
+class InvalidIds:
     """Nobody was told, because of ids that the vendor does not know: these, or some that it does not name."""
 
     problem: Problem
@@ -81,22 +81,22 @@ class BadIds:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Rejected:
     """Nobody was told, and nobody would be if it were sent again; other batches are not concerned."""
 
     problem: Problem
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retryable:
     """Nobody was told, and later they can be: too fast, or busy; *after* seconds, where the vendor says it."""
 
     problem: Problem
-    after: float | None = None
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
+class Fatal:
     """Nobody was told, and no other batch would fare better: keys, quota, a message that is refused."""
 
     problem: Problem
@@ -109,28 +109,28 @@ class InDoubt:
     problem: Problem
 
 
-Outcome: TypeAlias = Literal["accepted", "bad-ids", "refused", "again", "stopped", "in-doubt"]
-Reply: TypeAlias = Accepted | BadIds | Refused | Again | Stopped | InDoubt
+Outcome: TypeAlias = Literal["accepted", "invalid-ids", "rejected", "retryable", "fatal", "in-doubt"]
+VendorReply: TypeAlias = Accepted | InvalidIds | Rejected | Retryable | Fatal | InDoubt
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class ErrorCode:
     """One of a vendor's error codes: what it means for the batch and for the run, and what the user can do.
 
     *reply* is the kind of Reply it makes; *code* is written as the vendor does, with `*` for a name that stands in it.
     """
 
     code: str
-    reply: Outcome
-    means: str
-    do: str
+    outcome: Outcome
+    meaning: str
+    advice: str
     source: str
 
 
 # How devices are told. ----------------------------------------------------------------------------------------------
 
 
-def nothing(*_: object) -> tuple[Problem, ...]:
+def no_problems(*_: object) -> tuple[Problem, ...]:
     """There is no problem, whatever is asked."""
     return ()
 
@@ -140,13 +140,13 @@ def always(*_: object) -> bool:
     return True
 
 
-def as_it_is(body: Payload, at: datetime) -> Payload:
+def return_unchanged(body: Payload, now: datetime) -> Payload:
     """*body*, which has no moments in it."""
     return body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class SetupCall:
     """A call that tells nobody, and whose answer, a handle, the calls that tell need: an upload, or an empty message.
 
     It may be repeated at will. *request* has the message's body and the targets of the call that it is for; *reply*
@@ -155,17 +155,17 @@ class Opening:
     asks for one.
     """
 
-    request: Callable[[Payload, Sequence[Payload], Application], Request]
-    reply: Callable[[Response], Reply]
-    calls: int
-    needed: Callable[[Sequence[Payload]], bool] = always
-    lasts: timedelta | None = None
-    paces: tuple[Pace, ...] = ()
-    close: Callable[[str, Application], Request] | None = None
+    build_request: Callable[[Payload, Sequence[Payload], Credentials], Request]
+    parse_reply: Callable[[Response], VendorReply]
+    max_uses: int
+    is_needed: Callable[[Sequence[Payload]], bool] = always
+    lifetime: timedelta | None = None
+    rate_limits: tuple[RateLimit, ...] = ()
+    close: Callable[[str, Credentials], Request] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class SendCall:
     """What one telling call says: *targets* are targeting objects, for which a *handle* may stand.
 
     *token* is the same whenever this batch is sent again, a UUID.
@@ -174,11 +174,11 @@ class Call:
     targets: tuple[Payload, ...]
     body: Payload
     handle: str | None
-    token: str
+    idempotency_key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class SendMethod:
     """One way to tell devices: *ids* are the most that one call names, and None where it is for native targets alone.
 
     They stand in targeting objects of the vendor's `batch` ids each; an *opening* comes before the call. *worth* is
@@ -189,24 +189,24 @@ class Way:
     """
 
     name: str
-    ids: int | None
-    request: Callable[[Call, Application], Request]
-    reply: Callable[[Response], Reply]
-    paces: Callable[[Sequence[Payload]], tuple[Pace, ...]]
+    max_ids: int | None
+    build_request: Callable[[SendCall, Credentials], Request]
+    parse_reply: Callable[[Response], VendorReply]
+    rate_limits: Callable[[Sequence[Payload]], tuple[RateLimit, ...]]
     source: str
-    worth: int = 0
-    several: bool = False
-    opening: Opening | None = None
-    repeats: timedelta | None = None
-    refuses: Callable[[Payload, Sequence[Payload], Application], Iterable[Problem]] = nothing
+    min_ids: int = 0
+    message_per_target: bool = False
+    setup_call: SetupCall | None = None
+    dedup_window: timedelta | None = None
+    check: Callable[[Payload, Sequence[Payload], Credentials], Iterable[Problem]] = no_problems
 
-    def opening_for(self, targets: Sequence[Payload]) -> Opening | None:
+    def get_setup_call(self, targets: Sequence[Payload]) -> SetupCall | None:
         """The opening of a call to *targets*, where it needs one."""
-        return self.opening if self.opening is not None and self.opening.needed(targets) else None
+        return self.setup_call if self.setup_call is not None and self.setup_call.is_needed(targets) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class DeliverySpec:
     """How a vendor is sent to.
 
     *hosts* are its data centres by name, the first one being the default; *keys* are the names of what an application
@@ -218,29 +218,29 @@ class Delivery:
     raises MessageError where its own moments are too near, too far or past; it is asked anew for each call.
     """
 
-    hosts: Mapping[str, str]
-    keys: tuple[str, ...]
-    secret: frozenset[str]
-    body: Callable[[Message], Payload]
+    base_urls: Mapping[str, str]
+    required_keys: tuple[str, ...]
+    secret_keys: frozenset[str]
+    build_body: Callable[[Message], Payload]
     warnings: Callable[[Payload], Iterable[Problem]]
-    native: Way
-    ways: tuple[Way, ...]
-    sign: Callable[[Request, Application, Stamp], Request]
-    codes: tuple[Code, ...]
-    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    lost: Callable[[Message], Iterable[Problem]] = nothing
-    dry_run: Callable[[Call, Application], Request] | None = None
-    timed: Callable[[Payload, datetime], Payload] = as_it_is
+    native_method: SendMethod
+    send_methods: tuple[SendMethod, ...]
+    sign: Callable[[Request, Credentials, SigningContext], Request]
+    error_codes: tuple[ErrorCode, ...]
+    optional_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unsupported_fields: Callable[[Message], Iterable[Problem]] = no_problems
+    dry_run: Callable[[SendCall, Credentials], Request] | None = None
+    apply_timestamps: Callable[[Payload, datetime], Payload] = return_unchanged
 
 
-def merged(body: Payload, overrides: Mapping[str, Any]) -> Payload:
+def deep_merge(body: Payload, overrides: Mapping[str, Any]) -> Payload:
     """*body* with *overrides* merged in as they are: objects key by key, anything else in place of what was there.
 
-    >>> merged({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": 3}, "d": []})
+    >>> deep_merge({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": 3}, "d": []})
     {'a': {'b': 3, 'c': 2}, 'd': []}
     """
     found = dict(body)
     for key, value in overrides.items():
         before = found.get(key)
-        found[key] = merged(before, value) if isinstance(before, dict) and isinstance(value, Mapping) else value
+        found[key] = deep_merge(before, value) if isinstance(before, dict) and isinstance(value, Mapping) else value
     return found

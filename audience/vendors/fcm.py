@@ -10,31 +10,38 @@ from typing import Any, NoReturn
 from audience.algebra.request_shape import Tree
 from audience.errors import Problem
 from audience.language.ast import Expr, Ids, Tag
-from audience.vendors.payload_reader import listed, loaded, mapping, only, refuse, string
+from audience.vendors.payload_reader import (
+    fail,
+    read_json_object,
+    read_list,
+    read_object,
+    read_string,
+    reject_unknown_keys,
+)
 from audience.vendors.shared import topic_conditions
-from audience.vendors.shared.topic_conditions import Dialect, left_to_right
-from audience.vendors.spec import Limit, Payload, Vendor, one_list
+from audience.vendors.shared.topic_conditions import TopicDialect, fold_left_to_right
+from audience.vendors.spec import Limit, Payload, Vendor, require_single_list
 
 PAGE = "https://firebase.google.com/docs/cloud-messaging/send-topic-messages"
-LISTS = "https://github.com/firebase/firebase-admin-python/blob/main/firebase_admin/_messaging_encoder.py"
-NOT_ALONE = "https://github.com/firebase/firebase-admin-python/issues/145"
-PERCENT = "https://github.com/firebase/firebase-android-sdk/issues/8620"
+ENCODER_SOURCE = "https://github.com/firebase/firebase-admin-python/blob/main/firebase_admin/_messaging_encoder.py"
+UNBOUNDED_NOT_ISSUE = "https://github.com/firebase/firebase-admin-python/issues/145"
+PERCENT_ISSUE = "https://github.com/firebase/firebase-android-sdk/issues/8620"
 
-LIMITS = {"topics": Limit(5, PAGE), "tokens": Limit(500, LISTS)}  # of topics as PAGE is quoted
-LONE_NOT = False  # documented once, and refused by the server since 2018: NOT_ALONE
-WRITES_PERCENT = False  # documented as legal in a name, and fails in the Android SDK 25.1.0: PERCENT
+LIMITS = {"topics": Limit(5, PAGE), "tokens": Limit(500, ENCODER_SOURCE)}  # of topics as PAGE is quoted
+ALLOWS_UNBOUNDED_NOT = False  # documented once, and refused by the server since 2018: NOT_ALONE
+ALLOWS_PERCENT = False  # documented as legal in a name, and fails in the Android SDK 25.1.0: PERCENT
 
-NAME = r"[a-zA-Z0-9\-_.~%]+"
-DIALECT = Dialect(
+TOPIC_PATTERN = r"[a-zA-Z0-9\-_.~%]+"
+DIALECT = TopicDialect(
     title="FCM",
-    shape=Tree(tags=5, lone_not=LONE_NOT),
-    readable=NAME,
-    legal=NAME if WRITES_PERCENT else NAME.replace("%", ""),
-    hint="letters, digits and - _ . ~",
-    most_read=LIMITS["topics"].most,
-    mixed=left_to_right,
+    shape=Tree(max_tags=5, allows_unbounded_not=ALLOWS_UNBOUNDED_NOT),
+    readable_pattern=TOPIC_PATTERN,
+    legal_pattern=TOPIC_PATTERN if ALLOWS_PERCENT else TOPIC_PATTERN.replace("%", ""),
+    legal_hint="letters, digits and - _ . ~",
+    max_topics_read=LIMITS["topics"].maximum,
+    mixed_precedence=fold_left_to_right,
 )
-TARGETS = ("token", "fid", "topic", "condition")
+TARGET_KEYS = ("token", "fid", "topic", "condition")
 
 
 def parse(payload: Any) -> Expr:
@@ -46,44 +53,44 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"message": {"condition": "'a' in topics || 'b' in topics && 'c' in topics"}}))
     '(a OR b) AND c'
     """
-    request = loaded(payload)
+    request = read_json_object(payload)
     if "message" in request:
-        only(request, ("message", "validate_only", "validateOnly"), "$")
-        return _message(mapping(request["message"], "$.message"), "$.message")
+        reject_unknown_keys(request, ("message", "validate_only", "validateOnly"), "$")
+        return _parse_message(read_object(request["message"], "$.message"), "$.message")
     if "tokens" in request or "fids" in request:
-        return _multicast(request)
-    return _message(request, "$")
+        return _parse_multicast(request)
+    return _parse_message(request, "$")
 
 
-def _multicast(request: Payload) -> Expr:
+def _parse_multicast(request: Payload) -> Expr:
     if request.get("fids"):
-        _no_fid("$.fids")
-    for key in TARGETS:
+        _reject_fid("$.fids")
+    for key in TARGET_KEYS:
         if key in request:
-            refuse("two-targets", f"{key} stands beside tokens", f"$.{key}", "a message has one target")
-    return Ids("registration_id", tuple(listed(request.get("tokens"), "$.tokens", LIMITS["tokens"])))
+            fail("two-targets", f"{key} stands beside tokens", f"$.{key}", "a message has one target")
+    return Ids("registration_id", tuple(read_list(request.get("tokens"), "$.tokens", LIMITS["tokens"])))
 
 
-def _message(message: Payload, path: str) -> Expr:
-    found = [key for key in TARGETS if key in message]
+def _parse_message(message: Payload, path: str) -> Expr:
+    found = [key for key in TARGET_KEYS if key in message]
     if not found:
-        refuse("missing-key", f"there is none of {', '.join(TARGETS)}", path, "a message has one target")
+        fail("missing-key", f"there is none of {', '.join(TARGET_KEYS)}", path, "a message has one target")
     if len(found) > 1:
-        refuse("two-targets", f"{' and '.join(found)} stand side by side", path, "a message has one target")
+        fail("two-targets", f"{' and '.join(found)} stand side by side", path, "a message has one target")
     [key] = found
-    value = string(message[key], f"{path}.{key}")
+    value = read_string(message[key], f"{path}.{key}")
     match key:
         case "token":
             return Ids("registration_id", (value,))
         case "topic":
-            return topic_conditions.topic(value, f"{path}.topic", DIALECT)
+            return topic_conditions.read_topic(value, f"{path}.topic", DIALECT)
         case "condition":
-            return topic_conditions.read(value, f"{path}.condition", DIALECT)
-    _no_fid(f"{path}.fid")
+            return topic_conditions.read_condition(value, f"{path}.condition", DIALECT)
+    _reject_fid(f"{path}.fid")
 
 
-def _no_fid(path: str) -> NoReturn:
-    refuse("opaque", "a fid names an installation, which is another id than a token", path, "name its token")
+def _reject_fid(path: str) -> NoReturn:
+    fail("opaque", "a fid names an installation, which is another id than a token", path, "name its token")
 
 
 def emit(expr: Expr) -> Payload:
@@ -94,22 +101,22 @@ def emit(expr: Expr) -> Payload:
     {'message': {'condition': "'a' in topics && ('b' in topics || !('c' in topics))"}}
     """
     if isinstance(expr, Ids) and expr.kind == "registration_id":
-        tokens = one_list(expr, LIMITS["tokens"].most)
-        return {"message": {"token": tokens[0]}} if len(tokens) == 1 else listing(tokens)
-    return {"message": topic_conditions.write(expr, DIALECT)}
+        tokens = require_single_list(expr, LIMITS["tokens"].maximum)
+        return {"message": {"token": tokens[0]}} if len(tokens) == 1 else target_ids(tokens)
+    return {"message": topic_conditions.write_condition(expr, DIALECT)}
 
 
-def unnamed(tag: Tag) -> Iterator[Problem]:
+def tag_problems(tag: Tag) -> Iterator[Problem]:
     """Why FCM has no topic for *tag*."""
-    return topic_conditions.unnamed(tag, DIALECT)
+    return topic_conditions.tag_problems(tag, DIALECT)
 
 
-def conditions(expr: Expr) -> Iterator[Problem]:
+def assumptions(expr: Expr) -> Iterator[Problem]:
     """What a request that says *expr* takes for granted."""
-    return topic_conditions.conditions(expr, DIALECT)
+    return topic_conditions.assumptions(expr, DIALECT)
 
 
-def listing(ids: Sequence[str]) -> Payload:
+def target_ids(ids: Sequence[str]) -> Payload:
     """The tokens of a multicast message, at most 500; a client sends it as one message for each."""
     return {"tokens": list(ids)}
 
@@ -117,16 +124,16 @@ def listing(ids: Sequence[str]) -> Payload:
 VENDOR = Vendor(
     name="fcm",
     title="Firebase Cloud Messaging (HTTP v1)",
-    page=PAGE,
-    read_on="2026-11-21",
+    docs_url=PAGE,
+    docs_read_on="2026-11-21",
     fragment="any AND, OR and NOT of ≤ 5 topics, NOT beside a topic that bounds it; or tokens, alone; no broadcast",
     limits=LIMITS,
-    known_by=("fcm", "registration_token"),
+    id_columns=("fcm", "registration_token"),
     shape=DIALECT.shape,
-    unnamed=unnamed,
-    conditions=conditions,
+    tag_problems=tag_problems,
+    assumptions=assumptions,
     parse=parse,
     emit=emit,
-    listing=listing,
-    batch=500,
+    target_ids=target_ids,
+    max_ids=500,
 )

@@ -8,43 +8,55 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience.algebra.fitting import bounded, fit
+from audience.algebra.fitting import fit_to_shape, is_bounded
 from audience.algebra.normal_forms import nnf
-from audience.algebra.request_shape import NO_LIMIT, Keyed
+from audience.algebra.request_shape import NO_LIMIT, ListsByKey
 from audience.errors import Problem
 from audience.language.ast import And, Compare, Everyone, Expr, Ids, Not, Or, Tag, Within, all_of, any_of, atoms, bare
-from audience.language.attribute_names import BARE
+from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
-from audience.vendors.payload_reader import elements, listed, loaded, mapping, only, refuse, string, warn, word
-from audience.vendors.spec import Limit, Payload, Unsaid, Vendor, one_list
+from audience.vendors.payload_reader import (
+    fail,
+    read_enum,
+    read_items,
+    read_json_object,
+    read_list,
+    read_object,
+    read_string,
+    reject_unknown_keys,
+    warn_payload,
+)
+from audience.vendors.spec import Limit, Payload, Unsupported, Vendor, require_single_list
 
 PAGE = "https://docs.getui.com/getui/server/rest_v2/push"
-USER = "https://docs.getui.com/getui/server/rest_v2/user"
-CODES = "https://github.com/dcloudio/unidocs-zh/blob/HEAD/docs/uniCloud/uni-cloud-push/api.md"  # of a client of Getui
+USER_DOCS = "https://docs.getui.com/getui/server/rest_v2/user"
+ERROR_CODES_DOCS = (
+    "https://github.com/dcloudio/unidocs-zh/blob/HEAD/docs/uniCloud/uni-cloud-push/api.md"  # of a client of Getui
+)
 
 LIMITS = {
     "cid": Limit(1_000, PAGE),  # as clients quote it
     "alias": Limit(1_000, PAGE),
     "values": Limit(None, PAGE),
-    "tag_characters": Limit(31, CODES),  # "below 32"
-    "alias_characters": Limit(39, USER),
+    "tag_characters": Limit(31, ERROR_CODES_DOCS),  # "below 32"
+    "alias_characters": Limit(39, USER_DOCS),
 }
 
 # Whether a condition that asks for none of its values may stand without one that asks for some: no page says it.
-LONE_NOT = False
+ALLOWS_UNBOUNDED_NOT = False
 # Whether a key may stand in several conditions. "Different keys are joined by AND, one key by its opt_type": no page
 # says what that makes of a key that stands twice.
-KEYS_REPEAT = False
+ALLOWS_REPEATED_KEYS = False
 
-KEYS = {"custom_tag": BARE, "phone_type": "platform", "region": "region", "portrait": "portrait"}
-TYPES = {type_: key for key, type_ in KEYS.items()}
-SHAPE = Keyed(lists=NO_LIMIT if KEYS_REPEAT else 1, lone_not=LONE_NOT)
-OPTIONS = ("or", "and", "not")
-PHONES = ("android", "ios")
-LEGAL_TAG = re.compile(r"\S+")
-LEGAL_ALIAS = re.compile(r"[A-Za-z0-9_\u3400-\u9fff\uf900-\ufaff]+")
-TARGETS = ("cid", "alias", "tag", "fast_custom_tag")
-HINT = 'the targeting object is {"audience": …}; without one, clients of Getui tell everyone'
+TYPES_BY_KEY = {"custom_tag": UNTYPED, "phone_type": "platform", "region": "region", "portrait": "portrait"}
+KEYS_BY_TYPE = {type_: key for key, type_ in TYPES_BY_KEY.items()}
+SHAPE = ListsByKey(max_lists=NO_LIMIT if ALLOWS_REPEATED_KEYS else 1, allows_unbounded_not=ALLOWS_UNBOUNDED_NOT)
+OPT_TYPES = ("or", "and", "not")
+PHONE_TYPES = ("android", "ios")
+TAG_PATTERN = re.compile(r"\S+")
+ALIAS_PATTERN = re.compile(r"[A-Za-z0-9_\u3400-\u9fff\uf900-\ufaff]+")
+TARGET_KEYS = ("cid", "alias", "tag", "fast_custom_tag")
+AUDIENCE_HINT = 'the targeting object is {"audience": …}; without one, clients of Getui tell everyone'
 
 
 def parse(payload: Any) -> Expr:
@@ -55,53 +67,53 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"audience": {"tag": [*tags, {"key": "region", "values": ["11000000"], "opt_type": "not"}]}}))
     '(a OR b) AND NOT region:11000000'
     """
-    request = loaded(payload)
+    request = read_json_object(payload)
     if "audience" not in request:
         if isinstance(request.get("tag"), list):  # as the count of devices takes them
-            return _read_conditions(request["tag"], "$.tag")
-        refuse("missing-key", "there is no 'audience'", "$", HINT)
-    if "activate_filter_type" in mapping(request.get("settings") or {}, "$.settings"):
-        warn("the settings leave out devices by how active they are", "$.settings.activate_filter_type")
+            return _parse_conditions(request["tag"], "$.tag")
+        fail("missing-key", "there is no 'audience'", "$", AUDIENCE_HINT)
+    if "activate_filter_type" in read_object(request.get("settings") or {}, "$.settings"):
+        warn_payload("the settings leave out devices by how active they are", "$.settings.activate_filter_type")
     if request["audience"] == "all":
         return Everyone()
-    return _audience(mapping(request["audience"], "$.audience"))
+    return _parse_audience(read_object(request["audience"], "$.audience"))
 
 
-def _audience(audience: Payload) -> Expr:
-    only(audience, TARGETS, "$.audience")
+def _parse_audience(audience: Payload) -> Expr:
+    reject_unknown_keys(audience, TARGET_KEYS, "$.audience")
     if not audience:
-        refuse("empty-target", "nobody is named", "$.audience", 'write "all" for everyone')
+        fail("empty-target", "nobody is named", "$.audience", 'write "all" for everyone')
     if len(audience) > 1:
         first, second, *_ = audience
-        refuse("second-target", f"{second} beside {first}: one request takes one of them", f"$.audience.{second}")
+        fail("second-target", f"{second} beside {first}: one request takes one of them", f"$.audience.{second}")
     [(key, value)] = audience.items()
     path = f"$.audience.{key}"
     match key:
         case "fast_custom_tag":
-            return bare(string(value, path))
+            return bare(read_string(value, path))
         case "tag":
-            return _read_conditions(value, path)
-    return Ids("alias" if key == "alias" else "registration_id", tuple(listed(value, path, LIMITS[key])))
+            return _parse_conditions(value, path)
+    return Ids("alias" if key == "alias" else "registration_id", tuple(read_list(value, path, LIMITS[key])))
 
 
-def _read_conditions(value: Any, path: str) -> Expr:
+def _parse_conditions(value: Any, path: str) -> Expr:
     seen: set[str] = set()
     terms = []
-    for condition, place in elements(value, path):
-        key, term = _read_condition(mapping(condition, place), place)
-        if key in seen and not KEYS_REPEAT:
-            refuse("ambiguous", f"{key} stands twice: no page says how the two are joined", f"{place}.key")
+    for condition, place in read_items(value, path):
+        key, term = _parse_condition(read_object(condition, place), place)
+        if key in seen and not ALLOWS_REPEATED_KEYS:
+            fail("ambiguous", f"{key} stands twice: no page says how the two are joined", f"{place}.key")
         seen.add(key)
         terms.append(term)
     return all_of(terms)
 
 
-def _read_condition(condition: Payload, path: str) -> tuple[str, Expr]:
-    only(condition, ("key", "values", "opt_type"), path)
-    key = word(condition, "key", KEYS, path)
-    option = word(condition, "opt_type", OPTIONS, path)
-    values = listed(condition.get("values"), f"{path}.values", LIMITS["values"], "values")
-    tags = [Tag(KEYS[key], value.lower() if key == "phone_type" else value) for value in values]
+def _parse_condition(condition: Payload, path: str) -> tuple[str, Expr]:
+    reject_unknown_keys(condition, ("key", "values", "opt_type"), path)
+    key = read_enum(condition, "key", TYPES_BY_KEY, path)
+    option = read_enum(condition, "opt_type", OPT_TYPES, path)
+    values = read_list(condition.get("values"), f"{path}.values", LIMITS["values"], "values")
+    tags = [Tag(TYPES_BY_KEY[key], value.lower() if key == "phone_type" else value) for value in values]
     match option:
         case "and":
             return key, all_of(tags)
@@ -121,39 +133,39 @@ def emit(expr: Expr) -> Payload:
         case Everyone():
             return {"audience": "all"}
         case Ids(kind="registration_id" | "alias"):
-            return _said_ids(expr)
-    problems = list(_problems(expr))
+            return _emit_ids(expr)
+    problems = list(_expr_problems(expr))
     if problems:
-        raise Unsaid(problems)
-    form = fit(expr, SHAPE)
+        raise Unsupported(problems)
+    form = fit_to_shape(expr, SHAPE)
     if form is None:
-        raise Unsaid(_misfits(expr))
+        raise Unsupported(_shape_problems(expr))
     terms = form.terms if isinstance(form, And) else (form,)
-    return {"audience": {"tag": list(_said(terms))}}
+    return {"audience": {"tag": list(_emit_conditions(terms))}}
 
 
-def _said_ids(ids: Ids) -> Payload:
+def _emit_ids(ids: Ids) -> Payload:
     key = "alias" if ids.kind == "alias" else "cid"
     problems = _alias_problems(ids) if key == "alias" else ()
-    return {"audience": {key: one_list(ids, LIMITS[key].most, problems)}}
+    return {"audience": {key: require_single_list(ids, LIMITS[key].maximum, problems)}}
 
 
 def _alias_problems(ids: Ids) -> Iterator[Problem]:
     most = LIMITS["alias_characters"]
     for value in ids.values:
-        if not LEGAL_ALIAS.fullmatch(value):
+        if not ALIAS_PATTERN.fullmatch(value):
             hint = "letters, digits, _ and Chinese only"
             yield Problem("illegal-name", f"{value!r} is no legal alias of Getui", ids.span, hint=hint)
-        elif most.exceeded_by(len(value)):
-            message = f"{value!r} has {len(value)} characters; {most.most} is the most"
+        elif most.is_exceeded_by(len(value)):
+            message = f"{value!r} has {len(value)} characters; {most.maximum} is the most"
             yield Problem("name-too-long", message, ids.span)
 
 
-def _problems(expr: Expr) -> Iterator[Problem]:
+def _expr_problems(expr: Expr) -> Iterator[Problem]:
     for atom in atoms(expr):
         match atom:
             case Tag():
-                yield from unnamed(atom)
+                yield from tag_problems(atom)
             case Ids(kind="registration_id" | "alias" as kind):
                 yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", atom.span)
             case Ids(kind=kind):
@@ -162,29 +174,29 @@ def _problems(expr: Expr) -> Iterator[Problem]:
                 yield Problem("no-ranges", f"{render(atom)!r} compares; Getui knows single values only", atom.span)
 
 
-def unnamed(tag: Tag) -> Iterator[Problem]:
+def tag_problems(tag: Tag) -> Iterator[Problem]:
     """Why Getui has no name for *tag*."""
     most = LIMITS["tag_characters"]
-    if tag.type not in TYPES:
-        hint = f"give {tag.type} names in a catalog; Getui knows {', '.join(TYPES)}"
+    if tag.type not in KEYS_BY_TYPE:
+        hint = f"give {tag.type} names in a catalog; Getui knows {', '.join(KEYS_BY_TYPE)}"
         yield Problem("no-name", f"Getui has no key for {render(tag)!r}", tag.span, hint=hint)
-    elif tag.type == "platform" and tag.value not in PHONES:
-        yield Problem("no-name", f"{tag.value!r} is no phone_type of Getui", tag.span, hint=" or ".join(PHONES))
-    elif not LEGAL_TAG.fullmatch(tag.value):
+    elif tag.type == "platform" and tag.value not in PHONE_TYPES:
+        yield Problem("no-name", f"{tag.value!r} is no phone_type of Getui", tag.span, hint=" or ".join(PHONE_TYPES))
+    elif not TAG_PATTERN.fullmatch(tag.value):
         yield Problem("illegal-name", f"{tag.value!r}: white space separates the tags of a device at Getui", tag.span)
-    elif tag.type == BARE and most.exceeded_by(len(tag.value)):
-        message = f"{tag.value!r} has {len(tag.value)} characters; {most.most} is the most"
+    elif tag.type == UNTYPED and most.is_exceeded_by(len(tag.value)):
+        message = f"{tag.value!r} has {len(tag.value)} characters; {most.maximum} is the most"
         yield Problem("name-too-long", message, tag.span)
 
 
-def _misfits(expr: Expr) -> Iterator[Problem]:
+def _shape_problems(expr: Expr) -> Iterator[Problem]:
     """Why conditions do not say *expr*, whose tags all have names."""
-    if not (LONE_NOT or bounded(expr)):
+    if not (ALLOWS_UNBOUNDED_NOT or is_bounded(expr)):
         hint = "AND it with a tag that all of them have"
         yield Problem("not-alone", "NOT stands alone; no page says that Getui takes it", hint=hint)
         return
     terms = expr.terms if isinstance(expr, And) else (expr,)
-    keys = {term: sorted({TYPES[tag.type] for tag in atoms(term) if isinstance(tag, Tag)}) for term in terms}
+    keys = {term: sorted({KEYS_BY_TYPE[tag.type] for tag in atoms(term) if isinstance(tag, Tag)}) for term in terms}
     mixed = [term for term in terms if len(keys[term]) > 1]
     for term in mixed:
         yield Problem("or-of-others", f"{render(term)!r}: {' and '.join(keys[term])} are joined by AND only")
@@ -193,35 +205,35 @@ def _misfits(expr: Expr) -> Iterator[Problem]:
         yield Problem("second-list", f"one list of each key is said, any, all or none of it; here of {', '.join(used)}")
 
 
-def _said(terms: Sequence[Expr]) -> Iterator[Payload]:
+def _emit_conditions(terms: Sequence[Expr]) -> Iterator[Payload]:
     """One condition for each list; single tags of one key are the list of all of them, their NOTs that of none."""
     single: dict[tuple[str, str], list[str]] = {}
     for term in terms:
         match term:
             case Or(terms=tags):
-                yield _said_list([tag for tag in tags if isinstance(tag, Tag)], "or")
+                yield _emit_condition([tag for tag in tags if isinstance(tag, Tag)], "or")
             case Tag(type=type_, value=value):
                 single.setdefault((type_, "and"), []).append(value)
             case Not(term=Tag(type=type_, value=value)):
                 single.setdefault((type_, "not"), []).append(value)
     for (type_, option), values in single.items():
         alone = option == "and" and len(values) == 1
-        yield _said_list([Tag(type_, value) for value in values], "or" if alone else option)
+        yield _emit_condition([Tag(type_, value) for value in values], "or" if alone else option)
 
 
-def _said_list(tags: Sequence[Tag], option: str) -> Payload:
-    return {"key": TYPES[tags[0].type], "values": [tag.value for tag in tags], "opt_type": option}
+def _emit_condition(tags: Sequence[Tag], option: str) -> Payload:
+    return {"key": KEYS_BY_TYPE[tags[0].type], "values": [tag.value for tag in tags], "opt_type": option}
 
 
-def conditions(expr: Expr) -> Iterator[Problem]:
+def assumptions(expr: Expr) -> Iterator[Problem]:
     """What a request that says *expr* takes for granted."""
-    if not bounded(nnf(expr)):
+    if not is_bounded(nnf(expr)):
         yield Problem("universe", "NOT and everyone are out of all devices active in the last 90 days at Getui")
     if any(isinstance(atom, Ids) and atom.kind == "alias" for atom in atoms(expr)):
         yield Problem("alias", "an alias stands for every device that is bound to it at Getui")
 
 
-def listing(ids: Sequence[str]) -> Payload:
+def target_ids(ids: Sequence[str]) -> Payload:
     """The targeting object of at most 1,000 cids."""
     return {"audience": {"cid": list(ids)}}
 
@@ -229,17 +241,17 @@ def listing(ids: Sequence[str]) -> Payload:
 VENDOR = Vendor(
     name="getui",
     title="Getui",
-    page=PAGE,
-    read_on="2026-11-21",
+    docs_url=PAGE,
+    docs_read_on="2026-11-21",
     fragment="any, all or none of the values of a key, the keys joined by AND; or cids, or aliases, alone",
     limits=LIMITS,
-    known_by=("getui",),
+    id_columns=("getui",),
     shape=SHAPE,
-    unnamed=unnamed,
-    conditions=conditions,
+    tag_problems=tag_problems,
+    assumptions=assumptions,
     parse=parse,
     emit=emit,
-    listing=listing,
-    batch=1_000,
-    types=KEYS,
+    target_ids=target_ids,
+    max_ids=1_000,
+    type_aliases=TYPES_BY_KEY,
 )

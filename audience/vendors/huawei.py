@@ -10,36 +10,43 @@ from typing import Any
 from audience.algebra.request_shape import NO_LIMIT, Tree
 from audience.errors import Problem
 from audience.language.ast import Expr, Ids, Tag, atoms
-from audience.vendors.payload_reader import listed, loaded, mapping, only, refuse, string
+from audience.vendors.payload_reader import (
+    fail,
+    read_json_object,
+    read_list,
+    read_object,
+    read_string,
+    reject_unknown_keys,
+)
 from audience.vendors.shared import topic_conditions
-from audience.vendors.shared.topic_conditions import Dialect
-from audience.vendors.spec import Limit, Payload, Vendor, one_list
+from audience.vendors.shared.topic_conditions import TopicDialect
+from audience.vendors.spec import Limit, Payload, Vendor, require_single_list
 
 PAGE = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197"
-TOPICS = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/topic-sub-api-0000001051066122"
+TOPICS_DOCS = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/topic-sub-api-0000001051066122"
 
 LIMITS = {
     "token": Limit(1_000, PAGE),
-    "topic_characters": Limit(900, TOPICS),
+    "topic_characters": Limit(900, TOPICS_DOCS),
     "topics": Limit(None, PAGE),
 }
 # What no page that could be read says: each is taken in the way that cannot reach a wrong device.
-MOST_TOPICS = 5  # in a condition: as many as FCM takes, whose language it is
-SAYS_NOT = False  # whether `!` is understood
-MIXED = None  # what && beside || means without brackets: nothing, so it is refused
+MAX_TOPICS = 5  # in a condition: as many as FCM takes, whose language it is
+ACCEPTS_NOT = False  # whether `!` is understood
+MIXED_PRECEDENCE = None  # what && beside || means without brackets: nothing, so it is refused
 
-DIALECT = Dialect(
+DIALECT = TopicDialect(
     title="Huawei Push Kit",
-    shape=Tree(tags=MOST_TOPICS, nots=NO_LIMIT if SAYS_NOT else 0),
-    readable=r"[\w\-.~%\u4e00-\u9fa5]{1,900}",
-    legal=r"[A-Za-z0-9_.~%\u4e00-\u9fa5]{1,900}",
-    hint="up to 900 letters, digits, _ . ~ % and Chinese",
-    most_read=None,
-    mixed=MIXED,
-    reads_not=SAYS_NOT,
-    singular=True,
+    shape=Tree(max_tags=MAX_TOPICS, max_nots=NO_LIMIT if ACCEPTS_NOT else 0),
+    readable_pattern=r"[\w\-.~%\u4e00-\u9fa5]{1,900}",
+    legal_pattern=r"[A-Za-z0-9_.~%\u4e00-\u9fa5]{1,900}",
+    legal_hint="up to 900 letters, digits, _ . ~ % and Chinese",
+    max_topics_read=None,
+    mixed_precedence=MIXED_PRECEDENCE,
+    accepts_not=ACCEPTS_NOT,
+    accepts_in_topic_typo=True,
 )
-TARGETS = ("token", "topic", "condition")
+TARGET_KEYS = ("token", "topic", "condition")
 
 
 def parse(payload: Any) -> Expr:
@@ -49,22 +56,24 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"message": {"condition": "'a' in topics && ('b' in topics || 'c' in topics)"}}))
     'a AND (b OR c)'
     """
-    request = loaded(payload)
-    only(request, ("message", "validate_only"), "$")
+    request = read_json_object(payload)
+    reject_unknown_keys(request, ("message", "validate_only"), "$")
     if "message" not in request:
-        refuse("missing-key", "there is no 'message'", "$", 'the targeting object is {"message": {"token": […]}}')
-    message = mapping(request["message"], "$.message")
-    found = [key for key in TARGETS if key in message]
+        fail("missing-key", "there is no 'message'", "$", 'the targeting object is {"message": {"token": […]}}')
+    message = read_object(request["message"], "$.message")
+    found = [key for key in TARGET_KEYS if key in message]
     if len(found) != 1:
         code, what = ("two-targets", " and ".join(found)) if found else ("missing-key", "none")
-        refuse(code, f"one of {', '.join(TARGETS)} is wanted, found {what}", "$.message")
+        fail(code, f"one of {', '.join(TARGET_KEYS)} is wanted, found {what}", "$.message")
     match found:
         case ["topic"]:
-            return topic_conditions.topic(string(message["topic"], "$.message.topic"), "$.message.topic", DIALECT)
+            return topic_conditions.read_topic(
+                read_string(message["topic"], "$.message.topic"), "$.message.topic", DIALECT
+            )
         case ["condition"]:
-            text = string(message["condition"], "$.message.condition")
-            return topic_conditions.read(text, "$.message.condition", DIALECT)
-    return Ids("registration_id", tuple(listed(message["token"], "$.message.token", LIMITS["token"])))
+            text = read_string(message["condition"], "$.message.condition")
+            return topic_conditions.read_condition(text, "$.message.condition", DIALECT)
+    return Ids("registration_id", tuple(read_list(message["token"], "$.message.token", LIMITS["token"])))
 
 
 def emit(expr: Expr) -> Payload:
@@ -75,23 +84,23 @@ def emit(expr: Expr) -> Payload:
     {'message': {'condition': "'a' in topics && ('b' in topics || 'c' in topics)"}}
     """
     if isinstance(expr, Ids) and expr.kind == "registration_id":
-        return listing(one_list(expr, LIMITS["token"].most))
-    return {"message": topic_conditions.write(expr, DIALECT)}
+        return target_ids(require_single_list(expr, LIMITS["token"].maximum))
+    return {"message": topic_conditions.write_condition(expr, DIALECT)}
 
 
-def unnamed(tag: Tag) -> Iterator[Problem]:
+def tag_problems(tag: Tag) -> Iterator[Problem]:
     """Why Huawei has no topic for *tag*."""
-    return topic_conditions.unnamed(tag, DIALECT)
+    return topic_conditions.tag_problems(tag, DIALECT)
 
 
-def conditions(expr: Expr) -> Iterator[Problem]:
+def assumptions(expr: Expr) -> Iterator[Problem]:
     """What a request that says *expr* takes for granted."""
-    yield from topic_conditions.conditions(expr, DIALECT)
+    yield from topic_conditions.assumptions(expr, DIALECT)
     if sum(isinstance(atom, Tag) for atom in atoms(expr)) > 1:
         yield Problem("android", "a condition reaches Android apps only")
 
 
-def listing(ids: Sequence[str]) -> Payload:
+def target_ids(ids: Sequence[str]) -> Payload:
     """The targeting object of at most 1,000 tokens."""
     return {"message": {"token": list(ids)}}
 
@@ -99,16 +108,16 @@ def listing(ids: Sequence[str]) -> Payload:
 VENDOR = Vendor(
     name="huawei",
     title="Huawei Push Kit (v1)",
-    page=PAGE,
-    read_on="2026-11-21",
+    docs_url=PAGE,
+    docs_read_on="2026-11-21",
     fragment="any AND and OR of ≤ 5 topics, without NOT; or tokens, alone; no broadcast",
     limits=LIMITS,
-    known_by=("huawei", "hms"),
+    id_columns=("huawei", "hms"),
     shape=DIALECT.shape,
-    unnamed=unnamed,
-    conditions=conditions,
+    tag_problems=tag_problems,
+    assumptions=assumptions,
     parse=parse,
     emit=emit,
-    listing=listing,
-    batch=1_000,
+    target_ids=target_ids,
+    max_ids=1_000,
 )

@@ -7,12 +7,12 @@ the page as it was in 2019, in the repository jpush/jpush-docs.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience.algebra.fitting import bounded
+from audience.algebra.fitting import is_bounded
 from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import Slots
 from audience.errors import Problem
 from audience.language.ast import Everyone, Expr, Ids, Tag, all_of, any_of, atoms
-from audience.vendors.payload_reader import loaded, mapping, one_or_several, only, refuse
+from audience.vendors.payload_reader import fail, read_json_object, read_object, read_one_or_many, reject_unknown_keys
 from audience.vendors.shared import tag_lists
 from audience.vendors.spec import Limit, Payload, Vendor
 
@@ -27,19 +27,19 @@ LIMITS = {
     "tag_bytes": Limit(40, PAGE),
     "alias_bytes": Limit(40, PAGE),
 }
-OPAQUE = {
+OPAQUE_KEYS = {
     "segment": "only JPush knows who is in a segment of its console",
     "abtest": "only JPush knows who takes part in a test of its console",
     "file": "a file_id names a file that only JPush has",
     "live_activity_id": "only JPush knows who follows a live activity",
 }
-DIALECT = tag_lists.Dialect(
+DIALECT = tag_lists.TagListDialect(
     title="JPush",
-    shape=Slots(any_of=20, all_of=20, none_of=20, lone_not=True),
-    ids=("alias", "registration_id"),
+    shape=Slots(max_any_of=20, max_all_of=20, max_none_of=20, allows_unbounded_not=True),
+    id_kinds=("alias", "registration_id"),
     limits=LIMITS,
-    legal=r"[A-Za-z0-9_\u3400-\u9fff\uf900-\ufaff@!#$&*+=.|￥]+",
-    letters="letters, digits, Chinese and _@!#$&*+=.|￥ only",
+    legal_pattern=r"[A-Za-z0-9_\u3400-\u9fff\uf900-\ufaff@!#$&*+=.|￥]+",
+    legal_hint="letters, digits, Chinese and _@!#$&*+=.|￥ only",
 )
 
 
@@ -52,29 +52,29 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"audience": {"tag": ["a", "b"], "tag_and": ["c"], "tag_not": ["d"]}, "platform": ["ios"]}))
     '(a OR b) AND c AND NOT d AND platform:ios'
     """
-    request = loaded(payload)
+    request = read_json_object(payload)
     if "audience" not in request:
-        refuse("missing-key", "there is no 'audience'", "$", 'the targeting object is {"audience": …}')
-    return all_of([_audience(request["audience"]), *_platform(request.get("platform", "all"))])
+        fail("missing-key", "there is no 'audience'", "$", 'the targeting object is {"audience": …}')
+    return all_of([_parse_audience(request["audience"]), *_parse_platform(request.get("platform", "all"))])
 
 
-def _audience(audience: Any) -> Expr:
+def _parse_audience(audience: Any) -> Expr:
     if audience == "all":
         return Everyone()
-    lists = mapping(audience, "$.audience")
-    for key, why in OPAQUE.items():
+    lists = read_object(audience, "$.audience")
+    for key, why in OPAQUE_KEYS.items():
         if lists.get(key, []) != []:
-            refuse("opaque", why, f"$.audience.{key}", "name its tags")
-    only(lists, [*tag_lists.KEYS, *OPAQUE], "$.audience")
-    terms = tag_lists.read(lists, "$.audience", LIMITS)
+            fail("opaque", why, f"$.audience.{key}", "name its tags")
+    reject_unknown_keys(lists, [*tag_lists.LIST_KEYS, *OPAQUE_KEYS], "$.audience")
+    terms = tag_lists.read_tag_lists(lists, "$.audience", LIMITS)
     if not terms:
         hint = 'write "all" for everyone'
-        refuse("empty-target", "nothing is left: an empty list counts as absent", "$.audience", hint)
+        fail("empty-target", "nothing is left: an empty list counts as absent", "$.audience", hint)
     return all_of(terms)
 
 
-def _platform(platform: Any) -> Iterator[Expr]:
-    names = one_or_several(platform, "$.platform")
+def _parse_platform(platform: Any) -> Iterator[Expr]:
+    names = read_one_or_many(platform, "$.platform")
     if "all" not in names:
         yield any_of(Tag("platform", name) for name in names)
 
@@ -86,24 +86,24 @@ def emit(expr: Expr) -> Payload:
     >>> emit(parse("(a OR b) AND c AND NOT d AND NOT e")), emit(parse("NOT a"))
     ({'audience': {'tag': ['a', 'b'], 'tag_and': ['c'], 'tag_not': ['d', 'e']}}, {'audience': {'tag_not': ['a']}})
     """
-    return {"audience": "all" if expr == Everyone() else tag_lists.write(expr, DIALECT)}
+    return {"audience": "all" if expr == Everyone() else tag_lists.write_tag_lists(expr, DIALECT)}
 
 
-def unnamed(tag: Tag) -> Iterator[Problem]:
+def tag_problems(tag: Tag) -> Iterator[Problem]:
     """Why JPush has no name for *tag*."""
-    return tag_lists.unnamed(tag, DIALECT)
+    return tag_lists.tag_problems(tag, DIALECT)
 
 
-def conditions(expr: Expr) -> Iterator[Problem]:
+def assumptions(expr: Expr) -> Iterator[Problem]:
     """What a request that says *expr* takes for granted."""
-    if not bounded(nnf(expr)):
+    if not is_bounded(nnf(expr)):
         message = "NOT and everyone are out of the devices that were active in the last 255 days at JPush"
         yield Problem("universe", message)
     if any(isinstance(atom, Ids) and atom.kind == "alias" for atom in atoms(expr)):
         yield Problem("account", "an alias stands for every device that is bound to it at JPush")
 
 
-def listing(ids: Sequence[str]) -> Payload:
+def target_ids(ids: Sequence[str]) -> Payload:
     """The targeting object of at most 1,000 registration ids."""
     return {"audience": {"registration_id": list(ids)}}
 
@@ -111,16 +111,16 @@ def listing(ids: Sequence[str]) -> Payload:
 VENDOR = Vendor(
     name="jpush",
     title="JPush v3",
-    page=PAGE,
-    read_on="2026-11-21",
+    docs_url=PAGE,
+    docs_read_on="2026-11-21",
     fragment="any of ≤ 20 tags AND all of ≤ 20 tags AND none of ≤ 20 tags AND any alias AND any registration id",
     limits=LIMITS,
-    known_by=("jpush",),
+    id_columns=("jpush",),
     shape=DIALECT.shape,
-    unnamed=unnamed,
-    conditions=conditions,
+    tag_problems=tag_problems,
+    assumptions=assumptions,
     parse=parse,
     emit=emit,
-    listing=listing,
-    batch=1_000,
+    target_ids=target_ids,
+    max_ids=1_000,
 )

@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audience.algebra.normal_forms import nnf
-from audience.algebra.request_shape import NOTHING, Shape
+from audience.algebra.request_shape import EMPTY_SHAPE, RequestShape
 from audience.algebra.simplify import simplify
 from audience.errors import Problem
 from audience.language.ast import Atom, Expr, Ids, Nobody, Sample, Segment, Split, Tag, atoms
 from audience.language.printer import render
-from audience.vendors.delivery_spec import Delivery
+from audience.vendors.delivery_spec import DeliverySpec
 from audience.vendors.delivery_spec import Payload as Payload
 
-SPACE = " \t\r\n\u00a0\u3000"  # white space around an id between commas, which is no part of it
+WHITESPACE = " \t\r\n\u00a0\u3000"  # white space around an id between commas, which is no part of it
 
 
-class Unsaid(Exception):
+class Unsupported(Exception):
     """A vendor cannot say an expression in one request; *problems* has every reason."""
 
     def __init__(self, problems: Iterable[Problem]):
@@ -28,21 +28,21 @@ class Unsaid(Exception):
 class Limit:
     """A number that the vendor sets, and the page that says so; None where no page does."""
 
-    most: int | None
+    maximum: int | None
     source: str
 
-    def exceeded_by(self, count: int) -> bool:
-        return self.most is not None and count > self.most
+    def is_exceeded_by(self, count: int) -> bool:
+        return self.maximum is not None and count > self.maximum
 
 
-def says_nothing(expr: Expr) -> Payload:
+def read_only_emit(expr: Expr) -> Payload:
     """The `emit` of a vendor that is only read from."""
-    raise Unsaid([Problem("reads-only", f"{render(expr)!r} cannot be said to a vendor that is only read from")])
+    raise Unsupported([Problem("reads-only", f"{render(expr)!r} cannot be said to a vendor that is only read from")])
 
 
-def lists_nothing(ids: Sequence[str]) -> Payload:
+def read_only_target_ids(ids: Sequence[str]) -> Payload:
     """The `listing` of a vendor that is only read from."""
-    raise Unsaid([Problem("reads-only", f"{len(ids)} ids cannot be told to a vendor that is only read from")])
+    raise Unsupported([Problem("reads-only", f"{len(ids)} ids cannot be told to a vendor that is only read from")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,53 +63,60 @@ class Vendor:
     *delivery* is how it is sent to, where that is known.
     *known_by* are the columns of a device table that hold this vendor's ids, best first.
 
-    >>> facts = {"page": "https://example.com", "read_on": "2026-11-21", "fragment": "all", "limits": {}}
-    >>> pager = Vendor(name="pager", title="Pager", known_by=("pager",), parse=Tag, reads_only="it is no more", **facts)
-    >>> pager.shape, pager.batch
-    (Operator(names=0, lone_not=False), 0)
+    >>> facts = {"docs_url": "https://example.com", "docs_read_on": "2026-11-21", "fragment": "all", "limits": {}}
+    >>> pager = Vendor(
+    ...     name="pager", title="Pager", id_columns=("pager",), parse=Tag, read_only_reason="discontinued", **facts
+    ... )
+    >>> pager.shape, pager.max_ids
+    (SingleOperator(max_tags=0, allows_unbounded_not=False), 0)
     """
 
     name: str
     title: str
-    page: str
-    read_on: str
+    docs_url: str
+    docs_read_on: str
     fragment: str
     limits: dict[str, Limit]
-    known_by: tuple[str, ...]
+    id_columns: tuple[str, ...]
     parse: Callable[[Any], Expr]
-    reads_only: str = ""
-    shape: Shape = NOTHING
-    unnamed: Callable[[Tag], Iterable[Problem]] = lambda tag: ()
-    conditions: Callable[[Expr], Iterable[Problem]] = lambda expr: ()
-    emit: Callable[[Expr], Payload] = says_nothing
-    listing: Callable[[Sequence[str]], Payload] = lists_nothing
-    batch: int = 0
-    id_length: int | None = None
-    id_forbids: str = ""
-    types: Mapping[str, str] = field(default_factory=dict)
-    any_type: bool = False
-    days: Mapping[str, str] = field(default_factory=dict)
-    delivery: Delivery | None = None
+    read_only_reason: str = ""
+    shape: RequestShape = EMPTY_SHAPE
+    tag_problems: Callable[[Tag], Iterable[Problem]] = lambda tag: ()
+    assumptions: Callable[[Expr], Iterable[Problem]] = lambda expr: ()
+    emit: Callable[[Expr], Payload] = read_only_emit
+    target_ids: Callable[[Sequence[str]], Payload] = read_only_target_ids
+    max_ids: int = 0
+    max_id_length: int | None = None
+    forbidden_id_chars: str = ""
+    type_aliases: Mapping[str, str] = field(default_factory=dict)
+    has_typed_tags: bool = False
+    date_formats: Mapping[str, str] = field(default_factory=dict)
+    delivery: DeliverySpec | None = None
 
     def __post_init__(self) -> None:
-        speaks = {self.shape != NOTHING, self.emit != says_nothing, self.listing != lists_nothing, self.batch > 0}
-        if len(speaks) > 1 or speaks == {bool(self.reads_only)}:
+        speaks = {
+            self.shape != EMPTY_SHAPE,
+            self.emit != read_only_emit,
+            self.target_ids != read_only_target_ids,
+            self.max_ids > 0,
+        }
+        if len(speaks) > 1 or speaks == {bool(self.read_only_reason)}:
             raise TypeError(f"{self.name}: either reads_only, or all of shape, emit, listing and batch")
-        if not self.reads_only:
-            object.__setattr__(self, "emit", _guarded(self.emit, self.title))
+        if not self.read_only_reason:
+            object.__setattr__(self, "emit", _guard_emit(self.emit, self.title))
 
-    def uncarriable(self, identifier: str) -> Problem | None:
+    def id_problem(self, identifier: str) -> Problem | None:
         """Why *identifier* cannot stand in this vendor's lists, or None."""
-        return uncarriable(identifier, self.id_length, self.id_forbids)
+        return find_id_problem(identifier, self.max_id_length, self.forbidden_id_chars)
 
 
-def uncarriable(identifier: str, length: int | None, forbids: str = "") -> Problem | None:
+def find_id_problem(identifier: str, max_length: int | None, forbidden_chars: str = "") -> Problem | None:
     """Why *identifier* cannot stand in lists of ids of at most *length* characters, without any of *forbids*."""
-    if length is not None and len(identifier) > length:
-        return Problem("id-too-long", f"{identifier!r} has {len(identifier)} characters; {length} is the most")
-    if forbids and identifier != identifier.strip(SPACE):
+    if max_length is not None and len(identifier) > max_length:
+        return Problem("id-too-long", f"{identifier!r} has {len(identifier)} characters; {max_length} is the most")
+    if forbidden_chars and identifier != identifier.strip(WHITESPACE):
         return Problem("id-outer-space", f"{identifier!r} begins or ends with white space, which its lists lose")
-    for char in forbids:
+    for char in forbidden_chars:
         if char in identifier:
             return Problem(
                 "id-forbidden-character", f"{identifier!r} contains {char!r}, which cannot stand in its lists"
@@ -117,31 +124,31 @@ def uncarriable(identifier: str, length: int | None, forbids: str = "") -> Probl
     return None
 
 
-def one_list(ids: Ids, most: int | None, problems: Iterable[Problem] = ()) -> list[str]:
+def require_single_list(ids: Ids, max_ids: int | None, problems: Iterable[Problem] = ()) -> list[str]:
     """What *ids* lists; Unsaid with *problems*, those of the ids, and where they are more than *most*."""
     found = list(problems)
-    if most is not None and len(ids.values) > most:
-        found.append(Problem("too-many", f"{len(ids.values)} ids; {most} is the most", ids.span))
+    if max_ids is not None and len(ids.values) > max_ids:
+        found.append(Problem("too-many", f"{len(ids.values)} ids; {max_ids} is the most", ids.span))
     if found:
-        raise Unsaid(found)
+        raise Unsupported(found)
     return list(ids.values)
 
 
-def _guarded(emit: Callable[[Expr], Payload], title: str) -> Callable[[Expr], Payload]:
+def _guard_emit(emit: Callable[[Expr], Payload], title: str) -> Callable[[Expr], Payload]:
     """*emit* for every expression: a vendor's own one might say a part of one that it cannot say, or everyone."""
 
-    def said(expr: Expr) -> Payload:
+    def emit_guarded(expr: Expr) -> Payload:
         expr = simplify(nnf(expr))
         if expr == Nobody():
-            raise Unsaid([Problem("nobody", "a request to nobody cannot be written", hint="send nothing")])
+            raise Unsupported([Problem("nobody", "a request to nobody cannot be written", hint="send nothing")])
         if any(isinstance(atom, Segment | Sample | Split) for atom in atoms(expr)):
-            raise Unsaid(problem for atom in atoms(expr) for problem in _alone(atom, emit, title))
+            raise Unsupported(problem for atom in atoms(expr) for problem in _atom_problems(atom, emit, title))
         return emit(expr)
 
-    return said
+    return emit_guarded
 
 
-def _alone(atom: Atom, emit: Callable[[Expr], Payload], title: str) -> Iterable[Problem]:
+def _atom_problems(atom: Atom, emit: Callable[[Expr], Payload], title: str) -> Iterable[Problem]:
     """Why a vendor cannot say *atom*, with nothing beside it."""
     match atom:
         case Segment():
@@ -152,6 +159,6 @@ def _alone(atom: Atom, emit: Callable[[Expr], Payload], title: str) -> Iterable[
             return [Problem("no-sample", message, atom.span)]
     try:
         emit(atom)
-    except Unsaid as unsaid:
+    except Unsupported as unsaid:
         return unsaid.problems
     return []

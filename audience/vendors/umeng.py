@@ -9,46 +9,46 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
-from audience.algebra.fitting import bounded
+from audience.algebra.fitting import is_bounded
 from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import Tree
 from audience.errors import Problem
 from audience.language.ast import (
     And,
     Compare,
+    CompareOp,
     Everyone,
     Expr,
     IdKind,
     Ids,
     Not,
     Or,
-    Order,
     Tag,
     Within,
     all_of,
     any_of,
     atoms,
 )
-from audience.language.attribute_names import BARE
+from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.vendors.payload_reader import (
-    between_commas,
-    branch,
-    elements,
-    limited,
-    loaded,
-    mapping,
-    only,
-    refuse,
-    string,
-    warn,
+    check_limit,
+    fail,
+    read_items,
+    read_json_object,
+    read_object,
+    read_single_key,
+    read_string,
+    reject_unknown_keys,
+    split_commas,
+    warn_payload,
 )
-from audience.vendors.spec import SPACE, Limit, Payload, Unsaid, Vendor, one_list
+from audience.vendors.spec import WHITESPACE, Limit, Payload, Unsupported, Vendor, require_single_list
 
 PAGE = "https://dev.umeng.com/push/android/api-doc"
-TOP = "https://info.umeng.com/detail?id=130&cateId=1"  # "the top must be and"
-TAGS = "https://info.umeng.com/detail?id=166&cateId=1"  # could not be read: names of tags are joined by commas
+FILTER_DOCS = "https://info.umeng.com/detail?id=130&cateId=1"  # "the top must be and"
+TAGS_DOCS = "https://info.umeng.com/detail?id=166&cateId=1"  # could not be read: names of tags are joined by commas
 
 LIMITS = {
     "device_tokens": Limit(500, PAGE),
@@ -56,14 +56,14 @@ LIMITS = {
     "operands": Limit(None, PAGE),
     "levels": Limit(None, PAGE),
 }
-SHAPE = Tree(lone_not=True)
+SHAPE = Tree(allows_unbounded_not=True)
 
 # Whether "app_version": ">1.0" may be written. The page gives it as the way to select versions ≥ 1.0, so whether 1.0
 # itself is in is not certain; read, it is what the page says it selects.
-COMPARES_VERSIONS = False
+ALLOWS_VERSION_COMPARISON = False
 
-KEYS = {
-    "tag": BARE,
+TYPES_BY_KEY = {
+    "tag": UNTYPED,
     "app_version": "version",
     "channel": "channel",
     "device_model": "model",
@@ -71,17 +71,17 @@ KEYS = {
     "country": "country",
     "language": "language",
 }
-TYPES = {type_: key for key, type_ in KEYS.items()}
-SELECTED: dict[str, Order] = {">": ">=", "<": "<="}
-SIGNS = "<>=!"
+KEYS_BY_TYPE = {type_: key for key, type_ in TYPES_BY_KEY.items()}
+VERSION_COMPARE_OPS: dict[str, CompareOp] = {">": ">=", "<": "<="}
+COMPARISON_SIGNS = "<>=!"
 ALIAS_TYPE = "alias_type"  # the type of the tag that stands for it: an alias is one of its type
-CASTS = ("unicast", "listcast", "broadcast", "groupcast", "customizedcast")
-LISTS: dict[str, tuple[str, IdKind]] = {
+CAST_TYPES = ("unicast", "listcast", "broadcast", "groupcast", "customizedcast")
+ID_LISTS_BY_CAST: dict[str, tuple[str, IdKind]] = {
     "unicast": ("device_tokens", "registration_id"),
     "listcast": ("device_tokens", "registration_id"),
     "customizedcast": ("alias", "alias"),
 }
-TARGETS = ("device_tokens", "alias", "file_id", "filter")
+TARGET_KEYS = ("device_tokens", "alias", "file_id", "filter")
 
 
 def parse(payload: Any) -> Expr:
@@ -92,107 +92,107 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"type": "groupcast", "filter": {"where": where}}))
     'a AND NOT province:b AND active >= 2014-11-15'
     """
-    request = loaded(payload)
+    request = read_json_object(payload)
     match request.get("type"):
         case None:
-            refuse("missing-key", "there is no 'type'", "$", f"one of {', '.join(CASTS)}")
+            fail("missing-key", "there is no 'type'", "$", f"one of {', '.join(CAST_TYPES)}")
         case "filecast":
-            refuse("opaque", "a file_id names a file that only Umeng has", "$.file_id", "read the file instead")
+            fail("opaque", "a file_id names a file that only Umeng has", "$.file_id", "read the file instead")
         case "customizedcast" if "file_id" in request:
-            refuse("opaque", "a file_id names a file that only Umeng has", "$.file_id", "read the file instead")
+            fail("opaque", "a file_id names a file that only Umeng has", "$.file_id", "read the file instead")
         case "broadcast":
-            _alone(request, ())
+            _reject_other_targets(request, ())
             said: Expr = Everyone()
         case "groupcast":
-            _alone(request, ("filter",))
-            said = _filter(_wanted(request, "filter"))
+            _reject_other_targets(request, ("filter",))
+            said = _parse_filter(_require_key(request, "filter"))
         case "unicast" | "listcast" | "customizedcast" as cast:
-            return _ids(cast, request)
+            return _parse_ids(cast, request)
         case other:
-            hint = did_you_mean(str(other), CASTS)
-            refuse("unknown-value", f"no type is called {other!r}", "$.type", hint)
+            hint = did_you_mean(str(other), CAST_TYPES)
+            fail("unknown-value", f"no type is called {other!r}", "$.type", hint)
     if str(request.get("production_mode", True)).lower() == "false":
-        warn("in test mode Umeng tells test devices only", "$.production_mode")
+        warn_payload("in test mode Umeng tells test devices only", "$.production_mode")
     return said
 
 
-def _alone(request: Payload, wanted: Sequence[str]) -> None:
+def _reject_other_targets(request: Payload, allowed_keys: Sequence[str]) -> None:
     """Refuse what says somebody else than the type does: no page tells which of the two counts."""
-    for key in TARGETS:
-        if key in request and key not in wanted:
-            refuse("second-target", f"{key} beside type {request['type']!r}", f"$.{key}", "leave out one of them")
+    for key in TARGET_KEYS:
+        if key in request and key not in allowed_keys:
+            fail("second-target", f"{key} beside type {request['type']!r}", f"$.{key}", "leave out one of them")
 
 
-def _wanted(request: Payload, key: str) -> Any:
+def _require_key(request: Payload, key: str) -> Any:
     if key not in request:
-        refuse("missing-key", f"type {request['type']!r} without {key}", "$", f"add {key}")
+        fail("missing-key", f"type {request['type']!r} without {key}", "$", f"add {key}")
     return request[key]
 
 
-def _ids(cast: str, request: Payload) -> Expr:
-    key, kind = LISTS[cast]
-    _alone(request, (key,))
-    ids = Ids(kind, tuple(between_commas(_wanted(request, key), f"$.{key}")))
-    limited(Limit(1, PAGE) if cast == "unicast" else LIMITS[key], len(ids.values), "ids", f"$.{key}")
+def _parse_ids(cast: str, request: Payload) -> Expr:
+    key, kind = ID_LISTS_BY_CAST[cast]
+    _reject_other_targets(request, (key,))
+    ids = Ids(kind, tuple(split_commas(_require_key(request, key), f"$.{key}")))
+    check_limit(Limit(1, PAGE) if cast == "unicast" else LIMITS[key], len(ids.values), "ids", f"$.{key}")
     if kind == "alias":
-        return all_of([ids, Tag(ALIAS_TYPE, string(_wanted(request, ALIAS_TYPE), f"$.{ALIAS_TYPE}"))])
+        return all_of([ids, Tag(ALIAS_TYPE, read_string(_require_key(request, ALIAS_TYPE), f"$.{ALIAS_TYPE}"))])
     return ids
 
 
-def _filter(value: Any) -> Expr:
+def _parse_filter(value: Any) -> Expr:
     """A filter as an object or as JSON text; the top of it is an AND (TOP)."""
-    body = loaded(value, "$.filter")
-    only(body, ("where",), "$.filter")
-    where = mapping(body.get("where"), "$.filter.where")
-    only(where, ("and",), "$.filter.where")
+    body = read_json_object(value, "$.filter")
+    reject_unknown_keys(body, ("where",), "$.filter")
+    where = read_object(body.get("where"), "$.filter.where")
+    reject_unknown_keys(where, ("and",), "$.filter.where")
     if not where:
-        refuse("missing-key", "there is no 'and'", "$.filter.where", "the top of a filter is an and")
-    return _node(where, "$.filter.where", 0)
+        fail("missing-key", "there is no 'and'", "$.filter.where", "the top of a filter is an and")
+    return _parse_node(where, "$.filter.where", 0)
 
 
-def _node(value: Any, path: str, depth: int) -> Expr:
-    known = ("and", "or", "not", "launch_from", "not_launch_from", *KEYS)
-    key, inner, place = branch(value, known, path, depth)
+def _parse_node(value: Any, path: str, depth: int) -> Expr:
+    known = ("and", "or", "not", "launch_from", "not_launch_from", *TYPES_BY_KEY)
+    key, inner, place = read_single_key(value, known, path, depth)
     match key:
         case "and":
-            return all_of(_terms(inner, place, depth))
+            return all_of(_parse_terms(inner, place, depth))
         case "or":
-            return any_of(_terms(inner, place, depth))
+            return any_of(_parse_terms(inner, place, depth))
         case "not":
-            return Not(_node(inner, place, depth + 1))
+            return Not(_parse_node(inner, place, depth + 1))
         case "launch_from":
-            return _active_since(inner, place)
+            return _parse_active_since(inner, place)
         case "not_launch_from":
-            return Not(_active_since(inner, place))
-    return _read_condition(key, string(inner, place), place)
+            return Not(_parse_active_since(inner, place))
+    return _parse_condition(key, read_string(inner, place), place)
 
 
-def _terms(terms: Any, path: str, depth: int) -> Iterator[Expr]:
-    return (_node(term, place, depth + 1) for term, place in elements(terms, path))
+def _parse_terms(terms: Any, path: str, depth: int) -> Iterator[Expr]:
+    return (_parse_node(term, place, depth + 1) for term, place in read_items(terms, path))
 
 
-def _active_since(value: Any, path: str) -> Expr:
-    text = string(value, path)
-    if not _is_day(text):
-        refuse("unknown-value", f"{text!r} is no day", path, "like 2014-11-15")
+def _parse_active_since(value: Any, path: str) -> Expr:
+    text = read_string(value, path)
+    if not _is_iso_date(text):
+        fail("unknown-value", f"{text!r} is no day", path, "like 2014-11-15")
     return Compare("active", ">=", text)
 
 
-def _is_day(text: str) -> bool:
+def _is_iso_date(text: str) -> bool:
     try:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
         return False
 
 
-def _read_condition(key: str, value: str, path: str) -> Expr:
-    sign, rest = value[0], value[1:].strip(SPACE)
-    if sign not in SIGNS:
-        return Tag(KEYS[key], value)
-    if key != "app_version" or sign not in SELECTED or not rest or rest[0] in SIGNS:
-        refuse("ambiguous", f"{value!r}: no page says what it selects", path, 'like "1.0", or ">1.0" of an app_version')
-    order = SELECTED[sign]
-    warn(f"{value!r} is read as {order} {rest}, which the page gives it for", path)
+def _parse_condition(key: str, value: str, path: str) -> Expr:
+    sign, rest = value[0], value[1:].strip(WHITESPACE)
+    if sign not in COMPARISON_SIGNS:
+        return Tag(TYPES_BY_KEY[key], value)
+    if key != "app_version" or sign not in VERSION_COMPARE_OPS or not rest or rest[0] in COMPARISON_SIGNS:
+        fail("ambiguous", f"{value!r}: no page says what it selects", path, 'like "1.0", or ">1.0" of an app_version')
+    order = VERSION_COMPARE_OPS[sign]
+    warn_payload(f"{value!r} is read as {order} {rest}, which the page gives it for", path)
     return Compare("version", order, rest)
 
 
@@ -210,28 +210,28 @@ def emit(expr: Expr) -> Payload:
             return {"type": "broadcast"}
         case Ids(kind="registration_id", values=values):
             cast = "listcast" if len(values) > 1 else "unicast"
-            return {"type": cast, "device_tokens": _said_ids(expr, "device_tokens")}
+            return {"type": cast, "device_tokens": _emit_ids(expr, "device_tokens")}
         case And(terms=(Ids(kind="alias") as ids, Tag(type="alias_type", value=type_))):
-            return {"type": "customizedcast", "alias": _said_ids(ids, "alias"), ALIAS_TYPE: type_}
+            return {"type": "customizedcast", "alias": _emit_ids(ids, "alias"), ALIAS_TYPE: type_}
         case And(terms=(Tag(type="alias_type", value=type_), Ids(kind="alias") as ids)):
-            return {"type": "customizedcast", "alias": _said_ids(ids, "alias"), ALIAS_TYPE: type_}
-    problems = list(_problems(expr))
+            return {"type": "customizedcast", "alias": _emit_ids(ids, "alias"), ALIAS_TYPE: type_}
+    problems = list(_expr_problems(expr))
     if problems:
-        raise Unsaid(problems)
+        raise Unsupported(problems)
     terms = expr.terms if isinstance(expr, And) else (expr,)
-    return {"type": "groupcast", "filter": {"where": {"and": list(map(_said, terms))}}}
+    return {"type": "groupcast", "filter": {"where": {"and": list(map(_emit_node, terms))}}}
 
 
-def _said_ids(ids: Ids, key: str) -> str:
-    problems = [problem for value in ids.values if (problem := VENDOR.uncarriable(value))]
-    return ",".join(one_list(ids, LIMITS[key].most, problems))
+def _emit_ids(ids: Ids, key: str) -> str:
+    problems = [problem for value in ids.values if (problem := VENDOR.id_problem(value))]
+    return ",".join(require_single_list(ids, LIMITS[key].maximum, problems))
 
 
-def _problems(expr: Expr) -> Iterator[Problem]:
+def _expr_problems(expr: Expr) -> Iterator[Problem]:
     for atom in atoms(expr):
         match atom:
             case Tag():
-                yield from unnamed(atom)
+                yield from tag_problems(atom)
             case Ids(kind="alias"):
                 hint = f"write alias(…) AND {ALIAS_TYPE}:…"
                 message = "an alias stands with its type, and with nothing else"
@@ -240,9 +240,9 @@ def _problems(expr: Expr) -> Iterator[Problem]:
                 yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", atom.span)
             case Ids(kind=kind):
                 yield Problem("no-such-id", f"Umeng knows no {kind}", atom.span, hint="name them by alias")
-            case Compare(type="active", order=">=", value=value) if _is_day(value):
+            case Compare(type="active", operator=">=", value=value) if _is_iso_date(value):
                 pass
-            case Compare(type="version", order=">=" | "<=") if COMPARES_VERSIONS:
+            case Compare(type="version", operator=">=" | "<=") if ALLOWS_VERSION_COMPARISON:
                 pass
             case Compare(type="version"):
                 message = f"{render(atom)!r}: the page writes > where it means ≥, so the edge is not certain"
@@ -252,42 +252,45 @@ def _problems(expr: Expr) -> Iterator[Problem]:
                 yield Problem("no-ranges", message, atom.span)
 
 
-def unnamed(tag: Tag) -> Iterator[Problem]:
+def tag_problems(tag: Tag) -> Iterator[Problem]:
     """Why Umeng has no name for *tag*."""
     if tag.type == ALIAS_TYPE:
         yield Problem("no-name", f"{render(tag)!r} stands with an alias only", tag.span)
-    elif tag.type not in TYPES:
-        hint = did_you_mean(tag.type, TYPES) or f"give {tag.type} names in a catalog; Umeng knows {', '.join(TYPES)}"
+    elif tag.type not in KEYS_BY_TYPE:
+        hint = (
+            did_you_mean(tag.type, KEYS_BY_TYPE)
+            or f"give {tag.type} names in a catalog; Umeng knows {', '.join(KEYS_BY_TYPE)}"
+        )
         yield Problem("no-name", f"Umeng has no condition for {render(tag)!r}", tag.span, hint=hint)
-    elif tag.value[0] in SIGNS:
+    elif tag.value[0] in COMPARISON_SIGNS:
         message = f"{tag.value!r} would be read as a comparison: it begins with {tag.value[0]!r}"
         yield Problem("illegal-name", message, tag.span)
-    elif tag.type == BARE and "," in tag.value:
+    elif tag.type == UNTYPED and "," in tag.value:
         yield Problem("illegal-name", f"{tag.value!r}: commas separate the tags of a device at Umeng", tag.span)
 
 
-def _said(expr: Expr) -> Payload:
+def _emit_node(expr: Expr) -> Payload:
     match expr:
         case And(terms=terms):
-            return {"and": list(map(_said, terms))}
+            return {"and": list(map(_emit_node, terms))}
         case Or(terms=terms):
-            return {"or": list(map(_said, terms))}
+            return {"or": list(map(_emit_node, terms))}
         case Not(term=Compare(type="active", value=value)):
             return {"not_launch_from": value}
         case Compare(type="active", value=value):
             return {"launch_from": value}
         case Not(term=term):
-            return {"not": _said(term)}
-        case Compare(order=order, value=value):
+            return {"not": _emit_node(term)}
+        case Compare(operator=order, value=value):
             return {"app_version": f"{order[0]}{value}"}
         case Tag(type=type_, value=value):
-            return {TYPES[type_]: value}
+            return {KEYS_BY_TYPE[type_]: value}
     raise AssertionError(f"checked by _problems: {expr!r}")
 
 
-def conditions(expr: Expr) -> Iterator[Problem]:
+def assumptions(expr: Expr) -> Iterator[Problem]:
     """What a request that says *expr* takes for granted."""
-    if not bounded(nnf(expr)):
+    if not is_bounded(nnf(expr)):
         yield Problem("universe", "NOT and everyone are out of all devices that Umeng knows, not out of your table")
     for atom in atoms(expr):
         if isinstance(atom, Compare) and atom.type == "active":
@@ -296,7 +299,7 @@ def conditions(expr: Expr) -> Iterator[Problem]:
             yield Problem("alias", "an alias stands for every device that is bound to it at Umeng")
 
 
-def listing(ids: Sequence[str]) -> Payload:
+def target_ids(ids: Sequence[str]) -> Payload:
     """The targeting object of at most 500 device tokens."""
     return {"type": "listcast", "device_tokens": ",".join(ids)}
 
@@ -304,18 +307,18 @@ def listing(ids: Sequence[str]) -> Payload:
 VENDOR = Vendor(
     name="umeng",
     title="Umeng U-Push",
-    page=PAGE,
-    read_on="2026-11-21",
+    docs_url=PAGE,
+    docs_read_on="2026-11-21",
     fragment="any AND, OR and NOT of tags and active >= DAY; or device tokens, or aliases of one type, alone",
     limits=LIMITS,
-    known_by=("umeng",),
+    id_columns=("umeng",),
     shape=SHAPE,
-    unnamed=unnamed,
-    conditions=conditions,
+    tag_problems=tag_problems,
+    assumptions=assumptions,
     parse=parse,
     emit=emit,
-    listing=listing,
-    batch=500,
-    id_forbids=",",
-    types=KEYS,
+    target_ids=target_ids,
+    max_ids=500,
+    forbidden_id_chars=",",
+    type_aliases=TYPES_BY_KEY,
 )

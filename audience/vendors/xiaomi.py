@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from audience.algebra.fitting import fit
-from audience.algebra.request_shape import Operator
+from audience.algebra.fitting import fit_to_shape
+from audience.algebra.request_shape import SingleOperator
 from audience.errors import Problem
 from audience.language.ast import (
     And,
@@ -30,23 +30,39 @@ from audience.language.ast import (
     atoms,
     bare,
 )
-from audience.language.attribute_names import BARE
+from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
-from audience.vendors.payload_reader import between_commas, limited, load, mapping, only, refuse, string
-from audience.vendors.spec import SPACE, Limit, Payload, Unsaid, Vendor, one_list
+from audience.vendors.payload_reader import (
+    check_limit,
+    fail,
+    load_json,
+    read_object,
+    read_string,
+    reject_unknown_keys,
+    split_commas,
+)
+from audience.vendors.spec import WHITESPACE, Limit, Payload, Unsupported, Vendor, require_single_list
 
 PAGE = "https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559"
 
 LIMITS = {"topics": Limit(5, PAGE), "ids": Limit(None, PAGE)}  # of topics by the SDK: BROADCAST_TOPIC_MAX
-MOST_IDS = 1_000  # of no page that could be read; what others who use it send at the most
-BETWEEN = ";$;"  # topics; a name that holds it could not be told from two
-FORBIDDEN = ";$,"  # in a name, though no page says which are legal
-SHAPE = Operator(names=5)
-FIELDS: dict[str, IdKind] = {"registration_id": "registration_id", "alias": "alias", "user_account": "account"}
-PATHS = {"registration_id": "regid", "alias": "alias", "user_account": "user_account"}  # by the field they take
-TARGETS = (*FIELDS, "topic", "topics")
-ONCE = ("topic", "topics", "topic_op")
-WANTED = {path: field for field, path in PATHS.items()} | {"topic": "topic", "multi_topic": "topics"}
+MAX_IDS = 1_000  # of no page that could be read; what others who use it send at the most
+TOPIC_SEPARATOR = ";$;"  # topics; a name that holds it could not be told from two
+FORBIDDEN_CHARS = ";$,"  # in a name, though no page says which are legal
+SHAPE = SingleOperator(max_tags=5)
+ID_KINDS_BY_FIELD: dict[str, IdKind] = {
+    "registration_id": "registration_id",
+    "alias": "alias",
+    "user_account": "account",
+}
+PATHS_BY_FIELD = {
+    "registration_id": "regid",
+    "alias": "alias",
+    "user_account": "user_account",
+}  # by the field they take
+TARGET_KEYS = (*ID_KINDS_BY_FIELD, "topic", "topics")
+UNREPEATABLE_FIELDS = ("topic", "topics", "topic_op")
+FIELDS_BY_PATH = {path: field for field, path in PATHS_BY_FIELD.items()} | {"topic": "topic", "multi_topic": "topics"}
 
 
 def parse(payload: Any) -> Expr:
@@ -60,68 +76,75 @@ def parse(payload: Any) -> Expr:
     >>> parse("title=t&alias=u1&alias=u2")
     Ids(kind='alias', values=('u1', 'u2'))
     """
-    request = mapping(_form(payload) if isinstance(payload, str) else payload, "$")
-    named = [path for path in (*WANTED, "all") if isinstance(request.get(path), dict)]
+    request = read_object(_parse_form(payload) if isinstance(payload, str) else payload, "$")
+    named = [path for path in (*FIELDS_BY_PATH, "all") if isinstance(request.get(path), dict)]
     if not named:
-        return _fields(request, "$")
-    [path] = named if len(named) == 1 else refuse("two-targets", f"{' and '.join(named)} stand side by side", "$")
-    only(request, [path], "$")
-    fields = mapping(request[path], f"$.{path}")
+        return _parse_fields(request, "$")
+    [path] = named if len(named) == 1 else fail("two-targets", f"{' and '.join(named)} stand side by side", "$")
+    reject_unknown_keys(request, [path], "$")
+    fields = read_object(request[path], f"$.{path}")
     if path == "all":
-        if found := [key for key in TARGETS if key in fields]:
-            refuse("unknown-key", f"{found[0]} says nothing here", f"$.all.{found[0]}")
+        if found := [key for key in TARGET_KEYS if key in fields]:
+            fail("unknown-key", f"{found[0]} says nothing here", f"$.all.{found[0]}")
         return Everyone()
-    if WANTED[path] not in fields:
-        refuse("missing-key", f"/v3/message/{path} takes {WANTED[path]}", f"$.{path}", f"add {WANTED[path]}")
-    return _fields(fields, f"$.{path}")
+    if FIELDS_BY_PATH[path] not in fields:
+        fail(
+            "missing-key",
+            f"/v3/message/{path} takes {FIELDS_BY_PATH[path]}",
+            f"$.{path}",
+            f"add {FIELDS_BY_PATH[path]}",
+        )
+    return _parse_fields(fields, f"$.{path}")
 
 
-def _form(text: str) -> Any:
+def _parse_form(text: str) -> Any:
     """The fields of a form that is posted, or of JSON; several fields of ids of one name are one list."""
     if text.lstrip().startswith(("{", "[", '"')):
-        return load(text)
+        return load_json(text)
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
     except UnicodeDecodeError as error:
-        refuse("bad-text", f"the form is not written in UTF-8: {error}", "$")
+        fail("bad-text", f"the form is not written in UTF-8: {error}", "$")
     fields: dict[str, str] = {}
     for key, value in pairs:
-        if key in fields and key in FIELDS:
+        if key in fields and key in ID_KINDS_BY_FIELD:
             value = f"{fields[key]},{value}"
-        elif key in fields and key in ONCE:
-            refuse("ambiguous", f"{key} stands twice: no page says which of the two counts", f"$.{key}")
+        elif key in fields and key in UNREPEATABLE_FIELDS:
+            fail("ambiguous", f"{key} stands twice: no page says which of the two counts", f"$.{key}")
         fields[key] = value
     return fields
 
 
-def _fields(fields: Payload, path: str) -> Expr:
-    found = [key for key in TARGETS if key in fields]
+def _parse_fields(fields: Payload, path: str) -> Expr:
+    found = [key for key in TARGET_KEYS if key in fields]
     if not found:
-        refuse("missing-key", f"there is none of {', '.join(TARGETS)}", path, 'for everyone write {"all": {}}')
+        fail("missing-key", f"there is none of {', '.join(TARGET_KEYS)}", path, 'for everyone write {"all": {}}')
     if len(found) > 1:
-        refuse("two-targets", f"{' and '.join(found)} stand side by side", path, "a request has one target")
+        fail("two-targets", f"{' and '.join(found)} stand side by side", path, "a request has one target")
     [key] = found
     place = f"{path}.{key}"
     match key:
         case "topic":
-            return _topic(string(fields[key], place), place)
+            return _parse_topic(read_string(fields[key], place), place)
         case "topics":
-            topics = [_topic(name, place) for name in string(fields[key], place).split(BETWEEN)]
-            return _joined(topics, fields.get("topic_op"), place, f"{path}.topic_op")
-    return Ids(FIELDS[key], tuple(between_commas(fields[key], place)))
+            topics = [_parse_topic(name, place) for name in read_string(fields[key], place).split(TOPIC_SEPARATOR)]
+            return _join_topics(topics, fields.get("topic_op"), place, f"{path}.topic_op")
+    return Ids(ID_KINDS_BY_FIELD[key], tuple(split_commas(fields[key], place)))
 
 
-def _topic(name: str, path: str) -> Tag:
-    if not name.strip(SPACE):
-        refuse("empty-name", "an empty text names nothing", path)
-    if BETWEEN in name:
-        refuse("illegal-name", f"{name!r}: {BETWEEN} stands between topics", path, "that is topics with a topic_op")
+def _parse_topic(name: str, path: str) -> Tag:
+    if not name.strip(WHITESPACE):
+        fail("empty-name", "an empty text names nothing", path)
+    if TOPIC_SEPARATOR in name:
+        fail(
+            "illegal-name", f"{name!r}: {TOPIC_SEPARATOR} stands between topics", path, "that is topics with a topic_op"
+        )
     return bare(name)
 
 
-def _joined(topics: list[Tag], operator: Any, path: str, operator_path: str) -> Expr:
+def _join_topics(topics: list[Tag], operator: Any, path: str, operator_path: str) -> Expr:
     """EXCEPT is the difference: the first topic without the later ones."""
-    limited(LIMITS["topics"], len(topics), "topics", path)
+    check_limit(LIMITS["topics"], len(topics), "topics", path)
     match operator:
         case "UNION":
             return any_of(topics)
@@ -129,7 +152,7 @@ def _joined(topics: list[Tag], operator: Any, path: str, operator_path: str) -> 
             return all_of(topics)
         case "EXCEPT":
             return all_of([topics[0], *map(Not, topics[1:])])
-    refuse("unknown-value", f"no operator is called {operator!r}", operator_path, "UNION, INTERSECTION or EXCEPT")
+    fail("unknown-value", f"no operator is called {operator!r}", operator_path, "UNION, INTERSECTION or EXCEPT")
 
 
 def emit(expr: Expr) -> Payload:
@@ -143,16 +166,18 @@ def emit(expr: Expr) -> Payload:
         case Everyone():
             return {"all": {}}
         case Ids(kind="registration_id" | "alias" | "account"):
-            return _said_ids(expr)
-    problems = [problem for atom in atoms(expr) for problem in _problems(atom)]
-    form = None if problems else fit(expr, SHAPE)
+            return _emit_ids(expr)
+    problems = [problem for atom in atoms(expr) for problem in _atom_problems(atom)]
+    form = None if problems else fit_to_shape(expr, SHAPE)
     if form is None:
-        said = f"a request joins at most {SHAPE.names} topics with one operator: all OR, all AND, or one AND NOT others"
-        raise Unsaid(problems or [Problem("one-operator", said)])
-    return _said(form)
+        said = (
+            f"a request joins at most {SHAPE.max_tags} topics with one operator: all OR, all AND, or one AND NOT others"
+        )
+        raise Unsupported(problems or [Problem("one-operator", said)])
+    return _emit_topics(form)
 
 
-def _said(form: Expr) -> Payload:
+def _emit_topics(form: Expr) -> Payload:
     """The tag without NOT comes first: the others are taken from it."""
     match form:
         case Tag(value=value):
@@ -161,20 +186,20 @@ def _said(form: Expr) -> Payload:
             wanted = [term.value for term in terms if isinstance(term, Tag)]
             unwanted = [term.term.value for term in terms if isinstance(term, Not) and isinstance(term.term, Tag)]
             operator = "UNION" if isinstance(form, Or) else "EXCEPT" if unwanted else "INTERSECTION"
-            return {"multi_topic": {"topics": BETWEEN.join([*wanted, *unwanted]), "topic_op": operator}}
+            return {"multi_topic": {"topics": TOPIC_SEPARATOR.join([*wanted, *unwanted]), "topic_op": operator}}
     raise AssertionError(f"checked by fit: {form!r}")
 
 
-def _said_ids(expr: Ids) -> Payload:
-    problems = [problem for value in expr.values if (problem := VENDOR.uncarriable(value))]
-    field = next(field for field, kind in FIELDS.items() if kind == expr.kind)
-    return {PATHS[field]: {field: ",".join(one_list(expr, MOST_IDS, problems))}}
+def _emit_ids(expr: Ids) -> Payload:
+    problems = [problem for value in expr.values if (problem := VENDOR.id_problem(value))]
+    field = next(field for field, kind in ID_KINDS_BY_FIELD.items() if kind == expr.kind)
+    return {PATHS_BY_FIELD[field]: {field: ",".join(require_single_list(expr, MAX_IDS, problems))}}
 
 
-def _problems(atom: Expr) -> Iterator[Problem]:
+def _atom_problems(atom: Expr) -> Iterator[Problem]:
     match atom:
         case Tag():
-            yield from unnamed(atom)
+            yield from tag_problems(atom)
         case Ids(kind="live_activity_id"):
             yield Problem("no-such-id", "Xiaomi knows no live_activity_id", atom.span)
         case Ids(kind=kind):
@@ -183,17 +208,17 @@ def _problems(atom: Expr) -> Iterator[Problem]:
             yield Problem("no-ranges", f"{render(atom)!r} compares; Xiaomi has topics only", atom.span)
 
 
-def unnamed(tag: Tag) -> Iterator[Problem]:
+def tag_problems(tag: Tag) -> Iterator[Problem]:
     """Why Xiaomi has no topic for *tag*."""
-    if tag.type != BARE:
+    if tag.type != UNTYPED:
         message = f"Xiaomi has no topic for {render(tag)!r}: topics have no types"
         yield Problem("no-name", message, tag.span, hint=f"give {tag.type} names in a catalog")
-    elif any(char in tag.value for char in FORBIDDEN) or tag.value != tag.value.strip():
-        hint = f"no {' '.join(FORBIDDEN)} and no outer white space: {BETWEEN} stands between topics"
+    elif any(char in tag.value for char in FORBIDDEN_CHARS) or tag.value != tag.value.strip():
+        hint = f"no {' '.join(FORBIDDEN_CHARS)} and no outer white space: {TOPIC_SEPARATOR} stands between topics"
         yield Problem("illegal-name", f"{tag.value!r} is no topic that surely works", tag.span, hint=hint)
 
 
-def conditions(expr: Expr) -> Iterator[Problem]:
+def assumptions(expr: Expr) -> Iterator[Problem]:
     """What a request that says *expr* takes for granted."""
     found = atoms(expr)
     if any(isinstance(atom, Tag) for atom in found):
@@ -204,7 +229,7 @@ def conditions(expr: Expr) -> Iterator[Problem]:
         yield Problem("universe", "everyone is every device that Xiaomi knows for the app")
 
 
-def listing(ids: Sequence[str]) -> Payload:
+def target_ids(ids: Sequence[str]) -> Payload:
     """The targeting object of at most 1,000 registration ids."""
     return {"regid": {"registration_id": ",".join(ids)}}
 
@@ -212,17 +237,17 @@ def listing(ids: Sequence[str]) -> Payload:
 VENDOR = Vendor(
     name="xiaomi",
     title="Xiaomi Push (Mi Push, v3)",
-    page=PAGE,
-    read_on="2026-11-21",
+    docs_url=PAGE,
+    docs_read_on="2026-11-21",
     fragment="any of ≤ 5 topics, or all of them, or one without the others; or ids, alone",
     limits=LIMITS,
-    known_by=("xiaomi", "regid"),
+    id_columns=("xiaomi", "regid"),
     shape=SHAPE,
-    unnamed=unnamed,
-    conditions=conditions,
+    tag_problems=tag_problems,
+    assumptions=assumptions,
     parse=parse,
     emit=emit,
-    listing=listing,
-    batch=MOST_IDS,
-    id_forbids=",",
+    target_ids=target_ids,
+    max_ids=MAX_IDS,
+    forbidden_id_chars=",",
 )

@@ -1,17 +1,17 @@
 """How many devices an expression means."""
 
-from audience.cli.options import ExprText, IndexPath, Json
-from audience.cli.output.report import result, warn
-from audience.index.query.evaluate import count as counted
-from audience.index.query.unmatched import unmet
-from audience.index.storage.snapshot import opened
+from audience.cli.options import ExprArgument, IndexArgument, JsonOption
+from audience.cli.output.report import print_result, print_warnings
+from audience.index.query.evaluate import count_devices as counted
+from audience.index.query.unmatched import find_unmatched
+from audience.index.storage.snapshot import open_snapshot
 from audience.language.parser import parse as parse_text
 from audience.language.printer import render
 
 
-def count(index: IndexPath, expr: ExprText, json: Json = False) -> None:
+def run_count(index: IndexArgument, expr: ExprArgument, json: JsonOption = False) -> None:
     """How many devices are meant."""
-    snapshot, meant = opened(index), parse_text(expr)
+    snapshot, meant = open_snapshot(index), parse_text(expr)
     found = counted(meant, snapshot)
-    warn(unmet(meant, snapshot), json)
-    result({"count": found, "devices": snapshot.devices, "expression": render(meant)}, json, str(found))
+    print_warnings(find_unmatched(meant, snapshot), json)
+    print_result({"count": found, "devices": snapshot.device_count, "expression": render(meant)}, json, str(found))

@@ -6,158 +6,175 @@ from typing import Annotated
 
 import typer
 
-from audience.cli.options import HOUR, Json
-from audience.cli.output.delivery import rehearsal_json, rehearsal_line, status_json, status_lines, troubles, waiting
-from audience.cli.output.report import NOBODY, remark, result, tell, warn
-from audience.cli.output.widgets import bar
+from audience.cli.options import HOUR_SECONDS, JsonOption
+from audience.cli.output.delivery import (
+    dry_run_json,
+    format_dry_run,
+    format_statuses,
+    status_json,
+    unfinished_problems,
+    waiting_notes,
+)
+from audience.cli.output.report import NOTHING_TO_SEND, print_errors, print_notes, print_result, print_warnings
+from audience.cli.output.widgets import progress_bar
 from audience.delivery import campaign_runs
-from audience.delivery.campaign_runs import Applications, Ready
-from audience.delivery.dry_run import Rehearsal, rehearse
+from audience.delivery.campaign_runs import CredentialsFor, PreparedRuns
+from audience.delivery.dry_run import DryRun, perform_dry_run
 from audience.delivery.ledger.status import Status
 from audience.delivery.runs import OnDoubt
-from audience.delivery.safety_limits import Allowed, fewer
-from audience.delivery.sender.worker import Effort
-from audience.delivery.transport.credentials import application
-from audience.delivery.transport.retry import Patience
+from audience.delivery.safety_limits import SafetyLimits, warn_if_fewer
+from audience.delivery.sender.worker import SendOptions
+from audience.delivery.transport.credentials import load_credentials
+from audience.delivery.transport.retry import RetryPolicy
 from audience.errors import DeliveryError, Problem
 from audience.messages import Message
 from audience.progress import Progress
 from audience.requests.reader import read_message
-from audience.vendors import delivery_of, vendors
-from audience.vendors.delivery_spec import Application
+from audience.vendors import require_delivery, vendor_names
+from audience.vendors.delivery_spec import Credentials
 from audience.vendors.spec import Vendor
 
-Folder = Annotated[
+FolderArgument = Annotated[
     Path, typer.Argument(metavar="FOLDER", exists=True, help="What `audience emit` or `audience campaign` wrote.")
 ]
-MessageFile = Annotated[Path, typer.Option("--message", metavar="FILE", help="The message, as JSON.")]
-Credentials = Annotated[
+MessageOption = Annotated[Path, typer.Option("--message", metavar="FILE", help="The message, as JSON.")]
+CredentialsOption = Annotated[
     Path | None,
     typer.Option("--credentials", metavar="FILE", help="A TOML file of mode 600; else AUDIENCE_VENDOR_KEY variables."),
 ]
-Hosts = Annotated[
+HostOption = Annotated[
     list[str] | None,
     typer.Option("--host", metavar="[VENDOR=]HOST", help="A data centre by name, or a URL; may be said again."),
 ]
-Concurrency = Annotated[int, typer.Option(min=1, max=1_000, metavar="N", help="Calls under way at once.")]
-Timeout = Annotated[float, typer.Option(min=0.1, max=HOUR, metavar="SECONDS", help="How long a reply is waited for.")]
-Attempts = Annotated[int, typer.Option(min=1, max=1_000, metavar="N", help="Tries of a call that has told nobody.")]
-WayName = Annotated[
-    str | None, typer.Option("--way", metavar="NAME", help="How ids are told; `audience plan` lists the ways.")
+ConcurrencyOption = Annotated[int, typer.Option(min=1, max=1_000, metavar="N", help="Calls under way at once.")]
+TimeoutOption = Annotated[
+    float, typer.Option(min=0.1, max=HOUR_SECONDS, metavar="SECONDS", help="How long a reply is waited for.")
+]
+AttemptsOption = Annotated[
+    int, typer.Option(min=1, max=1_000, metavar="N", help="Tries of a call that has told nobody.")
+]
+MethodOption = Annotated[
+    str | None, typer.Option("--method", metavar="NAME", help="How ids are told; `audience plan` lists the ways.")
 ]
 
 
-def send(
-    folder: Folder,
-    message: MessageFile,
+def run_send(
+    folder: FolderArgument,
+    message: MessageOption,
     expect: Annotated[int | None, typer.Option(min=0, metavar="N", help="How many devices are meant.")] = None,
     max_devices: Annotated[int | None, typer.Option(min=0, metavar="N", help="No more than so many.")] = None,
     broadcast: Annotated[bool, typer.Option("--broadcast", help="Everyone that the vendor knows may be told.")] = False,
-    way: WayName = None,
+    method: MethodOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do all but the calls.")] = False,
     validate: Annotated[
         bool, typer.Option("--validate", help="With --dry-run: the vendor checks each call, and tells nobody.")
     ] = False,
-    credentials: Credentials = None,
-    host: Hosts = None,
-    concurrency: Concurrency = 32,
-    timeout: Timeout = 30,
-    attempts: Attempts = 8,
-    json: Json = False,
+    credentials: CredentialsOption = None,
+    host: HostOption = None,
+    concurrency: ConcurrencyOption = 32,
+    timeout: TimeoutOption = 30,
+    attempts: AttemptsOption = 8,
+    json: JsonOption = False,
 ) -> None:
     """Send a message to whom the requests of a folder mean; once begun, `audience resume` goes on."""
     if validate and not dry_run:
         raise DeliveryError(Problem("bad-option", "--validate goes with --dry-run"))
     said = read_message(message)
-    allowed = Allowed(expect=expect, max_devices=max_devices, broadcast=broadcast)
-    with bar() as progress:
-        effort = _effort(Patience(timeout=timeout, attempts=attempts), concurrency, progress, json)
+    allowed = SafetyLimits(expected=expect, max_devices=max_devices, broadcast=broadcast)
+    with progress_bar() as progress:
+        effort = _make_send_options(RetryPolicy(timeout=timeout, max_attempts=attempts), concurrency, progress, json)
         ready = campaign_runs.prepare_all(
-            folder, said, _applications(credentials, host), allowed, way=way, progress=progress
+            folder, said, _make_credentials_loader(credentials, host), allowed, method_name=method, progress=progress
         )
-        warn(_warnings(folder, said, ready, allowed), json)
+        print_warnings(_send_warnings(folder, said, ready, allowed), json)
         if dry_run:
-            _rehearsed([rehearse(each, to, validate, effort) for each, to in ready], json)
+            _print_dry_runs([perform_dry_run(each, to, validate, effort) for each, to in ready], json)
             return
         sent = campaign_runs.send_all(folder, said, ready, effort)
-    _shown(sent, json)
+    _print_statuses(sent, json)
 
 
-def resume(
-    folder: Folder,
+def run_resume(
+    folder: FolderArgument,
     on_doubt: Annotated[
         OnDoubt, typer.Option("--on-doubt", help="What is in doubt: only report it, let it stay so, or send it again.")
     ] = "report",
     moved: Annotated[
         bool, typer.Option("--moved", help="The folder was moved to another disk or machine, and is left nowhere else.")
     ] = False,
-    credentials: Credentials = None,
-    host: Hosts = None,
-    concurrency: Concurrency = 32,
-    timeout: Timeout = 30,
-    attempts: Attempts = 8,
-    json: Json = False,
+    credentials: CredentialsOption = None,
+    host: HostOption = None,
+    concurrency: ConcurrencyOption = 32,
+    timeout: TimeoutOption = 30,
+    attempts: AttemptsOption = 8,
+    json: JsonOption = False,
 ) -> None:
     """Go on with what was begun, also beside others who are at it."""
-    known = _applications(credentials, host)
-    with bar() as progress:
-        effort = _effort(Patience(timeout=timeout, attempts=attempts), concurrency, progress, json)
+    known = _make_credentials_loader(credentials, host)
+    with progress_bar() as progress:
+        effort = _make_send_options(RetryPolicy(timeout=timeout, max_attempts=attempts), concurrency, progress, json)
         found = campaign_runs.resume_all(folder, known, on_doubt, effort, moved=moved)
-    _shown(found, json)
+    _print_statuses(found, json)
 
 
-def status(folder: Folder, json: Json = False) -> None:
+def run_status(folder: FolderArgument, json: JsonOption = False) -> None:
     """How far a run is: what was told, refused, is in doubt or left."""
-    warn(campaign_runs.copies(folder), json)
-    _shown(campaign_runs.status_all(folder), json)
+    print_warnings(campaign_runs.all_copy_warnings(folder), json)
+    _print_statuses(campaign_runs.load_all_statuses(folder), json)
 
 
-def cancel(folder: Folder, json: Json = False) -> None:
+def run_cancel(folder: FolderArgument, json: JsonOption = False) -> None:
     """Never send what was not sent yet; what is under way comes to its end."""
     found = campaign_runs.cancel_all(folder)
-    warn(campaign_runs.copies(folder), json)
-    result({name: status_json(each) for name, each in found.items()}, json, status_lines(found))
+    print_warnings(campaign_runs.all_copy_warnings(folder), json)
+    print_result({name: status_json(each) for name, each in found.items()}, json, format_statuses(found))
 
 
-def _effort(patience: Patience, concurrency: int, progress: Progress, json: bool) -> Effort:
-    return Effort(patience, concurrency, progress, lambda others: remark(waiting(others), json))
+def _make_send_options(retry: RetryPolicy, concurrency: int, progress: Progress, json: bool) -> SendOptions:
+    return SendOptions(retry, concurrency, progress, lambda others: print_notes(waiting_notes(others), json))
 
 
-def _applications(file: Path | None, hosts: list[str] | None) -> Applications:
+def _make_credentials_loader(credentials_path: Path | None, hosts: list[str] | None) -> CredentialsFor:
     """Who is known at each vendor; a host without a vendor's name is for all of them."""
-    said = dict(_host(each) for each in hosts or ())
+    said = dict(_parse_host(each) for each in hosts or ())
 
-    def known(to: Vendor) -> Application:
-        return application(to.name, delivery_of(to), host=said.get(to.name, said.get(None)), file=file)
+    def load_vendor_credentials(vendor: Vendor) -> Credentials:
+        return load_credentials(
+            vendor.name, require_delivery(vendor), host=said.get(vendor.name, said.get(None)), file=credentials_path
+        )
 
-    return known
+    return load_vendor_credentials
 
 
-def _host(text: str) -> tuple[str | None, str]:
+def _parse_host(text: str) -> tuple[str | None, str]:
     name, sign, host = text.partition("=")
-    return (name, host) if sign and name in vendors() else (None, text)
+    return (name, host) if sign and name in vendor_names() else (None, text)
 
 
-def _warnings(folder: Path, said: Message, ready: Ready, allowed: Allowed) -> list[Problem]:
+def _send_warnings(folder: Path, message: Message, prepared_runs: PreparedRuns, limits: SafetyLimits) -> list[Problem]:
     """What the vendors would cut, ignore or not say of the message, and that there are fewer devices than expected."""
-    found = fewer(campaign_runs.devices(folder), allowed) if ready else [NOBODY]
-    for each, _ in ready:
-        found += [*each.delivery.lost(said), *each.delivery.warnings(each.body)]
+    found = warn_if_fewer(campaign_runs.count_run_devices(folder), limits) if prepared_runs else [NOTHING_TO_SEND]
+    for each, _ in prepared_runs:
+        found += [*each.delivery.unsupported_fields(message), *each.delivery.warnings(each.body)]
     return found
 
 
-def _rehearsed(found: list[Rehearsal], json: bool) -> None:
-    result([rehearsal_json(each) for each in found], json, "\n".join(map(rehearsal_line, found)))
-    _end([problem for each in found for problem in each.problems], json)
+def _print_dry_runs(dry_runs: list[DryRun], json: bool) -> None:
+    print_result([dry_run_json(each) for each in dry_runs], json, "\n".join(map(format_dry_run, dry_runs)))
+    _exit_if_problems([problem for each in dry_runs for problem in each.problems], json)
 
 
-def _shown(found: dict[str, Status], json: bool) -> None:
+def _print_statuses(statuses: dict[str, Status], json: bool) -> None:
     """Print how far it is; the exit code is 1 where that is not all the way."""
-    result({name: status_json(each) for name, each in found.items()}, json, status_lines(found) or NOBODY.message)
-    _end(troubles(found), json)
+    print_result(
+        {name: status_json(each) for name, each in statuses.items()},
+        json,
+        format_statuses(statuses) or NOTHING_TO_SEND.message,
+    )
+    _exit_if_problems(unfinished_problems(statuses), json)
 
 
-def _end(problems: list[Problem], json: bool) -> None:
+def _exit_if_problems(problems: list[Problem], json: bool) -> None:
     if problems:
-        tell(problems, json)
+        print_errors(problems, json)
         sys.exit(1)

@@ -8,28 +8,28 @@ from typing import Annotated
 import typer
 from polars import DataFrame
 
-from audience.cli.options import Json
-from audience.cli.tour import walk
+from audience.cli.options import JsonOption
+from audience.cli.tour import run_tour
 from audience.sandbox import Population, Sandbox
 
 
-def demo(
+def run_demo(
     context: typer.Context,
     devices: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many to generate.")] = 100_000,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Build an index from generated devices and walk through all of it."""
     command = context.find_root().command
-    walk(lambda words: command.main(words, standalone_mode=False), _sandbox, _say, devices, json)
+    run_tour(lambda words: command.main(words, standalone_mode=False), _serve_sandbox, _print_line, devices, json)
 
 
 @contextmanager
-def _sandbox(table: DataFrame) -> Iterator[str]:
+def _serve_sandbox(table: DataFrame) -> Iterator[str]:
     """The URL of vendors that know the devices of *table*."""
     with Sandbox(Population(table)) as running:
         yield running.url
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()

@@ -5,54 +5,58 @@ from typing import Annotated
 import typer
 
 from audience.cli.options import (
-    CatalogPath,
-    ExprText,
-    IndexPath,
-    Json,
-    MaxRequests,
-    Out,
-    Replace,
-    Strict,
-    VendorName,
-    catalog_of,
+    CatalogOption,
+    ExprArgument,
+    IndexArgument,
+    JsonOption,
+    MaxRequestsOption,
+    OutOption,
+    ReplaceOption,
+    StrictOption,
+    VendorOption,
+    load_optional_catalog,
 )
-from audience.cli.output.report import NOBODY, note, result, warn
-from audience.cli.output.widgets import bar
+from audience.cli.output.report import NOTHING_TO_SEND, print_assumptions, print_result, print_warnings
+from audience.cli.output.widgets import progress_bar
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse as parse_text
-from audience.planning.planner import MOST_REQUESTS, Plan
+from audience.planning.planner import MAX_REQUESTS, Plan
 from audience.planning.planner import plan as make_plan
-from audience.requests.writer import as_json as emitted_json
-from audience.requests.writer import emit as emit_plan
+from audience.requests.writer import build_manifest as emitted_json
+from audience.requests.writer import write_requests as emit_plan
 
 
-def emit(
-    index: IndexPath,
-    expr: ExprText,
-    vendor: VendorName,
-    out: Out,
+def run_emit(
+    index: IndexArgument,
+    expr: ExprArgument,
+    vendor: VendorOption,
+    out: OutOption,
     by_ids: Annotated[
         bool,
         typer.Option("--by-ids", help="Lists of ids, also where requests could say it."),
     ] = False,
-    catalog: CatalogPath = None,
-    max_requests: MaxRequests = MOST_REQUESTS,
-    strict: Strict = False,
-    replace: Replace = False,
-    json: Json = False,
+    catalog: CatalogOption = None,
+    max_requests: MaxRequestsOption = MAX_REQUESTS,
+    strict: StrictOption = False,
+    replace: ReplaceOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Write the requests' targeting bodies as NDJSON files, at most 1,000 ids a line."""
     opened, meant = DeviceIndex.open(index), parse_text(expr)
-    plan = make_plan(meant, vendor, opened, catalog_of(catalog), max_requests=max_requests, strict=strict)
+    plan = make_plan(meant, vendor, opened, load_optional_catalog(catalog), max_requests=max_requests, strict=strict)
     if by_ids and plan.native:
         plan = Plan(plan.vendor, meant, (), meant, (Problem("by-ids", "asked for by --by-ids"),), index=opened)
-    with bar() as progress:
+    with progress_bar() as progress:
         written = emit_plan(plan, opened, out, replace=replace, progress=progress)
-    warn([*opened.problems(meant), *written.reasons], json)
-    note(plan.conditions, json)
+    print_warnings([*opened.find_unmatched(meant), *written.reasons], json)
+    print_assumptions(plan.assumptions, json)
     parts = [f"{written.native} native"] if written.native else []
-    parts += [f"{written.batches:,} with {written.told:,} ids"] if written.batches else []
-    left = f"; {written.left_out:,} left out" if written.left_out else ""
-    said = f"{written.devices:,} devices meant; requests: {' and '.join(parts)}{left}" if parts else NOBODY.message
-    result(emitted_json(written), json, f"{out}: {said}")
+    parts += [f"{written.batches:,} with {written.id_count:,} ids"] if written.batches else []
+    left = f"; {written.skipped_count:,} left out" if written.skipped_count else ""
+    said = (
+        f"{written.devices:,} devices meant; requests: {' and '.join(parts)}{left}"
+        if parts
+        else NOTHING_TO_SEND.message
+    )
+    print_result(emitted_json(written), json, f"{out}: {said}")

@@ -5,15 +5,22 @@ from typing import Annotated
 
 import typer
 
-from audience.cli.options import Ignored, IndexPath, Json, Tables, pair, tokens_of
-from audience.cli.output.index import info as print_info
-from audience.cli.output.report import result
-from audience.cli.output.widgets import bar
+from audience.cli.options import (
+    IgnoreOption,
+    IndexArgument,
+    JsonOption,
+    TablesArgument,
+    parse_pair,
+    parse_token_options,
+)
+from audience.cli.output.index import print_index_info as print_info
+from audience.cli.output.report import print_result
+from audience.cli.output.widgets import progress_bar
 from audience.index.device_index import DeviceIndex
 
 
-def build(
-    tables: Tables,
+def run_build(
+    tables: TablesArgument,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Where the index goes.")],
     token: Annotated[
         list[str] | None, typer.Option(metavar="[VENDOR=]COLUMN", help="The ids, of one vendor or of all.")
@@ -32,16 +39,16 @@ def build(
     split: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN=SIGN", help="Tags in one text, SIGN between them.")
     ] = None,
-    ignore: Ignored = None,
+    ignore: IgnoreOption = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an index that is there.")] = False,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Build an index of a table of devices; columns find their role by name and type."""
-    with bar() as progress:
+    with progress_bar() as progress:
         index = DeviceIndex.build(
             tables,
             out,
-            tokens=tokens_of(token or []),
+            tokens=parse_token_options(token or []),
             alias=alias,
             account=account,
             tags=tags or (),
@@ -49,7 +56,7 @@ def build(
             numbers=number or (),
             dates=date or (),
             versions=version or (),
-            split=dict(pair(each, None) for each in split or []),
+            split=dict(parse_pair(each, None) for each in split or []),
             ignore=ignore or (),
             replace=replace,
             progress=progress,
@@ -57,16 +64,16 @@ def build(
     print_info(index, json)
 
 
-def info(index: IndexPath, json: Json = False) -> None:
+def run_info(index: IndexArgument, json: JsonOption = False) -> None:
     """What an index holds: devices, ids, attributes and their values, segments, and its snapshot."""
     print_info(DeviceIndex.open(index), json)
 
 
-def check(index: IndexPath, json: Json = False) -> None:
+def run_check(index: IndexArgument, json: JsonOption = False) -> None:
     """Read every file of the current snapshot whole and compare it with its checksum."""
     opened = DeviceIndex.open(index)
-    with bar() as progress:
+    with progress_bar() as progress:
         progress("reading files", 0, 0)
-        names = opened.check()
+        names = opened.verify()
     number = opened.snapshot.manifest.number
-    result({"snapshot": number, "files": names}, json, f"sound: snapshot {number} in {len(names)} files")
+    print_result({"snapshot": number, "files": names}, json, f"sound: snapshot {number} in {len(names)} files")

@@ -11,19 +11,19 @@ from typing import Annotated
 
 import typer
 
-from audience._fs.atomic import put
-from audience.cli.options import Json
-from audience.cli.output.report import result
-from audience.cli.output.widgets import table
+from audience._fs.atomic import atomic_write
+from audience.cli.options import JsonOption
+from audience.cli.output.report import print_result
+from audience.cli.output.widgets import print_table
 from audience.errors import DeliveryError, Problem
 from audience.sandbox import KEY, SECRET, Fault, Population, Sandbox
 from audience.sandbox.population import VENDORS
 
 SECRET_VARIABLE = "AUDIENCE_SANDBOX_SECRET"
-COLUMNS = ("devices", "told", "twice", "messages")
+SUMMARY_COLUMNS = ("devices", "delivered", "twice", "messages")
 
 
-def sandbox(
+def run_sandbox(
     devices: Annotated[
         Path | None, typer.Option("--devices", metavar="TABLE", help="The devices that vendors know.")
     ] = None,
@@ -55,36 +55,36 @@ def sandbox(
     secret: Annotated[
         str | None, typer.Option(envvar=SECRET_VARIABLE, help="Its secret; better in the environment.")
     ] = None,
-    json: Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Answer as EngageLab, JPush, TPNS and EMAS do, on a port of this machine, until Ctrl-C; then tell who was told."""
-    faults = [Fault.read(text, seed) for text in fault or []]
-    times = _rate(rate)
-    people = _population(devices, generate, name or [])
+    faults = [Fault.parse(text, seed) for text in fault or []]
+    times = _parse_rate(rate)
+    people = _load_population(devices, generate, name or [])
     with (
-        _until_told() as stop,
+        _catch_stop_signals() as stop,
         Sandbox(people, faults=faults, key=key, secret=secret, rate=times, port=port) as running,
     ):
         facts = {"url": running.url, "devices": len(people), "vendors": running.vendors, "pid": os.getpid()}
-        result(facts, json, running.url)
+        print_result(facts, json, running.url)
         sys.stdout.flush()  # whoever started us reads it now
-        _note(len(people), key, secret, json)
+        _print_access_hint(len(people), key, secret, json)
         if ready_file:
-            put(ready_file, f"{running.url}\n".encode())
+            atomic_write(ready_file, f"{running.url}\n".encode())
         stop.wait()
         told = {vendor: running.summary(vendor) for vendor in running.vendors}
     if ready_file:
         with suppress(OSError):
             ready_file.unlink()
     if json:
-        result(told, json, "")
+        print_result(told, json, "")
     else:
-        rows = [(vendor, *(f"{facts[column]:,}" for column in COLUMNS)) for vendor, facts in told.items()]
-        table(("vendor", *COLUMNS), rows, right=(1, 2, 3, 4))
+        rows = [(vendor, *(f"{facts[column]:,}" for column in SUMMARY_COLUMNS)) for vendor, facts in told.items()]
+        print_table(("vendor", *SUMMARY_COLUMNS), rows, right_aligned=(1, 2, 3, 4))
 
 
 @contextmanager
-def _until_told() -> Iterator[Event]:
+def _catch_stop_signals() -> Iterator[Event]:
     """An event that Ctrl-C and a polite kill set, instead of ending the process."""
     stop = Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -95,24 +95,24 @@ def _until_told() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
-def _population(devices: Path | None, generate: int | None, names: list[str]) -> Population:
+def _load_population(table_path: Path | None, generated_count: int | None, name_patterns: list[str]) -> Population:
     """The devices of a table, or generated ones."""
-    if (devices is None) == (generate is None):
+    if (table_path is None) == (generated_count is None):
         raise DeliveryError(Problem("no-devices", "say --devices TABLE or --generate N"))
-    pairs = [text.partition("=") for text in names]
+    pairs = [text.partition("=") for text in name_patterns]
     if wrong := next(
-        (text for text, (_, _, pattern) in zip(names, pairs, strict=True) if "{value}" not in pattern), ""
+        (text for text, (_, _, pattern) in zip(name_patterns, pairs, strict=True) if "{value}" not in pattern), ""
     ):
         raise DeliveryError(Problem("bad-option", f"{wrong!r} is not of the form VENDOR=PATTERN", hint="emas={value}"))
     known = {vendor: pattern for vendor, _, pattern in pairs}
     if strangers := known.keys() - {*VENDORS}:
         raise DeliveryError(Problem("unknown-vendor", f"no vendor {min(strangers)!r}", hint=", ".join(VENDORS)))
-    if devices is not None:
-        return Population.read(devices, known)
-    return Population(Population.generate(generate or 0).table, known)
+    if table_path is not None:
+        return Population.read(table_path, known)
+    return Population(Population.generate(generated_count or 0).table, known)
 
 
-def _rate(text: str) -> float | None:
+def _parse_rate(text: str) -> float | None:
     if text == "off":
         return None
     try:
@@ -124,10 +124,10 @@ def _rate(text: str) -> float | None:
     return rate
 
 
-def _note(devices: int, key: str | None, secret: str | None, json: bool) -> None:
+def _print_access_hint(device_count: int, key: str | None, secret: str | None, json: bool) -> None:
     """Say to a person who may call; never a secret that somebody else has said."""
     if not json:
         pair = (
             "its key and secret" if key or secret else f"any key and secret; signatures are checked for {KEY}, {SECRET}"
         )
-        sys.stderr.write(f"{devices:,} devices at each vendor; {pair}; Ctrl-C ends it\n")
+        sys.stderr.write(f"{device_count:,} devices at each vendor; {pair}; Ctrl-C ends it\n")

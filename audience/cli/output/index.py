@@ -7,80 +7,104 @@ from typing import Any
 
 import polars as pl
 
-from audience.cli.output.report import result
-from audience.cli.output.widgets import table
-from audience.index.changes.update import Change
+from audience.cli.output.report import print_result
+from audience.cli.output.widgets import print_table
+from audience.index.changes.update import UpdateResult
 from audience.index.device_index import DeviceIndex
-from audience.index.query.attribute_stats import Known, known
-from audience.index.query.explain import Line
+from audience.index.query.attribute_stats import AttributeStats, collect_attribute_stats
+from audience.index.query.explain import ExplainLine
 from audience.index.storage.snapshot import Snapshot
 from audience.language.ast import Segment
 from audience.language.printer import render
-from audience.language.validation import few
+from audience.language.validation import join_some
 
 
-def info(index: DeviceIndex, json: bool) -> None:
+def print_index_info(index: DeviceIndex, json: bool) -> None:
     """Print what *index* holds."""
     snapshot, manifest = index.snapshot, index.snapshot.manifest
     attributes: list[dict[str, Any]] = [
-        {"name": each.name, "kind": each.role, "values": each.distinct, "digits": each.digits, "most": _most(each)}
-        for each in known(snapshot).values()
+        {
+            "name": each.name,
+            "role": each.role,
+            "values": each.distinct_count,
+            "bit_slices": each.bit_depth,
+            "most_frequent": _most_frequent_values(each),
+        }
+        for each in collect_attribute_stats(snapshot).values()
     ]
     shards: list[dict[str, Any]] = [
-        {"name": shard.name, "devices": shard.devices, "rows": shard.rows, "bytes": sum(shard.files.sizes.values())}
+        {
+            "name": shard.name,
+            "devices": shard.device_count,
+            "rows": shard.row_count,
+            "bytes": sum(shard.files.file_sizes.values()),
+        }
         for shard in snapshot.shards
     ]
     if json:
-        facts = {"devices": len(index), "snapshot": manifest.number, "made": manifest.made, "what": manifest.what}
-        facts |= {"ids": snapshot.ids, "segments": manifest.segments}
-        result({**facts, "attributes": attributes, "shards": shards}, json, "")
+        facts = {
+            "devices": len(index),
+            "snapshot": manifest.number,
+            "created": manifest.created,
+            "description": manifest.description,
+        }
+        facts |= {"ids": snapshot.id_column_names, "segments": manifest.segments}
+        print_result({**facts, "attributes": attributes, "shards": shards}, json, "")
         return
     size = sum(shard["bytes"] for shard in shards)
     dead = sum(shard["rows"] - shard["devices"] for shard in shards)
     many = f" in {len(shards)} shards" if len(shards) > 1 else ""
     gone = f" with {dead:,} dead rows" if dead else ""
-    ids = ", ".join(snapshot.ids)
+    ids = ", ".join(snapshot.id_column_names)
     sys.stdout.write(f"{index.folder}: {len(index):,} devices{many}{gone}, {size / 1e6:,.1f} MB, ids {ids}\n")
-    sys.stdout.write(f"snapshot {manifest.number} of {manifest.made}, {manifest.what}\n")
+    sys.stdout.write(f"snapshot {manifest.number} of {manifest.created}, {manifest.description}\n")
     if manifest.segments:
-        sys.stdout.write(f"segments {few([render(Segment(name)) for name in manifest.segments])}\n")
-    rows = [(a["name"], a["kind"], f"{a['values']:,}", ", ".join(a["most"]) or _digits(a)) for a in attributes]
-    table(("attribute", "kind", "values", "most frequent"), rows)
+        sys.stdout.write(f"segments {join_some([render(Segment(name)) for name in manifest.segments])}\n")
+    rows = [
+        (a["name"], a["role"], f"{a['values']:,}", ", ".join(a["most_frequent"]) or _bit_slices_note(a))
+        for a in attributes
+    ]
+    print_table(("attribute", "role", "values", "most frequent"), rows)
 
 
-def changed(change: Change, before: Snapshot, index: DeviceIndex, json: bool) -> None:
+def print_update_result(update_result: UpdateResult, before: Snapshot, index: DeviceIndex, json: bool) -> None:
     """Print what *change* did to *index*, which was *before*."""
-    facts = {**asdict(change), "devices": len(index)}
-    if change.snapshot == before.manifest.number:
-        result(facts, json, f"nothing to change: snapshot {change.snapshot} stays")
+    facts = {**asdict(update_result), "devices": len(index)}
+    if update_result.snapshot == before.manifest.number:
+        print_result(facts, json, f"nothing to change: snapshot {update_result.snapshot} stays")
         return
-    done = ((change.changed, "changed"), (change.added, "added"), (change.removed, "removed"))
+    done = ((update_result.changed, "changed"), (update_result.added, "added"), (update_result.removed, "removed"))
     parts = [f"{many:,} {what}" for many, what in done if many]
-    result(facts, json, f"snapshot {change.snapshot}: {', '.join([*parts, f'{len(index):,} devices'])}")
+    print_result(facts, json, f"snapshot {update_result.snapshot}: {', '.join([*parts, f'{len(index):,} devices'])}")
 
 
-def _most(attribute: Known) -> list[str]:
+def _most_frequent_values(attribute: AttributeStats) -> list[str]:
     """The values that most devices have."""
-    counts = attribute.counts().sort("devices", "value", descending=[True, False])
+    counts = attribute.count_by_value().sort("devices", "value", descending=[True, False])
     return counts.filter(pl.col("devices") > 0)["value"].head(4).to_list()
 
 
-def _digits(attribute: dict[str, Any]) -> str:
-    return f"kept as {attribute['digits']} binary digits" if attribute["digits"] else ""
+def _bit_slices_note(attribute: dict[str, Any]) -> str:
+    return f"kept as {attribute['bit_slices']} binary digits" if attribute["bit_slices"] else ""
 
 
-def counts_table(lines: Sequence[Line], devices: int) -> None:
+def print_counts_table(lines: Sequence[ExplainLine], total_devices: int) -> None:
     """Print the tree with the count and the share of every node, and what an AND leaves step by step."""
     rows = [
-        ("  " * line.depth + line.text, f"{line.devices:,}", share(line.devices, devices), _left(line))
+        (
+            "  " * line.depth + line.text,
+            f"{line.device_count:,}",
+            format_share(line.device_count, total_devices),
+            _format_remaining(line),
+        )
         for line in lines
     ]
-    table(("expression", "devices", "share", "left"), rows, right=(1, 2, 3))
+    print_table(("expression", "devices", "share", "remaining"), rows, right_aligned=(1, 2, 3))
 
 
-def share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else "-"
+def format_share(part: int, total: int) -> str:
+    return f"{part / total:.1%}" if total else "-"
 
 
-def _left(line: Line) -> str:
-    return "" if line.left is None else f"{line.left:,}"
+def _format_remaining(line: ExplainLine) -> str:
+    return "" if line.remaining is None else f"{line.remaining:,}"

@@ -8,32 +8,32 @@ import orjson
 
 from audience.errors import Problem
 
-NOBODY = Problem("nobody", "nobody is meant: nothing to send")
+NOTHING_TO_SEND = Problem("nobody", "nobody is meant: nothing to send")
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:
     """*problem* for machines."""
-    place = {"start": problem.span.start, "end": problem.span.end} if problem.span else None
+    span = {"start": problem.span.start, "end": problem.span.end} if problem.span else None
     return {
         "code": problem.code,
-        "message": _writable(problem.message),
-        "place": place,
-        "path": _writable(problem.path),
-        "hint": _writable(problem.hint),
+        "message": _escape_surrogates(problem.message),
+        "span": span,
+        "path": _escape_surrogates(problem.path),
+        "hint": _escape_surrogates(problem.hint),
     }
 
 
-def _writable(text: str | None) -> str | None:
+def _escape_surrogates(text: str | None) -> str | None:
     """*text* with each half of a character that it quotes from the input as an escape."""
     return None if text is None else text.encode("utf-8", "backslashreplace").decode()
 
 
-def result(value: Any, json: bool, text: str) -> None:
+def print_result(value: Any, json: bool, text: str) -> None:
     """Print the result of a command: *value* as JSON, or *text* for people."""
     sys.stdout.write((orjson.dumps(value).decode() if json else text) + "\n")
 
 
-def tell(problems: Iterable[Problem], json: bool) -> None:
+def print_errors(problems: Iterable[Problem], json: bool) -> None:
     """Write *problems* to standard error."""
     if json:
         errors = [problem_json(problem) for problem in problems]
@@ -42,23 +42,23 @@ def tell(problems: Iterable[Problem], json: bool) -> None:
         sys.stderr.write("\n".join(map(str, problems)) + "\n")
 
 
-def warn(problems: Iterable[Problem], json: bool) -> None:
+def print_warnings(problems: Iterable[Problem], json: bool) -> None:
     """Write *problems* that do not stop the command to standard error."""
-    _aside("warnings", "warning: ", [(str(problem), problem_json(problem)) for problem in problems], json)
+    _print_labelled("warnings", "warning: ", [(str(problem), problem_json(problem)) for problem in problems], json)
 
 
-def remark(problems: Iterable[Problem], json: bool) -> None:
+def print_notes(problems: Iterable[Problem], json: bool) -> None:
     """Write what a command that goes on has to tell meanwhile to standard error."""
-    _aside("notes", "note: ", [(str(problem), problem_json(problem)) for problem in problems], json)
+    _print_labelled("notes", "note: ", [(str(problem), problem_json(problem)) for problem in problems], json)
 
 
-def note(conditions: Iterable[Problem], json: bool) -> None:
+def print_assumptions(assumptions: Iterable[Problem], json: bool) -> None:
     """Write what requests take for granted to standard error."""
-    _aside("assumed", "assumed: ", [(each.message, problem_json(each)) for each in conditions], json)
+    _print_labelled("assumptions", "assumed: ", [(each.message, problem_json(each)) for each in assumptions], json)
 
 
-def _aside(key: str, before: str, said: Sequence[tuple[str, dict[str, Any]]], json: bool) -> None:
-    if said and json:
-        sys.stderr.write(orjson.dumps({key: [value for _, value in said]}).decode() + "\n")
-    elif said:
-        sys.stderr.write("".join(f"{before}{text}\n" for text, _ in said))
+def _print_labelled(key: str, prefix: str, messages: Sequence[tuple[str, dict[str, Any]]], json: bool) -> None:
+    if messages and json:
+        sys.stderr.write(orjson.dumps({key: [value for _, value in messages]}).decode() + "\n")
+    elif messages:
+        sys.stderr.write("".join(f"{prefix}{text}\n" for text, _ in messages))

@@ -20,13 +20,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-PATIENCE = 1.0  # seconds
-MEMORY = 300.0  # seconds back that the rate is taken from
-WIDE = 4_000  # columns off a terminal, where nothing is cut
-PAGE = 120  # columns of a table whose cells are wrapped, where there is no terminal
+PROGRESS_DELAY_SECONDS = 1.0  # seconds
+RATE_WINDOW_SECONDS = 300.0  # seconds back that the rate is taken from
+UNWRAPPED_WIDTH_COLUMNS = 4_000  # columns off a terminal, where nothing is cut
+WRAPPED_WIDTH_COLUMNS = 120  # columns of a table whose cells are wrapped, where there is no terminal
 
 
-class Rate(ProgressColumn):
+class RateColumn(ProgressColumn):
     """How many are done each second, once that is known."""
 
     def render(self, task: Task) -> Text:
@@ -35,27 +35,31 @@ class Rate(ProgressColumn):
 
 
 @contextmanager
-def bar() -> Iterator[Callable[[str, int, int], None]]:
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     """A function that shows a step and how many are done of how many, 0 for unknown, and how long that will take.
 
     Nothing is shown off a terminal, or before PATIENCE is over.
     """
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), Rate(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), RateColumn(), TimeRemainingColumn()
     progress = Progress(
-        *columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True, speed_estimate_period=MEMORY
+        *columns,
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        speed_estimate_period=RATE_WINDOW_SECONDS,
     )
-    timer = Timer(PATIENCE, progress.start)
+    timer = Timer(PROGRESS_DELAY_SECONDS, progress.start)
     if sys.stderr.isatty():
         timer.start()
     try:
-        yield partial(_show, progress)
+        yield partial(_update_progress, progress)
     finally:
         timer.cancel()
         if progress.live.is_started:
             progress.stop()
 
 
-def _show(progress: Progress, step: str, done: int, total: int) -> None:
+def _update_progress(progress: Progress, step: str, done: int, total: int) -> None:
     """Show how far the *step* is; another one takes the place of that before it, for it has another rate."""
     for task in progress.tasks:
         if task.description == step:
@@ -65,35 +69,37 @@ def _show(progress: Progress, step: str, done: int, total: int) -> None:
     progress.add_task(step, completed=done, total=total or None)
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = (2,)) -> None:
+def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], right_aligned: Sequence[int] = (2,)) -> None:
     """Print *rows* under *titles*; the columns *right* are numbers."""
     grid = Table(*titles, box=None, pad_edge=False, header_style="bold")
-    for place in right:
+    for place in right_aligned:
         grid.columns[place].justify = "right"
     for row in rows:
-        grid.add_row(*map(_shown, row))
-    console = Console(width=None if sys.stdout.isatty() else WIDE, markup=False, emoji=False)
+        grid.add_row(*map(_escape_unprintable, row))
+    console = Console(width=None if sys.stdout.isatty() else UNWRAPPED_WIDTH_COLUMNS, markup=False, emoji=False)
     console.print(grid)
 
 
-def wrapped_table(
-    titles: Sequence[str], rows: Sequence[Sequence[Sequence[str]]], shares: Sequence[int], *, gap: bool = True
+def print_wrapped_table(
+    titles: Sequence[str], rows: Sequence[Sequence[Sequence[str]]], width_ratios: Sequence[int], *, gap: bool = True
 ) -> None:
     """Print *rows*, each cell of several lines, wrapped to the terminal, with a *gap* between rows or without.
 
     *shares* is how wide each column may be.
     """
     grid = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-    for title, share in zip(titles, shares, strict=True):
+    for title, share in zip(titles, width_ratios, strict=True):
         grid.add_column(title, ratio=share, overflow="fold")
     for number, row in enumerate(rows):
         if number and gap:
             grid.add_row()
-        grid.add_row(*("\n".join(map(_shown, cell)) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else PAGE, markup=False, emoji=False, highlight=False)
+        grid.add_row(*("\n".join(map(_escape_unprintable, cell)) for cell in row))
+    console = Console(
+        width=None if sys.stdout.isatty() else WRAPPED_WIDTH_COLUMNS, markup=False, emoji=False, highlight=False
+    )
     console.print(grid)
 
 
-def _shown(text: str) -> str:
+def _escape_unprintable(text: str) -> str:
     """*text* on one line, without what would steer the terminal."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -10,38 +10,38 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from audience._fs.atomic import sync
+from audience._fs.atomic import fsync_path
 
-BEGUN, SENT = "begun-*.mark", "sent-*.mark"
-MICROSECOND = 1_000  # of nanoseconds; network file systems keep no finer ones
+CREATED_MARKER_GLOB, SENT_MARKER_GLOB = "begun-*.mark", "sent-*.mark"
+NANOSECONDS_PER_MICROSECOND = 1_000  # of nanoseconds; network file systems keep no finer ones
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class FolderMarker:
     """The *name* of a mark, and its *trace*."""
 
     name: str
-    trace: str
+    fingerprint: str
 
 
-def made(folder: Path, kind: Literal["begun", "sent"]) -> Mark:
+def create_marker(folder: Path, kind: Literal["begun", "sent"]) -> FolderMarker:
     """A new mark in *folder*, on disk: that a run was begun there, or that somebody may have been told; OSError."""
     file = folder / f"{kind}-{uuid4().hex}.mark"
     file.touch(exist_ok=False)
-    sync(file)
-    sync(folder)
-    return Mark(file.name, trace(file))
+    fsync_path(file)
+    fsync_path(folder)
+    return FolderMarker(file.name, read_fingerprint(file))
 
 
-def trace(file: Path) -> str:
+def read_fingerprint(file: Path) -> str:
     """What a copy of the mark *file* has not; empty where it is not there."""
     try:
         found = file.stat()
     except FileNotFoundError:
         return ""
-    return f"{found.st_ino} {found.st_ctime_ns // MICROSECOND}"
+    return f"{found.st_ino} {found.st_ctime_ns // NANOSECONDS_PER_MICROSECOND}"
 
 
-def marks(folder: Path) -> set[str]:
+def list_marker_names(folder: Path) -> set[str]:
     """The names of all marks in *folder*."""
-    return {file.name for kind in (BEGUN, SENT) for file in folder.glob(kind)}
+    return {file.name for kind in (CREATED_MARKER_GLOB, SENT_MARKER_GLOB) for file in folder.glob(kind)}

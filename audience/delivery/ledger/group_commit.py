@@ -8,32 +8,32 @@ from typing import Any, TypeVar
 
 from audience.delivery.ledger.connection import Ledger
 
-T = TypeVar("T")
+JobResultT = TypeVar("JobResultT")
 
 
-class Commits:
+class GroupCommit:
     """Writes to *ledger* for many tasks; each goes on once what it wrote is on disk."""
 
     def __init__(self, ledger: Ledger):
         self._ledger = ledger
-        self._waiting: list[tuple[Callable[[Ledger], Any], asyncio.Future[Any]]] = []
-        self._thread = ThreadPoolExecutor(1, "ledger")
-        self._writing: asyncio.Task[None] | None = None
+        self._queued_jobs: list[tuple[Callable[[Ledger], Any], asyncio.Future[Any]]] = []
+        self._executor = ThreadPoolExecutor(1, "ledger")
+        self._write_task: asyncio.Task[None] | None = None
 
-    async def write(self, job: Callable[[Ledger], T]) -> T:
+    async def submit(self, job: Callable[[Ledger], JobResultT]) -> JobResultT:
         """What *job* returns, once all that it wrote is on disk; what it raises, when nothing was written."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((job, future))
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write())
+        future: asyncio.Future[JobResultT] = asyncio.get_running_loop().create_future()
+        self._queued_jobs.append((job, future))
+        if self._write_task is None:
+            self._write_task = asyncio.create_task(self._write_queued_jobs())
         return await future
 
-    async def _write(self) -> None:
+    async def _write_queued_jobs(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            jobs, self._waiting = self._waiting, []
+        while self._queued_jobs:
+            jobs, self._queued_jobs = self._queued_jobs, []
             try:
-                found = await loop.run_in_executor(self._thread, self._ledger.each, [job for job, _ in jobs])
+                found = await loop.run_in_executor(self._executor, self._ledger.run_all, [job for job, _ in jobs])
             except BaseException as error:  # noqa: BLE001 - those who wait are told
                 found = [error] * len(jobs)
             for (_, future), value in zip(jobs, found, strict=True):
@@ -43,11 +43,11 @@ class Commits:
                     future.set_exception(value)
                 else:
                     future.set_result(value)
-        self._writing = None
+        self._write_task = None
 
     async def close(self) -> None:
         """Wait for what is being written."""
-        while self._writing is not None:
+        while self._write_task is not None:
             with suppress(Exception):
-                await asyncio.shield(self._writing)
-        self._thread.shutdown()
+                await asyncio.shield(self._write_task)
+        self._executor.shutdown()

@@ -6,26 +6,26 @@
 --
 --              ┌──────────── nobody was told ────────────┐
 --              ▼                                         │
---   insert → todo ──────────────▶ sent ──────────────────┴─▶ accepted, or refused: its parts, if any, are new batches
+--   insert → todo ──────────────▶ sent ──────────────────┴─▶ accepted, or rejected: its parts, if any, are new batches
 --              ▲                  ▲ │
 --              │                  │ ▼  the reply was lost
---              └─ the user ──── in doubt
+--              └─ the user ──── in_doubt
 --                 says so       (back to sent by itself only while the vendor drops repeats)
 
 CREATE TABLE run (
-    number      INTEGER PRIMARY KEY CHECK (number = 1),
-    id          TEXT NOT NULL,                                 -- a UUID, of which the tokens of batches are made
-    vendor      TEXT NOT NULL,
-    way         TEXT NOT NULL,
-    host        TEXT NOT NULL,
-    application TEXT NOT NULL,                                 -- a digest of the public keys
-    plan        TEXT NOT NULL,                                 -- digests of manifest.json and message.json
-    message     TEXT NOT NULL,
-    natives     INTEGER NOT NULL CHECK (natives >= 0),
-    ids         INTEGER NOT NULL CHECK (ids >= 0),
-    begun       REAL NOT NULL,
-    cancelled   REAL,
-    stopped     TEXT CHECK (stopped IS NULL OR json_valid(stopped))   -- why it stopped the last time
+    number             INTEGER PRIMARY KEY CHECK (number = 1),
+    id                 TEXT NOT NULL,                          -- a UUID, from which idempotency keys are derived
+    vendor             TEXT NOT NULL,
+    method             TEXT NOT NULL,
+    base_url           TEXT NOT NULL,
+    credentials_digest TEXT NOT NULL,                          -- of the public keys
+    plan_digest        TEXT NOT NULL,                          -- of manifest.json
+    message_digest     TEXT NOT NULL,                          -- of message.json
+    native_count       INTEGER NOT NULL CHECK (native_count >= 0),
+    id_count           INTEGER NOT NULL CHECK (id_count >= 0),
+    created_at         REAL NOT NULL,
+    cancelled_at       REAL,
+    stop_reason        TEXT CHECK (stop_reason IS NULL OR json_valid(stop_reason))   -- of the last worker that stopped
 ) STRICT;
 
 CREATE TABLE place (
@@ -59,11 +59,11 @@ CREATE TABLE handle (
 
 CREATE TABLE batch (
     number       INTEGER PRIMARY KEY,
-    parent       INTEGER REFERENCES batch,                     -- it was refused, and this is a part of it
+    parent       INTEGER REFERENCES batch,                     -- it was rejected, and this is a part of it
     native       INTEGER UNIQUE,
     first        INTEGER,
     stop         INTEGER,
-    state        TEXT NOT NULL DEFAULT 'todo' CHECK (state IN ('todo', 'sent', 'accepted', 'refused', 'in doubt')),
+    state        TEXT NOT NULL DEFAULT 'todo' CHECK (state IN ('todo', 'sent', 'accepted', 'rejected', 'in_doubt')),
     worker       INTEGER REFERENCES worker,                    -- who has claimed it, or had it last
     tries        INTEGER NOT NULL DEFAULT 0 CHECK (tries >= 0),
     doubts       INTEGER NOT NULL DEFAULT 0 CHECK (doubts >= 0),   -- replies that were lost since the user said retry
@@ -78,17 +78,17 @@ CREATE TABLE batch (
     CHECK (native IS NULL OR (native >= 0 AND parent IS NULL)),
     CHECK (first IS NULL OR (first >= 0 AND first < stop)),
     CHECK ((state = 'accepted') = (message IS NOT NULL)),
-    CHECK ((state IN ('accepted', 'refused', 'in doubt')) = (settled IS NOT NULL)),
-    CHECK (state IN ('todo', 'refused') OR (tries > 0 AND sent IS NOT NULL)),
+    CHECK ((state IN ('accepted', 'rejected', 'in_doubt')) = (settled IS NOT NULL)),
+    CHECK (state IN ('todo', 'rejected') OR (tries > 0 AND sent IS NOT NULL)),
     CHECK (state <> 'sent' OR worker IS NOT NULL),
-    CHECK (state <> 'in doubt' OR doubts > 0),
-    CHECK (skipped IS NULL OR state = 'in doubt')
+    CHECK (state <> 'in_doubt' OR doubts > 0),
+    CHECK (skipped IS NULL OR state = 'in_doubt')
 ) STRICT;
 
 CREATE INDEX batch_free ON batch (number) WHERE worker IS NULL AND state = 'todo';
 CREATE INDEX batch_going ON batch (number) WHERE state IN ('todo', 'sent');
-CREATE INDEX batch_doubt ON batch (number) WHERE state = 'in doubt';
-CREATE INDEX batch_held ON batch (worker) WHERE state IN ('todo', 'sent', 'in doubt');
+CREATE INDEX batch_doubt ON batch (number) WHERE state = 'in_doubt';
+CREATE INDEX batch_held ON batch (worker) WHERE state IN ('todo', 'sent', 'in_doubt');
 CREATE INDEX batch_parent ON batch (parent, first) WHERE parent IS NOT NULL;
 CREATE INDEX batch_root ON batch (stop) WHERE parent IS NULL;
 
@@ -110,16 +110,16 @@ WHEN NEW.parent IS NULL AND NEW.first <> coalesce((SELECT max(stop) FROM batch W
 BEGIN SELECT RAISE(ABORT, 'a batch begins where the one before it stops'); END;
 
 CREATE TRIGGER batch_within_plan BEFORE INSERT ON batch
-WHEN NEW.stop > (SELECT ids FROM run) OR NEW.native >= (SELECT natives FROM run)
+WHEN NEW.stop > (SELECT id_count FROM run) OR NEW.native >= (SELECT native_count FROM run)
 BEGIN SELECT RAISE(ABORT, 'a batch is a part of the plan'); END;
 
 CREATE TRIGGER batch_part BEFORE INSERT ON batch
 WHEN NEW.parent IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM batch AS whole
-    WHERE whole.number = NEW.parent AND whole.state = 'refused' AND whole.first <= NEW.first AND NEW.stop <= whole.stop
+    WHERE whole.number = NEW.parent AND whole.state = 'rejected' AND whole.first <= NEW.first AND NEW.stop <= whole.stop
       AND NEW.first >= coalesce((SELECT max(part.stop) FROM batch AS part WHERE part.parent = whole.number), 0)
 )
-BEGIN SELECT RAISE(ABORT, 'a part lies in a refused batch, behind the parts before it'); END;
+BEGIN SELECT RAISE(ABORT, 'a part lies in a rejected batch, behind the parts before it'); END;
 
 CREATE TRIGGER batch_stays BEFORE UPDATE OF number, parent, native, first, stop ON batch
 BEGIN SELECT RAISE(ABORT, 'what a batch is does not change'); END;
@@ -130,18 +130,18 @@ BEGIN SELECT RAISE(ABORT, 'a ledger forgets nothing'); END;
 -- The transitions, and no others. ------------------------------------------------------------------------------------
 
 CREATE TRIGGER batch_is_settled BEFORE UPDATE ON batch
-WHEN OLD.state IN ('accepted', 'refused')
+WHEN OLD.state IN ('accepted', 'rejected')
 BEGIN SELECT RAISE(ABORT, 'what is settled stays so'); END;
 
 CREATE TRIGGER batch_moves BEFORE UPDATE OF state ON batch
 WHEN NOT (
-       (OLD.state = 'todo'     AND NEW.state IN ('todo', 'sent', 'refused'))
-    OR (OLD.state = 'sent'     AND NEW.state IN ('accepted', 'in doubt'))
-    OR (OLD.state = 'sent'     AND NEW.state IN ('todo', 'refused') AND OLD.doubts = 0)   -- else a call before it may have told
-    OR (OLD.state = 'in doubt' AND NEW.state = 'in doubt')
-    OR (OLD.state = 'in doubt' AND NEW.state = 'todo' AND OLD.worker IS NULL AND OLD.skipped IS NULL
+       (OLD.state = 'todo'     AND NEW.state IN ('todo', 'sent', 'rejected'))
+    OR (OLD.state = 'sent'     AND NEW.state IN ('accepted', 'in_doubt'))
+    OR (OLD.state = 'sent'     AND NEW.state IN ('todo', 'rejected') AND OLD.doubts = 0)   -- else a call before it may have told
+    OR (OLD.state = 'in_doubt' AND NEW.state = 'in_doubt')
+    OR (OLD.state = 'in_doubt' AND NEW.state = 'todo' AND OLD.worker IS NULL AND OLD.skipped IS NULL
         AND NEW.doubts = 0)
-    OR (OLD.state = 'in doubt' AND NEW.state = 'sent' AND OLD.skipped IS NULL
+    OR (OLD.state = 'in_doubt' AND NEW.state = 'sent' AND OLD.skipped IS NULL
         AND NEW.sent >= OLD.sent AND NEW.sent < OLD.repeat_until AND NEW.repeat_until = OLD.repeat_until)
 )
 BEGIN SELECT RAISE(ABORT, 'illegal transition'); END;
@@ -151,7 +151,7 @@ WHEN NEW.state = 'sent' AND (
     NEW.worker IS NOT OLD.worker
     OR NEW.tries <> OLD.tries + 1
     OR NOT EXISTS (SELECT 1 FROM worker WHERE number = NEW.worker AND ended IS NULL)
-    OR (SELECT cancelled FROM run) IS NOT NULL
+    OR (SELECT cancelled_at FROM run) IS NOT NULL
 )
 BEGIN SELECT RAISE(ABORT, 'a batch is sent by the living worker that has claimed it, in a run that goes on'); END;
 
@@ -162,11 +162,12 @@ BEGIN SELECT RAISE(ABORT, 'another worker has claimed this batch'); END;
 -- What is written once. ----------------------------------------------------------------------------------------------
 
 CREATE TRIGGER run_stays
-BEFORE UPDATE OF number, id, vendor, way, host, application, plan, message, natives, ids, begun ON run
+BEFORE UPDATE OF
+    number, id, vendor, method, base_url, credentials_digest, plan_digest, message_digest, native_count, id_count, created_at ON run
 BEGIN SELECT RAISE(ABORT, 'what a run is does not change'); END;
 
-CREATE TRIGGER run_stays_cancelled BEFORE UPDATE OF cancelled ON run
-WHEN OLD.cancelled IS NOT NULL AND NEW.cancelled IS NOT OLD.cancelled
+CREATE TRIGGER run_stays_cancelled BEFORE UPDATE OF cancelled_at ON run
+WHEN OLD.cancelled_at IS NOT NULL AND NEW.cancelled_at IS NOT OLD.cancelled_at
 BEGIN SELECT RAISE(ABORT, 'a cancelled run stays so'); END;
 
 CREATE TRIGGER run_is_kept BEFORE DELETE ON run
@@ -189,4 +190,4 @@ BEGIN SELECT RAISE(ABORT, 'a ledger forgets nothing'); END;
 CREATE TRIGGER bad_stays BEFORE UPDATE ON bad
 BEGIN SELECT RAISE(ABORT, 'a ledger forgets nothing'); END;
 
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

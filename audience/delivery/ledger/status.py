@@ -7,26 +7,26 @@ from typing import Any, Literal, TypeAlias
 import orjson
 
 from audience.delivery.ledger.connection import Ledger, Run
-from audience.delivery.ledger.workers import Worker, at_work
+from audience.delivery.ledger.workers import Worker, list_workers
 from audience.errors import Problem
 
-State: TypeAlias = Literal["todo", "sent", "accepted", "refused", "in doubt"]
-STATES: tuple[State, ...] = ("todo", "sent", "accepted", "refused", "in doubt")
-MOST = 1_000  # that are listed; all of them stand in the ledger
+BatchState: TypeAlias = Literal["todo", "sent", "accepted", "rejected", "in_doubt"]
+BATCH_STATES: tuple[BatchState, ...] = ("todo", "sent", "accepted", "rejected", "in_doubt")
+MAX_LISTED = 1_000  # that are listed; all of them stand in the ledger
 
 # A batch whose parts are sent anew counts no more: its parts do.
-LEAVES = "FROM batch AS b WHERE NOT EXISTS (SELECT 1 FROM batch AS part WHERE part.parent = b.number)"
+LEAF_BATCHES = "FROM batch AS b WHERE NOT EXISTS (SELECT 1 FROM batch AS part WHERE part.parent = b.number)"
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class FailedBatch:
     """A batch that was refused or is in doubt: a *native* request, or ids of the plan, and the vendor's words."""
 
     batch: int
     native: int | None
     first: int | None
     stop: int | None
-    state: State
+    state: BatchState
     skipped: bool
     problem: Problem
 
@@ -42,109 +42,111 @@ class Status:
     """
 
     vendor: str
-    way: str
-    batches: dict[State, int]
-    ids: dict[State, int]
-    bad: dict[str, int]
+    method: str
+    batch_counts: dict[BatchState, int]
+    id_counts: dict[BatchState, int]
+    invalid_id_counts: dict[str, int]
     skipped: int
     workers: tuple[Worker, ...]
     cancelled: bool
-    stopped: Problem | None
-    messages: tuple[str, ...]
-    troubles: tuple[Trouble, ...] = field(repr=False)
+    stop_reason: Problem | None
+    message_ids: tuple[str, ...]
+    failed_batches: tuple[FailedBatch, ...] = field(repr=False)
 
     @property
     def done(self) -> bool:
         """Whether all is settled: nothing left to send, no reply outstanding, no doubt that nobody has decided."""
-        return not self.stopped and not self.cancelled and self.left == 0 and self.doubts == 0
+        return not self.stop_reason and not self.cancelled and self.pending == 0 and self.undecided == 0
 
     @property
-    def working(self) -> int:
+    def active_workers(self) -> int:
         """How many processes are at work."""
-        return sum(worker.lives for worker in self.workers)
+        return sum(worker.is_alive for worker in self.workers)
 
     @property
-    def left(self) -> int:
+    def pending(self) -> int:
         """Batches that will be sent, or have no reply yet."""
-        return self.batches["todo"] + self.batches["sent"]
+        return self.batch_counts["todo"] + self.batch_counts["sent"]
 
     @property
-    def doubts(self) -> int:
+    def undecided(self) -> int:
         """Batches in doubt that nobody has decided on."""
-        return self.batches["in doubt"] - self.skipped
+        return self.batch_counts["in_doubt"] - self.skipped
 
 
-def tally(ledger: Ledger) -> Status:
+def load_status(ledger: Ledger) -> Status:
     """How far the run of *ledger* is."""
-    run = ledger.run()
-    batches, ids = _counts(ledger)
-    [(skipped,)] = ledger.rows("SELECT count(*) FROM batch WHERE skipped IS NOT NULL")
+    run = ledger.load_run()
+    batches, ids = _count_by_state(ledger)
+    [(skipped,)] = ledger.execute("SELECT count(*) FROM batch WHERE skipped IS NOT NULL")
     named = "SELECT DISTINCT message FROM batch WHERE message IS NOT NULL ORDER BY number LIMIT ?"
     return Status(
         vendor=run.vendor,
-        way=run.way,
-        batches=batches,
-        ids=ids,
-        bad=dict(ledger.rows("SELECT code, count(*) FROM bad GROUP BY code ORDER BY code")),
+        method=run.method,
+        batch_counts=batches,
+        id_counts=ids,
+        invalid_id_counts=dict(ledger.execute("SELECT code, count(*) FROM bad GROUP BY code ORDER BY code")),
         skipped=skipped,
-        workers=at_work(ledger),
-        cancelled=run.cancelled is not None,
-        stopped=_stopped(run),
-        messages=tuple(name for (name,) in ledger.rows(named, MOST)),
-        troubles=tuple(_troubles(ledger)),
+        workers=list_workers(ledger),
+        cancelled=run.cancelled_at is not None,
+        stop_reason=_load_stop_reason(run),
+        message_ids=tuple(name for (name,) in ledger.execute(named, MAX_LISTED)),
+        failed_batches=tuple(_load_failed_batches(ledger)),
     )
 
 
-def nothing(vendor: str) -> Status:
+def empty_status(vendor: str) -> Status:
     """The status of a run that tells nobody."""
-    none: dict[State, int] = dict.fromkeys(STATES, 0)
+    none: dict[BatchState, int] = dict.fromkeys(BATCH_STATES, 0)
     return Status(
         vendor=vendor,
-        way="none",
-        batches=none,
-        ids=none,
-        bad={},
+        method="none",
+        batch_counts=none,
+        id_counts=none,
+        invalid_id_counts={},
         skipped=0,
         workers=(),
         cancelled=False,
-        stopped=None,
-        messages=(),
-        troubles=(),
+        stop_reason=None,
+        message_ids=(),
+        failed_batches=(),
     )
 
 
-def settled(ledger: Ledger) -> tuple[int, int]:
+def count_progress(ledger: Ledger) -> tuple[int, int]:
     """How many ids and native requests are settled, of how many: for a progress bar, while others write."""
-    total = "SELECT natives + ids FROM run"
+    total = "SELECT native_count + id_count FROM run"
     left = "SELECT coalesce(sum(coalesce(stop - first, 1)), 0) FROM batch WHERE state IN ('todo', 'sent')"
-    [(whole, going)] = ledger.rows(f"SELECT ({total}), ({left})")
+    [(whole, going)] = ledger.execute(f"SELECT ({total}), ({left})")
     return whole - going, whole
 
 
-def _counts(ledger: Ledger) -> tuple[dict[State, int], dict[State, int]]:
+def _count_by_state(ledger: Ledger) -> tuple[dict[BatchState, int], dict[BatchState, int]]:
     """How many batches, and how many ids that are not bad, there are in each state."""
-    batches, ids = dict.fromkeys(STATES, 0), dict.fromkeys(STATES, 0)
-    bad = [position for (position,) in ledger.rows("SELECT position FROM bad ORDER BY position")]
-    for state, first, stop in ledger.rows(f"SELECT state, coalesce(first, 0), coalesce(stop, 0) {LEAVES}"):
+    batches, ids = dict.fromkeys(BATCH_STATES, 0), dict.fromkeys(BATCH_STATES, 0)
+    bad = [position for (position,) in ledger.execute("SELECT position FROM bad ORDER BY position")]
+    for state, first, stop in ledger.execute(f"SELECT state, coalesce(first, 0), coalesce(stop, 0) {LEAF_BATCHES}"):
         batches[state] += 1
         ids[state] += stop - first - (bisect_left(bad, stop) - bisect_left(bad, first))
     return batches, ids
 
 
-def _troubles(ledger: Ledger) -> list[Trouble]:
+def _load_failed_batches(ledger: Ledger) -> list[FailedBatch]:
     columns = "b.number, b.native, b.first, b.stop, b.state, b.skipped IS NOT NULL, b.problem"
-    rows = ledger.rows(f"SELECT {columns} {LEAVES} AND state IN ('refused', 'in doubt') ORDER BY number LIMIT {MOST}")
+    rows = ledger.execute(
+        f"SELECT {columns} {LEAF_BATCHES} AND state IN ('rejected', 'in_doubt') ORDER BY number LIMIT {MAX_LISTED}"
+    )
     return [
-        Trouble(number, native, first, stop, state, bool(skipped), problem(said))
+        FailedBatch(number, native, first, stop, state, bool(skipped), problem_from_json(said))
         for number, native, first, stop, state, skipped, said in rows
     ]
 
 
-def _stopped(run: Run) -> Problem | None:
-    return None if run.stopped is None else problem(run.stopped)
+def _load_stop_reason(run: Run) -> Problem | None:
+    return None if run.stop_reason is None else problem_from_json(run.stop_reason)
 
 
-def problem(said: str | None) -> Problem:
+def problem_from_json(text: str | None) -> Problem:
     """A problem as it stands in a ledger."""
-    found: dict[str, Any] = orjson.loads(said) if said else {"code": "unknown", "message": "nothing was said"}
+    found: dict[str, Any] = orjson.loads(text) if text else {"code": "unknown", "message": "nothing was said"}
     return Problem(found["code"], found["message"], hint=found.get("hint"))

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from audience._fs.locks import held, is_held
+from audience._fs.locks import is_locked, try_lock
 from audience.delivery.ledger.connection import Ledger
-from audience.delivery.ledger.run_identity import check, leave, settle
-from audience.delivery.ledger.transitions import words
+from audience.delivery.ledger.run_identity import ensure_not_copy, leave_marker, renew_marker
+from audience.delivery.ledger.transitions import problem_to_json
 from audience.errors import DeliveryError, Problem
 
-LOCKS, BEGINNING = "worker-*.lock", "begin.lock"
-DIED = Problem("died", "the process ended between sending and the reply")
+WORKER_LOCK_GLOB, CREATE_LOCK_FILE = "worker-*.lock", "begin.lock"
+WORKER_DIED = Problem("died", "the process ended between sending and the reply")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,45 +29,45 @@ class Worker:
     It *lives*, or it has died and nobody has taken over yet what it has.
     """
 
-    process: int
+    pid: int
     host: str
-    begun: float
+    started_at: float
     batches: int
-    lives: bool
+    is_alive: bool
 
 
 @contextmanager
-def working(ledger: Ledger) -> Iterator[int]:
+def register_worker(ledger: Ledger) -> Iterator[int]:
     """Be a worker of *ledger*, with a number; at the end nothing is left claimed, or sent without a reply.
 
     Raises DeliveryError where that is the ledger of a copy.
     """
-    name = LOCKS.replace("*", uuid4().hex)
+    name = WORKER_LOCK_GLOB.replace("*", uuid4().hex)
     file = ledger.path.with_name(name)
-    with _lock(file) as mine:
+    with _try_file_lock(file) as mine:
         if not mine:
             raise DeliveryError(Problem("locked", f"{file} is held by another"))
-        with ledger.together():
-            check(ledger)
-            before = settle(ledger)
+        with ledger.transaction():
+            ensure_not_copy(ledger)
+            before = renew_marker(ledger)
             values = (name, os.getpid(), socket.gethostname(), time.time())
             statement = "INSERT INTO worker (lock, process, host, begun) VALUES (?, ?, ?, ?) RETURNING number"
-            [(number,)] = ledger.rows(statement, *values)
+            [(number,)] = ledger.execute(statement, *values)
         before.unlink(missing_ok=True)
         try:
             yield number
         finally:
-            with ledger.together():
-                _end(ledger, number)
-            leave(ledger)
+            with ledger.transaction():
+                _end_worker(ledger, number)
+            leave_marker(ledger)
             file.unlink(missing_ok=True)
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def hold_create_lock(folder: Path) -> Iterator[None]:
     """Nobody else begins anything in *folder* meanwhile: its message would take the place of ours. Or DeliveryError."""
-    file = folder / BEGINNING
-    with _lock(file) as mine:
+    file = folder / CREATE_LOCK_FILE
+    with _try_file_lock(file) as mine:
         if not mine:
             raise DeliveryError(Problem("locked", f"{folder}: another process begins a run here", hint="try again"))
         try:
@@ -76,62 +76,70 @@ def alone(folder: Path) -> Iterator[None]:
             file.unlink(missing_ok=True)
 
 
-def take_over(ledger: Ledger) -> None:
+def reap_dead_workers(ledger: Ledger) -> None:
     """Bury the workers that have died, within a transaction."""
-    for number, name in ledger.rows("SELECT number, lock FROM worker WHERE ended IS NULL"):
+    for number, name in ledger.execute("SELECT number, lock FROM worker WHERE ended IS NULL"):
         file = ledger.path.with_name(name)
-        with _lock(file) as free:
+        with _try_file_lock(file) as free:
             if free:
-                _end(ledger, number)
+                _end_worker(ledger, number)
                 file.unlink(missing_ok=True)
 
 
-def others(ledger: Ledger) -> tuple[Worker, ...]:
+def list_other_workers(ledger: Ledger) -> tuple[Worker, ...]:
     """Who lives in another process than this one."""
     mine = (os.getpid(), socket.gethostname())
-    return tuple(each for each in at_work(ledger) if each.lives and (each.process, each.host) != mine)
+    return tuple(each for each in list_workers(ledger) if each.is_alive and (each.pid, each.host) != mine)
 
 
-def at_work(ledger: Ledger) -> tuple[Worker, ...]:
+def list_workers(ledger: Ledger) -> tuple[Worker, ...]:
     """Who has not ended; nothing is written.
 
     Raises DeliveryError where it cannot be seen whether one lives.
     """
-    held = "(SELECT count(*) FROM batch WHERE batch.worker = w.number AND state IN ('todo', 'sent', 'in doubt'))"
+    held = "(SELECT count(*) FROM batch WHERE batch.worker = w.number AND state IN ('todo', 'sent', 'in_doubt'))"
     columns = f"lock, process, host, begun, {held}"
-    rows = ledger.rows(f"SELECT {columns} FROM worker AS w WHERE ended IS NULL")
+    rows = ledger.execute(f"SELECT {columns} FROM worker AS w WHERE ended IS NULL")
     return tuple(
-        Worker(process=process, host=host, begun=begun, batches=batches, lives=_lives(ledger.path.with_name(lock)))
+        Worker(
+            pid=process,
+            host=host,
+            started_at=begun,
+            batches=batches,
+            is_alive=_is_locked_by_worker(ledger.path.with_name(lock)),
+        )
         for lock, process, host, begun, batches in rows
     )
 
 
-def _lives(file: Path) -> bool:
+def _is_locked_by_worker(file: Path) -> bool:
     try:
-        return is_held(file)
+        return is_locked(file)
     except OSError as error:
         raise DeliveryError(Problem("unreadable", f"{file}: {error.strerror or error}")) from error
 
 
-def living(ledger: Ledger) -> int:
+def count_workers(ledger: Ledger) -> int:
     """How many workers have not ended, as far as is known."""
-    return int(ledger.rows("SELECT count(*) FROM worker WHERE ended IS NULL")[0][0])
+    return int(ledger.execute("SELECT count(*) FROM worker WHERE ended IS NULL")[0][0])
 
 
-def _end(ledger: Ledger, number: int) -> None:
+def _end_worker(ledger: Ledger, number: int) -> None:
     """The worker writes no more: what it sent is in doubt, what it claimed is free."""
     now = time.time()
-    lost = "state = 'in doubt', doubts = doubts + 1, settled = ?, worker = NULL, problem = ?"
-    ledger.rows(f"UPDATE batch SET {lost} WHERE worker = ? AND state = 'sent'", now, words(DIED), number)
-    ledger.rows("UPDATE batch SET worker = NULL WHERE worker = ? AND state IN ('todo', 'in doubt')", number)
-    ledger.rows("UPDATE worker SET ended = ? WHERE number = ?", now, number)
+    lost = "state = 'in_doubt', doubts = doubts + 1, settled = ?, worker = NULL, problem = ?"
+    ledger.execute(
+        f"UPDATE batch SET {lost} WHERE worker = ? AND state = 'sent'", now, problem_to_json(WORKER_DIED), number
+    )
+    ledger.execute("UPDATE batch SET worker = NULL WHERE worker = ? AND state IN ('todo', 'in_doubt')", number)
+    ledger.execute("UPDATE worker SET ended = ? WHERE number = ?", now, number)
 
 
 @contextmanager
-def _lock(file: Path) -> Iterator[bool]:
+def _try_file_lock(file: Path) -> Iterator[bool]:
     """The lock of *file*; whether it was free."""
     try:
-        with held(file) as mine:
+        with try_lock(file) as mine:
             yield mine
     except OSError as error:
         raise DeliveryError(Problem("cannot-write", f"{file}: {error.strerror or error}")) from error

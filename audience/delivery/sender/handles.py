@@ -13,81 +13,93 @@ from typing import TypeAlias
 
 from audience.delivery.ledger import transitions
 from audience.delivery.ledger.connection import Ledger
-from audience.delivery.ledger.group_commit import Commits
+from audience.delivery.ledger.group_commit import GroupCommit
 from audience.delivery.ledger.transitions import Batch, Handle
-from audience.delivery.transport.http import Read
-from audience.delivery.transport.retry import Later
+from audience.delivery.transport.http import ReplyParser
+from audience.delivery.transport.retry import RetryLater
 from audience.errors import Problem
 from audience.vendors.delivery_spec import (
     Accepted,
-    Again,
-    Application,
+    Credentials,
     InDoubt,
-    Opening,
-    Pace,
     Payload,
-    Reply,
+    RateLimit,
     Request,
-    Way,
+    Retryable,
+    SendMethod,
+    SetupCall,
+    VendorReply,
 )
 
-MARGIN = 60.0  # seconds before a handle ends that it is no longer relied on, or a tenth of what it lasts
+HANDLE_MARGIN_SECONDS = 60.0  # seconds before a handle ends that it is no longer relied on, or a tenth of what it lasts
 
-Ask: TypeAlias = Callable[[Request, Read, tuple[Pace, ...]], Awaitable[Reply]]  # a call that tells nobody, at its pace
+SendSetupCall: TypeAlias = Callable[
+    [Request, ReplyParser, tuple[RateLimit, ...]], Awaitable[VendorReply]
+]  # a call that tells nobody, at its pace
 
 
-class Openings:
+class HandlePool:
     """The handles of a run: *body* is the message at that moment, *ask* makes a call that tells nobody, at its pace."""
 
-    def __init__(self, commits: Commits, application: Application, body: Callable[[], Payload], ask: Ask):
-        self._commits = commits
-        self._application = application
-        self._body = body
-        self._ask = ask
-        self._one = asyncio.Lock()
+    def __init__(
+        self,
+        group_commit: GroupCommit,
+        credentials: Credentials,
+        build_body: Callable[[], Payload],
+        send_setup_call: SendSetupCall,
+    ):
+        self._group_commit = group_commit
+        self._credentials = credentials
+        self._build_body = build_body
+        self._send_setup_call = send_setup_call
+        self._shared_lock = asyncio.Lock()
 
-    async def handle(self, way: Way, batch: Batch, targets: Sequence[Payload]) -> Handle | Reply | None:
+    async def acquire(
+        self, method: SendMethod, batch: Batch, targets: Sequence[Payload]
+    ) -> Handle | VendorReply | None:
         """A handle for one more call of *way*; None where it needs none, and what the vendor says where it refuses."""
-        opening = way.opening_for(targets)
+        opening = method.get_setup_call(targets)
         if opening is None:
             return None
-        alone = batch if opening.calls == 1 else None
-        async with nullcontext() if alone else self._one:
-            while (found := await self._commits.write(partial(_take, batch=alone))) is None:
-                request = await asyncio.to_thread(opening.request, self._body(), targets, self._application)
-                reply = await self._ask(request, opening.reply, opening.paces)
+        alone = batch if opening.max_uses == 1 else None
+        async with nullcontext() if alone else self._shared_lock:
+            while (found := await self._group_commit.submit(partial(_take_handle, batch=alone))) is None:
+                request = await asyncio.to_thread(opening.build_request, self._build_body(), targets, self._credentials)
+                reply = await self._send_setup_call(request, opening.parse_reply, opening.rate_limits)
                 match reply:
                     case Accepted(text):
-                        await self._commits.write(partial(_keep, batch=alone, text=text, opening=opening))
-                    case Again(problem, after):
-                        raise Later(problem, after)
+                        await self._group_commit.submit(
+                            partial(_store_handle, batch=alone, value=text, setup_call=opening)
+                        )
+                    case Retryable(problem, after):
+                        raise RetryLater(problem, after)
                     case InDoubt(problem):
-                        raise Later(problem)
+                        raise RetryLater(problem)
                     case _:
                         return reply
         return found
 
-    async def close(self, way: Way) -> list[Problem]:
+    async def close_handles(self, method: SendMethod) -> list[Problem]:
         """End the handles that are open still; what the vendor says where it does not."""
-        opening = way.opening
+        opening = method.setup_call
         if opening is None or opening.close is None:
             return []
         problems = []
-        for handle in await self._commits.write(transitions.handles):
-            reply = await self._ask(opening.close(handle.text, self._application), opening.reply, ())
+        for handle in await self._group_commit.submit(transitions.list_open_handles):
+            reply = await self._send_setup_call(opening.close(handle.value, self._credentials), opening.parse_reply, ())
             if isinstance(reply, Accepted):
-                await self._commits.write(partial(transitions.closed, handle=handle, now=time.time()))
+                await self._group_commit.submit(partial(transitions.mark_handle_closed, handle=handle, now=time.time()))
             else:
                 problems.append(reply.problem)
         return problems
 
 
-def _take(ledger: Ledger, batch: Batch | None) -> Handle | None:
+def _take_handle(ledger: Ledger, batch: Batch | None) -> Handle | None:
     return transitions.take_handle(ledger, batch, time.time())
 
 
-def _keep(ledger: Ledger, batch: Batch | None, text: str, opening: Opening) -> None:
+def _store_handle(ledger: Ledger, batch: Batch | None, value: str, setup_call: SetupCall) -> None:
     now = time.time()
-    lasts = None if opening.lasts is None else opening.lasts.total_seconds()
-    until = None if lasts is None else now + lasts - min(MARGIN, lasts / 10)
-    transitions.opened(ledger, batch, text, opening.calls, now, until)
+    lasts = None if setup_call.lifetime is None else setup_call.lifetime.total_seconds()
+    until = None if lasts is None else now + lasts - min(HANDLE_MARGIN_SECONDS, lasts / 10)
+    transitions.store_handle(ledger, batch, value, setup_call.max_uses, now, until)

@@ -4,96 +4,101 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from audience._fs.atomic import new_folder, sync
-from audience.errors import IndexFolderError, Problem
+from audience._fs.atomic import atomic_folder, fsync_path
+from audience.errors import InvalidIndexError, Problem
 from audience.index.storage.snapshot import (
-    FOLDERS,
-    HISTORY,
-    MANIFEST,
-    SHARDS,
+    HISTORY_FOLDER,
+    MANIFEST_FILE,
+    OWNED_NAMES,
+    SHARDS_FOLDER,
     Manifest,
     Snapshot,
-    current,
-    opened,
-    publish,
-    publish_next,
-    read,
+    load_current_manifest,
+    open_snapshot,
+    publish_manifest,
+    publish_successor,
+    read_manifest,
 )
-from audience.index.storage.write_lock import writing
+from audience.index.storage.write_lock import lock_for_update
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class SnapshotInfo:
     """One snapshot of an index: its number, when and by what it was made, and its devices."""
 
     number: int
-    made: str
-    what: str
-    devices: int
+    created: str
+    description: str
+    device_count: int
 
 
-def history(folder: Path) -> list[Moment]:
+def list_snapshots(folder: Path) -> list[SnapshotInfo]:
     """The snapshots that are kept, the oldest first; the last one is current."""
-    manifests = [_manifest(folder, number) for number in _numbers(folder, current(folder))]
-    return [Moment(each.number, each.made, each.what, each.devices) for each in manifests]
+    manifests = [
+        _read_kept_manifest(folder, number) for number in _list_snapshot_numbers(folder, load_current_manifest(folder))
+    ]
+    return [SnapshotInfo(each.number, each.created, each.description, each.device_count) for each in manifests]
 
 
-def _numbers(folder: Path, last: Manifest) -> list[int]:
+def _list_snapshot_numbers(folder: Path, newest: Manifest) -> list[int]:
     """The numbers of the snapshots that are kept, up to *last*; one beyond it was never published."""
-    numbers = [int(file.stem) for file in (folder / HISTORY).glob("*.json") if file.stem.isdecimal()]
-    return sorted(number for number in numbers if number <= last.number)
+    numbers = [int(file.stem) for file in (folder / HISTORY_FOLDER).glob("*.json") if file.stem.isdecimal()]
+    return sorted(number for number in numbers if number <= newest.number)
 
 
-def _manifest(folder: Path, number: int) -> Manifest:
-    return read(folder / HISTORY / f"{number:08}.json")
+def _read_kept_manifest(folder: Path, number: int) -> Manifest:
+    return read_manifest(folder / HISTORY_FOLDER / f"{number:08}.json")
 
 
-def restore(folder: Path, number: int, wait: float) -> int:
+def restore_snapshot(folder: Path, number: int, wait: float) -> int:
     """Make the snapshot *number* current again, as a new one; the number of that."""
-    with writing(folder, "restore", wait) as manifest:
-        numbers = _numbers(folder, manifest)
+    with lock_for_update(folder, "restore", wait) as manifest:
+        numbers = _list_snapshot_numbers(folder, manifest)
         if number not in numbers:
             known = ", ".join(map(str, numbers))
             problem = Problem("no-snapshot", f"{folder} keeps no snapshot {number}", hint=f"it keeps {known}")
-            raise IndexFolderError(problem)
-        old = _manifest(folder, number)
-        Snapshot(folder, old).check()
-        return publish_next(folder, manifest, old, f"restore {number}: {old.what}")
+            raise InvalidIndexError(problem)
+        old = _read_kept_manifest(folder, number)
+        Snapshot(folder, old).verify()
+        return publish_successor(folder, manifest, old, f"restore {number}: {old.description}")
 
 
-def backup(folder: Path, to: Path) -> int:
+def backup_snapshot(folder: Path, destination: Path) -> int:
     """Copy the current snapshot, and it alone, to the new folder *to*; the number of the snapshot.
 
     Writers may go on meanwhile. Raises DamagedError where what is to be copied is not what was written.
     """
-    snapshot = opened(folder)
-    with new_folder(to, marks=FOLDERS) as draft:
-        for name in (SHARDS, HISTORY):
+    snapshot = open_snapshot(folder)
+    with atomic_folder(destination, owned_patterns=OWNED_NAMES) as draft:
+        for name in (SHARDS_FOLDER, HISTORY_FOLDER):
             (draft / name).mkdir()
-        for name, data in snapshot.contents():
-            (draft / SHARDS / name).write_bytes(data)
-        publish(draft, snapshot.manifest)
+        for name, data in snapshot.iter_files():
+            (draft / SHARDS_FOLDER / name).write_bytes(data)
+        publish_manifest(draft, snapshot.manifest)
     return snapshot.manifest.number
 
 
-def vacuum(folder: Path, keep: int, wait: float) -> list[str]:
+def vacuum_snapshots(folder: Path, keep: int, wait: float) -> list[str]:
     """Forget all snapshots but the last *keep*, and remove the files that no other needs; their names."""
     if keep < 1:
-        raise IndexFolderError(Problem("bad-option", f"{keep} snapshots cannot be kept", hint="keep 1 at least"))
-    with writing(folder, "vacuum", wait) as manifest:
-        kept = [_manifest(folder, number) for number in _numbers(folder, manifest)[-keep:]]
-        names = {name for each in kept for name in each.files()}
+        raise InvalidIndexError(Problem("bad-option", f"{keep} snapshots cannot be kept", hint="keep 1 at least"))
+    with lock_for_update(folder, "vacuum", wait) as manifest:
+        kept = [_read_kept_manifest(folder, number) for number in _list_snapshot_numbers(folder, manifest)[-keep:]]
+        names = {name for each in kept for name in each.file_names()}
         manifests = {f"{each.number:08}.json" for each in kept}
-        gone = [*_removed(folder / HISTORY, manifests), *_removed(folder / SHARDS, names)]
-        for draft in folder.glob(f".{MANIFEST}.draft"):
+        gone = [
+            *_remove_other_files(folder / HISTORY_FOLDER, manifests),
+            *_remove_other_files(folder / SHARDS_FOLDER, names),
+        ]
+        for draft in folder.glob(f".{MANIFEST_FILE}.draft"):
             draft.unlink()
         return gone
 
 
-def _removed(folder: Path, kept: set[str]) -> Iterator[str]:
+def _remove_other_files(folder: Path, kept_names: set[str]) -> Iterator[str]:
     """Remove all files of *folder* but those *kept*; what is left there is synced before anything else is removed."""
     for file in sorted(folder.iterdir()):
-        if file.name not in kept:
+        if file.name not in kept_names:
             file.unlink()
             yield file.name
-    sync(folder)
+    fsync_path(folder)

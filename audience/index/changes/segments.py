@@ -5,37 +5,39 @@ from dataclasses import replace
 from pathlib import Path
 
 from audience.errors import ExpressionError, Problem
-from audience.index.query.validate import check
-from audience.index.storage.snapshot import Snapshot, publish_next
-from audience.index.storage.write_lock import writing
+from audience.index.query.validate import validate_and_expand
+from audience.index.storage.snapshot import Snapshot, publish_successor
+from audience.index.storage.write_lock import lock_for_update
 from audience.language.ast import Expr, Segment
 from audience.language.printer import render
-from audience.language.segments import mentioned
+from audience.language.segments import referenced_segments
 from audience.language.suggest import did_you_mean
 
 
-def save(folder: Path, name: str, expr: Expr, wait: float) -> int:
+def save_segment(folder: Path, name: str, expr: Expr, wait: float) -> int:
     """Save *expr* as *name*, in place of what was saved so; the number of the snapshot.
 
     Raises ExpressionError where the index does not know what it asks for, and where it would lead back to itself.
     """
-    with writing(folder, "segment", wait) as manifest:
+    with lock_for_update(folder, "segment", wait) as manifest:
         segments = {**manifest.segments, name: render(expr)}
         changed = replace(manifest, segments=segments)
-        check(Segment(name), Snapshot(folder, changed))
-        return publish_next(folder, manifest, changed, f"segment {render(Segment(name))} saved")
+        validate_and_expand(Segment(name), Snapshot(folder, changed))
+        return publish_successor(folder, manifest, changed, f"segment {render(Segment(name))} saved")
 
 
-def drop(folder: Path, name: str, wait: float) -> int:
+def drop_segment(folder: Path, name: str, wait: float) -> int:
     """Forget what is saved as *name*; the number of the snapshot.
 
     Raises ExpressionError where nothing is, and where another segment mentions it.
     """
-    with writing(folder, "segment", wait) as manifest:
+    with lock_for_update(folder, "segment", wait) as manifest:
         if name not in manifest.segments:
             hint = did_you_mean(name, manifest.segments)
             raise ExpressionError(Problem("unknown-segment", f"no segment is saved as {name!r}", hint=hint))
-        users = [other for other, expr in Snapshot(folder, manifest).saved.items() if name in mentioned(expr)]
+        users = [
+            other for other, expr in Snapshot(folder, manifest).segments.items() if name in referenced_segments(expr)
+        ]
         if users:
             shown = ", ".join(render(Segment(user)) for user in users)
             message = f"{render(Segment(name))} is mentioned by {shown}"
@@ -44,4 +46,4 @@ def drop(folder: Path, name: str, wait: float) -> int:
             )
         left: Mapping[str, str] = {other: text for other, text in manifest.segments.items() if other != name}
         without = replace(manifest, segments=left)
-        return publish_next(folder, manifest, without, f"segment {render(Segment(name))} dropped")
+        return publish_successor(folder, manifest, without, f"segment {render(Segment(name))} dropped")

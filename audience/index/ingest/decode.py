@@ -10,158 +10,168 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.errors import Problem, TableError
-from audience.index.ingest.cast import restored
-from audience.index.ingest.dictionary import EXACT
-from audience.index.ingest.encode import Table
+from audience.index.ingest.cast import parse_stored
+from audience.index.ingest.dictionary import MAX_EXACT_FLOAT_INTEGER
+from audience.index.ingest.encode import DeviceTable
 from audience.index.schema.columns import Column
 from audience.index.storage import arrow_file, bitmaps, polars_bridge
 from audience.index.storage.bitmaps import BitMap
-from audience.index.storage.layout import Attribute, Digits
+from audience.index.storage.layout import BitSlicing, StoredAttribute
 from audience.index.storage.shard import Shard
 
-DIGITS = 38  # of a decimal
-FEW = 64  # one row in so many is few
+MAX_DECIMAL_DIGITS = 38  # of a decimal
+SPARSE_RATIO = 64  # one row in so many is few
 
 
-Names: TypeAlias = Mapping[Column, pl.Categories]  # a dictionary of texts for each column that is not of ids
+CategoriesByColumn: TypeAlias = Mapping[
+    Column, pl.Categories
+]  # a dictionary of texts for each column that is not of ids
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RowSelection:
     """The rows of a shard that are wanted, and where among them each row of a bitmap stands."""
 
     rows: NDArray[np.uint32]
-    within: BitMap
-    places: Callable[[NDArray[np.uint32]], NDArray[np.int64]]
+    bitmap: BitMap
+    row_to_position: Callable[[NDArray[np.uint32]], NDArray[np.int64]]
 
     @classmethod
-    def of(cls, rows: NDArray[np.uint32], size: int) -> "Wanted":
+    def from_rows(cls, rows: NDArray[np.uint32], row_count: int) -> "RowSelection":
         """Of *size* rows: for many a table of all of them is faster than looking for each."""
-        within = bitmaps.from_rows(rows)
-        if len(rows) * FEW < size:
+        within = bitmaps.rows_to_bitmap(rows)
+        if len(rows) * SPARSE_RATIO < row_count:
             return cls(rows, within, lambda some: np.searchsorted(rows, some))
-        table = np.zeros(size, dtype=np.int64)
+        table = np.zeros(row_count, dtype=np.int64)
         table[rows] = np.arange(len(rows))
         return cls(rows, within, table.__getitem__)
 
-    def at(self, bitmap: BitMap) -> NDArray[np.int64]:
+    def positions_of(self, bitmap: BitMap) -> NDArray[np.int64]:
         """Where those rows stand that *bitmap* has."""
-        return self.places(bitmaps.rows_of(bitmap & self.within))
+        return self.row_to_position(bitmaps.bitmap_to_rows(bitmap & self.bitmap))
 
 
-def dictionaries(columns: Iterable[Column]) -> dict[Column, pl.Categories]:
+def new_categories(columns: Iterable[Column]) -> dict[Column, pl.Categories]:
     """A dictionary of texts for each of *columns* that is not of ids; it is forgotten with its series."""
-    return {column: pl.Categories.random("values", pl.UInt32) for column in columns if not column.keeps_ids}
+    return {column: pl.Categories.random("values", pl.UInt32) for column in columns if not column.is_id}
 
 
-def packed(values: pl.Series, names: pl.Categories | None) -> pl.Series:
+def to_categorical(values: pl.Series, categories: pl.Categories | None) -> pl.Series:
     """*values* with texts as numbers of a dictionary, which take a quarter of the memory and are not hashed again."""
     match values.dtype:
-        case pl.String() if names is not None:
-            return values.cast(pl.Categorical(names))
-        case pl.List(inner=pl.String()) if names is not None:
-            return values.cast(pl.List(pl.Categorical(names)))
+        case pl.String() if categories is not None:
+            return values.cast(pl.Categorical(categories))
+        case pl.List(inner=pl.String()) if categories is not None:
+            return values.cast(pl.List(pl.Categorical(categories)))
     return values
 
 
-def decoded(shard: Shard, rows: NDArray[np.uint32], columns: Iterable[Column], names: Names) -> Table:
+def decode_rows(
+    shard: Shard, rows: NDArray[np.uint32], columns: Iterable[Column], categories: CategoriesByColumn
+) -> DeviceTable:
     """The *columns* of the devices that *shard* has at *rows*, in that order, which must be rising."""
-    wanted = Wanted.of(rows, shard.rows)
-    return {column: _column(shard, wanted, column, names.get(column)) for column in columns}
+    wanted = RowSelection.from_rows(rows, shard.row_count)
+    return {column: _decode_column(shard, wanted, column, categories.get(column)) for column in columns}
 
 
-def _column(shard: Shard, wanted: Wanted, column: Column, names: pl.Categories | None) -> pl.Series:
-    if column.keeps_ids:
-        return polars_bridge.some_ids(shard, f"{column.role}:{column.name}", wanted.rows)
+def _decode_column(
+    shard: Shard, selection: RowSelection, column: Column, categories: pl.Categories | None
+) -> pl.Series:
+    if column.is_id:
+        return polars_bridge.read_ids_at(shard, f"{column.role}:{column.name}", selection.rows)
     attribute = shard.attributes.get(column.name)
     if attribute is None:
-        return packed(pl.Series([None], dtype=pl.String).new_from_index(0, len(wanted.rows)), names)
-    if attribute.digits is not None:
-        return packed(_from_digits(shard, wanted, attribute, attribute.digits), names)
-    return _from_values(shard, wanted, attribute, column, names)
+        return to_categorical(pl.Series([None], dtype=pl.String).new_from_index(0, len(selection.rows)), categories)
+    if attribute.bit_slicing is not None:
+        return to_categorical(_decode_bit_slices(shard, selection, attribute, attribute.bit_slicing), categories)
+    return _decode_bitmaps(shard, selection, attribute, column, categories)
 
 
-def _from_values(
-    shard: Shard, wanted: Wanted, attribute: Attribute, column: Column, names: pl.Categories | None
+def _decode_bitmaps(
+    shard: Shard, selection: RowSelection, attribute: StoredAttribute, column: Column, categories: pl.Categories | None
 ) -> pl.Series:
     """The value of each row, or the list of its values where it may have several."""
-    shown = polars_bridge.table(shard).slice(attribute.start, attribute.written)
-    own = [column.source] if attribute.role == "tags" else shown["column"].unique().to_list()
+    shown = polars_bridge.read_value_table(shard).slice(attribute.start, attribute.value_count)
+    own = [column.name_in_table] if attribute.role == "tags" else shown["column"].unique().to_list()
     places = [place for place, source in enumerate(shown["column"]) if source in own]
-    values = packed(restored(shown["value"], attribute.type), names)
-    found = [wanted.at(shard.bitmap(attribute.start + at)) for at in places]
+    values = to_categorical(parse_stored(shown["value"], attribute.type_name), categories)
+    found = [selection.positions_of(shard.load_bitmap(attribute.start + at)) for at in places]
     row = np.concatenate([np.empty(0, dtype=np.int64), *found])
     place = np.repeat(np.array(places, dtype=np.uint64), list(map(len, found)))
-    if attribute.single:
-        return _spread(values.gather(pl.Series(place)), row, len(wanted.rows))
+    if attribute.is_single_valued:
+        return _scatter_values(values.gather(pl.Series(place)), row, len(selection.rows))
     both = row.view(np.uint64) << np.uint64(32) | place
     both.sort()
-    counts = np.bincount(row, minlength=len(wanted.rows))
-    return _lists(values, pl.Series(both & np.uint64(0xFFFFFFFF)), counts)
+    counts = np.bincount(row, minlength=len(selection.rows))
+    return _gather_lists(values, pl.Series(both & np.uint64(0xFFFFFFFF)), counts)
 
 
-def _lists(values: pl.Series, places: pl.Series, counts: NDArray[np.int64]) -> pl.Series:
+def _gather_lists(values: pl.Series, positions: pl.Series, counts: NDArray[np.int64]) -> pl.Series:
     """Lists of *counts* each, of those of *values* that stand at *places*."""
     if not isinstance(values.dtype, pl.Categorical):
-        return polars_bridge.to_series(arrow_file.lists(counts, polars_bridge.from_series(values.gather(places))))
-    numbers = polars_bridge.to_series(
-        arrow_file.lists(counts, polars_bridge.from_series(values.to_physical().gather(places)))
+        return polars_bridge.arrow_to_series(
+            arrow_file.build_lists(counts, polars_bridge.series_to_arrow(values.gather(positions)))
+        )
+    numbers = polars_bridge.arrow_to_series(
+        arrow_file.build_lists(counts, polars_bridge.series_to_arrow(values.to_physical().gather(positions)))
     )
     return numbers.list.eval(pl.element().cat.to(values.dtype))
 
 
-def _spread(values: pl.Series, rows: NDArray[np.int64], size: int) -> pl.Series:
+def _scatter_values(values: pl.Series, rows: NDArray[np.int64], size: int) -> pl.Series:
     """A series of *size* in which *values* stand at *rows*, and nothing elsewhere."""
     places = np.full(size, len(values), dtype=np.uint32)
     places[rows] = np.arange(len(values), dtype=np.uint32)
     return values.extend_constant(None, 1).gather(pl.Series(places))
 
 
-def _from_digits(shard: Shard, wanted: Wanted, attribute: Attribute, digits: Digits) -> pl.Series:
-    first = attribute.start + attribute.written
-    numbers = np.zeros(len(wanted.rows), dtype=np.uint64)
-    for digit in range(digits.count):
-        numbers[wanted.at(shard.bitmap(first + 1 + digit))] |= np.uint64(1 << digit)
-    missing = np.ones(len(wanted.rows), dtype=np.bool_)
-    missing[wanted.at(shard.bitmap(first))] = False
-    if not digits.step:
-        values = restored(polars_bridge.values(shard, attribute), attribute.type)
+def _decode_bit_slices(
+    shard: Shard, selection: RowSelection, attribute: StoredAttribute, bit_slicing: BitSlicing
+) -> pl.Series:
+    first = attribute.start + attribute.value_count
+    numbers = np.zeros(len(selection.rows), dtype=np.uint64)
+    for digit in range(bit_slicing.bit_depth):
+        numbers[selection.positions_of(shard.load_bitmap(first + 1 + digit))] |= np.uint64(1 << digit)
+    missing = np.ones(len(selection.rows), dtype=np.bool_)
+    missing[selection.positions_of(shard.load_bitmap(first))] = False
+    if not bit_slicing.step:
+        values = parse_stored(polars_bridge.read_attribute_values(shard, attribute), attribute.type_name)
         return values.gather(pl.Series(numbers)).set(pl.Series(missing), None)
-    whole = (numbers * np.uint64(digits.step) + np.uint64(digits.base % (1 << 64))).view(np.int64)
-    return _number(pl.Series(whole).set(pl.Series(missing), None), attribute.type, digits.scale)
+    whole = (numbers * np.uint64(bit_slicing.step) + np.uint64(bit_slicing.base % (1 << 64))).view(np.int64)
+    return _unscale_ints(pl.Series(whole).set(pl.Series(missing), None), attribute.type_name, bit_slicing.scale)
 
 
-def _number(whole: pl.Series, type_: str, scale: int) -> pl.Series:
+def _unscale_ints(ints: pl.Series, type_name: str, scale: int) -> pl.Series:
     """What the *whole* numbers stand for."""
-    match type_.partition(":")[0]:
+    match type_name.partition(":")[0]:
         case "Float64":
-            return whole.cast(pl.Float64) / 10.0**scale  # nearest to the decimal, as its text is read
+            return ints.cast(pl.Float64) / 10.0**scale  # nearest to the decimal, as its text is read
         case "Decimal":
-            exact = [None if number is None else Decimal(number).scaleb(-scale) for number in whole.to_list()]
+            exact = [None if number is None else Decimal(number).scaleb(-scale) for number in ints.to_list()]
             return pl.Series(exact, dtype=pl.Decimal(38, scale))
         case "Date":
-            return whole.cast(pl.Int32).cast(pl.Date)
+            return ints.cast(pl.Int32).cast(pl.Date)
         case "Datetime":
-            return whole.cast(pl.Datetime("us"))
-    return whole
+            return ints.cast(pl.Datetime("us"))
+    return ints
 
 
-def joined(pieces: Sequence[pl.Series], column: Column) -> pl.Series:
+def concat_columns(chunks: Sequence[pl.Series], column: Column) -> pl.Series:
     """*pieces* of a column, one behind the other; numbers of several types as one that keeps them exactly.
 
     Raises TableError where there is none.
     """
-    if any(isinstance(piece.dtype, pl.List) for piece in pieces):
-        pieces = [listed(piece) for piece in pieces]
-    types = {piece.dtype for piece in pieces if piece.null_count() < len(piece)}
-    wanted = _common(types, pieces, column) if len(types) > 1 else next(iter(types), pieces[0].dtype)
+    if any(isinstance(piece.dtype, pl.List) for piece in chunks):
+        chunks = [as_lists(piece) for piece in chunks]
+    types = {piece.dtype for piece in chunks if piece.null_count() < len(piece)}
+    wanted = _find_common_type(types, chunks, column) if len(types) > 1 else next(iter(types), chunks[0].dtype)
     try:
-        return pl.concat([piece.cast(wanted) for piece in pieces])
+        return pl.concat([piece.cast(wanted) for piece in chunks])
     except pl.exceptions.InvalidOperationError as error:  # a decimal of too many digits
-        raise _mixed(column, types) from error
+        raise _mixed_numbers_error(column, types) from error
 
 
-def listed(values: pl.Series) -> pl.Series:
+def as_lists(values: pl.Series) -> pl.Series:
     """*values* as lists of one each, if they are not lists already; of a missing one, a missing list."""
     if isinstance(values.dtype, pl.List):
         return values
@@ -169,66 +179,74 @@ def listed(values: pl.Series) -> pl.Series:
     return pl.select(pl.when(values.is_not_null()).then(lists)).to_series()
 
 
-def _common(types: set[pl.DataType], pieces: Sequence[pl.Series], column: Column) -> pl.DataType:
+def _find_common_type(dtypes: set[pl.DataType], chunks: Sequence[pl.Series], column: Column) -> pl.DataType:
     """The one type of number that keeps all *pieces* exactly."""
-    inner = {type_.inner if isinstance(type_, pl.List) else type_ for type_ in types}
+    inner = {type_.inner if isinstance(type_, pl.List) else type_ for type_ in dtypes}
     scales = [type_.scale for type_ in inner if isinstance(type_, pl.Decimal)]
-    whole = [_flat(piece) for piece in pieces if _flat(piece).dtype.is_integer()]
-    if pl.Float64() in inner and not scales and all(map(_fits, whole)):
+    whole = [_flatten_lists(piece) for piece in chunks if _flatten_lists(piece).dtype.is_integer()]
+    if pl.Float64() in inner and not scales and all(map(_is_float_exact, whole)):
         found: pl.DataType = pl.Float64()
     elif scales and pl.Float64() not in inner:
         found = pl.Decimal(38, max(scales))
     else:
-        raise _mixed(column, types)
-    return pl.List(found) if any(isinstance(type_, pl.List) for type_ in types) else found
+        raise _mixed_numbers_error(column, dtypes)
+    return pl.List(found) if any(isinstance(type_, pl.List) for type_ in dtypes) else found
 
 
-def _mixed(column: Column, types: Iterable[object]) -> TableError:
-    names = " and ".join(sorted(map(str, types)))
-    message = f"column {column.source!r} of type {names} cannot be held as one kind of number"
+def _mixed_numbers_error(column: Column, dtypes: Iterable[object]) -> TableError:
+    names = " and ".join(sorted(map(str, dtypes)))
+    message = f"column {column.name_in_table!r} of type {names} cannot be held as one kind of number"
     return TableError(Problem("mixed-numbers", message, hint="give it the type that the index was built with"))
 
 
-def refuse_mixed(shards: Sequence[Shard], columns: Iterable[Column]) -> None:
+def reject_mixed_numbers(shards: Sequence[Shard], columns: Iterable[Column]) -> None:
     """Numbers that `joined` could not hold as one are refused before shards hold them."""
     for column in columns:
         parts = [(shard, shard.attributes[column.name]) for shard in shards if column.name in shard.attributes]
-        if column.role == "number" and len({part.type for _, part in parts}) > 1:
-            bounds = [(part.type, bound) for shard, part in parts if (bound := _bound(shard, part)) is not None]
-            if not _go_together(bounds):
-                raise _mixed(column, {type_ for type_, _ in bounds})
+        if column.role == "number" and len({part.type_name for _, part in parts}) > 1:
+            bounds = [
+                (part.type_name, bound)
+                for shard, part in parts
+                if (bound := _find_max_magnitude(shard, part)) is not None
+            ]
+            if not _can_share_type(bounds):
+                raise _mixed_numbers_error(column, {type_ for type_, _ in bounds})
 
 
-def _go_together(bounds: Sequence[tuple[str, Decimal]]) -> bool:
+def _can_share_type(bounds: Sequence[tuple[str, Decimal]]) -> bool:
     """Whether one type holds the numbers of all types, each with how far they go from zero."""
     types = {type_ for type_, _ in bounds}
     if len(types) < 2:
         return True
     if "Float64" in types:
-        return all(type_ == "Float64" or (type_ == "Int64" and bound <= EXACT) for type_, bound in bounds)
+        return all(
+            type_ == "Float64" or (type_ == "Int64" and bound <= MAX_EXACT_FLOAT_INTEGER) for type_, bound in bounds
+        )
     scale = max(int(type_.partition(":")[2] or 0) for type_ in types)
-    return max(bound for _, bound in bounds).adjusted() + 1 + scale <= DIGITS
+    return max(bound for _, bound in bounds).adjusted() + 1 + scale <= MAX_DECIMAL_DIGITS
 
 
-def _bound(shard: Shard, part: Attribute) -> Decimal | None:
+def _find_max_magnitude(shard: Shard, attribute: StoredAttribute) -> Decimal | None:
     """No number of *part* is further from zero; None where no device has any."""
-    digits = part.digits
-    places: Sequence[int] = range(part.written)
+    digits = attribute.bit_slicing
+    places: Sequence[int] = range(attribute.value_count)
     if digits is None:
-        places = [place for place in places if bitmaps.without(shard.bitmap(part.start + place), shard.dead)]
-    elif not bitmaps.without(shard.bitmap(part.start + part.written), shard.dead):
+        places = [
+            place for place in places if bitmaps.remove_rows(shard.load_bitmap(attribute.start + place), shard.deleted)
+        ]
+    elif not bitmaps.remove_rows(shard.load_bitmap(attribute.start + attribute.value_count), shard.deleted):
         return None
     elif digits.step:
-        last = digits.base + digits.step * ((1 << digits.count) - 1)
+        last = digits.base + digits.step * ((1 << digits.bit_depth) - 1)
         return max(abs(Decimal(end).scaleb(-digits.scale)) for end in (digits.base, last))
-    values = polars_bridge.values(shard, part)
+    values = polars_bridge.read_attribute_values(shard, attribute)
     return max(abs(Decimal(values[place])) for place in (places[0], places[-1])) if places else None
 
 
-def _flat(values: pl.Series) -> pl.Series:
+def _flatten_lists(values: pl.Series) -> pl.Series:
     return values.explode() if isinstance(values.dtype, pl.List) else values
 
 
-def _fits(whole: pl.Series) -> bool:
+def _is_float_exact(ints: pl.Series) -> bool:
     """Whether floats can stand for all of these whole numbers."""
-    return bool((whole.drop_nulls().abs() <= EXACT).all())
+    return bool((ints.drop_nulls().abs() <= MAX_EXACT_FLOAT_INTEGER).all())

@@ -8,16 +8,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.index.schema.columns import Role
-from audience.index.schema.value_types import read
-from audience.index.storage.id_lookup import rising
+from audience.index.schema.value_types import parse_value
+from audience.index.storage.id_lookup import sorted_unique
 
-NEAR = 1 << 22  # numbers that lie this close together are told apart by a table of all that could be
-MOST_DECIMALS = 6
-EXACT = 2**53  # whole numbers up to here are exact as floats
+MAX_DENSE_RANGE = 1 << 22  # numbers that lie this close together are told apart by a table of all that could be
+MAX_DECIMAL_PLACES = 6
+MAX_EXACT_FLOAT_INTEGER = 2**53  # whole numbers up to here are exact as floats
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class DictionaryColumn:
     """The distinct *values* in their order, and of each row the place of its value among them, from 1; 0 for none."""
 
     values: pl.Series
@@ -25,7 +25,7 @@ class Coded:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class ScaledInts:
     """Each row's number times 10 to the *scale*; what stands where *missing* counts for nothing."""
 
     numbers: NDArray[np.int64]
@@ -33,69 +33,73 @@ class Whole:
     scale: int
 
 
-def coded(values: pl.Series, role: Role, known: Whole | None = None) -> Coded:
+def encode_dictionary(values: pl.Series, role: Role, scaled_ints: ScaledInts | None = None) -> DictionaryColumn:
     """The code of each of *values*; *known* has them as whole numbers, where that was found already."""
-    found = known or whole(values)
-    return _numbers_coded(values, found) if found is not None else _texts_coded(values, role)
+    found = scaled_ints or as_scaled_ints(values)
+    return _encode_scaled_ints(values, found) if found is not None else _encode_strings(values, role)
 
 
-def whole(values: pl.Series) -> Whole | None:
+def as_scaled_ints(values: pl.Series) -> ScaledInts | None:
     """*values* as whole numbers; None where they are none, or too large.
 
-    >>> whole(pl.Series([1.5, None, 20.25])).numbers[[0, 2]].tolist()
+    >>> as_scaled_ints(pl.Series([1.5, None, 20.25])).numbers[[0, 2]].tolist()
     [150, 2025]
     """
     missing = values.is_null().to_numpy()
     match values.dtype:
         case pl.Float64():
-            return _decimals(values.fill_null(0.0).to_numpy(), missing)
+            return _scale_floats(values.fill_null(0.0).to_numpy(), missing)
         case pl.Decimal(scale=scale):
             numbers = values.to_physical().cast(pl.Int64, strict=False)
-            return Whole(numbers.fill_null(0).to_numpy(), missing, scale) if _as_many(numbers, values) else None
+            return (
+                ScaledInts(numbers.fill_null(0).to_numpy(), missing, scale)
+                if _has_same_null_count(numbers, values)
+                else None
+            )
         case pl.Int64() | pl.Date() | pl.Datetime():
-            return Whole(values.to_physical().cast(pl.Int64).fill_null(0).to_numpy(), missing, 0)
+            return ScaledInts(values.to_physical().cast(pl.Int64).fill_null(0).to_numpy(), missing, 0)
     return None
 
 
-def _as_many(numbers: pl.Series, values: pl.Series) -> bool:
+def _has_same_null_count(numbers: pl.Series, values: pl.Series) -> bool:
     return numbers.null_count() == values.null_count()
 
 
-def _decimals(numbers: NDArray[np.float64], missing: NDArray[np.bool_]) -> Whole | None:
+def _scale_floats(numbers: NDArray[np.float64], missing: NDArray[np.bool_]) -> ScaledInts | None:
     """Floats as whole numbers, where each is what its shortest text says with few decimal places."""
-    for scale in range(MOST_DECIMALS + 1):
+    for scale in range(MAX_DECIMAL_PLACES + 1):
         power = 10.0**scale
         scaled = np.rint(numbers * power)
-        if (np.abs(scaled) >= EXACT).any():
+        if (np.abs(scaled) >= MAX_EXACT_FLOAT_INTEGER).any():
             return None
         if (scaled / power == numbers).all():
-            return Whole(scaled.astype(np.int64), missing, scale)
+            return ScaledInts(scaled.astype(np.int64), missing, scale)
     return None
 
 
-def _numbers_coded(values: pl.Series, found: Whole) -> Coded:
-    numbers = found.numbers
-    present = numbers[~found.missing] if found.missing.any() else numbers
+def _encode_scaled_ints(values: pl.Series, scaled_ints: ScaledInts) -> DictionaryColumn:
+    numbers = scaled_ints.numbers
+    present = numbers[~scaled_ints.missing] if scaled_ints.missing.any() else numbers
     if not len(present):
-        return Coded(values.clear(), np.zeros(len(values), dtype=np.uint32))
+        return DictionaryColumn(values.clear(), np.zeros(len(values), dtype=np.uint32))
     low, high = int(present.min()), int(present.max())
-    if high - low < NEAR:
-        offsets = np.where(found.missing, low, numbers) - low
+    if high - low < MAX_DENSE_RANGE:
+        offsets = np.where(scaled_ints.missing, low, numbers) - low
         there = np.zeros(high - low + 1, dtype=np.bool_)
-        there[offsets if not found.missing.any() else offsets[~found.missing]] = True
+        there[offsets if not scaled_ints.missing.any() else offsets[~scaled_ints.missing]] = True
         codes = np.cumsum(there, dtype=np.uint32)[offsets]
     else:
-        codes = np.searchsorted(rising(present), numbers).astype(np.uint32) + np.uint32(1)
-    codes[found.missing] = 0
-    return Coded(values.drop_nulls().unique().sort(), codes)
+        codes = np.searchsorted(sorted_unique(present), numbers).astype(np.uint32) + np.uint32(1)
+    codes[scaled_ints.missing] = 0
+    return DictionaryColumn(values.drop_nulls().unique().sort(), codes)
 
 
-def _texts_coded(values: pl.Series, role: Role) -> Coded:
+def _encode_strings(values: pl.Series, role: Role) -> DictionaryColumn:
     """Each text has a code of its own; versions have an order of their own."""
     if values.dtype.is_numeric():  # of many decimal places
         distinct = values.drop_nulls().unique().sort()
         places = values.rank("dense").fill_null(0).cast(pl.UInt32)
-        return Coded(distinct, places.to_numpy())
+        return DictionaryColumn(distinct, places.to_numpy())
     if values.dtype == pl.String:
         values = values.cast(pl.Categorical(pl.Categories.random("values", pl.UInt32)))  # forgotten with the series
     numbers = values.to_physical()
@@ -105,20 +109,20 @@ def _texts_coded(values: pl.Series, role: Role) -> Coded:
     there[present] = True
     known = np.flatnonzero(there).astype(np.uint32)
     distinct = pl.Series(known).cat.to(values.dtype).cast(pl.String)
-    order = _order(distinct, role)
+    order = _sort_positions(distinct, role)
     codes = np.zeros(missing + 1, dtype=np.uint32)
     codes[known[order]] = np.arange(1, len(order) + 1, dtype=np.uint32)
     if numbers.null_count():
         numbers = numbers.fill_null(missing)
-    return Coded(distinct.gather(pl.Series(order)), codes[numbers.to_numpy()])
+    return DictionaryColumn(distinct.gather(pl.Series(order)), codes[numbers.to_numpy()])
 
 
-def _order(distinct: pl.Series, role: Role) -> NDArray[np.uint32]:
+def _sort_positions(distinct: pl.Series, role: Role) -> NDArray[np.uint32]:
     """The places of *distinct* in their order, without the empty text, which says as little as a missing one."""
     places = distinct.arg_sort().to_numpy()
     if len(places) and distinct[int(places[0])] == "":
         places = places[1:]
     if role != "version":
         return places
-    keys = list(map(partial(read, "version"), distinct))
+    keys = list(map(partial(parse_value, "version"), distinct))
     return np.array(sorted(places.tolist(), key=keys.__getitem__), dtype=np.uint32)

@@ -9,99 +9,102 @@ from polars import selectors
 
 from audience.errors import Problem, TableError
 from audience.index.ingest import cast
-from audience.index.ingest.decode import dictionaries, packed
-from audience.index.ingest.encode import Table
-from audience.index.ingest.sources import SOUGHT, TEXTUAL, Source, dated, scan
-from audience.index.schema.column_roles import Roles, check_roles, columns
+from audience.index.ingest.decode import new_categories, to_categorical
+from audience.index.ingest.encode import DeviceTable
+from audience.index.ingest.sources import SEEKABLE_FORMATS, UNTYPED_FORMATS, Source, parse_date_columns, scan_source
+from audience.index.schema.column_roles import ColumnRoles, infer_columns, validate_roles
 from audience.index.schema.columns import Column
 from audience.progress import Progress
 
-PIECES = 4  # a shard is read in so many, to bound memory
+CHUNKS_PER_SHARD = 4  # a shard is read in so many, to bound memory
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class SourceTable:
     """A table that has been looked at: its columns, of which each has its role, and how many rows it has."""
 
-    source: pl.LazyFrame
+    lazy_frame: pl.LazyFrame
     format: str
     columns: tuple[Column, ...]
-    rows: int
+    row_count: int
 
-    def parts(self, size: int) -> Iterator[tuple[int, Table]]:
+    def iter_chunks(self, max_rows: int) -> Iterator[tuple[int, DeviceTable]]:
         """At most *size* rows at a time, with the number of the rows before them."""
         first = 0
-        with readable():
-            for frame in self._frames(size):
-                yield first, {column: _cast(frame[column.source], column, first) for column in self.columns}
+        with wrap_polars_errors():
+            for frame in self._iter_frames(max_rows):
+                yield (
+                    first,
+                    {column: _cast_column(frame[column.name_in_table], column, first) for column in self.columns},
+                )
                 first += len(frame)
 
-    def shards(self, size: int, progress: Progress) -> Iterator[tuple[int, Table]]:
+    def iter_shard_tables(self, max_rows: int, progress: Progress) -> Iterator[tuple[int, DeviceTable]]:
         """As `parts`, with texts that are no ids as numbers of a dictionary, which take a quarter of the memory."""
-        pieces: list[Table] = []
+        pieces: list[DeviceTable] = []
         start, names = 0, dict[Column, pl.Categories]()
-        for first, part in self.parts(-(-size // PIECES)):
-            progress("indexing devices", first, self.rows)
-            if pieces and first + _rows(part) > start + size:
-                yield start, _stacked(pieces)
+        for first, part in self.iter_chunks(-(-max_rows // CHUNKS_PER_SHARD)):
+            progress("indexing devices", first, self.row_count)
+            if pieces and first + _count_rows(part) > start + max_rows:
+                yield start, _concat_chunks(pieces)
                 start, pieces = first, []
-            names = names if pieces else dictionaries(part)
-            pieces.append({column: packed(values, names.get(column)) for column, values in part.items()})
-        yield start, _stacked(pieces)
+            names = names if pieces else new_categories(part)
+            pieces.append({column: to_categorical(values, names.get(column)) for column, values in part.items()})
+        yield start, _concat_chunks(pieces)
 
-    def retyped(self, column: Column) -> "Opened":
+    def with_string_column(self, column: Column) -> "SourceTable":
         """The same table with *column* as plain text."""
         typed = replace(column, role="typed")
         return replace(self, columns=tuple(typed if each == column else each for each in self.columns))
 
-    def _frames(self, size: int) -> Iterator[pl.DataFrame]:
+    def _iter_frames(self, max_rows: int) -> Iterator[pl.DataFrame]:
         """The rows in memory, some at a time; where a file can be sought in, no more than these are read ahead."""
-        wanted = self.source.select(selectors.by_name(*(column.source for column in self.columns)))
-        if self.format in SOUGHT:
-            yield from (wanted.slice(first, size).collect() for first in range(0, max(self.rows, 1), size))
+        wanted = self.lazy_frame.select(selectors.by_name(*(column.name_in_table for column in self.columns)))
+        if self.format in SEEKABLE_FORMATS:
+            yield from (wanted.slice(first, max_rows).collect() for first in range(0, max(self.row_count, 1), max_rows))
             return
         found = False
-        for frame in wanted.collect_batches(chunk_size=size, maintain_order=True):
+        for frame in wanted.collect_batches(chunk_size=max_rows, maintain_order=True):
             found = True
             yield frame
         if not found:
             yield wanted.head(0).collect()
 
 
-def _rows(table: Table) -> int:
+def _count_rows(table: DeviceTable) -> int:
     return len(next(iter(table.values())))
 
 
-def _stacked(pieces: Sequence[Table]) -> Table:
-    return {column: pl.concat([piece[column] for piece in pieces]) for column in pieces[0]}
+def _concat_chunks(chunks: Sequence[DeviceTable]) -> DeviceTable:
+    return {column: pl.concat([piece[column] for piece in chunks]) for column in chunks[0]}
 
 
-def opened(source: Source, roles: Roles, vendors: Sequence[str]) -> Opened:
+def inspect_source(source: Source, roles: ColumnRoles, vendors: Sequence[str]) -> SourceTable:
     """The table *source*, with the role of every column that is not ignored.
 
     Raises TableError where it cannot be read, and for a column without a role or a role without a column.
     """
-    with readable():
-        lazy, format_ = scan(source, roles)
-        lazy = dated(lazy, roles) if format_ in TEXTUAL else lazy
+    with wrap_polars_errors():
+        lazy, format_ = scan_source(source, roles)
+        lazy = parse_date_columns(lazy, roles) if format_ in UNTYPED_FORMATS else lazy
         schema = lazy.collect_schema()
-        check_roles(schema, roles, vendors)
-        found = columns(schema, roles, vendors)
+        validate_roles(schema, roles, vendors)
+        found = infer_columns(schema, roles, vendors)
         rows = lazy.select(pl.len()).collect(engine="streaming").item()
-    return Opened(lazy, format_, tuple(found), rows)
+    return SourceTable(lazy, format_, tuple(found), rows)
 
 
-def _cast(values: pl.Series, column: Column, first: int) -> pl.Series:
+def _cast_column(values: pl.Series, column: Column, first_row: int) -> pl.Series:
     """The column as its role wants it; it loses its name, which Polars might take for a pattern."""
     try:
-        return cast.column(values.alias("values"), column, first)
+        return cast.cast_column(values.alias("values"), column, first_row)
     except (pl.exceptions.PolarsError, OverflowError, TypeError) as error:
-        message = f"column {column.source!r} of type {values.dtype} cannot be read as {column.role}"
-        raise TableError(Problem("bad-type", message, hint=f"--ignore {column.source}")) from error
+        message = f"column {column.name_in_table!r} of type {values.dtype} cannot be read as {column.role}"
+        raise TableError(Problem("bad-type", message, hint=f"--ignore {column.name_in_table}")) from error
 
 
 @contextmanager
-def readable() -> Iterator[None]:
+def wrap_polars_errors() -> Iterator[None]:
     """Turns what Polars says of a table into an error of ours."""
     try:
         yield

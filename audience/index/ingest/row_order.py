@@ -12,49 +12,52 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from audience.index.ingest.dictionary import Coded
+from audience.index.ingest.dictionary import DictionaryColumn
 
-Key = TypeVar("Key")
+ColumnKey = TypeVar("ColumnKey")
 
-MOST_VALUES = 4_096  # an attribute with more values makes short runs, wherever it stands
+MAX_SORT_KEY_VALUES = 4_096  # an attribute with more values makes short runs, wherever it stands
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered(Generic[Key]):
+class RowOrder(Generic[ColumnKey]):
     """*order* is the old row at each new one, *places* the new row of each old one; *sorted* the codes by new row."""
 
-    order: NDArray[np.uint32]
-    places: NDArray[np.uint32]
-    sorted: Mapping[Key, NDArray[np.uint32]]
+    old_of_new: NDArray[np.uint32]
+    new_of_old: NDArray[np.uint32]
+    sorted_codes: Mapping[ColumnKey, NDArray[np.uint32]]
 
 
-def numbered(size: int, columns: Mapping[Key, Coded]) -> Numbered[Key]:
+def choose_row_order(row_count: int, columns: Mapping[ColumnKey, DictionaryColumn]) -> RowOrder[ColumnKey]:
     """The order of *size* devices by their single-valued *columns*.
 
     >>> import polars as pl
-    >>> found = numbered(3, {"sex": Coded(pl.Series(["f", "m"]), np.array([2, 1, 2], dtype=np.uint32))})
-    >>> found.order.tolist(), found.sorted["sex"].tolist()
+    >>> column = DictionaryColumn(pl.Series(["f", "m"]), np.array([2, 1, 2], dtype=np.uint32))
+    >>> found = choose_row_order(3, {"sex": column})
+    >>> found.old_of_new.tolist(), found.sorted_codes["sex"].tolist()
     ([1, 0, 2], [1, 2, 2])
     """
-    row_bits = max(size - 1, 1).bit_length()
-    key, widths = np.zeros(size, dtype=np.uint64), dict[Key, int]()
+    row_bits = max(row_count - 1, 1).bit_length()
+    key, widths = np.zeros(row_count, dtype=np.uint64), dict[ColumnKey, int]()
     for name, column in sorted(columns.items(), key=lambda item: len(item[1].values)):
         width = len(column.values).bit_length()
-        if len(column.values) > MOST_VALUES or sum(widths.values()) + width + row_bits > 64:
+        if len(column.values) > MAX_SORT_KEY_VALUES or sum(widths.values()) + width + row_bits > 64:
             break
         key <<= np.uint64(width)
         key |= column.codes
         widths[name] = width
     key <<= np.uint64(row_bits)
-    key |= np.arange(size, dtype=np.uint64)
+    key |= np.arange(row_count, dtype=np.uint64)
     key.sort()
     order = (key & np.uint64((1 << row_bits) - 1)).astype(np.uint32)
-    places = np.empty(size, dtype=np.uint32)
-    places[order] = np.arange(size, dtype=np.uint32)
-    return Numbered(order, places, _unpacked(key, widths, row_bits))
+    places = np.empty(row_count, dtype=np.uint32)
+    places[order] = np.arange(row_count, dtype=np.uint32)
+    return RowOrder(order, places, _unpack_codes(key, widths, row_bits))
 
 
-def _unpacked(key: NDArray[np.uint64], widths: Mapping[Key, int], shift: int) -> dict[Key, NDArray[np.uint32]]:
+def _unpack_codes(
+    key: NDArray[np.uint64], widths: Mapping[ColumnKey, int], shift: int
+) -> dict[ColumnKey, NDArray[np.uint32]]:
     """The codes that *key* was packed of, the last one lowest."""
     found = {}
     for name, width in reversed(list(widths.items())):

@@ -9,16 +9,16 @@ import polars as pl
 from polars import selectors
 
 from audience.errors import Problem, TableError
-from audience.index.schema.column_roles import Roles, is_version
-from audience.index.schema.columns import ID_WORDS
+from audience.index.schema.column_roles import ColumnRoles, is_version_name
+from audience.index.schema.columns import GENERIC_ID_COLUMNS
 
 Source: TypeAlias = str | Path | Iterable[str | Path] | pl.DataFrame | pl.LazyFrame
 
-DAY = r"^\d{4}-\d{2}-\d{2}$"
-MOMENT = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"
-TEXTUAL = ("csv", "tsv", "ndjson")  # without dates of their own: these are written as text
-SOUGHT = ("frame", "parquet", "ipc")  # any stretch of rows can be read without those before it
-FORMATS = {
+ISO_DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
+ISO_DATETIME_PATTERN = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"
+UNTYPED_FORMATS = ("csv", "tsv", "ndjson")  # without dates of their own: these are written as text
+SEEKABLE_FORMATS = ("frame", "parquet", "ipc")  # any stretch of rows can be read without those before it
+FORMAT_BY_SUFFIX = {
     ".parquet": "parquet",
     ".pq": "parquet",
     ".csv": "csv",
@@ -31,7 +31,7 @@ FORMATS = {
 }
 
 
-def scan(source: Source, roles: Roles) -> tuple[pl.LazyFrame, str]:
+def scan_source(source: Source, roles: ColumnRoles) -> tuple[pl.LazyFrame, str]:
     """The table that *source* names: a frame, a file, a folder of files, a glob, or several of these; with its format.
 
     Raises TableError for a file that is missing, of an unknown format, or of another format than the first.
@@ -41,22 +41,22 @@ def scan(source: Source, roles: Roles) -> tuple[pl.LazyFrame, str]:
             return source.lazy(), "frame"
         case pl.LazyFrame():
             return source, "query"
-    files = [file for path in _paths(source) for file in _files(path)]
-    formats = {_format(file) for file in files}
+    files = [file for path in _as_paths(source) for file in _expand_path(path)]
+    formats = {_detect_format(file) for file in files}
     if len(formats) > 1:
         raise TableError(Problem("mixed-formats", f"files of several formats: {', '.join(sorted(formats))}"))
     format_ = formats.pop()
-    return _scan(files, format_, roles), format_
+    return _scan_files(files, format_, roles), format_
 
 
-def _paths(source: str | Path | Iterable[str | Path]) -> list[Path]:
+def _as_paths(source: str | Path | Iterable[str | Path]) -> list[Path]:
     paths = [Path(source)] if isinstance(source, str | Path) else [Path(path) for path in source]
     if not paths:
         raise TableError(Problem("no-file", "no file was named"))
     return paths
 
 
-def _files(path: Path) -> list[Path]:
+def _expand_path(path: Path) -> list[Path]:
     """The file at *path*, all files of a folder but hidden ones, or those that a glob finds."""
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.name[0] not in "._")
@@ -65,18 +65,20 @@ def _files(path: Path) -> list[Path]:
     else:
         found = [Path(name) for name in sorted(glob(str(path), recursive=True))]
     if not found:
-        raise TableError(Problem("no-file", f"there is no table at {path}", hint=f"files end in {', '.join(FORMATS)}"))
+        raise TableError(
+            Problem("no-file", f"there is no table at {path}", hint=f"files end in {', '.join(FORMAT_BY_SUFFIX)}")
+        )
     return found
 
 
-def _format(file: Path) -> str:
-    if file.suffix.lower() not in FORMATS:
-        hint = f"files end in {', '.join(FORMATS)}"
+def _detect_format(file: Path) -> str:
+    if file.suffix.lower() not in FORMAT_BY_SUFFIX:
+        hint = f"files end in {', '.join(FORMAT_BY_SUFFIX)}"
         raise TableError(Problem("unknown-format", f"{file}: unknown format {file.suffix!r}", hint=hint))
-    return FORMATS[file.suffix.lower()]
+    return FORMAT_BY_SUFFIX[file.suffix.lower()]
 
 
-def _scan(files: list[Path], format_: str, roles: Roles) -> pl.LazyFrame:
+def _scan_files(files: list[Path], format_: str, roles: ColumnRoles) -> pl.LazyFrame:
     match format_:
         case "parquet":
             return pl.scan_parquet(files, glob=False)
@@ -91,54 +93,58 @@ def _scan(files: list[Path], format_: str, roles: Roles) -> pl.LazyFrame:
         separator=separator,
         glob=False,
         infer_schema_length=None,
-        schema_overrides=_texts(names, roles),
+        schema_overrides=_string_overrides(names, roles),
     )
 
 
-def _texts(names: Iterable[str], roles: Roles) -> Mapping[str, type[pl.String]]:
+def _string_overrides(names: Iterable[str], roles: ColumnRoles) -> Mapping[str, type[pl.String]]:
     """Columns of a CSV that stay text, because a number would lose leading zeros or turn 1.10 into 1.1."""
-    said, split = roles.said(), roles.split or {}
+    said, split = roles.explicit_columns(), roles.separators or {}
     kept = {name for name, column in said.items() if column.role not in ("number", "tags") or name in split}
-    words = (*ID_WORDS, "alias", "account", "live_activity_id")
-    named = {name for name in names if name in words or name.endswith(tuple(f"_{word}" for word in ID_WORDS))}
+    words = (*GENERIC_ID_COLUMNS, "alias", "account", "live_activity_id")
+    named = {name for name in names if name in words or name.endswith(tuple(f"_{word}" for word in GENERIC_ID_COLUMNS))}
     return {
-        name: pl.String for name in names if name in kept or (name not in said and (name in named or is_version(name)))
+        name: pl.String
+        for name in names
+        if name in kept or (name not in said and (name in named or is_version_name(name)))
     }
 
 
-def dated(lazy: pl.LazyFrame, roles: Roles) -> pl.LazyFrame:
+def parse_date_columns(lazy: pl.LazyFrame, roles: ColumnRoles) -> pl.LazyFrame:
     """*lazy* with its columns of ISO days and moments as such; any other spelling stays text."""
-    said = roles.said()
+    said = roles.explicit_columns()
     texts = [name for name, type_ in lazy.collect_schema().items() if type_ == pl.String and name not in said]
     if not texts:
         return lazy
     asked = []
-    for place, text in enumerate(map(named, texts)):
+    for place, text in enumerate(map(exact_column, texts)):
         asked.append(text.is_not_null().any().alias(f"{place}"))
-        asked += [(text.is_null() | read(text).is_not_null()).all().alias(f"{place} {n}") for n, read in READ.items()]
+        asked += [
+            (text.is_null() | read(text).is_not_null()).all().alias(f"{place} {n}") for n, read in DATE_PARSERS.items()
+        ]
     found = lazy.select(asked).collect(engine="streaming").row(0, named=True)
     changes = []
-    for place, text in enumerate(map(named, texts)):
-        kind = next((kind for kind in READ if found[f"{place}"] and found[f"{place} {kind}"]), None)
-        changes += [READ[kind](text)] if kind else []
+    for place, text in enumerate(map(exact_column, texts)):
+        kind = next((kind for kind in DATE_PARSERS if found[f"{place}"] and found[f"{place} {kind}"]), None)
+        changes += [DATE_PARSERS[kind](text)] if kind else []
     return lazy.with_columns(changes)
 
 
-def named(name: str) -> pl.Expr:
+def exact_column(name: str) -> pl.Expr:
     """The column *name*, also where Polars would take that for a pattern."""
     return selectors.by_name(name).as_expr()
 
 
-def _day(text: pl.Expr) -> pl.Expr:
-    return pl.when(text.str.contains(DAY)).then(text.str.to_date("%Y-%m-%d", strict=False))
+def _parse_dates(text: pl.Expr) -> pl.Expr:
+    return pl.when(text.str.contains(ISO_DATE_PATTERN)).then(text.str.to_date("%Y-%m-%d", strict=False))
 
 
-def _moment(text: pl.Expr) -> pl.Expr:
+def _parse_datetimes(text: pl.Expr) -> pl.Expr:
     """Each way to write a moment is read by its own format, for a guess may differ from one part to the next."""
     spaced = text.str.replace("T", " ", literal=True)
     formats = ("%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S%.f")
     read = [spaced.str.to_datetime(format_, strict=False, time_unit="us") for format_ in formats]
-    return pl.when(text.str.contains(MOMENT)).then(pl.coalesce(read))
+    return pl.when(text.str.contains(ISO_DATETIME_PATTERN)).then(pl.coalesce(read))
 
 
-READ = {"day": _day, "moment": _moment}
+DATE_PARSERS = {"day": _parse_dates, "moment": _parse_datetimes}

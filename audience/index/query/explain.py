@@ -4,82 +4,87 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
 
-from audience.index.query.evaluate import EMPTY, evaluate, size
-from audience.index.query.validate import check
-from audience.index.storage.bitmaps import Bits, meet, unite
+from audience.index.query.evaluate import EMPTY_BITMAP, count_live, evaluate_in_shard
+from audience.index.query.validate import validate_and_expand
+from audience.index.storage.bitmaps import RowSet, intersect, union
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.ast import And, Expr, Not, Or, Split, children
-from audience.language.describe import title
-from audience.language.printer import name
+from audience.language.describe import node_label
+from audience.language.printer import quote_name
 
-EVERYONE = Bits(EMPTY, outside=True)
+ALL_ROWS = RowSet(EMPTY_BITMAP, complemented=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ExplainLine:
     """One node: how deep it stands, its text, its devices, and what is left of an AND once it has been applied."""
 
     depth: int
     text: str
-    devices: int
-    left: int | None = None
+    device_count: int
+    remaining: int | None = None
 
-    def __add__(self, other: "Line") -> "Line":
-        left = None if self.left is None else self.left + (other.left or 0)
-        return replace(self, devices=self.devices + other.devices, left=left)
+    def __add__(self, other: "ExplainLine") -> "ExplainLine":
+        left = None if self.remaining is None else self.remaining + (other.remaining or 0)
+        return replace(self, device_count=self.device_count + other.device_count, remaining=left)
 
 
-def funnel(expr: Expr, snapshot: Snapshot) -> list[Line]:
+def explain_expr(expr: Expr, snapshot: Snapshot) -> list[ExplainLine]:
     """The lines of *expr*, each node before those below it."""
-    whole = check(expr, snapshot)
-    shards = [_lines(whole, shard, 0)[0] for shard in snapshot.shards]
-    return [reduce(Line.__add__, lines) for lines in zip(*shards, strict=True)]
+    whole = validate_and_expand(expr, snapshot)
+    shards = [_explain_node(whole, shard, 0)[0] for shard in snapshot.shards]
+    return [reduce(ExplainLine.__add__, lines) for lines in zip(*shards, strict=True)]
 
 
-def _lines(expr: Expr, shard: Shard, depth: int, before: Bits | None = None) -> tuple[list[Line], Bits]:
+def _explain_node(
+    expr: Expr, shard: Shard, depth: int, remaining: RowSet | None = None
+) -> tuple[list[ExplainLine], RowSet]:
     """The lines of *expr*, and what it means; every node is evaluated once.
 
     *before* is what the AND above it has left before it is applied.
     """
     if isinstance(expr, And):
-        return _funnelled(expr, shard, depth)
+        return _explain_and(expr, shard, depth)
     if not children(expr) or (isinstance(expr, Not) and not children(expr.term)):
-        found = evaluate(expr, shard)
-        lines = [_line(depth, title(expr), found, shard)]
-        return [*lines, *_sides(expr, shard, depth + 1, before)], _shared(found)
-    below = [_lines(term, shard, depth + 1) for term in children(expr)]
+        found = evaluate_in_shard(expr, shard)
+        lines = [_build_line(depth, node_label(expr), found, shard)]
+        return [*lines, *_explain_variants(expr, shard, depth + 1, remaining)], _mark_shared(found)
+    below = [_explain_node(term, shard, depth + 1) for term in children(expr)]
     parts = [bits for _, bits in below]
-    found = _shared(unite(parts) if isinstance(expr, Or) else ~parts[0])
-    return [_line(depth, title(expr), found, shard), *(line for lines, _ in below for line in lines)], found
+    found = _mark_shared(union(parts) if isinstance(expr, Or) else ~parts[0])
+    return [_build_line(depth, node_label(expr), found, shard), *(line for lines, _ in below for line in lines)], found
 
 
-def _funnelled(expr: And, shard: Shard, depth: int) -> tuple[list[Line], Bits]:
+def _explain_and(expr: And, shard: Shard, depth: int) -> tuple[list[ExplainLine], RowSet]:
     """The lines of *expr*, with what each of its terms leaves of those before it."""
-    left, below = EVERYONE, list[Line]()
+    left, below = ALL_ROWS, list[ExplainLine]()
     for term in expr.terms:
-        lines, found = _lines(term, shard, depth + 1, left)
-        left = _shared(meet([left, found]))
-        below += [replace(lines[0], left=size(left, shard)), *lines[1:]]
-    return [_line(depth, title(expr), left, shard), *below], left
+        lines, found = _explain_node(term, shard, depth + 1, left)
+        left = _mark_shared(intersect([left, found]))
+        below += [replace(lines[0], remaining=count_live(left, shard)), *lines[1:]]
+    return [_build_line(depth, node_label(expr), left, shard), *below], left
 
 
-def _sides(expr: Expr, shard: Shard, depth: int, before: Bits | None) -> list[Line]:
+def _explain_variants(expr: Expr, shard: Shard, depth: int, remaining: RowSet | None) -> list[ExplainLine]:
     """A line for each side of a split, and for what is held out; none where one side is asked for."""
-    if not isinstance(expr, Split) or expr.side is not None:
+    if not isinstance(expr, Split) or expr.variant is not None:
         return []
-    held = 100 - sum(Fraction(part) for _, part in expr.sides)
-    parts = [(f"{name(side)}:{part}%", evaluate(replace(expr, side=side), shard)) for side, part in expr.sides]
+    held = 100 - sum(Fraction(part) for _, part in expr.variants)
+    parts = [
+        (f"{quote_name(side)}:{part}%", evaluate_in_shard(replace(expr, variant=side), shard))
+        for side, part in expr.variants
+    ]
     if held:
-        parts.append((f"held out, {float(held):.9g}%", ~evaluate(expr, shard)))
-    return [_line(depth, text, found, shard, before) for text, found in parts]
+        parts.append((f"held out, {float(held):.9g}%", ~evaluate_in_shard(expr, shard)))
+    return [_build_line(depth, text, found, shard, remaining) for text, found in parts]
 
 
-def _line(depth: int, text: str, found: Bits, shard: Shard, before: Bits | None = None) -> Line:
-    left = None if before is None else size(meet([before, _shared(found)]), shard)
-    return Line(depth, text, size(found, shard), left)
+def _build_line(depth: int, text: str, row_set: RowSet, shard: Shard, remaining: RowSet | None = None) -> ExplainLine:
+    left = None if remaining is None else count_live(intersect([remaining, _mark_shared(row_set)]), shard)
+    return ExplainLine(depth, text, count_live(row_set, shard), left)
 
 
-def _shared(found: Bits) -> Bits:
+def _mark_shared(row_set: RowSet) -> RowSet:
     """*found* as it is when more than one line counts it."""
-    return found._replace(own=False)
+    return row_set._replace(owned=False)

@@ -9,9 +9,9 @@ from audience.language.ast import Ids
 Role: TypeAlias = Literal[
     "id", "alias", "account", "live_activity_id", "tags", "typed", "number", "date", "time", "version"
 ]
-ORDERED: tuple[Role, ...] = ("number", "date", "time", "version")
-NAMED: tuple[Role, ...] = ("alias", "account", "live_activity_id")  # ids that several devices may share
-ID_WORDS = ("registration_id", "token", "device_id")
+ORDERED_ROLES: tuple[Role, ...] = ("number", "date", "time", "version")
+SHARED_ID_ROLES: tuple[Role, ...] = ("alias", "account", "live_activity_id")  # ids that several devices may share
+GENERIC_ID_COLUMNS = ("registration_id", "token", "device_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,25 +21,25 @@ class Column:
     *separator* stands between the tags of a text that holds several.
     """
 
-    source: str
+    name_in_table: str
     role: Role
     name: str
     separator: str | None = None
 
     @property
-    def keeps_ids(self) -> bool:
+    def is_id(self) -> bool:
         """Whether it holds what devices are named by, not what is said of them."""
-        return self.role == "id" or self.role in NAMED
+        return self.role == "id" or self.role in SHARED_ID_ROLES
 
 
-def columns_of(ids: Ids, names: Iterable[str]) -> list[str]:
+def select_id_columns(ids: Ids, names: Iterable[str]) -> list[str]:
     """Which of the columns of ids *names* hold ids of that kind."""
     prefix = "id:" if ids.kind == "registration_id" else f"{ids.kind}:"
     return [name for name in names if name.startswith(prefix)]
 
 
-def by_preference(names: Iterable[str]) -> list[str]:
+def rank_id_columns(names: Iterable[str]) -> list[str]:
     """The columns of devices' own ids among *names*: those of no vendor first."""
     own = [name for name in names if name.startswith("id:")]
-    words = [f"id:{word}" for word in ID_WORDS if f"id:{word}" in own]
+    words = [f"id:{word}" for word in GENERIC_ID_COLUMNS if f"id:{word}" in own]
     return [*words, *(name for name in sorted(own) if name not in words)]

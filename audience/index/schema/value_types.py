@@ -20,10 +20,10 @@ from audience.index.schema.columns import Role
 from audience.language.ast import Compare, Tag, Within
 from audience.language.printer import render
 
-Key: TypeAlias = Any  # what one kind of value is sorted by: Decimal, date, datetime or Version
-Stretch: TypeAlias = tuple[int, int]  # places of the sorted values, the second not included
+SortKey: TypeAlias = Any  # what one kind of value is sorted by: Decimal, date, datetime or Version
+RankRange: TypeAlias = tuple[int, int]  # places of the sorted values, the second not included
 
-WRITTEN = {
+VALUE_EXAMPLES = {
     "number": "a number, like 30 or 1.5",
     "date": "a day, like 2020-04-08 or 20200408",
     "time": 'a day or a moment, like 2020-04-08 or "2020-04-08T12:30", without a zone',
@@ -31,110 +31,112 @@ WRITTEN = {
 }
 
 
-def _number(text: str) -> Decimal:
+def _parse_decimal(text: str) -> Decimal:
     number = Decimal(text)
     if not number.is_finite():
         raise ValueError(text)
     return number
 
 
-def _moment(text: str) -> datetime:
+def _parse_datetime(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo:
         raise ValueError(text)
     return moment
 
 
-READ: dict[str, Callable[[str], Key]] = {
-    "number": _number,
+PARSERS: dict[str, Callable[[str], SortKey]] = {
+    "number": _parse_decimal,
     "date": date.fromisoformat,
-    "time": _moment,
+    "time": _parse_datetime,
     "version": Version,
 }
 
 
-def read(kind: Role, text: str) -> Key:
+def parse_value(role: Role, text: str) -> SortKey:
     """The key of *text* as a value of *kind*; ValueError where it is none."""
     try:
-        return READ[kind](text)
+        return PARSERS[role](text)
     except (InvalidOperation, InvalidVersion) as error:
         raise ValueError(text) from error
 
 
-class Written(Protocol):
+class StringSequence(Protocol):
     """Texts that are looked up by their places."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, place: int, /) -> str: ...
+    def __getitem__(self, index: int, /) -> str: ...
 
 
-class Line(Protocol):
+class SortedValues(Protocol):
     """The values of an attribute as places in rising order."""
 
     def __len__(self) -> int: ...
 
-    def before(self, key: Key) -> int:
+    def rank_below(self, key: SortKey) -> int:
         """How many places lie before *key*."""
 
-    def through(self, key: Key) -> int:
+    def rank_through(self, key: SortKey) -> int:
         """How many places lie before or at *key*."""
 
 
-def stretch(query: Tag | Compare | Within, kind: Role, line: Line) -> Stretch:
+def find_rank_range(query: Tag | Compare | Within, role: Role, sorted_values: SortedValues) -> RankRange:
     """The places of *line* that *query* means.
 
     Raises ExpressionError where *query* cannot be put to values of this *kind*.
 
-    >>> stretch(Compare("age", ">=", "20"), "number", Texts("number", ["18", "20", "40"]))
+    >>> find_rank_range(Compare("age", ">=", "20"), "number", SortedStrings("number", ["18", "20", "40"]))
     (1, 3)
-    >>> stretch(Compare("age", "<", "20"), "number", Numbers("number", base=150, step=25, scale=1, size=4))
+    >>> steps = ArithmeticValues("number", base=150, step=25, scale=1, size=4)
+    >>> find_rank_range(Compare("age", "<", "20"), "number", steps)
     (0, 2)
-    >>> stretch(Within("active", 3, "2020-04-08"), "date", Texts("date", ["2020-04-05", "2020-04-06", "2020-04-08"]))
+    >>> dates = SortedStrings("date", ["2020-04-05", "2020-04-06", "2020-04-08"])
+    >>> find_rank_range(Within("active", 3, "2020-04-08"), "date", dates)
     (1, 3)
     """
     match query:
         case Within(days=days, day=text):
-            last = _day(query, kind, text)
+            last = _parse_query_day(query, role, text)
             first = last - timedelta(days=min(days, last.toordinal()) - 1)
-            return line.before(first), line.through(last)
-        case Compare(order=order, value=text):
-            key = _key(query, kind, text)
-            below, through = line.before(key), line.through(key)
+            return sorted_values.rank_below(first), sorted_values.rank_through(last)
+        case Compare(operator=order, value=text):
+            key = _parse_query_key(query, role, text)
+            below, through = sorted_values.rank_below(key), sorted_values.rank_through(key)
             bounds = {
                 "<": (0, below),
                 "<=": (0, through),
-                ">": (through, len(line)),
-                ">=": (below, len(line)),
+                ">": (through, len(sorted_values)),
+                ">=": (below, len(sorted_values)),
             }
             return bounds[order]
         case Tag(value=text):
-            key = _key(query, kind, text)
-            return line.before(key), line.through(key)
+            key = _parse_query_key(query, role, text)
+            return sorted_values.rank_below(key), sorted_values.rank_through(key)
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class SortedStrings:
     """Sorted texts, of which only the few that a search looks at are read."""
 
-    kind: Role
-    texts: Written
+    role: Role
+    strings: StringSequence
 
     def __len__(self) -> int:
-        return len(self.texts)
+        return len(self.strings)
 
-    def before(self, key: Key) -> int:
-        return bisect_left(self.texts, _first(self.kind, key), key=READ[self.kind])
+    def rank_below(self, key: SortKey) -> int:
+        return bisect_left(self.strings, _start_of_day(self.role, key), key=PARSERS[self.role])
 
-    def through(self, key: Key) -> int:
-        return bisect_right(self.texts, _last(self.kind, key), key=READ[self.kind])
+    def rank_through(self, key: SortKey) -> int:
+        return bisect_right(self.strings, _end_of_day(self.role, key), key=PARSERS[self.role])
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class ArithmeticValues:
     """The numbers `(base + step × place) / 10 ** scale` of *size* places; days and moments are numbers too."""
 
-    kind: Role
+    role: Role
     base: int
     step: int
     scale: int
@@ -143,23 +145,23 @@ class Numbers:
     def __len__(self) -> int:
         return self.size
 
-    def before(self, key: Key) -> int:
-        return self._within(ceil(self._place(_first(self.kind, key))))
+    def rank_below(self, key: SortKey) -> int:
+        return self._clamp_rank(ceil(self._fractional_rank(_start_of_day(self.role, key))))
 
-    def through(self, key: Key) -> int:
-        return self._within(floor(self._place(_last(self.kind, key))) + 1)
+    def rank_through(self, key: SortKey) -> int:
+        return self._clamp_rank(floor(self._fractional_rank(_end_of_day(self.role, key))) + 1)
 
-    def _place(self, key: Key) -> Fraction:
-        number: Fraction = Fraction(whole_number(self.kind, key)) * 10**self.scale
+    def _fractional_rank(self, key: SortKey) -> Fraction:
+        number: Fraction = Fraction(key_to_number(self.role, key)) * 10**self.scale
         return (number - self.base) / self.step
 
-    def _within(self, place: int) -> int:
-        return min(max(place, 0), self.size)
+    def _clamp_rank(self, rank: int) -> int:
+        return min(max(rank, 0), self.size)
 
 
-def whole_number(kind: Role, key: Key) -> Decimal | int:
+def key_to_number(role: Role, key: SortKey) -> Decimal | int:
     """The number that stands for *key*: of a day the days since 1970, of a moment the microseconds."""
-    match kind:
+    match role:
         case "date":
             return (key - date(1970, 1, 1)).days  # type: ignore[no-any-return]
         case "time":
@@ -167,33 +169,33 @@ def whole_number(kind: Role, key: Key) -> Decimal | int:
     return key  # type: ignore[no-any-return]
 
 
-def _first(kind: Role, key: Key) -> Key:
-    return datetime.combine(key, datetime.min.time()) if kind == "time" and not isinstance(key, datetime) else key
+def _start_of_day(role: Role, key: SortKey) -> SortKey:
+    return datetime.combine(key, datetime.min.time()) if role == "time" and not isinstance(key, datetime) else key
 
 
-def _last(kind: Role, key: Key) -> Key:
-    return datetime.combine(key, datetime.max.time()) if kind == "time" and not isinstance(key, datetime) else key
+def _end_of_day(role: Role, key: SortKey) -> SortKey:
+    return datetime.combine(key, datetime.max.time()) if role == "time" and not isinstance(key, datetime) else key
 
 
-def _key(query: Tag | Compare, kind: Role, text: str) -> Key:
+def _parse_query_key(query: Tag | Compare, role: Role, text: str) -> SortKey:
     """The key that *query* names; for moments a day is a key too, and means all of its moments."""
     try:
-        return date.fromisoformat(text) if kind == "time" and _is_day(text) else read(kind, text)
+        return date.fromisoformat(text) if role == "time" and _is_date_only(text) else parse_value(role, text)
     except ValueError:
-        found = f"{query.type} is {WRITTEN[kind]}; {text!r} is not"
+        found = f"{query.type} is {VALUE_EXAMPLES[role]}; {text!r} is not"
         raise ExpressionError(Problem("bad-value", found, query.span)) from None
 
 
-def _day(query: Within, kind: Role, text: str) -> date:
-    if kind not in ("date", "time"):
+def _parse_query_day(query: Within, role: Role, text: str) -> date:
+    if role not in ("date", "time"):
         raise ExpressionError(
             Problem("not-days", f"{render(query)!r}: the values of {query.type} are no days", query.span)
         )
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ExpressionError(Problem("bad-value", f"{text!r} is not {WRITTEN['date']}", query.span)) from None
+        raise ExpressionError(Problem("bad-value", f"{text!r} is not {VALUE_EXAMPLES['date']}", query.span)) from None
 
 
-def _is_day(text: str) -> bool:
+def _is_date_only(text: str) -> bool:
     return text.isdecimal() or len(text) == len("2020-04-08")

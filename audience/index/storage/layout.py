@@ -14,26 +14,26 @@ from pathlib import Path
 
 from audience.index.schema.columns import Role
 
-TAGS, IDS, LOOKUP, SUMS = "tags", "ids", "lookup", "sums"
-DATA = (TAGS, IDS, LOOKUP)
-SHOWN = ("attribute", "value", "column", "cardinality")  # what stands beside the bitmaps
+TAGS, IDS, LOOKUP, CHECKSUMS = "tags", "ids", "lookup", "checksums"
+DATA_FILES = (TAGS, IDS, LOOKUP)
+VALUE_COLUMNS = ("attribute", "value", "column", "cardinality")  # what stands beside the bitmaps
 
 
 @dataclass(frozen=True, slots=True)
-class Digits:
+class BitSlicing:
     """How numbers are kept as *count* binary digits: the number is `(base + step × digits) / 10 ** scale`.
 
     Without *step* the digits are the place of the value among the sorted values that are kept beside them.
     """
 
-    count: int
+    bit_depth: int
     base: int = 0
     step: int = 0
     scale: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Attribute:
+class StoredAttribute:
     """One attribute of a shard: rows *start* to *stop* of its tags are the values, in their order.
 
     With *digits* the values have no bitmaps of their own: the last rows are the binary digits, the lowest first, and
@@ -45,38 +45,38 @@ class Attribute:
     role: Role
     start: int
     stop: int
-    distinct: int
-    single: bool
-    type: str
-    digits: Digits | None = None
+    distinct_count: int
+    is_single_valued: bool
+    type_name: str
+    bit_slicing: BitSlicing | None = None
 
     @property
-    def written(self) -> int:
+    def value_count(self) -> int:
         """How many values are written down."""
-        return self.stop - self.start - (0 if self.digits is None else self.digits.count + 1)
+        return self.stop - self.start - (0 if self.bit_slicing is None else self.bit_slicing.bit_depth + 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
+class ShardFiles:
     """What a snapshot knows of a shard: its name, its rows, and of each file the size, the body and a checksum."""
 
     name: str
-    rows: int
-    sizes: Mapping[str, int]
-    bodies: Mapping[str, tuple[int, int]]
-    sums: str
+    row_count: int
+    file_sizes: Mapping[str, int]
+    data_ranges: Mapping[str, tuple[int, int]]
+    checksum: str
 
-    def path(self, folder: Path, kind: str) -> Path:
+    def file_path(self, folder: Path, kind: str) -> Path:
         return folder / f"{self.name}.{kind}.arrow"
 
-    def paths(self, folder: Path) -> list[Path]:
-        return [self.path(folder, kind) for kind in (*DATA, SUMS)]
+    def file_paths(self, folder: Path) -> list[Path]:
+        return [self.file_path(folder, kind) for kind in (*DATA_FILES, CHECKSUMS)]
 
 
 @dataclass(frozen=True, slots=True)
-class IdFacts:
+class IdColumnStats:
     """What is true of all ids of a column: the bytes of each where they are equally many, and whether JSON writes
     them as they are."""
 
-    width: int | None
-    plain: bool
+    fixed_width: int | None
+    is_json_safe: bool

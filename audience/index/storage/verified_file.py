@@ -12,110 +12,110 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from audience._fs.checksums import short_digest
-from audience.errors import DamagedError, IndexFolderError, Problem
+from audience._fs.checksums import hash64
+from audience.errors import DamagedError, InvalidIndexError, Problem
 from audience.index.storage import arrow_file
 
-BLOCK = 1 << 16
+BLOCK_BYTES = 1 << 16
 
 
-def checksums(data: memoryview) -> NDArray[np.uint64]:
+def hash_blocks(data: memoryview) -> NDArray[np.uint64]:
     """The checksum of each block of *data*.
 
-    >>> len(checksums(memoryview(bytes(BLOCK + 1))))
+    >>> len(hash_blocks(memoryview(bytes(BLOCK_BYTES + 1))))
     2
     """
-    starts = range(0, len(data), BLOCK)
-    return np.array([short_digest(data[at : at + BLOCK]) for at in starts], dtype=np.uint64)
+    starts = range(0, len(data), BLOCK_BYTES)
+    return np.array([hash64(data[at : at + BLOCK_BYTES]) for at in starts], dtype=np.uint64)
 
 
-def file_checksums(path: Path) -> NDArray[np.uint64]:
+def hash_file_blocks(path: Path) -> NDArray[np.uint64]:
     """The checksum of each block of the file *path*."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         view = memoryview(mapped)
         try:
-            return checksums(view)
+            return hash_blocks(view)
         finally:
             view.release()
 
 
-class SoundFile:
+class VerifiedFile:
     """A file of *size* bytes, open for reading; *sums* gives the checksums of its blocks when the first is needed."""
 
-    def __init__(self, path: Path, size: int, sums: Callable[[], NDArray[np.uint64]]):
+    def __init__(self, path: Path, size: int, load_checksums: Callable[[], NDArray[np.uint64]]):
         self.path = path
-        self.data = mapped(path, size)
-        self._sums = sums
-        self._seen = np.zeros(-(-size // BLOCK), dtype=np.bool_)
+        self.data = map_sized_file(path, size)
+        self._load_checksums = load_checksums
+        self._verified_blocks = np.zeros(-(-size // BLOCK_BYTES), dtype=np.bool_)
 
-    def part(self, start: int, stop: int) -> memoryview:
+    def read(self, start: int, stop: int) -> memoryview:
         """The bytes from *start* to before *stop*; DamagedError where a block of them is not what was written."""
-        first, last = start // BLOCK, -(-stop // BLOCK)
-        if not self._seen[first:last].all():
-            self._check(np.flatnonzero(~self._seen[first:last]) + first)
+        first, last = start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)
+        if not self._verified_blocks[first:last].all():
+            self._verify_blocks(np.flatnonzero(~self._verified_blocks[first:last]) + first)
         return self.data[start:stop]
 
-    def touch(self, starts: NDArray[np.int64], size: int) -> None:
+    def verify_ranges(self, starts: NDArray[np.int64], size: int) -> None:
         """Check the blocks of many small parts, each of *size* bytes, at once."""
-        wanted = np.zeros(len(self._seen), dtype=np.bool_)
-        wanted[starts // BLOCK] = wanted[(starts + max(size - 1, 0)) // BLOCK] = True
-        self._check(np.flatnonzero(wanted & ~self._seen))
+        wanted = np.zeros(len(self._verified_blocks), dtype=np.bool_)
+        wanted[starts // BLOCK_BYTES] = wanted[(starts + max(size - 1, 0)) // BLOCK_BYTES] = True
+        self._verify_blocks(np.flatnonzero(wanted & ~self._verified_blocks))
 
-    def holds(self, start: int, stop: int, signs: bytes) -> bool:
+    def contains_any(self, start: int, stop: int, byte_values: bytes) -> bool:
         """Whether any byte from *start* to before *stop* is one of *signs*."""
-        self.part(start, stop)
-        pieces = (bytes(self.data[at : min(at + 2 * BLOCK, stop)]) for at in range(start, stop, 2 * BLOCK))
-        return any(sign in piece for piece in pieces for sign in signs)
+        self.read(start, stop)
+        pieces = (bytes(self.data[at : min(at + 2 * BLOCK_BYTES, stop)]) for at in range(start, stop, 2 * BLOCK_BYTES))
+        return any(sign in piece for piece in pieces for sign in byte_values)
 
-    def forget(self) -> None:
+    def evict(self) -> None:
         """Give back the memory of what was read; it stays readable, and sound."""
-        arrow_file.released(self.data)
+        arrow_file.evict_pages(self.data)
 
-    def check(self) -> None:
+    def verify(self) -> None:
         """Compare all bytes with their checksums, also those that were compared before."""
-        self._seen[:] = False
-        self.part(0, len(self.data))
+        self._verified_blocks[:] = False
+        self.read(0, len(self.data))
 
-    def _check(self, blocks: NDArray[np.int64]) -> None:
-        sums = self._sums()
+    def _verify_blocks(self, blocks: NDArray[np.int64]) -> None:
+        sums = self._load_checksums()
         for block in blocks.tolist():
-            data = self.data[block * BLOCK : (block + 1) * BLOCK]
-            if block >= len(sums) or short_digest(data) != sums[block]:
-                raise damaged(self.path)
-            self._seen[block] = True
+            data = self.data[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]
+            if block >= len(sums) or hash64(data) != sums[block]:
+                raise damaged_error(self.path)
+            self._verified_blocks[block] = True
 
 
-def mapped(path: Path, size: int) -> memoryview:
+def map_sized_file(path: Path, size: int) -> memoryview:
     """The bytes of the file *path*, which must be *size* of them."""
-    with readable(path):
+    with wrap_os_errors(path):
         if not path.is_file():
-            raise _missing(path)
+            raise _missing_file_error(path)
         try:
-            data = arrow_file.mapped(path)
+            data = arrow_file.map_file(path)
         except FileNotFoundError as error:  # it was there a moment ago
-            raise _missing(path) from error
+            raise _missing_file_error(path) from error
         if len(data) != size:
-            raise damaged(path)
+            raise damaged_error(path)
         return data
 
 
-def _missing(path: Path) -> DamagedError:
-    return DamagedError(Problem("damaged", f"{path} is missing", hint=RESTORE))
+def _missing_file_error(path: Path) -> DamagedError:
+    return DamagedError(Problem("damaged", f"{path} is missing", hint=RESTORE_HINT))
 
 
-RESTORE = "restore a copy, or build the index again"
+RESTORE_HINT = "restore a copy, or build the index again"
 
 
-def damaged(path: Path, what: str = "") -> DamagedError:
+def damaged_error(path: Path, detail: str = "") -> DamagedError:
     """The error of a file that is not what was written; *what* in it, where that is known."""
-    return DamagedError(Problem("damaged", f"{path}{what} is not what was written", hint=RESTORE))
+    return DamagedError(Problem("damaged", f"{path}{detail} is not what was written", hint=RESTORE_HINT))
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def wrap_os_errors(path: Path) -> Iterator[None]:
     """Turns what the system says of *path* into an error of ours."""
     try:
         yield
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise IndexFolderError(Problem("unreadable", f"{path}: {reason}")) from error
+        raise InvalidIndexError(Problem("unreadable", f"{path}: {reason}")) from error

@@ -20,16 +20,16 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, cast
 
-from audience.algebra.constraints import Facts
+from audience.algebra.constraints import AttributeConstraints
 from audience.index.schema.columns import Role
-from audience.index.schema.value_types import Texts, read, stretch
-from audience.language.ast import Atom, Compare, Expr, Tag, Within, any_of, rewritten
+from audience.index.schema.value_types import SortedStrings, find_rank_range, parse_value
+from audience.language.ast import Atom, Compare, Expr, Tag, Within, any_of, map_atoms
 
-MOST_DAYS = 31  # a longer stretch of days is not written out
+MAX_LISTED_DAYS = 31  # a longer stretch of days is not written out
 
 
 @dataclass(frozen=True, slots=True)
-class Attribute:
+class CatalogAttribute:
     """One attribute of a catalog; *names* has a pattern or a table for each vendor that calls it something."""
 
     name: str
@@ -44,56 +44,56 @@ class Attribute:
 class Catalog:
     """Attributes by their names, and the text they were read from."""
 
-    attributes: Mapping[str, Attribute]
+    attributes: Mapping[str, CatalogAttribute]
     text: str = field(default="", repr=False)
 
     @property
-    def facts(self) -> Facts:
+    def constraints(self) -> AttributeConstraints:
         """What follows for every device."""
         found = self.attributes.values()
-        return Facts(
+        return AttributeConstraints(
             frozenset(each.name for each in found if each.exclusive),
             frozenset(each.name for each in found if each.exhaustive),
             {each.name: each.values for each in found if each.values},
         )
 
 
-def _readable(order: Any, value: str) -> bool:
+def _can_parse(order: Any, value: str) -> bool:
     try:
-        read(order, value)
+        parse_value(order, value)
     except ValueError:
         return False
     return True
 
 
-def resolved(expr: Expr, catalog: Catalog | None) -> Expr:
+def expand_comparisons(expr: Expr, catalog: Catalog | None) -> Expr:
     """*expr* with comparisons of closed attributes, and stretches of days, written out as lists of tags.
 
     >>> from audience.language.printer import render
-    >>> from audience.planning.catalog.loader import loads
-    >>> catalog = loads('[version]\\nvalues = ["1.0", "1.2", "1.10"]\\norder = "version"')
-    >>> render(resolved(Compare("version", ">=", "1.2"), catalog))
+    >>> from audience.planning.catalog.loader import parse_catalog
+    >>> catalog = parse_catalog('[version]\\nvalues = ["1.0", "1.2", "1.10"]\\norder = "version"')
+    >>> render(expand_comparisons(Compare("version", ">=", "1.2"), catalog))
     'version:1.2 OR version:1.10'
     """
     if catalog is None:
         return expr
-    return rewritten(expr, lambda atom: _written_out(atom, catalog.attributes.get(getattr(atom, "type", ""))))
+    return map_atoms(expr, lambda atom: _expand_atom(atom, catalog.attributes.get(getattr(atom, "type", ""))))
 
 
-def _written_out(query: Atom, attribute: Attribute | None) -> Expr:
-    if not isinstance(query, Compare | Within) or attribute is None or attribute.order is None:
-        return query
+def _expand_atom(atom: Atom, attribute: CatalogAttribute | None) -> Expr:
+    if not isinstance(atom, Compare | Within) or attribute is None or attribute.order is None:
+        return atom
     if attribute.values:
         order = cast(Role, attribute.order)
-        start, stop = stretch(query, order, Texts(order, attribute.values))
-        return any_of(Tag(query.type, value, span=query.span) for value in attribute.values[start:stop])
+        start, stop = find_rank_range(atom, order, SortedStrings(order, attribute.values))
+        return any_of(Tag(atom.type, value, span=atom.span) for value in attribute.values[start:stop])
     if (
-        isinstance(query, Within)
+        isinstance(atom, Within)
         and attribute.order == "date"
-        and query.days <= MOST_DAYS
-        and _readable("date", query.day)
+        and atom.days <= MAX_LISTED_DAYS
+        and _can_parse("date", atom.day)
     ):
-        last = date.fromisoformat(query.day)
-        days = [last - timedelta(days=query.days - 1 - ago) for ago in range(query.days)]
-        return any_of(Tag(query.type, day.isoformat(), span=query.span) for day in days)
-    return query
+        last = date.fromisoformat(atom.day)
+        days = [last - timedelta(days=atom.days - 1 - ago) for ago in range(atom.days)]
+        return any_of(Tag(atom.type, day.isoformat(), span=atom.span) for day in days)
+    return atom

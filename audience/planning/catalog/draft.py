@@ -4,14 +4,14 @@ import tomlkit
 from tomlkit.items import Table
 
 from audience.index.device_index import DeviceIndex
-from audience.index.query.attribute_stats import Known
-from audience.language.attribute_names import BARE
+from audience.index.query.attribute_stats import AttributeStats
+from audience.language.attribute_names import UNTYPED
 
-MOST_VALUES = 200  # an attribute with more is not taken for a closed one
-ORDERS = ("number", "date", "version")
+MAX_CLOSED_VALUES = 200  # an attribute with more is not taken for a closed one
+ORDERED_TYPES = ("number", "date", "version")
 
 
-def draft(index: DeviceIndex) -> str:
+def draft_catalog(index: DeviceIndex) -> str:
     """A catalog as TOML: each attribute with the values, the facts and the order that the index shows.
 
     What holds for the devices of today need not hold for those of tomorrow, so each fact is to be confirmed.
@@ -19,21 +19,21 @@ def draft(index: DeviceIndex) -> str:
     document = tomlkit.document()
     document.add(tomlkit.comment(f"Drafted from {len(index):,} devices: confirm each line, it is believed."))
     for attribute in index.attributes.values():
-        if attribute.name != BARE:
-            document.add(attribute.name, _table(index, attribute))
+        if attribute.name != UNTYPED:
+            document.add(attribute.name, _build_table(index, attribute))
     return tomlkit.dumps(document)
 
 
-def _table(index: DeviceIndex, attribute: Known) -> Table:
+def _build_table(index: DeviceIndex, attribute: AttributeStats) -> Table:
     table = tomlkit.table()
-    few = attribute.distinct <= MOST_VALUES
+    few = attribute.distinct_count <= MAX_CLOSED_VALUES
     if few:
         table.add("values", attribute.values.to_list())
-    if attribute.single:
+    if attribute.is_single_valued:
         table.add("exclusive", True)
-        if few and attribute.counts()["devices"].sum() == len(index) > 0:
+        if few and attribute.count_by_value()["devices"].sum() == len(index) > 0:
             table.add("exhaustive", True)
-    if attribute.role in ORDERS:
+    if attribute.role in ORDERED_TYPES:
         table.add("order", attribute.role)
     table.add(tomlkit.comment('names.engagelab = "{type}_{value}"'))
     table.add(tomlkit.comment('names.emas = "{type}_{value}"'))

@@ -8,108 +8,112 @@ from uuid import uuid4
 
 import numpy as np
 
-from audience.sandbox.http_types import Call, Mask, Refused, Reply
-from audience.sandbox.request_checks import basic, loaded, size
-from audience.sandbox.tag_lists import KEYS, Codes, chosen, filled
-from audience.sandbox.vendor_state import Desk
+from audience.sandbox.http_types import DeviceMask, HttpCall, HttpReply, VendorRefusal
+from audience.sandbox.request_checks import parse_basic_auth, parse_json_object, total_json_bytes
+from audience.sandbox.tag_lists import LIST_KEYS, ListErrorCodes, read_lists, select_devices
+from audience.sandbox.vendor_state import VendorState
 
 PATHS = ("/v3/push", "/v3/push/validate", "/v3/push/cid")
-REFUSAL, TOO_FAST = "1003", "2002"
-RATE = (600, 60.0)  # calls, seconds
-STATUS = {1000: 500, 1001: 405, 1004: 401, 1030: 503, 2002: 429, 2003: 429}
-CODES = Codes(type=1003, length=1003, unknown_id=1003)
-MOST = {"tag": 20, "tag_and": 20, "tag_not": 20, "alias": 1_000, "registration_id": 1_000}
-TOP = {"platform", "audience", "notification", "message", "options", "cid", "sms_message", "callback"}
-TOP |= {"notification_3rd", "live_activity", "inapp_message"}
-CONTENTS = ("notification", "message", "live_activity", "inapp_message")
+DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "1003", "2002"
+RATE_LIMIT = (600, 60.0)  # calls, seconds
+HTTP_STATUS_BY_CODE = {1000: 500, 1001: 405, 1004: 401, 1030: 503, 2002: 429, 2003: 429}
+LIST_ERROR_CODES = ListErrorCodes(wrong_type=1003, too_long=1003, unknown_id=1003)
+MAX_LIST_ITEMS = {"tag": 20, "tag_and": 20, "tag_not": 20, "alias": 1_000, "registration_id": 1_000}
+PUSH_FIELDS = {"platform", "audience", "notification", "message", "options", "cid", "sms_message", "callback"}
+PUSH_FIELDS |= {"notification_3rd", "live_activity", "inapp_message"}
+CONTENT_FIELDS = ("notification", "message", "live_activity", "inapp_message")
 PLATFORMS = {"android", "ios", "hmos", "quickapp", "winphone"}
-LONGEST = 4_000  # bytes
-DAY = 86_400.0
+MAX_CONTENT_BYTES = 4_000  # bytes
+CID_SECONDS = 86_400.0
 
 
-def answer(call: Call, desk: Desk) -> Reply:
+def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
     """Check the call, tell whom it means unless it only asks, and say so; a `cid` is answered once a day."""
-    key = _admit(call, desk)
+    key = _authenticate(call, state)
     if call.path.endswith("/cid"):
-        return _cids(call)
+        return _create_cids(call)
     if call.method != "POST":
-        raise Refused(1001, "Only support HTTP Post method.")
-    if not desk.rates.admits("push", *RATE):
-        raise Refused(TOO_FAST, "Rate limit exceeded.")
-    push = loaded(call.body, 1003)
-    _check(push)
+        raise VendorRefusal(1001, "Only support HTTP Post method.")
+    if not state.rate_limiter.try_acquire("push", *RATE_LIMIT):
+        raise VendorRefusal(RATE_LIMIT_CODE, "Rate limit exceeded.")
+    push = parse_json_object(call.body, 1003)
+    _check_push(push)
     cid = f"{key} {push['cid']}" if push.get("cid") else ""
-    if (before := desk.answered(cid, DAY)) and not call.path.endswith("/validate"):
+    if (before := state.cached_reply(cid, CID_SECONDS)) and not call.path.endswith("/validate"):
         return before
-    who = _audience(push["audience"], desk) & desk.population.on(_platforms(push["platform"]))
+    who = _target_devices(push["audience"], state) & state.population.devices_on_platforms(
+        _parse_platforms(push["platform"])
+    )
     if not (devices := int(np.count_nonzero(who))):
-        raise Refused(1011, "cannot find user by this audience")
-    message = desk.told.number()
+        raise VendorRefusal(1011, "cannot find user by this audience")
+    message = state.delivery_log.create_message()
     sendno = str((push.get("options") or {}).get("sendno", 0))
-    reply = Reply(200, {"sendno": sendno, "msg_id": message}, message=message, devices=devices)
+    reply = HttpReply(200, {"sendno": sendno, "msg_id": message}, message_id=message, device_count=devices)
     if not call.path.endswith("/validate"):
-        desk.told.deliver(message, who)
+        state.delivery_log.record(message, who)
         if cid:
-            desk.remember(cid, reply)
+            state.cache_reply(cid, reply)
     return reply
 
 
-def refusal(no: Refused, call: Call) -> Reply:
+def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
     """The answer that says no."""
-    code: Any = int(no.code) if no.code.isdigit() else no.code
-    return Reply(STATUS.get(code, 400), {"error": {"code": code, "message": no.text or "refused"}}, code=no.code)
+    code: Any = int(exc.code) if exc.code.isdigit() else exc.code
+    return HttpReply(
+        HTTP_STATUS_BY_CODE.get(code, 400), {"error": {"code": code, "message": exc.text or "refused"}}, code=exc.code
+    )
 
 
-def failure(status: int, call: Call) -> Reply:
+def build_failure(status: int, call: HttpCall) -> HttpReply:
     """The answer of a server in trouble."""
     code, text = (1030, "Inner service over time.") if status == 503 else (1000, "Server error.")
-    return Reply(status, refusal(Refused(code, text), call).body, code=str(code))
+    return HttpReply(status, build_refusal(VendorRefusal(code, text), call).body, code=str(code))
 
 
-def _admit(call: Call, desk: Desk) -> str:
+def _authenticate(call: HttpCall, state: VendorState) -> str:
     """The key of whoever calls."""
-    pair = basic(call)
-    if not pair or not desk.takes(*pair):
-        raise Refused(1004, "Authen failed.")
+    pair = parse_basic_auth(call)
+    if not pair or not state.accepts_credentials(*pair):
+        raise VendorRefusal(1004, "Authen failed.")
     return pair[0]
 
 
-def _check(push: dict[str, Any]) -> None:
+def _check_push(push: dict[str, Any]) -> None:
     if missing := {"platform", "audience"} - push.keys():
-        raise Refused(1002, f"{min(missing)} is missing")
-    if odd := push.keys() - TOP:
-        raise Refused(1003, f"unexpected parameter {min(odd)}")
-    if not any(push.get(name) for name in CONTENTS):
-        raise Refused(1002, "notification or message is missing")
+        raise VendorRefusal(1002, f"{min(missing)} is missing")
+    if odd := push.keys() - PUSH_FIELDS:
+        raise VendorRefusal(1003, f"unexpected parameter {min(odd)}")
+    if not any(push.get(name) for name in CONTENT_FIELDS):
+        raise VendorRefusal(1002, "notification or message is missing")
     if not isinstance(push.get("options") or {}, dict) or not isinstance(push.get("cid", ""), str):
-        raise Refused(1003, "options is an object, cid a text")
-    if size(push.get("notification"), push.get("message")) > LONGEST:
-        raise Refused(1005, f"more than {LONGEST} bytes")
+        raise VendorRefusal(1003, "options is an object, cid a text")
+    if total_json_bytes(push.get("notification"), push.get("message")) > MAX_CONTENT_BYTES:
+        raise VendorRefusal(1005, f"more than {MAX_CONTENT_BYTES} bytes")
 
 
-def _platforms(value: Any) -> set[str]:
+def _parse_platforms(value: Any) -> set[str]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not names or not {*map(str, names)} <= {*PLATFORMS, "all"}:
-        raise Refused(1003, f"platform {value} is invalid")
+        raise VendorRefusal(1003, f"platform {value} is invalid")
     return PLATFORMS if "all" in names else set(names)
 
 
-def _audience(audience: Any, desk: Desk) -> Mask:
+def _target_devices(audience: Any, state: VendorState) -> DeviceMask:
     if audience == "all":
-        return desk.population.known(desk.vendor)
+        return state.population.registered_devices(state.vendor)
     if not isinstance(audience, dict):
-        raise Refused(1003, "audience is all or an object")
-    if odd := audience.keys() - {*KEYS, "segment", "abtest", "file", "live_activity_id"}:
-        raise Refused(1009, f"audience.{min(odd)} is not known")
-    if audience.keys() - {*KEYS} and any(audience[key] for key in audience.keys() - {*KEYS}):
-        raise Refused(1003, "this sandbox knows no segments, tests or files of a console")
-    if not (lists := filled(audience, MOST, CODES)):
-        raise Refused(1002, "audience is empty")
-    return chosen(lists, desk, CODES)
+        raise VendorRefusal(1003, "audience is all or an object")
+    if odd := audience.keys() - {*LIST_KEYS, "segment", "abtest", "file", "live_activity_id"}:
+        raise VendorRefusal(1009, f"audience.{min(odd)} is not known")
+    if audience.keys() - {*LIST_KEYS} and any(audience[key] for key in audience.keys() - {*LIST_KEYS}):
+        raise VendorRefusal(1003, "this sandbox knows no segments, tests or files of a console")
+    if not (lists := read_lists(audience, MAX_LIST_ITEMS, LIST_ERROR_CODES)):
+        raise VendorRefusal(1002, "audience is empty")
+    return select_devices(lists, state, LIST_ERROR_CODES)
 
 
-def _cids(call: Call) -> Reply:
+def _create_cids(call: HttpCall) -> HttpReply:
     count = call.query.get("count", "1")
     if not count.isdigit() or not 1 <= int(count) <= 1_000:
-        raise Refused(1003, "count is from 1 to 1000")
-    return Reply(200, {"cidlist": [str(uuid4()) for _ in range(int(count))]})
+        raise VendorRefusal(1003, "count is from 1 to 1000")
+    return HttpReply(200, {"cidlist": [str(uuid4()) for _ in range(int(count))]})

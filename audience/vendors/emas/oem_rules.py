@@ -8,74 +8,80 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from audience.errors import Problem
-from audience.vendors.emas.timestamps import is_lasting
-from audience.vendors.oem_channels import Channel
+from audience.vendors.emas.timestamps import is_duration
+from audience.vendors.oem_channels import OemChannel
 
-CHANNELS = {
-    "xiaomi": Channel("Xiaomi", 50, 128),
-    "oppo": Channel("OPPO", 50, 200),
-    "vivo": Channel("vivo", 40, 100),
-    "meizu": Channel("Meizu", 32, 100),
+OEM_CHANNELS = {
+    "xiaomi": OemChannel("Xiaomi", 50, 128),
+    "oppo": OemChannel("OPPO", 50, 200),
+    "vivo": OemChannel("vivo", 40, 100),
+    "meizu": OemChannel("Meizu", 32, 100),
 }
-LONG_ENOUGH = 600  # seconds that a push to many should be kept
-APART = 15  # seconds before a text message comes in place of a push
+MIN_ADVISED_LIFETIME_SECONDS = 600  # seconds that a push to many should be kept
+MIN_SMS_DELAY_SECONDS = 15  # seconds before a text message comes in place of a push
 
-OWN = "EMAS's own channel"
-BADGES = "Huawei and Honor"
-SHOWN_BY = {
+EMAS_CHANNEL = "EMAS's own channel"
+BADGE_CHANNELS = "Huawei and Honor"
+SUPPORTING_CHANNELS = {
     "AndroidMusic": "Huawei",
-    "AndroidBadgeAddNum": BADGES,
-    "AndroidBadgeSetNum": f"{BADGES}, and by {OWN} on vivo",
-    "AndroidBigTitle": BADGES,
-    "AndroidBigBody": f"Huawei, Honor, Xiaomi, OPPO, Meizu and {OWN}",
-    "AndroidInboxBody": f"Huawei, Honor, Xiaomi, OPPO and {OWN}",
-    "AndroidBigPictureUrl": OWN,
-    "AndroidOpenUrl": OWN,
-    "AndroidImageUrl": f"Huawei, Honor and {OWN}",
-    "AndroidNotificationGroup": f"Huawei, Honor and {OWN} up to its SDK 3.9.1",
-    "AndroidNotificationThreadId": OWN,
-    "HarmonyNotificationSlotType": OWN,
+    "AndroidBadgeAddNum": BADGE_CHANNELS,
+    "AndroidBadgeSetNum": f"{BADGE_CHANNELS}, and by {EMAS_CHANNEL} on vivo",
+    "AndroidBigTitle": BADGE_CHANNELS,
+    "AndroidBigBody": f"Huawei, Honor, Xiaomi, OPPO, Meizu and {EMAS_CHANNEL}",
+    "AndroidInboxBody": f"Huawei, Honor, Xiaomi, OPPO and {EMAS_CHANNEL}",
+    "AndroidBigPictureUrl": EMAS_CHANNEL,
+    "AndroidOpenUrl": EMAS_CHANNEL,
+    "AndroidImageUrl": f"Huawei, Honor and {EMAS_CHANNEL}",
+    "AndroidNotificationGroup": f"Huawei, Honor and {EMAS_CHANNEL} up to its SDK 3.9.1",
+    "AndroidNotificationThreadId": EMAS_CHANNEL,
+    "HarmonyNotificationSlotType": EMAS_CHANNEL,
 }
-SHOWN_BY_V2 = {
-    "Android.Music": SHOWN_BY["AndroidMusic"],
-    "Android.BadgeAddNum": SHOWN_BY["AndroidBadgeAddNum"],
-    "Android.BadgeSetNum": SHOWN_BY["AndroidBadgeSetNum"],
-    "Android.InboxContent": SHOWN_BY["AndroidInboxBody"],
-    "Android.PictureUrl": SHOWN_BY["AndroidBigPictureUrl"],
-    "Android.ImageUrl": SHOWN_BY["AndroidImageUrl"],
-    "Android.GroupId": SHOWN_BY["AndroidNotificationGroup"],
-    "Android.Options.Accs": OWN,
-    "Hmos.SlotType": OWN,
+SUPPORTING_CHANNELS_V2 = {
+    "Android.Music": SUPPORTING_CHANNELS["AndroidMusic"],
+    "Android.BadgeAddNum": SUPPORTING_CHANNELS["AndroidBadgeAddNum"],
+    "Android.BadgeSetNum": SUPPORTING_CHANNELS["AndroidBadgeSetNum"],
+    "Android.InboxContent": SUPPORTING_CHANNELS["AndroidInboxBody"],
+    "Android.PictureUrl": SUPPORTING_CHANNELS["AndroidBigPictureUrl"],
+    "Android.ImageUrl": SUPPORTING_CHANNELS["AndroidImageUrl"],
+    "Android.GroupId": SUPPORTING_CHANNELS["AndroidNotificationGroup"],
+    "Android.Options.Accs": EMAS_CHANNEL,
+    "Hmos.SlotType": EMAS_CHANNEL,
 }
 
 
-def used(names: object) -> list[Channel]:
+def select_channels(names: object) -> list[OemChannel]:
     """The channels with limits among those that *names* lists, joined by commas; all of them without any."""
-    wanted = names.split(",") if isinstance(names, str) else CHANNELS
-    return [channel for name, channel in CHANNELS.items() if name in wanted]
+    wanted = names.split(",") if isinstance(names, str) else OEM_CHANNELS
+    return [channel for name, channel in OEM_CHANNELS.items() if name in wanted]
 
 
-def partly_shown(fields: Mapping[str, Any], shown_by: Mapping[str, str], path: str) -> Iterator[Problem]:
+def partial_support_warnings(
+    fields: Mapping[str, Any], supporting_channels: Mapping[str, str], path: str
+) -> Iterator[Problem]:
     """The *fields* that some channels alone show."""
-    for name, channels in shown_by.items():
+    for name, channels in supporting_channels.items():
         if name in fields:
             yield Problem("some-channels", f"{name} is shown by {channels} alone", path=f"{path}.{name}")
 
 
-def own_alone(activity: str, path: str) -> Problem:
+def own_channel_warning(requirement: str, path: str) -> Problem:
     """A push to Android that manufacturers' channels are not used for."""
-    words = f"without {activity} manufacturers' channels are not used: who is offline is shown nothing"
+    words = f"without {requirement} manufacturers' channels are not used: who is offline is shown nothing"
     return Problem("own-channel-only", words, path=path, hint="say it under vendor")
 
 
-def short_lived(expires: object, path: str) -> Iterator[Problem]:
+def short_lifetime_warnings(expire_time: object, path: str) -> Iterator[Problem]:
     """A time to live that is shorter than the vendor advises."""
-    if isinstance(expires, str) and is_lasting(expires) and int(expires[2:-1]) < LONG_ENOUGH:
+    if (
+        isinstance(expire_time, str)
+        and is_duration(expire_time)
+        and int(expire_time[2:-1]) < MIN_ADVISED_LIFETIME_SECONDS
+    ):
         yield Problem("short-lived", "EMAS advises ten minutes or more for a push to many", path=path)
 
 
-def text_message(delay: Any, path: str) -> Iterator[Problem]:
+def sms_delay_warnings(delay_seconds: Any, path: str) -> Iterator[Problem]:
     """A text message that comes before the push can have been received."""
-    if isinstance(delay, int) and delay < APART:
-        words = f"{delay} s: a text message may come beside the push"
-        yield Problem("told-twice", words, path=path, hint=f"{APART} or more")
+    if isinstance(delay_seconds, int) and delay_seconds < MIN_SMS_DELAY_SECONDS:
+        words = f"{delay_seconds} s: a text message may come beside the push"
+        yield Problem("duplicate-delivery", words, path=path, hint=f"{MIN_SMS_DELAY_SECONDS} or more")

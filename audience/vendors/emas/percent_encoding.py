@@ -9,10 +9,10 @@ from collections.abc import Mapping
 _SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
 
 
-def encoded(text: str) -> str:
+def percent_encode(text: str) -> str:
     """*text* percent-encoded, from UTF-8.
 
-    >>> encoded("a,b ~*/%时")
+    >>> percent_encode("a,b ~*/%时")
     'a%2Cb%20~%2A%2F%25%E6%97%B6'
     """
     data = text.encode()
@@ -21,10 +21,10 @@ def encoded(text: str) -> str:
     return data.decode()
 
 
-def pairs(parameters: Mapping[str, str]) -> list[str]:
+def encode_pairs(parameters: Mapping[str, str]) -> list[str]:
     """*parameters* as `name=value`, both sides encoded, in the order of their names.
 
-    >>> pairs({"b": "1 2", "a": ""})
+    >>> encode_pairs({"b": "1 2", "a": ""})
     ['a=', 'b=1%202']
     """
-    return [f"{encoded(name)}={encoded(parameters[name])}" for name in sorted(parameters)]
+    return [f"{percent_encode(name)}={percent_encode(parameters[name])}" for name in sorted(parameters)]

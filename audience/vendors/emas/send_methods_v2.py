@@ -7,118 +7,125 @@ https://help.aliyun.com/document_detail/2986042.html, read 2026-11-21.
 from collections.abc import Iterator, Sequence
 
 from audience.errors import Problem
-from audience.vendors.delivery_spec import Application, Call, Opening, Pace, Request, merged
+from audience.vendors.delivery_spec import Credentials, RateLimit, Request, SendCall, SetupCall, deep_merge
 from audience.vendors.emas.calls import (
-    CONTINUOUS,
-    HANDLE_CALLS,
-    HANDLE_LASTS,
-    IDS,
-    MANY_TASKS,
-    MASS_V2,
-    ONE_TARGET,
-    PUSH_V2,
-    REPEATS,
-    paces,
-    rpc,
+    CONTINUOUS_PUSH_DOCS,
+    DEDUP_WINDOW,
+    HANDLE_LIFETIME,
+    MASS_PUSH_V2_DOCS,
+    MAX_HANDLE_USES,
+    MAX_IDS_PER_TARGET,
+    PUSH_V2_DOCS,
+    build_rate_limits,
+    build_rpc_request,
+    mass_method,
+    single_target_method,
 )
-from audience.vendors.emas.replies import reply
-from audience.vendors.emas.send_methods import bad_app_key, not_lists, one_device, shared_expiry
-from audience.vendors.schema_check import at
+from audience.vendors.emas.replies import parse_reply
+from audience.vendors.emas.send_methods import (
+    app_key_problems,
+    list_target_problems,
+    one_device_problem,
+    shared_expiry_problems,
+)
+from audience.vendors.schema_check import get_in
 from audience.vendors.spec import Payload
 
-_LIVE = ("Notification", "Ios", "LiveActivity")
-_LIVE_PATH = f"$.{'.'.join(_LIVE)}"
+_LIVE_ACTIVITY_KEYS = ("Notification", "Ios", "LiveActivity")
+_LIVE_ACTIVITY_PATH = f"$.{'.'.join(_LIVE_ACTIVITY_KEYS)}"
 
 
-def _push(call: Call, application: Application) -> Request:
-    said = {"IdempotentToken": call.token, "PushTask": merged(call.body, call.targets[0])}
-    return rpc("PushV2", application, said, {})
+def _build_push(call: SendCall, credentials: Credentials) -> Request:
+    said = {"IdempotentToken": call.idempotency_key, "PushTask": deep_merge(call.body, call.targets[0])}
+    return build_rpc_request("PushV2", credentials, said, {})
 
 
-def _push_paces(targets: Sequence[Payload]) -> tuple[Pace, ...]:
-    return paces("PushV2", 500, 1.0, any(kind == "ALL" for kind in _kinds(targets)))
+def _push_rate_limits(targets: Sequence[Payload]) -> tuple[RateLimit, ...]:
+    return build_rate_limits("PushV2", 500, 1.0, any(kind == "ALL" for kind in _target_kinds(targets)))
 
 
-def _mass(call: Call, application: Application) -> Request:
-    all_of_them = [merged(call.body, target) for target in call.targets]
-    return rpc("MassPushV2", application, {"IdempotentToken": call.token, "PushTasks": all_of_them}, {})
+def _build_mass_push(call: SendCall, credentials: Credentials) -> Request:
+    all_of_them = [deep_merge(call.body, target) for target in call.targets]
+    return build_rpc_request(
+        "MassPushV2", credentials, {"IdempotentToken": call.idempotency_key, "PushTasks": all_of_them}, {}
+    )
 
 
-def _open(body: Payload, targets: Sequence[Payload], application: Application) -> Request:
-    return rpc("PushV2", application, {"PushTask": {**body, "Action": "CREATE_CONTINUOUS_PUSH"}}, {})
+def _build_setup(body: Payload, targets: Sequence[Payload], credentials: Credentials) -> Request:
+    return build_rpc_request("PushV2", credentials, {"PushTask": {**body, "Action": "CREATE_CONTINUOUS_PUSH"}}, {})
 
 
-def _continue(call: Call, application: Application) -> Request:
+def _build_continuous_push(call: SendCall, credentials: Credentials) -> Request:
     handle = call.handle or ""
     task = {
         "Action": "CONTINUOUS_PUSH",
-        "Target": {**at(call.body, "Target"), **call.targets[0]["Target"]},
+        "Target": {**get_in(call.body, "Target"), **call.targets[0]["Target"]},
         "Options": {"MessageId": int(handle) if handle.isdigit() else handle},
     }
-    return rpc("PushV2", application, {"IdempotentToken": call.token, "PushTask": task}, {})
+    return build_rpc_request("PushV2", credentials, {"IdempotentToken": call.idempotency_key, "PushTask": task}, {})
 
 
-def _kinds(targets: Sequence[Payload]) -> list[str]:
+def _target_kinds(targets: Sequence[Payload]) -> list[str]:
     return [target["Target"]["Type"] for target in targets]
 
 
 # What a way cannot carry. -------------------------------------------------------------------------------------------
 
 
-def _push_refuses(body: Payload, targets: Sequence[Payload], application: Application) -> Iterator[Problem]:
-    yield from bad_app_key(application)
-    alone = _kinds(targets) == ["DEVICE"] and "," not in targets[0]["Target"]["Value"]
-    if at(body, *_LIVE) and not alone:
-        yield one_device(_LIVE_PATH)
+def _push_problems(body: Payload, targets: Sequence[Payload], credentials: Credentials) -> Iterator[Problem]:
+    yield from app_key_problems(credentials)
+    alone = _target_kinds(targets) == ["DEVICE"] and "," not in targets[0]["Target"]["Value"]
+    if get_in(body, *_LIVE_ACTIVITY_KEYS) and not alone:
+        yield one_device_problem(_LIVE_ACTIVITY_PATH)
 
 
-def _mass_refuses(body: Payload, targets: Sequence[Payload], application: Application) -> Iterator[Problem]:
-    yield from bad_app_key(application)
-    yield from not_lists("MassPushV2", _kinds(targets))
-    if at(body, *_LIVE):
-        yield one_device(_LIVE_PATH)
+def _mass_push_problems(body: Payload, targets: Sequence[Payload], credentials: Credentials) -> Iterator[Problem]:
+    yield from app_key_problems(credentials)
+    yield from list_target_problems("MassPushV2", _target_kinds(targets))
+    if get_in(body, *_LIVE_ACTIVITY_KEYS):
+        yield one_device_problem(_LIVE_ACTIVITY_PATH)
 
 
-def _continuous_refuses(body: Payload, targets: Sequence[Payload], application: Application) -> Iterator[Problem]:
-    yield from bad_app_key(application)
-    yield from not_lists("CONTINUOUS_PUSH", _kinds(targets))
+def _continuous_push_problems(body: Payload, targets: Sequence[Payload], credentials: Credentials) -> Iterator[Problem]:
+    yield from app_key_problems(credentials)
+    yield from list_target_problems("CONTINUOUS_PUSH", _target_kinds(targets))
     if body.get("Action") == "SCHEDULED_PUSH":
         yield Problem("no-schedule", "CONTINUOUS_PUSH pushes at once", path="$.Action")
-    if at(body, *_LIVE):
-        yield one_device(_LIVE_PATH)
-    yield from shared_expiry(at(body, "Options").get("ExpireTime"), "$.Options.ExpireTime")
+    if get_in(body, *_LIVE_ACTIVITY_KEYS):
+        yield one_device_problem(_LIVE_ACTIVITY_PATH)
+    yield from shared_expiry_problems(get_in(body, "Options").get("ExpireTime"), "$.Options.ExpireTime")
 
 
-NATIVE = ONE_TARGET(
+NATIVE = single_target_method(
     name="PushV2",
-    request=_push,
-    paces=_push_paces,
-    source=PUSH_V2,
-    repeats=REPEATS,
-    refuses=_push_refuses,
+    build_request=_build_push,
+    rate_limits=_push_rate_limits,
+    source=PUSH_V2_DOCS,
+    dedup_window=DEDUP_WINDOW,
+    check=_push_problems,
 )
-MANY = MANY_TASKS(
+MASS_PUSH = mass_method(
     name="MassPushV2",
-    request=_mass,
-    paces=lambda targets: paces("MassPushV2", 500, 1.0, False),
-    source=MASS_V2,
-    repeats=REPEATS,
-    refuses=_mass_refuses,
+    build_request=_build_mass_push,
+    rate_limits=lambda targets: build_rate_limits("MassPushV2", 500, 1.0, False),
+    source=MASS_PUSH_V2_DOCS,
+    dedup_window=DEDUP_WINDOW,
+    check=_mass_push_problems,
 )
-LATER = ONE_TARGET(
+CONTINUOUS_PUSH = single_target_method(
     name="CONTINUOUS_PUSH",
-    request=_continue,
-    paces=_push_paces,
-    source=CONTINUOUS,
-    worth=IDS + 1,
-    opening=Opening(
-        request=_open,
-        reply=reply,
-        calls=HANDLE_CALLS,
-        lasts=HANDLE_LASTS,
-        paces=paces("PushV2", 500, 1.0, False),
+    build_request=_build_continuous_push,
+    rate_limits=_push_rate_limits,
+    source=CONTINUOUS_PUSH_DOCS,
+    min_ids=MAX_IDS_PER_TARGET + 1,
+    setup_call=SetupCall(
+        build_request=_build_setup,
+        parse_reply=parse_reply,
+        max_uses=MAX_HANDLE_USES,
+        lifetime=HANDLE_LIFETIME,
+        rate_limits=build_rate_limits("PushV2", 500, 1.0, False),
     ),
-    repeats=REPEATS,
-    refuses=_continuous_refuses,
+    dedup_window=DEDUP_WINDOW,
+    check=_continuous_push_problems,
 )
-WAYS = (NATIVE, MANY, LATER)
+SEND_METHODS = (NATIVE, MASS_PUSH, CONTINUOUS_PUSH)

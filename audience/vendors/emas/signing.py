@@ -10,85 +10,88 @@ import hmac
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from audience.vendors.delivery_spec import Application, Request, Stamp
-from audience.vendors.emas.percent_encoding import encoded, pairs
-from audience.vendors.emas.timestamps import said
+from audience.vendors.delivery_spec import Credentials, Request, SigningContext
+from audience.vendors.emas.percent_encoding import encode_pairs, percent_encode
+from audience.vendors.emas.timestamps import format_timestamp
 
 ACS3 = "ACS3-HMAC-SHA256"
 SHA1 = "HMAC-SHA1"
-CHOICES = {"signature": (ACS3, SHA1)}
-ACTION, VERSION = "x-acs-action", "x-acs-version"
-_PORTS = {"https": 443, "http": 80}
+OPTIONAL_KEYS = {"signature": (ACS3, SHA1)}
+ACTION_HEADER, VERSION_HEADER = "x-acs-action", "x-acs-version"
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
-def sign(request: Request, application: Application, stamp: Stamp) -> Request:
+def sign(request: Request, credentials: Credentials, context: SigningContext) -> Request:
     """*request* with the signature that *application* chose: in its headers, or of old in its query."""
-    return _SIGNERS[application.keys.get("signature") or ACS3](request, application, stamp)
+    return _SIGNERS[credentials.keys.get("signature") or ACS3](request, credentials, context)
 
 
-def _acs3(request: Request, application: Application, stamp: Stamp) -> Request:
+def _sign_acs3(request: Request, credentials: Credentials, context: SigningContext) -> Request:
     digest = hashlib.sha256(request.content).hexdigest()
     headers = {
         **request.headers,
-        "host": _authority(application.host),
+        "host": _format_host_header(credentials.base_url),
         "accept": "application/json",
-        "x-acs-date": said(stamp.at),
-        "x-acs-signature-nonce": stamp.nonce,
+        "x-acs-date": format_timestamp(context.now),
+        "x-acs-signature-nonce": context.nonce,
         "x-acs-content-sha256": digest,
     }
     names = sorted(headers)
     lines = "".join(f"{name}:{headers[name]}\n" for name in names)
     signed = ";".join(names)
-    canonical = "\n".join([request.method, request.path, _canonical(pairs(request.query)), lines, signed, digest])
+    canonical = "\n".join(
+        [request.method, request.path, _join_sorted_pairs(encode_pairs(request.query)), lines, signed, digest]
+    )
     text = f"{ACS3}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    mac = hmac.new(application.keys["access_key_secret"].encode(), text.encode(), hashlib.sha256).hexdigest()
-    who = application.keys["access_key_id"]
+    mac = hmac.new(credentials.keys["access_key_secret"].encode(), text.encode(), hashlib.sha256).hexdigest()
+    who = credentials.keys["access_key_id"]
     headers["authorization"] = f"{ACS3} Credential={who},SignedHeaders={signed},Signature={mac}"
     return replace(request, headers=headers)
 
 
-def _sha1(request: Request, application: Application, stamp: Stamp) -> Request:
+def _sign_sha1(request: Request, credentials: Credentials, context: SigningContext) -> Request:
     query = {
         **request.query,
-        "Action": request.headers[ACTION],
-        "Version": request.headers[VERSION],
+        "Action": request.headers[ACTION_HEADER],
+        "Version": request.headers[VERSION_HEADER],
         "Format": "json",
-        "Timestamp": said(stamp.at),
-        "SignatureNonce": stamp.nonce,
+        "Timestamp": format_timestamp(context.now),
+        "SignatureNonce": context.nonce,
         "SignatureMethod": SHA1,
         "SignatureVersion": "1.0",
-        "AccessKeyId": application.keys["access_key_id"],
+        "AccessKeyId": credentials.keys["access_key_id"],
     }
-    text = f"{request.method}&{encoded('/')}&{encoded(_canonical([*pairs(query), *_form(request)]))}"
-    key = f"{application.keys['access_key_secret']}&"
+    pairs = _join_sorted_pairs([*encode_pairs(query), *_split_form_pairs(request)])
+    text = f"{request.method}&{percent_encode('/')}&{percent_encode(pairs)}"
+    key = f"{credentials.keys['access_key_secret']}&"
     mac = hmac.new(key.encode(), text.encode(), hashlib.sha1).digest()
     return replace(request, query={**query, "Signature": base64.b64encode(mac).decode()})
 
 
-_SIGNERS = {ACS3: _acs3, SHA1: _sha1}
+_SIGNERS = {ACS3: _sign_acs3, SHA1: _sign_sha1}
 
 
-def _form(request: Request) -> list[str]:
+def _split_form_pairs(request: Request) -> list[str]:
     """The encoded pairs of the form that *request* holds."""
     return request.content.decode().replace("+", "%20").split("&") if request.content else []
 
 
-def _canonical(said: list[str]) -> str:
+def _join_sorted_pairs(encoded_pairs: list[str]) -> str:
     """The pairs *said* in the order of their names.
 
-    >>> _canonical(["b=1", "a.2=3", "a=2"])
+    >>> _join_sorted_pairs(["b=1", "a.2=3", "a=2"])
     'a=2&a.2=3&b=1'
     """
-    return "&".join(sorted(said, key=lambda pair: pair.partition("=")[0]))
+    return "&".join(sorted(encoded_pairs, key=lambda pair: pair.partition("=")[0]))
 
 
-def _authority(host: str) -> str:
+def _format_host_header(base_url: str) -> str:
     """What the header Host says of the URL *host*.
 
-    >>> _authority("https://cloudpush.aliyuncs.com"), _authority("http://127.0.0.1:8080/")
+    >>> _format_host_header("https://cloudpush.aliyuncs.com"), _format_host_header("http://127.0.0.1:8080/")
     ('cloudpush.aliyuncs.com', '127.0.0.1:8080')
     """
-    parts = urlsplit(host)
+    parts = urlsplit(base_url)
     named = parts.hostname or ""
     name = f"[{named}]" if ":" in named else named
-    return name if parts.port in (None, _PORTS.get(parts.scheme)) else f"{name}:{parts.port}"
+    return name if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f"{name}:{parts.port}"

@@ -12,46 +12,50 @@ from typing import Any, NoReturn
 from audience.errors import Problem
 
 
-def rule(file: Path) -> Callable[[Any], Iterator[Problem]]:
+def build_string_rule(file: Path) -> Callable[[Any], Iterator[Problem]]:
     """A rule for bodies of the schema in *file*."""
     schema = json.loads(file.read_text("utf-8"))
-    return lambda body: _look(schema, body, "$")
+    return lambda body: _walk_schema(schema, body, "$")
 
 
-def _look(schema: dict[str, Any], value: Any, path: str) -> Iterator[Problem]:
+def _walk_schema(schema: dict[str, Any], value: Any, path: str) -> Iterator[Problem]:
     if isinstance(value, dict):
         for key, inner in schema.get("properties", {}).items():
             if key in value:
-                yield from _look(inner, value[key], f"{path}.{key}")
+                yield from _walk_schema(inner, value[key], f"{path}.{key}")
     if isinstance(value, str):
-        yield from _bytes(schema, value, path)
-        yield from _content(schema, value, path)
+        yield from _byte_limit_problems(schema, value, path)
+        yield from _json_content_problems(schema, value, path)
 
 
-def _bytes(schema: dict[str, Any], text: str, path: str) -> Iterator[Problem]:
+def _byte_limit_problems(schema: dict[str, Any], text: str, path: str) -> Iterator[Problem]:
     most, size = schema.get("maxBytes"), len(text.encode("utf-8", "surrogatepass"))
     if most is not None and size > most:
         yield Problem("too-long", f"{size} bytes; {most} is the most", path=path, hint=schema.get("description"))
 
 
-def _content(schema: dict[str, Any], text: str, path: str) -> Iterator[Problem]:
+def _json_content_problems(schema: dict[str, Any], text: str, path: str) -> Iterator[Problem]:
     if "contentMediaType" not in schema:
         return
     try:
-        held = json.loads(text, parse_constant=_no_number)
+        held = json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         yield Problem("bad-json", f"{error}", path=path, hint=schema.get("description"))
         return
-    if not _holds(schema["contentSchema"], held):
+    if not _matches_content_schema(schema["contentSchema"], held):
         yield Problem("wrong-value", "is JSON of another kind", path=path, hint=schema.get("description"))
 
 
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number")
+def _reject_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
 
 
-def _holds(schema: dict[str, Any], held: Any) -> bool:
+def _matches_content_schema(schema: dict[str, Any], decoded: Any) -> bool:
     """Whether *held* is an object, or a list of texts that is not too long: the two that EMAS asks for."""
     if schema["type"] == "object":
-        return isinstance(held, dict)
-    return isinstance(held, list) and len(held) <= schema["maxItems"] and all(isinstance(item, str) for item in held)
+        return isinstance(decoded, dict)
+    return (
+        isinstance(decoded, list)
+        and len(decoded) <= schema["maxItems"]
+        and all(isinstance(item, str) for item in decoded)
+    )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, TypeAlias
 
-from audience.algebra.fitting import bounded, fit
+from audience.algebra.fitting import fit_to_shape, is_bounded
 from audience.algebra.request_shape import Tree
 from audience.errors import Problem
 from audience.language.ast import (
@@ -27,33 +27,42 @@ from audience.language.ast import (
     bare,
     walk,
 )
-from audience.language.attribute_names import BARE
+from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
-from audience.vendors.payload_reader import between_commas, dump, elements, limited, loaded, mapping, refuse, string
-from audience.vendors.spec import SPACE, Limit, Payload, Unsaid, Vendor, one_list
+from audience.vendors.payload_reader import (
+    check_limit,
+    dump_json,
+    fail,
+    read_items,
+    read_json_object,
+    read_object,
+    read_string,
+    split_commas,
+)
+from audience.vendors.spec import WHITESPACE, Limit, Payload, Unsupported, Vendor, require_single_list
 
-TAGS = "https://help.aliyun.com/document_detail/434847.html"
-BINDING = "https://help.aliyun.com/document_detail/434629.html"
-LISTS = "https://help.aliyun.com/document_detail/2249917.html"
+TAGS_DOCS = "https://help.aliyun.com/document_detail/434847.html"
+BINDING_DOCS = "https://help.aliyun.com/document_detail/434629.html"
+LISTS_DOCS = "https://help.aliyun.com/document_detail/2249917.html"
 
 LIMITS = {
-    "ids": Limit(1_000, LISTS),
-    "operands": Limit(10, TAGS),
-    "levels": Limit(2, TAGS),
-    "tags": Limit(50, TAGS),  # in one dated copy of the page; the others are silent
-    "tag_characters": Limit(128, BINDING),
-    "alias_bytes": Limit(128, BINDING),
-    "account_bytes": Limit(64, BINDING),
+    "ids": Limit(1_000, LISTS_DOCS),
+    "operands": Limit(10, TAGS_DOCS),
+    "levels": Limit(2, TAGS_DOCS),
+    "tags": Limit(50, TAGS_DOCS),  # in one dated copy of the page; the others are silent
+    "tag_characters": Limit(128, BINDING_DOCS),
+    "alias_bytes": Limit(128, BINDING_DOCS),
+    "account_bytes": Limit(64, BINDING_DOCS),
 }
-SHAPE = Tree(levels=2, operands=10, tags=50)
-KINDS: dict[str, IdKind] = {"DEVICE": "registration_id", "ALIAS": "alias", "ACCOUNT": "account"}
-TARGETS = {kind: target for target, kind in KINDS.items()}
-READ_DEPTH = 40  # far beyond what EMAS takes, and far below what the stack does
+SHAPE = Tree(max_levels=2, max_operands=10, max_tags=50)
+ID_KINDS_BY_TARGET: dict[str, IdKind] = {"DEVICE": "registration_id", "ALIAS": "alias", "ACCOUNT": "account"}
+TARGETS_BY_ID_KIND = {kind: target for target, kind in ID_KINDS_BY_TARGET.items()}
+MAX_READ_DEPTH = 40  # far beyond what EMAS takes, and far below what the stack does
 
-Target: TypeAlias = tuple[str, str]  # DEVICE, ACCOUNT, ALIAS, TAG or ALL, and its value
+EmasTarget: TypeAlias = tuple[str, str]  # DEVICE, ACCOUNT, ALIAS, TAG or ALL, and its value
 
 
-def read(target: Any, value: Any, type_path: str, path: str) -> Expr:
+def read_target(target: Any, value: Any, type_path: str, path: str) -> Expr:
     """What a target and its value say."""
     match target.upper() if isinstance(target, str) else target:  # older pages write it in lower case
         case "ALL":
@@ -61,90 +70,95 @@ def read(target: Any, value: Any, type_path: str, path: str) -> Expr:
         case "TAG":
             return _read_tags(value, path)
         case "DEVICE" | "ALIAS" | "ACCOUNT" as kind:
-            return _read_ids(KINDS[kind], value, path)
+            return _read_ids(ID_KINDS_BY_TARGET[kind], value, path)
         case "TBD":
             message = "TBD names its devices in later calls (ContinuouslyPush)"
-            refuse("opaque", message, type_path, "read those instead")
-    refuse("unknown-value", f"no target is called {target!r}", type_path, f"one of {', '.join((*KINDS, 'TAG', 'ALL'))}")
+            fail("opaque", message, type_path, "read those instead")
+    fail(
+        "unknown-value",
+        f"no target is called {target!r}",
+        type_path,
+        f"one of {', '.join((*ID_KINDS_BY_TARGET, 'TAG', 'ALL'))}",
+    )
 
 
 def read_platform(value: Any, path: str) -> Iterator[Expr]:
     """A device type other than ALL narrows the audience, so it is part of what is said."""
-    if value is not None and string(value, path).upper() != "ALL":
+    if value is not None and read_string(value, path).upper() != "ALL":
         yield Tag("platform", value.lower())
 
 
 def _read_ids(kind: IdKind, value: Any, path: str) -> Expr:
-    names = between_commas(value, path)
-    limited(LIMITS["ids"], len(names), "ids", path)
+    names = split_commas(value, path)
+    check_limit(LIMITS["ids"], len(names), "ids", path)
     return Ids(kind, tuple(names))
 
 
 def _read_tags(value: Any, path: str) -> Expr:
     """A plain name, or an expression as JSON text or as the object itself."""
     if isinstance(value, str) and not value.lstrip().startswith("{"):
-        name = string(value, path)
+        name = read_string(value, path)
         if "," in name:
-            refuse("illegal-name", f"{name!r}: a tag has no comma", path, 'write {"or":[{"tag":…},…]} for several')
+            fail("illegal-name", f"{name!r}: a tag has no comma", path, 'write {"or":[{"tag":…},…]} for several')
         return bare(name)
-    expr = _read_node(loaded(value, path), path, 0)
-    if not bounded(expr):
-        refuse("not-alone", "NOT stands without a tag that bounds it", path, "AND it with a tag")
+    expr = _read_node(read_json_object(value, path), path, 0)
+    if not is_bounded(expr):
+        fail("not-alone", "NOT stands without a tag that bounds it", path, "AND it with a tag")
     return expr
 
 
 def _read_node(node: Any, path: str, depth: int) -> Expr:
-    if depth > READ_DEPTH:
-        refuse("too-deep", f"more than {READ_DEPTH} levels", path)
-    match mapping(node, path):
+    if depth > MAX_READ_DEPTH:
+        fail("too-deep", f"more than {MAX_READ_DEPTH} levels", path)
+    match read_object(node, path):
         case {"tag": name, **rest} if not rest:
-            return bare(string(name, f"{path}.tag"))
+            return bare(read_string(name, f"{path}.tag"))
         case {"not": inner, **rest} if not rest:
             tag = _read_node(inner, f"{path}.not", depth + 1)
             if not isinstance(tag, Tag):
                 hint = "write NOT on each tag (De Morgan)"
-                refuse("not-over-group", "not takes one tag only", f"{path}.not", hint)
+                fail("not-over-group", "not takes one tag only", f"{path}.not", hint)
             return Not(tag)
         case {"and": terms, **rest} if not rest:
             return all_of(_read_terms(terms, f"{path}.and", depth))
         case {"or": terms, **rest} if not rest:
             return any_of(_read_terms(terms, f"{path}.or", depth))
     found = ", ".join(map(str, node)) or "nothing"
-    refuse("unknown-key", f"expected one of tag, and, or, not; found {found}", path)
+    fail("unknown-key", f"expected one of tag, and, or, not; found {found}", path)
 
 
 def _read_terms(terms: Any, path: str, depth: int) -> Iterator[Expr]:
-    return (_read_node(term, place, depth + 1) for term, place in elements(terms, path))
+    return (_read_node(term, place, depth + 1) for term, place in read_items(terms, path))
 
 
-def write(expr: Expr) -> Target:
+def write_target(expr: Expr) -> EmasTarget:
     """Say *expr* as a target and its value, or raise Unsaid with every reason."""
     match expr:
         case Everyone():
             return "ALL", "ALL"
         case Ids(kind="registration_id" | "alias" | "account" as kind, values=values):
             problems = [problem for value in values for problem in _id_problems(expr, value)]
-            return TARGETS[kind], ",".join(one_list(expr, LIMITS["ids"].most, problems))
+            return TARGETS_BY_ID_KIND[kind], ",".join(require_single_list(expr, LIMITS["ids"].maximum, problems))
     problems = [*_atom_problems(expr), *_tree_problems(expr)]
     if problems:
-        raise Unsaid(problems)
+        raise Unsupported(problems)
     return "TAG", _write_tags(expr)
 
 
 def _id_problems(expr: Ids, value: str) -> Iterator[Problem]:
     size, limit = len(value.encode()), LIMITS.get(f"{expr.kind}_bytes")
-    if "," in value or value != value.strip(SPACE):
+    if "," in value or value != value.strip(WHITESPACE):
         message = f"{value!r} contains ',' or outer spaces; commas separate ids"
         yield Problem("id-forbidden-character", message, expr.span)
-    if limit is not None and limit.exceeded_by(size):
-        yield Problem("id-too-long", f"{value!r} takes {size} bytes; {limit.most} is the most", expr.span)
+    if limit is not None and limit.is_exceeded_by(size):
+        yield Problem("id-too-long", f"{value!r} takes {size} bytes; {limit.maximum} is the most", expr.span)
 
 
 def _atom_problems(expr: Expr) -> Iterator[Problem]:
     for atom in atoms(expr):
         match atom:
             case Tag():
-                yield from unnamed(atom)
+                yield from tag_problems(atom)
             case Ids(kind="live_activity_id"):
                 yield Problem("no-such-id", "EMAS knows no live_activity_id", atom.span)
             case Ids(kind=kind):
@@ -153,19 +167,19 @@ def _atom_problems(expr: Expr) -> Iterator[Problem]:
                 yield Problem("no-ranges", f"{render(atom)!r} compares; EMAS has tags only", atom.span)
 
 
-def unnamed(tag: Tag) -> Iterator[Problem]:
+def tag_problems(tag: Tag) -> Iterator[Problem]:
     """Why EMAS has no name for *tag*."""
     size, limit = len(tag.value), LIMITS["tag_characters"]
-    if tag.type != BARE:
+    if tag.type != UNTYPED:
         message = f"EMAS has no name for {render(tag)!r}: its tags have no types"
         yield Problem("no-name", message, tag.span, hint=f"give {tag.type} names in a catalog")
     elif "," in tag.value:
         yield Problem("illegal-name", f"{tag.value!r}: an EMAS tag has no comma", tag.span)
-    elif limit.exceeded_by(size):
-        yield Problem("name-too-long", f"{tag.value!r} has {size} characters; {limit.most} is the most", tag.span)
+    elif limit.is_exceeded_by(size):
+        yield Problem("name-too-long", f"{tag.value!r} has {size} characters; {limit.maximum} is the most", tag.span)
 
 
-def conditions(expr: Expr) -> Iterator[Problem]:
+def assumptions(expr: Expr) -> Iterator[Problem]:
     """What a request that says *expr* takes for granted."""
     if expr == Everyone():
         yield Problem("universe", "everyone is, on iOS, every device that was active in the last 24 months at EMAS")
@@ -177,23 +191,23 @@ def conditions(expr: Expr) -> Iterator[Problem]:
 
 def _tree_problems(expr: Expr) -> Iterator[Problem]:
     count = sum(isinstance(node, Tag) for node in walk(expr))
-    if not bounded(expr):
+    if not is_bounded(expr):
         hint = "AND it with a tag that all of them have"
         yield Problem("not-alone", "NOT stands without a tag that bounds it; EMAS has no universe", hint=hint)
-    if LIMITS["tags"].exceeded_by(count):
-        yield Problem("too-many", f"{count} tags; {SHAPE.tags} is the most")
-    elif bounded(expr) and fit(expr, SHAPE) is None:
-        what = f"{SHAPE.operands} operands and {SHAPE.levels} levels of and/or"
+    if LIMITS["tags"].is_exceeded_by(count):
+        yield Problem("too-many", f"{count} tags; {SHAPE.max_tags} is the most")
+    elif is_bounded(expr) and fit_to_shape(expr, SHAPE) is None:
+        what = f"{SHAPE.max_operands} operands and {SHAPE.max_levels} levels of and/or"
         yield Problem("too-large-a-tree", f"it does not fit into {what}, in any normal form")
 
 
 def _write_tags(expr: Expr) -> str:
-    tree = fit(expr, SHAPE)
+    tree = fit_to_shape(expr, SHAPE)
     assert tree is not None, "checked by _tree_problems"
     if isinstance(tree, Tag) and not tree.value.lstrip().startswith("{"):
         return tree.value
     node = _write_node(tree)
-    return dump({"and": [node]} if "tag" in node else node)
+    return dump_json({"and": [node]} if "tag" in node else node)
 
 
 def _write_node(expr: Expr) -> Payload:
@@ -209,20 +223,20 @@ def _write_node(expr: Expr) -> Payload:
     raise AssertionError(f"checked by _atom_problems: {expr!r}")
 
 
-def target(payload: Payload, key: str, path: str, hint: str) -> Any:
+def require_key(payload: Payload, key: str, path: str, hint: str) -> Any:
     """The value of *key*, which must be there."""
     if key not in payload:
-        refuse("missing-key", f"there is no {key!r}", path, hint)
+        fail("missing-key", f"there is no {key!r}", path, hint)
     return payload[key]
 
 
-OF_EMAS = partial(
+emas_vendor = partial(
     Vendor,
     fragment="≤ 2 levels of and/or, ≤ 10 operands each, NOT on single tags beside a tag; or ids, alone",
     limits=LIMITS,
     shape=SHAPE,
-    unnamed=unnamed,
-    conditions=conditions,
-    batch=1_000,
-    id_forbids=",",
+    tag_problems=tag_problems,
+    assumptions=assumptions,
+    max_ids=1_000,
+    forbidden_id_chars=",",
 )

@@ -8,9 +8,9 @@ from typing import Any
 
 from audience.language.ast import Expr, all_of
 from audience.vendors.emas import push, send_methods, warnings
-from audience.vendors.emas.calls import TO_EMAS
-from audience.vendors.emas.targeting import OF_EMAS, read, read_platform, target, write
-from audience.vendors.payload_reader import loaded
+from audience.vendors.emas.calls import emas_delivery
+from audience.vendors.emas.targeting import emas_vendor, read_platform, read_target, require_key, write_target
+from audience.vendors.payload_reader import read_json_object
 from audience.vendors.spec import Payload
 
 PAGE = "https://help.aliyun.com/document_detail/48089.html"
@@ -23,10 +23,10 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"Target": "TAG", "TargetValue": '{"and":[{"tag":"a"},{"not":{"tag":"b"}}]}'}))
     'a AND NOT b'
     """
-    request = loaded(payload)
-    kind = target(request, "Target", "$", 'the targeting object is {"Target": …, "TargetValue": …}')
-    value = "ALL" if str(kind).upper() == "ALL" else target(request, "TargetValue", "$", "it says which")
-    said = read(kind, value, "$.Target", "$.TargetValue")
+    request = read_json_object(payload)
+    kind = require_key(request, "Target", "$", 'the targeting object is {"Target": …, "TargetValue": …}')
+    value = "ALL" if str(kind).upper() == "ALL" else require_key(request, "TargetValue", "$", "it says which")
+    said = read_target(kind, value, "$.Target", "$.TargetValue")
     return all_of([said, *read_platform(request.get("DeviceType"), "$.DeviceType")])
 
 
@@ -37,31 +37,31 @@ def emit(expr: Expr) -> Payload:
     >>> emit(parse("NOT a AND NOT b AND c"))
     {'Target': 'TAG', 'TargetValue': '{"and":[{"not":{"tag":"a"}},{"not":{"tag":"b"}},{"tag":"c"}]}'}
     """
-    kind, value = write(expr)
+    kind, value = write_target(expr)
     return {"Target": kind, "TargetValue": value}
 
 
-def listing(ids: Sequence[str]) -> Payload:
+def target_ids(ids: Sequence[str]) -> Payload:
     """The targeting object of at most 1,000 device ids."""
     return {"Target": "DEVICE", "TargetValue": ",".join(ids)}
 
 
-DELIVERY = TO_EMAS(
-    body=push.body,
-    lost=push.lost,
-    warnings=warnings.push,
-    timed=push.timed,
-    native=send_methods.NATIVE,
-    ways=send_methods.WAYS,
+DELIVERY = emas_delivery(
+    build_body=push.build_body,
+    unsupported_fields=push.unsupported_fields,
+    warnings=warnings.push_warnings,
+    apply_timestamps=push.apply_timestamps,
+    native_method=send_methods.NATIVE,
+    send_methods=send_methods.SEND_METHODS,
 )
-VENDOR = OF_EMAS(
+VENDOR = emas_vendor(
     name="emas",
     title="Alibaba EMAS Mobile Push (Push)",
-    page=PAGE,
-    read_on="2026-11-21",
-    known_by=("emas", "device_id"),
+    docs_url=PAGE,
+    docs_read_on="2026-11-21",
+    id_columns=("emas", "device_id"),
     parse=parse,
     emit=emit,
-    listing=listing,
+    target_ids=target_ids,
     delivery=DELIVERY,
 )

@@ -17,25 +17,25 @@ from typing import Any
 from audience.errors import Problem
 from audience.vendors.delivery_spec import (
     Accepted,
-    Application,
-    Call,
-    Delivery,
-    Pace,
-    Reply,
+    Credentials,
+    DeliverySpec,
+    RateLimit,
     Request,
     Response,
-    Stamp,
-    Way,
+    SendCall,
+    SendMethod,
+    SigningContext,
+    VendorReply,
 )
-from audience.vendors.engagelab.message import body, lost
+from audience.vendors.engagelab.message import build_body, unsupported_fields
 from audience.vendors.engagelab.targeting import PAGE
-from audience.vendors.engagelab.warnings import warnings
-from audience.vendors.error_codes import coded, codes, said, uncoded
-from audience.vendors.payload_reader import dump
-from audience.vendors.schema_check import at
+from audience.vendors.engagelab.warnings import body_warnings
+from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status
+from audience.vendors.payload_reader import dump_json
+from audience.vendors.schema_check import get_in
 from audience.vendors.spec import Payload
 
-HOSTS = {
+BASE_URLS = {
     "singapore": "https://pushapi-sgp.engagelab.com",
     "hong-kong": "https://pushapi-hk.engagelab.com",
     "virginia": "https://pushapi-usva.engagelab.com",
@@ -43,60 +43,64 @@ HOSTS = {
     "japan": "https://pushapi-jpn.engagelab.com",
     "brazil": "https://pushapi-bra.engagelab.com",
 }
-JSON = {"Content-Type": "application/json; charset=utf-8", "Accept": "application/json"}
-PUSHES = Pace("push", 500, 1.0, PAGE)
-CODES = codes(Path(__file__).with_name("codes.tsv"))
+JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8", "Accept": "application/json"}
+PUSH_RATE_LIMIT = RateLimit("push", 500, 1.0, PAGE)
+CODES = load_codes(Path(__file__).with_name("codes.tsv"))
 BY_CODE = {code.code: code for code in CODES}
 
 
-def push(call: Call, application: Application) -> Request:
+def build_push(call: SendCall, credentials: Credentials) -> Request:
     """Tell the one target of *call*; the vendor hands `request_id` back, which is the call's token unless one is given.
 
-    >>> call = Call(targets=({"to": "all"},), body={"body": {"platform": "all"}}, handle=None, token="t1")
-    >>> push(call, Application("https://…", {})).content
+    >>> call = SendCall(targets=({"to": "all"},), body={"body": {"platform": "all"}}, handle=None, idempotency_key="t1")
+    >>> build_push(call, Credentials("https://…", {})).content
     b'{"request_id":"t1","body":{"platform":"all"},"to":"all"}'
     """
-    return _post("/v4/push", call)
+    return _build_request("/v4/push", call)
 
 
-def validate(call: Call, application: Application) -> Request:
+def build_dry_run(call: SendCall, credentials: Credentials) -> Request:
     """The same request, checked by the vendor and told to nobody."""
-    return _post("/v4/push/validate", call)
+    return _build_request("/v4/push/validate", call)
 
 
-def _post(path: str, call: Call) -> Request:
+def _build_request(path: str, call: SendCall) -> Request:
     (target,) = call.targets
-    content = dump({"request_id": call.token, **call.body, **target}).encode()
-    return Request(method="POST", path=path, headers=JSON, content=content)
+    content = dump_json({"request_id": call.idempotency_key, **call.body, **target}).encode()
+    return Request(method="POST", path=path, headers=JSON_HEADERS, content=content)
 
 
-def sign(request: Request, application: Application, stamp: Stamp) -> Request:
+def sign(request: Request, credentials: Credentials, context: SigningContext) -> Request:
     """Basic authentication: base64 of app_key:master_secret."""
-    keys = f"{application.keys['app_key']}:{application.keys['master_secret']}"
+    keys = f"{credentials.keys['app_key']}:{credentials.keys['master_secret']}"
     return replace(request, headers={**request.headers, "Authorization": f"Basic {b64encode(keys.encode()).decode()}"})
 
 
-def reply(response: Response) -> Reply:
+def parse_reply(response: Response) -> VendorReply:
     """What *response* means; the page names the id of a message both message_id and msg_id.
 
-    >>> reply(Response(200, b'{"request_id": "18", "msg_id": "1828256757"}'))
-    Accepted(message='1828256757', left_out=())
+    >>> parse_reply(Response(200, b'{"request_id": "18", "msg_id": "1828256757"}'))
+    Accepted(message_id='1828256757', invalid_ids=())
     """
-    found = said(response)
+    found = parse_json_body(response)
     error = found["error"] if isinstance(found.get("error"), dict) else found
     code, words = error.get("code"), error.get("message")
     if code:
         known = BY_CODE.get(str(code))
-        return coded(known, str(words or ""), response) if known else uncoded(response, f"{code} {words or ''}".strip())
+        return (
+            reply_from_code(known, str(words or ""), response)
+            if known
+            else reply_from_status(response, f"{code} {words or ''}".strip())
+        )
     name = found.get("message_id") or found.get("msg_id")
     if 200 <= response.status < 300 and name:
         return Accepted(str(name))
-    return uncoded(response)
+    return reply_from_status(response)
 
 
-def refuses(body: Payload, targets: Sequence[Payload], application: Application) -> Iterator[Problem]:
+def push_problems(body: Payload, targets: Sequence[Payload], credentials: Credentials) -> Iterator[Problem]:
     """Why *body* cannot go to *targets*: whom a live activity can be started and changed for."""
-    event, path = at(body, "body", "live_activity", "ios").get("event"), "$.body.live_activity"
+    event, path = get_in(body, "body", "live_activity", "ios").get("event"), "$.body.live_activity"
     for target in targets:
         to: Any = target.get("to")
         if event == "start" and to != "all" and set(to) != {"registration_id"}:
@@ -107,25 +111,25 @@ def refuses(body: Payload, targets: Sequence[Payload], application: Application)
             yield Problem("no-such-target", message, path=path, hint=hint)
 
 
-NATIVE = Way(
+NATIVE = SendMethod(
     name="push",
-    ids=None,
-    request=push,
-    reply=reply,
-    paces=lambda targets: (PUSHES,),
+    max_ids=None,
+    build_request=build_push,
+    parse_reply=parse_reply,
+    rate_limits=lambda targets: (PUSH_RATE_LIMIT,),
     source=PAGE,
-    refuses=refuses,
+    check=push_problems,
 )
-DELIVERY = Delivery(
-    hosts=HOSTS,
-    keys=("app_key", "master_secret"),
-    secret=frozenset({"master_secret"}),
-    body=body,
-    warnings=warnings,
-    lost=lost,
-    native=NATIVE,
-    ways=(replace(NATIVE, name="registration_id", ids=1_000),),
+DELIVERY = DeliverySpec(
+    base_urls=BASE_URLS,
+    required_keys=("app_key", "master_secret"),
+    secret_keys=frozenset({"master_secret"}),
+    build_body=build_body,
+    warnings=body_warnings,
+    unsupported_fields=unsupported_fields,
+    native_method=NATIVE,
+    send_methods=(replace(NATIVE, name="registration_id", max_ids=1_000),),
     sign=sign,
-    codes=CODES,
-    dry_run=validate,
+    error_codes=CODES,
+    dry_run=build_dry_run,
 )

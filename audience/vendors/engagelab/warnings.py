@@ -6,81 +6,83 @@ https://www.engagelab.com/docs/app-push/rest-api/create-push-api, "Push Limit".
 from collections.abc import Iterator
 
 from audience.errors import Problem
-from audience.vendors.engagelab.message import LEAST_BYTES, told_by
-from audience.vendors.oem_channels import Channel, cut
-from audience.vendors.schema_check import at, size
+from audience.vendors.engagelab.message import MAX_SAFE_MESSAGE_BYTES, target_platforms
+from audience.vendors.oem_channels import OemChannel, length_warnings
+from audience.vendors.schema_check import get_in, json_nbytes
 from audience.vendors.spec import Payload
 
-ANDROID = (  # the page writes "fewer than": one character less passes
-    Channel("EngageLab's own channel", 49, None),
-    Channel("Huawei", 39, 1_023),
-    Channel("Meizu", 31, 99, forbids=("#",)),
-    Channel("Xiaomi", 49, 127, forbids=("#", ">>")),
-    Channel("OPPO", 31, 199),
-    Channel("vivo", 39, 99, wide=True),
+ANDROID_CHANNELS = (  # the page writes "fewer than": one character less passes
+    OemChannel("EngageLab's own channel", 49, None),
+    OemChannel("Huawei", 39, 1_023),
+    OemChannel("Meizu", 31, 99, forbidden_strings=("#",)),
+    OemChannel("Xiaomi", 49, 127, forbidden_strings=("#", ">>")),
+    OemChannel("OPPO", 31, 199),
+    OemChannel("vivo", 39, 99, counts_wide_double=True),
 )
-APNS = (Channel("Apple", 40, 110, wide=True),)  # 20 and 55 Chinese characters; a banner on top shows 62
-ANDROID_ALONE = ("override_msg_id", "third_party_channel")
-IOS_ALONE = ("apns_production", "apns_collapse_id")
+APNS_CHANNELS = (
+    OemChannel("Apple", 40, 110, counts_wide_double=True),
+)  # 20 and 55 Chinese characters; a banner on top shows 62
+ANDROID_ONLY_OPTIONS = ("override_msg_id", "third_party_channel")
+IOS_ONLY_OPTIONS = ("apns_production", "apns_collapse_id")
 
 
-def warnings(said: Payload) -> Iterator[Problem]:
+def body_warnings(body: Payload) -> Iterator[Problem]:
     """What would be cut or ignored in the body *said*.
 
     >>> said = {"body": {"platform": "ios", "message": {"msg_content": "Hi"}, "options": {"override_msg_id": 1}}}
-    >>> [problem.code for problem in warnings(said)]
+    >>> [problem.code for problem in body_warnings(said)]
     ['foreground-only', 'ignored']
     """
-    told = told_by(said)
-    notification = at(said, "body", "notification")
+    told = target_platforms(body)
+    notification = get_in(body, "body", "notification")
     if "android" in told:
-        yield from _cut_on_android(notification)
+        yield from _android_length_warnings(notification)
     if "ios" in told:
-        yield from _cut_on_ios(notification)
-        yield from _foreground_only(said)
-    yield from _ignored(at(said, "body", "options"), told)
-    yield from _large(at(said, "body"))
+        yield from _ios_length_warnings(notification)
+        yield from _foreground_warnings(body)
+    yield from _ignored_option_warnings(get_in(body, "body", "options"), told)
+    yield from _near_limit_warnings(get_in(body, "body"))
 
 
-def _cut_on_android(notification: Payload) -> Iterator[Problem]:
-    own, path = at(notification, "android"), "$.body.notification.android"
-    yield from cut(f"{path}.title", own.get("title"), "title", ANDROID)
+def _android_length_warnings(notification: Payload) -> Iterator[Problem]:
+    own, path = get_in(notification, "android"), "$.body.notification.android"
+    yield from length_warnings(f"{path}.title", own.get("title"), "title", ANDROID_CHANNELS)
     if "alert" in own:
-        yield from cut(f"{path}.alert", own["alert"], "content", ANDROID)
+        yield from length_warnings(f"{path}.alert", own["alert"], "content", ANDROID_CHANNELS)
     else:
-        yield from cut("$.body.notification.alert", notification.get("alert"), "content", ANDROID)
+        yield from length_warnings("$.body.notification.alert", notification.get("alert"), "content", ANDROID_CHANNELS)
 
 
-def _cut_on_ios(notification: Payload) -> Iterator[Problem]:
-    alert, path = at(notification, "ios").get("alert"), "$.body.notification.ios.alert"
+def _ios_length_warnings(notification: Payload) -> Iterator[Problem]:
+    alert, path = get_in(notification, "ios").get("alert"), "$.body.notification.ios.alert"
     if isinstance(alert, dict):
-        yield from cut(f"{path}.title", alert.get("title"), "title", APNS)
-        yield from cut(f"{path}.body", alert.get("body"), "content", APNS)
+        yield from length_warnings(f"{path}.title", alert.get("title"), "title", APNS_CHANNELS)
+        yield from length_warnings(f"{path}.body", alert.get("body"), "content", APNS_CHANNELS)
     elif alert is not None:
-        yield from cut(path, alert, "content", APNS)
+        yield from length_warnings(path, alert, "content", APNS_CHANNELS)
     else:
-        yield from cut("$.body.notification.alert", notification.get("alert"), "content", APNS)
+        yield from length_warnings("$.body.notification.alert", notification.get("alert"), "content", APNS_CHANNELS)
 
 
-def _foreground_only(said: Payload) -> Iterator[Problem]:
-    if "message" in at(said, "body"):
+def _foreground_warnings(body: Payload) -> Iterator[Problem]:
+    if "message" in get_in(body, "body"):
         message = "on iOS a message reaches apps in the foreground alone"
         hint = 'to wake the app: a notification with "content-available": true, by vendor.engagelab.body'
         yield Problem("foreground-only", message, path="$.body.message", hint=hint)
 
 
-def _ignored(options: Payload, told: list[str]) -> Iterator[Problem]:
-    for keys, platform in ((ANDROID_ALONE, "android"), (IOS_ALONE, "ios")):
+def _ignored_option_warnings(options: Payload, platforms: list[str]) -> Iterator[Problem]:
+    for keys, platform in ((ANDROID_ONLY_OPTIONS, "android"), (IOS_ONLY_OPTIONS, "ios")):
         for key in keys:
-            if key in options and platform not in told:
+            if key in options and platform not in platforms:
                 yield Problem("ignored", f"{key} is for {platform} alone", path=f"$.body.options.{key}")
-    if "override_msg_id" in options and "android" in told:
+    if "override_msg_id" in options and "android" in platforms:
         message, hint = "vivo and HONOR replace no message, nor does Huawei before EMUI 10", "they show both"
         yield Problem("channel-ignores", message, path="$.body.options.override_msg_id", hint=hint)
 
 
-def _large(body: Payload) -> Iterator[Problem]:
-    found = size(*(body[kind] for kind in ("notification", "message") if kind in body))
-    if found > LEAST_BYTES:
+def _near_limit_warnings(body: Payload) -> Iterator[Problem]:
+    found = json_nbytes(*(body[kind] for kind in ("notification", "message") if kind in body))
+    if found > MAX_SAFE_MESSAGE_BYTES:
         message = f"{found:,} bytes: EngageLab's page says 4,000 is the most, and its error 21005 says 2,048"
         yield Problem("near-limit", message, path="$.body", hint="try it by a dry run first")

@@ -3,24 +3,24 @@
 https://documentation.onesignal.com/reference/create-notification, read in parts 2026-11-21.
 """
 
-from audience.algebra.request_shape import Flat
-from audience.vendors.onesignal.filters import ENTRIES, entries_of
-from audience.vendors.onesignal.targeting import LIMITS, PAGE, conditions, emit, listing, parse, unnamed
+from audience.algebra.request_shape import FlatDnf
+from audience.vendors.onesignal.filters import MAX_ENTRIES, count_entries
+from audience.vendors.onesignal.targeting import LIMITS, PAGE, assumptions, emit, parse, tag_problems, target_ids
 from audience.vendors.spec import Vendor
 
 VENDOR = Vendor(
     name="onesignal",
     title="OneSignal",
-    page=PAGE,
-    read_on="2026-11-21",
+    docs_url=PAGE,
+    docs_read_on="2026-11-21",
     fragment="a union of intersections of tags and NOTs of tags, ≤ 200 entries; or subscription ids, or aliases",
     limits=LIMITS,
-    known_by=("onesignal", "subscription_id"),
-    shape=Flat(ENTRIES, takes=entries_of),
-    unnamed=unnamed,
-    conditions=conditions,
+    id_columns=("onesignal", "subscription_id"),
+    shape=FlatDnf(MAX_ENTRIES, cost=count_entries),
+    tag_problems=tag_problems,
+    assumptions=assumptions,
     parse=parse,
     emit=emit,
-    listing=listing,
-    batch=2_000,
+    target_ids=target_ids,
+    max_ids=2_000,
 )

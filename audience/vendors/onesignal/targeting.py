@@ -6,27 +6,27 @@ https://documentation.onesignal.com/reference/create-notification, read in parts
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience.algebra.fitting import bounded
+from audience.algebra.fitting import is_bounded
 from audience.algebra.normal_forms import dnf, nnf
-from audience.errors import BudgetError, Problem
+from audience.errors import ComplexityError, Problem
 from audience.language.ast import Compare, Everyone, Expr, Ids, Not, Tag, Within, all_of, any_of, atoms, walk
-from audience.language.attribute_names import BARE
+from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.vendors.onesignal import filters
-from audience.vendors.onesignal.filters import CLIENT, ENTRIES, OWN, PLATFORM
-from audience.vendors.payload_reader import listed, loaded, mapping, refuse, strings
-from audience.vendors.spec import Limit, Payload, Unsaid, one_list
+from audience.vendors.onesignal.filters import CLIENT_DOCS, FIELDS_BY_TYPE, MAX_ENTRIES, PLATFORM_TYPE
+from audience.vendors.payload_reader import fail, read_json_object, read_list, read_object, read_strings
+from audience.vendors.spec import Limit, Payload, Unsupported, require_single_list
 
 PAGE = "https://documentation.onesignal.com/reference/create-notification"
 
 LIMITS = {
     **filters.LIMITS,
-    "include_subscription_ids": Limit(2_000, CLIENT),  # PAGE says 20,000; the smaller one is safe
-    "external_id": Limit(2_000, CLIENT),  # likewise
+    "include_subscription_ids": Limit(2_000, CLIENT_DOCS),  # PAGE says 20,000; the smaller one is safe
+    "external_id": Limit(2_000, CLIENT_DOCS),  # likewise
 }
-METHODS = ("filters", "include_subscription_ids", "include_aliases", "included_segments")
-OLDER = {"include_player_ids": "include_subscription_ids", "include_external_user_ids": "external_id"}
-OTHERS = (
+TARGET_KEYS = ("filters", "include_subscription_ids", "include_aliases", "included_segments")
+DEPRECATED_KEYS = {"include_player_ids": "include_subscription_ids", "include_external_user_ids": "external_id"}
+OPAQUE_KEYS = (
     "excluded_segments",
     "tags",
     "include_email_tokens",
@@ -38,7 +38,7 @@ OTHERS = (
     "include_chrome_reg_ids",
     "include_chrome_web_reg_ids",
 )
-PLATFORMS = {
+PLATFORMS_BY_FLAG = {
     "isIos": "ios",
     "isAndroid": "android",
     "isHuawei": "huawei",
@@ -60,56 +60,56 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"filters": [vip, {"operator": "OR"}, {**vip, "key": "new"}, {**vip, "key": "a"}]}))
     'vip OR (new AND a)'
     """
-    request = loaded(payload)
-    found = [key for key in (*METHODS, *OLDER, *OTHERS) if request.get(key) is not None]
+    request = read_json_object(payload)
+    found = [key for key in (*TARGET_KEYS, *DEPRECATED_KEYS, *OPAQUE_KEYS) if request.get(key) is not None]
     if not found:
-        refuse("missing-key", "nothing says who is meant", "$", f"one of {', '.join(METHODS)}")
+        fail("missing-key", "nothing says who is meant", "$", f"one of {', '.join(TARGET_KEYS)}")
     channel = request.get("target_channel", "push")
     if channel != "push":
-        refuse("other-channel", f"{channel!r} reaches no devices by push", "$.target_channel")
+        fail("other-channel", f"{channel!r} reaches no devices by push", "$.target_channel")
     for key in found:
-        if key in OTHERS:
-            refuse("opaque", "only OneSignal knows whom it means", f"$.{key}", f"use one of {', '.join(METHODS)}")
+        if key in OPAQUE_KEYS:
+            fail("opaque", "only OneSignal knows whom it means", f"$.{key}", f"use one of {', '.join(TARGET_KEYS)}")
     if len(found) > 1:
-        refuse("second-target", f"a request has one way to say who; {found[0]} is another", f"$.{found[1]}")
-    return all_of([_target(found[0], request), *_platforms(request)])
+        fail("second-target", f"a request has one way to say who; {found[0]} is another", f"$.{found[1]}")
+    return all_of([_parse_target(found[0], request), *_parse_platforms(request)])
 
 
-def _target(key: str, request: Payload) -> Expr:
+def _parse_target(key: str, request: Payload) -> Expr:
     value, path = request[key], f"$.{key}"
-    match OLDER.get(key, key):
+    match DEPRECATED_KEYS.get(key, key):
         case "filters":
-            return filters.read(value, path)
+            return filters.parse_filters(value, path)
         case "include_subscription_ids":
-            return Ids("registration_id", tuple(listed(value, path, LIMITS["include_subscription_ids"])))
+            return Ids("registration_id", tuple(read_list(value, path, LIMITS["include_subscription_ids"])))
         case "external_id":
-            return Ids("alias", tuple(listed(value, path, LIMITS["external_id"])))
+            return Ids("alias", tuple(read_list(value, path, LIMITS["external_id"])))
         case "include_aliases":
-            return _aliases(value, path, request)
-    if strings(value, path) != ["All"]:
-        refuse("opaque", "only OneSignal knows who is in a segment", path, "name its tags")
+            return _parse_aliases(value, path, request)
+    if read_strings(value, path) != ["All"]:
+        fail("opaque", "only OneSignal knows who is in a segment", path, "name its tags")
     return Everyone()
 
 
-def _aliases(value: Any, path: str, request: Payload) -> Expr:
-    labels = mapping(value, path)
+def _parse_aliases(value: Any, path: str, request: Payload) -> Expr:
+    labels = read_object(value, path)
     if "target_channel" not in request:
-        refuse("missing-key", "there is no 'target_channel'", "$", 'write "target_channel": "push"')
+        fail("missing-key", "there is no 'target_channel'", "$", 'write "target_channel": "push"')
     if not labels:
-        refuse("empty-target", "an empty object names nobody", path)
+        fail("empty-target", "an empty object names nobody", path)
     for label in labels:
         if label != "external_id":
-            refuse("opaque", f"only OneSignal knows whom the label {label!r} means", f"{path}.{label}")
-    return Ids("alias", tuple(listed(labels["external_id"], f"{path}.external_id", LIMITS["external_id"])))
+            fail("opaque", f"only OneSignal knows whom the label {label!r} means", f"{path}.{label}")
+    return Ids("alias", tuple(read_list(labels["external_id"], f"{path}.external_id", LIMITS["external_id"])))
 
 
-def _platforms(request: Payload) -> Iterator[Expr]:
-    said = {key: request[key] for key in PLATFORMS if request.get(key) is not None}
+def _parse_platforms(request: Payload) -> Iterator[Expr]:
+    said = {key: request[key] for key in PLATFORMS_BY_FLAG if request.get(key) is not None}
     for key, value in said.items():
         if value is not True:
-            refuse("unknown-value", f"no page tells what {value!r} means", f"$.{key}", "name the others, as true")
+            fail("unknown-value", f"no page tells what {value!r} means", f"$.{key}", "name the others, as true")
     if said:
-        yield any_of(Tag(PLATFORM, PLATFORMS[key]) for key in said)
+        yield any_of(Tag(PLATFORM_TYPE, PLATFORMS_BY_FLAG[key]) for key in said)
 
 
 def emit(expr: Expr) -> Payload:
@@ -123,24 +123,26 @@ def emit(expr: Expr) -> Payload:
         case Everyone():
             return {"included_segments": ["All"]}
         case Ids(kind="registration_id"):
-            return listing(one_list(expr, LIMITS["include_subscription_ids"].most))
+            return target_ids(require_single_list(expr, LIMITS["include_subscription_ids"].maximum))
         case Ids(kind="alias"):
-            names = one_list(expr, LIMITS["external_id"].most)
+            names = require_single_list(expr, LIMITS["external_id"].maximum)
             return {"include_aliases": {"external_id": names}, "target_channel": "push"}
-    problems = [*_problems(expr), *filters.clashes(expr)]
+    problems = [*_expr_problems(expr), *filters.key_clash_problems(expr)]
     if problems:
-        raise Unsaid(problems)
-    return {"filters": _filters(expr)}
+        raise Unsupported(problems)
+    return {"filters": _emit_filters(expr)}
 
 
-def _problems(expr: Expr) -> Iterator[Problem]:
+def _expr_problems(expr: Expr) -> Iterator[Problem]:
     for node in walk(expr):
         match node:
-            case Not(term=Tag(type=type_, span=span)) if not filters.negatable(type_):
-                message = f"{render(node)!r}: no page tells whether != holds for a device without {OWN[type_]}"
+            case Not(term=Tag(type=type_, span=span)) if not filters.can_negate(type_):
+                message = (
+                    f"{render(node)!r}: no page tells whether != holds for a device without {FIELDS_BY_TYPE[type_]}"
+                )
                 yield Problem("not-over-field", message, span)
             case Tag():
-                yield from _no_filter(node)
+                yield from _platform_tag_problems(node)
             case Ids(kind="registration_id" | "alias" as kind, span=span):
                 yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", span)
             case Ids(kind=kind, span=span):
@@ -150,48 +152,48 @@ def _problems(expr: Expr) -> Iterator[Problem]:
                 yield Problem("no-ranges", message, span)
 
 
-def unnamed(tag: Tag) -> Iterator[Problem]:
+def tag_problems(tag: Tag) -> Iterator[Problem]:
     """Why OneSignal has no name for *tag* that can also be said with NOT."""
-    if not filters.negatable(tag.type):
-        message = f"{render(tag)!r} is the field {OWN[tag.type]}, whose NOT cannot be said"
+    if not filters.can_negate(tag.type):
+        message = f"{render(tag)!r} is the field {FIELDS_BY_TYPE[tag.type]}, whose NOT cannot be said"
         yield Problem("not-over-field", message, tag.span)
-    yield from _no_filter(tag)
+    yield from _platform_tag_problems(tag)
 
 
-def _no_filter(tag: Tag) -> Iterator[Problem]:
-    if tag.type == PLATFORM:
+def _platform_tag_problems(tag: Tag) -> Iterator[Problem]:
+    if tag.type == PLATFORM_TYPE:
         message = f"{render(tag)!r} is said by isIos and its like, beside filters and not in them"
         yield Problem("no-name", message, tag.span, hint="or give it the name of a tag in a catalog")
 
 
-def _filters(expr: Expr) -> list[Payload]:
+def _emit_filters(expr: Expr) -> list[Payload]:
     try:
-        clauses = dnf(expr, budget=ENTRIES).clauses
-    except BudgetError as error:
-        raise Unsaid(error.problems) from error
+        clauses = dnf(expr, max_clauses=MAX_ENTRIES).clauses
+    except ComplexityError as error:
+        raise Unsupported(error.problems) from error
     if not clauses or () in clauses:
-        raise Unsaid([Problem("no-condition", "it comes to everyone or to nobody, which no filter says")])
-    count = filters.entries_of(clauses)
-    if LIMITS["entries"].exceeded_by(count):
-        raise Unsaid([Problem("too-many", f"{count:,} filters and operators; {ENTRIES} is the most")])
-    return filters.written(clauses)
+        raise Unsupported([Problem("no-condition", "it comes to everyone or to nobody, which no filter says")])
+    count = filters.count_entries(clauses)
+    if LIMITS["entries"].is_exceeded_by(count):
+        raise Unsupported([Problem("too-many", f"{count:,} filters and operators; {MAX_ENTRIES} is the most")])
+    return filters.emit_filters(clauses)
 
 
-def conditions(expr: Expr) -> Iterator[Problem]:
+def assumptions(expr: Expr) -> Iterator[Problem]:
     """What a request that says *expr* takes for granted."""
     tags = [atom for atom in atoms(expr) if isinstance(atom, Tag)]
     if expr == Everyone():
         yield Problem("universe", "everyone is every subscribed device at OneSignal; no segment there is called All")
-    elif not bounded(nnf(expr)):
+    elif not is_bounded(nnf(expr)):
         yield Problem("universe", "NOT is out of all devices that OneSignal knows, not out of your table")
     if any(isinstance(atom, Ids) and atom.kind == "alias" for atom in atoms(expr)):
         yield Problem("account", "an alias is an external id, and stands for every device of that user at OneSignal")
-    if any(tag.type == BARE for tag in tags):
+    if any(tag.type == UNTYPED for tag in tags):
         yield Problem("keys", "a device has a bare tag exactly if it has a key of that name at OneSignal, of any value")
-    if types := sorted({tag.type for tag in tags} - {BARE}):
+    if types := sorted({tag.type for tag in tags} - {UNTYPED}):
         yield Problem("one-value", f"a device has one value at most of {', '.join(types)}, as it has at OneSignal")
 
 
-def listing(ids: Sequence[str]) -> Payload:
+def target_ids(ids: Sequence[str]) -> Payload:
     """The targeting object of at most 2,000 subscription ids."""
     return {"include_subscription_ids": list(ids)}

@@ -3,32 +3,32 @@
 https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-21.
 """
 
-from audience.algebra.request_shape import Clauses
+from audience.algebra.request_shape import NormalForm
 from audience.language.attribute_names import TPNS_TYPES
 from audience.vendors.spec import Vendor
 from audience.vendors.tpns.calls import DELIVERY
-from audience.vendors.tpns.id_lists import listing
-from audience.vendors.tpns.limits import BLANKS, LIMITS, PAGE
-from audience.vendors.tpns.targeting import CLAUSES, conditions, emit, parse, unnamed
+from audience.vendors.tpns.id_lists import target_ids
+from audience.vendors.tpns.limits import LIMITS, PAGE, TOKEN_WHITESPACE
+from audience.vendors.tpns.targeting import MAX_CLAUSES, assumptions, emit, parse, tag_problems
 
 VENDOR = Vendor(
     name="tpns",
     title="Tencent Push Notification Service",
-    page=PAGE,
-    read_on="2026-11-21",
+    docs_url=PAGE,
+    docs_read_on="2026-11-21",
     fragment="rules of items of tags: any AND, OR and NOT of tags; or tokens, or accounts, alone",
     limits=LIMITS,
-    known_by=("tpns", "token"),
-    shape=Clauses(CLAUSES),
-    unnamed=unnamed,
-    conditions=conditions,
+    id_columns=("tpns", "token"),
+    shape=NormalForm(MAX_CLAUSES),
+    tag_problems=tag_problems,
+    assumptions=assumptions,
     parse=parse,
     emit=emit,
-    listing=listing,
-    batch=1_000,
-    id_length=LIMITS["token_characters"].most,
-    id_forbids=BLANKS,
+    target_ids=target_ids,
+    max_ids=1_000,
+    max_id_length=LIMITS["token_characters"].maximum,
+    forbidden_id_chars=TOKEN_WHITESPACE,
     delivery=DELIVERY,
-    types=TPNS_TYPES,
-    days={"active": "xg_auto_active.{value:%Y%m%d}"},
+    type_aliases=TPNS_TYPES,
+    date_formats={"active": "xg_auto_active.{value:%Y%m%d}"},
 )

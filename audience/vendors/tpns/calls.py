@@ -17,188 +17,194 @@ from pathlib import Path
 from audience.errors import DeliveryError, Problem
 from audience.vendors.delivery_spec import (
     Accepted,
-    Application,
-    Call,
-    Delivery,
-    Opening,
-    Pace,
-    Reply,
+    Credentials,
+    DeliverySpec,
+    RateLimit,
     Request,
     Response,
-    Stamp,
-    Way,
+    SendCall,
+    SendMethod,
+    SetupCall,
+    SigningContext,
+    VendorReply,
 )
-from audience.vendors.error_codes import coded, codes, said, uncoded
-from audience.vendors.payload_reader import dump
+from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status
+from audience.vendors.payload_reader import dump_json
 from audience.vendors.spec import Payload
-from audience.vendors.tpns.id_lists import ACCOUNT_PACKAGE, TOKEN_PACKAGE, is_package, uploaded_as
-from audience.vendors.tpns.limits import PACKAGES, PAGE
-from audience.vendors.tpns.message import body, lost
-from audience.vendors.tpns.message_rules import structures
-from audience.vendors.tpns.packages import MOST_TOKENS, UPLOAD, upload
-from audience.vendors.tpns.warnings import warnings
+from audience.vendors.tpns.id_lists import ACCOUNT_PACKAGE, TOKEN_PACKAGE, is_account_package, upload_target
+from audience.vendors.tpns.limits import PACKAGES_DOCS, PAGE
+from audience.vendors.tpns.message import build_body, unsupported_fields
+from audience.vendors.tpns.message_rules import target_platforms
+from audience.vendors.tpns.packages import MAX_PACKAGE_TOKENS, UPLOAD_PATH, build_upload
+from audience.vendors.tpns.warnings import body_warnings
 
-HOSTS = {
+BASE_URLS = {
     "guangzhou": "https://api.tpns.tencent.com",
     "shanghai": "https://api.tpns.sh.tencent.com",
     "hong-kong": "https://api.tpns.hk.tencent.com",
     "singapore": "https://api.tpns.sgp.tencent.com",
 }
-CHOICES = {"platform": ("android", "ios"), "signature": ("hmac-sha256", "basic")}
-JSON = {"Content-Type": "application/json; charset=utf-8"}
-SPREAD = ("all", "tag", ACCOUNT_PACKAGE)  # whom the page lets some fields be for, and names a pace for
-TOKENS = ("token", "token_list")
-ACCOUNTS = ("account", "account_list", ACCOUNT_PACKAGE)
-FOR_SPREAD = ("send_time", "loop_param", "push_speed", "collapse_id")
-ONE_A_SECOND = Pace("all, tag and package", 1, 1.0, PAGE)  # the page names packages of accounts; we take all
-LISTS = Pace("list", 100, 1.0, "chosen here: https://www.tencentcloud.com/document/product/1024/35286 names no limit")
-CODES = codes(Path(__file__).with_name("codes.tsv"))
+OPTIONAL_KEYS = {"platform": ("android", "ios"), "signature": ("hmac-sha256", "basic")}
+JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8"}
+BULK_TYPES = ("all", "tag", ACCOUNT_PACKAGE)  # whom the page lets some fields be for, and names a pace for
+TOKEN_TYPES = ("token", "token_list")
+ACCOUNT_TYPES = ("account", "account_list", ACCOUNT_PACKAGE)
+BULK_ONLY_FIELDS = ("send_time", "loop_param", "push_speed", "collapse_id")
+BULK_RATE_LIMIT = RateLimit("all, tag and package", 1, 1.0, PAGE)  # the page names packages of accounts; we take all
+LIST_RATE_LIMIT = RateLimit(
+    "list", 100, 1.0, "chosen here: https://www.tencentcloud.com/document/product/1024/35286 names no limit"
+)
+CODES = load_codes(Path(__file__).with_name("codes.tsv"))
 BY_CODE = {code.code: code for code in CODES}
 
 
-def platform(application: Application) -> str:
+def resolve_platform(credentials: Credentials) -> str:
     """The platform that the keys of *application* are for."""
-    return application.keys.get("platform") or CHOICES["platform"][0]
+    return credentials.keys.get("platform") or OPTIONAL_KEYS["platform"][0]
 
 
-def push(call: Call, application: Application) -> Request:
+def build_push(call: SendCall, credentials: Credentials) -> Request:
     """Tell the one target of *call*, or the package that its handle stands for.
 
     >>> body = {"message_type": "notify", "message": {"title": "Hi", "content": "there", "android": {}, "ios": {}}}
-    >>> call = Call(targets=({"audience_type": "all"},), body=body, handle=None, token="t1")
-    >>> push(call, Application("https://…", {"platform": "ios"})).content.decode()
+    >>> call = SendCall(targets=({"audience_type": "all"},), body=body, handle=None, idempotency_key="t1")
+    >>> build_push(call, Credentials("https://…", {"platform": "ios"})).content.decode()
     '{"message_type":"notify","message":{"title":"Hi","content":"there","ios":{}},"audience_type":"all"}'
     """
-    target = _target(call)
-    defaults = {"ignore_invalid_token": 1} if target["audience_type"] in TOKENS else {}
-    content = dump({**defaults, **_of_platform(call.body, platform(application)), **target}).encode()
-    return Request(method="POST", path="/v3/push/app", headers=JSON, content=content)
+    target = _target_payload(call)
+    defaults = {"ignore_invalid_token": 1} if target["audience_type"] in TOKEN_TYPES else {}
+    content = dump_json({**defaults, **_keep_platform(call.body, resolve_platform(credentials)), **target}).encode()
+    return Request(method="POST", path="/v3/push/app", headers=JSON_HEADERS, content=content)
 
 
-def _target(call: Call) -> Payload:
+def _target_payload(call: SendCall) -> Payload:
     if call.handle is not None:
-        return uploaded_as(call.targets, int(call.handle))
+        return upload_target(call.targets, int(call.handle))
     (target,) = call.targets
     return target
 
 
-def _of_platform(body: Payload, name: str) -> Payload:
+def _keep_platform(body: Payload, platform: str) -> Payload:
     """*body* without what is for the other platform; DeliveryError where nothing is for this one."""
-    if name not in structures(body):
-        raise DeliveryError(_wrong_platform(name))
-    others = [each for each in structures(body) if each != name]
+    if platform not in target_platforms(body):
+        raise DeliveryError(_platform_problem(platform))
+    others = [each for each in target_platforms(body) if each != platform]
     message = {key: value for key, value in body["message"].items() if key not in others}
-    without = {"environment"} if name == "android" else set()
+    without = {"environment"} if platform == "android" else set()
     return {**{key: value for key, value in body.items() if key not in without}, "message": message}
 
 
-def refuses(body: Payload, targets: Sequence[Payload], application: Application) -> Iterator[Problem]:
+def push_problems(body: Payload, targets: Sequence[Payload], credentials: Credentials) -> Iterator[Problem]:
     """Why *body* cannot go to *targets*, or to this application's platform."""
-    name = platform(application)
-    if name not in structures(body):
-        yield _wrong_platform(name)
+    name = resolve_platform(credentials)
+    if name not in target_platforms(body):
+        yield _platform_problem(name)
     for kind in dict.fromkeys(str(target.get("audience_type")) for target in targets):
-        for key in FOR_SPREAD:
-            if key in body and kind not in SPREAD:
+        for key in BULK_ONLY_FIELDS:
+            if key in body and kind not in BULK_TYPES:
                 hint = "TPNS takes it for everyone, and for tags"
                 yield Problem("no-such-target", f"{key} is not for {kind}", path=f"$.{key}", hint=hint)
-        if "account_type" in body and kind not in ACCOUNTS:
+        if "account_type" in body and kind not in ACCOUNT_TYPES:
             yield Problem("no-such-target", f"account_type is not for {kind}", path="$.account_type")
 
 
-def _wrong_platform(name: str) -> Problem:
-    message = f"the message is not for {name}, and the application is"
+def _platform_problem(platform: str) -> Problem:
+    message = f"the message is not for {platform}, and the application is"
     return Problem(
         "wrong-platform", message, path="$.message", hint="the application's key `platform` says which it is"
     )
 
 
-def paces(targets: Sequence[Payload]) -> tuple[Pace, ...]:
+def push_rate_limits(targets: Sequence[Payload]) -> tuple[RateLimit, ...]:
     """One call a second to everyone, to tags and to packages; lists are of no limit at the vendor."""
-    return (ONE_A_SECOND,) if any(target.get("audience_type") in SPREAD for target in targets) else (LISTS,)
+    return (
+        (BULK_RATE_LIMIT,)
+        if any(target.get("audience_type") in BULK_TYPES for target in targets)
+        else (LIST_RATE_LIMIT,)
+    )
 
 
-def sign(request: Request, application: Application, stamp: Stamp) -> Request:
+def sign(request: Request, credentials: Credentials, context: SigningContext) -> Request:
     """The headers Sign, AccessId and TimeStamp, or Basic; for uploads the page knows Basic alone.
 
     A Sign is the base64 of the lower-case hexadecimal digits of HMAC-SHA256 over time, access_id and content.
     """
-    name, secret = application.keys["access_id"], application.keys["secret_key"]
-    if request.path == UPLOAD or application.keys.get("signature") == "basic":
+    name, secret = credentials.keys["access_id"], credentials.keys["secret_key"]
+    if request.path == UPLOAD_PATH or credentials.keys.get("signature") == "basic":
         added = {"Authorization": f"Basic {b64encode(f'{name}:{secret}'.encode()).decode()}"}
     else:
-        time = str(int(stamp.at.timestamp()))
+        time = str(int(context.now.timestamp()))
         digits = hmac.new(secret.encode(), f"{time}{name}".encode() + request.content, "sha256").hexdigest()
         added = {"Sign": b64encode(digits.encode()).decode(), "AccessId": name, "TimeStamp": time}
     return replace(request, headers={**request.headers, **added})
 
 
-def reply(response: Response) -> Reply:
+def parse_reply(response: Response) -> VendorReply:
     """What *response* to a push means; a push in a loop has several ids.
 
-    >>> reply(Response(200, b'{"ret_code": 0, "push_id": "38956", "invalid_targe_list": ["t9"]}'))
-    Accepted(message='38956', left_out=('t9',))
+    >>> parse_reply(Response(200, b'{"ret_code": 0, "push_id": "38956", "invalid_targe_list": ["t9"]}'))
+    Accepted(message_id='38956', invalid_ids=('t9',))
     """
-    found = said(response)
+    found = parse_json_body(response)
     push_id = found.get("push_id")
     names = push_id if isinstance(push_id, list) else [] if push_id is None else [push_id]
-    return _reply(response, found, "ret_code", "err_msg", ",".join(map(str, names)))
+    return _build_reply(response, found, "ret_code", "err_msg", ",".join(map(str, names)))
 
 
-def uploaded(response: Response) -> Reply:
+def parse_upload_reply(response: Response) -> VendorReply:
     """What *response* to an upload means; its keys are written another way.
 
-    >>> uploaded(Response(200, b'{"retCode": 0, "errMsg": "", "uploadId": 7}'))
-    Accepted(message='7', left_out=())
+    >>> parse_upload_reply(Response(200, b'{"retCode": 0, "errMsg": "", "uploadId": 7}'))
+    Accepted(message_id='7', invalid_ids=())
     """
-    found = said(response)
+    found = parse_json_body(response)
     number = found.get("uploadId")
     name = str(number) if isinstance(number, int | str) and str(number).isdecimal() else ""
-    return _reply(response, found, "retCode", "errMsg", name)
+    return _build_reply(response, found, "retCode", "errMsg", name)
 
 
-def _reply(response: Response, found: Payload, key: str, words_key: str, name: str) -> Reply:
-    code, words, listed = found.get(key), str(found.get(words_key) or ""), found.get("invalid_targe_list")
+def _build_reply(response: Response, payload: Payload, code_key: str, message_key: str, message_id: str) -> VendorReply:
+    code, words, listed = payload.get(code_key), str(payload.get(message_key) or ""), payload.get("invalid_targe_list")
     left_out = tuple(map(str, listed)) if isinstance(listed, list) else ()
-    if code in (0, "0") and name and 200 <= response.status < 300:
-        return Accepted(name, left_out)
+    if code in (0, "0") and message_id and 200 <= response.status < 300:
+        return Accepted(message_id, left_out)
     known = BY_CODE.get(str(code))
     if known:
-        return coded(known, words, response, left_out)
-    return uncoded(response, "" if code is None else f"{code} {words}".strip())
+        return reply_from_code(known, words, response, left_out)
+    return reply_from_status(response, "" if code is None else f"{code} {words}".strip())
 
 
-UPLOADED = Opening(request=upload, reply=uploaded, calls=1)
-NATIVE = Way(
+UPLOAD_SETUP = SetupCall(build_request=build_upload, parse_reply=parse_upload_reply, max_uses=1)
+NATIVE = SendMethod(
     name="push",
-    ids=None,
-    request=push,
-    reply=reply,
-    paces=paces,
+    max_ids=None,
+    build_request=build_push,
+    parse_reply=parse_reply,
+    rate_limits=push_rate_limits,
     source=PAGE,
-    opening=replace(UPLOADED, needed=is_package),
-    refuses=refuses,
+    setup_call=replace(UPLOAD_SETUP, is_needed=is_account_package),
+    check=push_problems,
 )
-LIST = replace(NATIVE, name="token_list", ids=1_000, opening=None)
-PACKAGE = replace(
+LIST_PUSH = replace(NATIVE, name="token_list", max_ids=1_000, setup_call=None)
+PACKAGE_PUSH = replace(
     NATIVE,
     name=TOKEN_PACKAGE,
-    ids=MOST_TOKENS,
-    paces=lambda targets: (ONE_A_SECOND,),
-    worth=10_000,  # ten full lists: those name the tokens that were left out, and a package does not
-    source=PACKAGES,
-    opening=UPLOADED,
+    max_ids=MAX_PACKAGE_TOKENS,
+    rate_limits=lambda targets: (BULK_RATE_LIMIT,),
+    min_ids=10_000,  # ten full lists: those name the tokens that were left out, and a package does not
+    source=PACKAGES_DOCS,
+    setup_call=UPLOAD_SETUP,
 )
-DELIVERY = Delivery(
-    hosts=HOSTS,
-    keys=("access_id", "secret_key"),
-    secret=frozenset({"secret_key"}),
-    choices=CHOICES,
-    body=body,
-    warnings=warnings,
-    lost=lost,
-    native=NATIVE,
-    ways=(LIST, PACKAGE),
+DELIVERY = DeliverySpec(
+    base_urls=BASE_URLS,
+    required_keys=("access_id", "secret_key"),
+    secret_keys=frozenset({"secret_key"}),
+    optional_keys=OPTIONAL_KEYS,
+    build_body=build_body,
+    warnings=body_warnings,
+    unsupported_fields=unsupported_fields,
+    native_method=NATIVE,
+    send_methods=(LIST_PUSH, PACKAGE_PUSH),
     sign=sign,
-    codes=CODES,
+    error_codes=CODES,
 )

@@ -3,20 +3,22 @@
 from audience.vendors.spec import Limit
 
 PAGE = "https://www.tencentcloud.com/document/product/1024/33764"
-TAGS = "https://www.tencentcloud.com/document/product/1024/38519"
-ACCOUNTS = "https://www.tencentcloud.com/document/product/1024/38830"
-PACKAGES = "https://www.tencentcloud.com/document/product/1024/38862"
+TAGS_DOCS = "https://www.tencentcloud.com/document/product/1024/38519"
+ACCOUNTS_DOCS = "https://www.tencentcloud.com/document/product/1024/38830"
+PACKAGES_DOCS = "https://www.tencentcloud.com/document/product/1024/38862"
 
 LIMITS = {
     "token_list": Limit(1_000, PAGE),
     "account_list": Limit(1_000, PAGE),
-    "account_package_bytes": Limit(100_000_000, ACCOUNTS),
-    "account_package_characters": Limit(100, ACCOUNTS),
+    "account_package_bytes": Limit(100_000_000, ACCOUNTS_DOCS),
+    "account_package_characters": Limit(100, ACCOUNTS_DOCS),
     "token_characters": Limit(36, PAGE),
     "tag_list_characters": Limit(512, PAGE),
-    "tag_bytes": Limit(50, TAGS),
+    "tag_bytes": Limit(50, TAGS_DOCS),
     "rules": Limit(None, PAGE),
 }
-SHORTEST_ACCOUNT = 2  # characters, in a package
-LAST_SPACE = 0x3000  # no character after it is white space
-BLANKS = "".join(char for char in map(chr, range(LAST_SPACE + 1)) if char.isspace()) + "\ufeff"  # no part of a token
+MIN_ACCOUNT_CHARS = 2  # characters, in a package
+LAST_SPACE_CODE_POINT = 0x3000  # no character after it is white space
+TOKEN_WHITESPACE = (
+    "".join(char for char in map(chr, range(LAST_SPACE_CODE_POINT + 1)) if char.isspace()) + "\ufeff"
+)  # no part of a token

@@ -10,91 +10,93 @@ from typing import Any
 
 from audience.errors import Problem
 from audience.messages import Message
-from audience.vendors.delivery_spec import merged
-from audience.vendors.payload_reader import dump
-from audience.vendors.schema_check import checker
+from audience.vendors.delivery_spec import deep_merge
+from audience.vendors.payload_reader import dump_json
+from audience.vendors.schema_check import schema_validator
 from audience.vendors.spec import Payload
 from audience.vendors.tpns.message_rules import RULES
 
 NAME = "tpns"
 PLATFORMS = ("android", "ios")
-ONE_MORE = -2  # a badge that grows by one
-BROWSER, PAGE_OF_APP = 2, 3  # what a tap opens
+BADGE_INCREMENT = -2  # a badge that grows by one
+ACTION_BROWSER, ACTION_INTENT = 2, 3  # what a tap opens
 
 
-def body(message: Message) -> Payload:
+def build_body(message: Message) -> Payload:
     """*message* as the body of a request without its target; MessageError for what TPNS would refuse.
 
-    >>> from audience.messages import message
-    >>> body(message({"title": "Hi", "body": "there", "platforms": ["android"]}))
+    >>> from audience.messages import parse_message
+    >>> build_body(parse_message({"title": "Hi", "body": "there", "platforms": ["android"]}))
     {'message_type': 'notify', 'message': {'title': 'Hi', 'content': 'there', 'android': {}}}
     """
-    said = merged(_body(message), message.vendor.get(NAME, {}))
-    CHECK(said)
+    said = deep_merge(_message_to_body(message), message.vendor.get(NAME, {}))
+    validate_body(said)
     return said
 
 
-def _body(message: Message) -> Payload:
+def _message_to_body(message: Message) -> Payload:
     told = [name for name in message.platforms or PLATFORMS if name in PLATFORMS]
     silent = message.kind == "silent"
-    content = _set(title=message.title, content=message.body, xg_media_resources=None if silent else message.image)
+    content = _drop_none(
+        title=message.title, content=message.body, xg_media_resources=None if silent else message.image
+    )
     if "android" in told:
-        content["android"] = _custom(message) if silent else _android(message)
+        content["android"] = _build_custom_content(message) if silent else _build_android_fields(message)
     if "ios" in told:
-        aps = {"content-available": 1} if silent else _aps(message)
-        content["ios"] = {"aps": aps, **_custom(message)}
+        aps = {"content-available": 1} if silent else _build_aps_fields(message)
+        content["ios"] = {"aps": aps, **_build_custom_content(message)}
     return {
         "message_type": "message" if silent else "notify",
         "message": content,
-        **_set(expire_time=message.time_to_live),
-        **_set(environment=("dev" if message.test else "product") if "ios" in told else None),
+        **_drop_none(expire_time=message.time_to_live),
+        **_drop_none(environment=("dev" if message.test else "product") if "ios" in told else None),
     }
 
 
-def _set(**fields: Any) -> Payload:
+def _drop_none(**fields: Any) -> Payload:
     return {key: value for key, value in fields.items() if value is not None}
 
 
-def _custom(message: Message) -> Payload:
-    return {"custom_content": dump(dict(message.data))} if message.data else {}
+def _build_custom_content(message: Message) -> Payload:
+    return {"custom_content": dump_json(dict(message.data))} if message.data else {}
 
 
-def _android(message: Message) -> Payload:
+def _build_android_fields(message: Message) -> Payload:
     return {
-        **_set(
-            badge_type=ONE_MORE if message.badge == "+1" else message.badge,
+        **_drop_none(
+            badge_type=BADGE_INCREMENT if message.badge == "+1" else message.badge,
             ring_raw=None if message.sound in (None, "default") else Path(str(message.sound)).stem,
-            action=None if message.link is None else _action(message.link),
+            action=None if message.link is None else _build_tap_action(message.link),
         ),
-        **_custom(message),
+        **_build_custom_content(message),
     }
 
 
-def _action(link: str) -> Payload:
+def _build_tap_action(link: str) -> Payload:
     """A web page is opened by the browser, anything else by the app."""
     if link.lower().startswith(("http://", "https://")):
-        return {"action_type": BROWSER, "browser": {"url": link, "confirm": 0}}
-    return {"action_type": PAGE_OF_APP, "intent": link}
+        return {"action_type": ACTION_BROWSER, "browser": {"url": link, "confirm": 0}}
+    return {"action_type": ACTION_INTENT, "intent": link}
 
 
-def _aps(message: Message) -> Payload:
+def _build_aps_fields(message: Message) -> Payload:
     """The title stands here, too: the page wants an alert, though the message's own title and content come first."""
-    return _set(
-        alert=_set(title=message.title),
-        badge_type=ONE_MORE if message.badge == "+1" else message.badge,
+    return _drop_none(
+        alert=_drop_none(title=message.title),
+        badge_type=BADGE_INCREMENT if message.badge == "+1" else message.badge,
         sound=message.sound,
     )
 
 
-def lost(message: Message) -> Iterator[Problem]:
+def unsupported_fields(message: Message) -> Iterator[Problem]:
     """What of *message* TPNS has no field for, on the platforms that are told."""
     told = message.platforms or PLATFORMS
     silent = message.kind == "silent"
     if "hmos" in told:
-        yield Problem("lost", "TPNS reaches no HarmonyOS", path="$.platforms")
+        yield Problem("unsupported-field", "TPNS reaches no HarmonyOS", path="$.platforms")
     if message.collapse_key is not None:
         hint = "vendor.tpns.collapse_id takes the id of an earlier push"
-        yield Problem("lost", "TPNS names itself what is replaced", path="$.collapse_key", hint=hint)
+        yield Problem("unsupported-field", "TPNS names itself what is replaced", path="$.collapse_key", hint=hint)
     lacking = {
         "link": PLATFORMS if silent else ("ios",),
         "image": PLATFORMS if silent else (),
@@ -105,7 +107,9 @@ def lost(message: Message) -> Iterator[Problem]:
         without = [each for each in platforms if each in told]
         if getattr(message, name) is not None and without:
             advice = "put it into data, where the app finds it" if name in ("link", "image") else None
-            yield Problem("lost", f"TPNS has no {name} for {', '.join(without)}", path=f"$.{name}", hint=advice)
+            yield Problem(
+                "unsupported-field", f"TPNS has no {name} for {', '.join(without)}", path=f"$.{name}", hint=advice
+            )
 
 
-CHECK = checker(Path(__file__).with_name("fields.json"), *RULES)
+validate_body = schema_validator(Path(__file__).with_name("fields.json"), *RULES)

@@ -12,19 +12,25 @@ from uuid import uuid4
 
 import numpy as np
 
-from audience.sandbox.http_types import JSON, Call, Mask, Refused, Reply
-from audience.sandbox.request_checks import loaded
-from audience.sandbox.vendor_state import Desk
-from audience.sandbox.vendors.emas.fields import bad_format, invalid, need
-from audience.sandbox.vendors.emas.push_task import LISTS, Task, flat, ids_of, nested
-from audience.sandbox.vendors.emas.signatures import authorise
-from audience.sandbox.vendors.emas.tag_tree import by_tags
+from audience.sandbox.http_types import DeviceMask, HttpCall, HttpReply, JsonObject, VendorRefusal
+from audience.sandbox.request_checks import parse_json_object
+from audience.sandbox.vendor_state import VendorState
+from audience.sandbox.vendors.emas.fields import invalid_format, invalid_parameter, require_fields
+from audience.sandbox.vendors.emas.push_task import (
+    ID_TARGET_TYPES,
+    EmasTask,
+    parse_flat_task,
+    parse_nested_task,
+    split_target_ids,
+)
+from audience.sandbox.vendors.emas.signatures import verify_signature
+from audience.sandbox.vendors.emas.tag_tree import evaluate_tag_expression
 
 PATHS = ("/",)
-REFUSAL, TOO_FAST = "Invalid.Parameter", "Throttling.User"
-VERSION = "2016-08-01"
-STATUS = {"InternalError": 500, "Timeout": 500, "ServiceUnavailable": 503}
-RATES = {
+DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "Invalid.Parameter", "Throttling.User"
+API_VERSION = "2016-08-01"
+HTTP_STATUS_BY_CODE = {"InternalError": 500, "Timeout": 500, "ServiceUnavailable": 503}
+RATE_LIMITS = {
     "Push": (1_000_000, 60.0),
     "PushV2": (500, 1.0),  # no page names it; those of its kind have this
     "MassPush": (500, 1.0),
@@ -33,191 +39,210 @@ RATES = {
     "CompleteContinuouslyPush": (10_000, 60.0),
     "CancelPush": (10_000, 60.0),
 }
-APART = (1, 1.0)  # pushes to all, of one AppKey and platform
-FULL = {True: (10, 600.0), False: (30, 600.0)}  # notifications, messages to all
-MOST_TASKS, MOST_CALLS, OPEN = 100, 10_000, 86_400.0
-REPEATED = 900.0  # seconds that an IdempotentToken holds
-TOKEN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+BROADCAST_RATE_LIMIT = (1, 1.0)  # pushes to all, of one AppKey and platform
+BROADCAST_QUOTAS = {True: (10, 600.0), False: (30, 600.0)}  # notifications, messages to all
+MAX_MASS_TASKS, MAX_CONTINUOUS_CALLS, CONTINUOUS_SECONDS = 100, 10_000, 86_400.0
+IDEMPOTENCY_SECONDS = 900.0  # seconds that an IdempotentToken holds
+IDEMPOTENT_TOKEN_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-def endpoint(call: Call) -> str:
+def action_name(call: HttpCall) -> str:
     """The action that is called."""
     return call.headers.get("x-acs-action") or call.query.get("Action") or call.form.get("Action", "")
 
 
-def answer(call: Call, desk: Desk) -> Reply:
+def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
     """Check the call, do what its action says, and say so; one IdempotentToken is done once."""
-    authorise(call, desk)
-    given, action = {**call.query, **call.form}, endpoint(call)
-    if action not in ANSWERS:
-        raise Refused("InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
-    if (call.headers.get("x-acs-version") or given.get("Version")) != VERSION:
-        raise Refused("InvalidVersion", "Specified parameter Version is not valid.")
-    need(given, "AppKey")
+    verify_signature(call, state)
+    given, action = {**call.query, **call.form}, action_name(call)
+    if action not in ACTION_HANDLERS:
+        raise VendorRefusal("InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
+    if (call.headers.get("x-acs-version") or given.get("Version")) != API_VERSION:
+        raise VendorRefusal("InvalidVersion", "Specified parameter Version is not valid.")
+    require_fields(given, "AppKey")
     if not given["AppKey"].isdigit():
-        raise bad_format("AppKey")
-    if not desk.rates.admits(action, *RATES[action]):
-        raise Refused(TOO_FAST, "Request was denied due to user flow control.")
+        raise invalid_format("AppKey")
+    if not state.rate_limiter.try_acquire(action, *RATE_LIMITS[action]):
+        raise VendorRefusal(RATE_LIMIT_CODE, "Request was denied due to user flow control.")
     token = given.get("IdempotentToken", "")
-    if token and not TOKEN.fullmatch(token):
-        raise bad_format("IdempotentToken")
+    if token and not IDEMPOTENT_TOKEN_PATTERN.fullmatch(token):
+        raise invalid_format("IdempotentToken")
     key = f"{given['AppKey']} {token.lower()}"
-    if token and (before := desk.answered(key, REPEATED)):
+    if token and (before := state.cached_reply(key, IDEMPOTENCY_SECONDS)):
         return before
-    reply = ANSWERS[action](given, desk)
+    reply = ACTION_HANDLERS[action](given, state)
     if token:
-        desk.remember(key, reply)
+        state.cache_reply(key, reply)
     return reply
 
 
-def refusal(no: Refused, call: Call) -> Reply:
+def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
     """The answer that says no."""
-    status = STATUS.get(no.code, 404 if no.code.endswith(".NotFound") else 400)
-    body = {"RequestId": _request(), "HostId": call.headers.get("host", ""), "Code": no.code, "Message": no.text}
-    return Reply(status, body, code=no.code)
+    status = HTTP_STATUS_BY_CODE.get(exc.code, 404 if exc.code.endswith(".NotFound") else 400)
+    body = {
+        "RequestId": _new_request_id(),
+        "HostId": call.headers.get("host", ""),
+        "Code": exc.code,
+        "Message": exc.text,
+    }
+    return HttpReply(status, body, code=exc.code)
 
 
-def failure(status: int, call: Call) -> Reply:
+def build_failure(status: int, call: HttpCall) -> HttpReply:
     """The answer of a server in trouble."""
     text = "The request processing has failed due to some unknown error."
-    return Reply(status, refusal(Refused("InternalError", text), call).body, code="InternalError")
+    return HttpReply(status, build_refusal(VendorRefusal("InternalError", text), call).body, code="InternalError")
 
 
-def _push(given: Mapping[str, str], desk: Desk) -> Reply:
-    return _single(flat(given), given, desk)
+def _handle_push(parameters: Mapping[str, str], state: VendorState) -> HttpReply:
+    return _run_single_task(parse_flat_task(parameters), parameters, state)
 
 
-def _push_v2(given: Mapping[str, str], desk: Desk) -> Reply:
-    need(given, "PushTask")
-    return _single(nested(loaded(given["PushTask"], "InvalidPushTask.Format")), given, desk)
+def _handle_push_v2(parameters: Mapping[str, str], state: VendorState) -> HttpReply:
+    require_fields(parameters, "PushTask")
+    return _run_single_task(
+        parse_nested_task(parse_json_object(parameters["PushTask"], "InvalidPushTask.Format")), parameters, state
+    )
 
 
-def _single(task: Task, given: Mapping[str, str], desk: Desk) -> Reply:
+def _run_single_task(task: EmasTask, parameters: Mapping[str, str], state: VendorState) -> HttpReply:
     if task.action == "continue":
-        return _continued(task, desk)
+        return _continue_message(task, state)
     if task.action == "create":
-        message = desk.told.number()
-        desk.open[message] = (desk.clock(), 0)
-        return _said({"MessageId": message}, message)
-    who = _whom(task, desk)
+        message = state.delivery_log.create_message()
+        state.continuous_messages[message] = (state.clock(), 0)
+        return _success_reply({"MessageId": message}, message)
+    who = _target_devices(task, state)
     if task.target == "ALL":
-        _broadcast(task, given["AppKey"], desk)
-    message = desk.told.number()
-    return _said({"MessageId": message}, message, desk.told.deliver(message, who, task.after))
+        _check_broadcast_rate(task, parameters["AppKey"], state)
+    message = state.delivery_log.create_message()
+    return _success_reply({"MessageId": message}, message, state.delivery_log.record(message, who, task.delay))
 
 
-def _mass(given: Mapping[str, str], desk: Desk) -> Reply:
-    numbers = sorted({int(found[1]) for name in given if (found := re.match(r"PushTask\.(\d+)\.", name))})
-    parts = [{name.partition(f"PushTask.{n}.")[2]: value for name, value in given.items()} for n in numbers]
+def _handle_mass_push(parameters: Mapping[str, str], state: VendorState) -> HttpReply:
+    numbers = sorted({int(found[1]) for name in parameters if (found := re.match(r"PushTask\.(\d+)\.", name))})
+    parts = [{name.partition(f"PushTask.{n}.")[2]: value for name, value in parameters.items()} for n in numbers]
     if numbers != list(range(1, len(numbers) + 1)) or not numbers:
-        raise Refused("InvalidPushTask.Empty", "The specified PushTask cannot be empty.")
-    messages, devices = _many([flat(part) for part in parts], desk)
-    return _said({"MessageIds": {"MessageId": messages}}, ",".join(messages), devices)
+        raise VendorRefusal("InvalidPushTask.Empty", "The specified PushTask cannot be empty.")
+    messages, devices = _run_mass_tasks([parse_flat_task(part) for part in parts], state)
+    return _success_reply({"MessageIds": {"MessageId": messages}}, ",".join(messages), devices)
 
 
-def _mass_v2(given: Mapping[str, str], desk: Desk) -> Reply:
-    need(given, "PushTasks")
+def _handle_mass_push_v2(parameters: Mapping[str, str], state: VendorState) -> HttpReply:
+    require_fields(parameters, "PushTasks")
     try:
-        parts = json.loads(given["PushTasks"])
+        parts = json.loads(parameters["PushTasks"])
     except ValueError:
         parts = None
     if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
-        raise bad_format("PushTasks")
-    messages, devices = _many([nested(part) for part in parts], desk)
-    return _said({"MessageIds": messages}, ",".join(messages), devices)
+        raise invalid_format("PushTasks")
+    messages, devices = _run_mass_tasks([parse_nested_task(part) for part in parts], state)
+    return _success_reply({"MessageIds": messages}, ",".join(messages), devices)
 
 
-def _many(tasks: list[Task], desk: Desk) -> tuple[list[str], int]:
+def _run_mass_tasks(tasks: list[EmasTask], state: VendorState) -> tuple[list[str], int]:
     """Carry out all *tasks*, or none where one of them is not allowed."""
-    if len(tasks) > MOST_TASKS:
-        raise Refused(
-            "InvalidPushTask.LengthExceed", f"The specified PushTask length cannot be greater than {MOST_TASKS}."
+    if len(tasks) > MAX_MASS_TASKS:
+        raise VendorRefusal(
+            "InvalidPushTask.LengthExceed", f"The specified PushTask length cannot be greater than {MAX_MASS_TASKS}."
         )
-    if any(task.target not in LISTS or task.action not in ("now", "later") for task in tasks):
-        raise Refused("TargetNotSupported", "Target is not supported for batch push.")
-    whom = [_whom(task, desk) for task in tasks]
-    messages = [desk.told.number() for _ in tasks]
+    if any(task.target not in ID_TARGET_TYPES or task.action not in ("now", "later") for task in tasks):
+        raise VendorRefusal("TargetNotSupported", "Target is not supported for batch push.")
+    whom = [_target_devices(task, state) for task in tasks]
+    messages = [state.delivery_log.create_message() for _ in tasks]
     each = zip(tasks, whom, messages, strict=True)
-    return messages, sum(desk.told.deliver(message, who, task.after) for task, who, message in each)
+    return messages, sum(state.delivery_log.record(message, who, task.delay) for task, who, message in each)
 
 
-def _continuously(given: Mapping[str, str], desk: Desk) -> Reply:
-    need(given, "MessageId", "Target", "TargetValue")
+def _handle_continuous_push(parameters: Mapping[str, str], state: VendorState) -> HttpReply:
+    require_fields(parameters, "MessageId", "Target", "TargetValue")
     everywhere = frozenset({"android", "ios", "hmos"})
-    task = Task("continue", given["Target"], given["TargetValue"], everywhere, message=given["MessageId"])
-    return _continued(task, desk)
+    task = EmasTask(
+        "continue", parameters["Target"], parameters["TargetValue"], everywhere, message_id=parameters["MessageId"]
+    )
+    return _continue_message(task, state)
 
 
-def _continued(task: Task, desk: Desk) -> Reply:
+def _continue_message(task: EmasTask, state: VendorState) -> HttpReply:
     """Push a message that was created before to more devices."""
-    if task.target not in LISTS:
-        raise invalid("Target")
-    since, calls = desk.open.get(task.message, (0.0, MOST_CALLS))
-    if task.message not in desk.open or desk.clock() - since > OPEN:
-        raise invalid("MessageId")
-    if calls >= MOST_CALLS:
-        raise Refused("Invalid.Parameter", f"The specified parameter is invalid: more than {MOST_CALLS} calls.")
-    who = _whom(task, desk)
-    desk.open[task.message] = (since, calls + 1)
-    return _said({"MessageId": task.message}, task.message, desk.told.deliver(task.message, who))
+    if task.target not in ID_TARGET_TYPES:
+        raise invalid_parameter("Target")
+    since, calls = state.continuous_messages.get(task.message_id, (0.0, MAX_CONTINUOUS_CALLS))
+    if task.message_id not in state.continuous_messages or state.clock() - since > CONTINUOUS_SECONDS:
+        raise invalid_parameter("MessageId")
+    if calls >= MAX_CONTINUOUS_CALLS:
+        raise VendorRefusal(
+            "Invalid.Parameter", f"The specified parameter is invalid: more than {MAX_CONTINUOUS_CALLS} calls."
+        )
+    who = _target_devices(task, state)
+    state.continuous_messages[task.message_id] = (since, calls + 1)
+    return _success_reply(
+        {"MessageId": task.message_id}, task.message_id, state.delivery_log.record(task.message_id, who)
+    )
 
 
-def _complete(given: Mapping[str, str], desk: Desk) -> Reply:
-    need(given, "MessageId")
-    if desk.open.pop(given["MessageId"], None) is None:
-        raise invalid("MessageId")
-    return _said({"MessageId": given["MessageId"]}, given["MessageId"])
+def _handle_complete(parameters: Mapping[str, str], state: VendorState) -> HttpReply:
+    require_fields(parameters, "MessageId")
+    if state.continuous_messages.pop(parameters["MessageId"], None) is None:
+        raise invalid_parameter("MessageId")
+    return _success_reply({"MessageId": parameters["MessageId"]}, parameters["MessageId"])
 
 
-def _cancel(given: Mapping[str, str], desk: Desk) -> Reply:
-    need(given, "MessageId")
-    if not desk.told.settle().cancel(given["MessageId"]):
-        raise invalid("MessageId")
-    return _said({}, given["MessageId"])
+def _handle_cancel(parameters: Mapping[str, str], state: VendorState) -> HttpReply:
+    require_fields(parameters, "MessageId")
+    if not state.delivery_log.flush_due().cancel_message(parameters["MessageId"]):
+        raise invalid_parameter("MessageId")
+    return _success_reply({}, parameters["MessageId"])
 
 
-def _whom(task: Task, desk: Desk) -> Mask:
-    people, vendor = desk.population, desk.vendor
-    on = people.on(set(task.platforms)) & people.known(vendor)
+def _target_devices(task: EmasTask, state: VendorState) -> DeviceMask:
+    people, vendor = state.population, state.vendor
+    on = people.devices_on_platforms(set(task.platforms)) & people.registered_devices(vendor)
     match task.target:
         case "ALL":
             return on
         case "TAG":
-            return on & by_tags(task.value, desk)
+            return on & evaluate_tag_expression(task.value, state)
         case "DEVICE":
-            ids = people.ids(vendor)
-            rows = [ids[name] for name in ids_of(task.value) if name in ids]
+            ids = people.rows_by_id(vendor)
+            rows = [ids[name] for name in split_target_ids(task.value) if name in ids]
         case kind:
-            rows = [row for found in people.named(kind.lower(), ids_of(task.value)).values() for row in found]
-    who = people.nobody()
+            rows = [
+                row
+                for found in people.rows_by_name(kind.lower(), split_target_ids(task.value)).values()
+                for row in found
+            ]
+    who = people.no_devices()
     who[np.array(rows, dtype=np.int64)] = True
     return on & who
 
 
-def _broadcast(task: Task, app: str, desk: Desk) -> None:
+def _check_broadcast_rate(task: EmasTask, app_key: str, state: VendorState) -> None:
     """Refuse a push to all that comes too soon after another."""
     for platform in sorted(task.platforms):
-        kind = f"{app} {platform}"
-        if not desk.rates.admits(f"all {kind}", *APART):
-            raise Refused(TOO_FAST, "Two pushes to all are at least one second apart.")
-        if not desk.rates.admits(f"full {task.notice} {kind}", *FULL[task.notice]):
-            raise Refused(TOO_FAST, "Too many pushes to all within ten minutes.")
+        kind = f"{app_key} {platform}"
+        if not state.rate_limiter.try_acquire(f"all {kind}", *BROADCAST_RATE_LIMIT):
+            raise VendorRefusal(RATE_LIMIT_CODE, "Two pushes to all are at least one second apart.")
+        if not state.rate_limiter.try_acquire(
+            f"full {task.is_notification} {kind}", *BROADCAST_QUOTAS[task.is_notification]
+        ):
+            raise VendorRefusal(RATE_LIMIT_CODE, "Too many pushes to all within ten minutes.")
 
 
-def _said(body: JSON, message: str, devices: int = 0) -> Reply:
-    return Reply(200, {**body, "RequestId": _request()}, message=message, devices=devices)
+def _success_reply(body: JsonObject, message_id: str, device_count: int = 0) -> HttpReply:
+    return HttpReply(200, {**body, "RequestId": _new_request_id()}, message_id=message_id, device_count=device_count)
 
 
-def _request() -> str:
+def _new_request_id() -> str:
     return str(uuid4()).upper()
 
 
-ANSWERS: Mapping[str, Callable[[Mapping[str, Any], Desk], Reply]] = {
-    "Push": _push,
-    "PushV2": _push_v2,
-    "MassPush": _mass,
-    "MassPushV2": _mass_v2,
-    "ContinuouslyPush": _continuously,
-    "CompleteContinuouslyPush": _complete,
-    "CancelPush": _cancel,
+ACTION_HANDLERS: Mapping[str, Callable[[Mapping[str, Any], VendorState], HttpReply]] = {
+    "Push": _handle_push,
+    "PushV2": _handle_push_v2,
+    "MassPush": _handle_mass_push,
+    "MassPushV2": _handle_mass_push_v2,
+    "ContinuouslyPush": _handle_continuous_push,
+    "CompleteContinuouslyPush": _handle_complete,
+    "CancelPush": _handle_cancel,
 }

@@ -6,155 +6,157 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from audience.sandbox.http_types import JSON, Refused
-from audience.sandbox.request_checks import seconds_until, size
-from audience.sandbox.vendors.emas.fields import bad_format, check_fields, invalid, need
+from audience.sandbox.http_types import JsonObject, VendorRefusal
+from audience.sandbox.request_checks import seconds_until, total_json_bytes
+from audience.sandbox.vendors.emas.fields import check_fields, invalid_format, invalid_parameter, require_fields
 
-Action: TypeAlias = Literal["now", "later", "create", "continue"]
-ACTIONS: dict[str, Action] = {
+TaskAction: TypeAlias = Literal["now", "later", "create", "continue"]
+ACTION_BY_NAME: dict[str, TaskAction] = {
     "PUSH_IMMEDIATELY": "now",
     "SCHEDULED_PUSH": "later",
     "CREATE_CONTINUOUS_PUSH": "create",
     "CONTINUOUS_PUSH": "continue",
 }
-TARGETS = ("DEVICE", "ACCOUNT", "ALIAS", "TAG", "ALL")
-LISTS = ("DEVICE", "ACCOUNT", "ALIAS")
-PLATFORMS = {"ANDROID": "android", "IOS": "ios", "HARMONY": "hmos", "HMOS": "hmos"}
-FARTHEST, LONGEST_KEPT, REDUNDANCY = 7, 72 * 3_600.0, 3.0  # days; seconds; seconds
-LONGEST_MESSAGE, MOST = 4_000, 1_000
-JOB_KEY = re.compile(r"[\w-]*", re.ASCII)
+TARGET_TYPES = ("DEVICE", "ACCOUNT", "ALIAS", "TAG", "ALL")
+ID_TARGET_TYPES = ("DEVICE", "ACCOUNT", "ALIAS")
+PLATFORM_BY_NAME = {"ANDROID": "android", "IOS": "ios", "HARMONY": "hmos", "HMOS": "hmos"}
+MAX_SCHEDULE_DAYS, MAX_RETENTION_SECONDS, MIN_RETENTION_SECONDS = 7, 72 * 3_600.0, 3.0  # days; seconds; seconds
+MAX_MESSAGE_BYTES, MAX_TARGET_IDS = 4_000, 1_000
+JOB_KEY_PATTERN = re.compile(r"[\w-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class EmasTask:
     """One push: *target* and *value* as they were said, *after* how many seconds; *message* is that of "continue"."""
 
-    action: Action
+    action: TaskAction
     target: str
     value: str
     platforms: frozenset[str]
-    after: float = 0.0
-    message: str = ""
-    notice: bool = False
+    delay: float = 0.0
+    message_id: str = ""
+    is_notification: bool = False
 
 
-def flat(given: Mapping[str, str]) -> Task:
+def parse_flat_task(parameters: Mapping[str, str]) -> EmasTask:
     """The task of Push, or one of MassPush."""
-    need(given, "PushType", "DeviceType", "Target", "TargetValue")
-    check_fields(given)
-    platforms = _platforms(given["DeviceType"], "DeviceType")
+    require_fields(parameters, "PushType", "DeviceType", "Target", "TargetValue")
+    check_fields(parameters)
+    platforms = _parse_platforms(parameters["DeviceType"], "DeviceType")
     if platforms != {"ios"}:
-        need(given, "Title")
-    _job(given.get("JobKey", ""))
-    tbd = given["Target"] == "TBD"
-    if tbd and given.get("PushTime"):
-        raise invalid("PushTime")
-    after = _times(given.get("PushTime"), given.get("ExpireTime"))
-    notice = given["PushType"] == "NOTICE"
+        require_fields(parameters, "Title")
+    _check_job_key(parameters.get("JobKey", ""))
+    tbd = parameters["Target"] == "TBD"
+    if tbd and parameters.get("PushTime"):
+        raise invalid_parameter("PushTime")
+    after = _parse_delay(parameters.get("PushTime"), parameters.get("ExpireTime"))
+    notice = parameters["PushType"] == "NOTICE"
     if tbd:
-        return Task("create", "", "", platforms, notice=notice)
-    target, value = _target(given["Target"], given["TargetValue"])
-    return Task("later" if after else "now", target, value, platforms, after, notice=notice)
+        return EmasTask("create", "", "", platforms, is_notification=notice)
+    target, value = _check_target(parameters["Target"], parameters["TargetValue"])
+    return EmasTask("later" if after else "now", target, value, platforms, after, is_notification=notice)
 
 
-def nested(task: JSON) -> Task:
+def parse_nested_task(task: JsonObject) -> EmasTask:
     """The task of PushV2, or one of MassPushV2."""
-    action = ACTIONS.get(str(task.get("Action") or "PUSH_IMMEDIATELY"))
+    action = ACTION_BY_NAME.get(str(task.get("Action") or "PUSH_IMMEDIATELY"))
     if action is None:
-        raise invalid("Action")
-    options, target = _part(task, "Options"), _part(task, "Target")
+        raise invalid_parameter("Action")
+    options, target = _object_field(task, "Options"), _object_field(task, "Target")
     if action != "continue":
-        _contents(task)
-    _job(str(options.get("JobKey", "")))
+        _check_contents(task)
+    _check_job_key(str(options.get("JobKey", "")))
     if options.get("PushTime") and action != "later":
-        raise invalid("PushTime")
+        raise invalid_parameter("PushTime")
     if action == "later" and not options.get("PushTime"):
-        raise Refused("InvalidPushTime.Empty", "The specified PushTime cannot be empty.")
+        raise VendorRefusal("InvalidPushTime.Empty", "The specified PushTime cannot be empty.")
     if action == "continue" and not options.get("MessageId"):
-        raise Refused("InvalidMessageId.Empty", "The specified MessageId cannot be empty.")
-    platforms = _platforms(str(target.get("Platform") or "ALL"), "Platform")
-    after = _times(options.get("PushTime"), options.get("ExpireTime"))
+        raise VendorRefusal("InvalidMessageId.Empty", "The specified MessageId cannot be empty.")
+    platforms = _parse_platforms(str(target.get("Platform") or "ALL"), "Platform")
+    after = _parse_delay(options.get("PushTime"), options.get("ExpireTime"))
     notice, message = bool(task.get("Notification")), str(options.get("MessageId", ""))
     if action == "create":
-        return Task(action, "", "", platforms, notice=notice)
-    need(target, "Type", *(["Value"] if target.get("Type") != "ALL" else []))
-    kind, value = _target(str(target["Type"]), str(target.get("Value", "ALL")))
-    return Task(action, kind, value, platforms, after, message, notice)
+        return EmasTask(action, "", "", platforms, is_notification=notice)
+    require_fields(target, "Type", *(["Value"] if target.get("Type") != "ALL" else []))
+    kind, value = _check_target(str(target["Type"]), str(target.get("Value", "ALL")))
+    return EmasTask(action, kind, value, platforms, after, message, notice)
 
 
-def ids_of(value: str) -> list[str]:
+def split_target_ids(value: str) -> list[str]:
     """The ids of a target value, of which there is no escape for a comma."""
     ids = [each.strip() for each in value.split(",")]
     if not all(ids):
-        raise bad_format("TargetValue")
-    if len(ids) > MOST:
-        text = f"The specified TargetValue length cannot be greater than {MOST}."
-        raise Refused("InvalidTargetValue.LengthExceed", text)
+        raise invalid_format("TargetValue")
+    if len(ids) > MAX_TARGET_IDS:
+        text = f"The specified TargetValue length cannot be greater than {MAX_TARGET_IDS}."
+        raise VendorRefusal("InvalidTargetValue.LengthExceed", text)
     return ids
 
 
-def _target(kind: str, value: str) -> tuple[str, str]:
-    if kind not in TARGETS:
-        raise invalid("Target")
-    if kind == "ALL" and value.upper() != "ALL":
-        raise invalid("TargetValue")
-    if kind in LISTS:
-        ids_of(value)
-    return kind, value
+def _check_target(target_type: str, value: str) -> tuple[str, str]:
+    if target_type not in TARGET_TYPES:
+        raise invalid_parameter("Target")
+    if target_type == "ALL" and value.upper() != "ALL":
+        raise invalid_parameter("TargetValue")
+    if target_type in ID_TARGET_TYPES:
+        split_target_ids(value)
+    return target_type, value
 
 
-def _platforms(text: str, name: str) -> frozenset[str]:
+def _parse_platforms(text: str, name: str) -> frozenset[str]:
     if text.upper() == "ALL":
-        return frozenset(PLATFORMS.values())
-    if text.upper() not in PLATFORMS:
-        raise invalid(name)
-    return frozenset({PLATFORMS[text.upper()]})
+        return frozenset(PLATFORM_BY_NAME.values())
+    if text.upper() not in PLATFORM_BY_NAME:
+        raise invalid_parameter(name)
+    return frozenset({PLATFORM_BY_NAME[text.upper()]})
 
 
-def _contents(task: JSON) -> None:
+def _check_contents(task: JsonObject) -> None:
     """Refuse a task without a message or a notification, or with one that is too large."""
-    message, notification = _part(task, "Message"), _part(task, "Notification")
+    message, notification = _object_field(task, "Message"), _object_field(task, "Notification")
     if not message and not notification:
-        raise Refused("InvalidMessage.Empty", "The specified Message cannot be empty.")
-    if size(message) > LONGEST_MESSAGE:
-        raise Refused("InvalidMessage.BytesExceed", f"The specified Message exceeds the {LONGEST_MESSAGE} bytes limit.")
+        raise VendorRefusal("InvalidMessage.Empty", "The specified Message cannot be empty.")
+    if total_json_bytes(message) > MAX_MESSAGE_BYTES:
+        raise VendorRefusal(
+            "InvalidMessage.BytesExceed", f"The specified Message exceeds the {MAX_MESSAGE_BYTES} bytes limit."
+        )
     check_fields({name: str(notification.get(name) or "") for name in ("Title", "Body")})
 
 
-def _part(task: JSON, name: str) -> JSON:
+def _object_field(task: JsonObject, name: str) -> JsonObject:
     part = task.get(name) or {}
     if not isinstance(part, dict):
-        raise bad_format(name)
+        raise invalid_format(name)
     return part
 
 
-def _job(key: str) -> None:
-    if not JOB_KEY.fullmatch(key):
-        raise bad_format("JobKey")
+def _check_job_key(key: str) -> None:
+    if not JOB_KEY_PATTERN.fullmatch(key):
+        raise invalid_format("JobKey")
     check_fields({"JobKey": key})
 
 
-def _times(push: Any, expire: Any) -> float:
+def _parse_delay(push_time: Any, expire_time: Any) -> float:
     """In how many seconds to push; refused where that, or how long it is kept, is not allowed."""
-    after = _seconds(push, "PushTime") if push else 0.0
-    if after > FARTHEST * 86_400:
-        raise _too_long(FARTHEST)
-    if expire:
-        kept = _seconds(expire, "ExpireTime") - max(after, 0.0)
-        if kept > LONGEST_KEPT:
-            raise _too_long(3)
-        if kept <= REDUNDANCY:
-            raise invalid("ExpireTime")
+    after = _parse_seconds_until(push_time, "PushTime") if push_time else 0.0
+    if after > MAX_SCHEDULE_DAYS * 86_400:
+        raise _period_exceeded(MAX_SCHEDULE_DAYS)
+    if expire_time:
+        kept = _parse_seconds_until(expire_time, "ExpireTime") - max(after, 0.0)
+        if kept > MAX_RETENTION_SECONDS:
+            raise _period_exceeded(3)
+        if kept <= MIN_RETENTION_SECONDS:
+            raise invalid_parameter("ExpireTime")
     return max(after, 0.0)
 
 
-def _too_long(days: int) -> Refused:
+def _period_exceeded(days: int) -> VendorRefusal:
     text = f"The period between specified EndTime and StartTime exceeds {days} days."
-    return Refused("InvalidPeriod.ExceedDays", text)
+    return VendorRefusal("InvalidPeriod.ExceedDays", text)
 
 
-def _seconds(text: Any, name: str) -> float:
+def _parse_seconds_until(text: Any, name: str) -> float:
     try:
         return seconds_until(datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ"))
     except ValueError:
-        raise bad_format(name) from None
+        raise invalid_format(name) from None

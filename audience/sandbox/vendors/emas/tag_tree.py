@@ -8,65 +8,65 @@ from typing import Any
 
 import numpy as np
 
-from audience.sandbox.http_types import Mask, Refused
-from audience.sandbox.vendor_state import Desk
+from audience.sandbox.http_types import DeviceMask, VendorRefusal
+from audience.sandbox.vendor_state import VendorState
 
-DEPTH, OPERANDS, TAGS, LONGEST = 2, 10, 50, 128
-BAD = "InvalidTargetValue.Format"
+MAX_DEPTH, MAX_OPERANDS, MAX_TAGS, MAX_TAG_CHARS = 2, 10, 50, 128
+BAD_EXPRESSION_CODE = "InvalidTargetValue.Format"
 
 
-def by_tags(value: str, desk: Desk) -> Mask:
+def evaluate_tag_expression(value: str, state: VendorState) -> DeviceMask:
     """Whom the target value of a TAG push means."""
     if not value.lstrip().startswith("{"):
-        return _tag(value, desk)
+        return _devices_with_tag(value, state)
     try:
         tree = json.loads(value)
     except ValueError:
-        raise Refused(BAD, "the tag expression is not JSON") from None
-    if _count(tree) > TAGS:
-        raise Refused(BAD, f"more than {TAGS} tags")
-    if not _bounds(tree):
-        raise Refused(BAD, "a NOT needs a tag beside it that bounds it")
-    return _node(tree, desk, 0)
+        raise VendorRefusal(BAD_EXPRESSION_CODE, "the tag expression is not JSON") from None
+    if _count_tags(tree) > MAX_TAGS:
+        raise VendorRefusal(BAD_EXPRESSION_CODE, f"more than {MAX_TAGS} tags")
+    if not _is_bounded(tree):
+        raise VendorRefusal(BAD_EXPRESSION_CODE, "a NOT needs a tag beside it that bounds it")
+    return _evaluate_node(tree, state, 0)
 
 
-def _node(node: Any, desk: Desk, depth: int) -> Mask:
+def _evaluate_node(node: Any, state: VendorState, depth: int) -> DeviceMask:
     match node:
         case {"tag": str(name)} if len(node) == 1:
-            return _tag(name, desk)
+            return _devices_with_tag(name, state)
         case {"not": {"tag": str(name)}} if len(node) == len(node["not"]) == 1:
-            return desk.population.known(desk.vendor) & ~_tag(name, desk)
+            return state.population.registered_devices(state.vendor) & ~_devices_with_tag(name, state)
         case {"and": [_, *_] as parts} | {"or": [_, *_] as parts} if len(node) == 1:
-            if depth == DEPTH:
-                raise Refused(BAD, f"more than {DEPTH} levels of and, or")
-            if len(parts) > OPERANDS:
-                raise Refused(BAD, f"more than {OPERANDS} operands")
+            if depth == MAX_DEPTH:
+                raise VendorRefusal(BAD_EXPRESSION_CODE, f"more than {MAX_DEPTH} levels of and, or")
+            if len(parts) > MAX_OPERANDS:
+                raise VendorRefusal(BAD_EXPRESSION_CODE, f"more than {MAX_OPERANDS} operands")
             join = np.logical_and if "and" in node else np.logical_or
-            found: Mask = join.reduce([_node(part, desk, depth + 1) for part in parts])
+            found: DeviceMask = join.reduce([_evaluate_node(part, state, depth + 1) for part in parts])
             return found
-    raise Refused(BAD, "a tag expression is of tag, and, or, and not of one tag")
+    raise VendorRefusal(BAD_EXPRESSION_CODE, "a tag expression is of tag, and, or, and not of one tag")
 
 
-def _bounds(node: Any) -> bool:
+def _is_bounded(node: Any) -> bool:
     """Whether what it means lies within tags that are said without NOT."""
     match node:
         case {"and": list(parts)}:
-            return any(_bounds(part) for part in parts)
+            return any(_is_bounded(part) for part in parts)
         case {"or": list(parts)}:
-            return all(_bounds(part) for part in parts)
+            return all(_is_bounded(part) for part in parts)
         case {"not": _}:
             return False
     return True
 
 
-def _count(node: Any) -> int:
+def _count_tags(node: Any) -> int:
     match node:
         case {"and": list(parts)} | {"or": list(parts)}:
-            return sum(_count(part) for part in parts)
+            return sum(_count_tags(part) for part in parts)
     return 1
 
 
-def _tag(name: str, desk: Desk) -> Mask:
-    if not name or len(name) > LONGEST:
-        raise Refused("InvalidTag.LengthExceed" if name else "InvalidTag.Empty", "a tag has 1 to 128 characters")
-    return desk.population.bare(desk.vendor, name)
+def _devices_with_tag(name: str, state: VendorState) -> DeviceMask:
+    if not name or len(name) > MAX_TAG_CHARS:
+        raise VendorRefusal("InvalidTag.LengthExceed" if name else "InvalidTag.Empty", "a tag has 1 to 128 characters")
+    return state.population.devices_with_tag(state.vendor, name)

@@ -12,200 +12,208 @@ from typing import Any
 
 import numpy as np
 
-from audience.sandbox.http_types import JSON, Call, Mask, Refused, Reply
-from audience.sandbox.request_checks import basic, is_texts, is_whole, loaded, seconds_until
-from audience.sandbox.vendor_state import Desk
-from audience.sandbox.vendors.tpns.loop_tasks import moments
-from audience.sandbox.vendors.tpns.packages import keep, read
-from audience.sandbox.vendors.tpns.tag_rules import by_list, by_rules
+from audience.sandbox.http_types import DeviceMask, HttpCall, HttpReply, JsonObject, VendorRefusal
+from audience.sandbox.request_checks import (
+    is_int_between,
+    is_string_list,
+    parse_basic_auth,
+    parse_json_object,
+    seconds_until,
+)
+from audience.sandbox.vendor_state import VendorState
+from audience.sandbox.vendors.tpns.loop_tasks import compute_loop_delays
+from audience.sandbox.vendors.tpns.packages import read_upload, store_upload
+from audience.sandbox.vendors.tpns.tag_rules import evaluate_tag_list, evaluate_tag_rules
 
 PATHS = ("/v3/push/app", "/v3/push/package/upload")
-REFUSAL, TOO_FAST = "1008007", "1008028"
-RATE = (1, 1.0)  # calls, seconds: all, tag and packages together
-SAME_BROADCAST = (1, 3_600.0)  # one and the same message to all
-SLOW = ("all", "tag", "package_account_push", "package_token_push")
-CHANNELS = {"xg", "hw", "xm", "mz", "vivo", "oppo", "apns", "honor", "fcm"}
-AUDIENCES = (*SLOW, "token", "token_list", "account", "account_list")
-MOST, LONGEST_TOKEN, LONGEST_WAIT = 1_000, 36, 259_200
-ZONE = timezone(timedelta(hours=8))  # of send_time, which the page calls the time of the server
-PAST = 600  # seconds that send_time may lie behind
+DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "1008007", "1008028"
+RATE_LIMIT = (1, 1.0)  # calls, seconds: all, tag and packages together
+REPEATED_BROADCAST_LIMIT = (1, 3_600.0)  # one and the same message to all
+RATE_LIMITED_TYPES = ("all", "tag", "package_account_push", "package_token_push")
+OEM_CHANNELS = {"xg", "hw", "xm", "mz", "vivo", "oppo", "apns", "honor", "fcm"}
+AUDIENCE_TYPES = (*RATE_LIMITED_TYPES, "token", "token_list", "account", "account_list")
+MAX_LIST_IDS, MAX_TOKEN_CHARS, MAX_EXPIRE_SECONDS = 1_000, 36, 259_200
+SERVER_ZONE = timezone(timedelta(hours=8))  # of send_time, which the page calls the time of the server
+MAX_PAST_SECONDS = 600  # seconds that send_time may lie behind
 
 
-def answer(call: Call, desk: Desk) -> Reply:
+def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
     """Check the call, keep its file or tell whom it means, and say so."""
-    _authorise(call, desk)
+    _verify_credentials(call, state)
     if call.path.endswith("/upload"):
-        number = keep(call.file, desk)
-        return Reply(200, {"retCode": 0, "errMsg": "", "uploadId": number})
-    push = loaded(call.body, 1008001)
-    after = _check(push)
-    who, invalid = _audience(push, desk)
-    _pace(push, desk)
-    waits = [after] if push.get("loop_param") is None else moments(push["loop_param"], ZONE)
-    messages = [desk.told.number() for _ in waits]
+        number = store_upload(call.file, state)
+        return HttpReply(200, {"retCode": 0, "errMsg": "", "uploadId": number})
+    push = parse_json_object(call.body, 1008001)
+    after = _check_push(push)
+    who, invalid = _target_devices(push, state)
+    _check_rate(push, state)
+    waits = [after] if push.get("loop_param") is None else compute_loop_delays(push["loop_param"], SERVER_ZONE)
+    messages = [state.delivery_log.create_message() for _ in waits]
     for message, wait in zip(messages, waits, strict=True):
-        desk.told.deliver(message, who, wait)
-    body: JSON = {"seq": push.get("seq", 0), "environment": push.get("environment", "product"), "ret_code": 0}
+        state.delivery_log.record(message, who, wait)
+    body: JsonObject = {"seq": push.get("seq", 0), "environment": push.get("environment", "product"), "ret_code": 0}
     body["push_id"] = messages if push.get("loop_param") is not None else messages[0]
     if push.get("ignore_invalid_token") == 1 and push["audience_type"] in ("token", "token_list"):
         body["invalid_targe_list"] = invalid
-    return Reply(200, body, message=",".join(messages), devices=int(np.count_nonzero(who)))
+    return HttpReply(200, body, message_id=",".join(messages), device_count=int(np.count_nonzero(who)))
 
 
-def refusal(no: Refused, call: Call) -> Reply:
+def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
     """The answer that says no; the upload spells its fields in another way."""
-    code: Any = int(no.code) if no.code.isdigit() else no.code
-    text = no.text or "refused"
+    code: Any = int(exc.code) if exc.code.isdigit() else exc.code
+    text = exc.text or "refused"
     if call.path.endswith("/upload"):
-        return Reply(200, {"retCode": code, "errMsg": text, "uploadId": 0}, code=no.code)
-    return Reply(200, {"seq": 0, "ret_code": code, "err_msg": text}, code=no.code)
+        return HttpReply(200, {"retCode": code, "errMsg": text, "uploadId": 0}, code=exc.code)
+    return HttpReply(200, {"seq": 0, "ret_code": code, "err_msg": text}, code=exc.code)
 
 
-def failure(status: int, call: Call) -> Reply:
+def build_failure(status: int, call: HttpCall) -> HttpReply:
     """The answer of a server in trouble."""
-    return Reply(status, refusal(Refused(1008004, "failed to call internal service"), call).body, code="1008004")
+    return HttpReply(
+        status, build_refusal(VendorRefusal(1008004, "failed to call internal service"), call).body, code="1008004"
+    )
 
 
-def sign(secret: str, timestamp: str, access: str, body: bytes) -> str:
+def sign(secret: str, timestamp: str, access_id: str, body: bytes) -> str:
     """What the header Sign must hold: base64 of the hexadecimal HMAC-SHA256, not of its bytes.
 
     >>> sign("secret", "1565314789", "1500001048", b"{}")[:24]
     'MDU1N2YxM2YxYTZhNTkwMzY5'
     """
-    text = timestamp.encode() + access.encode() + body
+    text = timestamp.encode() + access_id.encode() + body
     return base64.b64encode(hmac.new(secret.encode(), text, hashlib.sha256).hexdigest().encode()).decode()
 
 
-def _authorise(call: Call, desk: Desk) -> None:
+def _verify_credentials(call: HttpCall, state: VendorState) -> None:
     if call.method != "POST":
-        raise Refused(1008001, "only POST")
+        raise VendorRefusal(1008001, "only POST")
     given, access = call.headers.get("sign"), call.headers.get("accessid", "")
     if given is None:
-        pair = basic(call)
+        pair = parse_basic_auth(call)
         if not pair:
-            raise Refused(1008003, "authentication failed")
-        if not desk.takes(*pair):
-            raise Refused(10030002, "AccessId and SecretKey do not match")
+            raise VendorRefusal(1008003, "authentication failed")
+        if not state.accepts_credentials(*pair):
+            raise VendorRefusal(10030002, "AccessId and SecretKey do not match")
         return
-    moment, secret = call.headers.get("timestamp", ""), desk.signed_with(access)
-    if not access or not moment.isdigit() or not desk.knows(access):
-        raise Refused(1008003, "Sign needs AccessId and TimeStamp")
+    moment, secret = call.headers.get("timestamp", ""), state.signing_secret(access)
+    if not access or not moment.isdigit() or not state.knows_key(access):
+        raise VendorRefusal(1008003, "Sign needs AccessId and TimeStamp")
     if secret is not None and not hmac.compare_digest(sign(secret, moment, access, call.body).encode(), given.encode()):
-        raise Refused(1008003, "Sign does not fit the body")
+        raise VendorRefusal(1008003, "Sign does not fit the body")
 
 
-def _check(push: JSON) -> float:
+def _check_push(push: JsonObject) -> float:
     """Refuse what no push may have; in how many seconds it is sent."""
     if missing := {"audience_type", "message_type", "message"} - push.keys():
-        raise Refused(1008002, f"{min(missing)} is missing")
-    if push["audience_type"] not in AUDIENCES:
-        raise Refused(1008007, "audience_type is not known")
-    _message(push["message"], push["message_type"], push.get("environment"))
-    if not is_whole(push.get("expire_time", 0), 0, LONGEST_WAIT):
-        raise Refused(1008007, f"expire_time is up to {LONGEST_WAIT}")
-    if "push_speed" in push and not is_whole(push["push_speed"], 1_000, 50_000):
-        raise Refused(1008007, "push_speed is from 1000 to 50000")
+        raise VendorRefusal(1008002, f"{min(missing)} is missing")
+    if push["audience_type"] not in AUDIENCE_TYPES:
+        raise VendorRefusal(1008007, "audience_type is not known")
+    _check_message(push["message"], push["message_type"], push.get("environment"))
+    if not is_int_between(push.get("expire_time", 0), 0, MAX_EXPIRE_SECONDS):
+        raise VendorRefusal(1008007, f"expire_time is up to {MAX_EXPIRE_SECONDS}")
+    if "push_speed" in push and not is_int_between(push["push_speed"], 1_000, 50_000):
+        raise VendorRefusal(1008007, "push_speed is from 1000 to 50000")
     for name in ("ignore_invalid_token", "account_push_type"):
-        if not is_whole(push.get(name, 0), 0, 1):
-            raise Refused(1008007, f"{name} is 0 or 1")
-    _channels(push.get("channel_rules") or [])
+        if not is_int_between(push.get(name, 0), 0, 1):
+            raise VendorRefusal(1008007, f"{name} is 0 or 1")
+    _check_channels(push.get("channel_rules") or [])
     later = [name for name in ("send_time", "loop_param") if push.get(name) is not None]
-    if later and push["audience_type"] not in SLOW:
-        raise Refused(1008007, f"{later[0]} is for all, tags and packages only")
-    return _wait(push["send_time"]) if push.get("send_time") else 0.0
+    if later and push["audience_type"] not in RATE_LIMITED_TYPES:
+        raise VendorRefusal(1008007, f"{later[0]} is for all, tags and packages only")
+    return _parse_send_time(push["send_time"]) if push.get("send_time") else 0.0
 
 
-def _channels(rules: Any) -> None:
+def _check_channels(rules: Any) -> None:
     for rule in rules if isinstance(rules, list) else [None]:
         if not isinstance(rule, dict) or not isinstance(rule.get("disable", False), bool):
-            raise Refused(1008007, "channel_rules is a list of channels that are disabled or not")
-        if not isinstance(rule.get("channel"), str) or rule["channel"] not in CHANNELS:
-            raise Refused(1008007, "channel_rules names a channel that is not known")
+            raise VendorRefusal(1008007, "channel_rules is a list of channels that are disabled or not")
+        if not isinstance(rule.get("channel"), str) or rule["channel"] not in OEM_CHANNELS:
+            raise VendorRefusal(1008007, "channel_rules names a channel that is not known")
 
 
-def _message(message: Any, kind: Any, environment: Any) -> None:
-    if kind not in ("notify", "message") or not isinstance(message, dict):
-        raise Refused(1008007, "message_type is notify or message, message an object")
+def _check_message(message: Any, message_type: Any, environment: Any) -> None:
+    if message_type not in ("notify", "message") or not isinstance(message, dict):
+        raise VendorRefusal(1008007, "message_type is notify or message, message an object")
     ios = message.get("ios")
     aps = ios.get("aps", {}) if isinstance(ios, dict) else {}
     if ios is not None and (not isinstance(aps, dict) or environment not in ("product", "dev")):
-        raise Refused(1008002 if environment is None else 1008007, "for iOS environment is product or dev")
+        raise VendorRefusal(1008002 if environment is None else 1008007, "for iOS environment is product or dev")
     silent = aps.get("content-available") == 1
-    if kind == "notify" and silent:
-        raise Refused(1008007, "content-available: 1 is no notification")
+    if message_type == "notify" and silent:
+        raise VendorRefusal(1008007, "content-available: 1 is no notification")
     if silent and aps.keys() & {"alert", "sound", "badge_type"}:
-        raise Refused(1008007, "a silent message has no alert, sound or badge_type")
+        raise VendorRefusal(1008007, "a silent message has no alert, sound or badge_type")
     if not silent and not all(isinstance(message.get(name), str) and message[name] for name in ("title", "content")):
-        raise Refused(1008002, "message.title and message.content are needed")
+        raise VendorRefusal(1008002, "message.title and message.content are needed")
 
 
-def _wait(text: Any) -> float:
+def _parse_send_time(text: Any) -> float:
     try:
-        wait = seconds_until(datetime.strptime(str(text), "%Y-%m-%d %H:%M:%S").replace(tzinfo=ZONE))
+        wait = seconds_until(datetime.strptime(str(text), "%Y-%m-%d %H:%M:%S").replace(tzinfo=SERVER_ZONE))
     except ValueError:
-        raise Refused(1008007, "send_time is of the form yyyy-MM-DD HH:MM:SS") from None
-    if not -PAST <= wait <= 90 * 86_400:
-        raise Refused(10010012, "send_time is within the next 90 days")
+        raise VendorRefusal(1008007, "send_time is of the form yyyy-MM-DD HH:MM:SS") from None
+    if not -MAX_PAST_SECONDS <= wait <= 90 * 86_400:
+        raise VendorRefusal(10010012, "send_time is within the next 90 days")
     return max(wait, 0.0)
 
 
-def _pace(push: JSON, desk: Desk) -> None:
+def _check_rate(push: JsonObject, state: VendorState) -> None:
     """Refuse what comes too fast; only calls that are sound otherwise are counted."""
-    if push["audience_type"] not in SLOW:
+    if push["audience_type"] not in RATE_LIMITED_TYPES:
         return
-    if not desk.rates.admits("slow", *RATE):
-        raise Refused(TOO_FAST, "one push to all, tags or packages a second")
+    if not state.rate_limiter.try_acquire("slow", *RATE_LIMIT):
+        raise VendorRefusal(RATE_LIMIT_CODE, "one push to all, tags or packages a second")
     if push["audience_type"] == "all":
         digest = hashlib.sha256(json.dumps(push, sort_keys=True).encode()).hexdigest()
-        if not desk.rates.admits(f"all {digest}", *SAME_BROADCAST):
-            raise Refused(10010018, "the same push to all within an hour")
+        if not state.rate_limiter.try_acquire(f"all {digest}", *REPEATED_BROADCAST_LIMIT):
+            raise VendorRefusal(10010018, "the same push to all within an hour")
 
 
-def _audience(push: JSON, desk: Desk) -> tuple[Mask, list[str]]:
+def _target_devices(push: JsonObject, state: VendorState) -> tuple[DeviceMask, list[str]]:
     """Whom a push means, and the tokens that nobody has."""
     kind = push["audience_type"]
     match kind:
         case "all":
-            return desk.population.known(desk.vendor), []
+            return state.population.registered_devices(state.vendor), []
         case "tag" if push.get("tag_rules") is not None:
-            return by_rules(push["tag_rules"], desk), []
+            return evaluate_tag_rules(push["tag_rules"], state), []
         case "tag":
-            return by_list(push.get("tag_list"), desk), []
+            return evaluate_tag_list(push.get("tag_list"), state), []
         case "token" | "token_list":
-            return _tokens(_list(push, "token_list", kind), push.get("ignore_invalid_token") == 1, desk)
+            return _devices_by_tokens(_read_ids(push, "token_list", kind), push.get("ignore_invalid_token") == 1, state)
         case "account" | "account_list":
-            names = _list(push, "account_list", kind)
+            names = _read_ids(push, "account_list", kind)
         case "package_token_push":
-            return _tokens(read(push, desk), True, desk)
+            return _devices_by_tokens(read_upload(push, state), True, state)
         case _:
-            names = read(push, desk)
-    found = desk.population.named("account", names)
+            names = read_upload(push, state)
+    found = state.population.rows_by_name("account", names)
     if not found:
-        raise Refused(10010005, "the push target does not exist")
+        raise VendorRefusal(10010005, "the push target does not exist")
     every = push.get("account_push_type") == 1
-    who = desk.population.nobody()
+    who = state.population.no_devices()
     who[[row for rows in found.values() for row in (rows if every else rows[-1:])]] = True
-    return who & desk.population.known(desk.vendor), []
+    return who & state.population.registered_devices(state.vendor), []
 
 
-def _list(push: JSON, name: str, kind: str) -> list[str]:
+def _read_ids(push: JsonObject, name: str, audience_type: str) -> list[str]:
     """The ids of a list; of one that should have a single id the first."""
     ids = push.get(name)
     if ids is None:
-        raise Refused(1008002, f"{name} is missing")
-    if not isinstance(ids, list) or not is_texts(ids) or not ids:
-        raise Refused(1008007, f"{name} is a list of texts")
-    if kind.endswith("_list") and len(ids) > MOST:
-        raise Refused(1008007, f"{name} has more than {MOST}")
-    return ids if kind.endswith("_list") else ids[:1]
+        raise VendorRefusal(1008002, f"{name} is missing")
+    if not isinstance(ids, list) or not is_string_list(ids) or not ids:
+        raise VendorRefusal(1008007, f"{name} is a list of texts")
+    if audience_type.endswith("_list") and len(ids) > MAX_LIST_IDS:
+        raise VendorRefusal(1008007, f"{name} has more than {MAX_LIST_IDS}")
+    return ids if audience_type.endswith("_list") else ids[:1]
 
 
-def _tokens(tokens: list[str], ignore: bool, desk: Desk) -> tuple[Mask, list[str]]:
-    ids = desk.population.ids(desk.vendor)
+def _devices_by_tokens(tokens: list[str], ignore_unknown: bool, state: VendorState) -> tuple[DeviceMask, list[str]]:
+    ids = state.population.rows_by_id(state.vendor)
     invalid = [token for token in tokens if token not in ids]
-    if invalid and not ignore:
-        code = 1008029 if any(len(token) > LONGEST_TOKEN for token in invalid) else 1008006
-        raise Refused(code, f"invalid token {invalid[0]}")
-    who = desk.population.nobody()
+    if invalid and not ignore_unknown:
+        code = 1008029 if any(len(token) > MAX_TOKEN_CHARS for token in invalid) else 1008006
+        raise VendorRefusal(code, f"invalid token {invalid[0]}")
+    who = state.population.no_devices()
     who[[ids[token] for token in tokens if token in ids]] = True
     return who, invalid

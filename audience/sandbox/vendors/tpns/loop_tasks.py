@@ -3,33 +3,33 @@
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any
 
-from audience.sandbox.http_types import Refused
+from audience.sandbox.http_types import VendorRefusal
 from audience.sandbox.request_checks import seconds_until
 
-LONGEST = 90  # days ahead
+MAX_DAYS_AHEAD = 90  # days ahead
 
 
-def moments(loop: Any, zone: tzinfo) -> list[float]:
+def compute_loop_delays(loop: Any, zone: tzinfo) -> list[float]:
     """In how many seconds each push of *loop* is due; those that have passed are left out."""
     try:
         first, last = (date.fromisoformat(loop[name]) for name in ("startDate", "endDate"))
         kind, days = loop["loopType"], [int(day) for day in loop["loopDayIndexs"]]
         times = [time.fromisoformat(each) for each in loop["dayTimes"]]
     except (KeyError, TypeError, ValueError):
-        raise Refused(1008007, "loop_param needs startDate, endDate, loopType, loopDayIndexs, dayTimes") from None
-    if kind not in (1, 2, 3) or first > last or last > datetime.now(zone).date() + timedelta(LONGEST):
-        raise Refused(1008007, f"loopType is 1, 2 or 3, and the last day at most {LONGEST} days ahead")
-    chosen = [day for day in _days(first, last) if kind == 1 or _index(day, kind) in days]
+        raise VendorRefusal(1008007, "loop_param needs startDate, endDate, loopType, loopDayIndexs, dayTimes") from None
+    if kind not in (1, 2, 3) or first > last or last > datetime.now(zone).date() + timedelta(MAX_DAYS_AHEAD):
+        raise VendorRefusal(1008007, f"loopType is 1, 2 or 3, and the last day at most {MAX_DAYS_AHEAD} days ahead")
+    chosen = [day for day in _date_range(first, last) if kind == 1 or _day_index(day, kind) in days]
     waits = [seconds_until(datetime.combine(day, each, zone)) for day in chosen for each in times]
     if not (coming := [wait for wait in waits if wait > 0]):
-        raise Refused(10010012, "no moment of the loop is still to come")
+        raise VendorRefusal(10010012, "no moment of the loop is still to come")
     return coming
 
 
-def _days(first: date, last: date) -> list[date]:
+def _date_range(first: date, last: date) -> list[date]:
     return [first + timedelta(number) for number in range((last - first).days + 1)]
 
 
-def _index(day: date, kind: int) -> int:
+def _day_index(day: date, loop_type: int) -> int:
     """Its number in the week, from Sunday as 0, or in the month."""
-    return day.isoweekday() % 7 if kind == 2 else day.day
+    return day.isoweekday() % 7 if loop_type == 2 else day.day

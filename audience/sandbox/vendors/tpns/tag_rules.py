@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from audience.sandbox.http_types import JSON, Mask, Refused
-from audience.sandbox.request_checks import is_texts
-from audience.sandbox.vendor_state import Desk
+from audience.sandbox.http_types import DeviceMask, JsonObject, VendorRefusal
+from audience.sandbox.request_checks import is_string_list
+from audience.sandbox.vendor_state import VendorState
 
-BARE = "xg_user_define"
-COLUMNS = {
+CUSTOM_TAG_TYPE = "xg_user_define"
+COLUMN_BY_TAG_TYPE = {
     "xg_auto_version": "version",
     "xg_auto_province": "province",
     "xg_auto_active": "active",
@@ -28,82 +28,90 @@ COLUMNS = {
 }
 
 
-def by_rules(rules: Any, desk: Desk) -> Mask:
+def evaluate_tag_rules(rules: Any, state: VendorState) -> DeviceMask:
     """Whom `tag_rules` means."""
     if not isinstance(rules, list) or not rules:
-        raise Refused(1008007, "tag_rules must be a list of rules")
-    return _joined([_rule(rule, desk) for rule in rules], rules, "operator")
+        raise VendorRefusal(1008007, "tag_rules must be a list of rules")
+    return _join_by_operator([_evaluate_rule(rule, state) for rule in rules], rules, "operator")
 
 
-def by_list(tags: Any, desk: Desk) -> Mask:
+def evaluate_tag_list(tag_list: Any, state: VendorState) -> DeviceMask:
     """Whom the older `tag_list` means, {"tags": […], "op": "AND"}."""
-    if not isinstance(tags, dict) or not is_texts(tags.get("tags")) or not tags["tags"]:
-        raise Refused(1008007, "tag_list needs tags and op")
-    if len(json.dumps(tags, ensure_ascii=False)) > 512:
-        raise Refused(1008007, "tag_list has more than 512 characters")
-    return _folded([tagged(desk, BARE, name) for name in tags["tags"]], _operator(tags, "op"))
+    if not isinstance(tag_list, dict) or not is_string_list(tag_list.get("tags")) or not tag_list["tags"]:
+        raise VendorRefusal(1008007, "tag_list needs tags and op")
+    if len(json.dumps(tag_list, ensure_ascii=False)) > 512:
+        raise VendorRefusal(1008007, "tag_list has more than 512 characters")
+    return _reduce_masks(
+        [devices_with_tag(state, CUSTOM_TAG_TYPE, name) for name in tag_list["tags"]], _read_operator(tag_list, "op")
+    )
 
 
-def tagged(desk: Desk, kind: str, name: str) -> Mask:
+def devices_with_tag(state: VendorState, tag_type: str, name: str) -> DeviceMask:
     """Who has the tag *name* of the type *kind*; a custom `age:20` is the column age too."""
-    people = desk.population
-    if kind != BARE:
-        return people.typed(COLUMNS[kind], _day(name) if kind == "xg_auto_active" else name)
+    people = state.population
+    if tag_type != CUSTOM_TAG_TYPE:
+        return people.devices_with_value(
+            COLUMN_BY_TAG_TYPE[tag_type], _format_day(name) if tag_type == "xg_auto_active" else name
+        )
     column, colon, value = name.partition(":")
-    return people.bare(desk.vendor, name) | (people.typed(column, value) if colon else people.nobody())
+    return people.devices_with_tag(state.vendor, name) | (
+        people.devices_with_value(column, value) if colon else people.no_devices()
+    )
 
 
-def _rule(rule: Any, desk: Desk) -> Mask:
+def _evaluate_rule(rule: Any, state: VendorState) -> DeviceMask:
     if not isinstance(rule, dict) or not isinstance(rule.get("tag_items"), list) or not rule["tag_items"]:
-        raise Refused(1008007, "a rule needs tag_items")
+        raise VendorRefusal(1008007, "a rule needs tag_items")
     items = rule["tag_items"]
-    found = _joined([_item(item, desk) for item in items], items, "items_operator")
-    return _unless(rule, found, desk)
+    found = _join_by_operator([_evaluate_item(item, state) for item in items], items, "items_operator")
+    return _apply_is_not(rule, found, state)
 
 
-def _item(item: Any, desk: Desk) -> Mask:
-    if not isinstance(item, dict) or not is_texts(item.get("tags")) or not item["tags"]:
-        raise Refused(1008007, "an item needs tags")
+def _evaluate_item(item: Any, state: VendorState) -> DeviceMask:
+    if not isinstance(item, dict) or not is_string_list(item.get("tags")) or not item["tags"]:
+        raise VendorRefusal(1008007, "an item needs tags")
     kind = item.get("tag_type")
-    if not isinstance(kind, str) or kind not in (BARE, *COLUMNS):
-        raise Refused(1008007, f"tag_type {kind} is not known")
-    found = _folded([tagged(desk, kind, name) for name in item["tags"]], _operator(item, "tags_operator"))
-    return _unless(item, found, desk)
+    if not isinstance(kind, str) or kind not in (CUSTOM_TAG_TYPE, *COLUMN_BY_TAG_TYPE):
+        raise VendorRefusal(1008007, f"tag_type {kind} is not known")
+    found = _reduce_masks(
+        [devices_with_tag(state, kind, name) for name in item["tags"]], _read_operator(item, "tags_operator")
+    )
+    return _apply_is_not(item, found, state)
 
 
-def _unless(part: JSON, found: Mask, desk: Desk) -> Mask:
+def _apply_is_not(part: JsonObject, mask: DeviceMask, state: VendorState) -> DeviceMask:
     if not isinstance(part.get("is_not", False), bool):
-        raise Refused(1008007, "is_not is true or false")
-    return desk.population.known(desk.vendor) & ~found if part.get("is_not") else found
+        raise VendorRefusal(1008007, "is_not is true or false")
+    return state.population.registered_devices(state.vendor) & ~mask if part.get("is_not") else mask
 
 
-def _joined(values: Sequence[Mask], parts: Sequence[JSON], operator: str) -> Mask:
+def _join_by_operator(masks: Sequence[DeviceMask], parts: Sequence[JsonObject], operator_key: str) -> DeviceMask:
     """Join each value to what stands before it by its own operator, the first one's is ignored; AND binds tighter."""
-    groups = [values[0]]
-    for value, part in zip(values[1:], parts[1:], strict=True):
-        if _operator(part, operator) == "AND":
+    groups = [masks[0]]
+    for value, part in zip(masks[1:], parts[1:], strict=True):
+        if _read_operator(part, operator_key) == "AND":
             groups[-1] = groups[-1] & value
         else:
             groups.append(value)
-    return _folded(groups, "OR")
+    return _reduce_masks(groups, "OR")
 
 
-def _folded(values: Sequence[Mask], operator: str) -> Mask:
+def _reduce_masks(masks: Sequence[DeviceMask], operator: str) -> DeviceMask:
     join = np.logical_and if operator == "AND" else np.logical_or
-    found: Mask = join.reduce(values)
+    found: DeviceMask = join.reduce(masks)
     return found
 
 
-def _operator(part: JSON, name: str) -> str:
-    operator = part.get(name)
+def _read_operator(part: JsonObject, key: str) -> str:
+    operator = part.get(key)
     if operator not in ("AND", "OR"):
-        raise Refused(1008007, f"{name} is AND or OR")
+        raise VendorRefusal(1008007, f"{key} is AND or OR")
     return str(operator)
 
 
-def _day(name: str) -> str:
+def _format_day(name: str) -> str:
     """20200408 as 2020-04-08."""
     try:
         return datetime.strptime(name, "%Y%m%d").date().isoformat()
     except ValueError:
-        raise Refused(1008007, f"{name} is no day of the form 20200408") from None
+        raise VendorRefusal(1008007, f"{name} is no day of the form 20200408") from None

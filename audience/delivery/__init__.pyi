@@ -1,0 +1,29 @@
+"""The public names: `__init__.py` loads each from its module on first use."""
+
+from .ledger.status import (
+    FailedBatch as FailedBatch,
+)
+from .ledger.status import (
+    Status as Status,
+)
+from .runs import (
+    cancel as cancel,
+)
+from .runs import (
+    resume as resume,
+)
+from .runs import (
+    send as send,
+)
+from .runs import (
+    status as status,
+)
+from .safety_limits import (
+    SafetyLimits as SafetyLimits,
+)
+from .sender.worker import (
+    SendOptions as SendOptions,
+)
+from .transport.retry import (
+    RetryPolicy as RetryPolicy,
+)
