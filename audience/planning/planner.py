@@ -175,8 +175,8 @@ def _find_catalog_contradiction(request: _PlanRequest, candidate: Plan) -> Probl
         return None
     meant = request.index.resolve(request.simplified)
     parts = [request.index.resolve(part) for part in _add_id_part(candidate.request_exprs, candidate)]
-    left = reduce(lambda rest, part: rest.difference(part), parts, meant)
-    others = sum(len(part.difference(meant)) for part in parts)
+    left = reduce(lambda rest, part: rest - part, parts, meant)
+    others = sum(len(part - meant) for part in parts)
     again = sum(map(len, parts)) - others - (len(meant) - len(left))
     if not left and not others and not again:
         return None

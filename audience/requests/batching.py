@@ -106,7 +106,7 @@ def batch_ids(devices: DeviceSet, vendor: str) -> Batches:
     """
     to = get_vendor(vendor, can="emit")
     told = select_deliverable_devices(devices, to)
-    return Batches(to, told, devices.difference(told))
+    return Batches(to, told, devices - told)
 
 
 def iter_id_payloads(devices: DeviceSet, vendor: str) -> Iterator[Payload]:

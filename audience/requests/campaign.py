@@ -80,9 +80,9 @@ def plan_campaign(
     told: list[tuple[str, int, DeviceSet]] = []
     for name in vendors:
         reached = select_deliverable_devices(crowd, get_vendor(name))
-        mine = reached.difference(reached.difference(left))  # those of them that are left
+        mine = reached & left
         told.append((name, len(reached), mine))
-        left = left.difference(mine)
+        left = left - mine
     alone = any(len(mine) == len(crowd) for _, _, mine in told)
     planned = partial(plan, meant, index=index, catalog=catalog, max_requests=max_requests, strict=strict)
     shares = tuple(
@@ -170,9 +170,9 @@ def _plan_vendor_share(
         if found.by_ids is None:
             return found, None
         if not found.native:
-            return found, Batches(to, assigned, assigned.difference(assigned))
+            return found, Batches(to, assigned, assigned - assigned)
     reasons = () if plan_for is not None else (NATIVE_OVERLAPS,)
-    return Plan(vendor, expr, (), expr, reasons, index=index), Batches(to, assigned, assigned.difference(assigned))
+    return Plan(vendor, expr, (), expr, reasons, index=index), Batches(to, assigned, assigned - assigned)
 
 
 def _validate_vendors(vendors: Sequence[str], index: DeviceIndex) -> None:
@@ -193,7 +193,7 @@ def _iter_unreachable(campaign: Campaign) -> Iterator[pl.DataFrame]:
     names = ", ".join(share.vendor for share in campaign.shares)
     last = get_vendor(campaign.shares[-1].vendor)
     for frame in Batches(
-        last, campaign.unreachable_devices.difference(campaign.unreachable_devices), campaign.unreachable_devices
+        last, campaign.unreachable_devices - campaign.unreachable_devices, campaign.unreachable_devices
     ).iter_skipped():
         reason, message = pl.lit("unreachable"), pl.lit(f"none of {names} can be told it")
         yield frame.with_columns(reason=reason, message=message)

@@ -1,4 +1,4 @@
-"""What an index knows of an attribute."""
+"""Describe the attributes of an index: their roles, values and device counts."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -6,7 +6,7 @@ from functools import partial
 import polars as pl
 
 from audience.index.schema.columns import ORDERED_ROLES, Role
-from audience.index.schema.value_types import parse_value as key
+from audience.index.schema.value_types import parse_value
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.polars_bridge import read_attribute_values, read_value_table
 from audience.index.storage.shard import Shard
@@ -15,7 +15,7 @@ from audience.index.storage.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class AttributeStats:
-    """One attribute of a snapshot: its name, its role, and what its shards hold of it."""
+    """Attribute of a snapshot: its name, its role and its values in all shards."""
 
     name: str
     role: Role
@@ -23,56 +23,54 @@ class AttributeStats:
 
     @property
     def shard_attributes(self) -> list[tuple[Shard, StoredAttribute]]:
-        """Each shard that has the attribute, and what it knows of it."""
+        """Return each shard that has the attribute, with the attribute as stored there."""
         return [(shard, shard.attributes[self.name]) for shard in self.snapshot.shards if self.name in shard.attributes]
 
     @property
     def is_single_valued(self) -> bool:
-        """Whether a device has one value at most."""
-        return all(part.is_single_valued for _, part in self.shard_attributes)
+        """Return whether no device has more than one value."""
+        return all(stored.is_single_valued for _, stored in self.shard_attributes)
 
     @property
     def bit_depth(self) -> int:
-        """How many binary digits its values take where they are too many for a bitmap each; else 0."""
-        return max((part.bit_slicing.bit_depth for _, part in self.shard_attributes if part.bit_slicing), default=0)
+        """Return the number of bit slices if there are too many values for one bitmap each, else 0."""
+        slicings = [stored.bit_slicing for _, stored in self.shard_attributes]
+        return max((slicing.bit_depth for slicing in slicings if slicing), default=0)
 
     @property
     def distinct_count(self) -> int:
-        """How many values there are; of numbers kept as digits, how many one shard has at most."""
-        if any(part.bit_slicing and part.bit_slicing.step for _, part in self.shard_attributes):
-            return max(part.distinct_count for _, part in self.shard_attributes)
+        """Return the number of distinct values; for bit-sliced numbers, the largest number in one shard."""
+        if any(stored.bit_slicing and stored.bit_slicing.step for _, stored in self.shard_attributes):
+            return max(stored.distinct_count for _, stored in self.shard_attributes)
         return len(self.values)
 
     @property
     def values(self) -> pl.Series:
-        """The values that are written down, as text, in their order."""
-        none = pl.Series("value", [], dtype=pl.String)
-        found = (
-            pl.concat([none, *(read_attribute_values(shard, part) for shard, part in self.shard_attributes)])
-            .unique()
-            .sort()
-        )
-        if self.role not in ORDERED_ROLES or len(found) < 2:
-            return found
-        return pl.Series("value", sorted(found, key=partial(key, self.role)), dtype=pl.String)
+        """Return the stored values as strings, in the order of the attribute's type."""
+        empty = pl.Series("value", [], dtype=pl.String)
+        parts = [read_attribute_values(shard, stored) for shard, stored in self.shard_attributes]
+        values = pl.concat([empty, *parts]).unique().sort()
+        if self.role not in ORDERED_ROLES or len(values) < 2:
+            return values
+        return pl.Series("value", sorted(values, key=partial(parse_value, self.role)), dtype=pl.String)
 
     def count_by_value(self) -> pl.DataFrame:
-        """How many devices have each value that has a bitmap of its own: columns `value` and `devices`."""
-        none = pl.DataFrame(schema={"value": pl.String, "devices": pl.UInt32})
-        some = [_count_by_value(shard, part) for shard, part in self.shard_attributes if part.bit_slicing is None]
-        return pl.concat([none, *some]).group_by("value").agg(pl.col("devices").sum()).sort("value")
+        """Return the columns `value` and `devices`: the device count of each value that has its own bitmap."""
+        empty = pl.DataFrame(schema={"value": pl.String, "devices": pl.UInt32})
+        counts = [_count_by_value(shard, stored) for shard, stored in self.shard_attributes if not stored.bit_slicing]
+        return pl.concat([empty, *counts]).group_by("value").agg(pl.col("devices").sum()).sort("value")
 
 
 def collect_attribute_stats(snapshot: Snapshot) -> dict[str, AttributeStats]:
-    """What can be asked, by name; bare tags are the attribute `tag`."""
+    """Return the attributes of *snapshot* by name; bare tags are the attribute `tag`."""
     return {name: AttributeStats(name, role, snapshot) for name, role in snapshot.roles.items()}
 
 
-def _count_by_value(shard: Shard, attribute: StoredAttribute) -> pl.DataFrame:
-    found = read_value_table(shard).slice(attribute.start, attribute.value_count).select("value", devices="cardinality")
-    if shard.deleted is None:
-        return found
-    gone = [
-        shard.load_bitmap(row).intersection_cardinality(shard.deleted) for row in range(attribute.start, attribute.stop)
-    ]
-    return found.with_columns(pl.col("devices") - pl.Series(gone, dtype=pl.UInt32))
+def _count_by_value(shard: Shard, stored: StoredAttribute) -> pl.DataFrame:
+    counts = read_value_table(shard).slice(stored.start, stored.value_count).select("value", devices="cardinality")
+    deleted = shard.deleted
+    if deleted is None:
+        return counts
+    bitmaps = [shard.load_bitmap(row) for row in range(stored.start, stored.stop)]
+    deleted_counts = [bitmap.intersection_cardinality(deleted) for bitmap in bitmaps]
+    return counts.with_columns(pl.col("devices") - pl.Series(deleted_counts, dtype=pl.UInt32))

@@ -1,8 +1,9 @@
-"""The devices that were found: their number, their ids, a frame of them."""
+"""Result of a query: a set of devices, with their ids."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import and_, or_, sub
 
 import numpy as np
 import polars as pl
@@ -21,7 +22,21 @@ from audience.vendors import get_vendor
 
 @dataclass(frozen=True)
 class DeviceSet:
-    """The devices that an expression means, shard by shard, in the order in which each numbers them."""
+    """Devices that match an expression: one bitmap of rows for each shard of a snapshot.
+
+    Sets of one snapshot are combined with `&`, `|` and `-`. Devices are listed shard by shard, in the order of their
+    row numbers.
+
+    >>> import polars, tempfile
+    >>> from audience import DeviceIndex
+    >>> table = polars.DataFrame({"token": ["t1", "t2", "t3"], "tags": [["male", "vip"], ["male"], ["vip"]]})
+    >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+    >>> male, vip = index.resolve("male"), index.resolve("vip")
+    >>> len(male & vip), len(male | vip), len(male - vip)
+    (1, 3, 1)
+    >>> (male - vip).ids().to_list()
+    ['t2']
+    """
 
     bitmaps: Sequence[BitMap]
     snapshot: Snapshot
@@ -33,39 +48,79 @@ class DeviceSet:
     def __len__(self) -> int:
         return self._device_count
 
+    def __repr__(self) -> str:
+        return f"<DeviceSet: {len(self):,} devices>"
+
+    def __and__(self, other: "DeviceSet") -> "DeviceSet":
+        """Return the devices in both sets. Raises PlanError if the sets are of different snapshots."""
+        return self._combine(other, and_)
+
+    def __or__(self, other: "DeviceSet") -> "DeviceSet":
+        """Return the devices in either set. Raises PlanError if the sets are of different snapshots."""
+        return self._combine(other, or_)
+
+    def __sub__(self, other: "DeviceSet") -> "DeviceSet":
+        """Return the devices that are not in *other*. Raises PlanError if the sets are of different snapshots."""
+        return self._combine(other, sub)
+
+    def _combine(self, other: "DeviceSet", operator: Callable[[BitMap, BitMap], BitMap]) -> "DeviceSet":
+        if not isinstance(other, DeviceSet):
+            return NotImplemented
+        if not self.snapshot.is_same(other.snapshot):
+            message = f"sets of devices of two snapshots: {self.snapshot} and {other.snapshot}"
+            raise PlanError(Problem("other-snapshot", message, hint="resolve both expressions with one index"))
+        return DeviceSet(list(map(operator, self.bitmaps, other.bitmaps)), self.snapshot)
+
     @property
     def shard_rows(self) -> Iterator[tuple[Shard, NDArray[np.uint32]]]:
-        """Each shard in which there are any, and their rows there."""
-        for shard, found in zip(self.snapshot.shards, self.bitmaps, strict=True):
-            if found:
-                yield shard, bitmaps.bitmap_to_rows(found)
+        """Iterate over the shards that have any of the devices, each with their rows in rising order."""
+        for shard, bitmap in zip(self.snapshot.shards, self.bitmaps, strict=True):
+            if bitmap:
+                yield shard, bitmaps.bitmap_to_rows(bitmap)
 
     def global_rows(self) -> NDArray[np.uint32]:
-        """The rows as one array, those of each shard behind all rows of the shards before it."""
+        """Return the row numbers in the whole index: rows of a shard follow all rows of the shards before it."""
         if len(self.bitmaps) == 1:
             return bitmaps.bitmap_to_rows(self.bitmaps[0])
-        whole, first, at = np.empty(len(self), dtype=np.uint32), 0, 0
-        for shard, found in zip(self.snapshot.shards, self.bitmaps, strict=True):
-            np.add(bitmaps.bitmap_to_rows(found), np.uint32(first), out=whole[at : at + len(found)])
-            first, at = first + shard.row_count, at + len(found)
-        return whole
+        rows, first_row, position = np.empty(len(self), dtype=np.uint32), 0, 0
+        for shard, bitmap in zip(self.snapshot.shards, self.bitmaps, strict=True):
+            np.add(bitmaps.bitmap_to_rows(bitmap), np.uint32(first_row), out=rows[position : position + len(bitmap)])
+            first_row, position = first_row + shard.row_count, position + len(bitmap)
+        return rows
 
     def ids(self, vendor: str | None = None) -> pl.Series:
-        """One id a device: those of *vendor*, or of the first column of ids; null where a device has none there.
+        """Return one id for each device as the series `token`; null if a device has none.
 
-        Raises PlanError where it is not clear which column holds the ids of *vendor*.
+        Args:
+            vendor: Name of the vendor whose ids are wanted. Without it, ids come from the first column of device ids.
+
+        Raises:
+            PlanError: No column, or more than one, can hold the ids of *vendor*.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "tpns_token": ["x1", None], "tags": [["male"], ["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> index.resolve("male").ids().to_list(), index.resolve("male").ids("tpns").to_list()
+        (['t1', 't2'], ['x1', None])
         """
         return self._gather_ids(find_id_column(self.snapshot.id_column_names, vendor)).rename("token")
 
-    def difference(self, other: "DeviceSet") -> "DeviceSet":
-        """Those of the devices that are not in *other*, a crowd of the same snapshot."""
-        found = [mine - theirs for mine, theirs in zip(self.bitmaps, other.bitmaps, strict=True)]
-        return DeviceSet(found, self.snapshot)
-
     def to_frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """One row a device, with its ids, aliases and accounts; *columns* names those that are wanted.
+        """Return one row for each device with its ids, aliases and accounts.
 
-        Raises PlanError for a column that the index does not keep.
+        Args:
+            columns: Names of the id columns that are wanted; without it, all of them.
+
+        Raises:
+            PlanError: The index does not keep one of *columns*.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "alias": ["u1", None], "age": [31, 17]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> index.resolve("age > 18").to_frame(["alias"]).rows(), index.resolve("everyone").to_frame().columns
+        ([('u1',)], ['token', 'alias'])
         """
         kept = {name.partition(":")[2]: name for name in self.snapshot.id_column_names}
         for name in columns or ():
@@ -75,16 +130,19 @@ class DeviceSet:
         return pl.DataFrame([self._gather_ids(kept[name]).rename(name) for name in columns or kept])
 
     def _gather_ids(self, id_column: str) -> pl.Series:
-        found = [read_ids_at(shard, id_column, rows) for shard, rows in self.shard_rows]
-        if any(isinstance(each.dtype, pl.List) for each in found):
-            found = [as_lists(each) for each in found]
-        return pl.concat(found) if found else pl.Series(id_column, [], dtype=pl.String)
+        parts = [read_ids_at(shard, id_column, rows) for shard, rows in self.shard_rows]
+        if any(isinstance(part.dtype, pl.List) for part in parts):
+            parts = [as_lists(part) for part in parts]
+        return pl.concat(parts) if parts else pl.Series(id_column, [], dtype=pl.String)
 
 
 def find_id_column(id_columns: Sequence[str], vendor: str | None) -> str:
-    """The column of *ids* that holds the ids of *vendor*.
+    """Return the name of the column that holds the ids of *vendor*.
 
-    A column of the vendor's own comes first; then the only column that belongs to no vendor.
+    A column of the vendor is preferred. Otherwise the only column that belongs to no vendor is used.
+
+    Raises:
+        PlanError: No column, or more than one, can hold the ids of *vendor*.
     """
     names = {name.partition(":")[2]: name for name in id_columns if name.startswith("id:")}
     if vendor is None:
@@ -92,8 +150,8 @@ def find_id_column(id_columns: Sequence[str], vendor: str | None) -> str:
     for name in get_vendor(vendor).id_columns:
         if name in names:
             return names[name]
-    common = [name for name in names if name in GENERIC_ID_COLUMNS]
-    if len(common) == 1:
-        return names[common[0]]
+    generic = [name for name in names if name in GENERIC_ID_COLUMNS]
+    if len(generic) == 1:
+        return names[generic[0]]
     message = f"which column holds the ids of {vendor}? The index has {', '.join(names)}"
     raise PlanError(Problem("no-token", message, hint=f"build it with --token {vendor}=COLUMN"))

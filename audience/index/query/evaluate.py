@@ -1,6 +1,7 @@
-"""Expression × index → rows: cheapest operands first, subtraction for NOT, and no more once nothing is left.
+"""Evaluate an expression against an index.
 
-What is asked has been checked before (`audience.index.query.validate`), so here a shard may simply have none of it.
+Cheap operands come first, NOT is a subtraction, and evaluation of an AND ends when no row is left. Expressions are
+validated before (`audience.index.query.validate`); a shard that lacks an attribute simply has no rows for it.
 """
 
 from bisect import bisect_left
@@ -20,42 +21,53 @@ from audience.language.ast import And, Compare, Everyone, Expr, Ids, Nobody, Not
 
 RowBitmap: TypeAlias = bitmaps.BitMap
 EMPTY_BITMAP = bitmaps.BitMap()
-MIN_CACHED_UNION_BYTES = 1 << 16  # bytes of bitmaps whose union is worth keeping
-MAX_CACHED_COMPARISONS = 4_096  # comparisons of a shard that are remembered
+NO_ROWS, ALL_ROWS = RowSet(EMPTY_BITMAP), RowSet(EMPTY_BITMAP, complemented=True)
+MIN_CACHED_UNION_BYTES = 1 << 16  # unions of smaller bitmaps are computed again instead
+MAX_CACHED_COMPARISONS = 4_096  # in each shard
 
 
 def resolve_rows(expr: Expr, snapshot: Snapshot) -> list[RowBitmap]:
-    """The rows of each shard that *expr* means; the bitmaps may be shared and must not be changed.
+    """Return the rows of each shard that match *expr*.
 
-    Raises ExpressionError for what the index does not know.
+    The bitmaps may be shared and must not be changed.
+
+    Raises:
+        ExpressionError: The expression refers to something that the index does not have.
     """
-    whole = validate_and_expand(expr, snapshot)
-    return [exclude_deleted(evaluate_in_shard(whole, shard), shard) for shard in snapshot.shards]
+    expanded = validate_and_expand(expr, snapshot)
+    return [exclude_deleted(evaluate_in_shard(expanded, shard), shard) for shard in snapshot.shards]
 
 
 def count_devices(expr: Expr, snapshot: Snapshot) -> int:
-    """How many devices *expr* means; ExpressionError for what the index does not know."""
-    whole = validate_and_expand(expr, snapshot)
-    return sum(count_in_shard(whole, shard) for shard in snapshot.shards)
+    """Return the number of devices that match *expr*.
+
+    Raises:
+        ExpressionError: The expression refers to something that the index does not have.
+    """
+    expanded = validate_and_expand(expr, snapshot)
+    return sum(count_in_shard(expanded, shard) for shard in snapshot.shards)
 
 
 def exclude_deleted(row_set: RowSet, shard: Shard) -> RowBitmap:
-    """The rows *found* that are not dead."""
+    """Return the rows of *row_set* that are not deleted."""
     if row_set.complemented:
         return shard.live_rows - row_set.bitmap
-    return row_set.bitmap if shard.deleted is None else row_set.bitmap - shard.deleted
+    return bitmaps.remove_rows(row_set.bitmap, shard.deleted)
 
 
 def count_live(row_set: RowSet, shard: Shard) -> int:
-    """How many rows *found* are not dead."""
-    inside = len(row_set.bitmap)
+    """Return the number of rows of *row_set* that are not deleted."""
+    live_count = len(row_set.bitmap)
     if shard.deleted is not None:
-        inside -= row_set.bitmap.intersection_cardinality(shard.deleted)
-    return shard.device_count - inside if row_set.complemented else inside
+        live_count -= row_set.bitmap.intersection_cardinality(shard.deleted)
+    return shard.device_count - live_count if row_set.complemented else live_count
 
 
 def count_in_shard(expr: Expr, shard: Shard) -> int:
-    """How many rows *expr* means; the last step of an AND or OR counts without building its result."""
+    """Return the number of devices of *shard* that match *expr*.
+
+    The last step of an AND or OR counts rows without building its result.
+    """
     if shard.deleted is not None:
         return _count_without_deleted(expr, shard, shard.deleted)
     match expr:
@@ -69,134 +81,139 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
 
 
 def _count_without_deleted(expr: Expr, shard: Shard, deleted: RowBitmap) -> int:
-    """As `counted`, of a shard with *dead* rows: where they are few, an AND is soon counted among them alone."""
+    """Return the number of live rows: for an AND, all its rows less those among the few deleted ones."""
     if not isinstance(expr, And):
         return count_live(evaluate_in_shard(expr, shard), shard)
-    operands = [
-        one if isinstance(one, LazyUnion) else one._replace(owned=False) for one in _evaluate_operands(expr, shard)
-    ]
-    gone = bitmaps.count_intersection([RowSet(deleted, nbytes=2 * len(deleted)), *operands], shard.row_count)
-    return bitmaps.count_intersection(operands, shard.row_count) - gone
+    operands = _evaluate_operands(expr, shard)
+    deleted_rows = RowSet(deleted, nbytes=2 * len(deleted))
+    deleted_count = bitmaps.count_intersection([deleted_rows, *operands], shard.row_count)
+    return bitmaps.count_intersection(operands, shard.row_count) - deleted_count
 
 
 def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
-    """The rows that *expr* means, or those that it does not; rows that are dead may be among them."""
+    """Return the rows of *shard* that match *expr*; deleted rows may be among them."""
     match expr:
         case Tag():
             return _evaluate_tag(expr, shard)
         case Not(term=term):
             return ~evaluate_in_shard(term, shard)
         case Everyone():
-            return RowSet(EMPTY_BITMAP, complemented=True)
+            return ALL_ROWS
         case Nobody():
-            return RowSet(EMPTY_BITMAP)
-    kept = shard.cache.get(shard.name, expr)
-    if kept is not None:
-        return kept
-    found = _evaluate_uncached(expr, shard)
-    dear = isinstance(expr, Ids | Sample | Split)  # found by looking at all ids, which is slow
-    kept_now = shard.cache.put(shard.name, expr, found) if dear else shard.cache.offer(shard.name, expr, found)
-    return found._replace(owned=False) if kept_now else found
+            return NO_ROWS
+    cached = shard.cache.get(shard.name, expr)
+    if cached is not None:
+        return cached
+    row_set = _evaluate_uncached(expr, shard)
+    if isinstance(expr, Ids | Sample | Split):  # these scan the ids of all devices, which is slow
+        shard.cache.put(shard.name, expr, row_set)
+    else:
+        shard.cache.offer(shard.name, expr, row_set)
+    return row_set
 
 
 def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:
-    """The rows that *expr* means, found anew."""
     match expr:
         case And():
             return bitmaps.intersect(_evaluate_operands(expr, shard))
         case Or(terms=terms):
             return bitmaps.union([evaluate_in_shard(term, shard) for term in terms])
         case Compare() | Within():
-            attribute = shard.attributes.get(expr.type)
-            return (
-                RowSet(EMPTY_BITMAP)
-                if attribute is None
-                else _rows_in_ranks(attribute, _find_query_ranks(expr, attribute, shard), shard)
-            )
+            return _evaluate_comparison(expr, shard)
         case Ids():
-            from audience.index.storage import (
-                id_search,  # here, as it takes Polars, and nothing else of a question does
-            )
-
-            return _as_row_set(
-                bitmaps.rows_to_bitmap(id_search.locate_in_shard(expr, shard)["row"].unique().sort().to_numpy())
-            )
+            return _evaluate_ids(expr, shard)
         case Sample() | Split():
             return _as_row_set(sample_rows(expr, shard))
-    raise AssertionError(f"{expr!r} is not written out")
+    raise AssertionError(f"{expr!r} was not expanded")
+
+
+def _evaluate_comparison(expr: Compare | Within, shard: Shard) -> RowSet:
+    attribute = shard.attributes.get(expr.type)
+    return NO_ROWS if attribute is None else _rows_in_ranks(attribute, _query_ranks(expr, attribute, shard), shard)
+
+
+def _evaluate_ids(ids: Ids, shard: Shard) -> RowSet:
+    from audience.index.storage import id_search  # imports Polars, which no other kind of expression needs
+
+    rows = id_search.locate_in_shard(ids, shard)["row"].unique().sort().to_numpy()
+    return _as_row_set(bitmaps.rows_to_bitmap(rows))
 
 
 def _evaluate_operands(expr: And, shard: Shard) -> list[RowSet | LazyUnion]:
-    """What each operand means, simple ones first; one that is empty decides, and the others are left unread.
+    """Return the operands of an AND, cheapest first.
 
-    Where all of them are stored bitmaps they are remembered with the object *expr*.
+    An empty operand is returned alone and the operands after it are not evaluated. Operands that are all stored
+    bitmaps are cached by the identity of *expr*.
     """
-    known = shard.and_cache.get(id(expr))
-    if known is not None and known[0] is expr:
-        return known[1]
-    found: list[RowSet | LazyUnion] = []
-    for term in sorted(expr.terms, key=_estimate_cost):
-        one = _union_lazily(term, shard) or evaluate_in_shard(term, shard)
-        if isinstance(one, RowSet) and not one.complemented and not one.bitmap:
-            return [one]
-        found.append(one)
-    if all(isinstance(one, LazyUnion) or one.cached for one in found):
-        shard.cache_operands(expr, found)
-    return found
+    cached = shard.and_cache.get(id(expr))
+    if cached is not None and cached[0] is expr:
+        return cached[1]
+    operands: list[RowSet | LazyUnion] = []
+    for term in sorted(expr.terms, key=_evaluation_cost):
+        operand = _union_lazily(term, shard) or evaluate_in_shard(term, shard)
+        if isinstance(operand, RowSet) and not operand.complemented and not operand.bitmap:
+            return [operand]
+        operands.append(operand)
+    if all(isinstance(operand, LazyUnion) or operand.cached for operand in operands):
+        shard.cache_operands(expr, operands)
+    return operands
 
 
 def _union_lazily(expr: Expr, shard: Shard) -> RowSet | LazyUnion | None:
-    """The bitmaps of several values, of which a device has any, before they are united; or united and kept already."""
+    """Return an OR of tags or a comparison as a union of stored bitmaps, or None if *expr* is not one.
+
+    The result is a RowSet if the union is cached.
+    """
     match expr:
         case Or(terms=terms):
             return _union_tags(expr, terms, shard)
         case Compare() | Within():
-            if expr in (known := shard.compare_cache):
-                return known[expr]
-            if len(known) >= MAX_CACHED_COMPARISONS:
-                known = shard.compare_cache = {}
-            known[expr] = found = _union_compared(expr, shard)
-            return found
+            if expr in (cache := shard.compare_cache):
+                return cache[expr]
+            if len(cache) >= MAX_CACHED_COMPARISONS:
+                cache = shard.compare_cache = {}
+            cache[expr] = lazy_union = _union_compared(expr, shard)
+            return lazy_union
     return None
 
 
 def _union_tags(expr: Or, terms: tuple[Expr, ...], shard: Shard) -> RowSet | LazyUnion | None:
+    """Return the union of *terms* if all of them are tags whose stored bitmaps were located before."""
     tags = [term for term in terms if isinstance(term, Tag)]
-    rows = [row for tag in tags if (row := shard.tag_rows.get((tag.type, tag.value))) is not None]
-    if len(rows) < len(terms):
+    tag_rows = [row for tag in tags if (row := shard.tag_rows.get((tag.type, tag.value))) is not None]
+    if len(tag_rows) < len(terms):
         return None
-    kept = shard.cache.get(shard.name, expr)
-    if kept is not None:
-        return kept
-    apart = len({tag.type for tag in tags}) == 1 and shard.attributes[tags[0].type].is_single_valued
-    found = _build_lazy_union(dict.fromkeys(rows), apart, shard)
-    if found.nbytes > MIN_CACHED_UNION_BYTES and shard.cache.mark_seen(shard.name, expr):
-        shard.cache.put(shard.name, expr, found.materialize())
-    return found
+    cached = shard.cache.get(shard.name, expr)
+    if cached is not None:
+        return cached
+    disjoint = len({tag.type for tag in tags}) == 1 and shard.attributes[tags[0].type].is_single_valued
+    lazy_union = _build_lazy_union(dict.fromkeys(tag_rows), disjoint, shard)
+    if lazy_union.nbytes > MIN_CACHED_UNION_BYTES and shard.cache.mark_seen(shard.name, expr):
+        shard.cache.put(shard.name, expr, lazy_union.materialize())
+    return lazy_union
 
 
 def _union_compared(expr: Compare | Within, shard: Shard) -> LazyUnion | None:
+    """Return the union of the values in the compared range, if it has several values with bitmaps of their own."""
     attribute = shard.attributes.get(expr.type)
     if attribute is None or attribute.bit_slicing is not None:
         return None
-    start, stop = _find_query_ranks(expr, attribute, shard)
+    start, stop = _query_ranks(expr, attribute, shard)
     if stop - start < 2:
         return None
     return _build_lazy_union(range(attribute.start + start, attribute.start + stop), attribute.is_single_valued, shard)
 
 
 def _build_lazy_union(tag_rows: Iterable[int], disjoint: bool, shard: Shard) -> LazyUnion:
-    return LazyUnion(
-        [shard.load_bitmap(row) for row in tag_rows], sum(shard.bitmap_sizes[row] for row in tag_rows), disjoint
-    )
+    nbytes = sum(shard.bitmap_sizes[row] for row in tag_rows)
+    return LazyUnion([shard.load_bitmap(row) for row in tag_rows], nbytes, disjoint)
 
 
 EVALUATION_COST = {Tag: 0, Everyone: 0, Nobody: 0, And: 1, Or: 1, Compare: 2, Within: 2, Ids: 3, Sample: 4, Split: 4}
 
 
-def _estimate_cost(expr: Expr) -> int:
-    """How much reading it takes to know what *expr* means, roughly."""
-    return _estimate_cost(expr.term) if isinstance(expr, Not) else EVALUATION_COST[type(expr)]
+def _evaluation_cost(expr: Expr) -> int:
+    return _evaluation_cost(expr.term) if isinstance(expr, Not) else EVALUATION_COST[type(expr)]
 
 
 def _evaluate_tag(tag: Tag, shard: Shard) -> RowSet:
@@ -205,7 +222,7 @@ def _evaluate_tag(tag: Tag, shard: Shard) -> RowSet:
         return RowSet(shard.load_bitmap(row), False, shard.bitmap_sizes[row], cached=True)
     attribute = shard.attributes.get(tag.type)
     if attribute is None:
-        return RowSet(EMPTY_BITMAP)
+        return NO_ROWS
     start, stop = find_tag_ranks(tag, attribute, shard)
     if stop - start == 1 and attribute.bit_slicing is None:
         shard.tag_rows[tag.type, tag.value] = attribute.start + start
@@ -213,48 +230,49 @@ def _evaluate_tag(tag: Tag, shard: Shard) -> RowSet:
 
 
 def find_tag_ranks(tag: Tag, attribute: StoredAttribute, shard: Shard) -> RankRange:
-    """The places of what *tag* means among the values of *attribute*; an empty stretch where no device has it."""
+    """Return the ranks of *tag* among the values of *attribute*; the range is empty if no device has the tag."""
     if attribute.role in ORDERED_ROLES and attribute.role != "version":
-        return _find_query_ranks(tag, attribute, shard)
+        return _query_ranks(tag, attribute, shard)
     values = shard.attribute_values(attribute)
     if attribute.role not in ORDERED_ROLES:
         start = bisect_left(values, tag.value)
         return start, start + (start < len(values) and values[start] == tag.value)
-    start, stop = _find_query_ranks(tag, attribute, shard)
-    # 1.2 and 1.2.0 stand together, but to every vendor they are two tags
-    same = [place for place in range(start, stop) if values[place] == tag.value]
-    return (same[0], same[0] + 1) if same else (start, start)
+    start, stop = _query_ranks(tag, attribute, shard)
+    # 1.2 and 1.2.0 are equal versions, but two different tags at every vendor
+    same_text = [rank for rank in range(start, stop) if values[rank] == tag.value]
+    return (same_text[0], same_text[0] + 1) if same_text else (start, start)
 
 
-def _find_query_ranks(query: Tag | Compare | Within, attribute: StoredAttribute, shard: Shard) -> RankRange:
-    return find_rank_range(query, attribute.role, _load_sorted_values(attribute, shard))
+def _query_ranks(query: Tag | Compare | Within, attribute: StoredAttribute, shard: Shard) -> RankRange:
+    return find_rank_range(query, attribute.role, _sorted_values(attribute, shard))
 
 
-def _load_sorted_values(attribute: StoredAttribute, shard: Shard) -> SortedValues:
-    digits = attribute.bit_slicing
-    if digits is not None and digits.step:
-        return ArithmeticValues(attribute.role, digits.base, digits.step, digits.scale, 1 << digits.bit_depth)
+def _sorted_values(attribute: StoredAttribute, shard: Shard) -> SortedValues:
+    slicing = attribute.bit_slicing
+    if slicing is not None and slicing.step:
+        return ArithmeticValues(attribute.role, slicing.base, slicing.step, slicing.scale, 1 << slicing.bit_depth)
     return SortedStrings(attribute.role, shard.attribute_values(attribute))
 
 
 def _rows_in_ranks(attribute: StoredAttribute, ranks: RankRange, shard: Shard) -> RowSet:
-    """The rows with a value at one of *places*."""
+    """Return the rows that have a value whose rank is in *ranks*."""
     start, stop = ranks
     if start >= stop:
-        return RowSet(EMPTY_BITMAP)
+        return NO_ROWS
     if attribute.bit_slicing is not None:
         return _as_row_set(_rows_by_bit_slices(attribute, start, stop, shard))
-    rows = range(attribute.start + start, attribute.start + stop)
-    return bitmaps.union([RowSet(shard.load_bitmap(row), False, shard.bitmap_sizes[row]) for row in rows])
+    tag_rows = range(attribute.start + start, attribute.start + stop)
+    return bitmaps.union([RowSet(shard.load_bitmap(row), False, shard.bitmap_sizes[row]) for row in tag_rows])
 
 
 def _rows_by_bit_slices(attribute: StoredAttribute, start: int, stop: int, shard: Shard) -> RowBitmap:
-    """The rows whose place, kept as binary digits, lies from *start* to before *stop*."""
-    has, *digits = (shard.load_bitmap(row) for row in range(attribute.start + attribute.value_count, attribute.stop))
-    below = bitmaps.rows_less_than(digits, stop, has)
-    return below - bitmaps.rows_less_than(digits, start, has) if start else below
+    """Return the rows whose bit-sliced rank is in the range from *start* to *stop*, without *stop*."""
+    first_slice = attribute.start + attribute.value_count
+    present, *bit_slices = (shard.load_bitmap(row) for row in range(first_slice, attribute.stop))
+    below_stop = bitmaps.rows_less_than(bit_slices, stop, present)
+    return below_stop - bitmaps.rows_less_than(bit_slices, start, present) if start else below_stop
 
 
 def _as_row_set(rows: RowBitmap) -> RowSet:
-    """Rows that were not read in one piece, at two bytes each."""
+    """Return a computed bitmap as a set of rows; its size is estimated at two bytes a row."""
     return RowSet(rows, nbytes=2 * len(rows))

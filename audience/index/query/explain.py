@@ -1,10 +1,10 @@
-"""Why a count is what it is: the tree with a count at every node, like a funnel."""
+"""Break a count down: the tree of an expression with the number of devices at every node, like a funnel."""
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
 
-from audience.index.query.evaluate import EMPTY_BITMAP, count_live, evaluate_in_shard
+from audience.index.query.evaluate import ALL_ROWS, count_live, evaluate_in_shard
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage.bitmaps import RowSet, intersect, union
 from audience.index.storage.shard import Shard
@@ -13,12 +13,14 @@ from audience.language.ast import And, Expr, Not, Or, Split, children
 from audience.language.describe import node_label
 from audience.language.printer import quote_name
 
-ALL_ROWS = RowSet(EMPTY_BITMAP, complemented=True)
-
 
 @dataclass(frozen=True, slots=True)
 class ExplainLine:
-    """One node: how deep it stands, its text, its devices, and what is left of an AND once it has been applied."""
+    """Line of an explanation: one node of the tree.
+
+    `depth` is the level of the node. `remaining` is the number of devices left in the enclosing AND after this node,
+    or None if the node is not an operand of an AND.
+    """
 
     depth: int
     text: str
@@ -26,65 +28,61 @@ class ExplainLine:
     remaining: int | None = None
 
     def __add__(self, other: "ExplainLine") -> "ExplainLine":
-        left = None if self.remaining is None else self.remaining + (other.remaining or 0)
-        return replace(self, device_count=self.device_count + other.device_count, remaining=left)
+        remaining = None if self.remaining is None else self.remaining + (other.remaining or 0)
+        return replace(self, device_count=self.device_count + other.device_count, remaining=remaining)
 
 
 def explain_expr(expr: Expr, snapshot: Snapshot) -> list[ExplainLine]:
-    """The lines of *expr*, each node before those below it."""
-    whole = validate_and_expand(expr, snapshot)
-    shards = [_explain_node(whole, shard, 0)[0] for shard in snapshot.shards]
+    """Return one line for each node of *expr*, parents before children."""
+    expanded = validate_and_expand(expr, snapshot)
+    shards = [_explain_node(expanded, shard, 0)[0] for shard in snapshot.shards]
     return [reduce(ExplainLine.__add__, lines) for lines in zip(*shards, strict=True)]
 
 
 def _explain_node(
     expr: Expr, shard: Shard, depth: int, remaining: RowSet | None = None
 ) -> tuple[list[ExplainLine], RowSet]:
-    """The lines of *expr*, and what it means; every node is evaluated once.
+    """Return the lines of *expr* and its rows; every node is evaluated once.
 
-    *before* is what the AND above it has left before it is applied.
+    *remaining* holds the rows left in the enclosing AND before this operand.
     """
     if isinstance(expr, And):
         return _explain_and(expr, shard, depth)
     if not children(expr) or (isinstance(expr, Not) and not children(expr.term)):
-        found = evaluate_in_shard(expr, shard)
-        lines = [_build_line(depth, node_label(expr), found, shard)]
-        return [*lines, *_explain_variants(expr, shard, depth + 1, remaining)], _mark_shared(found)
-    below = [_explain_node(term, shard, depth + 1) for term in children(expr)]
-    parts = [bits for _, bits in below]
-    found = _mark_shared(union(parts) if isinstance(expr, Or) else ~parts[0])
-    return [_build_line(depth, node_label(expr), found, shard), *(line for lines, _ in below for line in lines)], found
+        rows = evaluate_in_shard(expr, shard)
+        line = _build_line(depth, node_label(expr), rows, shard)
+        return [line, *_explain_variants(expr, shard, depth + 1, remaining)], rows
+    operands = [_explain_node(term, shard, depth + 1) for term in children(expr)]
+    row_sets = [row_set for _, row_set in operands]
+    rows = union(row_sets) if isinstance(expr, Or) else ~row_sets[0]
+    line = _build_line(depth, node_label(expr), rows, shard)
+    return [line, *(operand_line for lines, _ in operands for operand_line in lines)], rows
 
 
 def _explain_and(expr: And, shard: Shard, depth: int) -> tuple[list[ExplainLine], RowSet]:
-    """The lines of *expr*, with what each of its terms leaves of those before it."""
-    left, below = ALL_ROWS, list[ExplainLine]()
+    """Return the lines of an AND and its rows; each operand's first line has the devices left after it."""
+    remaining, operand_lines = ALL_ROWS, list[ExplainLine]()
     for term in expr.terms:
-        lines, found = _explain_node(term, shard, depth + 1, left)
-        left = _mark_shared(intersect([left, found]))
-        below += [replace(lines[0], remaining=count_live(left, shard)), *lines[1:]]
-    return [_build_line(depth, node_label(expr), left, shard), *below], left
+        lines, rows = _explain_node(term, shard, depth + 1, remaining)
+        remaining = intersect([remaining, rows])
+        operand_lines += [replace(lines[0], remaining=count_live(remaining, shard)), *lines[1:]]
+    return [_build_line(depth, node_label(expr), remaining, shard), *operand_lines], remaining
 
 
 def _explain_variants(expr: Expr, shard: Shard, depth: int, remaining: RowSet | None) -> list[ExplainLine]:
-    """A line for each side of a split, and for what is held out; none where one side is asked for."""
+    """Return a line for each variant of a split and for its holdout; none if *expr* selects one variant."""
     if not isinstance(expr, Split) or expr.variant is not None:
         return []
-    held = 100 - sum(Fraction(part) for _, part in expr.variants)
+    held_out_percent = 100 - sum(Fraction(percent) for _, percent in expr.variants)
     parts = [
-        (f"{quote_name(side)}:{part}%", evaluate_in_shard(replace(expr, variant=side), shard))
-        for side, part in expr.variants
+        (f"{quote_name(name)}:{percent}%", evaluate_in_shard(replace(expr, variant=name), shard))
+        for name, percent in expr.variants
     ]
-    if held:
-        parts.append((f"held out, {float(held):.9g}%", ~evaluate_in_shard(expr, shard)))
-    return [_build_line(depth, text, found, shard, remaining) for text, found in parts]
+    if held_out_percent:
+        parts.append((f"held out, {float(held_out_percent):.9g}%", ~evaluate_in_shard(expr, shard)))
+    return [_build_line(depth, text, rows, shard, remaining) for text, rows in parts]
 
 
 def _build_line(depth: int, text: str, row_set: RowSet, shard: Shard, remaining: RowSet | None = None) -> ExplainLine:
-    left = None if remaining is None else count_live(intersect([remaining, _mark_shared(row_set)]), shard)
-    return ExplainLine(depth, text, count_live(row_set, shard), left)
-
-
-def _mark_shared(row_set: RowSet) -> RowSet:
-    """*found* as it is when more than one line counts it."""
-    return row_set._replace(owned=False)
+    left_after = None if remaining is None else count_live(intersect([remaining, row_set]), shard)
+    return ExplainLine(depth, text, count_live(row_set, shard), left_after)

@@ -11,15 +11,15 @@ from audience.language.bucketing import bucket_range
 
 
 def sample_rows(expr: Sample | Split, shard: Shard) -> BitMap:
-    """The rows of *shard* on the share that *expr* means, dead ones too.
+    """Return the rows of *shard* whose bucket is in the range of *expr*, including deleted rows.
 
-    A device is put to its place by the first of its ids, in the order in which a crowd prefers their columns.
+    The bucket of a device is computed from its first id, in the order in which `rank_id_columns` prefers the columns.
     """
-    found, left = BitMap(), bitmaps.full_bitmap(shard.row_count)
+    sampled, unassigned = BitMap(), bitmaps.full_bitmap(shard.row_count)
     for name in rank_id_columns(shard.id_column_names):
-        if left:
+        if unassigned:
             table = shard.read_hash_table(name)
-            inside = id_lookup.is_in_bucket(table, expr.seed, bucket_range(expr))
-            found |= bitmaps.rows_to_bitmap(np.sort(id_lookup.rows_of_table(table[inside]))) & left
-            left -= bitmaps.rows_to_bitmap(np.sort(id_lookup.rows_of_table(table)))
-    return found
+            in_bucket = id_lookup.is_in_bucket(table, expr.seed, bucket_range(expr))
+            sampled |= bitmaps.rows_to_bitmap(np.sort(id_lookup.rows_of_table(table[in_bucket]))) & unassigned
+            unassigned -= bitmaps.rows_to_bitmap(np.sort(id_lookup.rows_of_table(table)))
+    return sampled

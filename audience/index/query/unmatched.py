@@ -1,4 +1,4 @@
-"""What an expression names that no device has: legal, and often a slip of the pen."""
+"""Find tags and ids of an expression that no device has: legal, but often typos."""
 
 from audience.errors import Problem
 from audience.index.query.evaluate import count_devices
@@ -8,35 +8,36 @@ from audience.language.ast import Expr, Ids, Tag, atoms
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 
-MAX_HINTED_TAGS = 5  # tags that no device has, for which a likely one is looked for
+MAX_HINTED_TAGS = 5  # finding a similar tag reads all values of the attribute
 
 
 def find_unmatched(expr: Expr, snapshot: Snapshot) -> list[Problem]:
-    """What *expr* names that no device has: not an error, but often a slip of the pen."""
-    found: list[Problem] = []
+    """Return a problem for each tag and id list of *expr* that no device has, with suggestions for the first tags."""
+    problems: list[Problem] = []
     for atom in atoms(validate_and_expand(expr, snapshot)):
         match atom:
             case Tag() if count_devices(atom, snapshot) == 0:
-                hint = _suggest_tag(atom, snapshot) if len(found) < MAX_HINTED_TAGS else None
-                found.append(Problem("no-device", f"no device has {render(atom)!r}", atom.span, hint=hint))
-            case Ids(kind=kind, values=values):
-                from audience.index.storage import (
-                    id_search,  # here, as it takes Polars, and nothing else of a question does
-                )
+                hint = _suggest_tag(atom, snapshot) if len(problems) < MAX_HINTED_TAGS else None
+                problems.append(Problem("no-device", f"no device has {render(atom)!r}", atom.span, hint=hint))
+            case Ids():
+                problems += _find_missing_ids(atom, snapshot)
+    return problems
 
-                missing = len(set(values)) - id_search.locate_in_shards(atom, snapshot.shards)["id"].n_unique()
-                if missing:
-                    message = f"{missing:,} of {len(set(values)):,} ids in {kind}(…) are not in the index"
-                    found.append(Problem("no-device", message, atom.span))
-    return found
+
+def _find_missing_ids(ids: Ids, snapshot: Snapshot) -> list[Problem]:
+    from audience.index.storage import id_search  # imports Polars, which no other kind of expression needs
+
+    id_count = len(set(ids.values))
+    missing = id_count - id_search.locate_in_shards(ids, snapshot.shards)["id"].n_unique()
+    if not missing:
+        return []
+    message = f"{missing:,} of {id_count:,} ids in {ids.kind}(…) are not in the index"
+    return [Problem("no-device", message, ids.span)]
 
 
 def _suggest_tag(tag: Tag, snapshot: Snapshot) -> str | None:
-    """A hint at the tag that was probably meant by one that no device has."""
-    from audience.index.query.attribute_stats import (
-        collect_attribute_stats,  # here, as it takes Polars, and a tag that is met asks for none
-    )
+    """Return a hint at the tag that was probably meant."""
+    from audience.index.query.attribute_stats import collect_attribute_stats  # imports Polars
 
-    return did_you_mean(tag.value, collect_attribute_stats(snapshot)[tag.type].values) or suggest_same_value(
-        tag, snapshot
-    )
+    values = collect_attribute_stats(snapshot)[tag.type].values
+    return did_you_mean(tag.value, values) or suggest_same_value(tag, snapshot)

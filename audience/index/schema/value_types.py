@@ -95,13 +95,12 @@ def find_rank_range(query: Tag | Compare | Within, role: Role, sorted_values: So
     >>> find_rank_range(Within("active", 3, "2020-04-08"), "date", dates)
     (1, 3)
     """
+    key = parse_operand(query, role)
     match query:
-        case Within(days=days, day=text):
-            last = _parse_query_day(query, role, text)
-            first = last - timedelta(days=min(days, last.toordinal()) - 1)
-            return sorted_values.rank_below(first), sorted_values.rank_through(last)
-        case Compare(operator=order, value=text):
-            key = _parse_query_key(query, role, text)
+        case Within(days=days):
+            first = key - timedelta(days=min(days, key.toordinal()) - 1)
+            return sorted_values.rank_below(first), sorted_values.rank_through(key)
+        case Compare(operator=order):
             below, through = sorted_values.rank_below(key), sorted_values.rank_through(key)
             bounds = {
                 "<": (0, below),
@@ -110,9 +109,19 @@ def find_rank_range(query: Tag | Compare | Within, role: Role, sorted_values: So
                 ">=": (below, len(sorted_values)),
             }
             return bounds[order]
-        case Tag(value=text):
-            key = _parse_query_key(query, role, text)
+        case Tag():
             return sorted_values.rank_below(key), sorted_values.rank_through(key)
+
+
+def parse_operand(query: Tag | Compare | Within, role: Role) -> SortKey:
+    """Return the sort key of the value in *query*.
+
+    Raises:
+        ExpressionError: The value is not one of this *role*.
+    """
+    if isinstance(query, Within):
+        return _parse_query_day(query, role, query.day)
+    return _parse_query_key(query, role, query.value)
 
 
 @dataclass(frozen=True, slots=True)

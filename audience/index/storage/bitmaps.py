@@ -1,6 +1,6 @@
-"""Sets of row numbers: the one door to pyroaring.
+"""Sets of row numbers. The only module that imports pyroaring.
 
-Complement is a flag: the NOT of a set costs nothing, and `a AND NOT b` is one subtraction.
+The complement of a set is a flag, so that NOT costs nothing and `a AND NOT b` is one subtraction.
 """
 
 import array
@@ -33,52 +33,53 @@ RowNumbers: TypeAlias = NDArray[np.uint32]
 
 
 class RowSet(NamedTuple):
-    """The rows of *bitmap*, or with *outside* all rows but those; the bitmap may be shared and is never changed.
+    """Rows of *bitmap*, or all other rows if *complemented*.
 
-    *weight* is about how many bytes it has, which is what an operation with it costs; with *own* nobody else has it,
-    and it may be changed after all; *stored* it is one of those that the shard keeps.
+    The bitmap may be shared and must not be changed. `nbytes` is its approximate size, used as the cost of an
+    operation. `cached` marks a bitmap that the shard keeps.
     """
 
     bitmap: BitMap
     complemented: bool = False
     nbytes: int = 0
-    owned: bool = False
     cached: bool = False
 
     def __invert__(self) -> "RowSet":
-        return RowSet(self.bitmap, not self.complemented, self.nbytes, self.owned, self.cached)
+        return RowSet(self.bitmap, not self.complemented, self.nbytes, self.cached)
 
     def count_rows(self, universe_size: int) -> int:
-        """How many of *universe* rows are in the set."""
+        """Return the number of rows in the set, out of *universe_size* rows."""
         return universe_size - len(self.bitmap) if self.complemented else len(self.bitmap)
-
-    def to_bitmap(self, universe: BitMap) -> BitMap:
-        """The rows themselves, out of *everything*."""
-        return universe - self.bitmap if self.complemented else self.bitmap
 
 
 class LazyUnion(NamedTuple):
-    """The rows of any of *bitmaps*, not united yet; with *apart* no row is in two of them."""
+    """Union of one or more bitmaps that is not computed yet.
+
+    No row is in two of the bitmaps if *disjoint*. `nbytes` is the size of all bitmaps together.
+    """
 
     bitmaps: list[BitMap]
     nbytes: int
     disjoint: bool
 
     def materialize(self) -> RowSet:
-        return RowSet(_union_bitmaps(self.bitmaps), False, self.nbytes, len(self.bitmaps) > 1)
+        """Return the union as a set of rows."""
+        return RowSet(_union_bitmaps(self.bitmaps), False, self.nbytes)
 
     def is_pairwise_cheaper(self, operand: "RowSet | LazyUnion") -> bool:
-        """Whether each bitmap is better met with *light* by itself: it has fewer bytes than one of them."""
+        """Return whether intersecting *operand* with each bitmap reads fewer bytes than computing the union first."""
         return operand.nbytes * len(self.bitmaps) < self.nbytes
 
 
 def full_bitmap(row_count: int) -> BitMap:
-    """Rows 0 to *size* - 1."""
+    """Return the rows from 0 to *row_count* - 1."""
     return BitMap(range(row_count))
 
 
 def rows_to_bitmap(rows: NDArray[np.uint32]) -> BitMap:
-    """A bitmap of row numbers; the way through `array` is ten times faster than through the numpy array itself.
+    """Return a bitmap of row numbers.
+
+    Conversion through `array` is ten times faster than from the numpy array itself.
 
     >>> rows_to_bitmap(np.array([3, 1], dtype=np.uint32))
     BitMap([1, 3])
@@ -89,170 +90,221 @@ def rows_to_bitmap(rows: NDArray[np.uint32]) -> BitMap:
 
 
 def bitmap_to_rows(bitmap: BitMap) -> NDArray[np.uint32]:
-    """The row numbers of *bitmap* in rising order."""
+    """Return the row numbers of *bitmap* in rising order."""
     return np.frombuffer(bitmap.to_array(), dtype=np.uint32)
 
 
 def serialize_bitmap(bitmap: BitMap) -> bytes:
-    """The portable bytes of *bitmap*, runs compressed."""
+    """Return *bitmap* in the portable format, with compressed runs."""
     bitmap.run_optimize()
     return bytes(bitmap.serialize())
 
 
 def deserialize_bitmap(data: memoryview, source_name: str) -> BitMap:
-    """The bitmap that *data* holds; DamagedError, naming *name*, where it holds none."""
+    """Return the bitmap serialized in *data*. Raises DamagedError, naming *source_name*, if there is none."""
     try:
-        return BitMap.deserialize(data)  # type: ignore[arg-type]  # takes any buffer, says bytes only
+        return BitMap.deserialize(data)  # type: ignore[arg-type]  # accepts any buffer, but is annotated with bytes
     except (ValueError, IndexError, MemoryError) as error:
         raise DamagedError(Problem("damaged", f"{source_name} does not hold the bitmap that was written")) from error
 
 
 def bitmap_nbytes(bitmap: BitMap) -> int:
-    """The bytes of *bitmap* in memory, about."""
-    facts = bitmap.get_statistics()
-    arrays, runs = facts["n_bytes_array_containers"], facts["n_bytes_run_containers"]
-    return arrays + runs + facts["n_bytes_bitset_containers"]
+    """Return the approximate size of *bitmap* in memory, in bytes."""
+    statistics = bitmap.get_statistics()
+    arrays, runs = statistics["n_bytes_array_containers"], statistics["n_bytes_run_containers"]
+    return arrays + runs + statistics["n_bytes_bitset_containers"]
 
 
 def remove_rows(bitmap: BitMap, deleted: BitMap | None) -> BitMap:
-    """*bitmap* without the rows *dead*."""
+    """Return *bitmap* without the *deleted* rows."""
     return bitmap if not deleted else bitmap - deleted
 
 
 def renumber_rows(bitmap: BitMap, deleted: BitMap, new_rows: NDArray[np.uint32]) -> BitMap:
-    """*bitmap* without the rows *dead*, each other row at its new one of *places*."""
+    """Return *bitmap* without the *deleted* rows, each other row replaced by its number in *new_rows*."""
     return rows_to_bitmap(new_rows[bitmap_to_rows(bitmap - deleted)])
 
 
 def union(row_sets: Sequence[RowSet]) -> RowSet:
-    """The union of one or more *sets*."""
+    """Return the union of one or more sets."""
     if len(row_sets) == 1:
         return row_sets[0]
-    if any(one.complemented for one in row_sets):
-        return ~intersect([~one for one in row_sets])
-    return RowSet(_union_bitmaps([one.bitmap for one in row_sets]), False, sum(one.nbytes for one in row_sets), True)
+    if any(row_set.complemented for row_set in row_sets):
+        return ~intersect([~row_set for row_set in row_sets])
+    return _union_row_sets(row_sets)
 
 
 def intersect(operands: Sequence[RowSet | LazyUnion]) -> RowSet:
-    """The intersection of one or more *sets*: lightest first, then subtraction, and nothing more once it is empty."""
+    """Return the intersection of one or more sets.
+
+    The lightest sets are intersected first, complements are subtracted then. Evaluation ends early if no row is left.
+    """
     if len(operands) == 1:
-        return operands[0].materialize() if isinstance(operands[0], LazyUnion) else operands[0]
-    inside, outside = _partition_complements(operands)
-    if inside:
-        return _intersect_all(inside, outside)
-    return RowSet(_union_bitmaps([one.bitmap for one in outside]), True, sum(one.nbytes for one in outside), True)
+        return _materialize(operands[0])
+    plain, complemented = _partition_complements(operands)
+    if plain:
+        return RowSet(_intersect_all(plain, complemented), False, plain[0].nbytes)
+    return ~_union_row_sets(complemented)
 
 
 def count_union(row_sets: Sequence[RowSet], universe_size: int) -> int:
-    """How many of *size* rows are in the union of *sets*; the last step only counts."""
-    return universe_size - count_intersection([~one for one in row_sets], universe_size)
+    """Return the number of rows in the union of sets, out of *universe_size* rows."""
+    return universe_size - count_intersection([~row_set for row_set in row_sets], universe_size)
 
 
 def count_intersection(operands: Sequence[RowSet | LazyUnion], universe_size: int) -> int:
-    """How many of *size* rows are in the intersection of *sets*; the last step only counts."""
-    if len(operands) == 1:
-        return intersect(operands).count_rows(universe_size)
-    inside, outside = _partition_complements(operands)
-    if not inside:
-        *most, last_out = [one.bitmap for one in outside]
-        return universe_size - _union_bitmaps(most).union_cardinality(last_out)
-    *before, last = inside
-    if before and isinstance(last, LazyUnion) and last.disjoint and last.is_pairwise_cheaper(before[0]):
-        few = _intersect_all(before, outside).bitmap
-        return sum(few.intersection_cardinality(bitmap) for bitmap in last.bitmaps)
-    if outside:
-        return _intersect_all(inside, outside[:-1]).bitmap.difference_cardinality(outside[-1].bitmap)
-    other = last.materialize() if isinstance(last, LazyUnion) else last
-    return _intersect_all(before, []).bitmap.intersection_cardinality(other.bitmap)
+    """Return the number of rows in the intersection of sets, out of *universe_size* rows.
 
-
-def _intersect_all(plain: list[RowSet | LazyUnion], complemented: list[RowSet]) -> RowSet:
-    """The intersection of the sets *inside*, of which there is one at least, without those *outside*.
-
-    What is light already is subtracted from before it is met with each bitmap of a choice by itself.
+    The last operation only counts, it does not build its result.
     """
-    first = plain[0]
-    found = first.materialize() if isinstance(first, LazyUnion) else first
-    late = [one for one in plain[1:] if isinstance(one, LazyUnion) and one.is_pairwise_cheaper(found)]
-    early = [one for one in plain[1:] if not any(one is each for each in late)] if late else plain[1:]
-    for one in (*early, *complemented, *late):
-        if not found.bitmap:
-            break
-        found = _intersect_two(found, one)
-    return found
+    if len(operands) == 1:
+        return _materialize(operands[0]).count_rows(universe_size)
+    plain, complemented = _partition_complements(operands)
+    if not plain:
+        *others, last_complement = [row_set.bitmap for row_set in complemented]
+        return universe_size - _union_bitmaps(others).union_cardinality(last_complement)
+    *lighter, last = plain
+    if lighter and isinstance(last, LazyUnion) and last.disjoint and last.is_pairwise_cheaper(lighter[0]):
+        rows = _intersect_all(lighter, complemented)
+        return sum(rows.intersection_cardinality(bitmap) for bitmap in last.bitmaps)
+    if complemented:
+        return _intersect_all(plain, complemented[:-1]).difference_cardinality(complemented[-1].bitmap)
+    return _intersect_all(lighter, []).intersection_cardinality(_materialize(last).bitmap)
 
 
-def _intersect_two(accumulated: RowSet, operand: RowSet | LazyUnion) -> RowSet:
-    """The intersection, in place of whichever of the two may be changed."""
-    if isinstance(operand, RowSet) and operand.complemented:
-        if not accumulated.owned:
-            return RowSet(accumulated.bitmap - operand.bitmap, False, accumulated.nbytes, True)
-        bitmap = accumulated.bitmap
-        bitmap -= operand.bitmap
-        return accumulated
-    if isinstance(operand, LazyUnion):
-        if operand.is_pairwise_cheaper(accumulated):
-            return RowSet(_intersect_pairwise(accumulated.bitmap, operand.bitmaps), False, accumulated.nbytes, True)
-        operand = operand.materialize()
-    bitmap, one = (accumulated.bitmap, operand.bitmap) if accumulated.owned else (operand.bitmap, accumulated.bitmap)
-    if accumulated.owned or operand.owned:
-        bitmap &= one
-    else:
-        bitmap = bitmap & one
-    return RowSet(bitmap, False, accumulated.nbytes, True)
+def _intersect_all(plain: Sequence[RowSet | LazyUnion], complemented: Sequence[RowSet]) -> BitMap:
+    """Return the rows that are in every *plain* operand and in no *complemented* one.
+
+    Wide unions come last, when few rows are left: each of their bitmaps is intersected with these rows by itself.
+    """
+    #   plain, lightest first                       complemented, heaviest first
+    #   male   brand:huawei   age:14 | … | age:29   version:1.0.2
+    #     └─ & ─────┘               ┆                    │
+    #            └──────────── - ───┆────────────────────┘
+    #                          └─ & ┘  deferred: (rows & age:14) | … | (rows & age:29)
+    first, others = plain[0], plain[1:]
+    deferred = [operand for operand in others if isinstance(operand, LazyUnion) and operand.is_pairwise_cheaper(first)]
+    if deferred:
+        others = [operand for operand in others if not any(operand is union for union in deferred)]
+    result = _Intersection(first)
+    for operand in others:
+        result.intersect(operand)
+    for row_set in complemented:
+        result.subtract(row_set)
+    for lazy_union in deferred:
+        result.intersect_pairwise(lazy_union)
+    return result.rows
 
 
-def _intersect_pairwise(small: BitMap, bitmaps: Sequence[BitMap]) -> BitMap:
-    """The union of the intersections of *light* with each of *bitmaps*, one by one: the pieces are light too."""
-    first, *rest = bitmaps
-    result = small & first
-    for bitmap in rest:
-        result |= small & bitmap
-    return result
+class _Intersection:
+    """Intersection under construction.
+
+    `rows` is changed in place if it is *temporary*: a result of this module that nobody else has.
+    """
+
+    __slots__ = ("rows", "temporary")
+
+    def __init__(self, operand: RowSet | LazyUnion):
+        self.rows, self.temporary = _materialize(operand).bitmap, _is_computed(operand)
+
+    def intersect(self, operand: RowSet | LazyUnion) -> None:
+        """Keep only the rows of *operand*."""
+        if not self.rows:
+            return
+        other = _materialize(operand).bitmap
+        if self.temporary:
+            self.rows &= other
+        elif _is_computed(operand):
+            other &= self.rows
+            self.rows = other
+        else:
+            self.rows = self.rows & other
+        self.temporary = True
+
+    def subtract(self, row_set: RowSet) -> None:
+        """Remove the rows of the bitmap of *row_set*."""
+        if not self.rows:
+            return
+        if self.temporary:
+            self.rows -= row_set.bitmap
+        else:
+            self.rows, self.temporary = self.rows - row_set.bitmap, True
+
+    def intersect_pairwise(self, lazy_union: LazyUnion) -> None:
+        """Keep only the rows of *lazy_union*, without computing it: each intersection is as light as `rows`."""
+        if not self.rows:
+            return
+        first, *others = lazy_union.bitmaps
+        found = self.rows & first
+        for bitmap in others:
+            found |= self.rows & bitmap
+        self.rows, self.temporary = found, True
+
+
+def _is_computed(operand: RowSet | LazyUnion) -> bool:
+    """Return whether `_materialize` returns a new bitmap, which may be changed."""
+    return isinstance(operand, LazyUnion) and len(operand.bitmaps) > 1
 
 
 def rows_less_than(bit_slices: Sequence[BitMap], bound: int, present: BitMap) -> BitMap:
-    """The rows of *has* whose number, kept as binary *digits* with the lowest first, is less than *place*.
+    """Return the rows of *present* whose bit-sliced number is less than *bound*.
+
+    Slice i holds the rows whose number has bit i set; the lowest bit comes first. The slices are compared with the
+    bits of *bound* from the highest one down, as in O'Neil and Quass, "Improved Query Performance with Variant
+    Indexes" (https://doi.org/10.1145/253260.253268).
 
     >>> rows_less_than([BitMap([1, 3]), BitMap([2, 3])], 2, BitMap([0, 1, 2, 3]))
     BitMap([0, 1])
     """
+    #   number of row   0  1  2  3       bound 2 = binary 10
+    #   slice 0 (1s)    .  x  .  x       bit 1 of the bound is 1: rows 0, 1 without it are less; 2, 3 stay equal
+    #   slice 1 (2s)    .  .  x  x       bit 0 of the bound is 0: row 3 with it is greater; row 2 stays equal
     if bound >> len(bit_slices):
         return present
-    less, same = BitMap(), present
-    for digit in reversed(range(len(bit_slices))):
-        if bound >> digit & 1:
-            less |= same - bit_slices[digit]
-            same = same & bit_slices[digit]
+    less, equal = BitMap(), present
+    for bit in reversed(range(len(bit_slices))):
+        if bound >> bit & 1:
+            less |= equal - bit_slices[bit]
+            equal = equal & bit_slices[bit]
         else:
-            same = same - bit_slices[digit]
+            equal = equal - bit_slices[bit]
     return less
 
 
 def _partition_complements(operands: Iterable[RowSet | LazyUnion]) -> tuple[list[RowSet | LazyUnion], list[RowSet]]:
-    """The sets that are inside, lightest first, and those that are outside, heaviest first."""
-    inside: list[RowSet | LazyUnion] = []
-    outside: list[RowSet] = []
-    for one in operands:
-        if isinstance(one, RowSet) and one.complemented:
-            outside.append(one)
+    """Return the plain operands, lightest first, and the complemented ones, heaviest first."""
+    plain: list[RowSet | LazyUnion] = []
+    complemented: list[RowSet] = []
+    for operand in operands:
+        if isinstance(operand, RowSet) and operand.complemented:
+            complemented.append(operand)
         else:
-            inside.append(one)
-    if len(inside) > 1:
-        inside.sort(key=_operand_nbytes)
-    if len(outside) > 1:
-        outside.sort(key=_operand_nbytes, reverse=True)
-    return inside, outside
+            plain.append(operand)
+    if len(plain) > 1:
+        plain.sort(key=_operand_nbytes)
+    if len(complemented) > 1:
+        complemented.sort(key=_operand_nbytes, reverse=True)
+    return plain, complemented
 
 
 def _operand_nbytes(operand: RowSet | LazyUnion) -> int:
     return operand.nbytes
 
 
+def _materialize(operand: RowSet | LazyUnion) -> RowSet:
+    return operand.materialize() if isinstance(operand, LazyUnion) else operand
+
+
+def _union_row_sets(row_sets: Sequence[RowSet]) -> RowSet:
+    """Return the union of the bitmaps of *row_sets*, whether complemented or not."""
+    nbytes = sum(row_set.nbytes for row_set in row_sets)
+    return RowSet(_union_bitmaps([row_set.bitmap for row_set in row_sets]), False, nbytes)
+
+
 def _union_bitmaps(bitmaps: Sequence[BitMap]) -> BitMap:
     match bitmaps:
-        case [one]:
-            return one
-        case [one, other]:
-            return one | other
+        case [bitmap]:
+            return bitmap
+        case [first, second]:
+            return first | second
     return BitMap.union(*bitmaps)

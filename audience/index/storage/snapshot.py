@@ -216,6 +216,13 @@ class Snapshot:
             else reusable.with_deleted(deleted, self.cache)
         )
 
+    def __repr__(self) -> str:
+        return f"snapshot {self.manifest.number} of {self.folder}"
+
+    def is_same(self, other: "Snapshot") -> bool:
+        """Return whether *other* is the same snapshot of the same index."""
+        return self is other or (self.folder == other.folder and self.manifest == other.manifest)
+
     @property
     def id_column_names(self) -> list[str]:
         """The kinds of id that are kept, each with a colon and its name."""
