@@ -1,12 +1,10 @@
-"""What payloads of several vendors have in common: lists, ids between commas, one word of a few, moments.
-
-Every reader takes a value and its path, and raises PayloadError where the value is something else.
-"""
+"""Reading of payloads: JSON text, and a cursor that checks types and knows its JSON path."""
 
 import json
 import math
 import warnings
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -17,131 +15,218 @@ from audience.language.suggest import did_you_mean
 from audience.language.validation import SURROGATE
 from audience.vendors.spec import WHITESPACE, Limit, Payload
 
-MAX_TREE_LEVELS = 40  # levels of a tree: no page says how many there may be
+MAX_TREE_LEVELS = 40  # ours: no vendor documents how deep a tree may be
+JSON_TYPE_NAMES = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
 
 
-def read_json_object(value: Any, path: str = "$") -> Payload:
-    """The object that *value* is, or is the JSON text of.
+@dataclass(frozen=True, slots=True)
+class PayloadCursor:
+    """Part of a payload, together with its JSON path.
 
-    >>> read_json_object('{"to": "all"}') == read_json_object({"to": "all"})
-    True
+    Every reader returns the part as a value of one type, or raises PayloadError with the path.
+
+    Attributes:
+        value: The part itself; None also for a missing key.
+        path: Its JSON path, for example `$.to.tag[1]`.
+
+    >>> to = PayloadCursor('{"to": {"tag": ["a", "b"]}}').json_object()["to"]
+    >>> to["tag"].strings()
+    ['a', 'b']
+    >>> [item.path for item in to["tag"].items()]
+    ['$.to.tag[0]', '$.to.tag[1]']
     """
-    return read_object(load_json(value, path) if isinstance(value, str) else value, path)
+
+    value: Any
+    path: str = "$"
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.object()
+
+    def __getitem__(self, key: str) -> "PayloadCursor":
+        """Return the cursor of *key*; its value is None if the object has no such key."""
+        return self.get(key)
+
+    def get(self, key: str, default: Any = None) -> "PayloadCursor":
+        """Return the cursor of *key*, with the value *default* if the object has no such key."""
+        return PayloadCursor(self.object().get(key, default), f"{self.path}.{key}")
+
+    def require(self, key: str, hint: str | None = None) -> "PayloadCursor":
+        """Return the cursor of *key*, which must be present."""
+        if key not in self:
+            self.fail("missing-key", f"missing key {key!r}", hint)
+        return self[key]
+
+    def fail(self, code: str, message: str, hint: str | None = None) -> NoReturn:
+        """Raise the PayloadError of one problem at this path."""
+        raise PayloadError(Problem(code, message, path=self.path, hint=hint))
+
+    def warn(self, message: str) -> None:
+        """Warn of a part that is read although it is suspicious."""
+        warnings.warn(f"{message} at {self.path}", PayloadWarning, stacklevel=2)
+
+    # Objects and lists. -------------------------------------------------------------------------------------------
+
+    def object(self) -> Payload:
+        """Return the value as an object."""
+        if not isinstance(self.value, dict):
+            self._fail_type("an object")
+        return self.value
+
+    def json_object(self) -> "PayloadCursor":
+        """Return the cursor of an object, which may be written as JSON text.
+
+        >>> PayloadCursor('{"to": "all"}').json_object()
+        PayloadCursor(value={'to': 'all'}, path='$')
+        """
+        loaded = load_json(self.value, self.path) if isinstance(self.value, str) else self.value
+        cursor = PayloadCursor(loaded, self.path)
+        cursor.object()
+        return cursor
+
+    def only(self, allowed_keys: Iterable[str]) -> "PayloadCursor":
+        """Return this cursor if its object has no other keys: an unknown key might narrow or widen the audience."""
+        allowed_keys = list(allowed_keys)
+        for key in self.object():
+            if key not in allowed_keys:
+                self[key].fail("unknown-key", f"unknown key {key!r}", f"known here: {', '.join(allowed_keys)}")
+        return self
+
+    def single_key(self, allowed_keys: Iterable[str], depth: int) -> tuple[str, "PayloadCursor"]:
+        """Return the one key of an object *depth* levels down a tree, and its cursor.
+
+        >>> PayloadCursor({"or": []}, "$.filter").single_key(("and", "or"), depth=0)
+        ('or', PayloadCursor(value=[], path='$.filter.or'))
+        """
+        if depth > MAX_TREE_LEVELS:
+            self.fail("too-deep", f"more than {MAX_TREE_LEVELS} levels")
+        keys = list(self.only(allowed_keys).object())
+        if len(keys) != 1:
+            found = ", ".join(keys) or "none"
+            self.fail("unknown-key", f"expected one key, found {found}", "give each an object of its own")
+        return keys[0], self[keys[0]]
+
+    def items(self) -> list["PayloadCursor"]:
+        """Return the cursors of the items of a list, which must not be empty."""
+        if not isinstance(self.value, list):
+            self._fail_type("a list")
+        if not self.value:
+            self.fail("empty-target", "an empty list matches no device")
+        return [PayloadCursor(item, f"{self.path}[{at}]") for at, item in enumerate(self.value)]
+
+    # Strings. -----------------------------------------------------------------------------------------------------
+
+    def string(self) -> str:
+        """Return the value as a string that is not empty."""
+        return _require_string(self.value, self.path)
+
+    def strings(self) -> list[str]:
+        """Return the value as a list of strings, each of them not empty; the list may be empty."""
+        if not isinstance(self.value, list):
+            self._fail_type("a list")
+        return [_require_string(item, f"{self.path}[{at}]") for at, item in enumerate(self.value)]
+
+    def one_or_many(self) -> list[str]:
+        """Return a string, or a list of strings that is not empty, as a list."""
+        strings = [self.string()] if isinstance(self.value, str) else self.strings()
+        if not strings:
+            self.fail("empty-target", "an empty list matches no device")
+        return strings
+
+    def ids(self, limit: Limit, noun: str = "ids") -> list[str]:
+        """Return a list of ids, at least one and not more than *limit* allows; *noun* names them in errors."""
+        strings = self.strings()
+        if not strings:
+            self.fail("empty-target", "an empty list matches no device")
+        self.check_limit(limit, len(strings), noun)
+        return strings
+
+    def split_commas(self) -> list[str]:
+        """Return the ids of a comma-separated string, without the white space around them.
+
+        >>> PayloadCursor("u1, u2").split_commas()
+        ['u1', 'u2']
+        """
+        names = [name.strip(WHITESPACE) for name in self.string().split(",")]
+        if "" in names:
+            self.fail("empty-name", "expected an id between commas, found none")
+        return names
+
+    def enum(self, allowed_values: Collection[str]) -> str:
+        """Return the value as one of *allowed_values*."""
+        string = self.string()
+        if string not in allowed_values:
+            message = f"expected one of {', '.join(allowed_values)}, found {string!r}"
+            self.fail("unknown-value", message, did_you_mean(string, allowed_values))
+        return string
+
+    # Other types. -------------------------------------------------------------------------------------------------
+
+    def boolean(self) -> bool:
+        """Return the value as true or false."""
+        if not isinstance(self.value, bool):
+            self._fail_type("true or false")
+        return self.value
+
+    def number(self) -> float:
+        """Return the value as a finite number; booleans are not numbers."""
+        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not math.isfinite(self.value):
+            self.fail("wrong-type", f"expected a number, found {self.value!r}")
+        return self.value
+
+    def timestamp(self) -> datetime:
+        """Return an ISO 8601 timestamp in UTC, without a zone as in device tables, and warn of that."""
+        string = self.string()
+        hint = "write it like 2019-07-22T13:17:55Z"
+        try:
+            zoned = datetime.fromisoformat(string)
+            timestamp = zoned.astimezone(UTC).replace(tzinfo=None)
+        except (ValueError, OverflowError):
+            self.fail("unknown-value", f"expected an ISO 8601 timestamp, found {string!r}", hint)
+        if zoned.tzinfo is None:
+            self.fail("unknown-value", f"expected a timestamp with a zone, found {string!r}", hint)
+        self.warn("timestamps of a device table have no zone; this one is read in UTC")
+        return timestamp
+
+    def check_limit(self, limit: Limit, count: int, noun: str, hint: str = "send several requests") -> None:
+        """Fail if *count* exceeds *limit*; *noun* is the counted thing, in the plural."""
+        if limit.is_exceeded_by(count):
+            self.fail("too-many", f"{count} {noun}; the maximum is {limit.maximum}", hint)
+
+    def _fail_type(self, expected: str) -> NoReturn:
+        self.fail("wrong-type", f"expected {expected}, found {_json_type_name(self.value)}")
 
 
-def check_limit(limit: Limit, count: int, noun: str, path: str, hint: str = "send several requests") -> None:
-    """Refuse *count* of *what*, in the plural, where that is more than *limit*."""
-    if limit.is_exceeded_by(count):
-        fail("too-many", f"{count} {noun}; {limit.maximum} is the most", path, hint)
-
-
-def read_list(value: Any, path: str, limit: Limit, noun: str = "ids") -> list[str]:
-    """A list of ids, or of *what*: one at least, and no more than *limit* allows."""
-    found = read_strings(value, path)
-    if not found:
-        fail("empty-target", "an empty list names nobody", path)
-    check_limit(limit, len(found), noun, path)
-    return found
-
-
-def split_commas(value: Any, path: str) -> list[str]:
-    """The ids that a text holds, white space beside its commas left out.
-
-    >>> split_commas("u1, u2", "$.alias")
-    ['u1', 'u2']
-    """
-    found = [name.strip(WHITESPACE) for name in read_string(value, path).split(",")]
-    if "" in found:
-        fail("empty-name", "nothing stands between two commas", path)
-    return found
-
-
-def read_one_or_many(value: Any, path: str) -> list[str]:
-    """A text, or a list of texts that is not empty."""
-    found = [read_string(value, path)] if isinstance(value, str) else read_strings(value, path)
-    if not found:
-        fail("empty-target", "an empty list names nothing", path)
-    return found
-
-
-def read_items(value: Any, path: str) -> list[tuple[Any, str]]:
-    """The elements of a list that is not empty, each with its path.
-
-    >>> read_items(["a", "b"], "$.and")
-    [('a', '$.and[0]'), ('b', '$.and[1]')]
-    """
-    if not isinstance(value, list):
-        fail("wrong-type", "expected a list", path)
+def _require_string(value: Any, path: str) -> str:
+    """Return *value* as a string; a function, as a list of ids would else make a cursor for each."""
+    if not isinstance(value, str):
+        PayloadCursor(value, path)._fail_type("a string")
     if not value:
-        fail("empty-target", "an empty list says nothing", path)
-    return [(element, f"{path}[{at}]") for at, element in enumerate(value)]
+        PayloadCursor(value, path).fail("empty-name", "expected a name, found an empty string")
+    if SURROGATE.search(value):
+        message = f"{value!r} is not valid Unicode"
+        PayloadCursor(value, path).fail("bad-text", message, "it contains an unpaired surrogate")
+    return value
 
 
-def read_single_key(value: Any, allowed_keys: Iterable[str], path: str, depth: int) -> tuple[str, Any, str]:
-    """The one key of an object *depth* levels down a tree, what it holds, and the path of that.
-
-    >>> read_single_key({"or": []}, ("and", "or"), "$.filter", 0)
-    ('or', [], '$.filter.or')
-    """
-    if depth > MAX_TREE_LEVELS:
-        fail("too-deep", f"more than {MAX_TREE_LEVELS} levels", path)
-    found = read_object(value, path)
-    reject_unknown_keys(found, allowed_keys, path)
-    if len(found) != 1:
-        names = ", ".join(found) or "nothing"
-        fail("unknown-key", f"expected one key; found {names}", path, "give each an object of its own")
-    [(key, inner)] = found.items()
-    return key, inner, f"{path}.{key}"
+def _json_type_name(value: Any) -> str:
+    return JSON_TYPE_NAMES.get(type(value), type(value).__name__)
 
 
-def read_enum(payload: Payload, key: str, allowed_values: Collection[str], path: str) -> str:
-    """The text under *key* of *holder*, one of those that are *known*."""
-    found = read_string(payload.get(key), f"{path}.{key}")
-    if found not in allowed_values:
-        hint = did_you_mean(found, allowed_values)
-        fail("unknown-value", f"{found!r} is none of {', '.join(allowed_values)}", f"{path}.{key}", hint)
-    return found
-
-
-def read_number(value: Any, path: str) -> float:
-    """A finite number; true and false are none."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, float) and math.isfinite(value):
-        return value
-    fail("wrong-type", f"expected a number, found {value!r}", path)
-
-
-def format_number(value: float) -> str:
-    """The number *value* as a text, a whole one without a point.
-
-    >>> format_number(2.0), format_number(2.5)
-    ('2', '2.5')
-    """
-    return str(int(value)) if value == int(value) else repr(value)
-
-
-def read_timestamp(value: Any, path: str) -> datetime:
-    """A moment of ISO 8601 as tables of devices have it, without a zone: in UTC, and with a warning that it is."""
-    text, hint = read_string(value, path), "like 2019-07-22T13:17:55Z"
-    try:
-        zoned = datetime.fromisoformat(text)
-        found = zoned.astimezone(UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError):
-        fail("unknown-value", f"{text!r} is no moment of ISO 8601", path, hint)
-    if zoned.tzinfo is None:
-        fail("unknown-value", f"{text!r} has no zone", path, hint)
-    warn_payload("moments have no zone in a table of devices; this one is read in UTC", path)
-    return found
-
-
-def warn_payload(message: str, path: str) -> None:
-    """Say what is odd about the payload at *path*, which is read all the same."""
-    warnings.warn(f"{message} at {path}", PayloadWarning, stacklevel=2)
+# JSON text. ---------------------------------------------------------------------------------------------------------
 
 
 def load_json(text: str, path: str = "$") -> Any:
-    """Read *text* as JSON, with the `//` comments and trailing commas that vendors' pages print; *path* is its place.
+    """Parse JSON text, with the `//` comments and trailing commas that vendor docs print.
+
+    Raises PayloadError at *path* if *text* is not JSON, repeats a key, or is nested too deep.
 
     >>> load_json('{"to": "all", } // everyone')
     {'to': 'all'}
@@ -149,25 +234,29 @@ def load_json(text: str, path: str = "$") -> Any:
     try:
         return json.loads(text, object_pairs_hook=_reject_duplicate_keys, parse_constant=_reject_constant)
     except ValueError:
-        pass  # not plain JSON; if it is none at all, the other reader says where it ends
+        pass  # not plain JSON: json5 reads it, or reports the position of the error
     except RecursionError:
-        fail("bad-json", "nested too deep", path, "a payload is one JSON object")
+        _fail_json("nested too deep", path)
     try:
         return json5.loads(text, allow_duplicate_keys=False, parse_int=_parse_int, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
-        fail("bad-json", str(error) or "nested too deep", path, "a payload is one JSON object")
+        _fail_json(str(error) or "nested too deep", path)
+
+
+def _fail_json(message: str, path: str) -> NoReturn:
+    PayloadCursor(None, path).fail("bad-json", message, "pass one JSON object")
 
 
 def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> Payload:
-    """An object of *pairs*; a key that stands twice is left to the other reader, which says so."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
-    return found
+    """Build an object, or raise ValueError for a repeated key, which json5 then reports."""
+    payload = dict(pairs)
+    if len(payload) < len(pairs):
+        raise ValueError("duplicate key")
+    return payload
 
 
 def _parse_int(digits: str, base: int = 10) -> int:
-    """A whole number; ValueError where it could not be written again, as of very many digits to the base 16."""
+    """Parse an integer, or raise ValueError if it could not be printed again, as a very long hexadecimal one."""
     number = int(digits, base)
     str(number)
     return number
@@ -178,48 +267,98 @@ def _reject_constant(constant: str) -> NoReturn:
 
 
 def dump_json(payload: Any) -> str:
-    """Write *payload* as compact JSON text, Chinese left as it is."""
+    """Format *payload* as compact JSON text; characters outside ASCII are not escaped."""
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+
+
+def format_number(value: float) -> str:
+    """Format a number as text, a whole one without a decimal point.
+
+    >>> format_number(2.0), format_number(2.5)
+    ('2', '2.5')
+    """
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+# Readers with a path, for vendors that do not use the cursor yet. ----------------------------------------------------
 
 
 def fail(code: str, message: str, path: str, hint: str | None = None) -> NoReturn:
     """Raise the PayloadError of one problem at *path*."""
-    raise PayloadError(Problem(code, message, path=path, hint=hint))
+    PayloadCursor(None, path).fail(code, message, hint)
+
+
+def read_json_object(value: Any, path: str = "$") -> Payload:
+    """Return the object that *value* is, or is the JSON text of."""
+    return PayloadCursor(value, path).json_object().object()
+
+
+def check_limit(limit: Limit, count: int, noun: str, path: str, hint: str = "send several requests") -> None:
+    """Fail if *count* exceeds *limit*."""
+    PayloadCursor(None, path).check_limit(limit, count, noun, hint)
+
+
+def read_list(value: Any, path: str, limit: Limit, noun: str = "ids") -> list[str]:
+    """Return a list of ids."""
+    return PayloadCursor(value, path).ids(limit, noun)
+
+
+def split_commas(value: Any, path: str) -> list[str]:
+    """Return the ids of a comma-separated string."""
+    return PayloadCursor(value, path).split_commas()
+
+
+def read_one_or_many(value: Any, path: str) -> list[str]:
+    """Return a string or a list of strings as a list."""
+    return PayloadCursor(value, path).one_or_many()
+
+
+def read_items(value: Any, path: str) -> list[tuple[Any, str]]:
+    """Return the items of a list, each with its path."""
+    return [(item.value, item.path) for item in PayloadCursor(value, path).items()]
+
+
+def read_single_key(value: Any, allowed_keys: Iterable[str], path: str, depth: int) -> tuple[str, Any, str]:
+    """Return the one key of an object, its value and the path of that."""
+    key, inner = PayloadCursor(value, path).single_key(allowed_keys, depth)
+    return key, inner.value, inner.path
+
+
+def read_enum(payload: Payload, key: str, allowed_values: Collection[str], path: str) -> str:
+    """Return the string under *key*, one of *allowed_values*."""
+    return PayloadCursor(payload, path)[key].enum(allowed_values)
+
+
+def read_number(value: Any, path: str) -> float:
+    """Return a finite number."""
+    return PayloadCursor(value, path).number()
+
+
+def read_timestamp(value: Any, path: str) -> datetime:
+    """Return a timestamp in UTC."""
+    return PayloadCursor(value, path).timestamp()
+
+
+def warn_payload(message: str, path: str) -> None:
+    """Warn of a part that is read although it is suspicious."""
+    PayloadCursor(None, path).warn(message)
 
 
 def read_object(value: Any, path: str) -> Payload:
-    """*value* if it is an object, or a PayloadError."""
-    if not isinstance(value, dict):
-        fail("wrong-type", f"expected an object, found {_json_type_name(value)}", path)
-    return value
+    """Return *value* as an object."""
+    return PayloadCursor(value, path).object()
 
 
 def read_strings(value: Any, path: str) -> list[str]:
-    """*value* if it is a list of texts that are not empty, or a PayloadError."""
-    if not isinstance(value, list):
-        fail("wrong-type", f"expected a list, found {_json_type_name(value)}", path)
-    return [read_string(item, f"{path}[{at}]") for at, item in enumerate(value)]
+    """Return *value* as a list of strings."""
+    return PayloadCursor(value, path).strings()
 
 
 def read_string(value: Any, path: str) -> str:
-    """*value* if it is a text that is not empty, or a PayloadError."""
-    if not isinstance(value, str):
-        fail("wrong-type", f"expected a text, found {_json_type_name(value)}", path)
-    if not value:
-        fail("empty-name", "an empty text names nothing", path)
-    if SURROGATE.search(value):
-        fail("bad-text", f"{value!r} holds half a character", path, "it cannot be written in UTF-8")
-    return value
+    """Return *value* as a string."""
+    return PayloadCursor(value, path).string()
 
 
 def reject_unknown_keys(payload: Payload, allowed_keys: Iterable[str], path: str) -> None:
-    """Refuse *payload* if it has a key that is not *known*: it might narrow or widen the audience."""
-    allowed_keys = list(allowed_keys)
-    for key in payload:
-        if key not in allowed_keys:
-            fail("unknown-key", f"unknown key {key!r}", f"{path}.{key}", f"known here: {', '.join(allowed_keys)}")
-
-
-def _json_type_name(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
+    """Fail if *payload* has a key that is not allowed."""
+    PayloadCursor(payload, path).only(allowed_keys)
