@@ -109,7 +109,7 @@ def test_segment_without_index_goes_by_ids():
         found = plan("male AND @vip", name)
         assert (found.native, render(found.by_ids)) == ((), "male AND @vip")
         assert [(reason.code, reason.hint) for reason in found.reasons] == [
-            ("no-segment", "give the index that it is saved in")
+            ("no-segment", "pass the index that has the segment")
         ]
 
 

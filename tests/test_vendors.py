@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections import Counter
+from dataclasses import dataclass, replace
 
 import pytest
 from fact_files import load_cases
@@ -17,12 +18,15 @@ from audience import (
     ComplexityError,
     Expr,
     Ids,
+    Not,
     Or,
     PayloadError,
     PayloadWarning,
     PlanError,
     Segment,
+    Tag,
     Unsupported,
+    Within,
     all_of,
     any_of,
     batch_ids,
@@ -35,7 +39,8 @@ from audience import (
     translate,
     vendor_names,
 )
-from audience.language.ast import atoms
+from audience.language.ast import ExprNode, atoms
+from audience.span import Span
 from audience.vendors.payload_reader import load_json
 
 every_vendor = pytest.mark.parametrize("name", vendor_names())
@@ -111,6 +116,56 @@ def test_expression_is_emitted(name, text, payload):
 @pytest.mark.parametrize(("name", "text", "codes"), load_cases("vendors", "cannot"))
 def test_unsupported_expression_has_reasons(name, text, codes):
     assert sorted({*unsupported_codes(name, simplify(parse(text)))}) == sorted(codes.split())
+
+
+@dataclass(frozen=True)
+class Opened(ExprNode):
+    """An atom of a kind that no vendor knows, and that `Atom` does not list."""
+
+    message: str
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class Starred(Tag):
+    """An atom of a kind that no vendor knows, but that looks like a tag."""
+
+
+@every_writable_vendor
+@pytest.mark.parametrize("unknown", [Opened("m1", Span("opened", 0, 6)), Starred("tag", "a", span=Span("a", 0, 1))])
+def test_unknown_kind_of_atom_is_refused_with_one_reason(name, unknown):
+    record = get_vendor(name)
+    [tag] = make_tags(name, 1)
+    for expr in (unknown, Not(unknown), And((tag, unknown)), Or((tag, unknown)), And((tag, Not(unknown)))):
+        with pytest.raises(Unsupported) as caught:
+            record.emit(expr)
+        [problem] = caught.value.problems
+        assert problem.code == "not-supported"
+        assert record.title in problem.message
+        assert problem.span == unknown.span
+
+
+@every_writable_vendor
+def test_vendor_that_drops_what_it_cannot_express_is_refused(name):
+    """A vendor may explain comparisons itself, but its payload is not used if it drops them instead."""
+    [tag] = make_tags(name, 1)
+    careless = replace(get_vendor(name), supported=frozenset({Tag}), emit=lambda expr: {})
+    assert careless.emit(tag) == {}
+    for atom in (Compare("age", "<", "30"), Within("active", 3, "2020-04-08"), Ids("registration_id", ("r1",))):
+        for expr in (atom, And((tag, atom)), Or((tag, Not(atom)))):
+            with pytest.raises(Unsupported) as caught:
+                careless.emit(expr)
+            assert [problem.code for problem in caught.value.problems] == ["not-supported"]
+
+
+@every_writable_vendor
+def test_vendor_without_supported_atoms_is_refused_everything(name):
+    [tag] = make_tags(name, 1)
+    unprepared = replace(get_vendor(name), supported=frozenset(), explained=frozenset())
+    for expr in (tag, ~tag, And((tag, Compare("age", "<", "30"))), Ids("registration_id", ("r1",))):
+        with pytest.raises(Unsupported) as caught:
+            unprepared.emit(expr)
+        assert {problem.code for problem in caught.value.problems} == {"not-supported"}
 
 
 @every_writable_vendor

@@ -24,7 +24,7 @@ from audience.vendors.payload_reader import (
     read_string,
     reject_unknown_keys,
 )
-from audience.vendors.spec import Limit, Payload, Unsupported, Vendor
+from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Unsupported, Vendor
 
 PAGE = "https://docs.airship.com/developer/rest-api/ua/schemas/audience-selection"
 SPEC_DOCS = "https://github.com/urbanairship/api-specs/blob/main/go/spec.yaml"
@@ -302,6 +302,8 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("airship", "channel"),
     shape=SHAPE,
+    supported=TAGS_AND_IDS,
+    explained=COMPARISONS,
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,

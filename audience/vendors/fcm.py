@@ -20,7 +20,7 @@ from audience.vendors.payload_reader import (
 )
 from audience.vendors.shared import topic_conditions
 from audience.vendors.shared.topic_conditions import TopicDialect, fold_left_to_right
-from audience.vendors.spec import Limit, Payload, Vendor, require_single_list
+from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Vendor, require_single_list
 
 PAGE = "https://firebase.google.com/docs/cloud-messaging/send-topic-messages"
 ENCODER_SOURCE = "https://github.com/firebase/firebase-admin-python/blob/main/firebase_admin/_messaging_encoder.py"
@@ -130,6 +130,8 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("fcm", "registration_token"),
     shape=DIALECT.shape,
+    supported=TAGS_AND_IDS,
+    explained=COMPARISONS,
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,

@@ -26,7 +26,7 @@ from audience.vendors.payload_reader import (
     reject_unknown_keys,
     warn_payload,
 )
-from audience.vendors.spec import Limit, Payload, Unsupported, Vendor, require_single_list
+from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Unsupported, Vendor, require_single_list
 
 PAGE = "https://docs.getui.com/getui/server/rest_v2/push"
 USER_DOCS = "https://docs.getui.com/getui/server/rest_v2/user"
@@ -247,6 +247,8 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("getui",),
     shape=SHAPE,
+    supported=TAGS_AND_IDS,
+    explained=COMPARISONS,
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,

@@ -20,7 +20,7 @@ from audience.vendors.payload_reader import (
 )
 from audience.vendors.shared import topic_conditions
 from audience.vendors.shared.topic_conditions import TopicDialect
-from audience.vendors.spec import Limit, Payload, Vendor, require_single_list
+from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Vendor, require_single_list
 
 PAGE = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197"
 TOPICS_DOCS = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/topic-sub-api-0000001051066122"
@@ -114,6 +114,8 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("huawei", "hms"),
     shape=DIALECT.shape,
+    supported=TAGS_AND_IDS,
+    explained=COMPARISONS,
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,

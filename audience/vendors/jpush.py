@@ -14,7 +14,7 @@ from audience.errors import Problem
 from audience.language.ast import Everyone, Expr, Ids, Tag, all_of, any_of, atoms
 from audience.vendors.payload_reader import fail, read_json_object, read_object, read_one_or_many, reject_unknown_keys
 from audience.vendors.shared import tag_lists
-from audience.vendors.spec import Limit, Payload, Vendor
+from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Vendor
 
 PAGE = "https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push"
 
@@ -117,6 +117,8 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("jpush",),
     shape=DIALECT.shape,
+    supported=TAGS_AND_IDS,
+    explained=COMPARISONS,
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,

@@ -1,6 +1,6 @@
-"""What a vendor is: one frozen record of facts and functions, made in the vendor's own file."""
+"""Vendor record: the facts and functions of one push vendor, built in the vendor's own module."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,16 +8,34 @@ from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import EMPTY_SHAPE, RequestShape
 from audience.algebra.simplify import simplify
 from audience.errors import Problem
-from audience.language.ast import Atom, Expr, Ids, Nobody, Sample, Segment, Split, Tag, atoms
+from audience.language.ast import (
+    And,
+    Atom,
+    Compare,
+    Everyone,
+    Expr,
+    Ids,
+    Nobody,
+    Not,
+    Or,
+    Sample,
+    Segment,
+    Split,
+    Tag,
+    Within,
+    walk,
+)
 from audience.language.printer import render
 from audience.vendors.delivery_spec import DeliverySpec
 from audience.vendors.delivery_spec import Payload as Payload
 
-WHITESPACE = " \t\r\n\u00a0\u3000"  # white space around an id between commas, which is no part of it
+WHITESPACE = " \t\r\n\u00a0\u3000"  # stripped from ids between commas
+TAGS_AND_IDS: frozenset[type[Atom]] = frozenset({Tag, Ids})  # what most vendors can express
+COMPARISONS: frozenset[type[Atom]] = frozenset({Compare, Within})
 
 
 class Unsupported(Exception):
-    """A vendor cannot say an expression in one request; *problems* has every reason."""
+    """Raised if a vendor cannot express an audience in one request; `problems` lists every reason."""
 
     def __init__(self, problems: Iterable[Problem]):
         self.problems = tuple(problems)
@@ -26,42 +44,64 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A number that the vendor sets, and the page that says so; None where no page does."""
+    """Limit set by a vendor.
+
+    Attributes:
+        maximum: Largest number allowed; None if no page documents one.
+        source: URL of the page that documents it.
+    """
 
     maximum: int | None
     source: str
 
     def is_exceeded_by(self, count: int) -> bool:
+        """Return whether *count* is more than the maximum."""
         return self.maximum is not None and count > self.maximum
 
 
 def read_only_emit(expr: Expr) -> Payload:
-    """The `emit` of a vendor that is only read from."""
-    raise Unsupported([Problem("reads-only", f"{render(expr)!r} cannot be said to a vendor that is only read from")])
+    """Refuse any expression: the `emit` of a read-only vendor."""
+    raise Unsupported([Problem("reads-only", f"cannot send {render(expr)!r}: the vendor is read-only")])
 
 
 def read_only_target_ids(ids: Sequence[str]) -> Payload:
-    """The `listing` of a vendor that is only read from."""
-    raise Unsupported([Problem("reads-only", f"{len(ids)} ids cannot be told to a vendor that is only read from")])
+    """Refuse any ids: the `target_ids` of a read-only vendor."""
+    raise Unsupported([Problem("reads-only", f"cannot send to {len(ids)} ids: the vendor is read-only")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor:
-    """One push vendor: where it is described, what it can say, and how its payloads are read and written.
+    """One push vendor: its documentation, what it can express, and how its payloads are read and written.
 
-    *reads_only* is why nothing is sent there: its payloads are read, to be said to others. Such a vendor has no
-    *shape*, *emit*, *listing* or *batch*, any other has all of them.
+    A read-only vendor has a `read_only_reason` and none of `shape`, `emit`, `target_ids` and `max_ids`. Every other
+    vendor has all of them and no reason.
 
-    *shape* is what one request can say of tags, and *unnamed* why a tag has no name here; *conditions* are what a
-    payload takes for granted where it says an expression.
-    *emit* says an expression in one request or raises Unsaid. It is handed expressions simplified, with NOT over atoms
-    alone, and never what no vendor says: nobody, shares and segments are refused before. *parse* is its inverse and
-    raises PayloadError;
-    *listing* is the targeting object of at most *batch* ids; *uncarriable* tells why an id cannot be listed.
-    *types* are its own words for types of tags, and *days* is how it writes the days of attributes of its own, both in
-    the patterns of a catalog. *any_type* tells that its tags have types as ours do: there a catalog writes TYPE:VALUE.
-    *delivery* is how it is sent to, where that is known.
-    *known_by* are the columns of a device table that hold this vendor's ids, best first.
+    Attributes:
+        name: Name on the command line and in files.
+        title: Name in messages.
+        docs_url: Page of the vendor's documentation that `parse` and `emit` follow.
+        docs_read_on: Date on which that page was read, `YYYY-MM-DD`.
+        fragment: One line that describes the expressions one request can hold.
+        limits: Limits of one request by name.
+        id_columns: Columns of a device table that hold this vendor's ids, best first.
+        parse: Reads a payload as an expression, or raises PayloadError. It is the inverse of `emit`.
+        read_only_reason: Why payloads of this vendor are read but never written.
+        supported: Kinds of atoms that `emit` can express. An atom of another kind never gets into a payload: it is
+            refused with the code `not-supported`.
+        explained: Kinds of atoms that `emit` refuses itself, because it gives a better reason.
+        shape: Combinations of tags that one request can express.
+        tag_problems: Finds why the vendor cannot have a tag of that type and value.
+        assumptions: Finds what a payload of that expression takes for granted.
+        emit: Writes an expression as the targeting of one request, or raises Unsupported. It gets simplified
+            expressions in which NOT applies to atoms only, and never Nobody or an atom of an unknown kind.
+        target_ids: Writes the targeting of at most `max_ids` ids.
+        max_ids: Largest number of ids in one request.
+        max_id_length: Largest number of characters of an id.
+        forbidden_id_chars: Characters that an id must not contain.
+        type_aliases: The vendor's names of tag types, for the patterns of a catalog.
+        has_typed_tags: Whether tags have a type as ours do. A catalog then writes `TYPE:VALUE`.
+        date_formats: How the vendor writes the days of its own attributes, for the patterns of a catalog.
+        delivery: How messages are delivered; None if the vendor can only be written for.
 
     >>> facts = {"docs_url": "https://example.com", "docs_read_on": "2026-11-21", "fragment": "all", "limits": {}}
     >>> pager = Vendor(
@@ -80,6 +120,8 @@ class Vendor:
     id_columns: tuple[str, ...]
     parse: Callable[[Any], Expr]
     read_only_reason: str = ""
+    supported: frozenset[type[Atom]] = frozenset()
+    explained: frozenset[type[Atom]] = frozenset()
     shape: RequestShape = EMPTY_SHAPE
     tag_problems: Callable[[Tag], Iterable[Problem]] = lambda tag: ()
     assumptions: Callable[[Expr], Iterable[Problem]] = lambda expr: ()
@@ -94,71 +136,88 @@ class Vendor:
     delivery: DeliverySpec | None = None
 
     def __post_init__(self) -> None:
-        speaks = {
+        writable = {
             self.shape != EMPTY_SHAPE,
             self.emit != read_only_emit,
             self.target_ids != read_only_target_ids,
             self.max_ids > 0,
         }
-        if len(speaks) > 1 or speaks == {bool(self.read_only_reason)}:
-            raise TypeError(f"{self.name}: either reads_only, or all of shape, emit, listing and batch")
+        if len(writable) > 1 or writable == {bool(self.read_only_reason)}:
+            raise TypeError(f"{self.name}: give either read_only_reason, or all of shape, emit, target_ids and max_ids")
         if not self.read_only_reason:
-            object.__setattr__(self, "emit", _guard_emit(self.emit, self.title))
+            guarded = _guard_emit(self.emit, self.title, self.supported, self.explained)
+            object.__setattr__(self, "emit", guarded)
 
     def id_problem(self, identifier: str) -> Problem | None:
-        """Why *identifier* cannot stand in this vendor's lists, or None."""
+        """Return why *identifier* cannot be in a list of ids of this vendor, or None."""
         return find_id_problem(identifier, self.max_id_length, self.forbidden_id_chars)
 
 
 def find_id_problem(identifier: str, max_length: int | None, forbidden_chars: str = "") -> Problem | None:
-    """Why *identifier* cannot stand in lists of ids of at most *length* characters, without any of *forbids*."""
+    """Return why an id is longer than *max_length* or contains one of *forbidden_chars*, or None."""
     if max_length is not None and len(identifier) > max_length:
-        return Problem("id-too-long", f"{identifier!r} has {len(identifier)} characters; {max_length} is the most")
+        message = f"{identifier!r} has {len(identifier)} characters; the maximum is {max_length}"
+        return Problem("id-too-long", message)
     if forbidden_chars and identifier != identifier.strip(WHITESPACE):
-        return Problem("id-outer-space", f"{identifier!r} begins or ends with white space, which its lists lose")
+        return Problem("id-outer-space", f"{identifier!r} begins or ends with white space, which the vendor strips")
     for char in forbidden_chars:
         if char in identifier:
-            return Problem(
-                "id-forbidden-character", f"{identifier!r} contains {char!r}, which cannot stand in its lists"
-            )
+            return Problem("id-forbidden-character", f"{identifier!r} contains {char!r}, which the vendor forbids")
     return None
 
 
 def require_single_list(ids: Ids, max_ids: int | None, problems: Iterable[Problem] = ()) -> list[str]:
-    """What *ids* lists; Unsaid with *problems*, those of the ids, and where they are more than *most*."""
-    found = list(problems)
+    """Return the values of *ids*; raise Unsupported if there are *problems* or more than *max_ids* values."""
+    problems = list(problems)
     if max_ids is not None and len(ids.values) > max_ids:
-        found.append(Problem("too-many", f"{len(ids.values)} ids; {max_ids} is the most", ids.span))
-    if found:
-        raise Unsupported(found)
+        problems.append(Problem("too-many", f"{len(ids.values)} ids; the maximum is {max_ids}", ids.span))
+    if problems:
+        raise Unsupported(problems)
     return list(ids.values)
 
 
-def _guard_emit(emit: Callable[[Expr], Payload], title: str) -> Callable[[Expr], Payload]:
-    """*emit* for every expression: a vendor's own one might say a part of one that it cannot say, or everyone."""
+def _guard_emit(
+    emit: Callable[[Expr], Payload], title: str, supported: Collection[type], explained: Collection[type]
+) -> Callable[[Expr], Payload]:
+    """Wrap *emit*: normalize the expression and refuse every atom of a kind that is not supported."""
 
     def emit_guarded(expr: Expr) -> Payload:
         expr = simplify(nnf(expr))
         if expr == Nobody():
-            raise Unsupported([Problem("nobody", "a request to nobody cannot be written", hint="send nothing")])
-        if any(isinstance(atom, Segment | Sample | Split) for atom in atoms(expr)):
-            raise Unsupported(problem for atom in atoms(expr) for problem in _atom_problems(atom, emit, title))
-        return emit(expr)
+            raise Unsupported([Problem("nobody", "a request cannot have an empty audience", hint="send nothing")])
+        unsupported = [leaf for leaf in _leaves(expr) if type(leaf) not in supported]
+        if any(type(leaf) not in explained for leaf in unsupported):
+            raise Unsupported(problem for leaf in _leaves(expr) for problem in _leaf_problems(leaf))
+        payload = emit(expr)
+        if unsupported:  # emit should have explained why, and dropped them instead
+            raise Unsupported(_unsupported_problem(leaf, title) for leaf in unsupported)
+        return payload
+
+    def _leaf_problems(leaf: Expr) -> Iterable[Problem]:
+        """Find why the vendor cannot express *leaf* alone."""
+        if type(leaf) not in supported and type(leaf) not in explained:
+            return [_unsupported_problem(leaf, title)]
+        try:
+            emit_guarded(leaf)
+        except Unsupported as error:
+            return error.problems
+        return ()
 
     return emit_guarded
 
 
-def _atom_problems(atom: Atom, emit: Callable[[Expr], Payload], title: str) -> Iterable[Problem]:
-    """Why a vendor cannot say *atom*, with nothing beside it."""
-    match atom:
+def _leaves(expr: Expr) -> list[Expr]:
+    """Return the atoms of *expr*, each once, including nodes of classes that `Atom` does not list."""
+    return list(dict.fromkeys(node for node in walk(expr) if not isinstance(node, And | Or | Not | Everyone | Nobody)))
+
+
+def _unsupported_problem(leaf: Expr, title: str) -> Problem:
+    """Explain that no payload of the vendor can express *leaf*."""
+    span = getattr(leaf, "span", None)
+    match leaf:
         case Segment():
-            message = f"{title} does not know what is saved as {render(atom)}"
-            return [Problem("no-segment", message, atom.span, hint="give the index that it is saved in")]
+            hint = "pass the index that has the segment"
+            return Problem("no-segment", f"{title} does not know the saved segment {render(leaf)}", span, hint=hint)
         case Sample() | Split():
-            message = f"{render(atom)!r}: {title} cannot take a share of devices by their ids"
-            return [Problem("no-sample", message, atom.span)]
-    try:
-        emit(atom)
-    except Unsupported as unsaid:
-        return unsaid.problems
-    return []
+            return Problem("no-sample", f"{render(leaf)!r}: {title} cannot select a share of devices", span)
+    return Problem("not-supported", f"{render(leaf)!r}: {title} cannot express {type(leaf).__name__}", span)

@@ -44,7 +44,7 @@ from audience.vendors.payload_reader import (
     split_commas,
     warn_payload,
 )
-from audience.vendors.spec import WHITESPACE, Limit, Payload, Unsupported, Vendor, require_single_list
+from audience.vendors.spec import TAGS_AND_IDS, WHITESPACE, Limit, Payload, Unsupported, Vendor, require_single_list
 
 PAGE = "https://dev.umeng.com/push/android/api-doc"
 FILTER_DOCS = "https://info.umeng.com/detail?id=130&cateId=1"  # "the top must be and"
@@ -313,6 +313,8 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("umeng",),
     shape=SHAPE,
+    supported=TAGS_AND_IDS | {Compare},
+    explained=frozenset({Within}),
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,

@@ -41,7 +41,16 @@ from audience.vendors.payload_reader import (
     reject_unknown_keys,
     split_commas,
 )
-from audience.vendors.spec import WHITESPACE, Limit, Payload, Unsupported, Vendor, require_single_list
+from audience.vendors.spec import (
+    COMPARISONS,
+    TAGS_AND_IDS,
+    WHITESPACE,
+    Limit,
+    Payload,
+    Unsupported,
+    Vendor,
+    require_single_list,
+)
 
 PAGE = "https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559"
 
@@ -243,6 +252,8 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("xiaomi", "regid"),
     shape=SHAPE,
+    supported=TAGS_AND_IDS,
+    explained=COMPARISONS,
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,

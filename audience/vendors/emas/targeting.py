@@ -39,7 +39,16 @@ from audience.vendors.payload_reader import (
     read_string,
     split_commas,
 )
-from audience.vendors.spec import WHITESPACE, Limit, Payload, Unsupported, Vendor, require_single_list
+from audience.vendors.spec import (
+    COMPARISONS,
+    TAGS_AND_IDS,
+    WHITESPACE,
+    Limit,
+    Payload,
+    Unsupported,
+    Vendor,
+    require_single_list,
+)
 
 TAGS_DOCS = "https://help.aliyun.com/document_detail/434847.html"
 BINDING_DOCS = "https://help.aliyun.com/document_detail/434629.html"
@@ -235,6 +244,8 @@ emas_vendor = partial(
     fragment="≤ 2 levels of and/or, ≤ 10 operands each, NOT on single tags beside a tag; or ids, alone",
     limits=LIMITS,
     shape=SHAPE,
+    supported=TAGS_AND_IDS,
+    explained=COMPARISONS,
     tag_problems=tag_problems,
     assumptions=assumptions,
     max_ids=1_000,

@@ -14,7 +14,7 @@ from audience.vendors.engagelab.targeting import (
     tag_problems,
     target_ids,
 )
-from audience.vendors.spec import Vendor
+from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Vendor
 
 VENDOR = Vendor(
     name="engagelab",
@@ -25,6 +25,8 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("engagelab", "registration_id"),
     shape=DIALECT.shape,
+    supported=TAGS_AND_IDS,
+    explained=COMPARISONS,
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,

@@ -6,7 +6,7 @@ https://documentation.onesignal.com/reference/create-notification, read in parts
 from audience.algebra.request_shape import FlatDnf
 from audience.vendors.onesignal.filters import MAX_ENTRIES, count_entries
 from audience.vendors.onesignal.targeting import LIMITS, PAGE, assumptions, emit, parse, tag_problems, target_ids
-from audience.vendors.spec import Vendor
+from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Vendor
 
 VENDOR = Vendor(
     name="onesignal",
@@ -17,6 +17,8 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("onesignal", "subscription_id"),
     shape=FlatDnf(MAX_ENTRIES, cost=count_entries),
+    supported=TAGS_AND_IDS,
+    explained=COMPARISONS,
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,

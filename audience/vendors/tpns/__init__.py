@@ -5,7 +5,7 @@ https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-21.
 
 from audience.algebra.request_shape import NormalForm
 from audience.language.attribute_names import TPNS_TYPES
-from audience.vendors.spec import Vendor
+from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Vendor
 from audience.vendors.tpns.calls import DELIVERY
 from audience.vendors.tpns.id_lists import target_ids
 from audience.vendors.tpns.limits import LIMITS, PAGE, TOKEN_WHITESPACE
@@ -20,6 +20,8 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("tpns", "token"),
     shape=NormalForm(MAX_CLAUSES),
+    supported=TAGS_AND_IDS,
+    explained=COMPARISONS,
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,

@@ -87,6 +87,7 @@ VENDOR = Vendor(
     fragment="any of several flights of marks and NOTs of marks; or rings",
     limits=LIMITS,
     id_columns=("pigeon", "ring"),
+    supported=frozenset({Tag, Ids}),
     shape=SHAPE,
     tag_problems=tag_problems,
     parse=parse,
