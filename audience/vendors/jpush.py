@@ -125,4 +125,5 @@ VENDOR = Vendor(
     emit=emit,
     target_ids=target_ids,
     max_ids=1_000,
+    sandbox="audience.sandbox.vendors.jpush",
 )

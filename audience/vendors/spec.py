@@ -102,6 +102,7 @@ class Vendor:
         has_typed_tags: Whether tags have a type as ours do. A catalog then writes `TYPE:VALUE`.
         date_formats: How the vendor writes the days of its own attributes, for the patterns of a catalog.
         delivery: How messages are delivered; None if the vendor can only be written for.
+        sandbox: Dotted name of the module with the emulated endpoints; None if there is none.
 
     >>> facts = {"docs_url": "https://example.com", "docs_read_on": "2026-11-21", "fragment": "all", "limits": {}}
     >>> pager = Vendor(
@@ -134,6 +135,7 @@ class Vendor:
     has_typed_tags: bool = False
     date_formats: Mapping[str, str] = field(default_factory=dict)
     delivery: DeliverySpec | None = None
+    sandbox: str | None = None
 
     def __post_init__(self) -> None:
         writable = {

@@ -250,4 +250,5 @@ emas_vendor = partial(
     assumptions=assumptions,
     max_ids=1_000,
     forbidden_id_chars=",",
+    sandbox="audience.sandbox.vendors.emas",
 )

@@ -34,4 +34,5 @@ VENDOR = Vendor(
     target_ids=target_ids,
     max_ids=1_000,
     delivery=DELIVERY,
+    sandbox="audience.sandbox.vendors.engagelab",
 )

@@ -31,6 +31,7 @@ VENDOR = Vendor(
     max_id_length=LIMITS["token_characters"].maximum,
     forbidden_id_chars=TOKEN_WHITESPACE,
     delivery=DELIVERY,
+    sandbox="audience.sandbox.vendors.tpns",
     type_aliases=TPNS_TYPES,
     date_formats={"active": "xg_auto_active.{value:%Y%m%d}"},
 )
