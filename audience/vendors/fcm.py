@@ -11,6 +11,7 @@ from audience.algebra.request_shape import Tree
 from audience.errors import Problem
 from audience.language.ast import Expr, Ids, Tag
 from audience.vendors.payload_reader import (
+    PayloadCursor,
     fail,
     read_json_object,
     read_list,
@@ -83,9 +84,9 @@ def _parse_message(message: Payload, path: str) -> Expr:
         case "token":
             return Ids("registration_id", (value,))
         case "topic":
-            return topic_conditions.read_topic(value, f"{path}.topic", DIALECT)
+            return topic_conditions.read_topic(value, PayloadCursor(value, f"{path}.topic"), DIALECT)
         case "condition":
-            return topic_conditions.read_condition(value, f"{path}.condition", DIALECT)
+            return topic_conditions.read_condition(PayloadCursor(value, f"{path}.condition"), DIALECT)
     _reject_fid(f"{path}.fid")
 
 

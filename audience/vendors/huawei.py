@@ -11,11 +11,11 @@ from audience.algebra.request_shape import NO_LIMIT, Tree
 from audience.errors import Problem
 from audience.language.ast import Expr, Ids, Tag, atoms
 from audience.vendors.payload_reader import (
+    PayloadCursor,
     fail,
     read_json_object,
     read_list,
     read_object,
-    read_string,
     reject_unknown_keys,
 )
 from audience.vendors.shared import topic_conditions
@@ -67,12 +67,11 @@ def parse(payload: Any) -> Expr:
         fail(code, f"one of {', '.join(TARGET_KEYS)} is wanted, found {what}", "$.message")
     match found:
         case ["topic"]:
-            return topic_conditions.read_topic(
-                read_string(message["topic"], "$.message.topic"), "$.message.topic", DIALECT
-            )
+            topic = PayloadCursor(message["topic"], "$.message.topic")
+            return topic_conditions.read_topic(topic.string(), topic, DIALECT)
         case ["condition"]:
-            text = read_string(message["condition"], "$.message.condition")
-            return topic_conditions.read_condition(text, "$.message.condition", DIALECT)
+            condition = PayloadCursor(message["condition"], "$.message.condition")
+            return topic_conditions.read_condition(condition, DIALECT)
     return Ids("registration_id", tuple(read_list(message["token"], "$.message.token", LIMITS["token"])))
 
 

@@ -12,7 +12,14 @@ from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import Slots
 from audience.errors import Problem
 from audience.language.ast import Everyone, Expr, Ids, Tag, all_of, any_of, atoms
-from audience.vendors.payload_reader import fail, read_json_object, read_object, read_one_or_many, reject_unknown_keys
+from audience.vendors.payload_reader import (
+    PayloadCursor,
+    fail,
+    read_json_object,
+    read_object,
+    read_one_or_many,
+    reject_unknown_keys,
+)
 from audience.vendors.shared import tag_lists
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Vendor
 
@@ -66,7 +73,7 @@ def _parse_audience(audience: Any) -> Expr:
         if lists.get(key, []) != []:
             fail("opaque", why, f"$.audience.{key}", "name its tags")
     reject_unknown_keys(lists, [*tag_lists.LIST_KEYS, *OPAQUE_KEYS], "$.audience")
-    terms = tag_lists.read_tag_lists(lists, "$.audience", LIMITS)
+    terms = tag_lists.read_tag_lists(PayloadCursor(lists, "$.audience"), LIMITS)
     if not terms:
         hint = 'write "all" for everyone'
         fail("empty-target", "nothing is left: an empty list counts as absent", "$.audience", hint)

@@ -1,1 +1,1 @@
-"""Targeting that several vendors share: lists of tags, conditions of topics."""
+"""Targeting that several vendors share: tag lists and topic conditions."""

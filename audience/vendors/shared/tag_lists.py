@@ -1,4 +1,4 @@
-"""What EngageLab and JPush, its sibling, share: an OR-list, an AND-list and a NOT-list of tags, and lists of ids."""
+"""Targeting that EngageLab and JPush share: an OR-list, an AND-list and a NOT-list of tags, and lists of ids."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +10,8 @@ from audience.language.ast import And, Compare, Expr, IdKind, Ids, Not, Or, Tag,
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.span import Span
-from audience.vendors.payload_reader import check_limit, read_strings
-from audience.vendors.spec import Limit, Payload, Unsupported
+from audience.vendors.payload_reader import PayloadCursor
+from audience.vendors.spec import Limit, Unsupported
 
 TAG_KEYS = ("tag", "tag_and", "tag_not")
 LIST_KEYS = (*TAG_KEYS, "alias", "registration_id")
@@ -19,9 +19,15 @@ LIST_KEYS = (*TAG_KEYS, "alias", "registration_id")
 
 @dataclass(frozen=True, slots=True)
 class TagListDialect:
-    """A vendor of lists: what its tags can say in one request, its lists of ids, its limits, and its legal names.
+    """Lists of one vendor.
 
-    *limits* are those of each list, and of the bytes of a tag and of an alias; *letters* says which names are *legal*.
+    Attributes:
+        title: Name in messages.
+        shape: Combinations of tags that one request can express.
+        id_kinds: Kinds of ids that have a list.
+        limits: Largest length of each list, and largest size of a name under `tag_bytes` and `alias_bytes`.
+        legal_pattern: Regular expression of a legal tag or alias.
+        legal_hint: Hint for a name that does not match it.
     """
 
     title: str
@@ -32,27 +38,34 @@ class TagListDialect:
     legal_hint: str
 
 
-def read_tag_lists(lists: Payload, path: str, limits: Mapping[str, Limit]) -> list[Expr]:
-    """What the *lists* under *path* say, each within its limit if it has one; an empty one counts as absent."""
-    said = []
+def read_tag_lists(lists: PayloadCursor, limits: Mapping[str, Limit]) -> list[Expr]:
+    """Read one term for each list; an empty list counts as absent. A list may have a limit among *limits*."""
+    terms: list[Expr] = []
     for key in LIST_KEYS:
-        names, place = read_strings(lists.get(key, []), f"{path}.{key}"), f"{path}.{key}"
+        cursor = lists.get(key, [])
+        names = cursor.strings()
         if key in limits:
-            check_limit(limits[key], len(names), "names", place)
-        match key:
-            case "tag" if names:
-                said.append(any_of(map(bare, names)))
-            case "tag_and" if names:
-                said.append(all_of(map(bare, names)))
-            case "tag_not" if names:
-                said.append(Not(any_of(map(bare, names))))
-            case "alias" | "registration_id" if names:
-                said.append(Ids(key, tuple(names)))
-    return said
+            cursor.check_limit(limits[key], len(names), "names")
+        if names:
+            terms.append(_list_term(key, names))
+    return terms
+
+
+def _list_term(key: str, names: Sequence[str]) -> Expr:
+    match key:
+        case "tag":
+            return any_of(map(bare, names))
+        case "tag_and":
+            return all_of(map(bare, names))
+        case "tag_not":
+            return Not(any_of(map(bare, names)))
+        case "alias":
+            return Ids("alias", tuple(names))
+    return Ids("registration_id", tuple(names))
 
 
 def write_tag_lists(expr: Expr, dialect: TagListDialect) -> dict[str, list[str]]:
-    """The lists that say *expr*, none of them empty, or Unsaid with every reason."""
+    """Write *expr* as lists, none of them empty, or raise Unsupported with every reason."""
     terms = expr.terms if isinstance(expr, And) else (expr,)
     lists = _fill_lists(terms, dialect)
     problems = [problem for term in terms for problem in _placement_problems(term, dialect)]
@@ -70,7 +83,7 @@ def write_tag_lists(expr: Expr, dialect: TagListDialect) -> dict[str, list[str]]
 
 
 def _fill_lists(terms: Sequence[Expr], dialect: TagListDialect) -> dict[str, list[str]]:
-    """Put each term of an intersection into the list that says it; of several for one list the first."""
+    """Put each term of an intersection into its list; of several terms for one list, only the first."""
     lists: dict[str, list[str]] = {key: [] for key in (*TAG_KEYS, *dialect.id_kinds)}
     for term in terms:
         match term:
@@ -78,39 +91,38 @@ def _fill_lists(terms: Sequence[Expr], dialect: TagListDialect) -> dict[str, lis
                 lists["tag_and"].append(value)
             case Not(term=Tag(value=value)):
                 lists["tag_not"].append(value)
-            case Or(terms=inner) if not lists["tag"]:
-                lists["tag"] += [tag.value for tag in inner if isinstance(tag, Tag)]
+            case Or(terms=operands) if not lists["tag"]:
+                lists["tag"] += [tag.value for tag in operands if isinstance(tag, Tag)]
             case Ids(kind=kind, values=values) if kind in dialect.id_kinds and not lists[kind]:
                 lists[kind] += values
-    several = 1 < len(lists["tag_and"]) <= dialect.shape.max_all_of
-    if lists["tag_and"] and not lists["tag"] and not several:
+    fills_and_list = 1 < len(lists["tag_and"]) <= dialect.shape.max_all_of
+    if lists["tag_and"] and not lists["tag"] and not fills_and_list:
         lists["tag"].append(lists["tag_and"].pop(0))  # an OR-list of one name is that name
     return {key: names for key, names in lists.items() if names}
 
 
 def _placement_problems(term: Expr, dialect: TagListDialect) -> Iterator[Problem]:
-    """Why no list says *term*."""
+    """Find why no list can hold *term*."""
     match term:
         case Compare() | Within() | Not(term=Compare() | Within()):
             span = getattr(term.term if isinstance(term, Not) else term, "span", None)
-            yield Problem("no-ranges", f"{render(term)!r} compares; {dialect.title} has tags only", span)
+            yield Problem("no-ranges", f"{render(term)!r} is a comparison; {dialect.title} has tags only", span)
         case Not(term=Ids(span=span)):
             yield Problem("not-over-ids", f"{render(term)!r}: tag_not excludes tags only", span)
         case Ids(kind=kind, span=span) if kind not in dialect.id_kinds:
-            yield Problem("no-such-id", f"{dialect.title} knows no {kind}", span, hint="name them by alias")
-        case Or(terms=terms):
-            for inner in terms:
-                if not isinstance(inner, Tag):
-                    message = f"{render(inner)!r} stands inside an OR; {_explain_or_operand(inner)}"
-                    yield Problem("or-of-others", message)
-                    for each in inner.terms if isinstance(inner, And) else (inner,):
-                        yield from _placement_problems(each, dialect)
+            yield Problem("no-such-id", f"{dialect.title} has no {kind}", span, hint="use aliases")
+        case Or(terms=operands):
+            for operand in operands:
+                if not isinstance(operand, Tag):
+                    yield Problem("or-of-others", f"{render(operand)!r} inside OR: {_explain_or_operand(operand)}")
+                    for inner in operand.terms if isinstance(operand, And) else (operand,):
+                        yield from _placement_problems(inner, dialect)
 
 
-def _explain_or_operand(inner: Expr) -> str:
-    match inner:
+def _explain_or_operand(operand: Expr) -> str:
+    match operand:
         case And():
-            return "a union of intersections has no place in one request"
+            return "one request cannot hold a union of intersections"
         case Not():
             return "NOT can only narrow the whole request"
         case Ids():
@@ -119,12 +131,12 @@ def _explain_or_operand(inner: Expr) -> str:
 
 
 def _duplicate_list_problems(terms: Sequence[Expr], dialect: TagListDialect) -> Iterator[Problem]:
-    """Lists of which one request holds only one."""
+    """Find lists of which one request holds only one."""
     kinds = ["OR" if isinstance(term, Or) else term.kind for term in terms if isinstance(term, Or | Ids)]
-    for what in ("OR", *dialect.id_kinds):
-        count = kinds.count(what)
+    for kind in ("OR", *dialect.id_kinds):
+        count = kinds.count(kind)
         if count > 1:
-            yield Problem("second-list", f"{count} {what} lists are joined by AND; one request holds one")
+            yield Problem("second-list", f"{count} {kind} lists are joined by AND; one request holds one")
 
 
 def _illegal_name_problems(expr: Expr, dialect: TagListDialect) -> Iterator[Problem]:
@@ -138,7 +150,7 @@ def _illegal_name_problems(expr: Expr, dialect: TagListDialect) -> Iterator[Prob
 
 
 def tag_problems(tag: Tag, dialect: TagListDialect) -> Iterator[Problem]:
-    """Why there is no name for *tag*."""
+    """Find why the vendor has no name for *tag*."""
     if tag.type != UNTYPED:
         message = f"{dialect.title} has no name for {render(tag)!r}: its tags have no types"
         yield Problem("no-name", message, tag.span, hint=f"give {tag.type} names in a catalog")
@@ -147,16 +159,16 @@ def tag_problems(tag: Tag, dialect: TagListDialect) -> Iterator[Problem]:
 
 
 def _name_problems(kind: str, name: str, span: Span | None, dialect: TagListDialect) -> Iterator[Problem]:
-    """Tags and aliases are spelt alike."""
+    """Find why *name* is not a legal name of a tag or an alias, which have the same rules."""
     size, limit = len(name.encode()), dialect.limits[f"{kind}_bytes"]
     if not re.fullmatch(dialect.legal_pattern, name):
-        yield Problem("illegal-name", f"{name!r} is no legal {dialect.title} {kind}", span, hint=dialect.legal_hint)
+        yield Problem("illegal-name", f"{name!r} is not a legal {dialect.title} {kind}", span, hint=dialect.legal_hint)
     elif limit.is_exceeded_by(size):
-        yield Problem("name-too-long", f"{name!r} takes {size} bytes; {limit.maximum} is the most", span)
+        yield Problem("name-too-long", f"{name!r} takes {size} bytes; the maximum is {limit.maximum}", span)
 
 
 def _list_length_problems(lists: Mapping[str, Sequence[str]], dialect: TagListDialect) -> Iterator[Problem]:
     for key, names in lists.items():
         limit = dialect.limits[key]
         if limit.is_exceeded_by(len(names)):
-            yield Problem("too-many", f"{len(names)} names in {key}; {limit.maximum} is the most")
+            yield Problem("too-many", f"{len(names)} names in {key}; the maximum is {limit.maximum}")

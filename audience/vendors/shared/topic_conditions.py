@@ -1,4 +1,4 @@
-"""What vendors of topics share: conditions as text, `'a' in topics && !('b' in topics)`, and no tags but topics."""
+"""Targeting by topics, as FCM and Huawei have it: conditions like `'a' in topics && !('b' in topics)`."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -28,21 +28,28 @@ from audience.language.ast import (
 )
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
-from audience.vendors.payload_reader import fail, warn_payload
+from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import Payload, Unsupported
 
 ParseNode: TypeAlias = grammar.Tree[Any]
-OperatorChain: TypeAlias = tuple[
-    Expr, list[tuple[str, Expr]]
-]  # the first term, and each further one with what joins it
+OperatorChain: TypeAlias = tuple[Expr, list[tuple[str, Expr]]]  # the first term, then (operator, term) pairs
 
 
 @dataclass(frozen=True, slots=True)
 class TopicDialect:
-    """How a vendor writes conditions: which names it reads and which are surely legal, and what one request says.
+    """Conditions of one vendor.
 
-    *mixed* is what it makes of && beside || without brackets, where a page says it; *reads_not* whether `!` is known
-    to be understood; *singular* whether its page misprints `in topic`.
+    Attributes:
+        title: Name in messages.
+        shape: Combinations of topics that one request can express.
+        readable_pattern: Regular expression of the names that are read.
+        legal_pattern: Regular expression of the names that are written, because they surely work.
+        legal_hint: Hint for an illegal name.
+        max_topics_read: Largest number of topics in a condition that is read; None if no page documents one.
+        mixed_precedence: Joins a chain of `&&` and `||` without brackets; None if no page documents which binds
+            tighter.
+        accepts_not: Whether a page documents `!`.
+        accepts_in_topic_typo: Whether the vendor's page misprints `in topics` as `in topic`.
     """
 
     title: str
@@ -57,73 +64,83 @@ class TopicDialect:
 
 
 def fold_left_to_right(chain: OperatorChain) -> Expr:
-    """`a || b && c` is (a OR b) AND c, and `a && b || c` is (a AND b) OR c.
+    """Join a chain from left to right: `a || b && c` is (a OR b) AND c, `a && b || c` is (a AND b) OR c.
 
     >>> from audience.language.printer import render
     >>> a, b, c = map(bare, "abc")
     >>> render(fold_left_to_right((a, [("||", b), ("&&", c)])))
     '(a OR b) AND c'
     """
-    found, rest = chain
-    for operator, term in rest:
-        found = all_of([found, term]) if operator == "&&" else any_of([found, term])
-    return found
+    expr, pairs = chain
+    for operator, term in pairs:
+        expr = all_of([expr, term]) if operator == "&&" else any_of([expr, term])
+    return expr
 
 
-def read_condition(condition: str, path: str, dialect: TopicDialect) -> Expr:
-    """What *condition* says; PayloadError with its *path* where it says nothing."""
-    try:
-        tree = grammar.load_parser("fcm").parse(condition)
-    except ExpressionError as error:
-        fail("bad-condition", error.problems[0].message, path)
-    except (grammar.UnexpectedCharacters, grammar.UnexpectedToken) as error:
-        column = getattr(error, "column", 0)
-        place = f"at character {column}" if column > 0 else "at its end"
-        fail("bad-condition", f"cannot be read {place}", path, "'a' in topics && !('b' in topics)")
+def read_condition(cursor: PayloadCursor, dialect: TopicDialect) -> Expr:
+    """Read a condition, or raise PayloadError with the position of the error."""
+    tree = _parse_condition(cursor)
     count = sum(1 for _ in tree.find_data("topic"))
     if dialect.max_topics_read is not None and count > dialect.max_topics_read:
-        fail("too-many", f"{count} topics; {dialect.max_topics_read} is the most", path, "send several requests")
-    return _read_node(cast(ParseNode, tree.children[0]), path, dialect)
+        message = f"{count} topics; the maximum is {dialect.max_topics_read}"
+        cursor.fail("too-many", message, "send several requests")
+    return _read_node(cast(ParseNode, tree.children[0]), cursor, dialect)
 
 
-def _read_node(node: ParseNode, path: str, dialect: TopicDialect) -> Expr:
+def _parse_condition(cursor: PayloadCursor) -> ParseNode:
+    try:
+        return grammar.load_parser("fcm").parse(cursor.string())
+    except ExpressionError as error:
+        cursor.fail("bad-condition", error.problems[0].message)
+    except (grammar.UnexpectedCharacters, grammar.UnexpectedToken) as error:
+        column = getattr(error, "column", 0)
+        position = f"at character {column}" if column > 0 else "at its end"
+        cursor.fail("bad-condition", f"syntax error {position}", "write it like 'a' in topics && !('b' in topics)")
+
+
+def _read_node(node: ParseNode, cursor: PayloadCursor, dialect: TopicDialect) -> Expr:
     match node.data, node.children:
-        case "topic", [name, word]:
-            if word == "topic":
-                _handle_in_topic_typo(path, dialect)
-            return read_topic(str(name)[1:-1], path, dialect)
+        case "topic", [name, keyword]:
+            if keyword == "topic":
+                _handle_in_topic_typo(cursor, dialect)
+            return read_topic(str(name)[1:-1], cursor, dialect)
         case "negation", [term]:
             if not dialect.accepts_not:
-                fail("unverified", f"no page of {dialect.title} says that it knows '!'", path)
-            return Not(_read_node(term, path, dialect))
+                cursor.fail("unverified", f"no page of {dialect.title} documents '!'")
+            return Not(_read_node(term, cursor, dialect))
         case "group", [chain]:
-            return _read_node(chain, path, dialect)
-    first, *rest = node.children
-    operators, terms = list(map(str, rest[::2])), [_read_node(term, path, dialect) for term in rest[1::2]]
-    terms = [_read_node(first, path, dialect), *terms]
+            return _read_node(chain, cursor, dialect)
+    return _read_chain(node, cursor, dialect)
+
+
+def _read_chain(node: ParseNode, cursor: PayloadCursor, dialect: TopicDialect) -> Expr:
+    """Read the children `term operator term operator term …`."""
+    terms = [_read_node(term, cursor, dialect) for term in node.children[::2]]
+    operators = list(map(str, node.children[1::2]))
     if len(set(operators)) < 2:
         return any_of(terms) if "||" in operators else all_of(terms)
     if dialect.mixed_precedence is None:
-        fail("ambiguous", f"no page of {dialect.title} says whether && or || binds tighter", path, "add brackets")
+        message = f"no page of {dialect.title} documents whether && or || binds tighter"
+        cursor.fail("ambiguous", message, "add brackets")
     return dialect.mixed_precedence((terms[0], list(zip(operators, terms[1:], strict=True))))
 
 
-def _handle_in_topic_typo(path: str, dialect: TopicDialect) -> None:
+def _handle_in_topic_typo(cursor: PayloadCursor, dialect: TopicDialect) -> None:
     if not dialect.accepts_in_topic_typo:
-        fail("bad-condition", "'in topic' is a misprint of 'in topics'", path)
-    warn_payload("'in topic' is a misprint of 'in topics', and is read as that", path)
+        cursor.fail("bad-condition", "'in topic' is a misprint of 'in topics'")
+    cursor.warn("'in topic' is a misprint of 'in topics', and is read as that")
 
 
-def read_topic(name: str, path: str, dialect: TopicDialect) -> Tag:
-    """The tag of the topic *name*, which older requests write behind `/topics/`."""
+def read_topic(name: str, cursor: PayloadCursor, dialect: TopicDialect) -> Tag:
+    """Return the tag of the topic *name*; older requests write `/topics/` before it."""
     name = name.removeprefix("/topics/")
     if not re.fullmatch(dialect.readable_pattern, name):
-        fail("illegal-name", f"{name!r} is no topic", path, dialect.legal_hint)
+        cursor.fail("illegal-name", f"not a legal topic: {name!r}", dialect.legal_hint)
     return bare(name)
 
 
 def write_condition(expr: Expr, dialect: TopicDialect) -> Payload:
-    """Say *expr*, which is no ids, as `topic` or `condition`; or raise Unsaid with every reason."""
+    """Write *expr*, which has no ids, as `topic` or `condition`, or raise Unsupported with every reason."""
     problems = list(_expr_problems(expr, dialect))
     form = None if problems else fit_to_shape(expr, dialect.shape)
     if form is None:
@@ -132,37 +149,36 @@ def write_condition(expr: Expr, dialect: TopicDialect) -> Payload:
 
 
 def _format_condition(expr: Expr) -> str:
-    """A condition that means the same whichever operator binds tighter."""
+    """Format a condition that means the same whichever operator binds tighter."""
     match expr:
         case Tag(value=value):
             return f"'{value}' in topics"
         case Not(term=term):
             return f"!({_format_condition(term)})"
         case And(terms=terms) | Or(terms=terms):
-            sign = " && " if isinstance(expr, And) else " || "
-            return sign.join(
+            operator = " && " if isinstance(expr, And) else " || "
+            return operator.join(
                 f"({_format_condition(term)})" if isinstance(term, And | Or) else _format_condition(term)
                 for term in terms
             )
-    raise AssertionError(f"checked by _problems: {expr!r}")
+    raise AssertionError(f"checked by _expr_problems: {expr!r}")
 
 
 def _expr_problems(expr: Expr, dialect: TopicDialect) -> Iterator[Problem]:
     if expr == Everyone():
-        yield Problem("no-broadcast", f"{dialect.title} has no broadcast", hint="a topic that all subscribe to")
+        yield Problem("no-broadcast", f"{dialect.title} has no broadcast", hint="use a topic to which all subscribe")
         return
-    found = [problem for atom in atoms(expr) for problem in _atom_problems(atom, dialect)]
-    yield from found
-    nots = any(isinstance(node, Not) for node in walk(expr))
-    if nots and not dialect.shape.max_nots:
-        yield Problem("no-not", f"no page of {dialect.title} says that it knows NOT")
+    problems = [problem for atom in atoms(expr) for problem in _atom_problems(atom, dialect)]
+    yield from problems
+    has_not = any(isinstance(node, Not) for node in walk(expr))
+    if has_not and not dialect.shape.max_nots:
+        yield Problem("no-not", f"no page of {dialect.title} documents NOT")
     elif not dialect.shape.allows_unbounded_not and not is_bounded(expr):
         hint = "AND it with a tag that all of them have"
-        yield Problem(
-            "not-alone", f"NOT stands without a topic that bounds it; {dialect.title} may refuse it", hint=hint
-        )
-    elif not found and fit_to_shape(expr, dialect.shape) is None:
-        yield Problem("too-many", f"it takes more than {dialect.shape.max_tags} topics, in any form that was tried")
+        message = f"NOT without a topic that bounds it; {dialect.title} may refuse it"
+        yield Problem("not-alone", message, hint=hint)
+    elif not problems and fit_to_shape(expr, dialect.shape) is None:
+        yield Problem("too-many", f"every form that was tried takes more than {dialect.shape.max_tags} topics")
 
 
 def _atom_problems(atom: Expr, dialect: TopicDialect) -> Iterator[Problem]:
@@ -172,23 +188,23 @@ def _atom_problems(atom: Expr, dialect: TopicDialect) -> Iterator[Problem]:
         case Ids(kind="registration_id"):
             yield Problem("ids-with-tags", "tokens cannot be combined with anything else", atom.span)
         case Ids(kind=kind):
-            yield Problem("no-such-id", f"{dialect.title} knows no {kind}", atom.span, hint="name them by token")
+            yield Problem("no-such-id", f"{dialect.title} has no {kind}", atom.span, hint="use tokens")
         case Compare() | Within():
-            yield Problem("no-ranges", f"{render(atom)!r} compares; {dialect.title} has topics only", atom.span)
+            yield Problem("no-ranges", f"{render(atom)!r} is a comparison; {dialect.title} has topics only", atom.span)
 
 
 def tag_problems(tag: Tag, dialect: TopicDialect) -> Iterator[Problem]:
-    """Why there is no topic for *tag*."""
+    """Find why the vendor has no topic for *tag*."""
     if tag.type != UNTYPED:
         message = f"{dialect.title} has no topic for {render(tag)!r}: topics have no types"
         yield Problem("no-name", message, tag.span, hint=f"give {tag.type} names in a catalog")
     elif not re.fullmatch(dialect.legal_pattern, tag.value):
-        yield Problem("illegal-name", f"{tag.value!r} is no topic that surely works", tag.span, hint=dialect.legal_hint)
+        yield Problem("illegal-name", f"{tag.value!r} may not work as a topic", tag.span, hint=dialect.legal_hint)
 
 
 def assumptions(expr: Expr, dialect: TopicDialect) -> Iterator[Problem]:
-    """What a request that says *expr* takes for granted."""
+    """Find what a request of *expr* takes for granted."""
     if any(isinstance(atom, Tag) for atom in atoms(expr)):
-        yield Problem("topics", "whoever has a tag has subscribed to the topic of its name, and nobody else has")
+        yield Problem("topics", "exactly the devices with a tag have subscribed to the topic of its name")
     if not is_bounded(nnf(expr)):
-        yield Problem("universe", f"NOT is out of all instances of the app that {dialect.title} knows")
+        yield Problem("universe", f"NOT refers to all instances of the app registered with {dialect.title}")
