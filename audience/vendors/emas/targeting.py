@@ -1,11 +1,11 @@
-"""What Push and PushV2 of Alibaba EMAS share: tag trees as JSON text, and lists of ids joined by commas.
+"""Targeting of Push and PushV2 of Alibaba EMAS: tag trees as JSON text, and comma-separated lists of ids.
 
-Tags: https://help.aliyun.com/document_detail/434847.html, read 2026-11-21.
+Source for tags: https://help.aliyun.com/document_detail/434847.html, read 2026-11-21.
 """
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from audience.algebra.fitting import fit_to_shape, is_bounded
 from audience.algebra.request_shape import Tree
@@ -29,16 +29,7 @@ from audience.language.ast import (
 )
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
-from audience.vendors.payload_reader import (
-    check_limit,
-    dump_json,
-    fail,
-    read_items,
-    read_json_object,
-    read_object,
-    read_string,
-    split_commas,
-)
+from audience.vendors.payload_reader import MAX_TREE_LEVELS, PayloadCursor, dump_json
 from audience.vendors.spec import (
     COMPARISONS,
     TAGS_AND_IDS,
@@ -58,7 +49,7 @@ LIMITS = {
     "ids": Limit(1_000, LISTS_DOCS),
     "operands": Limit(10, TAGS_DOCS),
     "levels": Limit(2, TAGS_DOCS),
-    "tags": Limit(50, TAGS_DOCS),  # in one dated copy of the page; the others are silent
+    "tags": Limit(50, TAGS_DOCS),  # in one dated copy of the page; other copies have no limit
     "tag_characters": Limit(128, BINDING_DOCS),
     "alias_bytes": Limit(128, BINDING_DOCS),
     "account_bytes": Limit(64, BINDING_DOCS),
@@ -66,82 +57,75 @@ LIMITS = {
 SHAPE = Tree(max_levels=2, max_operands=10, max_tags=50)
 ID_KINDS_BY_TARGET: dict[str, IdKind] = {"DEVICE": "registration_id", "ALIAS": "alias", "ACCOUNT": "account"}
 TARGETS_BY_ID_KIND = {kind: target for target, kind in ID_KINDS_BY_TARGET.items()}
-MAX_READ_DEPTH = 40  # far beyond what EMAS takes, and far below what the stack does
+TARGETS = (*ID_KINDS_BY_TARGET, "TAG", "ALL")
 
-EmasTarget: TypeAlias = tuple[str, str]  # DEVICE, ACCOUNT, ALIAS, TAG or ALL, and its value
+EmasTarget: TypeAlias = tuple[str, str]  # DEVICE, ACCOUNT, ALIAS, TAG or ALL, and the value
 
 
-def read_target(target: Any, value: Any, type_path: str, path: str) -> Expr:
-    """What a target and its value say."""
-    match target.upper() if isinstance(target, str) else target:  # older pages write it in lower case
-        case "ALL":
-            return Everyone()
+def read_target(kind: PayloadCursor, holder: PayloadCursor, value_key: str) -> Expr:
+    """Read a target *kind* and its value, under *value_key* of *holder*; ALL needs no value."""
+    target = kind.value.upper() if isinstance(kind.value, str) else kind.value  # older pages write it in lower case
+    if target == "ALL":
+        return Everyone()
+    value = holder.require(value_key)
+    match target:
         case "TAG":
-            return _read_tags(value, path)
-        case "DEVICE" | "ALIAS" | "ACCOUNT" as kind:
-            return _read_ids(ID_KINDS_BY_TARGET[kind], value, path)
+            return _read_tags(value)
+        case "DEVICE" | "ALIAS" | "ACCOUNT":
+            return _read_ids(ID_KINDS_BY_TARGET[target], value)
         case "TBD":
             message = "TBD names its devices in later calls (ContinuouslyPush)"
-            fail("opaque", message, type_path, "read those instead")
-    fail(
-        "unknown-value",
-        f"no target is called {target!r}",
-        type_path,
-        f"one of {', '.join((*ID_KINDS_BY_TARGET, 'TAG', 'ALL'))}",
-    )
+            kind.fail("opaque", message, "read those calls instead")
+    kind.fail("unknown-value", f"unknown target {kind.value!r}", f"one of {', '.join(TARGETS)}")
 
 
-def read_platform(value: Any, path: str) -> Iterator[Expr]:
-    """A device type other than ALL narrows the audience, so it is part of what is said."""
-    if value is not None and read_string(value, path).upper() != "ALL":
-        yield Tag("platform", value.lower())
+def read_platform(cursor: PayloadCursor) -> Iterator[Expr]:
+    """Yield the device type, which narrows the audience unless it is ALL."""
+    if cursor.value is not None and cursor.string().upper() != "ALL":
+        yield Tag("platform", cursor.string().lower())
 
 
-def _read_ids(kind: IdKind, value: Any, path: str) -> Expr:
-    names = split_commas(value, path)
-    check_limit(LIMITS["ids"], len(names), "ids", path)
+def _read_ids(kind: IdKind, cursor: PayloadCursor) -> Expr:
+    names = cursor.split_commas()
+    cursor.check_limit(LIMITS["ids"], len(names), "ids")
     return Ids(kind, tuple(names))
 
 
-def _read_tags(value: Any, path: str) -> Expr:
-    """A plain name, or an expression as JSON text or as the object itself."""
-    if isinstance(value, str) and not value.lstrip().startswith("{"):
-        name = read_string(value, path)
+def _read_tags(cursor: PayloadCursor) -> Expr:
+    """Read a plain name, or a tree of tags as JSON text or as an object."""
+    if isinstance(cursor.value, str) and not cursor.value.lstrip().startswith("{"):
+        name = cursor.string()
         if "," in name:
-            fail("illegal-name", f"{name!r}: a tag has no comma", path, 'write {"or":[{"tag":…},…]} for several')
+            cursor.fail("illegal-name", f"{name!r}: a tag has no comma", 'write {"or":[{"tag":…},…]} for several')
         return bare(name)
-    expr = _read_node(read_json_object(value, path), path, 0)
+    expr = _read_node(cursor.json_object(), 0)
     if not is_bounded(expr):
-        fail("not-alone", "NOT stands without a tag that bounds it", path, "AND it with a tag")
+        cursor.fail("not-alone", "NOT without a tag that bounds it", "AND it with a tag")
     return expr
 
 
-def _read_node(node: Any, path: str, depth: int) -> Expr:
-    if depth > MAX_READ_DEPTH:
-        fail("too-deep", f"more than {MAX_READ_DEPTH} levels", path)
-    match read_object(node, path):
-        case {"tag": name, **rest} if not rest:
-            return bare(read_string(name, f"{path}.tag"))
-        case {"not": inner, **rest} if not rest:
-            tag = _read_node(inner, f"{path}.not", depth + 1)
+def _read_node(node: PayloadCursor, depth: int) -> Expr:
+    if depth > MAX_TREE_LEVELS:
+        node.fail("too-deep", f"more than {MAX_TREE_LEVELS} levels")
+    match list(node.object()):
+        case ["tag"]:
+            return bare(node["tag"].string())
+        case ["not"]:
+            tag = _read_node(node["not"], depth + 1)
             if not isinstance(tag, Tag):
-                hint = "write NOT on each tag (De Morgan)"
-                fail("not-over-group", "not takes one tag only", f"{path}.not", hint)
+                node["not"].fail("not-over-group", "not takes a single tag", "apply NOT to each tag (De Morgan)")
             return Not(tag)
-        case {"and": terms, **rest} if not rest:
-            return all_of(_read_terms(terms, f"{path}.and", depth))
-        case {"or": terms, **rest} if not rest:
-            return any_of(_read_terms(terms, f"{path}.or", depth))
-    found = ", ".join(map(str, node)) or "nothing"
-    fail("unknown-key", f"expected one of tag, and, or, not; found {found}", path)
-
-
-def _read_terms(terms: Any, path: str, depth: int) -> Iterator[Expr]:
-    return (_read_node(term, place, depth + 1) for term, place in read_items(terms, path))
+        case ["and"]:
+            return all_of(_read_node(term, depth + 1) for term in node["and"].items())
+        case ["or"]:
+            return any_of(_read_node(term, depth + 1) for term in node["or"].items())
+        case keys:
+            found = ", ".join(map(str, keys)) or "none"
+            node.fail("unknown-key", f"expected one of the keys tag, and, or, not; found {found}")
 
 
 def write_target(expr: Expr) -> EmasTarget:
-    """Say *expr* as a target and its value, or raise Unsaid with every reason."""
+    """Write *expr* as a target and its value, or raise Unsupported with every reason."""
     match expr:
         case Everyone():
             return "ALL", "ALL"
@@ -160,7 +144,7 @@ def _id_problems(expr: Ids, value: str) -> Iterator[Problem]:
         message = f"{value!r} contains ',' or outer spaces; commas separate ids"
         yield Problem("id-forbidden-character", message, expr.span)
     if limit is not None and limit.is_exceeded_by(size):
-        yield Problem("id-too-long", f"{value!r} takes {size} bytes; {limit.maximum} is the most", expr.span)
+        yield Problem("id-too-long", f"{value!r} takes {size} bytes; the maximum is {limit.maximum}", expr.span)
 
 
 def _atom_problems(expr: Expr) -> Iterator[Problem]:
@@ -169,15 +153,15 @@ def _atom_problems(expr: Expr) -> Iterator[Problem]:
             case Tag():
                 yield from tag_problems(atom)
             case Ids(kind="live_activity_id"):
-                yield Problem("no-such-id", "EMAS knows no live_activity_id", atom.span)
+                yield Problem("no-such-id", "EMAS has no live_activity_id", atom.span)
             case Ids(kind=kind):
                 yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", atom.span)
             case Compare() | Within():
-                yield Problem("no-ranges", f"{render(atom)!r} compares; EMAS has tags only", atom.span)
+                yield Problem("no-ranges", f"{render(atom)!r} is a comparison; EMAS has tags only", atom.span)
 
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
-    """Why EMAS has no name for *tag*."""
+    """Find why EMAS has no name for *tag*."""
     size, limit = len(tag.value), LIMITS["tag_characters"]
     if tag.type != UNTYPED:
         message = f"EMAS has no name for {render(tag)!r}: its tags have no types"
@@ -185,29 +169,29 @@ def tag_problems(tag: Tag) -> Iterator[Problem]:
     elif "," in tag.value:
         yield Problem("illegal-name", f"{tag.value!r}: an EMAS tag has no comma", tag.span)
     elif limit.is_exceeded_by(size):
-        yield Problem("name-too-long", f"{tag.value!r} has {size} characters; {limit.maximum} is the most", tag.span)
+        yield Problem("name-too-long", f"{tag.value!r} has {size} characters; the maximum is {limit.maximum}", tag.span)
 
 
 def assumptions(expr: Expr) -> Iterator[Problem]:
-    """What a request that says *expr* takes for granted."""
+    """Find what a request of *expr* takes for granted."""
     if expr == Everyone():
-        yield Problem("universe", "everyone is, on iOS, every device that was active in the last 24 months at EMAS")
+        yield Problem("universe", "on iOS, everyone is every device that was active at EMAS in the last 24 months")
     if any(isinstance(atom, Ids) and atom.kind in ("account", "alias") for atom in atoms(expr)):
-        yield Problem("account", "an account or alias stands for every device that is bound to it at EMAS")
+        yield Problem("account", "an account or alias means every device that is bound to it at EMAS")
     if sum(isinstance(atom, Tag) for atom in atoms(expr)) > 1:
-        yield Problem("device-tags", "the tags were bound to devices, not to accounts or aliases, at EMAS")
+        yield Problem("device-tags", "the tags are bound to devices at EMAS, not to accounts or aliases")
 
 
 def _tree_problems(expr: Expr) -> Iterator[Problem]:
     count = sum(isinstance(node, Tag) for node in walk(expr))
     if not is_bounded(expr):
         hint = "AND it with a tag that all of them have"
-        yield Problem("not-alone", "NOT stands without a tag that bounds it; EMAS has no universe", hint=hint)
+        yield Problem("not-alone", "NOT without a tag that bounds it; EMAS has no universe", hint=hint)
     if LIMITS["tags"].is_exceeded_by(count):
-        yield Problem("too-many", f"{count} tags; {SHAPE.max_tags} is the most")
+        yield Problem("too-many", f"{count} tags; the maximum is {SHAPE.max_tags}")
     elif is_bounded(expr) and fit_to_shape(expr, SHAPE) is None:
-        what = f"{SHAPE.max_operands} operands and {SHAPE.max_levels} levels of and/or"
-        yield Problem("too-large-a-tree", f"it does not fit into {what}, in any normal form")
+        size = f"{SHAPE.max_operands} operands and {SHAPE.max_levels} levels of and/or"
+        yield Problem("too-large-a-tree", f"no normal form fits into {size}")
 
 
 def _write_tags(expr: Expr) -> str:
@@ -230,13 +214,6 @@ def _write_node(expr: Expr) -> Payload:
         case Or(terms=terms):
             return {"or": [_write_node(term) for term in terms]}
     raise AssertionError(f"checked by _atom_problems: {expr!r}")
-
-
-def require_key(payload: Payload, key: str, path: str, hint: str) -> Any:
-    """The value of *key*, which must be there."""
-    if key not in payload:
-        fail("missing-key", f"there is no {key!r}", path, hint)
-    return payload[key]
 
 
 emas_vendor = partial(

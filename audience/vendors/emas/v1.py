@@ -1,6 +1,6 @@
-"""Alibaba EMAS Push: a target and its value; DeviceType narrows it.
+"""Vendor record of Alibaba EMAS Push: a target and its value, narrowed by DeviceType.
 
-https://help.aliyun.com/document_detail/48089.html, read 2026-11-21.
+Source: https://help.aliyun.com/document_detail/48089.html, read 2026-11-21.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from typing import Any
 from audience.language.ast import Expr, all_of
 from audience.vendors.emas import push, send_methods, warnings
 from audience.vendors.emas.calls import emas_delivery
-from audience.vendors.emas.targeting import emas_vendor, read_platform, read_target, require_key, write_target
-from audience.vendors.payload_reader import read_json_object
+from audience.vendors.emas.targeting import emas_vendor, read_platform, read_target, write_target
+from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import Payload
 
 PAGE = "https://help.aliyun.com/document_detail/48089.html"
@@ -23,15 +23,13 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"Target": "TAG", "TargetValue": '{"and":[{"tag":"a"},{"not":{"tag":"b"}}]}'}))
     'a AND NOT b'
     """
-    request = read_json_object(payload)
-    kind = require_key(request, "Target", "$", 'the targeting object is {"Target": …, "TargetValue": …}')
-    value = "ALL" if str(kind).upper() == "ALL" else require_key(request, "TargetValue", "$", "it says which")
-    said = read_target(kind, value, "$.Target", "$.TargetValue")
-    return all_of([said, *read_platform(request.get("DeviceType"), "$.DeviceType")])
+    request = PayloadCursor(payload).json_object()
+    kind = request.require("Target", 'the targeting object is {"Target": …, "TargetValue": …}')
+    return all_of([read_target(kind, request, "TargetValue"), *read_platform(request["DeviceType"])])
 
 
 def emit(expr: Expr) -> Payload:
-    """Say *expr* in one request, or raise Unsaid with every reason.
+    """Write *expr* as the targeting of one request, or raise Unsupported with every reason.
 
     >>> from audience.language.parser import parse
     >>> emit(parse("NOT a AND NOT b AND c"))
@@ -42,7 +40,7 @@ def emit(expr: Expr) -> Payload:
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
-    """The targeting object of at most 1,000 device ids."""
+    """Write the targeting of at most 1,000 device ids."""
     return {"Target": "DEVICE", "TargetValue": ",".join(ids)}
 
 

@@ -1,51 +1,46 @@
-"""Alibaba EMAS PushV2: the target of Push as one object, with its platform inside.
+"""Vendor record of Alibaba EMAS PushV2: the target of Push as one object, with its platform inside.
 
-https://help.aliyun.com/document_detail/2979224.html, read 2026-11-21.
+Source: https://help.aliyun.com/document_detail/2979224.html, read 2026-11-21.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from audience.language.ast import Expr, all_of
-from audience.vendors.emas import push_task, warnings
-from audience.vendors.emas import send_methods_v2 as ways
+from audience.vendors.emas import push_task, send_methods_v2, warnings
 from audience.vendors.emas.calls import emas_delivery
-from audience.vendors.emas.targeting import emas_vendor, read_platform, read_target, require_key, write_target
-from audience.vendors.payload_reader import fail, read_json_object, reject_unknown_keys
+from audience.vendors.emas.targeting import ID_KINDS_BY_TARGET, emas_vendor, read_platform, read_target, write_target
+from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import Payload
 
 PAGE = "https://help.aliyun.com/document_detail/2979224.html"
 
 
 def parse(payload: Any) -> Expr:
-    """Read `{"Target": {"Type": …, "Value": …}}`, a PushTask, or a whole request; each also as JSON text.
+    """Read `{"Target": {"Type": …, "Value": …}}`, a PushTask, or a whole request; each may be JSON text.
 
     >>> parse({"PushTask": '{"Target": {"Type": "ALL"}}'})
     Everyone()
     """
-    request, path = read_json_object(payload), "$"
+    request = PayloadCursor(payload).json_object()
     if "PushTask" in request:
-        request, path = read_json_object(request["PushTask"], "$.PushTask"), "$.PushTask"
+        request = request["PushTask"].json_object()
     for key in ("Platform", "DeviceType", "TargetValue"):
         if key in request:
-            hint = "PushV2 says it inside Target: Type, Value, Platform"
-            fail("misplaced-key", f"{key} says nothing here", f"{path}.{key}", hint)
-    if request.get("Action") == "CREATE_CONTINUOUS_PUSH":
-        fail("opaque", "later calls (CONTINUOUS_PUSH) name its devices", f"{path}.Action", "read those instead")
-    found = require_key(request, "Target", path, 'the targeting object is {"Target": {"Type": …, "Value": …}}')
-    path = f"{path}.Target"
-    said = read_json_object(found, path)
-    reject_unknown_keys(said, ("Type", "Value", "Platform"), path)
-    kind = require_key(said, "Type", path, "DEVICE, ALIAS, ACCOUNT, TAG or ALL")
-    value = "ALL" if str(kind).upper() == "ALL" else require_key(said, "Value", path, "it says which")
-    if request.get("Action") == "CONTINUOUS_PUSH" and str(kind).upper() not in ("DEVICE", "ACCOUNT", "ALIAS"):
-        fail("unknown-value", f"CONTINUOUS_PUSH takes no {kind}", f"{path}.Type", "DEVICE, ACCOUNT or ALIAS")
-    expr = read_target(kind, value, f"{path}.Type", f"{path}.Value")
-    return all_of([expr, *read_platform(said.get("Platform"), f"{path}.Platform")])
+            request[key].fail(
+                "misplaced-key", f"{key} has no effect here", "move it into Target: Type, Value, Platform"
+            )
+    if request["Action"].value == "CREATE_CONTINUOUS_PUSH":
+        request["Action"].fail("opaque", "later calls (CONTINUOUS_PUSH) name its devices", "read those calls instead")
+    target = request.require("Target", 'the targeting object is {"Target": {"Type": …, "Value": …}}').json_object()
+    kind = target.only(("Type", "Value", "Platform")).require("Type", "DEVICE, ALIAS, ACCOUNT, TAG or ALL")
+    if request["Action"].value == "CONTINUOUS_PUSH" and str(kind.value).upper() not in ID_KINDS_BY_TARGET:
+        kind.fail("unknown-value", f"CONTINUOUS_PUSH does not take {kind.value}", "DEVICE, ACCOUNT or ALIAS")
+    return all_of([read_target(kind, target, "Value"), *read_platform(target["Platform"])])
 
 
 def emit(expr: Expr) -> Payload:
-    """Say *expr* in one request, or raise Unsaid with every reason.
+    """Write *expr* as the targeting of one request, or raise Unsupported with every reason.
 
     >>> from audience.language.parser import parse
     >>> emit(parse("everyone")), emit(parse("alias(u1, u2)"))
@@ -56,7 +51,7 @@ def emit(expr: Expr) -> Payload:
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
-    """The targeting object of at most 1,000 device ids."""
+    """Write the targeting of at most 1,000 device ids."""
     return {"Target": {"Type": "DEVICE", "Value": ",".join(ids)}}
 
 
@@ -65,8 +60,8 @@ DELIVERY = emas_delivery(
     unsupported_fields=push_task.unsupported_fields,
     warnings=warnings.push_task_warnings,
     apply_timestamps=push_task.apply_timestamps,
-    native_method=ways.NATIVE,
-    send_methods=ways.SEND_METHODS,
+    native_method=send_methods_v2.NATIVE,
+    send_methods=send_methods_v2.SEND_METHODS,
 )
 VENDOR = emas_vendor(
     name="emas_v2",

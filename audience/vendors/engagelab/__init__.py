@@ -1,6 +1,6 @@
 """EngageLab AppPush v4: one OR-list, one AND-list and one NOT-list of tags, joined by AND.
 
-https://www.engagelab.com/docs/app-push/rest-api/create-push-api, read 2026-11-21.
+Source: https://www.engagelab.com/docs/app-push/rest-api/create-push-api, read 2026-11-21.
 """
 
 from audience.vendors.engagelab.calls import DELIVERY

@@ -1,6 +1,6 @@
 """Tencent TPNS v3: rules of items of tags, three levels, each with an operator and two with a NOT.
 
-https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-21.
+Source: https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-21.
 """
 
 from audience.algebra.request_shape import NormalForm

@@ -1,7 +1,7 @@
-"""TPNS's lists of tokens and of accounts, and the files that it takes where a list would be too long.
+"""Token and account lists of TPNS, and the uploaded packages that replace a list that would be too long.
 
-A file is known to TPNS by the number of its upload. Until then its accounts stand in the payload as `account_list`, a
-form of ours; they and the number change places when it is sent.
+TPNS identifies a package by its `upload_id`. Before the upload, the payload has the accounts under `account_list`, a
+form of ours. The sender replaces them by the `upload_id`.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 from audience.errors import Problem
 from audience.language.ast import Expr, Ids
-from audience.vendors.payload_reader import check_limit, fail, read_strings, warn_payload
+from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import Payload, Unsupported, find_id_problem
 from audience.vendors.tpns.limits import LIMITS, MIN_ACCOUNT_CHARS, TOKEN_WHITESPACE
 
@@ -24,40 +24,38 @@ LIST_KEYS_BY_TYPE = {
 ALL_DEVICES_OPTION = {"account_push_type": 1}
 
 
-def parse_ids(audience_type: str, request: Payload) -> Expr:
-    """Whom a list names, where audience_type is *kind*."""
+def parse_ids(audience_type: str, request: PayloadCursor) -> Expr:
+    """Read the list of tokens or accounts of a push of *audience_type*."""
     key = LIST_KEYS_BY_TYPE[audience_type]
     if key not in request:
-        fail("missing-key", f"audience_type {audience_type!r} without {key}", "$", f"add {key}")
-    values = read_strings(request[key], f"$.{key}")
+        request.fail("missing-key", f"audience_type {audience_type!r} without {key}", f"add {key}")
+    cursor = request[key]
+    values = cursor.strings()
     if not values:
-        fail("empty-target", "an empty list names nobody", f"$.{key}")
+        cursor.fail("empty-target", "an empty list matches no device")
     if audience_type in ("token", "account") and len(values) > 1:
-        warn_payload(f"TPNS takes the first of {len(values)} only; {key} is for several", f"$.{key}")
+        cursor.warn(f"TPNS takes only the first of {len(values)}; use audience_type {key} for several")
         values = values[:1]
-    if key == "account_list" and request.get("account_push_type") != 1:
-        warn_payload(
-            "unless account_push_type is 1, TPNS tells the newest device of each account only", "$.account_list"
-        )
+    if key == "account_list" and request["account_push_type"].value != 1:
+        cursor.warn("unless account_push_type is 1, TPNS delivers to the newest device of each account only")
     if audience_type != ACCOUNT_PACKAGE:
-        check_limit(LIMITS[key], len(values), "ids", f"$.{key}")
+        cursor.check_limit(LIMITS[key], len(values), "ids")
     return Ids("registration_id" if key == "token_list" else "account", tuple(values))
 
 
-def parse_package(audience_type: str, request: Payload) -> Expr:
-    """Whom the file of a package names, where it was not uploaded yet."""
+def parse_package(audience_type: str, request: PayloadCursor) -> Expr:
+    """Read the accounts of a package that was not uploaded yet."""
     if "upload_id" not in request and "account_list" in request and audience_type == ACCOUNT_PACKAGE:
         return parse_ids(audience_type, request)
-    fail("opaque", "an upload_id names a file that only TPNS has", "$.upload_id", "read the file instead")
+    request["upload_id"].fail("opaque", "only TPNS has the file of an upload_id", "read the file instead")
 
 
 def emit_ids(expr: Ids) -> Payload:
-    """The list of *expr*, tokens or accounts; of accounts that are too many for one, what is uploaded."""
+    """Write a list of tokens or accounts; accounts too many for a list become a package."""
     values = list(expr.values)
     if expr.kind == "registration_id":
-        _raise_unsupported(
-            _count_problems(expr, "token_list") + [each for value in values if (each := _token_problem(value))]
-        )
+        token_problems = [problem for value in values if (problem := _token_problem(value))]
+        _raise_unsupported(_count_problems(expr, "token_list") + token_problems)
         return {"audience_type": _audience_type("token", values), "token_list": values}
     if _count_problems(expr, "account_list"):
         _raise_unsupported(_package_problems(expr))
@@ -66,33 +64,33 @@ def emit_ids(expr: Ids) -> Payload:
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
-    """The targeting object of at most 1,000 tokens."""
+    """Write the targeting of at most 1,000 tokens."""
     return {"audience_type": "token_list", "token_list": list(ids)}
 
 
 def listed_ids(targets: Sequence[Payload]) -> list[str]:
-    """All tokens, or all accounts, that *targets* list."""
-    return [each for target in targets for each in target[LIST_KEYS_BY_TYPE[target["audience_type"]]]]
+    """Return all tokens, or all accounts, that *targets* list."""
+    return [value for target in targets for value in target[LIST_KEYS_BY_TYPE[target["audience_type"]]]]
 
 
 def is_account_package(targets: Sequence[Payload]) -> bool:
-    """Whether *targets* are accounts that are uploaded before they are told."""
+    """Return whether *targets* are accounts to upload as a package before the push."""
     return any(target.get("audience_type") == ACCOUNT_PACKAGE for target in targets)
 
 
 def upload_target(targets: Sequence[Payload], upload_id: int) -> Payload:
-    """What stands for *targets* once they are uploaded under this *number*."""
+    """Return the targeting that replaces *targets* once they are uploaded."""
     if is_account_package(targets):
         (target,) = targets
-        rest = {key: value for key, value in target.items() if key != "account_list"}
-        return {**rest, "upload_id": upload_id}
+        others = {key: value for key, value in target.items() if key != "account_list"}
+        return {**others, "upload_id": upload_id}
     return {"audience_type": TOKEN_PACKAGE, "upload_id": upload_id}
 
 
 def is_invalid_line(identifier: str) -> bool:
-    """Whether *identifier* would not stand in a file with one id a line as it is.
+    """Return whether *identifier* would change in a file of one id a line.
 
-    >>> [each for each in ("a", "张 三", "a\\nb", " a", "") if is_invalid_line(each)]
+    >>> [value for value in ("a", "张 三", "a\\nb", " a", "") if is_invalid_line(value)]
     ['a\\nb', ' a', '']
     """
     return identifier.splitlines() != [identifier] or identifier != identifier.strip(TOKEN_WHITESPACE)
@@ -107,34 +105,31 @@ def _token_problem(value: str) -> Problem | None:
 
 
 def _count_problems(expr: Ids, key: str) -> list[Problem]:
-    limit, many = LIMITS[key], len(expr.values)
-    return (
-        [Problem("too-many", f"{many} ids; {limit.maximum} is the most", expr.span)]
-        if limit.is_exceeded_by(many)
-        else []
-    )
+    limit, count = LIMITS[key], len(expr.values)
+    if not limit.is_exceeded_by(count):
+        return []
+    return [Problem("too-many", f"{count} ids; the maximum is {limit.maximum}", expr.span)]
 
 
 def _package_problems(expr: Ids) -> list[Problem]:
-    """Why the accounts of *expr* cannot go up in one file: split, a device of two of them would be told twice."""
-    most, longest = LIMITS["account_package_bytes"], LIMITS["account_package_characters"]
+    """Find why the accounts do not fit into one package: with two, a device of both would be messaged twice."""
+    limit, length_limit = LIMITS["account_package_bytes"], LIMITS["account_package_characters"]
     problems = []
     size = sum(len(value.encode()) + 1 for value in expr.values)
-    if most.is_exceeded_by(size):
-        message = f"{len(expr.values):,} accounts take {size:,} bytes in a file; {most.maximum:,} is the most"
+    if limit.is_exceeded_by(size):
+        message = f"{len(expr.values):,} accounts take {size:,} bytes in a file; the maximum is {limit.maximum:,}"
         problems.append(Problem("too-many", message, expr.span))
-    short = [value for value in expr.values if len(value) < MIN_ACCOUNT_CHARS or longest.is_exceeded_by(len(value))]
-    for code, wrong, why in (
-        ("bad-length", short, f"has {MIN_ACCOUNT_CHARS} to {longest.maximum} characters"),
-        (
-            "no-line",
-            [value for value in expr.values if is_invalid_line(value)],
-            "is one line of it, without blanks around",
-        ),
+    bad_lengths = [
+        value for value in expr.values if len(value) < MIN_ACCOUNT_CHARS or length_limit.is_exceeded_by(len(value))
+    ]
+    bad_lines = [value for value in expr.values if is_invalid_line(value)]
+    for code, values, rule in (
+        ("bad-length", bad_lengths, f"must have {MIN_ACCOUNT_CHARS} to {length_limit.maximum} characters"),
+        ("no-line", bad_lines, "must be one line, without white space around it"),
     ):
-        if wrong:
-            more = f" and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
-            message = f"{wrong[0][: longest.maximum]!r}{more}: an account in a file {why}"
+        if values:
+            others = f" and {len(values) - 1:,} more" if len(values) > 1 else ""
+            message = f"{values[0][: length_limit.maximum]!r}{others}: an account in a file {rule}"
             problems.append(Problem(code, message, expr.span))
     return problems
 

@@ -1,4 +1,4 @@
-"""The numbers that TPNS sets, and the pages that say so."""
+"""Limits of TPNS, with the pages that document them."""
 
 from audience.vendors.spec import Limit
 
@@ -17,8 +17,7 @@ LIMITS = {
     "tag_bytes": Limit(50, TAGS_DOCS),
     "rules": Limit(None, PAGE),
 }
-MIN_ACCOUNT_CHARS = 2  # characters, in a package
-LAST_SPACE_CODE_POINT = 0x3000  # no character after it is white space
-TOKEN_WHITESPACE = (
-    "".join(char for char in map(chr, range(LAST_SPACE_CODE_POINT + 1)) if char.isspace()) + "\ufeff"
-)  # no part of a token
+MIN_ACCOUNT_CHARS = 2  # of an account in a package
+LAST_SPACE_CODE_POINT = 0x3000  # no later code point is white space
+SPACES = "".join(char for char in map(chr, range(LAST_SPACE_CODE_POINT + 1)) if char.isspace())
+TOKEN_WHITESPACE = f"{SPACES}\ufeff"  # never in a token
