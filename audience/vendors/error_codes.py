@@ -1,10 +1,12 @@
-"""A vendor's error codes, from the table `codes.tsv` beside its file, and the replies that they make."""
+"""Error codes of a vendor, from the table `codes.tsv` in its folder, and the replies they stand for."""
 
 import csv
 import json
 from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
+from time import time
 from typing import Any, cast, get_args
 
 from audience.errors import Problem
@@ -24,42 +26,43 @@ OUTCOMES = get_args(Outcome)
 
 
 def load_codes(file: Path) -> tuple[ErrorCode, ...]:
-    """The rows of *file*, a table with tabs: code, outcome, meaning, advice, source.
+    """Load a tab-separated table with the columns code, outcome, meaning, advice and source.
 
-    Raises ValueError for a reply that there is none of, and for a code that stands twice.
+    Raises:
+        ValueError: An outcome is unknown, or a code is listed twice.
     """
     with file.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True))
-    found = tuple(_parse_code_row(row) for row in rows)
-    if len({code.code for code in found}) < len(found):
-        raise ValueError(f"{file}: a code stands twice")
-    return found
+    codes = tuple(_parse_code_row(row) for row in rows)
+    if len({code.code for code in codes}) < len(codes):
+        raise ValueError(f"{file}: a code is listed twice")
+    return codes
 
 
 def _parse_code_row(row: dict[str, str]) -> ErrorCode:
     if row["outcome"] not in OUTCOMES:
-        raise ValueError(f"{row['code']}: {row['outcome']!r} is none of {', '.join(OUTCOMES)}")
+        raise ValueError(f"{row['code']}: expected one of {', '.join(OUTCOMES)}, found {row['outcome']!r}")
     return ErrorCode(row["code"], cast(Outcome, row["outcome"]), row["meaning"], row["advice"], row["source"])
 
 
 def parse_json_body(response: Response) -> dict[str, Any]:
-    """The JSON object that *response* holds; an empty one where it holds none. Halves of characters become `?`.
+    """Parse the JSON object in *response*; anything else gives an empty one. Unpaired surrogates become `?`.
 
     >>> parse_json_body(Response(200, b'{"msg_id": "1"}')), parse_json_body(Response(502, b"<html>"))
     ({'msg_id': '1'}, {})
     """
     try:
-        found = json.loads(response.content)
-        found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
+        payload = json.loads(response.content)
+        payload = json.loads(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return payload if isinstance(payload, dict) else {}
 
 
 def reply_from_code(code: ErrorCode, vendor_message: str, response: Response, ids: Sequence[str] = ()) -> VendorReply:
-    """The reply that *code* makes, in the vendor's *words* and ours; *ids* are those that it names as bad."""
-    spoken = f"{code.code} {vendor_message!r}: {code.meaning}" if vendor_message else f"{code.code} {code.meaning}"
-    problem = Problem(code.outcome, spoken, hint=code.advice or None)
+    """Build the reply that *code* stands for, with the vendor's message and ours; *ids* are those it rejects."""
+    message = f"{code.code} {vendor_message!r}: {code.meaning}" if vendor_message else f"{code.code} {code.meaning}"
+    problem = Problem(code.outcome, message, hint=code.advice or None)
     match code.outcome:
         case "invalid-ids":
             return InvalidIds(problem, tuple(ids))
@@ -73,9 +76,9 @@ def reply_from_code(code: ErrorCode, vendor_message: str, response: Response, id
 
 
 def reply_from_status(response: Response, vendor_message: str = "") -> VendorReply:
-    """The reply that the HTTP status alone makes, without a code that is known.
+    """Build the reply that the HTTP status stands for, if the error code is not known.
 
-    What the server says to be the client's fault has told nobody; of anything else that is not known.
+    A client error means that nothing was delivered. Any other status leaves that in doubt.
 
     >>> [type(reply_from_status(Response(status, b""))).__name__ for status in (200, 401, 429, 408, 503)]
     ['InDoubt', 'Fatal', 'Retryable', 'InDoubt', 'InDoubt']
@@ -84,21 +87,30 @@ def reply_from_status(response: Response, vendor_message: str = "") -> VendorRep
     shown = vendor_message or response.content[:200].decode("utf-8", "replace") or _status_phrase(status)
     message = f"HTTP {status} {shown!r}"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Retryable(Problem("retryable", message, hint="fewer calls a second"), parse_retry_after(response))
+        return Retryable(Problem("retryable", message, hint="make fewer calls a second"), parse_retry_after(response))
     if 300 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT:
-        return Fatal(Problem("fatal", message, hint="look at the host, its data centre, and the keys"))
-    return InDoubt(Problem("in-doubt", message, hint="ask the vendor's console whether it was taken"))
+        return Fatal(Problem("fatal", message, hint="check the host, its data centre, and the keys"))
+    return InDoubt(Problem("in-doubt", message, hint="look up in the vendor's console whether it was accepted"))
 
 
 def parse_retry_after(response: Response) -> float | None:
-    """The seconds that the header Retry-After names, if it does.
+    """Return the seconds to wait by the header Retry-After, a number or a date; None without a valid one.
+
+    Source: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
 
     >>> parse_retry_after(Response(429, b"", {"retry-after": "3"})), parse_retry_after(Response(429, b""))
     (3.0, None)
+    >>> parse_retry_after(Response(429, b"", {"retry-after": "Sat, 21 Nov 2020 08:00:00 GMT"}))
+    0.0
     """
-    value = response.headers.get("retry-after", "").strip()
-    return float(value) if value.isascii() and value.isdigit() else None
+    header = response.headers.get("retry-after", "").strip()
+    if header.isascii() and header.isdigit():
+        return float(header)
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time())
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _status_phrase(status: int) -> str:
-    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "without words"
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "without a reason"

@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from functools import partial
 from ipaddress import ip_address
-from time import time
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -15,6 +13,7 @@ import httpx
 
 from audience.errors import Problem
 from audience.vendors.delivery_spec import InDoubt, Request, Response, Retryable, VendorReply
+from audience.vendors.error_codes import parse_retry_after
 
 MAX_REPLY_BYTES = 4 << 20  # bytes of a reply: the longest ones name a thousand ids
 CHUNK_BYTES = 1 << 16
@@ -70,7 +69,7 @@ async def _post_request(
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         return InDoubt(Problem("unreadable-reply", f"HTTP {said.status}: {type(error).__name__}: {error}"))
     if isinstance(reply, Retryable) and reply.retry_after is None:
-        return replace(reply, retry_after=_parse_retry_after(said.headers.get("retry-after")))
+        return replace(reply, retry_after=parse_retry_after(said))
     return reply
 
 
@@ -112,24 +111,6 @@ def is_loopback(url: str) -> bool:
         return ip_address(name).is_loopback
     except ValueError:
         return name == "localhost"
-
-
-def _parse_retry_after(header: str | None) -> float | None:
-    """The seconds of a Retry-After header: a number or a moment; None where it is neither.
-
-    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
-
-    >>> _parse_retry_after("3"), _parse_retry_after("soon")
-    (3.0, None)
-    """
-    if header is None:
-        return None
-    if header.isascii() and header.strip().isdigit():
-        return float(header)
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time())
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _describe_error(error: httpx.HTTPError) -> str:
