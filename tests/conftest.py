@@ -12,6 +12,7 @@ from audience.cli.app import run
 from audience.testing.devices import generate_devices
 
 settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile("long", max_examples=500, deadline=None)
 settings.register_profile("deep", max_examples=3_000, deadline=None)
 settings.register_profile("ci", max_examples=40, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
@@ -35,7 +36,7 @@ def index(table, tmp_path_factory) -> DeviceIndex:
 def census() -> Path:
     """A table of real people."""
     if not CENSUS_FILE.is_file():
-        pytest.skip("the census table is not part of the project")
+        pytest.skip(f"the census table is not part of the project: {CENSUS_FILE}")
     return CENSUS_FILE
 
 

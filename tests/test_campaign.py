@@ -12,6 +12,7 @@ import pytest
 from fake_vendor import FakeService, make_delivery, run_server
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sizes import scale_examples
 
 from audience import DeliveryError, DeviceIndex, OutputError, PlanError
 from audience.delivery import SafetyLimits, campaign_runs
@@ -110,7 +111,7 @@ def test_first_reaching_vendor_is_assigned(vendors, tmp_path):
 VENDOR_IDS = st.fixed_dictionaries({}, optional={name: st.sampled_from(["x", "too-long"]) for name in NAMES})
 
 
-@settings(max_examples=15)
+@settings(max_examples=scale_examples(15))
 @given(rows=st.lists(VENDOR_IDS.filter(bool), min_size=1, max_size=12), order=st.permutations(NAMES), data=st.data())
 def test_every_device_is_assigned_once_or_unreachable(vendors, tmp_path_factory, rows, order, data):
     folder = tmp_path_factory.mktemp("law")

@@ -13,6 +13,7 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from oracle import OracleDevice, is_inside
+from sizes import scale_examples
 from strategies import (
     AGES,
     BARE_TAGS,
@@ -321,4 +322,4 @@ class IndexChanges(RuleBasedStateMachine):
 
 
 TestChanges = IndexChanges.TestCase
-TestChanges.settings = settings(max_examples=settings().max_examples // 2, stateful_step_count=12)
+TestChanges.settings = settings(max_examples=scale_examples(settings().max_examples // 2), stateful_step_count=12)

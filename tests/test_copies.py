@@ -23,6 +23,7 @@ from fake_vendor import (
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sizes import scale_examples
 
 from audience import DeliveryError
 from audience.delivery import campaign_runs, resume, runs, send, status
@@ -264,7 +265,7 @@ class RunCopies(RuleBasedStateMachine):
         assert max(self.service.delivery_counts.values(), default=0) <= 1
 
 
-RunCopies.TestCase.settings = settings(max_examples=30, stateful_step_count=10, deadline=None)
+RunCopies.TestCase.settings = settings(max_examples=scale_examples(30), stateful_step_count=10, deadline=None)
 TestCopies = RunCopies.TestCase
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from sizes import scale
 
 from audience import AudienceError, DeviceIndex, InvalidIndexError, LockedError, OutputError
 from audience._fs import atomic as on_disk
@@ -329,12 +330,12 @@ def test_reader_sees_only_whole_snapshots(tmp_path):
 
 def test_killed_writer_leaves_valid_index(tmp_path):
     index = DeviceIndex.build(TABLE.with_columns(round=pl.lit("round-0")), tmp_path / "index")
-    for pause in (0.02, 0.11):
+    for kill in range(scale(2, 500)):
         with subprocess.Popen([sys.executable, "-c", UPDATE_SCRIPT, index.folder, "1000"]) as writer:
             number = index.history()[-1].number
             while index.history()[-1].number == number:
                 time.sleep(0.01)
-            time.sleep(pause)
+            time.sleep(0.02 + 0.09 * (kill % 2) + 0.001 * (kill // 2 % 100))
             writer.kill()
         index.refresh()
         index.verify()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from sizes import scale_examples
 
 from audience import DeliveryError, Problem
 from audience._fs.locks import try_lock
@@ -328,4 +329,4 @@ class BatchTransitions(RuleBasedStateMachine):
 
 
 TestBatches = BatchTransitions.TestCase
-TestBatches.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestBatches.settings = settings(max_examples=scale_examples(25), stateful_step_count=30, deadline=None)

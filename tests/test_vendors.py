@@ -10,6 +10,7 @@ from fact_files import load_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import devices_of_all_tag_sets, is_inside
+from sizes import scale_examples
 from strategies import boolean_exprs
 
 from audience import (
@@ -46,7 +47,7 @@ from audience.vendors.payload_reader import load_json
 every_vendor = pytest.mark.parametrize("name", vendor_names())
 every_writable_vendor = pytest.mark.parametrize("name", vendor_names(can="emit"))
 fewer_examples = settings(
-    max_examples=max(10, settings().max_examples // 3)
+    max_examples=scale_examples(max(10, settings().max_examples // 3))
 )  # of what is slow for each of many vendors
 MIN_FACTS = {"read": 5, "refuse": 3, "say": 3, "cannot": 3}  # lines of facts
 TAG_PATTERN = "t{}"  # where a vendor's facts do not say which tags are legal there
