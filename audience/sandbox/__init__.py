@@ -1,6 +1,7 @@
-"""A loopback server that answers as the vendors do, reads their documents by itself, and counts who was told.
+"""Emulated push vendors on a loopback port.
 
-It shares no code with what writes requests, so that one checks the other.
+The sandbox answers as the vendors do, parses their documents on its own, and counts deliveries by device. It shares no
+code with the modules that write requests, so that each checks the other.
 """
 
 from audience.sandbox.faults import Fault

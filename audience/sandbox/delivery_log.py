@@ -1,4 +1,4 @@
-"""Who was told how often, and by which message; what is sent later is told when its time has come."""
+"""Deliveries by device and message, with deliveries that are scheduled for later."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ FIRST_MESSAGE_ID = 1_828_256_757  # message ids are numbers of ten digits
 
 @dataclass(frozen=True, slots=True)
 class ScheduledDelivery:
-    """A message to *rows* of the population, each once, at the moment *due* of the clock."""
+    """One message to *rows* of the population, due at a time of the clock."""
 
     message_id: str
     rows: DeviceRows
@@ -25,7 +25,13 @@ class ScheduledDelivery:
 
 @dataclass
 class DeliveryLog:
-    """What one vendor has delivered so far, by the *clock*, in seconds."""
+    """Deliveries of one vendor so far.
+
+    Attributes:
+        population: The devices that can be reached.
+        vendor: The vendor whose ids name the devices.
+        clock: Returns the current time in seconds.
+    """
 
     population: Population
     vendor: str
@@ -40,19 +46,28 @@ class DeliveryLog:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all deliveries; ids of messages go on."""
+        """Forget all deliveries; message ids continue."""
         self.device_counts = np.zeros(len(self.population), dtype=np.uint32)
         self.rows_by_message = {}
         self.scheduled = []
 
     def create_message(self) -> str:
-        """The id of a new message."""
-        message = str(next(self.message_numbers))
-        self.rows_by_message[message] = []
-        return message
+        """Return the id of a new message."""
+        message_id = str(next(self.message_numbers))
+        self.rows_by_message[message_id] = []
+        return message_id
 
     def record(self, message_id: str, devices: DeviceMask | DeviceRows, delay: float = 0.0) -> int:
-        """Tell *who* in *after* seconds, 0 for now; how many that are."""
+        """Deliver a message to *devices* after *delay* seconds.
+
+        Args:
+            message_id: An id from `create_message`.
+            devices: A mask over the population, or row numbers.
+            delay: Seconds to wait; 0 delivers at once.
+
+        Returns:
+            The number of devices.
+        """
         rows = (np.flatnonzero(devices) if devices.dtype == np.bool_ else devices).astype(np.uint32)
         delivery = ScheduledDelivery(message_id, rows, self.clock() + delay)
         if delay > 0:
@@ -62,19 +77,19 @@ class DeliveryLog:
         return len(rows)
 
     def cancel_message(self, message_id: str) -> bool:
-        """Whether *message* was still waiting, and is now never told."""
+        """Cancel the scheduled deliveries of a message; return whether there were any."""
         before = len(self.scheduled)
-        self.scheduled = [each for each in self.scheduled if each.message_id != message_id]
+        self.scheduled = [delivery for delivery in self.scheduled if delivery.message_id != message_id]
         return len(self.scheduled) < before
 
     def flush_due(self) -> "DeliveryLog":
-        """Tell what has become due."""
+        """Deliver everything that is due, and return the log."""
         now = self.clock()
-        due = [each for each in self.scheduled if each.due <= now]
+        due = [delivery for delivery in self.scheduled if delivery.due <= now]
         if due:
-            self.scheduled = [each for each in self.scheduled if each.due > now]
-            for each in due:
-                self._deliver(each)
+            self.scheduled = [delivery for delivery in self.scheduled if delivery.due > now]
+            for delivery in due:
+                self._deliver(delivery)
         return self
 
     def _deliver(self, delivery: ScheduledDelivery) -> None:
@@ -82,7 +97,7 @@ class DeliveryLog:
         self.rows_by_message[delivery.message_id].append(delivery.rows)
 
     def counts_by_id(self, message_id: str | None = None) -> dict[str, int]:
-        """How often each id was told, by one *message* or by all; only those that were."""
+        """Return the number of deliveries by id, of one message or of all, without ids that received none."""
         counts = self.device_counts
         if message_id is not None:
             counts = np.zeros_like(counts)
@@ -91,7 +106,11 @@ class DeliveryLog:
         return {name: int(counts[row]) for name, row in self.population.rows_by_id(self.vendor).items() if counts[row]}
 
     def summarize(self) -> dict[str, int]:
-        """Devices, those told at least once and more than once, the most that one was told, and messages waiting."""
+        """Return the counts that `GET /_sandbox/delivered` shows.
+
+        `delivered` and `twice` count devices with at least one and more than one delivery, `most` is the highest count
+        of one device, and `waiting` counts scheduled messages.
+        """
         counts = self.device_counts
         return {
             "devices": len(self.population.rows_by_id(self.vendor)),

@@ -1,4 +1,4 @@
-"""What goes wrong on demand: rules that pick requests, by their number or by chance."""
+"""Faults on demand: rules that pick calls by number or by chance."""
 
 import random
 import re
@@ -19,13 +19,20 @@ FAULT_EXAMPLES = "drop:0.1, refuse=1008007:#3@tpns, delay=2:/10, error=503@emas/
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One rule; requests that it does not pick pass by. Without *nth*, *every* or *share* it picks all.
+    """One fault rule; without *nth*, *every* or *share* it applies to every call.
 
-    refuse: the vendor says no, with the code *value* · fast: it says "too fast" · delay: *value* seconds pass before
-    it looks at the request, late: after it has accepted · drop: it accepts, and the connection ends without an answer ·
-    error, error-after: HTTP status *value*, before or after it accepts · close: the connection ends before it is read.
+    | kind | effect |
+    |---|---|
+    | `refuse` | the vendor rejects the call with the code *value* |
+    | `fast` | the vendor rejects the call with its rate-limit code |
+    | `delay` | the call is processed after *value* seconds |
+    | `late` | the call is processed at once, the reply is sent after *value* seconds |
+    | `drop` | the call is accepted, and the connection is closed without a reply |
+    | `error` | HTTP status *value* instead of processing the call |
+    | `error-after` | HTTP status *value* after the call was accepted |
+    | `close` | the connection is closed before the call is read |
 
-    *endpoint* is the end of a path or the name of an action.
+    *endpoint* matches the end of a path, or the name of an action.
 
     >>> Fault.parse("refuse=1008007:#3@tpns")
     Fault(kind='refuse', value='1008007', vendor='tpns', endpoint=None, nth=3, every=None, share=None, seed=0)
@@ -41,51 +48,55 @@ class Fault:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not all(isinstance(each, int | None) for each in (self.nth, self.every)):
-            raise _fault_error("requests are counted in whole numbers")
+        if not all(isinstance(number, int | None) for number in (self.nth, self.every)):
+            raise _fault_error("nth and every take whole numbers")
         if not isinstance(self.share, int | float | None):
-            raise _fault_error("a share is a number")
+            raise _fault_error("share takes a number")
         if self.kind not in FAULT_KINDS:
-            raise _fault_error(f"there is no fault {self.kind!r}: {', '.join(FAULT_KINDS)}")
+            raise _fault_error(f"unknown fault {self.kind!r}: expected one of {', '.join(FAULT_KINDS)}")
         if self.kind in ("delay", "late") and not _is_number(self.value):
-            raise _fault_error(f"{self.kind} needs its seconds, {self.kind}=2")
+            raise _fault_error(f"{self.kind} takes seconds, as in {self.kind}=2")
         if self.kind.startswith("error") and not re.fullmatch(r"5\d\d", self.value or "500"):
-            raise _fault_error(f"{self.kind} is of a status from 500 on, not {self.value}")
-        if sum(each is not None for each in (self.nth, self.every, self.share)) > 1:
-            raise _fault_error("a fault picks requests in one way: nth, every or share")
+            raise _fault_error(f"{self.kind} takes an HTTP status from 500 to 599, not {self.value}")
+        if sum(limit is not None for limit in (self.nth, self.every, self.share)) > 1:
+            raise _fault_error("a fault takes one of nth, every and share")
         if 0 in (self.nth, self.every) or not 0 <= (self.share or 0) <= 1:
-            raise _fault_error("requests are counted from 1, a share is between 0 and 1")
+            raise _fault_error("nth and every start at 1, share is between 0 and 1")
 
     @classmethod
     def parse(cls, text: str, seed: int = 0) -> "Fault":
-        """KIND[=VALUE][:SHARE | :#NTH | :/EVERY][@VENDOR[/ENDPOINT]]; DeliveryError where it is not of that form."""
-        if not (found := FAULT_PATTERN.fullmatch(text)):
-            raise _fault_error(f"{text!r} is no fault")
-        words = found.groupdict()
+        """Parse `KIND[=VALUE][:SHARE | :#NTH | :/EVERY][@VENDOR[/ENDPOINT]]`.
+
+        Raises:
+            DeliveryError: *text* is not of that form.
+        """
+        if not (match := FAULT_PATTERN.fullmatch(text)):
+            raise _fault_error(f"invalid fault {text!r}")
+        words = match.groupdict()
         nth, every = (int(words[name]) if words[name] else None for name in ("nth", "every"))
         share = float(words["share"]) if words["share"] else None
         return cls(words["kind"], words["value"], words["vendor"], words["endpoint"], nth, every, share, seed)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any] | str) -> "Fault":
-        """A fault out of JSON: a text as `read` takes it, or its fields."""
+        """Return a fault from JSON: a string as `parse` reads it, or an object with the fields."""
         if isinstance(value, str):
             return cls.parse(value)
         try:
-            known: dict[str, Any] = {name: str(each) if name == "value" else each for name, each in value.items()}
-            return cls(**known)
+            values: dict[str, Any] = {name: str(part) if name == "value" else part for name, part in value.items()}
+            return cls(**values)
         except (TypeError, AttributeError) as error:
-            raise _fault_error(f"{value!r} is no fault") from error
+            raise _fault_error(f"invalid fault {value!r}") from error
 
     def applies_to(self, vendor: str, endpoint: str) -> bool:
-        """Whether requests to *endpoint* of *vendor* are counted at all."""
-        ours = self.endpoint is None or endpoint.endswith(self.endpoint)
-        return ours and self.vendor in (None, vendor)
+        """Return whether calls to *endpoint* of *vendor* are counted by this rule."""
+        matches = self.endpoint is None or endpoint.endswith(self.endpoint)
+        return matches and self.vendor in (None, vendor)
 
 
 @dataclass
 class FaultInjector:
-    """Rules at work: each counts the requests that concern it, and has its own chance."""
+    """Fault rules in use: each has its own call counter and its own random generator."""
 
     rules: Sequence[Fault] = ()
     call_counts: list[int] = field(init=False)
@@ -96,19 +107,19 @@ class FaultInjector:
         self.generators = [random.Random(f"{rule.seed} {number}") for number, rule in enumerate(self.rules)]
 
     def pick_faults(self, vendor: str, endpoint: str) -> list[Fault]:
-        """The faults that the next request meets.
+        """Return the faults of the next call.
 
         >>> faults = FaultInjector([Fault.parse("drop:/2")])
         >>> [len(faults.pick_faults("tpns", "/v3/push/app")) for _ in range(4)]
         [0, 1, 0, 1]
         """
-        found = []
+        faults = []
         for number, rule in enumerate(self.rules):
             if rule.applies_to(vendor, endpoint):
                 self.call_counts[number] += 1
                 if self._is_hit(number, rule):
-                    found.append(rule)
-        return found
+                    faults.append(rule)
+        return faults
 
     def _is_hit(self, number: int, rule: Fault) -> bool:
         seen = self.call_counts[number]

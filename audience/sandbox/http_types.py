@@ -1,4 +1,4 @@
-"""What goes into a vendor's endpoint and what comes out, without any HTTP library."""
+"""Requests and replies of the emulated vendors, independent of an HTTP library."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class HttpCall:
-    """One request: *headers* have lower-case names, *form* is a urlencoded body, *file* a name and its bytes."""
+    """One request: *headers* have lower-case names, *form* is a urlencoded body, *file* a name and its content."""
 
     method: str
     path: str
@@ -26,7 +26,7 @@ class HttpCall:
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """One answer: *code* is the vendor's, "" for yes; *message* the id that it gave, *devices* how many it reaches."""
+    """One reply: *code* is the vendor's error code, empty on success; *device_count* counts the devices reached."""
 
     status: int
     body: JsonObject
@@ -36,7 +36,7 @@ class HttpReply:
 
 
 class VendorRefusal(Exception):
-    """A vendor's no: its *code* and words."""
+    """Rejection by a vendor, with its error code and text."""
 
     def __init__(self, code: int | str, text: str = ""):
         super().__init__(f"{code} {text}")

@@ -1,13 +1,13 @@
-"""The devices that vendors know: ids, aliases, accounts, tags and platform, out of a table.
+"""Devices that the vendors know: ids, aliases, accounts, tags and platform, from a table.
 
-| column | is |
+| column | becomes |
 |---|---|
 | `registration_id`, `token` or `device_id` | the id at every vendor |
 | `tpns_token`, `emas_registration_id`, … | the id at that vendor; a device without one is unknown there |
-| `alias`, `account` | texts, or lists of them |
-| `tags`, `tag`, any list of text, booleans | bare tags |
-| `platform` | android, ios or hmos; without one a device is reached whatever platform is said |
-| every other text, number without fraction, or date | a typed tag, `province:guangdong` |
+| `alias`, `account` | strings, or lists of them |
+| `tags`, `tag`, any list of strings, booleans | untyped tags |
+| `platform` | android, ios or hmos; a device without one matches every platform |
+| every other string, integer, or date | a typed tag, `province:guangdong` |
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,13 +25,15 @@ from audience.testing.devices import generate_devices
 
 VENDORS = ("engagelab", "jpush", "tpns", "emas")
 ID_COLUMN_NAMES = ("registration_id", "token", "device_id")
-DEFAULT_TAG_PATTERN = "{type}_{value}"  # what a typed tag is called where tags have no types
+DEFAULT_TAG_PATTERN = "{type}_{value}"  # the name of a typed tag at a vendor whose tags have no types
 TYPED_TAG_DTYPES = (pl.String, pl.Categorical, pl.Enum, pl.Date)
 
 
 @dataclass(frozen=True)
 class Population:
-    """Devices, one a row of *table*; *names* says what a vendor without types calls a typed tag.
+    """Devices that the vendors know, one for each row of *table*.
+
+    *tag_patterns* gives the name of a typed tag at each vendor whose tags have no types.
 
     >>> some = Population(pl.DataFrame({"registration_id": ["r1", "r2"], "tags": [["a"], ["b"]], "age": [20, 30]}))
     >>> some.devices_with_tag("engagelab", "b").tolist(), some.devices_with_tag("engagelab", "age_20").tolist()
@@ -46,15 +48,19 @@ class Population:
     def __post_init__(self) -> None:
         columns = [column for vendor in VENDORS for column in self._id_columns(vendor)]
         if not columns:
-            raise TableError(Problem("no-id", "no column holds the ids of devices", hint=", ".join(ID_COLUMN_NAMES)))
+            raise TableError(Problem("no-id", "the table has no id column", hint=", ".join(ID_COLUMN_NAMES)))
         for column in dict.fromkeys(columns):
             ids = self.table[column].drop_nulls()
             if ids.n_unique() != len(ids):
-                raise TableError(Problem("duplicate-id", f"column {column!r} has an id twice"))
+                raise TableError(Problem("duplicate-id", f"column {column!r} contains a duplicate id"))
 
     @classmethod
     def read(cls, path: Path, tag_patterns: Mapping[str, str] | None = None) -> "Population":
-        """The devices of a Parquet, CSV, NDJSON or Arrow IPC file; TableError where it cannot be read."""
+        """Read devices from a Parquet, CSV, NDJSON or Arrow IPC file.
+
+        Raises:
+            TableError: The file cannot be read, or its ids are missing or not unique.
+        """
         try:
             return cls(_read_table(path), tag_patterns)
         except (OSError, pl.exceptions.PolarsError) as error:
@@ -62,7 +68,7 @@ class Population:
 
     @classmethod
     def generate(cls, count: int, seed: int = 42) -> "Population":
-        """*count* devices as `audience demo` has them; one in three is an iPhone, each has an alias and an account."""
+        """Generate *count* devices as in `audience demo`, every third on iOS, each with an alias and an account."""
         row = pl.int_range(count)
         platform = pl.when(row % 3 == 0).then(pl.lit("ios")).otherwise(pl.lit("android"))
         alias, account = (pl.format(word + "{}", row) for word in ("u", "a"))
@@ -72,36 +78,33 @@ class Population:
         return self.table.height
 
     def rows_by_id(self, vendor: str) -> Mapping[str, int]:
-        """The row of each id that *vendor* knows."""
+        """Return the row of each id that *vendor* knows."""
         column = next(iter(self._id_columns(vendor)), None)
         return self._index_ids(column) if column else {}
 
     def registered_devices(self, vendor: str) -> DeviceMask:
-        """Whom *vendor* knows at all: out of these it takes everyone, and the rest of a tag."""
+        """Return the devices that *vendor* knows: the universe of its NOT and of a broadcast."""
         if vendor not in self._mask_cache:
             column = next(iter(self._id_columns(vendor)), None)
             self._mask_cache[vendor] = self.table[column].is_not_null().to_numpy() if column else self.no_devices()
         return self._mask_cache[vendor].copy()
 
     def no_devices(self) -> DeviceMask:
+        """Return an empty mask."""
         return np.zeros(len(self), dtype=np.bool_)
 
     def devices_with_tag(self, vendor: str, name: str) -> DeviceMask:
-        """Who has the tag *name*, at a vendor whose tags have no types."""
-        found = self._devices_with_bare_tag(name)
+        """Return the devices with the tag *name* at a vendor whose tags have no types."""
+        devices = self._devices_with_bare_tag(name)
         for column in self._typed_columns:
-            front, _, back = (
-                (self.tag_patterns or {})
-                .get(vendor, DEFAULT_TAG_PATTERN)
-                .replace("{type}", column)
-                .partition("{value}")
-            )
-            if name.startswith(front) and name.endswith(back) and len(name) > len(front) + len(back):
-                found |= self.devices_with_value(column, name[len(front) : len(name) - len(back)])
-        return found
+            pattern = (self.tag_patterns or {}).get(vendor, DEFAULT_TAG_PATTERN).replace("{type}", column)
+            prefix, _, suffix = pattern.partition("{value}")
+            if name.startswith(prefix) and name.endswith(suffix) and len(name) > len(prefix) + len(suffix):
+                devices |= self.devices_with_value(column, name[len(prefix) : len(name) - len(suffix)])
+        return devices
 
     def devices_with_value(self, column: str, value: str) -> DeviceMask:
-        """Who has *value* in *column*; nobody where there is no such column. The bare tags are the column ""."""
+        """Return the devices with *value* in *column*; the column "" holds the untyped tags."""
         if not column:
             return self._devices_with_bare_tag(value)
         if column not in self._typed_columns:
@@ -109,12 +112,12 @@ class Population:
         return (self._typed_columns[column] == value).fill_null(False).to_numpy().copy()
 
     def rows_by_name(self, kind: str, names: list[str]) -> dict[str, list[int]]:
-        """The rows of each alias or account out of *names*, in the order of the table; unknown ones are left out."""
+        """Return the rows of each alias or account in *names*, in table order; unknown names are left out."""
         index = self._alias_rows if kind == "alias" else self._account_rows
         return {name: index[name] for name in names if name in index}
 
     def devices_on_platforms(self, platforms: set[str]) -> DeviceMask:
-        """Whose platform is one of *platforms*, or is not known."""
+        """Return the devices on one of *platforms*, and those without a known platform."""
         if "platform" not in self.table.columns:
             return ~self.no_devices()
         key = " ".join(sorted(platforms))
@@ -124,8 +127,8 @@ class Population:
         return self._mask_cache[key].copy()
 
     def _id_columns(self, vendor: str) -> Iterator[str]:
-        own = (f"{vendor}_{word}" for word in ID_COLUMN_NAMES)
-        yield from (name for name in (*own, *ID_COLUMN_NAMES) if name in self.table.columns)
+        own_names = (f"{vendor}_{word}" for word in ID_COLUMN_NAMES)
+        yield from (name for name in (*own_names, *ID_COLUMN_NAMES) if name in self.table.columns)
 
     def _index_ids(self, column: str) -> Mapping[str, int]:
         if column not in self._id_indexes:
@@ -151,20 +154,22 @@ class Population:
 
     @cached_property
     def _typed_columns(self) -> dict[str, pl.Series]:
-        """Each typed column as text, a day as 2020-04-08."""
+        """Return each typed column as strings, dates as 2020-04-08."""
         ids = {column for vendor in VENDORS for column in self._id_columns(vendor)}
-        ours = [name for name in self.table.columns if name not in {*ids, "alias", "account", "platform", "tag"}]
-        kept = [name for name in ours if (type_ := self.table.schema[name]) in TYPED_TAG_DTYPES or type_.is_integer()]
-        return {name: self.table[name].cast(pl.String) for name in kept}
+        columns = [name for name in self.table.columns if name not in {*ids, "alias", "account", "platform", "tag"}]
+        typed = [
+            name for name in columns if (type_ := self.table.schema[name]) in TYPED_TAG_DTYPES or type_.is_integer()
+        ]
+        return {name: self.table[name].cast(pl.String) for name in typed}
 
     def _devices_with_bare_tag(self, name: str) -> DeviceMask:
-        found = self.no_devices()
-        found[self._tag_rows.get(name, [])] = True
-        return found
+        devices = self.no_devices()
+        devices[self._tag_rows.get(name, [])] = True
+        return devices
 
     @cached_property
     def _tag_rows(self) -> dict[str, npt.NDArray[np.uint32]]:
-        """The rows of each bare tag: of lists, of a column `tag`, and of booleans, which are named as their column."""
+        """Return the rows of each untyped tag: from lists, the column `tag`, and booleans, named like their column."""
         pairs = [pl.DataFrame(schema={"name": pl.String, "row": pl.UInt32})]
         for name, type_ in self.table.schema.items():
             if isinstance(type_, pl.List) and name not in ("alias", "account"):
@@ -190,18 +195,18 @@ def _read_table(path: Path) -> pl.DataFrame:
 
 
 def _rows_by_value(table: pl.DataFrame, column: str) -> dict[str, list[int]]:
-    """The rows of each name in a column of texts or of lists of them."""
+    """Return the rows of each value in a column of strings or of lists of strings."""
     if column not in table.columns:
         return {}
-    found: dict[str, list[int]] = {}
+    rows: dict[str, list[int]] = {}
     pairs = _value_row_pairs(table, column)
     for name, row in zip(pairs["name"].to_list(), pairs["row"].to_list(), strict=True):
-        found.setdefault(name, []).append(row)
-    return found
+        rows.setdefault(name, []).append(row)
+    return rows
 
 
 def _value_row_pairs(table: pl.DataFrame, column: str) -> pl.DataFrame:
-    """Each text of a column of texts or of lists of them, and its row."""
+    """Return each string of a column of strings or lists with its row."""
     pairs = table.select(name=pl.col(column), row=pl.int_range(pl.len(), dtype=pl.UInt32))
     pairs = pairs.explode("name") if isinstance(pairs.schema["name"], pl.List) else pairs
     return pairs.drop_nulls().with_columns(pl.col("name").cast(pl.String))

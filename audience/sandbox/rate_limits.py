@@ -1,15 +1,15 @@
-"""How many calls a vendor takes in a time."""
+"""Rate limits of the emulated vendors."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-JITTER_FRACTION = 0.02  # of a period: what calls may come closer on their way than they were sent
+JITTER_FRACTION = 0.02  # of a period: calls may arrive closer together than they were sent
 
 
 @dataclass
 class SlidingWindowLimiter:
-    """Calls of each kind within the last seconds of *clock*; *scale* times what is documented, None for no limit.
+    """Calls of each kind within the last seconds of *clock*; *scale* multiplies the documented limits, None lifts them.
 
     >>> now = [0.0]
     >>> rates = SlidingWindowLimiter(lambda: now[0], scale=2)
@@ -22,7 +22,7 @@ class SlidingWindowLimiter:
     call_times: dict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
 
     def try_acquire(self, kind: str, limit: int, seconds: float) -> bool:
-        """Whether one more call of *kind* is within *limit* in any *seconds*; if so it is counted."""
+        """Count one call of *kind* and return True if it is within *limit* for any *seconds*; else return False."""
         if self.scale is None:
             return True
         now, calls = self.clock(), self.call_times[kind]

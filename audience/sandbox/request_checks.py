@@ -1,4 +1,4 @@
-"""Small questions that several endpoints ask of what they were sent."""
+"""Checks of requests that several endpoints share."""
 
 import base64
 import binascii
@@ -9,11 +9,11 @@ from typing import Any
 
 from audience.sandbox.http_types import HttpCall, JsonObject, VendorRefusal
 
-SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")  # of a character, as JSON may spell it
+SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")  # a lone surrogate, as JSON may spell it
 
 
 def parse_json_object(body: bytes | str, code: int | str) -> JsonObject:
-    """The JSON object in *body*, or a refusal with *code*."""
+    """Return the JSON object in *body*; raise VendorRefusal with *code* if it is not one."""
     try:
         value = json.loads(body)
         if SURROGATE_ESCAPE.search(body if isinstance(body, bytes) else body.encode()):
@@ -26,7 +26,7 @@ def parse_json_object(body: bytes | str, code: int | str) -> JsonObject:
 
 
 def parse_basic_auth(call: HttpCall) -> tuple[str, str] | None:
-    """Key and secret of an Authorization header, if it is one of Basic."""
+    """Return key and secret of a Basic Authorization header, or None."""
     kind, _, text = call.headers.get("authorization", "").partition(" ")
     try:
         key, colon, secret = base64.b64decode(text, validate=True).decode().partition(":")
@@ -36,20 +36,20 @@ def parse_basic_auth(call: HttpCall) -> tuple[str, str] | None:
 
 
 def is_string_list(value: Any) -> bool:
-    """Whether it is a list of texts, none of them empty."""
+    """Return whether *value* is a list of non-empty strings."""
     return isinstance(value, list) and {*map(type, value)} <= {str} and "" not in value
 
 
 def is_int_between(value: Any, minimum: int, maximum: int) -> bool:
-    """Whether it is a whole number between *least* and *most*."""
+    """Return whether *value* is an integer between *minimum* and *maximum*."""
     return isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= maximum
 
 
 def total_json_bytes(*values: Any) -> int:
-    """How many bytes of UTF-8 the values have together as compact JSON; those that are None have none."""
+    """Return the size of *values* as compact JSON in UTF-8 bytes; None counts as 0."""
     return sum(len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) for value in values if value)
 
 
 def seconds_until(timestamp: datetime) -> float:
-    """From now to *moment*, which is UTC where it does not say; below zero when it has passed."""
+    """Return the seconds from now to *timestamp*, negative if it has passed; without a zone it is UTC."""
     return (timestamp.replace(tzinfo=timestamp.tzinfo or UTC) - datetime.now(UTC)).total_seconds()

@@ -1,4 +1,4 @@
-"""The sandbox from Python: a server in a thread, and questions to it."""
+"""Sandbox as a context manager: a server in a thread."""
 
 import asyncio
 import time
@@ -18,11 +18,20 @@ __all__ = ["KEY", "SECRET", "Sandbox"]
 
 
 class Sandbox:
-    """Vendors on a loopback port, from `with` to its end.
+    """Emulated vendors on a loopback port, running inside a `with` block.
 
-    *rate* times the calls that vendors document are taken, None for no limit. Any key and secret may call unless they
-    are said; signatures are checked for KEY and SECRET then. *seed* is for faults that hit by chance. DeliveryError
-    where the *port* is taken.
+    Args:
+        population: Devices known to all vendors, or a mapping from vendor to devices.
+        faults: Fault rules that apply from the start.
+        seed: Seed of faults that apply by chance.
+        key: Only key that may call; any may if None. Signatures are then checked for KEY and SECRET.
+        secret: Secret of that key.
+        rate: Factor on the documented rate limits; None lifts them.
+        port: Port to listen on; 0 picks a free one.
+        clock: Returns the current time in seconds.
+
+    Raises:
+        DeliveryError: The port is taken.
 
     >>> import polars as pl
     >>> with Sandbox(Population(pl.DataFrame({"registration_id": ["r1", "r2"]}))) as sandbox:
@@ -65,7 +74,7 @@ class Sandbox:
         self._thread.join()
 
     async def _serve_until_stopped(self) -> None:
-        from audience.sandbox.server import serve  # aiohttp takes long to load, and most commands serve nothing
+        from audience.sandbox.server import serve  # aiohttp is slow to import, and most commands do not serve
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         try:
@@ -73,7 +82,7 @@ class Sandbox:
         except OSError as error:
             self._start_error = error
         finally:
-            self._ready.set()  # also where it could not begin, so that nobody waits for ever
+            self._ready.set()  # also after a failed start, so that __enter__ returns
 
     def _on_listening(self, port: int) -> None:
         self._port = port
@@ -81,34 +90,34 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """Where clients of every vendor are pointed to."""
+        """URL that clients of every vendor are pointed to."""
         return f"http://{HOST}:{self._port}"
 
     @property
     def vendors(self) -> list[str]:
-        """Who answers here."""
+        """Names of the emulated vendors."""
         return list(self._router.states)
 
     def delivery_counts(self, vendor: str, message_id: str | None = None) -> dict[str, int]:
-        """How often each id was told, by all messages of *vendor* or by one; those that were not are left out."""
-        desk = self._router.states[resolve_vendor_name(vendor, self._router)]
+        """Return the number of deliveries by id, of one message or of all, without ids that received none."""
+        state = self._router.states[resolve_vendor_name(vendor, self._router)]
         with self._router.lock:
-            return desk.delivery_log.flush_due().counts_by_id(message_id)
+            return state.delivery_log.flush_due().counts_by_id(message_id)
 
     def summary(self, vendor: str) -> dict[str, Any]:
-        """How many devices *vendor* has, has told, has told more than once, and by how many messages."""
+        """Return the delivery counts of *vendor*, as `GET /_sandbox/delivered` shows them."""
         return summarize_deliveries(self._router, resolve_vendor_name(vendor, self._router))
 
     def log(self, vendor: str | None = None) -> list[dict[str, Any]]:
-        """What was called, the oldest call first."""
+        """Return the logged calls, the oldest first."""
         return list_log_entries(self._router, vendor and resolve_vendor_name(vendor, self._router))
 
     def set_faults(self, *faults: Fault | str) -> None:
-        """From now on calls meet *faults*, and no others."""
+        """Replace the current faults."""
         rules = [fault if isinstance(fault, Fault) else Fault.parse(fault, self._seed) for fault in faults]
         with self._router.lock:
             self._router.faults = FaultInjector(rules)
 
     def reset(self) -> None:
-        """Forget who was told, and the log."""
+        """Forget deliveries and the log."""
         self._router.reset()

@@ -1,4 +1,4 @@
-"""The sandbox on a loopback port; aiohttp, since faults need a hand on the connection itself.
+"""HTTP server of the sandbox, on aiohttp, because faults need access to the connection itself.
 
 https://docs.aiohttp.org/en/stable/web_reference.html
 """
@@ -18,13 +18,23 @@ from audience.sandbox.http_types import HttpCall, HttpReply
 from audience.sandbox.router import Router
 from audience.sandbox.vendor_state import HOST
 
-MAX_BODY_BYTES = 128 * 1024 * 1024  # bytes of a body
-MAX_LINE_BYTES = 8 * 1024 * 1024  # bytes of a URL: EMAS takes a thousand ids in one
+MAX_BODY_BYTES = 128 * 1024 * 1024
+MAX_LINE_BYTES = 8 * 1024 * 1024  # of a URL: EMAS takes a thousand ids in one
 FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 
 async def serve(router: Router, port: int, on_ready: Callable[[int], None], stop: asyncio.Event) -> None:
-    """Answer on *port*, 0 for any; say which it is, and go on until *stop*. OSError where the port is taken."""
+    """Serve *router* on *port* until *stop* is set.
+
+    Args:
+        router: The emulated vendors.
+        port: Port to listen on; 0 picks a free one.
+        on_ready: Called with the port once the server listens.
+        stop: Event that ends the server.
+
+    Raises:
+        OSError: The port is taken.
+    """
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", "/{path:.*}", partial(_handle_request, router))
     sizes: dict[str, Any] = {"max_line_size": MAX_LINE_BYTES, "max_field_size": MAX_LINE_BYTES}
@@ -45,7 +55,7 @@ async def _handle_request(router: Router, request: web.Request) -> web.StreamRes
         return web.json_response(body, status=status)
     vendor = router.vendor_for_path(request.path)
     if vendor is None:
-        return web.json_response({"error": f"no vendor has {request.path}"}, status=404)
+        return web.json_response({"error": f"no vendor serves {request.path}"}, status=404)
     head = HttpCall(request.method, request.path, request.query, _lowercase_headers(request))
     early = vendor != "emas" or "Action" in request.query or "x-acs-action" in request.headers
     picked = router.pick_faults(vendor, head) if early else []
@@ -67,11 +77,11 @@ async def _handle_request(router: Router, request: web.Request) -> web.StreamRes
 def _abort_connection(
     router: Router, vendor: str, call: HttpCall, reply: HttpReply | None, faults: list[Fault], request: web.Request
 ) -> web.Response:
-    """End the connection without an answer."""
+    """Log the call and close the connection without a reply."""
     router.log_call(vendor, call, reply, faults)
     if request.transport is not None:
         request.transport.abort()
-    return web.Response(status=500)  # reaches nobody
+    return web.Response(status=500)  # not sent: the connection is gone
 
 
 def _has_fault(faults: list[Fault], kind: str) -> bool:
@@ -85,7 +95,7 @@ async def _sleep_for_faults(faults: list[Fault], kind: str) -> None:
 
 
 async def _read_call(request: web.Request) -> HttpCall:
-    """The request, read to its end."""
+    """Read the request to its end."""
     headers, body = _lowercase_headers(request), await request.read()
     kind = request.content_type
     form = {name: str(value) for name, value in (await request.post()).items()} if kind == FORM_CONTENT_TYPE else {}
@@ -98,9 +108,12 @@ def _lowercase_headers(request: web.Request) -> dict[str, str]:
 
 
 async def _read_file_part(request: web.Request, body: bytes) -> tuple[str, bytes] | None:
-    """The part that is called file; the body has been read already, since a signature is over all of it."""
+    """Return name and content of the part called `file`.
+
+    The body was read before, because a signature covers all of it.
+    """
     loop = asyncio.get_running_loop()
-    stream = StreamReader(BaseProtocol(loop), MAX_BODY_BYTES, loop=loop)  # never too full for what is here
+    stream = StreamReader(BaseProtocol(loop), MAX_BODY_BYTES, loop=loop)  # large enough for the whole body
     stream.feed_data(body)
     stream.feed_eof()
     try:

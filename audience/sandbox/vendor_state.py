@@ -1,4 +1,4 @@
-"""Where one vendor's calls arrive: whom it knows, whom it has told, and what it remembers of earlier calls."""
+"""State of one emulated vendor: devices, deliveries, rate limits, and remembered calls."""
 
 import hmac
 from collections import deque
@@ -12,12 +12,12 @@ from audience.sandbox.population import Population
 from audience.sandbox.rate_limits import SlidingWindowLimiter
 
 HOST = "127.0.0.1"
-KEY, SECRET = "sandbox-key", "sandbox-secret"  # the pair whose signatures are checked where no other is said
+KEY, SECRET = "sandbox-key", "sandbox-secret"  # the default pair whose signatures are checked
 
 
 @dataclass
 class VendorState:
-    """One vendor at work; *secret* None takes any pair of key and secret."""
+    """One emulated vendor at work; without *secret* any pair of key and secret is accepted."""
 
     vendor: str
     population: Population
@@ -28,9 +28,7 @@ class VendorState:
     delivery_log: DeliveryLog = field(init=False)
     uploads: dict[int, bytes] = field(init=False)
     cached_replies: dict[str, tuple[float, HttpReply]] = field(init=False)
-    continuous_messages: dict[str, tuple[float, int]] = field(
-        init=False
-    )  # continuous messages: since when, calls so far
+    continuous_messages: dict[str, tuple[float, int]] = field(init=False)  # creation time, calls so far
     nonces: set[str] = field(init=False)
     nonces_by_age: deque[tuple[float, str]] = field(init=False)
     upload_numbers: "count[int]" = field(init=False)
@@ -41,27 +39,28 @@ class VendorState:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all that happened."""
+        """Forget all deliveries and calls."""
         self.delivery_log.reset()
         self.rate_limiter.call_times.clear()
         self.uploads, self.cached_replies, self.continuous_messages = {}, {}, {}
         self.nonces, self.nonces_by_age = set(), deque()
 
     def knows_key(self, key: str) -> bool:
+        """Return whether *key* may call."""
         return self.key is None or hmac.compare_digest(key.encode(), self.key.encode())
 
     def accepts_credentials(self, key: str, secret: str) -> bool:
-        """Whether the pair may call."""
+        """Return whether the pair of key and secret may call."""
         return self.knows_key(key) and (
             self.secret is None or hmac.compare_digest(secret.encode(), self.secret.encode())
         )
 
     def signing_secret(self, key: str) -> str | None:
-        """The secret that *key* signs with; None where any signature will do, for nobody has said it."""
+        """Return the secret that *key* signs with, or None if any signature is accepted."""
         return self.secret or (SECRET if key == KEY else None)
 
     def is_new_nonce(self, nonce: str, seconds: float) -> bool:
-        """Whether *nonce* was not seen within *seconds*; from now on it was."""
+        """Remember *nonce* and return whether it was not seen within the last *seconds*."""
         now = self.clock()
         while self.nonces_by_age and now - self.nonces_by_age[0][0] > seconds:
             self.nonces.discard(self.nonces_by_age.popleft()[1])
@@ -72,10 +71,10 @@ class VendorState:
         return True
 
     def cached_reply(self, token: str, seconds: float) -> HttpReply | None:
-        """The answer that was given to *token* within *seconds*."""
+        """Return the reply that *token* received within the last *seconds*, or None."""
         since, reply = self.cached_replies.get(token, (0.0, None))
         return reply if reply and self.clock() - since < seconds else None
 
     def cache_reply(self, token: str, reply: HttpReply) -> None:
-        """Give *reply* to whoever says *token* again."""
+        """Remember *reply* for repeats of *token*."""
         self.cached_replies[token] = (self.clock(), reply)

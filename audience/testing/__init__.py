@@ -1,1 +1,1 @@
-"""Generated devices for tests and benchmarks."""
+"""Tools for tests: generated devices, a slow oracle, a fake vendor with a server."""

@@ -1,4 +1,4 @@
-"""Generate device tables for tests, benchmarks and demonstrations."""
+"""Generated device tables for tests, benchmarks and demonstrations."""
 
 import numpy as np
 import polars as pl
@@ -12,9 +12,9 @@ TAGS = [f"t{number:03}" for number in range(160)]
 
 
 def generate_devices(count: int, seed: int = 42, first_number: int = 0) -> pl.DataFrame:
-    """*count* devices: an id of 36 characters, six typed attributes, five tags; the same for the same *seed*.
+    """Return *count* devices: an id of 36 characters, six typed attributes, five tags; the same for the same *seed*.
 
-    An id ends in the number of its device, from *first* on.
+    An id ends in the number of its device, starting at *first_number*.
 
     >>> table = generate_devices(1_000)
     >>> table.width, table["registration_id"].str.len_chars().max(), table["tags"].list.len().min()
@@ -37,7 +37,7 @@ def generate_devices(count: int, seed: int = 42, first_number: int = 0) -> pl.Da
 
 
 def generate_updates(table: pl.DataFrame) -> pl.DataFrame:
-    """The first twenty devices of *table*, with a new version."""
+    """Return the first twenty devices of *table* with a new version."""
     return table.head(20).select("registration_id", version=pl.lit("2.1.0"))
 
 
@@ -48,14 +48,14 @@ def _generate_ids(first_number: int, count: int) -> pl.Series:
 
 
 def _pick_values(rng: np.random.Generator, values: list[str], count: int) -> pl.Series:
-    """Each of *count* devices has one of *names*, the first ones more often."""
+    """Pick one of *values* for each device, the first ones more often."""
     weights = 1 / np.arange(1, len(values) + 1)
     places = rng.choice(len(values), count, p=weights / weights.sum()).astype(np.uint32)
     return pl.Series(values, dtype=pl.String).gather(places)
 
 
 def _generate_tags(rng: np.random.Generator, count: int) -> pl.Series:
-    """One of the two sexes, and one tag out of each quarter of TAGS."""
+    """Pick one of the two sexes, and one tag out of each quarter of TAGS."""
     quarters = np.split(np.array(TAGS), 4)
     columns = [_pick_values(rng, SEXES, count), *(_pick_values(rng, list(quarter), count) for quarter in quarters)]
     return pl.select(pl.concat_list([pl.lit(column) for column in columns])).to_series()

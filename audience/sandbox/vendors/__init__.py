@@ -1,1 +1,1 @@
-"""The endpoints of each vendor: what it accepts, and how it replies."""
+"""Endpoints of each vendor: what it accepts, and how it replies."""

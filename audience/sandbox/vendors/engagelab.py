@@ -1,8 +1,8 @@
 """EngageLab AppPush v4: POST /v4/push and /v4/push/validate.
 
-Codes and their HTTP statuses are those of the page, also where it is odd: 401 for a message beside a notification.
-Where it contradicts itself: 4,000 bytes, not 2,048; `msg_id`, not `message_id`. The page shows errors as
-{"code", "message"}, the vendor's SDK reads {"error": {…}}; answers have both.
+Error codes and HTTP statuses are those of the vendor's page, even where they look odd: 401 for a message beside a
+notification. Where the page contradicts itself: 4,000 bytes, not 2,048; `msg_id`, not `message_id`. The page shows
+errors as {"code", "message"}, the vendor's SDK reads {"error": {…}}; replies have both.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ MAX_TTL_SECONDS = 15 * 86_400
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
-    """Check the call, tell whom it means unless it only asks, and say so."""
+    """Check the call, deliver the message unless it is only validated, and reply."""
     if call.method != "POST":
         raise VendorRefusal(21001, "only POST")
     _admit_call(call, state)
@@ -40,25 +40,25 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
     platforms = _check_body(push["body"], push["to"])
     if total_json_bytes(push.get("custom_args")) > 128 + len('{"":""}'):
         raise VendorRefusal(21016, "custom_args has more than 128 characters")
-    who = _target_devices(push["to"], state) & state.population.devices_on_platforms(platforms)
-    if not (devices := int(np.count_nonzero(who))):
+    devices = _target_devices(push["to"], state) & state.population.devices_on_platforms(platforms)
+    if not (device_count := int(np.count_nonzero(devices))):
         raise VendorRefusal(21011, "no suitable push target")
     message = state.delivery_log.create_message()
     if not call.path.endswith("/validate"):
-        state.delivery_log.record(message, who)
+        state.delivery_log.record(message, devices)
     body = {"request_id": push["request_id"], "msg_id": message} if "request_id" in push else {"msg_id": message}
-    return HttpReply(200, body, message_id=message, device_count=devices)
+    return HttpReply(200, body, message_id=message, device_count=device_count)
 
 
 def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
-    """The answer that says no."""
+    """Return the reply to a rejected call."""
     error = {"code": int(exc.code) if exc.code.isdigit() else exc.code, "message": exc.text or "refused"}
     status = HTTP_STATUS_BY_CODE.get(int(exc.code), 400) if exc.code.isdigit() else 400
     return HttpReply(status, {**error, "error": error}, code=exc.code)
 
 
 def build_failure(status: int, call: HttpCall) -> HttpReply:
-    """The answer of a server in trouble."""
+    """Return the reply of a failing server."""
     code, text = (21030, "internal service timeout") if status == 503 else (27000, "internal memory error")
     return HttpReply(status, build_refusal(VendorRefusal(code, text), call).body, code=str(code))
 
@@ -83,7 +83,7 @@ def _check_fields(value: Any, allowed: set[str], required: set[str]) -> None:
 
 
 def _target_devices(target: Any, state: VendorState) -> DeviceMask:
-    """Whom `to` means, before the platform narrows it."""
+    """Return the devices that `to` matches, before the platform narrows them."""
     if target == "all":
         return state.population.registered_devices(state.vendor)
     if isinstance(target, str):
@@ -104,7 +104,7 @@ def _target_devices(target: Any, state: VendorState) -> DeviceMask:
 
 
 def _check_body(body: Any, target: Any) -> set[str]:
-    """Check what is sent; the platforms that it goes to."""
+    """Check the message; return the platforms it is for."""
     _check_fields(body, BODY_FIELDS, {"platform"})
     platforms = _parse_platforms(body["platform"])
     contents = [name for name in CONTENT_FIELDS if body.get(name)]

@@ -28,7 +28,7 @@ CID_SECONDS = 86_400.0
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
-    """Check the call, tell whom it means unless it only asks, and say so; a `cid` is answered once a day."""
+    """Check the call, deliver the message unless it is only validated, and reply; a `cid` is processed once a day."""
     key = _authenticate(call, state)
     if call.path.endswith("/cid"):
         return _create_cids(call)
@@ -41,23 +41,23 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
     cid = f"{key} {push['cid']}" if push.get("cid") else ""
     if (before := state.cached_reply(cid, CID_SECONDS)) and not call.path.endswith("/validate"):
         return before
-    who = _target_devices(push["audience"], state) & state.population.devices_on_platforms(
+    devices = _target_devices(push["audience"], state) & state.population.devices_on_platforms(
         _parse_platforms(push["platform"])
     )
-    if not (devices := int(np.count_nonzero(who))):
+    if not (device_count := int(np.count_nonzero(devices))):
         raise VendorRefusal(1011, "cannot find user by this audience")
     message = state.delivery_log.create_message()
     sendno = str((push.get("options") or {}).get("sendno", 0))
-    reply = HttpReply(200, {"sendno": sendno, "msg_id": message}, message_id=message, device_count=devices)
+    reply = HttpReply(200, {"sendno": sendno, "msg_id": message}, message_id=message, device_count=device_count)
     if not call.path.endswith("/validate"):
-        state.delivery_log.record(message, who)
+        state.delivery_log.record(message, devices)
         if cid:
             state.cache_reply(cid, reply)
     return reply
 
 
 def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
-    """The answer that says no."""
+    """Return the reply to a rejected call."""
     code: Any = int(exc.code) if exc.code.isdigit() else exc.code
     return HttpReply(
         HTTP_STATUS_BY_CODE.get(code, 400), {"error": {"code": code, "message": exc.text or "refused"}}, code=exc.code
@@ -65,13 +65,13 @@ def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
 
 
 def build_failure(status: int, call: HttpCall) -> HttpReply:
-    """The answer of a server in trouble."""
+    """Return the reply of a failing server."""
     code, text = (1030, "Inner service over time.") if status == 503 else (1000, "Server error.")
     return HttpReply(status, build_refusal(VendorRefusal(code, text), call).body, code=str(code))
 
 
 def _authenticate(call: HttpCall, state: VendorState) -> str:
-    """The key of whoever calls."""
+    """Return the caller's key."""
     pair = parse_basic_auth(call)
     if not pair or not state.accepts_credentials(*pair):
         raise VendorRefusal(1004, "Authen failed.")

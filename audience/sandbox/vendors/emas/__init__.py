@@ -1,7 +1,7 @@
 """Alibaba EMAS Mobile Push 2016-08-01, RPC on /: Push, PushV2, MassPush, MassPushV2, and continuous pushes.
 
 https://www.alibabacloud.com/help/en/mobile-push/developer-reference/api-push-2016-08-01-push
-Ids that nobody has are passed over without a word, as the page names no error for them.
+Unknown ids are ignored, because the page names no error for them.
 """
 
 import json
@@ -47,12 +47,12 @@ IDEMPOTENT_TOKEN_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12
 
 
 def action_name(call: HttpCall) -> str:
-    """The action that is called."""
+    """Return the action that is called."""
     return call.headers.get("x-acs-action") or call.query.get("Action") or call.form.get("Action", "")
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
-    """Check the call, do what its action says, and say so; one IdempotentToken is done once."""
+    """Check the call, run its action once for each IdempotentToken, and reply."""
     verify_signature(call, state)
     given, action = {**call.query, **call.form}, action_name(call)
     if action not in ACTION_HANDLERS:
@@ -77,7 +77,7 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
 
 
 def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
-    """The answer that says no."""
+    """Return the reply to a rejected call."""
     status = HTTP_STATUS_BY_CODE.get(exc.code, 404 if exc.code.endswith(".NotFound") else 400)
     body = {
         "RequestId": _new_request_id(),
@@ -89,7 +89,7 @@ def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
 
 
 def build_failure(status: int, call: HttpCall) -> HttpReply:
-    """The answer of a server in trouble."""
+    """Return the reply of a failing server."""
     text = "The request processing has failed due to some unknown error."
     return HttpReply(status, build_refusal(VendorRefusal("InternalError", text), call).body, code="InternalError")
 
@@ -112,15 +112,15 @@ def _run_single_task(task: EmasTask, parameters: Mapping[str, str], state: Vendo
         message = state.delivery_log.create_message()
         state.continuous_messages[message] = (state.clock(), 0)
         return _success_reply({"MessageId": message}, message)
-    who = _target_devices(task, state)
+    devices = _target_devices(task, state)
     if task.target == "ALL":
         _check_broadcast_rate(task, parameters["AppKey"], state)
     message = state.delivery_log.create_message()
-    return _success_reply({"MessageId": message}, message, state.delivery_log.record(message, who, task.delay))
+    return _success_reply({"MessageId": message}, message, state.delivery_log.record(message, devices, task.delay))
 
 
 def _handle_mass_push(parameters: Mapping[str, str], state: VendorState) -> HttpReply:
-    numbers = sorted({int(found[1]) for name in parameters if (found := re.match(r"PushTask\.(\d+)\.", name))})
+    numbers = sorted({int(match[1]) for name in parameters if (match := re.match(r"PushTask\.(\d+)\.", name))})
     parts = [{name.partition(f"PushTask.{n}.")[2]: value for name, value in parameters.items()} for n in numbers]
     if numbers != list(range(1, len(numbers) + 1)) or not numbers:
         raise VendorRefusal("InvalidPushTask.Empty", "The specified PushTask cannot be empty.")
@@ -141,17 +141,19 @@ def _handle_mass_push_v2(parameters: Mapping[str, str], state: VendorState) -> H
 
 
 def _run_mass_tasks(tasks: list[EmasTask], state: VendorState) -> tuple[list[str], int]:
-    """Carry out all *tasks*, or none where one of them is not allowed."""
+    """Run all *tasks*, or none if one of them is not allowed."""
     if len(tasks) > MAX_MASS_TASKS:
         raise VendorRefusal(
             "InvalidPushTask.LengthExceed", f"The specified PushTask length cannot be greater than {MAX_MASS_TASKS}."
         )
     if any(task.target not in ID_TARGET_TYPES or task.action not in ("now", "later") for task in tasks):
         raise VendorRefusal("TargetNotSupported", "Target is not supported for batch push.")
-    whom = [_target_devices(task, state) for task in tasks]
+    targets = [_target_devices(task, state) for task in tasks]
     messages = [state.delivery_log.create_message() for _ in tasks]
-    each = zip(tasks, whom, messages, strict=True)
-    return messages, sum(state.delivery_log.record(message, who, task.delay) for task, who, message in each)
+    deliveries = zip(tasks, targets, messages, strict=True)
+    return messages, sum(
+        state.delivery_log.record(message, devices, task.delay) for task, devices, message in deliveries
+    )
 
 
 def _handle_continuous_push(parameters: Mapping[str, str], state: VendorState) -> HttpReply:
@@ -164,7 +166,7 @@ def _handle_continuous_push(parameters: Mapping[str, str], state: VendorState) -
 
 
 def _continue_message(task: EmasTask, state: VendorState) -> HttpReply:
-    """Push a message that was created before to more devices."""
+    """Send a message that was created before to more devices."""
     if task.target not in ID_TARGET_TYPES:
         raise invalid_parameter("Target")
     since, calls = state.continuous_messages.get(task.message_id, (0.0, MAX_CONTINUOUS_CALLS))
@@ -174,10 +176,10 @@ def _continue_message(task: EmasTask, state: VendorState) -> HttpReply:
         raise VendorRefusal(
             "Invalid.Parameter", f"The specified parameter is invalid: more than {MAX_CONTINUOUS_CALLS} calls."
         )
-    who = _target_devices(task, state)
+    devices = _target_devices(task, state)
     state.continuous_messages[task.message_id] = (since, calls + 1)
     return _success_reply(
-        {"MessageId": task.message_id}, task.message_id, state.delivery_log.record(task.message_id, who)
+        {"MessageId": task.message_id}, task.message_id, state.delivery_log.record(task.message_id, devices)
     )
 
 
@@ -196,29 +198,29 @@ def _handle_cancel(parameters: Mapping[str, str], state: VendorState) -> HttpRep
 
 
 def _target_devices(task: EmasTask, state: VendorState) -> DeviceMask:
-    people, vendor = state.population, state.vendor
-    on = people.devices_on_platforms(set(task.platforms)) & people.registered_devices(vendor)
+    population, vendor = state.population, state.vendor
+    reachable = population.devices_on_platforms(set(task.platforms)) & population.registered_devices(vendor)
     match task.target:
         case "ALL":
-            return on
+            return reachable
         case "TAG":
-            return on & evaluate_tag_expression(task.value, state)
+            return reachable & evaluate_tag_expression(task.value, state)
         case "DEVICE":
-            ids = people.rows_by_id(vendor)
+            ids = population.rows_by_id(vendor)
             rows = [ids[name] for name in split_target_ids(task.value) if name in ids]
         case kind:
             rows = [
                 row
-                for found in people.rows_by_name(kind.lower(), split_target_ids(task.value)).values()
-                for row in found
+                for account_rows in population.rows_by_name(kind.lower(), split_target_ids(task.value)).values()
+                for row in account_rows
             ]
-    who = people.no_devices()
-    who[np.array(rows, dtype=np.int64)] = True
-    return on & who
+    devices = population.no_devices()
+    devices[np.array(rows, dtype=np.int64)] = True
+    return reachable & devices
 
 
 def _check_broadcast_rate(task: EmasTask, app_key: str, state: VendorState) -> None:
-    """Refuse a push to all that comes too soon after another."""
+    """Reject a broadcast that follows another too soon."""
     for platform in sorted(task.platforms):
         kind = f"{app_key} {platform}"
         if not state.rate_limiter.try_acquire(f"all {kind}", *BROADCAST_RATE_LIMIT):

@@ -1,4 +1,4 @@
-"""What the page of EMAS Push says of single fields: ranges, lengths, JSON, and what one needs of another.
+"""Rules for single fields of EMAS Push: ranges, lengths, JSON, and dependencies.
 
 https://www.alibabacloud.com/help/en/mobile-push/developer-reference/api-push-2016-08-01-push
 """
@@ -37,7 +37,7 @@ CONDITIONAL_FIELDS = (
 
 
 def check_fields(fields: Mapping[str, str]) -> None:
-    """Refuse a flat push with a field that is not as it must be."""
+    """Reject a flat push with an invalid field."""
     for name, value in fields.items():
         if value:
             _check_field(name, value)
@@ -51,28 +51,28 @@ def check_fields(fields: Mapping[str, str]) -> None:
 
 
 def require_fields(fields: Mapping[str, Any], *names: str) -> None:
-    """Refuse what lacks one of *names*."""
+    """Reject a request that lacks one of *names*."""
     for name in names:
         if fields.get(name) in (None, ""):
             raise VendorRefusal(f"Invalid{name}.Empty", f"The specified {name} cannot be empty.")
 
 
 def invalid_parameter(name: str) -> VendorRefusal:
-    """What is said of a value that the page does not list."""
+    """Return the refusal of a value that the page does not list."""
     return VendorRefusal("Invalid.Parameter", f"The specified parameter is invalid: {name}.")
 
 
 def invalid_format(name: str) -> VendorRefusal:
-    """What is said of a value that cannot be read."""
+    """Return the refusal of a value that cannot be parsed."""
     return VendorRefusal(f"Invalid{name}.Format", f"The specified {name} format is invalid.")
 
 
 def _check_field(name: str, value: str) -> None:
-    if (most := MAX_FIELD_BYTES.get(name)) and len(value.encode()) > most:
-        raise VendorRefusal(f"Invalid{name}.BytesExceed", f"The specified {name} exceeds the {most} bytes limit.")
-    if (most := MAX_FIELD_CHARS.get(name)) and len(value) > most:
+    if (maximum := MAX_FIELD_BYTES.get(name)) and len(value.encode()) > maximum:
+        raise VendorRefusal(f"Invalid{name}.BytesExceed", f"The specified {name} exceeds the {maximum} bytes limit.")
+    if (maximum := MAX_FIELD_CHARS.get(name)) and len(value) > maximum:
         raise VendorRefusal(
-            f"Invalid{name}.LengthExceed", f"The specified {name} length cannot be greater than {most}."
+            f"Invalid{name}.LengthExceed", f"The specified {name} length cannot be greater than {maximum}."
         )
     if (words := ENUM_VALUES.get(name)) and value not in words:
         raise invalid_parameter(name)
@@ -80,8 +80,8 @@ def _check_field(name: str, value: str) -> None:
         raise invalid_parameter(name)
     if name in OBJECT_FIELDS and not isinstance(_parse_json(name, value), dict):
         raise invalid_format(name)
-    if (most := MAX_LIST_ITEMS.get(name)) and not (
-        isinstance(lines := _parse_json(name, value), list) and len(lines) <= most
+    if (maximum := MAX_LIST_ITEMS.get(name)) and not (
+        isinstance(lines := _parse_json(name, value), list) and len(lines) <= maximum
     ):
         raise invalid_format(name)
 

@@ -1,4 +1,4 @@
-"""What EMAS is asked to push: Push's flat parameters and PushV2's nested task, read into one form and checked."""
+"""Push tasks of EMAS: Push's flat parameters and PushV2's nested task, parsed into one form and checked."""
 
 import re
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ JOB_KEY_PATTERN = re.compile(r"[\w-]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class EmasTask:
-    """One push: *target* and *value* as they were said, *after* how many seconds; *message* is that of "continue"."""
+    """One push: *target* and *value* as given, *delay* in seconds; *message_id* belongs to the action "continue"."""
 
     action: TaskAction
     target: str
@@ -39,7 +39,7 @@ class EmasTask:
 
 
 def parse_flat_task(parameters: Mapping[str, str]) -> EmasTask:
-    """The task of Push, or one of MassPush."""
+    """Parse the task of Push, or one of MassPush."""
     require_fields(parameters, "PushType", "DeviceType", "Target", "TargetValue")
     check_fields(parameters)
     platforms = _parse_platforms(parameters["DeviceType"], "DeviceType")
@@ -58,7 +58,7 @@ def parse_flat_task(parameters: Mapping[str, str]) -> EmasTask:
 
 
 def parse_nested_task(task: JsonObject) -> EmasTask:
-    """The task of PushV2, or one of MassPushV2."""
+    """Parse the task of PushV2, or one of MassPushV2."""
     action = ACTION_BY_NAME.get(str(task.get("Action") or "PUSH_IMMEDIATELY"))
     if action is None:
         raise invalid_parameter("Action")
@@ -83,8 +83,8 @@ def parse_nested_task(task: JsonObject) -> EmasTask:
 
 
 def split_target_ids(value: str) -> list[str]:
-    """The ids of a target value, of which there is no escape for a comma."""
-    ids = [each.strip() for each in value.split(",")]
+    """Split a target value into ids; a comma cannot be escaped."""
+    ids = [part.strip() for part in value.split(",")]
     if not all(ids):
         raise invalid_format("TargetValue")
     if len(ids) > MAX_TARGET_IDS:
@@ -112,7 +112,7 @@ def _parse_platforms(text: str, name: str) -> frozenset[str]:
 
 
 def _check_contents(task: JsonObject) -> None:
-    """Refuse a task without a message or a notification, or with one that is too large."""
+    """Reject a task without a message or a notification, or with one that is too large."""
     message, notification = _object_field(task, "Message"), _object_field(task, "Notification")
     if not message and not notification:
         raise VendorRefusal("InvalidMessage.Empty", "The specified Message cannot be empty.")
@@ -137,7 +137,7 @@ def _check_job_key(key: str) -> None:
 
 
 def _parse_delay(push_time: Any, expire_time: Any) -> float:
-    """In how many seconds to push; refused where that, or how long it is kept, is not allowed."""
+    """Return the seconds until the push; reject times that are not allowed."""
     after = _parse_seconds_until(push_time, "PushTime") if push_time else 0.0
     if after > MAX_SCHEDULE_DAYS * 86_400:
         raise _period_exceeded(MAX_SCHEDULE_DAYS)

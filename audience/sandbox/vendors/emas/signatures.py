@@ -1,4 +1,4 @@
-"""Alibaba's two ways to sign a call: HMAC-SHA1 over its parameters, and ACS3-HMAC-SHA256 over its headers.
+"""Alibaba's two signatures: HMAC-SHA1 over the parameters, and ACS3-HMAC-SHA256 over the headers.
 
 https://help.aliyun.com/zh/sdk/product-overview/rpc-mechanism and /v3-request-structure-and-signature
 """
@@ -31,7 +31,7 @@ V1_PARAMETERS = ("AccessKeyId", "SignatureMethod", "SignatureNonce", "SignatureV
 
 
 def verify_signature(call: HttpCall, state: VendorState) -> None:
-    """Refuse a call that is not signed as it must be."""
+    """Reject a call without a valid signature."""
     if call.headers.get("authorization", "").startswith("ACS3"):
         _verify_v3(call, state)
     elif "Signature" in call.query or "Signature" in call.form:
@@ -41,7 +41,7 @@ def verify_signature(call: HttpCall, state: VendorState) -> None:
 
 
 def percent_encode(text: str) -> str:
-    """Percent-encoded as both ways want it.
+    """Return *text* percent-encoded as both signatures require.
 
     >>> percent_encode("a b*~/城")
     'a%20b%2A~%2F%E5%9F%8E'
@@ -50,7 +50,7 @@ def percent_encode(text: str) -> str:
 
 
 def v1_string_to_sign(method: str, parameters: Mapping[str, str]) -> str:
-    """What a call of version 1 signs: its sorted parameters, encoded twice.
+    """Return the string that a call of signature version 1 signs: its sorted parameters, encoded twice.
 
     >>> v1_string_to_sign("GET", {"AppKey": "1", "Action": "Push me"})
     'GET&%2F&Action%3DPush%2520me%26AppKey%3D1'
@@ -60,7 +60,7 @@ def v1_string_to_sign(method: str, parameters: Mapping[str, str]) -> str:
 
 
 def sign_v1(text: str, secret: str) -> str:
-    """The Signature of version 1: HMAC-SHA1, in base64.
+    """Return the signature of version 1: HMAC-SHA1, in base64.
 
     >>> sign_v1("GET&%2F&Action%3DPush%26AppKey%3D1", "secret")
     'x2ukBFKzHlAG9YLl+6cOJHnWX04='
@@ -69,7 +69,7 @@ def sign_v1(text: str, secret: str) -> str:
 
 
 def v3_string_to_sign(call: HttpCall, names: list[str]) -> str:
-    """What a call of version 3 signs: a digest of its method, path, query, and the headers *names*."""
+    """Return the string that a call of version 3 signs: a digest of method, path, query, and the headers *names*."""
     headers = "".join(f"{name}:{call.headers.get(name, '').strip()}\n" for name in names)
     hashed = call.headers.get("x-acs-content-sha256", "")
     request = "\n".join([call.method, call.path, _canonical_query(call.query), headers, ";".join(names), hashed])
@@ -77,7 +77,7 @@ def v3_string_to_sign(call: HttpCall, names: list[str]) -> str:
 
 
 def sign_v3(text: str, secret: str) -> str:
-    """The signature of version 3: HMAC-SHA256, in hexadecimal digits."""
+    """Return the signature of version 3: HMAC-SHA256, in hexadecimal digits."""
     return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
@@ -99,21 +99,21 @@ def _verify_v1(call: HttpCall, parameters: dict[str, str], state: VendorState) -
 
 
 def _verify_v3(call: HttpCall, state: VendorState) -> None:
-    found = ACS3_PATTERN.fullmatch(call.headers["authorization"])
-    names = found["names"].split(";") if found else []
-    if not found or not {*names} >= REQUIRED_SIGNED_HEADERS:
+    match = ACS3_PATTERN.fullmatch(call.headers["authorization"])
+    names = match["names"].split(";") if match else []
+    if not match or not {*names} >= REQUIRED_SIGNED_HEADERS:
         raise VendorRefusal("IncompleteSignature", "The request signature does not conform to Aliyun standards.")
-    _require_known_key(found["key"], state)
+    _require_known_key(match["key"], state)
     if hashlib.sha256(call.body).hexdigest() != call.headers.get("x-acs-content-sha256"):
         raise VendorRefusal("InvalidContentSHA256", "x-acs-content-sha256 is not that of the body.")
-    text, secret = v3_string_to_sign(call, names), state.signing_secret(found["key"])
-    if secret is not None and not hmac.compare_digest(sign_v3(text, secret).encode(), found["sign"].encode()):
+    text, secret = v3_string_to_sign(call, names), state.signing_secret(match["key"])
+    if secret is not None and not hmac.compare_digest(sign_v3(text, secret).encode(), match["sign"].encode()):
         raise _signature_mismatch(text)
     _require_new_nonce(call.headers["x-acs-signature-nonce"], call.headers["x-acs-date"], state)
 
 
 def _signature_mismatch(text: str) -> VendorRefusal:
-    """Alibaba's clients look for what was signed behind the first colon."""
+    """Return the refusal of a wrong signature; Alibaba's clients look for the signed string behind the first colon."""
     words = "Specified signature is not matched with our calculation. server string to sign is:"
     return VendorRefusal("SignatureDoesNotMatch", words + text)
 
@@ -124,7 +124,7 @@ def _require_known_key(key: str, state: VendorState) -> None:
 
 
 def _require_new_nonce(nonce: str, timestamp: str, state: VendorState) -> None:
-    """Refuse a call that is too old, or that was made before."""
+    """Reject a call that is too old or repeated."""
     try:
         off = seconds_until(datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ"))
     except ValueError:

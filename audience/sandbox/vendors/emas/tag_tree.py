@@ -1,4 +1,4 @@
-"""EMAS's TAG expression: a name, or JSON of {"tag"}, {"and": […]}, {"or": […]}, {"not": {"tag"}}.
+"""EMAS tag expressions: a name, or JSON of {"tag"}, {"and": […]}, {"or": […]}, {"not": {"tag"}}.
 
 https://help.aliyun.com/document_detail/434847.html. Every tag counts as bound to the device, as BindTag does today.
 """
@@ -16,7 +16,7 @@ BAD_EXPRESSION_CODE = "InvalidTargetValue.Format"
 
 
 def evaluate_tag_expression(value: str, state: VendorState) -> DeviceMask:
-    """Whom the target value of a TAG push means."""
+    """Return the devices that the value of a TAG target matches."""
     if not value.lstrip().startswith("{"):
         return _devices_with_tag(value, state)
     try:
@@ -42,13 +42,13 @@ def _evaluate_node(node: Any, state: VendorState, depth: int) -> DeviceMask:
             if len(parts) > MAX_OPERANDS:
                 raise VendorRefusal(BAD_EXPRESSION_CODE, f"more than {MAX_OPERANDS} operands")
             join = np.logical_and if "and" in node else np.logical_or
-            found: DeviceMask = join.reduce([_evaluate_node(part, state, depth + 1) for part in parts])
-            return found
+            devices: DeviceMask = join.reduce([_evaluate_node(part, state, depth + 1) for part in parts])
+            return devices
     raise VendorRefusal(BAD_EXPRESSION_CODE, "a tag expression is of tag, and, or, and not of one tag")
 
 
 def _is_bounded(node: Any) -> bool:
-    """Whether what it means lies within tags that are said without NOT."""
+    """Return whether every match has a tag that is named without NOT."""
     match node:
         case {"and": list(parts)}:
             return any(_is_bounded(part) for part in parts)

@@ -1,6 +1,6 @@
 """Tencent TPNS v3: POST /v3/push/app, and /v3/push/package/upload for lists that are longer than a call takes.
 
-A refusal is HTTP 200 with a `ret_code`. https://www.tencentcloud.com/document/product/1024/33764
+A rejection is HTTP 200 with a `ret_code`. https://www.tencentcloud.com/document/product/1024/33764
 """
 
 import base64
@@ -38,28 +38,28 @@ MAX_PAST_SECONDS = 600  # seconds that send_time may lie behind
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
-    """Check the call, keep its file or tell whom it means, and say so."""
+    """Check the call, store its file or deliver its message, and reply."""
     _verify_credentials(call, state)
     if call.path.endswith("/upload"):
         number = store_upload(call.file, state)
         return HttpReply(200, {"retCode": 0, "errMsg": "", "uploadId": number})
     push = parse_json_object(call.body, 1008001)
     after = _check_push(push)
-    who, invalid = _target_devices(push, state)
+    devices, invalid = _target_devices(push, state)
     _check_rate(push, state)
     waits = [after] if push.get("loop_param") is None else compute_loop_delays(push["loop_param"], SERVER_ZONE)
     messages = [state.delivery_log.create_message() for _ in waits]
     for message, wait in zip(messages, waits, strict=True):
-        state.delivery_log.record(message, who, wait)
+        state.delivery_log.record(message, devices, wait)
     body: JsonObject = {"seq": push.get("seq", 0), "environment": push.get("environment", "product"), "ret_code": 0}
     body["push_id"] = messages if push.get("loop_param") is not None else messages[0]
     if push.get("ignore_invalid_token") == 1 and push["audience_type"] in ("token", "token_list"):
         body["invalid_targe_list"] = invalid
-    return HttpReply(200, body, message_id=",".join(messages), device_count=int(np.count_nonzero(who)))
+    return HttpReply(200, body, message_id=",".join(messages), device_count=int(np.count_nonzero(devices)))
 
 
 def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
-    """The answer that says no; the upload spells its fields in another way."""
+    """Return the reply to a rejected call; the upload spells its fields differently."""
     code: Any = int(exc.code) if exc.code.isdigit() else exc.code
     text = exc.text or "refused"
     if call.path.endswith("/upload"):
@@ -68,14 +68,14 @@ def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
 
 
 def build_failure(status: int, call: HttpCall) -> HttpReply:
-    """The answer of a server in trouble."""
+    """Return the reply of a failing server."""
     return HttpReply(
         status, build_refusal(VendorRefusal(1008004, "failed to call internal service"), call).body, code="1008004"
     )
 
 
 def sign(secret: str, timestamp: str, access_id: str, body: bytes) -> str:
-    """What the header Sign must hold: base64 of the hexadecimal HMAC-SHA256, not of its bytes.
+    """Return the content of the header Sign: base64 of the hexadecimal HMAC-SHA256, not of its bytes.
 
     >>> sign("secret", "1565314789", "1500001048", b"{}")[:24]
     'MDU1N2YxM2YxYTZhNTkwMzY5'
@@ -103,7 +103,7 @@ def _verify_credentials(call: HttpCall, state: VendorState) -> None:
 
 
 def _check_push(push: JsonObject) -> float:
-    """Refuse what no push may have; in how many seconds it is sent."""
+    """Check the fields of a push; return the seconds until it is sent."""
     if missing := {"audience_type", "message_type", "message"} - push.keys():
         raise VendorRefusal(1008002, f"{min(missing)} is missing")
     if push["audience_type"] not in AUDIENCE_TYPES:
@@ -158,7 +158,7 @@ def _parse_send_time(text: Any) -> float:
 
 
 def _check_rate(push: JsonObject, state: VendorState) -> None:
-    """Refuse what comes too fast; only calls that are sound otherwise are counted."""
+    """Reject a call above the rate limit; only calls that are otherwise valid are counted."""
     if push["audience_type"] not in RATE_LIMITED_TYPES:
         return
     if not state.rate_limiter.try_acquire("slow", *RATE_LIMIT):
@@ -170,7 +170,7 @@ def _check_rate(push: JsonObject, state: VendorState) -> None:
 
 
 def _target_devices(push: JsonObject, state: VendorState) -> tuple[DeviceMask, list[str]]:
-    """Whom a push means, and the tokens that nobody has."""
+    """Return the devices that a push matches, and the tokens that no device has."""
     kind = push["audience_type"]
     match kind:
         case "all":
@@ -187,17 +187,17 @@ def _target_devices(push: JsonObject, state: VendorState) -> tuple[DeviceMask, l
             return _devices_by_tokens(read_upload(push, state), True, state)
         case _:
             names = read_upload(push, state)
-    found = state.population.rows_by_name("account", names)
-    if not found:
+    rows_by_account = state.population.rows_by_name("account", names)
+    if not rows_by_account:
         raise VendorRefusal(10010005, "the push target does not exist")
-    every = push.get("account_push_type") == 1
-    who = state.population.no_devices()
-    who[[row for rows in found.values() for row in (rows if every else rows[-1:])]] = True
-    return who & state.population.registered_devices(state.vendor), []
+    all_devices = push.get("account_push_type") == 1
+    devices = state.population.no_devices()
+    devices[[row for rows in rows_by_account.values() for row in (rows if all_devices else rows[-1:])]] = True
+    return devices & state.population.registered_devices(state.vendor), []
 
 
 def _read_ids(push: JsonObject, name: str, audience_type: str) -> list[str]:
-    """The ids of a list; of one that should have a single id the first."""
+    """Return the ids of a list, or the first one for an audience of a single id."""
     ids = push.get(name)
     if ids is None:
         raise VendorRefusal(1008002, f"{name} is missing")
@@ -214,6 +214,6 @@ def _devices_by_tokens(tokens: list[str], ignore_unknown: bool, state: VendorSta
     if invalid and not ignore_unknown:
         code = 1008029 if any(len(token) > MAX_TOKEN_CHARS for token in invalid) else 1008006
         raise VendorRefusal(code, f"invalid token {invalid[0]}")
-    who = state.population.no_devices()
-    who[[ids[token] for token in tokens if token in ids]] = True
-    return who, invalid
+    devices = state.population.no_devices()
+    devices[[ids[token] for token in tokens if token in ids]] = True
+    return devices, invalid

@@ -1,4 +1,4 @@
-"""TPNS's loop_param: the moments of a push that is sent again and again."""
+"""TPNS loop_param: the times of a push that repeats."""
 
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any
@@ -10,7 +10,7 @@ MAX_DAYS_AHEAD = 90  # days ahead
 
 
 def compute_loop_delays(loop: Any, zone: tzinfo) -> list[float]:
-    """In how many seconds each push of *loop* is due; those that have passed are left out."""
+    """Return the seconds until each push of *loop*; times in the past are left out."""
     try:
         first, last = (date.fromisoformat(loop[name]) for name in ("startDate", "endDate"))
         kind, days = loop["loopType"], [int(day) for day in loop["loopDayIndexs"]]
@@ -31,5 +31,5 @@ def _date_range(first: date, last: date) -> list[date]:
 
 
 def _day_index(day: date, loop_type: int) -> int:
-    """Its number in the week, from Sunday as 0, or in the month."""
+    """Return the number of *day* in the week, Sunday being 0, or in the month."""
     return day.isoweekday() % 7 if loop_type == 2 else day.day

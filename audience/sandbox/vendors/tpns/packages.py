@@ -1,4 +1,4 @@
-"""TPNS's packages: a file of tokens or accounts that is uploaded once and named in a push.
+"""TPNS packages: a file of tokens or accounts that is uploaded once and named in a push.
 
 https://www.tencentcloud.com/document/product/1024/38862 and /33765: zip, txt or csv of at most 100 MB, a name of 1 to
 100 characters, one id a line; a zip holds exactly one txt or csv, and no folder.
@@ -17,7 +17,7 @@ TEXT_SUFFIXES = (".txt", ".csv")
 
 
 def store_upload(file: tuple[str, bytes] | None, state: VendorState) -> int:
-    """Keep the lines of *file*; the number that a push names them by."""
+    """Store the lines of *file*; return the number that a push names them by."""
     if file is None:
         raise VendorRefusal(1008002, "file is missing")
     name, data = file
@@ -42,7 +42,7 @@ def store_upload(file: tuple[str, bytes] | None, state: VendorState) -> int:
 
 
 def read_upload(push: JsonObject, state: VendorState) -> list[str]:
-    """The lines of the file that *push* names, each once."""
+    """Return the distinct lines of the file that *push* names."""
     number = push.get("upload_id")
     if number is None:
         raise VendorRefusal(1008002, "upload_id is missing")

@@ -1,4 +1,4 @@
-"""TPNS's tag_rules, evaluated as its page says: AND before OR among items and among rules, NOT last of each.
+"""TPNS tag_rules, evaluated as documented: AND before OR among items and among rules, NOT last of each.
 
 https://www.tencentcloud.com/document/product/1024/33764
 """
@@ -29,14 +29,14 @@ COLUMN_BY_TAG_TYPE = {
 
 
 def evaluate_tag_rules(rules: Any, state: VendorState) -> DeviceMask:
-    """Whom `tag_rules` means."""
+    """Return the devices that `tag_rules` matches."""
     if not isinstance(rules, list) or not rules:
         raise VendorRefusal(1008007, "tag_rules must be a list of rules")
     return _join_by_operator([_evaluate_rule(rule, state) for rule in rules], rules, "operator")
 
 
 def evaluate_tag_list(tag_list: Any, state: VendorState) -> DeviceMask:
-    """Whom the older `tag_list` means, {"tags": […], "op": "AND"}."""
+    """Return the devices that the older `tag_list` matches, {"tags": […], "op": "AND"}."""
     if not isinstance(tag_list, dict) or not is_string_list(tag_list.get("tags")) or not tag_list["tags"]:
         raise VendorRefusal(1008007, "tag_list needs tags and op")
     if len(json.dumps(tag_list, ensure_ascii=False)) > 512:
@@ -47,15 +47,15 @@ def evaluate_tag_list(tag_list: Any, state: VendorState) -> DeviceMask:
 
 
 def devices_with_tag(state: VendorState, tag_type: str, name: str) -> DeviceMask:
-    """Who has the tag *name* of the type *kind*; a custom `age:20` is the column age too."""
-    people = state.population
+    """Return the devices with the tag *name* of a type; a custom `age:20` is the column age too."""
+    population = state.population
     if tag_type != CUSTOM_TAG_TYPE:
-        return people.devices_with_value(
+        return population.devices_with_value(
             COLUMN_BY_TAG_TYPE[tag_type], _format_day(name) if tag_type == "xg_auto_active" else name
         )
     column, colon, value = name.partition(":")
-    return people.devices_with_tag(state.vendor, name) | (
-        people.devices_with_value(column, value) if colon else people.no_devices()
+    return population.devices_with_tag(state.vendor, name) | (
+        population.devices_with_value(column, value) if colon else population.no_devices()
     )
 
 
@@ -63,8 +63,8 @@ def _evaluate_rule(rule: Any, state: VendorState) -> DeviceMask:
     if not isinstance(rule, dict) or not isinstance(rule.get("tag_items"), list) or not rule["tag_items"]:
         raise VendorRefusal(1008007, "a rule needs tag_items")
     items = rule["tag_items"]
-    found = _join_by_operator([_evaluate_item(item, state) for item in items], items, "items_operator")
-    return _apply_is_not(rule, found, state)
+    devices = _join_by_operator([_evaluate_item(item, state) for item in items], items, "items_operator")
+    return _apply_is_not(rule, devices, state)
 
 
 def _evaluate_item(item: Any, state: VendorState) -> DeviceMask:
@@ -73,10 +73,10 @@ def _evaluate_item(item: Any, state: VendorState) -> DeviceMask:
     kind = item.get("tag_type")
     if not isinstance(kind, str) or kind not in (CUSTOM_TAG_TYPE, *COLUMN_BY_TAG_TYPE):
         raise VendorRefusal(1008007, f"tag_type {kind} is not known")
-    found = _reduce_masks(
+    devices = _reduce_masks(
         [devices_with_tag(state, kind, name) for name in item["tags"]], _read_operator(item, "tags_operator")
     )
-    return _apply_is_not(item, found, state)
+    return _apply_is_not(item, devices, state)
 
 
 def _apply_is_not(part: JsonObject, mask: DeviceMask, state: VendorState) -> DeviceMask:
@@ -86,7 +86,7 @@ def _apply_is_not(part: JsonObject, mask: DeviceMask, state: VendorState) -> Dev
 
 
 def _join_by_operator(masks: Sequence[DeviceMask], parts: Sequence[JsonObject], operator_key: str) -> DeviceMask:
-    """Join each value to what stands before it by its own operator, the first one's is ignored; AND binds tighter."""
+    """Join each mask to the previous one by its own operator, ignoring the first; AND binds tighter."""
     groups = [masks[0]]
     for value, part in zip(masks[1:], parts[1:], strict=True):
         if _read_operator(part, operator_key) == "AND":
@@ -98,8 +98,8 @@ def _join_by_operator(masks: Sequence[DeviceMask], parts: Sequence[JsonObject], 
 
 def _reduce_masks(masks: Sequence[DeviceMask], operator: str) -> DeviceMask:
     join = np.logical_and if operator == "AND" else np.logical_or
-    found: DeviceMask = join.reduce(masks)
-    return found
+    devices: DeviceMask = join.reduce(masks)
+    return devices
 
 
 def _read_operator(part: JsonObject, key: str) -> str:
@@ -110,7 +110,7 @@ def _read_operator(part: JsonObject, key: str) -> str:
 
 
 def _format_day(name: str) -> str:
-    """20200408 as 2020-04-08."""
+    """Return 20200408 as 2020-04-08."""
     try:
         return datetime.strptime(name, "%Y%m%d").date().isoformat()
     except ValueError:
