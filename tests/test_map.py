@@ -47,7 +47,8 @@ LATE = {("planning/planner.py", f"audience.requests.batching{name}") for name in
 VENDOR_ROOMS = {name.removesuffix(".py").split("/")[1] for name in MODULES if name.startswith("vendors/")} - {
     *("__init__", "delivery_spec", "error_codes", "oem_channels", "payload_reader", "schema_check", "shared", "spec")
 }
-OF_THE_SANDBOX = {"sandbox", "testing", "errors", "span"}  # it shares no code with what writes requests
+OF_THE_SANDBOX = {"sandbox", "testing", "errors", "span"}
+REGISTRY_OF_THE_SANDBOX = "sandbox/endpoints.py"  # reads `Vendor.sandbox`, the names of modules with endpoints
 
 
 def imported_modules(file: Path) -> set[str]:
@@ -95,11 +96,12 @@ def test_every_module_stands_in_a_room():
     assert top - {"__init__", "__main__"} == {*ROOMS}
 
 
-def test_the_sandbox_shares_no_code_with_what_writes_requests():
+def test_sandbox_shares_no_code_with_writers_of_requests():
     for name, file in MODULES.items():
         if name.startswith("sandbox/"):
             rooms = {each.split(".")[1] for each in imported_modules(file) if each.startswith("audience.")}
-            assert rooms <= OF_THE_SANDBOX, name
+            allowed = OF_THE_SANDBOX | ({"vendors"} if name == REGISTRY_OF_THE_SANDBOX else set())
+            assert rooms <= allowed, name
 
 
 def test_vendors_do_not_import_each_other():

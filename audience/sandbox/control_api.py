@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from audience.errors import AudienceError, DeliveryError, Problem
+from audience.sandbox.endpoints import load_endpoints
 from audience.sandbox.faults import Fault, FaultInjector
 from audience.sandbox.http_types import HttpCall, JsonObject
 from audience.sandbox.router import Router, list_log_entries, summarize_deliveries
@@ -62,12 +63,13 @@ def _replace_faults(body: bytes, router: Router) -> JsonObject:
 
 
 def resolve_vendor_name(vendor: str, router: Router) -> str:
-    """Return the name under which *vendor* is emulated; both versions of EMAS share one.
+    """Return the name under which *vendor* is emulated; several versions can share one.
 
     Raises:
         DeliveryError: No such vendor is emulated.
     """
-    name = "emas" if vendor == "emas_v2" else vendor
+    endpoints = load_endpoints().get(vendor)
+    name = endpoints.NAME if endpoints else vendor
     if name not in router.states:
         raise DeliveryError(
             Problem("unknown-vendor", f"vendor {vendor!r} is not emulated", hint=", ".join(router.states))

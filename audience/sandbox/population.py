@@ -20,10 +20,10 @@ import numpy.typing as npt
 import polars as pl
 
 from audience.errors import Problem, TableError
+from audience.sandbox.endpoints import emulated_vendors
 from audience.sandbox.http_types import DeviceMask
 from audience.testing.devices import generate_devices
 
-VENDORS = ("engagelab", "jpush", "tpns", "emas")
 ID_COLUMN_NAMES = ("registration_id", "token", "device_id")
 DEFAULT_TAG_PATTERN = "{type}_{value}"  # the name of a typed tag at a vendor whose tags have no types
 TYPED_TAG_DTYPES = (pl.String, pl.Categorical, pl.Enum, pl.Date)
@@ -46,7 +46,7 @@ class Population:
     tag_patterns: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        columns = [column for vendor in VENDORS for column in self._id_columns(vendor)]
+        columns = [column for vendor in emulated_vendors() for column in self._id_columns(vendor)]
         if not columns:
             raise TableError(Problem("no-id", "the table has no id column", hint=", ".join(ID_COLUMN_NAMES)))
         for column in dict.fromkeys(columns):
@@ -155,7 +155,7 @@ class Population:
     @cached_property
     def _typed_columns(self) -> dict[str, pl.Series]:
         """Return each typed column as strings, dates as 2020-04-08."""
-        ids = {column for vendor in VENDORS for column in self._id_columns(vendor)}
+        ids = {column for vendor in emulated_vendors() for column in self._id_columns(vendor)}
         columns = [name for name in self.table.columns if name not in {*ids, "alias", "account", "platform", "tag"}]
         typed = [
             name for name in columns if (type_ := self.table.schema[name]) in TYPED_TAG_DTYPES or type_.is_integer()

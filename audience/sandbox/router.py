@@ -6,17 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
-from types import ModuleType
 
+from audience.sandbox.endpoints import Endpoints, emulated_vendors
 from audience.sandbox.faults import Fault, FaultInjector
 from audience.sandbox.http_types import HttpCall, HttpReply, JsonObject, VendorRefusal
-from audience.sandbox.population import VENDORS, Population
+from audience.sandbox.population import Population
 from audience.sandbox.rate_limits import SlidingWindowLimiter
 from audience.sandbox.vendor_state import VendorState
-from audience.sandbox.vendors import emas, engagelab, jpush, tpns
 
-VENDOR_MODULES: Mapping[str, ModuleType] = {"engagelab": engagelab, "jpush": jpush, "tpns": tpns, "emas": emas}
-VENDOR_BY_PATH = {path: vendor for vendor, module in VENDOR_MODULES.items() for path in module.PATHS}
 MAX_LOG_ENTRIES = 100_000
 
 
@@ -49,14 +46,17 @@ class Router:
     clock: Callable[[], float] = time.monotonic
     faults: FaultInjector = field(default_factory=FaultInjector)
     lock: Lock = field(default_factory=Lock)
+    endpoints: dict[str, Endpoints] = field(default_factory=emulated_vendors)
+    vendor_by_path: dict[str, str] = field(init=False)
     states: dict[str, VendorState] = field(init=False)
     log_entries: deque[LogEntry] = field(init=False)
     call_count: int = 0
 
     def __post_init__(self) -> None:
         self.log_entries = deque(maxlen=MAX_LOG_ENTRIES)
+        self.vendor_by_path = {path: name for name, module in self.endpoints.items() for path in module.PATHS}
         self.states = {}
-        for vendor in VENDORS:
+        for vendor in self.endpoints:
             population = self.population if isinstance(self.population, Population) else self.population.get(vendor)
             if population is not None:
                 population.rows_by_id(vendor)  # built now, so that the first call does not wait for it
@@ -65,17 +65,17 @@ class Router:
 
     def vendor_for_path(self, path: str) -> str | None:
         """Return the vendor that serves *path*, or None."""
-        vendor = VENDOR_BY_PATH.get(path)
+        vendor = self.vendor_by_path.get(path)
         return vendor if vendor in self.states else None
 
     def pick_faults(self, vendor: str, call: HttpCall) -> list[Fault]:
         """Return the faults that apply to *call*."""
         with self.lock:
-            return self.faults.pick_faults(vendor, endpoint_name(vendor, call))
+            return self.faults.pick_faults(vendor, self.endpoints[vendor].endpoint_name(call))
 
     def handle_call(self, vendor: str, call: HttpCall, faults: Sequence[Fault]) -> HttpReply:
         """Return the reply of *vendor* to *call*; accepted messages are delivered at once."""
-        module, state = VENDOR_MODULES[vendor], self.states[vendor]
+        module, state = self.endpoints[vendor], self.states[vendor]
         with self.lock:
             state.delivery_log.flush_due()
             try:
@@ -91,8 +91,9 @@ class Router:
         with self.lock:
             self.call_count += 1
             at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            endpoint = self.endpoints[vendor].endpoint_name(call)
             outcome = (logged.status, logged.code, logged.message_id, logged.device_count, names)
-            self.log_entries.append(LogEntry(self.call_count, at, vendor, endpoint_name(vendor, call), *outcome))
+            self.log_entries.append(LogEntry(self.call_count, at, vendor, endpoint, *outcome))
 
     def reset(self) -> None:
         """Forget deliveries, log, rate limits and the counters of faults; the faults remain."""
@@ -104,12 +105,7 @@ class Router:
             self.faults = FaultInjector(self.faults.rules)
 
 
-def endpoint_name(vendor: str, call: HttpCall) -> str:
-    """Return the name of an endpoint in faults and in the log: the action, or else the path."""
-    return emas.action_name(call) if vendor == "emas" else call.path
-
-
-def _preempting_reply(module: ModuleType, call: HttpCall, faults: Sequence[Fault]) -> HttpReply | None:
+def _preempting_reply(module: Endpoints, call: HttpCall, faults: Sequence[Fault]) -> HttpReply | None:
     """Return the reply of a fault that replaces processing, if there is one."""
     for fault in faults:
         match fault.kind:
@@ -117,19 +113,17 @@ def _preempting_reply(module: ModuleType, call: HttpCall, faults: Sequence[Fault
                 code = fault.value or (
                     module.DEFAULT_REFUSAL_CODE if fault.kind == "refuse" else module.RATE_LIMIT_CODE
                 )
-                reply: HttpReply = module.build_refusal(VendorRefusal(code, f"injected fault: {fault.kind}"), call)
-                return reply
+                return module.build_refusal(VendorRefusal(code, f"injected fault: {fault.kind}"), call)
             case "error":
-                failure: HttpReply = module.build_failure(int(fault.value or 500), call)
-                return failure
+                return module.build_failure(int(fault.value or 500), call)
     return None
 
 
-def _apply_error_after(module: ModuleType, call: HttpCall, faults: Sequence[Fault], reply: HttpReply) -> HttpReply:
+def _apply_error_after(module: Endpoints, call: HttpCall, faults: Sequence[Fault], reply: HttpReply) -> HttpReply:
     """Return *reply*, or a failure in its place if a fault asks for one after acceptance."""
     for fault in faults:
         if fault.kind == "error-after" and not reply.code:
-            failure: HttpReply = module.build_failure(int(fault.value or 500), call)
+            failure = module.build_failure(int(fault.value or 500), call)
             return HttpReply(failure.status, failure.body, failure.code, reply.message_id, reply.device_count)
     return reply
 

@@ -57,7 +57,7 @@ async def _handle_request(router: Router, request: web.Request) -> web.StreamRes
     if vendor is None:
         return web.json_response({"error": f"no vendor serves {request.path}"}, status=404)
     head = HttpCall(request.method, request.path, request.query, _lowercase_headers(request))
-    early = vendor != "emas" or "Action" in request.query or "x-acs-action" in request.headers
+    early = bool(router.endpoints[vendor].endpoint_name(head))  # else only the body names it
     picked = router.pick_faults(vendor, head) if early else []
     if _has_fault(picked, "close"):
         return _abort_connection(router, vendor, head, None, picked, request)

@@ -17,7 +17,7 @@ from audience.cli.output.report import print_result
 from audience.cli.output.widgets import print_table
 from audience.errors import DeliveryError, Problem
 from audience.sandbox import KEY, SECRET, Fault, Population, Sandbox
-from audience.sandbox.population import VENDORS
+from audience.sandbox.endpoints import emulated_vendors
 
 SECRET_VARIABLE = "AUDIENCE_SANDBOX_SECRET"
 SUMMARY_COLUMNS = ("devices", "delivered", "twice", "messages")
@@ -105,8 +105,10 @@ def _load_population(table_path: Path | None, generated_count: int | None, name_
     ):
         raise DeliveryError(Problem("bad-option", f"{wrong!r} is not of the form VENDOR=PATTERN", hint="emas={value}"))
     known = {vendor: pattern for vendor, _, pattern in pairs}
-    if strangers := known.keys() - {*VENDORS}:
-        raise DeliveryError(Problem("unknown-vendor", f"no vendor {min(strangers)!r}", hint=", ".join(VENDORS)))
+    if strangers := known.keys() - emulated_vendors().keys():
+        raise DeliveryError(
+            Problem("unknown-vendor", f"vendor {min(strangers)!r} is not emulated", hint=", ".join(emulated_vendors()))
+        )
     if table_path is not None:
         return Population.read(table_path, known)
     return Population(Population.generate(generated_count or 0).table, known)

@@ -14,6 +14,7 @@ from audience.sandbox.request_checks import is_int_between, parse_basic_auth, pa
 from audience.sandbox.tag_lists import ListErrorCodes, read_lists, select_devices
 from audience.sandbox.vendor_state import VendorState
 
+NAME = "engagelab"
 PATHS = ("/v4/push", "/v4/push/validate")
 DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "21003", "23008"
 RATE_LIMIT = (500, 1.0)  # calls, seconds
@@ -28,6 +29,11 @@ CONTENT_FIELDS = ("notification", "message", "live_activity", "voip")
 PLATFORMS = {"android", "ios", "hmos"}
 MAX_CONTENT_BYTES, MAX_LIVE_ACTIVITY_BYTES = 4_000, 3_584  # bytes
 MAX_TTL_SECONDS = 15 * 86_400
+
+
+def endpoint_name(call: HttpCall) -> str:
+    """Return the path that is called."""
+    return call.path
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:

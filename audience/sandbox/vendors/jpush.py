@@ -13,6 +13,7 @@ from audience.sandbox.request_checks import parse_basic_auth, parse_json_object,
 from audience.sandbox.tag_lists import LIST_KEYS, ListErrorCodes, read_lists, select_devices
 from audience.sandbox.vendor_state import VendorState
 
+NAME = "jpush"
 PATHS = ("/v3/push", "/v3/push/validate", "/v3/push/cid")
 DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "1003", "2002"
 RATE_LIMIT = (600, 60.0)  # calls, seconds
@@ -25,6 +26,11 @@ CONTENT_FIELDS = ("notification", "message", "live_activity", "inapp_message")
 PLATFORMS = {"android", "ios", "hmos", "quickapp", "winphone"}
 MAX_CONTENT_BYTES = 4_000  # bytes
 CID_SECONDS = 86_400.0
+
+
+def endpoint_name(call: HttpCall) -> str:
+    """Return the path that is called."""
+    return call.path
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:

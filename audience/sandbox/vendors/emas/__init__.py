@@ -26,6 +26,7 @@ from audience.sandbox.vendors.emas.push_task import (
 from audience.sandbox.vendors.emas.signatures import verify_signature
 from audience.sandbox.vendors.emas.tag_tree import evaluate_tag_expression
 
+NAME = "emas"
 PATHS = ("/",)
 DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "Invalid.Parameter", "Throttling.User"
 API_VERSION = "2016-08-01"
@@ -46,15 +47,15 @@ IDEMPOTENCY_SECONDS = 900.0  # seconds that an IdempotentToken holds
 IDEMPOTENT_TOKEN_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-def action_name(call: HttpCall) -> str:
-    """Return the action that is called."""
+def endpoint_name(call: HttpCall) -> str:
+    """Return the action that is called, or "" if it is in the body, which is not read yet."""
     return call.headers.get("x-acs-action") or call.query.get("Action") or call.form.get("Action", "")
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
     """Check the call, run its action once for each IdempotentToken, and reply."""
     verify_signature(call, state)
-    given, action = {**call.query, **call.form}, action_name(call)
+    given, action = {**call.query, **call.form}, endpoint_name(call)
     if action not in ACTION_HANDLERS:
         raise VendorRefusal("InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
     if (call.headers.get("x-acs-version") or given.get("Version")) != API_VERSION:

@@ -25,6 +25,7 @@ from audience.sandbox.vendors.tpns.loop_tasks import compute_loop_delays
 from audience.sandbox.vendors.tpns.packages import read_upload, store_upload
 from audience.sandbox.vendors.tpns.tag_rules import evaluate_tag_list, evaluate_tag_rules
 
+NAME = "tpns"
 PATHS = ("/v3/push/app", "/v3/push/package/upload")
 DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "1008007", "1008028"
 RATE_LIMIT = (1, 1.0)  # calls, seconds: all, tag and packages together
@@ -35,6 +36,11 @@ AUDIENCE_TYPES = (*RATE_LIMITED_TYPES, "token", "token_list", "account", "accoun
 MAX_LIST_IDS, MAX_TOKEN_CHARS, MAX_EXPIRE_SECONDS = 1_000, 36, 259_200
 SERVER_ZONE = timezone(timedelta(hours=8))  # of send_time, which the page calls the time of the server
 MAX_PAST_SECONDS = 600  # seconds that send_time may lie behind
+
+
+def endpoint_name(call: HttpCall) -> str:
+    """Return the path that is called."""
+    return call.path
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
