@@ -1,0 +1,66 @@
+"""The generated pages of the docs: every problem code is documented, and every vendor has its page."""
+
+import importlib.util
+import json
+import tomllib
+from fnmatch import filter as matching
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from audience import vendor_names
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def pages():
+    """The module docs/build_pages.py."""
+    spec = importlib.util.spec_from_file_location("build_pages", ROOT / "docs" / "build_pages.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def entries(pages) -> dict[str, list[str]]:
+    """The documented codes with cause and remedy."""
+    return {code: entry for codes in pages.load_problem_codes().values() for code, entry in codes.items()}
+
+
+def test_every_problem_code_is_documented(pages, entries):
+    assert [code for code in sorted(pages.source_problem_codes()) if not matching(entries, code)] == []
+
+
+def test_every_documented_code_is_in_the_source(pages, entries):
+    patterns = {code for code in pages.source_problem_codes() if "*" in code}
+    literals = pages.source_strings()
+    stale = [code for code in entries if code not in literals and not any(fnmatch(code, one) for one in patterns)]
+    assert stale == []
+
+
+def test_every_code_of_a_syntax_error_is_documented(entries):
+    assert {file.stem for file in (ROOT / "tests" / "errors").glob("*.txt")} <= set(entries)
+
+
+def test_each_code_stands_in_one_area_with_cause_and_remedy(pages, entries):
+    assert sum(len(codes) for codes in pages.load_problem_codes().values()) == len(entries)
+    for entry in entries.values():
+        cause, remedy = entry
+        assert cause.endswith(".") and remedy.endswith(".")
+
+
+def test_pages_are_written(pages, tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "REFERENCE", tmp_path)
+    pages.build_pages()
+    assert {file.stem for file in (tmp_path / "vendors").iterdir()} == set(vendor_names())
+    assert "## index build" in (tmp_path / "cli.md").read_text("utf-8")
+    assert "::: audience.parse\n" in (tmp_path / "python.md").read_text("utf-8")
+
+
+def test_navigation_has_every_page():
+    navigation = tomllib.loads((ROOT / "zensical.toml").read_text("utf-8"))["project"]["nav"]
+    listed = set(json.dumps(navigation).split('"'))
+    assert {f"reference/vendors/{name}.md" for name in vendor_names()} <= listed
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} <= listed
