@@ -182,7 +182,7 @@ def test_campaign_plan_send_resume(audience, services, tmp_path):
     assert json.loads((tmp_path / "out" / CAMPAIGN_FILE).read_text())["unreachable"] == 1
     code, _, err = audience("send", out, "--message", message, "--expect", "4")
     assert (code, sum(service.call_count for service in services.values())) == (2, 0)
-    assert "5 devices are meant" in err
+    assert "this would message 5 devices" in err
     services["two"].fault = lambda call: "stopped"
     code, said, err = audience("send", out, "--message", message, "--expect", "5")
     assert code == 1
@@ -200,7 +200,7 @@ def test_campaign_plan_send_resume(audience, services, tmp_path):
     }
 
 
-@pytest.mark.parametrize("touch", ["sending.json", "one/ledger.sqlite", "notes.txt", "one/deeper/notes.txt"])
+@pytest.mark.parametrize("touch", ["campaign_run.json", "one/ledger.sqlite", "notes.txt", "one/deeper/notes.txt"])
 def test_replace_only_unsent_campaign_folder(vendors, tmp_path, touch):
     found = plan_campaign("a", NAMES, build_index(ROWS, tmp_path / "x.index"))
     write_campaign(found, tmp_path / "out")
@@ -274,7 +274,7 @@ def test_resume_rejects_changed_unstarted_run(died, services):
     file.write_text(file.read_text().replace("}", "} "))
     with pytest.raises(DeliveryError, match="other-plan"):
         campaign_runs.resume_all(died, load_credentials, "report", campaign_runs.SendOptions())
-    (died / campaign_runs.SENDING_FILE).unlink()
+    (died / campaign_runs.CAMPAIGN_RUN_FILE).unlink()
     with pytest.raises(DeliveryError, match="not-begun"):
         campaign_runs.resume_all(died, load_credentials, "report", campaign_runs.SendOptions())
     assert not any(service.call_count for service in services.values())

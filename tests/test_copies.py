@@ -98,9 +98,9 @@ def test_resume_rejects_ledger_older_than_marker(left, service, tmp_path):
     backup = shutil.copytree(left, tmp_path / "backup")
     assert resume_run(left, service).done
     restore_over(backup, left)
-    with pytest.raises(DeliveryError, match=r"copied-run: .* put back"):
+    with pytest.raises(DeliveryError, match=r"copied-run: .* restored"):
         resume_run(left, service)
-    with pytest.raises(DeliveryError, match=r"torn-run: .* knows nothing of"):
+    with pytest.raises(DeliveryError, match=r"torn-run: .* does not list"):
         resume_run(left, service, moved=True)
     assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
@@ -312,8 +312,8 @@ def test_moved_crashed_run_resumes_after_rejections(killed, service):
 
 MISSING_FILES = {
     "the last writes": [f"{LEDGER_FILE}-wal"],
-    "the last writes and marks": [f"{LEDGER_FILE}-wal", "sent-*.mark"],
-    "anything but the ledger": [f"{LEDGER_FILE}-*", "*.mark", "*.lock"],
+    "the last writes and marks": [f"{LEDGER_FILE}-wal", "sent-*.marker"],
+    "anything but the ledger": [f"{LEDGER_FILE}-*", "*.marker", "*.lock"],
 }
 
 
@@ -331,13 +331,13 @@ def test_resume_rejects_copy_taken_during_send(left, service, tmp_path):
     """The ledger of one moment, and the files beside it of another."""
     copy = shutil.copytree(left, tmp_path / "copy")
     assert resume_run(left, service).done
-    for file in left.glob("sent-*.mark"):
+    for file in left.glob("sent-*.marker"):
         shutil.copy2(file, copy)
-    for file in copy.glob("sent-*.mark"):
+    for file in copy.glob("sent-*.marker"):
         if not (left / file.name).exists():
             file.unlink()
     shutil.rmtree(left)
-    with pytest.raises(DeliveryError, match=r"torn-run: .* is not there"):
+    with pytest.raises(DeliveryError, match=r"torn-run: .* is missing"):
         resume_run(copy, service, moved=True)
     assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
@@ -355,8 +355,8 @@ def test_campaign_copy_starts_nothing(tmp_path, service, monkeypatch):
     ready = campaign_runs.prepare_all(folder, Message(title="Hi"), load_credentials, UNLIMITED)
     begin = campaign_runs.prepare.create_run
 
-    def die_after_create(prepared, credentials):
-        begin(prepared, credentials)
+    def die_after_create(prepared):
+        begin(prepared)
         raise ProcessDied
 
     with monkeypatch.context() as patched, pytest.raises(ProcessDied):
@@ -389,7 +389,7 @@ def test_send_rejects_run_without_ledger(left, service, tmp_path):
     (left / LEDGER_FILE).unlink()
     with pytest.raises(DeliveryError, match="lost-ledger"):
         send(left, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(service))
-    for file in left.glob("sent-*.mark"):
+    for file in left.glob("sent-*.marker"):
         file.unlink()
     assert (
         send(left, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(service)).pending == 0
@@ -403,7 +403,7 @@ def test_send_rejects_ledger_deleted_during_send(tmp_path, service):
         if call == 3:
             for file in (LEDGER_FILE, f"{LEDGER_FILE}-wal", f"{LEDGER_FILE}-shm"):
                 (folder / file).unlink()
-            for file in folder.glob("*.mark"):
+            for file in folder.glob("*.marker"):
                 file.unlink()
             with pytest.raises(DeliveryError, match="lost-ledger"):
                 send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(other))

@@ -24,7 +24,8 @@ from fake_vendor import (
 
 from audience import DeliveryError
 from audience.delivery import resume, send
-from audience.delivery.transport.credentials import REDACTED, load_credentials, redact_secrets, resolve_host
+from audience.delivery.transport.credentials import load_credentials, resolve_host
+from audience.delivery.transport.redaction import REDACTED, redact_secrets
 from audience.vendors.delivery_spec import Credentials, Request, Response, SigningContext
 
 registry = import_module("audience.vendors")  # the name `audience.vendors` is a function
@@ -58,7 +59,7 @@ def test_credentials_file_overrides_environment(tmp_path):
         == wanted
     )
     file = write_credentials(tmp_path, '[fake]\nkey = "k2"\n')
-    with pytest.raises(DeliveryError, match=r"fake\.secret is not given"):
+    with pytest.raises(DeliveryError, match=r"fake\.secret is not set"):
         load_credentials("fake", FAKE_DELIVERY, file=file, environment=KEY_VARIABLES)
     file = write_credentials(tmp_path, "[other]\nx = 1\n")
     assert load_credentials("fake", FAKE_DELIVERY, file=file, environment=KEY_VARIABLES).keys["key"] == "k1"
@@ -105,7 +106,7 @@ def test_bad_credentials_file_error_hides_contents(tmp_path, text):
 
 
 def test_missing_keys_are_named():
-    with pytest.raises(DeliveryError, match="AUDIENCE_FAKE_KEY is not given") as caught:
+    with pytest.raises(DeliveryError, match="AUDIENCE_FAKE_KEY is not set") as caught:
         load_credentials("fake", FAKE_DELIVERY, environment={"AUDIENCE_FAKE_SECRET": SECRET})
     assert SECRET not in str(caught.value)
 

@@ -191,7 +191,7 @@ def query_ledger(folder, statement):
 def ids_in_state(folder, state) -> set[str]:
     """The ids of the batches in *state*."""
     found = query_ledger(folder, f"SELECT first, stop FROM batch WHERE state = '{state}' AND native IS NULL")
-    bad = {position for (position,) in query_ledger(folder, "SELECT position FROM bad")}
+    bad = {position for (position,) in query_ledger(folder, "SELECT position FROM invalid_id")}
     native = query_ledger(folder, f"SELECT native FROM batch WHERE state = '{state}' AND native IS NOT NULL")
     named = {each for (number,) in native for each in NATIVE_IDS[number]}
     return named | {f"r{at}" for first, stop in found for at in range(first, stop) if at not in bad}
@@ -387,11 +387,11 @@ def test_concurrent_campaign_sends_let_one_proceed(tmp_path, server):
         for each in both:
             each.join()
         assert sorted(ended) in (["begun", "sent"], ["locked", "sent"])
-        kept = json.loads((folder / "sending.json").read_text())["message"]
+        kept = json.loads((folder / "campaign_run.json").read_text())["message"]
         assert kept == {"title": f"message {ended.index('sent')}"}
         assert [json.loads((folder / name / "message.json").read_text()) for name in names] == [kept] * 5
         assert service.delivery_counts == {each: 1 for some in told.values() for each in some}
-        assert sorted(file.name for file in folder.iterdir()) == ["campaign.json", "sending.json", *names]
+        assert sorted(file.name for file in folder.iterdir()) == ["campaign.json", "campaign_run.json", *names]
 
 
 def test_worker_takes_over_from_killed_worker(tmp_path, server):

@@ -152,7 +152,7 @@ def check_read_only(mount, disk, free_pages):
         subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
         assert "fake: 7 todo, 3 accepted" in run_command("status", folder)[1]
         for what in ("resume", "cancel"):
-            assert run_command(what, folder) == (2, f"cannot-write: {folder} can only be read\n")
+            assert run_command(what, folder) == (2, f"cannot-write: {folder} is read-only\n")
         subprocess.run(["mount", "-o", "remount,rw", str(mount)], check=True)
         assert run_command("resume", folder)[0] == 0
     assert service.delivery_counts == dict.fromkeys(ids, 1)

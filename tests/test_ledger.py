@@ -1,5 +1,6 @@
-"""A batch moves as its rules allow and no other way, whoever writes; two workers never have the same one."""
+"""Transitions of batches in the ledger: its triggers reject illegal ones, and no batch has two workers."""
 
+import re
 import sqlite3
 import threading
 from pathlib import Path
@@ -14,9 +15,10 @@ from sizes import scale_examples
 
 from audience import DeliveryError, Problem
 from audience._fs.locks import try_lock
-from audience.delivery.ledger import transitions
+from audience.delivery.ledger import connection, transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, Run, create_ledger
 from audience.delivery.ledger.status import BATCH_STATES, load_status
+from audience.delivery.ledger.transitions import Transition
 from audience.delivery.ledger.workers import reap_dead_workers, register_worker
 
 PROBLEM = Problem("code", "words", hint="do this")
@@ -45,13 +47,26 @@ def ledger(tmp_path):
         yield ledger
 
 
+def execute(ledger, statement, *values):
+    """Run *statement*, which is not one of `queries.sql`, and return its rows."""
+    with connection._wrap_sqlite_errors(ledger.path):
+        return ledger._connection.execute(statement, values).fetchall()
+
+
 def write_row(ledger, statement, *values):
     with ledger.transaction():
-        ledger.execute(statement, *values)
+        execute(ledger, statement, *values)
+
+
+def test_every_query_is_used_and_every_used_one_exists():
+    folder = Path(connection.__file__).parents[1]
+    source = "\n".join(file.read_text() for file in folder.rglob("*.py"))
+    used = re.findall(r"""(?:query\(|QUERIES\[)\s*"(\w+)\"""", source)
+    assert set(used) == set(connection.QUERIES)
 
 
 def test_new_ledger_has_all_batches_todo(ledger):
-    rows = ledger.execute("SELECT native, first, stop, state FROM batch ORDER BY number")
+    rows = execute(ledger, "SELECT native, first, stop, state FROM batch ORDER BY number")
     assert rows == [(0, None, None, "todo")] + [(None, at, at + 5, "todo") for at in (0, 5, 10, 15)]
     found = load_status(ledger)
     assert (found.batch_counts["todo"], found.id_counts["todo"], found.pending, found.done) == (5, 20, 5, False)
@@ -69,7 +84,7 @@ LEGAL_TRANSITIONS = {
 @pytest.mark.parametrize("before", BATCH_STATES)
 @pytest.mark.parametrize("after", BATCH_STATES)
 def test_ledger_rejects_illegal_transitions(ledger, before, after):
-    """With all else in order: who writes past `moves` is stopped as well."""
+    """All other columns are legal, so that only the trigger for the transition can reject the statement."""
     write_row(ledger, "UPDATE batch SET worker = 1 WHERE number = 2")
     path = {"todo": [], "sent": ["sent"]}.get(before, ["sent", before])
     for state in path:
@@ -79,80 +94,80 @@ def test_ledger_rejects_illegal_transitions(ledger, before, after):
     statement = f"UPDATE batch SET {_state_assignments(after)} WHERE number = 2"
     if after in LEGAL_TRANSITIONS[before]:
         write_row(ledger, statement)
-        assert ledger.execute("SELECT state FROM batch WHERE number = 2") == [(after,)]
+        assert execute(ledger, "SELECT state FROM batch WHERE number = 2") == [(after,)]
     elif before != after or before in ("sent", "accepted", "rejected"):
-        with pytest.raises(DeliveryError, match=r"illegal transition|settled stays|living worker"):
+        with pytest.raises(DeliveryError, match=r"illegal transition|a settled batch is final|living worker"):
             write_row(ledger, statement)
-        assert ledger.execute("SELECT state FROM batch WHERE number = 2") == [(before,)]
+        assert execute(ledger, "SELECT state FROM batch WHERE number = 2") == [(before,)]
 
 
 def _state_assignments(state):
-    """What else belongs to *state*."""
+    """Return the assignments that a legal change to *state* makes."""
     fields = {
-        "todo": "settled = NULL, doubts = 0, worker = NULL",
-        "sent": "tries = tries + 1, sent = 1, settled = NULL, repeat_until = coalesce(repeat_until, 100)",
-        "accepted": "settled = 1, message = 'm1'",
-        "rejected": "settled = 1",
-        "in_doubt": "settled = 1, doubts = 1, worker = NULL",
+        "todo": "settled_at = NULL, lost_replies = 0, worker = NULL",
+        "sent": "attempts = attempts + 1, sent_at = 1, settled_at = NULL, dedup_until = coalesce(dedup_until, 100)",
+        "accepted": "settled_at = 1, message_id = 'm1'",
+        "rejected": "settled_at = 1",
+        "in_doubt": "settled_at = 1, lost_replies = 1, worker = NULL",
     }[state]
     return f"state = '{state}', {fields}"
 
 
 FORBIDDEN_STATEMENTS = {
-    "another range": "UPDATE batch SET first = 1 WHERE number = 2",
-    "another request": "UPDATE batch SET native = 3 WHERE number = 1",
-    "a batch forgotten": "DELETE FROM batch WHERE number = 2",
-    "a run forgotten": "DELETE FROM run",
-    "another run": "UPDATE run SET plan_digest = 'q'",
-    "a batch beyond the plan": "INSERT INTO batch (first, stop) VALUES (20, 21)",
-    "a batch of ids that another has": "INSERT INTO batch (first, stop) VALUES (5, 10)",
-    "a request beyond the plan": "INSERT INTO batch (native) VALUES (1)",
-    "a part of what was not refused": "INSERT INTO batch (parent, first, stop) VALUES (2, 0, 1)",
-    "a batch that was sent before it was there": "INSERT INTO batch (first, stop, state) VALUES (20, 25, 'sent')",
-    "sent by nobody": "UPDATE batch SET state = 'sent', tries = 1, sent = 1 WHERE number = 2",
-    "an unknown state": "UPDATE batch SET state = 'lost' WHERE number = 2",
-    "accepted without an id": "UPDATE batch SET state = 'accepted', settled = 1 WHERE number = 2",
-    "a bad id of another batch": "INSERT INTO bad VALUES (7, 'r7', 'c', 2)",
-    "a claim of nobody's": "UPDATE batch SET worker = 9 WHERE number = 2",
+    "change a range": "UPDATE batch SET first = 1 WHERE number = 2",
+    "change a native request": "UPDATE batch SET native = 3 WHERE number = 1",
+    "delete a batch": "DELETE FROM batch WHERE number = 2",
+    "delete a run": "DELETE FROM run",
+    "change a run": "UPDATE run SET plan_digest = 'q'",
+    "insert a batch beyond the plan": "INSERT INTO batch (first, stop) VALUES (20, 21)",
+    "insert overlapping batches": "INSERT INTO batch (first, stop) VALUES (5, 10)",
+    "insert a request beyond the plan": "INSERT INTO batch (native) VALUES (1)",
+    "insert a part of a batch that was not rejected": "INSERT INTO batch (parent, first, stop) VALUES (2, 0, 1)",
+    "insert a batch as sent": "INSERT INTO batch (first, stop, state) VALUES (20, 25, 'sent')",
+    "send without a worker": "UPDATE batch SET state = 'sent', attempts = 1, sent_at = 1 WHERE number = 2",
+    "set an unknown state": "UPDATE batch SET state = 'lost' WHERE number = 2",
+    "accept without a message id": "UPDATE batch SET state = 'accepted', settled_at = 1 WHERE number = 2",
+    "insert an invalid id of another batch": "INSERT INTO invalid_id VALUES (7, 'r7', 'c', 2)",
+    "claim for an unknown worker": "UPDATE batch SET worker = 9 WHERE number = 2",
 }
 
 
 @pytest.mark.parametrize("statement", FORBIDDEN_STATEMENTS.values(), ids=FORBIDDEN_STATEMENTS.keys())
 def test_ledger_rejects_forbidden_statements(ledger, statement):
-    before = ledger.execute("SELECT * FROM batch")
+    before = execute(ledger, "SELECT * FROM batch")
     with pytest.raises(DeliveryError, match="bad-ledger"):
         write_row(ledger, statement)
-    assert ledger.execute("SELECT * FROM batch") == before
+    assert execute(ledger, "SELECT * FROM batch") == before
 
 
 def test_repeat_is_sent_only_within_dedup_window(ledger):
     with ledger.transaction():
         [batch] = transitions.claim_batches(ledger, 1, 1, 0.0)
         assert transitions.mark_sent(ledger, 1, batch, 10.0, 100.0, None) == "sent"
-        transitions.mark_in_doubt(ledger, batch, 11.0, PROBLEM, keep=True)
-    for now in (100.0, 200.0, 9.0):  # at the last moment, too late, and by a clock that has gone back
+        transitions.apply(ledger, Transition(batch, "in_doubt", problem=PROBLEM, keeps_claim=True), 11.0)
+    for now in (100.0, 200.0, 9.0):  # at the end of the window, after it, and with a clock that was set back
         with ledger.transaction():
-            assert transitions.mark_sent(ledger, 1, batch, now, now + 100, None) == "too late"
-        statement = "UPDATE batch SET state = 'sent', tries = 2, settled = NULL, sent = ? WHERE number = ?"
+            assert transitions.mark_sent(ledger, 1, batch, now, now + 100, None) == "dedup_window_over"
+        statement = "UPDATE batch SET state = 'sent', attempts = 2, settled_at = NULL, sent_at = ? WHERE number = ?"
         with pytest.raises(DeliveryError, match="illegal transition"):
             write_row(ledger, statement, now, batch.number)
     with ledger.transaction():
         assert transitions.mark_sent(ledger, 1, batch, 99.0, 999.0, None) == "sent"
-    assert ledger.execute("SELECT repeat_until FROM batch WHERE number = ?", batch.number) == [(100.0,)]
+    assert execute(ledger, "SELECT dedup_until FROM batch WHERE number = ?", batch.number) == [(100.0,)]
 
 
-@pytest.mark.parametrize("retry", [True, False])
-def test_clock_moved_back_keeps_batch_in_doubt(ledger, retry):
+@pytest.mark.parametrize("resolve_doubts", [transitions.retry_doubts, transitions.skip_doubts])
+def test_clock_moved_back_keeps_batch_in_doubt(ledger, resolve_doubts):
     with ledger.transaction():
         [batch] = transitions.claim_batches(ledger, 1, 1, 0.0)
         transitions.mark_sent(ledger, 1, batch, 1000.0, 2000.0, None)
-        transitions.mark_in_doubt(ledger, batch, 1001.0, PROBLEM, keep=False)
+        transitions.apply(ledger, Transition(batch, "in_doubt", problem=PROBLEM), 1001.0)
         assert batch.number in [each.number for each in transitions.claim_batches(ledger, 1, 1, 1500.0)]
         transitions.release_batch(ledger, batch)
         assert batch.number not in [each.number for each in transitions.claim_batches(ledger, 1, 9, 500.0)]
-        transitions.resolve_doubts(ledger, 500.0, retry=retry)
-    rows = ledger.execute("SELECT state, skipped FROM batch WHERE number = ?", batch.number)
-    assert rows == [("todo", None) if retry else ("in_doubt", 500.0)]
+        resolve_doubts(ledger, 500.0)
+    rows = execute(ledger, "SELECT state, skipped_at FROM batch WHERE number = ?", batch.number)
+    assert rows == [("todo", None) if resolve_doubts == transitions.retry_doubts else ("in_doubt", 500.0)]
 
 
 def test_dead_workers_are_reaped_and_active_ones_kept(tmp_path):
@@ -162,19 +177,19 @@ def test_dead_workers_are_reaped_and_active_ones_kept(tmp_path):
             [batch] = transitions.claim_batches(ledger, living, 1, 0.0)
             transitions.mark_sent(ledger, living, batch, 1.0, None, None)
             reap_dead_workers(ledger)
-            assert ledger.execute("SELECT state, worker FROM batch WHERE number = ?", batch.number) == [
+            assert execute(ledger, "SELECT state, worker FROM batch WHERE number = ?", batch.number) == [
                 ("sent", living)
             ]
-        write_row(ledger, "INSERT INTO worker (lock, process, host, begun) VALUES ('worker-x.lock', 1, 'h', 1)")
+        write_row(ledger, "INSERT INTO worker (lock_file, pid, host, started_at) VALUES ('worker-x.lock', 1, 'h', 1)")
         with ledger.transaction():
             sent, claimed = transitions.claim_batches(ledger, 2, 2, 0.0)
             transitions.mark_sent(ledger, 2, sent, 1.0, None, None)
         with try_lock(tmp_path / "worker-x.lock"), ledger.transaction():
             reap_dead_workers(ledger)
-        assert ledger.execute("SELECT count(*) FROM batch WHERE worker = 2") == [(2,)]
+        assert execute(ledger, "SELECT count(*) FROM batch WHERE worker = 2") == [(2,)]
         with ledger.transaction():
             reap_dead_workers(ledger)
-        rows = ledger.execute("SELECT state, worker FROM batch WHERE number IN (?, ?)", sent.number, claimed.number)
+        rows = execute(ledger, "SELECT state, worker FROM batch WHERE number IN (?, ?)", sent.number, claimed.number)
         assert rows == [("in_doubt", None), ("todo", None)]
         assert not list(tmp_path.glob("worker-*"))
 
@@ -183,7 +198,9 @@ def test_batch_is_claimed_by_one_connection(tmp_path):
     with make_ledger(tmp_path, ids=3_000, natives=0, size=1) as ledger:
         for number in range(4):
             write_row(
-                ledger, "INSERT INTO worker (lock, process, host, begun) VALUES (?, 1, 'h', 1)", f"worker-{number}"
+                ledger,
+                "INSERT INTO worker (lock_file, pid, host, started_at) VALUES (?, 1, 'h', 1)",
+                f"worker-{number}",
             )
     claimed: dict[int, list[int]] = {}
 
@@ -207,15 +224,15 @@ def test_batch_is_claimed_by_one_connection(tmp_path):
 
 def test_failed_job_does_not_roll_back_others(ledger):
     def delete_batches(ledger):
-        ledger.execute("UPDATE batch SET worker = 1 WHERE number = 3")
-        ledger.execute("DELETE FROM batch")
+        execute(ledger, "UPDATE batch SET worker = 1 WHERE number = 3")
+        execute(ledger, "DELETE FROM batch")
 
     found = ledger.run_all(
         [lambda ledger: transitions.claim_batches(ledger, 1, 1, 0.0), delete_batches, lambda ledger: 7]
     )
     assert ([batch.number for batch in found[0]], found[2]) == ([1], 7)
     assert isinstance(found[1], DeliveryError)
-    assert ledger.execute("SELECT number FROM batch WHERE worker = 1") == [(1,)]
+    assert execute(ledger, "SELECT number FROM batch WHERE worker = 1") == [(1,)]
 
 
 def test_invalid_ledger_is_reported(tmp_path):
@@ -231,10 +248,10 @@ def test_invalid_ledger_is_reported(tmp_path):
 
 
 class BatchTransitions(RuleBasedStateMachine):
-    """Any sequence of transitions, beside a dictionary of what each batch is: no id is lost or in two batches."""
+    """Any sequence of transitions leaves every id in exactly one batch or among the invalid ids."""
 
     claimed = Bundle("claimed")
-    in_flight = Bundle("under way")
+    in_flight = Bundle("in flight")
 
     def __init__(self):
         super().__init__()
@@ -246,7 +263,7 @@ class BatchTransitions(RuleBasedStateMachine):
         self.ledger = make_ledger(Path(self.folder.name), ids=12, natives=0, size=4)
         for number in (1, 2):
             write_row(
-                self.ledger, "INSERT INTO worker (lock, process, host, begun) VALUES (?, 1, 'h', 1)", f"w{number}"
+                self.ledger, "INSERT INTO worker (lock_file, pid, host, started_at) VALUES (?, 1, 'h', 1)", f"w{number}"
             )
 
     def teardown(self):
@@ -266,7 +283,7 @@ class BatchTransitions(RuleBasedStateMachine):
             return None
         with self.ledger.transaction():
             may = transitions.mark_sent(self.ledger, *claimed_batch, self.now, self.now + 5, None)
-        if may == "too late":
+        if may == "dedup_window_over":
             with self.ledger.transaction():
                 transitions.release_batch(self.ledger, claimed_batch[1])
             return None
@@ -276,40 +293,46 @@ class BatchTransitions(RuleBasedStateMachine):
     def mark_accepted(self, sent_batch):
         if sent_batch:
             with self.ledger.transaction():
-                transitions.mark_accepted(self.ledger, sent_batch[1], self.now, "m", ())
+                transitions.apply(self.ledger, Transition(sent_batch[1], "accepted", message_id="m"), self.now)
             self.delivered_positions += sent_batch[1].valid_positions()
 
     @rule(target=claimed, sent_batch=consumes(in_flight))
     def mark_retryable(self, sent_batch):
         if sent_batch:
             with self.ledger.transaction():
-                transitions.mark_retryable(self.ledger, sent_batch[1], self.now, PROBLEM, keep=True)
+                retryable = Transition(sent_batch[1], "todo", problem=PROBLEM, keeps_claim=True)
+                transitions.apply(self.ledger, retryable, self.now)
         return sent_batch
 
     @rule(sent_batch=consumes(in_flight))
     def mark_in_doubt(self, sent_batch):
         if sent_batch:
             with self.ledger.transaction():
-                transitions.mark_in_doubt(self.ledger, sent_batch[1], self.now, PROBLEM, keep=False)
+                transitions.apply(self.ledger, Transition(sent_batch[1], "in_doubt", problem=PROBLEM), self.now)
 
     @rule(sent_batch=consumes(in_flight), names_bad_ids=st.booleans(), data=st.data())
     def mark_rejected(self, sent_batch, names_bad_ids, data):
         if sent_batch:
-            places = sent_batch[1].valid_positions()
-            bad = {data.draw(st.sampled_from(places)): "x"} if names_bad_ids or len(places) == 1 else {}
-            middle = places[len(places) // 2]
-            rest = [(places[0], places[-1] + 1)] if len(places) > len(bad) else []
-            parts = rest if bad else [(places[0], middle), (middle, places[-1] + 1)]
-            [(doubts,)] = self.ledger.execute("SELECT doubts FROM batch WHERE number = ?", sent_batch[1].number)
+            positions = sent_batch[1].valid_positions()
+            bad = {data.draw(st.sampled_from(positions)): "x"} if names_bad_ids or len(positions) == 1 else {}
+            first, middle, stop = positions[0], positions[len(positions) // 2], positions[-1] + 1
+            remaining = [(first, stop)] if len(positions) > len(bad) else []
+            parts = remaining if bad else [(first, middle), (middle, stop)]
+            [(lost_replies,)] = execute(
+                self.ledger, "SELECT lost_replies FROM batch WHERE number = ?", sent_batch[1].number
+            )
             with self.ledger.transaction():
-                transitions.mark_rejected(self.ledger, sent_batch[1], self.now, PROBLEM, bad.items(), parts)
-            if not doubts:  # else it stays in doubt, and none of its ids is dropped
+                rejected = Transition(
+                    sent_batch[1], "rejected", problem=PROBLEM, invalid_ids=tuple(bad.items()), parts=tuple(parts)
+                )
+                transitions.apply(self.ledger, rejected, self.now)
+            if not lost_replies:  # else it stays in doubt, and none of its ids is dropped
                 self.dropped_positions |= set(bad)
 
-    @rule(retry=st.booleans())
-    def resolve_doubts(self, retry):
+    @rule(resolve_doubts=st.sampled_from([transitions.retry_doubts, transitions.skip_doubts]))
+    def resolve_doubts(self, resolve_doubts):
         with self.ledger.transaction():
-            transitions.resolve_doubts(self.ledger, self.now, retry=retry)
+            resolve_doubts(self.ledger, self.now)
 
     @rule(seconds=st.integers(1, 4))
     def advance_clock(self, seconds):

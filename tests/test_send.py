@@ -125,7 +125,7 @@ def test_ids_skipped_by_vendor_are_recorded(vendor, tmp_path):
     found = send_run(write_run_folder(tmp_path / "run", make_ids(20)), FakeService(ignored_ids=["r7"]))
     assert (found.invalid_id_counts, found.id_counts["accepted"], found.done) == ({"left-out": 1}, 19, True)
     with sqlite3.connect(tmp_path / "run" / "ledger.sqlite") as ledger:
-        assert ledger.execute("SELECT position, id, code FROM bad").fetchall() == [(7, "r7", "left-out")]
+        assert ledger.execute("SELECT position, id, code FROM invalid_id").fetchall() == [(7, "r7", "left-out")]
     ledger.close()
 
 
@@ -287,7 +287,7 @@ def test_too_few_message_ids_leave_batch_in_doubt(vendor, tmp_path):
     service = FakeService()
     found = send_run(write_run_folder(tmp_path / "run", make_ids(35)), service)
     assert (found.batch_counts["in_doubt"], found.id_counts["in_doubt"], found.batch_counts["accepted"]) == (1, 30, 1)
-    assert found.failed_batches[0].problem.message == "the vendor names 1 messages for 3 tasks: m1"
+    assert found.failed_batches[0].problem.message == "expected 3 message ids, one per target, found 1: m1"
 
 
 def test_calls_respect_rate_limit_and_concurrency(vendor, tmp_path):

@@ -1,4 +1,4 @@
-"""Requests → network: a ledger that records every call, and workers that can die at any moment."""
+"""Delivery of a request folder: a ledger that records every call, and workers that may die at any time."""
 
 from lazy_loader import attach_stub
 

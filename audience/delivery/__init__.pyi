@@ -1,4 +1,4 @@
-"""The public names: `__init__.py` loads each from its module on first use."""
+"""Public names of the package; `__init__.py` imports each on first use."""
 
 from .ledger.status import (
     FailedBatch as FailedBatch,

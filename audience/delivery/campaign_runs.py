@@ -1,6 +1,6 @@
-"""The runs of a folder: one, or where it is a campaign's, one for each vendor, as if they were one.
+"""Operations on all runs of a folder: the single run of `emit`, or one run per vendor of a campaign.
 
-sending.json    what was checked before a campaign's first call: the message, and of each vendor the plan and the way
+campaign_run.json    state of a campaign before its first call: the message, and for each vendor the plan and the method
 """
 
 import json
@@ -26,22 +26,21 @@ from audience.requests.reader import has_requests, message_to_json, read_manifes
 from audience.vendors.delivery_spec import Credentials
 from audience.vendors.spec import Vendor
 
-CredentialsFor: TypeAlias = Callable[[Vendor], Credentials]  # asked for all vendors before anything is sent
+CredentialsFor: TypeAlias = Callable[[Vendor], Credentials]
 
-SENDING_FILE = "sending.json"
-PreparedRuns: TypeAlias = list[tuple[PreparedRun, Credentials]]
+CAMPAIGN_RUN_FILE = "campaign_run.json"
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """The run folders in *folder*, or itself; those of a campaign in its order."""
+    """Return the run folders of the campaign in *folder*, in its order; or *folder* itself."""
     if not (folder / CAMPAIGN_FILE).is_file():
         return [folder]
     return [folder / name for name in read_campaign_vendors(folder)]
 
 
 def count_run_devices(folder: Path) -> int:
-    """How many devices are meant, by all runs of *folder*."""
-    return sum(read_manifest_summary(each)[1] for each in run_folders(folder))
+    """Return how many devices all runs of *folder* have together."""
+    return sum(read_manifest_summary(run_folder)[1] for run_folder in run_folders(folder))
 
 
 def prepare_all(
@@ -52,128 +51,132 @@ def prepare_all(
     *,
     method_name: str | None = None,
     progress: Progress = ignore_progress,
-) -> PreparedRuns:
-    """What would be sent from *folder*, all of it checked; those that tell nobody are left out.
+) -> list[PreparedRun]:
+    """Load and check all runs of *folder*, without writing or sending anything; runs without requests are omitted.
 
-    Raises DeliveryError or MessageError where any of it may not be sent.
+    The credentials of all vendors are loaded first. Raises DeliveryError or MessageError if any run cannot be sent.
     """
     problems = [*size_problems(count_run_devices(folder), limits)]
     if problems:
         raise DeliveryError(*problems)
-    within = (
-        limits
-        if run_folders(folder) == [folder]
-        else replace(limits, expected=None, max_devices=count_run_devices(folder))
-    )
-    known = [
-        (each, credentials_for(read_manifest_summary(each)[0])) for each in run_folders(folder) if has_requests(each)
+    if run_folders(folder) != [folder]:  # the limits hold for the campaign, not for each of its runs
+        limits = replace(limits, expected=None, max_devices=count_run_devices(folder))
+    to_send = [run_folder for run_folder in run_folders(folder) if has_requests(run_folder)]
+    credentials = [credentials_for(_read_vendor(run_folder)) for run_folder in to_send]
+    prepared_runs = [
+        prepare.prepare_run(run_folder, message, keys, limits, method_name=method_name, progress=progress)
+        for run_folder, keys in zip(to_send, credentials, strict=True)
     ]
-    found = [
-        (
-            prepare.prepare_run(each, message, application, within, method_name=method_name, progress=progress),
-            application,
-        )
-        for each, application in known
-    ]
-    return [(each, application) for each, application in found if each.requests.native_count or each.requests.id_count]
+    return [prepared for prepared in prepared_runs if not prepared.is_empty]
 
 
-def send_all(folder: Path, message: Message, prepared_runs: PreparedRuns, options: SendOptions) -> dict[str, Status]:
-    """Begin and send what is *ready*, one vendor after the other; the status of each."""
+def send_all(
+    folder: Path, message: Message, prepared_runs: list[PreparedRun], options: SendOptions
+) -> dict[str, Status]:
+    """Create all prepared runs, then send one after the other; return their statuses by vendor."""
     if (folder / CAMPAIGN_FILE).is_file() and prepared_runs:
         _create_all(folder, message, prepared_runs)
     else:
-        for each, application in prepared_runs:
-            prepare.create_run(each, application)
-    return {each.requests.vendor.name: run_worker(each, application, options) for each, application in prepared_runs}
+        for prepared in prepared_runs:
+            prepare.create_run(prepared)
+    return {prepared.requests.vendor.name: run_worker(prepared, options) for prepared in prepared_runs}
 
 
-def _create_all(folder: Path, message: Message, prepared_runs: PreparedRuns) -> None:
-    """Begin all runs of a campaign, and nobody else any of them meanwhile: who goes on begins what was not begun."""
+def _create_all(folder: Path, message: Message, prepared_runs: list[PreparedRun]) -> None:
+    """Create the runs of a campaign under one lock; `resume_all` creates those that a crash left out."""
     with hold_create_lock(folder):
-        for one in run_folders(folder):
-            prepare.reject_existing_run(one)
-        atomic_write(folder / SENDING_FILE, _campaign_state_json(message, prepared_runs))
-        for each, application in prepared_runs:
-            prepare.create_run(each, application)
+        for run_folder in run_folders(folder):
+            prepare.reject_existing_run(run_folder)
+        atomic_write(folder / CAMPAIGN_RUN_FILE, _campaign_state_json(message, prepared_runs))
+        for prepared in prepared_runs:
+            prepare.create_run(prepared)
 
 
 def resume_all(
     folder: Path, credentials_for: CredentialsFor, on_doubt: OnDoubt, options: SendOptions, *, moved: bool = False
 ) -> dict[str, Status]:
-    """Go on with all runs of *folder*, and begin those that were left when `send_all` died; the status of each.
+    """Continue all runs of *folder* and return their statuses by vendor.
 
-    A copy is refused before anything is begun; the user may say that all of it has *moved*.
+    Runs that `send_all` prepared and could not create are created first. Raises DeliveryError before anything is
+    written if a run is a copy; *moved* is the user's word that the whole folder was moved.
     """
-    folders = run_folders(folder)
-    for each in _require_created_folders(folder):
-        runs.require_original(each, moved=moved)
-    known = [
-        (each, read_manifest_summary(each)[0].name, credentials_for(read_manifest_summary(each)[0])) for each in folders
-    ]
-    if any(_is_not_created(each) for each in folders):
-        with hold_create_lock(folder):
-            for each, name, application in known:
-                if _is_not_created(each):
-                    prepare.create_run(_prepare_as_checked(folder, each, name, application), application)
+    for run_folder in _require_created_folders(folder):
+        runs.require_original(run_folder, moved=moved)
+    vendors = {run_folder: _read_vendor(run_folder) for run_folder in run_folders(folder)}
+    credentials = {run_folder: credentials_for(vendor) for run_folder, vendor in vendors.items()}
+    if any(_is_missing(run_folder) for run_folder in vendors):
+        _create_missing(folder, credentials)
     return {
-        name: runs.resume(each, application, on_doubt=on_doubt, options=options)
-        if has_run(each)
-        else empty_status(name)
-        for each, name, application in known
+        vendor.name: runs.resume(run_folder, credentials[run_folder], on_doubt=on_doubt, options=options)
+        if has_run(run_folder)
+        else empty_status(vendor.name)
+        for run_folder, vendor in vendors.items()
     }
 
 
-def _is_not_created(run_folder: Path) -> bool:
-    """Whether a run was to be begun, and was not."""
+def _create_missing(folder: Path, credentials: dict[Path, Credentials]) -> None:
+    with hold_create_lock(folder):
+        for run_folder, keys in credentials.items():
+            if _is_missing(run_folder):
+                prepare.create_run(_prepare_as_checked(folder, run_folder, keys))
+
+
+def _is_missing(run_folder: Path) -> bool:
+    """Return whether *run_folder* has devices and no run."""
     return not has_run(run_folder) and read_manifest_summary(run_folder)[1] > 0
 
 
 def load_all_statuses(folder: Path) -> dict[str, Status]:
-    """How far each run of *folder* is; DeliveryError where none was begun."""
-    return {read_manifest_summary(each)[0].name: runs.status(each) for each in _require_created_folders(folder)}
+    """Return the statuses of all runs of *folder* by vendor; raise DeliveryError if it has none."""
+    return {_read_vendor(run_folder).name: runs.status(run_folder) for run_folder in _require_created_folders(folder)}
 
 
 def all_copy_warnings(folder: Path) -> list[Problem]:
-    """Warnings of runs of *folder* that are copies; DeliveryError where none was begun."""
-    return [problem for each in _require_created_folders(folder) for problem in runs.copy_warnings(each)]
+    """Return a warning for each run of *folder* that is a copy; raise DeliveryError if it has none."""
+    return [problem for run_folder in _require_created_folders(folder) for problem in runs.copy_warnings(run_folder)]
 
 
 def cancel_all(folder: Path) -> dict[str, Status]:
-    """Cancel each run of *folder* that was begun; DeliveryError where none was, or where one is a copy."""
-    for each in _require_created_folders(folder):
-        runs.reject_copy(each)
-    return {read_manifest_summary(each)[0].name: runs.cancel(each) for each in _require_created_folders(folder)}
+    """Cancel all runs of *folder*; raise DeliveryError if it has none, or if the original of a copy still exists."""
+    for run_folder in _require_created_folders(folder):
+        runs.reject_copy(run_folder)
+    return {_read_vendor(run_folder).name: runs.cancel(run_folder) for run_folder in _require_created_folders(folder)}
 
 
-def _campaign_state_json(message: Message, prepared_runs: PreparedRuns) -> bytes:
-    runs = {
-        each.requests.vendor.name: {"plan": each.requests.digest, "method": each.method.name}
-        for each, _ in prepared_runs
+def _read_vendor(run_folder: Path) -> Vendor:
+    return read_manifest_summary(run_folder)[0]
+
+
+def _campaign_state_json(message: Message, prepared_runs: list[PreparedRun]) -> bytes:
+    by_vendor = {
+        prepared.requests.vendor.name: {"plan_digest": prepared.requests.digest, "method": prepared.method.name}
+        for prepared in prepared_runs
     }
-    return json.dumps({"message": json.loads(message_to_json(message)), "runs": runs}).encode()
+    return json.dumps({"message": json.loads(message_to_json(message)), "runs": by_vendor}).encode()
 
 
-def _prepare_as_checked(folder: Path, run_folder: Path, vendor_name: str, credentials: Credentials) -> PreparedRun:
-    """What *name* was to be sent when the campaign in *folder* was begun; DeliveryError where that is not known."""
+def _prepare_as_checked(folder: Path, run_folder: Path, credentials: Credentials) -> PreparedRun:
+    """Prepare a run as it was when its campaign was sent; raise DeliveryError if that is unknown or has changed."""
     try:
-        said: dict[str, Any] = json.loads((folder / SENDING_FILE).read_bytes())
-        plan, method_name = said["runs"][vendor_name]["plan"], said["runs"][vendor_name]["method"]
+        state: dict[str, Any] = json.loads((folder / CAMPAIGN_RUN_FILE).read_bytes())
+        checked = state["runs"][_read_vendor(run_folder).name]
+        plan_digest, method_name = checked["plan_digest"], checked["method"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        hint = f"audience send {run_folder}"
-        raise DeliveryError(Problem("not-begun", f"{run_folder}: this was not to be sent yet", hint=hint)) from error
-    within = SafetyLimits(max_devices=read_manifest_summary(run_folder)[1], broadcast=True)
-    found = prepare.prepare_run(
-        run_folder, parse_message(said["message"]), credentials, within, method_name=method_name
+        message, hint = f"{run_folder} was not part of the send", f"run `audience send {run_folder}`"
+        raise DeliveryError(Problem("not-begun", message, hint=hint)) from error
+    limits = SafetyLimits(max_devices=read_manifest_summary(run_folder)[1], broadcast=True)
+    prepared = prepare.prepare_run(
+        run_folder, parse_message(state["message"]), credentials, limits, method_name=method_name
     )
-    if found.requests.digest != plan:
-        hint = "what was begun can be gone on with by itself"
-        raise DeliveryError(Problem("other-plan", f"{run_folder}: this is not the plan that was checked", hint=hint))
-    return found
+    if prepared.requests.digest != plan_digest:
+        message = f"{run_folder}: the plan has changed since the campaign was sent"
+        hint = "restore the folder; or run `audience resume` on each of the other run folders"
+        raise DeliveryError(Problem("other-plan", message, hint=hint))
+    return prepared
 
 
 def _require_created_folders(folder: Path) -> list[Path]:
-    found = [each for each in run_folders(folder) if has_run(each)]
-    if not found:
-        raise DeliveryError(Problem("no-run", f"{folder}: nothing was sent from here", hint="audience send"))
-    return found
+    created = [run_folder for run_folder in run_folders(folder) if has_run(run_folder)]
+    if not created:
+        raise DeliveryError(Problem("no-run", f"{folder}: no run was started here", hint="run `audience send`"))
+    return created

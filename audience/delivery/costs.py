@@ -1,4 +1,4 @@
-"""What each way of a vendor costs for a plan: calls, bytes, seconds under its paces; the cheapest is taken."""
+"""Cost estimates: calls, bytes and seconds of each send method for a plan, and the choice of the cheapest."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,13 +11,13 @@ from audience.requests.reader import split_into_chunks
 from audience.vendors.delivery_spec import Credentials, DeliverySpec, RateLimit, Request, SendCall, SendMethod
 from audience.vendors.spec import Payload, Vendor
 
-MAX_SAMPLE_IDS = 1_000  # ids that are enough to tell how long a call with more of them is
+MAX_SAMPLE_IDS = 1_000  # enough to extrapolate the size of a call with more ids
 PLACEHOLDER_IDEMPOTENCY_KEY = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostInput:
-    """What is to be told: *native* requests, and *ids* ids, of which *sample* are some."""
+    """Plan, message and application whose costs are estimated; *sample_ids* are some of the *id_count* ids."""
 
     vendor: Vendor
     delivery: DeliverySpec
@@ -30,9 +30,16 @@ class CostInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostEstimate:
-    """What *way* costs: *openings* of the *calls* tell nobody; *bytes* are reckoned from one or two calls.
+    """Estimated cost of one send method.
 
-    *worth* is whether there are as many ids as it is thought of for, *refused* why the message cannot go that way.
+    Attributes:
+        method: Name of the method.
+        calls: All HTTP calls, setup calls included.
+        setup_calls: Those of them that only prepare others.
+        request_bytes: Bytes of all requests, extrapolated from one or two of them.
+        seconds: Duration at the vendor's rate limits.
+        worthwhile: Whether there are as many ids as the method is meant for.
+        problems: Why the method cannot be used, if so.
     """
 
     method: str
@@ -45,114 +52,109 @@ class CostEstimate:
 
 
 def estimate_methods(cost_input: CostInput) -> list[CostEstimate]:
-    """The price of each way to tell the ids, the cheapest first; those that cannot be taken come last."""
+    """Return the estimates of all methods that send ids: the cheapest first, unusable ones last."""
     if not cost_input.id_count:
         return []
-    found = [_estimate_method(cost_input, way) for way in cost_input.delivery.send_methods]
-    return sorted(found, key=lambda price: (bool(price.problems), not price.worthwhile, *_cost_key(price)))
+    estimates = [_estimate_method(cost_input, method) for method in cost_input.delivery.send_methods]
+    return sorted(
+        estimates, key=lambda estimate: (bool(estimate.problems), not estimate.worthwhile, *_cost_key(estimate))
+    )
 
 
 def estimate_native(cost_input: CostInput) -> CostEstimate:
-    """The price of the native requests."""
-    way = cost_input.delivery.native_method
-    refused = [
+    """Return the estimate of the native requests."""
+    method = cost_input.delivery.native_method
+    target_lists = [(payload,) for payload in cost_input.native_payloads]
+    problems = [
         problem
-        for each in cost_input.native_payloads
-        for problem in way.check(cost_input.body, (each,), cost_input.credentials)
+        for targets in target_lists
+        for problem in method.check(cost_input.body, targets, cost_input.credentials)
     ]
-    opened = [each for each in cost_input.native_payloads if way.get_setup_call((each,)) is not None]
-    size = (
-        0
-        if refused
-        else sum(
-            _call_bytes(cost_input, way, (each,)) + _setup_bytes(cost_input, way, (each,))
-            for each in cost_input.native_payloads
+    setup_count = sum(method.get_setup_call(targets) is not None for targets in target_lists)
+    request_bytes = 0
+    if not problems:
+        request_bytes = sum(
+            _call_bytes(cost_input, method, targets) + _setup_bytes(cost_input, method, targets)
+            for targets in target_lists
         )
-    )
     return CostEstimate(
-        method=way.name,
-        calls=len(cost_input.native_payloads) + len(opened),
-        setup_calls=len(opened),
-        request_bytes=size,
-        seconds=_estimate_seconds(
-            [(pace, 1) for each in cost_input.native_payloads for pace in way.rate_limits((each,))]
-        ),
-        problems=tuple(dict.fromkeys(refused)),
+        method=method.name,
+        calls=len(target_lists) + setup_count,
+        setup_calls=setup_count,
+        request_bytes=request_bytes,
+        seconds=_estimate_seconds([(limit, 1) for targets in target_lists for limit in method.rate_limits(targets)]),
+        problems=tuple(dict.fromkeys(problems)),
     )
 
 
 def choose_method(cost_input: CostInput, name: str | None = None) -> SendMethod:
-    """The way called *name*, or else the cheapest.
+    """Return the send method *name*, or the cheapest one.
 
-    Raises DeliveryError where there is none of that name, or where the message cannot go to its targets.
+    Raises DeliveryError if there is no such method, or if the message or its targets do not fit the method.
     """
     if cost_input.native_payloads and (native := estimate_native(cost_input)).problems:
         raise DeliveryError(*native.problems)
     if name is not None:
         _require_usable_method(cost_input, name)
-    found = [price for price in estimate_methods(cost_input) if name in (None, price.method)]
-    if cost_input.id_count and found and found[0].problems:
-        raise DeliveryError(*found[0].problems)
-    return method_by_name(
-        cost_input.delivery, name or (found[0].method if found else cost_input.delivery.native_method.name)
-    )
+    estimates = [estimate for estimate in estimate_methods(cost_input) if name in (None, estimate.method)]
+    if not estimates:
+        return method_by_name(cost_input.delivery, name or cost_input.delivery.native_method.name)
+    if estimates[0].problems:
+        raise DeliveryError(*estimates[0].problems)
+    return method_by_name(cost_input.delivery, name or estimates[0].method)
 
 
 def _require_usable_method(cost_input: CostInput, name: str) -> None:
-    """Raise DeliveryError where nothing of *order* goes by the way called *name*."""
-    native = cost_input.delivery.native_method.name
-    if cost_input.id_count and name not in [way.name for way in cost_input.delivery.send_methods]:
+    """Raise DeliveryError if no request of the plan can be sent by the method *name*."""
+    native_name = cost_input.delivery.native_method.name
+    if cost_input.id_count and name not in [method.name for method in cost_input.delivery.send_methods]:
         raise DeliveryError(_unknown_method_problem(cost_input.delivery, name))
-    if not cost_input.id_count and cost_input.native_payloads and name != native:
+    if not cost_input.id_count and cost_input.native_payloads and name != native_name:
         method_by_name(cost_input.delivery, name)
-        message = f"nothing of this plan goes by ids, and so nothing by {name}: all of it goes by {native}"
-        raise DeliveryError(Problem("no-ids", message, hint="emit it with --by-ids"))
+        message = f"this plan has no id lists to send by {name}: all of its requests are native ({native_name})"
+        raise DeliveryError(Problem("no-ids", message, hint="run `audience emit` with --by-ids"))
 
 
 def method_by_name(delivery: DeliverySpec, name: str) -> SendMethod:
-    """The way called *name*; DeliveryError where there is none.
-
-    Where nothing goes by ids, the one of native requests stands for it.
-    """
-    ways = {way.name: way for way in (delivery.native_method, *delivery.send_methods)}
-    if name not in ways:
+    """Return the method *name*, which may be the one for native requests; raise DeliveryError if there is none."""
+    methods = {method.name: method for method in (delivery.native_method, *delivery.send_methods)}
+    if name not in methods:
         raise DeliveryError(_unknown_method_problem(delivery, name))
-    return ways[name]
+    return methods[name]
 
 
 def _unknown_method_problem(delivery: DeliverySpec, name: str) -> Problem:
-    names = [way.name for way in delivery.send_methods]
-    hint = did_you_mean(name, names) or f"one of {', '.join(names)}"
-    return Problem("unknown-method", f"no way to tell ids is called {name!r}", hint=hint)
+    names = [method.name for method in delivery.send_methods]
+    hint = did_you_mean(name, names) or f"use one of {', '.join(names)}"
+    return Problem("unknown-method", f"unknown send method {name!r}", hint=hint)
 
 
 def placeholder_credentials(delivery: DeliverySpec) -> Credentials:
-    """An application whose keys say nothing, for prices that nobody's keys are needed for."""
+    """Return credentials with placeholder keys, for estimates without an application."""
     keys = {
         **dict.fromkeys(delivery.required_keys, "0"),
-        **{name: values[0] for name, values in delivery.optional_keys.items()},
+        **{name: choices[0] for name, choices in delivery.optional_keys.items()},
     }
     return Credentials(next(iter(delivery.base_urls.values())), keys)
 
 
 def _estimate_method(cost_input: CostInput, method: SendMethod) -> CostEstimate:
-    opening, targets = method.setup_call, _build_targets(cost_input, method, list(cost_input.sample_ids))
-    most = method.max_ids or 1
-    calls = -(-cost_input.id_count // most)
-    openings = 0 if opening is None else -(-calls // opening.max_uses)
-    paces = [(pace, calls) for pace in method.rate_limits(targets)]
-    paces += [(pace, openings) for pace in (opening.rate_limits if opening is not None else ())]
-    refused = tuple(method.check(cost_input.body, targets, cost_input.credentials))
+    targets = _build_targets(cost_input, method, list(cost_input.sample_ids))
+    calls = -(-cost_input.id_count // (method.max_ids or 1))
+    limits = [(limit, calls) for limit in method.rate_limits(targets)]
+    setup_calls = 0
+    if method.setup_call is not None:
+        setup_calls = -(-calls // method.setup_call.max_uses)
+        limits += [(limit, setup_calls) for limit in method.setup_call.rate_limits]
+    problems = tuple(method.check(cost_input.body, targets, cost_input.credentials))
     return CostEstimate(
         method=method.name,
-        calls=calls + openings,
-        setup_calls=openings,
-        request_bytes=0
-        if refused
-        else round(_estimate_bytes(cost_input, method, cost_input.id_count / calls, calls, openings)),
-        seconds=_estimate_seconds(paces),
+        calls=calls + setup_calls,
+        setup_calls=setup_calls,
+        request_bytes=0 if problems else round(_estimate_bytes(cost_input, method, calls, setup_calls)),
+        seconds=_estimate_seconds(limits),
         worthwhile=cost_input.id_count >= method.min_ids,
-        problems=refused,
+        problems=problems,
     )
 
 
@@ -161,35 +163,29 @@ def _cost_key(estimate: CostEstimate) -> tuple[float, int, int]:
 
 
 def _estimate_seconds(calls_by_limit: Sequence[tuple[RateLimit, int]]) -> float:
-    """How long so many calls take under their *paces*; the first one may leave at once."""
-    taken: Counter[str] = Counter()
-    widest: dict[str, float] = {}
-    for pace, calls in calls_by_limit:
-        taken[pace.name] += calls
-        widest[pace.name] = max(widest.get(pace.name, 0.0), call_interval(pace))
-    return max((widest[name] * max(0, calls - 1) for name, calls in taken.items()), default=0.0)
+    """Return how long the calls take under their rate limits; the first one starts at once."""
+    call_counts: Counter[str] = Counter()
+    intervals: dict[str, float] = {}
+    for limit, calls in calls_by_limit:
+        call_counts[limit.name] += calls
+        intervals[limit.name] = max(intervals.get(limit.name, 0.0), call_interval(limit))
+    return max((intervals[name] * max(0, calls - 1) for name, calls in call_counts.items()), default=0.0)
 
 
-def _estimate_bytes(
-    cost_input: CostInput, method: SendMethod, ids_per_call: float, calls: int, setup_calls: int
-) -> float:
-    """The bytes of *calls* with *each* ids on average, and of their *openings*."""
-    told = calls * _extrapolate_size(
-        lambda ids: _call_bytes(cost_input, method, _build_targets(cost_input, method, ids)),
-        cost_input.sample_ids,
-        ids_per_call,
-    )
-    if not setup_calls:
-        return told
-    return told + setup_calls * _extrapolate_size(
-        lambda ids: _setup_bytes(cost_input, method, _build_targets(cost_input, method, ids)),
-        cost_input.sample_ids,
-        ids_per_call,
-    )
+def _estimate_bytes(cost_input: CostInput, method: SendMethod, calls: int, setup_calls: int) -> float:
+    ids_per_call = cost_input.id_count / calls
+
+    def extrapolate(size_of: Callable[[CostInput, SendMethod, Sequence[Payload]], int]) -> float:
+        def size_with(ids: list[str]) -> int:
+            return size_of(cost_input, method, _build_targets(cost_input, method, ids))
+
+        return _extrapolate_size(size_with, cost_input.sample_ids, ids_per_call)
+
+    call_bytes = calls * extrapolate(_call_bytes)
+    return call_bytes + setup_calls * extrapolate(_setup_bytes) if setup_calls else call_bytes
 
 
 def _call_bytes(cost_input: CostInput, method: SendMethod, targets: Sequence[Payload]) -> int:
-    """The bytes of a call to *targets*."""
     handle = None if method.get_setup_call(targets) is None else "0"
     call = SendCall(
         targets=tuple(targets), body=cost_input.body, handle=handle, idempotency_key=PLACEHOLDER_IDEMPOTENCY_KEY
@@ -198,26 +194,26 @@ def _call_bytes(cost_input: CostInput, method: SendMethod, targets: Sequence[Pay
 
 
 def _setup_bytes(cost_input: CostInput, method: SendMethod, targets: Sequence[Payload]) -> int:
-    """The bytes of the opening of a call to *targets*, where it needs one."""
-    opening = method.get_setup_call(targets)
-    return (
-        0
-        if opening is None
-        else _request_bytes(opening.build_request(cost_input.body, targets, cost_input.credentials))
-    )
+    """Return the bytes of the setup call for *targets*, or 0 if they need none."""
+    setup_call = method.get_setup_call(targets)
+    if setup_call is None:
+        return 0
+    return _request_bytes(setup_call.build_request(cost_input.body, targets, cost_input.credentials))
 
 
 def _extrapolate_size(size_of: Callable[[list[str]], int], sample_ids: Sequence[str], id_count: float) -> float:
-    """The size with *many* ids, along the line through the sizes with one and with as many as there are samples."""
-    most = min(int(id_count), len(sample_ids))
-    whole = size_of(list(sample_ids[:most]))
-    if most < 2 or id_count == most:
-        return float(whole)
-    return whole + (whole - size_of(list(sample_ids[:1]))) / (most - 1) * (id_count - most)
+    """Return the size with *id_count* ids, on the line through the sizes with one and with all sample ids."""
+    sample_count = min(int(id_count), len(sample_ids))
+    sample_size = size_of(list(sample_ids[:sample_count]))
+    if sample_count < 2 or id_count == sample_count:
+        return float(sample_size)
+    bytes_per_id = (sample_size - size_of(list(sample_ids[:1]))) / (sample_count - 1)
+    return sample_size + bytes_per_id * (id_count - sample_count)
 
 
 def _build_targets(cost_input: CostInput, method: SendMethod, ids: list[str]) -> tuple[Payload, ...]:
-    return tuple(map(cost_input.vendor.target_ids, split_into_chunks(ids[: method.max_ids], cost_input.vendor.max_ids)))
+    chunks = split_into_chunks(ids[: method.max_ids], cost_input.vendor.max_ids)
+    return tuple(map(cost_input.vendor.target_ids, chunks))
 
 
 def _request_bytes(request: Request) -> int:

@@ -1,4 +1,4 @@
-"""All of a send but the sending: every request is made, and the vendor may be asked to check it and tell nobody."""
+"""Dry run: builds every request of a send, and may let the vendor validate them without delivering anything."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,19 +8,18 @@ from uuid import uuid4
 
 from audience.delivery.prepare import PreparedRun
 from audience.delivery.sender.worker import SendOptions
-from audience.delivery.transport.credentials import redact_secrets
-from audience.delivery.transport.http import open_client
+from audience.delivery.transport.http import open_transport
 from audience.delivery.transport.rate_limit import RateLimiter
 from audience.errors import DeliveryError, Problem
 from audience.requests.reader import split_into_chunks
-from audience.vendors.delivery_spec import Accepted, Credentials, Payload, Request, SendCall, SendMethod, SigningContext
+from audience.vendors.delivery_spec import Accepted, Payload, Request, SendCall, SendMethod
 
-MAX_DRY_RUN_PROBLEMS = 100  # problems after which the vendor is asked no more
+MAX_DRY_RUN_PROBLEMS = 100  # after which no further call is validated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRun:
-    """What would be sent: *calls*, and the *bytes* of what they say; *checked* by the vendor, with what it said."""
+    """Result of a dry run: how many calls a send would make, how many the vendor validated, and their problems."""
 
     vendor: str
     method: str
@@ -31,72 +30,71 @@ class DryRun:
     problems: tuple[Problem, ...]
 
 
-def perform_dry_run(prepared: PreparedRun, credentials: Credentials, validate: bool, options: SendOptions) -> DryRun:
-    """Make every request of a send; with *validate* the vendor checks them.
+def perform_dry_run(prepared: PreparedRun, validate: bool, options: SendOptions) -> DryRun:
+    """Build every request of a send; with *validate*, let the vendor check each call.
 
-    Raises DeliveryError where it has no call that checks and tells nobody.
+    Raises DeliveryError if the vendor has no call that validates without delivering.
     """
     if validate and prepared.delivery.dry_run is None:
-        name = prepared.requests.vendor.name
-        raise DeliveryError(Problem("no-dry-run", f"{name} has no call that checks and tells nobody"))
-    openings = calls = opened = size = 0
-    for call, way in _iter_calls(prepared):
-        made = [way.build_request(call, credentials)]
-        if (opening := way.get_setup_call(call.targets)) is not None:
-            if opened % opening.max_uses == 0:
-                made.append(opening.build_request(call.body, call.targets, credentials))
-                openings += 1
-            opened += 1
-        calls, size = calls + 1, size + sum(map(_content_bytes, made))
-        options.progress("making requests", calls, 0)
-    checked, problems = asyncio.run(_check_with_vendor(prepared, credentials, options)) if validate else (0, [])
+        message = f"{prepared.requests.vendor.name} has no call that validates a message without delivering it"
+        raise DeliveryError(Problem("no-dry-run", message, hint="leave --validate out"))
+    calls = request_bytes = 0
+    for request in _iter_requests(prepared):
+        calls, request_bytes = calls + 1, request_bytes + _content_bytes(request)
+        options.progress("building requests", calls, 0)
+    checked_calls, problems = asyncio.run(_validate_with_vendor(prepared, options)) if validate else (0, [])
     return DryRun(
         vendor=prepared.requests.vendor.name,
         method=prepared.method.name,
         device_count=prepared.requests.device_count,
-        calls=calls + openings,
-        request_bytes=size,
-        checked_calls=checked,
+        calls=calls,
+        request_bytes=request_bytes,
+        checked_calls=checked_calls,
         problems=tuple(problems),
     )
 
 
-async def _check_with_vendor(
-    prepared: PreparedRun, credentials: Credentials, options: SendOptions
-) -> tuple[int, list[Problem]]:
-    """How many calls the vendor has checked, and what it said of those that it would not take."""
-    paces, checked, problems = RateLimiter(), 0, list[Problem]()
-    dry_run = prepared.delivery.dry_run
-    async with open_client(credentials.base_url, options.retry.timeout, 1, options.transport) as post:
-        for call, way in _iter_calls(prepared):
-            if dry_run is None or len(problems) >= MAX_DRY_RUN_PROBLEMS:
+async def _validate_with_vendor(prepared: PreparedRun, options: SendOptions) -> tuple[int, list[Problem]]:
+    """Return how many calls the vendor has validated, and the problems of those that it rejected."""
+    rate_limiter, checked_calls, problems = RateLimiter(), 0, list[Problem]()
+    build_dry_run, timeout = prepared.delivery.dry_run, options.retry.timeout
+    async with open_transport(prepared.delivery, prepared.credentials, timeout, 1, options.transport) as transport:
+        for call, method in _iter_calls(prepared):
+            if build_dry_run is None or len(problems) >= MAX_DRY_RUN_PROBLEMS:
                 break
-            await paces.wait(way.rate_limits(call.targets))
-            request = dry_run(call, credentials)
-            signed = prepared.delivery.sign(request, credentials, SigningContext(datetime.now(UTC), uuid4().hex))
-            reply = await post(signed, redact_secrets(way.parse_reply, signed, credentials, prepared.delivery))
-            checked += 1
+            await rate_limiter.wait(method.rate_limits(call.targets))
+            reply = await transport.post(build_dry_run(call, prepared.credentials), method.parse_reply)
+            checked_calls += 1
             if not isinstance(reply, Accepted):
                 problems.append(reply.problem)
-            options.progress("checking requests", checked, 0)
-    return checked, problems
+            options.progress("vendor checks", checked_calls, 0)
+    return checked_calls, problems
+
+
+def _iter_requests(prepared: PreparedRun) -> Iterator[Request]:
+    """Yield the requests of all send calls and of their setup calls."""
+    credentials, handle_uses = prepared.credentials, 0
+    for call, method in _iter_calls(prepared):
+        yield method.build_request(call, credentials)
+        setup_call = method.get_setup_call(call.targets)
+        if setup_call is not None:
+            if handle_uses % setup_call.max_uses == 0:
+                yield setup_call.build_request(call.body, call.targets, credentials)
+            handle_uses += 1
 
 
 def _iter_calls(prepared: PreparedRun) -> Iterator[tuple[SendCall, SendMethod]]:
-    """Every call that would tell."""
-    requests, delivery, way = prepared.requests, prepared.delivery, prepared.method
+    """Yield every send call with its method: native requests first, then the ids of the plan."""
+    requests, delivery, method = prepared.requests, prepared.delivery, prepared.method
     body = delivery.apply_timestamps(prepared.body, datetime.now(UTC))
     for number in range(requests.native_count):
-        yield _build_call(delivery.native_method, (requests.native_payload(number),), body), delivery.native_method
-    most = way.max_ids or 1
-    for first in range(0, requests.id_count, most):
-        ids = requests.ids_between(first, min(first + most, requests.id_count))
-        yield (
-            _build_call(
-                way, tuple(map(requests.vendor.target_ids, split_into_chunks(ids, requests.vendor.max_ids))), body
-            ),
-            way,
-        )
+        targets: tuple[Payload, ...] = (requests.native_payload(number),)
+        yield _build_call(delivery.native_method, targets, body), delivery.native_method
+    batch_size = method.max_ids or 1
+    for first in range(0, requests.id_count, batch_size):
+        ids = requests.ids_between(first, min(first + batch_size, requests.id_count))
+        targets = tuple(map(requests.vendor.target_ids, split_into_chunks(ids, requests.vendor.max_ids)))
+        yield _build_call(method, targets, body), method
 
 
 def _build_call(method: SendMethod, targets: tuple[Payload, ...], body: Payload) -> SendCall:

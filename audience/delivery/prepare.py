@@ -1,4 +1,4 @@
-"""What a run is begun with, and gone on with: a plan, a message, a way, all checked before anything is sent."""
+"""Preparation of a run: load and check its plan, message, method and credentials, then create its ledger."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -33,58 +33,81 @@ from audience.vendors.spec import Payload
 
 @dataclass(frozen=True, slots=True)
 class PreparedRun:
-    """All that is needed for a run, checked: nothing was sent, and nothing written."""
+    """Checked parts of a run: what is sent, to which devices, by which method, with which credentials."""
 
     requests: RequestFolder
     message: Message
     delivery: DeliverySpec
     body: Payload
     method: SendMethod
+    credentials: Credentials
+
+    @property
+    def is_empty(self) -> bool:
+        """True if the run has no request."""
+        return not self.requests.native_count and not self.requests.id_count
 
 
 def prepare_run(
     folder: Path,
-    message_input: Message | Mapping[str, Any],
+    message: Message | Mapping[str, Any],
     credentials: Credentials,
     limits: SafetyLimits,
     *,
     method_name: str | None = None,
     progress: Progress = ignore_progress,
 ) -> PreparedRun:
-    """What would be sent from *folder*; DeliveryError or MessageError where it may not be."""
+    """Load and check a new run, without writing or sending anything.
+
+    Args:
+        folder: Request folder, as written by `audience emit`.
+        message: The message, or its JSON object.
+        credentials: The application to send with.
+        limits: How many devices the run may reach.
+        method_name: Name of the send method; by default the cheapest one.
+        progress: Callback for progress reports.
+
+    Raises:
+        DeliveryError: If the folder is damaged or already has a run, a limit is exceeded, or the method does not fit.
+        MessageError: If the vendor would reject the message.
+    """
     reject_existing_run(folder)
-    message_input = message_input if isinstance(message_input, Message) else parse_message(dict(message_input))
-    _check_message_vendors(message_input)
-    message_to_json(message_input)  # or it could not be kept
-    found = open_requests(folder, progress)
-    delivery = require_delivery(found.vendor)
-    body = delivery.build_body(message_input)
-    native = tuple(found.native_payload(number) for number in range(found.native_count))
-    enforce_limits(found.device_count, found.vendor, native, limits)
-    order = CostInput(
-        vendor=found.vendor,
+    message = message if isinstance(message, Message) else parse_message(dict(message))
+    _check_message_vendors(message)
+    message_to_json(message)  # raises if the run folder could not keep it
+    requests = open_requests(folder, progress)
+    delivery = require_delivery(requests.vendor)
+    body = delivery.build_body(message)
+    native_payloads = tuple(requests.native_payload(number) for number in range(requests.native_count))
+    enforce_limits(requests.device_count, requests.vendor, native_payloads, limits)
+    sample_size = min(requests.id_count, MAX_SAMPLE_IDS)
+    cost_input = CostInput(
+        vendor=requests.vendor,
         delivery=delivery,
         body=delivery.apply_timestamps(body, datetime.now(UTC)),
         credentials=credentials,
-        native_payloads=native,
-        id_count=found.id_count,
-        sample_ids=tuple(found.ids_between(0, min(found.id_count, MAX_SAMPLE_IDS))) if found.id_count else (),
+        native_payloads=native_payloads,
+        id_count=requests.id_count,
+        sample_ids=tuple(requests.ids_between(0, sample_size)) if sample_size else (),
     )
-    return PreparedRun(found, message_input, delivery, body, choose_method(order, method_name))
+    return PreparedRun(requests, message, delivery, body, choose_method(cost_input, method_name), credentials)
 
 
-def create_run(prepared: PreparedRun, credentials: Credentials) -> None:
-    """Write the message and the ledger of a new run; DeliveryError where another has begun one meanwhile."""
+def create_run(prepared: PreparedRun) -> None:
+    """Write the message and the ledger of a new run.
+
+    Raises DeliveryError if the folder has a run, or another process is creating one.
+    """
     folder = prepared.requests.folder
-    kept = message_to_json(prepared.message)
+    message_json = message_to_json(prepared.message)
     run = Run(
         id=str(uuid4()),
         vendor=prepared.requests.vendor.name,
         method=prepared.method.name,
-        base_url=credentials.base_url,
-        credentials_digest=_credentials_digest(credentials, prepared.delivery),
+        base_url=prepared.credentials.base_url,
+        credentials_digest=_credentials_digest(prepared.credentials, prepared.delivery),
         plan_digest=prepared.requests.digest,
-        message_digest=sha256_hex(kept),
+        message_digest=sha256_hex(message_json),
         native_count=prepared.requests.native_count,
         id_count=prepared.requests.id_count,
         created_at=time.time(),
@@ -93,33 +116,34 @@ def create_run(prepared: PreparedRun, credentials: Credentials) -> None:
         reject_existing_run(folder)
         _remove_leftovers(folder)
         try:
-            with atomic_new_file(folder / LEDGER_FILE) as draft:
-                create_ledger(draft, run, prepared.method.max_ids or 1)
-                atomic_write(folder / MESSAGE_FILE, kept)
+            with atomic_new_file(folder / LEDGER_FILE) as temp_file:
+                create_ledger(temp_file, run, prepared.method.max_ids or 1)
+                atomic_write(folder / MESSAGE_FILE, message_json)
         except AudienceError:
             _remove_leftovers(folder)
             raise
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove from *folder* what those have left who had no ledger yet when they died."""
+    """Remove the files of processes that died before their ledger was complete."""
     remove_stale_temp_files(folder / LEDGER_FILE)
-    for mark in folder.glob(CREATED_MARKER_GLOB):
-        mark.unlink()
+    for marker in folder.glob(CREATED_MARKER_GLOB):
+        marker.unlink()
 
 
 def reject_existing_run(folder: Path) -> None:
-    """Raise DeliveryError where a run was begun in *folder*, also where its ledger is gone."""
+    """Raise DeliveryError if *folder* has a run, or has lost the ledger of one."""
     if has_run(folder):
-        hint = f"audience resume {folder} goes on with it; emit into another folder to send again"
-        raise DeliveryError(Problem("begun", f"{folder}: a run was begun here", hint=hint))
-    if any(any(folder.glob(each)) for each in (SENT_MARKER_GLOB, WORKER_LOCK_GLOB)):
-        message = f"{folder}: something was sent from here, and {LEDGER_FILE}, which knows to whom, is gone"
-        raise DeliveryError(Problem("lost-ledger", message, hint="put it back, or emit into another folder"))
+        hint = f"run `audience resume {folder}` to continue it; to send again, emit into another folder"
+        raise DeliveryError(Problem("begun", f"{folder} already has a run", hint=hint))
+    if any(any(folder.glob(pattern)) for pattern in (SENT_MARKER_GLOB, WORKER_LOCK_GLOB)):
+        message = f"{folder}: a run was sent from here, but its {LEDGER_FILE} is missing"
+        hint = f"restore {LEDGER_FILE}, which records who was messaged; or emit into another folder"
+        raise DeliveryError(Problem("lost-ledger", message, hint=hint))
 
 
 def _check_message_vendors(message: Message) -> None:
-    """MessageError where *said* has words for a vendor that there is none of: they would be passed over."""
+    """Raise MessageError if *message* has fields for an unknown vendor, because they would be ignored."""
     names = vendor_names()
     unknown = [name for name in message.vendor if name not in names]
     if unknown:
@@ -127,28 +151,30 @@ def _check_message_vendors(message: Message) -> None:
 
 
 def _unknown_vendor_problem(name: str, names: Sequence[str]) -> Problem:
-    hint = did_you_mean(name, names) or f"one of {', '.join(names)}"
-    return Problem("unknown-vendor", f"no vendor is called {name!r}", path=f"$.vendor.{name}", hint=hint)
+    hint = did_you_mean(name, names) or f"use one of {', '.join(names)}"
+    return Problem("unknown-vendor", f"unknown vendor {name!r}", path=f"$.vendor.{name}", hint=hint)
 
 
 def reload_run(folder: Path, run: Run, credentials: Credentials, progress: Progress) -> PreparedRun:
-    """What the run was begun with; DeliveryError where anything is another."""
-    found, said = open_requests(folder, progress), read_message(folder / MESSAGE_FILE)
-    delivery = require_delivery(found.vendor)
-    same = {
-        "plan": run.plan_digest == found.digest,
-        "message": run.message_digest == sha256_hex(message_to_json(said)),
+    """Load the parts of the existing *run* again; raise DeliveryError if any of them has changed."""
+    requests, message = open_requests(folder, progress), read_message(folder / MESSAGE_FILE)
+    delivery = require_delivery(requests.vendor)
+    unchanged = {
+        "plan": run.plan_digest == requests.digest,
+        "message": run.message_digest == sha256_hex(message_to_json(message)),
         "host": run.base_url == credentials.base_url,
         "application": run.credentials_digest == _credentials_digest(credentials, delivery),
     }
-    for what, is_same in same.items():
-        if not is_same:
-            hint = "a run is finished as it was begun; or cancel it, and emit and send anew"
-            raise DeliveryError(Problem(f"other-{what}", f"{folder}: this is not the {what} of the run", hint=hint))
-    return PreparedRun(found, said, delivery, delivery.build_body(said), method_by_name(delivery, run.method))
+    for part, is_unchanged in unchanged.items():
+        if not is_unchanged:
+            problem_message = f"{folder}: the {part} is not the one that the run was created with"
+            hint = f"restore the {part}; or run `audience cancel {folder}`, then emit and send again"
+            raise DeliveryError(Problem(f"other-{part}", problem_message, hint=hint))
+    method = method_by_name(delivery, run.method)
+    return PreparedRun(requests, message, delivery, delivery.build_body(message), method, credentials)
 
 
 def _credentials_digest(credentials: Credentials, delivery: DeliverySpec) -> str:
-    """What stands for an application in a ledger: a digest of what is no secret of it."""
-    known = sorted((key, value) for key, value in credentials.keys.items() if key not in delivery.secret_keys)
-    return sha256_hex(repr(known).encode())
+    """Return a digest of the public keys of *credentials*."""
+    public_keys = sorted((name, value) for name, value in credentials.keys.items() if name not in delivery.secret_keys)
+    return sha256_hex(repr(public_keys).encode())

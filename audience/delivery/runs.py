@@ -1,4 +1,4 @@
-"""A run: begun once, gone on with until nothing is left, looked at, cancelled."""
+"""Operations on one run: send, resume, status and cancel."""
 
 import time
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from audience.delivery.ledger import run_identity, transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
 from audience.delivery.ledger.status import Status, empty_status, load_status
 from audience.delivery.ledger.workers import list_other_workers, reap_dead_workers
-from audience.delivery.prepare import create_run, prepare_run, reload_run
+from audience.delivery.prepare import PreparedRun, create_run, prepare_run, reload_run
 from audience.delivery.safety_limits import SafetyLimits
 from audience.delivery.sender.worker import SendOptions, notify_once, run_worker
 from audience.errors import DeliveryError, Problem
@@ -28,19 +28,28 @@ def send(
     method: str | None = None,
     options: SendOptions | None = None,
 ) -> Status:
-    """Send the message *said* to the devices that the run *folder*, written by `emit`, lists; how far it came.
+    """Send *message* to the devices of a request folder and return the status of the run.
 
-    Raises DeliveryError where it may not begin: a damaged plan, more devices than are *allowed*, a run that was begun
-    already; MessageError for a message that the vendor would refuse. Nothing was sent then. A run that the vendor
-    stops is no error: the status says why.
+    If the vendor stops the run, that is not an error: `Status.stop_reason` has the reason.
+
+    Args:
+        folder: Request folder, as written by `audience emit`.
+        message: The message, or its JSON object.
+        credentials: The application to send with.
+        limits: How many devices the run may reach.
+        method: Name of the send method; by default the cheapest one.
+        options: Retries, concurrency and callbacks.
+
+    Raises:
+        DeliveryError: If the folder is damaged or already has a run, or a limit is exceeded. Nothing was sent.
+        MessageError: If the vendor would reject the message. Nothing was sent.
     """
-    folder = Path(folder)
     options = options or SendOptions()
-    found = prepare_run(folder, message, credentials, limits, method_name=method, progress=options.progress)
-    if not found.requests.native_count and not found.requests.id_count:
-        return empty_status(found.requests.vendor.name)
-    create_run(found, credentials)
-    return run_worker(found, credentials, options)
+    prepared = prepare_run(Path(folder), message, credentials, limits, method_name=method, progress=options.progress)
+    if prepared.is_empty:
+        return empty_status(prepared.requests.vendor.name)
+    create_run(prepared)
+    return run_worker(prepared, options)
 
 
 def resume(
@@ -51,57 +60,74 @@ def resume(
     moved: bool = False,
     options: SendOptions | None = None,
 ) -> Status:
-    """Go on with the run in *folder*, beside others who may be at it; how far it came.
+    """Continue the run in *folder* and return its status. Several processes may resume one run.
 
-    A copy of a run is refused; the user may say that it has *moved*, and that none is left where it was.
-    What is in doubt is left so and reported; or it is settled to stay so, "skip"; or it is sent once more, "retry",
-    and some may be told twice. Raises DeliveryError where plan, message or application are not those of the run.
+    Args:
+        folder: Folder of the run.
+        credentials: The application that the run was created with; secret keys may have changed.
+        on_doubt: What to do with batches in doubt: "report" them; "skip" them, so that they stay in doubt; or "retry"
+            them, which may message some devices twice.
+        moved: The user's word that the folder was moved and no other copy of it exists.
+        options: Retries, concurrency and callbacks.
+
+    Raises:
+        DeliveryError: If the folder is a copy, the run was cancelled, or its plan, message or application has changed.
     """
-    folder = Path(folder)
+    folder, options = Path(folder), options or SendOptions()
     require_original(folder, moved=moved)
-    options = options or SendOptions()
-    announce = notify_once(options.on_wait)
-    with Ledger(folder / LEDGER_FILE, on_busy=lambda ledger: announce(list_other_workers(ledger))) as ledger:
+    prepared = _reload_and_resolve_doubts(folder, credentials, on_doubt, options)
+    return run_worker(prepared, options)
+
+
+def _reload_and_resolve_doubts(
+    folder: Path, credentials: Credentials, on_doubt: OnDoubt, options: SendOptions
+) -> PreparedRun:
+    on_wait = notify_once(options.on_wait)
+    with Ledger(folder / LEDGER_FILE, on_busy=lambda ledger: on_wait(list_other_workers(ledger))) as ledger:
         with ledger.transaction():
             reap_dead_workers(ledger)
         run = ledger.load_run()
         if run.cancelled_at is not None:
-            raise DeliveryError(Problem("cancelled", f"{folder}: the run was cancelled", hint="emit and send anew"))
-        found = reload_run(folder, run, credentials, options.progress)
+            raise DeliveryError(Problem("cancelled", f"{folder}: the run was cancelled", hint="emit and send again"))
+        prepared = reload_run(folder, run, credentials, options.progress)
         with ledger.transaction():
             reap_dead_workers(ledger)
-            if on_doubt != "report":
-                transitions.resolve_doubts(ledger, time.time(), retry=on_doubt == "retry")
-    return run_worker(found, credentials, options)
+            match on_doubt:
+                case "retry":
+                    transitions.retry_doubts(ledger, time.time())
+                case "skip":
+                    transitions.skip_doubts(ledger, time.time())
+        return prepared
 
 
 def require_original(folder: Path, *, moved: bool) -> None:
-    """Raise DeliveryError where the run in *folder* is a copy, or, where the user says it has *moved*, no whole one."""
-    with Ledger(folder / LEDGER_FILE, write=False) as ledger:
-        problem = run_identity.copy_problem(ledger)  # before anything is written, so that nothing of a copy is lost
-    if problem is not None and not moved:
+    """Raise DeliveryError if *folder* is a copy, unless the user has *moved* it and the copy is complete."""
+    with Ledger(folder / LEDGER_FILE, write=False) as ledger:  # read-only: opening a copy must not change its files
+        problem = run_identity.copy_problem(ledger)
+    if problem is None:
+        return
+    if not moved:
         raise DeliveryError(problem)
-    if problem is not None:
-        with Ledger(folder / LEDGER_FILE) as ledger, ledger.transaction():
-            run_identity.relocate_run(ledger)
-            reap_dead_workers(ledger)
+    with Ledger(folder / LEDGER_FILE) as ledger, ledger.transaction():
+        run_identity.relocate_run(ledger)
+        reap_dead_workers(ledger)
 
 
 def copy_warnings(folder: Path) -> list[Problem]:
-    """A warning where what is in *folder* is a copy of a run."""
+    """Return a warning if *folder* is a copy of a run."""
     with Ledger(folder / LEDGER_FILE, write=False) as ledger:
         problem = run_identity.copy_problem(ledger)
     return [] if problem is None else [problem]
 
 
 def status(folder: str | Path) -> Status:
-    """How far the run in *folder* is; DeliveryError where none was begun."""
+    """Return the status of the run in *folder*; raise DeliveryError if it has none."""
     with Ledger(Path(folder) / LEDGER_FILE, write=False) as ledger:
         return load_status(ledger)
 
 
 def reject_copy(folder: Path) -> None:
-    """Raise DeliveryError where the run in *folder* still stands elsewhere."""
+    """Raise DeliveryError if the run in *folder* still exists in another folder."""
     with Ledger(folder / LEDGER_FILE, write=False) as ledger:
         problem = run_identity.elsewhere_problem(ledger)
     if problem is not None:
@@ -109,9 +135,9 @@ def reject_copy(folder: Path) -> None:
 
 
 def cancel(folder: str | Path) -> Status:
-    """Never send what was not sent yet, whoever is at it; how far it came.
+    """Cancel the run in *folder*: no worker sends another batch. Return the status.
 
-    DeliveryError for a copy of a run that still stands where it was.
+    Raises DeliveryError if *folder* is a copy and the original still exists.
     """
     reject_copy(Path(folder))
     with Ledger(Path(folder) / LEDGER_FILE) as ledger:

@@ -18,9 +18,10 @@ from audience.cli.output.delivery import (
 from audience.cli.output.report import NOTHING_TO_SEND, print_errors, print_notes, print_result, print_warnings
 from audience.cli.output.widgets import progress_bar
 from audience.delivery import campaign_runs
-from audience.delivery.campaign_runs import CredentialsFor, PreparedRuns
+from audience.delivery.campaign_runs import CredentialsFor
 from audience.delivery.dry_run import DryRun, perform_dry_run
 from audience.delivery.ledger.status import Status
+from audience.delivery.prepare import PreparedRun
 from audience.delivery.runs import OnDoubt
 from audience.delivery.safety_limits import SafetyLimits, warn_if_fewer
 from audience.delivery.sender.worker import SendOptions
@@ -88,7 +89,7 @@ def run_send(
         )
         print_warnings(_send_warnings(folder, said, ready, allowed), json)
         if dry_run:
-            _print_dry_runs([perform_dry_run(each, to, validate, effort) for each, to in ready], json)
+            _print_dry_runs([perform_dry_run(prepared, validate, effort) for prepared in ready], json)
             return
         sent = campaign_runs.send_all(folder, said, ready, effort)
     _print_statuses(sent, json)
@@ -151,11 +152,13 @@ def _parse_host(text: str) -> tuple[str | None, str]:
     return (name, host) if sign and name in vendor_names() else (None, text)
 
 
-def _send_warnings(folder: Path, message: Message, prepared_runs: PreparedRuns, limits: SafetyLimits) -> list[Problem]:
+def _send_warnings(
+    folder: Path, message: Message, prepared_runs: list[PreparedRun], limits: SafetyLimits
+) -> list[Problem]:
     """What the vendors would cut, ignore or not say of the message, and that there are fewer devices than expected."""
     found = warn_if_fewer(campaign_runs.count_run_devices(folder), limits) if prepared_runs else [NOTHING_TO_SEND]
-    for each, _ in prepared_runs:
-        found += [*each.delivery.unsupported_fields(message), *each.delivery.warnings(each.body)]
+    for prepared in prepared_runs:
+        found += [*prepared.delivery.unsupported_fields(message), *prepared.delivery.warnings(prepared.body)]
     return found
 
 

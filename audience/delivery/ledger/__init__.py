@@ -1,1 +1,1 @@
-"""The SQLite ledger of a run: what was sent, and what came of it."""
+"""SQLite ledger of a run: its batches, its workers, and the result of every call."""

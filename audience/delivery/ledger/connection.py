@@ -1,39 +1,40 @@
-"""The ledger of a run, in SQLite: `ledger.sql` has its rules, and `moves` its transitions.
+"""Connection to the ledger of a run: an SQLite file with the rules of `schema.sql` and the statements of `queries.sql`.
 
-A transition is durable once `together` is left. Who writes what, and when, is decided in `telling` and `workers`.
+A transaction is on disk when `Ledger.transaction` returns. `transitions` and `workers` decide what is written.
 """
 
 import os
-import socket
+import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from audience.delivery.ledger.folder_marker import create_marker
+from audience.delivery.ledger.folder_marker import create_marker, location_values
 from audience.errors import DeliveryError, LedgerError, Problem
 
 LEDGER_FILE = "ledger.sqlite"
 SCHEMA_VERSION = 3
 SCHEMA_PATH = Path(__file__).with_name("schema.sql")
-MAX_LOCK_WAIT_SECONDS = (
-    60  # seconds that one process waits for another's transaction, where nobody is told that it does
-)
-BUSY_TIMEOUT_SECONDS = 3  # seconds until it is told
+QUERIES_PATH = Path(__file__).with_name("queries.sql")
+MAX_LOCK_WAIT_SECONDS = 60  # for the transaction of another process, if no `on_busy` reports the wait
+BUSY_TIMEOUT_SECONDS = 3  # until the wait is reported
 WRITE_ERRORS = {"SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE"}
-SQLITE_BUSY = 5  # SQLITE_BUSY, in the last byte of what SQLite says more exactly
-MANY = 500  # values that a statement is given at once
+
+QUERIES: Mapping[str, str] = dict(
+    re.findall(r"^-- name: (\w+)\n(.*?);$", QUERIES_PATH.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What is sent, to whom and how; *application*, *plan* and *message* are digests.
+    """Identity of a run: its plan, message, method and credentials, which never change.
 
-    *natives* and *ids* are how many native requests and how many ids the plan has.
+    The three digests identify the public keys, `manifest.json` and `message.json`. *stop_reason* is JSON.
     """
 
     id: str
@@ -51,41 +52,48 @@ class Run:
 
 
 def has_run(folder: Path) -> bool:
-    """Whether something was sent from *folder*, or is about to be."""
+    """Return whether *folder* has a ledger."""
     return (folder / LEDGER_FILE).exists()
 
 
 class Ledger:
-    """An open ledger; of several threads one at a time writes."""
+    """Open ledger. Several threads may share it; one of them writes at a time."""
 
     def __init__(self, path: Path, *, write: bool = True, on_busy: "Callable[[Ledger], None] | None" = None):
-        """Open *path*; DeliveryError where it is not there, or is no ledger.
+        """Open the ledger *path*.
 
-        Who opens it to read leaves all files as they are. *busy* is called again and again while another process keeps
-        it from writing; without that it is an error after a while.
+        Args:
+            path: The ledger file.
+            write: Without it, no file in the folder changes, not even the write-ahead log.
+            on_busy: Called every few seconds while another process holds the write lock. Without it, the wait fails
+                after `MAX_LOCK_WAIT_SECONDS`.
+
+        Raises:
+            DeliveryError: If the file is missing, is not a ledger of this version, or cannot be written.
         """
-        self._on_busy = on_busy
-        self._write_lock = RLock()  # who is interrupted, twice even, waits for what his other thread is writing
         self.path = path
         self.has_wal = _has_content(wal_path(path))
-        writable = os.access(path.parent, os.W_OK)
-        if write and path.is_file() and not writable:
-            raise DeliveryError(Problem("cannot-write", f"{path.parent} can only be read"))
-        if not path.is_file():
-            raise DeliveryError(Problem("no-run", f"{path.parent}: nothing was sent from here", hint="audience send"))
+        self._on_busy = on_busy
+        self._write_lock = RLock()  # reentrant: a signal handler may write while this thread holds it
+        writable = _check_ledger_file(path, write)
         with _wrap_sqlite_errors(path):
             self._connection = _connect(path, "rw" if write else _read_mode(self.has_wal, writable))
             try:
-                version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-                if version != SCHEMA_VERSION:
-                    raise DeliveryError(Problem("other-ledger", f"{path} is a ledger of version {version}"))
-                pragma = "journal_mode = WAL" if write else "query_only = ON"
-                self._connection.execute(f"PRAGMA {pragma}")
+                self._check_version()
+                self._connection.execute(f"PRAGMA {'journal_mode = WAL' if write else 'query_only = ON'}")
             except BaseException:
                 self._connection.close()
                 raise
 
+    def _check_version(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != SCHEMA_VERSION:
+            message = f"{self.path}: expected a ledger of version {SCHEMA_VERSION}, found version {version}"
+            hint = "finish this run with the version of audience that created it, or emit and send again"
+            raise DeliveryError(Problem("other-ledger", message, hint=hint))
+
     def close(self) -> None:
+        """Close the connection."""
         self._connection.close()
 
     def __enter__(self) -> "Ledger":
@@ -94,14 +102,14 @@ class Ledger:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def execute(self, statement: str, *values: Any) -> list[Any]:
-        """What *statement* finds, or changes RETURNING."""
+    def query(self, name: str, **values: Any) -> list[Any]:
+        """Run the statement *name* of `queries.sql` and return its rows."""
         with _wrap_sqlite_errors(self.path):
-            return self._connection.execute(statement, values).fetchall()
+            return self._connection.execute(QUERIES[name], values).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """One transaction: what is written in it is on disk once it is left, or was never written."""
+        """Run the body as one transaction: committed and on disk at its end, or rolled back if it raises."""
         with self._write_lock, _wrap_sqlite_errors(self.path):
             self._begin_immediate()
             try:
@@ -112,77 +120,90 @@ class Ledger:
                 raise
 
     def _begin_immediate(self) -> None:
-        """Begin to write, once no other process does."""
-        until = time.monotonic() + MAX_LOCK_WAIT_SECONDS
+        """Take the write lock, waiting for other processes."""
+        deadline = time.monotonic() + MAX_LOCK_WAIT_SECONDS
         while True:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != SQLITE_BUSY or (self._on_busy is None and time.monotonic() > until):
+                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the low byte of an extended code
+                if not is_busy or (self._on_busy is None and time.monotonic() > deadline):
                     raise
             if self._on_busy is not None:
                 self._on_busy(self)
 
     def run_all(self, jobs: Sequence[Callable[["Ledger"], Any]]) -> list[Any]:
-        """What each of *jobs* returns or raises, all in one transaction; one that raises has written nothing."""
+        """Run *jobs* in one transaction and return the result of each, or the DeliveryError that it raised.
+
+        A job that raises writes nothing; the others are not affected.
+        """
         with self.transaction():
             return [self._run_in_savepoint(job) for job in jobs]
 
     def _run_in_savepoint(self, job: Callable[["Ledger"], Any]) -> Any:
-        self._connection.execute("SAVEPOINT one")
+        self._connection.execute("SAVEPOINT job")
         try:
-            found: Any = job(self)
+            result: Any = job(self)
         except DeliveryError as error:
-            self._connection.execute("ROLLBACK TO one")
-            found = error
-        self._connection.execute("RELEASE one")
-        return found
+            self._connection.execute("ROLLBACK TO job")
+            result = error
+        self._connection.execute("RELEASE job")
+        return result
 
     def _commit(self) -> None:
         self._connection.commit()
 
     def load_run(self) -> Run:
-        """What this is the ledger of."""
-        names = ", ".join(Run.__dataclass_fields__)
-        rows = self.execute(f"SELECT {names} FROM run")
+        """Load the run of this ledger."""
+        rows = self.query("load_run")
         if not rows:
-            raise LedgerError(Problem("bad-ledger", f"{self.path}: no run stands in it"))
+            raise LedgerError(Problem("bad-ledger", f"{self.path}: the table run is empty"))
         return Run(**dict(zip(Run.__dataclass_fields__, rows[0], strict=True)))
 
 
 def create_ledger(path: Path, run: Run, batch_size: int) -> None:
-    """Write the new ledger *path* of *run*, its ids in batches of *size*, all of it todo, and a mark beside it."""
-    mark = create_marker(path.parent, "begun")
+    """Write a new ledger for *run* to *path*, with all batches todo, and a marker file beside it.
+
+    Args:
+        path: A file that does not exist yet.
+        run: The run.
+        batch_size: How many ids one batch has.
+    """
+    marker = create_marker(path.parent, "created")
     with _wrap_sqlite_errors(path):
         connection = _connect(path, "rwc")
         try:
-            connection.execute("PRAGMA journal_mode = MEMORY")  # no file besides: who dies here begins anew
-            connection.execute("PRAGMA synchronous = OFF")  # the file is synced whole before it gets its name
+            connection.execute("PRAGMA journal_mode = MEMORY")  # a crash leaves no second file behind
+            connection.execute("PRAGMA synchronous = OFF")  # the caller syncs the file before it gets its name
             connection.executescript(f"BEGIN; {SCHEMA_PATH.read_text('utf-8')}")
-            names = list(Run.__dataclass_fields__)
-            marks = ", ".join("?" for _ in names)
-            values = [getattr(run, name) for name in names]
-            connection.execute(f"INSERT INTO run (number, {', '.join(names)}) VALUES (1, {marks})", values)
-            here = (
-                mark.name,
-                mark.fingerprint,
-                os.fsencode(path.parent.resolve()),
-                socket.gethostname(),
-                run.created_at,
+            connection.execute(QUERIES["insert_run"], asdict(run))
+            connection.execute(QUERIES["insert_location"], location_values(path.parent, marker, run.created_at))
+            natives = ({"native": number} for number in range(run.native_count))
+            connection.executemany(QUERIES["insert_native_batch"], natives)
+            ranges = (
+                {"first": first, "stop": min(first + batch_size, run.id_count)}
+                for first in range(0, run.id_count, batch_size)
             )
-            connection.execute("INSERT INTO place VALUES (1, ?, ?, ?, ?, ?)", here)
-            connection.executemany("INSERT INTO batch (native) VALUES (?)", ((n,) for n in range(run.native_count)))
-            ranges = ((first, min(first + batch_size, run.id_count)) for first in range(0, run.id_count, batch_size))
-            connection.executemany("INSERT INTO batch (first, stop) VALUES (?, ?)", ranges)
+            connection.executemany(QUERIES["insert_id_batch"], ranges)
             connection.commit()
         finally:
             connection.close()
 
 
 def wal_path(path: Path) -> Path:
-    """What was written to the ledger *path* last, while somebody is at work or where he died (write-ahead log)."""
+    """Return the write-ahead log of the ledger *path*; it has the last writes of a working or crashed process."""
     return path.with_name(f"{path.name}-wal")
+
+
+def _check_ledger_file(path: Path, write: bool) -> bool:
+    """Return whether the folder of *path* can be written."""
+    if not path.is_file():
+        raise DeliveryError(Problem("no-run", f"{path.parent}: no run was started here", hint="run `audience send`"))
+    writable = os.access(path.parent, os.W_OK)
+    if write and not writable:
+        raise DeliveryError(Problem("cannot-write", f"{path.parent} is read-only"))
+    return writable
 
 
 def _has_content(file: Path) -> bool:
@@ -190,10 +211,10 @@ def _has_content(file: Path) -> bool:
 
 
 def _read_mode(has_wal: bool, writable: bool) -> str:
-    """How to open a ledger so that nothing beside it changes: what was written last stays there."""
+    """Return the SQLite mode that reads a ledger and leaves its write-ahead log as it is."""
     if has_wal:
         return "ro"
-    return "rw" if writable else "ro&immutable=1"  # nobody can be at work, nor can SQLite put its locks there
+    return "rw" if writable else "ro&immutable=1"  # no process can be at work there, and SQLite cannot lock there
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -211,11 +232,10 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 @contextmanager
 def _wrap_sqlite_errors(path: Path) -> Iterator[None]:
-    """What SQLite raises, in our words."""
     try:
         yield
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorname", None) in WRITE_ERRORS:
-            hint = "what was sent stands in it; once it can be written, audience resume goes on"
+            hint = "the ledger keeps what was sent; make room or make it writable, then run `audience resume`"
             raise DeliveryError(Problem("cannot-write", f"{path}: {error}", hint=hint)) from error
         raise LedgerError(Problem("bad-ledger", f"{path}: {error}")) from error

@@ -1,32 +1,39 @@
-"""Marks: empty files that tell a folder from a copy of it.
+"""Marker files: empty files that distinguish a folder from a copy of it.
 
-A mark is known by its name, which is never used twice, its inode, and the moment when the file system changed it last
-(ctime), which nobody can set. A folder keeps its marks where it is renamed, mounted elsewhere or seen from another
-machine; a copy, also one that is put back from a backup, has files with other traces.
+A marker is identified by its unique name and by its fingerprint: the inode, and the time of the last status change
+(ctime), which no program can set. Renaming or remounting a folder, or opening it from another machine, keeps the
+fingerprints. Copying the folder or restoring it from a backup creates files with other fingerprints.
 """
 
+import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 from audience._fs.atomic import fsync_path
 
-CREATED_MARKER_GLOB, SENT_MARKER_GLOB = "begun-*.mark", "sent-*.mark"
-NANOSECONDS_PER_MICROSECOND = 1_000  # of nanoseconds; network file systems keep no finer ones
+CREATED_MARKER_GLOB, SENT_MARKER_GLOB = "created-*.marker", "sent-*.marker"
+NANOSECONDS_PER_MICROSECOND = 1_000  # network file systems keep no finer times
 
 
 @dataclass(frozen=True, slots=True)
 class FolderMarker:
-    """The *name* of a mark, and its *trace*."""
+    """Name and fingerprint of a marker file."""
 
     name: str
     fingerprint: str
 
 
-def create_marker(folder: Path, kind: Literal["begun", "sent"]) -> FolderMarker:
-    """A new mark in *folder*, on disk: that a run was begun there, or that somebody may have been told; OSError."""
-    file = folder / f"{kind}-{uuid4().hex}.mark"
+def create_marker(folder: Path, kind: Literal["created", "sent"]) -> FolderMarker:
+    """Create a marker in *folder* and sync it to disk. Raises OSError.
+
+    Args:
+        folder: The run folder.
+        kind: "created" if nothing was sent yet, "sent" if a worker may have sent something.
+    """
+    file = folder / f"{kind}-{uuid4().hex}.marker"
     file.touch(exist_ok=False)
     fsync_path(file)
     fsync_path(folder)
@@ -34,14 +41,25 @@ def create_marker(folder: Path, kind: Literal["begun", "sent"]) -> FolderMarker:
 
 
 def read_fingerprint(file: Path) -> str:
-    """What a copy of the mark *file* has not; empty where it is not there."""
+    """Return the fingerprint of the marker *file*, which no copy of it has; empty if the file is missing."""
     try:
-        found = file.stat()
+        stat = file.stat()
     except FileNotFoundError:
         return ""
-    return f"{found.st_ino} {found.st_ctime_ns // NANOSECONDS_PER_MICROSECOND}"
+    return f"{stat.st_ino} {stat.st_ctime_ns // NANOSECONDS_PER_MICROSECOND}"
 
 
 def list_marker_names(folder: Path) -> set[str]:
-    """The names of all marks in *folder*."""
-    return {file.name for kind in (CREATED_MARKER_GLOB, SENT_MARKER_GLOB) for file in folder.glob(kind)}
+    """Return the names of all markers in *folder*."""
+    return {file.name for pattern in (CREATED_MARKER_GLOB, SENT_MARKER_GLOB) for file in folder.glob(pattern)}
+
+
+def location_values(folder: Path, marker: FolderMarker, now: float) -> dict[str, Any]:
+    """Return the row of the table `run_location` for a run in *folder* with *marker*."""
+    return {
+        "marker": marker.name,
+        "fingerprint": marker.fingerprint,
+        "folder": os.fsencode(folder.resolve()),
+        "host": socket.gethostname(),
+        "recorded_at": now,
+    }

@@ -1,4 +1,4 @@
-"""Many transitions, one write to the disk: what waits while a transaction is written goes into the next one."""
+"""Group commit: jobs of many tasks are written in one transaction, so that one disk sync serves all of them."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ JobResultT = TypeVar("JobResultT")
 
 
 class GroupCommit:
-    """Writes to *ledger* for many tasks; each goes on once what it wrote is on disk."""
+    """Queue of jobs for *ledger*. Jobs that arrive while a transaction is written go into the next one."""
 
     def __init__(self, ledger: Ledger):
         self._ledger = ledger
@@ -21,7 +21,7 @@ class GroupCommit:
         self._write_task: asyncio.Task[None] | None = None
 
     async def submit(self, job: Callable[[Ledger], JobResultT]) -> JobResultT:
-        """What *job* returns, once all that it wrote is on disk; what it raises, when nothing was written."""
+        """Return the result of *job* once its writes are on disk; if *job* raises, nothing is written."""
         future: asyncio.Future[JobResultT] = asyncio.get_running_loop().create_future()
         self._queued_jobs.append((job, future))
         if self._write_task is None:
@@ -31,23 +31,28 @@ class GroupCommit:
     async def _write_queued_jobs(self) -> None:
         loop = asyncio.get_running_loop()
         while self._queued_jobs:
-            jobs, self._queued_jobs = self._queued_jobs, []
+            queued, self._queued_jobs = self._queued_jobs, []
+            jobs = [job for job, _ in queued]
             try:
-                found = await loop.run_in_executor(self._executor, self._ledger.run_all, [job for job, _ in jobs])
-            except BaseException as error:  # noqa: BLE001 - those who wait are told
-                found = [error] * len(jobs)
-            for (_, future), value in zip(jobs, found, strict=True):
-                if future.done():
-                    continue
-                if isinstance(value, BaseException):
-                    future.set_exception(value)
-                else:
-                    future.set_result(value)
+                results = await loop.run_in_executor(self._executor, self._ledger.run_all, jobs)
+            except BaseException as error:  # noqa: BLE001 - every waiting task gets the error
+                results = [error] * len(jobs)
+            for (_, future), result in zip(queued, results, strict=True):
+                _resolve(future, result)
         self._write_task = None
 
     async def close(self) -> None:
-        """Wait for what is being written."""
+        """Wait until all queued jobs are written."""
         while self._write_task is not None:
             with suppress(Exception):
                 await asyncio.shield(self._write_task)
         self._executor.shutdown()
+
+
+def _resolve(future: asyncio.Future[Any], result: Any) -> None:
+    if future.done():  # its task was cancelled
+        return
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

@@ -1,15 +1,14 @@
-"""Where a run is: a copy of its folder does not go on with it, since both would tell the same people.
+"""Detection of copied runs: both copies would message the same devices, so only the original is resumed.
 
-The ledger knows the mark beside it; each worker leaves another when it comes and when it goes. So a copy is noticed,
-and an older ledger beside a newer mark. A folder that was moved to another disk or machine is a copy, too: only the
-user knows that nothing is left where it was.
+The ledger records a marker file beside it, and every worker replaces the marker when it starts and when it ends. A
+copied folder has other fingerprints, and an older ledger does not match a newer marker. A folder that was moved to
+another disk or machine is a copy too: only the user knows that no other copy exists.
 
-Not to be seen from here: the image of a whole disk that runs a second time on another machine, and an older ledger that
-is put back into its file after its process was killed, when it was copied while that very process was at work.
+Two cases are not detected: a cloned disk image that runs on another machine; and an older ledger that is written over
+the current one after its process was killed, if it was copied while that same process was running.
 """
 
 import os
-import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,13 +16,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, wal_path
-from audience.delivery.ledger.folder_marker import FolderMarker, create_marker, list_marker_names, read_fingerprint
+from audience.delivery.ledger.folder_marker import (
+    FolderMarker,
+    create_marker,
+    list_marker_names,
+    location_values,
+    read_fingerprint,
+)
 from audience.errors import DeliveryError, Problem
 
 
 @dataclass(frozen=True, slots=True)
 class RunLocation:
-    """Where a run was left: at which *mark*, in which *folder* of which *host*, *since* seconds since 1970."""
+    """Folder and host where a worker last left a run, with its marker; *recorded_at* is a Unix timestamp."""
 
     marker: FolderMarker
     folder: Path
@@ -32,93 +37,97 @@ class RunLocation:
 
 
 def load_location(ledger: Ledger) -> RunLocation:
-    """Where the run of *ledger* was left."""
-    [(name, found, folder, host, since)] = ledger.execute("SELECT mark, trace, folder, host, since FROM place")
-    return RunLocation(FolderMarker(name, found), Path(os.fsdecode(folder)), host, since)
+    """Load the location that *ledger* records for its run."""
+    [(name, fingerprint, folder, host, recorded_at)] = ledger.query("load_location")
+    return RunLocation(FolderMarker(name, fingerprint), Path(os.fsdecode(folder)), host, recorded_at)
 
 
 def ensure_not_copy(ledger: Ledger) -> None:
-    """Raise DeliveryError where the folder of *ledger* is a copy of the one where the run was left."""
-    problem = copy_problem(ledger)
-    if problem is not None:
+    """Raise DeliveryError if the folder of *ledger* is a copy."""
+    if (problem := copy_problem(ledger)) is not None:
         raise DeliveryError(problem)
 
 
 def copy_problem(ledger: Ledger) -> Problem | None:
-    """That the folder of *ledger* is a copy of the one where the run was left; None where it is that one."""
-    left, here = load_location(ledger), ledger.path.parent
-    if read_fingerprint(here / left.marker.name) == left.marker.fingerprint and not _is_elsewhere(ledger, left):
+    """Return a problem if the folder of *ledger* is a copy of the recorded one, else None."""
+    location, folder = load_location(ledger), ledger.path.parent
+    fingerprint = read_fingerprint(folder / location.marker.name)
+    if fingerprint == location.marker.fingerprint and not _is_elsewhere(ledger, location):
         return None
-    when = datetime.fromtimestamp(left.recorded_at, UTC).isoformat(timespec="seconds")
-    if _is_same_folder(left, here):
-        message = f"{here}: its files were changed or put back since the run was left at {when}"
-        hint = f"where none was put back (chmod and touch change them, too): audience resume {here} --moved"
+    recorded = datetime.fromtimestamp(location.recorded_at, UTC).isoformat(timespec="seconds")
+    if _is_same_folder(location, folder):
+        message = f"{folder}: its files were changed or restored since the run was left at {recorded}"
+        hint = (
+            f"if no file was restored (chmod and touch change files too), run `audience resume {folder} --moved`; "
+            "otherwise emit and send again"
+        )
         return Problem("copied-run", message, hint=hint)
-    message = f"{here} is a copy: the run was left on {left.host} in {left.folder} at {when}"
+    message = f"{folder} is a copy: the run was left on {location.host} in {location.folder} at {recorded}"
     hint = (
-        "go on there: a copy does not know who was told since. Where it was moved, and none is left there, "
-        f"and nobody was told since: audience resume {here} --moved"
+        "resume the original: a copy does not know what was sent since. If you moved the folder, no other copy exists, "
+        f"and nothing was sent since, run `audience resume {folder} --moved`"
     )
     return Problem("copied-run", message, hint=hint)
 
 
 def elsewhere_problem(ledger: Ledger) -> Problem | None:
-    """That the run of *ledger* still stands where it was left, and that is not here; else None."""
-    left, here = load_location(ledger), ledger.path.parent
-    if not _is_elsewhere(ledger, left):
+    """Return a problem if the run of *ledger* still exists in another folder, else None."""
+    location, folder = load_location(ledger), ledger.path.parent
+    if not _is_elsewhere(ledger, location):
         return None
-    hint = f"do it there; or, where this is the one to go on with, remove {left.folder} first"
-    return Problem("copied-run", f"{here} is a copy: the run is still in {left.folder}", hint=hint)
+    hint = f"use {location.folder}; or, to continue with this copy, remove {location.folder} first"
+    return Problem("copied-run", f"{folder} is a copy: the run is still in {location.folder}", hint=hint)
 
 
 def relocate_run(ledger: Ledger) -> None:
-    """The user says that the run has moved to where *ledger* is, and that none is left where it was.
+    """Record that the run has moved to the folder of *ledger*, on the user's word. Call it within a transaction.
 
-    Within a transaction. Raises DeliveryError where the run still is there, or where *ledger* has lost what was written
-    last: it was copied while a process was at work, or without the files beside it.
+    Raises:
+        DeliveryError: If the run still exists in the recorded folder, or if the copy is incomplete: it was made while a
+            process was working, or without the files beside the ledger.
     """
-    left, here = load_location(ledger), ledger.path.parent
+    location, folder = load_location(ledger), ledger.path.parent
     if (problem := elsewhere_problem(ledger)) is not None:
         raise DeliveryError(problem)
-    if (lost := _torn_copy_reason(ledger, left)) is not None:
+    if (reason := _torn_copy_reason(ledger, location)) is not None:
         hint = (
-            f"copy the whole folder while nobody is at work. Who was told is not known from this one for certain: "
-            f"audience status {here} shows what it has; emit anew without those"
+            "copy the whole folder again while no worker is running. If that is impossible: this ledger may miss calls "
+            f"that were made, so list its batches with `audience status {folder}` and emit again without those devices"
         )
-        raise DeliveryError(Problem("torn-run", f"{here} is no whole copy: {lost}", hint=hint))
+        raise DeliveryError(Problem("torn-run", f"{folder} is an incomplete copy: {reason}", hint=hint))
     renew_marker(ledger)
 
 
 def renew_marker(ledger: Ledger) -> Path:
-    """The run is here, from now on, at a new mark; the one before, to be removed once that is written.
+    """Record the folder of *ledger* with a new marker; return the old marker, to be removed after the commit.
 
-    Within a transaction, which keeps all others from making marks. Raises DeliveryError where none can be made.
+    Call it within a transaction, which keeps other workers from renewing the marker at the same time. Raises
+    DeliveryError if the marker cannot be created.
     """
-    here, before = ledger.path.parent, load_location(ledger).marker.name
+    folder, old_name = ledger.path.parent, load_location(ledger).marker.name
     try:
-        for stale in list_marker_names(here) - {before}:  # of those who died between making it and writing so
-            (here / stale).unlink(missing_ok=True)
-        mark = create_marker(here, "sent")
+        for stale in list_marker_names(folder) - {old_name}:  # their process died before it recorded them
+            (folder / stale).unlink(missing_ok=True)
+        marker = create_marker(folder, "sent")
     except OSError as error:
-        raise DeliveryError(Problem("cannot-write", f"{here}: {error.strerror or error}")) from error
-    values = (mark.name, mark.fingerprint, os.fsencode(here.resolve()), socket.gethostname(), time.time())
-    ledger.execute("UPDATE place SET mark = ?, trace = ?, folder = ?, host = ?, since = ?", *values)
-    return here / before
+        raise DeliveryError(Problem("cannot-write", f"{folder}: {error.strerror or error}")) from error
+    ledger.query("update_location", **location_values(folder, marker, time.time()))
+    return folder / old_name
 
 
 def leave_marker(ledger: Ledger) -> None:
-    """A worker goes: what was copied while it was at work is older than what stays here.
+    """Renew the marker as a worker ends, so that any copy made while it worked is older than this folder.
 
-    Where no mark can be made, the one that it made when it came stays.
+    If no marker can be created, the one of the worker's start stays.
     """
     with suppress(DeliveryError, OSError):
         with ledger.transaction():
-            before = renew_marker(ledger)
-        before.unlink(missing_ok=True)
+            old_marker = renew_marker(ledger)
+        old_marker.unlink(missing_ok=True)
 
 
 def _is_same_folder(location: RunLocation, folder: Path) -> bool:
-    """Whether the run was left in the folder *here*, by this name or another; linked files make none the same."""
+    """Return whether *folder* is the recorded one, maybe under another name; a folder of hard links is not."""
     try:
         return location.folder.samefile(folder)
     except OSError:
@@ -126,29 +135,28 @@ def _is_same_folder(location: RunLocation, folder: Path) -> bool:
 
 
 def _is_elsewhere(ledger: Ledger, location: RunLocation) -> bool:
-    """Whether the same run still stands where it was left, and that is not here by another name."""
-    other = location.folder / LEDGER_FILE
+    """Return whether the recorded folder is another one that still has this run."""
+    recorded_ledger = location.folder / LEDGER_FILE
     if _is_same_folder(location, ledger.path.parent):
         return False
     try:
-        if not other.is_file():
+        if not recorded_ledger.is_file():
             return False
-        with Ledger(other, write=False) as found:
-            return found.load_run().id == ledger.load_run().id
-    except (OSError, DeliveryError):  # that is none of ours, or not for us to see
+        with Ledger(recorded_ledger, write=False) as recorded:
+            return recorded.load_run().id == ledger.load_run().id
+    except (OSError, DeliveryError):  # not a ledger, or not readable by this user
         return False
 
 
 def _torn_copy_reason(ledger: Ledger, location: RunLocation) -> str | None:
-    """What shows that *ledger* is not as its last process has left it; None where nothing does."""
-    here = ledger.path.parent
-    if not (here / location.marker.name).is_file():  # it has gone since: another worker came, or this was copied alone
-        return f"{location.marker.name} is not there, which {LEDGER_FILE} was left with"
-    if newer := sorted(
-        list_marker_names(here) - {location.marker.name}
-    ):  # of who wrote a later ledger, or died before he wrote
-        return f"{newer[0]} is of a process that {LEDGER_FILE} knows nothing of"
-    if ledger.execute("SELECT 1 FROM worker WHERE ended IS NULL") and not ledger.has_wal:
-        return f"a process died at it, and {wal_path(ledger.path).name} is not there"
-    [(verdict,), *_] = ledger.execute("PRAGMA integrity_check(1)")
+    """Return why *ledger* is not in the state that its last process left, or None."""
+    folder = ledger.path.parent
+    if not (folder / location.marker.name).is_file():  # a later worker removed it, or only the ledger was copied
+        return f"{location.marker.name}, which {LEDGER_FILE} records, is missing"
+    newer = sorted(list_marker_names(folder) - {location.marker.name})
+    if newer:  # a later ledger recorded it, or its process died before it could
+        return f"{newer[0]} belongs to a process that {LEDGER_FILE} does not list"
+    if ledger.query("count_workers") != [(0,)] and not ledger.has_wal:
+        return f"a worker died, and {wal_path(ledger.path).name}, which has its last writes, is missing"
+    [(verdict,), *_] = ledger.query("check_integrity")
     return None if verdict == "ok" else f"{LEDGER_FILE} is damaged: {verdict}"

@@ -1,16 +1,16 @@
--- The ledger of a run: what is to be sent, what was, and how it ended.
+-- Ledger of one run: its batches, the calls that were made for them, and the results.
 --
--- A batch is one call: a native request by its number, or the ids [first, stop) of those that the plan lists.
--- Ids themselves stand in the request files, and here only where the vendor did not know them.
--- Moments are seconds since 1970, UTC.
+-- A batch is one call: a native request, by its number, or the ids [first, stop) of the plan.
+-- The ids themselves are in the request files. Only ids that the vendor rejected are repeated here.
+-- Times are Unix timestamps in seconds, UTC.
 --
---              ┌──────────── nobody was told ────────────┐
+--              ┌───────── the call reached no device ────┐
 --              ▼                                         │
 --   insert → todo ──────────────▶ sent ──────────────────┴─▶ accepted, or rejected: its parts, if any, are new batches
 --              ▲                  ▲ │
 --              │                  │ ▼  the reply was lost
---              └─ the user ──── in_doubt
---                 says so       (back to sent by itself only while the vendor drops repeats)
+--              └─ --on-doubt ── in_doubt
+--                 retry         (back to sent by itself only while the vendor drops repeats)
 
 CREATE TABLE run (
     number             INTEGER PRIMARY KEY CHECK (number = 1),
@@ -28,84 +28,88 @@ CREATE TABLE run (
     stop_reason        TEXT CHECK (stop_reason IS NULL OR json_valid(stop_reason))   -- of the last worker that stopped
 ) STRICT;
 
-CREATE TABLE place (
-    number INTEGER PRIMARY KEY CHECK (number = 1),
-    mark   TEXT NOT NULL,                                      -- a file beside this one, by which a copy is told
-    trace  TEXT NOT NULL,
-    folder BLOB NOT NULL,                                      -- as the system names it
-    host   TEXT NOT NULL,
-    since  REAL NOT NULL
+CREATE TABLE run_location (
+    number      INTEGER PRIMARY KEY CHECK (number = 1),
+    marker      TEXT NOT NULL,                                 -- a file beside this one that a copy does not have
+    fingerprint TEXT NOT NULL,                                 -- its inode and ctime
+    folder      BLOB NOT NULL,                                 -- the path as the system encodes it
+    host        TEXT NOT NULL,
+    recorded_at REAL NOT NULL
 ) STRICT;
 
 CREATE TABLE worker (
-    number  INTEGER PRIMARY KEY AUTOINCREMENT,
-    lock    TEXT NOT NULL UNIQUE,                              -- a file beside this one, locked for as long as it lives
-    process INTEGER NOT NULL,
-    host    TEXT NOT NULL,
-    begun   REAL NOT NULL,
-    ended   REAL
+    number     INTEGER PRIMARY KEY AUTOINCREMENT,
+    lock_file  TEXT NOT NULL UNIQUE,                           -- beside this one; locked while the worker lives
+    pid        INTEGER NOT NULL,
+    host       TEXT NOT NULL,
+    started_at REAL NOT NULL,
+    ended_at   REAL
 ) STRICT;
 
 CREATE TABLE handle (
-    number INTEGER PRIMARY KEY,
-    text   TEXT NOT NULL,
-    batch  INTEGER REFERENCES batch,                           -- the only one that may use it, where its ids are in it
-    most   INTEGER NOT NULL CHECK (most > 0),
-    used   INTEGER NOT NULL DEFAULT 0 CHECK (used BETWEEN 0 AND most),
-    opened REAL NOT NULL,
-    until  REAL,
-    closed REAL
+    number     INTEGER PRIMARY KEY,
+    value      TEXT NOT NULL,
+    batch      INTEGER REFERENCES batch,                       -- the only batch that may use it, if it stands for ids
+    max_uses   INTEGER NOT NULL CHECK (max_uses > 0),
+    use_count  INTEGER NOT NULL DEFAULT 0 CHECK (use_count BETWEEN 0 AND max_uses),
+    opened_at  REAL NOT NULL,
+    expires_at REAL,
+    closed_at  REAL
 ) STRICT;
 
 CREATE TABLE batch (
     number       INTEGER PRIMARY KEY,
-    parent       INTEGER REFERENCES batch,                     -- it was rejected, and this is a part of it
+    parent       INTEGER REFERENCES batch,                     -- the rejected batch that this one is a part of
     native       INTEGER UNIQUE,
     first        INTEGER,
     stop         INTEGER,
     state        TEXT NOT NULL DEFAULT 'todo' CHECK (state IN ('todo', 'sent', 'accepted', 'rejected', 'in_doubt')),
-    worker       INTEGER REFERENCES worker,                    -- who has claimed it, or had it last
-    tries        INTEGER NOT NULL DEFAULT 0 CHECK (tries >= 0),
-    doubts       INTEGER NOT NULL DEFAULT 0 CHECK (doubts >= 0),   -- replies that were lost since the user said retry
+    worker       INTEGER REFERENCES worker,                    -- the worker that claimed it, or had it last
+    attempts     INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    lost_replies INTEGER NOT NULL DEFAULT 0 CHECK (lost_replies >= 0),   -- since the user chose to retry
     handle       INTEGER REFERENCES handle,
-    sent         REAL,                                         -- the last time
-    repeat_until REAL,                                         -- until when the vendor drops what it has had
-    settled      REAL,
-    skipped      REAL,                                         -- the user has settled that it stays in doubt
-    message      TEXT,                                         -- the vendor's id of it
-    problem      TEXT CHECK (problem IS NULL OR json_valid(problem)),   -- the vendor's last words, if it had any
+    sent_at      REAL,                                         -- of the last attempt
+    dedup_until  REAL,                                         -- the vendor drops repeats before this time
+    settled_at   REAL,
+    skipped_at   REAL,                                         -- the user chose to leave it in doubt
+    message_id   TEXT,                                         -- the vendor's
+    problem      TEXT CHECK (problem IS NULL OR json_valid(problem)),   -- the last one that the vendor reported
     CHECK ((native IS NULL) = (first IS NOT NULL) AND (native IS NULL) = (stop IS NOT NULL)),
     CHECK (native IS NULL OR (native >= 0 AND parent IS NULL)),
     CHECK (first IS NULL OR (first >= 0 AND first < stop)),
-    CHECK ((state = 'accepted') = (message IS NOT NULL)),
-    CHECK ((state IN ('accepted', 'rejected', 'in_doubt')) = (settled IS NOT NULL)),
-    CHECK (state IN ('todo', 'rejected') OR (tries > 0 AND sent IS NOT NULL)),
+    CHECK ((state = 'accepted') = (message_id IS NOT NULL)),
+    CHECK ((state IN ('accepted', 'rejected', 'in_doubt')) = (settled_at IS NOT NULL)),
+    CHECK (state IN ('todo', 'rejected') OR (attempts > 0 AND sent_at IS NOT NULL)),
     CHECK (state <> 'sent' OR worker IS NOT NULL),
-    CHECK (state <> 'in_doubt' OR doubts > 0),
-    CHECK (skipped IS NULL OR state = 'in_doubt')
+    CHECK (state <> 'in_doubt' OR lost_replies > 0),
+    CHECK (skipped_at IS NULL OR state = 'in_doubt')
 ) STRICT;
 
-CREATE INDEX batch_free ON batch (number) WHERE worker IS NULL AND state = 'todo';
-CREATE INDEX batch_going ON batch (number) WHERE state IN ('todo', 'sent');
-CREATE INDEX batch_doubt ON batch (number) WHERE state = 'in_doubt';
-CREATE INDEX batch_held ON batch (worker) WHERE state IN ('todo', 'sent', 'in_doubt');
+CREATE INDEX batch_unclaimed ON batch (number) WHERE worker IS NULL AND state = 'todo';
+CREATE INDEX batch_pending ON batch (number) WHERE state IN ('todo', 'sent');
+CREATE INDEX batch_in_doubt ON batch (number) WHERE state = 'in_doubt';
+CREATE INDEX batch_claimed ON batch (worker) WHERE state IN ('todo', 'sent', 'in_doubt');
 CREATE INDEX batch_parent ON batch (parent, first) WHERE parent IS NOT NULL;
 CREATE INDEX batch_root ON batch (stop) WHERE parent IS NULL;
 
-CREATE TABLE bad (
-    position INTEGER PRIMARY KEY CHECK (position >= 0),        -- in the plan's ids
+CREATE TABLE invalid_id (
+    position INTEGER PRIMARY KEY CHECK (position >= 0),        -- among the ids of the plan
     id       TEXT NOT NULL,
-    code     TEXT NOT NULL,                                    -- what the vendor said of it
+    code     TEXT NOT NULL,                                    -- the vendor's reason
     batch    INTEGER NOT NULL REFERENCES batch
 ) STRICT;
 
--- Batches are born as todo, side by side, and their parts within them. ------------------------------------------------
+-- Batches that count: the parts of a rejected batch replace it.
+CREATE VIEW leaf_batch AS
+SELECT * FROM batch WHERE NOT EXISTS (SELECT 1 FROM batch AS part WHERE part.parent = batch.number);
 
-CREATE TRIGGER batch_born BEFORE INSERT ON batch
-WHEN NEW.state <> 'todo' OR NEW.tries <> 0 OR NEW.worker IS NOT NULL OR NEW.handle IS NOT NULL
-BEGIN SELECT RAISE(ABORT, 'a batch is born as todo'); END;
+-- Batches are inserted as todo, side by side, and their parts within them. --------------------------------------------
 
-CREATE TRIGGER batch_root_beside_root BEFORE INSERT ON batch
+CREATE TRIGGER batch_insert_as_todo BEFORE INSERT ON batch
+WHEN NEW.state <> 'todo' OR NEW.attempts <> 0 OR NEW.worker IS NOT NULL OR NEW.handle IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'a batch is inserted as todo'); END;
+
+CREATE TRIGGER batch_root_is_contiguous BEFORE INSERT ON batch
 WHEN NEW.parent IS NULL AND NEW.first <> coalesce((SELECT max(stop) FROM batch WHERE parent IS NULL), 0)
 BEGIN SELECT RAISE(ABORT, 'a batch begins where the one before it stops'); END;
 
@@ -113,81 +117,82 @@ CREATE TRIGGER batch_within_plan BEFORE INSERT ON batch
 WHEN NEW.stop > (SELECT id_count FROM run) OR NEW.native >= (SELECT native_count FROM run)
 BEGIN SELECT RAISE(ABORT, 'a batch is a part of the plan'); END;
 
-CREATE TRIGGER batch_part BEFORE INSERT ON batch
+CREATE TRIGGER batch_part_within_parent BEFORE INSERT ON batch
 WHEN NEW.parent IS NOT NULL AND NOT EXISTS (
-    SELECT 1 FROM batch AS whole
-    WHERE whole.number = NEW.parent AND whole.state = 'rejected' AND whole.first <= NEW.first AND NEW.stop <= whole.stop
-      AND NEW.first >= coalesce((SELECT max(part.stop) FROM batch AS part WHERE part.parent = whole.number), 0)
+    SELECT 1 FROM batch AS parent_batch
+    WHERE parent_batch.number = NEW.parent AND parent_batch.state = 'rejected'
+      AND parent_batch.first <= NEW.first AND NEW.stop <= parent_batch.stop
+      AND NEW.first >= coalesce((SELECT max(part.stop) FROM batch AS part WHERE part.parent = parent_batch.number), 0)
 )
 BEGIN SELECT RAISE(ABORT, 'a part lies in a rejected batch, behind the parts before it'); END;
 
-CREATE TRIGGER batch_stays BEFORE UPDATE OF number, parent, native, first, stop ON batch
-BEGIN SELECT RAISE(ABORT, 'what a batch is does not change'); END;
+CREATE TRIGGER batch_identity_is_immutable BEFORE UPDATE OF number, parent, native, first, stop ON batch
+BEGIN SELECT RAISE(ABORT, 'the identity of a batch is immutable'); END;
 
-CREATE TRIGGER batch_is_kept BEFORE DELETE ON batch
-BEGIN SELECT RAISE(ABORT, 'a ledger forgets nothing'); END;
+CREATE TRIGGER batch_no_delete BEFORE DELETE ON batch
+BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 
 -- The transitions, and no others. ------------------------------------------------------------------------------------
 
-CREATE TRIGGER batch_is_settled BEFORE UPDATE ON batch
+CREATE TRIGGER batch_settled_is_final BEFORE UPDATE ON batch
 WHEN OLD.state IN ('accepted', 'rejected')
-BEGIN SELECT RAISE(ABORT, 'what is settled stays so'); END;
+BEGIN SELECT RAISE(ABORT, 'a settled batch is final'); END;
 
-CREATE TRIGGER batch_moves BEFORE UPDATE OF state ON batch
+CREATE TRIGGER batch_transitions BEFORE UPDATE OF state ON batch
 WHEN NOT (
        (OLD.state = 'todo'     AND NEW.state IN ('todo', 'sent', 'rejected'))
     OR (OLD.state = 'sent'     AND NEW.state IN ('accepted', 'in_doubt'))
-    OR (OLD.state = 'sent'     AND NEW.state IN ('todo', 'rejected') AND OLD.doubts = 0)   -- else a call before it may have told
+    OR (OLD.state = 'sent'     AND NEW.state IN ('todo', 'rejected') AND OLD.lost_replies = 0)   -- else an earlier call may have been delivered
     OR (OLD.state = 'in_doubt' AND NEW.state = 'in_doubt')
-    OR (OLD.state = 'in_doubt' AND NEW.state = 'todo' AND OLD.worker IS NULL AND OLD.skipped IS NULL
-        AND NEW.doubts = 0)
-    OR (OLD.state = 'in_doubt' AND NEW.state = 'sent' AND OLD.skipped IS NULL
-        AND NEW.sent >= OLD.sent AND NEW.sent < OLD.repeat_until AND NEW.repeat_until = OLD.repeat_until)
+    OR (OLD.state = 'in_doubt' AND NEW.state = 'todo' AND OLD.worker IS NULL AND OLD.skipped_at IS NULL
+        AND NEW.lost_replies = 0)
+    OR (OLD.state = 'in_doubt' AND NEW.state = 'sent' AND OLD.skipped_at IS NULL
+        AND NEW.sent_at >= OLD.sent_at AND NEW.sent_at < OLD.dedup_until AND NEW.dedup_until = OLD.dedup_until)
 )
 BEGIN SELECT RAISE(ABORT, 'illegal transition'); END;
 
-CREATE TRIGGER batch_is_sent BEFORE UPDATE OF state ON batch
+CREATE TRIGGER batch_sent_by_claimant BEFORE UPDATE OF state ON batch
 WHEN NEW.state = 'sent' AND (
     NEW.worker IS NOT OLD.worker
-    OR NEW.tries <> OLD.tries + 1
-    OR NOT EXISTS (SELECT 1 FROM worker WHERE number = NEW.worker AND ended IS NULL)
+    OR NEW.attempts <> OLD.attempts + 1
+    OR NOT EXISTS (SELECT 1 FROM worker WHERE number = NEW.worker AND ended_at IS NULL)
     OR (SELECT cancelled_at FROM run) IS NOT NULL
 )
-BEGIN SELECT RAISE(ABORT, 'a batch is sent by the living worker that has claimed it, in a run that goes on'); END;
+BEGIN SELECT RAISE(ABORT, 'a batch is sent by the living worker that claimed it, in a run that is not cancelled'); END;
 
-CREATE TRIGGER batch_is_claimed BEFORE UPDATE OF worker ON batch
+CREATE TRIGGER batch_claim_is_exclusive BEFORE UPDATE OF worker ON batch
 WHEN OLD.worker IS NOT NULL AND NEW.worker IS NOT NULL AND OLD.worker <> NEW.worker
 BEGIN SELECT RAISE(ABORT, 'another worker has claimed this batch'); END;
 
--- What is written once. ----------------------------------------------------------------------------------------------
+-- Rows that are written once. ----------------------------------------------------------------------------------------
 
-CREATE TRIGGER run_stays
+CREATE TRIGGER run_is_immutable
 BEFORE UPDATE OF
     number, id, vendor, method, base_url, credentials_digest, plan_digest, message_digest, native_count, id_count, created_at ON run
-BEGIN SELECT RAISE(ABORT, 'what a run is does not change'); END;
+BEGIN SELECT RAISE(ABORT, 'the identity of a run is immutable'); END;
 
-CREATE TRIGGER run_stays_cancelled BEFORE UPDATE OF cancelled_at ON run
+CREATE TRIGGER run_cancel_is_final BEFORE UPDATE OF cancelled_at ON run
 WHEN OLD.cancelled_at IS NOT NULL AND NEW.cancelled_at IS NOT OLD.cancelled_at
-BEGIN SELECT RAISE(ABORT, 'a cancelled run stays so'); END;
+BEGIN SELECT RAISE(ABORT, 'a cancelled run stays cancelled'); END;
 
-CREATE TRIGGER run_is_kept BEFORE DELETE ON run
-BEGIN SELECT RAISE(ABORT, 'a ledger forgets nothing'); END;
+CREATE TRIGGER run_no_delete BEFORE DELETE ON run
+BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 
-CREATE TRIGGER place_is_kept BEFORE DELETE ON place
-BEGIN SELECT RAISE(ABORT, 'a ledger forgets nothing'); END;
+CREATE TRIGGER run_location_no_delete BEFORE DELETE ON run_location
+BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 
-CREATE TRIGGER worker_is_dead BEFORE UPDATE OF ended ON worker
-WHEN OLD.ended IS NOT NULL OR EXISTS (SELECT 1 FROM batch WHERE worker = OLD.number AND state = 'sent')
-BEGIN SELECT RAISE(ABORT, 'a worker ends once, and leaves nothing as sent'); END;
+CREATE TRIGGER worker_end_is_final BEFORE UPDATE OF ended_at ON worker
+WHEN OLD.ended_at IS NOT NULL OR EXISTS (SELECT 1 FROM batch WHERE worker = OLD.number AND state = 'sent')
+BEGIN SELECT RAISE(ABORT, 'a worker ends once, and leaves no batch as sent'); END;
 
-CREATE TRIGGER bad_within_batch BEFORE INSERT ON bad
+CREATE TRIGGER invalid_id_within_batch BEFORE INSERT ON invalid_id
 WHEN NOT EXISTS (SELECT 1 FROM batch WHERE number = NEW.batch AND first <= NEW.position AND NEW.position < stop)
-BEGIN SELECT RAISE(ABORT, 'a bad id is one of its batch'); END;
+BEGIN SELECT RAISE(ABORT, 'an invalid id is in the range of its batch'); END;
 
-CREATE TRIGGER bad_is_kept BEFORE DELETE ON bad
-BEGIN SELECT RAISE(ABORT, 'a ledger forgets nothing'); END;
+CREATE TRIGGER invalid_id_no_delete BEFORE DELETE ON invalid_id
+BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 
-CREATE TRIGGER bad_stays BEFORE UPDATE ON bad
-BEGIN SELECT RAISE(ABORT, 'a ledger forgets nothing'); END;
+CREATE TRIGGER invalid_id_no_update BEFORE UPDATE ON invalid_id
+BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 
 PRAGMA user_version = 3;

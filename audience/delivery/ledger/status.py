@@ -1,4 +1,4 @@
-"""How far a run is, read from its ledger: batches and ids by their states, and what the vendor said."""
+"""Status of a run, read from its ledger: batches and ids by state, failed batches, workers."""
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
@@ -12,15 +12,12 @@ from audience.errors import Problem
 
 BatchState: TypeAlias = Literal["todo", "sent", "accepted", "rejected", "in_doubt"]
 BATCH_STATES: tuple[BatchState, ...] = ("todo", "sent", "accepted", "rejected", "in_doubt")
-MAX_LISTED = 1_000  # that are listed; all of them stand in the ledger
-
-# A batch whose parts are sent anew counts no more: its parts do.
-LEAF_BATCHES = "FROM batch AS b WHERE NOT EXISTS (SELECT 1 FROM batch AS part WHERE part.parent = b.number)"
+MAX_LISTED = 1_000  # failed batches and message ids of a status; the ledger has all of them
 
 
 @dataclass(frozen=True, slots=True)
 class FailedBatch:
-    """A batch that was refused or is in doubt: a *native* request, or ids of the plan, and the vendor's words."""
+    """Rejected or in-doubt batch: the number of a native request, or the ids [first, stop) of the plan."""
 
     batch: int
     native: int | None
@@ -33,12 +30,20 @@ class FailedBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """How far a run is.
+    """Progress of a run.
 
-    *batches* and *ids* are counts by state; *bad* is how many ids the vendor did not know, by its code, and of those
-    none is counted in *ids*. *skipped* of the batches in doubt are settled to stay so; *workers* are at it, or died and
-    left what they had. *messages* are the vendor's ids of what it took, and *troubles* are what was refused or is in
-    doubt, a thousand at most.
+    Attributes:
+        vendor: Name of the vendor.
+        method: Name of the send method.
+        batch_counts: Batches by state.
+        id_counts: Ids by the state of their batch, without invalid ids.
+        invalid_id_counts: Ids that the vendor rejected, by its error code.
+        skipped: Batches in doubt that the user chose to leave so.
+        workers: Workers that are running, or died without being reaped.
+        cancelled: Whether the run was cancelled.
+        stop_reason: Why the last worker stopped early, if it did.
+        message_ids: The vendor's ids of the accepted messages, at most `MAX_LISTED`.
+        failed_batches: Rejected and in-doubt batches, at most `MAX_LISTED`.
     """
 
     vendor: str
@@ -55,54 +60,53 @@ class Status:
 
     @property
     def done(self) -> bool:
-        """Whether all is settled: nothing left to send, no reply outstanding, no doubt that nobody has decided."""
+        """True if no batch is pending or undecided, and the run was neither stopped nor cancelled."""
         return not self.stop_reason and not self.cancelled and self.pending == 0 and self.undecided == 0
 
     @property
     def active_workers(self) -> int:
-        """How many processes are at work."""
+        """Number of workers that are running."""
         return sum(worker.is_alive for worker in self.workers)
 
     @property
     def pending(self) -> int:
-        """Batches that will be sent, or have no reply yet."""
+        """Number of batches that will be sent, or have no reply yet."""
         return self.batch_counts["todo"] + self.batch_counts["sent"]
 
     @property
     def undecided(self) -> int:
-        """Batches in doubt that nobody has decided on."""
+        """Number of batches in doubt that the user has neither skipped nor retried."""
         return self.batch_counts["in_doubt"] - self.skipped
 
 
 def load_status(ledger: Ledger) -> Status:
-    """How far the run of *ledger* is."""
+    """Load the status of the run of *ledger*."""
     run = ledger.load_run()
-    batches, ids = _count_by_state(ledger)
-    [(skipped,)] = ledger.execute("SELECT count(*) FROM batch WHERE skipped IS NOT NULL")
-    named = "SELECT DISTINCT message FROM batch WHERE message IS NOT NULL ORDER BY number LIMIT ?"
+    batch_counts, id_counts = _count_by_state(ledger)
+    [(skipped,)] = ledger.query("count_skipped")
     return Status(
         vendor=run.vendor,
         method=run.method,
-        batch_counts=batches,
-        id_counts=ids,
-        invalid_id_counts=dict(ledger.execute("SELECT code, count(*) FROM bad GROUP BY code ORDER BY code")),
+        batch_counts=batch_counts,
+        id_counts=id_counts,
+        invalid_id_counts=dict(ledger.query("count_invalid_ids")),
         skipped=skipped,
         workers=list_workers(ledger),
         cancelled=run.cancelled_at is not None,
         stop_reason=_load_stop_reason(run),
-        message_ids=tuple(name for (name,) in ledger.execute(named, MAX_LISTED)),
+        message_ids=tuple(message_id for (message_id,) in ledger.query("list_message_ids", limit=MAX_LISTED)),
         failed_batches=tuple(_load_failed_batches(ledger)),
     )
 
 
 def empty_status(vendor: str) -> Status:
-    """The status of a run that tells nobody."""
-    none: dict[BatchState, int] = dict.fromkeys(BATCH_STATES, 0)
+    """Return the status of a run without any device."""
+    zeros: dict[BatchState, int] = dict.fromkeys(BATCH_STATES, 0)
     return Status(
         vendor=vendor,
         method="none",
-        batch_counts=none,
-        id_counts=none,
+        batch_counts=zeros,
+        id_counts=zeros,
         invalid_id_counts={},
         skipped=0,
         workers=(),
@@ -114,31 +118,27 @@ def empty_status(vendor: str) -> Status:
 
 
 def count_progress(ledger: Ledger) -> tuple[int, int]:
-    """How many ids and native requests are settled, of how many: for a progress bar, while others write."""
-    total = "SELECT native_count + id_count FROM run"
-    left = "SELECT coalesce(sum(coalesce(stop - first, 1)), 0) FROM batch WHERE state IN ('todo', 'sent')"
-    [(whole, going)] = ledger.execute(f"SELECT ({total}), ({left})")
-    return whole - going, whole
+    """Return how many ids and native requests are settled, and how many there are."""
+    [(total, pending)] = ledger.query("count_progress")
+    return total - pending, total
 
 
 def _count_by_state(ledger: Ledger) -> tuple[dict[BatchState, int], dict[BatchState, int]]:
-    """How many batches, and how many ids that are not bad, there are in each state."""
-    batches, ids = dict.fromkeys(BATCH_STATES, 0), dict.fromkeys(BATCH_STATES, 0)
-    bad = [position for (position,) in ledger.execute("SELECT position FROM bad ORDER BY position")]
-    for state, first, stop in ledger.execute(f"SELECT state, coalesce(first, 0), coalesce(stop, 0) {LEAF_BATCHES}"):
-        batches[state] += 1
-        ids[state] += stop - first - (bisect_left(bad, stop) - bisect_left(bad, first))
-    return batches, ids
+    """Return the number of batches and of valid ids in each state."""
+    batch_counts, id_counts = dict.fromkeys(BATCH_STATES, 0), dict.fromkeys(BATCH_STATES, 0)
+    invalid = [position for (position,) in ledger.query("list_all_invalid_positions")]
+    for state, first, stop in ledger.query("list_leaf_ranges"):
+        batch_counts[state] += 1
+        id_counts[state] += stop - first - (bisect_left(invalid, stop) - bisect_left(invalid, first))
+    return batch_counts, id_counts
 
 
 def _load_failed_batches(ledger: Ledger) -> list[FailedBatch]:
-    columns = "b.number, b.native, b.first, b.stop, b.state, b.skipped IS NOT NULL, b.problem"
-    rows = ledger.execute(
-        f"SELECT {columns} {LEAF_BATCHES} AND state IN ('rejected', 'in_doubt') ORDER BY number LIMIT {MAX_LISTED}"
-    )
     return [
-        FailedBatch(number, native, first, stop, state, bool(skipped), problem_from_json(said))
-        for number, native, first, stop, state, skipped, said in rows
+        FailedBatch(number, native, first, stop, state, bool(skipped), problem_from_json(problem))
+        for number, native, first, stop, state, skipped, problem in ledger.query(
+            "list_failed_batches", limit=MAX_LISTED
+        )
     ]
 
 
@@ -147,6 +147,6 @@ def _load_stop_reason(run: Run) -> Problem | None:
 
 
 def problem_from_json(text: str | None) -> Problem:
-    """A problem as it stands in a ledger."""
-    found: dict[str, Any] = orjson.loads(text) if text else {"code": "unknown", "message": "nothing was said"}
-    return Problem(found["code"], found["message"], hint=found.get("hint"))
+    """Return the problem that a ledger keeps as JSON."""
+    fields: dict[str, Any] = orjson.loads(text) if text else {"code": "unknown", "message": "no problem was recorded"}
+    return Problem(fields["code"], fields["message"], hint=fields.get("hint"))

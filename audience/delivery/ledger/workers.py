@@ -1,6 +1,7 @@
-"""Who works on a ledger: each process holds a lock for as long as it lives, so that others see when it has died.
+"""Workers of a ledger: each process holds a file lock while it lives, so that others can see when it has died.
 
-What a dead one had sent is in doubt, since its replies are lost; what it had only claimed is free again.
+The calls that a dead worker had sent become in doubt, because their replies are lost. The batches that it had only
+claimed become free.
 """
 
 import os
@@ -18,15 +19,15 @@ from audience.delivery.ledger.run_identity import ensure_not_copy, leave_marker,
 from audience.delivery.ledger.transitions import problem_to_json
 from audience.errors import DeliveryError, Problem
 
-WORKER_LOCK_GLOB, CREATE_LOCK_FILE = "worker-*.lock", "begin.lock"
-WORKER_DIED = Problem("died", "the process ended between sending and the reply")
+WORKER_LOCK_GLOB, CREATE_LOCK_FILE = "worker-*.lock", "create.lock"
+WORKER_DIED = Problem("died", "the worker process ended after it sent this call and before it recorded the reply")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """A *process* that has not ended by itself, *begun* in seconds since 1970, and how many batches it has.
+    """Process that works on a ledger, or died without being reaped.
 
-    It *lives*, or it has died and nobody has taken over yet what it has.
+    *started_at* is a Unix timestamp; *batches* counts the unsettled batches that it has claimed.
     """
 
     pid: int
@@ -38,108 +39,106 @@ class Worker:
 
 @contextmanager
 def register_worker(ledger: Ledger) -> Iterator[int]:
-    """Be a worker of *ledger*, with a number; at the end nothing is left claimed, or sent without a reply.
+    """Register this process as a worker of *ledger* and yield its number.
 
-    Raises DeliveryError where that is the ledger of a copy.
+    At the end, its claimed batches are released and its unanswered calls become in doubt. Raises DeliveryError if the
+    folder is a copy.
     """
     name = WORKER_LOCK_GLOB.replace("*", uuid4().hex)
-    file = ledger.path.with_name(name)
-    with _try_file_lock(file) as mine:
-        if not mine:
-            raise DeliveryError(Problem("locked", f"{file} is held by another"))
+    lock_file = ledger.path.with_name(name)
+    with _try_file_lock(lock_file) as locked:
+        if not locked:
+            raise DeliveryError(Problem("locked", f"{lock_file} is locked by another process"))
         with ledger.transaction():
             ensure_not_copy(ledger)
-            before = renew_marker(ledger)
-            values = (name, os.getpid(), socket.gethostname(), time.time())
-            statement = "INSERT INTO worker (lock, process, host, begun) VALUES (?, ?, ?, ?) RETURNING number"
-            [(number,)] = ledger.execute(statement, *values)
-        before.unlink(missing_ok=True)
+            old_marker = renew_marker(ledger)
+            host = socket.gethostname()
+            [(number,)] = ledger.query("insert_worker", lock_file=name, pid=os.getpid(), host=host, now=time.time())
+        old_marker.unlink(missing_ok=True)
         try:
             yield number
         finally:
             with ledger.transaction():
                 _end_worker(ledger, number)
             leave_marker(ledger)
-            file.unlink(missing_ok=True)
+            lock_file.unlink(missing_ok=True)
 
 
 @contextmanager
 def hold_create_lock(folder: Path) -> Iterator[None]:
-    """Nobody else begins anything in *folder* meanwhile: its message would take the place of ours. Or DeliveryError."""
-    file = folder / CREATE_LOCK_FILE
-    with _try_file_lock(file) as mine:
-        if not mine:
-            raise DeliveryError(Problem("locked", f"{folder}: another process begins a run here", hint="try again"))
+    """Hold the lock to create a run in *folder*, so that no other process replaces its message.
+
+    Raises DeliveryError if another process holds it.
+    """
+    lock_file = folder / CREATE_LOCK_FILE
+    with _try_file_lock(lock_file) as locked:
+        if not locked:
+            message = f"{folder}: another process is creating a run here"
+            raise DeliveryError(Problem("locked", message, hint="wait for it, then check `audience status`"))
         try:
             yield
         finally:
-            file.unlink(missing_ok=True)
+            lock_file.unlink(missing_ok=True)
 
 
 def reap_dead_workers(ledger: Ledger) -> None:
-    """Bury the workers that have died, within a transaction."""
-    for number, name in ledger.execute("SELECT number, lock FROM worker WHERE ended IS NULL"):
-        file = ledger.path.with_name(name)
-        with _try_file_lock(file) as free:
-            if free:
+    """End the workers whose process has died. Call it within a transaction."""
+    for number, name in ledger.query("list_unended_workers"):
+        lock_file = ledger.path.with_name(name)
+        with _try_file_lock(lock_file) as locked:
+            if locked:
                 _end_worker(ledger, number)
-                file.unlink(missing_ok=True)
+                lock_file.unlink(missing_ok=True)
 
 
 def list_other_workers(ledger: Ledger) -> tuple[Worker, ...]:
-    """Who lives in another process than this one."""
-    mine = (os.getpid(), socket.gethostname())
-    return tuple(each for each in list_workers(ledger) if each.is_alive and (each.pid, each.host) != mine)
+    """Return the living workers of other processes."""
+    own = (os.getpid(), socket.gethostname())
+    return tuple(worker for worker in list_workers(ledger) if worker.is_alive and (worker.pid, worker.host) != own)
 
 
 def list_workers(ledger: Ledger) -> tuple[Worker, ...]:
-    """Who has not ended; nothing is written.
+    """Return the workers that have not ended, without writing anything.
 
-    Raises DeliveryError where it cannot be seen whether one lives.
+    Raises DeliveryError if a worker's lock file cannot be read.
     """
-    held = "(SELECT count(*) FROM batch WHERE batch.worker = w.number AND state IN ('todo', 'sent', 'in_doubt'))"
-    columns = f"lock, process, host, begun, {held}"
-    rows = ledger.execute(f"SELECT {columns} FROM worker AS w WHERE ended IS NULL")
     return tuple(
         Worker(
-            pid=process,
+            pid=pid,
             host=host,
-            started_at=begun,
+            started_at=started_at,
             batches=batches,
-            is_alive=_is_locked_by_worker(ledger.path.with_name(lock)),
+            is_alive=_is_locked_by_worker(ledger.path.with_name(lock_file)),
         )
-        for lock, process, host, begun, batches in rows
+        for lock_file, pid, host, started_at, batches in ledger.query("list_workers")
     )
 
 
-def _is_locked_by_worker(file: Path) -> bool:
+def _is_locked_by_worker(lock_file: Path) -> bool:
     try:
-        return is_locked(file)
+        return is_locked(lock_file)
     except OSError as error:
-        raise DeliveryError(Problem("unreadable", f"{file}: {error.strerror or error}")) from error
+        raise DeliveryError(Problem("unreadable", f"{lock_file}: {error.strerror or error}")) from error
 
 
 def count_workers(ledger: Ledger) -> int:
-    """How many workers have not ended, as far as is known."""
-    return int(ledger.execute("SELECT count(*) FROM worker WHERE ended IS NULL")[0][0])
+    """Return how many workers have not ended; dead ones count until they are reaped."""
+    return int(ledger.query("count_workers")[0][0])
 
 
 def _end_worker(ledger: Ledger, number: int) -> None:
-    """The worker writes no more: what it sent is in doubt, what it claimed is free."""
+    """Mark the worker's calls in doubt, release its claims, and record its end."""
     now = time.time()
-    lost = "state = 'in_doubt', doubts = doubts + 1, settled = ?, worker = NULL, problem = ?"
-    ledger.execute(
-        f"UPDATE batch SET {lost} WHERE worker = ? AND state = 'sent'", now, problem_to_json(WORKER_DIED), number
-    )
-    ledger.execute("UPDATE batch SET worker = NULL WHERE worker = ? AND state IN ('todo', 'in_doubt')", number)
-    ledger.execute("UPDATE worker SET ended = ? WHERE number = ?", now, number)
+    ledger.query("mark_worker_calls_in_doubt", worker=number, now=now, problem=problem_to_json(WORKER_DIED))
+    ledger.query("release_worker_batches", worker=number)
+    ledger.query("end_worker", worker=number, now=now)
 
 
 @contextmanager
-def _try_file_lock(file: Path) -> Iterator[bool]:
-    """The lock of *file*; whether it was free."""
+def _try_file_lock(lock_file: Path) -> Iterator[bool]:
+    """Try to lock *lock_file*; yield whether it was free."""
     try:
-        with try_lock(file) as mine:
-            yield mine
+        with try_lock(lock_file) as locked:
+            yield locked
     except OSError as error:
-        raise DeliveryError(Problem("cannot-write", f"{file}: {error.strerror or error}")) from error
+        raise DeliveryError(Problem("cannot-write", f"{lock_file}: {error.strerror or error}")) from error

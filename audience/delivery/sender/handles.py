@@ -1,97 +1,91 @@
-"""Handles: what an opening call is answered, and calls that tell need: the id of an upload, or of an empty message.
+"""Handles: results of setup calls, such as the id of an upload, that send calls refer to.
 
-An opening tells nobody, so that it is repeated at will. A handle that was answered is kept in the ledger and used by
-all batches until it is used up or too old; one that is for a single call belongs to its batch alone.
+A setup call reaches no device, so it can be repeated at any time. Handles are kept in the ledger and shared by all
+batches until they are used up or expired. A handle for a single call belongs to its batch.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import TypeAlias
 
 from audience.delivery.ledger import transitions
 from audience.delivery.ledger.connection import Ledger
-from audience.delivery.ledger.group_commit import GroupCommit
 from audience.delivery.ledger.transitions import Batch, Handle
-from audience.delivery.transport.http import ReplyParser
+from audience.delivery.sender.context import SendContext
 from audience.delivery.transport.retry import RetryLater
-from audience.errors import Problem
 from audience.vendors.delivery_spec import (
     Accepted,
-    Credentials,
     InDoubt,
     Payload,
-    RateLimit,
-    Request,
     Retryable,
     SendMethod,
     SetupCall,
     VendorReply,
 )
 
-HANDLE_MARGIN_SECONDS = 60.0  # seconds before a handle ends that it is no longer relied on, or a tenth of what it lasts
+HANDLE_MARGIN_SECONDS = 60.0  # before its expiry, a handle is no longer used; at most a tenth of its lifetime
 
-SendSetupCall: TypeAlias = Callable[
-    [Request, ReplyParser, tuple[RateLimit, ...]], Awaitable[VendorReply]
-]  # a call that tells nobody, at its pace
+
+class SetupRejected(Exception):
+    """Rejection of a setup call, which concerns the batch or the run as a rejected send call does."""
+
+    def __init__(self, reply: VendorReply):
+        super().__init__(reply)
+        self.reply = reply
 
 
 class HandlePool:
-    """The handles of a run: *body* is the message at that moment, *ask* makes a call that tells nobody, at its pace."""
+    """Handles of one run."""
 
-    def __init__(
-        self,
-        group_commit: GroupCommit,
-        credentials: Credentials,
-        build_body: Callable[[], Payload],
-        send_setup_call: SendSetupCall,
-    ):
-        self._group_commit = group_commit
-        self._credentials = credentials
-        self._build_body = build_body
-        self._send_setup_call = send_setup_call
+    def __init__(self, context: SendContext):
+        self._context = context
         self._shared_lock = asyncio.Lock()
 
-    async def acquire(
-        self, method: SendMethod, batch: Batch, targets: Sequence[Payload]
-    ) -> Handle | VendorReply | None:
-        """A handle for one more call of *way*; None where it needs none, and what the vendor says where it refuses."""
-        opening = method.get_setup_call(targets)
-        if opening is None:
-            return None
-        alone = batch if opening.max_uses == 1 else None
-        async with nullcontext() if alone else self._shared_lock:
-            while (found := await self._group_commit.submit(partial(_take_handle, batch=alone))) is None:
-                request = await asyncio.to_thread(opening.build_request, self._build_body(), targets, self._credentials)
-                reply = await self._send_setup_call(request, opening.parse_reply, opening.rate_limits)
-                match reply:
-                    case Accepted(text):
-                        await self._group_commit.submit(
-                            partial(_store_handle, batch=alone, value=text, setup_call=opening)
-                        )
-                    case Retryable(problem, after):
-                        raise RetryLater(problem, after)
-                    case InDoubt(problem):
-                        raise RetryLater(problem)
-                    case _:
-                        return reply
-        return found
+    async def acquire(self, method: SendMethod, batch: Batch, targets: Sequence[Payload]) -> Handle | None:
+        """Return a handle for one call of *method*, or None if it needs none.
 
-    async def close_handles(self, method: SendMethod) -> list[Problem]:
-        """End the handles that are open still; what the vendor says where it does not."""
-        opening = method.setup_call
-        if opening is None or opening.close is None:
-            return []
-        problems = []
-        for handle in await self._group_commit.submit(transitions.list_open_handles):
-            reply = await self._send_setup_call(opening.close(handle.value, self._credentials), opening.parse_reply, ())
-            if isinstance(reply, Accepted):
-                await self._group_commit.submit(partial(transitions.mark_handle_closed, handle=handle, now=time.time()))
-            else:
-                problems.append(reply.problem)
-        return problems
+        Raises:
+            SetupRejected: If the vendor rejects the setup call.
+            RetryLater: If the setup call failed and can be repeated.
+        """
+        setup_call = method.get_setup_call(targets)
+        if setup_call is None:
+            return None
+        owner = batch if setup_call.max_uses == 1 else None
+        async with nullcontext() if owner else self._shared_lock:
+            while (handle := await self._context.group_commit.submit(partial(_take_handle, batch=owner))) is None:
+                await self._open_handle(setup_call, owner, targets)
+        return handle
+
+    async def _open_handle(self, setup_call: SetupCall, owner: Batch | None, targets: Sequence[Payload]) -> None:
+        context = self._context
+        body, credentials = context.build_body(), context.prepared.credentials
+        request = await asyncio.to_thread(setup_call.build_request, body, targets, credentials)
+        await context.rate_limiter.wait(setup_call.rate_limits)
+        match await context.transport.post(request, setup_call.parse_reply):
+            case Accepted(value):
+                store = partial(_store_handle, batch=owner, value=value, setup_call=setup_call)
+                await context.group_commit.submit(store)
+            case Retryable(problem, retry_after):
+                raise RetryLater(problem, retry_after)
+            case InDoubt(problem):
+                raise RetryLater(problem)
+            case rejection:
+                raise SetupRejected(rejection)
+
+    async def close_handles(self, method: SendMethod) -> None:
+        """Close all open handles at the vendor, if *method* has a call for that; a failure leaves a handle open."""
+        setup_call = method.setup_call
+        if setup_call is None or setup_call.close is None:
+            return
+        context = self._context
+        for handle in await context.group_commit.submit(transitions.list_open_handles):
+            request = setup_call.close(handle.value, context.prepared.credentials)
+            if isinstance(await context.transport.post(request, setup_call.parse_reply), Accepted):
+                mark_closed = partial(transitions.mark_handle_closed, handle=handle, now=time.time())
+                await context.group_commit.submit(mark_closed)
 
 
 def _take_handle(ledger: Ledger, batch: Batch | None) -> Handle | None:
@@ -99,7 +93,8 @@ def _take_handle(ledger: Ledger, batch: Batch | None) -> Handle | None:
 
 
 def _store_handle(ledger: Ledger, batch: Batch | None, value: str, setup_call: SetupCall) -> None:
-    now = time.time()
-    lasts = None if setup_call.lifetime is None else setup_call.lifetime.total_seconds()
-    until = None if lasts is None else now + lasts - min(HANDLE_MARGIN_SECONDS, lasts / 10)
-    transitions.store_handle(ledger, batch, value, setup_call.max_uses, now, until)
+    now, expires_at = time.time(), None
+    if setup_call.lifetime is not None:
+        lifetime = setup_call.lifetime.total_seconds()
+        expires_at = now + lifetime - min(HANDLE_MARGIN_SECONDS, lifetime / 10)
+    transitions.store_handle(ledger, batch, value, setup_call.max_uses, now, expires_at)

@@ -1,4 +1,4 @@
-"""The sending of a run: what is todo in the ledger is told, so many batches at a time, until nothing is left."""
+"""Worker of a run: claims batches from the ledger and sends them until none is left."""
 
 import asyncio
 import time
@@ -20,177 +20,188 @@ from audience.delivery.ledger.workers import (
     register_worker,
 )
 from audience.delivery.prepare import PreparedRun
-from audience.delivery.sender.batch_sender import BatchSender, SendContext, StopRun
-from audience.delivery.transport.http import Transport, open_client
+from audience.delivery.sender.batch_sender import BatchSender
+from audience.delivery.sender.context import SendContext, StopRun
+from audience.delivery.transport.http import HttpxTransport, open_transport
 from audience.delivery.transport.rate_limit import RateLimiter
 from audience.delivery.transport.retry import RetryPolicy
-from audience.errors import Problem
 from audience.progress import Progress, ignore_progress
-from audience.vendors.delivery_spec import Credentials
 
-POLL_SECONDS = 0.2  # seconds between looks at what other workers do
+POLL_SECONDS = 0.2  # between two looks at what other workers do
+MAX_IDS_IN_FLIGHT = 2_000_000  # ids in memory for the calls of one worker
+PROGRESS_INTERVAL_SECONDS = 0.3  # between two progress reports
+MIN_WAIT_NOTICE_SECONDS = 3.0  # of waiting for other workers before that is reported
+
+OnWait: TypeAlias = Callable[[tuple[Worker, ...]], None]
 
 
-OnStep: TypeAlias = Callable[[tuple[Worker, ...]], None]
+@dataclass(frozen=True, slots=True)
+class SendOptions:
+    """Options of a send.
 
-
-async def run_worker_loop(context: SendContext, ledger: Ledger, worker: int, on_step: OnStep) -> list[Problem]:
-    """Send all that is left; what the vendor said when its handles were closed.
-
-    *watch* is called after each batch with nobody, and now and then with those who are waited for.
-
-    Halt where the run must stop. What is under way then is brought to its end first, and also when the task is
-    cancelled.
+    Attributes:
+        retry: Retries and timeouts.
+        concurrency: Calls in flight at once; fewer if each has very many ids.
+        progress: Callback for progress reports.
+        on_wait: Callback for the workers that this one waits for, called once for each of them.
+        transport: Replacement for the network, for tests.
     """
-    commits, paces = GroupCommit(ledger), RateLimiter()
-    tasks: set[asyncio.Task[None]] = set()
-    host, timeout = context.credentials.base_url, context.retry.timeout
-    try:
-        async with open_client(host, timeout, context.concurrency, context.transport) as post:
-            telling = BatchSender(context, commits, worker, paces, post)
+
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    concurrency: int = 32
+    progress: Progress = ignore_progress
+    on_wait: OnWait = lambda workers: None
+    transport: HttpxTransport | None = None
+
+
+def run_worker(prepared: PreparedRun, options: SendOptions) -> Status:
+    """Run one worker on a created run and return the status of the run.
+
+    If the run must stop, the ledger and the status have the reason.
+    """
+    path = prepared.requests.folder / LEDGER_FILE
+    on_wait = notify_once(options.on_wait)
+    with (
+        Ledger(path, on_busy=lambda ledger: on_wait(list_other_workers(ledger))) as ledger,
+        Ledger(path, write=False) as progress_ledger,
+    ):
+        with register_worker(ledger) as number:
+            with ledger.transaction():
+                reap_dead_workers(ledger)
+                transitions.set_stop_reason(ledger, None)
+            reporter = StepReporter(progress_ledger, options.progress, on_wait)
             try:
-                async for batch in _iter_claimed_batches(commits, paces, worker, tasks, context.concurrency, on_step):
-                    tasks.add(asyncio.create_task(telling.send(batch)))
-                return await telling.handle_pool.close_handles(context.method)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                await telling.drain()
-    finally:
-        await commits.close()
+                asyncio.run(RunWorker(ledger, number, prepared, options, reporter).run())
+            except StopRun as stop:
+                with ledger.transaction():
+                    transitions.set_stop_reason(ledger, stop.problem)
+        return load_status(ledger)
 
 
-async def _iter_claimed_batches(
-    group_commit: GroupCommit,
-    rate_limiter: RateLimiter,
-    worker: int,
-    tasks: set[asyncio.Task[None]],
-    max_tasks: int,
-    on_step: OnStep,
-) -> AsyncIterator[Batch]:
-    """Batches to be told, one whenever fewer than *most* tasks are going.
+class RunWorker:
+    """Worker with its number in *ledger*, the run to send, and the tasks that send its batches."""
 
-    While others have some that are not settled it waits: they may leave them.
-    """
-    ready: list[Batch] = []
-    while True:
-        if len(ready) + len(tasks) < max_tasks:
-            wanted = (
-                2 * max_tasks - len(ready) - len(tasks)
-            )  # some more than are told at once, for one write to the disk
-            rate_limiter.worker_count, claimed = await group_commit.submit(
-                partial(_claim_next, worker=worker, limit=wanted)
-            )
-            ready += claimed
-        while ready and len(tasks) < max_tasks:
-            yield ready.pop(0)
-        if tasks:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-                tasks.discard(task)
-                on_step(())
-        elif await group_commit.submit(_has_pending_elsewhere):
-            on_step(await group_commit.submit(list_other_workers))
-            await asyncio.sleep(POLL_SECONDS)
-        else:
-            return
+    def __init__(
+        self, ledger: Ledger, number: int, prepared: PreparedRun, options: SendOptions, reporter: "StepReporter"
+    ):
+        self._ledger = ledger
+        self._number = number
+        self._prepared = prepared
+        self._options = options
+        self._reporter = reporter
+        self._max_tasks = min(options.concurrency, max(2, MAX_IDS_IN_FLIGHT // (prepared.method.max_ids or 1)))
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Send all remaining batches.
+
+        Raises StopRun if the run must stop. Calls in flight finish first, also on cancellation.
+        """
+        prepared, options = self._prepared, self._options
+        credentials, timeout = prepared.credentials, options.retry.timeout
+        group_commit = GroupCommit(self._ledger)
+        try:
+            async with open_transport(
+                prepared.delivery, credentials, timeout, self._max_tasks, options.transport
+            ) as transport:
+                context = SendContext(
+                    prepared=prepared,
+                    run=self._ledger.load_run(),
+                    worker=self._number,
+                    retry=options.retry,
+                    group_commit=group_commit,
+                    rate_limiter=RateLimiter(),
+                    transport=transport,
+                )
+                await self._send_batches(context)
+        finally:
+            await group_commit.close()
+
+    async def _send_batches(self, context: SendContext) -> None:
+        sender = BatchSender(context)
+        try:
+            async for batch in self._iter_claimed_batches(context):
+                self._tasks.add(asyncio.create_task(sender.send(batch)))
+            await sender.handle_pool.close_handles(self._prepared.method)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await sender.drain()
+
+    async def _iter_claimed_batches(self, context: SendContext) -> AsyncIterator[Batch]:
+        """Yield claimed batches whenever fewer than the maximum number of tasks run, until no batch is pending.
+
+        While other workers have unsettled batches it waits: they may die and leave them.
+        """
+        ready: list[Batch] = []
+        while True:
+            if len(ready) + len(self._tasks) < self._max_tasks:
+                ready += await self._claim_batches(context, 2 * self._max_tasks - len(ready) - len(self._tasks))
+            while ready and len(self._tasks) < self._max_tasks:
+                yield ready.pop(0)
+            if self._tasks:
+                await self._wait_for_task()
+            elif await context.group_commit.submit(_has_pending_batches):
+                self._reporter.report(await context.group_commit.submit(list_other_workers))
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                return
+
+    async def _claim_batches(self, context: SendContext, limit: int) -> list[Batch]:
+        """Claim up to *limit* batches: more than can be sent at once, so that one disk sync serves many."""
+        claim = partial(_claim_next, worker=self._number, limit=limit)
+        context.rate_limiter.worker_count, batches = await context.group_commit.submit(claim)
+        return batches
+
+    async def _wait_for_task(self) -> None:
+        """Wait until a batch is sent, and raise its error, if any."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+            self._tasks.discard(task)
+            self._reporter.report(())
 
 
 def _claim_next(ledger: Ledger, worker: int, limit: int) -> tuple[int, list[Batch]]:
     return count_workers(ledger), transitions.claim_batches(ledger, worker, limit, time.time())
 
 
-def _has_pending_elsewhere(ledger: Ledger) -> bool:
+def _has_pending_batches(ledger: Ledger) -> bool:
     reap_dead_workers(ledger)
     return transitions.has_pending_batches(ledger, time.time())
 
 
-MAX_IDS_IN_FLIGHT = 2_000_000  # ids that are in memory for calls under way
-PROGRESS_INTERVAL_SECONDS = 0.3  # seconds between two looks at how far it is
-MIN_WAIT_NOTICE_SECONDS = 3.0  # seconds that others are waited for before it is told
-OnWait: TypeAlias = Callable[[tuple[Worker, ...]], None]
+class StepReporter:
+    """Throttled reports of the progress of a run, and of long waits for other workers."""
 
+    def __init__(self, ledger: Ledger, progress: Progress, on_wait: OnWait):
+        self._ledger = ledger
+        self._progress = progress
+        self._on_wait = on_wait
+        self._last_report = 0.0
+        self._waiting_since = time.monotonic()
 
-@dataclass(frozen=True, slots=True)
-class SendOptions:
-    """How a run is sent: with what *patience*, how many calls under way at once, and who is shown how far it is.
-
-    Calls of very many ids are fewer at once. *waiting* is told of those who are waited for, once it takes a while.
-    *transport* is for tests.
-    """
-
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    concurrency: int = 32
-    progress: Progress = ignore_progress
-    on_wait: OnWait = lambda others: None
-    transport: Transport | None = None
-
-
-def run_worker(
-    prepared: PreparedRun,
-    credentials: Credentials,
-    options: SendOptions,
-) -> Status:
-    """Be one of those who send what was begun; how far it came, and what stopped it."""
-    folder = prepared.requests.folder
-    announce = notify_once(options.on_wait)
-    with (
-        Ledger(folder / LEDGER_FILE, on_busy=lambda ledger: announce(list_other_workers(ledger))) as ledger,
-        Ledger(folder / LEDGER_FILE, write=False) as watched,
-    ):
-        errand = SendContext(
-            run=ledger.load_run(),
-            requests=prepared.requests,
-            delivery=prepared.delivery,
-            method=prepared.method,
-            body=prepared.body,
-            credentials=credentials,
-            retry=options.retry,
-            concurrency=min(options.concurrency, max(2, MAX_IDS_IN_FLIGHT // (prepared.method.max_ids or 1))),
-            transport=options.transport,
-        )
-        with register_worker(ledger) as worker:
-            with ledger.transaction():
-                reap_dead_workers(ledger)
-                transitions.set_stop_reason(ledger, None)
-            try:
-                asyncio.run(
-                    run_worker_loop(errand, ledger, worker, _make_step_callback(watched, options.progress, announce))
-                )
-            except StopRun as halt:
-                with ledger.transaction():
-                    transitions.set_stop_reason(ledger, halt.problem)
-        return load_status(ledger)
-
-
-def _make_step_callback(ledger: Ledger, progress: Progress, on_wait: OnWait) -> OnStep:
-    """A function that shows now and then how far the run is, and for whom is waited once that takes a while."""
-    looked, since = 0.0, time.monotonic()
-
-    def report_step(waited_for: tuple[Worker, ...]) -> None:
-        nonlocal looked, since
+    def report(self, awaited: tuple[Worker, ...]) -> None:
+        """Report one step of a worker; *awaited* are the workers that it waits for."""
         now = time.monotonic()
-        if now - looked > PROGRESS_INTERVAL_SECONDS:
-            progress("sending", *count_progress(ledger))
-            looked = now
-        if not waited_for:
-            since = now
-        elif now - since > MIN_WAIT_NOTICE_SECONDS:
-            on_wait(waited_for)
-
-    return report_step
+        if now - self._last_report > PROGRESS_INTERVAL_SECONDS:
+            self._progress("sending", *count_progress(self._ledger))
+            self._last_report = now
+        if not awaited:
+            self._waiting_since = now
+        elif now - self._waiting_since > MIN_WAIT_NOTICE_SECONDS:
+            self._on_wait(awaited)
 
 
 def notify_once(on_wait: OnWait) -> OnWait:
-    """A function that tells of each of those who are waited for once."""
-    named: set[tuple[str, int, float]] = set()
+    """Wrap *on_wait* so that it gets each worker once."""
+    reported: set[tuple[str, int, float]] = set()
 
-    def notify_new(waited_for: tuple[Worker, ...]) -> None:
-        fresh = tuple(each for each in waited_for if (each.host, each.pid, each.started_at) not in named)
-        named.update((each.host, each.pid, each.started_at) for each in fresh)
-        if fresh:
-            on_wait(fresh)
+    def notify_new(workers: tuple[Worker, ...]) -> None:
+        new = tuple(worker for worker in workers if (worker.host, worker.pid, worker.started_at) not in reported)
+        reported.update((worker.host, worker.pid, worker.started_at) for worker in new)
+        if new:
+            on_wait(new)
 
     return notify_new

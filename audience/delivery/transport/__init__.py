@@ -1,1 +1,1 @@
-"""HTTP to vendors: connections, credentials, rate limits and retries."""
+"""HTTP transport: credentials, rate limits, retries, and secrets that are removed from replies."""

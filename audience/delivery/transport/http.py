@@ -1,87 +1,125 @@
-"""One HTTP request, and what its reply means; where none comes back, whether it may have told anybody."""
+"""HTTP calls to a vendor. If no reply comes back, the result tells whether the call may have been delivered."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 
+from audience.delivery.transport.redaction import ReplyParser, redact_secrets
 from audience.errors import Problem
-from audience.vendors.delivery_spec import InDoubt, Request, Response, Retryable, VendorReply
+from audience.vendors.delivery_spec import (
+    Credentials,
+    DeliverySpec,
+    InDoubt,
+    Request,
+    Response,
+    Retryable,
+    SigningContext,
+    VendorReply,
+)
 from audience.vendors.error_codes import parse_retry_after
 
-MAX_REPLY_BYTES = 4 << 20  # bytes of a reply: the longest ones name a thousand ids
+MAX_REPLY_BYTES = 4 << 20  # the longest replies list a thousand ids
 CHUNK_BYTES = 1 << 16
+CONNECT_TIMEOUT_SECONDS = 10
+KEEPALIVE_SECONDS = 4
 NOT_SENT_ERRORS = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)  # no byte has left for the vendor
 
-Transport = httpx.AsyncBaseTransport
-ReplyParser: TypeAlias = Callable[[Response], VendorReply]
-PostRequest: TypeAlias = Callable[[Request, ReplyParser], Awaitable[VendorReply]]
+HttpxTransport: TypeAlias = httpx.AsyncBaseTransport
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """HTTP client of one application at a vendor. *timeout* is in seconds."""
+
+    client: httpx.AsyncClient
+    delivery: DeliverySpec
+    credentials: Credentials
+    timeout: float
+
+    async def post(self, request: Request, parse_reply: ReplyParser) -> VendorReply:
+        """Sign *request*, send it, and return what *parse_reply* makes of the response, without secrets.
+
+        Returns:
+            `Retryable` if nothing was sent; `InDoubt` if no complete, readable response came back in time.
+        """
+        context = SigningContext(datetime.now(UTC), uuid4().hex)
+        signed = self.delivery.sign(request, self.credentials, context)
+        parse_redacted = redact_secrets(parse_reply, signed, self.credentials, self.delivery)
+        host = self.client.base_url.host
+        try:
+            response = await _fetch_response(self.client, self.timeout, signed)
+        except NOT_SENT_ERRORS as error:
+            return Retryable(Problem("unreachable", f"{host}: {_describe_error(error)}"))
+        except TimeoutError:
+            return InDoubt(Problem("no-reply", f"{host}: no complete reply within {self.timeout:g} seconds"))
+        except httpx.HTTPError as error:
+            return InDoubt(Problem("no-reply", f"{host}: {_describe_error(error)}"))
+        if response is None:
+            message = f"{host}: the reply is too large: more than {MAX_REPLY_BYTES:,} bytes"
+            return InDoubt(Problem("unreadable-reply", message))
+        return _parse_response(response, parse_redacted)
 
 
 @asynccontextmanager
-async def open_client(
-    base_url: str, timeout: float, max_connections: int, transport: Transport | None = None
-) -> AsyncIterator[PostRequest]:
-    """A function that sends a request to *host* and says what its reply means, over at most so many *connections*.
+async def open_transport(
+    delivery: DeliverySpec,
+    credentials: Credentials,
+    timeout: float,
+    max_connections: int,
+    httpx_transport: HttpxTransport | None = None,
+) -> AsyncIterator[Transport]:
+    """Open a transport to the base URL of *credentials* with at most *max_connections* connections.
 
-    Its reply is InDoubt where none came back within *timeout* seconds, and Again where nothing was sent. A proxy of
-    the environment is used, but never to this machine.
+    It uses a proxy from the environment, except for loopback addresses.
     """
-    limits = httpx.Limits(
-        max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=4
-    )
+    base_url = credentials.base_url
     async with httpx.AsyncClient(
         base_url=base_url,
-        timeout=httpx.Timeout(timeout, connect=min(timeout, 10), pool=None),
-        limits=limits,
-        transport=transport,
+        timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT_SECONDS), pool=None),
+        limits=httpx.Limits(
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+        ),
+        transport=httpx_transport,
         trust_env=not is_loopback(base_url),
         verify=base_url.startswith("https:"),
         headers={"user-agent": "audience"},
     ) as client:
-        yield partial(_post_request, client, timeout)
+        yield Transport(client, delivery, credentials, timeout)
 
 
-async def _post_request(
-    client: httpx.AsyncClient, timeout: float, request: Request, parse_reply: ReplyParser
-) -> VendorReply:
-    host = client.base_url.host
+def _parse_response(response: Response, parse_reply: ReplyParser) -> VendorReply:
+    """Return the parsed reply, with the Retry-After header if the reply itself names no delay."""
     try:
-        said = await _fetch_response(client, timeout, request)
-    except NOT_SENT_ERRORS as error:
-        return Retryable(Problem("unreachable", f"{host}: {_describe_error(error)}"))
-    except TimeoutError:
-        return InDoubt(Problem("no-reply", f"{host}: the reply was not whole after {timeout:g} seconds"))
-    except httpx.HTTPError as error:
-        return InDoubt(Problem("no-reply", f"{host}: {_describe_error(error)}"))
-    if said is None:
-        return InDoubt(
-            Problem("unreadable-reply", f"{host}: the reply is too large: more than {MAX_REPLY_BYTES:,} bytes")
-        )
-    try:
-        reply = parse_reply(said)
+        reply = parse_reply(response)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        return InDoubt(Problem("unreadable-reply", f"HTTP {said.status}: {type(error).__name__}: {error}"))
+        return InDoubt(Problem("unreadable-reply", f"HTTP {response.status}: {type(error).__name__}: {error}"))
     if isinstance(reply, Retryable) and reply.retry_after is None:
-        return replace(reply, retry_after=parse_retry_after(said))
+        return replace(reply, retry_after=parse_retry_after(response))
     return reply
 
 
 async def _fetch_response(client: httpx.AsyncClient, timeout: float, request: Request) -> Response | None:
-    """What comes back, whole within *timeout* seconds after the request has left; None for what is too large."""
-    async with asyncio.timeout(None) as limit:
+    """Return the response, or None if it is too large.
+
+    Raises TimeoutError if it is not complete within *timeout* seconds after the request was sent.
+    """
+    async with asyncio.timeout(None) as deadline:
 
         async def on_trace_event(event: str, _: Any) -> None:
             if event.endswith("send_request_headers.started"):  # behind a proxy, after those to the proxy itself
-                limit.reschedule(None)
+                deadline.reschedule(None)
             elif event.endswith("send_request_body.complete"):
-                limit.reschedule(asyncio.get_running_loop().time() + timeout)
+                deadline.reschedule(asyncio.get_running_loop().time() + timeout)
 
         async with client.stream(
             request.method,
@@ -90,18 +128,18 @@ async def _fetch_response(client: httpx.AsyncClient, timeout: float, request: Re
             headers=dict(request.headers),
             content=request.content or None,
             extensions={"trace": on_trace_event},
-        ) as said:
+        ) as stream:
             content = bytearray()
-            async for piece in said.aiter_bytes(CHUNK_BYTES):
-                content += piece
+            async for chunk in stream.aiter_bytes(CHUNK_BYTES):
+                content += chunk
                 if len(content) > MAX_REPLY_BYTES:
                     return None
-            headers = {name.lower(): value for name, value in said.headers.items()}
-            return Response(said.status_code, bytes(content), headers)
+            headers = {name.lower(): value for name, value in stream.headers.items()}
+            return Response(stream.status_code, bytes(content), headers)
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL *host* is of this machine.
+    """Return whether the host of *url* is this machine.
 
     >>> [is_loopback(f"http://{name}") for name in ("localhost:80", "127.0.0.9", "[::1]:1", "10.0.0.1", "a.b")]
     [True, True, True, False, False]

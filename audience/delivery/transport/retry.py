@@ -1,4 +1,4 @@
-"""What told nobody is tried again: a bounded number of times, each time later, or when the vendor says."""
+"""Retry policy: exponential backoff with jitter, or the delay that the vendor asks for."""
 
 import random
 from collections.abc import AsyncIterator
@@ -8,12 +8,15 @@ from tenacity import AsyncRetrying, AttemptManager, RetryCallState, retry_if_exc
 
 from audience.errors import Problem
 
-MAX_BACKOFF_DOUBLINGS = 64  # times at the most: no wait is longer than that, and no float either
-MAX_RETRY_AFTER_SECONDS = 300.0  # seconds: whoever says later than that is asked again by `audience resume`
+MAX_BACKOFF_DOUBLINGS = 64  # more would overflow a float
+MAX_RETRY_AFTER_SECONDS = 300.0  # for longer delays the run stops, and `audience resume` tries again
 
 
 class RetryLater(Exception):
-    """It can be tried again, *after* seconds where that is known; *doubt* where somebody may have been told."""
+    """Failed call that may be made again, after *delay* seconds if that is known.
+
+    *in_doubt* is whether an earlier call for the batch may have been delivered.
+    """
 
     def __init__(self, problem: Problem, delay: float | None = None, *, in_doubt: bool = False):
         super().__init__(problem)
@@ -24,10 +27,15 @@ class RetryLater(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often a call is tried, and how long is waited: from *first* seconds, doubled each time, to *most*.
+    """Limits for retries and timeouts.
 
-    A reply is waited for *timeout* seconds. After *doubts* calls in a row whose fate is unknown the run stops: a
-    vendor that is down would leave all of it in doubt.
+    Attributes:
+        max_attempts: How often a call is made at most.
+        initial_delay: Seconds before the second attempt; each further delay is twice as long.
+        max_delay: Longest delay in seconds.
+        timeout: Seconds to wait for a complete reply.
+        max_lost: The run stops after this many lost replies in a row; otherwise an outage of the vendor would leave the
+            whole run in doubt.
     """
 
     max_attempts: int = 8
@@ -37,23 +45,30 @@ class RetryPolicy:
     max_lost: int = 10
 
     def iter_attempts(self) -> AsyncIterator[AttemptManager]:
-        """One attempt after the other, for as long as they raise Later; the last one's is raised."""
-        again = AsyncRetrying(
+        """Yield attempts for as long as they raise RetryLater; the error of the last one is raised."""
+        attempts = AsyncRetrying(
             retry=retry_if_exception_type(RetryLater),
             stop=self._should_stop,
             wait=self._next_delay,
             reraise=True,
         )
-        return aiter(again)
+        return aiter(attempts)
 
     def _should_stop(self, state: RetryCallState) -> bool:
-        error = state.outcome.exception() if state.outcome else None
-        too_late = isinstance(error, RetryLater) and error.delay is not None and error.delay > MAX_RETRY_AFTER_SECONDS
-        return too_late or state.attempt_number >= self.max_attempts
+        delay = _requested_delay(state)
+        too_long = delay is not None and delay > MAX_RETRY_AFTER_SECONDS
+        return too_long or state.attempt_number >= self.max_attempts
 
     def _next_delay(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, RetryLater) and error.delay is not None:
-            return error.delay
-        longest = min(self.max_delay, self.initial_delay * 2.0 ** min(state.attempt_number - 1, MAX_BACKOFF_DOUBLINGS))
-        return float(longest * random.uniform(0.5, 1))  # so that those who failed together do not come back together
+        delay = _requested_delay(state)
+        if delay is not None:
+            return delay
+        doublings = min(state.attempt_number - 1, MAX_BACKOFF_DOUBLINGS)
+        backoff = min(self.max_delay, self.initial_delay * 2.0**doublings)
+        return float(backoff * random.uniform(0.5, 1))  # jitter: calls that failed together are spread
+
+
+def _requested_delay(state: RetryCallState) -> float | None:
+    """Return the delay that the vendor asked for, if any."""
+    error = state.outcome.exception() if state.outcome else None
+    return error.delay if isinstance(error, RetryLater) else None

@@ -1,0 +1,201 @@
+-- Statements of the ledger. `Ledger.query` runs one by its name; `:values` are its keyword arguments.
+
+-- The run. ------------------------------------------------------------------------------------------------------------
+
+-- name: insert_run
+INSERT INTO run (
+    number, id, vendor, method, base_url, credentials_digest, plan_digest, message_digest, native_count, id_count,
+    created_at, cancelled_at, stop_reason
+) VALUES (
+    1, :id, :vendor, :method, :base_url, :credentials_digest, :plan_digest, :message_digest, :native_count, :id_count,
+    :created_at, :cancelled_at, :stop_reason
+);
+
+-- The columns in the order of the fields of `Run`.
+-- name: load_run
+SELECT
+    id, vendor, method, base_url, credentials_digest, plan_digest, message_digest, native_count, id_count,
+    created_at, cancelled_at, stop_reason
+FROM run;
+
+-- name: find_cancelled_run
+SELECT 1 FROM run WHERE cancelled_at IS NOT NULL;
+
+-- name: cancel_run
+UPDATE run SET cancelled_at = coalesce(cancelled_at, :now);
+
+-- name: set_stop_reason
+UPDATE run SET stop_reason = :problem;
+
+-- Its location. -------------------------------------------------------------------------------------------------------
+
+-- name: insert_location
+INSERT INTO run_location (number, marker, fingerprint, folder, host, recorded_at)
+VALUES (1, :marker, :fingerprint, :folder, :host, :recorded_at);
+
+-- name: load_location
+SELECT marker, fingerprint, folder, host, recorded_at FROM run_location;
+
+-- name: update_location
+UPDATE run_location
+SET marker = :marker, fingerprint = :fingerprint, folder = :folder, host = :host, recorded_at = :recorded_at;
+
+-- name: check_integrity
+PRAGMA integrity_check(1);
+
+-- Workers. ------------------------------------------------------------------------------------------------------------
+
+-- name: insert_worker
+INSERT INTO worker (lock_file, pid, host, started_at) VALUES (:lock_file, :pid, :host, :now) RETURNING number;
+
+-- name: list_unended_workers
+SELECT number, lock_file FROM worker WHERE ended_at IS NULL;
+
+-- name: list_workers
+SELECT
+    lock_file, pid, host, started_at,
+    (SELECT count(*) FROM batch WHERE batch.worker = worker.number AND state IN ('todo', 'sent', 'in_doubt'))
+FROM worker WHERE ended_at IS NULL;
+
+-- name: count_workers
+SELECT count(*) FROM worker WHERE ended_at IS NULL;
+
+-- name: end_worker
+UPDATE worker SET ended_at = :now WHERE number = :worker;
+
+-- name: mark_worker_calls_in_doubt
+UPDATE batch
+SET state = 'in_doubt', lost_replies = lost_replies + 1, settled_at = :now, worker = NULL, problem = :problem
+WHERE worker = :worker AND state = 'sent';
+
+-- name: release_worker_batches
+UPDATE batch SET worker = NULL WHERE worker = :worker AND state IN ('todo', 'in_doubt');
+
+-- Claims. -------------------------------------------------------------------------------------------------------------
+
+-- name: insert_native_batch
+INSERT INTO batch (native) VALUES (:native);
+
+-- name: insert_id_batch
+INSERT INTO batch (first, stop) VALUES (:first, :stop);
+
+-- name: insert_part
+INSERT INTO batch (parent, first, stop) VALUES (:parent, :first, :stop);
+
+-- A repeat now would be dropped by the vendor. If the clock was set back before the last attempt, the elapsed time is
+-- unknown, and the batch is not repeated. `mark_sent` and the trigger `batch_transitions` check the same window.
+-- name: find_repeatable
+SELECT number FROM batch
+WHERE state = 'in_doubt' AND worker IS NULL AND skipped_at IS NULL AND sent_at <= :now AND :now < dedup_until
+LIMIT :limit;
+
+-- name: find_todo
+SELECT number FROM batch WHERE state = 'todo' AND worker IS NULL ORDER BY number LIMIT :limit;
+
+-- name: claim_batch
+UPDATE batch SET worker = :worker WHERE number = :number
+RETURNING native, coalesce(first, 0), coalesce(stop, 0), state, dedup_until, parent;
+
+-- name: release_batch
+UPDATE batch SET worker = NULL WHERE number = :number AND state IN ('todo', 'in_doubt');
+
+-- name: list_invalid_positions
+SELECT position FROM invalid_id WHERE position >= :first AND position < :stop;
+
+-- name: find_pending
+SELECT 1 FROM batch WHERE state IN ('todo', 'sent')
+UNION ALL
+SELECT 1 FROM batch WHERE state = 'in_doubt' AND skipped_at IS NULL AND sent_at <= :now AND :now < dedup_until
+LIMIT 1;
+
+-- Transitions. --------------------------------------------------------------------------------------------------------
+
+-- name: load_dedup_window
+SELECT state, dedup_until, sent_at <= :now AND :now < dedup_until FROM batch WHERE number = :number;
+
+-- name: mark_sent
+UPDATE batch
+SET state = 'sent', attempts = attempts + 1, sent_at = :now, settled_at = NULL, worker = :worker, handle = :handle,
+    dedup_until = :dedup_until
+WHERE number = :number;
+
+-- name: mark_settled
+UPDATE batch SET state = :state, settled_at = :now, message_id = :message_id, problem = :problem WHERE number = :number;
+
+-- name: mark_todo
+UPDATE batch
+SET state = 'todo', dedup_until = NULL, problem = :problem, worker = CASE WHEN :keeps_claim THEN worker END
+WHERE number = :number;
+
+-- name: mark_in_doubt
+UPDATE batch
+SET state = 'in_doubt', lost_replies = lost_replies + 1, settled_at = :now, problem = :problem,
+    worker = CASE WHEN :keeps_claim THEN worker END
+WHERE number = :number;
+
+-- name: end_dedup_window
+UPDATE batch SET dedup_until = NULL WHERE number = :number;
+
+-- name: find_lost_replies
+SELECT 1 FROM batch WHERE number = :number AND lost_replies > 0;
+
+-- name: insert_invalid_id
+INSERT INTO invalid_id (position, id, code, batch) VALUES (:position, :id, :code, :batch);
+
+-- name: retry_doubts
+UPDATE batch SET state = 'todo', lost_replies = 0, settled_at = NULL, dedup_until = NULL
+WHERE state = 'in_doubt' AND worker IS NULL AND skipped_at IS NULL
+  AND NOT coalesce(sent_at <= :now AND :now < dedup_until, 0);
+
+-- name: skip_doubts
+UPDATE batch SET skipped_at = :now
+WHERE state = 'in_doubt' AND worker IS NULL AND skipped_at IS NULL
+  AND NOT coalesce(sent_at <= :now AND :now < dedup_until, 0);
+
+-- Handles. ------------------------------------------------------------------------------------------------------------
+
+-- name: insert_handle
+INSERT INTO handle (value, batch, max_uses, opened_at, expires_at)
+VALUES (:value, :batch, :max_uses, :now, :expires_at);
+
+-- name: take_handle
+UPDATE handle SET use_count = use_count + 1
+WHERE number = (
+    SELECT number FROM handle
+    WHERE batch IS :batch AND closed_at IS NULL AND use_count < max_uses AND (expires_at IS NULL OR expires_at > :now)
+    ORDER BY number LIMIT 1
+)
+RETURNING number, value;
+
+-- name: list_open_handles
+SELECT number, value FROM handle WHERE closed_at IS NULL;
+
+-- name: close_handle
+UPDATE handle SET closed_at = :now WHERE number = :number;
+
+-- Status. -------------------------------------------------------------------------------------------------------------
+
+-- name: list_leaf_ranges
+SELECT state, coalesce(first, 0), coalesce(stop, 0) FROM leaf_batch;
+
+-- name: list_all_invalid_positions
+SELECT position FROM invalid_id ORDER BY position;
+
+-- name: count_invalid_ids
+SELECT code, count(*) FROM invalid_id GROUP BY code ORDER BY code;
+
+-- name: count_skipped
+SELECT count(*) FROM batch WHERE skipped_at IS NOT NULL;
+
+-- name: list_message_ids
+SELECT DISTINCT message_id FROM batch WHERE message_id IS NOT NULL ORDER BY number LIMIT :limit;
+
+-- name: list_failed_batches
+SELECT number, native, first, stop, state, skipped_at IS NOT NULL, problem FROM leaf_batch
+WHERE state IN ('rejected', 'in_doubt') ORDER BY number LIMIT :limit;
+
+-- Returns how many ids and native requests the plan has, and how many of them are pending.
+-- name: count_progress
+SELECT
+    (SELECT native_count + id_count FROM run),
+    (SELECT coalesce(sum(coalesce(stop - first, 1)), 0) FROM batch WHERE state IN ('todo', 'sent'));
