@@ -1,1 +1,1 @@
-"""Plan → a folder of requests, and back."""
+"""Request folders: the requests of a plan, written and read."""

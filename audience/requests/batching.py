@@ -1,4 +1,4 @@
-"""Found devices → bodies of ids, each within what one request takes."""
+"""Batches of device ids, each within the limits of one request."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ SIMPLE_REPR_PATTERN = "^[ -&(-[\\]-~]*$"  # texts that Python shows as they are,
 
 @dataclass(frozen=True)
 class Batches:
-    """The devices that *vendor* can be told, by their ids, and those *left* out; each of the others is in one body.
+    """Devices of an audience with an id that *vendor* accepts, divided into request bodies, and the skipped devices.
 
-    How many there are is known before the first body is made; the ids are read as the bodies are asked for.
+    The number of bodies is known before the first one is built; ids are read while the bodies are iterated.
     """
 
     vendor: Vendor
@@ -38,16 +38,16 @@ class Batches:
     skipped_devices: DeviceSet
 
     def __len__(self) -> int:
-        """How many bodies there are."""
+        """Return the number of bodies."""
         return -(-len(self.deliverable) // self.vendor.max_ids)
 
     def __iter__(self) -> Iterator[Payload]:
-        """Targeting objects of at most the vendor's number of ids; every id stands in exactly one."""
+        """Yield targeting objects of at most `vendor.max_ids` ids; every id is in exactly one."""
         for chunk in self.id_chunks():
             yield self.vendor.target_ids(chunk)
 
     def id_chunks(self) -> Iterator[list[str]]:
-        """The ids of each body."""
+        """Yield the ids of each body."""
         return iter_id_lists(
             self.deliverable.shard_rows,
             find_id_column(self.deliverable.snapshot.id_column_names, self.vendor.name),
@@ -55,31 +55,31 @@ class Batches:
         )
 
     def json_blocks(self) -> Iterator[BodyBlock]:
-        """The bodies as JSON, many at once."""
+        """Yield the bodies as JSON, many at once."""
         return iter_json_blocks(self.deliverable, self.vendor)
 
     def json_bodies(self) -> Iterator[bytes]:
-        """Each body as JSON."""
+        """Yield each body as JSON."""
         return (body for block in self.json_blocks() for body in block.iter_bodies())
 
     @cached_property
     def ids(self) -> pl.Series:
-        """All ids that can be told, at once."""
+        """Return all deliverable ids."""
         return self.deliverable.ids(self.vendor.name)
 
     @cached_property
     def skipped_frame(self) -> pl.DataFrame:
-        """All devices that are left out, at once, each by an id that it does have, with the reason."""
+        """Return all skipped devices, each by an id that it does have, with the reason."""
         return pl.concat([pl.DataFrame(schema=SKIPPED_SCHEMA), *self.iter_skipped()])
 
     def iter_skipped(self) -> Iterator[pl.DataFrame]:
-        """The same, some at a time."""
+        """Yield the skipped devices in chunks, each by an id that it does have, with the reason."""
         for shard, rows in self.skipped_devices.shard_rows:
             for some in slice_rows(rows, IDS_PER_SLICE):
                 yield _describe_skipped(shard, some, self.skipped_devices.snapshot.id_column_names, self.vendor)
 
     def skipped_problems(self) -> list[Problem]:
-        """What cannot be told, counted, with the first id of each reason."""
+        """Return a problem for each reason, with the number of devices and the first id."""
         return [
             Problem(
                 reason,
@@ -100,9 +100,10 @@ class Batches:
 
 
 def batch_ids(devices: DeviceSet, vendor: str) -> Batches:
-    """Sort the devices of *crowd* into those whose ids *vendor* can carry and those whose it cannot.
+    """Divide *devices* into those with an id that *vendor* accepts and those without.
 
-    Raises PlanError where it is not clear which ids are the vendor's, or where it is only read from.
+    Raises:
+        PlanError: More than one column could hold the vendor's ids, or the vendor can only be read.
     """
     to = get_vendor(vendor, can="emit")
     told = select_deliverable_devices(devices, to)
@@ -110,27 +111,29 @@ def batch_ids(devices: DeviceSet, vendor: str) -> Batches:
 
 
 def iter_id_payloads(devices: DeviceSet, vendor: str) -> Iterator[Payload]:
-    """The bodies alone."""
+    """Yield the request bodies of `batch_ids`."""
     return iter(batch_ids(devices, vendor))
 
 
 def select_deliverable_devices(crowd: DeviceSet, vendor: Vendor) -> DeviceSet:
-    """Return the devices of *crowd* whose id at *to* may stand in its id lists."""
+    """Return the devices of *crowd* with an id that *vendor* accepts in its id lists."""
     column = find_id_column(crowd.snapshot.id_column_names, vendor.name)
     pairs = zip(crowd.snapshot.shards, crowd.bitmaps, strict=True)
     return DeviceSet([select_deliverable_rows(shard, column, rows, vendor) for shard, rows in pairs], crowd.snapshot)
 
 
 def iter_json_blocks(crowd: DeviceSet, vendor: Vendor) -> Iterator[BodyBlock]:
-    """Yield the JSON bodies of *crowd* in blocks; every id must be deliverable at *to*."""
+    """Yield the JSON bodies of *crowd* in blocks; every id must be deliverable at *vendor*."""
     return iter_body_blocks(crowd.shard_rows, find_id_column(crowd.snapshot.id_column_names, vendor.name), vendor)
 
 
 def iter_json_bodies(crowd: DeviceSet, vendor: str) -> Iterator[bytes]:
     """Yield the JSON bodies of *crowd* for *vendor*, each with at most the vendor's number of ids.
 
-    Devices without a deliverable id are skipped; `batches` lists them with the reason. Raises PlanError if no column
-    of ids belongs to *vendor*.
+    Devices without a deliverable id are skipped; `batches` lists them with the reason.
+
+    Raises:
+        PlanError: No column of ids belongs to *vendor*.
     """
     to = get_vendor(vendor, can="emit")
     return (
@@ -139,7 +142,7 @@ def iter_json_bodies(crowd: DeviceSet, vendor: str) -> Iterator[bytes]:
 
 
 def _describe_skipped(shard: Shard, rows: BodyRows, id_columns: Sequence[str], vendor: Vendor) -> pl.DataFrame:
-    """The devices at *rows*, each by an id that it does have, with the reason why *to* cannot be told its own."""
+    """Return the devices at *rows*, each by an id that it does have, with the reason why *vendor* cannot reach it."""
     ids = polars_bridge.arrow_to_series(shard.take_ids(find_id_column(id_columns, vendor.name), rows))
     named = [polars_bridge.arrow_to_series(shard.take_ids(name, rows)) for name in id_columns if name.startswith("id:")]
     devices = pl.select(pl.coalesce(named)).to_series()
@@ -155,7 +158,7 @@ def _describe_skipped(shard: Shard, rows: BodyRows, id_columns: Sequence[str], v
 
 
 def _quote_ids(ids: pl.Series) -> pl.Series:
-    """Each of *texts* as Python shows it."""
+    """Return the `repr` of each id."""
     odd = ~ids.str.contains(SIMPLE_REPR_PATTERN)
     shown = "'" + ids + "'"
     return shown.scatter(odd.arg_true(), [repr(text) for text in ids.filter(odd)]) if odd.any() else shown

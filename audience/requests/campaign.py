@@ -1,11 +1,13 @@
-"""One audience, several vendors: a device that several know is told once, by the first that can reach it.
+"""Campaigns: one audience divided among several vendors.
 
-campaign.json    the expression, who reaches how many, and in which order
-left_out.ndjson  devices that none of them can reach, where there are any
-VENDOR/          a folder of requests for each vendor, as `emit` writes it
+Each device is assigned to the first vendor that can reach it, so that it gets the message once.
 
-A native request reaches whom the vendor knows, also those that another one tells: it is written only where one
-vendor reaches all devices, and all others get nothing.
+campaign.json    the expression, the order of the vendors, and the number of devices of each
+skipped.ndjson   devices that no vendor can reach, if any
+VENDOR/          a request folder for each vendor, as `emit` writes it
+
+A native request reaches all matching devices that the vendor knows, also those assigned to another vendor. It is
+used only if one vendor reaches all devices and all others get nothing.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +41,7 @@ NATIVE_OVERLAPS = Problem(
 
 @dataclass(frozen=True, slots=True)
 class VendorShare:
-    """What a vendor does in a campaign: of the devices meant it can *reach* some, and *tells* those nobody has yet."""
+    """Share of one vendor: the devices it can reach, and those assigned to it."""
 
     vendor: str
     reachable: int
@@ -50,7 +52,7 @@ class VendorShare:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """Who tells whom: *devices* are meant, *unreachable* are told by nobody."""
+    """Audience divided among vendors; no vendor reaches the *unreachable_devices*."""
 
     expr: Expr
     devices: int
@@ -68,11 +70,18 @@ def plan_campaign(
     max_requests: int = MAX_REQUESTS,
     strict: bool = False,
 ) -> Campaign:
-    """Divide the devices that *expr* means among *vendors*, each to the first that can reach it.
+    """Divide the devices that match *expr* among *vendors*, each to the first that can reach it.
 
-    Native requests are *max_requests* at the most, and *strict* ones take nothing for granted, as those of `plan`.
+    Args:
+        expr: The audience.
+        vendors: Names of vendors, the preferred first.
+        index: The index of the devices.
+        catalog: The catalog for native requests.
+        max_requests: Upper limit of native requests, as in `plan`.
+        strict: Reject native requests with assumptions, as in `plan`.
 
-    Raises PlanError for a vendor that stands twice, or whose ids the index does not have.
+    Raises:
+        PlanError: A vendor is listed twice, or the index has no ids of it.
     """
     meant = index.expand_segments(parse(expr) if isinstance(expr, str) else expr)
     _validate_vendors(vendors, index)
@@ -99,10 +108,11 @@ def write_campaign(
     replace: bool = False,
     progress: Progress = ignore_progress,
 ) -> dict[str, EmitResult]:
-    """Write a folder of requests for each vendor that tells anybody into the new *folder*.
+    """Write a request folder for each vendor with assigned devices into the new *folder*.
 
-    Raises OutputError where *folder* cannot be written to, or exists, unless it may be replaced and is a campaign of
-    which nothing was sent; then nothing is left there.
+    Raises:
+        OutputError: The folder cannot be written or exists. With *replace*, a campaign that was not sent is replaced.
+            Nothing is left in a new folder after an error.
     """
     written = {}
     marks = _owned_patterns() if (folder / CAMPAIGN_FILE).is_file() else frozenset[str]()
@@ -120,7 +130,7 @@ def write_campaign(
 
 
 def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
-    """*found* for machines."""
+    """Return *campaign* as JSON data."""
     shares = [
         {
             "vendor": share.vendor,
@@ -140,7 +150,11 @@ def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
 
 
 def read_campaign_vendors(folder: Path) -> list[str]:
-    """The vendors that tell anybody in the campaign of *folder*; DeliveryError where it is not what was written."""
+    """Return the vendors with assigned devices in the campaign of *folder*.
+
+    Raises:
+        DeliveryError: The folder does not hold the campaign that was written.
+    """
     try:
         said = orjson.loads((folder / CAMPAIGN_FILE).read_bytes())
         names = [str(each["vendor"]) for each in said["vendors"] if each["assigned"]]
@@ -153,7 +167,7 @@ def read_campaign_vendors(folder: Path) -> list[str]:
 
 
 def _owned_patterns() -> frozenset[str]:
-    """What a campaign consists of."""
+    """Return the files of a campaign folder."""
     runs = (f"{vendor}/{name}" for vendor in vendor_names() for name in OWNED_FILES)
     return frozenset({CAMPAIGN_FILE, SKIPPED_FILE, *runs})
 
@@ -161,7 +175,7 @@ def _owned_patterns() -> frozenset[str]:
 def _plan_vendor_share(
     expr: Expr, vendor: str, assigned: DeviceSet, index: DeviceIndex, plan_for: Callable[[str], Plan] | None
 ) -> tuple[Plan, Batches | None]:
-    """How a vendor tells *mine*: as it is *planned* only where nobody else tells anybody."""
+    """Plan the *assigned* devices of a vendor; *plan_for* is given if no other vendor sends to any."""
     if not assigned:
         return Plan(vendor, expr, (), None, (), index=index), None
     to = get_vendor(vendor)
@@ -176,7 +190,7 @@ def _plan_vendor_share(
 
 
 def _validate_vendors(vendors: Sequence[str], index: DeviceIndex) -> None:
-    """Refuse vendors that stand twice, or of which two would take the same ids for theirs."""
+    """Raise PlanError if two vendors would take their ids from the same column."""
     columns: dict[str, str] = {}
     for name in vendors:
         column = find_id_column(index.snapshot.id_column_names, name)
@@ -189,7 +203,7 @@ def _validate_vendors(vendors: Sequence[str], index: DeviceIndex) -> None:
 
 
 def _iter_unreachable(campaign: Campaign) -> Iterator[pl.DataFrame]:
-    """The devices that no vendor can be told."""
+    """Yield the devices that no vendor can reach."""
     names = ", ".join(share.vendor for share in campaign.shares)
     last = get_vendor(campaign.shares[-1].vendor)
     for frame in Batches(

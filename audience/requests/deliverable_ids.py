@@ -1,4 +1,4 @@
-"""Which ids the lists of a vendor can carry, without looking at each where the facts of a shard tell."""
+"""Rows with an id that a vendor accepts, mostly found from facts of a shard instead of each id."""
 
 from collections.abc import Iterator
 
@@ -16,9 +16,9 @@ IDS_PER_SCAN = 1 << 12  # ids of one width that are looked at while they are nea
 
 
 def select_deliverable_rows(shard: Shard, id_column: str, bitmap: BitMap, vendor: Vendor) -> BitMap:
-    """The rows of *found* that have an id in the column *name* which the lists of *to* can carry.
+    """Return the rows of *bitmap* whose id in the column *id_column* may be listed at *vendor*.
 
-    What none holds that begins like a character that is forbidden need not be looked at one by one.
+    If no id of the shard has a byte that starts a forbidden character, the ids are not read.
     """
     width = shard.id_width(id_column)
     short = vendor.max_id_length is None or (width is not None and width <= vendor.max_id_length)
@@ -44,9 +44,9 @@ def select_deliverable_rows(shard: Shard, id_column: str, bitmap: BitMap, vendor
 
 
 def _iter_suspect_slices(id_matrix: NDArray[np.void], rows: BodyRows, forbidden_bytes: bytes) -> Iterator[BodyRows]:
-    """Stretches of *rows* with any of the bytes *signs*.
+    """Yield slices of *rows* with ids that contain any of the *forbidden_bytes*.
 
-    To find one byte in many takes a tenth of the time that it takes to bring them near.
+    Searching a buffer for one byte takes a tenth of the time that copying the ids into it takes.
     """
     width = id_matrix.dtype.itemsize
     data = bytearray(IDS_PER_SCAN * width)
@@ -58,7 +58,7 @@ def _iter_suspect_slices(id_matrix: NDArray[np.void], rows: BodyRows, forbidden_
 
 
 def _mark_invalid_ids(ids: pl.Series, vendor: Vendor) -> pl.Series:
-    """Which ids cannot be carried, a column at a time; `Vendor.uncarriable` says why, one at a time."""
+    """Return a mask of the ids that *vendor* rejects; `Vendor.id_problem` gives the reason of a single id."""
     wrong = ids.is_null()
     if vendor.max_id_length is not None:
         wrong |= (ids.str.len_chars() > vendor.max_id_length).fill_null(False)

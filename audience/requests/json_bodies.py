@@ -1,8 +1,8 @@
-"""Ids → the JSON of request bodies, many at once, without a Python object an id.
+"""JSON request bodies of ids, many at once, without a Python object for each id.
 
-What a body holds around and between its ids is learned once from what the vendor's `listing` makes of a few ids. Ids
-of one width that JSON writes as they are go straight from the mapped file into a buffer in which everything else
-stands already; others are taken and joined by Arrow, and those that need escaping one by one.
+The text around and between the ids is learned from a few bodies that the vendor's `target_ids` builds. Ids of one
+width that need no escaping are copied from the mapped file into a buffer that holds the rest of the bodies already.
+Other ids are joined by Arrow, and ids that need escaping one by one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,9 +40,14 @@ IDS_PER_SLICE = 1 << 16  # ids that are taken at once where they are of several 
 
 @dataclass(frozen=True, slots=True)
 class BodyBlock:
-    """Some bodies, each with a line feed behind it, one behind the other in *data*; *ends* has where each ends.
+    """Some bodies, each followed by a line feed.
 
-    The data may be written over once the next block is asked for. *ids* is how many ids the bodies list.
+    The data is valid until the next block is requested, because the buffer is reused.
+
+    Attributes:
+        data: The bodies, one after the other.
+        ends: End of each body in *data*, after its line feed.
+        id_count: Number of ids in all bodies.
     """
 
     data: memoryview | bytes
@@ -50,29 +55,30 @@ class BodyBlock:
     id_count: int
 
     def iter_bodies(self) -> Iterator[bytes]:
-        """Each body by itself, without its line feed."""
+        """Yield each body without its line feed."""
         for start, stop in pairwise((0, *self.ends)):
             yield bytes(self.data[start : stop - 1])
 
 
 @dataclass(frozen=True, slots=True)
 class BodyTemplate:
-    """What a body holds before, between and behind the escaped texts of its ids."""
+    """Text of a body before, between and after its escaped ids."""
 
     prefix: bytes
     separator: bytes
     suffix: bytes
 
     def fill(self, joined_ids: bytes | memoryview) -> bytes:
-        """The body of ids that are *joined* already."""
+        """Return the body with ids that are joined already."""
         return b"".join((self.prefix, joined_ids, self.suffix))
 
     def format(self, ids: Iterable[str]) -> bytes:
+        """Return the body with *ids*."""
         return self.fill(self.separator.join(map(escape_json, ids)))
 
 
 def escape_json(string: str) -> bytes:
-    r"""*text* as JSON writes it, without the quotes around it.
+    r"""Return *string* as JSON without the quotes around it.
 
     >>> escape_json('"四"')
     b'\\"\xe5\x9b\x9b\\"'
@@ -82,7 +88,7 @@ def escape_json(string: str) -> bytes:
 
 @lru_cache
 def learn_template(target_ids: Callable[[Sequence[str]], Payload], max_ids: int) -> BodyTemplate | None:
-    """What a body of *listing* holds around and between ids; None where it does more than to put them in a row.
+    """Return the template of the bodies of *target_ids*; None if it does more than list the ids.
 
     >>> from audience.vendors import get_vendor
     >>> learn_template(get_vendor("engagelab").target_ids, 1_000)
@@ -103,7 +109,7 @@ def learn_template(target_ids: Callable[[Sequence[str]], Payload], max_ids: int)
 
 
 def extract_ids(body: bytes, vendor: Vendor) -> list[str]:
-    r"""The ids that *body* lists, in their order, where it is one that `blocks` has made for *to*.
+    r"""Return the ids that *body* lists, in order; the inverse of `iter_body_blocks`.
 
     >>> from audience.vendors import get_vendor
     >>> extract_ids(b'{"to":{"registration_id":["r1","\\"","r2"]}}', get_vendor("engagelab"))
@@ -119,9 +125,9 @@ def extract_ids(body: bytes, vendor: Vendor) -> list[str]:
 
 
 def iter_body_blocks(shard_rows: ShardRows, id_column: str, vendor: Vendor) -> Iterator[BodyBlock]:
-    """The bodies that list the ids of the column *name* at the rows of *parts*; all but the last are full.
+    """Yield the bodies that list the ids at *shard_rows*; all but the last are full.
 
-    Every id must be there and one that *to* can carry.
+    Every id must exist and be deliverable at *vendor*.
     """
     frame = learn_template(vendor.target_ids, vendor.max_ids)
     if frame is None:
@@ -147,7 +153,7 @@ def iter_body_blocks(shard_rows: ShardRows, id_column: str, vendor: Vendor) -> I
 
 
 def iter_id_lists(shard_rows: ShardRows, id_column: str, max_ids: int) -> Iterator[list[str]]:
-    """The ids of the column *name* at the rows of *parts*, *batch* in each list but the last."""
+    """Yield the ids at *shard_rows* in lists of *max_ids*; only the last may be shorter."""
     begun: list[str] = []
     for shard, rows in shard_rows:
         for some in slice_rows(rows, IDS_PER_SLICE):
@@ -160,18 +166,19 @@ def iter_id_lists(shard_rows: ShardRows, id_column: str, max_ids: int) -> Iterat
 
 
 def slice_rows(rows: BodyRows, size: int) -> Iterator[BodyRows]:
-    """*rows*, *size* at a time."""
+    """Yield slices of at most *size* rows."""
     return (rows[at : at + size] for at in range(0, len(rows), size))
 
 
 def make_body_block(bodies: Sequence[bytes], id_count: int) -> BodyBlock:
+    """Return a block of *bodies*."""
     return BodyBlock(
         b"".join(body + b"\n" for body in bodies), np.cumsum([len(body) + 1 for body in bodies]).tolist(), id_count
     )
 
 
 def _join_ids(shard: Shard, id_column: str, rows: BodyRows, template: BodyTemplate) -> bytes:
-    """The ids of *rows*, escaped, with what stands between them."""
+    """Return the escaped ids of *rows*, joined by the separator."""
     texts = shard.take_ids(id_column, rows)
     if shard.is_json_safe(id_column) and (found := arrow_file.join_strings(texts, len(texts), template.separator)):
         return bytes(found[0])
@@ -181,7 +188,7 @@ def _join_ids(shard: Shard, id_column: str, rows: BodyRows, template: BodyTempla
 def _iter_full_blocks(
     shard: Shard, id_column: str, rows: BodyRows, ids_per_body: int, template: BodyTemplate
 ) -> Iterator[BodyBlock]:
-    """The bodies of *rows*, which fill all of them."""
+    """Yield the full bodies of *rows*."""
     if not len(rows):
         return
     matrix = shard.fixed_width_ids(id_column, rows) if shard.is_json_safe(id_column) else None
@@ -196,10 +203,11 @@ def _iter_full_blocks(
 def _iter_fixed_width_blocks(
     id_matrix: NDArray[np.void], rows: BodyRows, ids_per_body: int, template: BodyTemplate
 ) -> Iterator[BodyBlock]:
-    """Bodies of plain ids of one width, written over the last block's: all else is the same in each.
+    """Yield bodies of ids of one width that need no escaping, in one buffer that is reused.
 
-    np.take to memory that is near and from there to its place is faster than to index, which makes a new array each
-    time, and than fields of a structured array, which move byte by byte; rows without a gap are copied at once.
+    Only the ids differ between blocks. `np.take` into a small buffer and a copy from there is faster than indexing,
+    which allocates an array each time. It is faster than fields of a structured array too, which move byte by byte.
+    Consecutive rows are copied at once.
     """
     width = id_matrix.dtype.itemsize
     blank = template.fill(template.separator.join([bytes(width)] * ids_per_body)) + b"\n"
@@ -224,7 +232,7 @@ def _iter_fixed_width_blocks(
 def _make_variable_width_block(
     strings: arrow_file.StringArray, ids_per_body: int, template: BodyTemplate, json_safe: bool
 ) -> BodyBlock:
-    """Bodies of any ids."""
+    """Return the bodies of any ids."""
     found = (
         arrow_file.join_strings(strings, ids_per_body, template.separator)
         if json_safe or arrow_file.is_json_safe(strings)

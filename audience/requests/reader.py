@@ -1,4 +1,4 @@
-"""A run folder: the request files that `audience emit` wrote, checked before a byte of them is sent."""
+"""Reader of request folders; every file is verified before a request is sent."""
 
 import hashlib
 import json
@@ -26,10 +26,13 @@ READ_BUFFER_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class RequestFolder:
-    """The requests of a plan: *native* ones first, then lines that list *ids* ids in all, *batch* in each but the last.
+    """Requests of a plan: the native ones, then lines with ids, `vendor.max_ids` in each but the last.
 
-    *starts* are the places of the lines in each of *files*, its size the last, *sums* their checksums, and *stops* the
-    numbers of the lines at which each file stops. *digest* stands for all of it.
+    Attributes:
+        line_starts: Offsets of the lines in each file, followed by the size of the file.
+        line_checksums: Checksums of the lines in each file.
+        file_stops: Number of lines up to the end of each file.
+        digest: Checksum of the manifest, which identifies the whole folder.
     """
 
     folder: Path
@@ -45,12 +48,12 @@ class RequestFolder:
     file_stops: tuple[int, ...]
 
     def native_payload(self, number: int) -> Payload:
-        """The native request of this *number*; DeliveryError where it is not what was written."""
+        """Return the native request with this *number*; raise DeliveryError if the file was changed."""
         found: Payload = orjson.loads(self._read_line(number))
         return found
 
     def ids_between(self, first: int, stop: int) -> list[str]:
-        """The ids of the plan from *first* to before *stop*; DeliveryError where a line is not what was written."""
+        """Return the ids of the plan from *first* up to *stop*; raise DeliveryError if a file was changed."""
         size = self.vendor.max_ids
         lines = range(first // size, (stop - 1) // size + 1)
         found = [identifier for line in lines for identifier in self._ids_in_line(line)]
@@ -82,7 +85,11 @@ class RequestFolder:
 
 
 def open_requests(folder: Path, progress: Progress = ignore_progress) -> RequestFolder:
-    """The requests in *folder*; DeliveryError where a file is missing or is not what was written."""
+    """Verify and open the requests in *folder*.
+
+    Raises:
+        DeliveryError: A file is missing or was changed.
+    """
     data = _read_file(folder / MANIFEST_FILE)
     try:
         said = orjson.loads(data)
@@ -121,7 +128,7 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
 
 
 def read_manifest_summary(folder: Path) -> tuple[Vendor, int]:
-    """The vendor of the requests in *folder*, and how many devices they mean, as its manifest says."""
+    """Return the vendor and the number of devices from the manifest of *folder*."""
     try:
         said = orjson.loads(_read_file(folder / MANIFEST_FILE))
         return get_vendor(said["vendor"]), int(said["devices"])
@@ -130,7 +137,7 @@ def read_manifest_summary(folder: Path) -> tuple[Vendor, int]:
 
 
 def has_requests(folder: Path) -> bool:
-    """Whether there are requests in *folder*, as its manifest says."""
+    """Return whether the manifest of *folder* lists any request."""
     try:
         said = orjson.loads(_read_file(folder / MANIFEST_FILE))
         written = any(each["name"].startswith("requests-") for each in said["files"])
@@ -140,7 +147,12 @@ def has_requests(folder: Path) -> bool:
 
 
 def read_message(file: Path) -> Message:
-    """The message in *file*; MessageError for what is none, DeliveryError for what cannot be read."""
+    """Read the message in *file*.
+
+    Raises:
+        MessageError: The file is not a valid message.
+        DeliveryError: The file cannot be read.
+    """
     try:
         said = json.loads(_read_file(file), object_pairs_hook=_reject_duplicate_keys)
     except (ValueError, RecursionError) as error:
@@ -149,7 +161,7 @@ def read_message(file: Path) -> Message:
 
 
 def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON; ValueError where a key stands twice, of which one would be passed over."""
+    """Return a JSON object; raise ValueError on a duplicate key, of which one value would be lost."""
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, many in Counter(key for key, _ in pairs).items() if many > 1)
@@ -158,9 +170,10 @@ def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def message_to_json(message: Message) -> bytes:
-    """*said* as it is kept in a run folder: read back, it is the same, numbers of any size included.
+    """Return *message* as stored in a run folder; reading it back gives the same message.
 
-    Raises MessageError for what is no JSON.
+    Raises:
+        MessageError: The message cannot be written as JSON.
 
     >>> message_to_json(Message(title="Hi", platforms=("ios",)))
     b'{"platforms":["ios"],"title":"Hi"}'
@@ -176,14 +189,15 @@ def message_to_json(message: Message) -> bytes:
 
 
 def sha256_hex(data: bytes) -> str:
-    """What stands for *data* in a ledger: nobody can find other data with the same."""
+    """Return the checksum of *data* that the ledger stores; it is safe against forgery."""
     return hashlib.sha256(data).hexdigest()
 
 
 def _scan_request_file(file: Path, manifest_entry: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Where the lines of *file* start, its size the last, and their checksums.
+    """Return the offsets of the lines of *file*, followed by its size, and the checksum of each line.
 
-    Raises DeliveryError where it is not what the manifest *said*.
+    Raises:
+        DeliveryError: The file differs from its entry in the manifest.
     """
     summed, starts, sums = new_hasher(), [0], []
     try:
@@ -214,5 +228,5 @@ def _damaged_error(folder: Path, message: str) -> AudienceError:
 
 
 def split_into_chunks(ids: list[str], size: int) -> list[list[str]]:
-    """*ids*, *size* at a time."""
+    """Return *ids* in lists of at most *size*."""
     return [ids[at : at + size] for at in range(0, len(ids), size)]

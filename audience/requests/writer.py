@@ -1,8 +1,8 @@
-"""A plan → a folder of request targeting bodies, which appears complete or not at all.
+"""Writer of request folders, which appear complete or not at all.
 
-requests-00001.ndjson   one targeting object a line, at most LINES of them
-skipped.ndjson         devices that the vendor's lists cannot carry, with the reason, where there are any
-manifest.json           expression, vendor, counts, and the size and the XXH128 checksum of every file
+requests-00001.ndjson   one targeting object a line, at most MAX_LINES_PER_FILE lines
+skipped.ndjson          devices without a deliverable id, with the reason, if any
+manifest.json           expression, vendor, counts, and the size and XXH128 checksum of every file
 """
 
 from collections.abc import Iterable, Iterator
@@ -34,9 +34,14 @@ OWNED_FILES = frozenset({MANIFEST_FILE, SKIPPED_FILE, "requests-*.ndjson"})
 
 @dataclass(frozen=True, slots=True)
 class EmitResult:
-    """What was written: *devices* are meant, *told* of them by their ids, *left_out* not at all.
+    """Counts and files of a written request folder.
 
-    A native request is told nothing by id: the vendor finds its devices itself.
+    Devices that a native request reaches are not included in *id_count*: the vendor finds them itself.
+
+    Attributes:
+        devices: Devices that match the expression.
+        id_count: Devices that are listed by id.
+        skipped_count: Devices without a deliverable id.
     """
 
     vendor: str
@@ -59,9 +64,10 @@ def write_requests(
     replace: bool = False,
     progress: Progress = ignore_progress,
 ) -> EmitResult:
-    """Write the requests of *plan* into the new *folder*, ids looked up in *index*.
+    """Write the requests of *plan* into the new *folder*, with ids from *index*.
 
-    Raises OutputError where *folder* exists or cannot be written to; then nothing is left there.
+    Raises:
+        OutputError: The folder exists or cannot be written. Nothing is left there.
     """
     devices = index.count(plan.expr)
     if devices == 0:  # an empty result sends nothing, also where the vendor would be asked by tags
@@ -72,7 +78,7 @@ def write_requests(
 
 
 def write_plan(plan: Plan, batches: Batches | None, device_count: int, folder: Path, progress: Progress) -> EmitResult:
-    """Write the native requests of *plan*, and the batches *found* for the rest, into the folder *draft*."""
+    """Write the native requests of *plan* and its *batches* into *folder*."""
     files = _write_request_files(folder, plan, batches, progress)
     if batches is not None and batches.skipped_devices:
         files.append(write_skipped(folder / SKIPPED_FILE, batches.iter_skipped()))
@@ -93,12 +99,12 @@ def write_plan(plan: Plan, batches: Batches | None, device_count: int, folder: P
 
 
 def write_skipped(path: Path, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
-    """Write the devices that are left out; what a manifest says of the file."""
+    """Write the skipped devices; return the manifest entry of the file."""
     return _write_checksummed(path, ((frame.write_ndjson().encode(), len(frame)) for frame in frames))
 
 
 def build_manifest(result: EmitResult) -> dict[str, Any]:
-    """*written* as it stands in the manifest."""
+    """Return the content of the manifest."""
     return {
         **asdict(result),
         "reasons": _problems_to_json(result.reasons),
@@ -111,7 +117,7 @@ def _problems_to_json(problems: Iterable[Problem]) -> list[dict[str, str]]:
 
 
 def _write_request_files(folder: Path, plan: Plan, batches: Batches | None, progress: Progress) -> list[dict[str, Any]]:
-    """Write all requests; the disk takes in each file while the next is made."""
+    """Write all request files; each is synced while the next one is built."""
     lines = _split_by_file(
         chain([make_body_block(list(map(orjson.dumps, plan.native)), 0)], _iter_id_blocks(batches, progress))
     )
@@ -128,7 +134,7 @@ def _write_request_files(folder: Path, plan: Plan, batches: Batches | None, prog
 
 
 def _iter_id_blocks(batches: Batches | None, progress: Progress) -> Iterator[BodyBlock]:
-    """The bodies of ids, telling how many ids have been written, of how many."""
+    """Yield the bodies of ids and report the number of ids written."""
     if batches is None:
         return
     done, total = 0, len(batches.deliverable)
@@ -139,7 +145,7 @@ def _iter_id_blocks(batches: Batches | None, progress: Progress) -> Iterator[Bod
 
 
 def _split_by_file(blocks: Iterable[BodyBlock]) -> Iterator[tuple[int, memoryview, int]]:
-    """The lines of *blocks*, as many at once as go to one file, with its number and how many they are."""
+    """Yield file number, lines and line count, with as many lines at once as belong to one file."""
     before = 0
     for some in blocks:
         first, start, data = 0, 0, memoryview(some.data)
@@ -151,7 +157,7 @@ def _split_by_file(blocks: Iterable[BodyBlock]) -> Iterator[tuple[int, memoryvie
 
 
 def _write_checksummed(path: Path, pieces: Iterable[tuple[bytes | memoryview, int]]) -> dict[str, Any]:
-    """Write *pieces*, each of so many lines; what the manifest says of the file."""
+    """Write *pieces* with their line counts; return the manifest entry of the file."""
     summed, lines, size = new_hasher(), 0, 0
     with path.open("wb") as stream:
         for data, count in pieces:

@@ -1,1 +1,1 @@
-"""Device tables → shards."""
+"""Build of shards from device tables."""

@@ -1,4 +1,4 @@
-"""A device table of any size → a new index folder, a shard at a time."""
+"""Build of a new index folder from a device table of any size, one shard at a time."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -41,10 +41,19 @@ MAX_SHOWN_ROWS = 5
 def build_index(
     source: Source, path: Path, roles: ColumnRoles, vendors: Sequence[str], *, replace: bool, progress: Progress
 ) -> None:
-    """Read the table *source* and write its index to the new folder *path*.
+    """Build the index of the table *source* in the new folder *path*; on an error, *path* stays as it was.
 
-    Raises TableError, naming the column and the first offending rows, for ids that are missing, empty or there
-    twice, and for values that are not what their column should hold; nothing is left at *path* then.
+    Args:
+        source: Files or frames with one row a device.
+        path: Folder of the index.
+        roles: Roles of columns that are not to be inferred.
+        vendors: Names of all vendors.
+        replace: Replace an index that exists at *path*.
+        progress: Called with a step, the rows done and the rows in all.
+
+    Raises:
+        TableError: An id is missing, empty or duplicated, or a value does not fit its column. The message names the
+            column and the first such rows.
     """
     with _lock_if_replacing(path, replace), atomic_folder(path, owned_patterns=OWNED_NAMES, replace=replace) as draft:
         progress("reading the table", 0, 0)
@@ -64,14 +73,14 @@ def build_index(
 
 
 def _lock_if_replacing(path: Path, replace: bool) -> AbstractContextManager[None]:
-    """Nobody changes the index that is to be replaced meanwhile."""
+    """Lock the index that is replaced, if there is one."""
     return lock_index(path, "build") if replace and (path / MANIFEST_FILE).is_file() else nullcontext()
 
 
 def _write_all_shards(
     table: SourceTable, roles: ColumnRoles, folder: Path, progress: Progress
 ) -> tuple[SourceTable, tuple[ShardFiles, ...]]:
-    """Write all shards; a column of which some text turns out to be no version is taken for plain text, if not said."""
+    """Write all shards; an inferred version column becomes a string column if a value is not a version."""
     while True:
         try:
             return table, tuple(write_shards(table.iter_shard_tables(MAX_SHARD_DEVICES, progress), folder, 1))
@@ -82,14 +91,17 @@ def _write_all_shards(
 
 
 def reject_too_many_devices(device_count: int) -> None:
-    """Rows are numbered in 32 bits."""
+    """Raise TableError for more devices than 32-bit row numbers can count."""
     if device_count > MAX_DEVICES:
         message = f"{device_count:,} devices; {MAX_DEVICES:,} is the most"
         raise TableError(Problem("too-many-devices", message, hint="build one index for each app or region"))
 
 
 def write_shards(chunks: Iterable[tuple[int, DeviceTable]], folder: Path, snapshot_number: int) -> Iterator[ShardFiles]:
-    """Write a shard of each of *parts*: while one is read, the one before is written, and that before it synced."""
+    """Write a shard of each of *chunks*.
+
+    Three steps overlap: while one chunk is read, the one before is encoded, and the one before that is synced to disk.
+    """
     with ThreadPoolExecutor(1) as writing, ThreadPoolExecutor(1) as settling:
         written: list[Future[PendingShard]] = []
         settled: list[Future[ShardFiles]] = []
@@ -107,12 +119,20 @@ def _encode_and_write(folder: Path, shard_name: str, table: DeviceTable) -> Pend
 
 
 def write_shard(folder: Path, shard_name: str, table: DeviceTable) -> ShardFiles:
-    """Write *table* as the shard *name*."""
+    """Write *table* as the shard *shard_name*."""
     return _encode_and_write(folder, shard_name, table).commit()
 
 
 def require_device_ids(table: DeviceTable, first_row: int) -> None:
-    """Every device of *table*, whose rows begin at *first*, needs an id, and no id may be empty."""
+    """Check that each device of *table* has an id and that no id is empty.
+
+    Args:
+        table: Columns of some rows.
+        first_row: Number of the first of these rows in the whole table.
+
+    Raises:
+        TableError: An id is missing or empty.
+    """
     columns = {column: ids for column, ids in table.items() if column.role == "id"}
     for column, ids in columns.items():
         rows = describe_rows(ids == "", ids, first_row)
@@ -129,7 +149,10 @@ def require_device_ids(table: DeviceTable, first_row: int) -> None:
 def reject_duplicate_ids(
     shards: Sequence[Shard], table: SourceTable, columns: Sequence[Column], new_shards: Sequence[Shard] | None = None
 ) -> None:
-    """No two devices may have the same id in one of *columns*; with *fresh*, one of them in one of these shards."""
+    """Raise TableError if two devices have the same id in one of *columns*.
+
+    With *new_shards*, only ids that occur in one of these shards are checked.
+    """
     for column in columns:
         ids = id_search.find_duplicate_ids(shards, f"id:{column.name}", new_shards)
         if len(ids):
@@ -140,7 +163,7 @@ def reject_duplicate_ids(
 
 
 def _describe_id_rows(ids: pl.Series, column: Column, table: SourceTable) -> str:
-    """Where the first of *ids* stand in *table*."""
+    """Return the rows of *table* that hold the first of *ids*."""
     wanted, text = ids.head(MAX_SHOWN_ROWS), exact_column(column.name_in_table).cast(pl.String).alias("id")
     with wrap_polars_errors():
         rows = (
@@ -153,7 +176,7 @@ def _describe_id_rows(ids: pl.Series, column: Column, table: SourceTable) -> str
 
 
 def reject_shared_tags(shards: Sequence[Shard], columns: Sequence[Column]) -> None:
-    """A tag that two columns have is an error, for it may mean two things."""
+    """Raise TableError if two columns hold the same tag, because it may mean two things."""
     places = {column.name_in_table: place for place, column in enumerate(columns)}
     for value, sources in id_search.collect_tag_sources(shards).items():
         if len(sources) > 1:

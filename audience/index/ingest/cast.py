@@ -1,4 +1,4 @@
-"""Columns → the one type that their role wants, or an error that names the rows that cannot be."""
+"""Casts of columns to the type of their role, with errors that name the rows that do not fit."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -14,7 +14,16 @@ MAX_SHOWN_ROWS = 5
 
 
 def cast_column(values: pl.Series, column: Column, first_row: int = 0) -> pl.Series:
-    """*values* as the role of their column wants them; *first* is the row of the table at which they begin."""
+    """Return *values* in the type that the role of *column* requires.
+
+    Args:
+        values: Some rows of the column.
+        column: The column and its role.
+        first_row: Number of the first of these rows in the whole table.
+
+    Raises:
+        TableError: A value does not fit the role.
+    """
     match column.role:
         case "id":
             return _cast_ids(values, column)
@@ -32,7 +41,7 @@ def cast_column(values: pl.Series, column: Column, first_row: int = 0) -> pl.Ser
 
 
 def format_type(dtype: pl.DataType) -> str:
-    """How a shard calls the type of its values.
+    """Return the name by which a shard stores *dtype*.
 
     >>> format_type(pl.Decimal(38, 2)), format_type(pl.Datetime("us"))
     ('Decimal:2', 'Datetime')
@@ -46,7 +55,7 @@ def format_type(dtype: pl.DataType) -> str:
 
 
 def parse_stored(strings: pl.Series, type_name: str) -> pl.Series:
-    """*texts* as values of the type that a shard calls *type_*: the way back from `texts`."""
+    """Return stored *strings* as values of the type with this stored name; the inverse of `format_values`."""
     match type_name.partition(":"):
         case "Datetime", _, _:
             return strings.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us")
@@ -60,14 +69,17 @@ def parse_stored(strings: pl.Series, type_name: str) -> pl.Series:
 
 
 def format_values(values: pl.Series) -> pl.Series:
-    """How the distinct *values* of an attribute are written."""
+    """Return the distinct *values* of an attribute as they are stored."""
     if values.dtype.is_float() or isinstance(values.dtype, pl.Datetime):
         return pl.Series([_format_value(value) for value in values.to_list()], dtype=pl.String)
     return values.cast(pl.String)
 
 
 def describe_rows(mask: pl.Series, values: pl.Series | None = None, first_row: int = 0) -> str:
-    """The first rows that are *wrong*, with what stands there; empty if none is. They are counted from *first* + 1."""
+    """Return the first rows of *mask*, with their values if given; empty if the mask is.
+
+    Rows are counted from *first_row* + 1.
+    """
     rows = mask.fill_null(False).arg_true()
     if rows.is_empty():
         return ""
@@ -80,7 +92,7 @@ def describe_rows(mask: pl.Series, values: pl.Series | None = None, first_row: i
 
 
 def _to_printable(values: pl.Series) -> list[object]:
-    """*values* to be shown; as text where Python has no such value, as of a year past 9999."""
+    """Return *values* for display; as text where Python has no such value, as in years after 9999."""
     return values.to_list() if _is_list(values) else values.cast(pl.String).to_list()
 
 
@@ -95,7 +107,7 @@ def _is_list(values: pl.Series) -> bool:
 
 
 def _element_type(values: pl.Series) -> pl.DataType:
-    """The type of a value, also where a device has a list of them."""
+    """Return the type of a value, of lists the type of their elements."""
     type_ = values.dtype
     found = type_.inner if isinstance(type_, pl.List | pl.Array) else type_
     assert isinstance(found, pl.DataType)
@@ -103,7 +115,7 @@ def _element_type(values: pl.Series) -> pl.DataType:
 
 
 def _map_values(values: pl.Series, convert: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
-    """*change* every value, also those in lists."""
+    """Convert every value, also inside lists."""
     if _is_list(values):
         return values.cast(pl.List(_element_type(values))).list.eval(convert(pl.element()))
     return pl.select(convert(pl.lit(values))).to_series().alias(values.name)
@@ -112,7 +124,7 @@ def _map_values(values: pl.Series, convert: Callable[[pl.Expr], pl.Expr]) -> pl.
 def _convert_or_reject(
     values: pl.Series, convert: Callable[[pl.Expr], pl.Expr], column: Column, first_row: int
 ) -> pl.Series:
-    """*change* every value; one that becomes nothing is refused."""
+    """Convert every value; raise TableError if one becomes null."""
     changed = _map_values(values, convert)
     if _is_list(values):
         wrong = changed.list.drop_nulls().list.len() != values.list.drop_nulls().list.len()
@@ -123,7 +135,7 @@ def _convert_or_reject(
 
 
 def _cast_strings(values: pl.Series, column: Column) -> pl.Series:
-    """Texts, without empty ones where they are ids; an empty one says as little as a missing one."""
+    """Return *values* as strings; an empty id becomes null."""
     if _element_type(values).is_float() or isinstance(
         _element_type(values), pl.Struct | pl.List | pl.Array | pl.Binary | pl.Object
     ):
@@ -146,7 +158,7 @@ def _cast_ids(values: pl.Series, column: Column) -> pl.Series:
 
 
 def _cast_tags(values: pl.Series, column: Column) -> pl.Series:
-    """A list of tags for each device; a column of yes and no is one tag."""
+    """Return a list of tags for each device; a Boolean column becomes one tag."""
     if values.dtype == pl.Boolean:
         return pl.select(pl.when(values).then(pl.lit(column.name_in_table))).to_series().alias(column.name_in_table)
     if values.dtype.is_numeric():
@@ -178,7 +190,7 @@ def _cast_numbers(values: pl.Series, column: Column, first_row: int) -> pl.Serie
 
 
 def _parse_finite(dtype: pl.DataType, value: pl.Expr) -> pl.Expr:
-    """A finite number, or nothing; the shortest text of a small float is what was meant by it."""
+    """Parse a finite number, else null; a 32-bit float is read from its shortest decimal text."""
     number = (value.cast(pl.String) if dtype == pl.Float32 else value).cast(pl.Float64, strict=False)
     return pl.when(number.is_finite()).then(number + 0.0)  # a negative zero is zero
 
@@ -199,7 +211,7 @@ def _parse_date(string: pl.Expr) -> pl.Expr:
 
 
 def _cast_datetimes(values: pl.Series, column: Column, first_row: int) -> pl.Series:
-    """Moments as the clock of the column's own zone shows them, so that a day is a day there."""
+    """Return timestamps in the local time of the column's own zone, so that a day is a day there."""
     zoned = (
         isinstance(_element_type(values), pl.Datetime) and getattr(_element_type(values), "time_zone", None) is not None
     )
@@ -211,12 +223,12 @@ def _cast_datetimes(values: pl.Series, column: Column, first_row: int) -> pl.Ser
 
 
 def _null_if_year_invalid(value: pl.Expr) -> pl.Expr:
-    """*value* if its year can be written with four digits."""
+    """Return *value* if its year has four digits, else null."""
     return pl.when(value.dt.year().is_between(1, 9_999)).then(value)
 
 
 class NotAVersionColumn(TableError):
-    """A column that only looks as if it held versions."""
+    """Error of a column with a value that is not a version."""
 
     def __init__(self, column: Column, *problems: Problem):
         super().__init__(*problems)

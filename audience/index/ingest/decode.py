@@ -1,4 +1,4 @@
-"""The bitmaps of a shard → the columns they were made of, for any of its rows: the way back from `encode`."""
+"""Decoding of the bitmaps of a shard into columns, for any of its rows; the inverse of `encode`."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ CategoriesByColumn: TypeAlias = Mapping[
 
 @dataclass(frozen=True, slots=True)
 class RowSelection:
-    """The rows of a shard that are wanted, and where among them each row of a bitmap stands."""
+    """Selected rows of a shard, with the position of each row within the selection."""
 
     rows: NDArray[np.uint32]
     bitmap: BitMap
@@ -38,7 +38,10 @@ class RowSelection:
 
     @classmethod
     def from_rows(cls, rows: NDArray[np.uint32], row_count: int) -> "RowSelection":
-        """Of *size* rows: for many a table of all of them is faster than looking for each."""
+        """Return the selection of *rows* out of *row_count*.
+
+        For many rows, a table of all positions is faster than a search for each.
+        """
         within = bitmaps.rows_to_bitmap(rows)
         if len(rows) * SPARSE_RATIO < row_count:
             return cls(rows, within, lambda some: np.searchsorted(rows, some))
@@ -47,17 +50,17 @@ class RowSelection:
         return cls(rows, within, table.__getitem__)
 
     def positions_of(self, bitmap: BitMap) -> NDArray[np.int64]:
-        """Where those rows stand that *bitmap* has."""
+        """Return the positions of the selected rows that *bitmap* contains."""
         return self.row_to_position(bitmaps.bitmap_to_rows(bitmap & self.bitmap))
 
 
 def new_categories(columns: Iterable[Column]) -> dict[Column, pl.Categories]:
-    """A dictionary of texts for each of *columns* that is not of ids; it is forgotten with its series."""
+    """Return a string dictionary for each attribute column; Polars frees it with its series."""
     return {column: pl.Categories.random("values", pl.UInt32) for column in columns if not column.is_id}
 
 
 def to_categorical(values: pl.Series, categories: pl.Categories | None) -> pl.Series:
-    """*values* with texts as numbers of a dictionary, which take a quarter of the memory and are not hashed again."""
+    """Return strings as dictionary codes, which take a quarter of the memory and are hashed only once."""
     match values.dtype:
         case pl.String() if categories is not None:
             return values.cast(pl.Categorical(categories))
@@ -69,7 +72,7 @@ def to_categorical(values: pl.Series, categories: pl.Categories | None) -> pl.Se
 def decode_rows(
     shard: Shard, rows: NDArray[np.uint32], columns: Iterable[Column], categories: CategoriesByColumn
 ) -> DeviceTable:
-    """The *columns* of the devices that *shard* has at *rows*, in that order, which must be rising."""
+    """Return the *columns* of the devices at *rows* of *shard*; the rows must be in ascending order."""
     wanted = RowSelection.from_rows(rows, shard.row_count)
     return {column: _decode_column(shard, wanted, column, categories.get(column)) for column in columns}
 
@@ -90,7 +93,7 @@ def _decode_column(
 def _decode_bitmaps(
     shard: Shard, selection: RowSelection, attribute: StoredAttribute, column: Column, categories: pl.Categories | None
 ) -> pl.Series:
-    """The value of each row, or the list of its values where it may have several."""
+    """Return the value of each row, or the list of its values if the attribute may have several."""
     shown = polars_bridge.read_value_table(shard).slice(attribute.start, attribute.value_count)
     own = [column.name_in_table] if attribute.role == "tags" else shown["column"].unique().to_list()
     places = [place for place, source in enumerate(shown["column"]) if source in own]
@@ -107,7 +110,7 @@ def _decode_bitmaps(
 
 
 def _gather_lists(values: pl.Series, positions: pl.Series, counts: NDArray[np.int64]) -> pl.Series:
-    """Lists of *counts* each, of those of *values* that stand at *places*."""
+    """Return lists of the lengths *counts*, filled in order with the values at *positions*."""
     if not isinstance(values.dtype, pl.Categorical):
         return polars_bridge.arrow_to_series(
             arrow_file.build_lists(counts, polars_bridge.series_to_arrow(values.gather(positions)))
@@ -119,7 +122,7 @@ def _gather_lists(values: pl.Series, positions: pl.Series, counts: NDArray[np.in
 
 
 def _scatter_values(values: pl.Series, rows: NDArray[np.int64], size: int) -> pl.Series:
-    """A series of *size* in which *values* stand at *rows*, and nothing elsewhere."""
+    """Return a series of *size* with *values* at *rows* and null elsewhere."""
     places = np.full(size, len(values), dtype=np.uint32)
     places[rows] = np.arange(len(values), dtype=np.uint32)
     return values.extend_constant(None, 1).gather(pl.Series(places))
@@ -142,7 +145,7 @@ def _decode_bit_slices(
 
 
 def _unscale_ints(ints: pl.Series, type_name: str, scale: int) -> pl.Series:
-    """What the *whole* numbers stand for."""
+    """Return the numbers, dates or timestamps that *ints* encode."""
     match type_name.partition(":")[0]:
         case "Float64":
             return ints.cast(pl.Float64) / 10.0**scale  # nearest to the decimal, as its text is read
@@ -157,9 +160,10 @@ def _unscale_ints(ints: pl.Series, type_name: str, scale: int) -> pl.Series:
 
 
 def concat_columns(chunks: Sequence[pl.Series], column: Column) -> pl.Series:
-    """*pieces* of a column, one behind the other; numbers of several types as one that keeps them exactly.
+    """Concatenate *chunks* of a column; numbers of several types become one type that keeps them exactly.
 
-    Raises TableError where there is none.
+    Raises:
+        TableError: No type keeps all numbers exactly.
     """
     if any(isinstance(piece.dtype, pl.List) for piece in chunks):
         chunks = [as_lists(piece) for piece in chunks]
@@ -172,7 +176,7 @@ def concat_columns(chunks: Sequence[pl.Series], column: Column) -> pl.Series:
 
 
 def as_lists(values: pl.Series) -> pl.Series:
-    """*values* as lists of one each, if they are not lists already; of a missing one, a missing list."""
+    """Return *values* as lists of one element each, null for null, unless they are lists already."""
     if isinstance(values.dtype, pl.List):
         return values
     lists = values.reshape((len(values), 1)).cast(pl.List(values.dtype))
@@ -180,7 +184,7 @@ def as_lists(values: pl.Series) -> pl.Series:
 
 
 def _find_common_type(dtypes: set[pl.DataType], chunks: Sequence[pl.Series], column: Column) -> pl.DataType:
-    """The one type of number that keeps all *pieces* exactly."""
+    """Return the number type that keeps all *chunks* exactly."""
     inner = {type_.inner if isinstance(type_, pl.List) else type_ for type_ in dtypes}
     scales = [type_.scale for type_ in inner if isinstance(type_, pl.Decimal)]
     whole = [_flatten_lists(piece) for piece in chunks if _flatten_lists(piece).dtype.is_integer()]
@@ -200,7 +204,7 @@ def _mixed_numbers_error(column: Column, dtypes: Iterable[object]) -> TableError
 
 
 def reject_mixed_numbers(shards: Sequence[Shard], columns: Iterable[Column]) -> None:
-    """Numbers that `joined` could not hold as one are refused before shards hold them."""
+    """Raise TableError if `concat_columns` could not join the numbers of *shards*."""
     for column in columns:
         parts = [(shard, shard.attributes[column.name]) for shard in shards if column.name in shard.attributes]
         if column.role == "number" and len({part.type_name for _, part in parts}) > 1:
@@ -214,7 +218,7 @@ def reject_mixed_numbers(shards: Sequence[Shard], columns: Iterable[Column]) -> 
 
 
 def _can_share_type(bounds: Sequence[tuple[str, Decimal]]) -> bool:
-    """Whether one type holds the numbers of all types, each with how far they go from zero."""
+    """Return whether one type keeps the numbers of all types, given the largest magnitude of each."""
     types = {type_ for type_, _ in bounds}
     if len(types) < 2:
         return True
@@ -227,7 +231,7 @@ def _can_share_type(bounds: Sequence[tuple[str, Decimal]]) -> bool:
 
 
 def _find_max_magnitude(shard: Shard, attribute: StoredAttribute) -> Decimal | None:
-    """No number of *part* is further from zero; None where no device has any."""
+    """Return an upper bound for the magnitude of the numbers of live devices; None if there are none."""
     digits = attribute.bit_slicing
     places: Sequence[int] = range(attribute.value_count)
     if digits is None:
@@ -248,5 +252,5 @@ def _flatten_lists(values: pl.Series) -> pl.Series:
 
 
 def _is_float_exact(ints: pl.Series) -> bool:
-    """Whether floats can stand for all of these whole numbers."""
+    """Return whether floats represent all of these integers exactly."""
     return bool((ints.drop_nulls().abs() <= MAX_EXACT_FLOAT_INTEGER).all())

@@ -1,4 +1,4 @@
-"""The values of a column → whole numbers: either the number that a value is, or its place among all values."""
+"""Dictionary encoding of a column: the rank of each row's value among the distinct values."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -11,14 +11,14 @@ from audience.index.schema.columns import Role
 from audience.index.schema.value_types import parse_value
 from audience.index.storage.id_lookup import sorted_unique
 
-MAX_DENSE_RANGE = 1 << 22  # numbers that lie this close together are told apart by a table of all that could be
+MAX_DENSE_RANGE = 1 << 22  # width of a range of numbers that is counted in a table of the whole range
 MAX_DECIMAL_PLACES = 6
 MAX_EXACT_FLOAT_INTEGER = 2**53  # whole numbers up to here are exact as floats
 
 
 @dataclass(frozen=True, slots=True)
 class DictionaryColumn:
-    """The distinct *values* in their order, and of each row the place of its value among them, from 1; 0 for none."""
+    """Distinct *values* in their order, and the *codes* of the rows: the rank of the value from 1, or 0 for null."""
 
     values: pl.Series
     codes: NDArray[np.uint32]
@@ -26,7 +26,7 @@ class DictionaryColumn:
 
 @dataclass(frozen=True, slots=True)
 class ScaledInts:
-    """Each row's number times 10 to the *scale*; what stands where *missing* counts for nothing."""
+    """Number of each row times 10 ** *scale*; the numbers of *missing* rows have no meaning."""
 
     numbers: NDArray[np.int64]
     missing: NDArray[np.bool_]
@@ -34,13 +34,13 @@ class ScaledInts:
 
 
 def encode_dictionary(values: pl.Series, role: Role, scaled_ints: ScaledInts | None = None) -> DictionaryColumn:
-    """The code of each of *values*; *known* has them as whole numbers, where that was found already."""
+    """Return the dictionary of *values*; *scaled_ints* are the same values as integers, if known already."""
     found = scaled_ints or as_scaled_ints(values)
     return _encode_scaled_ints(values, found) if found is not None else _encode_strings(values, role)
 
 
 def as_scaled_ints(values: pl.Series) -> ScaledInts | None:
-    """*values* as whole numbers; None where they are none, or too large.
+    """Return *values* as scaled integers; None if they are not numbers or too large.
 
     >>> as_scaled_ints(pl.Series([1.5, None, 20.25])).numbers[[0, 2]].tolist()
     [150, 2025]
@@ -66,7 +66,7 @@ def _has_same_null_count(numbers: pl.Series, values: pl.Series) -> bool:
 
 
 def _scale_floats(numbers: NDArray[np.float64], missing: NDArray[np.bool_]) -> ScaledInts | None:
-    """Floats as whole numbers, where each is what its shortest text says with few decimal places."""
+    """Return floats as scaled integers, if few decimal places reproduce each of them exactly."""
     for scale in range(MAX_DECIMAL_PLACES + 1):
         power = 10.0**scale
         scaled = np.rint(numbers * power)
@@ -95,7 +95,7 @@ def _encode_scaled_ints(values: pl.Series, scaled_ints: ScaledInts) -> Dictionar
 
 
 def _encode_strings(values: pl.Series, role: Role) -> DictionaryColumn:
-    """Each text has a code of its own; versions have an order of their own."""
+    """Return the dictionary of strings, or of numbers with many decimal places."""
     if values.dtype.is_numeric():  # of many decimal places
         distinct = values.drop_nulls().unique().sort()
         places = values.rank("dense").fill_null(0).cast(pl.UInt32)
@@ -118,7 +118,7 @@ def _encode_strings(values: pl.Series, role: Role) -> DictionaryColumn:
 
 
 def _sort_positions(distinct: pl.Series, role: Role) -> NDArray[np.uint32]:
-    """The places of *distinct* in their order, without the empty text, which says as little as a missing one."""
+    """Return the positions of *distinct* in ascending order, without the empty string, which counts as null."""
     places = distinct.arg_sort().to_numpy()
     if len(places) and distinct[int(places[0])] == "":
         places = places[1:]

@@ -1,7 +1,7 @@
-"""The columns of a shard → its ids in their order and its bitmaps.
+"""Encoding of the columns of a shard as sorted ids and bitmaps.
 
-A row and the code of its value are packed into one integer; sorting these groups the rows of each value in rising
-order, which is the fastest way to many bitmaps that was found. Where a column lies in few runs, they are used instead.
+A row and the code of its value are packed into one integer; sorting these groups the rows of each value in ascending
+order. No faster way to many bitmaps was found. A column that lies in few runs is encoded from its runs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ MIN_ROWS_PER_RUN = 256  # where a column has fewer runs than one in so many rows
 
 @dataclass(frozen=True, slots=True)
 class EncodedShard:
-    """The ids in the order of the rows, and the bitmaps; both are made when they are asked for."""
+    """Ids in row order and bitmaps of a shard; both are computed while they are iterated."""
 
     row_count: int
     id_columns: Iterator[IdColumn]
@@ -42,7 +42,7 @@ class EncodedShard:
 
 
 def encode_shard(table: DeviceTable) -> EncodedShard:
-    """*table* as a shard holds it."""
+    """Return the encoding of *table*."""
     rows = len(next(iter(table.values())))
     says = {column: values for column, values in table.items() if not column.is_id}
     numbers = {column: _try_scaled_ints(values) for column, values in says.items()}
@@ -78,7 +78,7 @@ def _try_scaled_ints(values: pl.Series) -> ScaledInts | None:
 
 
 def _has_too_many_values(scaled_ints: ScaledInts | None) -> bool:
-    """Whether the numbers *found* are too many for a bitmap each."""
+    """Return whether the numbers are too many for a bitmap each."""
     if scaled_ints is None:
         return False
     present = scaled_ints.numbers[~scaled_ints.missing] if scaled_ints.missing.any() else scaled_ints.numbers
@@ -92,7 +92,7 @@ def _encode_column(values: pl.Series, column: Column, scaled_ints: ScaledInts | 
 
 
 def _flatten_lists(values: pl.Series) -> pl.Series:
-    """All that stands in the lists *values*, one behind the other."""
+    """Return the elements of all lists in order."""
     return values.explode(empty_as_null=False, keep_nulls=False)
 
 
@@ -102,7 +102,7 @@ def _iter_attributes(
     dictionaries: Mapping[Column, DictionaryColumn],
     row_order: RowOrder[Column],
 ) -> Iterator[EncodedAttribute]:
-    """The bitmaps of each attribute in turn; all bare tags are one."""
+    """Yield the bitmaps of each attribute in turn; all columns of plain tags are one attribute."""
     tags = [column for column in dictionaries if column.role == "tags"]
     if tags:
         yield _merge_tag_columns(
@@ -126,7 +126,7 @@ def _iter_attributes(
 def _merge_tag_columns(
     bitmaps: Mapping[Column, list[BitMap]], dictionaries: Mapping[Column, DictionaryColumn]
 ) -> EncodedAttribute:
-    """One bitmap for each bare tag, of whichever column it stands in."""
+    """Return the plain tags of all columns as one attribute, with a bitmap for each tag."""
     found = [
         (value, column.name_in_table, bitmap)
         for column, some in bitmaps.items()
@@ -141,7 +141,7 @@ def _merge_tag_columns(
 def _encode_bitmap_per_value(
     values: pl.Series, dictionary: DictionaryColumn, column: Column, row_order: RowOrder[Column]
 ) -> EncodedAttribute:
-    """One bitmap for each value."""
+    """Encode an attribute as one bitmap a value."""
     bitmaps = _group_rows_by_value(values, dictionary, column, row_order)
     type_ = cast.format_type(dictionary.values.dtype)
     texts = cast.format_values(dictionary.values)
@@ -151,7 +151,7 @@ def _encode_bitmap_per_value(
 def _bit_slice_numbers(
     scaled_ints: ScaledInts, values: pl.Series, column: Column, row_order: RowOrder[Column]
 ) -> EncodedAttribute:
-    """One bitmap for each binary digit of a number."""
+    """Encode numbers as one bitmap for each binary digit."""
     present = sorted_unique(scaled_ints.numbers[~scaled_ints.missing])
     base, last = int(present[0]), int(present[-1])
     gaps = present[1:].view(np.uint64) - present[:-1].view(np.uint64)  # cannot overflow
@@ -166,7 +166,7 @@ def _bit_slice_numbers(
 
 
 def _bit_slice_ranks(dictionary: DictionaryColumn, column: Column, row_order: RowOrder[Column]) -> EncodedAttribute:
-    """One bitmap for each binary digit of the place of a value among all values."""
+    """Encode the ranks of values as one bitmap for each binary digit."""
     codes = dictionary.codes[row_order.old_of_new]
     digits = BitSlicing((len(dictionary.values) - 1).bit_length())
     bitmaps = list(_iter_bit_slices(np.maximum(codes, 1) - np.uint32(1), codes > 0, digits.bit_depth))
@@ -175,7 +175,7 @@ def _bit_slice_ranks(dictionary: DictionaryColumn, column: Column, row_order: Ro
 
 
 def _iter_bit_slices(numbers: NDArray[Any], present: NDArray[np.bool_], bit_depth: int) -> Iterator[BitMap]:
-    """The rows that have any value, then for each binary digit the rows whose place has it, the lowest first."""
+    """Yield the rows that have a value, then for each binary digit, lowest first, the rows with that digit set."""
     yield bitmaps.rows_to_bitmap(np.flatnonzero(present).astype(np.uint32))
     for digit in range(bit_depth):
         set_ = (numbers >> numbers.dtype.type(digit) & numbers.dtype.type(1)).astype(np.bool_)
@@ -185,7 +185,7 @@ def _iter_bit_slices(numbers: NDArray[Any], present: NDArray[np.bool_], bit_dept
 def _group_rows_by_value(
     values: pl.Series, dictionary: DictionaryColumn, column: Column, row_order: RowOrder[Column]
 ) -> list[BitMap]:
-    """A bitmap of the rows of each value."""
+    """Return the bitmap of the rows of each value."""
     if _is_list(values):
         rows = np.repeat(row_order.new_of_old, values.list.len().fill_null(0).to_numpy())
         return _build_bitmaps_by_sorting(dictionary.codes, rows, len(dictionary.values), len(values))
@@ -202,7 +202,7 @@ def _group_rows_by_value(
 def _build_bitmaps_from_runs(
     codes: NDArray[np.uint32], run_bounds: NDArray[np.int64], value_count: int
 ) -> list[BitMap]:
-    """The bitmaps of *count* values, where rows of the same value lie together; *stops* is where they change."""
+    """Build the bitmaps of the values from runs of equal codes, which start and end at *run_bounds*."""
     bitmaps = [BitMap() for _ in range(value_count)]
     for start, stop in zip(run_bounds[:-1].tolist(), run_bounds[1:].tolist(), strict=True):
         if stop > start and (code := int(codes[start])):
@@ -213,7 +213,7 @@ def _build_bitmaps_from_runs(
 def _build_bitmaps_by_sorting(
     codes: NDArray[np.uint32], rows: NDArray[np.uint32], value_count: int, row_count: int
 ) -> list[BitMap]:
-    """The bitmaps of *count* values, of which each stands in *codes* beside its row."""
+    """Build the bitmaps of the values from the codes and the row of each code."""
     row_bits = max(row_count - 1, 1).bit_length()
     packed: NDArray[Any] = codes.astype(np.uint32 if value_count.bit_length() + row_bits <= 32 else np.uint64)
     packed <<= packed.dtype.type(row_bits)

@@ -1,4 +1,4 @@
-"""A table of any size → parts of it in memory, each column cast to what its role wants."""
+"""Reading of a source table in chunks, each column cast to the type of its role."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ CHUNKS_PER_SHARD = 4  # a shard is read in so many, to bound memory
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """A table that has been looked at: its columns, of which each has its role, and how many rows it has."""
+    """Source table with the role of each column and the number of rows."""
 
     lazy_frame: pl.LazyFrame
     format: str
@@ -29,7 +29,7 @@ class SourceTable:
     row_count: int
 
     def iter_chunks(self, max_rows: int) -> Iterator[tuple[int, DeviceTable]]:
-        """At most *size* rows at a time, with the number of the rows before them."""
+        """Yield at most *max_rows* rows at a time, with the number of rows before them."""
         first = 0
         with wrap_polars_errors():
             for frame in self._iter_frames(max_rows):
@@ -40,7 +40,7 @@ class SourceTable:
                 first += len(frame)
 
     def iter_shard_tables(self, max_rows: int, progress: Progress) -> Iterator[tuple[int, DeviceTable]]:
-        """As `parts`, with texts that are no ids as numbers of a dictionary, which take a quarter of the memory."""
+        """Yield the rows of each shard like `iter_chunks`, with attribute strings as dictionary codes."""
         pieces: list[DeviceTable] = []
         start, names = 0, dict[Column, pl.Categories]()
         for first, part in self.iter_chunks(-(-max_rows // CHUNKS_PER_SHARD)):
@@ -53,12 +53,12 @@ class SourceTable:
         yield start, _concat_chunks(pieces)
 
     def with_string_column(self, column: Column) -> "SourceTable":
-        """The same table with *column* as plain text."""
+        """Return the same table with *column* as a string column."""
         typed = replace(column, role="typed")
         return replace(self, columns=tuple(typed if each == column else each for each in self.columns))
 
     def _iter_frames(self, max_rows: int) -> Iterator[pl.DataFrame]:
-        """The rows in memory, some at a time; where a file can be sought in, no more than these are read ahead."""
+        """Yield the rows in memory; of a seekable format, no more than *max_rows* are read ahead."""
         wanted = self.lazy_frame.select(selectors.by_name(*(column.name_in_table for column in self.columns)))
         if self.format in SEEKABLE_FORMATS:
             yield from (wanted.slice(first, max_rows).collect() for first in range(0, max(self.row_count, 1), max_rows))
@@ -80,9 +80,10 @@ def _concat_chunks(chunks: Sequence[DeviceTable]) -> DeviceTable:
 
 
 def inspect_source(source: Source, roles: ColumnRoles, vendors: Sequence[str]) -> SourceTable:
-    """The table *source*, with the role of every column that is not ignored.
+    """Open the table *source* and give every column that is not ignored a role.
 
-    Raises TableError where it cannot be read, and for a column without a role or a role without a column.
+    Raises:
+        TableError: The table cannot be read, a column has no role, or a role no column.
     """
     with wrap_polars_errors():
         lazy, format_ = scan_source(source, roles)
@@ -95,7 +96,7 @@ def inspect_source(source: Source, roles: ColumnRoles, vendors: Sequence[str]) -
 
 
 def _cast_column(values: pl.Series, column: Column, first_row: int) -> pl.Series:
-    """The column as its role wants it; it loses its name, which Polars might take for a pattern."""
+    """Cast a column to its role; it is renamed first, because Polars might take its name for a pattern."""
     try:
         return cast.cast_column(values.alias("values"), column, first_row)
     except (pl.exceptions.PolarsError, OverflowError, TypeError) as error:
@@ -105,7 +106,7 @@ def _cast_column(values: pl.Series, column: Column, first_row: int) -> pl.Series
 
 @contextmanager
 def wrap_polars_errors() -> Iterator[None]:
-    """Turns what Polars says of a table into an error of ours."""
+    """Convert errors that Polars raises about a table to TableError."""
     try:
         yield
     except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:

@@ -1,8 +1,8 @@
-"""The order in which the devices of a shard are numbered.
+"""Order in which the devices of a shard are numbered.
 
 Devices with equal attributes lie together, so that bitmaps become runs. Sorting by one number that packs the codes of
-the few attributes with the fewest values gives most of what a sort by every column gives. The row is packed into the
-same number, so that one sort of integers yields the order and the sorted codes at once.
+the few attributes with the fewest values gives most of the compression of a sort by every column. The row is packed
+into the same number, so that one sort of integers yields the order and the sorted codes at once.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,18 @@ from audience.index.ingest.dictionary import DictionaryColumn
 
 ColumnKey = TypeVar("ColumnKey")
 
-MAX_SORT_KEY_VALUES = 4_096  # an attribute with more values makes short runs, wherever it stands
+MAX_SORT_KEY_VALUES = 4_096  # an attribute with more values makes short runs at any position of the key
 
 
 @dataclass(frozen=True, slots=True)
 class RowOrder(Generic[ColumnKey]):
-    """*order* is the old row at each new one, *places* the new row of each old one; *sorted* the codes by new row."""
+    """Permutation of the rows of a shard.
+
+    Attributes:
+        old_of_new: Old row of each new row.
+        new_of_old: New row of each old row.
+        sorted_codes: Codes by new row, of the columns that were sorted by.
+    """
 
     old_of_new: NDArray[np.uint32]
     new_of_old: NDArray[np.uint32]
@@ -29,7 +35,7 @@ class RowOrder(Generic[ColumnKey]):
 
 
 def choose_row_order(row_count: int, columns: Mapping[ColumnKey, DictionaryColumn]) -> RowOrder[ColumnKey]:
-    """The order of *size* devices by their single-valued *columns*.
+    """Return the order of *row_count* devices by their single-valued *columns*.
 
     >>> import polars as pl
     >>> column = DictionaryColumn(pl.Series(["f", "m"]), np.array([2, 1, 2], dtype=np.uint32))
@@ -58,7 +64,7 @@ def choose_row_order(row_count: int, columns: Mapping[ColumnKey, DictionaryColum
 def _unpack_codes(
     key: NDArray[np.uint64], widths: Mapping[ColumnKey, int], shift: int
 ) -> dict[ColumnKey, NDArray[np.uint32]]:
-    """The codes that *key* was packed of, the last one lowest."""
+    """Return the codes that are packed in *key*, the last column in the lowest bits."""
     found = {}
     for name, width in reversed(list(widths.items())):
         found[name] = (key >> np.uint64(shift) & np.uint64((1 << width) - 1)).astype(np.uint32)

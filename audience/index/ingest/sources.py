@@ -1,4 +1,4 @@
-"""Files and frames → one lazy frame."""
+"""Device tables in files and frames, opened as one lazy frame."""
 
 from collections.abc import Iterable, Mapping
 from glob import glob
@@ -32,9 +32,14 @@ FORMAT_BY_SUFFIX = {
 
 
 def scan_source(source: Source, roles: ColumnRoles) -> tuple[pl.LazyFrame, str]:
-    """The table that *source* names: a frame, a file, a folder of files, a glob, or several of these; with its format.
+    """Return the table in *source* as a lazy frame, with its format.
 
-    Raises TableError for a file that is missing, of an unknown format, or of another format than the first.
+    Args:
+        source: A frame, a file, a folder of files, a glob, or several of these.
+        roles: Roles of columns; they decide which columns of a CSV stay text.
+
+    Raises:
+        TableError: A file is missing, of an unknown format, or of another format than the first.
     """
     match source:
         case pl.DataFrame():
@@ -57,7 +62,7 @@ def _as_paths(source: str | Path | Iterable[str | Path]) -> list[Path]:
 
 
 def _expand_path(path: Path) -> list[Path]:
-    """The file at *path*, all files of a folder but hidden ones, or those that a glob finds."""
+    """Return the file at *path*, the visible files of a folder, or the matches of a glob."""
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.name[0] not in "._")
     elif path.exists():
@@ -98,7 +103,7 @@ def _scan_files(files: list[Path], format_: str, roles: ColumnRoles) -> pl.LazyF
 
 
 def _string_overrides(names: Iterable[str], roles: ColumnRoles) -> Mapping[str, type[pl.String]]:
-    """Columns of a CSV that stay text, because a number would lose leading zeros or turn 1.10 into 1.1."""
+    """Return the columns of a CSV that stay text, because a number would lose leading zeros or turn 1.10 into 1.1."""
     said, split = roles.explicit_columns(), roles.separators or {}
     kept = {name for name, column in said.items() if column.role not in ("number", "tags") or name in split}
     words = (*GENERIC_ID_COLUMNS, "alias", "account", "live_activity_id")
@@ -111,7 +116,7 @@ def _string_overrides(names: Iterable[str], roles: ColumnRoles) -> Mapping[str, 
 
 
 def parse_date_columns(lazy: pl.LazyFrame, roles: ColumnRoles) -> pl.LazyFrame:
-    """*lazy* with its columns of ISO days and moments as such; any other spelling stays text."""
+    """Return *lazy* with its columns of ISO dates and timestamps parsed; any other format stays text."""
     said = roles.explicit_columns()
     texts = [name for name, type_ in lazy.collect_schema().items() if type_ == pl.String and name not in said]
     if not texts:
@@ -131,7 +136,7 @@ def parse_date_columns(lazy: pl.LazyFrame, roles: ColumnRoles) -> pl.LazyFrame:
 
 
 def exact_column(name: str) -> pl.Expr:
-    """The column *name*, also where Polars would take that for a pattern."""
+    """Return the column *name*, also where Polars would take the name for a pattern."""
     return selectors.by_name(name).as_expr()
 
 
@@ -140,7 +145,7 @@ def _parse_dates(text: pl.Expr) -> pl.Expr:
 
 
 def _parse_datetimes(text: pl.Expr) -> pl.Expr:
-    """Each way to write a moment is read by its own format, for a guess may differ from one part to the next."""
+    """Parse each accepted format by name; format inference could differ from chunk to chunk."""
     spaced = text.str.replace("T", " ", literal=True)
     formats = ("%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S%.f")
     read = [spaced.str.to_datetime(format_, strict=False, time_unit="us") for format_ in formats]

@@ -1,4 +1,4 @@
-"""What each column of a device table is: found by its name and its type, or said by the user."""
+"""Role of each column of a device table, inferred from its name and type or set by the user."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,13 @@ from audience.language.suggest import did_you_mean
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnRoles:
-    """What the user said of columns; all others find their role by name and type."""
+    """Roles that the user set; all other columns get theirs from their name and type.
+
+    Attributes:
+        tokens: Columns of device ids by vendor or by generic id name.
+        separators: Separator between the tags of a string column, by column name.
+        existing: Columns of the index that is being updated.
+    """
 
     tokens: Mapping[str, str]
     alias: str | None = None
@@ -29,7 +35,11 @@ class ColumnRoles:
     existing: tuple[Column, ...] = ()  # those of an index that is there
 
     def explicit_columns(self) -> dict[str, Column]:
-        """The columns that were named, by their name in the table; one that was named twice is an error."""
+        """Return the columns with an explicit role, by their name in the table.
+
+        Raises:
+            TableError: A column has two roles.
+        """
         found = {column.name_in_table: column for column in self.existing}
         for column in self._iter_explicit():
             if column.name_in_table in found and found[column.name_in_table] != column:
@@ -54,12 +64,16 @@ class ColumnRoles:
         yield from (Column(source, "version", canonical_type(source)) for source in self.versions)
 
     def required_columns(self) -> list[str]:
-        """The columns that the table must have."""
+        """Return the names of the columns that the table must have."""
         return [*dict.fromkeys(column.name_in_table for column in self._iter_explicit()), *self.ignore]
 
 
 def validate_roles(schema: Mapping[str, pl.DataType], roles: ColumnRoles, vendors: Sequence[str]) -> None:
-    """Refuse *roles* of a vendor or of a column that is not there, with TableError."""
+    """Check that every vendor and every column that *roles* names exists.
+
+    Raises:
+        TableError: A vendor is unknown, or the table has no such column.
+    """
     for name in roles.tokens:
         if name not in (*vendors, *GENERIC_ID_COLUMNS):
             hint = did_you_mean(name, vendors) or f"one of {', '.join(vendors)}"
@@ -71,9 +85,10 @@ def validate_roles(schema: Mapping[str, pl.DataType], roles: ColumnRoles, vendor
 
 
 def infer_columns(schema: Mapping[str, pl.DataType], roles: ColumnRoles, vendors: Sequence[str]) -> list[Column]:
-    """The role of every column of *schema* that is not ignored.
+    """Return every column of *schema* that is not ignored, with its role.
 
-    Raises TableError for a column that has no role, or that shares its name with another.
+    Raises:
+        TableError: A column has no role or shares its name with another, or no column holds device ids.
     """
     said = roles.explicit_columns()
     found = [
@@ -89,7 +104,7 @@ def infer_columns(schema: Mapping[str, pl.DataType], roles: ColumnRoles, vendors
 
 
 def _infer_column(name: str, dtype: pl.DataType, vendors: Sequence[str]) -> Column:
-    """The role of a column by its name, else by its type."""
+    """Infer the role of a column from its name, else from its type."""
     vendor = next((vendor for vendor in vendors for word in GENERIC_ID_COLUMNS if name == f"{vendor}_{word}"), None)
     if name in GENERIC_ID_COLUMNS or vendor:
         return Column(name, "id", vendor or name)
@@ -130,12 +145,16 @@ def _infer_by_dtype(name: str, dtype: pl.DataType) -> Column:
 
 
 def is_version_name(name: str) -> bool:
-    """Whether a column of this name holds versions."""
+    """Return whether a column of this name holds versions."""
     return canonical_type(name).split("_")[-1] == "version"
 
 
 def require_unique_names(columns: Sequence[Column]) -> None:
-    """Only bare tags may come from several columns, and only from lists of them."""
+    """Check that every column has a name of its own; only columns of plain tags may share one.
+
+    Raises:
+        TableError: Two columns have one name, or a column has none.
+    """
     for column in columns:
         if not column.name_in_table:
             raise TableError(Problem("no-name", "a column has no name", hint="name it, or say --ignore ''"))

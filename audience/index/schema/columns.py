@@ -1,4 +1,4 @@
-"""What a column of a device table is."""
+"""Columns of a device table and their roles."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,9 +16,13 @@ GENERIC_ID_COLUMNS = ("registration_id", "token", "device_id")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column and its role; *name* is what expressions call it, for an id column the vendor or the kind of id.
+    """Column of a device table and its role.
 
-    *separator* stands between the tags of a text that holds several.
+    Attributes:
+        name_in_table: Name of the column in the table.
+        role: Kind of data in the column.
+        name: Name in expressions; of a column of device ids, the vendor or the generic id name.
+        separator: Separator between the tags of a string column.
     """
 
     name_in_table: str
@@ -28,18 +32,18 @@ class Column:
 
     @property
     def is_id(self) -> bool:
-        """Whether it holds what devices are named by, not what is said of them."""
+        """Return whether the column holds ids rather than attributes."""
         return self.role == "id" or self.role in SHARED_ID_ROLES
 
 
 def select_id_columns(ids: Ids, names: Iterable[str]) -> list[str]:
-    """Which of the columns of ids *names* hold ids of that kind."""
+    """Return the id columns among *names* that hold ids of the kind of *ids*."""
     prefix = "id:" if ids.kind == "registration_id" else f"{ids.kind}:"
     return [name for name in names if name.startswith(prefix)]
 
 
 def rank_id_columns(names: Iterable[str]) -> list[str]:
-    """The columns of devices' own ids among *names*: those of no vendor first."""
+    """Return the columns of device ids among *names*, generic ones first."""
     own = [name for name in names if name.startswith("id:")]
     words = [f"id:{word}" for word in GENERIC_ID_COLUMNS if f"id:{word}" in own]
     return [*words, *(name for name in sorted(own) if name not in words)]

@@ -1,7 +1,7 @@
-"""What the values of an attribute are: how they are written, and how they are ordered.
+"""Types of attribute values: how they are parsed and ordered.
 
-A query names a stretch of the sorted values: `age < 30` all those before 30, `seen = 2020-04-06` all moments of
-that day. Values are kept as text; each kind has one *key* by which its texts are sorted.
+A query names a range of ranks in the sorted values: `age < 30` all ranks before 30, `seen = 2020-04-06` all timestamps
+of that day. Values are stored as strings; each type has one sort *key* for them.
 """
 
 from bisect import bisect_left, bisect_right
@@ -54,7 +54,7 @@ PARSERS: dict[str, Callable[[str], SortKey]] = {
 
 
 def parse_value(role: Role, text: str) -> SortKey:
-    """The key of *text* as a value of *kind*; ValueError where it is none."""
+    """Return the sort key of *text*; raise ValueError if it is not a value of this *role*."""
     try:
         return PARSERS[role](text)
     except (InvalidOperation, InvalidVersion) as error:
@@ -62,7 +62,7 @@ def parse_value(role: Role, text: str) -> SortKey:
 
 
 class StringSequence(Protocol):
-    """Texts that are looked up by their places."""
+    """Strings that are looked up by their index."""
 
     def __len__(self) -> int: ...
 
@@ -70,21 +70,22 @@ class StringSequence(Protocol):
 
 
 class SortedValues(Protocol):
-    """The values of an attribute as places in rising order."""
+    """Values of an attribute in ascending order."""
 
     def __len__(self) -> int: ...
 
     def rank_below(self, key: SortKey) -> int:
-        """How many places lie before *key*."""
+        """Return the number of values before *key*."""
 
     def rank_through(self, key: SortKey) -> int:
-        """How many places lie before or at *key*."""
+        """Return the number of values before or equal to *key*."""
 
 
 def find_rank_range(query: Tag | Compare | Within, role: Role, sorted_values: SortedValues) -> RankRange:
-    """The places of *line* that *query* means.
+    """Return the half-open range of ranks in *sorted_values* that *query* matches.
 
-    Raises ExpressionError where *query* cannot be put to values of this *kind*.
+    Raises:
+        ExpressionError: The value of *query* is not one of this *role*.
 
     >>> find_rank_range(Compare("age", ">=", "20"), "number", SortedStrings("number", ["18", "20", "40"]))
     (1, 3)
@@ -126,7 +127,7 @@ def parse_operand(query: Tag | Compare | Within, role: Role) -> SortKey:
 
 @dataclass(frozen=True, slots=True)
 class SortedStrings:
-    """Sorted texts, of which only the few that a search looks at are read."""
+    """Sorted strings; a search reads only the few that it compares."""
 
     role: Role
     strings: StringSequence
@@ -135,15 +136,17 @@ class SortedStrings:
         return len(self.strings)
 
     def rank_below(self, key: SortKey) -> int:
+        """Return the number of values before *key*; a day counts from its first timestamp."""
         return bisect_left(self.strings, _start_of_day(self.role, key), key=PARSERS[self.role])
 
     def rank_through(self, key: SortKey) -> int:
+        """Return the number of values before or equal to *key*; a day counts through its last timestamp."""
         return bisect_right(self.strings, _end_of_day(self.role, key), key=PARSERS[self.role])
 
 
 @dataclass(frozen=True, slots=True)
 class ArithmeticValues:
-    """The numbers `(base + step × place) / 10 ** scale` of *size* places; days and moments are numbers too."""
+    """Numbers `(base + step × rank) / 10 ** scale`, for ranks below *size*; days and timestamps count as numbers."""
 
     role: Role
     base: int
@@ -155,9 +158,11 @@ class ArithmeticValues:
         return self.size
 
     def rank_below(self, key: SortKey) -> int:
+        """Return the number of values before *key*; a day counts from its first timestamp."""
         return self._clamp_rank(ceil(self._fractional_rank(_start_of_day(self.role, key))))
 
     def rank_through(self, key: SortKey) -> int:
+        """Return the number of values before or equal to *key*; a day counts through its last timestamp."""
         return self._clamp_rank(floor(self._fractional_rank(_end_of_day(self.role, key))) + 1)
 
     def _fractional_rank(self, key: SortKey) -> Fraction:
@@ -169,7 +174,7 @@ class ArithmeticValues:
 
 
 def key_to_number(role: Role, key: SortKey) -> Decimal | int:
-    """The number that stands for *key*: of a day the days since 1970, of a moment the microseconds."""
+    """Return *key* as a number: of a day the days since 1970, of a timestamp the microseconds."""
     match role:
         case "date":
             return (key - date(1970, 1, 1)).days  # type: ignore[no-any-return]
@@ -187,7 +192,7 @@ def _end_of_day(role: Role, key: SortKey) -> SortKey:
 
 
 def _parse_query_key(query: Tag | Compare, role: Role, text: str) -> SortKey:
-    """The key that *query* names; for moments a day is a key too, and means all of its moments."""
+    """Return the sort key in *query*; a day is also a key for timestamps and covers all of that day."""
     try:
         return date.fromisoformat(text) if role == "time" and _is_date_only(text) else parse_value(role, text)
     except ValueError:
