@@ -6,7 +6,7 @@ from .algebra.equivalence import (
 from .algebra.equivalence import (
     witness as witness,
 )
-from .algebra.simplify import (
+from .algebra.simplification import (
     simplify as simplify,
 )
 from .errors import (

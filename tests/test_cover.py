@@ -30,7 +30,7 @@ from audience.algebra.cover import find_cover
 from audience.algebra.fitting import fit_to_shape
 from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import FlatDnf, ListsByKey, NormalForm, SingleOperator, Slots, Tree, count_entries
-from audience.algebra.simplify import simplify
+from audience.algebra.simplification import simplify
 from audience.language.ast import atoms, bare, walk
 from audience.planning.planner import verify_plan
 

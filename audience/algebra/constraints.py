@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from audience.algebra.normal_forms import nnf
-from audience.algebra.simplify import simplify
+from audience.algebra.simplification import simplify
 from audience.language.ast import And, Atom, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms
 
 

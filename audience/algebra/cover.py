@@ -20,7 +20,7 @@ from audience.algebra.constraints import (
 from audience.algebra.fitting import fit_to_shape, has_too_many_nots
 from audience.algebra.normal_forms import is_literal, nnf
 from audience.algebra.request_shape import RequestShape, SingleOperator, Slots, max_or_width
-from audience.algebra.simplify import negate, simplify
+from audience.algebra.simplification import negate, simplify
 from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
 
 MAX_EXHAUSTIVE_TAGS = 5  # tags; up to so many, all requests are tried

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints, build_constraint_expr
 from audience.algebra.normal_forms import nnf
-from audience.algebra.simplify import simplify
+from audience.algebra.simplification import simplify
 from audience.errors import ComplexityError, Problem
 from audience.language.ast import (
     And,

@@ -16,7 +16,7 @@ from audience.algebra.request_shape import (
     count_tags,
     max_not_width,
 )
-from audience.algebra.simplify import Junction, simplify
+from audience.algebra.simplification import Junction, simplify
 from audience.errors import ComplexityError
 from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, walk
 

@@ -11,7 +11,7 @@ from itertools import product
 from operator import itemgetter
 from typing import TypeAlias
 
-from audience.algebra.simplify import negate, simplify
+from audience.algebra.simplification import negate, simplify
 from audience.errors import ComplexityError, Problem
 from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, all_of, any_of
 

@@ -20,7 +20,7 @@ from audience.algebra.cover import find_cover
 from audience.algebra.equivalence import find_partition_violation
 from audience.algebra.fitting import is_bounded
 from audience.algebra.normal_forms import nnf
-from audience.algebra.simplify import simplify
+from audience.algebra.simplification import simplify
 from audience.errors import AudienceError, ComplexityError, PlanError, Problem, ProofError
 from audience.language.ast import Compare, Everyone, Expr, Ids, Nobody, atoms, ensure_expr
 from audience.language.parser import parse

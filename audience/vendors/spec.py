@@ -6,7 +6,7 @@ from typing import Any
 
 from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import EMPTY_SHAPE, RequestShape
-from audience.algebra.simplify import simplify
+from audience.algebra.simplification import simplify
 from audience.errors import Problem
 from audience.language.ast import (
     And,

@@ -9,7 +9,7 @@ from typing import Any
 
 from audience.algebra.fitting import is_bounded
 from audience.algebra.normal_forms import Clause, cnf, dnf, nnf
-from audience.algebra.simplify import Junction, simplify
+from audience.algebra.simplification import Junction, simplify
 from audience.errors import ComplexityError, Problem
 from audience.language.ast import And, Compare, Everyone, Expr, Ids, Not, Or, Tag, Within, all_of, any_of, atoms
 from audience.language.attribute_names import TPNS_TYPES
