@@ -1,4 +1,4 @@
-"""The language, as lines of text in language/."""
+"""Parse, render, simplify and validate expressions; the cases are lines in language/ and errors/."""
 
 from pathlib import Path
 
@@ -53,13 +53,13 @@ def test_expression_is_simplified(file, before, after):
     assert render(simplify(parse(before))) == after
 
 
-@pytest.mark.parametrize(("code", "text", "told"), GOLDEN_ERRORS)
-def test_syntax_error_has_position_and_hint(code, text, told):
+@pytest.mark.parametrize(("code", "text", "message"), GOLDEN_ERRORS)
+def test_syntax_error_has_position_and_hint(code, text, message):
     with pytest.raises(ExpressionError) as caught:
         expand_segments(
             parse(text, folder=Path("no such folder")), {name: parse(saved) for name, saved in SEGMENTS.items()}
         )
-    assert str(caught.value) == told.rstrip("\n")
+    assert str(caught.value) == message.rstrip("\n")
     assert caught.value.code == code
 
 
@@ -102,12 +102,12 @@ HUGE_INPUTS = {
     "ids": f"alias({','.join(f'{number:036}' for number in range(27_000))})",
     "no operators": "a " * 500_000,
     "calls": "tag(" * 250_000,
-    "sides": f"split({','.join(f's{number}:0.001%' for number in range(30_000))}, x)",
-    "chosen sides": f"split({','.join(f's{number}:1%' for number in range(100))}, x) in ({'s7,' * 70_000}s8)",
-    "other sides": f"split({','.join(f's{number}:1%' for number in range(100))}, x) in ({'s7,' * 70_000}t)",
+    "variants": f"split({','.join(f's{number}:0.001%' for number in range(30_000))}, x)",
+    "chosen variants": f"split({','.join(f's{number}:1%' for number in range(100))}, x) in ({'s7,' * 70_000}s8)",
+    "unknown variants": f"split({','.join(f's{number}:1%' for number in range(100))}, x) in ({'s7,' * 70_000}t)",
     "samples": " OR ".join(f"sample({number % 100 + 1}%, x{number})" for number in range(5_000)),
     "segments": "@a " + "AND @b" * 50_000,
-    "a share": f"sample({'9' * 1_000_000}%, x)",
+    "a percentage": f"sample({'9' * 1_000_000}%, x)",
     "zeros": f"sample({'0' * 1_000_000}1%, x)",
     "comments": "a # \n" * 200_000,
 }
@@ -168,24 +168,24 @@ def test_empty_node_is_rejected(build):
 
 
 INVALID_NODES = {
-    "no text": (lambda: Sample(10, "x"), "wrong-type"),
-    "a sign": (lambda: Sample("10%", "x"), "bad-share"),
-    "nothing": (lambda: Sample("0.0", "x"), "bad-share"),
+    "not a string": (lambda: Sample(10, "x"), "wrong-type"),
+    "percent sign": (lambda: Sample("10%", "x"), "bad-share"),
+    "zero": (lambda: Sample("0.0", "x"), "bad-share"),
     "too much": (lambda: Sample("100.000001", "x"), "bad-share"),
     "below zero": (lambda: Sample("-1", "x"), "bad-share"),
     "an exponent": (lambda: Sample("1e1", "x"), "bad-share"),
     "other digits": (lambda: Sample("१०", "x"), "bad-share"),
     "too fine": (lambda: Sample("0.0000001", "x"), "bad-share"),
     "too long": (lambda: Sample("9" * 1_000_000, "x"), "bad-share"),
-    "no number seed": (lambda: Sample("10", 7), "wrong-type"),
-    "half a character": (lambda: Sample("10", "\ud800"), "bad-text"),
+    "numeric seed": (lambda: Sample("10", 7), "wrong-type"),
+    "unpaired surrogate": (lambda: Sample("10", "\ud800"), "bad-text"),
     "a list": (lambda: Split([("a", "50")], "x"), "wrong-type"),
-    "no pair": (lambda: Split(("a", "50"), "x"), "wrong-type"),
-    "a side twice": (lambda: Split((*HALF_VARIANTS, ("a", "1")), "x"), "bad-sides"),
-    "many sides": (lambda: Split(tuple((f"s{number}", "0.5") for number in range(101)), "x"), "bad-sides"),
-    "over all": (lambda: Split((*HALF_VARIANTS, ("c", "0.000001")), "x"), "bad-sides"),
-    "another side": (lambda: Split(HALF_VARIANTS, "x", variant="c"), "unknown-side"),
-    "no segment's name": (lambda: Segment(None), "wrong-type"),
+    "not pairs": (lambda: Split(("a", "50"), "x"), "wrong-type"),
+    "duplicate variant": (lambda: Split((*HALF_VARIANTS, ("a", "1")), "x"), "bad-sides"),
+    "too many variants": (lambda: Split(tuple((f"s{number}", "0.5") for number in range(101)), "x"), "bad-sides"),
+    "over 100 percent": (lambda: Split((*HALF_VARIANTS, ("c", "0.000001")), "x"), "bad-sides"),
+    "unknown variant": (lambda: Split(HALF_VARIANTS, "x", variant="c"), "unknown-side"),
+    "segment name is None": (lambda: Segment(None), "wrong-type"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What is saved under a name, and shares of devices: how they are put in place, and how they are planned."""
+"""Expand saved segments, and plan segments and samples."""
 
 from dataclasses import replace
 
@@ -30,9 +30,9 @@ EXPANDED_TEXTS = {
 }
 
 
-@pytest.mark.parametrize(("text", "whole"), EXPANDED_TEXTS.items())
-def test_segments_are_expanded(text, whole):
-    assert render(expand_segments(parse(text), SEGMENTS)) == whole
+@pytest.mark.parametrize(("text", "expanded"), EXPANDED_TEXTS.items())
+def test_segments_are_expanded(text, expanded):
+    assert render(expand_segments(parse(text), SEGMENTS)) == expanded
 
 
 def test_expression_without_segments_is_unchanged():
@@ -57,58 +57,58 @@ def test_unknown_segment_hint_explains_saving():
 
 
 def test_unknown_segment_hint_lists_few_names():
-    saved = {f"name{number}": bare("a") for number in range(30)}
-    assert "name0, name1, name2, name3, name4 and 25 more" in _expansion_error("@q", saved, "unknown-segment")
+    segments = {f"name{number}": bare("a") for number in range(30)}
+    assert "name0, name1, name2, name3, name4 and 25 more" in _expansion_error("@q", segments, "unknown-segment")
 
 
 def test_exponential_segment_expansion_is_rejected():
     for link in ("@s{0} AND @s{0}", "@s{0} OR NOT @s{0}"):
-        saved = {f"s{number}": parse(link.format(number - 1)) for number in range(1, 41)} | {"s0": bare("a")}
-        assert f"{MAX_EXPANDED_NODES:,} is the most" in _expansion_error("@s40", saved, "too-long")
+        segments = {f"s{number}": parse(link.format(number - 1)) for number in range(1, 41)} | {"s0": bare("a")}
+        assert f"more than {MAX_EXPANDED_NODES:,}" in _expansion_error("@s40", segments, "too-long")
 
 
 def test_long_segment_chain_expands_and_cycle_is_shortened():
-    saved = {f"s{number}": parse(f"@s{number - 1}") for number in range(1, 5_001)}
-    assert expand_segments(parse("@s5000"), saved | {"s0": bare("a")}) == bare("a")
-    assert len(_expansion_error("@s5000", saved | {"s0": parse("@s5000")}, "segment-cycle")) < 300
+    segments = {f"s{number}": parse(f"@s{number - 1}") for number in range(1, 5_001)}
+    assert expand_segments(parse("@s5000"), segments | {"s0": bare("a")}) == bare("a")
+    assert len(_expansion_error("@s5000", segments | {"s0": parse("@s5000")}, "segment-cycle")) < 300
 
 
 def test_too_deep_segment_nesting_is_rejected():
-    saved = {f"s{number}": parse(f"NOT @s{number - 1}") for number in range(1, 200)} | {"s0": bare("a")}
-    assert expand_segments(parse("@s98"), saved).depth == 99
-    _expansion_error("@s150", saved, "too-deep")
+    segments = {f"s{number}": parse(f"NOT @s{number - 1}") for number in range(1, 200)} | {"s0": bare("a")}
+    assert expand_segments(parse("@s98"), segments).depth == 99
+    _expansion_error("@s150", segments, "too-deep")
 
 
 @pytest.fixture
-def knowing(index, monkeypatch) -> DeviceIndex:
-    """An index in which SAVED is saved."""
+def index_with_segments(index, monkeypatch) -> DeviceIndex:
+    """Return an index that has SEGMENTS saved."""
     monkeypatch.setattr(DeviceIndex, "expand_segments", lambda self, expr: expand_segments(expr, SEGMENTS))
     return index
 
 
-def test_index_segment_is_planned_natively(knowing):
+def test_index_segment_is_planned_natively(index_with_segments):
     for name in vendor_names(can="emit"):
-        found = plan("male AND NOT @lapsed", name, knowing)
-        assert (found.by_ids, found.reasons) == (None, ())
-        assert equivalent(get_vendor(name).parse(found.native[0]), parse("male AND active"))
+        result = plan("male AND NOT @lapsed", name, index_with_segments)
+        assert (result.by_ids, result.reasons) == (None, ())
+        assert equivalent(get_vendor(name).parse(result.native[0]), parse("male AND active"))
 
 
-def test_plan_rejects_unsaved_segment(knowing):
+def test_plan_rejects_unsaved_segment(index_with_segments):
     with pytest.raises(ExpressionError, match="unknown-segment"):
-        plan("male AND @lasped", "tpns", knowing)
+        plan("male AND @lasped", "tpns", index_with_segments)
 
 
-def test_lint_expands_index_segments(knowing):
+def test_lint_expands_index_segments(index_with_segments):
     expr = parse("@lapsed AND active")
     assert lint(expr) == []
-    assert "always-nobody" in {problem.code for problem in lint(expr, knowing)}
+    assert "always-nobody" in {problem.code for problem in lint(expr, index_with_segments)}
 
 
 def test_segment_without_index_goes_by_ids():
     for name in vendor_names(can="emit"):
-        found = plan("male AND @vip", name)
-        assert (found.native, render(found.by_ids)) == ((), "male AND @vip")
-        assert [(reason.code, reason.hint) for reason in found.reasons] == [
+        result = plan("male AND @vip", name)
+        assert (result.native, render(result.by_ids)) == ((), "male AND @vip")
+        assert [(reason.code, reason.hint) for reason in result.reasons] == [
             ("no-segment", "pass the index that has the segment")
         ]
 
@@ -126,19 +126,20 @@ EXPECTED_PLANS = {
 
 
 @pytest.mark.parametrize("name", vendor_names(can="emit"))
-@pytest.mark.parametrize(("text", "native", "rest"), [(text, *case) for text, case in EXPECTED_PLANS.items()])
-def test_sample_goes_by_ids_and_rest_is_native(name, text, native, rest):
-    found = plan(text, name)
-    assert len(found.native) == len(native)
+@pytest.mark.parametrize(("text", "native", "by_ids"), [(text, *case) for text, case in EXPECTED_PLANS.items()])
+def test_sample_goes_by_ids_and_rest_is_native(name, text, native, by_ids):
+    result = plan(text, name)
+    assert len(result.native) == len(native)
     assert all(
-        equivalent(get_vendor(name).parse(one), parse(other)) for one, other in zip(found.native, native, strict=True)
+        equivalent(get_vendor(name).parse(payload), parse(expr))
+        for payload, expr in zip(result.native, native, strict=True)
     )
-    assert (None if found.by_ids is None else render(found.by_ids)) == rest
-    assert {reason.code for reason in found.reasons} == ({"no-sample"} if rest else set())
+    assert (None if result.by_ids is None else render(result.by_ids)) == by_ids
+    assert {reason.code for reason in result.reasons} == ({"no-sample"} if by_ids else set())
 
 
 def test_third_party_vendor_never_gets_samples():
-    """One that says what it knows, and leaves out the rest, would tell everyone."""
+    """A vendor that drops an atom it does not know would broadcast."""
     careless = replace(get_vendor("engagelab"), name="careless", title="Careless", emit=lambda expr: {"to": "all"})
     for text, codes in (("sample(1%, x)", ["no-sample"]), ("a AND @vip", ["no-segment"])):
         with pytest.raises(Unsupported, match="Careless") as caught:

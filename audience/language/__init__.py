@@ -1,1 +1,1 @@
-"""Text ⇄ expression."""
+"""Expression language: parse text to a syntax tree and render it back."""

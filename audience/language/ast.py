@@ -1,7 +1,7 @@
-"""Who is meant: a tree of frozen nodes.
+"""Syntax tree of the expression language: frozen nodes.
 
-Two nodes are equal when they are written alike; the place in the text (*span*) does not count. A tree deeper
-than MAX_DEPTH cannot be built, so every function that walks one may recurse.
+Nodes compare by value; *span*, the position in the source text, is ignored. A tree deeper than MAX_DEPTH cannot
+be built, so functions that walk a tree may recurse.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +25,7 @@ COMPARE_OPS: tuple[CompareOp, ...] = ("<", "<=", ">=", ">")
 
 
 class ExprNode:
-    """What all nodes share: the operators `&`, `|` and `~`."""
+    """Base class of all nodes, with the operators `&`, `|` and `~`."""
 
     __slots__ = ()
 
@@ -49,17 +49,17 @@ def _depth_field() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Everyone(ExprNode):
-    """The whole universe."""
+    """All live devices."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nobody(ExprNode):
-    """The empty audience."""
+    """Empty audience."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tag(ExprNode):
-    """Devices that have the tag *type*:*value*; a bare `male` has the type `tag`.
+    """Devices that have the tag *type*:*value*. An untyped tag such as `male` has the type `tag`.
 
     >>> Tag("province", "guangdong") & ~Tag("tag", "male")
     And(terms=(Tag(type='province', value='guangdong'), Not(term=Tag(type='tag', value='male'))))
@@ -70,13 +70,13 @@ class Tag(ExprNode):
     span: Span | None = _span_field()
 
     def __post_init__(self) -> None:
-        require_nonempty("a type", self.type, self.span)
-        require_nonempty("a tag", self.value, self.span)
+        require_nonempty("tag type", self.type, self.span)
+        require_nonempty("tag value", self.value, self.span)
 
 
 @dataclass(frozen=True, slots=True)
 class Ids(ExprNode):
-    """Devices named one by one: any of *values*, each a *kind* of id."""
+    """Devices listed by id: any of *values*, all ids of one *kind*."""
 
     kind: IdKind
     values: tuple[str, ...]
@@ -87,21 +87,21 @@ class Ids(ExprNode):
             raise ExpressionError(
                 Problem(
                     "unknown-id",
-                    f"no kind of id is called {self.kind!r}",
-                    hint=f"one of {', '.join(ID_KINDS)}",
+                    f"unknown kind of id {self.kind!r}",
+                    hint=f"use one of {', '.join(ID_KINDS)}",
                 )
             )
         if not isinstance(self.values, tuple):
-            raise type_error("ids", "a tuple of texts", self.values)
+            raise type_error("ids", "a tuple of strings", self.values)
         if not self.values:
-            raise ExpressionError(Problem("empty-list", f"{self.kind}() names no id", self.span, hint="write nobody"))
+            raise ExpressionError(Problem("empty-list", f"{self.kind}() lists no id", self.span, hint="use nobody"))
         for value in self.values:
-            require_nonempty("an id", value, self.span)
+            require_nonempty("id", value, self.span)
 
 
 @dataclass(frozen=True, slots=True)
 class Compare(ExprNode):
-    """Devices with a value of the ordered attribute *type* that lies on that side of *value*."""
+    """Devices with a value of the ordered attribute *type* on the *operator* side of *value*."""
 
     type: str
     operator: CompareOp
@@ -111,15 +111,20 @@ class Compare(ExprNode):
     def __post_init__(self) -> None:
         if self.operator not in COMPARE_OPS:
             raise ExpressionError(
-                Problem("unknown-order", f"{self.operator!r} is none of {' '.join(COMPARE_OPS)}", self.span)
+                Problem(
+                    "unknown-order",
+                    f"unknown operator {self.operator!r}",
+                    self.span,
+                    hint=f"use {' '.join(COMPARE_OPS)}",
+                )
             )
-        require_nonempty("a type", self.type, self.span)
-        require_nonempty("a value", self.value, self.span)
+        require_nonempty("tag type", self.type, self.span)
+        require_nonempty("value", self.value, self.span)
 
 
 @dataclass(frozen=True, slots=True)
 class Within(ExprNode):
-    """Devices with a day of the attribute *type* among the *days* days that end with *day*."""
+    """Devices with a date of the attribute *type* in the *days* days that end with *day* (inclusive)."""
 
     type: str
     days: int
@@ -129,10 +134,12 @@ class Within(ExprNode):
     def __post_init__(self) -> None:
         if not isinstance(self.days, int) or not 1 <= self.days <= MAX_WITHIN_DAYS:
             raise ExpressionError(
-                Problem("bad-days", f"{self.days!r} is no number of days", self.span, hint=f"1 to {MAX_WITHIN_DAYS}")
+                Problem(
+                    "bad-days", f"invalid number of days {self.days!r}", self.span, hint=f"use 1 to {MAX_WITHIN_DAYS}"
+                )
             )
-        require_nonempty("a type", self.type, self.span)
-        require_nonempty("a day", self.day, self.span)
+        require_nonempty("tag type", self.type, self.span)
+        require_nonempty("day", self.day, self.span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +150,16 @@ class Segment(ExprNode):
     span: Span | None = _span_field()
 
     def __post_init__(self) -> None:
-        require_nonempty("a segment", self.name, self.span)
+        require_nonempty("segment name", self.name, self.span)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample(ExprNode):
-    """A *share* of all devices, in percent; the *seed* decides which, and a larger share has those of a smaller.
+    """Pseudo-random sample of all devices.
+
+    Args:
+        percent: Size of the sample, above 0 and at most 100, as a decimal string.
+        seed: Selects the devices. A larger sample with the same seed contains a smaller one.
 
     >>> Sample("10.0", "summer")
     Sample(percent='10', seed='summer')
@@ -160,12 +171,17 @@ class Sample(ExprNode):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "percent", validation.normalize_percent(self.percent, self.span))
-        require_nonempty("a seed", self.seed, self.span)
+        require_nonempty("seed", self.seed, self.span)
 
 
 @dataclass(frozen=True, slots=True)
 class Split(ExprNode):
-    """Devices on one *side* of a split, or on any; *sides* are names and shares in percent, and share no device.
+    """Devices of one variant of an A/B split, or of any variant.
+
+    Args:
+        variants: Name and percent of each variant. Variants are disjoint.
+        seed: Selects the devices of each variant.
+        variant: Name of the variant that is selected. None selects the union of all variants.
 
     >>> Split((("a", "45"), ("b", "45")), "summer", variant="b").variant
     'b'
@@ -178,14 +194,14 @@ class Split(ExprNode):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "variants", validation.normalize_variants(self.variants, self.span))
-        require_nonempty("a seed", self.seed, self.span)
+        require_nonempty("seed", self.seed, self.span)
         if self.variant is not None:
             validation.require_variant(self.variant, self.variants, self.span)
 
 
 @dataclass(frozen=True, slots=True)
 class Not(ExprNode):
-    """The universe without *term*."""
+    """All devices except those of *term*."""
 
     term: "Expr"
     depth: int = _depth_field()
@@ -196,7 +212,7 @@ class Not(ExprNode):
 
 @dataclass(frozen=True, slots=True)
 class And(ExprNode):
-    """Devices inside all of two or more *terms*."""
+    """Intersection of two or more *terms*."""
 
     terms: tuple["Expr", ...]
     depth: int = _depth_field()
@@ -208,7 +224,7 @@ class And(ExprNode):
 
 @dataclass(frozen=True, slots=True)
 class Or(ExprNode):
-    """Devices inside any of two or more *terms*."""
+    """Union of two or more *terms*."""
 
     terms: tuple["Expr", ...]
     depth: int = _depth_field()
@@ -223,32 +239,32 @@ Expr: TypeAlias = Everyone | Nobody | Atom | Not | And | Or
 
 
 def bare(name: str) -> Tag:
-    """The tag *name* without a type of its own."""
+    """Return the untyped tag *name*."""
     return Tag(UNTYPED, name)
 
 
 def all_of(terms: Iterable[Expr]) -> Expr:
-    """The intersection of *terms*; of none of them, everyone.
+    """Return the intersection of *terms*, flattened; everyone if there are none.
 
     >>> all_of([bare("a")]), all_of([])
     (Tag(type='tag', value='a'), Everyone())
     """
-    flat = tuple(inner for term in terms for inner in (term.terms if isinstance(term, And) else (term,)))
+    flat = tuple(operand for term in terms for operand in (term.terms if isinstance(term, And) else (term,)))
     return And(flat) if len(flat) > 1 else flat[0] if flat else Everyone()
 
 
 def any_of(terms: Iterable[Expr]) -> Expr:
-    """The union of *terms*; of none of them, nobody.
+    """Return the union of *terms*, flattened; nobody if there are none.
 
     >>> any_of([]), any_of([bare("a"), bare("b") | bare("c")])
     (Nobody(), Or(terms=(Tag(type='tag', value='a'), Tag(type='tag', value='b'), Tag(type='tag', value='c'))))
     """
-    flat = tuple(inner for term in terms for inner in (term.terms if isinstance(term, Or) else (term,)))
+    flat = tuple(operand for term in terms for operand in (term.terms if isinstance(term, Or) else (term,)))
     return Or(flat) if len(flat) > 1 else flat[0] if flat else Nobody()
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:
-    """The nodes right below *expr*."""
+    """Return the direct child nodes of *expr*."""
     match expr:
         case Not(term=term):
             return (term,)
@@ -258,7 +274,7 @@ def children(expr: Expr) -> tuple[Expr, ...]:
 
 
 def walk(expr: Expr) -> Iterator[Expr]:
-    """*expr* and every node below it, in the order they are read."""
+    """Yield *expr* and all nodes below it in reading order."""
     stack = [expr]
     while stack:
         node = stack.pop()
@@ -267,12 +283,15 @@ def walk(expr: Expr) -> Iterator[Expr]:
 
 
 def atoms(expr: Expr) -> dict[Atom, None]:
-    """Every tag, id list, comparison, segment and share of *expr*, each once, in the order they are read."""
+    """Return the distinct atoms of *expr* in reading order, as the keys of a dictionary.
+
+    Atoms are tags, id lists, comparisons, day ranges, segments, samples and splits.
+    """
     return {node: None for node in walk(expr) if isinstance(node, Atom)}
 
 
 def map_atoms(expr: Expr, fn: Callable[[Atom], Expr]) -> Expr:
-    """*expr* with what *change* makes of each of its atoms in their place.
+    """Return *expr* with each atom replaced by *fn* of it.
 
     >>> map_atoms(bare("a") & ~bare("b"), lambda atom: bare("c"))
     And(terms=(Tag(type='tag', value='c'), Not(term=Tag(type='tag', value='c'))))
@@ -290,18 +309,18 @@ def map_atoms(expr: Expr, fn: Callable[[Atom], Expr]) -> Expr:
 
 
 def ensure_expr(value: object) -> Expr:
-    """*value* if it is an expression, or ExpressionError."""
+    """Return *value*, or raise ExpressionError if it is not an expression."""
     if not isinstance(value, ExprNode):
-        raise type_error("an expression", "a text or a node", value)
+        raise type_error("expression", "a string or a node", value)
     return value  # type: ignore[return-value]
 
 
 def _require_two_terms(terms: tuple[Expr, ...]) -> None:
     if not isinstance(terms, tuple):
-        raise type_error("AND and OR", "a tuple of expressions", terms)
+        raise type_error("terms of AND and OR", "a tuple of expressions", terms)
     if len(terms) < 2:
         raise ExpressionError(
-            Problem("too-few", f"AND and OR join two or more, not {len(terms)}", hint="use all_of() or any_of()")
+            Problem("too-few", f"AND and OR need at least two terms, got {len(terms)}", hint="use all_of() or any_of()")
         )
 
 

@@ -1,9 +1,10 @@
-"""Tencent TPNS's own notation, `xg_auto_province.guangdong`, which people copy from its pages.
+"""Attribute names: the type of untyped tags, and Tencent TPNS's names such as `xg_auto_province`.
 
+Users copy TPNS's names from its documentation, so the language accepts them:
 https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-21.
 """
 
-UNTYPED = "tag"  # the type of a tag that has no type of its own
+UNTYPED = "tag"  # type of a tag that is written without a type
 
 TPNS_TYPES = {
     "xg_user_define": UNTYPED,
@@ -20,7 +21,7 @@ TPNS_TYPES = {
 
 
 def canonical_type(type_name: str) -> str:
-    """The attribute that *word* names: TPNS's ten words are read, all others stand for themselves.
+    """Return the attribute that *type_name* names. TPNS's ten names are translated, all others are kept.
 
     >>> canonical_type("xg_auto_devicebrand"), canonical_type("city")
     ('brand', 'city')

@@ -1,4 +1,4 @@
-"""Expression → the shapes that people and machines look at: an indented tree, and JSON."""
+"""Describe an expression: as an indented tree for people, as JSON for programs."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from audience.language.printer import render
 
 
 def format_tree(expr: Expr, depth: int = 0) -> list[str]:
-    """The tree of *expr*, one node a line, each level two spaces further in.
+    """Return the tree of *expr*, one node per line, two spaces of indentation per level.
 
     >>> from audience.language.parser import parse
     >>> print("\\n".join(format_tree(parse("a AND NOT (b OR c)"))))
@@ -41,7 +41,7 @@ def format_tree(expr: Expr, depth: int = 0) -> list[str]:
 
 
 def node_label(expr: Expr) -> str:
-    """The one line that stands for the node *expr*, without those below it."""
+    """Return the label of a single node, without its children."""
     match expr:
         case And():
             return "AND"
@@ -53,7 +53,7 @@ def node_label(expr: Expr) -> str:
 
 
 def expr_json(expr: Expr) -> Any:
-    """*expr* as plain lists, dictionaries and texts.
+    """Return *expr* as lists, dictionaries and strings that JSON can hold.
 
     >>> from audience.language.parser import parse
     >>> expr_json(parse("city:杭州 AND NOT alias(u1)"))
@@ -68,17 +68,17 @@ def expr_json(expr: Expr) -> Any:
             return {"tag": {"type": type_, "value": value}}
         case Ids(kind=kind, values=values):
             return {kind: list(values)}
-        case Compare(type=type_, operator=order, value=value):
-            return {"compare": {"type": type_, "operator": order, "value": value}}
+        case Compare(type=type_, operator=operator, value=value):
+            return {"compare": {"type": type_, "operator": operator, "value": value}}
         case Within(type=type_, days=days, day=day):
             return {"within": {"type": type_, "days": days, "day": day}}
         case Segment(name=name):
             return {"segment": name}
-        case Sample(percent=share, seed=seed):
-            return {"sample": {"percent": share, "seed": seed}}
-        case Split(variants=sides, seed=seed, variant=side):
-            named = [{"name": name, "percent": share} for name, share in sides]
-            return {"split": {"variants": named, "seed": seed, "variant": side}}
+        case Sample(percent=percent, seed=seed):
+            return {"sample": {"percent": percent, "seed": seed}}
+        case Split(variants=variants, seed=seed, variant=variant):
+            pairs = [{"name": name, "percent": percent} for name, percent in variants]
+            return {"split": {"variants": pairs, "seed": seed, "variant": variant}}
         case Not(term=term):
             return {"not": expr_json(term)}
         case And(terms=terms):

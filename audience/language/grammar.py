@@ -1,4 +1,4 @@
-"""The door to Lark: the grammars in `grammar/`, and the bounds within which a text is read."""
+"""Load the Lark grammars of `grammar/` and limit the size of their input. No other module imports Lark."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -12,39 +12,39 @@ from audience.language.ast import MAX_DEPTH, TOO_DEEP
 
 __all__ = ["Token", "Tree", "UnexpectedCharacters", "UnexpectedToken", "load_parser", "tokenize"]
 
-DEFAULT_GRAMMAR = "audience"  # the language of this house
-MAX_TOKENS = 150_000  # about a second and a half of reading
+DEFAULT_GRAMMAR = "audience"  # the expression language
+MAX_TOKENS = 150_000  # about 1.5 seconds of parsing
 TOO_LONG = Problem(
-    "too-long", f"more than {MAX_TOKENS:,} words and signs", hint="keep long lists in a file: registration_id(@ids.txt)"
+    "too-long", f"more than {MAX_TOKENS:,} tokens", hint="move long lists of ids to a file: registration_id(@ids.txt)"
 )
 
 
 def tokenize(text: str) -> Iterator[Token]:
-    """The words and signs of *text*, in order."""
+    """Yield the tokens of *text* in order."""
     return load_parser().lex(text)
 
 
 @cache
 def load_parser(grammar_name: str = DEFAULT_GRAMMAR) -> Lark:
-    """The reader of the language in `grammar/NAME.lark`; a vendor whose language is text has one, too.
+    """Load the parser of `grammar/NAME.lark`, once per process; it takes about 40 ms.
 
-    It is made in each process that reads a text, which takes some 40 ms. Lark could keep it in a file, but as a pickle:
-    whoever can write there, or has left one of another version, would run code in our place.
+    Lark could cache it in a file, but as a pickle: whoever can write there, or has left a file of another version,
+    would run code in this process.
 
-    A bracket is called _LPAR or _RPAR there and a NOT before its operand _NOT, so that depth is bounded.
+    A grammar must call its brackets _LPAR and _RPAR and a prefix NOT _NOT, because the depth is limited by them.
     """
     return Lark(_read_grammar(grammar_name), parser="lalr", lexer="basic", regex=True, postlex=_BoundsPostLex())
 
 
 def _read_grammar(grammar_name: str) -> str:
-    """A grammar inside the installed package, or beside it in a checkout."""
-    packed = files("audience") / "grammar" / f"{grammar_name}.lark"
-    beside = Path(__file__).parents[2] / "grammar" / f"{grammar_name}.lark"
-    return packed.read_text("utf-8") if packed.is_file() else beside.read_text("utf-8")
+    """Read a grammar from the installed package, or from the checkout beside it."""
+    installed = files("audience") / "grammar" / f"{grammar_name}.lark"
+    checkout = Path(__file__).parents[2] / "grammar" / f"{grammar_name}.lark"
+    return installed.read_text("utf-8") if installed.is_file() else checkout.read_text("utf-8")
 
 
 class _BoundsPostLex:
-    """Refuses text that is too long or too deep while it is being read, so that nothing recurses to death."""
+    """Token filter that rejects input that is too long or too deep, before the parser recurses."""
 
     always_accept = ()
 

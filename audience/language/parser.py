@@ -1,4 +1,4 @@
-"""House text → expression, through the grammar in `grammar/audience.lark`."""
+"""Parse text into an expression, with the grammar in `grammar/audience.lark`."""
 
 import re
 from dataclasses import replace
@@ -9,6 +9,7 @@ from audience.errors import ExpressionError, Problem
 from audience.language import validation
 from audience.language.ast import (
     ID_KINDS,
+    MAX_WITHIN_DAYS,
     And,
     Compare,
     CompareOp,
@@ -35,13 +36,18 @@ CALL_NAMES = ("tag", "tag_and", "tag_not", *ID_KINDS, "sample", "split")
 SAMPLE_EXAMPLE = "sample(10%, summer)"
 SPLIT_EXAMPLE = "split(a:50%, b:50%, summer)"
 
-CallEntry: TypeAlias = Token | Tree[Token]  # what stands between the commas of a call: a name, or a pair such as a:50%
+CallEntry: TypeAlias = Token | Tree[Token]  # one argument of a call: a name, or a pair such as a:50%
 
 
 def parse(text: str, *, folder: Path | None = Path()) -> Expr:
-    """Read *text*; `@file` in a list of ids is looked up in *folder*, or refused when that is None.
+    """Parse an expression.
 
-    Raises ExpressionError with a code, the place and a hint.
+    Args:
+        text: Text of the expression.
+        folder: Folder of the files in id lists such as `alias(@ids.txt)`. None rejects such files.
+
+    Raises:
+        ExpressionError: With a code, the position and a hint.
 
     >>> parse("male AND NOT version:1.0.2")
     And(terms=(Tag(type='tag', value='male'), Not(term=Tag(type='version', value='1.0.2'))))
@@ -53,7 +59,7 @@ def parse(text: str, *, folder: Path | None = Path()) -> Expr:
     And(terms=(Segment(name='vip'), Not(term=Sample(percent='10', seed='summer'))))
     """
     if not isinstance(text, str):
-        _fail("wrong-type", f"an expression is a text, not {text!r:.60}")
+        _fail("wrong-type", f"expression: expected a string, got {text!r:.60}")
     try:
         tree = load_parser().parse(text)
     except UnexpectedCharacters as error:
@@ -64,7 +70,7 @@ def parse(text: str, *, folder: Path | None = Path()) -> Expr:
 
 
 class _ExprBuilder:
-    """Turns the tree of one text into nodes; it recurses, and the grammar's bounds have bounded the depth."""
+    """Builder of nodes from a parse tree. It recurses, within the depth that the grammar allows."""
 
     def __init__(self, text: str, folder: Path | None):
         self.text = text
@@ -73,13 +79,13 @@ class _ExprBuilder:
     def build(self, tree: Tree[Token]) -> Expr:
         parts = cast(list[Any], tree.children)
         match tree.data:
-            case "bare":
+            case "untyped":
                 return self.build_bare_name(parts[0])
             case "typed":
                 return Tag(self.read_type(parts[0]), self.read_name(parts[1]), span=self.span_of(*parts))
             case "union":
                 return Or(tuple(map(self.build, parts)))
-            case "meet":
+            case "intersection":
                 return And(tuple(map(self.build, parts)))
             case "negation":
                 return Not(self.build(parts[0]))
@@ -89,7 +95,7 @@ class _ExprBuilder:
                 return Everyone()
             case "nobody":
                 return Nobody()
-            case "dotted":
+            case "tpns_tag":
                 return self.build_tpns_tag(*parts)
             case "comparison":
                 return self.build_comparison(*parts)
@@ -99,11 +105,11 @@ class _ExprBuilder:
                 return self.build_one_of(*parts)
             case "none_of":
                 return Not(self.build_one_of(*parts))
-            case "side":
+            case "variant":
                 return self.build_variant(*parts)
-            case "any_side":
+            case "any_variant":
                 return self.build_any_variant(*parts)
-            case "no_side":
+            case "no_variant":
                 return Not(self.build_any_variant(*parts))
         return self.build_call(*parts)
 
@@ -123,28 +129,28 @@ class _ExprBuilder:
         if token.type == "AT":
             _fail(
                 "misplaced-file",
-                "a file or a segment stands where a name is expected",
+                "expected a name, found a segment or a file",
                 self.span_of(token),
-                f"{token:.60} by itself is what is saved so, in a list of ids a file; as a name it goes in quotes",
+                f"quote the name; {token:.60} without quotes is a saved segment, or a file in a list of ids",
             )
         return self.unquote(token)
 
     def unquote(self, token: Token) -> str:
         if not token.startswith('"'):
             return str(token)
-        bad = re.search(r'\\[^"\\]', token.replace("\\\\", "  "))
-        if bad:
-            start = cast(int, token.start_pos) + bad.start()
+        invalid = re.search(r'\\[^"\\]', token.replace("\\\\", "  "))
+        if invalid:
+            start = cast(int, token.start_pos) + invalid.start()
             _fail(
                 "bad-escape",
-                f"{bad.group()!r} is no escape",
+                f"invalid escape {invalid.group()!r}",
                 Span(self.text, start, start + 2),
-                r"only \" and \\ are; write \\ for a backslash",
+                r"write \" or \\; other escapes do not exist",
             )
         return re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL)
 
     def read_type(self, token: Token) -> str:
-        """A quoted type stands for itself; an unquoted one may be TPNS's word for it."""
+        """Read an attribute type. TPNS's name for it is translated unless quoted."""
         return self.read_name(token) if token.startswith('"') else canonical_type(self.read_name(token))
 
     def build_tpns_tag(self, type_token: Token, value_token: Token) -> Expr:
@@ -153,35 +159,35 @@ class _ExprBuilder:
                 "unknown-type",
                 f"TPNS has no tag type {type_token[:-1]!r}",
                 self.span_of(type_token),
-                did_you_mean(type_token[:-1], TPNS_TYPES) or "quote it if it is a tag's name",
+                did_you_mean(type_token[:-1], TPNS_TYPES) or "quote it if it is the name of a tag",
             )
         return Tag(TPNS_TYPES[type_token[:-1]], self.read_name(value_token), span=self.span_of(type_token, value_token))
 
     def build_comparison(self, type_token: Token, operator: Token, value_token: Token) -> Expr:
-        kind, value, span = (
+        type_, value, span = (
             self.read_type(type_token),
             self.read_name(value_token),
             self.span_of(type_token, value_token),
         )
         match str(operator):
             case "=" | "==":
-                return Tag(kind, value, span=span)
+                return Tag(type_, value, span=span)
             case "!=":
-                return Not(Tag(kind, value, span=span))
-        return Compare(kind, cast(CompareOp, str(operator)), value, span=span)
+                return Not(Tag(type_, value, span=span))
+        return Compare(type_, cast(CompareOp, str(operator)), value, span=span)
 
     def build_within(
         self, type_token: Token, _: Token, days: Token, unit: Token, preposition: Token, day: Token
     ) -> Expr:
         span = self.span_of(type_token, day)
         if unit.lower() not in ("day", "days") or preposition.lower() != "of":
-            _fail("bad-within", "unfinished 'within'", span, "write: active within 3 days of 2020-04-08")
+            _fail("bad-within", "invalid 'within'", span, "write: active within 3 days of 2020-04-08")
         if not re.fullmatch("[0-9]{1,5}", days):
             _fail(
                 "bad-days",
-                f"{str(days)!r} is no number of days",
+                f"invalid number of days {str(days)!r}",
                 self.span_of(days),
-                "a whole number, 1 to 99999",
+                f"use 1 to {MAX_WITHIN_DAYS}",
             )
         return Within(self.read_type(type_token), int(days), self.read_name(day), span=span)
 
@@ -209,67 +215,64 @@ class _ExprBuilder:
                 return Ids(kind, ids, span=self.span_of(word))
         _fail(
             "unknown-call",
-            f"{str(word)!r} takes no list",
+            f"unknown function {str(word)!r}",
             self.span_of(word),
-            did_you_mean(word, CALL_NAMES) or f"one of {', '.join(CALL_NAMES)}; or put AND or OR before the bracket",
+            did_you_mean(word, CALL_NAMES)
+            or f"use one of {', '.join(CALL_NAMES)}, or put AND or OR before the bracket",
         )
 
     def require_names(self, entries: list[CallEntry]) -> list[Token]:
-        """*entries* where no pair belongs."""
+        """Return *entries* as names, or raise ExpressionError if one is a pair."""
         for entry in entries:
             if isinstance(entry, Tree):
                 _, colon, value = cast(list[Token], entry.children)
-                hint = f"shares belong to {SPLIT_EXAMPLE}" if value.endswith("%") else COLON_HINT
+                hint = f"percentages belong in {SPLIT_EXAMPLE}" if value.endswith("%") else COLON_HINT
                 _fail("unexpected-colon", "unexpected ':'", self.span_of(colon), hint)
         return cast(list[Token], entries)
 
     def build_sample(self, word: Token, entries: list[CallEntry]) -> Sample:
-        first, *rest = self.require_names(entries)
-        share = self.read_percent(first, f"the share comes first: {SAMPLE_EXAMPLE}")
-        if len(rest) > 1:
-            _fail("unexpected-word", f"unexpected {str(rest[1])!r}", self.span_of(rest[1]), f"write {SAMPLE_EXAMPLE}")
-        return Sample(share, self.read_seed(word, rest, SAMPLE_EXAMPLE), span=self.span_of(word))
+        first, *seeds = self.require_names(entries)
+        percent = self.read_percent(first, f"put the percentage first: {SAMPLE_EXAMPLE}")
+        if len(seeds) > 1:
+            _fail("unexpected-word", f"unexpected {str(seeds[1])!r}", self.span_of(seeds[1]), f"write {SAMPLE_EXAMPLE}")
+        return Sample(percent, self.read_seed(word, seeds, SAMPLE_EXAMPLE), span=self.span_of(word))
 
     def build_split(self, word: Token, entries: list[CallEntry]) -> Split:
         last = entries[-1]
         seeds = [last] if isinstance(last, Token) and not last.endswith("%") else []
-        sides = tuple(self.read_variant(pair) for pair in entries[: len(entries) - len(seeds)])
-        return Split(sides, self.read_seed(word, seeds, SPLIT_EXAMPLE), span=self.span_of(word))
+        variants = tuple(self.read_variant(pair) for pair in entries[: len(entries) - len(seeds)])
+        return Split(variants, self.read_seed(word, seeds, SPLIT_EXAMPLE), span=self.span_of(word))
 
     def read_variant(self, pair: CallEntry) -> tuple[str, str]:
-        """One side of a split."""
+        """Read the name and percentage of one variant."""
         if isinstance(pair, Token):
-            message = f"{str(pair)!r} is no side" if pair.endswith("%") else f"{str(pair)!r} has no share"
-            _fail(
-                "bad-sides",
-                message,
-                self.span_of(pair),
-                f"name each side with its share, and the seed last: {SPLIT_EXAMPLE}",
-            )
-        name, _, share = cast(list[Token], pair.children)
-        return self.read_name(name), self.read_percent(share, f"a side is its name and its share: {SPLIT_EXAMPLE}")
+            missing = "name" if pair.endswith("%") else "percentage"
+            hint = f"give each variant a name and a percentage, and put the seed last: {SPLIT_EXAMPLE}"
+            _fail("bad-sides", f"variant {str(pair)!r} has no {missing}", self.span_of(pair), hint)
+        name, _, percent = cast(list[Token], pair.children)
+        return self.read_name(name), self.read_percent(percent, f"write {SPLIT_EXAMPLE}")
 
     def read_percent(self, token: Token, hint: str) -> str:
         text, span = self.read_name(token), self.span_of(token)
         if not text.endswith("%"):
             number = validation.DECIMAL_NUMBER.fullmatch(text)
-            _fail("bad-share", f"{text!r:.60} is no share", span, "in percent, with the sign: 10%" if number else hint)
+            _fail("bad-share", f"invalid percentage {text!r:.60}", span, f"write {text}%" if number else hint)
         return validation.normalize_percent(text[:-1], span)
 
     def read_seed(self, word: Token, seed_tokens: list[Token], example: str) -> str:
-        """The name that decides which devices a share has; without quotes, one that looks like a share is a slip."""
+        """Read the seed. An unquoted seed that looks like a percentage is rejected as a likely mistake."""
         if not seed_tokens or seed_tokens[0].endswith("%"):
-            hint = f"any name will do; the same one picks the same devices again: {example}"
-            _fail("missing-seed", f"{str(word)!r} ends without a seed", self.span_of(*(seed_tokens or [word])), hint)
+            hint = f"add any name; the same name selects the same devices again: {example}"
+            _fail("missing-seed", f"{str(word)!r} has no seed", self.span_of(*(seed_tokens or [word])), hint)
         return self.read_name(seed_tokens[0])
 
     def build_variant(self, call: Tree[Token], operator: Token, token: Token) -> Expr:
         split = self.require_split(call)
         if operator not in ("=", "==", "!="):
-            hint = f"a side is chosen with = or in: {SPLIT_EXAMPLE} = a"
+            hint = f"select a variant with = or in: {SPLIT_EXAMPLE} = a"
             _fail("unexpected-word", f"unexpected {str(operator)!r}", self.span_of(operator), hint)
-        chosen = self.with_variant(split, call, token)
-        return Not(chosen) if operator == "!=" else chosen
+        variant = self.with_variant(split, call, token)
+        return Not(variant) if operator == "!=" else variant
 
     def build_any_variant(self, call: Tree[Token], names_tree: Tree[Token]) -> Expr:
         split = self.require_split(call)
@@ -279,9 +282,7 @@ class _ExprBuilder:
     def require_split(self, call: Tree[Token]) -> Split:
         word, split = cast(Token, call.children[0]), self.build(call)
         if not isinstance(split, Split):
-            _fail(
-                "bad-sides", f"{str(word)!r} has no sides", self.span_of(word), f"only split has: {SPLIT_EXAMPLE} = a"
-            )
+            _fail("bad-sides", f"{str(word)!r} has no variants", self.span_of(word), f"use split: {SPLIT_EXAMPLE} = a")
         return split
 
     def with_variant(self, split: Split, call: Tree[Token], token: Token) -> Split:
@@ -292,20 +293,20 @@ class _ExprBuilder:
             return [self.unquote(token)]
         name = self.name_after_at(token)
         if self.folder is None:
-            _fail("no-files", "files cannot be read here", self.span_of(token), "list the ids themselves")
+            _fail("no-files", "files are not allowed here", self.span_of(token), "list the ids instead")
         try:
             lines = (self.folder / name).read_text("utf-8-sig").split("\n")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            _fail("unreadable-file", f"{name}: {reason}", self.span_of(token), "one id a line, in UTF-8")
+            _fail("unreadable-file", f"{name}: {reason}", self.span_of(token), "name a UTF-8 file with one id per line")
         ids = [line.strip() for line in lines if line.strip()]
         if not ids:
-            _fail("empty-list", f"{name} holds no id", self.span_of(token), "one id a line; write nobody for none")
+            _fail("empty-list", f"{name} contains no ids", self.span_of(token), "write one id per line, or use nobody")
         return ids
 
 
 def _combine_tags(call_name: str, tags: list[Tag]) -> Expr:
-    """EngageLab's words: all of *tags*, none of them, any of them."""
+    """Combine *tags* as EngageLab's `tag_and` (all of them), `tag_not` (none of them) or `tag` (any of them) does."""
     if call_name == "tag_and":
         return And(tuple(tags)) if len(tags) > 1 else tags[0]
     return Not(any_of(tags)) if call_name == "tag_not" else any_of(tags)

@@ -1,4 +1,4 @@
-"""Expression → house text, one text for each expression."""
+"""Render an expression as canonical text."""
 
 import regex
 
@@ -26,7 +26,7 @@ RESERVED_NAME = regex.compile(
 
 
 def render(expr: Expr) -> str:
-    """Write *expr* so that `parse(render(expr)) == expr`.
+    """Return the canonical text of *expr*, so that `parse(render(expr)) == expr`.
 
     >>> from audience.language.parser import parse
     >>> render(parse("!(a || b) && province in (guangdong)"))
@@ -41,28 +41,28 @@ def render(expr: Expr) -> str:
             return quote_name(value) if type_ == UNTYPED else f"{_quote_type(type_)}:{quote_name(value)}"
         case Ids(kind=kind, values=values):
             return f"{kind}({', '.join(map(quote_name, values))})"
-        case Compare(type=type_, operator=order, value=value):
-            return f"{_quote_type(type_)} {order} {quote_name(value)}"
+        case Compare(type=type_, operator=operator, value=value):
+            return f"{_quote_type(type_)} {operator} {quote_name(value)}"
         case Within(type=type_, days=days, day=day):
             return f"{_quote_type(type_)} within {days} {'day' if days == 1 else 'days'} of {quote_name(day)}"
-        case Segment(name=saved):
-            return f"@{quote_name(saved)}"
-        case Sample(percent=share, seed=seed):
-            return f"sample({share}%, {_quote_seed(seed)})"
-        case Split(variants=sides, seed=seed, variant=side):
-            shares = ", ".join(f"{quote_name(each)}:{share}%" for each, share in sides)
-            return f"split({shares}, {_quote_seed(seed)}){'' if side is None else f' = {quote_name(side)}'}"
+        case Segment(name=name):
+            return f"@{quote_name(name)}"
+        case Sample(percent=percent, seed=seed):
+            return f"sample({percent}%, {_quote_seed(seed)})"
+        case Split(variants=variants, seed=seed, variant=variant):
+            pairs = ", ".join(f"{quote_name(name)}:{percent}%" for name, percent in variants)
+            return f"split({pairs}, {_quote_seed(seed)}){'' if variant is None else f' = {quote_name(variant)}'}"
         case Not(term=term):
             return f"NOT {_parenthesize(term, (And, Or))}"
         case And(terms=terms):
             return " AND ".join(_parenthesize(term, (And, Or)) for term in terms)
         case Or(terms=terms):
-            # AND within OR needs no brackets here, but vendors disagree on that, and readers pause over it.
+            # AND inside OR would not need brackets, but vendors disagree on precedence and brackets read faster.
             return " OR ".join(_parenthesize(term, (And, Or)) for term in terms)
 
 
 def quote_name(text: str) -> str:
-    """*text* as it stands in an expression, in quotes where it needs them.
+    """Return *text* as a name of the language, quoted if necessary.
 
     >>> print(quote_name("guangdong"), quote_name("MI 9 SE"), quote_name("or"), quote_name("城市"))
     guangdong "MI 9 SE" "or" 城市
@@ -78,12 +78,12 @@ def _quote(text: str) -> str:
 
 
 def _quote_seed(text: str) -> str:
-    """A seed as it stands in an expression; one that looks like a share is quoted."""
+    """Quote a seed also if it looks like a percentage."""
     return _quote(text) if text.endswith("%") else quote_name(text)
 
 
 def _quote_type(text: str) -> str:
-    """A type as it stands in an expression; one that TPNS's words would change is quoted."""
+    """Quote a type also if it is a TPNS name, which the parser would translate."""
     return f'"{text}"' if text in TPNS_TYPES else quote_name(text)
 
 
