@@ -15,7 +15,7 @@ DEPENDENCY_MODULES = {
     "lark": {"language/grammar.py"},
     "regex": {"language/printer.py"},
     "wcwidth": {"span.py"},
-    "dd": {"algebra/equivalence.py"},
+    "dd": {"algebra/diagrams.py"},
     "pyroaring": {"index/storage/bitmaps.py"},
     "packaging": {"index/schema/value_types.py"},
     "xxhash": {"_fs/checksums.py"},

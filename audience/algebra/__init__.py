@@ -1,1 +1,1 @@
-"""Expression → expression."""
+"""Rewrite, compare and split expressions."""

@@ -1,7 +1,7 @@
-"""What is known of attributes beyond the words of an expression, and what follows from it.
+"""Known constraints of attributes, and how expressions are simplified with them.
 
-Of an *exclusive* attribute a device has at most one value, of an *exhaustive* one at least one. An attribute is
-*closed* when all of its values are known.
+A device has at most one value of an *exclusive* attribute and at least one value of an *exhaustive* attribute. All
+values of a *closed* attribute are known.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,26 +10,25 @@ from itertools import combinations
 
 from audience.algebra.normal_forms import nnf
 from audience.algebra.simplification import simplify
-from audience.language.ast import And, Atom, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms
+from audience.language.ast import And, Atom, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, or_terms
 
 
 @dataclass(frozen=True, slots=True)
 class AttributeConstraints:
-    """The exclusive and the exhaustive attributes, and the values of the closed ones."""
+    """Exclusive and exhaustive attributes, and the values of closed attributes."""
 
     exclusive: frozenset[str] = frozenset()
     exhaustive: frozenset[str] = frozenset()
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def are_exclusive(self, lhs: Expr, rhs: Expr) -> bool:
-        """Whether no device has both of two tags."""
-        match lhs, rhs:
-            case Tag(type=type_, value=value), Tag(type=other_type, value=other_value):
-                return type_ == other_type and value != other_value and type_ in self.exclusive
-        return False
+        """Return whether *lhs* and *rhs* are tags that no device has both of."""
+        if not isinstance(lhs, Tag) or not isinstance(rhs, Tag):
+            return False
+        return lhs.type == rhs.type and lhs.value != rhs.value and lhs.type in self.exclusive
 
     def all_tags(self, type_: str) -> list[Tag]:
-        """All tags of a closed attribute."""
+        """Return all tags of a closed attribute."""
         return [Tag(type_, value) for value in self.values[type_]]
 
 
@@ -37,7 +36,7 @@ NO_CONSTRAINTS = AttributeConstraints()
 
 
 def build_constraint_expr(used_atoms: Iterable[Atom], constraints: AttributeConstraints) -> Expr:
-    """What is true of every device, as far as the tags of *found* are concerned.
+    """Return an expression that is true of every device, for the attributes of *used_atoms*.
 
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
@@ -46,21 +45,19 @@ def build_constraint_expr(used_atoms: Iterable[Atom], constraints: AttributeCons
     """
     tags = [atom for atom in used_atoms if isinstance(atom, Tag)]
     exclusive = [tag for tag in tags if tag.type in constraints.exclusive]
-    pairs = [
-        Not(And((one, other))) for one, other in combinations(exclusive, 2) if constraints.are_exclusive(one, other)
-    ]
+    pairs = [Not(And(pair)) for pair in combinations(exclusive, 2) if constraints.are_exclusive(*pair)]
     types = {tag.type for tag in tags} & constraints.exhaustive & constraints.values.keys()
     return all_of([*pairs, *(any_of(constraints.all_tags(type_)) for type_ in sorted(types))])
 
 
 def simplify_with_constraints(expr: Expr, constraints: AttributeConstraints) -> Expr:
-    """Simplify *expr* with what is known.
+    """Simplify *expr*, using *constraints*.
 
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
-    >>> facts = AttributeConstraints(exclusive=frozenset("p"))
+    >>> constraints = AttributeConstraints(exclusive=frozenset("p"))
     >>> contradiction, implied = parse("p:a AND p:b"), parse("(p:a OR p:b) AND NOT p:c")
-    >>> [render(simplify_with_constraints(expr, facts)) for expr in (contradiction, implied)]
+    >>> [render(simplify_with_constraints(expr, constraints)) for expr in (contradiction, implied)]
     ['nobody', 'p:a OR p:b']
     """
     expr = simplify(nnf(expr))
@@ -77,52 +74,50 @@ def _apply_constraints(expr: Expr, constraints: AttributeConstraints) -> Expr:
 
 
 def _simplify_intersection(terms: list[Expr], constraints: AttributeConstraints) -> Expr:
-    """An intersection without what its own tags rule out."""
+    """Return the intersection of *terms* without the terms that its own tags exclude or imply."""
     tags = [term for term in terms if isinstance(term, Tag) and term.type in constraints.exclusive]
-    if any(constraints.are_exclusive(one, other) for one, other in combinations(tags, 2)):
+    if any(constraints.are_exclusive(lhs, rhs) for lhs, rhs in combinations(tags, 2)):
         return Nobody()
     terms = [_drop_excluded_tags(term, tags, constraints) for term in terms]
-    lists = [_tags_of_union(term) for term in terms]
-    return all_of(term for term in terms if not _is_implied(term, lists, constraints))
+    tag_lists = [_tags_of_union(term) for term in terms]
+    return all_of(term for term in terms if not _is_implied(term, tag_lists, constraints))
 
 
 def _drop_excluded_tags(term: Expr, tags: list[Tag], constraints: AttributeConstraints) -> Expr:
-    """A union without the tags that exclude one of *tags*."""
+    """Remove the tags of a union that exclude one of *tags*."""
     if not isinstance(term, Or):
         return term
-    return any_of(inner for inner in term.terms if not any(constraints.are_exclusive(inner, tag) for tag in tags))
+    return any_of(operand for operand in term.terms if not any(constraints.are_exclusive(operand, tag) for tag in tags))
 
 
 def _is_implied(term: Expr, tag_lists: list[list[Expr]], constraints: AttributeConstraints) -> bool:
-    """Whether *term* is the NOT of a tag that excludes all tags of one of the *lists* beside it."""
+    """Return whether *term* is NOT of a tag that excludes every tag of one of *tag_lists*."""
     if not isinstance(term, Not):
         return False
     return any(tags and all(constraints.are_exclusive(tag, term.term) for tag in tags) for tags in tag_lists)
 
 
 def _tags_of_union(term: Expr) -> list[Expr]:
-    """The tags of a union of tags, or of a single one; none of anything else."""
-    inner = term.terms if isinstance(term, Or) else (term,)
-    return list(inner) if all(isinstance(tag, Tag) for tag in inner) else []
+    """Return the tags of a union of tags, or a single tag; an empty list for any other term."""
+    operands = or_terms(term)
+    return list(operands) if all(isinstance(operand, Tag) for operand in operands) else []
 
 
 def add_exhaustive_bound(expr: Expr, constraints: AttributeConstraints, usable_types: Iterable[str]) -> Expr | None:
-    """*expr* within the values of an exhaustive attribute, which changes nothing; None without such an attribute.
+    """Return *expr* AND all values of an exhaustive attribute, which bounds a NOT and changes nothing.
+
+    The attribute is one of *usable_types*, preferably one that *expr* names, then one with few values. Returns None
+    if none is exhaustive and closed.
 
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
-    >>> facts = AttributeConstraints(frozenset("p"), frozenset("p"), {"p": ("a", "b", "c")})
-    >>> render(add_exhaustive_bound(parse("NOT p:a"), facts, ["p"]))
+    >>> constraints = AttributeConstraints(frozenset("p"), frozenset("p"), {"p": ("a", "b", "c")})
+    >>> render(add_exhaustive_bound(parse("NOT p:a"), constraints, ["p"]))
     'p:b OR p:c'
     """
-    own = [atom.type for atom in atoms(expr) if isinstance(atom, Tag)]
-    fitting = [type_ for type_ in usable_types if type_ in constraints.exhaustive and type_ in constraints.values]
-    if not fitting:
+    own_types = {atom.type for atom in atoms(expr) if isinstance(atom, Tag)}
+    candidates = [type_ for type_ in usable_types if type_ in constraints.exhaustive and type_ in constraints.values]
+    if not candidates:
         return None
-    best = min(fitting, key=lambda type_: (type_ not in own, len(constraints.values[type_])))
-    return simplify_with_constraints(
-        all_of([expr, any_of(constraints.all_tags(best))])
-        if expr != Everyone()
-        else any_of(constraints.all_tags(best)),
-        constraints,
-    )
+    best = min(candidates, key=lambda type_: (type_ not in own_types, len(constraints.values[type_])))
+    return simplify_with_constraints(all_of([expr, any_of(constraints.all_tags(best))]), constraints)

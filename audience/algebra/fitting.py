@@ -1,4 +1,4 @@
-"""Does an expression over tags fit one request, and in which form?"""
+"""Find a form of an expression over tags that fits one request."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,13 +18,13 @@ from audience.algebra.request_shape import (
 )
 from audience.algebra.simplification import Junction, simplify
 from audience.errors import ComplexityError
-from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, walk
+from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, and_terms, or_terms, walk
 
-MAX_CLAUSES = 256  # clauses; a form that takes more is not looked at
+MAX_CLAUSES = 256  # larger normal forms are not tried
 
 
 def fit_to_shape(expr: Expr, shape: RequestShape) -> Expr | None:
-    """A form of *expr*, an expression over tags, that one request of *shape* can say; or None.
+    """Return a form of *expr* that fits one request of *shape*, or None. All atoms of *expr* are tags.
 
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
@@ -42,9 +42,9 @@ def fit_to_shape(expr: Expr, shape: RequestShape) -> Expr | None:
 
 
 def is_bounded(expr: Expr) -> bool:
-    """Whether a tag bounds *expr*, in negation normal form, so that a device without tags is outside.
+    """Return whether a device without tags is outside *expr*, which is in negation normal form.
 
-    Ids, comparisons, shares and segments count as tags do: a tag beside them would not make them sayable.
+    Ids, comparisons, samples and segments bound an expression like tags do.
 
     >>> from audience.language.parser import parse
     >>> is_bounded(parse("a AND NOT b")), is_bounded(parse("a OR NOT b"))
@@ -61,12 +61,12 @@ def is_bounded(expr: Expr) -> bool:
 
 
 def has_too_many_nots(expr: Expr, shape: RequestShape) -> bool:
-    """Whether *expr*, an intersection, has too many NOTs for any part of it to fit."""
+    """Return whether *expr* is an intersection with more NOTs than any part of it may have."""
     return isinstance(expr, And) and sum(isinstance(term, Not) for term in expr.terms) > max_not_width(shape)
 
 
 def _iter_forms(expr: Expr, shape: RequestShape) -> Iterator[Expr]:
-    """*expr* and its normal forms; in a tree, each also with its wide lists nested, and with what they share once."""
+    """Yield *expr* and its normal forms. For trees, also nest wide lists and factor shared terms out."""
     for form in _iter_normal_forms(expr):
         yield form
         if isinstance(shape, Tree):
@@ -86,43 +86,43 @@ def _iter_factored_forms(expr: Expr) -> Iterator[Expr]:
 
 
 def _iter_dnf_and_cnf(expr: Expr) -> Iterator[Dnf | Cnf]:
-    for form in (dnf, cnf):
+    for normal_form in (dnf, cnf):
         try:
-            yield form(expr, max_clauses=MAX_CLAUSES)
+            yield normal_form(expr, max_clauses=MAX_CLAUSES)
         except ComplexityError:
             continue
 
 
 def _fits_shape(form: Expr, shape: RequestShape) -> bool:
-    if isinstance(form, Everyone | Nobody):  # what it comes to in this form only
+    if isinstance(form, Everyone | Nobody):  # this form has shown that the tags cancel out
         return False
     match shape:
         case Slots():
-            return _fits_slots(_and_terms(form), shape)
+            return _fits_slots(and_terms(form), shape)
         case Tree():
             nots = sum(isinstance(node, Not) for node in walk(form))
-            small = count_tags(form) <= shape.max_tags and nots <= shape.max_nots
-            return small and _fits_tree(form, shape.max_levels, shape.max_operands)
+            within_limits = count_tags(form) <= shape.max_tags and nots <= shape.max_nots
+            return within_limits and _fits_tree(form, shape.max_levels, shape.max_operands)
         case NormalForm():
             terms = _junction_terms(form)
             return len(terms) <= shape.max_clauses and all(map(_is_flat_clause, terms))
         case FlatDnf():
-            return _fits_flat(_or_terms(form), shape)
+            return _fits_flat(or_terms(form), shape)
         case ListsByKey():
-            return _fits_keyed(_and_terms(form), shape)
+            return _fits_keyed(and_terms(form), shape)
         case SingleOperator():
             return len(_junction_terms(form)) <= shape.max_tags and _has_one_operator(form)
 
 
 def _fits_slots(terms: Sequence[Expr], shape: Slots) -> bool:
-    wanted = sum(isinstance(term, Tag) for term in terms)
-    unwanted = sum(isinstance(term, Not) for term in terms)
-    lists = [term for term in terms if not is_literal(term)]
-    if len(lists) > 1 or not all(map(_is_tag_union, lists)):
+    tag_count = sum(isinstance(term, Tag) for term in terms)
+    not_count = sum(isinstance(term, Not) for term in terms)
+    or_lists = [term for term in terms if not is_literal(term)]
+    if len(or_lists) > 1 or not all(map(_is_tag_union, or_lists)):
         return False
-    spare = 0 if lists else 1  # an OR-list of one tag is that tag
-    widest = max((len(_junction_terms(one)) for one in lists), default=0)
-    return wanted <= shape.max_all_of + spare and unwanted <= shape.max_none_of and widest <= shape.max_any_of
+    spare = 0 if or_lists else 1  # an unused OR-list can hold one tag
+    or_width = max((len(_junction_terms(union)) for union in or_lists), default=0)
+    return tag_count <= shape.max_all_of + spare and not_count <= shape.max_none_of and or_width <= shape.max_any_of
 
 
 def _fits_tree(form: Expr, max_levels: int, max_operands: int) -> bool:
@@ -137,18 +137,17 @@ def _fits_tree(form: Expr, max_levels: int, max_operands: int) -> bool:
 
 
 def _fits_flat(terms: Sequence[Expr], shape: FlatDnf) -> bool:
-    clauses = [tuple(_and_terms(term)) for term in terms]
+    clauses = [tuple(and_terms(term)) for term in terms]
     return all(is_literal(leaf) for clause in clauses for leaf in clause) and shape.cost(clauses) <= shape.max_entries
 
 
 def _fits_keyed(terms: Sequence[Expr], shape: ListsByKey) -> bool:
-    """Tags and NOTs of one key stand in a list each, or in several where they are too many."""
+    """Return whether the tags fit the lists of each key. Tags and NOTs of one key fill as many lists as they need."""
     lists: Counter[str] = Counter()
-    for leaves in (
-        [tag for tag in terms if isinstance(tag, Tag)],
-        [_negated_term(term) for term in terms if _negated_term(term)],
-    ):
-        for key, count in Counter(shape.key(tag) for tag in leaves if isinstance(tag, Tag)).items():
+    tags = [term for term in terms if isinstance(term, Tag)]
+    negated_tags = [term.term for term in terms if isinstance(term, Not) and isinstance(term.term, Tag)]
+    for same_sign in (tags, negated_tags):
+        for key, count in Counter(map(shape.key, same_sign)).items():
             lists[key] += ceil(count / shape.max_values)
     for term in terms:
         if not is_literal(term):
@@ -166,12 +165,8 @@ def _has_one_operator(form: Expr) -> bool:
     return isinstance(form, Tag) or (isinstance(form, Or) and _is_tag_union(form))
 
 
-def _negated_term(expr: Expr) -> Expr | None:
-    return expr.term if isinstance(expr, Not) else None
-
-
 def _is_tag_union(expr: Expr) -> bool:
-    """Whether *expr* is a union of single tags."""
+    """Return whether *expr* is a union of tags."""
     return isinstance(expr, Or) and all(isinstance(tag, Tag) for tag in expr.terms)
 
 
@@ -180,32 +175,24 @@ def _is_flat_clause(expr: Expr) -> bool:
 
 
 def _nest_wide_lists(expr: Expr, max_operands: int) -> Expr:
-    """The tags of each list that is too wide as lists in the list: or[a, …, k] = or[or[a, …], k]."""
+    """Nest the terms of lists that are too wide: or[a, …, k] becomes or[or[a, …], k]."""
     if not isinstance(expr, And | Or):
         return expr
-    kind = type(expr)
+    junction = type(expr)
     if len(expr.terms) <= max_operands:
-        return kind(tuple(_nest_wide_lists(term, max_operands) for term in expr.terms))
+        return junction(tuple(_nest_wide_lists(term, max_operands) for term in expr.terms))
     groups = [_nest_wide_lists(term, max_operands) for term in expr.terms if not is_literal(term)]
-    loose = [term for term in expr.terms if is_literal(term)]
-    terms: list[Expr] = [*groups, *_chunk_terms(loose, max_operands, kind)]
+    literals = [term for term in expr.terms if is_literal(term)]
+    terms: list[Expr] = [*groups, *_chunk_terms(literals, max_operands, junction)]
     while len(terms) > max_operands > 1:
-        terms = _chunk_terms(terms, max_operands, kind)
-    return kind(tuple(terms))
+        terms = _chunk_terms(terms, max_operands, junction)
+    return junction(tuple(terms))
 
 
 def _chunk_terms(terms: Sequence[Expr], size: int, junction: Junction) -> list[Expr]:
-    chunks = [tuple(terms[at : at + size]) for at in range(0, len(terms), size)]
+    chunks = [tuple(terms[start : start + size]) for start in range(0, len(terms), size)]
     return [junction(chunk) if len(chunk) > 1 else chunk[0] for chunk in chunks]
 
 
 def _junction_terms(expr: Expr) -> tuple[Expr, ...]:
     return expr.terms if isinstance(expr, And | Or) else (expr,)
-
-
-def _and_terms(expr: Expr) -> tuple[Expr, ...]:
-    return expr.terms if isinstance(expr, And) else (expr,)
-
-
-def _or_terms(expr: Expr) -> tuple[Expr, ...]:
-    return expr.terms if isinstance(expr, Or) else (expr,)

@@ -1,7 +1,7 @@
-"""Normal forms: negation pushed down to the atoms, unions of intersections, intersections of unions.
+"""Normal forms: NNF, DNF and CNF.
 
-A form can be exponentially larger than the expression, so its clauses are counted before they are written
-out, and too many is an error with a name, never another answer.
+A normal form can be exponentially larger than its expression. Its clauses are therefore counted before it is built,
+and too many raise ComplexityError.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from audience.algebra.simplification import negate, simplify
 from audience.errors import ComplexityError, Problem
 from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, all_of, any_of
 
-MAX_CLAUSES_COUNTED = 1_000_000  # clauses that are not counted any further
+MAX_CLAUSES_COUNTED = 1_000_000  # counting ends here
 
 Clause: TypeAlias = tuple[Expr, ...]
 Combinator: TypeAlias = Callable[[Iterable[Expr]], Expr]
@@ -23,28 +23,30 @@ Combinator: TypeAlias = Callable[[Iterable[Expr]], Expr]
 
 @dataclass(frozen=True, slots=True)
 class Dnf:
-    """A union of intersections; without clauses nobody, with an empty clause everyone."""
+    """Union of intersections. No clauses mean nobody, an empty clause means everyone."""
 
     clauses: tuple[Clause, ...]
 
     @property
     def expr(self) -> Expr:
+        """Form as an expression."""
         return any_of(all_of(clause) for clause in self.clauses)
 
 
 @dataclass(frozen=True, slots=True)
 class Cnf:
-    """An intersection of unions; without clauses everyone, with an empty clause nobody."""
+    """Intersection of unions. No clauses mean everyone, an empty clause means nobody."""
 
     clauses: tuple[Clause, ...]
 
     @property
     def expr(self) -> Expr:
+        """Form as an expression."""
         return all_of(any_of(clause) for clause in self.clauses)
 
 
 def nnf(expr: Expr) -> Expr:
-    """Push NOT down to the atoms (De Morgan).
+    """Return *expr* in negation normal form: NOT is pushed down to the atoms (De Morgan).
 
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
@@ -68,13 +70,21 @@ def nnf(expr: Expr) -> Expr:
 
 
 def is_literal(expr: Expr) -> bool:
-    """Whether *expr* is an atom or the NOT of one."""
+    """Return whether *expr* is an atom or NOT of an atom."""
     inner = expr.term if isinstance(expr, Not) else expr
     return not isinstance(inner, Not | And | Or | Everyone | Nobody)
 
 
 def dnf(expr: Expr, *, max_clauses: int = 256, is_leaf: Callable[[Expr], bool] = is_literal) -> Dnf:
-    """Rewrite as a union of intersections of leaves, at most *budget* of them, or raise BudgetError.
+    """Return *expr* as a union of intersections.
+
+    Args:
+        expr: Expression to convert.
+        max_clauses: Maximum number of clauses.
+        is_leaf: Returns whether a node is kept as a leaf of a clause.
+
+    Raises:
+        ComplexityError: The form has more than *max_clauses* clauses.
 
     >>> from audience.language.parser import parse
     >>> len(dnf(parse("(a OR b) AND (c OR d)")).clauses)
@@ -84,7 +94,7 @@ def dnf(expr: Expr, *, max_clauses: int = 256, is_leaf: Callable[[Expr], bool] =
 
 
 def cnf(expr: Expr, *, max_clauses: int = 256, is_leaf: Callable[[Expr], bool] = is_literal) -> Cnf:
-    """Rewrite as an intersection of unions of leaves, at most *budget* of them, or raise BudgetError.
+    """Return *expr* as an intersection of unions. Arguments and errors are those of `dnf`.
 
     >>> from audience.language.parser import parse
     >>> len(cnf(parse("(a AND b) OR (c AND d)")).clauses)
@@ -94,7 +104,7 @@ def cnf(expr: Expr, *, max_clauses: int = 256, is_leaf: Callable[[Expr], bool] =
 
 
 def factor(form: Dnf | Cnf) -> Expr:
-    """*form* with what several of its clauses share written once: the leaf that most of them have first.
+    """Return *form* with leaves shared by several clauses factored out, the most frequent leaf first.
 
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
@@ -109,11 +119,11 @@ def _factor_clauses(clauses: Sequence[Clause], outer: Combinator, inner: Combina
     terms: list[Expr] = []
     while clauses:
         counts = Counter(leaf for clause in clauses for leaf in clause)
-        shared, often = max(counts.items(), key=itemgetter(1), default=(Everyone(), 0))
-        if often < 2:
+        shared, frequency = max(counts.items(), key=itemgetter(1), default=(Everyone(), 0))
+        if frequency < 2:
             return outer([*terms, *map(inner, clauses)])
-        rest = [tuple(leaf for leaf in clause if leaf != shared) for clause in clauses if shared in clause]
-        terms.append(inner([shared, _factor_clauses(rest, outer, inner)]))
+        shortened = [tuple(leaf for leaf in clause if leaf != shared) for clause in clauses if shared in clause]
+        terms.append(inner([shared, _factor_clauses(shortened, outer, inner)]))
         clauses = [clause for clause in clauses if shared not in clause]
     return outer(terms)
 
@@ -123,9 +133,10 @@ def _build_clauses(
 ) -> tuple[Clause, ...]:
     count = _count_clauses(expr, outer, is_leaf)
     if count > max_clauses:
-        form = "a union of intersections" if outer is Or else "an intersection of unions"
-        many = f"{count:,} clauses" if count < MAX_CLAUSES_COUNTED else f"{MAX_CLAUSES_COUNTED:,} clauses or more"
-        raise ComplexityError(Problem("too-many-clauses", f"as {form} it takes {many}; {max_clauses:,} is the most"))
+        form = "union of intersections" if outer is Or else "intersection of unions"
+        clause_count = f"{count:,}" if count < MAX_CLAUSES_COUNTED else f"at least {MAX_CLAUSES_COUNTED:,}"
+        message = f"the expression has {clause_count} clauses as {form}, more than {max_clauses:,}"
+        raise ComplexityError(Problem("too-many-clauses", message))
     return _drop_absorbed(_expand_clauses(expr, outer, is_leaf))
 
 
@@ -147,26 +158,26 @@ def _expand_clauses(expr: Expr, outer: type[And] | type[Or], is_leaf: Callable[[
         return [()]
     if is_leaf(expr) or not isinstance(expr, And | Or):
         return [(expr,)]
-    parts = [_expand_clauses(term, outer, is_leaf) for term in expr.terms]
+    clause_lists = [_expand_clauses(term, outer, is_leaf) for term in expr.terms]
     if isinstance(expr, outer):
-        return [clause for part in parts for clause in part]
-    joined = (tuple(dict.fromkeys(leaf for clause in choice for leaf in clause)) for choice in product(*parts))
-    return [clause for clause in joined if not _is_contradictory(clause)]
+        return [clause for clauses in clause_lists for clause in clauses]
+    combined = (tuple(dict.fromkeys(leaf for clause in choice for leaf in clause)) for choice in product(*clause_lists))
+    return [clause for clause in combined if not _is_contradictory(clause)]
 
 
 def _is_contradictory(clause: Clause) -> bool:
-    """Whether *clause* holds a leaf and its NOT."""
+    """Return whether *clause* contains a leaf and its NOT."""
     leaves = set(clause)
     return any(isinstance(leaf, Not) and leaf.term in leaves for leaf in clause)
 
 
 def _drop_absorbed(clauses: Iterable[Clause]) -> tuple[Clause, ...]:
-    """Drop each clause that holds all the leaves of another."""
+    """Drop each clause that contains all leaves of another clause."""
     kept: dict[frozenset[Expr], Clause] = {frozenset(clause): clause for clause in clauses}
     smallest = sorted(kept, key=len)
-    for at, small in enumerate(smallest):
+    for position, small in enumerate(smallest):
         if small in kept:
-            for large in smallest[at + 1 :]:
+            for large in smallest[position + 1 :]:
                 if small < large:
                     kept.pop(large, None)
     return tuple(kept.values())

@@ -1,6 +1,6 @@
-"""What one request can say, as data: the form of its tags and how many it holds. No vendor is known here.
+"""Shapes of requests: which forms of expressions over tags one request can hold, independent of vendors.
 
-*lone_not* tells whether NOT may stand without a tag that bounds it.
+In every shape, `allows_unbounded_not` permits NOT without a tag that bounds it.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,8 +11,8 @@ from typing import TypeAlias
 from audience.algebra.normal_forms import Clause
 from audience.language.ast import Expr, Tag, walk
 
-NO_LIMIT = 1_000_000  # where no page sets one
-MAX_LEVELS_COUNTED = 6  # levels of lists; what more of them hold is as good as without limit
+NO_LIMIT = 1_000_000  # for vendors that document none
+MAX_LEVELS_COUNTED = 6  # more levels hold practically any number of tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,15 @@ class Slots:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """*levels* of AND and OR, *operands* in each, *tags* in all, each counted as often as it stands, *nots* of them."""
+    """Nested ANDs and ORs of tags and NOTs of tags.
+
+    Args:
+        max_levels: Levels of AND and OR.
+        max_operands: Operands of each AND and OR.
+        max_tags: Tags in total, counting each occurrence.
+        max_nots: NOTs in total.
+        allows_unbounded_not: NOT may occur without a tag that bounds it.
+    """
 
     max_levels: int = NO_LIMIT
     max_operands: int = NO_LIMIT
@@ -38,23 +46,20 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class NormalForm:
-    """A union of intersections or an intersection of unions, of *most* clauses of tags and NOTs of tags."""
+    """DNF or CNF of tags and NOTs of tags with at most *max_clauses* clauses."""
 
     max_clauses: int
     allows_unbounded_not: bool = True
 
 
 def count_entries(clauses: Sequence[Clause]) -> int:
-    """The tags and NOTs of *clauses*, and the ORs between them."""
+    """Return the number of leaves of *clauses* plus the ORs between them."""
     return sum(map(len, clauses)) + len(clauses) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class FlatDnf:
-    """A union of intersections without brackets, of so many *entries*; *takes* tells how many a union takes.
-
-    Where nothing else is said, each tag or NOT of a tag is an entry, and each OR between is one.
-    """
+    """DNF without brackets, limited by the total *cost* of its clauses."""
 
     max_entries: int
     allows_unbounded_not: bool = True
@@ -63,9 +68,13 @@ class FlatDnf:
 
 @dataclass(frozen=True, slots=True)
 class ListsByKey:
-    """Lists joined by AND, of at most *values* tags of one key each: any of them, all of them, or none of them.
+    """Lists of tags joined by AND. The tags of a list have one key; it means any, all or none of them.
 
-    *lists* is how many lists one key has; *key* tells which key a tag has, its type where nothing else is said.
+    Args:
+        max_lists: Lists per key.
+        max_values: Tags per list.
+        allows_unbounded_not: NOT may occur without a tag that bounds it.
+        key: Returns the key of a tag.
     """
 
     max_lists: int = NO_LIMIT
@@ -76,18 +85,18 @@ class ListsByKey:
 
 @dataclass(frozen=True, slots=True)
 class SingleOperator:
-    """At most *names* tags and one operator: any of them, all of them, or the first without the others."""
+    """At most *max_tags* tags and one operator: any of them, all of them, or the first without the others."""
 
     max_tags: int
     allows_unbounded_not: bool = False
 
 
 RequestShape: TypeAlias = Slots | Tree | NormalForm | FlatDnf | ListsByKey | SingleOperator
-EMPTY_SHAPE = SingleOperator(max_tags=0)  # the shape of a vendor that nothing is said to
+EMPTY_SHAPE = SingleOperator(max_tags=0)  # of a read-only vendor
 
 
 def max_or_width(shape: RequestShape, other_terms: Sequence[Expr] = ()) -> int:
-    """The longest OR-list of tags that one request of *shape* says, where it also says what stands *beside*.
+    """Return the length of the longest OR-list of tags that fits one request beside *other_terms*.
 
     >>> tree = Tree(max_levels=2, max_operands=10, max_tags=50)
     >>> max_or_width(tree), max_or_width(tree, [Tag("tag", "a")])
@@ -95,35 +104,35 @@ def max_or_width(shape: RequestShape, other_terms: Sequence[Expr] = ()) -> int:
     """
     match shape:
         case (
-            Slots(max_any_of=most)
-            | NormalForm(max_clauses=most)
-            | ListsByKey(max_values=most)
-            | SingleOperator(max_tags=most)
+            Slots(max_any_of=width)
+            | NormalForm(max_clauses=width)
+            | ListsByKey(max_values=width)
+            | SingleOperator(max_tags=width)
         ):
-            return most
+            return width
         case FlatDnf(max_entries=entries):
             return (entries + 1) // 2
         case Tree(max_levels=levels, max_operands=operands, max_tags=tags):
-            below = min(levels, MAX_LEVELS_COUNTED) - bool(other_terms)
-            return min(tags - sum(map(count_tags, other_terms)), int(operands**below))
+            or_levels = min(levels, MAX_LEVELS_COUNTED) - bool(other_terms)
+            return min(tags - sum(map(count_tags, other_terms)), int(operands**or_levels))
 
 
 def max_not_width(shape: RequestShape) -> int:
-    """The most NOTs of tags that one request of *shape* joins by AND."""
+    """Return the maximum number of NOTs of tags that one request can join by AND."""
     match shape:
-        case Slots(max_none_of=most):
-            return most
-        case Tree(max_nots=most):
-            return min(most, max_or_width(shape))
+        case Slots(max_none_of=width):
+            return width
+        case Tree(max_nots=nots):
+            return min(nots, max_or_width(shape))
         case FlatDnf(max_entries=entries):
             return entries
         case ListsByKey():
-            return NO_LIMIT  # each key has lists of its own
-        case SingleOperator(max_tags=most):
-            return most - 1
+            return NO_LIMIT  # each key has its own lists
+        case SingleOperator(max_tags=width):
+            return width - 1
     return max_or_width(shape)
 
 
 def count_tags(expr: Expr) -> int:
-    """How many tags stand in *expr*, each as often as it stands there."""
+    """Return the number of tags in *expr*, counting each occurrence."""
     return sum(isinstance(node, Tag) for node in walk(expr))

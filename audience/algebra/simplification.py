@@ -1,4 +1,4 @@
-"""The same audience in fewer words."""
+"""Simplify expressions."""
 
 import operator
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ from audience.language.ast import And, Everyone, Expr, Ids, Nobody, Not, Or, all
 
 Junction: TypeAlias = type[And] | type[Or]
 
-MAX_ROUNDS = 8  # each may shorten what the next one sees; a long chain is left as it is rather than waited for
+MAX_ROUNDS = 8  # each round may enable the next; a longer chain is not worth the time
 
 
 def simplify(expr: Expr) -> Expr:
-    """Rewrite *expr* with fewer nodes; the order of what remains is kept.
+    """Return an equivalent expression with no more nodes. The order of the remaining terms is kept.
 
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
@@ -34,7 +34,7 @@ def simplify(expr: Expr) -> Expr:
 
 
 def negate(expr: Expr) -> Expr:
-    """NOT *expr*, without a double NOT."""
+    """Return NOT *expr* without double negation."""
     match expr:
         case Not(term=term):
             return term
@@ -46,10 +46,10 @@ def negate(expr: Expr) -> Expr:
 
 
 def _simplify_junction(junction: Junction, terms: Iterable[Expr]) -> Expr:
-    """Join simplified *terms* by AND or OR; the two are each other's mirror image."""
+    """Join simplified *terms* by AND or OR. The rules of AND and OR mirror each other."""
     unit, zero = (Everyone(), Nobody()) if junction is And else (Nobody(), Everyone())
     for _ in range(MAX_ROUNDS):
-        flat = [inner for term in terms for inner in (term.terms if isinstance(term, junction) else (term,))]
+        flat = [operand for term in terms for operand in (term.terms if isinstance(term, junction) else (term,))]
         kept = dict.fromkeys(term for term in flat if term != unit)
         if zero in kept or any(term.term in kept for term in kept if isinstance(term, Not)):
             return zero
@@ -60,7 +60,7 @@ def _simplify_junction(junction: Junction, terms: Iterable[Expr]) -> Expr:
 
 
 def _absorb_terms(junction: Junction, terms: dict[Expr, None]) -> list[Expr]:
-    """Use each term to shorten the opposite junctions beside it.
+    """Shorten the opposite junctions among *terms* by the terms beside them.
 
     a OR (a AND b)      -> a
     a OR (NOT a AND b)  -> a OR b
@@ -70,14 +70,14 @@ def _absorb_terms(junction: Junction, terms: dict[Expr, None]) -> list[Expr]:
     for term in terms:
         if not isinstance(term, opposite):
             shorter.append(term)
-        elif not any(inner in terms for inner in term.terms):
-            rest = [inner for inner in term.terms if negate(inner) not in terms]
-            shorter.append(term if len(rest) == len(term.terms) else join(rest))
+        elif not any(operand in terms for operand in term.terms):
+            remaining = [operand for operand in term.terms if negate(operand) not in terms]
+            shorter.append(term if len(remaining) == len(term.terms) else join(remaining))
     return shorter
 
 
 def _merge_ids(terms: Iterable[Expr]) -> list[Expr]:
-    """alias(a) OR alias(b) -> alias(a, b)"""
+    """Merge id lists of a union: alias(a) OR alias(b) -> alias(a, b)."""
     values: dict[str, dict[str, None]] = {}
     for term in terms:
         if isinstance(term, Ids):

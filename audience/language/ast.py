@@ -249,7 +249,7 @@ def all_of(terms: Iterable[Expr]) -> Expr:
     >>> all_of([bare("a")]), all_of([])
     (Tag(type='tag', value='a'), Everyone())
     """
-    flat = tuple(operand for term in terms for operand in (term.terms if isinstance(term, And) else (term,)))
+    flat = tuple(operand for term in terms for operand in and_terms(term))
     return And(flat) if len(flat) > 1 else flat[0] if flat else Everyone()
 
 
@@ -259,8 +259,18 @@ def any_of(terms: Iterable[Expr]) -> Expr:
     >>> any_of([]), any_of([bare("a"), bare("b") | bare("c")])
     (Nobody(), Or(terms=(Tag(type='tag', value='a'), Tag(type='tag', value='b'), Tag(type='tag', value='c'))))
     """
-    flat = tuple(operand for term in terms for operand in (term.terms if isinstance(term, Or) else (term,)))
+    flat = tuple(operand for term in terms for operand in or_terms(term))
     return Or(flat) if len(flat) > 1 else flat[0] if flat else Nobody()
+
+
+def and_terms(expr: Expr) -> tuple[Expr, ...]:
+    """Return the terms of an intersection, or *expr* as the only term."""
+    return expr.terms if isinstance(expr, And) else (expr,)
+
+
+def or_terms(expr: Expr) -> tuple[Expr, ...]:
+    """Return the terms of a union, or *expr* as the only term."""
+    return expr.terms if isinstance(expr, Or) else (expr,)
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:

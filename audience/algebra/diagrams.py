@@ -1,0 +1,165 @@
+"""Binary decision diagrams of expressions, with the package dd, of bounded size.
+
+Each atom is a boolean variable; `everyone` is true and `nobody` is false. Ids that occur in exactly the same id
+lists are interchangeable, so one of them represents its group:
+
+    alias(u1, u2) AND NOT alias(u2, u3)      groups {u1} {u2} {u3}
+    alias(u1, u2) OR  account(a1, a2)        groups {u1, u2} {a1, a2}, represented by u1 and a1
+"""
+
+import operator
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, TypeAlias
+
+from audience.errors import ComplexityError, Problem
+from audience.language.ast import (
+    And,
+    Atom,
+    Compare,
+    Everyone,
+    Expr,
+    Ids,
+    Nobody,
+    Not,
+    Or,
+    Sample,
+    Segment,
+    Split,
+    Tag,
+    Within,
+    atoms,
+)
+
+MAX_ATOMS = 400  # the pure-Python variant of dd recurses once per variable
+MAX_TOTAL_NODES = 2_000_000  # nodes of all diagrams that are combined; about a second
+MAX_NODE_PRODUCT = 20_000_000  # product of the sizes of two diagrams, which bounds the cost of combining them
+
+IdGroups: TypeAlias = dict[Ids, list[Ids]]  # id list → one single id of each of its groups
+
+
+def group_ids(exprs: Sequence[Expr]) -> IdGroups:
+    """Return the representative ids of each id list in *exprs*.
+
+    >>> lists = Ids("alias", ("u1", "u2")), Ids("alias", ("u2", "u3", "u4"))
+    >>> [[single.values[0] for single in singles] for singles in group_ids(lists).values()]
+    [['u1', 'u2'], ['u2', 'u3']]
+    """
+    id_lists = list(dict.fromkeys(atom for expr in exprs for atom in atoms(expr) if isinstance(atom, Ids)))
+    groups: IdGroups = {}
+    for kind in dict.fromkeys(ids.kind for ids in id_lists):
+        same_kind = [ids for ids in id_lists if ids.kind == kind]
+        if len(same_kind) == 1:
+            groups[same_kind[0]] = [Ids(kind, same_kind[0].values[:1])]
+        else:
+            groups |= _group_shared_ids(same_kind)
+    return groups
+
+
+def _group_shared_ids(id_lists: Sequence[Ids]) -> IdGroups:
+    """Group the ids of several lists by the set of lists they occur in, an integer with one bit per list."""
+    membership: dict[str, int] = {}
+    for position, ids in enumerate(id_lists):
+        for value in ids.values:
+            membership[value] = membership.get(value, 0) | 1 << position
+    representatives: dict[int, str] = {}
+    for value, lists in membership.items():
+        representatives.setdefault(lists, value)
+    return {
+        ids: [Ids(ids.kind, (value,)) for lists, value in representatives.items() if lists >> position & 1]
+        for position, ids in enumerate(id_lists)
+    }
+
+
+def representative_atoms(atom: Atom, id_groups: IdGroups) -> Sequence[Atom]:
+    """Return the variables of *atom*: the representative ids of a list, or the atom itself."""
+    return id_groups[atom] if isinstance(atom, Ids) else [atom]
+
+
+def _name_variables(exprs: Sequence[Expr], id_groups: IdGroups) -> dict[Atom, str]:
+    """Name a variable per atom in reading order, because terms that are read together make small diagrams."""
+    variables: dict[Atom, None] = {}
+    for expr in exprs:
+        for atom in atoms(expr):
+            variables.update(dict.fromkeys(representative_atoms(atom, id_groups)))
+    if len(variables) > MAX_ATOMS:
+        message = (
+            f"{len(variables):,} different tags and ids are too many for a proof; at most {MAX_ATOMS} are possible"
+        )
+        raise ComplexityError(Problem("too-many-tags", message))
+    return {atom: f"x{position}" for position, atom in enumerate(variables)}
+
+
+@cache
+def _load_bdd_manager() -> Any:
+    """Return the one manager of all diagrams, because creating it takes longer than most proofs."""
+    # Imported here because dd loads slowly and most expressions are compared without it.
+    try:
+        from dd import cudd as bdd_module  # compiled, in the wheels for Linux
+    except ImportError:
+        from dd import autoref as bdd_module
+    bdd = bdd_module.BDD()
+    bdd.configure(reordering=False)  # reading order is a good variable order, and sifting takes minutes
+    bdd.declare(*(f"x{position}" for position in range(MAX_ATOMS)))
+    return bdd
+
+
+class DiagramBuilder:
+    """Builder of the decision diagrams of *exprs*, whose total size is limited.
+
+    Every method that combines diagrams raises ComplexityError beyond the limit.
+    """
+
+    def __init__(self, exprs: Sequence[Expr], id_groups: IdGroups):
+        self.variable_names = _name_variables(exprs, id_groups)
+        self.id_groups = id_groups
+        self.bdd = _load_bdd_manager()
+        self.total_nodes = 0
+
+    def build(self, expr: Expr) -> Any:
+        """Return the diagram of *expr*."""
+        match expr:
+            case Everyone():
+                return self.bdd.true
+            case Nobody():
+                return self.bdd.false
+            case Tag() | Compare() | Within() | Segment() | Sample() | Split():
+                return self.bdd.var(self.variable_names[expr])
+            case Ids():
+                return self.union([self.bdd.var(self.variable_names[single]) for single in self.id_groups[expr]])
+            case Not(term=term):
+                return ~self.build(term)
+            case And(terms=terms):
+                return self.intersection(list(map(self.build, terms)))
+            case Or(terms=terms):
+                return self.union(list(map(self.build, terms)))
+
+    def union(self, nodes: list[Any]) -> Any:
+        """Return the diagram of devices in any of *nodes*."""
+        return self._combine(nodes, operator.or_)
+
+    def intersection(self, nodes: list[Any]) -> Any:
+        """Return the diagram of devices in all of *nodes*."""
+        return self._combine(nodes, operator.and_)
+
+    def symmetric_difference(self, lhs: Any, rhs: Any) -> Any:
+        """Return the diagram of devices in exactly one of *lhs* and *rhs*."""
+        return self._combine([lhs, rhs], lambda left, right: self.bdd.apply("xor", left, right))
+
+    def _combine(self, nodes: list[Any], operation: Callable[[Any, Any], Any]) -> Any:
+        """Combine *nodes* from last to first: later atoms are deeper in a diagram, so each step stays small."""
+        result = nodes[-1]
+        for node in reversed(nodes[:-1]):
+            sizes = len(node), len(result)
+            self.total_nodes += sum(sizes)
+            if self.total_nodes > MAX_TOTAL_NODES or sizes[0] * sizes[1] > MAX_NODE_PRODUCT:
+                raise ComplexityError(Problem("too-tangled", "the expression is too complex for a proof"))
+            result = operation(node, result)
+        return result
+
+    def pick_device(self, node: Any) -> frozenset[Atom] | None:
+        """Return the atoms of a device inside *node*, or None if *node* is empty."""
+        model = self.bdd.pick(node)
+        if model is None:
+            return None
+        return frozenset(atom for atom, name in self.variable_names.items() if model.get(name, False))
