@@ -1,4 +1,4 @@
-"""A cover is disjoint, complete, within the shape, and of few tags as small as can be."""
+"""Covers are disjoint, complete, within the shape, and minimal for few tags."""
 
 import json
 from dataclasses import replace
@@ -31,12 +31,12 @@ from audience.algebra.fitting import fit_to_shape
 from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import FlatDnf, ListsByKey, NormalForm, SingleOperator, Slots, Tree, count_entries
 from audience.algebra.simplification import simplify
-from audience.language.ast import atoms, bare, walk
+from audience.language.ast import and_terms, atoms, bare, walk
 from audience.planning.planner import verify_plan
 
 
 def double_not_cost(clauses):
-    """A shape in which each NOT is said twice."""
+    """Count each NOT twice."""
     return count_entries(clauses) + sum(isinstance(leaf, Not) for clause in clauses for leaf in clause)
 
 
@@ -70,17 +70,17 @@ more_tag_exprs = boolean_exprs(st.sampled_from([*BARE_TAGS, *map(bare, "gh")]), 
 
 @given(more_tag_exprs, st.sampled_from(SHAPES))
 def test_parts_are_disjoint_and_complete(expr, shape):
-    found = find_cover(expr, shape)
+    cover = find_cover(expr, shape)
     for device in devices_of_all_tag_sets(list(atoms(expr))):
-        held = sum(is_inside(part, device) for part in (*found.parts, found.remainder))
-        assert held == is_inside(expr, device)
+        count = sum(is_inside(part, device) for part in (*cover.parts, cover.remainder))
+        assert count == is_inside(expr, device)
 
 
 @given(more_tag_exprs, st.sampled_from(SHAPES))
 def test_parts_fit_shape_and_allowed_tags(expr, shape):
-    found = find_cover(expr, shape, lambda tag: tag.value != "a", max_parts=5)
-    assert len(found.parts) <= 5
-    for part in found.parts:
+    cover = find_cover(expr, shape, lambda tag: tag.value != "a", max_parts=5)
+    assert len(cover.parts) <= 5
+    for part in cover.parts:
         assert fit_to_shape(part, shape) is not None
         assert bare("a") not in atoms(part)
 
@@ -113,7 +113,7 @@ def test_fit_keeps_shape_limits_and_meaning(expr, shape):
             spent = counts["tags"] + (counts["nots"] if shape.cost is double_not_cost else 0)
             assert spent + (len(form.terms) - 1 if isinstance(form, Or) else 0) <= shape.max_entries
         case ListsByKey():
-            terms = form.terms if isinstance(form, And) else (form,)
+            terms = and_terms(form)
             for term in terms:
                 tags = [tag for tag in walk(term) if isinstance(tag, Tag)]
                 assert len(tags) <= (shape.max_values if isinstance(term, Or) else 1)
@@ -126,8 +126,8 @@ def test_fit_keeps_shape_limits_and_meaning(expr, shape):
 
 
 def _count_form(form) -> dict:
-    """Of an intersection: its lists and the longest, its lone tags and their NOTs; and all tags."""
-    terms = form.terms if isinstance(form, And) else (form,)
+    """Count the lists, lone tags, NOTs and tags of an intersection."""
+    terms = and_terms(form)
     lists = [len(term.terms) for term in terms if isinstance(term, Or)]
     return {
         "lists": len(lists),
@@ -146,10 +146,10 @@ def test_cover_of_everyone_or_nobody_in_disguise(shape):
         " OR ".join(f"({a} AND {b})" for a, b in pairs),
     )
     for text in (nobody, everyone):
-        found = find_cover(parse(text), shape)
+        cover = find_cover(parse(text), shape)
         for device in devices_of_all_tag_sets(list(atoms(parse(text)))):
-            held = sum(is_inside(part, device) for part in (*found.parts, found.remainder))
-            assert held == is_inside(parse(text), device)
+            count = sum(is_inside(part, device) for part in (*cover.parts, cover.remainder))
+            assert count == is_inside(parse(text), device)
 
 
 def test_fit_respects_lists_per_key():
@@ -184,40 +184,47 @@ def _nesting_depth(expr) -> int:
 
 
 def _request_expr(list_names, tags):
-    """What a request says whose tags stand in these lists; nothing positive, or one tag in two lists, is no request."""
+    """Return the expression of a request with *tags* in these lists, or None if it has no positive tag."""
     lists = {
-        name: [tag for tag, place in zip(tags, list_names, strict=True) if place == name]
+        name: [tag for tag, list_name in zip(tags, list_names, strict=True) if list_name == name]
         for name in ("any", "all", "not")
     }
     if not lists["any"] and not lists["all"]:
         return None
-    wanted = [any_of(lists["any"])] if lists["any"] else []
-    return all_of([*wanted, *lists["all"], *(~tag for tag in lists["not"])])
+    union = [any_of(lists["any"])] if lists["any"] else []
+    return all_of([*union, *lists["all"], *(~tag for tag in lists["not"])])
 
 
 def _min_exact_cover(target: frozenset, requests: list[frozenset]) -> int | None:
-    """The fewest of *requests* that share nothing and make up *meant*, by trying all; breadth first."""
+    """Return the smallest number of disjoint *requests* that make up *target*, by breadth-first search."""
     reached, count = {target}, 0
     while reached:
         if frozenset() in reached:
             return count
-        reached = {left - each for left in reached for each in requests if each <= left and min(left) in each}
+        reached = {
+            remaining - request
+            for remaining in reached
+            for request in requests
+            if request <= remaining and min(remaining) in request
+        }
         count += 1
     return None
 
 
 def _single_operator_requests(tags):
-    """What requests of one operator say."""
-    for some in product((True, False), repeat=len(tags)):
-        named = [tag for tag, wanted in zip(tags, some, strict=True) if wanted]
-        yield from (any_of(named), all_of(named)) if named else ()
-        yield from (all_of([first, *(~tag for tag in named if tag is not first)]) for first in named)
+    """Yield every request of one operator."""
+    for flags in product((True, False), repeat=len(tags)):
+        chosen = [tag for tag, is_chosen in zip(tags, flags, strict=True) if is_chosen]
+        yield from (any_of(chosen), all_of(chosen)) if chosen else ()
+        yield from (all_of([first, *(~tag for tag in chosen if tag is not first)]) for first in chosen)
 
 
 def _all_requests(tags, shape):
     if isinstance(shape, SingleOperator):
         return list(_single_operator_requests(tags))
-    return [_request_expr(places, tags) for places in product(("any", "all", "not", "out"), repeat=len(tags))]
+    return [
+        _request_expr(list_names, tags) for list_names in product(("any", "all", "not", "unused"), repeat=len(tags))
+    ]
 
 
 @given(few_tag_exprs, st.sampled_from([Slots(20, 20, 20), SingleOperator(5)]))
@@ -225,23 +232,23 @@ def test_cover_is_minimal_for_few_tags(expr, shape):
     expr = simplify(nnf(expr))
     tags = list(atoms(expr))
     devices = devices_of_all_tag_sets(tags)
-    requests = [_matching_devices(each, devices) for each in _all_requests(tags, shape) if each]
-    meant = _matching_devices(expr, devices)
-    found = find_cover(expr, shape, max_seconds=10)
-    said = frozenset().union(*(_matching_devices(part, devices) for part in found.parts))
-    fewest = _min_exact_cover(meant, [each for each in requests if each and each <= meant])
-    assert found.is_minimal or said != meant
-    assert (said == meant) == (fewest is not None)
-    if isinstance(shape, Slots):  # it says single devices, so what can be said at all is said
-        assert said == frozenset().union(*(each for each in requests if each <= meant))
-        assert found.is_minimal
-        fewest = _min_exact_cover(said, [each for each in requests if each and each <= said])
-    assert fewest in (None, len(found.parts))
+    requests = [_matching_devices(request, devices) for request in _all_requests(tags, shape) if request]
+    target = _matching_devices(expr, devices)
+    cover = find_cover(expr, shape, max_seconds=10)
+    covered = frozenset().union(*(_matching_devices(part, devices) for part in cover.parts))
+    fewest = _min_exact_cover(target, [request for request in requests if request and request <= target])
+    assert cover.is_minimal or covered != target
+    assert (covered == target) == (fewest is not None)
+    if isinstance(shape, Slots):  # requests can select single devices, so everything expressible is covered
+        assert covered == frozenset().union(*(request for request in requests if request <= target))
+        assert cover.is_minimal
+        fewest = _min_exact_cover(covered, [request for request in requests if request and request <= covered])
+    assert fewest in (None, len(cover.parts))
 
 
 def _matching_devices(expr, devices) -> frozenset:
-    """Which of *devices* are in the audience."""
-    return frozenset(at for at, device in enumerate(devices) if is_inside(expr, device))
+    """Return the positions of the devices inside *expr*."""
+    return frozenset(position for position, device in enumerate(devices) if is_inside(expr, device))
 
 
 EXPECTED_COVERS = {
@@ -271,18 +278,18 @@ EXPECTED_PART_COUNTS = {
 
 @pytest.mark.parametrize(("shape", "text", "count"), [(*key, count) for key, count in EXPECTED_PART_COUNTS.items()])
 def test_typical_covers_of_other_shapes(shape, text, count):
-    found = find_cover(parse(text), shape)
-    assert (len(found.parts), found.remainder) == (count, Nobody())
+    cover = find_cover(parse(text), shape)
+    assert (len(cover.parts), cover.remainder) == (count, Nobody())
 
 
 def test_exclusive_values_need_no_not():
-    facts = AttributeConstraints(exclusive=frozenset("p"))
-    found = find_cover(
-        parse(f"vip AND new AND p in ({', '.join(make_tag_names(9))})"), Tree(max_tags=5), constraints=facts
+    constraints = AttributeConstraints(exclusive=frozenset("p"))
+    cover = find_cover(
+        parse(f"vip AND new AND p in ({', '.join(make_tag_names(9))})"), Tree(max_tags=5), constraints=constraints
     )
-    assert (len(found.parts), found.remainder) == (3, Nobody())
-    found = find_cover(parse(f"p in ({', '.join(make_tag_names(9))})"), SingleOperator(5), constraints=facts)
-    assert (len(found.parts), found.remainder) == (2, Nobody())
+    assert (len(cover.parts), cover.remainder) == (3, Nobody())
+    cover = find_cover(parse(f"p in ({', '.join(make_tag_names(9))})"), SingleOperator(5), constraints=constraints)
+    assert (len(cover.parts), cover.remainder) == (2, Nobody())
 
 
 def make_tag_names(count: int, start: int = 0) -> list[str]:
@@ -290,27 +297,27 @@ def make_tag_names(count: int, start: int = 0) -> list[str]:
 
 
 def test_list_over_20_is_split_and_over_40_goes_by_ids():
-    two = plan(" OR ".join(make_tag_names(40)), "engagelab")
-    assert (len(two.native), two.by_ids) == (2, None)
-    assert two.native[1]["to"] == {"tag": make_tag_names(20, 20), "tag_not": make_tag_names(20)}
-    more = plan(" OR ".join(make_tag_names(45)), "engagelab")
-    assert len(more.native) == 2
-    assert {reason.code for reason in more.reasons} == {"too-many"}
+    forty = plan(" OR ".join(make_tag_names(40)), "engagelab")
+    assert (len(forty.native), forty.by_ids) == (2, None)
+    assert forty.native[1]["to"] == {"tag": make_tag_names(20, 20), "tag_not": make_tag_names(20)}
+    forty_five = plan(" OR ".join(make_tag_names(45)), "engagelab")
+    assert len(forty_five.native) == 2
+    assert {reason.code for reason in forty_five.reasons} == {"too-many"}
 
 
 def test_long_list_with_other_conditions_is_split():
-    found = plan(f"vip AND NOT old AND ({' OR '.join(make_tag_names(30))})", "engagelab")
-    lists = [{key: len(tags) for key, tags in payload["to"].items()} for payload in found.native]
+    result = plan(f"vip AND NOT old AND ({' OR '.join(make_tag_names(30))})", "engagelab")
+    lists = [{key: len(tags) for key, tags in payload["to"].items()} for payload in result.native]
     assert lists == [{"tag": 19, "tag_and": 1, "tag_not": 1}, {"tag": 11, "tag_and": 1, "tag_not": 20}]
-    assert found.by_ids is None
+    assert result.by_ids is None
 
 
 def test_fifty_clauses_fit_few_trees():
-    found = plan(
+    result = plan(
         " OR ".join(f"({a} AND {b})" for a, b in zip(make_tag_names(20), make_tag_names(20, 20), strict=True)), "emas"
     )
-    assert found.native
-    assert len(found.native) <= 16
+    assert result.native
+    assert len(result.native) <= 16
 
 
 def test_plan_respects_max_requests():
@@ -323,8 +330,8 @@ def test_plan_respects_max_requests():
 def test_plan_of_200_tags_is_verified():
     clauses = " OR ".join(f"(t{number} AND u{number} AND NOT v{number % 7})" for number in range(97))
     for name in ("engagelab", "emas", "tpns"):
-        found = plan(clauses, name)
-        assert len(found.native) <= 16
+        result = plan(clauses, name)
+        assert len(result.native) <= 16
 
 
 def test_strict_turns_assumptions_into_reasons():
@@ -335,10 +342,10 @@ def test_strict_turns_assumptions_into_reasons():
 
 
 def test_assumptions_are_listed_once():
-    found = plan("(a OR b) AND (c OR d)", "engagelab")
-    assert [condition.code for condition in found.assumptions] == ["split"]
-    assert [condition.code for condition in plan("a OR age < 3", "engagelab").assumptions] == ["split", "two-sources"]
-    assert [condition.code for condition in plan("everyone", "emas").assumptions] == ["universe"]
+    result = plan("(a OR b) AND (c OR d)", "engagelab")
+    assert [assumption.code for assumption in result.assumptions] == ["split"]
+    assert [assumption.code for assumption in plan("a OR age < 3", "engagelab").assumptions] == ["split", "two-sources"]
+    assert [assumption.code for assumption in plan("everyone", "emas").assumptions] == ["universe"]
 
 
 PAYLOAD_MUTATIONS = {
@@ -353,22 +360,22 @@ PAYLOAD_MUTATIONS = {
 
 @pytest.mark.parametrize("change", PAYLOAD_MUTATIONS.values(), ids=PAYLOAD_MUTATIONS.keys())
 def test_verification_detects_changed_payload(change):
-    found = plan("(province:a OR province:b) AND NOT male AND vip", "tpns")
-    change(found.native[0]["tag_rules"])
+    result = plan("(province:a OR province:b) AND NOT male AND vip", "tpns")
+    change(result.native[0]["tag_rules"])
     with pytest.raises(ProofError, match="wrong for a device with"):
-        verify_plan(get_vendor("tpns"), found.expr, found)
+        verify_plan(get_vendor("tpns"), result.expr, result)
 
 
 def _value_mutants(value):
-    """Every payload that is *value* with one text, flag or element changed."""
+    """Yield every payload that differs from *value* in one string, flag or element."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from ({**value, key: mutant} for mutant in _value_mutants(inner))
-            yield {other: value[other] for other in value if other != key}
+            yield {name: value[name] for name in value if name != key}
     elif isinstance(value, list):
-        for at, inner in enumerate(value):
-            yield from ([*value[:at], mutant, *value[at + 1 :]] for mutant in _value_mutants(inner))
-            yield [*value[:at], *value[at + 1 :]]
+        for position, inner in enumerate(value):
+            yield from ([*value[:position], mutant, *value[position + 1 :]] for mutant in _value_mutants(inner))
+            yield [*value[:position], *value[position + 1 :]]
     elif isinstance(value, bool):
         yield not value
     elif value in ("AND", "OR"):
@@ -376,18 +383,20 @@ def _value_mutants(value):
 
 
 def _tree_mutants(payload):
-    """The same for the JSON text inside a payload of EMAS."""
+    """Yield the mutants of the JSON string inside a payload of EMAS."""
     for mutant in _value_mutants(json.loads(payload["TargetValue"])):
         yield {**payload, "TargetValue": json.dumps(mutant)}
 
 
 def _operator_mutants(node):
-    """Every tree with one and, or or not changed into another."""
+    """Yield every tree with one `and`, `or` or `not` changed."""
     for key, inner in node.items():
         if key in ("and", "or"):
             yield {"or" if key == "and" else "and": inner}
-            for at, term in enumerate(inner):
-                yield from ({key: [*inner[:at], other, *inner[at + 1 :]]} for other in _operator_mutants(term))
+            for position, term in enumerate(inner):
+                yield from (
+                    {key: [*inner[:position], mutant, *inner[position + 1 :]]} for mutant in _operator_mutants(term)
+                )
         elif key == "not":
             yield inner
 
@@ -403,20 +412,20 @@ def _payload_mutants(payload):
 
 @given(boolean_exprs(st.sampled_from(BARE_TAGS), max_leaves=6), st.sampled_from(["engagelab", "tpns", "emas"]))
 def test_verification_detects_every_semantic_mutation(expr, name):
-    found = plan(expr, name)
-    for payload in found.native[:1]:
+    result = plan(expr, name)
+    for payload in result.native[:1]:
         for mutant in _payload_mutants(payload):
             try:
-                said = get_vendor(name).parse(mutant)
+                parsed = get_vendor(name).parse(mutant)
             except PayloadError:
                 continue
-            tags = list(atoms(said) | atoms(found.request_exprs[0]))
+            tags = list(atoms(parsed) | atoms(result.request_exprs[0]))
             same = all(
-                is_inside(said, device) == is_inside(found.request_exprs[0], device)
+                is_inside(parsed, device) == is_inside(result.request_exprs[0], device)
                 for device in devices_of_all_tag_sets(tags)
             )
             try:
-                verify_plan(get_vendor(name), simplify(expr), replace(found, native=(mutant, *found.native[1:])))
+                verify_plan(get_vendor(name), simplify(expr), replace(result, native=(mutant, *result.native[1:])))
                 assert same
             except ProofError as error:
                 assert not same
@@ -433,10 +442,10 @@ EXPECTED_ASSUMPTIONS = {
 @pytest.mark.parametrize(("text", "codes"), EXPECTED_ASSUMPTIONS.items())
 def test_plan_detects_disguised_everyone_and_nobody(text, codes):
     for name in ("engagelab", "tpns", "emas"):
-        found = plan(text, name)
-        assert found.native == ()
-        assert tuple(reason.code for reason in found.reasons) == codes
-        assert (found.by_ids is None) == (codes == ())
+        result = plan(text, name)
+        assert result.native == ()
+        assert tuple(reason.code for reason in result.reasons) == codes
+        assert (result.by_ids is None) == (codes == ())
 
 
 def test_undecidable_expression_is_emitted_as_is_or_by_ids():

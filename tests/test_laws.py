@@ -1,4 +1,4 @@
-"""What is true of every expression, every table and every vendor."""
+"""Properties of every expression, every table and every vendor."""
 
 import json
 import tempfile
@@ -79,19 +79,19 @@ def test_every_expression_has_tree_and_json(expr):
 
 BUCKET_POINTS = [Fraction(0), Fraction(1, 10**8), Fraction(1, 3), Fraction(1, 2), Fraction(10**8 - 1, 10**8)]
 POPULATION = [
-    replace(device, buckets=dict(zip(SEEDS, places, strict=True)))
+    replace(device, buckets=dict(zip(SEEDS, buckets, strict=True)))
     for device in devices_of_all_tag_sets(BARE_TAGS[:3])
-    for places in product(BUCKET_POINTS, repeat=len(SEEDS))
+    for buckets in product(BUCKET_POINTS, repeat=len(SEEDS))
 ]
 
 
 @given(id_only_expr, segment_definitions())
-def test_segment_expansion_keeps_meaning(expr, saved):
-    whole = expand_segments(expr, saved)
-    assert referenced_segments(whole) == {}
-    assert expand_segments(whole, {}) == whole
+def test_segment_expansion_keeps_meaning(expr, segments):
+    expanded = expand_segments(expr, segments)
+    assert referenced_segments(expanded) == {}
+    assert expand_segments(expanded, {}) == expanded
     for device in POPULATION:
-        assert is_inside(whole, device) == is_inside(expr, device, saved)
+        assert is_inside(expanded, device) == is_inside(expr, device, segments)
 
 
 cyclic_segments = st.fixed_dictionaries(
@@ -100,46 +100,47 @@ cyclic_segments = st.fixed_dictionaries(
 
 
 @given(st.sampled_from(SEGMENT_NAMES), cyclic_segments)
-def test_segment_cycles_are_always_rejected(name, saved):
-    below = {each: {each} for each in saved}
-    for _ in saved:
-        below = {
-            each: set().union(*(below[inner] | {inner} for inner in referenced_segments(saved[each]))) for each in saved
+def test_segment_cycles_are_always_rejected(name, segments):
+    reachable = {owner: set() for owner in segments}
+    for _ in segments:
+        reachable = {
+            owner: set().union(*(reachable[child] | {child} for child in referenced_segments(expr)))
+            for owner, expr in segments.items()
         }
-    reached = below[name] | {name}
+    used = reachable[name] | {name}
     try:
-        expand_segments(Segment(name), saved)
-        assert all(each not in below[each] for each in reached)
+        expand_segments(Segment(name), segments)
+        assert all(segment not in reachable[segment] for segment in used)
     except ExpressionError as error:
         assert error.code == "segment-cycle"
-        assert any(each in below[each] for each in reached)
+        assert any(segment in reachable[segment] for segment in used)
 
 
 @given(percents(), percents(), st.sampled_from(SEEDS))
-def test_larger_sample_contains_smaller(one, other, seed):
-    (low, first), (start, second) = bucket_range(Sample(one, seed)), bucket_range(Sample(other, seed))
-    assert low == start == 0 < min(first, second) <= max(first, second) <= 1
-    assert (first <= second) == (Fraction(one) <= Fraction(other))
+def test_larger_sample_contains_smaller(lhs, rhs, seed):
+    (lhs_start, lhs_end), (rhs_start, rhs_end) = bucket_range(Sample(lhs, seed)), bucket_range(Sample(rhs, seed))
+    assert lhs_start == rhs_start == 0 < min(lhs_end, rhs_end) <= max(lhs_end, rhs_end) <= 1
+    assert (lhs_end <= rhs_end) == (Fraction(lhs) <= Fraction(rhs))
 
 
 @given(split_exprs(st.text(min_size=1, max_size=2), st.just("x")))
 def test_split_variants_are_disjoint(split):
-    sides = [bucket_range(replace(split, variant=name)) for name, _ in split.variants]
-    assert all(end == start for (_, end), (start, _) in pairwise(sides))
-    assert all(start < end for start, end in sides)
-    assert bucket_range(replace(split, variant=None)) == (sides[0][0], sides[-1][1])
-    assert 0 == sides[0][0] < sides[-1][1] <= 1
+    ranges = [bucket_range(replace(split, variant=name)) for name, _ in split.variants]
+    assert all(end == start for (_, end), (start, _) in pairwise(ranges))
+    assert all(start < end for start, end in ranges)
+    assert bucket_range(replace(split, variant=None)) == (ranges[0][0], ranges[-1][1])
+    assert 0 == ranges[0][0] < ranges[-1][1] <= 1
 
 
 @given(id_only_expr, segment_definitions())
-def test_samples_and_segments_are_never_native(expr, saved):
+def test_samples_and_segments_are_never_native(expr, segments):
     for name in vendor_names(can="emit"):
-        found = plan(expr, name)
-        said = [get_vendor(name).parse(payload) for payload in found.native]
-        assert all(isinstance(atom, Tag) for each in said for atom in atoms(each))
-        said += [] if found.by_ids is None else [found.by_ids]
+        result = plan(expr, name)
+        parts = [get_vendor(name).parse(payload) for payload in result.native]
+        assert all(isinstance(atom, Tag) for part in parts for atom in atoms(part))
+        parts += [] if result.by_ids is None else [result.by_ids]
         for device in POPULATION[::7]:
-            assert sum(is_inside(each, device, saved) for each in said) == is_inside(expr, device, saved)
+            assert sum(is_inside(part, device, segments) for part in parts) == is_inside(expr, device, segments)
 
 
 PUNCTUATION = 'ab(),:<>=!&|"\\#@.% \n和：（xg_'
@@ -168,15 +169,15 @@ def test_simplify_and_normal_forms_keep_meaning(expr):
 
 @given(mixed_tag_expr)
 def test_normal_forms_have_their_shape(expr):
-    for form, shape in ((dnf, Dnf), (cnf, Cnf)):
+    for normal_form, form_type in ((dnf, Dnf), (cnf, Cnf)):
         try:
-            found = form(expr)
+            form = normal_form(expr)
         except ComplexityError:
             continue
-        assert isinstance(found, shape)
-        leaves = [leaf for clause in found.clauses for leaf in clause]
+        assert isinstance(form, form_type)
+        leaves = [leaf for clause in form.clauses for leaf in clause]
         assert all(isinstance(leaf, Tag) or isinstance(leaf.term, Tag) for leaf in leaves)
-        assert len(set(map(frozenset, found.clauses))) == len(found.clauses)
+        assert len(set(map(frozenset, form.clauses))) == len(form.clauses)
 
 
 @given(mixed_tag_expr)
@@ -185,44 +186,50 @@ def test_simplify_never_lengthens(expr):
 
 
 @given(tag_expr | st.sampled_from([Everyone(), Nobody()]), tag_expr)
-def test_witness_distinguishes_expressions(one, other):
-    tags = list(atoms(one) | atoms(other))
-    differ = [device for device in devices_of_all_tag_sets(tags) if is_inside(one, device) != is_inside(other, device)]
-    found = witness(one, other)
-    if found is None:
-        assert differ == []
+def test_witness_distinguishes_expressions(lhs, rhs):
+    tags = list(atoms(lhs) | atoms(rhs))
+    differing = [device for device in devices_of_all_tag_sets(tags) if is_inside(lhs, device) != is_inside(rhs, device)]
+    counterexample = witness(lhs, rhs)
+    if counterexample is None:
+        assert differing == []
     else:
-        assert {(tag.type, tag.value) for tag in found} in [device.tags for device in differ]
+        assert {(tag.type, tag.value) for tag in counterexample} in [device.tags for device in differing]
 
 
 @given(st.permutations(list(product([False, True], repeat=3))), st.integers(5, 8))
-def test_equivalence_detects_disguised_everyone_and_nobody(kinds, many):
-    """Of three tags there are eight kinds of devices: all of them are everyone, fewer are not."""
-    some = any_of(
-        all_of(tag if has else ~tag for tag, has in zip(BARE_TAGS[:3], kind, strict=True)) for kind in kinds[:many]
+def test_equivalence_detects_disguised_everyone_and_nobody(combinations, count):
+    """Three tags make eight combinations: the union of all eight is everyone, of fewer is not."""
+    union = any_of(
+        all_of(tag if has_tag else ~tag for tag, has_tag in zip(BARE_TAGS[:3], combination, strict=True))
+        for combination in combinations[:count]
     )
-    assert (witness(Everyone(), some) is None) == (many == 8)
-    assert (witness(Nobody(), ~some) is None) == (many == 8)
+    assert (witness(Everyone(), union) is None) == (count == 8)
+    assert (witness(Nobody(), ~union) is None) == (count == 8)
 
 
 IDS_BY_KIND = {"alias": ("u1", "u2", "u3"), "account": ("u1", "a2")}
 id_lists = [
-    Ids(kind, some) for kind, names in IDS_BY_KIND.items() for many in range(1, 4) for some in permutations(names, many)
+    Ids(kind, values)
+    for kind, names in IDS_BY_KIND.items()
+    for count in range(1, 4)
+    for values in permutations(names, count)
 ]
 ids_expr = boolean_exprs(st.sampled_from([*BARE_TAGS[:2], *id_lists]))
 
 
 @given(ids_expr, st.lists(ids_expr, min_size=1, max_size=2))
-def test_partition_check_matches_brute_force_over_ids(whole, parts):
-    """With one id for each group of them the answer is that of asking every device with any of the ids."""
+def test_partition_check_matches_brute_force_over_ids(target, parts):
+    """One id per group gives the same answer as asking every device with any of the ids."""
     devices = [
         OracleDevice(tags=device.tags, ids={"alias": aliases, "account": accounts})
         for device in devices_of_all_tag_sets(BARE_TAGS[:2])
         for aliases in all_subsets(IDS_BY_KIND["alias"])
         for accounts in all_subsets(IDS_BY_KIND["account"])
     ]
-    told = [device for device in devices if sum(is_inside(part, device) for part in parts) != is_inside(whole, device)]
-    assert (find_partition_violation(whole, parts) is None) == (told == [])
+    violations = [
+        device for device in devices if sum(is_inside(part, device) for part in parts) != is_inside(target, device)
+    ]
+    assert (find_partition_violation(target, parts) is None) == (violations == [])
 
 
 @given(device_row_lists, st.lists(index_expr, min_size=1, max_size=6))
@@ -230,25 +237,25 @@ def test_index_matches_oracle(devices, exprs):
     with tempfile.TemporaryDirectory() as folder:
         index = DeviceIndex.build(make_table(devices), Path(folder) / "index")
         for expr in exprs:
-            meant = {name for name, device in make_oracle_devices(devices).items() if is_inside(expr, device)}
-            crowd = index.resolve(expr)
-            assert sorted(crowd.ids()) == sorted(meant)
-            assert index.count(expr) == len(crowd) == len(meant)
-            assert index.explain(expr)[0].device_count == len(meant)
+            expected = {name for name, device in make_oracle_devices(devices).items() if is_inside(expr, device)}
+            device_set = index.resolve(expr)
+            assert sorted(device_set.ids()) == sorted(expected)
+            assert index.count(expr) == len(device_set) == len(expected)
+            assert index.explain(expr)[0].device_count == len(expected)
 
 
 @given(mixed_tag_expr)
 def test_native_payload_is_equivalent_to_expression(expr):
-    """By asking every device there can be, not by the proof inside `plan`."""
+    """Compare by enumerating all devices, independent of the proof inside `plan`."""
     for name in vendor_names(can="emit"):
         try:
             payload = get_vendor(name).emit(expr)
-        except Unsupported as unsaid:
-            assert unsaid.problems
+        except Unsupported as error:
+            assert error.problems
             continue
-        said = get_vendor(name).parse(payload)
-        for device in devices_of_all_tag_sets(list(atoms(expr) | atoms(said))):
-            assert is_inside(said, device) == is_inside(expr, device)
+        parsed = get_vendor(name).parse(payload)
+        for device in devices_of_all_tag_sets(list(atoms(expr) | atoms(parsed))):
+            assert is_inside(parsed, device) == is_inside(expr, device)
 
 
 @given(mixed_tag_expr)
@@ -261,33 +268,39 @@ def test_only_everyone_becomes_broadcast(expr):
 
 @given(device_row_lists, index_expr)
 def test_requests_reach_each_target_device_once(devices, expr):
-    crowd = make_oracle_devices(devices)
-    meant = [name for name, device in crowd.items() if is_inside(expr, device)]
+    oracle_devices = make_oracle_devices(devices)
+    expected = [name for name, device in oracle_devices.items() if is_inside(expr, device)]
     with tempfile.TemporaryDirectory() as folder:
         index = DeviceIndex.build(make_table(devices), Path(folder) / "index")
         for name in vendor_names(can="emit"):
-            said = [get_vendor(name).parse(payload) for payload in plan(expr, name, index).requests()]
-            told = Counter(each for expr in said for each, device in crowd.items() if is_inside(expr, device))
-            assert told == Counter(meant)
+            parts = [get_vendor(name).parse(payload) for payload in plan(expr, name, index).requests()]
+            reached = Counter(
+                device_name
+                for part in parts
+                for device_name, device in oracle_devices.items()
+                if is_inside(part, device)
+            )
+            assert reached == Counter(expected)
 
 
 id_values = st.lists(st.text(min_size=1, max_size=40) | st.sampled_from(["a,b", "x" * 36, "y" * 37, "z,"]), unique=True)
 
 
 @given(id_values)
-def test_batches_partition_ids_within_limit(names):
-    names += [f"id{at}" for at in range(2_500)]  # several bodies
-    assume(len(set(names)) == len(names))
+def test_batches_partition_ids_within_limit(ids):
+    ids += [f"id{number}" for number in range(2_500)]  # several bodies
+    assume(len(set(ids)) == len(ids))
     with tempfile.TemporaryDirectory() as folder:
-        index = DeviceIndex.build(pl.DataFrame({"registration_id": names}), Path(folder) / "index")
+        index = DeviceIndex.build(pl.DataFrame({"registration_id": ids}), Path(folder) / "index")
         for name in vendor_names(can="emit"):
-            found = batch_ids(index.resolve("everyone"), name)
-            chunks = list(found.id_chunks())
-            told = [each for chunk in chunks for each in chunk]
-            assert Counter(told + found.skipped_frame["device"].to_list()) == Counter(names)
+            batches = batch_ids(index.resolve("everyone"), name)
+            chunks = list(batches.id_chunks())
+            deliverable = [identifier for chunk in chunks for identifier in chunk]
+            skipped = batches.skipped_frame["device"].to_list()
+            assert Counter(deliverable + skipped) == Counter(ids)
             assert all(0 < len(chunk) <= get_vendor(name).max_ids for chunk in chunks)
-            assert all(get_vendor(name).id_problem(each) is None for each in told)
-            assert all(get_vendor(name).id_problem(each) is not None for each in found.skipped_frame["device"])
+            assert all(get_vendor(name).id_problem(identifier) is None for identifier in deliverable)
+            assert all(get_vendor(name).id_problem(identifier) is not None for identifier in skipped)
 
 
 @given(st.integers(1, 10_000), st.sampled_from(["(", "NOT ", "!(", "NOT(", "a AND (", "tag_not("]))
