@@ -133,13 +133,13 @@ from .planning.linter import (
     lint as lint,
 )
 from .planning.planner import (
-    Plan as Plan,
-)
-from .planning.planner import (
     plan as plan,
 )
 from .planning.planner import (
     translate as translate,
+)
+from .planning.plans import (
+    Plan as Plan,
 )
 from .requests.batching import (
     Batches as Batches,

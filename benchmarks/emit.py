@@ -26,7 +26,7 @@ import xxhash
 from audience import DeviceIndex, get_vendor, parse
 from audience._fs.atomic import fsync_path
 from audience.index.query.device_set import DeviceSet
-from audience.planning.planner import Plan
+from audience.planning.plans import Plan
 from audience.requests.batching import iter_json_bodies
 from audience.requests.json_bodies import BodyTemplate, learn_template
 from audience.requests.writer import MAX_LINES_PER_FILE, write_requests

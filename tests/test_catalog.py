@@ -314,7 +314,7 @@ def test_device_with_two_exclusive_values_is_reached_once(tmp_path):
     index = DeviceIndex.build(pl.DataFrame(seen), tmp_path / "index", typed=["p"])
     found = plan("(p:a AND x) OR (p:b AND y)", "engagelab", index, validate_catalog(parse_catalog(text)))
     assert [reason.code for reason in found.reasons] == ["catalog-contradicted"]
-    assert "1 told again" in found.reasons[0].message
+    assert "1 devices duplicated" in found.reasons[0].message
     assert list(found.requests()) == [{"to": {"registration_id": ["1", "2"]}}]
 
 

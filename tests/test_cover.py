@@ -32,7 +32,7 @@ from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import FlatDnf, ListsByKey, NormalForm, SingleOperator, Slots, Tree, count_entries
 from audience.algebra.simplification import simplify
 from audience.language.ast import and_terms, atoms, bare, walk
-from audience.planning.planner import verify_plan
+from audience.planning.verification import verify_plan
 
 
 def double_not_cost(clauses):

@@ -60,16 +60,20 @@ def simplify_with_constraints(expr: Expr, constraints: AttributeConstraints) -> 
     >>> [render(simplify_with_constraints(expr, constraints)) for expr in (contradiction, implied)]
     ['nobody', 'p:a OR p:b']
     """
-    expr = simplify(nnf(expr))
-    return simplify(_apply_constraints(expr, constraints)) if constraints.exclusive else expr
+    return apply_constraints(simplify(nnf(expr)), constraints)
 
 
-def _apply_constraints(expr: Expr, constraints: AttributeConstraints) -> Expr:
+def apply_constraints(expr: Expr, constraints: AttributeConstraints) -> Expr:
+    """Simplify *expr*, which is simplified and in negation normal form, further with *constraints*."""
+    return simplify(_constrain_node(expr, constraints)) if constraints.exclusive else expr
+
+
+def _constrain_node(expr: Expr, constraints: AttributeConstraints) -> Expr:
     match expr:
         case Or(terms=terms):
-            return any_of(_apply_constraints(term, constraints) for term in terms)
+            return any_of(_constrain_node(term, constraints) for term in terms)
         case And(terms=terms):
-            return _simplify_intersection([_apply_constraints(term, constraints) for term in terms], constraints)
+            return _simplify_intersection([_constrain_node(term, constraints) for term in terms], constraints)
     return expr
 
 

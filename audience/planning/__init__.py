@@ -1,1 +1,1 @@
-"""Expression and vendor → plan."""
+"""Plan the requests of an expression for a vendor."""

@@ -27,7 +27,8 @@ from audience.language.ast import Expr
 from audience.language.parser import parse
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
-from audience.planning.planner import MAX_REQUESTS, Plan, plan
+from audience.planning.planner import MAX_REQUESTS, plan
+from audience.planning.plans import Plan
 from audience.progress import Progress, ignore_progress
 from audience.requests.batching import Batches, select_deliverable_devices
 from audience.requests.writer import MANIFEST_FILE, OWNED_FILES, SKIPPED_FILE, EmitResult, write_plan, write_skipped

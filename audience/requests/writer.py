@@ -22,7 +22,7 @@ from audience._fs.checksums import new_hasher
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.printer import render
-from audience.planning.planner import Plan
+from audience.planning.plans import Plan
 from audience.progress import Progress, ignore_progress
 from audience.requests.batching import Batches, batch_ids
 from audience.requests.json_bodies import BodyBlock, make_body_block

@@ -21,8 +21,9 @@ from audience.cli.output.widgets import progress_bar
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse as parse_text
-from audience.planning.planner import MAX_REQUESTS, Plan
+from audience.planning.planner import MAX_REQUESTS
 from audience.planning.planner import plan as make_plan
+from audience.planning.plans import Plan
 from audience.requests.writer import build_manifest as emitted_json
 from audience.requests.writer import write_requests as emit_plan
 

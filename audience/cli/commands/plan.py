@@ -31,8 +31,9 @@ from audience.delivery.costs import (
 from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse as parse_text
 from audience.messages import Message
-from audience.planning.planner import MAX_REQUESTS, Plan
+from audience.planning.planner import MAX_REQUESTS
 from audience.planning.planner import plan as make_plan
+from audience.planning.plans import Plan
 from audience.requests.batching import batch_ids
 from audience.requests.reader import read_message
 from audience.vendors import get_vendor, require_delivery

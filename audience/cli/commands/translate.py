@@ -16,8 +16,9 @@ from audience.language.parser import parse as parse_text
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.catalog.vendor_names import with_catalog_names
-from audience.planning.planner import MAX_REQUESTS, Plan
+from audience.planning.planner import MAX_REQUESTS
 from audience.planning.planner import plan as make_plan
+from audience.planning.plans import Plan
 from audience.vendors import get_vendor, vendor_names
 from audience.vendors.payload_reader import dump_json, load_json
 

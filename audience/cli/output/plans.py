@@ -6,7 +6,7 @@ from audience.cli.output.report import problem_json
 from audience.errors import Problem
 from audience.language.ast import Atom, Expr, Ids, map_atoms
 from audience.language.printer import render
-from audience.planning.planner import Plan
+from audience.planning.plans import Plan
 from audience.vendors.payload_reader import dump_json
 
 MAX_LISTED_IDS, FIRST_LISTED_IDS = 20, 8  # that a list on a screen may have, and how many of a longer one are shown

@@ -8,7 +8,7 @@ from audience.cli.output.plans import format_problem_line
 from audience.cli.output.report import print_result
 from audience.cli.output.widgets import print_wrapped_table
 from audience.language.printer import render
-from audience.planning.planner import Plan
+from audience.planning.plans import Plan
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.spec import Vendor
 

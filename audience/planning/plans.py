@@ -1,0 +1,117 @@
+"""Input and output of the planner: a request for a plan, and the plan."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from audience.algebra.constraints import AttributeConstraints
+from audience.errors import PlanError, Problem
+from audience.language.ast import Expr
+from audience.vendors.spec import Payload, Vendor
+
+if TYPE_CHECKING:  # plans can be made without an index
+    from audience.index.device_index import DeviceIndex
+
+SENT_IN_SEQUENCE = Problem(
+    "split", "requests are sent one after the other; a device whose tags change in between may get two or none"
+)
+TWO_SOURCES = Problem("two-sources", "for every device, the vendor's tags equal those of the index")
+CATALOG_IS_TRUE = Problem(
+    "catalog", "for every device, the catalog's values, `exclusive` and `exhaustive` attributes are correct"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Requests that reach an audience at a vendor.
+
+    A plan without native requests and without `by_ids` reaches no device: nothing is sent.
+
+    Attributes:
+        vendor: Name of the vendor.
+        expr: Audience, with segments expanded.
+        native: Targeting objects of the native requests, as they are sent. They share no device.
+        by_ids: Remaining devices, which are sent as lists of ids, or None.
+        reasons: Why devices are sent by ids.
+        assumptions: Conditions under which the native requests are right.
+        request_exprs: Expression of each native request.
+        split_reasons: Why one native request was not enough.
+        is_minimal: No fewer native requests are possible. If false, there may be.
+        index: Index in which ids are looked up.
+    """
+
+    vendor: str
+    expr: Expr
+    native: tuple[Payload, ...]
+    by_ids: Expr | None
+    reasons: tuple[Problem, ...]
+    assumptions: tuple[Problem, ...] = ()
+    request_exprs: tuple[Expr, ...] = ()
+    split_reasons: tuple[Problem, ...] = ()
+    is_minimal: bool = True
+    index: "DeviceIndex | None" = field(default=None, repr=False, compare=False)
+
+    def requests(self, index: "DeviceIndex | None" = None) -> Iterator[Payload]:
+        """Return the targeting objects of all requests, as they are sent: first native ones, then lists of ids.
+
+        Args:
+            index: Index in which ids are looked up, instead of the index of the plan.
+
+        Raises:
+            PlanError: Ids are needed and there is no index.
+        """
+        index = index or self.index
+        if self.by_ids is not None and index is None:
+            problem = Problem(
+                "no-index", "the plan needs ids, but has no index to look them up in", hint="pass an index"
+            )
+            raise PlanError(problem, *self.reasons)
+        return self._iter_requests(index)
+
+    def _iter_requests(self, index: "DeviceIndex | None") -> Iterator[Payload]:
+        yield from self.native
+        if self.by_ids is not None and index is not None:
+            from audience.requests.batching import iter_id_payloads  # imported here: native requests do not need it
+
+            yield from iter_id_payloads(index.resolve(self.by_ids), self.vendor)
+
+    def add_id_part(self, parts: Iterable[Expr]) -> list[Expr]:
+        """Return *parts* followed by the expression that is sent by ids, if any."""
+        return [*parts, *([] if self.by_ids is None else [self.by_ids])]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """Input of the planner, with the audience in four forms of the same meaning.
+
+    Attributes:
+        vendor: Vendor whose functions translate catalog names.
+        expr: Audience, with segments expanded.
+        simplified: `expr` in negation normal form, simplified.
+        expanded: `simplified` with comparisons replaced by values of the catalog.
+        constrained: `expanded`, simplified further with `constraints`.
+        constraints: Constraints of the catalog's attributes.
+        max_requests: Maximum number of native requests.
+        strict: Native requests that rest on assumptions are sent by ids instead.
+        index: Index in which ids are looked up, or None.
+        id_vendor: Vendor whose registration ids the expression contains.
+    """
+
+    vendor: Vendor
+    expr: Expr
+    simplified: Expr
+    expanded: Expr
+    constrained: Expr
+    constraints: AttributeConstraints
+    max_requests: int
+    strict: bool
+    index: "DeviceIndex | None"
+    id_vendor: str
+
+    def plan_nothing(self) -> Plan:
+        """Return a plan that sends nothing."""
+        return Plan(self.vendor.name, self.expr, (), None, (), index=self.index)
+
+    def plan_by_ids(self, reasons: tuple[Problem, ...]) -> Plan:
+        """Return a plan that sends the whole audience by ids."""
+        return Plan(self.vendor.name, self.expr, (), self.simplified, reasons, index=self.index)

@@ -1,0 +1,81 @@
+"""Verify a plan: read its payloads back and prove that they reach the audience, each device once."""
+
+from functools import reduce
+
+from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints
+from audience.algebra.equivalence import find_partition_violation
+from audience.errors import AudienceError, PlanError, Problem, ProofError
+from audience.language.ast import Compare, Expr, atoms
+from audience.language.printer import render
+from audience.planning.plans import Plan, PlanRequest
+from audience.vendors.spec import Payload, Vendor
+
+REPORT_HINT = "report this bug; nothing was written"
+
+
+def verify_plan(
+    vendor: Vendor, expr: Expr, candidate: Plan, constraints: AttributeConstraints = NO_CONSTRAINTS
+) -> list[Expr]:
+    """Prove that the requests of *candidate* are disjoint and together reach *expr*.
+
+    Args:
+        vendor: Vendor that reads the payloads back.
+        expr: Audience that must be reached.
+        candidate: Plan with native payloads and an expression that is sent by ids.
+        constraints: Devices that contradict them are ignored.
+
+    Returns:
+        The expression of each payload, as the vendor reads it.
+
+    Raises:
+        ProofError: The plan is wrong, which is an internal error. The message names a device that it is wrong for.
+        ComplexityError: The plan is too large to prove.
+    """
+    parsed = [_read_back(vendor, payload) for payload in candidate.native]
+    counterexample = find_partition_violation(expr, candidate.add_id_part(parsed), constraints)
+    if counterexample is not None:
+        device = ", ".join(sorted(map(render, counterexample))) or "no tag at all"
+        message = f"the requests to {vendor.name} are wrong for a device with {device}"
+        raise ProofError(Problem("proof-failed", message, hint=REPORT_HINT))
+    return parsed
+
+
+def _read_back(vendor: Vendor, payload: Payload) -> Expr:
+    """Parse a payload that was just emitted."""
+    try:
+        return vendor.parse(payload)
+    except PlanError:  # raised by the vendor of another package that fails to load
+        raise
+    except AudienceError as error:
+        message = f"the request to {vendor.name} cannot be read back: {error.code}"
+        raise ProofError(Problem("unreadable-payload", message, hint=REPORT_HINT)) from error
+
+
+def depends_on_catalog(request: PlanRequest, candidate: Plan, parsed: list[Expr]) -> bool:
+    """Return whether the native requests reach the audience only if the catalog is right."""
+    if request.constraints == NO_CONSTRAINTS:
+        return False
+    if any(isinstance(atom, Compare) for atom in atoms(request.simplified)):
+        return True
+    return find_partition_violation(request.expanded, candidate.add_id_part(parsed)) is not None
+
+
+def find_catalog_contradiction(request: PlanRequest, candidate: Plan) -> Problem | None:
+    """Return a problem if the index shows that the catalog is wrong for this audience."""
+    if request.index is None:
+        return None
+    audience = request.index.resolve(request.simplified)
+    parts = [request.index.resolve(part) for part in candidate.add_id_part(candidate.request_exprs)]
+    missing = len(reduce(lambda remaining, part: remaining - part, parts, audience))
+    extra = sum(len(part - audience) for part in parts)
+    duplicated = sum(map(len, parts)) - extra - (len(audience) - missing)
+    counts = {"missing": missing, "outside the audience": extra, "duplicated": duplicated}
+    differences = [f"{count:,} devices {name}" for name, count in counts.items() if count]
+    if not differences:
+        return None
+    message = f"the catalog does not match the index: {', '.join(differences)}"
+    hint = (
+        "correct the catalog: an attribute is not `exclusive` or not `exhaustive`, or its `values` are incomplete; "
+        "`audience catalog init INDEX` shows what the index holds"
+    )
+    return Problem("catalog-contradicted", message, hint=hint)
