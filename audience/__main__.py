@@ -1,4 +1,4 @@
-"""The command line from its first moment on: `audience`, or python -m audience."""
+"""Entry point of the command line: `audience`, or `python -m audience`."""
 
 from audience.cli.interrupts import exit_on_sigint
 
@@ -6,7 +6,7 @@ from audience.cli.interrupts import exit_on_sigint
 def main() -> None:
     """Run the command line and exit."""
     exit_on_sigint()
-    from audience.cli.app import run  # here, as loading it takes long enough for Ctrl-C
+    from audience.cli.app import run  # imported here: it loads slowly enough for a Ctrl-C
 
     run()
 

@@ -1,20 +1,20 @@
-"""What can go wrong, as values.
+"""Errors, and the problems they carry.
 
-AudienceError            everything below; carries one or more Problems
-├── ExpressionError      a text or an expression that cannot be read or built
-├── PayloadError         a vendor's payload that cannot be read, with its path ($.tag_rules[0])
+AudienceError            base of all errors; carries one or more Problems
+├── ExpressionError      text or an expression that is invalid
+├── PayloadError         a vendor payload that is invalid, with its path ($.tag_rules[0])
 ├── TableError           a table of devices that cannot be indexed
-├── IndexFolderError     a folder that is not an index
-│   ├── DamagedError     an index whose bytes are not those that were written
-│   └── LockedError      an index that somebody else is changing
-├── OutputError          a place that cannot be written to
-├── CatalogError         a catalog that cannot be read, or that contradicts itself
-├── MessageError         a message that cannot be read, or that a vendor would refuse
-├── DeliveryError        a send that may not begin, or that stopped
+├── InvalidIndexError    a folder that is not an index
+│   ├── DamagedError     an index whose files are not what was written
+│   └── LockedError      an index that another process is changing
+├── OutputError          a path that cannot be written to
+├── CatalogError         a catalog that is invalid or contradicts itself
+├── MessageError         a message that is invalid or that a vendor would reject
+├── DeliveryError        a send that must not start, or that stopped
 │   └── LedgerError      a ledger that cannot be read or written
-├── PlanError            a plan that cannot be carried out as asked
-├── BudgetError          an expression too large for a normal form or for a proof
-└── ProofError           an internal error: a payload that does not mean what was said
+├── PlanError            a plan that cannot be carried out
+├── ComplexityError      an expression too large for a normal form or a proof
+└── ProofError           an internal error: a payload with another meaning than its expression
 """
 
 from dataclasses import dataclass
@@ -23,21 +23,28 @@ from audience.span import Span, format_caret_line
 
 
 class PayloadWarning(UserWarning):
-    """A payload was read, but it holds something the vendor's page would not let stand."""
+    """Payload that was parsed, but that the vendor's documentation does not allow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: a stable *code*, what was found, where, and what to do.
+    """One problem: a stable *code*, a message, where it is, and a hint what to do.
 
     >>> print(Problem("no-name", "TPNS has no name for the type 'city'", hint="map it in a catalog"))
     no-name: TPNS has no name for the type 'city'
        = hint: map it in a catalog
 
-    The path `$` is the whole, and no place in it.
+    The path `$` is the whole payload and is not printed.
 
-    >>> print(Problem("no-list", "it is none", path="$.tag_rules"), Problem("empty", "it is", path="$"), sep="; ")
-    no-list: it is none at $.tag_rules; empty: it is
+    >>> print(Problem("no-list", "not a list", path="$.tag_rules"), Problem("empty", "empty", path="$"), sep="; ")
+    no-list: not a list at $.tag_rules; empty: empty
+
+    Attributes:
+        code: Stable name of the kind of problem.
+        message: What was expected and what was found.
+        span: Position in the text of an expression.
+        path: JSON path in a payload, message or manifest.
+        hint: Instruction that solves the problem.
     """
 
     code: str
@@ -47,8 +54,8 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        place = f" at {self.path}" if self.path not in (None, "$") else ""
-        lines = [f"{self.code}: {self.message}{place}"]
+        location = f" at {self.path}" if self.path not in (None, "$") else ""
+        lines = [f"{self.code}: {self.message}{location}"]
         if self.span:
             lines.append(format_caret_line(self.span))
         if self.hint:
@@ -57,7 +64,7 @@ class Problem:
 
 
 class AudienceError(Exception):
-    """Base of all errors; *problems* says everything that was found."""
+    """Base class of all errors, with all *problems* that were found."""
 
     def __init__(self, *problems: Problem):
         super().__init__(*problems)
@@ -68,61 +75,61 @@ class AudienceError(Exception):
 
     @property
     def code(self) -> str:
-        """The code of the first problem."""
+        """Code of the first problem."""
         return self.problems[0].code
 
 
 class ExpressionError(AudienceError):
-    """A text or an expression that cannot be read or built."""
+    """Text or an expression that is invalid."""
 
 
 class PayloadError(AudienceError):
-    """A vendor's payload that cannot be read."""
+    """Vendor payload that is invalid."""
 
 
 class TableError(AudienceError):
-    """A table of devices that cannot be indexed."""
+    """Table of devices that cannot be indexed."""
 
 
 class InvalidIndexError(AudienceError):
-    """A folder that is not an index."""
+    """Folder that is not an index."""
 
 
 class DamagedError(InvalidIndexError):
-    """An index whose bytes are not those that were written."""
+    """Index whose files are not what was written."""
 
 
 class LockedError(InvalidIndexError):
-    """An index that somebody else is changing."""
+    """Index that another process is changing."""
 
 
 class OutputError(AudienceError):
-    """A place that cannot be written to."""
+    """Path that cannot be written to."""
 
 
 class CatalogError(AudienceError):
-    """A catalog that cannot be read, or that contradicts itself."""
+    """Catalog that is invalid or contradicts itself."""
 
 
 class PlanError(AudienceError):
-    """A plan that cannot be carried out as asked."""
+    """Plan that cannot be carried out."""
 
 
 class ComplexityError(AudienceError):
-    """An expression too large for a normal form or for a proof."""
+    """Expression too large for a normal form or a proof."""
 
 
 class ProofError(AudienceError):
-    """An internal error: a payload that does not mean what was said."""
+    """Internal error: a payload with another meaning than its expression."""
 
 
 class MessageError(AudienceError):
-    """A message that cannot be read, or that a vendor would refuse."""
+    """Message that is invalid or that a vendor would reject."""
 
 
 class DeliveryError(AudienceError):
-    """A send that may not begin, or that stopped."""
+    """Send that must not start, or that stopped."""
 
 
 class LedgerError(DeliveryError):
-    """A ledger that cannot be read or written."""
+    """Ledger that cannot be read or written."""

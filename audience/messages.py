@@ -1,4 +1,4 @@
-"""What is sent, in words that every vendor has: each vendor's file turns it into a body of its own."""
+"""Messages, independent of vendors. Each vendor translates a message to the body of its requests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -13,12 +13,22 @@ PLATFORMS = ("android", "ios", "hmos")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message to all of an audience.
+    """Message to all devices of an audience.
 
-    *data* is handed to the app; *image* and *link* are URLs, or what the app makes of them; *badge* is a number, or
-    "+1"; *time_to_live* is in seconds, and None leaves it to the vendor. *platforms* narrow the audience, and without
-    any all are meant. A *silent* message is handed to the app and not shown. *test* is the development environment
-    of Apple's service. *vendor* has for a vendor's name what is merged into its body as it is.
+    Attributes:
+        title: Title of the notification.
+        body: Text of the notification.
+        data: Custom data for the app.
+        image: URL of an image, or a value that the app interprets.
+        link: URL to open, or a value that the app interprets.
+        badge: Number on the app icon, or "+1".
+        sound: Name of the sound.
+        time_to_live: Seconds after which the message expires. None uses the vendor's default.
+        collapse_key: A newer message with the same key replaces an older one.
+        platforms: Platforms that receive the message. Empty means all.
+        test: Use the development environment of Apple's push service.
+        kind: A "silent" message goes to the app and is not shown.
+        vendor: Values by vendor name, which are merged into the vendor's body unchanged.
     """
 
     title: str | None = None
@@ -37,15 +47,15 @@ class Message:
 
 
 _FIELD_TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
-    "title": (str, "a text"),
-    "body": (str, "a text"),
+    "title": (str, "a string"),
+    "body": (str, "a string"),
     "data": (dict, "an object"),
-    "image": (str, "a text"),
-    "link": (str, "a text"),
+    "image": (str, "a string"),
+    "link": (str, "a string"),
     "badge": ((int, str), 'a whole number or "+1"'),
-    "sound": (str, "a text"),
+    "sound": (str, "a string"),
     "time_to_live": (int, "a number of seconds"),
-    "collapse_key": (str, "a text"),
+    "collapse_key": (str, "a string"),
     "platforms": (list, f"a list of {', '.join(PLATFORMS)}"),
     "test": (bool, "true or false"),
     "kind": (str, '"notification" or "silent"'),
@@ -54,18 +64,21 @@ _FIELD_TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
 
 
 def parse_message(document: Any) -> Message:
-    """The message that the JSON object *said* describes; MessageError with every problem and its path.
+    """Return the message of a JSON object.
+
+    Raises:
+        MessageError: With every problem and its path.
 
     >>> parse_message({"title": "Hi", "body": "there", "badge": "+1", "platforms": ["ios"]}).platforms
     ('ios',)
     """
     if not isinstance(document, dict):
-        raise MessageError(Problem("wrong-type", "a message is one JSON object", path="$"))
+        raise MessageError(Problem("wrong-type", f"expected a JSON object, got {document!r:.60}", path="$"))
     problems = [problem for key, value in document.items() for problem in _field_problems(key, value)]
     if not problems and not (
         document.get("title") or document.get("body") or document.get("data") or document.get("vendor")
     ):
-        problems = [Problem("empty-message", "nothing is said", path="$", hint="give a title, a body or data")]
+        problems = [Problem("empty-message", "the message is empty", path="$", hint="add a title, a body or data")]
     if problems:
         raise MessageError(*problems)
     return Message(**{**document, "platforms": tuple(document.get("platforms", ()))})
@@ -73,13 +86,13 @@ def parse_message(document: Any) -> Message:
 
 def _field_problems(key: str, value: Any) -> list[Problem]:
     if key not in _FIELD_TYPES:
-        names = [each.name for each in fields(Message)]
-        hint = did_you_mean(key, names) or f"one of {', '.join(names)}; what is a vendor's own goes into vendor.NAME"
-        return [Problem("unknown-key", f"a message has no {key!r}", path=f"$.{key}", hint=hint)]
-    types, words = _FIELD_TYPES[key]
-    wrong = not isinstance(value, types) or (isinstance(value, bool) and types is not bool)
-    if wrong or not _is_in_range(key, value):
-        return [Problem("wrong-value", f"{value!r} is not {words}", path=f"$.{key}")]
+        names = [known.name for known in fields(Message)]
+        hint = did_you_mean(key, names) or f"use one of {', '.join(names)}; put a vendor's own keys into vendor.NAME"
+        return [Problem("unknown-key", f"unknown key {key!r}", path=f"$.{key}", hint=hint)]
+    types, description = _FIELD_TYPES[key]
+    has_type = isinstance(value, types) and (types is bool or not isinstance(value, bool))
+    if not has_type or not _is_in_range(key, value):
+        return [Problem("wrong-value", f"expected {description}, got {value!r}", path=f"$.{key}")]
     return []
 
 

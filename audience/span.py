@@ -1,13 +1,13 @@
-"""Places in a text, and the caret line that points at them in a terminal."""
+"""Positions in a text, and the caret line that shows them in a terminal."""
 
 from dataclasses import dataclass
 
-CONTEXT_CHARS = 60  # characters kept on either side of a place in a long line
+CONTEXT_CHARS = 60  # shown on either side of a position in a long line
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Characters *start* to *end* (not included) of *text*."""
+    """Characters *start* to *end* (exclusive) of *text*."""
 
     text: str
     start: int
@@ -15,11 +15,12 @@ class Span:
 
     @property
     def excerpt(self) -> str:
+        """Text inside the span."""
         return self.text[self.start : self.end]
 
 
 def display_width(text: str) -> int:
-    """Terminal columns that *text* takes: Chinese characters take two, combining marks none.
+    """Return the terminal columns of *text*. Chinese characters take two, combining marks none.
 
     >>> display_width("杭州"), display_width("ab")
     (4, 2)
@@ -28,7 +29,7 @@ def display_width(text: str) -> int:
 
 
 def format_caret_line(span: Span) -> str:
-    """Draw the line of *span* with carets beneath the place.
+    """Return the line of *span* with carets below the position.
 
     >>> print(format_caret_line(Span("vip AND 杭州 老用户", 11, 14)))
      1 | vip AND 杭州 老用户
@@ -38,21 +39,22 @@ def format_caret_line(span: Span) -> str:
     first = span.text.rfind("\n", 0, span.start) + 1
     last = span.text.find("\n", span.start)
     last = len(span.text) if last < 0 else last
-    left, right = max(first, span.start - CONTEXT_CHARS), min(last, span.start + CONTEXT_CHARS)
-    before = ("…" if left > first else "") + _replace_control_chars(span.text[left : span.start])
-    after = _replace_control_chars(span.text[span.start : right]) + ("…" if right < last else "")
-    place = _replace_control_chars(span.text[span.start : min(span.end, right)])
+    shown_from, shown_to = max(first, span.start - CONTEXT_CHARS), min(last, span.start + CONTEXT_CHARS)
+    before = ("…" if shown_from > first else "") + _replace_control_chars(span.text[shown_from : span.start])
+    after = _replace_control_chars(span.text[span.start : shown_to]) + ("…" if shown_to < last else "")
+    excerpt = _replace_control_chars(span.text[span.start : min(span.end, shown_to)])
     margin = " " * len(str(number))
-    return f" {number} | {before}{after}\n {margin} | {' ' * display_width(before)}{'^' * max(1, display_width(place))}"
+    carets = "^" * max(1, display_width(excerpt))
+    return f" {number} | {before}{after}\n {margin} | {' ' * display_width(before)}{carets}"
 
 
 def _replace_control_chars(text: str) -> str:
-    """*text* with one space for every control character, which would move the caret."""
+    """Replace control characters, which would move the carets, by spaces."""
     return "".join(char if columns >= 0 else " " for char, columns in zip(text, _char_widths(text), strict=True))
 
 
 def _char_widths(text: str) -> list[int]:
-    """Terminal columns of each character of *text*; below 0 for a control character."""
-    from wcwidth import wcwidth  # here, as it takes long to load and only errors are underlined
+    """Return the terminal columns of each character; negative for control characters."""
+    from wcwidth import wcwidth  # imported here: it loads slowly, and only errors need it
 
     return list(map(wcwidth, text))

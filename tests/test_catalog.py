@@ -216,9 +216,9 @@ REJECTED_CATALOGS = {
     "[a]\nvalues = ['x', 'y']\nnames.emas = { x = 'n', y = 'n' }": ("not-reversible", "line 3"),
     "[b]\nnames.engagelab = 'b_{value}'\n[c]\nvalues = ['b_x']\nnames.engagelab = '{value}'": (
         "not-reversible",
-        "c:b_x and b:x are both b_x|b:x and c:b_x are both b_x",
+        "c:b_x and b:x are both named b_x|b:x and c:b_x are both named b_x",
     ),
-    "[a]\nnames.engagelab = '{value}'": ("not-reversible", "fits every bare tag"),
+    "[a]\nnames.engagelab = '{value}'": ("not-reversible", "matches every untyped tag"),
     "[a]\nnames.tpns = 'xg_user_define.{value}'": ("not-reversible", "line 2"),
     "[a]\nvalues = ['x,y']\nnames.emas = '{value}'": ("illegal-name", "line 3"),
     "[a]\nvalues = ['" + "杭" * 14 + "']\nnames.engagelab = '{value}'": ("name-too-long", "line 3"),

@@ -348,7 +348,7 @@ def test_campaign_does_not_overwrite_another(audience, tmp_path):
     words = ["campaign", "devices.index", "male", "--vendors", "tpns", "-o", str(tmp_path / "told"), "--json"]
     assert audience(*words)[0] == 0
     code, _, err = audience(*words)
-    assert (code, json.loads(err)["errors"][0]["hint"]) == (2, "choose another, or say --replace")
+    assert (code, json.loads(err)["errors"][0]["hint"]) == (2, "choose another path, or add --replace")
 
 
 def test_module_is_executable():

@@ -187,7 +187,7 @@ def test_compact_backup_and_vacuum(audience, small):
     assert audience("index", "backup", "x.index", "-o", "copy.index")[0] == 0
     assert audience("count", "copy.index", "t0 AND t2")[1] == "1\n"
     code, _, err = audience("index", "backup", "x.index", "-o", "copy.index")
-    assert (code, "exists already" in err, "--replace" in err) == (2, True, False)
+    assert (code, "already exists" in err, "--replace" in err) == (2, True, False)
     for keep in (["--keep", "0"], [], ["--keep", "one"]):
         assert audience("index", "vacuum", "x.index", *keep)[0] == 2
     code, out, _ = audience("index", "vacuum", "x.index", "--keep", "2", "--json")

@@ -177,26 +177,28 @@ def test_new_folder_is_atomic(what, tmp_path, power, small_shards):
     assert steps > 5
 
 
-DRAFT_SCRIPT = """
+TEMP_FOLDER_SCRIPT = """
 import sys, time
 from pathlib import Path
 from audience._fs.atomic import atomic_folder
-with atomic_folder(Path(sys.argv[1]), owned_patterns=frozenset()) as draft:
-    (draft / "file").touch()
-    print(draft.name, flush=True)
+with atomic_folder(Path(sys.argv[1]), owned_patterns=frozenset()) as temp_folder:
+    (temp_folder / "file").touch()
+    print(temp_folder.name, flush=True)
     time.sleep(60)
 """
 
 
 def test_stale_temp_folder_is_removed_after_its_process_died(tmp_path):
-    folder, others = tmp_path / "x", {"x.index", ".x.bak", ".x.index.abcd1234.draft", ".x.abcd1234", ".x.lock.draft"}
+    folder, others = tmp_path / "x", {"x.index", ".x.bak", ".x.index.abcd1234.tmp", ".x.abcd1234", ".x.lock.tmp"}
     for name in others:
         (tmp_path / name).mkdir()
-    with subprocess.Popen([sys.executable, "-c", DRAFT_SCRIPT, folder], stdout=subprocess.PIPE, text=True) as other:
-        draft = other.stdout.readline().strip()
+    with subprocess.Popen(
+        [sys.executable, "-c", TEMP_FOLDER_SCRIPT, folder], stdout=subprocess.PIPE, text=True
+    ) as other:
+        temp_name = other.stdout.readline().strip()
         with pytest.raises(OutputError, match=r"locked: .*/x is being written by another process"):
             DeviceIndex.build(TABLE, folder)
-        assert {file.name for file in tmp_path.iterdir()} == {*others, draft, ".x.lock"}
+        assert {file.name for file in tmp_path.iterdir()} == {*others, temp_name, ".x.lock"}
         other.kill()
     DeviceIndex.build(TABLE, folder)
     assert {file.name for file in tmp_path.iterdir()} == {*others, "x"}

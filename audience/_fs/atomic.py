@@ -13,57 +13,65 @@ from tempfile import NamedTemporaryFile, mkdtemp
 from audience._fs.locks import try_lock
 from audience.errors import OutputError, Problem
 
-TEMP_SUFFIX = ".draft"  # ends the name of what is being written
-AT_FDCWD, RENAME_EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+TEMP_SUFFIX = ".tmp"
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # constants of renameat2 in Linux
 
 
 @contextmanager
 def atomic_folder(path: Path, *, owned_patterns: frozenset[str], replace: bool = False) -> Iterator[Path]:
-    """A folder to write into that becomes *path* at the end, synced and renamed, or vanishes on an error.
+    """Yield a new folder to write to, which becomes *path* on success and is removed on an error.
 
-    Raises OutputError where *path* exists, unless it may be replaced and holds nothing but what we wrote there,
-    files whose paths within it match one of *marks*; what it held stays until the new is whole. Another process that
-    writes *path* is not disturbed: OutputError too.
+    Its files are fsynced before it is renamed, so *path* is complete or absent after a crash, too.
+
+    Args:
+        path: Folder to create.
+        owned_patterns: Patterns of the files that an older *path* may contain, relative to it.
+        replace: Replace an older *path*. It is kept until the new folder is complete.
+
+    Raises:
+        OutputError: *path* exists and may not be replaced, contains foreign files, cannot be written, or is being
+            written by another process.
     """
     path = path.absolute()
-    made = _make_parents(path)
+    new_parents = _make_parents(path)
     try:
         with _wrap_os_errors(path), _lock_for_writing(path):
             _require_writable(path, owned_patterns, replace)
-            draft = Path(mkdtemp(prefix=f".{path.name}.", suffix=TEMP_SUFFIX, dir=path.parent))
+            temp_folder = Path(mkdtemp(prefix=f".{path.name}.", suffix=TEMP_SUFFIX, dir=path.parent))
             try:
-                yield draft
-                draft.chmod(0o777 & ~_read_umask())
-                for file in draft.rglob("*"):
+                yield temp_folder
+                temp_folder.chmod(0o777 & ~_read_umask())
+                for file in temp_folder.rglob("*"):
                     fsync_path(file)
-                fsync_path(draft)
-                _require_writable(path, owned_patterns, replace)  # it may hold more by now
-                _move_into_place(draft, path, replace)
+                fsync_path(temp_folder)
+                _require_writable(path, owned_patterns, replace)  # again, because files may have been added
+                _move_into_place(temp_folder, path, replace)
             finally:
-                shutil.rmtree(draft, ignore_errors=True)
+                shutil.rmtree(temp_folder, ignore_errors=True)
     finally:
-        for folder in made:
-            with suppress(OSError):  # it holds what we have written
+        for folder in new_parents:
+            with suppress(OSError):  # not empty: the write succeeded
                 folder.rmdir()
 
 
 def remove_stale_temp_files(path: Path) -> None:
-    """Remove what processes that died had begun to write as *path*; nobody else may be writing it."""
-    ours = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(TEMP_SUFFIX)}")
-    for draft in path.parent.iterdir():
-        if ours.fullmatch(draft.name) and draft.is_dir():
-            shutil.rmtree(draft, ignore_errors=True)
-        elif ours.fullmatch(draft.name):
-            draft.unlink(missing_ok=True)
+    """Remove the temporary files and folders of *path* that dead processes have left. The caller holds the lock."""
+    temp_name = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(TEMP_SUFFIX)}")
+    for entry in path.parent.iterdir():
+        if temp_name.fullmatch(entry.name) and entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif temp_name.fullmatch(entry.name):
+            entry.unlink(missing_ok=True)
 
 
 @contextmanager
 def _lock_for_writing(path: Path) -> Iterator[None]:
-    """Nobody else writes *path* meanwhile, and what those who died have left of it is gone; or OutputError."""
+    """Lock *path* and remove stale temporary files. Raises OutputError if it is locked."""
     lock = path.with_name(f".{path.name}.lock")
-    with try_lock(lock) as mine:
-        if not mine:
-            raise OutputError(Problem("locked", f"{path} is being written by another process", hint="choose another"))
+    with try_lock(lock) as acquired:
+        if not acquired:
+            hint = "wait for it to finish, or choose another path"
+            raise OutputError(Problem("locked", f"{path} is being written by another process", hint=hint))
         try:
             remove_stale_temp_files(path)
             yield
@@ -72,10 +80,10 @@ def _lock_for_writing(path: Path) -> Iterator[None]:
 
 
 def _make_parents(path: Path) -> list[Path]:
-    """Make the folders above *path*; those that were not there, the lowest first."""
+    """Create the folders above *path* and return the new ones, the lowest first."""
     try:
         with suppress(FileNotFoundError):
-            path.lstat()  # it can be a name at all
+            path.lstat()  # raises ValueError for an invalid name
         missing = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
@@ -85,7 +93,7 @@ def _make_parents(path: Path) -> list[Path]:
 
 @contextmanager
 def _wrap_os_errors(path: Path) -> Iterator[None]:
-    """What the system says while *path* is written, in our words."""
+    """Raise OutputError for errors of the operating system."""
     try:
         yield
     except OSError as error:
@@ -93,80 +101,84 @@ def _wrap_os_errors(path: Path) -> Iterator[None]:
 
 
 def write_new_file(path: Path, data: bytes) -> None:
-    """Write *data* to the new file *path*, under another name first; OutputError where it exists."""
-    with atomic_new_file(path) as draft:
-        draft.write_bytes(data)
+    """Write *data* atomically to the new file *path*. Raises OutputError if *path* exists."""
+    with atomic_new_file(path) as temp_file:
+        temp_file.write_bytes(data)
 
 
 @contextmanager
 def atomic_new_file(path: Path) -> Iterator[Path]:
-    """A file to write that becomes *path* at the end, or vanishes on an error; OutputError where *path* exists."""
+    """Yield a temporary file that becomes *path* on success and is removed on an error.
+
+    Raises:
+        OutputError: *path* exists or cannot be written.
+    """
     try:
         with NamedTemporaryFile(
             dir=path.absolute().parent, prefix=f".{path.name}.", suffix=TEMP_SUFFIX, delete=False
         ) as file:
-            draft = Path(file.name)
+            temp_file = Path(file.name)
         try:
-            yield draft
-            draft.chmod(0o666 & ~_read_umask())
-            fsync_path(draft)
-            path.hardlink_to(draft)  # unlike a rename, it never replaces what is there
+            yield temp_file
+            temp_file.chmod(0o666 & ~_read_umask())
+            fsync_path(temp_file)
+            path.hardlink_to(temp_file)  # unlike a rename, this never replaces a file
             fsync_path(path.absolute().parent)
         finally:
-            draft.unlink()
+            temp_file.unlink()
     except FileExistsError as error:
-        raise OutputError(Problem("exists", f"{path} exists already", hint="choose another")) from error
+        raise OutputError(Problem("exists", f"{path} already exists", hint="choose another path")) from error
     except OSError as error:
         raise OutputError(Problem("cannot-write", f"{path}: {error.strerror or error}")) from error
 
 
 def _require_writable(path: Path, owned_patterns: frozenset[str], replace: bool) -> None:
-    """Raise OutputError where *path* is there and may not be replaced."""
+    """Raise OutputError if *path* exists and may not be replaced."""
     if not path.exists():
         return
     if not replace:
-        raise OutputError(Problem("exists", f"{path} exists already", hint="choose another, or say --replace"))
+        raise OutputError(Problem("exists", f"{path} already exists", hint="choose another path, or add --replace"))
     foreign = [path.name] if not path.is_dir() else _find_foreign_files(path, Path(), owned_patterns)
     if foreign:
-        hint = "only what was written by this command is replaced"
-        raise OutputError(Problem("not-ours", f"{path} holds {sorted(foreign)[0]!r}, which is not ours", hint=hint))
+        hint = "choose another path; only folders that this command has written are replaced"
+        raise OutputError(Problem("not-ours", f"{path} contains a foreign file, {min(foreign)!r}", hint=hint))
 
 
 def _find_foreign_files(path: Path, subfolder: Path, owned_patterns: frozenset[str]) -> list[str]:
-    """What lies in *path*, in its folder *within*, and matches no mark; a folder does where all in it does."""
-    found: list[str] = []
+    """Return the files below *subfolder* of *path* that match no pattern. An empty folder counts as a file."""
+    foreign: list[str] = []
     for entry in (path / subfolder).iterdir():
         name = subfolder / entry.name
-        if any(fnmatchcase(name.as_posix(), mark) for mark in owned_patterns):
+        if any(fnmatchcase(name.as_posix(), pattern) for pattern in owned_patterns):
             continue
-        inside = entry.is_dir() and not entry.is_symlink() and any(entry.iterdir())
-        found += _find_foreign_files(path, name, owned_patterns) if inside else [name.as_posix()]
-    return found
+        has_files = entry.is_dir() and not entry.is_symlink() and any(entry.iterdir())
+        foreign += _find_foreign_files(path, name, owned_patterns) if has_files else [name.as_posix()]
+    return foreign
 
 
 def _move_into_place(temp_folder: Path, path: Path, replace: bool) -> None:
-    """Rename *draft* to *path*, in exchange with an older folder of that name.
+    """Rename *temp_folder* to *path*, exchanging it with an older folder of that name.
 
-    Where the system cannot, that is moved aside first, and back should the other fail.
+    If the system cannot exchange folders, the older one is moved aside first, and back if the rename fails.
     """
     if not (replace and path.exists()):
-        temp_folder.rename(path)  # fails where another has written there meanwhile
+        temp_folder.rename(path)  # fails if another process has written there
     elif not _exchange_folders(temp_folder, path):
-        aside = Path(mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-        path.rename(aside / path.name)
+        old_parent = Path(mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+        path.rename(old_parent / path.name)
         try:
             temp_folder.rename(path)
         except OSError:
-            (aside / path.name).rename(path)
+            (old_parent / path.name).rename(path)
             raise
         finally:
             if path.exists():
-                shutil.rmtree(aside, ignore_errors=True)
+                shutil.rmtree(old_parent, ignore_errors=True)
     fsync_path(path.parent)
 
 
 def _exchange_folders(first: Path, second: Path) -> bool:
-    """Give two folders each other's name, both at once; whether the system could."""
+    """Exchange the names of two folders atomically, and return whether the system could."""
     try:
         rename = ctypes.CDLL(None).renameat2
     except (AttributeError, OSError):
@@ -175,27 +187,27 @@ def _exchange_folders(first: Path, second: Path) -> bool:
 
 
 def atomic_write(path: Path, data: bytes) -> None:
-    """Write *data* to *path*, in place of what is there; whoever looks finds the old or the new, whole."""
-    draft = temp_path(path)
-    with draft.open("wb") as file:
+    """Write *data* to *path*, replacing it atomically. Readers see the old or the new content, never a mixture."""
+    temp_file = temp_path(path)
+    with temp_file.open("wb") as file:
         file.write(data)
-    commit_file(draft, path)
+    commit_file(temp_file, path)
 
 
 def temp_path(path: Path) -> Path:
-    """Where a file is written before it is `settle`d as *path*."""
-    return path.with_name(f".{path.name}.draft")
+    """Return the path of the temporary file that `commit_file` renames to *path*."""
+    return path.with_name(f".{path.name}{TEMP_SUFFIX}")
 
 
 def commit_file(temp_file: Path, path: Path) -> None:
-    """Sync *draft*, rename it to *path*, and sync the folder."""
+    """Commit *temp_file* as *path*: fsync, rename, fsync the folder."""
     fsync_path(temp_file)
     temp_file.replace(path)
     fsync_path(path.parent)
 
 
 def fsync_path(path: Path) -> None:
-    """Wait until what was written to the file or folder *path* is on disk."""
+    """Wait until the file or folder *path* is on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -204,7 +216,7 @@ def fsync_path(path: Path) -> None:
 
 
 def _read_umask() -> int:
-    """The mask of new files; it can only be read by setting it."""
+    """Return the process's umask, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

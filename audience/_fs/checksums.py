@@ -1,18 +1,18 @@
-"""Checksums of bytes: the door to xxHash."""
+"""Checksums with xxHash. No other module imports it."""
 
 import xxhash
 
 
 def hash128(data: bytes | memoryview) -> str:
-    """One checksum for all of *data*."""
+    """Return the 128-bit checksum of *data* in hexadecimal."""
     return xxhash.xxh3_128_hexdigest(data)
 
 
 def hash64(data: bytes | memoryview) -> int:
-    """A checksum of 64 bits, where there are many of them."""
+    """Return the 64-bit checksum of *data*."""
     return xxhash.xxh3_64_intdigest(data)
 
 
 def new_hasher() -> "xxhash.xxh3_128":
-    """The same checksum of bytes that come one after the other: `update` it, then ask for its `hexdigest`."""
+    """Return a hasher for data that arrives in chunks: `update` it, then read its `hexdigest`."""
     return xxhash.xxh3_128()

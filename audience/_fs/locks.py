@@ -1,4 +1,4 @@
-"""Locks of the operating system: they end with the process that holds them, however that ends."""
+"""Locks of the operating system. They are released when their process ends, however it ends."""
 
 import fcntl
 import os
@@ -11,9 +11,9 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def try_lock(path: Path, timeout: float = 0) -> Iterator[bool]:
-    """Hold the lock of the file *path*, whose folder must be there; False where another has it after *wait* seconds.
+    """Lock the file *path* and yield True, or yield False if it is still locked after *timeout* seconds.
 
-    The file is left there, since its name is what others find the lock by.
+    Its folder must exist. The file is kept, because others find the lock by its name.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "lock"
@@ -34,7 +34,7 @@ def try_lock(path: Path, timeout: float = 0) -> Iterator[bool]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock of the file *path*; nothing is written, nor made where it is not there.
+    """Return whether a process holds the lock of the file *path*. Nothing is written or created.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "lock"
@@ -49,7 +49,7 @@ def is_locked(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # the kind of lock that `held` takes
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # the kind of lock that `try_lock` takes
     except BlockingIOError:
         return True
     finally:

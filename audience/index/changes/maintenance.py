@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from audience._fs.atomic import atomic_folder, fsync_path
+from audience._fs.atomic import atomic_folder, fsync_path, temp_path
 from audience.errors import InvalidIndexError, Problem
 from audience.index.storage.snapshot import (
     HISTORY_FOLDER,
@@ -90,8 +90,7 @@ def vacuum_snapshots(folder: Path, keep: int, wait: float) -> list[str]:
             *_remove_other_files(folder / HISTORY_FOLDER, manifests),
             *_remove_other_files(folder / SHARDS_FOLDER, names),
         ]
-        for draft in folder.glob(f".{MANIFEST_FILE}.draft"):
-            draft.unlink()
+        temp_path(folder / MANIFEST_FILE).unlink(missing_ok=True)
         return gone
 
 

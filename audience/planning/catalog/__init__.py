@@ -1,1 +1,1 @@
-"""The user's table of attributes: what is known of them, and what each vendor calls them."""
+"""Catalogs of attributes: load, check, draft, and translate tags to vendor names."""

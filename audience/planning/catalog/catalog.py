@@ -1,18 +1,18 @@
-"""The user's table of attributes: what is known of them, and what each vendor calls them.
+"""Catalog: known constraints of attributes and their names at vendors.
 
     [province]                             an attribute
-    values = ["guangdong", "hunan"]        closed: there are no other values
-    exclusive = true                       a device has at most one of them
-    exhaustive = true                      a device has at least one
-    order = "version"                      or "number" or "date": it answers < and > where it is closed
+    values = ["guangdong", "hunan"]        closed: no other values exist
+    exclusive = true                       a device has at most one value
+    exhaustive = true                      a device has at least one value
+    order = "version"                      or "number" or "date": `<` and `>` work if the attribute is closed
 
-    [province.names]                       what vendors call it: a pattern, or a table
+    [province.names]                       names at vendors: a pattern or a table
     engagelab = "{type}_{value}"
-    tpns = "xg_auto_province.{value}"      a type of the vendor's own stands before the first dot
-    braze = "home.{type}:{value}"          and where it has types of any name, before the first colon
+    tpns = "xg_auto_province.{value}"      the vendor's own type comes before the first dot
+    braze = "home.{type}:{value}"          or before the first colon, if the vendor has types of any name
     emas = { guangdong = "省份_广东", hunan = "省份_湖南" }
 
-Names can be read back, so no two tags share one; a catalog in which they do is refused.
+Names must be reversible: a catalog that gives one name to two tags is rejected.
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ from audience.index.schema.columns import Role
 from audience.index.schema.value_types import SortedStrings, find_rank_range, parse_value
 from audience.language.ast import Atom, Compare, Expr, Tag, Within, any_of, map_atoms
 
-MAX_LISTED_DAYS = 31  # a longer stretch of days is not written out
+MAX_LISTED_DAYS = 31  # a longer range of days is not expanded
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogAttribute:
-    """One attribute of a catalog; *names* has a pattern or a table for each vendor that calls it something."""
+    """Attribute of a catalog. *names* has a pattern or a table of names per vendor."""
 
     name: str
     values: tuple[str, ...] | None = None
@@ -42,23 +42,24 @@ class CatalogAttribute:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Attributes by their names, and the text they were read from."""
+    """Attributes by name, and the text of the catalog."""
 
     attributes: Mapping[str, CatalogAttribute]
     text: str = field(default="", repr=False)
 
     @property
     def constraints(self) -> AttributeConstraints:
-        """What follows for every device."""
-        found = self.attributes.values()
+        """Constraints that hold for every device."""
+        attributes = self.attributes.values()
         return AttributeConstraints(
-            frozenset(each.name for each in found if each.exclusive),
-            frozenset(each.name for each in found if each.exhaustive),
-            {each.name: each.values for each in found if each.values},
+            frozenset(attribute.name for attribute in attributes if attribute.exclusive),
+            frozenset(attribute.name for attribute in attributes if attribute.exhaustive),
+            {attribute.name: attribute.values for attribute in attributes if attribute.values},
         )
 
 
-def _can_parse(order: Any, value: str) -> bool:
+def can_parse(order: Any, value: str) -> bool:
+    """Return whether *value* is a value of the ordered type *order*."""
     try:
         parse_value(order, value)
     except ValueError:
@@ -67,7 +68,7 @@ def _can_parse(order: Any, value: str) -> bool:
 
 
 def expand_comparisons(expr: Expr, catalog: Catalog | None) -> Expr:
-    """*expr* with comparisons of closed attributes, and stretches of days, written out as lists of tags.
+    """Return *expr* with comparisons of closed attributes and short ranges of days replaced by lists of tags.
 
     >>> from audience.language.printer import render
     >>> from audience.planning.catalog.loader import parse_catalog
@@ -86,14 +87,15 @@ def _expand_atom(atom: Atom, attribute: CatalogAttribute | None) -> Expr:
     if attribute.values:
         order = cast(Role, attribute.order)
         start, stop = find_rank_range(atom, order, SortedStrings(order, attribute.values))
-        return any_of(Tag(atom.type, value, span=atom.span) for value in attribute.values[start:stop])
-    if (
-        isinstance(atom, Within)
-        and attribute.order == "date"
-        and atom.days <= MAX_LISTED_DAYS
-        and _can_parse("date", atom.day)
-    ):
-        last = date.fromisoformat(atom.day)
-        days = [last - timedelta(days=atom.days - 1 - ago) for ago in range(atom.days)]
-        return any_of(Tag(atom.type, day.isoformat(), span=atom.span) for day in days)
-    return atom
+        values = attribute.values[start:stop]
+    elif isinstance(atom, Within) and attribute.order == "date" and _is_short_range(atom):
+        last_day = date.fromisoformat(atom.day)
+        days = [last_day - timedelta(days=days_ago) for days_ago in reversed(range(atom.days))]
+        values = tuple(day.isoformat() for day in days)
+    else:
+        return atom
+    return any_of(Tag(atom.type, value, span=atom.span) for value in values)
+
+
+def _is_short_range(within: Within) -> bool:
+    return within.days <= MAX_LISTED_DAYS and can_parse("date", within.day)

@@ -1,4 +1,4 @@
-"""Read a catalog from TOML, and report each problem with its line."""
+"""Load a catalog from TOML and report each problem with its line."""
 
 import re
 import tomllib
@@ -9,25 +9,28 @@ from typing import Any
 from audience.errors import CatalogError, Problem
 from audience.index.schema.value_types import parse_value
 from audience.language.suggest import did_you_mean
-from audience.planning.catalog.catalog import Catalog, CatalogAttribute, _can_parse
+from audience.planning.catalog.catalog import Catalog, CatalogAttribute, can_parse
 
 ATTRIBUTE_KEYS = {"values": list, "exclusive": bool, "exhaustive": bool, "order": str, "names": dict}
+TOML_TYPE_NAMES = {list: "an array", bool: "true or false", str: "a string", dict: "a table"}
 ORDERED_TYPES = ("number", "date", "version")
 
 
 def read_catalog(path: str | Path) -> Catalog:
-    """Read the catalog in the TOML file *path*; CatalogError with the line of each problem."""
+    """Read the catalog in the TOML file *path* without validating its names.
+
+    Raises:
+        CatalogError: With the line of each problem.
+    """
     try:
-        text = Path(path).read_text("utf-8")
-        return parse_catalog(text)
+        return parse_catalog(Path(path).read_text("utf-8"))
     except (OSError, UnicodeError) as error:
-        raise CatalogError(
-            Problem("unreadable-file", f"{path}: {getattr(error, 'strerror', None) or error}")
-        ) from error
+        reason = getattr(error, "strerror", None) or error
+        raise CatalogError(Problem("unreadable-file", f"{path}: {reason}", hint="name a UTF-8 TOML file")) from error
 
 
 def parse_catalog(text: str) -> Catalog:
-    """Read a catalog from the *text* of a TOML file.
+    """Parse the *text* of a catalog without validating its names.
 
     >>> parse_catalog('[province]\\nvalues = ["a", "b"]\\nexclusive = true').constraints.values
     {'province': ('a', 'b')}
@@ -59,63 +62,75 @@ def _sort_values(values: Iterable[str], order: Any) -> list[str]:
 
 
 def _table_problems(name: str, table: Any, text: str) -> Iterator[Problem]:
-    """What is wrong with one attribute, before names are looked at."""
+    """Yield the problems of one attribute, except those of its names at vendors."""
     if not name:
-        yield line_problem("empty-name", "an attribute has no name", text, name)
+        hint = "write a name between the brackets"
+        yield line_problem("empty-name", "the attribute has no name", text, name, hint=hint)
     if not isinstance(table, dict):
-        yield line_problem("wrong-type", f"{name!r} is no table of an attribute", text, name)
+        yield line_problem("wrong-type", f"{name!r} is not a table", text, name, hint=f"write [{name}] above its keys")
         return
+    yield from _key_problems(name, table, text)
+    yield from _naming_problems(name, table.get("names"), text)
+    yield from _values_problems(name, table, text)
+
+
+def _key_problems(name: str, table: Mapping[str, Any], text: str) -> Iterator[Problem]:
     for key, value in table.items():
         if key not in ATTRIBUTE_KEYS:
-            yield line_problem(
-                "unknown-key", f"{name}.{key} is not known", text, name, key, did_you_mean(key, ATTRIBUTE_KEYS)
-            )
+            hint = did_you_mean(key, ATTRIBUTE_KEYS) or f"use one of {', '.join(ATTRIBUTE_KEYS)}"
+            yield line_problem("unknown-key", f"unknown key {name}.{key}", text, name, key, hint)
         elif not isinstance(value, ATTRIBUTE_KEYS[key]):
-            yield line_problem("wrong-type", f"{name}.{key} is of the wrong type", text, name, key)
-    names = table.get("names")
+            message = f"{name}.{key}: expected {TOML_TYPE_NAMES[ATTRIBUTE_KEYS[key]]}, got {value!r:.60}"
+            yield line_problem("wrong-type", message, text, name, key)
+
+
+def _naming_problems(name: str, names: Any, text: str) -> Iterator[Problem]:
     for vendor, naming in names.items() if isinstance(names, dict) else ():
-        if not _is_valid_naming(naming):
-            message = f"{name}.names.{vendor} is no pattern in quotes, and no table of them"
+        strings = [*naming, *naming.values()] if isinstance(naming, dict) else [naming]
+        if not all(isinstance(string, str) and string for string in strings):
+            message = f"{name}.names.{vendor}: expected a pattern or a table of names, got {naming!r:.60}"
             yield line_problem("wrong-type", message, text, name, vendor)
+
+
+def _values_problems(name: str, table: Mapping[str, Any], text: str) -> Iterator[Problem]:
+    """Yield the problems of `values`, `order` and `exhaustive`, which depend on each other."""
     values, order = table.get("values"), table.get("order")
     if order is not None and order not in ORDERED_TYPES:
-        yield line_problem("unknown-order", f"{name}.order is none of {', '.join(ORDERED_TYPES)}", text, name, "order")
+        hint = f"use one of {', '.join(ORDERED_TYPES)}"
+        yield line_problem("unknown-order", f"{name}.order: unknown order {order!r}", text, name, "order", hint)
     elif isinstance(values, list):
-        yield from (
-            line_problem("bad-value", why, text, name, "values") for why in _value_problems(name, values, order)
-        )
+        for message in _value_problems(values, order):
+            yield line_problem("bad-value", f"{name}.values: {message}", text, name, "values")
     elif table.get("exhaustive"):
-        hint = "list its values"
-        yield line_problem("not-closed", f"{name} is exhaustive, but not closed", text, name, "exhaustive", hint)
+        message = f"{name} is exhaustive, but has no values"
+        yield line_problem("not-closed", message, text, name, "exhaustive", "list its values")
 
 
-def _is_valid_naming(naming: Any) -> bool:
-    found = [*naming, *naming.values()] if isinstance(naming, dict) else [naming]
-    return all(isinstance(text, str) and text for text in found)
-
-
-def _value_problems(name: str, values: list[Any], order: str | None) -> Iterator[str]:
-    for at, value in enumerate(values):
+def _value_problems(values: list[Any], order: str | None) -> Iterator[str]:
+    for position, value in enumerate(values):
         if not isinstance(value, str) or not value:
-            yield f"{name}.values holds {value!r}; values are texts in quotes"
-        elif value in values[:at]:
-            yield f"{name}.values holds {value!r} twice"
-        elif order and not _can_parse(order, value):
-            yield f"{name}.values holds {value!r}, which is no {order}"
+            yield f"expected nonempty strings, got {value!r}"
+        elif value in values[:position]:
+            yield f"{value!r} is listed twice"
+        elif order and not can_parse(order, value):
+            yield f"{value!r} is not a valid {order}"
 
 
 def line_problem(code: str, message: str, text: str, table: str, key: str = "", hint: str | None = None) -> Problem:
-    """The problem of one line of a catalog."""
+    """Return a problem of *key* in *table*, with its line in the *text* of the catalog."""
     return Problem(code, f"line {_find_line(text, table, key)}: {message}", hint=hint)
 
 
 def _find_line(text: str, table: str, key: str) -> int:
-    """The line where *key* of *table* stands; TOML readers keep no places, so it is looked for."""
-    inside, header = False, 1
+    """Return the line of *key* in *table*, or else of the table's header.
+
+    Neither tomllib nor tomlkit keeps positions, so the line is searched.
+    """
+    is_inside, header = False, 1
     for number, line in enumerate(text.splitlines(), start=1):
         if line.lstrip().startswith("["):
-            inside = re.match(rf"\s*\[+\s*[\"']?{re.escape(table)}[\"'.\s\]]", line) is not None
-            header = number if inside and header == 1 else header
-        if inside and key and re.match(rf"\s*(names\.)?[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+            is_inside = re.match(rf"\s*\[+\s*[\"']?{re.escape(table)}[\"'.\s\]]", line) is not None
+            header = number if is_inside and header == 1 else header
+        if is_inside and key and re.match(rf"\s*(names\.)?[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
             return number
     return header

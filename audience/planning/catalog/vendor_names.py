@@ -1,4 +1,13 @@
-"""What vendors call the tags of a catalog, forth and back."""
+"""Translate tags between a catalog and a vendor, in both directions.
+
+A pattern such as `{type}_{value}` is formatted to get the vendor's name, and matched to get the tag back:
+
+    catalog tag           naming                          vendor tag
+    province:hunan        "{type}_{value}"                province_hunan
+    province:hunan        "xg_auto_province.{value}"      the vendor's type province, value hunan
+    province:hunan        { hunan = "省份_湖南" }          省份_湖南
+    active:2020-04-08     "{value:%Y%m%d}"                20200408
+"""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -14,23 +23,23 @@ from audience.planning.catalog.catalog import Catalog, CatalogAttribute
 from audience.vendors.payload_reader import fail
 from audience.vendors.spec import Payload, Unsupported, Vendor
 
-READ_HINT = "mend the catalog: what is read must be one thing of the house"
+READ_HINT = "correct the names in the catalog: each vendor name must mean exactly one tag"
 VALUE_PATTERN = re.compile(r"\{value(?::([^{}]+))?\}")
 
 
 def with_catalog_names(vendor: Vendor, catalog: Catalog | None) -> Vendor:
-    """*vendor* with the names of *catalog*, if there is one: it emits and parses in the words of the house."""
+    """Return *vendor* with functions that take and return tags of *catalog* instead of its own."""
     if catalog is None:
         return vendor
 
     def emit(expr: Expr) -> Payload:
-        clashes = [clash for atom in atoms(expr) for clash in _find_clashes(atom, catalog, vendor)]
-        if clashes:
-            raise Unsupported(clashes)
+        problems = [problem for atom in atoms(expr) for problem in _name_problems(atom, catalog, vendor)]
+        if problems:
+            raise Unsupported(problems)
         return vendor.emit(_rename_tags(expr, lambda tag: to_vendor_tag(tag, catalog, vendor)))
 
     def tag_problems(tag: Tag) -> list[Problem]:
-        return [*vendor.tag_problems(to_vendor_tag(tag, catalog, vendor)), *_find_clashes(tag, catalog, vendor)]
+        return [*vendor.tag_problems(to_vendor_tag(tag, catalog, vendor)), *_name_problems(tag, catalog, vendor)]
 
     def parse(payload: object) -> Expr:
         return map_atoms(vendor.parse(payload), lambda atom: _read_atom(atom, catalog, vendor))
@@ -47,7 +56,7 @@ def with_catalog_names(vendor: Vendor, catalog: Catalog | None) -> Vendor:
 
 
 def _rename_shape_keys(shape: RequestShape, catalog: Catalog, vendor: Vendor) -> RequestShape:
-    """*shape* for tags of the house: where it asks for the key of a tag, that is the key of its name."""
+    """Return *shape* with keys that are computed from the vendor names of tags."""
     if not isinstance(shape, ListsByKey):
         return shape
     return replace(shape, key=lambda tag: shape.key(to_vendor_tag(tag, catalog, vendor)))
@@ -57,50 +66,50 @@ def _rename_tags(expr: Expr, rename: Callable[[Tag], Tag]) -> Expr:
     return map_atoms(expr, lambda atom: rename(atom) if isinstance(atom, Tag) else atom)
 
 
-def _find_clashes(atom: Atom, catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:
-    """The problem of a tag whose name at *vendor* belongs to another tag, or of a comparison of what has others."""
+def _name_problems(atom: Atom, catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:
+    """Yield why *atom* cannot be named: another tag has its name, or a comparison has names for single values."""
     match atom:
         case Tag():
-            name = to_vendor_tag(atom, catalog, vendor)
-            for other in find_candidate_tags(name, catalog, vendor):
-                if other != atom:
-                    why = f"{render(name)!r} at {vendor.name} is {render(other)} by the catalog, and not {render(atom)}"
-                    yield Problem("ambiguous-name", why, atom.span)
+            vendor_tag = to_vendor_tag(atom, catalog, vendor)
+            for tag in find_candidate_tags(vendor_tag, catalog, vendor):
+                if tag != atom:
+                    message = f"{render(vendor_tag)!r} at {vendor.name} is {render(tag)}, not {render(atom)}"
+                    yield Problem("ambiguous-name", message, atom.span)
         case Compare(type=type_) | Within(type=type_) if _is_renamed(type_, catalog, vendor):
-            why = f"{render(atom)!r}: by the catalog {vendor.name} has names for single values of {type_}"
-            yield Problem("no-ranges", why, atom.span)
+            message = f"{render(atom)!r} cannot be compared: {vendor.name} has names for single values of {type_}"
+            yield Problem("no-ranges", message, atom.span)
 
 
 def _read_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
-    """What the house calls *atom* of *vendor*; PayloadError where the catalog has two words for it, or another."""
+    """Return the catalog's atom for *atom* of *vendor*, or raise PayloadError if it is ambiguous."""
     match atom:
         case Tag():
             return _read_tag(atom, catalog, vendor)
         case Compare(type=type_, value=value) | Within(type=type_, day=value):
             if _is_renamed(type_, catalog, vendor):
-                fail("ambiguous-name", f"{type_} has other names at {vendor.name} by the catalog", "$", READ_HINT)
+                fail("ambiguous-name", f"{type_} has other names at {vendor.name}", "$", READ_HINT)
             tag = _read_tag(Tag(type_, value), catalog, vendor)
             if tag.value == value:
                 return replace(atom, type=tag.type)
-            fail("ambiguous-name", f"{render(atom)!r}: the catalog has names for its single values", "$", READ_HINT)
+            message = f"{render(atom)!r} cannot be read: {vendor.name} has names for its single values"
+            fail("ambiguous-name", message, "$", READ_HINT)
     return atom
 
 
 def _read_tag(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
+    """Return the catalog's tag for *vendor_tag*, or raise PayloadError if there are several or none."""
     tag, *others = find_candidate_tags(vendor_tag, catalog, vendor)
     if others:
-        why = f"{render(vendor_tag)!r} at {vendor.name} is {render(tag)} by the catalog, and {render(others[0])}"
-        fail("ambiguous-name", why, "$", READ_HINT)
-    if tag == vendor_tag and (other := to_vendor_tag(vendor_tag, catalog, vendor)) != vendor_tag:
-        why = (
-            f"{render(vendor_tag)!r}: by the catalog {vendor.name} calls that {render(other)}, so this is another thing"
-        )
-        fail("ambiguous-name", why, "$", READ_HINT)
+        message = f"{render(vendor_tag)!r} at {vendor.name} is both {render(tag)} and {render(others[0])}"
+        fail("ambiguous-name", message, "$", READ_HINT)
+    if tag == vendor_tag and (renamed := to_vendor_tag(vendor_tag, catalog, vendor)) != vendor_tag:
+        message = f"{render(vendor_tag)!r} is not a name at {vendor.name}, which calls that tag {render(renamed)}"
+        fail("ambiguous-name", message, "$", READ_HINT)
     return tag
 
 
 def _is_renamed(type_: str, catalog: Catalog, vendor: Vendor) -> bool:
-    """Whether the values of *type_* stand at *vendor* under another type, or otherwise written."""
+    """Return whether *vendor* has another type for *type_*, or writes its values differently."""
     attribute = catalog.attributes.get(type_)
     naming = None if attribute is None else _find_naming(attribute, vendor)
     if isinstance(naming, str):
@@ -109,53 +118,58 @@ def _is_renamed(type_: str, catalog: Catalog, vendor: Vendor) -> bool:
 
 
 def to_vendor_tag(tag: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
-    """What *vendor* calls *tag*; a tag that the catalog gives no name keeps its own."""
+    """Return the vendor's tag for *tag*, or *tag* if the catalog has no name for it."""
     attribute = catalog.attributes.get(tag.type)
     return tag if attribute is None else format_vendor_tag(tag, attribute, vendor)
 
 
 def format_vendor_tag(tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> Tag:
-    """What *vendor* calls *tag* of *attribute*; itself where it has no other name."""
+    """Return the vendor's tag for *tag* of *attribute*, or *tag* if it has no other name."""
     naming = _find_naming(attribute, vendor)
     if isinstance(naming, Mapping):
         naming = naming.get(tag.value)
     if naming is None or (attribute.values and tag.value not in attribute.values):
         return tag
     try:
-        text = VALUE_PATTERN.sub(lambda found: _format_value(tag.value, found[1]), naming)
+        name = VALUE_PATTERN.sub(lambda match: _format_value(tag.value, match[1]), naming)
     except ValueError:
-        return tag  # no day, so it has no name as one
-    return replace(_parse_vendor_name(text.replace("{type}", tag.type), vendor), span=tag.span)
+        return tag  # not a date, so the pattern has no name for it
+    return replace(_parse_vendor_name(name.replace("{type}", tag.type), vendor), span=tag.span)
 
 
 def _find_naming(attribute: CatalogAttribute, vendor: Vendor) -> str | Mapping[str, str] | None:
-    """What *vendor* calls *attribute*: by its own name, that of its family, or as it writes days."""
-    found = next((attribute.names[name] for name in vendor.id_columns if name in attribute.names), None)
-    return vendor.date_formats.get(attribute.name) if found is None and attribute.order == "date" else found
+    """Return the pattern or table of the vendor or its family, or the vendor's own format for dates."""
+    naming = next((attribute.names[name] for name in vendor.id_columns if name in attribute.names), None)
+    if naming is None and attribute.order == "date":
+        return vendor.date_formats.get(attribute.name)
+    return naming
 
 
 def _format_value(value: str, date_format: str | None) -> str:
     return date.fromisoformat(value).strftime(date_format) if date_format else value
 
 
-def _parse_vendor_name(text: str, vendor: Vendor) -> Tag:
-    """A name as a catalog writes it: a type of the vendor's own before the first dot, any other before a colon."""
-    type_, _, rest = text.partition(":")
-    if vendor.has_typed_tags and type_ and rest:
-        return Tag(type_, rest)
-    word, dot, value = text.partition(".")
-    return (
-        Tag(vendor.type_aliases[word], value) if dot and value and word in vendor.type_aliases else Tag(UNTYPED, text)
-    )
+def _parse_vendor_name(name: str, vendor: Vendor) -> Tag:
+    """Parse a name of the catalog: TYPE:VALUE if the vendor has typed tags, ALIAS.VALUE, or an untyped tag."""
+    type_, _, typed_value = name.partition(":")
+    if vendor.has_typed_tags and type_ and typed_value:
+        return Tag(type_, typed_value)
+    alias, _, value = name.partition(".")
+    if value and alias in vendor.type_aliases:
+        return Tag(vendor.type_aliases[alias], value)
+    return Tag(UNTYPED, name)
 
 
 def find_candidate_tags(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> list[Tag]:
-    """The tags of the house that *vendor* calls *said*; where no attribute claims it, it stands for itself."""
+    """Return the catalog's tags for *vendor_tag*, or *vendor_tag* itself if there are none."""
     return list(find_matching_tags(vendor_tag, catalog, vendor)) or [vendor_tag]
 
 
 def find_matching_tags(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Iterator[Tag]:
-    """Every tag of the catalog that *vendor* calls *said*; a sound catalog has one at most, of closed attributes."""
+    """Yield every other tag of the catalog that *vendor* calls *vendor_tag*. In a valid catalog there is at most one.
+
+    Matching a pattern only proposes values; formatting them again decides.
+    """
     for attribute in catalog.attributes.values():
         for value in dict.fromkeys(_candidate_values(vendor_tag, attribute, vendor)):
             tag = Tag(attribute.name, value)
@@ -164,26 +178,46 @@ def find_matching_tags(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Ite
 
 
 def _candidate_values(vendor_tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> Iterator[str]:
-    """The values that *said* may stand for."""
+    """Yield the values of *attribute* that *vendor* may call *vendor_tag*."""
     naming = _find_naming(attribute, vendor)
     if isinstance(naming, Mapping):
-        yield from (
-            value for value, name in naming.items() if name == vendor_tag.value or name.endswith(vendor_tag.value)
-        )
+        # A name may have a type in front of the value, so it ends with the value.
+        yield from (value for value, name in naming.items() if name.endswith(vendor_tag.value))
     elif naming is not None:
-        words = [word for word, type_ in vendor.type_aliases.items() if type_ == vendor_tag.type]
-        typed = [f"{vendor_tag.type}:{vendor_tag.value}"] if vendor.has_typed_tags else []
-        for text in (vendor_tag.value, *(f"{word}.{vendor_tag.value}" for word in words), *typed):
-            left, _, right = VALUE_PATTERN.sub("\0", naming).replace("{type}", attribute.name).partition("\0")
-            if text.startswith(left) and text.endswith(right) and len(text) > len(left) + len(right):
-                yield from _unformat_value(text[len(left) : len(text) - len(right)], VALUE_PATTERN.search(naming))
+        for spelling in _catalog_spellings(vendor_tag, vendor):
+            yield from _match_pattern(naming, attribute.name, spelling)
 
 
-def _unformat_value(text: str, placeholder: re.Match[str] | None) -> Iterator[str]:
-    if placeholder is None or placeholder[1] is None:
-        yield text
-    else:
-        try:
-            yield datetime.strptime(text, placeholder[1]).date().isoformat()
-        except ValueError:
-            return
+def _catalog_spellings(vendor_tag: Tag, vendor: Vendor) -> Iterator[str]:
+    """Yield the names that a catalog can write for *vendor_tag*: VALUE, ALIAS.VALUE and TYPE:VALUE."""
+    yield vendor_tag.value
+    for alias, type_ in vendor.type_aliases.items():
+        if type_ == vendor_tag.type:
+            yield f"{alias}.{vendor_tag.value}"
+    if vendor.has_typed_tags:
+        yield f"{vendor_tag.type}:{vendor_tag.value}"
+
+
+def _match_pattern(pattern: str, type_: str, name: str) -> Iterator[str]:
+    """Yield the value for which *pattern* gives *name*, if any.
+
+    "{type}_{value}_cn"    pattern
+    "province_hunan_cn"    name
+     ~~~~~~~~~     ~~~     prefix and suffix; the value is between them
+    """
+    placeholder = VALUE_PATTERN.search(pattern)
+    if placeholder is None:
+        return
+    prefix = pattern[: placeholder.start()].replace("{type}", type_)
+    suffix = pattern[placeholder.end() :].replace("{type}", type_)
+    value = name[len(prefix) : len(name) - len(suffix)]
+    if not value or name != f"{prefix}{value}{suffix}":
+        return
+    date_format = placeholder[1]
+    if date_format is None:
+        yield value
+        return
+    try:
+        yield datetime.strptime(value, date_format).date().isoformat()
+    except ValueError:
+        return
