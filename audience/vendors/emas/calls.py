@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from audience.vendors.delivery_spec import Credentials, DeliverySpec, RateLimit, Request, SendMethod
+from audience.vendors.delivery_spec import Credentials, DeliverySpec, RateLimit, Request, SendMethod, SetupCall
 from audience.vendors.emas.percent_encoding import encode_pairs
 from audience.vendors.emas.replies import CODES, parse_mass_reply, parse_reply
 from audience.vendors.emas.signing import ACTION_HEADER, OPTIONAL_KEYS, VERSION_HEADER, sign
@@ -62,7 +62,9 @@ mass_method = partial(
     message_per_target=True,
     parse_reply=parse_mass_reply,
     min_ids=MAX_IDS_PER_TARGET + 1,
+    dedup_window=DEDUP_WINDOW,
 )
+continuous_setup = partial(SetupCall, parse_reply=parse_reply, max_uses=MAX_HANDLE_USES, lifetime=HANDLE_LIFETIME)
 
 # Messages to all may come 30 times in ten minutes and notifications 10 times; both are held to the slower pace.
 BROADCAST_RATE_LIMITS = (

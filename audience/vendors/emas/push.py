@@ -13,6 +13,7 @@ from audience.messages import Message
 from audience.vendors.delivery_spec import deep_merge
 from audience.vendors.emas import message_fields, size_limits, string_rules, timestamps
 from audience.vendors.emas.message_fields import drop_none
+from audience.vendors.emas.platform_fields import build_android_fields, build_harmony_fields, build_ios_fields
 from audience.vendors.schema_check import schema_validator
 from audience.vendors.spec import Payload
 
@@ -70,43 +71,41 @@ def _build_offline_fields(message: Message) -> Payload:
 
 
 def _build_ios_fields(message: Message) -> Payload:
-    return drop_none(
-        iOSApnsEnv="DEV" if message.test else "PRODUCT",
-        iOSBadge=message.badge if isinstance(message.badge, int) else None,
-        iOSBadgeAutoIncrement=True if message.badge == "+1" else None,
-        iOSMusic=message.sound,
-        iOSMutableContent=True if message.image else None,
-        iOSNotificationCollapseId=message.collapse_key,
-        iOSExtParameters=message_fields.format_extras(message, "ios"),
-    )
+    return _add_prefix("iOS", build_ios_fields(message))
 
 
 def _build_android_fields(message: Message) -> Payload:
-    return drop_none(
-        AndroidBadgeSetNum=message.badge if isinstance(message.badge, int) else None,
-        AndroidBadgeAddNum=1 if message.badge == "+1" else None,
-        AndroidMusic=message_fields.strip_extension(message.sound),
-        AndroidRenderStyle=2 if message.image else None,
-        AndroidBigPictureUrl=message.image,
-        AndroidOpenType="URL" if message.link else None,
-        AndroidOpenUrl=message.link,
-        AndroidNotificationNotifyId=message_fields.derive_notify_id(message.collapse_key),
-        AndroidExtParameters=message_fields.format_extras(message, "android"),
-    )
+    fields = build_android_fields(message)
+    if message.image:
+        fields["RenderStyle"] = 2
+    if message.link:
+        fields |= {"OpenType": "URL", "OpenUrl": message.link}
+    return _add_prefix("Android", fields)
 
 
 def _build_harmony_fields(message: Message) -> Payload:
-    return drop_none(
-        HarmonyBadgeSetNum=message.badge if isinstance(message.badge, int) else None,
-        HarmonyBadgeAddNum=1 if message.badge == "+1" else None,
-        HarmonyImageUrl=message.image,
-        HarmonyActionType="APP_CUSTOM_PAGE" if message.link else None,
-        HarmonyUri=message.link,
-        HarmonyNotifyId=message_fields.derive_notify_id(message.collapse_key),
-        HarmonyExtParameters=message_fields.format_extras(message, "hmos"),
-    )
+    fields = build_harmony_fields(message)
+    fields.pop("Sound", None)  # Push has no sound for HarmonyOS
+    if message.link:
+        fields["ActionType"] = "APP_CUSTOM_PAGE"
+    return _add_prefix("Harmony", fields)
 
 
+def _add_prefix(prefix: str, fields: Payload) -> Payload:
+    """Rename fields of PushV2 to those of Push.
+
+    >>> _add_prefix("iOS", {"Badge": 3, "CollapseId": "a"})
+    {'iOSBadge': 3, 'iOSNotificationCollapseId': 'a'}
+    """
+    return {_RENAMED.get(name := f"{prefix}{field}", name): value for field, value in fields.items()}
+
+
+_RENAMED = {
+    "iOSMutable": "iOSMutableContent",
+    "iOSCollapseId": "iOSNotificationCollapseId",
+    "AndroidPictureUrl": "AndroidBigPictureUrl",
+    "AndroidNotifyId": "AndroidNotificationNotifyId",
+}
 _PLATFORM_BUILDERS = {"ios": _build_ios_fields, "android": _build_android_fields, "hmos": _build_harmony_fields}
 
 

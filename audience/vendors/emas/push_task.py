@@ -13,6 +13,7 @@ from audience.messages import Message
 from audience.vendors.delivery_spec import deep_merge
 from audience.vendors.emas import message_fields, size_limits, string_rules, timestamps
 from audience.vendors.emas.message_fields import drop_none
+from audience.vendors.emas.platform_fields import build_android_fields, build_harmony_fields, build_ios_fields
 from audience.vendors.schema_check import get_in as under
 from audience.vendors.schema_check import schema_validator
 from audience.vendors.spec import Payload
@@ -73,47 +74,17 @@ def _build_notification(message: Message) -> Payload:
     return found
 
 
-def _build_ios_fields(message: Message) -> Payload:
-    return drop_none(
-        ApnsEnv="DEV" if message.test else "PRODUCT",
-        Badge=message.badge if isinstance(message.badge, int) else None,
-        BadgeAutoIncrement=True if message.badge == "+1" else None,
-        Music=message.sound,
-        Mutable=True if message.image else None,
-        CollapseId=message.collapse_key,
-        ExtParameters=message_fields.format_extras(message, "ios"),
-    )
-
-
 def _build_android_fields(message: Message) -> Payload:
-    return drop_none(
-        BadgeSetNum=message.badge if isinstance(message.badge, int) else None,
-        BadgeAddNum=1 if message.badge == "+1" else None,
-        Music=message_fields.strip_extension(message.sound),
-        RenderStyle="2" if message.image else None,
-        PictureUrl=message.image,
-        NotifyId=message_fields.derive_notify_id(message.collapse_key),
-        ExtParameters=message_fields.format_extras(message, "android"),
-        Options={"Accs": {"OpenType": "URL", "OpenUrl": message.link}} if message.link else None,
-    )
-
-
-def _build_harmony_fields(message: Message) -> Payload:
-    return drop_none(
-        BadgeSetNum=message.badge if isinstance(message.badge, int) else None,
-        BadgeAddNum=1 if message.badge == "+1" else None,
-        Sound=message.sound,
-        ImageUrl=message.image,
-        Uri=message.link,
-        NotifyId=message_fields.derive_notify_id(message.collapse_key),
-        ExtParameters=message_fields.format_extras(message, "hmos"),
-    )
+    fields = build_android_fields(message)
+    if message.link:
+        fields["Options"] = {"Accs": {"OpenType": "URL", "OpenUrl": message.link}}
+    return fields
 
 
 _PLATFORM_BUILDERS = {
-    "ios": ("Ios", _build_ios_fields),
+    "ios": ("Ios", build_ios_fields),
     "android": ("Android", _build_android_fields),
-    "hmos": ("Hmos", _build_harmony_fields),
+    "hmos": ("Hmos", build_harmony_fields),
 }
 
 

@@ -1,0 +1,79 @@
+"""Checks of EMAS send methods: what one of them cannot carry, for the fields of Push and of PushV2."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from audience.errors import Problem
+from audience.vendors.delivery_spec import Credentials
+from audience.vendors.emas.targeting import EmasTarget
+from audience.vendors.emas.timestamps import is_duration
+from audience.vendors.spec import Payload
+
+LIST_TARGETS = ("DEVICE", "ACCOUNT", "ALIAS")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldReader:
+    """Fields of one form of EMAS that send methods check, and their paths.
+
+    Attributes:
+        get_target: Returns the target of a targeting object and its value.
+        has_live_activity: Returns whether a body starts or changes a live activity on iOS.
+        live_activity_path: Path of the live activity.
+        is_scheduled: Returns whether a body is pushed at a later time.
+        schedule_path: Path of the field that schedules it.
+        get_expire_time: Returns the time to live of a body.
+        expire_time_path: Path of the time to live.
+    """
+
+    get_target: Callable[[Payload], EmasTarget]
+    has_live_activity: Callable[[Payload], bool]
+    live_activity_path: str
+    is_scheduled: Callable[[Payload], bool]
+    schedule_path: str
+    get_expire_time: Callable[[Payload], object]
+    expire_time_path: str
+
+    def single_problems(self, body: Payload, targets: Sequence[Payload], credentials: Credentials) -> Iterator[Problem]:
+        """Find why one call cannot carry *body* to a single target."""
+        yield from _app_key_problems(credentials)
+        if self.has_live_activity(body) and not self._is_one_device(targets):
+            yield self._live_activity_problem()
+
+    def list_problems(
+        self, method_name: str, body: Payload, targets: Sequence[Payload], credentials: Credentials
+    ) -> Iterator[Problem]:
+        """Find why a method that takes lists of ids only cannot carry *body*."""
+        yield from _app_key_problems(credentials)
+        kinds = {kind for kind, _ in map(self.get_target, targets)}
+        for kind in sorted(kinds - set(LIST_TARGETS)):
+            yield Problem("no-target", f"{method_name} does not take {kind}", hint=f"one of {', '.join(LIST_TARGETS)}")
+        if self.has_live_activity(body):
+            yield self._live_activity_problem()
+
+    def continuous_problems(
+        self, method_name: str, body: Payload, targets: Sequence[Payload], credentials: Credentials
+    ) -> Iterator[Problem]:
+        """Find why several calls of one message cannot carry *body*; they share one time to live."""
+        yield from self.list_problems(method_name, body, targets, credentials)
+        if self.is_scheduled(body):
+            yield Problem("no-schedule", f"{method_name} pushes at once", path=self.schedule_path)
+        if is_duration(self.get_expire_time(body)):
+            message = "all calls share one ExpireTime, so the last devices would have less time to be reached"
+            hint = "set ExpireTime to a timestamp, under vendor"
+            yield Problem("shared-expiry", message, path=self.expire_time_path, hint=hint)
+
+    def _is_one_device(self, targets: Sequence[Payload]) -> bool:
+        match list(map(self.get_target, targets)):
+            case [("DEVICE", value)]:
+                return "," not in value
+        return False
+
+    def _live_activity_problem(self) -> Problem:
+        return Problem("one-device", "a live activity goes to one device", path=self.live_activity_path)
+
+
+def _app_key_problems(credentials: Credentials) -> Iterator[Problem]:
+    key = credentials.keys["app_key"]
+    if not (key.isascii() and key.isdigit()):
+        yield Problem("bad-key", "an AppKey of EMAS is a number", hint="copy it from the EMAS console")
