@@ -314,7 +314,10 @@ def test_unsendable_vendor_has_no_codes(audience):
     code, out, err = audience("error-codes", "huawei", "--json")
     assert (code, out) == (2, "")
     [problem] = json.loads(err)["errors"]
-    assert (problem["code"], problem["hint"]) == ("no-delivery", f"sent to are {', '.join(vendor_names(can='send'))}")
+    assert (problem["code"], problem["hint"]) == (
+        "no-delivery",
+        f"vendors that can be sent to: {', '.join(vendor_names(can='send'))}",
+    )
     assert json.loads(audience("error-codes", "nobody", "--json")[2])["errors"][0]["code"] == "unknown-vendor"
 
 

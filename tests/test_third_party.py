@@ -63,7 +63,7 @@ def test_read_only_third_party_vendor_is_only_a_source(path):
     assert run_python(path, "audience", *words).stdout == '{"flights":[["a","!b"]]}\n'
     refused = run_python(path, "audience", "translate", "--to", "dovecote", "a")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "nothing is sent to dovecote: it was closed in 2019" in refused.stderr
+    assert "dovecote is read-only: it was closed in 2019" in refused.stderr
     assert "read only: it was closed in 2019" in run_python(path, "audience", "vendors").stdout
 
 
@@ -79,9 +79,9 @@ def test_third_party_vendor_passes_shared_tests(path):
 
 BROKEN_ENTRY_POINTS = {
     "a package that is not there": ("pigeon = nowhere:VENDOR", "ModuleNotFoundError"),
-    "something else than a vendor": ("pigeon = pigeon_post:PAGE", "is no audience.Vendor"),
+    "something else than a vendor": ("pigeon = pigeon_post:PAGE", "is not an audience.Vendor"),
     "what ends Python": ("pigeon = pigeon_that_exits:VENDOR", "SystemExit: 3"),
-    "no name": ("pigeon = pigeon_that_fails:NAMELESS", "None is no name of a vendor"),
+    "no name": ("pigeon = pigeon_that_fails:NAMELESS", "None is not a valid name of a vendor"),
     "two of one name": ("pigeon = pigeon_post:VENDOR\nother = pigeon_post:VENDOR", "'pigeon' is taken"),
 }
 

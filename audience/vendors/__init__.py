@@ -1,4 +1,4 @@
-"""Expression ⇄ payload: a vendor is one file or folder here, found by its name, or another package's entry point."""
+"""Push vendors: each is a module or package here, or an entry point of another package."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -26,9 +26,9 @@ SHARED_MODULES = (
     "schema_check",
     "shared",
     "spec",
-)  # no vendors
+)  # modules here that are not vendors
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]+")
-RESERVED_NAMES = ("all", "text")  # what the command line says in the place of a vendor
+RESERVED_NAMES = ("all", "text")  # the command line takes these in the place of a vendor
 
 
 def vendor_names(can: Capability | None = None) -> list[str]:
@@ -54,7 +54,7 @@ def get_vendor(name: str, can: Capability | None = None) -> Vendor:
         raise PlanError(Problem("unknown-vendor", f"no vendor is called {name!r}", hint=hint))
     vendor = records[name]
     if can is not None and vendor.read_only_reason:
-        message = f"nothing is sent to {name}: {vendor.read_only_reason}"
+        message = f"{name} is read-only: {vendor.read_only_reason}"
         raise PlanError(Problem("reads-only", message, hint=f"translate from it: --from {name}"))
     if can == "send":
         require_delivery(vendor)
@@ -72,16 +72,16 @@ def _is_capable(vendor: Vendor, can: Capability | None) -> bool:
 
 
 def require_delivery(vendor: Vendor) -> DeliverySpec:
-    """How *to* is sent to; DeliveryError where that is not known."""
+    """Return the delivery specification of *vendor*, or raise DeliveryError if it has none."""
     if vendor.delivery is None:
         names = ", ".join(vendor_names(can="send"))
-        hint = f"sent to are {names}"
-        raise DeliveryError(Problem("no-delivery", f"how {vendor.name} is sent to is not known", hint=hint))
+        message = f"cannot send to {vendor.name}: its API calls are not implemented"
+        raise DeliveryError(Problem("no-delivery", message, hint=f"vendors that can be sent to: {names}"))
     return vendor.delivery
 
 
 def register_vendors(*vendors: Vendor) -> Callable[[], None]:
-    """Add *vendors* for the life of the process, in place of those of the same name; return what removes them again.
+    """Add *vendors*, or replace those of the same name, until the returned function is called.
 
     For tests, and for programs that define a vendor themselves. A package declares its vendor as an entry point of the
     group `audience.vendors` instead.
@@ -105,13 +105,13 @@ def _load_records() -> dict[str, Vendor]:
 
 @cache
 def _load_installed_vendors() -> dict[str, Vendor]:
-    found = {record.name: record for record in _iter_builtin_vendors()}
+    records = {record.name: record for record in _iter_builtin_vendors()}
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         record = _load_entry_point(entry)
-        if record.name in found or record.name in RESERVED_NAMES:
+        if record.name in records or record.name in RESERVED_NAMES:
             raise _broken_vendor_error(entry, f"the name {record.name!r} is taken")
-        found[record.name] = record
-    return found
+        records[record.name] = record
+    return records
 
 
 def _iter_builtin_vendors() -> Iterator[Vendor]:
@@ -122,20 +122,20 @@ def _iter_builtin_vendors() -> Iterator[Vendor]:
 
 
 def _load_entry_point(entry: EntryPoint) -> Vendor:
-    """The vendor of another package; PlanError that names the package where it has none."""
+    """Load the vendor of another package, or raise PlanError with the name of the package."""
     try:
         record = entry.load()
-    except (Exception, SystemExit) as error:  # whatever the other package raises
+    except (Exception, SystemExit) as error:  # the other package may raise anything
         raise _crash_error(entry, error) from error
     if not isinstance(record, Vendor):
-        raise _broken_vendor_error(entry, f"{entry.value} is no audience.Vendor")
+        raise _broken_vendor_error(entry, f"{entry.value} is not an audience.Vendor")
     if not isinstance(record.name, str) or not NAME_PATTERN.fullmatch(record.name):
-        raise _broken_vendor_error(entry, f"{record.name!r} is no name of a vendor")
+        raise _broken_vendor_error(entry, f"{record.name!r} is not a valid name of a vendor")
     return _wrap_errors(entry, record)
 
 
 def _wrap_errors(entry: EntryPoint, record: Vendor) -> Vendor:
-    """*record* with functions that fail by PlanError, where they fail otherwise than they may."""
+    """Wrap the functions of *record*: an error that they may not raise becomes a PlanError."""
 
     def wrap(function: Callable[[Any], Any], convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def call_wrapped(value: Any) -> Any:
@@ -143,7 +143,7 @@ def _wrap_errors(entry: EntryPoint, record: Vendor) -> Vendor:
                 return convert(function(value))
             except (AudienceError, Unsupported):
                 raise
-            except Exception as error:  # whatever the other package raises
+            except Exception as error:  # the other package may raise anything
                 raise _crash_error(entry, error) from error
 
         return call_wrapped
@@ -162,7 +162,7 @@ def _wrap_errors(entry: EntryPoint, record: Vendor) -> Vendor:
 
 def _require_expr(value: Any) -> Expr:
     if not isinstance(value, ExprNode):
-        raise TypeError(f"parse gives {value!r}, which is no expression")
+        raise TypeError(f"parse returned {value!r}, which is not an expression")
     return value  # type: ignore[return-value]
 
 
@@ -172,7 +172,7 @@ def _crash_error(entry: EntryPoint, error: BaseException) -> PlanError:
 
 def _broken_vendor_error(entry: EntryPoint, reason: str) -> PlanError:
     package = entry.dist.name if entry.dist else entry.module
-    hint = f"mend or uninstall {package}"
+    hint = f"repair or uninstall {package}"
     return PlanError(
         Problem("broken-vendor", f"the vendor {entry.name!r} of the package {package}: {reason}", hint=hint)
     )

@@ -1,7 +1,7 @@
-"""What goes over the wire to a vendor, and what its replies mean: the part of a vendor's record that delivery uses.
+"""Delivery half of a vendor record: requests, signatures, and the meaning of replies.
 
-Nothing here sends. A vendor's file turns a message and targeting objects into requests, signs them, and reads replies;
-what is done about a reply is decided once, for all vendors, by `audience.delivery`.
+Nothing here sends. A vendor's module turns a message and its targeting into requests, signs them, and parses replies.
+`audience.delivery` decides once, for all vendors, how to react to a reply.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +17,12 @@ Payload: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An application at a vendor: the URL it is reached at, and its *keys* by the names that its vendor gives them."""
+    """Credentials of one application at a vendor.
+
+    Attributes:
+        base_url: URL of the vendor's data centre.
+        keys: Keys of the application, by the vendor's names.
+    """
 
     base_url: str
     keys: Mapping[str, str] = field(repr=False)
@@ -25,7 +30,12 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class SigningContext:
-    """What a signature takes from outside: the moment, in UTC, and a text that was never used before."""
+    """Inputs of a signature from outside.
+
+    Attributes:
+        now: Time of the call, in UTC.
+        nonce: String that was never used before.
+    """
 
     now: datetime
     nonce: str
@@ -33,7 +43,15 @@ class SigningContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One HTTP request; *path* begins with a slash, *query* is not yet encoded."""
+    """One HTTP request.
+
+    Attributes:
+        method: HTTP method.
+        path: Path below the base URL, with a slash at its beginning.
+        query: Parameters of the query, not yet encoded.
+        headers: Headers.
+        content: Body.
+    """
 
     method: str
     path: str
@@ -44,7 +62,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back, whole; names of headers are in lower case."""
+    """One complete HTTP response.
+
+    Attributes:
+        status: HTTP status.
+        content: Body.
+        headers: Headers, with names in lower case.
+    """
 
     status: int
     content: bytes
@@ -53,7 +77,14 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """At most so many *calls* in *seconds*, counted together for all calls of one *name* in an application."""
+    """Rate limit of an application.
+
+    Attributes:
+        name: Bucket; calls of rate limits with the same name are counted together.
+        max_calls: Largest number of calls in a period.
+        period_seconds: Length of the period.
+        source: URL of the page that documents it.
+    """
 
     name: str
     max_calls: int
@@ -61,12 +92,17 @@ class RateLimit:
     source: str
 
 
-# What a reply means. ------------------------------------------------------------------------------------------------
+# Replies. ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The vendor has taken it, as the *message* of this id, but for the ids *left_out*, which it does not know."""
+    """Reply to an accepted call.
+
+    Attributes:
+        message_id: Id that the vendor gave the message.
+        invalid_ids: Ids that the vendor does not know; it delivers to all others.
+    """
 
     message_id: str
     invalid_ids: tuple[str, ...] = ()
@@ -74,7 +110,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class InvalidIds:
-    """Nobody was told, because of ids that the vendor does not know: these, or some that it does not name."""
+    """Reply to a call that failed because of unknown ids; nothing was delivered.
+
+    Attributes:
+        problem: Reason.
+        ids: Unknown ids; empty if the vendor does not list them.
+    """
 
     problem: Problem
     ids: tuple[str, ...] = ()
@@ -82,14 +123,19 @@ class InvalidIds:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Nobody was told, and nobody would be if it were sent again; other batches are not concerned."""
+    """Reply to a call that would fail again; nothing was delivered, and other batches are not affected."""
 
     problem: Problem
 
 
 @dataclass(frozen=True, slots=True)
 class Retryable:
-    """Nobody was told, and later they can be: too fast, or busy; *after* seconds, where the vendor says it."""
+    """Reply to a call that can succeed later, as for a rate limit; nothing was delivered.
+
+    Attributes:
+        problem: Reason.
+        retry_after: Seconds to wait; None if the vendor does not specify them.
+    """
 
     problem: Problem
     retry_after: float | None = None
@@ -97,14 +143,14 @@ class Retryable:
 
 @dataclass(frozen=True, slots=True)
 class Fatal:
-    """Nobody was told, and no other batch would fare better: keys, quota, a message that is refused."""
+    """Reply to a call that fails for every batch, as for wrong keys or a used-up quota; nothing was delivered."""
 
     problem: Problem
 
 
 @dataclass(frozen=True, slots=True)
 class InDoubt:
-    """Whether anybody was told is not known."""
+    """Reply that leaves open whether the message was delivered."""
 
     problem: Problem
 
@@ -115,9 +161,14 @@ VendorReply: TypeAlias = Accepted | InvalidIds | Rejected | Retryable | Fatal | 
 
 @dataclass(frozen=True, slots=True)
 class ErrorCode:
-    """One of a vendor's error codes: what it means for the batch and for the run, and what the user can do.
+    """One error code of a vendor.
 
-    *reply* is the kind of Reply it makes; *code* is written as the vendor does, with `*` for a name that stands in it.
+    Attributes:
+        code: Code as the vendor writes it, with `*` for a variable part.
+        outcome: Kind of reply it leads to.
+        meaning: What went wrong.
+        advice: What the user can do.
+        source: URL of the page that documents it.
     """
 
     code: str
@@ -127,32 +178,38 @@ class ErrorCode:
     source: str
 
 
-# How devices are told. ----------------------------------------------------------------------------------------------
+# Send methods. ------------------------------------------------------------------------------------------------------
 
 
 def no_problems(*_: object) -> tuple[Problem, ...]:
-    """There is no problem, whatever is asked."""
+    """Return no problem, for any arguments."""
     return ()
 
 
 def always(*_: object) -> bool:
-    """It is so, whatever is asked."""
+    """Return True, for any arguments."""
     return True
 
 
 def return_unchanged(body: Payload, now: datetime) -> Payload:
-    """*body*, which has no moments in it."""
+    """Return *body*, which has no timestamps."""
     return body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupCall:
-    """A call that tells nobody, and whose answer, a handle, the calls that tell need: an upload, or an empty message.
+    """Setup call, such as an upload, that returns a handle for later push calls. It delivers nothing.
 
-    It may be repeated at will. *request* has the message's body and the targets of the call that it is for; *reply*
-    gives Accepted with the handle as its message. At most *calls* calls use one handle, within *lasts*, and where
-    that is one, the handle may stand for its targets; *close* ends it. *needed* is whether a call to these targets
-    asks for one.
+    It may be repeated. If one call uses the handle, the handle may replace the targets of that call.
+
+    Attributes:
+        build_request: Builds the request from the body of the message and the targets of the push call.
+        parse_reply: Parses the response; an Accepted has the handle as its message id.
+        max_uses: Largest number of push calls with one handle.
+        is_needed: Returns whether a push call to these targets needs a handle.
+        lifetime: How long a handle is valid; None without a limit.
+        rate_limits: Rate limits of the setup call.
+        close: Builds the request that ends a handle; None if none is needed.
     """
 
     build_request: Callable[[Payload, Sequence[Payload], Credentials], Request]
@@ -166,9 +223,13 @@ class SetupCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendCall:
-    """What one telling call says: *targets* are targeting objects, for which a *handle* may stand.
+    """Content of one push call.
 
-    *token* is the same whenever this batch is sent again, a UUID.
+    Attributes:
+        targets: Targeting objects.
+        body: Message in the vendor's format.
+        handle: Handle of a setup call; None without one.
+        idempotency_key: UUID that stays the same if the batch is sent again.
     """
 
     targets: tuple[Payload, ...]
@@ -179,13 +240,22 @@ class SendCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendMethod:
-    """One way to tell devices: *ids* are the most that one call names, and None where it is for native targets alone.
+    """Method of calling a vendor, such as a list of tokens or an uploaded package.
 
-    They stand in targeting objects of the vendor's `batch` ids each; an *opening* comes before the call. *worth* is
-    how many ids there have to be for it to be thought of.
-    *several* is whether each target becomes a message of its own, so that Accepted has as many ids, joined by commas.
-    *paces* are the limits of calls, which may depend on the target. *repeats* is how long the vendor drops repeats of
-    one token, where it does. *refuses* is why a body cannot go this way: with these targets, to this application.
+    Attributes:
+        name: Name on the command line.
+        max_ids: Largest number of ids in one call; None if it takes native targets only. The ids are in targeting
+            objects of at most `Vendor.max_ids` ids each.
+        build_request: Builds the request.
+        parse_reply: Parses the response.
+        rate_limits: Returns the rate limits of a call to these targets.
+        source: URL of the page that documents it.
+        min_ids: Smallest number of ids for which the method is considered.
+        message_per_target: Whether each target becomes a message of its own. An Accepted then has their ids, joined
+            by commas.
+        setup_call: Call that comes before the push call; None if none is needed.
+        dedup_window: How long the vendor drops repeats of one idempotency key; None if it does not.
+        check: Finds why the method cannot carry a body to these targets of this application.
     """
 
     name: str
@@ -201,21 +271,29 @@ class SendMethod:
     check: Callable[[Payload, Sequence[Payload], Credentials], Iterable[Problem]] = no_problems
 
     def get_setup_call(self, targets: Sequence[Payload]) -> SetupCall | None:
-        """The opening of a call to *targets*, where it needs one."""
+        """Return the setup call of a push call to *targets*, or None if it needs none."""
         return self.setup_call if self.setup_call is not None and self.setup_call.is_needed(targets) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliverySpec:
-    """How a vendor is sent to.
+    """Everything that delivery needs of a vendor.
 
-    *hosts* are its data centres by name, the first one being the default; *keys* are the names of what an application
-    is known by, and *secret* those of them that are never shown; *choices* are keys that need not be given: what they
-    can be, the first being what they are where nothing is said. *body* words a message and raises MessageError for
-    what the vendor would refuse; *warnings* are what it would cut or ignore, and *lost* what of a message it has no
-    words for. *ways* name the one for native targets, too. *dry_run* is the call that checks and tells nobody, where
-    there is one. *timed* is a body as a call at that moment says it, where a time to live has become a moment, and
-    raises MessageError where its own moments are too near, too far or past; it is asked anew for each call.
+    Attributes:
+        base_urls: URLs of the data centres by name; the first is the default.
+        required_keys: Names of the keys of an application.
+        secret_keys: Keys that are never shown.
+        build_body: Writes a message in the vendor's format, or raises MessageError for what the vendor would refuse.
+        warnings: Finds what the vendor would cut or ignore in a body.
+        native_method: Send method for native targets.
+        send_methods: Send methods for ids; they may include the native one.
+        sign: Adds the signature to a request.
+        error_codes: Error codes of the vendor.
+        optional_keys: Values of the optional keys; the first is the default.
+        unsupported_fields: Finds fields of a message that the vendor has no field for.
+        dry_run: Builds a request that checks a call and delivers nothing; None if the vendor has none.
+        apply_timestamps: Returns the body for a call at that time, with a time to live turned into a timestamp. It is
+            called before each call, and raises MessageError if a timestamp of the body is past, too near or too far.
     """
 
     base_urls: Mapping[str, str]
@@ -234,13 +312,13 @@ class DeliverySpec:
 
 
 def deep_merge(body: Payload, overrides: Mapping[str, Any]) -> Payload:
-    """*body* with *overrides* merged in as they are: objects key by key, anything else in place of what was there.
+    """Merge *overrides* into a copy of *body*: objects key by key, any other value replaces the old one.
 
     >>> deep_merge({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": 3}, "d": []})
     {'a': {'b': 3, 'c': 2}, 'd': []}
     """
-    found = dict(body)
+    merged = dict(body)
     for key, value in overrides.items():
-        before = found.get(key)
-        found[key] = deep_merge(before, value) if isinstance(before, dict) and isinstance(value, Mapping) else value
-    return found
+        old = merged.get(key)
+        merged[key] = deep_merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return merged

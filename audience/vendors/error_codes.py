@@ -1,4 +1,4 @@
-"""Error codes of a vendor, from the table `codes.tsv` in its folder, and the replies they stand for."""
+"""Error codes of a vendor, from the table `codes.tsv` in its folder, and the replies they lead to."""
 
 import csv
 import json
@@ -60,7 +60,7 @@ def parse_json_body(response: Response) -> dict[str, Any]:
 
 
 def reply_from_code(code: ErrorCode, vendor_message: str, response: Response, ids: Sequence[str] = ()) -> VendorReply:
-    """Build the reply that *code* stands for, with the vendor's message and ours; *ids* are those it rejects."""
+    """Build the reply to *code*, with the vendor's message and ours; *ids* are those it rejects."""
     message = f"{code.code} {vendor_message!r}: {code.meaning}" if vendor_message else f"{code.code} {code.meaning}"
     problem = Problem(code.outcome, message, hint=code.advice or None)
     match code.outcome:
@@ -76,7 +76,7 @@ def reply_from_code(code: ErrorCode, vendor_message: str, response: Response, id
 
 
 def reply_from_status(response: Response, vendor_message: str = "") -> VendorReply:
-    """Build the reply that the HTTP status stands for, if the error code is not known.
+    """Build the reply to an HTTP status, for a response without a known error code.
 
     A client error means that nothing was delivered. Any other status leaves that in doubt.
 

@@ -1,4 +1,4 @@
-"""What the manufacturers' channels take of titles and contents: longer ones are cut, or refused by the channel."""
+"""Limits of manufacturers' channels: they cut or refuse longer titles and contents."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,9 +9,14 @@ from audience.errors import Problem
 
 @dataclass(frozen=True, slots=True)
 class OemChannel:
-    """A channel by its *name*, and the most characters that it takes of a *title* and of a *content*.
+    """Channel of a manufacturer.
 
-    None is no limit. Where *wide*, a Chinese character counts as two. *forbids* are texts that it does not let pass.
+    Attributes:
+        name: Name in messages.
+        max_title_chars: Largest number of characters of a title; None without a limit.
+        max_content_chars: Largest number of characters of a content; None without a limit.
+        counts_wide_double: Whether a Chinese character counts as two.
+        forbidden_strings: Strings that the channel blocks.
     """
 
     name: str
@@ -22,7 +27,7 @@ class OemChannel:
 
 
 def count_characters(text: str, counts_wide_double: bool) -> int:
-    """How many characters *text* has; a Chinese one is two where *wide*.
+    """Count the characters of *text*; a Chinese one may count as two.
 
     >>> count_characters("Hi 时间", counts_wide_double=False), count_characters("Hi 时间", counts_wide_double=True)
     (5, 7)
@@ -31,22 +36,20 @@ def count_characters(text: str, counts_wide_double: bool) -> int:
 
 
 def length_warnings(path: str, text: object, field_name: str, channels: Iterable[OemChannel]) -> Iterator[Problem]:
-    """Which of *channels* cut or refuse the *text* at *path*, which is the *part* "title" or "content".
+    """Find the channels that cut or refuse the *text* at *path*; *field_name* is "title" or "content".
 
     >>> [str(problem) for problem in length_warnings("$.title", "x" * 41, "title", [OemChannel("Huawei", 40, 1024)])]
-    ['channel-limit: Huawei takes 40 characters of a title, this has 41 at $.title']
+    ['channel-limit: Huawei takes 40 characters of a title; this one has 41 at $.title']
     """
     if not isinstance(text, str):
         return
     for channel in channels:
-        most, found = (
-            (channel.max_title_chars if field_name == "title" else channel.max_content_chars),
-            count_characters(text, channel.counts_wide_double),
-        )
-        if most is not None and found > most:
-            message = f"{channel.name} takes {most:,} characters of a {field_name}, this has {found:,}"
+        maximum = channel.max_title_chars if field_name == "title" else channel.max_content_chars
+        count = count_characters(text, channel.counts_wide_double)
+        if maximum is not None and count > maximum:
+            message = f"{channel.name} takes {maximum:,} characters of a {field_name}; this one has {count:,}"
             yield Problem("channel-limit", message, path=path)
         for forbidden in channel.forbidden_strings:
             if forbidden in text:
-                message = f"{channel.name} does not let {forbidden!r} pass in a {field_name}"
+                message = f"{channel.name} blocks a {field_name} that contains {forbidden!r}"
                 yield Problem("channel-forbids", message, path=path)

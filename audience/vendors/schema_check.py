@@ -1,4 +1,4 @@
-"""The fields of a vendor's body, as a JSON Schema beside its file: types, ranges, required and excluded ones."""
+"""Validation of bodies by a JSON Schema in the vendor's folder: types, ranges, required and excluded fields."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 def schema_validator(file: Path, *rules: Callable[[Any], Iterable[Problem]]) -> Callable[[Any], None]:
-    """A check of bodies by the schema in *file*; it raises MessageError with every problem and its path.
+    """Build a validator of bodies; it raises MessageError with every problem and its path.
 
-    A `description` in the schema says what to do where a body breaks the rule beside it. *rules* find what a schema
-    cannot say; they are asked of every body, whatever the types of its fields are.
+    Args:
+        file: Schema. A `description` in it is the hint for a body that breaks the rule next to it.
+        rules: Rules that a schema cannot express. They are called for every body, whatever types its fields have.
     """
 
     def validate_body(body: Any) -> None:
@@ -36,18 +37,20 @@ def schema_validator(file: Path, *rules: Callable[[Any], Iterable[Problem]]) -> 
 
 @cache
 def _load_validator(file: Path) -> Any:
-    """The validator of the schema in *file*, made when the first body is checked: most commands send none."""
-    from jsonschema import Draft202012Validator  # here, as it takes long to load and most commands send no body
+    """Build the validator of *file* when the first body is checked: most commands check none."""
+    from jsonschema import Draft202012Validator  # slow to import
     from jsonschema.validators import extend
 
-    integers = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)  # 1.0 is none
+    integers = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: type(value) is int
+    )  # 1.0 is not one
     schema = json.loads(file.read_text("utf-8"))
     Draft202012Validator.check_schema(schema)
     return extend(Draft202012Validator, type_checker=integers)(schema)  # type: ignore[no-untyped-call]
 
 
 def get_in(body: Any, *keys: str) -> dict[str, Any]:
-    """The object under *keys* of *body*; an empty one where there is none.
+    """Return the object at a path of keys, or an empty one if there is none.
 
     >>> get_in({"a": {"b": {"c": 1}}}, "a", "b"), get_in({"a": 1}, "a", "b")
     ({'c': 1}, {})
@@ -58,7 +61,7 @@ def get_in(body: Any, *keys: str) -> dict[str, Any]:
 
 
 def json_nbytes(*values: Any) -> int:
-    """How many bytes *values* take as compact JSON in UTF-8.
+    """Count the bytes of *values* as compact JSON in UTF-8.
 
     >>> json_nbytes({"a": "时"})
     11
@@ -67,7 +70,7 @@ def json_nbytes(*values: Any) -> int:
 
 
 def _encoding_problems(body: Any) -> list[Problem]:
-    """Why *body* is no JSON in UTF-8: half a character, a number that is none, a value of another kind."""
+    """Find why *body* cannot be written as JSON: an unpaired surrogate, NaN, or a value of another type."""
     try:
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, TypeError) as error:
@@ -76,36 +79,33 @@ def _encoding_problems(body: Any) -> list[Problem]:
 
 
 def _schema_problems(error: "ValidationError") -> list[Problem]:
-    """The problems that *error* stands for, each in our words."""
-    found: Any = error.instance
+    """Translate an error of the validator."""
+    value: Any = error.instance
     schema: Any = error.schema
     rule: Any = error.validator_value
     path, hint = error.json_path, schema.get("description")
     match error.validator:
         case "additionalProperties":
             known = list(schema.get("properties", ()))
-            return [_unknown_key_problem(key, known, path, hint) for key in found if key not in known]
+            return [_unknown_key_problem(key, known, path, hint) for key in value if key not in known]
         case "required":
-            missing = [key for key in rule if key not in found]
+            missing = [key for key in rule if key not in value]
             return [Problem("missing-key", f"{key!r} is required", path=path, hint=hint) for key in missing]
         case "type":
-            return [Problem("wrong-type", f"expected {rule}, found {_shorten_json(found)}", path=path, hint=hint)]
+            return [Problem("wrong-type", f"expected {rule}, found {_shorten_json(value)}", path=path, hint=hint)]
         case "enum":
-            listed = ", ".join(map(str, rule))
-            return [Problem("wrong-value", f"{_shorten_json(found)} is none of {listed}", path=path, hint=hint)]
+            message = f"expected one of {', '.join(map(str, rule))}, found {_shorten_json(value)}"
+            return [Problem("wrong-value", message, path=path, hint=hint)]
         case "const":
-            return [
-                Problem(
-                    "wrong-value", f"expected {_shorten_json(rule)}, found {_shorten_json(found)}", path=path, hint=hint
-                )
-            ]
+            message = f"expected {_shorten_json(rule)}, found {_shorten_json(value)}"
+            return [Problem("wrong-value", message, path=path, hint=hint)]
         case "not" if "required" in rule:
-            excluded = " beside ".join(map(repr, rule["required"]))
-            return [Problem("wrong-value", f"{excluded} cannot stand here", path=path, hint=hint)]
-        case "anyOf" if all("required" in each for each in rule):
-            wanted = " or ".join(repr(key) for each in rule for key in each["required"])
-            return [Problem("wrong-value", f"{wanted} is required", path=path, hint=hint)]
-    return [Problem("wrong-value", f"{_shorten_json(found)} breaks {error.validator} {rule!r}", path=path, hint=hint)]
+            keys = " with ".join(map(repr, rule["required"]))
+            return [Problem("wrong-value", f"{keys} is not allowed here", path=path, hint=hint)]
+        case "anyOf" if all("required" in option for option in rule):
+            keys = " or ".join(repr(key) for option in rule for key in option["required"])
+            return [Problem("wrong-value", f"{keys} is required", path=path, hint=hint)]
+    return [Problem("wrong-value", f"{_shorten_json(value)} breaks {error.validator} {rule!r}", path=path, hint=hint)]
 
 
 def _unknown_key_problem(key: str, known_keys: list[str], path: str, hint: str | None) -> Problem:
