@@ -60,6 +60,7 @@ def build_pages() -> None:
     write_page("cli.md", cli_page())
     write_page("python.md", python_page())
     write_page("problem-codes.md", problem_codes_page())
+    write_page("vendors/index.md", vendors_page())
     for name in audience.vendor_names():
         write_page(f"vendors/{name}.md", vendor_page(audience.get_vendor(name)))
 
@@ -97,6 +98,28 @@ def link(source: str) -> str:
 
 
 # Vendors. -------------------------------------------------------------------------------------------------------------
+
+
+def vendors_page() -> str:
+    """Return the table of all vendors, and the message fields of those that are sent to."""
+    vendors = [audience.get_vendor(name) for name in audience.vendor_names()]
+    rows = [
+        (f"[{vendor.title}]({vendor.name}.md)", code(vendor.name), vendor.fragment, support(vendor))
+        for vendor in vendors
+    ]
+    specs = {vendor.title: vendor.delivery for vendor in vendors if vendor.delivery is not None}
+    fields = [
+        (code(name), *(field_effect(spec, name, value) for spec in specs.values()))
+        for name, value in SAMPLE_FIELDS.items()
+    ]
+    text = "# Vendors at a glance\n\n" + markdown_table(("vendor", "name", "one request expresses", "support"), rows)
+    text += "## Message fields\n\nThe keys of the request body that each [message field](../../messages.md) sets.\n\n"
+    return text + markdown_table(("field", *specs), fields)
+
+
+def support(vendor: audience.Vendor) -> str:
+    """Return how far a vendor is supported."""
+    return "read" if vendor.read_only_reason else "read, emit" if vendor.delivery is None else "read, emit, send"
 
 
 def vendor_page(vendor: audience.Vendor) -> str:
@@ -270,6 +293,8 @@ def error_codes_table(spec: DeliverySpec) -> str:
 def cli_page() -> str:
     """Return the page of all commands with their arguments and options."""
     intro = (
+        "`audience --help` lists the commands, `audience COMMAND --help` the options of one."
+        " `audience --version` prints the version.\n\n"
         "Every command accepts `--json`. Results go to standard output; errors, warnings and progress go to standard"
         " error. Exit codes: 0 done; 1 failed, incomplete, or `lint` found something; 2 bad input; 130 interrupted.\n\n"
     )
@@ -338,14 +363,18 @@ def source_problem_codes(package: Path = PACKAGE) -> set[str]:
     A code is the first argument of `Problem(...)`, or the argument for a parameter called `code` of a helper.
     """
     nodes = [node for path in sorted(package.rglob("*.py")) for node in ast.walk(ast.parse(path.read_text("utf-8")))]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
     positions = {"Problem": 0} | {
-        node.name: [argument.arg for argument in node.args.args].index("code")
-        for node in nodes
-        if isinstance(node, ast.FunctionDef) and "code" in [argument.arg for argument in node.args.args]
+        function.name: names.index("code") for function in functions if "code" in (names := parameter_names(function))
     }
     calls = (node for node in nodes if isinstance(node, ast.Call))
     found = {pattern for call in calls for pattern in code_patterns(call, positions)}
     return {pattern for pattern in found if re.fullmatch(r"[a-z]+(-[a-z]+|-\*)*", pattern)}
+
+
+def parameter_names(function: ast.FunctionDef) -> list[str]:
+    """Return the names of the positional parameters, without `self` and `cls`."""
+    return [argument.arg for argument in function.args.args if argument.arg not in ("self", "cls")]
 
 
 def code_patterns(call: ast.Call, positions: Mapping[str, int]) -> Iterator[str]:

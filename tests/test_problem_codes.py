@@ -2,16 +2,19 @@
 
 import importlib.util
 import json
+import re
 import tomllib
+from dataclasses import fields
 from fnmatch import filter as matching
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
-from audience import vendor_names
+from audience import Message, vendor_names
 
 ROOT = Path(__file__).parents[1]
+OPTIONS_OF_OTHER_TOOLS = {"--data", "--dist", "--help", "--silent"}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ def test_each_code_stands_in_one_area_with_cause_and_remedy(pages, entries):
 def test_pages_are_written(pages, tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "REFERENCE", tmp_path)
     pages.build_pages()
-    assert {file.stem for file in (tmp_path / "vendors").iterdir()} == set(vendor_names())
+    assert {file.stem for file in (tmp_path / "vendors").iterdir()} == {*vendor_names(), "index"}
     assert "## index build" in (tmp_path / "cli.md").read_text("utf-8")
     assert "::: audience.parse\n" in (tmp_path / "python.md").read_text("utf-8")
 
@@ -64,3 +67,15 @@ def test_navigation_has_every_page():
     listed = set(json.dumps(navigation).split('"'))
     assert {f"reference/vendors/{name}.md" for name in vendor_names()} <= listed
     assert {page.name for page in (ROOT / "docs").glob("*.md")} <= listed
+
+
+def test_message_page_lists_every_field():
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs" / "messages.md").read_text("utf-8"), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == {field.name for field in fields(Message)}
+
+
+def test_every_named_option_exists(pages):
+    options = set(re.findall(r"--[a-z][a-z-]+", pages.cli_page())) | OPTIONS_OF_OTHER_TOOLS
+    for page in [ROOT / "README.md", ROOT / "docs" / "problem_codes.toml", *(ROOT / "docs").glob("*.md")]:
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text("utf-8")))
+        assert named <= options, page.name
