@@ -1,4 +1,4 @@
-"""A catalog gives names and facts; it is refused by line where it contradicts itself."""
+"""Catalogs give names and constraints; invalid catalogs are rejected with their lines."""
 
 from dataclasses import replace
 
@@ -57,10 +57,10 @@ CATALOG = validate_catalog(parse_catalog(CATALOG_TEXT))
 
 
 def emit_natively(text, vendor_name):
-    """What *name* says of *text* with the catalog: one payload, and nothing by ids."""
-    found = plan(text, vendor_name, catalog=CATALOG)
-    assert (len(found.native), found.by_ids) == (1, None)
-    return found.native[0]
+    """Return the only payload of *text* with the catalog; nothing is sent by ids."""
+    result = plan(text, vendor_name, catalog=CATALOG)
+    assert (len(result.native), result.by_ids) == (1, None)
+    return result.native[0]
 
 
 def test_typed_tags_use_catalog_names():
@@ -79,22 +79,22 @@ def test_unknown_type_becomes_custom_tag():
 
 
 def test_vendor_type_alias_is_applied():
-    to = replace(get_vendor("engagelab"), type_aliases={"area": "region"})
+    vendor = replace(get_vendor("engagelab"), type_aliases={"area": "region"})
     catalog = parse_catalog(
         "[province]\nnames.engagelab = { guangdong = 'area.440000' }\n[city]\nnames.engagelab = 'a.{value}'"
     )
     for tag, name in ((Tag("province", "guangdong"), Tag("region", "440000")), (Tag("city", "x"), bare("a.x"))):
-        assert to_vendor_tag(tag, catalog, to) == name
-        assert find_candidate_tags(name, catalog, to) == [tag]
+        assert to_vendor_tag(tag, catalog, vendor) == name
+        assert find_candidate_tags(name, catalog, vendor) == [tag]
 
 
 def test_any_type_vendor_splits_at_first_colon():
-    to = replace(get_vendor("engagelab"), has_typed_tags=True)
+    vendor = replace(get_vendor("engagelab"), has_typed_tags=True)
     catalog = parse_catalog("[plan]\nnames.engagelab = 'user.Plan:{value}'\n[city]\nnames.engagelab = '{type}_{value}'")
     for tag, name in ((Tag("plan", "a:1.0"), Tag("user.Plan", "a:1.0")), (Tag("city", "x"), bare("city_x"))):
-        assert to_vendor_tag(tag, catalog, to) == name
-        assert find_candidate_tags(name, catalog, to) == [tag]
-    assert find_candidate_tags(Tag("plan", "a"), catalog, to) == [Tag("plan", "a")]
+        assert to_vendor_tag(tag, catalog, vendor) == name
+        assert find_candidate_tags(name, catalog, vendor) == [tag]
+    assert find_candidate_tags(Tag("plan", "a"), catalog, vendor) == [Tag("plan", "a")]
 
 
 def test_catalog_names_round_trip():
@@ -103,8 +103,8 @@ def test_catalog_names_round_trip():
         render(with_catalog_names(get_vendor("engagelab"), CATALOG).parse(payload))
         == "province:四川 AND vip AND NOT version:1.2.0"
     )
-    found = translate(payload, "engagelab", "tpns", CATALOG)
-    assert render(get_vendor("tpns").parse(found.native[0])) == "province:四川 AND vip AND NOT version:1.2.0"
+    result = translate(payload, "engagelab", "tpns", CATALOG)
+    assert render(get_vendor("tpns").parse(result.native[0])) == "province:四川 AND vip AND NOT version:1.2.0"
 
 
 def test_comparison_of_closed_attribute_becomes_value_list():
@@ -128,11 +128,13 @@ def test_exclusive_values_shorten_expression():
 def test_long_exclusive_value_list_needs_no_exclusion():
     values = [f"c{number:03}" for number in range(60)]
     text = f"[city]\nvalues = {values}\nexclusive = true\nnames.engagelab = '{{value}}'"
-    found = plan(
+    result = plan(
         " OR ".join(f"city:{value}" for value in values), "engagelab", catalog=validate_catalog(parse_catalog(text))
     )
-    assert [payload["to"] for payload in found.native] == [{"tag": values[at : at + 20]} for at in (0, 20, 40)]
-    assert found.by_ids is None
+    assert [payload["to"] for payload in result.native] == [
+        {"tag": values[start : start + 20]} for start in (0, 20, 40)
+    ]
+    assert result.by_ids is None
 
 
 def test_exhaustive_attribute_allows_unbounded_not():
@@ -140,7 +142,7 @@ def test_exhaustive_attribute_allows_unbounded_not():
         "to": {"tag": ["province_hunan", "province_shanghai", "province_四川"]}
     }
     assert emit_natively("NOT male", "engagelab")["to"]["tag_not"] == ["male"]
-    assert "catalog" in {condition.code for condition in plan("NOT male", "engagelab", catalog=CATALOG).assumptions}
+    assert "catalog" in {assumption.code for assumption in plan("NOT male", "engagelab", catalog=CATALOG).assumptions}
 
 
 RENAMED_CATALOG_TEXT = """
@@ -197,13 +199,13 @@ def test_parse_accepts_unique_catalog_name():
     [("city:a_quarter", "jpush", "ambiguous-name"), ("active >= 2020-04-08", "umeng", "no-ranges")],
 )
 def test_tag_with_other_meaning_at_vendor_goes_by_ids(text, name, code):
-    found = plan(text, name, catalog=validate_catalog(parse_catalog(RENAMED_CATALOG_TEXT)))
-    assert (found.native, [problem.code for problem in found.reasons]) == ((), [code])
+    result = plan(text, name, catalog=validate_catalog(parse_catalog(RENAMED_CATALOG_TEXT)))
+    assert (result.native, [problem.code for problem in result.reasons]) == ((), [code])
 
 
 def test_tag_with_ambiguous_name_goes_by_ids():
-    found = plan("province_hunan AND male", "engagelab", catalog=CATALOG)
-    assert (found.native, found.reasons[0].code) == ((), "ambiguous-name")
+    result = plan("province_hunan AND male", "engagelab", catalog=CATALOG)
+    assert (result.native, result.reasons[0].code) == ((), "ambiguous-name")
 
 
 REJECTED_CATALOGS = {
@@ -240,9 +242,9 @@ REJECTED_CATALOGS = {
 }
 
 
-@pytest.mark.parametrize(("text", "code", "told"), [(text, *case) for text, case in REJECTED_CATALOGS.items()])
-def test_invalid_catalog_is_rejected_with_line(text, code, told):
-    with pytest.raises(CatalogError, match=told) as caught:
+@pytest.mark.parametrize(("text", "code", "message"), [(text, *case) for text, case in REJECTED_CATALOGS.items()])
+def test_invalid_catalog_is_rejected_with_line(text, code, message):
+    with pytest.raises(CatalogError, match=message) as caught:
         validate_catalog(parse_catalog(text))
     assert caught.value.code == code
 
@@ -267,26 +269,24 @@ closed_exprs = boolean_exprs(st.sampled_from([*PROVINCES, *VERSIONS, bare("male"
 @given(closed_exprs)
 def test_catalog_plan_reaches_every_device_once(expr):
     for name in vendor_names(can="emit"):
-        found = plan(expr, name, catalog=CATALOG)
-        speaker = with_catalog_names(get_vendor(name), CATALOG)
-        said = [speaker.parse(payload) for payload in found.native] + (
-            [found.by_ids] if found.by_ids is not None else []
-        )
+        result = plan(expr, name, catalog=CATALOG)
+        vendor = with_catalog_names(get_vendor(name), CATALOG)
+        parts = result.add_id_part(vendor.parse(payload) for payload in result.native)
         for device in POSSIBLE_DEVICES:
-            assert sum(is_inside(each, device) for each in said) == is_inside(expr, device)
+            assert sum(is_inside(part, device) for part in parts) == is_inside(expr, device)
 
 
 @given(boolean_exprs(st.sampled_from([*PROVINCES, bare("male")])))
 def test_constraints_keep_meaning_for_possible_devices(expr):
-    sharp = simplify_with_constraints(expr, AttributeConstraints(frozenset({"province"})))
+    simplified = simplify_with_constraints(expr, AttributeConstraints(frozenset({"province"})))
     for device in POSSIBLE_DEVICES:
-        assert is_inside(sharp, device) == is_inside(expr, device)
+        assert is_inside(simplified, device) == is_inside(expr, device)
 
 
 def test_day_range_expansion_is_exact():
-    found = plan(Within("active", 2, "2020-03-01"), "tpns", catalog=CATALOG)
-    assert render(found.request_exprs[0]) == "active:2020-02-29 OR active:2020-03-01"
-    assert found.assumptions == ()
+    result = plan(Within("active", 2, "2020-03-01"), "tpns", catalog=CATALOG)
+    assert render(result.request_exprs[0]) == "active:2020-02-29 OR active:2020-03-01"
+    assert result.assumptions == ()
 
 
 def test_example_parses():
@@ -302,20 +302,20 @@ def test_index_overrides_contradicted_catalog(tmp_path):
     )
     index = DeviceIndex.build(table, tmp_path / "index")
     for text, count in (("NOT province:guangdong", 2), ("version >= 1.2", 2)):
-        found = plan(text, "emas", index, CATALOG)
-        assert [reason.code for reason in found.reasons] == ["catalog-contradicted"]
-        assert sum(len(body["TargetValue"].split(",")) for body in found.requests()) == count
+        result = plan(text, "emas", index, CATALOG)
+        assert [reason.code for reason in result.reasons] == ["catalog-contradicted"]
+        assert sum(len(body["TargetValue"].split(",")) for body in result.requests()) == count
     assert plan("province:guangdong", "emas", index, CATALOG).native
 
 
 def test_device_with_two_exclusive_values_is_reached_once(tmp_path):
     text = '[p]\nvalues = ["a", "b"]\nexclusive = true\nnames.engagelab = "{type}_{value}"'
-    seen = {"registration_id": ["1", "2"], "p": [["a", "b"], ["a"]], "tags": [["x", "y"], ["x"]]}
-    index = DeviceIndex.build(pl.DataFrame(seen), tmp_path / "index", typed=["p"])
-    found = plan("(p:a AND x) OR (p:b AND y)", "engagelab", index, validate_catalog(parse_catalog(text)))
-    assert [reason.code for reason in found.reasons] == ["catalog-contradicted"]
-    assert "1 devices duplicated" in found.reasons[0].message
-    assert list(found.requests()) == [{"to": {"registration_id": ["1", "2"]}}]
+    columns = {"registration_id": ["1", "2"], "p": [["a", "b"], ["a"]], "tags": [["x", "y"], ["x"]]}
+    index = DeviceIndex.build(pl.DataFrame(columns), tmp_path / "index", typed=["p"])
+    result = plan("(p:a AND x) OR (p:b AND y)", "engagelab", index, validate_catalog(parse_catalog(text)))
+    assert [reason.code for reason in result.reasons] == ["catalog-contradicted"]
+    assert "1 devices duplicated" in result.reasons[0].message
+    assert list(result.requests()) == [{"to": {"registration_id": ["1", "2"]}}]
 
 
 def test_ids_are_not_shared_between_vendors():

@@ -1,4 +1,4 @@
-"""Legal, and yet hardly what was meant."""
+"""Lint reports expressions that are valid, but probably not meant."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_lint_with_index_reports_unused_tags_and_large_audiences(index):
 
 
 def test_lint_command_exits_with_1_on_findings(index, capsys):
-    for words, code, told in (
+    for words, code, message in (
         (["lint", "a AND NOT a"], 1, "always-nobody"),
         (["lint", "male", str(index.folder), "--limit", "50%"], 1, "too-many"),
         (["lint", "male", str(index.folder), "--limit", "0.9"], 0, "nothing odd"),
@@ -54,4 +54,4 @@ def test_lint_command_exits_with_1_on_findings(index, capsys):
             run(words)
         out, err = capsys.readouterr()
         assert ended.value.code == code
-        assert told in out + err
+        assert message in out + err

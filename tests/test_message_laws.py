@@ -1,4 +1,4 @@
-"""Whatever a message says and whatever a vendor replies, there is a body or a refusal, and a meaning."""
+"""Every message gets a body or a rejection, and every reply is classified."""
 
 import json
 
@@ -48,7 +48,7 @@ messages = st.builds(
 
 
 def fact_lines(vendor_name, folder, *verbs):
-    """Both sides of each fact of *name* in *folder*."""
+    """Return both sides of each fact of *vendor_name* in *folder*."""
     return [case.values[1:] for case in load_cases(folder, *verbs) if case.values[0] == vendor_name]
 
 
@@ -64,19 +64,19 @@ VENDOR_MESSAGES = {name: parse_vendor_messages(name) for name in SENDABLE_VENDOR
 
 @st.composite
 def broken_messages(draw, vendor_name):
-    """A message for *name* alone, one value of it replaced by anything."""
-    whole = json.loads(json.dumps(draw(st.sampled_from(VENDOR_MESSAGES[vendor_name])).vendor[vendor_name]))
-    place = whole
+    """Return a message for one vendor with one value replaced by anything."""
+    body = json.loads(json.dumps(draw(st.sampled_from(VENDOR_MESSAGES[vendor_name])).vendor[vendor_name]))
+    node = body
     while True:
-        key = draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
-        if not isinstance(place[key], dict | list) or not place[key] or draw(st.booleans()):
-            place[key] = draw(json_values)
-            return Message(vendor={vendor_name: whole})
-        place = place[key]
+        key = draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
+        if not isinstance(node[key], dict | list) or not node[key] or draw(st.booleans()):
+            node[key] = draw(json_values)
+            return Message(vendor={vendor_name: body})
+        node = node[key]
 
 
 def assert_valid_or_rejected(vendor_name, message):
-    """*message* is refused with reasons, or worded in a body that can be sent as it is."""
+    """Assert that *message* is rejected with reasons or gets a body that can be sent."""
     delivery = get_vendor(vendor_name).delivery
     try:
         body = delivery.build_body(message)
@@ -87,12 +87,12 @@ def assert_valid_or_rejected(vendor_name, message):
     assert json.loads(dump_json(body).encode()) == body
     for problem in (*delivery.warnings(body), *delivery.unsupported_fields(message)):
         assert problem.path.startswith("$")
-    application = Credentials("https://x", dict.fromkeys(delivery.required_keys, "1"))
-    for way in (delivery.native_method, *delivery.send_methods):
+    credentials = Credentials("https://x", dict.fromkeys(delivery.required_keys, "1"))
+    for method in (delivery.native_method, *delivery.send_methods):
         targets = (get_vendor(vendor_name).target_ids(["a", "b"]),)
-        handle = "1" if way.setup_call and way.setup_call.is_needed(targets) else None
-        if not list(way.check(body, targets, application)):
-            way.build_request(SendCall(targets=targets, body=body, handle=handle, idempotency_key="t"), application)
+        handle = "1" if method.setup_call and method.setup_call.is_needed(targets) else None
+        if not list(method.check(body, targets, credentials)):
+            method.build_request(SendCall(targets=targets, body=body, handle=handle, idempotency_key="t"), credentials)
 
 
 @pytest.mark.parametrize("name", SENDABLE_VENDORS)
@@ -112,20 +112,21 @@ def test_any_vendor_fields_are_accepted_or_rejected(name, data):
 def test_any_reply_is_classified(name, data):
     delivery = get_vendor(name).delivery
     status = data.draw(st.integers(100, 599))
-    bodies = [said.partition(" ")[2] for said, _ in fact_lines(name, "replies", "push", "open")]
-    known = [json.loads(body) for body in bodies if body.startswith("{")]
-    keys = sorted({key for each in known for key in each})
-    some = st.dictionaries(st.sampled_from(keys), json_values | st.sampled_from([0, 1, "0"]), max_size=4)
-    written = (some | st.sampled_from(known)).map(lambda each: json.dumps(each).encode())
-    content = data.draw(st.binary(max_size=20) | written)
-    replies = [way.parse_reply for way in (delivery.native_method, *delivery.send_methods)]
-    for reply in (*replies, *(way.setup_call.parse_reply for way in delivery.send_methods if way.setup_call)):
-        found = reply(Response(status, content, {"retry-after": data.draw(text_values)}))
-        if isinstance(found, Accepted):
+    bodies = [fact.partition(" ")[2] for fact, _ in fact_lines(name, "replies", "push", "open")]
+    known_bodies = [json.loads(body) for body in bodies if body.startswith("{")]
+    keys = sorted({key for body in known_bodies for key in body})
+    random_bodies = st.dictionaries(st.sampled_from(keys), json_values | st.sampled_from([0, 1, "0"]), max_size=4)
+    bodies_json = (random_bodies | st.sampled_from(known_bodies)).map(lambda body: json.dumps(body).encode())
+    content = data.draw(st.binary(max_size=20) | bodies_json)
+    parsers = [method.parse_reply for method in (delivery.native_method, *delivery.send_methods)]
+    parsers += [method.setup_call.parse_reply for method in delivery.send_methods if method.setup_call]
+    for parse_reply in parsers:
+        outcome = parse_reply(Response(status, content, {"retry-after": data.draw(text_values)}))
+        if isinstance(outcome, Accepted):
             assert 200 <= status < 300
-            " ".join((found.message_id, *found.invalid_ids)).encode()
+            " ".join((outcome.message_id, *outcome.invalid_ids)).encode()
         else:
-            assert isinstance(found, InvalidIds | Rejected | Retryable | Fatal | InDoubt)
-            str(found.problem).encode()
+            assert isinstance(outcome, InvalidIds | Rejected | Retryable | Fatal | InDoubt)
+            str(outcome.problem).encode()
         if status >= 500 and not content:
-            assert isinstance(found, InDoubt)
+            assert isinstance(outcome, InDoubt)

@@ -1,8 +1,7 @@
-"""One body for every vendor: what a message becomes is lines of text in messages/<vendor>.txt, and the parameters of
-the vendor's document are those in parameters/<vendor>.txt.
+"""Message bodies of every vendor, from the lines in messages/<vendor>.txt and parameters/<vendor>.txt.
 
-In them `<60 x>` is x sixty times, `<+2d %Y-%m-%d>` the day after tomorrow in Beijing, or in UTC where it ends in Z, and
-`*` any key.
+In them `<60 x>` is 60 times x, `<+2d %Y-%m-%d>` is the day after tomorrow in Beijing (in UTC if the format ends in
+Z), and `*` is any key.
 """
 
 import json
@@ -26,14 +25,14 @@ SCHEMA_FILES = sorted(Path(audience.__file__).parent.glob("vendors/*/fields.json
 
 
 def parse_fact_message(text):
-    """The message that a line of facts writes."""
-    text = re.sub(r"<(\d+) (.)>", lambda found: found[2] * int(found[1]), text)
+    """Return the message in a line of facts."""
+    text = re.sub(r"<(\d+) (.)>", lambda match: match[2] * int(match[1]), text)
     return parse_message(json.loads(re.sub(r"<([+-]\d+)([dhms]) ([^>]+)>", _format_timestamp, text)))
 
 
 def _format_timestamp(match):
-    away = timedelta(**{TIME_UNITS[match[2]]: int(match[1])})
-    return (datetime.now(UTC if match[3].endswith("Z") else BEIJING) + away).strftime(match[3])
+    offset = timedelta(**{TIME_UNITS[match[2]]: int(match[1])})
+    return (datetime.now(UTC if match[3].endswith("Z") else BEIJING) + offset).strftime(match[3])
 
 
 def problem_lines(problems):
@@ -45,57 +44,59 @@ def test_every_sendable_vendor_has_fact_files():
         assert {file.stem for file in (Path(__file__).parent / folder).glob("*.txt")} == set(SENDABLE_VENDORS)
 
 
-@pytest.mark.parametrize(("name", "said", "body"), load_cases("messages", "say"))
-def test_message_body(name, said, body):
-    assert get_vendor(name).delivery.build_body(parse_fact_message(said)) == load_json(body)
+@pytest.mark.parametrize(("name", "message", "body"), load_cases("messages", "say"))
+def test_message_body(name, message, body):
+    assert get_vendor(name).delivery.build_body(parse_fact_message(message)) == load_json(body)
 
 
-@pytest.mark.parametrize(("name", "said", "reasons"), load_cases("messages", "refuse"))
-def test_message_is_rejected_with_all_reasons(name, said, reasons):
+@pytest.mark.parametrize(("name", "message", "reasons"), load_cases("messages", "refuse"))
+def test_message_is_rejected_with_all_reasons(name, message, reasons):
     with pytest.raises(MessageError) as caught:
-        get_vendor(name).delivery.build_body(parse_fact_message(said))
+        get_vendor(name).delivery.build_body(parse_fact_message(message))
     assert problem_lines(caught.value.problems) == sorted(reasons.split(", "))
 
 
-@pytest.mark.parametrize(("name", "said", "reasons"), load_cases("messages", "warn"))
-def test_message_body_with_warnings(name, said, reasons):
-    delivery, spoken = get_vendor(name).delivery, parse_fact_message(said)
-    found = problem_lines([*delivery.warnings(delivery.build_body(spoken)), *delivery.unsupported_fields(spoken)])
-    assert found == ([] if reasons == "nothing" else sorted(reasons.split(", ")))
+@pytest.mark.parametrize(("name", "message", "reasons"), load_cases("messages", "warn"))
+def test_message_body_with_warnings(name, message, reasons):
+    delivery, parsed = get_vendor(name).delivery, parse_fact_message(message)
+    problems = problem_lines([*delivery.warnings(delivery.build_body(parsed)), *delivery.unsupported_fields(parsed)])
+    assert problems == ([] if reasons == "nothing" else sorted(reasons.split(", ")))
 
 
-@pytest.mark.parametrize(("name", "said", "reasons"), load_cases("messages", "bar"))
-def test_method_rejects_message_with_all_reasons(name, said, reasons):
-    wanted, _, text = said.partition(" ")
+@pytest.mark.parametrize(("name", "message", "reasons"), load_cases("messages", "bar"))
+def test_method_rejects_message_with_all_reasons(name, message, reasons):
+    method_name, _, text = message.partition(" ")
     delivery = get_vendor(name).delivery
-    way = next(way for way in delivery.send_methods if way.name == wanted)
-    application = Credentials(next(iter(delivery.base_urls.values())), dict.fromkeys(delivery.required_keys, "1"))
-    found = problem_lines(
-        way.check(delivery.build_body(parse_fact_message(text)), [get_vendor(name).target_ids(["a", "b"])], application)
+    method = next(method for method in delivery.send_methods if method.name == method_name)
+    credentials = Credentials(next(iter(delivery.base_urls.values())), dict.fromkeys(delivery.required_keys, "1"))
+    problems = problem_lines(
+        method.check(
+            delivery.build_body(parse_fact_message(text)), [get_vendor(name).target_ids(["a", "b"])], credentials
+        )
     )
-    assert found == ([] if reasons == "nothing" else sorted(reasons.split(", ")))
+    assert problems == ([] if reasons == "nothing" else sorted(reasons.split(", ")))
 
 
 @pytest.mark.parametrize(("name", "path", "body"), load_cases("parameters", "say"))
 def test_parameter_is_expressible(name, path, body):
-    """What stands in `vendor.NAME` is in the body as it is, though there may be more beside it."""
-    said = parse_fact_message(f'{{"vendor": {{"{name}": {body}}}}}')
-    written, asked = get_vendor(name).delivery.build_body(said), said.vendor[name]
+    """The body contains what `vendor.NAME` has, possibly with more beside it."""
+    message = parse_fact_message(f'{{"vendor": {{"{name}": {body}}}}}')
+    actual, expected = get_vendor(name).delivery.build_body(message), message.vendor[name]
     for key in path.removeprefix("$.").split("."):
-        key = next(iter(asked)) if key == "*" else key
-        written, asked = written[key], asked[key]
-    assert deep_merge({"it": written}, {"it": asked}) == {"it": written}
+        key = next(iter(expected)) if key == "*" else key
+        actual, expected = actual[key], expected[key]
+    assert deep_merge({"it": actual}, {"it": expected}) == {"it": actual}
 
 
 @pytest.mark.parametrize(("name", "path", "why"), load_cases("parameters", "leave"))
 def test_unsupported_parameter_has_reason(name, path, why):
-    """What says who is told comes from the expression, and what no page describes is not known."""
+    """The expression decides who receives the message, and undocumented parameters are unknown."""
     keys = path.removeprefix("$.").split(".")
-    said = 1
+    body = 1
     for key in reversed(keys):
-        said = {key: said}
+        body = {key: body}
     with pytest.raises(MessageError) as caught:
-        get_vendor(name).delivery.build_body(parse_fact_message(json.dumps({"vendor": {name: said}})))
+        get_vendor(name).delivery.build_body(parse_fact_message(json.dumps({"vendor": {name: body}})))
     assert f"unknown-key {path}" in problem_lines(caught.value.problems)
     assert why
 
@@ -108,7 +109,7 @@ def test_every_schema_field_is_listed(file):
 
 
 def _property_paths(schema, node, path):
-    """The paths of all properties of *within*."""
+    """Yield the paths of all properties of *node*."""
     node = schema["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
     for key, value in node.get("properties", {}).items():
         yield f"{path}.{key}"
