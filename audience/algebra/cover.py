@@ -18,10 +18,10 @@ from audience.algebra.request_shape import RequestShape, SingleOperator, Slots, 
 from audience.algebra.simplification import negate, simplify
 from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
 
-MAX_EXHAUSTIVE_TAGS = 5  # for up to so many tags all requests are searched
+MAX_EXHAUSTIVE_TAGS = 5  # up to this number of tags, all requests are searched
 MAX_SEARCH_SECONDS = 0.05  # of processor time; the last step may take as long again
 MAX_COVER_TAGS = 1_000  # more never fit a few requests, and finding that out takes seconds
-MAX_PARTS_FACTOR = 4  # splitting ends at so many times the wanted number of parts, because merging seldom helps then
+MAX_PARTS_FACTOR = 4  # splitting ends at this multiple of the maximum, because merging seldom saves as many
 
 CanName: TypeAlias = Callable[[Tag], bool]
 

@@ -22,10 +22,10 @@ from audience.language.printer import render
 
 
 def format_tree(expr: Expr, depth: int = 0) -> list[str]:
-    """Return the tree of *expr*, one node per line, two spaces of indentation per level.
+    r"""Return the tree of *expr*, one node per line, two spaces of indentation per level.
 
     >>> from audience.language.parser import parse
-    >>> print("\\n".join(format_tree(parse("a AND NOT (b OR c)"))))
+    >>> print("\n".join(format_tree(parse("a AND NOT (b OR c)"))))
     AND
       a
       NOT

@@ -68,11 +68,11 @@ def can_parse(order: Any, value: str) -> bool:
 
 
 def expand_comparisons(expr: Expr, catalog: Catalog | None) -> Expr:
-    """Return *expr* with comparisons of closed attributes and short ranges of days replaced by lists of tags.
+    r"""Return *expr* with comparisons of closed attributes and short ranges of days replaced by lists of tags.
 
     >>> from audience.language.printer import render
     >>> from audience.planning.catalog.loader import parse_catalog
-    >>> catalog = parse_catalog('[version]\\nvalues = ["1.0", "1.2", "1.10"]\\norder = "version"')
+    >>> catalog = parse_catalog('[version]\nvalues = ["1.0", "1.2", "1.10"]\norder = "version"')
     >>> render(expand_comparisons(Compare("version", ">=", "1.2"), catalog))
     'version:1.2 OR version:1.10'
     """

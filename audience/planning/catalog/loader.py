@@ -30,9 +30,9 @@ def read_catalog(path: str | Path) -> Catalog:
 
 
 def parse_catalog(text: str) -> Catalog:
-    """Parse the *text* of a catalog without validating its names.
+    r"""Parse the *text* of a catalog without validating its names.
 
-    >>> parse_catalog('[province]\\nvalues = ["a", "b"]\\nexclusive = true').constraints.values
+    >>> parse_catalog('[province]\nvalues = ["a", "b"]\nexclusive = true').constraints.values
     {'province': ('a', 'b')}
     """
     try:
