@@ -68,5 +68,5 @@ def test_versions_are_compared_when_enabled(monkeypatch):
     monkeypatch.setattr(umeng, "ALLOWS_VERSION_COMPARISON", True)
     payload = get_vendor("umeng").emit(parse("version >= 1.0 AND NOT version <= 2.0"))
     assert payload["filter"] == {"where": {"and": [{"app_version": ">1.0"}, {"not": {"app_version": "<2.0"}}]}}
-    with pytest.warns(match="which the page gives it for"):
+    with pytest.warns(match="as the page describes it"):
         assert get_vendor("umeng").parse(payload) == parse("version >= 1.0 AND NOT version <= 2.0")

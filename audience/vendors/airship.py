@@ -40,7 +40,7 @@ LIMITS = {
     "levels": Limit(None, PAGE),
 }
 MAX_CHILDREN, MAX_NAMES, MAX_SELECTORS = 10, 100, 1_000  # ten lists of a hundred are a thousand
-MAX_TREE_LEVELS = 64  # levels; ours: no page limits them, but a reader must
+MAX_TREE_LEVELS = 64  # ours: undocumented, but a parser needs a limit
 DEFAULT_GROUP = "device"  # the group of tags that have no group
 PLATFORM_TYPE = "platform"  # the type of the tags that device_types are read as: no tag group is one of them
 COMPOUND_KEYS = ("AND", "OR", "NOT")  # older pages and the clients write them in lower case
@@ -48,7 +48,7 @@ CHANNEL_KEYS = ("channel", "ios_channel", "android_channel", "amazon_channel", "
 ID_KINDS_BY_KEY: dict[str, IdKind] = {"named_user": "alias", **dict.fromkeys(CHANNEL_KEYS, "registration_id")}
 KEYS_BY_ID_KIND: dict[IdKind, str] = {"alias": "named_user", "registration_id": "channel"}
 OPAQUE_KEYS = {
-    "segment": "only Airship knows who is in a segment",
+    "segment": "only Airship knows the members of a segment",
     "static_list": "only Airship has the file of a static list",
     "subscription_list": "only Airship knows who subscribed to a list",
     "subscription_lists": "only Airship knows who subscribed to a list",
@@ -57,19 +57,17 @@ OPAQUE_KEYS = {
     "create_and_send": "it makes new channels of addresses",
     "bulk_id": "it names channels that were uploaded before",
     "location": "only Airship knows where a device was",
-    "sms_id": "a phone number is no id of a device",
-    "sms_sender": "a sender is no tag of a device",
+    "sms_id": "a phone number does not identify a device",
+    "sms_sender": "a sender is not a tag of a device",
     "device_token": "only Airship knows the channel of an old device token",
     "apid": "only Airship knows the channel of an old id",
     "wns": "only Airship knows the channel of an old id",
 }
-SHAPE = Tree(
-    max_levels=20, max_tags=MAX_SELECTORS, allows_unbounded_not=True
-)  # wide lists are nested when they are written
+SHAPE = Tree(max_levels=20, max_tags=MAX_SELECTORS, allows_unbounded_not=True)
 
 
 def parse(payload: Any) -> Expr:
-    """Read the targeting object `{"audience": …}`, or a whole push, whose device_types narrow it.
+    """Parse the targeting object `{"audience": …}`, or a whole push, whose device_types narrow it.
 
     >>> from audience.language.printer import render
     >>> render(parse({"audience": {"AND": [{"tag": ["a", "b"]}, {"NOT": {"tag": "gold", "group": "loyalty"}}]}}))
@@ -77,7 +75,7 @@ def parse(payload: Any) -> Expr:
     """
     push = read_json_object(payload)
     if "audience" not in push:
-        fail("missing-key", "there is no 'audience'", "$", 'the targeting object is {"audience": …}')
+        fail("missing-key", "missing key 'audience'", "$", 'the targeting object is {"audience": …}')
     audience = push["audience"]
     if isinstance(audience, str) and audience.lower() == "all":
         expr: Expr = Everyone()
@@ -115,7 +113,7 @@ def _parse_selector(value: Any, path: str, depth: int) -> Expr:
     found = ", ".join(map(str, selector)) or "nothing"
     fail(
         "unknown-key",
-        f"no selector is called so: {found}",
+        f"unknown selector: {found}",
         path,
         f"tag, {', '.join(ID_KINDS_BY_KEY)}, {', '.join(COMPOUND_KEYS)}",
     )
@@ -123,10 +121,12 @@ def _parse_selector(value: Any, path: str, depth: int) -> Expr:
 
 def _parse_selector_word(value: str, path: str) -> Expr:
     if value.lower() == "triggered":
-        fail("opaque", "a pipeline tells who triggered it, at the time of sending", path)
+        fail("opaque", "the audience of a pipeline is known at the time of sending only", path)
     if value.lower() == "all":
-        fail("all-inside", '"all" stands inside AND, OR or NOT', path, 'write "audience": "all", or leave it out')
-    fail("unknown-value", f"no selector is called {value!r}", path, '"all", or an object')
+        fail(
+            "all-inside", '"all" cannot be used inside AND, OR or NOT', path, 'write "audience": "all", or leave it out'
+        )
+    fail("unknown-value", f"unknown selector {value!r}", path, '"all", or an object')
 
 
 def _parse_tags(selector: Payload, path: str) -> Expr:
@@ -139,7 +139,7 @@ def _parse_tags(selector: Payload, path: str) -> Expr:
 
 
 def _parse_names(value: Any, path: str) -> list[str]:
-    """One text, or a list of texts: any of them."""
+    """Return one name or a list of names; any of them matches."""
     names = read_one_or_many(value, path)
     check_limit(LIMITS["names"], len(names), "names", path, "join several lists by OR")
     return names
@@ -155,7 +155,7 @@ def _parse_compound(operator: str, value: Any, path: str, depth: int) -> Expr:
 
 
 def emit(expr: Expr) -> Payload:
-    """Say *expr* in one request, or raise Unsaid with every reason.
+    """Return the request for *expr*; raise Unsupported with every reason.
 
     >>> from audience.language.parser import parse
     >>> emit(parse("(a OR b) AND NOT loyalty:gold"))
@@ -184,18 +184,20 @@ def _atom_problems(atom: Expr) -> Iterator[Problem]:
             for value in values:
                 yield from _length_problems("id-too-long", value, value, span)
         case Ids(kind=kind, span=span):
-            yield Problem("no-such-id", f"Airship knows no {kind}", span, hint="name them by alias or channel")
+            yield Problem(
+                "no-such-id", f"Airship has no id of the kind {kind}", span, hint="name them by alias or channel"
+            )
         case Compare(span=span) | Within(span=span):
-            yield Problem("no-ranges", f"{render(atom)!r} compares; the tags of Airship have no order", span)
+            yield Problem("no-ranges", f"{render(atom)!r} is a comparison; tags of Airship are not ordered", span)
 
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
-    """Why Airship has no name for *tag*."""
+    """Yield the reasons why Airship has no name for *tag*."""
     if tag.type == DEFAULT_GROUP:
-        message = f"{render(tag)!r}: at Airship the group {DEFAULT_GROUP!r} is that of tags without a type"
+        message = f"{render(tag)!r}: Airship uses the group {DEFAULT_GROUP!r} for untyped tags"
         yield Problem("illegal-name", message, tag.span, hint="give it another name in a catalog")
     elif tag.type == PLATFORM_TYPE:
-        message = f"{render(tag)!r} is said by device_types, beside an audience and not in it"
+        message = f"{render(tag)!r} is expressed by device_types, beside the audience"
         yield Problem("no-name", message, tag.span, hint="or give it the name of a tag in a catalog")
     yield from _length_problems("name-too-long", tag.value, render(tag), tag.span)
 
@@ -203,30 +205,30 @@ def tag_problems(tag: Tag) -> Iterator[Problem]:
 def _length_problems(code: str, name: str, label: str, span: Any) -> Iterator[Problem]:
     limit = LIMITS["name_characters"]
     if limit.is_exceeded_by(len(name)):
-        yield Problem(code, f"{label!r} has {len(name)} characters; {limit.maximum} is the most", span)
+        yield Problem(code, f"{label!r} has {len(name)} characters; the maximum is {limit.maximum}", span)
 
 
 def _size_problems(audience: Payload) -> Iterator[Problem]:
     levels, names = _count_levels_and_names(audience)
     if LIMITS["selectors"].is_exceeded_by(names):
-        yield Problem("too-many", f"{names:,} names in all; {MAX_SELECTORS:,} is the most")
+        yield Problem("too-many", f"{names:,} names in all; the maximum is {MAX_SELECTORS:,}")
     if levels > MAX_TREE_LEVELS:
-        yield Problem("too-deep", f"{levels} levels; more than {MAX_TREE_LEVELS} are not tried")
+        yield Problem("too-deep", f"{levels} levels; the maximum is {MAX_TREE_LEVELS}")
 
 
 def _count_levels_and_names(selector: Payload) -> tuple[int, int]:
-    """The levels of *selector* and its names."""
+    """Return the depth of *selector* and the number of its names."""
     for key, value in selector.items():
         if key in COMPOUND_KEYS:
             sizes = [_count_levels_and_names(child) for child in (value if isinstance(value, list) else [value])]
             return 1 + max(levels for levels, _ in sizes), sum(names for _, names in sizes)
         if key != "group":
             return 1, len(value) if isinstance(value, list) else 1
-    raise AssertionError(f"no selector: {selector!r}")
+    raise AssertionError(f"not a selector: {selector!r}")
 
 
 def _emit_selector(expr: Expr) -> Payload:
-    """*expr* as a selector, with as few NOTs as can be, which take Airship longest."""
+    """Return *expr* as a selector with as few NOTs as possible, which are the slowest at Airship."""
     match expr:
         case Tag():
             return _join_selectors("OR", _emit_tag_lists([expr]))
@@ -244,16 +246,16 @@ def _emit_selector(expr: Expr) -> Payload:
             unwanted = [tag for term in terms if (tag := _negated_tag(term))]
             none_of = [{"NOT": _join_selectors("OR", _emit_tag_lists(unwanted))}] if unwanted else []
             return _join_selectors("AND", [*children, *none_of])
-    raise AssertionError(f"checked by _problems: {expr!r}")
+    raise AssertionError(f"checked by _atom_problems: {expr!r}")
 
 
 def _negated_tag(term: Expr) -> Tag | None:
-    """The tag of which *term* is the NOT."""
+    """Return the tag that *term* negates, or None."""
     return term.term if isinstance(term, Not) and isinstance(term.term, Tag) else None
 
 
 def _emit_tag_lists(tags: Sequence[Tag]) -> list[Payload]:
-    """Selectors of any of *tags*: lists of those of one group."""
+    """Return selectors that match any of *tags*, one list for each group."""
     groups: dict[str, list[str]] = {}
     for tag in tags:
         groups.setdefault(tag.type, []).append(tag.value)
@@ -270,7 +272,7 @@ def _emit_name_lists(key: str, names: Sequence[str]) -> list[Payload]:
 
 
 def _join_selectors(operator: str, children: list[Payload]) -> Payload:
-    """*children* joined by *kind*: a single one by itself, too many of them in groups."""
+    """Join *children* by *operator*: a single one stays as it is, too many are nested in groups."""
     while len(children) > MAX_CHILDREN:
         groups = [children[at : at + MAX_CHILDREN] for at in range(0, len(children), MAX_CHILDREN)]
         children = [_join_selectors(operator, group) for group in groups]
@@ -278,18 +280,18 @@ def _join_selectors(operator: str, children: list[Payload]) -> Payload:
 
 
 def assumptions(expr: Expr) -> Iterator[Problem]:
-    """What a request that says *expr* takes for granted."""
+    """Yield what a request for *expr* takes for granted."""
     if not is_bounded(nnf(expr)):
-        yield Problem("universe", "NOT and everyone are out of all channels that Airship knows, not out of your table")
+        yield Problem("universe", "NOT and everyone refer to all channels registered with Airship, not to your table")
     if any(isinstance(atom, Ids) and atom.kind == "alias" for atom in atoms(expr)):
-        yield Problem("account", "an alias is a named user, and stands for every device of that user at Airship")
+        yield Problem("account", "an alias is a named user and matches every device of that user at Airship")
     groups = sorted({atom.type for atom in atoms(expr) if isinstance(atom, Tag)} - {UNTYPED})
     if groups:
-        yield Problem("tag-groups", f"Airship has the tag groups {', '.join(groups)}, and their tags are set there")
+        yield Problem("tag-groups", f"Airship has the tag groups {', '.join(groups)}, with the tags of your devices")
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
-    """The targeting object of at most 1,000 channels, in lists of 100."""
+    """Return the targeting object of at most 1,000 channels, in lists of 100."""
     return {"audience": _join_selectors("OR", _emit_name_lists("channel", ids))}
 
 

@@ -1,4 +1,4 @@
-"""Braze: a connected audience, filters joined by AND and OR. It is read only: Braze sends to users, not to devices.
+"""Braze: a connected audience, filters joined by AND and OR. Read only: Braze sends to users, not to devices.
 
 https://www.braze.com/docs/api/objects_filters/connected_audience, read 2026-11-21.
 """
@@ -32,36 +32,36 @@ SEND_DOCS = "https://www.braze.com/docs/api/endpoints/messaging/send_messages/po
 
 LIMITS = {"external_user_ids": Limit(50, SEND_DOCS)}
 
-# Whether a text that is "not_equal" is the NOT of one that equals: the pages do not say what becomes of users without
-# the attribute, and compare it without regard to case, where "equals" does regard it.
+# Whether "not_equal" of a string is the NOT of "equals": its treatment of users without the attribute is not
+# documented, and it ignores case, which "equals" does not.
 NOT_EQUAL_IS_NOT = False
 
 SUBSCRIPTION_STATUSES = ("opted_in", "subscribed", "unsubscribed")
 FILTER_KEYS = ("custom_attribute", "push_subscription_status", "email_subscription_status", "last_used_app")
-RESERVED_TYPES = (UNTYPED, *FILTER_KEYS)  # types of the house that a custom attribute may not take for itself
+RESERVED_TYPES = (UNTYPED, *FILTER_KEYS)  # canonical types that a custom attribute cannot use
 DATE_COMPARE_OPS: dict[str, CompareOp] = {"after": ">", "before": "<"}
 OPAQUE_COMPARISONS = {
-    "exists": "there is no word for having any value",
-    "does_not_exist": "there is no word for having no value",
-    "matches_regex": "patterns are matched at Braze only",
-    "does_not_match_regex": "patterns are matched at Braze only",
-    "less_than_x_days_ago": "it counts back from the moment of sending",
-    "greater_than_x_days_ago": "it counts back from the moment of sending",
-    "less_than_x_days_in_the_future": "it counts from the moment of sending",
-    "greater_than_x_days_in_the_future": "it counts from the moment of sending",
-    "less_than_or_equal_to": "no page says whether it takes in users without a value, as less_than does",
+    "exists": "the language has no condition for any value",
+    "does_not_exist": "the language has no condition for no value",
+    "matches_regex": "patterns are evaluated by Braze only",
+    "does_not_match_regex": "patterns are evaluated by Braze only",
+    "less_than_x_days_ago": "it counts back from the time of sending",
+    "greater_than_x_days_ago": "it counts back from the time of sending",
+    "less_than_x_days_in_the_future": "it counts from the time of sending",
+    "greater_than_x_days_in_the_future": "it counts from the time of sending",
+    "less_than_or_equal_to": "whether it matches users without a value, as less_than does, is not documented",
 }
 OPAQUE_KEYS = {
-    "segment_id": "only Braze knows who is in a segment of its console",
-    "recipients": "a recipient's own properties do not tell who it is; list external_user_ids",
+    "segment_id": "only Braze knows the members of a console segment",
+    "recipients": "the properties of a recipient do not identify it; list external_user_ids",
     "user_aliases": "an alias of Braze is a name and a label; list external_user_ids",
 }
 
 
 def parse(payload: Any) -> Expr:
-    """Read a whole request, or the `{"audience": …}` of one; a custom attribute is a tag of its name.
+    """Parse a whole request, or its `{"audience": …}`; a custom attribute is a tag of its name.
 
-    A text that a custom attribute has, or a value in its list, is the value of the tag; a true one is a bare tag.
+    The string value of a custom attribute, or a value in its list, is the value of the tag; true is an untyped tag.
 
     >>> from audience.language.printer import render
     >>> color = {"custom_attribute_name": "eye_color", "comparison": "equals", "value": "green"}
@@ -74,9 +74,9 @@ def parse(payload: Any) -> Expr:
             fail("opaque", why, f"$.{key}")
     keys = [key for key in ("audience", "custom_audience", "external_user_ids") if request.get(key)]
     if not keys:
-        fail("missing-key", "there is no 'audience'", "$", 'the targeting object is {"audience": …}')
+        fail("missing-key", "missing key 'audience'", "$", 'the targeting object is {"audience": …}')
     if len(keys) > 1:
-        fail("second-target", f"{keys[1]} beside {keys[0]}: no page says how they are joined", f"$.{keys[1]}")
+        fail("second-target", f"{keys[1]} beside {keys[0]}: how they are joined is not documented", f"$.{keys[1]}")
     _warn_about_campaign(request)
     if keys == ["external_user_ids"]:
         users = read_list(request["external_user_ids"], "$.external_user_ids", LIMITS["external_user_ids"])
@@ -85,14 +85,14 @@ def parse(payload: Any) -> Expr:
 
 
 def _warn_about_campaign(request: Payload) -> None:
-    """A campaign's own filters narrow what triggers it; beside `messages` its id is for statistics only."""
+    """Warn that a campaign's own filters narrow the audience; beside `messages` its id is for statistics only."""
     for key in ("campaign_id", "canvas_id"):
         if request.get(key) and "messages" not in request:
-            warn_payload("whom the campaign or Canvas leaves out at Braze is left out too", f"$.{key}")
+            warn_payload("filters of the campaign or Canvas at Braze narrow the audience further", f"$.{key}")
 
 
 def _parse_node(value: Any, path: str, depth: int) -> Expr:
-    """One filter, or several joined by AND or OR."""
+    """Parse one filter, or several joined by AND or OR."""
     key, inner, place = read_single_key(value, ("AND", "OR", *FILTER_KEYS), path, depth)
     match key:
         case "AND":
@@ -153,7 +153,7 @@ def _parse_attribute(body: Payload, path: str) -> Expr:
         "less_than",
     )
     hint = did_you_mean(comparison, known)
-    fail("unknown-value", f"no comparison is called {comparison!r}", f"{path}.comparison", hint)
+    fail("unknown-value", f"unknown comparison {comparison!r}", f"{path}.comparison", hint)
 
 
 def _parse_equals(type_: str, value: Any, path: str) -> Expr:
@@ -161,29 +161,32 @@ def _parse_equals(type_: str, value: Any, path: str) -> Expr:
         case True:
             return bare(type_)
         case False:
-            fail("opaque", "false and not set are told apart at Braze; there is no word for that", path)
+            fail("opaque", "Braze distinguishes false from not set, the language does not", path)
         case str():
             return Tag(type_, read_string(value, path))
     if read_number(value, path) == 0:
-        fail("opaque", "0 takes in users without a value; there is no word for that", path)
+        fail("opaque", "0 matches users without a value, which the language cannot express", path)
     return Tag(type_, format_number(value))
 
 
 def _parse_not_equal(type_: str, value: Any, path: str) -> Expr:
     if isinstance(value, bool):
-        fail("opaque", "no page says whether users without a value are meant", path)
+        fail("opaque", "whether it matches users without a value is not documented", path)
     if isinstance(value, str) and not NOT_EQUAL_IS_NOT:
-        fail("opaque", "case does not count here, and no page says whether users without a value are meant", path)
+        fail("opaque", "case is ignored, and whether it matches users without a value is not documented", path)
     return Not(_parse_equals(type_, value, path))
 
 
 def _parse_comparison(type_: str, comparison: str, value: Any, path: str) -> Expr:
-    """A comparison of numbers. "Less Than" takes in users without a value (TYPES), so it is the NOT of ≥."""
+    """Parse a comparison of numbers.
+
+    "Less Than" includes users without a value (DATA_TYPES_DOCS), so it is the NOT of ≥.
+    """
     text = format_number(read_number(value, path))
     if comparison == "greater_than":
         return Compare(type_, ">", text)
     if value <= 0:
-        fail("opaque", f"no page says what {comparison} {text} does with users without a value", path)
+        fail("opaque", f"whether {comparison} {text} matches users without a value is not documented", path)
     least = Compare(type_, ">=", text)
     return least if comparison == "greater_than_or_equal_to" else Not(least)
 
@@ -198,5 +201,5 @@ VENDOR = Vendor(
     id_columns=("braze",),
     parse=parse,
     has_typed_tags=True,
-    read_only_reason="it tells users, over all their channels, and not devices",
+    read_only_reason="it sends to users on all their channels, not to devices",
 )

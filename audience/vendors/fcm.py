@@ -1,7 +1,7 @@
-"""Firebase Cloud Messaging: conditions of at most five topics, or tokens. It has topics in the place of tags.
+"""Firebase Cloud Messaging: conditions of at most five topics, or tokens. Topics serve as tags.
 
-https://firebase.google.com/docs/cloud-messaging/send-topic-messages: only its beginning could be read, on 2026-11-21;
-what it says of conditions by those who quote it, and the rest by Firebase's own clients and their samples.
+https://firebase.google.com/docs/cloud-messaging/send-topic-messages: only the beginning of the page was readable, on
+2026-11-21. Its rules for conditions come from quotations of it, the rest from Firebase's own clients and samples.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,9 +28,9 @@ ENCODER_SOURCE = "https://github.com/firebase/firebase-admin-python/blob/main/fi
 UNBOUNDED_NOT_ISSUE = "https://github.com/firebase/firebase-admin-python/issues/145"
 PERCENT_ISSUE = "https://github.com/firebase/firebase-android-sdk/issues/8620"
 
-LIMITS = {"topics": Limit(5, PAGE), "tokens": Limit(500, ENCODER_SOURCE)}  # of topics as PAGE is quoted
-ALLOWS_UNBOUNDED_NOT = False  # documented once, and refused by the server since 2018: NOT_ALONE
-ALLOWS_PERCENT = False  # documented as legal in a name, and fails in the Android SDK 25.1.0: PERCENT
+LIMITS = {"topics": Limit(5, PAGE), "tokens": Limit(500, ENCODER_SOURCE)}  # topics: as PAGE is quoted
+ALLOWS_UNBOUNDED_NOT = False  # documented once, rejected by the server since 2018: UNBOUNDED_NOT_ISSUE
+ALLOWS_PERCENT = False  # documented as legal in a name, fails in the Android SDK 25.1.0: PERCENT_ISSUE
 
 TOPIC_PATTERN = r"[a-zA-Z0-9\-_.~%]+"
 DIALECT = TopicDialect(
@@ -46,9 +46,9 @@ TARGET_KEYS = ("token", "fid", "topic", "condition")
 
 
 def parse(payload: Any) -> Expr:
-    """Read `{"message": {…}}`, a message alone, or the `{"tokens": […]}` of a multicast message.
+    """Parse `{"message": {…}}`, a message alone, or the `{"tokens": […]}` of a multicast message.
 
-    Brackets come first, then operators from left to right, as the page is quoted.
+    Brackets bind first, then operators from left to right, as the page is quoted.
 
     >>> from audience.language.printer import render
     >>> render(parse({"message": {"condition": "'a' in topics || 'b' in topics && 'c' in topics"}}))
@@ -68,16 +68,16 @@ def _parse_multicast(request: Payload) -> Expr:
         _reject_fid("$.fids")
     for key in TARGET_KEYS:
         if key in request:
-            fail("two-targets", f"{key} stands beside tokens", f"$.{key}", "a message has one target")
+            fail("two-targets", f"{key} beside tokens", f"$.{key}", "a message has one target")
     return Ids("registration_id", tuple(read_list(request.get("tokens"), "$.tokens", LIMITS["tokens"])))
 
 
 def _parse_message(message: Payload, path: str) -> Expr:
     found = [key for key in TARGET_KEYS if key in message]
     if not found:
-        fail("missing-key", f"there is none of {', '.join(TARGET_KEYS)}", path, "a message has one target")
+        fail("missing-key", f"expected one of {', '.join(TARGET_KEYS)}", path, "a message has one target")
     if len(found) > 1:
-        fail("two-targets", f"{' and '.join(found)} stand side by side", path, "a message has one target")
+        fail("two-targets", f"{' and '.join(found)} cannot be combined", path, "a message has one target")
     [key] = found
     value = read_string(message[key], f"{path}.{key}")
     match key:
@@ -91,11 +91,11 @@ def _parse_message(message: Payload, path: str) -> Expr:
 
 
 def _reject_fid(path: str) -> NoReturn:
-    fail("opaque", "a fid names an installation, which is another id than a token", path, "name its token")
+    fail("opaque", "a fid identifies an installation, not a token", path, "name its token")
 
 
 def emit(expr: Expr) -> Payload:
-    """Say *expr* in one request, or raise Unsaid with every reason.
+    """Return the request for *expr*; raise Unsupported with every reason.
 
     >>> from audience.language.parser import parse
     >>> emit(parse("a AND (b OR NOT c)"))
@@ -108,17 +108,17 @@ def emit(expr: Expr) -> Payload:
 
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
-    """Why FCM has no topic for *tag*."""
+    """Yield the reasons why FCM has no topic for *tag*."""
     return topic_conditions.tag_problems(tag, DIALECT)
 
 
 def assumptions(expr: Expr) -> Iterator[Problem]:
-    """What a request that says *expr* takes for granted."""
+    """Yield what a request for *expr* takes for granted."""
     return topic_conditions.assumptions(expr, DIALECT)
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
-    """The tokens of a multicast message, at most 500; a client sends it as one message for each."""
+    """Return the tokens of a multicast message, at most 500; clients send it as one message for each token."""
     return {"tokens": list(ids)}
 
 

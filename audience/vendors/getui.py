@@ -1,7 +1,8 @@
 """Getui: conditions of four keys, joined by AND; each asks for any, all or none of its values.
 
-https://docs.getui.com/getui/server/rest_v2/push: the page itself could not be read; by a copy of its beginning, Getui's
-own clients and the documents of another that it is behind, read 2026-11-21. So was the beginning of USER.
+https://docs.getui.com/getui/server/rest_v2/push: the page itself was not readable; the rules come from a copy of its
+beginning, from Getui's own clients, and from the documents of a service built on it, read 2026-11-21, as the beginning
+of USER_DOCS.
 """
 
 import re
@@ -42,10 +43,10 @@ LIMITS = {
     "alias_characters": Limit(39, USER_DOCS),
 }
 
-# Whether a condition that asks for none of its values may stand without one that asks for some: no page says it.
+# Whether a condition for none of its values is accepted without one for some: not documented.
 ALLOWS_UNBOUNDED_NOT = False
-# Whether a key may stand in several conditions. "Different keys are joined by AND, one key by its opt_type": no page
-# says what that makes of a key that stands twice.
+# Whether a key may be used in several conditions: "Different keys are joined by AND, one key by its opt_type" leaves
+# the meaning of a repeated key open.
 ALLOWS_REPEATED_KEYS = False
 
 TYPES_BY_KEY = {"custom_tag": UNTYPED, "phone_type": "platform", "region": "region", "portrait": "portrait"}
@@ -56,11 +57,11 @@ PHONE_TYPES = ("android", "ios")
 TAG_PATTERN = re.compile(r"\S+")
 ALIAS_PATTERN = re.compile(r"[A-Za-z0-9_\u3400-\u9fff\uf900-\ufaff]+")
 TARGET_KEYS = ("cid", "alias", "tag", "fast_custom_tag")
-AUDIENCE_HINT = 'the targeting object is {"audience": …}; without one, clients of Getui tell everyone'
+AUDIENCE_HINT = 'the targeting object is {"audience": …}; without one, clients of Getui send to everyone'
 
 
 def parse(payload: Any) -> Expr:
-    """Read `{"audience": …}`, a whole request that holds it, or the conditions by which devices are counted.
+    """Parse `{"audience": …}`, a whole request that holds it, or the conditions by which devices are counted.
 
     >>> from audience.language.printer import render
     >>> tags = [{"key": "custom_tag", "values": ["a", "b"], "opt_type": "or"}]
@@ -69,11 +70,11 @@ def parse(payload: Any) -> Expr:
     """
     request = read_json_object(payload)
     if "audience" not in request:
-        if isinstance(request.get("tag"), list):  # as the count of devices takes them
+        if isinstance(request.get("tag"), list):  # as the endpoint that counts devices takes them
             return _parse_conditions(request["tag"], "$.tag")
-        fail("missing-key", "there is no 'audience'", "$", AUDIENCE_HINT)
+        fail("missing-key", "missing key 'audience'", "$", AUDIENCE_HINT)
     if "activate_filter_type" in read_object(request.get("settings") or {}, "$.settings"):
-        warn_payload("the settings leave out devices by how active they are", "$.settings.activate_filter_type")
+        warn_payload("the settings exclude devices by their activity", "$.settings.activate_filter_type")
     if request["audience"] == "all":
         return Everyone()
     return _parse_audience(read_object(request["audience"], "$.audience"))
@@ -82,10 +83,10 @@ def parse(payload: Any) -> Expr:
 def _parse_audience(audience: Payload) -> Expr:
     reject_unknown_keys(audience, TARGET_KEYS, "$.audience")
     if not audience:
-        fail("empty-target", "nobody is named", "$.audience", 'write "all" for everyone')
+        fail("empty-target", "expected a target, found none", "$.audience", 'write "all" for everyone')
     if len(audience) > 1:
         first, second, *_ = audience
-        fail("second-target", f"{second} beside {first}: one request takes one of them", f"$.audience.{second}")
+        fail("second-target", f"{second} cannot be combined with {first}", f"$.audience.{second}")
     [(key, value)] = audience.items()
     path = f"$.audience.{key}"
     match key:
@@ -102,7 +103,7 @@ def _parse_conditions(value: Any, path: str) -> Expr:
     for condition, place in read_items(value, path):
         key, term = _parse_condition(read_object(condition, place), place)
         if key in seen and not ALLOWS_REPEATED_KEYS:
-            fail("ambiguous", f"{key} stands twice: no page says how the two are joined", f"{place}.key")
+            fail("ambiguous", f"{key} is repeated: how the two are joined is not documented", f"{place}.key")
         seen.add(key)
         terms.append(term)
     return all_of(terms)
@@ -123,7 +124,7 @@ def _parse_condition(condition: Payload, path: str) -> tuple[str, Expr]:
 
 
 def emit(expr: Expr) -> Payload:
-    """Say *expr* in one request, or raise Unsaid with every reason.
+    """Return the request for *expr*; raise Unsupported with every reason.
 
     >>> from audience.language.parser import parse
     >>> [tuple(each.values()) for each in emit(parse("(a OR b) AND platform:ios"))["audience"]["tag"]]
@@ -155,9 +156,9 @@ def _alias_problems(ids: Ids) -> Iterator[Problem]:
     for value in ids.values:
         if not ALIAS_PATTERN.fullmatch(value):
             hint = "letters, digits, _ and Chinese only"
-            yield Problem("illegal-name", f"{value!r} is no legal alias of Getui", ids.span, hint=hint)
+            yield Problem("illegal-name", f"{value!r} is not a valid alias of Getui", ids.span, hint=hint)
         elif most.is_exceeded_by(len(value)):
-            message = f"{value!r} has {len(value)} characters; {most.maximum} is the most"
+            message = f"{value!r} has {len(value)} characters; the maximum is {most.maximum}"
             yield Problem("name-too-long", message, ids.span)
 
 
@@ -169,31 +170,33 @@ def _expr_problems(expr: Expr) -> Iterator[Problem]:
             case Ids(kind="registration_id" | "alias" as kind):
                 yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", atom.span)
             case Ids(kind=kind):
-                yield Problem("no-such-id", f"Getui knows no {kind}", atom.span, hint="name them by alias")
+                yield Problem("no-such-id", f"Getui has no id of the kind {kind}", atom.span, hint="name them by alias")
             case Compare() | Within():
-                yield Problem("no-ranges", f"{render(atom)!r} compares; Getui knows single values only", atom.span)
+                yield Problem(
+                    "no-ranges", f"{render(atom)!r} is a comparison; Getui supports single values only", atom.span
+                )
 
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
-    """Why Getui has no name for *tag*."""
+    """Yield the reasons why Getui has no name for *tag*."""
     most = LIMITS["tag_characters"]
     if tag.type not in KEYS_BY_TYPE:
         hint = f"give {tag.type} names in a catalog; Getui knows {', '.join(KEYS_BY_TYPE)}"
         yield Problem("no-name", f"Getui has no key for {render(tag)!r}", tag.span, hint=hint)
     elif tag.type == "platform" and tag.value not in PHONE_TYPES:
-        yield Problem("no-name", f"{tag.value!r} is no phone_type of Getui", tag.span, hint=" or ".join(PHONE_TYPES))
+        yield Problem("no-name", f"{tag.value!r} is not a phone_type of Getui", tag.span, hint=" or ".join(PHONE_TYPES))
     elif not TAG_PATTERN.fullmatch(tag.value):
         yield Problem("illegal-name", f"{tag.value!r}: white space separates the tags of a device at Getui", tag.span)
     elif tag.type == UNTYPED and most.is_exceeded_by(len(tag.value)):
-        message = f"{tag.value!r} has {len(tag.value)} characters; {most.maximum} is the most"
+        message = f"{tag.value!r} has {len(tag.value)} characters; the maximum is {most.maximum}"
         yield Problem("name-too-long", message, tag.span)
 
 
 def _shape_problems(expr: Expr) -> Iterator[Problem]:
-    """Why conditions do not say *expr*, whose tags all have names."""
+    """Yield the reasons why conditions cannot express *expr*, all of whose tags have names."""
     if not (ALLOWS_UNBOUNDED_NOT or is_bounded(expr)):
-        hint = "AND it with a tag that all of them have"
-        yield Problem("not-alone", "NOT stands alone; no page says that Getui takes it", hint=hint)
+        hint = "AND it with a tag that all these devices have"
+        yield Problem("not-alone", "NOT without a bounding tag; whether Getui accepts it is not documented", hint=hint)
         return
     terms = expr.terms if isinstance(expr, And) else (expr,)
     keys = {term: sorted({KEYS_BY_TYPE[tag.type] for tag in atoms(term) if isinstance(tag, Tag)}) for term in terms}
@@ -202,11 +205,14 @@ def _shape_problems(expr: Expr) -> Iterator[Problem]:
         yield Problem("or-of-others", f"{render(term)!r}: {' and '.join(keys[term])} are joined by AND only")
     if not mixed:
         used = dict.fromkeys(key for found in keys.values() for key in found)
-        yield Problem("second-list", f"one list of each key is said, any, all or none of it; here of {', '.join(used)}")
+        yield Problem(
+            "second-list",
+            f"a request has one list for each key, any, all or none of it; this needs several of {', '.join(used)}",
+        )
 
 
 def _emit_conditions(terms: Sequence[Expr]) -> Iterator[Payload]:
-    """One condition for each list; single tags of one key are the list of all of them, their NOTs that of none."""
+    """Yield one condition for each list; single tags of one key form one list, their NOTs another."""
     single: dict[tuple[str, str], list[str]] = {}
     for term in terms:
         match term:
@@ -226,15 +232,15 @@ def _emit_condition(tags: Sequence[Tag], option: str) -> Payload:
 
 
 def assumptions(expr: Expr) -> Iterator[Problem]:
-    """What a request that says *expr* takes for granted."""
+    """Yield what a request for *expr* takes for granted."""
     if not is_bounded(nnf(expr)):
-        yield Problem("universe", "NOT and everyone are out of all devices active in the last 90 days at Getui")
+        yield Problem("universe", "NOT and everyone refer to the devices that were active at Getui in the last 90 days")
     if any(isinstance(atom, Ids) and atom.kind == "alias" for atom in atoms(expr)):
-        yield Problem("alias", "an alias stands for every device that is bound to it at Getui")
+        yield Problem("alias", "an alias matches every device bound to it at Getui")
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
-    """The targeting object of at most 1,000 cids."""
+    """Return the targeting object of at most 1,000 cids."""
     return {"audience": {"cid": list(ids)}}
 
 

@@ -1,7 +1,7 @@
 """Huawei Push Kit v1: conditions of topics, which reach Android apps only, or tokens.
 
-https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197: only its beginning
-could be read, on 2026-11-21; the rest by Huawei's guides and the samples of its own servers.
+https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197: only the beginning of
+the page was readable, on 2026-11-21; the rest comes from Huawei's guides and the samples of its own servers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,10 +30,10 @@ LIMITS = {
     "topic_characters": Limit(900, TOPICS_DOCS),
     "topics": Limit(None, PAGE),
 }
-# What no page that could be read says: each is taken in the way that cannot reach a wrong device.
-MAX_TOPICS = 5  # in a condition: as many as FCM takes, whose language it is
-ACCEPTS_NOT = False  # whether `!` is understood
-MIXED_PRECEDENCE = None  # what && beside || means without brackets: nothing, so it is refused
+# Not documented on any readable page: each value is the one that cannot reach a wrong device.
+MAX_TOPICS = 5  # in a condition: the limit of FCM, whose language it is
+ACCEPTS_NOT = False  # `!` is not documented
+MIXED_PRECEDENCE = None  # && beside || without brackets has no documented meaning and is rejected
 
 DIALECT = TopicDialect(
     title="Huawei Push Kit",
@@ -50,7 +50,7 @@ TARGET_KEYS = ("token", "topic", "condition")
 
 
 def parse(payload: Any) -> Expr:
-    """Read `{"message": {…}}` with a list of tokens, a topic or a condition.
+    """Parse `{"message": {…}}` with a list of tokens, a topic or a condition.
 
     >>> from audience.language.printer import render
     >>> render(parse({"message": {"condition": "'a' in topics && ('b' in topics || 'c' in topics)"}}))
@@ -59,12 +59,12 @@ def parse(payload: Any) -> Expr:
     request = read_json_object(payload)
     reject_unknown_keys(request, ("message", "validate_only"), "$")
     if "message" not in request:
-        fail("missing-key", "there is no 'message'", "$", 'the targeting object is {"message": {"token": […]}}')
+        fail("missing-key", "missing key 'message'", "$", 'the targeting object is {"message": {"token": […]}}')
     message = read_object(request["message"], "$.message")
     found = [key for key in TARGET_KEYS if key in message]
     if len(found) != 1:
         code, what = ("two-targets", " and ".join(found)) if found else ("missing-key", "none")
-        fail(code, f"one of {', '.join(TARGET_KEYS)} is wanted, found {what}", "$.message")
+        fail(code, f"expected one of {', '.join(TARGET_KEYS)}, found {what}", "$.message")
     match found:
         case ["topic"]:
             topic = PayloadCursor(message["topic"], "$.message.topic")
@@ -76,7 +76,7 @@ def parse(payload: Any) -> Expr:
 
 
 def emit(expr: Expr) -> Payload:
-    """Say *expr* in one request, or raise Unsaid with every reason.
+    """Return the request for *expr*; raise Unsupported with every reason.
 
     >>> from audience.language.parser import parse
     >>> emit(parse("a AND (b OR c)"))
@@ -88,19 +88,19 @@ def emit(expr: Expr) -> Payload:
 
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
-    """Why Huawei has no topic for *tag*."""
+    """Yield the reasons why Huawei has no topic for *tag*."""
     return topic_conditions.tag_problems(tag, DIALECT)
 
 
 def assumptions(expr: Expr) -> Iterator[Problem]:
-    """What a request that says *expr* takes for granted."""
+    """Yield what a request for *expr* takes for granted."""
     yield from topic_conditions.assumptions(expr, DIALECT)
     if sum(isinstance(atom, Tag) for atom in atoms(expr)) > 1:
         yield Problem("android", "a condition reaches Android apps only")
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
-    """The targeting object of at most 1,000 tokens."""
+    """Return the targeting object of at most 1,000 tokens."""
     return {"message": {"token": list(ids)}}
 
 

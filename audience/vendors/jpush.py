@@ -1,7 +1,7 @@
 """JPush v3: one OR-list, one AND-list and one NOT-list of tags, lists of ids beside them, all joined by AND.
 
-https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push: only its beginning could be read, on 2026-11-21; the rest by
-the page as it was in 2019, in the repository jpush/jpush-docs.
+https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push: only the beginning of the page was readable, on 2026-11-21;
+the rest comes from the page as of 2019, in the repository jpush/jpush-docs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,10 +35,10 @@ LIMITS = {
     "alias_bytes": Limit(40, PAGE),
 }
 OPAQUE_KEYS = {
-    "segment": "only JPush knows who is in a segment of its console",
-    "abtest": "only JPush knows who takes part in a test of its console",
+    "segment": "only JPush knows the members of a console segment",
+    "abtest": "only JPush knows the participants of a console test",
     "file": "a file_id names a file that only JPush has",
-    "live_activity_id": "only JPush knows who follows a live activity",
+    "live_activity_id": "only JPush knows the followers of a live activity",
 }
 DIALECT = tag_lists.TagListDialect(
     title="JPush",
@@ -51,9 +51,9 @@ DIALECT = tag_lists.TagListDialect(
 
 
 def parse(payload: Any) -> Expr:
-    """Read the targeting object `{"audience": …}`, or a whole request, whose platform narrows it.
+    """Parse the targeting object `{"audience": …}`, or a whole request, whose platform narrows it.
 
-    An empty list counts as absent, as the page says; where nothing else is left that is an error.
+    An empty list counts as absent, as the page says; if nothing else remains, that is an error.
 
     >>> from audience.language.printer import render
     >>> render(parse({"audience": {"tag": ["a", "b"], "tag_and": ["c"], "tag_not": ["d"]}, "platform": ["ios"]}))
@@ -61,7 +61,7 @@ def parse(payload: Any) -> Expr:
     """
     request = read_json_object(payload)
     if "audience" not in request:
-        fail("missing-key", "there is no 'audience'", "$", 'the targeting object is {"audience": …}')
+        fail("missing-key", "missing key 'audience'", "$", 'the targeting object is {"audience": …}')
     return all_of([_parse_audience(request["audience"]), *_parse_platform(request.get("platform", "all"))])
 
 
@@ -87,7 +87,7 @@ def _parse_platform(platform: Any) -> Iterator[Expr]:
 
 
 def emit(expr: Expr) -> Payload:
-    """Say *expr* in one request, or raise Unsaid with every reason.
+    """Return the request for *expr*; raise Unsupported with every reason.
 
     >>> from audience.language.parser import parse
     >>> emit(parse("(a OR b) AND c AND NOT d AND NOT e")), emit(parse("NOT a"))
@@ -97,21 +97,21 @@ def emit(expr: Expr) -> Payload:
 
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
-    """Why JPush has no name for *tag*."""
+    """Yield the reasons why JPush has no name for *tag*."""
     return tag_lists.tag_problems(tag, DIALECT)
 
 
 def assumptions(expr: Expr) -> Iterator[Problem]:
-    """What a request that says *expr* takes for granted."""
+    """Yield what a request for *expr* takes for granted."""
     if not is_bounded(nnf(expr)):
-        message = "NOT and everyone are out of the devices that were active in the last 255 days at JPush"
+        message = "NOT and everyone refer to the devices that were active at JPush in the last 255 days"
         yield Problem("universe", message)
     if any(isinstance(atom, Ids) and atom.kind == "alias" for atom in atoms(expr)):
-        yield Problem("account", "an alias stands for every device that is bound to it at JPush")
+        yield Problem("account", "an alias matches every device bound to it at JPush")
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
-    """The targeting object of at most 1,000 registration ids."""
+    """Return the targeting object of at most 1,000 registration ids."""
     return {"audience": {"registration_id": list(ids)}}
 
 

@@ -1,4 +1,4 @@
-"""Amazon Pinpoint: a segment, groups of dimensions. It is read only: support ended on 2026-10-30.
+"""Amazon Pinpoint: a segment, groups of dimensions. Read only: support ended on 2026-10-30.
 
 https://docs.aws.amazon.com/goto/aws-cli/pinpoint-2016-12-01/UpdateSegment, read 2026-11-21.
 """
@@ -28,9 +28,9 @@ from audience.vendors.spec import Limit, Payload, Vendor
 PAGE = "https://docs.aws.amazon.com/goto/aws-cli/pinpoint-2016-12-01/UpdateSegment"
 QUOTAS_DOCS = "https://docs.aws.amazon.com/pinpoint/latest/developerguide/quotas.html"
 
-LIMITS = {"dimensions": Limit(100, QUOTAS_DOCS)}  # the 50 values that it allows are those of a device's attribute
+LIMITS = {"dimensions": Limit(100, QUOTAS_DOCS)}  # the quota of 50 values applies to a device's attribute
 
-# How several dimensions or groups are joined where Type or Include is missing, "ALL" or "ANY": no page says it.
+# The default of Type and Include, by which dimensions and groups are joined: "ALL" or "ANY", not documented.
 DEFAULT_JOIN_TYPE: str | None = None
 
 JOIN_FUNCTIONS: dict[str, Callable[[Sequence[Expr]], Expr]] = {
@@ -62,9 +62,9 @@ DATE_COMPARE_OPS: dict[str, CompareOp] = {"BEFORE": "<", "AFTER": ">"}
 
 
 def parse(payload: Any) -> Expr:
-    """Read a segment: what is written to Pinpoint, or what `get-segment` answers.
+    """Parse a segment: the input of `update-segment`, or the output of `get-segment`.
 
-    A custom attribute is a tag of its name; those of users are `user.NAME`, metrics `metric.NAME`.
+    A custom attribute is a tag of its name; user attributes are `user.NAME`, metrics `metric.NAME`.
 
     >>> from audience.language.printer import render
     >>> team = {"Team": {"AttributeType": "INCLUSIVE", "Values": ["Lakers", "Bulls"]}}
@@ -76,7 +76,7 @@ def parse(payload: Any) -> Expr:
     place = f"$.{path}" if path else "$"
     segment = read_object(request[path], place) if path else request
     if segment.get("ImportDefinition") or segment.get("SegmentType") == "IMPORT":
-        fail("opaque", "an imported segment is a list that only Pinpoint has", place, "read the file instead")
+        fail("opaque", "only Pinpoint has the list of an imported segment", place, "read the file instead")
     said = []
     if segment.get("SegmentGroups"):
         said.append(
@@ -85,9 +85,9 @@ def parse(payload: Any) -> Expr:
     if segment.get("Dimensions"):
         said.append(all_of(_parse_dimensions(segment["Dimensions"], f"{place}.Dimensions")))
     if not said:
-        fail("missing-key", "there are no SegmentGroups", place, 'the targeting object is {"SegmentGroups": …}')
+        fail("missing-key", "missing key 'SegmentGroups'", place, 'the targeting object is {"SegmentGroups": …}')
     if len(said) == 2 and not equivalent(*said):
-        fail("second-target", "Dimensions beside SegmentGroups, which say something else", f"{place}.Dimensions")
+        fail("second-target", "Dimensions contradict SegmentGroups", f"{place}.Dimensions")
     return said[0]
 
 
@@ -99,12 +99,12 @@ def _parse_groups(groups: Payload, path: str) -> Expr:
 
 
 def _parse_group(group: Payload, path: str) -> Expr:
-    """The dimensions of one group; what its base segments hold is known to Pinpoint alone."""
+    """Parse the dimensions of one group; only Pinpoint knows its base segments."""
     reject_unknown_keys(group, ("Dimensions", "SourceSegments", "SourceType", "Type"), path)
     if group.get("SourceSegments"):
         fail(
             "opaque",
-            f"only Pinpoint knows who is in {_describe_sources(group)}",
+            f"only Pinpoint knows the members of {_describe_sources(group)}",
             f"{path}.SourceSegments",
             "read those first",
         )
@@ -114,7 +114,7 @@ def _parse_group(group: Payload, path: str) -> Expr:
     ]
     joint = _parse_join_type(group, "Type", len(objects), path)
     if joint != "ALL" and any(len(terms) > 1 for terms in objects):
-        why = "several criteria in one of the dimensions: no page says whether Type joins them too"
+        why = "several criteria in one of the dimensions: whether Type joins them too is not documented"
         fail("ambiguous", why, f"{path}.Dimensions", "give each a dimension of its own")
     return JOIN_FUNCTIONS[joint](list(map(all_of, objects)))
 
@@ -126,17 +126,17 @@ def _describe_sources(group: Payload) -> str:
 
 
 def _parse_join_type(payload: Payload, key: str, count: int, path: str) -> str:
-    """How *count* parts are joined; where there is one, that may be left out."""
+    """Return how *count* parts are joined; a single part may leave it out."""
     word = payload.get(key, "ALL" if count == 1 else DEFAULT_JOIN_TYPE)
     if word is None:
-        fail("missing-key", f"there is no {key!r}, and no page says what it is by default", path, "ALL, ANY or NONE")
+        fail("missing-key", f"missing key {key!r}, whose default is not documented", path, "ALL, ANY or NONE")
     if not isinstance(word, str) or word not in JOIN_FUNCTIONS:
         fail("unknown-value", f"expected ALL, ANY or NONE, found {word!r}", f"{path}.{key}")
     return word
 
 
 def _parse_dimensions(value: Any, path: str) -> Iterator[Expr]:
-    """Each criterion of one object of dimensions."""
+    """Yield each criterion of one object of dimensions."""
     kinds: dict[str, Callable[[Payload, str], Iterator[Expr]]] = {
         "Attributes": lambda body, place: _parse_named_criteria(body, place, _attribute_type, _parse_attribute),
         "UserAttributes": lambda body, place: _parse_named_criteria(body, place, "user.{}".format, _parse_attribute),
@@ -154,7 +154,7 @@ def _parse_dimensions(value: Any, path: str) -> Iterator[Expr]:
         for term in read(read_object(body[key], f"{path}.{key}"), f"{path}.{key}")
     ]
     if not found:
-        fail("empty-target", "a dimension without a criterion narrows nothing", path)
+        fail("empty-target", "expected a criterion, found an empty dimension", path)
     check_limit(LIMITS["dimensions"], len(found), "dimensions", path)
     yield from found
 
@@ -181,7 +181,7 @@ def _parse_demographic(body: Payload, path: str) -> Iterator[Expr]:
 def _parse_location(body: Payload, path: str) -> Iterator[Expr]:
     reject_unknown_keys(body, ("Country", "GPSPoint"), path)
     if body.get("GPSPoint") is not None:
-        fail("opaque", "only Pinpoint knows who is near a place", f"{path}.GPSPoint")
+        fail("opaque", "only Pinpoint knows the devices near a location", f"{path}.GPSPoint")
     if body.get("Country") is not None:
         yield _parse_value_set("country", read_object(body["Country"], f"{path}.Country"), f"{path}.Country")
 
@@ -189,8 +189,8 @@ def _parse_location(body: Payload, path: str) -> Iterator[Expr]:
 def _parse_behavior(body: Payload, path: str) -> Iterator[Expr]:
     reject_unknown_keys(body, ("Recency",), path)
     if body.get("Recency") is not None:
-        hint = "write active within 30 days of a day"
-        fail("opaque", "Recency counts back from the moment of sending", f"{path}.Recency", hint)
+        hint = "write active within 30 days of a date"
+        fail("opaque", "Recency counts back from the time of sending", f"{path}.Recency", hint)
     yield from ()
 
 
@@ -211,12 +211,14 @@ def _parse_attribute(type_: str, body: Payload, path: str) -> Expr:
         case "EXCLUSIVE":
             return Not(_any_of_values(type_, values))
         case "CONTAINS":
-            fail("opaque", "parts of texts are matched at Pinpoint only", path, "list the values that are meant")
+            fail("opaque", "substrings are matched by Pinpoint only", path, "list the values")
         case "BETWEEN":
-            fail("opaque", "no page says whether the two moments are between themselves", path, "BEFORE and AFTER")
+            fail("opaque", "whether the two ends are included is not documented", path, "BEFORE and AFTER")
         case kind:
             if len(values) > 1:
-                fail("ambiguous", f"{kind} of several moments", f"{path}.Values", "give each a dimension of its own")
+                fail(
+                    "ambiguous", f"{kind} with several timestamps", f"{path}.Values", "give each a dimension of its own"
+                )
             found = read_timestamp(values[0], f"{path}.Values[0]")
             if kind == "ON":
                 return Tag(type_, found.date().isoformat())
@@ -237,13 +239,13 @@ def _any_of_values(type_: str, values: Sequence[str]) -> Expr:
 def _parse_values(body: Payload, path: str) -> list[str]:
     values = read_strings(body.get("Values"), f"{path}.Values")
     if not values:
-        fail("empty-target", "an empty list names no value", f"{path}.Values")
+        fail("empty-target", "expected a value, found an empty list", f"{path}.Values")
     return values
 
 
 def _require_enum(body: Payload, key: str, allowed_values: Sequence[str], path: str) -> str:
     if body.get(key) is None:
-        fail("missing-key", f"there is no {key!r}", path, f"one of {', '.join(allowed_values)}")
+        fail("missing-key", f"missing key {key!r}", path, f"one of {', '.join(allowed_values)}")
     return read_enum(body, key, allowed_values, path)
 
 

@@ -1,7 +1,7 @@
 """Umeng U-Push: a type of cast, and for groupcast a filter, a tree of AND, OR and NOT under a top AND.
 
-https://dev.umeng.com/push/android/api-doc: the page itself could not be read; by a copy of Umeng's "U-push API集成文档"
-in a public README, read 2026-11-21, which is "the page" below. The beginning of the same for iOS could be read:
+https://dev.umeng.com/push/android/api-doc: the page itself was not readable; "the page" below is a copy of Umeng's
+"U-push API集成文档" in a public README, read 2026-11-21. The beginning of the same page for iOS was readable:
 http://dev.umeng.com/push/ios/api-doc.
 """
 
@@ -59,7 +59,7 @@ LIMITS = {
 SHAPE = Tree(allows_unbounded_not=True)
 
 # Whether "app_version": ">1.0" may be written. The page gives it as the way to select versions ≥ 1.0, so whether 1.0
-# itself is in is not certain; read, it is what the page says it selects.
+# itself is included is uncertain; when parsed, it means what the page describes.
 ALLOWS_VERSION_COMPARISON = False
 
 TYPES_BY_KEY = {
@@ -74,7 +74,7 @@ TYPES_BY_KEY = {
 KEYS_BY_TYPE = {type_: key for key, type_ in TYPES_BY_KEY.items()}
 VERSION_COMPARE_OPS: dict[str, CompareOp] = {">": ">=", "<": "<="}
 COMPARISON_SIGNS = "<>=!"
-ALIAS_TYPE = "alias_type"  # the type of the tag that stands for it: an alias is one of its type
+ALIAS_TYPE = "alias_type"  # type of the tag for it: an alias belongs to a type
 CAST_TYPES = ("unicast", "listcast", "broadcast", "groupcast", "customizedcast")
 ID_LISTS_BY_CAST: dict[str, tuple[str, IdKind]] = {
     "unicast": ("device_tokens", "registration_id"),
@@ -85,7 +85,7 @@ TARGET_KEYS = ("device_tokens", "alias", "file_id", "filter")
 
 
 def parse(payload: Any) -> Expr:
-    """Read a whole request, or the part of it that says who: its type and what that type needs.
+    """Parse a whole request, or its targeting part: the type and what that type needs.
 
     >>> from audience.language.printer import render
     >>> where = {"and": [{"tag": "a"}, {"not": {"province": "b"}}, {"launch_from": "2014-11-15"}]}
@@ -95,11 +95,11 @@ def parse(payload: Any) -> Expr:
     request = read_json_object(payload)
     match request.get("type"):
         case None:
-            fail("missing-key", "there is no 'type'", "$", f"one of {', '.join(CAST_TYPES)}")
+            fail("missing-key", "missing key 'type'", "$", f"one of {', '.join(CAST_TYPES)}")
         case "filecast":
-            fail("opaque", "a file_id names a file that only Umeng has", "$.file_id", "read the file instead")
+            fail("opaque", "only Umeng has the file of a file_id", "$.file_id", "read the file instead")
         case "customizedcast" if "file_id" in request:
-            fail("opaque", "a file_id names a file that only Umeng has", "$.file_id", "read the file instead")
+            fail("opaque", "only Umeng has the file of a file_id", "$.file_id", "read the file instead")
         case "broadcast":
             _reject_other_targets(request, ())
             said: Expr = Everyone()
@@ -110,14 +110,14 @@ def parse(payload: Any) -> Expr:
             return _parse_ids(cast, request)
         case other:
             hint = did_you_mean(str(other), CAST_TYPES)
-            fail("unknown-value", f"no type is called {other!r}", "$.type", hint)
+            fail("unknown-value", f"unknown type {other!r}", "$.type", hint)
     if str(request.get("production_mode", True)).lower() == "false":
-        warn_payload("in test mode Umeng tells test devices only", "$.production_mode")
+        warn_payload("in test mode Umeng sends to test devices only", "$.production_mode")
     return said
 
 
 def _reject_other_targets(request: Payload, allowed_keys: Sequence[str]) -> None:
-    """Refuse what says somebody else than the type does: no page tells which of the two counts."""
+    """Reject targets that contradict the type: which of the two counts is not documented."""
     for key in TARGET_KEYS:
         if key in request and key not in allowed_keys:
             fail("second-target", f"{key} beside type {request['type']!r}", f"$.{key}", "leave out one of them")
@@ -125,7 +125,7 @@ def _reject_other_targets(request: Payload, allowed_keys: Sequence[str]) -> None
 
 def _require_key(request: Payload, key: str) -> Any:
     if key not in request:
-        fail("missing-key", f"type {request['type']!r} without {key}", "$", f"add {key}")
+        fail("missing-key", f"type {request['type']!r} needs {key}", "$", f"add {key}")
     return request[key]
 
 
@@ -140,13 +140,13 @@ def _parse_ids(cast: str, request: Payload) -> Expr:
 
 
 def _parse_filter(value: Any) -> Expr:
-    """A filter as an object or as JSON text; the top of it is an AND (TOP)."""
+    """Parse a filter, an object or JSON text; its top is an AND (FILTER_DOCS)."""
     body = read_json_object(value, "$.filter")
     reject_unknown_keys(body, ("where",), "$.filter")
     where = read_object(body.get("where"), "$.filter.where")
     reject_unknown_keys(where, ("and",), "$.filter.where")
     if not where:
-        fail("missing-key", "there is no 'and'", "$.filter.where", "the top of a filter is an and")
+        fail("missing-key", "missing key 'and'", "$.filter.where", "the top of a filter is an and")
     return _parse_node(where, "$.filter.where", 0)
 
 
@@ -174,7 +174,7 @@ def _parse_terms(terms: Any, path: str, depth: int) -> Iterator[Expr]:
 def _parse_active_since(value: Any, path: str) -> Expr:
     text = read_string(value, path)
     if not _is_iso_date(text):
-        fail("unknown-value", f"{text!r} is no day", path, "like 2014-11-15")
+        fail("unknown-value", f"expected a date, found {text!r}", path, "write it like 2014-11-15")
     return Compare("active", ">=", text)
 
 
@@ -190,16 +190,21 @@ def _parse_condition(key: str, value: str, path: str) -> Expr:
     if sign not in COMPARISON_SIGNS:
         return Tag(TYPES_BY_KEY[key], value)
     if key != "app_version" or sign not in VERSION_COMPARE_OPS or not rest or rest[0] in COMPARISON_SIGNS:
-        fail("ambiguous", f"{value!r}: no page says what it selects", path, 'like "1.0", or ">1.0" of an app_version')
+        fail(
+            "ambiguous",
+            f"{value!r}: what it selects is not documented",
+            path,
+            'like "1.0", or ">1.0" of an app_version',
+        )
     order = VERSION_COMPARE_OPS[sign]
-    warn_payload(f"{value!r} is read as {order} {rest}, which the page gives it for", path)
+    warn_payload(f"{value!r} is read as {order} {rest}, as the page describes it", path)
     return Compare("version", order, rest)
 
 
 def emit(expr: Expr) -> Payload:
-    """Say *expr* in one request, or raise Unsaid with every reason.
+    """Return the request for *expr*; raise Unsupported with every reason.
 
-    NOT stands over single conditions only, as on the page; whether it may hold a list is not said there.
+    NOT is written over single conditions only, as on the page; whether it may hold a list is not documented.
 
     >>> from audience.language.parser import parse
     >>> emit(parse("a AND NOT b AND NOT province:c"))["filter"]
@@ -234,28 +239,28 @@ def _expr_problems(expr: Expr) -> Iterator[Problem]:
                 yield from tag_problems(atom)
             case Ids(kind="alias"):
                 hint = f"write alias(…) AND {ALIAS_TYPE}:…"
-                message = "an alias stands with its type, and with nothing else"
+                message = "an alias can be combined with its type only"
                 yield Problem("ids-with-tags", message, atom.span, hint=hint)
             case Ids(kind="registration_id" as kind):
                 yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", atom.span)
             case Ids(kind=kind):
-                yield Problem("no-such-id", f"Umeng knows no {kind}", atom.span, hint="name them by alias")
+                yield Problem("no-such-id", f"Umeng has no id of the kind {kind}", atom.span, hint="name them by alias")
             case Compare(type="active", operator=">=", value=value) if _is_iso_date(value):
                 pass
             case Compare(type="version", operator=">=" | "<=") if ALLOWS_VERSION_COMPARISON:
                 pass
             case Compare(type="version"):
-                message = f"{render(atom)!r}: the page writes > where it means ≥, so the edge is not certain"
+                message = f"{render(atom)!r}: the page writes > for ≥, so the bound is uncertain"
                 yield Problem("uncertain", message, atom.span, hint="list the versions in a catalog")
             case Compare() | Within():
-                message = f"{render(atom)!r} compares; Umeng does so for active >= DAY only"
+                message = f"{render(atom)!r} is a comparison; Umeng supports active >= DATE only"
                 yield Problem("no-ranges", message, atom.span)
 
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
-    """Why Umeng has no name for *tag*."""
+    """Yield the reasons why Umeng has no name for *tag*."""
     if tag.type == ALIAS_TYPE:
-        yield Problem("no-name", f"{render(tag)!r} stands with an alias only", tag.span)
+        yield Problem("no-name", f"{render(tag)!r} can be combined with an alias only", tag.span)
     elif tag.type not in KEYS_BY_TYPE:
         hint = (
             did_you_mean(tag.type, KEYS_BY_TYPE)
@@ -285,22 +290,25 @@ def _emit_node(expr: Expr) -> Payload:
             return {"app_version": f"{order[0]}{value}"}
         case Tag(type=type_, value=value):
             return {KEYS_BY_TYPE[type_]: value}
-    raise AssertionError(f"checked by _problems: {expr!r}")
+    raise AssertionError(f"checked by _expr_problems: {expr!r}")
 
 
 def assumptions(expr: Expr) -> Iterator[Problem]:
-    """What a request that says *expr* takes for granted."""
+    """Yield what a request for *expr* takes for granted."""
     if not is_bounded(nnf(expr)):
-        yield Problem("universe", "NOT and everyone are out of all devices that Umeng knows, not out of your table")
+        yield Problem("universe", "NOT and everyone refer to all devices registered with Umeng, not to your table")
     for atom in atoms(expr):
         if isinstance(atom, Compare) and atom.type == "active":
-            yield Problem("first-day", "launch_from takes in the day itself: its name says so, the page says after it")
+            yield Problem(
+                "first-day",
+                "launch_from includes the date itself, as its name suggests; the page describes it as later",
+            )
         elif isinstance(atom, Ids) and atom.kind == "alias":
-            yield Problem("alias", "an alias stands for every device that is bound to it at Umeng")
+            yield Problem("alias", "an alias matches every device bound to it at Umeng")
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
-    """The targeting object of at most 500 device tokens."""
+    """Return the targeting object of at most 500 device tokens."""
     return {"type": "listcast", "device_tokens": ",".join(ids)}
 
 

@@ -1,7 +1,7 @@
-"""Xiaomi Push: at most five topics and one operator, or ids. It has topics in the place of tags.
+"""Xiaomi Push: at most five topics and one operator, or ids. Topics serve as tags.
 
-https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559: only its beginning could be read, on 2026-11-21, which
-names the paths; the rest by the class com.xiaomi.xmpush.server.Sender of Xiaomi's own SDK.
+https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559: only the beginning of the page was readable, on
+2026-11-21, which names the paths; the rest comes from the class com.xiaomi.xmpush.server.Sender of Xiaomi's own SDK.
 
 A targeting object is named after the last part of the path it is posted to, /v3/message/multi_topic, and holds the
 form's fields: `{"multi_topic": {"topics": "a;$;b", "topic_op": "UNION"}}`.
@@ -54,10 +54,10 @@ from audience.vendors.spec import (
 
 PAGE = "https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559"
 
-LIMITS = {"topics": Limit(5, PAGE), "ids": Limit(None, PAGE)}  # of topics by the SDK: BROADCAST_TOPIC_MAX
-MAX_IDS = 1_000  # of no page that could be read; what others who use it send at the most
-TOPIC_SEPARATOR = ";$;"  # topics; a name that holds it could not be told from two
-FORBIDDEN_CHARS = ";$,"  # in a name, though no page says which are legal
+LIMITS = {"topics": Limit(5, PAGE), "ids": Limit(None, PAGE)}  # topics: BROADCAST_TOPIC_MAX of the SDK
+MAX_IDS = 1_000  # not documented on a readable page; the maximum that other clients send
+TOPIC_SEPARATOR = ";$;"  # between topics; not allowed in a name
+FORBIDDEN_CHARS = ";$,"  # in a name; the legal characters are not documented
 SHAPE = SingleOperator(max_tags=5)
 ID_KINDS_BY_FIELD: dict[str, IdKind] = {
     "registration_id": "registration_id",
@@ -68,14 +68,14 @@ PATHS_BY_FIELD = {
     "registration_id": "regid",
     "alias": "alias",
     "user_account": "user_account",
-}  # by the field they take
+}  # by the field that they take
 TARGET_KEYS = (*ID_KINDS_BY_FIELD, "topic", "topics")
 UNREPEATABLE_FIELDS = ("topic", "topics", "topic_op")
 FIELDS_BY_PATH = {path: field for field, path in PATHS_BY_FIELD.items()} | {"topic": "topic", "multi_topic": "topics"}
 
 
 def parse(payload: Any) -> Expr:
-    """Read `{"multi_topic": {…}}`, or the fields of a form, as an object or as the text that is posted.
+    """Parse `{"multi_topic": {…}}`, or the fields of a form, as an object or as posted text.
 
     >>> from audience.language.printer import render
     >>> render(parse({"multi_topic": {"topics": "a;$;b;$;c", "topic_op": "EXCEPT"}}))
@@ -89,12 +89,12 @@ def parse(payload: Any) -> Expr:
     named = [path for path in (*FIELDS_BY_PATH, "all") if isinstance(request.get(path), dict)]
     if not named:
         return _parse_fields(request, "$")
-    [path] = named if len(named) == 1 else fail("two-targets", f"{' and '.join(named)} stand side by side", "$")
+    [path] = named if len(named) == 1 else fail("two-targets", f"{' and '.join(named)} cannot be combined", "$")
     reject_unknown_keys(request, [path], "$")
     fields = read_object(request[path], f"$.{path}")
     if path == "all":
         if found := [key for key in TARGET_KEYS if key in fields]:
-            fail("unknown-key", f"{found[0]} says nothing here", f"$.all.{found[0]}")
+            fail("unknown-key", f"{found[0]} has no meaning here", f"$.all.{found[0]}")
         return Everyone()
     if FIELDS_BY_PATH[path] not in fields:
         fail(
@@ -107,19 +107,19 @@ def parse(payload: Any) -> Expr:
 
 
 def _parse_form(text: str) -> Any:
-    """The fields of a form that is posted, or of JSON; several fields of ids of one name are one list."""
+    """Return the fields of a posted form, or of JSON; repeated id fields of one name form one list."""
     if text.lstrip().startswith(("{", "[", '"')):
         return load_json(text)
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
     except UnicodeDecodeError as error:
-        fail("bad-text", f"the form is not written in UTF-8: {error}", "$")
+        fail("bad-text", f"the form is not UTF-8: {error}", "$")
     fields: dict[str, str] = {}
     for key, value in pairs:
         if key in fields and key in ID_KINDS_BY_FIELD:
             value = f"{fields[key]},{value}"
         elif key in fields and key in UNREPEATABLE_FIELDS:
-            fail("ambiguous", f"{key} stands twice: no page says which of the two counts", f"$.{key}")
+            fail("ambiguous", f"{key} is repeated: which of the two counts is not documented", f"$.{key}")
         fields[key] = value
     return fields
 
@@ -127,9 +127,9 @@ def _parse_form(text: str) -> Any:
 def _parse_fields(fields: Payload, path: str) -> Expr:
     found = [key for key in TARGET_KEYS if key in fields]
     if not found:
-        fail("missing-key", f"there is none of {', '.join(TARGET_KEYS)}", path, 'for everyone write {"all": {}}')
+        fail("missing-key", f"expected one of {', '.join(TARGET_KEYS)}", path, 'for everyone write {"all": {}}')
     if len(found) > 1:
-        fail("two-targets", f"{' and '.join(found)} stand side by side", path, "a request has one target")
+        fail("two-targets", f"{' and '.join(found)} cannot be combined", path, "a request has one target")
     [key] = found
     place = f"{path}.{key}"
     match key:
@@ -143,16 +143,14 @@ def _parse_fields(fields: Payload, path: str) -> Expr:
 
 def _parse_topic(name: str, path: str) -> Tag:
     if not name.strip(WHITESPACE):
-        fail("empty-name", "an empty text names nothing", path)
+        fail("empty-name", "expected a name, found an empty string", path)
     if TOPIC_SEPARATOR in name:
-        fail(
-            "illegal-name", f"{name!r}: {TOPIC_SEPARATOR} stands between topics", path, "that is topics with a topic_op"
-        )
+        fail("illegal-name", f"{name!r}: {TOPIC_SEPARATOR} separates topics", path, "that is topics with a topic_op")
     return bare(name)
 
 
 def _join_topics(topics: list[Tag], operator: Any, path: str, operator_path: str) -> Expr:
-    """EXCEPT is the difference: the first topic without the later ones."""
+    """Join topics by *operator*; EXCEPT is the difference, the first topic without the later ones."""
     check_limit(LIMITS["topics"], len(topics), "topics", path)
     match operator:
         case "UNION":
@@ -161,11 +159,11 @@ def _join_topics(topics: list[Tag], operator: Any, path: str, operator_path: str
             return all_of(topics)
         case "EXCEPT":
             return all_of([topics[0], *map(Not, topics[1:])])
-    fail("unknown-value", f"no operator is called {operator!r}", operator_path, "UNION, INTERSECTION or EXCEPT")
+    fail("unknown-value", f"unknown operator {operator!r}", operator_path, "UNION, INTERSECTION or EXCEPT")
 
 
 def emit(expr: Expr) -> Payload:
-    """Say *expr* in one request, or raise Unsaid with every reason.
+    """Return the request for *expr*; raise Unsupported with every reason.
 
     >>> from audience.language.parser import parse
     >>> emit(parse("NOT b AND a AND NOT c"))
@@ -187,7 +185,7 @@ def emit(expr: Expr) -> Payload:
 
 
 def _emit_topics(form: Expr) -> Payload:
-    """The tag without NOT comes first: the others are taken from it."""
+    """Return the topics of *form*; the one without NOT comes first, as EXCEPT subtracts the others."""
     match form:
         case Tag(value=value):
             return {"topic": {"topic": value}}
@@ -196,7 +194,7 @@ def _emit_topics(form: Expr) -> Payload:
             unwanted = [term.term.value for term in terms if isinstance(term, Not) and isinstance(term.term, Tag)]
             operator = "UNION" if isinstance(form, Or) else "EXCEPT" if unwanted else "INTERSECTION"
             return {"multi_topic": {"topics": TOPIC_SEPARATOR.join([*wanted, *unwanted]), "topic_op": operator}}
-    raise AssertionError(f"checked by fit: {form!r}")
+    raise AssertionError(f"checked by fit_to_shape: {form!r}")
 
 
 def _emit_ids(expr: Ids) -> Payload:
@@ -210,36 +208,36 @@ def _atom_problems(atom: Expr) -> Iterator[Problem]:
         case Tag():
             yield from tag_problems(atom)
         case Ids(kind="live_activity_id"):
-            yield Problem("no-such-id", "Xiaomi knows no live_activity_id", atom.span)
+            yield Problem("no-such-id", "Xiaomi has no live_activity_id", atom.span)
         case Ids(kind=kind):
             yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", atom.span)
         case Compare() | Within():
-            yield Problem("no-ranges", f"{render(atom)!r} compares; Xiaomi has topics only", atom.span)
+            yield Problem("no-ranges", f"{render(atom)!r} is a comparison; Xiaomi has topics only", atom.span)
 
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
-    """Why Xiaomi has no topic for *tag*."""
+    """Yield the reasons why Xiaomi has no topic for *tag*."""
     if tag.type != UNTYPED:
-        message = f"Xiaomi has no topic for {render(tag)!r}: topics have no types"
+        message = f"Xiaomi has no topic for {render(tag)!r}: topics are untyped"
         yield Problem("no-name", message, tag.span, hint=f"give {tag.type} names in a catalog")
     elif any(char in tag.value for char in FORBIDDEN_CHARS) or tag.value != tag.value.strip():
-        hint = f"no {' '.join(FORBIDDEN_CHARS)} and no outer white space: {TOPIC_SEPARATOR} stands between topics"
-        yield Problem("illegal-name", f"{tag.value!r} is no topic that surely works", tag.span, hint=hint)
+        hint = f"avoid {' '.join(FORBIDDEN_CHARS)} and outer white space: {TOPIC_SEPARATOR} separates topics"
+        yield Problem("illegal-name", f"{tag.value!r} is not a safe topic name", tag.span, hint=hint)
 
 
 def assumptions(expr: Expr) -> Iterator[Problem]:
-    """What a request that says *expr* takes for granted."""
+    """Yield what a request for *expr* takes for granted."""
     found = atoms(expr)
     if any(isinstance(atom, Tag) for atom in found):
-        yield Problem("topics", "whoever has a tag has subscribed to the topic of its name, and nobody else has")
+        yield Problem("topics", "devices with a tag have subscribed to the topic of its name, and no others have")
     if any(isinstance(atom, Ids) and atom.kind in ("alias", "account") for atom in found):
-        yield Problem("account", "an alias or account stands for every device that has set it at Xiaomi")
+        yield Problem("account", "an alias or account matches every device that has set it at Xiaomi")
     if expr == Everyone():
-        yield Problem("universe", "everyone is every device that Xiaomi knows for the app")
+        yield Problem("universe", "everyone refers to all devices registered with Xiaomi for the app")
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
-    """The targeting object of at most 1,000 registration ids."""
+    """Return the targeting object of at most 1,000 registration ids."""
     return {"regid": {"registration_id": ",".join(ids)}}
 
 

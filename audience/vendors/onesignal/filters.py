@@ -1,6 +1,6 @@
 """OneSignal's flat list of filters: AND before OR, and no brackets.
 
-https://documentation.onesignal.com/reference/create-segments, by a public copy of it, read 2026-11-21.
+https://documentation.onesignal.com/reference/create-segments, from a public copy, read 2026-11-21.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,30 +26,30 @@ LIMITS = {
 }
 MAX_ENTRIES = 200
 
-# Whether `!=` holds for a device without the key. No page tells: None takes nothing for granted. It is read only where
-# both answers mean the same, and written so that they do: beside an OR with not_exists.
+# Whether `!=` matches a device without the key: not documented, None assumes neither. It is parsed only where both
+# readings mean the same, and written so that they do: in an OR with not_exists.
 MISSING_IS_UNEQUAL: bool | None = None
 
 TYPES_BY_FIELD = {"country": "country", "language": "language", "app_version": "version"}  # OneSignal's own, and ours
 FIELDS_BY_TYPE = {type_: field for field, type_ in TYPES_BY_FIELD.items()}
-PLATFORM_TYPE = "platform"  # the type of the tags that isIos and its like are read as: no key is one of them
+PLATFORM_TYPE = "platform"  # type of the tags that isIos and the like become; no key can have it
 OPAQUE_FIELDS = "first_session last_session session_count session_time amount_spent bought_sku location email".split()
 RELATION_COMPARE_OPS: dict[str, CompareOp] = {"<": "<", ">": ">"}
 
-FilterReadings: TypeAlias = tuple[Expr, Expr]  # what a filter says if `!=` holds without the key, and if not
+FilterReadings: TypeAlias = tuple[Expr, Expr]  # of a filter: if `!=` matches without the key, and if not
 FilterAlternatives: TypeAlias = list[list[Payload]]  # lists of filters, any of which may hold
 
 
 def parse_filters(value: Any, path: str) -> Expr:
-    """A union of intersections; `!=` may stand where it does not matter how a device without the key is seen."""
+    """Parse a union of intersections; `!=` is accepted where a device without the key does not matter."""
     if not isinstance(value, list):
         fail("wrong-type", "expected a list of filters", path)
     if not value:
-        fail("empty-target", "an empty list names nobody", path)
+        fail("empty-target", "an empty list matches no device", path)
     entries = [read_object(entry, f"{path}[{at}]") for at, entry in enumerate(value)]
     ands = [at for at, entry in enumerate(entries) if entry.get("operator") == "AND"]
     if LIMITS["entries"].is_exceeded_by(len(entries) - len(ands)):
-        fail("too-many", f"{len(entries)} entries; {MAX_ENTRIES} is the most", path, "send several requests")
+        fail("too-many", f"{len(entries)} entries; the maximum is {MAX_ENTRIES}", path, "send several requests")
     clauses: list[list[FilterReadings]] = [[]]
     joined = True  # the first filter is joined to nothing
     for at, entry in enumerate(entries):
@@ -59,7 +59,7 @@ def parse_filters(value: Any, path: str) -> Expr:
             joined = False
             continue
         if joined or at == len(entries) - 1:
-            fail("misplaced-operator", "an operator stands between two filters", place)
+            fail("misplaced-operator", "an operator must be between two filters", place)
         if _parse_operator(entry, place) == "OR":
             clauses.append([])
         joined = True
@@ -76,9 +76,9 @@ def _parse_operator(entry: Payload, path: str) -> str:
 def _parse_filter(entry: Payload, path: str) -> FilterReadings:
     field = read_string(entry.get("field"), f"{path}.field")
     if field in OPAQUE_FIELDS:
-        fail("opaque", f"only OneSignal knows the {field} of a device, at the time of sending", path)
+        fail("opaque", f"only OneSignal knows the {field} of a device", path)
     if field != "tag" and field not in TYPES_BY_FIELD:
-        fail("unknown-value", f"no field is called {field!r}", f"{path}.field", f"tag, {', '.join(TYPES_BY_FIELD)}")
+        fail("unknown-value", f"unknown field {field!r}", f"{path}.field", f"tag, {', '.join(TYPES_BY_FIELD)}")
     reject_unknown_keys(
         entry, ("field", "key", "relation", "value") if field == "tag" else ("field", "relation", "value"), path
     )
@@ -86,7 +86,7 @@ def _parse_filter(entry: Payload, path: str) -> FilterReadings:
     if field == "tag":
         return _parse_tag_filter(read_string(entry.get("key"), f"{path}.key"), relation, entry, path)
     if relation in ("!=", "not_in_array") and not MISSING_IS_UNEQUAL:
-        fail("ambiguous", f"no page tells whether it holds for a device without {field}", path, "name the others")
+        fail("ambiguous", f"whether it matches a device without {field} is not documented", path, "name the others")
     if relation in ("exists", "not_exists") or (relation in RELATION_COMPARE_OPS and field != "app_version"):
         fail("unknown-value", f"{field} has no relation {relation!r}", f"{path}.relation")
     return _parse_comparison(TYPES_BY_FIELD[field], relation, entry, path)
@@ -100,7 +100,7 @@ def _parse_tag_filter(key: str, relation: str, entry: Payload, path: str) -> Fil
     if key in FIELDS_BY_TYPE or key in (UNTYPED, PLATFORM_TYPE):
         others = {UNTYPED: "a tag without a value", PLATFORM_TYPE: "isIos and its like"}
         other = others.get(key) or f"OneSignal's own field {FIELDS_BY_TYPE[key]}"
-        fail("ambiguous-name", f"a value of the key {key!r} would read like {other}", f"{path}.key")
+        fail("ambiguous-name", f"a value of the key {key!r} is ambiguous with {other}", f"{path}.key")
     return _parse_comparison(key, relation, entry, path)
 
 
@@ -117,7 +117,7 @@ def _parse_comparison(type_: str, relation: str, entry: Payload, path: str) -> F
             compared = Compare(type_, RELATION_COMPARE_OPS[relation], value)
             return compared, compared
         case _:
-            fail("unknown-value", f"no relation is called {relation!r}", f"{path}.relation")
+            fail("unknown-value", f"unknown relation {relation!r}", f"{path}.relation")
     if relation in ("=", "in_array"):
         return tag, tag
     without, there = Not(tag), all_of([bare(type_), Not(tag)])
@@ -127,16 +127,16 @@ def _parse_comparison(type_: str, relation: str, entry: Payload, path: str) -> F
 def _parse_array(value: str, path: str) -> list[str]:
     values = value.split(",")
     if not all(values):
-        fail("empty-name", "nothing stands between two commas", path)
+        fail("empty-name", "expected a value between commas, found none", path)
     if any(each != each.strip(WHITESPACE) for each in values):
-        fail("ambiguous", "no page tells whether white space beside a comma is part of a value", path, "drop it")
+        fail("ambiguous", "whether white space beside a comma is part of a value is not documented", path, "drop it")
     if LIMITS["in_array"].is_exceeded_by(len(values)):
-        fail("too-many", f"{len(values)} values; {LIMITS['in_array'].maximum} is the most", path)
+        fail("too-many", f"{len(values)} values; the maximum is {LIMITS['in_array'].maximum}", path)
     return values
 
 
 def _resolve_readings(clauses: Sequence[Sequence[FilterReadings]], path: str) -> Expr:
-    """What *clauses* say, if both readings of `!=` say the same of every device there can be."""
+    """Return what *clauses* mean if both readings of `!=` agree for every device; else fail."""
     holds, fails = (any_of(all_of(readings[which] for readings in clause) for clause in clauses) for which in (0, 1))
     if holds == fails:
         return holds
@@ -151,12 +151,12 @@ def _resolve_readings(clauses: Sequence[Sequence[FilterReadings]], path: str) ->
         fail(error.code, error.problems[0].message, path)
     if not same:
         hint = 'OR the same with "not_exists" in its place, or AND it with "exists"'
-        fail("ambiguous", "no page tells whether != holds for a device without the key", path, hint)
+        fail("ambiguous", "whether != matches a device without the key is not documented", path, hint)
     return any_of(map(all_of, _drop_implied_clauses([[readings[0] for readings in clause] for clause in clauses])))
 
 
 def _drop_implied_clauses(clauses: list[list[Expr]]) -> list[list[Expr]]:
-    """*clauses* without those that another says too, as a device without the key has no value of it."""
+    """Return *clauses* without those that another one implies: a device without the key has no value of it."""
     kept = list(clauses)
     for clause in clauses:
         if any(_is_implied(clause, other) for other in kept if other is not clause):
@@ -165,46 +165,46 @@ def _drop_implied_clauses(clauses: list[list[Expr]]) -> list[list[Expr]]:
 
 
 def _is_implied(clause: Sequence[Expr], other_clause: Sequence[Expr]) -> bool:
-    """Whether *other* says what *clause* does, and more, only by values of keys that are missing in *clause*."""
+    """Return whether *other_clause* only adds values of keys that are missing in *clause*."""
     rest = [literal for literal in other_clause if literal not in clause]
     missing = {tag.value for tag in map(_negated_tag, clause) if tag and tag.type == UNTYPED}
     return bool(rest) and all(isinstance(term, Not) and _single_key(term.term) in missing for term in rest)
 
 
 def _negated_tag(literal: Expr) -> Tag | None:
-    """The tag of which *literal* is the NOT."""
+    """Return the tag that *literal* negates, or None."""
     return literal.term if isinstance(literal, Not) and isinstance(literal.term, Tag) else None
 
 
 def _single_key(expr: Expr) -> str | None:
-    """The key of which *expr* is a value, or any of several."""
+    """Return the key of which *expr* is a value, or any of several values; None if there are several keys."""
     types = {atom.type for atom in atoms(expr) if isinstance(atom, Tag)} - {UNTYPED, *FIELDS_BY_TYPE}
     return types.pop() if len(types) == 1 else None
 
 
 def emit_filters(clauses: Sequence[Clause]) -> list[Payload]:
-    """The filters that say the union of *clauses*.
+    """Return the filters for the union of *clauses*.
 
-    NOT of a value is said twice, with `!=` and with `not_exists`, so that nothing depends on what `!=` does where
-    the key is missing; once where another filter asks for the key.
+    NOT of a value is written twice, with `!=` and with `not_exists`, so that the meaning of `!=` for a missing key does
+    not matter; once if another filter asks for the key.
 
     >>> [" ".join(entry.values()) for entry in emit_filters([(bare("vip"), Not(Tag("city", "Rome")))])]
     ['tag vip exists', 'tag city != Rome', 'OR', 'tag vip exists', 'tag city not_exists']
     """
-    said = [group for clause in clauses for group in _expand_clause(clause)]
-    return said[0] + [entry for group in said[1:] for entry in ({"operator": "OR"}, *group)]
+    groups = [group for clause in clauses for group in _expand_clause(clause)]
+    return groups[0] + [entry for group in groups[1:] for entry in ({"operator": "OR"}, *group)]
 
 
 def _expand_clause(clause: Clause) -> list[list[Payload]]:
-    """*clause* as lists of filters, any of which may hold."""
+    """Return *clause* as lists of filters, any of which may hold."""
     wanted, choices = _split_clause(clause)
     return [[*wanted, *chain.from_iterable(chosen)] for chosen in product(*choices)]
 
 
 def count_entries(clauses: Sequence[Clause]) -> int:
-    """How many filters and ORs say *clauses*."""
+    """Return the number of filters and ORs that *clauses* take."""
     if any(key_clash_problems(any_of(map(all_of, clauses)))):
-        return MAX_ENTRIES + 1  # it is not said at all
+        return MAX_ENTRIES + 1  # it cannot be written
     return sum(_count_clause_entries(*_split_clause(clause)) + 1 for clause in clauses) - 1
 
 
@@ -214,7 +214,7 @@ def _count_clause_entries(required: Sequence[Payload], alternatives: Sequence[Fi
 
 
 def _split_clause(clause: Clause) -> tuple[list[Payload], list[FilterAlternatives]]:
-    """The filters of *clause*, and for each key of which values are unwanted those that say so."""
+    """Return the required filters of *clause*, and for each key with unwanted values the filters that exclude them."""
     unwanted: dict[str, list[Payload]] = {}
     for tag in filter(None, map(_negated_tag, clause)):
         if tag.type != UNTYPED:
@@ -237,15 +237,15 @@ def _emit_filter(tag: Tag, relation: str) -> Payload:
 
 
 def key_clash_problems(expr: Expr) -> Iterator[Problem]:
-    """A bare tag is a key, so a key with values cannot be a bare tag as well."""
+    """Yield a problem for each key that is used both as an untyped tag and with values."""
     tags = [atom for atom in atoms(expr) if isinstance(atom, Tag)]
     types = {tag.type for tag in tags} - FIELDS_BY_TYPE.keys()
     for tag in tags:
         if tag.type == UNTYPED and tag.value in types:
-            message = f"{tag.value!r} stands alone and with values; at OneSignal whoever has a value has the key"
+            message = f"{tag.value!r} is used alone and with values; at OneSignal a device with a value has the key"
             yield Problem("key-clash", message, tag.span, hint="give one of them another name in a catalog")
 
 
 def can_negate(type_: str) -> bool:
-    """Whether NOT of a value of *type_* can be said."""
+    """Return whether NOT of a value of *type_* can be written."""
     return type_ not in FIELDS_BY_TYPE or bool(MISSING_IS_UNEQUAL)

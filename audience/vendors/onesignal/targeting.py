@@ -21,7 +21,7 @@ PAGE = "https://documentation.onesignal.com/reference/create-notification"
 
 LIMITS = {
     **filters.LIMITS,
-    "include_subscription_ids": Limit(2_000, CLIENT_DOCS),  # PAGE says 20,000; the smaller one is safe
+    "include_subscription_ids": Limit(2_000, CLIENT_DOCS),  # 20,000 on PAGE; the smaller one is safe
     "external_id": Limit(2_000, CLIENT_DOCS),  # likewise
 }
 TARGET_KEYS = ("filters", "include_subscription_ids", "include_aliases", "included_segments")
@@ -53,7 +53,7 @@ PLATFORMS_BY_FLAG = {
 
 
 def parse(payload: Any) -> Expr:
-    """Read the targeting object `{"filters": […]}`, one of ids, or a whole request, whose platforms narrow it.
+    """Parse the targeting object `{"filters": […]}`, one of ids, or a whole request, whose platforms narrow it.
 
     >>> from audience.language.printer import render
     >>> vip = {"field": "tag", "key": "vip", "relation": "exists"}
@@ -63,15 +63,15 @@ def parse(payload: Any) -> Expr:
     request = read_json_object(payload)
     found = [key for key in (*TARGET_KEYS, *DEPRECATED_KEYS, *OPAQUE_KEYS) if request.get(key) is not None]
     if not found:
-        fail("missing-key", "nothing says who is meant", "$", f"one of {', '.join(TARGET_KEYS)}")
+        fail("missing-key", "missing target", "$", f"one of {', '.join(TARGET_KEYS)}")
     channel = request.get("target_channel", "push")
     if channel != "push":
-        fail("other-channel", f"{channel!r} reaches no devices by push", "$.target_channel")
+        fail("other-channel", f"{channel!r} is not a push channel", "$.target_channel")
     for key in found:
         if key in OPAQUE_KEYS:
-            fail("opaque", "only OneSignal knows whom it means", f"$.{key}", f"use one of {', '.join(TARGET_KEYS)}")
+            fail("opaque", "only OneSignal knows its devices", f"$.{key}", f"use one of {', '.join(TARGET_KEYS)}")
     if len(found) > 1:
-        fail("second-target", f"a request has one way to say who; {found[0]} is another", f"$.{found[1]}")
+        fail("second-target", f"{found[1]} cannot be combined with {found[0]}", f"$.{found[1]}")
     return all_of([_parse_target(found[0], request), *_parse_platforms(request)])
 
 
@@ -87,33 +87,33 @@ def _parse_target(key: str, request: Payload) -> Expr:
         case "include_aliases":
             return _parse_aliases(value, path, request)
     if read_strings(value, path) != ["All"]:
-        fail("opaque", "only OneSignal knows who is in a segment", path, "name its tags")
+        fail("opaque", "only OneSignal knows the members of a segment", path, "name its tags")
     return Everyone()
 
 
 def _parse_aliases(value: Any, path: str, request: Payload) -> Expr:
     labels = read_object(value, path)
     if "target_channel" not in request:
-        fail("missing-key", "there is no 'target_channel'", "$", 'write "target_channel": "push"')
+        fail("missing-key", "missing key 'target_channel'", "$", 'write "target_channel": "push"')
     if not labels:
-        fail("empty-target", "an empty object names nobody", path)
+        fail("empty-target", "an empty object matches no device", path)
     for label in labels:
         if label != "external_id":
-            fail("opaque", f"only OneSignal knows whom the label {label!r} means", f"{path}.{label}")
+            fail("opaque", f"only OneSignal knows the devices of the label {label!r}", f"{path}.{label}")
     return Ids("alias", tuple(read_list(labels["external_id"], f"{path}.external_id", LIMITS["external_id"])))
 
 
 def _parse_platforms(request: Payload) -> Iterator[Expr]:
-    said = {key: request[key] for key in PLATFORMS_BY_FLAG if request.get(key) is not None}
-    for key, value in said.items():
+    flags = {key: request[key] for key in PLATFORMS_BY_FLAG if request.get(key) is not None}
+    for key, value in flags.items():
         if value is not True:
-            fail("unknown-value", f"no page tells what {value!r} means", f"$.{key}", "name the others, as true")
-    if said:
-        yield any_of(Tag(PLATFORM_TYPE, PLATFORMS_BY_FLAG[key]) for key in said)
+            fail("unknown-value", f"the meaning of {value!r} is not documented", f"$.{key}", "name the others, as true")
+    if flags:
+        yield any_of(Tag(PLATFORM_TYPE, PLATFORMS_BY_FLAG[key]) for key in flags)
 
 
 def emit(expr: Expr) -> Payload:
-    """Say *expr* in one request, or raise Unsaid with every reason.
+    """Return the request for *expr*; raise Unsupported with every reason.
 
     >>> from audience.language.parser import parse
     >>> [" ".join(entry.values()) for entry in emit(parse("vip AND NOT city:Rome"))["filters"]]
@@ -137,32 +137,30 @@ def _expr_problems(expr: Expr) -> Iterator[Problem]:
     for node in walk(expr):
         match node:
             case Not(term=Tag(type=type_, span=span)) if not filters.can_negate(type_):
-                message = (
-                    f"{render(node)!r}: no page tells whether != holds for a device without {FIELDS_BY_TYPE[type_]}"
-                )
+                message = f"{render(node)!r}: whether != matches a device without {FIELDS_BY_TYPE[type_]}"
                 yield Problem("not-over-field", message, span)
             case Tag():
                 yield from _platform_tag_problems(node)
             case Ids(kind="registration_id" | "alias" as kind, span=span):
                 yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", span)
             case Ids(kind=kind, span=span):
-                yield Problem("no-such-id", f"OneSignal knows no {kind}", span, hint="name them by alias")
+                yield Problem("no-such-id", f"OneSignal has no id of the kind {kind}", span, hint="name them by alias")
             case Compare(span=span) | Within(span=span):
-                message = f"{render(node)!r} compares; OneSignal compares numbers only, and has no <= and >="
+                message = f"{render(node)!r} is a comparison; OneSignal compares numbers only, without <= and >="
                 yield Problem("no-ranges", message, span)
 
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
-    """Why OneSignal has no name for *tag* that can also be said with NOT."""
+    """Yield the reasons why OneSignal has no name for *tag* that can also be negated."""
     if not filters.can_negate(tag.type):
-        message = f"{render(tag)!r} is the field {FIELDS_BY_TYPE[tag.type]}, whose NOT cannot be said"
+        message = f"{render(tag)!r} is the field {FIELDS_BY_TYPE[tag.type]}, whose NOT cannot be written"
         yield Problem("not-over-field", message, tag.span)
     yield from _platform_tag_problems(tag)
 
 
 def _platform_tag_problems(tag: Tag) -> Iterator[Problem]:
     if tag.type == PLATFORM_TYPE:
-        message = f"{render(tag)!r} is said by isIos and its like, beside filters and not in them"
+        message = f"{render(tag)!r} is expressed by isIos and the like, beside the filters"
         yield Problem("no-name", message, tag.span, hint="or give it the name of a tag in a catalog")
 
 
@@ -172,28 +170,30 @@ def _emit_filters(expr: Expr) -> list[Payload]:
     except ComplexityError as error:
         raise Unsupported(error.problems) from error
     if not clauses or () in clauses:
-        raise Unsupported([Problem("no-condition", "it comes to everyone or to nobody, which no filter says")])
+        raise Unsupported([Problem("no-condition", "it matches everyone or no device, which filters cannot express")])
     count = filters.count_entries(clauses)
     if LIMITS["entries"].is_exceeded_by(count):
-        raise Unsupported([Problem("too-many", f"{count:,} filters and operators; {MAX_ENTRIES} is the most")])
+        raise Unsupported([Problem("too-many", f"{count:,} filters and operators; the maximum is {MAX_ENTRIES}")])
     return filters.emit_filters(clauses)
 
 
 def assumptions(expr: Expr) -> Iterator[Problem]:
-    """What a request that says *expr* takes for granted."""
+    """Yield what a request for *expr* takes for granted."""
     tags = [atom for atom in atoms(expr) if isinstance(atom, Tag)]
     if expr == Everyone():
-        yield Problem("universe", "everyone is every subscribed device at OneSignal; no segment there is called All")
+        yield Problem(
+            "universe", "everyone refers to all subscribed devices at OneSignal; no segment there is called All"
+        )
     elif not is_bounded(nnf(expr)):
-        yield Problem("universe", "NOT is out of all devices that OneSignal knows, not out of your table")
+        yield Problem("universe", "NOT refers to all devices registered with OneSignal, not to your table")
     if any(isinstance(atom, Ids) and atom.kind == "alias" for atom in atoms(expr)):
-        yield Problem("account", "an alias is an external id, and stands for every device of that user at OneSignal")
+        yield Problem("account", "an alias is an external id and matches every device of that user at OneSignal")
     if any(tag.type == UNTYPED for tag in tags):
-        yield Problem("keys", "a device has a bare tag exactly if it has a key of that name at OneSignal, of any value")
+        yield Problem("keys", "a device has an untyped tag exactly if it has a key of that name at OneSignal")
     if types := sorted({tag.type for tag in tags} - {UNTYPED}):
-        yield Problem("one-value", f"a device has one value at most of {', '.join(types)}, as it has at OneSignal")
+        yield Problem("one-value", f"a device has at most one value of {', '.join(types)}, as it has at OneSignal")
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
-    """The targeting object of at most 2,000 subscription ids."""
+    """Return the targeting object of at most 2,000 subscription ids."""
     return {"include_subscription_ids": list(ids)}
