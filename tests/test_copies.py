@@ -1,4 +1,4 @@
-"""A run that is copied, moved or put back from a backup: it goes on in one place, and nobody is told twice."""
+"""Copied, moved and restored runs: only one copy is resumed, and no device is messaged twice."""
 
 import os
 import shutil
@@ -36,9 +36,9 @@ IDS = make_ids(95)
 
 @pytest.fixture(autouse=True)
 def vendor():
-    undo = fake_vendor.register_vendors(names=["fake", "one", "two"])
+    unregister = fake_vendor.register_vendors(names=["fake", "one", "two"])
     yield
-    undo()
+    unregister()
 
 
 @pytest.fixture
@@ -47,17 +47,17 @@ def service() -> FakeService:
 
 
 @pytest.fixture
-def left(tmp_path, service) -> Path:
-    """A run that stopped after three of ten calls."""
+def stopped_run(tmp_path, service) -> Path:
+    """Return a run that stopped after three of ten calls."""
     service.fault = lambda call: "stopped" if call == 4 else None
-    found = send(
+    result = send(
         write_run_folder(tmp_path / "run", IDS),
         MESSAGE,
         CREDENTIALS,
         UNLIMITED,
         options=make_send_options(service, concurrency=1),
     )
-    assert (found.batch_counts["accepted"], found.stop_reason.code) == (3, "stopped")
+    assert (result.batch_counts["accepted"], result.stop_reason.code) == (3, "stopped")
     service.fault = lambda call: None
     return tmp_path / "run"
 
@@ -70,57 +70,55 @@ def read_files(folder):
     return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-def test_resume_rejects_copied_folder(left, service, tmp_path):
-    copy = shutil.copytree(left, tmp_path / "copy")
+def test_resume_rejects_copied_folder(stopped_run, service, tmp_path):
+    copy = shutil.copytree(stopped_run, tmp_path / "copy")
     before = read_files(copy)
-    for words in ({}, {"moved": True}):
-        with pytest.raises(DeliveryError, match=rf"copied-run: {copy} is a copy: .*{left}"):
-            resume_run(copy, service, **words)
+    for options in ({}, {"moved": True}):
+        with pytest.raises(DeliveryError, match=rf"copied-run: {copy} is a copy: .*{stopped_run}"):
+            resume_run(copy, service, **options)
     assert read_files(copy) == before
-    assert resume_run(left, service).done
+    assert resume_run(stopped_run, service).done
     with pytest.raises(DeliveryError, match="copied-run"):
         resume_run(copy, service)
     assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
 
-def test_resume_accepts_renamed_folder(left, service, tmp_path):
+def test_resume_accepts_renamed_folder(stopped_run, service, tmp_path):
     for name in ("other", "run", "third"):
-        left = left.rename(tmp_path / name)
+        stopped_run = stopped_run.rename(tmp_path / name)
         service.fault = lambda call, stop=service.call_count + 2: "stopped" if call == stop else None
-        resume_run(left, service)
+        resume_run(stopped_run, service)
     service.fault = lambda call: None
-    (tmp_path / "link").symlink_to(left)
+    (tmp_path / "link").symlink_to(stopped_run)
     assert resume_run(tmp_path / "link", service).done
     assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
 
-def test_resume_rejects_ledger_older_than_marker(left, service, tmp_path):
-    backup = shutil.copytree(left, tmp_path / "backup")
-    assert resume_run(left, service).done
-    restore_over(backup, left)
+def test_resume_rejects_ledger_older_than_marker(stopped_run, service, tmp_path):
+    backup = shutil.copytree(stopped_run, tmp_path / "backup")
+    assert resume_run(stopped_run, service).done
+    restore_over(backup, stopped_run)
     with pytest.raises(DeliveryError, match=r"copied-run: .* restored"):
-        resume_run(left, service)
+        resume_run(stopped_run, service)
     with pytest.raises(DeliveryError, match=r"torn-run: .* does not list"):
-        resume_run(left, service, moved=True)
+        resume_run(stopped_run, service, moved=True)
     assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
 
-def test_resume_rejects_folder_of_links(left, service, tmp_path):
-    linked = shutil.copytree(left, tmp_path / "linked", copy_function=os.link)
-    for words in ({}, {"moved": True}):
+def test_resume_rejects_folder_of_links(stopped_run, service, tmp_path):
+    linked = shutil.copytree(stopped_run, tmp_path / "linked", copy_function=os.link)
+    for options in ({}, {"moved": True}):
         with pytest.raises(DeliveryError, match=rf"copied-run: {linked} is a copy"):
-            resume_run(linked, service, **words)
-    with pytest.raises(
-        DeliveryError, match=r"copied-run: .* changed"
-    ):  # a link changes what the system keeps of a file
-        resume_run(left, service)
-    assert resume_run(left, service, moved=True).done
+            resume_run(linked, service, **options)
+    with pytest.raises(DeliveryError, match=r"copied-run: .* changed"):  # a hard link changes the ctime of the file
+        resume_run(stopped_run, service)
+    assert resume_run(stopped_run, service, moved=True).done
     assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
 
-def test_resume_moved_accepts_other_disk(left, service, tmp_path):
-    moved = shutil.copytree(left, tmp_path / "disk" / "run")
-    shutil.rmtree(left)
+def test_resume_moved_accepts_other_disk(stopped_run, service, tmp_path):
+    moved = shutil.copytree(stopped_run, tmp_path / "disk" / "run")
+    shutil.rmtree(stopped_run)
     with pytest.raises(DeliveryError, match=f"audience resume {moved} --moved"):
         resume_run(moved, service)
     service.fault = lambda call: "stopped" if call == 6 else None
@@ -131,20 +129,20 @@ def test_resume_moved_accepts_other_disk(left, service, tmp_path):
 
 
 def overwrite_file(file, data):
-    """Write *data* into the file that is there."""
+    """Write *data* into an existing file, which keeps its inode."""
     with file.open("r+b") as stream:
         stream.write(data)
         stream.truncate()
 
 
 def restore_folder(backup, folder):
-    """As one removes a folder and unpacks its backup: names, paths and often inodes are the same."""
+    """Replace *folder* by its backup: names, paths and often inodes stay the same."""
     shutil.rmtree(folder)
     shutil.copytree(backup, folder)
 
 
 def restore_over(backup, folder):
-    """As `cp -r backup/. folder` does."""
+    """Copy the backup over *folder*, as `cp -r backup/. folder` does."""
     for file in backup.iterdir():
         (overwrite_file if (folder / file.name).exists() else Path.write_bytes)(folder / file.name, file.read_bytes())
 
@@ -154,7 +152,7 @@ def restore_ledger(backup, folder):
 
 
 def restore_changed_files(backup, folder):
-    """As rsync does: each file that differs under another name first."""
+    """Replace changed files under a temporary name, as rsync does."""
     for file in backup.iterdir():
         if not (folder / file.name).exists() or (folder / file.name).read_bytes() != file.read_bytes():
             shutil.copy2(file, folder / "new")
@@ -164,48 +162,48 @@ def restore_changed_files(backup, folder):
 RESTORE_METHODS = [restore_folder, restore_over, restore_ledger, restore_changed_files]
 
 
-@pytest.mark.parametrize("put_back", RESTORE_METHODS)
-def test_resume_rejects_restored_backup(left, service, tmp_path, put_back):
-    backup = shutil.copytree(left, tmp_path / "backup")
-    assert resume_run(left, service).done
-    put_back(backup, left)
-    assert status(left).pending == 7
+@pytest.mark.parametrize("restore", RESTORE_METHODS)
+def test_resume_rejects_restored_backup(stopped_run, service, tmp_path, restore):
+    backup = shutil.copytree(stopped_run, tmp_path / "backup")
+    assert resume_run(stopped_run, service).done
+    restore(backup, stopped_run)
+    assert status(stopped_run).pending == 7
     with pytest.raises(DeliveryError, match="copied-run"):
-        resume_run(left, service)
+        resume_run(stopped_run, service)
     assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
 
-def test_resume_rejects_ledger_backed_up_during_send(left, service, tmp_path):
-    """By SQLite itself: that is whole, and older than what lies beside it all the same."""
+def test_resume_rejects_ledger_backed_up_during_send(stopped_run, service, tmp_path):
+    """A backup made by SQLite is complete, and still older than the marker beside it."""
 
     def back_up_ledger(call):
         if call == 6:
-            with sqlite3.connect(left / LEDGER_FILE) as ledger, sqlite3.connect(tmp_path / "backup") as backup:
+            with sqlite3.connect(stopped_run / LEDGER_FILE) as ledger, sqlite3.connect(tmp_path / "backup") as backup:
                 ledger.backup(backup)
             ledger.close()
             backup.close()
 
     service.fault = back_up_ledger
-    assert resume_run(left, service).done
-    overwrite_file(left / LEDGER_FILE, (tmp_path / "backup").read_bytes())
+    assert resume_run(stopped_run, service).done
+    overwrite_file(stopped_run / LEDGER_FILE, (tmp_path / "backup").read_bytes())
     with pytest.raises(DeliveryError, match="copied-run"):
-        resume_run(left, service)
+        resume_run(stopped_run, service)
     assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
 
 def test_rewritten_marker_has_new_fingerprint(tmp_path):
-    mark = folder_marker.create_marker(tmp_path, "sent")
-    assert folder_marker.read_fingerprint(tmp_path / mark.name) == mark.fingerprint
-    times = (tmp_path / mark.name).stat()
-    time.sleep(0.02)  # more than one tick of the clock of a file system
-    overwrite_file(tmp_path / mark.name, b"")
-    os.utime(tmp_path / mark.name, ns=(times.st_atime_ns, times.st_mtime_ns))  # as backups do
-    assert (tmp_path / mark.name).stat().st_ino == times.st_ino
-    assert folder_marker.read_fingerprint(tmp_path / mark.name) != mark.fingerprint
+    marker = folder_marker.create_marker(tmp_path, "sent")
+    assert folder_marker.read_fingerprint(tmp_path / marker.name) == marker.fingerprint
+    times = (tmp_path / marker.name).stat()
+    time.sleep(0.02)  # more than the time resolution of a file system
+    overwrite_file(tmp_path / marker.name, b"")
+    os.utime(tmp_path / marker.name, ns=(times.st_atime_ns, times.st_mtime_ns))  # as backup programs do
+    assert (tmp_path / marker.name).stat().st_ino == times.st_ino
+    assert folder_marker.read_fingerprint(tmp_path / marker.name) != marker.fingerprint
 
 
 class RunCopies(RuleBasedStateMachine):
-    """Whatever is copied and put back, also while it is sent: as long as nobody says `moved`, nobody is told twice."""
+    """Copies and restores at any time, also during a send; without `moved` no device is messaged twice."""
 
     @initialize()
     def start_run(self):
@@ -234,13 +232,13 @@ class RunCopies(RuleBasedStateMachine):
 
     @rule(
         max_calls=st.integers(0, 4),
-        copied=st.none() | st.integers(1, 4),
+        copy_at=st.none() | st.integers(1, 4),
         folder_name=st.sampled_from(["run", "backup"]),
     )
-    def resume_folder(self, max_calls, copied, folder_name):
+    def resume_folder(self, max_calls, copy_at, folder_name):
         folder = Path(self.temp_folder.name, folder_name)
         if folder.exists():
-            self.limit_calls(max_calls, copied if folder_name == "run" else None)
+            self.limit_calls(max_calls, copy_at if folder_name == "run" else None)
             with suppress(DeliveryError):
                 resume_run(folder, self.service)
                 assert folder_name == "run"
@@ -251,9 +249,9 @@ class RunCopies(RuleBasedStateMachine):
         shutil.copytree(self.run, self.backup)
 
     @precondition(lambda self: self.backup.exists())
-    @rule(put_back=st.sampled_from(RESTORE_METHODS))
-    def restore_backup(self, put_back):
-        put_back(self.backup, self.run)
+    @rule(restore=st.sampled_from(RESTORE_METHODS))
+    def restore_backup(self, restore):
+        restore(self.backup, self.run)
 
     @rule()
     def rename_run(self):
@@ -269,7 +267,7 @@ RunCopies.TestCase.settings = settings(max_examples=scale_examples(30), stateful
 TestCopies = RunCopies.TestCase
 
 
-# Copies of what a process was at, or died at. ------------------------------------------------------------------------
+# Copies made during a send, or after a crash. -----------------------------------------------------------------------
 
 
 class ProcessDied(BaseException):
@@ -277,8 +275,8 @@ class ProcessDied(BaseException):
 
 
 @pytest.fixture
-def killed(tmp_path, service, monkeypatch) -> Path:
-    """A run whose process died after some calls; what it wrote last lies beside the ledger."""
+def crashed_run(tmp_path, service, monkeypatch) -> Path:
+    """Return a run whose process died after some calls; its last writes are in the write-ahead log."""
 
     def copy_run(call):
         if call == 4:
@@ -299,50 +297,50 @@ def killed(tmp_path, service, monkeypatch) -> Path:
     return tmp_path / "run"
 
 
-def test_moved_crashed_run_resumes_after_rejections(killed, service):
-    assert (status(killed).batch_counts["accepted"], status(killed).active_workers) == (3, 0)
+def test_moved_crashed_run_resumes_after_rejections(crashed_run, service):
+    assert (status(crashed_run).batch_counts["accepted"], status(crashed_run).active_workers) == (3, 0)
     for _ in range(2):
         with pytest.raises(DeliveryError, match="copied-run"):
-            resume_run(killed, service)
-        assert runs.copy_warnings(killed)
-    found = resume_run(killed, service, moved=True)
-    assert (found.batch_counts["in_doubt"], found.batch_counts["accepted"]) == (1, 9)
+            resume_run(crashed_run, service)
+        assert runs.copy_warnings(crashed_run)
+    result = resume_run(crashed_run, service, moved=True)
+    assert (result.batch_counts["in_doubt"], result.batch_counts["accepted"]) == (1, 9)
     assert service.delivery_counts == dict.fromkeys(IDS[40:], 1)
 
 
 MISSING_FILES = {
-    "the last writes": [f"{LEDGER_FILE}-wal"],
-    "the last writes and marks": [f"{LEDGER_FILE}-wal", "sent-*.marker"],
-    "anything but the ledger": [f"{LEDGER_FILE}-*", "*.marker", "*.lock"],
+    "the write-ahead log": [f"{LEDGER_FILE}-wal"],
+    "the write-ahead log and markers": [f"{LEDGER_FILE}-wal", "sent-*.marker"],
+    "all but the ledger": [f"{LEDGER_FILE}-*", "*.marker", "*.lock"],
 }
 
 
-@pytest.mark.parametrize("without", MISSING_FILES.values(), ids=MISSING_FILES.keys())
-def test_resume_rejects_copy_without_last_writes(killed, service, without):
-    for pattern in without:
-        for file in killed.glob(pattern):
+@pytest.mark.parametrize("missing", MISSING_FILES.values(), ids=MISSING_FILES.keys())
+def test_resume_rejects_copy_without_last_writes(crashed_run, service, missing):
+    for pattern in missing:
+        for file in crashed_run.glob(pattern):
             file.unlink()
     with pytest.raises(DeliveryError, match="torn-run"):
-        resume_run(killed, service, moved=True)
+        resume_run(crashed_run, service, moved=True)
     assert not service.delivery_counts
 
 
-def test_resume_rejects_copy_taken_during_send(left, service, tmp_path):
-    """The ledger of one moment, and the files beside it of another."""
-    copy = shutil.copytree(left, tmp_path / "copy")
-    assert resume_run(left, service).done
-    for file in left.glob("sent-*.marker"):
+def test_resume_rejects_copy_taken_during_send(stopped_run, service, tmp_path):
+    """The ledger and the files beside it are from different times."""
+    copy = shutil.copytree(stopped_run, tmp_path / "copy")
+    assert resume_run(stopped_run, service).done
+    for file in stopped_run.glob("sent-*.marker"):
         shutil.copy2(file, copy)
     for file in copy.glob("sent-*.marker"):
-        if not (left / file.name).exists():
+        if not (stopped_run / file.name).exists():
             file.unlink()
-    shutil.rmtree(left)
+    shutil.rmtree(stopped_run)
     with pytest.raises(DeliveryError, match=r"torn-run: .* is missing"):
         resume_run(copy, service, moved=True)
     assert service.delivery_counts == dict.fromkeys(IDS, 1)
 
 
-# Campaigns, and what is left of a run. --------------------------------------------------------------------------------
+# Campaigns and incomplete runs. -------------------------------------------------------------------------------------
 
 
 def load_credentials(target):
@@ -350,54 +348,54 @@ def load_credentials(target):
 
 
 def test_campaign_copy_starts_nothing(tmp_path, service, monkeypatch):
-    """Its sender died before the second vendor was begun, and that is not begun in both places."""
+    """The sender died before it created the second run; the copy must not create it."""
     folder = write_campaign_folder(tmp_path / "out", one=make_ids(15), two=[f"t{at}" for at in range(15)])
-    ready = campaign_runs.prepare_all(folder, Message(title="Hi"), load_credentials, UNLIMITED)
-    begin = campaign_runs.prepare.create_run
+    prepared_runs = campaign_runs.prepare_all(folder, Message(title="Hi"), load_credentials, UNLIMITED)
+    create_run = campaign_runs.prepare.create_run
 
     def die_after_create(prepared):
-        begin(prepared)
+        create_run(prepared)
         raise ProcessDied
 
     with monkeypatch.context() as patched, pytest.raises(ProcessDied):
         patched.setattr(campaign_runs.prepare, "create_run", die_after_create)
-        campaign_runs.send_all(folder, Message(title="Hi"), ready, make_send_options(service))
+        campaign_runs.send_all(folder, Message(title="Hi"), prepared_runs, make_send_options(service))
     copy = shutil.copytree(folder, tmp_path / "copy")
     with pytest.raises(DeliveryError, match="copied-run"):
         campaign_runs.resume_all(copy, load_credentials, "report", make_send_options(service))
     assert not (copy / "two" / LEDGER_FILE).exists()
     shutil.rmtree(folder)
-    found = campaign_runs.resume_all(copy, load_credentials, "report", make_send_options(service), moved=True)
-    assert [each.done for each in found.values()] == [True, True]
+    result = campaign_runs.resume_all(copy, load_credentials, "report", make_send_options(service), moved=True)
+    assert [status.done for status in result.values()] == [True, True]
     assert set(service.delivery_counts.values()) == {1}
     assert len(service.delivery_counts) == 30
 
 
-def test_commands_warn_about_copied_run(audience, left, tmp_path):
-    copy = str(shutil.copytree(left, tmp_path / "copy"))
-    assert audience("status", str(left))[2].count("copied-run") == 0
+def test_commands_warn_about_copied_run(audience, stopped_run, tmp_path):
+    copy = str(shutil.copytree(stopped_run, tmp_path / "copy"))
+    assert audience("status", str(stopped_run))[2].count("copied-run") == 0
     assert "warning: copied-run" in audience("status", copy)[2]
-    code, _, said = audience("cancel", copy)
-    assert (code, said.count("copied-run")) == (2, 1)
-    assert not status(left).cancelled
-    shutil.rmtree(left)
+    code, _, err = audience("cancel", copy)
+    assert (code, err.count("copied-run")) == (2, 1)
+    assert not status(stopped_run).cancelled
+    shutil.rmtree(stopped_run)
     assert "warning: copied-run" in audience("cancel", copy)[2]
     assert status(copy).cancelled
 
 
-def test_send_rejects_run_without_ledger(left, service, tmp_path):
-    (left / LEDGER_FILE).unlink()
+def test_send_rejects_run_without_ledger(stopped_run, service, tmp_path):
+    (stopped_run / LEDGER_FILE).unlink()
     with pytest.raises(DeliveryError, match="lost-ledger"):
-        send(left, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(service))
-    for file in left.glob("sent-*.marker"):
+        send(stopped_run, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(service))
+    for file in stopped_run.glob("sent-*.marker"):
         file.unlink()
     assert (
-        send(left, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(service)).pending == 0
-    )  # as one who insists may
+        send(stopped_run, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(service)).pending == 0
+    )  # a user who removes all markers takes the risk
 
 
 def test_send_rejects_ledger_deleted_during_send(tmp_path, service):
-    folder, other = write_run_folder(tmp_path / "run", IDS), FakeService()
+    folder, second_service = write_run_folder(tmp_path / "run", IDS), FakeService()
 
     def delete_ledger(call):
         if call == 3:
@@ -406,10 +404,10 @@ def test_send_rejects_ledger_deleted_during_send(tmp_path, service):
             for file in folder.glob("*.marker"):
                 file.unlink()
             with pytest.raises(DeliveryError, match="lost-ledger"):
-                send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(other))
+                send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(second_service))
 
     service.fault = delete_ledger
     with suppress(DeliveryError):
         send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(service, concurrency=1))
-    assert not other.delivery_counts
+    assert not second_service.delivery_counts
     assert set(service.delivery_counts.values()) == {1}

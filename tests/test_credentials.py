@@ -1,4 +1,4 @@
-"""Keys come from the environment or a file that nobody else reads, and no secret turns up anywhere else."""
+"""Credentials come from the environment or a private file, and no secret appears anywhere else."""
 
 import json
 import sqlite3
@@ -46,8 +46,8 @@ CREDENTIALS_TOML = f'[fake]\nkey = "k2"\nsecret = "{SECRET}"\nhost = "there"\nsi
 
 
 def test_keys_come_from_the_environment():
-    found = load_credentials("fake", FAKE_DELIVERY, environment=KEY_VARIABLES)
-    assert found == Credentials("https://push.example", {"key": "k1", "secret": SECRET, "signature": "new"})
+    result = load_credentials("fake", FAKE_DELIVERY, environment=KEY_VARIABLES)
+    assert result == Credentials("https://push.example", {"key": "k1", "secret": SECRET, "signature": "new"})
 
 
 def test_credentials_file_overrides_environment(tmp_path):
@@ -82,18 +82,18 @@ def test_world_readable_credentials_file_is_rejected(tmp_path, mode):
 
 
 BAD_CREDENTIALS = {
-    "no table": "key = 1",
-    "no TOML": f"[fake]\nsecret = {SECRET}",
-    "an unknown key": f'[fake]\nkey = "k"\nsecret = "{SECRET}"\nsecrte = "x"',
-    "a key that is no text": f'[fake]\nkey = ["k"]\nsecret = "{SECRET}"',
-    "a secret with a line feed": f'[fake]\nkey = "k"\nsecret = "{SECRET}\\n"',
-    "an unknown choice": f'[fake]\nkey = "k"\nsecret = "{SECRET}"\nsignature = "newest"',
-    "nothing": "[fake]\n",
-    "a truth": f'[fake]\nkey = true\nsecret = "{SECRET}"',
-    "a negative number": f'[fake]\nkey = -1\nsecret = "{SECRET}"',
-    "blanks around it": f'[fake]\nkey = "k"\nsecret = "{SECRET} "',
-    "a number of many digits": f'[fake]\nsecret = "{SECRET}"\nkey = {"9" * 5_000}',
-    "a number of many hexadecimal digits": f'[fake]\nsecret = "{SECRET}"\nkey = 0x{"f" * 5_000}',
+    "key outside a section": "key = 1",
+    "invalid TOML": f"[fake]\nsecret = {SECRET}",
+    "unknown key": f'[fake]\nkey = "k"\nsecret = "{SECRET}"\nsecrte = "x"',
+    "list as a key": f'[fake]\nkey = ["k"]\nsecret = "{SECRET}"',
+    "line feed in a secret": f'[fake]\nkey = "k"\nsecret = "{SECRET}\\n"',
+    "invalid choice": f'[fake]\nkey = "k"\nsecret = "{SECRET}"\nsignature = "newest"',
+    "empty section": "[fake]\n",
+    "boolean": f'[fake]\nkey = true\nsecret = "{SECRET}"',
+    "negative number": f'[fake]\nkey = -1\nsecret = "{SECRET}"',
+    "trailing blank": f'[fake]\nkey = "k"\nsecret = "{SECRET} "',
+    "number of many digits": f'[fake]\nsecret = "{SECRET}"\nkey = {"9" * 5_000}',
+    "number of many hexadecimal digits": f'[fake]\nsecret = "{SECRET}"\nkey = 0x{"f" * 5_000}',
     "many brackets": f'[fake]\nsecret = "{SECRET}"\nkey = {"[" * 5_000}',
 }
 
@@ -120,13 +120,13 @@ VALID_HOSTS = {
 }
 
 
-@pytest.mark.parametrize("said", VALID_HOSTS)
-def test_host_is_name_or_url(said):
-    assert resolve_host(said, FAKE_DELIVERY) == VALID_HOSTS[said]
+@pytest.mark.parametrize("host", VALID_HOSTS)
+def test_host_is_name_or_url(host):
+    assert resolve_host(host, FAKE_DELIVERY) == VALID_HOSTS[host]
 
 
 @pytest.mark.parametrize(
-    "said",
+    "host",
     [
         "ther",
         "http://push.example",
@@ -139,56 +139,56 @@ def test_host_is_name_or_url(said):
         "https://x/\\y",
     ],
 )
-def test_invalid_host_is_rejected(said):
+def test_invalid_host_is_rejected(host):
     with pytest.raises(DeliveryError, match=r"unknown-host|plain-http|bad-host"):
-        resolve_host(said, FAKE_DELIVERY)
+        resolve_host(host, FAKE_DELIVERY)
 
 
 @pytest.fixture
 def vendor():
-    undo = fake_vendor.register_vendors(make_delivery(make_setup_method(max_uses=3)))
+    unregister = fake_vendor.register_vendors(make_delivery(make_setup_method(max_uses=3)))
     yield
-    undo()
+    unregister()
 
 
 def test_secret_is_not_in_ledger_status_or_error(vendor, tmp_path, caplog, capsys):
-    """Also where the vendor says it in its reply, as an echo of what it was sent."""
+    """Also if the vendor echoes the secret in its reply."""
     caplog.set_level("DEBUG")
-    known = Credentials("https://push.example", {"key": "k1", "secret": SECRET})
+    credentials = Credentials("https://push.example", {"key": "k1", "secret": SECRET})
     service = FakeService()
 
     def echo_secret(request):
         service.call_count += 1
         error = {3: "refused", 4: "in-doubt", 5: "again", 9: "stopped"}.get(service.call_count)
-        words = f"bad signature {request.headers['authorization']} of {SECRET}"
+        message = f"bad signature {request.headers['authorization']} of {SECRET}"
         if error:
-            return httpx.Response(401, json={"error": error, "words": words})
+            return httpx.Response(401, json={"error": error, "words": message})
         return httpx.Response(200, json={"accepted": f"m-{SECRET}-{service.call_count}"})
 
     folder = write_run_folder(tmp_path / "run", make_ids(95))
-    through = make_send_options(httpx.MockTransport(echo_secret))
-    found = send(folder, MESSAGE, known, UNLIMITED, options=through)
-    assert found.stop_reason is not None
-    assert "***" in found.stop_reason.message
-    found = resume(folder, known, options=through)
-    assert found.batch_counts["accepted"] == 8
+    options = make_send_options(httpx.MockTransport(echo_secret))
+    result = send(folder, MESSAGE, credentials, UNLIMITED, options=options)
+    assert result.stop_reason is not None
+    assert "***" in result.stop_reason.message
+    result = resume(folder, credentials, options=options)
+    assert result.batch_counts["accepted"] == 8
     for file in folder.iterdir():
         assert SECRET.encode() not in file.read_bytes()
     with sqlite3.connect(folder / "ledger.sqlite") as ledger:
         assert "bad signature" in ledger.execute("SELECT group_concat(problem) FROM batch").fetchone()[0]
     ledger.close()
     out = capsys.readouterr()
-    for text in (repr(found), str(found.stop_reason), repr(known), caplog.text, out.out, out.err):
+    for text in (repr(result), str(result.stop_reason), repr(credentials), caplog.text, out.out, out.err):
         assert SECRET not in text
 
 
 SECRET_ECHOES = {
-    "cut in the middle of it": lambda secret, signed: "x" * 195 + secret,
-    "the header, cut": lambda secret, signed: "x" * 190 + signed,
-    "as JSON": lambda secret, signed: json.dumps({"ret_code": 1, "err_msg": "'" + secret}),
-    "as JSON with escaped slashes": lambda secret, signed: json.dumps({"message": signed}).replace("/", "\\/"),
-    "as a URL": lambda secret, signed: f"<a href='/?key={quote(secret, safe='')}'>",
-    "as a page": lambda secret, signed: f"<p>{escape(secret)}</p>",
+    "cut in the middle of the secret": lambda secret, signed: "x" * 195 + secret,
+    "cut in the middle of the header": lambda secret, signed: "x" * 190 + signed,
+    "in JSON": lambda secret, signed: json.dumps({"ret_code": 1, "err_msg": "'" + secret}),
+    "in JSON with escaped slashes": lambda secret, signed: json.dumps({"message": signed}).replace("/", "\\/"),
+    "in a URL": lambda secret, signed: f"<a href='/?key={quote(secret, safe='')}'>",
+    "in HTML": lambda secret, signed: f"<p>{escape(secret)}</p>",
 }
 
 
@@ -196,27 +196,31 @@ SECRET_ECHOES = {
 @pytest.mark.parametrize("echo", SECRET_ECHOES.values(), ids=SECRET_ECHOES.keys())
 def test_reply_is_redacted_in_every_encoding(name, echo):
     secret = "S'ecr&et/\\\"w0rd>"
-    told = registry.get_vendor(name).delivery
-    known = Credentials("https://x", dict.fromkeys(told.required_keys, "123") | dict.fromkeys(told.secret_keys, secret))
-    request = told.sign(Request(method="POST", path="/"), known, SigningContext(datetime.now(UTC), "nonce"))
+    delivery = registry.get_vendor(name).delivery
+    credentials = Credentials(
+        "https://x", dict.fromkeys(delivery.required_keys, "123") | dict.fromkeys(delivery.secret_keys, secret)
+    )
+    request = delivery.sign(Request(method="POST", path="/"), credentials, SigningContext(datetime.now(UTC), "nonce"))
     signed = next((value for key, value in request.headers.items() if key.lower() in ("authorization", "sign")))
     for status in (200, 401, 500):
         response = Response(status, echo(secret, signed).encode())
-        words = str(redact_secrets(told.native_method.parse_reply, request, known, told)(response).problem)
-        assert REDACTED in words
-        assert "w0rd" not in words
-        assert secret[:4] not in words
-        assert signed.rpartition(" ")[2][:8] not in words
+        message = str(
+            redact_secrets(delivery.native_method.parse_reply, request, credentials, delivery)(response).problem
+        )
+        assert REDACTED in message
+        assert "w0rd" not in message
+        assert secret[:4] not in message
+        assert signed.rpartition(" ")[2][:8] not in message
 
 
 def test_secret_is_not_in_traceback(vendor, tmp_path):
-    """A fault of ours, in the middle of a request that is signed already."""
-    known = Credentials("https://push.example", {"key": "k1", "secret": SECRET})
+    """Also if the code raises after it has signed a request."""
+    credentials = Credentials("https://push.example", {"key": "k1", "secret": SECRET})
 
     def raise_bug(request):
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError) as caught:
-        through = make_send_options(httpx.MockTransport(raise_bug))
-        send(write_run_folder(tmp_path / "run", make_ids(5)), MESSAGE, known, UNLIMITED, options=through)
+        options = make_send_options(httpx.MockTransport(raise_bug))
+        send(write_run_folder(tmp_path / "run", make_ids(5)), MESSAGE, credentials, UNLIMITED, options=options)
     assert SECRET not in "".join(traceback.format_exception(caught.value))

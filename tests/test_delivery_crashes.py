@@ -1,4 +1,4 @@
-"""Whenever a sender dies, nobody is told twice, nobody is lost, and what is in doubt is what had no reply."""
+"""Crashes of a sender: no device is messaged twice or lost, and only calls without a reply are in doubt."""
 
 import json
 import signal
@@ -41,11 +41,11 @@ KILLS = scale(10, 500)
 
 
 class ProcessKilled(BaseException):
-    """The end of everything that a process does."""
+    """Simulated end of a process."""
 
 
 class CrashPoint:
-    """Counts commits and calls; from step *last* on each of them fails, before it happens or, *after* it, once it has.
+    """Counter of commits and calls that fails from step *crash_at* on, before or after the step is done.
 
     A process that dies does nothing any more; nor does one whose every step fails with what nobody catches.
     """
@@ -82,7 +82,7 @@ class CrashPoint:
         return fake_vendor.httpx.MockTransport(counted)
 
     def is_cut(self, crash_at, crash_after_step, work):
-        """Whether *work* was stopped at step *last*."""
+        """Return whether *work* was stopped at step *crash_at*."""
         self.crash_at, self.step_count, self.crash_after_step = crash_at, 0, crash_after_step
         try:
             work()
@@ -94,90 +94,94 @@ class CrashPoint:
 
 
 class _CrashStep:
-    def __init__(self, power):
-        self.power = power
+    def __init__(self, crash_point):
+        self.crash_point = crash_point
 
     def __enter__(self):
-        power = self.power
-        power.step_count += 1
-        self.number = power.step_count
-        if self.number > power.crash_at or (self.number == power.crash_at and not power.crash_after_step):
+        crash_point = self.crash_point
+        crash_point.step_count += 1
+        self.number = crash_point.step_count
+        if self.number > crash_point.crash_at or (
+            self.number == crash_point.crash_at and not crash_point.crash_after_step
+        ):
             raise ProcessKilled
 
     def __exit__(self, kind, error, trace):
-        if self.number >= self.power.crash_at:
+        if self.number >= self.crash_point.crash_at:
             raise ProcessKilled
 
 
 @pytest.fixture
-def power(monkeypatch):
+def crash_point(monkeypatch):
     return CrashPoint(monkeypatch)
 
 
 @pytest.fixture
 def vendor():
-    undo = []
-    yield lambda *ways, **changes: undo.append(fake_vendor.register_vendors(make_delivery(*ways, **changes)))
-    for each in reversed(undo):
-        each()
+    unregister_all = []
+    yield lambda *methods, **overrides: unregister_all.append(
+        fake_vendor.register_vendors(make_delivery(*methods, **overrides))
+    )
+    for unregister in reversed(unregister_all):
+        unregister()
 
 
 METHODS = {
-    "a vendor that never drops repeats": (make_method(), {}),
-    "one that drops them": (make_idempotent_method(), {"drops_repeats": True}),
+    "vendor without deduplication": (make_method(), {}),
+    "vendor with deduplication": (make_idempotent_method(), {"drops_repeats": True}),
     "handles": (make_setup_method(max_uses=3), {}),
     "uploads": (make_upload_method(max_ids=20), {}),
-    "bad ids": (make_method(), {"bad_ids": ["r3", "r11", "r12"], "names_bad_ids": False}),
+    "invalid ids": (make_method(), {"bad_ids": ["r3", "r11", "r12"], "names_bad_ids": False}),
 }
-NATIVE_IDS = [[f"u{number}" for number in range(12)], ["v1"]]  # of which the longer one is uploaded
+NATIVE_IDS = [[f"u{number}" for number in range(12)], ["v1"]]  # the longer list is uploaded
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("which", METHODS)
-def test_crash_at_any_step_neither_duplicates_nor_loses(vendor, power, tmp_path, which, after):
-    found, options = METHODS[which]
-    natives = NATIVE_IDS if which == "uploads" else []
+@pytest.mark.parametrize("method_name", METHODS)
+def test_crash_at_any_step_neither_duplicates_nor_loses(vendor, crash_point, tmp_path, method_name, after):
+    method, options = METHODS[method_name]
+    native_ids = NATIVE_IDS if method_name == "uploads" else []
     native = make_upload_method(
-        max_ids=None, is_needed=lambda targets: len(targets[0]["to"]) > 1, dedup_window=found.dedup_window
+        max_ids=None, is_needed=lambda targets: len(targets[0]["to"]) > 1, dedup_window=method.dedup_window
     )
-    vendor(found, native_method=native)
-    ids, died, steps, doubts = make_ids(35), True, 0, 0
+    vendor(method, native_method=native)
+    ids, died, steps, runs_in_doubt = make_ids(35), True, 0, 0
     while died:
         steps += 1
         service, folder = (
             FakeService(**options),
-            write_run_folder(tmp_path / str(steps), ids, [{"to": each} for each in natives]),
+            write_run_folder(tmp_path / str(steps), ids, [{"to": each} for each in native_ids]),
         )
-        transport = power.make_transport(service)
-        told_at = {}
-        died = power.is_cut(
+        transport = crash_point.make_transport(service)
+        delivered_before = {}
+        died = crash_point.is_cut(
             steps,
             after,
             lambda folder=folder, transport=transport: send(
                 folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(transport, concurrency=2)
             ),
         )
-        told_at = dict(service.delivery_counts)
+        delivered_before = dict(service.delivery_counts)
         if not (folder / "ledger.sqlite").exists():
-            assert not told_at
+            assert not delivered_before
             result = send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(transport))
         else:
             sent = ids_without_reply(folder)
             result = resume(folder, CREDENTIALS, options=make_send_options(transport))
             if not options.get("drops_repeats"):
                 assert ids_in_doubt(folder) == sent
-        assert all(many == 1 for many in service.delivery_counts.values())
-        doubt = ids_in_doubt(folder)
+        assert all(count == 1 for count in service.delivery_counts.values())
+        in_doubt = ids_in_doubt(folder)
         bad = set(options.get("bad_ids", ()))
-        assert set(service.delivery_counts) | doubt | bad == {*ids, *chain(*natives)}
+        assert set(service.delivery_counts) | in_doubt | bad == {*ids, *chain(*native_ids)}
         assert result.pending == 0
-        assert set(told_at) <= set(service.delivery_counts)
+        assert set(delivered_before) <= set(service.delivery_counts)
         if options.get("drops_repeats"):
             assert result.done
-            assert not doubt
-        doubts += bool(doubt)
+            assert not in_doubt
+        runs_in_doubt += bool(in_doubt)
     assert steps > 12
-    assert bool(doubts) != bool(options.get("drops_repeats"))
+    assert bool(runs_in_doubt) != bool(options.get("drops_repeats"))
 
 
 def query_ledger(folder, statement):
@@ -189,16 +193,16 @@ def query_ledger(folder, statement):
 
 
 def ids_in_state(folder, state) -> set[str]:
-    """The ids of the batches in *state*."""
-    found = query_ledger(folder, f"SELECT first, stop FROM batch WHERE state = '{state}' AND native IS NULL")
+    """Return the ids of the batches in *state*."""
+    ranges = query_ledger(folder, f"SELECT first, stop FROM batch WHERE state = '{state}' AND native IS NULL")
     bad = {position for (position,) in query_ledger(folder, "SELECT position FROM invalid_id")}
     native = query_ledger(folder, f"SELECT native FROM batch WHERE state = '{state}' AND native IS NOT NULL")
-    named = {each for (number,) in native for each in NATIVE_IDS[number]}
-    return named | {f"r{at}" for first, stop in found for at in range(first, stop) if at not in bad}
+    native_ids = {id_ for (number,) in native for id_ in NATIVE_IDS[number]}
+    return native_ids | {f"r{at}" for first, stop in ranges for at in range(first, stop) if at not in bad}
 
 
 def ids_without_reply(folder):
-    """The ids of calls that have left and have no reply, as far as the dead process could write it."""
+    """Return the ids of calls without a reply, as recorded by the dead process."""
     return ids_in_state(folder, "sent") | ids_in_state(folder, "in_doubt")
 
 
@@ -207,7 +211,7 @@ def ids_in_doubt(folder):
 
 
 def test_many_batches_under_random_faults(vendor, tmp_path):
-    """Replies lost, calls too fast or unreached, 5xx, refusals; in doubt are those whose reply was lost, exactly."""
+    """Exactly the batches whose reply was lost are in doubt."""
     vendor(make_method(name="list", max_ids=fake_vendor.BATCH_SIZE))
     ids = make_ids(RANDOM_FAULT_BATCHES * fake_vendor.BATCH_SIZE)
     service = FakeService(
@@ -230,20 +234,20 @@ def test_many_batches_under_random_faults(vendor, tmp_path):
         return answer
 
     service._handle_push = record_lost
-    many = make_send_options(service, concurrency=64)
-    found = send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=many)
+    options = make_send_options(service, concurrency=64)
+    result = send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=options)
     for _ in range(20):
-        if not found.stop_reason:
+        if not result.stop_reason:
             break
-        found = resume(folder, CREDENTIALS, options=many)
-    assert found.pending == 0
+        result = resume(folder, CREDENTIALS, options=options)
+    assert result.pending == 0
     assert max(service.delivery_counts.values()) == 1
     assert ids_in_doubt(folder) == set(lost)
     assert max(lost.values()) == 1
     refused = ids_in_state(folder, "rejected")
     assert set(service.delivery_counts) | set(lost) | refused == set(ids)
     assert set(service.delivery_counts) & refused == set()
-    assert 0.04 < found.batch_counts["in_doubt"] / RANDOM_FAULT_BATCHES < 0.08
+    assert 0.04 < result.batch_counts["in_doubt"] / RANDOM_FAULT_BATCHES < 0.08
 
 
 def test_random_faults_with_deduplication_leave_no_doubt(vendor, tmp_path):
@@ -251,17 +255,17 @@ def test_random_faults_with_deduplication_leave_no_doubt(vendor, tmp_path):
     ids = make_ids(10_000)
     service = FakeService(random_faults(8, lost=0.1, gone=0.1, in_doubt=0.05, again=0.05), drops_repeats=True)
     folder = write_run_folder(tmp_path / "run", ids)
-    many = make_send_options(service, concurrency=64)
-    found = send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=many)
+    options = make_send_options(service, concurrency=64)
+    result = send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=options)
     for _ in range(20):
-        if found.done:
+        if result.done:
             break
-        found = resume(folder, CREDENTIALS, options=many)
-    assert found.done
+        result = resume(folder, CREDENTIALS, options=options)
+    assert result.done
     assert service.delivery_counts == dict.fromkeys(ids, 1)
 
 
-# Processes that are killed from outside. ------------------------------------------------------------------------------
+# Killed processes. ----------------------------------------------------------------------------------------------------
 
 FORK_CONTEXT = get_context("forkserver")
 FORK_CONTEXT.set_forkserver_preload(["fake_vendor", "pytest"])  # a new process is there at once
@@ -269,20 +273,20 @@ FORK_CONTEXT.set_forkserver_preload(["fake_vendor", "pytest"])  # a new process 
 
 @pytest.fixture
 def server(monkeypatch):
-    """The service on loopback, and its URL."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where processes find `fake_vendor`
+    """Yield the service, served on loopback, and its URL."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # for `fake_vendor` in child processes
     service = FakeService()
     with run_server(service, delay=0.004) as url:
         yield service, url
 
 
 def start_process(folder, url, method_kind, command):
-    """A process that sends, and where its status will come from."""
+    """Start a process that sends; return it and the connection that will get its status."""
     here, there = FORK_CONTEXT.Pipe(duplex=False)
-    begun = FORK_CONTEXT.Process(target=fake_vendor.send_in_process, args=[there, folder, url, method_kind, command])
-    begun.start()
+    process = FORK_CONTEXT.Process(target=fake_vendor.send_in_process, args=[there, folder, url, method_kind, command])
+    process.start()
     there.close()
-    return begun, here
+    return process, here
 
 
 @pytest.mark.parametrize("kind", ["once", "repeats"])
@@ -300,12 +304,12 @@ def test_sender_killed_many_times(tmp_path, server, kind):
         sender.join()
         assert sender.exitcode == -signal.SIGKILL
     last, answer = start_process(folder, url, kind, "resume")
-    left, doubt = answer.recv()
+    pending, in_doubt = answer.recv()
     last.join()
-    assert left == 0
+    assert pending == 0
     assert max(service.delivery_counts.values()) == 1
     assert set(service.delivery_counts) | ids_in_doubt(folder) == set(ids)
-    assert doubt == 0 if kind == "repeats" else doubt <= KILLS * 8
+    assert in_doubt == 0 if kind == "repeats" else in_doubt <= KILLS * 8
 
 
 def test_status_lists_active_and_dead_workers_read_only(tmp_path, server):
@@ -345,52 +349,52 @@ with Ledger(Path(sys.argv[1])) as ledger, register_worker(ledger), ledger.transa
 
 def test_waiting_for_hung_writer_reports_and_continues(vendor, tmp_path):
     vendor()
-    service, ids, told = FakeService(lambda call: "stopped"), make_ids(35), []
+    service, ids, reported = FakeService(lambda call: "stopped"), make_ids(35), []
     folder = write_run_folder(tmp_path / "run", ids)
     send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(service))
     service.fault = lambda call: None
     with subprocess.Popen(
         [sys.executable, "-c", HOLD_LEDGER_SCRIPT, folder / LEDGER_FILE], stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout.readline() == "writing\n"
+    ) as holder:
+        assert holder.stdout.readline() == "writing\n"
 
-        def kill_other(others):
-            told.append(others[0].pid)
+        def kill_holder(workers):
+            reported.append(workers[0].pid)
             assert not service.delivery_counts
-            other.kill()
+            holder.kill()
 
-        assert resume(folder, CREDENTIALS, options=replace(make_send_options(service), on_wait=kill_other)).done
-        assert told == [other.pid]
+        assert resume(folder, CREDENTIALS, options=replace(make_send_options(service), on_wait=kill_holder)).done
+        assert reported == [holder.pid]
     assert service.delivery_counts == dict.fromkeys(ids, 1)
 
 
 def test_concurrent_campaign_sends_let_one_proceed(tmp_path, server):
     service, url = server
     names = [f"v{number}" for number in range(5)]
-    told = {name: [f"{name}-{at}" for at in range(5)] for name in names}
+    ids_by_vendor = {name: [f"{name}-{at}" for at in range(5)] for name in names}
     for number in range(4):
-        folder = fake_vendor.write_campaign_folder(tmp_path / str(number), **told)
+        folder = fake_vendor.write_campaign_folder(tmp_path / str(number), **ids_by_vendor)
         service.delivery_counts.clear()
         pipes = [FORK_CONTEXT.Pipe() for _ in range(2)]
-        both = [
+        processes = [
             FORK_CONTEXT.Process(
                 target=fake_vendor.send_campaign_in_process, args=[there, folder, url, f"message {at}", names]
             )
             for at, (_, there) in enumerate(pipes)
         ]
-        for each in both:
-            each.start()
+        for process in processes:
+            process.start()
         assert [here.recv() for here, _ in pipes] == ["ready", "ready"]
         for here, _ in pipes:
             here.send("go")
-        ended = [here.recv() for here, _ in pipes]
-        for each in both:
-            each.join()
-        assert sorted(ended) in (["begun", "sent"], ["locked", "sent"])
+        endings = [here.recv() for here, _ in pipes]
+        for process in processes:
+            process.join()
+        assert sorted(endings) in (["begun", "sent"], ["locked", "sent"])
         kept = json.loads((folder / "campaign_run.json").read_text())["message"]
-        assert kept == {"title": f"message {ended.index('sent')}"}
+        assert kept == {"title": f"message {endings.index('sent')}"}
         assert [json.loads((folder / name / "message.json").read_text()) for name in names] == [kept] * 5
-        assert service.delivery_counts == {each: 1 for some in told.values() for each in some}
+        assert service.delivery_counts == {id_: 1 for ids in ids_by_vendor.values() for id_ in ids}
         assert sorted(file.name for file in folder.iterdir()) == ["campaign.json", "campaign_run.json", *names]
 
 
@@ -406,10 +410,10 @@ def test_worker_takes_over_from_killed_worker(tmp_path, server):
     while len(query_ledger(folder, "SELECT 1 FROM batch WHERE worker = 2")) < 5:
         time.sleep(0.002)
     first.kill()
-    left, doubt = answer.recv()
+    pending, in_doubt = answer.recv()
     for each in (first, second):
         each.join()
-    assert (left, doubt <= 8) == (0, True)
+    assert (pending, in_doubt <= 8) == (0, True)
     assert max(service.delivery_counts.values()) == 1
     assert set(service.delivery_counts) | ids_in_doubt(folder) == set(ids)
     assert {worker for (worker,) in query_ledger(folder, "SELECT worker FROM batch WHERE state = 'accepted'")} == {1, 2}

@@ -1,6 +1,6 @@
-"""A disk that is full or can only be read, for real: what is written is whole or not there, a run goes on afterwards.
+"""Full and read-only disks: a file is complete or absent, and a run can be resumed afterwards.
 
-Each kind is a process of its own that mounts small disks which only it can see, and fills them up.
+Each case is a process that mounts small disks in a namespace of its own and fills them.
 """
 
 import json
@@ -20,22 +20,22 @@ UNSHARE_COMMAND = ["unshare", "--user", "--map-root-user", "--mount"]
 
 
 @pytest.fixture(scope="session")
-def alone() -> list[str]:
-    """What gives a process disks of its own."""
+def unshare_command() -> list[str]:
+    """Return the command that runs another one in a mount namespace of its own."""
     if (
         not shutil.which(UNSHARE_COMMAND[0])
         or subprocess.run([*UNSHARE_COMMAND, "true"], capture_output=True, check=False).returncode
     ):
-        pytest.skip("this system lets nobody mount a disk")
+        pytest.skip("this system does not allow mounting a disk in a user namespace")
     return UNSHARE_COMMAND
 
 
-SEND_FREE_PAGES = [0, 10, 30, 50, 80, 120]  # pages that are left: from nothing to nearly enough
+SEND_FREE_PAGES = [0, 10, 30, 50, 80, 120]  # from none to nearly enough
 WRITE_FREE_PAGES = [0, 1, 5, 20, 60]
 
 
 @pytest.mark.parametrize(
-    ("what", "rooms"),
+    ("command", "free_pages_list"),
     [
         ("read_only", [1]),
         ("send", SEND_FREE_PAGES),
@@ -44,17 +44,17 @@ WRITE_FREE_PAGES = [0, 1, 5, 20, 60]
         ("update", WRITE_FREE_PAGES),
     ],
 )
-def test_command_survives_full_disk(alone, tmp_path, what, rooms):
-    words = [*alone, sys.executable, __file__, what, str(tmp_path), *map(str, rooms)]
-    ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+def test_command_survives_full_disk(unshare_command, tmp_path, command, free_pages_list):
+    arguments = [*unshare_command, sys.executable, __file__, command, str(tmp_path), *map(str, free_pages_list)]
+    process = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=120)
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
-# Within the process. --------------------------------------------------------------------------------------------------
+# In the mount namespace. --------------------------------------------------------------------------------------------
 
 
 class SmallDisk:
-    """A small disk, mounted on *path*."""
+    """Small disk mounted on *path*."""
 
     def __init__(self, path: Path):
         path.mkdir()
@@ -62,7 +62,7 @@ class SmallDisk:
         self.filler_file = path / "filler"
 
     def leave_free_pages(self, free_pages):
-        """Leave *room* pages."""
+        """Fill the disk until *free_pages* pages are free."""
         with self.filler_file.open("wb", buffering=0) as file:
             try:
                 while file.write(bytes(PAGE_BYTES)) == PAGE_BYTES:
@@ -75,21 +75,21 @@ class SmallDisk:
         self.filler_file.unlink()
 
 
-def run_command(*words):
-    """The exit code of a command, and all that it says."""
+def run_command(*arguments):
+    """Run a command; return its exit code and its output."""
     from audience.cli.app import run
 
-    said = StringIO()
-    with redirect_stderr(said), redirect_stdout(said):
+    output = StringIO()
+    with redirect_stderr(output), redirect_stdout(output):
         try:
-            run([str(word) for word in words])
+            run([str(word) for word in arguments])
         except SystemExit as ended:
-            return ended.code, said.getvalue()
+            return ended.code, output.getvalue()
     raise AssertionError
 
 
 def is_disk_full(code, output):
-    """Whether the disk was full, and it was said as it should be; a command that had room enough says nothing of it."""
+    """Return whether a command failed because the disk was full, with the right message."""
     assert "Traceback" not in output
     if code == 0:
         return False
@@ -106,36 +106,36 @@ def check_send(mount, disk, free_pages):
     service, ids = fake_vendor.FakeService(), fake_vendor.make_ids(1_500)
     folder = fake_vendor.write_run_folder(mount / "run", ids)
     (mount / "m.json").write_text('{"title": "Hi"}')
-    words = ["send", folder, "--message", mount / "m.json", "--expect", len(ids)]
+    arguments = ["send", folder, "--message", mount / "m.json", "--expect", len(ids)]
     with fake_vendor.run_server(service) as url:
         os.environ |= {"AUDIENCE_FAKE_KEY": "k", "AUDIENCE_FAKE_SECRET": "s", "AUDIENCE_FAKE_HOST": url}
         disk.leave_free_pages(free_pages)
-        stopped = is_disk_full(*run_command(*words))
-        begun, told = (folder / "ledger.sqlite").exists(), dict(service.delivery_counts)
-        if not begun:
-            assert stopped
-            assert not told
+        failed = is_disk_full(*run_command(*arguments))
+        was_created, delivered_before = (folder / "ledger.sqlite").exists(), dict(service.delivery_counts)
+        if not was_created:
+            assert failed
+            assert not delivered_before
             assert {file.name for file in folder.iterdir()} <= {
                 "manifest.json",
                 "requests-00001.ndjson",
                 "message.json",
             }
         disk.free_space()
-        code, said = run_command("resume", folder, "--json") if begun else run_command(*words, "--json")
-    assert said.startswith('{"fake"'), said
-    found = json.loads(said.splitlines()[0])["fake"]
-    batches, doubt = found["batches"], found["batches"]["in_doubt"]
-    assert (batches["accepted"] + doubt, code) == (150, 1 if doubt else 0)
-    assert doubt <= 32  # calls that were under way
+        code, output = run_command("resume", folder, "--json") if was_created else run_command(*arguments, "--json")
+    assert output.startswith('{"fake"'), output
+    result = json.loads(output.splitlines()[0])["fake"]
+    batches, in_doubt = result["batches"], result["batches"]["in_doubt"]
+    assert (batches["accepted"] + in_doubt, code) == (150, 1 if in_doubt else 0)
+    assert in_doubt <= 32  # calls in flight
     assert service.delivery_counts == dict.fromkeys(ids, 1)
     with sqlite3.connect(folder / "ledger.sqlite") as ledger:
         assert ledger.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     ledger.close()
-    return stopped
+    return failed
 
 
 def check_read_only(mount, disk, free_pages):
-    """Who looks at a run that can only be read is told; who would change it is told why not."""
+    """On a read-only disk, `status` works, and commands that write report the reason."""
     import fake_vendor
 
     fake_vendor.register_vendors()
@@ -147,12 +147,12 @@ def check_read_only(mount, disk, free_pages):
     (mount / "m.json").write_text('{"title": "Hi"}')
     with fake_vendor.run_server(service) as url:
         os.environ |= {"AUDIENCE_FAKE_KEY": "k", "AUDIENCE_FAKE_SECRET": "s", "AUDIENCE_FAKE_HOST": url}
-        words = ["--message", mount / "m.json", "--expect", len(ids)]
-        assert run_command("send", folder, *words, "--concurrency", 1)[0] == 1
+        arguments = ["--message", mount / "m.json", "--expect", len(ids)]
+        assert run_command("send", folder, *arguments, "--concurrency", 1)[0] == 1
         subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
         assert "fake: 7 todo, 3 accepted" in run_command("status", folder)[1]
-        for what in ("resume", "cancel"):
-            assert run_command(what, folder) == (2, f"cannot-write: {folder} is read-only\n")
+        for command in ("resume", "cancel"):
+            assert run_command(command, folder) == (2, f"cannot-write: {folder} is read-only\n")
         subprocess.run(["mount", "-o", "remount,rw", str(mount)], check=True)
         assert run_command("resume", folder)[0] == 0
     assert service.delivery_counts == dict.fromkeys(ids, 1)
@@ -162,23 +162,23 @@ def check_read_only(mount, disk, free_pages):
 def check_emit(mount, disk, free_pages):
     index, out = build_index(mount), mount / "out"
     disk.leave_free_pages(free_pages)
-    stopped = is_disk_full(*run_command("emit", index, "everyone", "--vendor", "tpns", "--by-ids", "-o", out))
+    failed = is_disk_full(*run_command("emit", index, "everyone", "--vendor", "tpns", "--by-ids", "-o", out))
     disk.free_space()
-    assert stopped != out.exists()
+    assert failed != out.exists()
     assert {file.name for file in mount.iterdir()} - {"out"} == {"devices.parquet", "x.index"}
-    return stopped
+    return failed
 
 
 def check_build(mount, disk, free_pages):
     index = build_index(mount)
     disk.leave_free_pages(free_pages)
-    stopped = is_disk_full(*run_command("index", "build", mount / "devices.parquet", "-o", mount / "new.index"))
+    failed = is_disk_full(*run_command("index", "build", mount / "devices.parquet", "-o", mount / "new.index"))
     is_disk_full(*run_command("index", "build", mount / "devices.parquet", "-o", index, "--replace"))
     disk.free_space()
-    assert stopped != (mount / "new.index").exists()
+    assert failed != (mount / "new.index").exists()
     assert {file.name for file in mount.iterdir()} - {"new.index"} == {"devices.parquet", "x.index"}
     assert run_command("index", "check", index)[0] == 0
-    return stopped
+    return failed
 
 
 def check_update(mount, disk, free_pages):
@@ -187,21 +187,21 @@ def check_update(mount, disk, free_pages):
     index = build_index(mount)
     before = DeviceIndex.open(index).count("tag:male OR NOT male")
     disk.leave_free_pages(free_pages)
-    words = ["index", "update", index, mount / "devices.parquet"]
-    stopped = is_disk_full(*run_command(*words))
+    arguments = ["index", "update", index, mount / "devices.parquet"]
+    failed = is_disk_full(*run_command(*arguments))
     disk.free_space()
     opened = DeviceIndex.open(index)
     opened.verify()
-    assert (opened.count("tag:male OR NOT male"), len(opened.history())) == (before, 1 if stopped else 2)
-    assert run_command(*words)[0] == 0
+    assert (opened.count("tag:male OR NOT male"), len(opened.history())) == (before, 1 if failed else 2)
+    assert run_command(*arguments)[0] == 0
     opened = DeviceIndex.open(index)
     opened.vacuum()
     assert {file.name for file in (index / "shards").iterdir()} == opened.snapshot.manifest.file_names()
-    return stopped
+    return failed
 
 
 def build_index(mount):
-    """An index, and its table."""
+    """Build an index beside its table and return it."""
     from audience import DeviceIndex
     from audience.testing.devices import generate_devices
 
@@ -211,14 +211,14 @@ def build_index(mount):
 
 
 if __name__ == "__main__":
-    kinds = {
+    checks = {
         "read_only": check_read_only,
         "send": check_send,
         "emit": check_emit,
         "build": check_build,
         "update": check_update,
     }
-    for pages in map(int, sys.argv[3:]):
-        place = Path(sys.argv[2]) / str(pages)
-        stopped = kinds[sys.argv[1]](place, SmallDisk(place), pages)
-        assert stopped or pages, "nothing was too large for no room at all"
+    for free_pages in map(int, sys.argv[3:]):
+        mount_point = Path(sys.argv[2]) / str(free_pages)
+        failed = checks[sys.argv[1]](mount_point, SmallDisk(mount_point), free_pages)
+        assert failed or free_pages, "a full disk must make the command fail"

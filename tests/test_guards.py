@@ -1,4 +1,4 @@
-"""What a send refuses before its first call, and what its commands print and exit with."""
+"""Sends that are rejected before the first call, and the output and exit codes of the delivery commands."""
 
 import json
 import os
@@ -20,8 +20,8 @@ KEY_VARIABLES = {"AUDIENCE_FAKE_KEY": "k1", "AUDIENCE_FAKE_SECRET": "s3cr3t-w0rd
 
 @pytest.fixture
 def service(monkeypatch):
-    """The made-up vendor, served on loopback, and its keys in the environment."""
-    service, undo = (
+    """Yield the fake vendor, served on loopback, with its keys in the environment."""
+    service, unregister = (
         FakeService(),
         fake_vendor.register_vendors(make_delivery(warnings=lambda body: [fake_vendor.Problem("cut", "it is cut")])),
     )
@@ -29,7 +29,7 @@ def service(monkeypatch):
         for name, value in {**KEY_VARIABLES, "AUDIENCE_FAKE_HOST": url}.items():
             monkeypatch.setenv(name, value)
         yield service
-    undo()
+    unregister()
 
 
 @pytest.fixture
@@ -54,26 +54,26 @@ def test_send_and_status_output(audience, service, run, message):
 
 
 REJECTED_SENDS = {
-    "without a size": ([], "no-size"),
+    "no size": ([], "no-size"),
     "more than expected": (["--expect", "94"], "too-many"),
     "more than allowed": (["--max-devices", "94"], "too-many"),
-    "an unknown way": (["--expect", "95", "--method", "lists"], "did you mean list?"),
-    "an unknown host": (["--expect", "95", "--host", "ther"], "unknown-host"),
+    "unknown method": (["--expect", "95", "--method", "lists"], "did you mean list?"),
+    "unknown host": (["--expect", "95", "--host", "ther"], "unknown-host"),
     "plain HTTP": (["--expect", "95", "--host", "http://push.example"], "plain-http"),
-    "a time that is no number": (["--expect", "95", "--timeout", "nan"], "--timeout"),
-    "a time without end": (["--expect", "95", "--timeout", "inf"], "--timeout"),
-    "tries without end": (["--expect", "95", "--attempts", "1001"], "--attempts"),
-    "no such credentials": (["--expect", "95", "--credentials", "nowhere.toml"], "nowhere.toml"),
-    "checks without a dry run": (["--expect", "95", "--validate"], "bad-option"),
-    "checks by a vendor that has none": (["--expect", "95", "--dry-run", "--validate"], "no-dry-run"),
+    "timeout that is not a number": (["--expect", "95", "--timeout", "nan"], "--timeout"),
+    "infinite timeout": (["--expect", "95", "--timeout", "inf"], "--timeout"),
+    "too many attempts": (["--expect", "95", "--attempts", "1001"], "--attempts"),
+    "missing credentials file": (["--expect", "95", "--credentials", "nowhere.toml"], "nowhere.toml"),
+    "--validate without --dry-run": (["--expect", "95", "--validate"], "bad-option"),
+    "vendor without validation": (["--expect", "95", "--dry-run", "--validate"], "no-dry-run"),
 }
 
 
-@pytest.mark.parametrize(("words", "told"), REJECTED_SENDS.values(), ids=REJECTED_SENDS.keys())
-def test_rejected_send_makes_no_call(audience, service, run, message, words, told):
-    code, out, err = audience("send", run, "--message", message, *words)
+@pytest.mark.parametrize(("arguments", "expected"), REJECTED_SENDS.values(), ids=REJECTED_SENDS.keys())
+def test_rejected_send_makes_no_call(audience, service, run, message, arguments, expected):
+    code, out, err = audience("send", run, "--message", message, *arguments)
     assert (code, out, service.call_count) == (2, "", 0)
-    assert told in err
+    assert expected in err
     assert not (Path(run) / LEDGER_FILE).exists()
 
 
@@ -85,11 +85,11 @@ def test_fewer_devices_than_expected_warns(audience, service, run, message):
 
 def test_broadcast_requires_option(audience, service, tmp_path, message):
     run = str(write_run_folder(tmp_path / "all", [], native=[{"everyone": True}]))
-    words = ["send", run, "--message", message, "--max-devices", "1000"]
-    code, _, err = audience(*words)
+    arguments = ["send", run, "--message", message, "--max-devices", "1000"]
+    code, _, err = audience(*arguments)
     assert (code, service.call_count) == (2, 0)
     assert "--broadcast" in err
-    assert audience(*words, "--broadcast")[0] == 0
+    assert audience(*arguments, "--broadcast")[0] == 0
     assert service.delivery_counts == {"everyone": 1}
 
 
@@ -104,45 +104,45 @@ def test_empty_audience_sends_nothing_and_needs_no_keys(audience, service, tmp_p
 
 
 BAD_MESSAGES = {
-    "no JSON": ("{", "bad-json"),
-    "an unknown key": ('{"titel": "x"}', "did you mean title?"),
-    "nothing": ("{}", "empty-message"),
-    "a key twice": ('{"title": "a", "data": {"k": 1, "k": 2}}', "'k' stands twice"),
-    "words for a vendor that is none": ('{"title": "a", "vendor": {"fkae": {"x": 1}}}', "did you mean fake?"),
-    "no number": ('{"title": "a", "data": {"n": NaN}}', "unwritable"),
-    "very many brackets": ('{"title": "a", "data": {"n": ' + "[" * 100_000, "bad-json"),
-    "half a character": ('{"title": "\\ud83d"}', "unwritable"),
+    "invalid JSON": ("{", "bad-json"),
+    "unknown key": ('{"titel": "x"}', "did you mean title?"),
+    "empty message": ("{}", "empty-message"),
+    "duplicate key": ('{"title": "a", "data": {"k": 1, "k": 2}}', "'k' stands twice"),
+    "fields for an unknown vendor": ('{"title": "a", "vendor": {"fkae": {"x": 1}}}', "did you mean fake?"),
+    "NaN": ('{"title": "a", "data": {"n": NaN}}', "unwritable"),
+    "deep nesting": ('{"title": "a", "data": {"n": ' + "[" * 100_000, "bad-json"),
+    "unpaired surrogate": ('{"title": "\\ud83d"}', "unwritable"),
 }
 
 
-@pytest.mark.parametrize(("said", "told"), BAD_MESSAGES.values(), ids=BAD_MESSAGES.keys())
-def test_invalid_message_is_rejected(audience, service, run, tmp_path, said, told):
-    (tmp_path / "bad.json").write_text(said)
+@pytest.mark.parametrize(("text", "expected"), BAD_MESSAGES.values(), ids=BAD_MESSAGES.keys())
+def test_invalid_message_is_rejected(audience, service, run, tmp_path, text, expected):
+    (tmp_path / "bad.json").write_text(text)
     code, _, err = audience("send", run, "--message", str(tmp_path / "bad.json"), "--expect", "95")
     assert (code, service.call_count) == (2, 0)
-    assert told in err
+    assert expected in err
 
 
 @pytest.mark.parametrize("number", [2**70, -(2**70), 123456789012345678901234567890, 1.5])
 def test_message_numbers_are_kept_exactly(tmp_path, number):
     (tmp_path / "m.json").write_text(f'{{"title": "a", "data": {{"n": {number}}}}}')
-    said = read_message(tmp_path / "m.json")
-    assert said.data == {"n": number}
-    (tmp_path / "kept.json").write_bytes(message_to_json(said))
-    assert read_message(tmp_path / "kept.json") == said
+    message = read_message(tmp_path / "m.json")
+    assert message.data == {"n": number}
+    (tmp_path / "kept.json").write_bytes(message_to_json(message))
+    assert read_message(tmp_path / "kept.json") == message
 
 
 PLAN_DAMAGES = {
-    "a changed request": lambda run: (run / "requests-00001.ndjson").write_text(
+    "changed request": lambda run: (run / "requests-00001.ndjson").write_text(
         (run / "requests-00001.ndjson").read_text().replace('"r1"', '"x1"')
     ),
-    "a request too few": lambda run: (run / "requests-00001.ndjson").write_text(""),
-    "a missing file": lambda run: (run / "requests-00001.ndjson").unlink(),
-    "a manifest that means fewer than it tells": lambda run: (run / "manifest.json").write_text(
+    "missing request": lambda run: (run / "requests-00001.ndjson").write_text(""),
+    "missing file": lambda run: (run / "requests-00001.ndjson").unlink(),
+    "manifest with fewer devices than ids": lambda run: (run / "manifest.json").write_text(
         (run / "manifest.json").read_text().replace('"devices": 95', '"devices": 5')
     ),
-    "a manifest that is none": lambda run: (run / "manifest.json").write_text("[]"),
-    "no manifest": lambda run: (run / "manifest.json").unlink(),
+    "invalid manifest": lambda run: (run / "manifest.json").write_text("[]"),
+    "missing manifest": lambda run: (run / "manifest.json").unlink(),
 }
 
 
@@ -163,13 +163,13 @@ def test_dry_run_makes_no_calls(audience, service, run, message):
 
 
 def test_dry_run_uses_vendor_validation(audience, service, run, message):
-    undo = fake_vendor.register_vendors(make_delivery(dry_run=fake_vendor.build_request))
+    unregister = fake_vendor.register_vendors(make_delivery(dry_run=fake_vendor.build_request))
     service.bad_ids, service.delivery_counts = {"r7"}, {}
     try:
-        words = ["send", run, "--message", message, "--expect", "95", "--dry-run", "--validate", "--json"]
-        code, out, err = audience(*words)
+        arguments = ["send", run, "--message", message, "--expect", "95", "--dry-run", "--validate", "--json"]
+        code, out, err = audience(*arguments)
     finally:
-        undo()
+        unregister()
     assert (code, service.call_count) == (1, 10)
     assert json.loads(out)[0]["checked"] == 10
     assert json.loads(err.splitlines()[-1])["errors"][0]["code"] == "bad-ids"
@@ -230,7 +230,7 @@ run(sys.argv[1:])
 
 @pytest.mark.parametrize("json_", [False, True])
 def test_waiting_for_hung_worker_names_it_and_takes_no_batches(service, tmp_path, message, json_):
-    run, words = write_run_folder(tmp_path / "long", make_ids(1_000)), ["--json"] if json_ else []
+    run, arguments = write_run_folder(tmp_path / "long", make_ids(1_000)), ["--json"] if json_ else []
     service.fault = lambda call: time.sleep(0.01)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     python = [sys.executable, "-c", INTERRUPTED_SCRIPT]
@@ -239,18 +239,18 @@ def test_waiting_for_hung_worker_names_it_and_takes_no_batches(service, tmp_path
         while service.call_count < 20 and sender.poll() is None:
             time.sleep(0.01)
         sender.send_signal(signal.SIGSTOP)
-        resume, piped = [*python, "resume", str(run), *words], subprocess.PIPE
+        resume, pipe = [*python, "resume", str(run), *arguments], subprocess.PIPE
         try:
-            with subprocess.Popen(resume, env=environment, stdout=piped, stderr=piped, text=True) as goes:
-                said = goes.stderr.readline()
-                assert f"waiting for process {sender.pid} on {os.uname().nodename}, begun " in said
-                assert json.loads(said)["notes"][0]["code"] == "waiting" if json_ else said.startswith("note: waiting")
-                told = sum(service.delivery_counts.values())
+            with subprocess.Popen(resume, env=environment, stdout=pipe, stderr=pipe, text=True) as resumer:
+                note = resumer.stderr.readline()
+                assert f"waiting for process {sender.pid} on {os.uname().nodename}, begun " in note
+                assert json.loads(note)["notes"][0]["code"] == "waiting" if json_ else note.startswith("note: waiting")
+                delivered = sum(service.delivery_counts.values())
                 time.sleep(0.5)
-                assert (goes.poll(), sum(service.delivery_counts.values())) == (None, told)
+                assert (resumer.poll(), sum(service.delivery_counts.values())) == (None, delivered)
                 sender.send_signal(signal.SIGCONT)
-                assert goes.communicate()[0]
-                assert (goes.returncode, sender.wait()) == (0, 0)
+                assert resumer.communicate()[0]
+                assert (resumer.returncode, sender.wait()) == (0, 0)
         finally:
             sender.send_signal(signal.SIGCONT)
         sender.communicate()
@@ -261,8 +261,10 @@ def test_ctrl_c_finishes_calls_in_flight(service, tmp_path, message):
     run = write_run_folder(tmp_path / "long", make_ids(1_500))
     service.fault = lambda call: time.sleep(0.01)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    words = [sys.executable, "-c", INTERRUPTED_SCRIPT, "send", str(run), "--message", message, "--expect", "1500"]
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sender:
+    arguments = [sys.executable, "-c", INTERRUPTED_SCRIPT, "send", str(run), "--message", message, "--expect", "1500"]
+    with subprocess.Popen(
+        arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as sender:
         while service.call_count < 20 and sender.poll() is None:
             time.sleep(0.01)
         sender.send_signal(signal.SIGINT)
@@ -271,7 +273,7 @@ def test_ctrl_c_finishes_calls_in_flight(service, tmp_path, message):
     assert "interrupted" in err
     assert "Traceback" not in err
     service.fault = lambda call: None
-    words = [sys.executable, "-c", INTERRUPTED_SCRIPT, "resume", str(run)]
-    ran = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    assert (ran.returncode, ran.stdout) == (0, "fake: 150 accepted, 1,500 ids told\n")
+    arguments = [sys.executable, "-c", INTERRUPTED_SCRIPT, "resume", str(run)]
+    process = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout) == (0, "fake: 150 accepted, 1,500 ids told\n")
     assert service.delivery_counts == dict.fromkeys(make_ids(1_500), 1)

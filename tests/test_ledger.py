@@ -68,8 +68,8 @@ def test_every_query_is_used_and_every_used_one_exists():
 def test_new_ledger_has_all_batches_todo(ledger):
     rows = execute(ledger, "SELECT native, first, stop, state FROM batch ORDER BY number")
     assert rows == [(0, None, None, "todo")] + [(None, at, at + 5, "todo") for at in (0, 5, 10, 15)]
-    found = load_status(ledger)
-    assert (found.batch_counts["todo"], found.id_counts["todo"], found.pending, found.done) == (5, 20, 5, False)
+    status = load_status(ledger)
+    assert (status.batch_counts["todo"], status.id_counts["todo"], status.pending, status.done) == (5, 20, 5, False)
 
 
 LEGAL_TRANSITIONS = {
@@ -172,13 +172,13 @@ def test_clock_moved_back_keeps_batch_in_doubt(ledger, resolve_doubts):
 
 def test_dead_workers_are_reaped_and_active_ones_kept(tmp_path):
     with make_ledger(tmp_path) as ledger:
-        with register_worker(ledger) as living, ledger.transaction():
+        with register_worker(ledger) as active, ledger.transaction():
             reap_dead_workers(ledger)
-            [batch] = transitions.claim_batches(ledger, living, 1, 0.0)
-            transitions.mark_sent(ledger, living, batch, 1.0, None, None)
+            [batch] = transitions.claim_batches(ledger, active, 1, 0.0)
+            transitions.mark_sent(ledger, active, batch, 1.0, None, None)
             reap_dead_workers(ledger)
             assert execute(ledger, "SELECT state, worker FROM batch WHERE number = ?", batch.number) == [
-                ("sent", living)
+                ("sent", active)
             ]
         write_row(ledger, "INSERT INTO worker (lock_file, pid, host, started_at) VALUES ('worker-x.lock', 1, 'h', 1)")
         with ledger.transaction():
@@ -205,20 +205,20 @@ def test_batch_is_claimed_by_one_connection(tmp_path):
     claimed: dict[int, list[int]] = {}
 
     def claim_all(worker):
-        with Ledger(tmp_path / LEDGER_FILE) as mine:
+        with Ledger(tmp_path / LEDGER_FILE) as own_ledger:
             while True:
-                with mine.transaction():
-                    found = transitions.claim_batches(mine, worker, 1 + worker * 3, 0.0)
-                if not found:
+                with own_ledger.transaction():
+                    batches = transitions.claim_batches(own_ledger, worker, 1 + worker * 3, 0.0)
+                if not batches:
                     return
-                claimed.setdefault(worker, []).extend(batch.number for batch in found)
+                claimed.setdefault(worker, []).extend(batch.number for batch in batches)
 
     threads = [threading.Thread(target=claim_all, args=[number]) for number in range(1, 5)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    numbers = [number for found in claimed.values() for number in found]
+    numbers = [number for worker_numbers in claimed.values() for number in worker_numbers]
     assert sorted(numbers) == list(range(1, 3_001))
 
 
@@ -227,11 +227,11 @@ def test_failed_job_does_not_roll_back_others(ledger):
         execute(ledger, "UPDATE batch SET worker = 1 WHERE number = 3")
         execute(ledger, "DELETE FROM batch")
 
-    found = ledger.run_all(
+    results = ledger.run_all(
         [lambda ledger: transitions.claim_batches(ledger, 1, 1, 0.0), delete_batches, lambda ledger: 7]
     )
-    assert ([batch.number for batch in found[0]], found[2]) == ([1], 7)
-    assert isinstance(found[1], DeliveryError)
+    assert ([batch.number for batch in results[0]], results[2]) == ([1], 7)
+    assert isinstance(results[1], DeliveryError)
     assert execute(ledger, "SELECT number FROM batch WHERE worker = 1") == [(1,)]
 
 
@@ -274,16 +274,16 @@ class BatchTransitions(RuleBasedStateMachine):
     @rule(target=claimed, worker=st.sampled_from([1, 2]))
     def claim_batch(self, worker):
         with self.ledger.transaction():
-            found = transitions.claim_batches(self.ledger, worker, 1, self.now)
-        return (worker, found[0]) if found else None
+            batches = transitions.claim_batches(self.ledger, worker, 1, self.now)
+        return (worker, batches[0]) if batches else None
 
     @rule(target=in_flight, claimed_batch=consumes(claimed))
     def mark_sent(self, claimed_batch):
         if claimed_batch is None:
             return None
         with self.ledger.transaction():
-            may = transitions.mark_sent(self.ledger, *claimed_batch, self.now, self.now + 5, None)
-        if may == "dedup_window_over":
+            verdict = transitions.mark_sent(self.ledger, *claimed_batch, self.now, self.now + 5, None)
+        if verdict == "dedup_window_over":
             with self.ledger.transaction():
                 transitions.release_batch(self.ledger, claimed_batch[1])
             return None
@@ -342,13 +342,13 @@ class BatchTransitions(RuleBasedStateMachine):
     def check_ids_partitioned(self):
         if not hasattr(self, "ledger"):
             return
-        found = load_status(self.ledger)
-        assert sum(found.id_counts.values()) + sum(found.invalid_id_counts.values()) == 12
-        assert (found.id_counts["accepted"], len(set(self.delivered_positions))) == (
+        result = load_status(self.ledger)
+        assert sum(result.id_counts.values()) + sum(result.invalid_id_counts.values()) == 12
+        assert (result.id_counts["accepted"], len(set(self.delivered_positions))) == (
             len(self.delivered_positions),
             len(self.delivered_positions),
         )
-        assert sum(found.invalid_id_counts.values()) == len(self.dropped_positions)
+        assert sum(result.invalid_id_counts.values()) == len(self.dropped_positions)
 
 
 TestBatches = BatchTransitions.TestCase

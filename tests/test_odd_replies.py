@@ -1,4 +1,4 @@
-"""A vendor's side that misbehaves: what it says is bounded in time and size, and never ends a run without words."""
+"""Malformed, slow and huge replies: they are bounded in time and size, and a run always reports the reason."""
 
 import asyncio
 import gzip
@@ -21,14 +21,14 @@ RESPONSE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n"
 
 @pytest.fixture(autouse=True)
 def vendor():
-    undo = fake_vendor.register_vendors(make_delivery())
+    unregister = fake_vendor.register_vendors(make_delivery())
     yield
-    undo()
+    unregister()
 
 
 @contextmanager
 def serve_pieces(*pieces, interval=0.0):
-    """A server that answers each connection with *pieces* and closes it; its URL."""
+    """Serve each connection *pieces*, then close it; yield the URL."""
 
     async def write_pieces(reader, writer):
         try:
@@ -57,89 +57,91 @@ def serve_pieces(*pieces, interval=0.0):
 
 
 def send_run(folder, url, timeout=0.5):
-    patience = RetryPolicy(max_attempts=2, initial_delay=0.001, timeout=timeout, max_lost=2)
-    known = Credentials(url, CREDENTIALS.keys)
-    return send(folder, MESSAGE, known, UNLIMITED, options=make_send_options(None, retry=patience, concurrency=1))
+    retry_policy = RetryPolicy(max_attempts=2, initial_delay=0.001, timeout=timeout, max_lost=2)
+    credentials = Credentials(url, CREDENTIALS.keys)
+    return send(
+        folder, MESSAGE, credentials, UNLIMITED, options=make_send_options(None, retry=retry_policy, concurrency=1)
+    )
 
 
 SLOW_REPLIES = {
-    "a body drop by drop": ([RESPONSE_HEAD % 1_000, b"\r\n", *[b" "] * 1_000], 0.05),
-    "a head drop by drop": ([RESPONSE_HEAD % 18, *[b"x-a: b\r\n"] * 1_000], 0.05),
-    "chunks without an end": (
+    "slow body": ([RESPONSE_HEAD % 1_000, b"\r\n", *[b" "] * 1_000], 0.05),
+    "slow head": ([RESPONSE_HEAD % 18, *[b"x-a: b\r\n"] * 1_000], 0.05),
+    "endless chunks": (
         [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", *[b"1\r\n \r\n"] * 1_000],
         0.05,
     ),
-    "half of it": ([RESPONSE_HEAD % 100, b"\r\n", GOOD_BODY], 0),
-    "no HTTP": ([b"SSH-2.0-OpenSSH\r\n"], 0),
-    "a page": ([RESPONSE_HEAD % 6, b"\r\n", b"<html>"], 0),
-    "what is no gzip": ([RESPONSE_HEAD % 3, b"content-encoding: gzip\r\n\r\n", b"abc"], 0),
-    "another character set": ([RESPONSE_HEAD % 40, b"\r\n", '{"accepted": "m1"}'.encode("utf-16").ljust(40)], 0),
-    "an error without words": ([b"HTTP/1.1 500 \r\n\r\n"], 0),
+    "truncated body": ([RESPONSE_HEAD % 100, b"\r\n", GOOD_BODY], 0),
+    "not HTTP": ([b"SSH-2.0-OpenSSH\r\n"], 0),
+    "HTML": ([RESPONSE_HEAD % 6, b"\r\n", b"<html>"], 0),
+    "not gzip": ([RESPONSE_HEAD % 3, b"content-encoding: gzip\r\n\r\n", b"abc"], 0),
+    "UTF-16": ([RESPONSE_HEAD % 40, b"\r\n", '{"accepted": "m1"}'.encode("utf-16").ljust(40)], 0),
+    "error without a body": ([b"HTTP/1.1 500 \r\n\r\n"], 0),
 }
 
 
 @pytest.mark.parametrize(("pieces", "interval"), SLOW_REPLIES.values(), ids=SLOW_REPLIES.keys())
 def test_reply_timeout_leaves_batch_in_doubt(tmp_path, pieces, interval):
     with serve_pieces(*pieces, interval=interval) as url:
-        begun = time.monotonic()
-        found = send_run(write_run_folder(tmp_path / "run", make_ids(20)), url)
-    assert time.monotonic() - begun < 5
-    assert (found.batch_counts["in_doubt"], found.stop_reason.code) == (2, "all-lost")
+        started = time.monotonic()
+        result = send_run(write_run_folder(tmp_path / "run", make_ids(20)), url)
+    assert time.monotonic() - started < 5
+    assert (result.batch_counts["in_doubt"], result.stop_reason.code) == (2, "all-lost")
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_oversized_reply_is_not_read_completely(tmp_path, packed):
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_oversized_reply_is_not_read_completely(tmp_path, is_compressed):
     data = b" " * 20_000_000 + GOOD_BODY
-    content = gzip.compress(data, 1) if packed else data
-    lines = b"content-encoding: gzip\r\n" if packed else b""
-    with serve_pieces(RESPONSE_HEAD % len(content) + lines + b"\r\n" + content) as url:
-        found = send_run(write_run_folder(tmp_path / "run", make_ids(10)), url, timeout=20)
-    assert found.batch_counts["in_doubt"] == 1
-    assert "large" in found.failed_batches[0].problem.message
+    content = gzip.compress(data, 1) if is_compressed else data
+    encoding_header = b"content-encoding: gzip\r\n" if is_compressed else b""
+    with serve_pieces(RESPONSE_HEAD % len(content) + encoding_header + b"\r\n" + content) as url:
+        result = send_run(write_run_folder(tmp_path / "run", make_ids(10)), url, timeout=20)
+    assert result.batch_counts["in_doubt"] == 1
+    assert "large" in result.failed_batches[0].problem.message
 
 
 LONG_WAITS = ["86400", "9" * 400, "Fri, 31 Dec 2100 23:59:59 GMT"]
 
 
-@pytest.mark.parametrize("wait", LONG_WAITS, ids=["a day", "for ever", "a moment far away"])
-def test_too_long_retry_after_stops_run(tmp_path, wait):
+@pytest.mark.parametrize("header", LONG_WAITS, ids=["a day", "very long", "distant date"])
+def test_too_long_retry_after_stops_run(tmp_path, header):
     def reply_busy(request):
-        return httpx.Response(429, json={"error": "again"}, headers={"retry-after": wait})
+        return httpx.Response(429, json={"error": "again"}, headers={"retry-after": header})
 
-    begun = time.monotonic()
-    found = send(
+    started = time.monotonic()
+    result = send(
         write_run_folder(tmp_path / "run", make_ids(50)),
         MESSAGE,
         CREDENTIALS,
         UNLIMITED,
         options=make_send_options(make_transport(reply_busy)),
     )
-    assert time.monotonic() - begun < 5
-    assert (found.stop_reason.code, found.batch_counts["todo"]) == ("again", 5)
+    assert time.monotonic() - started < 5
+    assert (result.stop_reason.code, result.batch_counts["todo"]) == ("again", 5)
     assert resume(tmp_path / "run", CREDENTIALS, options=make_send_options(fake_vendor.FakeService())).done
 
 
 INVALID_WAITS = ["\xb2", "-1", "nan", "Mon, 01 Jan 0001 00:00:00 -0000", "soon", ""]
 
 
-@pytest.mark.parametrize("wait", INVALID_WAITS)
-def test_invalid_retry_after_is_ignored(tmp_path, wait):
+@pytest.mark.parametrize("header", INVALID_WAITS)
+def test_invalid_retry_after_is_ignored(tmp_path, header):
     calls = []
 
     def reply_busy_once(request):
         calls.append(request)
         if len(calls) > 1:
             return httpx.Response(200, json={"accepted": "m1"})
-        return httpx.Response(429, json={"error": "again"}, headers=[(b"retry-after", wait.encode("latin-1"))])
+        return httpx.Response(429, json={"error": "again"}, headers=[(b"retry-after", header.encode("latin-1"))])
 
-    found = send(
+    result = send(
         write_run_folder(tmp_path / "run", make_ids(10)),
         MESSAGE,
         CREDENTIALS,
         UNLIMITED,
         options=make_send_options(make_transport(reply_busy_once)),
     )
-    assert (found.done, len(calls)) == (True, 2)
+    assert (result.done, len(calls)) == (True, 2)
 
 
 def make_transport(handler):

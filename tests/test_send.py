@@ -1,4 +1,4 @@
-"""What is sent, to whom, how often, at which pace; and what each reply means for its batch and for the run."""
+"""Sends: deliveries, retries, rate limits, handles, and the effect of each reply on its batch and on the run."""
 
 import sqlite3
 import threading
@@ -31,16 +31,16 @@ from audience.delivery import RetryPolicy, cancel, prepare, resume, send, status
 
 @pytest.fixture
 def vendor():
-    """Lets the made-up vendor be found, with ways of its own."""
-    undo = []
+    """Yield a function that registers the fake vendor with other methods."""
+    unregister_all = []
 
     def register_methods(*methods, **overrides):
-        undo.append(fake_vendor.register_vendors(make_delivery(*methods, **overrides)))
+        unregister_all.append(fake_vendor.register_vendors(make_delivery(*methods, **overrides)))
 
     register_methods()
     yield register_methods
-    for each in reversed(undo):
-        each()
+    for unregister in reversed(unregister_all):
+        unregister()
 
 
 def send_run(folder, service, **options):
@@ -53,25 +53,25 @@ def resume_run(folder, service, on_doubt="report", **options):
 
 def test_every_device_is_delivered_once(vendor, tmp_path):
     ids, service = make_ids(95), FakeService()
-    found = send_run(write_run_folder(tmp_path / "run", ids), service)
+    result = send_run(write_run_folder(tmp_path / "run", ids), service)
     assert service.delivery_counts == dict.fromkeys(ids, 1)
-    assert found.done
-    assert (found.batch_counts["accepted"], found.id_counts["accepted"], len(found.message_ids)) == (10, 95, 10)
-    assert status(tmp_path / "run") == found
+    assert result.done
+    assert (result.batch_counts["accepted"], result.id_counts["accepted"], len(result.message_ids)) == (10, 95, 10)
+    assert status(tmp_path / "run") == result
     assert {body["title"] for body in service.bodies} == {"Hi"}
-    *known, mark = sorted(file.name for file in (tmp_path / "run").iterdir())
-    assert known == ["ledger.sqlite", "manifest.json", "message.json", "requests-00001.ndjson"]
-    assert mark.startswith("sent-")
+    *file_names, marker = sorted(file.name for file in (tmp_path / "run").iterdir())
+    assert file_names == ["ledger.sqlite", "manifest.json", "message.json", "requests-00001.ndjson"]
+    assert marker.startswith("sent-")
 
 
 def test_native_requests_are_sent_first_with_own_method(vendor, tmp_path):
     service = FakeService()
-    found = send_run(
+    result = send_run(
         write_run_folder(tmp_path / "run", make_ids(5), native=[{"everyone": True}]), service, concurrency=1
     )
     assert service.delivery_counts == {"everyone": 1, **dict.fromkeys(make_ids(5), 1)}
     assert "everyone" in service.bodies[0]
-    assert found.batch_counts["accepted"] == 2
+    assert result.batch_counts["accepted"] == 2
 
 
 def test_run_is_created_once(vendor, tmp_path):
@@ -83,12 +83,12 @@ def test_run_is_created_once(vendor, tmp_path):
 def test_concurrent_sends_reject_the_second(vendor, tmp_path, monkeypatch):
     folder, create, refused = write_run_folder(tmp_path / "run", make_ids(20)), prepare.create_ledger, []
 
-    def create_slowly(*words):
+    def create_slowly(*arguments):
         if not refused:
             refused.append(1)
             with pytest.raises(DeliveryError, match="another process"):
                 send(folder, {"title": "Other"}, CREDENTIALS, UNLIMITED, options=make_send_options(FakeService()))
-        create(*words)
+        create(*arguments)
 
     monkeypatch.setattr(prepare, "create_ledger", create_slowly)
     send_run(folder, FakeService(fault=lambda call: "stopped"))
@@ -100,30 +100,30 @@ def test_concurrent_sends_reject_the_second(vendor, tmp_path, monkeypatch):
 
 def test_named_invalid_ids_are_dropped(vendor, tmp_path):
     ids, service = make_ids(95), FakeService(bad_ids=["r3", "r4", "r40"])
-    found = send_run(write_run_folder(tmp_path / "run", ids), service)
-    assert service.delivery_counts == {each: 1 for each in ids if each not in service.bad_ids}
-    assert (found.invalid_id_counts, found.done, found.id_counts["accepted"]) == ({"bad-ids": 3}, True, 92)
+    result = send_run(write_run_folder(tmp_path / "run", ids), service)
+    assert service.delivery_counts == {id_: 1 for id_ in ids if id_ not in service.bad_ids}
+    assert (result.invalid_id_counts, result.done, result.id_counts["accepted"]) == ({"bad-ids": 3}, True, 92)
     assert service.call_count == 12
 
 
 def test_unnamed_invalid_ids_are_found_by_bisection(vendor, tmp_path):
     ids, service = make_ids(40), FakeService(bad_ids=["r3", "r4", "r39"], names_bad_ids=False)
-    found = send_run(write_run_folder(tmp_path / "run", ids), service)
-    assert service.delivery_counts == {each: 1 for each in ids if each not in service.bad_ids}
-    assert (found.invalid_id_counts, found.done, found.id_counts["accepted"]) == ({"bad-ids": 3}, True, 37)
+    result = send_run(write_run_folder(tmp_path / "run", ids), service)
+    assert service.delivery_counts == {id_: 1 for id_ in ids if id_ not in service.bad_ids}
+    assert (result.invalid_id_counts, result.done, result.id_counts["accepted"]) == ({"bad-ids": 3}, True, 37)
 
 
 def test_batch_of_only_invalid_ids_is_rejected(vendor, tmp_path):
     for number, named in enumerate((True, False)):
         service = FakeService(bad_ids=make_ids(10), names_bad_ids=named)
-        found = send_run(write_run_folder(tmp_path / str(number), make_ids(10)), service)
-        assert (found.invalid_id_counts, found.id_counts["accepted"], found.done) == ({"bad-ids": 10}, 0, True)
+        result = send_run(write_run_folder(tmp_path / str(number), make_ids(10)), service)
+        assert (result.invalid_id_counts, result.id_counts["accepted"], result.done) == ({"bad-ids": 10}, 0, True)
         assert not service.delivery_counts
 
 
 def test_ids_skipped_by_vendor_are_recorded(vendor, tmp_path):
-    found = send_run(write_run_folder(tmp_path / "run", make_ids(20)), FakeService(ignored_ids=["r7"]))
-    assert (found.invalid_id_counts, found.id_counts["accepted"], found.done) == ({"left-out": 1}, 19, True)
+    result = send_run(write_run_folder(tmp_path / "run", make_ids(20)), FakeService(ignored_ids=["r7"]))
+    assert (result.invalid_id_counts, result.id_counts["accepted"], result.done) == ({"left-out": 1}, 19, True)
     with sqlite3.connect(tmp_path / "run" / "ledger.sqlite") as ledger:
         assert ledger.execute("SELECT position, id, code FROM invalid_id").fetchall() == [(7, "r7", "left-out")]
     ledger.close()
@@ -132,16 +132,16 @@ def test_ids_skipped_by_vendor_are_recorded(vendor, tmp_path):
 def test_undelivered_batch_is_retried(vendor, tmp_path):
     for number, fault in enumerate(("again", "unreached")):
         service = FakeService(fault=random_faults(1, **{fault: 0.3}))
-        found = send_run(write_run_folder(tmp_path / str(number), make_ids(95)), service)
-        assert found.done
+        result = send_run(write_run_folder(tmp_path / str(number), make_ids(95)), service)
+        assert result.done
         assert service.delivery_counts == dict.fromkeys(make_ids(95), 1)
 
 
 def test_unreachable_vendor_stops_run_and_resume_completes(vendor, tmp_path):
-    found = send_run(write_run_folder(tmp_path / "run", make_ids(95)), FakeService(fault=lambda call: "unreached"))
-    assert not found.done
-    assert found.stop_reason.code == "unreachable"
-    assert found.batch_counts["todo"] == 10
+    result = send_run(write_run_folder(tmp_path / "run", make_ids(95)), FakeService(fault=lambda call: "unreached"))
+    assert not result.done
+    assert result.stop_reason.code == "unreachable"
+    assert result.batch_counts["todo"] == 10
     service = FakeService()
     assert resume_run(tmp_path / "run", service).done
     assert service.delivery_counts == dict.fromkeys(make_ids(95), 1)
@@ -155,17 +155,18 @@ def test_backoff_never_exceeds_maximum(attempt):
 
 def test_rejected_batch_does_not_stop_others(vendor, tmp_path):
     service = FakeService(fault=lambda call: "refused" if call == 2 else None)
-    found = send_run(write_run_folder(tmp_path / "run", make_ids(95)), service, concurrency=1)
-    assert (found.batch_counts["rejected"], found.batch_counts["accepted"], found.id_counts["rejected"]) == (1, 9, 10)
-    [trouble] = found.failed_batches
-    assert (trouble.first, trouble.stop, trouble.problem.message) == (10, 20, "call 2")
+    result = send_run(write_run_folder(tmp_path / "run", make_ids(95)), service, concurrency=1)
+    assert (result.batch_counts["rejected"], result.batch_counts["accepted"]) == (1, 9)
+    assert result.id_counts["rejected"] == 10
+    [failed_batch] = result.failed_batches
+    assert (failed_batch.first, failed_batch.stop, failed_batch.problem.message) == (10, 20, "call 2")
 
 
 def test_fatal_error_stops_run_with_vendor_message(vendor, tmp_path):
     service = FakeService(fault=lambda call: "stopped" if call == 3 else None)
-    found = send_run(write_run_folder(tmp_path / "run", make_ids(95)), service, concurrency=1)
-    assert (found.stop_reason.code, found.stop_reason.message) == ("stopped", "call 3")
-    assert (service.call_count, found.batch_counts["accepted"], found.batch_counts["todo"]) == (3, 2, 8)
+    result = send_run(write_run_folder(tmp_path / "run", make_ids(95)), service, concurrency=1)
+    assert (result.stop_reason.code, result.stop_reason.message) == ("stopped", "call 3")
+    assert (service.call_count, result.batch_counts["accepted"], result.batch_counts["todo"]) == (3, 2, 8)
     service.fault = lambda call: None
     assert resume_run(tmp_path / "run", service).done
     assert service.delivery_counts == dict.fromkeys(make_ids(95), 1)
@@ -173,23 +174,23 @@ def test_fatal_error_stops_run_with_vendor_message(vendor, tmp_path):
 
 def test_lost_reply_leaves_batch_in_doubt_without_retry(vendor, tmp_path):
     service = FakeService(fault=lambda call: {2: "lost", 3: "gone", 4: "in-doubt"}.get(call))
-    found = send_run(write_run_folder(tmp_path / "run", make_ids(95)), service, concurrency=1)
-    assert (found.batch_counts["in_doubt"], found.batch_counts["accepted"], found.done) == (3, 7, False)
-    assert {(each.first, each.state) for each in found.failed_batches} == {(at, "in_doubt") for at in (10, 20, 30)}
-    assert resume_run(tmp_path / "run", service) == found
+    result = send_run(write_run_folder(tmp_path / "run", make_ids(95)), service, concurrency=1)
+    assert (result.batch_counts["in_doubt"], result.batch_counts["accepted"], result.done) == (3, 7, False)
+    assert {(batch.first, batch.state) for batch in result.failed_batches} == {(at, "in_doubt") for at in (10, 20, 30)}
+    assert resume_run(tmp_path / "run", service) == result
     assert service.call_count == 10
 
 
 def test_on_doubt_option_resolves_doubts(vendor, tmp_path):
     service = FakeService(fault=lambda call: "gone" if call == 2 else None)
     send_run(write_run_folder(tmp_path / "run", make_ids(20)), service, concurrency=1)
-    found = resume_run(tmp_path / "run", service, on_doubt="retry")
-    assert (found.done, found.batch_counts["accepted"]) == (True, 2)
+    result = resume_run(tmp_path / "run", service, on_doubt="retry")
+    assert (result.done, result.batch_counts["accepted"]) == (True, 2)
     assert service.delivery_counts == dict.fromkeys(make_ids(20), 1)
     service = FakeService(fault=lambda call: "lost" if call == 2 else None)
     send_run(write_run_folder(tmp_path / "other", make_ids(20)), service, concurrency=1)
-    found = resume_run(tmp_path / "other", service, on_doubt="skip")
-    assert (found.done, found.batch_counts["in_doubt"], found.skipped) == (True, 1, 1)
+    result = resume_run(tmp_path / "other", service, on_doubt="skip")
+    assert (result.done, result.batch_counts["in_doubt"], result.skipped) == (True, 1, 1)
     assert resume_run(tmp_path / "other", service, on_doubt="retry").skipped == 1
     assert service.delivery_counts == dict.fromkeys(make_ids(20), 1)
 
@@ -197,17 +198,17 @@ def test_on_doubt_option_resolves_doubts(vendor, tmp_path):
 def test_lost_batches_are_resent_with_deduplication(vendor, tmp_path):
     vendor(make_idempotent_method())
     service = FakeService(fault=lambda call: ("lost", "gone", "in-doubt", None)[call % 4], drops_repeats=True)
-    found = send_run(write_run_folder(tmp_path / "run", make_ids(95)), service)
-    assert found.done
+    result = send_run(write_run_folder(tmp_path / "run", make_ids(95)), service)
+    assert result.done
     assert service.delivery_counts == dict.fromkeys(make_ids(95), 1)
 
 
 def test_early_repeat_keeps_doubt(vendor, tmp_path):
-    """The first call told them and its reply was lost: that the second told nobody says nothing of the first."""
+    """The first call was delivered and its reply lost; the second call, which failed, does not change that."""
     vendor(make_idempotent_method())
     service = FakeService(fault=lambda call: {1: "lost", 2: "again", 3: "stopped"}.get(call), drops_repeats=True)
-    found = send_run(write_run_folder(tmp_path / "run", make_ids(10)), service)
-    assert (found.batch_counts["in_doubt"], found.stop_reason.code) == (1, "stopped")
+    result = send_run(write_run_folder(tmp_path / "run", make_ids(10)), service)
+    assert (result.batch_counts["in_doubt"], result.stop_reason.code) == (1, "stopped")
     assert resume_run(tmp_path / "run", service).done
     assert service.delivery_counts == dict.fromkeys(make_ids(10), 1)
     assert len({body["token"] for body in service.bodies}) == 1
@@ -215,12 +216,12 @@ def test_early_repeat_keeps_doubt(vendor, tmp_path):
 
 @pytest.mark.parametrize("answer", ["refused", "bad-ids"])
 def test_rejected_repeat_keeps_doubt(vendor, tmp_path, answer):
-    """To send its parts anew, with tokens of their own, would tell those twice that the first call has told."""
+    """Its parts would have other idempotency keys, so sending them could deliver twice."""
     vendor(make_idempotent_method())
     service = FakeService(fault=lambda call: {1: "lost", 2: answer}.get(call), drops_repeats=True)
-    found = send_run(write_run_folder(tmp_path / "run", make_ids(10)), service)
-    assert (found.batch_counts["in_doubt"], found.undecided, service.call_count) == (1, 1, 2)
-    assert resume_run(tmp_path / "run", service) == found
+    result = send_run(write_run_folder(tmp_path / "run", make_ids(10)), service)
+    assert (result.batch_counts["in_doubt"], result.undecided, service.call_count) == (1, 1, 2)
+    assert resume_run(tmp_path / "run", service) == result
     assert service.delivery_counts == dict.fromkeys(make_ids(10), 1)
     assert resume_run(tmp_path / "run", service, on_doubt="retry").done
 
@@ -229,33 +230,33 @@ def test_rejected_repeat_keeps_doubt(vendor, tmp_path, answer):
 def test_rejected_setup_call_keeps_doubt(vendor, tmp_path, answer):
     vendor(make_setup_method(max_uses=1, dedup_window=timedelta(minutes=15)))
     service = FakeService(fault=lambda call: "lost" if call == 1 else None)
-    answered = service.handle_request
+    handle_request = service.handle_request
 
     async def refuse_setup(request):
         if request.url.path == "/open" and service.call_count:
             return fake_vendor.httpx.Response(400, json={"error": answer})
-        return await answered(request)
+        return await handle_request(request)
 
-    found = send_run(write_run_folder(tmp_path / "run", make_ids(10)), fake_vendor.httpx.MockTransport(refuse_setup))
-    assert (found.batch_counts["in_doubt"], found.undecided) == (1, 1)
+    result = send_run(write_run_folder(tmp_path / "run", make_ids(10)), fake_vendor.httpx.MockTransport(refuse_setup))
+    assert (result.batch_counts["in_doubt"], result.undecided) == (1, 1)
     assert service.delivery_counts == dict.fromkeys(make_ids(10), 1)
 
 
 def test_no_repeat_after_dedup_window(vendor, tmp_path):
     vendor(make_idempotent_method(minutes=0.001))
     service = FakeService(fault=lambda call: "lost", drops_repeats=True)
-    found = send_run(write_run_folder(tmp_path / "run", make_ids(10)), service)
-    assert (found.batch_counts["in_doubt"], service.call_count) == (1, 1)
-    assert resume_run(tmp_path / "run", service) == found
+    result = send_run(write_run_folder(tmp_path / "run", make_ids(10)), service)
+    assert (result.batch_counts["in_doubt"], service.call_count) == (1, 1)
+    assert resume_run(tmp_path / "run", service) == result
     assert service.call_count == 1
 
 
 def test_vendor_outage_limits_in_doubt_batches(vendor, tmp_path):
     service = FakeService(fault=lambda call: "in-doubt")
-    patience = RetryPolicy(initial_delay=0.001, max_lost=3)
-    found = send_run(write_run_folder(tmp_path / "run", make_ids(500)), service, retry=patience, concurrency=2)
-    assert found.stop_reason.code == "all-lost"
-    assert found.batch_counts["in_doubt"] in (3, 4)
+    retry_policy = RetryPolicy(initial_delay=0.001, max_lost=3)
+    result = send_run(write_run_folder(tmp_path / "run", make_ids(500)), service, retry=retry_policy, concurrency=2)
+    assert result.stop_reason.code == "all-lost"
+    assert result.batch_counts["in_doubt"] in (3, 4)
 
 
 def test_handles_are_reused_up_to_limit_and_closed(vendor, tmp_path):
@@ -285,17 +286,18 @@ def test_call_takes_several_lists(vendor, tmp_path):
 def test_too_few_message_ids_leave_batch_in_doubt(vendor, tmp_path):
     vendor(make_method(max_ids=30, message_per_target=True))
     service = FakeService()
-    found = send_run(write_run_folder(tmp_path / "run", make_ids(35)), service)
-    assert (found.batch_counts["in_doubt"], found.id_counts["in_doubt"], found.batch_counts["accepted"]) == (1, 30, 1)
-    assert found.failed_batches[0].problem.message == "expected 3 message ids, one per target, found 1: m1"
+    result = send_run(write_run_folder(tmp_path / "run", make_ids(35)), service)
+    assert (result.batch_counts["in_doubt"], result.batch_counts["accepted"]) == (1, 1)
+    assert result.id_counts["in_doubt"] == 30
+    assert result.failed_batches[0].problem.message == "expected 3 message ids, one per target, found 1: m1"
 
 
 def test_calls_respect_rate_limit_and_concurrency(vendor, tmp_path):
     vendor(make_rate_limited_method(20, 1.0))
     service = FakeService()
-    begun = time.monotonic()
+    started = time.monotonic()
     assert send_run(write_run_folder(tmp_path / "run", make_ids(100)), service).done
-    assert 0.44 < time.monotonic() - begun < 5
+    assert 0.44 < time.monotonic() - started < 5
     vendor()
     service = FakeService(delay=0.01)
     assert send_run(write_run_folder(tmp_path / "other", make_ids(400)), service, concurrency=3).done
@@ -303,36 +305,36 @@ def test_calls_respect_rate_limit_and_concurrency(vendor, tmp_path):
 
 
 def test_two_workers_share_one_ledger(vendor, tmp_path):
-    """Both in this process, with an event loop and a connection each."""
+    """Both run in this process, each with its own event loop and connection."""
     folder, service = write_run_folder(tmp_path / "run", make_ids(2_000)), FakeService(delay=0.002)
     send_run(folder, FakeService(fault=lambda call: "stopped"), concurrency=1)
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(resume_run(folder, service))) for _ in range(2)]
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(resume_run(folder, service))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [each.pending for each in found] == [0, 0]
+    assert [status.pending for status in results] == [0, 0]
     assert service.delivery_counts == dict.fromkeys(make_ids(2_000), 1)
     with sqlite3.connect(folder / "ledger.sqlite") as ledger:
-        shares = ledger.execute("SELECT worker, count(*) FROM batch GROUP BY worker").fetchall()
+        batch_counts = ledger.execute("SELECT worker, count(*) FROM batch GROUP BY worker").fetchall()
     ledger.close()
-    assert len(shares) == 2
-    assert sum(share for _, share in shares) == 200
+    assert len(batch_counts) == 2
+    assert sum(count for _, count in batch_counts) == 200
 
 
 def test_two_workers_share_rate_limit(vendor, tmp_path):
     vendor(make_rate_limited_method(50, 1.0))
     folder, service = write_run_folder(tmp_path / "run", make_ids(1_010)), FakeService()
     send_run(folder, FakeService(fault=lambda call: "stopped"), concurrency=1)
-    begun = time.monotonic()
+    started = time.monotonic()
     threads = [threading.Thread(target=resume_run, args=[folder, service]) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert service.delivery_counts == dict.fromkeys(make_ids(1_010), 1)
-    assert time.monotonic() - begun > 1.7
+    assert time.monotonic() - started > 1.7
 
 
 def test_expired_handle_is_renewed(vendor, tmp_path):
@@ -346,8 +348,8 @@ def test_expired_handle_is_renewed(vendor, tmp_path):
 def test_cancelled_run_sends_no_more(vendor, tmp_path):
     folder = write_run_folder(tmp_path / "run", make_ids(500))
     service = FakeService(fault=lambda call: cancel(folder) and None if call == 5 else None)
-    found = send_run(folder, service, concurrency=1)
-    assert (service.call_count, found.cancelled, found.batch_counts["accepted"], found.done) == (5, True, 5, False)
+    result = send_run(folder, service, concurrency=1)
+    assert (service.call_count, result.cancelled, result.batch_counts["accepted"], result.done) == (5, True, 5, False)
     with pytest.raises(DeliveryError, match="cancelled"):
         resume_run(folder, service)
 
@@ -365,7 +367,7 @@ def test_changed_plan_or_message_is_rejected(vendor, tmp_path, file):
 
 
 def test_plan_changed_during_send_stops_run(vendor, tmp_path):
-    """Ids of other devices, of the same length; a native request that tells everyone; a file that is gone."""
+    """Other ids of the same length, a native request widened to everyone, a removed file."""
     changes = {
         "other": lambda data: data.replace("r95", "x95"),
         "wider": lambda data: data.replace('{"to":["r9999"]}', '{"everyone":  1}'),

@@ -1,4 +1,4 @@
-"""HTTP calls to a vendor. If no reply comes back, the result tells whether the call may have been delivered."""
+"""HTTP calls to a vendor. Without a reply, the result distinguishes calls that were not sent from calls in doubt."""
 
 import asyncio
 from collections.abc import AsyncIterator

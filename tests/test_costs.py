@@ -1,4 +1,4 @@
-"""What each way costs, and which one is taken."""
+"""Cost estimates of send methods, and the choice of the cheapest one."""
 
 import json
 import re
@@ -22,11 +22,11 @@ from audience.vendors.delivery_spec import SendCall
 
 
 def make_cost_input(*methods, ids=95, native=(), **overrides) -> CostInput:
-    undo = fake_vendor.register_vendors()
+    unregister = fake_vendor.register_vendors()
     try:
         to = get_vendor("fake")
     finally:
-        undo()
+        unregister()
     return CostInput(
         vendor=to,
         delivery=make_delivery(*methods, **overrides),
@@ -39,18 +39,19 @@ def make_cost_input(*methods, ids=95, native=(), **overrides) -> CostInput:
 
 
 def test_estimated_calls_and_seconds_match_run():
-    [price] = estimate_methods(make_cost_input(make_rate_limited_method(5, 1.0), ids=95))
-    assert (price.method, price.calls, price.setup_calls, price.seconds) == ("list", 10, 0, pytest.approx(1.8))
+    [estimate] = estimate_methods(make_cost_input(make_rate_limited_method(5, 1.0), ids=95))
+    assert (estimate.method, estimate.calls, estimate.setup_calls) == ("list", 10, 0)
+    assert estimate.seconds == pytest.approx(1.8)
 
 
 def test_estimate_counts_setup_calls():
-    [price] = estimate_methods(make_cost_input(make_setup_method(max_uses=3), ids=95))
-    assert (price.calls, price.setup_calls) == (14, 4)
+    [estimate] = estimate_methods(make_cost_input(make_setup_method(max_uses=3), ids=95))
+    assert (estimate.calls, estimate.setup_calls) == (14, 4)
 
 
 def test_estimated_bytes_match_requests():
-    asked = make_cost_input(make_method(), ids=100)
-    [price] = estimate_methods(asked)
+    cost_input = make_cost_input(make_method(), ids=100)
+    [estimate] = estimate_methods(cost_input)
     bodies = [
         fake_vendor.build_request(
             SendCall(
@@ -64,13 +65,13 @@ def test_estimated_bytes_match_requests():
         for at in range(0, 100, 10)
     ]
     size = sum(len(body.content) + len(body.path) for body in bodies)
-    assert price.request_bytes == pytest.approx(size, rel=0.1)
+    assert estimate.request_bytes == pytest.approx(size, rel=0.1)
 
 
 def test_method_choice_minimizes_seconds_calls_bytes():
     slow, quick = make_rate_limited_method(1, 1.0), make_method("quick")
     large = make_method("large", max_ids=40)
-    assert [price.method for price in estimate_methods(make_cost_input(slow, quick, large))] == [
+    assert [estimate.method for estimate in estimate_methods(make_cost_input(slow, quick, large))] == [
         "large",
         "quick",
         "list",
@@ -91,9 +92,9 @@ def test_method_is_rejected_when_unused():
 
 def test_unworthy_or_rejected_method_is_not_chosen():
     few = make_method("few", max_ids=90, min_ids=1_000)
-    never = make_method("never", max_ids=90, check=lambda *of: [Problem("no", "not this message")])
-    found = estimate_methods(make_cost_input(few, never, make_method()))
-    assert [(price.method, price.worthwhile, len(price.problems)) for price in found] == [
+    never = make_method("never", max_ids=90, check=lambda *_: [Problem("no", "not this message")])
+    costs = estimate_methods(make_cost_input(few, never, make_method()))
+    assert [(estimate.method, estimate.worthwhile, len(estimate.problems)) for estimate in costs] == [
         ("list", True, 0),
         ("few", False, 0),
         ("never", True, 1),
@@ -106,28 +107,28 @@ def test_unworthy_or_rejected_method_is_not_chosen():
 
 
 def test_native_requests_are_estimated_and_can_be_rejected():
-    asked = make_cost_input(ids=0, native=[{"everyone": True}, {"to": ["r1"]}])
-    assert (estimate_native(asked).calls, estimate_native(asked).seconds) == (2, 0)
-    never = make_method("native", max_ids=None, check=lambda *of: [Problem("no", "not this message")])
+    cost_input = make_cost_input(ids=0, native=[{"everyone": True}, {"to": ["r1"]}])
+    assert (estimate_native(cost_input).calls, estimate_native(cost_input).seconds) == (2, 0)
+    never = make_method("native", max_ids=None, check=lambda *_: [Problem("no", "not this message")])
     with pytest.raises(DeliveryError, match="not this message"):
-        choose_method(replace(asked, delivery=make_delivery(native_method=never)))
+        choose_method(replace(cost_input, delivery=make_delivery(native_method=never)))
 
 
 @pytest.mark.parametrize("name", [name for name in vendor_names() if get_vendor(name).delivery])
 def test_every_vendor_has_estimate_without_keys(audience, name):
-    words = ["plan", "devices.index", "sample(50%, s)", "--vendor", name]
-    code, out, _ = audience(*words, "--json")
-    found = json.loads(out)["costs"]
+    arguments = ["plan", "devices.index", "sample(50%, s)", "--vendor", name]
+    code, out, _ = audience(*arguments, "--json")
+    costs = json.loads(out)["costs"]
     assert code == 0
-    assert {price["method"] for price in found["methods"]} == {
-        way.name for way in get_vendor(name).delivery.send_methods
+    assert {estimate["method"] for estimate in costs["methods"]} == {
+        method.name for method in get_vendor(name).delivery.send_methods
     }
-    assert found["chosen"] == found["methods"][0]["method"]
-    assert all(price["bytes"] > 0 for price in found["methods"] if not price["problems"])
-    other = found["methods"][-1]["method"]
-    code, out, _ = audience(*words, "--method", other)
+    assert costs["chosen"] == costs["methods"][0]["method"]
+    assert all(estimate["bytes"] > 0 for estimate in costs["methods"] if not estimate["problems"])
+    most_expensive = costs["methods"][-1]["method"]
+    code, out, _ = audience(*arguments, "--method", most_expensive)
     assert code == 0
-    assert re.search(rf"^{other} .*taken$", out, re.MULTILINE)
+    assert re.search(rf"^{most_expensive} .*taken$", out, re.MULTILINE)
     assert placeholder_credentials(get_vendor(name).delivery).base_url.startswith("https://")
 
 
