@@ -30,9 +30,11 @@ from strategies import (
 )
 
 from audience import Compare, DeviceIndex, ExpressionError, Ids, Segment, TableError, Tag
-from audience.index.changes import compaction, update
+from audience.index.changes import compaction, session, tagging, update
 from audience.index.ingest import build, encode
-from audience.index.storage.snapshot import read_manifest
+from audience.index.storage.layout import history_file
+from audience.index.storage.manifest import read_manifest
+from audience.index.storage.published import LocalStorage
 from audience.language.ast import atoms
 from audience.language.segments import referenced_segments
 
@@ -173,7 +175,8 @@ class IndexChanges(RuleBasedStateMachine):
             (compaction, "MAX_SHARD_DEVICES", shard),
             (encode, "MAX_BITMAPS_PER_ATTRIBUTE", bitmaps),
             (update, "MAX_CHUNK_DEVICES", part),
-            (update, "MAX_INLINE_COMPACT_DEVICES", merge_limit),
+            (tagging, "MAX_CHUNK_DEVICES", part),
+            (session, "MAX_INLINE_COMPACT_DEVICES", merge_limit),
             (compaction, "MAX_DELETED_RATIO", max_deleted),
         ):
             self.patch.setattr(module, name, value)
@@ -282,7 +285,7 @@ class IndexChanges(RuleBasedStateMachine):
         assert {file.name for file in (self.folder / "index" / "shards").iterdir()} == needed
 
     def snapshot_files(self, number: int) -> set[str]:
-        return read_manifest(self.folder / "index" / "history" / f"{number:08}.json").file_names()
+        return read_manifest(LocalStorage(self.folder / "index"), history_file(number)).file_names()
 
     @rule(data=st.data(), at=st.integers(0, 3))
     def save(self, data, at):

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from audience import DeviceIndex
+from audience.index.storage.published import LocalStorage
 from audience.index.storage.write_lock import lock_for_update
 from audience.testing.devices import generate_devices
 
@@ -47,7 +48,7 @@ def test_update_changes_and_adds_devices(audience, small):
     )
     assert audience("count", "x.index", "level > 8")[1] == "2\n"
     pl.DataFrame({"registration_id": ["r2"], "colour": ["red"], "junk": [1]}).write_parquet("new.parquet")
-    assert "say --new colour" in audience("index", "update", "x.index", "new.parquet")[2]
+    assert "use --new colour" in audience("index", "update", "x.index", "new.parquet")[2]
     words = ["--new", "colour", "--ignore", "junk", "--json"]
     code, out, _ = audience("index", "update", "x.index", "new.parquet", *words)
     assert (code, json.loads(out)["changed"], json.loads(out)["snapshot"]) == (0, 1, 3)
@@ -220,7 +221,7 @@ WRITE_COMMANDS = {
 
 @pytest.mark.parametrize("words", WRITE_COMMANDS.values(), ids=WRITE_COMMANDS.keys())
 def test_second_writer_is_rejected_and_readers_work(words, audience, small):
-    with lock_for_update(Path("x.index"), "a long update"):
+    with lock_for_update(LocalStorage(Path("x.index")), "a long update"):
         code, out, err = audience(*words)
         assert (code, out) == (1, "")
         assert "a long update" in err
@@ -327,7 +328,7 @@ def test_interrupted_update_leaves_old_snapshot(audience, small, monkeypatch):
 
 def test_ctrl_c_stops_waiting_command(small):
     line = [sys.executable, "-m", "audience", "index", "tag", "x.index", "--add", "a", "r1", "--wait", "60"]
-    with lock_for_update(Path("x.index"), "update"):
+    with lock_for_update(LocalStorage(Path("x.index")), "update"):
         ran = subprocess.Popen(line, stderr=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"})
         with pytest.raises(subprocess.TimeoutExpired):
             ran.wait(8)

@@ -15,7 +15,7 @@ from sizes import scale
 
 from audience import AudienceError, DeviceIndex, InvalidIndexError, LockedError, OutputError
 from audience._fs import atomic as on_disk
-from audience.index.changes import compaction, update
+from audience.index.changes import compaction, session
 from audience.index.ingest import build
 from audience.index.storage import arrow_file
 
@@ -107,7 +107,7 @@ def small_shards(monkeypatch):
     monkeypatch.setattr(build, "MAX_SHARD_DEVICES", 5)
     monkeypatch.setattr(compaction, "MAX_SHARD_DEVICES", 5)
     monkeypatch.setattr(compaction, "MAX_DELETED_RATIO", 1)
-    monkeypatch.setattr(update, "MAX_INLINE_COMPACT_DEVICES", 3)
+    monkeypatch.setattr(session, "MAX_INLINE_COMPACT_DEVICES", 3)
 
 
 UPDATE = pl.DataFrame({"token": ["r1", "r6", "r20"], "age": [9, 9, None]})
@@ -239,8 +239,9 @@ def test_full_disk_raises_output_error(tmp_path, monkeypatch, small_shards):
 HOLD_LOCK_SCRIPT = """
 import sys, time
 from pathlib import Path
+from audience.index.storage.published import LocalStorage
 from audience.index.storage.write_lock import lock_for_update
-with lock_for_update(Path(sys.argv[1]), "update"):
+with lock_for_update(LocalStorage(Path(sys.argv[1])), "update"):
     print("holding", flush=True)
     time.sleep(60)
 """

@@ -22,6 +22,7 @@ from audience.index.ingest.build import write_shard
 from audience.index.ingest.decode import concat_columns, decode_rows, new_categories, reject_mixed_numbers
 from audience.index.schema.columns import Column
 from audience.index.storage import bitmaps
+from audience.index.storage.published import LocalStorage
 from audience.index.storage.shard import Shard
 
 DATETIME_RANGE = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999)
@@ -77,7 +78,8 @@ def test_encode_decode_round_trips(table, most, packed):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "MAX_BITMAPS_PER_ATTRIBUTE", most)
         patch.setattr(os, "fsync", lambda handle: None)
-        shard = Shard(Path(folder), write_shard(Path(folder), "one", dict(table)))
+        storage = LocalStorage.create(Path(folder))
+        shard = Shard(storage, write_shard(storage, "one", dict(table)))
         found = decode_rows(
             shard, bitmaps.bitmap_to_rows(shard.live_rows), table, new_categories(table) if packed else {}
         )
@@ -108,9 +110,10 @@ def test_mixed_number_types_are_joined_exactly_or_rejected(pieces):
         patch.setattr(os, "fsync", lambda handle: None)
         key = Column("key", "id", "token")
         shards = []
+        storage = LocalStorage.create(Path(folder))
         for at, piece in enumerate(pieces):
             ids = pl.Series([f"r{at} {row}" for row in range(len(piece))])
-            shards.append(Shard(Path(folder), write_shard(Path(folder), f"{at}", {key: ids, column: piece})))
+            shards.append(Shard(storage, write_shard(storage, f"{at}", {key: ids, column: piece})))
         try:
             reject_mixed_numbers(shards, [column])
         except TableError as error:
@@ -356,7 +359,7 @@ def test_update_adds_columns_only_with_new(tmp_path):
 def test_invalid_vacuum_or_restore_is_rejected(tmp_path):
     index = build_index(tmp_path, BASE_TABLE)
     assert_rejected(index, "no-snapshot", lambda: index.restore(7))
-    with pytest.raises(InvalidIndexError, match="keep 1 at least"):
+    with pytest.raises(InvalidIndexError, match="cannot keep 0 snapshots"):
         index.vacuum(0)
     (index.folder / "history" / "1 copy.json").write_text("x")
     assert [moment.number for moment in index.history()] == [1]

@@ -186,7 +186,7 @@ def _exchange_folders(first: Path, second: Path) -> bool:
     return bool(rename(AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE) == 0)
 
 
-def atomic_write(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes | memoryview) -> None:
     """Write *data* to *path*, replacing it atomically. Readers see the old or the new content, never a mixture."""
     temp_file = temp_path(path)
     with temp_file.open("wb") as file:

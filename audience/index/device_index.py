@@ -1,8 +1,7 @@
-"""DeviceIndex: build it, open it, ask it."""
+"""Index of devices: build one, open it, query it, change it."""
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from os import fspath
 from pathlib import Path
 
 import polars as pl
@@ -11,15 +10,18 @@ from audience.errors import PlanError, Problem
 from audience.index.changes.maintenance import (
     SnapshotInfo,
     backup_snapshot,
+    compact_index,
     list_snapshots,
     restore_snapshot,
     vacuum_snapshots,
 )
 from audience.index.changes.segments import drop_segment, save_segment
-from audience.index.changes.update import UpdateResult, compact_index, remove_devices, tag_devices, update_devices
+from audience.index.changes.session import UpdateResult
+from audience.index.changes.tagging import remove_devices, tag_devices
+from audience.index.changes.update import update_devices
 from audience.index.ingest.build import build_index
 from audience.index.ingest.sources import Source
-from audience.index.query import evaluate as engine
+from audience.index.query import evaluate
 from audience.index.query.attribute_stats import AttributeStats, collect_attribute_stats
 from audience.index.query.device_set import DeviceSet, find_id_column
 from audience.index.query.explain import ExplainLine, explain_expr
@@ -27,6 +29,7 @@ from audience.index.query.unmatched import find_unmatched
 from audience.index.schema.column_roles import ColumnRoles
 from audience.index.storage import id_search
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES
+from audience.index.storage.published import open_storage
 from audience.index.storage.snapshot import Snapshot, open_snapshot
 from audience.language.ast import Expr, Ids, ensure_expr
 from audience.language.parser import parse
@@ -36,10 +39,16 @@ from audience.vendors import vendor_names
 
 
 class DeviceIndex:
-    """Roaring bitmaps over a table of devices, kept in one folder.
+    """Roaring bitmaps over a table of devices, in one folder.
 
-    Wherever an expression is taken, its text is too. What is asked is answered from one snapshot, that of the moment
-    when it was opened, whoever writes meanwhile; `refresh` moves on to the current one.
+    Text is accepted wherever an expression is. Queries are answered from the snapshot that was current when the index
+    was opened, even if another process changes the index. `refresh` and all changes move to the current snapshot.
+
+    >>> import polars, tempfile
+    >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]], "age": [31, 17]})
+    >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+    >>> len(index), index.count("male AND age < 18")
+    (2, 1)
     """
 
     def __init__(self, snapshot: Snapshot):
@@ -64,13 +73,29 @@ class DeviceIndex:
         replace: bool = False,
         progress: Progress = ignore_progress,
     ) -> "DeviceIndex":
-        """Build the index of *source* in the new folder *path*, and open it.
+        """Build the index of a table in a new folder, and open it.
 
-        *source* is a Parquet, CSV, NDJSON or Arrow IPC file, a folder or a glob of them, or a Polars frame. Columns
-        find their role by name and type; the arguments set it. *tokens* maps a vendor to its column of ids; *split*
-        maps a text column of tags to what stands between them.
+        A column gets its role from its name and type unless an argument sets it.
 
-        Raises TableError with the column and the first offending rows; nothing is left at *path* then.
+        Args:
+            source: Parquet, CSV, NDJSON or Arrow IPC file, a folder or a glob of them, or a Polars frame.
+            path: Folder of the index. Nothing is left there if the build fails.
+            tokens: Column of device ids, or the column for each vendor.
+            alias: Column of aliases.
+            account: Column of accounts.
+            tags: Columns of bare tags.
+            typed: Columns whose values are tags with the name of the column as their type.
+            numbers: Columns of numbers.
+            dates: Columns of days or timestamps.
+            versions: Columns of versions.
+            split: Separators of columns of strings that hold several tags.
+            ignore: Columns to leave out.
+            replace: Replace an index in *path*.
+            progress: Progress callback.
+
+        Raises:
+            TableError: The table is invalid; the error names the column and the first invalid rows.
+            OutputError: *path* exists or cannot be written.
 
         >>> import polars, tempfile
         >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]], "age": [31, None]})
@@ -95,73 +120,141 @@ class DeviceIndex:
 
     @classmethod
     def open(cls, path: str | Path, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> "DeviceIndex":
-        """Open the index at *path*; bitmaps are read when an expression touches them.
+        """Open an index. Bitmaps are read when an expression first needs them.
 
-        What is asked again and again is kept in at most *cache_bytes* of memory.
+        Args:
+            path: Folder of the index.
+            cache_bytes: Memory for the results of repeated subexpressions, in bytes.
 
-        Raises IndexFolderError where there is none, DamagedError where a file is not what was written.
+        Raises:
+            InvalidIndexError: There is no index at *path*, or it has another format.
+            DamagedError: A file is missing or not what was written.
+
+        >>> import polars, tempfile
+        >>> folder = tempfile.mkdtemp() + "/devices.index"
+        >>> _ = DeviceIndex.build(polars.DataFrame({"token": ["t1"], "tags": [["male"]]}), folder)
+        >>> DeviceIndex.open(folder).count("male")
+        1
         """
-        return cls(open_snapshot(Path(path), cache_bytes=cache_bytes))
+        return cls(open_snapshot(open_storage(path), cache_bytes=cache_bytes))
 
     def __len__(self) -> int:
         return self.snapshot.device_count
 
     def __repr__(self) -> str:
-        return f"<DeviceIndex {fspath(self.folder)!r}: {len(self):,} devices>"
+        return f"<DeviceIndex {self.snapshot.storage.location!r}: {len(self):,} devices>"
 
     @property
     def folder(self) -> Path:
-        """Where the index is."""
-        return self.snapshot.folder
+        """Return the folder of the index."""
+        return Path(self.snapshot.storage.location)
 
     @property
     def attributes(self) -> Mapping[str, AttributeStats]:
-        """What can be asked, by name; bare tags are the attribute `tag`."""
+        """Return the attributes of the devices by name; bare tags are the attribute `tag`.
+
+        >>> import polars, tempfile
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "city": ["x", "y"]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> index.attributes["city"].values.to_list()
+        ['x', 'y']
+        """
         return collect_attribute_stats(self.snapshot)
 
     def count(self, expr: Expr | str) -> int:
-        """How many devices *expr* means; ExpressionError for what the index does not know."""
-        return engine.count_devices(_to_expr(expr), self.snapshot)
+        """Return the number of devices that match *expr*.
+
+        Raises:
+            ExpressionError: *expr* is invalid or refers to something that the index does not have.
+
+        >>> import polars, tempfile
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> index.count("male AND NOT vip")
+        1
+        """
+        return evaluate.count_devices(_to_expr(expr), self.snapshot)
 
     def resolve(self, expr: Expr | str) -> DeviceSet:
-        """The devices that *expr* means; ExpressionError for what the index does not know."""
-        snapshot = self.snapshot  # another thread may move on meanwhile
-        return DeviceSet(engine.resolve_rows(_to_expr(expr), snapshot), snapshot)
+        """Return the devices that match *expr*.
+
+        Raises:
+            ExpressionError: *expr* is invalid or refers to something that the index does not have.
+
+        >>> import polars, tempfile
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> (index.resolve("male") - index.resolve("vip")).ids().to_list()
+        ['t2']
+        """
+        snapshot = self.snapshot  # another thread may refresh the index
+        return DeviceSet(evaluate.resolve_rows(_to_expr(expr), snapshot), snapshot)
 
     def expand_segments(self, expr: Expr) -> Expr:
-        """*expr* with what is saved in place of its segments; ExpressionError for one that is not."""
+        """Return *expr* with every segment replaced by its saved expression.
+
+        Raises:
+            ExpressionError: A segment is not saved.
+        """
         return expand_segments(expr, self.snapshot.segments)
 
     def has_foreign_ids(self, ids: Ids, vendor: str) -> bool:
-        """Whether any of *ids* stands in a column of ids that is not the one of *vendor*."""
+        """Return whether any of *ids* is in a column of device ids that is not the one of *vendor*."""
         snapshot = self.snapshot
         try:
-            own = find_id_column(snapshot.id_column_names, vendor)
-        except PlanError:  # it is not known which ids are the vendor's
-            own = ""
-        others = [name for name in snapshot.id_column_names if name.startswith("id:") and name != own]
+            own_column = find_id_column(snapshot.id_column_names, vendor)
+        except PlanError:  # the index does not say which ids are the vendor's
+            own_column = ""
+        columns = [name for name in snapshot.id_column_names if name.startswith("id:") and name != own_column]
         wanted = pl.Series("id", ids.values, dtype=pl.String).unique()
-        return any(len(id_search.find_in_column(shard, name, wanted)) for shard in snapshot.shards for name in others)
+        return any(len(id_search.find_in_column(shard, name, wanted)) for shard in snapshot.shards for name in columns)
 
     def explain(self, expr: Expr | str) -> list[ExplainLine]:
-        """The tree of *expr* with a count at every node, and in an AND what is left after each operand."""
+        """Return the tree of *expr* with a count at every node, and in an AND the devices left after each operand.
+
+        Raises:
+            ExpressionError: *expr* is invalid or refers to something that the index does not have.
+
+        >>> import polars, tempfile
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> [(line.text, line.device_count, line.remaining) for line in index.explain("male AND vip")]
+        [('AND', 1, None), ('male', 2, 2), ('vip', 1, 1)]
+        """
         return explain_expr(_to_expr(expr), self.snapshot)
 
     def find_unmatched(self, expr: Expr | str) -> list[Problem]:
-        """What *expr* names that no device has: not an error, but often a slip of the pen."""
+        """Return a problem for each tag and id list of *expr* that no device has; often these are typos.
+
+        Raises:
+            ExpressionError: *expr* is invalid or refers to something that the index does not have.
+
+        >>> import polars, tempfile
+        >>> table = polars.DataFrame({"token": ["t1"], "tags": [["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> [(problem.message, problem.hint) for problem in index.find_unmatched("mael")]
+        [("no device has 'mael'", 'did you mean male?')]
+        """
         return find_unmatched(_to_expr(expr), self.snapshot)
 
     def verify(self) -> list[str]:
-        """Read every file whole; the names of the files, or DamagedError for the first that is not sound."""
+        """Read every file and compare it with its checksums. Return the names of the files.
+
+        Raises:
+            DamagedError: A file is missing or not what was written; the error names the first one.
+        """
         return self.snapshot.verify()
 
     def refresh(self) -> bool:
-        """Move on to the current snapshot; whether there is a newer one. What has been read of its shards is kept."""
-        newer = open_snapshot(self.folder, self.snapshot, cache_bytes=self.snapshot.cache.max_bytes)
-        moved = newer.manifest != self.snapshot.manifest
-        if moved:
+        """Move to the current snapshot. Return whether there is a newer one.
+
+        Everything that was read of shared shards stays in memory.
+        """
+        newer = open_snapshot(self.snapshot.storage, self.snapshot, cache_bytes=self.snapshot.cache.max_bytes)
+        is_newer = newer.manifest != self.snapshot.manifest
+        if is_newer:
             self.snapshot = newer
-        return moved
+        return is_newer
 
     def update(
         self,
@@ -172,12 +265,22 @@ class DeviceIndex:
         wait: float = 0,
         progress: Progress = ignore_progress,
     ) -> UpdateResult:
-        """Write what the table *source* says of devices, as a new snapshot, and move on to it.
+        """Write the devices of a table to the index, as a new snapshot, and move to it.
 
-        Devices are found by the first column of ids that the index and the table share. Those that are known change
-        in the columns that the table has, also where a value is missing there; others are added. A column that the
-        index does not have is refused unless it is one of *new*. While another process writes, *wait* seconds at most.
-        A large change is seen by others before this returns: what it leaves untidy is a snapshot more.
+        Devices are matched by the first id column that the index and the table share. Known devices change in the
+        columns of the table, even where a value is missing there. Others are added. After a large change, readers see
+        the new snapshot before this returns, and a compacted one follows.
+
+        Args:
+            source: Table, as for `build`.
+            new: Columns of the table that the index does not have and that are added.
+            ignore: Columns to leave out.
+            wait: Seconds to wait for another writer.
+            progress: Progress callback.
+
+        Raises:
+            TableError: The table is invalid, shares no id column with the index, or has an unexpected column.
+            LockedError: Another process changes the index.
 
         >>> import polars, tempfile
         >>> table = polars.DataFrame({"token": ["t1", "t2"], "age": [31, 17], "city": ["x", "y"]})
@@ -188,11 +291,11 @@ class DeviceIndex:
         (3, 1)
         """
         roles = ColumnRoles(tokens={}, ignore=tuple(ignore))
-        change = update_devices(
-            self.folder, source, roles, vendor_names(), new_columns=new, wait=wait, progress=progress
+        result = update_devices(
+            self.snapshot.storage, source, roles, vendor_names(), new_columns=new, wait=wait, progress=progress
         )
         self.refresh()
-        return change
+        return result
 
     def tag(
         self,
@@ -203,71 +306,184 @@ class DeviceIndex:
         wait: float = 0,
         progress: Progress = ignore_progress,
     ) -> UpdateResult:
-        """Give the devices with *ids* the bare tags *add*, take *remove* from them, and move on to the new snapshot."""
-        change = tag_devices(self.folder, ids, _as_tag_names(add), _as_tag_names(remove), wait, progress)
+        """Add bare tags to devices and remove others from them, as a new snapshot, and move to it.
+
+        Args:
+            ids: Device ids, of any vendor.
+            add: Tags to add; a string is one tag.
+            remove: Tags to remove; a string is one tag.
+            wait: Seconds to wait for another writer.
+            progress: Progress callback.
+
+        Raises:
+            TableError: A tag is both added and removed, a tag is invalid, or an id names two devices.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male"], ["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> index.tag(["t1", "t9"], add="vip")
+        UpdateResult(snapshot=2, changed=1, added=0, removed=0, unknown=1)
+        """
+        storage = self.snapshot.storage
+        result = tag_devices(storage, ids, _as_tag_names(add), _as_tag_names(remove), wait, progress)
         self.refresh()
-        return change
+        return result
 
     def remove(self, ids: Iterable[str], *, wait: float = 0, progress: Progress = ignore_progress) -> UpdateResult:
-        """Take the devices with *ids* out of the index, and move on to the new snapshot."""
-        change = remove_devices(self.folder, ids, wait, progress)
+        """Remove devices from the index, as a new snapshot, and move to it.
+
+        Args:
+            ids: Device ids, of any vendor.
+            wait: Seconds to wait for another writer.
+            progress: Progress callback.
+
+        Raises:
+            TableError: An id names two devices.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> index = DeviceIndex.build(polars.DataFrame({"token": ["t1", "t2"]}), tempfile.mkdtemp() + "/devices.index")
+        >>> index.remove(["t1"]).removed, len(index)
+        (1, 1)
+        """
+        result = remove_devices(self.snapshot.storage, ids, wait, progress)
         self.refresh()
-        return change
+        return result
 
     def compact(self, *, wait: float = 0, progress: Progress = ignore_progress) -> UpdateResult:
-        """Write anew what questions have to go around since it changed, and move on to the new snapshot."""
-        change = compact_index(self.folder, wait, progress)
+        """Drop deleted rows and merge small shards to speed up queries, as a new snapshot, and move to it.
+
+        Args:
+            wait: Seconds to wait for another writer.
+            progress: Progress callback.
+
+        Raises:
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> table = polars.DataFrame({"token": [f"t{number}" for number in range(100)]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> _ = index.remove(["t1"])
+        >>> index.compact().snapshot, index.history()[-1].description
+        (3, 'compact: 1 shards are 1 now')
+        """
+        result = compact_index(self.snapshot.storage, wait, progress)
         self.refresh()
-        return change
+        return result
 
     @property
     def segments(self) -> Mapping[str, Expr]:
-        """The expressions that are saved, by name."""
+        """Return the saved segments by name."""
         return self.snapshot.segments
 
     def save_segment(self, name: str, expr: Expr | str, *, wait: float = 0) -> None:
-        """Save *expr* as *name*: from then on `@name` means it; what it mentions may change later.
+        """Save *expr* as a segment, so that `@name` stands for it, as a new snapshot, and move to it.
 
-        Raises ExpressionError where the index does not know what it asks for, or where it leads back to itself.
+        Args:
+            name: Name of the segment; one of that name is replaced.
+            expr: Expression; it may refer to other segments.
+            wait: Seconds to wait for another writer.
+
+        Raises:
+            ExpressionError: *expr* refers to something that the index does not have, or to the segment itself.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> index.save_segment("regulars", "male AND NOT vip")
+        >>> index.count("@regulars")
+        1
         """
-        save_segment(self.folder, name, _to_expr(expr), wait)
+        save_segment(self.snapshot.storage, name, _to_expr(expr), wait)
         self.refresh()
 
     def drop_segment(self, name: str, *, wait: float = 0) -> None:
-        """Forget what is saved as *name*; ExpressionError where nothing is, or where another segment mentions it."""
-        drop_segment(self.folder, name, wait)
+        """Delete a segment, as a new snapshot, and move to it.
+
+        Args:
+            name: Name of the segment.
+            wait: Seconds to wait for another writer.
+
+        Raises:
+            ExpressionError: There is no such segment, or another segment refers to it.
+            LockedError: Another process changes the index.
+        """
+        drop_segment(self.snapshot.storage, name, wait)
         self.refresh()
 
     def history(self) -> list[SnapshotInfo]:
-        """The snapshots that are kept, the oldest first; the last one is current."""
-        return list_snapshots(self.folder)
+        """Return the kept snapshots, oldest first; the last one is current."""
+        return list_snapshots(self.snapshot.storage)
 
     def restore(self, number: int, *, wait: float = 0) -> None:
-        """Make the snapshot *number* current again, as a new one, and move on to it."""
-        restore_snapshot(self.folder, number, wait)
+        """Publish an older snapshot as a new one, and move to it.
+
+        Args:
+            number: Number of the older snapshot, as in `history`.
+            wait: Seconds to wait for another writer.
+
+        Raises:
+            InvalidIndexError: The snapshot is not kept.
+            DamagedError: A file of the snapshot is not what was written.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> index = DeviceIndex.build(polars.DataFrame({"token": ["t1", "t2"]}), tempfile.mkdtemp() + "/devices.index")
+        >>> _ = index.remove(["t1"])
+        >>> index.restore(1)
+        >>> len(index), [snapshot.number for snapshot in index.history()]
+        (2, [1, 2, 3])
+        """
+        restore_snapshot(self.snapshot.storage, number, wait)
         self.refresh()
 
     def backup(self, to: str | Path) -> None:
-        """Copy the current snapshot to the new folder *to*; writers may go on meanwhile."""
-        backup_snapshot(self.folder, Path(to))
+        """Copy the current snapshot to a new folder, which is an index itself.
+
+        Other processes may change the index at the same time.
+
+        Args:
+            to: Folder that does not exist yet.
+
+        Raises:
+            DamagedError: A file is not what was written.
+            OutputError: *to* exists or cannot be written.
+        """
+        backup_snapshot(self.snapshot.storage, Path(to))
 
     def vacuum(self, keep: int = 1, *, wait: float = 0) -> list[str]:
-        """Forget all snapshots but the last *keep*, and remove the files that no other needs; their names.
+        """Delete old snapshots and the files that no other snapshot needs. Return the names of the files.
 
-        Whoever holds an older snapshot open may go on reading it.
+        A process that has an older snapshot open can still read it.
+
+        Args:
+            keep: Number of snapshots that are kept, including the current one.
+            wait: Seconds to wait for another writer.
+
+        Raises:
+            InvalidIndexError: *keep* is less than 1.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> index = DeviceIndex.build(polars.DataFrame({"token": ["t1", "t2"]}), tempfile.mkdtemp() + "/devices.index")
+        >>> _ = index.remove(["t1"])
+        >>> "00000001.json" in index.vacuum(), len(index.history())
+        (True, 1)
         """
-        return vacuum_snapshots(self.folder, keep, wait)
+        return vacuum_snapshots(self.snapshot.storage, keep, wait)
 
 
 def _as_tag_names(tags: Iterable[str]) -> Iterable[str]:
-    """One name stands for itself, not for its letters."""
+    """Return the tags; a string is one tag, not a sequence of letters."""
     return [tags] if isinstance(tags, str) else tags
 
 
 def _to_expr(expr: Expr | str) -> Expr:
     if not isinstance(expr, str):
         return ensure_expr(expr)
-    return parse(expr) if "@" in expr else _parse_cached(expr)  # what a text says of a file may change
+    return parse(expr) if "@" in expr else _parse_cached(expr)  # a file that `@` refers to may change
 
 
 _parse_cached = lru_cache(maxsize=1_024)(parse)

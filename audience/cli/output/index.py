@@ -9,7 +9,7 @@ import polars as pl
 
 from audience.cli.output.report import print_result
 from audience.cli.output.widgets import print_table
-from audience.index.changes.update import UpdateResult
+from audience.index.changes.session import UpdateResult
 from audience.index.device_index import DeviceIndex
 from audience.index.query.attribute_stats import AttributeStats, collect_attribute_stats
 from audience.index.query.explain import ExplainLine

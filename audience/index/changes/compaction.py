@@ -1,13 +1,12 @@
-"""Shards → fewer and better ones: without their dead rows, and small ones as one.
+"""Compact shards: drop deleted rows and merge small shards.
 
-A shard with few dead rows is left as it is, and they are left out of each answer. With more of them it is written
-anew: all bitmaps keep their order, only the row numbers close up. Small shards are turned back into a table and made
-into one, because each costs some microseconds a question.
+A shard with few deleted rows is left as it is; queries exclude them. If it has more, all its bitmaps are rewritten
+with new row numbers in the same order. Small shards are decoded to tables and merged, because each shard costs some
+microseconds in every query.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -18,37 +17,40 @@ from audience.index.ingest.decode import concat_columns, decode_rows, new_catego
 from audience.index.ingest.encode import DeviceTable
 from audience.index.schema.columns import Column
 from audience.index.storage import bitmaps, id_lookup, polars_bridge
+from audience.index.storage.bitmaps import BitMap, RowNumbers
 from audience.index.storage.id_column import IdColumn
 from audience.index.storage.layout import StoredAttribute
+from audience.index.storage.published import Storage
 from audience.index.storage.shard import Shard
 from audience.index.storage.shard_writer import EncodedAttribute, write_shard_files
 from audience.progress import Progress
 
-MAX_DELETED_RATIO = 1 / 64  # of the rows of a shard; with more it is written anew
-COMPACTION_TIERS = (
-    (64, 1),
-    (8, 2),
-    (2, 1),
-)  # below 1/64 of a full shard there may be one, below 1/8 two, below 1/2 one
+MAX_DELETED_RATIO = 1 / 64  # of the rows of a shard that is left as it is
+# (fraction, allowed): so many groups may be smaller than 1/fraction of a full shard; more of them are merged.
+COMPACTION_TIERS = ((64, 1), (8, 2), (2, 1))
 
-ShardGroup: TypeAlias = list[Shard]  # what is to be one shard
+ShardGroup: TypeAlias = list[Shard]  # shards that are merged into one
+ShardDestination: TypeAlias = tuple[Storage, Iterator[str]]  # where new shards are written, and names for them
 
 
 def plan_light_compaction(shards: Sequence[Shard]) -> list[ShardGroup]:
-    """The groups that *shards* are to be after a change: several are made one, one is closed up, or left as it is."""
+    """Group *shards* after a change: small ones are merged if there are more of them than `COMPACTION_TIERS` allows.
+
+    A shard without devices is left out, unless there is no other.
+    """
     groups = [[shard] for shard in shards if shard.device_count] or [[shard] for shard in shards[:1]]
-    for part, most in COMPACTION_TIERS:
-        small = [group for group in groups if _count_devices(group) * part < MAX_SHARD_DEVICES]
-        if len(small) > most:
+    for fraction, allowed in COMPACTION_TIERS:
+        small = [group for group in groups if _count_devices(group) * fraction < MAX_SHARD_DEVICES]
+        if len(small) > allowed:
             groups = [group for group in groups if group not in small] + _merge_groups(small)
     return groups
 
 
 def plan_full_compaction(shards: Sequence[Shard]) -> list[ShardGroup]:
-    """The groups that are nearly what all devices would be if they had been indexed at once."""
-    living = [shard for shard in shards if shard.device_count] or list(shards[:1])
-    small = [[shard] for shard in living if shard.device_count * 2 < MAX_SHARD_DEVICES]
-    return [*([shard] for shard in living if [shard] not in small), *_merge_groups(small)]
+    """Group *shards* nearly as a new build of all devices would: those less than half full are merged."""
+    nonempty = [shard for shard in shards if shard.device_count] or list(shards[:1])
+    small = [[shard] for shard in nonempty if shard.device_count * 2 < MAX_SHARD_DEVICES]
+    return [*([shard] for shard in nonempty if [shard] not in small), *_merge_groups(small)]
 
 
 def _count_devices(group: ShardGroup) -> int:
@@ -56,17 +58,17 @@ def _count_devices(group: ShardGroup) -> int:
 
 
 def _merge_groups(groups: Sequence[ShardGroup]) -> list[ShardGroup]:
-    """*groups* in larger ones, of no more devices than a full shard has."""
-    found: list[ShardGroup] = []
+    """Merge consecutive groups as long as the result fits in a full shard."""
+    merged: list[ShardGroup] = []
     for group in groups:
-        if not found or _count_devices(found[-1]) + _count_devices(group) > MAX_SHARD_DEVICES:
-            found.append([])
-        found[-1].extend(group)
-    return found
+        if not merged or _count_devices(merged[-1]) + _count_devices(group) > MAX_SHARD_DEVICES:
+            merged.append([])
+        merged[-1].extend(group)
+    return merged
 
 
 def select_stale_groups(groups: Iterable[ShardGroup]) -> list[ShardGroup]:
-    """Those of *groups* that would slow down questions: of several shards, or with more than a few dead rows."""
+    """Return the groups that slow down queries: of several shards, or with more than a few deleted rows."""
     return [
         group
         for group in groups
@@ -75,7 +77,7 @@ def select_stale_groups(groups: Iterable[ShardGroup]) -> list[ShardGroup]:
 
 
 def select_fragmented_groups(groups: Iterable[ShardGroup]) -> list[ShardGroup]:
-    """Those of *groups* that are of several shards, or have any dead row."""
+    """Return the groups of several shards, or with any deleted row."""
     return [group for group in groups if len(group) > 1 or group[0].deleted]
 
 
@@ -83,72 +85,98 @@ def rewrite_groups(
     groups: Sequence[ShardGroup],
     to_rewrite: Sequence[ShardGroup],
     columns: Sequence[Column],
-    destination: tuple[Path, Iterator[str]],
+    destination: ShardDestination,
     progress: Progress,
 ) -> list[Shard]:
-    """*groups* as shards, those *wanted* written anew, two at a time; *place* is the folder, and names for them."""
-    folder, names = destination
+    """Return one shard for each group; those *to_rewrite* are written to new shards, two at a time."""
+    storage, names = destination
     done, total = 0, sum(map(_count_devices, to_rewrite))
-    found = []
-    with ThreadPoolExecutor(2) as several:
-        anew = iter([several.submit(_rewrite_group, group, columns, folder, next(names)) for group in to_rewrite])
+    shards = []
+    with ThreadPoolExecutor(2) as executor:
+        rewritten = iter(
+            [executor.submit(_rewrite_group, group, columns, storage, next(names)) for group in to_rewrite]
+        )
         for group in groups:
             if group not in to_rewrite:
-                found.append(group[0])
+                shards.append(group[0])
                 continue
-            progress("tidying up", done, total)
-            found.append(next(anew).result())
+            progress("compacting", done, total)
+            shards.append(next(rewritten).result())
             done += _count_devices(group)
-    return found
+    return shards
 
 
-def _rewrite_group(group: ShardGroup, columns: Sequence[Column], folder: Path, name: str) -> Shard:
-    return _merge_shards(group, columns, folder, name) if len(group) > 1 else _drop_deleted_rows(group[0], folder, name)
+def _rewrite_group(group: ShardGroup, columns: Sequence[Column], storage: Storage, name: str) -> Shard:
+    if len(group) > 1:
+        return _merge_shards(group, columns, storage, name)
+    return _drop_deleted_rows(group[0], storage, name)
 
 
-def _merge_shards(group: ShardGroup, columns: Sequence[Column], folder: Path, name: str) -> Shard:
-    """One shard of the devices of *group*."""
-    names = new_categories(columns)
-    tables = [decode_rows(shard, bitmaps.bitmap_to_rows(shard.live_rows), columns, names) for shard in group]
-    return Shard(folder, write_shard(folder, name, concat_tables(tables, columns)))
+def _merge_shards(group: ShardGroup, columns: Sequence[Column], storage: Storage, name: str) -> Shard:
+    """Write the devices of *group* to one new shard."""
+    categories = new_categories(columns)
+    tables = [decode_rows(shard, bitmaps.bitmap_to_rows(shard.live_rows), columns, categories) for shard in group]
+    return Shard(storage, write_shard(storage, name, concat_tables(tables, columns)))
 
 
 def concat_tables(tables: Sequence[DeviceTable], columns: Sequence[Column]) -> DeviceTable:
-    """*tables* one below the other."""
+    """Concatenate tables vertically."""
     return {column: concat_columns([table[column] for table in tables], column) for column in columns}
 
 
-def _drop_deleted_rows(shard: Shard, folder: Path, name: str) -> Shard:
-    """*shard* without its dead rows, in the same order."""
-    living = np.ones(shard.row_count, dtype=np.bool_)
-    living[bitmaps.bitmap_to_rows(shard.deleted or bitmaps.BitMap())] = False
-    places = (np.cumsum(living, dtype=np.int64) - 1).astype(np.uint32)
-    planes = (_compact_attribute(shard, attribute, places) for attribute in shard.attributes.values())
-    kept = pl.Series(living)
-    ids = (_compact_id_column(shard, column, kept, places) for column in shard.id_column_names)
-    return Shard(folder, write_shard_files(folder, name, shard.device_count, planes, ids).commit())
+def _drop_deleted_rows(shard: Shard, storage: Storage, name: str) -> Shard:
+    """Write *shard* without its deleted rows, in the same order."""
+    #   row        0  1  2  3  4
+    #   is_live    1  0  1  1  0
+    #   new_rows   0  .  1  2  .     the number of live rows before it
+    deleted = shard.deleted or BitMap()
+    is_live = np.ones(shard.row_count, dtype=np.bool_)
+    is_live[bitmaps.bitmap_to_rows(deleted)] = False
+    new_rows = (np.cumsum(is_live, dtype=np.int64) - 1).astype(np.uint32)
+    live_mask = pl.Series(is_live)
+    attributes = (_compact_attribute(shard, stored, deleted, new_rows) for stored in shard.attributes.values())
+    id_columns = (_compact_id_column(shard, column, live_mask, new_rows) for column in shard.id_column_names)
+    return Shard(storage, write_shard_files(storage, name, shard.device_count, attributes, id_columns).commit())
 
 
-def _compact_id_column(shard: Shard, id_column: str, is_live: pl.Series, new_rows: bitmaps.RowNumbers) -> IdColumn:
-    """A column of ids without those of dead rows; hashes are not taken again."""
-    entries = id_lookup.renumber_table(shard.read_hash_table(id_column), is_live.to_numpy(), new_rows)
-    return IdColumn(
-        id_column, polars_bridge.series_to_arrow(polars_bridge.read_ids(shard, id_column).filter(is_live)), entries
+def _compact_id_column(shard: Shard, name: str, is_live: pl.Series, new_rows: RowNumbers) -> IdColumn:
+    """Return an id column without deleted rows; hashes are kept, not computed again."""
+    table = id_lookup.renumber_table(shard.read_hash_table(name), is_live.to_numpy(), new_rows)
+    ids = polars_bridge.read_ids(shard, name).filter(is_live)
+    return IdColumn(name, polars_bridge.series_to_arrow(ids), table)
+
+
+def _compact_attribute(
+    shard: Shard, stored: StoredAttribute, deleted: BitMap, new_rows: RowNumbers
+) -> EncodedAttribute:
+    """Return an attribute without deleted rows; values that no device has any more are left out."""
+    values = polars_bridge.read_value_table(shard).slice(stored.start, stored.value_count)
+    first_bitmap = stored.start + (stored.value_count if stored.bit_slicing else 0)
+    renumbered = [
+        bitmaps.renumber_rows(shard.load_bitmap(row), deleted, new_rows) for row in range(first_bitmap, stored.stop)
+    ]
+    if stored.bit_slicing:
+        return _encode_again(stored, values["value"], (), renumbered, stored.distinct_count)
+    values = values.filter(pl.Series(list(map(bool, renumbered)), dtype=pl.Boolean))
+    nonempty = list(filter(None, renumbered))
+    return _encode_again(stored, values["value"], values["column"].to_list(), nonempty, len(nonempty))
+
+
+def _encode_again(
+    stored: StoredAttribute,
+    values: pl.Series,
+    source_columns: Sequence[str],
+    bitmaps: Sequence[BitMap],
+    distinct_count: int,
+) -> EncodedAttribute:
+    return EncodedAttribute(
+        stored.name,
+        stored.role,
+        values,
+        source_columns,
+        bitmaps,
+        distinct_count,
+        stored.is_single_valued,
+        stored.type_name,
+        stored.bit_slicing,
     )
-
-
-def _compact_attribute(shard: Shard, attribute: StoredAttribute, new_rows: bitmaps.RowNumbers) -> EncodedAttribute:
-    """The bitmaps of *attribute* without dead rows; values that no device has any more are left out."""
-    dead = shard.deleted or bitmaps.BitMap()
-    first = attribute.start + (attribute.value_count if attribute.bit_slicing else 0)
-    found = [bitmaps.renumber_rows(shard.load_bitmap(row), dead, new_rows) for row in range(first, attribute.stop)]
-    shown, distinct = (
-        polars_bridge.read_value_table(shard).slice(attribute.start, attribute.value_count),
-        attribute.distinct_count,
-    )
-    if not attribute.bit_slicing:
-        shown, found = shown.filter(pl.Series(list(map(bool, found)), dtype=pl.Boolean)), list(filter(None, found))
-        distinct = len(found)
-    columns = () if attribute.bit_slicing else shown["column"].to_list()
-    described = (attribute.name, attribute.role, shown["value"], columns, found, distinct)
-    return EncodedAttribute(*described, attribute.is_single_valued, attribute.type_name, attribute.bit_slicing)

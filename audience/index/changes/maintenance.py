@@ -1,30 +1,29 @@
-"""What is kept of an index: its history, older snapshots restored, copies, and files that nobody needs any more."""
+"""Maintain an index: list, restore and delete snapshots, back one up, compact the current one."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from audience._fs.atomic import atomic_folder, fsync_path, temp_path
+from audience._fs.atomic import atomic_folder
 from audience.errors import InvalidIndexError, Problem
-from audience.index.storage.snapshot import (
-    HISTORY_FOLDER,
-    MANIFEST_FILE,
-    OWNED_NAMES,
-    SHARDS_FOLDER,
+from audience.index.changes.compaction import plan_full_compaction, select_fragmented_groups
+from audience.index.changes.session import UpdateResult, UpdateSession
+from audience.index.storage.layout import HISTORY_FOLDER, OWNED_NAMES, SHARDS_FOLDER, history_file, shard_file
+from audience.index.storage.manifest import (
     Manifest,
-    Snapshot,
     load_current_manifest,
-    open_snapshot,
     publish_manifest,
     publish_successor,
     read_manifest,
 )
+from audience.index.storage.published import LocalStorage, Storage
+from audience.index.storage.snapshot import Snapshot, open_snapshot
 from audience.index.storage.write_lock import lock_for_update
+from audience.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotInfo:
-    """One snapshot of an index: its number, when and by what it was made, and its devices."""
+    """Entry of the history of an index: a snapshot, and the operation that created it."""
 
     number: int
     created: str
@@ -32,72 +31,97 @@ class SnapshotInfo:
     device_count: int
 
 
-def list_snapshots(folder: Path) -> list[SnapshotInfo]:
-    """The snapshots that are kept, the oldest first; the last one is current."""
-    manifests = [
-        _read_kept_manifest(folder, number) for number in _list_snapshot_numbers(folder, load_current_manifest(folder))
+def list_snapshots(storage: Storage) -> list[SnapshotInfo]:
+    """Return the kept snapshots, oldest first; the last one is current."""
+    numbers = _list_snapshot_numbers(storage, load_current_manifest(storage))
+    manifests = [read_manifest(storage, history_file(number)) for number in numbers]
+    return [
+        SnapshotInfo(manifest.number, manifest.created, manifest.description, manifest.device_count)
+        for manifest in manifests
     ]
-    return [SnapshotInfo(each.number, each.created, each.description, each.device_count) for each in manifests]
 
 
-def _list_snapshot_numbers(folder: Path, newest: Manifest) -> list[int]:
-    """The numbers of the snapshots that are kept, up to *last*; one beyond it was never published."""
-    numbers = [int(file.stem) for file in (folder / HISTORY_FOLDER).glob("*.json") if file.stem.isdecimal()]
-    return sorted(number for number in numbers if number <= newest.number)
+def _list_snapshot_numbers(storage: Storage, current: Manifest) -> list[int]:
+    """Return the numbers of the kept snapshots; a file with a higher number than *current* was never published."""
+    stems = [name.removesuffix(".json") for name in storage.list(HISTORY_FOLDER) if name.endswith(".json")]
+    numbers = [int(stem) for stem in stems if stem.isdecimal()]
+    return sorted(number for number in numbers if number <= current.number)
 
 
-def _read_kept_manifest(folder: Path, number: int) -> Manifest:
-    return read_manifest(folder / HISTORY_FOLDER / f"{number:08}.json")
+def restore_snapshot(storage: Storage, number: int, wait: float) -> int:
+    """Publish an older snapshot as a new one. Return the number of the new snapshot.
 
-
-def restore_snapshot(folder: Path, number: int, wait: float) -> int:
-    """Make the snapshot *number* current again, as a new one; the number of that."""
-    with lock_for_update(folder, "restore", wait) as manifest:
-        numbers = _list_snapshot_numbers(folder, manifest)
-        if number not in numbers:
-            known = ", ".join(map(str, numbers))
-            problem = Problem("no-snapshot", f"{folder} keeps no snapshot {number}", hint=f"it keeps {known}")
-            raise InvalidIndexError(problem)
-        old = _read_kept_manifest(folder, number)
-        Snapshot(folder, old).verify()
-        return publish_successor(folder, manifest, old, f"restore {number}: {old.description}")
-
-
-def backup_snapshot(folder: Path, destination: Path) -> int:
-    """Copy the current snapshot, and it alone, to the new folder *to*; the number of the snapshot.
-
-    Writers may go on meanwhile. Raises DamagedError where what is to be copied is not what was written.
+    Raises:
+        InvalidIndexError: Snapshot *number* is not kept.
+        DamagedError: A file of it is not what was written.
+        LockedError: Another process changes the index.
     """
-    snapshot = open_snapshot(folder)
+    with lock_for_update(storage, "restore", wait) as manifest:
+        numbers = _list_snapshot_numbers(storage, manifest)
+        if number not in numbers:
+            message = f"{storage.location} keeps no snapshot {number}"
+            raise InvalidIndexError(Problem("no-snapshot", message, hint=f"it keeps {', '.join(map(str, numbers))}"))
+        old = read_manifest(storage, history_file(number))
+        Snapshot(storage, old).verify()
+        return publish_successor(storage, manifest, old, f"restore {number}: {old.description}")
+
+
+def backup_snapshot(storage: Storage, destination: Path) -> int:
+    """Copy the current snapshot to the new folder *destination*. Return the number of the snapshot.
+
+    Other processes may change the index at the same time.
+
+    Raises:
+        DamagedError: A file is not what was written.
+        OutputError: *destination* exists or cannot be written.
+    """
+    snapshot = open_snapshot(storage)
     with atomic_folder(destination, owned_patterns=OWNED_NAMES) as draft:
-        for name in (SHARDS_FOLDER, HISTORY_FOLDER):
-            (draft / name).mkdir()
+        copy = LocalStorage.create(draft)
         for name, data in snapshot.iter_files():
-            (draft / SHARDS_FOLDER / name).write_bytes(data)
-        publish_manifest(draft, snapshot.manifest)
+            copy.put(shard_file(name), data)
+        publish_manifest(copy, snapshot.manifest, None)
     return snapshot.manifest.number
 
 
-def vacuum_snapshots(folder: Path, keep: int, wait: float) -> list[str]:
-    """Forget all snapshots but the last *keep*, and remove the files that no other needs; their names."""
+def vacuum_snapshots(storage: Storage, keep: int, wait: float) -> list[str]:
+    """Delete all snapshots but the last *keep*, and the files that no other snapshot needs. Return their names.
+
+    Raises:
+        InvalidIndexError: *keep* is less than 1.
+        LockedError: Another process changes the index.
+    """
     if keep < 1:
-        raise InvalidIndexError(Problem("bad-option", f"{keep} snapshots cannot be kept", hint="keep 1 at least"))
-    with lock_for_update(folder, "vacuum", wait) as manifest:
-        kept = [_read_kept_manifest(folder, number) for number in _list_snapshot_numbers(folder, manifest)[-keep:]]
-        names = {name for each in kept for name in each.file_names()}
-        manifests = {f"{each.number:08}.json" for each in kept}
-        gone = [
-            *_remove_other_files(folder / HISTORY_FOLDER, manifests),
-            *_remove_other_files(folder / SHARDS_FOLDER, names),
-        ]
-        temp_path(folder / MANIFEST_FILE).unlink(missing_ok=True)
-        return gone
+        message = f"cannot keep {keep} snapshots"
+        raise InvalidIndexError(Problem("bad-option", message, hint="keep 1 or more"))
+    with lock_for_update(storage, "vacuum", wait) as manifest:
+        numbers = _list_snapshot_numbers(storage, manifest)[-keep:]
+        kept = [read_manifest(storage, history_file(number)) for number in numbers]
+        history_files = {Path(history_file(number)).name for number in numbers}
+        deleted = _delete_other_files(storage, HISTORY_FOLDER, history_files)  # before the files that they name
+        deleted += _delete_other_files(storage, SHARDS_FOLDER, {name for each in kept for name in each.file_names()})
+        storage.delete_manifest_draft()
+        return deleted
 
 
-def _remove_other_files(folder: Path, kept_names: set[str]) -> Iterator[str]:
-    """Remove all files of *folder* but those *kept*; what is left there is synced before anything else is removed."""
-    for file in sorted(folder.iterdir()):
-        if file.name not in kept_names:
-            file.unlink()
-            yield file.name
-    fsync_path(folder)
+def _delete_other_files(storage: Storage, folder: str, kept_names: set[str]) -> list[str]:
+    """Delete all files of *folder* but *kept_names*, durably. Return their names."""
+    names = [name for name in storage.list(folder) if name not in kept_names]
+    storage.delete(folder, names)
+    return names
+
+
+def compact_index(storage: Storage, wait: float, progress: Progress) -> UpdateResult:
+    """Rewrite shards that have deleted rows, and merge small ones.
+
+    Raises:
+        LockedError: Another process changes the index.
+    """
+    with lock_for_update(storage, "compact", wait) as manifest:
+        session = UpdateSession.start(storage, manifest, progress)
+        groups = plan_full_compaction(session.shards)
+        shards = session.rewrite_shards(groups, select_fragmented_groups(groups), manifest.columns)
+        if shards == session.shards:
+            return UpdateResult(manifest.number)
+        description = f"compact: {len(session.shards)} shards are {len(shards)} now"
+        return UpdateResult(session.publish(shards, description, manifest.columns).number)

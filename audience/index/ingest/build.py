@@ -18,18 +18,11 @@ from audience.index.ingest.sources import Source, exact_column
 from audience.index.schema.column_roles import ColumnRoles
 from audience.index.schema.columns import Column
 from audience.index.storage import id_search, shard_writer
-from audience.index.storage.layout import ShardFiles
+from audience.index.storage.layout import MANIFEST_FILE, OWNED_NAMES, ShardFiles
+from audience.index.storage.manifest import Manifest, publish_manifest, timestamp_now
+from audience.index.storage.published import LocalStorage, Storage
 from audience.index.storage.shard import Shard
 from audience.index.storage.shard_writer import PendingShard
-from audience.index.storage.snapshot import (
-    HISTORY_FOLDER,
-    MANIFEST_FILE,
-    OWNED_NAMES,
-    SHARDS_FOLDER,
-    Manifest,
-    publish_manifest,
-    timestamp_now,
-)
 from audience.index.storage.write_lock import lock_index
 from audience.progress import Progress
 
@@ -59,31 +52,29 @@ def build_index(
         progress("reading the table", 0, 0)
         table = inspect_source(source, roles, vendors)
         reject_too_many_devices(table.row_count)
-        for name in (SHARDS_FOLDER, HISTORY_FOLDER):
-            (draft / name).mkdir()
-        table, files = _write_all_shards(table, roles, draft / SHARDS_FOLDER, progress)
+        storage = LocalStorage.create(draft)
+        table, files = _write_all_shards(table, roles, storage, progress)
         progress("checking ids", 0, 0)
-        shards = [Shard(draft / SHARDS_FOLDER, each) for each in files]
+        shards = [Shard(storage, each) for each in files]
         reject_duplicate_ids(shards, table, [column for column in table.columns if column.role == "id"])
         reject_shared_tags(shards, table.columns)
         devices = sum(each.row_count for each in files)
-        publish_manifest(
-            draft, Manifest(1, timestamp_now(), f"build: {devices:,} devices", devices, table.columns, files)
-        )
+        manifest = Manifest(1, timestamp_now(), f"build: {devices:,} devices", devices, table.columns, files)
+        publish_manifest(storage, manifest, None)
 
 
 def _lock_if_replacing(path: Path, replace: bool) -> AbstractContextManager[None]:
     """Lock the index that is replaced, if there is one."""
-    return lock_index(path, "build") if replace and (path / MANIFEST_FILE).is_file() else nullcontext()
+    return lock_index(LocalStorage(path), "build") if replace and (path / MANIFEST_FILE).is_file() else nullcontext()
 
 
 def _write_all_shards(
-    table: SourceTable, roles: ColumnRoles, folder: Path, progress: Progress
+    table: SourceTable, roles: ColumnRoles, storage: Storage, progress: Progress
 ) -> tuple[SourceTable, tuple[ShardFiles, ...]]:
     """Write all shards; an inferred version column becomes a string column if a value is not a version."""
     while True:
         try:
-            return table, tuple(write_shards(table.iter_shard_tables(MAX_SHARD_DEVICES, progress), folder, 1))
+            return table, tuple(write_shards(table.iter_shard_tables(MAX_SHARD_DEVICES, progress), storage, 1))
         except NotAVersionColumn as error:
             if error.column.name_in_table in roles.explicit_columns():
                 raise
@@ -97,7 +88,9 @@ def reject_too_many_devices(device_count: int) -> None:
         raise TableError(Problem("too-many-devices", message, hint="build one index for each app or region"))
 
 
-def write_shards(chunks: Iterable[tuple[int, DeviceTable]], folder: Path, snapshot_number: int) -> Iterator[ShardFiles]:
+def write_shards(
+    chunks: Iterable[tuple[int, DeviceTable]], storage: Storage, snapshot_number: int
+) -> Iterator[ShardFiles]:
     """Write a shard of each of *chunks*.
 
     Three steps overlap: while one chunk is read, the one before is encoded, and the one before that is synced to disk.
@@ -108,19 +101,19 @@ def write_shards(chunks: Iterable[tuple[int, DeviceTable]], folder: Path, snapsh
         for count, (first, table) in enumerate(chunks):
             require_device_ids(table, first)
             settled += [settling.submit(last.result().commit) for last in written]
-            written = [writing.submit(_encode_and_write, folder, f"{snapshot_number:08}-{count:05}", table)]
+            written = [writing.submit(_encode_and_write, storage, f"{snapshot_number:08}-{count:05}", table)]
         settled += [settling.submit(last.result().commit) for last in written]
         yield from (each.result() for each in settled)
 
 
-def _encode_and_write(folder: Path, shard_name: str, table: DeviceTable) -> PendingShard:
+def _encode_and_write(storage: Storage, shard_name: str, table: DeviceTable) -> PendingShard:
     found = encode_shard(table)
-    return shard_writer.write_shard_files(folder, shard_name, found.row_count, found.attributes, found.id_columns)
+    return shard_writer.write_shard_files(storage, shard_name, found.row_count, found.attributes, found.id_columns)
 
 
-def write_shard(folder: Path, shard_name: str, table: DeviceTable) -> ShardFiles:
+def write_shard(storage: Storage, shard_name: str, table: DeviceTable) -> ShardFiles:
     """Write *table* as the shard *shard_name*."""
-    return _encode_and_write(folder, shard_name, table).commit()
+    return _encode_and_write(storage, shard_name, table).commit()
 
 
 def require_device_ids(table: DeviceTable, first_row: int) -> None:

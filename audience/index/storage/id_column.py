@@ -1,4 +1,4 @@
-"""The door to hashing columns of ids."""
+"""Columns of ids and their hash tables. The only module that imports polars_hash."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,46 +8,52 @@ import polars as pl
 import polars_hash
 from numpy.typing import NDArray
 
-from audience.index.storage import arrow_file, id_column, id_lookup, polars_bridge
+from audience.index.storage import arrow_file, polars_bridge
 from audience.index.storage.id_lookup import ROW_MASK, HashTable
 
 
+@dataclass(frozen=True, slots=True)
+class IdColumn:
+    """Id column of a shard to be written: an Arrow array of strings, or of lists of them, and its hash table."""
+
+    name: str
+    array: Any
+    hash_table: HashTable
+
+
 def hash_ids(ids: pl.Series) -> HashTable:
-    """The hash of every one of *ids*, its lowest bits cleared.
+    """Return the XXH3 hash of each id with the lowest bits, which hold the row in a table, set to zero.
 
     >>> from audience.index.storage.id_lookup import ROW_SHIFT
     >>> (hash_ids(pl.Series(["r1", "r2"])) >> ROW_SHIFT).tolist()
     [826831479356, 107677639650]
     """
-    found = ids.alias("id").to_frame().select(polars_hash.col("id").nchash.xxh3_64()).to_series()
-    return found.to_numpy() & ~ROW_MASK
+    hashes = ids.alias("id").to_frame().select(polars_hash.col("id").nchash.xxh3_64()).to_series()
+    return hashes.to_numpy() & ~ROW_MASK
 
 
 def build_hash_table(ids: pl.Series, rows: NDArray[np.uint32]) -> HashTable:
-    """The table of *ids*, each at the same place of *rows*; those that are null are left out."""
+    """Return the sorted hash table of *ids* and their *rows*, without null ids."""
     if ids.null_count():
-        has = ids.is_not_null()
-        ids, rows = ids.filter(has), rows[has.to_numpy()]
-    packed = hash_ids(ids) | rows
-    packed.sort()
-    return packed
-
-
-@dataclass(frozen=True, slots=True)
-class IdColumn:
-    """The column *name*: an Arrow array of texts, or of lists of them, and its entries for the lookup."""
-
-    name: str
-    array: Any
-    hash_table: id_lookup.HashTable
+        present = ids.is_not_null()
+        ids, rows = ids.filter(present), rows[present.to_numpy()]
+    table = hash_ids(ids) | rows
+    table.sort()
+    return table
 
 
 def reorder_ids(
     name: str, values: pl.Series, old_of_new: NDArray[np.uint32], new_of_old: NDArray[np.uint32]
 ) -> IdColumn:
-    """*values* in another order: *order* is the old row at each new one, *places* the new row of each old one.
+    """Return *values* in another row order.
 
-    Hashes are taken before the ids are moved, while they lie one behind the other.
+    Ids are hashed before they are moved, while they are contiguous.
+
+    Args:
+        name: Name of the column.
+        values: Ids in the old order.
+        old_of_new: Old row of each new row.
+        new_of_old: New row of each old row.
     """
     values = values.rechunk()  # gathering from many chunks is ten times slower
     return IdColumn(name, _reorder_array(values, old_of_new), _hash_column(values, new_of_old))
@@ -61,8 +67,8 @@ def _reorder_array(values: pl.Series, old_of_new: NDArray[np.uint32]) -> Any:
     return polars_bridge.series_to_arrow(values.gather(pl.Series(old_of_new)))
 
 
-def _hash_column(ids: pl.Series, rows: NDArray[np.uint32]) -> id_lookup.HashTable:
+def _hash_column(ids: pl.Series, rows: NDArray[np.uint32]) -> HashTable:
     if not isinstance(ids.dtype, pl.List):
-        return id_column.build_hash_table(ids, rows)
+        return build_hash_table(ids, rows)
     pairs = pl.DataFrame({"id": ids, "row": rows}).explode("id")
-    return id_column.build_hash_table(pairs["id"], pairs["row"].to_numpy())
+    return build_hash_table(pairs["id"], pairs["row"].to_numpy())

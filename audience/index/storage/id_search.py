@@ -1,10 +1,9 @@
-"""Ids → the rows of the devices that have them, in one shard or among several."""
+"""Find the rows of devices by their ids, in one shard or in several."""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from audience.index.schema.columns import select_id_columns
 from audience.index.storage import bitmaps, id_column, id_lookup, polars_bridge
@@ -17,55 +16,68 @@ MATCH_SCHEMA = pl.Schema({"row": pl.UInt32, "id": pl.String, "at": pl.UInt32})
 
 
 def find_in_column(shard: Shard, name: str, ids: pl.Series) -> pl.DataFrame:
-    """Which living row of *shard* has which of the distinct *ids* in the column *name*: `row`, `id`, its place `at`."""
+    """Find the live rows of *shard* that have one of *ids* in an id column.
+
+    Args:
+        shard: Shard to search.
+        name: Name of the id column.
+        ids: Distinct ids.
+
+    Returns:
+        The columns `row`, `id`, and `at`, the position of the id in *ids*.
+    """
+    no_matches = pl.DataFrame(schema=MATCH_SCHEMA)
     table = shard.read_hash_table(name)
     if not len(table) or not len(ids):
-        return pl.DataFrame(schema=MATCH_SCHEMA)
+        return no_matches
     hashes = id_column.hash_ids(ids)
-    order = np.argsort(hashes)  # in order they are found several times faster
-    places, found = id_lookup.find_candidate_rows(table, hashes[order])
-    if not len(found):
-        return pl.DataFrame(schema=MATCH_SCHEMA)
-    at = pl.Series(order[places].astype(np.uint32))
-    proposed = pl.DataFrame(
-        {"row": found, "id": ids.gather(at), "at": at, "has": polars_bridge.read_ids_at(shard, name, found)}
-    )
-    own = pl.col("id").is_in("has") if isinstance(proposed.schema["has"], pl.List) else pl.col("id") == pl.col("has")
-    kept = proposed.filter(own).select(MATCH_SCHEMA.names())
-    return kept if shard.deleted is None else kept.filter(~_is_deleted(kept["row"], shard))
+    order = np.argsort(hashes)  # sorted hashes are found several times faster
+    positions, rows = id_lookup.find_candidate_rows(table, hashes[order])
+    if not len(rows):
+        return no_matches
+    at = pl.Series(order[positions].astype(np.uint32))
+    stored = polars_bridge.read_ids_at(shard, name, rows)
+    candidates = pl.DataFrame({"row": rows, "id": ids.gather(at), "at": at, "stored": stored})
+    is_list = isinstance(candidates.schema["stored"], pl.List)
+    has_id = pl.col("id").is_in("stored") if is_list else pl.col("id") == pl.col("stored")
+    matches = candidates.filter(has_id).select(MATCH_SCHEMA.names())
+    return matches if shard.deleted is None else matches.filter(~_is_deleted(matches["row"], shard))
 
 
 def _is_deleted(rows: pl.Series, shard: Shard) -> pl.Series:
-    """Which of the rows *found* are dead."""
-    dead = bitmaps.bitmap_to_rows(shard.deleted or BitMap())
-    return pl.Series(np.isin(rows.to_numpy(), dead), dtype=pl.Boolean)
+    deleted = bitmaps.bitmap_to_rows(shard.deleted or BitMap())
+    return pl.Series(np.isin(rows.to_numpy(), deleted), dtype=pl.Boolean)
 
 
 def find_duplicate_ids(shards: Sequence[Shard], name: str, new_shards: Sequence[Shard] | None = None) -> pl.Series:
-    """The ids that more than one living device of *shards* has in the column *name*.
+    """Return the ids of a column that more than one live device of *shards* has.
 
-    Where only the devices of *fresh* shards are new, only their ids are looked at.
+    If *new_shards* is given, only ids of devices in these shards are checked.
     """
     tables = [_load_hash_table(shard, name) for shard in (shards if new_shards is None else new_shards)]
     hashes = id_lookup.find_duplicate_hashes(tables, lambda: _evict_all(shards))
     if new_shards is not None:
-        others = [shard.read_hash_table(name) for shard in shards if all(shard is not one for one in new_shards)]
-        hashes = np.concatenate([hashes, id_lookup.find_common_hashes(tables, others)])
-    none = pl.Series("id", [], dtype=pl.String)
-    if not len(hashes):
-        return none
-    found = [none]
-    for shard in shards:
-        _, proposed = id_lookup.find_candidate_rows(shard.read_hash_table(name), hashes)
-        living = _keep_live_rows(_unique_rows(proposed), shard)
-        found.append(polars_bridge.read_ids_at(shard, name, living.to_numpy()).alias("id"))
-        shard.evict()
-    ids = pl.concat(found)
+        old_shards = [shard for shard in shards if all(shard is not new for new in new_shards)]
+        old_tables = [shard.read_hash_table(name) for shard in old_shards]
+        hashes = np.concatenate([hashes, id_lookup.find_common_hashes(tables, old_tables)])
+    parts = [pl.Series("id", [], dtype=pl.String)]
+    if len(hashes):
+        parts += [_ids_with_hashes(shard, name, hashes) for shard in shards]
+    ids = pl.concat(parts)
     return ids.filter(ids.is_duplicated() & ids.is_not_null()).unique(maintain_order=True)
 
 
+def _ids_with_hashes(shard: Shard, name: str, hashes: id_lookup.HashTable) -> pl.Series:
+    """Return the ids of live devices that have one of *hashes*."""
+    _, candidates = id_lookup.find_candidate_rows(shard.read_hash_table(name), hashes)
+    rows = bitmaps.remove_rows(bitmaps.rows_to_bitmap(candidates), shard.deleted)
+    ids = polars_bridge.read_ids_at(shard, name, bitmaps.bitmap_to_rows(rows)).alias("id")
+    shard.evict()
+    return ids
+
+
 def _load_hash_table(shard: Shard, name: str) -> id_lookup.HashTable:
-    """The table of the hashes, checked; of many shards they are too large to stay in memory."""
+    """Return a verified hash table; those of many shards are too large to stay in memory."""
     table = shard.read_hash_table(name)
     shard.evict()
     return table
@@ -76,31 +88,22 @@ def _evict_all(shards: Iterable[Shard]) -> None:
         shard.evict()
 
 
-def _unique_rows(rows: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    return bitmaps.bitmap_to_rows(bitmaps.rows_to_bitmap(rows))
-
-
-def _keep_live_rows(row_numbers: NDArray[np.uint32], shard: Shard) -> pl.Series:
-    """Those of the rows *found* that are not dead."""
-    rows = pl.Series(row_numbers, dtype=pl.UInt32)
-    return rows if shard.deleted is None else rows.filter(~_is_deleted(rows, shard))
-
-
 def collect_tag_sources(shards: Sequence[Shard]) -> dict[str, set[str]]:
-    """The columns in which each bare tag stands; of several only those where a living device has it."""
-    found: dict[str, dict[str, list[Shard]]] = {}
+    """Return the columns of each bare tag; if a tag has several, those in which a live device has it."""
+    shards_by_source: dict[str, dict[str, list[Shard]]] = {}  # tag → column → shards
     for shard in shards:
         attribute = shard.attributes.get(UNTYPED)
         if attribute is not None:
-            shown = polars_bridge.read_value_table(shard).slice(attribute.start, attribute.value_count)
-            for value, source in shown.select("value", "column").iter_rows():
-                found.setdefault(value, {}).setdefault(source, []).append(shard)
-    return {
-        value: set(sources)
-        if len(sources) == 1
-        else {source for source, some in sources.items() if _is_tag_live(value, some)}
-        for value, sources in found.items()
-    }
+            stored = polars_bridge.read_value_table(shard).slice(attribute.start, attribute.value_count)
+            for tag, column in stored.select("value", "column").iter_rows():
+                shards_by_source.setdefault(tag, {}).setdefault(column, []).append(shard)
+    return {tag: _live_sources(tag, sources) for tag, sources in shards_by_source.items()}
+
+
+def _live_sources(tag: str, sources: dict[str, list[Shard]]) -> set[str]:
+    if len(sources) == 1:
+        return set(sources)
+    return {column for column, shards in sources.items() if _is_tag_live(tag, shards)}
 
 
 def _is_tag_live(tag: str, shards: Iterable[Shard]) -> bool:
@@ -108,22 +111,22 @@ def _is_tag_live(tag: str, shards: Iterable[Shard]) -> bool:
 
 
 def locate_in_shard(ids: Ids, shard: Shard) -> pl.DataFrame:
-    """Which living row of *shard* has which of *ids*, in whichever column: `row`, `id`, its place `at`."""
+    """Find the live rows of *shard* that have one of *ids* in any column of their kind; columns of `MATCH_SCHEMA`."""
     wanted = pl.Series("id", ids.values, dtype=pl.String).unique()
-    found = [find_in_column(shard, name, wanted) for name in select_id_columns(ids, shard.id_column_names)]
-    return pl.concat([pl.DataFrame(schema=MATCH_SCHEMA), *found]).unique()
+    matches = [find_in_column(shard, name, wanted) for name in select_id_columns(ids, shard.id_column_names)]
+    return pl.concat([pl.DataFrame(schema=MATCH_SCHEMA), *matches]).unique()
 
 
 def locate_in_shards(ids: Ids, shards: Sequence[Shard]) -> pl.DataFrame:
-    """Which device has which of *ids*: columns `shard`, `row`, `id`, and its place `at`."""
-    found = [
+    """Find the devices that have one of *ids*; the column `shard`, a position in *shards*, and `MATCH_SCHEMA`."""
+    matches = [
         locate_in_shard(ids, shard).select(pl.lit(number).alias("shard"), *MATCH_SCHEMA)
         for number, shard in enumerate(shards)
     ]
-    return pl.concat([pl.DataFrame(schema={"shard": pl.Int32, **MATCH_SCHEMA}), *found])
+    return pl.concat([pl.DataFrame(schema={"shard": pl.Int32, **MATCH_SCHEMA}), *matches])
 
 
 def find_ambiguous_ids(ids: Ids, shards: Sequence[Shard]) -> list[str]:
-    """Those of *ids* that several devices have."""
-    found = locate_in_shards(ids, shards)["id"]
-    return found.filter(found.is_duplicated()).to_list()
+    """Return those of *ids* that several devices have."""
+    located = locate_in_shards(ids, shards)["id"]
+    return located.filter(located.is_duplicated()).to_list()

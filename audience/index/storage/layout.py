@@ -1,29 +1,54 @@
-"""A shard: some millions of devices in files that never change, and what they hold.
+"""Files of an index and what they hold.
 
-    NAME.tags.arrow     attribute, value, column, cardinality, bitmap: one row a bitmap, values in their order
-    NAME.ids.arrow      the ids, one row a device, in the order in which the shard numbers them
-    NAME.lookup.arrow   for each column of ids its table of hashes
-    NAME.sums.arrow     the checksum of each block of the three
+    manifest.json             the current snapshot
+    history/00000007.json     every kept snapshot, including the current one
+    shards/                   files of the shards, which never change
+    writer.lock               held by the process that changes the index; writer.json describes it
 
-Bitmaps are portable roaring bytes, so that any Arrow reader and any roaring library can use them.
+A shard holds up to some millions of devices in four files:
+
+    NAME.tags.arrow           attribute, value, column, cardinality, bitmap: one row for each bitmap, values in order
+    NAME.ids.arrow            ids, one row for each device, in the order of the row numbers
+    NAME.lookup.arrow         for each id column a table of hashes
+    NAME.checksums.arrow      the checksum of each block of the other three
+
+Bitmaps are in the portable roaring format (https://github.com/RoaringBitmap/RoaringFormatSpec), so that any Arrow
+reader and any roaring library can use them.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from audience._fs.atomic import temp_path
 from audience.index.schema.columns import Role
 
+MANIFEST_FILE, HISTORY_FOLDER, SHARDS_FOLDER = "manifest.json", "history", "shards"
+LOCK_FILE, LOCK_HOLDER_FILE = "writer.lock", "writer.json"
+OWNED_NAMES = frozenset(
+    {MANIFEST_FILE, HISTORY_FOLDER, SHARDS_FOLDER, LOCK_FILE, LOCK_HOLDER_FILE, temp_path(Path(MANIFEST_FILE)).name}
+)
 TAGS, IDS, LOOKUP, CHECKSUMS = "tags", "ids", "lookup", "checksums"
 DATA_FILES = (TAGS, IDS, LOOKUP)
-VALUE_COLUMNS = ("attribute", "value", "column", "cardinality")  # what stands beside the bitmaps
+VALUE_COLUMNS = ("attribute", "value", "column", "cardinality")  # of the tags file, beside the bitmaps
+
+
+def history_file(number: int) -> str:
+    """Return the name of the manifest of snapshot *number*."""
+    return f"{HISTORY_FOLDER}/{number:08}.json"
+
+
+def shard_file(name: str) -> str:
+    """Return the name of a file in the folder of the shards."""
+    return f"{SHARDS_FOLDER}/{name}"
 
 
 @dataclass(frozen=True, slots=True)
 class BitSlicing:
-    """How numbers are kept as *count* binary digits: the number is `(base + step × digits) / 10 ** scale`.
+    """Encoding of values as numbers of `bit_depth` binary digits, one bitmap for each digit.
 
-    Without *step* the digits are the place of the value among the sorted values that are kept beside them.
+    With a step, the value is `(base + step × number) / 10 ** scale`. Without one (0), the number is the rank of the
+    value among the sorted values, which are stored beside the bitmaps.
     """
 
     bit_depth: int
@@ -34,12 +59,17 @@ class BitSlicing:
 
 @dataclass(frozen=True, slots=True)
 class StoredAttribute:
-    """One attribute of a shard: rows *start* to *stop* of its tags are the values, in their order.
+    """Attribute of a shard: the rows of the tags file from `start` up to `stop` are its values, in order.
 
-    With *digits* the values have no bitmaps of their own: the last rows are the binary digits, the lowest first, and
-    one more before them says which devices have any value. *single* says that a device has one value at most, *type*
-    is what Polars calls the values.
+    With bit slicing the values have no bitmaps of their own. The last rows are the bit slices, lowest bit first, after
+    one row for the devices that have any value. `type_name` is the Polars type of the values.
     """
+
+    #   row         value       bitmap           with bit slicing: values, then slices
+    #   start       guangdong   rows ─┐          start       18            -
+    #   start + 1   hunan       rows  │ one      …           …             -
+    #   stop                          ┘ each     stop - n    "any value"   rows
+    #                                            …           "digit 0"…    rows
 
     name: str
     role: Role
@@ -52,13 +82,17 @@ class StoredAttribute:
 
     @property
     def value_count(self) -> int:
-        """How many values are written down."""
+        """Return the number of values that are stored as strings."""
         return self.stop - self.start - (0 if self.bit_slicing is None else self.bit_slicing.bit_depth + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class ShardFiles:
-    """What a snapshot knows of a shard: its name, its rows, and of each file the size, the body and a checksum."""
+    """Entry of a shard in a manifest: its name, its number of rows, and its files.
+
+    `file_sizes` and `data_ranges` are by kind of file; a data range holds the large columns of the file, in bytes from
+    its start. `checksum` is that of the file of checksums.
+    """
 
     name: str
     row_count: int
@@ -66,17 +100,27 @@ class ShardFiles:
     data_ranges: Mapping[str, tuple[int, int]]
     checksum: str
 
-    def file_path(self, folder: Path, kind: str) -> Path:
-        return folder / f"{self.name}.{kind}.arrow"
+    def file_name(self, kind: str) -> str:
+        """Return the name of a file in the folder of the shards."""
+        return shard_file_name(self.name, kind)
 
-    def file_paths(self, folder: Path) -> list[Path]:
-        return [self.file_path(folder, kind) for kind in (*DATA_FILES, CHECKSUMS)]
+    def file_names(self) -> list[str]:
+        """Return the names of all files."""
+        return [self.file_name(kind) for kind in (*DATA_FILES, CHECKSUMS)]
+
+
+def shard_file_name(shard_name: str, kind: str) -> str:
+    """Return the name of a file of a shard."""
+    return f"{shard_name}.{kind}.arrow"
 
 
 @dataclass(frozen=True, slots=True)
 class IdColumnStats:
-    """What is true of all ids of a column: the bytes of each where they are equally many, and whether JSON writes
-    them as they are."""
+    """Properties that all ids of a column have.
+
+    `fixed_width` is the size of each id in bytes, or None if the sizes differ or ids are missing. `is_json_safe` is
+    True if JSON writes all ids without escapes.
+    """
 
     fixed_width: int | None
     is_json_safe: bool

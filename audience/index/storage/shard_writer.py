@@ -1,6 +1,6 @@
-"""A shard is written: its bitmaps are made while its ids are, and all of it is there or nothing."""
+"""Write the files of a shard: all of them are published, or none."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +10,6 @@ import numpy as np
 import orjson
 import polars as pl
 
-from audience._fs.atomic import commit_file, temp_path
 from audience._fs.checksums import hash128
 from audience.index.schema.columns import Role
 from audience.index.storage import arrow_file, bitmaps
@@ -28,18 +27,23 @@ from audience.index.storage.layout import (
     IdColumnStats,
     ShardFiles,
     StoredAttribute,
+    shard_file,
+    shard_file_name,
 )
 from audience.index.storage.polars_bridge import series_to_arrow
+from audience.index.storage.published import Storage
 from audience.index.storage.verified_file import hash_file_blocks
 
 VALUE_SCHEMA = pl.Schema(zip(VALUE_COLUMNS, (pl.String, pl.String, pl.String, pl.UInt32), strict=True))
+SCAN_CHUNK_BYTES = 1 << 18  # fits in the cache of the processor
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedAttribute:
-    """An attribute to be written: its values in their order as text, the column of each, and its bitmaps.
+    """Attribute of a shard to be written: its values in order, as strings, and its bitmaps.
 
-    There is one bitmap a value, or with *digits* one for the devices that have any and one a binary digit.
+    There is one bitmap for each value. With bit slicing, there is one for the devices that have any value, then one
+    for each slice. `source_columns` has the column of the table that each value comes from, or is empty.
     """
 
     name: str
@@ -55,109 +59,114 @@ class EncodedAttribute:
 
 @dataclass(frozen=True, slots=True)
 class PendingShard:
-    """The files of a shard under the names that they have until they are synced, each with the one it will have."""
+    """Shard whose files are written as drafts."""
 
+    storage: Storage
     files: ShardFiles
-    final_paths: Mapping[Path, Path]
 
     def commit(self) -> ShardFiles:
-        """Sync all files and give them their names."""
-        for draft, path in self.final_paths.items():
-            commit_file(draft, path)
+        """Publish all files durably."""
+        for name in self.files.file_names():
+            self.storage.publish_draft(shard_file(name))
         return self.files
 
 
 def write_shard_files(
-    folder: Path,
+    storage: Storage,
     shard_name: str,
     row_count: int,
     encoded_attributes: Iterable[EncodedAttribute],
     id_columns: Iterable[IdColumn],
 ) -> PendingShard:
-    """Write a shard of *rows* devices to *folder*; its bitmaps are made and written beside its ids."""
-    final = {kind: folder / f"{shard_name}.{kind}.arrow" for kind in (*DATA_FILES, CHECKSUMS)}
-    paths = {kind: temp_path(path) for kind, path in final.items()}
-    with ThreadPoolExecutor(1) as beside:
-        written = beside.submit(_write_tags_file, paths[TAGS], encoded_attributes)
+    """Write the files of a shard as drafts.
+
+    Attributes and id columns are taken from their iterators by two threads, so that bitmaps are encoded and written
+    at the same time as ids.
+    """
+    drafts = {
+        kind: storage.draft_path(shard_file(shard_file_name(shard_name, kind))) for kind in (*DATA_FILES, CHECKSUMS)
+    }
+    with ThreadPoolExecutor(1) as executor:
+        tags_range = executor.submit(_write_tags_file, drafts[TAGS], encoded_attributes)
         columns = list(id_columns)
-        bodies = {IDS: _write_ids_file(paths[IDS], columns), LOOKUP: _write_lookup_file(paths[LOOKUP], columns)}
-        bodies[TAGS] = written.result()
-    found = {kind: hash_file_blocks(paths[kind]) for kind in DATA_FILES}
-    files = np.repeat(np.arange(len(DATA_FILES), dtype=np.uint8), [len(found[kind]) for kind in DATA_FILES])
-    sums = {"file": arrow_file.from_numpy(files), "xxh3": arrow_file.from_numpy(np.concatenate(list(found.values())))}
-    arrow_file.write_arrow_file(paths[CHECKSUMS], sums, ())
-    sizes, summed = {kind: path.stat().st_size for kind, path in paths.items()}, hash128(paths[CHECKSUMS].read_bytes())
-    return PendingShard(
-        ShardFiles(shard_name, row_count, sizes, bodies, summed), {paths[kind]: path for kind, path in final.items()}
-    )
+        data_ranges = {IDS: _write_ids_file(drafts[IDS], columns), LOOKUP: _write_lookup_file(drafts[LOOKUP], columns)}
+        data_ranges[TAGS] = tags_range.result()
+    _write_checksum_file(drafts[CHECKSUMS], [drafts[kind] for kind in DATA_FILES])
+    sizes, checksum = {kind: path.stat().st_size for kind, path in drafts.items()}, drafts[CHECKSUMS].read_bytes()
+    return PendingShard(storage, ShardFiles(shard_name, row_count, sizes, data_ranges, hash128(checksum)))
+
+
+def _write_checksum_file(file: Path, data_files: Sequence[Path]) -> None:
+    """Write the checksums of the blocks of *data_files*, each with the number of its file."""
+    checksums = [hash_file_blocks(path) for path in data_files]
+    file_numbers = np.repeat(np.arange(len(data_files), dtype=np.uint8), list(map(len, checksums)))
+    columns = {"file": arrow_file.from_numpy(file_numbers), "xxh3": arrow_file.from_numpy(np.concatenate(checksums))}
+    arrow_file.write_arrow_file(file, columns, ())
 
 
 def _write_tags_file(file: Path, encoded_attributes: Iterable[EncodedAttribute]) -> ByteRange:
     attributes: list[StoredAttribute] = []
-    names: list[str] = []
-    shown = [pl.DataFrame(schema=VALUE_SCHEMA)]
-    stored: list[bytes | None] = []
-    for plane in encoded_attributes:
-        start = len(stored)
-        written = len(plane.values) if plane.bit_slicing else 0  # these values have no bitmaps of their own
-        stored += [None] * written
-        stored += map(bitmaps.serialize_bitmap, plane.bitmaps)
-        shown.append(_build_value_rows(plane, written))
-        names += [plane.name] * (len(stored) - start)
-        described = (
-            plane.name,
-            plane.role,
-            start,
-            len(stored),
-            plane.distinct_count,
-            plane.is_single_valued,
-            plane.dtype,
-        )
-        attributes.append(StoredAttribute(*described, bit_slicing=plane.bit_slicing))
-    table = pl.concat(shown).with_columns(attribute=pl.Series(names, dtype=pl.String))
+    value_rows = [pl.DataFrame(schema=VALUE_SCHEMA)]
+    stored_bitmaps: list[bytes | None] = []
+    for attribute in encoded_attributes:
+        start, without_bitmap = len(stored_bitmaps), len(attribute.values) if attribute.bit_slicing else 0
+        stored_bitmaps += [None] * without_bitmap
+        stored_bitmaps += map(bitmaps.serialize_bitmap, attribute.bitmaps)
+        value_rows.append(_build_value_rows(attribute, without_bitmap))
+        attributes.append(_describe_attribute(attribute, start, len(stored_bitmaps)))
+    table = pl.concat(value_rows)
     columns = {name: series_to_arrow(table[name]) for name in VALUE_COLUMNS}
-    facts = orjson.dumps([asdict(attribute) for attribute in attributes])
-    return arrow_file.write_arrow_file(file, {**columns, "bitmap": arrow_file.from_bytes(stored)}, ["bitmap"], facts)
+    columns["bitmap"] = arrow_file.from_bytes(stored_bitmaps)
+    metadata = orjson.dumps([asdict(attribute) for attribute in attributes])
+    return arrow_file.write_arrow_file(file, columns, ["bitmap"], metadata)
 
 
-def _build_value_rows(encoded_attribute: EncodedAttribute, values_without_bitmap: int) -> pl.DataFrame:
-    """What stands beside the bitmaps of *plane*, of whose values *written* have none."""
-    values = encoded_attribute.values
-    if encoded_attribute.bit_slicing:
-        digits = ["any value", *(f"digit {digit}" for digit in range(encoded_attribute.bit_slicing.bit_depth))]
-        values = pl.concat([values, pl.Series(values.name, digits)])
-    columns = encoded_attribute.source_columns or [""] * len(values)
-    devices = [None] * values_without_bitmap + [len(bitmap) for bitmap in encoded_attribute.bitmaps]
-    return pl.DataFrame([[encoded_attribute.name] * len(values), values, columns, devices], schema=VALUE_SCHEMA)
+def _describe_attribute(attribute: EncodedAttribute, start: int, stop: int) -> StoredAttribute:
+    return StoredAttribute(
+        attribute.name,
+        attribute.role,
+        start,
+        stop,
+        attribute.distinct_count,
+        attribute.is_single_valued,
+        attribute.dtype,
+        attribute.bit_slicing,
+    )
+
+
+def _build_value_rows(attribute: EncodedAttribute, values_without_bitmap: int) -> pl.DataFrame:
+    """Return the rows of the tags file, without bitmaps, of one attribute."""
+    values = attribute.values
+    if attribute.bit_slicing:
+        slices = ["any value", *(f"digit {digit}" for digit in range(attribute.bit_slicing.bit_depth))]
+        values = pl.concat([values, pl.Series(values.name, slices)])
+    source_columns = attribute.source_columns or [""] * len(values)
+    cardinalities = [None] * values_without_bitmap + [len(bitmap) for bitmap in attribute.bitmaps]
+    columns = [attribute.name] * len(values), values, source_columns, cardinalities
+    return pl.DataFrame(dict(zip(VALUE_COLUMNS, columns, strict=True)), schema=VALUE_SCHEMA)
 
 
 def _write_ids_file(file: Path, id_columns: Sequence[IdColumn]) -> ByteRange:
     columns = {column.name: column.array for column in id_columns}
-    facts = orjson.dumps({name: asdict(_compute_id_stats(texts)) for name, texts in columns.items()})
-    return arrow_file.write_arrow_file(file, columns, columns, facts)
+    metadata = orjson.dumps({name: asdict(_compute_id_stats(ids)) for name, ids in columns.items()})
+    return arrow_file.write_arrow_file(file, columns, columns, metadata)
 
 
 def _compute_id_stats(ids: Any) -> IdColumnStats:
-    """What is true of all of *ids*."""
-    places, data = arrow_file.view_string_buffers(ids)
-    if places is None or ids.null_count or not len(ids):
+    offsets, data = arrow_file.view_string_buffers(ids)
+    if offsets is None or ids.null_count or not len(ids):
         return IdColumnStats(None, False)
-    widths = np.diff(places)
-    plain = all(map(arrow_file.is_json_safe_bytes, np.array_split(data, len(data) // SCAN_CHUNK_BYTES + 1)))
-    return IdColumnStats(int(widths[0]) if (widths == widths[0]).all() else None, plain)
-
-
-SCAN_CHUNK_BYTES = 1 << 18  # bytes that are looked at while they are near
+    widths = np.diff(offsets)
+    chunks = np.array_split(data, len(data) // SCAN_CHUNK_BYTES + 1)
+    fixed_width = int(widths[0]) if (widths == widths[0]).all() else None
+    return IdColumnStats(fixed_width, all(map(arrow_file.is_json_safe_bytes, chunks)))
 
 
 def _write_lookup_file(file: Path, id_columns: Sequence[IdColumn]) -> ByteRange:
-    """One table of entries behind the other; where each begins and ends stands in the facts."""
+    """Write the hash tables one after the other; the metadata has the range of each."""
     stops = np.cumsum([len(column.hash_table) for column in id_columns]).tolist()
-    starts = [0, *stops[:-1]]
-    facts = {column.name: place for column, place in zip(id_columns, zip(starts, stops, strict=True), strict=True)}
-    entries = (
-        np.concatenate([column.hash_table for column in id_columns])
-        if len(id_columns) > 1
-        else id_columns[0].hash_table
-    )
-    return arrow_file.write_arrow_file(file, {"entry": arrow_file.from_numpy(entries)}, ["entry"], orjson.dumps(facts))
+    ranges = zip([0, *stops[:-1]], stops, strict=True)
+    metadata = orjson.dumps(dict(zip([column.name for column in id_columns], ranges, strict=True)))
+    tables = [column.hash_table for column in id_columns]
+    entries = np.concatenate(tables) if len(tables) > 1 else tables[0]
+    return arrow_file.write_arrow_file(file, {"entry": arrow_file.from_numpy(entries)}, ["entry"], metadata)

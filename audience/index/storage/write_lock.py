@@ -1,66 +1,56 @@
-"""One writer at a time: the lock of an index, and the change that is published when it is whole.
-
-The lock is the operating system's, so it ends with its process however that ends; who holds it stands beside it.
-"""
+"""Lock of the writers of an index: one process changes it at a time."""
 
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import orjson
 
-from audience._fs.locks import try_lock
 from audience.errors import InvalidIndexError, LockedError, OutputError, Problem
-from audience.index.storage.snapshot import LOCK_FILE, LOCK_HOLDER_FILE, Manifest, load_current_manifest, timestamp_now
+from audience.index.storage.manifest import Manifest, load_current_manifest, timestamp_now
+from audience.index.storage.published import Storage
 
 
 @contextmanager
-def lock_for_update(folder: Path, operation: str, wait: float = 0) -> Iterator[Manifest]:
-    """Hold the lock of the index in *folder* to do *what*; the manifest that is current for as long as it is held.
+def lock_for_update(storage: Storage, operation: str, wait: float = 0) -> Iterator[Manifest]:
+    """Lock the index for *operation* and return its current manifest, which stays current while the lock is held.
 
-    Raises LockedError, which names the holder, where another holds it for more than *wait* seconds.
+    Args:
+        storage: Storage of the index.
+        operation: Name of the operation, which other writers are shown.
+        wait: Seconds to wait for another writer.
+
+    Raises:
+        LockedError: Another process has the lock for more than *wait* seconds; the message names it.
+        OutputError: The operating system reported an error while the lock was held.
     """
-    load_current_manifest(folder)  # a lock is not put where there is no index
-    with lock_index(folder, operation, wait):
-        yield load_current_manifest(folder)
+    load_current_manifest(storage)  # do not create a lock file where there is no index
+    with lock_index(storage, operation, wait):
+        yield load_current_manifest(storage)
 
 
 @contextmanager
-def lock_index(folder: Path, operation: str, wait: float = 0) -> Iterator[None]:
-    """Hold the lock in *folder*, whatever else is there, to do *what*.
-
-    Raises LockedError as `writing` does, and OutputError for what the system says meanwhile.
-    """
+def lock_index(storage: Storage, operation: str, wait: float = 0) -> Iterator[None]:
+    """Hold the lock of a location that may not be a valid index; otherwise as `lock_for_update`."""
     if not wait >= 0:
-        raise InvalidIndexError(Problem("bad-option", f"{wait} seconds cannot be waited", hint="wait 0 or more"))
+        message = f"cannot wait {wait} seconds"
+        raise InvalidIndexError(Problem("bad-option", message, hint="use --wait with 0 or more seconds"))
+    holder = {"process": os.getpid(), "host": socket.gethostname(), "since": timestamp_now(), "what": operation}
     try:
-        with _hold_lock(folder, operation, wait):
+        with storage.lock(orjson.dumps(holder), wait) as acquired:
+            if not acquired:
+                hint = "try again, or wait for it: --wait SECONDS"
+                raise LockedError(Problem("locked", _describe_holder(storage), hint=hint))
             yield
     except OSError as error:
-        raise OutputError(Problem("cannot-write", f"{folder}: {error.strerror or error}")) from error
+        raise OutputError(Problem("cannot-write", f"{storage.location}: {error.strerror or error}")) from error
 
 
-@contextmanager
-def _hold_lock(folder: Path, operation: str, wait: float) -> Iterator[None]:
-    with try_lock(folder / LOCK_FILE, wait) as mine:
-        if not mine:
-            hint = "try again, or wait for it: --wait SECONDS"
-            raise LockedError(Problem("locked", _describe_holder(folder), hint=hint))
-        holder = {"process": os.getpid(), "host": socket.gethostname(), "since": timestamp_now(), "what": operation}
-        try:
-            (folder / LOCK_HOLDER_FILE).write_bytes(orjson.dumps(holder))
-            yield
-        finally:
-            (folder / LOCK_HOLDER_FILE).unlink(missing_ok=True)
-
-
-def _describe_holder(folder: Path) -> str:
-    """Who holds the lock."""
+def _describe_holder(storage: Storage) -> str:
     try:
-        holder = orjson.loads((folder / LOCK_HOLDER_FILE).read_bytes())
-        who = f"process {holder['process']} on {holder['host']} since {holder['since']} ({holder['what']})"
+        holder = orjson.loads(storage.lock_holder())
+        process = f"process {holder['process']} on {holder['host']} since {holder['since']} ({holder['what']})"
     except (OSError, ValueError, KeyError, TypeError):
-        who = "another process"
-    return f"{folder} is being changed by {who}"
+        process = "another process"
+    return f"{storage.location} is being changed by {process}"

@@ -1,0 +1,161 @@
+"""Common steps of a change: the open index, its new shards, and the snapshot that is published.
+
+A device that changes is deleted from its row and written to a row of a new shard. Files that a reader may have open
+never change.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import TypeAlias
+
+import polars as pl
+
+from audience.errors import Problem, TableError
+from audience.index.changes.compaction import (
+    ShardGroup,
+    plan_light_compaction,
+    rewrite_groups,
+    select_stale_groups,
+)
+from audience.index.ingest.build import reject_too_many_devices, write_shard
+from audience.index.ingest.encode import DeviceTable
+from audience.index.schema.columns import Column
+from audience.index.storage import bitmaps, id_search
+from audience.index.storage.bitmaps import BitMap, RowNumbers
+from audience.index.storage.deleted_rows import write_deleted_rows
+from audience.index.storage.manifest import Manifest, publish_manifest, timestamp_now
+from audience.index.storage.published import Storage
+from audience.index.storage.shard import Shard
+from audience.index.storage.snapshot import Snapshot
+from audience.progress import Progress
+
+MAX_INLINE_COMPACT_DEVICES = 1 << 18  # compaction of more devices takes a second or more
+
+ShardMatches: TypeAlias = tuple[Shard, pl.DataFrame]  # a shard, and its rows that match some ids
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateResult:
+    """Result of a change: the number of the current snapshot, and how many devices changed.
+
+    `unknown` is the number of ids that no device has.
+    """
+
+    snapshot: int
+    changed: int = 0
+    added: int = 0
+    removed: int = 0
+    unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSession:
+    """State of one change: the current manifest, its shards, names for new shards, and the progress callback."""
+
+    storage: Storage
+    manifest: Manifest
+    shards: list[Shard]
+    shard_names: Iterator[str]
+    progress: Progress
+
+    @classmethod
+    def start(cls, storage: Storage, manifest: Manifest, progress: Progress) -> "UpdateSession":
+        """Open the snapshot of *manifest*, which the caller has locked."""
+        names = (f"{manifest.number + 1:08}-{number:05}" for number in count())
+        return cls(storage, manifest, list(Snapshot(storage, manifest).shards), names, progress)
+
+    def write_new_shard(self, table: DeviceTable) -> Shard:
+        """Write the devices of *table* to a new shard."""
+        return Shard(self.storage, write_shard(self.storage, next(self.shard_names), table))
+
+    def rewrite_shards(
+        self, groups: Sequence[ShardGroup], to_rewrite: Sequence[ShardGroup], columns: Sequence[Column]
+    ) -> list[Shard]:
+        """Return one shard for each group; those *to_rewrite* are written to new shards."""
+        return rewrite_groups(groups, to_rewrite, columns, (self.storage, self.shard_names), self.progress)
+
+    def publish(self, shards: Sequence[Shard], description: str, columns: Sequence[Column]) -> Manifest:
+        """Publish *shards* as the next snapshot."""
+        number = self.manifest.number + 1
+        device_count = sum(shard.device_count for shard in shards)
+        reject_too_many_devices(device_count)
+        deleted = {shard.name: shard.deleted for shard in shards if shard.deleted}
+        manifest = Manifest(
+            number,
+            timestamp_now(),
+            description,
+            device_count,
+            tuple(columns),
+            tuple(shard.files for shard in shards),
+            write_deleted_rows(self.storage, number, deleted),
+            self.manifest.segments,
+        )
+        return publish_manifest(self.storage, manifest, self.manifest)
+
+    def publish_compacted(
+        self, shards: Sequence[Shard], operation: str, details: str, columns: Sequence[Column]
+    ) -> int:
+        """Publish *shards*, with those rewritten that would slow down queries. Return the number of the last snapshot.
+
+        If much must be rewritten, *shards* are published before that too, so that readers see the change soon.
+        """
+        groups = plan_light_compaction(shards)
+        stale = select_stale_groups(groups)
+        description = f"{operation}: {details}"
+        if sum(shard.device_count for group in stale for shard in group) <= MAX_INLINE_COMPACT_DEVICES:
+            return self.publish(self.rewrite_shards(groups, stale, columns), description, columns).number
+        published = replace(self, manifest=self.publish(shards, description, columns))
+        compacted = published.rewrite_shards(groups, stale, columns)
+        return published.publish(compacted, f"compacted after {operation}", columns).number
+
+
+def locate_ids(shards: Sequence[Shard], id_columns: Sequence[str], ids: pl.Series) -> list[ShardMatches]:
+    """Find the devices with one of *ids* in one of *id_columns*, in rising rows.
+
+    Raises:
+        TableError: An id names two devices.
+    """
+    matches = []
+    for shard in shards:
+        parts = [id_search.find_in_column(shard, name, ids) for name in id_columns]
+        rows = pl.concat([pl.DataFrame(schema=id_search.MATCH_SCHEMA), *parts])
+        if len(rows):
+            matches.append((shard, (rows.unique() if len(id_columns) > 1 else rows).sort("row")))
+    if len(id_columns) > 1:
+        _reject_ambiguous_ids(matches)
+    return matches
+
+
+def _reject_ambiguous_ids(matches: Sequence[ShardMatches]) -> None:
+    if not matches:
+        return
+    ids = pl.concat([rows["id"] for _, rows in matches])
+    ambiguous = ids.filter(ids.is_duplicated())
+    if len(ambiguous):
+        message = f"{ambiguous[0]!r} names different devices at different vendors"
+        raise TableError(Problem("ambiguous-id", message))
+
+
+def delete_rows(shards: Sequence[Shard], matches: Iterable[ShardMatches]) -> list[Shard]:
+    """Return *shards* with the rows of *matches* deleted."""
+    deleted = {shard.name: bitmaps.rows_to_bitmap(distinct_rows(rows)) for shard, rows in matches}
+    return [_delete_more(shard, deleted[shard.name]) if shard.name in deleted else shard for shard in shards]
+
+
+def _delete_more(shard: Shard, rows: BitMap) -> Shard:
+    return shard.with_deleted(rows if shard.deleted is None else rows | shard.deleted)
+
+
+def distinct_rows(matches: pl.DataFrame) -> RowNumbers:
+    """Return the distinct rows of *matches* in rising order."""
+    return matches["row"].unique().sort().to_numpy()
+
+
+def format_device_count(device_count: int) -> str:
+    """Return a number of devices in words.
+
+    >>> format_device_count(1), format_device_count(2_000)
+    ('1 device', '2,000 devices')
+    """
+    return "1 device" if device_count == 1 else f"{device_count:,} devices"

@@ -1,0 +1,224 @@
+"""Tag and remove devices that are selected by their ids."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, count
+
+import polars as pl
+
+from audience.errors import Problem, TableError
+from audience.index.changes.compaction import concat_tables
+from audience.index.changes.session import (
+    ShardMatches,
+    UpdateResult,
+    UpdateSession,
+    delete_rows,
+    distinct_rows,
+    format_device_count,
+    locate_ids,
+)
+from audience.index.changes.update import MAX_CHUNK_DEVICES
+from audience.index.ingest.decode import as_lists, decode_rows, new_categories
+from audience.index.ingest.encode import DeviceTable
+from audience.index.schema.column_roles import require_unique_names
+from audience.index.schema.columns import Column
+from audience.index.storage import bitmaps, id_search
+from audience.index.storage.bitmaps import RowNumbers
+from audience.index.storage.manifest import Manifest
+from audience.index.storage.published import Storage
+from audience.index.storage.shard import Shard
+from audience.index.storage.write_lock import lock_for_update
+from audience.language.attribute_names import UNTYPED
+from audience.progress import Progress
+
+USUAL_TAG_COLUMNS = ("tags", "tag", "xg_user_define")  # usual names of columns of bare tags
+
+
+def tag_devices(
+    storage: Storage, ids: Iterable[str], add: Iterable[str], remove: Iterable[str], wait: float, progress: Progress
+) -> UpdateResult:
+    """Add the bare tags *add* to the devices with *ids*, and remove the tags *remove* from them.
+
+    Args:
+        storage: Storage of the index.
+        ids: Device ids, of any vendor.
+        add: Tags to add.
+        remove: Tags to remove.
+        wait: Seconds to wait for another writer.
+        progress: Progress callback.
+
+    Raises:
+        TableError: A tag is both added and removed, a tag is invalid, or an id names two devices.
+        LockedError: Another process changes the index.
+    """
+    tags_to_add, tags_to_remove = _validate_tag_names(add), _validate_tag_names(remove)
+    _reject_conflicting_tags(tags_to_add, tags_to_remove)
+    wanted = _deduplicate_ids(ids)
+    with lock_for_update(storage, "tag", wait) as manifest:
+        progress("tagging devices", 0, 0)
+        session = UpdateSession.start(storage, manifest, progress)
+        matches = locate_ids(session.shards, _device_id_columns(manifest), wanted)
+        column_of_tag = _assign_tag_columns(session.shards, manifest.columns, [*tags_to_add, *tags_to_remove])
+        columns = list(dict.fromkeys((*manifest.columns, *(column_of_tag[tag] for tag in tags_to_add))))
+        require_unique_names(columns)
+        unknown = _count_unknown_ids(wanted, matches)
+        changing = _select_changing_devices(matches, tags_to_add, tags_to_remove)
+        if not changing:
+            return UpdateResult(manifest.number, unknown=unknown)
+        new_shards = [
+            session.write_new_shard(_apply_tag_changes(table, column_of_tag, tags_to_add, tags_to_remove))
+            for table in _decode_in_chunks(changing, columns)
+        ]
+        changed = sum(len(rows) for _, rows in changing)
+        operation = f"tag {', '.join([*(f'+{tag}' for tag in tags_to_add), *(f'-{tag}' for tag in tags_to_remove)])}"
+        details = f"{format_device_count(changed)} changed"
+        shards = [*delete_rows(session.shards, changing), *new_shards]
+        return UpdateResult(session.publish_compacted(shards, operation, details, columns), changed, unknown=unknown)
+
+
+def remove_devices(storage: Storage, ids: Iterable[str], wait: float, progress: Progress) -> UpdateResult:
+    """Remove the devices with *ids* from the index.
+
+    Args:
+        storage: Storage of the index.
+        ids: Device ids, of any vendor.
+        wait: Seconds to wait for another writer.
+        progress: Progress callback.
+
+    Raises:
+        TableError: An id names two devices.
+        LockedError: Another process changes the index.
+    """
+    wanted = _deduplicate_ids(ids)
+    with lock_for_update(storage, "remove", wait) as manifest:
+        progress("removing devices", 0, 0)
+        session = UpdateSession.start(storage, manifest, progress)
+        matches = locate_ids(session.shards, _device_id_columns(manifest), wanted)
+        unknown = _count_unknown_ids(wanted, matches)
+        removed = sum(len(distinct_rows(rows)) for _, rows in matches)
+        if not removed:
+            return UpdateResult(manifest.number, unknown=unknown)
+        shards, details = delete_rows(session.shards, matches), format_device_count(removed)
+        number = session.publish_compacted(shards, "remove", details, manifest.columns)
+        return UpdateResult(number, removed=removed, unknown=unknown)
+
+
+def _deduplicate_ids(ids: Iterable[str]) -> pl.Series:
+    """Return the distinct *ids*; a string is one id, not a sequence of letters."""
+    try:
+        values = ids if isinstance(ids, pl.Series) else [ids] if isinstance(ids, str) else list(ids)
+        return pl.Series("id", values, dtype=pl.String).drop_nulls().unique()
+    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        raise TableError(Problem("bad-ids", "the ids are not strings", hint="give a list of strings")) from error
+
+
+def _device_id_columns(manifest: Manifest) -> list[str]:
+    return [name for name in manifest.id_column_names if name.startswith("id:")]
+
+
+def _count_unknown_ids(ids: pl.Series, matches: Sequence[ShardMatches]) -> int:
+    return len(ids) - sum(rows["id"].n_unique() for _, rows in matches)
+
+
+def _validate_tag_names(names: Iterable[str]) -> dict[str, None]:
+    """Return the distinct tags, in order."""
+    tags = dict[str, None]()
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise TableError(Problem("empty-name", f"not a valid tag: {name!r}", hint="use at least one character"))
+        if not _is_encodable(name):
+            raise TableError(Problem("bad-name", f"{name!r} is not valid Unicode", hint="remove unpaired surrogates"))
+        tags[name] = None
+    return tags
+
+
+def _is_encodable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _reject_conflicting_tags(tags_to_add: Collection[str], tags_to_remove: Collection[str]) -> None:
+    if not tags_to_add and not tags_to_remove:
+        raise TableError(Problem("no-tag", "no tag to add or remove", hint="use --add TAG or --remove TAG"))
+    for tag in tags_to_add:
+        if tag in tags_to_remove:
+            raise TableError(Problem("both-ways", f"the tag {tag!r} is both added and removed", hint="choose one"))
+
+
+def _assign_tag_columns(shards: Sequence[Shard], columns: Sequence[Column], tags: Iterable[str]) -> dict[str, Column]:
+    """Return the column that each tag belongs to.
+
+    It is the column in which a device has the tag, else a column of the name of the tag, else the default column.
+    """
+    #   column   values of devices            kind of column
+    #   tags     ["male", "vip"], ["male"]    list: has tags that are not its own name
+    #   beta     true, false                  flag: has the tag `beta` or no tag
+    tag_columns = {column.name_in_table: column for column in columns if column.role == "tags"}
+    sources = id_search.collect_tag_sources(shards)
+    default = _default_tag_column(tag_columns, sources, columns)
+    return {tag: tag_columns[min(sources[tag])] if sources.get(tag) else tag_columns.get(tag, default) for tag in tags}
+
+
+def _default_tag_column(
+    tag_columns: Mapping[str, Column], sources: Mapping[str, set[str]], columns: Sequence[Column]
+) -> Column:
+    """Return the column of tags that no column has yet: one of a usual name, else a list, else a new column."""
+    list_columns = {column for tag, names in sources.items() for column in names if column != tag}
+    for name in (*USUAL_TAG_COLUMNS, *(name for name in tag_columns if name in list_columns)):
+        if name in tag_columns:
+            return tag_columns[name]
+    taken = {column.name_in_table for column in columns}
+    candidates = chain(USUAL_TAG_COLUMNS, (f"tags {number}" for number in count(2)))
+    return Column(next(name for name in candidates if name not in taken), "tags", UNTYPED)
+
+
+def _select_changing_devices(
+    matches: Iterable[ShardMatches], tags_to_add: Iterable[str], tags_to_remove: Iterable[str]
+) -> list[ShardMatches]:
+    """Return the rows of *matches* whose tags change, without shards that have none."""
+    changing = [
+        (shard, _changing_rows(shard, distinct_rows(rows), tags_to_add, tags_to_remove)) for shard, rows in matches
+    ]
+    return [(shard, rows) for shard, rows in changing if len(rows)]
+
+
+def _changing_rows(
+    shard: Shard, rows: RowNumbers, tags_to_add: Iterable[str], tags_to_remove: Iterable[str]
+) -> pl.DataFrame:
+    """Return those of *rows* that lack a tag to add or have a tag to remove, as the column `row`."""
+    selected, changing = bitmaps.rows_to_bitmap(rows), bitmaps.BitMap()
+    for tag in tags_to_add:
+        changing |= selected - shard.rows_with_tag(tag)
+    for tag in tags_to_remove:
+        changing |= selected & shard.rows_with_tag(tag)
+    return pl.DataFrame({"row": bitmaps.bitmap_to_rows(changing)})
+
+
+def _decode_in_chunks(matches: Iterable[ShardMatches], columns: Sequence[Column]) -> Iterator[DeviceTable]:
+    """Decode the matched devices, at most MAX_CHUNK_DEVICES at once unless one shard has more."""
+    tables, device_count, categories = list[DeviceTable](), 0, new_categories(columns)
+    for shard, rows in matches:
+        if tables and device_count + len(rows) > MAX_CHUNK_DEVICES:
+            yield concat_tables(tables, columns)
+            tables, device_count = [], 0
+        tables.append(decode_rows(shard, rows["row"].to_numpy(), columns, categories))
+        device_count += len(rows)
+    if tables:
+        yield concat_tables(tables, columns)
+
+
+def _apply_tag_changes(
+    table: DeviceTable, column_of_tag: Mapping[str, Column], tags_to_add: Iterable[str], tags_to_remove: Iterable[str]
+) -> DeviceTable:
+    """Return *table* with the tags of all its devices changed."""
+    changed = dict(table)
+    for column in dict.fromkeys(column_of_tag.values()):
+        if column not in changed:  # a tag to remove that no device has
+            continue
+        added = [tag for tag in tags_to_add if column_of_tag[tag] == column]
+        removed = [tag for tag in tags_to_remove if column_of_tag[tag] == column]
+        tags = as_lists(changed[column]).fill_null([])
+        changed[column] = tags.list.set_union(added).list.set_difference(removed)
+    return changed

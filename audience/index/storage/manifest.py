@@ -1,0 +1,155 @@
+"""Manifests: the list of files that make up a snapshot of an index.
+
+A snapshot is published by replacing the manifest, after all files that it names are durable. A manifest has a
+checksum of itself and the checksums of every file that it names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from audience._fs.checksums import hash128
+from audience.errors import InvalidIndexError, Problem
+from audience.index.schema.columns import Column
+from audience.index.storage.layout import MANIFEST_FILE, ShardFiles, history_file
+from audience.index.storage.published import Storage, VersionedBytes, damaged_error, wrap_os_errors
+
+FORMAT_VERSION = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedRowsFile:
+    """File that holds the deleted rows of all shards of a snapshot."""
+
+    name: str
+    nbytes: int
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Content of a snapshot, and the operation that created it.
+
+    `etag` identifies the published file; it is None before the manifest is published.
+    """
+
+    number: int
+    created: str
+    description: str
+    device_count: int
+    columns: tuple[Column, ...]
+    shards: tuple[ShardFiles, ...]
+    deleted_rows: DeletedRowsFile | None = None
+    segments: Mapping[str, str] = field(default_factory=dict)
+    etag: str | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def id_column_names(self) -> list[str]:
+        """Return the id columns as `role:name`."""
+        return [f"{column.role}:{column.name}" for column in self.columns if column.is_id]
+
+    def file_names(self) -> set[str]:
+        """Return the names of all files in the folder of the shards that the snapshot needs."""
+        names = {name for files in self.shards for name in files.file_names()}
+        return names | ({self.deleted_rows.name} if self.deleted_rows else set())
+
+
+def timestamp_now() -> str:
+    """Return the current time in UTC, as manifests have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def publish_manifest(storage: Storage, manifest: Manifest, previous: Manifest | None) -> Manifest:
+    """Make *manifest* the current one; all files that it names must be durable.
+
+    Args:
+        storage: Storage of the index.
+        manifest: Manifest to publish.
+        previous: Current manifest, which is replaced, or None for a new index.
+
+    Returns:
+        The published manifest.
+
+    Raises:
+        LockedError: *previous* is no longer the current manifest.
+    """
+    data = _serialize_manifest(manifest)
+    storage.put(history_file(manifest.number), data)
+    return replace(manifest, etag=storage.swap(MANIFEST_FILE, data, previous.etag if previous else None))
+
+
+def publish_successor(storage: Storage, previous: Manifest, manifest: Manifest, description: str) -> int:
+    """Publish the content of *manifest* as the snapshot that follows *previous*. Return its number."""
+    number = previous.number + 1
+    successor = replace(manifest, number=number, created=timestamp_now(), description=description)
+    publish_manifest(storage, successor, previous)
+    return number
+
+
+def load_current_manifest(storage: Storage) -> Manifest:
+    """Return the current manifest.
+
+    Raises:
+        InvalidIndexError: There is no index, or it has another format.
+        DamagedError: The manifest is not what was written.
+    """
+    with wrap_os_errors(storage.location):
+        try:
+            content = storage.read(MANIFEST_FILE)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise _missing_index_error(storage) from error
+    return _parse_manifest(storage, MANIFEST_FILE, content)
+
+
+def read_manifest(storage: Storage, name: str) -> Manifest:
+    """Return the manifest in the file *name*. Raises InvalidIndexError and DamagedError as `load_current_manifest`."""
+    with wrap_os_errors(storage.path_of(name)):
+        content = storage.read(name)
+    return _parse_manifest(storage, name, content)
+
+
+def _missing_index_error(storage: Storage) -> InvalidIndexError:
+    reason = "is not an index" if storage.exists() else "does not exist"
+    hint = "build one: audience index build TABLE -o FOLDER"
+    return InvalidIndexError(Problem("no-index", f"{storage.location} {reason}", hint=hint))
+
+
+def _serialize_manifest(manifest: Manifest) -> bytes:
+    body = {"format": FORMAT_VERSION, **asdict(manifest)}
+    del body["etag"]
+    document = {"checksum": hash128(orjson.dumps(body)), "index": body}
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+
+
+def _verified_body(data: bytes, path: str) -> dict[str, Any]:
+    """Return the body of a serialized manifest. Raises DamagedError if any byte of *data* was changed."""
+    try:
+        document = orjson.loads(data)
+        body: dict[str, Any] = document["index"]
+        is_intact = document["checksum"] == hash128(orjson.dumps(body))
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged_error(path) from error
+    if not is_intact or data != orjson.dumps(document, option=orjson.OPT_INDENT_2):
+        raise damaged_error(path)
+    return body
+
+
+def _parse_manifest(storage: Storage, name: str, content: VersionedBytes) -> Manifest:
+    body = _verified_body(content.data, storage.path_of(name))
+    if body.pop("format") != FORMAT_VERSION:
+        message = f"{storage.location} was written by another version; this one reads format {FORMAT_VERSION}"
+        raise InvalidIndexError(Problem("other-format", message, hint="build the index again"))
+    columns = tuple(Column(**fields) for fields in body["columns"])
+    shards = tuple(map(_parse_shard_files, body["shards"]))
+    deleted_rows = DeletedRowsFile(**body["deleted_rows"]) if body["deleted_rows"] else None
+    return Manifest(
+        **{**body, "shards": shards, "columns": columns, "deleted_rows": deleted_rows, "etag": content.etag}
+    )
+
+
+def _parse_shard_files(fields: dict[str, Any]) -> ShardFiles:
+    data_ranges = {kind: (start, stop) for kind, (start, stop) in fields["data_ranges"].items()}
+    return ShardFiles(**{**fields, "data_ranges": data_ranges})
