@@ -1,4 +1,4 @@
-"""Alibaba EMAS: Push and PushV2."""
+"""Alibaba EMAS, two vendors: Push and PushV2."""
 
 from audience.vendors.emas import v1, v2
 

@@ -1,6 +1,6 @@
-"""The calls of EMAS that tell devices: RPC requests, laid out as the official SDK does, and how fast they may come.
+"""Push calls of EMAS: RPC requests in the layout of the official SDK, and their rate limits.
 
-Push https://help.aliyun.com/document_detail/48089.html, MassPush https://help.aliyun.com/document_detail/2249915.html,
+Sources: Push https://help.aliyun.com/document_detail/48089.html, MassPush https://help.aliyun.com/document_detail/2249915.html,
 ContinuouslyPush https://help.aliyun.com/document_detail/2249917.html, PushV2
 https://help.aliyun.com/document_detail/2986003.html, MassPushV2 https://help.aliyun.com/document_detail/2986042.html,
 quotas https://help.aliyun.com/document_detail/2249912.html, limits https://help.aliyun.com/document_detail/434629.html,
@@ -26,7 +26,7 @@ REGIONS = (
     *("ap-southeast-2", "ap-southeast-3", "ap-southeast-5", "eu-central-1", "eu-west-1", "me-east-1"),
     *("us-east-1", "us-west-1"),
 )
-BASE_URLS = dict.fromkeys(REGIONS, BASE_URL)  # one host stands for all, as in the official SDK
+BASE_URLS = dict.fromkeys(REGIONS, BASE_URL)  # one host serves all, as in the official SDK
 REQUIRED_KEYS = ("access_key_id", "access_key_secret", "app_key")
 SECRET_KEYS = frozenset({"access_key_secret"})
 
@@ -38,13 +38,13 @@ MASS_PUSH_V2_DOCS = "https://help.aliyun.com/document_detail/2986042.html"
 QUOTAS_DOCS = "https://help.aliyun.com/document_detail/2249912.html"
 LIMITS_DOCS = "https://help.aliyun.com/document_detail/434629.html"
 
-MAX_IDS_PER_TARGET = 1_000  # of one target
-MAX_TASKS_PER_CALL = 100  # of one call of MassPush
+MAX_IDS_PER_TARGET = 1_000
+MAX_TASKS_PER_CALL = 100  # of MassPush
 MAX_TASK_PARAMETERS = 10_000  # tasks times the parameters of each
 DEDUP_WINDOW = timedelta(minutes=15)
 MAX_HANDLE_USES = 10_000
 HANDLE_LIFETIME = timedelta(hours=24)
-MAX_QUERY_CHARS = 60_000  # characters of a query; a longer one goes as a form, which POST takes as well
+MAX_QUERY_CHARS = 60_000  # a longer query is sent as a form, which POST takes as well
 
 emas_delivery = partial(
     DeliverySpec,
@@ -66,7 +66,7 @@ mass_method = partial(
 )
 continuous_setup = partial(SetupCall, parse_reply=parse_reply, max_uses=MAX_HANDLE_USES, lifetime=HANDLE_LIFETIME)
 
-# Messages to all may come 30 times in ten minutes and notifications 10 times; both are held to the slower pace.
+# In ten minutes, 30 messages to all are allowed and 10 notifications. The lower limit is used for both.
 BROADCAST_RATE_LIMITS = (
     RateLimit("to all", 1, 1.0, LIMITS_DOCS),
     RateLimit("to all in ten minutes", 10, 600.0, LIMITS_DOCS),
@@ -76,31 +76,30 @@ BROADCAST_RATE_LIMITS = (
 def build_rpc_request(
     action: str, credentials: Credentials, parameters: Mapping[str, Any], form: Mapping[str, Any]
 ) -> Request:
-    """The request of *action* with *parameters* in its query and *form* in its body.
+    """Build the request of an action, with parameters in its query and a form in its body.
 
     >>> build_rpc_request("Push", Credentials(BASE_URL, {"app_key": "1"}), {"Trim": True}, {}).query
     {'AppKey': '1', 'Trim': 'true'}
     """
-    named, fields = (
-        {"AppKey": credentials.keys["app_key"], **stringify_parameters(parameters)},
-        encode_pairs(stringify_parameters(form)),
-    )
-    if sum(map(len, query := encode_pairs(named))) > MAX_QUERY_CHARS:
-        named, fields = {}, [*query, *fields]
+    query = {"AppKey": credentials.keys["app_key"], **stringify_parameters(parameters)}
+    fields = encode_pairs(stringify_parameters(form))
+    query_pairs = encode_pairs(query)
+    if sum(map(len, query_pairs)) > MAX_QUERY_CHARS:
+        query, fields = {}, [*query_pairs, *fields]
     headers = {ACTION_HEADER: action, VERSION_HEADER: "2016-08-01"}
     if not fields:
-        return Request(method="POST", path="/", query=named, headers=headers)
+        return Request(method="POST", path="/", query=query, headers=headers)
     headers["content-type"] = "application/x-www-form-urlencoded"
-    return Request(method="POST", path="/", query=named, headers=headers, content="&".join(fields).encode())
+    return Request(method="POST", path="/", query=query, headers=headers, content="&".join(fields).encode())
 
 
 def stringify_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """*parameters* as the texts that RPC sends: objects and lists as JSON, true and false in lower case."""
+    """Format parameters as the strings of an RPC: objects and lists as JSON, booleans in lower case."""
     return {name: value if isinstance(value, str) else dump_json(value) for name, value in parameters.items()}
 
 
 def number_tasks(push_tasks: Sequence[Payload]) -> dict[str, Any]:
-    """The tasks of MassPush as parameters that count from 1.
+    """Flatten the tasks of MassPush into numbered parameters, from 1.
 
     >>> number_tasks([{"Title": "a"}, {"Title": "b", "X": {"k": "v"}}])
     {'PushTask.1.Title': 'a', 'PushTask.2.Title': 'b', 'PushTask.2.X.k': 'v'}
@@ -121,5 +120,5 @@ def _flatten_task(task: Payload) -> Iterator[tuple[str, Any]]:
 
 
 def build_rate_limits(name: str, max_calls: int, period_seconds: float, is_broadcast: bool) -> tuple[RateLimit, ...]:
-    """The pace of calls of one *name*, and what is asked of pushes to all besides."""
+    """Build the rate limits of calls of one action; broadcasts have more."""
     return (RateLimit(name, max_calls, period_seconds, QUOTAS_DOCS), *(BROADCAST_RATE_LIMITS if is_broadcast else ()))

@@ -1,4 +1,4 @@
-"""What a neutral message becomes in both forms of EMAS: platforms, extension parameters, ids of notifications."""
+"""Fields of a message that Push and PushV2 share: platforms, extension parameters, ids of notifications."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -11,31 +11,32 @@ from audience.messages import PLATFORMS, Message
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.spec import Payload
 
-MAX_NOTIFY_ID = 2**31 - 1  # NotifyId is an int of Java
+MAX_NOTIFY_ID = 2**31 - 1  # NotifyId is a Java int
 
 
 def message_platforms(message: Message) -> tuple[str, ...]:
-    """The platforms that *message* is worded for: those that it names, or all."""
+    """Return the platforms of *message*: those that it lists, or all."""
     return message.platforms or PLATFORMS
 
 
 def single_platform(message: Message) -> str | None:
-    """The one platform that *message* is narrowed to, or None where it goes to all."""
+    """Return the only platform of *message*, or None if it goes to all."""
     return message.platforms[0] if len(message.platforms) == 1 else None
 
 
 def unsupported_problems(message: Message) -> Iterator[Problem]:
-    """What of *message* no request of EMAS can say exactly, so that it is refused."""
+    """Find why no request of EMAS can carry *message* exactly."""
     if len(message.platforms) == 2:
-        words = "a request of EMAS goes to one platform, or to all that its application has"
-        yield Problem("two-platforms", words, path="$.platforms", hint="name one, or none, and send twice")
+        reason = "a request of EMAS goes to one platform, or to all platforms of its application"
+        hint = "list one platform and send twice, or list none"
+        yield Problem("two-platforms", reason, path="$.platforms", hint=hint)
     if message.kind == "silent" and message.data and message.body:
-        words = "what is not shown has a title and a body at EMAS, and no place for data beside them"
-        yield Problem("two-bodies", words, path="$.data", hint="leave out the body: it is then the data, as JSON")
+        reason = "a silent message of EMAS has a title and a body, and no field for data"
+        yield Problem("two-bodies", reason, path="$.data", hint="leave out the body: the data, as JSON, replace it")
 
 
 def require_json_data(message: Message) -> Message:
-    """*message* if its data can be written as JSON text, or MessageError."""
+    """Return *message* if its data can be written as JSON, or raise MessageError."""
     try:
         json.dumps(dict(message.data), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -44,51 +45,51 @@ def require_json_data(message: Message) -> Message:
 
 
 def validate_body(body: Payload, check: Callable[[Any], None], problems: Iterable[Problem]) -> Payload:
-    """*body*, or MessageError with those *problems* and with what *check* finds."""
-    found = list(problems)
+    """Return *body*, or raise MessageError with *problems* and those of *check*."""
+    problems = list(problems)
     try:
         check(body)
     except MessageError as error:
-        found += error.problems
-    if found:
-        raise MessageError(*found)
+        problems += error.problems
+    if problems:
+        raise MessageError(*problems)
     return body
 
 
 def unsupported_fields(message: Message, *, sound_on_harmony: bool) -> Iterator[Problem]:
-    """What of *message* has no field at EMAS."""
+    """Find the fields of *message* that EMAS has no field for."""
     if message.kind == "silent":
         for name in ("image", "link", "badge", "sound", "collapse_key"):
             if getattr(message, name) is not None:
-                yield Problem("not-shown", f"what is not shown has no {name}", path=f"$.{name}")
+                yield Problem("not-shown", f"a silent message has no {name}", path=f"$.{name}")
         return
     if message.link and "ios" in message_platforms(message):
-        words = "EMAS opens no link on iOS; the app is handed it as the extension parameter 'link'"
-        yield Problem("no-link", words, path="$.link")
+        reason = "EMAS does not open links on iOS; the app gets it as the extension parameter 'link'"
+        yield Problem("no-link", reason, path="$.link")
     if message.sound and "hmos" in message_platforms(message) and not sound_on_harmony:
         yield Problem("no-sound", "Push has no sound for HarmonyOS; PushV2 has one", path="$.sound")
 
 
 def format_extras(message: Message, platform: str) -> str | None:
-    """The extension parameters on *platform* as JSON text: the data, and on iOS the picture and the link.
+    """Format the extension parameters as JSON text: the data, and on iOS the picture and the link.
 
     >>> format_extras(Message(data={"a": 1}, image="https://x/y.png"), "ios")
     '{"attachment":"https://x/y.png","a":1}'
     """
-    found: dict[str, Any] = {}
-    if platform == "ios":
-        found = {"attachment": message.image, "link": message.link}
-    found = {key: value for key, value in found.items() if value is not None} | dict(message.data)
-    return dump_json(found) if found else None
+    extras = drop_none(attachment=message.image, link=message.link) if platform == "ios" else {}
+    extras |= message.data
+    return dump_json(extras) if extras else None
 
 
 def format_silent_body(message: Message) -> str | None:
-    """What the app is handed where nothing is shown: the body, or the data as JSON text."""
-    return message.body if message.body is not None else dump_json(dict(message.data)) if message.data else None
+    """Return what the app gets in a silent message: the body, or the data as JSON text."""
+    if message.body is not None:
+        return message.body
+    return dump_json(dict(message.data)) if message.data else None
 
 
 def derive_notify_id(collapse_key: str | None) -> int | None:
-    """The number that notifications with *collapse_key* share, so that a later one takes the place of an earlier one.
+    """Derive the number by which a later notification with the same key replaces an earlier one.
 
     >>> derive_notify_id("17"), derive_notify_id("order-17") == derive_notify_id("order-17")
     (17, True)
@@ -100,7 +101,7 @@ def derive_notify_id(collapse_key: str | None) -> int | None:
 
 
 def strip_extension(sound: str | None) -> str | None:
-    """A sound's name on Android, which has no ending.
+    """Strip the extension of a sound's file name, which Android leaves out.
 
     >>> strip_extension("ding.caf"), strip_extension("ding")
     ('ding', 'ding')
@@ -109,5 +110,5 @@ def strip_extension(sound: str | None) -> str | None:
 
 
 def drop_none(**fields: Any) -> dict[str, Any]:
-    """Those *fields* that are said."""
+    """Return the *fields* that are not None."""
     return {key: value for key, value in fields.items() if value is not None}

@@ -1,6 +1,6 @@
-"""What channels behind EMAS cut, refuse or pass over: those of manufacturers, and EMAS's own.
+"""Limits of the channels behind EMAS: those of manufacturers, and EMAS's own.
 
-Lengths https://help.aliyun.com/document_detail/165253.html, fields https://help.aliyun.com/document_detail/48089.html
+Sources: lengths https://help.aliyun.com/document_detail/165253.html, fields https://help.aliyun.com/document_detail/48089.html
 and https://help.aliyun.com/document_detail/2979224.html (which opens URLs by EMAS's own channel), read 2026-11-21.
 """
 
@@ -17,8 +17,8 @@ OEM_CHANNELS = {
     "vivo": OemChannel("vivo", 40, 100),
     "meizu": OemChannel("Meizu", 32, 100),
 }
-MIN_ADVISED_LIFETIME_SECONDS = 600  # seconds that a push to many should be kept
-MIN_SMS_DELAY_SECONDS = 15  # seconds before a text message comes in place of a push
+MIN_ADVISED_LIFETIME_SECONDS = 600  # advised for a push to many devices
+MIN_SMS_DELAY_SECONDS = 15  # before a text message replaces a push
 
 EMAS_CHANNEL = "EMAS's own channel"
 BADGE_CHANNELS = "Huawei and Honor"
@@ -50,28 +50,28 @@ SUPPORTING_CHANNELS_V2 = {
 
 
 def select_channels(names: object) -> list[OemChannel]:
-    """The channels with limits among those that *names* lists, joined by commas; all of them without any."""
-    wanted = names.split(",") if isinstance(names, str) else OEM_CHANNELS
-    return [channel for name, channel in OEM_CHANNELS.items() if name in wanted]
+    """Return the channels with limits among comma-separated *names*, or all of them without any."""
+    selected = names.split(",") if isinstance(names, str) else OEM_CHANNELS
+    return [channel for name, channel in OEM_CHANNELS.items() if name in selected]
 
 
 def partial_support_warnings(
     fields: Mapping[str, Any], supporting_channels: Mapping[str, str], path: str
 ) -> Iterator[Problem]:
-    """The *fields* that some channels alone show."""
+    """Find the *fields* that only some channels show."""
     for name, channels in supporting_channels.items():
         if name in fields:
-            yield Problem("some-channels", f"{name} is shown by {channels} alone", path=f"{path}.{name}")
+            yield Problem("some-channels", f"only {channels} show {name}", path=f"{path}.{name}")
 
 
 def own_channel_warning(requirement: str, path: str) -> Problem:
-    """A push to Android that manufacturers' channels are not used for."""
-    words = f"without {requirement} manufacturers' channels are not used: who is offline is shown nothing"
-    return Problem("own-channel-only", words, path=path, hint="say it under vendor")
+    """Build the warning of a push to Android that does not use the manufacturers' channels."""
+    message = f"without {requirement} manufacturers' channels are not used: offline devices show nothing"
+    return Problem("own-channel-only", message, path=path, hint="set it under vendor")
 
 
 def short_lifetime_warnings(expire_time: object, path: str) -> Iterator[Problem]:
-    """A time to live that is shorter than the vendor advises."""
+    """Find a time to live that is shorter than the vendor advises."""
     if (
         isinstance(expire_time, str)
         and is_duration(expire_time)
@@ -81,7 +81,7 @@ def short_lifetime_warnings(expire_time: object, path: str) -> Iterator[Problem]
 
 
 def sms_delay_warnings(delay_seconds: Any, path: str) -> Iterator[Problem]:
-    """A text message that comes before the push can have been received."""
+    """Find a text message that may arrive before the push."""
     if isinstance(delay_seconds, int) and delay_seconds < MIN_SMS_DELAY_SECONDS:
-        words = f"{delay_seconds} s: a text message may come beside the push"
-        yield Problem("duplicate-delivery", words, path=path, hint=f"{MIN_SMS_DELAY_SECONDS} or more")
+        message = f"after {delay_seconds} seconds a text message may come in addition to the push"
+        yield Problem("duplicate-delivery", message, path=path, hint=f"set {MIN_SMS_DELAY_SECONDS} or more")

@@ -1,6 +1,6 @@
-"""A message in the words of Push: flat parameters, those of each platform with its name before them.
+"""Bodies of Push: flat parameters, with the name of a platform as the prefix of its own.
 
-https://help.aliyun.com/document_detail/48089.html, read 2026-11-21.
+Source: https://help.aliyun.com/document_detail/48089.html, read 2026-11-21.
 """
 
 from collections.abc import Iterator
@@ -22,31 +22,31 @@ _SCHEMA = Path(__file__).with_name("push.json")
 
 
 def build_body(message: Message) -> Payload:
-    """The parameters that say *message*, but for whom they are.
+    """Write *message* as parameters without a target.
 
-    Raises MessageError for what EMAS would refuse, and for what it cannot say.
+    Raises MessageError for what EMAS would refuse, and for what it cannot express.
 
     >>> build_body(Message(title="Hi", body="there", platforms=("hmos",), badge=3))
     {'PushType': 'NOTICE', 'DeviceType': 'HARMONY', 'Title': 'Hi', 'Body': 'there', 'HarmonyBadgeSetNum': 3}
     """
     message = message_fields.require_json_data(message)
-    said = {
+    fields = {
         "PushType": "NOTICE" if message.kind == "notification" else "MESSAGE",
         "DeviceType": DEVICE_TYPES.get(message_fields.single_platform(message) or "", "ALL"),
         **(_build_notice_fields(message) if message.kind == "notification" else _build_silent_fields(message)),
         **_build_offline_fields(message),
     }
-    found = deep_merge(said, message.vendor.get("emas", {}))
-    return message_fields.validate_body(found, _validate_body, message_fields.unsupported_problems(message))
+    body = deep_merge(fields, message.vendor.get("emas", {}))
+    return message_fields.validate_body(body, _validate_body, message_fields.unsupported_problems(message))
 
 
 def unsupported_fields(message: Message) -> Iterator[Problem]:
-    """What of *message* Push has no words for."""
+    """Find the fields of *message* that Push has no field for."""
     return message_fields.unsupported_fields(message, sound_on_harmony=False)
 
 
 def apply_timestamps(body: Payload, now: datetime) -> Payload:
-    """*body* as a call at that moment says it; MessageError where its own moments are untimely."""
+    """Return *body* for a call at that time, or raise MessageError if one of its timestamps is out of range."""
     return timestamps.apply_timestamps(body, now, "$")
 
 
@@ -55,14 +55,14 @@ def _build_silent_fields(message: Message) -> Payload:
 
 
 def _build_notice_fields(message: Message) -> Payload:
-    found = drop_none(Title=message.title, Body=message.body)
+    fields = drop_none(Title=message.title, Body=message.body)
     for platform in message_fields.message_platforms(message):
-        found |= _PLATFORM_BUILDERS[platform](message)
-    return found
+        fields |= _PLATFORM_BUILDERS[platform](message)
+    return fields
 
 
 def _build_offline_fields(message: Message) -> Payload:
-    """How long EMAS keeps it for a device that is offline; not at all where it may not wait."""
+    """Build the fields of how long EMAS keeps the message for an offline device."""
     if message.time_to_live is None:
         return {}
     if message.time_to_live == 0:
@@ -109,7 +109,7 @@ _RENAMED = {
 _PLATFORM_BUILDERS = {"ios": _build_ios_fields, "android": _build_android_fields, "hmos": _build_harmony_fields}
 
 
-# What a schema cannot say. ------------------------------------------------------------------------------------------
+# Rules beyond the schema. -------------------------------------------------------------------------------------------
 
 
 def _timestamp_problems(body: Any) -> Iterator[Problem]:
@@ -117,13 +117,13 @@ def _timestamp_problems(body: Any) -> Iterator[Problem]:
 
 
 def _missing_text_problems(body: Any) -> Iterator[Problem]:
-    """A title and a text are needed, but for iOS, which shows a notification without a title, or nothing at all."""
+    """Find a missing title or text; iOS shows a notification without a title, or nothing at all."""
     if body.get("iOSSilentNotification") is True or "iOSLiveActivityEvent" in body or _is_live_activity(body):
         return
-    ios_notice = body.get("DeviceType") == "iOS" and body.get("PushType") == "NOTICE"
-    for name in ("Body",) if ios_notice else ("Title", "Body"):
+    is_ios_notice = body.get("DeviceType") == "iOS" and body.get("PushType") == "NOTICE"
+    for name in ("Body",) if is_ios_notice else ("Title", "Body"):
         if not body.get(name):
-            hint = "EMAS wants both, for what is not shown too" if not ios_notice else None
+            hint = "EMAS requires both, also in a silent message" if not is_ios_notice else None
             yield Problem("missing-key", f"{name!r} is required", path="$", hint=hint)
 
 

@@ -1,6 +1,6 @@
-"""How a request to EMAS is signed: ACS3-HMAC-SHA256, or the older HMAC-SHA1 of RPC requests.
+"""Signatures of EMAS: ACS3-HMAC-SHA256, or the older HMAC-SHA1 of RPC requests.
 
-https://help.aliyun.com/document_detail/2593177.html and https://help.aliyun.com/document_detail/157269.html,
+Sources: https://help.aliyun.com/document_detail/2593177.html and https://help.aliyun.com/document_detail/157269.html,
 read 2026-11-21.
 """
 
@@ -22,7 +22,7 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def sign(request: Request, credentials: Credentials, context: SigningContext) -> Request:
-    """*request* with the signature that *application* chose: in its headers, or of old in its query."""
+    """Add the signature that the application chose, in the headers or, for the older one, in the query."""
     return _SIGNERS[credentials.keys.get("signature") or ACS3](request, credentials, context)
 
 
@@ -44,8 +44,8 @@ def _sign_acs3(request: Request, credentials: Credentials, context: SigningConte
     )
     text = f"{ACS3}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     mac = hmac.new(credentials.keys["access_key_secret"].encode(), text.encode(), hashlib.sha256).hexdigest()
-    who = credentials.keys["access_key_id"]
-    headers["authorization"] = f"{ACS3} Credential={who},SignedHeaders={signed},Signature={mac}"
+    key_id = credentials.keys["access_key_id"]
+    headers["authorization"] = f"{ACS3} Credential={key_id},SignedHeaders={signed},Signature={mac}"
     return replace(request, headers=headers)
 
 
@@ -72,12 +72,12 @@ _SIGNERS = {ACS3: _sign_acs3, SHA1: _sign_sha1}
 
 
 def _split_form_pairs(request: Request) -> list[str]:
-    """The encoded pairs of the form that *request* holds."""
+    """Split the form of *request* into encoded pairs."""
     return request.content.decode().replace("+", "%20").split("&") if request.content else []
 
 
 def _join_sorted_pairs(encoded_pairs: list[str]) -> str:
-    """The pairs *said* in the order of their names.
+    """Join encoded pairs, sorted by name.
 
     >>> _join_sorted_pairs(["b=1", "a.2=3", "a=2"])
     'a=2&a.2=3&b=1'
@@ -86,12 +86,12 @@ def _join_sorted_pairs(encoded_pairs: list[str]) -> str:
 
 
 def _format_host_header(base_url: str) -> str:
-    """What the header Host says of the URL *host*.
+    """Format the header Host, without a default port.
 
     >>> _format_host_header("https://cloudpush.aliyuncs.com"), _format_host_header("http://127.0.0.1:8080/")
     ('cloudpush.aliyuncs.com', '127.0.0.1:8080')
     """
     parts = urlsplit(base_url)
-    named = parts.hostname or ""
-    name = f"[{named}]" if ":" in named else named
+    hostname = parts.hostname or ""
+    name = f"[{hostname}]" if ":" in hostname else hostname
     return name if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f"{name}:{parts.port}"

@@ -1,6 +1,6 @@
-"""How many bytes EMAS takes, of several fields together.
+"""Size limits of EMAS for several fields together.
 
-https://help.aliyun.com/document_detail/434629.html and https://help.aliyun.com/document_detail/2979224.html,
+Sources: https://help.aliyun.com/document_detail/434629.html and https://help.aliyun.com/document_detail/2979224.html,
 read 2026-11-21.
 """
 
@@ -10,8 +10,8 @@ from typing import Any
 from audience.errors import Problem
 from audience.vendors.schema_check import get_in, json_nbytes
 
-MAX_PUSH_BYTES = 1_800  # bytes of a push by Push, a Chinese character being three
-MAX_MESSAGE_BYTES = 4_000  # bytes of the object Message of PushV2 as JSON
+MAX_PUSH_BYTES = 1_800  # of Push; a Chinese character has three
+MAX_MESSAGE_BYTES = 4_000  # of the object Message of PushV2, as JSON
 MAX_TITLE_BYTES = 200  # of a notification of PushV2 on iOS and HarmonyOS
 MAX_TITLE_CHARS = 50  # of one on Android
 
@@ -38,7 +38,7 @@ COUNTED_FIELDS = {
 
 
 def push_size_problems(body: Any) -> Iterator[Problem]:
-    """What of the parameters of Push is too long together."""
+    """Find parameters of Push that are too long together."""
     if body.get("PushType") == "MESSAGE":
         yield from _total_size_problems("a message", body, _TEXT_FIELDS)
         return
@@ -48,23 +48,23 @@ def push_size_problems(body: Any) -> Iterator[Problem]:
 
 
 def _total_size_problems(subject: str, body: Any, names: tuple[str, ...]) -> Iterator[Problem]:
-    found = [name for name in names if name in body]
-    total = sum(len(str(body[name]).encode("utf-8", "replace")) for name in found)
+    present = [name for name in names if name in body]
+    total = sum(len(str(body[name]).encode("utf-8", "replace")) for name in present)
     if total > MAX_PUSH_BYTES:
-        words = f"{subject} has {total} bytes; {MAX_PUSH_BYTES} is the most"
-        yield Problem("too-long", words, path="$", hint=f"shorten {', '.join(found)}")
+        message = f"{subject} has {total} bytes; the maximum is {MAX_PUSH_BYTES}"
+        yield Problem("too-long", message, path="$", hint=f"shorten {', '.join(present)}")
 
 
 def push_task_size_problems(body: Any) -> Iterator[Problem]:
-    """What of a PushTask is too long."""
+    """Find parts of a PushTask that are too long."""
     message = get_in(body, "Message")
     if message and json_nbytes(message) > MAX_MESSAGE_BYTES:
-        words = f"{json_nbytes(message)} bytes as JSON; {MAX_MESSAGE_BYTES} is the most"
-        yield Problem("too-long", words, path="$.Message", hint="shorten its title or body")
+        reason = f"{json_nbytes(message)} bytes as JSON; the maximum is {MAX_MESSAGE_BYTES}"
+        yield Problem("too-long", reason, path="$.Message", hint="shorten its title or body")
     title, platform = get_in(body, "Notification").get("Title"), get_in(body, "Target").get("Platform")
     if isinstance(title, str) and platform in ("IOS", "HMOS", "HARMONY") and len(title.encode()) > MAX_TITLE_BYTES:
-        words = f"{len(title.encode())} bytes; {MAX_TITLE_BYTES} is the most on {platform}"
-        yield Problem("too-long", words, path="$.Notification.Title", hint="shorten it")
+        reason = f"{len(title.encode())} bytes; the maximum on {platform} is {MAX_TITLE_BYTES}"
+        yield Problem("too-long", reason, path="$.Notification.Title", hint="shorten it")
     if isinstance(title, str) and platform == "ANDROID" and len(title) > MAX_TITLE_CHARS:
-        words = f"{len(title)} characters; {MAX_TITLE_CHARS} is the most on Android"
-        yield Problem("too-long", words, path="$.Notification.Title", hint="shorten it")
+        reason = f"{len(title)} characters; the maximum on Android is {MAX_TITLE_CHARS}"
+        yield Problem("too-long", reason, path="$.Notification.Title", hint="shorten it")

@@ -1,7 +1,7 @@
-"""What a schema says of texts, and a validator does not look at: their bytes, and the JSON that they hold.
+"""Rules of a schema for strings that a validator skips: their bytes, and the JSON text in them.
 
-`maxBytes` counts UTF-8; `contentMediaType` and `contentSchema` are the words of JSON Schema for a text that holds JSON.
-https://json-schema.org/draft/2020-12/json-schema-validation#name-contentschema
+`maxBytes` counts UTF-8. `contentMediaType` and `contentSchema` are JSON Schema keywords for a string of JSON text.
+Source: https://json-schema.org/draft/2020-12/json-schema-validation#name-contentschema
 """
 
 import json
@@ -13,7 +13,7 @@ from audience.errors import Problem
 
 
 def build_string_rule(file: Path) -> Callable[[Any], Iterator[Problem]]:
-    """A rule for bodies of the schema in *file*."""
+    """Build the rule of the schema in *file*."""
     schema = json.loads(file.read_text("utf-8"))
     return lambda body: _walk_schema(schema, body, "$")
 
@@ -29,29 +29,29 @@ def _walk_schema(schema: dict[str, Any], value: Any, path: str) -> Iterator[Prob
 
 
 def _byte_limit_problems(schema: dict[str, Any], text: str, path: str) -> Iterator[Problem]:
-    most, size = schema.get("maxBytes"), len(text.encode("utf-8", "surrogatepass"))
-    if most is not None and size > most:
-        yield Problem("too-long", f"{size} bytes; {most} is the most", path=path, hint=schema.get("description"))
+    maximum, size = schema.get("maxBytes"), len(text.encode("utf-8", "surrogatepass"))
+    if maximum is not None and size > maximum:
+        yield Problem("too-long", f"{size} bytes; the maximum is {maximum}", path=path, hint=schema.get("description"))
 
 
 def _json_content_problems(schema: dict[str, Any], text: str, path: str) -> Iterator[Problem]:
     if "contentMediaType" not in schema:
         return
     try:
-        held = json.loads(text, parse_constant=_reject_constant)
+        decoded = json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         yield Problem("bad-json", f"{error}", path=path, hint=schema.get("description"))
         return
-    if not _matches_content_schema(schema["contentSchema"], held):
-        yield Problem("wrong-value", "is JSON of another kind", path=path, hint=schema.get("description"))
+    if not _matches_content_schema(schema["contentSchema"], decoded):
+        yield Problem("wrong-value", "the JSON text has the wrong type", path=path, hint=schema.get("description"))
 
 
 def _reject_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _matches_content_schema(schema: dict[str, Any], decoded: Any) -> bool:
-    """Whether *held* is an object, or a list of texts that is not too long: the two that EMAS asks for."""
+    """Return whether the value is an object, or a list of strings that is not too long: EMAS has no other types."""
     if schema["type"] == "object":
         return isinstance(decoded, dict)
     return (

@@ -1,7 +1,7 @@
-"""Moments of EMAS: ExpireTime and PushTime are UTC texts, while a message says how long it may wait.
+"""Timestamps of EMAS: ExpireTime and PushTime are UTC timestamps, a message has a time to live.
 
-A body keeps a time to live as `PT3600S`, a duration of ISO 8601, until the call that says it is made.
-https://help.aliyun.com/document_detail/48089.html, read 2026-11-21.
+A body keeps the time to live as an ISO 8601 duration, `PT3600S`, until the call is made.
+Source: https://help.aliyun.com/document_detail/48089.html, read 2026-11-21.
 """
 
 import re
@@ -19,17 +19,17 @@ _DURATION_PATTERN = re.compile(r"PT(\d{1,9})S")
 
 
 def format_duration(seconds: int) -> str:
-    """A time to live, as a body keeps it."""
+    """Format a time to live as the duration that a body keeps."""
     return f"PT{seconds}S"
 
 
 def is_duration(text: object) -> bool:
-    """Whether *text* is a time to live, and not a moment."""
+    """Return whether *text* is a duration, not a timestamp."""
     return isinstance(text, str) and _DURATION_PATTERN.fullmatch(text) is not None
 
 
 def format_timestamp(timestamp: datetime) -> str:
-    """The moment *at* as EMAS writes it.
+    """Format a timestamp for EMAS.
 
     >>> format_timestamp(datetime(2026, 11, 21, 8, tzinfo=UTC))
     '2026-11-21T08:00:00Z'
@@ -38,7 +38,7 @@ def format_timestamp(timestamp: datetime) -> str:
 
 
 def parse_timestamp(text: object) -> datetime | None:
-    """The moment that *text* says, or None where it says none."""
+    """Parse a timestamp; None if *text* is not one."""
     if not isinstance(text, str):
         return None
     try:
@@ -48,48 +48,49 @@ def parse_timestamp(text: object) -> datetime | None:
 
 
 def _resolve_expiry(expire_time: str, start: datetime) -> datetime | None:
-    """When *expires* is, for a push that begins at that moment."""
-    lasts = _DURATION_PATTERN.fullmatch(expire_time)
-    return start + timedelta(seconds=int(lasts[1])) if lasts else parse_timestamp(expire_time)
+    """Return when a push that begins at *start* expires."""
+    duration = _DURATION_PATTERN.fullmatch(expire_time)
+    return start + timedelta(seconds=int(duration[1])) if duration else parse_timestamp(expire_time)
 
 
 def apply_timestamps(fields: Payload, now: datetime, path: str) -> Payload:
-    """*fields* with ExpireTime as a moment, for a call at that one; MessageError where one of them is untimely.
+    """Turn ExpireTime into a timestamp for a call at *now*, or raise MessageError if a timestamp is out of range.
 
     >>> apply_timestamps({"ExpireTime": "PT60S"}, datetime(2026, 11, 21, tzinfo=UTC), "$")
     {'ExpireTime': '2026-11-21T00:01:00Z'}
     """
-    expires, pushed = fields.get("ExpireTime"), fields.get("PushTime")
-    problems = list(_schedule_problems(expires, pushed, now, path))
+    expire_time, push_time = fields.get("ExpireTime"), fields.get("PushTime")
+    problems = list(_schedule_problems(expire_time, push_time, now, path))
     if problems:
         raise MessageError(*problems)
-    until = _resolve_expiry(expires, parse_timestamp(pushed) or now) if expires is not None else None
-    return {**fields, "ExpireTime": format_timestamp(until)} if until else fields
+    expiry = None if expire_time is None else _resolve_expiry(expire_time, parse_timestamp(push_time) or now)
+    return {**fields, "ExpireTime": format_timestamp(expiry)} if expiry else fields
 
 
 def expiry_problems(expire_time: object, push_time: object, path: str) -> Iterator[Problem]:
-    """What is wrong with ExpireTime and PushTime under *path*, whatever time it is now."""
+    """Find problems of ExpireTime and PushTime that do not depend on the current time."""
     for name, text in (("ExpireTime", expire_time), ("PushTime", push_time)):
-        lasts = name == "ExpireTime" and is_duration(text)
-        if isinstance(text, str) and not lasts and parse_timestamp(text) is None:
-            words = f"{text!r} is no moment"
-            yield Problem("bad-moment", words, path=f"{path}.{name}", hint="in UTC, such as 2026-11-21T08:00:00Z")
-    begins = parse_timestamp(push_time) or (datetime(2000, 1, 1, tzinfo=UTC) if is_duration(expire_time) else None)
-    if begins and isinstance(expire_time, str):
-        yield from _lifetime_problems(_resolve_expiry(expire_time, begins), begins, f"{path}.ExpireTime")
+        is_lifetime = name == "ExpireTime" and is_duration(text)
+        if isinstance(text, str) and not is_lifetime and parse_timestamp(text) is None:
+            message = f"expected a timestamp in UTC, found {text!r}"
+            yield Problem("bad-moment", message, path=f"{path}.{name}", hint="write it like 2026-11-21T08:00:00Z")
+    any_time = datetime(2000, 1, 1, tzinfo=UTC)  # a duration is the same from any time on
+    start = parse_timestamp(push_time) or (any_time if is_duration(expire_time) else None)
+    if start and isinstance(expire_time, str):
+        yield from _lifetime_problems(_resolve_expiry(expire_time, start), start, f"{path}.ExpireTime")
 
 
 def _schedule_problems(expire_time: object, push_time: object, now: datetime, path: str) -> Iterator[Problem]:
-    """What is wrong with ExpireTime and PushTime under *path*, for a call at that moment."""
-    begins = parse_timestamp(push_time)
-    if begins and not now < begins <= now + MAX_SCHEDULE_AHEAD:
-        words = f"{push_time} is not within the {MAX_SCHEDULE_AHEAD.days} days after {format_timestamp(now)}"
-        yield Problem("untimely", words, path=f"{path}.PushTime", hint="leave it out to push at once")
+    """Find problems of ExpireTime and PushTime for a call at *now*."""
+    start = parse_timestamp(push_time)
+    if start and not now < start <= now + MAX_SCHEDULE_AHEAD:
+        message = f"{push_time} is not within the {MAX_SCHEDULE_AHEAD.days} days after {format_timestamp(now)}"
+        yield Problem("untimely", message, path=f"{path}.PushTime", hint="leave it out to push at once")
     if isinstance(expire_time, str):
-        yield from _lifetime_problems(_resolve_expiry(expire_time, begins or now), begins or now, f"{path}.ExpireTime")
+        yield from _lifetime_problems(_resolve_expiry(expire_time, start or now), start or now, f"{path}.ExpireTime")
 
 
 def _lifetime_problems(expiry: datetime | None, start: datetime, path: str) -> Iterator[Problem]:
     if expiry and not start + MIN_LIFETIME < expiry <= start + MAX_LIFETIME:
-        words = "a push is kept for more than 3 seconds and at most 72 hours"
-        yield Problem("untimely", words, path=path, hint="from PushTime on, or from the call")
+        message = "a push is kept for more than 3 seconds and at most 72 hours"
+        yield Problem("untimely", message, path=path, hint="count from PushTime, or from the call")

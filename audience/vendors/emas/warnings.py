@@ -1,6 +1,6 @@
-"""What EMAS takes, and yet would cut or pass over.
+"""Warnings of what EMAS would cut or ignore in a body that it takes.
 
-https://help.aliyun.com/document_detail/48089.html and https://help.aliyun.com/document_detail/2979224.html,
+Sources: https://help.aliyun.com/document_detail/48089.html and https://help.aliyun.com/document_detail/2979224.html,
 read 2026-11-21.
 """
 
@@ -35,21 +35,21 @@ DEPRECATED_FIELDS = (
 
 
 def push_warnings(body: Payload) -> Iterator[Problem]:
-    """What of the parameters of Push would be cut or passed over."""
-    notice = body["PushType"] == "NOTICE"
-    if body["DeviceType"] in ("ALL", "ANDROID") and (notice or body.get("AndroidRemind") is True):
+    """Find parameters of Push that would be cut or ignored."""
+    is_notice = body["PushType"] == "NOTICE"
+    if body["DeviceType"] in ("ALL", "ANDROID") and (is_notice or body.get("AndroidRemind") is True):
         yield from _android_warnings(body)
-    for name in _IGNORED_IN_NOTICE if notice else _IGNORED_IN_MESSAGE:
+    for name in _IGNORED_IN_NOTICE if is_notice else _IGNORED_IN_MESSAGE:
         if name in body:
-            yield _ignored_warning(f"{name} says nothing in a {body['PushType']}", f"$.{name}")
+            yield _ignored_warning(f"{name} has no effect in a {body['PushType']}", f"$.{name}")
     for name in DEPRECATED_FIELDS:
         if name in body:
             yield _ignored_warning(f"{name} is deprecated", f"$.{name}")
-    for name, stronger in _OVERRIDDEN_BY.items():
-        if name in body and stronger in body:
-            yield _ignored_warning(f"{name} gives way to {stronger}", f"$.{name}")
+    for name, override in _OVERRIDDEN_BY.items():
+        if name in body and override in body:
+            yield _ignored_warning(f"{override} overrides {name}", f"$.{name}")
     if "ExpireTime" in body and body.get("StoreOffline") is not True:
-        yield _ignored_warning("ExpireTime says nothing without StoreOffline: true", "$.ExpireTime")
+        yield _ignored_warning("ExpireTime has no effect without StoreOffline: true", "$.ExpireTime")
     yield from partial_support_warnings(body, SUPPORTING_CHANNELS, "$")
     yield from short_lifetime_warnings(body.get("ExpireTime"), "$.ExpireTime")
     yield from sms_delay_warnings(body.get("SmsDelaySecs"), "$.SmsDelaySecs")
@@ -60,9 +60,9 @@ def _android_warnings(body: Payload) -> Iterator[Problem]:
         yield own_channel_warning("AndroidPopupActivity, AndroidPopupTitle and AndroidPopupBody", "$")
         return
     if body.get("StoreOffline") is not True:
-        yield own_channel_warning("StoreOffline: true, which time_to_live brings,", "$.StoreOffline")
+        yield own_channel_warning("StoreOffline: true, which time_to_live sets,", "$.StoreOffline")
     if ("AndroidBadgeSetNum" in body or "AndroidBadgeAddNum" in body) and "AndroidBadgeClass" not in body:
-        yield Problem("no-badge", "Huawei and Honor set a badge for AndroidBadgeClass only", path="$")
+        yield Problem("no-badge", "Huawei and Honor set a badge only with AndroidBadgeClass", path="$")
     channels = select_channels(body.get("SendChannels"))
     yield from length_warnings("$.AndroidPopupTitle", body.get("AndroidPopupTitle"), "title", channels)
     yield from length_warnings("$.AndroidPopupBody", body.get("AndroidPopupBody"), "content", channels)
@@ -73,23 +73,20 @@ def _ignored_warning(message: str, path: str) -> Problem:
 
 
 def push_task_warnings(body: Payload) -> Iterator[Problem]:
-    """What of a PushTask would be cut or passed over."""
-    notification, options, platform = (
-        get_in(body, "Notification"),
-        get_in(body, "Options"),
-        get_in(body, "Target").get("Platform"),
-    )
+    """Find parts of a PushTask that would be cut or ignored."""
+    notification, options = get_in(body, "Notification"), get_in(body, "Options")
+    platform = get_in(body, "Target").get("Platform")
     if notification and platform in (None, "ANDROID"):
         yield from _task_android_warnings(body)
     if platform is None:
         yield from _title_length_warnings(notification.get("Title"))
     if {"BadgeSetNum", "BadgeAddNum"} <= get_in(notification, "Android").keys():
-        yield _ignored_warning("BadgeAddNum gives way to BadgeSetNum", "$.Notification.Android.BadgeAddNum")
+        yield _ignored_warning("BadgeSetNum overrides BadgeAddNum", "$.Notification.Android.BadgeAddNum")
     if notification and "Message" in body:
-        words = "a device gets one of them: Message where it is online, else Notification"
-        yield Problem("one-of-two", words, path="$")
+        message = "a device gets only one: Message if it is online, or else Notification"
+        yield Problem("one-of-two", message, path="$")
     if "ExpireTime" in options and "Sms" in options:
-        yield _ignored_warning("ExpireTime gives way to Sms.DelaySecs", "$.Options.ExpireTime")
+        yield _ignored_warning("Sms.DelaySecs overrides ExpireTime", "$.Options.ExpireTime")
     yield from partial_support_warnings(_flatten_fields(notification), SUPPORTING_CHANNELS_V2, "$.Notification")
     yield from short_lifetime_warnings(options.get("ExpireTime"), "$.Options.ExpireTime")
     yield from sms_delay_warnings(get_in(options, "Sms").get("DelaySecs"), "$.Options.Sms.DelaySecs")
@@ -102,29 +99,30 @@ def _task_android_warnings(body: Payload) -> Iterator[Problem]:
         yield own_channel_warning("VendorChannelActivity", f"{path}.Android")
         return
     if ("BadgeSetNum" in android or "BadgeAddNum" in android) and "BadgeActivity" not in android:
-        yield Problem("no-badge", "Huawei and Honor set a badge for BadgeActivity only", path=f"{path}.Android")
+        yield Problem("no-badge", "Huawei and Honor set a badge only with BadgeActivity", path=f"{path}.Android")
     channels = select_channels(options.get("UseChannels"))
     yield from length_warnings(f"{path}.Title", notification.get("Title"), "title", channels)
     yield from length_warnings(f"{path}.Body", notification.get("Body"), "content", channels)
 
 
 def _title_length_warnings(title: object) -> Iterator[Problem]:
-    """A title for all platforms that is too long for some."""
+    """Find a title for all platforms that is too long for some."""
     path = "$.Notification.Title"
     if isinstance(title, str) and len(title) > MAX_TITLE_CHARS:
-        yield Problem("long-on-android", f"{len(title)} characters; Android takes {MAX_TITLE_CHARS}", path=path)
+        message = f"{len(title)} characters; the maximum on Android is {MAX_TITLE_CHARS}"
+        yield Problem("long-on-android", message, path=path)
     if isinstance(title, str) and len(title.encode()) > MAX_TITLE_BYTES:
-        yield Problem("long-on-ios", f"{len(title.encode())} bytes; iOS takes {MAX_TITLE_BYTES}", path=path)
+        yield Problem("long-on-ios", f"{len(title.encode())} bytes; the maximum on iOS is {MAX_TITLE_BYTES}", path=path)
 
 
 def _flatten_fields(fields: Payload) -> Payload:
-    """*fields* and those of the objects in them, by dotted names.
+    """Add the fields of inner objects by their dotted names.
 
     >>> _flatten_fields({"a": {"b": {"c": 1}}})
     {'a': {'b': {'c': 1}}, 'a.b': {'c': 1}, 'a.b.c': 1}
     """
-    found = dict(fields)
+    flat = dict(fields)
     for name, value in fields.items():
         if isinstance(value, dict):
-            found |= {f"{name}.{inner}": leaf for inner, leaf in _flatten_fields(value).items()}
-    return found
+            flat |= {f"{name}.{inner}": leaf for inner, leaf in _flatten_fields(value).items()}
+    return flat

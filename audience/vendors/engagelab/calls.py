@@ -1,11 +1,11 @@
-"""The calls of EngageLab: `POST /v4/push`, its dry run, and what their replies mean.
+"""Calls of EngageLab: `POST /v4/push`, its dry run, and their replies.
 
-https://www.engagelab.com/docs/app-push/rest-api/create-push-api; the hosts and the dry run are those of the vendor's
-own client, the Python package engagelab-apppush. Its calls of up to 500 targets, `/v4/batch/push/…`, are left
-alone: each target counts as a call, and on too many a part of them is told.
+Source: https://www.engagelab.com/docs/app-push/rest-api/create-push-api. The hosts and the dry run are those of the
+vendor's own client, the Python package engagelab-apppush. Its calls of up to 500 targets, `/v4/batch/push/…`, are not
+used: each target counts as a call, and a call with too many delivers to a part of them.
 
-A request is never repeated where its fate is unknown: `options.cid` of the client may be meant for that, but no page
-says how long it holds.
+A request with an unknown outcome is never repeated. `options.cid` of the client may allow that, but no page documents
+how long the vendor remembers it.
 """
 
 from base64 import b64encode
@@ -50,7 +50,7 @@ BY_CODE = {code.code: code for code in CODES}
 
 
 def build_push(call: SendCall, credentials: Credentials) -> Request:
-    """Tell the one target of *call*; the vendor hands `request_id` back, which is the call's token unless one is given.
+    """Build the push to the one target of *call*; its `request_id` is the idempotency key, unless the body has one.
 
     >>> call = SendCall(targets=({"to": "all"},), body={"body": {"platform": "all"}}, handle=None, idempotency_key="t1")
     >>> build_push(call, Credentials("https://…", {})).content
@@ -60,7 +60,7 @@ def build_push(call: SendCall, credentials: Credentials) -> Request:
 
 
 def build_dry_run(call: SendCall, credentials: Credentials) -> Request:
-    """The same request, checked by the vendor and told to nobody."""
+    """Build the same request as a dry run: the vendor checks it and delivers nothing."""
     return _build_request("/v4/push/validate", call)
 
 
@@ -71,43 +71,41 @@ def _build_request(path: str, call: SendCall) -> Request:
 
 
 def sign(request: Request, credentials: Credentials, context: SigningContext) -> Request:
-    """Basic authentication: base64 of app_key:master_secret."""
+    """Add basic authentication with app_key and master_secret."""
     keys = f"{credentials.keys['app_key']}:{credentials.keys['master_secret']}"
     return replace(request, headers={**request.headers, "Authorization": f"Basic {b64encode(keys.encode()).decode()}"})
 
 
 def parse_reply(response: Response) -> VendorReply:
-    """What *response* means; the page names the id of a message both message_id and msg_id.
+    """Parse the response; the page calls the id of a message both message_id and msg_id.
 
     >>> parse_reply(Response(200, b'{"request_id": "18", "msg_id": "1828256757"}'))
     Accepted(message_id='1828256757', invalid_ids=())
     """
-    found = parse_json_body(response)
-    error = found["error"] if isinstance(found.get("error"), dict) else found
-    code, words = error.get("code"), error.get("message")
+    payload = parse_json_body(response)
+    error = payload["error"] if isinstance(payload.get("error"), dict) else payload
+    code, message = error.get("code"), str(error.get("message") or "")
     if code:
-        known = BY_CODE.get(str(code))
-        return (
-            reply_from_code(known, str(words or ""), response)
-            if known
-            else reply_from_status(response, f"{code} {words or ''}".strip())
-        )
-    name = found.get("message_id") or found.get("msg_id")
-    if 200 <= response.status < 300 and name:
-        return Accepted(str(name))
+        row = BY_CODE.get(str(code))
+        if row is None:
+            return reply_from_status(response, f"{code} {message}".strip())
+        return reply_from_code(row, message, response)
+    message_id = payload.get("message_id") or payload.get("msg_id")
+    if 200 <= response.status < 300 and message_id:
+        return Accepted(str(message_id))
     return reply_from_status(response)
 
 
 def push_problems(body: Payload, targets: Sequence[Payload], credentials: Credentials) -> Iterator[Problem]:
-    """Why *body* cannot go to *targets*: whom a live activity can be started and changed for."""
+    """Find why *body* cannot go to *targets*: a live activity allows only some of them."""
     event, path = get_in(body, "body", "live_activity", "ios").get("event"), "$.body.live_activity"
     for target in targets:
         to: Any = target.get("to")
         if event == "start" and to != "all" and set(to) != {"registration_id"}:
-            message = "a live activity starts for everyone or for ids alone: 21051"
+            message = "a live activity starts for everyone or for ids only: 21051"
             yield Problem("no-such-target", message, path=path, hint="send by ids")
         if event in ("update", "end") and "live_activity_id" not in to:
-            message, hint = "a live activity is changed by its name", "live_activity_id(NAME) is the expression for it"
+            message, hint = "a live activity is changed by its name", "use the expression live_activity_id(NAME)"
             yield Problem("no-such-target", message, path=path, hint=hint)
 
 

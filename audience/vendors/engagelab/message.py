@@ -1,7 +1,7 @@
-"""A message in the words of EngageLab: everything of `POST /v4/push` but who is meant.
+"""Bodies of EngageLab: everything of `POST /v4/push` except the target.
 
-https://www.engagelab.com/docs/app-push/rest-api/create-push-api; the fields of HarmonyOS, which the page leaves out,
-are those of the vendor's own client, the Python package engagelab-apppush.
+Source: https://www.engagelab.com/docs/app-push/rest-api/create-push-api. The fields of HarmonyOS, which the page leaves
+out, are those of the vendor's own client, the Python package engagelab-apppush.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ MESSAGE_KINDS = ("notification", "message", "live_activity", "voip")
 IOS_ONLY_KINDS = ("live_activity", "voip")
 PLATFORMS = ("android", "ios", "hmos")
 MAX_MESSAGE_BYTES = 4_000  # of notification and message
-MAX_SAFE_MESSAGE_BYTES = 2_048  # the same limit, as the page's table of error codes has it
+MAX_SAFE_MESSAGE_BYTES = 2_048  # the same limit in the page's table of error codes
 MAX_LIVE_ACTIVITY_BYTES = 3_584
 MAX_CUSTOM_ARGS_CHARS = 128
 MAX_COLLAPSE_ID_BYTES = 64
@@ -30,30 +30,30 @@ BIG_PICTURE_STYLE = 3
 
 
 def build_body(message: Message) -> Payload:
-    """*message* as the body of a request without `to`; MessageError for what EngageLab would refuse.
+    """Write *message* as a request without `to`, or raise MessageError for what EngageLab would refuse.
 
     >>> from audience.messages import parse_message
     >>> build_body(parse_message({"title": "Hi", "body": "there", "platforms": ["android"]}))
     {'body': {'platform': ['android'], 'notification': {'android': {'alert': 'there', 'title': 'Hi'}}}}
     """
-    said = deep_merge({"body": _message_to_body(message)}, message.vendor.get(NAME, {}))
-    validate_body(said)
-    return said
+    request = deep_merge({"body": _message_to_body(message)}, message.vendor.get(NAME, {}))
+    validate_body(request)
+    return request
 
 
 def _message_to_body(message: Message) -> Payload:
-    told = message.platforms or PLATFORMS
-    found: Payload = {"platform": list(message.platforms) or "all"}
+    platforms = message.platforms or PLATFORMS
+    body: Payload = {"platform": list(message.platforms) or "all"}
     if message.kind == "silent":
-        found |= _drop_empty(message=_build_custom_message(message))
+        body |= _drop_empty(message=_build_custom_message(message))
     else:
-        wordings = {"android": _build_android_fields, "ios": _build_ios_fields, "hmos": _build_hmos_fields}
-        found |= _drop_empty(notification=_drop_empty(**{name: wordings[name](message) for name in told}))
-    return found | _drop_empty(options=_build_options(message, told))
+        builders = {"android": _build_android_fields, "ios": _build_ios_fields, "hmos": _build_hmos_fields}
+        body |= _drop_empty(notification=_drop_empty(**{name: builders[name](message) for name in platforms}))
+    return body | _drop_empty(options=_build_options(message, platforms))
 
 
 def _drop_empty(**fields: Any) -> Payload:
-    """The *fields* that say something."""
+    """Return the *fields* that are not empty."""
     return {key: value for key, value in fields.items() if value is not None and value != {}}
 
 
@@ -93,47 +93,45 @@ def _build_ios_fields(message: Message) -> Payload:
 
 
 def _build_custom_message(message: Message) -> Payload:
-    """What is handed to the app; without a body its content is the data themselves."""
+    """Build what the app gets; without a body, its content is the data."""
     data = dict(message.data)
     content = message.body if message.body is not None else data
     return _drop_empty(msg_content=content, title=message.title, extras=data)
 
 
 def _build_options(message: Message, platforms: tuple[str, ...]) -> Payload:
-    """The page gives two defaults for apns_production, so it is always said where iOS is told."""
-    ios = "ios" in platforms
+    """Build the options; apns_production is always set for iOS, because the page has two defaults for it."""
+    has_ios = "ios" in platforms
     return _drop_empty(
         time_to_live=message.time_to_live,
-        apns_production=not message.test if ios else None,
-        apns_collapse_id=message.collapse_key if ios else None,
+        apns_production=not message.test if has_ios else None,
+        apns_collapse_id=message.collapse_key if has_ios else None,
     )
 
 
 def unsupported_fields(message: Message) -> Iterator[Problem]:
-    """What of *message* EngageLab has no field for, on the platforms that are told."""
-    told = message.platforms or PLATFORMS
-    silent = message.kind == "silent"
+    """Find the fields of *message* that EngageLab does not have on its platforms."""
+    targets = message.platforms or PLATFORMS
+    is_silent = message.kind == "silent"
     lacking = {
-        "link": told if silent else ("ios",),
-        "image": told if silent else ("ios",),
-        "badge": told if silent else (),
-        "sound": told if silent else ("hmos",),
+        "link": targets if is_silent else ("ios",),
+        "image": targets if is_silent else ("ios",),
+        "badge": targets if is_silent else (),
+        "sound": targets if is_silent else ("hmos",),
         "collapse_key": ("android", "hmos"),
     }
     for name, platforms in lacking.items():
-        without = [each for each in platforms if each in told]
-        if getattr(message, name) is not None and without:
-            hint = "put it into data, where the app finds it" if name in ("link", "image") else None
-            yield Problem(
-                "unsupported-field", f"EngageLab has no {name} for {', '.join(without)}", path=f"$.{name}", hint=hint
-            )
+        affected = ", ".join(platform for platform in platforms if platform in targets)
+        if getattr(message, name) is not None and affected:
+            hint = "put it into data, where the app can read it" if name in ("link", "image") else None
+            yield Problem("unsupported-field", f"EngageLab has no {name} for {affected}", path=f"$.{name}", hint=hint)
 
 
-# What a schema cannot say. ------------------------------------------------------------------------------------------
+# Rules beyond the schema. -------------------------------------------------------------------------------------------
 
 
 def target_platforms(body: Any) -> list[str]:
-    """The platforms that the body *said* tells."""
+    """Return the platforms of a request."""
     platform = get_in(body, "body").get("platform")
     names = [platform] if isinstance(platform, str) else platform if isinstance(platform, list) else []
     return list(PLATFORMS) if "all" in names else [name for name in PLATFORMS if name in names]
@@ -142,59 +140,57 @@ def target_platforms(body: Any) -> list[str]:
 def _kind_problems(body: Any) -> Iterator[Problem]:
     kinds = [kind for kind in MESSAGE_KINDS if kind in get_in(body, "body")]
     if not kinds and isinstance(body.get("body"), dict):
-        hint = "give a body, or one of them by vendor.engagelab.body"
+        hint = "give a body, or set one of them in vendor.engagelab.body"
         yield Problem("missing-key", f"one of {', '.join(MESSAGE_KINDS)} is required", path="$.body", hint=hint)
     if len(kinds) > 1:
         hint = "EngageLab sends one of them in a request: 21054, 21057, 21306"
         yield Problem("excluded", f"{' and '.join(kinds)} exclude each other", path="$.body", hint=hint)
     for kind in kinds:
         if kind in IOS_ONLY_KINDS and target_platforms(body) != ["ios"]:
-            hint = 'say "platforms": ["ios"]'
-            yield Problem("excluded", f"{kind} is for iOS alone: 21056, 21058", path="$.body.platform", hint=hint)
+            hint = 'set "platforms": ["ios"]'
+            yield Problem("excluded", f"{kind} is for iOS only: 21056, 21058", path="$.body.platform", hint=hint)
 
 
 def _alert_problems(body: Any) -> Iterator[Problem]:
-    """Every platform that is told needs its text, or the one above all platforms."""
-    found = get_in(body, "body", "notification")
-    if "notification" not in get_in(body, "body") or found.get("alert"):
+    """Find a platform that has neither its own text nor the one for all platforms."""
+    notification = get_in(body, "body", "notification")
+    if "notification" not in get_in(body, "body") or notification.get("alert"):
         return
     for name in target_platforms(body):
-        own = get_in(found, name)
+        own = get_in(notification, name)
         if not own.get("alert") and own.get("content-available") is not True:
             path, hint = f"$.body.notification.{name}", "give the message a body"
-            yield Problem("missing-key", "'alert' is required: what is shown", path=path, hint=hint)
+            yield Problem("missing-key", "'alert' is required: the text to show", path=path, hint=hint)
 
 
 def _size_problems(body: Any) -> Iterator[Problem]:
-    whole = get_in(body, "body")
-    options = get_in(whole, "options")
-    shown = json_nbytes(*(whole[kind] for kind in ("notification", "message") if kind in whole))
-    yield from _excess_problems(shown, MAX_MESSAGE_BYTES, "bytes", "$.body", "notification and message together")
-    live = json_nbytes(get_in(whole, "live_activity"))
-    yield from _excess_problems(live, MAX_LIVE_ACTIVITY_BYTES, "bytes", "$.body.live_activity", "a live activity")
+    push = get_in(body, "body")
+    options = get_in(push, "options")
+    size = json_nbytes(*(push[kind] for kind in ("notification", "message") if kind in push))
+    yield from _excess_problems(size, MAX_MESSAGE_BYTES, "bytes", "$.body", "notification and message together")
+    live_size = json_nbytes(get_in(push, "live_activity"))
+    yield from _excess_problems(live_size, MAX_LIVE_ACTIVITY_BYTES, "bytes", "$.body.live_activity", "a live activity")
     args = body.get("custom_args")
     length = len(args) if isinstance(args, str) else len(dump_json(args or ""))
     yield from _excess_problems(length, MAX_CUSTOM_ARGS_CHARS, "characters", "$.custom_args", "custom_args")
-    for path, value, most in (
+    for path, value, maximum in (
         ("$.body.options.apns_collapse_id", options.get("apns_collapse_id"), MAX_COLLAPSE_ID_BYTES),
         (
             "$.body.notification.android.channel_id",
-            get_in(whole, "notification", "android").get("channel_id"),
+            get_in(push, "notification", "android").get("channel_id"),
             MAX_CHANNEL_ID_BYTES,
         ),
     ):
         if isinstance(value, str):
-            yield from _excess_problems(len(value.encode()), most, "bytes", path, path.rpartition(".")[2])
-    life = options.get("time_to_live")
-    if isinstance(life, str) and life.isascii() and life.isdigit():
-        yield from _excess_problems(
-            int(life), MAX_TIME_TO_LIVE_SECONDS, "seconds", "$.body.options.time_to_live", "time_to_live"
-        )
+            yield from _excess_problems(len(value.encode()), maximum, "bytes", path, path.rpartition(".")[2])
+    lifetime, path = options.get("time_to_live"), "$.body.options.time_to_live"
+    if isinstance(lifetime, str) and lifetime.isascii() and lifetime.isdigit():
+        yield from _excess_problems(int(lifetime), MAX_TIME_TO_LIVE_SECONDS, "seconds", path, "time_to_live")
 
 
 def _excess_problems(actual: int, maximum: int, unit: str, path: str, subject: str) -> Iterator[Problem]:
     if actual > maximum:
-        yield Problem("too-long", f"{subject} takes {actual:,} {unit}; {maximum:,} is the most", path=path)
+        yield Problem("too-long", f"{subject} takes {actual:,} {unit}; the maximum is {maximum:,}", path=path)
 
 
 validate_body = schema_validator(

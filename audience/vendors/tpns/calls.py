@@ -1,11 +1,11 @@
-"""The calls of TPNS: `POST /v3/push/app`, the upload of packages, and what their replies mean.
+"""Calls of TPNS: `POST /v3/push/app`, the upload of packages, and their replies.
 
-https://www.tencentcloud.com/document/product/1024/33764; for signatures
-https://www.tencentcloud.com/document/product/1024/34213. Accounts are said natively, all in one call: what is looked
-up here are tokens.
+Sources: https://www.tencentcloud.com/document/product/1024/33764, and for signatures
+https://www.tencentcloud.com/document/product/1024/34213. The ids here are tokens: accounts are native targets, all of
+them in one call.
 
-A list says `ignore_invalid_token: 1`: all others of the list are told by that one call, and the reply names exactly the
-tokens that were left out. With 0 the call fails without naming any, and each bad token costs some 20 calls to be found.
+A push to a list sets `ignore_invalid_token: 1`. The call then delivers to all valid tokens, and its reply lists exactly
+the invalid ones. With 0 the call fails without a list, and finding each invalid token takes some 20 calls.
 """
 
 import hmac
@@ -46,25 +46,25 @@ BASE_URLS = {
 }
 OPTIONAL_KEYS = {"platform": ("android", "ios"), "signature": ("hmac-sha256", "basic")}
 JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8"}
-BULK_TYPES = ("all", "tag", ACCOUNT_PACKAGE)  # whom the page lets some fields be for, and names a pace for
+BULK_TYPES = ("all", "tag", ACCOUNT_PACKAGE)  # targets with a rate limit, and with fields of their own
 TOKEN_TYPES = ("token", "token_list")
 ACCOUNT_TYPES = ("account", "account_list", ACCOUNT_PACKAGE)
 BULK_ONLY_FIELDS = ("send_time", "loop_param", "push_speed", "collapse_id")
-BULK_RATE_LIMIT = RateLimit("all, tag and package", 1, 1.0, PAGE)  # the page names packages of accounts; we take all
+BULK_RATE_LIMIT = RateLimit("all, tag and package", 1, 1.0, PAGE)  # the page lists packages of accounts only
 LIST_RATE_LIMIT = RateLimit(
-    "list", 100, 1.0, "chosen here: https://www.tencentcloud.com/document/product/1024/35286 names no limit"
+    "list", 100, 1.0, "ours: https://www.tencentcloud.com/document/product/1024/35286 documents none"
 )
 CODES = load_codes(Path(__file__).with_name("codes.tsv"))
 BY_CODE = {code.code: code for code in CODES}
 
 
 def resolve_platform(credentials: Credentials) -> str:
-    """The platform that the keys of *application* are for."""
+    """Return the platform of the application."""
     return credentials.keys.get("platform") or OPTIONAL_KEYS["platform"][0]
 
 
 def build_push(call: SendCall, credentials: Credentials) -> Request:
-    """Tell the one target of *call*, or the package that its handle stands for.
+    """Build the push to the one target of *call*, or to the package of its handle.
 
     >>> body = {"message_type": "notify", "message": {"title": "Hi", "content": "there", "android": {}, "ios": {}}}
     >>> call = SendCall(targets=({"audience_type": "all"},), body=body, handle=None, idempotency_key="t1")
@@ -85,93 +85,89 @@ def _target_payload(call: SendCall) -> Payload:
 
 
 def _keep_platform(body: Payload, platform: str) -> Payload:
-    """*body* without what is for the other platform; DeliveryError where nothing is for this one."""
+    """Drop the parts of the other platform, or raise DeliveryError if there are none for this one."""
     if platform not in target_platforms(body):
         raise DeliveryError(_platform_problem(platform))
-    others = [each for each in target_platforms(body) if each != platform]
+    others = [name for name in target_platforms(body) if name != platform]
     message = {key: value for key, value in body["message"].items() if key not in others}
-    without = {"environment"} if platform == "android" else set()
-    return {**{key: value for key, value in body.items() if key not in without}, "message": message}
+    kept = {key: value for key, value in body.items() if platform != "android" or key != "environment"}
+    return {**kept, "message": message}
 
 
 def push_problems(body: Payload, targets: Sequence[Payload], credentials: Credentials) -> Iterator[Problem]:
-    """Why *body* cannot go to *targets*, or to this application's platform."""
-    name = resolve_platform(credentials)
-    if name not in target_platforms(body):
-        yield _platform_problem(name)
+    """Find why *body* cannot go to *targets*, or to the platform of this application."""
+    platform = resolve_platform(credentials)
+    if platform not in target_platforms(body):
+        yield _platform_problem(platform)
     for kind in dict.fromkeys(str(target.get("audience_type")) for target in targets):
         for key in BULK_ONLY_FIELDS:
             if key in body and kind not in BULK_TYPES:
-                hint = "TPNS takes it for everyone, and for tags"
+                hint = "TPNS takes it for everyone and for tags only"
                 yield Problem("no-such-target", f"{key} is not for {kind}", path=f"$.{key}", hint=hint)
         if "account_type" in body and kind not in ACCOUNT_TYPES:
             yield Problem("no-such-target", f"account_type is not for {kind}", path="$.account_type")
 
 
 def _platform_problem(platform: str) -> Problem:
-    message = f"the message is not for {platform}, and the application is"
-    return Problem(
-        "wrong-platform", message, path="$.message", hint="the application's key `platform` says which it is"
-    )
+    message = f"the application is for {platform}, and the message is not"
+    hint = "set the application's key `platform` to its platform"
+    return Problem("wrong-platform", message, path="$.message", hint=hint)
 
 
 def push_rate_limits(targets: Sequence[Payload]) -> tuple[RateLimit, ...]:
-    """One call a second to everyone, to tags and to packages; lists are of no limit at the vendor."""
-    return (
-        (BULK_RATE_LIMIT,)
-        if any(target.get("audience_type") in BULK_TYPES for target in targets)
-        else (LIST_RATE_LIMIT,)
-    )
+    """Return one call a second for everyone, tags and packages; TPNS has no limit for lists."""
+    is_bulk = any(target.get("audience_type") in BULK_TYPES for target in targets)
+    return (BULK_RATE_LIMIT,) if is_bulk else (LIST_RATE_LIMIT,)
 
 
 def sign(request: Request, credentials: Credentials, context: SigningContext) -> Request:
-    """The headers Sign, AccessId and TimeStamp, or Basic; for uploads the page knows Basic alone.
+    """Add the headers Sign, AccessId and TimeStamp, or Basic; the page documents only Basic for uploads.
 
-    A Sign is the base64 of the lower-case hexadecimal digits of HMAC-SHA256 over time, access_id and content.
+    Sign is the base64 of the lower-case hexadecimal digits of HMAC-SHA256 over time, access_id and content.
     """
-    name, secret = credentials.keys["access_id"], credentials.keys["secret_key"]
+    access_id, secret = credentials.keys["access_id"], credentials.keys["secret_key"]
     if request.path == UPLOAD_PATH or credentials.keys.get("signature") == "basic":
-        added = {"Authorization": f"Basic {b64encode(f'{name}:{secret}'.encode()).decode()}"}
+        headers = {"Authorization": f"Basic {b64encode(f'{access_id}:{secret}'.encode()).decode()}"}
     else:
         time = str(int(context.now.timestamp()))
-        digits = hmac.new(secret.encode(), f"{time}{name}".encode() + request.content, "sha256").hexdigest()
-        added = {"Sign": b64encode(digits.encode()).decode(), "AccessId": name, "TimeStamp": time}
-    return replace(request, headers={**request.headers, **added})
+        digits = hmac.new(secret.encode(), f"{time}{access_id}".encode() + request.content, "sha256").hexdigest()
+        headers = {"Sign": b64encode(digits.encode()).decode(), "AccessId": access_id, "TimeStamp": time}
+    return replace(request, headers={**request.headers, **headers})
 
 
 def parse_reply(response: Response) -> VendorReply:
-    """What *response* to a push means; a push in a loop has several ids.
+    """Parse the response to a push; a push in a loop has several ids.
 
     >>> parse_reply(Response(200, b'{"ret_code": 0, "push_id": "38956", "invalid_targe_list": ["t9"]}'))
     Accepted(message_id='38956', invalid_ids=('t9',))
     """
-    found = parse_json_body(response)
-    push_id = found.get("push_id")
-    names = push_id if isinstance(push_id, list) else [] if push_id is None else [push_id]
-    return _build_reply(response, found, "ret_code", "err_msg", ",".join(map(str, names)))
+    payload = parse_json_body(response)
+    push_id = payload.get("push_id")
+    push_ids = push_id if isinstance(push_id, list) else [] if push_id is None else [push_id]
+    return _build_reply(response, payload, "ret_code", "err_msg", ",".join(map(str, push_ids)))
 
 
 def parse_upload_reply(response: Response) -> VendorReply:
-    """What *response* to an upload means; its keys are written another way.
+    """Parse the response to an upload, whose keys are in camel case.
 
     >>> parse_upload_reply(Response(200, b'{"retCode": 0, "errMsg": "", "uploadId": 7}'))
     Accepted(message_id='7', invalid_ids=())
     """
-    found = parse_json_body(response)
-    number = found.get("uploadId")
-    name = str(number) if isinstance(number, int | str) and str(number).isdecimal() else ""
-    return _build_reply(response, found, "retCode", "errMsg", name)
+    payload = parse_json_body(response)
+    number = payload.get("uploadId")
+    upload_id = str(number) if isinstance(number, int | str) and str(number).isdecimal() else ""
+    return _build_reply(response, payload, "retCode", "errMsg", upload_id)
 
 
 def _build_reply(response: Response, payload: Payload, code_key: str, message_key: str, message_id: str) -> VendorReply:
-    code, words, listed = payload.get(code_key), str(payload.get(message_key) or ""), payload.get("invalid_targe_list")
-    left_out = tuple(map(str, listed)) if isinstance(listed, list) else ()
+    code, message = payload.get(code_key), str(payload.get(message_key) or "")
+    tokens = payload.get("invalid_targe_list")
+    invalid_ids = tuple(map(str, tokens)) if isinstance(tokens, list) else ()
     if code in (0, "0") and message_id and 200 <= response.status < 300:
-        return Accepted(message_id, left_out)
-    known = BY_CODE.get(str(code))
-    if known:
-        return reply_from_code(known, words, response, left_out)
-    return reply_from_status(response, "" if code is None else f"{code} {words}".strip())
+        return Accepted(message_id, invalid_ids)
+    if row := BY_CODE.get(str(code)):
+        return reply_from_code(row, message, response, invalid_ids)
+    return reply_from_status(response, "" if code is None else f"{code} {message}".strip())
 
 
 UPLOAD_SETUP = SetupCall(build_request=build_upload, parse_reply=parse_upload_reply, max_uses=1)
@@ -191,7 +187,7 @@ PACKAGE_PUSH = replace(
     name=TOKEN_PACKAGE,
     max_ids=MAX_PACKAGE_TOKENS,
     rate_limits=lambda targets: (BULK_RATE_LIMIT,),
-    min_ids=10_000,  # ten full lists: those name the tokens that were left out, and a package does not
+    min_ids=10_000,  # ten full lists: their replies list the invalid tokens, that of a package does not
     source=PACKAGES_DOCS,
     setup_call=UPLOAD_SETUP,
 )

@@ -88,10 +88,10 @@ def upload_target(targets: Sequence[Payload], upload_id: int) -> Payload:
 
 
 def is_invalid_line(identifier: str) -> bool:
-    """Return whether *identifier* would change in a file of one id a line.
+    r"""Return whether *identifier* would change in a file of one id a line.
 
-    >>> [value for value in ("a", "张 三", "a\\nb", " a", "") if is_invalid_line(value)]
-    ['a\\nb', ' a', '']
+    >>> [value for value in ("a", "张 三", "a\nb", " a", "") if is_invalid_line(value)]
+    ['a\nb', ' a', '']
     """
     return identifier.splitlines() != [identifier] or identifier != identifier.strip(TOKEN_WHITESPACE)
 

@@ -1,7 +1,7 @@
-"""Packages of tokens and of accounts: a file is uploaded first, and pushed to by its number.
+"""Packages of tokens or accounts: a file is uploaded first, and a push refers to it by its upload_id.
 
-https://www.tencentcloud.com/document/product/1024/38862 and https://www.tencentcloud.com/document/product/1024/38830:
-a zip of one text file, an id a line, 100 MB at the most.
+Sources: https://www.tencentcloud.com/document/product/1024/38862 and
+https://www.tencentcloud.com/document/product/1024/38830: a zip of one text file, one id a line, at most 100 MB.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ from audience.vendors.spec import Payload
 from audience.vendors.tpns.id_lists import is_invalid_line, listed_ids
 
 UPLOAD_PATH = "/v3/push/package/upload"
-MAX_PACKAGE_TOKENS = 1_000_000  # 37 MB of lines, of the 100 MB that a file may have: a package is made in memory
+MAX_PACKAGE_TOKENS = 1_000_000  # 37 MB of the 100 MB of a file: a package is built in memory
 ZIP_NAME, TEXT_NAME = "ids.zip", "ids.txt"
-COMPRESSION_LEVEL = 1  # level of compression: ids are nearly random
+COMPRESSION_LEVEL = 1  # ids are nearly random, so a higher level gains little
 
 
 def build_upload(body: Payload, targets: Sequence[Payload], credentials: Credentials) -> Request:
-    """The request that uploads the ids of *targets*; DeliveryError for one that is no line of a file.
+    """Build the upload of the ids of *targets*, or raise DeliveryError for an id that is not one line.
 
     >>> build_upload({}, [{"audience_type": "token_list", "token_list": ["token1"]}], Credentials("https://…", {})).path
     '/v3/push/package/upload'
     """
-    packed = zip_ids(listed_ids(targets))
-    boundary = sha256(packed).hexdigest()[:32]
+    archive = zip_ids(listed_ids(targets))
+    boundary = sha256(archive).hexdigest()[:32]
     head = (
         f"--{boundary}\r\n"
         f'Content-Disposition: form-data; name="file"; filename="{ZIP_NAME}"\r\n'
@@ -37,15 +37,15 @@ def build_upload(body: Payload, targets: Sequence[Payload], credentials: Credent
         method="POST",
         path=UPLOAD_PATH,
         headers={"Content-Type": f"multipart/form-data; boundary={boundary}"},
-        content=b"".join((head.encode(), packed, f"\r\n--{boundary}--\r\n".encode())),
+        content=b"".join((head.encode(), archive, f"\r\n--{boundary}--\r\n".encode())),
     )
 
 
 def zip_ids(ids: Sequence[str]) -> bytes:
-    """A zip of one text file with *ids*, one a line; always the same bytes for the same ids."""
-    if wrong := list(filter(is_invalid_line, ids)):
-        raise DeliveryError(Problem("no-line", f"{wrong[0]!r} is not one id in a file with an id a line"))
-    found = BytesIO()
-    with ZipFile(found, "w") as file:
+    """Build a zip of one text file with one id a line; the same ids always give the same bytes."""
+    if invalid_ids := list(filter(is_invalid_line, ids)):
+        raise DeliveryError(Problem("no-line", f"{invalid_ids[0]!r} is not one line of a file"))
+    buffer = BytesIO()
+    with ZipFile(buffer, "w") as file:
         file.writestr(ZipInfo(TEXT_NAME), "\n".join(ids).encode(), ZIP_DEFLATED, COMPRESSION_LEVEL)
-    return found.getvalue()
+    return buffer.getvalue()

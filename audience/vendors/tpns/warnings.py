@@ -1,7 +1,7 @@
-"""What TPNS, or a manufacturer's channel behind it, would cut or ignore in a body that it takes.
+"""Warnings of what TPNS, or a manufacturer's channel behind it, would cut or ignore in a body.
 
-https://www.tencentcloud.com/document/product/1024/35286, and what the fields of
-https://www.tencentcloud.com/document/product/1024/33764 say of channels.
+Sources: https://www.tencentcloud.com/document/product/1024/35286, and the fields of
+https://www.tencentcloud.com/document/product/1024/33764.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ ANDROID_CHANNELS = (
     OemChannel("vivo", 40, 128),
 )
 APNS_CHANNELS = (OemChannel("Apple", 40, 110, counts_wide_double=True),)  # 20 and 55 Chinese characters
-CHANNELS_BY_FIELD = {  # by which channels alone, below $.message
+CHANNELS_BY_FIELD = {  # the only channels that support a field of $.message
     "accept_time": "TPNS's own channel",
     "thread_id": "TPNS's own channel",
     "thread_sumtext": "TPNS's own channel",
@@ -41,10 +41,10 @@ BADGE_INCREMENT = -2
 
 
 def body_warnings(body: Payload) -> Iterator[Problem]:
-    """What would be cut or ignored in the body *said*.
+    """Find what would be cut or ignored in a body.
 
-    >>> said = {"message_type": "notify", "expire_time": 60, "message": {"title": "a", "content": "b", "android": {}}}
-    >>> [problem.path for problem in body_warnings(said)]
+    >>> body = {"message_type": "notify", "expire_time": 60, "message": {"title": "a", "content": "b", "android": {}}}
+    >>> [problem.path for problem in body_warnings(body)]
     ['$.expire_time']
     """
     if "android" in target_platforms(body):
@@ -52,40 +52,43 @@ def body_warnings(body: Payload) -> Iterator[Problem]:
     if "ios" in target_platforms(body) and body["message_type"] == "notify":
         yield from _text_length_warnings(body, APNS_CHANNELS)
     yield from _ignored_field_warnings(body)
-    life = body.get("expire_time")
-    if life and life < MIN_EXPIRE_SECONDS:
-        yield Problem("changed", f"TPNS keeps it {MIN_EXPIRE_SECONDS} seconds at the least, or 0", path="$.expire_time")
-    moment = parse_timestamp(body.get("send_time"), TIMESTAMP_FORMAT)
-    if moment and moment < now_in_beijing():
-        message, hint = f"{body['send_time']} has passed in Beijing", "TPNS starts it at once, for 10 minutes"
+    lifetime = body.get("expire_time")
+    if lifetime and lifetime < MIN_EXPIRE_SECONDS:
+        message = f"TPNS keeps it for at least {MIN_EXPIRE_SECONDS} seconds, or for 0"
+        yield Problem("changed", message, path="$.expire_time")
+    send_time = parse_timestamp(body.get("send_time"), TIMESTAMP_FORMAT)
+    if send_time and send_time < now_in_beijing():
+        message = f"{body['send_time']} has passed in Beijing"
+        hint = "TPNS sends it at once if that is less than 10 minutes ago"
         yield Problem("past", message, path="$.send_time", hint=hint)
 
 
 def _android_warnings(body: Payload) -> Iterator[Problem]:
     if body["message_type"] == "message":
-        message = "messages to Android apps go by TPNS's own channel alone, and not by the makers'"
+        message = "a silent message to Android apps uses TPNS's own channel only, not the manufacturers' channels"
         yield Problem("own-channel", message, path="$.message_type")
         return
     yield from _text_length_warnings(body, ANDROID_CHANNELS)
-    for where, channels in CHANNELS_BY_FIELD.items():
-        *above, key = where.split(".")
-        if key in get_in(body, "message", *above):
-            yield Problem("channel-ignores", f"{key} is heeded by {channels} alone", path=f"$.message.{where}")
+    for field, channels in CHANNELS_BY_FIELD.items():
+        *parents, key = field.split(".")
+        if key in get_in(body, "message", *parents):
+            yield Problem("channel-ignores", f"only {channels} support {key}", path=f"$.message.{field}")
     yield from _oem_channel_warnings(get_in(body, "message", "android"))
 
 
 def _oem_channel_warnings(android: Payload) -> Iterator[Problem]:
-    """What single makers' channels ask for, or leave out."""
+    """Find what single manufacturers' channels require or ignore."""
     if "badge_type" in android:
         channels = "Huawei" if android["badge_type"] == BADGE_INCREMENT else "Huawei and vivo"
-        message = f"this badge_type is heeded by {channels} alone"
+        message = f"only {channels} support this badge_type"
         yield Problem("channel-ignores", message, path="$.message.android.badge_type")
     if "custom_content" in android:
-        message, hint = "Huawei's channel hands no custom_content on", "let vendor.tpns.message.android.action carry it"
+        message = "Huawei's channel drops custom_content"
+        hint = "put it into vendor.tpns.message.android.action"
         yield Problem("channel-ignores", message, path="$.message.android.custom_content", hint=hint)
     if "ring_raw" in android and "n_ch_id" not in android:
-        hint = "vendor.tpns.message.android.n_ch_id"
-        yield Problem("ignored", "a sound needs n_ch_id beside it", path="$.message.android.ring_raw", hint=hint)
+        hint = "set vendor.tpns.message.android.n_ch_id"
+        yield Problem("ignored", "a sound has no effect without n_ch_id", path="$.message.android.ring_raw", hint=hint)
 
 
 def _text_length_warnings(body: Payload, channels: tuple[OemChannel, ...]) -> Iterator[Problem]:
@@ -94,19 +97,19 @@ def _text_length_warnings(body: Payload, channels: tuple[OemChannel, ...]) -> It
     yield from length_warnings("$.message.content", message.get("content"), "content", channels)
     for key in ("title", "content"):
         if message.get(key) == "":
-            yield Problem("channel-limit", f"makers' channels take no empty {key}", path=f"$.message.{key}")
+            yield Problem("channel-limit", f"manufacturers' channels reject an empty {key}", path=f"$.message.{key}")
 
 
 def _ignored_field_warnings(body: Payload) -> Iterator[Problem]:
-    for where in DEPRECATED_FIELDS:
-        *above, key = where.split(".")
-        if key in get_in(body, *above):
-            yield Problem("disused", f"TPNS is giving {key} up", path=f"$.{where}")
+    for field in DEPRECATED_FIELDS:
+        *parents, key = field.split(".")
+        if key in get_in(body, *parents):
+            yield Problem("disused", f"TPNS deprecates {key}", path=f"$.{field}")
     if "thread_sumtext" in get_in(body, "message") and "thread_id" not in get_in(body, "message"):
-        yield Problem("ignored", "thread_sumtext needs thread_id beside it", path="$.message.thread_sumtext")
+        yield Problem("ignored", "thread_sumtext has no effect without thread_id", path="$.message.thread_sumtext")
     if "collapse_id" in body and body.get("force_collapse") is not True and "android" in target_platforms(body):
-        message = "OPPO and vivo replace no message: their devices are not told"
-        hint = "force_collapse: true tells them"
+        message = "OPPO and vivo do not replace messages, so their devices get nothing"
+        hint = "set force_collapse: true to deliver to them"
         yield Problem("not-delivered", message, path="$.collapse_id", hint=hint)
     if "environment" in body and "ios" not in target_platforms(body):
-        yield Problem("ignored", "environment is for iOS alone", path="$.environment")
+        yield Problem("ignored", "environment is for iOS only", path="$.environment")
