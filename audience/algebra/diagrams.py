@@ -13,23 +13,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from audience.errors import ComplexityError, Problem
-from audience.language.ast import (
-    And,
-    Atom,
-    Compare,
-    Everyone,
-    Expr,
-    Ids,
-    Nobody,
-    Not,
-    Or,
-    Sample,
-    Segment,
-    Split,
-    Tag,
-    Within,
-    atoms,
-)
+from audience.language.ast import And, Atom, Everyone, Expr, Ids, Nobody, Not, Or, atoms
 
 MAX_ATOMS = 400  # the pure-Python variant of dd recurses once per variable
 MAX_TOTAL_NODES = 2_000_000  # nodes of all diagrams that are combined; about a second
@@ -123,8 +107,6 @@ class DiagramBuilder:
                 return self.bdd.true
             case Nobody():
                 return self.bdd.false
-            case Tag() | Compare() | Within() | Segment() | Sample() | Split():
-                return self.bdd.var(self.variable_names[expr])
             case Ids():
                 return self.union([self.bdd.var(self.variable_names[single]) for single in self.id_groups[expr]])
             case Not(term=term):
@@ -133,6 +115,7 @@ class DiagramBuilder:
                 return self.intersection(list(map(self.build, terms)))
             case Or(terms=terms):
                 return self.union(list(map(self.build, terms)))
+        return self.bdd.var(self.variable_names[expr])
 
     def union(self, nodes: list[Any]) -> Any:
         """Return the diagram of devices in any of *nodes*."""
@@ -144,7 +127,7 @@ class DiagramBuilder:
 
     def symmetric_difference(self, lhs: Any, rhs: Any) -> Any:
         """Return the diagram of devices in exactly one of *lhs* and *rhs*."""
-        return self._combine([lhs, rhs], lambda left, right: self.bdd.apply("xor", left, right))
+        return self._combine([lhs, rhs], lambda x, y: self.bdd.apply("xor", x, y))
 
     def _combine(self, nodes: list[Any], operation: Callable[[Any, Any], Any]) -> Any:
         """Combine *nodes* from last to first: later atoms are deeper in a diagram, so each step stays small."""

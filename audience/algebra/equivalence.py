@@ -14,7 +14,7 @@ from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints, b
 from audience.algebra.diagrams import DiagramBuilder, IdGroups, group_ids, representative_atoms
 from audience.algebra.normal_forms import nnf
 from audience.algebra.simplification import simplify
-from audience.language.ast import And, Atom, Everyone, Expr, Ids, Nobody, Not, Or, atoms, ensure_expr, walk
+from audience.language.ast import And, Atom, AtomNode, Everyone, Expr, Ids, Nobody, Not, Or, atoms, ensure_expr, walk
 
 
 def equivalent(lhs: Expr, rhs: Expr) -> bool:
@@ -106,7 +106,7 @@ def _find_obvious_violation(target: Expr, parts: Sequence[Expr], id_groups: IdGr
     variables = [
         variable
         for node in walk(parts[0])
-        if isinstance(node, Atom)
+        if isinstance(node, AtomNode)
         for variable in representative_atoms(node, id_groups)
     ]
     if len(variables) != len(set(variables)):

@@ -39,6 +39,12 @@ class ExprNode:
         return Not(self)
 
 
+class AtomNode(ExprNode):
+    """Base class of nodes that describe devices directly: all but everyone, nobody, NOT, AND and OR."""
+
+    __slots__ = ()
+
+
 def _span_field() -> Any:
     return field(default=None, compare=False, repr=False, kw_only=True)
 
@@ -58,7 +64,7 @@ class Nobody(ExprNode):
 
 
 @dataclass(frozen=True, slots=True)
-class Tag(ExprNode):
+class Tag(AtomNode):
     """Devices that have the tag *type*:*value*. An untyped tag such as `male` has the type `tag`.
 
     >>> Tag("province", "guangdong") & ~Tag("tag", "male")
@@ -75,7 +81,7 @@ class Tag(ExprNode):
 
 
 @dataclass(frozen=True, slots=True)
-class Ids(ExprNode):
+class Ids(AtomNode):
     """Devices listed by id: any of *values*, all ids of one *kind*."""
 
     kind: IdKind
@@ -100,7 +106,7 @@ class Ids(ExprNode):
 
 
 @dataclass(frozen=True, slots=True)
-class Compare(ExprNode):
+class Compare(AtomNode):
     """Devices with a value of the ordered attribute *type* on the *operator* side of *value*."""
 
     type: str
@@ -123,7 +129,7 @@ class Compare(ExprNode):
 
 
 @dataclass(frozen=True, slots=True)
-class Within(ExprNode):
+class Within(AtomNode):
     """Devices with a date of the attribute *type* in the *days* days that end with *day* (inclusive)."""
 
     type: str
@@ -143,7 +149,7 @@ class Within(ExprNode):
 
 
 @dataclass(frozen=True, slots=True)
-class Segment(ExprNode):
+class Segment(AtomNode):
     """Devices of the expression that an index has saved as *name*."""
 
     name: str
@@ -154,7 +160,7 @@ class Segment(ExprNode):
 
 
 @dataclass(frozen=True, slots=True)
-class Sample(ExprNode):
+class Sample(AtomNode):
     """Pseudo-random sample of all devices.
 
     Args:
@@ -175,7 +181,7 @@ class Sample(ExprNode):
 
 
 @dataclass(frozen=True, slots=True)
-class Split(ExprNode):
+class Split(AtomNode):
     """Devices of one variant of an A/B split, or of any variant.
 
     Args:
@@ -297,7 +303,7 @@ def atoms(expr: Expr) -> dict[Atom, None]:
 
     Atoms are tags, id lists, comparisons, day ranges, segments, samples and splits.
     """
-    return {node: None for node in walk(expr) if isinstance(node, Atom)}
+    return {node: None for node in walk(expr) if isinstance(node, AtomNode)}
 
 
 def map_atoms(expr: Expr, fn: Callable[[Atom], Expr]) -> Expr:
