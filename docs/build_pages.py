@@ -400,6 +400,13 @@ def source_strings(package: Path = PACKAGE) -> set[str]:
 
 # Python. --------------------------------------------------------------------------------------------------------------
 
+MORE_NAMES = (
+    "requests.writer.write_requests",
+    "delivery.transport.credentials.load_credentials",
+    "vendors.delivery_spec.Credentials",
+    "vendors.delivery_spec.DeliverySpec",
+    "testing.devices.generate_devices",
+)
 PYTHON_SECTIONS: dict[str, Callable[[str, Any], bool]] = {
     "Functions": lambda name, value: callable(value) and not isinstance(value, type),
     "Errors": lambda name, value: isinstance(value, type) and issubclass(value, Exception),
@@ -419,7 +426,7 @@ def python_page() -> str:
     for module in (delivery, sandbox):
         names = [name for name in module.__all__ if not name.isupper()]
         text += f"## {module.__name__}\n\n" + "".join(f"::: {module.__name__}.{name}\n\n" for name in names)
-    return text
+    return text + "## Other modules\n\n" + "".join(f"::: audience.{name}\n\n" for name in MORE_NAMES)
 
 
 if __name__ == "__main__":
