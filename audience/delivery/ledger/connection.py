@@ -89,7 +89,7 @@ class Ledger:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version != SCHEMA_VERSION:
             message = f"{self.path}: expected a ledger of version {SCHEMA_VERSION}, found version {version}"
-            hint = "finish this run with the version of audience that created it, or emit and send again"
+            hint = "use the version of audience that created this run"
             raise DeliveryError(Problem("other-ledger", message, hint=hint))
 
     def close(self) -> None:

@@ -59,7 +59,7 @@ def copy_problem(ledger: Ledger) -> Problem | None:
         message = f"{folder}: its files were changed or restored since the run was left at {recorded}"
         hint = (
             f"if no file was restored (chmod and touch change files too), run `audience resume {folder} --moved`; "
-            "otherwise emit and send again"
+            "a restored ledger does not know what was sent since"
         )
         return Problem("copied-run", message, hint=hint)
     message = f"{folder} is a copy: the run was left on {location.host} in {location.folder} at {recorded}"

@@ -17,6 +17,14 @@ from audience.vendors.delivery_spec import (
     VendorReply,
 )
 
+# reply        state of the batch               next step of its worker
+# ----------   ------------------------------   ------------------------------------------------------
+# Accepted     accepted                         proceed
+# InvalidIds   rejected, valid ids in parts     proceed
+# Rejected     rejected                         proceed
+# Retryable    todo, claim kept                 repeat
+# Fatal        todo                             stop
+# InDoubt      in_doubt, claim kept to repeat   repeat if the vendor drops repeats, otherwise count_lost
 NextStep: TypeAlias = Literal["proceed", "repeat", "count_lost", "stop"]
 
 

@@ -1,0 +1,65 @@
+"""Outcomes of replies: each kind of reply has one transition and one next step."""
+
+from datetime import timedelta
+
+import pytest
+from fake_vendor import make_method
+
+from audience import Problem
+from audience.delivery.ledger.transitions import Batch, Transition
+from audience.delivery.sender.outcomes import Outcome, check_message_count, interpret_reply
+from audience.vendors.delivery_spec import Accepted, Fatal, InDoubt, InvalidIds, Rejected, Retryable
+
+PROBLEM = Problem("code", "message")
+IDS = {4: "r4", 5: "r5", 6: "r6"}
+ID_BATCH = Batch(1, None, 4, 7, "todo", None, frozenset())
+NATIVE_BATCH = Batch(2, 0, 0, 0, "todo", None, frozenset())
+
+
+def transition(state, batch=ID_BATCH, **fields):
+    return Transition(batch, state, **({"problem": PROBLEM} if state != "accepted" else {}), **fields)
+
+
+OUTCOMES = {
+    "accepted": (Accepted("m1"), Outcome(transition("accepted", message_id="m1"), "proceed")),
+    "accepted in part": (
+        Accepted("m1", ("r5", "r9")),
+        Outcome(transition("accepted", message_id="m1", invalid_ids=((5, "r5"),)), "proceed"),
+    ),
+    "named invalid ids": (
+        InvalidIds(PROBLEM, ("r5",)),
+        Outcome(transition("rejected", invalid_ids=((5, "r5"),), parts=((4, 7),)), "proceed"),
+    ),
+    "unnamed invalid ids": (
+        InvalidIds(PROBLEM),
+        Outcome(transition("rejected", parts=((4, 5), (5, 7))), "proceed"),
+    ),
+    "rejected": (Rejected(PROBLEM), Outcome(transition("rejected"), "proceed")),
+    "retryable": (Retryable(PROBLEM, 3.0), Outcome(transition("todo", keeps_claim=True), "repeat", 3.0)),
+    "fatal": (Fatal(PROBLEM), Outcome(transition("todo"), "stop")),
+    "in doubt": (InDoubt(PROBLEM), Outcome(transition("in_doubt"), "count_lost")),
+}
+
+
+@pytest.mark.parametrize(("reply", "outcome"), OUTCOMES.values(), ids=OUTCOMES.keys())
+def test_reply_has_one_outcome(reply, outcome):
+    assert interpret_reply(reply, ID_BATCH, IDS, make_method()) == outcome
+
+
+def test_lost_reply_is_repeated_if_vendor_drops_repeats():
+    method = make_method(dedup_window=timedelta(minutes=15))
+    outcome = interpret_reply(InDoubt(PROBLEM), ID_BATCH, IDS, method)
+    assert outcome == Outcome(transition("in_doubt", keeps_claim=True), "repeat")
+
+
+def test_native_request_with_invalid_ids_has_no_parts():
+    outcome = interpret_reply(InvalidIds(PROBLEM, ("r5",)), NATIVE_BATCH, {}, make_method())
+    assert outcome == Outcome(transition("rejected", NATIVE_BATCH), "proceed")
+
+
+def test_message_count_is_checked_per_target():
+    method = make_method(message_per_target=True)
+    assert check_message_count(Accepted("m1,m2"), method, 2) == Accepted("m1,m2")
+    assert isinstance(check_message_count(Accepted("m1"), method, 2), InDoubt)
+    assert check_message_count(Accepted("m1"), make_method(), 2) == Accepted("m1")
+    assert check_message_count(Rejected(PROBLEM), method, 2) == Rejected(PROBLEM)
