@@ -1,4 +1,4 @@
-"""The requests of EngageLab: whom they tell, and whom a live activity can be for."""
+"""Requests of EngageLab: their targets, and the targets of a live activity."""
 
 import json
 
@@ -17,8 +17,8 @@ LIVE_ACTIVITY = {"content-state": {"n": 1}, "attributes-type": "la"}
 
 def build_push(body, target, build_request=DELIVERY.native_method.build_request):
     call = SendCall(targets=(target,), body=body, handle=None, idempotency_key="t1")
-    made = build_request(call, CREDENTIALS)
-    return made.path, json.loads(made.content)
+    request = build_request(call, CREDENTIALS)
+    return request.path, json.loads(request.content)
 
 
 @pytest.mark.parametrize(
@@ -26,9 +26,9 @@ def build_push(body, target, build_request=DELIVERY.native_method.build_request)
 )
 def test_request_contains_target_and_body(text):
     target, body = ENGAGELAB.emit(parse(text)), {"from": "push", "body": {"platform": "all"}}
-    said = {"request_id": "t1", **body, **target}
-    assert build_push(body, target) == ("/v4/push", said)
-    assert build_push(body, target, DELIVERY.dry_run) == ("/v4/push/validate", said)
+    content = {"request_id": "t1", **body, **target}
+    assert build_push(body, target) == ("/v4/push", content)
+    assert build_push(body, target, DELIVERY.dry_run) == ("/v4/push/validate", content)
 
 
 def test_given_request_id_is_kept():
@@ -36,9 +36,9 @@ def test_given_request_id_is_kept():
 
 
 def test_every_call_counts_toward_500_per_second():
-    paces = {way.rate_limits((ID_PAYLOAD,)) for way in (DELIVERY.native_method, *DELIVERY.send_methods)}
-    ((pace,),) = paces
-    assert (pace.max_calls, pace.period_seconds) == (500, 1.0)
+    methods = (DELIVERY.native_method, *DELIVERY.send_methods)
+    [[limit]] = {method.rate_limits((ID_PAYLOAD,)) for method in methods}
+    assert (limit.max_calls, limit.period_seconds) == (500, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,6 @@ def test_every_call_counts_toward_500_per_second():
     ],
 )
 def test_live_activity_rejects_unsupported_targets(event, text, reasons):
-    said = json.dumps({"body": {"live_activity": {"ios": {"event": event, **LIVE_ACTIVITY}}}})
-    body = DELIVERY.build_body(parse_fact_message(f'{{"platforms": ["ios"], "vendor": {{"engagelab": {said}}}}}'))
+    overrides = json.dumps({"body": {"live_activity": {"ios": {"event": event, **LIVE_ACTIVITY}}}})
+    body = DELIVERY.build_body(parse_fact_message(f'{{"platforms": ["ios"], "vendor": {{"engagelab": {overrides}}}}}'))
     assert problem_lines(DELIVERY.native_method.check(body, (ENGAGELAB.emit(parse(text)),), CREDENTIALS)) == reasons

@@ -1,4 +1,4 @@
-"""The requests of TPNS: whom they tell, how they are signed, and packages of tokens."""
+"""Requests of TPNS: targets, signatures and packages."""
 
 import io
 import json
@@ -51,7 +51,7 @@ def build_push(target, body=BODY, handle=None, **keys):
 
 
 def test_sign_matches_vendor_sample():
-    """The sample of https://www.tencentcloud.com/document/product/1024/34213, as it stood with `platform` in it."""
+    """Sample of https://www.tencentcloud.com/document/product/1024/34213, in the version with `platform`."""
     content = (
         b'{"audience_type": "account","platform": "android","message": {"title": "test title",'
         b'"content": "test content","android": { "action": {"action_type": 3,'
@@ -70,7 +70,7 @@ def test_sign_matches_vendor_sample():
 
 @given(st.binary(max_size=200), st.text(st.characters(codec="ascii"), min_size=1, max_size=100))
 def test_sign_is_base64_of_hex_hmac(content, secret):
-    """HMAC by its definition, https://www.rfc-editor.org/rfc/rfc2104."""
+    """Definition of HMAC: https://www.rfc-editor.org/rfc/rfc2104"""
     key = secret.encode() if len(secret) <= 64 else sha256(secret.encode()).digest()
     inner, outer = (bytes(byte ^ pad for byte in key.ljust(64, b"\0")) for pad in (0x36, 0x5C))
     text = b"1565314789" + b"1500001048" + content
@@ -132,41 +132,38 @@ def test_package_push_uses_upload_id():
 
 
 def test_account_list_is_replaced_by_upload_id():
-    """The form of https://www.tencentcloud.com/document/product/1024/38830."""
-    (name, _, packed), opening = (
-        unpack_form_file(
-            DELIVERY.native_method.setup_call.build_request({}, (ACCOUNT_PACKAGE_TARGET,), make_credentials())
-        ),
-        (DELIVERY.native_method.setup_call),
-    )
-    assert (name, packed) == ("file", zip_ids(["张 三", "a2"]))
-    said = build_push(ACCOUNT_PACKAGE_TARGET, handle="11231")
-    assert {"audience_type": "package_account_push", "upload_id": 11231, "account_push_type": 1}.items() <= said.items()
-    assert not {"account_list", "ignore_invalid_token"} & said.keys()
+    """Form of https://www.tencentcloud.com/document/product/1024/38830"""
+    setup_call = DELIVERY.native_method.setup_call
+    upload = setup_call.build_request({}, (ACCOUNT_PACKAGE_TARGET,), make_credentials())
+    name, _, archive = unpack_form_file(upload)
+    assert (name, archive) == ("file", zip_ids(["张 三", "a2"]))
+    push = build_push(ACCOUNT_PACKAGE_TARGET, handle="11231")
+    assert {"audience_type": "package_account_push", "upload_id": 11231, "account_push_type": 1}.items() <= push.items()
+    assert not {"account_list", "ignore_invalid_token"} & push.keys()
     assert [
         target
         for target in (ALL_TARGET, TAG_TARGET, TOKEN_LIST_TARGET, ACCOUNT_TARGET, ACCOUNT_PACKAGE_TARGET)
-        if opening.is_needed((target,))
+        if setup_call.is_needed((target,))
     ] == [ACCOUNT_PACKAGE_TARGET]
 
 
 def test_long_account_list_round_trips_as_package():
-    meant = Ids("account", tuple(f"user-{at}" for at in range(1_001)))
-    said = TPNS.emit(meant)
-    assert said["audience_type"] == "package_account_push"
-    assert TPNS.parse(said) == meant
-    assert [problem.code for problem in TPNS.assumptions(meant)] == ["account", "package"]
-    assert TPNS.emit(Ids("account", meant.values[1:]))["audience_type"] == "account_list"
+    accounts = Ids("account", tuple(f"user-{at}" for at in range(1_001)))
+    payload = TPNS.emit(accounts)
+    assert payload["audience_type"] == "package_account_push"
+    assert TPNS.parse(payload) == accounts
+    assert [problem.code for problem in TPNS.assumptions(accounts)] == ["account", "package"]
+    assert TPNS.emit(Ids("account", accounts.values[1:]))["audience_type"] == "account_list"
 
 
 @pytest.mark.parametrize(
-    ("odd", "code"),
+    ("invalid", "code"),
     [("a", "bad-length"), ("a" * 101, "bad-length"), ("a\nb", "no-line"), (" ab", "no-line"), ("ab\u3000", "no-line")],
 )
-def test_illegal_account_is_unsupported(odd, code):
+def test_illegal_account_is_unsupported(invalid, code):
     accounts = [f"user-{at}" for at in range(1_000)]
     with pytest.raises(Unsupported) as caught:
-        TPNS.emit(Ids("account", (*accounts, odd)))
+        TPNS.emit(Ids("account", (*accounts, invalid)))
     assert [problem.code for problem in caught.value.problems] == [code]
 
 
@@ -179,7 +176,7 @@ def test_oversized_accounts_are_not_packaged(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("said", "targets", "keys", "reasons"),
+    ("overrides", "targets", "keys", "reasons"),
     [
         ("{}", (ALL_TARGET,), {}, []),
         (
@@ -201,15 +198,15 @@ def test_oversized_accounts_are_not_packaged(monkeypatch):
         ("{}", (TOKEN_LIST_TARGET,), {"platform": "ios"}, []),
     ],
 )
-def test_unsupported_message_fields_are_rejected_before_send(said, targets, keys, reasons):
-    body = DELIVERY.build_body(parse_fact_message(f'{{"title": "t", "body": "b", "vendor": {{"tpns": {said}}}}}'))
+def test_unsupported_message_fields_are_rejected_before_send(overrides, targets, keys, reasons):
+    body = DELIVERY.build_body(parse_fact_message(f'{{"title": "t", "body": "b", "vendor": {{"tpns": {overrides}}}}}'))
     assert problem_lines(DELIVERY.native_method.check(body, targets, make_credentials(**keys))) == reasons
 
 
-@pytest.mark.parametrize(("told", "other"), [("android", "ios"), ("ios", "android")])
-def test_message_for_other_platform_is_rejected(told, other):
-    body = DELIVERY.build_body(parse_fact_message(f'{{"title": "t", "body": "b", "platforms": ["{told}"]}}'))
-    assert not problem_lines(LIST_METHOD.check(body, (TOKEN_LIST_TARGET,), make_credentials(platform=told)))
+@pytest.mark.parametrize(("platform", "other"), [("android", "ios"), ("ios", "android")])
+def test_message_for_other_platform_is_rejected(platform, other):
+    body = DELIVERY.build_body(parse_fact_message(f'{{"title": "t", "body": "b", "platforms": ["{platform}"]}}'))
+    assert not problem_lines(LIST_METHOD.check(body, (TOKEN_LIST_TARGET,), make_credentials(platform=platform)))
     assert problem_lines(LIST_METHOD.check(body, (TOKEN_LIST_TARGET,), make_credentials(platform=other))) == [
         "wrong-platform $.message"
     ]
@@ -224,11 +221,11 @@ def test_broadcast_tags_and_packages_share_rate_limit():
         *DELIVERY.native_method.rate_limits((TAG_TARGET, ACCOUNT_PACKAGE_TARGET)),
         *PACKAGE_METHOD.rate_limits((TOKEN_LIST_TARGET,)),
     }
-    assert slow.name not in {pace.name for pace in LIST_METHOD.rate_limits((TOKEN_LIST_TARGET,))}
+    assert slow.name not in {limit.name for limit in LIST_METHOD.rate_limits((TOKEN_LIST_TARGET,))}
 
 
 def unpack_form_file(request):
-    """The one file of a multipart request: its name in the form, its own name, and its bytes."""
+    """Return the one file of a multipart request: its field, its name, and its bytes."""
     head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
     (part,) = message_from_bytes(head + request.content).get_payload()
     return part.get_param("name", header="content-disposition"), part.get_filename(), part.get_payload(decode=True)
@@ -247,17 +244,17 @@ def test_package_is_zip_with_one_token_per_line(tokens):
 def test_upload_form_matches_library():
     request = build_upload({}, [TPNS.target_ids(["token1", "token2"])], make_credentials())
     kind = request.headers["Content-Type"]
-    field, name, packed = unpack_form_file(request)
-    assert (field, packed) == ("file", zip_ids(["token1", "token2"]))
+    field, name, archive = unpack_form_file(request)
+    assert (field, archive) == ("file", zip_ids(["token1", "token2"]))
     assert 1 <= len(name) <= 100
-    files = {"file": (name, packed, "application/zip")}
-    written = httpx.Request("POST", "https://x", files=files, headers={"Content-Type": kind}).read()
-    assert written == request.content
+    files = {"file": (name, archive, "application/zip")}
+    expected = httpx.Request("POST", "https://x", files=files, headers={"Content-Type": kind}).read()
+    assert expected == request.content
 
 
-@pytest.mark.parametrize("odd", ["a\nb", "", " a", "a\r", "a\u2028b", "a\x85", "\ufeffa"])
-def test_multiline_id_is_not_packaged(odd):
-    for target in (TPNS.target_ids(["t1", odd, "t2"]), {**ACCOUNT_TARGET, "account_list": ["a1", odd, "a2"]}):
+@pytest.mark.parametrize("invalid", ["a\nb", "", " a", "a\r", "a\u2028b", "a\x85", "\ufeffa"])
+def test_multiline_id_is_not_packaged(invalid):
+    for target in (TPNS.target_ids(["t1", invalid, "t2"]), {**ACCOUNT_TARGET, "account_list": ["a1", invalid, "a2"]}):
         with pytest.raises(DeliveryError) as caught:
             build_upload({}, [target], make_credentials())
         assert caught.value.code == "no-line"

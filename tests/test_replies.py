@@ -1,8 +1,7 @@
-"""One body for every vendor: what a reply means is lines of text in replies/<vendor>.txt, `status body => kind words`.
+"""Replies of every vendor: replies/<vendor>.txt has lines of the form `verb status body => kind details`.
 
-A line begins with `push` or, for what comes before it, `open`, and `mass` for many tasks in one call; the words are a
-message's id and the ids left out, or the vendor's code, or `-` where there is none. `codes` lists all codes of the
-vendor's pages.
+The verb is `push`, `open` for a setup call, or `mass` for many tasks in one call. The details are the id of the message
+and the invalid ids, or the vendor's code, or `-` without one. A line `codes` lists all codes of the vendor's pages.
 """
 
 from fnmatch import fnmatch
@@ -22,36 +21,36 @@ def format_reply(reply):
     kind = type(reply).__name__
     if isinstance(reply, Accepted):
         return " ".join((kind, reply.message_id, *reply.invalid_ids))
-    word = reply.problem.message.split()[0]
+    code = reply.problem.message.split()[0]
     assert reply.problem.hint
-    return " ".join((kind, "-" if word == "HTTP" else word, *getattr(reply, "ids", ())))
+    return " ".join((kind, "-" if code == "HTTP" else code, *getattr(reply, "ids", ())))
 
 
-@pytest.mark.parametrize(("name", "said", "meaning"), load_cases("replies", "push"))
-def test_reply_meaning(name, said, meaning):
-    status, _, content = said.partition(" ")
+@pytest.mark.parametrize(("name", "reply", "meaning"), load_cases("replies", "push"))
+def test_reply_meaning(name, reply, meaning):
+    status, _, content = reply.partition(" ")
     delivery = get_vendor(name).delivery
-    for way in (delivery.native_method, *delivery.send_methods):
-        if way.parse_reply is delivery.native_method.parse_reply:
-            assert format_reply(way.parse_reply(Response(int(status), content.encode()))) == meaning
+    for method in (delivery.native_method, *delivery.send_methods):
+        if method.parse_reply is delivery.native_method.parse_reply:
+            assert format_reply(method.parse_reply(Response(int(status), content.encode()))) == meaning
 
 
-@pytest.mark.parametrize(("name", "said", "meaning"), load_cases("replies", "mass"))
-def test_mass_reply_meaning(name, said, meaning):
-    status, _, content = said.partition(" ")
-    ways = [way for way in get_vendor(name).delivery.send_methods if way.message_per_target]
-    assert ways
-    for way in ways:
-        assert format_reply(way.parse_reply(Response(int(status), content.encode()))) == meaning
+@pytest.mark.parametrize(("name", "reply", "meaning"), load_cases("replies", "mass"))
+def test_mass_reply_meaning(name, reply, meaning):
+    status, _, content = reply.partition(" ")
+    methods = [method for method in get_vendor(name).delivery.send_methods if method.message_per_target]
+    assert methods
+    for method in methods:
+        assert format_reply(method.parse_reply(Response(int(status), content.encode()))) == meaning
 
 
-@pytest.mark.parametrize(("name", "said", "meaning"), load_cases("replies", "open"))
-def test_setup_reply_meaning(name, said, meaning):
-    status, _, content = said.partition(" ")
-    openings = [way.setup_call for way in get_vendor(name).delivery.send_methods if way.setup_call]
-    assert openings
-    for opening in openings:
-        assert format_reply(opening.parse_reply(Response(int(status), content.encode()))) == meaning
+@pytest.mark.parametrize(("name", "reply", "meaning"), load_cases("replies", "open"))
+def test_setup_reply_meaning(name, reply, meaning):
+    status, _, content = reply.partition(" ")
+    setup_calls = [method.setup_call for method in get_vendor(name).delivery.send_methods if method.setup_call]
+    assert setup_calls
+    for setup_call in setup_calls:
+        assert format_reply(setup_call.parse_reply(Response(int(status), content.encode()))) == meaning
 
 
 @pytest.mark.parametrize("name", SENDABLE_VENDORS)

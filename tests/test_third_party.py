@@ -1,4 +1,4 @@
-"""Vendors of another package are found by their entry points, and held to the same body of tests."""
+"""Vendors of another package: they are found by entry points and pass the shared tests."""
 
 import json
 import os
@@ -18,7 +18,7 @@ PIGEON_FACTS = [fact for file in sorted((PACKAGE / "vendors").glob("*.txt")) for
 
 
 def install_package(package: Path, target: Path, entry_points: str | None = None) -> str:
-    """What pip leaves of *package*, for those who look for entry points; the search path that has both."""
+    """Write the metadata that pip would install, and return the search path of it and *package*."""
     project = tomllib.loads((package / "pyproject.toml").read_text("utf-8"))["project"]
     lines = [
         line
@@ -40,7 +40,7 @@ def path(tmp_path) -> str:
 
 
 def run_python(path: str, *words: str) -> subprocess.CompletedProcess:
-    """Python with *path*, run from the checkout."""
+    """Run Python with *path*, in the checkout."""
     environment = {**os.environ, "PYTHONPATH": path, "HYPOTHESIS_PROFILE": "dev"}
     command = [sys.executable, "-m", *words]
     return subprocess.run(
@@ -49,21 +49,21 @@ def run_python(path: str, *words: str) -> subprocess.CompletedProcess:
 
 
 def test_third_party_vendor_is_found_and_translated(path):
-    named = {each["name"] for each in json.loads(run_python(path, "audience", "vendors", "--json").stdout)}
-    assert named == {*audience.vendor_names(), "pigeon", "dovecote"}
-    said = json.loads(run_python(path, "audience", "translate", "--to", "all", "a AND NOT b", "--json").stdout)[
+    names = {vendor["name"] for vendor in json.loads(run_python(path, "audience", "vendors", "--json").stdout)}
+    assert names == {*audience.vendor_names(), "pigeon", "dovecote"}
+    vendors = json.loads(run_python(path, "audience", "translate", "--to", "all", "a AND NOT b", "--json").stdout)[
         "vendors"
     ]
-    assert said["pigeon"]["native"] == [{"flights": [["a", "!b"]]}]
-    assert "dovecote" not in said
+    assert vendors["pigeon"]["native"] == [{"flights": [["a", "!b"]]}]
+    assert "dovecote" not in vendors
 
 
 def test_read_only_third_party_vendor_is_only_a_source(path):
     words = ["translate", "--from", "dovecote", "--to", "pigeon", '{"flights": [["a", "!b"]]}']
     assert run_python(path, "audience", *words).stdout == '{"flights":[["a","!b"]]}\n'
-    refused = run_python(path, "audience", "translate", "--to", "dovecote", "a")
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "dovecote is read-only: it was closed in 2019" in refused.stderr
+    result = run_python(path, "audience", "translate", "--to", "dovecote", "a")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "dovecote is read-only: it was closed in 2019" in result.stderr
     assert "read only: it was closed in 2019" in run_python(path, "audience", "vendors").stdout
 
 
@@ -78,11 +78,11 @@ def test_third_party_vendor_passes_shared_tests(path):
 
 
 BROKEN_ENTRY_POINTS = {
-    "a package that is not there": ("pigeon = nowhere:VENDOR", "ModuleNotFoundError"),
-    "something else than a vendor": ("pigeon = pigeon_post:PAGE", "is not an audience.Vendor"),
-    "what ends Python": ("pigeon = pigeon_that_exits:VENDOR", "SystemExit: 3"),
+    "missing package": ("pigeon = nowhere:VENDOR", "ModuleNotFoundError"),
+    "not a vendor": ("pigeon = pigeon_post:PAGE", "is not an audience.Vendor"),
+    "module exits": ("pigeon = pigeon_that_exits:VENDOR", "SystemExit: 3"),
     "no name": ("pigeon = pigeon_that_fails:NAMELESS", "None is not a valid name of a vendor"),
-    "two of one name": ("pigeon = pigeon_post:VENDOR\nother = pigeon_post:VENDOR", "'pigeon' is taken"),
+    "duplicate name": ("pigeon = pigeon_post:VENDOR\nother = pigeon_post:VENDOR", "'pigeon' is taken"),
 }
 
 
@@ -119,12 +119,12 @@ def brought(tmp_path, monkeypatch):
     audience.vendors._load_installed_vendors.cache_clear()
 
 
-@pytest.mark.parametrize(("points", "told"), BROKEN_ENTRY_POINTS.values(), ids=BROKEN_ENTRY_POINTS.keys())
-def test_broken_package_is_named(points, told, brought):
+@pytest.mark.parametrize(("points", "reason"), BROKEN_ENTRY_POINTS.values(), ids=BROKEN_ENTRY_POINTS.keys())
+def test_broken_package_is_named(points, reason, brought):
     brought(points)
     with pytest.raises(PlanError, match="audience-pigeon") as caught:
         audience.vendor_names()
-    assert (caught.value.code, told in str(caught.value)) == ("broken-vendor", True)
+    assert (caught.value.code, reason in str(caught.value)) == ("broken-vendor", True)
 
 
 @pytest.mark.parametrize("which", ["EMIT", "READ", "ASKED"])

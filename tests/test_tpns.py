@@ -1,4 +1,4 @@
-"""What is true of TPNS alone."""
+"""Properties of TPNS payloads and tokens."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""From every vendor to every other, on the payloads that their documents print."""
+"""Translation from every vendor to every other, of the payloads that their docs print."""
 
 import warnings
 
@@ -14,7 +14,7 @@ PAYLOADS = {
     for name in vendor_names()
 }
 PAIRS = [(source, target) for source in vendor_names() for target in vendor_names(can="emit") if source != target]
-PAYLOADS_PER_PAIR = 10  # payloads a pair: others to other vendors, so that each goes to some
+PAYLOADS_PER_PAIR = 10  # different ones for each target, so that every payload has some targets
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
@@ -23,10 +23,10 @@ def test_every_payload_is_translated_or_rejected_with_reasons(source, target):
     for payload in (PAYLOADS[source] * (first + 1))[first : first + min(PAYLOADS_PER_PAIR, len(PAYLOADS[source]))]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            meant = get_vendor(source).parse(load_json(payload))
-            found = translate(load_json(payload), source, target)
-            said = [get_vendor(target).parse(each) for each in found.native]
-        assert bool(found.by_ids) == bool(found.reasons)
-        if found.by_ids is None:
-            assert equivalent(any_of(said), meant)
-        assert (Everyone() in said) == (meant == Everyone() and found.by_ids is None)
+            expr = get_vendor(source).parse(load_json(payload))
+            result = translate(load_json(payload), source, target)
+            parts = [get_vendor(target).parse(native) for native in result.native]
+        assert bool(result.by_ids) == bool(result.reasons)
+        if result.by_ids is None:
+            assert equivalent(any_of(parts), expr)
+        assert (Everyone() in parts) == (expr == Everyone() and result.by_ids is None)

@@ -1,4 +1,4 @@
-"""One body for every vendor; the facts are lines of text in vendors/<name>.txt."""
+"""Tests that every vendor has to pass; vendors/<name>.txt has its facts, one a line."""
 
 import json
 import warnings
@@ -48,27 +48,27 @@ every_vendor = pytest.mark.parametrize("name", vendor_names())
 every_writable_vendor = pytest.mark.parametrize("name", vendor_names(can="emit"))
 fewer_examples = settings(
     max_examples=scale_examples(max(10, settings().max_examples // 3))
-)  # of what is slow for each of many vendors
-MIN_FACTS = {"read": 5, "refuse": 3, "say": 3, "cannot": 3}  # lines of facts
-TAG_PATTERN = "t{}"  # where a vendor's facts do not say which tags are legal there
+)  # these tests are slow for each of many vendors
+MIN_FACTS = {"read": 5, "refuse": 3, "say": 3, "cannot": 3}  # lines of each verb
+TAG_PATTERN = "t{}"  # if a vendor's facts do not list its legal tags
 
 
 def fact_lines(vendor_name: str, verb: str) -> list[tuple[str, str]]:
-    """What the lines of a vendor's facts with *verb* say."""
+    """Return both sides of the lines of a vendor's facts with *verb*."""
     return [case.values[1:] for case in load_cases("vendors", verb) if case.values[0] == vendor_name]
 
 
 def make_tags(vendor_name: str, count: int) -> list:
-    """So many tags that are legal at a vendor, of all the kinds that its facts name."""
+    """Return *count* legal tags of a vendor, of all the kinds in its facts."""
     kinds = [kind for left, _ in fact_lines(vendor_name, "tags") for kind in left.split()] or [TAG_PATTERN]
     return [parse(kinds[number % len(kinds)].format(number)) for number in range(count)]
 
 
 @every_vendor
 def test_vendor_has_fact_file(name):
-    for verb, fewest in MIN_FACTS.items():
+    for verb, minimum in MIN_FACTS.items():
         if verb in ("read", "refuse") or name in vendor_names(can="emit"):
-            assert len(fact_lines(name, verb)) >= fewest, verb
+            assert len(fact_lines(name, verb)) >= minimum, verb
 
 
 def test_fact_files_belong_to_vendors():
@@ -98,20 +98,20 @@ def test_payload_meaning_with_warning(name, payload, meaning):
         assert render(get_vendor(name).parse(load_json(payload))) == render(parse(meaning))
 
 
-@pytest.mark.parametrize(("name", "payload", "place"), load_cases("vendors", "refuse"))
-def test_payload_is_rejected_with_path(name, payload, place):
+@pytest.mark.parametrize(("name", "payload", "problem"), load_cases("vendors", "refuse"))
+def test_payload_is_rejected_with_path(name, payload, problem):
     with pytest.raises(PayloadError) as caught, warnings.catch_warnings():
         warnings.simplefilter("ignore", PayloadWarning)
         get_vendor(name).parse(load_json(payload))
-    problem = caught.value.problems[0]
-    assert f"{problem.code} {problem.path}" == place
+    [first, *_] = caught.value.problems
+    assert f"{first.code} {first.path}" == problem
 
 
 @pytest.mark.parametrize(("name", "text", "payload"), load_cases("vendors", "say"))
 def test_expression_is_emitted(name, text, payload):
-    said = get_vendor(name).emit(simplify(parse(text)))
-    assert said == load_json(payload)
-    assert equivalent(get_vendor(name).parse(said), parse(text))
+    emitted = get_vendor(name).emit(simplify(parse(text)))
+    assert emitted == load_json(payload)
+    assert equivalent(get_vendor(name).parse(emitted), parse(text))
 
 
 @pytest.mark.parametrize(("name", "text", "codes"), load_cases("vendors", "cannot"))
@@ -179,7 +179,7 @@ def test_simplified_away_segment_is_no_reason(name):
 
 
 def unsupported_codes(vendor_name: str, expr: Expr) -> list[str]:
-    """The codes of all that keeps a vendor from saying *expr*."""
+    """Return the codes of all reasons why a vendor cannot express *expr*."""
     with pytest.raises(Unsupported) as caught:
         get_vendor(vendor_name).emit(expr)
     return [problem.code for problem in caught.value.problems]
@@ -191,12 +191,12 @@ def unsupported_codes(vendor_name: str, expr: Expr) -> list[str]:
 def test_emit_parse_round_trips(name, data):
     expr = data.draw(boolean_exprs(st.sampled_from(make_tags(name, 8)), max_leaves=8))
     try:
-        said = get_vendor(name).parse(get_vendor(name).emit(expr))
-    except Unsupported as unsaid:
-        assert unsaid.problems
+        read_back = get_vendor(name).parse(get_vendor(name).emit(expr))
+    except Unsupported as error:
+        assert error.problems
         return
-    for device in devices_of_all_tag_sets(list(atoms(expr) | atoms(said))):
-        assert is_inside(said, device) == is_inside(expr, device)
+    for device in devices_of_all_tag_sets(list(atoms(expr) | atoms(read_back))):
+        assert is_inside(read_back, device) == is_inside(expr, device)
 
 
 @every_writable_vendor
@@ -205,20 +205,20 @@ def test_emit_parse_round_trips(name, data):
 def test_each_of_256_devices_is_reached_at_most_once(name, data):
     tags = make_tags(name, 8)
     expr = data.draw(boolean_exprs(st.sampled_from(tags), max_leaves=16))
-    found = plan(expr, name)
-    said = [get_vendor(name).parse(payload) for payload in found.native]
-    rest = [] if found.by_ids is None else [found.by_ids]
-    assert bool(rest) == bool(found.reasons)
+    result = plan(expr, name)
+    parts = [get_vendor(name).parse(payload) for payload in result.native]
+    by_ids = [] if result.by_ids is None else [result.by_ids]
+    assert bool(by_ids) == bool(result.reasons)
     for device in devices_of_all_tag_sets(tags):
-        assert sum(is_inside(each, device) for each in [*said, *rest]) == is_inside(expr, device)
+        assert sum(is_inside(part, device) for part in [*parts, *by_ids]) == is_inside(expr, device)
 
 
 @st.composite
 def wide_exprs(draw, tags):
-    """Expressions of lists that are longer than a request takes."""
+    """Generate expressions with lists longer than a request allows."""
     lists = st.lists(st.sampled_from(tags), min_size=1, max_size=60, unique=True)
     pieces = draw(st.lists(st.tuples(st.sampled_from([any_of, all_of]), st.booleans(), lists), min_size=1, max_size=12))
-    terms = [join(~tag if negated else tag for tag in some) for join, negated, some in pieces]
+    terms = [join(~tag if negated else tag for tag in operands) for join, negated, operands in pieces]
     return draw(st.sampled_from([any_of, all_of]))(terms)
 
 
@@ -226,21 +226,21 @@ def wide_exprs(draw, tags):
 @given(st.data())
 @fewer_examples
 def test_limits_hold_for_wide_expressions(name, data):
-    limits = [(left.partition(" "), int(most)) for left, most in fact_lines(name, "limit")]
+    limits = [(key.partition(" "), int(maximum)) for key, maximum in fact_lines(name, "limit")]
     expr = data.draw(wide_exprs(make_tags(name, 120)))
     for payload in plan(expr, name, max_requests=4).native:
-        get_vendor(name).parse(payload)  # which refuses what is too long
-        for (key, _, text), most in limits:
-            assert all(_count_items(value, text) <= most for value in _values_at_key(payload, key)), key
+        get_vendor(name).parse(payload)  # parse rejects a list that is too long
+        for (key, _, text), maximum in limits:
+            assert all(_count_items(value, text) <= maximum for value in _values_at_key(payload, key)), key
 
 
 def _count_items(value, text: str) -> int:
-    """How many elements a list has, or how often a *text* stands in another."""
+    """Count the elements of a list, or the occurrences of *text* in a string."""
     return value.count(text) if isinstance(value, str) else len(value)
 
 
 def _values_at_key(payload, key: str):
-    """All that stands under *key*, also in JSON that is written as a text."""
+    """Yield every value under *key*, also in JSON text."""
     if isinstance(payload, str) and payload.startswith("{"):
         payload = json.loads(payload)
     if isinstance(payload, dict):
@@ -253,8 +253,8 @@ def _values_at_key(payload, key: str):
 def test_id_list_has_at_most_max_ids(name):
     record = get_vendor(name)
     names = [f"r{number}" for number in range(record.max_ids + 1)]
-    for some in (names[:1], names[:2], names[:-1]):
-        assert simplify(record.parse(record.target_ids(some))) == Ids("registration_id", tuple(some))
+    for ids in (names[:1], names[:2], names[:-1]):
+        assert simplify(record.parse(record.target_ids(ids))) == Ids("registration_id", tuple(ids))
     with pytest.raises(Unsupported) as caught:
         record.emit(Ids("registration_id", tuple(names)))
     assert caught.value.problems
@@ -262,15 +262,15 @@ def test_id_list_has_at_most_max_ids(name):
 
 @pytest.mark.parametrize("name", [name for name in vendor_names() if name not in vendor_names(can="emit")])
 def test_read_only_vendor_is_only_a_source(name, index):
-    for refused in (lambda: plan("a", name), lambda: batch_ids(index.resolve("male"), name)):
+    for attempt in (lambda: plan("a", name), lambda: batch_ids(index.resolve("male"), name)):
         with pytest.raises(PlanError, match="is read-only") as caught:
-            refused()
+            attempt()
         assert caught.value.code == "reads-only"
     payloads = [load_json(payload) for payload, _ in fact_lines(name, "read")]
     for target in vendor_names(can="emit"):
         for payload in payloads[:8]:
-            found = translate(payload, name, target)
-            assert found.native or found.by_ids is not None
+            result = translate(payload, name, target)
+            assert result.native or result.by_ids is not None
 
 
 @every_writable_vendor
@@ -283,19 +283,19 @@ def test_single_tag_is_emitted_and_nobody_is_not(name):
 
 
 def frequent_words(vendor_name: str) -> list[str]:
-    """Every key and every text of the payloads that a vendor's facts have, most frequent first."""
-    found: Counter[str] = Counter()
-    left = [load_json(payload) for payload, _ in fact_lines(vendor_name, "read")]
-    while left:
-        match left.pop():
+    """Return every key and string in the payloads of a vendor's facts, most frequent first."""
+    counts: Counter[str] = Counter()
+    remaining = [load_json(payload) for payload, _ in fact_lines(vendor_name, "read")]
+    while remaining:
+        match remaining.pop():
             case dict() as payload:
-                found.update(list(payload))
-                left += payload.values()
+                counts.update(list(payload))
+                remaining += payload.values()
             case list() as payload:
-                left += payload
+                remaining += payload
             case str() as text:
-                found[text] += 1
-    return [word for word, _ in found.most_common(60)]
+                counts[text] += 1
+    return [word for word, _ in counts.most_common(60)]
 
 
 @every_vendor
@@ -327,13 +327,13 @@ def test_unserializable_number_is_rejected(number):
 @given(st.data())
 def test_mutated_payload_is_parsed_or_rejected_with_path(name, data):
     payload = load_json(data.draw(st.sampled_from([payload for payload, _ in fact_lines(name, "read")])))
-    wrong = data.draw(
+    replacement = data.draw(
         st.none() | st.booleans() | st.integers() | st.just([]) | st.just({}) | st.text("a&|!()', ", max_size=9)
     )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PayloadWarning)
-            get_vendor(name).parse(_spoil_payload(payload, wrong, data))
+            get_vendor(name).parse(_spoil_payload(payload, replacement, data))
     except PayloadError as error:
         assert error.problems[0].path.startswith("$")
     except ComplexityError as error:
@@ -341,11 +341,11 @@ def test_mutated_payload_is_parsed_or_rejected_with_path(name, data):
 
 
 def _spoil_payload(payload, replacement, data):
-    """*payload* with *wrong* in the place of one of its parts."""
+    """Replace one part of *payload*."""
     if isinstance(payload, dict | list) and payload and data.draw(st.integers(0, 3)):
-        places = list(payload) if isinstance(payload, dict) else list(range(len(payload)))
-        at = data.draw(st.sampled_from(places))
-        spoilt = payload.copy()
-        spoilt[at] = _spoil_payload(payload[at], replacement, data)
-        return spoilt
+        keys = list(payload) if isinstance(payload, dict) else list(range(len(payload)))
+        key = data.draw(st.sampled_from(keys))
+        spoiled = payload.copy()
+        spoiled[key] = _spoil_payload(payload[key], replacement, data)
+        return spoiled
     return replacement

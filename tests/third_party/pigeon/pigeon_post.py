@@ -1,4 +1,4 @@
-"""Pigeon Post, which does not exist: a list of flights, each the marks that a pigeon has, or has not (`!`)."""
+"""Pigeon Post, a made-up vendor: a list of flights, each with marks that its pigeons have, or do not have (`!`)."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from audience import And, Everyone, Expr, Ids, Limit, Not, Or, Problem, Tag, Uns
 from audience.algebra.fitting import fit_to_shape
 from audience.algebra.request_shape import FlatDnf
 from audience.language.ast import atoms
-from audience.vendors.payload_reader import fail, read_object, read_strings, reject_unknown_keys
+from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import Payload
 
 PAGE = "https://example.com/pigeon-post"
@@ -17,30 +17,29 @@ SHAPE = FlatDnf(max_entries=12)
 
 def parse(payload: Any) -> Expr:
     """Read `{"flights": [["grey", "!old"]]}`, `{"rings": ["7"]}` or `{"flights": "all"}`."""
-    letter = read_object(payload, "$")
-    reject_unknown_keys(letter, ("flights", "rings"), "$")
-    match letter:
-        case {"flights": "all", **rest} if not rest:
+    letter = PayloadCursor(payload).only(("flights", "rings"))
+    match letter.object():
+        case {"flights": "all", **others} if not others:
             return Everyone()
-        case {"flights": list(flights), **rest} if flights and not rest:
-            return any_of(_parse_flight(flight, f"$.flights[{at}]") for at, flight in enumerate(flights))
-        case {"rings": rings, **rest} if not rest:
-            names = read_strings(rings, "$.rings")
+        case {"flights": list(flights), **others} if flights and not others:
+            return any_of(map(_parse_flight, letter["flights"].items()))
+        case {"rings": _, **others} if not others:
+            names = letter["rings"].strings()
             if not 0 < len(names) <= 30:
-                fail("too-many", f"{len(names)} rings; from 1 to 30", "$.rings")
+                letter["rings"].fail("too-many", f"expected 1 to 30 rings, found {len(names)}")
             return Ids("registration_id", tuple(names))
-    fail("empty-target", "expected flights or rings, not both", "$")
+    letter.fail("empty-target", "expected flights or rings, not both")
 
 
-def _parse_flight(flight: Any, path: str) -> Expr:
-    marks = read_strings(flight, path)
+def _parse_flight(flight: PayloadCursor) -> Expr:
+    marks = flight.strings()
     if not marks or "!" in marks:
-        fail("empty-target", "a flight has marks", path)
+        flight.fail("empty-target", "a flight has marks")
     return all_of(Not(Tag("tag", mark[1:])) if mark[0] == "!" else Tag("tag", mark) for mark in marks)
 
 
 def emit(expr: Expr) -> Payload:
-    """Say *expr* in one letter, or raise Unsaid with every reason."""
+    """Write *expr* as one letter, or raise Unsupported with every reason."""
     if expr == Everyone():
         return {"flights": "all"}
     if isinstance(expr, Ids) and expr.kind == "registration_id" and len(expr.values) <= 30:
@@ -48,7 +47,7 @@ def emit(expr: Expr) -> Payload:
     problems = [problem for atom in atoms(expr) for problem in _atom_problems(atom)]
     form = None if problems else fit_to_shape(expr, SHAPE)
     if form is None:
-        raise Unsupported(problems or [Problem("too-many", "no list of flights of at most 12 entries says it")])
+        raise Unsupported(problems or [Problem("too-many", "it takes more than 12 entries of flights")])
     clauses = form.terms if isinstance(form, Or) else (form,)
     return {
         "flights": [
@@ -65,17 +64,17 @@ def _atom_problems(atom: Expr) -> Iterator[Problem]:
     if isinstance(atom, Tag):
         yield from tag_problems(atom)
     else:
-        yield Problem("no-such-id", "a flight has marks only, and a letter has at most 30 rings")
+        yield Problem("no-such-id", "a flight has marks only, and a letter at most 30 rings")
 
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
-    """Why there is no mark for *tag*."""
+    """Find why there is no mark for *tag*."""
     if tag.type != "tag" or tag.value.startswith("!") or len(tag.value) > 20:
-        yield Problem("illegal-name", f"{tag.value!r} is no mark", tag.span)
+        yield Problem("illegal-name", f"{tag.value!r} is not a legal mark", tag.span)
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
-    """A letter to at most 30 rings."""
+    """Write a letter to at most 30 rings."""
     return {"rings": list(ids)}
 
 
