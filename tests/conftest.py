@@ -1,7 +1,10 @@
 """Hypothesis profiles, and indexes and commands that several tests share."""
 
 import os
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -18,6 +21,22 @@ settings.register_profile("ci", max_examples=40, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 CENSUS_FILE = Path(__file__).parents[2] / "shared" / "data" / "census-income.parquet"
+
+
+def settrace_when_free(function: Any, settrace: Any = sys.settrace) -> None:
+    """Install a trace function, as coverage does in each thread, as soon as no other thread is installing one.
+
+    Python 3.11 refuses the second of two at once, which is likely where an audit hook runs between (`test_crashes.py`).
+    """
+    while True:
+        try:
+            return settrace(function)
+        except RuntimeError:
+            time.sleep(0.001)
+
+
+if sys.version_info < (3, 12):
+    sys.settrace = settrace_when_free
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +73,7 @@ def audience(folder, capsys, monkeypatch):
     """Run a command in the folder; its exit code, standard output and standard error."""
     monkeypatch.chdir(folder)
 
-    def command(*words: str) -> tuple[int, str, str]:
+    def command(*words: str) -> tuple[Any, str, str]:
         with pytest.raises(SystemExit) as ended:
             run(list(words))
         out, err = capsys.readouterr()
