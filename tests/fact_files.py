@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from audience import vendor_names
 
@@ -27,7 +28,7 @@ def find_fact_files(folder: str) -> list[Path]:
     return sorted((TESTS_FOLDER / folder).glob("*.txt")) + [file for file in brought if file.stem in vendor_names()]
 
 
-def load_cases(folder: str, *verbs: str) -> list[object]:
+def load_cases(folder: str, *verbs: str) -> list[ParameterSet]:
     """The facts with one of *verbs* in the files of *folder*, as parameters: file name, before, behind the arrow."""
     return [
         pytest.param(file.stem, left, right, id=f"{file.stem}: {left[:60]}")

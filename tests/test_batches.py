@@ -26,7 +26,7 @@ awkward_ids = st.sampled_from(
     ['q"q', "b\\", "\n", "\x00\x1f", "\x7f", "四川", "😀😀", "a,b", " a", "a\u3000", "é" * 36, "x" * 37]
 )
 mixed_ids = fixed_width_ids | awkward_ids | st.text(min_size=1)
-id_lists = st.one_of(st.lists(each, unique=True, max_size=60) for each in (fixed_width_ids, mixed_ids))
+id_lists = st.one_of(*(st.lists(each, unique=True, max_size=60) for each in (fixed_width_ids, mixed_ids)))
 audiences = st.sampled_from(["everyone", "wanted", "NOT wanted"])
 
 

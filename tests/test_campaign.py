@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from sizes import scale_examples
 
 from audience import DeliveryError, DeviceIndex, OutputError, PlanError
-from audience.delivery import SafetyLimits, campaign_runs
+from audience.delivery import SafetyLimits, SendOptions, campaign_runs, prepare
 from audience.delivery.ledger.connection import LEDGER_FILE
 from audience.messages import Message
 from audience.requests import campaign as campaigns
+from audience.requests import writer
 from audience.requests.campaign import CAMPAIGN_FILE, plan_campaign, write_campaign
 from audience.vendors.delivery_spec import Credentials
 
@@ -221,7 +222,7 @@ def test_replace_only_unsent_campaign_folder(vendors, tmp_path, touch):
 def test_replace_keeps_run_started_meanwhile(vendors, tmp_path, monkeypatch):
     found = plan_campaign("a", NAMES, build_index(ROWS, tmp_path / "x.index"))
     write_campaign(found, tmp_path / "out")
-    made = campaigns.write_skipped
+    made = writer.write_skipped
     monkeypatch.setattr(
         campaigns, "write_skipped", lambda *words: (tmp_path / "out" / "one" / LEDGER_FILE).touch() or made(*words)
     )
@@ -251,20 +252,20 @@ def died(services, tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "out"
     write_campaign(plan_campaign("a", NAMES, build_index(ROWS, tmp_path / "x.index")), folder)
     ready = campaign_runs.prepare_all(folder, Message(title="Hi"), load_credentials, SafetyLimits(expected=5))
-    begin, left = campaign_runs.prepare.create_run, [1]
+    begin, left = prepare.create_run, [1]
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(
-            campaign_runs.prepare,
+            prepare,
             "create_run",
             lambda *words: begin(*words) if left and left.pop() else raise_interrupt(),
         )
-        campaign_runs.send_all(folder, Message(title="Hi"), ready, campaign_runs.SendOptions())
+        campaign_runs.send_all(folder, Message(title="Hi"), ready, SendOptions())
     assert [(each / LEDGER_FILE).exists() for each in campaign_runs.run_folders(folder)] == [True, False, False]
     return folder
 
 
 def test_resume_starts_runs_not_yet_started(died, services):
-    found = campaign_runs.resume_all(died, load_credentials, "report", campaign_runs.SendOptions())
+    found = campaign_runs.resume_all(died, load_credentials, "report", SendOptions())
     assert all(status.done for status in found.values())
     assert [sum(service.delivery_counts.values()) for service in services.values()] == [3, 1, 1]
 
@@ -273,10 +274,10 @@ def test_resume_rejects_changed_unstarted_run(died, services):
     file = died / "two" / "manifest.json"
     file.write_text(file.read_text().replace("}", "} "))
     with pytest.raises(DeliveryError, match="other-plan"):
-        campaign_runs.resume_all(died, load_credentials, "report", campaign_runs.SendOptions())
+        campaign_runs.resume_all(died, load_credentials, "report", SendOptions())
     (died / campaign_runs.CAMPAIGN_RUN_FILE).unlink()
     with pytest.raises(DeliveryError, match="not-begun"):
-        campaign_runs.resume_all(died, load_credentials, "report", campaign_runs.SendOptions())
+        campaign_runs.resume_all(died, load_credentials, "report", SendOptions())
     assert not any(service.call_count for service in services.values())
 
 

@@ -26,7 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sizes import scale_examples
 
 from audience import DeliveryError
-from audience.delivery import campaign_runs, resume, runs, send, status
+from audience.delivery import campaign_runs, prepare, resume, runs, send, status
 from audience.delivery.ledger import folder_marker
 from audience.delivery.ledger.connection import LEDGER_FILE
 from audience.messages import Message
@@ -351,14 +351,14 @@ def test_campaign_copy_starts_nothing(tmp_path, service, monkeypatch):
     """The sender died before it created the second run; the copy must not create it."""
     folder = write_campaign_folder(tmp_path / "out", one=make_ids(15), two=[f"t{at}" for at in range(15)])
     prepared_runs = campaign_runs.prepare_all(folder, Message(title="Hi"), load_credentials, UNLIMITED)
-    create_run = campaign_runs.prepare.create_run
+    create_run = prepare.create_run
 
     def die_after_create(prepared):
         create_run(prepared)
         raise ProcessDied
 
     with monkeypatch.context() as patched, pytest.raises(ProcessDied):
-        patched.setattr(campaign_runs.prepare, "create_run", die_after_create)
+        patched.setattr(prepare, "create_run", die_after_create)
         campaign_runs.send_all(folder, Message(title="Hi"), prepared_runs, make_send_options(service))
     copy = shutil.copytree(folder, tmp_path / "copy")
     with pytest.raises(DeliveryError, match="copied-run"):
@@ -401,8 +401,8 @@ def test_send_rejects_ledger_deleted_during_send(tmp_path, service):
         if call == 3:
             for file in (LEDGER_FILE, f"{LEDGER_FILE}-wal", f"{LEDGER_FILE}-shm"):
                 (folder / file).unlink()
-            for file in folder.glob("*.marker"):
-                file.unlink()
+            for marker in folder.glob("*.marker"):
+                marker.unlink()
             with pytest.raises(DeliveryError, match="lost-ledger"):
                 send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(second_service))
 

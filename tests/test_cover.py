@@ -61,7 +61,7 @@ SHAPES = [
         ListsByKey(),
         ListsByKey(max_values=2, allows_unbounded_not=True),
         ListsByKey(max_lists=1),
-        ListsByKey(max_lists=2, key=lambda tag: tag.value < "d"),
+        ListsByKey(max_lists=2, key=lambda tag: str(tag.value < "d")),
     ),
 ]
 few_tag_exprs = boolean_exprs(st.sampled_from(BARE_TAGS[:4]))

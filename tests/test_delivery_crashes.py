@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import fake_vendor
 import pytest
@@ -126,7 +127,7 @@ def vendor():
         unregister()
 
 
-METHODS = {
+METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
     "vendor without deduplication": (make_method(), {}),
     "vendor with deduplication": (make_idempotent_method(), {"drops_repeats": True}),
     "handles": (make_setup_method(max_uses=3), {}),
@@ -339,6 +340,7 @@ def test_status_lists_active_and_dead_workers_read_only(tmp_path, server):
 HOLD_LEDGER_SCRIPT = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from audience.delivery.ledger.connection import Ledger
 from audience.delivery.ledger.workers import register_worker
 with Ledger(Path(sys.argv[1])) as ledger, register_worker(ledger), ledger.transaction():

@@ -282,7 +282,8 @@ class BatchTransitions(RuleBasedStateMachine):
         if claimed_batch is None:
             return None
         with self.ledger.transaction():
-            verdict = transitions.mark_sent(self.ledger, *claimed_batch, self.now, self.now + 5, None)
+            worker, batch = claimed_batch
+            verdict = transitions.mark_sent(self.ledger, worker, batch, self.now, self.now + 5, None)
         if verdict == "dedup_window_over":
             with self.ledger.transaction():
                 transitions.release_batch(self.ledger, claimed_batch[1])

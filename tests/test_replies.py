@@ -57,7 +57,7 @@ def test_setup_reply_meaning(name, reply, meaning):
 def test_every_documented_code_has_meaning_and_advice(name):
     codes = get_vendor(name).delivery.error_codes
     (listed,) = [case.values[2] for case in load_cases("replies", "codes") if case.values[0] == name]
-    assert sorted(code.code for code in codes) == sorted(listed.split())
+    assert sorted(code.code for code in codes) == sorted(str(listed).split())
     assert all(code.meaning and code.advice and code.source.startswith("https://") for code in codes)
     assert {code.outcome for code in codes} <= set(OUTCOMES)
 

@@ -231,8 +231,14 @@ def test_control_api_rejects_invalid_requests(client, method, path, body, status
 
 def start_command(folder: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "audience", "sandbox", *words]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=folder, text=True, env={**os.environ, **environment}, **pipes)
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        text=True,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])

@@ -27,6 +27,7 @@ from fake_vendor import (
 
 from audience import DeliveryError
 from audience.delivery import RetryPolicy, cancel, prepare, resume, send, status
+from audience.delivery.ledger.connection import create_ledger
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_run_is_created_once(vendor, tmp_path):
 
 
 def test_concurrent_sends_reject_the_second(vendor, tmp_path, monkeypatch):
-    folder, create, refused = write_run_folder(tmp_path / "run", make_ids(20)), prepare.create_ledger, []
+    folder, create, refused = write_run_folder(tmp_path / "run", make_ids(20)), create_ledger, []
 
     def create_slowly(*arguments):
         if not refused:
