@@ -15,12 +15,11 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from audience.algebra.request_shape import ListsByKey, RequestShape
-from audience.errors import Problem
+from audience.errors import PayloadError, Problem
 from audience.language.ast import Atom, Compare, Expr, Tag, Within, atoms, map_atoms
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
-from audience.vendors.payload_reader import fail
 from audience.vendors.spec import Payload, Unsupported, Vendor
 
 READ_HINT = "correct the names in the catalog: each vendor name must mean exactly one tag"
@@ -87,12 +86,12 @@ def _read_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
             return _read_tag(atom, catalog, vendor)
         case Compare(type=type_, value=value) | Within(type=type_, day=value):
             if _is_renamed(type_, catalog, vendor):
-                fail("ambiguous-name", f"{type_} has other names at {vendor.name}", "$", READ_HINT)
+                raise _ambiguous_name_error(f"{type_} has other names at {vendor.name}")
             tag = _read_tag(Tag(type_, value), catalog, vendor)
             if tag.value == value:
                 return replace(atom, type=tag.type)
             message = f"{render(atom)!r} cannot be read: {vendor.name} has names for its single values"
-            fail("ambiguous-name", message, "$", READ_HINT)
+            raise _ambiguous_name_error(message)
     return atom
 
 
@@ -101,11 +100,15 @@ def _read_tag(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
     tag, *others = find_candidate_tags(vendor_tag, catalog, vendor)
     if others:
         message = f"{render(vendor_tag)!r} at {vendor.name} is both {render(tag)} and {render(others[0])}"
-        fail("ambiguous-name", message, "$", READ_HINT)
+        raise _ambiguous_name_error(message)
     if tag == vendor_tag and (renamed := to_vendor_tag(vendor_tag, catalog, vendor)) != vendor_tag:
         message = f"{render(vendor_tag)!r} is not a name at {vendor.name}, which calls that tag {render(renamed)}"
-        fail("ambiguous-name", message, "$", READ_HINT)
+        raise _ambiguous_name_error(message)
     return tag
+
+
+def _ambiguous_name_error(message: str) -> PayloadError:
+    return PayloadError(Problem("ambiguous-name", message, path="$", hint=READ_HINT))
 
 
 def _is_renamed(type_: str, catalog: Catalog, vendor: Vendor) -> bool:
