@@ -17,8 +17,7 @@ from test_messages import parse_fact_message
 from audience import MessageError, get_vendor, parse
 from audience.vendors.delivery_spec import Credentials, Request, SendCall, SigningContext
 from audience.vendors.emas.calls import BASE_URLS
-from audience.vendors.emas.percent_encoding import percent_encode
-from audience.vendors.emas.signing import ACS3, SHA1
+from audience.vendors.emas.signing import ACS3, SHA1, percent_encode
 
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 KEYS = {"access_key_id": "id", "access_key_secret": "a secret", "app_key": "23267207"}

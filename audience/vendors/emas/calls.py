@@ -13,9 +13,8 @@ from functools import partial
 from typing import Any
 
 from audience.vendors.delivery_spec import Credentials, DeliverySpec, RateLimit, Request, SendMethod, SetupCall
-from audience.vendors.emas.percent_encoding import encode_pairs
 from audience.vendors.emas.replies import CODES, parse_mass_reply, parse_reply
-from audience.vendors.emas.signing import ACTION_HEADER, OPTIONAL_KEYS, VERSION_HEADER, sign
+from audience.vendors.emas.signing import ACTION_HEADER, OPTIONAL_KEYS, VERSION_HEADER, encode_pairs, sign
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.spec import Payload
 

@@ -32,7 +32,7 @@ def unsupported_problems(message: Message) -> Iterator[Problem]:
         yield Problem("two-platforms", reason, path="$.platforms", hint=hint)
     if message.kind == "silent" and message.data and message.body:
         reason = "a silent message of EMAS has a title and a body, and no field for data"
-        yield Problem("two-bodies", reason, path="$.data", hint="leave out the body: the data, as JSON, replace it")
+        yield Problem("two-bodies", reason, path="$.data", hint="leave out the body: the data, as JSON, replaces it")
 
 
 def require_json_data(message: Message) -> Message:

@@ -7,11 +7,11 @@ read 2026-11-21.
 import base64
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 from audience.vendors.delivery_spec import Credentials, Request, SigningContext
-from audience.vendors.emas.percent_encoding import encode_pairs, percent_encode
 from audience.vendors.emas.timestamps import format_timestamp
 
 ACS3 = "ACS3-HMAC-SHA256"
@@ -19,6 +19,7 @@ SHA1 = "HMAC-SHA1"
 OPTIONAL_KEYS = {"signature": (ACS3, SHA1)}
 ACTION_HEADER, VERSION_HEADER = "x-acs-action", "x-acs-version"
 _DEFAULT_PORTS = {"https": 443, "http": 80}
+_SAFE_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
 
 
 def sign(request: Request, credentials: Credentials, context: SigningContext) -> Request:
@@ -95,3 +96,30 @@ def _format_host_header(base_url: str) -> str:
     hostname = parts.hostname or ""
     name = f"[{hostname}]" if ":" in hostname else hostname
     return name if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f"{name}:{parts.port}"
+
+
+# Percent-encoding. ----------------------------------------------------------------------------------------------------
+
+
+def percent_encode(text: str) -> str:
+    """Percent-encode *text* as EMAS signs it: all but letters, digits and `-_.~`, in upper case.
+
+    `urllib.parse.quote` loops over the bytes in Python, and a call may have a hundred thousand ids.
+
+    >>> percent_encode("a,b ~*/%时")
+    'a%2Cb%20~%2A%2F%25%E6%97%B6'
+    """
+    data = text.encode()
+    unsafe = sorted(set(data.translate(None, _SAFE_BYTES)), key=lambda byte: byte != ord("%"))
+    for byte in unsafe:  # "%" first: encoding the others adds it
+        data = data.replace(bytes([byte]), b"%%%02X" % byte)
+    return data.decode()
+
+
+def encode_pairs(parameters: Mapping[str, str]) -> list[str]:
+    """Format parameters as `name=value`, with both sides encoded, sorted by name.
+
+    >>> encode_pairs({"b": "1 2", "a": ""})
+    ['a=', 'b=1%202']
+    """
+    return [f"{percent_encode(name)}={percent_encode(parameters[name])}" for name in sorted(parameters)]
