@@ -18,7 +18,7 @@ from audience.algebra.request_shape import (
 )
 from audience.algebra.simplification import Junction, simplify
 from audience.errors import ComplexityError
-from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, and_terms, or_terms, walk
+from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, and_terms, junction_terms, or_terms, walk
 
 MAX_CLAUSES = 256  # larger normal forms are not tried
 
@@ -104,14 +104,14 @@ def _fits_shape(form: Expr, shape: RequestShape) -> bool:
             within_limits = count_tags(form) <= shape.max_tags and nots <= shape.max_nots
             return within_limits and _fits_tree(form, shape.max_levels, shape.max_operands)
         case NormalForm():
-            terms = _junction_terms(form)
+            terms = junction_terms(form)
             return len(terms) <= shape.max_clauses and all(map(_is_flat_clause, terms))
         case FlatDnf():
             return _fits_flat(or_terms(form), shape)
         case ListsByKey():
             return _fits_keyed(and_terms(form), shape)
         case SingleOperator():
-            return len(_junction_terms(form)) <= shape.max_tags and _has_one_operator(form)
+            return len(junction_terms(form)) <= shape.max_tags and _has_one_operator(form)
 
 
 def _fits_slots(terms: Sequence[Expr], shape: Slots) -> bool:
@@ -121,14 +121,14 @@ def _fits_slots(terms: Sequence[Expr], shape: Slots) -> bool:
     if len(or_lists) > 1 or not all(map(_is_tag_union, or_lists)):
         return False
     spare = 0 if or_lists else 1  # an unused OR-list can hold one tag
-    or_width = max((len(_junction_terms(union)) for union in or_lists), default=0)
+    or_width = max((len(junction_terms(union)) for union in or_lists), default=0)
     return tag_count <= shape.max_all_of + spare and not_count <= shape.max_none_of and or_width <= shape.max_any_of
 
 
 def _fits_tree(form: Expr, max_levels: int, max_operands: int) -> bool:
     if is_literal(form):
         return True
-    terms = _junction_terms(form)
+    terms = junction_terms(form)
     return (
         max_levels > 0
         and len(terms) <= max_operands
@@ -151,8 +151,8 @@ def _fits_keyed(terms: Sequence[Expr], shape: ListsByKey) -> bool:
             lists[key] += ceil(count / shape.max_values)
     for term in terms:
         if not is_literal(term):
-            keys = {shape.key(tag) for tag in _junction_terms(term) if isinstance(tag, Tag)}
-            if not _is_tag_union(term) or len(keys) > 1 or len(_junction_terms(term)) > shape.max_values:
+            keys = {shape.key(tag) for tag in junction_terms(term) if isinstance(tag, Tag)}
+            if not _is_tag_union(term) or len(keys) > 1 or len(junction_terms(term)) > shape.max_values:
                 return False
             lists.update(keys)
     return max(lists.values(), default=0) <= shape.max_lists
@@ -171,7 +171,7 @@ def _is_tag_union(expr: Expr) -> bool:
 
 
 def _is_flat_clause(expr: Expr) -> bool:
-    return all(map(is_literal, _junction_terms(expr)))
+    return all(map(is_literal, junction_terms(expr)))
 
 
 def _nest_wide_lists(expr: Expr, max_operands: int) -> Expr:
@@ -192,7 +192,3 @@ def _nest_wide_lists(expr: Expr, max_operands: int) -> Expr:
 def _chunk_terms(terms: Sequence[Expr], size: int, junction: Junction) -> list[Expr]:
     chunks = [tuple(terms[start : start + size]) for start in range(0, len(terms), size)]
     return [junction(chunk) if len(chunk) > 1 else chunk[0] for chunk in chunks]
-
-
-def _junction_terms(expr: Expr) -> tuple[Expr, ...]:
-    return expr.terms if isinstance(expr, And | Or) else (expr,)

@@ -279,6 +279,11 @@ def or_terms(expr: Expr) -> tuple[Expr, ...]:
     return expr.terms if isinstance(expr, Or) else (expr,)
 
 
+def junction_terms(expr: Expr) -> tuple[Expr, ...]:
+    """Return the terms of an intersection or a union, or *expr* as the only term."""
+    return expr.terms if isinstance(expr, And | Or) else (expr,)
+
+
 def children(expr: Expr) -> tuple[Expr, ...]:
     """Return the direct child nodes of *expr*."""
     match expr:

@@ -6,7 +6,22 @@ from dataclasses import dataclass
 
 from audience.algebra.request_shape import Slots
 from audience.errors import Problem
-from audience.language.ast import And, Compare, Expr, IdKind, Ids, Not, Or, Tag, Within, all_of, any_of, atoms, bare
+from audience.language.ast import (
+    And,
+    Compare,
+    Expr,
+    IdKind,
+    Ids,
+    Not,
+    Or,
+    Tag,
+    Within,
+    all_of,
+    and_terms,
+    any_of,
+    atoms,
+    bare,
+)
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.span import Span
@@ -66,7 +81,7 @@ def _list_term(key: str, names: Sequence[str]) -> Expr:
 
 def write_tag_lists(expr: Expr, dialect: TagListDialect) -> dict[str, list[str]]:
     """Write *expr* as lists, none of them empty, or raise Unsupported with every reason."""
-    terms = expr.terms if isinstance(expr, And) else (expr,)
+    terms = and_terms(expr)
     lists = _fill_lists(terms, dialect)
     problems = [problem for term in terms for problem in _placement_problems(term, dialect)]
     problems += [
@@ -115,7 +130,7 @@ def _placement_problems(term: Expr, dialect: TagListDialect) -> Iterator[Problem
             for operand in operands:
                 if not isinstance(operand, Tag):
                     yield Problem("or-of-others", f"{render(operand)!r} inside OR: {_explain_or_operand(operand)}")
-                    for inner in operand.terms if isinstance(operand, And) else (operand,):
+                    for inner in and_terms(operand):
                         yield from _placement_problems(inner, dialect)
 
 

@@ -11,7 +11,21 @@ from audience.algebra.fitting import is_bounded
 from audience.algebra.normal_forms import Clause, cnf, dnf, nnf
 from audience.algebra.simplification import Junction, simplify
 from audience.errors import ComplexityError, Problem
-from audience.language.ast import And, Compare, Everyone, Expr, Ids, Not, Or, Tag, Within, all_of, any_of, atoms
+from audience.language.ast import (
+    And,
+    Compare,
+    Everyone,
+    Expr,
+    Ids,
+    Not,
+    Or,
+    Tag,
+    Within,
+    all_of,
+    any_of,
+    atoms,
+    junction_terms,
+)
 from audience.language.attribute_names import TPNS_TYPES
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
@@ -219,7 +233,7 @@ def _group_by_type(leaves: Sequence[Expr], junction: Junction) -> list[Expr]:
 
 def _is_item(expr: Expr) -> bool:
     """Return whether one item can express *expr*: tags of one type, all of them with NOT or none."""
-    terms = expr.terms if isinstance(expr, And | Or) else (expr,)
+    terms = junction_terms(expr)
     return len({_item_key(term) for term in terms}) == 1 and None not in map(_item_key, terms)
 
 
@@ -234,7 +248,7 @@ def _item_key(term: Expr) -> tuple[str, bool] | None:
 
 def _emit_item(leaf: Expr, junction: Junction) -> Payload:
     """Write one element of tag_items; NOT a AND NOT b is written as the NOT of a OR b."""
-    terms = leaf.terms if isinstance(leaf, And | Or) else (leaf,)
+    terms = junction_terms(leaf)
     is_not = isinstance(terms[0], Not)
     tags = [term.term if isinstance(term, Not) else term for term in terms]
     return {
