@@ -33,7 +33,7 @@ def test_index_build_accepts_every_role(audience, tmp_path):
     found = json.loads(out)
     assert found["ids"] == ["id:emas", "alias:alias", "account:account"]
     kinds = {each["name"]: each["role"] for each in found["attributes"]}
-    assert kinds == {"tag": "tags", "level": "number", "born": "date", "app": "version", "city": "typed"}
+    assert kinds == {"tag": "tags", "level": "number", "born": "date", "app": "version", "city": "string"}
     expr = "p AND level > 2 AND born < 2020-02-02 AND app > 1.9 AND city:007 AND alias(a@b)"
     assert audience("count", str(tmp_path / "x.index"), expr)[1] == "1\n"
 

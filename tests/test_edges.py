@@ -40,7 +40,7 @@ ROLE_BY_DTYPE = {pl.Int64: "number", pl.Float64: "number", pl.Decimal(38, 3): "n
 @st.composite
 def column_values(draw, size: int):
     """A column of any role and its values."""
-    kind = draw(st.sampled_from([*number_strategies, "typed", "version", "tags", "alias", "id"]))
+    kind = draw(st.sampled_from([*number_strategies, "string", "version", "tags", "alias", "id"]))
     versions = st.sampled_from(["1.2", "1.2.0", "1.10", "2.0.0.1", "1.0rc1"])
     value = number_strategies.get(kind, versions if kind == "version" else text_values)
     many = kind == "tags" or (kind != "id" and draw(st.booleans()))

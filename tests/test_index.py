@@ -64,7 +64,7 @@ def test_every_format_gives_same_answers(name, tmp_path):
     assert resolve_ids(index, "version >= 1.2.0 AND NOT vip") == ["r2", "r3"]
     assert {name: each.role for name, each in index.attributes.items()} == {
         "tag": "tags",
-        "province": "typed",
+        "province": "string",
         "age": "number",
         "active": "date",
         "version": "version",
@@ -134,7 +134,7 @@ def test_iso_days_in_text_files_are_dates(tmp_path):
     index = build_index(tmp_path / "devices.csv", tmp_path)
     assert {name: each.role for name, each in index.attributes.items()} == {
         "iso": "date",
-        "spelt": "typed",
+        "spelt": "string",
         "at": "time",
     }
     assert resolve_ids(index, "iso >= 2020-04-01 AND at = 2020-04-08") == ["a"]
@@ -401,7 +401,7 @@ UNKNOWN_NAMES = {
     "age < young": ("bad-value", "age is a number"),
     "active > 2020-13-01": ("bad-value", "active is a day"),
     "province > a": ("no-order", "have no order"),
-    "age within 3 days of 2020-04-08": ("not-days", "are no days"),
+    "age within 3 days of 2020-04-08": ("not-days", "are not days"),
     "active within 3 days of yesterday": ("bad-value", "yesterday"),
     "alias(u1)": ("unknown-ids", "holds no alias"),
 }

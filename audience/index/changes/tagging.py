@@ -17,12 +17,13 @@ from audience.index.changes.session import (
     locate_ids,
 )
 from audience.index.changes.update import MAX_CHUNK_DEVICES
-from audience.index.ingest.decode import as_lists, decode_rows, new_categories
+from audience.index.ingest.decode import decode_rows, new_categories
 from audience.index.ingest.encode import DeviceTable
 from audience.index.schema.column_roles import require_unique_names
 from audience.index.schema.columns import Column
 from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import RowNumbers
+from audience.index.storage.list_columns import as_lists
 from audience.index.storage.manifest import Manifest
 from audience.index.storage.published import Storage
 from audience.index.storage.shard import Shard

@@ -11,7 +11,7 @@ import polars as pl
 
 from audience._fs.atomic import atomic_folder
 from audience.errors import Problem, TableError
-from audience.index.ingest.cast import NotAVersionColumn, describe_rows
+from audience.index.ingest.cast import describe_rows
 from audience.index.ingest.encode import DeviceTable, encode_shard
 from audience.index.ingest.reader import SourceTable, inspect_source, wrap_polars_errors
 from audience.index.ingest.sources import Source, exact_column
@@ -27,7 +27,7 @@ from audience.index.storage.write_lock import lock_index
 from audience.progress import Progress
 
 MAX_DEVICES = 2**32
-MAX_SHARD_DEVICES = 1 << 22  # devices of a shard; a larger one answers faster and takes more memory to build
+MAX_SHARD_DEVICES = 1 << 22  # rows of a shard; larger shards are faster to query and take more memory to build
 MAX_SHOWN_ROWS = 5
 
 
@@ -53,13 +53,15 @@ def build_index(
         table = inspect_source(source, roles, vendors)
         reject_too_many_devices(table.row_count)
         storage = LocalStorage.create(draft)
-        table, files = _write_all_shards(table, roles, storage, progress)
+        chunks = table.iter_shard_tables(MAX_SHARD_DEVICES, progress)
+        files = tuple(write_shards(chunks, storage, 1))
         progress("checking ids", 0, 0)
-        shards = [Shard(storage, each) for each in files]
+        shards = [Shard(storage, shard_files) for shard_files in files]
         reject_duplicate_ids(shards, table, [column for column in table.columns if column.role == "id"])
         reject_shared_tags(shards, table.columns)
-        devices = sum(each.row_count for each in files)
-        manifest = Manifest(1, timestamp_now(), f"build: {devices:,} devices", devices, table.columns, files)
+        device_count = sum(shard.row_count for shard in shards)
+        description = f"build: {device_count:,} devices"
+        manifest = Manifest(1, timestamp_now(), description, device_count, table.columns, files)
         publish_manifest(storage, manifest, None)
 
 
@@ -68,23 +70,10 @@ def _lock_if_replacing(path: Path, replace: bool) -> AbstractContextManager[None
     return lock_index(LocalStorage(path), "build") if replace and (path / MANIFEST_FILE).is_file() else nullcontext()
 
 
-def _write_all_shards(
-    table: SourceTable, roles: ColumnRoles, storage: Storage, progress: Progress
-) -> tuple[SourceTable, tuple[ShardFiles, ...]]:
-    """Write all shards; an inferred version column becomes a string column if a value is not a version."""
-    while True:
-        try:
-            return table, tuple(write_shards(table.iter_shard_tables(MAX_SHARD_DEVICES, progress), storage, 1))
-        except NotAVersionColumn as error:
-            if error.column.name_in_table in roles.explicit_columns():
-                raise
-            table = table.with_string_column(error.column)
-
-
 def reject_too_many_devices(device_count: int) -> None:
     """Raise TableError for more devices than 32-bit row numbers can count."""
     if device_count > MAX_DEVICES:
-        message = f"{device_count:,} devices; {MAX_DEVICES:,} is the most"
+        message = f"{device_count:,} devices; {MAX_DEVICES:,} is the limit"
         raise TableError(Problem("too-many-devices", message, hint="build one index for each app or region"))
 
 
@@ -95,20 +84,22 @@ def write_shards(
 
     Three steps overlap: while one chunk is read, the one before is encoded, and the one before that is synced to disk.
     """
-    with ThreadPoolExecutor(1) as writing, ThreadPoolExecutor(1) as settling:
-        written: list[Future[PendingShard]] = []
-        settled: list[Future[ShardFiles]] = []
-        for count, (first, table) in enumerate(chunks):
-            require_device_ids(table, first)
-            settled += [settling.submit(last.result().commit) for last in written]
-            written = [writing.submit(_encode_and_write, storage, f"{snapshot_number:08}-{count:05}", table)]
-        settled += [settling.submit(last.result().commit) for last in written]
-        yield from (each.result() for each in settled)
+    with ThreadPoolExecutor(1) as encoder, ThreadPoolExecutor(1) as committer:
+        pending: Future[PendingShard] | None = None
+        committed: list[Future[ShardFiles]] = []
+        for count, (first_row, table) in enumerate(chunks):
+            require_device_ids(table, first_row)
+            if pending is not None:
+                committed.append(committer.submit(pending.result().commit))
+            pending = encoder.submit(_encode_and_write, storage, f"{snapshot_number:08}-{count:05}", table)
+        if pending is not None:
+            committed.append(committer.submit(pending.result().commit))
+        yield from (future.result() for future in committed)
 
 
 def _encode_and_write(storage: Storage, shard_name: str, table: DeviceTable) -> PendingShard:
-    found = encode_shard(table)
-    return shard_writer.write_shard_files(storage, shard_name, found.row_count, found.attributes, found.id_columns)
+    shard = encode_shard(table)
+    return shard_writer.write_shard_files(storage, shard_name, shard.row_count, shard.attributes, shard.id_columns)
 
 
 def write_shard(storage: Storage, shard_name: str, table: DeviceTable) -> ShardFiles:
@@ -126,16 +117,16 @@ def require_device_ids(table: DeviceTable, first_row: int) -> None:
     Raises:
         TableError: An id is missing or empty.
     """
-    columns = {column: ids for column, ids in table.items() if column.role == "id"}
-    for column, ids in columns.items():
+    id_columns = {column: ids for column, ids in table.items() if column.role == "id"}
+    for column, ids in id_columns.items():
         rows = describe_rows(ids == "", ids, first_row)
         if rows:
             raise TableError(Problem("empty-id", f"column {column.name_in_table!r} holds an empty id: {rows}"))
-    if not all(ids.null_count() for ids in columns.values()):
+    if not all(ids.null_count() for ids in id_columns.values()):
         return
-    rows = describe_rows(reduce(and_, (ids.is_null() for ids in columns.values())), first_row=first_row)
+    rows = describe_rows(reduce(and_, (ids.is_null() for ids in id_columns.values())), first_row=first_row)
     if rows:
-        names = ", ".join(repr(column.name_in_table) for column in columns)
+        names = ", ".join(repr(column.name_in_table) for column in id_columns)
         raise TableError(Problem("missing-id", f"no id in column {names}: {rows}", hint="every device needs one"))
 
 
@@ -157,22 +148,23 @@ def reject_duplicate_ids(
 
 def _describe_id_rows(ids: pl.Series, column: Column, table: SourceTable) -> str:
     """Return the rows of *table* that hold the first of *ids*."""
-    wanted, text = ids.head(MAX_SHOWN_ROWS), exact_column(column.name_in_table).cast(pl.String).alias("id")
+    shown_ids = ids.head(MAX_SHOWN_ROWS).implode()
     with wrap_polars_errors():
         rows = (
-            table.lazy_frame.lazy()
-            .select(text, row=pl.int_range(pl.len()))
-            .filter(pl.col("id").is_in(wanted.implode()))
+            table.lazy_frame.select(id=exact_column(column.name_in_table).cast(pl.String), row=pl.int_range(pl.len()))
+            .filter(pl.col("id").is_in(shown_ids))
+            .head(2 * MAX_SHOWN_ROWS)
+            .collect()
         )
-        found = rows.head(2 * MAX_SHOWN_ROWS).collect()
-    return ", ".join(f"row {row + 1:,} ({text!r})" for text, row in found.iter_rows())
+    return ", ".join(f"row {row + 1:,} ({id_!r})" for id_, row in rows.iter_rows())
 
 
 def reject_shared_tags(shards: Sequence[Shard], columns: Sequence[Column]) -> None:
     """Raise TableError if two columns hold the same tag, because it may mean two things."""
-    places = {column.name_in_table: place for place, column in enumerate(columns)}
-    for value, sources in id_search.collect_tag_sources(shards).items():
+    column_order = {column.name_in_table: number for number, column in enumerate(columns)}
+    for tag, sources in id_search.collect_tag_sources(shards).items():
         if len(sources) > 1:
-            one, other, *_ = sorted(sources, key=places.__getitem__)
-            both = f"columns {one!r} and {other!r} both hold the tag {value!r}"
-            raise TableError(Problem("same-tag", both, hint=f"say --typed {other}: then it is {other}:{value}"))
+            first, second, *_ = sorted(sources, key=column_order.__getitem__)
+            message = f"columns {first!r} and {second!r} both hold the tag {tag!r}"
+            hint = f"use --typed {second}, which makes it {second}:{tag}"
+            raise TableError(Problem("same-tag", message, hint=hint))

@@ -1,16 +1,24 @@
 """Casts of columns to the type of their role, with errors that name the rows that do not fit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+from typing import TypeAlias
 
 import polars as pl
 
 from audience.errors import Problem, TableError
-from audience.index.schema.columns import Column
-from audience.index.schema.value_types import VALUE_EXAMPLES, parse_value
+from audience.index.schema.columns import Column, Role
+from audience.index.schema.value_types import VERSION, value_type_of
+from audience.index.storage.list_columns import arrays_to_lists, element_type, flatten_lists, is_list
+
+Cast: TypeAlias = Callable[[pl.Series, Column, int], pl.Series]  # values, their column, number of the first row
+Convert: TypeAlias = Callable[[pl.Expr], pl.Expr]
 
 MAX_SHOWN_ROWS = 5
+MAX_WHOLE_FLOAT = 1e15  # a whole float below is stored without a fraction, as 30 instead of 30.0
+PLAIN_VERSION_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,9}){0,9}$"  # a version in any case; other strings need a parser
+DATE_PATTERN = r"^(\d{4}-\d{2}-\d{2}|\d{8})$"
 
 
 def cast_column(values: pl.Series, column: Column, first_row: int = 0) -> pl.Series:
@@ -24,20 +32,7 @@ def cast_column(values: pl.Series, column: Column, first_row: int = 0) -> pl.Ser
     Raises:
         TableError: A value does not fit the role.
     """
-    match column.role:
-        case "id":
-            return _cast_ids(values, column)
-        case "tags":
-            return _cast_tags(values, column)
-        case "number":
-            return _cast_numbers(values, column, first_row)
-        case "date":
-            return _cast_dates(values, column, first_row)
-        case "time":
-            return _cast_datetimes(values, column, first_row)
-        case "version":
-            return _cast_versions(_cast_strings(values, column), column, first_row)
-    return _cast_strings(values, column)
+    return CASTS[column.role](arrays_to_lists(values), column, first_row)
 
 
 def format_type(dtype: pl.DataType) -> str:
@@ -75,6 +70,12 @@ def format_values(values: pl.Series) -> pl.Series:
     return values.cast(pl.String)
 
 
+def _format_value(value: float | datetime) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(int(value)) if value.is_integer() and abs(value) < MAX_WHOLE_FLOAT else str(value)
+
+
 def describe_rows(mask: pl.Series, values: pl.Series | None = None, first_row: int = 0) -> str:
     """Return the first rows of *mask*, with their values if given; empty if the mask is.
 
@@ -83,143 +84,136 @@ def describe_rows(mask: pl.Series, values: pl.Series | None = None, first_row: i
     rows = mask.fill_null(False).arg_true()
     if rows.is_empty():
         return ""
-    some = rows.head(MAX_SHOWN_ROWS)
-    shown = [f"row {first_row + row + 1:,}" for row in some.to_list()]
+    shown_rows = rows.head(MAX_SHOWN_ROWS)
+    descriptions = [f"row {first_row + row + 1:,}" for row in shown_rows.to_list()]
     if values is not None:
-        texts = [f"{text!r}" if values.dtype == pl.String else str(text) for text in _to_printable(values.gather(some))]
-        shown = [f"{row} ({text})" for row, text in zip(shown, texts, strict=True)]
-    return ", ".join(shown) + (f" and {len(rows) - MAX_SHOWN_ROWS:,} more" if len(rows) > MAX_SHOWN_ROWS else "")
+        shown_values = _to_printable(values.gather(shown_rows))
+        texts = [f"{value!r}" if values.dtype == pl.String else str(value) for value in shown_values]
+        descriptions = [f"{row} ({text})" for row, text in zip(descriptions, texts, strict=True)]
+    more = f" and {len(rows) - MAX_SHOWN_ROWS:,} more" if len(rows) > MAX_SHOWN_ROWS else ""
+    return ", ".join(descriptions) + more
 
 
 def _to_printable(values: pl.Series) -> list[object]:
     """Return *values* for display; as text where Python has no such value, as in years after 9999."""
-    return values.to_list() if _is_list(values) else values.cast(pl.String).to_list()
+    return values.to_list() if is_list(values) else values.cast(pl.String).to_list()
 
 
-def _format_value(value: float | datetime) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else str(value)
-
-
-def _is_list(values: pl.Series) -> bool:
-    return isinstance(values.dtype, pl.List | pl.Array)
-
-
-def _element_type(values: pl.Series) -> pl.DataType:
-    """Return the type of a value, of lists the type of their elements."""
-    type_ = values.dtype
-    found = type_.inner if isinstance(type_, pl.List | pl.Array) else type_
-    assert isinstance(found, pl.DataType)
-    return found
-
-
-def _map_values(values: pl.Series, convert: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+def _map_values(values: pl.Series, convert: Convert) -> pl.Series:
     """Convert every value, also inside lists."""
-    if _is_list(values):
-        return values.cast(pl.List(_element_type(values))).list.eval(convert(pl.element()))
+    if is_list(values):
+        return values.list.eval(convert(pl.element()))
     return pl.select(convert(pl.lit(values))).to_series().alias(values.name)
 
 
-def _convert_or_reject(
-    values: pl.Series, convert: Callable[[pl.Expr], pl.Expr], column: Column, first_row: int
-) -> pl.Series:
+def _convert_or_reject(values: pl.Series, convert: Convert, column: Column, first_row: int) -> pl.Series:
     """Convert every value; raise TableError if one becomes null."""
-    changed = _map_values(values, convert)
-    if _is_list(values):
-        wrong = changed.list.drop_nulls().list.len() != values.list.drop_nulls().list.len()
+    converted = _map_values(values, convert)
+    if is_list(values):
+        is_invalid = converted.list.drop_nulls().list.len() != values.list.drop_nulls().list.len()
     else:
-        wrong = changed.is_null() & values.is_not_null()
-    _reject_rows(wrong, values, column, first_row)
-    return changed
+        is_invalid = converted.is_null() & values.is_not_null()
+    rows = describe_rows(is_invalid, values, first_row)
+    if rows:
+        message = f"column {column.name_in_table!r} should hold {value_type_of(column.role).example}: {rows}"
+        raise TableError(Problem("bad-value", message))
+    return converted
 
 
-def _cast_strings(values: pl.Series, column: Column) -> pl.Series:
-    """Return *values* as strings; an empty id becomes null."""
-    if _element_type(values).is_float() or isinstance(
-        _element_type(values), pl.Struct | pl.List | pl.Array | pl.Binary | pl.Object
-    ):
+def _to_strings(values: pl.Series, column: Column) -> pl.Series:
+    dtype = element_type(values)
+    if dtype.is_float() or isinstance(dtype, pl.Struct | pl.List | pl.Array | pl.Binary | pl.Object):
         message = f"column {column.name_in_table!r} of type {values.dtype} cannot be read as text"
         raise TableError(Problem("bad-type", message, hint="make it text or whole numbers: 1001, not 1001.0"))
-    texts = values if _element_type(values) == pl.String else _map_values(values, lambda value: value.cast(pl.String))
-    return _map_values(texts, _null_if_empty) if column.is_id else texts  # of tags the empty one gets no code
+    return values if dtype == pl.String else _map_values(values, lambda value: value.cast(pl.String))
 
 
 def _null_if_empty(value: pl.Expr) -> pl.Expr:
     return pl.when(value != "").then(value)
 
 
-def _cast_ids(values: pl.Series, column: Column) -> pl.Series:
-    type_ = values.dtype
-    if not isinstance(type_, pl.String | pl.Categorical | pl.Enum | pl.Null) and not type_.is_integer():
-        message = f"column {column.name_in_table!r} of type {type_} cannot hold ids"
+def _cast_strings(values: pl.Series, column: Column, first_row: int) -> pl.Series:
+    """Return strings; the encoder gives no code to an empty one."""
+    return _to_strings(values, column)
+
+
+def _cast_device_ids(values: pl.Series, column: Column, first_row: int) -> pl.Series:
+    dtype = values.dtype
+    if not isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Null) and not dtype.is_integer():
+        message = f"column {column.name_in_table!r} of type {dtype} cannot hold ids"
         raise TableError(Problem("not-ids", message, hint="ids are text or whole numbers"))
     return values.cast(pl.String)
 
 
-def _cast_tags(values: pl.Series, column: Column) -> pl.Series:
+def _cast_shared_ids(values: pl.Series, column: Column, first_row: int) -> pl.Series:
+    """Return strings, with null for an empty id."""
+    return _map_values(_to_strings(values, column), _null_if_empty)
+
+
+def _cast_tags(values: pl.Series, column: Column, first_row: int) -> pl.Series:
     """Return a list of tags for each device; a Boolean column becomes one tag."""
+    name = column.name_in_table
     if values.dtype == pl.Boolean:
-        return pl.select(pl.when(values).then(pl.lit(column.name_in_table))).to_series().alias(column.name_in_table)
+        return pl.select(pl.when(values).then(pl.lit(name))).to_series().alias(name)
     if values.dtype.is_numeric():
-        message = f"column {column.name_in_table!r} holds numbers, not tags"
-        raise TableError(
-            Problem("not-a-list", message, hint=f"--typed {column.name_in_table}, or make it true and false")
-        )
-    if column.separator is None or _is_list(values):
-        return _cast_strings(values, column)
-    parts = _cast_strings(values, column).str.split(column.separator).list.eval(pl.element().str.strip_chars())
+        message = f"column {name!r} holds numbers, not tags"
+        raise TableError(Problem("not-a-list", message, hint=f"--typed {name}, or make it true and false"))
+    if column.separator is None or is_list(values):
+        return _to_strings(values, column)
+    parts = _to_strings(values, column).str.split(column.separator).list.eval(pl.element().str.strip_chars())
     return _map_values(parts, _null_if_empty)
 
 
 def _cast_numbers(values: pl.Series, column: Column, first_row: int) -> pl.Series:
-    type_ = _element_type(values)
-    if isinstance(type_, pl.Decimal):
+    dtype = element_type(values)
+    if isinstance(dtype, pl.Decimal):
         return values
-    if type_.is_integer():
-        return _convert_or_reject(values, lambda value: value.cast(pl.Int64, strict=False), column, first_row)
-    if type_.is_float():
-        return _convert_or_reject(
-            _map_values(values, lambda value: value.fill_nan(None)), partial(_parse_finite, type_), column, first_row
-        )
-    texts = _cast_strings(values, column)
-    whole = _map_values(texts, lambda value: value.cast(pl.Int64, strict=False))
-    if whole.explode().null_count() == texts.explode().null_count():
-        return whole
-    return _convert_or_reject(texts, partial(_parse_finite, pl.Float64()), column, first_row)
+    if dtype.is_integer():
+        return _convert_or_reject(values, _parse_int, column, first_row)
+    if dtype.is_float():
+        without_nan = _map_values(values, lambda value: value.fill_nan(None))
+        return _convert_or_reject(without_nan, partial(_parse_finite, dtype), column, first_row)
+    strings = _to_strings(values, column)
+    ints = _map_values(strings, _parse_int)
+    if flatten_lists(ints).null_count() == flatten_lists(strings).null_count():
+        return ints
+    return _convert_or_reject(strings, partial(_parse_finite, pl.Float64()), column, first_row)
+
+
+def _parse_int(value: pl.Expr) -> pl.Expr:
+    return value.cast(pl.Int64, strict=False)
 
 
 def _parse_finite(dtype: pl.DataType, value: pl.Expr) -> pl.Expr:
     """Parse a finite number, else null; a 32-bit float is read from its shortest decimal text."""
     number = (value.cast(pl.String) if dtype == pl.Float32 else value).cast(pl.Float64, strict=False)
-    return pl.when(number.is_finite()).then(number + 0.0)  # a negative zero is zero
+    return pl.when(number.is_finite()).then(number + 0.0)  # turns a negative zero into zero
 
 
 def _cast_dates(values: pl.Series, column: Column, first_row: int) -> pl.Series:
-    if isinstance(_element_type(values), pl.Datetime):
+    dtype = element_type(values)
+    if isinstance(dtype, pl.Datetime):
         return _convert_or_reject(values, lambda value: _null_if_year_invalid(value).dt.date(), column, first_row)
-    if isinstance(_element_type(values), pl.Date):
+    if isinstance(dtype, pl.Date):
         return _convert_or_reject(values, _null_if_year_invalid, column, first_row)
-    return _convert_or_reject(_cast_strings(values, column), _parse_date, column, first_row)
+    return _convert_or_reject(_to_strings(values, column), _parse_date, column, first_row)
 
 
 def _parse_date(string: pl.Expr) -> pl.Expr:
-    spelt = pl.when(string.str.contains(r"^(\d{4}-\d{2}-\d{2}|\d{8})$")).then(
-        string.str.replace_all("-", "", literal=True)
-    )
-    return _null_if_year_invalid(spelt.str.to_date("%Y%m%d", strict=False))
+    digits = pl.when(string.str.contains(DATE_PATTERN)).then(string.str.replace_all("-", "", literal=True))
+    return _null_if_year_invalid(digits.str.to_date("%Y%m%d", strict=False))
 
 
 def _cast_datetimes(values: pl.Series, column: Column, first_row: int) -> pl.Series:
     """Return timestamps in the local time of the column's own zone, so that a day is a day there."""
-    zoned = (
-        isinstance(_element_type(values), pl.Datetime) and getattr(_element_type(values), "time_zone", None) is not None
-    )
-    if zoned:
+    dtype = element_type(values)
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
         values = _map_values(values, lambda value: value.dt.replace_time_zone(None))
-    return _convert_or_reject(
-        values, lambda value: _null_if_year_invalid(value).dt.cast_time_unit("us"), column, first_row
-    )
+    return _convert_or_reject(values, _to_microseconds, column, first_row)
+
+
+def _to_microseconds(value: pl.Expr) -> pl.Expr:
+    return _null_if_year_invalid(value).dt.cast_time_unit("us")
 
 
 def _null_if_year_invalid(value: pl.Expr) -> pl.Expr:
@@ -227,38 +221,30 @@ def _null_if_year_invalid(value: pl.Expr) -> pl.Expr:
     return pl.when(value.dt.year().is_between(1, 9_999)).then(value)
 
 
-class NotAVersionColumn(TableError):
-    """Error of a column with a value that is not a version."""
-
-    def __init__(self, column: Column, *problems: Problem):
-        super().__init__(*problems)
-        self.column = column
-
-
 def _cast_versions(values: pl.Series, column: Column, first_row: int) -> pl.Series:
-    distinct = values.explode() if isinstance(values.dtype, pl.List) else values
-    wrong = [text for text in distinct.drop_nulls().unique().to_list() if text and not _is_version(text)]
-    try:
-        return (
-            _convert_or_reject(values, lambda text: pl.when(~text.is_in(wrong)).then(text), column, first_row)
-            if wrong
-            else values
-        )
-    except TableError as error:
-        raise NotAVersionColumn(column, *error.problems) from None
+    strings = _to_strings(values, column)
+    unusual = pl.select(distinct_unusual_versions(pl.lit(flatten_lists(strings)))).item()
+    invalid = [text for text in unusual if not VERSION.accepts(text)]
+    if not invalid:
+        return strings
+    return _convert_or_reject(strings, lambda text: pl.when(~text.is_in(invalid)).then(text), column, first_row)
 
 
-def _is_version(string: str) -> bool:
-    try:
-        parse_value("version", string)
-    except ValueError:
-        return False
-    return True
+def distinct_unusual_versions(strings: pl.Expr) -> pl.Expr:
+    """Return a list of the distinct strings that are not plain versions like 1.2.0; a parser has to check them."""
+    is_plain = strings.str.contains(PLAIN_VERSION_PATTERN) | (strings == "")
+    return strings.filter(~is_plain).drop_nulls().unique().implode()
 
 
-def _reject_rows(mask: pl.Series, values: pl.Series, column: Column, first_row: int) -> None:
-    rows = describe_rows(mask, values, first_row)
-    if rows:
-        raise TableError(
-            Problem("bad-value", f"column {column.name_in_table!r} should hold {VALUE_EXAMPLES[column.role]}: {rows}")
-        )
+CASTS: Mapping[Role, Cast] = {
+    "id": _cast_device_ids,
+    "alias": _cast_shared_ids,
+    "account": _cast_shared_ids,
+    "live_activity_id": _cast_shared_ids,
+    "tags": _cast_tags,
+    "string": _cast_strings,
+    "number": _cast_numbers,
+    "date": _cast_dates,
+    "time": _cast_datetimes,
+    "version": _cast_versions,
+}

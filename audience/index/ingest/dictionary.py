@@ -1,14 +1,13 @@
 """Dictionary encoding of a column: the rank of each row's value among the distinct values."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from audience.index.schema.columns import Role
-from audience.index.schema.value_types import parse_value
+from audience.index.schema.value_types import value_type_of
 from audience.index.storage.id_lookup import sorted_unique
 
 MAX_DENSE_RANGE = 1 << 22  # width of a range of numbers that is counted in a table of the whole range
@@ -32,11 +31,17 @@ class ScaledInts:
     missing: NDArray[np.bool_]
     scale: int
 
+    def present(self) -> NDArray[np.int64]:
+        """Return the numbers of the rows that have one."""
+        return self.numbers[~self.missing] if self.missing.any() else self.numbers
+
 
 def encode_dictionary(values: pl.Series, role: Role, scaled_ints: ScaledInts | None = None) -> DictionaryColumn:
     """Return the dictionary of *values*; *scaled_ints* are the same values as integers, if known already."""
-    found = scaled_ints or as_scaled_ints(values)
-    return _encode_scaled_ints(values, found) if found is not None else _encode_strings(values, role)
+    ints = scaled_ints or as_scaled_ints(values)
+    if ints is not None:
+        return _encode_scaled_ints(values, ints)
+    return _encode_numbers(values) if values.dtype.is_numeric() else _encode_strings(values, role)
 
 
 def as_scaled_ints(values: pl.Series) -> ScaledInts | None:
@@ -51,18 +56,12 @@ def as_scaled_ints(values: pl.Series) -> ScaledInts | None:
             return _scale_floats(values.fill_null(0.0).to_numpy(), missing)
         case pl.Decimal(scale=scale):
             numbers = values.to_physical().cast(pl.Int64, strict=False)
-            return (
-                ScaledInts(numbers.fill_null(0).to_numpy(), missing, scale)
-                if _has_same_null_count(numbers, values)
-                else None
-            )
+            if numbers.null_count() > values.null_count():
+                return None
+            return ScaledInts(numbers.fill_null(0).to_numpy(), missing, scale)
         case pl.Int64() | pl.Date() | pl.Datetime():
             return ScaledInts(values.to_physical().cast(pl.Int64).fill_null(0).to_numpy(), missing, 0)
     return None
-
-
-def _has_same_null_count(numbers: pl.Series, values: pl.Series) -> bool:
-    return numbers.null_count() == values.null_count()
 
 
 def _scale_floats(numbers: NDArray[np.float64], missing: NDArray[np.bool_]) -> ScaledInts | None:
@@ -78,51 +77,74 @@ def _scale_floats(numbers: NDArray[np.float64], missing: NDArray[np.bool_]) -> S
 
 
 def _encode_scaled_ints(values: pl.Series, scaled_ints: ScaledInts) -> DictionaryColumn:
-    numbers = scaled_ints.numbers
-    present = numbers[~scaled_ints.missing] if scaled_ints.missing.any() else numbers
+    numbers, missing = scaled_ints.numbers, scaled_ints.missing
+    present = scaled_ints.present()
     if not len(present):
         return DictionaryColumn(values.clear(), np.zeros(len(values), dtype=np.uint32))
     low, high = int(present.min()), int(present.max())
     if high - low < MAX_DENSE_RANGE:
-        offsets = np.where(scaled_ints.missing, low, numbers) - low
-        there = np.zeros(high - low + 1, dtype=np.bool_)
-        there[offsets if not scaled_ints.missing.any() else offsets[~scaled_ints.missing]] = True
-        codes = np.cumsum(there, dtype=np.uint32)[offsets]
+        codes = _rank_by_counting(np.where(missing, low, numbers) - low, high - low + 1)
     else:
         codes = np.searchsorted(sorted_unique(present), numbers).astype(np.uint32) + np.uint32(1)
-    codes[scaled_ints.missing] = 0
+    codes[missing] = 0
     return DictionaryColumn(values.drop_nulls().unique().sort(), codes)
 
 
+def _rank_by_counting(offsets: NDArray[np.int64], range_size: int) -> NDArray[np.uint32]:
+    """Return the rank of each offset among all offsets, from 1.
+
+    offsets      0  2  3  2
+    occurs       1  0  1  1     for each number of the range
+    cumulative   1  1  2  3     the rank of each number that occurs
+    """
+    occurs = np.zeros(range_size, dtype=np.bool_)
+    occurs[offsets] = True
+    return np.cumsum(occurs, dtype=np.uint32)[offsets]
+
+
+def _encode_numbers(values: pl.Series) -> DictionaryColumn:
+    """Return the dictionary of numbers with too many decimal places for scaled integers."""
+    ranks = values.rank("dense").fill_null(0).cast(pl.UInt32)
+    return DictionaryColumn(values.drop_nulls().unique().sort(), ranks.to_numpy())
+
+
 def _encode_strings(values: pl.Series, role: Role) -> DictionaryColumn:
-    """Return the dictionary of strings, or of numbers with many decimal places."""
-    if values.dtype.is_numeric():  # of many decimal places
-        distinct = values.drop_nulls().unique().sort()
-        places = values.rank("dense").fill_null(0).cast(pl.UInt32)
-        return DictionaryColumn(distinct, places.to_numpy())
+    """Return the dictionary of strings, ordered by the type of *role*.
+
+    Polars numbers the strings in the order in which it met them, perhaps in other columns too. A table translates its
+    numbers to ranks; its last entry is for null.
+
+    strings       "b"  null  "a"  "b"
+    physical       0   null   2    0      number 1 is a string of another column
+    distinct      "b"  "a"                at the numbers 0 and 2
+    rank_of        2    0     1    0      by number, then for null
+    codes          2    0     1    2
+    """
     if values.dtype == pl.String:
-        values = values.cast(pl.Categorical(pl.Categories.random("values", pl.UInt32)))  # forgotten with the series
-    numbers = values.to_physical()
-    present = numbers.drop_nulls().to_numpy() if numbers.null_count() else numbers.to_numpy()
-    missing = int(present.max()) + 1 if len(present) else 0
-    there = np.zeros(missing, dtype=np.bool_)  # a dictionary may hold what this column does not
-    there[present] = True
-    known = np.flatnonzero(there).astype(np.uint32)
-    distinct = pl.Series(known).cat.to(values.dtype).cast(pl.String)
+        values = values.cast(pl.Categorical(pl.Categories.random("values", pl.UInt32)))  # freed with the series
+    physical = values.to_physical()
+    present = physical.drop_nulls().to_numpy() if physical.null_count() else physical.to_numpy()
+    null_number = int(present.max()) + 1 if len(present) else 0
+    occurs = np.zeros(null_number, dtype=np.bool_)
+    occurs[present] = True
+    distinct_numbers = np.flatnonzero(occurs).astype(np.uint32)
+    distinct = pl.Series(distinct_numbers).cat.to(values.dtype).cast(pl.String)
     order = _sort_positions(distinct, role)
-    codes = np.zeros(missing + 1, dtype=np.uint32)
-    codes[known[order]] = np.arange(1, len(order) + 1, dtype=np.uint32)
-    if numbers.null_count():
-        numbers = numbers.fill_null(missing)
-    return DictionaryColumn(distinct.gather(pl.Series(order)), codes[numbers.to_numpy()])
+    rank_of = np.zeros(null_number + 1, dtype=np.uint32)
+    rank_of[distinct_numbers[order]] = np.arange(1, len(order) + 1, dtype=np.uint32)
+    if physical.null_count():
+        physical = physical.fill_null(null_number)
+    return DictionaryColumn(distinct.gather(pl.Series(order)), rank_of[physical.to_numpy()])
 
 
 def _sort_positions(distinct: pl.Series, role: Role) -> NDArray[np.uint32]:
     """Return the positions of *distinct* in ascending order, without the empty string, which counts as null."""
-    places = distinct.arg_sort().to_numpy()
-    if len(places) and distinct[int(places[0])] == "":
-        places = places[1:]
-    if role != "version":
-        return places
-    keys = list(map(partial(parse_value, "version"), distinct))
-    return np.array(sorted(places.tolist(), key=keys.__getitem__), dtype=np.uint32)
+    positions = distinct.arg_sort().to_numpy()
+    if len(positions) and distinct[int(positions[0])] == "":
+        positions = positions[1:]
+    value_type = value_type_of(role)
+    if not value_type.is_ordered:
+        return positions
+    strings = distinct.to_list()
+    by_key = sorted(positions.tolist(), key=lambda position: value_type.parse(strings[position]))
+    return np.array(by_key, dtype=np.uint32)

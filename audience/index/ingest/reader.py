@@ -1,6 +1,6 @@
 """Reading of a source table in chunks, each column cast to the type of its role."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -8,15 +8,23 @@ import polars as pl
 from polars import selectors
 
 from audience.errors import Problem, TableError
-from audience.index.ingest import cast
+from audience.index.ingest.cast import cast_column, distinct_unusual_versions
 from audience.index.ingest.decode import new_categories, to_categorical
 from audience.index.ingest.encode import DeviceTable
-from audience.index.ingest.sources import SEEKABLE_FORMATS, UNTYPED_FORMATS, Source, parse_date_columns, scan_source
+from audience.index.ingest.sources import (
+    SEEKABLE_FORMATS,
+    UNTYPED_FORMATS,
+    Source,
+    exact_column,
+    parse_date_columns,
+    scan_source,
+)
 from audience.index.schema.column_roles import ColumnRoles, infer_columns, validate_roles
 from audience.index.schema.columns import Column
+from audience.index.schema.value_types import VERSION
 from audience.progress import Progress
 
-CHUNKS_PER_SHARD = 4  # a shard is read in so many, to bound memory
+CHUNKS_PER_SHARD = 4  # a shard is read in so many chunks, to bound memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,45 +38,41 @@ class SourceTable:
 
     def iter_chunks(self, max_rows: int) -> Iterator[tuple[int, DeviceTable]]:
         """Yield at most *max_rows* rows at a time, with the number of rows before them."""
-        first = 0
+        first_row = 0
         with wrap_polars_errors():
             for frame in self._iter_frames(max_rows):
-                yield (
-                    first,
-                    {column: _cast_column(frame[column.name_in_table], column, first) for column in self.columns},
-                )
-                first += len(frame)
+                yield first_row, self._cast_frame(frame, first_row)
+                first_row += len(frame)
 
     def iter_shard_tables(self, max_rows: int, progress: Progress) -> Iterator[tuple[int, DeviceTable]]:
         """Yield the rows of each shard like `iter_chunks`, with attribute strings as dictionary codes."""
-        pieces: list[DeviceTable] = []
-        start, names = 0, dict[Column, pl.Categories]()
-        for first, part in self.iter_chunks(-(-max_rows // CHUNKS_PER_SHARD)):
-            progress("indexing devices", first, self.row_count)
-            if pieces and first + _count_rows(part) > start + max_rows:
-                yield start, _concat_chunks(pieces)
-                start, pieces = first, []
-            names = names if pieces else new_categories(part)
-            pieces.append({column: to_categorical(values, names.get(column)) for column, values in part.items()})
-        yield start, _concat_chunks(pieces)
-
-    def with_string_column(self, column: Column) -> "SourceTable":
-        """Return the same table with *column* as a string column."""
-        typed = replace(column, role="typed")
-        return replace(self, columns=tuple(typed if each == column else each for each in self.columns))
+        chunks: list[DeviceTable] = []
+        shard_start, categories = 0, dict[Column, pl.Categories]()
+        for first_row, chunk in self.iter_chunks(-(-max_rows // CHUNKS_PER_SHARD)):
+            progress("indexing devices", first_row, self.row_count)
+            if chunks and first_row + _count_rows(chunk) > shard_start + max_rows:
+                yield shard_start, _concat_chunks(chunks)
+                shard_start, chunks = first_row, []
+            categories = categories if chunks else new_categories(chunk)
+            chunks.append({column: to_categorical(values, categories.get(column)) for column, values in chunk.items()})
+        yield shard_start, _concat_chunks(chunks)
 
     def _iter_frames(self, max_rows: int) -> Iterator[pl.DataFrame]:
         """Yield the rows in memory; of a seekable format, no more than *max_rows* are read ahead."""
-        wanted = self.lazy_frame.select(selectors.by_name(*(column.name_in_table for column in self.columns)))
+        selected = self.lazy_frame.select(selectors.by_name(*(column.name_in_table for column in self.columns)))
         if self.format in SEEKABLE_FORMATS:
-            yield from (wanted.slice(first, max_rows).collect() for first in range(0, max(self.row_count, 1), max_rows))
+            for first_row in range(0, max(self.row_count, 1), max_rows):
+                yield selected.slice(first_row, max_rows).collect()
             return
-        found = False
-        for frame in wanted.collect_batches(chunk_size=max_rows, maintain_order=True):
-            found = True
+        is_empty = True
+        for frame in selected.collect_batches(chunk_size=max_rows, maintain_order=True):
+            is_empty = False
             yield frame
-        if not found:
-            yield wanted.head(0).collect()
+        if is_empty:
+            yield selected.head(0).collect()
+
+    def _cast_frame(self, frame: pl.DataFrame, first_row: int) -> DeviceTable:
+        return {column: _cast_column(frame[column.name_in_table], column, first_row) for column in self.columns}
 
 
 def _count_rows(table: DeviceTable) -> int:
@@ -76,7 +80,7 @@ def _count_rows(table: DeviceTable) -> int:
 
 
 def _concat_chunks(chunks: Sequence[DeviceTable]) -> DeviceTable:
-    return {column: pl.concat([piece[column] for piece in chunks]) for column in chunks[0]}
+    return {column: pl.concat([chunk[column] for chunk in chunks]) for column in chunks[0]}
 
 
 def inspect_source(source: Source, roles: ColumnRoles, vendors: Sequence[str]) -> SourceTable:
@@ -86,19 +90,40 @@ def inspect_source(source: Source, roles: ColumnRoles, vendors: Sequence[str]) -
         TableError: The table cannot be read, a column has no role, or a role no column.
     """
     with wrap_polars_errors():
-        lazy, format_ = scan_source(source, roles)
-        lazy = parse_date_columns(lazy, roles) if format_ in UNTYPED_FORMATS else lazy
-        schema = lazy.collect_schema()
+        lazy_frame, format_ = scan_source(source, roles)
+        if format_ in UNTYPED_FORMATS:
+            lazy_frame = parse_date_columns(lazy_frame, roles)
+        schema = lazy_frame.collect_schema()
         validate_roles(schema, roles, vendors)
-        found = infer_columns(schema, roles, vendors)
-        rows = lazy.select(pl.len()).collect(engine="streaming").item()
-    return SourceTable(lazy, format_, tuple(found), rows)
+        columns = infer_columns(schema, roles, vendors)
+        explicit = roles.explicit_columns()
+        candidates = [column for column in columns if column.role == "version" and column.name_in_table not in explicit]
+        row_count, unusual_versions = _scan_rows(lazy_frame, candidates)
+    inferred = [_use_strings_unless_versions(column, unusual_versions.get(column, ())) for column in columns]
+    return SourceTable(lazy_frame, format_, tuple(inferred), row_count)
+
+
+def _scan_rows(
+    lazy_frame: pl.LazyFrame, version_columns: Sequence[Column]
+) -> tuple[int, Mapping[Column, Sequence[str]]]:
+    """Return the number of rows, and the strings of each column that only a parser can accept as versions.
+
+    One pass does both, so that a column is never encoded twice.
+    """
+    strings = [distinct_unusual_versions(exact_column(column.name_in_table)) for column in version_columns]
+    selected = lazy_frame.select(pl.len(), *(expr.alias(f"{number}") for number, expr in enumerate(strings)))
+    row_count, *unusual = selected.collect(engine="streaming").row(0)
+    return row_count, dict(zip(version_columns, unusual, strict=True))
+
+
+def _use_strings_unless_versions(column: Column, unusual_versions: Sequence[str]) -> Column:
+    return column if all(map(VERSION.accepts, unusual_versions)) else replace(column, role="string")
 
 
 def _cast_column(values: pl.Series, column: Column, first_row: int) -> pl.Series:
     """Cast a column to its role; it is renamed first, because Polars might take its name for a pattern."""
     try:
-        return cast.cast_column(values.alias("values"), column, first_row)
+        return cast_column(values.alias("values"), column, first_row)
     except (pl.exceptions.PolarsError, OverflowError, TypeError) as error:
         message = f"column {column.name_in_table!r} of type {values.dtype} cannot be read as {column.role}"
         raise TableError(Problem("bad-type", message, hint=f"--ignore {column.name_in_table}")) from error

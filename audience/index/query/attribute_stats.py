@@ -1,12 +1,11 @@
 """Describe the attributes of an index: their roles, values and device counts."""
 
 from dataclasses import dataclass, field
-from functools import partial
 
 import polars as pl
 
-from audience.index.schema.columns import ORDERED_ROLES, Role
-from audience.index.schema.value_types import parse_value
+from audience.index.schema.columns import Role
+from audience.index.schema.value_types import value_type_of
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.polars_bridge import read_attribute_values, read_value_table
 from audience.index.storage.shard import Shard
@@ -50,9 +49,10 @@ class AttributeStats:
         empty = pl.Series("value", [], dtype=pl.String)
         parts = [read_attribute_values(shard, stored) for shard, stored in self.shard_attributes]
         values = pl.concat([empty, *parts]).unique().sort()
-        if self.role not in ORDERED_ROLES or len(values) < 2:
+        value_type = value_type_of(self.role)
+        if not value_type.is_ordered or len(values) < 2:
             return values
-        return pl.Series("value", sorted(values, key=partial(parse_value, self.role)), dtype=pl.String)
+        return pl.Series("value", sorted(values, key=value_type.parse), dtype=pl.String)
 
     def count_by_value(self) -> pl.DataFrame:
         """Return the columns `value` and `devices`: the device count of each value that has its own bitmap."""

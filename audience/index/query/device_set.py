@@ -10,10 +10,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.errors import PlanError, Problem
-from audience.index.ingest.decode import as_lists
 from audience.index.schema.columns import GENERIC_ID_COLUMNS, rank_id_columns
 from audience.index.storage import bitmaps
 from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.list_columns import as_lists, is_list
 from audience.index.storage.polars_bridge import read_ids_at
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
@@ -131,7 +131,7 @@ class DeviceSet:
 
     def _gather_ids(self, id_column: str) -> pl.Series:
         parts = [read_ids_at(shard, id_column, rows) for shard, rows in self.shard_rows]
-        if any(isinstance(part.dtype, pl.List) for part in parts):
+        if any(map(is_list, parts)):
             parts = [as_lists(part) for part in parts]
         return pl.concat(parts) if parts else pl.Series(id_column, [], dtype=pl.String)
 

@@ -10,8 +10,14 @@ from typing import TypeAlias
 
 from audience.index.query.sampling import sample_rows
 from audience.index.query.validate import validate_and_expand
-from audience.index.schema.columns import ORDERED_ROLES
-from audience.index.schema.value_types import ArithmeticValues, RankRange, SortedStrings, SortedValues, find_rank_range
+from audience.index.schema.value_types import (
+    ArithmeticValues,
+    RankRange,
+    SortedStrings,
+    SortedValues,
+    find_rank_range,
+    value_type_of,
+)
 from audience.index.storage import bitmaps
 from audience.index.storage.bitmaps import LazyUnion, RowSet
 from audience.index.storage.layout import StoredAttribute
@@ -231,10 +237,11 @@ def _evaluate_tag(tag: Tag, shard: Shard) -> RowSet:
 
 def find_tag_ranks(tag: Tag, attribute: StoredAttribute, shard: Shard) -> RankRange:
     """Return the ranks of *tag* among the values of *attribute*; the range is empty if no device has the tag."""
-    if attribute.role in ORDERED_ROLES and attribute.role != "version":
+    value_type = value_type_of(attribute.role)
+    if not value_type.compares_text:
         return _query_ranks(tag, attribute, shard)
     values = shard.attribute_values(attribute)
-    if attribute.role not in ORDERED_ROLES:
+    if not value_type.is_ordered:
         start = bisect_left(values, tag.value)
         return start, start + (start < len(values) and values[start] == tag.value)
     start, stop = _query_ranks(tag, attribute, shard)
@@ -244,14 +251,14 @@ def find_tag_ranks(tag: Tag, attribute: StoredAttribute, shard: Shard) -> RankRa
 
 
 def _query_ranks(query: Tag | Compare | Within, attribute: StoredAttribute, shard: Shard) -> RankRange:
-    return find_rank_range(query, attribute.role, _sorted_values(attribute, shard))
+    return find_rank_range(query, _sorted_values(attribute, shard))
 
 
 def _sorted_values(attribute: StoredAttribute, shard: Shard) -> SortedValues:
-    slicing = attribute.bit_slicing
+    value_type, slicing = value_type_of(attribute.role), attribute.bit_slicing
     if slicing is not None and slicing.step:
-        return ArithmeticValues(attribute.role, slicing.base, slicing.step, slicing.scale, 1 << slicing.bit_depth)
-    return SortedStrings(attribute.role, shard.attribute_values(attribute))
+        return ArithmeticValues(value_type, slicing.base, slicing.step, slicing.scale, 1 << slicing.bit_depth)
+    return SortedStrings(value_type, shard.attribute_values(attribute))
 
 
 def _rows_in_ranks(attribute: StoredAttribute, ranks: RankRange, shard: Shard) -> RowSet:

@@ -1,8 +1,8 @@
 """Check an expression against the attributes, ids and segments of an index."""
 
 from audience.errors import ExpressionError, Problem
-from audience.index.schema.columns import ORDERED_ROLES, Role, select_id_columns
-from audience.index.schema.value_types import parse_operand
+from audience.index.schema.columns import Role, select_id_columns
+from audience.index.schema.value_types import parse_operand, value_type_of
 from audience.index.storage.snapshot import Snapshot
 from audience.language.ast import Atom, Compare, Expr, Ids, Tag, Within, atoms
 from audience.language.attribute_names import UNTYPED
@@ -36,9 +36,7 @@ def validate_and_expand(expr: Expr, snapshot: Snapshot) -> Expr:
 def _validate_atom(atom: Atom, snapshot: Snapshot) -> None:
     match atom:
         case Tag():
-            role = _require_role(atom, snapshot)
-            if role in ORDERED_ROLES:
-                parse_operand(atom, role)
+            parse_operand(atom, value_type_of(_require_role(atom, snapshot)))
         case Compare() | Within():
             _validate_comparison(atom, snapshot)
         case Ids():
@@ -46,12 +44,12 @@ def _validate_atom(atom: Atom, snapshot: Snapshot) -> None:
 
 
 def _validate_comparison(query: Compare | Within, snapshot: Snapshot) -> None:
-    role = _require_role(query, snapshot)
-    if role not in ORDERED_ROLES:
+    value_type = value_type_of(_require_role(query, snapshot))
+    if not value_type.is_ordered:
         message = f"{render(query)!r}: the values of {query.type} have no order"
         hint = f"build the index with --number, --date or --version {query.type}"
         raise ExpressionError(Problem("no-order", message, query.span, hint=hint))
-    parse_operand(query, role)
+    parse_operand(query, value_type)
 
 
 def _require_role(atom: Tag | Compare | Within, snapshot: Snapshot) -> Role:
@@ -100,6 +98,6 @@ def suggest_same_value(tag: Tag, snapshot: Snapshot) -> str | None:
     candidates = [bare, *(Tag(name, tag.value) for name in attributes if name != tag.type)]
     for candidate in candidates:
         attribute = attributes.get(candidate.type)
-        if attribute and attribute.role in ("tags", "typed") and candidate.value in attribute.values:
+        if attribute and attribute.role in ("tags", "string") and candidate.value in attribute.values:
             return f"did you mean {render(candidate)}?"
     return None

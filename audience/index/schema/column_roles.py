@@ -58,7 +58,7 @@ class ColumnRoles:
         yield from (
             Column(source, "tags", UNTYPED, split.get(source)) for source in dict.fromkeys((*self.tags, *split))
         )
-        yield from (Column(source, "typed", canonical_type(source)) for source in self.strings)
+        yield from (Column(source, "string", canonical_type(source)) for source in self.strings)
         yield from (Column(source, "number", canonical_type(source)) for source in self.numbers)
         yield from (Column(source, "date", canonical_type(source)) for source in self.dates)
         yield from (Column(source, "version", canonical_type(source)) for source in self.versions)
@@ -126,7 +126,7 @@ def _infer_by_dtype(name: str, dtype: pl.DataType) -> Column:
     if isinstance(inner, pl.String | pl.Categorical | pl.Enum | pl.Null):
         if many:
             return Column(name, "tags", UNTYPED)
-        role: Role = "version" if is_version_name(name) and isinstance(inner, pl.String) else "typed"
+        role: Role = "version" if is_version_name(name) and isinstance(inner, pl.String) else "string"
         return Column(name, role, canonical_type(name))
     if isinstance(inner, pl.Boolean) and not many:
         return Column(name, "tags", UNTYPED)

@@ -7,9 +7,8 @@ from typing import Literal, TypeAlias
 from audience.language.ast import Ids
 
 Role: TypeAlias = Literal[
-    "id", "alias", "account", "live_activity_id", "tags", "typed", "number", "date", "time", "version"
+    "id", "alias", "account", "live_activity_id", "tags", "string", "number", "date", "time", "version"
 ]
-ORDERED_ROLES: tuple[Role, ...] = ("number", "date", "time", "version")
 SHARED_ID_ROLES: tuple[Role, ...] = ("alias", "account", "live_activity_id")  # ids that several devices may share
 GENERIC_ID_COLUMNS = ("registration_id", "token", "device_id")
 

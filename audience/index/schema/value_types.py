@@ -5,7 +5,7 @@ of that day. Values are stored as strings; each type has one sort *key* for them
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -13,52 +13,128 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any, Protocol, TypeAlias
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from audience.errors import ExpressionError, Problem
 from audience.index.schema.columns import Role
 from audience.language.ast import Compare, Tag, Within
 from audience.language.printer import render
 
-SortKey: TypeAlias = Any  # what one kind of value is sorted by: Decimal, date, datetime or Version
-RankRange: TypeAlias = tuple[int, int]  # places of the sorted values, the second not included
+SortKey: TypeAlias = Any  # a Decimal, date, datetime or Version; of strings, the string
+RankRange: TypeAlias = tuple[int, int]  # half-open
 
-VALUE_EXAMPLES = {
-    "number": "a number, like 30 or 1.5",
-    "date": "a day, like 2020-04-08 or 20200408",
-    "time": 'a day or a moment, like 2020-04-08 or "2020-04-08T12:30", without a zone',
-    "version": "a version, like 1.2.0",
-}
+
+def _identity(key: SortKey) -> SortKey:
+    return key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueType:
+    """Type of the values of an attribute.
+
+    Attributes:
+        example: Description with an example, for error messages.
+        parse: Returns the sort key of a string, or raises ValueError.
+        parse_operand: Like *parse*, for the value of a query.
+        first_key: Returns the first key that a key of a query covers.
+        last_key: Returns the last key that a key of a query covers.
+        to_number: Returns a key as the number by which it is bit-sliced.
+        is_ordered: Whether queries may compare values.
+        has_days: Whether queries may name a number of days.
+        compares_text: Whether two tags are equal only if their strings are. Versions 1.2 and 1.2.0 are different tags
+            at every vendor, although neither is less than the other.
+    """
+
+    example: str
+    parse: Callable[[str], SortKey]
+    parse_operand: Callable[[str], SortKey]
+    first_key: Callable[[SortKey], SortKey] = _identity
+    last_key: Callable[[SortKey], SortKey] = _identity
+    to_number: Callable[[SortKey], Decimal | int] = _identity
+    is_ordered: bool = True
+    has_days: bool = False
+    compares_text: bool = False
+
+    def accepts(self, text: str) -> bool:
+        """Return whether *text* is a value of this type."""
+        try:
+            self.parse(text)
+        except ValueError:
+            return False
+        return True
 
 
 def _parse_decimal(text: str) -> Decimal:
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(text) from error
     if not number.is_finite():
         raise ValueError(text)
     return number
 
 
 def _parse_datetime(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo:
+    timestamp = datetime.fromisoformat(text)
+    if timestamp.tzinfo:
         raise ValueError(text)
-    return moment
+    return timestamp
 
 
-PARSERS: dict[str, Callable[[str], SortKey]] = {
-    "number": _parse_decimal,
-    "date": date.fromisoformat,
-    "time": _parse_datetime,
-    "version": Version,
+def _parse_date_or_datetime(text: str) -> date:
+    """Parse a timestamp, or a day, which covers all timestamps of that day."""
+    is_date = text.isdecimal() or len(text) == len("2020-04-08")
+    return date.fromisoformat(text) if is_date else _parse_datetime(text)
+
+
+def _start_of_day(key: date) -> datetime:
+    return key if isinstance(key, datetime) else datetime.combine(key, datetime.min.time())
+
+
+def _end_of_day(key: date) -> datetime:
+    return key if isinstance(key, datetime) else datetime.combine(key, datetime.max.time())
+
+
+def _days_since_epoch(key: date) -> int:
+    return (key - date(1970, 1, 1)).days
+
+
+def _microseconds_since_epoch(key: datetime) -> int:
+    return (key - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+
+
+STRING = ValueType(example="a string", parse=_identity, parse_operand=_identity, is_ordered=False, compares_text=True)
+NUMBER = ValueType(example="a number, like 30 or 1.5", parse=_parse_decimal, parse_operand=_parse_decimal)
+DATE = ValueType(
+    example="a day, like 2020-04-08 or 20200408",
+    parse=date.fromisoformat,
+    parse_operand=date.fromisoformat,
+    to_number=_days_since_epoch,
+    has_days=True,
+)
+TIME = ValueType(
+    example='a day or a timestamp, like 2020-04-08 or "2020-04-08T12:30", without a time zone',
+    parse=_parse_datetime,
+    parse_operand=_parse_date_or_datetime,
+    first_key=_start_of_day,
+    last_key=_end_of_day,
+    to_number=_microseconds_since_epoch,
+    has_days=True,
+)
+VERSION = ValueType(example="a version, like 1.2.0", parse=Version, parse_operand=Version, compares_text=True)
+
+VALUE_TYPES: Mapping[Role, ValueType] = {
+    "string": STRING,
+    "number": NUMBER,
+    "date": DATE,
+    "time": TIME,
+    "version": VERSION,
 }
 
 
-def parse_value(role: Role, text: str) -> SortKey:
-    """Return the sort key of *text*; raise ValueError if it is not a value of this *role*."""
-    try:
-        return PARSERS[role](text)
-    except (InvalidOperation, InvalidVersion) as error:
-        raise ValueError(text) from error
+def value_type_of(role: Role) -> ValueType:
+    """Return the type of the values of a column with this role; of tags and ids, strings."""
+    return VALUE_TYPES.get(role, STRING)
 
 
 class StringSequence(Protocol):
@@ -72,6 +148,10 @@ class StringSequence(Protocol):
 class SortedValues(Protocol):
     """Values of an attribute in ascending order."""
 
+    @property
+    def value_type(self) -> ValueType:
+        """Return the type of the values."""
+
     def __len__(self) -> int: ...
 
     def rank_below(self, key: SortKey) -> int:
@@ -81,74 +161,88 @@ class SortedValues(Protocol):
         """Return the number of values before or equal to *key*."""
 
 
-def find_rank_range(query: Tag | Compare | Within, role: Role, sorted_values: SortedValues) -> RankRange:
+def find_rank_range(query: Tag | Compare | Within, sorted_values: SortedValues) -> RankRange:
     """Return the half-open range of ranks in *sorted_values* that *query* matches.
 
     Raises:
-        ExpressionError: The value of *query* is not one of this *role*.
+        ExpressionError: The value of *query* is not one of this type.
 
-    >>> find_rank_range(Compare("age", ">=", "20"), "number", SortedStrings("number", ["18", "20", "40"]))
+    >>> find_rank_range(Compare("age", ">=", "20"), SortedStrings(NUMBER, ["18", "20", "40"]))
     (1, 3)
-    >>> steps = ArithmeticValues("number", base=150, step=25, scale=1, size=4)
-    >>> find_rank_range(Compare("age", "<", "20"), "number", steps)
+    >>> steps = ArithmeticValues(NUMBER, base=150, step=25, scale=1, size=4)
+    >>> find_rank_range(Compare("age", "<", "20"), steps)
     (0, 2)
-    >>> dates = SortedStrings("date", ["2020-04-05", "2020-04-06", "2020-04-08"])
-    >>> find_rank_range(Within("active", 3, "2020-04-08"), "date", dates)
+    >>> dates = SortedStrings(DATE, ["2020-04-05", "2020-04-06", "2020-04-08"])
+    >>> find_rank_range(Within("active", 3, "2020-04-08"), dates)
     (1, 3)
     """
-    key = parse_operand(query, role)
+    key = parse_operand(query, sorted_values.value_type)
     match query:
         case Within(days=days):
             first = key - timedelta(days=min(days, key.toordinal()) - 1)
             return sorted_values.rank_below(first), sorted_values.rank_through(key)
-        case Compare(operator=order):
+        case Compare(operator=operator):
             below, through = sorted_values.rank_below(key), sorted_values.rank_through(key)
-            bounds = {
+            ranges = {
                 "<": (0, below),
                 "<=": (0, through),
                 ">": (through, len(sorted_values)),
                 ">=": (below, len(sorted_values)),
             }
-            return bounds[order]
+            return ranges[operator]
         case Tag():
             return sorted_values.rank_below(key), sorted_values.rank_through(key)
 
 
-def parse_operand(query: Tag | Compare | Within, role: Role) -> SortKey:
+def parse_operand(query: Tag | Compare | Within, value_type: ValueType) -> SortKey:
     """Return the sort key of the value in *query*.
 
     Raises:
-        ExpressionError: The value is not one of this *role*.
+        ExpressionError: The value is not one of this type.
     """
     if isinstance(query, Within):
-        return _parse_query_day(query, role, query.day)
-    return _parse_query_key(query, role, query.value)
+        return _parse_query_day(query, value_type)
+    try:
+        return value_type.parse_operand(query.value)
+    except ValueError:
+        message = f"{query.type} is {value_type.example}; {query.value!r} is not"
+        raise ExpressionError(Problem("bad-value", message, query.span)) from None
+
+
+def _parse_query_day(query: Within, value_type: ValueType) -> date:
+    if not value_type.has_days:
+        message = f"{render(query)!r}: the values of {query.type} are not days"
+        raise ExpressionError(Problem("not-days", message, query.span))
+    try:
+        return date.fromisoformat(query.day)
+    except ValueError:
+        raise ExpressionError(Problem("bad-value", f"{query.day!r} is not {DATE.example}", query.span)) from None
 
 
 @dataclass(frozen=True, slots=True)
 class SortedStrings:
     """Sorted strings; a search reads only the few that it compares."""
 
-    role: Role
+    value_type: ValueType
     strings: StringSequence
 
     def __len__(self) -> int:
         return len(self.strings)
 
     def rank_below(self, key: SortKey) -> int:
-        """Return the number of values before *key*; a day counts from its first timestamp."""
-        return bisect_left(self.strings, _start_of_day(self.role, key), key=PARSERS[self.role])
+        """Return the number of values before *key*."""
+        return bisect_left(self.strings, self.value_type.first_key(key), key=self.value_type.parse)
 
     def rank_through(self, key: SortKey) -> int:
-        """Return the number of values before or equal to *key*; a day counts through its last timestamp."""
-        return bisect_right(self.strings, _end_of_day(self.role, key), key=PARSERS[self.role])
+        """Return the number of values before or equal to *key*."""
+        return bisect_right(self.strings, self.value_type.last_key(key), key=self.value_type.parse)
 
 
 @dataclass(frozen=True, slots=True)
 class ArithmeticValues:
     """Numbers `(base + step × rank) / 10 ** scale`, for ranks below *size*; days and timestamps count as numbers."""
 
-    role: Role
+    value_type: ValueType
     base: int
     step: int
     scale: int
@@ -158,58 +252,16 @@ class ArithmeticValues:
         return self.size
 
     def rank_below(self, key: SortKey) -> int:
-        """Return the number of values before *key*; a day counts from its first timestamp."""
-        return self._clamp_rank(ceil(self._fractional_rank(_start_of_day(self.role, key))))
+        """Return the number of values before *key*."""
+        return self._clamp_rank(ceil(self._fractional_rank(self.value_type.first_key(key))))
 
     def rank_through(self, key: SortKey) -> int:
-        """Return the number of values before or equal to *key*; a day counts through its last timestamp."""
-        return self._clamp_rank(floor(self._fractional_rank(_end_of_day(self.role, key))) + 1)
+        """Return the number of values before or equal to *key*."""
+        return self._clamp_rank(floor(self._fractional_rank(self.value_type.last_key(key))) + 1)
 
     def _fractional_rank(self, key: SortKey) -> Fraction:
-        number: Fraction = Fraction(key_to_number(self.role, key)) * 10**self.scale
+        number: Fraction = Fraction(self.value_type.to_number(key)) * 10**self.scale
         return (number - self.base) / self.step
 
     def _clamp_rank(self, rank: int) -> int:
         return min(max(rank, 0), self.size)
-
-
-def key_to_number(role: Role, key: SortKey) -> Decimal | int:
-    """Return *key* as a number: of a day the days since 1970, of a timestamp the microseconds."""
-    match role:
-        case "date":
-            return (key - date(1970, 1, 1)).days  # type: ignore[no-any-return]
-        case "time":
-            return (key - datetime(1970, 1, 1)) // timedelta(microseconds=1)  # type: ignore[no-any-return]
-    return key  # type: ignore[no-any-return]
-
-
-def _start_of_day(role: Role, key: SortKey) -> SortKey:
-    return datetime.combine(key, datetime.min.time()) if role == "time" and not isinstance(key, datetime) else key
-
-
-def _end_of_day(role: Role, key: SortKey) -> SortKey:
-    return datetime.combine(key, datetime.max.time()) if role == "time" and not isinstance(key, datetime) else key
-
-
-def _parse_query_key(query: Tag | Compare, role: Role, text: str) -> SortKey:
-    """Return the sort key in *query*; a day is also a key for timestamps and covers all of that day."""
-    try:
-        return date.fromisoformat(text) if role == "time" and _is_date_only(text) else parse_value(role, text)
-    except ValueError:
-        found = f"{query.type} is {VALUE_EXAMPLES[role]}; {text!r} is not"
-        raise ExpressionError(Problem("bad-value", found, query.span)) from None
-
-
-def _parse_query_day(query: Within, role: Role, text: str) -> date:
-    if role not in ("date", "time"):
-        raise ExpressionError(
-            Problem("not-days", f"{render(query)!r}: the values of {query.type} are no days", query.span)
-        )
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ExpressionError(Problem("bad-value", f"{text!r} is not {VALUE_EXAMPLES['date']}", query.span)) from None
-
-
-def _is_date_only(text: str) -> bool:
-    return text.isdecimal() or len(text) == len("2020-04-08")

@@ -18,11 +18,10 @@ Names must be reversible: a catalog that gives one name to two tags is rejected.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any, cast
 
 from audience.algebra.constraints import AttributeConstraints
 from audience.index.schema.columns import Role
-from audience.index.schema.value_types import SortedStrings, find_rank_range, parse_value
+from audience.index.schema.value_types import DATE, SortedStrings, find_rank_range, value_type_of
 from audience.language.ast import Atom, Compare, Expr, Tag, Within, any_of, map_atoms
 
 MAX_LISTED_DAYS = 31  # a longer range of days is not expanded
@@ -36,7 +35,7 @@ class CatalogAttribute:
     values: tuple[str, ...] | None = None
     exclusive: bool = False
     exhaustive: bool = False
-    order: str | None = None
+    order: Role | None = None
     names: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -58,15 +57,6 @@ class Catalog:
         )
 
 
-def can_parse(order: Any, value: str) -> bool:
-    """Return whether *value* is a value of the ordered type *order*."""
-    try:
-        parse_value(order, value)
-    except ValueError:
-        return False
-    return True
-
-
 def expand_comparisons(expr: Expr, catalog: Catalog | None) -> Expr:
     r"""Return *expr* with comparisons of closed attributes and short ranges of days replaced by lists of tags.
 
@@ -85,8 +75,8 @@ def _expand_atom(atom: Atom, attribute: CatalogAttribute | None) -> Expr:
     if not isinstance(atom, Compare | Within) or attribute is None or attribute.order is None:
         return atom
     if attribute.values:
-        order = cast(Role, attribute.order)
-        start, stop = find_rank_range(atom, order, SortedStrings(order, attribute.values))
+        sorted_values = SortedStrings(value_type_of(attribute.order), attribute.values)
+        start, stop = find_rank_range(atom, sorted_values)
         values = attribute.values[start:stop]
     elif isinstance(atom, Within) and attribute.order == "date" and _is_short_range(atom):
         last_day = date.fromisoformat(atom.day)
@@ -98,4 +88,4 @@ def _expand_atom(atom: Atom, attribute: CatalogAttribute | None) -> Expr:
 
 
 def _is_short_range(within: Within) -> bool:
-    return within.days <= MAX_LISTED_DAYS and can_parse("date", within.day)
+    return within.days <= MAX_LISTED_DAYS and DATE.accepts(within.day)

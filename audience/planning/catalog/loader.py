@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from audience.errors import CatalogError, Problem
-from audience.index.schema.value_types import parse_value
+from audience.index.schema.columns import Role
+from audience.index.schema.value_types import value_type_of
 from audience.language.suggest import did_you_mean
-from audience.planning.catalog.catalog import Catalog, CatalogAttribute, can_parse
+from audience.planning.catalog.catalog import Catalog, CatalogAttribute
 
 ATTRIBUTE_KEYS = {"values": list, "exclusive": bool, "exhaustive": bool, "order": str, "names": dict}
 TOML_TYPE_NAMES = {list: "an array", bool: "true or false", str: "a string", dict: "a table"}
@@ -57,8 +58,8 @@ def _build_attribute(name: str, table: Mapping[str, Any]) -> CatalogAttribute:
     )
 
 
-def _sort_values(values: Iterable[str], order: Any) -> list[str]:
-    return sorted(values, key=lambda value: parse_value(order, value)) if order else list(values)
+def _sort_values(values: Iterable[str], order: Role | None) -> list[str]:
+    return sorted(values, key=value_type_of(order).parse) if order else list(values)
 
 
 def _table_problems(name: str, table: Any, text: str) -> Iterator[Problem]:
@@ -106,13 +107,13 @@ def _values_problems(name: str, table: Mapping[str, Any], text: str) -> Iterator
         yield line_problem("not-closed", message, text, name, "exhaustive", "list its values")
 
 
-def _value_problems(values: list[Any], order: str | None) -> Iterator[str]:
+def _value_problems(values: list[Any], order: Role | None) -> Iterator[str]:
     for position, value in enumerate(values):
         if not isinstance(value, str) or not value:
             yield f"expected nonempty strings, got {value!r}"
         elif value in values[:position]:
             yield f"{value!r} is listed twice"
-        elif order and not can_parse(order, value):
+        elif order and not value_type_of(order).accepts(value):
             yield f"{value!r} is not a valid {order}"
 
 
