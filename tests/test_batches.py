@@ -114,7 +114,7 @@ def test_skipped_devices_are_listed_with_python_repr(tmp_path):
     shown = {device: message for device, _, message in found.skipped_frame.iter_rows()}
     assert shown == {name: f"{name!r} has no id at tpns" for name in names}
     assert [problem.code for problem in found.skipped_problems()] == ["missing-id"]
-    assert "6 of 6 devices are left out" in found.skipped_problems()[0].message
+    assert "6 of 6 devices are skipped" in found.skipped_problems()[0].message
 
 
 @pytest.mark.parametrize("form", ["r{:07}", "r{}"])

@@ -126,7 +126,7 @@ def test_emit_reports_ids_illegal_at_vendor(audience, tmp_path):
         assert f"; {len(left):,} left out\n" in printed
         found = [json.loads(line) for line in (out / "skipped.ndjson").read_text().splitlines()]
         assert {each["device"]: each["reason"] for each in found} == left
-        assert "devices are left out" in err
+        assert "devices are skipped" in err
         assert json.loads((out / "manifest.json").read_text())["skipped_count"] == len(left)
 
 

@@ -107,7 +107,7 @@ BAD_MESSAGES = {
     "invalid JSON": ("{", "bad-json"),
     "unknown key": ('{"titel": "x"}', "did you mean title?"),
     "empty message": ("{}", "empty-message"),
-    "duplicate key": ('{"title": "a", "data": {"k": 1, "k": 2}}', "'k' stands twice"),
+    "duplicate key": ('{"title": "a", "data": {"k": 1, "k": 2}}', "duplicate key 'k'"),
     "fields for an unknown vendor": ('{"title": "a", "vendor": {"fkae": {"x": 1}}}', "did you mean fake?"),
     "NaN": ('{"title": "a", "data": {"n": NaN}}', "unwritable"),
     "deep nesting": ('{"title": "a", "data": {"n": ' + "[" * 100_000, "bad-json"),

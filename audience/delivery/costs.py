@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from audience.delivery.transport.rate_limit import call_interval
 from audience.errors import DeliveryError, Problem
 from audience.language.suggest import did_you_mean
-from audience.requests.reader import split_into_chunks
+from audience.requests.json_bodies import iter_slices
 from audience.vendors.delivery_spec import Credentials, DeliverySpec, RateLimit, Request, SendCall, SendMethod
 from audience.vendors.spec import Payload, Vendor
 
@@ -212,7 +212,7 @@ def _extrapolate_size(size_of: Callable[[list[str]], int], sample_ids: Sequence[
 
 
 def _build_targets(cost_input: CostInput, method: SendMethod, ids: list[str]) -> tuple[Payload, ...]:
-    chunks = split_into_chunks(ids[: method.max_ids], cost_input.vendor.max_ids)
+    chunks = iter_slices(ids[: method.max_ids], cost_input.vendor.max_ids)
     return tuple(map(cost_input.vendor.target_ids, chunks))
 
 

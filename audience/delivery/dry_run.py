@@ -11,7 +11,7 @@ from audience.delivery.sender.worker import SendOptions
 from audience.delivery.transport.http import open_transport
 from audience.delivery.transport.rate_limit import RateLimiter
 from audience.errors import DeliveryError, Problem
-from audience.requests.reader import split_into_chunks
+from audience.requests.json_bodies import iter_slices
 from audience.vendors.delivery_spec import Accepted, Payload, Request, SendCall, SendMethod
 
 MAX_DRY_RUN_PROBLEMS = 100  # after which no further call is validated
@@ -93,7 +93,7 @@ def _iter_calls(prepared: PreparedRun) -> Iterator[tuple[SendCall, SendMethod]]:
     batch_size = method.max_ids or 1
     for first in range(0, requests.id_count, batch_size):
         ids = requests.ids_between(first, min(first + batch_size, requests.id_count))
-        targets = tuple(map(requests.vendor.target_ids, split_into_chunks(ids, requests.vendor.max_ids)))
+        targets = tuple(map(requests.vendor.target_ids, iter_slices(ids, requests.vendor.max_ids)))
         yield _build_call(method, targets, body), method
 
 

@@ -9,21 +9,15 @@ import polars as pl
 from audience.errors import Problem
 from audience.index.query.device_set import DeviceSet, find_id_column
 from audience.index.storage import polars_bridge
+from audience.index.storage.bitmaps import RowNumbers
 from audience.index.storage.shard import Shard
 from audience.requests.deliverable_ids import select_deliverable_rows
-from audience.requests.json_bodies import (
-    IDS_PER_SLICE,
-    BodyBlock,
-    BodyRows,
-    iter_body_blocks,
-    iter_id_lists,
-    slice_rows,
-)
+from audience.requests.json_bodies import IDS_PER_SLICE, BodyBlock, iter_body_blocks, iter_id_lists, iter_slices
 from audience.vendors import get_vendor
 from audience.vendors.spec import Payload, Vendor
 
 SKIPPED_SCHEMA = {"device": pl.String, "reason": pl.String, "message": pl.String}
-SIMPLE_REPR_PATTERN = "^[ -&(-[\\]-~]*$"  # texts that Python shows as they are, between single quotes
+SIMPLE_REPR_PATTERN = "^[ -&(-[\\]-~]*$"  # strings whose `repr` is the string in single quotes
 
 
 @dataclass(frozen=True)
@@ -75,16 +69,14 @@ class Batches:
     def iter_skipped(self) -> Iterator[pl.DataFrame]:
         """Yield the skipped devices in chunks, each by an id that it does have, with the reason."""
         for shard, rows in self.skipped_devices.shard_rows:
-            for some in slice_rows(rows, IDS_PER_SLICE):
-                yield _describe_skipped(shard, some, self.skipped_devices.snapshot.id_column_names, self.vendor)
+            for chunk in iter_slices(rows, IDS_PER_SLICE):
+                yield _describe_skipped(shard, chunk, self.skipped_devices.snapshot.id_column_names, self.vendor)
 
     def skipped_problems(self) -> list[Problem]:
         """Return a problem for each reason, with the number of devices and the first id."""
+        device_count = len(self.deliverable) + len(self.skipped_devices)
         return [
-            Problem(
-                reason,
-                f"{count:,} of {len(self.deliverable) + len(self.skipped_devices):,} devices are left out: {message}",
-            )
+            Problem(reason, f"{count:,} of {device_count:,} devices are skipped: {message}")
             for reason, (count, message) in self._reason_counts.items()
         ]
 
@@ -92,10 +84,10 @@ class Batches:
     def _reason_counts(self) -> dict[str, tuple[int, str]]:
         counts: dict[str, tuple[int, str]] = {}
         for frame in self.iter_skipped():
-            found = frame.group_by("reason", maintain_order=True).agg(pl.len(), pl.first("message"))
-            for reason, count, message in found.iter_rows():
-                before, first = counts.get(reason, (0, message))
-                counts[reason] = before + count, first
+            by_reason = frame.group_by("reason", maintain_order=True).agg(pl.len(), pl.first("message"))
+            for reason, count, message in by_reason.iter_rows():
+                count_so_far, first_message = counts.get(reason, (0, message))
+                counts[reason] = count_so_far + count, first_message
         return counts
 
 
@@ -105,9 +97,9 @@ def batch_ids(devices: DeviceSet, vendor: str) -> Batches:
     Raises:
         PlanError: More than one column could hold the vendor's ids, or the vendor can only be read.
     """
-    to = get_vendor(vendor, can="emit")
-    told = select_deliverable_devices(devices, to)
-    return Batches(to, told, devices - told)
+    target = get_vendor(vendor, can="emit")
+    deliverable = select_deliverable_devices(devices, target)
+    return Batches(target, deliverable, devices - deliverable)
 
 
 def iter_id_payloads(devices: DeviceSet, vendor: str) -> Iterator[Payload]:
@@ -115,50 +107,55 @@ def iter_id_payloads(devices: DeviceSet, vendor: str) -> Iterator[Payload]:
     return iter(batch_ids(devices, vendor))
 
 
-def select_deliverable_devices(crowd: DeviceSet, vendor: Vendor) -> DeviceSet:
-    """Return the devices of *crowd* with an id that *vendor* accepts in its id lists."""
-    column = find_id_column(crowd.snapshot.id_column_names, vendor.name)
-    pairs = zip(crowd.snapshot.shards, crowd.bitmaps, strict=True)
-    return DeviceSet([select_deliverable_rows(shard, column, rows, vendor) for shard, rows in pairs], crowd.snapshot)
+def select_deliverable_devices(devices: DeviceSet, vendor: Vendor) -> DeviceSet:
+    """Return the devices with an id that *vendor* accepts in its id lists."""
+    snapshot = devices.snapshot
+    column = find_id_column(snapshot.id_column_names, vendor.name)
+    pairs = zip(snapshot.shards, devices.bitmaps, strict=True)
+    return DeviceSet([select_deliverable_rows(shard, column, bitmap, vendor) for shard, bitmap in pairs], snapshot)
 
 
-def iter_json_blocks(crowd: DeviceSet, vendor: Vendor) -> Iterator[BodyBlock]:
-    """Yield the JSON bodies of *crowd* in blocks; every id must be deliverable at *vendor*."""
-    return iter_body_blocks(crowd.shard_rows, find_id_column(crowd.snapshot.id_column_names, vendor.name), vendor)
+def iter_json_blocks(devices: DeviceSet, vendor: Vendor) -> Iterator[BodyBlock]:
+    """Yield the JSON bodies of *devices* in blocks; every id must be deliverable at *vendor*."""
+    return iter_body_blocks(devices.shard_rows, find_id_column(devices.snapshot.id_column_names, vendor.name), vendor)
 
 
-def iter_json_bodies(crowd: DeviceSet, vendor: str) -> Iterator[bytes]:
-    """Yield the JSON bodies of *crowd* for *vendor*, each with at most the vendor's number of ids.
+def iter_json_bodies(devices: DeviceSet, vendor: str) -> Iterator[bytes]:
+    """Yield the JSON bodies of *devices* for *vendor*, each with at most the vendor's number of ids.
 
     Devices without a deliverable id are skipped; `batches` lists them with the reason.
 
     Raises:
         PlanError: No column of ids belongs to *vendor*.
     """
-    to = get_vendor(vendor, can="emit")
-    return (
-        body for block in iter_json_blocks(select_deliverable_devices(crowd, to), to) for body in block.iter_bodies()
-    )
+    target = get_vendor(vendor, can="emit")
+    blocks = iter_json_blocks(select_deliverable_devices(devices, target), target)
+    return (body for block in blocks for body in block.iter_bodies())
 
 
-def _describe_skipped(shard: Shard, rows: BodyRows, id_columns: Sequence[str], vendor: Vendor) -> pl.DataFrame:
+def _describe_skipped(shard: Shard, rows: RowNumbers, id_columns: Sequence[str], vendor: Vendor) -> pl.DataFrame:
     """Return the devices at *rows*, each by an id that it does have, with the reason why *vendor* cannot reach it."""
-    ids = polars_bridge.arrow_to_series(shard.take_ids(find_id_column(id_columns, vendor.name), rows))
-    named = [polars_bridge.arrow_to_series(shard.take_ids(name, rows)) for name in id_columns if name.startswith("id:")]
-    devices = pl.select(pl.coalesce(named)).to_series()
-    missing = _quote_ids(devices) + f" has no id at {vendor.name}"
-    found = pl.DataFrame({"device": devices, "reason": "missing-id", "message": missing}, schema=SKIPPED_SCHEMA)
-    there = ids.is_not_null().arg_true()
-    if not len(there):
-        return found
-    problems = [problem for identifier in ids.gather(there) if (problem := vendor.id_problem(identifier))]
-    reasons = found["reason"].scatter(there, [problem.code for problem in problems])
-    messages = found["message"].scatter(there, [problem.message for problem in problems])
-    return found.with_columns(reasons, messages)
+    own_ids = polars_bridge.arrow_to_series(shard.take_ids(find_id_column(id_columns, vendor.name), rows))
+    all_ids = [
+        polars_bridge.arrow_to_series(shard.take_ids(name, rows)) for name in id_columns if name.startswith("id:")
+    ]
+    devices = pl.select(pl.coalesce(all_ids)).to_series()
+    messages = _quote_ids(devices) + f" has no id at {vendor.name}"
+    skipped = pl.DataFrame({"device": devices, "reason": "missing-id", "message": messages}, schema=SKIPPED_SCHEMA)
+    has_id = own_ids.is_not_null().arg_true()
+    if not len(has_id):
+        return skipped
+    problems = [problem for id_ in own_ids.gather(has_id) if (problem := vendor.id_problem(id_))]
+    return skipped.with_columns(
+        skipped["reason"].scatter(has_id, [problem.code for problem in problems]),
+        skipped["message"].scatter(has_id, [problem.message for problem in problems]),
+    )
 
 
 def _quote_ids(ids: pl.Series) -> pl.Series:
     """Return the `repr` of each id."""
-    odd = ~ids.str.contains(SIMPLE_REPR_PATTERN)
-    shown = "'" + ids + "'"
-    return shown.scatter(odd.arg_true(), [repr(text) for text in ids.filter(odd)]) if odd.any() else shown
+    quoted = "'" + ids + "'"
+    needs_escape = ~ids.str.contains(SIMPLE_REPR_PATTERN)
+    if not needs_escape.any():
+        return quoted
+    return quoted.scatter(needs_escape.arg_true(), [repr(id_) for id_ in ids.filter(needs_escape)])

@@ -36,7 +36,7 @@ from audience.vendors import get_vendor, vendor_names
 
 CAMPAIGN_FILE = "campaign.json"
 NATIVE_OVERLAPS = Problem(
-    "campaign", "another vendor tells some of the devices, and a native request would tell them too"
+    "campaign", "another vendor sends to some of the devices, and a native request would reach them again"
 )
 
 
@@ -84,22 +84,23 @@ def plan_campaign(
     Raises:
         PlanError: A vendor is listed twice, or the index has no ids of it.
     """
-    meant = index.expand_segments(parse(expr) if isinstance(expr, str) else expr)
+    expr = index.expand_segments(parse(expr) if isinstance(expr, str) else expr)
     _validate_vendors(vendors, index)
-    crowd = left = index.resolve(meant)
-    told: list[tuple[str, int, DeviceSet]] = []
-    for name in vendors:
-        reached = select_deliverable_devices(crowd, get_vendor(name))
-        mine = reached & left
-        told.append((name, len(reached), mine))
-        left = left - mine
-    alone = any(len(mine) == len(crowd) for _, _, mine in told)
-    planned = partial(plan, meant, index=index, catalog=catalog, max_requests=max_requests, strict=strict)
+    devices = unassigned = index.resolve(expr)
+    assignments: list[tuple[str, int, DeviceSet]] = []
+    for vendor in vendors:
+        reachable = select_deliverable_devices(devices, get_vendor(vendor))
+        assigned = reachable & unassigned
+        assignments.append((vendor, len(reachable), assigned))
+        unassigned = unassigned - assigned
+    plan_for = None
+    if any(len(assigned) == len(devices) for _, _, assigned in assignments):  # one vendor reaches all of them
+        plan_for = partial(plan, expr, index=index, catalog=catalog, max_requests=max_requests, strict=strict)
     shares = tuple(
-        VendorShare(name, reach, len(mine), *_plan_vendor_share(meant, name, mine, index, planned if alone else None))
-        for name, reach, mine in told
+        VendorShare(vendor, reach, len(assigned), *_plan_vendor_share(expr, vendor, assigned, index, plan_for))
+        for vendor, reach, assigned in assignments
     )
-    return Campaign(meant, len(crowd), len(left), shares, left)
+    return Campaign(expr, len(devices), len(unassigned), shares, unassigned)
 
 
 def write_campaign(
@@ -115,19 +116,18 @@ def write_campaign(
         OutputError: The folder cannot be written or exists. With *replace*, a campaign that was not sent is replaced.
             Nothing is left in a new folder after an error.
     """
-    written = {}
-    marks = _owned_patterns() if (folder / CAMPAIGN_FILE).is_file() else frozenset[str]()
-    with atomic_folder(folder, owned_patterns=marks, replace=replace) as draft:
+    results = {}
+    owned_patterns = _owned_patterns() if (folder / CAMPAIGN_FILE).is_file() else frozenset[str]()
+    with atomic_folder(folder, owned_patterns=owned_patterns, replace=replace) as draft:
         for share in campaign.shares:
             if share.assigned:
-                (draft / share.vendor).mkdir()
-                written[share.vendor] = write_plan(
-                    share.plan, share.batches, share.assigned, draft / share.vendor, progress
-                )
+                vendor_folder = draft / share.vendor
+                vendor_folder.mkdir()
+                results[share.vendor] = write_plan(share.plan, share.batches, share.assigned, vendor_folder, progress)
         if campaign.unreachable_count:
             write_skipped(draft / SKIPPED_FILE, _iter_unreachable(campaign))
         (draft / CAMPAIGN_FILE).write_bytes(orjson.dumps(campaign_to_json(campaign), option=orjson.OPT_INDENT_2))
-    return written
+    return results
 
 
 def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
@@ -157,20 +157,21 @@ def read_campaign_vendors(folder: Path) -> list[str]:
         DeliveryError: The folder does not hold the campaign that was written.
     """
     try:
-        said = orjson.loads((folder / CAMPAIGN_FILE).read_bytes())
-        names = [str(each["vendor"]) for each in said["vendors"] if each["assigned"]]
+        data = orjson.loads((folder / CAMPAIGN_FILE).read_bytes())
+        vendors = [str(share["vendor"]) for share in data["vendors"] if share["assigned"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DeliveryError(Problem("damaged-plan", f"{folder}: {CAMPAIGN_FILE} is not what was written")) from error
-    for name in names:
-        if not (folder / name / MANIFEST_FILE).is_file():
-            raise DeliveryError(Problem("damaged-plan", f"{folder}: what {name} tells is not there"))
-    return names
+        message = f"{folder}: {CAMPAIGN_FILE} was not written by `audience campaign`"
+        raise DeliveryError(Problem("damaged-plan", message)) from error
+    for vendor in vendors:
+        if not (folder / vendor / MANIFEST_FILE).is_file():
+            raise DeliveryError(Problem("damaged-plan", f"{folder}: the requests for {vendor} are missing"))
+    return vendors
 
 
 def _owned_patterns() -> frozenset[str]:
     """Return the files of a campaign folder."""
-    runs = (f"{vendor}/{name}" for vendor in vendor_names() for name in OWNED_FILES)
-    return frozenset({CAMPAIGN_FILE, SKIPPED_FILE, *runs})
+    request_files = (f"{vendor}/{name}" for vendor in vendor_names() for name in OWNED_FILES)
+    return frozenset({CAMPAIGN_FILE, SKIPPED_FILE, *request_files})
 
 
 def _plan_vendor_share(
@@ -179,36 +180,33 @@ def _plan_vendor_share(
     """Plan the *assigned* devices of a vendor; *plan_for* is given if no other vendor sends to any."""
     if not assigned:
         return Plan(vendor, expr, (), None, (), index=index), None
-    to = get_vendor(vendor)
-    if plan_for is not None:
-        found = plan_for(vendor)
-        if found.by_ids is None:
-            return found, None
-        if not found.native:
-            return found, Batches(to, assigned, assigned - assigned)
-    reasons = () if plan_for is not None else (NATIVE_OVERLAPS,)
-    return Plan(vendor, expr, (), expr, reasons, index=index), Batches(to, assigned, assigned - assigned)
+    batches = Batches(get_vendor(vendor), assigned, skipped_devices=assigned - assigned)
+    if plan_for is None:
+        return Plan(vendor, expr, (), expr, (NATIVE_OVERLAPS,), index=index), batches
+    planned = plan_for(vendor)
+    if planned.by_ids is None:
+        return planned, None
+    if planned.native:  # its native requests and its ids would overlap
+        planned = Plan(vendor, expr, (), expr, (), index=index)
+    return planned, batches
 
 
 def _validate_vendors(vendors: Sequence[str], index: DeviceIndex) -> None:
     """Raise PlanError if two vendors would take their ids from the same column."""
-    columns: dict[str, str] = {}
-    for name in vendors:
-        column = find_id_column(index.snapshot.id_column_names, name)
-        if column in columns:
-            what = column.partition(":")[2]
-            message = f"{columns[column]} and {name} would both take {what} for their ids"
+    vendor_of_column: dict[str, str] = {}
+    for vendor in vendors:
+        column = find_id_column(index.snapshot.id_column_names, vendor)
+        if column in vendor_of_column:
+            message = f"{vendor_of_column[column]} and {vendor} would both use the ids of {column.partition(':')[2]}"
             hint = "leave one out, or build the index with --token VENDOR=COLUMN for each"
             raise PlanError(Problem("same-ids", message, hint=hint))
-        columns[column] = name
+        vendor_of_column[column] = vendor
 
 
 def _iter_unreachable(campaign: Campaign) -> Iterator[pl.DataFrame]:
     """Yield the devices that no vendor can reach."""
     names = ", ".join(share.vendor for share in campaign.shares)
-    last = get_vendor(campaign.shares[-1].vendor)
-    for frame in Batches(
-        last, campaign.unreachable_devices - campaign.unreachable_devices, campaign.unreachable_devices
-    ).iter_skipped():
-        reason, message = pl.lit("unreachable"), pl.lit(f"none of {names} can be told it")
-        yield frame.with_columns(reason=reason, message=message)
+    devices = campaign.unreachable_devices
+    batches = Batches(get_vendor(campaign.shares[-1].vendor), devices - devices, skipped_devices=devices)
+    for frame in batches.iter_skipped():
+        yield frame.with_columns(reason=pl.lit("unreachable"), message=pl.lit(f"none of {names} can reach it"))

@@ -9,33 +9,29 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, pairwise
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from audience.index.storage import arrow_file
+from audience.index.storage.bitmaps import RowNumbers
 from audience.index.storage.shard import Shard
 from audience.language.ast import Ids
 from audience.vendors.spec import Payload, Vendor
 
-BodyRows: TypeAlias = NDArray[np.uint32]
-ShardRows: TypeAlias = Iterable[tuple[Shard, BodyRows]]
+ShardRows: TypeAlias = Iterable[tuple[Shard, RowNumbers]]
+SliceT = TypeVar("SliceT", list[str], RowNumbers)
 
-CACHE_BLOCK_BYTES = (
-    1 << 18
-)  # bytes of bodies that are made at once: they stay in the processor's cache until they are copied on
-TEMPLATE_PROBES = [
-    "Zz",
-    " A\u0301 ",
-    "007",
-    "true",
-    "😀",
-    "0x1F",
-    "a",
-]  # what a listing might sort, cut, spell or count otherwise
-IDS_PER_SLICE = 1 << 16  # ids that are taken at once where they are of several widths
+BLOCK_BYTES = 1 << 18  # size of a block of bodies, which fits into the processor's cache
+IDS_PER_SLICE = 1 << 16  # ids of several widths that are taken at once
+TEMPLATE_PROBES = ["Zz", " A\u0301 ", "007", "true", "😀", "0x1F", "a"]  # ids that a vendor might sort, trim or convert
+
+
+def iter_slices(values: SliceT, size: int) -> Iterator[SliceT]:
+    """Yield slices of at most *size* values."""
+    return (values[start : start + size] for start in range(0, len(values), size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +90,32 @@ def learn_template(target_ids: Callable[[Sequence[str]], Payload], max_ids: int)
     >>> learn_template(get_vendor("engagelab").target_ids, 1_000)
     BodyTemplate(prefix=b'{"to":{"registration_id":["', separator=b'","', suffix=b'"]}}')
     """
-    marks = [f"<{number}>" for number in range(max_ids)]
-    odd = [TEMPLATE_PROBES[:max_ids], TEMPLATE_PROBES[:max_ids][::-1], *([text] for text in TEMPLATE_PROBES)]
-    samples = (marks[:2], marks[:1], marks, ['a"\\\n四 b'], [" ", "\x7f"][:max_ids], *odd)
+    samples = _sample_id_lists(max_ids)
     try:
-        said = [orjson.dumps(target_ids(ids)) for ids in samples]
-    except (TypeError, ValueError):  # it takes ids of its own kind only
+        bodies = [orjson.dumps(target_ids(ids)) for ids in samples]
+    except (TypeError, ValueError):  # it accepts only ids of its own kind
         return None
-    before, found, rest = said[0].partition(b"<0>")
-    between, found_too, behind = rest.partition(b"<1>")
-    frame = BodyTemplate(before, between, behind)
-    same = all(body == frame.format(ids) for body, ids in zip(said, samples, strict=True))
-    return frame if found and found_too and same else None
+    prefix, has_first, remaining = bodies[0].partition(b"<0>")
+    separator, has_second, suffix = remaining.partition(b"<1>")
+    template = BodyTemplate(prefix, separator, suffix)
+    is_exact = all(body == template.format(ids) for body, ids in zip(bodies, samples, strict=True))
+    return template if has_first and has_second and is_exact else None
+
+
+def _sample_id_lists(max_ids: int) -> list[list[str]]:
+    """Return lists of ids: the first shows the places of ids, the others that nothing else in a body depends on them.
+
+    body        {"to":{"registration_id":["<0>","<1>"]}}
+    prefix      {"to":{"registration_id":["
+    separator                                ","
+    suffix                                         "]}}
+    """
+    marks = [f"<{number}>" for number in range(max_ids)]
+    probes = TEMPLATE_PROBES[:max_ids]
+    escaped = ['a"\\\n四 b']
+    invisible = [" ", "\x7f"][:max_ids]
+    single_probes = ([probe] for probe in TEMPLATE_PROBES)
+    return [marks[:2], marks[:1], marks, escaped, invisible, probes, probes[::-1], *single_probes]
 
 
 def extract_ids(body: bytes, vendor: Vendor) -> list[str]:
@@ -115,13 +125,13 @@ def extract_ids(body: bytes, vendor: Vendor) -> list[str]:
     >>> extract_ids(b'{"to":{"registration_id":["r1","\\"","r2"]}}', get_vendor("engagelab"))
     ['r1', '"', 'r2']
     """
-    frame = learn_template(vendor.target_ids, vendor.max_ids)
-    if frame is None:
-        said = vendor.parse(orjson.loads(body))
-        return list(said.values) if isinstance(said, Ids) else []
-    joined = body.rstrip(b"\n")[len(frame.prefix) :].removesuffix(frame.suffix)
-    found: list[str] = orjson.loads(b'["' + joined.replace(frame.separator, b'","') + b'"]')
-    return found
+    template = learn_template(vendor.target_ids, vendor.max_ids)
+    if template is None:
+        expr = vendor.parse(orjson.loads(body))
+        return list(expr.values) if isinstance(expr, Ids) else []
+    joined = body.rstrip(b"\n")[len(template.prefix) :].removesuffix(template.suffix)
+    ids: list[str] = orjson.loads(b'["' + joined.replace(template.separator, b'","') + b'"]')
+    return ids
 
 
 def iter_body_blocks(shard_rows: ShardRows, id_column: str, vendor: Vendor) -> Iterator[BodyBlock]:
@@ -129,123 +139,129 @@ def iter_body_blocks(shard_rows: ShardRows, id_column: str, vendor: Vendor) -> I
 
     Every id must exist and be deliverable at *vendor*.
     """
-    frame = learn_template(vendor.target_ids, vendor.max_ids)
-    if frame is None:
-        for ids in iter_id_lists(shard_rows, id_column, vendor.max_ids):
-            yield make_body_block([orjson.dumps(vendor.target_ids(ids))], len(ids))
+    template = learn_template(vendor.target_ids, vendor.max_ids)
+    if template is not None:
+        yield from _iter_template_blocks(shard_rows, id_column, vendor.max_ids, template)
         return
-    begun: list[bytes] = []  # the joined ids of a body that the next shard goes on with
-    room = vendor.max_ids
+    for ids in iter_id_lists(shard_rows, id_column, vendor.max_ids):
+        yield make_body_block([orjson.dumps(vendor.target_ids(ids))], len(ids))
+
+
+def _iter_template_blocks(
+    shard_rows: ShardRows, id_column: str, max_ids: int, template: BodyTemplate
+) -> Iterator[BodyBlock]:
+    """Yield the bodies of all shards; a body may begin in one shard and end in a later one.
+
+    shard 1   |----|----|--            full bodies, then the start of one
+    shard 2     ##|----|----|-         its end, full bodies, the start of the next
+    """
+    started: list[bytes] = []  # joined ids of the body that continues in the next shard
+    room = max_ids  # ids that still fit into that body
     for shard, rows in shard_rows:
-        if begun:
-            first, rows = rows[:room], rows[room:]
-            begun.append(_join_ids(shard, id_column, first, frame))
-            room -= len(first)
+        if not len(rows):
+            continue
+        if started:
+            head, rows = rows[:room], rows[room:]
+            started.append(_join_ids(shard, id_column, head, template))
+            room -= len(head)
             if room:
                 continue
-            yield make_body_block([frame.fill(frame.separator.join(begun))], vendor.max_ids)
-        whole = len(rows) - len(rows) % vendor.max_ids
-        yield from _iter_full_blocks(shard, id_column, rows[:whole], vendor.max_ids, frame)
-        begun = [_join_ids(shard, id_column, rows[whole:], frame)] if whole < len(rows) else []
-        room = vendor.max_ids - (len(rows) - whole)
-    if begun:
-        yield make_body_block([frame.fill(frame.separator.join(begun))], vendor.max_ids - room)
+            yield make_body_block([template.fill(template.separator.join(started))], max_ids)
+        full = len(rows) - len(rows) % max_ids
+        yield from _iter_full_blocks(shard, id_column, rows[:full], max_ids, template)
+        started = [_join_ids(shard, id_column, rows[full:], template)] if full < len(rows) else []
+        room = max_ids - (len(rows) - full)
+    if started:
+        yield make_body_block([template.fill(template.separator.join(started))], max_ids - room)
 
 
 def iter_id_lists(shard_rows: ShardRows, id_column: str, max_ids: int) -> Iterator[list[str]]:
     """Yield the ids at *shard_rows* in lists of *max_ids*; only the last may be shorter."""
-    begun: list[str] = []
+    buffered: list[str] = []
     for shard, rows in shard_rows:
-        for some in slice_rows(rows, IDS_PER_SLICE):
-            begun += shard.take_ids(id_column, some).to_pylist()
-            whole = len(begun) - len(begun) % max_ids
-            yield from (begun[at : at + max_ids] for at in range(0, whole, max_ids))
-            begun = begun[whole:]
-    if begun:
-        yield begun
-
-
-def slice_rows(rows: BodyRows, size: int) -> Iterator[BodyRows]:
-    """Yield slices of at most *size* rows."""
-    return (rows[at : at + size] for at in range(0, len(rows), size))
+        for chunk in iter_slices(rows, IDS_PER_SLICE):
+            buffered += shard.take_ids(id_column, chunk).to_pylist()
+            full = len(buffered) - len(buffered) % max_ids
+            yield from iter_slices(buffered[:full], max_ids)
+            buffered = buffered[full:]
+    if buffered:
+        yield buffered
 
 
 def make_body_block(bodies: Sequence[bytes], id_count: int) -> BodyBlock:
     """Return a block of *bodies*."""
-    return BodyBlock(
-        b"".join(body + b"\n" for body in bodies), np.cumsum([len(body) + 1 for body in bodies]).tolist(), id_count
-    )
+    ends = np.cumsum([len(body) + 1 for body in bodies]).tolist()
+    return BodyBlock(b"".join(body + b"\n" for body in bodies), ends, id_count)
 
 
-def _join_ids(shard: Shard, id_column: str, rows: BodyRows, template: BodyTemplate) -> bytes:
+def _join_ids(shard: Shard, id_column: str, rows: RowNumbers, template: BodyTemplate) -> bytes:
     """Return the escaped ids of *rows*, joined by the separator."""
-    texts = shard.take_ids(id_column, rows)
-    if shard.is_json_safe(id_column) and (found := arrow_file.join_strings(texts, len(texts), template.separator)):
-        return bytes(found[0])
-    return template.separator.join(map(escape_json, texts.to_pylist()))
+    ids = shard.take_ids(id_column, rows)
+    if shard.is_json_safe(id_column) and (joined := arrow_file.join_strings(ids, len(ids), template.separator)):
+        return bytes(joined[0])
+    return template.separator.join(map(escape_json, ids.to_pylist()))
 
 
 def _iter_full_blocks(
-    shard: Shard, id_column: str, rows: BodyRows, ids_per_body: int, template: BodyTemplate
+    shard: Shard, id_column: str, rows: RowNumbers, ids_per_body: int, template: BodyTemplate
 ) -> Iterator[BodyBlock]:
     """Yield the full bodies of *rows*."""
     if not len(rows):
         return
-    matrix = shard.fixed_width_ids(id_column, rows) if shard.is_json_safe(id_column) else None
-    if matrix is not None:
-        yield from _iter_fixed_width_blocks(matrix, rows, ids_per_body, template)
+    is_json_safe = shard.is_json_safe(id_column)
+    id_matrix = shard.fixed_width_ids(id_column, rows) if is_json_safe else None
+    if id_matrix is not None:
+        yield from _iter_fixed_width_blocks(id_matrix, rows, ids_per_body, template)
         return
-    plain = shard.is_json_safe(id_column)
-    for some in slice_rows(rows, max(1, IDS_PER_SLICE // ids_per_body) * ids_per_body):
-        yield _make_variable_width_block(shard.take_ids(id_column, some), ids_per_body, template, plain)
+    for chunk in iter_slices(rows, max(1, IDS_PER_SLICE // ids_per_body) * ids_per_body):
+        yield _make_variable_width_block(shard.take_ids(id_column, chunk), ids_per_body, template, is_json_safe)
 
 
 def _iter_fixed_width_blocks(
-    id_matrix: NDArray[np.void], rows: BodyRows, ids_per_body: int, template: BodyTemplate
+    id_matrix: NDArray[np.void], rows: RowNumbers, ids_per_body: int, template: BodyTemplate
 ) -> Iterator[BodyBlock]:
     """Yield bodies of ids of one width that need no escaping, in one buffer that is reused.
 
-    Only the ids differ between blocks. `np.take` into a small buffer and a copy from there is faster than indexing,
-    which allocates an array each time. It is faster than fields of a structured array too, which move byte by byte.
-    Consecutive rows are copied at once.
+    Only the ids differ between blocks. A strided view of the buffer is a matrix of the places of the ids:
+
+    buffer    {"to":["······","······","······"]}⏎{"to":["······","······","······"]}⏎
+    slots             [0, 0]   [0, 1]   [0, 2]             [1, 0]   [1, 1]   [1, 2]
+
+    `np.take` into a small matrix and a copy from there is faster than indexing, which allocates an array each time.
+    It is faster than fields of a structured array too, which move byte by byte. Consecutive rows are copied at once.
     """
     width = id_matrix.dtype.itemsize
-    blank = template.fill(template.separator.join([bytes(width)] * ids_per_body)) + b"\n"
-    count = max(1, min(CACHE_BLOCK_BYTES // len(blank), len(rows) // ids_per_body))
-    data = memoryview(bytearray(blank * count))
-    steps = (len(blank), width + len(template.separator))
-    places = np.ndarray((count, ids_per_body), id_matrix.dtype, data, len(template.prefix), steps)
-    near = np.empty((count, ids_per_body), id_matrix.dtype)
-    for some in slice_rows(rows, count * ids_per_body):
-        bodies = len(some) // ids_per_body
-        if int(some[-1]) - int(some[0]) == len(some) - 1:
-            places[:bodies] = id_matrix[some[0] : some[-1] + 1].reshape(bodies, ids_per_body)
+    blank_body = template.fill(template.separator.join([bytes(width)] * ids_per_body)) + b"\n"
+    count = max(1, min(BLOCK_BYTES // len(blank_body), len(rows) // ids_per_body))
+    buffer = memoryview(bytearray(blank_body * count))
+    strides = (len(blank_body), width + len(template.separator))
+    slots = np.ndarray((count, ids_per_body), id_matrix.dtype, buffer, len(template.prefix), strides)
+    taken = np.empty((count, ids_per_body), id_matrix.dtype)
+    for chunk in iter_slices(rows, count * ids_per_body):
+        bodies = len(chunk) // ids_per_body
+        first, last = int(chunk[0]), int(chunk[-1])
+        if last - first == len(chunk) - 1:
+            slots[:bodies] = id_matrix[first : last + 1].reshape(bodies, ids_per_body)
         else:
-            np.take(
-                id_matrix, some.reshape(bodies, ids_per_body), out=near[:bodies], mode="clip"
-            )  # other modes copy once more
-            places[:bodies] = near[:bodies]
-        size = bodies * len(blank)
-        yield BodyBlock(data[:size], range(len(blank), size + 1, len(blank)), len(some))
+            row_matrix = chunk.reshape(bodies, ids_per_body)
+            np.take(id_matrix, row_matrix, out=taken[:bodies], mode="clip")  # other modes buffer the output
+            slots[:bodies] = taken[:bodies]
+        size = bodies * len(blank_body)
+        yield BodyBlock(buffer[:size], range(len(blank_body), size + 1, len(blank_body)), len(chunk))
 
 
 def _make_variable_width_block(
-    strings: arrow_file.StringArray, ids_per_body: int, template: BodyTemplate, json_safe: bool
+    ids: arrow_file.StringArray, ids_per_body: int, template: BodyTemplate, json_safe: bool
 ) -> BodyBlock:
     """Return the bodies of any ids."""
-    found = (
-        arrow_file.join_strings(strings, ids_per_body, template.separator)
-        if json_safe or arrow_file.is_json_safe(strings)
-        else None
-    )
-    if found is None:
-        ids = strings.to_pylist()
-        return make_body_block(
-            [template.format(ids[at : at + ids_per_body]) for at in range(0, len(ids), ids_per_body)], len(ids)
-        )
-    data, ends = found
-    behind = template.suffix + b"\n"
-    pieces = ((template.prefix, data[start:stop], behind) for start, stop in pairwise(ends))
-    around = len(template.prefix) + len(behind)
-    whole = [stop + around * number for number, stop in enumerate(ends)]
-    return BodyBlock(b"".join(chain.from_iterable(pieces)), whole[1:], len(strings))
+    joined = None
+    if json_safe or arrow_file.is_json_safe(ids):
+        joined = arrow_file.join_strings(ids, ids_per_body, template.separator)
+    if joined is None:
+        return make_body_block(list(map(template.format, iter_slices(ids.to_pylist(), ids_per_body))), len(ids))
+    data, joined_ends = joined
+    suffix = template.suffix + b"\n"
+    parts = ((template.prefix, data[start:stop], suffix) for start, stop in pairwise(joined_ends))
+    overhead = len(template.prefix) + len(suffix)
+    ends = [end + overhead * number for number, end in enumerate(joined_ends)]
+    return BodyBlock(b"".join(chain.from_iterable(parts)), ends[1:], len(ids))

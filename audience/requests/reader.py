@@ -3,7 +3,8 @@
 import hashlib
 import json
 from bisect import bisect_right
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import accumulate
 from pathlib import Path
@@ -18,6 +19,7 @@ from audience.progress import Progress, ignore_progress
 from audience.requests.json_bodies import extract_ids
 from audience.requests.writer import MANIFEST_FILE
 from audience.vendors import get_vendor
+from audience.vendors.payload_reader import reject_duplicate_keys
 from audience.vendors.spec import Payload, Vendor
 
 MESSAGE_FILE = "message.json"
@@ -49,38 +51,40 @@ class RequestFolder:
 
     def native_payload(self, number: int) -> Payload:
         """Return the native request with this *number*; raise DeliveryError if the file was changed."""
-        found: Payload = orjson.loads(self._read_line(number))
-        return found
+        payload: Payload = orjson.loads(self._read_line(number))
+        return payload
 
     def ids_between(self, first: int, stop: int) -> list[str]:
         """Return the ids of the plan from *first* up to *stop*; raise DeliveryError if a file was changed."""
-        size = self.vendor.max_ids
-        lines = range(first // size, (stop - 1) // size + 1)
-        found = [identifier for line in lines for identifier in self._ids_in_line(line)]
-        return found[first - lines[0] * size : stop - lines[0] * size]
+        ids_per_line = self.vendor.max_ids
+        lines = range(first // ids_per_line, (stop - 1) // ids_per_line + 1)
+        ids = [id_ for line in lines for id_ in self._ids_in_line(line)]
+        skipped = lines[0] * ids_per_line
+        return ids[first - skipped : stop - skipped]
 
     def _ids_in_line(self, line: int) -> list[str]:
-        size = self.vendor.max_ids
+        ids_per_line = self.vendor.max_ids
         body = self._read_line(self.native_count + line)
         ids = extract_ids(body, self.vendor)
-        if len(ids) != min(size, self.id_count - line * size) or self.vendor.target_ids(ids) != orjson.loads(body):
-            raise _damaged_error(
-                self.folder, f"request {self.native_count + line + 1} does not list the ids that it should"
-            )
+        expected_count = min(ids_per_line, self.id_count - line * ids_per_line)
+        if len(ids) != expected_count or self.vendor.target_ids(ids) != orjson.loads(body):
+            message = f"request {self.native_count + line + 1} does not list the {expected_count} ids of its place"
+            raise _damaged_error(self.folder, message)
         return ids
 
     def _read_line(self, number: int) -> bytes:
-        at = bisect_right(self.file_stops, number)
-        within = number - (self.file_stops[at - 1] if at else 0)
-        start, stop = self.line_starts[at][within], self.line_starts[at][within + 1]
+        file_number = bisect_right(self.file_stops, number)
+        path = self.files[file_number]
+        line_number = number - (self.file_stops[file_number - 1] if file_number else 0)
+        start, stop = self.line_starts[file_number][line_number : line_number + 2]
         try:
-            with self.files[at].open("rb") as file:
-                file.seek(start)
-                line = file.read(stop - start)
+            with path.open("rb") as stream:
+                stream.seek(start)
+                line = stream.read(stop - start)
         except OSError as error:
-            raise _damaged_error(self.folder, f"{self.files[at].name}: {error.strerror or error}") from error
-        if hash64(line) != self.line_checksums[at][within]:
-            raise _damaged_error(self.folder, f"{self.files[at].name} has changed since it was checked")
+            raise _damaged_error(self.folder, f"{path.name}: {error.strerror or error}") from error
+        if hash64(line) != self.line_checksums[file_number][line_number]:
+            raise _damaged_error(self.folder, f"{path.name} has changed since it was verified")
         return line
 
 
@@ -91,59 +95,72 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         DeliveryError: A file is missing or was changed.
     """
     data = _read_file(folder / MANIFEST_FILE)
-    try:
-        said = orjson.loads(data)
-        to = get_vendor(said["vendor"])
-        listed = [each for each in said["files"] if each["name"].startswith("requests-")]
-        total = sum(each["bytes"] for each in listed)
-        counts = {name: int(said[name]) for name in ("devices", "native", "batches", "id_count")}
-        expression = str(said["expression"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged_error(folder, f"{MANIFEST_FILE} is not what `audience emit` writes") from error
-    files, starts, sums, done = list[Path](), list[tuple[int, ...]](), list[tuple[int, ...]](), 0
-    for each in listed:
-        files.append(folder / str(each["name"]))
-        for known, found in zip((starts, sums), _scan_request_file(files[-1], each), strict=True):
-            known.append(found)
-        done += each["bytes"]
-        progress("checking", done, total)
-    lines = sum(map(len, sums))
-    if lines != counts["native"] + counts["batches"] or counts["batches"] != -(-counts["id_count"] // to.max_ids):
-        raise _damaged_error(folder, f"{lines} requests are there, and not as many as {MANIFEST_FILE} says")
-    if counts["devices"] < counts["id_count"]:
-        raise _damaged_error(folder, f"{MANIFEST_FILE} means fewer devices than it tells")
+    with _reading_manifest(folder):
+        manifest = orjson.loads(data)
+        vendor = get_vendor(manifest["vendor"])
+        entries = [entry for entry in manifest["files"] if entry["name"].startswith("requests-")]
+        files = tuple(folder / str(entry["name"]) for entry in entries)
+        total_bytes = sum(entry["bytes"] for entry in entries)
+        counts = {name: int(manifest[name]) for name in ("devices", "native", "batches", "id_count")}
+        expression = str(manifest["expression"])
+    line_starts, line_checksums, bytes_read = list[tuple[int, ...]](), list[tuple[int, ...]](), 0
+    for file, entry in zip(files, entries, strict=True):
+        starts, checksums = _scan_request_file(file, entry)
+        line_starts.append(starts)
+        line_checksums.append(checksums)
+        bytes_read += entry["bytes"]
+        progress("checking", bytes_read, total_bytes)
+    _check_counts(folder, counts, sum(map(len, line_checksums)), vendor)
     return RequestFolder(
         folder=folder,
-        vendor=to,
+        vendor=vendor,
         expression=expression,
         device_count=counts["devices"],
         native_count=counts["native"],
         id_count=counts["id_count"],
         digest=sha256_hex(data),
-        files=tuple(files),
-        line_starts=tuple(starts),
-        line_checksums=tuple(sums),
-        file_stops=tuple(accumulate(len(each) - 1 for each in starts)),
+        files=files,
+        line_starts=tuple(line_starts),
+        line_checksums=tuple(line_checksums),
+        file_stops=tuple(accumulate(map(len, line_checksums))),
     )
+
+
+def _check_counts(folder: Path, counts: dict[str, int], line_count: int, vendor: Vendor) -> None:
+    """Raise DeliveryError if the counts of the manifest contradict each other or the number of requests."""
+    if line_count != counts["native"] + counts["batches"]:
+        expected = counts["native"] + counts["batches"]
+        raise _damaged_error(folder, f"expected {expected} requests as in {MANIFEST_FILE}, found {line_count}")
+    if counts["batches"] != -(-counts["id_count"] // vendor.max_ids):
+        message = f"{counts['batches']} requests cannot list {counts['id_count']} ids, at most {vendor.max_ids} in each"
+        raise _damaged_error(folder, message)
+    if counts["devices"] < counts["id_count"]:
+        message = f"{MANIFEST_FILE} lists more ids than devices: {counts['id_count']}, {counts['devices']}"
+        raise _damaged_error(folder, message)
 
 
 def read_manifest_summary(folder: Path) -> tuple[Vendor, int]:
     """Return the vendor and the number of devices from the manifest of *folder*."""
-    try:
-        said = orjson.loads(_read_file(folder / MANIFEST_FILE))
-        return get_vendor(said["vendor"]), int(said["devices"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged_error(folder, f"{MANIFEST_FILE} is not what `audience emit` writes") from error
+    with _reading_manifest(folder):
+        manifest = orjson.loads(_read_file(folder / MANIFEST_FILE))
+        return get_vendor(manifest["vendor"]), int(manifest["devices"])
 
 
 def has_requests(folder: Path) -> bool:
     """Return whether the manifest of *folder* lists any request."""
+    with _reading_manifest(folder):
+        manifest = orjson.loads(_read_file(folder / MANIFEST_FILE))
+        has_files = any(entry["name"].startswith("requests-") for entry in manifest["files"])
+        return has_files or any(manifest[name] for name in ("native", "batches", "id_count"))
+
+
+@contextmanager
+def _reading_manifest(folder: Path) -> Iterator[None]:
+    """Convert errors of a manifest with other content to DeliveryError."""
     try:
-        said = orjson.loads(_read_file(folder / MANIFEST_FILE))
-        written = any(each["name"].startswith("requests-") for each in said["files"])
-        return written or any(said[name] for name in ("native", "batches", "id_count"))
+        yield
     except (ValueError, KeyError, TypeError) as error:
-        raise _damaged_error(folder, f"{MANIFEST_FILE} is not what `audience emit` writes") from error
+        raise _damaged_error(folder, f"{MANIFEST_FILE} was not written by `audience emit`") from error
 
 
 def read_message(file: Path) -> Message:
@@ -154,19 +171,10 @@ def read_message(file: Path) -> Message:
         DeliveryError: The file cannot be read.
     """
     try:
-        said = json.loads(_read_file(file), object_pairs_hook=_reject_duplicate_keys)
+        data = json.loads(_read_file(file), object_pairs_hook=reject_duplicate_keys)
     except (ValueError, RecursionError) as error:
-        raise MessageError(Problem("bad-json", f"{file} is no JSON: {error}")) from error
-    return parse_message(said)
-
-
-def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object; raise ValueError on a duplicate key, of which one value would be lost."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, many in Counter(key for key, _ in pairs).items() if many > 1)
-        raise ValueError(f"{twice!r} stands twice in one object")
-    return found
+        raise MessageError(Problem("bad-json", f"{file} is not valid JSON: {error}")) from error
+    return parse_message(data)
 
 
 def message_to_json(message: Message) -> bytes:
@@ -179,10 +187,10 @@ def message_to_json(message: Message) -> bytes:
     b'{"platforms":["ios"],"title":"Hi"}'
     """
     default = Message()
-    told = {name: getattr(message, name) for name in (each.name for each in fields(Message))}
-    kept = {name: value for name, value in told.items() if value != getattr(default, name)}
+    values = {field.name: getattr(message, field.name) for field in fields(Message)}
+    changed = {name: value for name, value in values.items() if value != getattr(default, name)}
     try:
-        text = json.dumps(kept, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(changed, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
         return text.encode()
     except (ValueError, TypeError, RecursionError) as error:
         raise MessageError(Problem("unwritable", f"cannot be written as JSON: {error}", path="$")) from error
@@ -199,34 +207,29 @@ def _scan_request_file(file: Path, manifest_entry: dict[str, Any]) -> tuple[tupl
     Raises:
         DeliveryError: The file differs from its entry in the manifest.
     """
-    summed, starts, sums = new_hasher(), [0], []
+    hasher, starts, checksums = new_hasher(), [0], []
     try:
         with file.open("rb", buffering=READ_BUFFER_BYTES) as stream:
             for line in stream:
-                summed.update(line)
+                hasher.update(line)
                 starts.append(starts[-1] + len(line))
-                sums.append(hash64(line))
+                checksums.append(hash64(line))
     except OSError as error:
         raise _damaged_error(file.parent, f"{file.name}: {error.strerror or error}") from error
-    found = {"lines": len(sums), "bytes": starts[-1], "xxh128": summed.hexdigest()}
-    wrong = [key for key, value in found.items() if manifest_entry.get(key) != value]
-    if wrong:
-        raise _damaged_error(file.parent, f"{file.name} is not what was written: other {', '.join(wrong)}")
-    return tuple(starts), tuple(sums)
+    actual = {"lines": len(checksums), "bytes": starts[-1], "xxh128": hasher.hexdigest()}
+    differing = [key for key, value in actual.items() if manifest_entry.get(key) != value]
+    if differing:
+        raise _damaged_error(file.parent, f"{file.name} was changed: {', '.join(differing)} differ from the manifest")
+    return tuple(starts), tuple(checksums)
 
 
 def _read_file(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        hint = "a folder that `audience emit` wrote" if file.name == MANIFEST_FILE else None
+        hint = "pass a folder that `audience emit` wrote" if file.name == MANIFEST_FILE else None
         raise DeliveryError(Problem("unreadable", f"{file}: {error.strerror or error}", hint=hint)) from error
 
 
 def _damaged_error(folder: Path, message: str) -> AudienceError:
     return DeliveryError(Problem("damaged-plan", f"{folder}: {message}", hint="emit it again into another folder"))
-
-
-def split_into_chunks(ids: list[str], size: int) -> list[list[str]]:
-    """Return *ids* in lists of at most *size*."""
-    return [ids[at : at + size] for at in range(0, len(ids), size)]

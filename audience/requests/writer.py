@@ -69,12 +69,12 @@ def write_requests(
     Raises:
         OutputError: The folder exists or cannot be written. Nothing is left there.
     """
-    devices = index.count(plan.expr)
-    if devices == 0:  # an empty result sends nothing, also where the vendor would be asked by tags
+    device_count = index.count(plan.expr)
+    if device_count == 0:  # an empty audience needs no requests, native ones neither
         plan = replace_fields(plan, native=(), by_ids=None)
-    found = batch_ids(index.resolve(plan.by_ids), plan.vendor) if plan.by_ids is not None else None
+    batches = batch_ids(index.resolve(plan.by_ids), plan.vendor) if plan.by_ids is not None else None
     with atomic_folder(folder, owned_patterns=OWNED_FILES, replace=replace) as draft:
-        return write_plan(plan, found, devices, draft, progress)
+        return write_plan(plan, batches, device_count, draft, progress)
 
 
 def write_plan(plan: Plan, batches: Batches | None, device_count: int, folder: Path, progress: Progress) -> EmitResult:
@@ -82,7 +82,7 @@ def write_plan(plan: Plan, batches: Batches | None, device_count: int, folder: P
     files = _write_request_files(folder, plan, batches, progress)
     if batches is not None and batches.skipped_devices:
         files.append(write_skipped(folder / SKIPPED_FILE, batches.iter_skipped()))
-    written = EmitResult(
+    result = EmitResult(
         vendor=plan.vendor,
         expression=render(plan.expr),
         devices=device_count,
@@ -94,8 +94,8 @@ def write_plan(plan: Plan, batches: Batches | None, device_count: int, folder: P
         assumptions=plan.assumptions,
         files=tuple(files),
     )
-    (folder / MANIFEST_FILE).write_bytes(orjson.dumps(build_manifest(written), option=orjson.OPT_INDENT_2))
-    return written
+    (folder / MANIFEST_FILE).write_bytes(orjson.dumps(build_manifest(result), option=orjson.OPT_INDENT_2))
+    return result
 
 
 def write_skipped(path: Path, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
@@ -118,19 +118,18 @@ def _problems_to_json(problems: Iterable[Problem]) -> list[dict[str, str]]:
 
 def _write_request_files(folder: Path, plan: Plan, batches: Batches | None, progress: Progress) -> list[dict[str, Any]]:
     """Write all request files; each is synced while the next one is built."""
-    lines = _split_by_file(
-        chain([make_body_block(list(map(orjson.dumps, plan.native)), 0)], _iter_id_blocks(batches, progress))
-    )
-    files: list[dict[str, Any]] = []
-    with ThreadPoolExecutor(1) as beside:
-        synced: list[Future[None]] = []
-        for number, pieces in groupby(lines, key=itemgetter(0)):
+    native_block = make_body_block(list(map(orjson.dumps, plan.native)), 0)
+    numbered_lines = _split_by_file(chain([native_block], _iter_id_blocks(batches, progress)))
+    entries: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(1) as executor:
+        syncs: list[Future[None]] = []
+        for number, pieces in groupby(numbered_lines, key=itemgetter(0)):
             file = folder / f"requests-{number:05}.ndjson"
-            files.append(_write_checksummed(file, ((data, count) for _, data, count in pieces)))
-            synced.append(beside.submit(fsync_path, file))
-        for each in synced:
-            each.result()
-    return files
+            entries.append(_write_checksummed(file, ((lines, count) for _, lines, count in pieces)))
+            syncs.append(executor.submit(fsync_path, file))
+        for sync in syncs:
+            sync.result()
+    return entries
 
 
 def _iter_id_blocks(batches: Batches | None, progress: Progress) -> Iterator[BodyBlock]:
@@ -138,30 +137,31 @@ def _iter_id_blocks(batches: Batches | None, progress: Progress) -> Iterator[Bod
     if batches is None:
         return
     done, total = 0, len(batches.deliverable)
-    for some in batches.json_blocks():
-        yield some
-        done += some.id_count
+    for block in batches.json_blocks():
+        yield block
+        done += block.id_count
         progress("writing ids", done, total)
 
 
 def _split_by_file(blocks: Iterable[BodyBlock]) -> Iterator[tuple[int, memoryview, int]]:
     """Yield file number, lines and line count, with as many lines at once as belong to one file."""
-    before = 0
-    for some in blocks:
-        first, start, data = 0, 0, memoryview(some.data)
-        while first < len(some.ends):
-            last = min(first + MAX_LINES_PER_FILE - before % MAX_LINES_PER_FILE, len(some.ends))
-            stop = some.ends[last - 1]
-            yield before // MAX_LINES_PER_FILE + 1, data[start:stop], last - first
-            before, first, start = before + last - first, last, stop
+    lines_done = 0
+    for block in blocks:
+        data, start, line = memoryview(block.data), 0, 0
+        while line < len(block.ends):
+            file_number, lines_in_file = divmod(lines_done, MAX_LINES_PER_FILE)
+            count = min(MAX_LINES_PER_FILE - lines_in_file, len(block.ends) - line)
+            stop = block.ends[line + count - 1]
+            yield file_number + 1, data[start:stop], count
+            lines_done, line, start = lines_done + count, line + count, stop
 
 
 def _write_checksummed(path: Path, pieces: Iterable[tuple[bytes | memoryview, int]]) -> dict[str, Any]:
     """Write *pieces* with their line counts; return the manifest entry of the file."""
-    summed, lines, size = new_hasher(), 0, 0
+    hasher, line_count, size = new_hasher(), 0, 0
     with path.open("wb") as stream:
         for data, count in pieces:
-            summed.update(data)
+            hasher.update(data)
             stream.write(data)
-            lines, size = lines + count, size + len(data)
-    return {"name": path.name, "lines": lines, "bytes": size, "xxh128": summed.hexdigest()}
+            line_count, size = line_count + count, size + len(data)
+    return {"name": path.name, "lines": line_count, "bytes": size, "xxh128": hasher.hexdigest()}

@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -232,7 +233,7 @@ def load_json(text: str, path: str = "$") -> Any:
     {'to': 'all'}
     """
     try:
-        return json.loads(text, object_pairs_hook=_reject_duplicate_keys, parse_constant=_reject_constant)
+        return json.loads(text, object_pairs_hook=reject_duplicate_keys, parse_constant=_reject_constant)
     except ValueError:
         pass  # not plain JSON: json5 reads it, or reports the position of the error
     except RecursionError:
@@ -247,11 +248,12 @@ def _fail_json(message: str, path: str) -> NoReturn:
     PayloadCursor(None, path).fail("bad-json", message, "pass one JSON object")
 
 
-def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> Payload:
-    """Build an object, or raise ValueError for a repeated key, which json5 then reports."""
+def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> Payload:
+    """Return a JSON object; raise ValueError on a duplicate key, of which one value would be lost."""
     payload = dict(pairs)
     if len(payload) < len(pairs):
-        raise ValueError("duplicate key")
+        duplicate = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"duplicate key {duplicate!r}")
     return payload
 
 

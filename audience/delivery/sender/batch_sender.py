@@ -18,7 +18,8 @@ from audience.delivery.sender.handles import HandlePool, SetupRejected
 from audience.delivery.sender.outcomes import Outcome, check_message_count, interpret_reply
 from audience.delivery.transport.retry import MAX_RETRY_AFTER_SECONDS, RetryLater
 from audience.errors import Problem
-from audience.requests.reader import RequestFolder, split_into_chunks
+from audience.requests.json_bodies import iter_slices
+from audience.requests.reader import RequestFolder
 from audience.vendors.delivery_spec import Payload, Request, SendCall, SendMethod, VendorReply
 
 WorkResultT = TypeVar("WorkResultT")
@@ -147,7 +148,7 @@ def _plan_call(context: SendContext, batch: Batch) -> PlannedCall:
     if batch.native is not None:
         return PlannedCall(batch, prepared.delivery.native_method, {}, (requests.native_payload(batch.native),))
     ids_by_position = get_batch_ids(requests, batch)
-    chunks = split_into_chunks(list(ids_by_position.values()), requests.vendor.max_ids)
+    chunks = iter_slices(list(ids_by_position.values()), requests.vendor.max_ids)
     return PlannedCall(batch, prepared.method, ids_by_position, tuple(map(requests.vendor.target_ids, chunks)))
 
 
