@@ -39,10 +39,11 @@ def choose_row_order(row_count: int, columns: Mapping[ColumnKey, DictionaryColum
 
     >>> import polars as pl
     >>> column = DictionaryColumn(pl.Series(["f", "m"]), np.array([2, 1, 2], dtype=np.uint32))
-    >>> found = choose_row_order(3, {"sex": column})
-    >>> found.old_of_new.tolist(), found.sorted_codes["sex"].tolist()
+    >>> order = choose_row_order(3, {"sex": column})
+    >>> order.old_of_new.tolist(), order.sorted_codes["sex"].tolist()
     ([1, 0, 2], [1, 2, 2])
     """
+    # key of a row   | code of column 1 | code of column 2 | … | row |
     row_bits = max(row_count - 1, 1).bit_length()
     key, widths = np.zeros(row_count, dtype=np.uint64), dict[ColumnKey, int]()
     for name, column in sorted(columns.items(), key=lambda item: len(item[1].values)):
@@ -55,18 +56,18 @@ def choose_row_order(row_count: int, columns: Mapping[ColumnKey, DictionaryColum
     key <<= np.uint64(row_bits)
     key |= np.arange(row_count, dtype=np.uint64)
     key.sort()
-    order = (key & np.uint64((1 << row_bits) - 1)).astype(np.uint32)
-    places = np.empty(row_count, dtype=np.uint32)
-    places[order] = np.arange(row_count, dtype=np.uint32)
-    return RowOrder(order, places, _unpack_codes(key, widths, row_bits))
+    old_of_new = (key & np.uint64((1 << row_bits) - 1)).astype(np.uint32)
+    new_of_old = np.empty(row_count, dtype=np.uint32)
+    new_of_old[old_of_new] = np.arange(row_count, dtype=np.uint32)
+    return RowOrder(old_of_new, new_of_old, _unpack_codes(key, widths, row_bits))
 
 
 def _unpack_codes(
     key: NDArray[np.uint64], widths: Mapping[ColumnKey, int], shift: int
 ) -> dict[ColumnKey, NDArray[np.uint32]]:
     """Return the codes that are packed in *key*, the last column in the lowest bits."""
-    found = {}
+    codes = {}
     for name, width in reversed(list(widths.items())):
-        found[name] = (key >> np.uint64(shift) & np.uint64((1 << width) - 1)).astype(np.uint32)
+        codes[name] = (key >> np.uint64(shift) & np.uint64((1 << width) - 1)).astype(np.uint32)
         shift += width
-    return found
+    return codes

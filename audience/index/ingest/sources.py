@@ -1,6 +1,6 @@
 """Device tables in files and frames, opened as one lazy frame."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from glob import glob
 from pathlib import Path
 from typing import TypeAlias
@@ -10,14 +10,14 @@ from polars import selectors
 
 from audience.errors import Problem, TableError
 from audience.index.schema.column_roles import ColumnRoles, is_version_name
-from audience.index.schema.columns import GENERIC_ID_COLUMNS
+from audience.index.schema.columns import GENERIC_ID_COLUMNS, SHARED_ID_ROLES
 
 Source: TypeAlias = str | Path | Iterable[str | Path] | pl.DataFrame | pl.LazyFrame
 
 ISO_DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 ISO_DATETIME_PATTERN = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"
-UNTYPED_FORMATS = ("csv", "tsv", "ndjson")  # without dates of their own: these are written as text
-SEEKABLE_FORMATS = ("frame", "parquet", "ipc")  # any stretch of rows can be read without those before it
+UNTYPED_FORMATS = ("csv", "tsv", "ndjson")  # dates are text in these formats
+SEEKABLE_FORMATS = ("frame", "parquet", "ipc")  # any slice of rows can be read without the rows before it
 FORMAT_BY_SUFFIX = {
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -57,23 +57,22 @@ def scan_source(source: Source, roles: ColumnRoles) -> tuple[pl.LazyFrame, str]:
 def _as_paths(source: str | Path | Iterable[str | Path]) -> list[Path]:
     paths = [Path(source)] if isinstance(source, str | Path) else [Path(path) for path in source]
     if not paths:
-        raise TableError(Problem("no-file", "no file was named"))
+        raise TableError(Problem("no-file", "no file was given", hint="give at least one file"))
     return paths
 
 
 def _expand_path(path: Path) -> list[Path]:
     """Return the file at *path*, the visible files of a folder, or the matches of a glob."""
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.name[0] not in "._")
+        files = sorted(file for file in path.iterdir() if file.name[0] not in "._")
     elif path.exists():
-        found = [path]
+        files = [path]
     else:
-        found = [Path(name) for name in sorted(glob(str(path), recursive=True))]
-    if not found:
-        raise TableError(
-            Problem("no-file", f"there is no table at {path}", hint=f"files end in {', '.join(FORMAT_BY_SUFFIX)}")
-        )
-    return found
+        files = [Path(name) for name in sorted(glob(str(path), recursive=True))]
+    if not files:
+        hint = f"files end in {', '.join(FORMAT_BY_SUFFIX)}"
+        raise TableError(Problem("no-file", f"there is no table at {path}", hint=hint))
+    return files
 
 
 def _detect_format(file: Path) -> str:
@@ -104,35 +103,36 @@ def _scan_files(files: list[Path], format_: str, roles: ColumnRoles) -> pl.LazyF
 
 def _string_overrides(names: Iterable[str], roles: ColumnRoles) -> Mapping[str, type[pl.String]]:
     """Return the columns of a CSV that stay text, because a number would lose leading zeros or turn 1.10 into 1.1."""
-    said, split = roles.explicit_columns(), roles.separators or {}
-    kept = {name for name, column in said.items() if column.role not in ("number", "tags") or name in split}
-    words = (*GENERIC_ID_COLUMNS, "alias", "account", "live_activity_id")
-    named = {name for name in names if name in words or name.endswith(tuple(f"_{word}" for word in GENERIC_ID_COLUMNS))}
-    return {
-        name: pl.String
-        for name in names
-        if name in kept or (name not in said and (name in named or is_version_name(name)))
-    }
+    explicit, separators = roles.explicit_columns(), roles.separators or {}
+    id_names = (*GENERIC_ID_COLUMNS, *SHARED_ID_ROLES)
+    id_suffixes = tuple(f"_{name}" for name in GENERIC_ID_COLUMNS)
+
+    def stays_text(name: str) -> bool:
+        if name in explicit:
+            return explicit[name].role not in ("number", "tags") or name in separators
+        return name in id_names or name.endswith(id_suffixes) or is_version_name(name)
+
+    return {name: pl.String for name in names if stays_text(name)}
 
 
-def parse_date_columns(lazy: pl.LazyFrame, roles: ColumnRoles) -> pl.LazyFrame:
-    """Return *lazy* with its columns of ISO dates and timestamps parsed; any other format stays text."""
-    said = roles.explicit_columns()
-    texts = [name for name, type_ in lazy.collect_schema().items() if type_ == pl.String and name not in said]
-    if not texts:
-        return lazy
-    asked = []
-    for place, text in enumerate(map(exact_column, texts)):
-        asked.append(text.is_not_null().any().alias(f"{place}"))
-        asked += [
-            (text.is_null() | read(text).is_not_null()).all().alias(f"{place} {n}") for n, read in DATE_PARSERS.items()
-        ]
-    found = lazy.select(asked).collect(engine="streaming").row(0, named=True)
-    changes = []
-    for place, text in enumerate(map(exact_column, texts)):
-        kind = next((kind for kind in DATE_PARSERS if found[f"{place}"] and found[f"{place} {kind}"]), None)
-        changes += [DATE_PARSERS[kind](text)] if kind else []
-    return lazy.with_columns(changes)
+def parse_date_columns(lazy_frame: pl.LazyFrame, roles: ColumnRoles) -> pl.LazyFrame:
+    """Return *lazy_frame* with its columns of ISO dates and timestamps parsed; any other format stays text."""
+    explicit = roles.explicit_columns()
+    schema = lazy_frame.collect_schema()
+    names = [name for name, dtype in schema.items() if dtype == pl.String and name not in explicit]
+    if not names:
+        return lazy_frame
+    candidates = [(name, parse) for name in names for parse in DATE_PARSERS]
+    checks = [_parses_all(exact_column(name), parse) for name, parse in candidates]
+    numbered = [check.alias(f"{number}") for number, check in enumerate(checks)]
+    passed = lazy_frame.select(numbered).collect(engine="streaming").row(0)
+    parsed = [parse(exact_column(name)) for (name, parse), ok in zip(candidates, passed, strict=True) if ok]
+    return lazy_frame.with_columns(parsed)
+
+
+def _parses_all(text: pl.Expr, parse: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
+    """Return whether the column has values and all of them parse."""
+    return text.is_not_null().any() & (text.is_null() | parse(text).is_not_null()).all()
 
 
 def exact_column(name: str) -> pl.Expr:
@@ -146,10 +146,10 @@ def _parse_dates(text: pl.Expr) -> pl.Expr:
 
 def _parse_datetimes(text: pl.Expr) -> pl.Expr:
     """Parse each accepted format by name; format inference could differ from chunk to chunk."""
-    spaced = text.str.replace("T", " ", literal=True)
+    with_space = text.str.replace("T", " ", literal=True)
     formats = ("%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S%.f")
-    read = [spaced.str.to_datetime(format_, strict=False, time_unit="us") for format_ in formats]
-    return pl.when(text.str.contains(ISO_DATETIME_PATTERN)).then(pl.coalesce(read))
+    parsed = [with_space.str.to_datetime(format_, strict=False, time_unit="us") for format_ in formats]
+    return pl.when(text.str.contains(ISO_DATETIME_PATTERN)).then(pl.coalesce(parsed))
 
 
-DATE_PARSERS = {"day": _parse_dates, "moment": _parse_datetimes}
+DATE_PARSERS = (_parse_dates, _parse_datetimes)

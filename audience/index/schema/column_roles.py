@@ -32,7 +32,7 @@ class ColumnRoles:
     versions: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     separators: Mapping[str, str] | None = None
-    existing: tuple[Column, ...] = ()  # those of an index that is there
+    existing: tuple[Column, ...] = ()
 
     def explicit_columns(self) -> dict[str, Column]:
         """Return the columns with an explicit role, by their name in the table.
@@ -40,28 +40,29 @@ class ColumnRoles:
         Raises:
             TableError: A column has two roles.
         """
-        found = {column.name_in_table: column for column in self.existing}
+        columns = {column.name_in_table: column for column in self.existing}
         for column in self._iter_explicit():
-            if column.name_in_table in found and found[column.name_in_table] != column:
-                one, other = found[column.name_in_table].role, column.role
-                raise TableError(
-                    Problem("two-roles", f"column {column.name_in_table!r} is said to be {one} and {other}")
-                )
-            found[column.name_in_table] = column
-        return found
+            earlier = columns.setdefault(column.name_in_table, column)
+            if earlier != column:
+                message = f"column {column.name_in_table!r} has two roles: {earlier.role} and {column.role}"
+                raise TableError(Problem("two-roles", message, hint="give it one role only"))
+        return columns
 
     def _iter_explicit(self) -> Iterable[Column]:
-        yield from (Column(source, "id", name) for name, source in self.tokens.items())
-        yield from (Column(source, "alias", "alias") for source in (self.alias,) if source)
-        yield from (Column(source, "account", "account") for source in (self.account,) if source)
-        split = self.separators or {}
-        yield from (
-            Column(source, "tags", UNTYPED, split.get(source)) for source in dict.fromkeys((*self.tags, *split))
-        )
-        yield from (Column(source, "string", canonical_type(source)) for source in self.strings)
-        yield from (Column(source, "number", canonical_type(source)) for source in self.numbers)
-        yield from (Column(source, "date", canonical_type(source)) for source in self.dates)
-        yield from (Column(source, "version", canonical_type(source)) for source in self.versions)
+        for name, source in self.tokens.items():
+            yield Column(source, "id", name)
+        if self.alias:
+            yield Column(self.alias, "alias", "alias")
+        if self.account:
+            yield Column(self.account, "account", "account")
+        separators = self.separators or {}
+        for source in dict.fromkeys((*self.tags, *separators)):
+            yield Column(source, "tags", UNTYPED, separators.get(source))
+        for role, sources in self._attributes().items():
+            yield from (Column(source, role, canonical_type(source)) for source in sources)
+
+    def _attributes(self) -> Mapping[Role, tuple[str, ...]]:
+        return {"string": self.strings, "number": self.numbers, "date": self.dates, "version": self.versions}
 
     def required_columns(self) -> list[str]:
         """Return the names of the columns that the table must have."""
@@ -74,14 +75,14 @@ def validate_roles(schema: Mapping[str, pl.DataType], roles: ColumnRoles, vendor
     Raises:
         TableError: A vendor is unknown, or the table has no such column.
     """
-    for name in roles.tokens:
-        if name not in (*vendors, *GENERIC_ID_COLUMNS):
-            hint = did_you_mean(name, vendors) or f"one of {', '.join(vendors)}"
-            raise TableError(Problem("unknown-vendor", f"no vendor is called {name!r}", hint=hint))
+    for vendor in roles.tokens:
+        if vendor not in (*vendors, *GENERIC_ID_COLUMNS):
+            hint = did_you_mean(vendor, vendors) or f"use one of {', '.join(vendors)}"
+            raise TableError(Problem("unknown-vendor", f"unknown vendor {vendor!r}", hint=hint))
     for name in roles.required_columns():
         if name not in schema:
             hint = did_you_mean(name, schema) or f"the table has {', '.join(schema)}"
-            raise TableError(Problem("no-column", f"there is no column {name!r}", hint=hint))
+            raise TableError(Problem("no-column", f"the table has no column {name!r}", hint=hint))
 
 
 def infer_columns(schema: Mapping[str, pl.DataType], roles: ColumnRoles, vendors: Sequence[str]) -> list[Column]:
@@ -90,58 +91,57 @@ def infer_columns(schema: Mapping[str, pl.DataType], roles: ColumnRoles, vendors
     Raises:
         TableError: A column has no role or shares its name with another, or no column holds device ids.
     """
-    said = roles.explicit_columns()
-    found = [
-        said.get(name) or _infer_column(name, type_, vendors)
-        for name, type_ in schema.items()
+    explicit = roles.explicit_columns()
+    columns = [
+        explicit.get(name) or _infer_column(name, dtype, vendors)
+        for name, dtype in schema.items()
         if name not in roles.ignore
     ]
-    if not any(column.role == "id" for column in found):
-        hint = f"name one: --token COLUMN; by themselves count {', '.join(GENERIC_ID_COLUMNS)}"
+    if not any(column.role == "id" for column in columns):
+        hint = f"name one with --token COLUMN, or call it {' or '.join(GENERIC_ID_COLUMNS)}"
         raise TableError(Problem("no-id", "no column holds the ids of devices", hint=hint))
-    require_unique_names(found)
-    return found
+    require_unique_names(columns)
+    return columns
 
 
 def _infer_column(name: str, dtype: pl.DataType, vendors: Sequence[str]) -> Column:
     """Infer the role of a column from its name, else from its type."""
-    vendor = next((vendor for vendor in vendors for word in GENERIC_ID_COLUMNS if name == f"{vendor}_{word}"), None)
-    if name in GENERIC_ID_COLUMNS or vendor:
-        return Column(name, "id", vendor or name)
+    id_columns = {f"{vendor}_{generic}": vendor for vendor in vendors for generic in GENERIC_ID_COLUMNS}
+    if name in GENERIC_ID_COLUMNS or name in id_columns:
+        return Column(name, "id", id_columns.get(name, name))
     match name:
         case "alias" | "account" | "live_activity_id":
             return Column(name, name, name)
         case "tag" | "tags" | "xg_user_define" if isinstance(dtype, pl.List | pl.Array):
             return Column(name, "tags", UNTYPED)
         case "tag" | "tags" | "xg_user_define" if dtype != pl.Boolean:
-            hint = f"say --split '{name}=;' when ; stands between its tags, or --typed {name}"
+            hint = f"use --split '{name}=;' if its tags are separated by ;, or --typed {name}"
             raise TableError(Problem("not-a-list", f"column {name!r} is text, not a list of tags", hint=hint))
     return _infer_by_dtype(name, dtype)
 
 
 def _infer_by_dtype(name: str, dtype: pl.DataType) -> Column:
-    many = isinstance(dtype, pl.List | pl.Array)
-    inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
-    assert isinstance(inner, pl.DataType)
-    if isinstance(inner, pl.String | pl.Categorical | pl.Enum | pl.Null):
-        if many:
+    is_list = isinstance(dtype, pl.List | pl.Array)
+    element = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
+    assert isinstance(element, pl.DataType)
+    if isinstance(element, pl.String | pl.Categorical | pl.Enum | pl.Null):
+        if is_list:
             return Column(name, "tags", UNTYPED)
-        role: Role = "version" if is_version_name(name) and isinstance(inner, pl.String) else "string"
-        return Column(name, role, canonical_type(name))
-    if isinstance(inner, pl.Boolean) and not many:
+        is_version = is_version_name(name) and isinstance(element, pl.String)
+        return Column(name, "version" if is_version else "string", canonical_type(name))
+    if isinstance(element, pl.Boolean) and not is_list:
         return Column(name, "tags", UNTYPED)
-    if inner.is_float() and is_version_name(name):
-        hint = f"keep it as text, so that 1.10 is not 1.1; or say --number {name}"
+    if element.is_float() and is_version_name(name):
+        hint = f"keep it as text, so that 1.10 is not 1.1, or use --number {name}"
         raise TableError(Problem("not-versions", f"column {name!r} holds decimal numbers, not versions", hint=hint))
-    if inner.is_numeric():
+    if element.is_numeric():
         return Column(name, "number", canonical_type(name))
-    if isinstance(inner, pl.Date):
+    if isinstance(element, pl.Date):
         return Column(name, "date", canonical_type(name))
-    if isinstance(inner, pl.Datetime):
+    if isinstance(element, pl.Datetime):
         return Column(name, "time", canonical_type(name))
-    raise TableError(
-        Problem("no-role", f"column {name!r} of type {dtype} says nothing of a device", hint=f"--ignore {name}")
-    )
+    message = f"column {name!r} of type {dtype} can be neither ids nor an attribute"
+    raise TableError(Problem("no-role", message, hint=f"--ignore {name}"))
 
 
 def is_version_name(name: str) -> bool:
@@ -157,9 +157,9 @@ def require_unique_names(columns: Sequence[Column]) -> None:
     """
     for column in columns:
         if not column.name_in_table:
-            raise TableError(Problem("no-name", "a column has no name", hint="name it, or say --ignore ''"))
-    for one, other in combinations(columns, 2):
-        alike = one.name == other.name and (one.role == "id") == (other.role == "id")
-        if alike and not one.role == other.role == "tags":
-            both = f"columns {one.name_in_table!r} and {other.name_in_table!r}"
-            raise TableError(Problem("same-name", f"{both} are both {one.name!r}", hint="--ignore one of them"))
+            raise TableError(Problem("no-name", "a column has no name", hint="name it, or use --ignore ''"))
+    for first, second in combinations(columns, 2):
+        have_same_name = first.name == second.name and (first.role == "id") == (second.role == "id")
+        if have_same_name and not first.role == second.role == "tags":
+            message = f"columns {first.name_in_table!r} and {second.name_in_table!r} are both {first.name!r}"
+            raise TableError(Problem("same-name", message, hint="--ignore one of them"))
