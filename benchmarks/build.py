@@ -1,8 +1,8 @@
-"""How long does it take to build an index, and what does the order of its devices earn?
+"""Time to build an index, and the effect of the order of its devices.
 
-Beside Polars, DuckDB and chdb on the same Parquet files: Polars into memory with texts as enums, DuckDB and chdb
-into files of their own. Then the index in three orders: devices numbered as they come, by the packed codes of the
-attributes with few values (what a build does), and by one sort of all single-valued columns before it.
+Builds are compared with Polars, DuckDB and chdb on the same Parquet files: Polars in memory with strings as enums,
+DuckDB and chdb in files of their own. Then the index is built in three row orders: the order of the table, the packed
+codes of the attributes with few values (the default), and a sort by all single-valued columns.
 
     python -m benchmarks.build [--devices N] [--folder DIR] [--json FILE]
 """
@@ -40,7 +40,7 @@ THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class LoadMeasurement:
-    """What it cost to make the devices ready: seconds, the memory of the process at its highest, bytes on disk."""
+    """Cost of loading the devices: seconds, peak memory of the process, bytes on disk."""
 
     name: str
     seconds: float
@@ -50,7 +50,7 @@ class LoadMeasurement:
 
 @dataclass(frozen=True, slots=True)
 class RowOrderMeasurement:
-    """One order of the devices: seconds to build, bytes of the bitmaps, and seconds to count."""
+    """Cost of one row order: seconds to build, bytes of the bitmaps, and seconds of each count."""
 
     name: str
     build_seconds: float
@@ -60,15 +60,21 @@ class RowOrderMeasurement:
 
 
 def measure_load(name: str, folder: Path) -> LoadMeasurement:
-    """Load the devices in the way that is called *what*."""
-    place = folder / f"load-{name}"
+    """Measure the loader *name*."""
+    target = folder / f"load-{name}"
     start = time.perf_counter()
-    LOADERS[name](folder, place)
-    took, kept = time.perf_counter() - start, devices.folder_bytes(place) if place.is_dir() else 0
-    kept = place.stat().st_size if place.is_file() else kept
-    shutil.rmtree(place, ignore_errors=True)
-    place.unlink(missing_ok=True)
-    return LoadMeasurement(name, took, devices.peak_bytes(), kept)
+    LOADERS[name](folder, target)
+    seconds = time.perf_counter() - start
+    disk_bytes = _disk_bytes(target)
+    shutil.rmtree(target, ignore_errors=True)
+    target.unlink(missing_ok=True)
+    return LoadMeasurement(name, seconds, devices.peak_bytes(), disk_bytes)
+
+
+def _disk_bytes(path: Path) -> int:
+    if path.is_dir():
+        return devices.folder_bytes(path)
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _load_audience(folder: Path, target: Path) -> None:
@@ -118,40 +124,40 @@ LOADERS: dict[str, Callable[[Path, Path], None]] = {
 
 
 def measure_row_order(order_name: str, folder: Path) -> RowOrderMeasurement:
-    """Build the index in the order that is called *what*, and count in it."""
+    """Build the index in the row order *order_name*, and count in it."""
     source: Any = folder / devices.TABLE_FOLDER
     start = time.perf_counter()
-    if order_name == "as they come":
-        encode.choose_row_order = lambda rows, columns: choose_row_order(rows, {})  # type: ignore[assignment]
-    elif order_name == "all sorted before":
+    if order_name == "table order":
+        encode.choose_row_order = lambda row_count, columns: choose_row_order(row_count, {})  # type: ignore[assignment]
+    elif order_name == "sorted by all columns":
         source = pl.read_parquet(source).sort("language", "brand", "version", "province", "age", "active")
     index = DeviceIndex.build(source, folder / "order.index", replace=True)
-    took = time.perf_counter() - start
-    stored = sum(shard.files.file_sizes["tags"] for shard in index.snapshot.shards)
-    found = {name: index.count(question.text) for name, question in QUERIES.items()}
-    counts = {name: _fastest_seconds(lambda text=one.text: index.count(text)) for name, one in QUERIES.items()}
+    build_seconds = time.perf_counter() - start
+    bitmap_bytes = sum(shard.files.file_sizes["tags"] for shard in index.snapshot.shards)
+    answers = {name: index.count(query.text) for name, query in QUERIES.items()}
+    counts = {name: _fastest_seconds(lambda text=query.text: index.count(text)) for name, query in QUERIES.items()}
     shutil.rmtree(folder / "order.index")
-    return RowOrderMeasurement(order_name, took, stored, counts, found)
+    return RowOrderMeasurement(order_name, build_seconds, bitmap_bytes, counts, answers)
 
 
 def _fastest_seconds(call: Callable[[], Any]) -> float:
     return min(timeit.repeat(call, number=100, repeat=5)) / 100
 
 
-ROW_ORDERS = ("as they come", "packed codes", "all sorted before")
+ROW_ORDERS = ("table order", "packed codes", "sorted by all columns")
 
 
 def run_benchmark(folder: Path, count: int) -> dict[str, Any]:
-    """Everything that was measured, ready for JSON."""
+    """Return all measurements as JSON data."""
     if not (folder / devices.TABLE_FOLDER).is_dir():
         run_in_process(devices.generate_table, folder, count, threads=THREADS)
-    loads = [run_in_process(measure_load, what, folder, threads=THREADS) for what in LOADERS]
+    loads = [run_in_process(measure_load, name, folder, threads=THREADS) for name in LOADERS]
     orders = (
-        [run_in_process(measure_row_order, what, folder, threads=THREADS) for what in ROW_ORDERS]
+        [run_in_process(measure_row_order, name, folder, threads=THREADS) for name in ROW_ORDERS]
         if count <= 20_000_000
         else []
     )
-    assert all(order.answers == orders[0].answers for order in orders), "the orders differ in what they find"
+    assert all(order.answers == orders[0].answers for order in orders), "counts differ between row orders"
     return {
         **describe_environment(),
         "devices": count,
@@ -161,39 +167,39 @@ def run_benchmark(folder: Path, count: int) -> dict[str, Any]:
 
 
 def format_report(measured: dict[str, Any]) -> str:
-    """What was measured as Markdown."""
+    """Return the measurements as Markdown."""
     count = measured["devices"]
     loads = [
         (
-            one["name"],
-            format_seconds(one["seconds"]),
-            f"{count / one['seconds'] / 1e6:.2f}",
-            format_bytes(one["peak_bytes"]),
-            format_bytes(one["disk_bytes"]),
+            load["name"],
+            format_seconds(load["seconds"]),
+            f"{count / load['seconds'] / 1e6:.2f}",
+            format_bytes(load["peak_bytes"]),
+            format_bytes(load["disk_bytes"]),
         )
-        for one in measured["loads"]
+        for load in measured["loads"]
     ]  # fmt: skip
     orders = [
         (
-            one["name"],
-            format_seconds(one["build_seconds"]),
-            format_bytes(one["bitmap_bytes"]),
-            *map(format_ms, one["counts"].values()),
+            order["name"],
+            format_seconds(order["build_seconds"]),
+            format_bytes(order["bitmap_bytes"]),
+            *map(format_ms, order["counts"].values()),
         )
-        for one in measured["orders"]
+        for order in measured["orders"]
     ]
     head = ("order", "build s", "bitmaps", *(f"{name} ms" for name in QUERIES))
-    parts = [format_table(("", "s", "million devices a second", "memory at the highest", "on disk"), loads)]
-    return "\n\n".join(
-        [f"{count:,} devices, {THREADS} threads", *parts, *([format_table(head, orders)] if orders else [])]
-    )
+    tables = [format_table(("", "s", "million devices a second", "peak memory", "on disk"), loads)]
+    if orders:
+        tables.append(format_table(head, orders))
+    return "\n\n".join([f"{count:,} devices, {THREADS} threads", *tables])
 
 
 def main() -> None:
-    said = make_parser(__doc__, "devices", "folder", "json").parse_args()
-    with open_folder(said.folder) as folder:
-        measured = run_benchmark(folder, int(said.devices))
-    save_json(measured, said.json)
+    options = make_parser(__doc__, "devices", "folder", "json").parse_args()
+    with open_folder(options.folder) as folder:
+        measured = run_benchmark(folder, int(options.devices))
+    save_json(measured, options.json)
     print(format_report(measured))
 
 

@@ -1,9 +1,9 @@
-"""How many ids a second become request bodies, beside what else could write them, in memory and on disk?
+"""Ids written as request bodies in a second, in memory and on disk, compared with other methods.
 
-Beside a Python list of each thousand and orjson, `str.join` of Polars, rows kept in quotes for numpy to take, and
-`string_agg` of DuckDB. All begin with the crowd resolved and the ids in memory, make the same bodies, byte for byte,
-and of several runs, in turns, the smallest time is kept. On disk everything is synced, in files of 1,000 lines; the
-index's own files are whole `emit` folders with checksums, and the crowd is resolved for each anew.
+The other methods are a Python list of each thousand with orjson, `str.join` of Polars, quoted rows that numpy takes,
+and `string_agg` of DuckDB. All start with the audience resolved and the ids in memory, and build the same bodies, byte
+for byte. The methods take turns, and the fastest of several runs counts. On disk everything is synced, in files of
+1,000 lines. The index writes whole `emit` folders with checksums, and resolves the audience again for each.
 
     python -m benchmarks.emit [--devices N] [--runs N] [--threads N] [--folder DIR] [--json FILE]
 """
@@ -44,7 +44,7 @@ MakeBodies: TypeAlias = Callable[[], Iterable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class EmitMeasurement:
-    """So many ids, written as *form* for the crowd *crowd*: the seconds of each way, in memory and to disk."""
+    """Seconds of each method to write the ids of an audience in one form, in memory and to disk."""
 
     audience: str
     form: str
@@ -54,7 +54,7 @@ class EmitMeasurement:
 
 
 def measure_all(index_folder: Path, scratch: Path, runs: int, threads: int) -> list[EmitMeasurement]:
-    """All crowds in all forms."""
+    """Measure all audiences in all forms."""
     index = DeviceIndex.open(index_folder)
     ids = index.resolve("everyone").ids()
     assert ids.str.len_bytes().unique().to_list() == [36]
@@ -63,81 +63,83 @@ def measure_all(index_folder: Path, scratch: Path, runs: int, threads: int) -> l
     everyone = ids.to_frame().with_row_index("row").to_arrow()  # noqa: F841  # DuckDB finds it by its name
     base.execute("create table ids as select row, token from everyone")
     return [
-        _measure_case(index, (crowd, form), ids, base, scratch, runs) for crowd in AUDIENCES for form in VENDOR_BY_FORM
+        _measure_case(index, (audience, form), ids, base, scratch, runs)
+        for audience in AUDIENCES
+        for form in VENDOR_BY_FORM
     ]
 
 
 def _measure_case(
     index: DeviceIndex, case: tuple[str, str], ids: pl.Series, connection: Any, scratch: Path, runs: int
 ) -> EmitMeasurement:
-    crowd, to = index.resolve(AUDIENCES[case[0]]), get_vendor(VENDOR_BY_FORM[case[1]])
-    ways = dict(_body_makers(crowd, to, ids, connection))
-    assert len({_hash_bodies(bodies()) for bodies in ways.values()}) == 1, case
-    times = fastest_times([lambda bodies=bodies: _consume_bodies(bodies()) for bodies in ways.values()], runs)
-    disk = dict(
-        zip(
-            (OUR_METHOD, BASELINE_METHOD), _time_on_disk(index, case, ways[BASELINE_METHOD], scratch, runs), strict=True
-        )
-    )
-    return EmitMeasurement(*case, len(crowd), dict(zip(ways, times, strict=True)), disk)
+    device_set, vendor = index.resolve(AUDIENCES[case[0]]), get_vendor(VENDOR_BY_FORM[case[1]])
+    methods = dict(_body_makers(device_set, vendor, ids, connection))
+    assert len({_hash_bodies(bodies()) for bodies in methods.values()}) == 1, case
+    times = fastest_times([lambda bodies=bodies: _consume_bodies(bodies()) for bodies in methods.values()], runs)
+    disk_times = _time_on_disk(index, case, methods[BASELINE_METHOD], scratch, runs)
+    disk_seconds = dict(zip((OUR_METHOD, BASELINE_METHOD), disk_times, strict=True))
+    return EmitMeasurement(*case, len(device_set), dict(zip(methods, times, strict=True)), disk_seconds)
 
 
 def _body_makers(
     device_set: DeviceSet, target: Vendor, ids: pl.Series, connection: Any
 ) -> Iterator[tuple[str, MakeBodies]]:
-    """Each way to make the bodies."""
-    frame = learn_template(target.target_ids, target.max_ids)
-    assert frame is not None
-    rows, texts = device_set.global_rows(), (frame.prefix.decode(), frame.separator.decode(), frame.suffix.decode())
+    """Yield each method with a function that builds the bodies."""
+    template = learn_template(target.target_ids, target.max_ids)
+    assert template is not None
+    rows = device_set.global_rows()
+    parts = template.prefix.decode(), template.separator.decode(), template.suffix.decode()
     yield OUR_METHOD, lambda: iter_json_bodies(device_set, target.name)
     yield (
         BASELINE_METHOD,
         lambda: (
-            orjson.dumps(target.target_ids(some.to_list()))
-            for some in _slice_ids(device_set.ids(target.name), target.max_ids)
+            orjson.dumps(target.target_ids(chunk.to_list()))
+            for chunk in _slice_ids(device_set.ids(target.name), target.max_ids)
         ),
     )
-    yield "Polars", lambda: _join_with_polars(device_set.ids(target.name), target.max_ids, texts)
-    yield "numpy", _join_with_numpy(ids, rows, target.max_ids, frame)
-    yield "DuckDB", _join_with_duckdb(connection, rows, target.max_ids, texts)
+    yield "Polars", lambda: _join_with_polars(device_set.ids(target.name), target.max_ids, parts)
+    yield "numpy", _join_with_numpy(ids, rows, target.max_ids, template)
+    yield "DuckDB", _join_with_duckdb(connection, rows, target.max_ids, parts)
 
 
 def _slice_ids(ids: pl.Series, batch: int) -> Iterator[pl.Series]:
     return (ids.slice(at, batch) for at in range(0, len(ids), batch))
 
 
-def _join_with_polars(ids: pl.Series, batch: int, texts: tuple[str, str, str]) -> Iterator[bytes]:
-    before, between, behind = texts
-    for some in _slice_ids(ids, batch):
-        yield f"{before}{some.str.join(between).item()}{behind}".encode()
+def _join_with_polars(ids: pl.Series, batch: int, parts: tuple[str, str, str]) -> Iterator[bytes]:
+    prefix, separator, suffix = parts
+    for chunk in _slice_ids(ids, batch):
+        yield f"{prefix}{chunk.str.join(separator).item()}{suffix}".encode()
 
 
 def _join_with_numpy(ids: pl.Series, rows: Any, batch: int, template: BodyTemplate) -> MakeBodies:
-    """Every id is kept with what stands between ids behind it, ready to be taken."""
-    kept = np.frombuffer(
+    """Take rows from an array in which each id is followed by the separator."""
+    quoted = np.frombuffer(
         (ids + template.separator.decode()).str.join("").item().encode(), f"V{36 + len(template.separator)}"
     )
     end = -len(template.separator)
     starts = range(0, len(rows), batch)
-    return lambda: (template.fill(kept[rows[at : at + batch]].tobytes()[:end]) for at in starts)
+    return lambda: (template.fill(quoted[rows[at : at + batch]].tobytes()[:end]) for at in starts)
 
 
-def _join_with_duckdb(connection: Any, rows: Any, batch: int, texts: tuple[str, str, str]) -> MakeBodies:
-    crowd = pl.DataFrame({"row": rows, "place": np.arange(len(rows), dtype=np.uint32)}).to_arrow()  # noqa: F841
-    connection.execute("create or replace table wanted as select row, place, token from crowd join ids using (row)")
-    select = (
-        "select ? || string_agg(token, ? order by place) || ? from wanted"
-        f" group by place // {batch} order by place // {batch}"
+def _join_with_duckdb(connection: Any, rows: Any, batch: int, parts: tuple[str, str, str]) -> MakeBodies:
+    audience = pl.DataFrame({"row": rows, "position": np.arange(len(rows), dtype=np.uint32)}).to_arrow()  # noqa: F841
+    connection.execute(
+        "create or replace table wanted as select row, position, token from audience join ids using (row)"
     )
-    before, between, behind = texts
-    return lambda: (body.encode() for (body,) in connection.execute(select, [before, between, behind]).fetchall())
+    select = (
+        "select ? || string_agg(token, ? order by position) || ? from wanted"
+        f" group by position // {batch} order by position // {batch}"
+    )
+    prefix, separator, suffix = parts
+    return lambda: (body.encode() for (body,) in connection.execute(select, [prefix, separator, suffix]).fetchall())
 
 
 def _hash_bodies(bodies: Iterable[bytes]) -> str:
-    found = xxhash.xxh3_128()
+    hasher = xxhash.xxh3_128()
     for body in bodies:
-        found.update(body + b"\n")
-    return found.hexdigest()
+        hasher.update(body + b"\n")
+    return hasher.hexdigest()
 
 
 def _consume_bodies(bodies: Iterable[bytes]) -> None:
@@ -148,31 +150,31 @@ def _consume_bodies(bodies: Iterable[bytes]) -> None:
 def _time_on_disk(
     index: DeviceIndex, case: tuple[str, str], baseline: MakeBodies, scratch: Path, runs: int
 ) -> list[float]:
-    """Seconds to emit, and to write the bodies in the usual way; both must write the same."""
-    crowd, name = parse(AUDIENCES[case[0]]), VENDOR_BY_FORM[case[1]]
-    by_ids = Plan(name, crowd, (), crowd, ())
+    """Return the seconds to emit, and to write the bodies of the baseline; both must write the same."""
+    expr, vendor = parse(AUDIENCES[case[0]]), VENDOR_BY_FORM[case[1]]
+    by_ids = Plan(vendor, expr, (), expr, ())
     calls = {
         "ours": lambda folder: write_requests(by_ids, index, folder),
-        "usual": lambda folder: _write_bodies(baseline(), folder),
+        "baseline": lambda folder: _write_bodies(baseline(), folder),
     }
-    times: dict[str, list[float]] = {way: [] for way in calls}
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(runs):
-        for way, call in calls.items():
+        for name, call in calls.items():
             start = time.perf_counter()
-            call(scratch / way)
-            times[way].append(time.perf_counter() - start)
-        assert _file_digests(scratch / "ours") == _file_digests(scratch / "usual"), case
-        for way in calls:
-            shutil.rmtree(scratch / way)
-    return [min(each) for each in times.values()]
+            call(scratch / name)
+            times[name].append(time.perf_counter() - start)
+        assert _file_digests(scratch / "ours") == _file_digests(scratch / "baseline"), case
+        for name in calls:
+            shutil.rmtree(scratch / name)
+    return [min(seconds) for seconds in times.values()]
 
 
 def _write_bodies(bodies: Iterable[bytes], folder: Path) -> None:
     folder.mkdir()
     lines, number = iter(bodies), 0
-    while some := list(islice(lines, MAX_LINES_PER_FILE)):
+    while chunk := list(islice(lines, MAX_LINES_PER_FILE)):
         number += 1
-        (folder / f"requests-{number:05}.ndjson").write_bytes(b"".join(line + b"\n" for line in some))
+        (folder / f"requests-{number:05}.ndjson").write_bytes(b"".join(line + b"\n" for line in chunk))
     for file in folder.iterdir():
         fsync_path(file)
 
@@ -182,44 +184,46 @@ def _file_digests(folder: Path) -> dict[str, str]:
 
 
 def prepare_index(folder: Path, count: int) -> Path:
-    """The index in *folder*: what is there already if it has as many devices, else a new one."""
-    place, threads = folder / devices.INDEX_FOLDER, os.cpu_count() or 1
-    if not place.exists() or len(DeviceIndex.open(place)) != count:
+    """Return the index in *folder*; it is built unless it exists with this many devices."""
+    index_folder, threads = folder / devices.INDEX_FOLDER, os.cpu_count() or 1
+    if not index_folder.exists() or len(DeviceIndex.open(index_folder)) != count:
         run_in_process(devices.generate_table, folder, count, threads=threads)
         run_in_process(devices.build_index, folder, threads, threads=threads)
-    return place
+    return index_folder
 
 
 def format_report(answers: list[EmitMeasurement]) -> str:
-    """*answers* as Markdown: millions of ids a second, and how many times the usual way that is."""
-    ways = list(answers[0].memory_seconds)
+    """Return *answers* as Markdown: millions of ids a second, and the factor to the baseline."""
+    methods = list(answers[0].memory_seconds)
     head = (
         "millions of ids a second",
         "ids",
-        *ways,
-        "× usual",
+        *methods,
+        "× baseline",
         f"disk: {OUR_METHOD}",
         f"disk: {BASELINE_METHOD}",
-        "× usual",
+        "× baseline",
     )
     rows = []
-    for one in answers:
+    for answer in answers:
         memory, disk = (
-            [one.id_count / seconds / 1e6 for seconds in each.values()]
-            for each in (one.memory_seconds, one.disk_seconds)
+            [answer.id_count / seconds / 1e6 for seconds in by_method.values()]
+            for by_method in (answer.memory_seconds, answer.disk_seconds)
         )
         cells = [*memory, memory[0] / memory[1], *disk, disk[0] / disk[1]]
-        rows.append((f"{one.audience}, {one.form}", f"{one.id_count:,}", *(f"{cell:.1f}" for cell in cells)))
+        rows.append((f"{answer.audience}, {answer.form}", f"{answer.id_count:,}", *(f"{cell:.1f}" for cell in cells)))
     return format_table(head, rows)
 
 
 def main() -> None:
-    said = make_parser(__doc__, *OPTIONS).parse_args()
-    with open_folder(said.folder) as folder, open_folder(None) as scratch:
-        place = prepare_index(folder, int(said.devices))
-        answers = run_in_process(measure_all, place, scratch, said.runs, said.threads, threads=said.threads)
-    found = {**describe_environment(), "runs": said.runs, "answers": [asdict(answer) for answer in answers]}
-    save_json(found, said.json)
+    options = make_parser(__doc__, *OPTIONS).parse_args()
+    with open_folder(options.folder) as folder, open_folder(None) as scratch:
+        index_folder = prepare_index(folder, int(options.devices))
+        answers = run_in_process(
+            measure_all, index_folder, scratch, options.runs, options.threads, threads=options.threads
+        )
+    results = {**describe_environment(), "runs": options.runs, "answers": [asdict(answer) for answer in answers]}
+    save_json(results, options.json)
     print(format_report(answers))
 
 

@@ -1,4 +1,4 @@
-"""Several vendors, one audience: each device is told once, by the first vendor that can reach it."""
+"""Campaigns of several vendors: each device is assigned once, to the first vendor that can reach it."""
 
 import json
 import os
@@ -29,7 +29,7 @@ NAMES = ("one", "two", "three")
 
 @pytest.fixture(scope="module")
 def vendors():
-    """Three made-up vendors with ids of their own; two cannot carry long ones."""
+    """Three fake vendors with ids of their own; `two` rejects long ones."""
     undo = fake_vendor.register_vendors()
     base = registry.get_vendor("fake")
     records = {
@@ -50,7 +50,7 @@ def vendors():
 
 
 def parse_payload(payload):
-    """A list of ids, or tags in the words of EngageLab."""
+    """Return the ids that a payload lists, or the expression of an EngageLab payload."""
     return (
         fake_vendor.parse_payload(payload)
         if isinstance(payload["to"], list)
@@ -59,7 +59,7 @@ def parse_payload(payload):
 
 
 def make_table(rows) -> pl.DataFrame:
-    """Devices by the vendors that know them."""
+    """Return devices with an id at each vendor that knows them."""
     columns = {f"{name}_token": [row.get(name) for row in rows] for name in NAMES}
     tags = [row.get("tags", ["a"]) for row in rows]
     schema = dict.fromkeys(columns, pl.String)
@@ -83,30 +83,30 @@ ROWS = [
 
 
 def read_target_ids(folder: Path) -> dict[str, set[str]]:
-    """The ids in the requests for each vendor."""
-    found = {}
+    """Return the ids in the requests for each vendor."""
+    ids = {}
     for file in folder.glob("*/requests-*.ndjson"):
         lines = [json.loads(line) for line in file.read_text().splitlines()]
-        found.setdefault(file.parent.name, set()).update(each for line in lines for each in line.get("to", ()))
-    return found
+        ids.setdefault(file.parent.name, set()).update(id_ for line in lines for id_ in line.get("to", ()))
+    return ids
 
 
 def test_first_reaching_vendor_is_assigned(vendors, tmp_path):
     index = build_index(ROWS, tmp_path / "x.index")
-    found = plan_campaign("a", NAMES, index)
-    assert [(share.vendor, share.reachable, share.assigned) for share in found.shares] == [
+    campaign = plan_campaign("a", NAMES, index)
+    assert [(share.vendor, share.reachable, share.assigned) for share in campaign.shares] == [
         ("one", 3, 3),
         ("two", 3, 1),
         ("three", 3, 1),
     ]
-    assert (found.devices, found.unreachable_count) == (6, 1)
-    write_campaign(found, tmp_path / "out")
+    assert (campaign.devices, campaign.unreachable_count) == (6, 1)
+    write_campaign(campaign, tmp_path / "out")
     assert read_target_ids(tmp_path / "out") == {"one": {"a1", "a2", "a7"}, "two": {"b3"}, "three": {"c4"}}
-    [left] = [json.loads(line) for line in (tmp_path / "out" / "skipped.ndjson").read_text().splitlines()]
-    assert (left["device"], left["reason"]) == ("b6-too-long", "unreachable")
-    other = plan_campaign("a", ["three", "two"], index)
-    assert [(share.vendor, share.assigned) for share in other.shares] == [("three", 3), ("two", 1)]
-    assert other.unreachable_count == 2
+    [skipped] = [json.loads(line) for line in (tmp_path / "out" / "skipped.ndjson").read_text().splitlines()]
+    assert (skipped["device"], skipped["reason"]) == ("b6-too-long", "unreachable")
+    campaign = plan_campaign("a", ["three", "two"], index)
+    assert [(share.vendor, share.assigned) for share in campaign.shares] == [("three", 3), ("two", 1)]
+    assert campaign.unreachable_count == 2
 
 
 VENDOR_IDS = st.fixed_dictionaries({}, optional={name: st.sampled_from(["x", "too-long"]) for name in NAMES})
@@ -116,34 +116,33 @@ VENDOR_IDS = st.fixed_dictionaries({}, optional={name: st.sampled_from(["x", "to
 @given(rows=st.lists(VENDOR_IDS.filter(bool), min_size=1, max_size=12), order=st.permutations(NAMES), data=st.data())
 def test_every_device_is_assigned_once_or_unreachable(vendors, tmp_path_factory, rows, order, data):
     folder = tmp_path_factory.mktemp("law")
-    last = {name: f"z-{name}"[:5] for name in NAMES}
-    named = [
+    devices = [
         {name: f"{name[0]}{at}{'-too-long' * (kind != 'x')}" for name, kind in row.items()}
         for at, row in enumerate(rows)
     ]
-    named.append(last)
-    index = build_index(named, folder / "x.index")
+    devices.append({name: f"z-{name}"[:5] for name in NAMES})  # known to all vendors
+    index = build_index(devices, folder / "x.index")
     chosen = order[: data.draw(st.integers(1, 3))]
     write_campaign(plan_campaign("a", chosen, index), folder / "out")
-    wanted: dict[str, set[str]] = {}
-    for row in named:
+    expected: dict[str, set[str]] = {}
+    for row in devices:
         for name in chosen:
             if name in row and not (name == "two" and len(row[name]) > 5):
-                wanted.setdefault(name, set()).add(row[name])
+                expected.setdefault(name, set()).add(row[name])
                 break
     natively = [file for file in (folder / "out").glob("*/manifest.json") if json.loads(file.read_text())["native"]]
-    assert natively == [] or len(wanted) == 1
-    assert natively or read_target_ids(folder / "out") == wanted
+    assert natively == [] or len(expected) == 1
+    assert natively or read_target_ids(folder / "out") == expected
 
 
 def test_native_only_if_vendor_reaches_all_devices(vendors, tmp_path):
     index = build_index([{"one": "a1", "two": "b1"}, {"one": "a2"}], tmp_path / "x.index")
-    found = plan_campaign("a", ["one", "two"], index)
-    assert [len(share.plan.native) for share in found.shares] == [1, 0]
-    found = plan_campaign("a", ["two", "one"], index)
-    assert [len(share.plan.native) for share in found.shares] == [0, 0]
-    assert [share.assigned for share in found.shares] == [1, 1]
-    assert found.shares[0].plan.reasons[0].code == "campaign"
+    campaign = plan_campaign("a", ["one", "two"], index)
+    assert [len(share.plan.native) for share in campaign.shares] == [1, 0]
+    campaign = plan_campaign("a", ["two", "one"], index)
+    assert [len(share.plan.native) for share in campaign.shares] == [0, 0]
+    assert [share.assigned for share in campaign.shares] == [1, 1]
+    assert campaign.shares[0].plan.reasons[0].code == "campaign"
 
 
 def test_vendors_must_not_share_ids(tmp_path):
@@ -158,7 +157,7 @@ def test_vendors_must_not_share_ids(tmp_path):
 
 @pytest.fixture
 def services(vendors, monkeypatch):
-    """A service for each vendor, and who is known there."""
+    """Fake service of each vendor, with its credentials in the environment."""
     services = {name: FakeService() for name in NAMES}
     with run_server(services["one"]) as one, run_server(services["two"]) as two, run_server(services["three"]) as three:
         for name, url in zip(NAMES, (one, two, three), strict=True):
@@ -170,27 +169,27 @@ def services(vendors, monkeypatch):
 def test_campaign_plan_send_resume(audience, services, tmp_path):
     build_index(ROWS, tmp_path / "x.index")
     (tmp_path / "m.json").write_text('{"title": "Hi"}')
-    out, message = str(tmp_path / "out"), str(tmp_path / "m.json")
-    words = ["campaign", str(tmp_path / "x.index"), "a", "--vendors", "one, two,three", "-o", out]
-    code, said, _ = audience(*words)
+    folder, message = str(tmp_path / "out"), str(tmp_path / "m.json")
+    arguments = ["campaign", str(tmp_path / "x.index"), "a", "--vendors", "one, two,three", "-o", folder]
+    code, out, _ = audience(*arguments)
     assert code == 0
-    assert [line.split() for line in said.splitlines()][1:5] == [
+    assert [line.split() for line in out.splitlines()][1:5] == [
         ["one", "3", "3", "by", "ids"],
         ["two", "3", "1", "by", "ids"],
         ["three", "3", "1", "by", "ids"],
         ["nobody", "1", "left", "out"],
     ]
     assert json.loads((tmp_path / "out" / CAMPAIGN_FILE).read_text())["unreachable"] == 1
-    code, _, err = audience("send", out, "--message", message, "--expect", "4")
+    code, _, err = audience("send", folder, "--message", message, "--expect", "4")
     assert (code, sum(service.call_count for service in services.values())) == (2, 0)
     assert "this would message 5 devices" in err
     services["two"].fault = lambda call: "stopped"
-    code, said, err = audience("send", out, "--message", message, "--expect", "5")
+    code, out, err = audience("send", folder, "--message", message, "--expect", "5")
     assert code == 1
     assert "stopped" in err
     services["two"].fault = lambda call: None
-    code, said, _ = audience("resume", out)
-    assert (code, sorted(said.splitlines())) == (
+    code, out, _ = audience("resume", folder)
+    assert (code, sorted(out.splitlines())) == (
         0,
         ["one: 1 accepted, 3 ids told", "three: 1 accepted, 1 ids told", "two: 1 accepted, 1 ids told"],
     )
@@ -203,86 +202,90 @@ def test_campaign_plan_send_resume(audience, services, tmp_path):
 
 @pytest.mark.parametrize("touch", ["campaign_run.json", "one/ledger.sqlite", "notes.txt", "one/deeper/notes.txt"])
 def test_replace_only_unsent_campaign_folder(vendors, tmp_path, touch):
-    found = plan_campaign("a", NAMES, build_index(ROWS, tmp_path / "x.index"))
-    write_campaign(found, tmp_path / "out")
-    write_campaign(found, tmp_path / "out", replace=True)
+    campaign = plan_campaign("a", NAMES, build_index(ROWS, tmp_path / "x.index"))
+    write_campaign(campaign, tmp_path / "out")
+    write_campaign(campaign, tmp_path / "out", replace=True)
     with pytest.raises(OutputError, match="exists"):
-        write_campaign(found, tmp_path / "out")
+        write_campaign(campaign, tmp_path / "out")
     (tmp_path / "out" / touch).parent.mkdir(exist_ok=True)
     (tmp_path / "out" / touch).touch()
     with pytest.raises(OutputError, match=f"not-ours.*'{touch}'"):
-        write_campaign(found, tmp_path / "out", replace=True)
+        write_campaign(campaign, tmp_path / "out", replace=True)
     assert (tmp_path / "out" / touch).exists()
     (tmp_path / "out" / touch).unlink()
     (tmp_path / "out" / CAMPAIGN_FILE).unlink()
-    with pytest.raises(OutputError, match="not-ours"):  # runs of its own that lie in one folder
-        write_campaign(found, tmp_path / "out", replace=True)
+    with pytest.raises(OutputError, match="not-ours"):  # request folders without a campaign
+        write_campaign(campaign, tmp_path / "out", replace=True)
 
 
 def test_replace_keeps_run_started_meanwhile(vendors, tmp_path, monkeypatch):
-    found = plan_campaign("a", NAMES, build_index(ROWS, tmp_path / "x.index"))
-    write_campaign(found, tmp_path / "out")
-    made = writer.write_skipped
+    campaign = plan_campaign("a", NAMES, build_index(ROWS, tmp_path / "x.index"))
+    write_campaign(campaign, tmp_path / "out")
+    original = writer.write_skipped
     monkeypatch.setattr(
-        campaigns, "write_skipped", lambda *words: (tmp_path / "out" / "one" / LEDGER_FILE).touch() or made(*words)
+        campaigns,
+        "write_skipped",
+        lambda *arguments: (tmp_path / "out" / "one" / LEDGER_FILE).touch() or original(*arguments),
     )
     with pytest.raises(OutputError, match="not-ours"):
-        write_campaign(found, tmp_path / "out", replace=True)
+        write_campaign(campaign, tmp_path / "out", replace=True)
     assert (tmp_path / "out" / "one" / LEDGER_FILE).exists()
 
 
 def test_single_vendor_campaign_respects_max_requests(tmp_path):
     rows = pl.DataFrame({"token": ["r1", "r2", "r3"], "tags": [["a", "b"], ["c", "d"], ["e"]]})
     index = DeviceIndex.build(rows, tmp_path / "x.index")
-    many = [plan_campaign("(a AND b) OR (c AND d)", ["jpush"], index, max_requests=most).shares[0] for most in (1, 8)]
-    assert [len(share.plan.native) for share in many] == [0, 3]
+    shares = [
+        plan_campaign("(a AND b) OR (c AND d)", ["jpush"], index, max_requests=limit).shares[0] for limit in (1, 8)
+    ]
+    assert [len(share.plan.native) for share in shares] == [0, 3]
 
 
 def test_campaign_warns_about_unsendable_vendor(audience, tmp_path):
-    words = ["devices.index", "age < 20", "--vendors", "jpush", "-o", str(tmp_path / "out")]
-    code, _, err = audience("campaign", *words)
+    arguments = ["devices.index", "age < 20", "--vendors", "jpush", "-o", str(tmp_path / "out")]
+    code, _, err = audience("campaign", *arguments)
     assert (code, "no-delivery: how jpush is sent to is not known" in err) == (0, True)
-    code, _, err = audience("campaign", *words, "--replace", "--json")
-    assert (code, [each["code"] for each in json.loads(err)["warnings"]]) == (0, ["no-delivery"])
+    code, _, err = audience("campaign", *arguments, "--replace", "--json")
+    assert (code, [warning["code"] for warning in json.loads(err)["warnings"]]) == (0, ["no-delivery"])
 
 
 @pytest.fixture
-def died(services, tmp_path, monkeypatch) -> Path:
-    """A campaign whose sender died when the first of three vendors was begun."""
+def started_campaign(services, tmp_path, monkeypatch) -> Path:
+    """Campaign whose sender died after it created the run of the first of three vendors."""
     folder = tmp_path / "out"
     write_campaign(plan_campaign("a", NAMES, build_index(ROWS, tmp_path / "x.index")), folder)
     ready = campaign_runs.prepare_all(folder, Message(title="Hi"), load_credentials, SafetyLimits(expected=5))
-    begin, left = prepare.create_run, [1]
+    create_run, first_call = prepare.create_run, [True]
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(
             prepare,
             "create_run",
-            lambda *words: begin(*words) if left and left.pop() else raise_interrupt(),
+            lambda *arguments: create_run(*arguments) if first_call and first_call.pop() else raise_interrupt(),
         )
         campaign_runs.send_all(folder, Message(title="Hi"), ready, SendOptions())
     assert [(each / LEDGER_FILE).exists() for each in campaign_runs.run_folders(folder)] == [True, False, False]
     return folder
 
 
-def test_resume_starts_runs_not_yet_started(died, services):
-    found = campaign_runs.resume_all(died, load_credentials, "report", SendOptions())
-    assert all(status.done for status in found.values())
+def test_resume_starts_runs_not_yet_started(started_campaign, services):
+    statuses = campaign_runs.resume_all(started_campaign, load_credentials, "report", SendOptions())
+    assert all(status.done for status in statuses.values())
     assert [sum(service.delivery_counts.values()) for service in services.values()] == [3, 1, 1]
 
 
-def test_resume_rejects_changed_unstarted_run(died, services):
-    file = died / "two" / "manifest.json"
+def test_resume_rejects_changed_unstarted_run(started_campaign, services):
+    file = started_campaign / "two" / "manifest.json"
     file.write_text(file.read_text().replace("}", "} "))
     with pytest.raises(DeliveryError, match="other-plan"):
-        campaign_runs.resume_all(died, load_credentials, "report", SendOptions())
-    (died / campaign_runs.CAMPAIGN_RUN_FILE).unlink()
+        campaign_runs.resume_all(started_campaign, load_credentials, "report", SendOptions())
+    (started_campaign / campaign_runs.CAMPAIGN_RUN_FILE).unlink()
     with pytest.raises(DeliveryError, match="not-begun"):
-        campaign_runs.resume_all(died, load_credentials, "report", SendOptions())
+        campaign_runs.resume_all(started_campaign, load_credentials, "report", SendOptions())
     assert not any(service.call_count for service in services.values())
 
 
 def test_resume_does_not_start_rejected_campaign(audience, services, tmp_path):
-    """A message that lies in the campaign's folder says nothing of what may be sent."""
+    """A message in the folder of a campaign does not permit sending it."""
     folder = tmp_path / "out"
     write_campaign(plan_campaign("a", NAMES, build_index(ROWS, tmp_path / "x.index")), folder)
     (folder / "message.json").write_text('{"title": "Hi"}')

@@ -1,4 +1,4 @@
-"""Tables of devices in, counts and crowds out, and an error that names the place for everything else."""
+"""Building of an index from tables, queries against it, and errors that name the column and row."""
 
 import random
 from datetime import UTC, date, datetime, timedelta
@@ -62,7 +62,7 @@ def test_every_format_gives_same_answers(name, tmp_path):
     assert resolve_ids(index, "province:guangdong OR NOT age < 60") == ["r1", "r3", "r4"]
     assert resolve_ids(index, "active within 3 days of 2020-04-08") == ["r2", "r3"]
     assert resolve_ids(index, "version >= 1.2.0 AND NOT vip") == ["r2", "r3"]
-    assert {name: each.role for name, each in index.attributes.items()} == {
+    assert {name: attribute.role for name, attribute in index.attributes.items()} == {
         "tag": "tags",
         "province": "string",
         "age": "number",
@@ -132,7 +132,7 @@ def test_zoned_timestamps_use_local_time(tmp_path):
 def test_iso_days_in_text_files_are_dates(tmp_path):
     (tmp_path / "devices.csv").write_text("token,iso,spelt,at\na,2020-04-08,03/04/2020,2020-04-08T10:30:00\nb,,,\n")
     index = build_index(tmp_path / "devices.csv", tmp_path)
-    assert {name: each.role for name, each in index.attributes.items()} == {
+    assert {name: attribute.role for name, attribute in index.attributes.items()} == {
         "iso": "date",
         "spelt": "string",
         "at": "time",
@@ -230,16 +230,16 @@ def test_failed_build_creates_no_folders(tmp_path):
 
 def test_high_cardinality_attributes_are_bit_sliced(tmp_path):
     size = MAX_BITMAPS_PER_ATTRIBUTE * 2 + 77
-    moments = [datetime(2020, 1, 1) + timedelta(seconds=7 * at) for at in range(size)]
+    timestamps = [datetime(2020, 1, 1) + timedelta(seconds=7 * at) for at in range(size)]
     amounts = [None if at % 5 == 0 else (at * 7919) % 6007 / 4 for at in range(size)]
-    table = pl.DataFrame({"token": [f"t{at}" for at in range(size)], "seen": moments, "amount": amounts})
+    table = pl.DataFrame({"token": [f"t{at}" for at in range(size)], "seen": timestamps, "amount": amounts})
     table = table.with_columns(name=pl.col("token").str.reverse()).sample(fraction=1, shuffle=True, seed=1)
     index = build_index(table, tmp_path)
     assert all(index.attributes[name].bit_depth for name in ("seen", "amount", "name"))
     for order in ("<", "<=", ">", ">="):
         for bound in (-1, 0, 0.25, 300.1, 1501.5, 99_999):
-            wanted = table.filter(pl.sql_expr(f"amount {order} {bound}"))["token"].sort()
-            assert index.resolve(f"amount {order} {bound}").ids().sort().to_list() == wanted.to_list()
+            expected = table.filter(pl.sql_expr(f"amount {order} {bound}"))["token"].sort()
+            assert index.resolve(f"amount {order} {bound}").ids().sort().to_list() == expected.to_list()
     assert resolve_ids(index, "name:99t") == ["t99"]
     assert resolve_ids(index, "name:99") == []
     assert (
@@ -278,12 +278,12 @@ def test_device_has_different_ids_at_vendors(tmp_path):
         {"registration_id": ["r1", "r2", None], "tpns_token": ["t1", None, "t3"], "emas": ["e1", "e2", None]}
     )
     index = build_index(table, tmp_path, tokens={"emas": "emas"})
-    crowd = index.resolve("everyone")
-    assert crowd.ids("tpns").to_list() == ["t1", None, "t3"]
-    assert crowd.ids("emas_v2").to_list() == ["e1", "e2", None]
-    assert crowd.ids("engagelab").to_list() == crowd.ids().to_list() == ["r1", "r2", None]
+    devices = index.resolve("everyone")
+    assert devices.ids("tpns").to_list() == ["t1", None, "t3"]
+    assert devices.ids("emas_v2").to_list() == ["e1", "e2", None]
+    assert devices.ids("engagelab").to_list() == devices.ids().to_list() == ["r1", "r2", None]
     assert index.count("registration_id(r1, t3)") == 2
-    assert crowd.to_frame(["emas", "tpns"]).columns == ["emas", "tpns"]
+    assert devices.to_frame(["emas", "tpns"]).columns == ["emas", "tpns"]
 
 
 def test_vendor_id_column_is_not_guessed(tmp_path):
@@ -324,9 +324,9 @@ BAD_TABLES = {
 }
 
 
-@pytest.mark.parametrize(("code", "table", "told"), [(code, *case) for code, case in BAD_TABLES.items()])
-def test_bad_table_is_rejected_with_column_and_row(code, table, told, tmp_path):
-    with pytest.raises(TableError, match=told) as caught:
+@pytest.mark.parametrize(("code", "table", "message"), [(code, *case) for code, case in BAD_TABLES.items()])
+def test_bad_table_is_rejected_with_column_and_row(code, table, message, tmp_path):
+    with pytest.raises(TableError, match=message) as caught:
         build_index(pl.DataFrame(table, strict=False), tmp_path)
     assert caught.value.code == code
     assert list(tmp_path.iterdir()) == []
@@ -339,9 +339,9 @@ BAD_ROLES = {
 }
 
 
-@pytest.mark.parametrize(("code", "roles", "told"), [(code, *case) for code, case in BAD_ROLES.items()])
-def test_invalid_role_is_rejected(code, roles, told, tmp_path):
-    with pytest.raises(TableError, match=told) as caught:
+@pytest.mark.parametrize(("code", "roles", "message"), [(code, *case) for code, case in BAD_ROLES.items()])
+def test_invalid_role_is_rejected(code, roles, message, tmp_path):
+    with pytest.raises(TableError, match=message) as caught:
         build_index(DEVICES, tmp_path, **roles)
     assert caught.value.code == code
 
@@ -407,10 +407,10 @@ UNKNOWN_NAMES = {
 }
 
 
-@pytest.mark.parametrize(("text", "code", "told"), [(text, *case) for text, case in UNKNOWN_NAMES.items()])
-def test_unknown_names_are_rejected_with_position(text, code, told, tmp_path):
+@pytest.mark.parametrize(("text", "code", "message"), [(text, *case) for text, case in UNKNOWN_NAMES.items()])
+def test_unknown_names_are_rejected_with_position(text, code, message, tmp_path):
     index = build_index(DEVICES, tmp_path)
-    with pytest.raises(ExpressionError, match=told) as caught:
+    with pytest.raises(ExpressionError, match=message) as caught:
         index.count(f"vip AND NOT {text}")
     assert caught.value.code == code
     assert "^" in str(caught.value)
@@ -454,7 +454,7 @@ def test_folder_without_index_is_rejected(tmp_path):
 
 
 def snapshot_files(index) -> list[Path]:
-    """The files of the current snapshot."""
+    """Return the files of the current snapshot."""
     return [
         index.folder / "manifest.json",
         *map((index.folder / "shards").joinpath, index.snapshot.manifest.file_names()),
@@ -462,33 +462,33 @@ def snapshot_files(index) -> list[Path]:
 
 
 @pytest.fixture
-def with_dead_rows(tmp_path, monkeypatch) -> DeviceIndex:
-    """An index of r1 to r3, in which r4 is a dead row."""
+def with_deleted_rows(tmp_path, monkeypatch) -> DeviceIndex:
+    """Index of r1 to r3, in which r4 is a deleted row."""
     monkeypatch.setattr(compaction, "MAX_DELETED_RATIO", 1)
     index = build_index(DEVICES, tmp_path)
     index.remove(["r4"])
     return index
 
 
-def test_every_flipped_byte_is_detected_or_harmless(with_dead_rows):
-    index = with_dead_rows
+def test_every_flipped_byte_is_detected_or_harmless(with_deleted_rows):
+    index = with_deleted_rows
     exprs = ["vip AND NOT age < 30", "province:hunan OR version > 1.2", "active >= 2020-04-06", "registration_id(r2)"]
-    right = [(index.count(expr), resolve_ids(index, expr)) for expr in exprs]
-    refused = 0
+    expected = [(index.count(expr), resolve_ids(index, expr)) for expr in exprs]
+    rejected_count = 0
     for file in snapshot_files(index):
-        sound = file.read_bytes()
-        for place in range(len(sound)):
-            damaged = bytearray(sound)
-            damaged[place] ^= 1 << place % 8
+        original = file.read_bytes()
+        for offset in range(len(original)):
+            damaged = bytearray(original)
+            damaged[offset] ^= 1 << offset % 8
             file.write_bytes(damaged)
             try:
                 again = DeviceIndex.open(index.folder)
-                assert [(again.count(expr), resolve_ids(again, expr)) for expr in exprs] == right
+                assert [(again.count(expr), resolve_ids(again, expr)) for expr in exprs] == expected
             except InvalidIndexError as error:
-                refused += 1
+                rejected_count += 1
                 assert file.name in str(error)
-        file.write_bytes(sound)
-    assert refused > 1_000
+        file.write_bytes(original)
+    assert rejected_count > 1_000
     assert index.verify()
 
 
@@ -501,42 +501,42 @@ def test_flipped_bytes_in_shards_and_history_are_detected(tmp_path, monkeypatch)
     index.save_segment("young", "age < 30")
     index.remove(["r4"])
     exprs = ["vip AND NOT @young", "province:hunan OR version > 1.2", "active >= 2020-04-06", "registration_id(r2)"]
-    right = [resolve_ids(index, expr) for expr in exprs]
+    expected = [resolve_ids(index, expr) for expr in exprs]
     assert any(shard.deleted for shard in index.snapshot.shards)
-    refused = 0
+    rejected_count = 0
     for file in [*snapshot_files(index), *(index.folder / "history").iterdir()]:
-        sound = file.read_bytes()
-        past = file.parent.name == "history"
-        for place in range(0, len(sound), len(sound) // 25 + 1):
-            damaged = bytearray(sound)
-            damaged[place] ^= 1 << place % 8
+        original = file.read_bytes()
+        is_history = file.parent.name == "history"
+        for offset in range(0, len(original), len(original) // 25 + 1):
+            damaged = bytearray(original)
+            damaged[offset] ^= 1 << offset % 8
             file.write_bytes(damaged)
             try:
-                if past:
+                if is_history:
                     index.history()
                 else:
                     again = DeviceIndex.open(index.folder)
-                    assert [resolve_ids(again, expr) for expr in exprs] == right
+                    assert [resolve_ids(again, expr) for expr in exprs] == expected
             except InvalidIndexError as error:
-                refused += 1
+                rejected_count += 1
                 assert file.name in str(error)
             else:
-                assert not past
-        if past:
+                assert not is_history
+        if is_history:
             with pytest.raises(InvalidIndexError, match=file.name):
                 index.restore(int(file.stem))
             file.unlink()
             if file.stem != f"{index.snapshot.manifest.number:08}":
                 with pytest.raises(InvalidIndexError, match="no-snapshot"):
                     index.restore(int(file.stem))
-        file.write_bytes(sound)
-    assert refused > 150
+        file.write_bytes(original)
+    assert rejected_count > 150
     assert index.verify()
 
 
 @pytest.mark.parametrize("kind", ["manifest", "tags", "ids", "lookup", "sums", "deleted"])
-def test_truncated_or_missing_file_is_named(kind, with_dead_rows):
-    index = with_dead_rows
+def test_truncated_or_missing_file_is_named(kind, with_deleted_rows):
+    index = with_deleted_rows
     [file] = [file for file in snapshot_files(index) if kind in file.name]
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(DamagedError, match=file.name):
@@ -547,10 +547,10 @@ def test_truncated_or_missing_file_is_named(kind, with_dead_rows):
 
 
 def test_build_is_deterministic(tmp_path):
-    one = DeviceIndex.build(generate_devices(1_000), tmp_path / "one")
-    other = DeviceIndex.build(generate_devices(1_000), tmp_path / "other")
-    for mine, yours in zip(snapshot_files(one)[1:], snapshot_files(other)[1:], strict=True):
-        assert mine.read_bytes() == yours.read_bytes()
+    first = DeviceIndex.build(generate_devices(1_000), tmp_path / "one")
+    second = DeviceIndex.build(generate_devices(1_000), tmp_path / "other")
+    for file, same_file in zip(snapshot_files(first)[1:], snapshot_files(second)[1:], strict=True):
+        assert file.read_bytes() == same_file.read_bytes()
 
 
 def _random_expr(random: random.Random, names: list[str], depth: int = 3):
@@ -579,13 +579,13 @@ def test_random_expressions_over_census_match_polars(census, tmp_path):
     assert len(index) == 199_523
     names = index.attributes["tag"].values.to_list()
     assert len(names) == 200
-    chance = random.Random(7)
+    generator = random.Random(7)
     for _ in range(100):
-        expr = _random_expr(chance, names)
-        wanted = people.filter(_polars_condition(expr))["registration_id"]
-        crowd = index.resolve(expr)
-        assert index.count(expr) == len(crowd) == len(wanted), render(expr)
-        assert crowd.ids().sort().equals(wanted.sort().rename("token")), render(expr)
+        expr = _random_expr(generator, names)
+        expected = people.filter(_polars_condition(expr))["registration_id"]
+        devices = index.resolve(expr)
+        assert index.count(expr) == len(devices) == len(expected), render(expr)
+        assert devices.ids().sort().equals(expected.sort().rename("token")), render(expr)
 
 
 def test_text_and_expr_are_interchangeable(index):
