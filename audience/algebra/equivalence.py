@@ -43,7 +43,7 @@ def witness(lhs: Expr, rhs: Expr) -> frozenset[Atom] | None:
 def find_partition_violation(
     target: Expr, parts: Sequence[Expr], constraints: AttributeConstraints = NO_CONSTRAINTS
 ) -> frozenset[Atom] | None:
-    """Return the atoms of a device that is not in exactly one part, or in a part but not in *target*.
+    """Return the atoms of a device of *target* that is not in exactly one part, or of a part that is not in *target*.
 
     Args:
         target: Expression that the parts should make up.
