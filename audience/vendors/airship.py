@@ -14,16 +14,7 @@ from audience.errors import Problem
 from audience.language.ast import And, Compare, Everyone, Expr, IdKind, Ids, Not, Or, Tag, Within, all_of, any_of, atoms
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
-from audience.vendors.payload_reader import (
-    check_limit,
-    fail,
-    read_items,
-    read_json_object,
-    read_object,
-    read_one_or_many,
-    read_string,
-    reject_unknown_keys,
-)
+from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Unsupported, Vendor
 
 PAGE = "https://docs.airship.com/developer/rest-api/ua/schemas/audience-selection"
@@ -73,84 +64,72 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"audience": {"AND": [{"tag": ["a", "b"]}, {"NOT": {"tag": "gold", "group": "loyalty"}}]}}))
     '(a OR b) AND NOT loyalty:gold'
     """
-    push = read_json_object(payload)
-    if "audience" not in push:
-        fail("missing-key", "missing key 'audience'", "$", 'the targeting object is {"audience": …}')
-    audience = push["audience"]
-    if isinstance(audience, str) and audience.lower() == "all":
+    push = PayloadCursor(payload).json_object()
+    audience = push.require("audience", 'the targeting object is {"audience": …}')
+    if isinstance(audience.value, str) and audience.value.lower() == "all":
         expr: Expr = Everyone()
     else:
-        expr = _parse_selector(audience, "$.audience", 1)
+        expr = _parse_selector(audience, 1)
     return all_of([expr, *_parse_device_types(push.get("device_types", "all"))])
 
 
-def _parse_device_types(value: Any) -> Iterator[Expr]:
-    names = read_one_or_many(value, "$.device_types")
+def _parse_device_types(device_types: PayloadCursor) -> Iterator[Expr]:
+    names = device_types.one_or_many()
     if "all" not in names:
         yield any_of(Tag(PLATFORM_TYPE, name) for name in names)
 
 
-def _parse_selector(value: Any, path: str, depth: int) -> Expr:
+def _parse_selector(selector: PayloadCursor, depth: int) -> Expr:
     if depth > MAX_TREE_LEVELS:
-        fail("too-deep", f"more than {MAX_TREE_LEVELS} levels", path)
-    if isinstance(value, str):
-        return _parse_selector_word(value, path)
-    selector = read_object(value, path)
-    for key, why in OPAQUE_KEYS.items():
+        selector.fail("too-deep", f"more than {MAX_TREE_LEVELS} levels")
+    if isinstance(selector.value, str):
+        return _parse_selector_word(selector)
+    for key, reason in OPAQUE_KEYS.items():
         if key in selector:
-            fail("opaque", why, f"{path}.{key}", "name tags, named users or channels")
-    for key in selector:
-        place = f"{path}.{key}"
+            selector[key].fail("opaque", reason, "name tags, named users or channels")
+    for key in selector.object():
         if key == "tag":
-            reject_unknown_keys(selector, ("tag", "group"), path)
-            return _parse_tags(selector, path)
+            return _parse_tags(selector.only(("tag", "group")))
         if key in ID_KINDS_BY_KEY:
-            reject_unknown_keys(selector, (key,), path)
-            return Ids(ID_KINDS_BY_KEY[key], tuple(_parse_names(selector[key], place)))
+            return Ids(ID_KINDS_BY_KEY[key], tuple(_parse_names(selector.only((key,))[key])))
         if key.upper() in COMPOUND_KEYS:
-            reject_unknown_keys(selector, (key,), path)
-            return _parse_compound(key.upper(), selector[key], place, depth)
-    found = ", ".join(map(str, selector)) or "nothing"
-    fail(
-        "unknown-key",
-        f"unknown selector: {found}",
-        path,
-        f"tag, {', '.join(ID_KINDS_BY_KEY)}, {', '.join(COMPOUND_KEYS)}",
-    )
+            return _parse_compound(key.upper(), selector.only((key,))[key], depth)
+    keys = ", ".join(map(str, selector.object())) or "none"
+    hint = f"tag, {', '.join(ID_KINDS_BY_KEY)}, {', '.join(COMPOUND_KEYS)}"
+    selector.fail("unknown-key", f"unknown selector: {keys}", hint)
 
 
-def _parse_selector_word(value: str, path: str) -> Expr:
-    if value.lower() == "triggered":
-        fail("opaque", "the audience of a pipeline is known at the time of sending only", path)
-    if value.lower() == "all":
-        fail(
-            "all-inside", '"all" cannot be used inside AND, OR or NOT', path, 'write "audience": "all", or leave it out'
-        )
-    fail("unknown-value", f"unknown selector {value!r}", path, '"all", or an object')
+def _parse_selector_word(selector: PayloadCursor) -> Expr:
+    match selector.value.lower():
+        case "triggered":
+            selector.fail("opaque", "the audience of a pipeline is known at the time of sending only")
+        case "all":
+            hint = 'write "audience": "all", or leave it out'
+            selector.fail("all-inside", '"all" cannot be used inside AND, OR or NOT', hint)
+    selector.fail("unknown-value", f"unknown selector {selector.value!r}", '"all", or an object')
 
 
-def _parse_tags(selector: Payload, path: str) -> Expr:
-    group = read_string(selector.get("group", DEFAULT_GROUP), f"{path}.group")
+def _parse_tags(selector: PayloadCursor) -> Expr:
+    group = selector.get("group", DEFAULT_GROUP).string()
     if group in (UNTYPED, PLATFORM_TYPE):
         other = "tag without a group" if group == UNTYPED else "device type"
-        fail("ambiguous-name", f"a tag of the group {group!r} would read like a {other}", f"{path}.group")
-    names = _parse_names(selector["tag"], f"{path}.tag")
-    return any_of(Tag(UNTYPED if group == DEFAULT_GROUP else group, name) for name in names)
+        selector["group"].fail("ambiguous-name", f"a tag of the group {group!r} would be read as a {other}")
+    return any_of(Tag(UNTYPED if group == DEFAULT_GROUP else group, name) for name in _parse_names(selector["tag"]))
 
 
-def _parse_names(value: Any, path: str) -> list[str]:
+def _parse_names(names: PayloadCursor) -> list[str]:
     """Return one name or a list of names; any of them matches."""
-    names = read_one_or_many(value, path)
-    check_limit(LIMITS["names"], len(names), "names", path, "join several lists by OR")
-    return names
+    strings = names.one_or_many()
+    names.check_limit(LIMITS["names"], len(strings), "names", "join several lists by OR")
+    return strings
 
 
-def _parse_compound(operator: str, value: Any, path: str, depth: int) -> Expr:
+def _parse_compound(operator: str, operand: PayloadCursor, depth: int) -> Expr:
     if operator == "NOT":
-        return Not(_parse_selector(value, path, depth + 1))
-    children = read_items(value, path)
-    check_limit(LIMITS["children"], len(children), "children", path, "nest them")
-    terms = [_parse_selector(child, place, depth + 1) for child, place in children]
+        return Not(_parse_selector(operand, depth + 1))
+    children = operand.items()
+    operand.check_limit(LIMITS["children"], len(children), "children", "nest them")
+    terms = [_parse_selector(child, depth + 1) for child in children]
     return all_of(terms) if operator == "AND" else any_of(terms)
 
 

@@ -3,28 +3,13 @@
 https://www.braze.com/docs/api/objects_filters/connected_audience, read 2026-11-21.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from audience.language.ast import Compare, CompareOp, Expr, Ids, Not, Tag, all_of, any_of, bare
 from audience.language.attribute_names import UNTYPED
 from audience.language.suggest import did_you_mean
-from audience.vendors.payload_reader import (
-    fail,
-    format_number,
-    read_enum,
-    read_items,
-    read_json_object,
-    read_list,
-    read_number,
-    read_object,
-    read_single_key,
-    read_string,
-    read_timestamp,
-    reject_unknown_keys,
-    warn_payload,
-)
-from audience.vendors.spec import Limit, Payload, Vendor
+from audience.vendors.payload_reader import PayloadCursor, format_number
+from audience.vendors.spec import Limit, Vendor
 
 PAGE = "https://www.braze.com/docs/api/objects_filters/connected_audience"
 DATA_TYPES_DOCS = "https://www.braze.com/docs/user_guide/data/activation/custom_data/data_types"
@@ -51,6 +36,10 @@ OPAQUE_COMPARISONS = {
     "greater_than_x_days_in_the_future": "it counts from the time of sending",
     "less_than_or_equal_to": "whether it matches users without a value, as less_than does, is not documented",
 }
+COMPARISONS = (
+    *OPAQUE_COMPARISONS,
+    *("equals", "not_equal", "includes_value", "does_not_include_value", "greater_than", "less_than"),
+)
 OPAQUE_KEYS = {
     "segment_id": "only Braze knows the members of a console segment",
     "recipients": "the properties of a recipient do not identify it; list external_user_ids",
@@ -68,127 +57,117 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"audience": {"AND": [{"custom_attribute": color}]}}))
     'eye_color:green'
     """
-    request = read_json_object(payload)
-    for key, why in OPAQUE_KEYS.items():
-        if request.get(key):
-            fail("opaque", why, f"$.{key}")
-    keys = [key for key in ("audience", "custom_audience", "external_user_ids") if request.get(key)]
+    request = PayloadCursor(payload).json_object()
+    for key, reason in OPAQUE_KEYS.items():
+        if request[key].value:
+            request[key].fail("opaque", reason)
+    keys = [key for key in ("audience", "custom_audience", "external_user_ids") if request[key].value]
     if not keys:
-        fail("missing-key", "missing key 'audience'", "$", 'the targeting object is {"audience": …}')
+        request.fail("missing-key", "missing key 'audience'", 'the targeting object is {"audience": …}')
     if len(keys) > 1:
-        fail("second-target", f"{keys[1]} beside {keys[0]}: how they are joined is not documented", f"$.{keys[1]}")
+        message = f"{keys[1]} beside {keys[0]}: how they are joined is not documented"
+        request[keys[1]].fail("second-target", message)
     _warn_about_campaign(request)
+    target = request[keys[0]]
     if keys == ["external_user_ids"]:
-        users = read_list(request["external_user_ids"], "$.external_user_ids", LIMITS["external_user_ids"])
-        return Ids("account", tuple(users))
-    return _parse_node(request[keys[0]], f"$.{keys[0]}", 0)
+        return Ids("account", tuple(target.ids(LIMITS["external_user_ids"])))
+    return _parse_node(target, 0)
 
 
-def _warn_about_campaign(request: Payload) -> None:
+def _warn_about_campaign(request: PayloadCursor) -> None:
     """Warn that a campaign's own filters narrow the audience; beside `messages` its id is for statistics only."""
     for key in ("campaign_id", "canvas_id"):
-        if request.get(key) and "messages" not in request:
-            warn_payload("filters of the campaign or Canvas at Braze narrow the audience further", f"$.{key}")
+        if request[key].value and "messages" not in request:
+            request[key].warn("filters of the campaign or Canvas at Braze narrow the audience further")
 
 
-def _parse_node(value: Any, path: str, depth: int) -> Expr:
+def _parse_node(node: PayloadCursor, depth: int) -> Expr:
     """Parse one filter, or several joined by AND or OR."""
-    key, inner, place = read_single_key(value, ("AND", "OR", *FILTER_KEYS), path, depth)
+    key, inner = node.single_key(("AND", "OR", *FILTER_KEYS), depth)
     match key:
         case "AND":
-            return all_of(_parse_terms(inner, place, depth))
+            return all_of(_parse_node(term, depth + 1) for term in inner.items())
         case "OR":
-            return any_of(_parse_terms(inner, place, depth))
+            return any_of(_parse_node(term, depth + 1) for term in inner.items())
         case "custom_attribute":
-            return _parse_attribute(read_object(inner, place), place)
+            return _parse_attribute(inner)
         case "last_used_app":
-            return _parse_last_used(read_object(inner, place), place)
-    return _parse_status(key, read_object(inner, place), place)
+            return _parse_last_used(inner)
+    return _parse_status(key, inner)
 
 
-def _parse_terms(value: Any, path: str, depth: int) -> Iterator[Expr]:
-    return (_parse_node(term, place, depth + 1) for term, place in read_items(value, path))
+def _parse_status(key: str, status: PayloadCursor) -> Expr:
+    status.only(("comparison", "value"))
+    tag = Tag(key, status["value"].enum(SUBSCRIPTION_STATUSES))
+    return tag if status["comparison"].enum(("is", "is_not")) == "is" else Not(tag)
 
 
-def _parse_status(key: str, body: Payload, path: str) -> Expr:
-    reject_unknown_keys(body, ("comparison", "value"), path)
-    tag = Tag(key, read_enum(body, "value", SUBSCRIPTION_STATUSES, path))
-    return tag if read_enum(body, "comparison", ("is", "is_not"), path) == "is" else Not(tag)
+def _parse_last_used(filter_: PayloadCursor) -> Expr:
+    filter_.only(("comparison", "value"))
+    operator = DATE_COMPARE_OPS[filter_["comparison"].enum(DATE_COMPARE_OPS)]
+    return Compare("last_used_app", operator, filter_["value"].timestamp().isoformat())
 
 
-def _parse_last_used(body: Payload, path: str) -> Expr:
-    reject_unknown_keys(body, ("comparison", "value"), path)
-    order = DATE_COMPARE_OPS[read_enum(body, "comparison", DATE_COMPARE_OPS, path)]
-    return Compare("last_used_app", order, read_timestamp(body.get("value"), f"{path}.value").isoformat())
-
-
-def _parse_attribute(body: Payload, path: str) -> Expr:
-    reject_unknown_keys(body, ("custom_attribute_name", "comparison", "value"), path)
-    name = read_string(body.get("custom_attribute_name"), f"{path}.custom_attribute_name")
+def _parse_attribute(attribute: PayloadCursor) -> Expr:
+    attribute.only(("custom_attribute_name", "comparison", "value"))
+    name = attribute["custom_attribute_name"].string()
     type_ = f"attribute.{name}" if name in RESERVED_TYPES or name.startswith("attribute.") else name
-    comparison = read_string(body.get("comparison"), f"{path}.comparison")
-    value, place = body.get("value"), f"{path}.value"
+    comparison, value = attribute["comparison"].string(), attribute["value"]
     if comparison in OPAQUE_COMPARISONS:
-        fail("opaque", f"{comparison}: {OPAQUE_COMPARISONS[comparison]}", f"{path}.comparison")
+        attribute["comparison"].fail("opaque", f"{comparison}: {OPAQUE_COMPARISONS[comparison]}")
     match comparison:
         case "equals":
-            return _parse_equals(type_, value, place)
+            return _parse_equals(type_, value)
         case "not_equal" | "does_not_equal":
-            return _parse_not_equal(type_, value, place)
+            return _parse_not_equal(type_, value)
         case "includes_value":
-            return Tag(type_, read_string(value, place))
+            return Tag(type_, value.string())
         case "does_not_include_value":
-            return Not(Tag(type_, read_string(value, place)))
+            return Not(Tag(type_, value.string()))
         case "after" | "before":
-            return Compare(type_, DATE_COMPARE_OPS[comparison], read_timestamp(value, place).isoformat())
+            return Compare(type_, DATE_COMPARE_OPS[comparison], value.timestamp().isoformat())
         case "greater_than" | "greater_than_or_equal_to" | "less_than":
-            return _parse_comparison(type_, comparison, value, place)
-    known = (
-        *OPAQUE_COMPARISONS,
-        "equals",
-        "not_equal",
-        "includes_value",
-        "does_not_include_value",
-        "greater_than",
-        "less_than",
-    )
-    hint = did_you_mean(comparison, known)
-    fail("unknown-value", f"unknown comparison {comparison!r}", f"{path}.comparison", hint)
+            return _parse_comparison(type_, comparison, value)
+    hint = did_you_mean(comparison, COMPARISONS)
+    attribute["comparison"].fail("unknown-value", f"unknown comparison {comparison!r}", hint)
 
 
-def _parse_equals(type_: str, value: Any, path: str) -> Expr:
-    match value:
+def _parse_equals(type_: str, value: PayloadCursor) -> Expr:
+    match value.value:
         case True:
             return bare(type_)
         case False:
-            fail("opaque", "Braze distinguishes false from not set, the language does not", path)
+            value.fail("opaque", "Braze distinguishes false from not set, the language does not")
         case str():
-            return Tag(type_, read_string(value, path))
-    if read_number(value, path) == 0:
-        fail("opaque", "0 matches users without a value, which the language cannot express", path)
-    return Tag(type_, format_number(value))
+            return Tag(type_, value.string())
+    number = value.number()
+    if number == 0:
+        value.fail("opaque", "0 matches users without a value, which the language cannot express")
+    return Tag(type_, format_number(number))
 
 
-def _parse_not_equal(type_: str, value: Any, path: str) -> Expr:
-    if isinstance(value, bool):
-        fail("opaque", "whether it matches users without a value is not documented", path)
-    if isinstance(value, str) and not NOT_EQUAL_IS_NOT:
-        fail("opaque", "case is ignored, and whether it matches users without a value is not documented", path)
-    return Not(_parse_equals(type_, value, path))
+def _parse_not_equal(type_: str, value: PayloadCursor) -> Expr:
+    undocumented = "whether it matches users without a value is not documented"
+    if isinstance(value.value, bool):
+        value.fail("opaque", undocumented)
+    if isinstance(value.value, str) and not NOT_EQUAL_IS_NOT:
+        value.fail("opaque", f"case is ignored, and {undocumented}")
+    return Not(_parse_equals(type_, value))
 
 
-def _parse_comparison(type_: str, comparison: str, value: Any, path: str) -> Expr:
+def _parse_comparison(type_: str, comparison: str, value: PayloadCursor) -> Expr:
     """Parse a comparison of numbers.
 
     "Less Than" includes users without a value (DATA_TYPES_DOCS), so it is the NOT of ≥.
     """
-    text = format_number(read_number(value, path))
+    number = value.number()
+    text = format_number(number)
     if comparison == "greater_than":
         return Compare(type_, ">", text)
-    if value <= 0:
-        fail("opaque", f"whether {comparison} {text} matches users without a value is not documented", path)
-    least = Compare(type_, ">=", text)
-    return least if comparison == "greater_than_or_equal_to" else Not(least)
+    if number <= 0:
+        value.fail("opaque", f"whether {comparison} {text} matches users without a value is not documented")
+    at_least = Compare(type_, ">=", text)
+    return at_least if comparison == "greater_than_or_equal_to" else Not(at_least)
 
 
 VENDOR = Vendor(

@@ -10,15 +10,7 @@ from typing import Any, NoReturn
 from audience.algebra.request_shape import Tree
 from audience.errors import Problem
 from audience.language.ast import Expr, Ids, Tag
-from audience.vendors.payload_reader import (
-    PayloadCursor,
-    fail,
-    read_json_object,
-    read_list,
-    read_object,
-    read_string,
-    reject_unknown_keys,
-)
+from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.shared import topic_conditions
 from audience.vendors.shared.topic_conditions import TopicDialect, fold_left_to_right
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Vendor, require_single_list
@@ -54,44 +46,44 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"message": {"condition": "'a' in topics || 'b' in topics && 'c' in topics"}}))
     '(a OR b) AND c'
     """
-    request = read_json_object(payload)
+    request = PayloadCursor(payload).json_object()
     if "message" in request:
-        reject_unknown_keys(request, ("message", "validate_only", "validateOnly"), "$")
-        return _parse_message(read_object(request["message"], "$.message"), "$.message")
+        request.only(("message", "validate_only", "validateOnly"))
+        return _parse_message(request["message"])
     if "tokens" in request or "fids" in request:
         return _parse_multicast(request)
-    return _parse_message(request, "$")
+    return _parse_message(request)
 
 
-def _parse_multicast(request: Payload) -> Expr:
-    if request.get("fids"):
-        _reject_fid("$.fids")
+def _parse_multicast(request: PayloadCursor) -> Expr:
+    if request["fids"].value:
+        _reject_fid(request["fids"])
     for key in TARGET_KEYS:
         if key in request:
-            fail("two-targets", f"{key} beside tokens", f"$.{key}", "a message has one target")
-    return Ids("registration_id", tuple(read_list(request.get("tokens"), "$.tokens", LIMITS["tokens"])))
+            request[key].fail("two-targets", f"{key} beside tokens", "a message has one target")
+    return Ids("registration_id", tuple(request["tokens"].ids(LIMITS["tokens"])))
 
 
-def _parse_message(message: Payload, path: str) -> Expr:
-    found = [key for key in TARGET_KEYS if key in message]
-    if not found:
-        fail("missing-key", f"expected one of {', '.join(TARGET_KEYS)}", path, "a message has one target")
-    if len(found) > 1:
-        fail("two-targets", f"{' and '.join(found)} cannot be combined", path, "a message has one target")
-    [key] = found
-    value = read_string(message[key], f"{path}.{key}")
-    match key:
+def _parse_message(message: PayloadCursor) -> Expr:
+    keys = [key for key in TARGET_KEYS if key in message]
+    if not keys:
+        message.fail("missing-key", f"expected one of {', '.join(TARGET_KEYS)}", "a message has one target")
+    if len(keys) > 1:
+        message.fail("two-targets", f"{' and '.join(keys)} cannot be combined", "a message has one target")
+    target = message[keys[0]]
+    value = target.string()
+    match keys[0]:
         case "token":
             return Ids("registration_id", (value,))
         case "topic":
-            return topic_conditions.read_topic(value, PayloadCursor(value, f"{path}.topic"), DIALECT)
+            return topic_conditions.read_topic(value, target, DIALECT)
         case "condition":
-            return topic_conditions.read_condition(PayloadCursor(value, f"{path}.condition"), DIALECT)
-    _reject_fid(f"{path}.fid")
+            return topic_conditions.read_condition(target, DIALECT)
+    _reject_fid(target)
 
 
-def _reject_fid(path: str) -> NoReturn:
-    fail("opaque", "a fid identifies an installation, not a token", path, "name its token")
+def _reject_fid(target: PayloadCursor) -> NoReturn:
+    target.fail("opaque", "a fid identifies an installation, not a token", "name its token")
 
 
 def emit(expr: Expr) -> Payload:

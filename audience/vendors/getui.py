@@ -16,17 +16,7 @@ from audience.errors import Problem
 from audience.language.ast import And, Compare, Everyone, Expr, Ids, Not, Or, Tag, Within, all_of, any_of, atoms, bare
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
-from audience.vendors.payload_reader import (
-    fail,
-    read_enum,
-    read_items,
-    read_json_object,
-    read_list,
-    read_object,
-    read_string,
-    reject_unknown_keys,
-    warn_payload,
-)
+from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Unsupported, Vendor, require_single_list
 
 PAGE = "https://docs.getui.com/getui/server/rest_v2/push"
@@ -68,52 +58,52 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"audience": {"tag": [*tags, {"key": "region", "values": ["11000000"], "opt_type": "not"}]}}))
     '(a OR b) AND NOT region:11000000'
     """
-    request = read_json_object(payload)
+    request = PayloadCursor(payload).json_object()
     if "audience" not in request:
-        if isinstance(request.get("tag"), list):  # as the endpoint that counts devices takes them
-            return _parse_conditions(request["tag"], "$.tag")
-        fail("missing-key", "missing key 'audience'", "$", AUDIENCE_HINT)
-    if "activate_filter_type" in read_object(request.get("settings") or {}, "$.settings"):
-        warn_payload("the settings exclude devices by their activity", "$.settings.activate_filter_type")
-    if request["audience"] == "all":
+        if isinstance(request["tag"].value, list):  # as the endpoint that counts devices takes them
+            return _parse_conditions(request["tag"])
+        request.fail("missing-key", "missing key 'audience'", AUDIENCE_HINT)
+    settings = request["settings"]
+    if settings.value and "activate_filter_type" in settings:
+        settings["activate_filter_type"].warn("the settings exclude devices by their activity")
+    if request["audience"].value == "all":
         return Everyone()
-    return _parse_audience(read_object(request["audience"], "$.audience"))
+    return _parse_audience(request["audience"].only(TARGET_KEYS))
 
 
-def _parse_audience(audience: Payload) -> Expr:
-    reject_unknown_keys(audience, TARGET_KEYS, "$.audience")
-    if not audience:
-        fail("empty-target", "expected a target, found none", "$.audience", 'write "all" for everyone')
-    if len(audience) > 1:
-        first, second, *_ = audience
-        fail("second-target", f"{second} cannot be combined with {first}", f"$.audience.{second}")
-    [(key, value)] = audience.items()
-    path = f"$.audience.{key}"
-    match key:
+def _parse_audience(audience: PayloadCursor) -> Expr:
+    keys = list(audience.object())
+    if not keys:
+        audience.fail("empty-target", "expected a target, found none", 'write "all" for everyone')
+    if len(keys) > 1:
+        audience[keys[1]].fail("second-target", f"{keys[1]} cannot be combined with {keys[0]}")
+    target = audience[keys[0]]
+    match keys[0]:
         case "fast_custom_tag":
-            return bare(read_string(value, path))
+            return bare(target.string())
         case "tag":
-            return _parse_conditions(value, path)
-    return Ids("alias" if key == "alias" else "registration_id", tuple(read_list(value, path, LIMITS[key])))
+            return _parse_conditions(target)
+        case key:
+            return Ids("alias" if key == "alias" else "registration_id", tuple(target.ids(LIMITS[key])))
 
 
-def _parse_conditions(value: Any, path: str) -> Expr:
-    seen: set[str] = set()
+def _parse_conditions(conditions: PayloadCursor) -> Expr:
+    keys: set[str] = set()
     terms = []
-    for condition, place in read_items(value, path):
-        key, term = _parse_condition(read_object(condition, place), place)
-        if key in seen and not ALLOWS_REPEATED_KEYS:
-            fail("ambiguous", f"{key} is repeated: how the two are joined is not documented", f"{place}.key")
-        seen.add(key)
+    for condition in conditions.items():
+        key, term = _parse_condition(condition)
+        if key in keys and not ALLOWS_REPEATED_KEYS:
+            condition["key"].fail("ambiguous", f"{key} is repeated: how the two are joined is not documented")
+        keys.add(key)
         terms.append(term)
     return all_of(terms)
 
 
-def _parse_condition(condition: Payload, path: str) -> tuple[str, Expr]:
-    reject_unknown_keys(condition, ("key", "values", "opt_type"), path)
-    key = read_enum(condition, "key", TYPES_BY_KEY, path)
-    option = read_enum(condition, "opt_type", OPT_TYPES, path)
-    values = read_list(condition.get("values"), f"{path}.values", LIMITS["values"], "values")
+def _parse_condition(condition: PayloadCursor) -> tuple[str, Expr]:
+    condition.only(("key", "values", "opt_type"))
+    key = condition["key"].enum(TYPES_BY_KEY)
+    option = condition["opt_type"].enum(OPT_TYPES)
+    values = condition["values"].ids(LIMITS["values"], "values")
     tags = [Tag(TYPES_BY_KEY[key], value.lower() if key == "phone_type" else value) for value in values]
     match option:
         case "and":

@@ -10,14 +10,7 @@ from typing import Any
 from audience.algebra.request_shape import NO_LIMIT, Tree
 from audience.errors import Problem
 from audience.language.ast import Expr, Ids, Tag, atoms
-from audience.vendors.payload_reader import (
-    PayloadCursor,
-    fail,
-    read_json_object,
-    read_list,
-    read_object,
-    reject_unknown_keys,
-)
+from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.shared import topic_conditions
 from audience.vendors.shared.topic_conditions import TopicDialect
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Vendor, require_single_list
@@ -56,23 +49,19 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"message": {"condition": "'a' in topics && ('b' in topics || 'c' in topics)"}}))
     'a AND (b OR c)'
     """
-    request = read_json_object(payload)
-    reject_unknown_keys(request, ("message", "validate_only"), "$")
-    if "message" not in request:
-        fail("missing-key", "missing key 'message'", "$", 'the targeting object is {"message": {"token": […]}}')
-    message = read_object(request["message"], "$.message")
-    found = [key for key in TARGET_KEYS if key in message]
-    if len(found) != 1:
-        code, what = ("two-targets", " and ".join(found)) if found else ("missing-key", "none")
-        fail(code, f"expected one of {', '.join(TARGET_KEYS)}, found {what}", "$.message")
-    match found:
-        case ["topic"]:
-            topic = PayloadCursor(message["topic"], "$.message.topic")
-            return topic_conditions.read_topic(topic.string(), topic, DIALECT)
-        case ["condition"]:
-            condition = PayloadCursor(message["condition"], "$.message.condition")
-            return topic_conditions.read_condition(condition, DIALECT)
-    return Ids("registration_id", tuple(read_list(message["token"], "$.message.token", LIMITS["token"])))
+    request = PayloadCursor(payload).json_object().only(("message", "validate_only"))
+    message = request.require("message", 'the targeting object is {"message": {"token": […]}}')
+    keys = [key for key in TARGET_KEYS if key in message]
+    if len(keys) != 1:
+        code, found = ("two-targets", " and ".join(keys)) if keys else ("missing-key", "none")
+        message.fail(code, f"expected one of {', '.join(TARGET_KEYS)}, found {found}")
+    target = message[keys[0]]
+    match keys[0]:
+        case "topic":
+            return topic_conditions.read_topic(target.string(), target, DIALECT)
+        case "condition":
+            return topic_conditions.read_condition(target, DIALECT)
+    return Ids("registration_id", tuple(target.ids(LIMITS["token"])))
 
 
 def emit(expr: Expr) -> Payload:

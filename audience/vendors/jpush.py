@@ -12,14 +12,7 @@ from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import Slots
 from audience.errors import Problem
 from audience.language.ast import Everyone, Expr, Ids, Tag, all_of, any_of, atoms
-from audience.vendors.payload_reader import (
-    PayloadCursor,
-    fail,
-    read_json_object,
-    read_object,
-    read_one_or_many,
-    reject_unknown_keys,
-)
+from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.shared import tag_lists
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Vendor
 
@@ -59,29 +52,27 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"audience": {"tag": ["a", "b"], "tag_and": ["c"], "tag_not": ["d"]}, "platform": ["ios"]}))
     '(a OR b) AND c AND NOT d AND platform:ios'
     """
-    request = read_json_object(payload)
-    if "audience" not in request:
-        fail("missing-key", "missing key 'audience'", "$", 'the targeting object is {"audience": …}')
-    return all_of([_parse_audience(request["audience"]), *_parse_platform(request.get("platform", "all"))])
+    request = PayloadCursor(payload).json_object()
+    audience = request.require("audience", 'the targeting object is {"audience": …}')
+    return all_of([_parse_audience(audience), *_parse_platform(request.get("platform", "all"))])
 
 
-def _parse_audience(audience: Any) -> Expr:
-    if audience == "all":
+def _parse_audience(audience: PayloadCursor) -> Expr:
+    if audience.value == "all":
         return Everyone()
-    lists = read_object(audience, "$.audience")
-    for key, why in OPAQUE_KEYS.items():
-        if lists.get(key, []) != []:
-            fail("opaque", why, f"$.audience.{key}", "name its tags")
-    reject_unknown_keys(lists, [*tag_lists.LIST_KEYS, *OPAQUE_KEYS], "$.audience")
-    terms = tag_lists.read_tag_lists(PayloadCursor(lists, "$.audience"), LIMITS)
+    for key, reason in OPAQUE_KEYS.items():
+        if audience.get(key, []).value != []:
+            audience[key].fail("opaque", reason, "name its tags")
+    audience.only([*tag_lists.LIST_KEYS, *OPAQUE_KEYS])
+    terms = tag_lists.read_tag_lists(audience, LIMITS)
     if not terms:
         hint = 'write "all" for everyone'
-        fail("empty-target", "nothing is left: an empty list counts as absent", "$.audience", hint)
+        audience.fail("empty-target", "expected a target, found none: an empty list counts as absent", hint)
     return all_of(terms)
 
 
-def _parse_platform(platform: Any) -> Iterator[Expr]:
-    names = read_one_or_many(platform, "$.platform")
+def _parse_platform(platform: PayloadCursor) -> Iterator[Expr]:
+    names = platform.one_or_many()
     if "all" not in names:
         yield any_of(Tag("platform", name) for name in names)
 

@@ -9,21 +9,8 @@ from typing import Any
 from audience.algebra.equivalence import equivalent
 from audience.language.ast import Compare, CompareOp, Expr, Not, Tag, all_of, any_of
 from audience.language.attribute_names import UNTYPED
-from audience.vendors.payload_reader import (
-    check_limit,
-    fail,
-    format_number,
-    read_enum,
-    read_items,
-    read_json_object,
-    read_number,
-    read_object,
-    read_string,
-    read_strings,
-    read_timestamp,
-    reject_unknown_keys,
-)
-from audience.vendors.spec import Limit, Payload, Vendor
+from audience.vendors.payload_reader import PayloadCursor, format_number
+from audience.vendors.spec import Limit, Vendor
 
 PAGE = "https://docs.aws.amazon.com/goto/aws-cli/pinpoint-2016-12-01/UpdateSegment"
 QUOTAS_DOCS = "https://docs.aws.amazon.com/pinpoint/latest/developerguide/quotas.html"
@@ -58,6 +45,7 @@ RESERVED_TYPES = {
     *DEMOGRAPHIC_TYPES.values(),
 }  # types of the house that a custom attribute may not take for itself
 RESERVED_PREFIXES = ("attribute.", "metric.", "user.")
+ATTRIBUTE_TYPES = ("INCLUSIVE", "EXCLUSIVE", "CONTAINS", "BEFORE", "AFTER", "ON", "BETWEEN")
 DATE_COMPARE_OPS: dict[str, CompareOp] = {"BEFORE": "<", "AFTER": ">"}
 
 
@@ -71,182 +59,173 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"SegmentGroups": {"Include": "ALL", "Groups": [{"Dimensions": [{"Attributes": team}]}]}}))
     'Team:Lakers OR Team:Bulls'
     """
-    request = read_json_object(payload)
-    path = next((key for key in ("SegmentResponse", "WriteSegmentRequest") if key in request), "")
-    place = f"$.{path}" if path else "$"
-    segment = read_object(request[path], place) if path else request
-    if segment.get("ImportDefinition") or segment.get("SegmentType") == "IMPORT":
-        fail("opaque", "only Pinpoint has the list of an imported segment", place, "read the file instead")
-    said = []
-    if segment.get("SegmentGroups"):
-        said.append(
-            _parse_groups(read_object(segment["SegmentGroups"], f"{place}.SegmentGroups"), f"{place}.SegmentGroups")
-        )
-    if segment.get("Dimensions"):
-        said.append(all_of(_parse_dimensions(segment["Dimensions"], f"{place}.Dimensions")))
-    if not said:
-        fail("missing-key", "missing key 'SegmentGroups'", place, 'the targeting object is {"SegmentGroups": …}')
-    if len(said) == 2 and not equivalent(*said):
-        fail("second-target", "Dimensions contradict SegmentGroups", f"{place}.Dimensions")
-    return said[0]
+    request = PayloadCursor(payload).json_object()
+    wrapper = next((key for key in ("SegmentResponse", "WriteSegmentRequest") if key in request), None)
+    segment = request[wrapper] if wrapper else request
+    if segment["ImportDefinition"].value or segment["SegmentType"].value == "IMPORT":
+        segment.fail("opaque", "only Pinpoint has the list of an imported segment", "read the file instead")
+    exprs = []
+    if segment["SegmentGroups"].value:
+        exprs.append(_parse_groups(segment["SegmentGroups"]))
+    if segment["Dimensions"].value:
+        exprs.append(all_of(_parse_dimensions(segment["Dimensions"])))
+    if not exprs:
+        hint = 'the targeting object is {"SegmentGroups": …}'
+        segment.fail("missing-key", "missing key 'SegmentGroups'", hint)
+    if len(exprs) == 2 and not equivalent(*exprs):
+        segment["Dimensions"].fail("second-target", "Dimensions contradict SegmentGroups")
+    return exprs[0]
 
 
-def _parse_groups(groups: Payload, path: str) -> Expr:
-    reject_unknown_keys(groups, ("Include", "Groups"), path)
-    bodies = read_items(groups.get("Groups"), f"{path}.Groups")
-    joint = _parse_join_type(groups, "Include", len(bodies), path)
-    return JOIN_FUNCTIONS[joint]([_parse_group(read_object(body, place), place) for body, place in bodies])
+def _parse_groups(groups: PayloadCursor) -> Expr:
+    bodies = groups.only(("Include", "Groups"))["Groups"].items()
+    join = _parse_join_type(groups, "Include", len(bodies))
+    return JOIN_FUNCTIONS[join]([_parse_group(body) for body in bodies])
 
 
-def _parse_group(group: Payload, path: str) -> Expr:
+def _parse_group(group: PayloadCursor) -> Expr:
     """Parse the dimensions of one group; only Pinpoint knows its base segments."""
-    reject_unknown_keys(group, ("Dimensions", "SourceSegments", "SourceType", "Type"), path)
-    if group.get("SourceSegments"):
-        fail(
-            "opaque",
-            f"only Pinpoint knows the members of {_describe_sources(group)}",
-            f"{path}.SourceSegments",
-            "read those first",
-        )
-    objects = [
-        list(_parse_dimensions(body, place))
-        for body, place in read_items(group.get("Dimensions"), f"{path}.Dimensions")
-    ]
-    joint = _parse_join_type(group, "Type", len(objects), path)
-    if joint != "ALL" and any(len(terms) > 1 for terms in objects):
-        why = "several criteria in one of the dimensions: whether Type joins them too is not documented"
-        fail("ambiguous", why, f"{path}.Dimensions", "give each a dimension of its own")
-    return JOIN_FUNCTIONS[joint](list(map(all_of, objects)))
-
-
-def _describe_sources(group: Payload) -> str:
+    group.only(("Dimensions", "SourceSegments", "SourceType", "Type"))
     sources = group["SourceSegments"]
-    names = [str(each.get("Id")) for each in sources if isinstance(each, dict)] if isinstance(sources, list) else []
+    if sources.value:
+        sources.fail("opaque", f"only Pinpoint knows the members of {_describe_sources(sources)}", "read those first")
+    dimensions = [list(_parse_dimensions(body)) for body in group["Dimensions"].items()]
+    join = _parse_join_type(group, "Type", len(dimensions))
+    if join != "ALL" and any(len(terms) > 1 for terms in dimensions):
+        message = "several criteria in one of the dimensions: whether Type joins them too is not documented"
+        group["Dimensions"].fail("ambiguous", message, "give each a dimension of its own")
+    return JOIN_FUNCTIONS[join](list(map(all_of, dimensions)))
+
+
+def _describe_sources(sources: PayloadCursor) -> str:
+    segments = sources.value if isinstance(sources.value, list) else []
+    names = [str(segment.get("Id")) for segment in segments if isinstance(segment, dict)]
     return f"the segments {', '.join(names)}" if names else "its base segments"
 
 
-def _parse_join_type(payload: Payload, key: str, count: int, path: str) -> str:
+def _parse_join_type(group: PayloadCursor, key: str, count: int) -> str:
     """Return how *count* parts are joined; a single part may leave it out."""
-    word = payload.get(key, "ALL" if count == 1 else DEFAULT_JOIN_TYPE)
-    if word is None:
-        fail("missing-key", f"missing key {key!r}, whose default is not documented", path, "ALL, ANY or NONE")
-    if not isinstance(word, str) or word not in JOIN_FUNCTIONS:
-        fail("unknown-value", f"expected ALL, ANY or NONE, found {word!r}", f"{path}.{key}")
-    return word
+    join = group.get(key, "ALL" if count == 1 else DEFAULT_JOIN_TYPE)
+    if join.value is None:
+        message = f"missing key {key!r}, whose default is not documented"
+        group.fail("missing-key", message, "ALL, ANY or NONE")
+    if not isinstance(join.value, str) or join.value not in JOIN_FUNCTIONS:
+        join.fail("unknown-value", f"expected ALL, ANY or NONE, found {join.value!r}")
+    return join.value
 
 
-def _parse_dimensions(value: Any, path: str) -> Iterator[Expr]:
+def _parse_dimensions(dimensions: PayloadCursor) -> Iterator[Expr]:
     """Yield each criterion of one object of dimensions."""
-    kinds: dict[str, Callable[[Payload, str], Iterator[Expr]]] = {
-        "Attributes": lambda body, place: _parse_named_criteria(body, place, _attribute_type, _parse_attribute),
-        "UserAttributes": lambda body, place: _parse_named_criteria(body, place, "user.{}".format, _parse_attribute),
-        "Metrics": lambda body, place: _parse_named_criteria(body, place, "metric.{}".format, _parse_metric),
-        "Demographic": _parse_demographic,
-        "Location": _parse_location,
-        "Behavior": _parse_behavior,
-    }
-    body = read_object(value, path)
-    reject_unknown_keys(body, kinds, path)
-    found = [
+    dimensions.only(CRITERIA_PARSERS)
+    terms = [
         term
-        for key, read in kinds.items()
-        if body.get(key) is not None
-        for term in read(read_object(body[key], f"{path}.{key}"), f"{path}.{key}")
+        for key, parse_criteria in CRITERIA_PARSERS.items()
+        if dimensions[key].value is not None
+        for term in parse_criteria(dimensions[key])
     ]
-    if not found:
-        fail("empty-target", "expected a criterion, found an empty dimension", path)
-    check_limit(LIMITS["dimensions"], len(found), "dimensions", path)
-    yield from found
+    if not terms:
+        dimensions.fail("empty-target", "expected a criterion, found an empty dimension")
+    dimensions.check_limit(LIMITS["dimensions"], len(terms), "dimensions")
+    yield from terms
 
 
-def _parse_named_criteria(
-    body: Payload, path: str, name_to_type: Callable[[str], str], parse_criterion: Callable[[str, Payload, str], Expr]
-) -> Iterator[Expr]:
-    for key, criterion in body.items():
-        place = f"{path}.{key}"
-        yield parse_criterion(name_to_type(read_string(key, place)), read_object(criterion, place), place)
+def _parse_attributes(attributes: PayloadCursor) -> Iterator[Expr]:
+    for name in attributes.object():
+        reserved = name in RESERVED_TYPES or name.startswith(RESERVED_PREFIXES)
+        yield _parse_attribute(f"attribute.{name}" if reserved else name, attributes[name])
 
 
-def _attribute_type(name: str) -> str:
-    return f"attribute.{name}" if name in RESERVED_TYPES or name.startswith(RESERVED_PREFIXES) else name
+def _parse_user_attributes(attributes: PayloadCursor) -> Iterator[Expr]:
+    return (_parse_attribute(f"user.{name}", attributes[name]) for name in attributes.object())
 
 
-def _parse_demographic(body: Payload, path: str) -> Iterator[Expr]:
-    reject_unknown_keys(body, DEMOGRAPHIC_TYPES, path)
+def _parse_metrics(metrics: PayloadCursor) -> Iterator[Expr]:
+    return (_parse_metric(f"metric.{name}", metrics[name]) for name in metrics.object())
+
+
+def _parse_demographic(demographic: PayloadCursor) -> Iterator[Expr]:
+    demographic.only(DEMOGRAPHIC_TYPES)
     for key, type_ in DEMOGRAPHIC_TYPES.items():
-        if body.get(key) is not None:
-            yield _parse_value_set(type_, read_object(body[key], f"{path}.{key}"), f"{path}.{key}")
+        if demographic[key].value is not None:
+            yield _parse_value_set(type_, demographic[key])
 
 
-def _parse_location(body: Payload, path: str) -> Iterator[Expr]:
-    reject_unknown_keys(body, ("Country", "GPSPoint"), path)
-    if body.get("GPSPoint") is not None:
-        fail("opaque", "only Pinpoint knows the devices near a location", f"{path}.GPSPoint")
-    if body.get("Country") is not None:
-        yield _parse_value_set("country", read_object(body["Country"], f"{path}.Country"), f"{path}.Country")
+def _parse_location(location: PayloadCursor) -> Iterator[Expr]:
+    location.only(("Country", "GPSPoint"))
+    if location["GPSPoint"].value is not None:
+        location["GPSPoint"].fail("opaque", "only Pinpoint knows the devices near a location")
+    if location["Country"].value is not None:
+        yield _parse_value_set("country", location["Country"])
 
 
-def _parse_behavior(body: Payload, path: str) -> Iterator[Expr]:
-    reject_unknown_keys(body, ("Recency",), path)
-    if body.get("Recency") is not None:
+def _parse_behavior(behavior: PayloadCursor) -> Iterator[Expr]:
+    recency = behavior.only(("Recency",))["Recency"]
+    if recency.value is not None:
         hint = "write active within 30 days of a date"
-        fail("opaque", "Recency counts back from the time of sending", f"{path}.Recency", hint)
+        recency.fail("opaque", "Recency counts back from the time of sending", hint)
     yield from ()
 
 
-def _parse_value_set(type_: str, body: Payload, path: str) -> Expr:
-    reject_unknown_keys(body, ("DimensionType", "Values"), path)
-    values = _parse_values(body, path)
-    kind = _require_enum(body, "DimensionType", ("INCLUSIVE", "EXCLUSIVE"), path)
-    return _any_of_values(type_, values) if kind == "INCLUSIVE" else Not(_any_of_values(type_, values))
+CRITERIA_PARSERS: dict[str, Callable[[PayloadCursor], Iterator[Expr]]] = {
+    "Attributes": _parse_attributes,
+    "UserAttributes": _parse_user_attributes,
+    "Metrics": _parse_metrics,
+    "Demographic": _parse_demographic,
+    "Location": _parse_location,
+    "Behavior": _parse_behavior,
+}
 
 
-def _parse_attribute(type_: str, body: Payload, path: str) -> Expr:
-    reject_unknown_keys(body, ("AttributeType", "Values"), path)
-    values = _parse_values(body, path)
-    known = ("INCLUSIVE", "EXCLUSIVE", "CONTAINS", "BEFORE", "AFTER", "ON", "BETWEEN")
-    match _require_enum(body, "AttributeType", known, path):
+def _parse_value_set(type_: str, criterion: PayloadCursor) -> Expr:
+    values = any_of(Tag(type_, value) for value in _parse_values(criterion.only(("DimensionType", "Values"))))
+    is_inclusive = _require_enum(criterion, "DimensionType", ("INCLUSIVE", "EXCLUSIVE")) == "INCLUSIVE"
+    return values if is_inclusive else Not(values)
+
+
+def _parse_attribute(type_: str, criterion: PayloadCursor) -> Expr:
+    values = _parse_values(criterion.only(("AttributeType", "Values")))
+    any_value = any_of(Tag(type_, value) for value in values)
+    match _require_enum(criterion, "AttributeType", ATTRIBUTE_TYPES):
         case "INCLUSIVE":
-            return _any_of_values(type_, values)
+            return any_value
         case "EXCLUSIVE":
-            return Not(_any_of_values(type_, values))
+            return Not(any_value)
         case "CONTAINS":
-            fail("opaque", "substrings are matched by Pinpoint only", path, "list the values")
+            criterion.fail("opaque", "substrings are matched by Pinpoint only", "list the values")
         case "BETWEEN":
-            fail("opaque", "whether the two ends are included is not documented", path, "BEFORE and AFTER")
-        case kind:
-            if len(values) > 1:
-                fail(
-                    "ambiguous", f"{kind} with several timestamps", f"{path}.Values", "give each a dimension of its own"
-                )
-            found = read_timestamp(values[0], f"{path}.Values[0]")
-            if kind == "ON":
-                return Tag(type_, found.date().isoformat())
-            return Compare(type_, DATE_COMPARE_OPS[kind], found.isoformat())
+            message = "whether the two ends are included is not documented"
+            criterion.fail("opaque", message, "BEFORE and AFTER")
+        case comparison:
+            return _parse_date_criterion(type_, comparison, criterion["Values"])
 
 
-def _parse_metric(type_: str, body: Payload, path: str) -> Expr:
-    reject_unknown_keys(body, ("ComparisonOperator", "Value"), path)
-    text = format_number(read_number(body.get("Value"), f"{path}.Value"))
-    operator = _require_enum(body, "ComparisonOperator", (*METRIC_COMPARE_OPS, "EQUAL"), path)
+def _parse_date_criterion(type_: str, comparison: str, values: PayloadCursor) -> Expr:
+    timestamps = values.items()
+    if len(timestamps) > 1:
+        values.fail("ambiguous", f"{comparison} with several timestamps", "give each a dimension of its own")
+    timestamp = timestamps[0].timestamp()
+    if comparison == "ON":
+        return Tag(type_, timestamp.date().isoformat())
+    return Compare(type_, DATE_COMPARE_OPS[comparison], timestamp.isoformat())
+
+
+def _parse_metric(type_: str, criterion: PayloadCursor) -> Expr:
+    text = format_number(criterion.only(("ComparisonOperator", "Value"))["Value"].number())
+    operator = _require_enum(criterion, "ComparisonOperator", (*METRIC_COMPARE_OPS, "EQUAL"))
     return Tag(type_, text) if operator == "EQUAL" else Compare(type_, METRIC_COMPARE_OPS[operator], text)
 
 
-def _any_of_values(type_: str, values: Sequence[str]) -> Expr:
-    return any_of(Tag(type_, value) for value in values)
-
-
-def _parse_values(body: Payload, path: str) -> list[str]:
-    values = read_strings(body.get("Values"), f"{path}.Values")
+def _parse_values(criterion: PayloadCursor) -> list[str]:
+    values = criterion["Values"].strings()
     if not values:
-        fail("empty-target", "expected a value, found an empty list", f"{path}.Values")
+        criterion["Values"].fail("empty-target", "expected a value, found an empty list")
     return values
 
 
-def _require_enum(body: Payload, key: str, allowed_values: Sequence[str], path: str) -> str:
-    if body.get(key) is None:
-        fail("missing-key", f"missing key {key!r}", path, f"one of {', '.join(allowed_values)}")
-    return read_enum(body, key, allowed_values, path)
+def _require_enum(criterion: PayloadCursor, key: str, allowed_values: Sequence[str]) -> str:
+    if criterion[key].value is None:
+        criterion.fail("missing-key", f"missing key {key!r}", f"one of {', '.join(allowed_values)}")
+    return criterion[key].enum(allowed_values)
 
 
 VENDOR = Vendor(

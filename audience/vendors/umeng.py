@@ -32,18 +32,7 @@ from audience.language.ast import (
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
-from audience.vendors.payload_reader import (
-    check_limit,
-    fail,
-    read_items,
-    read_json_object,
-    read_object,
-    read_single_key,
-    read_string,
-    reject_unknown_keys,
-    split_commas,
-    warn_payload,
-)
+from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import TAGS_AND_IDS, WHITESPACE, Limit, Payload, Unsupported, Vendor, require_single_list
 
 PAGE = "https://dev.umeng.com/push/android/api-doc"
@@ -92,89 +81,82 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"type": "groupcast", "filter": {"where": where}}))
     'a AND NOT province:b AND active >= 2014-11-15'
     """
-    request = read_json_object(payload)
-    match request.get("type"):
+    request = PayloadCursor(payload).json_object()
+    match request["type"].value:
         case None:
-            fail("missing-key", "missing key 'type'", "$", f"one of {', '.join(CAST_TYPES)}")
+            request.fail("missing-key", "missing key 'type'", f"one of {', '.join(CAST_TYPES)}")
         case "filecast":
-            fail("opaque", "only Umeng has the file of a file_id", "$.file_id", "read the file instead")
+            request["file_id"].fail("opaque", "only Umeng has the file of a file_id", "read the file instead")
         case "customizedcast" if "file_id" in request:
-            fail("opaque", "only Umeng has the file of a file_id", "$.file_id", "read the file instead")
+            request["file_id"].fail("opaque", "only Umeng has the file of a file_id", "read the file instead")
         case "broadcast":
             _reject_other_targets(request, ())
-            said: Expr = Everyone()
+            expr: Expr = Everyone()
         case "groupcast":
             _reject_other_targets(request, ("filter",))
-            said = _parse_filter(_require_key(request, "filter"))
+            expr = _parse_filter(_require_key(request, "filter"))
         case "unicast" | "listcast" | "customizedcast" as cast:
             return _parse_ids(cast, request)
-        case other:
-            hint = did_you_mean(str(other), CAST_TYPES)
-            fail("unknown-value", f"unknown type {other!r}", "$.type", hint)
-    if str(request.get("production_mode", True)).lower() == "false":
-        warn_payload("in test mode Umeng sends to test devices only", "$.production_mode")
-    return said
+        case cast:
+            request["type"].fail("unknown-value", f"unknown type {cast!r}", did_you_mean(str(cast), CAST_TYPES))
+    if str(request.get("production_mode", True).value).lower() == "false":
+        request["production_mode"].warn("in test mode Umeng sends to test devices only")
+    return expr
 
 
-def _reject_other_targets(request: Payload, allowed_keys: Sequence[str]) -> None:
+def _reject_other_targets(request: PayloadCursor, allowed_keys: Sequence[str]) -> None:
     """Reject targets that contradict the type: which of the two counts is not documented."""
     for key in TARGET_KEYS:
         if key in request and key not in allowed_keys:
-            fail("second-target", f"{key} beside type {request['type']!r}", f"$.{key}", "leave out one of them")
+            message = f"{key} beside type {request['type'].value!r}"
+            request[key].fail("second-target", message, "leave out one of them")
 
 
-def _require_key(request: Payload, key: str) -> Any:
+def _require_key(request: PayloadCursor, key: str) -> PayloadCursor:
     if key not in request:
-        fail("missing-key", f"type {request['type']!r} needs {key}", "$", f"add {key}")
+        request.fail("missing-key", f"type {request['type'].value!r} needs {key}", f"add {key}")
     return request[key]
 
 
-def _parse_ids(cast: str, request: Payload) -> Expr:
+def _parse_ids(cast: str, request: PayloadCursor) -> Expr:
     key, kind = ID_LISTS_BY_CAST[cast]
     _reject_other_targets(request, (key,))
-    ids = Ids(kind, tuple(split_commas(_require_key(request, key), f"$.{key}")))
-    check_limit(Limit(1, PAGE) if cast == "unicast" else LIMITS[key], len(ids.values), "ids", f"$.{key}")
+    targets = _require_key(request, key)
+    ids = Ids(kind, tuple(targets.split_commas()))
+    targets.check_limit(Limit(1, PAGE) if cast == "unicast" else LIMITS[key], len(ids.values), "ids")
     if kind == "alias":
-        return all_of([ids, Tag(ALIAS_TYPE, read_string(_require_key(request, ALIAS_TYPE), f"$.{ALIAS_TYPE}"))])
+        return all_of([ids, Tag(ALIAS_TYPE, _require_key(request, ALIAS_TYPE).string())])
     return ids
 
 
-def _parse_filter(value: Any) -> Expr:
+def _parse_filter(filter_: PayloadCursor) -> Expr:
     """Parse a filter, an object or JSON text; its top is an AND (FILTER_DOCS)."""
-    body = read_json_object(value, "$.filter")
-    reject_unknown_keys(body, ("where",), "$.filter")
-    where = read_object(body.get("where"), "$.filter.where")
-    reject_unknown_keys(where, ("and",), "$.filter.where")
-    if not where:
-        fail("missing-key", "missing key 'and'", "$.filter.where", "the top of a filter is an and")
-    return _parse_node(where, "$.filter.where", 0)
+    where = filter_.json_object().only(("where",))["where"].only(("and",))
+    if not where.value:
+        where.fail("missing-key", "missing key 'and'", "the top of a filter is an and")
+    return _parse_node(where, 0)
 
 
-def _parse_node(value: Any, path: str, depth: int) -> Expr:
-    known = ("and", "or", "not", "launch_from", "not_launch_from", *TYPES_BY_KEY)
-    key, inner, place = read_single_key(value, known, path, depth)
+def _parse_node(node: PayloadCursor, depth: int) -> Expr:
+    key, inner = node.single_key(("and", "or", "not", "launch_from", "not_launch_from", *TYPES_BY_KEY), depth)
     match key:
         case "and":
-            return all_of(_parse_terms(inner, place, depth))
+            return all_of(_parse_node(term, depth + 1) for term in inner.items())
         case "or":
-            return any_of(_parse_terms(inner, place, depth))
+            return any_of(_parse_node(term, depth + 1) for term in inner.items())
         case "not":
-            return Not(_parse_node(inner, place, depth + 1))
+            return Not(_parse_node(inner, depth + 1))
         case "launch_from":
-            return _parse_active_since(inner, place)
+            return _parse_active_since(inner)
         case "not_launch_from":
-            return Not(_parse_active_since(inner, place))
-    return _parse_condition(key, read_string(inner, place), place)
+            return Not(_parse_active_since(inner))
+    return _parse_condition(key, inner)
 
 
-def _parse_terms(terms: Any, path: str, depth: int) -> Iterator[Expr]:
-    return (_parse_node(term, place, depth + 1) for term, place in read_items(terms, path))
-
-
-def _parse_active_since(value: Any, path: str) -> Expr:
-    text = read_string(value, path)
+def _parse_active_since(value: PayloadCursor) -> Expr:
+    text = value.string()
     if not _is_iso_date(text):
-        fail("unknown-value", f"expected a date, found {text!r}", path, "write it like 2014-11-15")
+        value.fail("unknown-value", f"expected a date, found {text!r}", "write it like 2014-11-15")
     return Compare("active", ">=", text)
 
 
@@ -185,20 +167,17 @@ def _is_iso_date(text: str) -> bool:
         return False
 
 
-def _parse_condition(key: str, value: str, path: str) -> Expr:
-    sign, rest = value[0], value[1:].strip(WHITESPACE)
+def _parse_condition(key: str, condition: PayloadCursor) -> Expr:
+    value = condition.string()
+    sign, version = value[0], value[1:].strip(WHITESPACE)
     if sign not in COMPARISON_SIGNS:
         return Tag(TYPES_BY_KEY[key], value)
-    if key != "app_version" or sign not in VERSION_COMPARE_OPS or not rest or rest[0] in COMPARISON_SIGNS:
-        fail(
-            "ambiguous",
-            f"{value!r}: what it selects is not documented",
-            path,
-            'like "1.0", or ">1.0" of an app_version',
-        )
-    order = VERSION_COMPARE_OPS[sign]
-    warn_payload(f"{value!r} is read as {order} {rest}, as the page describes it", path)
-    return Compare("version", order, rest)
+    if key != "app_version" or sign not in VERSION_COMPARE_OPS or not version or version[0] in COMPARISON_SIGNS:
+        hint = 'like "1.0", or ">1.0" of an app_version'
+        condition.fail("ambiguous", f"{value!r}: what it selects is not documented", hint)
+    operator = VERSION_COMPARE_OPS[sign]
+    condition.warn(f"{value!r} is read as {operator} {version}, as the page describes it")
+    return Compare("version", operator, version)
 
 
 def emit(expr: Expr) -> Payload:

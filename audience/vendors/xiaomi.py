@@ -32,15 +32,7 @@ from audience.language.ast import (
 )
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
-from audience.vendors.payload_reader import (
-    check_limit,
-    fail,
-    load_json,
-    read_object,
-    read_string,
-    reject_unknown_keys,
-    split_commas,
-)
+from audience.vendors.payload_reader import PayloadCursor, load_json
 from audience.vendors.spec import (
     COMPARISONS,
     TAGS_AND_IDS,
@@ -85,81 +77,80 @@ def parse(payload: Any) -> Expr:
     >>> parse("title=t&alias=u1&alias=u2")
     Ids(kind='alias', values=('u1', 'u2'))
     """
-    request = read_object(_parse_form(payload) if isinstance(payload, str) else payload, "$")
-    named = [path for path in (*FIELDS_BY_PATH, "all") if isinstance(request.get(path), dict)]
-    if not named:
-        return _parse_fields(request, "$")
-    [path] = named if len(named) == 1 else fail("two-targets", f"{' and '.join(named)} cannot be combined", "$")
-    reject_unknown_keys(request, [path], "$")
-    fields = read_object(request[path], f"$.{path}")
+    request = PayloadCursor(_parse_form(payload) if isinstance(payload, str) else payload)
+    paths = [path for path in (*FIELDS_BY_PATH, "all") if isinstance(request[path].value, dict)]
+    if not paths:
+        return _parse_fields(request)
+    if len(paths) > 1:
+        request.fail("two-targets", f"{' and '.join(paths)} cannot be combined")
+    path = paths[0]
+    fields = request.only([path])[path]
     if path == "all":
-        if found := [key for key in TARGET_KEYS if key in fields]:
-            fail("unknown-key", f"{found[0]} has no meaning here", f"$.all.{found[0]}")
+        if keys := [key for key in TARGET_KEYS if key in fields]:
+            fields[keys[0]].fail("unknown-key", f"{keys[0]} has no meaning here")
         return Everyone()
-    if FIELDS_BY_PATH[path] not in fields:
-        fail(
-            "missing-key",
-            f"/v3/message/{path} takes {FIELDS_BY_PATH[path]}",
-            f"$.{path}",
-            f"add {FIELDS_BY_PATH[path]}",
-        )
-    return _parse_fields(fields, f"$.{path}")
+    field = FIELDS_BY_PATH[path]
+    if field not in fields:
+        fields.fail("missing-key", f"/v3/message/{path} takes {field}", f"add {field}")
+    return _parse_fields(fields)
 
 
 def _parse_form(text: str) -> Any:
     """Return the fields of a posted form, or of JSON; repeated id fields of one name form one list."""
     if text.lstrip().startswith(("{", "[", '"')):
         return load_json(text)
+    form = PayloadCursor(dict[str, str]())
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
     except UnicodeDecodeError as error:
-        fail("bad-text", f"the form is not UTF-8: {error}", "$")
-    fields: dict[str, str] = {}
+        form.fail("bad-text", f"the form is not UTF-8: {error}")
     for key, value in pairs:
-        if key in fields and key in ID_KINDS_BY_FIELD:
-            value = f"{fields[key]},{value}"
-        elif key in fields and key in UNREPEATABLE_FIELDS:
-            fail("ambiguous", f"{key} is repeated: which of the two counts is not documented", f"$.{key}")
-        fields[key] = value
-    return fields
+        if key in form and key in ID_KINDS_BY_FIELD:
+            value = f"{form.value[key]},{value}"
+        elif key in form and key in UNREPEATABLE_FIELDS:
+            form[key].fail("ambiguous", f"{key} is repeated: which of the two counts is not documented")
+        form.value[key] = value
+    return form.value
 
 
-def _parse_fields(fields: Payload, path: str) -> Expr:
-    found = [key for key in TARGET_KEYS if key in fields]
-    if not found:
-        fail("missing-key", f"expected one of {', '.join(TARGET_KEYS)}", path, 'for everyone write {"all": {}}')
-    if len(found) > 1:
-        fail("two-targets", f"{' and '.join(found)} cannot be combined", path, "a request has one target")
-    [key] = found
-    place = f"{path}.{key}"
-    match key:
+def _parse_fields(fields: PayloadCursor) -> Expr:
+    keys = [key for key in TARGET_KEYS if key in fields]
+    if not keys:
+        hint = 'for everyone write {"all": {}}'
+        fields.fail("missing-key", f"expected one of {', '.join(TARGET_KEYS)}", hint)
+    if len(keys) > 1:
+        fields.fail("two-targets", f"{' and '.join(keys)} cannot be combined", "a request has one target")
+    target = fields[keys[0]]
+    match keys[0]:
         case "topic":
-            return _parse_topic(read_string(fields[key], place), place)
+            return _parse_topic(target.string(), target)
         case "topics":
-            topics = [_parse_topic(name, place) for name in read_string(fields[key], place).split(TOPIC_SEPARATOR)]
-            return _join_topics(topics, fields.get("topic_op"), place, f"{path}.topic_op")
-    return Ids(ID_KINDS_BY_FIELD[key], tuple(split_commas(fields[key], place)))
+            topics = [_parse_topic(name, target) for name in target.string().split(TOPIC_SEPARATOR)]
+            target.check_limit(LIMITS["topics"], len(topics), "topics")
+            return _join_topics(topics, fields["topic_op"])
+        case key:
+            return Ids(ID_KINDS_BY_FIELD[key], tuple(target.split_commas()))
 
 
-def _parse_topic(name: str, path: str) -> Tag:
+def _parse_topic(name: str, target: PayloadCursor) -> Tag:
     if not name.strip(WHITESPACE):
-        fail("empty-name", "expected a name, found an empty string", path)
+        target.fail("empty-name", "expected a name, found an empty string")
     if TOPIC_SEPARATOR in name:
-        fail("illegal-name", f"{name!r}: {TOPIC_SEPARATOR} separates topics", path, "that is topics with a topic_op")
+        message = f"{name!r}: {TOPIC_SEPARATOR} separates topics"
+        target.fail("illegal-name", message, "that is topics with a topic_op")
     return bare(name)
 
 
-def _join_topics(topics: list[Tag], operator: Any, path: str, operator_path: str) -> Expr:
+def _join_topics(topics: list[Tag], operator: PayloadCursor) -> Expr:
     """Join topics by *operator*; EXCEPT is the difference, the first topic without the later ones."""
-    check_limit(LIMITS["topics"], len(topics), "topics", path)
-    match operator:
+    match operator.value:
         case "UNION":
             return any_of(topics)
         case "INTERSECTION":
             return all_of(topics)
         case "EXCEPT":
             return all_of([topics[0], *map(Not, topics[1:])])
-    fail("unknown-value", f"unknown operator {operator!r}", operator_path, "UNION, INTERSECTION or EXCEPT")
+    operator.fail("unknown-value", f"unknown operator {operator.value!r}", "UNION, INTERSECTION or EXCEPT")
 
 
 def emit(expr: Expr) -> Payload:

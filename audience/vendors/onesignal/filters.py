@@ -6,7 +6,7 @@ https://documentation.onesignal.com/reference/create-segments, from a public cop
 from collections.abc import Iterator, Sequence
 from itertools import chain, product
 from math import prod
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from audience.algebra.constraints import AttributeConstraints
 from audience.algebra.equivalence import find_partition_violation
@@ -14,7 +14,7 @@ from audience.algebra.normal_forms import Clause
 from audience.errors import ComplexityError, Problem
 from audience.language.ast import Compare, CompareOp, Expr, Not, Tag, all_of, any_of, atoms, bare
 from audience.language.attribute_names import UNTYPED
-from audience.vendors.payload_reader import fail, read_object, read_string, reject_unknown_keys
+from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import WHITESPACE, Limit, Payload
 
 PAGE = "https://documentation.onesignal.com/reference/create-segments"
@@ -40,119 +40,131 @@ FilterReadings: TypeAlias = tuple[Expr, Expr]  # of a filter: if `!=` matches wi
 FilterAlternatives: TypeAlias = list[list[Payload]]  # lists of filters, any of which may hold
 
 
-def parse_filters(value: Any, path: str) -> Expr:
+def parse_filters(filters: PayloadCursor) -> Expr:
     """Parse a union of intersections; `!=` is accepted where a device without the key does not matter."""
-    if not isinstance(value, list):
-        fail("wrong-type", "expected a list of filters", path)
-    if not value:
-        fail("empty-target", "an empty list matches no device", path)
-    entries = [read_object(entry, f"{path}[{at}]") for at, entry in enumerate(value)]
-    ands = [at for at, entry in enumerate(entries) if entry.get("operator") == "AND"]
+    entries = filters.items()
+    for entry in entries:
+        entry.object()
+    ands = [entry for entry in entries if entry["operator"].value == "AND"]
     if LIMITS["entries"].is_exceeded_by(len(entries) - len(ands)):
-        fail("too-many", f"{len(entries)} entries; the maximum is {MAX_ENTRIES}", path, "send several requests")
+        message = f"{len(entries)} entries; the maximum is {MAX_ENTRIES}"
+        filters.fail("too-many", message, "send several requests")
     clauses: list[list[FilterReadings]] = [[]]
-    joined = True  # the first filter is joined to nothing
-    for at, entry in enumerate(entries):
-        place = f"{path}[{at}]"
+    after_operator = True  # the first filter is joined to nothing
+    for number, entry in enumerate(entries, 1):
         if "operator" not in entry:
-            clauses[-1].append(_parse_filter(entry, place))
-            joined = False
+            clauses[-1].append(_parse_filter(entry))
+            after_operator = False
             continue
-        if joined or at == len(entries) - 1:
-            fail("misplaced-operator", "an operator must be between two filters", place)
-        if _parse_operator(entry, place) == "OR":
+        if after_operator or number == len(entries):
+            entry.fail("misplaced-operator", "an operator must be between two filters")
+        if _parse_operator(entry) == "OR":
             clauses.append([])
-        joined = True
-    return _resolve_readings(clauses, path)
+        after_operator = True
+    return _resolve_readings(clauses, filters)
 
 
-def _parse_operator(entry: Payload, path: str) -> str:
-    reject_unknown_keys(entry, ("operator",), path)
-    if entry["operator"] not in ("AND", "OR"):
-        fail("unknown-value", f"expected AND or OR, found {entry['operator']!r}", f"{path}.operator")
-    return str(entry["operator"])
+def _parse_operator(entry: PayloadCursor) -> str:
+    operator = entry.only(("operator",))["operator"]
+    if operator.value not in ("AND", "OR"):
+        operator.fail("unknown-value", f"expected AND or OR, found {operator.value!r}")
+    return str(operator.value)
 
 
-def _parse_filter(entry: Payload, path: str) -> FilterReadings:
-    field = read_string(entry.get("field"), f"{path}.field")
+def _parse_filter(entry: PayloadCursor) -> FilterReadings:
+    field = entry["field"].string()
     if field in OPAQUE_FIELDS:
-        fail("opaque", f"only OneSignal knows the {field} of a device", path)
+        entry.fail("opaque", f"only OneSignal knows the {field} of a device")
     if field != "tag" and field not in TYPES_BY_FIELD:
-        fail("unknown-value", f"unknown field {field!r}", f"{path}.field", f"tag, {', '.join(TYPES_BY_FIELD)}")
-    reject_unknown_keys(
-        entry, ("field", "key", "relation", "value") if field == "tag" else ("field", "relation", "value"), path
-    )
-    relation = read_string(entry.get("relation"), f"{path}.relation")
+        entry["field"].fail("unknown-value", f"unknown field {field!r}", f"tag, {', '.join(TYPES_BY_FIELD)}")
+    entry.only(("field", "key", "relation", "value") if field == "tag" else ("field", "relation", "value"))
+    relation = entry["relation"].string()
     if field == "tag":
-        return _parse_tag_filter(read_string(entry.get("key"), f"{path}.key"), relation, entry, path)
+        return _parse_tag_filter(entry["key"], relation, entry)
     if relation in ("!=", "not_in_array") and not MISSING_IS_UNEQUAL:
-        fail("ambiguous", f"whether it matches a device without {field} is not documented", path, "name the others")
+        message = f"whether it matches a device without {field} is not documented"
+        entry.fail("ambiguous", message, "name the others")
     if relation in ("exists", "not_exists") or (relation in RELATION_COMPARE_OPS and field != "app_version"):
-        fail("unknown-value", f"{field} has no relation {relation!r}", f"{path}.relation")
-    return _parse_comparison(TYPES_BY_FIELD[field], relation, entry, path)
+        entry["relation"].fail("unknown-value", f"{field} has no relation {relation!r}")
+    return _parse_comparison(TYPES_BY_FIELD[field], relation, entry)
 
 
-def _parse_tag_filter(key: str, relation: str, entry: Payload, path: str) -> FilterReadings:
+def _parse_tag_filter(key: PayloadCursor, relation: str, entry: PayloadCursor) -> FilterReadings:
+    name = key.string()
     if relation == "exists":
-        return bare(key), bare(key)
+        return bare(name), bare(name)
     if relation == "not_exists":
-        return Not(bare(key)), Not(bare(key))
-    if key in FIELDS_BY_TYPE or key in (UNTYPED, PLATFORM_TYPE):
-        others = {UNTYPED: "a tag without a value", PLATFORM_TYPE: "isIos and its like"}
-        other = others.get(key) or f"OneSignal's own field {FIELDS_BY_TYPE[key]}"
-        fail("ambiguous-name", f"a value of the key {key!r} is ambiguous with {other}", f"{path}.key")
-    return _parse_comparison(key, relation, entry, path)
+        return Not(bare(name)), Not(bare(name))
+    if name in FIELDS_BY_TYPE or name in (UNTYPED, PLATFORM_TYPE):
+        others = {UNTYPED: "a tag without a value", PLATFORM_TYPE: "isIos and the like"}
+        other = others.get(name) or f"OneSignal's own field {FIELDS_BY_TYPE[name]}"
+        key.fail("ambiguous-name", f"a value of the key {name!r} is ambiguous with {other}")
+    return _parse_comparison(name, relation, entry)
 
 
-def _parse_comparison(type_: str, relation: str, entry: Payload, path: str) -> FilterReadings:
+def _parse_comparison(type_: str, relation: str, entry: PayloadCursor) -> FilterReadings:
     if relation in ("time_elapsed_gt", "time_elapsed_lt"):
-        fail("opaque", "it depends on the time of sending", f"{path}.relation", "write a time")
-    value = read_string(entry.get("value"), f"{path}.value")
+        entry["relation"].fail("opaque", "it depends on the time of sending", "write a time")
+    value = entry["value"].string()
     match relation:
         case "=" | "!=":
             tag: Expr = Tag(type_, value)
         case "in_array" | "not_in_array":
-            tag = any_of(Tag(type_, each) for each in _parse_array(value, f"{path}.value"))
+            tag = any_of(Tag(type_, item) for item in _parse_array(entry["value"]))
         case "<" | ">":
             compared = Compare(type_, RELATION_COMPARE_OPS[relation], value)
             return compared, compared
         case _:
-            fail("unknown-value", f"unknown relation {relation!r}", f"{path}.relation")
+            entry["relation"].fail("unknown-value", f"unknown relation {relation!r}")
     if relation in ("=", "in_array"):
         return tag, tag
-    without, there = Not(tag), all_of([bare(type_), Not(tag)])
-    return {None: (without, there), True: (without, without), False: (there, there)}[MISSING_IS_UNEQUAL]
+    #                           device without the key │ with another value │ with this value
+    # `!=` matches without it:               yes       │        yes         │       no         Not(tag)
+    # `!=` needs the key:                    no        │        yes         │       no         key AND NOT tag
+    unequal, unequal_with_key = Not(tag), all_of([bare(type_), Not(tag)])
+    match MISSING_IS_UNEQUAL:
+        case None:
+            return unequal, unequal_with_key
+        case True:
+            return unequal, unequal
+    return unequal_with_key, unequal_with_key
 
 
-def _parse_array(value: str, path: str) -> list[str]:
-    values = value.split(",")
+def _parse_array(array: PayloadCursor) -> list[str]:
+    values = array.string().split(",")
     if not all(values):
-        fail("empty-name", "expected a value between commas, found none", path)
-    if any(each != each.strip(WHITESPACE) for each in values):
-        fail("ambiguous", "whether white space beside a comma is part of a value is not documented", path, "drop it")
+        array.fail("empty-name", "expected a value between commas, found none")
+    if any(value != value.strip(WHITESPACE) for value in values):
+        array.fail("ambiguous", "whether white space beside a comma is part of a value is not documented", "drop it")
     if LIMITS["in_array"].is_exceeded_by(len(values)):
-        fail("too-many", f"{len(values)} values; the maximum is {LIMITS['in_array'].maximum}", path)
+        array.fail("too-many", f"{len(values)} values; the maximum is {LIMITS['in_array'].maximum}")
     return values
 
 
-def _resolve_readings(clauses: Sequence[Sequence[FilterReadings]], path: str) -> Expr:
+def _resolve_readings(clauses: Sequence[Sequence[FilterReadings]], filters: PayloadCursor) -> Expr:
     """Return what *clauses* mean if both readings of `!=` agree for every device; else fail."""
-    holds, fails = (any_of(all_of(readings[which] for readings in clause) for clause in clauses) for which in (0, 1))
-    if holds == fails:
-        return holds
+    without_key = any_of(all_of(matches for matches, _ in clause) for clause in clauses)
+    with_key = any_of(all_of(needs_key for _, needs_key in clause) for clause in clauses)
+    if without_key == with_key:
+        return without_key
+    if not _are_equivalent(without_key, with_key, filters):
+        hint = 'OR the same with "not_exists" in its place, or AND it with "exists"'
+        message = "whether != matches a device without the key is not documented"
+        filters.fail("ambiguous", message, hint)
+    return any_of(map(all_of, _drop_implied_clauses([[matches for matches, _ in clause] for clause in clauses])))
+
+
+def _are_equivalent(expr: Expr, other: Expr, filters: PayloadCursor) -> bool:
+    """Return whether two readings agree for every device, which has at most one value of a key, and then the key."""
     values = [
-        atom for atom in atoms(holds) if isinstance(atom, Tag | Compare) and atom.type not in (UNTYPED, *FIELDS_BY_TYPE)
+        atom for atom in atoms(expr) if isinstance(atom, Tag | Compare) and atom.type not in (UNTYPED, *FIELDS_BY_TYPE)
     ]
     has_key = all_of(any_of([Not(atom), bare(atom.type)]) for atom in values)
     one_value = AttributeConstraints(exclusive=frozenset(atom.type for atom in values))
     try:
-        same = find_partition_violation(all_of([has_key, holds]), [all_of([has_key, fails])], one_value) is None
+        return find_partition_violation(all_of([has_key, expr]), [all_of([has_key, other])], one_value) is None
     except ComplexityError as error:
-        fail(error.code, error.problems[0].message, path)
-    if not same:
-        hint = 'OR the same with "not_exists" in its place, or AND it with "exists"'
-        fail("ambiguous", "whether != matches a device without the key is not documented", path, hint)
-    return any_of(map(all_of, _drop_implied_clauses([[readings[0] for readings in clause] for clause in clauses])))
+        filters.fail(error.code, error.problems[0].message)
 
 
 def _drop_implied_clauses(clauses: list[list[Expr]]) -> list[list[Expr]]:

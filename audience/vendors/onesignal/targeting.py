@@ -14,7 +14,7 @@ from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.vendors.onesignal import filters
 from audience.vendors.onesignal.filters import CLIENT_DOCS, FIELDS_BY_TYPE, MAX_ENTRIES, PLATFORM_TYPE
-from audience.vendors.payload_reader import fail, read_json_object, read_list, read_object, read_strings
+from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import Limit, Payload, Unsupported, require_single_list
 
 PAGE = "https://documentation.onesignal.com/reference/create-notification"
@@ -60,54 +60,55 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"filters": [vip, {"operator": "OR"}, {**vip, "key": "new"}, {**vip, "key": "a"}]}))
     'vip OR (new AND a)'
     """
-    request = read_json_object(payload)
-    found = [key for key in (*TARGET_KEYS, *DEPRECATED_KEYS, *OPAQUE_KEYS) if request.get(key) is not None]
-    if not found:
-        fail("missing-key", "missing target", "$", f"one of {', '.join(TARGET_KEYS)}")
+    request = PayloadCursor(payload).json_object()
+    keys = [key for key in (*TARGET_KEYS, *DEPRECATED_KEYS, *OPAQUE_KEYS) if request[key].value is not None]
+    if not keys:
+        request.fail("missing-key", "missing target", f"one of {', '.join(TARGET_KEYS)}")
     channel = request.get("target_channel", "push")
-    if channel != "push":
-        fail("other-channel", f"{channel!r} is not a push channel", "$.target_channel")
-    for key in found:
+    if channel.value != "push":
+        channel.fail("other-channel", f"{channel.value!r} is not a push channel")
+    for key in keys:
         if key in OPAQUE_KEYS:
-            fail("opaque", "only OneSignal knows its devices", f"$.{key}", f"use one of {', '.join(TARGET_KEYS)}")
-    if len(found) > 1:
-        fail("second-target", f"{found[1]} cannot be combined with {found[0]}", f"$.{found[1]}")
-    return all_of([_parse_target(found[0], request), *_parse_platforms(request)])
+            request[key].fail("opaque", "only OneSignal knows its devices", f"use one of {', '.join(TARGET_KEYS)}")
+    if len(keys) > 1:
+        request[keys[1]].fail("second-target", f"{keys[1]} cannot be combined with {keys[0]}")
+    return all_of([_parse_target(keys[0], request), *_parse_platforms(request)])
 
 
-def _parse_target(key: str, request: Payload) -> Expr:
-    value, path = request[key], f"$.{key}"
+def _parse_target(key: str, request: PayloadCursor) -> Expr:
+    target = request[key]
     match DEPRECATED_KEYS.get(key, key):
         case "filters":
-            return filters.parse_filters(value, path)
+            return filters.parse_filters(target)
         case "include_subscription_ids":
-            return Ids("registration_id", tuple(read_list(value, path, LIMITS["include_subscription_ids"])))
+            return Ids("registration_id", tuple(target.ids(LIMITS["include_subscription_ids"])))
         case "external_id":
-            return Ids("alias", tuple(read_list(value, path, LIMITS["external_id"])))
+            return Ids("alias", tuple(target.ids(LIMITS["external_id"])))
         case "include_aliases":
-            return _parse_aliases(value, path, request)
-    if read_strings(value, path) != ["All"]:
-        fail("opaque", "only OneSignal knows the members of a segment", path, "name its tags")
+            return _parse_aliases(target, request)
+    if target.strings() != ["All"]:
+        target.fail("opaque", "only OneSignal knows the members of a segment", "name its tags")
     return Everyone()
 
 
-def _parse_aliases(value: Any, path: str, request: Payload) -> Expr:
-    labels = read_object(value, path)
+def _parse_aliases(labels: PayloadCursor, request: PayloadCursor) -> Expr:
+    names = list(labels.object())
     if "target_channel" not in request:
-        fail("missing-key", "missing key 'target_channel'", "$", 'write "target_channel": "push"')
-    if not labels:
-        fail("empty-target", "an empty object matches no device", path)
-    for label in labels:
+        request.fail("missing-key", "missing key 'target_channel'", 'write "target_channel": "push"')
+    if not names:
+        labels.fail("empty-target", "an empty object matches no device")
+    for label in names:
         if label != "external_id":
-            fail("opaque", f"only OneSignal knows the devices of the label {label!r}", f"{path}.{label}")
-    return Ids("alias", tuple(read_list(labels["external_id"], f"{path}.external_id", LIMITS["external_id"])))
+            labels[label].fail("opaque", f"only OneSignal knows the devices of the label {label!r}")
+    return Ids("alias", tuple(labels["external_id"].ids(LIMITS["external_id"])))
 
 
-def _parse_platforms(request: Payload) -> Iterator[Expr]:
-    flags = {key: request[key] for key in PLATFORMS_BY_FLAG if request.get(key) is not None}
-    for key, value in flags.items():
-        if value is not True:
-            fail("unknown-value", f"the meaning of {value!r} is not documented", f"$.{key}", "name the others, as true")
+def _parse_platforms(request: PayloadCursor) -> Iterator[Expr]:
+    flags = [key for key in PLATFORMS_BY_FLAG if request[key].value is not None]
+    for key in flags:
+        if request[key].value is not True:
+            message = f"the meaning of {request[key].value!r} is not documented"
+            request[key].fail("unknown-value", message, "name the others, as true")
     if flags:
         yield any_of(Tag(PLATFORM_TYPE, PLATFORMS_BY_FLAG[key]) for key in flags)
 
