@@ -378,7 +378,7 @@ class DeviceIndex:
         return self.snapshot.segments
 
     def save_segment(self, name: str, expr: Expr | str, *, wait: float = 0) -> None:
-        """Save *expr* as a segment, so that `@name` stands for it, as a new snapshot, and move to it.
+        """Save *expr* as a segment, so that `@name` refers to it, as a new snapshot, and move to it.
 
         Args:
             name: Name of the segment; one of that name is replaced.
