@@ -1,4 +1,4 @@
-"""DuckDB and chdb as peers: tables in memory, texts as enums or of low cardinality, tags as booleans and as a list."""
+"""DuckDB and chdb as peers: tables in memory, strings as enums or LowCardinality, tags as booleans and as a list."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from benchmarks.queries import TAGS, BenchmarkQuery, BitmapStates
 
 
 def load_duckdb(folder: Path, threads: int) -> MakeForms:
-    """DuckDB: one table in memory, enums for texts and for what the list of tags holds."""
+    """Load DuckDB: one table in memory, enums for strings and for the elements of the list of tags."""
     table, connection = folder / ROWS_FOLDER / "*.parquet", duck.connect()
     connection.execute("SET enable_progress_bar = false")
     for name in TYPED_COLUMNS:
@@ -56,7 +56,7 @@ def _to_numpy(column: pa.ChunkedArray) -> NDArray[np.uint32]:
 
 
 def load_chdb(folder: Path, threads: int) -> MakeForms:
-    """chdb: one Memory table for the columns, one of groupBitmap states for every value of every column."""
+    """Load chdb: one Memory table for the columns, one of groupBitmap states for every value of every column."""
     session, table = Session(), folder / ROWS_FOLDER / "*.parquet"
     session.query("CREATE DATABASE benchmark")
     session.query("USE benchmark")
@@ -108,7 +108,7 @@ def _chdb_forms(line: str, session: Session, condition: str) -> list[QueryForm]:
 
 
 def _state_forms(session: Session, states: BitmapStates) -> list[QueryForm]:
-    """Each state found by a query of its own, or all of them in one pass over the table of states."""
+    """Find each state by its own query, or all of them in one pass over the table of states."""
     line = "chdb, groupBitmap states"
     united = {letter: ", ".join(f"'{name}'" for name in names) for letter, names in states.unions.items()}
     found = "SELECT groupBitmapMergeState(bits) FROM states WHERE name IN"
@@ -140,7 +140,7 @@ def _query_arrow(session: Session, query: str) -> pa.Table:
 
 
 def _query_array(session: Session, query: str) -> NDArray[np.uint32]:
-    """The array that is the only value of *query*: its length, 7 bits a byte, the last below 128; its items."""
+    """Return the array that is the only value of *query*. Its bytes are the length as LEB128, then the items."""
     data = _query_bytes(session, query, "RowBinary")
     start = next(place for place, byte in enumerate(data, 1) if byte < 128)
     return np.frombuffer(data, dtype=np.uint32, offset=start)

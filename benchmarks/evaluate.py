@@ -1,9 +1,9 @@
-"""How long does it take to count an audience and to list its ids, beside what else could do it?
+"""Measure counting an audience and listing its ids, compared with other libraries.
 
-Beside Polars, DuckDB and chdb over scalar columns and over a list column of tags, groupBitmap states in chdb, packed
-words in numpy, and the index's own bitmaps combined by hand with pyroaring. All have the same devices, in the same
-order, in memory; each library runs in a process of its own with a fixed number of threads; all answers are compared;
-of every peer the fastest form is kept, and of several runs, in turns, the smallest time.
+The peers are Polars, DuckDB and chdb over scalar columns and over a list column of tags, groupBitmap states in chdb,
+packed words in numpy, and the bitmaps of the index combined by hand with pyroaring. All of them have the same devices,
+in the same order, in memory. Each library runs in its own process with a fixed number of threads. All answers are
+compared. The report has the fastest form of every peer and the smallest time of several runs, which take turns.
 
     python -m benchmarks.evaluate [--devices N] [--runs N] [--threads N] [--folder DIR] [--json FILE]
 """
@@ -35,14 +35,14 @@ PEERS = {
     "DuckDB": databases.load_duckdb,
     "chdb": databases.load_chdb,
 }
-MIN_RUN_SECONDS = 0.01  # seconds that one run lasts, by repeating what is quicker
+MIN_RUN_SECONDS = 0.01  # of one run; faster calls are repeated
 
 ResultT = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class QueryMeasurement:
-    """The fastest form of one line of the report: what it found, and the seconds it took."""
+    """Fastest form of one line of the report: its result, and its time in seconds."""
 
     question: str
     line: str
@@ -54,7 +54,7 @@ class QueryMeasurement:
 
 @dataclass(frozen=True, slots=True)
 class PeerMeasurement:
-    """All answers of one library, and what loading the devices cost it: seconds, and memory at the highest."""
+    """All answers of one library, and the seconds and peak memory of loading the devices."""
 
     peer: str
     load_seconds: float
@@ -64,7 +64,7 @@ class PeerMeasurement:
 
 @dataclass(frozen=True, slots=True)
 class OpenMeasurement:
-    """Seconds to open the index, to count for the first time then, and to list ids for the first time."""
+    """Seconds to open the index, for the first count after that, and for the first list of ids."""
 
     open: float
     first_count: dict[str, float]
@@ -74,7 +74,7 @@ class OpenMeasurement:
 def measure_peer(
     peer: str, folder: Path, threads: int, runs: int, is_wanted: Callable[[QueryForm], bool]
 ) -> PeerMeasurement:
-    """Load the devices into one library and put every question to it, in the forms that are *wanted*."""
+    """Load the devices into one library and measure every query in the wanted forms."""
     before, start = devices.peak_bytes(), time.perf_counter()
     ask = PEERS[peer](folder, threads)
     load = time.perf_counter() - start
@@ -85,7 +85,7 @@ def measure_peer(
 
 
 def _fastest_per_line(question: str, forms: list[QueryForm], runs: int) -> list[QueryMeasurement]:
-    """The fastest form of each line and measure; all forms must find the same."""
+    """Return the fastest form of each line and measure; all forms must have the same result."""
     best: dict[tuple[str, str], QueryMeasurement] = {}
     for measure in dict.fromkeys(form.measure for form in forms):
         some = [form for form in forms if form.measure == measure]
@@ -99,7 +99,7 @@ def _fastest_per_line(question: str, forms: list[QueryForm], runs: int) -> list[
 
 
 def fastest_times(calls: list[Callable[[], Any]], runs: int) -> list[float]:
-    """The smallest time of each of *calls* in seconds, taken in turns; they have run before."""
+    """Return the smallest time of each call in seconds; calls are measured in turns and have run before."""
     once = [timeit.timeit(call, number=1) for call in calls]
     times = [max(1, round(MIN_RUN_SECONDS / seconds)) for seconds in once]
     rounds = [[timeit.timeit(call, number=n) / n for call, n in zip(calls, times, strict=True)] for _ in range(runs)]
@@ -107,7 +107,7 @@ def fastest_times(calls: list[Callable[[], Any]], runs: int) -> list[float]:
 
 
 def _summarize_result(result: Any) -> str:
-    """A count itself, or a number of rows or ids and a hash of them that does not depend on their order."""
+    """Return a count, or the number of rows or ids and a hash of them that does not depend on their order."""
     if isinstance(result, int):
         return f"{result}"
     if isinstance(result, np.ndarray):
@@ -117,7 +117,7 @@ def _summarize_result(result: Any) -> str:
 
 
 def measure_opening(folder: Path, runs: int) -> OpenMeasurement:
-    """What the first questions cost after the index has been opened; its files are in the memory of the system."""
+    """Measure the first queries after the index is opened; its files are in the page cache."""
     place = folder / devices.INDEX_FOLDER
     opened = fastest_times([lambda: DeviceIndex.open(place)], runs)[0]
     counts = {
@@ -141,7 +141,7 @@ def _time_first_query(index_folder: Path, ask: Callable[[DeviceIndex], Any]) -> 
 
 
 def prepare_devices(folder: Path, count: int) -> devices.BuildMeasurement:
-    """The devices in *folder*: those that are there already if they are as many, else new ones and an index of them."""
+    """Prepare *count* devices and their index in *folder*, unless they are there already."""
     kept, threads = folder / "built.json", os.cpu_count() or 1
     if kept.exists():
         built = devices.BuildMeasurement(**json.loads(kept.read_text()))
@@ -157,14 +157,14 @@ def prepare_devices(folder: Path, count: int) -> devices.BuildMeasurement:
 
 
 def run_in_process(function: Callable[..., ResultT], *arguments: Any, threads: int) -> ResultT:
-    """Call *function* in a process of its own, in which Polars has so many *threads*."""
+    """Call *function* in a new process, in which Polars has *threads* threads."""
     os.environ["POLARS_MAX_THREADS"] = str(threads)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def check_agreement(visits: list[PeerMeasurement]) -> None:
-    """All peers must have found the same."""
+    """Require that all peers have the same results."""
     found: dict[tuple[str, str], dict[str, str]] = {}
     for answer in (answer for visit in visits for answer in visit.answers):
         found.setdefault((answer.question, answer.measure), {})[answer.line] = answer.result
@@ -184,7 +184,7 @@ def run_benchmark(
     peer_names: Iterable[str] = PEERS,
     is_wanted: Callable[[QueryForm], bool] = accept_all,
 ) -> dict[str, Any]:
-    """Everything that was measured beside the peers *names* in the forms that are *wanted*, ready for JSON."""
+    """Measure the index and the given peers in the wanted forms. Return the results, ready for JSON."""
     built = prepare_devices(folder, count)
     opened = run_in_process(measure_opening, folder, runs, threads=threads)
     visits = [

@@ -1,6 +1,6 @@
-"""The peers, each over the same rows: how it is loaded, and every way in which it counts and lists.
+"""Peers over the same rows: how each is loaded, and every form in which it counts and lists.
 
-A peer is a function that loads the table and returns a function from a question to its forms. Counts are integers,
+A peer is a function that loads the table and returns a function from a query to its forms. Counts are integers,
 `rows` one contiguous uint32 array of row numbers, `ids` the 36-character ids as a Polars series.
 """
 
@@ -27,7 +27,7 @@ TYPED_COLUMNS = ("province", "version", "brand", "language")
 
 @dataclass(frozen=True, slots=True)
 class QueryForm:
-    """One way to answer: the line of the report it belongs to, what it measures, how it is done, and the call."""
+    """One form of a query: its line of the report, its measure, its variant, and the call."""
 
     line: str
     measure: str  # count, rows or ids
@@ -39,12 +39,12 @@ MakeForms: TypeAlias = Callable[[BenchmarkQuery], list[QueryForm]]
 
 
 def load_bitmaps(folder: Path, threads: int) -> MakeForms:
-    """This project, from a parsed expression and from its text, and bitmaps combined by hand with pyroaring.
+    """Load this project, queried by expression and by text, and bitmaps combined by hand with pyroaring.
 
-    By hand there is one bitmap a value for all devices. The index remembers the texts that it has parsed, so `parse`
-    is called here each time.
+    By hand, there is one bitmap over all devices for each value. The index caches parsed texts, so `parse` is called
+    each time.
     """
-    index = DeviceIndex.open(folder / INDEX_FOLDER, cache_bytes=0)  # each answer is found anew
+    index = DeviceIndex.open(folder / INDEX_FOLDER, cache_bytes=0)  # results are not cached
     ids, has = index.resolve("everyone").ids().rechunk() if can_list_ids(folder) else None, _BitmapsByName(index)
 
     def make_forms(question: BenchmarkQuery) -> list[QueryForm]:
@@ -66,7 +66,7 @@ def load_bitmaps(folder: Path, threads: int) -> MakeForms:
 
 
 def can_list_ids(folder: Path) -> bool:
-    """Whether ids are listed too: where they are too many, no peer could hold them beside the rest."""
+    """Return whether ids are listed too; no peer could hold too many of them in memory."""
     return pl.scan_parquet(folder / ROWS_FOLDER).select(pl.len()).collect().item() <= MAX_DEVICES_WITH_IDS
 
 
@@ -79,7 +79,7 @@ def _audience_forms(line: str, index: DeviceIndex, expr: Callable[[], Expr]) -> 
 
 
 class _BitmapsByName(dict[str, BitMap]):
-    """One bitmap for all devices by the name of a value, made when first asked for: `male` or `type:value`."""
+    """One bitmap over all devices for each value, built on first use: `male` or `type:value`."""
 
     def __init__(self, index: DeviceIndex):
         super().__init__()
@@ -94,7 +94,7 @@ class _BitmapsByName(dict[str, BitMap]):
 
 
 def load_packed_words(folder: Path, threads: int) -> MakeForms:
-    """numpy: one bit a device for every value of the questions, in 64-bit words."""
+    """Load numpy: one bit a device for every value of the queries, in 64-bit words."""
     has = _PackedWordsByName(pl.scan_parquet(folder / ROWS_FOLDER))
     for question in QUERIES.values():
         question.words(has)
@@ -111,7 +111,7 @@ def load_packed_words(folder: Path, threads: int) -> MakeForms:
 
 
 class _PackedWordsByName(dict[str, NDArray[np.uint64]]):
-    """Packed words by the name of a value, packed when first asked for."""
+    """Packed words by name of a value, packed on first use."""
 
     def __init__(self, table: pl.LazyFrame):
         super().__init__()
@@ -136,7 +136,7 @@ def _unpack_nonzero_words(words: NDArray[np.uint64]) -> NDArray[np.uint32]:
 
 
 def load_polars(folder: Path, threads: int) -> MakeForms:
-    """Polars in memory: enums for texts; tags once as booleans, once as a list of enums."""
+    """Load Polars: enums for strings; tags once as booleans, once as a list of enums."""
     tag = _column_enum(folder, "tags")
     types = {name: _column_enum(folder, name) for name in TYPED_COLUMNS} | {"tags": pl.List(tag)}
     parts = sorted((folder / ROWS_FOLDER).iterdir())
@@ -157,7 +157,7 @@ def _drop_ids(table: pl.LazyFrame, folder: Path) -> pl.LazyFrame:
 
 
 def _column_enum(folder: Path, name: str) -> pl.Enum:
-    """The values of a column; its first part has them all."""
+    """Return the values of a column; its first part has all of them."""
     values = pl.read_parquet(folder / ROWS_FOLDER / "part-000.parquet", columns=[name])[name]
     flat = values.explode() if isinstance(values.dtype, pl.List) else values
     return pl.Enum(flat.unique().sort())
@@ -181,7 +181,7 @@ def _polars_forms(line: str, table: pl.DataFrame, operands: list[pl.Expr]) -> li
 
 
 def _polars_column_calls(table: pl.DataFrame, name: str, operands: list[pl.Expr]) -> dict[str, Callable[[], pl.Series]]:
-    """The ways to take column *name* where all *operands* hold."""
+    """Return the forms that select column *name* where all *operands* hold."""
     wanted = reduce(and_, operands)
     left = table.lazy().filter(wanted).select(name)
     return {
@@ -197,7 +197,7 @@ def _call_as_numpy(call: Callable[[], pl.Series]) -> Callable[[], NDArray[np.uin
 
 
 def _filter_in_turn(table: pl.DataFrame, name: str, operands: list[pl.Expr]) -> pl.Series:
-    """Column *name* where all *operands* hold, each tried only on the rows that the ones before it left."""
+    """Select column *name* where all *operands* hold, each evaluated on the rows that those before it left."""
     used = {column for operand in operands for column in operand.meta.root_names()}
     left = table.select(name, *used)
     for operand in operands:

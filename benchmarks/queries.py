@@ -1,7 +1,7 @@
-"""The questions put to every peer, each in that peer's own words.
+"""Queries of the benchmarks, in the language of each peer.
 
-Each form was the fastest of those tried on ten million devices. Within an AND the cheap and selective operands come
-first; where a peer has several ways to count or to list, `benchmarks.peers` measures them all and keeps the fastest.
+Each form was the fastest of those tried on ten million devices. Within an AND, cheap and selective operands come
+first. If a peer has several ways to count or to list, `benchmarks.peers` measures all of them and keeps the fastest.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,16 +20,16 @@ PackedWords: TypeAlias = Mapping[str, NDArray[np.uint64]]
 
 @dataclass(frozen=True, slots=True)
 class BitmapStates:
-    """A question over groupBitmap states: the values that are united under each letter, and what is made of them."""
+    """Query over groupBitmap states: the values united under each letter, and the operation on them."""
 
     unions: Mapping[str, tuple[str, ...]]
-    operation: str  # the last operation, of which there is a form that only counts
+    operation: str  # the last operation, which has a form that only counts
     operands: str
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkQuery:
-    """One audience: *text* for this project, then what each peer is asked."""
+    """One audience: its text for this project, then the query of each peer."""
 
     text: str
     polars: Callable[[Callable[[str], pl.Expr]], list[pl.Expr]]  # operands of an AND; the function says "has this tag"
@@ -41,11 +41,11 @@ class BenchmarkQuery:
 
     @property
     def has_tags(self) -> bool:
-        """Whether any tag stands in the question; without one the form of the list column is that of the scalars."""
+        """Return whether the query has any tag; without one, the list column has the form of the scalar columns."""
         return any(name in TAGS for names in self.states.unions.values() for name in names)
 
 
-TAGS = ("male", "t000", "t039", "t040", "t041", "t079", "t080")  # those that stand in a question below
+TAGS = ("male", "t000", "t039", "t040", "t041", "t079", "t080")  # those of the queries below
 YOUNG_AGES = [f"age:{age}" for age in range(14, 30)]
 RECENT_DAYS = [f"active:2020-04-0{day}" for day in (6, 7, 8)]
 IN_SOUTH = (pl.col("province") == "guangdong") | (pl.col("province") == "hunan")  # faster than is_in here
@@ -81,7 +81,7 @@ def _typed_words(words: PackedWords) -> NDArray[np.uint64]:
 
 
 def _typed_runs(bitmaps: BitmapsByName) -> BitMap:
-    """All but the days: these bitmaps are a few runs, for rows are numbered in the order of these attributes."""
+    """Return all operands but the days; these bitmaps are a few runs, because rows are sorted by these attributes."""
     found = bitmaps["province:guangdong"] | bitmaps["province:hunan"]
     found &= bitmaps["brand:huawei"]
     found -= bitmaps["version:1.0.2"]

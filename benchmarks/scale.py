@@ -1,8 +1,8 @@
-"""How do time, memory and bytes grow from one million devices to a hundred million?
+"""Measure the growth of time, memory and file sizes from one million devices to a hundred million.
 
-For each size the counts that `benchmarks.evaluate` asks for, beside the same peers, and what it takes to open the index
-and to count when none of its files is in the memory of the system. All answers are compared. Columns of lists are left
-out, which take peers seconds a count at a hundred million; from 20 million on the peers hold no ids.
+Each size has the counts and peers of `benchmarks.evaluate`, and the time to open the index and to count without page
+cache. All answers are compared. List columns are left out, because peers need seconds to count them at a hundred
+million devices. From 20 million devices on, the peers hold no ids.
 
     python -m benchmarks.scale [--devices N …] [--peers NAME …] [--folder DIR] [--json FILE] [--figure SVG]
 """
@@ -42,7 +42,7 @@ DRAWN_LINES = (
 
 @dataclass(frozen=True, slots=True)
 class ColdMeasurement:
-    """Seconds to open the index and to count for the first time, with no file in memory; memory when all is counted."""
+    """Seconds to open the index and for the first count without page cache, and the memory after all counts."""
 
     open: float
     first_count: dict[str, float]
@@ -50,9 +50,9 @@ class ColdMeasurement:
 
 
 def measure_cold(folder: Path) -> ColdMeasurement:
-    """Open and count, each time after the system has been told to forget the files."""
+    """Open and count, each time after the page cache was dropped."""
     place, counts, opens = folder / devices.INDEX_FOLDER, {}, []
-    DeviceIndex.open(place).count(QUERIES["flagship"].text)  # what the process itself has to load first
+    DeviceIndex.open(place).count(QUERIES["flagship"].text)  # what the process itself loads first
     for name, question in QUERIES.items():
         expr = parse(question.text)
         _evict_files(place)
@@ -65,7 +65,7 @@ def measure_cold(folder: Path) -> ColdMeasurement:
 
 
 def _evict_files(folder: Path) -> None:
-    """Drop the files of *folder* from the memory of the system."""
+    """Drop the files of *folder* from the page cache."""
     for file in folder.rglob("*"):
         if file.is_file():
             handle = os.open(file, os.O_RDONLY)
@@ -79,7 +79,7 @@ def is_column_count(form: QueryForm) -> bool:
 
 
 def run_benchmark(folder: Path, counts: list[int], peers: list[str], runs: int, threads: int) -> dict[str, Any]:
-    """Everything that was measured, ready for JSON."""
+    """Measure everything. Return the results, ready for JSON."""
     sizes = []
     for count in counts:
         place = folder / f"{count}"
@@ -92,7 +92,7 @@ def run_benchmark(folder: Path, counts: list[int], peers: list[str], runs: int, 
 
 
 def format_report(measured: dict[str, Any]) -> str:
-    """What was measured as Markdown: what the index costs, then each question by size beside the others."""
+    """Return the results as Markdown: the cost of the index, then each query by size beside the peers."""
     head = ("devices", "build s", "million a second", "memory at the highest", "on disk", "open ms", "open cold ms",
             "first count cold ms", "memory of a reader")  # fmt: skip
     parts = [format_table(head, [_cost_cells(one) for one in measured["sizes"]])]
@@ -132,7 +132,7 @@ def _count_cells(measured: dict[str, Any], question: str, lines: list[str]) -> l
 
 
 def draw_figure(measured: dict[str, Any], file: Path) -> None:
-    """Draw how counts and builds grow, as SVG."""
+    """Draw the growth of counts and builds as SVG."""
     import matplotlib as mpl
 
     mpl.use("svg")

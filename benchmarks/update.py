@@ -1,8 +1,8 @@
-"""How soon is a change seen, and what do changes cost whoever reads?
+"""Measure how soon a change is visible, and how much changes slow down queries.
 
-In an index of N devices a tenth of them get other versions and ages, then a tag, then a hundredth are removed, then the
-index is compacted. After each step every question is counted, beside what it took in an index that is built anew from
-the same devices. DuckDB makes the same changes to a table in its own file. All counts are compared.
+In an index of N devices, a tenth get other versions and ages, then a tag, then a hundredth are removed, then the index
+is compacted. After each step every query is counted, and compared with a new index of the same devices. DuckDB makes
+the same changes to a table in its own file. All counts are compared.
 
     python -m benchmarks.update [--devices N] [--folder DIR] [--json FILE]
 """
@@ -30,7 +30,7 @@ CHANGES_FILE, TAGGED_FILE, REMOVED_FILE = "changes.parquet", "tagged.parquet", "
 
 @dataclass(frozen=True, slots=True)
 class UpdateStep:
-    """One change: seconds until it was visible, and what each question took and found then."""
+    """One change: the seconds until it was visible, and the time and result of each query after it."""
 
     name: str
     seconds: float
@@ -41,7 +41,7 @@ class UpdateStep:
 
 @dataclass(frozen=True, slots=True)
 class UpdateMeasurement:
-    """All steps, the memory at the highest, and what each question takes and finds in an index of the same devices."""
+    """All steps, the peak memory, and the time and result of each query in a new index of the same devices."""
 
     steps: list[UpdateStep]
     peak_bytes: int
@@ -49,7 +49,7 @@ class UpdateMeasurement:
 
 
 def write_changes(folder: Path) -> None:
-    """Write what will change: ids with versions and ages, ids to be tagged, ids to be removed."""
+    """Write the changes: ids with versions and ages, ids to tag, ids to remove."""
     ids = pl.read_parquet(folder / devices.TABLE_FOLDER, columns=["registration_id"]).to_series()
     random = np.random.default_rng(7)
     some = ids.gather(pl.Series(random.choice(len(ids), len(ids) // 10, replace=False)))
@@ -81,7 +81,7 @@ def measure_changes(folder: Path) -> UpdateMeasurement:
 
 
 def _changed_table(folder: Path) -> pl.LazyFrame:
-    """The devices after all changes, as a table."""
+    """Return the devices after all changes, as a table."""
     changes, gone = (pl.scan_parquet(folder / name) for name in (CHANGES_FILE, REMOVED_FILE))
     left = pl.scan_parquet(folder / devices.TABLE_FOLDER).join(gone, on="registration_id", how="anti")
     both = left.join(changes, on="registration_id", how="left", suffix="_new")
@@ -105,7 +105,7 @@ def _measure_step(label: str, index: DeviceIndex, change: Callable[[], Any]) -> 
 
 
 def measure_duckdb(folder: Path) -> dict[str, float]:
-    """Seconds that DuckDB takes for the same update and the same removal, each committed to its file."""
+    """Return the seconds DuckDB takes for the same update and removal, each committed to its file."""
     import duckdb
 
     place = folder / "changed.duckdb"
@@ -130,7 +130,7 @@ def measure_duckdb(folder: Path) -> dict[str, float]:
 
 
 def run_benchmark(folder: Path, count: int) -> dict[str, Any]:
-    """Everything that was measured, ready for JSON."""
+    """Measure everything. Return the results, ready for JSON."""
     if not (folder / devices.TABLE_FOLDER).is_dir():
         run_in_process(devices.generate_table, folder, count, threads=THREADS)
     run_in_process(write_changes, folder, threads=THREADS)
@@ -142,7 +142,7 @@ def run_benchmark(folder: Path, count: int) -> dict[str, Any]:
 
 
 def format_report(measured: dict[str, Any]) -> str:
-    """What was measured as Markdown: each question as a multiple of what it takes in an index built anew."""
+    """Return the results as Markdown: each query as a multiple of its time in a newly built index."""
     fresh = measured["rebuilt"]["counts"]
     rows = []
     for step in [*measured["steps"], measured["rebuilt"]]:

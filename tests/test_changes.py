@@ -1,4 +1,4 @@
-"""An index that is changed again and again answers as a dictionary of devices does, and so does each older snapshot."""
+"""Stateful tests: a changed index and its older snapshots answer as a dictionary of devices does."""
 
 import os
 import shutil
@@ -46,7 +46,7 @@ def _hash_40_bits(text: str) -> int:
 
 
 def bucket_of(identifier: str, seed: str) -> Fraction:
-    """Where on [0, 1) a device lies: 40 bits of the hash of its id and those of the seed, mixed as SplitMix64 does."""
+    """Return the position of a device in [0, 1): hashes of its id and of the seed, mixed by SplitMix64."""
     mixed = _hash_40_bits(identifier) ^ (_hash_40_bits(seed) << 24)
     mixed = (mixed + 0x9E3779B97F4A7C15) & MASK_64_BITS
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & MASK_64_BITS
@@ -63,7 +63,7 @@ FULL_SCHEMA = {**DEVICE_SCHEMA, **EXTRA_SCHEMA}
 
 
 def make_device(name: str, row: dict) -> OracleDevice:
-    """The device *name* for the oracle."""
+    """Return the device *name* for the oracle."""
     tags = {("tag", tag) for tag in row.get("tags") or ()} | ({("tag", "vip")} if row.get("vip") else set())
     tags |= {(column, row[column]) for column in ("province", "brand", "version", "city") if row.get(column)}
     if row.get("level") is not None:
@@ -111,14 +111,14 @@ INVARIANT_QUERIES = [
 
 
 class IndexState:
-    """What an index should hold: its devices by their names, its columns, and what is saved."""
+    """Expected content of an index: its devices by name, its columns, and its segments."""
 
     def __init__(self, devices: dict, columns: frozenset, segments: dict):
         self.devices, self.columns, self.segments = devices, columns, segments
         self.oracle_devices = {name: make_device(name, row) for name, row in devices.items()}
 
     def knows_names_in(self, expr) -> bool:
-        """Whether *expr* asks for nothing that the index has never heard of."""
+        """Return whether the index has every attribute and segment that *expr* refers to."""
         for atom in atoms(expr):
             if isinstance(atom, Segment) and not (
                 atom.name in self.segments and self.knows_names_in(self.segments[atom.name])
@@ -148,12 +148,12 @@ def make_table(devices: dict, columns) -> pl.DataFrame:
 
 
 class IndexChanges(RuleBasedStateMachine):
-    """Everything that may happen to an index, in any order."""
+    """All changes of an index, in any order."""
 
     def __init__(self):
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(os, "fsync", lambda handle: None)  # nothing here outlives the machine
+        self.patch.setattr(os, "fsync", lambda handle: None)  # durability is not tested here
         self.folder = Path(tempfile.mkdtemp())
 
     def teardown(self):
@@ -191,17 +191,17 @@ class IndexChanges(RuleBasedStateMachine):
 
     @staticmethod
     def has_shared_tokens(devices) -> bool:
-        """Whether two devices have the same token."""
+        """Return whether two devices have the same token."""
         found = [row["tpns_token"] for row in devices.values() if row.get("tpns_token")]
         return len(set(found)) < len(found)
 
     def enter_state(self, state: IndexState, exprs) -> None:
-        """The index is in *state* now."""
+        """Expect the index to be in *state*."""
         self.state = state
         number = self.index.snapshot.manifest.number
         self.states_by_snapshot |= dict.fromkeys(
             range(max(self.states_by_snapshot) + 1, number + 1), state
-        )  # more than one where it was tidied
+        )  # two if a compacted snapshot follows
         self.check_answers(exprs)
 
     @rule(exprs=st.lists(query_exprs, min_size=1, max_size=4))

@@ -1,4 +1,4 @@
-"""Whenever a writer dies, what is found is the old index or the new one, whole; and the next writer goes on."""
+"""Crash tests: after a writer dies at any step, the index is the old or the new one, and the next writer succeeds."""
 
 import os
 import shutil
@@ -24,13 +24,13 @@ WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 class PowerCut(BaseException):
-    """The end of everything that a process does to its files."""
+    """Simulated crash, which no code of the package catches."""
 
 
 class FailurePoint:
-    """Counts what is done to files below *folder*; from the operation *last* on, each fails, whoever asks for it.
+    """Counter of the write operations below a folder; from operation *fail_at* on, every one of them fails.
 
-    A process that dies does nothing any more; nor does one whose every write fails with what nobody catches.
+    A process whose every write fails with an uncaught exception changes as little as a process that died.
     """
 
     def __init__(self):
@@ -50,7 +50,7 @@ class FailurePoint:
                 raise PowerCut
 
     def is_cut(self, folder: Path, fail_at: int, work) -> bool:
-        """Whether *work* was stopped by the cut at operation *last*."""
+        """Return whether *work* was interrupted at operation *fail_at*."""
         self.folder, self.fail_at, self.step_count = str(folder), fail_at, 0
         try:
             work()
@@ -74,8 +74,8 @@ def power(monkeypatch) -> FailurePoint:
         FAILURE_POINT.count_step()
         return found
 
-    monkeypatch.setattr(arrow_file, "write_arrow_file", count_writes)  # what Arrow does, Python does not hear of
-    monkeypatch.setattr(os, "fsync", lambda handle: None)  # no step of its own: others see files before that too
+    monkeypatch.setattr(arrow_file, "write_arrow_file", count_writes)  # writes of Arrow raise no audit events
+    monkeypatch.setattr(os, "fsync", lambda handle: None)  # not a step: other processes see files before it too
     monkeypatch.setattr(
         on_disk, "_exchange_folders", lambda one, other: FAILURE_POINT.count_step() or exchange_folders(one, other)
     )
@@ -95,7 +95,7 @@ QUERIES = ["a", "b", "age >= 2", "NOT age < 4", "everyone", "x", "sample(50%, s)
 
 
 def resolve_queries(folder: Path) -> list:
-    """What the index says, when all of it is sound."""
+    """Return the answers of the index after verifying all its files."""
     index = DeviceIndex.open(folder)
     index.verify()
     found = [sorted(index.resolve(expr).ids()) for expr in QUERIES]
@@ -151,7 +151,7 @@ def test_crash_at_any_step_leaves_old_or_new_index(what, tmp_path, power, small_
             DeviceIndex.build(TABLE, folder, replace=True)
         shutil.rmtree(folder.parent)
     assert steps > 5
-    assert seen == sorted(seen, key=allowed.index)  # once it is new, it stays new
+    assert seen == sorted(seen, key=allowed.index)  # from some step on, the index is the new one
     assert seen[-1] == allowed[1]
 
 
@@ -205,7 +205,7 @@ def test_stale_temp_folder_is_removed_after_its_process_died(tmp_path):
 
 
 def test_truncated_file_is_named(tmp_path, small_shards):
-    """The rename of the manifest reached the disk, and not all of what it names."""
+    """Truncate files as if the manifest had reached the disk, but not all files that it names."""
     index = DeviceIndex.build(TABLE, tmp_path / "index")
     index.remove(["r0", "r6"])
     for file in [file for file in index.folder.rglob("*") if file.suffix in (".arrow", ".json")]:
@@ -249,7 +249,7 @@ with lock_for_update(LocalStorage(Path(sys.argv[1])), "update"):
 
 @pytest.fixture
 def held(tmp_path):
-    """An index that another process is changing, and that process."""
+    """Yield an index that another process has locked, and that process."""
     index = DeviceIndex.build(TABLE, tmp_path / "index")
     with subprocess.Popen(
         [sys.executable, "-c", HOLD_LOCK_SCRIPT, index.folder], stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""The edges of what an index holds and of what may be changed in it."""
+"""Edge cases of the values that an index holds and of changes."""
 
 import itertools
 import os
@@ -39,7 +39,7 @@ ROLE_BY_DTYPE = {pl.Int64: "number", pl.Float64: "number", pl.Decimal(38, 3): "n
 
 @st.composite
 def column_values(draw, size: int):
-    """A column of any role and its values."""
+    """Generate a column of any role and its values."""
     kind = draw(st.sampled_from([*number_strategies, "string", "version", "tags", "alias", "id"]))
     versions = st.sampled_from(["1.2", "1.2.0", "1.10", "2.0.0.1", "1.0rc1"])
     value = number_strategies.get(kind, versions if kind == "version" else text_values)
@@ -58,14 +58,14 @@ def column_tables(draw):
     table = {Column("key", "id", "token"): pl.Series([f"r{row}" for row in range(size)])}
     for number, (role, values) in enumerate(draw(st.lists(column_values(size), max_size=5))):
         name = "tag" if role == "tags" else f"c{number}"
-        if role == "tags":  # a tag stands in one column only
+        if role == "tags":  # a tag is in one column only
             values = values.list.eval(pl.element() + f" of {number}")
         table[Column(f"c{number}", role, name)] = values
     return table
 
 
 def normalize_series(values: pl.Series) -> list:
-    """*values* without the difference between nothing and an empty list, or between two orders of one."""
+    """Return *values* with null for empty lists, and with sorted lists."""
     return [sorted(value) if isinstance(value, list) and value else value or None for value in _as_lists(values)]
 
 
@@ -153,7 +153,7 @@ def resolve_ids(index, text) -> list[str]:
 
 
 def assert_rejected(index, code, operation) -> None:
-    """*work* is refused with *code*, nothing is published, and nothing stays behind that a vacuum would not remove."""
+    """Require that *operation* fails with *code*, publishes nothing, and leaves no draft after a vacuum."""
     number = index.history()[-1].number
     with pytest.raises(AudienceError) as caught:
         operation()
