@@ -29,8 +29,8 @@ def load_duckdb(folder: Path, threads: int) -> MakeForms:
     def make_forms(question: BenchmarkQuery) -> list[QueryForm]:
         listed = question.sql(lambda name: f"list_contains(tags, '{name}')")
         lists = _duckdb_forms("DuckDB, list column", connection, listed) if question.has_tags else []
-        found = [*_duckdb_forms("DuckDB, scalar columns", connection, question.sql(str)), *lists]
-        return [form for form in found if not ids or form.measure != "ids"]
+        forms = [*_duckdb_forms("DuckDB, scalar columns", connection, question.sql(str)), *lists]
+        return [form for form in forms if not ids or form.measure != "ids"]
 
     return make_forms
 
@@ -111,8 +111,8 @@ def _state_forms(session: Session, states: BitmapStates) -> list[QueryForm]:
     """Find each state by its own query, or all of them in one pass over the table of states."""
     line = "chdb, groupBitmap states"
     united = {letter: ", ".join(f"'{name}'" for name in names) for letter, names in states.unions.items()}
-    found = "SELECT groupBitmapMergeState(bits) FROM states WHERE name IN"
-    apart = ", ".join(f"({found} ({names})) AS {letter}" for letter, names in united.items())
+    select_state = "SELECT groupBitmapMergeState(bits) FROM states WHERE name IN"
+    apart = ", ".join(f"({select_state} ({names})) AS {letter}" for letter, names in united.items())
     passed = ", ".join(f"groupBitmapMergeStateIf(bits, name IN ({names})) AS {one}" for one, names in united.items())
     source = f"FROM (SELECT {passed} FROM states WHERE name IN ({', '.join(united.values())}))"
     number, listing = (
@@ -142,5 +142,5 @@ def _query_arrow(session: Session, query: str) -> pa.Table:
 def _query_array(session: Session, query: str) -> NDArray[np.uint32]:
     """Return the array that is the only value of *query*. Its bytes are the length as LEB128, then the items."""
     data = _query_bytes(session, query, "RowBinary")
-    start = next(place for place, byte in enumerate(data, 1) if byte < 128)
+    start = next(position for position, byte in enumerate(data, 1) if byte < 128)
     return np.frombuffer(data, dtype=np.uint32, offset=start)

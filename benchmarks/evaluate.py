@@ -88,13 +88,13 @@ def _fastest_per_line(question: str, forms: list[QueryForm], runs: int) -> list[
     """Return the fastest form of each line and measure; all forms must have the same result."""
     best: dict[tuple[str, str], QueryMeasurement] = {}
     for measure in dict.fromkeys(form.measure for form in forms):
-        some = [form for form in forms if form.measure == measure]
-        found = {_summarize_result(form.call()) for form in some}
-        assert len(found) == 1, f"{question}: the forms of {some[0].line} differ in {measure}"
-        for form, seconds in zip(some, fastest_times([form.call for form in some], runs), strict=True):
-            answer = QueryMeasurement(question, form.line, measure, form.variant, seconds, *found)
+        same_measure = [form for form in forms if form.measure == measure]
+        results = {_summarize_result(form.call()) for form in same_measure}
+        assert len(results) == 1, f"{question}: the forms of {same_measure[0].line} differ in {measure}"
+        for form, seconds in zip(same_measure, fastest_times([form.call for form in same_measure], runs), strict=True):
+            answer = QueryMeasurement(question, form.line, measure, form.variant, seconds, *results)
             key = form.line, measure
-            best[key] = min(best.get(key, answer), answer, key=lambda one: one.seconds)
+            best[key] = min(best.get(key, answer), answer, key=lambda candidate: candidate.seconds)
     return list(best.values())
 
 
@@ -103,7 +103,7 @@ def fastest_times(calls: list[Callable[[], Any]], runs: int) -> list[float]:
     once = [timeit.timeit(call, number=1) for call in calls]
     times = [max(1, round(MIN_RUN_SECONDS / seconds)) for seconds in once]
     rounds = [[timeit.timeit(call, number=n) / n for call, n in zip(calls, times, strict=True)] for _ in range(runs)]
-    return [min(each) for each in zip(*rounds, strict=True)]
+    return [min(times_of_call) for times_of_call in zip(*rounds, strict=True)]
 
 
 def _summarize_result(result: Any) -> str:
@@ -118,14 +118,16 @@ def _summarize_result(result: Any) -> str:
 
 def measure_opening(folder: Path, runs: int) -> OpenMeasurement:
     """Measure the first queries after the index is opened; its files are in the page cache."""
-    place = folder / devices.INDEX_FOLDER
-    opened = fastest_times([lambda: DeviceIndex.open(place)], runs)[0]
+    index_folder = folder / devices.INDEX_FOLDER
+    opened = fastest_times([lambda: DeviceIndex.open(index_folder)], runs)[0]
     counts = {
-        name: min(_time_first_query(place, _count_query(one.text)) for _ in range(runs))
-        for name, one in QUERIES.items()
+        name: min(_time_first_query(index_folder, _count_query(query.text)) for _ in range(runs))
+        for name, query in QUERIES.items()
     }
     flagship = QUERIES["flagship"].text
-    first_ids = min(_time_first_query(place, lambda index: index.resolve(parse(flagship)).ids()) for _ in range(runs))
+    first_ids = min(
+        _time_first_query(index_folder, lambda index: index.resolve(parse(flagship)).ids()) for _ in range(runs)
+    )
     return OpenMeasurement(opened, counts, first_ids)
 
 
@@ -165,11 +167,11 @@ def run_in_process(function: Callable[..., ResultT], *arguments: Any, threads: i
 
 def check_agreement(visits: list[PeerMeasurement]) -> None:
     """Require that all peers have the same results."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
+    results: dict[tuple[str, str], dict[str, str]] = {}
     for answer in (answer for visit in visits for answer in visit.answers):
-        found.setdefault((answer.question, answer.measure), {})[answer.line] = answer.result
-    for asked, answers in found.items():
-        assert len(set(answers.values())) == 1, f"{asked}: {answers}"
+        results.setdefault((answer.question, answer.measure), {})[answer.line] = answer.result
+    for key, answers in results.items():
+        assert len(set(answers.values())) == 1, f"{key}: {answers}"
 
 
 def accept_all(form: QueryForm) -> bool:
@@ -202,10 +204,10 @@ def run_benchmark(
 
 
 def main() -> None:
-    said = make_parser(__doc__, *OPTIONS).parse_args()
-    with open_folder(said.folder) as folder:
-        measured = run_benchmark(folder, int(said.devices), said.runs, said.threads)
-    save_json(measured, said.json)
+    options = make_parser(__doc__, *OPTIONS).parse_args()
+    with open_folder(options.folder) as folder:
+        measured = run_benchmark(folder, int(options.devices), options.runs, options.threads)
+    save_json(measured, options.json)
     print(format_report(measured))
 
 

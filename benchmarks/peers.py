@@ -53,14 +53,14 @@ def load_bitmaps(folder: Path, threads: int) -> MakeForms:
 
         expr = parse(question.text)
         question.count_bitmaps(has)
-        found = [
+        forms = [
             *_audience_forms(PARSED_LINE, index, lambda: expr),
             *_audience_forms(TEXT_LINE, index, lambda: parse(question.text)),
             QueryForm(MANUAL_LINE, "count", "in place", lambda: question.count_bitmaps(has)),
             QueryForm(MANUAL_LINE, "rows", "in place", list_manually),
             QueryForm(MANUAL_LINE, "ids", "gather", lambda: ids.gather(pl.Series(list_manually()))),
         ]
-        return [form for form in found if ids is not None or form.measure != "ids"]
+        return [form for form in forms if ids is not None or form.measure != "ids"]
 
     return make_forms
 
@@ -87,8 +87,8 @@ class _BitmapsByName(dict[str, BitMap]):
 
     def __missing__(self, name: str) -> BitMap:
         type_, _, value = name.rpartition(":")
-        found = self.index.resolve(Tag(type_ or "tag", value))
-        self[name] = rows_to_bitmap(found.global_rows())
+        devices = self.index.resolve(Tag(type_ or "tag", value))
+        self[name] = rows_to_bitmap(devices.global_rows())
         self[name].run_optimize()
         return self[name]
 
@@ -165,12 +165,12 @@ def _column_enum(folder: Path, name: str) -> pl.Enum:
 
 def _polars_forms(line: str, table: pl.DataFrame, operands: list[pl.Expr]) -> list[QueryForm]:
     wanted = reduce(and_, operands)
-    left = table.lazy().filter(wanted).select(pl.len())
+    filtered = table.lazy().filter(wanted).select(pl.len())
     ids = _polars_column_calls(table, "registration_id", operands) if "registration_id" in table.columns else {}
     return [
         QueryForm(line, "count", "sum", lambda: int(table.select(wanted.sum()).item())),
-        QueryForm(line, "count", "filter", lambda: left.collect().item()),
-        QueryForm(line, "count", "filter, streaming", lambda: left.collect(engine="streaming").item()),
+        QueryForm(line, "count", "filter", lambda: filtered.collect().item()),
+        QueryForm(line, "count", "filter, streaming", lambda: filtered.collect(engine="streaming").item()),
         QueryForm(line, "count", "one filter after another", lambda: len(_filter_in_turn(table, "row", operands))),
         *(
             QueryForm(line, "rows", how, _call_as_numpy(call))
@@ -183,10 +183,10 @@ def _polars_forms(line: str, table: pl.DataFrame, operands: list[pl.Expr]) -> li
 def _polars_column_calls(table: pl.DataFrame, name: str, operands: list[pl.Expr]) -> dict[str, Callable[[], pl.Series]]:
     """Return the forms that select column *name* where all *operands* hold."""
     wanted = reduce(and_, operands)
-    left = table.lazy().filter(wanted).select(name)
+    filtered = table.lazy().filter(wanted).select(name)
     return {
-        "filter": lambda: left.collect().to_series(),
-        "filter, streaming": lambda: left.collect(engine="streaming").to_series(),
+        "filter": lambda: filtered.collect().to_series(),
+        "filter, streaming": lambda: filtered.collect(engine="streaming").to_series(),
         "filter one column": lambda: table.select(pl.col(name).filter(wanted)).to_series(),
         "one filter after another": lambda: _filter_in_turn(table, name, operands),
     }
@@ -199,7 +199,7 @@ def _call_as_numpy(call: Callable[[], pl.Series]) -> Callable[[], NDArray[np.uin
 def _filter_in_turn(table: pl.DataFrame, name: str, operands: list[pl.Expr]) -> pl.Series:
     """Select column *name* where all *operands* hold, each evaluated on the rows that those before it left."""
     used = {column for operand in operands for column in operand.meta.root_names()}
-    left = table.select(name, *used)
+    remaining = table.select(name, *used)
     for operand in operands:
-        left = left.filter(operand)
-    return left[name]
+        remaining = remaining.filter(operand)
+    return remaining[name]

@@ -53,79 +53,79 @@ OTHER_VERSION = pl.col("version") != "1.0.2"
 
 
 def _flagship_words(words: PackedWords) -> NDArray[np.uint64]:
-    found = words["province:guangdong"] | words["province:hunan"]
-    found &= words["male"]
-    found &= ~words["version:1.0.2"]
-    return found
+    rows = words["province:guangdong"] | words["province:hunan"]
+    rows &= words["male"]
+    rows &= ~words["version:1.0.2"]
+    return rows
 
 
 def _count_flagship(bitmaps: BitmapsByName) -> int:
-    found = bitmaps["province:guangdong"] | bitmaps["province:hunan"]
-    found &= bitmaps["male"]
-    return found.difference_cardinality(bitmaps["version:1.0.2"])
+    rows = bitmaps["province:guangdong"] | bitmaps["province:hunan"]
+    rows &= bitmaps["male"]
+    return rows.difference_cardinality(bitmaps["version:1.0.2"])
 
 
 def _list_flagship(bitmaps: BitmapsByName) -> BitMap:
-    found = bitmaps["province:guangdong"] | bitmaps["province:hunan"]
-    found -= bitmaps["version:1.0.2"]
-    found &= bitmaps["male"]
-    return found
+    rows = bitmaps["province:guangdong"] | bitmaps["province:hunan"]
+    rows -= bitmaps["version:1.0.2"]
+    rows &= bitmaps["male"]
+    return rows
 
 
 def _typed_words(words: PackedWords) -> NDArray[np.uint64]:
-    found = words["province:guangdong"] | words["province:hunan"]
-    found &= words["brand:huawei"]
-    found &= ~words["version:1.0.2"]
-    found &= np.bitwise_or.reduce([words[day] for day in RECENT_DAYS])
-    return found
+    rows = words["province:guangdong"] | words["province:hunan"]
+    rows &= words["brand:huawei"]
+    rows &= ~words["version:1.0.2"]
+    rows &= np.bitwise_or.reduce([words[day] for day in RECENT_DAYS])
+    return rows
 
 
 def _typed_runs(bitmaps: BitmapsByName) -> BitMap:
     """Return all operands but the days; these bitmaps are a few runs, because rows are sorted by these attributes."""
-    found = bitmaps["province:guangdong"] | bitmaps["province:hunan"]
-    found &= bitmaps["brand:huawei"]
-    found -= bitmaps["version:1.0.2"]
-    return found
+    rows = bitmaps["province:guangdong"] | bitmaps["province:hunan"]
+    rows &= bitmaps["brand:huawei"]
+    rows -= bitmaps["version:1.0.2"]
+    return rows
 
 
 def _count_typed(bitmaps: BitmapsByName) -> int:
-    found = _typed_runs(bitmaps)
-    return sum(found.intersection_cardinality(bitmaps[day]) for day in RECENT_DAYS)  # a device has one day
+    rows = _typed_runs(bitmaps)
+    return sum(rows.intersection_cardinality(bitmaps[day]) for day in RECENT_DAYS)  # a device has one day
 
 
 def _list_typed(bitmaps: BitmapsByName) -> BitMap:
-    found = _typed_runs(bitmaps)
-    first, *rest = RECENT_DAYS
-    days = found & bitmaps[first]
-    for day in rest:
-        days |= found & bitmaps[day]
+    rows = _typed_runs(bitmaps)
+    first, *others = RECENT_DAYS
+    days = rows & bitmaps[first]
+    for day in others:
+        days |= rows & bitmaps[day]
     return days
 
 
 def _tags_words(words: PackedWords) -> NDArray[np.uint64]:
-    found = words["t040"] | words["t041"]
-    found &= words["t000"]
-    found &= ~words["t080"]
-    return found
+    rows = words["t040"] | words["t041"]
+    rows &= words["t000"]
+    rows &= ~words["t080"]
+    return rows
 
 
 def _count_tags(bitmaps: BitmapsByName) -> int:
-    found = bitmaps["t040"] | bitmaps["t041"]
-    found &= bitmaps["t000"]
-    return found.difference_cardinality(bitmaps["t080"])
+    rows = bitmaps["t040"] | bitmaps["t041"]
+    rows &= bitmaps["t000"]
+    return rows.difference_cardinality(bitmaps["t080"])
 
 
 def _list_tags(bitmaps: BitmapsByName) -> BitMap:
-    found = bitmaps["t040"] | bitmaps["t041"]
-    found &= bitmaps["t000"]
-    found -= bitmaps["t080"]
-    return found
+    rows = bitmaps["t040"] | bitmaps["t041"]
+    rows &= bitmaps["t000"]
+    rows -= bitmaps["t080"]
+    return rows
 
 
 def _range_words(words: PackedWords) -> NDArray[np.uint64]:
-    found = np.bitwise_or.reduce([words[age] for age in YOUNG_AGES])
-    found &= words["language:zh"]
-    return found
+    rows = np.bitwise_or.reduce([words[age] for age in YOUNG_AGES])
+    rows &= words["language:zh"]
+    return rows
 
 
 def _count_range(bitmaps: BitmapsByName) -> int:
@@ -134,11 +134,11 @@ def _count_range(bitmaps: BitmapsByName) -> int:
 
 
 def _list_range(bitmaps: BitmapsByName) -> BitMap:
-    first, *rest = YOUNG_AGES
-    found = bitmaps["language:zh"] & bitmaps[first]
-    for age in rest:
-        found |= bitmaps["language:zh"] & bitmaps[age]
-    return found
+    first, *others = YOUNG_AGES
+    rows = bitmaps["language:zh"] & bitmaps[first]
+    for age in others:
+        rows |= bitmaps["language:zh"] & bitmaps[age]
+    return rows
 
 
 QUERIES = {

@@ -51,13 +51,13 @@ class ColdMeasurement:
 
 def measure_cold(folder: Path) -> ColdMeasurement:
     """Open and count, each time after the page cache was dropped."""
-    place, counts, opens = folder / devices.INDEX_FOLDER, {}, []
-    DeviceIndex.open(place).count(QUERIES["flagship"].text)  # what the process itself loads first
+    index_folder, counts, opens = folder / devices.INDEX_FOLDER, {}, []
+    DeviceIndex.open(index_folder).count(QUERIES["flagship"].text)  # what the process itself loads first
     for name, question in QUERIES.items():
         expr = parse(question.text)
-        _evict_files(place)
+        _evict_files(index_folder)
         start = time.perf_counter()
-        index = DeviceIndex.open(place)
+        index = DeviceIndex.open(index_folder)
         opens.append(time.perf_counter() - start)
         index.count(expr)
         counts[name] = time.perf_counter() - start
@@ -82,23 +82,25 @@ def run_benchmark(folder: Path, counts: list[int], peers: list[str], runs: int, 
     """Measure everything. Return the results, ready for JSON."""
     sizes = []
     for count in counts:
-        place = folder / f"{count}"
-        place.mkdir(parents=True, exist_ok=True)
-        measured = evaluate.run_benchmark(place, count, runs, threads, peers, is_column_count)
-        measured["cold"] = asdict(evaluate.run_in_process(measure_cold, place, threads=threads))
-        (place / "measured.json").write_text(json.dumps(measured))
+        size_folder = folder / f"{count}"
+        size_folder.mkdir(parents=True, exist_ok=True)
+        measured = evaluate.run_benchmark(size_folder, count, runs, threads, peers, is_column_count)
+        measured["cold"] = asdict(evaluate.run_in_process(measure_cold, size_folder, threads=threads))
+        (size_folder / "measured.json").write_text(json.dumps(measured))
         sizes.append(measured)
-    return {**describe_environment(), "sizes": sorted(sizes, key=lambda one: one["built"]["devices"])}
+    return {**describe_environment(), "sizes": sorted(sizes, key=lambda size: size["built"]["devices"])}
 
 
 def format_report(measured: dict[str, Any]) -> str:
     """Return the results as Markdown: the cost of the index, then each query by size beside the peers."""
     head = ("devices", "build s", "million a second", "memory at the highest", "on disk", "open ms", "open cold ms",
             "first count cold ms", "memory of a reader")  # fmt: skip
-    parts = [format_table(head, [_cost_cells(one) for one in measured["sizes"]])]
+    parts = [format_table(head, [_cost_cells(size) for size in measured["sizes"]])]
     for name in SHOWN_QUERIES:
-        lines = list(dict.fromkeys(each["line"] for one in measured["sizes"] for each in _count_answers(one, name)))
-        rows = [(f"{one['built']['devices']:,}", *_count_cells(one, name, lines)) for one in measured["sizes"]]
+        lines = list(
+            dict.fromkeys(answer["line"] for size in measured["sizes"] for answer in _count_answers(size, name))
+        )
+        rows = [(f"{size['built']['devices']:,}", *_count_cells(size, name, lines)) for size in measured["sizes"]]
         parts.append(f"`{QUERIES[name].text}`, count in ms\n\n{format_table(('devices', *lines), rows)}")
     return "\n\n".join(parts)
 
@@ -124,9 +126,11 @@ def _count_answers(measured: dict[str, Any], question: str) -> list[dict[str, An
 
 
 def _count_cells(measured: dict[str, Any], question: str, lines: list[str]) -> list[str]:
-    found = {answer["line"]: answer["seconds"] for answer in _count_answers(measured, question)}
+    seconds_by_line = {answer["line"]: answer["seconds"] for answer in _count_answers(measured, question)}
     return [
-        f"{format_ms(found[line])} ({found[line] / found[PARSED_LINE]:,.1f} ×)" if line in found else ""
+        f"{format_ms(seconds_by_line[line])} ({seconds_by_line[line] / seconds_by_line[PARSED_LINE]:,.1f} ×)"
+        if line in seconds_by_line
+        else ""
         for line in lines
     ]
 
@@ -146,13 +150,13 @@ def draw_figure(measured: dict[str, Any], file: Path) -> None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
-    counts = [one["built"]["devices"] for one in measured["sizes"]]
+    counts = [size["built"]["devices"] for size in measured["sizes"]]
     for line in DRAWN_LINES:
-        found = [
-            {a["line"]: a["seconds"] * 1e3 for a in _count_answers(one, "typed attributes")}
-            for one in measured["sizes"]
+        series = [
+            {a["line"]: a["seconds"] * 1e3 for a in _count_answers(size, "typed attributes")}
+            for size in measured["sizes"]
         ]
-        points = [(count, each[line]) for count, each in zip(counts, found, strict=True) if line in each]
+        points = [(count, times[line]) for count, times in zip(counts, series, strict=True) if line in times]
         wide = 2.5 if line == PARSED_LINE else 1.2
         left.plot(*zip(*points, strict=True), marker="o", markersize=3, linewidth=wide, label=line)
     left.set(xscale="log", yscale="log", xlabel="devices", title="counting four typed attributes, ms, one thread")
@@ -165,12 +169,12 @@ def draw_figure(measured: dict[str, Any], file: Path) -> None:
 
 
 def _growth_series(measured: dict[str, Any]) -> dict[str, list[float]]:
-    built = [one["built"] for one in measured["sizes"]]
+    built = [size["built"] for size in measured["sizes"]]
     return {
-        "build, s": [one["seconds"] for one in built],
-        "memory to build, GB": [one["peak_bytes"] / 1e9 for one in built],
-        "on disk, GB": [sum(one["files"].values()) / 1e9 for one in built],
-        "of that bitmaps, GB": [one["files"]["tags"] / 1e9 for one in built],
+        "build, s": [size["seconds"] for size in built],
+        "memory to build, GB": [size["peak_bytes"] / 1e9 for size in built],
+        "on disk, GB": [sum(size["files"].values()) / 1e9 for size in built],
+        "of that bitmaps, GB": [size["files"]["tags"] / 1e9 for size in built],
     }
 
 
@@ -180,15 +184,17 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", default=list(evaluate.PEERS), choices=list(evaluate.PEERS))
     parser.add_argument("--from-json", type=Path, help="print and draw what this file holds, measure nothing")
     parser.add_argument("--figure", type=Path, help="draw how it grows to this SVG file")
-    said = parser.parse_args()
-    if said.from_json:
-        measured = json.loads(said.from_json.read_text())
+    options = parser.parse_args()
+    if options.from_json:
+        measured = json.loads(options.from_json.read_text())
     else:
-        with open_folder(said.folder) as folder:
-            measured = run_benchmark(folder, list(map(int, said.devices)), said.peers, said.runs, said.threads)
-    if said.figure:
-        draw_figure(measured, said.figure)
-    save_json(measured, said.json)
+        with open_folder(options.folder) as folder:
+            measured = run_benchmark(
+                folder, list(map(int, options.devices)), options.peers, options.runs, options.threads
+            )
+    if options.figure:
+        draw_figure(measured, options.figure)
+    save_json(measured, options.json)
     print(format_report(measured))
 
 

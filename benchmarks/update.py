@@ -52,12 +52,14 @@ def write_changes(folder: Path) -> None:
     """Write the changes: ids with versions and ages, ids to tag, ids to remove."""
     ids = pl.read_parquet(folder / devices.TABLE_FOLDER, columns=["registration_id"]).to_series()
     random = np.random.default_rng(7)
-    some = ids.gather(pl.Series(random.choice(len(ids), len(ids) // 10, replace=False)))
-    versions = pl.Series(["2.1.0", "1.0.2"]).gather(pl.Series(random.integers(0, 2, len(some))))
-    ages = pl.Series(random.integers(14, 80, len(some), dtype=np.int32))
-    pl.DataFrame({"registration_id": some, "version": versions, "age": ages}).write_parquet(folder / CHANGES_FILE)
-    some.to_frame().write_parquet(folder / TAGGED_FILE)
-    some.head(len(some) // 10).to_frame().write_parquet(folder / REMOVED_FILE)
+    sampled_ids = ids.gather(pl.Series(random.choice(len(ids), len(ids) // 10, replace=False)))
+    versions = pl.Series(["2.1.0", "1.0.2"]).gather(pl.Series(random.integers(0, 2, len(sampled_ids))))
+    ages = pl.Series(random.integers(14, 80, len(sampled_ids), dtype=np.int32))
+    pl.DataFrame({"registration_id": sampled_ids, "version": versions, "age": ages}).write_parquet(
+        folder / CHANGES_FILE
+    )
+    sampled_ids.to_frame().write_parquet(folder / TAGGED_FILE)
+    sampled_ids.head(len(sampled_ids) // 10).to_frame().write_parquet(folder / REMOVED_FILE)
 
 
 def measure_changes(folder: Path) -> UpdateMeasurement:
@@ -74,17 +76,17 @@ def measure_changes(folder: Path) -> UpdateMeasurement:
     ]
     peak = devices.peak_bytes()
     fresh = DeviceIndex.build(_changed_table(folder), folder / "fresh.index", replace=True)
-    found = UpdateMeasurement(steps, peak, _measure_step("built anew", fresh, lambda: None))
+    measurement = UpdateMeasurement(steps, peak, _measure_step("built anew", fresh, lambda: None))
     for name in ("changed.index", "fresh.index"):
         shutil.rmtree(folder / name)
-    return found
+    return measurement
 
 
 def _changed_table(folder: Path) -> pl.LazyFrame:
     """Return the devices after all changes, as a table."""
     changes, gone = (pl.scan_parquet(folder / name) for name in (CHANGES_FILE, REMOVED_FILE))
-    left = pl.scan_parquet(folder / devices.TABLE_FOLDER).join(gone, on="registration_id", how="anti")
-    both = left.join(changes, on="registration_id", how="left", suffix="_new")
+    remaining = pl.scan_parquet(folder / devices.TABLE_FOLDER).join(gone, on="registration_id", how="anti")
+    both = remaining.join(changes, on="registration_id", how="left", suffix="_new")
     return both.select(
         pl.all().exclude("version", "age", "version_new", "age_new"),
         version=pl.coalesce("version_new", "version"),
@@ -97,20 +99,20 @@ def _measure_step(label: str, index: DeviceIndex, change: Callable[[], Any]) -> 
     change()
     took = time.perf_counter() - start
     exprs = {name: parse(question.text) for name, question in QUERIES.items()}
-    found = {name: index.count(expr) for name, expr in exprs.items()}
+    results = {name: index.count(expr) for name, expr in exprs.items()}
     counts = {
         name: min(timeit.repeat(lambda e=e: index.count(e), number=50, repeat=9)) / 50 for name, e in exprs.items()
     }
-    return UpdateStep(label, took, len(index.snapshot.shards), counts, found)
+    return UpdateStep(label, took, len(index.snapshot.shards), counts, results)
 
 
 def measure_duckdb(folder: Path) -> dict[str, float]:
     """Return the seconds DuckDB takes for the same update and removal, each committed to its file."""
     import duckdb
 
-    place = folder / "changed.duckdb"
-    place.unlink(missing_ok=True)
-    connection = duckdb.connect(str(place))
+    database = folder / "changed.duckdb"
+    database.unlink(missing_ok=True)
+    connection = duckdb.connect(str(database))
     connection.execute(f"SET threads = {THREADS}")
     connection.execute(f"CREATE TABLE devices AS SELECT * FROM '{folder / devices.TABLE_FOLDER}/*.parquet'")
     took = {}
@@ -125,7 +127,7 @@ def measure_duckdb(folder: Path) -> dict[str, float]:
         connection.execute("CHECKPOINT")
         took[what] = time.perf_counter() - start
     connection.close()
-    place.unlink()
+    database.unlink()
     return took
 
 
@@ -134,11 +136,11 @@ def run_benchmark(folder: Path, count: int) -> dict[str, Any]:
     if not (folder / devices.TABLE_FOLDER).is_dir():
         run_in_process(devices.generate_table, folder, count, threads=THREADS)
     run_in_process(write_changes, folder, threads=THREADS)
-    found = run_in_process(measure_changes, folder, threads=THREADS)
-    last = found.steps[-1].answers
-    assert last == found.rebuilt.answers, f"{last} are not {found.rebuilt.answers}"
+    measurement = run_in_process(measure_changes, folder, threads=THREADS)
+    last = measurement.steps[-1].answers
+    assert last == measurement.rebuilt.answers, f"{last} are not {measurement.rebuilt.answers}"
     peers = run_in_process(measure_duckdb, folder, threads=THREADS)
-    return {**describe_environment(), "devices": count, **asdict(found), "duckdb": peers}
+    return {**describe_environment(), "devices": count, **asdict(measurement), "duckdb": peers}
 
 
 def format_report(measured: dict[str, Any]) -> str:
@@ -165,10 +167,10 @@ def format_report(measured: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    said = make_parser(__doc__, "devices", "folder", "json").parse_args()
-    with open_folder(said.folder) as folder:
-        measured = run_benchmark(folder, int(said.devices))
-    save_json(measured, said.json)
+    options = make_parser(__doc__, "devices", "folder", "json").parse_args()
+    with open_folder(options.folder) as folder:
+        measured = run_benchmark(folder, int(options.devices))
+    save_json(measured, options.json)
     print(format_report(measured))
 
 

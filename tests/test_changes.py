@@ -129,22 +129,22 @@ class IndexState:
         return True
 
     def expected_names(self, expr) -> list[str]:
-        return sorted(name for name, each in self.oracle_devices.items() if is_inside(expr, each, self.segments))
+        return sorted(name for name, device in self.oracle_devices.items() if is_inside(expr, device, self.segments))
 
     def assert_matches(self, index: DeviceIndex, exprs) -> None:
         assert len(index) == len(self.oracle_devices)
         assert dict(index.segments) == self.segments
         for expr in exprs:
             if self.knows_names_in(expr):
-                meant = self.expected_names(expr)
-                assert sorted(index.resolve(expr).ids()) == meant
-                assert index.count(expr) == len(meant)
+                expected = self.expected_names(expr)
+                assert sorted(index.resolve(expr).ids()) == expected
+                assert index.count(expr) == len(expected)
 
 
 def make_table(devices: dict, columns) -> pl.DataFrame:
     names = pl.Series("registration_id", list(devices), dtype=pl.String)
-    said = [{name: row[name] for name in columns} for row in devices.values()]
-    return pl.DataFrame([names, *pl.DataFrame(said, schema={name: FULL_SCHEMA[name] for name in columns})])
+    rows = [{name: row[name] for name in columns} for row in devices.values()]
+    return pl.DataFrame([names, *pl.DataFrame(rows, schema={name: FULL_SCHEMA[name] for name in columns})])
 
 
 class IndexChanges(RuleBasedStateMachine):
@@ -192,8 +192,8 @@ class IndexChanges(RuleBasedStateMachine):
     @staticmethod
     def has_shared_tokens(devices) -> bool:
         """Return whether two devices have the same token."""
-        found = [row["tpns_token"] for row in devices.values() if row.get("tpns_token")]
-        return len(set(found)) < len(found)
+        tokens = [row["tpns_token"] for row in devices.values() if row.get("tpns_token")]
+        return len(set(tokens)) < len(tokens)
 
     def enter_state(self, state: IndexState, exprs) -> None:
         """Expect the index to be in *state*."""
@@ -223,18 +223,18 @@ class IndexChanges(RuleBasedStateMachine):
         exprs=st.lists(query_exprs, max_size=3),
     )
     def update(self, devices, columns, exprs):
-        said = {name: {column: row[column] for column in columns} for name, row in devices.items()}
+        changes = {name: {column: row[column] for column in columns} for name, row in devices.items()}
         after = self.state.devices | {
-            name: merge_rows(self.state.devices.get(name, {}), row) for name, row in said.items()
+            name: merge_rows(self.state.devices.get(name, {}), row) for name, row in changes.items()
         }
         new = columns - self.state.columns
-        known = len(said.keys() & self.state.devices.keys())
+        known_count = len(changes.keys() & self.state.devices.keys())
         if self.has_shared_tokens(after):
             with pytest.raises(TableError, match="duplicate-id"):
-                self.index.update(make_table(said, sorted(columns)), new=new)
+                self.index.update(make_table(changes, sorted(columns)), new=new)
             return
-        found = self.index.update(make_table(said, sorted(columns)), new=new)
-        assert (found.changed, found.added) == (known, len(said) - known)
+        result = self.index.update(make_table(changes, sorted(columns)), new=new)
+        assert (result.changed, result.added) == (known_count, len(changes) - known_count)
         self.enter_state(IndexState(after, self.state.columns | columns, self.state.segments), exprs)
 
     @rule(names=name_lists, add=bare_tags, remove=bare_tags, exprs=st.lists(query_exprs, max_size=3))
@@ -249,17 +249,17 @@ class IndexChanges(RuleBasedStateMachine):
             after[name] = {**row, "tags": sorted(tags)}
             if "vip" in (*add, *remove):
                 after[name]["vip"] = "vip" in add
-        found = self.index.tag(names, add=add, remove=remove)
+        result = self.index.tag(names, add=add, remove=remove)
         state = IndexState(after, self.state.columns, self.state.segments)
-        assert found.unknown == len(set(names) - after.keys())
-        assert found.changed == sum(state.oracle_devices[name] != self.state.oracle_devices[name] for name in after)
+        assert result.unknown == len(set(names) - after.keys())
+        assert result.changed == sum(state.oracle_devices[name] != self.state.oracle_devices[name] for name in after)
         self.enter_state(state, exprs)
 
     @rule(names=name_lists | st.just(NAMES), exprs=st.lists(query_exprs, max_size=3))
     def remove(self, names, exprs):
         after = {name: row for name, row in self.state.devices.items() if name not in names}
-        found = self.index.remove(names)
-        assert (found.removed, found.unknown) == (
+        result = self.index.remove(names)
+        assert (result.removed, result.unknown) == (
             len(self.state.devices) - len(after),
             len(set(names) - self.state.devices.keys()),
         )
@@ -299,13 +299,13 @@ class IndexChanges(RuleBasedStateMachine):
     @rule(data=st.data())
     def drop(self, data):
         name = data.draw(st.sampled_from(sorted(self.state.segments)))
-        left = {other: expr for other, expr in self.state.segments.items() if other != name}
-        if any(name in referenced_segments(expr) for expr in left.values()):
+        remaining = {other: expr for other, expr in self.state.segments.items() if other != name}
+        if any(name in referenced_segments(expr) for expr in remaining.values()):
             with pytest.raises(ExpressionError, match="used-segment"):
                 self.index.drop_segment(name)
             return
         self.index.drop_segment(name)
-        self.enter_state(IndexState(self.state.devices, self.state.columns, left), [])
+        self.enter_state(IndexState(self.state.devices, self.state.columns, remaining), [])
 
     @rule(fresh=st.booleans())
     def refresh_reader(self, fresh):

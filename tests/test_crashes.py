@@ -70,9 +70,9 @@ def power(monkeypatch) -> FailurePoint:
 
     def count_writes(*arguments, **named):
         FAILURE_POINT.count_step()
-        found = write(*arguments, **named)
+        data_range = write(*arguments, **named)
         FAILURE_POINT.count_step()
-        return found
+        return data_range
 
     monkeypatch.setattr(arrow_file, "write_arrow_file", count_writes)  # writes of Arrow raise no audit events
     monkeypatch.setattr(os, "fsync", lambda handle: None)  # not a step: other processes see files before it too
@@ -98,8 +98,8 @@ def resolve_queries(folder: Path) -> list:
     """Return the answers of the index after verifying all its files."""
     index = DeviceIndex.open(folder)
     index.verify()
-    found = [sorted(index.resolve(expr).ids()) for expr in QUERIES]
-    return [*found, dict(index.segments)]
+    answers = [sorted(index.resolve(expr).ids()) for expr in QUERIES]
+    return [*answers, dict(index.segments)]
 
 
 @pytest.fixture
@@ -138,9 +138,9 @@ def test_crash_at_any_step_leaves_old_or_new_index(what, tmp_path, power, small_
         folder = tmp_path / f"{steps}" / "index"
         shutil.copytree(index.folder, folder)
         died = power.is_cut(tmp_path, steps, lambda folder=folder: OPERATIONS[what](DeviceIndex.open(folder)))
-        found = resolve_queries(folder)
-        assert found in allowed
-        seen.append(found)
+        answers = resolve_queries(folder)
+        assert answers in allowed
+        seen.append(answers)
         again = DeviceIndex.open(folder)
         again.tag(["r1"], add="again")
         assert sorted(again.resolve("again").ids()) == ["r1"]
@@ -194,12 +194,12 @@ def test_stale_temp_folder_is_removed_after_its_process_died(tmp_path):
         (tmp_path / name).mkdir()
     with subprocess.Popen(
         [sys.executable, "-c", TEMP_FOLDER_SCRIPT, folder], stdout=subprocess.PIPE, text=True
-    ) as other:
-        temp_name = other.stdout.readline().strip()
+    ) as process:
+        temp_name = process.stdout.readline().strip()
         with pytest.raises(OutputError, match=r"locked: .*/x is being written by another process"):
             DeviceIndex.build(TABLE, folder)
         assert {file.name for file in tmp_path.iterdir()} == {*others, temp_name, ".x.lock"}
-        other.kill()
+        process.kill()
     DeviceIndex.build(TABLE, folder)
     assert {file.name for file in tmp_path.iterdir()} == {*others, "x"}
 
@@ -253,20 +253,20 @@ def held(tmp_path):
     index = DeviceIndex.build(TABLE, tmp_path / "index")
     with subprocess.Popen(
         [sys.executable, "-c", HOLD_LOCK_SCRIPT, index.folder], stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout.readline() == "holding\n"
-        yield index, other
-        other.kill()
+    ) as process:
+        assert process.stdout.readline() == "holding\n"
+        yield index, process
+        process.kill()
 
 
 def test_second_writer_is_rejected_or_waits(held):
-    index, other = held
-    with pytest.raises(LockedError, match=rf"process {other.pid} on {os.uname().nodename} since .* \(update\)"):
+    index, process = held
+    with pytest.raises(LockedError, match=rf"process {process.pid} on {os.uname().nodename} since .* \(update\)"):
         index.tag(["r1"], add="x")
     with pytest.raises(LockedError):
         DeviceIndex.build(TABLE, index.folder, replace=True)
     assert index.count("a") == 6
-    killer = threading.Timer(0.3, other.send_signal, [signal.SIGKILL])
+    killer = threading.Timer(0.3, process.send_signal, [signal.SIGKILL])
     killer.start()
     assert index.tag(["r1"], add="x", wait=30).changed == 1
     killer.join()

@@ -80,14 +80,14 @@ def test_encode_decode_round_trips(table, most, packed):
         patch.setattr(os, "fsync", lambda handle: None)
         storage = LocalStorage.create(Path(folder))
         shard = Shard(storage, write_shard(storage, "one", dict(table)))
-        found = decode_rows(
+        decoded = decode_rows(
             shard, bitmaps.bitmap_to_rows(shard.live_rows), table, new_categories(table) if packed else {}
         )
         key = next(iter(table))
-        order = found[key].arg_sort()
+        order = decoded[key].arg_sort()
         wanted = table[key].arg_sort()
         for column, values in table.items():
-            assert normalize_series(found[column].gather(order)) == normalize_series(values.gather(wanted)), column
+            assert normalize_series(decoded[column].gather(order)) == normalize_series(values.gather(wanted)), column
 
 
 numeric_series = st.one_of(
@@ -119,9 +119,9 @@ def test_mixed_number_types_are_joined_exactly_or_rejected(pieces):
         except TableError as error:
             assert error.code == "mixed-numbers"
             return
-        found = concat_columns(pieces, column)
+        joined = concat_columns(pieces, column)
     wanted = [value for piece in pieces for value in piece.to_list()]
-    assert found.to_list() == wanted
+    assert joined.to_list() == wanted
 
 
 @given(
@@ -136,12 +136,12 @@ def test_row_order_and_shards_do_not_change_answers(devices, exprs, chance, shar
     chance.shuffle(order)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
-        one = DeviceIndex.build(table, Path(folder) / "one")
+        index = DeviceIndex.build(table, Path(folder) / "one")
         patch.setattr(build, "MAX_SHARD_DEVICES", shard)
-        other = DeviceIndex.build(table[order], Path(folder) / "other")
+        shuffled = DeviceIndex.build(table[order], Path(folder) / "other")
         for expr in [*exprs, Sample("30", "s")]:
-            assert sorted(one.resolve(expr).ids()) == sorted(other.resolve(expr).ids())
-            assert one.count(expr) == other.count(expr) <= len(make_oracle_devices(devices))
+            assert sorted(index.resolve(expr).ids()) == sorted(shuffled.resolve(expr).ids())
+            assert index.count(expr) == shuffled.count(expr) <= len(make_oracle_devices(devices))
 
 
 def build_index(folder, table, **roles) -> DeviceIndex:
@@ -391,9 +391,9 @@ def test_threads_see_one_snapshot_during_refresh(tmp_path, monkeypatch):
         while not done.is_set():
             try:
                 crowd = index.resolve("x OR n < 100") if "tag" in index.attributes else index.resolve("n < 100")
-                some = set(crowd.ids())
-                if not some >= set(names[:100]) or index.count("n >= 100") != 100:
-                    wrong.append(some)
+                ids = set(crowd.ids())
+                if not ids >= set(names[:100]) or index.count("n >= 100") != 100:
+                    wrong.append(ids)
             except Exception as error:  # noqa: BLE001
                 wrong.append(error)
 

@@ -99,7 +99,7 @@ def vacuum_snapshots(storage: Storage, keep: int, wait: float) -> list[str]:
         kept = [read_manifest(storage, history_file(number)) for number in numbers]
         history_files = {Path(history_file(number)).name for number in numbers}
         deleted = _delete_other_files(storage, HISTORY_FOLDER, history_files)  # before the files that they name
-        deleted += _delete_other_files(storage, SHARDS_FOLDER, {name for each in kept for name in each.file_names()})
+        deleted += _delete_other_files(storage, SHARDS_FOLDER, {name for old in kept for name in old.file_names()})
         storage.delete_manifest_draft()
         return deleted
 

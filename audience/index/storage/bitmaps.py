@@ -211,14 +211,14 @@ class _Intersection:
         """Keep only the rows of *operand*."""
         if not self.rows:
             return
-        other = _materialize(operand).bitmap
+        bitmap = _materialize(operand).bitmap
         if self.temporary:
-            self.rows &= other
+            self.rows &= bitmap
         elif _is_computed(operand):
-            other &= self.rows
-            self.rows = other
+            bitmap &= self.rows
+            self.rows = bitmap
         else:
-            self.rows = self.rows & other
+            self.rows = self.rows & bitmap
         self.temporary = True
 
     def subtract(self, row_set: RowSet) -> None:
@@ -235,10 +235,10 @@ class _Intersection:
         if not self.rows:
             return
         first, *others = lazy_union.bitmaps
-        found = self.rows & first
+        rows = self.rows & first
         for bitmap in others:
-            found |= self.rows & bitmap
-        self.rows, self.temporary = found, True
+            rows |= self.rows & bitmap
+        self.rows, self.temporary = rows, True
 
 
 def _is_computed(operand: RowSet | LazyUnion) -> bool:

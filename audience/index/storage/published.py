@@ -189,10 +189,10 @@ class LocalStorage:
     def swap(self, name: str, data: bytes, expected: str | None) -> str:
         """Replace a file by rename. The caller has the lock, so nobody replaces it after the comparison."""
         try:
-            found = self.read(name).etag
+            current = self.read(name).etag
         except FileNotFoundError:
-            found = None
-        if found != expected:
+            current = None
+        if current != expected:
             message = f"{self.path_of(name)} was replaced by another writer"
             raise LockedError(Problem("locked", message, hint="try again"))
         self.put(name, data)

@@ -90,12 +90,12 @@ class Shard:
 
     def with_deleted(self, deleted: BitMap | None, cache: RowSetCache | None = None) -> "Shard":
         """Return the shard with other deleted rows; everything that was read is shared, cached results are not."""
-        other = copy(self)
-        other.cache = cache or RowSetCache(0)
-        other.deleted = deleted if deleted else None
-        other.device_count = self.row_count - len(deleted or ())
-        vars(other).pop("live_rows", None)
-        return other
+        shard = copy(self)
+        shard.cache = cache or RowSetCache(0)
+        shard.deleted = deleted if deleted else None
+        shard.device_count = self.row_count - len(deleted or ())
+        vars(shard).pop("live_rows", None)
+        return shard
 
     @cached_property
     def live_rows(self) -> BitMap:
