@@ -1,4 +1,4 @@
-"""Commands that change an index, keep it and save expressions in it, and what people try with them."""
+"""Commands that change and maintain an index and its segments, with valid and invalid input."""
 
 import io
 import json
@@ -21,7 +21,7 @@ TABLE_CSV = "registration_id,province,level\nr1,hunan,1\nr2,hunan,2\nr 3,gansu,3
 
 @pytest.fixture
 def small(audience, tmp_path, monkeypatch) -> Path:
-    """A folder with the index of four devices, to be changed; commands run there."""
+    """Return a folder with an index of four devices, and make it the current folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "devices.csv").write_text(TABLE_CSV)
     DeviceIndex.build("devices.csv", "x.index")
@@ -29,13 +29,13 @@ def small(audience, tmp_path, monkeypatch) -> Path:
 
 
 def snapshot_numbers() -> list[int]:
-    return [moment.number for moment in DeviceIndex.open("x.index").history()]
+    return [snapshot.number for snapshot in DeviceIndex.open("x.index").history()]
 
 
 def tagged_ids() -> list[str]:
-    """The ids of those that have the tag `told`."""
+    """Return the ids of the devices with the tag `seen`."""
     index = DeviceIndex.open("x.index")
-    return sorted(index.resolve("told").ids()) if "tag" in index.attributes else []
+    return sorted(index.resolve("seen").ids()) if "tag" in index.attributes else []
 
 
 def test_update_changes_and_adds_devices(audience, small):
@@ -57,19 +57,19 @@ def test_update_changes_and_adds_devices(audience, small):
 
 REJECTED_UPDATES = {
     "an empty file": ("", "empty CSV"),
-    "no column of ids": ("name,level\nr1,9\n", "no-id"),
-    "an id twice": ("registration_id,level\nr1,9\nr1,8\n", "duplicate-id"),
-    "no id": ("registration_id,level\n,9\n", "missing-id"),
-    "a column that is not known": ("registration_id,levle\nr1,9\n", "did you mean level?"),
+    "no id column": ("name,level\nr1,9\n", "no-id"),
+    "a duplicate id": ("registration_id,level\nr1,9\nr1,8\n", "duplicate-id"),
+    "a missing id": ("registration_id,level\n,9\n", "missing-id"),
+    "an unknown column": ("registration_id,levle\nr1,9\n", "did you mean level?"),
 }
 
 
-@pytest.mark.parametrize(("text", "said"), REJECTED_UPDATES.values(), ids=REJECTED_UPDATES.keys())
-def test_rejected_update_changes_nothing(text, said, audience, small):
+@pytest.mark.parametrize(("text", "message"), REJECTED_UPDATES.values(), ids=REJECTED_UPDATES.keys())
+def test_rejected_update_changes_nothing(text, message, audience, small):
     (small / "more.csv").write_text(text)
     code, out, err = audience("index", "update", "x.index", "more.csv")
     assert (code, out) == (2, "")
-    assert said in err
+    assert message in err
     assert snapshot_numbers() == [1]
 
 
@@ -80,11 +80,11 @@ def write_id_file(name: str, data: bytes) -> list[str]:
 
 ID_SOURCES = {
     "words": (lambda: ["r1", "r 3", "r1"], ["r 3", "r1"]),
-    "lines of Windows, with a mark before them": (
+    "Windows lines with a byte order mark": (
         lambda: write_id_file("ids.txt", b"\xef\xbb\xbf r1 \r\n\r\nr 3\r\n007\r\n"),
         ["007", "r 3", "r1"],
     ),
-    "a file of another ending": (lambda: write_id_file("ids.list", b"r2"), ["r2"]),
+    "a file with another suffix": (lambda: write_id_file("ids.list", b"r2"), ["r2"]),
     "CSV": (lambda: write_id_file("ids.csv", b"level,registration_id\n1,007\n"), ["007"]),
     "the same id twice": (lambda: write_id_file("ids.csv", b"registration_id\nr1\nr1\n"), ["r1"]),
     "NDJSON": (
@@ -105,7 +105,7 @@ ID_SOURCES = {
 
 @pytest.mark.parametrize(("make", "tagged"), ID_SOURCES.values(), ids=ID_SOURCES.keys())
 def test_ids_are_read_from_words_and_files(make, tagged, audience, small):
-    code, out, err = audience("index", "tag", "x.index", "--add", "told", *make())
+    code, out, err = audience("index", "tag", "x.index", "--add", "seen", *make())
     assert (code, err) == (0, "")
     assert out == f"snapshot 2: {len(tagged)} changed, 4 devices\n"
     assert tagged_ids() == tagged
@@ -113,10 +113,10 @@ def test_ids_are_read_from_words_and_files(make, tagged, audience, small):
 
 def test_ids_from_parquet_and_stdin(audience, small, monkeypatch):
     pl.DataFrame({"registration_id": ["r1", None]}).write_parquet("ids.parquet")
-    assert audience("index", "tag", "x.index", "--add", "told", "--ids", "ids.parquet")[0] == 0
+    assert audience("index", "tag", "x.index", "--add", "seen", "--ids", "ids.parquet")[0] == 0
     for words in (["-"], ["--ids", "-"]):
         monkeypatch.setattr("sys.stdin", io.StringIO("\ufeffr2\r\n"))
-        assert audience("index", "tag", "x.index", "--add", "told", *words)[0] == 0
+        assert audience("index", "tag", "x.index", "--add", "seen", *words)[0] == 0
     assert tagged_ids() == ["r1", "r2"]
     monkeypatch.setattr("sys.stdin", None)
     code, _, err = audience("index", "remove", "x.index", "-")
@@ -126,54 +126,54 @@ def test_ids_from_parquet_and_stdin(audience, small, monkeypatch):
 REJECTED_TAGS = {
     "no ids": (["--add", "a"], "no ids were given"),
     "no tag": (["r1"], "no-tag"),
-    "a tag both ways": (["r1", "--add", "a", "--remove", "a"], "both-ways"),
+    "a tag added and removed": (["r1", "--add", "a", "--remove", "a"], "both-ways"),
     "an empty tag": (["r1", "--add", ""], "empty-name"),
-    "a tag with a type": (["r1", "--add", "province:hunan"], "change the column province"),
-    "a file that is not there": (["--add", "a", "--ids", "nothing.txt"], "nothing.txt"),
-    "a table that is not there": (["--add", "a", "--ids", "nothing.csv"], "no-file"),
-    "a table without ids": (["--add", "a", "--ids", "names.csv"], "no column registration_id"),
-    "a column that is not there": (["--add", "a", "--ids", "names.csv", "--column", "nam"], "did you mean name?"),
-    "a column of a text": (["--add", "a", "--ids", "ids.txt", "--column", "name"], "bad-option"),
-    "a file that is no text": (["--add", "a", "--ids", "binary.txt"], "binary.txt"),
+    "a tag with a type": (["r1", "--add", "province:hunan"], "change column province"),
+    "a missing file": (["--add", "a", "--ids", "nothing.txt"], "nothing.txt"),
+    "a missing table": (["--add", "a", "--ids", "nothing.csv"], "no-file"),
+    "a table without an id column": (["--add", "a", "--ids", "names.csv"], "no column registration_id"),
+    "a missing column": (["--add", "a", "--ids", "names.csv", "--column", "nam"], "did you mean name?"),
+    "a column of a text file": (["--add", "a", "--ids", "ids.txt", "--column", "name"], "bad-option"),
+    "a binary file": (["--add", "a", "--ids", "binary.txt"], "binary.txt"),
     "decimal numbers": (["--add", "a", "--ids", "names.parquet", "--column", "x"], "not-ids"),
-    "no index": (["--add", "a", "r1"], "no-index"),
-    "a wait that is no time": (["--add", "a", "r1", "--wait", "-1"], "--wait"),
-    "a wait that is no number": (["--add", "a", "r1", "--wait", "nan"], "--wait"),
-    "a wait without end": (["--add", "a", "r1", "--wait", "inf"], "--wait"),
+    "a missing index": (["--add", "a", "r1"], "no-index"),
+    "a negative wait": (["--add", "a", "r1", "--wait", "-1"], "--wait"),
+    "a wait that is not a number": (["--add", "a", "r1", "--wait", "nan"], "--wait"),
+    "an infinite wait": (["--add", "a", "r1", "--wait", "inf"], "--wait"),
 }
 
 
 @pytest.mark.parametrize("case", REJECTED_TAGS)
 def test_rejected_tag_command_changes_nothing(case, audience, small):
-    words, said = REJECTED_TAGS[case]
+    words, message = REJECTED_TAGS[case]
     (small / "names.csv").write_text("name\nr1\n")
     pl.DataFrame({"x": [1.5]}).write_parquet("names.parquet")
     (small / "ids.txt").write_text("r1\n")
     (small / "binary.txt").write_bytes(b"\xff\xfe\x00")
-    code, out, err = audience("index", "tag", "nowhere" if case == "no index" else "x.index", *words)
+    code, out, err = audience("index", "tag", "nowhere" if case == "a missing index" else "x.index", *words)
     assert (code, out) == (2, "")
-    assert said in err
+    assert message in err
     assert "Traceback" not in err
     assert snapshot_numbers() == [1]
 
 
 def test_unknown_ids_are_reported(audience, small):
-    code, out, err = audience("index", "tag", "x.index", "--add", "told", "r1", "z1", " r2", *map(str, range(9)))
+    code, out, err = audience("index", "tag", "x.index", "--add", "seen", "r1", "z1", " r2", *map(str, range(9)))
     assert (code, out) == (0, "snapshot 2: 1 changed, 4 devices\n")
-    assert "11 of 12 ids are of no device: 'z1', ' r2', '0', '1', '2', …" in err
+    assert "11 of 12 ids belong to no device: 'z1', ' r2', '0', '1', '2', …" in err
     (small / "empty.txt").write_text("\n")
     code, out, err = audience("index", "remove", "x.index", "--ids", "empty.txt", "--json")
     assert (code, json.loads(out)["removed"]) == (0, 0)
     assert json.loads(err)["warnings"][0]["code"] == "no-ids"
     for name in ("empty.csv", "empty.ndjson"):
-        assert "stays" in audience("index", "remove", "x.index", *write_id_file(name, b""))[1]
-    assert "snapshot 2 stays" in audience("index", "remove", "x.index", "z9")[1]
+        assert "no changes" in audience("index", "remove", "x.index", *write_id_file(name, b""))[1]
+    assert "snapshot 2 is still current" in audience("index", "remove", "x.index", "z9")[1]
 
 
 def test_restore_brings_back_removed_devices(audience, small):
     assert audience("index", "remove", "x.index", "r1", "007")[1] == "snapshot 2: 2 removed, 2 devices\n"
     assert audience("count", "x.index", "everyone")[1] == "2\n"
-    assert audience("index", "restore", "x.index", "1")[1] == "snapshot 3 is what 1 was: 4 devices\n"
+    assert audience("index", "restore", "x.index", "1")[1] == "snapshot 3 restores snapshot 1: 4 devices\n"
     code, _, err = audience("index", "restore", "x.index", "9")
     assert (code, "it keeps 1, 2, 3" in err) == (2, True)
     lines = audience("index", "history", "x.index")[1].splitlines()
@@ -184,7 +184,7 @@ def test_restore_brings_back_removed_devices(audience, small):
 def test_compact_backup_and_vacuum(audience, small):
     for number in range(3):
         audience("index", "tag", "x.index", "--add", f"t{number}", "r1")
-    assert "stays" in audience("index", "compact", "x.index")[1]
+    assert "no changes" in audience("index", "compact", "x.index")[1]
     assert audience("index", "backup", "x.index", "-o", "copy.index")[0] == 0
     assert audience("count", "copy.index", "t0 AND t2")[1] == "1\n"
     code, _, err = audience("index", "backup", "x.index", "-o", "copy.index")
@@ -200,11 +200,11 @@ def test_compact_backup_and_vacuum(audience, small):
 def test_info_shows_deleted_rows_until_compacted(audience, small):
     first = DeviceIndex.build(generate_devices(200), "y.index").resolve("everyone").ids()[0]
     assert audience("index", "remove", "y.index", first)[0] == 0
-    assert "199 devices with 1 dead rows" in audience("index", "info", "y.index")[1]
+    assert "199 devices, 1 deleted rows" in audience("index", "info", "y.index")[1]
     assert audience("index", "compact", "y.index")[1] == "snapshot 3: 199 devices\n"
-    told = audience("index", "info", "y.index")[1]
-    assert "dead" not in told
-    assert "snapshot 3 of 2" in told
+    out = audience("index", "info", "y.index")[1]
+    assert "deleted" not in out
+    assert "snapshot   3, 20" in out
 
 
 WRITE_COMMANDS = {
@@ -241,42 +241,45 @@ def test_missing_index_is_rejected(words, audience, small):
 
 
 def test_segment_save_list_and_drop(audience, small):
-    assert audience("segment", "list", "x.index")[1] == "no segment is saved\n"
-    assert audience("segment", "save", "x.index", "south", "province:hunan")[1] == "@south: 2 devices now; snapshot 2\n"
+    assert audience("segment", "list", "x.index")[1] == "no segments\n"
+    assert (
+        audience("segment", "save", "x.index", "south", "province:hunan")[1]
+        == "snapshot 2: segment @south saved, 2 devices\n"
+    )
     assert audience("segment", "save", "x.index", "@big spenders", "@south AND level > 1")[0] == 0
     assert audience("count", "x.index", '@"big spenders"')[1] == "1\n"
     table = audience("segment", "list", "x.index")[1].splitlines()
     assert table[1:] == [
-        "@south                 2  province:hunan      ",
+        "@south                 2  province:hunan",
         '@"big spenders"        1  @south AND level > 1',
     ]
     assert audience("segment", "show", "x.index", "big spenders")[1] == "@south AND level > 1\n"
-    found = json.loads(audience("segment", "show", "x.index", "big spenders", "--json")[1])
-    assert found["expanded"] == "province:hunan AND level > 1"
-    assert "segments @south" in audience("index", "info", "x.index")[1]
+    facts = json.loads(audience("segment", "show", "x.index", "big spenders", "--json")[1])
+    assert facts["expanded"] == "province:hunan AND level > 1"
+    assert "segments   @south" in audience("index", "info", "x.index")[1]
     assert json.loads(audience("index", "info", "x.index", "--json")[1])["segments"]["south"] == "province:hunan"
     code, _, err = audience("segment", "drop", "x.index", "south")
     assert (code, "is mentioned by" in err) == (2, True)
     assert audience("segment", "drop", "x.index", "big spenders")[0] == 0
-    assert audience("segment", "drop", "x.index", "@south")[1] == "@south is no more; snapshot 5\n"
+    assert audience("segment", "drop", "x.index", "@south")[1] == "snapshot 5: segment @south deleted\n"
     assert json.loads(audience("segment", "list", "x.index", "--json")[1]) == []
 
 
 REJECTED_SEGMENTS = {
-    "no name": (["save", "x.index", "@", "everyone"], "empty-name"),
-    "itself": (["save", "x.index", "a", "@a"], "segment-cycle"),
-    "what the index does not know": (["save", "x.index", "a", "provnce:hunan"], "did you mean province?"),
-    "no expression": (["save", "x.index", "a", "hunan AND"], "missing-operand"),
-    "one that is not saved": (["show", "x.index", "a"], "unknown-segment"),
-    "one that is gone": (["drop", "x.index", "a"], "unknown-segment"),
+    "an empty name": (["save", "x.index", "@", "everyone"], "empty-name"),
+    "a cycle": (["save", "x.index", "a", "@a"], "segment-cycle"),
+    "an unknown attribute": (["save", "x.index", "a", "provnce:hunan"], "did you mean province?"),
+    "an incomplete expression": (["save", "x.index", "a", "hunan AND"], "missing-operand"),
+    "an unknown segment": (["show", "x.index", "a"], "unknown-segment"),
+    "a missing segment": (["drop", "x.index", "a"], "unknown-segment"),
 }
 
 
-@pytest.mark.parametrize(("words", "said"), REJECTED_SEGMENTS.values(), ids=REJECTED_SEGMENTS.keys())
-def test_invalid_segment_is_rejected(words, said, audience, small):
+@pytest.mark.parametrize(("words", "message"), REJECTED_SEGMENTS.values(), ids=REJECTED_SEGMENTS.keys())
+def test_invalid_segment_is_rejected(words, message, audience, small):
     code, out, err = audience("segment", *words)
     assert (code, out) == (2, "")
-    assert said in err
+    assert message in err
     assert snapshot_numbers() == [1]
 
 
@@ -284,20 +287,20 @@ def test_explain_shows_split_variants(audience):
     expr = 'male AND split(a:45%, "b c":45%, summer)'
     tree = json.loads(audience("explain", "devices.index", expr, "--json")[1])["tree"]
     index = DeviceIndex.open("devices.index")
-    sides = {line["text"]: (line["devices"], line["remaining"]) for line in tree if line["depth"] == 2}
-    assert list(sides) == ["a:45%", '"b c":45%', "held out, 10%"]
-    for text, one in (
+    variants = {line["text"]: (line["devices"], line["remaining"]) for line in tree if line["depth"] == 2}
+    assert list(variants) == ["a:45%", '"b c":45%', "held out, 10%"]
+    for text, variant_expr in (
         ("a:45%", "split(a:45%, b:45%, summer) = a"),
         ('"b c":45%', "split(a:45%, b:45%, summer) = b"),
         ("held out, 10%", "NOT split(a:45%, b:45%, summer)"),
     ):
-        assert sides[text] == (index.count(one), index.count(f"male AND {one}"))
-    assert sum(left for _, left in sides.values()) == index.count("male")
-    whole = audience("explain", "devices.index", "split(a:50%, b:50%, summer)", "--vendor", "tpns")[1]
-    assert "a:50%" in whole
-    assert "held out" not in whole
-    side = json.loads(audience("explain", "devices.index", "split(a:45%, summer) = a", "--json")[1])["tree"]
-    assert [line["depth"] for line in side] == [0]
+        assert variants[text] == (index.count(variant_expr), index.count(f"male AND {variant_expr}"))
+    assert sum(remaining for _, remaining in variants.values()) == index.count("male")
+    out = audience("explain", "devices.index", "split(a:50%, b:50%, summer)")[1]
+    assert "a:50%" in out
+    assert "held out" not in out
+    variant = json.loads(audience("explain", "devices.index", "split(a:45%, summer) = a", "--json")[1])["tree"]
+    assert [line["depth"] for line in variant] == [0]
 
 
 def test_interrupted_build_leaves_nothing(audience, small, monkeypatch):
@@ -321,7 +324,7 @@ def test_interrupted_update_leaves_old_snapshot(audience, small, monkeypatch):
         patched.setattr("audience.index.changes.update.reject_shared_tags", raise_interrupt)
         assert audience("index", "update", "x.index", "devices.csv")[0] == 130
     assert snapshot_numbers() == [1]
-    assert audience("index", "check", "x.index")[1] == "sound: snapshot 1 in 5 files\n"
+    assert audience("index", "check", "x.index")[1] == "snapshot 1: 5 files verified\n"
     assert audience("index", "vacuum", "x.index", "--keep", "1")[1] == "4 files removed; snapshots kept: 1\n"
     assert audience("index", "update", "x.index", "devices.csv")[0] == 0
 

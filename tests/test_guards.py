@@ -45,7 +45,7 @@ def run(tmp_path) -> str:
 
 def test_send_and_status_output(audience, service, run, message):
     code, out, err = audience("send", run, "--message", message, "--expect", "95")
-    assert (code, out) == (0, "fake: 10 accepted, 95 ids told\n")
+    assert (code, out) == (0, "fake: batches: 10 accepted; ids: 95 accepted\n")
     assert "cut: it is cut" in err
     assert audience("status", run) == (0, out, "")
     code, out, err = audience("status", run, "--json")
@@ -185,7 +185,7 @@ def test_stop_reason_is_reported_and_resume_continues(audience, service, run, me
     assert code == 2
     assert f"audience resume {run}" in err
     service.fault = lambda call: None
-    assert audience("resume", run)[:2] == (0, "fake: 10 accepted, 95 ids told\n")
+    assert audience("resume", run)[:2] == (0, "fake: batches: 10 accepted; ids: 95 accepted\n")
 
 
 def test_in_doubt_batches_are_reported_until_resolved(audience, service, run, message):
@@ -196,11 +196,11 @@ def test_in_doubt_batches_are_reported_until_resolved(audience, service, run, me
     assert "retry" in json.loads(err.splitlines()[-1])["errors"][0]["hint"]
     assert audience("resume", run)[0] == 1
     assert audience("status", run)[0] == 1
-    assert "stays so" not in audience("status", run)[1]
+    assert "skipped" not in audience("status", run)[1]
     assert audience("resume", run, "--on-doubt", "skip")[0] == 0
     code, out, _ = audience("status", run)
     assert code == 0
-    assert "in doubt, and stays so" in out
+    assert "in doubt, skipped" in out
 
 
 def test_cancelled_run_is_reported(audience, service, run, message):
@@ -243,7 +243,7 @@ def test_waiting_for_hung_worker_names_it_and_takes_no_batches(service, tmp_path
         try:
             with subprocess.Popen(resume, env=environment, stdout=pipe, stderr=pipe, text=True) as resumer:
                 note = resumer.stderr.readline()
-                assert f"waiting for process {sender.pid} on {os.uname().nodename}, begun " in note
+                assert f"waiting for process {sender.pid} on {os.uname().nodename}, started " in note
                 assert json.loads(note)["notes"][0]["code"] == "waiting" if json_ else note.startswith("note: waiting")
                 delivered = sum(service.delivery_counts.values())
                 time.sleep(0.5)
@@ -275,5 +275,5 @@ def test_ctrl_c_finishes_calls_in_flight(service, tmp_path, message):
     service.fault = lambda call: None
     arguments = [sys.executable, "-c", INTERRUPTED_SCRIPT, "resume", str(run)]
     process = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
-    assert (process.returncode, process.stdout) == (0, "fake: 150 accepted, 1,500 ids told\n")
+    assert (process.returncode, process.stdout) == (0, "fake: batches: 150 accepted; ids: 1,500 accepted\n")
     assert service.delivery_counts == dict.fromkeys(make_ids(1_500), 1)

@@ -47,7 +47,7 @@ def test_lint_command_exits_with_1_on_findings(index, capsys):
     for words, code, message in (
         (["lint", "a AND NOT a"], 1, "always-nobody"),
         (["lint", "male", str(index.folder), "--limit", "50%"], 1, "too-many"),
-        (["lint", "male", str(index.folder), "--limit", "0.9"], 0, "nothing odd"),
+        (["lint", "male", str(index.folder), "--limit", "0.9"], 0, "no problems found"),
         (["lint", "male", "--limit", "much"], 2, "bad-option"),
     ):
         with pytest.raises(SystemExit) as ended:

@@ -1,6 +1,6 @@
-"""What is loaded for a command, and what happens to it before it has begun.
+"""Start of a command: which modules are imported, and what happens on Ctrl-C during the imports.
 
-Each process is a new one, and nothing here is measured in seconds: a module is loaded or not.
+Each test starts a new process. Nothing here is measured in seconds: a module is imported or not.
 """
 
 import inspect
@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,12 +59,31 @@ def test_commands_load_only_needed_modules(line, folder, tmp_path):
     assert ran.stderr.splitlines()[-1].split() == loads.split()
 
 
-def test_command_docstrings_match_registry():
-    entries = [entry for group in vars(registry).values() if isinstance(group, tuple) for entry in group]
-    entries += [entry for panel in registry.COMMAND_PANELS.values() for entry in panel]
-    assert len(entries) == len({(name, place) for name, place, _ in entries}) > 30
-    for _, place, sentence in entries:
-        assert inspect.getdoc(registry._make_loader(place)()).partition("\n\n")[0] == sentence, place
+def command_paths() -> list[str]:
+    """Return where the function of each command is, as "module:function"."""
+    commands = [*registry.COMMAND_PANELS.values(), *(group for _, group in registry.COMMAND_GROUPS.values())]
+    return [path for group in commands for path in group.values()]
+
+
+def test_registry_lists_every_command_once():
+    modules = (Path(registry.__file__).parent / "commands").glob("[a-z]*.py")
+    source = {f"{module.stem}:{name}" for module in modules for name in registry._read_docstrings(module.stem)}
+    assert len(command_paths()) == len({*command_paths()}) > 30
+    assert {*command_paths()} == {path for path in source if path.partition(":")[2].startswith("run_")}
+
+
+@pytest.mark.parametrize("path", command_paths())
+def test_help_text_is_first_line_of_docstring(path):
+    docstring = inspect.getdoc(registry.load_function(path))
+    assert registry.read_summary(path) == docstring.partition("\n")[0]
+    assert registry.read_summary(path).endswith(".")
+
+
+def test_help_imports_no_command():
+    code = "import sys; from audience.cli.app import run\n"
+    code += "try:\n    run(['--help'])\nexcept SystemExit:\n    pass\n"
+    code += "assert not [name for name in sys.modules if name.startswith('audience.cli.commands.')]"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("package", [library, delivery])

@@ -1,8 +1,4 @@
-"""Who should get the push: build an index of devices, count and explain audiences, say them in vendors' words.
-
-Results go to standard output, problems and progress to standard error. Exit code 0 is done, 1 could not, 2 bad input,
-130 interrupted.
-"""
+"""Entry point of the command line: run one command, print its errors, choose the exit code."""
 
 import sys
 from typing import Annotated, NoReturn
@@ -12,39 +8,50 @@ import typer
 from audience import __version__
 from audience.cli import registry
 from audience.cli.interrupts import INTERRUPTED_EXIT_CODE
-from audience.cli.output.report import print_errors
+from audience.cli.output.writer import Output
 from audience.cli.streams import flush_output, make_streams_safe
 from audience.errors import AudienceError, DamagedError, LedgerError, LockedError, Problem, ProofError
 
+HELP = "Build an index of devices, query audiences, translate them for push vendors, and send."
+EPILOG = (
+    "Results go to standard output; errors, warnings and progress go to standard error.\n\n"
+    "Exit codes: 0 done; 1 failed or incomplete; 2 bad input; 130 interrupted."
+)
+FAILURES = (ProofError, DamagedError, LockedError, LedgerError)  # exit code 1: the input is not at fault
+
 
 def run(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit; every error is told in words, never as a traceback."""
+    """Run the command line and exit; an expected error is printed without a traceback.
+
+    Args:
+        arguments: The command and its arguments, `sys.argv[1:]` by default.
+    """
     words = sys.argv[1:] if arguments is None else arguments
-    json = "--json" in words
+    output = Output.from_arguments(words)
     make_streams_safe()
     try:
-        code = _run_command(words, json)
+        code = _run_command(words, output)
     except AudienceError as error:
-        print_errors(error.problems, json)
-        code = 1 if isinstance(error, ProofError | DamagedError | LockedError | LedgerError) else 2
-    except OSError as error:  # of our own output: the reader has gone, or the disk is full
+        output.print_errors(error.problems)
+        code = 1 if isinstance(error, FAILURES) else 2
+    except OSError as error:  # standard output: the reader is gone, or the disk is full
         code = 1
         if not isinstance(error, BrokenPipeError):
-            place = f"{error.filename}: " if error.filename else ""
-            print_errors([Problem("cannot-write", f"{place}{error.strerror or error}")], json)
+            file = f"{error.filename}: " if error.filename else ""
+            output.print_errors([Problem("cannot-write", f"{file}{error.strerror or error}")])
     if code == INTERRUPTED_EXIT_CODE:
-        print_errors([Problem("interrupted", "stopped before it was done")], json)
+        output.print_errors([Problem("interrupted", "stopped before it was done")])
     sys.exit(code if flush_output() else 1)
 
 
-def _run_command(arguments: list[str], json: bool) -> int:
-    """Run the command; its exit code. Misuse of the command line is told as JSON where that is wanted."""
+def _run_command(arguments: list[str], output: Output) -> int:
+    """Run the command and return its exit code; usage errors are JSON if *output* is."""
     try:
-        return typer_app(arguments, standalone_mode=not json) or 0
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else 1
+        return typer_app(arguments, standalone_mode=not output.as_json, obj=output) or 0
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else 1
     except typer.TyperException as error:
-        print_errors([Problem("usage", error.format_message(), hint="--help tells what there is")], json)
+        output.print_errors([Problem("usage", error.format_message(), hint="run the command with --help")])
         return error.exit_code
 
 
@@ -56,10 +63,11 @@ def _print_version(requested: bool) -> None:
 
 def global_options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """What stands before a command."""
+    """Take the options before the command."""
 
 
-typer_app = registry.build_app(global_options, (__doc__ or "").partition("\n")[0])
+typer_app = registry.build_app(global_options, HELP, EPILOG)

@@ -1,4 +1,4 @@
-"""The ids of devices that a command is given: as words, as lines of text, or as a column of a table."""
+"""Device ids given to a command: as arguments, as lines of text, or as a column of a table."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,90 +17,91 @@ from audience.index.storage.snapshot import Snapshot
 from audience.vendors import vendor_names
 
 STDIN = "-"
-MAX_SHOWN_IDS = 5  # ids that a warning names
+MAX_SHOWN_IDS = 5  # ids that a warning lists
+TABLE_SUFFIXES = ", ".join(FORMAT_BY_SUFFIX)
 
 
 def collect_ids(
     arguments: Sequence[str], files: Sequence[str], column_name: str | None, index_columns: Sequence[Column]
 ) -> pl.Series:
-    """The ids among *words* and in *files*, each once, in their order; *known* are the columns of the index.
+    """Return the ids of *arguments* and *files* in order, without duplicates.
 
-    Raises TableError where none are named at all, and where a file cannot be read; a list may be empty.
+    Args:
+        arguments: Ids; `-` stands for the lines of standard input.
+        files: Text files with one id a line, and tables.
+        column_name: Column of the tables that holds the ids; guessed from its name by default.
+        index_columns: Columns of the index, whose id columns are looked for in the tables.
+
+    Raises:
+        TableError: No ids were given, or a file cannot be read. An empty list of ids is valid.
     """
     if not arguments and not files:
-        hint = "name them, or give a file: --ids FILE; - reads standard input"
-        raise TableError(Problem("no-ids", "no ids were given", hint=hint))
+        raise TableError(Problem("no-ids", "no ids were given", hint="pass ids, --ids FILE, or - for standard input"))
     tables = [file for file in files if Path(file).suffix.lower() in FORMAT_BY_SUFFIX]
     if column_name is not None and not tables:
-        hint = f"a table ends in {', '.join(FORMAT_BY_SUFFIX)}"
-        raise TableError(Problem("bad-option", "--column says which column of a table holds the ids", hint=hint))
-    found = [id_ for word in arguments for id_ in (_read_id_lines(word) if word == STDIN else [word])]
-    found += [id_ for file in files if file not in tables for id_ in _read_id_lines(file)]
-    texts = pl.Series("id", found, dtype=pl.String)
+        message = "--column needs a table of ids in --ids"
+        raise TableError(Problem("bad-option", message, hint=f"the name of a table ends in {TABLE_SUFFIXES}"))
+    ids = [id_ for word in arguments for id_ in (_read_id_lines(word) if word == STDIN else [word])]
+    ids += [id_ for file in files if file not in tables for id_ in _read_id_lines(file)]
     columns = (_read_id_column(file, column_name, index_columns) for file in tables if not _is_empty_file(file))
-    return pl.concat([texts, *columns]).unique(maintain_order=True)
+    return pl.concat([pl.Series("id", ids, dtype=pl.String), *columns]).unique(maintain_order=True)
 
 
 def _is_empty_file(file: str) -> bool:
-    """Whether *file* holds nothing at all: a list of nobody, also where a table would have a head."""
+    """Return whether *file* has no bytes: an empty list of ids, even where a table would have a header."""
     return Path(file).is_file() and not Path(file).stat().st_size
 
 
 def _read_id_lines(file: str) -> Iterable[str]:
-    """The ids in the text *file*, one a line; white space around them is none of theirs."""
+    """Read the ids of a text file, one a line, without surrounding white space."""
     try:
-        text = read_stdin("give the ids as arguments") if file == STDIN else Path(file).read_text("utf-8-sig")
+        text = read_stdin("pass the ids as arguments") if file == STDIN else Path(file).read_text("utf-8-sig")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        hint = f"one id a line, in UTF-8; a table ends in {', '.join(FORMAT_BY_SUFFIX)}"
+        hint = f"write one id a line in UTF-8; the name of a table ends in {TABLE_SUFFIXES}"
         raise TableError(Problem("unreadable", f"{file}: {reason}", hint=hint)) from error
     lines = (line.strip() for line in text.removeprefix("\ufeff").split("\n"))
     return [line for line in lines if line]
 
 
 def _read_id_column(file: str, column_name: str | None, index_columns: Sequence[Column]) -> pl.Series:
-    """The ids of the table in *file*."""
+    """Read the id column of a table as strings."""
     roles = (
         ColumnRoles(tokens={"registration_id": column_name})
         if column_name
         else ColumnRoles(tokens={}, existing=tuple(index_columns))
     )
     with wrap_polars_errors():
-        lazy, _ = scan_source(file, roles)
-        schema = lazy.collect_schema()
-        source = _find_id_column(schema, file, column_name, index_columns)
-        values = lazy.select(exact_column(source)).collect().to_series()
-    return cast.cast_column(values, Column(source, "id", "id")).alias("id").drop_nulls()
+        table, _ = scan_source(file, roles)
+        name = _find_id_column(table.collect_schema(), file, column_name, index_columns)
+        values = table.select(exact_column(name)).collect().to_series()
+    return cast.cast_column(values, Column(name, "id", "id")).alias("id").drop_nulls()
 
 
 def _find_id_column(schema: pl.Schema, file: str, column_name: str | None, index_columns: Sequence[Column]) -> str:
-    """The column of *schema* that holds ids: the one that is said, one of the index's, one that is named so."""
+    """Return the id column of *schema*: *column_name*, else one of the index, else one with a usual name."""
     if column_name is not None:
         validate_roles(schema, ColumnRoles(tokens={"registration_id": column_name}), ())
         return column_name
-    own = [each.name_in_table for each in index_columns if each.role == "id"]
-    words = [
-        *own,
-        *GENERIC_ID_COLUMNS,
-        *(f"{vendor}_{word}" for vendor in vendor_names() for word in GENERIC_ID_COLUMNS),
-    ]
-    for name in words:
+    expected = [column.name_in_table for column in index_columns if column.role == "id"] + [*GENERIC_ID_COLUMNS]
+    vendor_columns = [f"{vendor}_{name}" for vendor in vendor_names() for name in GENERIC_ID_COLUMNS]
+    for name in (*expected, *vendor_columns):
         if name in schema:
             return name
-    message = f"{file} has no column {' or '.join(dict.fromkeys([*own, *GENERIC_ID_COLUMNS]))}, but {', '.join(schema)}"
-    hint = "say which holds the ids: --column NAME; a text of one id a line ends in .txt"
+    message = f"{file} has no column {' or '.join(dict.fromkeys(expected))}; its columns are {', '.join(schema)}"
+    hint = "name the column of ids with --column NAME; a text file with one id a line ends in .txt"
     raise TableError(Problem("no-id", message, hint=hint))
 
 
 def unknown_id_warnings(ids: pl.Series, unknown_count: int, snapshot: Snapshot) -> list[Problem]:
-    """A warning of the *many* ids that no device of *snapshot* has, with the first of them."""
+    """Return a warning if *ids* is empty or *unknown_count* of them belong to no device of *snapshot*."""
     if not len(ids):
         return [Problem("no-ids", "the list of ids is empty")]
     if not unknown_count:
         return []
     names = [name for name in snapshot.id_column_names if name.startswith("id:")]
-    rows = [id_search.find_in_column(shard, name, ids) for shard in snapshot.shards for name in names]
-    found = pl.concat([pl.DataFrame(schema=id_search.MATCH_SCHEMA), *rows])
-    left = ids.to_frame("id").join(found, on="id", how="anti", maintain_order="left")["id"]
-    shown = ", ".join(map(repr, left.head(MAX_SHOWN_IDS))) + (", …" if len(left) > MAX_SHOWN_IDS else "")
-    return [Problem("no-device", f"{unknown_count:,} of {len(ids):,} ids are of no device: {shown}")]
+    matches = [id_search.find_in_column(shard, name, ids) for shard in snapshot.shards for name in names]
+    known = pl.concat([pl.DataFrame(schema=id_search.MATCH_SCHEMA), *matches])
+    unknown = ids.to_frame("id").join(known, on="id", how="anti", maintain_order="left")["id"]
+    shown = ", ".join(map(repr, unknown.head(MAX_SHOWN_IDS))) + (", …" if len(unknown) > MAX_SHOWN_IDS else "")
+    return [Problem("no-device", f"{unknown_count:,} of {len(ids):,} ids belong to no device: {shown}")]

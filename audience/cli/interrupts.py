@@ -1,22 +1,23 @@
-"""Ctrl-C while a command is being loaded: nothing was begun, so the process ends at once and without a word.
+"""Handling of Ctrl-C while a command is imported.
 
-An exception in the middle of an import may be lost there, or crash a compiled module.
+An exception in the middle of an import may be lost there, or crash a compiled module. Nothing has been started at that
+time, so the process exits at once and prints nothing.
 """
 
 import os
 import signal
 
-INTERRUPTED_EXIT_CODE = 130  # what a shell makes of Ctrl-C
+INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, as shells report it
 
 
 def exit_on_sigint() -> None:
-    """From now on Ctrl-C ends the process, unless whoever started it has it ignored."""
+    """Make Ctrl-C end the process at once, unless the parent process has SIGINT ignored."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _exit_immediately)
 
 
 def restore_sigint() -> None:
-    """From now on Ctrl-C raises KeyboardInterrupt, as Python has it: there is work that it has to end in order."""
+    """Make Ctrl-C raise KeyboardInterrupt again, so that running work can finish in order."""
     if signal.getsignal(signal.SIGINT) is _exit_immediately:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

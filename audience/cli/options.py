@@ -1,4 +1,4 @@
-"""The catalog that a command is given."""
+"""Arguments and options that several commands share, and the parsers of their values."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,79 +9,85 @@ from audience.errors import PlanError, Problem
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.catalog.check import load_catalog
 
+HOUR_SECONDS, WEEK_SECONDS = 3_600, 604_800
 
-def load_optional_catalog(path: Path | None) -> Catalog | None:
-    """The catalog in *file*, if one is named."""
-    return None if path is None else load_catalog(path)
-
-
-HOUR_SECONDS, WEEK_SECONDS = 3_600, 604_800  # seconds; what has no end, or is no number, is no time
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
-IndexArgument = Annotated[Path, typer.Argument(metavar="INDEX", help="The folder of an index.")]
-ExprArgument = Annotated[str, typer.Argument(metavar="EXPR", help="Who is meant.")]
+IndexArgument = Annotated[Path, typer.Argument(metavar="INDEX", help="Folder of the index.")]
+ExprArgument = Annotated[str, typer.Argument(metavar="EXPR", help="Audience expression.")]
 TablesArgument = Annotated[
-    list[str], typer.Argument(metavar="TABLE...", help="Parquet, CSV, NDJSON or Arrow IPC; folders and globs too.")
+    list[str], typer.Argument(metavar="TABLE", help="Parquet, CSV, NDJSON or Arrow IPC files, folders or globs.")
 ]
-IgnoreOption = Annotated[list[str] | None, typer.Option("--ignore", metavar="COLUMN", help="Is left out.")]
+IgnoreOption = Annotated[
+    list[str] | None, typer.Option("--ignore", metavar="COLUMN", help="Leave this column out. Repeatable.")
+]
 VendorOption = Annotated[
-    str, typer.Option("--vendor", metavar="V", help="Who is sent to; `audience vendors` lists them.")
+    str, typer.Option("--vendor", metavar="VENDOR", help="Vendor to plan for, see `audience vendors`.")
 ]
-MaxRequestsOption = Annotated[int, typer.Option(min=1, metavar="N", help="Native requests at the most.")]
+MaxRequestsOption = Annotated[
+    int, typer.Option("--max-requests", min=1, metavar="N", help="Maximum number of native requests.")
+]
 CatalogOption = Annotated[
-    Path | None, typer.Option("--catalog", metavar="FILE", help="Names at vendors, and facts of attributes.")
+    Path | None, typer.Option("--catalog", metavar="FILE", help="Catalog of attributes and their vendor names.")
 ]
 StrictOption = Annotated[
-    bool, typer.Option("--strict", help="By ids, where a native request takes something for granted.")
+    bool, typer.Option("--strict", help="Send ids where a native request would rest on an assumption.")
 ]
-OutOption = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="A folder that is not there yet.")]
-ReplaceOption = Annotated[
-    bool, typer.Option("--replace", help="Replace a folder that is there, and of which nothing was sent.")
-]
+OutOption = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="New folder to write.")]
+ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace the folder if nothing was sent from it.")]
 WaitOption = Annotated[
     float,
     typer.Option(
-        min=0, max=WEEK_SECONDS, metavar="SECONDS", help="How long to wait while another process changes the index."
+        "--wait", min=0, max=WEEK_SECONDS, metavar="SECONDS", help="Time to wait for another writer of the index."
     ),
 ]
 IdsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[ID...]", help="Ids of devices; - reads standard input, one a line.")
+    list[str] | None, typer.Argument(metavar="[ID]", help="Device ids; `-` reads them from standard input, one a line.")
 ]
 IdFilesOption = Annotated[
     list[str] | None,
-    typer.Option("--ids", metavar="FILE", help="A text with one id a line, or a table with a column of ids; - too."),
+    typer.Option("--ids", metavar="FILE", help="Text file with one id a line, or a table. Repeatable."),
 ]
 IdColumnOption = Annotated[
-    str | None, typer.Option("--column", metavar="NAME", help="The column of ids, where its name does not say so.")
+    str | None, typer.Option("--column", metavar="NAME", help="Column of the table that holds the ids.")
 ]
+
+
+def load_optional_catalog(path: Path | None) -> Catalog | None:
+    """Load the catalog at *path*, if one is given."""
+    return None if path is None else load_catalog(path)
 
 
 def parse_token_options(options: list[str]) -> dict[str, str]:
-    """The columns of ids by their vendors, of which each is said once."""
-    pairs = [parse_pair(each, "registration_id") for each in options]
-    for name, column in pairs:
-        if dict(pairs)[name] != column:
-            raise PlanError(Problem("two-roles", f"two columns are said to hold the ids of {name}", hint="say one"))
-    return dict(pairs)
+    """Parse `--token [VENDOR=]COLUMN` options into id columns by vendor; reject two columns for one vendor."""
+    columns: dict[str, str] = {}
+    for option in options:
+        vendor, column = parse_pair(option, "registration_id")
+        if columns.setdefault(vendor, column) != column:
+            message = f"two id columns for {vendor}: {columns[vendor]} and {column}"
+            raise PlanError(Problem("two-roles", message, hint="name one of them"))
+    return columns
 
 
 def parse_fraction(text: str) -> float:
-    """A share of all devices, as 50% or 0.5."""
+    """Parse a fraction of all devices.
+
+    >>> parse_fraction("50%"), parse_fraction("0.5")
+    (0.5, 0.5)
+    """
     try:
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        fraction = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise PlanError(Problem("bad-option", f"{text!r} is no share of all devices", hint="50% or 0.5"))
-    return share
+        fraction = -1.0
+    if not 0 <= fraction <= 1:
+        raise PlanError(Problem("bad-option", f"{text!r} is not a fraction of all devices", hint="write 50% or 0.5"))
+    return fraction
 
 
 def parse_pair(text: str, default_name: str | None) -> tuple[str, str]:
-    """VENDOR=COLUMN or COLUMN=SIGN; a lone COLUMN belongs to *default*."""
-    left, sign, right = text.partition("=")
-    if sign and left and right:
-        return left, right
-    if sign or default_name is None:
+    """Parse NAME=VALUE; a lone VALUE gets *default_name*, if there is one."""
+    name, separator, value = text.partition("=")
+    if separator and name and value:
+        return name, value
+    if separator or default_name is None:
         hint = "for example --split 'tags=;'"
         raise PlanError(Problem("bad-option", f"{text!r} is not of the form NAME=VALUE", hint=hint))
     return default_name, text

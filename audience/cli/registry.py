@@ -1,172 +1,188 @@
-"""Every command: its name, where its function is, and what it does, in the first sentence of the function.
+"""Command registry: the name, the panel and the function of every command.
 
-A function is loaded when its command is called, so that each command waits for what it needs and for nothing else.
+A command's help text is the docstring of its function, and is written nowhere else. The module of a command is imported
+when the command runs. Listings of commands read the docstrings from the source, so that they import no command.
 """
 
-from collections.abc import Callable, Iterable
+import ast
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from importlib import import_module
-from typing import Any, TypeAlias
+from typing import Annotated, Any, cast
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from audience.cli.interrupts import restore_sigint
+from audience.cli.output.writer import Output
 
-CommandEntry: TypeAlias = tuple[str, str, str]  # name, module in `audience.cli.commands` and function, sentence
+COMMANDS_PACKAGE = "audience.cli.commands"
 
-INDEX_COMMANDS: tuple[CommandEntry, ...] = (
-    ("build", "index:run_build", "Build an index of a table of devices; columns find their role by name and type."),
-    (
-        "info",
-        "index:run_info",
-        "What an index holds: devices, ids, attributes and their values, segments, and its snapshot.",
+# The values below are "module:function" in COMMANDS_PACKAGE.
+COMMAND_PANELS: dict[str | None, dict[str, str]] = {
+    None: {"demo": "demo:run_demo"},
+    "Query": {
+        "count": "count:run_count",
+        "explain": "explain:run_explain",
+        "parse": "parse:run_parse",
+        "lint": "lint:run_lint",
+    },
+    "Plan and translate": {
+        "translate": "translate:run_translate",
+        "vendors": "vendors:run_vendors",
+        "plan": "plan:run_plan",
+        "emit": "emit:run_emit",
+        "campaign": "campaign:run_campaign",
+    },
+    "Send": {
+        "send": "delivery:run_send",
+        "resume": "delivery:run_resume",
+        "status": "delivery:run_status",
+        "cancel": "delivery:run_cancel",
+        "error-codes": "error_codes:run_error_codes",
+        "sandbox": "sandbox:run_sandbox",
+    },
+}
+COMMAND_GROUPS: dict[str, tuple[str, dict[str, str]]] = {
+    "index": (
+        "Build, inspect, change and maintain an index of devices.",
+        {
+            "build": "index:run_build",
+            "info": "index:run_info",
+            "check": "index:run_check",
+            "update": "index_update:run_update",
+            "tag": "index_update:run_tag",
+            "remove": "index_update:run_remove",
+            "compact": "maintenance:run_compact",
+            "history": "maintenance:run_history",
+            "restore": "maintenance:run_restore",
+            "backup": "maintenance:run_backup",
+            "vacuum": "maintenance:run_vacuum",
+        },
     ),
-    ("check", "index:run_check", "Read every file of the current snapshot whole and compare it with its checksum."),
-    (
-        "update",
-        "index_update:run_update",
-        "Write what a table says of devices: those that are known change in its columns, others are added.",
+    "segment": (
+        "Save expressions in an index and use them as @name.",
+        {
+            "save": "segment:run_segment_save",
+            "list": "segment:run_segment_list",
+            "show": "segment:run_segment_show",
+            "drop": "segment:run_segment_drop",
+        },
     ),
-    ("tag", "index_update:run_tag", "Give devices bare tags, and take others from them."),
-    ("remove", "index_update:run_remove", "Take devices out of an index."),
-    (
-        "compact",
-        "maintenance:run_compact",
-        "Write anew what questions have to go around since devices changed: they are answered faster.",
-    ),
-    ("history", "maintenance:run_history", "The snapshots that are kept, the oldest first; the last one is current."),
-    ("restore", "maintenance:run_restore", "Make an older snapshot current again, as a new one."),
-    (
-        "backup",
-        "maintenance:run_backup",
-        "Copy the current snapshot, checked, to a folder that is an index itself; writers may go on meanwhile.",
-    ),
-    (
-        "vacuum",
-        "maintenance:run_vacuum",
-        "Forget all snapshots but the last, and remove the files that no other needs.",
-    ),
-)
-SEGMENT_COMMANDS: tuple[CommandEntry, ...] = (
-    ("save", "segment:run_segment_save", "Save an expression by a name, in place of what was saved so."),
-    ("list", "segment:run_segment_list", "All segments: name, devices, expression."),
-    ("show", "segment:run_segment_show", "The expression of a segment."),
-    ("drop", "segment:run_segment_drop", "Forget a segment."),
-)
-CATALOG_COMMANDS: tuple[CommandEntry, ...] = (
-    (
-        "check",
-        "catalog:run_catalog_check",
-        "Whether a catalog is sound: every name legal at its vendor, and none for two tags.",
-    ),
-    ("init", "catalog:run_catalog_init", "Draft a catalog from what an index holds."),
-)
-DEMO_COMMANDS: tuple[CommandEntry, ...] = (
-    ("demo", "demo:run_demo", "Build an index from generated devices and walk through all of it."),
-)
-COMMAND_PANELS: dict[str, tuple[CommandEntry, ...]] = {
-    "Query": (
-        ("count", "count:run_count", "How many devices are meant."),
-        (
-            "explain",
-            "explain:run_explain",
-            "The tree with a count at every node, what each vendor could say, and why not.",
-        ),
-        ("parse", "parse:run_parse", "Write an expression in its canonical form."),
-        (
-            "lint",
-            "lint:run_lint",
-            "What is legal and yet hardly meant: always empty, idle branches, unknown tags. "
-            "Exit code 1 if there is any.",
-        ),
-    ),
-    "Plan and translate": (
-        (
-            "translate",
-            "translate:run_translate",
-            "Read one vendor's targeting and write it in another's words; text is a source and a target too.",
-        ),
-        ("vendors", "vendors:run_vendors", "The vendors, what each can say, its limits, and the page they come from."),
-        (
-            "plan",
-            "plan:run_plan",
-            "How a vendor would be told: natively or by ids, why, and what each way costs; nothing is written or sent.",
-        ),
-        ("emit", "emit:run_emit", "Write the requests' targeting bodies as NDJSON files, at most 1,000 ids a line."),
-        (
-            "campaign",
-            "campaign:run_campaign",
-            "Divide devices among vendors, each told once, and write a folder of requests for each vendor.",
-        ),
-    ),
-    "Send": (
-        (
-            "send",
-            "delivery:run_send",
-            "Send a message to whom the requests of a folder mean; once begun, `audience resume` goes on.",
-        ),
-        ("resume", "delivery:run_resume", "Go on with what was begun, also beside others who are at it."),
-        ("status", "delivery:run_status", "How far a run is: what was told, refused, is in doubt or left."),
-        ("cancel", "delivery:run_cancel", "Never send what was not sent yet; what is under way comes to its end."),
-        (
-            "error-codes",
-            "error_codes:run_error_codes",
-            "A vendor's error codes: what each means, what becomes of the batch and the run, and what to do.",
-        ),
-        (
-            "sandbox",
-            "sandbox:run_sandbox",
-            "Answer as EngageLab, JPush, TPNS and EMAS do, on a port of this machine, until Ctrl-C; "
-            "then tell who was told.",
-        ),
+    "catalog": (
+        "Map attributes to the names that vendors use for them.",
+        {"check": "catalog:run_catalog_check", "init": "catalog:run_catalog_init"},
     ),
 }
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
-class LazyCommand(TyperCommand):
-    """A command of which the name and the sentence are known; its callback loads the function that has the rest."""
 
-    def make_context(self, info_name: str | None, *arguments: Any, **extra: Any) -> Any:
-        """What is asked of a command to run it, to tell its help, and to complete its words."""
-        assert self.callback is not None
-        alone = typer.Typer(add_completion=False)
-        alone.command(self.name)(self.callback())
+class PlainFlagMixin:
+    """Mixin for commands and groups whose help shows a flag without a value type."""
+
+    def get_params(self, context: Any) -> Any:
+        """Return all parameters, with an empty type for flags."""
+        parameters = super().get_params(context)  # type: ignore[misc]
+        for parameter in parameters:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        return parameters
+
+
+class CommandGroup(PlainFlagMixin, TyperGroup):
+    """Group of commands."""
+
+
+class PlainFlagCommand(PlainFlagMixin, TyperCommand):
+    """Command with its parameters."""
+
+
+class LazyCommand(PlainFlagCommand):
+    """Command whose module is imported on first use."""
+
+    def __init__(self, *, import_path: str, **settings: Any) -> None:
+        self.import_path = import_path
+        super().__init__(**settings)
+
+    @property
+    def help(self) -> str | None:
+        """Return the summary line of the command's function."""
+        return read_summary(self.import_path)
+
+    @help.setter
+    def help(self, text: str | None) -> None:
+        """Ignore *text*: the docstring of the function is the only source."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Load the command, then parse *args* with its parameters.
+
+        Running the command, its help and shell completion all come through here.
+        """
+        output = (parent.find_object(Output) if parent else None) or Output()
+        loaded = typer.Typer(add_completion=False)
+        loaded.command(self.name, cls=PlainFlagCommand)(_bind_output(load_function(self.import_path), output))
         restore_sigint()
-        return typer.main.get_command(alone).make_context(info_name, *arguments, **extra)
+        return typer.main.get_command(loaded).make_context(info_name, args, parent, **extra)
 
 
-def build_app(callback: Callable[..., Any], help_text: str) -> typer.Typer:
-    """The command line; *about* takes what stands before a command, *says* is what all of it does."""
-    whole = _build_group(None, DEMO_COMMANDS)
-    whole.callback(help=help_text)(callback)
-    for panel, entries in COMMAND_PANELS.items():
-        _add_commands(whole, entries, panel)
-    whole.add_typer(
-        _build_group("Build an index of devices, look at it, change it, keep it.", INDEX_COMMANDS), name="index"
-    )
-    whole.add_typer(_build_group("Expressions that an index has saved.", SEGMENT_COMMANDS), name="segment")
-    whole.add_typer(
-        _build_group("What vendors call attributes, and what is known of them.", CATALOG_COMMANDS), name="catalog"
-    )
-    return whole
+def build_app(callback: Callable[..., Any], help_text: str, epilog: str) -> typer.Typer:
+    """Return the command line with all commands; *callback* takes the options before the command."""
+    app = typer.Typer(cls=CommandGroup, no_args_is_help=True, add_completion=False)
+    app.callback(help=help_text, epilog=epilog)(callback)
+    for panel, commands in COMMAND_PANELS.items():
+        _add_commands(app, commands, panel)
+    for name, (group_help, commands) in COMMAND_GROUPS.items():
+        group = typer.Typer(cls=CommandGroup, help=group_help, no_args_is_help=True, add_completion=False)
+        _add_commands(group, commands)
+        app.add_typer(group, name=name)
+    return app
 
 
-def _build_group(help_text: str | None, entries: Iterable[CommandEntry]) -> typer.Typer:
-    group = typer.Typer(help=help_text, no_args_is_help=True, add_completion=False)
-    _add_commands(group, entries)
-    return group
+def load_function(import_path: str) -> Callable[..., None]:
+    """Import the function at *import_path*, written as "module:function"."""
+    module, _, function = import_path.partition(":")
+    return cast(Callable[..., None], getattr(import_module(f"{COMMANDS_PACKAGE}.{module}"), function))
 
 
-def _add_commands(group: typer.Typer, entries: Iterable[CommandEntry], panel: str | None = None) -> None:
-    for name, place, sentence in entries:
-        group.command(name, cls=LazyCommand, help=sentence, rich_help_panel=panel)(_make_loader(place))
+def read_summary(import_path: str) -> str:
+    """Return the first line of a function's docstring, read from its source.
+
+    >>> read_summary("count:run_count")
+    'Count the devices of an audience.'
+    """
+    module, _, function = import_path.partition(":")
+    return _read_docstrings(module)[function].partition("\n")[0]
 
 
-def _make_loader(import_path: str) -> Callable[[], Any]:
-    """What loads the function at *place*."""
+@cache
+def _read_docstrings(module: str) -> dict[str, str]:
+    source = pkgutil.get_data(COMMANDS_PACKAGE, f"{module}.py") or b""
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    return {node.name: ast.get_docstring(node) or "" for node in functions}
 
-    def load_function() -> Any:
-        module, _, function = import_path.partition(":")
-        return getattr(import_module(f"audience.cli.commands.{module}"), function)
 
-    return load_function
+def _add_commands(app: typer.Typer, commands: Mapping[str, str], panel: str | None = None) -> None:
+    for name, import_path in commands.items():
+        command_class = cast(type[TyperCommand], partial(LazyCommand, import_path=import_path))
+        app.command(name, cls=command_class, rich_help_panel=panel)(_do_nothing)
+
+
+def _do_nothing() -> None:
+    """Stand in for a command's function until it is loaded."""
+
+
+def _bind_output(function: Callable[..., None], output: Output) -> Callable[..., None]:
+    """Return *function* without its first parameter, the output, and with the option `--json` for typer."""
+    signature = inspect.signature(function, eval_str=True)
+    json_option = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption)
+
+    def command(*, json: bool, **values: Any) -> None:
+        function(output, **values)
+
+    command.__doc__ = function.__doc__
+    parameters = [*signature.parameters.values()][1:]
+    command.__signature__ = signature.replace(parameters=[*parameters, json_option])  # type: ignore[attr-defined]
+    return command

@@ -1,4 +1,4 @@
-"""Standard input, output and error, as commands use them."""
+"""Standard input and output of the process."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from audience.errors import OutputError, Problem
 
 
 def make_streams_safe() -> None:
-    """Make output possible on any terminal: what it cannot show is escaped, a closed stream swallows what it gets."""
+    """Escape characters that the terminal cannot encode, and discard what is written to a closed stream."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -19,7 +19,7 @@ def make_streams_safe() -> None:
 
 
 def flush_output() -> bool:
-    """Whether all output has reached its reader; what has not is given up."""
+    """Flush standard output; return False and discard the remaining output if the reader is gone."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -29,10 +29,17 @@ def flush_output() -> bool:
 
 
 def read_stdin(hint: str) -> str:
-    """Standard input, whole; OutputError where there is none, or it is no text; *instead* is what to do then."""
+    """Read all of standard input as text.
+
+    Args:
+        hint: Advice for the error if standard input is closed.
+
+    Raises:
+        OutputError: Standard input is closed, or it is not valid UTF-8.
+    """
     if sys.stdin is None:
         raise OutputError(Problem("no-input", "standard input is closed", hint=hint))
     try:
         return sys.stdin.read()
     except (OSError, UnicodeError) as error:
-        raise OutputError(Problem("unreadable", f"standard input is no text in UTF-8: {error}")) from error
+        raise OutputError(Problem("unreadable", f"standard input is not valid UTF-8: {error}")) from error

@@ -1,7 +1,7 @@
 """A tour of the commands on generated devices."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,30 +9,33 @@ import polars as pl
 
 from audience.testing.devices import generate_devices, generate_updates
 
-TOUR_STEPS = (
-    ("How many are meant?", ["count", "INDEX", "EXPR"]),
-    ("Why so many?", ["explain", "INDEX", "EXPR"]),
-    ("Can TPNS say it in one request?", ["translate", "--from", "text", "--to", "tpns", "EXPR"]),
-    ("Can EngageLab? It has no typed tags, and no ranges.", ["explain", "INDEX", "EXPR", "--vendor", "engagelab"]),
-    (
-        "Then it is sent by ids: bodies of 1,000, ready to post.",
-        ["emit", "INDEX", "EXPR", "--vendor", "engagelab", "-o", "OUT"],
-    ),
-    (
-        "A message goes to them; a sandbox on this machine stands in for the vendor.",
-        ["send", "OUT", "--message", "MESSAGE", "--max-devices", "MOST", "--host", "URL", "--credentials", "KEYS"],
-    ),
-    ("From one vendor to another:", ["translate", "--from", "engagelab", "--to", "emas", "PAYLOAD"]),
-    ("An audience gets a name,", ["segment", "save", "INDEX", "south", "EXPR"]),
-    ("and two texts are tested on it.", ["explain", "INDEX", "TEST", "--vendor", "engagelab"]),
-    ("Twenty devices have a new version: the index is brought up to date.", ["index", "update", "INDEX", "CHANGES"]),
-    ("Every change is a snapshot, which can be restored.", ["index", "history", "INDEX"]),
-)
+LINE_WIDTH = 80
 EXPR = "male AND (province:guangdong OR province:hunan) AND NOT version:1.0.2"
-TEST_EXPR = "@south AND split(a:45%, b:45%, summer)"
+SPLIT_EXPR = "@south AND split(a:45%, b:45%, summer)"
+PAYLOAD = '{"to": {"tag": ["Shenzhen", "Guangzhou"], "tag_and": ["members"]}}'
 MESSAGE = '{"title": "Hello", "body": "from the demo"}'
 CREDENTIALS_TOML = '[engagelab]\napp_key = "demo"\nmaster_secret = "any"\n'
-PAYLOAD = '{"to": {"tag": ["Shenzhen", "Guangzhou"], "tag_and": ["female", "members"]}}'
+
+# Title and command of each step. COUNT and URL are replaced.
+TOUR_STEPS: tuple[tuple[str, list[str]], ...] = (
+    ("Build an index of COUNT generated devices.", ["index", "build", "devices.parquet", "-o", "devices.index"]),
+    ("Count an audience.", ["count", "devices.index", EXPR]),
+    ("Explain the count, and compare what vendors can express.", ["explain", "devices.index", EXPR, "--vendors"]),
+    ("Translate it for Umeng: one native request.", ["translate", "--to", "umeng", EXPR]),
+    (
+        "EngageLab has no typed tags: write requests with 1,000 ids each.",
+        ["emit", "devices.index", EXPR, "--vendor", "engagelab", "-o", "requests"],
+    ),
+    (
+        "Send a message to them. A sandbox on this machine stands in for EngageLab.",
+        "send requests --message message.json --max-devices COUNT --host URL --credentials keys.toml".split(),
+    ),
+    ("Translate between vendors.", ["translate", "--from", "engagelab", "--to", "emas", PAYLOAD]),
+    ("Save the audience as a segment.", ["segment", "save", "devices.index", "south", EXPR]),
+    ("Split it to test two texts.", ["explain", "devices.index", SPLIT_EXPR]),
+    ("Update the index: 20 devices have a new version.", ["index", "update", "devices.index", "changes.parquet"]),
+    ("List the snapshots; each can be restored.", ["index", "history", "devices.index"]),
+)
 
 
 def run_tour(
@@ -42,38 +45,61 @@ def run_tour(
     count: int,
     as_json: bool,
 ) -> None:
-    """Build an index of *count* generated devices in a folder that is removed at the end, and *run* each command.
+    """Run every step of the tour in a temporary folder.
 
-    *sandbox* gives the URL of vendors that know these devices.
+    Args:
+        run_command: Runs a command of the program.
+        open_sandbox: Starts a sandbox that knows the devices of a table, and yields its URL.
+        report: Prints the title and the command of a step.
+        count: Number of devices to generate.
+        as_json: Run the commands with `--json`, and print nothing else.
     """
     table = generate_devices(count)
-    with TemporaryDirectory(prefix="audience-demo-") as name, open_sandbox(table) as url:
-        folder = Path(name)
-        words = {"INDEX": "devices.index", "EXPR": EXPR, "OUT": "requests", "PAYLOAD": PAYLOAD}
-        words |= {"TEST": TEST_EXPR, "CHANGES": "changes.parquet"}
-        words |= {"MESSAGE": "message.json", "KEYS": "keys.toml", "URL": url, "MOST": str(count)}
-        (folder / "message.json").write_text(MESSAGE, "utf-8")
-        (folder / "keys.toml").touch(mode=0o600)
-        (folder / "keys.toml").write_text(CREDENTIALS_TOML, "utf-8")
-        table.write_parquet(folder / "devices.parquet")
-        generate_updates(table).write_parquet(folder / "changes.parquet")
-        first = (
-            f"An index of {count:,} generated devices:",
-            ["index", "build", "devices.parquet", "-o", "devices.index"],
-        )
-        for title, command in (first, *TOUR_STEPS):
-            arguments = [words.get(word, word) for word in command]
-            report(f"\n# {title}\n$ audience {' '.join(_quote_argument(word) for word in arguments)}")
-            run_command(
-                [
-                    *(str(folder / word) if word in TOUR_FILES else word for word in arguments),
-                    *(["--json"] if as_json else []),
-                ]
-            )
+    with TemporaryDirectory(prefix="audience-demo-") as folder, open_sandbox(table) as url, chdir(folder):
+        _write_files(table)
+        values = {"COUNT": str(count), "URL": url}
+        for title, words in TOUR_STEPS:
+            arguments = [values.get(word, word) for word in words]
+            if as_json:
+                run_command([*arguments, "--json"])
+            else:
+                report(f"\n# {title.replace('COUNT', f'{count:,}')}\n{format_command(arguments)}")
+                run_command(arguments)
 
 
-TOUR_FILES = ("devices.parquet", "changes.parquet", "devices.index", "requests", "message.json", "keys.toml")
+def _write_files(table: pl.DataFrame) -> None:
+    """Write the files that the commands read to the current folder."""
+    table.write_parquet("devices.parquet")
+    generate_updates(table).write_parquet("changes.parquet")
+    Path("message.json").write_text(MESSAGE, "utf-8")
+    keys = Path("keys.toml")
+    keys.touch(mode=0o600)
+    keys.write_text(CREDENTIALS_TOML, "utf-8")
 
 
-def _quote_argument(argument: str) -> str:
-    return f"'{argument}'" if " " in argument else argument
+def format_command(arguments: Sequence[str]) -> str:
+    """Return a command as it is typed in a shell, continued on a new line where it is long.
+
+    >>> print(format_command(["count", "devices.index", "a AND b"]))
+    $ audience count devices.index 'a AND b'
+    """
+    lines = ["$ audience"]
+    for words in _group_option_values(arguments):
+        text = " ".join(f"'{word}'" if " " in word else word for word in words)
+        if len(lines[-1]) + len(text) + len("  \\") > LINE_WIDTH:
+            lines[-1] += " \\"
+            lines.append(f"   {text}")
+        else:
+            lines[-1] += f" {text}"
+    return "\n".join(lines)
+
+
+def _group_option_values(arguments: Sequence[str]) -> list[list[str]]:
+    """Return the arguments with each option and its value in one group."""
+    groups: list[list[str]] = []
+    for argument in arguments:
+        if groups and groups[-1][-1].startswith("-") and not argument.startswith("-"):
+            groups[-1].append(argument)
+        else:
+            groups.append([argument])
+    return groups

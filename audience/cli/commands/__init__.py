@@ -1,1 +1,1 @@
-"""What commands do: one module for each kind; `audience.cli.registry` has the list of them."""
+"""Commands, one module for each group of related ones; `audience.cli.registry` lists them."""

@@ -1,4 +1,4 @@
-"""Who of several vendors tells whom."""
+"""The command that divides an audience among several vendors."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -9,57 +9,57 @@ from audience.cli.options import (
     CatalogOption,
     ExprArgument,
     IndexArgument,
-    JsonOption,
     MaxRequestsOption,
     OutOption,
     ReplaceOption,
     StrictOption,
     load_optional_catalog,
 )
-from audience.cli.output.delivery import print_campaign_table
-from audience.cli.output.report import print_assumptions, print_result, print_warnings
-from audience.cli.output.widgets import progress_bar
+from audience.cli.output.delivery import format_campaign
+from audience.cli.output.writer import Output
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
-from audience.language.parser import parse as parse_text
+from audience.language.parser import parse
 from audience.planning.planner import MAX_REQUESTS
-from audience.requests.campaign import Campaign, campaign_to_json, write_campaign
-from audience.requests.campaign import plan_campaign as make_campaign
+from audience.requests.campaign import Campaign, campaign_to_json, plan_campaign, write_campaign
 from audience.vendors import get_vendor, vendor_names
 
 
 def run_campaign(
+    output: Output,
     index: IndexArgument,
     expr: ExprArgument,
-    vendors: Annotated[str, typer.Option(metavar="V,W,…", help="Vendors; the first that can reach a device tells it.")],
+    vendors: Annotated[
+        str,
+        typer.Option(
+            "--vendors", metavar="V,W,…", help="Vendors in order; a device goes to the first that can reach it."
+        ),
+    ],
     out: OutOption,
     catalog: CatalogOption = None,
     max_requests: MaxRequestsOption = MAX_REQUESTS,
     strict: StrictOption = False,
     replace: ReplaceOption = False,
-    json: JsonOption = False,
 ) -> None:
-    """Divide devices among vendors, each told once, and write a folder of requests for each vendor."""
-    opened, meant = DeviceIndex.open(index), parse_text(expr)
+    """Divide an audience among vendors, each device once, and write a requests folder for each vendor."""
+    device_index, audience = DeviceIndex.open(index), parse(expr)
     names = [name.strip() for name in vendors.split(",") if name.strip()]
-    found = make_campaign(
-        meant, names, opened, load_optional_catalog(catalog), max_requests=max_requests, strict=strict
-    )
-    with progress_bar() as progress:
-        write_campaign(found, out, replace=replace, progress=progress)
-    print_warnings([*opened.find_unmatched(meant), *_unsendable_warnings(found)], json)
-    print_assumptions(dict.fromkeys(condition for share in found.shares for condition in share.plan.assumptions), json)
-    if json:
-        print_result(campaign_to_json(found), json, "")
-        return
-    print_campaign_table(found)
-    print_result(None, json, f"{out}: {found.devices:,} devices meant")
+    known_catalog = load_optional_catalog(catalog)
+    campaign = plan_campaign(audience, names, device_index, known_catalog, max_requests=max_requests, strict=strict)
+    with output.show_progress() as progress:
+        write_campaign(campaign, out, replace=replace, progress=progress)
+    output.print_warnings([*device_index.find_unmatched(audience), *_unsendable_warnings(campaign)])
+    output.print_assumptions(dict.fromkeys(each for share in campaign.shares for each in share.plan.assumptions))
+    total = f"{out}: {campaign.devices:,} devices in the audience"
+    output.print_result(campaign_to_json(campaign), lambda: f"{format_campaign(campaign)}\n{total}")
 
 
 def _unsendable_warnings(campaign: Campaign) -> Iterator[Problem]:
-    """Warnings of vendors that are to tell somebody, and that `audience send` does not know how to call."""
+    """Yield a warning for each vendor with devices that `audience send` cannot call."""
     for share in campaign.shares:
         if share.assigned and get_vendor(share.vendor).delivery is None:
-            message = f"how {share.vendor} is sent to is not known: its requests are written, to be sent by other means"
-            hint = f"sent to are {', '.join(vendor_names(can='send'))}; send each of those by its own folder"
+            message = f"audience cannot send to {share.vendor}; send its requests by other means"
+            hint = (
+                f"send each other vendor by its own folder; audience can send to {', '.join(vendor_names(can='send'))}"
+            )
             yield Problem("no-delivery", message, hint=hint)

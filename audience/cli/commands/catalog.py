@@ -1,4 +1,4 @@
-"""Catalogs: check one, draft one."""
+"""Commands that check and draft a catalog."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,29 +6,31 @@ from typing import Annotated
 import typer
 
 from audience._fs.atomic import write_new_file
-from audience.cli.options import IndexArgument, JsonOption
-from audience.cli.output.report import print_result
+from audience.cli.options import IndexArgument
+from audience.cli.output.writer import Output
 from audience.index.device_index import DeviceIndex
 from audience.planning.catalog.check import load_catalog
 from audience.planning.catalog.draft import draft_catalog
 
 
-def run_catalog_check(file: Annotated[Path, typer.Argument(metavar="FILE")], json: JsonOption = False) -> None:
-    """Whether a catalog is sound: every name legal at its vendor, and none for two tags."""
+def run_catalog_check(
+    output: Output, file: Annotated[Path, typer.Argument(metavar="FILE", help="Catalog in TOML.")]
+) -> None:
+    """Check a catalog: every name is legal at its vendor and maps to one tag."""
     names = list(load_catalog(file).attributes)
-    print_result(names, json, f"sound: {', '.join(names) or 'no attribute'}")
+    output.print_result(names, f"{file}: valid, attributes: {', '.join(names) or 'none'}")
 
 
 def run_catalog_init(
+    output: Output,
     index: IndexArgument,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="FILE", help="A file that is not there yet.")
+        Path | None, typer.Option("-o", "--out", metavar="FILE", show_default="standard output", help="New file.")
     ] = None,
-    json: JsonOption = False,
 ) -> None:
-    """Draft a catalog from what an index holds."""
+    """Draft a catalog from the attributes of an index."""
     text = draft_catalog(DeviceIndex.open(index))
     if out is not None:
         write_new_file(out, text.encode())
-        text = f"{out}: confirm each line, it is believed"
-    print_result({"catalog": text}, json, text.rstrip("\n"))
+        text = f"{out}: review every line; plans rely on the catalog"
+    output.print_result({"catalog": text}, text.rstrip("\n"))

@@ -1,4 +1,4 @@
-"""Sending: begun, gone on with, looked at, cancelled."""
+"""Commands that send a folder of requests, resume, show and cancel its runs."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from audience.cli.options import HOUR_SECONDS, JsonOption
+from audience.cli.options import HOUR_SECONDS
 from audience.cli.output.delivery import (
     dry_run_json,
     format_dry_run,
@@ -15,8 +15,7 @@ from audience.cli.output.delivery import (
     unfinished_problems,
     waiting_notes,
 )
-from audience.cli.output.report import NOTHING_TO_SEND, print_errors, print_notes, print_result, print_warnings
-from audience.cli.output.widgets import progress_bar
+from audience.cli.output.writer import NOTHING_TO_SEND, Output
 from audience.delivery import campaign_runs
 from audience.delivery.campaign_runs import CredentialsFor
 from audience.delivery.dry_run import DryRun, perform_dry_run
@@ -36,148 +35,176 @@ from audience.vendors.delivery_spec import Credentials
 from audience.vendors.spec import Vendor
 
 FolderArgument = Annotated[
-    Path, typer.Argument(metavar="FOLDER", exists=True, help="What `audience emit` or `audience campaign` wrote.")
+    Path,
+    typer.Argument(metavar="FOLDER", exists=True, help="Folder written by `audience emit` or `audience campaign`."),
 ]
-MessageOption = Annotated[Path, typer.Option("--message", metavar="FILE", help="The message, as JSON.")]
+MessageOption = Annotated[Path, typer.Option("--message", metavar="FILE", help="Message in JSON.")]
 CredentialsOption = Annotated[
     Path | None,
-    typer.Option("--credentials", metavar="FILE", help="A TOML file of mode 600; else AUDIENCE_VENDOR_KEY variables."),
+    typer.Option(
+        "--credentials",
+        metavar="FILE",
+        show_default="variables AUDIENCE_<VENDOR>_<KEY>",
+        help="TOML file of mode 600.",
+    ),
 ]
 HostOption = Annotated[
     list[str] | None,
-    typer.Option("--host", metavar="[VENDOR=]HOST", help="A data centre by name, or a URL; may be said again."),
+    typer.Option("--host", metavar="[VENDOR=]HOST", help="Name of a data center, or a URL. Repeatable."),
 ]
-ConcurrencyOption = Annotated[int, typer.Option(min=1, max=1_000, metavar="N", help="Calls under way at once.")]
+ConcurrencyOption = Annotated[
+    int, typer.Option("--concurrency", min=1, max=1_000, metavar="N", help="Maximum number of calls in flight.")
+]
 TimeoutOption = Annotated[
-    float, typer.Option(min=0.1, max=HOUR_SECONDS, metavar="SECONDS", help="How long a reply is waited for.")
+    float, typer.Option("--timeout", min=0.1, max=HOUR_SECONDS, metavar="SECONDS", help="Time to wait for a reply.")
 ]
 AttemptsOption = Annotated[
-    int, typer.Option(min=1, max=1_000, metavar="N", help="Tries of a call that has told nobody.")
+    int,
+    typer.Option("--attempts", min=1, max=1_000, metavar="N", help="Maximum attempts of a call that delivers nothing."),
 ]
 MethodOption = Annotated[
-    str | None, typer.Option("--method", metavar="NAME", help="How ids are told; `audience plan` lists the ways.")
+    str | None,
+    typer.Option(
+        "--method", metavar="NAME", show_default="the cheapest", help="Send method for ids, see `audience plan`."
+    ),
 ]
 
 
 def run_send(
+    output: Output,
     folder: FolderArgument,
     message: MessageOption,
-    expect: Annotated[int | None, typer.Option(min=0, metavar="N", help="How many devices are meant.")] = None,
-    max_devices: Annotated[int | None, typer.Option(min=0, metavar="N", help="No more than so many.")] = None,
-    broadcast: Annotated[bool, typer.Option("--broadcast", help="Everyone that the vendor knows may be told.")] = False,
+    expect: Annotated[
+        int | None, typer.Option("--expect", min=0, metavar="N", help="Expected number of devices; more are an error.")
+    ] = None,
+    max_devices: Annotated[
+        int | None, typer.Option("--max-devices", min=0, metavar="N", help="Maximum number of devices.")
+    ] = None,
+    broadcast: Annotated[
+        bool, typer.Option("--broadcast", help="Allow messages to every device that the vendor knows.")
+    ] = False,
     method: MethodOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do all but the calls.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Prepare everything, but make no calls.")] = False,
     validate: Annotated[
-        bool, typer.Option("--validate", help="With --dry-run: the vendor checks each call, and tells nobody.")
+        bool, typer.Option("--validate", help="With --dry-run, let the vendor validate each call without delivery.")
     ] = False,
     credentials: CredentialsOption = None,
     host: HostOption = None,
     concurrency: ConcurrencyOption = 32,
     timeout: TimeoutOption = 30,
     attempts: AttemptsOption = 8,
-    json: JsonOption = False,
 ) -> None:
-    """Send a message to whom the requests of a folder mean; once begun, `audience resume` goes on."""
+    """Send a message to the devices of a requests folder.
+
+    Pass --expect or --max-devices, so that a wrong folder cannot reach too many devices. If the command is interrupted,
+    continue with `audience resume`.
+    """
     if validate and not dry_run:
-        raise DeliveryError(Problem("bad-option", "--validate goes with --dry-run"))
-    said = read_message(message)
-    allowed = SafetyLimits(expected=expect, max_devices=max_devices, broadcast=broadcast)
-    with progress_bar() as progress:
-        effort = _make_send_options(RetryPolicy(timeout=timeout, max_attempts=attempts), concurrency, progress, json)
-        ready = campaign_runs.prepare_all(
-            folder, said, _make_credentials_loader(credentials, host), allowed, method_name=method, progress=progress
+        raise DeliveryError(Problem("bad-option", "--validate needs --dry-run"))
+    content = read_message(message)
+    limits = SafetyLimits(expected=expect, max_devices=max_devices, broadcast=broadcast)
+    retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
+    with output.show_progress() as progress:
+        options = _make_send_options(retry, concurrency, progress, output)
+        load_vendor_credentials = _make_credentials_loader(credentials, host)
+        runs = campaign_runs.prepare_all(
+            folder, content, load_vendor_credentials, limits, method_name=method, progress=progress
         )
-        print_warnings(_send_warnings(folder, said, ready, allowed), json)
+        output.print_warnings(_send_warnings(folder, content, runs, limits))
         if dry_run:
-            _print_dry_runs([perform_dry_run(prepared, validate, effort) for prepared in ready], json)
+            _print_dry_runs([perform_dry_run(run, validate, options) for run in runs], output)
             return
-        sent = campaign_runs.send_all(folder, said, ready, effort)
-    _print_statuses(sent, json)
+        statuses = campaign_runs.send_all(folder, content, runs, options)
+    _print_statuses(statuses, output)
 
 
 def run_resume(
+    output: Output,
     folder: FolderArgument,
     on_doubt: Annotated[
-        OnDoubt, typer.Option("--on-doubt", help="What is in doubt: only report it, let it stay so, or send it again.")
+        OnDoubt,
+        typer.Option("--on-doubt", help="Batches in doubt: report them, skip them, or retry (may deliver twice)."),
     ] = "report",
     moved: Annotated[
-        bool, typer.Option("--moved", help="The folder was moved to another disk or machine, and is left nowhere else.")
+        bool,
+        typer.Option("--moved", help="The folder was moved to another disk or machine, and no other copy exists."),
     ] = False,
     credentials: CredentialsOption = None,
     host: HostOption = None,
     concurrency: ConcurrencyOption = 32,
     timeout: TimeoutOption = 30,
     attempts: AttemptsOption = 8,
-    json: JsonOption = False,
 ) -> None:
-    """Go on with what was begun, also beside others who are at it."""
-    known = _make_credentials_loader(credentials, host)
-    with progress_bar() as progress:
-        effort = _make_send_options(RetryPolicy(timeout=timeout, max_attempts=attempts), concurrency, progress, json)
-        found = campaign_runs.resume_all(folder, known, on_doubt, effort, moved=moved)
-    _print_statuses(found, json)
+    """Resume the runs of a folder; several workers may resume one run."""
+    load_vendor_credentials = _make_credentials_loader(credentials, host)
+    retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
+    with output.show_progress() as progress:
+        options = _make_send_options(retry, concurrency, progress, output)
+        statuses = campaign_runs.resume_all(folder, load_vendor_credentials, on_doubt, options, moved=moved)
+    _print_statuses(statuses, output)
 
 
-def run_status(folder: FolderArgument, json: JsonOption = False) -> None:
-    """How far a run is: what was told, refused, is in doubt or left."""
-    print_warnings(campaign_runs.all_copy_warnings(folder), json)
-    _print_statuses(campaign_runs.load_all_statuses(folder), json)
+def run_status(output: Output, folder: FolderArgument) -> None:
+    """Show the progress of the runs of a folder: batches accepted, rejected, in doubt and pending."""
+    output.print_warnings(campaign_runs.all_copy_warnings(folder))
+    _print_statuses(campaign_runs.load_all_statuses(folder), output)
 
 
-def run_cancel(folder: FolderArgument, json: JsonOption = False) -> None:
-    """Never send what was not sent yet; what is under way comes to its end."""
-    found = campaign_runs.cancel_all(folder)
-    print_warnings(campaign_runs.all_copy_warnings(folder), json)
-    print_result({name: status_json(each) for name, each in found.items()}, json, format_statuses(found))
+def run_cancel(output: Output, folder: FolderArgument) -> None:
+    """Cancel the runs of a folder: calls in flight finish, no other batch is sent."""
+    statuses = campaign_runs.cancel_all(folder)
+    output.print_warnings(campaign_runs.all_copy_warnings(folder))
+    facts = {name: status_json(status) for name, status in statuses.items()}
+    output.print_result(facts, lambda: format_statuses(statuses))
 
 
-def _make_send_options(retry: RetryPolicy, concurrency: int, progress: Progress, json: bool) -> SendOptions:
-    return SendOptions(retry, concurrency, progress, lambda others: print_notes(waiting_notes(others), json))
+def _make_send_options(retry: RetryPolicy, concurrency: int, progress: Progress, output: Output) -> SendOptions:
+    return SendOptions(retry, concurrency, progress, lambda workers: output.print_notes(waiting_notes(workers)))
 
 
 def _make_credentials_loader(credentials_path: Path | None, hosts: list[str] | None) -> CredentialsFor:
-    """Who is known at each vendor; a host without a vendor's name is for all of them."""
-    said = dict(_parse_host(each) for each in hosts or ())
+    """Return a function that loads the credentials of a vendor, with its host if one is given."""
+    host_by_vendor = dict(_parse_host(text) for text in hosts or ())
 
     def load_vendor_credentials(vendor: Vendor) -> Credentials:
-        return load_credentials(
-            vendor.name, require_delivery(vendor), host=said.get(vendor.name, said.get(None)), file=credentials_path
-        )
+        host = host_by_vendor.get(vendor.name, host_by_vendor.get(None))
+        return load_credentials(vendor.name, require_delivery(vendor), host=host, file=credentials_path)
 
     return load_vendor_credentials
 
 
 def _parse_host(text: str) -> tuple[str | None, str]:
-    name, sign, host = text.partition("=")
-    return (name, host) if sign and name in vendor_names() else (None, text)
+    """Return the vendor and the host of a `--host` option; a host without a vendor is for all of them."""
+    name, separator, host = text.partition("=")
+    return (name, host) if separator and name in vendor_names() else (None, text)
 
 
 def _send_warnings(
     folder: Path, message: Message, prepared_runs: list[PreparedRun], limits: SafetyLimits
 ) -> list[Problem]:
-    """What the vendors would cut, ignore or not say of the message, and that there are fewer devices than expected."""
-    found = warn_if_fewer(campaign_runs.count_run_devices(folder), limits) if prepared_runs else [NOTHING_TO_SEND]
-    for prepared in prepared_runs:
-        found += [*prepared.delivery.unsupported_fields(message), *prepared.delivery.warnings(prepared.body)]
-    return found
+    """Return what vendors shorten or ignore in the message, and whether there are fewer devices than expected."""
+    if not prepared_runs:
+        return [NOTHING_TO_SEND]
+    problems = warn_if_fewer(campaign_runs.count_run_devices(folder), limits)
+    for run in prepared_runs:
+        problems += [*run.delivery.unsupported_fields(message), *run.delivery.warnings(run.body)]
+    return problems
 
 
-def _print_dry_runs(dry_runs: list[DryRun], json: bool) -> None:
-    print_result([dry_run_json(each) for each in dry_runs], json, "\n".join(map(format_dry_run, dry_runs)))
-    _exit_if_problems([problem for each in dry_runs for problem in each.problems], json)
+def _print_dry_runs(dry_runs: list[DryRun], output: Output) -> None:
+    facts = [dry_run_json(dry_run) for dry_run in dry_runs]
+    output.print_result(facts, lambda: "\n".join(map(format_dry_run, dry_runs)))
+    _exit_if_problems([problem for dry_run in dry_runs for problem in dry_run.problems], output)
 
 
-def _print_statuses(statuses: dict[str, Status], json: bool) -> None:
-    """Print how far it is; the exit code is 1 where that is not all the way."""
-    print_result(
-        {name: status_json(each) for name, each in statuses.items()},
-        json,
-        format_statuses(statuses) or NOTHING_TO_SEND.message,
-    )
-    _exit_if_problems(unfinished_problems(statuses), json)
+def _print_statuses(statuses: dict[str, Status], output: Output) -> None:
+    """Print the statuses; exit with 1 if a run is not done."""
+    facts = {name: status_json(status) for name, status in statuses.items()}
+    output.print_result(facts, lambda: format_statuses(statuses) or NOTHING_TO_SEND.message)
+    _exit_if_problems(unfinished_problems(statuses), output)
 
 
-def _exit_if_problems(problems: list[Problem], json: bool) -> None:
+def _exit_if_problems(problems: list[Problem], output: Output) -> None:
     if problems:
-        print_errors(problems, json)
+        output.print_errors(problems)
         sys.exit(1)

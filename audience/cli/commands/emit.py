@@ -1,4 +1,4 @@
-"""Requests in a vendor's words, written into a folder."""
+"""The command that writes the requests of one vendor to a folder."""
 
 from typing import Annotated
 
@@ -8,7 +8,6 @@ from audience.cli.options import (
     CatalogOption,
     ExprArgument,
     IndexArgument,
-    JsonOption,
     MaxRequestsOption,
     OutOption,
     ReplaceOption,
@@ -16,48 +15,52 @@ from audience.cli.options import (
     VendorOption,
     load_optional_catalog,
 )
-from audience.cli.output.report import NOTHING_TO_SEND, print_assumptions, print_result, print_warnings
-from audience.cli.output.widgets import progress_bar
+from audience.cli.output.plans import merge_missing_names
+from audience.cli.output.writer import NOTHING_TO_SEND, Output
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
-from audience.language.parser import parse as parse_text
+from audience.language.parser import parse
 from audience.planning.planner import MAX_REQUESTS
 from audience.planning.planner import plan as make_plan
 from audience.planning.plans import Plan
-from audience.requests.writer import build_manifest as emitted_json
-from audience.requests.writer import write_requests as emit_plan
+from audience.requests.writer import EmitResult, build_manifest, write_requests
 
 
 def run_emit(
+    output: Output,
     index: IndexArgument,
     expr: ExprArgument,
     vendor: VendorOption,
     out: OutOption,
     by_ids: Annotated[
         bool,
-        typer.Option("--by-ids", help="Lists of ids, also where requests could say it."),
+        typer.Option("--by-ids", help="Send ids even where native requests are possible."),
     ] = False,
     catalog: CatalogOption = None,
     max_requests: MaxRequestsOption = MAX_REQUESTS,
     strict: StrictOption = False,
     replace: ReplaceOption = False,
-    json: JsonOption = False,
 ) -> None:
-    """Write the requests' targeting bodies as NDJSON files, at most 1,000 ids a line."""
-    opened, meant = DeviceIndex.open(index), parse_text(expr)
-    plan = make_plan(meant, vendor, opened, load_optional_catalog(catalog), max_requests=max_requests, strict=strict)
+    """Write the targeting part of each request to a folder, as NDJSON with at most 1,000 ids a line."""
+    device_index, audience = DeviceIndex.open(index), parse(expr)
+    known_catalog = load_optional_catalog(catalog)
+    plan = make_plan(audience, vendor, device_index, known_catalog, max_requests=max_requests, strict=strict)
     if by_ids and plan.native:
-        plan = Plan(plan.vendor, meant, (), meant, (Problem("by-ids", "asked for by --by-ids"),), index=opened)
-    with progress_bar() as progress:
-        written = emit_plan(plan, opened, out, replace=replace, progress=progress)
-    print_warnings([*opened.find_unmatched(meant), *written.reasons], json)
-    print_assumptions(plan.assumptions, json)
-    parts = [f"{written.native} native"] if written.native else []
-    parts += [f"{written.batches:,} with {written.id_count:,} ids"] if written.batches else []
-    left = f"; {written.skipped_count:,} left out" if written.skipped_count else ""
-    said = (
-        f"{written.devices:,} devices meant; requests: {' and '.join(parts)}{left}"
-        if parts
-        else NOTHING_TO_SEND.message
-    )
-    print_result(emitted_json(written), json, f"{out}: {said}")
+        reason = Problem("by-ids", "requested with --by-ids")
+        plan = Plan(plan.vendor, audience, (), audience, (reason,), index=device_index)
+    with output.show_progress() as progress:
+        result = write_requests(plan, device_index, out, replace=replace, progress=progress)
+    reasons = result.reasons if output.as_json else merge_missing_names(result.reasons, plan.vendor)
+    output.print_warnings([*device_index.find_unmatched(audience), *reasons])
+    output.print_assumptions(plan.assumptions)
+    output.print_result(build_manifest(result), f"{out}: {_summarize(result)}")
+
+
+def _summarize(result: EmitResult) -> str:
+    """Return the number of devices, of requests by kind, and of devices without a valid id."""
+    requests = [f"{result.native} native"] if result.native else []
+    requests += [f"{result.batches:,} with {result.id_count:,} ids"] if result.batches else []
+    if not requests:
+        return NOTHING_TO_SEND.message
+    skipped = f"; {result.skipped_count:,} devices skipped" if result.skipped_count else ""
+    return f"{result.devices:,} devices; requests: {' and '.join(requests)}{skipped}"

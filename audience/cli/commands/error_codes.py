@@ -1,37 +1,35 @@
-"""A vendor's error codes: what each means for the batch and the run, and what to do."""
+"""The command that lists a vendor's error codes."""
 
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from audience.cli.options import JsonOption
-from audience.cli.output.report import print_result
-from audience.cli.output.widgets import print_wrapped_table
+from audience.cli.output.widgets import format_wrapped_table
+from audience.cli.output.writer import Output
 from audience.vendors import get_vendor, require_delivery
 from audience.vendors.delivery_spec import ErrorCode, Outcome
 
 BATCH_OUTCOMES: dict[Outcome, str] = {
-    "accepted": "is told, and the run goes on",
-    "invalid-ids": "is sent again without these ids",
-    "rejected": "told nobody; the run goes on",
-    "retryable": "told nobody; is tried again",
-    "fatal": "told nobody; the run stops",
-    "in-doubt": "may have told some; you decide",
+    "accepted": "delivered; the run continues",
+    "invalid-ids": "sent again without these ids",
+    "rejected": "not delivered; the run continues",
+    "retryable": "not delivered; tried again",
+    "fatal": "not delivered; the run stops",
+    "in-doubt": "may be delivered; you decide",
 }
 
 
 def run_error_codes(
-    vendor: Annotated[str, typer.Argument(metavar="VENDOR", help="A vendor that is sent to.")],
-    json: JsonOption = False,
+    output: Output,
+    vendor: Annotated[str, typer.Argument(metavar="VENDOR", help="Vendor that audience can send to.")],
 ) -> None:
-    """A vendor's error codes: what each means, what becomes of the batch and the run, and what to do."""
-    known = require_delivery(get_vendor(vendor)).error_codes
-    if json:
-        print_result([asdict(code) for code in known], json, "")
-        return
-    print_wrapped_table(
-        ("code", "meaning", "outcome", "advice"), [_code_cells(code) for code in known], (24, 34, 28, 34)
+    """List a vendor's error codes: meaning, effect on the batch and the run, and advice."""
+    codes = require_delivery(get_vendor(vendor)).error_codes
+    titles = ("code", "meaning", "outcome", "advice")
+    output.print_result(
+        [asdict(code) for code in codes],
+        lambda: format_wrapped_table(titles, [_code_cells(code) for code in codes], (24, 34, 28, 34)),
     )
 
 

@@ -1,40 +1,48 @@
-"""Why an expression means so many devices, and what vendors could say of it."""
+"""The command that explains a count and how vendors can express the audience."""
 
-import sys
 from typing import Annotated
 
 import typer
 
-from audience.cli.options import CatalogOption, ExprArgument, IndexArgument, JsonOption, load_optional_catalog
-from audience.cli.output.index import print_counts_table
+from audience.cli.options import CatalogOption, ExprArgument, IndexArgument, load_optional_catalog
+from audience.cli.output.index import format_counts
 from audience.cli.output.plans import format_plan_summary, plan_json
-from audience.cli.output.report import print_result, print_warnings
+from audience.cli.output.vendors import format_plan_overview
+from audience.cli.output.writer import Output
 from audience.index.device_index import DeviceIndex
-from audience.language.parser import parse as parse_text
+from audience.language.parser import parse
 from audience.planning.planner import plan as make_plan
+from audience.planning.plans import Plan
 from audience.vendors import vendor_names
 
 
 def run_explain(
+    output: Output,
     index: IndexArgument,
     expr: ExprArgument,
-    vendor: Annotated[str | None, typer.Option(metavar="V", help="This vendor only.")] = None,
+    vendor: Annotated[
+        str | None, typer.Option("--vendor", metavar="VENDOR", help="Show the requests of this vendor, or why not.")
+    ] = None,
+    vendors: Annotated[bool, typer.Option("--vendors", help="Compare all vendors.")] = False,
     catalog: CatalogOption = None,
-    json: JsonOption = False,
 ) -> None:
-    """The tree with a count at every node, what each vendor could say, and why not."""
-    opened, meant = DeviceIndex.open(index), parse_text(expr)
-    lines = opened.explain(meant)
-    known = load_optional_catalog(catalog)
-    plans = [make_plan(meant, name, opened, known) for name in ([vendor] if vendor else vendor_names(can="emit"))]
-    print_warnings(opened.find_unmatched(meant), json)
-    if json:
-        tree = [
-            {"depth": line.depth, "text": line.text, "devices": line.device_count, "remaining": line.remaining}
-            for line in lines
-        ]
-        print_result({"tree": tree, "vendors": {plan.vendor: plan_json(plan) for plan in plans}}, json, "")
-        return
-    print_counts_table(lines, len(opened))
-    for plan in plans:
-        sys.stdout.write(f"\n{format_plan_summary(plan)}\n")
+    """Show how many devices match each part of an expression, and how vendors can express it."""
+    device_index, audience = DeviceIndex.open(index), parse(expr)
+    lines = device_index.explain(audience)
+    known_catalog = load_optional_catalog(catalog)
+    names = vendor_names(can="emit") if vendors else [vendor] if vendor else []
+    plans = [make_plan(audience, name, device_index, known_catalog) for name in names]
+    output.print_warnings(device_index.find_unmatched(audience))
+    tree = [
+        {"depth": line.depth, "text": line.text, "devices": line.device_count, "remaining": line.remaining}
+        for line in lines
+    ]
+    facts = {"tree": tree} | ({"vendors": {plan.vendor: plan_json(plan) for plan in plans}} if plans else {})
+    output.print_result(facts, lambda: "\n\n".join([format_counts(lines, len(device_index)), *_format_plans(plans)]))
+
+
+def _format_plans(plans: list[Plan]) -> list[str]:
+    """Return the overview of several plans, or the summary of one."""
+    if len(plans) > 1:
+        return [format_plan_overview(plans)]
+    return [format_plan_summary(plan) for plan in plans]

@@ -1,50 +1,53 @@
-"""An index: build it, look at it, check it."""
+"""Commands that build, describe and check an index."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from audience.cli.options import (
-    IgnoreOption,
-    IndexArgument,
-    JsonOption,
-    TablesArgument,
-    parse_pair,
-    parse_token_options,
-)
-from audience.cli.output.index import print_index_info as print_info
-from audience.cli.output.report import print_result
-from audience.cli.output.widgets import progress_bar
+from audience.cli.options import IgnoreOption, IndexArgument, TablesArgument, parse_pair, parse_token_options
+from audience.cli.output.index import print_index_info
+from audience.cli.output.writer import Output
 from audience.index.device_index import DeviceIndex
 
 
 def run_build(
+    output: Output,
     tables: TablesArgument,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Where the index goes.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Folder of the new index.")],
     token: Annotated[
-        list[str] | None, typer.Option(metavar="[VENDOR=]COLUMN", help="The ids, of one vendor or of all.")
+        list[str] | None,
+        typer.Option("--token", metavar="[VENDOR=]COLUMN", help="Device ids, of one vendor or of all."),
     ] = None,
-    alias: Annotated[str | None, typer.Option(metavar="COLUMN", help="Holds aliases.")] = None,
-    account: Annotated[str | None, typer.Option(metavar="COLUMN", help="Holds accounts.")] = None,
+    alias: Annotated[str | None, typer.Option("--alias", metavar="COLUMN", help="Aliases.")] = None,
+    account: Annotated[str | None, typer.Option("--account", metavar="COLUMN", help="Accounts.")] = None,
     tags: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Holds bare tags; may be said again, as all below.")
+        list[str] | None, typer.Option("--tags", metavar="COLUMN", help="Untyped tags. Repeatable, as all below.")
     ] = None,
-    typed: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Text: typed tags, COLUMN:value.")] = None,
-    number: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Holds numbers, also as text.")] = None,
+    typed: Annotated[
+        list[str] | None, typer.Option("--typed", metavar="COLUMN", help="Strings, used as tags COLUMN:value.")
+    ] = None,
+    number: Annotated[
+        list[str] | None, typer.Option("--number", metavar="COLUMN", help="Numbers, or text to parse as numbers.")
+    ] = None,
     date: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Holds days: 2020-04-08 or 20200408.")
+        list[str] | None, typer.Option("--date", metavar="COLUMN", help="Dates, as 2020-04-08 or 20200408.")
     ] = None,
-    version: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Holds versions.")] = None,
+    version: Annotated[
+        list[str] | None, typer.Option("--version", metavar="COLUMN", help="Versions, as 1.10.2.")
+    ] = None,
     split: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN=SIGN", help="Tags in one text, SIGN between them.")
+        list[str] | None,
+        typer.Option("--split", metavar="COLUMN=SEPARATOR", help="Untyped tags in one string, to split."),
     ] = None,
     ignore: IgnoreOption = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace an index that is there.")] = False,
-    json: JsonOption = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing index.")] = False,
 ) -> None:
-    """Build an index of a table of devices; columns find their role by name and type."""
-    with progress_bar() as progress:
+    """Build an index from tables of devices; the role of a column follows from its name and type.
+
+    An option such as --number sets the role of a column itself.
+    """
+    with output.show_progress() as progress:
         index = DeviceIndex.build(
             tables,
             out,
@@ -56,24 +59,24 @@ def run_build(
             numbers=number or (),
             dates=date or (),
             versions=version or (),
-            split=dict(parse_pair(each, None) for each in split or []),
+            split=dict(parse_pair(option, None) for option in split or []),
             ignore=ignore or (),
             replace=replace,
             progress=progress,
         )
-    print_info(index, json)
+    print_index_info(index, output)
 
 
-def run_info(index: IndexArgument, json: JsonOption = False) -> None:
-    """What an index holds: devices, ids, attributes and their values, segments, and its snapshot."""
-    print_info(DeviceIndex.open(index), json)
+def run_info(output: Output, index: IndexArgument) -> None:
+    """Show the contents of an index: devices, ids, attributes, segments, snapshot."""
+    print_index_info(DeviceIndex.open(index), output)
 
 
-def run_check(index: IndexArgument, json: JsonOption = False) -> None:
-    """Read every file of the current snapshot whole and compare it with its checksum."""
-    opened = DeviceIndex.open(index)
-    with progress_bar() as progress:
+def run_check(output: Output, index: IndexArgument) -> None:
+    """Verify the checksum of every file of the current snapshot."""
+    device_index = DeviceIndex.open(index)
+    with output.show_progress() as progress:
         progress("reading files", 0, 0)
-        names = opened.verify()
-    number = opened.snapshot.manifest.number
-    print_result({"snapshot": number, "files": names}, json, f"sound: snapshot {number} in {len(names)} files")
+        names = device_index.verify()
+    number = device_index.snapshot.manifest.number
+    output.print_result({"snapshot": number, "files": names}, f"snapshot {number}: {len(names)} files verified")

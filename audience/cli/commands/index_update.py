@@ -1,4 +1,4 @@
-"""Changes of an index: its devices updated, tagged, removed; each is a new snapshot."""
+"""Commands that change the devices of an index; each change is a new snapshot."""
 
 from typing import Annotated
 
@@ -11,82 +11,83 @@ from audience.cli.options import (
     IdsArgument,
     IgnoreOption,
     IndexArgument,
-    JsonOption,
     TablesArgument,
     WaitOption,
 )
 from audience.cli.output.index import print_update_result
-from audience.cli.output.report import print_warnings
-from audience.cli.output.widgets import progress_bar
+from audience.cli.output.writer import Output
 from audience.errors import Problem, TableError
 from audience.index.device_index import DeviceIndex
 from audience.language.attribute_names import UNTYPED
 
 
 def run_update(
+    output: Output,
     index: IndexArgument,
     tables: TablesArgument,
     new: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="The index gets this column too; may be said again.")
+        list[str] | None, typer.Option("--new", metavar="COLUMN", help="Add this column to the index. Repeatable.")
     ] = None,
     ignore: IgnoreOption = None,
     wait: WaitOption = 0,
-    json: JsonOption = False,
 ) -> None:
-    """Write what a table says of devices: those that are known change in its columns, others are added."""
-    opened = DeviceIndex.open(index)
-    before = opened.snapshot
-    with progress_bar() as progress:
+    """Update devices from tables: known devices get the new values, other devices are added."""
+    device_index = DeviceIndex.open(index)
+    before = device_index.snapshot
+    with output.show_progress() as progress:
         progress("reading the table", 0, 0)
-        change = opened.update(tables, new=new or (), ignore=ignore or (), wait=wait, progress=progress)
-    print_update_result(change, before, opened, json)
+        result = device_index.update(tables, new=new or (), ignore=ignore or (), wait=wait, progress=progress)
+    print_update_result(result, before, device_index, output)
 
 
 def run_tag(
+    output: Output,
     index: IndexArgument,
     ids: IdsArgument = None,
     add: Annotated[
-        list[str] | None, typer.Option(metavar="TAG", help="They get this tag; may be said again, as --remove.")
+        list[str] | None, typer.Option("--add", metavar="TAG", help="Tag to add to the devices. Repeatable.")
     ] = None,
-    remove: Annotated[list[str] | None, typer.Option(metavar="TAG", help="They lose this tag.")] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option("--remove", metavar="TAG", help="Tag to remove from the devices. Repeatable.")
+    ] = None,
     files: IdFilesOption = None,
     column: IdColumnOption = None,
     wait: WaitOption = 0,
-    json: JsonOption = False,
 ) -> None:
-    """Give devices bare tags, and take others from them."""
-    opened = DeviceIndex.open(index)
-    before = opened.snapshot
+    """Add untyped tags to devices and remove others."""
+    device_index = DeviceIndex.open(index)
+    before = device_index.snapshot
     for name in (*(add or ()), *(remove or ())):
-        _require_untyped_tag(name, opened)
-    wanted = collect_ids(ids or (), files or (), column, before.manifest.columns)
-    with progress_bar() as progress:
-        change = opened.tag(wanted, add=add or (), remove=remove or (), wait=wait, progress=progress)
-    print_warnings(unknown_id_warnings(wanted, change.unknown, before), json)
-    print_update_result(change, before, opened, json)
+        _require_untyped_tag(name, device_index)
+    device_ids = collect_ids(ids or (), files or (), column, before.manifest.columns)
+    with output.show_progress() as progress:
+        result = device_index.tag(device_ids, add=add or (), remove=remove or (), wait=wait, progress=progress)
+    output.print_warnings(unknown_id_warnings(device_ids, result.unknown, before))
+    print_update_result(result, before, device_index, output)
 
 
 def _require_untyped_tag(name: str, index: DeviceIndex) -> None:
-    """Refuse a tag that is written like one with a type: `province:hunan` asks for another thing than it would add."""
+    """Reject a name such as `province:hunan`, which would not change the column `province`."""
     type_, colon, value = name.partition(":")
     if colon and type_ in index.attributes:
-        hint = f"write {value}" if type_ == UNTYPED else f"change the column {type_} by a table: audience index update"
-        raise TableError(Problem("not-bare", f"{name!r} is a tag of the type {type_!r}, not a bare one", hint=hint))
+        hint = f"write {value}" if type_ == UNTYPED else f"change column {type_} with `audience index update`"
+        message = f"{name!r} is a tag of the type {type_!r}, expected an untyped tag"
+        raise TableError(Problem("not-bare", message, hint=hint))
 
 
 def run_remove(
+    output: Output,
     index: IndexArgument,
     ids: IdsArgument = None,
     files: IdFilesOption = None,
     column: IdColumnOption = None,
     wait: WaitOption = 0,
-    json: JsonOption = False,
 ) -> None:
-    """Take devices out of an index."""
-    opened = DeviceIndex.open(index)
-    before = opened.snapshot
-    wanted = collect_ids(ids or (), files or (), column, before.manifest.columns)
-    with progress_bar() as progress:
-        change = opened.remove(wanted, wait=wait, progress=progress)
-    print_warnings(unknown_id_warnings(wanted, change.unknown, before), json)
-    print_update_result(change, before, opened, json)
+    """Remove devices from an index."""
+    device_index = DeviceIndex.open(index)
+    before = device_index.snapshot
+    device_ids = collect_ids(ids or (), files or (), column, before.manifest.columns)
+    with output.show_progress() as progress:
+        result = device_index.remove(device_ids, wait=wait, progress=progress)
+    output.print_warnings(unknown_id_warnings(device_ids, result.unknown, before))
+    print_update_result(result, before, device_index, output)

@@ -1,4 +1,4 @@
-"""Whether an expression is odd."""
+"""The command that finds likely mistakes in an expression."""
 
 import sys
 from pathlib import Path
@@ -6,37 +6,41 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audience.cli.options import CatalogOption, ExprArgument, JsonOption, load_optional_catalog, parse_fraction
-from audience.cli.output.report import print_result, problem_json
+from audience.cli.options import CatalogOption, ExprArgument, load_optional_catalog, parse_fraction
+from audience.cli.output.writer import Output, problem_json
 from audience.errors import PlanError, Problem
-from audience.language.parser import parse as parse_text
-from audience.planning.linter import lint as find_odd
+from audience.language.parser import parse
+from audience.planning.linter import lint
 
 if TYPE_CHECKING:
     from audience.index.device_index import DeviceIndex
 
 
 def run_lint(
+    output: Output,
     expr: ExprArgument,
-    index: Annotated[Path | None, typer.Argument(metavar="[INDEX]", help="The folder of an index.")] = None,
+    index: Annotated[
+        Path | None, typer.Argument(metavar="[INDEX]", help="Folder of an index to look tags up in.")
+    ] = None,
     catalog: CatalogOption = None,
     limit: Annotated[
-        str | None, typer.Option(metavar="SHARE", help="More devices than this are odd: 50% or 0.5.")
+        str | None,
+        typer.Option("--limit", metavar="FRACTION", help="Report more devices than this: 50% or 0.5."),
     ] = None,
-    json: JsonOption = False,
 ) -> None:
-    """What is legal and yet hardly meant: always empty, idle branches, unknown tags. Exit code 1 if there is any."""
-    opened = None if index is None else _open_index(index)
-    share = None if limit is None else parse_fraction(limit)
-    if share is not None and opened is None:
-        raise PlanError(Problem("bad-option", "--limit needs an index to count in", hint="audience lint EXPR INDEX"))
-    found = find_odd(parse_text(expr), opened, load_optional_catalog(catalog), share)
-    odd = [problem_json(problem) for problem in found]
-    print_result(odd, json, "\n".join(map(str, found)) or "nothing odd")
-    sys.exit(1 if found else 0)
+    """Find likely mistakes: always empty, redundant branches, unknown tags. Exit code 1 if there are any."""
+    device_index = None if index is None else _open_index(index)
+    fraction = None if limit is None else parse_fraction(limit)
+    if fraction is not None and device_index is None:
+        hint = "run audience lint EXPR INDEX"
+        raise PlanError(Problem("bad-option", "--limit needs an index to count devices in", hint=hint))
+    problems = lint(parse(expr), device_index, load_optional_catalog(catalog), fraction)
+    text = "\n".join(map(str, problems)) or "no problems found"
+    output.print_result([problem_json(problem) for problem in problems], text)
+    sys.exit(1 if problems else 0)
 
 
-def _open_index(index: Path) -> "DeviceIndex":
-    from audience.index.device_index import DeviceIndex  # here, as a text is looked at without an index too
+def _open_index(path: Path) -> "DeviceIndex":
+    from audience.index.device_index import DeviceIndex  # not needed to lint without an index
 
-    return DeviceIndex.open(index)
+    return DeviceIndex.open(path)

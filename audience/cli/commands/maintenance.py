@@ -1,91 +1,93 @@
-"""What is kept of an index: its history, older snapshots restored, copies, and room that is not needed any more."""
+"""Commands that maintain an index: compact, history, restore, backup, vacuum."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from audience.cli.options import IndexArgument, JsonOption, WaitOption
+from audience.cli.options import IndexArgument, WaitOption
 from audience.cli.output.index import print_update_result
-from audience.cli.output.report import print_result
-from audience.cli.output.widgets import print_table, progress_bar
+from audience.cli.output.widgets import format_table
+from audience.cli.output.writer import Output
 from audience.errors import OutputError, Problem
 from audience.index.device_index import DeviceIndex
 
 
-def run_compact(index: IndexArgument, wait: WaitOption = 0, json: JsonOption = False) -> None:
-    """Write anew what questions have to go around since devices changed: they are answered faster."""
-    opened = DeviceIndex.open(index)
-    before = opened.snapshot
-    with progress_bar() as progress:
-        change = opened.compact(wait=wait, progress=progress)
-    print_update_result(change, before, opened, json)
+def run_compact(output: Output, index: IndexArgument, wait: WaitOption = 0) -> None:
+    """Rewrite shards to drop deleted rows and speed up queries."""
+    device_index = DeviceIndex.open(index)
+    before = device_index.snapshot
+    with output.show_progress() as progress:
+        result = device_index.compact(wait=wait, progress=progress)
+    print_update_result(result, before, device_index, output)
 
 
-def run_history(index: IndexArgument, json: JsonOption = False) -> None:
-    """The snapshots that are kept, the oldest first; the last one is current."""
-    moments = DeviceIndex.open(index).history()
-    if json:
-        facts = [
-            {
-                "number": each.number,
-                "created": each.created,
-                "devices": each.device_count,
-                "description": each.description,
-            }
-            for each in moments
-        ]
-        print_result(facts, json, "")
-        return
-    rows = [(str(each.number), each.created, f"{each.device_count:,}", each.description) for each in moments]
-    print_table(("snapshot", "created", "devices", "description"), rows, right_aligned=(0, 2))
+def run_history(output: Output, index: IndexArgument) -> None:
+    """List the snapshots, oldest first; the last one is current."""
+    snapshots = DeviceIndex.open(index).history()
+    facts = [
+        {
+            "number": snapshot.number,
+            "created": snapshot.created,
+            "devices": snapshot.device_count,
+            "description": snapshot.description,
+        }
+        for snapshot in snapshots
+    ]
+    titles = ("snapshot", "created", "devices", "description")
+    rows = [(str(each.number), each.created, f"{each.device_count:,}", each.description) for each in snapshots]
+    output.print_result(facts, lambda: format_table(titles, rows, right_aligned=(0, 2)))
 
 
 def run_restore(
+    output: Output,
     index: IndexArgument,
-    snapshot: Annotated[int, typer.Argument(metavar="SNAPSHOT", help="Its number, see history.")],
+    snapshot: Annotated[
+        int, typer.Argument(metavar="SNAPSHOT", help="Number of the snapshot, see `audience index history`.")
+    ],
     wait: WaitOption = 0,
-    json: JsonOption = False,
 ) -> None:
-    """Make an older snapshot current again, as a new one."""
-    opened = DeviceIndex.open(index)
-    with progress_bar() as progress:
+    """Restore an older snapshot as a new current snapshot."""
+    device_index = DeviceIndex.open(index)
+    with output.show_progress() as progress:
         progress("checking files", 0, 0)
-        opened.restore(snapshot, wait=wait)
-    number, devices = opened.snapshot.manifest.number, len(opened)
+        device_index.restore(snapshot, wait=wait)
+    number, devices = device_index.snapshot.manifest.number, len(device_index)
     facts = {"snapshot": number, "restored": snapshot, "devices": devices}
-    print_result(facts, json, f"snapshot {number} is what {snapshot} was: {devices:,} devices")
+    output.print_result(facts, f"snapshot {number} restores snapshot {snapshot}: {devices:,} devices")
 
 
 def run_backup(
+    output: Output,
     index: IndexArgument,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="A folder that is not there yet.")],
-    json: JsonOption = False,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="New folder of the copy.")],
 ) -> None:
-    """Copy the current snapshot, checked, to a folder that is an index itself; writers may go on meanwhile."""
-    opened = DeviceIndex.open(index)
+    """Copy the current snapshot to a new index and verify it; writers are not blocked."""
+    device_index = DeviceIndex.open(index)
     if out.exists():
-        raise OutputError(Problem("exists", f"{out} exists already", hint="each copy is a new folder"))
-    with progress_bar() as progress:
+        raise OutputError(Problem("exists", f"{out} exists already", hint="choose a new folder"))
+    with output.show_progress() as progress:
         progress("copying", 0, 0)
-        opened.backup(out)
+        device_index.backup(out)
     copy = DeviceIndex.open(out)
     number, devices = copy.snapshot.manifest.number, len(copy)
     facts = {"folder": str(out), "snapshot": number, "devices": devices}
-    print_result(facts, json, f"{out}: snapshot {number}, {devices:,} devices")
+    output.print_result(facts, f"{out}: snapshot {number}, {devices:,} devices")
 
 
 def run_vacuum(
+    output: Output,
     index: IndexArgument,
-    keep: Annotated[int, typer.Option(metavar="N", help="So many snapshots, the current one among them.")],
+    keep: Annotated[
+        int, typer.Option("--keep", metavar="N", help="Number of snapshots to keep, including the current one.")
+    ],
     wait: WaitOption = 0,
-    json: JsonOption = False,
 ) -> None:
-    """Forget all snapshots but the last, and remove the files that no other needs."""
-    opened = DeviceIndex.open(index)
-    with progress_bar() as progress:
+    """Delete all but the last snapshots, and the files that no snapshot needs."""
+    device_index = DeviceIndex.open(index)
+    with output.show_progress() as progress:
         progress("removing files", 0, 0)
-        gone = opened.vacuum(keep, wait=wait)
-    kept = [each.number for each in opened.history()]
-    numbers = ", ".join(map(str, kept))
-    print_result({"removed": gone, "kept": kept}, json, f"{len(gone):,} files removed; snapshots kept: {numbers}")
+        removed = device_index.vacuum(keep, wait=wait)
+    kept = [snapshot.number for snapshot in device_index.history()]
+    text = f"{len(removed):,} files removed; snapshots kept: {', '.join(map(str, kept))}"
+    output.print_result({"removed": removed, "kept": kept}, text)

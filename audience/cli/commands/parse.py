@@ -1,21 +1,21 @@
-"""What an expression says."""
+"""The command that parses an expression."""
 
 from typing import Annotated
 
 import typer
 
-from audience.cli.options import ExprArgument, JsonOption
-from audience.cli.output.report import print_result
+from audience.cli.options import ExprArgument
+from audience.cli.output.writer import Output
 from audience.language.describe import expr_json, format_tree
-from audience.language.parser import parse as parse_text
+from audience.language.parser import parse
 from audience.language.printer import render
 
 
 def run_parse(
+    output: Output,
     expr: ExprArgument,
-    tree: Annotated[bool, typer.Option("--tree", help="Draw the tree.")] = False,
-    json: JsonOption = False,
+    tree: Annotated[bool, typer.Option("--tree", help="Print the syntax tree.")] = False,
 ) -> None:
-    """Write an expression in its canonical form."""
-    meant = parse_text(expr)
-    print_result(expr_json(meant), json, "\n".join(format_tree(meant)) if tree else render(meant))
+    """Parse an expression and print its canonical form."""
+    parsed = parse(expr)
+    output.print_result(expr_json(parsed), "\n".join(format_tree(parsed)) if tree else render(parsed))

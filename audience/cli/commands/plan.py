@@ -1,9 +1,9 @@
-"""How a vendor would be told, and what each way costs."""
+"""The command that plans how an audience is sent to a vendor."""
 
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,15 +11,14 @@ from audience.cli.options import (
     CatalogOption,
     ExprArgument,
     IndexArgument,
-    JsonOption,
     MaxRequestsOption,
     StrictOption,
     VendorOption,
     load_optional_catalog,
 )
-from audience.cli.output.delivery import cost_json, print_costs_table
+from audience.cli.output.delivery import cost_json, format_costs
 from audience.cli.output.plans import format_plan_details, plan_json
-from audience.cli.output.report import print_result, print_warnings
+from audience.cli.output.writer import Output
 from audience.delivery.costs import (
     MAX_SAMPLE_IDS,
     CostInput,
@@ -29,7 +28,7 @@ from audience.delivery.costs import (
     placeholder_credentials,
 )
 from audience.index.device_index import DeviceIndex
-from audience.language.parser import parse as parse_text
+from audience.language.parser import parse
 from audience.messages import Message
 from audience.planning.planner import MAX_REQUESTS
 from audience.planning.planner import plan as make_plan
@@ -38,58 +37,64 @@ from audience.requests.batching import batch_ids
 from audience.requests.reader import read_message
 from audience.vendors import get_vendor, require_delivery
 
-SAMPLE_MESSAGE = Message(title="title", body="body")  # a message to reckon with, where none is given
+SAMPLE_MESSAGE = Message(title="title", body="body")  # costs depend little on the message
 
 
 def run_plan(
+    output: Output,
     index: IndexArgument,
     expr: ExprArgument,
     vendor: VendorOption,
-    message: Annotated[Path | None, typer.Option("--message", metavar="FILE", help="The message, as JSON.")] = None,
-    method: Annotated[str | None, typer.Option("--method", metavar="NAME", help="Not the cheapest, but this.")] = None,
+    message: Annotated[
+        Path | None, typer.Option("--message", metavar="FILE", help="Message in JSON, to compute costs with.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", metavar="NAME", show_default="the cheapest", help="Send method for ids.")
+    ] = None,
     catalog: CatalogOption = None,
     max_requests: MaxRequestsOption = MAX_REQUESTS,
     strict: StrictOption = False,
-    json: JsonOption = False,
 ) -> None:
-    """How a vendor would be told: natively or by ids, why, and what each way costs; nothing is written or sent."""
-    opened, meant = DeviceIndex.open(index), parse_text(expr)
-    found = make_plan(meant, vendor, opened, load_optional_catalog(catalog), max_requests=max_requests, strict=strict)
-    print_warnings(opened.find_unmatched(meant), json)
-    if get_vendor(vendor).delivery is None:  # then there is no price
-        no_costs = f"no costs: audience cannot send to {vendor}"
-        meant_for = f"{opened.count(meant):,} devices\n{format_plan_details(found)}\n{no_costs}"
-        print_result({**plan_json(found), "devices": opened.count(meant), "ids": None, "costs": None}, json, meant_for)
+    """Show how an audience would be sent to a vendor: natively or by ids, why, and at what cost."""
+    device_index, audience = DeviceIndex.open(index), parse(expr)
+    known_catalog = load_optional_catalog(catalog)
+    plan = make_plan(audience, vendor, device_index, known_catalog, max_requests=max_requests, strict=strict)
+    output.print_warnings(device_index.find_unmatched(audience))
+    facts: dict[str, Any] = {**plan_json(plan), "devices": device_index.count(audience)}
+    details = f"{facts['devices']:,} devices\n{format_plan_details(plan)}"
+    if get_vendor(vendor).delivery is None:
+        text = f"{details}\nno costs: audience cannot send to {vendor}"
+        output.print_result({**facts, "ids": None, "costs": None}, text)
         return
-    order = _cost_input(found, opened, SAMPLE_MESSAGE if message is None else read_message(message))
-    native = [estimate_native(order)] if order.native_payloads else []
-    ways = estimate_methods(order)
-    taken = choose_method(order, method).name if order.native_payloads or order.id_count else None
-    if json:
-        costs = {"native": [*map(cost_json, native)], "methods": [*map(cost_json, ways)], "chosen": taken}
-        print_result(
-            {**plan_json(found), "devices": opened.count(meant), "ids": order.id_count, "costs": costs}, json, ""
-        )
-        return
-    print_result(None, json, f"{opened.count(meant):,} devices\n{format_plan_details(found)}")
-    if native or ways:
-        print_costs_table([*native, *ways], taken if ways else order.delivery.native_method.name)
+    cost_input = _cost_input(plan, device_index, SAMPLE_MESSAGE if message is None else read_message(message))
+    costs, tables = _estimate_costs(cost_input, method)
+    output.print_result({**facts, "ids": cost_input.id_count, "costs": costs}, "\n\n".join([details, *tables]))
+
+
+def _estimate_costs(cost_input: CostInput, method: str | None) -> tuple[dict[str, Any], list[str]]:
+    """Return the costs of native requests and of each send method, as JSON and as a table if there are any."""
+    native = [estimate_native(cost_input)] if cost_input.native_payloads else []
+    methods = estimate_methods(cost_input)
+    chosen = choose_method(cost_input, method).name if cost_input.native_payloads or cost_input.id_count else None
+    costs = {"native": [*map(cost_json, native)], "methods": [*map(cost_json, methods)], "chosen": chosen}
+    marked = chosen if methods else cost_input.delivery.native_method.name
+    return costs, [format_costs([*native, *methods], marked)] if native or methods else []
 
 
 def _cost_input(plan: Plan, index: DeviceIndex, message: Message) -> CostInput:
-    """What is to be told by *found*; nothing where nobody is meant."""
-    to = get_vendor(plan.vendor)
-    delivery = require_delivery(to)
-    some = index.count(plan.expr)
-    told = batch_ids(index.resolve(plan.by_ids), to.name) if plan.by_ids is not None and some else None
+    """Return the input for cost estimates: native payloads, the number of ids, and a sample of them."""
+    vendor = get_vendor(plan.vendor)
+    delivery = require_delivery(vendor)
+    device_count = index.count(plan.expr)
+    by_ids = plan.by_ids if device_count else None
+    batches = None if by_ids is None else batch_ids(index.resolve(by_ids), vendor.name)
+    first_ids = () if batches is None else tuple(id_ for ids in islice(batches.id_chunks(), 1) for id_ in ids)
     return CostInput(
-        vendor=to,
+        vendor=vendor,
         delivery=delivery,
         body=delivery.apply_timestamps(delivery.build_body(message), datetime.now(UTC)),
         credentials=placeholder_credentials(delivery),
-        native_payloads=plan.native if some else (),
-        id_count=0 if told is None else len(told.deliverable),
-        sample_ids=()
-        if told is None
-        else tuple(name for ids in islice(told.id_chunks(), 1) for name in ids[:MAX_SAMPLE_IDS]),
+        native_payloads=plan.native if device_count else (),
+        id_count=0 if batches is None else len(batches.deliverable),
+        sample_ids=first_ids[:MAX_SAMPLE_IDS],
     )

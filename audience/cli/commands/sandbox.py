@@ -1,4 +1,4 @@
-"""A loopback server that answers as the vendors do, to try everything against before going live."""
+"""The command that runs the sandbox, a local server that imitates the vendors."""
 
 import os
 import signal
@@ -12,9 +12,8 @@ from typing import Annotated
 import typer
 
 from audience._fs.atomic import atomic_write
-from audience.cli.options import JsonOption
-from audience.cli.output.report import print_result
-from audience.cli.output.widgets import print_table
+from audience.cli.output.widgets import format_table
+from audience.cli.output.writer import Output
 from audience.errors import DeliveryError, Problem
 from audience.sandbox import KEY, SECRET, Fault, Population, Sandbox
 from audience.sandbox.endpoints import emulated_vendors
@@ -24,112 +23,123 @@ SUMMARY_COLUMNS = ("devices", "delivered", "twice", "messages")
 
 
 def run_sandbox(
+    output: Output,
     devices: Annotated[
-        Path | None, typer.Option("--devices", metavar="TABLE", help="The devices that vendors know.")
+        Path | None, typer.Option("--devices", metavar="TABLE", help="Table of the devices that the vendors know.")
     ] = None,
     generate: Annotated[
         int | None,
-        typer.Option("--generate", min=1, max=10_000_000, metavar="N", help="So many devices as the demo has them."),
+        typer.Option("--generate", min=1, max=10_000_000, metavar="N", help="Generate N devices instead."),
     ] = None,
     name: Annotated[
         list[str] | None,
-        typer.Option("--name", metavar="VENDOR=PATTERN", help="What a typed tag is called there: {type}_{value}."),
+        typer.Option(
+            "--name",
+            metavar="VENDOR=PATTERN",
+            help="Name of typed tags at a vendor, as emas={type}_{value}. Repeatable.",
+        ),
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 for any that is free.")] = 0,
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, metavar="N", help="Port; 0 picks a free one.")] = 0,
     ready_file: Annotated[
-        Path | None, typer.Option("--ready-file", metavar="FILE", help="Is written with the URL when calls are taken.")
+        Path | None,
+        typer.Option("--ready-file", metavar="FILE", help="File to write the URL to when the server is ready."),
     ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(
             "--fault",
-            metavar="KIND[=VALUE][:SHARE|:#NTH|:/EVERY][@VENDOR[/ENDPOINT]]",
-            help="refuse, fast, delay, late, drop, error, error-after or close: drop:0.1, refuse=1008007:#3@tpns.",
+            metavar="FAULT",
+            help="KIND or KIND=VALUE. Add :FRACTION, :#NTH or :/EVERY to pick calls, and @VENDOR or @VENDOR/ENDPOINT "
+            "to pick where. Kinds: refuse, fast, delay, late, drop, error, error-after, close. "
+            "Examples: drop:0.1, refuse=1008007:#3@tpns. Repeatable.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of faults that hit by chance.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Random seed of faults with a fraction.")] = 0,
     rate: Annotated[
-        str, typer.Option(metavar="TIMES", help="Times the calls that vendors document are taken; off for no limit.")
+        str, typer.Option("--rate", metavar="FACTOR", help="Multiple of the documented rate limits, or `off`.")
     ] = "1",
-    key: Annotated[str | None, typer.Option(help="The only key that may call; else any may.")] = None,
+    key: Annotated[str | None, typer.Option("--key", metavar="KEY", help="The only application key to accept.")] = None,
     secret: Annotated[
-        str | None, typer.Option(envvar=SECRET_VARIABLE, help="Its secret; better in the environment.")
+        str | None,
+        typer.Option("--secret", metavar="SECRET", envvar=SECRET_VARIABLE, help="Its secret; prefer the variable."),
     ] = None,
-    json: JsonOption = False,
 ) -> None:
-    """Answer as EngageLab, JPush, TPNS and EMAS do, on a port of this machine, until Ctrl-C; then tell who was told."""
+    """Imitate EngageLab, JPush, TPNS and EMAS on a local port until Ctrl-C, then report what was delivered."""
     faults = [Fault.parse(text, seed) for text in fault or []]
-    times = _parse_rate(rate)
-    people = _load_population(devices, generate, name or [])
+    rate_factor = _parse_rate(rate)
+    population = _load_population(devices, generate, name or [])
     with (
         _catch_stop_signals() as stop,
-        Sandbox(people, faults=faults, key=key, secret=secret, rate=times, port=port) as running,
+        Sandbox(population, faults=faults, key=key, secret=secret, rate=rate_factor, port=port) as sandbox,
     ):
-        facts = {"url": running.url, "devices": len(people), "vendors": running.vendors, "pid": os.getpid()}
-        print_result(facts, json, running.url)
-        sys.stdout.flush()  # whoever started us reads it now
-        _print_access_hint(len(people), key, secret, json)
+        facts = {"url": sandbox.url, "devices": len(population), "vendors": sandbox.vendors, "pid": os.getpid()}
+        output.print_result(facts, sandbox.url)
+        sys.stdout.flush()  # a parent process may wait for the URL
+        if not output.as_json:
+            _print_access_hint(len(population), has_own_key=bool(key or secret))
         if ready_file:
-            atomic_write(ready_file, f"{running.url}\n".encode())
+            atomic_write(ready_file, f"{sandbox.url}\n".encode())
         stop.wait()
-        told = {vendor: running.summary(vendor) for vendor in running.vendors}
+        summaries = {vendor: sandbox.summary(vendor) for vendor in sandbox.vendors}
     if ready_file:
         with suppress(OSError):
             ready_file.unlink()
-    if json:
-        print_result(told, json, "")
-    else:
-        rows = [(vendor, *(f"{facts[column]:,}" for column in SUMMARY_COLUMNS)) for vendor, facts in told.items()]
-        print_table(("vendor", *SUMMARY_COLUMNS), rows, right_aligned=(1, 2, 3, 4))
+    rows = [(vendor, *(f"{facts[column]:,}" for column in SUMMARY_COLUMNS)) for vendor, facts in summaries.items()]
+    titles = ("vendor", *SUMMARY_COLUMNS)
+    output.print_result(summaries, lambda: format_table(titles, rows, right_aligned=(1, 2, 3, 4)))
 
 
 @contextmanager
 def _catch_stop_signals() -> Iterator[Event]:
-    """An event that Ctrl-C and a polite kill set, instead of ending the process."""
+    """Yield an event that SIGINT and SIGTERM set, instead of ending the process."""
     stop = Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
-def _load_population(table_path: Path | None, generated_count: int | None, name_patterns: list[str]) -> Population:
-    """The devices of a table, or generated ones."""
+def _load_population(table_path: Path | None, generated_count: int | None, name_options: list[str]) -> Population:
+    """Return the devices of a table, or generated ones, with the tag names of each vendor."""
     if (table_path is None) == (generated_count is None):
-        raise DeliveryError(Problem("no-devices", "say --devices TABLE or --generate N"))
-    pairs = [text.partition("=") for text in name_patterns]
-    if wrong := next(
-        (text for text, (_, _, pattern) in zip(name_patterns, pairs, strict=True) if "{value}" not in pattern), ""
-    ):
-        raise DeliveryError(Problem("bad-option", f"{wrong!r} is not of the form VENDOR=PATTERN", hint="emas={value}"))
-    known = {vendor: pattern for vendor, _, pattern in pairs}
-    if strangers := known.keys() - emulated_vendors().keys():
-        raise DeliveryError(
-            Problem("unknown-vendor", f"vendor {min(strangers)!r} is not emulated", hint=", ".join(emulated_vendors()))
-        )
+        raise DeliveryError(Problem("no-devices", "the sandbox needs devices", hint="--devices TABLE or --generate N"))
+    patterns = dict(map(_parse_name_option, name_options))
     if table_path is not None:
-        return Population.read(table_path, known)
-    return Population(Population.generate(generated_count or 0).table, known)
+        return Population.read(table_path, patterns)
+    return Population(Population.generate(generated_count or 0).table, patterns)
+
+
+def _parse_name_option(text: str) -> tuple[str, str]:
+    """Return the vendor and the pattern of a `--name` option."""
+    vendor, _, pattern = text.partition("=")
+    if "{value}" not in pattern:
+        message = f"{text!r} is not of the form VENDOR=PATTERN"
+        raise DeliveryError(Problem("bad-option", message, hint="for example emas={value}"))
+    if vendor not in emulated_vendors():
+        message = f"vendor {vendor!r} is not emulated"
+        raise DeliveryError(Problem("unknown-vendor", message, hint=", ".join(emulated_vendors())))
+    return vendor, pattern
 
 
 def _parse_rate(text: str) -> float | None:
+    """Return the factor of the rate limits, or None for `off`."""
     if text == "off":
         return None
     try:
-        rate = float(text)
+        factor = float(text)
     except ValueError:
-        rate = 0.0
-    if not 0 < rate < float("inf"):
-        raise DeliveryError(Problem("bad-option", f"--rate {text} is no number above 0", hint="10, 0.5, or off"))
-    return rate
+        factor = 0.0
+    if not 0 < factor < float("inf"):
+        message = f"--rate {text}: expected a number above 0, or off"
+        raise DeliveryError(Problem("bad-option", message, hint="for example 10, 0.5 or off"))
+    return factor
 
 
-def _print_access_hint(device_count: int, key: str | None, secret: str | None, json: bool) -> None:
-    """Say to a person who may call; never a secret that somebody else has said."""
-    if not json:
-        pair = (
-            "its key and secret" if key or secret else f"any key and secret; signatures are checked for {KEY}, {SECRET}"
-        )
-        sys.stderr.write(f"{device_count:,} devices at each vendor; {pair}; Ctrl-C ends it\n")
+def _print_access_hint(device_count: int, has_own_key: bool) -> None:
+    """Print which credentials are accepted; a key or secret from the options is not repeated."""
+    accepted = (
+        "the given key and secret" if has_own_key else f"any key and secret; signatures are checked for {KEY}, {SECRET}"
+    )
+    sys.stderr.write(f"{device_count:,} devices at each vendor; accepts {accepted}; press Ctrl-C to stop\n")

@@ -1,4 +1,4 @@
-"""From one vendor's words to another's."""
+"""The command that translates targeting between vendors."""
 
 import sys
 import warnings
@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from audience.cli.options import CatalogOption, JsonOption, MaxRequestsOption, StrictOption, load_optional_catalog
+from audience.cli.options import CatalogOption, MaxRequestsOption, StrictOption, load_optional_catalog
 from audience.cli.output.plans import format_plan_details, plan_json, render_shortened
-from audience.cli.output.report import NOTHING_TO_SEND, print_assumptions, print_errors, print_result, print_warnings
+from audience.cli.output.writer import NOTHING_TO_SEND, Output
 from audience.cli.streams import read_stdin
 from audience.errors import Problem
 from audience.language.ast import Expr
-from audience.language.parser import parse as parse_text
+from audience.language.parser import parse
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.catalog.vendor_names import with_catalog_names
@@ -22,78 +22,74 @@ from audience.planning.plans import Plan
 from audience.vendors import get_vendor, vendor_names
 from audience.vendors.payload_reader import dump_json, load_json
 
-JSON_PREFIXES = ("{", "[", '"', "/")  # of JSON; forms, and EngageLab's `all`, are texts of a vendor's own
+TEXT, ALL_VENDORS = "text", "all"  # values of --from and --to beside the vendors
+JSON_PREFIXES = ("{", "[", '"', "/")  # other payloads are strings: a form, or EngageLab's `all`
 
 
 def run_translate(
+    output: Output,
     payload: Annotated[
         str,
-        typer.Argument(metavar="[PAYLOAD|-]", help="A payload, or - for standard input."),
+        typer.Argument(metavar="[PAYLOAD]", help="Payload or expression; `-` reads standard input."),
     ] = "-",
-    source: Annotated[str, typer.Option("--from", metavar="V", help="A vendor, or text.")] = "text",
-    target: Annotated[str, typer.Option("--to", metavar="W", help="A vendor, or text, or all vendors.")] = "text",
-    explained: Annotated[bool, typer.Option("--explain", help="How it got there, in place of the payloads.")] = False,
+    source: Annotated[
+        str, typer.Option("--from", metavar="VENDOR", help="Vendor of the payload, or `text` for an expression.")
+    ] = TEXT,
+    target: Annotated[
+        str, typer.Option("--to", metavar="VENDOR", help="Vendor to translate to, or `text`, or `all` to compare.")
+    ] = TEXT,
+    explain: Annotated[bool, typer.Option("--explain", help="Print the plan instead of the payloads.")] = False,
     catalog: CatalogOption = None,
     max_requests: MaxRequestsOption = MAX_REQUESTS,
     strict: StrictOption = False,
-    json: JsonOption = False,
 ) -> None:
-    """Read one vendor's targeting and write it in another's words; text is a source and a target too.
-
-    With --to all every vendor's words stand side by side.
-    """
-    said = read_stdin("give the payload as an argument") if payload == "-" else payload
-    known = load_optional_catalog(catalog)
-    meant = parse_text(said) if source == "text" else _parse_payload(source, said, known, json)
-    if target == "text":
-        print_result({"expression": render(meant)}, json, render(meant))
+    """Translate an expression or one vendor's targeting payload for another vendor."""
+    text = read_stdin("pass the payload as an argument") if payload == "-" else payload
+    known_catalog = load_optional_catalog(catalog)
+    expr = parse(text) if source == TEXT else _parse_payload(source, text, known_catalog, output)
+    if target == TEXT:
+        output.print_result({"expression": render(expr)}, render(expr))
         return
-    whose = None if source == "text" else source
+    id_vendor = None if source == TEXT else source
     plans = [
-        make_plan(meant, name, catalog=known, max_requests=max_requests, strict=strict, id_vendor=whose)
-        for name in (vendor_names(can="emit") if target == "all" else [target])
+        make_plan(expr, name, catalog=known_catalog, max_requests=max_requests, strict=strict, id_vendor=id_vendor)
+        for name in (vendor_names(can="emit") if target == ALL_VENDORS else [target])
     ]
-    if target == "all":
-        _print_comparison(meant, plans, json)
+    if target == ALL_VENDORS:
+        _print_comparison(expr, plans, output)
     else:
-        _print_plan(plans[0], explained, json)
+        _print_plan(plans[0], explain, output)
 
 
-def _print_comparison(expr: Expr, plans: list[Plan], json: bool) -> None:
-    """Tell what all vendors would be sent."""
-    from audience.cli.output.vendors import print_plans_side_by_side  # here, as one vendor's words are no table
+def _print_comparison(expr: Expr, plans: list[Plan], output: Output) -> None:
+    """Print the payloads of all vendors."""
+    from audience.cli.output.vendors import format_plans_side_by_side  # imports rich, not needed for one vendor
 
-    if json:
-        told = {plan.vendor: plan_json(plan) for plan in plans}
-        print_result({"expression": render(expr), "vendors": told}, json, "")
-    else:
-        sys.stdout.write(f"{render_shortened(expr)}\n\n")
-        print_plans_side_by_side(plans)
+    facts = {"expression": render(expr), "vendors": {plan.vendor: plan_json(plan) for plan in plans}}
+    output.print_result(facts, lambda: f"{render_shortened(expr)}\n\n{format_plans_side_by_side(plans)}")
 
 
-def _print_plan(plan: Plan, with_details: bool, json: bool) -> None:
-    """Tell what one vendor is sent; it ends with 1 where ids are needed."""
-    if json or with_details:
-        print_result(plan_json(plan), json, format_plan_details(plan))
+def _print_plan(plan: Plan, with_details: bool, output: Output) -> None:
+    """Print the payloads of one vendor, or the details; exit with 1 if the plan needs ids."""
+    if output.as_json or with_details:
+        output.print_result(plan_json(plan), lambda: format_plan_details(plan))
     elif plan.by_ids is None:
-        for request in plan.native:
-            sys.stdout.write(dump_json(request) + "\n")
-        print_assumptions(plan.assumptions, json)
+        sys.stdout.write("".join(f"{dump_json(payload)}\n" for payload in plan.native))
+        output.print_assumptions(plan.assumptions)
     if plan.by_ids is not None:
-        left = Problem("by-ids", f"{plan.vendor} cannot say all of it; resolve it with an index")
-        print_errors((left, *plan.reasons), json)
+        message = f"{plan.vendor} cannot express all of it natively"
+        problem = Problem("by-ids", message, hint="use an index to resolve it to ids: audience emit")
+        output.print_errors((problem, *plan.reasons))
         sys.exit(1)
     if not plan.native:
-        print_warnings([NOTHING_TO_SEND], json)
+        output.print_warnings([NOTHING_TO_SEND])
 
 
-def _parse_payload(source: str, payload_text: str, catalog: Catalog | None, json: bool) -> Expr:
-    """What a vendor's payload means; its warnings are told."""
-    reader = with_catalog_names(get_vendor(source), catalog)
+def _parse_payload(vendor_name: str, text: str, catalog: Catalog | None, output: Output) -> Expr:
+    """Parse a vendor's payload and print the warnings of its parser."""
+    vendor = with_catalog_names(get_vendor(vendor_name), catalog)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        meant = reader.parse(
-            load_json(payload_text) if payload_text.lstrip().startswith(JSON_PREFIXES) else payload_text.strip()
-        )
-    print_warnings([Problem("payload", str(warning.message)) for warning in caught], json)
-    return meant
+        expr = vendor.parse(load_json(text) if text.lstrip().startswith(JSON_PREFIXES) else text.strip())
+    output.print_warnings([Problem("payload", str(warning.message)) for warning in caught])
+    return expr

@@ -1,10 +1,11 @@
-"""The vendors that are known."""
+"""The command that lists vendors."""
 
-from audience.cli.options import JsonOption
-from audience.cli.output.vendors import print_vendors_table
+from audience.cli.output.vendors import format_vendors, vendor_json
+from audience.cli.output.writer import Output
 from audience.vendors import get_vendor, vendor_names
 
 
-def run_vendors(json: JsonOption = False) -> None:
-    """The vendors, what each can say, its limits, and the page they come from."""
-    print_vendors_table([get_vendor(name) for name in vendor_names()], json)
+def run_vendors(output: Output) -> None:
+    """List the vendors with their capabilities, limits and documentation."""
+    vendors = [get_vendor(name) for name in vendor_names()]
+    output.print_result([vendor_json(vendor) for vendor in vendors], lambda: format_vendors(vendors))

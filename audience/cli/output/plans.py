@@ -1,52 +1,58 @@
-"""What commands print of plans: what a vendor is sent, how that came about, and why not otherwise."""
+"""Text and JSON of plans: native requests, ids, and the reasons."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from audience.cli.output.report import problem_json
-from audience.errors import Problem
-from audience.language.ast import Atom, Expr, Ids, map_atoms
+from audience.cli.output.writer import NOTHING_TO_SEND, problem_json
+from audience.errors import ExpressionError, Problem
+from audience.language.ast import Atom, Expr, Ids, Tag, map_atoms
+from audience.language.attribute_names import UNTYPED
+from audience.language.parser import parse
 from audience.language.printer import render
 from audience.planning.plans import Plan
 from audience.vendors.payload_reader import dump_json
 
-MAX_LISTED_IDS, FIRST_LISTED_IDS = 20, 8  # that a list on a screen may have, and how many of a longer one are shown
+MAX_LISTED_IDS, FIRST_LISTED_IDS = 20, 8  # a longer list is shown by its first ids and the number of the others
+MISSING_NAME = "no-name"  # code of a tag that has no name at a vendor
 
 
 def format_plan_summary(plan: Plan) -> str:
-    """What a vendor could say, or all the reasons why not."""
-    if plan.native and plan.by_ids is None:
-        many = "" if len(plan.native) == 1 else f" in {len(plan.native)} requests"
-        lines = [f"{plan.vendor}: natively{many}", *(f"  {dump_json(payload)}" for payload in plan.native)]
-        return "\n".join([*lines, *(f"  assumed: {condition.message}" for condition in plan.assumptions)])
+    """Return the native requests of *plan*, or the reasons why it needs ids."""
+    if plan.by_ids is None and not plan.native:
+        return f"{plan.vendor}: {NOTHING_TO_SEND.message}"
     if plan.by_ids is None:
-        return f"{plan.vendor}: nobody is meant, nothing to send"
+        count = "" if len(plan.native) == 1 else f" in {len(plan.native)} requests"
+        lines = [f"{plan.vendor}: natively{count}", *(f"  {dump_json(payload)}" for payload in plan.native)]
+        return "\n".join([*lines, *(f"  assumed: {assumption.message}" for assumption in plan.assumptions)])
     how = f"{len(plan.native)} native, the rest by ids" if plan.native else "by ids"
-    return "\n".join(
-        [f"{plan.vendor}: {how}, because", *(f"  - {format_problem_line(reason)}" for reason in plan.reasons)]
-    )
+    reasons = [f"  - {format_problem_line(reason)}" for reason in merge_missing_names(plan.reasons, plan.vendor)]
+    return "\n".join([f"{plan.vendor}: {how}, because", *reasons])
 
 
 def format_plan_details(plan: Plan) -> str:
-    """How *plan* came about: why it was split, what each request says, what was proved, what is taken for granted."""
-    lines = [f"asked      {render_shortened(plan.expr)}"]
-    lines += [f"one is not enough: {format_problem_line(reason)}" for reason in plan.split_reasons]
+    """Return how *plan* was made: the requests, why there are several, the ids, the check and the assumptions."""
+    lines = [f"expression {render_shortened(plan.expr)}"]
     lines += [
-        f"request {number:<2} {render_shortened(part)}" for number, part in enumerate(plan.request_exprs, start=1)
+        f"split      {format_problem_line(reason)}" for reason in merge_missing_names(plan.split_reasons, plan.vendor)
+    ]
+    lines += [
+        f"request {number:<2} {render_shortened(expr)}" for number, expr in enumerate(plan.request_exprs, start=1)
     ]
     if plan.by_ids is not None:
         lines.append(f"by ids     {render_shortened(plan.by_ids)}")
-        lines += [f"  because  {format_problem_line(reason)}" for reason in plan.reasons]
+        lines += [
+            f"  because  {format_problem_line(reason)}" for reason in merge_missing_names(plan.reasons, plan.vendor)
+        ]
     if len(plan.request_exprs) > 1:
-        lines.append(
-            "fewest     " + ("no fewer requests do" if plan.is_minimal else "not known: none were found in time")
-        )
+        minimal = "no smaller number of requests is possible" if plan.is_minimal else "unknown: the search timed out"
+        lines.append(f"minimal    {minimal}")
     if plan.native:
-        lines.append("proved     read back, they share no device and make up what was asked")
-    return "\n".join([*lines, *(f"assumed    {condition.message}" for condition in plan.assumptions)])
+        lines.append("verified   parsed back, the requests are disjoint and equal the expression")
+    return "\n".join([*lines, *(f"assumed    {assumption.message}" for assumption in plan.assumptions)])
 
 
 def render_shortened(expr: Expr) -> str:
-    """*expr* for people to read: of many ids only the first ones, and how many more there are.
+    """Return the text of *expr* with long lists of ids cut short.
 
     >>> render_shortened(Ids("account", tuple(f"a{number}" for number in range(1_000))))
     'account(a0, a1, a2, a3, a4, a5, a6, a7, "… 992 more")'
@@ -61,20 +67,51 @@ def _shorten_ids(atom: Atom) -> Expr:
     return atom
 
 
+def merge_missing_names(problems: Sequence[Problem], vendor: str) -> Sequence[Problem]:
+    """Return *problems* with those about tags that *vendor* has no names for merged into one.
+
+    A plan has one such problem for each tag, and one catalog entry for each type of tag resolves them.
+    """
+    types, others = split_missing_names(problems)
+    if len(problems) - len(others) < 2:
+        return problems
+    message = f"{vendor} has no names for {', '.join(types)}"
+    return [Problem(MISSING_NAME, message, hint="add them to a catalog"), *others]
+
+
+def split_missing_names(problems: Sequence[Problem]) -> tuple[list[str], list[Problem]]:
+    """Return the types of tags that have no name at the vendor, and all other problems."""
+    types = [_missing_tag_type(problem) for problem in problems]
+    others = [problem for problem, type_ in zip(problems, types, strict=True) if not type_]
+    return [*dict.fromkeys(filter(None, types))], others
+
+
+def _missing_tag_type(problem: Problem) -> str:
+    """Return the type of the tag without a name that *problem* points at, else ""."""
+    if problem.code != MISSING_NAME or problem.span is None:
+        return ""
+    try:
+        tag = parse(problem.span.excerpt)
+    except ExpressionError:
+        return ""
+    return tag.type if isinstance(tag, Tag) and tag.type != UNTYPED else ""
+
+
 def format_problem_line(problem: Problem) -> str:
+    """Return *problem* on one line, with its hint in parentheses."""
     hint = f" ({problem.hint})" if problem.hint else ""
     return f"{problem.code}: {problem.message}{hint}"
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
-    """*plan* for machines."""
+    """Return *plan* as a JSON object."""
     return {
         "requests": len(plan.native),
         "native": list(plan.native),
         "by_ids": None if plan.by_ids is None else render(plan.by_ids),
         "reasons": [problem_json(reason) for reason in plan.reasons],
-        "assumptions": [problem_json(condition) for condition in plan.assumptions],
-        "request_exprs": [render(part) for part in plan.request_exprs],
+        "assumptions": [problem_json(assumption) for assumption in plan.assumptions],
+        "request_exprs": [render(expr) for expr in plan.request_exprs],
         "split_reasons": [problem_json(reason) for reason in plan.split_reasons],
         "is_minimal": plan.is_minimal,
     }

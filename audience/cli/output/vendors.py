@@ -1,94 +1,117 @@
-"""What commands print of many vendors: what each can say, its limits, what each is sent."""
+"""Text and JSON of several vendors: their capabilities and limits, and their plans for one audience."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from audience.cli.output.plans import format_problem_line
-from audience.cli.output.report import print_result
-from audience.cli.output.widgets import print_wrapped_table
+from audience.cli.output.plans import format_problem_line, merge_missing_names, split_missing_names
+from audience.cli.output.widgets import format_table, format_wrapped_table
+from audience.cli.output.writer import NOTHING_TO_SEND
 from audience.language.printer import render
 from audience.planning.plans import Plan
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.spec import Vendor
 
 
-def print_vendors_table(records: Sequence[Vendor], json: bool) -> None:
-    """Print what each vendor can say, its limits, the page that they come from and the day it was read."""
-    if json:
-        print_result([_vendor_json(record) for record in records], json, "")
-        return
-    rows = [([record.name], _capability_lines(record), _limit_lines(record)) for record in records]
-    print_wrapped_table(("vendor", "can say", "limits"), rows, (11, 77, 32))
-    pages = [([record.name], [record.docs_read_on], [record.docs_url]) for record in records]
-    sys.stdout.write("\n")
-    print_wrapped_table(("vendor", "read on", "the page that says so"), pages, (11, 12, 97), gap=False)
-
-
-def _capability_lines(record: Vendor) -> list[str]:
-    read_only = [f"read only: {record.read_only_reason}"] if record.read_only_reason else []
-    sent_to = (
-        [f"sent to by {', '.join(_method_names(record))}; keys {_format_credential_keys(record)}"]
-        if record.delivery
-        else []
+def format_vendors(vendors: Sequence[Vendor]) -> str:
+    """Return a table of capabilities and limits, and one of the documentation they were taken from."""
+    rows = [([vendor.name], _capability_lines(vendor), _limit_lines(vendor)) for vendor in vendors]
+    pages = [([vendor.name], [vendor.docs_read_on], [vendor.docs_url]) for vendor in vendors]
+    return "\n\n".join(
+        [
+            format_wrapped_table(("vendor", "supports", "limits"), rows, (12, 70, 38)),
+            format_wrapped_table(("vendor", "read on", "documentation"), pages, (12, 12, 96), gap=False),
+        ]
     )
-    return [record.title, record.fragment, *read_only, *sent_to]
 
 
-def _method_names(record: Vendor) -> list[str]:
-    """The ways that a vendor is sent to by, as the option --method names them."""
-    if record.delivery is None:
-        return []
-    return list(dict.fromkeys(way.name for way in (record.delivery.native_method, *record.delivery.send_methods)))
-
-
-def _format_credential_keys(record: Vendor) -> str:
-    """What has to be known of an application, and what may be."""
-    if record.delivery is None:
-        return ""
-    return ", ".join([*record.delivery.required_keys, *(f"[{name}]" for name in record.delivery.optional_keys)])
-
-
-def _limit_lines(record: Vendor) -> list[str]:
-    return [f"{key} ≤ {limit.maximum:,}" for key, limit in record.limits.items() if limit.maximum is not None]
-
-
-def _vendor_json(record: Vendor) -> dict[str, Any]:
-    limits = {key: {"maximum": limit.maximum, "source": limit.source} for key, limit in record.limits.items()}
-    said: dict[str, Any] = {
-        "name": record.name,
-        "title": record.title,
-        "fragment": record.fragment,
-        "read_only_reason": record.read_only_reason or None,
+def vendor_json(vendor: Vendor) -> dict[str, Any]:
+    """Return the record of *vendor* as a JSON object."""
+    facts: dict[str, Any] = {
+        "name": vendor.name,
+        "title": vendor.title,
+        "fragment": vendor.fragment,
+        "read_only_reason": vendor.read_only_reason or None,
     }
-    if record.delivery is not None:
-        keys, hosts = list(record.delivery.required_keys), dict(record.delivery.base_urls)
-        said |= {
-            "methods": _method_names(record),
-            "keys": keys,
-            "hosts": hosts,
-            "optional_keys": dict(record.delivery.optional_keys),
+    if vendor.delivery is not None:
+        facts |= {
+            "methods": _method_names(vendor),
+            "keys": list(vendor.delivery.required_keys),
+            "hosts": dict(vendor.delivery.base_urls),
+            "optional_keys": dict(vendor.delivery.optional_keys),
         }
-    return {**said, "page": record.docs_url, "read_on": record.docs_read_on, "limits": limits}
+    limits = {key: {"maximum": limit.maximum, "source": limit.source} for key, limit in vendor.limits.items()}
+    return {**facts, "page": vendor.docs_url, "read_on": vendor.docs_read_on, "limits": limits}
 
 
-def print_plans_side_by_side(plans: Sequence[Plan]) -> None:
-    """Print what each vendor is sent, in its own words, and how many requests that takes; or why it goes by ids."""
-    rows = [([plan.vendor], [_requests_note(plan)], _payload_lines(plan)) for plan in plans]
-    print_wrapped_table(("vendor", "requests", "in its words"), rows, (11, 14, 95))
+def _capability_lines(vendor: Vendor) -> list[str]:
+    lines = [vendor.title, vendor.fragment]
+    if vendor.read_only_reason:
+        lines.append(f"read only: {vendor.read_only_reason}")
+    if vendor.delivery is not None:
+        keys = [*vendor.delivery.required_keys, *(f"[{name}]" for name in vendor.delivery.optional_keys)]
+        lines += [f"send methods: {', '.join(_method_names(vendor))}", f"keys: {', '.join(keys)}"]
+    return lines
 
 
-def _requests_note(plan: Plan) -> str:
+def _method_names(vendor: Vendor) -> list[str]:
+    """Return the names that the option --method takes for *vendor*."""
+    if vendor.delivery is None:
+        return []
+    methods = (vendor.delivery.native_method, *vendor.delivery.send_methods)
+    return list(dict.fromkeys(method.name for method in methods))
+
+
+def _limit_lines(vendor: Vendor) -> list[str]:
+    return [f"{key} ≤ {limit.maximum:,}" for key, limit in vendor.limits.items() if limit.maximum is not None]
+
+
+def format_plan_overview(plans: Sequence[Plan]) -> str:
+    """Return which vendors are sent native requests and which ids, and the reasons, equal ones on one line."""
+    methods: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
+    for plan in plans:
+        methods.setdefault(_method_note(plan), []).append(plan.vendor)
+        for line in _overview_reasons(plan):
+            reasons.setdefault(line, []).append(plan.vendor)
+    tables = [format_table(("sent as", "vendors"), _list_vendors(methods))]
+    if reasons:
+        tables.append(format_wrapped_table(("reason for ids", "vendors"), _as_lines(reasons), (3, 2), gap=False))
+    return "\n\n".join(tables)
+
+
+def _overview_reasons(plan: Plan) -> list[str]:
+    """Return the reasons of *plan*, worded alike for all vendors where only tag names are missing."""
+    types, others = split_missing_names(plan.reasons)
+    missing = [f"no names for {', '.join(types)}: add them to a catalog"] if types else []
+    return [*missing, *map(format_problem_line, others)]
+
+
+def _list_vendors(vendors_by_text: dict[str, list[str]]) -> list[tuple[str, str]]:
+    return [(text, ", ".join(vendors)) for text, vendors in vendors_by_text.items()]
+
+
+def _as_lines(vendors_by_text: dict[str, list[str]]) -> list[tuple[list[str], list[str]]]:
+    return [([text], [vendors]) for text, vendors in _list_vendors(vendors_by_text)]
+
+
+def format_plans_side_by_side(plans: Sequence[Plan]) -> str:
+    """Return a table of the payloads of each vendor, or of the reasons why it needs ids."""
+    rows = [([plan.vendor], [_method_note(plan)], _payload_lines(plan)) for plan in plans]
+    return format_wrapped_table(("vendor", "sent as", "payload"), rows, (12, 14, 94))
+
+
+def _method_note(plan: Plan) -> str:
+    requests = f"{len(plan.native)} request{'s' if len(plan.native) > 1 else ''}"
     if plan.by_ids is None:
-        return str(len(plan.native)) if plan.native else "none"
-    return f"{len(plan.native)}, and by ids" if plan.native else "by ids"
+        return requests if plan.native else "nothing"
+    return f"{requests} + ids" if plan.native else "ids"
 
 
 def _payload_lines(plan: Plan) -> list[str]:
-    """What is sent natively, and what is said about the rest and about what is taken for granted."""
+    """Return the native payloads, the expression that is left for ids with the reasons, and the assumptions."""
     if not plan.native and plan.by_ids is None:
-        return ["nobody is meant, nothing to send"]
-    rest = [f"the rest: {render(plan.by_ids)}"] if plan.native and plan.by_ids is not None else []
-    reasons = [f"- {format_problem_line(reason)}" for reason in plan.reasons]
-    assumed = [f"assumed: {condition.message}" for condition in plan.assumptions]
-    return [*map(dump_json, plan.native), *rest, *reasons, *assumed]
+        return [NOTHING_TO_SEND.message]
+    by_ids = [f"by ids: {render(plan.by_ids)}"] if plan.native and plan.by_ids is not None else []
+    reasons = [f"- {format_problem_line(reason)}" for reason in merge_missing_names(plan.reasons, plan.vendor)]
+    assumptions = [f"assumed: {assumption.message}" for assumption in plan.assumptions]
+    return [*map(dump_json, plan.native), *by_ids, *reasons, *assumptions]

@@ -1,5 +1,6 @@
-"""What a terminal shows: tables, and a progress bar when something takes longer than a second."""
+"""Tables and the progress bar of a terminal."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,25 +21,26 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-PROGRESS_DELAY_SECONDS = 1.0  # seconds
-RATE_WINDOW_SECONDS = 300.0  # seconds back that the rate is taken from
-UNWRAPPED_WIDTH_COLUMNS = 4_000  # columns off a terminal, where nothing is cut
-WRAPPED_WIDTH_COLUMNS = 120  # columns of a table whose cells are wrapped, where there is no terminal
+PROGRESS_DELAY_SECONDS = 1.0
+RATE_WINDOW_SECONDS = 300.0
+# Widths where standard output is not a terminal and COLUMNS is not set.
+TABLE_WIDTH_COLUMNS = 4_000  # wide enough that no line is wrapped
+WRAPPED_TABLE_WIDTH_COLUMNS = 120
 
 
 class RateColumn(ProgressColumn):
-    """How many are done each second, once that is known."""
+    """Rate of a task, in steps per second."""
 
     def render(self, task: Task) -> Text:
-        """One cell of the bar."""
+        """Return the rate, or nothing before it is known."""
         return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
 
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A function that shows a step and how many are done of how many, 0 for unknown, and how long that will take.
+    """Yield a callback that shows a step, how many items are done, and their total, or 0 if it is unknown.
 
-    Nothing is shown off a terminal, or before PATIENCE is over.
+    The bar appears on a terminal only, after PROGRESS_DELAY_SECONDS.
     """
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), RateColumn(), TimeRemainingColumn()
     progress = Progress(
@@ -60,7 +62,7 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _update_progress(progress: Progress, step: str, done: int, total: int) -> None:
-    """Show how far the *step* is; another one takes the place of that before it, for it has another rate."""
+    """Update the task of *step*; a new step replaces the one before it, as it has another rate."""
     for task in progress.tasks:
         if task.description == step:
             progress.update(task.id, completed=done, total=total or None)
@@ -69,37 +71,53 @@ def _update_progress(progress: Progress, step: str, done: int, total: int) -> No
     progress.add_task(step, completed=done, total=total or None)
 
 
-def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], right_aligned: Sequence[int] = (2,)) -> None:
-    """Print *rows* under *titles*; the columns *right* are numbers."""
-    grid = Table(*titles, box=None, pad_edge=False, header_style="bold")
-    for place in right_aligned:
-        grid.columns[place].justify = "right"
-    for row in rows:
-        grid.add_row(*map(_escape_unprintable, row))
-    console = Console(width=None if sys.stdout.isatty() else UNWRAPPED_WIDTH_COLUMNS, markup=False, emoji=False)
-    console.print(grid)
+def format_table(titles: Sequence[str], rows: Sequence[Sequence[str]], right_aligned: Sequence[int] = ()) -> str:
+    """Return a table whose cells have one line each; long cells wrap at the width of the terminal.
 
-
-def print_wrapped_table(
-    titles: Sequence[str], rows: Sequence[Sequence[Sequence[str]]], width_ratios: Sequence[int], *, gap: bool = True
-) -> None:
-    """Print *rows*, each cell of several lines, wrapped to the terminal, with a *gap* between rows or without.
-
-    *shares* is how wide each column may be.
+    Args:
+        titles: Column titles.
+        rows: Cells, row by row.
+        right_aligned: Positions of the columns of numbers, which are never wrapped.
     """
-    grid = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-    for title, share in zip(titles, width_ratios, strict=True):
-        grid.add_column(title, ratio=share, overflow="fold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for position, title in enumerate(titles):
+        is_number = position in right_aligned
+        table.add_column(title, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+    for row in rows:
+        table.add_row(*map(_escape_unprintable, row))
+    return _render(table, TABLE_WIDTH_COLUMNS)
+
+
+def format_wrapped_table(
+    titles: Sequence[str], rows: Sequence[Sequence[Sequence[str]]], width_ratios: Sequence[int], *, gap: bool = True
+) -> str:
+    """Return a table whose cells have several lines, each wrapped.
+
+    Args:
+        titles: Column titles.
+        rows: Cells, row by row, each a sequence of lines.
+        width_ratios: Relative widths of the columns.
+        gap: Whether to separate rows by an empty line.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    for title, ratio in zip(titles, width_ratios, strict=True):
+        table.add_column(title, ratio=ratio, overflow="fold")
     for number, row in enumerate(rows):
         if number and gap:
-            grid.add_row()
-        grid.add_row(*("\n".join(map(_escape_unprintable, cell)) for cell in row))
-    console = Console(
-        width=None if sys.stdout.isatty() else WRAPPED_WIDTH_COLUMNS, markup=False, emoji=False, highlight=False
-    )
-    console.print(grid)
+            table.add_row()
+        table.add_row(*("\n".join(map(_escape_unprintable, cell)) for cell in row))
+    return _render(table, WRAPPED_TABLE_WIDTH_COLUMNS)
+
+
+def _render(table: Table, default_width: int) -> str:
+    """Return *table* as text, as wide as the terminal or COLUMNS, else *default_width*."""
+    width = None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal() else default_width
+    console = Console(width=width, markup=False, emoji=False, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def _escape_unprintable(text: str) -> str:
-    """*text* on one line, without what would steer the terminal."""
+    """Return *text* on one line, without characters that control the terminal."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
