@@ -125,14 +125,14 @@ def _status_problems(status: Status) -> Iterable[Problem]:
     if status.stop_reason is not None:
         yield status.stop_reason
     if status.cancelled:
-        yield Problem("cancelled", f"{status.vendor}: the run is cancelled; {status.pending:,} batches were not sent")
+        yield Problem("cancelled", f"{status.vendor}: the run is cancelled; batches not sent: {status.pending:,}")
     elif status.pending:
-        message = f"{status.vendor}: {status.pending:,} batches are pending"
+        message = f"{status.vendor}: batches not sent yet: {status.pending:,}"
         yield Problem("left", message, hint="run `audience resume` to send them")
     if status.undecided:
-        message = f"{status.vendor}: {status.undecided:,} batches are in doubt: they may have been delivered"
-        hint = "run `audience resume` with --on-doubt skip to leave them, or with --on-doubt retry to send them again"
-        yield Problem("in-doubt", message, hint=f"{hint}; retry may deliver twice")
+        message = f"{status.vendor}: batches in doubt, which may have been delivered: {status.undecided:,}"
+        hint = "run `audience resume` with --on-doubt skip, or with --on-doubt retry, which may deliver twice"
+        yield Problem("in-doubt", message, hint=hint)
 
 
 def waiting_notes(workers: Iterable[Worker]) -> list[Problem]:

@@ -5,8 +5,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from threading import Timer
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -26,6 +28,7 @@ RATE_WINDOW_SECONDS = 300.0
 # Widths where standard output is not a terminal and COLUMNS is not set.
 TABLE_WIDTH_COLUMNS = 4_000  # wide enough that no line is wrapped
 WRAPPED_TABLE_WIDTH_COLUMNS = 120
+MAX_UNBROKEN_COLUMNS = 15  # names of vendors, dates
 
 
 class RateColumn(ProgressColumn):
@@ -91,17 +94,20 @@ def format_table(titles: Sequence[str], rows: Sequence[Sequence[str]], right_ali
 def format_wrapped_table(
     titles: Sequence[str], rows: Sequence[Sequence[Sequence[str]]], width_ratios: Sequence[int], *, gap: bool = True
 ) -> str:
-    """Return a table whose cells have several lines, each wrapped.
+    """Return a table whose cells have several lines, each wrapped unless the column is narrow.
 
     Args:
         titles: Column titles.
         rows: Cells, row by row, each a sequence of lines.
-        width_ratios: Relative widths of the columns.
+        width_ratios: Relative widths of the columns that wrap.
         gap: Whether to separate rows by an empty line.
     """
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-    for title, ratio in zip(titles, width_ratios, strict=True):
-        table.add_column(title, ratio=ratio, overflow="fold")
+    for position, (title, ratio) in enumerate(zip(titles, width_ratios, strict=True)):
+        if all(cell_len(line) <= MAX_UNBROKEN_COLUMNS for line in (title, *chain(*(row[position] for row in rows)))):
+            table.add_column(title, no_wrap=True)
+        else:
+            table.add_column(title, ratio=ratio, overflow="fold")
     for number, row in enumerate(rows):
         if number and gap:
             table.add_row()
