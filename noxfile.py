@@ -49,7 +49,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation site in site/; needs the extra `docs`."""
+    """Build the documentation site in site/."""
     session.run(sys.executable, "docs/build_pages.py")
     run_module(session, "zensical", "build", "--strict", *session.posargs)
 
