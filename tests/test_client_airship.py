@@ -1,10 +1,11 @@
 """Airship's own client builds the same audience from its checked selectors, and takes it into its payload unchanged."""
 
 import pytest
-import urbanairship as ua
 
 from audience import equivalent, get_vendor, parse, plan
 from audience.vendors.payload_reader import dump_json, load_json
+
+ua = pytest.importorskip("urbanairship")
 
 KEY = "k" * 22
 CHANNEL = "9c36e8c7-5a73-47c0-9716-99fd3d4197d5"

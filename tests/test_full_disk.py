@@ -26,7 +26,7 @@ def unshare_command() -> list[str]:
         not shutil.which(UNSHARE_COMMAND[0])
         or subprocess.run([*UNSHARE_COMMAND, "true"], capture_output=True, check=False).returncode
     ):
-        pytest.skip("this system does not allow mounting a disk in a user namespace")
+        pytest.skip(f"{UNSHARE_COMMAND[0]} is missing or must not mount a disk on this system")
     return UNSHARE_COMMAND
 
 
