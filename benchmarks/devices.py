@@ -13,6 +13,7 @@ from resource import RUSAGE_SELF, getrusage
 import polars as pl
 
 from audience import DeviceIndex
+from audience.index.schema.columns import IdColumn
 from audience.index.storage import polars_bridge
 from audience.index.storage.shard import Shard
 from audience.testing.devices import generate_devices
@@ -70,7 +71,7 @@ def write_peer_table(folder: Path) -> None:
 
 def _rows_of_shard(table: pl.LazyFrame, shard: Shard, first_row: int) -> pl.DataFrame:
     """The devices of *shard* in its order; it holds those of *table* from row *first* on."""
-    ids = polars_bridge.read_ids(shard, "id:registration_id")
+    ids = polars_bridge.read_ids(shard, IdColumn("id", "registration_id"))
     places = ids.str.tail(15).cast(pl.UInt32) - first_row  # an id ends in the number of its device
     found = table.slice(first_row, shard.row_count).collect()[places]
     assert (found["registration_id"] == ids).all()

@@ -11,7 +11,7 @@ from audience.index.ingest import cast
 from audience.index.ingest.reader import wrap_polars_errors
 from audience.index.ingest.sources import FORMAT_BY_SUFFIX, exact_column, scan_source
 from audience.index.schema.column_roles import ColumnRoles, validate_roles
-from audience.index.schema.columns import GENERIC_ID_COLUMNS, Column
+from audience.index.schema.columns import GENERIC_ID_COLUMNS, Column, select_device_id_columns
 from audience.index.storage import id_search
 from audience.index.storage.snapshot import Snapshot
 from audience.vendors import vendor_names
@@ -99,8 +99,8 @@ def unknown_id_warnings(ids: pl.Series, unknown_count: int, snapshot: Snapshot) 
         return [Problem("no-ids", "the list of ids is empty")]
     if not unknown_count:
         return []
-    names = [name for name in snapshot.id_column_names if name.startswith("id:")]
-    matches = [id_search.find_in_column(shard, name, ids) for shard in snapshot.shards for name in names]
+    columns = select_device_id_columns(snapshot.id_columns)
+    matches = [id_search.find_in_column(shard, column, ids) for shard in snapshot.shards for column in columns]
     known = pl.concat([pl.DataFrame(schema=id_search.MATCH_SCHEMA), *matches])
     unknown = ids.to_frame("id").join(known, on="id", how="anti", maintain_order="left")["id"]
     shown = ", ".join(map(repr, unknown.head(MAX_SHOWN_IDS))) + (", …" if len(unknown) > MAX_SHOWN_IDS else "")

@@ -27,6 +27,7 @@ from audience.index.query.device_set import DeviceSet, find_id_column
 from audience.index.query.explain import ExplainLine, explain_expr
 from audience.index.query.unmatched import find_unmatched
 from audience.index.schema.column_roles import ColumnRoles
+from audience.index.schema.columns import select_device_id_columns
 from audience.index.storage import id_search
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES
 from audience.index.storage.published import open_storage
@@ -202,12 +203,14 @@ class DeviceIndex:
         """Return whether any of *ids* is in a column of device ids that is not the one of *vendor*."""
         snapshot = self.snapshot
         try:
-            own_column = find_id_column(snapshot.id_column_names, vendor)
+            own_column = find_id_column(snapshot.id_columns, vendor)
         except PlanError:  # the index does not say which ids are the vendor's
-            own_column = ""
-        columns = [name for name in snapshot.id_column_names if name.startswith("id:") and name != own_column]
+            own_column = None
+        columns = [column for column in select_device_id_columns(snapshot.id_columns) if column != own_column]
         wanted = pl.Series("id", ids.values, dtype=pl.String).unique()
-        return any(len(id_search.find_in_column(shard, name, wanted)) for shard in snapshot.shards for name in columns)
+        return any(
+            len(id_search.find_in_column(shard, column, wanted)) for shard in snapshot.shards for column in columns
+        )
 
     def explain(self, expr: Expr | str) -> list[ExplainLine]:
         """Return the tree of *expr* with a count at every node, and in an AND the devices left after each operand.

@@ -8,6 +8,7 @@ import polars as pl
 
 from audience.errors import Problem
 from audience.index.query.device_set import DeviceSet, find_id_column
+from audience.index.schema.columns import IdColumn
 from audience.index.storage import polars_bridge
 from audience.index.storage.bitmaps import RowNumbers
 from audience.index.storage.shard import Shard
@@ -44,7 +45,7 @@ class Batches:
         """Yield the ids of each body."""
         return iter_id_lists(
             self.deliverable.shard_rows,
-            find_id_column(self.deliverable.snapshot.id_column_names, self.vendor.name),
+            find_id_column(self.deliverable.snapshot.id_columns, self.vendor.name),
             self.vendor.max_ids,
         )
 
@@ -70,7 +71,7 @@ class Batches:
         """Yield the skipped devices in chunks, each by an id that it does have, with the reason."""
         for shard, rows in self.skipped_devices.shard_rows:
             for chunk in iter_slices(rows, IDS_PER_SLICE):
-                yield _describe_skipped(shard, chunk, self.skipped_devices.snapshot.id_column_names, self.vendor)
+                yield _describe_skipped(shard, chunk, self.skipped_devices.snapshot.id_columns, self.vendor)
 
     def skipped_problems(self) -> list[Problem]:
         """Return a problem for each reason, with the number of devices and the first id."""
@@ -110,14 +111,14 @@ def iter_id_payloads(devices: DeviceSet, vendor: str) -> Iterator[Payload]:
 def select_deliverable_devices(devices: DeviceSet, vendor: Vendor) -> DeviceSet:
     """Return the devices with an id that *vendor* accepts in its id lists."""
     snapshot = devices.snapshot
-    column = find_id_column(snapshot.id_column_names, vendor.name)
+    column = find_id_column(snapshot.id_columns, vendor.name)
     pairs = zip(snapshot.shards, devices.bitmaps, strict=True)
     return DeviceSet([select_deliverable_rows(shard, column, bitmap, vendor) for shard, bitmap in pairs], snapshot)
 
 
 def iter_json_blocks(devices: DeviceSet, vendor: Vendor) -> Iterator[BodyBlock]:
     """Yield the JSON bodies of *devices* in blocks; every id must be deliverable at *vendor*."""
-    return iter_body_blocks(devices.shard_rows, find_id_column(devices.snapshot.id_column_names, vendor.name), vendor)
+    return iter_body_blocks(devices.shard_rows, find_id_column(devices.snapshot.id_columns, vendor.name), vendor)
 
 
 def iter_json_bodies(devices: DeviceSet, vendor: str) -> Iterator[bytes]:
@@ -133,11 +134,11 @@ def iter_json_bodies(devices: DeviceSet, vendor: str) -> Iterator[bytes]:
     return (body for block in blocks for body in block.iter_bodies())
 
 
-def _describe_skipped(shard: Shard, rows: RowNumbers, id_columns: Sequence[str], vendor: Vendor) -> pl.DataFrame:
+def _describe_skipped(shard: Shard, rows: RowNumbers, id_columns: Sequence[IdColumn], vendor: Vendor) -> pl.DataFrame:
     """Return the devices at *rows*, each by an id that it does have, with the reason why *vendor* cannot reach it."""
     own_ids = polars_bridge.arrow_to_series(shard.take_ids(find_id_column(id_columns, vendor.name), rows))
     all_ids = [
-        polars_bridge.arrow_to_series(shard.take_ids(name, rows)) for name in id_columns if name.startswith("id:")
+        polars_bridge.arrow_to_series(shard.take_ids(column, rows)) for column in id_columns if column.is_device_id
     ]
     devices = pl.select(pl.coalesce(all_ids)).to_series()
     messages = _quote_ids(devices) + f" has no id at {vendor.name}"

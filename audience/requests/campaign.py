@@ -23,6 +23,7 @@ from audience._fs.atomic import atomic_folder
 from audience.errors import DeliveryError, PlanError, Problem
 from audience.index.device_index import DeviceIndex
 from audience.index.query.device_set import DeviceSet, find_id_column
+from audience.index.schema.columns import IdColumn
 from audience.language.ast import Expr
 from audience.language.parser import parse
 from audience.language.printer import render
@@ -193,11 +194,11 @@ def _plan_vendor_share(
 
 def _validate_vendors(vendors: Sequence[str], index: DeviceIndex) -> None:
     """Raise PlanError if two vendors would take their ids from the same column."""
-    vendor_of_column: dict[str, str] = {}
+    vendor_of_column: dict[IdColumn, str] = {}
     for vendor in vendors:
-        column = find_id_column(index.snapshot.id_column_names, vendor)
+        column = find_id_column(index.snapshot.id_columns, vendor)
         if column in vendor_of_column:
-            message = f"{vendor_of_column[column]} and {vendor} would both use the ids of {column.partition(':')[2]}"
+            message = f"{vendor_of_column[column]} and {vendor} would both use the ids of {column.name}"
             hint = "leave one out, or build the index with --token VENDOR=COLUMN for each"
             raise PlanError(Problem("same-ids", message, hint=hint))
         vendor_of_column[column] = vendor

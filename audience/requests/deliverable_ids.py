@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from audience.index.schema.columns import IdColumn
 from audience.index.storage import bitmaps, polars_bridge
 from audience.index.storage.bitmaps import BitMap, RowNumbers
 from audience.index.storage.shard import SPARSE_RATIO, Shard
@@ -15,7 +16,7 @@ from audience.vendors.spec import WHITESPACE, Vendor
 IDS_PER_SCAN = 1 << 12  # ids of one width that are searched at once, while they are in the processor's cache
 
 
-def select_deliverable_rows(shard: Shard, id_column: str, bitmap: BitMap, vendor: Vendor) -> BitMap:
+def select_deliverable_rows(shard: Shard, id_column: IdColumn, bitmap: BitMap, vendor: Vendor) -> BitMap:
     """Return the rows of *bitmap* whose id in the column *id_column* may be listed at *vendor*.
 
     The cheapest sufficient test is used:
@@ -39,7 +40,7 @@ def select_deliverable_rows(shard: Shard, id_column: str, bitmap: BitMap, vendor
     return bitmap - invalid if invalid else bitmap
 
 
-def _all_ids_fit(shard: Shard, id_column: str, bitmap: BitMap, vendor: Vendor, suspect_bytes: bytes) -> bool:
+def _all_ids_fit(shard: Shard, id_column: IdColumn, bitmap: BitMap, vendor: Vendor, suspect_bytes: bytes) -> bool:
     """Return whether facts of the column, or one search of it, show that every id may be listed."""
     if not _are_short_enough(shard, id_column, vendor):
         return False
@@ -50,7 +51,7 @@ def _all_ids_fit(shard: Shard, id_column: str, bitmap: BitMap, vendor: Vendor, s
     return has_fixed_width and is_dense and not shard.contains_any(id_column, suspect_bytes)
 
 
-def _are_short_enough(shard: Shard, id_column: str, vendor: Vendor) -> bool:
+def _are_short_enough(shard: Shard, id_column: IdColumn, vendor: Vendor) -> bool:
     """Return whether the vendor has no limit of length, or all ids have one width within it."""
     if vendor.max_id_length is None:
         return True
@@ -58,7 +59,7 @@ def _are_short_enough(shard: Shard, id_column: str, vendor: Vendor) -> bool:
     return width is not None and width <= vendor.max_id_length
 
 
-def _invalid_rows(shard: Shard, id_column: str, rows: RowNumbers, vendor: Vendor) -> RowNumbers:
+def _invalid_rows(shard: Shard, id_column: IdColumn, rows: RowNumbers, vendor: Vendor) -> RowNumbers:
     ids = polars_bridge.arrow_to_series(shard.take_ids(id_column, rows))
     invalid: RowNumbers = rows[_mark_invalid_ids(ids, vendor).to_numpy()]
     return invalid

@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from audience.index.schema.columns import IdColumn
 from audience.index.storage import arrow_file
 from audience.index.storage.bitmaps import RowNumbers
 from audience.index.storage.shard import Shard
@@ -134,7 +135,7 @@ def extract_ids(body: bytes, vendor: Vendor) -> list[str]:
     return ids
 
 
-def iter_body_blocks(shard_rows: ShardRows, id_column: str, vendor: Vendor) -> Iterator[BodyBlock]:
+def iter_body_blocks(shard_rows: ShardRows, id_column: IdColumn, vendor: Vendor) -> Iterator[BodyBlock]:
     """Yield the bodies that list the ids at *shard_rows*; all but the last are full.
 
     Every id must exist and be deliverable at *vendor*.
@@ -148,7 +149,7 @@ def iter_body_blocks(shard_rows: ShardRows, id_column: str, vendor: Vendor) -> I
 
 
 def _iter_template_blocks(
-    shard_rows: ShardRows, id_column: str, max_ids: int, template: BodyTemplate
+    shard_rows: ShardRows, id_column: IdColumn, max_ids: int, template: BodyTemplate
 ) -> Iterator[BodyBlock]:
     """Yield the bodies of all shards; a body may begin in one shard and end in a later one.
 
@@ -175,7 +176,7 @@ def _iter_template_blocks(
         yield make_body_block([template.fill(template.separator.join(started))], max_ids - room)
 
 
-def iter_id_lists(shard_rows: ShardRows, id_column: str, max_ids: int) -> Iterator[list[str]]:
+def iter_id_lists(shard_rows: ShardRows, id_column: IdColumn, max_ids: int) -> Iterator[list[str]]:
     """Yield the ids at *shard_rows* in lists of *max_ids*; only the last may be shorter."""
     buffered: list[str] = []
     for shard, rows in shard_rows:
@@ -194,7 +195,7 @@ def make_body_block(bodies: Sequence[bytes], id_count: int) -> BodyBlock:
     return BodyBlock(b"".join(body + b"\n" for body in bodies), ends, id_count)
 
 
-def _join_ids(shard: Shard, id_column: str, rows: RowNumbers, template: BodyTemplate) -> bytes:
+def _join_ids(shard: Shard, id_column: IdColumn, rows: RowNumbers, template: BodyTemplate) -> bytes:
     """Return the escaped ids of *rows*, joined by the separator."""
     ids = shard.take_ids(id_column, rows)
     if shard.is_json_safe(id_column) and (joined := arrow_file.join_strings(ids, len(ids), template.separator)):
@@ -203,7 +204,7 @@ def _join_ids(shard: Shard, id_column: str, rows: RowNumbers, template: BodyTemp
 
 
 def _iter_full_blocks(
-    shard: Shard, id_column: str, rows: RowNumbers, ids_per_body: int, template: BodyTemplate
+    shard: Shard, id_column: IdColumn, rows: RowNumbers, ids_per_body: int, template: BodyTemplate
 ) -> Iterator[BodyBlock]:
     """Yield the full bodies of *rows*."""
     if not len(rows):

@@ -30,7 +30,7 @@ def print_index_info(index: DeviceIndex, output: Output) -> None:
         "snapshot": manifest.number,
         "created": manifest.created,
         "description": manifest.description,
-        "ids": snapshot.id_column_names,
+        "ids": [column.stored_name for column in snapshot.id_columns],
         "segments": manifest.segments,
         "attributes": attributes,
         "shards": [_shard_json(shard) for shard in snapshot.shards],

@@ -15,10 +15,10 @@ import polars as pl
 from audience.index.ingest.build import MAX_SHARD_DEVICES, write_shard
 from audience.index.ingest.decode import concat_columns, decode_rows, new_categories
 from audience.index.ingest.encode import DeviceTable
-from audience.index.schema.columns import Column
+from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import bitmaps, id_lookup, polars_bridge
 from audience.index.storage.bitmaps import BitMap, RowNumbers
-from audience.index.storage.id_column import IdColumn
+from audience.index.storage.id_column import EncodedIdColumn
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.published import Storage
 from audience.index.storage.shard import Shard
@@ -135,15 +135,15 @@ def _drop_deleted_rows(shard: Shard, storage: Storage, name: str) -> Shard:
     new_rows = (np.cumsum(is_live, dtype=np.int64) - 1).astype(np.uint32)
     live_mask = pl.Series(is_live)
     attributes = (_compact_attribute(shard, stored, deleted, new_rows) for stored in shard.attributes.values())
-    id_columns = (_compact_id_column(shard, column, live_mask, new_rows) for column in shard.id_column_names)
+    id_columns = (_compact_id_column(shard, column, live_mask, new_rows) for column in shard.id_columns)
     return Shard(storage, write_shard_files(storage, name, shard.device_count, attributes, id_columns).commit())
 
 
-def _compact_id_column(shard: Shard, name: str, is_live: pl.Series, new_rows: RowNumbers) -> IdColumn:
+def _compact_id_column(shard: Shard, column: IdColumn, is_live: pl.Series, new_rows: RowNumbers) -> EncodedIdColumn:
     """Return an id column without deleted rows; hashes are kept, not computed again."""
-    table = id_lookup.renumber_table(shard.read_hash_table(name), is_live.to_numpy(), new_rows)
-    ids = polars_bridge.read_ids(shard, name).filter(is_live)
-    return IdColumn(name, polars_bridge.series_to_arrow(ids), table)
+    table = id_lookup.renumber_table(shard.read_hash_table(column), is_live.to_numpy(), new_rows)
+    ids = polars_bridge.read_ids(shard, column).filter(is_live)
+    return EncodedIdColumn(column, polars_bridge.series_to_arrow(ids), table)
 
 
 def _compact_attribute(

@@ -20,7 +20,7 @@ from audience.index.changes.compaction import (
 )
 from audience.index.ingest.build import reject_too_many_devices, write_shard
 from audience.index.ingest.encode import DeviceTable
-from audience.index.schema.columns import Column
+from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap, RowNumbers
 from audience.index.storage.deleted_rows import write_deleted_rows
@@ -110,7 +110,7 @@ class UpdateSession:
         return published.publish(compacted, f"compacted after {operation}", columns).number
 
 
-def locate_ids(shards: Sequence[Shard], id_columns: Sequence[str], ids: pl.Series) -> list[ShardMatches]:
+def locate_ids(shards: Sequence[Shard], id_columns: Sequence[IdColumn], ids: pl.Series) -> list[ShardMatches]:
     """Find the devices with one of *ids* in one of *id_columns*, in rising rows.
 
     Raises:
@@ -118,7 +118,7 @@ def locate_ids(shards: Sequence[Shard], id_columns: Sequence[str], ids: pl.Serie
     """
     matches = []
     for shard in shards:
-        parts = [id_search.find_in_column(shard, name, ids) for name in id_columns]
+        parts = [id_search.find_in_column(shard, column, ids) for column in id_columns]
         rows = pl.concat([pl.DataFrame(schema=id_search.MATCH_SCHEMA), *parts])
         if len(rows):
             matches.append((shard, (rows.unique() if len(id_columns) > 1 else rows).sort("row")))

@@ -20,11 +20,10 @@ from audience.index.changes.update import MAX_CHUNK_DEVICES
 from audience.index.ingest.decode import decode_rows, new_categories
 from audience.index.ingest.encode import DeviceTable
 from audience.index.schema.column_roles import require_unique_names
-from audience.index.schema.columns import Column
+from audience.index.schema.columns import Column, select_device_id_columns
 from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import RowNumbers
 from audience.index.storage.list_columns import as_lists
-from audience.index.storage.manifest import Manifest
 from audience.index.storage.published import Storage
 from audience.index.storage.shard import Shard
 from audience.index.storage.write_lock import lock_for_update
@@ -57,7 +56,7 @@ def tag_devices(
     with lock_for_update(storage, "tag", wait) as manifest:
         progress("tagging devices", 0, 0)
         session = UpdateSession.start(storage, manifest, progress)
-        matches = locate_ids(session.shards, _device_id_columns(manifest), wanted)
+        matches = locate_ids(session.shards, select_device_id_columns(manifest.id_columns), wanted)
         column_of_tag = _assign_tag_columns(session.shards, manifest.columns, [*tags_to_add, *tags_to_remove])
         columns = list(dict.fromkeys((*manifest.columns, *(column_of_tag[tag] for tag in tags_to_add))))
         require_unique_names(columns)
@@ -93,7 +92,7 @@ def remove_devices(storage: Storage, ids: Iterable[str], wait: float, progress: 
     with lock_for_update(storage, "remove", wait) as manifest:
         progress("removing devices", 0, 0)
         session = UpdateSession.start(storage, manifest, progress)
-        matches = locate_ids(session.shards, _device_id_columns(manifest), wanted)
+        matches = locate_ids(session.shards, select_device_id_columns(manifest.id_columns), wanted)
         unknown = _count_unknown_ids(wanted, matches)
         removed = sum(len(distinct_rows(rows)) for _, rows in matches)
         if not removed:
@@ -110,10 +109,6 @@ def _deduplicate_ids(ids: Iterable[str]) -> pl.Series:
         return pl.Series("id", values, dtype=pl.String).drop_nulls().unique()
     except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
         raise TableError(Problem("bad-ids", "the ids are not strings", hint="give a list of strings")) from error
-
-
-def _device_id_columns(manifest: Manifest) -> list[str]:
-    return [name for name in manifest.id_column_names if name.startswith("id:")]
 
 
 def _count_unknown_ids(ids: pl.Series, matches: Sequence[ShardMatches]) -> int:

@@ -88,7 +88,7 @@ def _write_devices(
     for first_row, chunk in table.iter_chunks(MAX_CHUNK_DEVICES):
         session.progress("updating devices", first_row, table.row_count)
         _validate_key_column(chunk, key_column, first_row)
-        matches = locate_ids(old_shards, [f"id:{key_column.name}"], chunk[key_column])
+        matches = locate_ids(old_shards, [key_column.id_column], chunk[key_column])
         changed += sum(len(rows) for _, rows in matches)
         new_shards.append(session.write_new_shard(_merge_devices(chunk, key_column, matches, columns)))
         old_shards = delete_rows(old_shards, matches)

@@ -138,7 +138,7 @@ def reject_duplicate_ids(
     With *new_shards*, only ids that occur in one of these shards are checked.
     """
     for column in columns:
-        ids = id_search.find_duplicate_ids(shards, f"id:{column.name}", new_shards)
+        ids = id_search.find_duplicate_ids(shards, column.id_column, new_shards)
         if len(ids):
             rows = _describe_id_rows(ids, column, table)
             more = f" and {len(ids) - MAX_SHOWN_ROWS:,} more ids" if len(ids) > MAX_SHOWN_ROWS else ""

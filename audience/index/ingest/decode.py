@@ -79,7 +79,7 @@ def _decode_column(
     shard: Shard, selection: RowSelection, column: Column, categories: pl.Categories | None
 ) -> pl.Series:
     if column.is_id:
-        return polars_bridge.read_ids_at(shard, f"{column.role}:{column.name}", selection.rows)
+        return polars_bridge.read_ids_at(shard, column.id_column, selection.rows)
     attribute = shard.attributes.get(column.name)
     if attribute is None:
         return to_categorical(pl.Series([None], dtype=pl.String).new_from_index(0, len(selection.rows)), categories)

@@ -19,7 +19,7 @@ from audience.index.ingest.dictionary import DictionaryColumn, ScaledInts, as_sc
 from audience.index.ingest.row_order import RowOrder, choose_row_order
 from audience.index.schema.columns import Column
 from audience.index.storage.bitmaps import BitMap, rows_to_bitmap
-from audience.index.storage.id_column import IdColumn, reorder_ids
+from audience.index.storage.id_column import EncodedIdColumn, reorder_ids
 from audience.index.storage.id_lookup import sorted_unique
 from audience.index.storage.layout import BitSlicing
 from audience.index.storage.list_columns import flatten_lists, is_list
@@ -37,7 +37,7 @@ class EncodedShard:
     """Ids in row order and bitmaps of a shard; both are computed while they are iterated."""
 
     row_count: int
-    id_columns: Iterator[IdColumn]
+    id_columns: Iterator[EncodedIdColumn]
     attributes: Iterator[EncodedAttribute]
 
 
@@ -70,10 +70,10 @@ def _encode_dictionaries(
         return {column: futures[column].result() for column in table}
 
 
-def _iter_id_columns(table: DeviceTable, row_order: RowOrder[Column]) -> Iterator[IdColumn]:
+def _iter_id_columns(table: DeviceTable, row_order: RowOrder[Column]) -> Iterator[EncodedIdColumn]:
     for column, values in table.items():
         if column.is_id:
-            yield reorder_ids(f"{column.role}:{column.name}", values, row_order.old_of_new, row_order.new_of_old)
+            yield reorder_ids(column.id_column, values, row_order.old_of_new, row_order.new_of_old)
 
 
 def _try_scaled_ints(values: pl.Series) -> ScaledInts | None:

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.errors import PlanError, Problem
-from audience.index.schema.columns import GENERIC_ID_COLUMNS, rank_id_columns
+from audience.index.schema.columns import GENERIC_ID_COLUMNS, IdColumn, rank_id_columns
 from audience.index.storage import bitmaps
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.list_columns import as_lists, is_list
@@ -104,7 +104,7 @@ class DeviceSet:
         >>> index.resolve("male").ids().to_list(), index.resolve("male").ids("tpns").to_list()
         (['t1', 't2'], ['x1', None])
         """
-        return self._gather_ids(find_id_column(self.snapshot.id_column_names, vendor)).rename("token")
+        return self._gather_ids(find_id_column(self.snapshot.id_columns, vendor)).rename("token")
 
     def to_frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Return one row for each device with its ids, aliases and accounts.
@@ -122,36 +122,38 @@ class DeviceSet:
         >>> index.resolve("age > 18").to_frame(["alias"]).rows(), index.resolve("everyone").to_frame().columns
         ([('u1',)], ['token', 'alias'])
         """
-        kept = {name.partition(":")[2]: name for name in self.snapshot.id_column_names}
+        kept = {column.name: column for column in self.snapshot.id_columns}
         for name in columns or ():
             if name not in kept:
                 hint = f"it keeps {', '.join(kept)}"
                 raise PlanError(Problem("no-column", f"the index keeps no column {name!r}", hint=hint))
         return pl.DataFrame([self._gather_ids(kept[name]).rename(name) for name in columns or kept])
 
-    def _gather_ids(self, id_column: str) -> pl.Series:
-        parts = [read_ids_at(shard, id_column, rows) for shard, rows in self.shard_rows]
+    def _gather_ids(self, column: IdColumn) -> pl.Series:
+        parts = [read_ids_at(shard, column, rows) for shard, rows in self.shard_rows]
         if any(map(is_list, parts)):
             parts = [as_lists(part) for part in parts]
-        return pl.concat(parts) if parts else pl.Series(id_column, [], dtype=pl.String)
+        return pl.concat(parts) if parts else pl.Series(column.name, [], dtype=pl.String)
 
 
-def find_id_column(id_columns: Sequence[str], vendor: str | None) -> str:
-    """Return the name of the column that holds the ids of *vendor*.
+def find_id_column(id_columns: Sequence[IdColumn], vendor: str | None) -> IdColumn:
+    """Return the column that holds the ids of *vendor*.
 
     A column of the vendor is preferred. Otherwise the only column that belongs to no vendor is used.
 
     Raises:
         PlanError: No column, or more than one, can hold the ids of *vendor*.
     """
-    names = {name.partition(":")[2]: name for name in id_columns if name.startswith("id:")}
+    ranked = rank_id_columns(id_columns)
     if vendor is None:
-        return rank_id_columns(id_columns)[0]
+        return ranked[0]
+    by_name = {column.name: column for column in ranked}
     for name in get_vendor(vendor).id_columns:
-        if name in names:
-            return names[name]
-    generic = [name for name in names if name in GENERIC_ID_COLUMNS]
+        if name in by_name:
+            return by_name[name]
+    generic = [column for column in ranked if column.name in GENERIC_ID_COLUMNS]
     if len(generic) == 1:
-        return names[generic[0]]
+        return generic[0]
+    names = [column.name for column in id_columns if column.is_device_id]
     message = f"which column holds the ids of {vendor}? The index has {', '.join(names)}"
     raise PlanError(Problem("no-token", message, hint=f"build it with --token {vendor}=COLUMN"))

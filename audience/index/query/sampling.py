@@ -16,9 +16,9 @@ def sample_rows(expr: Sample | Split, shard: Shard) -> BitMap:
     The bucket of a device is computed from its first id, in the order in which `rank_id_columns` prefers the columns.
     """
     sampled, unassigned = BitMap(), bitmaps.full_bitmap(shard.row_count)
-    for name in rank_id_columns(shard.id_column_names):
+    for column in rank_id_columns(shard.id_columns):
         if unassigned:
-            table = shard.read_hash_table(name)
+            table = shard.read_hash_table(column)
             in_bucket = id_lookup.is_in_bucket(table, expr.seed, bucket_range(expr))
             sampled |= bitmaps.rows_to_bitmap(np.sort(id_lookup.rows_of_table(table[in_bucket]))) & unassigned
             unassigned -= bitmaps.rows_to_bitmap(np.sort(id_lookup.rows_of_table(table)))

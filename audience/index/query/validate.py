@@ -61,9 +61,9 @@ def _require_role(atom: Tag | Compare | Within, snapshot: Snapshot) -> Role:
 
 def _validate_ids(ids: Ids, snapshot: Snapshot) -> None:
     """Require an id column of this kind, and that each registration id names one device only."""
-    columns = select_id_columns(ids, snapshot.id_column_names)
+    columns = select_id_columns(ids, snapshot.id_columns)
     if not columns:
-        available = ", ".join(name.partition(":")[2] for name in snapshot.id_column_names)
+        available = ", ".join(column.name for column in snapshot.id_columns)
         problem = Problem("unknown-ids", f"the index holds no {ids.kind}", ids.span, hint=f"it holds {available}")
         raise ExpressionError(problem)
     if ids.kind == "registration_id" and len(columns) > 1:

@@ -14,6 +14,39 @@ GENERIC_ID_COLUMNS = ("registration_id", "token", "device_id")
 
 
 @dataclass(frozen=True, slots=True)
+class IdColumn:
+    """Column of ids of an index.
+
+    Attributes:
+        kind: `id` for the ids of single devices, else the kind of the shared ids.
+        name: Vendor or generic name of the ids of single devices, else the same as *kind*.
+    """
+
+    kind: str
+    name: str
+
+    @classmethod
+    def from_stored_name(cls, stored_name: str) -> "IdColumn":
+        """Return the column that shards store under this name."""
+        kind, _, name = stored_name.partition(":")
+        return cls(kind, name)
+
+    @property
+    def stored_name(self) -> str:
+        """Return the name under which shards store the column.
+
+        >>> IdColumn("id", "tpns").stored_name
+        'id:tpns'
+        """
+        return f"{self.kind}:{self.name}"
+
+    @property
+    def is_device_id(self) -> bool:
+        """Return whether each id belongs to one device."""
+        return self.kind == "id"
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """Column of a device table and its role.
 
@@ -34,15 +67,28 @@ class Column:
         """Return whether the column holds ids rather than attributes."""
         return self.role == "id" or self.role in SHARED_ID_ROLES
 
+    @property
+    def id_column(self) -> IdColumn:
+        """Return the id column of the index that holds this column, which must hold ids."""
+        return IdColumn(self.role, self.name)
 
-def select_id_columns(ids: Ids, names: Iterable[str]) -> list[str]:
-    """Return the id columns among *names* that hold ids of the kind of *ids*."""
-    prefix = "id:" if ids.kind == "registration_id" else f"{ids.kind}:"
-    return [name for name in names if name.startswith(prefix)]
+
+def select_id_columns(ids: Ids, columns: Iterable[IdColumn]) -> list[IdColumn]:
+    """Return the columns that hold ids of the kind of *ids*."""
+    kind = "id" if ids.kind == "registration_id" else ids.kind
+    return [column for column in columns if column.kind == kind]
 
 
-def rank_id_columns(names: Iterable[str]) -> list[str]:
-    """Return the columns of device ids among *names*, generic ones first."""
-    own = [name for name in names if name.startswith("id:")]
-    words = [f"id:{word}" for word in GENERIC_ID_COLUMNS if f"id:{word}" in own]
-    return [*words, *(name for name in sorted(own) if name not in words)]
+def select_device_id_columns(columns: Iterable[IdColumn]) -> list[IdColumn]:
+    """Return the columns with the ids of single devices."""
+    return [column for column in columns if column.is_device_id]
+
+
+def rank_id_columns(columns: Iterable[IdColumn]) -> list[IdColumn]:
+    """Return the columns with the ids of single devices, generic ones first."""
+
+    def rank(column: IdColumn) -> tuple[int, str]:
+        is_generic = column.name in GENERIC_ID_COLUMNS
+        return (GENERIC_ID_COLUMNS.index(column.name) if is_generic else len(GENERIC_ID_COLUMNS)), column.name
+
+    return sorted(select_device_id_columns(columns), key=rank)

@@ -8,15 +8,16 @@ import polars as pl
 import polars_hash
 from numpy.typing import NDArray
 
+from audience.index.schema.columns import IdColumn
 from audience.index.storage import arrow_file, polars_bridge
 from audience.index.storage.id_lookup import ROW_MASK, HashTable
 
 
 @dataclass(frozen=True, slots=True)
-class IdColumn:
+class EncodedIdColumn:
     """Id column of a shard to be written: an Arrow array of strings, or of lists of them, and its hash table."""
 
-    name: str
+    column: IdColumn
     array: Any
     hash_table: HashTable
 
@@ -43,20 +44,20 @@ def build_hash_table(ids: pl.Series, rows: NDArray[np.uint32]) -> HashTable:
 
 
 def reorder_ids(
-    name: str, values: pl.Series, old_of_new: NDArray[np.uint32], new_of_old: NDArray[np.uint32]
-) -> IdColumn:
+    column: IdColumn, values: pl.Series, old_of_new: NDArray[np.uint32], new_of_old: NDArray[np.uint32]
+) -> EncodedIdColumn:
     """Return *values* in another row order.
 
     Ids are hashed before they are moved, while they are contiguous.
 
     Args:
-        name: Name of the column.
+        column: Column of the ids.
         values: Ids in the old order.
         old_of_new: Old row of each new row.
         new_of_old: New row of each old row.
     """
     values = values.rechunk()  # gathering from many chunks is ten times slower
-    return IdColumn(name, _reorder_array(values, old_of_new), _hash_column(values, new_of_old))
+    return EncodedIdColumn(column, _reorder_array(values, old_of_new), _hash_column(values, new_of_old))
 
 
 def _reorder_array(values: pl.Series, old_of_new: NDArray[np.uint32]) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import polars as pl
 
-from audience.index.schema.columns import select_id_columns
+from audience.index.schema.columns import IdColumn, select_id_columns
 from audience.index.storage import bitmaps, id_column, id_lookup, polars_bridge
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.shard import Shard
@@ -15,19 +15,19 @@ from audience.language.attribute_names import UNTYPED
 MATCH_SCHEMA = pl.Schema({"row": pl.UInt32, "id": pl.String, "at": pl.UInt32})
 
 
-def find_in_column(shard: Shard, name: str, ids: pl.Series) -> pl.DataFrame:
+def find_in_column(shard: Shard, column: IdColumn, ids: pl.Series) -> pl.DataFrame:
     """Find the live rows of *shard* that have one of *ids* in an id column.
 
     Args:
         shard: Shard to search.
-        name: Name of the id column.
+        column: Name of the id column.
         ids: Distinct ids.
 
     Returns:
         The columns `row`, `id`, and `at`, the position of the id in *ids*.
     """
     no_matches = pl.DataFrame(schema=MATCH_SCHEMA)
-    table = shard.read_hash_table(name)
+    table = shard.read_hash_table(column)
     if not len(table) or not len(ids):
         return no_matches
     hashes = id_column.hash_ids(ids)
@@ -36,7 +36,7 @@ def find_in_column(shard: Shard, name: str, ids: pl.Series) -> pl.DataFrame:
     if not len(rows):
         return no_matches
     at = pl.Series(order[positions].astype(np.uint32))
-    stored = polars_bridge.read_ids_at(shard, name, rows)
+    stored = polars_bridge.read_ids_at(shard, column, rows)
     candidates = pl.DataFrame({"row": rows, "id": ids.gather(at), "at": at, "stored": stored})
     is_list = isinstance(candidates.schema["stored"], pl.List)
     has_id = pl.col("id").is_in("stored") if is_list else pl.col("id") == pl.col("stored")
@@ -49,36 +49,38 @@ def _is_deleted(rows: pl.Series, shard: Shard) -> pl.Series:
     return pl.Series(np.isin(rows.to_numpy(), deleted), dtype=pl.Boolean)
 
 
-def find_duplicate_ids(shards: Sequence[Shard], name: str, new_shards: Sequence[Shard] | None = None) -> pl.Series:
+def find_duplicate_ids(
+    shards: Sequence[Shard], column: IdColumn, new_shards: Sequence[Shard] | None = None
+) -> pl.Series:
     """Return the ids of a column that more than one live device of *shards* has.
 
     If *new_shards* is given, only ids of devices in these shards are checked.
     """
-    tables = [_load_hash_table(shard, name) for shard in (shards if new_shards is None else new_shards)]
+    tables = [_load_hash_table(shard, column) for shard in (shards if new_shards is None else new_shards)]
     hashes = id_lookup.find_duplicate_hashes(tables, lambda: _evict_all(shards))
     if new_shards is not None:
         old_shards = [shard for shard in shards if all(shard is not new for new in new_shards)]
-        old_tables = [shard.read_hash_table(name) for shard in old_shards]
+        old_tables = [shard.read_hash_table(column) for shard in old_shards]
         hashes = np.concatenate([hashes, id_lookup.find_common_hashes(tables, old_tables)])
     parts = [pl.Series("id", [], dtype=pl.String)]
     if len(hashes):
-        parts += [_ids_with_hashes(shard, name, hashes) for shard in shards]
+        parts += [_ids_with_hashes(shard, column, hashes) for shard in shards]
     ids = pl.concat(parts)
     return ids.filter(ids.is_duplicated() & ids.is_not_null()).unique(maintain_order=True)
 
 
-def _ids_with_hashes(shard: Shard, name: str, hashes: id_lookup.HashTable) -> pl.Series:
+def _ids_with_hashes(shard: Shard, column: IdColumn, hashes: id_lookup.HashTable) -> pl.Series:
     """Return the ids of live devices that have one of *hashes*."""
-    _, candidates = id_lookup.find_candidate_rows(shard.read_hash_table(name), hashes)
+    _, candidates = id_lookup.find_candidate_rows(shard.read_hash_table(column), hashes)
     rows = bitmaps.remove_rows(bitmaps.rows_to_bitmap(candidates), shard.deleted)
-    ids = polars_bridge.read_ids_at(shard, name, bitmaps.bitmap_to_rows(rows)).alias("id")
+    ids = polars_bridge.read_ids_at(shard, column, bitmaps.bitmap_to_rows(rows)).alias("id")
     shard.evict()
     return ids
 
 
-def _load_hash_table(shard: Shard, name: str) -> id_lookup.HashTable:
+def _load_hash_table(shard: Shard, column: IdColumn) -> id_lookup.HashTable:
     """Return a verified hash table; those of many shards are too large to stay in memory."""
-    table = shard.read_hash_table(name)
+    table = shard.read_hash_table(column)
     shard.evict()
     return table
 
@@ -113,7 +115,7 @@ def _is_tag_live(tag: str, shards: Iterable[Shard]) -> bool:
 def locate_in_shard(ids: Ids, shard: Shard) -> pl.DataFrame:
     """Find the live rows of *shard* that have one of *ids* in any column of their kind; columns of `MATCH_SCHEMA`."""
     wanted = pl.Series("id", ids.values, dtype=pl.String).unique()
-    matches = [find_in_column(shard, name, wanted) for name in select_id_columns(ids, shard.id_column_names)]
+    matches = [find_in_column(shard, column, wanted) for column in select_id_columns(ids, shard.id_columns)]
     return pl.concat([pl.DataFrame(schema=MATCH_SCHEMA), *matches]).unique()
 
 

@@ -13,7 +13,7 @@ import orjson
 
 from audience._fs.checksums import hash128
 from audience.errors import InvalidIndexError, Problem
-from audience.index.schema.columns import Column
+from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage.layout import MANIFEST_FILE, ShardFiles, history_file
 from audience.index.storage.published import Storage, VersionedBytes, damaged_error, wrap_os_errors
 
@@ -47,9 +47,9 @@ class Manifest:
     etag: str | None = field(default=None, compare=False, repr=False)
 
     @property
-    def id_column_names(self) -> list[str]:
-        """Return the id columns as `role:name`."""
-        return [f"{column.role}:{column.name}" for column in self.columns if column.is_id]
+    def id_columns(self) -> list[IdColumn]:
+        """Return the id columns."""
+        return [column.id_column for column in self.columns if column.is_id]
 
     def file_names(self) -> set[str]:
         """Return the names of all files in the folder of the shards that the snapshot needs."""

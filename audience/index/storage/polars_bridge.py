@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from audience.index.schema.columns import IdColumn
 from audience.index.storage import arrow_file
 from audience.index.storage.layout import VALUE_COLUMNS, StoredAttribute
 from audience.index.storage.shard import SPARSE_RATIO, Shard
@@ -34,22 +35,22 @@ def read_attribute_values(shard: Shard, attribute: StoredAttribute) -> pl.Series
     return values.slice(attribute.start, attribute.value_count)
 
 
-def read_ids(shard: Shard, name: str) -> pl.Series:
+def read_ids(shard: Shard, column: IdColumn) -> pl.Series:
     """Return a whole id column, verified; nulls if the shard does not have it."""
-    column = shard.read_id_column(name)
-    if column is None:
+    ids = shard.read_id_column(column)
+    if ids is None:
         return pl.Series([None], dtype=pl.String).new_from_index(0, shard.row_count)
-    return _load_series(shard, name, column)
+    return _load_series(shard, column.stored_name, ids)
 
 
-def read_ids_at(shard: Shard, name: str, rows: NDArray[np.uint32]) -> pl.Series:
+def read_ids_at(shard: Shard, column: IdColumn, rows: NDArray[np.uint32]) -> pl.Series:
     """Return the ids of *rows*; if they are few, only the blocks that hold them are read."""
-    if name in shard.polars_columns or len(rows) * SPARSE_RATIO > shard.row_count:
+    if column.stored_name in shard.polars_columns or len(rows) * SPARSE_RATIO > shard.row_count:
         matrix = None
     else:
-        matrix = shard.fixed_width_ids(name, rows)
+        matrix = shard.fixed_width_ids(column, rows)
     if matrix is None:
-        return read_ids(shard, name).gather(pl.Series(rows))
+        return read_ids(shard, column).gather(pl.Series(rows))
     return arrow_to_series(arrow_file.from_fixed_width(matrix[rows]))
 
 

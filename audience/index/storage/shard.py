@@ -11,6 +11,7 @@ import orjson
 from numpy.typing import NDArray
 
 from audience._fs.checksums import hash128
+from audience.index.schema.columns import IdColumn
 from audience.index.storage import arrow_file, bitmaps, id_lookup
 from audience.index.storage.arrow_file import ArrowTable, BufferLocation
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
@@ -177,44 +178,44 @@ class Shard:
     def _id_table(self) -> ArrowTable:
         return self._open_table(IDS)
 
-    @property
-    def id_column_names(self) -> list[str]:
-        """Return the id columns of the shard as `role:name`."""
-        return self._id_table.column_names
+    @cached_property
+    def id_columns(self) -> list[IdColumn]:
+        """Return the id columns of the shard."""
+        return [IdColumn.from_stored_name(name) for name in self._id_table.column_names]
 
     @cached_property
     def _id_stats(self) -> dict[str, IdColumnStats]:
         return {name: IdColumnStats(**fields) for name, fields in orjson.loads(self._id_table.metadata).items()}
 
-    def read_id_column(self, name: str) -> arrow_file.ArrowArray | None:
+    def read_id_column(self, column: IdColumn) -> arrow_file.ArrowArray | None:
         """Return a whole id column, or None if the shard does not have it."""
-        if name not in self._id_table.column_names:
+        if column not in self.id_columns:
             return None
-        for buffer in self._id_table.buffer_locations(name):
+        for buffer in self._id_table.buffer_locations(column.stored_name):
             _read_buffer(self._data_files[IDS], buffer)
-        return self._id_table.column(name)
+        return self._id_table.column(column.stored_name)
 
-    def take_ids(self, name: str, rows: NDArray[np.uint32]) -> arrow_file.StringArray:
+    def take_ids(self, column: IdColumn, rows: NDArray[np.uint32]) -> arrow_file.StringArray:
         """Return the ids of *rows*, which rise, as a new Arrow array; nothing of the column is kept in memory."""
-        if name not in self._id_table.column_names:
+        if column not in self.id_columns:
             return arrow_file.null_strings(len(rows))
-        if (matrix := self.fixed_width_ids(name, rows)) is not None:
+        if (matrix := self.fixed_width_ids(column, rows)) is not None:
             return arrow_file.from_fixed_width(matrix[rows])
         file = self._data_files[IDS]
-        validity, offsets, data = self._id_table.buffer_locations(name)
+        validity, offsets, data = self._id_table.buffer_locations(column.stored_name)
         _read_buffer(file, validity)
         _read_buffer(file, offsets)
         if data is not None and len(rows):
             ends = arrow_file.read_offsets(file.data, offsets, self.row_count)
             file.read(data[0] + int(ends[rows[0]]), data[0] + int(ends[rows[-1] + 1]))
-        return arrow_file.take_rows(self._id_table.column(name), rows)
+        return arrow_file.take_rows(self._id_table.column(column.stored_name), rows)
 
-    def fixed_width_ids(self, name: str, rows: NDArray[np.uint32]) -> NDArray[np.void] | None:
+    def fixed_width_ids(self, column: IdColumn, rows: NDArray[np.uint32]) -> NDArray[np.void] | None:
         """Return an id column as byte strings of one width, verified at *rows*; None if the widths differ."""
-        width = self.id_width(name)
+        width = self.id_width(column)
         if not width:
             return None
-        file, location = self._data_files[IDS], self._id_table.buffer_locations(name)[2]
+        file, location = self._data_files[IDS], self._id_table.buffer_locations(column.stored_name)[2]
         assert location is not None
         if len(rows) * SPARSE_RATIO > self.row_count:
             _read_buffer(file, location)
@@ -222,35 +223,35 @@ class Shard:
             file.verify_ranges(location[0] + rows.astype(np.int64) * width, width)
         return np.frombuffer(file.data, dtype=f"V{width}", count=self.row_count, offset=location[0])
 
-    def id_width(self, name: str) -> int | None:
+    def id_width(self, column: IdColumn) -> int | None:
         """Return the size of each id of a column in bytes, or None if sizes differ or ids are missing."""
-        return self._id_stats[name].fixed_width if name in self._id_stats else None
+        return self._id_stats[column.stored_name].fixed_width if column.stored_name in self._id_stats else None
 
-    def contains_any(self, name: str, byte_values: bytes) -> bool:
+    def contains_any(self, column: IdColumn, byte_values: bytes) -> bool:
         """Return whether any id of a column has one of *byte_values*; each column is scanned once."""
-        key = name, byte_values
+        key = column.stored_name, byte_values
         if key not in self._scan_results:
-            data = self._id_table.buffer_locations(name)[2]
+            data = self._id_table.buffer_locations(column.stored_name)[2]
             self._scan_results[key] = data is not None and self._data_files[IDS].contains_any(
                 data[0], sum(data), byte_values
             )
         return self._scan_results[key]
 
-    def has_every_id(self, name: str) -> bool:
+    def has_every_id(self, column: IdColumn) -> bool:
         """Return whether every device has an id in a column."""
-        return name in self._id_table.column_names and not self._id_table.column(name).null_count
+        return column in self.id_columns and not self._id_table.column(column.stored_name).null_count
 
-    def is_json_safe(self, name: str) -> bool:
+    def is_json_safe(self, column: IdColumn) -> bool:
         """Return whether JSON writes all ids of a column without escapes."""
-        return name in self._id_stats and self._id_stats[name].is_json_safe
+        return column.stored_name in self._id_stats and self._id_stats[column.stored_name].is_json_safe
 
     @cached_property
     def _lookup_table(self) -> ArrowTable:
         return self._open_table(LOOKUP)
 
-    def read_hash_table(self, name: str) -> id_lookup.HashTable:
+    def read_hash_table(self, column: IdColumn) -> id_lookup.HashTable:
         """Return the hash table of an id column, including deleted rows."""
-        start, stop = orjson.loads(self._lookup_table.metadata).get(name, (0, 0))
+        start, stop = orjson.loads(self._lookup_table.metadata).get(column.stored_name, (0, 0))
         buffer = self._lookup_table.buffer_locations("entry")[1]
         if buffer is None or start == stop:
             return np.empty(0, dtype=np.uint64)

@@ -15,7 +15,7 @@ from audience.index.schema.columns import Role
 from audience.index.storage import arrow_file, bitmaps
 from audience.index.storage.arrow_file import ByteRange
 from audience.index.storage.bitmaps import BitMap
-from audience.index.storage.id_column import IdColumn
+from audience.index.storage.id_column import EncodedIdColumn
 from audience.index.storage.layout import (
     CHECKSUMS,
     DATA_FILES,
@@ -76,7 +76,7 @@ def write_shard_files(
     shard_name: str,
     row_count: int,
     encoded_attributes: Iterable[EncodedAttribute],
-    id_columns: Iterable[IdColumn],
+    id_columns: Iterable[EncodedIdColumn],
 ) -> PendingShard:
     """Write the files of a shard as drafts.
 
@@ -146,8 +146,8 @@ def _build_value_rows(attribute: EncodedAttribute, values_without_bitmap: int) -
     return pl.DataFrame(dict(zip(VALUE_COLUMNS, columns, strict=True)), schema=VALUE_SCHEMA)
 
 
-def _write_ids_file(file: Path, id_columns: Sequence[IdColumn]) -> ByteRange:
-    columns = {column.name: column.array for column in id_columns}
+def _write_ids_file(file: Path, id_columns: Sequence[EncodedIdColumn]) -> ByteRange:
+    columns = {encoded.column.stored_name: encoded.array for encoded in id_columns}
     metadata = orjson.dumps({name: asdict(_compute_id_stats(ids)) for name, ids in columns.items()})
     return arrow_file.write_arrow_file(file, columns, columns, metadata)
 
@@ -162,11 +162,11 @@ def _compute_id_stats(ids: Any) -> IdColumnStats:
     return IdColumnStats(fixed_width, all(map(arrow_file.is_json_safe_bytes, chunks)))
 
 
-def _write_lookup_file(file: Path, id_columns: Sequence[IdColumn]) -> ByteRange:
+def _write_lookup_file(file: Path, id_columns: Sequence[EncodedIdColumn]) -> ByteRange:
     """Write the hash tables one after the other; the metadata has the range of each."""
-    stops = np.cumsum([len(column.hash_table) for column in id_columns]).tolist()
+    stops = np.cumsum([len(encoded.hash_table) for encoded in id_columns]).tolist()
     ranges = zip([0, *stops[:-1]], stops, strict=True)
-    metadata = orjson.dumps(dict(zip([column.name for column in id_columns], ranges, strict=True)))
-    tables = [column.hash_table for column in id_columns]
+    metadata = orjson.dumps(dict(zip([encoded.column.stored_name for encoded in id_columns], ranges, strict=True)))
+    tables = [encoded.hash_table for encoded in id_columns]
     entries = np.concatenate(tables) if len(tables) > 1 else tables[0]
     return arrow_file.write_arrow_file(file, {"entry": arrow_file.from_numpy(entries)}, ["entry"], metadata)

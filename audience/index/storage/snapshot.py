@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from audience.errors import DamagedError
-from audience.index.schema.columns import Role
+from audience.index.schema.columns import IdColumn, Role
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES, RowSetCache
 from audience.index.storage.deleted_rows import map_deleted_rows, read_deleted_rows
@@ -56,9 +56,9 @@ class Snapshot:
         return self is other or (same_location and self.manifest == other.manifest)
 
     @property
-    def id_column_names(self) -> list[str]:
-        """Return the id columns as `role:name`."""
-        return self.manifest.id_column_names
+    def id_columns(self) -> list[IdColumn]:
+        """Return the id columns."""
+        return self.manifest.id_columns
 
     @cached_property
     def segments(self) -> dict[str, Expr]:
