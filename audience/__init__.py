@@ -1,4 +1,4 @@
-"""Who should get the push: one expression, resolved with bitmaps, translated exactly for every vendor."""
+"""Push audiences: one expression, resolved with bitmaps, translated exactly for every vendor."""
 
 from lazy_loader import attach_stub
 
