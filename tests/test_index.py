@@ -356,6 +356,20 @@ def test_invalid_versions_are_strings_unless_role_given(tmp_path):
         DeviceIndex.build(table, tmp_path / "other.index", versions=["version"])
 
 
+def test_invalid_version_in_last_shard_does_not_restart_the_build(tmp_path, monkeypatch):
+    monkeypatch.setattr(build_module, "MAX_SHARD_DEVICES", 2)
+    table = pl.DataFrame({"token": list("abcdef"), "app_version": ["1.0", "2.0rc1", "", None, "3", "4"]})
+    assert resolve_ids(build_index(table, tmp_path / "valid"), "app_version > 1.5") == ["b", "e", "f"]
+    rows_read = []
+    table = table.with_columns(app_version=pl.Series(["1.0", "2.0rc1", "", None, "3", "none"]))
+    index = DeviceIndex.build(
+        table, tmp_path / "invalid", progress=lambda step, done, total: rows_read.append(done) if total else None
+    )
+    assert index.attributes["app_version"].role == "string"
+    assert len(index.snapshot.shards) > 2
+    assert len(set(rows_read)) == len(rows_read) > 2
+
+
 BAD_FILES = {
     "nothing.parquet": (None, "no-file"),
     "broken.parquet": (b"PAR1 not really", "unreadable"),

@@ -65,7 +65,7 @@ def run_backup(
     """Copy the current snapshot to a new index and verify it; writers are not blocked."""
     device_index = DeviceIndex.open(index)
     if out.exists():
-        raise OutputError(Problem("exists", f"{out} exists already", hint="choose a new folder"))
+        raise OutputError(Problem("exists", f"{out} already exists", hint="choose a new folder"))
     with output.show_progress() as progress:
         progress("copying", 0, 0)
         device_index.backup(out)

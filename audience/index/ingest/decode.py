@@ -105,9 +105,9 @@ def _decode_bitmaps(
     if attribute.role == "tags":  # other columns have plain tags too
         own_values = [index for index, source in enumerate(stored["column"]) if source == column.name_in_table]
     values = to_categorical(parse_stored(stored["value"], attribute.type_name), categories)
-    found = [selection.positions_of(shard.load_bitmap(attribute.start + index)) for index in own_values]
-    positions = np.concatenate([np.empty(0, dtype=np.int64), *found])
-    value_index = np.repeat(np.array(own_values, dtype=np.uint64), list(map(len, found)))
+    positions_by_value = [selection.positions_of(shard.load_bitmap(attribute.start + index)) for index in own_values]
+    positions = np.concatenate([np.empty(0, dtype=np.int64), *positions_by_value])
+    value_index = np.repeat(np.array(own_values, dtype=np.uint64), list(map(len, positions_by_value)))
     if attribute.is_single_valued:
         return _scatter_values(values.gather(pl.Series(value_index)), positions, len(selection.rows))
     pairs = positions.view(np.uint64) << np.uint64(32) | value_index
