@@ -27,7 +27,7 @@ def collect_ids(
     """Return the ids of *arguments* and *files* in order, without duplicates.
 
     Args:
-        arguments: Ids; `-` stands for the lines of standard input.
+        arguments: Ids; `-` reads the lines of standard input.
         files: Text files with one id a line, and tables.
         column_name: Column of the tables that holds the ids; guessed from its name by default.
         index_columns: Columns of the index, whose id columns are looked for in the tables.

@@ -1,4 +1,4 @@
-"""A tour of the commands on generated devices."""
+"""Tour of the commands on generated devices."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, chdir
@@ -27,7 +27,7 @@ TOUR_STEPS: tuple[tuple[str, list[str]], ...] = (
         ["emit", "devices.index", EXPR, "--vendor", "engagelab", "-o", "requests"],
     ),
     (
-        "Send a message to them. A sandbox on this machine stands in for EngageLab.",
+        "Send a message to them. A sandbox on this machine answers as EngageLab.",
         "send requests --message message.json --max-devices COUNT --host URL --credentials keys.toml".split(),
     ),
     ("Translate between vendors.", ["translate", "--from", "engagelab", "--to", "emas", PAYLOAD]),

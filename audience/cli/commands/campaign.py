@@ -1,4 +1,4 @@
-"""The command that divides an audience among several vendors."""
+"""Command that divides an audience among several vendors."""
 
 from collections.abc import Iterator
 from typing import Annotated

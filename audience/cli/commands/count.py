@@ -1,4 +1,4 @@
-"""The command that counts devices."""
+"""Command that counts devices."""
 
 from audience.cli.options import ExprArgument, IndexArgument
 from audience.cli.output.writer import Output

@@ -1,4 +1,4 @@
-"""The command that demonstrates all others on generated devices."""
+"""Command that demonstrates all others on generated devices."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The command that writes the requests of one vendor to a folder."""
+"""Command that writes the requests of one vendor to a folder."""
 
 from typing import Annotated
 

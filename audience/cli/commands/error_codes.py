@@ -1,4 +1,4 @@
-"""The command that lists a vendor's error codes."""
+"""Command that lists a vendor's error codes."""
 
 from dataclasses import asdict
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The command that explains a count and how vendors can express the audience."""
+"""Command that explains a count and how vendors can express the audience."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The command that finds likely mistakes in an expression."""
+"""Command that finds likely mistakes in an expression."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command that parses an expression."""
+"""Command that parses an expression."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The command that plans how an audience is sent to a vendor."""
+"""Command that plans how an audience is sent to a vendor."""
 
 from datetime import UTC, datetime
 from itertools import islice

@@ -1,4 +1,4 @@
-"""The command that runs the sandbox, a local server that imitates the vendors."""
+"""Command that runs the sandbox, a local server that imitates the vendors."""
 
 import os
 import signal

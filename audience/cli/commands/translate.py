@@ -1,4 +1,4 @@
-"""The command that translates targeting between vendors."""
+"""Command that translates targeting between vendors."""
 
 import sys
 import warnings

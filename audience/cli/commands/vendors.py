@@ -1,4 +1,4 @@
-"""The command that lists vendors."""
+"""Command that lists vendors."""
 
 from audience.cli.output.vendors import format_vendors, vendor_json
 from audience.cli.output.writer import Output
