@@ -128,7 +128,7 @@ def test_every_vendor_has_estimate_without_keys(audience, name):
     most_expensive = costs["methods"][-1]["method"]
     code, out, _ = audience(*arguments, "--method", most_expensive)
     assert code == 0
-    assert re.search(rf"^{most_expensive} .*taken$", out, re.MULTILINE)
+    assert re.search(rf"^{most_expensive} .*chosen$", out, re.MULTILINE)
     assert placeholder_credentials(get_vendor(name).delivery).base_url.startswith("https://")
 
 
