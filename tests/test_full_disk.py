@@ -150,7 +150,7 @@ def check_read_only(mount, disk, free_pages):
         arguments = ["--message", mount / "m.json", "--expect", len(ids)]
         assert run_command("send", folder, *arguments, "--concurrency", 1)[0] == 1
         subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
-        assert "fake: 7 todo, 3 accepted" in run_command("status", folder)[1]
+        assert "fake: batches: 7 todo, 3 accepted" in run_command("status", folder)[1]
         for command in ("resume", "cancel"):
             assert run_command(command, folder) == (2, f"cannot-write: {folder} is read-only\n")
         subprocess.run(["mount", "-o", "remount,rw", str(mount)], check=True)
