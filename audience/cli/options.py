@@ -1,13 +1,14 @@
 """Arguments and options that several commands share, and the parsers of their values."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from audience.errors import PlanError, Problem
-from audience.planning.catalog.catalog import Catalog
-from audience.planning.catalog.check import load_catalog
+
+if TYPE_CHECKING:  # most commands take no catalog and do not load its modules
+    from audience.planning.catalog.catalog import Catalog
 
 HOUR_SECONDS, WEEK_SECONDS = 3_600, 604_800
 
@@ -51,9 +52,13 @@ IdColumnOption = Annotated[
 ]
 
 
-def load_optional_catalog(path: Path | None) -> Catalog | None:
-    """Load the catalog at *path*, if one is given."""
-    return None if path is None else load_catalog(path)
+def load_optional_catalog(path: Path | None) -> "Catalog | None":
+    """Return the catalog at *path*, or None without a path."""
+    if path is None:
+        return None
+    from audience.planning.catalog.check import load_catalog
+
+    return load_catalog(path)
 
 
 def parse_token_options(options: list[str]) -> dict[str, str]:
