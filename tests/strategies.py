@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import polars as pl
 from hypothesis import strategies as st
-from oracle import OracleDevice
 
 from audience import And, Compare, Everyone, Ids, Nobody, Not, Or, Sample, Segment, Split, Tag, Within
 from audience.language.ast import COMPARE_OPS, ID_KINDS
+from audience.testing.oracle import OracleDevice
 
 BARE_TAGS = [Tag("tag", name) for name in "abcdef"]
 TYPED_TAGS = [Tag("province", "guangdong"), Tag("province", "hunan"), Tag("province", "四川"), Tag("brand", "Mi")]

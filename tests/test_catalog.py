@@ -6,7 +6,6 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle import OracleDevice, is_inside
 from strategies import boolean_exprs
 
 from audience import (
@@ -27,6 +26,7 @@ from audience.language.ast import bare
 from audience.planning.catalog.check import validate_catalog
 from audience.planning.catalog.loader import parse_catalog, read_catalog
 from audience.planning.catalog.vendor_names import find_candidate_tags, to_vendor_tag, with_catalog_names
+from audience.testing.oracle import OracleDevice, is_inside
 from audience.vendors import vendor_names
 
 CATALOG_TEXT = """

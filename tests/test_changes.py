@@ -12,7 +12,6 @@ import xxhash
 from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from oracle import OracleDevice, is_inside
 from sizes import scale_examples
 from strategies import (
     AGES,
@@ -37,6 +36,7 @@ from audience.index.storage.manifest import read_manifest
 from audience.index.storage.published import LocalStorage
 from audience.language.ast import atoms
 from audience.language.segments import referenced_segments
+from audience.testing.oracle import OracleDevice, is_inside
 
 MASK_64_BITS = (1 << 64) - 1
 

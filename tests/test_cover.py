@@ -7,7 +7,6 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle import devices_of_all_tag_sets, is_inside
 from strategies import BARE_TAGS, boolean_exprs
 
 from audience import (
@@ -33,6 +32,7 @@ from audience.algebra.request_shape import FlatDnf, ListsByKey, NormalForm, Sing
 from audience.algebra.simplification import simplify
 from audience.language.ast import and_terms, atoms, bare, walk
 from audience.planning.verification import verify_plan
+from audience.testing.oracle import devices_of_all_tag_sets, is_inside
 
 
 def double_not_cost(clauses):

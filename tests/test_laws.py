@@ -11,7 +11,6 @@ from pathlib import Path
 import polars as pl
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from oracle import OracleDevice, all_subsets, devices_of_all_tag_sets, is_inside
 from strategies import (
     BARE_TAGS,
     SEEDS,
@@ -58,6 +57,7 @@ from audience.language.ast import MAX_DEPTH, atoms, walk
 from audience.language.bucketing import bucket_range
 from audience.language.describe import expr_json, format_tree
 from audience.language.segments import expand_segments, referenced_segments
+from audience.testing.oracle import OracleDevice, all_subsets, devices_of_all_tag_sets, is_inside
 from audience.vendors import vendor_names
 
 device_row_lists = st.lists(device_rows, max_size=30)

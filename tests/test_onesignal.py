@@ -5,11 +5,11 @@ from itertools import product
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from oracle import OracleDevice, is_inside
 from strategies import boolean_exprs
 
 from audience import PayloadError, Tag, Unsupported, get_vendor, parse
 from audience.language.ast import bare
+from audience.testing.oracle import OracleDevice, is_inside
 from audience.vendors.onesignal import filters as rules
 
 BARE_KEYS = ["a", "b"]

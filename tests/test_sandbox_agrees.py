@@ -7,7 +7,6 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle import OracleDevice, is_inside
 from strategies import BARE_TAGS, boolean_exprs
 from vendor_calls import (
     ALL_TAG_SETS,
@@ -26,6 +25,7 @@ from vendor_calls import (
 from audience import get_vendor, plan
 from audience.messages import parse_message as neutral
 from audience.sandbox import KEY, SECRET, Population, Sandbox
+from audience.testing.oracle import OracleDevice, is_inside
 from audience.vendors.delivery_spec import Accepted, Credentials, Response, SigningContext
 from audience.vendors.delivery_spec import SendCall as Telling
 

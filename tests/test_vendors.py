@@ -9,7 +9,6 @@ import pytest
 from fact_files import load_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import devices_of_all_tag_sets, is_inside
 from sizes import scale_examples
 from strategies import boolean_exprs
 
@@ -42,6 +41,7 @@ from audience import (
 )
 from audience.language.ast import ExprNode, atoms
 from audience.span import Span
+from audience.testing.oracle import devices_of_all_tag_sets, is_inside
 from audience.vendors.payload_reader import load_json
 
 every_vendor = pytest.mark.parametrize("name", vendor_names())
