@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from fact_files import read_facts
 
 import audience
 from audience import PlanError
+from audience.testing.registration import register_vendors
 
 PACKAGE = Path(__file__).parent / "third_party" / "pigeon"
 PIGEON_FACTS = [fact for file in sorted((PACKAGE / "vendors").glob("*.txt")) for fact in read_facts(file)]
@@ -75,6 +77,16 @@ def test_third_party_vendor_passes_shared_tests(path):
     passed = int(body.stdout.rpartition(" passed")[0].rpartition("\n")[2])
     assert passed > len(PIGEON_FACTS)
     assert "skipped" not in body.stdout
+
+
+def test_third_party_vendor_is_registered_inside_a_block(monkeypatch):
+    monkeypatch.syspath_prepend(PACKAGE)
+    vendor = import_module("pigeon_post").VENDOR
+    with pytest.raises(ZeroDivisionError), register_vendors(vendor):
+        assert audience.get_vendor("pigeon") is vendor
+        assert audience.plan("a AND NOT b", "pigeon").native == ({"flights": [["a", "!b"]]},)
+        1 / 0  # noqa: B018
+    assert "pigeon" not in audience.vendor_names()
 
 
 BROKEN_ENTRY_POINTS = {

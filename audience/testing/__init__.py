@@ -1,1 +1,1 @@
-"""Tools for tests: generated devices, a slow oracle, a fake vendor with a server."""
+"""Tools for tests: generated devices, a slow oracle, a registration of vendors."""
