@@ -45,7 +45,7 @@ CredentialsOption = Annotated[
         "--credentials",
         metavar="FILE",
         show_default="variables AUDIENCE_<VENDOR>_<KEY>",
-        help="TOML file of mode 600.",
+        help="TOML file with the vendors' keys, of mode 600.",
     ),
 ]
 HostOption = Annotated[
@@ -60,7 +60,7 @@ TimeoutOption = Annotated[
 ]
 AttemptsOption = Annotated[
     int,
-    typer.Option("--attempts", min=1, max=1_000, metavar="N", help="Maximum attempts of a call that delivers nothing."),
+    typer.Option("--attempts", min=1, max=1_000, metavar="N", help="Attempts for a call that failed before delivery."),
 ]
 MethodOption = Annotated[
     str | None,
@@ -75,7 +75,8 @@ def run_send(
     folder: FolderArgument,
     message: MessageOption,
     expect: Annotated[
-        int | None, typer.Option("--expect", min=0, metavar="N", help="Expected number of devices; more are an error.")
+        int | None,
+        typer.Option("--expect", min=0, metavar="N", help="Expected number of devices; fail if there are more."),
     ] = None,
     max_devices: Annotated[
         int | None, typer.Option("--max-devices", min=0, metavar="N", help="Maximum number of devices.")
@@ -96,8 +97,9 @@ def run_send(
 ) -> None:
     """Send a message to the devices of a requests folder.
 
-    Pass --expect or --max-devices, so that a wrong folder cannot reach too many devices. If the command is interrupted,
-    continue with `audience resume`.
+    Pass --expect or --max-devices, so that a wrong folder cannot reach too many devices.
+
+    If the command is interrupted, continue with `audience resume`.
     """
     if validate and not dry_run:
         raise DeliveryError(Problem("bad-option", "--validate needs --dry-run"))

@@ -21,7 +21,8 @@ def run_explain(
     index: IndexArgument,
     expr: ExprArgument,
     vendor: Annotated[
-        str | None, typer.Option("--vendor", metavar="VENDOR", help="Show the requests of this vendor, or why not.")
+        str | None,
+        typer.Option("--vendor", metavar="VENDOR", help="Show the requests of this vendor, or why there are none."),
     ] = None,
     vendors: Annotated[bool, typer.Option("--vendors", help="Compare all vendors.")] = False,
     catalog: CatalogOption = None,

@@ -22,10 +22,10 @@ def run_build(
     alias: Annotated[str | None, typer.Option("--alias", metavar="COLUMN", help="Aliases.")] = None,
     account: Annotated[str | None, typer.Option("--account", metavar="COLUMN", help="Accounts.")] = None,
     tags: Annotated[
-        list[str] | None, typer.Option("--tags", metavar="COLUMN", help="Untyped tags. Repeatable, as all below.")
+        list[str] | None, typer.Option("--tags", metavar="COLUMN", help="Untyped tags. Repeatable, as the types below.")
     ] = None,
     typed: Annotated[
-        list[str] | None, typer.Option("--typed", metavar="COLUMN", help="Strings, used as tags COLUMN:value.")
+        list[str] | None, typer.Option("--typed", metavar="COLUMN", help="Strings; in an expression, COLUMN:value.")
     ] = None,
     number: Annotated[
         list[str] | None, typer.Option("--number", metavar="COLUMN", help="Numbers, or text to parse as numbers.")

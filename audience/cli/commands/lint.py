@@ -25,10 +25,10 @@ def run_lint(
     catalog: CatalogOption = None,
     limit: Annotated[
         str | None,
-        typer.Option("--limit", metavar="FRACTION", help="Report more devices than this: 50% or 0.5."),
+        typer.Option("--limit", metavar="FRACTION", help="Warn if the audience is larger than this share: 50% or 0.5."),
     ] = None,
 ) -> None:
-    """Find likely mistakes: always empty, redundant branches, unknown tags. Exit code 1 if there are any."""
+    """Find likely mistakes: empty audiences, redundant branches, unknown tags. Exit code 1 if there are any."""
     device_index = None if index is None else _open_index(index)
     fraction = None if limit is None else parse_fraction(limit)
     if fraction is not None and device_index is None:

@@ -138,7 +138,8 @@ def _expr_problems(expr: Expr) -> Iterator[Problem]:
     for node in walk(expr):
         match node:
             case Not(term=Tag(type=type_, span=span)) if not filters.can_negate(type_):
-                message = f"{render(node)!r}: whether != matches a device without {FIELDS_BY_TYPE[type_]}"
+                field = FIELDS_BY_TYPE[type_]
+                message = f"{render(node)!r}: whether != matches a device without {field} is not documented"
                 yield Problem("not-over-field", message, span)
             case Tag():
                 yield from _platform_tag_problems(node)
