@@ -6,10 +6,8 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-import fake_vendor
 import polars as pl
 import pytest
-from fake_vendor import FakeService, make_delivery, run_server
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sizes import scale_examples
@@ -21,6 +19,8 @@ from audience.messages import Message
 from audience.requests import campaign as campaigns
 from audience.requests import writer
 from audience.requests.campaign import CAMPAIGN_FILE, plan_campaign, write_campaign
+from audience.testing import fake_vendor
+from audience.testing.fake_vendor import FakeService, make_delivery, run_server
 from audience.vendors.delivery_spec import Credentials
 
 registry = import_module("audience.vendors")
@@ -30,7 +30,7 @@ NAMES = ("one", "two", "three")
 @pytest.fixture(scope="module")
 def vendors():
     """Three fake vendors with ids of their own; `two` rejects long ones."""
-    undo = fake_vendor.register_vendors()
+    undo = fake_vendor.register_fake_vendors()
     base = registry.get_vendor("fake")
     records = {
         name: replace(

@@ -8,18 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import fake_vendor
 import pytest
-from fake_vendor import (
-    CREDENTIALS,
-    MESSAGE,
-    UNLIMITED,
-    FakeService,
-    make_ids,
-    make_send_options,
-    write_campaign_folder,
-    write_run_folder,
-)
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -30,13 +19,24 @@ from audience.delivery import campaign_runs, prepare, resume, runs, send, status
 from audience.delivery.ledger import folder_marker
 from audience.delivery.ledger.connection import LEDGER_FILE
 from audience.messages import Message
+from audience.testing import fake_vendor
+from audience.testing.fake_vendor import (
+    CREDENTIALS,
+    MESSAGE,
+    UNLIMITED,
+    FakeService,
+    make_ids,
+    make_send_options,
+    write_campaign_folder,
+    write_run_folder,
+)
 
 IDS = make_ids(95)
 
 
 @pytest.fixture(autouse=True)
 def vendor():
-    unregister = fake_vendor.register_vendors(names=["fake", "one", "two"])
+    unregister = fake_vendor.register_fake_vendors(names=["fake", "one", "two"])
     yield
     unregister()
 
@@ -208,7 +208,7 @@ class RunCopies(RuleBasedStateMachine):
     @initialize()
     def start_run(self):
         self.temp_folder, self.service, self.rename_count = TemporaryDirectory(), FakeService(), 0
-        self.unregister = fake_vendor.register_vendors()
+        self.unregister = fake_vendor.register_fake_vendors()
         self.run, self.backup = (
             write_run_folder(Path(self.temp_folder.name, "run"), make_ids(200)),
             Path(self.temp_folder.name, "backup"),

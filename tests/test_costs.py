@@ -4,9 +4,12 @@ import json
 import re
 from dataclasses import replace
 
-import fake_vendor
 import pytest
-from fake_vendor import (
+
+from audience import DeliveryError, Problem, get_vendor, vendor_names
+from audience.delivery.costs import CostInput, choose_method, estimate_methods, estimate_native, placeholder_credentials
+from audience.testing import fake_vendor
+from audience.testing.fake_vendor import (
     CREDENTIALS,
     make_delivery,
     make_ids,
@@ -15,14 +18,11 @@ from fake_vendor import (
     make_setup_method,
     target_ids,
 )
-
-from audience import DeliveryError, Problem, get_vendor, vendor_names
-from audience.delivery.costs import CostInput, choose_method, estimate_methods, estimate_native, placeholder_credentials
 from audience.vendors.delivery_spec import SendCall
 
 
 def make_cost_input(*methods, ids=95, native=(), **overrides) -> CostInput:
-    unregister = fake_vendor.register_vendors()
+    unregister = fake_vendor.register_fake_vendors()
     try:
         to = get_vendor("fake")
     finally:

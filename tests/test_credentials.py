@@ -8,10 +8,15 @@ from html import escape
 from importlib import import_module
 from urllib.parse import quote
 
-import fake_vendor
 import httpx
 import pytest
-from fake_vendor import (
+
+from audience import DeliveryError
+from audience.delivery import resume, send
+from audience.delivery.transport.credentials import load_credentials, resolve_host
+from audience.delivery.transport.redaction import REDACTED, redact_secrets
+from audience.testing import fake_vendor
+from audience.testing.fake_vendor import (
     MESSAGE,
     UNLIMITED,
     FakeService,
@@ -21,11 +26,6 @@ from fake_vendor import (
     make_setup_method,
     write_run_folder,
 )
-
-from audience import DeliveryError
-from audience.delivery import resume, send
-from audience.delivery.transport.credentials import load_credentials, resolve_host
-from audience.delivery.transport.redaction import REDACTED, redact_secrets
 from audience.vendors.delivery_spec import Credentials, Request, Response, SigningContext
 
 registry = import_module("audience.vendors")  # the name `audience.vendors` is a function
@@ -146,7 +146,7 @@ def test_invalid_host_is_rejected(host):
 
 @pytest.fixture
 def vendor():
-    unregister = fake_vendor.register_vendors(make_delivery(make_setup_method(max_uses=3)))
+    unregister = fake_vendor.register_fake_vendors(make_delivery(make_setup_method(max_uses=3)))
     yield
     unregister()
 

@@ -13,9 +13,16 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import fake_vendor
+import httpx
 import pytest
-from fake_vendor import (
+import sending_processes
+from sizes import scale
+
+from audience.cli.output.delivery import format_statuses
+from audience.delivery import prepare, resume, send, status
+from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
+from audience.testing import fake_vendor
+from audience.testing.fake_vendor import (
     CREDENTIALS,
     MESSAGE,
     UNLIMITED,
@@ -31,11 +38,6 @@ from fake_vendor import (
     run_server,
     write_run_folder,
 )
-from sizes import scale
-
-from audience.cli.output.delivery import format_statuses
-from audience.delivery import prepare, resume, send, status
-from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
 
 RANDOM_FAULT_BATCHES = scale(10_000, 100_000)
 KILLS = scale(10, 500)
@@ -80,7 +82,7 @@ class CrashPoint:
             with self.count_step():
                 return await answer(request)
 
-        return fake_vendor.httpx.MockTransport(counted)
+        return httpx.MockTransport(counted)
 
     def is_cut(self, crash_at, crash_after_step, work):
         """Return whether *work* was stopped at step *crash_at*."""
@@ -121,7 +123,7 @@ def crash_point(monkeypatch):
 def vendor():
     unregister_all = []
     yield lambda *methods, **overrides: unregister_all.append(
-        fake_vendor.register_vendors(make_delivery(*methods, **overrides))
+        fake_vendor.register_fake_vendors(make_delivery(*methods, **overrides))
     )
     for unregister in reversed(unregister_all):
         unregister()
@@ -220,21 +222,21 @@ def test_many_batches_under_random_faults(vendor, tmp_path):
     )
     folder = write_run_folder(tmp_path / "run", ids)
     lost = Counter()
-    push = service._handle_push
+    push = service.handle_push
 
     def record_lost(number, payload, request):
         try:
             answer = push(number, payload, request)
-        except fake_vendor.httpx.ConnectError:
+        except httpx.ConnectError:
             raise
-        except fake_vendor.httpx.HTTPError:
+        except httpx.HTTPError:
             lost.update(payload["to"])
             raise
         if b"in-doubt" in answer.content:
             lost.update(payload["to"])
         return answer
 
-    service._handle_push = record_lost
+    service.handle_push = record_lost
     options = make_send_options(service, concurrency=64)
     result = send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=options)
     for _ in range(20):
@@ -269,13 +271,13 @@ def test_random_faults_with_deduplication_leave_no_doubt(vendor, tmp_path):
 # Killed processes. ----------------------------------------------------------------------------------------------------
 
 FORK_CONTEXT = get_context("forkserver")
-FORK_CONTEXT.set_forkserver_preload(["fake_vendor", "pytest"])  # a new process is there at once
+FORK_CONTEXT.set_forkserver_preload(["sending_processes", "pytest"])  # a new process is there at once
 
 
 @pytest.fixture
 def server(monkeypatch):
     """Yield the service, served on loopback, and its URL."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # for `fake_vendor` in child processes
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # for `sending_processes` in child processes
     service = FakeService()
     with run_server(service, delay=0.004) as url:
         yield service, url
@@ -284,7 +286,9 @@ def server(monkeypatch):
 def start_process(folder, url, method_kind, command):
     """Start a process that sends; return it and the connection that will get its status."""
     here, there = FORK_CONTEXT.Pipe(duplex=False)
-    process = FORK_CONTEXT.Process(target=fake_vendor.send_in_process, args=[there, folder, url, method_kind, command])
+    process = FORK_CONTEXT.Process(
+        target=sending_processes.send_in_process, args=[there, folder, url, method_kind, command]
+    )
     process.start()
     there.close()
     return process, here
@@ -380,7 +384,7 @@ def test_concurrent_campaign_sends_let_one_proceed(tmp_path, server):
         pipes = [FORK_CONTEXT.Pipe() for _ in range(2)]
         processes = [
             FORK_CONTEXT.Process(
-                target=fake_vendor.send_campaign_in_process, args=[there, folder, url, f"message {at}", names]
+                target=sending_processes.send_campaign_in_process, args=[there, folder, url, f"message {at}", names]
             )
             for at, (_, there) in enumerate(pipes)
         ]

@@ -100,9 +100,9 @@ def is_disk_full(code, output):
 
 
 def check_send(mount, disk, free_pages):
-    import fake_vendor
+    from audience.testing import fake_vendor
 
-    fake_vendor.register_vendors()
+    fake_vendor.register_fake_vendors()
     service, ids = fake_vendor.FakeService(), fake_vendor.make_ids(1_500)
     folder = fake_vendor.write_run_folder(mount / "run", ids)
     (mount / "m.json").write_text('{"title": "Hi"}')
@@ -136,9 +136,9 @@ def check_send(mount, disk, free_pages):
 
 def check_read_only(mount, disk, free_pages):
     """On a read-only disk, `status` works, and commands that write report the reason."""
-    import fake_vendor
+    from audience.testing import fake_vendor
 
-    fake_vendor.register_vendors()
+    fake_vendor.register_fake_vendors()
     service, ids = (
         fake_vendor.FakeService(fault=lambda call: "stopped" if call == 4 else None),
         fake_vendor.make_ids(100),

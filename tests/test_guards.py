@@ -8,12 +8,13 @@ import sys
 import time
 from pathlib import Path
 
-import fake_vendor
 import pytest
-from fake_vendor import FakeService, make_delivery, make_ids, run_server, write_run_folder
 
 from audience.delivery.ledger.connection import LEDGER_FILE
+from audience.errors import Problem
 from audience.requests.reader import message_to_json, read_message
+from audience.testing import fake_vendor
+from audience.testing.fake_vendor import FakeService, make_delivery, make_ids, run_server, write_run_folder
 
 KEY_VARIABLES = {"AUDIENCE_FAKE_KEY": "k1", "AUDIENCE_FAKE_SECRET": "s3cr3t-w0rd"}
 
@@ -23,7 +24,7 @@ def service(monkeypatch):
     """Yield the fake vendor, served on loopback, with its keys in the environment."""
     service, unregister = (
         FakeService(),
-        fake_vendor.register_vendors(make_delivery(warnings=lambda body: [fake_vendor.Problem("cut", "it is cut")])),
+        fake_vendor.register_fake_vendors(make_delivery(warnings=lambda body: [Problem("cut", "it is cut")])),
     )
     with run_server(service) as url:
         for name, value in {**KEY_VARIABLES, "AUDIENCE_FAKE_HOST": url}.items():
@@ -163,7 +164,7 @@ def test_dry_run_makes_no_calls(audience, service, run, message):
 
 
 def test_dry_run_uses_vendor_validation(audience, service, run, message):
-    unregister = fake_vendor.register_vendors(make_delivery(dry_run=fake_vendor.build_request))
+    unregister = fake_vendor.register_fake_vendors(make_delivery(dry_run=fake_vendor.build_request))
     service.bad_ids, service.delivery_counts = {"r7"}, {}
     try:
         arguments = ["send", run, "--message", message, "--expect", "95", "--dry-run", "--validate", "--json"]
@@ -221,9 +222,10 @@ def test_status_without_run_is_rejected(audience, service, run):
 
 
 INTERRUPTED_SCRIPT = """
-import sys, fake_vendor
+import sys
+from audience.testing import fake_vendor
 from audience.cli.app import run
-fake_vendor.register_vendors(fake_vendor.make_delivery())
+fake_vendor.register_fake_vendors(fake_vendor.make_delivery())
 run(sys.argv[1:])
 """
 

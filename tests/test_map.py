@@ -24,7 +24,7 @@ DEPENDENCY_MODULES = {
     "cachetools": {"index/storage/cache.py"},
     "filelock": {"_fs/locks.py"},
     "sqlite3": {"delivery/ledger/connection.py"},
-    "httpx": {"delivery/transport/http.py"},
+    "httpx": {"delivery/transport/http.py", "testing/fake_vendor.py"},
     "aiolimiter": {"delivery/transport/rate_limit.py"},
     "tenacity": {"delivery/transport/retry.py"},
     "json5": {"vendors/payload_reader.py"},

@@ -6,12 +6,20 @@ import threading
 import time
 from contextlib import contextmanager
 
-import fake_vendor
 import httpx
 import pytest
-from fake_vendor import CREDENTIALS, MESSAGE, UNLIMITED, make_delivery, make_ids, make_send_options, write_run_folder
 
 from audience.delivery import RetryPolicy, resume, send
+from audience.testing import fake_vendor
+from audience.testing.fake_vendor import (
+    CREDENTIALS,
+    MESSAGE,
+    UNLIMITED,
+    make_delivery,
+    make_ids,
+    make_send_options,
+    write_run_folder,
+)
 from audience.vendors.delivery_spec import Credentials
 
 GOOD_BODY = b'{"accepted": "m1"}'
@@ -21,7 +29,7 @@ RESPONSE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n"
 
 @pytest.fixture(autouse=True)
 def vendor():
-    unregister = fake_vendor.register_vendors(make_delivery())
+    unregister = fake_vendor.register_fake_vendors(make_delivery())
     yield
     unregister()
 

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
-from fake_vendor import make_method
 
 from audience import Problem
 from audience.delivery.ledger.transitions import Batch, Transition
 from audience.delivery.sender.outcomes import Outcome, check_message_count, interpret_reply
+from audience.testing.fake_vendor import make_method
 from audience.vendors.delivery_spec import Accepted, Fatal, InDoubt, InvalidIds, Rejected, Retryable
 
 PROBLEM = Problem("code", "message")

@@ -6,9 +6,14 @@ import time
 from datetime import timedelta
 from types import SimpleNamespace
 
-import fake_vendor
+import httpx
 import pytest
-from fake_vendor import (
+
+from audience import DeliveryError
+from audience.delivery import RetryPolicy, cancel, prepare, resume, send, status
+from audience.delivery.ledger.connection import create_ledger
+from audience.testing import fake_vendor
+from audience.testing.fake_vendor import (
     CREDENTIALS,
     MESSAGE,
     UNLIMITED,
@@ -25,10 +30,6 @@ from fake_vendor import (
     write_run_folder,
 )
 
-from audience import DeliveryError
-from audience.delivery import RetryPolicy, cancel, prepare, resume, send, status
-from audience.delivery.ledger.connection import create_ledger
-
 
 @pytest.fixture
 def vendor():
@@ -36,7 +37,7 @@ def vendor():
     unregister_all = []
 
     def register_methods(*methods, **overrides):
-        unregister_all.append(fake_vendor.register_vendors(make_delivery(*methods, **overrides)))
+        unregister_all.append(fake_vendor.register_fake_vendors(make_delivery(*methods, **overrides)))
 
     register_methods()
     yield register_methods
@@ -235,10 +236,10 @@ def test_rejected_setup_call_keeps_doubt(vendor, tmp_path, answer):
 
     async def refuse_setup(request):
         if request.url.path == "/open" and service.call_count:
-            return fake_vendor.httpx.Response(400, json={"error": answer})
+            return httpx.Response(400, json={"error": answer})
         return await handle_request(request)
 
-    result = send_run(write_run_folder(tmp_path / "run", make_ids(10)), fake_vendor.httpx.MockTransport(refuse_setup))
+    result = send_run(write_run_folder(tmp_path / "run", make_ids(10)), httpx.MockTransport(refuse_setup))
     assert (result.batch_counts["in_doubt"], result.undecided) == (1, 1)
     assert service.delivery_counts == dict.fromkeys(make_ids(10), 1)
 
@@ -348,7 +349,12 @@ def test_expired_handle_is_renewed(vendor, tmp_path):
 
 def test_cancelled_run_sends_no_more(vendor, tmp_path):
     folder = write_run_folder(tmp_path / "run", make_ids(500))
-    service = FakeService(fault=lambda call: cancel(folder) and None if call == 5 else None)
+
+    def cancel_during_fifth_call(call):
+        if call == 5:
+            cancel(folder)
+
+    service = FakeService(fault=cancel_during_fifth_call)
     result = send_run(folder, service, concurrency=1)
     assert (service.call_count, result.cancelled, result.batch_counts["accepted"], result.done) == (5, True, 5, False)
     with pytest.raises(DeliveryError, match="cancelled"):

@@ -1,1 +1,1 @@
-"""Tools for tests: generated devices, a slow oracle, a registration of vendors."""
+"""Tools for tests: generated devices, a slow oracle, registration of vendors, a fake vendor with a server."""

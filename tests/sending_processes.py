@@ -1,0 +1,43 @@
+"""Senders that tests start in processes of their own, to kill them."""
+
+from audience.delivery import RetryPolicy, SendOptions, campaign_runs, resume, send
+from audience.errors import DeliveryError
+from audience.messages import Message
+from audience.testing.fake_vendor import (
+    CREDENTIALS,
+    MESSAGE,
+    QUICK_RETRY,
+    UNLIMITED,
+    make_delivery,
+    make_idempotent_method,
+    make_method,
+    register_fake_vendors,
+)
+from audience.vendors.delivery_spec import Credentials
+
+
+def send_in_process(connection, folder, url, method_kind, command):
+    """Send or resume, and send the numbers of pending batches and of those in doubt to *connection*."""
+    register_fake_vendors(make_delivery(make_method() if method_kind == "once" else make_idempotent_method()))
+    credentials = Credentials(url, CREDENTIALS.keys)
+    retry = RetryPolicy(max_attempts=20, initial_delay=0.01, max_delay=0.1, timeout=10, max_lost=1_000)
+    options = SendOptions(retry=retry, concurrency=8)
+    if command == "send":
+        status = send(folder, MESSAGE, credentials, UNLIMITED, options=options)
+    else:
+        status = resume(folder, credentials, options=options)
+    connection.send((status.pending, status.batch_counts["in_doubt"]))
+
+
+def send_campaign_in_process(connection, folder, url, title, names):
+    """Prepare a campaign, send it when *connection* gets a signal, and send the result to *connection*."""
+    register_fake_vendors(names=names)
+    credentials = Credentials(url, CREDENTIALS.keys)
+    ready = campaign_runs.prepare_all(folder, Message(title=title), lambda vendor: credentials, UNLIMITED)
+    connection.send("ready")
+    connection.recv()
+    try:
+        campaign_runs.send_all(folder, Message(title=title), ready, SendOptions(QUICK_RETRY))
+        connection.send("sent")
+    except DeliveryError as error:
+        connection.send(error.code)
