@@ -20,6 +20,8 @@ settings.register_profile("deep", max_examples=3_000, deadline=None)
 settings.register_profile("ci", max_examples=40, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
+os.environ.pop("COLUMNS", None)  # workers of xdist have one; a test that depends on the width sets it
+
 CENSUS_FILE = Path(__file__).parents[2] / "shared" / "data" / "census-income.parquet"
 
 

@@ -44,6 +44,7 @@ def path(tmp_path) -> str:
 def run_python(path: str, *words: str) -> subprocess.CompletedProcess:
     """Run Python with *path*, in the checkout."""
     environment = {**os.environ, "PYTHONPATH": path, "HYPOTHESIS_PROFILE": "dev"}
+    environment.pop("PYTEST_ADDOPTS", None)  # its coverage is not that of the whole suite
     command = [sys.executable, "-m", *words]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment, cwd=PACKAGE.parents[2], timeout=300
