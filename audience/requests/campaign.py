@@ -161,7 +161,7 @@ def read_campaign_vendors(folder: Path) -> list[str]:
         data = orjson.loads((folder / CAMPAIGN_FILE).read_bytes())
         vendors = [str(share["vendor"]) for share in data["vendors"] if share["assigned"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{folder}: {CAMPAIGN_FILE} was not written by `audience campaign`"
+        message = f"{folder}: {CAMPAIGN_FILE} was not written by this version of `audience campaign`"
         raise DeliveryError(Problem("damaged-plan", message)) from error
     for vendor in vendors:
         if not (folder / vendor / MANIFEST_FILE).is_file():

@@ -160,7 +160,7 @@ def _reading_manifest(folder: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, TypeError) as error:
-        raise _damaged_error(folder, f"{MANIFEST_FILE} was not written by `audience emit`") from error
+        raise _damaged_error(folder, f"{MANIFEST_FILE} was not written by this version of `audience emit`") from error
 
 
 def read_message(file: Path) -> Message:
