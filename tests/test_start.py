@@ -18,7 +18,8 @@ import audience.delivery as delivery
 from audience.cli import registry
 
 HEAVY_MODULES = (
-    "aiohttp aiolimiter dd httpx jsonschema lark matplotlib networkx numpy polars pyarrow rich tenacity tomlkit tomllib"
+    "aiohttp aiolimiter dd httpx jsonschema lark matplotlib networkx numpy polars pyarrow rich tenacity tomlkit "
+    "audience.planning.catalog.loader"
 )
 RUN_SCRIPT = f"""
 import sys
@@ -46,7 +47,7 @@ explain devices.index male --vendor tpns => lark numpy polars pyarrow rich
 index info devices.index => lark numpy polars pyarrow rich
 segment list devices.index => lark numpy polars pyarrow rich
 error-codes tpns => lark rich
-status . => httpx lark numpy polars pyarrow rich tenacity tomllib
+status . => httpx lark numpy polars pyarrow rich tenacity
 """
 
 
