@@ -18,7 +18,20 @@ from audience.algebra.request_shape import (
 )
 from audience.algebra.simplification import Junction, simplify
 from audience.errors import ComplexityError
-from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, and_terms, junction_terms, or_terms, walk
+from audience.language.ast import (
+    And,
+    Everyone,
+    Expr,
+    Nobody,
+    Not,
+    Or,
+    Tag,
+    and_terms,
+    junction_terms,
+    negated_tag,
+    or_terms,
+    walk,
+)
 
 MAX_CLAUSES = 256  # larger normal forms are not tried
 
@@ -145,7 +158,7 @@ def _fits_keyed(terms: Sequence[Expr], shape: ListsByKey) -> bool:
     """Return whether the tags fit the lists of each key. Tags and NOTs of one key fill as many lists as they need."""
     lists: Counter[str] = Counter()
     tags = [term for term in terms if isinstance(term, Tag)]
-    negated_tags = [term.term for term in terms if isinstance(term, Not) and isinstance(term.term, Tag)]
+    negated_tags = [tag for term in terms if (tag := negated_tag(term))]
     for same_sign in (tags, negated_tags):
         for key, count in Counter(map(shape.key, same_sign)).items():
             lists[key] += ceil(count / shape.max_values)

@@ -284,6 +284,15 @@ def junction_terms(expr: Expr) -> tuple[Expr, ...]:
     return expr.terms if isinstance(expr, And | Or) else (expr,)
 
 
+def negated_tag(expr: Expr) -> Tag | None:
+    """Return the tag that *expr* negates, or None if it is not the NOT of a tag.
+
+    >>> negated_tag(Not(bare("vip"))) == bare("vip"), negated_tag(bare("vip"))
+    (True, None)
+    """
+    return expr.term if isinstance(expr, Not) and isinstance(expr.term, Tag) else None
+
+
 def children(expr: Expr) -> tuple[Expr, ...]:
     """Return the direct child nodes of *expr*."""
     match expr:

@@ -11,7 +11,22 @@ from audience.algebra.fitting import is_bounded
 from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import Tree
 from audience.errors import Problem
-from audience.language.ast import And, Compare, Everyone, Expr, IdKind, Ids, Not, Or, Tag, Within, all_of, any_of, atoms
+from audience.language.ast import (
+    And,
+    Compare,
+    Everyone,
+    Expr,
+    IdKind,
+    Ids,
+    Not,
+    Or,
+    Tag,
+    Within,
+    all_of,
+    any_of,
+    atoms,
+    negated_tag,
+)
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.vendors.payload_reader import PayloadCursor
@@ -221,16 +236,11 @@ def _emit_selector(expr: Expr) -> Payload:
                 "OR", [*_emit_tag_lists(tags), *(_emit_selector(term) for term in terms if not isinstance(term, Tag))]
             )
         case And(terms=terms):
-            children = [_emit_selector(term) for term in terms if _negated_tag(term) is None]
-            unwanted = [tag for term in terms if (tag := _negated_tag(term))]
+            children = [_emit_selector(term) for term in terms if negated_tag(term) is None]
+            unwanted = [tag for term in terms if (tag := negated_tag(term))]
             none_of = [{"NOT": _join_selectors("OR", _emit_tag_lists(unwanted))}] if unwanted else []
             return _join_selectors("AND", [*children, *none_of])
     raise AssertionError(f"checked by _atom_problems: {expr!r}")
-
-
-def _negated_tag(term: Expr) -> Tag | None:
-    """Return the tag that *term* negates, or None."""
-    return term.term if isinstance(term, Not) and isinstance(term.term, Tag) else None
 
 
 def _emit_tag_lists(tags: Sequence[Tag]) -> list[Payload]:

@@ -13,7 +13,21 @@ from audience.algebra.fitting import fit_to_shape, is_bounded
 from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import NO_LIMIT, ListsByKey
 from audience.errors import Problem
-from audience.language.ast import And, Compare, Everyone, Expr, Ids, Not, Or, Tag, Within, all_of, any_of, atoms, bare
+from audience.language.ast import (
+    Compare,
+    Everyone,
+    Expr,
+    Ids,
+    Not,
+    Or,
+    Tag,
+    Within,
+    all_of,
+    and_terms,
+    any_of,
+    atoms,
+    bare,
+)
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.vendors.payload_reader import PayloadCursor
@@ -131,7 +145,7 @@ def emit(expr: Expr) -> Payload:
     form = fit_to_shape(expr, SHAPE)
     if form is None:
         raise Unsupported(_shape_problems(expr))
-    terms = form.terms if isinstance(form, And) else (form,)
+    terms = and_terms(form)
     return {"audience": {"tag": list(_emit_conditions(terms))}}
 
 
@@ -188,7 +202,7 @@ def _shape_problems(expr: Expr) -> Iterator[Problem]:
         hint = "AND it with a tag that all these devices have"
         yield Problem("not-alone", "NOT without a bounding tag; whether Getui accepts it is not documented", hint=hint)
         return
-    terms = expr.terms if isinstance(expr, And) else (expr,)
+    terms = and_terms(expr)
     keys = {term: sorted({KEYS_BY_TYPE[tag.type] for tag in atoms(term) if isinstance(tag, Tag)}) for term in terms}
     mixed = [term for term in terms if len(keys[term]) > 1]
     for term in mixed:

@@ -26,6 +26,7 @@ from audience.language.ast import (
     Tag,
     Within,
     all_of,
+    and_terms,
     any_of,
     atoms,
 )
@@ -202,8 +203,7 @@ def emit(expr: Expr) -> Payload:
     problems = list(_expr_problems(expr))
     if problems:
         raise Unsupported(problems)
-    terms = expr.terms if isinstance(expr, And) else (expr,)
-    return {"type": "groupcast", "filter": {"where": {"and": list(map(_emit_node, terms))}}}
+    return {"type": "groupcast", "filter": {"where": {"and": list(map(_emit_node, and_terms(expr)))}}}
 
 
 def _emit_ids(ids: Ids, key: str) -> str:

@@ -29,6 +29,7 @@ from audience.language.ast import (
     any_of,
     atoms,
     bare,
+    negated_tag,
 )
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
@@ -182,7 +183,7 @@ def _emit_topics(form: Expr) -> Payload:
             return {"topic": {"topic": value}}
         case And(terms=terms) | Or(terms=terms):
             wanted = [term.value for term in terms if isinstance(term, Tag)]
-            unwanted = [term.term.value for term in terms if isinstance(term, Not) and isinstance(term.term, Tag)]
+            unwanted = [tag.value for term in terms if (tag := negated_tag(term))]
             operator = "UNION" if isinstance(form, Or) else "EXCEPT" if unwanted else "INTERSECTION"
             return {"multi_topic": {"topics": TOPIC_SEPARATOR.join([*wanted, *unwanted]), "topic_op": operator}}
     raise AssertionError(f"checked by fit_to_shape: {form!r}")

@@ -12,7 +12,7 @@ from audience.algebra.constraints import AttributeConstraints
 from audience.algebra.equivalence import find_partition_violation
 from audience.algebra.normal_forms import Clause
 from audience.errors import ComplexityError, Problem
-from audience.language.ast import Compare, CompareOp, Expr, Not, Tag, all_of, any_of, atoms, bare
+from audience.language.ast import Compare, CompareOp, Expr, Not, Tag, all_of, any_of, atoms, bare, negated_tag
 from audience.language.attribute_names import UNTYPED
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import WHITESPACE, Limit, Payload
@@ -179,13 +179,8 @@ def _drop_implied_clauses(clauses: list[list[Expr]]) -> list[list[Expr]]:
 def _is_implied(clause: Sequence[Expr], other_clause: Sequence[Expr]) -> bool:
     """Return whether *other_clause* only adds values of keys that are missing in *clause*."""
     rest = [literal for literal in other_clause if literal not in clause]
-    missing = {tag.value for tag in map(_negated_tag, clause) if tag and tag.type == UNTYPED}
+    missing = {tag.value for tag in map(negated_tag, clause) if tag and tag.type == UNTYPED}
     return bool(rest) and all(isinstance(term, Not) and _single_key(term.term) in missing for term in rest)
-
-
-def _negated_tag(literal: Expr) -> Tag | None:
-    """Return the tag that *literal* negates, or None."""
-    return literal.term if isinstance(literal, Not) and isinstance(literal.term, Tag) else None
 
 
 def _single_key(expr: Expr) -> str | None:
@@ -228,11 +223,11 @@ def _count_clause_entries(required: Sequence[Payload], alternatives: Sequence[Fi
 def _split_clause(clause: Clause) -> tuple[list[Payload], list[FilterAlternatives]]:
     """Return the required filters of *clause*, and for each key with unwanted values the filters that exclude them."""
     unwanted: dict[str, list[Payload]] = {}
-    for tag in filter(None, map(_negated_tag, clause)):
+    for tag in filter(None, map(negated_tag, clause)):
         if tag.type != UNTYPED:
             unwanted.setdefault(tag.type, []).append(_emit_filter(tag, "!="))
     wanted = [_emit_filter(tag, "exists" if tag.type == UNTYPED else "=") for tag in clause if isinstance(tag, Tag)]
-    missing = [_emit_filter(tag, "not_exists") for tag in map(_negated_tag, clause) if tag and tag.type == UNTYPED]
+    missing = [_emit_filter(tag, "not_exists") for tag in map(negated_tag, clause) if tag and tag.type == UNTYPED]
     there = unwanted.keys() if MISSING_IS_UNEQUAL else {tag.type for tag in clause if isinstance(tag, Tag)}
     choices = [
         [filters] if key in there else [filters, [_emit_filter(bare(key), "not_exists")]]

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience import And, Everyone, Expr, Ids, Limit, Not, Or, Problem, Tag, Unsupported, Vendor, all_of, any_of
+from audience import Everyone, Expr, Ids, Limit, Not, Problem, Tag, Unsupported, Vendor, all_of, any_of
 from audience.algebra.fitting import fit_to_shape
 from audience.algebra.request_shape import FlatDnf
-from audience.language.ast import atoms
+from audience.language.ast import and_terms, atoms, or_terms
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import Payload
 
@@ -48,12 +48,8 @@ def emit(expr: Expr) -> Payload:
     form = None if problems else fit_to_shape(expr, SHAPE)
     if form is None:
         raise Unsupported(problems or [Problem("too-many", "it takes more than 12 entries of flights")])
-    clauses = form.terms if isinstance(form, Or) else (form,)
-    return {
-        "flights": [
-            list(map(_format_mark, clause.terms if isinstance(clause, And) else (clause,))) for clause in clauses
-        ]
-    }
+    clauses = or_terms(form)
+    return {"flights": [list(map(_format_mark, and_terms(clause))) for clause in clauses]}
 
 
 def _format_mark(leaf: Expr) -> str:
