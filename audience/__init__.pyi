@@ -79,6 +79,9 @@ from .language.ast import (
     Expr as Expr,
 )
 from .language.ast import (
+    Has as Has,
+)
+from .language.ast import (
     Ids as Ids,
 )
 from .language.ast import (
@@ -89,6 +92,9 @@ from .language.ast import (
 )
 from .language.ast import (
     Or as Or,
+)
+from .language.ast import (
+    Reference as Reference,
 )
 from .language.ast import (
     Sample as Sample,

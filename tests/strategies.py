@@ -6,7 +6,7 @@ from decimal import Decimal
 import polars as pl
 from hypothesis import strategies as st
 
-from audience import And, Compare, Everyone, Ids, Nobody, Not, Or, Sample, Segment, Split, Tag, Within
+from audience import And, Compare, Everyone, Has, Ids, Nobody, Not, Or, Reference, Sample, Segment, Split, Tag, Within
 from audience.language.ast import COMPARE_OPS, ID_KINDS
 from audience.testing.oracle import OracleDevice
 
@@ -70,6 +70,8 @@ any_leaf = st.one_of(
     st.builds(Ids, st.sampled_from(ID_KINDS), st.lists(names, min_size=1, max_size=3).map(tuple)),
     st.builds(Compare, names, st.sampled_from(COMPARE_OPS), names),
     st.builds(Within, names, st.integers(1, 999), names),
+    st.builds(Has, names | st.just("tag")),
+    st.builds(Reference, names, names, names),
     st.builds(Segment, names),
     st.builds(Sample, percents(), names),
     split_exprs(names, names),
@@ -82,6 +84,7 @@ index_leaf = st.one_of(
     st.sampled_from(BARE_TAGS + TYPED_TAGS),
     st.sampled_from([Everyone(), Nobody(), Tag("tag", "nobody has it"), Tag("age", "30"), Tag("active", "20200403")]),
     st.sampled_from([Tag("version", version) for version in [*VERSIONS, "9.9"]]),
+    st.sampled_from([Has(type_) for type_ in ("tag", "province", "brand", "age", "active", "version")]),
     st.builds(
         Compare, st.just("age"), st.sampled_from(COMPARE_OPS), st.sampled_from(["-1", "17", "17.5", "30", "41.5", "99"])
     ),

@@ -35,8 +35,10 @@ from audience import (
     DeviceIndex,
     Everyone,
     ExpressionError,
+    Has,
     Ids,
     Nobody,
+    Not,
     Sample,
     Segment,
     Tag,
@@ -51,9 +53,10 @@ from audience import (
     simplify,
     witness,
 )
+from audience.algebra.constraints import AttributeConstraints
 from audience.algebra.equivalence import find_partition_violation
 from audience.algebra.normal_forms import Cnf, Dnf, cnf, dnf, nnf
-from audience.language.ast import MAX_DEPTH, atoms, walk
+from audience.language.ast import MAX_DEPTH, atoms, map_atoms, walk
 from audience.language.bucketing import bucket_range
 from audience.language.describe import expr_json, format_tree
 from audience.language.segments import expand_segments, referenced_segments
@@ -230,6 +233,34 @@ def test_partition_check_matches_brute_force_over_ids(target, parts):
         device for device in devices if sum(is_inside(part, device) for part in parts) != is_inside(target, device)
     ]
     assert (find_partition_violation(target, parts) is None) == (violations == [])
+
+
+CITIES = [Tag("city", "Rome"), Tag("city", "Oslo")]
+existence_expr = boolean_exprs(st.sampled_from([Has("city"), Has("tag"), *CITIES, *BARE_TAGS[:2]]))
+
+
+@given(existence_expr, st.lists(existence_expr, min_size=1, max_size=2))
+def test_partition_check_matches_brute_force_over_existence(target, parts):
+    """Every value implies that the attribute has one, and a value that no expression mentions is one too."""
+    unmentioned = [Tag("city", "Bonn"), Tag("tag", "unmentioned")]
+    devices = devices_of_all_tag_sets([*CITIES, *BARE_TAGS[:2], *unmentioned])
+    violations = [
+        device for device in devices if sum(is_inside(part, device) for part in parts) != is_inside(target, device)
+    ]
+    assert (find_partition_violation(target, parts) is None) == (violations == [])
+
+
+@given(existence_expr, st.booleans())
+def test_existence_of_closed_attribute_is_union_of_its_values(expr, exhaustive):
+    closed = AttributeConstraints(
+        exhaustive=frozenset(["city"] if exhaustive else []), values={"city": ("Rome", "Oslo")}
+    )
+    devices = devices_of_all_tag_sets([*CITIES, *BARE_TAGS[:2], Tag("tag", "unmentioned")])
+    if exhaustive:
+        devices = [device for device in devices if any(type_ == "city" for type_, _ in device.tags)]
+    by_values = map_atoms(expr, lambda atom: any_of(CITIES) if atom == Has("city") else atom)
+    assert [is_inside(expr, device) for device in devices] == [is_inside(by_values, device) for device in devices]
+    assert find_partition_violation(all_of([any_of([*CITIES, Not(any_of(CITIES))]), expr]), [by_values], closed) is None
 
 
 @given(device_row_lists, st.lists(index_expr, min_size=1, max_size=6))

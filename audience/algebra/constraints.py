@@ -4,13 +4,28 @@ A device has at most one value of an *exclusive* attribute and at least one valu
 values of a *closed* attribute are known.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
 from audience.algebra.normal_forms import nnf
 from audience.algebra.simplification import simplify
-from audience.language.ast import And, Atom, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, or_terms
+from audience.language.ast import (
+    And,
+    Atom,
+    Compare,
+    Expr,
+    Has,
+    Nobody,
+    Not,
+    Or,
+    Tag,
+    Within,
+    all_of,
+    any_of,
+    atoms,
+    or_terms,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +53,36 @@ NO_CONSTRAINTS = AttributeConstraints()
 def build_constraint_expr(used_atoms: Iterable[Atom], constraints: AttributeConstraints) -> Expr:
     """Return an expression that is true of every device, for the attributes of *used_atoms*.
 
+    Whatever the constraints, a value of an attribute implies that the device has one.
+
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
     >>> render(build_constraint_expr(atoms(parse("p:a OR p:b")), AttributeConstraints(exclusive=frozenset("p"))))
     'NOT (p:a AND p:b)'
+    >>> render(build_constraint_expr(atoms(parse("has(p) AND p:a AND age < 3")), NO_CONSTRAINTS))
+    'has(p) OR NOT p:a'
     """
+    used_atoms = list(used_atoms)
     tags = [atom for atom in used_atoms if isinstance(atom, Tag)]
     exclusive = [tag for tag in tags if tag.type in constraints.exclusive]
     pairs = [Not(And(pair)) for pair in combinations(exclusive, 2) if constraints.are_exclusive(*pair)]
     types = {tag.type for tag in tags} & constraints.exhaustive & constraints.values.keys()
-    return all_of([*pairs, *(any_of(constraints.all_tags(type_)) for type_ in sorted(types))])
+    exhaustive = [any_of(constraints.all_tags(type_)) for type_ in sorted(types)]
+    return all_of([*pairs, *exhaustive, *_iter_existence_rules(used_atoms, constraints)])
+
+
+def _iter_existence_rules(used_atoms: Iterable[Atom], constraints: AttributeConstraints) -> Iterator[Expr]:
+    """Yield the rules of `has`: it follows from each value, and means any value of a closed attribute."""
+    used_atoms = list(used_atoms)
+    for has in used_atoms:
+        if not isinstance(has, Has):
+            continue
+        conditions = [atom for atom in used_atoms if isinstance(atom, Tag | Compare | Within) and atom.type == has.type]
+        yield from (any_of([has, Not(condition)]) for condition in conditions)
+        if has.type in constraints.exhaustive:
+            yield has
+        elif has.type in constraints.values and set(constraints.all_tags(has.type)) <= set(conditions):
+            yield any_of([Not(has), *conditions])
 
 
 def simplify_with_constraints(expr: Expr, constraints: AttributeConstraints) -> Expr:

@@ -149,6 +149,49 @@ class Within(AtomNode):
 
 
 @dataclass(frozen=True, slots=True)
+class Has(AtomNode):
+    """Devices with any value of the attribute *type*.
+
+    Every tag, comparison and range of days of an attribute implies it.
+
+    >>> Has("email") & ~Tag("city", "Rome")
+    And(terms=(Has(type='email'), Not(term=Tag(type='city', value='Rome'))))
+    """
+
+    type: str
+    span: Span | None = _span_field()
+
+    def __post_init__(self) -> None:
+        require_nonempty("attribute", self.type, self.span)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference(AtomNode):
+    """Devices that only one vendor can find: by a segment of its console, an uploaded file, a value that it computes.
+
+    Nothing is known about them but what a catalog says, so a proof takes a reference as an unknown.
+
+    Args:
+        vendor: Name of the vendor.
+        kind: What is referred to, in the vendor's words, such as `segment`.
+        value: Its name at the vendor, or the part of a payload that describes it, as compact JSON.
+
+    >>> Reference("onesignal", "segment", "Active Users").kind
+    'segment'
+    """
+
+    vendor: str
+    kind: str
+    value: str
+    span: Span | None = _span_field()
+
+    def __post_init__(self) -> None:
+        require_nonempty("vendor", self.vendor, self.span)
+        require_nonempty("kind of reference", self.kind, self.span)
+        require_nonempty("reference", self.value, self.span)
+
+
+@dataclass(frozen=True, slots=True)
 class Segment(AtomNode):
     """Devices of the expression that an index has saved as *name*."""
 
@@ -240,7 +283,7 @@ class Or(ExprNode):
         _set_depth(self, self.terms)
 
 
-Atom: TypeAlias = Tag | Ids | Compare | Within | Segment | Sample | Split
+Atom: TypeAlias = Tag | Ids | Compare | Within | Has | Reference | Segment | Sample | Split
 Expr: TypeAlias = Everyone | Nobody | Atom | Not | And | Or
 
 
@@ -315,7 +358,7 @@ def walk(expr: Expr) -> Iterator[Expr]:
 def atoms(expr: Expr) -> dict[Atom, None]:
     """Return the distinct atoms of *expr* in reading order, as the keys of a dictionary.
 
-    Atoms are tags, id lists, comparisons, day ranges, segments, samples and splits.
+    Atoms are tags, id lists, comparisons, day ranges, existence of values, references, segments, samples and splits.
     """
     return {node: None for node in walk(expr) if isinstance(node, AtomNode)}
 

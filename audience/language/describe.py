@@ -7,10 +7,12 @@ from audience.language.ast import (
     Compare,
     Everyone,
     Expr,
+    Has,
     Ids,
     Nobody,
     Not,
     Or,
+    Reference,
     Sample,
     Segment,
     Split,
@@ -72,6 +74,10 @@ def expr_json(expr: Expr) -> Any:
             return {"compare": {"type": type_, "operator": operator, "value": value}}
         case Within(type=type_, days=days, day=day):
             return {"within": {"type": type_, "days": days, "day": day}}
+        case Has(type=type_):
+            return {"has": type_}
+        case Reference(vendor=vendor, kind=kind, value=value):
+            return {"reference": {"vendor": vendor, "kind": kind, "value": value}}
         case Segment(name=name):
             return {"segment": name}
         case Sample(percent=percent, seed=seed):

@@ -15,10 +15,12 @@ from audience.language.ast import (
     CompareOp,
     Everyone,
     Expr,
+    Has,
     Ids,
     Nobody,
     Not,
     Or,
+    Reference,
     Sample,
     Segment,
     Split,
@@ -32,7 +34,9 @@ from audience.language.suggest import did_you_mean
 from audience.language.syntax_errors import COLON_HINT, diagnose_character, diagnose_token
 from audience.span import Span
 
-CALL_NAMES = ("tag", "tag_and", "tag_not", *ID_KINDS, "sample", "split")
+CALL_NAMES = ("tag", "tag_and", "tag_not", *ID_KINDS, "has", "reference", "sample", "split")
+HAS_EXAMPLE = "has(email)"
+REFERENCE_EXAMPLE = 'reference(onesignal, segment, "Active Users")'
 SAMPLE_EXAMPLE = "sample(10%, summer)"
 SPLIT_EXAMPLE = "split(a:50%, b:50%, summer)"
 
@@ -200,6 +204,10 @@ class _ExprBuilder:
     def build_call(self, word: Token, entries_tree: Tree[Token]) -> Expr:
         entries: list[CallEntry] = entries_tree.children
         match word.lower():
+            case "has":
+                return self.build_has(word, entries)
+            case "reference":
+                return self.build_reference(word, entries)
             case "sample":
                 return self.build_sample(word, entries)
             case "split":
@@ -229,6 +237,21 @@ class _ExprBuilder:
                 hint = f"percentages belong in {SPLIT_EXAMPLE}" if value.endswith("%") else COLON_HINT
                 _fail("unexpected-colon", "unexpected ':'", self.span_of(colon), hint)
         return cast(list[Token], entries)
+
+    def build_has(self, word: Token, entries: list[CallEntry]) -> Has:
+        attribute, *following = self.require_names(entries)
+        if following:
+            hint = f"has takes one attribute: {HAS_EXAMPLE}; join several with AND or OR"
+            _fail("unexpected-word", f"unexpected {str(following[0])!r}", self.span_of(following[0]), hint)
+        return Has(self.read_type(attribute), span=self.span_of(word))
+
+    def build_reference(self, word: Token, entries: list[CallEntry]) -> Reference:
+        names = [self.read_name(token) for token in self.require_names(entries)]
+        if len(names) != 3:
+            message = f"a reference has a vendor, a kind and a name, found {len(names)} of them"
+            _fail("bad-reference", message, self.span_of(word), f"write {REFERENCE_EXAMPLE}")
+        vendor, kind, value = names
+        return Reference(vendor, kind, value, span=self.span_of(word))
 
     def build_sample(self, word: Token, entries: list[CallEntry]) -> Sample:
         first, *seeds = self.require_names(entries)

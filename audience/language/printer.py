@@ -7,10 +7,12 @@ from audience.language.ast import (
     Compare,
     Everyone,
     Expr,
+    Has,
     Ids,
     Nobody,
     Not,
     Or,
+    Reference,
     Sample,
     Segment,
     Split,
@@ -45,6 +47,10 @@ def render(expr: Expr) -> str:
             return f"{_quote_type(type_)} {operator} {quote_name(value)}"
         case Within(type=type_, days=days, day=day):
             return f"{_quote_type(type_)} within {days} {'day' if days == 1 else 'days'} of {quote_name(day)}"
+        case Has(type=type_):
+            return f"has({_quote_type(type_)})"
+        case Reference(vendor=vendor, kind=kind, value=value):
+            return f"reference({quote_name(vendor)}, {quote_name(kind)}, {quote_name(value)})"
         case Segment(name=name):
             return f"@{quote_name(name)}"
         case Sample(percent=percent, seed=seed):

@@ -14,6 +14,7 @@ from audience.language.ast import (
     Compare,
     Everyone,
     Expr,
+    Has,
     Ids,
     Nobody,
     Not,
@@ -86,6 +87,14 @@ def is_inside(expr: Expr, device: OracleDevice, segments: Mapping[str, Expr] | N
         case Within(days=days, day=day):
             last = date.fromisoformat(day)
             return any(last - timedelta(days) < active <= last for active in device.days)
+        case Has(type="age"):
+            return bool(device.ages)
+        case Has(type="active"):
+            return bool(device.days)
+        case Has(type="version"):
+            return bool(device.versions)
+        case Has(type=type_):
+            return any(tag_type == type_ for tag_type, _ in device.tags)
         case Segment(name=name):
             return is_inside((segments or {})[name], device, segments)
         case Sample(seed=seed) | Split(seed=seed):

@@ -14,10 +14,12 @@ from audience.language.ast import (
     Compare,
     Everyone,
     Expr,
+    Has,
     Ids,
     Nobody,
     Not,
     Or,
+    Reference,
     Sample,
     Segment,
     Split,
@@ -26,6 +28,7 @@ from audience.language.ast import (
     walk,
 )
 from audience.language.printer import render
+from audience.language.references import reference_problem
 from audience.vendors.delivery_spec import DeliverySpec
 from audience.vendors.delivery_spec import Payload as Payload
 
@@ -147,7 +150,7 @@ class Vendor:
         if len(writable) > 1 or writable == {bool(self.read_only_reason)}:
             raise TypeError(f"{self.name}: give either read_only_reason, or all of shape, emit, target_ids and max_ids")
         if not self.read_only_reason:
-            guarded = _guard_emit(self.emit, self.title, self.supported, self.explained)
+            guarded = _guard_emit(self.emit, self.name, self.title, self.supported, self.explained)
             object.__setattr__(self, "emit", guarded)
 
     def id_problem(self, identifier: str) -> Problem | None:
@@ -179,16 +182,25 @@ def require_single_list(ids: Ids, max_ids: int | None, problems: Iterable[Proble
 
 
 def _guard_emit(
-    emit: Callable[[Expr], Payload], title: str, supported: Collection[type], explained: Collection[type]
+    emit: Callable[[Expr], Payload], name: str, title: str, supported: Collection[type], explained: Collection[type]
 ) -> Callable[[Expr], Payload]:
-    """Wrap *emit*: normalize the expression and refuse every atom of a kind that is not supported."""
+    """Wrap *emit*: normalize the expression and refuse every atom of a kind that is not supported.
+
+    References to another vendor are refused too.
+    """
+
+    def is_unsupported(leaf: Expr) -> bool:
+        return type(leaf) not in supported or (isinstance(leaf, Reference) and leaf.vendor != name)
+
+    def is_explained(leaf: Expr) -> bool:
+        return type(leaf) in explained and not isinstance(leaf, Reference)
 
     def emit_guarded(expr: Expr) -> Payload:
         expr = simplify(nnf(expr))
         if expr == Nobody():
             raise Unsupported([Problem("nobody", "a request cannot have an empty audience", hint="send nothing")])
-        unsupported = [leaf for leaf in _leaves(expr) if type(leaf) not in supported]
-        if any(type(leaf) not in explained for leaf in unsupported):
+        unsupported = [leaf for leaf in _leaves(expr) if is_unsupported(leaf)]
+        if not all(map(is_explained, unsupported)):
             raise Unsupported(problem for leaf in _leaves(expr) for problem in _leaf_problems(leaf))
         payload = emit(expr)
         if unsupported:  # emit should have explained why, and dropped them instead
@@ -197,7 +209,7 @@ def _guard_emit(
 
     def _leaf_problems(leaf: Expr) -> Iterable[Problem]:
         """Find why the vendor cannot express *leaf* alone."""
-        if type(leaf) not in supported and type(leaf) not in explained:
+        if is_unsupported(leaf) and not is_explained(leaf):
             return [_unsupported_problem(leaf, title)]
         try:
             emit_guarded(leaf)
@@ -220,6 +232,11 @@ def _unsupported_problem(leaf: Expr, title: str) -> Problem:
         case Segment():
             hint = "pass the index that has the segment"
             return Problem("no-segment", f"{title} does not know the saved segment {render(leaf)}", span, hint=hint)
+        case Reference():
+            return reference_problem(leaf)
+        case Has():
+            message = f"{render(leaf)!r}: {title} cannot ask whether a device has any value"
+            return Problem("no-existence", message, span, hint="use an index to resolve it to ids")
         case Sample() | Split():
             return Problem("no-sample", f"{render(leaf)!r}: {title} cannot select a share of devices", span)
     return Problem("not-supported", f"{render(leaf)!r}: {title} cannot express {type(leaf).__name__}", span)

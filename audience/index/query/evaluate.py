@@ -23,7 +23,7 @@ from audience.index.storage.bitmaps import LazyUnion, RowSet
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
-from audience.language.ast import And, Compare, Everyone, Expr, Ids, Nobody, Not, Or, Sample, Split, Tag, Within
+from audience.language.ast import And, Compare, Everyone, Expr, Has, Ids, Nobody, Not, Or, Sample, Split, Tag, Within
 
 RowBitmap: TypeAlias = bitmaps.BitMap
 EMPTY_BITMAP = bitmaps.BitMap()
@@ -126,6 +126,8 @@ def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:
             return bitmaps.union([evaluate_in_shard(term, shard) for term in terms])
         case Compare() | Within():
             return _evaluate_comparison(expr, shard)
+        case Has():
+            return _evaluate_existence(expr, shard)
         case Ids():
             return _evaluate_ids(expr, shard)
         case Sample() | Split():
@@ -136,6 +138,16 @@ def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:
 def _evaluate_comparison(expr: Compare | Within, shard: Shard) -> RowSet:
     attribute = shard.attributes.get(expr.type)
     return NO_ROWS if attribute is None else _rows_in_ranks(attribute, _query_ranks(expr, attribute, shard), shard)
+
+
+def _evaluate_existence(expr: Has, shard: Shard) -> RowSet:
+    """Return the rows that have any value of the attribute."""
+    attribute = shard.attributes.get(expr.type)
+    if attribute is None:
+        return NO_ROWS
+    if attribute.bit_slicing is not None:
+        return _as_row_set(shard.load_bitmap(attribute.start + attribute.value_count))  # rows with any value
+    return _rows_in_ranks(attribute, (0, attribute.value_count), shard)
 
 
 def _evaluate_ids(ids: Ids, shard: Shard) -> RowSet:
@@ -215,7 +227,19 @@ def _build_lazy_union(tag_rows: Iterable[int], disjoint: bool, shard: Shard) -> 
     return LazyUnion([shard.load_bitmap(row) for row in tag_rows], nbytes, disjoint)
 
 
-EVALUATION_COST = {Tag: 0, Everyone: 0, Nobody: 0, And: 1, Or: 1, Compare: 2, Within: 2, Ids: 3, Sample: 4, Split: 4}
+EVALUATION_COST = {
+    Tag: 0,
+    Everyone: 0,
+    Nobody: 0,
+    And: 1,
+    Or: 1,
+    Compare: 2,
+    Within: 2,
+    Has: 2,
+    Ids: 3,
+    Sample: 4,
+    Split: 4,
+}
 
 
 def _evaluation_cost(expr: Expr) -> int:

@@ -4,9 +4,10 @@ from audience.errors import ExpressionError, Problem
 from audience.index.schema.columns import Role, select_id_columns
 from audience.index.schema.value_types import parse_operand, value_type_of
 from audience.index.storage.snapshot import Snapshot
-from audience.language.ast import Atom, Compare, Expr, Ids, Tag, Within, atoms
+from audience.language.ast import Atom, Compare, Expr, Has, Ids, Reference, Tag, Within, atoms
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
+from audience.language.references import reference_problem
 from audience.language.segments import expand_segments
 from audience.language.suggest import did_you_mean
 
@@ -39,8 +40,12 @@ def _validate_atom(atom: Atom, snapshot: Snapshot) -> None:
             parse_operand(atom, value_type_of(_require_role(atom, snapshot)))
         case Compare() | Within():
             _validate_comparison(atom, snapshot)
+        case Has():
+            _require_role(atom, snapshot)
         case Ids():
             _validate_ids(atom, snapshot)
+        case Reference():
+            raise ExpressionError(reference_problem(atom))
 
 
 def _validate_comparison(query: Compare | Within, snapshot: Snapshot) -> None:
@@ -52,7 +57,7 @@ def _validate_comparison(query: Compare | Within, snapshot: Snapshot) -> None:
     parse_operand(query, value_type)
 
 
-def _require_role(atom: Tag | Compare | Within, snapshot: Snapshot) -> Role:
+def _require_role(atom: Tag | Compare | Within | Has, snapshot: Snapshot) -> Role:
     role = snapshot.roles.get(atom.type)
     if role is None:
         raise ExpressionError(unknown_attribute_problem(atom, snapshot))
@@ -75,7 +80,7 @@ def _validate_ids(ids: Ids, snapshot: Snapshot) -> None:
             raise ExpressionError(Problem("ambiguous-id", message, ids.span))
 
 
-def unknown_attribute_problem(atom: Tag | Compare | Within, snapshot: Snapshot) -> Problem:
+def unknown_attribute_problem(atom: Tag | Compare | Within | Has, snapshot: Snapshot) -> Problem:
     """Return the problem of an attribute that the index does not have, with a suggestion."""
     if atom.type == UNTYPED:
         message = f"{render(atom)!r}: this index has no bare tags"
