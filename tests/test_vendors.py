@@ -40,6 +40,7 @@ from audience import (
     vendor_names,
 )
 from audience.language.ast import ExprNode, atoms
+from audience.language.attribute_names import BUILTIN_TYPES
 from audience.span import Span
 from audience.testing.oracle import devices_of_all_tag_sets, is_inside
 from audience.vendors.payload_reader import load_json
@@ -83,6 +84,11 @@ def test_vendor_links_its_docs(name):
     assert all(limit.source.startswith("https://") for limit in record.limits.values())
     assert record.fragment
     assert len(record.docs_read_on.split("-")) == 3
+
+
+@pytest.mark.parametrize("name", vendor_names())
+def test_builtins_belong_to_shared_vocabulary(name):
+    assert get_vendor(name).builtins.keys() <= BUILTIN_TYPES
 
 
 @pytest.mark.parametrize(("name", "payload", "meaning"), load_cases("vendors", "read"))

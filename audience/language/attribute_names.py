@@ -20,6 +20,41 @@ TPNS_TYPES = {
 }
 
 
+# Attributes that some vendor keeps of each device by itself. Without an index, such a type means the vendor's own
+# attribute; a vendor's custom key of the same name has the type `attribute.NAME`.
+BUILTIN_TYPES = frozenset(TPNS_TYPES.values()) - {UNTYPED} | {
+    "channel",
+    "channel_type",
+    "device_type",
+    "email_subscription_status",
+    "last_used_app",
+    "platform",
+    "portrait",
+    "push_subscription_status",
+    "region",
+}
+OWN_KEY_PREFIX = "attribute."
+
+
+def own_key_type(key: str) -> str:
+    """Return the type of a vendor's custom *key*, which is never the type of a built-in attribute.
+
+    >>> own_key_type("favorite"), own_key_type("version"), own_key_type("attribute.x")
+    ('favorite', 'attribute.version', 'attribute.attribute.x')
+    """
+    is_taken = key == UNTYPED or key in BUILTIN_TYPES or key.startswith(OWN_KEY_PREFIX)
+    return f"{OWN_KEY_PREFIX}{key}" if is_taken else key
+
+
+def own_key(type_: str) -> str:
+    """Return the custom key with the type *type_*: the inverse of `own_key_type`.
+
+    >>> own_key("favorite"), own_key("attribute.version")
+    ('favorite', 'version')
+    """
+    return type_.removeprefix(OWN_KEY_PREFIX)
+
+
 def canonical_type(type_name: str) -> str:
     """Return the attribute that *type_name* names. TPNS's ten names are translated, all others are kept.
 

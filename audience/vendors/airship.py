@@ -302,4 +302,5 @@ VENDOR = Vendor(
     target_ids=target_ids,
     max_ids=MAX_SELECTORS,
     max_id_length=36,
+    builtins={PLATFORM_TYPE: "device_types"},
 )

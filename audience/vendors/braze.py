@@ -180,5 +180,6 @@ VENDOR = Vendor(
     id_columns=("braze",),
     parse=parse,
     has_typed_tags=True,
+    builtins={key: key for key in FILTER_KEYS if key != "custom_attribute"},
     read_only_reason="it sends to users on all their channels, not to devices",
 )

@@ -266,4 +266,5 @@ VENDOR = Vendor(
     target_ids=target_ids,
     max_ids=1_000,
     type_aliases=TYPES_BY_KEY,
+    builtins={type_: key for type_, key in KEYS_BY_TYPE.items() if type_ != UNTYPED},
 )

@@ -123,5 +123,6 @@ VENDOR = Vendor(
     emit=emit,
     target_ids=target_ids,
     max_ids=1_000,
+    builtins={"platform": "platform"},
     sandbox="audience.sandbox.vendors.jpush",
 )

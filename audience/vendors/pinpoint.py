@@ -237,6 +237,7 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("pinpoint",),
     parse=parse,
+    builtins={**{type_: key for key, type_ in DEMOGRAPHIC_TYPES.items()}, "country": "Country"},
     has_typed_tags=True,
     read_only_reason="its support ended on 2026-10-30",
 )

@@ -103,6 +103,8 @@ class Vendor:
         forbidden_id_chars: Characters that an id must not contain.
         type_aliases: The vendor's names of tag types, for the patterns of a catalog.
         has_typed_tags: Whether tags have a type as ours do. A catalog then writes `TYPE:VALUE`.
+        builtins: Attributes that the vendor keeps of each device by itself, with its names for them. Their types are in
+            `BUILTIN_TYPES`.
         date_formats: How the vendor writes the days of its own attributes, for the patterns of a catalog.
         delivery: How messages are delivered; None if the vendor can only be written for.
         sandbox: Dotted name of the module with the emulated endpoints; None if there is none.
@@ -136,6 +138,7 @@ class Vendor:
     forbidden_id_chars: str = ""
     type_aliases: Mapping[str, str] = field(default_factory=dict)
     has_typed_tags: bool = False
+    builtins: Mapping[str, str] = field(default_factory=dict)
     date_formats: Mapping[str, str] = field(default_factory=dict)
     delivery: DeliverySpec | None = None
     sandbox: str | None = None

@@ -310,4 +310,5 @@ VENDOR = Vendor(
     max_ids=500,
     forbidden_id_chars=",",
     type_aliases=TYPES_BY_KEY,
+    builtins={type_: key for type_, key in KEYS_BY_TYPE.items() if type_ != UNTYPED} | {"active": "launch_from"},
 )

@@ -227,5 +227,6 @@ emas_vendor = partial(
     assumptions=assumptions,
     max_ids=1_000,
     forbidden_id_chars=",",
+    builtins={"platform": "DeviceType"},
     sandbox="audience.sandbox.vendors.emas",
 )

@@ -33,6 +33,7 @@ VENDOR = Vendor(
     emit=emit,
     target_ids=target_ids,
     max_ids=1_000,
+    builtins={"platform": "platform"},
     delivery=DELIVERY,
     sandbox="audience.sandbox.vendors.engagelab",
 )

@@ -4,7 +4,7 @@ https://documentation.onesignal.com/reference/create-notification, read in parts
 """
 
 from audience.algebra.request_shape import FlatDnf
-from audience.vendors.onesignal.filters import MAX_ENTRIES, count_entries
+from audience.vendors.onesignal.filters import FIELDS_BY_TYPE, MAX_ENTRIES, count_entries
 from audience.vendors.onesignal.targeting import LIMITS, PAGE, assumptions, emit, parse, tag_problems, target_ids
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Vendor
 
@@ -25,4 +25,5 @@ VENDOR = Vendor(
     emit=emit,
     target_ids=target_ids,
     max_ids=2_000,
+    builtins={**FIELDS_BY_TYPE, "platform": "isIos"},
 )

@@ -4,7 +4,7 @@ Source: https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-2
 """
 
 from audience.algebra.request_shape import NormalForm
-from audience.language.attribute_names import TPNS_TYPES
+from audience.language.attribute_names import TPNS_TYPES, UNTYPED
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Vendor
 from audience.vendors.tpns.calls import DELIVERY
 from audience.vendors.tpns.id_lists import target_ids
@@ -33,5 +33,6 @@ VENDOR = Vendor(
     delivery=DELIVERY,
     sandbox="audience.sandbox.vendors.tpns",
     type_aliases=TPNS_TYPES,
+    builtins={type_: name for name, type_ in TPNS_TYPES.items() if type_ != UNTYPED},
     date_formats={"active": "xg_auto_active.{value:%Y%m%d}"},
 )
