@@ -11,6 +11,7 @@ from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, expand_comparisons
+from audience.planning.catalog.references import expand_references
 
 if TYPE_CHECKING:  # text is checked without an index too
     from audience.index.device_index import DeviceIndex
@@ -35,6 +36,7 @@ def lint(
     """
     if index is not None:
         expr = index.expand_segments(expr)
+    expr = expand_references(expr, catalog)
     problems = list(_find_logic_problems(expr, catalog))
     if catalog is not None:
         problems += _find_unknown_names(expr, catalog)

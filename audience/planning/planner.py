@@ -23,6 +23,7 @@ from audience.errors import ComplexityError, Problem
 from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, atoms, ensure_expr
 from audience.language.parser import parse
 from audience.planning.catalog.catalog import Catalog, expand_comparisons
+from audience.planning.catalog.references import expand_references, find_unknown_references, meaning_assumption
 from audience.planning.catalog.vendor_names import with_catalog_names
 from audience.planning.plans import CATALOG_IS_TRUE, SENT_IN_SEQUENCE, TWO_SOURCES, Plan, PlanRequest
 from audience.planning.verification import depends_on_catalog, find_catalog_contradiction, verify_plan
@@ -76,6 +77,10 @@ def plan(
     expr = parse(expr) if isinstance(expr, str) else ensure_expr(expr)
     if index is not None:
         expr = index.expand_segments(expr)
+    foreign_meanings = meaning_assumption(expr, catalog, keep_vendor=vendor)
+    expr = expand_references(expr, catalog, keep_vendor=vendor)
+    if index is not None:
+        expr = index.expand_segments(expr)  # those that the meaning of a reference names
     constraints = NO_CONSTRAINTS if catalog is None else catalog.constraints
     simplified = simplify(nnf(simplify(expr)))
     expanded = simplified if catalog is None else simplify(nnf(expand_comparisons(simplified, catalog)))
@@ -90,11 +95,14 @@ def plan(
         strict=strict,
         index=index,
         id_vendor=id_vendor or vendor,
+        catalog=catalog,
     )
     try:
-        return _build_plan(request)
+        planned = _build_plan(request)
     except ComplexityError as error:
-        return request.plan_by_ids(error.problems)
+        planned = request.plan_by_ids(error.problems)
+    planned = _expand_id_references(planned, catalog)
+    return replace(planned, assumptions=(*planned.assumptions, *foreign_meanings))
 
 
 def translate(
@@ -113,6 +121,19 @@ def translate(
     """
     expr = with_catalog_names(get_vendor(source), catalog).parse(payload)
     return plan(expr, target, catalog=catalog, max_requests=max_requests, strict=strict, id_vendor=source)
+
+
+def _expand_id_references(candidate: Plan, catalog: Catalog | None) -> Plan:
+    """Return *candidate* with the references that are sent by ids replaced by their meaning.
+
+    A reference without a meaning is a reason: no index can look its devices up.
+    """
+    if candidate.by_ids is None:
+        return candidate
+    by_ids = expand_references(candidate.by_ids, catalog)
+    reasons = dict.fromkeys([*candidate.reasons, *find_unknown_references(by_ids)])
+    assumptions = (*candidate.assumptions, *meaning_assumption(candidate.by_ids, catalog))
+    return replace(candidate, by_ids=by_ids, reasons=tuple(reasons), assumptions=assumptions)
 
 
 def _build_plan(request: PlanRequest) -> Plan:

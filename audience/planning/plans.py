@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from audience.algebra.constraints import AttributeConstraints
 from audience.errors import PlanError, Problem
 from audience.language.ast import Expr
+from audience.planning.catalog.catalog import Catalog
 from audience.vendors.spec import Payload, Vendor
 
 if TYPE_CHECKING:  # plans can be made without an index
@@ -95,6 +96,7 @@ class PlanRequest:
         strict: Native requests that rest on assumptions are sent by ids instead.
         index: Index in which ids are looked up, or None.
         id_vendor: Vendor whose registration ids the expression contains.
+        catalog: Catalog, or None.
     """
 
     vendor: Vendor
@@ -107,6 +109,7 @@ class PlanRequest:
     strict: bool
     index: "DeviceIndex | None"
     id_vendor: str
+    catalog: Catalog | None
 
     def plan_nothing(self) -> Plan:
         """Return a plan that sends nothing."""

@@ -7,6 +7,7 @@ from audience.algebra.equivalence import find_partition_violation
 from audience.errors import AudienceError, PlanError, Problem, ProofError
 from audience.language.ast import Compare, Expr, atoms
 from audience.language.printer import render
+from audience.planning.catalog.references import expand_references, find_unknown_references
 from audience.planning.plans import Plan, PlanRequest
 from audience.vendors.spec import Payload, Vendor
 
@@ -64,8 +65,14 @@ def find_catalog_contradiction(request: PlanRequest, candidate: Plan) -> Problem
     """Return a problem if the index shows that the catalog is wrong for this audience."""
     if request.index is None:
         return None
-    audience = request.index.resolve(request.simplified)
-    parts = [request.index.resolve(part) for part in candidate.add_id_part(candidate.request_exprs)]
+    target, *exprs = (
+        expand_references(expr, request.catalog)
+        for expr in (request.simplified, *candidate.add_id_part(candidate.request_exprs))
+    )
+    if any(find_unknown_references(expr) for expr in (target, *exprs)):
+        return None  # the index does not know those devices
+    audience = request.index.resolve(target)
+    parts = [request.index.resolve(expr) for expr in exprs]
     missing = len(reduce(lambda remaining, part: remaining - part, parts, audience))
     extra = sum(len(part - audience) for part in parts)
     duplicated = sum(map(len, parts)) - extra - (len(audience) - missing)

@@ -18,6 +18,7 @@ Names must be reversible: a catalog that gives one name to two tags is rejected.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import TypeAlias
 
 from audience.algebra.constraints import AttributeConstraints
 from audience.index.schema.columns import Role
@@ -39,11 +40,15 @@ class CatalogAttribute:
     names: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
 
 
+ReferenceMeanings: TypeAlias = Mapping[tuple[str, str], Expr]  # vendor and value of a reference → what it means
+
+
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Attributes by name, and the text of the catalog."""
+    """Attributes by name, the meanings of references, and the text of the catalog."""
 
     attributes: Mapping[str, CatalogAttribute]
+    references: ReferenceMeanings = field(default_factory=dict)
     text: str = field(default="", repr=False)
 
     @property

@@ -40,6 +40,10 @@ def _unknown_vendor_problems(catalog: Catalog) -> Iterator[Problem]:
                 hint = did_you_mean(name, vendor_names()) or f"use one of {', '.join(vendor_names())}"
                 message = f"unknown vendor {name!r}"
                 yield line_problem("unknown-vendor", message, catalog.text, attribute.name, name, hint)
+    for name in dict.fromkeys(vendor for vendor, _ in catalog.references):
+        if name not in vendor_names():
+            hint = did_you_mean(name, vendor_names()) or f"use one of {', '.join(vendor_names())}"
+            yield line_problem("unknown-vendor", f"unknown vendor {name!r}", catalog.text, "references", name, hint)
 
 
 def _vendor_name_problems(catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from audience.index.schema.columns import Role
 from audience.index.schema.value_types import value_type_of
 from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
+from audience.planning.catalog.references import TABLE, find_meaning_problems, read_meanings
 
 ATTRIBUTE_KEYS = {"values": list, "exclusive": bool, "exhaustive": bool, "order": str, "names": dict}
 TOML_TYPE_NAMES = {list: "an array", bool: "true or false", str: "a string", dict: "a table"}
@@ -40,10 +42,14 @@ def parse_catalog(text: str) -> Catalog:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CatalogError(Problem("bad-toml", str(error))) from error
+    references = tables.pop(TABLE, {})
     problems = [problem for name, table in tables.items() for problem in _table_problems(name, table, text)]
+    problems += _reference_problems(references, text)
     if problems:
         raise CatalogError(*problems)
-    return Catalog({name: _build_attribute(name, table) for name, table in tables.items()}, text)
+    return Catalog(
+        {name: _build_attribute(name, table) for name, table in tables.items()}, read_meanings(references), text
+    )
 
 
 def _build_attribute(name: str, table: Mapping[str, Any]) -> CatalogAttribute:
@@ -73,6 +79,11 @@ def _table_problems(name: str, table: Any, text: str) -> Iterator[Problem]:
     yield from _key_problems(name, table, text)
     yield from _naming_problems(name, table.get("names"), text)
     yield from _values_problems(name, table, text)
+
+
+def _reference_problems(table: Any, text: str) -> Iterator[Problem]:
+    for key, problem in find_meaning_problems(table):
+        yield replace(problem, message=f"line {_find_line(text, TABLE, key)}: {problem.message}")
 
 
 def _key_problems(name: str, table: Mapping[str, Any], text: str) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ from datetime import date, datetime
 
 from audience.algebra.request_shape import ListsByKey, RequestShape
 from audience.errors import PayloadError, Problem
-from audience.language.ast import Atom, Compare, Expr, Tag, Within, atoms, map_atoms
+from audience.language.ast import Atom, Compare, Expr, Has, Tag, Within, atoms, map_atoms
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
@@ -77,6 +77,9 @@ def _name_problems(atom: Atom, catalog: Catalog, vendor: Vendor) -> Iterator[Pro
         case Compare(type=type_) | Within(type=type_) if _is_renamed(type_, catalog, vendor):
             message = f"{render(atom)!r} cannot be compared: {vendor.name} has names for single values of {type_}"
             yield Problem("no-ranges", message, atom.span)
+        case Has(type=type_) if _is_renamed(type_, catalog, vendor):
+            message = f"{render(atom)!r} has no name: {vendor.name} has names for single values of {type_}"
+            yield Problem("no-existence", message, atom.span)
 
 
 def _read_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
@@ -92,6 +95,8 @@ def _read_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
                 return replace(atom, type=tag.type)
             message = f"{render(atom)!r} cannot be read: {vendor.name} has names for its single values"
             raise _ambiguous_name_error(message)
+        case Has(type=type_) if _is_renamed(type_, catalog, vendor):
+            raise _ambiguous_name_error(f"{type_} has other names at {vendor.name}")
     return atom
 
 
