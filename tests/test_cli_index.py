@@ -56,7 +56,7 @@ def test_update_changes_and_adds_devices(audience, small):
 
 
 REJECTED_UPDATES = {
-    "an empty file": ("", "empty CSV"),
+    "an empty file": ("", "more.csv is empty"),
     "no id column": ("name,level\nr1,9\n", "no-id"),
     "a duplicate id": ("registration_id,level\nr1,9\nr1,8\n", "duplicate-id"),
     "a missing id": ("registration_id,level\n,9\n", "missing-id"),

@@ -376,8 +376,8 @@ BAD_FILES = {
     "broken.ndjson": (b'{"token": \n', "unreadable"),
     "devices.xlsx": (b"", "unknown-format"),
     "empty.csv": (b"", "unreadable"),
-    "ragged.csv": (b"token,a\nx,1,2\n", "unreadable"),
-    "latin.csv": ("token,a\nx,\xe9\n".encode("latin-1"), "unreadable"),
+    "ragged.csv": (b"token,a\nx,1,2\n", "bad-row"),
+    "latin.csv": ("token,a\nx,\xe9\n".encode("latin-1"), "unknown-encoding"),
 }
 
 

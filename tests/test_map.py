@@ -21,6 +21,7 @@ DEPENDENCY_MODULES = {
     "xxhash": {"_fs/checksums.py"},
     "pyarrow": {"index/storage/arrow_file.py"},
     "polars_hash": {"index/storage/id_column.py"},
+    "chardet": {"_fs/text_encoding.py"},
     "cachetools": {"index/storage/cache.py"},
     "filelock": {"_fs/locks.py"},
     "sqlite3": {"delivery/ledger/connection.py"},

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import polars as pl
 
+from audience._fs.text_encoding import EncodingError, decode_text
 from audience.cli.streams import read_stdin
 from audience.errors import Problem, TableError
 from audience.index.ingest import cast
+from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, ReadOptions
 from audience.index.ingest.reader import wrap_polars_errors
 from audience.index.ingest.sources import FORMAT_BY_SUFFIX, exact_column, scan_source
 from audience.index.schema.column_roles import ColumnRoles, validate_roles
@@ -22,7 +24,11 @@ TABLE_SUFFIXES = ", ".join(FORMAT_BY_SUFFIX)
 
 
 def collect_ids(
-    arguments: Sequence[str], files: Sequence[str], column_name: str | None, index_columns: Sequence[Column]
+    arguments: Sequence[str],
+    files: Sequence[str],
+    column_name: str | None,
+    index_columns: Sequence[Column],
+    options: ReadOptions = DEFAULT_READ_OPTIONS,
 ) -> pl.Series:
     """Return the ids of *arguments* and *files* in order, without duplicates.
 
@@ -31,19 +37,22 @@ def collect_ids(
         files: Text files with one id a line, and tables.
         column_name: Column of the tables that holds the ids; guessed from its name by default.
         index_columns: Columns of the index, whose id columns are looked for in the tables.
+        options: Encoding of the files and delimiter of the tables.
 
     Raises:
         TableError: No ids were given, or a file cannot be read. An empty list of ids is valid.
     """
     if not arguments and not files:
         raise TableError(Problem("no-ids", "no ids were given", hint="pass ids, --ids FILE, or - for standard input"))
-    tables = [file for file in files if Path(file).suffix.lower() in FORMAT_BY_SUFFIX]
+    tables = [file for file in files if file.lower().endswith(tuple(FORMAT_BY_SUFFIX))]
     if column_name is not None and not tables:
         message = "--column needs a table of ids in --ids"
         raise TableError(Problem("bad-option", message, hint=f"the name of a table ends in {TABLE_SUFFIXES}"))
-    ids = [id_ for word in arguments for id_ in (_read_id_lines(word) if word == STDIN else [word])]
-    ids += [id_ for file in files if file not in tables for id_ in _read_id_lines(file)]
-    columns = (_read_id_column(file, column_name, index_columns) for file in tables if not _is_empty_file(file))
+    ids = [id_ for word in arguments for id_ in (_read_id_lines(word, options.encoding) if word == STDIN else [word])]
+    ids += [id_ for file in files if file not in tables for id_ in _read_id_lines(file, options.encoding)]
+    columns = (
+        _read_id_column(file, column_name, index_columns, options) for file in tables if not _is_empty_file(file)
+    )
     return pl.concat([pl.Series("id", ids, dtype=pl.String), *columns]).unique(maintain_order=True)
 
 
@@ -52,29 +61,36 @@ def _is_empty_file(file: str) -> bool:
     return Path(file).is_file() and not Path(file).stat().st_size
 
 
-def _read_id_lines(file: str) -> Iterable[str]:
+def _read_id_lines(file: str, encoding: str | None) -> Iterable[str]:
     """Read the ids of a text file, one a line, without surrounding white space."""
+    hint = f"write one id a line; the name of a table ends in {TABLE_SUFFIXES}"
     try:
-        text = read_stdin("pass the ids as arguments") if file == STDIN else Path(file).read_text("utf-8-sig")
+        data = None if file == STDIN else Path(file).read_bytes()
+        text = read_stdin("pass the ids as arguments") if data is None else decode_text(data, encoding)
+    except EncodingError as error:
+        raise TableError(Problem("unknown-encoding", f"{file}: {error}", hint=error.hint)) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        hint = f"write one id a line in UTF-8; the name of a table ends in {TABLE_SUFFIXES}"
         raise TableError(Problem("unreadable", f"{file}: {reason}", hint=hint)) from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise TableError(Problem("unreadable", f"{file}: line {line:,} contains a NUL character", hint=hint))
     lines = (line.strip() for line in text.removeprefix("\ufeff").split("\n"))
     return [line for line in lines if line]
 
 
-def _read_id_column(file: str, column_name: str | None, index_columns: Sequence[Column]) -> pl.Series:
+def _read_id_column(
+    file: str, column_name: str | None, index_columns: Sequence[Column], options: ReadOptions
+) -> pl.Series:
     """Read the id column of a table as strings."""
     roles = (
         ColumnRoles(tokens={"registration_id": column_name})
         if column_name
         else ColumnRoles(tokens={}, existing=tuple(index_columns))
     )
-    with wrap_polars_errors():
-        table, _ = scan_source(file, roles)
-        name = _find_id_column(table.collect_schema(), file, column_name, index_columns)
-        values = table.select(exact_column(name)).collect().to_series()
+    with wrap_polars_errors(), scan_source(file, roles, options) as scanned:
+        name = _find_id_column(scanned.lazy_frame.collect_schema(), file, column_name, index_columns)
+        values = scanned.lazy_frame.select(exact_column(name)).collect().to_series()
     return cast.cast_column(values, Column(name, "id", "id")).alias("id").drop_nulls()
 
 

@@ -47,6 +47,13 @@ IdFilesOption = Annotated[
     list[str] | None,
     typer.Option("--ids", metavar="FILE", help="Text file with one id a line, or a table. Repeatable."),
 ]
+EncodingOption = Annotated[
+    str | None,
+    typer.Option("--encoding", metavar="NAME", help="Encoding of text files. UTF-8, UTF-16 and GB18030 are detected."),
+]
+DelimiterOption = Annotated[
+    str | None, typer.Option("--delimiter", metavar="CHAR", help="Delimiter of CSV files: , ; | or tab. Detected.")
+]
 IdColumnOption = Annotated[
     str | None, typer.Option("--column", metavar="NAME", help="Column of the table that holds the ids.")
 ]

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Unpack
 
-import polars as pl
-
-from audience.errors import PlanError, Problem
+from audience.errors import Problem
 from audience.index.changes.maintenance import (
     SnapshotInfo,
     backup_snapshot,
@@ -20,15 +19,14 @@ from audience.index.changes.session import UpdateResult
 from audience.index.changes.tagging import remove_devices, tag_devices
 from audience.index.changes.update import update_devices
 from audience.index.ingest.build import build_index
+from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
 from audience.index.ingest.sources import Source
 from audience.index.query import evaluate
 from audience.index.query.attribute_stats import AttributeStats, collect_attribute_stats
-from audience.index.query.device_set import DeviceSet, find_id_column
+from audience.index.query.device_set import DeviceSet, has_foreign_ids
 from audience.index.query.explain import ExplainLine, explain_expr
 from audience.index.query.unmatched import find_unmatched
 from audience.index.schema.column_roles import ColumnRoles
-from audience.index.schema.columns import select_device_id_columns
-from audience.index.storage import id_search
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES
 from audience.index.storage.published import open_storage
 from audience.index.storage.snapshot import Snapshot, open_snapshot
@@ -73,6 +71,7 @@ class DeviceIndex:
         ignore: Iterable[str] = (),
         replace: bool = False,
         progress: Progress = ignore_progress,
+        **reading: Unpack[ReadArguments],
     ) -> "DeviceIndex":
         """Build the index of a table in a new folder, and open it.
 
@@ -93,6 +92,7 @@ class DeviceIndex:
             ignore: Columns to leave out.
             replace: Replace an index in *path*.
             progress: Progress callback.
+            reading: Options for reading files, as `ReadArguments` lists them: `encoding`, `delimiter`, ….
 
         Raises:
             TableError: The table is invalid; the error names the column and the first invalid rows.
@@ -116,7 +116,8 @@ class DeviceIndex:
             separators=dict(split or {}),
             ignore=tuple(ignore),
         )
-        build_index(source, Path(path), roles, vendor_names(), replace=replace, progress=progress)
+        options = parse_read_arguments(reading)
+        build_index(source, Path(path), roles, vendor_names(), options=options, replace=replace, progress=progress)
         return cls.open(path)
 
     @classmethod
@@ -201,16 +202,7 @@ class DeviceIndex:
 
     def has_foreign_ids(self, ids: Ids, vendor: str) -> bool:
         """Return whether any of *ids* is in a column of device ids that is not the one of *vendor*."""
-        snapshot = self.snapshot
-        try:
-            own_column = find_id_column(snapshot.id_columns, vendor)
-        except PlanError:  # the index does not say which ids are the vendor's
-            own_column = None
-        columns = [column for column in select_device_id_columns(snapshot.id_columns) if column != own_column]
-        wanted = pl.Series("id", ids.values, dtype=pl.String).unique()
-        return any(
-            len(id_search.find_in_column(shard, column, wanted)) for shard in snapshot.shards for column in columns
-        )
+        return has_foreign_ids(ids, vendor, self.snapshot)
 
     def explain(self, expr: Expr | str) -> list[ExplainLine]:
         """Return the tree of *expr* with a count at every node, and in an AND the devices left after each operand.
@@ -267,6 +259,7 @@ class DeviceIndex:
         ignore: Iterable[str] = (),
         wait: float = 0,
         progress: Progress = ignore_progress,
+        **reading: Unpack[ReadArguments],
     ) -> UpdateResult:
         """Write the devices of a table to the index, as a new snapshot, and move to it.
 
@@ -280,6 +273,7 @@ class DeviceIndex:
             ignore: Columns to leave out.
             wait: Seconds to wait for another writer.
             progress: Progress callback.
+            reading: Options for reading files, as for `build`.
 
         Raises:
             TableError: The table is invalid, shares no id column with the index, or has an unexpected column.
@@ -295,7 +289,14 @@ class DeviceIndex:
         """
         roles = ColumnRoles(tokens={}, ignore=tuple(ignore))
         result = update_devices(
-            self.snapshot.storage, source, roles, vendor_names(), new_columns=new, wait=wait, progress=progress
+            self.snapshot.storage,
+            source,
+            roles,
+            vendor_names(),
+            options=parse_read_arguments(reading),
+            new_columns=new,
+            wait=wait,
+            progress=progress,
         )
         self.refresh()
         return result

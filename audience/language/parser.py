@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, cast
 
+from audience._fs.text_encoding import decode_text
 from audience.errors import ExpressionError, Problem
 from audience.language import validation
 from audience.language.ast import (
@@ -318,7 +319,7 @@ class _ExprBuilder:
         if self.folder is None:
             _fail("no-files", "files are not allowed here", self.span_of(token), "list the ids instead")
         try:
-            lines = (self.folder / name).read_text("utf-8-sig").split("\n")
+            lines = decode_text((self.folder / name).read_bytes()).split("\n")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             _fail("unreadable-file", f"{name}: {reason}", self.span_of(token), "name a UTF-8 file with one id per line")

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from audience.cli.options import IgnoreOption, IndexArgument, TablesArgument, parse_pair, parse_token_options
+from audience.cli.options import (
+    DelimiterOption,
+    EncodingOption,
+    IgnoreOption,
+    IndexArgument,
+    TablesArgument,
+    parse_pair,
+    parse_token_options,
+)
 from audience.cli.output.index import print_index_info
 from audience.cli.output.writer import Output
 from audience.index.device_index import DeviceIndex
@@ -41,6 +49,8 @@ def run_build(
         typer.Option("--split", metavar="COLUMN=SEPARATOR", help="Untyped tags in one string, to split."),
     ] = None,
     ignore: IgnoreOption = None,
+    encoding: EncodingOption = None,
+    delimiter: DelimiterOption = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing index.")] = False,
 ) -> None:
     """Build an index from tables of devices; the role of a column follows from its name and type.
@@ -61,6 +71,8 @@ def run_build(
             versions=version or (),
             split=dict(parse_pair(option, None) for option in split or []),
             ignore=ignore or (),
+            encoding=encoding,
+            delimiter=delimiter,
             replace=replace,
             progress=progress,
         )

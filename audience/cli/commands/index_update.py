@@ -6,6 +6,8 @@ import typer
 
 from audience.cli.id_arguments import collect_ids, unknown_id_warnings
 from audience.cli.options import (
+    DelimiterOption,
+    EncodingOption,
     IdColumnOption,
     IdFilesOption,
     IdsArgument,
@@ -18,6 +20,7 @@ from audience.cli.output.index import print_update_result
 from audience.cli.output.writer import Output
 from audience.errors import Problem, TableError
 from audience.index.device_index import DeviceIndex
+from audience.index.ingest.read_options import ReadOptions
 from audience.language.attribute_names import UNTYPED
 
 
@@ -29,6 +32,8 @@ def run_update(
         list[str] | None, typer.Option("--new", metavar="COLUMN", help="Add this column to the index. Repeatable.")
     ] = None,
     ignore: IgnoreOption = None,
+    encoding: EncodingOption = None,
+    delimiter: DelimiterOption = None,
     wait: WaitOption = 0,
 ) -> None:
     """Update devices from tables: known devices get the new values, other devices are added."""
@@ -36,7 +41,15 @@ def run_update(
     before = device_index.snapshot
     with output.show_progress() as progress:
         progress("reading the table", 0, 0)
-        result = device_index.update(tables, new=new or (), ignore=ignore or (), wait=wait, progress=progress)
+        result = device_index.update(
+            tables,
+            new=new or (),
+            ignore=ignore or (),
+            encoding=encoding,
+            delimiter=delimiter,
+            wait=wait,
+            progress=progress,
+        )
     print_update_result(result, before, device_index, output)
 
 
@@ -52,6 +65,8 @@ def run_tag(
     ] = None,
     files: IdFilesOption = None,
     column: IdColumnOption = None,
+    encoding: EncodingOption = None,
+    delimiter: DelimiterOption = None,
     wait: WaitOption = 0,
 ) -> None:
     """Add untyped tags to devices and remove others."""
@@ -59,7 +74,8 @@ def run_tag(
     before = device_index.snapshot
     for name in (*(add or ()), *(remove or ())):
         _require_untyped_tag(name, device_index)
-    device_ids = collect_ids(ids or (), files or (), column, before.manifest.columns)
+    options = ReadOptions(encoding=encoding, delimiter=delimiter)
+    device_ids = collect_ids(ids or (), files or (), column, before.manifest.columns, options)
     with output.show_progress() as progress:
         result = device_index.tag(device_ids, add=add or (), remove=remove or (), wait=wait, progress=progress)
     output.print_warnings(unknown_id_warnings(device_ids, result.unknown, before))
@@ -81,12 +97,15 @@ def run_remove(
     ids: IdsArgument = None,
     files: IdFilesOption = None,
     column: IdColumnOption = None,
+    encoding: EncodingOption = None,
+    delimiter: DelimiterOption = None,
     wait: WaitOption = 0,
 ) -> None:
     """Remove devices from an index."""
     device_index = DeviceIndex.open(index)
     before = device_index.snapshot
-    device_ids = collect_ids(ids or (), files or (), column, before.manifest.columns)
+    options = ReadOptions(encoding=encoding, delimiter=delimiter)
+    device_ids = collect_ids(ids or (), files or (), column, before.manifest.columns, options)
     with output.show_progress() as progress:
         result = device_index.remove(device_ids, wait=wait, progress=progress)
     output.print_warnings(unknown_id_warnings(device_ids, result.unknown, before))

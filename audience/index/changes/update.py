@@ -16,11 +16,13 @@ from audience.index.changes.session import (
     format_device_count,
     locate_ids,
 )
+from audience.index.ingest.bad_rows import open_bad_row_log
 from audience.index.ingest.build import reject_duplicate_ids, reject_shared_tags, require_device_ids
 from audience.index.ingest.cast import describe_rows
 from audience.index.ingest.decode import decode_rows, new_categories, reject_mixed_numbers, to_categorical
 from audience.index.ingest.encode import DeviceTable
-from audience.index.ingest.reader import SourceTable, inspect_source
+from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, ReadOptions
+from audience.index.ingest.reader import SourceTable, open_table
 from audience.index.ingest.sources import Source
 from audience.index.schema.column_roles import ColumnRoles, require_unique_names
 from audience.index.schema.columns import Column
@@ -40,6 +42,7 @@ def update_devices(
     roles: ColumnRoles,
     vendors: Sequence[str],
     *,
+    options: ReadOptions = DEFAULT_READ_OPTIONS,
     new_columns: Iterable[str],
     wait: float,
     progress: Progress,
@@ -51,6 +54,7 @@ def update_devices(
         source: Table of devices.
         roles: Explicit roles of columns; columns of the index keep theirs.
         vendors: Names of vendors whose id columns are recognized.
+        options: How to read the files.
         new_columns: Columns of the table that may be added to the index.
         wait: Seconds to wait for another writer.
         progress: Progress callback.
@@ -60,8 +64,12 @@ def update_devices(
             *new_columns*.
         LockedError: Another process changes the index.
     """
-    with lock_for_update(storage, "update", wait) as manifest:
-        table = _inspect_update_table(source, replace(roles, existing=manifest.columns), vendors, set(new_columns))
+    with (
+        lock_for_update(storage, "update", wait) as manifest,
+        open_bad_row_log(options.rejects_file) as log,
+        open_table(source, replace(roles, existing=manifest.columns), vendors, options, log) as table,
+    ):
+        _require_known_columns(table, manifest.columns, set(new_columns))
         columns = list(dict.fromkeys((*manifest.columns, *table.columns)))
         key_column = _find_key_column(table, manifest)
         if not table.row_count and len(columns) == len(manifest.columns):
@@ -72,6 +80,7 @@ def update_devices(
         _reject_conflicts(old_shards, new_shards, table, key_column, columns)
         added = table.row_count - changed
         details = f"{format_device_count(changed)} changed, {added:,} added"
+        log.commit()
         number = session.publish_compacted([*old_shards, *new_shards], "update", details, columns)
         return UpdateResult(number, changed, added)
 
@@ -120,19 +129,15 @@ def _find_key_column(table: SourceTable, manifest: Manifest) -> Column:
     raise TableError(Problem("no-id", "the table has no id column of the index", hint=f"add one of {names}"))
 
 
-def _inspect_update_table(
-    source: Source, roles: ColumnRoles, vendors: Sequence[str], new_columns: set[str]
-) -> SourceTable:
-    """Open a table whose columns are those of the index, or *new_columns*."""
-    table = inspect_source(source, roles, vendors)
-    existing_names = [column.name_in_table for column in roles.existing]
+def _require_known_columns(table: SourceTable, existing: Sequence[Column], new_columns: set[str]) -> None:
+    """Raise TableError for a column of *table* that is neither one of the index nor one of *new_columns*."""
+    existing_names = [column.name_in_table for column in existing]
     for column in table.columns:
         name = column.name_in_table
-        if column not in roles.existing and name not in new_columns:
+        if column not in existing and name not in new_columns:
             hint = did_you_mean(name, existing_names) or f"use --new {name} to add it, or --ignore {name}"
             raise TableError(Problem("new-column", f"the index was built without a column {name!r}", hint=hint))
-    require_unique_names(list(dict.fromkeys((*roles.existing, *table.columns))))
-    return table
+    require_unique_names(list(dict.fromkeys((*existing, *table.columns))))
 
 
 def _validate_key_column(chunk: DeviceTable, key_column: Column, first_row: int) -> None:

@@ -11,9 +11,11 @@ import polars as pl
 
 from audience._fs.atomic import atomic_folder
 from audience.errors import Problem, TableError
+from audience.index.ingest.bad_rows import open_bad_row_log
 from audience.index.ingest.cast import describe_rows
 from audience.index.ingest.encode import DeviceTable, encode_shard
-from audience.index.ingest.reader import SourceTable, inspect_source, wrap_polars_errors
+from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, ReadOptions
+from audience.index.ingest.reader import SourceTable, open_table, wrap_polars_errors
 from audience.index.ingest.sources import Source, exact_column
 from audience.index.schema.column_roles import ColumnRoles
 from audience.index.schema.columns import Column
@@ -32,7 +34,14 @@ MAX_SHOWN_ROWS = 5
 
 
 def build_index(
-    source: Source, path: Path, roles: ColumnRoles, vendors: Sequence[str], *, replace: bool, progress: Progress
+    source: Source,
+    path: Path,
+    roles: ColumnRoles,
+    vendors: Sequence[str],
+    *,
+    options: ReadOptions = DEFAULT_READ_OPTIONS,
+    replace: bool,
+    progress: Progress,
 ) -> None:
     """Build the index of the table *source* in the new folder *path*; on an error, *path* stays as it was.
 
@@ -41,6 +50,7 @@ def build_index(
         path: Folder of the index.
         roles: Roles of columns that are not to be inferred.
         vendors: Names of all vendors.
+        options: How to read the files.
         replace: Replace an index that exists at *path*.
         progress: Called with a step, the rows done and the rows in all.
 
@@ -48,9 +58,12 @@ def build_index(
         TableError: An id is missing, empty or duplicated, or a value does not fit its column. The message names the
             column and the first such rows.
     """
-    with _lock_if_replacing(path, replace), atomic_folder(path, owned_patterns=OWNED_NAMES, replace=replace) as draft:
-        progress("reading the table", 0, 0)
-        table = inspect_source(source, roles, vendors)
+    with (
+        _lock_if_replacing(path, replace),
+        atomic_folder(path, owned_patterns=OWNED_NAMES, replace=replace) as draft,
+        open_bad_row_log(options.rejects_file) as log,
+        open_table(source, roles, vendors, options, log) as table,
+    ):
         reject_too_many_devices(table.row_count)
         storage = LocalStorage.create(draft)
         chunks = table.iter_shard_tables(MAX_SHARD_DEVICES, progress)
@@ -63,6 +76,7 @@ def build_index(
         description = f"build: {device_count:,} devices"
         manifest = Manifest(1, timestamp_now(), description, device_count, table.columns, files)
         publish_manifest(storage, manifest, None)
+        log.commit()
 
 
 def _lock_if_replacing(path: Path, replace: bool) -> AbstractContextManager[None]:

@@ -1,24 +1,29 @@
 """Reading of a source table in chunks, each column cast to the type of its role."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import polars as pl
 from polars import selectors
 
 from audience.errors import Problem, TableError
+from audience.index.ingest.bad_rows import BadRowLog
 from audience.index.ingest.cast import cast_column, distinct_unusual_versions
 from audience.index.ingest.decode import new_categories, to_categorical
 from audience.index.ingest.encode import DeviceTable
+from audience.index.ingest.read_options import ReadOptions
 from audience.index.ingest.sources import (
     SEEKABLE_FORMATS,
     UNTYPED_FORMATS,
+    ScannedSource,
     Source,
     exact_column,
     parse_date_columns,
     scan_source,
 )
+from audience.index.ingest.text.dialect import format_delimiter
+from audience.index.ingest.text.files import TextFile
 from audience.index.schema.column_roles import ColumnRoles, infer_columns, validate_roles
 from audience.index.schema.columns import Column
 from audience.index.schema.value_types import VERSION
@@ -35,6 +40,7 @@ class SourceTable:
     format: str
     columns: tuple[Column, ...]
     row_count: int
+    text_files: tuple[TextFile, ...] = ()
 
     def iter_chunks(self, max_rows: int) -> Iterator[tuple[int, DeviceTable]]:
         """Yield at most *max_rows* rows at a time, with the number of rows before them."""
@@ -83,24 +89,54 @@ def _concat_chunks(chunks: Sequence[DeviceTable]) -> DeviceTable:
     return {column: pl.concat([chunk[column] for chunk in chunks]) for column in chunks[0]}
 
 
-def inspect_source(source: Source, roles: ColumnRoles, vendors: Sequence[str]) -> SourceTable:
+@contextmanager
+def open_table(
+    source: Source, roles: ColumnRoles, vendors: Sequence[str], options: ReadOptions, log: BadRowLog
+) -> Iterator[SourceTable]:
     """Open the table *source* and give every column that is not ignored a role.
+
+    Args:
+        source: Files or frames.
+        roles: Roles of columns that are not to be inferred.
+        vendors: Names of all vendors.
+        options: How to read the files.
+        log: Log of bad rows.
 
     Raises:
         TableError: The table cannot be read, a column has no role, or a role no column.
     """
+    with ExitStack() as stack:
+        with wrap_polars_errors():
+            scanned = stack.enter_context(scan_source(source, roles, options, log))
+        yield _inspect_source(scanned, roles, vendors)
+
+
+def _inspect_source(scanned: ScannedSource, roles: ColumnRoles, vendors: Sequence[str]) -> SourceTable:
     with wrap_polars_errors():
-        lazy_frame, format_ = scan_source(source, roles)
-        if format_ in UNTYPED_FORMATS:
+        lazy_frame = scanned.lazy_frame
+        if scanned.format in UNTYPED_FORMATS:
             lazy_frame = parse_date_columns(lazy_frame, roles)
         schema = lazy_frame.collect_schema()
         validate_roles(schema, roles, vendors)
+        _require_several_columns(scanned, schema, roles)
         columns = infer_columns(schema, roles, vendors)
         explicit = roles.explicit_columns()
         candidates = [column for column in columns if column.role == "version" and column.name_in_table not in explicit]
         row_count, unusual_versions = _scan_rows(lazy_frame, candidates)
     inferred = [_use_strings_unless_versions(column, unusual_versions.get(column, ())) for column in columns]
-    return SourceTable(lazy_frame, format_, tuple(inferred), row_count)
+    return SourceTable(lazy_frame, scanned.format, tuple(inferred), row_count, scanned.text_files)
+
+
+def _require_several_columns(scanned: ScannedSource, schema: pl.Schema, roles: ColumnRoles) -> None:
+    """Raise TableError if the header of a CSV file is one column that looks like several."""
+    name = next(iter(schema), "")
+    if scanned.text_files and len(schema) == 1 and name not in roles.explicit_columns():
+        delimiter = next((each for each in (";", "\t", "|", ",", " ") if each in name), None)
+        if delimiter is not None:
+            message = f"the header is one column {name!r}, divided by {scanned.text_files[0].dialect.delimiter!r}"
+            raise TableError(
+                Problem("unknown-delimiter", message, hint=f"use --delimiter {format_delimiter(delimiter)}")
+            )
 
 
 def _scan_rows(

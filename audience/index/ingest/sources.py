@@ -1,14 +1,21 @@
 """Device tables in files and frames, opened as one lazy frame."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
 import polars as pl
 from polars import selectors
 
 from audience.errors import Problem, TableError
+from audience.index.ingest.bad_rows import BadRowLog
+from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, ReadOptions
+from audience.index.ingest.text.dialect import parse_delimiter
+from audience.index.ingest.text.files import TextFile, open_text_file
 from audience.index.schema.column_roles import ColumnRoles, is_version_name
 from audience.index.schema.columns import GENERIC_ID_COLUMNS, SHARED_ID_ROLES
 
@@ -16,13 +23,15 @@ Source: TypeAlias = str | Path | Iterable[str | Path] | pl.DataFrame | pl.LazyFr
 
 ISO_DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 ISO_DATETIME_PATTERN = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"
-UNTYPED_FORMATS = ("csv", "tsv", "ndjson")  # dates are text in these formats
+UNTYPED_FORMATS = ("csv", "ndjson")  # dates are text in these formats
 SEEKABLE_FORMATS = ("frame", "parquet", "ipc")  # any slice of rows can be read without the rows before it
 FORMAT_BY_SUFFIX = {
     ".parquet": "parquet",
     ".pq": "parquet",
     ".csv": "csv",
-    ".tsv": "tsv",
+    ".tsv": "csv",
+    ".csv.gz": "csv",
+    ".tsv.gz": "csv",
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
     ".arrow": "ipc",
@@ -31,27 +40,55 @@ FORMAT_BY_SUFFIX = {
 }
 
 
-def scan_source(source: Source, roles: ColumnRoles) -> tuple[pl.LazyFrame, str]:
-    """Return the table in *source* as a lazy frame, with its format.
+@dataclass(frozen=True, slots=True)
+class ScannedSource:
+    """Table as a lazy frame, its format, and its files if they are CSV."""
+
+    lazy_frame: pl.LazyFrame
+    format: str
+    text_files: tuple[TextFile, ...] = ()
+
+
+@contextmanager
+def scan_source(
+    source: Source, roles: ColumnRoles, options: ReadOptions = DEFAULT_READ_OPTIONS, log: BadRowLog | None = None
+) -> Iterator[ScannedSource]:
+    """Yield the table in *source* as a lazy frame.
+
+    CSV files that Polars could not read exactly are copied to a temporary folder, which is removed at the end.
 
     Args:
         source: A frame, a file, a folder of files, a glob, or several of these.
         roles: Roles of columns; they decide which columns of a CSV stay text.
+        options: Encoding and delimiter of CSV files.
+        log: Log of the rows of CSV files that have too many or too few fields.
 
     Raises:
-        TableError: A file is missing, of an unknown format, or of another format than the first.
+        TableError: A file is missing, of an unknown format, or of another format than the first; or a CSV file is
+            damaged.
     """
     match source:
         case pl.DataFrame():
-            return source.lazy(), "frame"
+            yield ScannedSource(source.lazy(), "frame")
+            return
         case pl.LazyFrame():
-            return source, "query"
+            yield ScannedSource(source, "query")
+            return
     files = [file for path in _as_paths(source) for file in _expand_path(path)]
     formats = {_detect_format(file) for file in files}
     if len(formats) > 1:
         raise TableError(Problem("mixed-formats", f"files of several formats: {', '.join(sorted(formats))}"))
     format_ = formats.pop()
-    return _scan_files(files, format_, roles), format_
+    if format_ != "csv":
+        yield ScannedSource(_scan_files(files, format_), format_)
+        return
+    delimiter = None if options.delimiter is None else parse_delimiter(options.delimiter)
+    with TemporaryDirectory(prefix="audience-") as folder:
+        text_files = [
+            open_text_file(file, options.encoding, delimiter, Path(folder), log or BadRowLog()) for file in files
+        ]
+        _require_same_columns(text_files)
+        yield ScannedSource(_scan_text_files(text_files, roles), format_, tuple(text_files))
 
 
 def _as_paths(source: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -76,26 +113,47 @@ def _expand_path(path: Path) -> list[Path]:
 
 
 def _detect_format(file: Path) -> str:
-    if file.suffix.lower() not in FORMAT_BY_SUFFIX:
+    suffix = "".join(file.suffixes[-2:]).lower() if file.suffix.lower() == ".gz" else file.suffix.lower()
+    if suffix not in FORMAT_BY_SUFFIX:
         hint = f"files end in {', '.join(FORMAT_BY_SUFFIX)}"
         raise TableError(Problem("unknown-format", f"{file}: unknown format {file.suffix!r}", hint=hint))
-    return FORMAT_BY_SUFFIX[file.suffix.lower()]
+    return FORMAT_BY_SUFFIX[suffix]
 
 
-def _scan_files(files: list[Path], format_: str, roles: ColumnRoles) -> pl.LazyFrame:
+def _scan_files(files: list[Path], format_: str) -> pl.LazyFrame:
     match format_:
         case "parquet":
             return pl.scan_parquet(files, glob=False)
         case "ipc":
             return pl.scan_ipc(files, glob=False)
-        case "ndjson":
-            return pl.scan_ndjson(files, infer_schema_length=None)
-    separator = "\t" if format_ == "tsv" else ","
-    names = pl.scan_csv(files, separator=separator, infer_schema=False, glob=False).collect_schema().names()
+    return pl.scan_ndjson(files, infer_schema_length=None)
+
+
+def _require_same_columns(files: Sequence[TextFile]) -> None:
+    """Raise TableError if the headers of two CSV files differ in more than the order of their columns."""
+    first = files[0]
+    for file in files[1:]:
+        if set(file.dialect.names) != set(first.dialect.names):
+            names = set(file.dialect.names) ^ set(first.dialect.names)
+            message = f"{first.path} and {file.path} have different columns: only one has {min(names)!r}"
+            raise TableError(Problem("other-columns", message, hint="build from files with the same columns"))
+
+
+def _scan_text_files(files: Sequence[TextFile], roles: ColumnRoles) -> pl.LazyFrame:
+    """Return the rows of all *files*, with the columns in the order of the first."""
+    names = files[0].dialect.names
+    if len({(file.separator, file.dialect.names) for file in files}) == 1:
+        return _scan_csv([file.readable for file in files], files[0].separator, names, roles)
+    frames = [_scan_csv([file.readable], file.separator, file.dialect.names, roles) for file in files]
+    return pl.concat([frame.select(selectors.by_name(*names)) for frame in frames])
+
+
+def _scan_csv(files: list[Path], separator: str, names: Sequence[str], roles: ColumnRoles) -> pl.LazyFrame:
     return pl.scan_csv(
         files,
         separator=separator,
         glob=False,
+        new_columns=list(names),
         infer_schema_length=None,
         schema_overrides=_string_overrides(names, roles),
     )

@@ -10,13 +10,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.errors import PlanError, Problem
-from audience.index.schema.columns import GENERIC_ID_COLUMNS, IdColumn, rank_id_columns
-from audience.index.storage import bitmaps
+from audience.index.schema.columns import GENERIC_ID_COLUMNS, IdColumn, rank_id_columns, select_device_id_columns
+from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.list_columns import as_lists, is_list
 from audience.index.storage.polars_bridge import read_ids_at
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
+from audience.language.ast import Ids
 from audience.vendors import get_vendor
 
 
@@ -157,3 +158,14 @@ def find_id_column(id_columns: Sequence[IdColumn], vendor: str | None) -> IdColu
     names = [column.name for column in id_columns if column.is_device_id]
     message = f"which column holds the ids of {vendor}? The index has {', '.join(names)}"
     raise PlanError(Problem("no-token", message, hint=f"build it with --token {vendor}=COLUMN"))
+
+
+def has_foreign_ids(ids: Ids, vendor: str, snapshot: Snapshot) -> bool:
+    """Return whether any of *ids* is in a column of device ids that is not the one of *vendor*."""
+    try:
+        own_column = find_id_column(snapshot.id_columns, vendor)
+    except PlanError:  # the index does not say which ids are the vendor's
+        own_column = None
+    columns = [column for column in select_device_id_columns(snapshot.id_columns) if column != own_column]
+    wanted = pl.Series("id", ids.values, dtype=pl.String).unique()
+    return any(len(id_search.find_in_column(shard, column, wanted)) for shard in snapshot.shards for column in columns)

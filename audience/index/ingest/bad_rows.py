@@ -1,0 +1,95 @@
+"""Rows that do not fit: collected for one error, or written to a file of rejected rows."""
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO
+
+from audience._fs.atomic import TEMP_SUFFIX, commit_file
+from audience.errors import OutputError, Problem, TableError
+
+REJECTS_HEADER = ("file", "line", "reason", "row")
+MAX_SHOWN_ROWS = 5
+MAX_SHOWN_CHARS = 60
+
+
+@dataclass(slots=True)
+class BadRowLog:
+    """Bad rows that were found; with a *stream*, they are written there and left out of the index.
+
+    Attributes:
+        path: File of rejected rows.
+        stream: Temporary file that becomes *path*; None if a bad row stops the command.
+        count: Number of bad rows.
+    """
+
+    path: Path | None = None
+    stream: IO[str] | None = None
+    count: int = 0
+    _shown: list[str] = field(default_factory=list)
+
+    @property
+    def is_rejecting(self) -> bool:
+        """Return whether bad rows are left out instead of stopping the command."""
+        return self.stream is not None
+
+    def add(self, file: str, line: int, reason: str, text: str) -> None:
+        """Add the row *text* at *line* of *file*."""
+        self.count += 1
+        if self.stream is not None:
+            csv.writer(self.stream, lineterminator="\n").writerow((file, line, reason, text.rstrip("\r\n")))
+        elif len(self._shown) < MAX_SHOWN_ROWS:
+            self._shown.append(f"{file}: line {line:,} {reason}: {_shorten(text)}")
+
+    def require_none(self) -> None:
+        """Raise TableError if there are bad rows that are not rejected."""
+        if self.count and not self.is_rejecting:
+            more = f"\nand {self.count - len(self._shown):,} more" if self.count > len(self._shown) else ""
+            hint = "correct them, or leave them out: --on-bad-row reject"
+            raise TableError(Problem("bad-row", "\n".join(self._shown) + more, hint=hint))
+
+    def commit(self) -> None:
+        """Write the file of rejected rows, also if there are none; it replaces one of an earlier command."""
+        if self.stream is not None and self.path is not None:
+            self.stream.flush()
+            commit_file(Path(self.stream.name), self.path)
+
+
+def _shorten(text: str) -> str:
+    text = text.rstrip("\r\n")
+    shortened = text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…"
+    return repr(shortened).replace("\\udc", "\\x")  # the byte that the surrogate represents
+
+
+@contextmanager
+def open_bad_row_log(path: Path | None) -> Iterator[BadRowLog]:
+    """Yield a log that writes bad rows to *path* once it is committed, readable by its owner only.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    if path is None:
+        yield BadRowLog()
+        return
+    try:
+        stream = NamedTemporaryFile(  # noqa: SIM115 - it is closed below
+            "w",
+            dir=path.absolute().parent,
+            prefix=f".{path.name}.",
+            suffix=TEMP_SUFFIX,
+            delete=False,
+            encoding="utf-8",
+            errors="backslashreplace",
+            newline="",
+        )
+    except OSError as error:
+        raise OutputError(Problem("cannot-write", f"{path}: {error.strerror or error}")) from error
+    try:
+        csv.writer(stream, lineterminator="\n").writerow(REJECTS_HEADER)
+        yield BadRowLog(path, stream)
+    finally:
+        stream.close()
+        Path(stream.name).unlink(missing_ok=True)

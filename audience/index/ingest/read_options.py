@@ -1,0 +1,76 @@
+"""Options for reading a table that concern its files rather than the roles of its columns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
+
+from audience.errors import Problem, TableError
+
+OnBadRow: TypeAlias = Literal["stop", "reject"]
+Duplicates: TypeAlias = Literal["refuse", "last", "merge"]
+
+
+class ReadArguments(TypedDict, total=False):
+    """Keyword arguments for reading a table, as `ReadOptions` describes them.
+
+    `date_format` is one format for all columns, or a format for each column.
+    """
+
+    encoding: str | None
+    delimiter: str | None
+    date_format: str | Mapping[str, str] | None
+    on_bad_row: OnBadRow
+    rejects: str | Path | None
+    duplicates: Duplicates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions:
+    """Options for reading a table.
+
+    Attributes:
+        encoding: Encoding of text files. UTF-8, UTF-16 and GB18030 are detected.
+        delimiter: Delimiter of CSV files; one of `,`, `;`, `|` and tab is detected.
+        date_formats: Format of the dates of each column; under the name "", of all columns.
+        on_bad_row: Stop at a bad row, or write it to *rejects*.
+        rejects: File of rejected rows.
+        duplicates: Refuse several rows of one id, take the last, or merge them.
+    """
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    date_formats: Mapping[str, str] = field(default_factory=dict)
+    on_bad_row: OnBadRow = "stop"
+    rejects: Path | None = None
+    duplicates: Duplicates = "refuse"
+
+    def __post_init__(self) -> None:
+        _require_choice("on_bad_row", self.on_bad_row, get_args(OnBadRow))
+        _require_choice("duplicates", self.duplicates, get_args(Duplicates))
+
+    @property
+    def rejects_file(self) -> Path | None:
+        """Return the file of rejected rows, or None if a bad row stops the command."""
+        return self.rejects if self.on_bad_row == "reject" else None
+
+
+def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        message = f"{name} is {value!r}, expected {' or '.join(choices)}"
+        raise TableError(Problem("bad-option", message, hint=f"use {choices[0]!r}"))
+
+
+def parse_read_arguments(arguments: ReadArguments) -> ReadOptions:
+    """Return the options that the keyword *arguments* give.
+
+    Raises:
+        TableError: An argument has a value that it cannot have.
+    """
+    given: dict[str, Any] = dict(arguments)
+    date_format, rejects = given.pop("date_format", None), given.pop("rejects", None)
+    date_formats = {"": date_format} if isinstance(date_format, str) else date_format or {}
+    return ReadOptions(date_formats=date_formats, rejects=rejects and Path(rejects), **given)
+
+
+DEFAULT_READ_OPTIONS = ReadOptions()

@@ -1,0 +1,1 @@
+"""Text files of tables: their encoding, delimiter and lines."""
