@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
 from audience.errors import MessageError, Problem
+from audience.language.platforms import canonical_platform
 from audience.language.suggest import did_you_mean
 
 MessageKind: TypeAlias = Literal["notification", "silent"]
-PLATFORMS = ("android", "ios", "hmos")
+PLATFORMS = ("android", "ios", "harmonyos")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class Message:
         sound: Name of the sound.
         time_to_live: Seconds after which the message expires. None uses the vendor's default.
         collapse_key: A newer message with the same key replaces an older one.
-        platforms: Platforms that receive the message. Empty means all.
+        platforms: Platforms that receive the message, in any spelling. Empty means all.
         test: Use the development environment of Apple's push service.
         kind: A "silent" message goes to the app and is not shown.
         vendor: Values by vendor name, which are merged into the vendor's body unchanged.
@@ -44,6 +45,9 @@ class Message:
     test: bool = False
     kind: MessageKind = "notification"
     vendor: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "platforms", tuple(map(canonical_platform, self.platforms)))
 
 
 _FIELD_TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
@@ -103,7 +107,8 @@ def _is_in_range(key: str, value: Any) -> bool:
         case "time_to_live":
             return bool(value >= 0)
         case "platforms":
-            return bool(value) and all(name in PLATFORMS for name in value) and len(set(value)) == len(value)
+            names = [canonical_platform(name) for name in value if isinstance(name, str)]
+            return bool(value) and set(names) <= {*PLATFORMS} and len(set(names)) == len(value)
         case "kind":
             return value in ("notification", "silent")
         case "vendor":

@@ -50,6 +50,16 @@ class AttributeConstraints:
 NO_CONSTRAINTS = AttributeConstraints()
 
 
+def merge_constraints(first: AttributeConstraints, second: AttributeConstraints) -> AttributeConstraints:
+    """Return the constraints of both; the values of an attribute that is exhaustive in *first* are those of *first*."""
+    values = {type_: listed for type_, listed in first.values.items() if type_ in first.exhaustive}
+    return AttributeConstraints(
+        first.exclusive | second.exclusive,
+        first.exhaustive | second.exhaustive,
+        {**first.values, **second.values, **values},
+    )
+
+
 def build_constraint_expr(used_atoms: Iterable[Atom], constraints: AttributeConstraints) -> Expr:
     """Return an expression that is true of every device, for the attributes of *used_atoms*.
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from audience.algebra.simplification import simplify
 from audience.errors import DeliveryError, PayloadError, Problem
 from audience.language.ast import Everyone
+from audience.vendors.platform_field import split_platform_terms
 from audience.vendors.spec import Payload, Vendor
 
 
@@ -15,7 +17,7 @@ class SafetyLimits:
     Attributes:
         expected: How many devices the send should reach; more are an error, fewer a warning.
         max_devices: How many devices it may reach.
-        broadcast: Whether a native request may reach all devices that the vendor knows.
+        broadcast: Whether a native request may reach all devices that the vendor knows, or all of a platform.
     """
 
     expected: int | None = None
@@ -61,8 +63,8 @@ def warn_if_fewer(device_count: int, limits: SafetyLimits) -> list[Problem]:
 
 
 def _is_broadcast(vendor: Vendor, payload: Payload) -> bool:
-    """Return whether *payload* is a broadcast; an unreadable one counts as such."""
+    """Return whether *payload* is a broadcast, to all platforms or to some; an unreadable one counts as such."""
     try:
-        return vendor.parse(payload) == Everyone()
+        return simplify(split_platform_terms(vendor.parse(payload)).rest) == Everyone()
     except PayloadError:
         return True

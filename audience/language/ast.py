@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 from audience.errors import ExpressionError, Problem
 from audience.language import validation
 from audience.language.attribute_names import UNTYPED
+from audience.language.platforms import PLATFORM_TYPE, canonical_platform
 from audience.language.validation import require_nonempty, type_error
 from audience.span import Span
 
@@ -67,8 +68,12 @@ class Nobody(ExprNode):
 class Tag(AtomNode):
     """Devices that have the tag *type*:*value*. An untyped tag such as `male` has the type `tag`.
 
+    A platform has one name, however it is spelled.
+
     >>> Tag("province", "guangdong") & ~Tag("tag", "male")
     And(terms=(Tag(type='province', value='guangdong'), Not(term=Tag(type='tag', value='male'))))
+    >>> Tag("platform", "HARMONY")
+    Tag(type='platform', value='harmonyos')
     """
 
     type: str
@@ -78,6 +83,8 @@ class Tag(AtomNode):
     def __post_init__(self) -> None:
         require_nonempty("tag type", self.type, self.span)
         require_nonempty("tag value", self.value, self.span)
+        if self.type == PLATFORM_TYPE:
+            object.__setattr__(self, "value", canonical_platform(self.value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,14 +20,16 @@ from audience.algebra.fitting import is_bounded
 from audience.algebra.normal_forms import nnf
 from audience.algebra.simplification import simplify
 from audience.errors import ComplexityError, Problem
-from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, atoms, ensure_expr
+from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, all_of, atoms, ensure_expr
 from audience.language.parser import parse
 from audience.planning.catalog.catalog import Catalog, expand_comparisons
 from audience.planning.catalog.references import expand_references, find_unknown_references, meaning_assumption
 from audience.planning.catalog.vendor_names import with_catalog_names
-from audience.planning.plans import CATALOG_IS_TRUE, SENT_IN_SEQUENCE, TWO_SOURCES, Plan, PlanRequest
-from audience.planning.verification import depends_on_catalog, find_catalog_contradiction, verify_plan
+from audience.planning.plans import SENT_IN_SEQUENCE, TWO_SOURCES, Plan, PlanRequest
+from audience.planning.platform_requests import PlatformAttribute, find_platform_attribute, find_platform_cover
+from audience.planning.verification import find_assumed_facts, find_contradiction, verify_plan
 from audience.vendors import get_vendor
+from audience.vendors.platform_field import platform_tags
 from audience.vendors.spec import Unsupported
 
 if TYPE_CHECKING:  # plans can be made without an index
@@ -84,8 +86,10 @@ def plan(
     constraints = NO_CONSTRAINTS if catalog is None else catalog.constraints
     simplified = simplify(nnf(simplify(expr)))
     expanded = simplified if catalog is None else simplify(nnf(expand_comparisons(simplified, catalog)))
+    record = get_vendor(vendor, can="emit")
     request = PlanRequest(
-        vendor=with_catalog_names(get_vendor(vendor, can="emit"), catalog),
+        vendor=with_catalog_names(record, catalog),
+        platforms=find_platform_attribute(record, catalog),
         expr=expr,
         simplified=simplified,
         expanded=expanded,
@@ -160,7 +164,8 @@ def _is_implied_broadcast(request: PlanRequest) -> bool:
     """Return whether every device is in the audience although the expression is not `everyone`."""
     if request.expr == Everyone() or is_bounded(request.expanded):
         return False
-    return find_partition_violation(Everyone(), [request.expanded]) is None
+    constraints = NO_CONSTRAINTS if request.platforms is None else request.platforms.constraints
+    return find_partition_violation(Everyone(), [request.expanded], constraints) is None
 
 
 def _foreign_id_problems(request: PlanRequest) -> Iterator[Problem]:
@@ -180,7 +185,7 @@ def _plan_native(request: PlanRequest) -> Plan:
         return _plan_single(request, request.constrained)
     except Unsupported as error:
         reasons = error.problems
-    bounded_expr = _bound_not(request)
+    bounded_expr = _bound_not(request, request.constrained)
     if bounded_expr != request.constrained:
         with suppress(Unsupported):
             return _plan_single(request, bounded_expr)
@@ -194,17 +199,17 @@ def _plan_single(request: PlanRequest, form: Expr) -> Plan:
     return Plan(request.vendor.name, request.expr, (payload,), None, (), assumptions, (form,), index=request.index)
 
 
-def _bound_not(request: PlanRequest) -> Expr:
-    """Return the audience, bounded by all values of an exhaustive attribute if its NOT is otherwise unbounded."""
-    if is_bounded(request.constrained) or isinstance(request.constrained, Everyone):
-        return request.constrained
+def _bound_not(request: PlanRequest, expr: Expr) -> Expr:
+    """Return *expr*, bounded by all values of an exhaustive attribute if its NOT is otherwise unbounded."""
+    if is_bounded(expr) or isinstance(expr, Everyone):
+        return expr
     closed_types = request.constraints.exhaustive & request.constraints.values.keys()
     usable_types = [
         type_
         for type_ in sorted(closed_types)
         if all(_can_name(request, tag) for tag in request.constraints.all_tags(type_))
     ]
-    return add_exhaustive_bound(request.constrained, request.constraints, usable_types) or request.constrained
+    return add_exhaustive_bound(expr, request.constraints, usable_types) or expr
 
 
 def _can_name(request: PlanRequest, tag: Tag) -> bool:
@@ -216,13 +221,7 @@ def _plan_split(request: PlanRequest, bounded_expr: Expr, reasons: tuple[Problem
 
     *reasons* are why one request is not enough.
     """
-    cover = find_cover(
-        bounded_expr,
-        request.vendor.shape,
-        lambda tag: _can_name(request, tag),
-        request.constraints,
-        max_parts=request.max_requests,
-    )
+    cover = _find_cover(request, bounded_expr)
     if not cover.parts:
         return request.plan_by_ids(reasons)
     try:
@@ -244,6 +243,50 @@ def _plan_split(request: PlanRequest, bounded_expr: Expr, reasons: tuple[Problem
     )
 
 
+def _find_cover(request: PlanRequest, bounded_expr: Expr) -> Cover:
+    """Split the audience into parts that each fit one request: by tags, by platforms, or the better of both."""
+    attribute = request.platforms
+    if attribute is None or not platform_tags(request.constrained):
+        return _find_tag_cover(request, bounded_expr, request.max_requests)
+    cover = _find_platform_cover(request, attribute)
+    if attribute.field.write is not None:
+        return cover
+    # Platforms are conditions like tags, so the rest may be expressed too.
+    others = _find_tag_cover(request, cover.remainder, request.max_requests - len(cover.parts))
+    parts = (*cover.parts, *others.parts)
+    joined = Cover(parts, others.remainder, is_minimal=len(parts) <= 1)
+    covers = [_find_tag_cover(request, bounded_expr, request.max_requests), joined]
+    return min(
+        covers,
+        key=lambda cover: (cover.remainder != Nobody(), len(cover.parts) > request.max_requests, len(cover.parts)),
+    )
+
+
+def _find_tag_cover(request: PlanRequest, expr: Expr, max_parts: int) -> Cover:
+    """Split *expr* into at most *max_parts* parts that each fit one request of the vendor."""
+    return find_cover(
+        expr,
+        request.vendor.shape,
+        lambda tag: _can_name(request, tag),
+        request.all_constraints,
+        max_parts=max_parts,
+    )
+
+
+def _find_platform_cover(request: PlanRequest, attribute: PlatformAttribute) -> Cover:
+    """Split the audience into parts that are each narrowed to platforms."""
+
+    def cover_rest(rest: Expr, platform: Expr) -> Cover:
+        bounded_rest = _bound_not(request, rest)
+        for form in dict.fromkeys([rest, bounded_rest]):
+            with suppress(Unsupported):
+                request.vendor.emit(all_of([form, platform]))
+                return Cover((form,), Nobody(), is_minimal=True)
+        return _find_tag_cover(request, bounded_rest, request.max_requests)
+
+    return find_platform_cover(request.constrained, attribute, cover_rest, request.max_requests)
+
+
 def _split_assumptions(request: PlanRequest, cover: Cover) -> tuple[Problem, ...]:
     """Return the distinct assumptions of the parts and of sending them separately."""
     assumptions = [assumption for part in cover.parts for assumption in request.vendor.assumptions(part)]
@@ -256,11 +299,11 @@ def _split_assumptions(request: PlanRequest, cover: Cover) -> tuple[Problem, ...
 
 def _verify_candidate(request: PlanRequest, candidate: Plan) -> Plan:
     """Return the verified *candidate*, or a plan by ids if it is wrong for the index or too uncertain."""
-    parsed = verify_plan(request.vendor, request.constrained, candidate, request.constraints)
-    if depends_on_catalog(request, candidate, parsed):
-        if contradiction := find_catalog_contradiction(request, candidate):
+    parsed = verify_plan(request.vendor, request.constrained, candidate, request.all_constraints)
+    if facts := find_assumed_facts(request, candidate, parsed):
+        if contradiction := find_contradiction(request, candidate, facts):
             return request.plan_by_ids((contradiction,))
-        candidate = replace(candidate, assumptions=(*candidate.assumptions, CATALOG_IS_TRUE))
+        candidate = replace(candidate, assumptions=(*candidate.assumptions, *facts))
     if request.strict and candidate.assumptions:
         return request.plan_by_ids(candidate.assumptions)
     return candidate

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from audience.algebra.constraints import AttributeConstraints
+from audience.algebra.constraints import AttributeConstraints, merge_constraints
 from audience.errors import PlanError, Problem
 from audience.language.ast import Expr
 from audience.planning.catalog.catalog import Catalog
+from audience.planning.platform_requests import PlatformAttribute
 from audience.vendors.spec import Payload, Vendor
 
 if TYPE_CHECKING:  # plans can be made without an index
@@ -87,6 +88,7 @@ class PlanRequest:
 
     Attributes:
         vendor: Vendor whose functions translate catalog names.
+        platforms: Attribute whose values are the platforms of the vendor, or None.
         expr: Audience, with segments expanded.
         simplified: `expr` in negation normal form, simplified.
         expanded: `simplified` with comparisons replaced by values of the catalog.
@@ -100,6 +102,7 @@ class PlanRequest:
     """
 
     vendor: Vendor
+    platforms: PlatformAttribute | None
     expr: Expr
     simplified: Expr
     expanded: Expr
@@ -110,6 +113,13 @@ class PlanRequest:
     index: "DeviceIndex | None"
     id_vendor: str
     catalog: Catalog | None
+
+    @property
+    def all_constraints(self) -> AttributeConstraints:
+        """Constraints of the catalog's attributes, and of platforms at the vendor."""
+        if self.platforms is None:
+            return self.constraints
+        return merge_constraints(self.constraints, self.platforms.constraints)
 
     def plan_nothing(self) -> Plan:
         """Return a plan that sends nothing."""

@@ -8,7 +8,7 @@ from audience.errors import AudienceError, PlanError, Problem, ProofError
 from audience.language.ast import Compare, Expr, atoms
 from audience.language.printer import render
 from audience.planning.catalog.references import expand_references, find_unknown_references
-from audience.planning.plans import Plan, PlanRequest
+from audience.planning.plans import CATALOG_IS_TRUE, Plan, PlanRequest
 from audience.vendors.spec import Payload, Vendor
 
 REPORT_HINT = "report this bug; nothing was written"
@@ -52,17 +52,27 @@ def _read_back(vendor: Vendor, payload: Payload) -> Expr:
         raise ProofError(Problem("unreadable-payload", message, hint=REPORT_HINT)) from error
 
 
-def depends_on_catalog(request: PlanRequest, candidate: Plan, parsed: list[Expr]) -> bool:
-    """Return whether the native requests reach the audience only if the catalog is right."""
-    if request.constraints == NO_CONSTRAINTS:
-        return False
-    if any(isinstance(atom, Compare) for atom in atoms(request.simplified)):
-        return True
-    return find_partition_violation(request.expanded, candidate.add_id_part(parsed)) is not None
+def find_assumed_facts(request: PlanRequest, candidate: Plan, parsed: list[Expr]) -> tuple[Problem, ...]:
+    """Return the facts without which the native requests do not reach the audience: of the catalog, of platforms."""
+    parts = candidate.add_id_part(parsed)
+
+    def is_wrong_with(constraints: AttributeConstraints) -> bool:
+        return find_partition_violation(request.expanded, parts, constraints) is not None
+
+    has_catalog = request.constraints != NO_CONSTRAINTS
+    compares = has_catalog and any(isinstance(atom, Compare) for atom in atoms(request.simplified))
+    if not compares and not is_wrong_with(NO_CONSTRAINTS):
+        return ()
+    facts = []
+    if compares or (has_catalog and (request.platforms is None or is_wrong_with(request.platforms.constraints))):
+        facts.append(CATALOG_IS_TRUE)
+    if request.platforms is not None and is_wrong_with(request.constraints):
+        facts.append(request.platforms.assumption)
+    return tuple(facts) or (CATALOG_IS_TRUE,)
 
 
-def find_catalog_contradiction(request: PlanRequest, candidate: Plan) -> Problem | None:
-    """Return a problem if the index shows that the catalog is wrong for this audience."""
+def find_contradiction(request: PlanRequest, candidate: Plan, facts: tuple[Problem, ...]) -> Problem | None:
+    """Return a problem if the index shows that one of *facts* is wrong for this audience."""
     if request.index is None:
         return None
     target, *exprs = (
@@ -80,6 +90,10 @@ def find_catalog_contradiction(request: PlanRequest, candidate: Plan) -> Problem
     differences = [f"{count:,} devices {name}" for name, count in counts.items() if count]
     if not differences:
         return None
+    if CATALOG_IS_TRUE not in facts:
+        message = f"{facts[0].message}; by the index, not so: {', '.join(differences)}"
+        hint = "give every device one platform in the table, or leave it to the ids"
+        return Problem("platform-contradicted", message, hint=hint)
     message = f"the catalog does not match the index: {', '.join(differences)}"
     hint = (
         "correct the catalog: an attribute is not `exclusive` or not `exhaustive`, or its `values` are incomplete; "

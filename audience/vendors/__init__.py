@@ -23,6 +23,7 @@ SHARED_MODULES = (
     "error_codes",
     "oem_channels",
     "payload_reader",
+    "platform_field",
     "schema_check",
     "shared",
     "spec",

@@ -27,10 +27,13 @@ from audience.language.ast import (
     any_of,
     atoms,
     bare,
+    negated_tag,
+    walk,
 )
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.vendors.payload_reader import PayloadCursor
+from audience.vendors.platform_field import PlatformField, is_platform_tag
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Unsupported, Vendor, require_single_list
 
 PAGE = "https://docs.getui.com/getui/server/rest_v2/push"
@@ -47,17 +50,17 @@ LIMITS = {
     "alias_characters": Limit(39, USER_DOCS),
 }
 
-# Whether a condition for none of its values is accepted without one for some: not documented.
-ALLOWS_UNBOUNDED_NOT = False
 # Whether a key may be used in several conditions: "Different keys are joined by AND, one key by its opt_type" leaves
 # the meaning of a repeated key open.
 ALLOWS_REPEATED_KEYS = False
 
 TYPES_BY_KEY = {"custom_tag": UNTYPED, "phone_type": "platform", "region": "region", "portrait": "portrait"}
 KEYS_BY_TYPE = {type_: key for key, type_ in TYPES_BY_KEY.items()}
-SHAPE = ListsByKey(max_lists=NO_LIMIT if ALLOWS_REPEATED_KEYS else 1, allows_unbounded_not=ALLOWS_UNBOUNDED_NOT)
-OPT_TYPES = ("or", "and", "not")
-PHONE_TYPES = ("android", "ios")
+SHAPE = ListsByKey(max_lists=NO_LIMIT if ALLOWS_REPEATED_KEYS else 1, allows_unbounded_not=True)
+OPT_TYPES = ("or", "and", "not")  # 0, 1 and 2 in the old client
+OLD_KEYS = {"phoneType": "phone_type", "tag": "custom_tag"}  # of gt-push-sdk, AppConditions
+# phone_type takes miniProgram too, by a newer client.
+PLATFORMS = PlatformField(names={"android": "android", "ios": "ios", "miniprogram": "miniProgram"})
 TAG_PATTERN = re.compile(r"\S+")
 ALIAS_PATTERN = re.compile(r"[A-Za-z0-9_\u3400-\u9fff\uf900-\ufaff]+")
 TARGET_KEYS = ("cid", "alias", "tag", "fast_custom_tag")
@@ -73,9 +76,16 @@ def parse(payload: Any) -> Expr:
     '(a OR b) AND NOT region:11000000'
     """
     request = PayloadCursor(payload).json_object()
+    if "msg_list" in request:  # single pushes of one call
+        return any_of(_parse_request(push.json_object()) for push in request["msg_list"].items())
+    return _parse_request(request)
+
+
+def _parse_request(request: PayloadCursor) -> Expr:
     if "audience" not in request:
-        if isinstance(request["tag"].value, list):  # as the endpoint that counts devices takes them
-            return _parse_conditions(request["tag"])
+        for key in ("tag", "conditions"):  # as the endpoint that counts devices takes them, and the old client
+            if isinstance(request[key].value, list):
+                return _parse_conditions(request[key])
         request.fail("missing-key", "missing key 'audience'", AUDIENCE_HINT)
     settings = request["settings"]
     if settings.value and "activate_filter_type" in settings:
@@ -87,6 +97,7 @@ def parse(payload: Any) -> Expr:
 
 def _parse_audience(audience: PayloadCursor) -> Expr:
     keys = list(audience.object())
+    keys = [key for key in keys if not audience[key].is_absent] or keys[:1]
     if not keys:
         audience.fail("empty-target", "expected a target, found none", 'write "all" for everyone')
     if len(keys) > 1:
@@ -114,17 +125,28 @@ def _parse_conditions(conditions: PayloadCursor) -> Expr:
 
 
 def _parse_condition(condition: PayloadCursor) -> tuple[str, Expr]:
-    condition.only(("key", "values", "opt_type"))
-    key = condition["key"].enum(TYPES_BY_KEY)
-    option = condition["opt_type"].enum(OPT_TYPES)
-    values = condition["values"].ids(LIMITS["values"], "values")
-    tags = [Tag(TYPES_BY_KEY[key], value.lower() if key == "phone_type" else value) for value in values]
+    """Read a condition of today's requests, or of the old client, which calls some keys otherwise."""
+    is_old = "opt_type" not in condition and ("optType" in condition or condition["key"].value in [*OLD_KEYS])
+    condition.only(("key", "values", "optType" if is_old else "opt_type"))
+    if is_old:
+        key = OLD_KEYS.get(name := condition["key"].enum([*OLD_KEYS, "region"]), name)
+        option = _parse_old_option(condition.get("optType", 0))
+    else:
+        key, option = condition["key"].enum(TYPES_BY_KEY), condition["opt_type"].enum(OPT_TYPES)
+    tags = [Tag(TYPES_BY_KEY[key], value) for value in condition["values"].ids(LIMITS["values"], "values")]
     match option:
         case "and":
             return key, all_of(tags)
         case "not":
             return key, Not(any_of(tags))
     return key, any_of(tags)
+
+
+def _parse_old_option(option: PayloadCursor) -> str:
+    """Return the option that the old client writes as a number."""
+    if option.value not in range(len(OPT_TYPES)) or isinstance(option.value, bool):
+        option.fail("unknown-value", f"expected 0 (or), 1 (and) or 2 (not), found {option.value!r}")
+    return OPT_TYPES[int(option.value)]
 
 
 def emit(expr: Expr) -> Payload:
@@ -187,8 +209,6 @@ def tag_problems(tag: Tag) -> Iterator[Problem]:
     if tag.type not in KEYS_BY_TYPE:
         hint = f"give {tag.type} names in a catalog; Getui knows {', '.join(KEYS_BY_TYPE)}"
         yield Problem("no-name", f"Getui has no key for {render(tag)!r}", tag.span, hint=hint)
-    elif tag.type == "platform" and tag.value not in PHONE_TYPES:
-        yield Problem("no-name", f"{tag.value!r} is not a phone_type of Getui", tag.span, hint=" or ".join(PHONE_TYPES))
     elif not TAG_PATTERN.fullmatch(tag.value):
         yield Problem("illegal-name", f"{tag.value!r}: white space separates the tags of a device at Getui", tag.span)
     elif tag.type == UNTYPED and most.is_exceeded_by(len(tag.value)):
@@ -198,10 +218,6 @@ def tag_problems(tag: Tag) -> Iterator[Problem]:
 
 def _shape_problems(expr: Expr) -> Iterator[Problem]:
     """Yield the reasons why conditions cannot express *expr*, all of whose tags have names."""
-    if not (ALLOWS_UNBOUNDED_NOT or is_bounded(expr)):
-        hint = "AND it with a tag that all these devices have"
-        yield Problem("not-alone", "NOT without a bounding tag; whether Getui accepts it is not documented", hint=hint)
-        return
     terms = and_terms(expr)
     keys = {term: sorted({KEYS_BY_TYPE[tag.type] for tag in atoms(term) if isinstance(tag, Tag)}) for term in terms}
     mixed = [term for term in terms if len(keys[term]) > 1]
@@ -232,15 +248,25 @@ def _emit_conditions(terms: Sequence[Expr]) -> Iterator[Payload]:
 
 
 def _emit_condition(tags: Sequence[Tag], option: str) -> Payload:
-    return {"key": KEYS_BY_TYPE[tags[0].type], "values": [tag.value for tag in tags], "opt_type": option}
+    values = [PLATFORMS.names[tag.value] if is_platform_tag(tag) else tag.value for tag in tags]
+    return {"key": KEYS_BY_TYPE[tags[0].type], "values": values, "opt_type": option}
 
 
 def assumptions(expr: Expr) -> Iterator[Problem]:
     """Yield what a request for *expr* takes for granted."""
     if not is_bounded(nnf(expr)):
         yield Problem("universe", "NOT and everyone refer to the devices that were active at Getui in the last 90 days")
+        if expr != Everyone():
+            yield Problem("lone-not", "Getui accepts conditions of NOT without any other, which no page says")
+    for key in dict.fromkeys(KEYS_BY_TYPE[tag.type] for tag in _negated_tags(expr) if tag.type in KEYS_BY_TYPE):
+        if key != "custom_tag":
+            yield Problem("not-of-missing", f"NOT of {key} includes devices of which Getui knows none, as no page says")
     if any(isinstance(atom, Ids) and atom.kind == "alias" for atom in atoms(expr)):
         yield Problem("alias", "an alias matches every device bound to it at Getui")
+
+
+def _negated_tags(expr: Expr) -> list[Tag]:
+    return [tag for node in walk(nnf(expr)) if (tag := negated_tag(node))]
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
@@ -259,6 +285,7 @@ VENDOR = Vendor(
     shape=SHAPE,
     supported=TAGS_AND_IDS,
     explained=COMPARISONS,
+    platforms=PLATFORMS,
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,

@@ -11,8 +11,9 @@ from audience.algebra.fitting import is_bounded
 from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import Slots
 from audience.errors import Problem
-from audience.language.ast import Everyone, Expr, Ids, Tag, all_of, any_of, atoms
+from audience.language.ast import Everyone, Expr, Ids, Reference, Tag, all_of, atoms
 from audience.vendors.payload_reader import PayloadCursor
+from audience.vendors.platform_field import PlatformField, write_list_field
 from audience.vendors.shared import tag_lists
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Vendor
 
@@ -24,22 +25,25 @@ LIMITS = {
     "tag_not": Limit(20, PAGE),
     "alias": Limit(1_000, PAGE),
     "registration_id": Limit(1_000, PAGE),
+    "live_activity_id": Limit(1, PAGE),
+    "segment": Limit(1, PAGE),
+    "abtest": Limit(1, PAGE),
     "tag_bytes": Limit(40, PAGE),
     "alias_bytes": Limit(40, PAGE),
-}
-OPAQUE_KEYS = {
-    "segment": "only JPush knows the members of a console segment",
-    "abtest": "only JPush knows the participants of a console test",
-    "file": "a file_id names a file that only JPush has",
-    "live_activity_id": "only JPush knows the followers of a live activity",
 }
 DIALECT = tag_lists.TagListDialect(
     title="JPush",
     shape=Slots(max_any_of=20, max_all_of=20, max_none_of=20, allows_unbounded_not=True),
-    id_kinds=("alias", "registration_id"),
+    id_kinds=("alias", "registration_id", "live_activity_id"),
     limits=LIMITS,
     legal_pattern=r"[A-Za-z0-9_\u3400-\u9fff\uf900-\ufaff@!#$&*+=.|￥]+",
     legal_hint="letters, digits, Chinese and _@!#$&*+=.|￥ only",
+    references={"segment": lambda name: [name], "abtest": lambda name: [name], "file": lambda name: {"file_id": name}},
+)
+PLATFORMS = PlatformField(
+    names={"android": "android", "ios": "ios", "harmonyos": "hmos", "quickapp": "quickapp", "winphone": "winphone"},
+    write=write_list_field("platform"),
+    all_platforms=("android", "ios", "harmonyos", "quickapp"),  # winphone is in older pages only
 )
 
 
@@ -53,28 +57,34 @@ def parse(payload: Any) -> Expr:
     '(a OR b) AND c AND NOT d AND platform:ios'
     """
     request = PayloadCursor(payload).json_object()
+    if "audience" not in request and "push" in request:  # as the schedule of a push holds it
+        request = request["push"].json_object()
+    if "pushlist" in request:
+        hint = 'write {"audience": {"registration_id": […]}}, or alias'
+        request["pushlist"].fail("ambiguous", "the address of the call says whether its targets are aliases", hint)
     audience = request.require("audience", 'the targeting object is {"audience": …}')
-    return all_of([_parse_audience(audience), *_parse_platform(request.get("platform", "all"))])
+    return all_of([_parse_audience(audience), *tag_lists.read_platforms(request["platform"])])
 
 
 def _parse_audience(audience: PayloadCursor) -> Expr:
     if audience.value == "all":
         return Everyone()
-    for key, reason in OPAQUE_KEYS.items():
-        if audience.get(key, []).value != []:
-            audience[key].fail("opaque", reason, "name its tags")
-    audience.only([*tag_lists.LIST_KEYS, *OPAQUE_KEYS])
-    terms = tag_lists.read_tag_lists(audience, LIMITS)
+    audience.only([*tag_lists.LIST_KEYS, "live_activity_id", *DIALECT.references])
+    terms = [*tag_lists.read_tag_lists(audience, LIMITS), *_parse_references(audience)]
     if not terms:
         hint = 'write "all" for everyone'
         audience.fail("empty-target", "expected a target, found none: an empty list counts as absent", hint)
     return all_of(terms)
 
 
-def _parse_platform(platform: PayloadCursor) -> Iterator[Expr]:
-    names = platform.one_or_many()
-    if "all" not in names:
-        yield any_of(Tag("platform", name) for name in names)
+def _parse_references(audience: PayloadCursor) -> Iterator[Expr]:
+    for key in ("segment", "abtest"):
+        if not audience[key].is_absent:
+            names = audience[key].strings()
+            audience[key].check_limit(LIMITS[key], len(names), "names")
+            yield Reference("jpush", key, names[0])
+    if not audience["file"].is_absent:
+        yield Reference("jpush", "file", audience["file"].only(("file_id",))["file_id"].string())
 
 
 def emit(expr: Expr) -> Payload:
@@ -115,8 +125,9 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("jpush",),
     shape=DIALECT.shape,
-    supported=TAGS_AND_IDS,
+    supported=TAGS_AND_IDS | {Reference},
     explained=COMPARISONS,
+    platforms=PLATFORMS,
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,

@@ -69,6 +69,15 @@ class PayloadCursor:
         """Raise the PayloadError of one problem at this path."""
         raise PayloadError(Problem(code, message, path=self.path, hint=hint))
 
+    @property
+    def is_absent(self) -> bool:
+        """Return whether the part counts as absent: a missing key, null, false, or an empty list or object.
+
+        >>> [PayloadCursor(value).is_absent for value in (None, False, [], {}, "", 0)]
+        [True, True, True, True, False, False]
+        """
+        return self.value is None or self.value is False or (isinstance(self.value, list | dict) and not self.value)
+
     def warn(self, message: str) -> None:
         """Warn of a part that is read although it is suspicious."""
         warnings.warn(f"{message} at {self.path}", PayloadWarning, stacklevel=2)

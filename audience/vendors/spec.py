@@ -7,7 +7,7 @@ from typing import Any
 from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import EMPTY_SHAPE, RequestShape
 from audience.algebra.simplification import simplify
-from audience.errors import ExpressionError, Problem
+from audience.errors import Problem
 from audience.language.ast import (
     And,
     Atom,
@@ -25,12 +25,24 @@ from audience.language.ast import (
     Split,
     Tag,
     Within,
+    all_of,
+    and_terms,
+    atoms,
     walk,
 )
 from audience.language.printer import render
 from audience.language.references import reference_problem
 from audience.vendors.delivery_spec import DeliverySpec
 from audience.vendors.delivery_spec import Payload as Payload
+from audience.vendors.platform_field import (
+    PlatformField,
+    PlatformTerms,
+    common_platforms,
+    is_platform_tag,
+    platform_problems,
+    platform_tags,
+    split_platform_terms,
+)
 
 WHITESPACE = " \t\r\n\u00a0\u3000"  # stripped from ids between commas
 TAGS_AND_IDS: frozenset[type[Atom]] = frozenset({Tag, Ids})  # what most vendors can express
@@ -64,15 +76,7 @@ class Limit:
 
 def read_only_emit(expr: Expr) -> Payload:
     """Refuse any expression: the `emit` of a read-only vendor."""
-    raise Unsupported([Problem("reads-only", f"cannot send {_quote_expr(expr)}: the vendor is read-only")])
-
-
-def _quote_expr(expr: Expr) -> str:
-    """Return the text of *expr* in quotes, or its Python representation if the language has no text for it."""
-    try:
-        return repr(render(expr))
-    except ExpressionError:
-        return repr(expr)
+    raise Unsupported([Problem("reads-only", f"cannot send {render(expr)!r}: the vendor is read-only")])
 
 
 def read_only_target_ids(ids: Sequence[str]) -> Payload:
@@ -114,6 +118,8 @@ class Vendor:
         builtins: Attributes that the vendor keeps of each device by itself, with its names for them. Their types are in
             `BUILTIN_TYPES`.
         date_formats: How the vendor writes the days of its own attributes, for the patterns of a catalog.
+        platforms: Field that narrows a request to platforms; None if requests have none. `emit`, `tag_problems` and
+            `assumptions` never get a tag of a platform, unless the field leaves it to `emit` to write them.
         delivery: How messages are delivered; None if the vendor can only be written for.
         sandbox: Dotted name of the module with the emulated endpoints; None if there is none.
 
@@ -148,6 +154,7 @@ class Vendor:
     has_typed_tags: bool = False
     builtins: Mapping[str, str] = field(default_factory=dict)
     date_formats: Mapping[str, str] = field(default_factory=dict)
+    platforms: PlatformField | None = None
     delivery: DeliverySpec | None = None
     sandbox: str | None = None
 
@@ -160,9 +167,15 @@ class Vendor:
         }
         if len(writable) > 1 or writable == {bool(self.read_only_reason)}:
             raise TypeError(f"{self.name}: give either read_only_reason, or all of shape, emit, target_ids and max_ids")
-        if not self.read_only_reason:
-            guarded = _guard_emit(self.emit, self.name, self.title, self.supported, self.explained)
-            object.__setattr__(self, "emit", guarded)
+        if self.read_only_reason:
+            return
+        emit = self.emit
+        if self.platforms is not None:
+            emit = _narrow_emit(emit, self.platforms, self.title)
+            object.__setattr__(self, "tag_problems", _name_platforms(self.tag_problems, self.platforms, self.title))
+            object.__setattr__(self, "assumptions", _assume_platforms(self.assumptions, self.platforms, self.title))
+        guarded = _guard_emit(emit, self.name, self.title, self.supported, self.explained)
+        object.__setattr__(self, "emit", guarded)
 
     def id_problem(self, identifier: str) -> Problem | None:
         """Return why *identifier* cannot be in a list of ids of this vendor, or None."""
@@ -231,6 +244,65 @@ def _guard_emit(
     return emit_guarded
 
 
+def _narrow_emit(emit: Callable[[Expr], Payload], platforms: PlatformField, title: str) -> Callable[[Expr], Payload]:
+    """Wrap *emit*: write the platforms that narrow the whole expression into their field, the rest by *emit*."""
+
+    def emit_narrowed(expr: Expr) -> Payload:
+        if platforms.write is None or not platform_tags(expr):
+            return _emit_conditions(expr)
+        terms = split_platform_terms(expr)
+        problems = [*platform_problems(terms, platforms, title), *_rest_problems(terms)]
+        if problems:
+            raise Unsupported(problems)
+        words = [platforms.names[name] for name in common_platforms(terms.platforms)]
+        return platforms.write(emit(terms.rest), words)
+
+    def _emit_conditions(expr: Expr) -> Payload:
+        """Write *expr*, whose platforms are conditions beside others, if the vendor has all of them."""
+        tags = platform_tags(expr)
+        problems = [problem for tag in tags for problem in platforms.tag_problems(tag, title)]
+        if not problems:
+            return emit(expr)
+        others = [atom for atom in atoms(expr) if atom not in tags]
+        raise Unsupported([*problems, *_find_problems(others)])
+
+    def _rest_problems(terms: PlatformTerms) -> Iterable[Problem]:
+        """Find why the terms that name no platform cannot be written, nor the atoms beside a platform in others."""
+        mixed = [term for term in and_terms(terms.rest) if platform_tags(term)]
+        others = all_of(term for term in and_terms(terms.rest) if term not in mixed)
+        beside = [atom for term in mixed for atom in atoms(term) if not is_platform_tag(atom)]
+        return _find_problems([others, *beside])
+
+    def _find_problems(exprs: Iterable[Expr]) -> Iterable[Problem]:
+        """Find why none of *exprs* can be written alone."""
+        for expr in exprs:
+            try:
+                emit(expr)
+            except Unsupported as error:
+                yield from error.problems
+
+    return emit_narrowed
+
+
+def _name_platforms(
+    tag_problems: Callable[[Tag], Iterable[Problem]], platforms: PlatformField, title: str
+) -> Callable[[Tag], Iterable[Problem]]:
+    """Wrap *tag_problems*: a tag of a platform has the problems of the field."""
+    return lambda tag: platforms.tag_problems(tag, title) if is_platform_tag(tag) else tag_problems(tag)
+
+
+def _assume_platforms(
+    assumptions: Callable[[Expr], Iterable[Problem]], platforms: PlatformField, title: str
+) -> Callable[[Expr], Iterable[Problem]]:
+    """Wrap *assumptions*: a platform is taken to be the one that the vendor knows."""
+
+    def assume(expr: Expr) -> Iterable[Problem]:
+        yield from assumptions(expr if platforms.write is None else split_platform_terms(expr).rest)
+        yield from platforms.assumptions(expr, title)
+
+    return assume
+
+
 def _leaves(expr: Expr) -> list[Expr]:
     """Return the atoms of *expr*, each once, including nodes of classes that `Atom` does not list."""
     return list(dict.fromkeys(node for node in walk(expr) if not isinstance(node, And | Or | Not | Everyone | Nobody)))
@@ -250,4 +322,4 @@ def _unsupported_problem(leaf: Expr, title: str) -> Problem:
             return Problem("no-existence", message, span, hint="use an index to resolve it to ids")
         case Sample() | Split():
             return Problem("no-sample", f"{render(leaf)!r}: {title} cannot select a share of devices", span)
-    return Problem("not-supported", f"{_quote_expr(leaf)}: {title} cannot express {type(leaf).__name__}", span)
+    return Problem("not-supported", f"{render(leaf)!r}: {title} cannot express {type(leaf).__name__}", span)

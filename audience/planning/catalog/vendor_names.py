@@ -51,6 +51,7 @@ def with_catalog_names(vendor: Vendor, catalog: Catalog | None) -> Vendor:
         emit=emit,
         tag_problems=tag_problems,
         shape=_rename_shape_keys(vendor.shape, catalog, vendor),
+        platforms=None,  # `emit` writes them, after the names of the catalog are translated
     )
 
 

@@ -66,7 +66,7 @@ def unsupported_fields(message: Message, *, sound_on_harmony: bool) -> Iterator[
     if message.link and "ios" in message_platforms(message):
         reason = "EMAS does not open links on iOS; the app gets it as the extension parameter 'link'"
         yield Problem("no-link", reason, path="$.link")
-    if message.sound and "hmos" in message_platforms(message) and not sound_on_harmony:
+    if message.sound and "harmonyos" in message_platforms(message) and not sound_on_harmony:
         yield Problem("no-sound", "Push has no sound for HarmonyOS; PushV2 has one", path="$.sound")
 
 

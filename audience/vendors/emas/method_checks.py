@@ -10,6 +10,7 @@ from audience.vendors.emas.timestamps import is_duration
 from audience.vendors.spec import Payload
 
 LIST_TARGETS = ("DEVICE", "ACCOUNT", "ALIAS")
+ALL_PLATFORMS = "ALL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class FieldReader:
 
     Attributes:
         get_target: Returns the target of a targeting object and its value.
+        get_platform: Returns the platform of a targeting object or a body, or None.
         has_live_activity: Returns whether a body starts or changes a live activity on iOS.
         live_activity_path: Path of the live activity.
         is_scheduled: Returns whether a body is pushed at a later time.
@@ -27,6 +29,7 @@ class FieldReader:
     """
 
     get_target: Callable[[Payload], EmasTarget]
+    get_platform: Callable[[Payload], str | None]
     has_live_activity: Callable[[Payload], bool]
     live_activity_path: str
     is_scheduled: Callable[[Payload], bool]
@@ -37,6 +40,8 @@ class FieldReader:
     def single_problems(self, body: Payload, targets: Sequence[Payload], credentials: Credentials) -> Iterator[Problem]:
         """Find why one call cannot carry *body* to a single target."""
         yield from _app_key_problems(credentials)
+        for target in targets:
+            yield from self._platform_problems(body, target)
         if self.has_live_activity(body) and not self._is_one_device(targets):
             yield self._live_activity_problem()
 
@@ -62,6 +67,13 @@ class FieldReader:
             message = "all calls share one ExpireTime, so the last devices would have less time to be reached"
             hint = "set ExpireTime to a timestamp, under vendor"
             yield Problem("shared-expiry", message, path=self.expire_time_path, hint=hint)
+
+    def _platform_problems(self, body: Payload, target: Payload) -> Iterator[Problem]:
+        """Find whether *target* is on another platform than *body*: nobody would get the message."""
+        named, own = self.get_platform(target), self.get_platform(body)
+        if named and own not in (None, ALL_PLATFORMS, named):
+            message = f"the audience is on {named}, and the message is for {own} only"
+            yield Problem("other-platform", message, path="$.platforms", hint="change the audience or `platforms`")
 
     def _is_one_device(self, targets: Sequence[Payload]) -> bool:
         match list(map(self.get_target, targets)):

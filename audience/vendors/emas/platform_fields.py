@@ -42,7 +42,7 @@ def build_harmony_fields(message: Message) -> Payload:
         ImageUrl=message.image,
         Uri=message.link,
         NotifyId=derive_notify_id(message.collapse_key),
-        ExtParameters=format_extras(message, "hmos"),
+        ExtParameters=format_extras(message, "harmonyos"),
     )
 
 

@@ -17,7 +17,7 @@ from audience.vendors.emas.platform_fields import build_android_fields, build_ha
 from audience.vendors.schema_check import schema_validator
 from audience.vendors.spec import Payload
 
-DEVICE_TYPES = {"android": "ANDROID", "ios": "iOS", "hmos": "HARMONY"}
+DEVICE_TYPES = {"android": "ANDROID", "ios": "iOS", "harmonyos": "HARMONY"}
 _SCHEMA = Path(__file__).with_name("push.json")
 
 
@@ -26,7 +26,7 @@ def build_body(message: Message) -> Payload:
 
     Raises MessageError for what EMAS would refuse, and for what it cannot express.
 
-    >>> build_body(Message(title="Hi", body="there", platforms=("hmos",), badge=3))
+    >>> build_body(Message(title="Hi", body="there", platforms=("harmonyos",), badge=3))
     {'PushType': 'NOTICE', 'DeviceType': 'HARMONY', 'Title': 'Hi', 'Body': 'there', 'HarmonyBadgeSetNum': 3}
     """
     message = message_fields.require_json_data(message)
@@ -106,7 +106,7 @@ _RENAMED = {
     "AndroidPictureUrl": "AndroidBigPictureUrl",
     "AndroidNotifyId": "AndroidNotificationNotifyId",
 }
-_PLATFORM_BUILDERS = {"ios": _build_ios_fields, "android": _build_android_fields, "hmos": _build_harmony_fields}
+_PLATFORM_BUILDERS = {"ios": _build_ios_fields, "android": _build_android_fields, "harmonyos": _build_harmony_fields}
 
 
 # Rules beyond the schema. -------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def _build_android_fields(message: Message) -> Payload:
 _PLATFORM_BUILDERS = {
     "ios": ("Ios", build_ios_fields),
     "android": ("Android", _build_android_fields),
-    "hmos": ("Hmos", build_harmony_fields),
+    "harmonyos": ("Hmos", build_harmony_fields),
 }
 
 

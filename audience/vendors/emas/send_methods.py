@@ -30,6 +30,7 @@ from audience.vendors.spec import Payload
 _DEFERRED_TARGET = {"Target": "TBD", "TargetValue": "TBD"}
 _FIELDS = FieldReader(
     get_target=lambda target: (target["Target"], target["TargetValue"]),
+    get_platform=lambda payload: payload.get("DeviceType"),
     has_live_activity=lambda body: "iOSLiveActivityEvent" in body,
     live_activity_path="$.iOSLiveActivityEvent",
     is_scheduled=lambda body: "PushTime" in body,

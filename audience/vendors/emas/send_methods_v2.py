@@ -26,6 +26,7 @@ from audience.vendors.spec import Payload
 
 _FIELDS = FieldReader(
     get_target=lambda target: (target["Target"]["Type"], target["Target"].get("Value", "")),
+    get_platform=lambda payload: get_in(payload, "Target").get("Platform"),
     has_live_activity=lambda body: bool(get_in(body, "Notification", "Ios", "LiveActivity")),
     live_activity_path="$.Notification.Ios.LiveActivity",
     is_scheduled=lambda body: body.get("Action") == "SCHEDULED_PUSH",

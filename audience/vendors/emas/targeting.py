@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeAlias
 
 from audience.algebra.fitting import fit_to_shape, is_bounded
+from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import Tree
 from audience.errors import Problem
 from audience.language.ast import (
@@ -28,6 +29,7 @@ from audience.language.ast import (
     walk,
 )
 from audience.language.attribute_names import UNTYPED
+from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
 from audience.vendors.payload_reader import MAX_TREE_LEVELS, PayloadCursor, dump_json
 from audience.vendors.spec import (
@@ -80,9 +82,9 @@ def read_target(kind: PayloadCursor, holder: PayloadCursor, value_key: str) -> E
 
 
 def read_platform(cursor: PayloadCursor) -> Iterator[Expr]:
-    """Yield the device type, which narrows the audience unless it is ALL."""
+    """Yield the device type, which narrows the audience unless it is absent or ALL."""
     if cursor.value is not None and cursor.string().upper() != "ALL":
-        yield Tag("platform", cursor.string().lower())
+        yield Tag(PLATFORM_TYPE, cursor.string())
 
 
 def _read_ids(kind: IdKind, cursor: PayloadCursor) -> Expr:
@@ -98,30 +100,41 @@ def _read_tags(cursor: PayloadCursor) -> Expr:
         if "," in name:
             cursor.fail("illegal-name", f"{name!r}: a tag has no comma", 'write {"or":[{"tag":…},…]} for several')
         return bare(name)
-    expr = _read_node(cursor.json_object(), 0)
-    if not is_bounded(expr):
+    expr = _read_node(cursor.json_object(), 0, 0)
+    if not is_bounded(nnf(expr)):
         cursor.fail("not-alone", "NOT without a tag that bounds it", "AND it with a tag")
     return expr
 
 
-def _read_node(node: PayloadCursor, depth: int) -> Expr:
+def _read_node(node: PayloadCursor, depth: int, levels: int) -> Expr:
+    """Read a node of a tree, below *levels* of and/or; warn of what EMAS refuses although it is clear."""
     if depth > MAX_TREE_LEVELS:
         node.fail("too-deep", f"more than {MAX_TREE_LEVELS} levels")
     match list(node.object()):
         case ["tag"]:
             return bare(node["tag"].string())
         case ["not"]:
-            tag = _read_node(node["not"], depth + 1)
-            if not isinstance(tag, Tag):
-                node["not"].fail("not-over-group", "not takes a single tag", "apply NOT to each tag (De Morgan)")
-            return Not(tag)
+            term = _read_node(node["not"], depth + 1, levels)
+            if not isinstance(term, Tag):
+                node["not"].warn("EMAS takes not of a single tag only: apply it to each tag (De Morgan)")
+            return Not(term)
         case ["and"]:
-            return all_of(_read_node(term, depth + 1) for term in node["and"].items())
+            return all_of(_read_operands(node["and"], depth, levels))
         case ["or"]:
-            return any_of(_read_node(term, depth + 1) for term in node["or"].items())
+            return any_of(_read_operands(node["or"], depth, levels))
         case keys:
             found = ", ".join(map(str, keys)) or "none"
             node.fail("unknown-key", f"expected one of the keys tag, and, or, not; found {found}")
+
+
+def _read_operands(operands: PayloadCursor, depth: int, levels: int) -> list[Expr]:
+    """Read the operands of and/or."""
+    nodes = operands.items()
+    if levels == SHAPE.max_levels:
+        operands.warn(f"EMAS refuses more than {SHAPE.max_levels} levels of and/or")
+    if len(nodes) > SHAPE.max_operands:
+        operands.warn(f"EMAS refuses more than {SHAPE.max_operands} operands of and/or")
+    return [_read_node(node, depth + 1, levels + 1) for node in nodes]
 
 
 def write_target(expr: Expr) -> EmasTarget:

@@ -9,21 +9,36 @@ from typing import Any
 from audience.language.ast import Expr, all_of
 from audience.vendors.emas import push, send_methods, warnings
 from audience.vendors.emas.calls import emas_delivery
+from audience.vendors.emas.mass_push import join_tasks, read_numbered_tasks, read_request
 from audience.vendors.emas.targeting import emas_vendor, read_platform, read_target, write_target
 from audience.vendors.payload_reader import PayloadCursor
+from audience.vendors.platform_field import PlatformField, write_single_field
 from audience.vendors.spec import Payload
 
 PAGE = "https://help.aliyun.com/document_detail/48089.html"
 
+PLATFORMS = PlatformField(
+    names=push.DEVICE_TYPES,
+    write=write_single_field("DeviceType"),
+    max_named=1,  # or ALL
+    all_platforms=tuple(push.DEVICE_TYPES),
+)
+
 
 def parse(payload: Any) -> Expr:
-    """Read `{"Target": …, "TargetValue": …}`, or a whole request that holds them.
+    """Read `{"Target": …, "TargetValue": …}`, or a whole request: of Push, or of MassPush, whose tasks are a union.
 
     >>> from audience.language.printer import render
     >>> render(parse({"Target": "TAG", "TargetValue": '{"and":[{"tag":"a"},{"not":{"tag":"b"}}]}'}))
     'a AND NOT b'
     """
-    request = PayloadCursor(payload).json_object()
+    request = read_request(payload)
+    if "Target" not in request and (tasks := read_numbered_tasks(request)):
+        return join_tasks(tasks, "Target", _read_task)
+    return _read_task(request)
+
+
+def _read_task(request: PayloadCursor) -> Expr:
     kind = request.require("Target", 'the targeting object is {"Target": …, "TargetValue": …}')
     return all_of([read_target(kind, request, "TargetValue"), *read_platform(request["DeviceType"])])
 
@@ -61,5 +76,6 @@ VENDOR = emas_vendor(
     parse=parse,
     emit=emit,
     target_ids=target_ids,
+    platforms=PLATFORMS,
     delivery=DELIVERY,
 )

@@ -9,22 +9,42 @@ from typing import Any
 from audience.language.ast import Expr, all_of
 from audience.vendors.emas import push_task, send_methods_v2, warnings
 from audience.vendors.emas.calls import emas_delivery
+from audience.vendors.emas.mass_push import join_tasks, read_request, read_task_list
 from audience.vendors.emas.targeting import ID_KINDS_BY_TARGET, emas_vendor, read_platform, read_target, write_target
 from audience.vendors.payload_reader import PayloadCursor
+from audience.vendors.platform_field import PlatformField, write_single_field
 from audience.vendors.spec import Payload
 
 PAGE = "https://help.aliyun.com/document_detail/2979224.html"
+
+# The page shows IOS only. HMOS is the name that a PushTask has for the fields of HarmonyOS.
+PLATFORMS = PlatformField(
+    names={"android": "ANDROID", "ios": push_task.IOS_PLATFORM, "harmonyos": "HMOS"},
+    write=write_single_field("Target", "Platform"),
+    max_named=1,
+    undocumented=("android", "harmonyos"),
+)
 
 
 def parse(payload: Any) -> Expr:
     """Read `{"Target": {"Type": …, "Value": …}}`, a PushTask, or a whole request; each may be JSON text.
 
+    The tasks of a request of MassPushV2 are a union.
+
     >>> parse({"PushTask": '{"Target": {"Type": "ALL"}}'})
     Everyone()
     """
-    request = PayloadCursor(payload).json_object()
+    request = read_request(payload)
+    if "PushTasks" in request:
+        tasks = read_task_list(request["PushTasks"])
+        return join_tasks([_read_target_object(task) for task in tasks], "Type", _read_target)
     if "PushTask" in request:
         request = request["PushTask"].json_object()
+    return _read_target(_read_target_object(request))
+
+
+def _read_target_object(request: PayloadCursor) -> PayloadCursor:
+    """Return the target of a task, which names all of its devices."""
     for key in ("Platform", "DeviceType", "TargetValue"):
         if key in request:
             request[key].fail(
@@ -36,7 +56,11 @@ def parse(payload: Any) -> Expr:
     kind = target.only(("Type", "Value", "Platform")).require("Type", "DEVICE, ALIAS, ACCOUNT, TAG or ALL")
     if request["Action"].value == "CONTINUOUS_PUSH" and str(kind.value).upper() not in ID_KINDS_BY_TARGET:
         kind.fail("unknown-value", f"CONTINUOUS_PUSH does not take {kind.value}", "DEVICE, ACCOUNT or ALIAS")
-    return all_of([read_target(kind, target, "Value"), *read_platform(target["Platform"])])
+    return target
+
+
+def _read_target(target: PayloadCursor) -> Expr:
+    return all_of([read_target(target["Type"], target, "Value"), *read_platform(target["Platform"])])
 
 
 def emit(expr: Expr) -> Payload:
@@ -72,5 +96,6 @@ VENDOR = emas_vendor(
     parse=parse,
     emit=emit,
     target_ids=target_ids,
+    platforms=PLATFORMS,
     delivery=DELIVERY,
 )

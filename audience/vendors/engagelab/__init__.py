@@ -3,11 +3,13 @@
 Source: https://www.engagelab.com/docs/app-push/rest-api/create-push-api, read 2026-11-21.
 """
 
+from audience.language.ast import Reference
 from audience.vendors.engagelab.calls import DELIVERY
 from audience.vendors.engagelab.targeting import (
     DIALECT,
     LIMITS,
     PAGE,
+    PLATFORMS,
     assumptions,
     emit,
     parse,
@@ -25,8 +27,9 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("engagelab", "registration_id"),
     shape=DIALECT.shape,
-    supported=TAGS_AND_IDS,
+    supported=TAGS_AND_IDS | {Reference},
     explained=COMPARISONS,
+    platforms=PLATFORMS,
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,

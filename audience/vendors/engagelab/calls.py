@@ -27,7 +27,7 @@ from audience.vendors.delivery_spec import (
     SigningContext,
     VendorReply,
 )
-from audience.vendors.engagelab.message import build_body, unsupported_fields
+from audience.vendors.engagelab.message import build_body, join_target, platform_problems, unsupported_fields
 from audience.vendors.engagelab.targeting import PAGE
 from audience.vendors.engagelab.warnings import body_warnings
 from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status
@@ -66,7 +66,7 @@ def build_dry_run(call: SendCall, credentials: Credentials) -> Request:
 
 def _build_request(path: str, call: SendCall) -> Request:
     (target,) = call.targets
-    content = dump_json({"request_id": call.idempotency_key, **call.body, **target}).encode()
+    content = dump_json({"request_id": call.idempotency_key, **join_target(call.body, target)}).encode()
     return Request(method="POST", path=path, headers=JSON_HEADERS, content=content)
 
 
@@ -100,6 +100,7 @@ def push_problems(body: Payload, targets: Sequence[Payload], credentials: Creden
     """Find why *body* cannot go to *targets*: a live activity allows only some of them."""
     event, path = get_in(body, "body", "live_activity", "ios").get("event"), "$.body.live_activity"
     for target in targets:
+        yield from platform_problems(body, target)
         to: Any = target.get("to")
         if event == "start" and to != "all" and set(to) != {"registration_id"}:
             message = "a live activity starts for everyone or for ids only: 21051"

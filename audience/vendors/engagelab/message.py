@@ -11,6 +11,7 @@ from typing import Any
 from audience.errors import Problem
 from audience.messages import Message
 from audience.vendors.delivery_spec import deep_merge
+from audience.vendors.engagelab.targeting import PLATFORMS as PLATFORM_FIELD
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.schema_check import get_in, json_nbytes, schema_validator
 from audience.vendors.spec import Payload
@@ -18,7 +19,7 @@ from audience.vendors.spec import Payload
 NAME = "engagelab"
 MESSAGE_KINDS = ("notification", "message", "live_activity", "voip")
 IOS_ONLY_KINDS = ("live_activity", "voip")
-PLATFORMS = ("android", "ios", "hmos")
+PLATFORMS = ("android", "ios", "hmos")  # as EngageLab calls them
 MAX_MESSAGE_BYTES = 4_000  # of notification and message
 MAX_SAFE_MESSAGE_BYTES = 2_048  # the same limit in the page's table of error codes
 MAX_LIVE_ACTIVITY_BYTES = 3_584
@@ -42,14 +43,19 @@ def build_body(message: Message) -> Payload:
 
 
 def _message_to_body(message: Message) -> Payload:
-    platforms = message.platforms or PLATFORMS
-    body: Payload = {"platform": list(message.platforms) or "all"}
+    platforms = _message_platforms(message)
+    body: Payload = {"platform": list(platforms) if message.platforms else "all"}
     if message.kind == "silent":
         body |= _drop_empty(message=_build_custom_message(message))
     else:
         builders = {"android": _build_android_fields, "ios": _build_ios_fields, "hmos": _build_hmos_fields}
         body |= _drop_empty(notification=_drop_empty(**{name: builders[name](message) for name in platforms}))
     return body | _drop_empty(options=_build_options(message, platforms))
+
+
+def _message_platforms(message: Message) -> tuple[str, ...]:
+    """Return EngageLab's words for the platforms of *message*."""
+    return tuple(PLATFORM_FIELD.names[name] for name in message.platforms) or PLATFORMS
 
 
 def _drop_empty(**fields: Any) -> Payload:
@@ -111,7 +117,7 @@ def _build_options(message: Message, platforms: tuple[str, ...]) -> Payload:
 
 def unsupported_fields(message: Message) -> Iterator[Problem]:
     """Find the fields of *message* that EngageLab does not have on its platforms."""
-    targets = message.platforms or PLATFORMS
+    targets = _message_platforms(message)
     is_silent = message.kind == "silent"
     lacking = {
         "link": targets if is_silent else ("ios",),
@@ -135,6 +141,26 @@ def target_platforms(body: Any) -> list[str]:
     platform = get_in(body, "body").get("platform")
     names = [platform] if isinstance(platform, str) else platform if isinstance(platform, list) else []
     return list(PLATFORMS) if "all" in names else [name for name in PLATFORMS if name in names]
+
+
+def platform_problems(body: Payload, target: Payload) -> Iterator[Problem]:
+    """Find whether *target* is on other platforms than the message of *body*: nobody would get it."""
+    named, own = target_platforms(target), target_platforms(body)
+    if named and not set(named) & set(own):
+        message = f"the audience is on {', '.join(named)}, and the message is for {', '.join(own)} only"
+        yield Problem("other-platform", message, path="$.platforms", hint="change the audience or `platforms`")
+
+
+def join_target(body: Payload, target: Payload) -> Payload:
+    """Return the request of *body* to *target*: a platform has to be one of both.
+
+    >>> join_target({"body": {"platform": ["ios", "hmos"]}}, {"to": "all", "body": {"platform": ["android", "ios"]}})
+    {'body': {'platform': ['ios']}, 'to': 'all'}
+    """
+    request = deep_merge(body, target)
+    if named := target_platforms(target):
+        request["body"]["platform"] = [name for name in named if name in target_platforms(body)]
+    return request
 
 
 def _kind_problems(body: Any) -> Iterator[Problem]:

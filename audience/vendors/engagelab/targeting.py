@@ -8,8 +8,9 @@ from typing import Any
 
 from audience.algebra.request_shape import Slots
 from audience.errors import Problem
-from audience.language.ast import Everyone, Expr, Ids, Not, Tag, all_of, any_of
+from audience.language.ast import Everyone, Expr, Not, Reference, Tag, all_of
 from audience.vendors.payload_reader import PayloadCursor
+from audience.vendors.platform_field import PlatformField, write_list_field
 from audience.vendors.shared import tag_lists
 from audience.vendors.spec import Limit, Payload
 
@@ -35,6 +36,12 @@ DIALECT = tag_lists.TagListDialect(
     limits=LIMITS,
     legal_pattern=r"[A-Za-z0-9_\u3400-\u9fff\uf900-\ufaff]+",
     legal_hint="use letters, digits, _ and Chinese only",
+    references={"seg": lambda name: {"id": name}},
+)
+PLATFORMS = PlatformField(
+    names={"android": "android", "ios": "ios", "harmonyos": "hmos"},  # hmos: of the vendor's own client
+    write=write_list_field("body", "platform"),
+    all_platforms=("android", "ios", "harmonyos"),
 )
 
 
@@ -57,12 +64,10 @@ def parse(payload: Any) -> Expr:
 def _parse_to(to: PayloadCursor) -> Expr:
     if to.value == "all":
         return Everyone()
-    if "seg" in to:
-        to["seg"].fail("opaque", "only EngageLab knows the devices of a console segment", "list its tags instead")
-    to.only((*tag_lists.LIST_KEYS, "live_activity_id"))
+    to.only((*tag_lists.LIST_KEYS, "live_activity_id", "seg"))
     terms = tag_lists.read_tag_lists(to, DOCUMENTED_LIMITS)
-    if "live_activity_id" in to:
-        terms.append(Ids("live_activity_id", (to["live_activity_id"].string(),)))
+    if not to["seg"].is_absent:
+        terms.append(Reference("engagelab", "seg", to["seg"].only(("id",))["id"].string()))
     if not terms:
         to.fail("empty-target", "every list is empty, which counts as absent", 'write "all" for everyone')
     if all(isinstance(term, Not) for term in terms):
@@ -75,10 +80,9 @@ def _parse_platform(request: PayloadCursor) -> Iterator[Expr]:
 
     The page draws the key inside `body` and lists it beside `to`.
     """
-    for holder in (request, request.get("body", {})):
-        platforms = holder.get("platform", "all").one_or_many()
-        if "all" not in map(str.lower, platforms):
-            yield any_of(Tag("platform", name) for name in platforms)
+    yield from tag_lists.read_platforms(request["platform"])
+    if request["body"].value is not None:
+        yield from tag_lists.read_platforms(request["body"]["platform"])
 
 
 def emit(expr: Expr) -> Payload:
@@ -90,10 +94,7 @@ def emit(expr: Expr) -> Payload:
     """
     if expr == Everyone():
         return {"to": "all"}
-    lists: Payload = tag_lists.write_tag_lists(expr, DIALECT)
-    if "live_activity_id" in lists:
-        lists["live_activity_id"] = lists["live_activity_id"][0]
-    return {"to": lists}
+    return {"to": tag_lists.write_tag_lists(expr, DIALECT)}
 
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:

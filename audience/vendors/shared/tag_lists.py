@@ -1,8 +1,9 @@
 """Targeting that EngageLab and JPush share: an OR-list, an AND-list and a NOT-list of tags, and lists of ids."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from audience.algebra.request_shape import Slots
 from audience.errors import Problem
@@ -14,6 +15,7 @@ from audience.language.ast import (
     Ids,
     Not,
     Or,
+    Reference,
     Tag,
     Within,
     all_of,
@@ -23,10 +25,11 @@ from audience.language.ast import (
     bare,
 )
 from audience.language.attribute_names import UNTYPED
+from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
 from audience.span import Span
 from audience.vendors.payload_reader import PayloadCursor
-from audience.vendors.spec import Limit, Unsupported
+from audience.vendors.spec import Limit, Payload, Unsupported
 
 TAG_KEYS = ("tag", "tag_and", "tag_not")
 LIST_KEYS = (*TAG_KEYS, "alias", "registration_id")
@@ -43,6 +46,7 @@ class TagListDialect:
         limits: Largest length of each list, and largest size of a name under `tag_bytes` and `alias_bytes`.
         legal_pattern: Regular expression of a legal tag or alias.
         legal_hint: Hint for a name that does not match it.
+        references: Kinds of references, each with the function that writes one under the key of that name.
     """
 
     title: str
@@ -51,18 +55,22 @@ class TagListDialect:
     limits: Mapping[str, Limit]
     legal_pattern: str
     legal_hint: str
+    references: Mapping[str, Callable[[str], Any]]
 
 
 def read_tag_lists(lists: PayloadCursor, limits: Mapping[str, Limit]) -> list[Expr]:
     """Read one term for each list; an empty list counts as absent. A list may have a limit among *limits*."""
     terms: list[Expr] = []
     for key in LIST_KEYS:
-        cursor = lists.get(key, [])
+        cursor = lists[key]
+        if cursor.is_absent:
+            continue
         names = cursor.strings()
         if key in limits:
             cursor.check_limit(limits[key], len(names), "names")
-        if names:
-            terms.append(_list_term(key, names))
+        terms.append(_list_term(key, names))
+    if not lists["live_activity_id"].is_absent:
+        terms.append(Ids("live_activity_id", (lists["live_activity_id"].string(),)))
     return terms
 
 
@@ -79,8 +87,17 @@ def _list_term(key: str, names: Sequence[str]) -> Expr:
     return Ids("registration_id", tuple(names))
 
 
-def write_tag_lists(expr: Expr, dialect: TagListDialect) -> dict[str, list[str]]:
-    """Write *expr* as lists, none of them empty, or raise Unsupported with every reason."""
+def read_platforms(platforms: PayloadCursor) -> Iterator[Expr]:
+    """Yield the platforms that narrow a request, in any case, unless they are absent or contain `all`."""
+    if platforms.value is None:
+        return
+    names = platforms.one_or_many()
+    if "all" not in map(str.lower, names):
+        yield any_of(Tag(PLATFORM_TYPE, name) for name in names)
+
+
+def write_tag_lists(expr: Expr, dialect: TagListDialect) -> Payload:
+    """Write *expr* as lists, none of them empty, and references, or raise Unsupported with every reason."""
     terms = and_terms(expr)
     lists = _fill_lists(terms, dialect)
     problems = [problem for term in terms for problem in _placement_problems(term, dialect)]
@@ -89,12 +106,19 @@ def write_tag_lists(expr: Expr, dialect: TagListDialect) -> dict[str, list[str]]
         *_illegal_name_problems(expr, dialect),
         *_list_length_problems(lists, dialect),
     ]
-    if not dialect.shape.allows_unbounded_not and lists.keys() == {"tag_not"}:
+    references = {term.kind: term.value for term in terms if isinstance(term, Reference)}
+    if not dialect.shape.allows_unbounded_not and lists.keys() | references.keys() == {"tag_not"}:
         hint = "AND it with a tag that all of them have"
         problems.append(Problem("not-alone", "tag_not cannot be used alone", hint=hint))
     if problems:
         raise Unsupported(problems)
-    return lists
+    written = {kind: dialect.references[kind](value) for kind, value in references.items()}
+    return {**lists, **_write_activity(lists), **written}
+
+
+def _write_activity(lists: Mapping[str, Sequence[str]]) -> Payload:
+    """Return the one live activity, which is not in a list."""
+    return {"live_activity_id": lists["live_activity_id"][0]} if "live_activity_id" in lists else {}
 
 
 def _fill_lists(terms: Sequence[Expr], dialect: TagListDialect) -> dict[str, list[str]]:
@@ -122,8 +146,11 @@ def _placement_problems(term: Expr, dialect: TagListDialect) -> Iterator[Problem
         case Compare() | Within() | Not(term=Compare() | Within()):
             span = getattr(term.term if isinstance(term, Not) else term, "span", None)
             yield Problem("no-ranges", f"{render(term)!r} is a comparison; {dialect.title} has tags only", span)
-        case Not(term=Ids(span=span)):
+        case Not(term=Ids(span=span) | Reference(span=span)):
             yield Problem("not-over-ids", f"{render(term)!r}: tag_not excludes tags only", span)
+        case Reference(kind=kind, span=span) if kind not in dialect.references:
+            known = ", ".join(dialect.references)
+            yield Problem("unknown-reference", f"{dialect.title} has no {kind}", span, hint=f"it has {known}")
         case Ids(kind=kind, span=span) if kind not in dialect.id_kinds:
             yield Problem("no-such-id", f"{dialect.title} has no {kind}", span, hint="use aliases")
         case Or(terms=operands):
@@ -140,15 +167,15 @@ def _explain_or_operand(operand: Expr) -> str:
             return "one request cannot hold a union of intersections"
         case Not():
             return "NOT can only narrow the whole request"
-        case Ids():
+        case Ids() | Reference():
             return "ids narrow tags, they do not add to them"
     return "the OR-list holds tags only"
 
 
 def _duplicate_list_problems(terms: Sequence[Expr], dialect: TagListDialect) -> Iterator[Problem]:
     """Find lists of which one request holds only one."""
-    kinds = ["OR" if isinstance(term, Or) else term.kind for term in terms if isinstance(term, Or | Ids)]
-    for kind in ("OR", *dialect.id_kinds):
+    kinds = ["OR" if isinstance(term, Or) else term.kind for term in terms if isinstance(term, Or | Ids | Reference)]
+    for kind in ("OR", *dialect.id_kinds, *dialect.references):
         count = kinds.count(kind)
         if count > 1:
             yield Problem("second-list", f"{count} {kind} lists are joined by AND; one request holds one")

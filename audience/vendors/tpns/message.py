@@ -91,7 +91,7 @@ def unsupported_fields(message: Message) -> Iterator[Problem]:
     """Find the fields of *message* that TPNS does not have on its platforms."""
     targets = message.platforms or PLATFORMS
     is_silent = message.kind == "silent"
-    if "hmos" in targets:
+    if "harmonyos" in targets:
         yield Problem("unsupported-field", "TPNS does not support HarmonyOS", path="$.platforms")
     if message.collapse_key is not None:
         yield Problem(

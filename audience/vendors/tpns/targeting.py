@@ -27,6 +27,7 @@ from audience.language.ast import (
     junction_terms,
 )
 from audience.language.attribute_names import TPNS_TYPES
+from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.vendors.payload_reader import PayloadCursor
@@ -45,9 +46,10 @@ ITEM_KEYS = ("tags", "tags_operator", "is_not", "items_operator", "tag_type")
 def parse(payload: Any) -> Expr:
     """Read a targeting object, or a whole request, whose other keys do not affect the audience.
 
-    >>> from audience.language.printer import render
-    >>> render(parse({"audience_type": "tag", "tag_list": {"tags": ["a", "b"], "op": "OR"}}))
-    'a OR b'
+        >>> from audience.language.platforms import PLATFORM_TYPE
+    from audience.language.printer import render
+        >>> render(parse({"audience_type": "tag", "tag_list": {"tags": ["a", "b"], "op": "OR"}}))
+        'a OR b'
     """
     request = PayloadCursor(payload).json_object()
     match request["audience_type"].value:
@@ -175,7 +177,10 @@ def _expr_problems(expr: Expr) -> Iterator[Problem]:
 def tag_problems(tag: Tag) -> Iterator[Problem]:
     """Find why TPNS has no name for *tag*."""
     size, limit = len(tag.value.encode()), LIMITS["tag_bytes"]
-    if tag.type not in TAG_TYPES_BY_TYPE:
+    if tag.type == PLATFORM_TYPE:
+        message = f"TPNS has no field for {render(tag)!r}: an AccessId is an application of one platform"
+        yield Problem("no-platform", message, tag.span, hint="leave it out, and send by the AccessId of that platform")
+    elif tag.type not in TAG_TYPES_BY_TYPE:
         hint = (
             did_you_mean(tag.type, TAG_TYPES_BY_TYPE)
             or f"give {tag.type} names in a catalog; TPNS has {', '.join(TAG_TYPES_BY_TYPE)}"
