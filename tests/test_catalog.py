@@ -174,7 +174,6 @@ CUSTOM_FILTER = {"custom_attribute_name": "age", "comparison": "greater_than", "
         ),
         ("umeng", {"type": "groupcast", "filter": {"where": {"and": [{"province": "a"}]}}}),
         ("umeng", {"type": "groupcast", "filter": {"where": {"and": [{"launch_from": "2020-04-08"}]}}}),
-        ("airship", {"audience": {"tag": "a", "group": "province"}}),
         ("onesignal", {"filters": [{"field": "tag", "key": "province", "relation": "=", "value": "a"}]}),
         ("jpush", {"audience": {"tag": ["city_a_quarter"]}}),
         ("braze", {"audience": {"custom_attribute": CUSTOM_FILTER}}),

@@ -293,7 +293,7 @@ def test_demo_runs_all_steps(audience):
     for words in (
         "index build",
         "count",
-        "1 request  airship, tpns, umeng",
+        "1 request  tpns, umeng",
         '{"type":"groupcast"',
         "devices; requests: ",
         "batches: 1 accepted; ids: ",

@@ -31,6 +31,7 @@ from strategies import (
 
 from audience import (
     AudienceError,
+    Compare,
     ComplexityError,
     DeviceIndex,
     Everyone,
@@ -46,6 +47,7 @@ from audience import (
     all_of,
     any_of,
     batch_ids,
+    equivalent,
     get_vendor,
     parse,
     plan,
@@ -56,7 +58,7 @@ from audience import (
 from audience.algebra.constraints import AttributeConstraints
 from audience.algebra.equivalence import find_partition_violation
 from audience.algebra.normal_forms import Cnf, Dnf, cnf, dnf, nnf
-from audience.language.ast import MAX_DEPTH, atoms, map_atoms, walk
+from audience.language.ast import COMPARE_OPS, MAX_DEPTH, atoms, map_atoms, walk
 from audience.language.bucketing import bucket_range
 from audience.language.describe import expr_json, format_tree
 from audience.language.segments import expand_segments, referenced_segments
@@ -248,6 +250,20 @@ def test_partition_check_matches_brute_force_over_existence(target, parts):
         device for device in devices if sum(is_inside(part, device) for part in parts) != is_inside(target, device)
     ]
     assert (find_partition_violation(target, parts) is None) == (violations == [])
+
+
+ages = st.sampled_from([Tag("age", "17"), *(Compare("age", operator, "17") for operator in COMPARE_OPS)])
+
+
+@given(boolean_exprs(ages, max_leaves=6), st.lists(boolean_exprs(ages, max_leaves=6), min_size=1, max_size=2))
+def test_partition_check_agrees_with_brute_force_over_order(target, parts):
+    """A partition that is proved holds for every device, and >= means greater or equal."""
+    devices = [OracleDevice(ages=ages) for ages in all_subsets([16, 17, 18])]
+    if find_partition_violation(target, parts) is None:
+        for device in devices:
+            assert sum(is_inside(part, device) for part in parts) == is_inside(target, device)
+    assert equivalent(parse("age >= 17"), parse("age > 17 OR age:17"))
+    assert equivalent(parse("NOT age <= 17"), parse("NOT age < 17 AND NOT age:17"))
 
 
 @given(existence_expr, st.booleans())

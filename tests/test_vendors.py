@@ -23,6 +23,7 @@ from audience import (
     PayloadError,
     PayloadWarning,
     PlanError,
+    Sample,
     Segment,
     Tag,
     Unsupported,
@@ -178,7 +179,7 @@ def test_vendor_without_supported_atoms_is_refused_everything(name):
 @every_writable_vendor
 def test_simplified_away_segment_is_no_reason(name):
     [tag] = make_tags(name, 1)
-    beyond = [Ids("alias", ("u1",)), Compare("age", "<", "30")]
+    beyond = [Ids("alias", ("u1",)), Compare("age", "<", "30"), Sample("10", "summer")]
     assert unsupported_codes(name, all_of([tag, Or((tag, Segment("s"))), *beyond])) == unsupported_codes(
         name, all_of([tag, *beyond])
     )

@@ -4,7 +4,7 @@ A device has at most one value of an *exclusive* attribute and at least one valu
 values of a *closed* attribute are known.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -14,6 +14,7 @@ from audience.language.ast import (
     And,
     Atom,
     Compare,
+    CompareOp,
     Expr,
     Has,
     Nobody,
@@ -63,7 +64,7 @@ def merge_constraints(first: AttributeConstraints, second: AttributeConstraints)
 def build_constraint_expr(used_atoms: Iterable[Atom], constraints: AttributeConstraints) -> Expr:
     """Return an expression that is true of every device, for the attributes of *used_atoms*.
 
-    Whatever the constraints, a value of an attribute implies that the device has one.
+    Whatever the constraints, a value of an attribute implies that the device has one, and >= means > or equal.
 
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
@@ -78,7 +79,8 @@ def build_constraint_expr(used_atoms: Iterable[Atom], constraints: AttributeCons
     pairs = [Not(And(pair)) for pair in combinations(exclusive, 2) if constraints.are_exclusive(*pair)]
     types = {tag.type for tag in tags} & constraints.exhaustive & constraints.values.keys()
     exhaustive = [any_of(constraints.all_tags(type_)) for type_ in sorted(types)]
-    return all_of([*pairs, *exhaustive, *_iter_existence_rules(used_atoms, constraints)])
+    rules = [*_iter_existence_rules(used_atoms, constraints), *_iter_order_rules(used_atoms)]
+    return all_of([*pairs, *exhaustive, *rules])
 
 
 def _iter_existence_rules(used_atoms: Iterable[Atom], constraints: AttributeConstraints) -> Iterator[Expr]:
@@ -93,6 +95,19 @@ def _iter_existence_rules(used_atoms: Iterable[Atom], constraints: AttributeCons
             yield has
         elif has.type in constraints.values and set(constraints.all_tags(has.type)) <= set(conditions):
             yield any_of([Not(has), *conditions])
+
+
+def _iter_order_rules(used_atoms: Sequence[Atom]) -> Iterator[Expr]:
+    """Yield what links the comparisons of an attribute with one value: x >= 5 means x > 5 or x:5."""
+    known = set(used_atoms)
+    for inclusive in used_atoms:
+        if not isinstance(inclusive, Compare) or inclusive.operator not in (">=", "<="):
+            continue
+        strict: CompareOp = ">" if inclusive.operator == ">=" else "<"
+        parts: list[Expr] = [Compare(inclusive.type, strict, inclusive.value), Tag(inclusive.type, inclusive.value)]
+        yield from (any_of([inclusive, Not(part)]) for part in parts if part in known)
+        if known.issuperset(parts):
+            yield any_of([Not(inclusive), *parts])
 
 
 def simplify_with_constraints(expr: Expr, constraints: AttributeConstraints) -> Expr:

@@ -96,10 +96,13 @@ class PayloadCursor:
         >>> PayloadCursor('{"to": "all"}').json_object()
         PayloadCursor(value={'to': 'all'}, path='$')
         """
-        loaded = load_json(self.value, self.path) if isinstance(self.value, str) else self.value
-        cursor = PayloadCursor(loaded, self.path)
+        cursor = self.json_value()
         cursor.object()
         return cursor
+
+    def json_value(self) -> "PayloadCursor":
+        """Return the cursor of a value of any type, which may be written as JSON text."""
+        return PayloadCursor(load_json(self.value, self.path), self.path) if isinstance(self.value, str) else self
 
     def only(self, allowed_keys: Iterable[str]) -> "PayloadCursor":
         """Return this cursor if its object has no other keys: an unknown key might narrow or widen the audience."""
@@ -130,6 +133,20 @@ class PayloadCursor:
         if not self.value:
             self.fail("empty-target", "an empty list matches no device")
         return [PayloadCursor(item, f"{self.path}[{at}]") for at, item in enumerate(self.value)]
+
+    def json_text(self) -> str:
+        """Return the value as compact JSON text, the same whatever the order of keys: what a reference holds.
+
+        >>> PayloadCursor({"b": [1, "é"], "a": None}).json_text()
+        '{"a":null,"b":[1,"é"]}'
+        """
+        try:
+            text = json.dumps(self.value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            self.fail("wrong-type", "expected JSON of ordinary depth")
+        if SURROGATE.search(text):
+            self.fail("bad-text", f"{text!r} is not valid Unicode", "it contains an unpaired surrogate")
+        return text
 
     # Strings. -----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,40 @@
+"""Airship: selectors of tags, attributes and ids in AND, OR and NOT, nested freely, of at most ten children each.
+
+https://docs.airship.com/developer/rest-api/ua/schemas/audience-selection: of the page the beginning was read, and the
+specification that it is made from, on 2026-11-28.
+"""
+
+from audience.language.ast import Has, Reference
+from audience.vendors.airship.names import BUILTIN_KEYS, LIMITS, PAGE
+from audience.vendors.airship.targeting import (
+    MAX_SELECTORS,
+    PLATFORM_TYPE,
+    SHAPE,
+    assumptions,
+    emit,
+    parse,
+    tag_problems,
+    target_ids,
+)
+from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Vendor
+
+VENDOR = Vendor(
+    name="airship",
+    title="Airship",
+    docs_url=PAGE,
+    docs_read_on="2026-11-28",
+    fragment="any AND, OR and NOT of tags, tag groups, attributes, named users and channels, ≤ 1,000 names",
+    limits=LIMITS,
+    id_columns=("airship", "channel"),
+    shape=SHAPE,
+    supported=TAGS_AND_IDS | COMPARISONS | {Has, Reference},
+    tag_problems=tag_problems,
+    assumptions=assumptions,
+    parse=parse,
+    emit=emit,
+    target_ids=target_ids,
+    max_ids=MAX_SELECTORS,
+    max_id_length=36,
+    has_typed_tags=True,
+    builtins={**BUILTIN_KEYS, PLATFORM_TYPE: "device_types"},
+)

@@ -1,0 +1,215 @@
+"""Random audiences of Airship against a slow reading of its documents, one device at a time."""
+
+import json
+from dataclasses import dataclass, field
+from itertools import product
+
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.version import Version
+from strategies import boolean_exprs
+
+from audience import Compare, Has, Ids, Reference, Tag, Unsupported, equivalent, get_vendor
+from audience.testing.oracle import OracleDevice, is_inside
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What Airship knows of a device."""
+
+    tags: frozenset[tuple[str, str]]  # (group, tag)
+    named_user: str | None = None
+    attributes: dict = field(default_factory=dict)
+
+    def as_oracle_device(self) -> OracleDevice:
+        tags = {("tag" if group == "device" else f"group.{group}", tag) for group, tag in self.tags}
+        own = {"city": "city", "country": "attribute.country", "ua_country": "country", "ua_app_version": "version"}
+        tags |= {(own[key], value) for key, value in self.attributes.items() if key in own}
+        return OracleDevice(
+            tags=frozenset(tags),
+            ids={"alias": [self.named_user] if self.named_user else []},
+            ages=(self.attributes["age"],) if "age" in self.attributes else (),
+            versions=(self.attributes["ua_app_version"],) if "ua_app_version" in self.attributes else (),
+        )
+
+
+KEYS = ("city", "country", "ua_country", "age", "ua_app_version")
+CHANNELS = [
+    Channel(
+        frozenset(tags),
+        user,
+        {
+            key: value
+            for key, value in zip(KEYS, (city, country, country, age, version), strict=True)
+            if value is not None
+        },
+    )
+    for tags, user, city, country, (age, version) in product(
+        [(), (("device", "a"),), (("loyalty", "a"), ("device", "b"))],
+        [None, "u1"],
+        [None, "Rome", "Oslo"],
+        [None, "VN"],
+        [(None, "1.2"), (17, None), (18, "1.10"), (41.5, "2.0")],
+    )
+]
+
+
+def selects(selector: dict, channel: Channel) -> bool:
+    """Return whether a selector selects *channel*, as the documents say."""
+    selector = {key.lower(): value for key, value in selector.items()}
+    match selector:
+        case {"and": children}:
+            return all(selects(child, channel) for child in children)
+        case {"or": children}:
+            return any(selects(child, channel) for child in children)
+        case {"not": child}:
+            return not selects(child, channel)
+        case {"tag": tags}:
+            names = [tags] if isinstance(tags, str) else tags
+            return any((selector.get("group", "device"), name) in channel.tags for name in names)
+        case {"named_user": users}:
+            return channel.named_user in ([users] if isinstance(users, str) else users)
+        case {"attribute": key, "operator": "is_empty"}:
+            return key not in channel.attributes
+        case {"attribute": key, "operator": operator, "value": bound}:
+            value = channel.attributes.get(key)
+            return value is not None and compare(key, operator, value, bound)
+    raise AssertionError(selector)
+
+
+def compare(key: str, operator: str, value, bound) -> bool:
+    if operator == "equals":
+        return value == bound
+    order = Version if key == "ua_app_version" else float
+    return order(value) > order(bound) if operator == "greater" else order(value) < order(bound)
+
+
+attribute_selectors = st.one_of(
+    st.fixed_dictionaries(
+        {"attribute": st.sampled_from(["city", "country"]), "operator": st.just("equals"), "value": st.just("Rome")}
+    ),
+    st.fixed_dictionaries(
+        {
+            "attribute": st.just("age"),
+            "operator": st.sampled_from(["equals", "greater", "less"]),
+            "value": st.sampled_from([17, 18, 18.0, 41.5]),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "attribute": st.just("ua_app_version"),
+            "operator": st.sampled_from(["equals", "greater", "less"]),
+            "value": st.sampled_from(["1.2", "1.10", "3"]),
+        }
+    ),
+    st.fixed_dictionaries(
+        {"attribute": st.sampled_from(["city", "age", "ua_country", "country"]), "operator": st.just("is_empty")}
+    ),
+)
+atomic_selectors = st.one_of(
+    st.fixed_dictionaries(
+        {"tag": st.sampled_from(["a", "b", ["a", "b"]])}, optional={"group": st.sampled_from(["loyalty", "device"])}
+    ),
+    st.fixed_dictionaries({"named_user": st.sampled_from(["u1", ["u1", "u2"]])}),
+    attribute_selectors,
+)
+reference_selectors = st.one_of(
+    st.fixed_dictionaries({"segment": st.sampled_from(["s1", ["s1", "s2"]])}),
+    st.fixed_dictionaries({"subscription_lists": st.text("ab", min_size=1)}),
+    st.fixed_dictionaries({"static_list": st.text("ab", min_size=1)}),
+    st.fixed_dictionaries(
+        {
+            "attribute": st.sampled_from(["city", "joined"]),
+            "operator": st.sampled_from(["contains", "equals", "greater", "before", "after"]),
+            "value": st.sampled_from(["12", "now", "7"]),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "attribute": st.just("joined"),
+            "operator": st.sampled_from(["before", "after"]),
+            "value": st.sampled_from(["2019-07-22", "2019-07-22T13:17:55", "2019-07-22T13:17:55+08:00", 7, "now"]),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "attribute": st.just("joined"),
+            "operator": st.just("range"),
+            "value": st.sampled_from(["2019-03-01/2019-05-11", "2019-03-01T13:00:00/2019-05-11T15:30:00"]),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "attribute": st.just("joined"),
+            "operator": st.just("equals"),
+            "precision": st.sampled_from(["year_month_day", "month_day"]),
+            "value": st.sampled_from(["2019-07-22", "07-22", "now"]),
+        }
+    ),
+    st.fixed_dictionaries({"activity": st.just("app_open"), "metric": st.just("count"), "value": st.integers(1, 3)}),
+)
+
+
+def in_any_case(key: str):
+    return st.sampled_from([key, key.lower(), key.title()])
+
+
+def compounds(selectors):
+    """AND, OR and NOT of *selectors*, in any case."""
+
+    def combine(children):
+        several = st.lists(children, min_size=1, max_size=4)
+        nots = in_any_case("NOT").flatmap(lambda key: st.fixed_dictionaries({key: children}))
+        junctions = st.one_of(in_any_case("AND"), in_any_case("OR"))
+        return st.one_of(nots, junctions.flatmap(lambda key: st.fixed_dictionaries({key: several})))
+
+    return st.recursive(selectors, combine, max_leaves=10)
+
+
+@given(compounds(atomic_selectors))
+def test_selector_means_what_documents_say(selector):
+    expr = get_vendor("airship").parse({"audience": selector})
+    for channel in CHANNELS:
+        assert is_inside(expr, channel.as_oracle_device()) == selects(selector, channel), channel
+
+
+@given(compounds(st.one_of(atomic_selectors, reference_selectors)))
+def test_whatever_is_read_is_said_back(selector):
+    expr = get_vendor("airship").parse({"audience": json.loads(json.dumps(selector))})
+    try:
+        said = get_vendor("airship").emit(expr)
+    except Unsupported as error:
+        assert [problem.code for problem in error.problems] == ["nobody"]
+        return
+    assert equivalent(get_vendor("airship").parse(said), expr)
+
+
+leaves = st.one_of(
+    st.sampled_from([Tag("tag", "a"), Tag("group.loyalty", "a"), Tag("city", "Rome"), Tag("city", "Oslo")]),
+    st.sampled_from([Tag("country", "VN"), Tag("attribute.country", "VN"), Tag("version", "1.2"), Tag("age", "18")]),
+    st.builds(Has, st.sampled_from(["city", "country", "attribute.country", "age", "version"])),
+    st.builds(Compare, st.just("age"), st.sampled_from(["<", "<=", ">", ">="]), st.sampled_from(["17", "18", "41.5"])),
+    st.builds(Compare, st.just("version"), st.sampled_from(["<", "<=", ">", ">="]), st.sampled_from(["1.2", "1.10"])),
+    st.builds(Ids, st.just("alias"), st.sampled_from([("u1",), ("u1", "u2")])),
+)
+
+
+@given(boolean_exprs(leaves))
+def test_expression_is_said_as_documents_mean_it(expr):
+    try:
+        audience = get_vendor("airship").emit(expr)["audience"]
+    except Unsupported as error:
+        assert [problem.code for problem in error.problems] == ["nobody"]
+        return
+    for channel in CHANNELS:
+        is_selected = audience == "all" or selects(audience, channel)
+        assert is_selected == is_inside(expr, channel.as_oracle_device()), channel
+
+
+def test_reference_goes_back_with_the_same_json():
+    selector = {"attribute": "item", "operator": "contains", "value": "jéans"}
+    reference = get_vendor("airship").parse({"audience": selector})
+    assert reference == Reference(
+        "airship", "attribute", json.dumps(selector, ensure_ascii=False, separators=(",", ":"))
+    )
+    assert get_vendor("airship").emit(reference) == {"audience": selector}
