@@ -13,6 +13,7 @@ from audience._fs.atomic import atomic_folder
 from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import open_bad_row_log
 from audience.index.ingest.cast import describe_rows
+from audience.index.ingest.decode import reject_mixed_numbers
 from audience.index.ingest.encode import DeviceTable, encode_shard
 from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, ReadOptions
 from audience.index.ingest.reader import SourceTable, open_table, wrap_polars_errors
@@ -72,6 +73,7 @@ def build_index(
         shards = [Shard(storage, shard_files) for shard_files in files]
         reject_duplicate_ids(shards, table, [column for column in table.columns if column.role == "id"])
         reject_shared_tags(shards, table.columns)
+        reject_mixed_numbers(shards, table.columns)
         device_count = sum(shard.row_count for shard in shards)
         description = f"build: {device_count:,} devices"
         manifest = Manifest(1, timestamp_now(), description, device_count, table.columns, files)

@@ -8,6 +8,12 @@ from typing import TypeAlias
 import polars as pl
 
 from audience.errors import Problem, TableError
+from audience.index.ingest.exact_numbers import (
+    MAX_DECIMAL_DIGITS,
+    are_floats_exact,
+    find_max_decimal_places,
+    parse_decimal,
+)
 from audience.index.schema.columns import Column, Role
 from audience.index.schema.value_types import VERSION, value_type_of
 from audience.index.storage.list_columns import arrays_to_lists, element_type, flatten_lists, is_list
@@ -19,6 +25,10 @@ MAX_SHOWN_ROWS = 5
 MAX_WHOLE_FLOAT = 1e15  # a whole float below is stored without a fraction, as 30 instead of 30.0
 PLAIN_VERSION_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,9}){0,9}$"  # a version in any case; other strings need a parser
 DATE_PATTERN = r"^(\d{4}-\d{2}-\d{2}|\d{8})$"
+MAX_SHOWN_CHARS = 80  # of a value in a message
+MAX_PRINTABLE_DAYS = 90_000_000  # days before or after 1970 that Polars can convert; beyond, it panics
+UNITS_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+LONG_DECIMAL = f"a number of at most {MAX_DECIMAL_DIGITS} digits"
 
 
 def cast_column(values: pl.Series, column: Column, first_row: int = 0) -> pl.Series:
@@ -32,7 +42,9 @@ def cast_column(values: pl.Series, column: Column, first_row: int = 0) -> pl.Ser
     Raises:
         TableError: A value does not fit the role.
     """
-    return CASTS[column.role](arrays_to_lists(values), column, first_row)
+    values = arrays_to_lists(values)
+    _reject_unprintable_dates(values, column, first_row)
+    return CASTS[column.role](values, column, first_row)
 
 
 def format_type(dtype: pl.DataType) -> str:
@@ -89,14 +101,21 @@ def describe_rows(mask: pl.Series, values: pl.Series | None = None, first_row: i
     if values is not None:
         shown_values = _to_printable(values.gather(shown_rows))
         texts = [f"{value!r}" if values.dtype == pl.String else str(value) for value in shown_values]
-        descriptions = [f"{row} ({text})" for row, text in zip(descriptions, texts, strict=True)]
+        descriptions = [f"{row} ({_shorten(text)})" for row, text in zip(descriptions, texts, strict=True)]
     more = f" and {len(rows) - MAX_SHOWN_ROWS:,} more" if len(rows) > MAX_SHOWN_ROWS else ""
     return ", ".join(descriptions) + more
 
 
+def _shorten(text: str) -> str:
+    """Return *text*, with its end cut off if it is long."""
+    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}… of {len(text):,} characters"
+
+
 def _to_printable(values: pl.Series) -> list[object]:
     """Return *values* for display; as text where Python has no such value, as in years after 9999."""
-    return values.to_list() if is_list(values) else values.cast(pl.String).to_list()
+    if is_list(values) and not element_type(values).is_temporal():
+        return values.to_list()
+    return _map_values(values, lambda value: value.cast(pl.String)).to_list()
 
 
 def _map_values(values: pl.Series, convert: Convert) -> pl.Series:
@@ -106,8 +125,25 @@ def _map_values(values: pl.Series, convert: Convert) -> pl.Series:
     return pl.select(convert(pl.lit(values))).to_series().alias(values.name)
 
 
-def _convert_or_reject(values: pl.Series, convert: Convert, column: Column, first_row: int) -> pl.Series:
-    """Convert every value; raise TableError if one becomes null."""
+def _reject_unprintable_dates(values: pl.Series, column: Column, first_row: int) -> None:
+    """Raise TableError for days and timestamps that are too far from 1970 for Polars to convert."""
+    dtype = element_type(values)
+    if isinstance(dtype, pl.Date | pl.Datetime):
+        limit = MAX_PRINTABLE_DAYS * (UNITS_PER_DAY[dtype.time_unit] if isinstance(dtype, pl.Datetime) else 1)
+        numbers = _map_values(values, lambda value: value.to_physical().cast(pl.Int64))
+        is_outside = _map_values(numbers, lambda number: (number < -limit) | (number > limit))
+        rows = describe_rows(is_outside.list.any() if is_list(values) else is_outside, numbers, first_row)
+        if rows:
+            unit = dtype.time_unit if isinstance(dtype, pl.Datetime) else "days"
+            expected = "should hold years from 1 to 9999"
+            message = f"column {column.name_in_table!r} {expected}: {rows} in {unit} since 1970"
+            raise TableError(Problem("bad-value", message))
+
+
+def _convert_or_reject(
+    values: pl.Series, convert: Convert, column: Column, first_row: int, expected: str | None = None
+) -> pl.Series:
+    """Convert every value; raise TableError if one becomes null, with what was *expected* instead."""
     converted = _map_values(values, convert)
     if is_list(values):
         is_invalid = converted.list.drop_nulls().list.len() != values.list.drop_nulls().list.len()
@@ -115,7 +151,9 @@ def _convert_or_reject(values: pl.Series, convert: Convert, column: Column, firs
         is_invalid = converted.is_null() & values.is_not_null()
     rows = describe_rows(is_invalid, values, first_row)
     if rows:
-        message = f"column {column.name_in_table!r} should hold {value_type_of(column.role).example}: {rows}"
+        message = (
+            f"column {column.name_in_table!r} should hold {expected or value_type_of(column.role).example}: {rows}"
+        )
         raise TableError(Problem("bad-value", message))
     return converted
 
@@ -169,7 +207,7 @@ def _cast_numbers(values: pl.Series, column: Column, first_row: int) -> pl.Serie
     if isinstance(dtype, pl.Decimal):
         return values
     if dtype.is_integer():
-        return _convert_or_reject(values, _parse_int, column, first_row)
+        return _cast_integers(values, column, first_row)
     if dtype.is_float():
         without_nan = _map_values(values, lambda value: value.fill_nan(None))
         return _convert_or_reject(without_nan, partial(_parse_finite, dtype), column, first_row)
@@ -177,7 +215,23 @@ def _cast_numbers(values: pl.Series, column: Column, first_row: int) -> pl.Serie
     ints = _map_values(strings, _parse_int)
     if flatten_lists(ints).null_count() == flatten_lists(strings).null_count():
         return ints
-    return _convert_or_reject(strings, partial(_parse_finite, pl.Float64()), column, first_row)
+    floats = _convert_or_reject(strings, partial(_parse_finite, pl.Float64()), column, first_row)
+    texts = flatten_lists(strings)
+    if are_floats_exact(texts):
+        return floats
+    scale = min(find_max_decimal_places(texts), MAX_DECIMAL_DIGITS)
+    return _convert_or_reject(strings, partial(parse_decimal, scale=scale), column, first_row, LONG_DECIMAL)
+
+
+def _cast_integers(values: pl.Series, column: Column, first_row: int) -> pl.Series:
+    """Return 64-bit integers, or decimals if one of them is larger."""
+    ints = _map_values(values, _parse_int)
+    if flatten_lists(ints).null_count() == flatten_lists(values).null_count():
+        return ints
+    decimal = pl.Decimal(MAX_DECIMAL_DIGITS, 0)
+    return _convert_or_reject(
+        values, lambda value: value.cast(pl.String).cast(decimal, strict=False), column, first_row, LONG_DECIMAL
+    )
 
 
 def _parse_int(value: pl.Expr) -> pl.Expr:

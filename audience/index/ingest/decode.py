@@ -13,6 +13,7 @@ from audience.errors import Problem, TableError
 from audience.index.ingest.cast import parse_stored
 from audience.index.ingest.dictionary import MAX_EXACT_FLOAT_INTEGER
 from audience.index.ingest.encode import DeviceTable
+from audience.index.ingest.exact_numbers import MAX_DECIMAL_DIGITS, find_max_decimal_places, floats_to_decimals
 from audience.index.schema.columns import Column
 from audience.index.storage import arrow_file, bitmaps, polars_bridge
 from audience.index.storage.bitmaps import BitMap
@@ -20,7 +21,6 @@ from audience.index.storage.layout import BitSlicing, StoredAttribute
 from audience.index.storage.list_columns import as_lists, element_type, flatten_lists, is_list
 from audience.index.storage.shard import Shard
 
-MAX_DECIMAL_DIGITS = 38  # of the 128-bit decimals of Arrow
 SPARSE_RATIO = 64  # one row in so many is few
 
 CategoriesByColumn: TypeAlias = Mapping[Column, pl.Categories]  # a string dictionary for each attribute column
@@ -152,7 +152,7 @@ def _unscale_ints(ints: pl.Series, type_name: str, scale: int) -> pl.Series:
     """Return the numbers, dates or timestamps that *ints* encode."""
     match type_name.partition(":")[0]:
         case "Float64":
-            return ints.cast(pl.Float64) / 10.0**scale  # the float nearest to the decimal, as when it was parsed
+            return _nearest_floats(ints, scale)
         case "Decimal":
             decimals = [None if number is None else Decimal(number).scaleb(-scale) for number in ints.to_list()]
             return pl.Series(decimals, dtype=pl.Decimal(MAX_DECIMAL_DIGITS, scale))
@@ -161,6 +161,15 @@ def _unscale_ints(ints: pl.Series, type_name: str, scale: int) -> pl.Series:
         case "Datetime":
             return ints.cast(pl.Datetime("us"))
     return ints
+
+
+def _nearest_floats(ints: pl.Series, scale: int) -> pl.Series:
+    """Return the float nearest to each decimal, as when it was parsed.
+
+    Polars would multiply by the inverse of the power of ten, which yields 0.5700000000000001 for 57 / 100.
+    """
+    floats = ints.fill_null(0).to_numpy() / 10.0**scale
+    return pl.Series(ints.name, floats).set(ints.is_null(), None)
 
 
 def concat_columns(chunks: Sequence[pl.Series], column: Column) -> pl.Series:
@@ -174,23 +183,43 @@ def concat_columns(chunks: Sequence[pl.Series], column: Column) -> pl.Series:
     dtypes = {chunk.dtype for chunk in chunks if chunk.null_count() < len(chunk)}
     dtype = _find_common_type(dtypes, chunks, column) if len(dtypes) > 1 else next(iter(dtypes), chunks[0].dtype)
     try:
-        return pl.concat([chunk.cast(dtype) for chunk in chunks])
+        return pl.concat([_cast_exactly(chunk, dtype) for chunk in chunks])
     except pl.exceptions.InvalidOperationError as error:  # a decimal with too many digits
         raise _mixed_numbers_error(column, dtypes) from error
+
+
+def _cast_exactly(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """Return *values* as *dtype*; floats become the decimals of their shortest text."""
+    target = dtype.inner if isinstance(dtype, pl.List) else dtype
+    if not isinstance(target, pl.Decimal) or element_type(values) != pl.Float64:
+        return values.cast(dtype)
+    if is_list(values):
+        return values.list.eval(floats_to_decimals(pl.element(), target.scale))
+    return pl.select(floats_to_decimals(pl.lit(values), target.scale)).to_series()
 
 
 def _find_common_type(dtypes: set[pl.DataType], chunks: Sequence[pl.Series], column: Column) -> pl.DataType:
     """Return the number type that keeps all *chunks* exactly."""
     elements = {dtype.inner if isinstance(dtype, pl.List) else dtype for dtype in dtypes}
-    scales = [dtype.scale for dtype in elements if isinstance(dtype, pl.Decimal)]
     ints = [flatten_lists(chunk) for chunk in chunks if element_type(chunk).is_integer()]
-    if pl.Float64() in elements and not scales and all(map(_is_float_exact, ints)):
+    has_decimals = any(isinstance(dtype, pl.Decimal) for dtype in elements)
+    if pl.Float64() in elements and not has_decimals and all(map(_is_float_exact, ints)):
         common: pl.DataType = pl.Float64()
-    elif scales and pl.Float64() not in elements:
-        common = pl.Decimal(MAX_DECIMAL_DIGITS, max(scales))
+    elif (scale := max(map(_count_places, chunks))) <= MAX_DECIMAL_DIGITS:
+        common = pl.Decimal(MAX_DECIMAL_DIGITS, scale)
     else:
         raise _mixed_numbers_error(column, dtypes)
     return pl.List(common) if any(isinstance(dtype, pl.List) for dtype in dtypes) else common
+
+
+def _count_places(numbers: pl.Series) -> int:
+    """Return the number of decimal places that *numbers* need."""
+    match element_type(numbers):
+        case pl.Decimal(scale=scale):
+            return scale
+        case pl.Float64():
+            return find_max_decimal_places(flatten_lists(numbers).cast(pl.String))
+    return 0
 
 
 def _mixed_numbers_error(column: Column, dtypes: Iterable[object]) -> TableError:
@@ -202,33 +231,42 @@ def _mixed_numbers_error(column: Column, dtypes: Iterable[object]) -> TableError
 def reject_mixed_numbers(shards: Sequence[Shard], columns: Iterable[Column]) -> None:
     """Raise TableError if `concat_columns` could not join the numbers of *shards*."""
     for column in columns:
+        if column.role != "number":
+            continue
         stored = [(shard, shard.attributes[column.name]) for shard in shards if column.name in shard.attributes]
-        if column.role == "number" and len({attribute.type_name for _, attribute in stored}) > 1:
-            bounds = [
-                (attribute.type_name, bound)
-                for shard, attribute in stored
-                if (bound := _find_max_magnitude(shard, attribute)) is not None
-            ]
-            if not _can_share_type(bounds):
-                raise _mixed_numbers_error(column, {type_name for type_name, _ in bounds})
+        if len({attribute.type_name for _, attribute in stored}) > 1:
+            ranges = [_find_number_range(shard, attribute) for shard, attribute in stored]
+            present = [number_range for number_range in ranges if number_range is not None]
+            if not _can_share_type(present):
+                raise _mixed_numbers_error(column, {number_range.type_name for number_range in present})
 
 
-def _can_share_type(bounds: Sequence[tuple[str, Decimal]]) -> bool:
-    """Return whether one type keeps the numbers of all types, given the largest magnitude of each."""
-    type_names = {type_name for type_name, _ in bounds}
-    if len(type_names) < 2:
+@dataclass(frozen=True, slots=True)
+class NumberRange:
+    """Stored type of numbers, an upper bound for their magnitude, and the decimal places that they need."""
+
+    type_name: str
+    max_magnitude: Decimal
+    places: int
+
+
+def _can_share_type(ranges: Sequence[NumberRange]) -> bool:
+    """Return whether one type keeps the numbers of all *ranges*."""
+    if len({each.type_name for each in ranges}) < 2:
         return True
-    if "Float64" in type_names:
-        return all(
-            type_name == "Float64" or (type_name == "Int64" and bound <= MAX_EXACT_FLOAT_INTEGER)
-            for type_name, bound in bounds
-        )
-    scale = max(int(type_name.partition(":")[2] or 0) for type_name in type_names)
-    return max(bound for _, bound in bounds).adjusted() + 1 + scale <= MAX_DECIMAL_DIGITS
+    if any(each.type_name == "Float64" for each in ranges) and all(map(_fits_in_floats, ranges)):
+        return True
+    places = max(each.places for each in ranges)
+    return max(each.max_magnitude for each in ranges).adjusted() + 1 + places <= MAX_DECIMAL_DIGITS
 
 
-def _find_max_magnitude(shard: Shard, attribute: StoredAttribute) -> Decimal | None:
-    """Return an upper bound for the magnitude of the numbers of live devices; None if there are none."""
+def _fits_in_floats(numbers: NumberRange) -> bool:
+    is_int = numbers.type_name == "Int64" and numbers.max_magnitude <= MAX_EXACT_FLOAT_INTEGER
+    return is_int or numbers.type_name == "Float64"
+
+
+def _find_number_range(shard: Shard, attribute: StoredAttribute) -> NumberRange | None:
+    """Return the range of the numbers of live devices; None if there are none."""
     slicing = attribute.bit_slicing
     ranks: Sequence[int] = range(attribute.value_count)
     if slicing is None:
@@ -237,9 +275,13 @@ def _find_max_magnitude(shard: Shard, attribute: StoredAttribute) -> Decimal | N
         return None
     elif slicing.step:
         last = slicing.base + slicing.step * ((1 << slicing.bit_depth) - 1)
-        return max(abs(Decimal(number).scaleb(-slicing.scale)) for number in (slicing.base, last))
-    values = polars_bridge.read_attribute_values(shard, attribute)
-    return max(abs(Decimal(values[rank])) for rank in (ranks[0], ranks[-1])) if ranks else None
+        bound = max(Decimal(number).scaleb(-slicing.scale).copy_abs() for number in (slicing.base, last))
+        return NumberRange(attribute.type_name, bound, slicing.scale)
+    if not ranks:
+        return None
+    values = polars_bridge.read_attribute_values(shard, attribute).gather(list(ranks))
+    bound = max(Decimal(values[rank]).copy_abs() for rank in (0, -1))  # `abs` would round to 28 digits
+    return NumberRange(attribute.type_name, bound, find_max_decimal_places(values))
 
 
 def _has_live_rows(shard: Shard, tag_row: int) -> bool:

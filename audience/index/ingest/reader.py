@@ -10,7 +10,7 @@ from polars import selectors
 from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import BadRowLog
 from audience.index.ingest.cast import cast_column, distinct_unusual_versions
-from audience.index.ingest.decode import new_categories, to_categorical
+from audience.index.ingest.decode import concat_columns, new_categories, to_categorical
 from audience.index.ingest.encode import DeviceTable
 from audience.index.ingest.read_options import ReadOptions
 from audience.index.ingest.sources import (
@@ -86,7 +86,7 @@ def _count_rows(table: DeviceTable) -> int:
 
 
 def _concat_chunks(chunks: Sequence[DeviceTable]) -> DeviceTable:
-    return {column: pl.concat([chunk[column] for chunk in chunks]) for column in chunks[0]}
+    return {column: concat_columns([chunk[column] for chunk in chunks], column) for column in chunks[0]}
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from audience.language.printer import render
 
 SortKey: TypeAlias = Any  # a Decimal, date, datetime or Version; of strings, the string
 RankRange: TypeAlias = tuple[int, int]  # half-open
+MAX_STORED_EXPONENT = 60  # stored numbers have fewer digits before and after the point
 
 
 def _identity(key: SortKey) -> SortKey:
@@ -152,7 +153,9 @@ class SortedValues(Protocol):
     def value_type(self) -> ValueType:
         """Return the type of the values."""
 
-    def __len__(self) -> int: ...
+    @property
+    def size(self) -> int:
+        """Return the number of values; it may be more than Python's `len` allows."""
 
     def rank_below(self, key: SortKey) -> int:
         """Return the number of values before *key*."""
@@ -186,8 +189,8 @@ def find_rank_range(query: Tag | Compare | Within, sorted_values: SortedValues) 
             ranges = {
                 "<": (0, below),
                 "<=": (0, through),
-                ">": (through, len(sorted_values)),
-                ">=": (below, len(sorted_values)),
+                ">": (through, sorted_values.size),
+                ">=": (below, sorted_values.size),
             }
             return ranges[operator]
         case Tag():
@@ -205,7 +208,7 @@ def parse_operand(query: Tag | Compare | Within, value_type: ValueType) -> SortK
     try:
         return value_type.parse_operand(query.value)
     except ValueError:
-        message = f"{query.type} is {value_type.example}; {query.value!r} is not"
+        message = f"{query.type} is {value_type.example}; {query.value!r:.80} is not"
         raise ExpressionError(Problem("bad-value", message, query.span)) from None
 
 
@@ -226,7 +229,9 @@ class SortedStrings:
     value_type: ValueType
     strings: StringSequence
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """Return the number of values."""
         return len(self.strings)
 
     def rank_below(self, key: SortKey) -> int:
@@ -248,9 +253,6 @@ class ArithmeticValues:
     scale: int
     size: int
 
-    def __len__(self) -> int:
-        return self.size
-
     def rank_below(self, key: SortKey) -> int:
         """Return the number of values before *key*."""
         return self._clamp_rank(ceil(self._fractional_rank(self.value_type.first_key(key))))
@@ -260,8 +262,19 @@ class ArithmeticValues:
         return self._clamp_rank(floor(self._fractional_rank(self.value_type.last_key(key))) + 1)
 
     def _fractional_rank(self, key: SortKey) -> Fraction:
-        number: Fraction = Fraction(self.value_type.to_number(key)) * 10**self.scale
+        number: Fraction = Fraction(_limit_exponent(self.value_type.to_number(key))) * 10**self.scale
         return (number - self.base) / self.step
 
     def _clamp_rank(self, rank: int) -> int:
         return min(max(rank, 0), self.size)
+
+
+def _limit_exponent(number: Decimal | int) -> Decimal | int:
+    """Return *number*, or one with a smaller exponent that compares with all stored numbers as *number* does.
+
+    A fraction with the exponent of 1e999999999 would have a billion digits.
+    """
+    if not isinstance(number, Decimal) or not number or abs(number.adjusted()) <= MAX_STORED_EXPONENT:
+        return number
+    exponent = MAX_STORED_EXPONENT if number.adjusted() > 0 else -MAX_STORED_EXPONENT
+    return Decimal(1).scaleb(exponent).copy_sign(number)
