@@ -173,9 +173,12 @@ def test_selector_means_what_documents_say(selector):
         assert is_inside(expr, channel.as_oracle_device()) == selects(selector, channel), channel
 
 
-@given(compounds(st.one_of(atomic_selectors, reference_selectors)))
-def test_whatever_is_read_is_said_back(selector):
-    expr = get_vendor("airship").parse({"audience": json.loads(json.dumps(selector))})
+device_types = st.sampled_from([None, "all", ["ios"], ["android", "IOS"], ["email", "sms", "web", "open::toaster"]])
+
+
+@given(compounds(st.one_of(atomic_selectors, reference_selectors)), device_types)
+def test_whatever_is_read_is_said_back(selector, types):
+    expr = get_vendor("airship").parse({"audience": json.loads(json.dumps(selector)), "device_types": types})
     try:
         said = get_vendor("airship").emit(expr)
     except Unsupported as error:

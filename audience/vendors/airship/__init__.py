@@ -5,10 +5,11 @@ specification that it is made from, on 2026-11-28.
 """
 
 from audience.language.ast import Has, Reference
+from audience.language.platforms import PLATFORM_TYPE
+from audience.vendors.airship.device_types import PLATFORMS
 from audience.vendors.airship.names import BUILTIN_KEYS, LIMITS, PAGE
 from audience.vendors.airship.targeting import (
     MAX_SELECTORS,
-    PLATFORM_TYPE,
     SHAPE,
     assumptions,
     emit,
@@ -27,6 +28,7 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("airship", "channel"),
     shape=SHAPE,
+    platforms=PLATFORMS,
     supported=TAGS_AND_IDS | COMPARISONS | {Has, Reference},
     tag_problems=tag_problems,
     assumptions=assumptions,

@@ -26,9 +26,11 @@ from audience.language.ast import (
     negated_tag,
 )
 from audience.language.attribute_names import UNTYPED
+from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
 from audience.vendors.airship import attributes, references
 from audience.vendors.airship.attributes import AttributeAtom
+from audience.vendors.airship.device_types import read_device_type
 from audience.vendors.airship.names import (
     BUILTIN_KEYS,
     DEFAULT_GROUP,
@@ -44,7 +46,6 @@ from audience.vendors.spec import Limit, Payload, Unsupported, find_id_problem
 MAX_CHILDREN, MAX_NAMES, MAX_SELECTORS = 10, 100, 1_000  # ten lists of a hundred are a thousand
 MAX_CHANNEL_LENGTH = 36
 MAX_TREE_LEVELS = 64  # ours: undocumented, but a parser needs a limit
-PLATFORM_TYPE = "platform"  # the type of the tags that device_types are read as: no attribute has it
 COMPOUND_KEYS = ("AND", "OR", "NOT")  # older pages and the clients write them in lower case
 CHANNEL_KEYS = ("channel", "ios_channel", "android_channel", "amazon_channel", "web_channel", "open_channel")
 ID_KINDS_BY_KEY: dict[str, IdKind] = {"named_user": "alias", **dict.fromkeys(CHANNEL_KEYS, "registration_id")}
@@ -56,7 +57,8 @@ SHAPE = Tree(max_levels=20, max_tags=MAX_SELECTORS, allows_unbounded_not=True)
 def parse(payload: Any) -> Expr:
     """Parse the targeting object `{"audience": …}`, a whole push, whose device_types narrow it, or a list of pushes.
 
-    >>> from audience.language.printer import render
+    >>> from audience.language.platforms import PLATFORM_TYPE
+    from audience.language.printer import render
     >>> render(parse({"audience": {"AND": [{"tag": ["a", "b"]}, {"NOT": {"tag": "gold", "group": "loyalty"}}]}}))
     '(a OR b) AND NOT group.loyalty:gold'
     """
@@ -67,18 +69,18 @@ def parse(payload: Any) -> Expr:
 
 
 def _parse_push(push: PayloadCursor) -> Expr:
+    """Parse a push, or the body of a segment, whose selector is called criteria."""
     push.object()
+    if "criteria" in push and "audience" not in push:
+        return _parse_audience(push["criteria"])
     audience = push.require("audience", 'the targeting object is {"audience": …}')
-    device_types = push.get("device_types", "all")
-    if device_types.value is None:
-        device_types = PayloadCursor("all", device_types.path)
-    return all_of([_parse_audience(audience), *_parse_device_types(device_types)])
+    return all_of([_parse_audience(audience), *_parse_device_types(push["device_types"])])
 
 
 def _parse_device_types(device_types: PayloadCursor) -> Iterator[Expr]:
-    names = device_types.one_or_many()
-    if "all" not in [name.lower() for name in names]:
-        yield any_of(Tag(PLATFORM_TYPE, name) for name in names)
+    names = ["all"] if device_types.value is None else device_types.one_or_many()
+    if "all" not in map(str.lower, names):
+        yield any_of(Tag(PLATFORM_TYPE, read_device_type(name)) for name in names)
 
 
 def _parse_audience(audience: PayloadCursor) -> Expr:
@@ -214,10 +216,7 @@ def _atom_problems(atom: Expr, *, is_alone: bool) -> Iterator[Problem]:
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
     """Yield the reasons why Airship has no name for *tag*."""
-    if tag.type == PLATFORM_TYPE:
-        message = f"{render(tag)!r} is expressed by device_types, beside the audience"
-        yield Problem("no-name", message, tag.span, hint="or give it the name of a tag in a catalog")
-    elif tag.type == UNTYPED or find_group(tag.type) is not None:
+    if tag.type == UNTYPED or find_group(tag.type) is not None:
         yield from _length_problems("name-too-long", tag.value, render(tag), tag.span)
     else:
         yield from attributes.attribute_problems(tag)
