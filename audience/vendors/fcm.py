@@ -5,17 +5,18 @@ https://firebase.google.com/docs/cloud-messaging/send-topic-messages: only the b
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from audience.algebra.request_shape import Tree
 from audience.errors import Problem
-from audience.language.ast import Expr, Ids, Tag
+from audience.language.ast import Expr, Ids, Reference, Tag, any_of, or_terms
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.shared import topic_conditions
 from audience.vendors.shared.topic_conditions import TopicDialect, fold_left_to_right
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Vendor, require_single_list
 
 PAGE = "https://firebase.google.com/docs/cloud-messaging/send-topic-messages"
+LEGACY_DOCS = "https://firebase.google.com/docs/cloud-messaging/http-server-ref"
 ENCODER_SOURCE = "https://github.com/firebase/firebase-admin-python/blob/main/firebase_admin/_messaging_encoder.py"
 UNBOUNDED_NOT_ISSUE = "https://github.com/firebase/firebase-admin-python/issues/145"
 PERCENT_ISSUE = "https://github.com/firebase/firebase-android-sdk/issues/8620"
@@ -35,10 +36,13 @@ DIALECT = TopicDialect(
     mixed_precedence=fold_left_to_right,
 )
 TARGET_KEYS = ("token", "fid", "topic", "condition")
+LEGACY_LIMITS = {"registration_ids": Limit(1_000, LEGACY_DOCS)}
+LEGACY_KEYS = ("to", "registration_ids")
+INSTALLATION = "fid"  # kind of the reference to an installation, which has no token
 
 
 def parse(payload: Any) -> Expr:
-    """Parse `{"message": {…}}`, a message alone, or the `{"tokens": […]}` of a multicast message.
+    """Parse `{"message": {…}}`, a message alone, the `{"tokens": […]}` of a multicast message, or a legacy request.
 
     Brackets bind first, then operators from left to right, as the page is quoted.
 
@@ -50,22 +54,44 @@ def parse(payload: Any) -> Expr:
     if "message" in request:
         request.only(("message", "validate_only", "validateOnly"))
         return _parse_message(request["message"])
+    if legacy_keys := request.present_keys(LEGACY_KEYS):
+        return _parse_legacy(legacy_keys, request)
     if "tokens" in request or "fids" in request:
         return _parse_multicast(request)
     return _parse_message(request)
 
 
+def _parse_legacy(keys: Sequence[str], request: PayloadCursor) -> Expr:
+    """Read a target of the API that was shut down in 2024, and warn with what is written today."""
+    others = [key for key in (*keys[1:], *TARGET_KEYS) if not request[key].is_absent]
+    if others:
+        request[others[0]].fail("two-targets", f"{others[0]} beside {keys[0]}", "a message has one target")
+    target = request[keys[0]]
+    if keys[0] == "registration_ids":
+        ids = target.ids(LEGACY_LIMITS["registration_ids"])
+        target.warn("registration_ids is of the legacy API, which is shut down; write one message.token per id")
+        return Ids("registration_id", tuple(ids))
+    name = target.string()
+    if name.startswith("/topics/"):
+        target.warn(f"to is of the legacy API, which is shut down; write message.topic {name[8:]!r}")
+        return topic_conditions.read_topic(name, target, DIALECT)
+    target.warn("to is of the legacy API, which is shut down; write message.token")
+    return Ids("registration_id", (name,))
+
+
 def _parse_multicast(request: PayloadCursor) -> Expr:
-    if request["fids"].value:
-        _reject_fid(request["fids"])
     for key in TARGET_KEYS:
-        if key in request:
+        if not request[key].is_absent:
             request[key].fail("two-targets", f"{key} beside tokens", "a message has one target")
-    return Ids("registration_id", tuple(request["tokens"].ids(LIMITS["tokens"])))
+    fids = [] if request["fids"].is_absent else request["fids"].ids(LIMITS["tokens"])
+    references: list[Expr] = [Reference("fcm", INSTALLATION, fid) for fid in fids]
+    if references and request["tokens"].is_absent:
+        return any_of(references)
+    return any_of([Ids("registration_id", tuple(request["tokens"].ids(LIMITS["tokens"]))), *references])
 
 
 def _parse_message(message: PayloadCursor) -> Expr:
-    keys = [key for key in TARGET_KEYS if key in message]
+    keys = message.present_keys(TARGET_KEYS)
     if not keys:
         message.fail("missing-key", f"expected one of {', '.join(TARGET_KEYS)}", "a message has one target")
     if len(keys) > 1:
@@ -79,11 +105,7 @@ def _parse_message(message: PayloadCursor) -> Expr:
             return topic_conditions.read_topic(value, target, DIALECT)
         case "condition":
             return topic_conditions.read_condition(target, DIALECT)
-    _reject_fid(target)
-
-
-def _reject_fid(target: PayloadCursor) -> NoReturn:
-    target.fail("opaque", "a fid identifies an installation, not a token", "name its token")
+    return Reference("fcm", INSTALLATION, value)
 
 
 def emit(expr: Expr) -> Payload:
@@ -96,7 +118,17 @@ def emit(expr: Expr) -> Payload:
     if isinstance(expr, Ids) and expr.kind == "registration_id":
         tokens = require_single_list(expr, LIMITS["tokens"].maximum)
         return {"message": {"token": tokens[0]}} if len(tokens) == 1 else target_ids(tokens)
+    if fids := _list_installations(expr):
+        return {"message": {"fid": fids[0]}} if len(fids) == 1 else {"fids": fids}
     return {"message": topic_conditions.write_condition(expr, DIALECT)}
+
+
+def _list_installations(expr: Expr) -> list[str]:
+    """Return the ids of a union of installations; an empty list if *expr* is something else."""
+    references = [term for term in or_terms(expr) if isinstance(term, Reference) and term.kind == INSTALLATION]
+    if len(references) < len(or_terms(expr)) or LIMITS["tokens"].is_exceeded_by(len(references)):
+        return []
+    return [reference.value for reference in references]
 
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
@@ -123,7 +155,7 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("fcm", "registration_token"),
     shape=DIALECT.shape,
-    supported=TAGS_AND_IDS,
+    supported=TAGS_AND_IDS | {Reference},
     explained=COMPARISONS,
     tag_problems=tag_problems,
     assumptions=assumptions,

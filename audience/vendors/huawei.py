@@ -51,7 +51,7 @@ def parse(payload: Any) -> Expr:
     """
     request = PayloadCursor(payload).json_object().only(("message", "validate_only"))
     message = request.require("message", 'the targeting object is {"message": {"token": […]}}')
-    keys = [key for key in TARGET_KEYS if key in message]
+    keys = message.present_keys(TARGET_KEYS)
     if len(keys) != 1:
         code, found = ("two-targets", " and ".join(keys)) if keys else ("missing-key", "none")
         message.fail(code, f"expected one of {', '.join(TARGET_KEYS)}, found {found}")

@@ -78,6 +78,19 @@ class PayloadCursor:
         """
         return self.value is None or self.value is False or (isinstance(self.value, list | dict) and not self.value)
 
+    def present_keys(self, keys: Iterable[str]) -> list[str]:
+        """Return those of *keys* that are not absent; fail if there are none because one of them is empty.
+
+        >>> PayloadCursor({"token": None, "topic": "a"}).present_keys(("token", "topic"))
+        ['topic']
+        """
+        keys = list(keys)
+        present = [key for key in keys if not self[key].is_absent]
+        empty = [key for key in keys if self[key].value == []]
+        if empty and not present:
+            self[empty[0]].fail("empty-target", "an empty list matches no device")
+        return present
+
     def warn(self, message: str) -> None:
         """Warn of a part that is read although it is suspicious."""
         warnings.warn(f"{message} at {self.path}", PayloadWarning, stacklevel=2)

@@ -115,7 +115,7 @@ def _parse_form(text: str) -> Any:
 
 
 def _parse_fields(fields: PayloadCursor) -> Expr:
-    keys = [key for key in TARGET_KEYS if key in fields]
+    keys = fields.present_keys(TARGET_KEYS)
     if not keys:
         hint = 'for everyone write {"all": {}}'
         fields.fail("missing-key", f"expected one of {', '.join(TARGET_KEYS)}", hint)
@@ -139,6 +139,8 @@ def _parse_topic(name: str, target: PayloadCursor) -> Tag:
     if TOPIC_SEPARATOR in name:
         message = f"{name!r}: {TOPIC_SEPARATOR} separates topics"
         target.fail("illegal-name", message, "that is topics with a topic_op")
+    if any(char in name for char in FORBIDDEN_CHARS) or name != name.strip():
+        target.warn(f"{name!r} may not work as a topic")
     return bare(name)
 
 

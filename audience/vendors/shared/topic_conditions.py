@@ -18,6 +18,7 @@ from audience.language.ast import (
     Ids,
     Not,
     Or,
+    Reference,
     Tag,
     Within,
     all_of,
@@ -84,7 +85,12 @@ def read_condition(cursor: PayloadCursor, dialect: TopicDialect) -> Expr:
     if dialect.max_topics_read is not None and count > dialect.max_topics_read:
         message = f"{count} topics; the maximum is {dialect.max_topics_read}"
         cursor.fail("too-many", message, "send several requests")
-    return _read_node(cast(ParseNode, tree.children[0]), cursor, dialect)
+    expr = _read_node(cast(ParseNode, tree.children[0]), cursor, dialect)
+    if count > dialect.shape.max_tags:
+        cursor.warn(f"{count} topics; {dialect.title} may refuse more than {dialect.shape.max_tags}")
+    if not dialect.shape.allows_unbounded_not and not is_bounded(nnf(expr)):
+        cursor.warn(f"NOT without a topic that bounds it; {dialect.title} may refuse it")
+    return expr
 
 
 def _parse_condition(cursor: PayloadCursor) -> ParseNode:
@@ -136,6 +142,8 @@ def read_topic(name: str, cursor: PayloadCursor, dialect: TopicDialect) -> Tag:
     name = name.removeprefix("/topics/")
     if not re.fullmatch(dialect.readable_pattern, name):
         cursor.fail("illegal-name", f"not a legal topic: {name!r}", dialect.legal_hint)
+    if not re.fullmatch(dialect.legal_pattern, name):
+        cursor.warn(f"{name!r} may not work as a topic of {dialect.title}")
     return bare(name)
 
 
@@ -189,6 +197,9 @@ def _atom_problems(atom: Expr, dialect: TopicDialect) -> Iterator[Problem]:
             yield Problem("ids-with-tags", "tokens cannot be combined with anything else", atom.span)
         case Ids(kind=kind):
             yield Problem("no-such-id", f"{dialect.title} has no {kind}", atom.span, hint="use tokens")
+        case Reference():
+            message = f"{render(atom)}: a {atom.kind} cannot be combined with anything else"
+            yield Problem("ids-with-tags", message, atom.span)
         case Compare() | Within():
             yield Problem("no-ranges", f"{render(atom)!r} is a comparison; {dialect.title} has topics only", atom.span)
 
