@@ -4,6 +4,7 @@ Source: https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-2
 """
 
 from audience.algebra.request_shape import NormalForm
+from audience.language.ast import Reference
 from audience.language.attribute_names import TPNS_TYPES, UNTYPED
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Vendor
 from audience.vendors.tpns.calls import DELIVERY
@@ -20,7 +21,7 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("tpns", "token"),
     shape=NormalForm(MAX_CLAUSES),
-    supported=TAGS_AND_IDS,
+    supported=TAGS_AND_IDS | {Reference},
     explained=COMPARISONS,
     tag_problems=tag_problems,
     assumptions=assumptions,

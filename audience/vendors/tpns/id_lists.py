@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from audience.errors import Problem
-from audience.language.ast import Expr, Ids
+from audience.language.ast import Expr, Ids, Reference, all_of
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import Payload, Unsupported, find_id_problem
 from audience.vendors.tpns.limits import LIMITS, MIN_ACCOUNT_CHARS, TOKEN_WHITESPACE
 
 ACCOUNT_PACKAGE, TOKEN_PACKAGE = "package_account_push", "package_token_push"
+PACKAGE_TYPES = (ACCOUNT_PACKAGE, TOKEN_PACKAGE)
 LIST_KEYS_BY_TYPE = {
     "token": "token_list",
     "token_list": "token_list",
@@ -21,6 +22,7 @@ LIST_KEYS_BY_TYPE = {
     "account_list": "account_list",
     ACCOUNT_PACKAGE: "account_list",
 }
+NEWEST_DEVICE = Reference("tpns", "newest_device", "account")  # of each account that is joined to it
 ALL_DEVICES_OPTION = {"account_push_type": 1}
 
 
@@ -36,18 +38,43 @@ def parse_ids(audience_type: str, request: PayloadCursor) -> Expr:
     if audience_type in ("token", "account") and len(values) > 1:
         cursor.warn(f"TPNS takes only the first of {len(values)}; use audience_type {key} for several")
         values = values[:1]
-    if key == "account_list" and request["account_push_type"].value != 1:
-        cursor.warn("unless account_push_type is 1, TPNS delivers to the newest device of each account only")
     if audience_type != ACCOUNT_PACKAGE:
         cursor.check_limit(LIMITS[key], len(values), "ids")
-    return Ids("registration_id" if key == "token_list" else "account", tuple(values))
+    if key == "token_list" and (long := [value for value in values if _token_problem(value)]):
+        cursor.warn(
+            f"{long[0]!r} is not a token of TPNS, which has at most {LIMITS['token_characters'].maximum} characters"
+        )
+    if key == "token_list":
+        return Ids("registration_id", tuple(values))
+    accounts = Ids("account", tuple(values))
+    return accounts if _reaches_all_devices(request) else all_of([accounts, NEWEST_DEVICE])
+
+
+def _reaches_all_devices(request: PayloadCursor) -> bool:
+    """Return whether a push reaches all devices of its accounts; by default it reaches the newest one."""
+    option = request["account_push_type"]
+    if option.value not in (None, 0, 1) or isinstance(option.value, bool):
+        option.fail("unknown-value", f"expected 0 or 1, found {option.value!r}")
+    return bool(option.value == 1)
 
 
 def parse_package(audience_type: str, request: PayloadCursor) -> Expr:
-    """Read the accounts of a package that was not uploaded yet."""
+    """Read an uploaded package, or the accounts of one that was not uploaded yet."""
     if "upload_id" not in request and "account_list" in request and audience_type == ACCOUNT_PACKAGE:
         return parse_ids(audience_type, request)
-    request["upload_id"].fail("opaque", "only TPNS has the file of an upload_id", "read the file instead")
+    upload_id = request.require("upload_id", "upload the file first; the reply has its uploadId")
+    text = str(upload_id.value)
+    if isinstance(upload_id.value, bool) or not text.isdecimal():
+        upload_id.fail("wrong-type", f"expected a whole number, found {upload_id.value!r}")
+    package = Reference("tpns", audience_type, text)
+    is_narrowed = audience_type == ACCOUNT_PACKAGE and not _reaches_all_devices(request)
+    return all_of([package, NEWEST_DEVICE]) if is_narrowed else package
+
+
+def emit_package(package: Reference) -> Payload:
+    """Write the push to an uploaded package of tokens, or to all devices of its accounts."""
+    options = ALL_DEVICES_OPTION if package.kind == ACCOUNT_PACKAGE else {}
+    return {"audience_type": package.kind, "upload_id": int(package.value), **options}
 
 
 def emit_ids(expr: Ids) -> Payload:

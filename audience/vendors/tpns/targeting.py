@@ -19,6 +19,7 @@ from audience.language.ast import (
     Ids,
     Not,
     Or,
+    Reference,
     Tag,
     Within,
     all_of,
@@ -26,18 +27,29 @@ from audience.language.ast import (
     atoms,
     junction_terms,
 )
-from audience.language.attribute_names import TPNS_TYPES
+from audience.language.attribute_names import TPNS_TYPES, UNTYPED
 from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import Payload, Unsupported
-from audience.vendors.tpns.id_lists import LIST_KEYS_BY_TYPE, emit_ids, parse_ids, parse_package
+from audience.vendors.tpns.id_lists import (
+    ACCOUNT_PACKAGE,
+    LIST_KEYS_BY_TYPE,
+    NEWEST_DEVICE,
+    PACKAGE_TYPES,
+    emit_ids,
+    emit_package,
+    parse_ids,
+    parse_package,
+)
 from audience.vendors.tpns.limits import LIMITS
 
 MAX_CLAUSES = 256  # ours: no page limits the rules, but a normal form can be exponentially larger
 OPERATOR_NAMES: dict[Junction, str] = {And: "AND", Or: "OR"}
 TAG_TYPES_BY_TYPE = {type_: name for name, type_ in TPNS_TYPES.items()}
+DAY = re.compile("[0-9]{8}")
+MULTI_VALUED_TYPES = (UNTYPED, "active")  # TPNS keeps one value, the newest, of every other preset tag
 MISPRINTS = {"xg_auto_verison": "xg_auto_version"}  # in sample 2 of the page
 RULE_KEYS = ("tag_items", "operator", "is_not")
 ITEM_KEYS = ("tags", "tags_operator", "is_not", "items_operator", "tag_type")
@@ -46,10 +58,9 @@ ITEM_KEYS = ("tags", "tags_operator", "is_not", "items_operator", "tag_type")
 def parse(payload: Any) -> Expr:
     """Read a targeting object, or a whole request, whose other keys do not affect the audience.
 
-        >>> from audience.language.platforms import PLATFORM_TYPE
-    from audience.language.printer import render
-        >>> render(parse({"audience_type": "tag", "tag_list": {"tags": ["a", "b"], "op": "OR"}}))
-        'a OR b'
+    >>> from audience.language.printer import render
+    >>> render(parse({"audience_type": "tag", "tag_list": {"tags": ["a", "b"], "op": "OR"}}))
+    'a OR b'
     """
     request = PayloadCursor(payload).json_object()
     match request["audience_type"].value:
@@ -110,8 +121,22 @@ def _parse_rule(rule: PayloadCursor) -> Expr:
 def _parse_item(item: PayloadCursor) -> Expr:
     item.only(ITEM_KEYS)
     type_ = _parse_tag_type(item["tag_type"])
-    expr = _join_tags(item, "tags_operator", [Tag(type_, name) for name in item["tags"].strings()])
+    tags = [Tag(type_, name) for name in item["tags"].strings()]
+    _warn_about_values(tags, item)
+    expr = _join_tags(item, "tags_operator", tags)
     return Not(expr) if item.get("is_not", False).boolean() else expr
+
+
+def _warn_about_values(tags: Sequence[Tag], item: PayloadCursor) -> None:
+    """Warn of values that no device of TPNS has."""
+    for tag in tags:
+        if tag.type == "active" and not DAY.fullmatch(tag.value):
+            item["tags"].warn(f"{tag.value!r} is not a day like 20200408, so no device is active on it")
+        elif LIMITS["tag_bytes"].is_exceeded_by(len(tag.value.encode())):
+            item["tags"].warn(f"{tag.value!r} is longer than a tag of TPNS")
+    is_single_valued = tags and tags[0].type not in MULTI_VALUED_TYPES
+    if is_single_valued and len(set(tags)) > 1 and item["tags_operator"].value == "AND":
+        item["tags"].warn(f"a device has one {tags[0].type}, so no device has all of {len(tags)}")
 
 
 def _parse_tag_type(cursor: PayloadCursor) -> str:
@@ -155,6 +180,12 @@ def emit(expr: Expr) -> Payload:
             return {"audience_type": "all"}
         case Ids(kind="registration_id" | "account"):
             return emit_ids(expr)
+        case Reference(value=value) if expr.kind in PACKAGE_TYPES and value.isdecimal():
+            return emit_package(expr)
+        case And(terms=terms) if NEWEST_DEVICE in terms:
+            others = all_of(term for term in terms if term != NEWEST_DEVICE)
+            if isinstance(others, Ids | Reference) and others.kind in ("account", ACCOUNT_PACKAGE):
+                return {**emit(others), "account_push_type": 0}
     problems = list(_expr_problems(expr))
     if problems:
         raise Unsupported(problems)
@@ -170,6 +201,9 @@ def _expr_problems(expr: Expr) -> Iterator[Problem]:
                 yield Problem("no-such-id", f"TPNS has no {kind}", atom.span, hint="use accounts or tokens")
             case Ids(kind=kind):
                 yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", atom.span)
+            case Reference(kind=kind):
+                message = f"{render(atom)}: a {kind} cannot be combined with anything else"
+                yield Problem("ids-with-tags", message, atom.span)
             case Compare() | Within():
                 yield Problem("no-ranges", f"{render(atom)!r} is a comparison; TPNS has single values only", atom.span)
 
@@ -186,7 +220,7 @@ def tag_problems(tag: Tag) -> Iterator[Problem]:
             or f"give {tag.type} names in a catalog; TPNS has {', '.join(TAG_TYPES_BY_TYPE)}"
         )
         yield Problem("no-name", f"TPNS has no tag type for {render(tag)!r}", tag.span, hint=hint)
-    elif tag.type == "active" and not re.fullmatch("[0-9]{8}", tag.value):
+    elif tag.type == "active" and not DAY.fullmatch(tag.value):
         yield Problem("illegal-name", f"{render(tag)!r}: expected a day like 20200408", tag.span)
     elif limit.is_exceeded_by(size):
         yield Problem("name-too-long", f"{tag.value!r} takes {size} bytes; the maximum is {limit.maximum}", tag.span)
