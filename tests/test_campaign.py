@@ -137,9 +137,9 @@ def test_every_device_is_assigned_once_or_unreachable(vendors, tmp_path_factory,
 
 def test_native_only_if_vendor_reaches_all_devices(vendors, tmp_path):
     index = build_index([{"one": "a1", "two": "b1"}, {"one": "a2"}], tmp_path / "x.index")
-    campaign = plan_campaign("a", ["one", "two"], index)
+    campaign = plan_campaign("a", ["one", "two"], index, vendor_has="all")
     assert [len(share.plan.native) for share in campaign.shares] == [1, 0]
-    campaign = plan_campaign("a", ["two", "one"], index)
+    campaign = plan_campaign("a", ["two", "one"], index, vendor_has="all")
     assert [len(share.plan.native) for share in campaign.shares] == [0, 0]
     assert [share.assigned for share in campaign.shares] == [1, 1]
     assert campaign.shares[0].plan.reasons[0].code == "campaign"
@@ -240,7 +240,8 @@ def test_single_vendor_campaign_respects_max_requests(tmp_path):
     rows = pl.DataFrame({"token": ["r1", "r2", "r3"], "tags": [["a", "b"], ["c", "d"], ["e"]]})
     index = DeviceIndex.build(rows, tmp_path / "x.index")
     shares = [
-        plan_campaign("(a AND b) OR (c AND d)", ["jpush"], index, max_requests=limit).shares[0] for limit in (1, 8)
+        plan_campaign("(a AND b) OR (c AND d)", ["jpush"], index, max_requests=limit, vendor_has="all").shares[0]
+        for limit in (1, 8)
     ]
     assert [len(share.plan.native) for share in shares] == [0, 3]
 

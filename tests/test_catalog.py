@@ -48,6 +48,7 @@ emas = "版本{value}"
 
 [active]
 order = "date"
+builtin = ["tpns"]
 
 [channel]
 names.tpns = "xg_user_define.{type}:{value}"
@@ -308,7 +309,7 @@ def test_index_overrides_contradicted_catalog(tmp_path):
 
 
 def test_device_with_two_exclusive_values_is_reached_once(tmp_path):
-    text = '[p]\nvalues = ["a", "b"]\nexclusive = true\nnames.engagelab = "{type}_{value}"'
+    text = '[p]\nvalues = ["a", "b"]\nexclusive = true\nnames.engagelab = "{type}_{value}"\n[tag]\nat = ["engagelab"]'
     columns = {"registration_id": ["1", "2"], "p": [["a", "b"], ["a"]], "tags": [["x", "y"], ["x"]]}
     index = DeviceIndex.build(pl.DataFrame(columns), tmp_path / "index", typed=["p"])
     result = plan("(p:a AND x) OR (p:b AND y)", "engagelab", index, validate_catalog(parse_catalog(text)))

@@ -79,10 +79,13 @@ def test_explain_counts_every_part(audience):
 
 def test_explain_shows_one_vendor(audience):
     out = audience("explain", "devices.index", EXPR, "--vendor", "tpns")[1]
+    assert "tpns: by ids, because\n  - not-at-vendor: the vendor is not known to have male, province:guangdong," in out
+    out = audience("explain", "devices.index", EXPR, "--vendor", "tpns", "--vendor-has", "all")[1]
     assert "tpns: natively" in out
     assert "engagelab" not in out
     out = audience("explain", "devices.index", EXPR, "--vendor", "emas")[1]
     assert "emas: by ids, because\n  - no-name: emas has no names for province, version (add them" in out
+    assert "  - not-at-vendor: the vendor is not known to have male (add" in out
     facts = json.loads(audience("explain", "devices.index", EXPR, "--vendor", "tpns", "--json")[1])
     assert facts["vendors"].keys() == {"tpns"}
 
@@ -94,7 +97,8 @@ def test_explain_compares_all_vendors(audience):
     facts = json.loads(audience("explain", "devices.index", EXPR, "--vendors", "--json")[1])
     assert facts["vendors"].keys() == {*vendor_names(can="emit")}
     reasons = facts["vendors"]["engagelab"]["reasons"]
-    assert [reason["code"] for reason in reasons] == ["no-name"] * 3
+    assert [reason["code"] for reason in reasons] == ["not-at-vendor", *["no-name"] * 3]
+    assert out.count("the vendor is not known to have male: add `at`") == 1
 
 
 def test_emit_writes_batches_and_manifest(audience, tmp_path):
@@ -116,7 +120,10 @@ def test_emit_writes_batches_and_manifest(audience, tmp_path):
 
 
 def test_emit_is_native_unless_by_ids(audience, tmp_path):
-    audience("emit", "devices.index", EXPR, "--vendor", "tpns", "-o", str(tmp_path / "native"))
+    words = ["emit", "devices.index", EXPR, "--vendor", "tpns", "--vendor-has", "tag,province,version"]
+    audience(*words, "-o", str(tmp_path / "native"))
+    manifest = json.loads((tmp_path / "native" / "manifest.json").read_text())
+    assert [assumption["code"] for assumption in manifest["assumptions"]] == ["vendor-has", "builtin"]
     [line] = (tmp_path / "native" / "requests-00001.ndjson").read_text().splitlines()
     assert get_vendor("tpns").parse(json.loads(line)) == parse(EXPR)
     audience("emit", "devices.index", EXPR, "--vendor", "tpns", "--by-ids", "-o", str(tmp_path / "ids"))
@@ -293,7 +300,8 @@ def test_demo_runs_all_steps(audience):
     for words in (
         "index build",
         "count",
-        "1 request  tpns, umeng",
+        "ids      airship, emas, ",
+        "verified   parsed back",
         '{"type":"groupcast"',
         "devices; requests: ",
         "batches: 1 accepted; ids: ",

@@ -31,6 +31,7 @@ from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import FlatDnf, ListsByKey, NormalForm, SingleOperator, Slots, Tree, count_entries
 from audience.algebra.simplification import simplify
 from audience.language.ast import and_terms, atoms, bare, walk
+from audience.planning.catalog.loader import parse_catalog
 from audience.planning.verification import verify_plan
 from audience.testing.oracle import devices_of_all_tag_sets, is_inside
 
@@ -338,13 +339,18 @@ def test_strict_turns_assumptions_into_reasons():
     loose, strict = plan("NOT a", "tpns"), plan("NOT a", "tpns", strict=True)
     assert loose.native
     assert (strict.native, strict.reasons) == ((), loose.assumptions)
-    assert plan("a", "tpns", strict=True).native
+    declared = parse_catalog('[tag]\nat = ["tpns"]')
+    assert plan("a", "tpns", catalog=declared, strict=True).native
 
 
 def test_assumptions_are_listed_once():
     result = plan("(a OR b) AND (c OR d)", "engagelab")
-    assert [assumption.code for assumption in result.assumptions] == ["split"]
-    assert [assumption.code for assumption in plan("a OR age < 3", "engagelab").assumptions] == ["split", "two-sources"]
+    assert [assumption.code for assumption in result.assumptions] == ["vendor-tags", "split"]
+    assert [assumption.code for assumption in plan("a OR age < 3", "engagelab").assumptions] == [
+        "vendor-tags",
+        "split",
+        "two-sources",
+    ]
     assert [assumption.code for assumption in plan("everyone", "emas").assumptions] == ["universe"]
 
 

@@ -313,14 +313,15 @@ def test_only_everyone_becomes_broadcast(expr):
             assert render(get_vendor(name).parse(payload)) != "everyone"
 
 
-@given(device_row_lists, index_expr)
-def test_requests_reach_each_target_device_once(devices, expr):
+@given(device_row_lists, index_expr, st.sampled_from([None, "all"]))
+def test_requests_reach_each_target_device_once(devices, expr, vendor_has):
     oracle_devices = make_oracle_devices(devices)
     expected = [name for name, device in oracle_devices.items() if is_inside(expr, device)]
     with tempfile.TemporaryDirectory() as folder:
         index = DeviceIndex.build(make_table(devices), Path(folder) / "index")
         for name in vendor_names(can="emit"):
-            parts = [get_vendor(name).parse(payload) for payload in plan(expr, name, index).requests()]
+            requests = plan(expr, name, index, vendor_has=vendor_has).requests()
+            parts = [get_vendor(name).parse(payload) for payload in requests]
             reached = Counter(
                 device_name
                 for part in parts

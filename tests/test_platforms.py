@@ -119,8 +119,9 @@ def test_audience_is_split_by_platform(vendor, text, native, by_ids):
 
 def test_split_by_platform_is_an_assumption():
     split = plan("(a AND platform:ios) OR (b AND platform:android)", "engagelab")
-    assert [problem.code for problem in split.assumptions] == ["platform", "split", "one-platform"]
-    assert [problem.code for problem in plan("a AND platform:ios", "engagelab").assumptions] == ["platform"]
+    assert [problem.code for problem in split.assumptions] == ["vendor-tags", "platform", "split", "one-platform"]
+    single = plan("a AND platform:ios", "engagelab")
+    assert [problem.code for problem in single.assumptions] == ["vendor-tags", "platform"]
     assert plan("a AND platform:ios", "engagelab", strict=True).native == ()
 
 

@@ -140,6 +140,8 @@ def test_commands_print_shown_output(page, shell):
             return block[0]
         return COMMAND.sub(lambda match: check_command(shell, match[1], match[2]), block[0])
 
+    if own_catalogs := [block for kind, block in code_blocks(page) if kind == "toml"]:
+        Path("catalog.toml").write_text(own_catalogs[0], "utf-8")
     text = CODE_BLOCK.sub(check_block, page.read_text("utf-8"))
     if os.environ.get("UPDATE_DOCS"):
         page.write_text(text, "utf-8")

@@ -50,11 +50,12 @@ def sandbox(table):
 
 def write_folder(vendor_name, index, folder, expr="everyone", by_ids=True):
     meant = parse(expr)
-    write_requests(
-        Plan(vendor_name, meant, (), meant, (), index=index) if by_ids else plan(meant, vendor_name, index),
-        index,
-        folder,
-    )
+    if by_ids:
+        planned = Plan(vendor_name, meant, (), meant, (), index=index)
+    else:
+        planned = plan(meant, vendor_name, index, vendor_has="all")
+        assert planned.by_ids is None
+    write_requests(planned, index, folder)
     return folder
 
 

@@ -88,7 +88,7 @@ def index_with_segments(index, monkeypatch) -> DeviceIndex:
 
 def test_index_segment_is_planned_natively(index_with_segments):
     for name in vendor_names(can="emit"):
-        result = plan("male AND NOT @lapsed", name, index_with_segments)
+        result = plan("male AND NOT @lapsed", name, index_with_segments, vendor_has=["tag"])
         assert (result.by_ids, result.reasons) == (None, ())
         assert equivalent(get_vendor(name).parse(result.native[0]), parse("male AND active"))
 

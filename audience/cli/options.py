@@ -29,6 +29,14 @@ MaxRequestsOption = Annotated[
 CatalogOption = Annotated[
     Path | None, typer.Option("--catalog", metavar="FILE", help="Catalog of attributes and their vendor names.")
 ]
+VendorHasOption = Annotated[
+    str | None,
+    typer.Option(
+        "--vendor-has",
+        metavar="TYPE,…",
+        help="Types of tags that the vendor has although the catalog does not say so, or `all`.",
+    ),
+]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Send ids where a native request would rest on an assumption.")
 ]

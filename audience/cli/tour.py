@@ -13,6 +13,16 @@ LINE_WIDTH = 80
 EXPR = "male AND (province:guangdong OR province:hunan) AND NOT version:1.0.2"
 SPLIT_EXPR = "@south AND split(a:45%, b:45%, summer)"
 PAYLOAD = '{"to": {"tag": ["Shenzhen", "Guangzhou"], "tag_and": ["members"]}}'
+CATALOG_TOML = """\
+[tag]
+at = ["tpns"]
+
+[province]
+builtin = ["tpns"]
+
+[version]
+builtin = ["tpns"]
+"""
 MESSAGE = '{"title": "Hello", "body": "from the demo"}'
 CREDENTIALS_TOML = '[engagelab]\napp_key = "demo"\nmaster_secret = "any"\n'
 
@@ -20,11 +30,18 @@ CREDENTIALS_TOML = '[engagelab]\napp_key = "demo"\nmaster_secret = "any"\n'
 TOUR_STEPS: tuple[tuple[str, list[str]], ...] = (
     ("Build an index of COUNT generated devices.", ["index", "build", "devices.parquet", "-o", "devices.index"]),
     ("Count an audience.", ["count", "devices.index", EXPR]),
-    ("Explain the count, and compare what vendors can express.", ["explain", "devices.index", EXPR, "--vendors"]),
-    ("Translate it for Umeng: one native request.", ["translate", "--to", "umeng", EXPR]),
     (
-        "EngageLab has no typed tags: write requests with 1,000 ids each.",
-        ["emit", "devices.index", EXPR, "--vendor", "engagelab", "-o", "requests"],
+        "Explain a count, and compare vendors. Nothing says which have the tag.",
+        ["explain", "devices.index", "male", "--vendors"],
+    ),
+    (
+        "A catalog says that TPNS has them: one native request.",
+        ["plan", "devices.index", EXPR, "--vendor", "tpns", "--catalog", "catalog.toml"],
+    ),
+    ("Translate it for Umeng. Without an index, the tags are assumed.", ["translate", "--to", "umeng", EXPR]),
+    (
+        "EngageLab cannot compare ages: write requests with 1,000 ids each.",
+        ["emit", "devices.index", "age < 30", "--vendor", "engagelab", "-o", "requests"],
     ),
     (
         "Send a message to them. A sandbox on this machine answers as EngageLab.",
@@ -72,6 +89,7 @@ def _write_files(table: pl.DataFrame) -> None:
     table.write_parquet("devices.parquet")
     generate_updates(table).write_parquet("changes.parquet")
     Path("message.json").write_text(MESSAGE, "utf-8")
+    Path("catalog.toml").write_text(CATALOG_TOML, "utf-8")
     keys = Path("keys.toml")
     keys.touch(mode=0o600)
     keys.write_text(CREDENTIALS_TOML, "utf-8")

@@ -46,13 +46,14 @@ def own_key_type(key: str) -> str:
     return f"{OWN_KEY_PREFIX}{key}" if is_taken else key
 
 
-def own_key(type_: str) -> str:
-    """Return the custom key with the type *type_*: the inverse of `own_key_type`.
+def own_key(type_: str) -> str | None:
+    """Return the custom key with the type *type_*, or None if none has: the inverse of `own_key_type`.
 
-    >>> own_key("favorite"), own_key("attribute.version")
-    ('favorite', 'version')
+    >>> own_key("favorite"), own_key("attribute.version"), own_key("version")
+    ('favorite', 'version', None)
     """
-    return type_.removeprefix(OWN_KEY_PREFIX)
+    key = type_.removeprefix(OWN_KEY_PREFIX)
+    return key if own_key_type(key) == type_ else None
 
 
 def canonical_type(type_name: str) -> str:

@@ -8,7 +8,7 @@ Every plan is verified before it is returned: its payloads, read back by the ven
 make up the audience for every possible device. What cannot be verified is sent by ids.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,15 +22,18 @@ from audience.algebra.simplification import simplify
 from audience.errors import ComplexityError, Problem
 from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, all_of, atoms, ensure_expr
 from audience.language.parser import parse
+from audience.language.platforms import PLATFORM_TYPE
 from audience.planning.catalog.catalog import Catalog, expand_comparisons
+from audience.planning.catalog.declared import is_declared, list_assumed_tags, restrict_to_declared
 from audience.planning.catalog.references import expand_references, find_unknown_references, meaning_assumption
 from audience.planning.catalog.vendor_names import with_catalog_names
 from audience.planning.plans import SENT_IN_SEQUENCE, TWO_SOURCES, Plan, PlanRequest
 from audience.planning.platform_requests import PlatformAttribute, find_platform_attribute, find_platform_cover
 from audience.planning.verification import find_assumed_facts, find_contradiction, verify_plan
+from audience.planning.vouching import VendorHas, resolve_vendor_has
 from audience.vendors import get_vendor
 from audience.vendors.platform_field import platform_tags
-from audience.vendors.spec import Unsupported
+from audience.vendors.spec import Unsupported, Vendor
 
 if TYPE_CHECKING:  # plans can be made without an index
     from audience.index.device_index import DeviceIndex
@@ -52,20 +55,25 @@ def plan(
     max_requests: int = MAX_REQUESTS,
     strict: bool = False,
     id_vendor: str | None = None,
+    vendor_has: VendorHas = None,
 ) -> Plan:
     """Plan the requests with which *vendor* reaches the devices of *expr*.
+
+    With an *index*, a native request names only tags that the vendor has: those that *catalog* declares there, and
+    those of the types in *vendor_has*. Without an index, the vendor is assumed to have the tags.
 
     Args:
         expr: Audience, as an expression or text.
         vendor: Name of the vendor.
         index: Index in which ids are looked up and segments are saved.
-        catalog: Vendor names and constraints of attributes.
+        catalog: Which vendors have which attributes, under which names, and their constraints.
         max_requests: Maximum number of native requests.
         strict: Send by ids whatever rests on assumptions.
         id_vendor: Vendor whose registration ids the expression contains, if it is another one.
+        vendor_has: Types of tags that the vendor has although the catalog does not say so; "all" for every type.
 
     Raises:
-        PlanError: The vendor is unknown or read-only.
+        PlanError: The vendor is unknown or read-only, or *vendor_has* has an unknown type.
 
     >>> plan("a AND NOT b", "engagelab").native
     ({'to': {'tag': ['a'], 'tag_not': ['b']}},)
@@ -87,9 +95,15 @@ def plan(
     simplified = simplify(nnf(simplify(expr)))
     expanded = simplified if catalog is None else simplify(nnf(expand_comparisons(simplified, catalog)))
     record = get_vendor(vendor, can="emit")
+    named_vendor = with_catalog_names(record, catalog)
+    known_types = [*(() if index is None else index.snapshot.roles), *(() if catalog is None else catalog.attributes)]
+    vouched = resolve_vendor_has(vendor_has, expr, known_types)
+    platforms = find_platform_attribute(record, catalog)
+    if index is not None and not (PLATFORM_TYPE in vouched or _declares_platforms(record, catalog)):
+        platforms = None
     request = PlanRequest(
-        vendor=with_catalog_names(record, catalog),
-        platforms=find_platform_attribute(record, catalog),
+        vendor=named_vendor if index is None else restrict_to_declared(named_vendor, catalog, vouched),
+        platforms=platforms,
         expr=expr,
         simplified=simplified,
         expanded=expanded,
@@ -100,6 +114,7 @@ def plan(
         index=index,
         id_vendor=id_vendor or vendor,
         catalog=catalog,
+        vouched=vouched,
     )
     try:
         planned = _build_plan(request)
@@ -107,6 +122,12 @@ def plan(
         planned = request.plan_by_ids(error.problems)
     planned = _expand_id_references(planned, catalog)
     return replace(planned, assumptions=(*planned.assumptions, *foreign_meanings))
+
+
+def _declares_platforms(vendor: Vendor, catalog: Catalog | None) -> bool:
+    """Return whether *catalog* says that the platforms of devices are those in a field of *vendor*."""
+    names = () if vendor.platforms is None else vendor.platforms.names
+    return any(is_declared(Tag(PLATFORM_TYPE, name), catalog, vendor) for name in names)
 
 
 def translate(
@@ -117,14 +138,23 @@ def translate(
     *,
     max_requests: int = MAX_REQUESTS,
     strict: bool = False,
+    vendor_has: VendorHas = None,
 ) -> Plan:
-    """Parse a *payload* of the vendor *source* and plan it for the vendor *target*.
+    """Parse a *payload* of the vendor *source* and plan it for the vendor *target*, which is assumed to have the tags.
 
     >>> translate({"to": {"tag_and": ["a", "b"]}}, "engagelab", "emas").native
     ({'Target': 'TAG', 'TargetValue': '{"and":[{"tag":"a"},{"tag":"b"}]}'},)
     """
     expr = with_catalog_names(get_vendor(source), catalog).parse(payload)
-    return plan(expr, target, catalog=catalog, max_requests=max_requests, strict=strict, id_vendor=source)
+    return plan(
+        expr,
+        target,
+        catalog=catalog,
+        max_requests=max_requests,
+        strict=strict,
+        id_vendor=source,
+        vendor_has=vendor_has,
+    )
 
 
 def _expand_id_references(candidate: Plan, catalog: Catalog | None) -> Plan:
@@ -143,7 +173,7 @@ def _expand_id_references(candidate: Plan, catalog: Catalog | None) -> Plan:
 def _build_plan(request: PlanRequest) -> Plan:
     """Return the verified plan, or raise ComplexityError if it is too large to verify."""
     if _is_empty(request):
-        return request.plan_nothing()
+        return _plan_nothing(request)
     if _is_implied_broadcast(request):
         return request.plan_by_ids((IMPLIED_BROADCAST,))
     if foreign_ids := tuple(_foreign_id_problems(request)):
@@ -158,6 +188,17 @@ def _is_empty(request: PlanRequest) -> bool:
         return find_partition_violation(Nobody(), [request.constrained], request.constraints) is None
     except ComplexityError:
         return False
+
+
+def _plan_nothing(request: PlanRequest) -> Plan:
+    """Return a plan that sends nothing, or one by ids if the index has devices that the catalog rules out."""
+    nothing = request.plan_nothing()
+    facts = find_assumed_facts(request, nothing, [])
+    if contradiction := find_contradiction(request, nothing, facts) if facts else None:
+        return request.plan_by_ids((contradiction,))
+    if request.strict and facts:
+        return request.plan_by_ids(facts)
+    return replace(nothing, assumptions=facts)
 
 
 def _is_implied_broadcast(request: PlanRequest) -> bool:
@@ -195,8 +236,12 @@ def _plan_native(request: PlanRequest) -> Plan:
 def _plan_single(request: PlanRequest, form: Expr) -> Plan:
     """Return a plan of one native request, or raise Unsupported."""
     payload = request.vendor.emit(form)
-    assumptions = tuple(request.vendor.assumptions(form))
+    assumptions = (*_list_assumed_tags(request, [form]), *request.vendor.assumptions(form))
     return Plan(request.vendor.name, request.expr, (payload,), None, (), assumptions, (form,), index=request.index)
+
+
+def _list_assumed_tags(request: PlanRequest, parts: Iterable[Expr]) -> list[Problem]:
+    return list_assumed_tags(parts, request.catalog, request.vendor, request.vouched)
 
 
 def _bound_not(request: PlanRequest, expr: Expr) -> Expr:
@@ -289,7 +334,8 @@ def _find_platform_cover(request: PlanRequest, attribute: PlatformAttribute) -> 
 
 def _split_assumptions(request: PlanRequest, cover: Cover) -> tuple[Problem, ...]:
     """Return the distinct assumptions of the parts and of sending them separately."""
-    assumptions = [assumption for part in cover.parts for assumption in request.vendor.assumptions(part)]
+    assumptions = _list_assumed_tags(request, cover.parts)
+    assumptions += [assumption for part in cover.parts for assumption in request.vendor.assumptions(part)]
     if len(cover.parts) > 1 or cover.remainder != Nobody():
         assumptions.append(SENT_IN_SEQUENCE)
     if cover.remainder != Nobody():

@@ -9,6 +9,7 @@ from audience.errors import PlanError, Problem
 from audience.language.ast import Expr
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.platform_requests import PlatformAttribute
+from audience.planning.vouching import Vouched
 from audience.vendors.spec import Payload, Vendor
 
 if TYPE_CHECKING:  # plans can be made without an index
@@ -98,7 +99,8 @@ class PlanRequest:
         strict: Native requests that rest on assumptions are sent by ids instead.
         index: Index in which ids are looked up, or None.
         id_vendor: Vendor whose registration ids the expression contains.
-        catalog: Catalog, or None.
+        catalog: Catalog that declares which tags the vendor has, or None.
+        vouched: Types of tags that the vendor has by the word of the user.
     """
 
     vendor: Vendor
@@ -113,6 +115,7 @@ class PlanRequest:
     index: "DeviceIndex | None"
     id_vendor: str
     catalog: Catalog | None
+    vouched: Vouched
 
     @property
     def all_constraints(self) -> AttributeConstraints:

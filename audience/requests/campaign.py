@@ -30,6 +30,7 @@ from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.planner import MAX_REQUESTS, plan
 from audience.planning.plans import Plan
+from audience.planning.vouching import VendorHas, resolve_vendor_has
 from audience.progress import Progress, ignore_progress
 from audience.requests.batching import Batches, select_deliverable_devices
 from audience.requests.writer import MANIFEST_FILE, OWNED_FILES, SKIPPED_FILE, EmitResult, write_plan, write_skipped
@@ -71,6 +72,7 @@ def plan_campaign(
     *,
     max_requests: int = MAX_REQUESTS,
     strict: bool = False,
+    vendor_has: VendorHas = None,
 ) -> Campaign:
     """Divide the devices that match *expr* among *vendors*, each to the first that can reach it.
 
@@ -81,12 +83,14 @@ def plan_campaign(
         catalog: The catalog for native requests.
         max_requests: Upper limit of native requests, as in `plan`.
         strict: Reject native requests with assumptions, as in `plan`.
+        vendor_has: Types of tags that the vendors have, or "all", as in `plan`.
 
     Raises:
         PlanError: A vendor is listed twice, or the index has no ids of it.
     """
     expr = index.expand_segments(parse(expr) if isinstance(expr, str) else expr)
     _validate_vendors(vendors, index)
+    resolve_vendor_has(vendor_has, expr, [*index.snapshot.roles, *(() if catalog is None else catalog.attributes)])
     devices = unassigned = index.resolve(expr)
     assignments: list[tuple[str, int, DeviceSet]] = []
     for vendor in vendors:
@@ -96,7 +100,15 @@ def plan_campaign(
         unassigned = unassigned - assigned
     plan_for = None
     if any(len(assigned) == len(devices) for _, _, assigned in assignments):  # one vendor reaches all of them
-        plan_for = partial(plan, expr, index=index, catalog=catalog, max_requests=max_requests, strict=strict)
+        plan_for = partial(
+            plan,
+            expr,
+            index=index,
+            catalog=catalog,
+            max_requests=max_requests,
+            strict=strict,
+            vendor_has=vendor_has,
+        )
     shares = tuple(
         VendorShare(vendor, reach, len(assigned), *_plan_vendor_share(expr, vendor, assigned, index, plan_for))
         for vendor, reach, assigned in assignments

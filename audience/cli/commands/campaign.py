@@ -13,6 +13,7 @@ from audience.cli.options import (
     OutOption,
     ReplaceOption,
     StrictOption,
+    VendorHasOption,
     load_optional_catalog,
 )
 from audience.cli.output.delivery import format_campaign
@@ -21,6 +22,7 @@ from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse
 from audience.planning.planner import MAX_REQUESTS
+from audience.planning.vouching import parse_vendor_has
 from audience.requests.campaign import Campaign, campaign_to_json, plan_campaign, write_campaign
 from audience.vendors import get_vendor, vendor_names
 
@@ -39,13 +41,22 @@ def run_campaign(
     catalog: CatalogOption = None,
     max_requests: MaxRequestsOption = MAX_REQUESTS,
     strict: StrictOption = False,
+    vendor_has: VendorHasOption = None,
     replace: ReplaceOption = False,
 ) -> None:
     """Divide an audience among vendors, each device once, and write a requests folder for each vendor."""
     device_index, audience = DeviceIndex.open(index), parse(expr)
     names = [name.strip() for name in vendors.split(",") if name.strip()]
     known_catalog = load_optional_catalog(catalog)
-    campaign = plan_campaign(audience, names, device_index, known_catalog, max_requests=max_requests, strict=strict)
+    campaign = plan_campaign(
+        audience,
+        names,
+        device_index,
+        known_catalog,
+        max_requests=max_requests,
+        strict=strict,
+        vendor_has=parse_vendor_has(vendor_has),
+    )
     with output.show_progress() as progress:
         write_campaign(campaign, out, replace=replace, progress=progress)
     output.print_warnings([*device_index.find_unmatched(audience), *_unsendable_warnings(campaign)])

@@ -12,6 +12,7 @@ from audience.cli.options import (
     OutOption,
     ReplaceOption,
     StrictOption,
+    VendorHasOption,
     VendorOption,
     load_optional_catalog,
 )
@@ -23,6 +24,7 @@ from audience.language.parser import parse
 from audience.planning.planner import MAX_REQUESTS
 from audience.planning.planner import plan as make_plan
 from audience.planning.plans import Plan
+from audience.planning.vouching import parse_vendor_has
 from audience.requests.writer import EmitResult, build_manifest, write_requests
 
 
@@ -39,12 +41,21 @@ def run_emit(
     catalog: CatalogOption = None,
     max_requests: MaxRequestsOption = MAX_REQUESTS,
     strict: StrictOption = False,
+    vendor_has: VendorHasOption = None,
     replace: ReplaceOption = False,
 ) -> None:
     """Write the targeting part of each request to a folder, as NDJSON with at most 1,000 ids a line."""
     device_index, audience = DeviceIndex.open(index), parse(expr)
     known_catalog = load_optional_catalog(catalog)
-    plan = make_plan(audience, vendor, device_index, known_catalog, max_requests=max_requests, strict=strict)
+    plan = make_plan(
+        audience,
+        vendor,
+        device_index,
+        known_catalog,
+        max_requests=max_requests,
+        strict=strict,
+        vendor_has=parse_vendor_has(vendor_has),
+    )
     if by_ids and plan.native:
         reason = Problem("by-ids", "requested with --by-ids")
         plan = Plan(plan.vendor, audience, (), audience, (reason,), index=device_index)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from audience.cli.options import CatalogOption, ExprArgument, IndexArgument, load_optional_catalog
+from audience.cli.options import CatalogOption, ExprArgument, IndexArgument, VendorHasOption, load_optional_catalog
 from audience.cli.output.index import format_counts
 from audience.cli.output.plans import format_plan_summary, plan_json
 from audience.cli.output.vendors import format_plan_overview
@@ -13,6 +13,7 @@ from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse
 from audience.planning.planner import plan as make_plan
 from audience.planning.plans import Plan
+from audience.planning.vouching import parse_vendor_has
 from audience.vendors import vendor_names
 
 
@@ -26,13 +27,15 @@ def run_explain(
     ] = None,
     vendors: Annotated[bool, typer.Option("--vendors", help="Compare all vendors.")] = False,
     catalog: CatalogOption = None,
+    vendor_has: VendorHasOption = None,
 ) -> None:
     """Show how many devices match each part of an expression, and how vendors can express it."""
     device_index, audience = DeviceIndex.open(index), parse(expr)
     lines = device_index.explain(audience)
     known_catalog = load_optional_catalog(catalog)
+    vouched_types = parse_vendor_has(vendor_has)
     names = vendor_names(can="emit") if vendors else [vendor] if vendor else []
-    plans = [make_plan(audience, name, device_index, known_catalog) for name in names]
+    plans = [make_plan(audience, name, device_index, known_catalog, vendor_has=vouched_types) for name in names]
     output.print_warnings(device_index.find_unmatched(audience))
     tree = [
         {"depth": line.depth, "text": line.text, "devices": line.device_count, "remaining": line.remaining}

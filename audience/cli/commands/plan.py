@@ -13,6 +13,7 @@ from audience.cli.options import (
     IndexArgument,
     MaxRequestsOption,
     StrictOption,
+    VendorHasOption,
     VendorOption,
     load_optional_catalog,
 )
@@ -33,6 +34,7 @@ from audience.messages import Message
 from audience.planning.planner import MAX_REQUESTS
 from audience.planning.planner import plan as make_plan
 from audience.planning.plans import Plan
+from audience.planning.vouching import parse_vendor_has
 from audience.requests.batching import batch_ids
 from audience.requests.reader import read_message
 from audience.vendors import get_vendor, require_delivery
@@ -54,11 +56,20 @@ def run_plan(
     catalog: CatalogOption = None,
     max_requests: MaxRequestsOption = MAX_REQUESTS,
     strict: StrictOption = False,
+    vendor_has: VendorHasOption = None,
 ) -> None:
     """Show how an audience would be sent to a vendor: natively or by ids, why, and at what cost."""
     device_index, audience = DeviceIndex.open(index), parse(expr)
     known_catalog = load_optional_catalog(catalog)
-    plan = make_plan(audience, vendor, device_index, known_catalog, max_requests=max_requests, strict=strict)
+    plan = make_plan(
+        audience,
+        vendor,
+        device_index,
+        known_catalog,
+        max_requests=max_requests,
+        strict=strict,
+        vendor_has=parse_vendor_has(vendor_has),
+    )
     output.print_warnings(device_index.find_unmatched(audience))
     facts: dict[str, Any] = {**plan_json(plan), "devices": device_index.count(audience)}
     details = f"{facts['devices']:,} devices\n{format_plan_details(plan)}"

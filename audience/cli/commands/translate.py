@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from audience.cli.options import CatalogOption, MaxRequestsOption, StrictOption, load_optional_catalog
+from audience.cli.options import CatalogOption, MaxRequestsOption, StrictOption, VendorHasOption, load_optional_catalog
 from audience.cli.output.plans import format_plan_details, plan_json, render_shortened
 from audience.cli.output.writer import NOTHING_TO_SEND, Output
 from audience.cli.streams import read_stdin
@@ -19,6 +19,7 @@ from audience.planning.catalog.vendor_names import with_catalog_names
 from audience.planning.planner import MAX_REQUESTS
 from audience.planning.planner import plan as make_plan
 from audience.planning.plans import Plan
+from audience.planning.vouching import parse_vendor_has
 from audience.vendors import get_vendor, vendor_names
 from audience.vendors.payload_reader import dump_json, load_json
 
@@ -42,6 +43,7 @@ def run_translate(
     catalog: CatalogOption = None,
     max_requests: MaxRequestsOption = MAX_REQUESTS,
     strict: StrictOption = False,
+    vendor_has: VendorHasOption = None,
 ) -> None:
     """Translate an expression or one vendor's targeting payload for another vendor."""
     text = read_stdin("pass the payload as an argument") if payload == "-" else payload
@@ -52,7 +54,15 @@ def run_translate(
         return
     id_vendor = None if source == TEXT else source
     plans = [
-        make_plan(expr, name, catalog=known_catalog, max_requests=max_requests, strict=strict, id_vendor=id_vendor)
+        make_plan(
+            expr,
+            name,
+            catalog=known_catalog,
+            max_requests=max_requests,
+            strict=strict,
+            id_vendor=id_vendor,
+            vendor_has=parse_vendor_has(vendor_has),
+        )
         for name in (vendor_names(can="emit") if target == ALL_VENDORS else [target])
     ]
     if target == ALL_VENDORS:

@@ -6,7 +6,9 @@ from typing import Any
 from audience.cli.output.plans import format_problem_line, merge_missing_names, split_missing_names
 from audience.cli.output.widgets import format_table, format_wrapped_table
 from audience.cli.output.writer import NOTHING_TO_SEND
+from audience.errors import Problem
 from audience.language.printer import render
+from audience.planning.catalog.declared import NOT_AT_VENDOR
 from audience.planning.plans import Plan
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.spec import Vendor
@@ -30,6 +32,7 @@ def vendor_json(vendor: Vendor) -> dict[str, Any]:
         "name": vendor.name,
         "title": vendor.title,
         "fragment": vendor.fragment,
+        "builtins": dict(vendor.builtins),
         "read_only_reason": vendor.read_only_reason or None,
     }
     if vendor.delivery is not None:
@@ -45,6 +48,8 @@ def vendor_json(vendor: Vendor) -> dict[str, Any]:
 
 def _capability_lines(vendor: Vendor) -> list[str]:
     lines = [vendor.title, vendor.fragment]
+    if vendor.builtins:
+        lines.append(f"built-in attributes: {', '.join(vendor.builtins)}")
     if vendor.read_only_reason:
         lines.append(f"read only: {vendor.read_only_reason}")
     if vendor.delivery is not None:
@@ -83,7 +88,14 @@ def _overview_reasons(plan: Plan) -> list[str]:
     """Return the reasons of *plan*, worded alike for all vendors where only tag names are missing."""
     types, others = split_missing_names(plan.reasons)
     missing = [f"no names for {', '.join(types)}: add them to a catalog"] if types else []
-    return [*missing, *map(format_problem_line, others)]
+    return [*missing, *map(_overview_line, others)]
+
+
+def _overview_line(reason: Problem) -> str:
+    """Return *reason* on one line; the hint of tags that no vendor is known to have is worded for all vendors."""
+    if reason.code == NOT_AT_VENDOR:
+        return f"{reason.message}: add `at` or `builtin` to a catalog"
+    return format_problem_line(reason)
 
 
 def _list_vendors(vendors_by_text: dict[str, list[str]]) -> list[tuple[str, str]]:

@@ -5,6 +5,9 @@
     exclusive = true                       a device has at most one value
     exhaustive = true                      a device has at least one value
     order = "version"                      or "number" or "date": `<` and `>` work if the attribute is closed
+    at = ["onesignal"]                     these vendors have its tags, under its own name
+    at = { onesignal = ["gu*", "hunan"] }  they have the tags of these values only; `*` and `?` match any text
+    builtin = ["tpns"]                     it is what these vendors keep by themselves, as TPNS's xg_auto_province
 
     [province.names]                       names at vendors: a pattern or a table
     engagelab = "{type}_{value}"
@@ -12,6 +15,7 @@
     braze = "home.{type}:{value}"          or before the first colon, if the vendor has types of any name
     emas = { guangdong = "省份_广东", hunan = "省份_湖南" }
 
+A vendor that has a name for a tag has the tag. The untyped tags are the attribute `tag`.
 Names must be reversible: a catalog that gives one name to two tags is rejected.
 """
 
@@ -30,7 +34,18 @@ MAX_LISTED_DAYS = 31  # a longer range of days is not expanded
 
 @dataclass(frozen=True, slots=True)
 class CatalogAttribute:
-    """Attribute of a catalog. *names* has a pattern or a table of names per vendor."""
+    """Attribute of a catalog.
+
+    Attributes:
+        name: Type of its tags; `tag` for untyped ones.
+        values: All values of a closed attribute; None if there may be others.
+        exclusive: Whether a device has at most one value.
+        exhaustive: Whether a device has at least one value.
+        order: How values compare.
+        names: Pattern or table of names per vendor.
+        at: Patterns of the values that a vendor has under the attribute's own name; None if it has all of them.
+        builtin: Vendors that keep the attribute by themselves.
+    """
 
     name: str
     values: tuple[str, ...] | None = None
@@ -38,6 +53,8 @@ class CatalogAttribute:
     exhaustive: bool = False
     order: Role | None = None
     names: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
+    at: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
+    builtin: tuple[str, ...] = ()
 
 
 ReferenceMeanings: TypeAlias = Mapping[tuple[str, str], Expr]  # vendor and value of a reference → what it means

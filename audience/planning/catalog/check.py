@@ -9,6 +9,7 @@ from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
+from audience.planning.catalog.declaration_check import declaration_problems
 from audience.planning.catalog.loader import line_problem, read_catalog
 from audience.planning.catalog.vendor_names import VALUE_PATTERN, find_matching_tags, format_vendor_tag
 from audience.vendors import get_vendor, vendor_names
@@ -28,6 +29,7 @@ def validate_catalog(catalog: Catalog) -> Catalog:
     """Return *catalog*, or raise CatalogError with the line of every invalid name."""
     problems = [problem for name in vendor_names() for problem in _vendor_name_problems(catalog, get_vendor(name))]
     problems += _unknown_vendor_problems(catalog)
+    problems += declaration_problems(catalog)
     if problems:
         raise CatalogError(*problems)
     return catalog

@@ -5,7 +5,7 @@ from tomlkit.items import Table
 
 from audience.index.device_index import DeviceIndex
 from audience.index.query.attribute_stats import AttributeStats
-from audience.language.attribute_names import UNTYPED
+from audience.language.attribute_names import BUILTIN_TYPES, UNTYPED
 
 MAX_CLOSED_VALUES = 200  # an attribute with more values is assumed to be open
 ORDERED_TYPES = ("number", "date", "version")
@@ -14,10 +14,17 @@ ORDERED_TYPES = ("number", "date", "version")
 def draft_catalog(index: DeviceIndex) -> str:
     """Return a catalog as TOML, with the values, constraints and orders that the index shows.
 
-    What holds for today's devices may not hold for tomorrow's, so the user has to confirm each line.
+    What holds for today's devices may not hold for tomorrow's, so the user has to confirm each line. What a vendor
+    has cannot be seen in an index, so such lines are comments.
     """
     document = tomlkit.document()
     document.add(tomlkit.comment(f"Drafted from {len(index):,} devices. Confirm each line: plans rely on it."))
+    document.add(tomlkit.comment("No vendor is taken to have any of it: remove the # of a line that is true."))
+    if UNTYPED in index.attributes:
+        document.add(tomlkit.nl())
+        document.add(tomlkit.comment("[tag]"))
+        document.add(tomlkit.comment('at = { tpns = ["vip", "vip_*"] }  # the untyped tags that were also set there'))
+        document.add(tomlkit.nl())
     for attribute in index.attributes.values():
         if attribute.name != UNTYPED:
             document.add(attribute.name, _build_table(index, attribute))
@@ -37,5 +44,9 @@ def _build_table(index: DeviceIndex, attribute: AttributeStats) -> Table:
         table.add("order", attribute.role)
     table.add(tomlkit.comment('names.engagelab = "{type}_{value}"'))
     table.add(tomlkit.comment('names.emas = "{type}_{value}"'))
+    if attribute.name in BUILTIN_TYPES:
+        table.add(tomlkit.comment('builtin = ["tpns"]  # its own, and its values mean what this column holds'))
+    else:
+        table.add(tomlkit.comment('at = ["onesignal"]  # it has these tags under this name'))
     table.add(tomlkit.nl())
     return table

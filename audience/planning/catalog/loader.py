@@ -14,7 +14,15 @@ from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
 from audience.planning.catalog.references import TABLE, find_meaning_problems, read_meanings
 
-ATTRIBUTE_KEYS = {"values": list, "exclusive": bool, "exhaustive": bool, "order": str, "names": dict}
+ATTRIBUTE_KEYS: dict[str, tuple[type, ...]] = {
+    "values": (list,),
+    "exclusive": (bool,),
+    "exhaustive": (bool,),
+    "order": (str,),
+    "names": (dict,),
+    "at": (list, dict),
+    "builtin": (list,),
+}
 TOML_TYPE_NAMES = {list: "an array", bool: "true or false", str: "a string", dict: "a table"}
 ORDERED_TYPES = ("number", "date", "version")
 
@@ -61,7 +69,16 @@ def _build_attribute(name: str, table: Mapping[str, Any]) -> CatalogAttribute:
         table.get("exhaustive", False),
         table.get("order"),
         table.get("names", {}),
+        _read_at(table.get("at", [])),
+        tuple(table.get("builtin", [])),
     )
+
+
+def _read_at(at: list[str] | Mapping[str, list[str]]) -> dict[str, tuple[str, ...] | None]:
+    """Return the patterns of values that each vendor has, or None for all values."""
+    if isinstance(at, Mapping):
+        return {vendor: tuple(patterns) for vendor, patterns in at.items()}
+    return dict.fromkeys(at)
 
 
 def _sort_values(values: Iterable[str], order: Role | None) -> list[str]:
@@ -79,6 +96,7 @@ def _table_problems(name: str, table: Any, text: str) -> Iterator[Problem]:
     yield from _key_problems(name, table, text)
     yield from _naming_problems(name, table.get("names"), text)
     yield from _values_problems(name, table, text)
+    yield from _vendor_list_problems(name, table, text)
 
 
 def _reference_problems(table: Any, text: str) -> Iterator[Problem]:
@@ -92,8 +110,11 @@ def _key_problems(name: str, table: Mapping[str, Any], text: str) -> Iterator[Pr
             hint = did_you_mean(key, ATTRIBUTE_KEYS) or f"use one of {', '.join(ATTRIBUTE_KEYS)}"
             yield line_problem("unknown-key", f"unknown key {name}.{key}", text, name, key, hint)
         elif not isinstance(value, ATTRIBUTE_KEYS[key]):
-            message = f"{name}.{key}: expected {TOML_TYPE_NAMES[ATTRIBUTE_KEYS[key]]}, got {value!r:.60}"
-            yield line_problem("wrong-type", message, text, name, key)
+            expected = " or ".join(TOML_TYPE_NAMES[type_] for type_ in ATTRIBUTE_KEYS[key])
+            message = f"{name}.{key}: expected {expected}, got {value!r:.60}"
+            is_vendor = key in ("at", "builtin") and isinstance(value, str)
+            list_hint = f'write {key} = ["{value}"]' if is_vendor else None
+            yield line_problem("wrong-type", message, text, name, key, list_hint)
 
 
 def _naming_problems(name: str, names: Any, text: str) -> Iterator[Problem]:
@@ -102,6 +123,25 @@ def _naming_problems(name: str, names: Any, text: str) -> Iterator[Problem]:
         if not all(isinstance(string, str) and string for string in strings):
             message = f"{name}.names.{vendor}: expected a pattern or a table of names, got {naming!r:.60}"
             yield line_problem("wrong-type", message, text, name, vendor)
+
+
+def _vendor_list_problems(name: str, table: Mapping[str, Any], text: str) -> Iterator[Problem]:
+    """Yield the problems of the types in `at` and `builtin`."""
+    for key in ("at", "builtin"):
+        vendors = table.get(key)
+        if isinstance(vendors, list) and not _are_names(vendors):
+            message = f"{name}.{key}: expected an array of vendors, got {vendors!r:.60}"
+            yield line_problem("wrong-type", message, text, name, key)
+    at = table.get("at")
+    for vendor, patterns in at.items() if isinstance(at, dict) else ():
+        if not isinstance(patterns, list) or not patterns or not _are_names(patterns):
+            message = f"{name}.at.{vendor}: expected an array of values, got {patterns!r:.60}"
+            hint = f'write at = {{ {vendor} = ["vip", "vip_*"] }}, or at = ["{vendor}"] for all values'
+            yield line_problem("wrong-type", message, text, name, "at", hint)
+
+
+def _are_names(values: list[Any]) -> bool:
+    return all(isinstance(value, str) and value for value in values)
 
 
 def _values_problems(name: str, table: Mapping[str, Any], text: str) -> Iterator[Problem]:

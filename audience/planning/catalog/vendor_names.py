@@ -7,17 +7,18 @@ A pattern such as `{type}_{value}` is formatted to get the vendor's name, and ma
     province:hunan        "xg_auto_province.{value}"      the vendor's type province, value hunan
     province:hunan        { hunan = "省份_湖南" }          省份_湖南
     active:2020-04-08     "{value:%Y%m%d}"                20200408
+    language:zh           at = ["onesignal"]              attribute.language:zh, not OneSignal's own language
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 
 from audience.algebra.request_shape import ListsByKey, RequestShape
 from audience.errors import PayloadError, Problem
 from audience.language.ast import Atom, Compare, Expr, Has, Tag, Within, atoms, map_atoms
-from audience.language.attribute_names import UNTYPED
+from audience.language.attribute_names import BUILTIN_TYPES, OWN_KEY_PREFIX, UNTYPED
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
 from audience.vendors.spec import Payload, Unsupported, Vendor
@@ -35,7 +36,10 @@ def with_catalog_names(vendor: Vendor, catalog: Catalog | None) -> Vendor:
         problems = [problem for atom in atoms(expr) for problem in _name_problems(atom, catalog, vendor)]
         if problems:
             raise Unsupported(problems)
-        return vendor.emit(_rename_tags(expr, lambda tag: to_vendor_tag(tag, catalog, vendor)))
+        return vendor.emit(rename(expr))
+
+    def rename(expr: Expr) -> Expr:
+        return map_atoms(expr, lambda atom: _to_vendor_atom(atom, catalog, vendor))
 
     def tag_problems(tag: Tag) -> list[Problem]:
         return [*vendor.tag_problems(to_vendor_tag(tag, catalog, vendor)), *_name_problems(tag, catalog, vendor)]
@@ -50,6 +54,7 @@ def with_catalog_names(vendor: Vendor, catalog: Catalog | None) -> Vendor:
         parse=parse,
         emit=emit,
         tag_problems=tag_problems,
+        assumptions=lambda expr: vendor.assumptions(rename(expr)),
         shape=_rename_shape_keys(vendor.shape, catalog, vendor),
         platforms=None,  # `emit` writes them, after the names of the catalog are translated
     )
@@ -62,8 +67,13 @@ def _rename_shape_keys(shape: RequestShape, catalog: Catalog, vendor: Vendor) ->
     return replace(shape, key=lambda tag: shape.key(to_vendor_tag(tag, catalog, vendor)))
 
 
-def _rename_tags(expr: Expr, rename: Callable[[Tag], Tag]) -> Expr:
-    return map_atoms(expr, lambda atom: rename(atom) if isinstance(atom, Tag) else atom)
+def _to_vendor_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
+    match atom:
+        case Tag():
+            return to_vendor_tag(atom, catalog, vendor)
+        case Compare(type=type_) | Within(type=type_) | Has(type=type_):
+            return replace(atom, type=to_vendor_type(type_, catalog, vendor) or type_)
+    return atom
 
 
 def _name_problems(atom: Atom, catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:
@@ -75,12 +85,14 @@ def _name_problems(atom: Atom, catalog: Catalog, vendor: Vendor) -> Iterator[Pro
                 if tag != atom:
                     message = f"{render(vendor_tag)!r} at {vendor.name} is {render(tag)}, not {render(atom)}"
                     yield Problem("ambiguous-name", message, atom.span)
-        case Compare(type=type_) | Within(type=type_) if _is_renamed(type_, catalog, vendor):
-            message = f"{render(atom)!r} cannot be compared: {vendor.name} has names for single values of {type_}"
-            yield Problem("no-ranges", message, atom.span)
-        case Has(type=type_) if _is_renamed(type_, catalog, vendor):
-            message = f"{render(atom)!r} has no name: {vendor.name} has names for single values of {type_}"
-            yield Problem("no-existence", message, atom.span)
+        case Compare(type=type_) | Within(type=type_) | Has(type=type_):
+            vendor_type = to_vendor_type(type_, catalog, vendor)
+            if vendor_type is None:
+                message = f"{render(atom)!r} cannot be asked: {vendor.name} has names for single values of {type_}"
+                yield Problem("no-existence" if isinstance(atom, Has) else "no-ranges", message, atom.span)
+            elif others := find_same_types(type_, vendor_type, catalog, vendor):
+                message = f"{vendor_type} at {vendor.name} is {others[0]}, not {type_}"
+                yield Problem("ambiguous-name", message, atom.span)
 
 
 def _read_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
@@ -88,17 +100,21 @@ def _read_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
     match atom:
         case Tag():
             return _read_tag(atom, catalog, vendor)
-        case Compare(type=type_, value=value) | Within(type=type_, day=value):
-            if _is_renamed(type_, catalog, vendor):
-                raise _ambiguous_name_error(f"{type_} has other names at {vendor.name}")
-            tag = _read_tag(Tag(type_, value), catalog, vendor)
-            if tag.value == value:
-                return replace(atom, type=tag.type)
-            message = f"{render(atom)!r} cannot be read: {vendor.name} has names for its single values"
-            raise _ambiguous_name_error(message)
-        case Has(type=type_) if _is_renamed(type_, catalog, vendor):
-            raise _ambiguous_name_error(f"{type_} has other names at {vendor.name}")
+        case Compare(type=vendor_type) | Within(type=vendor_type) | Has(type=vendor_type):
+            return replace(atom, type=_read_type(vendor_type, catalog, vendor))
     return atom
+
+
+def _read_type(vendor_type: str, catalog: Catalog, vendor: Vendor) -> str:
+    """Return the catalog's type of comparisons of *vendor_type*, or raise PayloadError if there are several or none."""
+    types = find_same_types(vendor_type, vendor_type, catalog, vendor)
+    is_itself = to_vendor_type(vendor_type, catalog, vendor) == vendor_type
+    if is_itself and not types:
+        return vendor_type
+    if len(types) == 1 and (not is_itself or vendor_type not in catalog.attributes):
+        return types[0]
+    other = f"{types[0]} and {vendor_type if is_itself else types[1]}" if types else "an attribute with other names"
+    raise _ambiguous_name_error(f"{vendor_type} at {vendor.name} is {other}")
 
 
 def _read_tag(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
@@ -117,13 +133,54 @@ def _ambiguous_name_error(message: str) -> PayloadError:
     return PayloadError(Problem("ambiguous-name", message, path="$", hint=READ_HINT))
 
 
-def _is_renamed(type_: str, catalog: Catalog, vendor: Vendor) -> bool:
-    """Return whether *vendor* has another type for *type_*, or writes its values differently."""
+def find_same_types(type_: str, vendor_type: str, catalog: Catalog, vendor: Vendor) -> list[str]:
+    """Return the other attributes than *type_* whose tags have names of *vendor_type* at *vendor*."""
+    return [
+        name
+        for name, attribute in catalog.attributes.items()
+        if name != type_ and vendor_type in list_vendor_types(attribute, vendor) - {UNTYPED}
+    ]
+
+
+def list_vendor_types(attribute: CatalogAttribute, vendor: Vendor) -> set[str]:
+    """Return the types of the names that *attribute* has at *vendor*."""
+    naming = _find_naming(attribute, vendor)
+    names = [*naming.values()] if isinstance(naming, Mapping) else [naming] if naming else []
+    types = {_parse_vendor_name(name.replace("{type}", attribute.name), vendor).type for name in names}
+    return types | {own_type(attribute)} if is_own_key(attribute, vendor) else types
+
+
+def to_vendor_type(type_: str, catalog: Catalog, vendor: Vendor) -> str | None:
+    """Return the vendor's type for comparisons of *type_*, or None if it writes single values differently."""
     attribute = catalog.attributes.get(type_)
     naming = None if attribute is None else _find_naming(attribute, vendor)
     if isinstance(naming, str):
-        return _parse_vendor_name(naming.replace("{type}", type_), vendor) != Tag(type_, "{value}")
-    return naming is not None
+        vendor_tag = _parse_vendor_name(naming.replace("{type}", type_), vendor)
+        return vendor_tag.type if vendor_tag.value == "{value}" and vendor_tag.type != UNTYPED else None
+    if naming is not None:
+        return None
+    return own_type(attribute) if attribute is not None and is_own_key(attribute, vendor) else type_
+
+
+def is_own_key(attribute: CatalogAttribute, vendor: Vendor) -> bool:
+    """Return whether the tags without a name of *attribute* are the customer's own at *vendor*, never built-in ones.
+
+    Where the catalog says nothing, the type is a word of the vocabulary that all vendors share.
+    """
+    names = vendor_family(vendor)
+    if any(name in attribute.builtin for name in names):
+        return False
+    return any(name in attribute.names or name in attribute.at for name in names)
+
+
+def own_type(attribute: CatalogAttribute) -> str:
+    """Return the type that the customer's own tags of *attribute* have at every vendor."""
+    return f"{OWN_KEY_PREFIX}{attribute.name}" if attribute.name in BUILTIN_TYPES else attribute.name
+
+
+def vendor_family(vendor: Vendor) -> tuple[str, ...]:
+    """Return the vendors whose entries in a catalog also hold for *vendor*, itself first."""
+    return tuple(dict.fromkeys((vendor.name, *vendor.id_columns)))
 
 
 def to_vendor_tag(tag: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
@@ -133,25 +190,37 @@ def to_vendor_tag(tag: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
 
 
 def format_vendor_tag(tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> Tag:
-    """Return the vendor's tag for *tag* of *attribute*, or *tag* if it has no other name."""
+    """Return the vendor's tag for *tag* of *attribute*: by its name, else of the customer's own type, else *tag*."""
+    name = find_name(tag, attribute, vendor)
+    if name is None:
+        return replace(tag, type=own_type(attribute)) if is_own_key(attribute, vendor) else tag
+    return replace(_parse_vendor_name(name.replace("{type}", tag.type), vendor), span=tag.span)
+
+
+def find_name(tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> str | None:
+    """Return the name of *tag* of *attribute* at *vendor*, or None if it has no other name there."""
     naming = _find_naming(attribute, vendor)
     if isinstance(naming, Mapping):
         naming = naming.get(tag.value)
     if naming is None or (attribute.values and tag.value not in attribute.values):
-        return tag
+        return None
     try:
-        name = VALUE_PATTERN.sub(lambda match: _format_value(tag.value, match[1]), naming)
+        return VALUE_PATTERN.sub(lambda match: _format_value(tag.value, match[1]), naming)
     except ValueError:
-        return tag  # not a date, so the pattern has no name for it
-    return replace(_parse_vendor_name(name.replace("{type}", tag.type), vendor), span=tag.span)
+        return None  # not a date, so the pattern has no name for it
 
 
 def _find_naming(attribute: CatalogAttribute, vendor: Vendor) -> str | Mapping[str, str] | None:
     """Return the pattern or table of the vendor or its family, or the vendor's own format for dates."""
-    naming = next((attribute.names[name] for name in vendor.id_columns if name in attribute.names), None)
-    if naming is None and attribute.order == "date":
+    naming = find_written_naming(attribute, vendor)
+    if naming is None and attribute.order == "date" and not is_own_key(attribute, vendor):
         return vendor.date_formats.get(attribute.name)
     return naming
+
+
+def find_written_naming(attribute: CatalogAttribute, vendor: Vendor) -> str | Mapping[str, str] | None:
+    """Return the pattern or table that the catalog has for the vendor or its family."""
+    return next((attribute.names[name] for name in vendor_family(vendor) if name in attribute.names), None)
 
 
 def _format_value(value: str, date_format: str | None) -> str:
@@ -188,6 +257,8 @@ def find_matching_tags(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Ite
 
 def _candidate_values(vendor_tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> Iterator[str]:
     """Yield the values of *attribute* that *vendor* may call *vendor_tag*."""
+    if is_own_key(attribute, vendor) and vendor_tag.type == own_type(attribute):
+        yield vendor_tag.value
     naming = _find_naming(attribute, vendor)
     if isinstance(naming, Mapping):
         # A name may have a type in front of the value, so it ends with the value.
