@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from audience import DeviceIndex
+from audience.algebra import cover
 from audience.cli.app import run
 from audience.testing.devices import generate_devices
 
@@ -39,6 +40,15 @@ def settrace_when_free(function: Any, settrace: Any = sys.settrace) -> None:
 
 if sys.version_info < (3, 12):
     sys.settrace = settrace_when_free
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _search_budget(pytestconfig):
+    """Let searches for covers take longer under coverage, which makes them several times slower."""
+    factor = 20 if pytestconfig.getoption("cov_source", None) else 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cover, "MAX_SEARCH_SECONDS", factor * cover.MAX_SEARCH_SECONDS)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Parse, render, simplify and validate expressions; the cases are lines in language/ and errors/."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,8 @@ from audience import (
     render,
     simplify,
 )
-from audience.language.ast import MAX_DEPTH, atoms, bare
-from audience.language.describe import expr_json
+from audience.language.ast import MAX_DEPTH, ExprNode, atoms, bare
+from audience.language.describe import expr_json, format_tree
 from audience.language.segments import expand_segments
 
 CANONICAL_LINES = [
@@ -218,3 +219,17 @@ def test_percentages_and_segments_serialize_to_json():
 
 def test_atoms_are_listed_once_in_order():
     assert list(atoms(parse("b AND (a OR NOT b)"))) == [bare("b"), bare("a")]
+
+
+@dataclass(frozen=True)
+class Opened(ExprNode):
+    """A node of another package, which the language has no syntax for."""
+
+    message: str
+
+
+@pytest.mark.parametrize("describe", [render, format_tree, expr_json])
+@pytest.mark.parametrize("expr", [Opened("m1"), Not(Opened("m1")), And((bare("a"), Opened("m1")))])
+def test_unknown_node_is_rejected_by_name(describe, expr):
+    with pytest.raises(ExpressionError, match=r"expected a node of the language, got Opened\(message='m1'\)"):
+        describe(expr)

@@ -1,12 +1,20 @@
 """Lint reports expressions that are valid, but probably not meant."""
 
-import pytest
+from decimal import Decimal
 
-from audience import parse
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience import Compare, DeviceIndex, ExpressionError, Nobody, all_of, parse, simplify
 from audience.cli.app import run
+from audience.index.query.empty_ranges import find_empty_ranges
+from audience.language.ast import COMPARE_OPS
 from audience.planning.catalog.check import validate_catalog
 from audience.planning.catalog.loader import parse_catalog
 from audience.planning.linter import lint
+from audience.testing.oracle import OracleDevice, is_inside
 
 CATALOG = validate_catalog(parse_catalog("[province]\nvalues = ['a', 'b']\nexclusive = true\nexhaustive = true"))
 
@@ -20,6 +28,11 @@ FINDINGS_BY_EXPR = {
     "province:a AND province:b": "always-nobody",
     "province:a OR province:b": "always-everyone",
     "province:a AND NOT province:b": "redundant-branch",
+    "age < 10 AND age > 20": "empty-range",
+    "age > 10 AND vip AND age <= 10": "empty-range",
+    "vip OR NOT (age < 20 OR NOT age < 10)": "empty-range",
+    "active within 3 days of 2020-04-08 AND active > 20200408": "empty-range",
+    "version > 1.2.10 AND version < 1.2.9": "empty-range",
     "province:c": "not-in-catalog",
     "provnce:a": "not-in-catalog",
 }
@@ -55,3 +68,50 @@ def test_lint_command_exits_with_1_on_findings(index, capsys):
         out, err = capsys.readouterr()
         assert ended.value.code == code
         assert message in out + err
+
+
+NUMBERS = [Decimal(number) for number in ("-1", "0", "0.5", "1", "10")]
+conditions = st.builds(Compare, st.just("age"), st.sampled_from(COMPARE_OPS), st.sampled_from(NUMBERS).map(str))
+
+
+@given(st.lists(conditions, min_size=2, max_size=4, unique=True))
+def test_range_is_reported_exactly_if_no_number_is_in_it(terms):
+    candidates = [number + step for number in NUMBERS for step in (Decimal("-0.1"), 0, Decimal("0.1"))]
+    devices = [OracleDevice(ages=(number,)) for number in candidates]
+    is_empty = not any(all(is_inside(term, device) for term in terms) for device in devices)
+    problems = list(find_empty_ranges(all_of(terms), {"age": "number"}, frozenset()))
+    simplified = simplify(all_of(terms))
+    assert (problems != []) == (is_empty and simplified != Nobody())
+
+
+def test_range_of_several_values_is_not_reported(tmp_path):
+    table = pl.DataFrame({"registration_id": ["r1", "r2"], "size": [[5, 25], [7]], "age": [5, 25]})
+    index = DeviceIndex.build(table, tmp_path / "index")
+    assert index.find_unmatched(parse("size < 10 AND size > 20")) == []
+    assert [problem.code for problem in index.find_unmatched(parse("age < 10 AND age > 20"))] == ["empty-range"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "hint"),
+    [
+        ("vip", "column-as-tag", "write vip = 1 for one value, has(vip) for any"),
+        ("NOT email", "column-as-tag", "write email:… for one value, has(email) for any"),
+        ("registration_id", "column-as-tag", "list its ids: registration_id(…)"),
+        ("vip:true", "bad-value", "write vip = 1"),
+        ("18 <= age", "unknown-attribute", "write age >= 18"),
+        ("has(e_mail)", "unknown-attribute", "did you mean email?"),
+    ],
+)
+def test_slip_is_answered_with_what_to_write(text, code, hint, tmp_path):
+    attributes = {"vip": [1, 0], "email": ["a@b", None], "age": [5, 30], "tags": [["a"], []]}
+    index = DeviceIndex.build(pl.DataFrame({"registration_id": ["r1", "r2"], **attributes}), tmp_path / "index")
+    with pytest.raises(ExpressionError) as caught:
+        index.count(parse(text))
+    [problem] = caught.value.problems
+    assert (problem.code, problem.hint) == (code, hint)
+
+
+def test_tag_that_is_called_like_a_column_is_a_tag(tmp_path):
+    table = {"registration_id": ["r1", "r2"], "vip": [1, 0], "tags": [["vip"], []]}
+    index = DeviceIndex.build(pl.DataFrame(table), tmp_path / "index")
+    assert index.count(parse("vip")) == 1

@@ -45,6 +45,7 @@ from audience.language.attribute_names import BUILTIN_TYPES
 from audience.span import Span
 from audience.testing.oracle import devices_of_all_tag_sets, is_inside
 from audience.vendors.payload_reader import load_json
+from audience.vendors.spec import read_only_emit
 
 every_vendor = pytest.mark.parametrize("name", vendor_names())
 every_writable_vendor = pytest.mark.parametrize("name", vendor_names(can="emit"))
@@ -151,6 +152,11 @@ def test_unknown_kind_of_atom_is_refused_with_one_reason(name, unknown):
         assert problem.code == "not-supported"
         assert record.title in problem.message
         assert problem.span == unknown.span
+
+
+def test_read_only_vendor_refuses_unknown_kind_of_atom():
+    with pytest.raises(Unsupported, match="Opened"):
+        read_only_emit(Opened("m1"))
 
 
 @every_writable_vendor

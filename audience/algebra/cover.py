@@ -45,7 +45,7 @@ def find_cover(
     constraints: AttributeConstraints = NO_CONSTRAINTS,
     *,
     max_parts: int = 16,
-    max_seconds: float = MAX_SEARCH_SECONDS,
+    max_seconds: float | None = None,
 ) -> Cover:
     """Split *expr* into at most *max_parts* disjoint parts that each fit one request of *shape*.
 
@@ -55,7 +55,7 @@ def find_cover(
         can_name: Returns whether a request can name a tag.
         constraints: Known constraints of attributes, which may prove parts disjoint.
         max_parts: Maximum number of parts.
-        max_seconds: Approximate limit of processor time.
+        max_seconds: Approximate limit of processor time; by default MAX_SEARCH_SECONDS.
 
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
@@ -67,7 +67,7 @@ def find_cover(
     expr = simplify_with_constraints(expr, constraints)
     if len(atoms(expr)) > MAX_COVER_TAGS:
         return Cover((), expr, is_minimal=False)
-    deadline = time.thread_time() + max_seconds
+    deadline = time.thread_time() + (MAX_SEARCH_SECONDS if max_seconds is None else max_seconds)
     form = context.fit(expr)
     if form is not None:
         return Cover((form,), Nobody(), is_minimal=True)

@@ -20,7 +20,7 @@ from audience.language.ast import (
     Within,
     children,
 )
-from audience.language.printer import render
+from audience.language.printer import render, unknown_node_error
 
 
 def format_tree(expr: Expr, depth: int = 0) -> list[str]:
@@ -91,3 +91,4 @@ def expr_json(expr: Expr) -> Any:
             return {"and": list(map(expr_json, terms))}
         case Or(terms=terms):
             return {"or": list(map(expr_json, terms))}
+    raise unknown_node_error(expr)

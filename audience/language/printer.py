@@ -2,6 +2,7 @@
 
 import regex
 
+from audience.errors import ExpressionError
 from audience.language.ast import (
     And,
     Compare,
@@ -20,6 +21,7 @@ from audience.language.ast import (
     Within,
 )
 from audience.language.attribute_names import TPNS_TYPES, UNTYPED
+from audience.language.validation import type_error
 
 UNQUOTED_NAME = regex.compile(r"[\p{L}\p{M}\p{N}_.@+/%-]+")
 RESERVED_NAME = regex.compile(
@@ -29,6 +31,9 @@ RESERVED_NAME = regex.compile(
 
 def render(expr: Expr) -> str:
     """Return the canonical text of *expr*, so that `parse(render(expr)) == expr`.
+
+    Raises:
+        ExpressionError: A node is of a class that the language does not have.
 
     >>> from audience.language.parser import parse
     >>> render(parse("!(a || b) && province in (guangdong)"))
@@ -65,6 +70,12 @@ def render(expr: Expr) -> str:
         case Or(terms=terms):
             # AND inside OR would not need brackets, but vendors disagree on precedence and brackets read faster.
             return " OR ".join(_parenthesize(term, (And, Or)) for term in terms)
+    raise unknown_node_error(expr)
+
+
+def unknown_node_error(node: object) -> ExpressionError:
+    """Return the error for a *node* of a class that the language has no syntax for."""
+    return type_error("expression", "a node of the language", node)
 
 
 def quote_name(text: str) -> str:

@@ -34,6 +34,36 @@ COLON_HINT = 'quote a name that contains a colon: "12:30"'
 # Punctuation as a Chinese input method types it.
 FULL_WIDTH_TO_ASCII = dict(zip("（）：，！＆｜＝＜＞“”＃％＠", '():,!&|=<>""#%@', strict=True))
 
+# What other languages write, and the hint for it.
+OTHER_SIGNS = {
+    "'": 'write double quotes: "..."',
+    "[": "write round brackets: in (a, b)",
+    "]": "write round brackets: in (a, b)",
+    "*": "write everyone for all devices",
+    ";": "remove it, or join the expressions with AND or OR",
+    "≥": "write >=",
+    "≤": "write <=",
+    "≠": "write !=",
+    "∧": "write AND",
+    "∨": "write OR",
+    "¬": "write NOT",
+    "、": "write ,",
+    "；": "remove it, or join the expressions with AND or OR",
+}
+OTHER_COMPARISONS = {"=>": "write >=", "=<": "write <=", "<>": "write !=", "===": "write =", "!==": "write !="}
+OTHER_WORDS = {
+    "+": "write OR for any of them, AND for all of them",
+    "between": "write age >= 18 AND age <= 25",
+    "contains": "write tags as they are; a part of a text cannot be searched",
+    "except": "write AND NOT",
+    "exists": "write has(email)",
+    "is": "write has(email) for any value, NOT has(email) for none",
+    "like": "list the values: city in (Rome, Oslo)",
+    "minus": "write AND NOT",
+    "xor": "write (a AND NOT b) OR (b AND NOT a)",
+}
+PAYLOAD_HINT = "translate the payload of a vendor: audience translate PAYLOAD --from VENDOR"
+
 
 def diagnose_character(text: str, position: int) -> Problem:
     """Return the problem of a character that starts no token."""
@@ -49,6 +79,10 @@ def diagnose_character(text: str, position: int) -> Problem:
         )
     if char in FULL_WIDTH_TO_ASCII:
         return Problem("unexpected-character", f"unexpected {char!r}", span, hint=f"write {FULL_WIDTH_TO_ASCII[char]}")
+    if char == "{" or (char == "[" and not text[:position].strip()):
+        return Problem("unexpected-character", f"unexpected {char!r}", span, hint=PAYLOAD_HINT)
+    if char in OTHER_SIGNS:
+        return Problem("unexpected-character", f"unexpected {char!r}", span, hint=OTHER_SIGNS[char])
     hint = 'quote names with characters other than letters, digits and _ - . @ + / %: "..."'
     return Problem("unexpected-character", f"unexpected {char!r}", span, hint=hint)
 
@@ -65,7 +99,17 @@ def diagnose_token(text: str, error: UnexpectedToken) -> Problem:
     if token.type == "_RPAR" and text[: span.start].rstrip().endswith("("):
         return Problem("empty-list", "the brackets are empty", span, hint="name at least one, or use nobody")
     code, hint = _explain_token(token, expected)
+    hint = _explain_other_language(text, token) or hint
     return Problem(code, f"unexpected {str(token)!r}", span, hint=hint)
+
+
+def _explain_other_language(text: str, token: Token) -> str | None:
+    """Return the hint for an operator of another language, or None if *token* is not the end of one."""
+    if token.type == "CMP":
+        before = text[: token.start_pos or 0]
+        signs = before[len(before.rstrip("<>=!")) :] + token
+        return OTHER_COMPARISONS.get(signs)
+    return OTHER_WORDS.get(token.lower()) if token.type == "NAME" else None
 
 
 def _explain_token(token: Token, expected: set[str]) -> tuple[str, str]:
@@ -88,6 +132,8 @@ def _explain_token(token: Token, expected: set[str]) -> tuple[str, str]:
         )
     if token.type in OPERAND_TOKENS and expected & OPERATOR_TOKENS:
         return "no-operator", "put AND or OR before it, or quote a name with spaces"
+    if token.type == "_COMMA":
+        return "unexpected-word", "join them with AND or OR, or write province in (a, b)"
     return "unexpected-word", f"expected {_join_token_labels(expected)}"
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints
 from audience.algebra.equivalence import find_partition_violation
 from audience.errors import ComplexityError, Problem
+from audience.index.query.empty_ranges import find_empty_ranges
 from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
@@ -40,7 +41,10 @@ def lint(
     problems = list(_find_logic_problems(expr, catalog))
     if catalog is not None:
         problems += _find_unknown_names(expr, catalog)
-    if index is not None:
+    if index is None:
+        roles = {} if catalog is None else {a.name: a.order for a in catalog.attributes.values() if a.order}
+        problems += find_empty_ranges(expr, roles, frozenset())
+    else:
         problems += index.find_unmatched(expr)
         problems += _find_size_problems(expr, index, limit)
     return problems

@@ -7,7 +7,7 @@ from typing import Any
 from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import EMPTY_SHAPE, RequestShape
 from audience.algebra.simplification import simplify
-from audience.errors import Problem
+from audience.errors import ExpressionError, Problem
 from audience.language.ast import (
     And,
     Atom,
@@ -76,7 +76,15 @@ class Limit:
 
 def read_only_emit(expr: Expr) -> Payload:
     """Refuse any expression: the `emit` of a read-only vendor."""
-    raise Unsupported([Problem("reads-only", f"cannot send {render(expr)!r}: the vendor is read-only")])
+    raise Unsupported([Problem("reads-only", f"cannot send {_quote_expr(expr)}: the vendor is read-only")])
+
+
+def _quote_expr(expr: Expr) -> str:
+    """Return the text of *expr* in quotes, or its Python representation if the language has no text for it."""
+    try:
+        return repr(render(expr))
+    except ExpressionError:
+        return repr(expr)
 
 
 def read_only_target_ids(ids: Sequence[str]) -> Payload:
@@ -322,4 +330,4 @@ def _unsupported_problem(leaf: Expr, title: str) -> Problem:
             return Problem("no-existence", message, span, hint="use an index to resolve it to ids")
         case Sample() | Split():
             return Problem("no-sample", f"{render(leaf)!r}: {title} cannot select a share of devices", span)
-    return Problem("not-supported", f"{render(leaf)!r}: {title} cannot express {type(leaf).__name__}", span)
+    return Problem("not-supported", f"{_quote_expr(leaf)}: {title} cannot express {type(leaf).__name__}", span)

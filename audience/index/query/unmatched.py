@@ -1,10 +1,14 @@
-"""Find tags and ids of an expression that no device has: legal, but often typos."""
+"""Find tags, ids and ranges of an expression that no device has: legal, but often slips."""
+
+from collections.abc import Iterator
 
 from audience.errors import Problem
+from audience.index.query.empty_ranges import find_empty_ranges
 from audience.index.query.evaluate import count_devices
 from audience.index.query.validate import suggest_same_value, validate_and_expand
 from audience.index.storage.snapshot import Snapshot
 from audience.language.ast import Expr, Ids, Tag, atoms
+from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 
@@ -12,16 +16,27 @@ MAX_HINTED_TAGS = 5  # finding a similar tag reads all values of the attribute
 
 
 def find_unmatched(expr: Expr, snapshot: Snapshot) -> list[Problem]:
-    """Return a problem for each tag and id list of *expr* that no device has, with suggestions for the first tags."""
+    """Return a problem for each tag, id list and range of *expr* that no device has, with hints for the first tags."""
     problems: list[Problem] = []
-    for atom in atoms(validate_and_expand(expr, snapshot)):
+    expanded = validate_and_expand(expr, snapshot)
+    for atom in atoms(expanded):
         match atom:
             case Tag() if count_devices(atom, snapshot) == 0:
                 hint = _suggest_tag(atom, snapshot) if len(problems) < MAX_HINTED_TAGS else None
                 problems.append(Problem("no-device", f"no device has {render(atom)!r}", atom.span, hint=hint))
             case Ids():
                 problems += _find_missing_ids(atom, snapshot)
-    return problems
+    return [*problems, *_find_empty_ranges(expanded, snapshot)]
+
+
+def _find_empty_ranges(expr: Expr, snapshot: Snapshot) -> Iterator[Problem]:
+    multi_valued = {
+        attribute.name
+        for shard in snapshot.shards
+        for attribute in shard.attributes.values()
+        if not attribute.is_single_valued
+    }
+    return find_empty_ranges(expr, snapshot.roles, frozenset(multi_valued))
 
 
 def _find_missing_ids(ids: Ids, snapshot: Snapshot) -> list[Problem]:
@@ -37,6 +52,8 @@ def _find_missing_ids(ids: Ids, snapshot: Snapshot) -> list[Problem]:
 
 def _suggest_tag(tag: Tag, snapshot: Snapshot) -> str | None:
     """Return a hint at the tag that was probably meant."""
+    if tag == Tag(UNTYPED, "all"):
+        return "write everyone for all devices"
     from audience.index.query.attribute_stats import collect_attribute_stats  # imports Polars
 
     values = collect_attribute_stats(snapshot)[tag.type].values

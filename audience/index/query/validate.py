@@ -1,17 +1,22 @@
 """Check an expression against the attributes, ids and segments of an index."""
 
+from bisect import bisect_left
+from collections.abc import Mapping
+
 from audience.errors import ExpressionError, Problem
 from audience.index.schema.columns import Role, select_id_columns
 from audience.index.schema.value_types import parse_operand, value_type_of
+from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
-from audience.language.ast import Atom, Compare, Expr, Has, Ids, Reference, Tag, Within, atoms
+from audience.language.ast import Atom, Compare, CompareOp, Expr, Has, Ids, Reference, Tag, Within, atoms
 from audience.language.attribute_names import UNTYPED
-from audience.language.printer import render
+from audience.language.printer import quote_name, render
 from audience.language.references import reference_problem
 from audience.language.segments import expand_segments
 from audience.language.suggest import did_you_mean
 
 MAX_VALIDATED_EXPRS = 4_096
+MIRRORED_OPS: Mapping[CompareOp, CompareOp] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def validate_and_expand(expr: Expr, snapshot: Snapshot) -> Expr:
@@ -36,6 +41,8 @@ def validate_and_expand(expr: Expr, snapshot: Snapshot) -> Expr:
 
 def _validate_atom(atom: Atom, snapshot: Snapshot) -> None:
     match atom:
+        case Tag(type=type_, value=name) if type_ == UNTYPED and _is_column(name, snapshot):
+            _validate_bare_tag(atom, snapshot)
         case Tag():
             parse_operand(atom, value_type_of(_require_role(atom, snapshot)))
         case Compare() | Within():
@@ -46,6 +53,38 @@ def _validate_atom(atom: Atom, snapshot: Snapshot) -> None:
             _validate_ids(atom, snapshot)
         case Reference():
             raise ExpressionError(reference_problem(atom))
+
+
+def _is_column(name: str, snapshot: Snapshot) -> bool:
+    return name in snapshot.roles or any(column.name == name for column in snapshot.id_columns)
+
+
+def _validate_bare_tag(tag: Tag, snapshot: Snapshot) -> None:
+    """Require that some device has a tag which is called like a column: else the column was meant."""
+    if UNTYPED in snapshot.roles and any(_has_bare_tag(tag, shard) for shard in snapshot.shards):
+        return
+    message = f"{render(tag)!r} is an attribute of this index, and no device has a tag of that name"
+    raise ExpressionError(Problem("column-as-tag", message, tag.span, hint=_suggest_condition(tag, snapshot)))
+
+
+def _has_bare_tag(tag: Tag, shard: Shard) -> bool:
+    attribute = shard.attributes.get(UNTYPED)
+    if attribute is None:
+        return False
+    values = shard.attribute_values(attribute)
+    position = bisect_left(values, tag.value)
+    return position < len(values) and values[position] == tag.value
+
+
+def _suggest_condition(tag: Tag, snapshot: Snapshot) -> str:
+    """Return a hint at a condition over the column that *tag* names."""
+    name = quote_name(tag.value)
+    for column in snapshot.id_columns:
+        if column.name == tag.value:
+            return f"list its ids: {'registration_id' if column.is_device_id else column.kind}(…)"
+    if snapshot.roles[tag.value] == "number":
+        return f"write {name} = 1 for one value, {render(Has(tag.value))} for any"
+    return f"write {name}:… for one value, {render(Has(tag.value))} for any"
 
 
 def _validate_comparison(query: Compare | Within, snapshot: Snapshot) -> None:
@@ -87,11 +126,23 @@ def unknown_attribute_problem(atom: Tag | Compare | Within | Has, snapshot: Snap
     else:
         message = f"this index has no attribute {atom.type!r}"
     attributes = [name for name in snapshot.roles if name != UNTYPED]
-    hint = did_you_mean(atom.type, attributes) or (
-        suggest_same_value(atom, snapshot) if isinstance(atom, Tag) else None
+    hint = (
+        _suggest_other_form(atom, snapshot)
+        or did_you_mean(atom.type, attributes)
+        or (suggest_same_value(atom, snapshot) if isinstance(atom, Tag) else None)
     )
     hint = hint or f"it has {', '.join(attributes) or 'bare tags only'}"
     return Problem("unknown-attribute", message, atom.span, hint=hint)
+
+
+def _suggest_other_form(atom: Tag | Compare | Within | Has, snapshot: Snapshot) -> str | None:
+    """Return a hint at what is written instead: everyone for all, and the name of an attribute before its value."""
+    if atom == Tag(UNTYPED, "all"):
+        return "write everyone for all devices"
+    if isinstance(atom, Compare) and atom.value in snapshot.roles:
+        turned = Compare(atom.value, MIRRORED_OPS[atom.operator], atom.type)
+        return f"write {render(turned)}"
+    return None
 
 
 def suggest_same_value(tag: Tag, snapshot: Snapshot) -> str | None:

@@ -18,7 +18,7 @@ from packaging.version import Version
 from audience.errors import ExpressionError, Problem
 from audience.index.schema.columns import Role
 from audience.language.ast import Compare, Tag, Within
-from audience.language.printer import render
+from audience.language.printer import quote_name, render
 
 SortKey: TypeAlias = Any  # a Decimal, date, datetime or Version; of strings, the string
 RankRange: TypeAlias = tuple[int, int]  # half-open
@@ -133,6 +133,9 @@ VALUE_TYPES: Mapping[Role, ValueType] = {
 }
 
 
+FLAGS = {"true": "1", "yes": "1", "false": "0", "no": "0"}  # words for the numbers of a column of 0 and 1
+
+
 def value_type_of(role: Role) -> ValueType:
     """Return the type of the values of a column with this role; of tags and ids, strings."""
     return VALUE_TYPES.get(role, STRING)
@@ -209,7 +212,8 @@ def parse_operand(query: Tag | Compare | Within, value_type: ValueType) -> SortK
         return value_type.parse_operand(query.value)
     except ValueError:
         message = f"{query.type} is {value_type.example}; {query.value!r:.80} is not"
-        raise ExpressionError(Problem("bad-value", message, query.span)) from None
+        hint = f"write {quote_name(query.type)} = {FLAGS[flag]}" if (flag := query.value.lower()) in FLAGS else None
+        raise ExpressionError(Problem("bad-value", message, query.span, hint=hint)) from None
 
 
 def _parse_query_day(query: Within, value_type: ValueType) -> date:
