@@ -34,6 +34,7 @@ from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.platform_field import PlatformField, is_platform_tag
+from audience.vendors.shared.platform_words import read_platform_word
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Unsupported, Vendor, require_single_list
 
 PAGE = "https://docs.getui.com/getui/server/rest_v2/push"
@@ -133,7 +134,11 @@ def _parse_condition(condition: PayloadCursor) -> tuple[str, Expr]:
         option = _parse_old_option(condition.get("optType", 0))
     else:
         key, option = condition["key"].enum(TYPES_BY_KEY), condition["opt_type"].enum(OPT_TYPES)
-    tags = [Tag(TYPES_BY_KEY[key], value) for value in condition["values"].ids(LIMITS["values"], "values")]
+    values = condition["values"].ids(LIMITS["values"], "values")
+    if key == "phone_type":
+        tags = [read_platform_word(value, condition["values"], PLATFORMS) for value in values]
+    else:
+        tags = [Tag(TYPES_BY_KEY[key], value) for value in values]
     match option:
         case "and":
             return key, all_of(tags)

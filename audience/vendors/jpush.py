@@ -63,7 +63,7 @@ def parse(payload: Any) -> Expr:
         hint = 'write {"audience": {"registration_id": […]}}, or alias'
         request["pushlist"].fail("ambiguous", "the address of the call says whether its targets are aliases", hint)
     audience = request.require("audience", 'the targeting object is {"audience": …}')
-    return all_of([_parse_audience(audience), *tag_lists.read_platforms(request["platform"])])
+    return all_of([_parse_audience(audience), *tag_lists.read_platforms(request["platform"], PLATFORMS)])
 
 
 def _parse_audience(audience: PayloadCursor) -> Expr:

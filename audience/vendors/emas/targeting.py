@@ -29,9 +29,10 @@ from audience.language.ast import (
     walk,
 )
 from audience.language.attribute_names import UNTYPED
-from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
 from audience.vendors.payload_reader import MAX_TREE_LEVELS, PayloadCursor, dump_json
+from audience.vendors.platform_field import PlatformField
+from audience.vendors.shared.platform_words import read_platform_word
 from audience.vendors.spec import (
     COMPARISONS,
     TAGS_AND_IDS,
@@ -81,10 +82,10 @@ def read_target(kind: PayloadCursor, holder: PayloadCursor, value_key: str) -> E
     kind.fail("unknown-value", f"unknown target {kind.value!r}", f"one of {', '.join(TARGETS)}")
 
 
-def read_platform(cursor: PayloadCursor) -> Iterator[Expr]:
+def read_platform(cursor: PayloadCursor, field: PlatformField) -> Iterator[Expr]:
     """Yield the device type, which narrows the audience unless it is absent or ALL."""
     if cursor.value is not None and cursor.string().upper() != "ALL":
-        yield Tag(PLATFORM_TYPE, cursor.string())
+        yield read_platform_word(cursor.string(), cursor, field)
 
 
 def _read_ids(kind: IdKind, cursor: PayloadCursor) -> Expr:

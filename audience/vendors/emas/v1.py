@@ -40,7 +40,7 @@ def parse(payload: Any) -> Expr:
 
 def _read_task(request: PayloadCursor) -> Expr:
     kind = request.require("Target", 'the targeting object is {"Target": …, "TargetValue": …}')
-    return all_of([read_target(kind, request, "TargetValue"), *read_platform(request["DeviceType"])])
+    return all_of([read_target(kind, request, "TargetValue"), *read_platform(request["DeviceType"], PLATFORMS)])
 
 
 def emit(expr: Expr) -> Payload:

@@ -60,7 +60,7 @@ def _read_target_object(request: PayloadCursor) -> PayloadCursor:
 
 
 def _read_target(target: PayloadCursor) -> Expr:
-    return all_of([read_target(target["Type"], target, "Value"), *read_platform(target["Platform"])])
+    return all_of([read_target(target["Type"], target, "Value"), *read_platform(target["Platform"], PLATFORMS)])
 
 
 def emit(expr: Expr) -> Payload:

@@ -80,9 +80,9 @@ def _parse_platform(request: PayloadCursor) -> Iterator[Expr]:
 
     The page draws the key inside `body` and lists it beside `to`.
     """
-    yield from tag_lists.read_platforms(request["platform"])
+    yield from tag_lists.read_platforms(request["platform"], PLATFORMS)
     if request["body"].value is not None:
-        yield from tag_lists.read_platforms(request["body"]["platform"])
+        yield from tag_lists.read_platforms(request["body"]["platform"], PLATFORMS)
 
 
 def emit(expr: Expr) -> Payload:

@@ -25,10 +25,11 @@ from audience.language.ast import (
     bare,
 )
 from audience.language.attribute_names import UNTYPED
-from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
 from audience.span import Span
 from audience.vendors.payload_reader import PayloadCursor
+from audience.vendors.platform_field import PlatformField
+from audience.vendors.shared.platform_words import read_platform_word
 from audience.vendors.spec import Limit, Payload, Unsupported
 
 TAG_KEYS = ("tag", "tag_and", "tag_not")
@@ -87,13 +88,13 @@ def _list_term(key: str, names: Sequence[str]) -> Expr:
     return Ids("registration_id", tuple(names))
 
 
-def read_platforms(platforms: PayloadCursor) -> Iterator[Expr]:
+def read_platforms(platforms: PayloadCursor, field: PlatformField) -> Iterator[Expr]:
     """Yield the platforms that narrow a request, in any case, unless they are absent or contain `all`."""
     if platforms.value is None:
         return
     names = platforms.one_or_many()
     if "all" not in map(str.lower, names):
-        yield any_of(Tag(PLATFORM_TYPE, name) for name in names)
+        yield any_of(read_platform_word(name, platforms, field) for name in names)
 
 
 def write_tag_lists(expr: Expr, dialect: TagListDialect) -> Payload:
