@@ -1,12 +1,21 @@
 """Braze: a connected audience, filters joined by AND and OR. Read only: Braze sends to users, not to devices.
 
 https://www.braze.com/docs/api/objects_filters/connected_audience, read 2026-11-21.
+
+    comparison                             expression
+    equals, includes_value                 x:VALUE; true is the untyped tag x, false is x:false
+    not_equal, does_not_include_value      NOT of it: also users without a value
+    exists, does_not_exist                 has(x), NOT has(x)
+    greater_than 10                        x > 10
+    less_than 10, equals 0                 NOT has(x) OR x < 10, NOT has(x) OR x:0: also users without a value
+    after, before                          x > MOMENT, x < MOMENT
+    matches_regex, less_than_x_days_ago …  a reference, which only Braze can evaluate
 """
 
 from typing import Any
 
-from audience.language.ast import Compare, CompareOp, Expr, Ids, Not, Tag, all_of, any_of, bare
-from audience.language.attribute_names import UNTYPED
+from audience.language.ast import Compare, CompareOp, Expr, Has, Ids, Not, Reference, Tag, all_of, any_of, bare
+from audience.language.attribute_names import own_key_type
 from audience.language.suggest import did_you_mean
 from audience.vendors.payload_reader import PayloadCursor, format_number
 from audience.vendors.spec import Limit, Vendor
@@ -17,34 +26,32 @@ SEND_DOCS = "https://www.braze.com/docs/api/endpoints/messaging/send_messages/po
 
 LIMITS = {"external_user_ids": Limit(50, SEND_DOCS)}
 
-# Whether "not_equal" of a string is the NOT of "equals": its treatment of users without the attribute is not
-# documented, and it ignores case, which "equals" does not.
-NOT_EQUAL_IS_NOT = False
-
 SUBSCRIPTION_STATUSES = ("opted_in", "subscribed", "unsubscribed")
 FILTER_KEYS = ("custom_attribute", "push_subscription_status", "email_subscription_status", "last_used_app")
-RESERVED_TYPES = (UNTYPED, *FILTER_KEYS)  # canonical types that a custom attribute cannot use
+TARGET_KEYS = ("audience", "custom_audience", "segment_id", "external_user_ids", "user_aliases", "recipients")
 DATE_COMPARE_OPS: dict[str, CompareOp] = {"after": ">", "before": "<"}
-OPAQUE_COMPARISONS = {
-    "exists": "the language has no condition for any value",
-    "does_not_exist": "the language has no condition for no value",
-    "matches_regex": "patterns are evaluated by Braze only",
-    "does_not_match_regex": "patterns are evaluated by Braze only",
-    "less_than_x_days_ago": "it counts back from the time of sending",
-    "greater_than_x_days_ago": "it counts back from the time of sending",
-    "less_than_x_days_in_the_future": "it counts from the time of sending",
-    "greater_than_x_days_in_the_future": "it counts from the time of sending",
-    "less_than_or_equal_to": "whether it matches users without a value, as less_than does, is not documented",
+NUMBER_COMPARE_OPS: dict[str, CompareOp] = {
+    "greater_than": ">",
+    "greater_than_or_equal_to": ">=",
+    "less_than": "<",
+    "less_than_or_equal_to": "<=",
 }
-COMPARISONS = (
-    *OPAQUE_COMPARISONS,
-    *("equals", "not_equal", "includes_value", "does_not_include_value", "greater_than", "less_than"),
+REFERENCE_COMPARISONS = (
+    "matches_regex",
+    "does_not_match_regex",
+    "less_than_x_days_ago",
+    "greater_than_x_days_ago",
+    "less_than_x_days_in_the_future",
+    "greater_than_x_days_in_the_future",
 )
-OPAQUE_KEYS = {
-    "segment_id": "only Braze knows the members of a console segment",
-    "recipients": "the properties of a recipient do not identify it; list external_user_ids",
-    "user_aliases": "an alias of Braze is a name and a label; list external_user_ids",
-}
+COMPARISONS = (
+    *("equals", "not_equal", "includes_value", "does_not_include_value", "exists", "does_not_exist"),
+    *NUMBER_COMPARE_OPS,
+    *DATE_COMPARE_OPS,
+    *REFERENCE_COMPARISONS,
+)
+RECIPIENT_KEYS = ("external_user_id", "user_alias", "email")
+ALIAS_KEYS = ("alias_name", "alias_label")
 
 
 def parse(payload: Any) -> Expr:
@@ -58,27 +65,74 @@ def parse(payload: Any) -> Expr:
     'eye_color:green'
     """
     request = PayloadCursor(payload).json_object()
-    for key, reason in OPAQUE_KEYS.items():
-        if request[key].value:
-            request[key].fail("opaque", reason)
-    keys = [key for key in ("audience", "custom_audience", "external_user_ids") if request[key].value]
+    keys = [key for key in TARGET_KEYS if not request[key].is_absent]
     if not keys:
-        request.fail("missing-key", "missing key 'audience'", 'the targeting object is {"audience": …}')
-    if len(keys) > 1:
+        return _parse_campaign(request)
+    if len(keys) > 1 and keys != ["audience", "segment_id"]:
         message = f"{keys[1]} beside {keys[0]}: how they are joined is not documented"
-        request[keys[1]].fail("second-target", message)
+        request[keys[1]].fail("second-target", message, "keep one of them")
+    if len(keys) > 1:
+        request["segment_id"].warn("the segment is taken to narrow the audience, which is not documented")
     _warn_about_campaign(request)
-    target = request[keys[0]]
-    if keys == ["external_user_ids"]:
-        return Ids("account", tuple(target.ids(LIMITS["external_user_ids"])))
-    return _parse_node(target, 0)
+    return all_of(_parse_target(key, request[key]) for key in keys)
+
+
+def _parse_campaign(request: PayloadCursor) -> Expr:
+    """Parse a request without a target: with `broadcast`, it reaches the users of the campaign's own filters."""
+    for key, kind in (("campaign_id", "campaign"), ("canvas_id", "canvas")):
+        if request["broadcast"].value is True and not request[key].is_absent:
+            return Reference("braze", kind, request[key].string())
+    hint = 'the targeting object is {"audience": …}; a broadcast needs the campaign_id of its filters'
+    request.fail("missing-key", "missing key 'audience'", hint)
 
 
 def _warn_about_campaign(request: PayloadCursor) -> None:
     """Warn that a campaign's own filters narrow the audience; beside `messages` its id is for statistics only."""
     for key in ("campaign_id", "canvas_id"):
-        if request[key].value and "messages" not in request:
+        if not request[key].is_absent and "messages" not in request:
             request[key].warn("filters of the campaign or Canvas at Braze narrow the audience further")
+
+
+def _parse_target(key: str, target: PayloadCursor) -> Expr:
+    match key:
+        case "segment_id":
+            return Reference("braze", "segment_id", target.string())
+        case "external_user_ids":
+            return Ids("alias", tuple(_require_few(target, target.one_or_many())))
+        case "user_aliases":
+            aliases = target.items() if isinstance(target.value, list) else [target]
+            return any_of(map(_parse_user_alias, _require_few(target, aliases)))
+        case "recipients":
+            return any_of(map(_parse_recipient, _require_few(target, target.items())))
+    return _parse_node(target, 0)
+
+
+def _require_few(target: PayloadCursor, users: list[Any]) -> list[Any]:
+    """Return the users of a list, and warn if Braze takes fewer."""
+    limit = LIMITS["external_user_ids"]
+    if limit.is_exceeded_by(len(users)):
+        target.warn(f"{len(users)} users, of whom Braze takes at most {limit.maximum} in a request")
+    return users
+
+
+def _parse_user_alias(alias: PayloadCursor) -> Reference:
+    """Return the reference of an alias: a name that is unique among those of one label."""
+    for key in ALIAS_KEYS:
+        alias.only(ALIAS_KEYS)[key].string()
+    return Reference("braze", "user_alias", alias.json_text())
+
+
+def _parse_recipient(recipient: PayloadCursor) -> Expr:
+    """Parse whom a recipient names; what else it has belongs to the message."""
+    keys = [key for key in RECIPIENT_KEYS if not recipient[key].is_absent]
+    match keys:
+        case ["external_user_id"]:
+            return Ids("alias", (recipient["external_user_id"].string(),))
+        case ["user_alias"]:
+            return _parse_user_alias(recipient["user_alias"])
+        case ["email"]:
+            return Reference("braze", "email", recipient["email"].string())
+    recipient.fail("missing-key", f"expected one of {', '.join(RECIPIENT_KEYS)}, found {', '.join(keys) or 'none'}")
 
 
 def _parse_node(node: PayloadCursor, depth: int) -> Expr:
@@ -110,11 +164,8 @@ def _parse_last_used(filter_: PayloadCursor) -> Expr:
 
 def _parse_attribute(attribute: PayloadCursor) -> Expr:
     attribute.only(("custom_attribute_name", "comparison", "value"))
-    name = attribute["custom_attribute_name"].string()
-    type_ = f"attribute.{name}" if name in RESERVED_TYPES or name.startswith("attribute.") else name
+    type_ = own_key_type(attribute["custom_attribute_name"].string())
     comparison, value = attribute["comparison"].string(), attribute["value"]
-    if comparison in OPAQUE_COMPARISONS:
-        attribute["comparison"].fail("opaque", f"{comparison}: {OPAQUE_COMPARISONS[comparison]}")
     match comparison:
         case "equals":
             return _parse_equals(type_, value)
@@ -124,12 +175,25 @@ def _parse_attribute(attribute: PayloadCursor) -> Expr:
             return Tag(type_, value.string())
         case "does_not_include_value":
             return Not(Tag(type_, value.string()))
+        case "exists" | "does_not_exist":
+            return Has(type_) if comparison == "exists" else Not(Has(type_))
         case "after" | "before":
             return Compare(type_, DATE_COMPARE_OPS[comparison], value.timestamp().isoformat())
-        case "greater_than" | "greater_than_or_equal_to" | "less_than":
-            return _parse_comparison(type_, comparison, value)
+    if comparison in NUMBER_COMPARE_OPS:
+        return _parse_comparison(type_, comparison, value)
+    if comparison in REFERENCE_COMPARISONS:
+        return _parse_reference(attribute)
     hint = did_you_mean(comparison, COMPARISONS)
     attribute["comparison"].fail("unknown-value", f"unknown comparison {comparison!r}", hint)
+
+
+def _parse_reference(attribute: PayloadCursor) -> Reference:
+    """Return the reference of a filter that only Braze can evaluate: by a pattern, or from the time of sending."""
+    if attribute["comparison"].string().endswith("regex"):
+        attribute["value"].string()
+    elif attribute["value"].number() < 0 or attribute["value"].number() % 1:
+        attribute["value"].fail("wrong-type", f"expected a number of days, found {attribute['value'].value!r}")
+    return Reference("braze", "custom_attribute", attribute.json_text())
 
 
 def _parse_equals(type_: str, value: PayloadCursor) -> Expr:
@@ -137,37 +201,44 @@ def _parse_equals(type_: str, value: PayloadCursor) -> Expr:
         case True:
             return bare(type_)
         case False:
-            value.fail("opaque", "Braze distinguishes false from not set, the language does not")
+            return Tag(type_, "false")
         case str():
             return Tag(type_, value.string())
-    number = value.number()
-    if number == 0:
-        value.fail("opaque", "0 matches users without a value, which the language cannot express")
-    return Tag(type_, format_number(number))
+    number = Tag(type_, format_number(value.number()))
+    return number if value.number() else _include_users_without_value(number, value)
 
 
 def _parse_not_equal(type_: str, value: PayloadCursor) -> Expr:
-    undocumented = "whether it matches users without a value is not documented"
-    if isinstance(value.value, bool):
-        value.fail("opaque", undocumented)
-    if isinstance(value.value, str) and not NOT_EQUAL_IS_NOT:
-        value.fail("opaque", f"case is ignored, and {undocumented}")
-    return Not(_parse_equals(type_, value))
+    """Parse not_equal, which "does not have the value" describes: users without one match, except for 0."""
+    match value.value:
+        case bool():
+            value.warn("users without a value are taken to match, which Braze documents for lists only")
+            return Not(_parse_equals(type_, value))
+        case str():
+            value.warn("not_equal ignores case: no user is taken to have this value in another case")
+            return Not(Tag(type_, value.string()))
+    number = value.number()
+    if number == 0:
+        value.warn("users without a value are taken not to match, as 0 matches them")
+        return all_of([Has(type_), Not(Tag(type_, "0"))])
+    return Not(Tag(type_, format_number(number)))
+
+
+def _include_users_without_value(expr: Compare | Tag, value: PayloadCursor) -> Expr:
+    """Add the users without a value: the dashboard documents it for "less than" and "exactly 0" (DATA_TYPES_DOCS)."""
+    value.warn("users without a value match too, as Braze documents for the filters of its dashboard")
+    return any_of([Not(Has(expr.type)), expr])
 
 
 def _parse_comparison(type_: str, comparison: str, value: PayloadCursor) -> Expr:
-    """Parse a comparison of numbers.
-
-    "Less Than" includes users without a value (DATA_TYPES_DOCS), so it is the NOT of ≥.
-    """
+    """Parse a comparison of numbers."""
     number = value.number()
-    text = format_number(number)
-    if comparison == "greater_than":
-        return Compare(type_, ">", text)
-    if number <= 0:
-        value.fail("opaque", f"whether {comparison} {text} matches users without a value is not documented")
-    at_least = Compare(type_, ">=", text)
-    return at_least if comparison == "greater_than_or_equal_to" else Not(at_least)
+    compare = Compare(type_, NUMBER_COMPARE_OPS[comparison], format_number(number))
+    if comparison == "less_than" or (comparison == "less_than_or_equal_to" and number >= 0):
+        return _include_users_without_value(compare, value)
+    if comparison != "greater_than" and number <= 0:
+        value.warn("users without a value are taken not to match, which is not documented")
+    return compare
 
 
 VENDOR = Vendor(

@@ -57,8 +57,7 @@ SHAPE = Tree(max_levels=20, max_tags=MAX_SELECTORS, allows_unbounded_not=True)
 def parse(payload: Any) -> Expr:
     """Parse the targeting object `{"audience": …}`, a whole push, whose device_types narrow it, or a list of pushes.
 
-    >>> from audience.language.platforms import PLATFORM_TYPE
-    from audience.language.printer import render
+    >>> from audience.language.printer import render
     >>> render(parse({"audience": {"AND": [{"tag": ["a", "b"]}, {"NOT": {"tag": "gold", "group": "loyalty"}}]}}))
     '(a OR b) AND NOT group.loyalty:gold'
     """
