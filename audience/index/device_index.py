@@ -42,6 +42,7 @@ class DeviceIndex:
 
     Text is accepted wherever an expression is. Queries are answered from the snapshot that was current when the index
     was opened, even if another process changes the index. `refresh` and all changes move to the current snapshot.
+    A pickled index opens the same snapshot again.
 
     >>> import polars, tempfile
     >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]], "age": [31, 17]})
@@ -145,6 +146,9 @@ class DeviceIndex:
 
     def __repr__(self) -> str:
         return f"<DeviceIndex {self.snapshot.storage.location!r}: {len(self):,} devices>"
+
+    def _repr_html_(self) -> str:
+        return self.snapshot.to_html()
 
     @property
     def folder(self) -> Path:

@@ -1,12 +1,15 @@
 """Input and output of the planner: a request for a plan, and the plan."""
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from audience.algebra.constraints import AttributeConstraints, merge_constraints
 from audience.errors import PlanError, Problem
+from audience.html_table import format_html_table
 from audience.language.ast import Expr
+from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.platform_requests import PlatformAttribute
 from audience.planning.vouching import Vouched
@@ -53,6 +56,14 @@ class Plan:
     split_reasons: tuple[Problem, ...] = ()
     is_minimal: bool = True
     index: "DeviceIndex | None" = field(default=None, repr=False, compare=False)
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, object]] = [("vendor", self.vendor), ("audience", render(self.expr))]
+        rows += [("native request", json.dumps(payload, ensure_ascii=False)) for payload in self.native]
+        rows.append(("by ids", "none" if self.by_ids is None else render(self.by_ids)))
+        rows += [("reason", reason.message) for reason in self.reasons]
+        rows += [("assumption", assumption.message) for assumption in self.assumptions]
+        return format_html_table("Plan", rows)
 
     def requests(self, index: "DeviceIndex | None" = None) -> Iterator[Payload]:
         """Return the targeting objects of all requests, as they are sent: first native ones, then lists of ids.

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import and_, or_, sub
+from operator import and_, or_, sub, xor
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from audience.errors import PlanError, Problem
+from audience.html_table import format_html_table
 from audience.index.schema.columns import GENERIC_ID_COLUMNS, IdColumn, rank_id_columns, select_device_id_columns
 from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap
@@ -21,12 +22,13 @@ from audience.language.ast import Ids
 from audience.vendors import get_vendor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class DeviceSet:
     """Devices that match an expression: one bitmap of rows for each shard of a snapshot.
 
-    Sets of one snapshot are combined with `&`, `|` and `-`. Devices are listed shard by shard, in the order of their
-    row numbers.
+    Sets of one snapshot are combined with `&`, `|`, `-` and `^`, compared with `==`, `<=` and `<`, and `~` returns all
+    other devices of the index. Iteration yields the ids of `ids()`; `in` finds a device by any of its ids. Devices are
+    listed shard by shard, in the order of their row numbers. A set can be pickled: it opens the same snapshot again.
 
     >>> import polars, tempfile
     >>> from audience import DeviceIndex
@@ -52,6 +54,53 @@ class DeviceSet:
     def __repr__(self) -> str:
         return f"<DeviceSet: {len(self):,} devices>"
 
+    def _repr_html_(self) -> str:
+        rows = [
+            ("devices", f"{len(self):,} of {self.snapshot.device_count:,}"),
+            ("index", self.snapshot.location),
+            ("snapshot", self.snapshot.manifest.number),
+        ]
+        return format_html_table("DeviceSet", rows)
+
+    def __iter__(self) -> Iterator[str | None]:
+        """Iterate over one id of each device, None if it has none in the first column of device ids."""
+        return iter(self.ids())
+
+    def __contains__(self, identifier: object) -> bool:
+        """Return whether a device of the set has the device id *identifier*, in any column of device ids."""
+        if not isinstance(identifier, str):
+            raise TypeError(f"identifier: expected a string, got {identifier!r:.60}")
+        if not identifier:
+            return False
+        ids = Ids("registration_id", (identifier,))
+        return any(
+            row in bitmap
+            for shard, bitmap in zip(self.snapshot.shards, self.bitmaps, strict=True)
+            for row in id_search.locate_in_shard(ids, shard)["row"]
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether *other* has the same devices of the same snapshot."""
+        if not isinstance(other, DeviceSet):
+            return NotImplemented
+        return self.snapshot.is_same(other.snapshot) and list(self.bitmaps) == list(other.bitmaps)
+
+    def __hash__(self) -> int:
+        return hash((self.snapshot.location, self.snapshot.manifest.number, len(self)))
+
+    def __le__(self, other: "DeviceSet") -> bool:
+        """Return whether *other* has all these devices. Raises PlanError if the sets are of different snapshots."""
+        return NotImplemented if not isinstance(other, DeviceSet) else not self - other
+
+    def __lt__(self, other: "DeviceSet") -> bool:
+        """Return whether *other* has all these devices and more, as `<=`."""
+        return NotImplemented if not isinstance(other, DeviceSet) else self <= other and len(self) < len(other)
+
+    def __invert__(self) -> "DeviceSet":
+        """Return all other devices of the index."""
+        live = [shard.live_rows for shard in self.snapshot.shards]
+        return DeviceSet(list(map(sub, live, self.bitmaps)), self.snapshot)
+
     def __and__(self, other: "DeviceSet") -> "DeviceSet":
         """Return the devices in both sets. Raises PlanError if the sets are of different snapshots."""
         return self._combine(other, and_)
@@ -63,6 +112,10 @@ class DeviceSet:
     def __sub__(self, other: "DeviceSet") -> "DeviceSet":
         """Return the devices that are not in *other*. Raises PlanError if the sets are of different snapshots."""
         return self._combine(other, sub)
+
+    def __xor__(self, other: "DeviceSet") -> "DeviceSet":
+        """Return the devices that are in one set only. Raises PlanError if the sets are of different snapshots."""
+        return self._combine(other, xor)
 
     def _combine(self, other: "DeviceSet", operator: Callable[[BitMap, BitMap], BitMap]) -> "DeviceSet":
         if not isinstance(other, DeviceSet):

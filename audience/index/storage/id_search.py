@@ -8,6 +8,7 @@ import polars as pl
 from audience.index.schema.columns import IdColumn, select_id_columns
 from audience.index.storage import bitmaps, id_column, id_lookup, polars_bridge
 from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.forked_process import reject_polars_after_fork
 from audience.index.storage.shard import Shard
 from audience.language.ast import Ids
 from audience.language.attribute_names import UNTYPED
@@ -26,6 +27,7 @@ def find_in_column(shard: Shard, column: IdColumn, ids: pl.Series) -> pl.DataFra
     Returns:
         The columns `row`, `id`, and `at`, the position of the id in *ids*.
     """
+    reject_polars_after_fork()
     no_matches = pl.DataFrame(schema=MATCH_SCHEMA)
     table = shard.read_hash_table(column)
     if not len(table) or not len(ids):
@@ -114,6 +116,7 @@ def _is_tag_live(tag: str, shards: Iterable[Shard]) -> bool:
 
 def locate_in_shard(ids: Ids, shard: Shard) -> pl.DataFrame:
     """Find the live rows of *shard* that have one of *ids* in any column of their kind; columns of `MATCH_SCHEMA`."""
+    reject_polars_after_fork()
     wanted = pl.Series("id", ids.values, dtype=pl.String).unique()
     matches = [find_in_column(shard, column, wanted) for column in select_id_columns(ids, shard.id_columns)]
     return pl.concat([pl.DataFrame(schema=MATCH_SCHEMA), *matches]).unique()

@@ -56,6 +56,11 @@ class Manifest:
         names = {name for files in self.shards for name in files.file_names()}
         return names | ({self.deleted_rows.name} if self.deleted_rows else set())
 
+    @property
+    def checksum(self) -> str:
+        """Return the checksum of the manifest, and with it of all files that it names."""
+        return hash128(_serialize_manifest(self))
+
 
 def timestamp_now() -> str:
     """Return the current time in UTC, as manifests have it."""

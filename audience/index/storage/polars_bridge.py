@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import arrow_file
+from audience.index.storage.forked_process import reject_polars_after_fork
 from audience.index.storage.layout import VALUE_COLUMNS, StoredAttribute
 from audience.index.storage.shard import SPARSE_RATIO, Shard
 
@@ -19,6 +20,7 @@ def series_to_arrow(values: pl.Series) -> Any:
 
 def arrow_to_series(array: Any) -> pl.Series:
     """Return an Arrow array as a series that shares its memory."""
+    reject_polars_after_fork()
     series = pl.from_arrow(array)
     assert isinstance(series, pl.Series)
     return series
@@ -45,6 +47,7 @@ def read_ids(shard: Shard, column: IdColumn) -> pl.Series:
 
 def read_ids_at(shard: Shard, column: IdColumn, rows: NDArray[np.uint32]) -> pl.Series:
     """Return the ids of *rows*; if they are few, only the blocks that hold them are read."""
+    reject_polars_after_fork()
     if column.stored_name in shard.polars_columns or len(rows) * SPARSE_RATIO > shard.row_count:
         matrix = None
     else:
@@ -56,6 +59,7 @@ def read_ids_at(shard: Shard, column: IdColumn, rows: NDArray[np.uint32]) -> pl.
 
 def _load_series(shard: Shard, name: str, column: Any) -> pl.Series:
     """Return a column as a series that is kept; names of id columns have a colon, others do not."""
+    reject_polars_after_fork()
     series: pl.Series | None = shard.polars_columns.get(name)
     if series is None:
         series = shard.polars_columns[name] = arrow_to_series(column)

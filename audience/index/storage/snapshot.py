@@ -2,18 +2,22 @@
 
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-from audience.errors import DamagedError
+from audience.errors import DamagedError, InvalidIndexError, Problem
+from audience.html_table import format_html_table
 from audience.index.schema.columns import IdColumn, Role
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES, RowSetCache
 from audience.index.storage.deleted_rows import map_deleted_rows, read_deleted_rows
-from audience.index.storage.layout import MANIFEST_FILE, ShardFiles
-from audience.index.storage.manifest import Manifest, load_current_manifest
-from audience.index.storage.published import Storage
+from audience.index.storage.layout import HISTORY_FOLDER, MANIFEST_FILE, ShardFiles, history_file
+from audience.index.storage.manifest import Manifest, load_current_manifest, read_manifest
+from audience.index.storage.published import Storage, open_storage
 from audience.index.storage.shard import Shard
 from audience.language.ast import Expr
 from audience.language.parser import parse
+from audience.language.validation import join_some
 
 
 class Snapshot:
@@ -52,8 +56,30 @@ class Snapshot:
 
     def is_same(self, other: "Snapshot") -> bool:
         """Return whether *other* is the same snapshot of the same index."""
-        same_location = self.storage.location == other.storage.location
-        return self is other or (same_location and self.manifest == other.manifest)
+        return self is other or (self.location == other.location and self.manifest == other.manifest)
+
+    @property
+    def location(self) -> str:
+        """Return the absolute path or URL of the index."""
+        location = self.storage.location
+        return location if "://" in location else str(Path(location).absolute())
+
+    def to_html(self) -> str:
+        """Return what the snapshot holds as a table."""
+        manifest = self.manifest
+        rows = [
+            ("devices", f"{self.device_count:,}"),
+            ("index", self.location),
+            ("snapshot", f"{manifest.number}, {manifest.created}, {manifest.description}"),
+            ("ids", join_some([column.stored_name for column in self.id_columns])),
+            ("attributes", join_some(list(self.roles)) or "none"),
+            ("segments", join_some(list(manifest.segments)) or "none"),
+        ]
+        return format_html_table("DeviceIndex", rows)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the place of the snapshot; the same snapshot is opened again, or an error is raised."""
+        return reopen_snapshot, (self.location, self.manifest.number, self.manifest.checksum, self.cache.max_bytes)
 
     @property
     def id_columns(self) -> list[IdColumn]:
@@ -110,3 +136,24 @@ def open_snapshot(
             if newer.number == manifest.number:
                 raise
             manifest = newer
+
+
+def reopen_snapshot(location: str, number: int, checksum: str, cache_bytes: int) -> Snapshot:
+    """Open the very snapshot that was pickled.
+
+    Raises:
+        InvalidIndexError: The index is gone, no longer keeps the snapshot, or was built again.
+        DamagedError: A file is missing or not what was written.
+    """
+    storage = open_storage(location)
+    manifest = load_current_manifest(storage)
+    if manifest.number != number and history_file(number).removeprefix(f"{HISTORY_FOLDER}/") in storage.list(
+        HISTORY_FOLDER
+    ):
+        manifest = read_manifest(storage, history_file(number))
+    if manifest.number != number or manifest.checksum != checksum:
+        reason = "keeps it no longer" if manifest.number != number else "was built again"
+        message = f"snapshot {number} of {location} was pickled, and the index {reason}"
+        hint = "resolve the expression again with the index as it is now"
+        raise InvalidIndexError(Problem("no-snapshot", message, hint=hint))
+    return Snapshot(storage, manifest, cache_bytes=cache_bytes)
