@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from audience import Unsupported, get_vendor, parse
-from audience.vendors import umeng
+from audience import get_vendor, parse
 from audience.vendors.payload_reader import dump_json
 
 models = pytest.importorskip("alibabacloud_umeng_push20220225.models")
@@ -60,13 +59,3 @@ def test_client_sends_ids(sent, text):
         client.send_by_device_with_options(models.SendByDeviceRequest(device_tokens=payload["device_tokens"]), {}, None)
         said = {"DeviceTokens": payload["device_tokens"]}
     assert [body for _, body in found] == [said]
-
-
-def test_versions_are_compared_when_enabled(monkeypatch):
-    with pytest.raises(Unsupported):
-        get_vendor("umeng").emit(parse("version >= 1.0"))
-    monkeypatch.setattr(umeng, "ALLOWS_VERSION_COMPARISON", True)
-    payload = get_vendor("umeng").emit(parse("version >= 1.0 AND NOT version <= 2.0"))
-    assert payload["filter"] == {"where": {"and": [{"app_version": ">1.0"}, {"not": {"app_version": "<2.0"}}]}}
-    with pytest.warns(match="as the page describes it"):
-        assert get_vendor("umeng").parse(payload) == parse("version >= 1.0 AND NOT version <= 2.0")

@@ -29,6 +29,7 @@ from audience.planning.catalog.references import expand_references, find_unknown
 from audience.planning.catalog.vendor_names import with_catalog_names
 from audience.planning.plans import SENT_IN_SEQUENCE, TWO_SOURCES, Plan, PlanRequest
 from audience.planning.platform_requests import PlatformAttribute, find_platform_attribute, find_platform_cover
+from audience.planning.undocumented_nots import assume_undocumented_nots, refuse_undocumented_nots
 from audience.planning.verification import find_assumed_facts, find_contradiction, verify_plan
 from audience.planning.vouching import VendorHas, resolve_vendor_has
 from audience.vendors import get_vendor
@@ -69,7 +70,8 @@ def plan(
         catalog: Which vendors have which attributes, under which names, and their constraints.
         max_requests: Maximum number of native requests.
         strict: Send by ids whatever rests on assumptions.
-        id_vendor: Vendor whose registration ids the expression contains, if it is another one.
+        id_vendor: Vendor whose registration ids the expression contains, if it is another one. *vendor* itself, if the
+            expression was read from its payload: what it leaves undocumented then goes back as it was.
         vendor_has: Types of tags that the vendor has although the catalog does not say so; "all" for every type.
 
     Raises:
@@ -95,6 +97,7 @@ def plan(
     simplified = simplify(nnf(simplify(expr)))
     expanded = simplified if catalog is None else simplify(nnf(expand_comparisons(simplified, catalog)))
     record = get_vendor(vendor, can="emit")
+    record = assume_undocumented_nots(record) if id_vendor == vendor else refuse_undocumented_nots(record)
     named_vendor = with_catalog_names(record, catalog)
     known_types = [*(() if index is None else index.snapshot.roles), *(() if catalog is None else catalog.attributes)]
     vouched = resolve_vendor_has(vendor_has, expr, known_types)

@@ -125,6 +125,7 @@ class Vendor:
         has_typed_tags: Whether tags have a type as ours do. A catalog then writes `TYPE:VALUE`.
         builtins: Attributes that the vendor keeps of each device by itself, with its names for them. Their types are in
             `BUILTIN_TYPES`.
+        undocumented_nots: Types of tags of which no page says whether NOT matches a device without any value.
         date_formats: How the vendor writes the days of its own attributes, for the patterns of a catalog.
         platforms: Field that narrows a request to platforms; None if requests have none. `emit`, `tag_problems` and
             `assumptions` never get a tag of a platform, unless the field leaves it to `emit` to write them.
@@ -161,6 +162,7 @@ class Vendor:
     type_aliases: Mapping[str, str] = field(default_factory=dict)
     has_typed_tags: bool = False
     builtins: Mapping[str, str] = field(default_factory=dict)
+    undocumented_nots: frozenset[str] = frozenset()
     date_formats: Mapping[str, str] = field(default_factory=dict)
     platforms: PlatformField | None = None
     delivery: DeliverySpec | None = None

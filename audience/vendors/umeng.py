@@ -6,6 +6,7 @@ http://dev.umeng.com/push/ios/api-doc.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -23,6 +24,7 @@ from audience.language.ast import (
     Ids,
     Not,
     Or,
+    Reference,
     Tag,
     Within,
     all_of,
@@ -46,11 +48,8 @@ LIMITS = {
     "operands": Limit(None, PAGE),
     "levels": Limit(None, PAGE),
 }
+SEND_BY_FILTER_DOCS = "https://api.aliyun.com/document/umeng-push/2022-02-25/SendByFilter"
 SHAPE = Tree(allows_unbounded_not=True)
-
-# Whether "app_version": ">1.0" may be written. The page gives it as the way to select versions ≥ 1.0, so whether 1.0
-# itself is included is uncertain; when parsed, it means what the page describes.
-ALLOWS_VERSION_COMPARISON = False
 
 TYPES_BY_KEY = {
     "tag": UNTYPED,
@@ -62,8 +61,11 @@ TYPES_BY_KEY = {
     "language": "language",
 }
 KEYS_BY_TYPE = {type_: key for key, type_ in TYPES_BY_KEY.items()}
-VERSION_COMPARE_OPS: dict[str, CompareOp] = {">": ">=", "<": "<="}
+VERSION_COMPARE_OPS: dict[str, CompareOp] = {">=": ">=", "<=": "<="}  # as in a sample of SendByFilter
+PAGE_COMPARE_OPS: dict[str, CompareOp] = {">": ">=", "<": "<="}  # the page writes > for the versions from one on
 COMPARISON_SIGNS = "<>=!"
+FILE_CASTS = ("filecast", "customizedcast")
+FILE = "file_id"  # kind of the reference to an uploaded file of device tokens or aliases
 ALIAS_TYPE = "alias_type"  # type of the tag for it: an alias belongs to a type
 CAST_TYPES = ("unicast", "listcast", "broadcast", "groupcast", "customizedcast")
 ID_LISTS_BY_CAST: dict[str, tuple[str, IdKind]] = {
@@ -86,10 +88,8 @@ def parse(payload: Any) -> Expr:
     match request["type"].value:
         case None:
             request.fail("missing-key", "missing key 'type'", f"one of {', '.join(CAST_TYPES)}")
-        case "filecast":
-            request["file_id"].fail("opaque", "only Umeng has the file of a file_id", "read the file instead")
-        case "customizedcast" if "file_id" in request:
-            request["file_id"].fail("opaque", "only Umeng has the file of a file_id", "read the file instead")
+        case "filecast" | "customizedcast" as cast if cast == "filecast" or not request[FILE].is_absent:
+            return _parse_file(cast, request)
         case "broadcast":
             _reject_other_targets(request, ())
             expr: Expr = Everyone()
@@ -108,13 +108,13 @@ def parse(payload: Any) -> Expr:
 def _reject_other_targets(request: PayloadCursor, allowed_keys: Sequence[str]) -> None:
     """Reject targets that contradict the type: which of the two counts is not documented."""
     for key in TARGET_KEYS:
-        if key in request and key not in allowed_keys:
+        if not request[key].is_absent and key not in allowed_keys:
             message = f"{key} beside type {request['type'].value!r}"
             request[key].fail("second-target", message, "leave out one of them")
 
 
 def _require_key(request: PayloadCursor, key: str) -> PayloadCursor:
-    if key not in request:
+    if request[key].is_absent:
         request.fail("missing-key", f"type {request['type'].value!r} needs {key}", f"add {key}")
     return request[key]
 
@@ -130,8 +130,22 @@ def _parse_ids(cast: str, request: PayloadCursor) -> Expr:
     return ids
 
 
+def _parse_file(cast: str, request: PayloadCursor) -> Expr:
+    """Parse an uploaded file, which only Umeng has: of device tokens, or of aliases of one type."""
+    _reject_other_targets(request, (FILE,))
+    file = Reference("umeng", FILE, _require_key(request, FILE).string())
+    if cast == "filecast":
+        return file
+    return all_of([file, Tag(ALIAS_TYPE, _require_key(request, ALIAS_TYPE).string())])
+
+
 def _parse_filter(filter_: PayloadCursor) -> Expr:
-    """Parse a filter, an object or JSON text; its top is an AND (FILTER_DOCS)."""
+    """Parse a filter, an object or JSON text; its top is an AND (FILTER_DOCS).
+
+    The sample of SendByFilter is JSON text without the outer braces.
+    """
+    if isinstance(filter_.value, str) and filter_.value.lstrip().startswith('"where"'):
+        filter_ = replace(filter_, value=f"{{{filter_.value}}}")
     where = filter_.json_object().only(("where",))["where"].only(("and",))
     if not where.value:
         where.fail("missing-key", "missing key 'and'", "the top of a filter is an and")
@@ -170,14 +184,16 @@ def _is_iso_date(text: str) -> bool:
 
 def _parse_condition(key: str, condition: PayloadCursor) -> Expr:
     value = condition.string()
-    sign, version = value[0], value[1:].strip(WHITESPACE)
-    if sign not in COMPARISON_SIGNS:
+    version = value.lstrip(COMPARISON_SIGNS)
+    sign, version = value[: len(value) - len(version)], version.strip(WHITESPACE)
+    if not sign:
         return Tag(TYPES_BY_KEY[key], value)
-    if key != "app_version" or sign not in VERSION_COMPARE_OPS or not version or version[0] in COMPARISON_SIGNS:
-        hint = 'like "1.0", or ">1.0" of an app_version'
+    operator = VERSION_COMPARE_OPS.get(sign) or PAGE_COMPARE_OPS.get(sign)
+    if key != "app_version" or operator is None or not version:
+        hint = 'like "1.0", or ">=1.0" of an app_version'
         condition.fail("ambiguous", f"{value!r}: what it selects is not documented", hint)
-    operator = VERSION_COMPARE_OPS[sign]
-    condition.warn(f"{value!r} is read as {operator} {version}, as the page describes it")
+    if sign in PAGE_COMPARE_OPS:
+        condition.warn(f"{value!r} is read as {operator} {version}, as the page describes it")
     return Compare("version", operator, version)
 
 
@@ -200,6 +216,12 @@ def emit(expr: Expr) -> Payload:
             return {"type": "customizedcast", "alias": _emit_ids(ids, "alias"), ALIAS_TYPE: type_}
         case And(terms=(Tag(type="alias_type", value=type_), Ids(kind="alias") as ids)):
             return {"type": "customizedcast", "alias": _emit_ids(ids, "alias"), ALIAS_TYPE: type_}
+        case Reference(kind="file_id", value=value):
+            return {"type": "filecast", FILE: value}
+        case And(terms=(Reference(kind="file_id", value=value), Tag(type="alias_type", value=type_))):
+            return {"type": "customizedcast", FILE: value, ALIAS_TYPE: type_}
+        case And(terms=(Tag(type="alias_type", value=type_), Reference(kind="file_id", value=value))):
+            return {"type": "customizedcast", FILE: value, ALIAS_TYPE: type_}
     problems = list(_expr_problems(expr))
     if problems:
         raise Unsupported(problems)
@@ -226,11 +248,14 @@ def _expr_problems(expr: Expr) -> Iterator[Problem]:
                 yield Problem("no-such-id", f"Umeng has no id of the kind {kind}", atom.span, hint="name them by alias")
             case Compare(type="active", operator=">=", value=value) if _is_iso_date(value):
                 pass
-            case Compare(type="version", operator=">=" | "<=") if ALLOWS_VERSION_COMPARISON:
+            case Compare(type="version", operator=">=" | "<="):
                 pass
-            case Compare(type="version"):
-                message = f"{render(atom)!r}: the page writes > for ≥, so the bound is uncertain"
-                yield Problem("uncertain", message, atom.span, hint="list the versions in a catalog")
+            case Compare(type="version", operator=operator):
+                message = f"{render(atom)!r}: the page writes > for ≥, so {operator} cannot be written"
+                yield Problem("uncertain", message, atom.span, hint=f"write {operator}= and exclude the version itself")
+            case Reference(kind=kind):
+                message = f"{render(atom)}: a {kind} can be combined with the type of its aliases only"
+                yield Problem("ids-with-tags", message, atom.span)
             case Compare() | Within():
                 message = f"{render(atom)!r} is a comparison; Umeng supports active >= DATE only"
                 yield Problem("no-ranges", message, atom.span)
@@ -266,7 +291,7 @@ def _emit_node(expr: Expr) -> Payload:
         case Not(term=term):
             return {"not": _emit_node(term)}
         case Compare(operator=order, value=value):
-            return {"app_version": f"{order[0]}{value}"}
+            return {"app_version": f"{order}{value}"}
         case Tag(type=type_, value=value):
             return {KEYS_BY_TYPE[type_]: value}
     raise AssertionError(f"checked by _expr_problems: {expr!r}")
@@ -282,6 +307,9 @@ def assumptions(expr: Expr) -> Iterator[Problem]:
                 "first-day",
                 "launch_from includes the date itself, as its name suggests; the page describes it as later",
             )
+        elif isinstance(atom, Compare):
+            message = ">= and <= of versions are in a sample of SendByFilter only, and compare as versions do"
+            yield Problem("version-sign", message)
         elif isinstance(atom, Ids) and atom.kind == "alias":
             yield Problem("alias", "an alias matches every device bound to it at Umeng")
 
@@ -300,7 +328,8 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("umeng",),
     shape=SHAPE,
-    supported=TAGS_AND_IDS | {Compare},
+    supported=TAGS_AND_IDS | {Compare, Reference},
+    undocumented_nots=frozenset(KEYS_BY_TYPE) - {UNTYPED},
     explained=frozenset({Within}),
     tag_problems=tag_problems,
     assumptions=assumptions,
