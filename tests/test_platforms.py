@@ -3,14 +3,16 @@
 import itertools
 import json
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import boolean_exprs
 
-from audience import Tag, Unsupported, get_vendor, parse, plan, render, vendor_names
+from audience import DeviceIndex, Tag, Unsupported, get_vendor, parse, plan, render, vendor_names
 from audience.language.platforms import canonical_platform
 from audience.messages import Message, parse_message
+from audience.planning.catalog.loader import parse_catalog
 from audience.testing.oracle import OracleDevice, is_inside
 
 NARROWED_VENDORS = [name for name in vendor_names(can="emit") if get_vendor(name).platforms is not None]
@@ -158,3 +160,44 @@ def test_every_name_of_the_field_is_read_back(vendor):
         assert not [*record.tag_problems(tag)]
     with pytest.raises(Unsupported, match="amiga"):
         record.emit(Tag("platform", "amiga"))
+
+
+def test_column_of_platforms_has_one_name_for_each(tmp_path):
+    table = {"registration_id": ["r1", "r2", "r3"], "platform": ["iOS", "HMOS", "Kindle"], "os": ["iOS", "HMOS", "x"]}
+    index = DeviceIndex.build(pl.DataFrame(table), tmp_path / "index")
+    assert [index.count(f"platform:{name}") for name in ("IOS", "harmony", "Kindle")] == [1, 1, 1]
+    assert [index.count(f"os:{name}") for name in ("iOS", "HMOS", "ios")] == [1, 1, 0]
+    index.update(pl.DataFrame({"registration_id": ["r3", "r4"], "platform": ["Harmony", "ANDROID"], "os": ["y", "z"]}))
+    assert [index.count(f"platform:{name}") for name in ("hmos", "android", "kindle")] == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("platforms", "known", "reason"),
+    [
+        (["ios", "android", "android"], "", None),
+        (["ios", "android", "hmos"], "", None),
+        (["ios", "android", None], "", "platform-contradicted"),
+        (["ios", "android", "windows"], "", "platform-contradicted"),
+        (["ios", "android", "android"], 'values = ["iOS", "Android"]', None),
+        (["ios", "android", "android"], 'values = ["iOS", "Android"]\nexhaustive = true', None),
+        (["ios", "android", None], 'values = ["iOS", "Android"]\nexhaustive = true', "platform-contradicted"),
+    ],
+)
+def test_index_decides_whether_platforms_are_all_known(tmp_path, platforms, known, reason):
+    table = {"registration_id": ["r1", "r2", "r3"], "platform": platforms}
+    index = DeviceIndex.build(pl.DataFrame(table), tmp_path / "index")
+    catalog = parse_catalog(f'[platform]\nbuiltin = ["engagelab"]\n{known}')
+    found = plan("NOT platform:ios", "engagelab", index, catalog)
+    others = ["android"] if known else ["android", "hmos"]
+    assert [problem.code for problem in found.reasons] == [reason] * bool(reason)
+    assert found.native == (() if reason else ({"to": "all", "body": {"platform": others}},))
+
+
+def test_platform_is_by_ids_until_the_catalog_declares_it(tmp_path):
+    table = {"registration_id": ["r1", "r2"], "platform": ["ios", "android"]}
+    index = DeviceIndex.build(pl.DataFrame(table), tmp_path / "index")
+    for text in ("platform:ios", "NOT platform:ios", "platform:ios OR registration_id(r2)"):
+        found = plan(text, "engagelab", index)
+        assert (found.native, [problem.code for problem in found.reasons][:1]) == ((), ["not-at-vendor"]), text
+    vouched = plan("platform:ios", "engagelab", index, vendor_has=["platform"])
+    assert vouched.native == ({"to": "all", "body": {"platform": ["ios"]}},)

@@ -29,11 +29,13 @@ class PlatformAttribute:
         type: Name of the attribute.
         field: The vendor's field.
         title: Name of the vendor in messages.
+        known: All platforms on which the vendor's devices are; empty if they are not known.
     """
 
     type: str
     field: PlatformField
     title: str
+    known: tuple[str, ...]
 
     def tag(self, value: str) -> Tag:
         """Return the tag of one platform."""
@@ -42,18 +44,16 @@ class PlatformAttribute:
     @property
     def constraints(self) -> AttributeConstraints:
         """Constraints that hold at the vendor: a device is on one platform, and on one of those documented."""
-        known = self.field.all_platforms
         return AttributeConstraints(
             exclusive=frozenset([self.type]),
-            exhaustive=frozenset([self.type] if known else []),
-            values={self.type: known} if known else {},
+            exhaustive=frozenset([self.type] if self.known else []),
+            values={self.type: self.known} if self.known else {},
         )
 
     @property
     def assumption(self) -> Problem:
         """Assumption of requests for several platforms."""
-        known = self.field.all_platforms
-        which = f"one of {', '.join(known)}" if known else "and on no other"
+        which = f"one of {', '.join(self.known)}" if self.known else "and on no other"
         return Problem("one-platform", f"every device at {self.title} is on one platform, {which}")
 
 
@@ -70,7 +70,17 @@ def find_platform_attribute(vendor: Vendor, catalog: Catalog | None) -> Platform
         for tag in own_tags
     ):
         return None
-    return PlatformAttribute(PLATFORM_TYPE, vendor.platforms, vendor.title)
+    return PlatformAttribute(PLATFORM_TYPE, vendor.platforms, vendor.title, _find_known(vendor.platforms, catalog))
+
+
+def _find_known(field: PlatformField, catalog: Catalog | None) -> tuple[str, ...]:
+    """Return all platforms there are: those that the vendor documents and the catalog does not rule out."""
+    attribute = None if catalog is None else catalog.attributes.get(PLATFORM_TYPE)
+    if attribute is None or not attribute.values:
+        return field.all_platforms
+    if attribute.exhaustive:
+        return attribute.values
+    return tuple(name for name in field.all_platforms if name in attribute.values)
 
 
 def find_platform_cover(
@@ -84,8 +94,8 @@ def find_platform_cover(
         cover_rest: Splits an expression without platforms, narrowed to platforms, into parts of one request each.
         max_parts: Maximum number of parts.
     """
-    values = list(dict.fromkeys([*values_of_type(expr, attribute.type), *attribute.field.all_platforms]))
-    choices: list[str | None] = [*values] if attribute.field.all_platforms else [*values, None]
+    values = list(dict.fromkeys([*values_of_type(expr, attribute.type), *attribute.known]))
+    choices: list[str | None] = [*values] if attribute.known else [*values, None]
     values_by_part: dict[Expr, list[str]] = {}
     remainder: list[Expr] = []
     for rest, group in group_by_rest(expr, attribute.type, choices):
@@ -115,7 +125,7 @@ def _narrow(rest: Expr, named: Sequence[str], values: Sequence[str], attribute: 
 
     If these are all platforms there are, nothing needs narrowing, but nobody writes to everyone by accident.
     """
-    if attribute.field.all_platforms and set(named) == set(values) and rest != Everyone():
+    if attribute.known and set(named) == set(values) and rest != Everyone():
         return [rest]
     size = attribute.field.max_named
     chunks = [named[start : start + size] for start in range(0, len(named), size)]

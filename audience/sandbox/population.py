@@ -6,7 +6,7 @@
 | `tpns_token`, `emas_registration_id`, … | the id at that vendor; a device without one is unknown there |
 | `alias`, `account` | strings, or lists of them |
 | `tags`, `tag`, any list of strings, booleans | untyped tags |
-| `platform` | android, ios or hmos; a device without one matches every platform |
+| `platform` | android, ios or harmonyos, also called hmos; a device without one matches every platform |
 | every other string, integer, or date | a typed tag, `province:guangdong` |
 """
 
@@ -122,7 +122,7 @@ class Population:
             return ~self.no_devices()
         key = " ".join(sorted(platforms))
         if key not in self._mask_cache:
-            column = self.table["platform"].str.to_lowercase().replace({"harmony": "hmos"})
+            column = self.table["platform"].str.to_lowercase().replace({"harmony": "hmos", "harmonyos": "hmos"})
             self._mask_cache[key] = column.is_in(list(platforms)).fill_null(True).to_numpy()
         return self._mask_cache[key].copy()
 

@@ -17,6 +17,7 @@ from audience.index.ingest.exact_numbers import (
 from audience.index.schema.columns import Column, Role
 from audience.index.schema.value_types import VERSION, value_type_of
 from audience.index.storage.list_columns import arrays_to_lists, element_type, flatten_lists, is_list
+from audience.language.platforms import PLATFORM_TYPE, find_platform_renames
 
 Cast: TypeAlias = Callable[[pl.Series, Column, int], pl.Series]  # values, their column, number of the first row
 Convert: TypeAlias = Callable[[pl.Expr], pl.Expr]
@@ -171,8 +172,16 @@ def _null_if_empty(value: pl.Expr) -> pl.Expr:
 
 
 def _cast_strings(values: pl.Series, column: Column, first_row: int) -> pl.Series:
-    """Return strings; the encoder gives no code to an empty one."""
-    return _to_strings(values, column)
+    """Return strings, platforms under their one name; the encoder gives no code to an empty string."""
+    strings = _to_strings(values, column)
+    return _rename_platforms(strings) if column.name == PLATFORM_TYPE else strings
+
+
+def _rename_platforms(strings: pl.Series) -> pl.Series:
+    """Return platforms under the names that expressions have for them."""
+    spellings = flatten_lists(strings).drop_nulls().unique().to_list()
+    renames = find_platform_renames(spellings)
+    return _map_values(strings, lambda value: value.replace(renames)) if renames else strings
 
 
 def _cast_device_ids(values: pl.Series, column: Column, first_row: int) -> pl.Series:

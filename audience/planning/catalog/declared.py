@@ -54,7 +54,8 @@ def restrict_to_declared(vendor: Vendor, catalog: Catalog | None, vouched: Vouch
             problems.append(_not_at_vendor_problem([tag], catalog, vendor))
         return problems
 
-    return replace(vendor, emit=emit, tag_problems=tag_problems)
+    # `vendor` writes the platforms, after they are found to be declared.
+    return replace(vendor, emit=emit, tag_problems=tag_problems, platforms=None)
 
 
 def _emit_problems(expr: Expr, vendor: Vendor) -> list[Problem]:

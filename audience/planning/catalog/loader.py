@@ -10,6 +10,7 @@ from typing import Any
 from audience.errors import CatalogError, Problem
 from audience.index.schema.columns import Role
 from audience.index.schema.value_types import value_type_of
+from audience.language.platforms import PLATFORM_TYPE, canonical_platform
 from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
 from audience.planning.catalog.references import TABLE, find_meaning_problems, read_meanings
@@ -62,6 +63,8 @@ def parse_catalog(text: str) -> Catalog:
 
 def _build_attribute(name: str, table: Mapping[str, Any]) -> CatalogAttribute:
     values = table.get("values")
+    if name == PLATFORM_TYPE and values is not None:
+        values = list(dict.fromkeys(map(canonical_platform, values)))
     return CatalogAttribute(
         name,
         None if values is None else tuple(_sort_values(values, table.get("order"))),
