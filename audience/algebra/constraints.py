@@ -1,12 +1,13 @@
 """Known constraints of attributes, and how expressions are simplified with them.
 
 A device has at most one value of an *exclusive* attribute and at least one value of an *exhaustive* attribute. All
-values of a *closed* attribute are known.
+values of a *closed* attribute are known. Numbers, days and versions are compared as values: 30 and 30.0 are one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import TypeAlias
 
 from audience.algebra.normal_forms import nnf
 from audience.algebra.simplification import simplify
@@ -25,23 +26,49 @@ from audience.language.ast import (
     all_of,
     any_of,
     atoms,
+    map_atoms,
+    negated_tag,
     or_terms,
 )
+
+ValueKey: TypeAlias = Callable[[str], Hashable]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueKeys:
+    """Functions that return equal keys for equal values of an ordered attribute.
+
+    Attributes:
+        tag: Two tags with equal keys are the same tag.
+        operand: Two comparisons whose operands have equal keys are the same comparison.
+        overlap: A device can have two tags with equal keys although the attribute is exclusive, such as a day and a
+            timestamp of that day.
+    """
+
+    tag: ValueKey
+    operand: ValueKey
+    overlap: ValueKey
 
 
 @dataclass(frozen=True, slots=True)
 class AttributeConstraints:
-    """Exclusive and exhaustive attributes, and the values of closed attributes."""
+    """Exclusive and exhaustive attributes, the values of closed attributes, and the keys of ordered attributes."""
 
     exclusive: frozenset[str] = frozenset()
     exhaustive: frozenset[str] = frozenset()
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    keys: Mapping[str, ValueKeys] = field(default_factory=dict)
 
     def are_exclusive(self, lhs: Expr, rhs: Expr) -> bool:
         """Return whether *lhs* and *rhs* are tags that no device has both of."""
         if not isinstance(lhs, Tag) or not isinstance(rhs, Tag):
             return False
-        return lhs.type == rhs.type and lhs.value != rhs.value and lhs.type in self.exclusive
+        return lhs.type == rhs.type and lhs.type in self.exclusive and self.overlap_key(lhs) != self.overlap_key(rhs)
+
+    def overlap_key(self, tag: Tag) -> Hashable:
+        """Return the key that differs between *tag* and every tag of its attribute that excludes it."""
+        keys = self.keys.get(tag.type)
+        return tag.value if keys is None else keys.overlap(tag.value)
 
     def all_tags(self, type_: str) -> list[Tag]:
         """Return all tags of a closed attribute."""
@@ -58,6 +85,7 @@ def merge_constraints(first: AttributeConstraints, second: AttributeConstraints)
         first.exclusive | second.exclusive,
         first.exhaustive | second.exhaustive,
         {**first.values, **second.values, **values},
+        {**first.keys, **second.keys},
     )
 
 
@@ -77,20 +105,42 @@ def build_constraint_expr(used_atoms: Iterable[Atom], constraints: AttributeCons
     tags = [atom for atom in used_atoms if isinstance(atom, Tag)]
     exclusive = [tag for tag in tags if tag.type in constraints.exclusive]
     pairs = [Not(And(pair)) for pair in combinations(exclusive, 2) if constraints.are_exclusive(*pair)]
-    types = {tag.type for tag in tags} & constraints.exhaustive & constraints.values.keys()
-    exhaustive = [any_of(constraints.all_tags(type_)) for type_ in sorted(types)]
-    rules = [*_iter_existence_rules(used_atoms, constraints), *_iter_order_rules(used_atoms)]
-    return all_of([*pairs, *exhaustive, *rules])
+    return all_of([*pairs, *_iter_possible_rules(used_atoms, constraints)])
 
 
-def _iter_existence_rules(used_atoms: Iterable[Atom], constraints: AttributeConstraints) -> Iterator[Expr]:
+def build_possible_expr(used_atoms: Iterable[Atom], constraints: AttributeConstraints) -> Expr:
+    """Return the constraint of *used_atoms* without what follows from exclusive attributes.
+
+    One of the values that *used_atoms* do not name represents all of them.
+
+    >>> from audience.language.parser import parse
+    >>> from audience.language.printer import render
+    >>> constraints = AttributeConstraints(exhaustive=frozenset("p"), values={"p": ("a", "b", "c", "d")})
+    >>> render(build_possible_expr(atoms(parse("p:a OR p:b")), constraints))
+    'p:a OR p:b OR p:c'
+    """
+    return all_of(_iter_possible_rules(list(used_atoms), constraints))
+
+
+def _iter_possible_rules(used_atoms: Sequence[Atom], constraints: AttributeConstraints) -> Iterator[Expr]:
+    used_tags = {atom for atom in used_atoms if isinstance(atom, Tag)}
+    used_types = {tag.type for tag in used_tags}
+    for type_ in sorted(used_types & constraints.exhaustive & constraints.values.keys()):
+        listed_tags = constraints.all_tags(type_)
+        unnamed_tags = [tag for tag in listed_tags if tag not in used_tags]
+        yield any_of([*(tag for tag in listed_tags if tag in used_tags), *unnamed_tags[:1]])
+    yield from _iter_existence_rules(used_atoms, constraints)
+    yield from _iter_order_rules(used_atoms)
+
+
+def _iter_existence_rules(used_atoms: Sequence[Atom], constraints: AttributeConstraints) -> Iterator[Expr]:
     """Yield the rules of `has`: it follows from each value, and means any value of a closed attribute."""
-    used_atoms = list(used_atoms)
     for has in used_atoms:
         if not isinstance(has, Has):
             continue
         conditions = [atom for atom in used_atoms if isinstance(atom, Tag | Compare | Within) and atom.type == has.type]
-        yield from (any_of([has, Not(condition)]) for condition in conditions)
+        if conditions:
+            yield any_of([has, Not(any_of(conditions))])
         if has.type in constraints.exhaustive:
             yield has
         elif has.type in constraints.values and set(constraints.all_tags(has.type)) <= set(conditions):
@@ -108,6 +158,44 @@ def _iter_order_rules(used_atoms: Sequence[Atom]) -> Iterator[Expr]:
         yield from (any_of([inclusive, Not(part)]) for part in parts if part in known)
         if known.issuperset(parts):
             yield any_of([Not(inclusive), *parts])
+
+
+def unify_spellings(exprs: Iterable[Expr], constraints: AttributeConstraints) -> list[Expr]:
+    """Return *exprs* with one spelling of each value: the one that the attribute lists, or else the first.
+
+    Tags and comparisons share a spelling if they have the same keys.
+
+    >>> from decimal import Decimal
+    >>> from audience.language.parser import parse
+    >>> from audience.language.printer import render
+    >>> constraints = AttributeConstraints(keys={"age": ValueKeys(Decimal, Decimal, Decimal)})
+    >>> render(unify_spellings([parse("age:30.0 AND NOT age:30 AND age < 3e1 AND age <= 30")], constraints)[0])
+    'age:30.0 AND NOT age:30.0 AND age < 30.0 AND age <= 30.0'
+    """
+    if not constraints.keys:
+        return list(exprs)
+    spellings: dict[tuple[str, ValueKey, Hashable], str] = {}
+
+    def spell(type_: str, key: ValueKey, text: str) -> str:
+        return spellings.setdefault((type_, key, key(text)), text)
+
+    def unify(atom: Atom) -> Atom:
+        if not isinstance(atom, Tag | Compare | Within) or (keys := constraints.keys.get(atom.type)) is None:
+            return atom
+        match atom:
+            case Tag(type=type_, value=value):
+                return replace(atom, value=spell(type_, keys.tag, value))
+            case Compare(type=type_, value=value):
+                return replace(atom, value=spell(type_, keys.operand, value))
+            case Within(type=type_, day=day):
+                return replace(atom, day=spell(type_, keys.operand, day))
+
+    exprs = list(exprs)
+    types = {getattr(atom, "type", "") for expr in exprs for atom in atoms(expr)}
+    for type_ in types & constraints.keys.keys() & constraints.values.keys():
+        for value in constraints.values[type_]:
+            spell(type_, constraints.keys[type_].tag, value)
+    return [map_atoms(expr, unify) for expr in exprs]
 
 
 def simplify_with_constraints(expr: Expr, constraints: AttributeConstraints) -> Expr:
@@ -139,32 +227,51 @@ def _constrain_node(expr: Expr, constraints: AttributeConstraints) -> Expr:
 
 def _simplify_intersection(terms: list[Expr], constraints: AttributeConstraints) -> Expr:
     """Return the intersection of *terms* without the terms that its own tags exclude or imply."""
-    tags = [term for term in terms if isinstance(term, Tag) and term.type in constraints.exclusive]
-    if any(constraints.are_exclusive(lhs, rhs) for lhs, rhs in combinations(tags, 2)):
-        return Nobody()
-    terms = [_drop_excluded_tags(term, tags, constraints) for term in terms]
-    tag_lists = [_tags_of_union(term) for term in terms]
-    return all_of(term for term in terms if not _is_implied(term, tag_lists, constraints))
+    own_keys: dict[str, Hashable] = {}
+    for tag in terms:
+        if isinstance(tag, Tag) and tag.type in constraints.exclusive:
+            key = constraints.overlap_key(tag)
+            if own_keys.setdefault(tag.type, key) != key:
+                return Nobody()
+    terms = [_drop_excluded_tags(term, own_keys, constraints) for term in terms]
+    possible_keys = _possible_keys(terms, constraints)
+    return all_of(term for term in terms if not _is_implied(term, possible_keys, constraints))
 
 
-def _drop_excluded_tags(term: Expr, tags: list[Tag], constraints: AttributeConstraints) -> Expr:
-    """Remove the tags of a union that exclude one of *tags*."""
-    if not isinstance(term, Or):
+def _drop_excluded_tags(term: Expr, own_keys: Mapping[str, Hashable], constraints: AttributeConstraints) -> Expr:
+    """Remove the tags of a union that exclude a tag beside it; *own_keys* has the key of that tag by its type."""
+    if not isinstance(term, Or) or not own_keys:
         return term
-    return any_of(operand for operand in term.terms if not any(constraints.are_exclusive(operand, tag) for tag in tags))
+    return any_of(
+        operand
+        for operand in term.terms
+        if not isinstance(operand, Tag)
+        or operand.type not in own_keys
+        or constraints.overlap_key(operand) == own_keys[operand.type]
+    )
 
 
-def _is_implied(term: Expr, tag_lists: list[list[Expr]], constraints: AttributeConstraints) -> bool:
-    """Return whether *term* is NOT of a tag that excludes every tag of one of *tag_lists*."""
-    if not isinstance(term, Not):
+def _possible_keys(terms: Iterable[Expr], constraints: AttributeConstraints) -> dict[str, list[set[Hashable]]]:
+    """Return by exclusive type the keys of each term that is one of its tags, or a union of them."""
+    keys: dict[str, list[set[Hashable]]] = {}
+    for term in terms:
+        operands = or_terms(term)
+        tags = [operand for operand in operands if isinstance(operand, Tag)]
+        types = {tag.type for tag in tags}
+        if len(tags) == len(operands) and len(types) == 1 and types <= constraints.exclusive:
+            keys.setdefault(tags[0].type, []).append({constraints.overlap_key(tag) for tag in tags})
+    return keys
+
+
+def _is_implied(
+    term: Expr, possible_keys: Mapping[str, list[set[Hashable]]], constraints: AttributeConstraints
+) -> bool:
+    """Return whether *term* is NOT of a tag that excludes every tag of a union beside it."""
+    tag = negated_tag(term)
+    if tag is None or tag.type not in possible_keys:
         return False
-    return any(tags and all(constraints.are_exclusive(tag, term.term) for tag in tags) for tags in tag_lists)
-
-
-def _tags_of_union(term: Expr) -> list[Expr]:
-    """Return the tags of a union of tags, or a single tag; an empty list for any other term."""
-    operands = or_terms(term)
-    return list(operands) if all(isinstance(operand, Tag) for operand in operands) else []
+    key = constraints.overlap_key(tag)
+    return any(key not in keys for keys in possible_keys[tag.type])
 
 
 def add_exhaustive_bound(expr: Expr, constraints: AttributeConstraints, usable_types: Iterable[str]) -> Expr | None:

@@ -5,15 +5,20 @@ lists are interchangeable, so one of them represents its group:
 
     alias(u1, u2) AND NOT alias(u2, u3)      groups {u1} {u2} {u3}
     alias(u1, u2) OR  account(a1, a2)        groups {u1, u2} {a1, a2}, represented by u1 and a1
+
+The tags of an exclusive attribute are codes of a few variables, see `exclusive_groups`.
 """
 
 import operator
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
+from audience.algebra.exclusive_groups import ExclusiveGroup, ExclusiveGroups
+from audience.algebra.simplification import negate
 from audience.errors import ComplexityError, Problem
-from audience.language.ast import And, Atom, Everyone, Expr, Ids, Nobody, Not, Or, atoms
+from audience.language.ast import And, Atom, AtomNode, Everyone, Expr, Ids, Nobody, Not, Or, Tag, atoms
 
 MAX_ATOMS = 400  # the pure-Python variant of dd recurses once per variable
 MAX_TOTAL_NODES = 2_000_000  # nodes of all diagrams that are combined; about a second
@@ -60,18 +65,24 @@ def representative_atoms(atom: Atom, id_groups: IdGroups) -> Sequence[Atom]:
     return id_groups[atom] if isinstance(atom, Ids) else [atom]
 
 
-def _name_variables(exprs: Sequence[Expr], id_groups: IdGroups) -> dict[Atom, str]:
-    """Name a variable per atom in reading order, because terms that are read together make small diagrams."""
-    variables: dict[Atom, None] = {}
-    for expr in exprs:
-        for atom in atoms(expr):
-            variables.update(dict.fromkeys(representative_atoms(atom, id_groups)))
+Variable: TypeAlias = Atom | tuple[str, int]  # an atom, or a binary digit of the codes of a type
+
+
+def _name_variables(exprs: Sequence[Expr], id_groups: IdGroups, groups: ExclusiveGroups) -> dict[Variable, str]:
+    """Name the variables in reading order, because terms that are read together make small diagrams."""
+    variables: dict[Variable, None] = {}
+    for atom in (atom for expr in exprs for atom in atoms(expr)):
+        if isinstance(atom, Tag) and (group := groups.get(atom.type)) is not None:
+            variables.update(dict.fromkeys((group.type, digit) for digit in range(group.bit_count)))
+            if group.codes[atom] not in group.shared_codes:
+                continue
+        variables.update(dict.fromkeys(representative_atoms(atom, id_groups)))
     if len(variables) > MAX_ATOMS:
         message = (
             f"{len(variables):,} different tags and ids are too many for a proof; at most {MAX_ATOMS} are possible"
         )
         raise ComplexityError(Problem("too-many-tags", message))
-    return {atom: f"x{position}" for position, atom in enumerate(variables)}
+    return {variable: f"x{position}" for position, variable in enumerate(variables)}
 
 
 @cache
@@ -94,9 +105,10 @@ class DiagramBuilder:
     Every method that combines diagrams raises ComplexityError beyond the limit.
     """
 
-    def __init__(self, exprs: Sequence[Expr], id_groups: IdGroups):
-        self.variable_names = _name_variables(exprs, id_groups)
+    def __init__(self, exprs: Sequence[Expr], id_groups: IdGroups, exclusive_groups: ExclusiveGroups):
+        self.variable_names = _name_variables(exprs, id_groups, exclusive_groups)
         self.id_groups = id_groups
+        self.exclusive_groups = exclusive_groups
         self.bdd = _load_bdd_manager()
         self.total_nodes = 0
 
@@ -112,10 +124,50 @@ class DiagramBuilder:
             case Not(term=term):
                 return ~self.build(term)
             case And(terms=terms):
-                return self.intersection(list(map(self.build, terms)))
+                return ~self.union(self._build_operands(map(negate, terms)))
             case Or(terms=terms):
-                return self.union(list(map(self.build, terms)))
+                return self.union(self._build_operands(terms))
+            case Tag(type=type_) if type_ in self.exclusive_groups:
+                return self._build_tag(expr, self.exclusive_groups[type_])
         return self.bdd.var(self.variable_names[expr])
+
+    def _build_operands(self, terms: Iterable[Expr]) -> list[Any]:
+        """Return the diagrams of the terms of a union: one for all tags of an exclusive attribute together."""
+        operands: dict[Expr | str, Any] = {}
+        codes: dict[str, list[int]] = {}
+        for term in terms:
+            if isinstance(term, Tag) and (group := self.exclusive_groups.get(term.type)) is not None:
+                code = group.codes[term]
+                if code not in group.shared_codes:
+                    operands.setdefault(group.type, None)  # keeps its place
+                    codes.setdefault(group.type, []).append(code)
+                    continue
+            operands[term] = self.build(term)
+        for type_, type_codes in codes.items():
+            operands[type_] = self._build_codes(self.exclusive_groups[type_], sorted(type_codes))
+        return list(operands.values())
+
+    def _build_tag(self, tag: Tag, group: ExclusiveGroup) -> Any:
+        """Return the diagram of a single tag of an exclusive attribute."""
+        code = group.codes[tag]
+        node = self._build_codes(group, [code])
+        return node & self.bdd.var(self.variable_names[tag]) if code in group.shared_codes else node
+
+    def _build_codes(self, group: ExclusiveGroup, codes: list[int]) -> Any:
+        """Return the diagram of devices with one of the ascending *codes*; the highest digit comes first."""
+
+        def build_range(start: int, stop: int, base: int, digit: int) -> Any:
+            if start == stop:
+                return self.bdd.false
+            if stop - start == 1 << (group.bit_count - digit):
+                return self.bdd.true
+            half = base + (1 << (group.bit_count - digit - 1))
+            middle = bisect_left(codes, half, start, stop)
+            variable = self.bdd.var(self.variable_names[group.type, digit])
+            low, high = build_range(start, middle, base, digit + 1), build_range(middle, stop, half, digit + 1)
+            return self.bdd.ite(variable, high, low)
+
+        return build_range(0, len(codes), 0, 0)
 
     def union(self, nodes: list[Any]) -> Any:
         """Return the diagram of devices in any of *nodes*."""
@@ -145,4 +197,11 @@ class DiagramBuilder:
         model = self.bdd.pick(node)
         if model is None:
             return None
-        return frozenset(atom for atom, name in self.variable_names.items() if model.get(name, False))
+        true_variables = {variable for variable, name in self.variable_names.items() if model.get(name, False)}
+        device: set[Atom] = {variable for variable in true_variables if isinstance(variable, AtomNode)}
+        for group in self.exclusive_groups.values():
+            digits = [(group.type, digit) in true_variables for digit in range(group.bit_count)]
+            code = int("".join(map(str, map(int, digits))), base=2)
+            tags = {tag for tag, tag_code in group.codes.items() if tag_code == code}
+            device = (device - (group.codes.keys() - tags)) | (tags if code not in group.shared_codes else set())
+        return frozenset(device)

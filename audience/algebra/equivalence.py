@@ -10,8 +10,14 @@ Comparisons, samples and segments are independent atoms: relations between them,
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints, build_constraint_expr
+from audience.algebra.constraints import (
+    NO_CONSTRAINTS,
+    AttributeConstraints,
+    build_possible_expr,
+    unify_spellings,
+)
 from audience.algebra.diagrams import DiagramBuilder, IdGroups, group_ids, representative_atoms
+from audience.algebra.exclusive_groups import group_exclusive_tags
 from audience.algebra.normal_forms import nnf
 from audience.algebra.simplification import simplify
 from audience.language.ast import And, Atom, AtomNode, Everyone, Expr, Ids, Nobody, Not, Or, atoms, ensure_expr, walk
@@ -62,17 +68,19 @@ def find_partition_violation(
     >>> sorted(tag.value for tag in find_partition_violation(parse("a OR b"), [parse("a"), parse("b")]))
     ['a', 'b']
     """
-    target, *parts = (simplify(nnf(ensure_expr(expr))) for expr in (target, *parts))
+    exprs = unify_spellings(map(ensure_expr, (target, *parts)), constraints)
+    target, *parts = (simplify(nnf(expr)) for expr in exprs)
     if len(parts) == 1 and _unordered_key(target) == _unordered_key(parts[0]):
         return None
-    possible = build_constraint_expr(
-        dict.fromkeys(atom for expr in (target, *parts) for atom in atoms(expr)), constraints
-    )
-    exprs = (target, *parts, possible)
+    used_atoms = dict.fromkeys(atom for expr in (target, *parts) for atom in atoms(expr))
+    possible = build_possible_expr(used_atoms, constraints)
+    exprs = [target, *parts, possible]
     id_groups = group_ids(exprs)
-    if possible == Everyone() and (violation := _find_obvious_violation(target, parts, id_groups)) is not None:
+    exclusive_groups = group_exclusive_tags(exprs, constraints)
+    is_unconstrained = possible == Everyone() and not exclusive_groups
+    if is_unconstrained and (violation := _find_obvious_violation(target, parts, id_groups)) is not None:
         return violation
-    diagrams = DiagramBuilder(exprs, id_groups)
+    diagrams = DiagramBuilder(exprs, id_groups, exclusive_groups)
     violations = _build_violations(diagrams, target, parts)
     return diagrams.pick_device(diagrams.intersection([violations, diagrams.build(possible)]))
 

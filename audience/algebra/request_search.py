@@ -48,9 +48,8 @@ def search_requests(
         for position, tag in enumerate(tags)
     }
     all_rows = (1 << combination_count) - 1
-    possible = _truth_table(
-        build_constraint_expr(tags, AttributeConstraints(constraints.exclusive)), tag_tables, all_rows
-    )
+    exclusions = AttributeConstraints(constraints.exclusive, keys=constraints.keys)
+    possible = _truth_table(build_constraint_expr(tags, exclusions), tag_tables, all_rows)
     target = _truth_table(expr, tag_tables, all_rows) & possible
     tables = ((_truth_table(part, tag_tables, all_rows) & possible, part) for part in _iter_requests(tags, shape))
     requests = {table: part for table, part in tables if table and not table & ~target}

@@ -5,7 +5,7 @@ from functools import reduce
 
 from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints
 from audience.algebra.equivalence import find_partition_violation
-from audience.errors import AudienceError, PayloadWarning, PlanError, Problem, ProofError
+from audience.errors import AudienceError, ComplexityError, PayloadWarning, PlanError, Problem, ProofError
 from audience.language.ast import Compare, Expr, atoms
 from audience.language.printer import render
 from audience.planning.catalog.references import expand_references, find_unknown_references
@@ -60,7 +60,10 @@ def find_assumed_facts(request: PlanRequest, candidate: Plan, parsed: list[Expr]
     parts = candidate.add_id_part(parsed)
 
     def is_wrong_with(constraints: AttributeConstraints) -> bool:
-        return find_partition_violation(request.expanded, parts, constraints) is not None
+        try:
+            return find_partition_violation(request.expanded, parts, constraints) is not None
+        except ComplexityError:  # only all constraints together make the proof small enough
+            return True
 
     has_catalog = request.constraints != NO_CONSTRAINTS
     compares = has_catalog and any(isinstance(atom, Compare) for atom in atoms(request.simplified))

@@ -55,6 +55,10 @@ class CatalogAttribute:
     names: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
     at: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     builtin: tuple[str, ...] = ()
+    listed: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "listed", frozenset(self.values or ()))
 
 
 ReferenceMeanings: TypeAlias = Mapping[tuple[str, str], Expr]  # vendor and value of a reference → what it means

@@ -202,7 +202,7 @@ def find_name(tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> str | No
     naming = _find_naming(attribute, vendor)
     if isinstance(naming, Mapping):
         naming = naming.get(tag.value)
-    if naming is None or (attribute.values and tag.value not in attribute.values):
+    if naming is None or (attribute.values and tag.value not in attribute.listed):
         return None
     try:
         return VALUE_PATTERN.sub(lambda match: _format_value(tag.value, match[1]), naming)
