@@ -11,7 +11,7 @@ from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, all
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
-from audience.planning.catalog.catalog import Catalog, expand_comparisons
+from audience.planning.catalog.catalog import Catalog, expand_comparisons, unify_values, with_column_types
 from audience.planning.catalog.references import expand_references
 
 if TYPE_CHECKING:  # text is checked without an index too
@@ -38,7 +38,9 @@ def lint(
     if index is not None:
         expr = index.expand_segments(expr)
     expr = expand_references(expr, catalog)
-    problems = list(_find_logic_problems(expr, catalog))
+    roles = {} if index is None else index.snapshot.roles
+    catalog = with_column_types(catalog, roles)
+    problems = list(_find_logic_problems(unify_values(expr, catalog, roles), catalog))
     if catalog is not None:
         problems += _find_unknown_names(expr, catalog)
     if index is None:
@@ -105,7 +107,7 @@ def _find_unknown_names(expr: Expr, catalog: Catalog) -> Iterator[Problem]:
         if attribute is None:
             hint = did_you_mean(tag.type, catalog.attributes)
             yield Problem("not-in-catalog", f"attribute {tag.type!r} is not in the catalog", tag.span, hint=hint)
-        elif attribute.values and tag.value not in attribute.values:
+        elif attribute.values and attribute.spelling(tag.value) not in attribute.listed:
             hint = did_you_mean(tag.value, attribute.values)
             message = f"value {tag.value!r} of {tag.type} is not in the catalog"
             yield Problem("not-in-catalog", message, tag.span, hint=hint)

@@ -23,7 +23,7 @@ from audience.errors import ComplexityError, Problem
 from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, all_of, atoms, ensure_expr
 from audience.language.parser import parse
 from audience.language.platforms import PLATFORM_TYPE
-from audience.planning.catalog.catalog import Catalog, expand_comparisons
+from audience.planning.catalog.catalog import Catalog, expand_comparisons, unify_values, with_column_types
 from audience.planning.catalog.declared import is_declared, list_assumed_tags, restrict_to_declared
 from audience.planning.catalog.references import expand_references, find_unknown_references, meaning_assumption
 from audience.planning.catalog.vendor_names import with_catalog_names
@@ -93,13 +93,15 @@ def plan(
     expr = expand_references(expr, catalog, keep_vendor=vendor)
     if index is not None:
         expr = index.expand_segments(expr)  # those that the meaning of a reference names
+    roles = {} if index is None else index.snapshot.roles
+    catalog = with_column_types(catalog, roles)
     constraints = NO_CONSTRAINTS if catalog is None else catalog.constraints
-    simplified = simplify(nnf(simplify(expr)))
+    simplified = simplify(nnf(simplify(unify_values(expr, catalog, roles))))
     expanded = simplified if catalog is None else simplify(nnf(expand_comparisons(simplified, catalog)))
     record = get_vendor(vendor, can="emit")
     record = assume_undocumented_nots(record) if id_vendor == vendor else refuse_undocumented_nots(record)
     named_vendor = with_catalog_names(record, catalog)
-    known_types = [*(() if index is None else index.snapshot.roles), *(() if catalog is None else catalog.attributes)]
+    known_types = [*roles, *(() if catalog is None else catalog.attributes)]
     vouched = resolve_vendor_has(vendor_has, expr, known_types)
     platforms = find_platform_attribute(record, catalog)
     if index is not None and not (PLATFORM_TYPE in vouched or _declares_platforms(record, catalog)):

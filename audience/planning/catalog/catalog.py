@@ -19,15 +19,16 @@ A vendor that has a name for a tag has the tag. The untyped tags are the attribu
 Names must be reversible: a catalog that gives one name to two tags is rejected.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TypeAlias
 
-from audience.algebra.constraints import AttributeConstraints
+from audience.algebra.constraints import AttributeConstraints, unify_spellings
 from audience.index.schema.columns import Role
 from audience.index.schema.value_types import DATE, SortedStrings, find_rank_range, value_type_of
 from audience.language.ast import Atom, Compare, Expr, Tag, Within, any_of, map_atoms
+from audience.planning.catalog.value_keys import VALUE_KEYS, value_keys_of
 
 MAX_LISTED_DAYS = 31  # a longer range of days is not expanded
 
@@ -56,9 +57,29 @@ class CatalogAttribute:
     at: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     builtin: tuple[str, ...] = ()
     listed: frozenset[str] = field(init=False, repr=False, compare=False)
+    _spellings: Mapping[Hashable, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "listed", frozenset(self.values or ()))
+        spellings: dict[Hashable, str] = {}
+        for value in self.named_values:
+            spellings.setdefault(value_keys_of(self.order).tag(value), value)
+        object.__setattr__(self, "_spellings", spellings)
+
+    @property
+    def named_values(self) -> Iterator[str]:
+        """Yield the values that are listed, then those that have a name at a vendor."""
+        yield from self.values or ()
+        for naming in self.names.values():
+            yield from naming if isinstance(naming, Mapping) else ()
+
+    def spelling(self, value: str) -> str:
+        """Return *value* as the catalog spells it, or unchanged if the catalog does not name it.
+
+        >>> CatalogAttribute("age", ("18", "30.0"), order="number").spelling("30")
+        '30.0'
+        """
+        return self._spellings.get(value_keys_of(self.order).tag(value), value)
 
 
 ReferenceMeanings: TypeAlias = Mapping[tuple[str, str], Expr]  # vendor and value of a reference → what it means
@@ -80,7 +101,52 @@ class Catalog:
             frozenset(attribute.name for attribute in attributes if attribute.exclusive),
             frozenset(attribute.name for attribute in attributes if attribute.exhaustive),
             {attribute.name: attribute.values for attribute in attributes if attribute.values},
+            {attribute.name: VALUE_KEYS[attribute.order] for attribute in attributes if attribute.order},
         )
+
+
+def with_column_types(catalog: Catalog | None, roles: Mapping[str, Role]) -> Catalog | None:
+    """Return *catalog* with the orders of the columns of an index, which decide whether two values are equal.
+
+    An attribute keeps its order if its values are not values of the column, or if both order them alike.
+    """
+    if catalog is None:
+        return None
+    attributes = {
+        name: _with_column_type(attribute, roles[name]) if name in roles else attribute
+        for name, attribute in catalog.attributes.items()
+    }
+    return replace(catalog, attributes=attributes)
+
+
+def _with_column_type(attribute: CatalogAttribute, role: Role) -> CatalogAttribute:
+    if role == attribute.order or (attribute.order, role) == ("date", "time"):
+        return attribute
+    if role not in VALUE_KEYS:  # the index compares texts, as it does for versions
+        return attribute if attribute.order == "version" else replace(attribute, order=None)
+    value_type, key = value_type_of(role), value_keys_of(role).tag
+    values = list(dict.fromkeys(attribute.named_values))
+    if not all(map(value_type.accepts, values)) or len(set(map(key, values))) < len(values):
+        return replace(attribute, order=None)
+    listed = None if attribute.values is None else tuple(sorted(attribute.values, key=value_type.parse))
+    return replace(attribute, order=role, values=listed)
+
+
+def unify_values(expr: Expr, catalog: Catalog | None, roles: Mapping[str, Role]) -> Expr:
+    r"""Return *expr* with one spelling of each value: that of the catalog, or else the first.
+
+    >>> from audience.language.parser import parse
+    >>> from audience.language.printer import render
+    >>> from audience.planning.catalog.loader import parse_catalog
+    >>> catalog = parse_catalog('[age]\nvalues = ["18", "30.0"]\norder = "number"')
+    >>> render(unify_values(parse("age:30 OR size:1 OR size:1.0"), catalog, {"size": "number"}))
+    'age:30.0 OR size:1 OR size:1'
+    """
+    attributes = {} if catalog is None else catalog.attributes
+    orders = {**roles, **{name: attribute.order for name, attribute in attributes.items()}}
+    keys = {name: VALUE_KEYS[order] for name, order in orders.items() if order in VALUE_KEYS}
+    named_values = {name: tuple(attribute.named_values) for name, attribute in attributes.items()}
+    return unify_spellings([expr], AttributeConstraints(values=named_values, keys=keys))[0]
 
 
 def expand_comparisons(expr: Expr, catalog: Catalog | None) -> Expr:
@@ -106,8 +172,9 @@ def _expand_atom(atom: Atom, attribute: CatalogAttribute | None) -> Expr:
         values = attribute.values[start:stop]
     elif isinstance(atom, Within) and attribute.order == "date" and _is_short_range(atom):
         last_day = date.fromisoformat(atom.day)
-        days = [last_day - timedelta(days=days_ago) for days_ago in reversed(range(atom.days))]
-        values = tuple(day.isoformat() for day in days)
+        day_count = min(atom.days, last_day.toordinal())  # there are no days before 0001-01-01
+        days = [last_day - timedelta(days=days_ago) for days_ago in reversed(range(day_count))]
+        values = tuple(attribute.spelling(day.isoformat()) for day in days)
     else:
         return atom
     return any_of(Tag(atom.type, value, span=atom.span) for value in values)

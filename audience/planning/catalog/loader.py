@@ -2,8 +2,10 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from audience.language.platforms import PLATFORM_TYPE, canonical_platform
 from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
 from audience.planning.catalog.references import TABLE, find_meaning_problems, read_meanings
+from audience.planning.catalog.value_keys import value_keys_of
 
 ATTRIBUTE_KEYS: dict[str, tuple[type, ...]] = {
     "values": (list,),
@@ -48,7 +51,7 @@ def parse_catalog(text: str) -> Catalog:
     {'province': ('a', 'b')}
     """
     try:
-        tables = tomllib.loads(text)
+        tables = tomllib.loads(text, parse_float=Decimal)  # a Decimal keeps the digits of 1.10
     except tomllib.TOMLDecodeError as error:
         raise CatalogError(Problem("bad-toml", str(error))) from error
     references = tables.pop(TABLE, {})
@@ -67,11 +70,11 @@ def _build_attribute(name: str, table: Mapping[str, Any]) -> CatalogAttribute:
         values = list(dict.fromkeys(map(canonical_platform, values)))
     return CatalogAttribute(
         name,
-        None if values is None else tuple(_sort_values(values, table.get("order"))),
+        None if values is None else tuple(_sort_values(map(_value_text, values), table.get("order"))),
         table.get("exclusive", False),
         table.get("exhaustive", False),
         table.get("order"),
-        table.get("names", {}),
+        {vendor: _spell_keys(naming, table) for vendor, naming in table.get("names", {}).items()},
         _read_at(table.get("at", [])),
         tuple(table.get("builtin", [])),
     )
@@ -82,6 +85,24 @@ def _read_at(at: list[str] | Mapping[str, list[str]]) -> dict[str, tuple[str, ..
     if isinstance(at, Mapping):
         return {vendor: tuple(patterns) for vendor, patterns in at.items()}
     return dict.fromkeys(at)
+
+
+def _spell_keys(naming: str | Mapping[str, str], table: Mapping[str, Any]) -> str | Mapping[str, str]:
+    """Return a table of names with its values spelled as `values` lists them."""
+    if isinstance(naming, str):
+        return naming
+    key = value_keys_of(table.get("order")).tag
+    spellings = {key(text): text for text in map(_value_text, table.get("values", ()))}
+    return {spellings.get(key(value), value): name for value, name in naming.items()}
+
+
+def _value_text(value: Any) -> str:
+    """Return a value of `values` as text: TOML's strings, whole numbers, decimals and days.
+
+    >>> _value_text(30), _value_text(Decimal("1.10")), _value_text(date(2020, 4, 8))
+    ('30', '1.10', '2020-04-08')
+    """
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def _sort_values(values: Iterable[str], order: Role | None) -> list[str]:
@@ -97,7 +118,7 @@ def _table_problems(name: str, table: Any, text: str) -> Iterator[Problem]:
         yield line_problem("wrong-type", f"{name!r} is not a table", text, name, hint=f"write [{name}] above its keys")
         return
     yield from _key_problems(name, table, text)
-    yield from _naming_problems(name, table.get("names"), text)
+    yield from _naming_problems(name, table.get("names"), table.get("order"), text)
     yield from _values_problems(name, table, text)
     yield from _vendor_list_problems(name, table, text)
 
@@ -120,12 +141,26 @@ def _key_problems(name: str, table: Mapping[str, Any], text: str) -> Iterator[Pr
             yield line_problem("wrong-type", message, text, name, key, list_hint)
 
 
-def _naming_problems(name: str, names: Any, text: str) -> Iterator[Problem]:
+def _naming_problems(name: str, names: Any, order: Any, text: str) -> Iterator[Problem]:
     for vendor, naming in names.items() if isinstance(names, dict) else ():
         strings = [*naming, *naming.values()] if isinstance(naming, dict) else [naming]
         if not all(isinstance(string, str) and string for string in strings):
             message = f"{name}.names.{vendor}: expected a pattern or a table of names, got {naming!r:.60}"
             yield line_problem("wrong-type", message, text, name, vendor)
+        elif isinstance(naming, dict):
+            yield from _repeated_key_problems(name, vendor, naming, order, text)
+
+
+def _repeated_key_problems(
+    name: str, vendor: str, naming: Iterable[str], order: Role | None, text: str
+) -> Iterator[Problem]:
+    """Yield a problem for each value that a table of names spells in two ways."""
+    spellings: dict[Hashable, str] = {}
+    for value in naming:
+        first = spellings.setdefault(value_keys_of(order).tag(value), value)
+        if first != value:
+            message = f"{name}.names.{vendor}: {first!r} and {value!r} are the same {order}"
+            yield line_problem("bad-value", message, text, name, vendor, "name each value once")
 
 
 def _vendor_list_problems(name: str, table: Mapping[str, Any], text: str) -> Iterator[Problem]:
@@ -162,13 +197,30 @@ def _values_problems(name: str, table: Mapping[str, Any], text: str) -> Iterator
 
 
 def _value_problems(values: list[Any], order: Role | None) -> Iterator[str]:
-    for position, value in enumerate(values):
-        if not isinstance(value, str) or not value:
-            yield f"expected nonempty strings, got {value!r}"
-        elif value in values[:position]:
-            yield f"{value!r} is listed twice"
-        elif order and not value_type_of(order).accepts(value):
-            yield f"{value!r} is not a valid {order}"
+    spellings: dict[Hashable, str] = {}
+    for value in values:
+        text = _value_text(value)
+        if not _is_value(value):
+            yield f"expected a string, a whole number, a decimal or a day, got {value!r:.60}; put it in quotes"
+        elif order and not value_type_of(order).accepts(text):
+            yield f"{text!r} is not a valid {order}"
+        elif (key := value_keys_of(order).tag(text)) in spellings:
+            first = spellings[key]
+            yield f"{text!r} is listed twice" if first == text else f"{first!r} and {text!r} are the same {order}"
+        else:
+            spellings[key] = text
+
+
+def _is_value(value: Any) -> bool:
+    """Return whether *value* can be listed: its text is then the one in the file."""
+    match value:
+        case bool() | datetime():
+            return False
+        case Decimal():
+            return value.is_finite() and "E" not in str(value)
+        case str():
+            return value != ""
+    return isinstance(value, int | date)
 
 
 def line_problem(code: str, message: str, text: str, table: str, key: str = "", hint: str | None = None) -> Problem:

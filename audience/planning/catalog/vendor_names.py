@@ -82,7 +82,7 @@ def _name_problems(atom: Atom, catalog: Catalog, vendor: Vendor) -> Iterator[Pro
         case Tag():
             vendor_tag = to_vendor_tag(atom, catalog, vendor)
             for tag in find_candidate_tags(vendor_tag, catalog, vendor):
-                if tag != atom:
+                if tag != _spell_tag(atom, catalog):
                     message = f"{render(vendor_tag)!r} at {vendor.name} is {render(tag)}, not {render(atom)}"
                     yield Problem("ambiguous-name", message, atom.span)
         case Compare(type=type_) | Within(type=type_) | Has(type=type_):
@@ -93,6 +93,12 @@ def _name_problems(atom: Atom, catalog: Catalog, vendor: Vendor) -> Iterator[Pro
             elif others := find_same_types(type_, vendor_type, catalog, vendor):
                 message = f"{vendor_type} at {vendor.name} is {others[0]}, not {type_}"
                 yield Problem("ambiguous-name", message, atom.span)
+
+
+def _spell_tag(tag: Tag, catalog: Catalog) -> Tag:
+    """Return *tag* with its value as the catalog spells it."""
+    attribute = catalog.attributes.get(tag.type)
+    return tag if attribute is None else replace(tag, value=attribute.spelling(tag.value))
 
 
 def _read_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
@@ -200,12 +206,13 @@ def format_vendor_tag(tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> 
 def find_name(tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> str | None:
     """Return the name of *tag* of *attribute* at *vendor*, or None if it has no other name there."""
     naming = _find_naming(attribute, vendor)
+    value = attribute.spelling(tag.value)
     if isinstance(naming, Mapping):
-        naming = naming.get(tag.value)
-    if naming is None or (attribute.values and tag.value not in attribute.listed):
+        naming = naming.get(value)
+    if naming is None or (attribute.values and value not in attribute.listed):
         return None
     try:
-        return VALUE_PATTERN.sub(lambda match: _format_value(tag.value, match[1]), naming)
+        return VALUE_PATTERN.sub(lambda match: _format_value(value, match[1]), naming)
     except ValueError:
         return None  # not a date, so the pattern has no name for it
 
@@ -224,7 +231,11 @@ def find_written_naming(attribute: CatalogAttribute, vendor: Vendor) -> str | Ma
 
 
 def _format_value(value: str, date_format: str | None) -> str:
-    return date.fromisoformat(value).strftime(date_format) if date_format else value
+    if not date_format:
+        return value
+    day = date.fromisoformat(value)
+    # Some systems write the year 1 as "1", which cannot be read back.
+    return day.strftime(re.sub("%[%Y]", lambda match: f"{day.year:04}" if match[0] == "%Y" else "%%", date_format))
 
 
 def _parse_vendor_name(name: str, vendor: Vendor) -> Tag:
@@ -249,7 +260,7 @@ def find_matching_tags(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Ite
     Matching a pattern only proposes values; formatting them again decides.
     """
     for attribute in catalog.attributes.values():
-        for value in dict.fromkeys(_candidate_values(vendor_tag, attribute, vendor)):
+        for value in dict.fromkeys(map(attribute.spelling, _candidate_values(vendor_tag, attribute, vendor))):
             tag = Tag(attribute.name, value)
             if tag != vendor_tag and format_vendor_tag(tag, attribute, vendor) == vendor_tag:
                 yield replace(tag, span=vendor_tag.span)
