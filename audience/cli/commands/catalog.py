@@ -9,15 +9,16 @@ from audience._fs.atomic import write_new_file
 from audience.cli.options import IndexArgument
 from audience.cli.output.writer import Output
 from audience.index.device_index import DeviceIndex
-from audience.planning.catalog.check import load_catalog
+from audience.planning.catalog.check import validate_catalog
 from audience.planning.catalog.draft import draft_catalog
+from audience.planning.catalog.loader import read_catalog
 
 
 def run_catalog_check(
     output: Output, file: Annotated[Path, typer.Argument(metavar="FILE", help="Catalog in TOML.")]
 ) -> None:
     """Check a catalog: every name is legal at its vendor and maps to one tag."""
-    names = list(load_catalog(file).attributes)
+    names = list(validate_catalog(read_catalog(file)).attributes)
     output.print_result(names, f"{file}: valid, attributes: {', '.join(names) or 'none'}")
 
 

@@ -28,6 +28,7 @@ from audience.algebra.constraints import AttributeConstraints, unify_spellings
 from audience.index.schema.columns import Role
 from audience.index.schema.value_types import DATE, SortedStrings, find_rank_range, value_type_of
 from audience.language.ast import Atom, Compare, Expr, Tag, Within, any_of, map_atoms
+from audience.planning.catalog.name_index import NameIndex
 from audience.planning.catalog.value_keys import VALUE_KEYS, value_keys_of
 
 MAX_LISTED_DAYS = 31  # a longer range of days is not expanded
@@ -92,6 +93,7 @@ class Catalog:
     attributes: Mapping[str, CatalogAttribute]
     references: ReferenceMeanings = field(default_factory=dict)
     text: str = field(default="", repr=False)
+    name_indexes: dict[Hashable, NameIndex] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def constraints(self) -> AttributeConstraints:

@@ -5,34 +5,43 @@ from pathlib import Path
 
 from audience.errors import CatalogError, Problem
 from audience.language.ast import Tag
-from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
 from audience.planning.catalog.declaration_check import declaration_problems
-from audience.planning.catalog.loader import line_problem, read_catalog
-from audience.planning.catalog.vendor_names import VALUE_PATTERN, find_matching_tags, format_vendor_tag
+from audience.planning.catalog.loader import read_catalog
+from audience.planning.catalog.positions import line_problem
+from audience.planning.catalog.vendor_names import find_matching_tags, find_pattern_problem, format_vendor_tag
 from audience.vendors import get_vendor, vendor_names
 from audience.vendors.spec import Vendor
 
+CONTRADICTIONS = frozenset({"unknown-vendor", "no-builtin", "two-meanings"})  # what `at` and `builtin` cannot say
+
 
 def load_catalog(path: str | Path) -> Catalog:
-    """Read and validate the catalog in the TOML file *path*.
+    """Read the catalog in the TOML file *path* for plans.
+
+    A name that is illegal or ambiguous at a vendor is no problem here: a plan sends its tag by ids, and says why.
 
     Raises:
-        CatalogError: With the line of each problem.
+        CatalogError: The file cannot be read, or what it says of attributes and vendors contradicts itself.
     """
-    return validate_catalog(read_catalog(path))
+    catalog = read_catalog(path)
+    declared = [problem for problem in declaration_problems(catalog) if problem.code in CONTRADICTIONS]
+    _raise_problems([*_unknown_vendor_problems(catalog), *declared])
+    return catalog
 
 
 def validate_catalog(catalog: Catalog) -> Catalog:
     """Return *catalog*, or raise CatalogError with the line of every invalid name."""
     problems = [problem for name in vendor_names() for problem in _vendor_name_problems(catalog, get_vendor(name))]
-    problems += _unknown_vendor_problems(catalog)
-    problems += declaration_problems(catalog)
+    _raise_problems([*problems, *_unknown_vendor_problems(catalog), *declaration_problems(catalog)])
+    return catalog
+
+
+def _raise_problems(problems: list[Problem]) -> None:
     if problems:
         raise CatalogError(*problems)
-    return catalog
 
 
 def _unknown_vendor_problems(catalog: Catalog) -> Iterator[Problem]:
@@ -54,30 +63,18 @@ def _vendor_name_problems(catalog: Catalog, vendor: Vendor) -> Iterator[Problem]
         naming = attribute.names.get(vendor.name)
         if naming is None:
             continue
-        if isinstance(naming, str) and (reason := _pattern_problem(naming, attribute, vendor)):
+        if reason := find_pattern_problem(attribute, vendor):
             yield line_problem("not-reversible", reason, catalog.text, attribute.name, vendor.name)
             continue
         for tag in _sample_tags(attribute, naming):
             vendor_tag = format_vendor_tag(tag, attribute, vendor)
             for problem in vendor.tag_problems(vendor_tag):
                 message = f"{render(tag)}: {problem.message}"
-                yield line_problem(problem.code, message, catalog.text, attribute.name, vendor.name)
+                yield line_problem(problem.code, message, catalog.text, attribute.name, vendor.name, problem.hint)
             for clash in find_matching_tags(vendor_tag, catalog, vendor):
                 if clash != tag:
                     message = f"{render(tag)} and {render(clash)} are both named {render(vendor_tag)} at {vendor.name}"
                     yield line_problem("not-reversible", message, catalog.text, attribute.name, vendor.name)
-
-
-def _pattern_problem(naming: str, attribute: CatalogAttribute, vendor: Vendor) -> str | None:
-    """Return why a pattern is not reversible, or None."""
-    if not VALUE_PATTERN.search(naming):
-        return f"{naming!r} gives all values the same name; add {{value}}"
-    if len(VALUE_PATTERN.findall(naming)) > 1:
-        return f"{naming!r} contains {{value}} twice; use it once"
-    untyped = ["", *(f"{word}." for word, type_ in vendor.type_aliases.items() if type_ == UNTYPED)]
-    if not attribute.values and VALUE_PATTERN.sub("", naming) in untyped:
-        return f"{naming!r} matches every untyped tag; add {{type}}, or list the values"
-    return None
 
 
 def _sample_tags(attribute: CatalogAttribute, naming: str | Mapping[str, str]) -> list[Tag]:

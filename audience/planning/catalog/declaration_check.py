@@ -7,7 +7,7 @@ from audience.language.ast import Tag
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
-from audience.planning.catalog.loader import line_problem
+from audience.planning.catalog.positions import line_problem
 from audience.planning.catalog.vendor_names import format_vendor_tag, list_vendor_types
 from audience.vendors import get_vendor, vendor_names
 from audience.vendors.spec import Vendor

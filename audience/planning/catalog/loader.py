@@ -1,6 +1,5 @@
 """Load a catalog from TOML and report each problem with its line."""
 
-import re
 import tomllib
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -15,6 +14,7 @@ from audience.index.schema.value_types import value_type_of
 from audience.language.platforms import PLATFORM_TYPE, canonical_platform
 from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
+from audience.planning.catalog.positions import find_line, line_problem
 from audience.planning.catalog.references import TABLE, find_meaning_problems, read_meanings
 from audience.planning.catalog.value_keys import value_keys_of
 
@@ -125,7 +125,7 @@ def _table_problems(name: str, table: Any, text: str) -> Iterator[Problem]:
 
 def _reference_problems(table: Any, text: str) -> Iterator[Problem]:
     for key, problem in find_meaning_problems(table):
-        yield replace(problem, message=f"line {_find_line(text, TABLE, key)}: {problem.message}")
+        yield replace(problem, message=f"line {find_line(text, TABLE, key)}: {problem.message}")
 
 
 def _key_problems(name: str, table: Mapping[str, Any], text: str) -> Iterator[Problem]:
@@ -221,23 +221,3 @@ def _is_value(value: Any) -> bool:
         case str():
             return value != ""
     return isinstance(value, int | date)
-
-
-def line_problem(code: str, message: str, text: str, table: str, key: str = "", hint: str | None = None) -> Problem:
-    """Return a problem of *key* in *table*, with its line in the *text* of the catalog."""
-    return Problem(code, f"line {_find_line(text, table, key)}: {message}", hint=hint)
-
-
-def _find_line(text: str, table: str, key: str) -> int:
-    """Return the line of *key* in *table*, or else of the table's header.
-
-    Neither tomllib nor tomlkit keeps positions, so the line is searched.
-    """
-    is_inside, header = False, 1
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.lstrip().startswith("["):
-            is_inside = re.match(rf"\s*\[+\s*[\"']?{re.escape(table)}[\"'.\s\]]", line) is not None
-            header = number if is_inside and header == 1 else header
-        if is_inside and key and re.match(rf"\s*(names\.)?[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
-            return number
-    return header

@@ -21,10 +21,11 @@ from audience.language.ast import Atom, Compare, Expr, Has, Tag, Within, atoms, 
 from audience.language.attribute_names import BUILTIN_TYPES, OWN_KEY_PREFIX, UNTYPED
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
+from audience.planning.catalog.name_index import VALUE_PATTERN, NameIndex, build_name_index
+from audience.planning.catalog.positions import line_problem
 from audience.vendors.spec import Payload, Unsupported, Vendor
 
 READ_HINT = "correct the names in the catalog: each vendor name must mean exactly one tag"
-VALUE_PATTERN = re.compile(r"\{value(?::([^{}]+))?\}")
 
 
 def with_catalog_names(vendor: Vendor, catalog: Catalog | None) -> Vendor:
@@ -36,13 +37,19 @@ def with_catalog_names(vendor: Vendor, catalog: Catalog | None) -> Vendor:
         problems = [problem for atom in atoms(expr) for problem in _name_problems(atom, catalog, vendor)]
         if problems:
             raise Unsupported(problems)
-        return vendor.emit(rename(expr))
+        try:
+            return vendor.emit(rename(expr))
+        except Unsupported as error:
+            tags = [atom for atom in atoms(expr) if isinstance(atom, Tag)]
+            located = dict(pair for tag in tags for pair in _locate_problems(tag, catalog, vendor))
+            raise Unsupported(located.get(problem, problem) for problem in error.problems) from None
 
     def rename(expr: Expr) -> Expr:
         return map_atoms(expr, lambda atom: _to_vendor_atom(atom, catalog, vendor))
 
     def tag_problems(tag: Tag) -> list[Problem]:
-        return [*vendor.tag_problems(to_vendor_tag(tag, catalog, vendor)), *_name_problems(tag, catalog, vendor)]
+        located = [problem for _, problem in _locate_problems(tag, catalog, vendor)]
+        return [*located, *_name_problems(tag, catalog, vendor)]
 
     def parse(payload: object) -> Expr:
         return map_atoms(vendor.parse(payload), lambda atom: _read_atom(atom, catalog, vendor))
@@ -81,6 +88,7 @@ def _name_problems(atom: Atom, catalog: Catalog, vendor: Vendor) -> Iterator[Pro
     match atom:
         case Tag():
             vendor_tag = to_vendor_tag(atom, catalog, vendor)
+            yield from _pattern_problems(atom, catalog, vendor)
             for tag in find_candidate_tags(vendor_tag, catalog, vendor):
                 if tag != _spell_tag(atom, catalog):
                     message = f"{render(vendor_tag)!r} at {vendor.name} is {render(tag)}, not {render(atom)}"
@@ -93,6 +101,34 @@ def _name_problems(atom: Atom, catalog: Catalog, vendor: Vendor) -> Iterator[Pro
             elif others := find_same_types(type_, vendor_type, catalog, vendor):
                 message = f"{vendor_type} at {vendor.name} is {others[0]}, not {type_}"
                 yield Problem("ambiguous-name", message, atom.span)
+
+
+def _pattern_problems(tag: Tag, catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:
+    """Yield why the pattern of the names of *tag* cannot be used, with its line in the catalog."""
+    attribute = catalog.attributes.get(tag.type)
+    if attribute is not None and (reason := find_pattern_problem(attribute, vendor)):
+        problem = _locate_problem(Problem("not-reversible", reason), attribute, catalog, vendor)
+        yield replace(problem, span=tag.span)
+
+
+def _locate_problems(tag: Tag, catalog: Catalog, vendor: Vendor) -> Iterator[tuple[Problem, Problem]]:
+    """Yield the problems that *vendor* has with its name of *tag*, each also with the line of the catalog."""
+    attribute = catalog.attributes.get(tag.type)
+    vendor_tag = to_vendor_tag(tag, catalog, vendor)
+    for problem in vendor.tag_problems(vendor_tag):
+        is_named = attribute is not None and find_name(tag, attribute, vendor) is not None
+        if attribute is None or not is_named:
+            yield problem, problem
+        else:
+            named = replace(problem, message=f"{render(tag)}: {problem.message}")
+            yield problem, _locate_problem(named, attribute, catalog, vendor)
+
+
+def _locate_problem(problem: Problem, attribute: CatalogAttribute, catalog: Catalog, vendor: Vendor) -> Problem:
+    """Return *problem* with the line of the names of *attribute* at *vendor*."""
+    key = next((name for name in vendor_family(vendor) if name in attribute.names), "")
+    located = line_problem(problem.code, problem.message, catalog.text, attribute.name, key)
+    return replace(problem, message=f"catalog, {located.message}")
 
 
 def _spell_tag(tag: Tag, catalog: Catalog) -> Tag:
@@ -126,6 +162,8 @@ def _read_type(vendor_type: str, catalog: Catalog, vendor: Vendor) -> str:
 def _read_tag(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
     """Return the catalog's tag for *vendor_tag*, or raise PayloadError if there are several or none."""
     tag, *others = find_candidate_tags(vendor_tag, catalog, vendor)
+    if tag != vendor_tag and (unusable := [*_pattern_problems(tag, catalog, vendor)]):
+        raise _ambiguous_name_error(f"{render(vendor_tag)!r} at {vendor.name}: {unusable[0].message}")
     if others:
         message = f"{render(vendor_tag)!r} at {vendor.name} is both {render(tag)} and {render(others[0])}"
         raise _ambiguous_name_error(message)
@@ -203,6 +241,32 @@ def format_vendor_tag(tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> 
     return replace(_parse_vendor_name(name.replace("{type}", tag.type), vendor), span=tag.span)
 
 
+def find_pattern_problem(attribute: CatalogAttribute, vendor: Vendor) -> str | None:
+    """Return why values cannot be read back from the pattern of the names of *attribute* at *vendor*, or None."""
+    naming = find_written_naming(attribute, vendor)
+    if not isinstance(naming, str):
+        return None
+    placeholders = VALUE_PATTERN.findall(naming)
+    if not placeholders:
+        return f"{naming!r} gives all values the same name; add {{value}}"
+    if len(placeholders) > 1:
+        return f"{naming!r} contains {{value}} twice; use it once"
+    untyped = ["", *(f"{word}." for word, type_ in vendor.type_aliases.items() if type_ == UNTYPED)]
+    if not attribute.values and VALUE_PATTERN.sub("", naming) in untyped:
+        return f"{naming!r} matches every untyped tag; add {{type}}, or list the values"
+    if placeholders[0] and not _can_read_back(placeholders[0]):
+        return f"{naming!r} is not a day that can be read back; use %Y, %m and %d"
+    return None
+
+
+def _can_read_back(date_format: str) -> bool:
+    day = date(2020, 4, 8)
+    try:
+        return datetime.strptime(day.strftime(date_format), date_format).date() == day
+    except ValueError:
+        return False
+
+
 def find_name(tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> str | None:
     """Return the name of *tag* of *attribute* at *vendor*, or None if it has no other name there."""
     naming = _find_naming(attribute, vendor)
@@ -259,22 +323,38 @@ def find_matching_tags(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Ite
 
     Matching a pattern only proposes values; formatting them again decides.
     """
-    for attribute in catalog.attributes.values():
-        for value in dict.fromkeys(map(attribute.spelling, _candidate_values(vendor_tag, attribute, vendor))):
+    index = _load_name_index(catalog, vendor)
+    attributes = list(catalog.attributes.values())
+    spellings = list(_catalog_spellings(vendor_tag, vendor))
+    candidates = index.find_candidates(vendor_tag.type, vendor_tag.value, spellings)
+    for position, values in candidates.items():
+        attribute = attributes[position]
+        values = [*values, *_candidate_values(vendor_tag, attribute, vendor)]
+        for value in dict.fromkeys(map(attribute.spelling, values)):
             tag = Tag(attribute.name, value)
             if tag != vendor_tag and format_vendor_tag(tag, attribute, vendor) == vendor_tag:
                 yield replace(tag, span=vendor_tag.span)
 
 
+def _load_name_index(catalog: Catalog, vendor: Vendor) -> NameIndex:
+    """Return the index of the names that *catalog* has for *vendor*, which is built once."""
+    key = vendor.name, vendor.id_columns, tuple(vendor.date_formats.items())
+    if key not in catalog.name_indexes:
+        catalog.name_indexes[key] = build_name_index(
+            (attribute.name, _find_naming(attribute, vendor), own_type(attribute))
+            if is_own_key(attribute, vendor)
+            else (attribute.name, _find_naming(attribute, vendor), None)
+            for attribute in catalog.attributes.values()
+        )
+    return catalog.name_indexes[key]
+
+
 def _candidate_values(vendor_tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> Iterator[str]:
-    """Yield the values of *attribute* that *vendor* may call *vendor_tag*."""
+    """Yield the values of *attribute* that, other than by a table of names, *vendor* may call *vendor_tag*."""
     if is_own_key(attribute, vendor) and vendor_tag.type == own_type(attribute):
         yield vendor_tag.value
     naming = _find_naming(attribute, vendor)
-    if isinstance(naming, Mapping):
-        # A name may have a type in front of the value, so it ends with the value.
-        yield from (value for value, name in naming.items() if name.endswith(vendor_tag.value))
-    elif naming is not None:
+    if isinstance(naming, str):
         for spelling in _catalog_spellings(vendor_tag, vendor):
             yield from _match_pattern(naming, attribute.name, spelling)
 
