@@ -1,24 +1,20 @@
-"""What no page of Pinpoint says is a switch; a catalog gives what it calls things their names here."""
+"""What no page of Pinpoint says is read with a warning; a catalog gives what it calls things their names here."""
 
 import pytest
 
-from audience import PayloadError, get_vendor, parse, translate
+from audience import PayloadWarning, get_vendor, parse, translate
 from audience.planning.catalog.check import validate_catalog
 from audience.planning.catalog.loader import parse_catalog
-from audience.vendors import pinpoint
 
 EMAIL_DIMENSION = {"Demographic": {"Channel": {"DimensionType": "INCLUSIVE", "Values": ["EMAIL"]}}}
 RUNNER_DIMENSION = {"UserAttributes": {"runnersMonthly": {"AttributeType": "INCLUSIVE", "Values": ["EMAIL"]}}}
 SEGMENT = {"SegmentGroups": {"Groups": [{"Dimensions": [EMAIL_DIMENSION, RUNNER_DIMENSION]}], "Include": "ALL"}}
 
 
-@pytest.mark.parametrize(("word", "meaning"), [("ALL", "AND"), ("ANY", "OR")])
-def test_dimensions_without_type_are_joined_when_enabled(monkeypatch, word, meaning):
-    with pytest.raises(PayloadError):
-        get_vendor("pinpoint").parse(SEGMENT)
-    monkeypatch.setattr(pinpoint, "DEFAULT_JOIN_TYPE", word)
-    meant = parse(f"channel_type:EMAIL {meaning} user.runnersMonthly:EMAIL")
-    assert get_vendor("pinpoint").parse(SEGMENT) == meant
+def test_dimensions_without_type_are_read_as_the_narrowest_with_a_warning():
+    with pytest.warns(PayloadWarning, match="without Type, whose default is not documented"):
+        meant = get_vendor("pinpoint").parse(SEGMENT)
+    assert meant == parse("channel_type:EMAIL AND user.runnersMonthly:EMAIL")
 
 
 def test_catalog_names_parsed_attributes():

@@ -1,14 +1,19 @@
 """Amazon Pinpoint: a segment, groups of dimensions. Read only: support ended on 2026-10-30.
 
 https://docs.aws.amazon.com/goto/aws-cli/pinpoint-2016-12-01/UpdateSegment, read 2026-11-21.
+
+Attributes of a device have the type of their name, those of a user `user.NAME`, and metrics `metric.NAME`. What only
+Pinpoint can evaluate is a reference: other segments and imported ones, recency, places, and parts of texts.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from typing import Any
 
 from audience.algebra.equivalence import equivalent
-from audience.language.ast import Compare, CompareOp, Expr, Not, Tag, all_of, any_of
-from audience.language.attribute_names import UNTYPED
+from audience.language.ast import Compare, CompareOp, Expr, Not, Reference, Tag, all_of, any_of
+from audience.language.attribute_names import OWN_KEY_PREFIX, own_key_type
 from audience.vendors.payload_reader import PayloadCursor, format_number
 from audience.vendors.spec import Limit, Vendor
 
@@ -16,9 +21,6 @@ PAGE = "https://docs.aws.amazon.com/goto/aws-cli/pinpoint-2016-12-01/UpdateSegme
 QUOTAS_DOCS = "https://docs.aws.amazon.com/pinpoint/latest/developerguide/quotas.html"
 
 LIMITS = {"dimensions": Limit(100, QUOTAS_DOCS)}  # the quota of 50 values applies to a device's attribute
-
-# The default of Type and Include, by which dimensions and groups are joined: "ALL" or "ANY", not documented.
-DEFAULT_JOIN_TYPE: str | None = None
 
 JOIN_FUNCTIONS: dict[str, Callable[[Sequence[Expr]], Expr]] = {
     "ALL": all_of,
@@ -39,14 +41,12 @@ METRIC_COMPARE_OPS: dict[str, CompareOp] = {
     "LESS_THAN": "<",
     "LESS_THAN_OR_EQUAL": "<=",
 }
-RESERVED_TYPES = {
-    UNTYPED,
-    "country",
-    *DEMOGRAPHIC_TYPES.values(),
-}  # types of the house that a custom attribute may not take for itself
-RESERVED_PREFIXES = ("attribute.", "metric.", "user.")
+RESERVED_PREFIXES = ("metric.", "user.")
 ATTRIBUTE_TYPES = ("INCLUSIVE", "EXCLUSIVE", "CONTAINS", "BEFORE", "AFTER", "ON", "BETWEEN")
 DATE_COMPARE_OPS: dict[str, CompareOp] = {"BEFORE": "<", "AFTER": ">"}
+DAY_FORMAT = re.compile(r"\d{4}-\d\d-\d\d")
+RECENCY_TYPES = ("ACTIVE", "INACTIVE")
+DURATIONS = ("HR_24", "DAY_7", "DAY_14", "DAY_30")
 
 
 def parse(payload: Any) -> Expr:
@@ -62,12 +62,12 @@ def parse(payload: Any) -> Expr:
     request = PayloadCursor(payload).json_object()
     wrapper = next((key for key in ("SegmentResponse", "WriteSegmentRequest") if key in request), None)
     segment = request[wrapper] if wrapper else request
-    if segment["ImportDefinition"].value or segment["SegmentType"].value == "IMPORT":
-        segment.fail("opaque", "only Pinpoint has the list of an imported segment", "read the file instead")
+    if not segment["ImportDefinition"].is_absent or segment["SegmentType"].value == "IMPORT":
+        return _parse_import(segment)
     exprs = []
-    if segment["SegmentGroups"].value:
+    if not segment["SegmentGroups"].is_absent:
         exprs.append(_parse_groups(segment["SegmentGroups"]))
-    if segment["Dimensions"].value:
+    if not segment["Dimensions"].is_absent:
         exprs.append(all_of(_parse_dimensions(segment["Dimensions"])))
     if not exprs:
         hint = 'the targeting object is {"SegmentGroups": …}'
@@ -77,6 +77,15 @@ def parse(payload: Any) -> Expr:
     return exprs[0]
 
 
+def _parse_import(segment: PayloadCursor) -> Reference:
+    """Return the reference of an imported segment: its id, or the file that it is imported from."""
+    if not segment["Id"].is_absent:
+        return Reference("pinpoint", "segment", segment["Id"].string())
+    if segment["ImportDefinition"].is_absent:
+        segment.fail("missing-key", "missing key 'ImportDefinition'", "name the file of an imported segment")
+    return Reference("pinpoint", "import", segment["ImportDefinition"]["S3Url"].string())
+
+
 def _parse_groups(groups: PayloadCursor) -> Expr:
     bodies = groups.only(("Include", "Groups"))["Groups"].items()
     join = _parse_join_type(groups, "Include", len(bodies))
@@ -84,31 +93,50 @@ def _parse_groups(groups: PayloadCursor) -> Expr:
 
 
 def _parse_group(group: PayloadCursor) -> Expr:
-    """Parse the dimensions of one group; only Pinpoint knows its base segments."""
+    """Parse the dimensions of one group, which narrow the segments that it is based on."""
     group.only(("Dimensions", "SourceSegments", "SourceType", "Type"))
-    sources = group["SourceSegments"]
-    if sources.value:
-        sources.fail("opaque", f"only Pinpoint knows the members of {_describe_sources(sources)}", "read those first")
-    dimensions = [list(_parse_dimensions(body)) for body in group["Dimensions"].items()]
+    terms = []
+    if not group["SourceSegments"].is_absent:
+        terms.append(_parse_sources(group))
+    if not group["Dimensions"].is_absent or not terms:
+        terms.append(_parse_group_dimensions(group))
+    return all_of(terms)
+
+
+def _parse_sources(group: PayloadCursor) -> Expr:
+    """Return the references of the segments that a group is based on, joined as it says."""
+    segments = group["SourceSegments"].items()
+    join = _parse_join_type(group, "SourceType", len(segments))
+    return JOIN_FUNCTIONS[join]([_parse_source(segment) for segment in segments])
+
+
+def _parse_source(segment: PayloadCursor) -> Reference:
+    name = segment.only(("Id", "Version"))["Id"].string()
+    version = segment["Version"]
+    return Reference("pinpoint", "segment", name if version.value is None else f"{name} {_parse_version(version)}")
+
+
+def _parse_version(version: PayloadCursor) -> str:
+    return format_number(version.number())
+
+
+def _parse_group_dimensions(group: PayloadCursor) -> Expr:
+    bodies = group["Dimensions"]
+    bodies_list = [bodies] if isinstance(bodies.value, dict) else bodies.items()
+    dimensions = [list(_parse_dimensions(body)) for body in bodies_list]
     join = _parse_join_type(group, "Type", len(dimensions))
     if join != "ALL" and any(len(terms) > 1 for terms in dimensions):
-        message = "several criteria in one of the dimensions: whether Type joins them too is not documented"
-        group["Dimensions"].fail("ambiguous", message, "give each a dimension of its own")
+        bodies.warn("criteria in one of the dimensions are taken to be joined by AND, whatever the Type")
     return JOIN_FUNCTIONS[join](list(map(all_of, dimensions)))
 
 
-def _describe_sources(sources: PayloadCursor) -> str:
-    segments = sources.value if isinstance(sources.value, list) else []
-    names = [str(segment.get("Id")) for segment in segments if isinstance(segment, dict)]
-    return f"the segments {', '.join(names)}" if names else "its base segments"
-
-
 def _parse_join_type(group: PayloadCursor, key: str, count: int) -> str:
-    """Return how *count* parts are joined; a single part may leave it out."""
-    join = group.get(key, "ALL" if count == 1 else DEFAULT_JOIN_TYPE)
+    """Return how *count* parts are joined; the default is not documented, and taken to be the narrowest."""
+    join = group[key]
     if join.value is None:
-        message = f"missing key {key!r}, whose default is not documented"
-        group.fail("missing-key", message, "ALL, ANY or NONE")
+        if count > 1:
+            join.warn(f"without {key}, whose default is not documented, all parts are taken to be required")
+        return "ALL"
     if not isinstance(join.value, str) or join.value not in JOIN_FUNCTIONS:
         join.fail("unknown-value", f"expected ALL, ANY or NONE, found {join.value!r}")
     return join.value
@@ -120,7 +148,7 @@ def _parse_dimensions(dimensions: PayloadCursor) -> Iterator[Expr]:
     terms = [
         term
         for key, parse_criteria in CRITERIA_PARSERS.items()
-        if dimensions[key].value is not None
+        if not dimensions[key].is_absent
         for term in parse_criteria(dimensions[key])
     ]
     if not terms:
@@ -131,12 +159,18 @@ def _parse_dimensions(dimensions: PayloadCursor) -> Iterator[Expr]:
 
 def _parse_attributes(attributes: PayloadCursor) -> Iterator[Expr]:
     for name in attributes.object():
-        reserved = name in RESERVED_TYPES or name.startswith(RESERVED_PREFIXES)
-        yield _parse_attribute(f"attribute.{name}" if reserved else name, attributes[name])
+        is_reserved = name.startswith(RESERVED_PREFIXES)
+        type_ = f"{OWN_KEY_PREFIX}{name}" if is_reserved else own_key_type(_require_name(name, attributes))
+        yield _parse_attribute(type_, "Attributes", name, attributes[name])
 
 
 def _parse_user_attributes(attributes: PayloadCursor) -> Iterator[Expr]:
-    return (_parse_attribute(f"user.{name}", attributes[name]) for name in attributes.object())
+    for name in attributes.object():
+        yield _parse_attribute(f"user.{name}", "UserAttributes", name, attributes[name])
+
+
+def _require_name(name: str, attributes: PayloadCursor) -> str:
+    return PayloadCursor(name, attributes.path).string()
 
 
 def _parse_metrics(metrics: PayloadCursor) -> Iterator[Expr]:
@@ -146,24 +180,27 @@ def _parse_metrics(metrics: PayloadCursor) -> Iterator[Expr]:
 def _parse_demographic(demographic: PayloadCursor) -> Iterator[Expr]:
     demographic.only(DEMOGRAPHIC_TYPES)
     for key, type_ in DEMOGRAPHIC_TYPES.items():
-        if demographic[key].value is not None:
+        if not demographic[key].is_absent:
             yield _parse_value_set(type_, demographic[key])
 
 
 def _parse_location(location: PayloadCursor) -> Iterator[Expr]:
     location.only(("Country", "GPSPoint"))
-    if location["GPSPoint"].value is not None:
-        location["GPSPoint"].fail("opaque", "only Pinpoint knows the devices near a location")
-    if location["Country"].value is not None:
+    if not location["GPSPoint"].is_absent:
+        point = location["GPSPoint"].only(("Coordinates", "RangeInKilometers"))
+        for key in ("Latitude", "Longitude"):
+            point["Coordinates"].only(("Latitude", "Longitude"))[key].number()
+        yield Reference("pinpoint", "GPSPoint", point.json_text())
+    if not location["Country"].is_absent:
         yield _parse_value_set("country", location["Country"])
 
 
 def _parse_behavior(behavior: PayloadCursor) -> Iterator[Expr]:
     recency = behavior.only(("Recency",))["Recency"]
-    if recency.value is not None:
-        hint = "write active within 30 days of a date"
-        recency.fail("opaque", "Recency counts back from the time of sending", hint)
-    yield from ()
+    if not recency.is_absent:
+        recency.only(("Duration", "RecencyType"))
+        words = recency["RecencyType"].enum(RECENCY_TYPES), recency["Duration"].enum(DURATIONS)
+        yield Reference("pinpoint", "Recency", " ".join(words))
 
 
 CRITERIA_PARSERS: dict[str, Callable[[PayloadCursor], Iterator[Expr]]] = {
@@ -179,34 +216,56 @@ CRITERIA_PARSERS: dict[str, Callable[[PayloadCursor], Iterator[Expr]]] = {
 def _parse_value_set(type_: str, criterion: PayloadCursor) -> Expr:
     values = any_of(Tag(type_, value) for value in _parse_values(criterion.only(("DimensionType", "Values"))))
     is_inclusive = _require_enum(criterion, "DimensionType", ("INCLUSIVE", "EXCLUSIVE")) == "INCLUSIVE"
-    return values if is_inclusive else Not(values)
+    return values if is_inclusive else _exclude(values, criterion)
 
 
-def _parse_attribute(type_: str, criterion: PayloadCursor) -> Expr:
+def _exclude(values: Expr, criterion: PayloadCursor) -> Not:
+    criterion.warn("devices without a value are taken to match EXCLUSIVE, which is not documented")
+    return Not(values)
+
+
+def _parse_attribute(type_: str, key: str, name: str, criterion: PayloadCursor) -> Expr:
     values = _parse_values(criterion.only(("AttributeType", "Values")))
     any_value = any_of(Tag(type_, value) for value in values)
     match _require_enum(criterion, "AttributeType", ATTRIBUTE_TYPES):
         case "INCLUSIVE":
             return any_value
         case "EXCLUSIVE":
-            return Not(any_value)
+            return _exclude(any_value, criterion)
         case "CONTAINS":
-            criterion.fail("opaque", "substrings are matched by Pinpoint only", "list the values")
+            return Reference("pinpoint", key, PayloadCursor({name: criterion.value}, criterion.path).json_text())
         case "BETWEEN":
-            message = "whether the two ends are included is not documented"
-            criterion.fail("opaque", message, "BEFORE and AFTER")
+            return _parse_between(type_, criterion["Values"])
         case comparison:
             return _parse_date_criterion(type_, comparison, criterion["Values"])
 
 
+def _parse_between(type_: str, values: PayloadCursor) -> Expr:
+    if len(values.items()) != 2:
+        values.fail("wrong-type", f"BETWEEN needs two dates, found {len(values.items())}")
+    start, end = map(_parse_moment, values.items())
+    values.warn("both ends are taken to be included, which is not documented")
+    return all_of([Compare(type_, ">=", start), Compare(type_, "<=", end)])
+
+
 def _parse_date_criterion(type_: str, comparison: str, values: PayloadCursor) -> Expr:
-    timestamps = values.items()
-    if len(timestamps) > 1:
-        values.fail("ambiguous", f"{comparison} with several timestamps", "give each a dimension of its own")
-    timestamp = timestamps[0].timestamp()
+    moments = values.items()
+    if len(moments) > 1:
+        values.fail("ambiguous", f"{comparison} with several dates", "give each a dimension of its own")
+    moment = _parse_moment(moments[0])
     if comparison == "ON":
-        return Tag(type_, timestamp.date().isoformat())
-    return Compare(type_, DATE_COMPARE_OPS[comparison], timestamp.isoformat())
+        return Tag(type_, moment.partition("T")[0])  # whatever the time of day
+    return Compare(type_, DATE_COMPARE_OPS[comparison], moment)
+
+
+def _parse_moment(value: PayloadCursor) -> str:
+    """Return a moment in UTC, or a day: Pinpoint documents moments only, and people write days."""
+    if not DAY_FORMAT.fullmatch(value.string()):
+        return value.timestamp().isoformat()
+    try:
+        return date.fromisoformat(value.string()).isoformat()
+    except ValueError:
+        value.fail("unknown-value", f"expected a day of the calendar, found {value.value!r}")
 
 
 def _parse_metric(type_: str, criterion: PayloadCursor) -> Expr:
