@@ -27,8 +27,6 @@ from audience.language.ast import (
     any_of,
     atoms,
     bare,
-    negated_tag,
-    walk,
 )
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
@@ -139,6 +137,8 @@ def _parse_condition(condition: PayloadCursor) -> tuple[str, Expr]:
         tags = [read_platform_word(value, condition["values"], PLATFORMS) for value in values]
     else:
         tags = [Tag(TYPES_BY_KEY[key], value) for value in values]
+        for problem in (problem for tag in tags for problem in tag_problems(tag)):
+            condition["values"].warn(f"{problem.message}; Getui refuses it")
     match option:
         case "and":
             return key, all_of(tags)
@@ -263,15 +263,8 @@ def assumptions(expr: Expr) -> Iterator[Problem]:
         yield Problem("universe", "NOT and everyone refer to the devices that were active at Getui in the last 90 days")
         if expr != Everyone():
             yield Problem("lone-not", "Getui accepts conditions of NOT without any other, which no page says")
-    for key in dict.fromkeys(KEYS_BY_TYPE[tag.type] for tag in _negated_tags(expr) if tag.type in KEYS_BY_TYPE):
-        if key != "custom_tag":
-            yield Problem("not-of-missing", f"NOT of {key} includes devices of which Getui knows none, as no page says")
     if any(isinstance(atom, Ids) and atom.kind == "alias" for atom in atoms(expr)):
         yield Problem("alias", "an alias matches every device bound to it at Getui")
-
-
-def _negated_tags(expr: Expr) -> list[Tag]:
-    return [tag for node in walk(nnf(expr)) if (tag := negated_tag(node))]
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
@@ -290,6 +283,7 @@ VENDOR = Vendor(
     shape=SHAPE,
     supported=TAGS_AND_IDS,
     explained=COMPARISONS,
+    undocumented_nots=frozenset({"region", "portrait"}),
     platforms=PLATFORMS,
     tag_problems=tag_problems,
     assumptions=assumptions,

@@ -70,7 +70,7 @@ def _parse_audience(audience: PayloadCursor) -> Expr:
     if audience.value == "all":
         return Everyone()
     audience.only([*tag_lists.LIST_KEYS, "live_activity_id", *DIALECT.references])
-    terms = [*tag_lists.read_tag_lists(audience, LIMITS), *_parse_references(audience)]
+    terms = [*tag_lists.read_tag_lists(audience, LIMITS, DIALECT), *_parse_references(audience)]
     if not terms:
         hint = 'write "all" for everyone'
         audience.fail("empty-target", "expected a target, found none: an empty list counts as absent", hint)

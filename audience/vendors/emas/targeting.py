@@ -100,11 +100,19 @@ def _read_tags(cursor: PayloadCursor) -> Expr:
         name = cursor.string()
         if "," in name:
             cursor.fail("illegal-name", f"{name!r}: a tag has no comma", 'write {"or":[{"tag":…},…]} for several')
-        return bare(name)
+        return _read_tag(cursor)
     expr = _read_node(cursor.json_object(), 0, 0)
     if not is_bounded(nnf(expr)):
         cursor.fail("not-alone", "NOT without a tag that bounds it", "AND it with a tag")
     return expr
+
+
+def _read_tag(cursor: PayloadCursor) -> Tag:
+    """Read the name of a tag; warn of one that EMAS refuses."""
+    tag = bare(cursor.string())
+    for problem in tag_problems(tag):
+        cursor.warn(f"{problem.message}; EMAS refuses it")
+    return tag
 
 
 def _read_node(node: PayloadCursor, depth: int, levels: int) -> Expr:
@@ -113,7 +121,7 @@ def _read_node(node: PayloadCursor, depth: int, levels: int) -> Expr:
         node.fail("too-deep", f"more than {MAX_TREE_LEVELS} levels")
     match list(node.object()):
         case ["tag"]:
-            return bare(node["tag"].string())
+            return _read_tag(node["tag"])
         case ["not"]:
             term = _read_node(node["not"], depth + 1, levels)
             if not isinstance(term, Tag):

@@ -65,7 +65,7 @@ def _parse_to(to: PayloadCursor) -> Expr:
     if to.value == "all":
         return Everyone()
     to.only((*tag_lists.LIST_KEYS, "live_activity_id", "seg"))
-    terms = tag_lists.read_tag_lists(to, DOCUMENTED_LIMITS)
+    terms = tag_lists.read_tag_lists(to, DOCUMENTED_LIMITS, DIALECT)
     if not to["seg"].is_absent:
         terms.append(Reference("engagelab", "seg", to["seg"].only(("id",))["id"].string()))
     if not terms:

@@ -59,8 +59,11 @@ class TagListDialect:
     references: Mapping[str, Callable[[str], Any]]
 
 
-def read_tag_lists(lists: PayloadCursor, limits: Mapping[str, Limit]) -> list[Expr]:
-    """Read one term for each list; an empty list counts as absent. A list may have a limit among *limits*."""
+def read_tag_lists(lists: PayloadCursor, limits: Mapping[str, Limit], dialect: TagListDialect) -> list[Expr]:
+    """Read one term for each list; an empty list counts as absent. A list may have a limit among *limits*.
+
+    A name that the vendor refuses is read with a warning.
+    """
     terms: list[Expr] = []
     for key in LIST_KEYS:
         cursor = lists[key]
@@ -69,6 +72,9 @@ def read_tag_lists(lists: PayloadCursor, limits: Mapping[str, Limit]) -> list[Ex
         names = cursor.strings()
         if key in limits:
             cursor.check_limit(limits[key], len(names), "names")
+        for name in names if key != "registration_id" else ():
+            for problem in _name_problems("alias" if key == "alias" else "tag", name, None, dialect):
+                cursor.warn(f"{problem.message}; the vendor refuses it")
         terms.append(_list_term(key, names))
     if not lists["live_activity_id"].is_absent:
         terms.append(Ids("live_activity_id", (lists["live_activity_id"].string(),)))
