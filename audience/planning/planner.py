@@ -34,7 +34,7 @@ from audience.planning.verification import find_assumed_facts, find_contradictio
 from audience.planning.vouching import VendorHas, resolve_vendor_has
 from audience.vendors import get_vendor
 from audience.vendors.platform_field import platform_tags
-from audience.vendors.spec import Unsupported, Vendor
+from audience.vendors.spec import Restated, Unsupported, Vendor
 
 if TYPE_CHECKING:  # plans can be made without an index
     from audience.index.device_index import DeviceIndex
@@ -57,6 +57,7 @@ def plan(
     strict: bool = False,
     id_vendor: str | None = None,
     vendor_has: VendorHas = None,
+    payload: Any = None,
 ) -> Plan:
     """Plan the requests with which *vendor* reaches the devices of *expr*.
 
@@ -73,6 +74,7 @@ def plan(
         id_vendor: Vendor whose registration ids the expression contains, if it is another one. *vendor* itself, if the
             expression was read from its payload: what it leaves undocumented then goes back as it was.
         vendor_has: Types of tags that the vendor has although the catalog does not say so; "all" for every type.
+        payload: Payload of *id_vendor* that *expr* was read from. It goes back to that vendor with its own operators.
 
     Raises:
         PlanError: The vendor is unknown or read-only, or *vendor_has* has an unknown type.
@@ -118,6 +120,7 @@ def plan(
         strict=strict,
         index=index,
         id_vendor=id_vendor or vendor,
+        restated=_restate(payload, vendor) if id_vendor == vendor else None,
         catalog=catalog,
         vouched=vouched,
     )
@@ -159,7 +162,14 @@ def translate(
         strict=strict,
         id_vendor=source,
         vendor_has=vendor_has,
+        payload=payload,
     )
+
+
+def _restate(payload: Any, vendor: str) -> Restated | None:
+    """Return the targeting of a *payload* of *vendor* with its own operators, if the vendor can restate it."""
+    restate = get_vendor(vendor).restate
+    return None if payload is None or restate is None else restate(payload)
 
 
 def _expand_id_references(candidate: Plan, catalog: Catalog | None) -> Plan:
@@ -227,6 +237,8 @@ def _foreign_id_problems(request: PlanRequest) -> Iterator[Problem]:
 
 def _plan_native(request: PlanRequest) -> Plan:
     """Return a plan of one native request, or else of several."""
+    if request.restated is not None:
+        return _plan_restated(request, request.restated)
     try:
         return _plan_single(request, request.constrained)
     except Unsupported as error:
@@ -236,6 +248,13 @@ def _plan_native(request: PlanRequest) -> Plan:
         with suppress(Unsupported):
             return _plan_single(request, bounded_expr)
     return _plan_split(request, bounded_expr, reasons)
+
+
+def _plan_restated(request: PlanRequest, restated: Restated) -> Plan:
+    """Return a plan that sends a payload back to its vendor."""
+    vendor, form = request.vendor, request.constrained
+    assumptions = (*vendor.assumptions(form), *restated.assumptions)
+    return Plan(vendor.name, request.expr, (restated.payload,), None, (), assumptions, (form,), index=request.index)
 
 
 def _plan_single(request: PlanRequest, form: Expr) -> Plan:

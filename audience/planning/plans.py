@@ -13,7 +13,7 @@ from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.platform_requests import PlatformAttribute
 from audience.planning.vouching import Vouched
-from audience.vendors.spec import Payload, Vendor
+from audience.vendors.spec import Payload, Restated, Vendor
 
 if TYPE_CHECKING:  # plans can be made without an index
     from audience.index.device_index import DeviceIndex
@@ -112,6 +112,7 @@ class PlanRequest:
         id_vendor: Vendor whose registration ids the expression contains.
         catalog: Catalog that declares which tags the vendor has, or None.
         vouched: Types of tags that the vendor has by the word of the user.
+        restated: Payload that the expression was read from, if it is one of the same vendor.
     """
 
     vendor: Vendor
@@ -125,6 +126,7 @@ class PlanRequest:
     strict: bool
     index: "DeviceIndex | None"
     id_vendor: str
+    restated: Restated | None
     catalog: Catalog | None
     vouched: Vouched
 

@@ -1,12 +1,14 @@
 """Verify a plan: read its payloads back and prove that they reach the audience, each device once."""
 
 import warnings
+from dataclasses import replace
 from functools import reduce
 
 from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints
 from audience.algebra.equivalence import find_partition_violation
 from audience.errors import AudienceError, ComplexityError, PayloadWarning, PlanError, Problem, ProofError
-from audience.language.ast import Compare, Expr, atoms
+from audience.language.ast import Atom, Compare, Expr, Tag, atoms, map_atoms
+from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.planning.catalog.references import expand_references, find_unknown_references
 from audience.planning.plans import CATALOG_IS_TRUE, Plan, PlanRequest
@@ -34,12 +36,25 @@ def verify_plan(
         ComplexityError: The plan is too large to prove.
     """
     parsed = [_read_back(vendor, payload) for payload in candidate.native]
-    counterexample = find_partition_violation(expr, candidate.add_id_part(parsed), constraints)
+    counterexample = _find_violation(vendor, expr, candidate.add_id_part(parsed), constraints)
     if counterexample is not None:
         device = ", ".join(sorted(map(render, counterexample))) or "no tag at all"
         message = f"the requests to {vendor.name} are wrong for a device with {device}"
         raise ProofError(Problem("proof-failed", message, hint=REPORT_HINT))
     return parsed
+
+
+def _find_violation(
+    vendor: Vendor, expr: Expr, parts: list[Expr], constraints: AttributeConstraints
+) -> frozenset[Atom] | None:
+    """Return the atoms of a device for which *parts* are wrong, as the vendor sees it, or None."""
+    target, *parts = (map_atoms(each, vendor.view) for each in (expr, *parts))
+    violation = find_partition_violation(target, parts, constraints)
+    if violation is None or not vendor.has_single_values:
+        return violation
+    types = {atom.type for each in (target, *parts) for atom in atoms(each) if isinstance(atom, Tag)} - {UNTYPED}
+    single_values = replace(constraints, exclusive=constraints.exclusive | types)
+    return find_partition_violation(target, parts, single_values)
 
 
 def _read_back(vendor: Vendor, payload: Payload) -> Expr:
@@ -61,7 +76,7 @@ def find_assumed_facts(request: PlanRequest, candidate: Plan, parsed: list[Expr]
 
     def is_wrong_with(constraints: AttributeConstraints) -> bool:
         try:
-            return find_partition_violation(request.expanded, parts, constraints) is not None
+            return _find_violation(request.vendor, request.expanded, parts, constraints) is not None
         except ComplexityError:  # only all constraints together make the proof small enough
             return True
 

@@ -74,6 +74,19 @@ class Limit:
         return self.maximum is not None and count > self.maximum
 
 
+@dataclass(frozen=True, slots=True)
+class Restated:
+    """Targeting of a payload, restated for its own vendor.
+
+    Attributes:
+        payload: Targeting object, as it is sent.
+        assumptions: What its reading takes for granted, beside `Vendor.assumptions`.
+    """
+
+    payload: Payload
+    assumptions: tuple[Problem, ...] = ()
+
+
 def read_only_emit(expr: Expr) -> Payload:
     """Refuse any expression: the `emit` of a read-only vendor."""
     raise Unsupported([Problem("reads-only", f"cannot send {_quote_expr(expr)}: the vendor is read-only")])
@@ -117,6 +130,11 @@ class Vendor:
         assumptions: Finds what a payload of that expression takes for granted.
         emit: Writes an expression as the targeting of one request, or raises Unsupported. It gets simplified
             expressions in which NOT applies to atoms only, and never Nobody or an atom of an unknown kind.
+        view: Returns an atom as the conditions that the vendor has in its place. Expressions are compared in this view
+            when a plan is verified. `assumptions` names what it rests on.
+        has_single_values: Whether a device has at most one value of each type, so that two of them are nobody.
+        restate: Restates the targeting of a payload that `parse` accepts, with its own operators: a plan sends it back
+            to its vendor so. None if `emit` writes it as well.
         target_ids: Writes the targeting of at most `max_ids` ids.
         max_ids: Largest number of ids in one request.
         max_id_length: Largest number of characters of an id.
@@ -155,6 +173,9 @@ class Vendor:
     tag_problems: Callable[[Tag], Iterable[Problem]] = lambda tag: ()
     assumptions: Callable[[Expr], Iterable[Problem]] = lambda expr: ()
     emit: Callable[[Expr], Payload] = read_only_emit
+    view: Callable[[Atom], Expr] = lambda atom: atom
+    has_single_values: bool = False
+    restate: Callable[[Any], Restated] | None = None
     target_ids: Callable[[Sequence[str]], Payload] = read_only_target_ids
     max_ids: int = 0
     max_id_length: int | None = None

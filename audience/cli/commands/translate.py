@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,7 +48,8 @@ def run_translate(
     """Translate an expression or one vendor's targeting payload for another vendor."""
     text = read_stdin("pass the payload as an argument") if payload == "-" else payload
     known_catalog = load_optional_catalog(catalog)
-    expr = parse(text) if source == TEXT else _parse_payload(source, text, known_catalog, output)
+    payload_value = None if source == TEXT else _load_payload(text)
+    expr = parse(text) if source == TEXT else _parse_payload(source, payload_value, known_catalog, output)
     if target == TEXT:
         output.print_result({"expression": render(expr)}, render(expr))
         return
@@ -62,6 +63,7 @@ def run_translate(
             strict=strict,
             id_vendor=id_vendor,
             vendor_has=parse_vendor_has(vendor_has),
+            payload=payload_value,
         )
         for name in (vendor_names(can="emit") if target == ALL_VENDORS else [target])
     ]
@@ -95,11 +97,15 @@ def _print_plan(plan: Plan, with_details: bool, output: Output) -> None:
         output.print_warnings([NOTHING_TO_SEND])
 
 
-def _parse_payload(vendor_name: str, text: str, catalog: Catalog | None, output: Output) -> Expr:
+def _load_payload(text: str) -> Any:
+    return load_json(text) if text.lstrip().startswith(JSON_PREFIXES) else text.strip()
+
+
+def _parse_payload(vendor_name: str, payload: Any, catalog: Catalog | None, output: Output) -> Expr:
     """Parse a vendor's payload and print the warnings of its parser."""
     vendor = with_catalog_names(get_vendor(vendor_name), catalog)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        expr = vendor.parse(load_json(text) if text.lstrip().startswith(JSON_PREFIXES) else text.strip())
+        expr = vendor.parse(payload)
     output.print_warnings([Problem("payload", str(warning.message)) for warning in caught])
     return expr

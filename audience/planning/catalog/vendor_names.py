@@ -54,12 +54,16 @@ def with_catalog_names(vendor: Vendor, catalog: Catalog | None) -> Vendor:
     def parse(payload: object) -> Expr:
         return map_atoms(vendor.parse(payload), lambda atom: _read_atom(atom, catalog, vendor))
 
+    def view(atom: Atom) -> Expr:
+        return _view_atom(atom, catalog, vendor)
+
     if vendor.read_only_reason:
         return replace(vendor, parse=parse)
     return replace(
         vendor,
         parse=parse,
         emit=emit,
+        view=view,
         tag_problems=tag_problems,
         assumptions=lambda expr: vendor.assumptions(rename(expr)),
         shape=_rename_shape_keys(vendor.shape, catalog, vendor),
@@ -81,6 +85,24 @@ def _to_vendor_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
         case Compare(type=type_) | Within(type=type_) | Has(type=type_):
             return replace(atom, type=to_vendor_type(type_, catalog, vendor) or type_)
     return atom
+
+
+def _view_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Expr:
+    """Return *atom* as *vendor* sees it, with the type of the catalog; an atom with other names is kept."""
+    if not isinstance(atom, Tag | Compare | Within | Has):
+        return vendor.view(atom)
+    type_, vendor_type = atom.type, to_vendor_type(atom.type, catalog, vendor)
+    if vendor_type is None:
+        return atom
+    viewed = vendor.view(replace(atom, type=vendor_type))
+    return map_atoms(
+        viewed,
+        lambda each: (
+            replace(each, type=type_)
+            if isinstance(each, Tag | Compare | Within | Has) and each.type == vendor_type
+            else each
+        ),
+    )
 
 
 def _name_problems(atom: Atom, catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:
@@ -141,7 +163,7 @@ def _read_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
     """Return the catalog's atom for *atom* of *vendor*, or raise PayloadError if it is ambiguous."""
     match atom:
         case Tag():
-            return _read_tag(atom, catalog, vendor)
+            return _read_key(_read_tag(atom, catalog, vendor), catalog, vendor)
         case Compare(type=vendor_type) | Within(type=vendor_type) | Has(type=vendor_type):
             return replace(atom, type=_read_type(vendor_type, catalog, vendor))
     return atom
@@ -157,6 +179,15 @@ def _read_type(vendor_type: str, catalog: Catalog, vendor: Vendor) -> str:
         return types[0]
     other = f"{types[0]} and {vendor_type if is_itself else types[1]}" if types else "an attribute with other names"
     raise _ambiguous_name_error(f"{vendor_type} at {vendor.name} is {other}")
+
+
+def _read_key(tag: Tag, catalog: Catalog, vendor: Vendor) -> Tag | Has:
+    """Return an untyped tag as `has(ATTRIBUTE)` if it is the key of an attribute, and else as it is."""
+    viewed = vendor.view(tag) if tag.type == UNTYPED else tag
+    if not isinstance(viewed, Has):
+        return tag
+    names = [name for name in catalog.attributes if to_vendor_type(name, catalog, vendor) == viewed.type]
+    return replace(viewed, type=names[0]) if names else tag
 
 
 def _read_tag(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
