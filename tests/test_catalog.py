@@ -151,9 +151,9 @@ RENAMED_CATALOG_TEXT = """
 names.tpns = "{type}_{value}"
 names.umeng = "{type}_{value}"
 names.airship = "{type}_{value}"
-names.onesignal = "{type}_{value}"
 [city]
 names.jpush = "{type}_{value}"
+names.onesignal = "{type}_{value}"
 [quarter]
 names.jpush = "{value}_{type}"
 [active]
@@ -175,7 +175,7 @@ CUSTOM_FILTER = {"custom_attribute_name": "age", "comparison": "greater_than", "
         ),
         ("umeng", {"type": "groupcast", "filter": {"where": {"and": [{"province": "a"}]}}}),
         ("umeng", {"type": "groupcast", "filter": {"where": {"and": [{"launch_from": "2020-04-08"}]}}}),
-        ("onesignal", {"filters": [{"field": "tag", "key": "province", "relation": "=", "value": "a"}]}),
+        ("onesignal", {"filters": [{"field": "tag", "key": "city", "relation": "=", "value": "a"}]}),
         ("jpush", {"audience": {"tag": ["city_a_quarter"]}}),
         ("braze", {"audience": {"custom_attribute": CUSTOM_FILTER}}),
     ],

@@ -32,6 +32,8 @@ BUILTIN_TYPES = frozenset(TPNS_TYPES.values()) - {UNTYPED} | {
     "portrait",
     "push_subscription_status",
     "region",
+    "session_count",
+    "session_time",
 }
 OWN_KEY_PREFIX = "attribute."
 

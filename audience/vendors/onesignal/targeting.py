@@ -1,4 +1,4 @@
-"""OneSignal: filters, or subscription ids, or external ids, alone.
+"""OneSignal: filters, or segments, or subscription ids, or aliases, alone.
 
 https://documentation.onesignal.com/reference/create-notification, read in parts 2026-11-21.
 """
@@ -6,50 +6,26 @@ https://documentation.onesignal.com/reference/create-notification, read in parts
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience.algebra.fitting import is_bounded
-from audience.algebra.normal_forms import dnf, nnf
-from audience.errors import ComplexityError, Problem
-from audience.language.ast import Compare, Everyone, Expr, Ids, Not, Tag, Within, all_of, any_of, atoms, walk
-from audience.language.attribute_names import UNTYPED
+from audience.errors import Problem
+from audience.language.ast import Everyone, Expr, Ids, Reference, Tag, all_of, atoms
 from audience.language.printer import render
-from audience.vendors.onesignal import filters
-from audience.vendors.onesignal.filters import CLIENT_DOCS, FIELDS_BY_TYPE, MAX_ENTRIES, PLATFORM_TYPE
+from audience.vendors.onesignal import fields, filter_reading, filter_writing
+from audience.vendors.onesignal.aliases import ALIASES, MAX_USERS, emit_aliases, parse_aliases
+from audience.vendors.onesignal.fields import CLIENT_DOCS
+from audience.vendors.onesignal.filter_reading import FILTER
+from audience.vendors.onesignal.platforms import FLAG, is_browser, parse_platforms, split_browsers, write_flags
+from audience.vendors.onesignal.request_keys import DEPRECATED_KEYS, MAX_SUBSCRIPTIONS, find_target_keys
+from audience.vendors.onesignal.segments import SEGMENT, emit_segments, has_segments, parse_segments
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import Limit, Payload, Unsupported, require_single_list
 
-PAGE = "https://documentation.onesignal.com/reference/create-notification"
-
+WRITTEN_IDS = Limit(2_000, CLIENT_DOCS)  # 20,000 on PAGE; the smaller one is safe
 LIMITS = {
-    **filters.LIMITS,
-    "include_subscription_ids": Limit(2_000, CLIENT_DOCS),  # 20,000 on PAGE; the smaller one is safe
-    "external_id": Limit(2_000, CLIENT_DOCS),  # likewise
+    **fields.LIMITS,
+    "include_subscription_ids": WRITTEN_IDS,
+    "external_id": MAX_USERS,
 }
-TARGET_KEYS = ("filters", "include_subscription_ids", "include_aliases", "included_segments")
-DEPRECATED_KEYS = {"include_player_ids": "include_subscription_ids", "include_external_user_ids": "external_id"}
-OPAQUE_KEYS = (
-    "excluded_segments",
-    "tags",
-    "include_email_tokens",
-    "include_phone_numbers",
-    "include_ios_tokens",
-    "include_android_reg_ids",
-    "include_amazon_reg_ids",
-    "include_wp_wns_uris",
-    "include_chrome_reg_ids",
-    "include_chrome_web_reg_ids",
-)
-PLATFORMS_BY_FLAG = {
-    "isIos": "ios",
-    "isAndroid": "android",
-    "isHuawei": "huawei",
-    "isAdm": "amazon",
-    "isWP_WNS": "windows",
-    "isAnyWeb": "web",
-    "isChromeWeb": "chrome_web",
-    "isFirefox": "firefox",
-    "isSafari": "safari",
-    "isChrome": "chrome_app",
-}
+REFERENCE_KINDS = (FILTER, SEGMENT, ALIASES, FLAG)
 
 
 def parse(payload: Any) -> Expr:
@@ -61,56 +37,24 @@ def parse(payload: Any) -> Expr:
     'vip OR (new AND a)'
     """
     request = PayloadCursor(payload).json_object()
-    keys = [key for key in (*TARGET_KEYS, *DEPRECATED_KEYS, *OPAQUE_KEYS) if request[key].value is not None]
-    if not keys:
-        request.fail("missing-key", "missing target", f"one of {', '.join(TARGET_KEYS)}")
-    channel = request.get("target_channel", "push")
-    if channel.value != "push":
-        channel.fail("other-channel", f"{channel.value!r} is not a push channel")
-    for key in keys:
-        if key in OPAQUE_KEYS:
-            request[key].fail("opaque", "only OneSignal knows its devices", f"use one of {', '.join(TARGET_KEYS)}")
-    if len(keys) > 1:
-        request[keys[1]].fail("second-target", f"{keys[1]} cannot be combined with {keys[0]}")
-    return all_of([_parse_target(keys[0], request), *_parse_platforms(request)])
+    key = find_target_keys(request)[0]
+    if key in DEPRECATED_KEYS:
+        request[key].warn(f"{key} is deprecated; write {DEPRECATED_KEYS[key]}")
+    return all_of([_parse_target(key, request), *parse_platforms(key, request)])
 
 
 def _parse_target(key: str, request: PayloadCursor) -> Expr:
     target = request[key]
-    match DEPRECATED_KEYS.get(key, key):
+    match key:
         case "filters":
-            return filters.parse_filters(target)
-        case "include_subscription_ids":
-            return Ids("registration_id", tuple(target.ids(LIMITS["include_subscription_ids"])))
-        case "external_id":
-            return Ids("alias", tuple(target.ids(LIMITS["external_id"])))
+            return filter_reading.parse_filters(target)
+        case "include_subscription_ids" | "include_player_ids":
+            return Ids("registration_id", tuple(target.ids(MAX_SUBSCRIPTIONS)))
+        case "include_external_user_ids":
+            return Ids("alias", tuple(target.ids(MAX_USERS, "users")))
         case "include_aliases":
-            return _parse_aliases(target, request)
-    if target.strings() != ["All"]:
-        target.fail("opaque", "only OneSignal knows the members of a segment", "name its tags")
-    return Everyone()
-
-
-def _parse_aliases(labels: PayloadCursor, request: PayloadCursor) -> Expr:
-    names = list(labels.object())
-    if "target_channel" not in request:
-        request.fail("missing-key", "missing key 'target_channel'", 'write "target_channel": "push"')
-    if not names:
-        labels.fail("empty-target", "an empty object matches no device")
-    for label in names:
-        if label != "external_id":
-            labels[label].fail("opaque", f"only OneSignal knows the devices of the label {label!r}")
-    return Ids("alias", tuple(labels["external_id"].ids(LIMITS["external_id"])))
-
-
-def _parse_platforms(request: PayloadCursor) -> Iterator[Expr]:
-    flags = [key for key in PLATFORMS_BY_FLAG if request[key].value is not None]
-    for key in flags:
-        if request[key].value is not True:
-            message = f"the meaning of {request[key].value!r} is not documented"
-            request[key].fail("unknown-value", message, "name the others, as true")
-    if flags:
-        yield any_of(Tag(PLATFORM_TYPE, PLATFORMS_BY_FLAG[key]) for key in flags)
+            return parse_aliases(target, request)
+    return parse_segments(target, request["excluded_segments"])
 
 
 def emit(expr: Expr) -> Payload:
@@ -120,80 +64,60 @@ def emit(expr: Expr) -> Payload:
     >>> [" ".join(entry.values()) for entry in emit(parse("vip AND NOT city:Rome"))["filters"]]
     ['tag vip exists', 'tag city != Rome', 'OR', 'tag vip exists', 'tag city not_exists']
     """
+    rest, flags = split_browsers(expr)
+    return write_flags(_emit_target(rest), flags) if flags else _emit_target(expr)
+
+
+def _emit_target(expr: Expr) -> Payload:
     match expr:
         case Everyone():
             return {"included_segments": ["All"]}
         case Ids(kind="registration_id"):
-            return target_ids(require_single_list(expr, LIMITS["include_subscription_ids"].maximum))
+            return target_ids(require_single_list(expr, WRITTEN_IDS.maximum))
         case Ids(kind="alias"):
-            names = require_single_list(expr, LIMITS["external_id"].maximum)
+            names = require_single_list(expr, MAX_USERS.maximum)
             return {"include_aliases": {"external_id": names}, "target_channel": "push"}
-    problems = [*_expr_problems(expr), *filters.key_clash_problems(expr)]
+        case Reference(kind="aliases"):
+            return emit_aliases(expr)
+    problems = list(_target_problems(expr))
+    if not problems and has_segments(expr):
+        return emit_segments(expr)
+    problems += [*filter_writing.expr_problems(expr), *filter_writing.key_clash_problems(expr)]
     if problems:
-        raise Unsupported(problems)
-    return {"filters": _emit_filters(expr)}
+        raise Unsupported(dict.fromkeys(problems))
+    return {"filters": filter_writing.emit_filters(expr)}
 
 
-def _expr_problems(expr: Expr) -> Iterator[Problem]:
-    for node in walk(expr):
-        match node:
-            case Not(term=Tag(type=type_, span=span)) if not filters.can_negate(type_):
-                field = FIELDS_BY_TYPE[type_]
-                message = f"{render(node)!r}: whether != matches a device without {field} is not documented"
-                yield Problem("not-over-field", message, span)
-            case Tag():
-                yield from _platform_tag_problems(node)
+def _target_problems(expr: Expr) -> Iterator[Problem]:
+    """Yield why parts of *expr* cannot be beside others, or in any request."""
+    is_mixed = has_segments(expr) and not _is_segments_only(expr)
+    for atom in atoms(expr):
+        match atom:
             case Ids(kind="registration_id" | "alias" as kind, span=span):
                 yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", span)
             case Ids(kind=kind, span=span):
                 yield Problem("no-such-id", f"OneSignal has no id of the kind {kind}", span, hint="name them by alias")
-            case Compare(span=span) | Within(span=span):
-                message = f"{render(node)!r} is a comparison; OneSignal compares numbers only, without <= and >="
-                yield Problem("no-ranges", message, span)
+            case Reference(kind="aliases", span=span):
+                yield Problem("ids-with-tags", f"{render(atom)} cannot be combined with anything else", span)
+            case Reference(kind=kind, span=span) if kind not in REFERENCE_KINDS:
+                message = f"{render(atom)!r}: OneSignal has no {kind!r} to refer to"
+                yield Problem("bad-reference", message, span, hint=f"one of {', '.join(REFERENCE_KINDS)}")
+            case Reference(kind="flag", span=span):
+                is_known = is_browser(atom)
+                message = f"{render(atom)!r}: a platform narrows a whole request to OneSignal"
+                yield Problem("platform-inside" if is_known else "bad-reference", message, span)
+            case Reference(kind="segment", span=span) if is_mixed:
+                message = f"{render(atom)!r}: segments cannot be combined with anything else at OneSignal"
+                yield Problem("segments-alone", message, span, hint="give it a meaning in the catalog")
+
+
+def _is_segments_only(expr: Expr) -> bool:
+    return all(isinstance(atom, Reference) and atom.kind == SEGMENT for atom in atoms(expr))
 
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
-    """Yield the reasons why OneSignal has no name for *tag* that can also be negated."""
-    if not filters.can_negate(tag.type):
-        message = f"{render(tag)!r} is the field {FIELDS_BY_TYPE[tag.type]}, whose NOT cannot be written"
-        yield Problem("not-over-field", message, tag.span)
-    yield from _platform_tag_problems(tag)
-
-
-def _platform_tag_problems(tag: Tag) -> Iterator[Problem]:
-    if tag.type == PLATFORM_TYPE:
-        message = f"{render(tag)!r} is expressed by isIos and the like, beside the filters"
-        yield Problem("no-name", message, tag.span, hint="or give it the name of a tag in a catalog")
-
-
-def _emit_filters(expr: Expr) -> list[Payload]:
-    try:
-        clauses = dnf(expr, max_clauses=MAX_ENTRIES).clauses
-    except ComplexityError as error:
-        raise Unsupported(error.problems) from error
-    if not clauses or () in clauses:
-        raise Unsupported([Problem("no-condition", "it matches everyone or no device, which filters cannot express")])
-    count = filters.count_entries(clauses)
-    if LIMITS["entries"].is_exceeded_by(count):
-        raise Unsupported([Problem("too-many", f"{count:,} filters and operators; the maximum is {MAX_ENTRIES}")])
-    return filters.emit_filters(clauses)
-
-
-def assumptions(expr: Expr) -> Iterator[Problem]:
-    """Yield what a request for *expr* takes for granted."""
-    tags = [atom for atom in atoms(expr) if isinstance(atom, Tag)]
-    if expr == Everyone():
-        yield Problem(
-            "universe", "everyone refers to all subscribed devices at OneSignal; no segment there is called All"
-        )
-    elif not is_bounded(nnf(expr)):
-        yield Problem("universe", "NOT refers to all devices registered with OneSignal, not to your table")
-    if any(isinstance(atom, Ids) and atom.kind == "alias" for atom in atoms(expr)):
-        yield Problem("account", "an alias is an external id and matches every device of that user at OneSignal")
-    if any(tag.type == UNTYPED for tag in tags):
-        yield Problem("keys", "a device has an untyped tag exactly if it has a key of that name at OneSignal")
-    if types := sorted({tag.type for tag in tags} - {UNTYPED}):
-        yield Problem("one-value", f"a device has at most one value of {', '.join(types)}, as it has at OneSignal")
+    """Yield the reasons why OneSignal cannot have *tag*."""
+    yield from filter_writing.tag_problems(tag)
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
