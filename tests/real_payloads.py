@@ -8,8 +8,8 @@ They are the lines of payloads/VENDOR.txt, each below the `#` line that names it
 """
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from fact_files import TESTS_FOLDER, read_facts
@@ -21,17 +21,26 @@ from audience import (
     PayloadError,
     PayloadWarning,
     Plan,
+    Tag,
     any_of,
     equivalent,
     get_vendor,
     parse,
-    plan,
     render,
+    translate,
     vendor_names,
 )
+from audience.algebra.constraints import AttributeConstraints
+from audience.algebra.equivalence import find_partition_violation
+from audience.language.ast import atoms, map_atoms
+from audience.language.attribute_names import UNTYPED
 from audience.vendors.payload_reader import load_json
+from audience.vendors.spec import Vendor
 
 FOLDER = TESTS_FOLDER / "payloads"
+KEYS_OF_LISTS = ("PushTask", "msg_list")
+TABLE_HEAD = "| vendor | payloads | well read | refused | well translated | native elsewhere | said back |"
+TABLE_RULE = "|---|--:|--:|--:|--:|--:|--:|"
 
 
 @dataclass(frozen=True)
@@ -60,17 +69,18 @@ def _read_file(file: Path) -> list[RealPayload]:
     return payloads
 
 
-def read_payload(vendor: str, text: str) -> Expr:
-    """Parse a payload of *vendor*, warnings aside."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PayloadWarning)
-        return get_vendor(vendor).parse(load_json(text))
+def read_payload(vendor: str, text: str) -> tuple[Expr, bool]:
+    """Parse a payload of *vendor*; return also whether there was a warning that its documents do not allow it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PayloadWarning)
+        expr = get_vendor(vendor).parse(load_json(text))
+    return expr, any(issubclass(warning.category, PayloadWarning) for warning in caught)
 
 
 def find_difference(payload: RealPayload) -> str | None:
     """Return how the reading of *payload* differs from what is expected; None if it does not."""
     try:
-        found = read_payload(payload.vendor, payload.text)
+        found, _ = read_payload(payload.vendor, payload.text)
     except PayloadError as error:
         [problem, *_] = error.problems
         is_expected = payload.verb == "refused" and problem.code == payload.expected
@@ -80,45 +90,110 @@ def find_difference(payload: RealPayload) -> str | None:
     return f"read as {render(found)}"
 
 
-def is_said(expr: Expr, vendor: str, result: Plan) -> bool:
-    """Return whether *result* expresses all of *expr* natively, as *vendor*'s own parser reads it."""
-    if result.by_ids is not None:
-        return False
+def translate_payload(vendor: str, text: str, target: str) -> Plan:
+    """Translate a payload of *vendor* into requests to *target*."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PayloadWarning)
-        parts = [get_vendor(vendor).parse(native) for native in result.native]
-    return equivalent(any_of(parts), expr)
+        return translate(load_json(text), vendor, target)
 
 
-def find_said_back_problem(vendor: str, expr: Expr) -> str | None:
-    """Return why *expr*, which was read from a payload of *vendor*, is not said to it natively; None if it is.
+def is_said(expr: Expr, result: Plan) -> bool:
+    """Return whether *result* expresses all of *expr* natively, as the vendor's own parser reads it."""
+    if result.by_ids is not None:
+        return False
+    vendor = get_vendor(result.vendor)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PayloadWarning)
+        parts = [vendor.parse(native) for native in result.native]
+    return means_the_same(any_of(parts), expr, vendor)
 
-    What comes to every device without saying so is never broadcast, and what comes to nobody is not sent.
+
+def means_the_same(lhs: Expr, rhs: Expr, vendor: Vendor) -> bool:
+    """Return whether *lhs* and *rhs* are the same devices as *vendor* sees them: maybe with one value of each key."""
+    lhs, rhs = (map_atoms(expr, vendor.view) for expr in (lhs, rhs))
+    types = {atom.type for atom in (*atoms(lhs), *atoms(rhs)) if isinstance(atom, Tag)} - {UNTYPED}
+    single_values = AttributeConstraints(exclusive=frozenset(types if vendor.has_single_values else ()))
+    return find_partition_violation(lhs, [rhs], single_values) is None
+
+
+def find_said_back_problem(vendor: str, text: str) -> str | None:
+    """Return why what the payload *text* of *vendor* means is not said to it natively; None if it is, or is exempt.
+
+    What comes to every device without saying so is never broadcast, and what comes to nobody is not sent. What was read
+    with a warning may be refused by the vendor, and then here as well, with the reasons.
     """
-    if expr != Everyone() and (equivalent(expr, Everyone()) or equivalent(expr, Nobody())):
+    expr, is_warned = read_payload(vendor, text)
+    result = translate_payload(vendor, text, vendor)
+    if is_said(expr, result) or (is_warned and result.reasons):
         return None
-    result = plan(expr, vendor)
-    if is_said(expr, vendor, result):
+    if means_the_same(expr, Nobody(), get_vendor(vendor)) or (expr != Everyone() and equivalent(expr, Everyone())):
         return None
     return f"{render(expr)}: {'; '.join(f'{problem.code}: {problem.message}' for problem in result.reasons)}"
 
 
-def find_translation_problem(payload: RealPayload, expr: Expr, targets: Sequence[str]) -> str | None:
-    """Return the first of *targets* for which *expr* is neither said natively nor refused with reasons."""
-    for target in targets:
-        result = plan(expr, target)
-        if result.by_ids is None and not is_said(expr, target, result):
-            return f"{target}: {render(expr)} is said as {result.native}"
+def find_translation_problem(expr: Expr, results: Iterable[Plan]) -> str | None:
+    """Return how the first of *results* is wrong that neither says *expr* natively nor refuses to with reasons."""
+    for result in results:
+        if result.by_ids is None and not is_said(expr, result):
+            return f"{result.vendor}: {render(expr)} is said as {result.native}"
         if result.by_ids is not None and not result.reasons:
-            return f"{target}: no reason why {render(expr)} is not said"
+            return f"{result.vendor}: no reason why {render(expr)} is not said"
     return None
 
 
-def is_list_of_pushes(payload: RealPayload) -> bool:
-    """Return whether *payload* is several pushes, which may overlap: they are read as a union and not said back."""
-    return isinstance(load_json(payload.text), list)
+def is_list_of_pushes(text: str) -> bool:
+    """Return whether the payload *text* is several pushes, which may overlap: they are read as a union."""
+    payload = load_json(text)
+    if isinstance(payload, list) or {"tokens", "fids"} <= set(payload):  # a multicast of FCM
+        return True
+    return any(key.startswith(KEYS_OF_LISTS) for key in payload)
 
 
 def other_vendors(vendor: str) -> list[str]:
     """Return the other vendors that can be written for."""
     return [name for name in vendor_names(can="emit") if name != vendor]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of the real payloads of one vendor."""
+
+    payloads: int
+    well_read: int
+    refused: int
+    well_translated: int
+    native_elsewhere: int
+    said_back: int
+
+
+def tally_payloads(vendor: str, payloads: Sequence[RealPayload]) -> Tally:
+    """Count what becomes of *payloads* of *vendor*. A payload that is rightly refused is translated by its refusal."""
+    well_read = [payload for payload in payloads if find_difference(payload) is None]
+    exprs = {payload: read_payload(vendor, payload.text)[0] for payload in well_read if payload.verb == "means"}
+    refused = len(well_read) - len(exprs)
+    translated = native = said_back = 0
+    for payload, expr in exprs.items():
+        results = [translate_payload(vendor, payload.text, target) for target in other_vendors(vendor)]
+        translated += find_translation_problem(expr, results) is None
+        native += any(is_said(expr, result) for result in results)
+        if vendor in vendor_names(can="emit") and not is_list_of_pushes(payload.text):
+            said_back += is_said(expr, translate_payload(vendor, payload.text, vendor))
+    return Tally(len(payloads), len(well_read), refused, refused + translated, native, said_back)
+
+
+def format_table(payloads: Sequence[RealPayload]) -> str:
+    """Return the table of all vendors, in Markdown."""
+    by_vendor: dict[str, list[RealPayload]] = {}
+    for payload in payloads:
+        by_vendor.setdefault(payload.vendor, []).append(payload)
+    tallies = {vendor: tally_payloads(vendor, group) for vendor, group in sorted(by_vendor.items())}
+    columns = zip(*(astuple(tally) for tally in tallies.values()), strict=True)
+    rows = [*tallies.items(), ("all", Tally(*map(sum, columns)))]
+    return "\n".join([TABLE_HEAD, TABLE_RULE, *(_format_row(name, tally) for name, tally in rows)]) + "\n"
+
+
+def _format_row(name: str, tally: Tally) -> str:
+    cells = list(map(str, astuple(tally)))
+    if name in vendor_names() and name not in vendor_names(can="emit"):
+        cells[-1] = "read only"
+    return f"| {name} | {' | '.join(cells)} |"
