@@ -130,14 +130,14 @@ def test_zoned_timestamps_use_local_time(tmp_path):
 
 
 def test_iso_days_in_text_files_are_dates(tmp_path):
-    (tmp_path / "devices.csv").write_text("token,iso,spelt,at\na,2020-04-08,03/04/2020,2020-04-08T10:30:00\nb,,,\n")
+    (tmp_path / "devices.csv").write_text("token,iso,spelt,at\na,2020-04-08,13/04/2020,2020-04-08T10:30:00\nb,,,\n")
     index = build_index(tmp_path / "devices.csv", tmp_path)
     assert {name: attribute.role for name, attribute in index.attributes.items()} == {
         "iso": "date",
-        "spelt": "string",
+        "spelt": "date",
         "at": "time",
     }
-    assert resolve_ids(index, "iso >= 2020-04-01 AND at = 2020-04-08") == ["a"]
+    assert resolve_ids(index, "iso >= 2020-04-01 AND at = 2020-04-08 AND spelt = 2020-04-13") == ["a"]
 
 
 def test_small_and_decimal_numbers_are_exact(tmp_path):

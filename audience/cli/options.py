@@ -62,6 +62,20 @@ EncodingOption = Annotated[
 DelimiterOption = Annotated[
     str | None, typer.Option("--delimiter", metavar="CHAR", help="Delimiter of CSV files: , ; | or tab. Detected.")
 ]
+DateFormatOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--date-format",
+        metavar="[COLUMN=]FORMAT",
+        help="Format of dates, as %d/%m/%Y, epoch-seconds or epoch-milliseconds. Repeatable.",
+    ),
+]
+OnBadRowOption = Annotated[
+    str, typer.Option("--on-bad-row", metavar="stop|reject", help="Stop at a bad row, or write it to the rejects file.")
+]
+RejectsOption = Annotated[
+    Path | None, typer.Option("--rejects", metavar="FILE", help="File of rejected rows; by default INDEX.rejects.csv.")
+]
 IdColumnOption = Annotated[
     str | None, typer.Option("--column", metavar="NAME", help="Column of the table that holds the ids.")
 ]
@@ -85,6 +99,11 @@ def parse_token_options(options: list[str]) -> dict[str, str]:
             message = f"two id columns for {vendor}: {columns[vendor]} and {column}"
             raise PlanError(Problem("two-roles", message, hint="name one of them"))
     return columns
+
+
+def parse_date_formats(options: list[str]) -> dict[str, str]:
+    """Parse `--date-format [COLUMN=]FORMAT` options into formats by column; that of all columns has an empty name."""
+    return {column: format_ for column, _, format_ in (o.rpartition("=") for o in options)}
 
 
 def parse_fraction(text: str) -> float:

@@ -21,6 +21,7 @@ from audience.index.changes.update import update_devices
 from audience.index.ingest.build import build_index
 from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
 from audience.index.ingest.sources import Source
+from audience.index.ingest.table_reading import TableReading
 from audience.index.query import evaluate
 from audience.index.query.attribute_stats import AttributeStats, collect_attribute_stats
 from audience.index.query.device_set import DeviceSet, has_foreign_ids
@@ -53,6 +54,7 @@ class DeviceIndex:
 
     def __init__(self, snapshot: Snapshot):
         self.snapshot = snapshot
+        self.reading: TableReading | None = None  # of the table that this index was built from
 
     @classmethod
     def build(
@@ -93,7 +95,8 @@ class DeviceIndex:
             ignore: Columns to leave out.
             replace: Replace an index in *path*.
             progress: Progress callback.
-            reading: Options for reading files, as `ReadArguments` lists them: `encoding`, `delimiter`, ….
+            reading: Options for reading files, as `ReadArguments` lists them: `encoding`, `delimiter`, …. The attribute
+                `reading` of the index has the decisions that were made.
 
         Raises:
             TableError: The table is invalid; the error names the column and the first invalid rows.
@@ -117,9 +120,13 @@ class DeviceIndex:
             separators=dict(split or {}),
             ignore=tuple(ignore),
         )
-        options = parse_read_arguments(reading)
-        build_index(source, Path(path), roles, vendor_names(), options=options, replace=replace, progress=progress)
-        return cls.open(path)
+        options = parse_read_arguments(reading, Path(path))
+        decisions = build_index(
+            source, Path(path), roles, vendor_names(), options=options, replace=replace, progress=progress
+        )
+        index = cls.open(path)
+        index.reading = decisions
+        return index
 
     @classmethod
     def open(cls, path: str | Path, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> "DeviceIndex":
@@ -297,7 +304,7 @@ class DeviceIndex:
             source,
             roles,
             vendor_names(),
-            options=parse_read_arguments(reading),
+            options=parse_read_arguments(reading, self.folder),
             new_columns=new,
             wait=wait,
             progress=progress,
@@ -333,8 +340,7 @@ class DeviceIndex:
         >>> index.tag(["t1", "t9"], add="vip")
         UpdateResult(snapshot=2, changed=1, added=0, removed=0, unknown=1)
         """
-        storage = self.snapshot.storage
-        result = tag_devices(storage, ids, _as_tag_names(add), _as_tag_names(remove), wait, progress)
+        result = tag_devices(self.snapshot.storage, ids, add, remove, wait, progress)
         self.refresh()
         return result
 
@@ -481,11 +487,6 @@ class DeviceIndex:
         (True, 1)
         """
         return vacuum_snapshots(self.snapshot.storage, keep, wait)
-
-
-def _as_tag_names(tags: Iterable[str]) -> Iterable[str]:
-    """Return the tags; a string is one tag, not a sequence of letters."""
-    return [tags] if isinstance(tags, str) else tags
 
 
 def _to_expr(expr: Expr | str) -> Expr:

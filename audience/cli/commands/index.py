@@ -1,22 +1,27 @@
 """Commands that build, describe and check an index."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from audience.cli.options import (
+    DateFormatOption,
     DelimiterOption,
     EncodingOption,
     IgnoreOption,
     IndexArgument,
+    OnBadRowOption,
+    RejectsOption,
     TablesArgument,
+    parse_date_formats,
     parse_pair,
     parse_token_options,
 )
 from audience.cli.output.index import print_index_info
 from audience.cli.output.writer import Output
 from audience.index.device_index import DeviceIndex
+from audience.index.ingest.read_options import OnBadRow
 
 
 def run_build(
@@ -51,6 +56,9 @@ def run_build(
     ignore: IgnoreOption = None,
     encoding: EncodingOption = None,
     delimiter: DelimiterOption = None,
+    date_format: DateFormatOption = None,
+    on_bad_row: OnBadRowOption = "stop",
+    rejects: RejectsOption = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing index.")] = False,
 ) -> None:
     """Build an index from tables of devices; the role of a column follows from its name and type.
@@ -73,6 +81,9 @@ def run_build(
             ignore=ignore or (),
             encoding=encoding,
             delimiter=delimiter,
+            date_format=parse_date_formats(date_format or []),
+            on_bad_row=cast(OnBadRow, on_bad_row),
+            rejects=rejects,
             replace=replace,
             progress=progress,
         )

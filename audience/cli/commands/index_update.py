@@ -1,11 +1,12 @@
 """Commands that change the devices of an index; each change is a new snapshot."""
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from audience.cli.id_arguments import collect_ids, unknown_id_warnings
 from audience.cli.options import (
+    DateFormatOption,
     DelimiterOption,
     EncodingOption,
     IdColumnOption,
@@ -13,14 +14,17 @@ from audience.cli.options import (
     IdsArgument,
     IgnoreOption,
     IndexArgument,
+    OnBadRowOption,
+    RejectsOption,
     TablesArgument,
     WaitOption,
+    parse_date_formats,
 )
 from audience.cli.output.index import print_update_result
 from audience.cli.output.writer import Output
 from audience.errors import Problem, TableError
 from audience.index.device_index import DeviceIndex
-from audience.index.ingest.read_options import ReadOptions
+from audience.index.ingest.read_options import OnBadRow, ReadOptions
 from audience.language.attribute_names import UNTYPED
 
 
@@ -34,6 +38,9 @@ def run_update(
     ignore: IgnoreOption = None,
     encoding: EncodingOption = None,
     delimiter: DelimiterOption = None,
+    date_format: DateFormatOption = None,
+    on_bad_row: OnBadRowOption = "stop",
+    rejects: RejectsOption = None,
     wait: WaitOption = 0,
 ) -> None:
     """Update devices from tables: known devices get the new values, other devices are added."""
@@ -47,6 +54,9 @@ def run_update(
             ignore=ignore or (),
             encoding=encoding,
             delimiter=delimiter,
+            date_format=parse_date_formats(date_format or []),
+            on_bad_row=cast(OnBadRow, on_bad_row),
+            rejects=rejects,
             wait=wait,
             progress=progress,
         )

@@ -1,15 +1,16 @@
 """Text and JSON of an index: its contents, the result of a change, and counts."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import polars as pl
 
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import Output
+from audience.errors import Problem
 from audience.index.changes.session import UpdateResult
 from audience.index.device_index import DeviceIndex
+from audience.index.ingest.table_reading import TableReading
 from audience.index.query.attribute_stats import AttributeStats, collect_attribute_stats
 from audience.index.query.explain import ExplainLine
 from audience.index.storage.shard import Shard
@@ -22,7 +23,7 @@ MAX_FREQUENT_VALUES = 4
 
 
 def print_index_info(index: DeviceIndex, output: Output) -> None:
-    """Print the contents of *index*: devices, ids, snapshot, segments, attributes and shards."""
+    """Print the contents of *index*: devices, ids, snapshot, segments, attributes, shards, and how it was built."""
     snapshot, manifest = index.snapshot, index.snapshot.manifest
     attributes = [_attribute_json(stats) for stats in collect_attribute_stats(snapshot).values()]
     facts = {
@@ -35,7 +36,16 @@ def print_index_info(index: DeviceIndex, output: Output) -> None:
         "attributes": attributes,
         "shards": [_shard_json(shard) for shard in snapshot.shards],
     }
+    if index.reading is not None:
+        facts["reading"] = index.reading.to_json()
+        print_reading(index.reading, output)
     output.print_result(facts, lambda: "\n".join([*_summary_lines(index, facts), _attributes_table(attributes)]))
+
+
+def print_reading(reading: TableReading, output: Output) -> None:
+    """Print the decisions about a table that may surprise; JSON has them all in the result."""
+    if not output.as_json:
+        output.print_notes([Problem("table", note) for note in reading.notes()])
 
 
 def _attribute_json(stats: AttributeStats) -> dict[str, Any]:
@@ -88,7 +98,11 @@ def _bit_slices_note(attribute: dict[str, Any]) -> str:
 
 def print_update_result(result: UpdateResult, before: Snapshot, index: DeviceIndex, output: Output) -> None:
     """Print the result of a change to *index*, whose snapshot was *before*."""
-    facts = {**asdict(result), "devices": len(index)}
+    names = ("snapshot", "changed", "added", "removed", "unknown")
+    facts: dict[str, Any] = {name: getattr(result, name) for name in names} | {"devices": len(index)}
+    if result.reading is not None:
+        facts["reading"] = result.reading.to_json()
+        print_reading(result.reading, output)
     if result.snapshot == before.manifest.number:
         output.print_result(facts, f"no changes: snapshot {result.snapshot} is still current")
         return

@@ -5,7 +5,7 @@ never change.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TypeAlias
 
@@ -20,6 +20,7 @@ from audience.index.changes.compaction import (
 )
 from audience.index.ingest.build import reject_too_many_devices, write_shard
 from audience.index.ingest.encode import DeviceTable
+from audience.index.ingest.table_reading import TableReading
 from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap, RowNumbers
@@ -39,7 +40,7 @@ ShardMatches: TypeAlias = tuple[Shard, pl.DataFrame]  # a shard, and its rows th
 class UpdateResult:
     """Result of a change: the number of the current snapshot, and how many devices changed.
 
-    `unknown` is the number of ids that no device has.
+    `unknown` is the number of ids that no device has, `reading` how the table of an update was read.
     """
 
     snapshot: int
@@ -47,6 +48,7 @@ class UpdateResult:
     added: int = 0
     removed: int = 0
     unknown: int = 0
+    reading: TableReading | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,9 +116,9 @@ def _count_unknown_ids(ids: pl.Series, matches: Sequence[ShardMatches]) -> int:
 
 
 def _validate_tag_names(names: Iterable[str]) -> dict[str, None]:
-    """Return the distinct tags, in order."""
+    """Return the distinct tags, in order; a string is one tag, not a sequence of letters."""
     tags = dict[str, None]()
-    for name in names:
+    for name in [names] if isinstance(names, str) else names:
         if not isinstance(name, str) or not name:
             raise TableError(Problem("empty-name", f"not a valid tag: {name!r}", hint="use at least one character"))
         if not _is_encodable(name):

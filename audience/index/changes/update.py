@@ -17,13 +17,14 @@ from audience.index.changes.session import (
     locate_ids,
 )
 from audience.index.ingest.bad_rows import open_bad_row_log
-from audience.index.ingest.build import reject_duplicate_ids, reject_shared_tags, require_device_ids
+from audience.index.ingest.build import reject_duplicate_ids, reject_shared_tags
 from audience.index.ingest.cast import describe_rows
 from audience.index.ingest.decode import decode_rows, new_categories, reject_mixed_numbers, to_categorical
 from audience.index.ingest.encode import DeviceTable
 from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, ReadOptions
-from audience.index.ingest.reader import SourceTable, open_table
+from audience.index.ingest.reader import SourceTable
 from audience.index.ingest.sources import Source
+from audience.index.ingest.table_opening import open_table
 from audience.index.schema.column_roles import ColumnRoles, require_unique_names
 from audience.index.schema.columns import Column
 from audience.index.storage.manifest import Manifest
@@ -73,16 +74,17 @@ def update_devices(
         columns = list(dict.fromkeys((*manifest.columns, *table.columns)))
         key_column = _find_key_column(table, manifest)
         if not table.row_count and len(columns) == len(manifest.columns):
-            return UpdateResult(manifest.number)
+            log.commit()
+            return UpdateResult(manifest.number, reading=table.reading)
         session = UpdateSession.start(storage, manifest, progress)
         old_shards, new_shards, changed = _write_devices(session, table, key_column, columns)
         progress("checking ids", 0, 0)
         _reject_conflicts(old_shards, new_shards, table, key_column, columns)
-        added = table.row_count - changed
+        added = table.counts.rows - changed
         details = f"{format_device_count(changed)} changed, {added:,} added"
         log.commit()
         number = session.publish_compacted([*old_shards, *new_shards], "update", details, columns)
-        return UpdateResult(number, changed, added)
+        return UpdateResult(number, changed, added, reading=table.reading)
 
 
 def _write_devices(
@@ -142,7 +144,6 @@ def _require_known_columns(table: SourceTable, existing: Sequence[Column], new_c
 
 def _validate_key_column(chunk: DeviceTable, key_column: Column, first_row: int) -> None:
     """Require an id in every row of the key column, and that no two rows have the same."""
-    require_device_ids(chunk, first_row)
     keys = chunk[key_column]
     for is_invalid, code, problem in (
         (keys.is_null(), "missing-id", "no id"),

@@ -1,19 +1,60 @@
 """Rows that do not fit: collected for one error, or written to a file of rejected rows."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
+import polars as pl
+
 from audience._fs.atomic import TEMP_SUFFIX, commit_file
 from audience.errors import OutputError, Problem, TableError
+from audience.index.storage.list_columns import is_list
 
 REJECTS_HEADER = ("file", "line", "reason", "row")
 MAX_SHOWN_ROWS = 5
 MAX_SHOWN_CHARS = 60
+
+
+class InvalidRowsError(TableError):
+    """Rows of a chunk that do not fit, as one problem that names the first of them.
+
+    Attributes:
+        reason: What is wrong with each of them.
+        mask: The rows of the chunk that are invalid.
+        values: Values of all rows, if those of one column are invalid.
+    """
+
+    def __init__(self, problem: Problem, reason: str, mask: pl.Series, values: pl.Series | None = None):
+        super().__init__(problem)
+        self.reason = reason
+        self.mask = mask.fill_null(False)
+        self.values = values
+
+    def describe_row(self, row: int) -> str:
+        """Return what is wrong with the row at this position in the chunk."""
+        return f"{self.reason}: {self._format_value(row)}" if self.values is not None else self.reason
+
+    def _format_value(self, row: int) -> str:
+        """Return a value; as text where Python has no such value, as in years after 9999."""
+        values = self.values if self.values is None or is_list(self.values) else self.values.cast(pl.String)
+        value = None if values is None else values[row]
+        is_text = self.values is not None and self.values.dtype == pl.String
+        return _shorten(str(value)) if is_text else str(value)
+
+    def with_places(self, describe_row: Callable[[int], str], first_row: int) -> TableError:
+        """Return the error with its rows as *describe_row* names them."""
+        rows = self.mask.arg_true()
+        places = []
+        for row in rows.head(MAX_SHOWN_ROWS).to_list():
+            value = "" if self.values is None else f" ({self._format_value(row)})"
+            places.append(f"{describe_row(first_row + row)}{value}")
+        more = f" and {len(rows) - len(places):,} more" if len(rows) > len(places) else ""
+        hint = self.problems[0].hint or "correct the rows, or leave them out: --on-bad-row reject"
+        return TableError(Problem(self.code, f"{self.reason}: {', '.join(places)}{more}", hint=hint))
 
 
 @dataclass(slots=True)

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from functools import reduce
-from operator import and_
 from pathlib import Path
 
 import polars as pl
@@ -12,12 +10,13 @@ import polars as pl
 from audience._fs.atomic import atomic_folder
 from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import open_bad_row_log
-from audience.index.ingest.cast import describe_rows
 from audience.index.ingest.decode import reject_mixed_numbers
 from audience.index.ingest.encode import DeviceTable, encode_shard
 from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, ReadOptions
-from audience.index.ingest.reader import SourceTable, open_table, wrap_polars_errors
+from audience.index.ingest.reader import SourceTable, wrap_polars_errors
 from audience.index.ingest.sources import Source, exact_column
+from audience.index.ingest.table_opening import open_table
+from audience.index.ingest.table_reading import TableReading
 from audience.index.schema.column_roles import ColumnRoles
 from audience.index.schema.columns import Column
 from audience.index.storage import id_search, shard_writer
@@ -43,8 +42,10 @@ def build_index(
     options: ReadOptions = DEFAULT_READ_OPTIONS,
     replace: bool,
     progress: Progress,
-) -> None:
+) -> TableReading:
     """Build the index of the table *source* in the new folder *path*; on an error, *path* stays as it was.
+
+    Return how the table was read.
 
     Args:
         source: Files or frames with one row a device.
@@ -59,6 +60,7 @@ def build_index(
         TableError: An id is missing, empty or duplicated, or a value does not fit its column. The message names the
             column and the first such rows.
     """
+    progress("reading the table", 0, 0)
     with (
         _lock_if_replacing(path, replace),
         atomic_folder(path, owned_patterns=OWNED_NAMES, replace=replace) as draft,
@@ -79,6 +81,7 @@ def build_index(
         manifest = Manifest(1, timestamp_now(), description, device_count, table.columns, files)
         publish_manifest(storage, manifest, None)
         log.commit()
+        return table.reading
 
 
 def _lock_if_replacing(path: Path, replace: bool) -> AbstractContextManager[None]:
@@ -103,8 +106,7 @@ def write_shards(
     with ThreadPoolExecutor(1) as encoder, ThreadPoolExecutor(1) as committer:
         pending: Future[PendingShard] | None = None
         committed: list[Future[ShardFiles]] = []
-        for count, (first_row, table) in enumerate(chunks):
-            require_device_ids(table, first_row)
+        for count, (_, table) in enumerate(chunks):
             if pending is not None:
                 committed.append(committer.submit(pending.result().commit))
             pending = encoder.submit(_encode_and_write, storage, f"{snapshot_number:08}-{count:05}", table)
@@ -121,29 +123,6 @@ def _encode_and_write(storage: Storage, shard_name: str, table: DeviceTable) -> 
 def write_shard(storage: Storage, shard_name: str, table: DeviceTable) -> ShardFiles:
     """Write *table* as the shard *shard_name*."""
     return _encode_and_write(storage, shard_name, table).commit()
-
-
-def require_device_ids(table: DeviceTable, first_row: int) -> None:
-    """Check that each device of *table* has an id and that no id is empty.
-
-    Args:
-        table: Columns of some rows.
-        first_row: Number of the first of these rows in the whole table.
-
-    Raises:
-        TableError: An id is missing or empty.
-    """
-    id_columns = {column: ids for column, ids in table.items() if column.role == "id"}
-    for column, ids in id_columns.items():
-        rows = describe_rows(ids == "", ids, first_row)
-        if rows:
-            raise TableError(Problem("empty-id", f"column {column.name_in_table!r} holds an empty id: {rows}"))
-    if not all(ids.null_count() for ids in id_columns.values()):
-        return
-    rows = describe_rows(reduce(and_, (ids.is_null() for ids in id_columns.values())), first_row=first_row)
-    if rows:
-        names = ", ".join(repr(column.name_in_table) for column in id_columns)
-        raise TableError(Problem("missing-id", f"no id in column {names}: {rows}", hint="every device needs one"))
 
 
 def reject_duplicate_ids(
@@ -167,12 +146,14 @@ def _describe_id_rows(ids: pl.Series, column: Column, table: SourceTable) -> str
     shown_ids = ids.head(MAX_SHOWN_ROWS).implode()
     with wrap_polars_errors():
         rows = (
-            table.lazy_frame.select(id=exact_column(column.name_in_table).cast(pl.String), row=pl.int_range(pl.len()))
+            table.lazy_frame.select(
+                id=exact_column(column.name_in_table).cast(pl.String).str.strip_chars(), row=pl.int_range(pl.len())
+            )
             .filter(pl.col("id").is_in(shown_ids))
             .head(2 * MAX_SHOWN_ROWS)
             .collect()
         )
-    return ", ".join(f"row {row + 1:,} ({id_!r})" for id_, row in rows.iter_rows())
+    return ", ".join(f"{table.places.describe(row)} ({id_!r})" for id_, row in rows.iter_rows())
 
 
 def reject_shared_tags(shards: Sequence[Shard], columns: Sequence[Column]) -> None:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import polars as pl
 
 from audience.errors import Problem, TableError
+from audience.index.ingest.bad_rows import InvalidRowsError
 from audience.index.ingest.exact_numbers import (
     MAX_DECIMAL_DIGITS,
     are_floats_exact,
@@ -152,10 +153,8 @@ def _convert_or_reject(
         is_invalid = converted.is_null() & values.is_not_null()
     rows = describe_rows(is_invalid, values, first_row)
     if rows:
-        message = (
-            f"column {column.name_in_table!r} should hold {expected or value_type_of(column.role).example}: {rows}"
-        )
-        raise TableError(Problem("bad-value", message))
+        reason = f"column {column.name_in_table!r} should hold {expected or value_type_of(column.role).example}"
+        raise InvalidRowsError(Problem("bad-value", f"{reason}: {rows}"), reason, is_invalid, values)
     return converted
 
 
@@ -167,7 +166,8 @@ def _to_strings(values: pl.Series, column: Column) -> pl.Series:
     return values if dtype == pl.String else _map_values(values, lambda value: value.cast(pl.String))
 
 
-def _null_if_empty(value: pl.Expr) -> pl.Expr:
+def null_if_empty(value: pl.Expr) -> pl.Expr:
+    """Return *value*, or null if it is empty."""
     return pl.when(value != "").then(value)
 
 
@@ -194,7 +194,7 @@ def _cast_device_ids(values: pl.Series, column: Column, first_row: int) -> pl.Se
 
 def _cast_shared_ids(values: pl.Series, column: Column, first_row: int) -> pl.Series:
     """Return strings, with null for an empty id."""
-    return _map_values(_to_strings(values, column), _null_if_empty)
+    return _map_values(_to_strings(values, column), null_if_empty)
 
 
 def _cast_tags(values: pl.Series, column: Column, first_row: int) -> pl.Series:
@@ -208,7 +208,7 @@ def _cast_tags(values: pl.Series, column: Column, first_row: int) -> pl.Series:
     if column.separator is None or is_list(values):
         return _to_strings(values, column)
     parts = _to_strings(values, column).str.split(column.separator).list.eval(pl.element().str.strip_chars())
-    return _map_values(parts, _null_if_empty)
+    return _map_values(parts, null_if_empty)
 
 
 def _cast_numbers(values: pl.Series, column: Column, first_row: int) -> pl.Series:

@@ -61,16 +61,17 @@ def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise TableError(Problem("bad-option", message, hint=f"use {choices[0]!r}"))
 
 
-def parse_read_arguments(arguments: ReadArguments) -> ReadOptions:
-    """Return the options that the keyword *arguments* give.
+def parse_read_arguments(arguments: ReadArguments, index: Path) -> ReadOptions:
+    """Return the options that the keyword *arguments* give; rejects are by default written beside the *index*.
 
     Raises:
         TableError: An argument has a value that it cannot have.
     """
     given: dict[str, Any] = dict(arguments)
     date_format, rejects = given.pop("date_format", None), given.pop("rejects", None)
+    rejects = Path(rejects) if rejects else index.with_name(f"{index.name}.rejects.csv")
     date_formats = {"": date_format} if isinstance(date_format, str) else date_format or {}
-    return ReadOptions(date_formats=date_formats, rejects=rejects and Path(rejects), **given)
+    return ReadOptions(date_formats=date_formats, rejects=rejects, **given)
 
 
 DEFAULT_READ_OPTIONS = ReadOptions()

@@ -1,53 +1,96 @@
 """Reading of a source table in chunks, each column cast to the type of its role."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_, or_
 
 import polars as pl
 from polars import selectors
 
 from audience.errors import Problem, TableError
-from audience.index.ingest.bad_rows import BadRowLog
-from audience.index.ingest.cast import cast_column, distinct_unusual_versions
+from audience.index.ingest.bad_rows import BadRowLog, InvalidRowsError
+from audience.index.ingest.cast import cast_column, describe_rows, null_if_empty
 from audience.index.ingest.decode import concat_columns, new_categories, to_categorical
 from audience.index.ingest.encode import DeviceTable
-from audience.index.ingest.read_options import ReadOptions
-from audience.index.ingest.sources import (
-    SEEKABLE_FORMATS,
-    UNTYPED_FORMATS,
-    ScannedSource,
-    Source,
-    exact_column,
-    parse_date_columns,
-    scan_source,
-)
-from audience.index.ingest.text.dialect import format_delimiter
-from audience.index.ingest.text.files import TextFile
-from audience.index.schema.column_roles import ColumnRoles, infer_columns, validate_roles
+from audience.index.ingest.row_places import RowPlaces
+from audience.index.ingest.sources import SEEKABLE_FORMATS
+from audience.index.ingest.table_reading import ColumnReading, TableReading
 from audience.index.schema.columns import Column
-from audience.index.schema.value_types import VERSION
+from audience.index.storage.list_columns import element_type, is_list
 from audience.progress import Progress
 
 CHUNKS_PER_SHARD = 4  # a shard is read in so many chunks, to bound memory
+SPOILT_ID = "column {!r} holds ids as a spreadsheet writes large numbers, with digits lost"
 
 
 @dataclass(frozen=True, slots=True)
+class Conversion:
+    """Parser of a column of text, which returns null for text that it cannot parse, and what it expects."""
+
+    parse: Callable[[pl.Expr], pl.Expr]
+    expected: str
+
+
+@dataclass(slots=True)
+class ReadingCounts:
+    """Counts of the rows and ids of a table, added up while they are read."""
+
+    rows: int = 0
+    stripped: dict[str, int] = field(default_factory=dict)
+    duplicates: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTable:
-    """Source table with the role of each column and the number of rows."""
+    """Source table with the role of each column and the number of rows.
+
+    Attributes:
+        lazy_frame: Its rows; columns with a conversion as text.
+        format: Format of its files.
+        columns: Its columns that are not ignored.
+        row_count: Number of its rows.
+        places: Places of its rows in its files.
+        log: Log of bad rows.
+        conversions: Parsers of columns of text, by name.
+        spoilt_ids: Patterns of ids that a spreadsheet has changed, by column.
+        readings: What decided the roles of the columns.
+        counts: What was counted so far.
+    """
 
     lazy_frame: pl.LazyFrame
     format: str
     columns: tuple[Column, ...]
     row_count: int
-    text_files: tuple[TextFile, ...] = ()
+    places: RowPlaces
+    log: BadRowLog
+    conversions: Mapping[str, Conversion] = field(default_factory=dict)
+    spoilt_ids: Mapping[str, str] = field(default_factory=dict)
+    readings: tuple[ColumnReading, ...] = ()
+    counts: ReadingCounts = field(default_factory=ReadingCounts)
+
+    @property
+    def reading(self) -> TableReading:
+        """Return the decisions that were made, once all rows are read."""
+        return TableReading(
+            self.places.text_files,
+            self.readings,
+            self.counts.rows,
+            self.log.count,
+            None if self.log.path is None else str(self.log.path),
+            self.counts.stripped,
+            self.counts.duplicates,
+        )
 
     def iter_chunks(self, max_rows: int) -> Iterator[tuple[int, DeviceTable]]:
         """Yield at most *max_rows* rows at a time, with the number of rows before them."""
         first_row = 0
         with wrap_polars_errors():
             for frame in self._iter_frames(max_rows):
-                yield first_row, self._cast_frame(frame, first_row)
+                table = self._read_frame(frame, first_row)
+                self.counts.rows += _count_rows(table)
+                yield first_row, table
                 first_row += len(frame)
 
     def iter_shard_tables(self, max_rows: int, progress: Progress) -> Iterator[tuple[int, DeviceTable]]:
@@ -77,8 +120,111 @@ class SourceTable:
         if is_empty:
             yield selected.head(0).collect()
 
-    def _cast_frame(self, frame: pl.DataFrame, first_row: int) -> DeviceTable:
-        return {column: _cast_column(frame[column.name_in_table], column, first_row) for column in self.columns}
+    def _read_frame(self, frame: pl.DataFrame, first_row: int) -> DeviceTable:
+        """Return the rows of a chunk in the types of their roles; bad rows are an error, or are left out and logged."""
+        table: DeviceTable = {}
+        errors: list[InvalidRowsError] = []
+        for column in self.columns:
+            table[column], invalid = self._read_column(frame[column.name_in_table], column, first_row)
+            errors += invalid
+        errors += self._find_rows_without_id(table, first_row)
+        if not errors:
+            return table
+        is_bad = reduce(or_, (error.mask for error in errors))
+        rows = is_bad.arg_true().to_list()
+        places = self.places.locate_in_chunk(frame, first_row, rows)
+        for row, place in zip(rows, places, strict=True):
+            reasons = [error for error in errors if error.mask[row]]
+            self.log.add(place.file, place.line, reasons[0].describe_row(row), place.text)
+        return {column: values.filter(~is_bad) for column, values in table.items()}
+
+    def _read_column(
+        self, values: pl.Series, column: Column, first_row: int
+    ) -> tuple[pl.Series, list[InvalidRowsError]]:
+        """Return a column in the type of its role, with null for invalid values, and the errors about these."""
+        errors: list[InvalidRowsError] = []
+        while True:
+            try:
+                return self._cast_column(values, column, first_row), errors
+            except InvalidRowsError as error:
+                if not self.log.is_rejecting:
+                    raise error.with_places(self.places.describe, first_row) from None
+                errors.append(error)
+                values = pl.select(pl.when(~error.mask).then(values)).to_series()
+
+    def _find_rows_without_id(self, table: DeviceTable, first_row: int) -> list[InvalidRowsError]:
+        try:
+            require_device_ids(table, first_row)
+        except InvalidRowsError as error:
+            if not self.log.is_rejecting:
+                raise error.with_places(self.places.describe, first_row) from None
+            return [error]
+        return []
+
+    def _cast_column(self, values: pl.Series, column: Column, first_row: int) -> pl.Series:
+        """Cast a column to its role; it is renamed first, because Polars might take its name for a pattern."""
+        values, name = values.alias("values"), column.name_in_table
+        if name in self.conversions:
+            values = _convert(values, column, self.conversions[name])
+        elif column.is_id and element_type(values) == pl.String:
+            values = self._clean_ids(values, column)
+        try:
+            return cast_column(values, column, first_row)
+        except (pl.exceptions.PolarsError, OverflowError, TypeError) as error:
+            message = f"column {name!r} of type {values.dtype} cannot be read as {column.role}"
+            raise TableError(Problem("bad-type", message, hint=f"--ignore {name}")) from error
+
+    def _clean_ids(self, values: pl.Series, column: Column) -> pl.Series:
+        """Return ids without outer blanks, which may be full-width or non-breaking."""
+        name = column.name_in_table
+        stripped = values.list.eval(pl.element().str.strip_chars()) if is_list(values) else values.str.strip_chars()
+        if self.places.text_files:
+            stripped = stripped.to_frame("text").select(null_if_empty(pl.col("text"))).to_series()
+        if name in self.spoilt_ids:
+            mask = stripped.str.contains(self.spoilt_ids[name])
+            if mask.any():
+                reason, hint = SPOILT_ID.format(name), "export the ids as text, or ignore these rows"
+                raise InvalidRowsError(Problem("spoilt-id", reason, hint=hint), reason, mask, values)
+        count = int((stripped != values).sum())
+        if count:
+            self.counts.stripped[name] = self.counts.stripped.get(name, 0) + count
+        return stripped
+
+
+def _convert(values: pl.Series, column: Column, conversion: Conversion) -> pl.Series:
+    """Parse a column of text; raise InvalidRowsError for what cannot be parsed."""
+    text = values.cast(pl.String).to_frame("text").select(null_if_empty(pl.col("text"))).to_series()
+    converted = text.to_frame("text").select(values=conversion.parse(pl.col("text"))).to_series()
+    is_invalid = converted.is_null() & text.is_not_null()
+    if is_invalid.any():
+        reason = f"column {column.name_in_table!r} should hold {conversion.expected}"
+        raise InvalidRowsError(Problem("bad-value", reason), reason, is_invalid, text)
+    return converted
+
+
+def require_device_ids(table: DeviceTable, first_row: int) -> None:
+    """Check that each device of *table* has an id and that no id is empty.
+
+    Args:
+        table: Columns of some rows.
+        first_row: Number of the first of these rows in the whole table.
+
+    Raises:
+        InvalidRowsError: An id is missing or empty.
+    """
+    id_columns = {column: ids for column, ids in table.items() if column.role == "id"}
+    for column, ids in id_columns.items():
+        is_empty = (ids == "").fill_null(False)
+        if is_empty.any():
+            reason = f"column {column.name_in_table!r} holds an empty id"
+            message = f"{reason}: {describe_rows(is_empty, first_row=first_row)}"
+            raise InvalidRowsError(Problem("empty-id", message), reason, is_empty)
+    is_missing = reduce(and_, (ids.is_null() for ids in id_columns.values()))
+    if is_missing.any():
+        names = ", ".join(repr(column.name_in_table) for column in id_columns)
+        message = f"no id in column {names}: {describe_rows(is_missing, first_row=first_row)}"
+        problem = Problem("missing-id", message, hint="every device needs one")
+        raise InvalidRowsError(problem, f"no id in column {names}", is_missing)
 
 
 def _count_rows(table: DeviceTable) -> int:
@@ -87,82 +233,6 @@ def _count_rows(table: DeviceTable) -> int:
 
 def _concat_chunks(chunks: Sequence[DeviceTable]) -> DeviceTable:
     return {column: concat_columns([chunk[column] for chunk in chunks], column) for column in chunks[0]}
-
-
-@contextmanager
-def open_table(
-    source: Source, roles: ColumnRoles, vendors: Sequence[str], options: ReadOptions, log: BadRowLog
-) -> Iterator[SourceTable]:
-    """Open the table *source* and give every column that is not ignored a role.
-
-    Args:
-        source: Files or frames.
-        roles: Roles of columns that are not to be inferred.
-        vendors: Names of all vendors.
-        options: How to read the files.
-        log: Log of bad rows.
-
-    Raises:
-        TableError: The table cannot be read, a column has no role, or a role no column.
-    """
-    with ExitStack() as stack:
-        with wrap_polars_errors():
-            scanned = stack.enter_context(scan_source(source, roles, options, log))
-        yield _inspect_source(scanned, roles, vendors)
-
-
-def _inspect_source(scanned: ScannedSource, roles: ColumnRoles, vendors: Sequence[str]) -> SourceTable:
-    with wrap_polars_errors():
-        lazy_frame = scanned.lazy_frame
-        if scanned.format in UNTYPED_FORMATS:
-            lazy_frame = parse_date_columns(lazy_frame, roles)
-        schema = lazy_frame.collect_schema()
-        validate_roles(schema, roles, vendors)
-        _require_several_columns(scanned, schema, roles)
-        columns = infer_columns(schema, roles, vendors)
-        explicit = roles.explicit_columns()
-        candidates = [column for column in columns if column.role == "version" and column.name_in_table not in explicit]
-        row_count, unusual_versions = _scan_rows(lazy_frame, candidates)
-    inferred = [_use_strings_unless_versions(column, unusual_versions.get(column, ())) for column in columns]
-    return SourceTable(lazy_frame, scanned.format, tuple(inferred), row_count, scanned.text_files)
-
-
-def _require_several_columns(scanned: ScannedSource, schema: pl.Schema, roles: ColumnRoles) -> None:
-    """Raise TableError if the header of a CSV file is one column that looks like several."""
-    name = next(iter(schema), "")
-    if scanned.text_files and len(schema) == 1 and name not in roles.explicit_columns():
-        delimiter = next((each for each in (";", "\t", "|", ",", " ") if each in name), None)
-        if delimiter is not None:
-            message = f"the header is one column {name!r}, divided by {scanned.text_files[0].dialect.delimiter!r}"
-            raise TableError(
-                Problem("unknown-delimiter", message, hint=f"use --delimiter {format_delimiter(delimiter)}")
-            )
-
-
-def _scan_rows(
-    lazy_frame: pl.LazyFrame, version_columns: Sequence[Column]
-) -> tuple[int, Mapping[Column, Sequence[str]]]:
-    """Return the number of rows, and the strings of each column that only a parser can accept as versions.
-
-    One pass does both, so that a column is never encoded twice.
-    """
-    strings = [distinct_unusual_versions(exact_column(column.name_in_table)) for column in version_columns]
-    selected = lazy_frame.select(pl.len(), *(expr.alias(f"{number}") for number, expr in enumerate(strings)))
-    row_count, *unusual = selected.collect(engine="streaming").row(0)
-    return row_count, dict(zip(version_columns, unusual, strict=True))
-
-
-def _use_strings_unless_versions(column: Column, unusual_versions: Sequence[str]) -> Column:
-    return column if all(map(VERSION.accepts, unusual_versions)) else replace(column, role="string")
-
-
-def _cast_column(values: pl.Series, column: Column, first_row: int) -> pl.Series:
-    """Cast a column to its role; it is renamed first, because Polars might take its name for a pattern."""
-    try:
-        return cast_column(values.alias("values"), column, first_row)
-    except (pl.exceptions.PolarsError, OverflowError, TypeError) as error:
-        message = f"column {column.name_in_table!r} of type {values.dtype} cannot be read as {column.role}"
-        raise TableError(Problem("bad-type", message, hint=f"--ignore {column.name_in_table}")) from error
 
 
 @contextmanager

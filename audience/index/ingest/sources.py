@@ -23,7 +23,6 @@ Source: TypeAlias = str | Path | Iterable[str | Path] | pl.DataFrame | pl.LazyFr
 
 ISO_DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 ISO_DATETIME_PATTERN = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"
-UNTYPED_FORMATS = ("csv", "ndjson")  # dates are text in these formats
 SEEKABLE_FORMATS = ("frame", "parquet", "ipc")  # any slice of rows can be read without the rows before it
 FORMAT_BY_SUFFIX = {
     ".parquet": "parquet",
@@ -88,7 +87,7 @@ def scan_source(
             open_text_file(file, options.encoding, delimiter, Path(folder), log or BadRowLog()) for file in files
         ]
         _require_same_columns(text_files)
-        yield ScannedSource(_scan_text_files(text_files, roles), format_, tuple(text_files))
+        yield ScannedSource(scan_text_files(text_files, {}), format_, tuple(text_files))
 
 
 def _as_paths(source: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -139,38 +138,32 @@ def _require_same_columns(files: Sequence[TextFile]) -> None:
             raise TableError(Problem("other-columns", message, hint="build from files with the same columns"))
 
 
-def _scan_text_files(files: Sequence[TextFile], roles: ColumnRoles) -> pl.LazyFrame:
-    """Return the rows of all *files*, with the columns in the order of the first."""
+def scan_text_files(files: Sequence[TextFile], types: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    """Return the rows of all *files*, with the columns in the order of the first; columns without a type are text."""
     names = files[0].dialect.names
     if len({(file.separator, file.dialect.names) for file in files}) == 1:
-        return _scan_csv([file.readable for file in files], files[0].separator, names, roles)
-    frames = [_scan_csv([file.readable], file.separator, file.dialect.names, roles) for file in files]
+        return _scan_csv([file.readable for file in files], files[0].separator, names, types)
+    frames = [_scan_csv([file.readable], file.separator, file.dialect.names, types) for file in files]
     return pl.concat([frame.select(selectors.by_name(*names)) for frame in frames])
 
 
-def _scan_csv(files: list[Path], separator: str, names: Sequence[str], roles: ColumnRoles) -> pl.LazyFrame:
+def _scan_csv(
+    files: list[Path], separator: str, names: Sequence[str], types: Mapping[str, pl.DataType]
+) -> pl.LazyFrame:
+    schema = {name: types.get(name, pl.String()) for name in names}
     return pl.scan_csv(
-        files,
-        separator=separator,
-        glob=False,
-        new_columns=list(names),
-        infer_schema_length=None,
-        schema_overrides=_string_overrides(names, roles),
+        files, separator=separator, glob=False, new_columns=list(names), schema_overrides=list(schema.values())
     )
 
 
-def _string_overrides(names: Iterable[str], roles: ColumnRoles) -> Mapping[str, type[pl.String]]:
-    """Return the columns of a CSV that stay text, because a number would lose leading zeros or turn 1.10 into 1.1."""
-    explicit, separators = roles.explicit_columns(), roles.separators or {}
+def stays_text(name: str, roles: ColumnRoles) -> bool:
+    """Return whether a column of a CSV is text by its name or role: a number would lose 007, or turn 1.10 into 1.1."""
+    explicit = roles.explicit_columns()
+    if name in explicit:
+        return explicit[name].role not in ("number", "tags") or name in (roles.separators or {})
     id_names = (*GENERIC_ID_COLUMNS, *SHARED_ID_ROLES)
     id_suffixes = tuple(f"_{name}" for name in GENERIC_ID_COLUMNS)
-
-    def stays_text(name: str) -> bool:
-        if name in explicit:
-            return explicit[name].role not in ("number", "tags") or name in separators
-        return name in id_names or name.endswith(id_suffixes) or is_version_name(name)
-
-    return {name: pl.String for name in names if stays_text(name)}
+    return name in id_names or name.endswith(id_suffixes) or is_version_name(name)
 
 
 def parse_date_columns(lazy_frame: pl.LazyFrame, roles: ColumnRoles) -> pl.LazyFrame:

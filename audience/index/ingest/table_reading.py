@@ -1,0 +1,82 @@
+"""Record of how a table was read: every decision about its files, columns and rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from audience.index.ingest.text.files import TextFile
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnReading:
+    """Column of a table, the role that it got, and why."""
+
+    name: str
+    role: str
+    reason: str
+    is_notable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableReading:
+    """Decisions of one build or update about its table.
+
+    Attributes:
+        text_files: CSV files with their encodings and delimiters.
+        columns: Columns with their roles.
+        row_count: Number of rows that were read, without rejected ones.
+        rejected: Number of bad rows that were left out.
+        rejects: File with them, if a bad row does not stop the command.
+        stripped: Number of ids without their outer blanks, by column.
+        duplicates: Number of rows that were dropped or merged, because another row has the same id.
+    """
+
+    text_files: tuple[TextFile, ...]
+    columns: tuple[ColumnReading, ...]
+    row_count: int
+    rejected: int = 0
+    rejects: str | None = None
+    stripped: Mapping[str, int] | None = None
+    duplicates: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all decisions as a JSON object."""
+        return {
+            "files": [_file_json(file) for file in self.text_files],
+            "columns": [{"name": column.name, "role": column.role, "reason": column.reason} for column in self.columns],
+            "rows": self.row_count,
+            "rejected": self.rejected,
+            "rejects": self.rejects,
+            "stripped_ids": dict(self.stripped or {}),
+            "duplicates": self.duplicates,
+        }
+
+    def notes(self) -> list[str]:
+        """Return the decisions that may surprise, one a line."""
+        lines = [f"{file.path}: {note}" for file in self.text_files for note in _file_notes(file)]
+        lines += [f"column {column.name}: {column.reason}" for column in self.columns if column.is_notable]
+        lines += [
+            f"column {name}: outer blanks of {count:,} ids removed" for name, count in (self.stripped or {}).items()
+        ]
+        lines += [f"{self.rejected:,} bad rows left out, see {self.rejects}"] if self.rejected else []
+        lines += [f"{self.duplicates:,} rows have the id of another row"] if self.duplicates else []
+        return lines
+
+
+def _file_json(file: TextFile) -> dict[str, Any]:
+    return {
+        "path": str(file.path),
+        "encoding": file.encoding.codec,
+        "encoding_reason": file.encoding.reason,
+        "delimiter": file.dialect.delimiter,
+        "delimiter_reason": file.dialect.reason,
+        "rows": file.row_count,
+        "blank_lines": file.blank_lines,
+    }
+
+
+def _file_notes(file: TextFile) -> Sequence[str]:
+    encoding, blank = file.encoding, file.blank_lines
+    notes = [f"encoding {encoding.codec}, {encoding.reason}"] if encoding.codec != "utf-8" else []
+    notes += [f"delimiter {file.dialect.delimiter!r}, {file.dialect.reason}"] if file.dialect.delimiter != "," else []
+    return [*notes, *([f"{blank:,} empty lines skipped"] if blank else [])]

@@ -1,0 +1,151 @@
+"""Days and moments in their usual spellings: 2020-04-08, 8/4/2020 10:30 PM, 2020年4月8日, 08 Apr 2020 10:30:00 +0800.
+
+A moment with a zone becomes the moment in UTC, because an index stores moments without a zone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import polars as pl
+
+from audience.errors import Problem, TableError
+
+DayOrder: TypeAlias = Literal["day first", "month first"]
+Parse: TypeAlias = Callable[[pl.Expr], pl.Expr]
+
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+MONTH_PATTERN = (
+    "Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
+    "|Nov(?:ember)?|Dec(?:ember)?"
+)
+DAY_PATTERN = (
+    r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? +)?(?:"
+    r"([0-9]{4})[-/.年]([0-9]{1,2})[-/.月]([0-9]{1,2})日?"
+    r"|([0-9]{1,2})[-/.]([0-9]{1,2})[-/.]([0-9]{4})"
+    rf"|([0-9]{{1,2}})[ -]({MONTH_PATTERN})[ ,-]+([0-9]{{4}})"
+    rf"|({MONTH_PATTERN}) ([0-9]{{1,2}}),? ([0-9]{{4}}))"
+)
+ZONE_PATTERN = r"(?: ?(Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?))?"
+TIME_PATTERN = (
+    r"(?:(?:T|,? +)([0-9]{1,2}):([0-5][0-9])(?::([0-5][0-9])(?:[.,]([0-9]{1,6})0*)?)?(?: ?([AP])M)?"
+    + ZONE_PATTERN
+    + ")?"
+)
+PATTERN = f"(?i)^{DAY_PATTERN}{TIME_PATTERN}$"
+COMPACT_DAY_PATTERN = r"^[0-9]{8}$"
+EPOCH_UNITS: dict[str, Literal["s", "ms"]] = {
+    "epoch-seconds": "s",
+    "epoch-milliseconds": "ms",
+}
+TIME_DIRECTIVES = ("%H", "%I", "%M", "%S", "%T", "%R", "%p", "%s", "%X", "%f", "%c")
+MICROSECONDS_PER_MINUTE = 60_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DateParts:
+    """Parts of a date in a column of text, each null where the text does not have it."""
+
+    year: pl.Expr
+    month: pl.Expr
+    day: pl.Expr
+    first: pl.Expr
+    second: pl.Expr
+    hour: pl.Expr
+    zone: pl.Expr
+    microseconds: pl.Expr
+
+    @classmethod
+    def extract(cls, text: pl.Expr) -> "DateParts":
+        """Return the parts of *text*."""
+        groups = text.str.extract_groups(PATTERN)
+
+        def number(group: int) -> pl.Expr:
+            return groups.struct.field(str(group)).cast(pl.Int64, strict=False)
+
+        def month(group: int) -> pl.Expr:
+            name = groups.struct.field(str(group)).str.to_lowercase().str.slice(0, 3)
+            return name.replace_strict(MONTHS, list(range(1, 13)), default=None, return_dtype=pl.Int64)
+
+        hour, is_afternoon = number(13), groups.struct.field("17").str.to_lowercase() == "p"
+        is_valid_hour = pl.when(is_afternoon.is_null()).then(hour <= 23).otherwise(hour.is_between(1, 12))
+        hour_of_day = pl.when(is_afternoon.is_null()).then(hour).otherwise(hour % 12 + is_afternoon.cast(pl.Int64) * 12)
+        fraction = groups.struct.field("16").str.pad_end(6, "0").cast(pl.Int64).fill_null(0)
+        seconds = (hour_of_day * 60 + number(14)) * 60 + number(15).fill_null(0)
+        return cls(
+            year=pl.coalesce(number(1), number(6), number(9), number(12)),
+            month=pl.coalesce(number(2), month(8), month(10)),
+            day=pl.coalesce(number(3), number(7), number(11)),
+            first=number(4),
+            second=number(5),
+            hour=hour,
+            zone=groups.struct.field("18"),
+            microseconds=pl.when(is_valid_hour).then(seconds * 1_000_000 + fraction),
+        )
+
+    def to_moment(self, order: DayOrder) -> pl.Expr:
+        """Return the moments in UTC; null for what is no date."""
+        first_is_day = order == "day first"
+        day = pl.coalesce(self.day, self.first if first_is_day else self.second)
+        month = pl.coalesce(self.month, self.second if first_is_day else self.first)
+        text = pl.concat_str(
+            [self.year.cast(pl.String).str.zfill(4), month.cast(pl.String), day.cast(pl.String)], separator="-"
+        )
+        midnight = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
+        micros = pl.when(self.hour.is_null()).then(0).otherwise(self.microseconds)
+        return midnight + (micros - self._zone_minutes() * MICROSECONDS_PER_MINUTE).cast(pl.Duration("us"))
+
+    def _zone_minutes(self) -> pl.Expr:
+        """Return the minutes that the zone is ahead of UTC; 0 without a zone."""
+        sign = pl.when(self.zone.str.starts_with("-")).then(-1).otherwise(1)
+        hours = self.zone.str.extract("^[+-]([0-9]{2})").cast(pl.Int64)
+        minutes = self.zone.str.extract("^[+-][0-9]{2}:?([0-9]{2})$").cast(pl.Int64).fill_null(0)
+        offset = pl.when((hours <= 15) & (minutes < 60)).then(sign * (hours * 60 + minutes))
+        is_utc = self.zone.is_null() | ~self.zone.str.contains("^[+-]")
+        return pl.when(is_utc).then(0).otherwise(offset)
+
+
+def parse_days(text: pl.Expr, order: DayOrder) -> pl.Expr:
+    """Parse days, and moments as their day in UTC."""
+    compact = pl.when(text.str.contains(COMPACT_DAY_PATTERN)).then(text.str.to_date("%Y%m%d", strict=False))
+    return pl.coalesce(DateParts.extract(text).to_moment(order).dt.date(), compact)
+
+
+def parse_moments(text: pl.Expr, order: DayOrder) -> pl.Expr:
+    """Parse moments; days are null."""
+    parts = DateParts.extract(text)
+    return pl.when(parts.hour.is_not_null()).then(parts.to_moment(order))
+
+
+def parse_format(date_format: str) -> tuple[Literal["date", "time"], Parse]:
+    """Return whether the values of a format are days or moments, and its parser.
+
+    Raises:
+        TableError: The format is invalid.
+    """
+    if date_format in EPOCH_UNITS:
+        unit = EPOCH_UNITS[date_format]
+        return "time", lambda text: _parse_epoch(text, unit)
+    is_time = any(directive in date_format for directive in TIME_DIRECTIVES)
+
+    def parse(text: pl.Expr) -> pl.Expr:
+        if not is_time:
+            return text.str.to_date(date_format, strict=False)
+        moment = text.str.to_datetime(date_format, strict=False, time_unit="us", ambiguous="null")
+        return moment.dt.replace_time_zone(None) if "z" in date_format.replace("%Z", "") else moment
+
+    try:
+        if "%" not in date_format:
+            raise ValueError
+        pl.select(parse(pl.lit("2020-04-08")))
+    except (pl.exceptions.PolarsError, ValueError):
+        hint = "for example --date-format %d/%m/%Y, '%Y-%m-%d %H:%M:%S%z' or epoch-seconds"
+        raise TableError(Problem("bad-option", f"{date_format!r} is not a format of dates", hint=hint)) from None
+    return ("time" if is_time else "date"), parse
+
+
+def _parse_epoch(text: pl.Expr, unit: Literal["s", "ms"]) -> pl.Expr:
+    number = text.cast(pl.Int64, strict=False)
+    limit = 253_402_300_800 * (1 if unit == "s" else 1_000)  # the year 10,000
+    factor = 1_000_000 if unit == "s" else 1_000
+    return (pl.when(number.abs() < limit).then(number) * factor).cast(pl.Datetime("us"))
