@@ -3,9 +3,12 @@
 import json
 import stat
 
+import polars as pl
 import pytest
 
 from audience import DeviceIndex, TableError
+from audience.index.changes import update as update_module
+from audience.index.ingest import build as build_module
 
 COLUMNS = {  # values, options → role, values as stored, what the decision says
     "whole numbers": ("30 41", {}, "number", "30 41", "whole numbers"),
@@ -199,3 +202,49 @@ def test_build_reports_every_decision(audience, folder):
     assert reading["files"][0]["delimiter"] == ";"
     assert reading["columns"][2]["role"] == "string"
     assert (reading["rows"], reading["stripped_ids"]) == (1, {"registration_id": 1})
+
+
+ROWS = [
+    ("r1", "a", "Rome", None),
+    ("r2", "b", None, 5),
+    ("r1", "c", None, 7),
+    ("r2", "b;d", "Bonn", None),
+    ("r1", "a", "Rome", 7),
+]
+REPEATED = pl.DataFrame(ROWS, schema=["token", "labels", "city", "age"], orient="row")
+
+
+@pytest.mark.parametrize("rows_in_shard", [100, 2, 1])
+def test_rows_of_one_id_are_refused_merged_or_the_last_counts(rows_in_shard, tmp_path, monkeypatch):
+    monkeypatch.setattr(build_module, "MAX_SHARD_DEVICES", rows_in_shard)
+    with pytest.raises(TableError, match="duplicate-id"):
+        DeviceIndex.build(REPEATED, tmp_path / "x", split={"labels": ";"})
+    last = DeviceIndex.build(REPEATED, tmp_path / "last", split={"labels": ";"}, duplicates="last")
+    assert (len(last), last.reading.duplicates) == (2, 3)
+    assert {text: sorted(last.resolve(text).ids()) for text in ("a", "c", "b AND d", "age = 7", "age = 5")} == {
+        "a": ["r1"],
+        "c": [],
+        "b AND d": ["r2"],
+        "age = 7": ["r1"],
+        "age = 5": [],
+    }
+    merged = DeviceIndex.build(REPEATED, tmp_path / "merged", split={"labels": ";"}, duplicates="merge")
+    assert (len(merged), merged.reading.duplicates) == (2, 3)
+    assert sorted(merged.resolve("a AND c AND city:Rome AND age = 7").ids()) == ["r1"]
+    assert sorted(merged.resolve("b AND d AND city:Bonn AND age = 5").ids()) == ["r2"]
+    conflicting = REPEATED.with_columns(city=pl.Series(["Rome", None, "Paris", "Bonn", None]))
+    with pytest.raises(TableError, match="rows of the id 'r1' have different values: 'Rome' and 'Paris'"):
+        DeviceIndex.build(conflicting, tmp_path / "y", split={"labels": ";"}, duplicates="merge")
+
+
+@pytest.mark.parametrize("rows_in_chunk", [100, 2, 1])
+def test_update_takes_the_last_row_of_an_id_or_merges_them(rows_in_chunk, tmp_path, monkeypatch):
+    monkeypatch.setattr(update_module, "MAX_CHUNK_DEVICES", rows_in_chunk)
+    start = pl.DataFrame({"token": ["r1", "r9"], "labels": ["z", "z"], "kept": ["k", "k"]})
+    for duplicates, r1 in (("last", "a AND NOT c AND kept:k"), ("merge", "a AND c AND city:Rome AND kept:k")):
+        index = DeviceIndex.build(start, tmp_path / duplicates, split={"labels": ";"})
+        result = index.update(REPEATED, new=["city", "age"], duplicates=duplicates)
+        assert (result.changed, result.added, len(index), result.reading.duplicates) == (1, 1, 3, 3)
+        assert sorted(index.resolve(f"{r1} AND age = 7 AND NOT z").ids()) == ["r1"]
+    with pytest.raises(TableError, match="duplicate-id"):
+        index.update(REPEATED)

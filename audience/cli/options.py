@@ -73,6 +73,14 @@ DateFormatOption = Annotated[
 OnBadRowOption = Annotated[
     str, typer.Option("--on-bad-row", metavar="stop|reject", help="Stop at a bad row, or write it to the rejects file.")
 ]
+DuplicatesOption = Annotated[
+    str,
+    typer.Option(
+        "--duplicates",
+        metavar="refuse|last|merge",
+        help="Refuse several rows of one id, take the last, or merge them: lists and tags are united.",
+    ),
+]
 RejectsOption = Annotated[
     Path | None, typer.Option("--rejects", metavar="FILE", help="File of rejected rows; by default INDEX.rejects.csv.")
 ]

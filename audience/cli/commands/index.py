@@ -8,6 +8,7 @@ import typer
 from audience.cli.options import (
     DateFormatOption,
     DelimiterOption,
+    DuplicatesOption,
     EncodingOption,
     IgnoreOption,
     IndexArgument,
@@ -21,7 +22,7 @@ from audience.cli.options import (
 from audience.cli.output.index import print_index_info
 from audience.cli.output.writer import Output
 from audience.index.device_index import DeviceIndex
-from audience.index.ingest.read_options import OnBadRow
+from audience.index.ingest.read_options import Duplicates, OnBadRow
 
 
 def run_build(
@@ -59,6 +60,7 @@ def run_build(
     date_format: DateFormatOption = None,
     on_bad_row: OnBadRowOption = "stop",
     rejects: RejectsOption = None,
+    duplicates: DuplicatesOption = "refuse",
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing index.")] = False,
 ) -> None:
     """Build an index from tables of devices; the role of a column follows from its name and type.
@@ -84,6 +86,7 @@ def run_build(
             date_format=parse_date_formats(date_format or []),
             on_bad_row=cast(OnBadRow, on_bad_row),
             rejects=rejects,
+            duplicates=cast(Duplicates, duplicates),
             replace=replace,
             progress=progress,
         )

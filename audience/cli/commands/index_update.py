@@ -8,6 +8,7 @@ from audience.cli.id_arguments import collect_ids, unknown_id_warnings
 from audience.cli.options import (
     DateFormatOption,
     DelimiterOption,
+    DuplicatesOption,
     EncodingOption,
     IdColumnOption,
     IdFilesOption,
@@ -24,7 +25,7 @@ from audience.cli.output.index import print_update_result
 from audience.cli.output.writer import Output
 from audience.errors import Problem, TableError
 from audience.index.device_index import DeviceIndex
-from audience.index.ingest.read_options import OnBadRow, ReadOptions
+from audience.index.ingest.read_options import Duplicates, OnBadRow, ReadOptions
 from audience.language.attribute_names import UNTYPED
 
 
@@ -41,6 +42,7 @@ def run_update(
     date_format: DateFormatOption = None,
     on_bad_row: OnBadRowOption = "stop",
     rejects: RejectsOption = None,
+    duplicates: DuplicatesOption = "refuse",
     wait: WaitOption = 0,
 ) -> None:
     """Update devices from tables: known devices get the new values, other devices are added."""
@@ -57,6 +59,7 @@ def run_update(
             date_format=parse_date_formats(date_format or []),
             on_bad_row=cast(OnBadRow, on_bad_row),
             rejects=rejects,
+            duplicates=cast(Duplicates, duplicates),
             wait=wait,
             progress=progress,
         )

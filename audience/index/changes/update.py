@@ -20,8 +20,9 @@ from audience.index.ingest.bad_rows import open_bad_row_log
 from audience.index.ingest.build import reject_duplicate_ids, reject_shared_tags
 from audience.index.ingest.cast import describe_rows
 from audience.index.ingest.decode import decode_rows, new_categories, reject_mixed_numbers, to_categorical
+from audience.index.ingest.duplicates import absorb_earlier_rows, combine_rows
 from audience.index.ingest.encode import DeviceTable
-from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, ReadOptions
+from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, Duplicates, ReadOptions
 from audience.index.ingest.reader import SourceTable
 from audience.index.ingest.sources import Source
 from audience.index.ingest.table_opening import open_table
@@ -77,10 +78,10 @@ def update_devices(
             log.commit()
             return UpdateResult(manifest.number, reading=table.reading)
         session = UpdateSession.start(storage, manifest, progress)
-        old_shards, new_shards, changed = _write_devices(session, table, key_column, columns)
+        old_shards, new_shards, changed = _write_devices(session, table, key_column, columns, options.duplicates)
         progress("checking ids", 0, 0)
         _reject_conflicts(old_shards, new_shards, table, key_column, columns)
-        added = table.counts.rows - changed
+        added = table.counts.rows - table.counts.duplicates - changed
         details = f"{format_device_count(changed)} changed, {added:,} added"
         log.commit()
         number = session.publish_compacted([*old_shards, *new_shards], "update", details, columns)
@@ -88,7 +89,11 @@ def update_devices(
 
 
 def _write_devices(
-    session: UpdateSession, table: SourceTable, key_column: Column, columns: Sequence[Column]
+    session: UpdateSession,
+    table: SourceTable,
+    key_column: Column,
+    columns: Sequence[Column],
+    duplicates: Duplicates,
 ) -> tuple[list[Shard], list[Shard], int]:
     """Write the devices of *table* to new shards, one for each chunk.
 
@@ -98,10 +103,19 @@ def _write_devices(
     old_shards, new_shards, changed = session.shards, list[Shard](), 0
     for first_row, chunk in table.iter_chunks(MAX_CHUNK_DEVICES):
         session.progress("updating devices", first_row, table.row_count)
-        _validate_key_column(chunk, key_column, first_row)
-        matches = locate_ids(old_shards, [key_column.id_column], chunk[key_column])
+        devices = combine_rows(chunk, key_column, duplicates)
+        table.counts.duplicates += len(chunk[key_column]) - len(devices[key_column])
+        _validate_key_column(devices, key_column, first_row)
+        earlier: list[ShardMatches] = []
+        if duplicates != "refuse":
+            earlier = locate_ids(new_shards, [key_column.id_column], devices[key_column])
+            table.counts.duplicates += sum(len(rows) for _, rows in earlier)
+            devices, _, _ = absorb_earlier_rows(devices, key_column, new_shards, duplicates)
+            earlier = locate_ids(new_shards, [key_column.id_column], devices[key_column])
+        matches = locate_ids(old_shards, [key_column.id_column], devices[key_column])
         changed += sum(len(rows) for _, rows in matches)
-        new_shards.append(session.write_new_shard(_merge_devices(chunk, key_column, matches, columns)))
+        written = session.write_new_shard(_merge_devices(devices, key_column, [*matches, *earlier], columns))
+        new_shards = [*delete_rows(new_shards, earlier), written]
         old_shards = delete_rows(old_shards, matches)
     return old_shards, new_shards, changed
 

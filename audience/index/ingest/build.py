@@ -11,8 +11,9 @@ from audience._fs.atomic import atomic_folder
 from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import open_bad_row_log
 from audience.index.ingest.decode import reject_mixed_numbers
+from audience.index.ingest.duplicates import absorb_earlier_rows, find_key, iter_combined
 from audience.index.ingest.encode import DeviceTable, encode_shard
-from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, ReadOptions
+from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, Duplicates, ReadOptions
 from audience.index.ingest.reader import SourceTable, wrap_polars_errors
 from audience.index.ingest.sources import Source, exact_column
 from audience.index.ingest.table_opening import open_table
@@ -20,6 +21,7 @@ from audience.index.ingest.table_reading import TableReading
 from audience.index.schema.column_roles import ColumnRoles
 from audience.index.schema.columns import Column
 from audience.index.storage import id_search, shard_writer
+from audience.index.storage.deleted_rows import write_deleted_rows
 from audience.index.storage.layout import MANIFEST_FILE, OWNED_NAMES, ShardFiles
 from audience.index.storage.manifest import Manifest, publish_manifest, timestamp_now
 from audience.index.storage.published import LocalStorage, Storage
@@ -70,18 +72,35 @@ def build_index(
         reject_too_many_devices(table.row_count)
         storage = LocalStorage.create(draft)
         chunks = table.iter_shard_tables(MAX_SHARD_DEVICES, progress)
-        files = tuple(write_shards(chunks, storage, 1))
+        if options.duplicates == "refuse":
+            shards = [Shard(storage, shard_files) for shard_files in write_shards(chunks, storage, 1)]
+        else:
+            shards = _write_combined_shards(chunks, storage, table, options.duplicates)
         progress("checking ids", 0, 0)
-        shards = [Shard(storage, shard_files) for shard_files in files]
         reject_duplicate_ids(shards, table, [column for column in table.columns if column.role == "id"])
         reject_shared_tags(shards, table.columns)
         reject_mixed_numbers(shards, table.columns)
-        device_count = sum(shard.row_count for shard in shards)
+        device_count = sum(shard.device_count for shard in shards)
         description = f"build: {device_count:,} devices"
-        manifest = Manifest(1, timestamp_now(), description, device_count, table.columns, files)
+        files = tuple(shard.files for shard in shards)
+        deleted = write_deleted_rows(storage, 1, {shard.name: shard.deleted for shard in shards if shard.deleted})
+        manifest = Manifest(1, timestamp_now(), description, device_count, table.columns, files, deleted)
         publish_manifest(storage, manifest, None)
         log.commit()
         return table.reading
+
+
+def _write_combined_shards(
+    chunks: Iterable[tuple[int, DeviceTable]], storage: Storage, table: SourceTable, duplicates: Duplicates
+) -> list[Shard]:
+    """Write shards with one device for each id; a device of an earlier shard is deleted there."""
+    shards: list[Shard] = []
+    key = find_key(table.columns)
+    for number, chunk in enumerate(iter_combined(chunks, table, duplicates)):
+        combined, shards, absorbed = absorb_earlier_rows(chunk, key, shards, duplicates)
+        table.counts.duplicates += absorbed
+        shards.append(Shard(storage, write_shard(storage, f"{1:08}-{number:05}", combined)))
+    return shards
 
 
 def _lock_if_replacing(path: Path, replace: bool) -> AbstractContextManager[None]:
@@ -138,7 +157,8 @@ def reject_duplicate_ids(
             rows = _describe_id_rows(ids, column, table)
             more = f" and {len(ids) - MAX_SHOWN_ROWS:,} more ids" if len(ids) > MAX_SHOWN_ROWS else ""
             message = f"column {column.name_in_table!r} holds an id that another device has: {rows}{more}"
-            raise TableError(Problem("duplicate-id", message))
+            hint = "remove them, or use --duplicates last or merge"
+            raise TableError(Problem("duplicate-id", message, hint=hint))
 
 
 def _describe_id_rows(ids: pl.Series, column: Column, table: SourceTable) -> str:
