@@ -105,7 +105,7 @@ def test_catalog_names_round_trip():
         == "province:四川 AND vip AND NOT version:1.2.0"
     )
     result = translate(payload, "engagelab", "tpns", CATALOG)
-    assert render(get_vendor("tpns").parse(result.native[0])) == "province:四川 AND vip AND NOT version:1.2.0"
+    assert render(get_vendor("tpns").parse(result.native[0])) == "province:sichuan AND vip AND NOT version:1.2.0"
 
 
 def test_comparison_of_closed_attribute_becomes_value_list():

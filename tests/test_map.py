@@ -53,6 +53,7 @@ VENDOR_ROOMS = {name.removesuffix(".py").split("/")[1] for name in MODULES if na
         "oem_channels",
         "payload_reader",
         "platform_field",
+        "value_names",
         "schema_check",
         "shared",
         "spec",

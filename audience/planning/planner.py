@@ -23,6 +23,7 @@ from audience.errors import ComplexityError, Problem
 from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, all_of, atoms, ensure_expr
 from audience.language.parser import parse
 from audience.language.platforms import PLATFORM_TYPE
+from audience.language.vocabulary import canonicalize_values
 from audience.planning.catalog.catalog import Catalog, expand_comparisons, unify_values, with_column_types
 from audience.planning.catalog.declared import is_declared, list_assumed_tags, restrict_to_declared
 from audience.planning.catalog.references import expand_references, find_unknown_references, meaning_assumption
@@ -91,6 +92,8 @@ def plan(
     expr = parse(expr) if isinstance(expr, str) else ensure_expr(expr)
     if index is not None:
         expr = index.expand_segments(expr)
+    if index is None:  # an index has the values as its table spells them
+        expr = canonicalize_values(expr, excluded_types=() if catalog is None else catalog.attributes)
     foreign_meanings = meaning_assumption(expr, catalog, keep_vendor=vendor)
     expr = expand_references(expr, catalog, keep_vendor=vendor)
     if index is not None:

@@ -27,6 +27,7 @@ SHARED_MODULES = (
     "schema_check",
     "shared",
     "spec",
+    "value_names",
 )  # modules here that are not vendors
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]+")
 RESERVED_NAMES = ("all", "text")  # the command line takes these in the place of a vendor

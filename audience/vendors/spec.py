@@ -43,6 +43,7 @@ from audience.vendors.platform_field import (
     platform_tags,
     split_platform_terms,
 )
+from audience.vendors.value_names import ValueNames
 
 WHITESPACE = " \t\r\n\u00a0\u3000"  # stripped from ids between commas
 TAGS_AND_IDS: frozenset[type[Atom]] = frozenset({Tag, Ids})  # what most vendors can express
@@ -143,6 +144,8 @@ class Vendor:
         has_typed_tags: Whether tags have a type as ours do. A catalog then writes `TYPE:VALUE`.
         builtins: Attributes that the vendor keeps of each device by itself, with its names for them. Their types are in
             `BUILTIN_TYPES`.
+        value_names: Documented words for the values of its `builtins`. Outside of `parse` and `emit`, every value has
+            the spelling that all vendors share.
         undocumented_nots: Types of tags of which no page says whether NOT matches a device without any value.
         date_formats: How the vendor writes the days of its own attributes, for the patterns of a catalog.
         platforms: Field that narrows a request to platforms; None if requests have none. `emit`, `tag_problems` and
@@ -183,6 +186,7 @@ class Vendor:
     type_aliases: Mapping[str, str] = field(default_factory=dict)
     has_typed_tags: bool = False
     builtins: Mapping[str, str] = field(default_factory=dict)
+    value_names: Mapping[str, ValueNames] = field(default_factory=dict)
     undocumented_nots: frozenset[str] = frozenset()
     date_formats: Mapping[str, str] = field(default_factory=dict)
     platforms: PlatformField | None = None

@@ -35,8 +35,10 @@ from audience.language.ast import (
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
+from audience.language.vocabulary import PROVINCES
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import TAGS_AND_IDS, WHITESPACE, Limit, Payload, Unsupported, Vendor, require_single_list
+from audience.vendors.value_names import ValueNames, read_values, spelling_problems, write_values
 
 PAGE = "https://dev.umeng.com/push/android/api-doc"
 FILTER_DOCS = "https://info.umeng.com/detail?id=130&cateId=1"  # "the top must be and"
@@ -60,6 +62,7 @@ TYPES_BY_KEY = {
     "country": "country",
     "language": "language",
 }
+VALUE_NAMES = {"province": ValueNames(names=PROVINCES)}  # Chinese, as in the tests of a client
 KEYS_BY_TYPE = {type_: key for key, type_ in TYPES_BY_KEY.items()}
 VERSION_COMPARE_OPS: dict[str, CompareOp] = {">=": ">=", "<=": "<="}  # as in a sample of SendByFilter
 PAGE_COMPARE_OPS: dict[str, CompareOp] = {">": ">=", "<": "<="}  # the page writes > for the versions from one on
@@ -95,7 +98,7 @@ def parse(payload: Any) -> Expr:
             expr: Expr = Everyone()
         case "groupcast":
             _reject_other_targets(request, ("filter",))
-            expr = _parse_filter(_require_key(request, "filter"))
+            expr = read_values(_parse_filter(_require_key(request, "filter")), VALUE_NAMES)
         case "unicast" | "listcast" | "customizedcast" as cast:
             return _parse_ids(cast, request)
         case cast:
@@ -225,7 +228,10 @@ def emit(expr: Expr) -> Payload:
     problems = list(_expr_problems(expr))
     if problems:
         raise Unsupported(problems)
-    return {"type": "groupcast", "filter": {"where": {"and": list(map(_emit_node, and_terms(expr)))}}}
+    return {
+        "type": "groupcast",
+        "filter": {"where": {"and": list(map(_emit_node, and_terms(write_values(expr, VALUE_NAMES))))}},
+    }
 
 
 def _emit_ids(ids: Ids, key: str) -> str:
@@ -263,6 +269,7 @@ def _expr_problems(expr: Expr) -> Iterator[Problem]:
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
     """Yield the reasons why Umeng has no name for *tag*."""
+    yield from spelling_problems(tag, VALUE_NAMES, "Umeng")
     if tag.type == ALIAS_TYPE:
         yield Problem("no-name", f"{render(tag)!r} can be combined with an alias only", tag.span)
     elif tag.type not in KEYS_BY_TYPE:
@@ -329,6 +336,7 @@ VENDOR = Vendor(
     id_columns=("umeng",),
     shape=SHAPE,
     supported=TAGS_AND_IDS | {Compare, Reference},
+    value_names=VALUE_NAMES,
     undocumented_nots=frozenset(KEYS_BY_TYPE) - {UNTYPED},
     explained=frozenset({Within}),
     tag_problems=tag_problems,

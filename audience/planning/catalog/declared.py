@@ -25,6 +25,7 @@ from audience.planning.catalog.vendor_names import (
 from audience.planning.vouching import Vouched
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.spec import Payload, Unsupported, Vendor
+from audience.vendors.value_names import list_undocumented_values
 
 MAX_LISTED = 8  # tags that a message lists
 NOT_AT_VENDOR = "not-at-vendor"  # code of tags that the vendor is not known to have
@@ -163,6 +164,7 @@ def list_assumed_tags(
 
     Tags that are declared are not named. Attributes that the vendor keeps by itself have an assumption of their own.
     """
+    exprs = list(exprs)
     undeclared = list(dict.fromkeys(atom for expr in exprs for atom in find_undeclared(expr, catalog, vendor)))
     builtin = [atom for atom in undeclared if _means_builtin(atom.type, catalog, vendor)]
     own = [atom for atom in undeclared if atom not in builtin]
@@ -179,7 +181,19 @@ def list_assumed_tags(
     if types:  # a request that names platforms has an assumption of its own
         names = ", ".join(_name_builtin(type_, vendor) for type_ in types)
         assumptions.append(Problem("builtin", f"{vendor.name}'s own {names} is meant"))
+    if undocumented := _find_undocumented_values(exprs, catalog, vendor):
+        message = f"{vendor.name} writes these values of its own attributes as here: {_list_names(undocumented)}"
+        assumptions.append(Problem("builtin-values", message))
     return assumptions
+
+
+def _find_undocumented_values(exprs: Iterable[Expr], catalog: Catalog | None, vendor: Vendor) -> list[Tag]:
+    """Return the tags that a request names by words which no page of *vendor* documents."""
+    tags = dict.fromkeys(atom for expr in exprs for atom in atoms(expr) if isinstance(atom, Tag))
+    attributes = {} if catalog is None else catalog.attributes
+    named = [tag for tag in tags if tag.type in attributes and find_name(tag, attributes[tag.type], vendor) is not None]
+    own = [tag for tag in tags if tag not in named and _means_builtin(tag.type, catalog, vendor)]
+    return list_undocumented_values(own, vendor.value_names)
 
 
 def _name_builtin(type_: str, vendor: Vendor) -> str:

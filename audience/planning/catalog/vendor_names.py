@@ -24,6 +24,7 @@ from audience.planning.catalog.catalog import Catalog, CatalogAttribute
 from audience.planning.catalog.name_index import VALUE_PATTERN, NameIndex, build_name_index
 from audience.planning.catalog.positions import line_problem
 from audience.vendors.spec import Payload, Unsupported, Vendor
+from audience.vendors.value_names import read_value, write_value
 
 READ_HINT = "correct the names in the catalog: each vendor name must mean exactly one tag"
 
@@ -268,7 +269,8 @@ def format_vendor_tag(tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> 
     """Return the vendor's tag for *tag* of *attribute*: by its name, else of the customer's own type, else *tag*."""
     name = find_name(tag, attribute, vendor)
     if name is None:
-        return replace(tag, type=own_type(attribute)) if is_own_key(attribute, vendor) else tag
+        own_key = is_own_key(attribute, vendor)
+        return replace(tag, type=own_type(attribute)) if own_key else read_value(tag, vendor.value_names)
     return replace(_parse_vendor_name(name.replace("{type}", tag.type), vendor), span=tag.span)
 
 
@@ -340,7 +342,7 @@ def _parse_vendor_name(name: str, vendor: Vendor) -> Tag:
         return Tag(type_, typed_value)
     alias, _, value = name.partition(".")
     if value and alias in vendor.type_aliases:
-        return Tag(vendor.type_aliases[alias], value)
+        return read_value(Tag(vendor.type_aliases[alias], value), vendor.value_names)
     return Tag(UNTYPED, name)
 
 
@@ -354,17 +356,32 @@ def find_matching_tags(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Ite
 
     Matching a pattern only proposes values; formatting them again decides.
     """
-    index = _load_name_index(catalog, vendor)
-    attributes = list(catalog.attributes.values())
-    spellings = list(_catalog_spellings(vendor_tag, vendor))
-    candidates = index.find_candidates(vendor_tag.type, vendor_tag.value, spellings)
-    for position, values in candidates.items():
-        attribute = attributes[position]
-        values = [*values, *_candidate_values(vendor_tag, attribute, vendor)]
+    for position, values in _find_candidates(vendor_tag, catalog, vendor).items():
+        attribute = list(catalog.attributes.values())[position]
         for value in dict.fromkeys(map(attribute.spelling, values)):
             tag = Tag(attribute.name, value)
             if tag != vendor_tag and format_vendor_tag(tag, attribute, vendor) == vendor_tag:
                 yield replace(tag, span=vendor_tag.span)
+
+
+def _find_candidates(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> dict[int, list[str]]:
+    """Return the attributes that may call a tag *vendor_tag*, by position in the catalog, and the values to try.
+
+    A catalog may write the value in the vendor's own word. The values of a built-in attribute need no names.
+    """
+    index = _load_name_index(catalog, vendor)
+    attributes = list(catalog.attributes.values())
+    candidates: dict[int, list[str]] = {}
+    for word in dict.fromkeys([vendor_tag.value, write_value(vendor_tag, vendor.value_names).value]):
+        tag = replace(vendor_tag, value=word)
+        found = index.find_candidates(tag.type, tag.value, list(_catalog_spellings(tag, vendor)))
+        for position, values in found.items():
+            more = _candidate_values(tag, attributes[position], vendor)
+            candidates.setdefault(position, []).extend([*values, *more])
+    if vendor_tag.type in vendor.value_names and vendor_tag.type in catalog.attributes:
+        listed = catalog.attributes[vendor_tag.type].values or ()
+        candidates.setdefault(list(catalog.attributes).index(vendor_tag.type), []).extend(listed)
+    return dict(sorted(candidates.items()))
 
 
 def _load_name_index(catalog: Catalog, vendor: Vendor) -> NameIndex:

@@ -9,7 +9,7 @@ from audience.language.attribute_names import TPNS_TYPES, UNTYPED
 from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Vendor
 from audience.vendors.tpns.calls import DELIVERY
 from audience.vendors.tpns.id_lists import target_ids
-from audience.vendors.tpns.limits import LIMITS, PAGE, TOKEN_WHITESPACE
+from audience.vendors.tpns.limits import LIMITS, PAGE, TOKEN_WHITESPACE, VALUE_NAMES
 from audience.vendors.tpns.targeting import MAX_CLAUSES, assumptions, emit, parse, tag_problems
 
 VENDOR = Vendor(
@@ -35,5 +35,6 @@ VENDOR = Vendor(
     sandbox="audience.sandbox.vendors.tpns",
     type_aliases=TPNS_TYPES,
     builtins={type_: name for name, type_ in TPNS_TYPES.items() if type_ != UNTYPED},
+    value_names=VALUE_NAMES,
     date_formats={"active": "xg_auto_active.{value:%Y%m%d}"},
 )

@@ -43,7 +43,8 @@ from audience.vendors.tpns.id_lists import (
     parse_ids,
     parse_package,
 )
-from audience.vendors.tpns.limits import LIMITS
+from audience.vendors.tpns.limits import LIMITS, VALUE_NAMES
+from audience.vendors.value_names import read_values, spelling_problems
 
 MAX_CLAUSES = 256  # ours: no page limits the rules, but a normal form can be exponentially larger
 OPERATOR_NAMES: dict[Junction, str] = {And: "AND", Or: "OR"}
@@ -123,7 +124,7 @@ def _parse_item(item: PayloadCursor) -> Expr:
     type_ = _parse_tag_type(item["tag_type"])
     tags = [Tag(type_, name) for name in item["tags"].strings()]
     _warn_about_values(tags, item)
-    expr = _join_tags(item, "tags_operator", tags)
+    expr = read_values(_join_tags(item, "tags_operator", tags), VALUE_NAMES)
     return Not(expr) if item.get("is_not", False).boolean() else expr
 
 
@@ -210,6 +211,7 @@ def _expr_problems(expr: Expr) -> Iterator[Problem]:
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
     """Find why TPNS has no name for *tag*."""
+    yield from spelling_problems(tag, VALUE_NAMES, "TPNS")
     size, limit = len(tag.value.encode()), LIMITS["tag_bytes"]
     if tag.type == PLATFORM_TYPE:
         message = f"TPNS has no field for {render(tag)!r}: an AccessId is an application of one platform"
