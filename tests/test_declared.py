@@ -244,6 +244,47 @@ def test_platform_is_a_column_until_catalog_declares_it(tmp_path):
         assert (result.native[0]["platform"], result.by_ids) == (["ios"], None)
 
 
+def test_clash_of_name_with_tag_of_index_goes_by_ids(tmp_path):
+    """`province:hunan` has the name of an untyped tag that the index has, and the vendor too."""
+    columns = {"registration_id": ["r1", "r2"], "tags": [["province_hunan"], ["vip"]], "province": ["hunan", "hunan"]}
+    index = DeviceIndex.build(pl.DataFrame(columns), tmp_path / "devices.index")
+    catalog = load('[tag]\nat = ["engagelab"]\n[province]\nnames.engagelab = "{type}_{value}"')
+    result = plan("province:hunan", "engagelab", index, catalog)
+    assert (result.native, codes(result.reasons)) == ((), ["ambiguous-name"])
+    assert plan("vip", "engagelab", index, catalog).native
+
+
+ID_COLUMNS = {"registration_id": ["a1"], "tpns_token": ["b1"], "device_id": ["c1"]}
+
+
+@pytest.mark.parametrize(
+    ("columns", "tokens", "key", "vendor", "wanted"),
+    [
+        (["device_id"], {}, None, "emas", "c1"),
+        (["device_id"], {}, None, "jpush", "c1"),
+        (["device_id"], {}, "device_id", "emas", "the index has the key of the table"),
+        (["device_id", "tpns_token"], {}, None, "tpns", "b1"),
+        (["device_id", "tpns_token"], {}, None, "emas", "the index has device_id, ids of tpns"),
+        (["device_id", "tpns_token"], {}, None, "engagelab", "build it with --token engagelab=COLUMN"),
+        (["device_id", "tpns_token"], {"emas": "device_id"}, None, "emas", "c1"),
+        (["device_id", "tpns_token"], {}, "device_id", "emas", "the key of the table, ids of tpns"),
+        (["device_id", "registration_id"], {}, "device_id", "engagelab", "a1"),
+        (["device_id", "registration_id"], {}, "device_id", "jpush", "no column holds the ids of jpush"),
+        (["registration_id", "tpns_token"], {}, None, "engagelab", "a1"),
+    ],
+)
+def test_vendor_is_sent_its_own_ids_only(tmp_path, columns, tokens, key, vendor, wanted):
+    table = pl.DataFrame({name: ID_COLUMNS[name] for name in columns})
+    index = DeviceIndex.build(table, tmp_path / "devices.index", tokens=tokens, key=key)
+    if " " in wanted:
+        with pytest.raises(PlanError, match=wanted) as caught:
+            write_requests(plan("registration_id(c1)", vendor, index, vendor_has="all"), index, tmp_path / "run")
+        assert (caught.value.code, (tmp_path / "run").exists()) == ("no-token", False)
+    else:
+        [payload] = plan("NOT nobody", vendor, index).requests()
+        assert wanted in json.dumps(payload)
+
+
 VALUES = {"tag": ["vip", "told"], "province": ["guangdong", "hunan"], "language": ["zh", "en"]}
 TAGS = [Tag(type_, value) for type_, values in VALUES.items() for value in values]
 tag_exprs = boolean_exprs(st.sampled_from([*TAGS, bare("vip")]), max_leaves=6)

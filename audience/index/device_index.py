@@ -27,7 +27,7 @@ from audience.index.query.attribute_stats import AttributeStats, collect_attribu
 from audience.index.query.device_set import DeviceSet, has_foreign_ids
 from audience.index.query.explain import ExplainLine, explain_expr
 from audience.index.query.unmatched import find_unmatched
-from audience.index.schema.column_roles import ColumnRoles
+from audience.index.schema.column_roles import ColumnRoles, join_id_columns
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES
 from audience.index.storage.published import open_storage
 from audience.index.storage.snapshot import Snapshot, open_snapshot
@@ -63,6 +63,7 @@ class DeviceIndex:
         path: str | Path,
         *,
         tokens: str | Mapping[str, str] | None = None,
+        key: str | None = None,
         alias: str | None = None,
         account: str | None = None,
         tags: Iterable[str] = (),
@@ -84,6 +85,7 @@ class DeviceIndex:
             source: Parquet, CSV, NDJSON or Arrow IPC file, a folder or a glob of them, or a Polars frame.
             path: Folder of the index. Nothing is left there if the build fails.
             tokens: Column of device ids, or the column for each vendor.
+            key: Column of ids of the table's own. It is never sent to a vendor.
             alias: Column of aliases.
             account: Column of accounts.
             tags: Columns of bare tags.
@@ -109,7 +111,7 @@ class DeviceIndex:
         (1, 1, 1)
         """
         roles = ColumnRoles(
-            tokens={"registration_id": tokens} if isinstance(tokens, str) else dict(tokens or {}),
+            tokens=join_id_columns(tokens, key),
             alias=alias,
             account=account,
             tags=tuple(tags),

@@ -11,6 +11,7 @@ make up the audience for every possible device. What cannot be verified is sent 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from audience.algebra.constraints import NO_CONSTRAINTS, add_exhaustive_bound, apply_constraints
@@ -19,7 +20,7 @@ from audience.algebra.equivalence import find_partition_violation
 from audience.algebra.fitting import is_bounded
 from audience.algebra.normal_forms import nnf
 from audience.algebra.simplification import simplify
-from audience.errors import ComplexityError, Problem
+from audience.errors import ComplexityError, ExpressionError, Problem
 from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, all_of, atoms, ensure_expr
 from audience.language.parser import parse
 from audience.language.platforms import PLATFORM_TYPE
@@ -112,7 +113,9 @@ def plan(
     if index is not None and not (PLATFORM_TYPE in vouched or _declares_platforms(record, catalog)):
         platforms = None
     request = PlanRequest(
-        vendor=named_vendor if index is None else restrict_to_declared(named_vendor, catalog, vouched),
+        vendor=named_vendor
+        if index is None
+        else restrict_to_declared(named_vendor, catalog, vouched, partial(_has_devices, index)),
         platforms=platforms,
         expr=expr,
         simplified=simplified,
@@ -133,6 +136,13 @@ def plan(
         planned = request.plan_by_ids(error.problems)
     planned = _expand_id_references(planned, catalog)
     return replace(planned, assumptions=(*planned.assumptions, *foreign_meanings))
+
+
+def _has_devices(index: "DeviceIndex", tag: Tag) -> bool:
+    """Return whether *index* has the attribute of *tag*, the value is one of its kind, and a device has it."""
+    with suppress(ExpressionError):
+        return index.count(tag) > 0
+    return False
 
 
 def _declares_platforms(vendor: Vendor, catalog: Catalog | None) -> bool:

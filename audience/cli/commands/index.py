@@ -31,7 +31,10 @@ def run_build(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Folder of the new index.")],
     token: Annotated[
         list[str] | None,
-        typer.Option("--token", metavar="[VENDOR=]COLUMN", help="Device ids, of one vendor or of all."),
+        typer.Option("--token", metavar="[VENDOR=]COLUMN", help="Device ids, of one vendor, or of all if alone."),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="COLUMN", help="Ids of the table's own, which no vendor knows.")
     ] = None,
     alias: Annotated[str | None, typer.Option("--alias", metavar="COLUMN", help="Aliases.")] = None,
     account: Annotated[str | None, typer.Option("--account", metavar="COLUMN", help="Accounts.")] = None,
@@ -72,6 +75,7 @@ def run_build(
             tables,
             out,
             tokens=parse_token_options(token or []),
+            key=key,
             alias=alias,
             account=account,
             tags=tags or (),

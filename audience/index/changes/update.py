@@ -27,7 +27,7 @@ from audience.index.ingest.reader import SourceTable
 from audience.index.ingest.sources import Source
 from audience.index.ingest.table_opening import open_table
 from audience.index.schema.column_roles import ColumnRoles, require_unique_names
-from audience.index.schema.columns import Column
+from audience.index.schema.columns import KEY_COLUMN, Column
 from audience.index.storage.manifest import Manifest
 from audience.index.storage.published import Storage
 from audience.index.storage.shard import Shard
@@ -137,8 +137,8 @@ def _reject_conflicts(
 
 
 def _find_key_column(table: SourceTable, manifest: Manifest) -> Column:
-    """Return the first id column that the index and *table* share."""
-    for column in manifest.columns:
+    """Return the first id column that the index and *table* share; the key of the table is preferred."""
+    for column in sorted(manifest.columns, key=lambda column: column.name != KEY_COLUMN):
         if column.role == "id" and column in table.columns:
             return column
     names = ", ".join(column.name_in_table for column in manifest.columns if column.role == "id")

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from audience.errors import PlanError, Problem
 from audience.html_table import format_html_table
-from audience.index.schema.columns import GENERIC_ID_COLUMNS, IdColumn, rank_id_columns, select_device_id_columns
+from audience.index.schema.columns import (
+    GENERIC_ID_COLUMNS,
+    KEY_COLUMN,
+    IdColumn,
+    rank_id_columns,
+    select_device_id_columns,
+)
 from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.list_columns import as_lists, is_list
@@ -193,10 +199,11 @@ class DeviceSet:
 def find_id_column(id_columns: Sequence[IdColumn], vendor: str | None) -> IdColumn:
     """Return the column that holds the ids of *vendor*.
 
-    A column of the vendor is preferred. Otherwise the only column that belongs to no vendor is used.
+    A column of the vendor is preferred. Otherwise the ids are those of every vendor if there is no other column of
+    device ids, and it is not the key of the table.
 
     Raises:
-        PlanError: No column, or more than one, can hold the ids of *vendor*.
+        PlanError: No column holds the ids of *vendor*.
     """
     ranked = rank_id_columns(id_columns)
     if vendor is None:
@@ -205,12 +212,17 @@ def find_id_column(id_columns: Sequence[IdColumn], vendor: str | None) -> IdColu
     for name in get_vendor(vendor).id_columns:
         if name in by_name:
             return by_name[name]
-    generic = [column for column in ranked if column.name in GENERIC_ID_COLUMNS]
-    if len(generic) == 1:
-        return generic[0]
-    names = [column.name for column in id_columns if column.is_device_id]
-    message = f"which column holds the ids of {vendor}? The index has {', '.join(names)}"
+    if len(ranked) == 1 and ranked[0].name in GENERIC_ID_COLUMNS:
+        return ranked[0]
+    names = ", ".join(_describe_id_column(column) for column in ranked)
+    message = f"no column holds the ids of {vendor}; the index has {names}"
     raise PlanError(Problem("no-token", message, hint=f"build it with --token {vendor}=COLUMN"))
+
+
+def _describe_id_column(column: IdColumn) -> str:
+    if column.name == KEY_COLUMN:
+        return "the key of the table"
+    return column.name if column.name in GENERIC_ID_COLUMNS else f"ids of {column.name}"
 
 
 def has_foreign_ids(ids: Ids, vendor: str, snapshot: Snapshot) -> bool:

@@ -7,7 +7,7 @@ from itertools import combinations
 import polars as pl
 
 from audience.errors import Problem, TableError
-from audience.index.schema.columns import GENERIC_ID_COLUMNS, Column, Role
+from audience.index.schema.columns import GENERIC_ID_COLUMNS, KEY_COLUMN, Column, Role
 from audience.language.attribute_names import UNTYPED, canonical_type
 from audience.language.suggest import did_you_mean
 
@@ -69,6 +69,12 @@ class ColumnRoles:
         return [*dict.fromkeys(column.name_in_table for column in self._iter_explicit()), *self.ignore]
 
 
+def join_id_columns(tokens: str | Mapping[str, str] | None, key: str | None) -> dict[str, str]:
+    """Return the columns of device ids by vendor or generic name, with the key of the table."""
+    columns = {"registration_id": tokens} if isinstance(tokens, str) else dict(tokens or {})
+    return columns if key is None else {KEY_COLUMN: key, **columns}
+
+
 def validate_roles(schema: Mapping[str, pl.DataType], roles: ColumnRoles, vendors: Sequence[str]) -> None:
     """Check that every vendor and every column that *roles* names exists.
 
@@ -76,7 +82,7 @@ def validate_roles(schema: Mapping[str, pl.DataType], roles: ColumnRoles, vendor
         TableError: A vendor is unknown, or the table has no such column.
     """
     for vendor in roles.tokens:
-        if vendor not in (*vendors, *GENERIC_ID_COLUMNS):
+        if vendor not in (*vendors, *GENERIC_ID_COLUMNS, KEY_COLUMN):
             hint = did_you_mean(vendor, vendors) or f"use one of {', '.join(vendors)}"
             raise TableError(Problem("unknown-vendor", f"unknown vendor {vendor!r}", hint=hint))
     for name in roles.required_columns():

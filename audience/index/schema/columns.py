@@ -11,6 +11,7 @@ Role: TypeAlias = Literal[
 ]
 SHARED_ID_ROLES: tuple[Role, ...] = ("alias", "account", "live_activity_id")  # ids that several devices may share
 GENERIC_ID_COLUMNS = ("registration_id", "token", "device_id")
+KEY_COLUMN = "key"  # name of the ids that are the table's own, and of no vendor
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,10 @@ def select_device_id_columns(columns: Iterable[IdColumn]) -> list[IdColumn]:
 
 
 def rank_id_columns(columns: Iterable[IdColumn]) -> list[IdColumn]:
-    """Return the columns with the ids of single devices, generic ones first."""
+    """Return the columns with the ids of single devices: the key of the table, generic ones, those of vendors."""
+    preferred = (KEY_COLUMN, *GENERIC_ID_COLUMNS)
 
     def rank(column: IdColumn) -> tuple[int, str]:
-        is_generic = column.name in GENERIC_ID_COLUMNS
-        return (GENERIC_ID_COLUMNS.index(column.name) if is_generic else len(GENERIC_ID_COLUMNS)), column.name
+        return (preferred.index(column.name) if column.name in preferred else len(preferred)), column.name
 
     return sorted(select_device_id_columns(columns), key=rank)

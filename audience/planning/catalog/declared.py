@@ -5,7 +5,7 @@ plan with an index names only what the catalog declares by `names`, `at` or `bui
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TypeAlias
@@ -20,6 +20,7 @@ from audience.planning.catalog.vendor_names import (
     find_name,
     find_written_naming,
     is_own_key,
+    to_vendor_tag,
     vendor_family,
 )
 from audience.planning.vouching import Vouched
@@ -33,27 +34,47 @@ NOT_AT_VENDOR = "not-at-vendor"  # code of tags that the vendor is not known to 
 TypedAtom: TypeAlias = Tag | Compare | Within | Has
 
 
-def restrict_to_declared(vendor: Vendor, catalog: Catalog | None, vouched: Vouched) -> Vendor:
+def restrict_to_declared(
+    vendor: Vendor, catalog: Catalog | None, vouched: Vouched, has_devices: Callable[[Tag], bool]
+) -> Vendor:
     """Return *vendor* without the tags that are neither declared nor vouched for.
 
     The functions of *vendor* already translate the names of *catalog*.
+
+    Args:
+        vendor: Vendor to restrict.
+        catalog: Catalog that declares tags.
+        vouched: Types that are not restricted.
+        has_devices: Returns whether any device of the index has a tag.
     """
 
     def emit(expr: Expr) -> Payload:
         undeclared = [atom for atom in find_undeclared(expr, catalog, vendor) if atom.type not in vouched]
-        if not undeclared:
+        clashes = [problem for atom in atoms(expr) if isinstance(atom, Tag) for problem in clash_problems(atom)]
+        if not undeclared and not clashes:
             return vendor.emit(expr)
-        problems = _emit_problems(expr, vendor)
+        problems = _emit_problems(expr, vendor) + clashes
         nameable = [atom for atom in undeclared if not _emit_problems(atom, vendor)]
         if nameable or not problems:
             problems.insert(0, _not_at_vendor_problem(nameable or undeclared, catalog, vendor))
         raise Unsupported(problems)
 
     def tag_problems(tag: Tag) -> list[Problem]:
-        problems = list(vendor.tag_problems(tag))
-        if not problems and tag.type not in vouched and not is_declared(tag, catalog, vendor):
+        problems = [*vendor.tag_problems(tag), *clash_problems(tag)]
+        if not problems and not has_tag(tag):
             problems.append(_not_at_vendor_problem([tag], catalog, vendor))
         return problems
+
+    def has_tag(tag: Tag) -> bool:
+        return tag.type in vouched or is_declared(tag, catalog, vendor)
+
+    def clash_problems(tag: Tag) -> Iterator[Problem]:
+        """Yield a problem if a tag of the index, which the vendor has too, is called there as *tag* is."""
+        name = tag if catalog is None else to_vendor_tag(tag, catalog, vendor)
+        is_clash = name != tag and catalog is not None and to_vendor_tag(name, catalog, vendor) == name
+        if is_clash and has_tag(name) and has_devices(name):
+            message = f"{render(name)!r} at {vendor.name} is both {render(tag)} and the tag {render(name)} of the index"
+            yield Problem("ambiguous-name", message, tag.span)
 
     # `vendor` writes the platforms, after they are found to be declared.
     return replace(vendor, emit=emit, tag_problems=tag_problems, platforms=None)
