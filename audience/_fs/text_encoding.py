@@ -27,9 +27,10 @@ HEAD_BYTES = 1 << 16
 MAX_LINE_BYTES = 1 << 16  # a longer line is examined in parts
 MAX_SAMPLE_BYTES = 1 << 18  # lines with other characters than ASCII that the detection looks at
 MIN_NUL_SHARE = 0.1  # of the bytes of a text in UTF-16 that has digits, separators and line ends
-MIN_LEAD = 2.0  # how many times as likely the best guess must be as the next
-MIN_LEAD_EUC_JP = 4.0  # kanji of EUC-JP are characters of GB18030, too
-MIN_DISTINCT_CHARACTERS = 6  # from which the two can be distinguished
+MIN_LEAD = 2.0  # how many times as likely the best guess must be as any other
+MIN_LEAD_EUC_JP = 3.0  # the same for EUC-JP, whose kanji are characters of GB18030, too
+MIN_LEAD_EUC_JP_SHORT = 4.0  # the same for a text of few characters
+MIN_CHARACTERS, FEW_CHARACTERS = 6, 12  # distinct ones
 MIN_VALID_SHARE = 0.9  # of the lines of a file in UTF-8 that is damaged
 
 
@@ -158,10 +159,11 @@ def _detect_legacy(sample: bytes, first_invalid: int) -> Encoding:
 
     guesses = [(str(guess["encoding"] or "").lower(), guess["confidence"]) for guess in chardet.detect_all(sample)]
     best, confidence = guesses[0] if guesses else ("", 0.0)
+    character_count = _count_characters(sample, "gb18030")
+    min_leads = {"euc-jp": MIN_LEAD_EUC_JP if character_count >= FEW_CHARACTERS else MIN_LEAD_EUC_JP_SHORT}
     others = [guess for guess in guesses if guess[0] not in GB_NAMES]
-    lead = MIN_LEAD_EUC_JP if _decodes(sample, "euc_jp") else MIN_LEAD
-    is_ahead = not others or confidence >= lead * others[0][1]
-    if best in GB_NAMES and is_ahead and _count_characters(sample, "gb18030") >= MIN_DISTINCT_CHARACTERS:
+    is_ahead = all(confidence >= min_leads.get(name, MIN_LEAD) * likelihood for name, likelihood in others)
+    if best in GB_NAMES and is_ahead and character_count >= MIN_CHARACTERS:
         return Encoding("gb18030", "detected by its characters")
     names = [name for name, _ in guesses if name in COMMON_ENCODINGS and _decodes(sample, name)]
     names = list(dict.fromkeys(names)) or ["windows-1252"]
