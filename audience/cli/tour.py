@@ -38,7 +38,10 @@ TOUR_STEPS: tuple[tuple[str, list[str]], ...] = (
         "A catalog says that TPNS has them: one native request.",
         ["plan", "devices.index", EXPR, "--vendor", "tpns", "--catalog", "catalog.toml"],
     ),
-    ("Translate it for Umeng. Without an index, the tags are assumed.", ["translate", "--to", "umeng", EXPR]),
+    (
+        "Translate for Umeng, which has provinces in Chinese. Without an index, the tags are assumed.",
+        ["translate", "--to", "umeng", "male AND (province:guangdong OR province:hunan)"],
+    ),
     (
         "EngageLab cannot compare ages: write requests with 1,000 ids each.",
         ["emit", "devices.index", "age < 30", "--vendor", "engagelab", "-o", "requests"],
