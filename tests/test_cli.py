@@ -116,7 +116,7 @@ def test_emit_writes_batches_and_manifest(audience, tmp_path):
         lines += data.splitlines()
     ids = [id_ for line in lines for id_ in json.loads(line)["to"]["registration_id"]]
     assert len(ids) == len(set(ids)) == count
-    assert f"{count:,} devices; requests: " in out
+    assert f"{count:,} devices; {len(lines)} requests with {count:,} ids" in out
 
 
 def test_emit_is_native_unless_by_ids(audience, tmp_path):
@@ -303,7 +303,7 @@ def test_demo_runs_all_steps(audience):
         "ids      airship, emas, ",
         "verified   parsed back",
         '{"type":"groupcast"',
-        "devices; requests: ",
+        " devices; 1 request with ",
         "batches: 1 accepted; ids: ",
         "segment @south saved",
         "held out, 10%",

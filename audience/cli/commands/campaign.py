@@ -44,7 +44,7 @@ def run_campaign(
     vendor_has: VendorHasOption = None,
     replace: ReplaceOption = False,
 ) -> None:
-    """Divide an audience among vendors, each device once, and write a requests folder for each vendor."""
+    """Divide an audience among vendors, each device once, and write a request folder for each vendor."""
     device_index, audience = DeviceIndex.open(index), parse(expr)
     names = [name.strip() for name in vendors.split(",") if name.strip()]
     known_catalog = load_optional_catalog(catalog)

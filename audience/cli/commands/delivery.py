@@ -1,4 +1,4 @@
-"""Commands that send a folder of requests, resume, show and cancel its runs."""
+"""Commands that send a request folder, resume, show and cancel its runs."""
 
 import sys
 from pathlib import Path
@@ -95,7 +95,7 @@ def run_send(
     timeout: TimeoutOption = 30,
     attempts: AttemptsOption = 8,
 ) -> None:
-    """Send a message to the devices of a requests folder.
+    """Send a message to the devices of a request folder.
 
     Pass --expect or --max-devices, so that a wrong folder cannot reach too many devices.
 

@@ -69,9 +69,13 @@ def run_emit(
 
 def _summarize(result: EmitResult) -> str:
     """Return the number of devices, of requests by kind, and of devices without a valid id."""
-    requests = [f"{result.native} native"] if result.native else []
-    requests += [f"{result.batches:,} with {result.id_count:,} ids"] if result.batches else []
+    requests = [_count_requests(result.native, "native request")] if result.native else []
+    requests += [f"{_count_requests(result.batches)} with {result.id_count:,} ids"] if result.batches else []
     if not requests:
         return NOTHING_TO_SEND.message
     skipped = f"; {result.skipped_count:,} devices skipped" if result.skipped_count else ""
-    return f"{result.devices:,} devices; requests: {' and '.join(requests)}{skipped}"
+    return f"{result.devices:,} devices; {', '.join(requests)}{skipped}"
+
+
+def _count_requests(number: int, noun: str = "request") -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -45,7 +45,10 @@ def run_translate(
     strict: StrictOption = False,
     vendor_has: VendorHasOption = None,
 ) -> None:
-    """Translate an expression or one vendor's targeting payload for another vendor."""
+    """Translate an expression or one vendor's targeting payload for another vendor.
+
+    Exit code 1 if a part needs ids: then the reasons are printed instead of payloads.
+    """
     text = read_stdin("pass the payload as an argument") if payload == "-" else payload
     known_catalog = load_optional_catalog(catalog)
     payload_value = None if source == TEXT else _load_payload(text)
