@@ -39,7 +39,7 @@ TOUR_STEPS: tuple[tuple[str, list[str]], ...] = (
         ["plan", "devices.index", EXPR, "--vendor", "tpns", "--catalog", "catalog.toml"],
     ),
     (
-        "Translate for Umeng, which has provinces in Chinese. Without an index, the tags are assumed.",
+        "Translate for Umeng. Without an index, the vendor is assumed to have the tags.",
         ["translate", "--to", "umeng", "male AND (province:guangdong OR province:hunan)"],
     ),
     (
