@@ -6,7 +6,8 @@ from itertools import chain, count
 import polars as pl
 
 from audience.errors import Problem, TableError
-from audience.index.changes.compaction import concat_tables
+from audience.index.changes.compaction import MAX_DELETED_RATIO, concat_tables
+from audience.index.changes.retagging import retag_shard
 from audience.index.changes.session import (
     ShardMatches,
     UpdateResult,
@@ -17,6 +18,7 @@ from audience.index.changes.session import (
     locate_ids,
 )
 from audience.index.changes.update import MAX_CHUNK_DEVICES
+from audience.index.ingest.build import MAX_SHARD_DEVICES
 from audience.index.ingest.decode import decode_rows, new_categories
 from audience.index.ingest.encode import DeviceTable
 from audience.index.schema.column_roles import require_unique_names
@@ -30,6 +32,7 @@ from audience.index.storage.write_lock import lock_for_update
 from audience.language.attribute_names import UNTYPED
 from audience.progress import Progress
 
+SMALL_SHARD_RATIO = 8  # a shard of less than this part of a full one is small
 USUAL_TAG_COLUMNS = ("tags", "tag", "xg_user_define")  # usual names of columns of bare tags
 
 
@@ -64,15 +67,38 @@ def tag_devices(
         changing = _select_changing_devices(matches, tags_to_add, tags_to_remove)
         if not changing:
             return UpdateResult(manifest.number, unknown=unknown)
+        retagged = {
+            shard.name: retag_shard(
+                shard,
+                bitmaps.rows_to_bitmap(distinct_rows(rows)),
+                column_of_tag,
+                tags_to_add,
+                tags_to_remove,
+                (storage, next(session.shard_names)),
+            )
+            for shard, rows in changing
+            if _is_retagged_whole(shard, rows)
+        }
+        moving = [(shard, rows) for shard, rows in changing if shard.name not in retagged]
         new_shards = [
             session.write_new_shard(_apply_tag_changes(table, column_of_tag, tags_to_add, tags_to_remove))
-            for table in _decode_in_chunks(changing, columns)
+            for table in _decode_in_chunks(moving, columns)
         ]
         changed = sum(len(rows) for _, rows in changing)
         operation = f"tag {', '.join([*(f'+{tag}' for tag in tags_to_add), *(f'-{tag}' for tag in tags_to_remove)])}"
         details = f"{format_device_count(changed)} changed"
-        shards = [*delete_rows(session.shards, changing), *new_shards]
+        kept = [retagged.get(shard.name, shard) for shard in session.shards]
+        shards = [*delete_rows(kept, moving), *new_shards]
         return UpdateResult(session.publish_compacted(shards, operation, details, columns), changed, unknown=unknown)
+
+
+def _is_retagged_whole(shard: Shard, rows: pl.DataFrame) -> bool:
+    """Return whether a shard is rewritten with its new tags, because it is small or many of its devices change.
+
+    Devices that move to a new shard are decoded and encoded in every column, and so is a small shard that they leave.
+    """
+    is_small = shard.row_count * SMALL_SHARD_RATIO < MAX_SHARD_DEVICES
+    return is_small or len(rows) > shard.row_count * MAX_DELETED_RATIO
 
 
 def remove_devices(storage: Storage, ids: Iterable[str], wait: float, progress: Progress) -> UpdateResult:

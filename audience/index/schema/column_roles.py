@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import polars as pl
 
@@ -164,8 +163,9 @@ def require_unique_names(columns: Sequence[Column]) -> None:
     for column in columns:
         if not column.name_in_table:
             raise TableError(Problem("no-name", "a column has no name", hint="name it, or use --ignore ''"))
-    for first, second in combinations(columns, 2):
-        have_same_name = first.name == second.name and (first.role == "id") == (second.role == "id")
-        if have_same_name and not first.role == second.role == "tags":
-            message = f"columns {first.name_in_table!r} and {second.name_in_table!r} are both {first.name!r}"
+    first_columns: dict[tuple[str, bool], Column] = {}
+    for column in columns:
+        first = first_columns.setdefault((column.name, column.role == "id"), column)
+        if first is not column and not first.role == column.role == "tags":
+            message = f"columns {first.name_in_table!r} and {column.name_in_table!r} are both {first.name!r}"
             raise TableError(Problem("same-name", message, hint="--ignore one of them"))

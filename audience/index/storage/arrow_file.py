@@ -40,6 +40,11 @@ def from_bytes(values: Iterable[bytes | None]) -> pa.Array:
     return pa.array(list(values), type=pa.large_binary())
 
 
+def join_arrays(arrays: Sequence[pa.Array]) -> pa.Array:
+    """Return the elements of all *arrays* in one array."""
+    return pa.concat_arrays(arrays)
+
+
 def from_fixed_width(rows: NDArray[np.void]) -> pa.Array:
     """Return an array of strings that all have the same number of bytes."""
     offsets = np.arange(len(rows) + 1, dtype=np.int64) * rows.dtype.itemsize

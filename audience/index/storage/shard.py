@@ -147,6 +147,12 @@ class Shard:
             self.and_cache.clear()
         self.and_cache[id(expr)] = expr, operands
 
+    def read_stored_bitmaps(self) -> arrow_file.ArrowArray:
+        """Return all bitmaps as they are stored, verified."""
+        file, (start, stop) = self._data_files[TAGS], self.files.data_ranges[TAGS]
+        file.read(start, stop)
+        return self._tag_table.column("bitmap")
+
     def rows_with_tag(self, tag: str) -> BitMap:
         """Return the rows with the bare tag *tag*, including deleted rows."""
         attribute = self.attributes.get(UNTYPED)

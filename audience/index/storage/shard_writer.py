@@ -1,8 +1,8 @@
 """Write the files of a shard: all of them are published, or none."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,9 @@ from audience.index.storage.layout import (
     shard_file,
     shard_file_name,
 )
-from audience.index.storage.polars_bridge import series_to_arrow
+from audience.index.storage.polars_bridge import read_value_table, series_to_arrow
 from audience.index.storage.published import Storage
+from audience.index.storage.shard import Shard
 from audience.index.storage.verified_file import hash_file_blocks
 
 VALUE_SCHEMA = pl.Schema(zip(VALUE_COLUMNS, (pl.String, pl.String, pl.String, pl.UInt32), strict=True))
@@ -83,11 +84,32 @@ def write_shard_files(
     Attributes and id columns are taken from their iterators by two threads, so that bitmaps are encoded and written
     at the same time as ids.
     """
+    return _write_files(
+        storage, shard_name, row_count, lambda file: _write_tags_file(file, encoded_attributes), id_columns
+    )
+
+
+def write_retagged_files(
+    storage: Storage, shard_name: str, shard: Shard, tags: EncodedAttribute, id_columns: Iterable[EncodedIdColumn]
+) -> PendingShard:
+    """Write the files of *shard* with other bare *tags* as drafts; all other bitmaps are copied as they are stored."""
+    return _write_files(
+        storage, shard_name, shard.row_count, lambda file: _write_retagged_file(file, shard, tags), id_columns
+    )
+
+
+def _write_files(
+    storage: Storage,
+    shard_name: str,
+    row_count: int,
+    write_tags: Callable[[Path], ByteRange],
+    id_columns: Iterable[EncodedIdColumn],
+) -> PendingShard:
     drafts = {
         kind: storage.draft_path(shard_file(shard_file_name(shard_name, kind))) for kind in (*DATA_FILES, CHECKSUMS)
     }
     with ThreadPoolExecutor(1) as executor:
-        tags_range = executor.submit(_write_tags_file, drafts[TAGS], encoded_attributes)
+        tags_range = executor.submit(write_tags, drafts[TAGS])
         columns = list(id_columns)
         data_ranges = {IDS: _write_ids_file(drafts[IDS], columns), LOOKUP: _write_lookup_file(drafts[LOOKUP], columns)}
         data_ranges[TAGS] = tags_range.result()
@@ -117,6 +139,28 @@ def _write_tags_file(file: Path, encoded_attributes: Iterable[EncodedAttribute])
     table = pl.concat(value_rows)
     columns = {name: series_to_arrow(table[name]) for name in VALUE_COLUMNS}
     columns["bitmap"] = arrow_file.from_bytes(stored_bitmaps)
+    metadata = orjson.dumps([asdict(attribute) for attribute in attributes])
+    return arrow_file.write_arrow_file(file, columns, ["bitmap"], metadata)
+
+
+def _write_retagged_file(file: Path, shard: Shard, tags: EncodedAttribute) -> ByteRange:
+    """Write the tags file of *shard* with *tags* in the place of its bare tags."""
+    #   rows of the file     before | start … stop | after
+    #   rows written         before |   new tags   | after, moved
+    old = shard.attributes.get(tags.name)
+    start, stop = (old.start, old.stop) if old else (0, 0)
+    values, stored_bitmaps = read_value_table(shard), shard.read_stored_bitmaps()
+    table = pl.concat([values[:start], _build_value_rows(tags, 0), values[stop:]])
+    columns = {name: series_to_arrow(table[name]) for name in VALUE_COLUMNS}
+    new_bitmaps = arrow_file.from_bytes(map(bitmaps.serialize_bitmap, tags.bitmaps))
+    columns["bitmap"] = arrow_file.join_arrays([stored_bitmaps[:start], new_bitmaps, stored_bitmaps[stop:]])
+    moved_by = len(tags.values) - (stop - start)
+    others = [attribute for attribute in shard.attributes.values() if attribute is not old]
+    moved = [
+        replace(other, start=other.start + moved_by, stop=other.stop + moved_by) if other.start >= stop else other
+        for other in others
+    ]
+    attributes = [*moved, _describe_attribute(tags, start, start + len(tags.values))]
     metadata = orjson.dumps([asdict(attribute) for attribute in attributes])
     return arrow_file.write_arrow_file(file, columns, ["bitmap"], metadata)
 
