@@ -15,6 +15,7 @@ from audience.index.ingest.duplicates import absorb_earlier_rows, find_key, iter
 from audience.index.ingest.encode import DeviceTable, encode_shard
 from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, Duplicates, ReadOptions
 from audience.index.ingest.reader import SourceTable, wrap_polars_errors
+from audience.index.ingest.replacement import ReplacedIndex, describe_replacement, read_replaced_index
 from audience.index.ingest.sources import Source, exact_column
 from audience.index.ingest.table_opening import open_table
 from audience.index.ingest.table_reading import TableReading
@@ -70,6 +71,7 @@ def build_index(
         open_table(source, roles, vendors, options, log) as table,
     ):
         reject_too_many_devices(table.row_count)
+        replaced = read_replaced_index(path) if replace else ReplacedIndex()
         storage = LocalStorage.create(draft)
         chunks = table.iter_shard_tables(MAX_SHARD_DEVICES, progress)
         if options.duplicates == "refuse":
@@ -81,10 +83,12 @@ def build_index(
         reject_shared_tags(shards, table.columns)
         reject_mixed_numbers(shards, table.columns)
         device_count = sum(shard.device_count for shard in shards)
-        description = f"build: {device_count:,} devices"
+        description = f"build: {device_count:,} devices{describe_replacement(replaced, shards, table.columns)}"
         files = tuple(shard.files for shard in shards)
         deleted = write_deleted_rows(storage, 1, {shard.name: shard.deleted for shard in shards if shard.deleted})
-        manifest = Manifest(1, timestamp_now(), description, device_count, table.columns, files, deleted)
+        manifest = Manifest(
+            1, timestamp_now(), description, device_count, table.columns, files, deleted, segments=replaced.segments
+        )
         publish_manifest(storage, manifest, None)
         log.commit()
         return table.reading
