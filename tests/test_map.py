@@ -39,7 +39,19 @@ DEPENDENCY_MODULES = {
 }
 # Data flows down these lists; a module imports from its own room and from those before it.
 ROOMS = (
-    *("span", "errors", "html_table", "progress", "_fs", "language", "algebra", "messages", "vendors", "index"),
+    *(
+        "span",
+        "errors",
+        "argument_types",
+        "html_table",
+        "progress",
+        "_fs",
+        "language",
+        "algebra",
+        "messages",
+        "vendors",
+        "index",
+    ),
     *("planning", "requests", "delivery", "testing", "sandbox", "cli"),
 )
 INDEX_ROOMS = ("schema", "storage", "ingest", "query", "changes", "device_index")

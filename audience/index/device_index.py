@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Unpack
 
+from audience.argument_types import check_methods
 from audience.errors import Problem
 from audience.index.changes.maintenance import (
     SnapshotInfo,
@@ -38,6 +39,7 @@ from audience.progress import Progress, ignore_progress
 from audience.vendors import vendor_names
 
 
+@check_methods(skip=("count", "resolve"))
 class DeviceIndex:
     """Roaring bitmaps over a table of devices, in one folder.
 

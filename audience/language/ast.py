@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from audience.argument_types import check_arguments
 from audience.errors import ExpressionError, Problem
 from audience.language import validation
 from audience.language.attribute_names import UNTYPED
@@ -299,6 +300,7 @@ def bare(name: str) -> Tag:
     return Tag(UNTYPED, name)
 
 
+@check_arguments
 def all_of(terms: Iterable[Expr]) -> Expr:
     """Return the intersection of *terms*, flattened; everyone if there are none.
 
@@ -309,6 +311,7 @@ def all_of(terms: Iterable[Expr]) -> Expr:
     return And(flat) if len(flat) > 1 else flat[0] if flat else Everyone()
 
 
+@check_arguments
 def any_of(terms: Iterable[Expr]) -> Expr:
     """Return the union of *terms*, flattened; nobody if there are none.
 

@@ -20,6 +20,7 @@ from audience.algebra.equivalence import find_partition_violation
 from audience.algebra.fitting import is_bounded
 from audience.algebra.normal_forms import nnf
 from audience.algebra.simplification import simplify
+from audience.argument_types import check_arguments
 from audience.errors import ComplexityError, ExpressionError, Problem
 from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, all_of, atoms, ensure_expr
 from audience.language.parser import parse
@@ -49,6 +50,7 @@ IMPLIED_BROADCAST = Problem(
 )
 
 
+@check_arguments
 def plan(
     expr: Expr | str,
     vendor: str,
@@ -151,6 +153,7 @@ def _declares_platforms(vendor: Vendor, catalog: Catalog | None) -> bool:
     return any(is_declared(Tag(PLATFORM_TYPE, name), catalog, vendor) for name in names)
 
 
+@check_arguments
 def translate(
     payload: Any,
     source: str,

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import polars as pl
 
+from audience.argument_types import check_arguments
 from audience.errors import Problem
 from audience.index.query.device_set import DeviceSet, find_id_column
 from audience.index.schema.columns import IdColumn
@@ -92,6 +93,7 @@ class Batches:
         return counts
 
 
+@check_arguments
 def batch_ids(devices: DeviceSet, vendor: str) -> Batches:
     """Divide *devices* into those with an id that *vendor* accepts and those without.
 

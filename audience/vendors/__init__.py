@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pkgutil import iter_modules
 from typing import Any, Literal, TypeAlias
 
+from audience.argument_types import check_arguments
 from audience.errors import AudienceError, DeliveryError, PlanError, Problem
 from audience.language.ast import Expr, ExprNode
 from audience.language.suggest import did_you_mean
@@ -42,6 +43,7 @@ def vendor_names(can: Capability | None = None) -> list[str]:
     return sorted(name for name, vendor in _load_records().items() if _is_capable(vendor, can))
 
 
+@check_arguments
 def get_vendor(name: str, can: Capability | None = None) -> Vendor:
     """Return the vendor called *name*.
 

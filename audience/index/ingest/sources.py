@@ -91,7 +91,10 @@ def scan_source(
 
 
 def _as_paths(source: str | Path | Iterable[str | Path]) -> list[Path]:
-    paths = [Path(source)] if isinstance(source, str | Path) else [Path(path) for path in source]
+    given = [source] if isinstance(source, str | Path) else list(source)
+    if not all(isinstance(path, str | Path) for path in given):
+        raise TypeError(f"source: expected files or a frame, got {source!r:.60}")
+    paths = list(map(Path, given))
     if not paths:
         raise TableError(Problem("no-file", "no file was given", hint="give at least one file"))
     return paths

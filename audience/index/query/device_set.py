@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from audience.argument_types import check_arguments
 from audience.errors import PlanError, Problem
 from audience.html_table import format_html_table
 from audience.index.schema.columns import (
@@ -148,6 +149,7 @@ class DeviceSet:
             first_row, position = first_row + shard.row_count, position + len(bitmap)
         return rows
 
+    @check_arguments
     def ids(self, vendor: str | None = None) -> pl.Series:
         """Return one id for each device as the series `token`; null if a device has none.
 
@@ -166,6 +168,7 @@ class DeviceSet:
         """
         return self._gather_ids(find_id_column(self.snapshot.id_columns, vendor)).rename("token")
 
+    @check_arguments
     def to_frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Return one row for each device with its ids, aliases and accounts.
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from audience.argument_types import check_arguments
 from audience.errors import CatalogError, Problem
 from audience.language.ast import Tag
 from audience.language.printer import render
@@ -18,6 +19,7 @@ from audience.vendors.spec import Vendor
 CONTRADICTIONS = frozenset({"unknown-vendor", "no-builtin", "two-meanings"})  # what `at` and `builtin` cannot say
 
 
+@check_arguments
 def load_catalog(path: str | Path) -> Catalog:
     """Read the catalog in the TOML file *path* for plans.
 
