@@ -4,12 +4,16 @@ import json
 from dataclasses import dataclass, field
 from itertools import product
 
+import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 from strategies import boolean_exprs
 
-from audience import Compare, Has, Ids, Reference, Tag, Unsupported, equivalent, get_vendor
+from audience import Compare, DeviceIndex, Has, Ids, Reference, Tag, Unsupported, equivalent, get_vendor, plan
+from audience.planning.catalog.check import validate_catalog
+from audience.planning.catalog.loader import parse_catalog
 from audience.testing.oracle import OracleDevice, is_inside
 
 
@@ -216,3 +220,19 @@ def test_reference_goes_back_with_the_same_json():
         "airship", "attribute", json.dumps(selector, ensure_ascii=False, separators=(",", ":"))
     )
     assert get_vendor("airship").emit(reference) == {"audience": selector}
+
+
+@pytest.mark.parametrize(
+    ("catalog", "said"),
+    [
+        ('at = ["airship"]', {"attribute": "country", "operator": "equals", "value": "VN"}),
+        ('builtin = ["airship"]', {"attribute": "ua_country", "operator": "equals", "value": "VN"}),
+        ("names.airship = 'group.home:{value}'", {"tag": "VN", "group": "home"}),
+        ("names.airship = 'home:{value}'", {"attribute": "home", "operator": "equals", "value": "VN"}),
+        ("names.airship = 'from_{value}'", {"tag": "from_VN"}),
+    ],
+)
+def test_catalog_says_whose_attribute_a_column_is(catalog, said, tmp_path):
+    index = DeviceIndex.build(pl.DataFrame({"registration_id": ["r1"], "country": ["VN"]}), tmp_path / "index")
+    result = plan("country:VN", "airship", index, validate_catalog(parse_catalog(f"[country]\n{catalog}")))
+    assert result.native == ({"audience": said},)
