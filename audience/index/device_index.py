@@ -1,7 +1,6 @@
 """Index of devices: build one, open it, query it, change it."""
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Unpack
 
@@ -32,8 +31,8 @@ from audience.index.schema.column_roles import ColumnRoles, join_id_columns
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES
 from audience.index.storage.published import open_storage
 from audience.index.storage.snapshot import Snapshot, open_snapshot
-from audience.language.ast import Expr, Ids, ensure_expr
-from audience.language.parser import parse
+from audience.language.ast import Expr, Ids
+from audience.language.parser import to_expr
 from audience.language.segments import expand_segments
 from audience.progress import Progress, ignore_progress
 from audience.vendors import vendor_names
@@ -190,7 +189,7 @@ class DeviceIndex:
         >>> index.count("male AND NOT vip")
         1
         """
-        return evaluate.count_devices(_to_expr(expr), self.snapshot)
+        return evaluate.count_devices(to_expr(expr), self.snapshot)
 
     def resolve(self, expr: Expr | str) -> DeviceSet:
         """Return the devices that match *expr*.
@@ -205,7 +204,7 @@ class DeviceIndex:
         ['t2']
         """
         snapshot = self.snapshot  # another thread may refresh the index
-        return DeviceSet(evaluate.resolve_rows(_to_expr(expr), snapshot), snapshot)
+        return DeviceSet(evaluate.resolve_rows(to_expr(expr), snapshot), snapshot)
 
     def expand_segments(self, expr: Expr) -> Expr:
         """Return *expr* with every segment replaced by its saved expression.
@@ -231,7 +230,7 @@ class DeviceIndex:
         >>> [(line.text, line.device_count, line.remaining) for line in index.explain("male AND vip")]
         [('AND', 1, None), ('male', 2, 2), ('vip', 1, 1)]
         """
-        return explain_expr(_to_expr(expr), self.snapshot)
+        return explain_expr(to_expr(expr), self.snapshot)
 
     def find_unmatched(self, expr: Expr | str) -> list[Problem]:
         """Return a problem for each tag and id list of *expr* that no device has; often these are typos.
@@ -245,7 +244,7 @@ class DeviceIndex:
         >>> [(problem.message, problem.hint) for problem in index.find_unmatched("mael")]
         [("no device has 'mael'", 'did you mean male?')]
         """
-        return find_unmatched(_to_expr(expr), self.snapshot)
+        return find_unmatched(to_expr(expr), self.snapshot)
 
     def verify(self) -> list[str]:
         """Read every file and compare it with its checksums. Return the names of the files.
@@ -414,7 +413,7 @@ class DeviceIndex:
         >>> index.count("@regulars")
         1
         """
-        save_segment(self.snapshot.storage, name, _to_expr(expr), wait)
+        save_segment(self.snapshot.storage, name, to_expr(expr), wait)
         self.refresh()
 
     def drop_segment(self, name: str, *, wait: float = 0) -> None:
@@ -491,12 +490,3 @@ class DeviceIndex:
         (True, 1)
         """
         return vacuum_snapshots(self.snapshot.storage, keep, wait)
-
-
-def _to_expr(expr: Expr | str) -> Expr:
-    if not isinstance(expr, str):
-        return ensure_expr(expr)
-    return parse(expr) if "@" in expr else _parse_cached(expr)  # a file that `@` refers to may change
-
-
-_parse_cached = lru_cache(maxsize=1_024)(parse)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, cast
 
@@ -28,6 +29,7 @@ from audience.language.ast import (
     Tag,
     Within,
     any_of,
+    ensure_expr,
 )
 from audience.language.attribute_names import TPNS_TYPES, UNTYPED, canonical_type
 from audience.language.grammar import Token, Tree, UnexpectedCharacters, UnexpectedToken, load_parser
@@ -72,6 +74,20 @@ def parse(text: str, *, folder: Path | None = Path()) -> Expr:
     except UnexpectedToken as error:
         raise ExpressionError(diagnose_token(text, error)) from None
     return _ExprBuilder(text, folder).build(cast(Tree[Token], tree.children[0]))
+
+
+def to_expr(expr: Expr | str) -> Expr:
+    """Return *expr*, parsed if it is text; the trees of recent texts are kept.
+
+    >>> to_expr("a AND b") is to_expr("a AND b")
+    True
+    """
+    if not isinstance(expr, str):
+        return ensure_expr(expr)
+    return parse(expr) if "@" in expr else _parse_cached(expr)  # a file that `@` refers to may change
+
+
+_parse_cached = lru_cache(maxsize=1_024)(parse)
 
 
 class _ExprBuilder:
