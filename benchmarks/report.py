@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,8 +41,13 @@ def describe_environment() -> dict[str, Any]:
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             "system": platform.platform(terse=True),
         },
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        "versions": {"python": platform.python_version()} | _installed_versions(),
     }
+
+
+def _installed_versions() -> dict[str, str]:
+    """The versions of the libraries that are installed: a proof needs no peers."""
+    return {name: version(name) for name in LIBRARIES if find_spec(name) is not None}
 
 
 def _cpu_model() -> str:
