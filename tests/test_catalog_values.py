@@ -152,3 +152,24 @@ def test_first_and_last_days_are_planned(day):
             plan(text, name, catalog=catalog)
     [payload] = plan(f"active within 2 days of {day}", "engagelab", catalog=catalog).native
     assert f"d{day.replace('-', '')}" in payload["to"]["tag"]
+
+
+@pytest.mark.parametrize(
+    ("catalog_text", "outcome"),
+    [
+        ("", '"guangdong"'),
+        ('[province]\nbuiltin = ["tpns"]', "ambiguous-name: list the values of province"),
+        ('[province]\nnames.tpns = { "湖南" = "xg_auto_province.hunan" }', "no-name: names of tpns in [province]"),
+        ('[province]\nvalues = ["广东", "湖南"]\nbuiltin = ["tpns"]', '"guangdong"'),
+        ('[province]\nnames.tpns = { "广东" = "xg_auto_province.guangdong" }', '"guangdong"'),
+    ],
+)
+def test_provinces_in_chinese_are_sent_natively_or_the_hint_says_how(catalog_text, outcome):
+    result = plan("province:广东", "tpns", catalog=parse_catalog(catalog_text) if catalog_text else None)
+    code, _, hint = outcome.partition(": ")
+    if hint:
+        assert (result.native, result.reasons[0].code) == ((), code)
+        assert hint in result.reasons[0].hint
+    else:
+        assert outcome in str(result.native).replace("'", '"')
+        assert not [each for each in result.assumptions if each.code == "builtin-values"]

@@ -61,8 +61,13 @@ def spelling_problems(tag: Tag, value_names: Mapping[str, ValueNames], title: st
     """Yield a problem if the value is not in the shared spelling: it would be read back as another."""
     shared = read_value(tag, value_names)
     if shared != tag:
-        hint = f"write {render(shared)}, or give {quote_name(tag.value)} a name in a catalog"
+        hint = f"write {render(shared)}; if your table has {quote_name(tag.value)}, {list_values_hint(tag)}"
         yield Problem("other-spelling", f"{render(tag)} is {render(shared)} at {title}", tag.span, hint=hint)
+
+
+def list_values_hint(tag: Tag) -> str:
+    """Return how a catalog makes the value of *tag* known, which a vendor spells otherwise."""
+    return f"list the values of {tag.type} in a catalog, with `builtin`: `audience catalog init` drafts it"
 
 
 def list_undocumented_values(tags: Iterable[Tag], value_names: Mapping[str, ValueNames]) -> list[Tag]:

@@ -26,7 +26,7 @@ from audience.planning.catalog.vendor_names import (
 from audience.planning.vouching import Vouched
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.spec import Payload, Unsupported, Vendor
-from audience.vendors.value_names import list_undocumented_values
+from audience.vendors.value_names import list_undocumented_values, read_value
 
 MAX_LISTED = 8  # tags that a message lists
 NOT_AT_VENDOR = "not-at-vendor"  # code of tags that the vendor is not known to have
@@ -214,7 +214,7 @@ def _find_undocumented_values(exprs: Iterable[Expr], catalog: Catalog | None, ve
     attributes = {} if catalog is None else catalog.attributes
     named = [tag for tag in tags if tag.type in attributes and find_name(tag, attributes[tag.type], vendor) is not None]
     own = [tag for tag in tags if tag not in named and _means_builtin(tag.type, catalog, vendor)]
-    return list_undocumented_values(own, vendor.value_names)
+    return list_undocumented_values([read_value(tag, vendor.value_names) for tag in own], vendor.value_names)
 
 
 def _name_builtin(type_: str, vendor: Vendor) -> str:

@@ -24,7 +24,7 @@ from audience.planning.catalog.catalog import Catalog, CatalogAttribute
 from audience.planning.catalog.name_index import VALUE_PATTERN, NameIndex, build_name_index
 from audience.planning.catalog.positions import line_problem
 from audience.vendors.spec import Payload, Unsupported, Vendor
-from audience.vendors.value_names import read_value, write_value
+from audience.vendors.value_names import list_values_hint, read_value, write_value
 
 READ_HINT = "correct the names in the catalog: each vendor name must mean exactly one tag"
 
@@ -115,7 +115,9 @@ def _name_problems(atom: Atom, catalog: Catalog, vendor: Vendor) -> Iterator[Pro
             for tag in find_candidate_tags(vendor_tag, catalog, vendor):
                 if tag != _spell_tag(atom, catalog):
                     message = f"{render(vendor_tag)!r} at {vendor.name} is {render(tag)}, not {render(atom)}"
-                    yield Problem("ambiguous-name", message, atom.span)
+                    is_respelled = vendor_tag == read_value(atom, vendor.value_names)
+                    hint = list_values_hint(atom) if is_respelled else None
+                    yield Problem("ambiguous-name", message, atom.span, hint=hint)
         case Compare(type=type_) | Within(type=type_) | Has(type=type_):
             vendor_type = to_vendor_type(type_, catalog, vendor)
             if vendor_type is None:
@@ -140,11 +142,21 @@ def _locate_problems(tag: Tag, catalog: Catalog, vendor: Vendor) -> Iterator[tup
     vendor_tag = to_vendor_tag(tag, catalog, vendor)
     for problem in vendor.tag_problems(vendor_tag):
         is_named = attribute is not None and find_name(tag, attribute, vendor) is not None
-        if attribute is None or not is_named:
+        if attribute is None:
             yield problem, problem
+        elif not is_named:
+            yield problem, _missing_name_problem(problem, tag, attribute, vendor)
         else:
             named = replace(problem, message=f"{render(tag)}: {problem.message}")
             yield problem, _locate_problem(named, attribute, catalog, vendor)
+
+
+def _missing_name_problem(problem: Problem, tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> Problem:
+    """Return *problem* of a tag without a name; if the catalog has names of other values, say that this one lacks."""
+    if problem.code != "no-name" or not isinstance(find_written_naming(attribute, vendor), Mapping):
+        return problem
+    hint = f"add it to the names of {vendor.name} in [{attribute.name}]"
+    return Problem("no-name", f"the catalog has no name of {render(tag)} at {vendor.name}", tag.span, hint=hint)
 
 
 def _locate_problem(problem: Problem, attribute: CatalogAttribute, catalog: Catalog, vendor: Vendor) -> Problem:
