@@ -29,12 +29,13 @@ def test_replaced_index_keeps_segments_and_names_what_is_lost(tmp_path, audience
     assert DeviceIndex.open(tmp_path / "index").count("@x") == 2
 
 
-def test_replacing_a_damaged_index_keeps_nothing_of_it(tmp_path):
+def test_replacing_a_damaged_index_reports_that_its_segments_are_lost(tmp_path):
     index = build_index(tmp_path / "index", {"city": ["x", "y", "x"]})
     index.save_segment("x", "city:x")
     (tmp_path / "index" / "manifest.json").write_text("{}")
     replaced = build_index(tmp_path / "index", {"city": ["x", "y", "x"]}, replace=True)
-    assert (dict(replaced.segments), replaced.snapshot.manifest.description) == ({}, "build: 3 devices")
+    lost = "build: 3 devices; segments lost: the replaced index could not be read"
+    assert (dict(replaced.segments), replaced.snapshot.manifest.description) == ({}, lost)
 
 
 def test_tagging_copies_all_other_columns(tmp_path):

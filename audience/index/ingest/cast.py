@@ -95,9 +95,9 @@ def describe_rows(mask: pl.Series, values: pl.Series | None = None, first_row: i
 
     Rows are counted from *first_row* + 1.
     """
-    rows = mask.fill_null(False).arg_true()
-    if rows.is_empty():
+    if not mask.any():  # the usual case, and much cheaper than to look for rows
         return ""
+    rows = mask.fill_null(False).arg_true()
     shown_rows = rows.head(MAX_SHOWN_ROWS)
     descriptions = [f"row {first_row + row + 1:,}" for row in shown_rows.to_list()]
     if values is not None:
@@ -179,9 +179,13 @@ def _cast_strings(values: pl.Series, column: Column, first_row: int) -> pl.Serie
 
 def _rename_platforms(strings: pl.Series) -> pl.Series:
     """Return platforms under the names that expressions have for them."""
-    spellings = flatten_lists(strings).drop_nulls().unique().to_list()
-    renames = find_platform_renames(spellings)
+    renames = find_platform_renames(list_spellings(strings))
     return _map_values(strings, lambda value: value.replace(renames)) if renames else strings
+
+
+def list_spellings(strings: pl.Series) -> list[str]:
+    """Return the distinct values of strings, or of lists of strings."""
+    return flatten_lists(strings).drop_nulls().unique().cast(pl.String).to_list()
 
 
 def _cast_device_ids(values: pl.Series, column: Column, first_row: int) -> pl.Series:

@@ -11,7 +11,7 @@ from polars import selectors
 
 from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import BadRowLog, InvalidRowsError
-from audience.index.ingest.cast import cast_column, describe_rows, null_if_empty
+from audience.index.ingest.cast import cast_column, describe_rows, list_spellings, null_if_empty
 from audience.index.ingest.decode import concat_columns, new_categories, to_categorical
 from audience.index.ingest.encode import DeviceTable
 from audience.index.ingest.row_places import RowPlaces
@@ -19,6 +19,7 @@ from audience.index.ingest.sources import SEEKABLE_FORMATS
 from audience.index.ingest.table_reading import ColumnReading, TableReading
 from audience.index.schema.columns import Column
 from audience.index.storage.list_columns import element_type, is_list
+from audience.language.platforms import PLATFORM_TYPE, find_platform_renames
 from audience.progress import Progress
 
 CHUNKS_PER_SHARD = 4  # a shard is read in so many chunks, to bound memory
@@ -35,11 +36,12 @@ class Conversion:
 
 @dataclass(slots=True)
 class ReadingCounts:
-    """Counts of the rows and ids of a table, added up while they are read."""
+    """Counts of the rows and ids of a table, and the platforms that were renamed, collected while they are read."""
 
     rows: int = 0
     stripped: dict[str, int] = field(default_factory=dict)
     duplicates: int = 0
+    renamed_platforms: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ class SourceTable:
             None if self.log.path is None else str(self.log.path),
             self.counts.stripped,
             self.counts.duplicates,
+            self.counts.renamed_platforms,
         )
 
     def iter_chunks(self, max_rows: int) -> Iterator[tuple[int, DeviceTable]]:
@@ -169,6 +172,8 @@ class SourceTable:
         elif column.is_id and element_type(values) == pl.String:
             values = self._clean_ids(values, column)
         try:
+            if column.name == PLATFORM_TYPE and column.role in ("string", "tags"):
+                self.counts.renamed_platforms.update(find_platform_renames(list_spellings(values)))
             return cast_column(values, column, first_row)
         except (pl.exceptions.PolarsError, OverflowError, TypeError) as error:
             message = f"column {name!r} of type {values.dtype} cannot be read as {column.role}"

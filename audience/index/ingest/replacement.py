@@ -20,21 +20,27 @@ from audience.language.validation import join_some
 
 @dataclass(frozen=True, slots=True)
 class ReplacedIndex:
-    """Index that a build replaces: the text of its segments, and the number of devices with each bare tag."""
+    """Index that a build replaces: the text of its segments, and the number of devices with each bare tag.
+
+    `is_unreadable` is true if there is an index, and what it holds is unknown.
+    """
 
     segments: Mapping[str, str] = field(default_factory=dict)
     tag_counts: Mapping[str, int] = field(default_factory=dict)
+    is_unreadable: bool = False
 
 
 def read_replaced_index(path: Path) -> ReplacedIndex:
-    """Return what is kept or reported of the index in *path*; nothing if it cannot be read."""
+    """Return what is kept or reported of the index in *path*, if there is one."""
+    if not path.exists():
+        return ReplacedIndex()
     try:
         snapshot = open_snapshot(LocalStorage(path))
         counts = Counter[str]()
         for shard in snapshot.shards:
             counts.update(_count_tags(shard))
-    except InvalidIndexError:  # there is none, it is damaged, or another version has written it
-        return ReplacedIndex()
+    except InvalidIndexError:  # it is damaged, or another version has written it
+        return ReplacedIndex(is_unreadable=True)
     return ReplacedIndex(snapshot.manifest.segments, counts)
 
 
@@ -49,6 +55,8 @@ def _count_tags(shard: Shard) -> dict[str, int]:
 
 def describe_replacement(replaced: ReplacedIndex, shards: Sequence[Shard], columns: Iterable[Column]) -> str:
     """Return the segments that were kept, those that fit no longer, and the tags that no device has any more."""
+    if replaced.is_unreadable:
+        return "; segments lost: the replaced index could not be read"
     kept = [render(Segment(name)) for name in replaced.segments]
     attributes = {column.name for column in columns if not column.is_id}
     unfit = [

@@ -1,7 +1,7 @@
 """Record of how a table was read: every decision about its files, columns and rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from audience.index.ingest.text.files import TextFile
@@ -29,6 +29,7 @@ class TableReading:
         rejects: File with them, if a bad row does not stop the command.
         stripped: Number of ids without their outer blanks, by column.
         duplicates: Number of rows that were dropped or merged, because another row has the same id.
+        renamed_platforms: Platforms in other spellings than the one of expressions, and that one.
     """
 
     text_files: tuple[TextFile, ...]
@@ -38,6 +39,7 @@ class TableReading:
     rejects: str | None = None
     stripped: Mapping[str, int] | None = None
     duplicates: int = 0
+    renamed_platforms: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return all decisions as a JSON object."""
@@ -49,6 +51,7 @@ class TableReading:
             "rejects": self.rejects,
             "stripped_ids": dict(self.stripped or {}),
             "duplicates": self.duplicates,
+            "renamed_platforms": dict(self.renamed_platforms),
         }
 
     def notes(self) -> list[str]:
@@ -60,7 +63,8 @@ class TableReading:
         ]
         lines += [f"{self.rejected:,} bad rows left out, see {self.rejects}"] if self.rejected else []
         lines += [f"{self.duplicates:,} rows have the id of another row"] if self.duplicates else []
-        return lines
+        renames = [f"{spelling} is read as {name}" for spelling, name in sorted(self.renamed_platforms.items())]
+        return [*lines, *([f"platforms: {', '.join(renames)}"] if renames else [])]
 
 
 def _file_json(file: TextFile) -> dict[str, Any]:
