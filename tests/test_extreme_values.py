@@ -372,6 +372,6 @@ def test_nanoseconds_are_dropped_towards_the_past(tmp_path):
 
 def test_long_values_are_shortened_in_messages(tmp_path):
     table = pl.DataFrame({"token": ["a"], "x": ["y" * 1_000_000]})
-    with pytest.raises(TableError, match="1,000,002 characters") as caught:
+    with pytest.raises(TableError, match="y…'") as caught:
         DeviceIndex.build(table, tmp_path / "index", numbers=["x"])
     assert len(str(caught.value)) < 300
