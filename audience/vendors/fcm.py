@@ -42,7 +42,7 @@ INSTALLATION = "fid"  # kind of the reference to an installation, which has no t
 
 
 def parse(payload: Any) -> Expr:
-    """Parse `{"message": {…}}`, a message alone, the `{"tokens": […]}` of a multicast message, or a legacy request.
+    """Parse `{"message": {…}}`, a message alone, the `{"tokens": […]}` of a multicast message, a legacy request, or a condition.
 
     Brackets bind first, then operators from left to right, as the page is quoted.
 
@@ -50,6 +50,8 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"message": {"condition": "'a' in topics || 'b' in topics && 'c' in topics"}}))
     '(a OR b) AND c'
     """
+    if isinstance(payload, str) and " in topics" in payload and not payload.lstrip().startswith("{"):
+        payload = {"condition": payload}  # as programs pass it to Firebase's libraries
     request = PayloadCursor(payload).json_object()
     if "message" in request:
         request.only(("message", "validate_only", "validateOnly"))

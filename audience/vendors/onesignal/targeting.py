@@ -36,8 +36,10 @@ def parse(payload: Any) -> Expr:
     >>> render(parse({"filters": [vip, {"operator": "OR"}, {**vip, "key": "new"}, {**vip, "key": "a"}]}))
     'vip OR (new AND a)'
     """
-    request = PayloadCursor(payload).json_object()
-    key = find_target_keys(request)[0]
+    request = PayloadCursor(payload).json_value()
+    if isinstance(request.value, list):
+        request.fail("wrong-type", "expected an object, found a list", 'write a list of filters as {"filters": […]}')
+    key = find_target_keys(request.json_object())[0]
     if key in DEPRECATED_KEYS:
         request[key].warn(f"{key} is deprecated; write {DEPRECATED_KEYS[key]}")
     return all_of([_parse_target(key, request), *parse_platforms(key, request)])
