@@ -42,7 +42,7 @@ INSTALLATION = "fid"  # kind of the reference to an installation, which has no t
 
 
 def parse(payload: Any) -> Expr:
-    """Parse `{"message": {…}}`, a message alone, the `{"tokens": […]}` of a multicast message, a legacy request, or a condition.
+    """Parse a message, alone or in `{"message": {…}}`, a multicast `{"tokens": […]}`, a legacy request, a condition.
 
     Brackets bind first, then operators from left to right, as the page is quoted.
 
