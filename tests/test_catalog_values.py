@@ -127,6 +127,13 @@ def test_column_types_of_index_decide_which_values_are_equal(index):
     assert plan("version:1.2 AND NOT version:1.2.0", "tpns", index) != plan("nobody", "tpns", index)
 
 
+def test_versions_of_equal_rank_are_not_missed(index):
+    text = "version >= 1.2 AND NOT version > 1.2 AND NOT version:1.2"
+    for catalog in (None, CATALOG):
+        result = plan(text, "tpns", index, catalog)
+        assert (index.count(text), index.count(result.by_ids)) == (1, 1)
+
+
 def test_column_type_completes_catalog_without_order(index):
     catalog = parse_catalog('[age]\nvalues = ["30.0", "18", "41.50"]\nexclusive = true\nnames.emas = "a{value}"')
     result = plan("age >= 30 AND NOT age:41.5", "emas", index, catalog)

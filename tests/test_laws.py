@@ -9,6 +9,7 @@ from itertools import pairwise, permutations, product
 from pathlib import Path
 
 import polars as pl
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import (
@@ -55,13 +56,14 @@ from audience import (
     simplify,
     witness,
 )
-from audience.algebra.constraints import AttributeConstraints
+from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints
 from audience.algebra.equivalence import find_partition_violation
 from audience.algebra.normal_forms import Cnf, Dnf, cnf, dnf, nnf
 from audience.language.ast import COMPARE_OPS, MAX_DEPTH, atoms, map_atoms, walk
 from audience.language.bucketing import bucket_range
 from audience.language.describe import expr_json, format_tree
 from audience.language.segments import expand_segments, referenced_segments
+from audience.planning.catalog.value_keys import value_keys_of
 from audience.testing.oracle import OracleDevice, all_subsets, devices_of_all_tag_sets, is_inside
 from audience.vendors import vendor_names
 
@@ -257,13 +259,25 @@ ages = st.sampled_from([Tag("age", "17"), *(Compare("age", operator, "17") for o
 
 @given(boolean_exprs(ages, max_leaves=6), st.lists(boolean_exprs(ages, max_leaves=6), min_size=1, max_size=2))
 def test_partition_check_agrees_with_brute_force_over_order(target, parts):
-    """A partition that is proved holds for every device, and >= means greater or equal."""
+    """A partition that is proved holds for every device; >= means greater or equal of numbers and days."""
+    numbers = AttributeConstraints(keys={"age": value_keys_of("number")})
     devices = [OracleDevice(ages=ages) for ages in all_subsets([16, 17, 18])]
-    if find_partition_violation(target, parts) is None:
-        for device in devices:
-            assert sum(is_inside(part, device) for part in parts) == is_inside(target, device)
-    assert equivalent(parse("age >= 17"), parse("age > 17 OR age:17"))
-    assert equivalent(parse("NOT age <= 17"), parse("NOT age < 17 AND NOT age:17"))
+    for constraints in (NO_CONSTRAINTS, numbers):
+        if find_partition_violation(target, parts, constraints) is None:
+            for device in devices:
+                assert sum(is_inside(part, device) for part in parts) == is_inside(target, device)
+
+
+@pytest.mark.parametrize(("order", "wanted"), [("number", True), ("date", True), ("time", True), ("version", False)])
+def test_equal_rank_is_equal_tag_except_for_versions(order, wanted):
+    """1.2.0 is a version >= 1.2 that is neither > 1.2 nor the tag 1.2; of no known order, neither is assumed."""
+    ordered = AttributeConstraints(keys={"x": value_keys_of(order)})
+    value = "2020" if order in ("number", "version") else "2020-01-01"
+    for text, other in (("x >= V", "x > V OR x:V"), ("NOT x <= V", "NOT x < V AND NOT x:V")):
+        exprs = parse(text.replace("V", value)), parse(other.replace("V", value))
+        assert (find_partition_violation(exprs[0], [exprs[1]], ordered) is None) == wanted
+        assert not equivalent(*exprs)
+    assert equivalent(parse("x >= 1 AND x > 1"), parse("x > 1"))
 
 
 @given(existence_expr, st.booleans())

@@ -43,11 +43,13 @@ class ValueKeys:
         operand: Two comparisons whose operands have equal keys are the same comparison.
         overlap: A device can have two tags with equal keys although the attribute is exclusive, such as a day and a
             timestamp of that day.
+        has_equal_tags: x >= v means x > v or x:v. Not so for versions: 1.2.0 is >= 1.2, and another tag than 1.2.
     """
 
     tag: ValueKey
     operand: ValueKey
     overlap: ValueKey
+    has_equal_tags: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def merge_constraints(first: AttributeConstraints, second: AttributeConstraints)
 def build_constraint_expr(used_atoms: Iterable[Atom], constraints: AttributeConstraints) -> Expr:
     """Return an expression that is true of every device, for the attributes of *used_atoms*.
 
-    Whatever the constraints, a value of an attribute implies that the device has one, and >= means > or equal.
+    Whatever the constraints, a value of an attribute implies that the device has one, and > or equal implies >=.
 
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
@@ -130,7 +132,7 @@ def _iter_possible_rules(used_atoms: Sequence[Atom], constraints: AttributeConst
         unnamed_tags = [tag for tag in listed_tags if tag not in used_tags]
         yield any_of([*(tag for tag in listed_tags if tag in used_tags), *unnamed_tags[:1]])
     yield from _iter_existence_rules(used_atoms, constraints)
-    yield from _iter_order_rules(used_atoms)
+    yield from _iter_order_rules(used_atoms, constraints)
 
 
 def _iter_existence_rules(used_atoms: Sequence[Atom], constraints: AttributeConstraints) -> Iterator[Expr]:
@@ -147,8 +149,11 @@ def _iter_existence_rules(used_atoms: Sequence[Atom], constraints: AttributeCons
             yield any_of([Not(has), *conditions])
 
 
-def _iter_order_rules(used_atoms: Sequence[Atom]) -> Iterator[Expr]:
-    """Yield what links the comparisons of an attribute with one value: x >= 5 means x > 5 or x:5."""
+def _iter_order_rules(used_atoms: Sequence[Atom], constraints: AttributeConstraints) -> Iterator[Expr]:
+    """Yield what links the comparisons of an attribute with one value: x >= 5 follows from x > 5 and from x:5.
+
+    It means one of the two only if values that rank alike are one tag.
+    """
     known = set(used_atoms)
     for inclusive in used_atoms:
         if not isinstance(inclusive, Compare) or inclusive.operator not in (">=", "<="):
@@ -156,7 +161,8 @@ def _iter_order_rules(used_atoms: Sequence[Atom]) -> Iterator[Expr]:
         strict: CompareOp = ">" if inclusive.operator == ">=" else "<"
         parts: list[Expr] = [Compare(inclusive.type, strict, inclusive.value), Tag(inclusive.type, inclusive.value)]
         yield from (any_of([inclusive, Not(part)]) for part in parts if part in known)
-        if known.issuperset(parts):
+        keys = constraints.keys.get(inclusive.type)
+        if keys is not None and keys.has_equal_tags and known.issuperset(parts):
             yield any_of([Not(inclusive), *parts])
 
 

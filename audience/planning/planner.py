@@ -222,10 +222,10 @@ def _is_empty(request: PlanRequest) -> bool:
 
 
 def _plan_nothing(request: PlanRequest) -> Plan:
-    """Return a plan that sends nothing, or one by ids if the index has devices that the catalog rules out."""
+    """Return a plan that sends nothing, or one by ids if the index has devices that should not exist."""
     nothing = request.plan_nothing()
     facts = find_assumed_facts(request, nothing, [])
-    if contradiction := find_contradiction(request, nothing, facts) if facts else None:
+    if contradiction := find_contradiction(request, nothing, facts):
         return request.plan_by_ids((contradiction,))
     if request.strict and facts:
         return request.plan_by_ids(facts)

@@ -93,7 +93,7 @@ def find_assumed_facts(request: PlanRequest, candidate: Plan, parsed: list[Expr]
 
 
 def find_contradiction(request: PlanRequest, candidate: Plan, facts: tuple[Problem, ...]) -> Problem | None:
-    """Return a problem if the index shows that one of *facts* is wrong for this audience."""
+    """Return a problem if the index shows that the plan is wrong, as one of *facts* does not hold."""
     if request.index is None:
         return None
     target, *exprs = (
@@ -111,6 +111,9 @@ def find_contradiction(request: PlanRequest, candidate: Plan, facts: tuple[Probl
     differences = [f"{count:,} devices {name}" for name, count in counts.items() if count]
     if not differences:
         return None
+    if not facts:
+        message = f"the proof of this plan does not match the index: {', '.join(differences)}"
+        return Problem("proof-contradicted", message, hint="report this bug; the audience is right by ids")
     if CATALOG_IS_TRUE not in facts:
         message = f"{facts[0].message}; by the index, not so: {', '.join(differences)}"
         hint = "give every device one platform in the table, or leave it to the ids"

@@ -43,9 +43,9 @@ _number_key, _date_key, _time_key, _version_key, _day_key = map(
     _key_or_text, (NUMBER.parse, DATE.parse, TIME.parse_operand, VERSION.parse, _parse_day)
 )
 VALUE_KEYS: Mapping[Role | None, ValueKeys] = {
-    "number": ValueKeys(tag=_number_key, operand=_number_key, overlap=_number_key),
-    "date": ValueKeys(tag=_date_key, operand=_date_key, overlap=_day_key),
-    "time": ValueKeys(tag=_time_key, operand=_time_key, overlap=_day_key),
+    "number": ValueKeys(_number_key, _number_key, _number_key, has_equal_tags=True),
+    "date": ValueKeys(_date_key, _date_key, _day_key, has_equal_tags=True),
+    "time": ValueKeys(_time_key, _time_key, _day_key, has_equal_tags=True),
     "version": ValueKeys(tag=_text_key, operand=_version_key, overlap=_version_key),
 }
 TEXT_KEYS = ValueKeys(tag=_text_key, operand=_text_key, overlap=_text_key)

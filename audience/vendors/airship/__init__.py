@@ -6,6 +6,7 @@ specification that it is made from, on 2026-11-28.
 
 from audience.language.ast import Has, Reference
 from audience.language.platforms import PLATFORM_TYPE
+from audience.vendors.airship.attributes import view_atom
 from audience.vendors.airship.device_types import PLATFORMS
 from audience.vendors.airship.names import BUILTIN_KEYS, LIMITS, PAGE
 from audience.vendors.airship.targeting import (
@@ -34,6 +35,7 @@ VENDOR = Vendor(
     assumptions=assumptions,
     parse=parse,
     emit=emit,
+    view=view_atom,
     target_ids=target_ids,
     max_ids=MAX_SELECTORS,
     max_id_length=36,

@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 from audience.errors import Problem
 from audience.language.ast import (
     MAX_WITHIN_DAYS,
+    Atom,
     Compare,
     CompareOp,
     Expr,
@@ -201,8 +202,7 @@ def emit_attribute(atom: AttributeAtom) -> Payload:
             precision = {"precision": DAY_PRECISION} if type_ not in BUILTIN_KEYS and is_day(value) else {}
             return {**selector, "operator": "equals", "value": _format_value(type_, value), **precision}
         case Compare(type=type_, operator=">=" | "<=" as operator, value=value) if _has_numbers(type_, value):
-            strict: CompareOp = ">" if operator == ">=" else "<"
-            return {"OR": [emit_attribute(Compare(type_, strict, value)), emit_attribute(Tag(type_, value))]}
+            return {"OR": [emit_attribute(Compare(type_, _strict(operator), value)), emit_attribute(Tag(type_, value))]}
         case Compare(type=type_, operator=operator, value=value) if _has_numbers(type_, value):
             name = OPERATORS_BY_COMPARE_OP[operator]
             return {**selector, "operator": name, "value": _format_value(type_, value)}
@@ -212,6 +212,22 @@ def emit_attribute(atom: AttributeAtom) -> Payload:
             return {**selector, "operator": "range", "value": f"{start.isoformat()}/{end.isoformat()}"}
         case Compare(operator=operator, value=value):
             return {**selector, "operator": "after" if operator == ">=" else "before", "value": value}
+
+
+def view_atom(atom: Atom) -> Expr:
+    """Return *atom* as the conditions that Airship has in its place: >= and <= of numbers are two.
+
+    >>> view_atom(Compare("age", ">=", "17"))
+    Or(terms=(Compare(type='age', operator='>', value='17'), Tag(type='age', value='17')))
+    """
+    match atom:
+        case Compare(type=type_, operator=">=" | "<=" as operator, value=value) if _has_numbers(type_, value):
+            return any_of([Compare(type_, _strict(operator), value), Tag(type_, value)])
+    return atom
+
+
+def _strict(operator: CompareOp) -> CompareOp:
+    return ">" if operator == ">=" else "<"
 
 
 def emit_is_empty(has: Has) -> Payload:
