@@ -134,6 +134,21 @@ def test_versions_of_equal_rank_are_not_missed(index):
         assert (index.count(text), index.count(result.by_ids)) == (1, 1)
 
 
+@pytest.mark.parametrize("vendor", ["airship", "onesignal"])
+def test_versions_are_not_compared_as_numbers(index, vendor):
+    """A key of the customer is compared as a number; the vendor's own version as a version."""
+    for line, is_native in ((f'at = ["{vendor}"]', False), (f'builtin = ["{vendor}"]', True)):
+        ordered = parse_catalog(f'[version]\norder = "version"\n{line}')
+        result = plan("version > 1.2", vendor, catalog=ordered)
+        assert (bool(result.native), {problem.code for problem in result.reasons}) == (
+            is_native,
+            set() if is_native else {"no-ranges"},
+        )
+        assert plan("version > 1.2", vendor, index, ordered).native == result.native
+        assert ("version-spelling" in {problem.code for problem in result.assumptions}) == is_native
+    assert plan("age > 1.2", vendor, index, parse_catalog(f'[age]\nat = ["{vendor}"]')).native
+
+
 def test_column_type_completes_catalog_without_order(index):
     catalog = parse_catalog('[age]\nvalues = ["30.0", "18", "41.50"]\nexclusive = true\nnames.emas = "a{value}"')
     result = plan("age >= 30 AND NOT age:41.5", "emas", index, catalog)

@@ -34,6 +34,7 @@ from audience.planning.plans import SENT_IN_SEQUENCE, TWO_SOURCES, Plan, PlanReq
 from audience.planning.platform_requests import PlatformAttribute, find_platform_attribute, find_platform_cover
 from audience.planning.undocumented_nots import assume_undocumented_nots, refuse_undocumented_nots
 from audience.planning.verification import find_assumed_facts, find_contradiction, verify_plan
+from audience.planning.version_comparisons import refuse_version_comparisons
 from audience.planning.vouching import VendorHas, resolve_vendor_has
 from audience.vendors import get_vendor
 from audience.vendors.platform_field import platform_tags
@@ -108,7 +109,7 @@ def plan(
     expanded = simplified if catalog is None else simplify(nnf(expand_comparisons(simplified, catalog)))
     record = get_vendor(vendor, can="emit")
     record = assume_undocumented_nots(record) if id_vendor == vendor else refuse_undocumented_nots(record)
-    named_vendor = with_catalog_names(record, catalog)
+    named_vendor = refuse_version_comparisons(with_catalog_names(record, catalog), catalog, roles)
     known_types = [*roles, *(() if catalog is None else catalog.attributes)]
     vouched = resolve_vendor_has(vendor_has, expr, known_types)
     platforms = find_platform_attribute(record, catalog)

@@ -1,0 +1,74 @@
+"""Refuse to compare versions where a vendor compares numbers.
+
+A vendor compares the versions that it keeps by itself as versions. The keys that you set there it compares as
+numbers, by which 1.10 is less than 1.2. Whether a vendor takes 1.2 and 1.2.0 for equal is not documented.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TypeGuard
+
+from audience.errors import Problem
+from audience.index.schema.columns import Role
+from audience.language.ast import Atom, Compare, Expr, atoms
+from audience.language.printer import render
+from audience.planning.catalog.catalog import Catalog
+from audience.planning.catalog.vendor_names import is_own_key
+from audience.vendors.spec import Payload, Unsupported, Vendor
+
+VERSION_TYPES = frozenset({"version", "os_version", "sdk_version"})
+
+
+def refuse_version_comparisons(vendor: Vendor, catalog: Catalog | None, roles: Mapping[str, Role]) -> Vendor:
+    """Return *vendor* with an `emit` that refuses comparisons of versions in keys that are not its own.
+
+    Its `assumptions` name the spelling of the versions that it compares.
+
+    Args:
+        vendor: Vendor whose functions translate the names of *catalog*.
+        catalog: Catalog with the orders of attributes.
+        roles: Roles of the columns of an index.
+    """
+
+    def emit(expr: Expr) -> Payload:
+        payload = vendor.emit(expr)
+        problems = [_refusal(compare, vendor) for compare in _find_own_versions(expr, vendor, catalog, roles)]
+        if problems:
+            raise Unsupported(problems)
+        return payload
+
+    def assumptions(expr: Expr) -> Iterator[Problem]:
+        yield from vendor.assumptions(expr)
+        if types := dict.fromkeys(atom.type for atom in atoms(expr) if _is_builtin_version(atom, vendor, catalog)):
+            message = f"no version is spelled in two ways, such as 1.2 and 1.2.0, in {', '.join(sorted(types))}"
+            yield Problem("version-spelling", message)
+
+    return replace(vendor, emit=emit, assumptions=assumptions)
+
+
+def _find_own_versions(
+    expr: Expr, vendor: Vendor, catalog: Catalog | None, roles: Mapping[str, Role]
+) -> Iterator[Compare]:
+    """Yield the comparisons of *expr* of which a key of the customer has the versions."""
+    for atom in atoms(expr):
+        if not isinstance(atom, Compare):
+            continue
+        attribute = None if catalog is None else catalog.attributes.get(atom.type)
+        order = roles.get(atom.type) if attribute is None else attribute.order
+        if order == "version" and not _is_builtin(atom, vendor, catalog):
+            yield atom
+
+
+def _is_builtin_version(atom: Atom, vendor: Vendor, catalog: Catalog | None) -> TypeGuard[Compare]:
+    return isinstance(atom, Compare) and atom.type in VERSION_TYPES and _is_builtin(atom, vendor, catalog)
+
+
+def _is_builtin(compare: Compare, vendor: Vendor, catalog: Catalog | None) -> bool:
+    """Return whether the vendor keeps what *compare* compares by itself."""
+    attribute = None if catalog is None else catalog.attributes.get(compare.type)
+    return compare.type in vendor.builtins and (attribute is None or not is_own_key(attribute, vendor))
+
+
+def _refusal(compare: Compare, vendor: Vendor) -> Problem:
+    message = f"{render(compare)!r} compares versions; {vendor.title} compares the keys that you set as numbers"
+    return Problem("no-ranges", message, compare.span, hint="list the versions in a catalog, or use an index")
