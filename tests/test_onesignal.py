@@ -4,6 +4,7 @@ import json
 import warnings
 from itertools import product
 
+import polars as pl
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from strategies import boolean_exprs
 from audience import (
     And,
     Compare,
+    DeviceIndex,
     Everyone,
     Has,
     Ids,
@@ -26,9 +28,11 @@ from audience import (
     Unsupported,
     get_vendor,
     plan,
+    render,
     translate,
 )
 from audience.language.ast import atoms, bare
+from audience.planning.catalog.loader import parse_catalog
 
 RECENT = {"field": "last_session", "relation": "<", "hours_ago": "30"}
 RECENTLY_ACTIVE = Reference("onesignal", "filter", json.dumps(RECENT, separators=(",", ":")))
@@ -298,7 +302,7 @@ def test_expression_lists_up_to_20000_users_and_2000_subscriptions():
     [
         ("vip AND NOT city:Rome", "vendor-tags keys one-value"),
         ("cart_count > 0", "vendor-tags one-value numbers"),
-        ("version >= 1.2", "builtin one-value version-code"),
+        ("version >= 1.2", "builtin one-value version-code version-spelling"),
         ("country:us", "builtin one-value value-spelling"),
         ("attribute.province:guangdong", "vendor-tags one-value"),
         ("everyone", "universe"),
@@ -365,3 +369,13 @@ def test_message_says_what_to_write(payload, remedy):
         get_vendor("onesignal").parse(payload)
     [problem] = caught.value.problems
     assert remedy in f"{problem.message} {problem.hint}"
+
+
+def test_exclusive_tags_hold_in_proofs(tmp_path):
+    """The proof views untyped tags as keys, of which the catalog's facts are true too."""
+    table = pl.DataFrame({"registration_id": ["r1", "r2", "r3"], "tags": [["a"], ["b"], ["c"]]})
+    index = DeviceIndex.build(table, tmp_path / "index")
+    catalog = parse_catalog('[tag]\nexclusive = true\nat = { onesignal = ["a", "b"] }')
+    result = plan("b AND NOT a OR c", "onesignal", index, catalog)
+    assert (list(map(render, result.request_exprs)), render(result.by_ids)) == (["b"], "c")
+    assert "catalog" in {problem.code for problem in result.assumptions}

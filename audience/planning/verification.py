@@ -1,13 +1,14 @@
 """Verify a plan: read its payloads back and prove that they reach the audience, each device once."""
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import reduce
 
-from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints
+from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints, build_constraint_expr
 from audience.algebra.equivalence import find_partition_violation
 from audience.errors import AudienceError, ComplexityError, PayloadWarning, PlanError, Problem, ProofError
-from audience.language.ast import Atom, Compare, Expr, Tag, atoms, map_atoms
+from audience.language.ast import Atom, Compare, Expr, Tag, all_of, atoms, map_atoms
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.planning.catalog.references import expand_references, find_unknown_references
@@ -48,13 +49,21 @@ def _find_violation(
     vendor: Vendor, expr: Expr, parts: list[Expr], constraints: AttributeConstraints
 ) -> frozenset[Atom] | None:
     """Return the atoms of a device for which *parts* are wrong, as the vendor sees it, or None."""
-    target, *parts = (map_atoms(each, vendor.view) for each in (expr, *parts))
+    possible = _build_viewed_constraints(vendor, (expr, *parts), constraints)
+    target, *parts = (all_of([map_atoms(each, vendor.view), possible]) for each in (expr, *parts))
     violation = find_partition_violation(target, parts, constraints)
     if violation is None or not vendor.has_single_values:
         return violation
     types = {atom.type for each in (target, *parts) for atom in atoms(each) if isinstance(atom, Tag)} - {UNTYPED}
     single_values = replace(constraints, exclusive=constraints.exclusive | types)
     return find_partition_violation(target, parts, single_values)
+
+
+def _build_viewed_constraints(vendor: Vendor, exprs: Iterable[Expr], constraints: AttributeConstraints) -> Expr:
+    """Return in the view of *vendor* what *constraints* say of tags that it views as something else."""
+    used_atoms = dict.fromkeys(atom for expr in exprs for atom in atoms(expr))
+    changed = [atom for atom in used_atoms if isinstance(atom, Tag) and vendor.view(atom) != atom]
+    return map_atoms(build_constraint_expr(changed, constraints), vendor.view)
 
 
 def _read_back(vendor: Vendor, payload: Payload) -> Expr:

@@ -97,6 +97,9 @@ def type_problems(atom: Tag | Compare | Has) -> list[Problem]:
     ['write attribute.province for a key of your own']
     """
     type_ = atom.type
+    if type_ == PLATFORM_TYPE and not isinstance(atom, Tag):
+        message = f"{render(atom)!r}: OneSignal narrows a request to platforms, and has no condition on them"
+        return [Problem("no-existence" if isinstance(atom, Has) else "no-ranges", message, atom.span)]
     if type_ in (*FIELDS_BY_TYPE, UNTYPED, PLATFORM_TYPE) or own_key_type(key_of(type_)) == type_:
         return []
     message = f"{render(atom)!r}: OneSignal keeps no {type_} of a device by itself"
