@@ -210,7 +210,7 @@ def test_filters_are_said_back(filters):
         planned = translate({"filters": filters}, "onesignal", "onesignal")
     if planned == plan(Nobody(), "onesignal") or not planned.native:
         no_filter_matches = not any(matches_filters(filters, device, True) for device in DEVICES)
-        assert no_filter_matches or [problem.code for problem in planned.reasons] == ["implied-broadcast"]
+        assert no_filter_matches or planned.reasons[0].code == "implied-broadcast"  # a reference may be one too
         return
     [said] = planned.native
     assert planned.by_ids is None
