@@ -121,7 +121,7 @@ def _parse_rule(rule: PayloadCursor) -> Expr:
 
 def _parse_item(item: PayloadCursor) -> Expr:
     item.only(ITEM_KEYS)
-    type_ = _parse_tag_type(item["tag_type"])
+    type_ = _parse_tag_type(item.require("tag_type", "xg_user_define for tags of your own"))
     tags = [Tag(type_, name) for name in item["tags"].strings()]
     _warn_about_values(tags, item)
     expr = read_values(_join_tags(item, "tags_operator", tags), VALUE_NAMES)
