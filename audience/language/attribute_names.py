@@ -17,6 +17,7 @@ TPNS_TYPES = {
     "xg_auto_deviceversion": "model",
     "xg_auto_country": "country",
     "xg_auto_systemversion": "os_version",
+    "xg_auto_city": "xg_auto_city",  # `city` is a key that customers set themselves at other vendors
 }
 
 
