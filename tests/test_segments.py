@@ -13,7 +13,7 @@ SEGMENTS = {
     name: parse(text)
     for name, text in {
         "vip": "paying OR alias(u1)",
-        "lapsed": "NOT active",
+        "lapsed": "NOT lapsing",
         "target": "@vip AND NOT @lapsed",
         "big spenders": "spent:much",
     }.items()
@@ -24,8 +24,8 @@ EXPANDED_TEXTS = {
     "@vip": "paying OR alias(u1)",
     "@vip OR a": "paying OR alias(u1) OR a",
     "@vip AND a": "(paying OR alias(u1)) AND a",
-    "NOT @lapsed": "NOT NOT active",
-    "a AND @target": "a AND (paying OR alias(u1)) AND NOT NOT active",
+    "NOT @lapsed": "NOT NOT lapsing",
+    "a AND @target": "a AND (paying OR alias(u1)) AND NOT NOT lapsing",
     '@"big spenders" AND sample(10%, x)': "spent:much AND sample(10%, x)",
 }
 
@@ -90,7 +90,7 @@ def test_index_segment_is_planned_natively(index_with_segments):
     for name in vendor_names(can="emit"):
         result = plan("male AND NOT @lapsed", name, index_with_segments, vendor_has=["tag"])
         assert (result.by_ids, result.reasons) == (None, ())
-        assert equivalent(get_vendor(name).parse(result.native[0]), parse("male AND active"))
+        assert equivalent(get_vendor(name).parse(result.native[0]), parse("male AND lapsing"))
 
 
 def test_plan_rejects_unsaved_segment(index_with_segments):
@@ -99,7 +99,7 @@ def test_plan_rejects_unsaved_segment(index_with_segments):
 
 
 def test_lint_expands_index_segments(index_with_segments):
-    expr = parse("@lapsed AND active")
+    expr = parse("@lapsed AND lapsing")
     assert lint(expr) == []
     assert "always-nobody" in {problem.code for problem in lint(expr, index_with_segments)}
 

@@ -14,7 +14,7 @@ from audience.index.schema.value_types import value_type_of
 from audience.language.platforms import PLATFORM_TYPE, canonical_platform
 from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
-from audience.planning.catalog.positions import find_line, line_problem
+from audience.planning.catalog.positions import find_reference_line, line_problem
 from audience.planning.catalog.references import TABLE, find_meaning_problems, read_meanings
 from audience.planning.catalog.value_keys import value_keys_of
 
@@ -125,7 +125,7 @@ def _table_problems(name: str, table: Any, text: str) -> Iterator[Problem]:
 
 def _reference_problems(table: Any, text: str) -> Iterator[Problem]:
     for key, problem in find_meaning_problems(table):
-        yield replace(problem, message=f"line {find_line(text, TABLE, key)}: {problem.message}")
+        yield replace(problem, message=f"line {find_reference_line(text, key)}: {problem.message}")
 
 
 def _key_problems(name: str, table: Mapping[str, Any], text: str) -> Iterator[Problem]:

@@ -39,6 +39,12 @@ def find_line(text: str, table: str, key: str) -> int:
     return next((lines[path] for path in paths if path in lines), 1)
 
 
+def find_reference_line(text: str, key: str) -> int:
+    """Return the line of *key* in the table of references: a vendor, or a value below one."""
+    lines = find_key_lines(text)
+    return next((line for path, line in lines.items() if path[0] == "references" and path[-1] == key), 1)
+
+
 @lru_cache(maxsize=4)
 def find_key_lines(text: str) -> Mapping[KeyPath, int]:
     r"""Return the line of each table, key and element of an array in *text*, which is valid TOML.

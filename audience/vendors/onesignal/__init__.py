@@ -14,10 +14,15 @@ from audience.vendors.onesignal.restating import restate
 from audience.vendors.onesignal.targeting import LIMITS, emit, parse, tag_problems, target_ids
 from audience.vendors.onesignal.vendor_view import view_atom
 from audience.vendors.spec import Vendor
+from audience.vendors.value_names import ValueNames
+
+# As the fields of a filter are documented: a code of two letters, of Chinese with its script.
+VALUE_NAMES = {"country": ValueNames(pattern="[A-Z]{2}"), "language": ValueNames(pattern="[a-z]{2}|zh-Han[st]")}
 
 VENDOR = Vendor(
     name="onesignal",
     title="OneSignal",
+    value_names=VALUE_NAMES,
     docs_url=PAGE,
     docs_read_on="2026-11-21",
     fragment="a union of intersections of tags, comparisons and NOTs, ≤ 200 entries; or segments, ids or aliases",

@@ -96,7 +96,7 @@ def emit_filters(expr: Expr) -> Filters:
 def count_entries(clauses: Sequence[Clause]) -> int:
     """Return the number of filters and ORs that *clauses* of tags take, or more than the maximum if they cannot be.
 
-    >>> count_entries([(bare("vip"), Not(Tag("city", "Rome")))])
+    >>> count_entries([(Tag("tag", "vip"), Not(Tag("city", "Rome")))])
     5
     """
     if any(key_clash_problems(any_of(map(all_of, clauses)))) or any(map(_clause_problems, clauses)):
