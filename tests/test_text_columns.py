@@ -248,3 +248,15 @@ def test_update_takes_the_last_row_of_an_id_or_merges_them(rows_in_chunk, tmp_pa
         assert sorted(index.resolve(f"{r1} AND age = 7 AND NOT z").ids()) == ["r1"]
     with pytest.raises(TableError, match="duplicate-id"):
         index.update(REPEATED)
+
+
+def test_table_without_a_good_row_replaces_nothing(tmp_path):
+    table = tmp_path / "devices.csv"
+    table.write_text("registration_id,age\nr1,5\n")
+    DeviceIndex.build(table, tmp_path / "index")
+    table.write_text("registration_id,age\n,5\n,6\n")
+    with pytest.raises(TableError, match="all 2 rows are bad") as caught:
+        DeviceIndex.build(table, tmp_path / "index", replace=True, on_bad_row="reject")
+    assert caught.value.code == "no-good-row"
+    assert len(DeviceIndex.open(tmp_path / "index")) == 1
+    assert len((tmp_path / "index.rejects.csv").read_text().splitlines()) == 3

@@ -92,6 +92,13 @@ class BadRowLog:
             hint = "correct them, or leave them out: --on-bad-row reject"
             raise TableError(Problem("bad-row", "\n".join(self._shown) + more, hint=hint))
 
+    def require_good_rows(self, good_count: int) -> None:
+        """Raise TableError if every row is bad; the file of rejected rows is written, so that they can be looked at."""
+        if self.count and not good_count:
+            self.commit()
+            message = f"all {self.count:,} rows are bad, so no index is built; see {self.path}"
+            raise TableError(Problem("no-good-row", message, hint="correct them, or choose other options for reading"))
+
     def commit(self) -> None:
         """Write the file of rejected rows, also if there are none; it replaces one of an earlier command."""
         if self.stream is not None and self.path is not None:

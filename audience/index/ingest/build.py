@@ -83,6 +83,7 @@ def build_index(
         reject_shared_tags(shards, table.columns)
         reject_mixed_numbers(shards, table.columns)
         device_count = sum(shard.device_count for shard in shards)
+        log.require_good_rows(device_count)
         description = f"build: {device_count:,} devices{describe_replacement(replaced, shards, table.columns)}"
         files = tuple(shard.files for shard in shards)
         deleted = write_deleted_rows(storage, 1, {shard.name: shard.deleted for shard in shards if shard.deleted})
