@@ -100,6 +100,9 @@ def type_problems(atom: Tag | Compare | Has) -> list[Problem]:
     if type_ == PLATFORM_TYPE and not isinstance(atom, Tag):
         message = f"{render(atom)!r}: OneSignal narrows a request to platforms, and has no condition on them"
         return [Problem("no-existence" if isinstance(atom, Has) else "no-ranges", message, atom.span)]
+    if type_ == UNTYPED and not isinstance(atom, Tag):
+        message = f"{render(atom)!r}: tags without a value are keys of their own at OneSignal, not values of one key"
+        return [Problem("no-existence" if isinstance(atom, Has) else "no-ranges", message, atom.span)]
     if type_ in (*FIELDS_BY_TYPE, UNTYPED, PLATFORM_TYPE) or own_key_type(key_of(type_)) == type_:
         return []
     message = f"{render(atom)!r}: OneSignal keeps no {type_} of a device by itself"
