@@ -33,17 +33,15 @@ def check_arguments(function: Callable[Parameters, Result]) -> Callable[Paramete
     Traceback (most recent call last):
     TypeError: times: expected int, got None
     """
+    accepted_calls: set[tuple[type, ...]] = set()  # whether a value is accepted depends on its type alone
 
     @wraps(function)
     def checked(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        parameters = _read_parameters(function)
-        for name, value in (*zip(parameters, args, strict=False), *kwargs.items()):
-            if name not in parameters or value is parameters[name].default:
-                continue  # the class of an optional argument is not loaded in vain
-            accepted = _read_types(function, name)
-            is_bytes = isinstance(value, bytes) and bytes not in accepted  # otherwise a list of numbers
-            if accepted and (is_bytes or not isinstance(value, accepted)):
-                raise TypeError(f"{name}: expected {_describe_types(accepted)}, got {value!r:.60}")
+        types = tuple(map(type, args))
+        if kwargs or types not in accepted_calls:
+            _require_types(function, args, kwargs)
+        if not kwargs:
+            accepted_calls.add(types)
         return function(*args, **kwargs)
 
     return checked
@@ -63,6 +61,17 @@ def check_methods(*, skip: Container[str] = ()) -> Callable[[type[Checked]], typ
         return cls
 
     return check_class
+
+
+def _require_types(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    parameters = _read_parameters(function)
+    for name, value in (*zip(parameters, args, strict=False), *kwargs.items()):
+        if name not in parameters or value is parameters[name].default:
+            continue  # the class of an optional argument is not loaded in vain
+        accepted = _read_types(function, name)
+        is_bytes = isinstance(value, bytes) and bytes not in accepted  # otherwise a list of numbers
+        if accepted and (is_bytes or not isinstance(value, accepted)):
+            raise TypeError(f"{name}: expected {_describe_types(accepted)}, got {value!r:.60}")
 
 
 def _describe_types(types: tuple[type, ...]) -> str:

@@ -89,3 +89,11 @@ def test_wrong_types_are_errors_that_name_the_argument(name, index, tmp_path):
             except Exception as error:  # noqa: BLE001 any other error is what this test looks for
                 tracebacks.append(f"{argument}={wrong!r}: {type(error).__name__} {error}")
     assert tracebacks == []
+
+
+@pytest.mark.parametrize("wrong", [None, 7, b"bytes", 1.5])
+def test_wrong_type_is_an_error_after_a_call_with_a_right_one(wrong):
+    for function in (audience.all_of, audience.any_of):
+        function([parse("a")])
+        with pytest.raises(TypeError, match="terms"):
+            function(wrong)
