@@ -1,0 +1,106 @@
+"""Rows that at least, at most or exactly so many of several sets have, against plain counting."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience.index.storage import packed_words, thresholds
+from audience.index.storage.bitmaps import BitMap, RowSet, bitmap_nbytes
+
+ROW_COUNT = 200_000  # more than three containers
+EDGES = [0, 1, 63, 64, 65_535, 65_536, 131_071, 131_072, 196_607, 196_608, ROW_COUNT - 1]
+
+
+@st.composite
+def bitmaps(draw) -> BitMap:
+    """Bitmaps whose containers are arrays, words and runs, also empty and full ones."""
+    rows = BitMap(draw(st.lists(st.sampled_from(EDGES) | st.integers(0, ROW_COUNT - 1), max_size=8)))
+    for start in draw(st.lists(st.integers(0, ROW_COUNT - 1), max_size=3)):
+        length, step = draw(st.sampled_from([(ROW_COUNT, 1), (70_000, 1), (70_000, 2), (70_000, 17), (300, 1)]))
+        rows |= BitMap(range(start, min(start + length, ROW_COUNT), step))
+    if draw(st.booleans()):
+        rows.run_optimize()
+    return rows
+
+
+@st.composite
+def row_sets(draw) -> list[RowSet]:
+    """Lists of sets, of which some are complements; sets may stand twice."""
+    some = draw(st.lists(bitmaps(), min_size=1, max_size=4))
+    picked = draw(st.lists(st.sampled_from(some), min_size=1, max_size=12))
+    flags = draw(st.lists(st.booleans(), min_size=len(picked), max_size=len(picked)) | st.just([False] * len(picked)))
+    return [RowSet(rows, flag, bitmap_nbytes(rows)) for rows, flag in zip(picked, flags, strict=True)]
+
+
+def count_by_row(operands: list[RowSet]) -> np.ndarray:
+    """Return in how many of *operands* each row is."""
+    counts = np.zeros(ROW_COUNT, dtype=np.int64)
+    for operand in operands:
+        is_in = np.zeros(ROW_COUNT, dtype=np.bool_)
+        is_in[list(operand.bitmap)] = True
+        counts += ~is_in if operand.complemented else is_in
+    return counts
+
+
+def rows_of(row_set: RowSet) -> list[int]:
+    """Return the rows of a set, written out."""
+    everyone = BitMap(range(ROW_COUNT))
+    return list(everyone - row_set.bitmap if row_set.complemented else row_set.bitmap)
+
+
+@given(operands=row_sets(), count=st.integers(-1, 13))
+def test_thresholds_count_rows(operands, count):
+    counts = count_by_row(operands)
+    at_least = thresholds.rows_at_least(operands, count, ROW_COUNT)
+    exactly = thresholds.rows_exactly(operands, count, ROW_COUNT)
+    assert rows_of(at_least) == np.flatnonzero(counts >= count).tolist()
+    assert rows_of(exactly) == np.flatnonzero(counts == count).tolist()
+
+
+@given(operands=row_sets(), count=st.integers(1, 12), exactly=st.booleans())
+def test_all_algorithms_agree(operands, count, exactly):
+    plain = [operand._replace(complemented=False) for operand in operands]
+    rows = [operand.bitmap for operand in plain]
+    before = [list(bitmap) for bitmap in rows]
+    merged = thresholds.merge_bitmaps(rows, count, exactly=exactly)
+    assert merged == thresholds.count_in_bytes(rows, count, ROW_COUNT, exactly=exactly)
+    assert merged == thresholds.add_words(plain, count, ROW_COUNT, exactly=exactly)
+    assert [list(bitmap) for bitmap in rows] == before, "an operand was changed"
+
+
+@pytest.mark.parametrize("operand_count", [7, 8, 9, 255, 256, 300])
+def test_many_operands(operand_count):
+    rng = np.random.default_rng(operand_count)
+    rows = [BitMap(rng.integers(0, 1_000, 300)) for _ in range(operand_count)]
+    tally = Counter(row for bitmap in rows for row in bitmap)
+    for count in (2, operand_count // 4, operand_count - 1, operand_count):
+        expected = BitMap([row for row, found in tally.items() if found >= count])
+        operands = [RowSet(bitmap) for bitmap in rows]
+        assert thresholds.count_in_bytes(rows, count, 1_000, exactly=False) == expected
+        assert thresholds.add_words(operands, count, 1_000, exactly=False) == expected
+        assert thresholds.merge_bitmaps(rows, count, exactly=False) == expected
+
+
+@given(rows=bitmaps())
+def test_packed_words_are_lossless(rows):
+    words = np.full(packed_words.word_count(ROW_COUNT), ~np.uint64(0))
+    packed_words.fill_words(rows, words)
+    slow = words.copy()
+    packed_words._fill_words_from_rows(rows, slow)
+    assert (words == slow).all()
+    assert packed_words.words_to_bitmap(words) == rows
+    mask = packed_words.bitmap_to_mask(rows, ROW_COUNT)
+    assert np.flatnonzero(mask).tolist() == list(rows)
+    assert packed_words.mask_to_bitmap(mask) == rows
+
+
+def test_words_are_filled_by_croaring():
+    assert packed_words._load_croaring() is not None, "this wheel of pyroaring is answered by the slow way"
+
+
+def test_no_rows_have_no_words():
+    assert packed_words.mask_to_bitmap(np.zeros(0, dtype=np.bool_)) == BitMap()
+    assert thresholds.add_words([RowSet(BitMap()), RowSet(BitMap())], 2, 0, exactly=True) == BitMap()
