@@ -37,6 +37,10 @@ def build_closed_catalog(value_count: int) -> Catalog:
     return parse_catalog(f"[city]\nvalues = {values}\nexclusive = true\nexhaustive = true\n{names}")
 
 
+def build_builtin_catalog(value_count: int) -> Catalog:
+    return parse_catalog(f'[province]\nvalues = {[f"p{n:04}" for n in range(value_count)]}\nbuiltin = ["tpns"]')
+
+
 def write_wide_catalog(attribute_count: int, separator: str) -> str:
     return "\n".join(
         f'[a{number}]\nvalues = ["x", "y", "z"]\nexclusive = true\n'
@@ -62,7 +66,8 @@ def is_by_ids(made: Plan) -> bool:
 
 
 def measure_plans(value_count: int) -> list[CatalogTime]:
-    catalog = build_closed_catalog(value_count)
+    catalog, builtin_catalog = build_closed_catalog(value_count), build_builtin_catalog(value_count)
+    provinces = parse(" OR ".join(f"province:{value}" for value in builtin_catalog.attributes["province"].values))
     every, half = (
         " OR ".join(f"city:{value}" for value in catalog.attributes["city"].values[:count])
         for count in (value_count, value_count // 2)
@@ -78,6 +83,10 @@ def measure_plans(value_count: int) -> list[CatalogTime]:
         measure(f"plan of {value_count:,} values, EngageLab", is_right(every, "engagelab", is_by_ids)),
         measure("plan of NOT one of them, EngageLab", is_right("NOT city:c0003", "engagelab", is_by_ids)),
         measure("plan of a tag AND half of them, TPNS", is_right(f"vip AND ({half})", "tpns", is_native)),
+        measure(
+            f"plan of {value_count:,} built-in values, TPNS",
+            lambda: is_native(plan(provinces, "tpns", catalog=builtin_catalog)),
+        ),
     ]
 
 

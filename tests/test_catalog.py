@@ -98,6 +98,36 @@ def test_any_type_vendor_splits_at_first_colon():
     assert find_candidate_tags(Tag("plan", "a"), catalog, vendor) == [Tag("plan", "a")]
 
 
+CLOSED_ATTRIBUTE = st.fixed_dictionaries(
+    {
+        "values": st.lists(st.sampled_from(["北京", "beijing", "天津", "guangdong", "x"]), min_size=1, unique=True),
+        "names": st.sampled_from(
+            [
+                "",
+                'builtin = ["tpns"]',
+                'at = ["tpns"]',
+                'names.tpns = "{value}"',
+                'names.tpns = "{type}_{value}"',
+                'names.tpns = "xg_auto_province.{value}"',
+                'names.tpns = { "北京" = "xg_auto_province.北京", x = "province_x" }',
+                'builtin = ["tpns"]\nnames.tpns = { "天津" = "beijing", x = "x" }',
+            ]
+        ),
+    }
+)
+
+
+@given(province=CLOSED_ATTRIBUTE, area=CLOSED_ATTRIBUTE)
+def test_every_tag_with_a_name_is_found_by_it(province, area):
+    tables = {"province": province, "area": area}
+    text = "\n".join(f"[{type_}]\nvalues = {table['values']}\n{table['names']}" for type_, table in tables.items())
+    catalog, vendor = parse_catalog(text), get_vendor("tpns")
+    tags = [Tag(type_, value) for type_, table in tables.items() for value in table["values"]]
+    for name in dict.fromkeys(to_vendor_tag(tag, catalog, vendor) for tag in tags):
+        called_so = [tag for tag in tags if to_vendor_tag(tag, catalog, vendor) == name and tag != name]
+        assert sorted(find_candidate_tags(name, catalog, vendor), key=str) == sorted(called_so or [name], key=str), text
+
+
 def test_catalog_names_round_trip():
     payload = emit_natively("province:四川 AND NOT version:1.2.0 AND vip", "engagelab")
     assert (

@@ -109,7 +109,7 @@ def is_declared(atom: TypedAtom, catalog: Catalog | None, vendor: Vendor) -> boo
 
 
 def _has_tag(tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> bool:
-    if attribute.values and tag.value not in attribute.values:
+    if attribute.values and tag.value not in attribute.listed:
         return False
     if find_written_naming(attribute, vendor) is None:
         is_named = is_builtin(attribute, vendor)
@@ -187,9 +187,8 @@ def list_assumed_tags(
     """
     exprs = list(exprs)
     undeclared = list(dict.fromkeys(atom for expr in exprs for atom in find_undeclared(expr, catalog, vendor)))
-    builtin = [atom for atom in undeclared if _means_builtin(atom.type, catalog, vendor)]
-    own = [atom for atom in undeclared if atom not in builtin]
-    taken = [atom for atom in own if atom.type not in vouched]
+    builtin_types = {atom.type for atom in undeclared if _means_builtin(atom.type, catalog, vendor)}
+    taken = [atom for atom in undeclared if atom.type not in builtin_types and atom.type not in vouched]
     vouched_for = [atom for atom in undeclared if atom.type in vouched]
     assumptions = []
     if taken:
@@ -198,7 +197,7 @@ def list_assumed_tags(
     if vouched_for:
         message = f"{vendor.name} has these tags, as --vendor-has vouches for: {_list_names(vouched_for)}"
         assumptions.append(Problem("vendor-has", message))
-    types = dict.fromkeys(atom.type for atom in builtin if atom.type != PLATFORM_TYPE)
+    types = dict.fromkeys(atom.type for atom in undeclared if atom.type in builtin_types - {PLATFORM_TYPE})
     if types:  # a request that names platforms has an assumption of its own
         names = ", ".join(_name_builtin(type_, vendor) for type_ in types)
         assumptions.append(Problem("builtin", f"{vendor.name}'s own {names} is meant"))
@@ -212,8 +211,12 @@ def _find_undocumented_values(exprs: Iterable[Expr], catalog: Catalog | None, ve
     """Return the tags that a request names by words which no page of *vendor* documents."""
     tags = dict.fromkeys(atom for expr in exprs for atom in atoms(expr) if isinstance(atom, Tag))
     attributes = {} if catalog is None else catalog.attributes
-    named = [tag for tag in tags if tag.type in attributes and find_name(tag, attributes[tag.type], vendor) is not None]
-    own = [tag for tag in tags if tag not in named and _means_builtin(tag.type, catalog, vendor)]
+    own = [
+        tag
+        for tag in tags
+        if _means_builtin(tag.type, catalog, vendor)
+        and (tag.type not in attributes or find_name(tag, attributes[tag.type], vendor) is None)
+    ]
     return list_undocumented_values([read_value(tag, vendor.value_names) for tag in own], vendor.value_names)
 
 

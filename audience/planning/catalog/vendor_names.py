@@ -11,9 +11,10 @@ A pattern such as `{type}_{value}` is formatted to get the vendor's name, and ma
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime
+from functools import cache
 
 from audience.algebra.request_shape import ListsByKey, RequestShape
 from audience.errors import PayloadError, Problem
@@ -21,8 +22,9 @@ from audience.language.ast import Atom, Compare, Expr, Has, Tag, Within, atoms, 
 from audience.language.attribute_names import BUILTIN_TYPES, OWN_KEY_PREFIX, UNTYPED
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
-from audience.planning.catalog.name_index import VALUE_PATTERN, NameIndex, build_name_index
+from audience.planning.catalog.name_index import VALUE_PATTERN, AttributeNames, NameIndex, build_name_index
 from audience.planning.catalog.positions import line_problem
+from audience.span import Span
 from audience.vendors.spec import Payload, Unsupported, Vendor
 from audience.vendors.value_names import list_values_hint, read_value, write_value
 
@@ -55,6 +57,7 @@ def with_catalog_names(vendor: Vendor, catalog: Catalog | None) -> Vendor:
     def parse(payload: object) -> Expr:
         return map_atoms(vendor.parse(payload), lambda atom: _read_atom(atom, catalog, vendor))
 
+    @cache  # a proof asks for every tag several times
     def view(atom: Atom) -> Expr:
         return _view_atom(atom, catalog, vendor)
 
@@ -169,7 +172,7 @@ def _locate_problem(problem: Problem, attribute: CatalogAttribute, catalog: Cata
 def _spell_tag(tag: Tag, catalog: Catalog) -> Tag:
     """Return *tag* with its value as the catalog spells it."""
     attribute = catalog.attributes.get(tag.type)
-    return tag if attribute is None else replace(tag, value=attribute.spelling(tag.value))
+    return tag if attribute is None else Tag(tag.type, attribute.spelling(tag.value), span=tag.span)
 
 
 def _read_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
@@ -268,7 +271,7 @@ def own_type(attribute: CatalogAttribute) -> str:
 
 def vendor_family(vendor: Vendor) -> tuple[str, ...]:
     """Return the vendors whose entries in a catalog also hold for *vendor*, itself first."""
-    return tuple(dict.fromkeys((vendor.name, *vendor.id_columns)))
+    return vendor.name, *vendor.id_columns
 
 
 def to_vendor_tag(tag: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
@@ -283,7 +286,7 @@ def format_vendor_tag(tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> 
     if name is None:
         own_key = is_own_key(attribute, vendor)
         return replace(tag, type=own_type(attribute)) if own_key else read_value(tag, vendor.value_names)
-    return replace(_parse_vendor_name(name.replace("{type}", tag.type), vendor), span=tag.span)
+    return _parse_vendor_name(name.replace("{type}", tag.type), vendor, tag.span)
 
 
 def find_pattern_problem(attribute: CatalogAttribute, vendor: Vendor) -> str | None:
@@ -336,7 +339,10 @@ def _find_naming(attribute: CatalogAttribute, vendor: Vendor) -> str | Mapping[s
 
 def find_written_naming(attribute: CatalogAttribute, vendor: Vendor) -> str | Mapping[str, str] | None:
     """Return the pattern or table that the catalog has for the vendor or its family."""
-    return next((attribute.names[name] for name in vendor_family(vendor) if name in attribute.names), None)
+    for name in vendor_family(vendor) if attribute.names else ():
+        if name in attribute.names:
+            return attribute.names[name]
+    return None
 
 
 def _format_value(value: str, date_format: str | None) -> str:
@@ -347,15 +353,15 @@ def _format_value(value: str, date_format: str | None) -> str:
     return day.strftime(re.sub("%[%Y]", lambda match: f"{day.year:04}" if match[0] == "%Y" else "%%", date_format))
 
 
-def _parse_vendor_name(name: str, vendor: Vendor) -> Tag:
+def _parse_vendor_name(name: str, vendor: Vendor, span: Span | None = None) -> Tag:
     """Parse a name of the catalog: TYPE:VALUE if the vendor has typed tags, ALIAS.VALUE, or an untyped tag."""
     type_, _, typed_value = name.partition(":")
     if vendor.has_typed_tags and type_ and typed_value:
-        return Tag(type_, typed_value)
+        return Tag(type_, typed_value, span=span)
     alias, _, value = name.partition(".")
     if value and alias in vendor.type_aliases:
-        return read_value(Tag(vendor.type_aliases[alias], value), vendor.value_names)
-    return Tag(UNTYPED, name)
+        return read_value(Tag(vendor.type_aliases[alias], value, span=span), vendor.value_names)
+    return Tag(UNTYPED, name, span=span)
 
 
 def find_candidate_tags(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> list[Tag]:
@@ -368,58 +374,66 @@ def find_matching_tags(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Ite
 
     Matching a pattern only proposes values; formatting them again decides.
     """
-    for position, values in _find_candidates(vendor_tag, catalog, vendor).items():
-        attribute = list(catalog.attributes.values())[position]
+    for attribute, values in _find_candidates(vendor_tag, catalog, vendor):
         for value in dict.fromkeys(map(attribute.spelling, values)):
-            tag = Tag(attribute.name, value)
+            tag = Tag(attribute.name, value, span=vendor_tag.span)
             if tag != vendor_tag and format_vendor_tag(tag, attribute, vendor) == vendor_tag:
-                yield replace(tag, span=vendor_tag.span)
+                yield tag
 
 
-def _find_candidates(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> dict[int, list[str]]:
-    """Return the attributes that may call a tag *vendor_tag*, by position in the catalog, and the values to try.
+def _find_candidates(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Iterator[tuple[CatalogAttribute, list[str]]]:
+    """Yield the attributes that may call a tag *vendor_tag*, and the values to try, in the order of the catalog.
 
-    A catalog may write the value in the vendor's own word. The values of a built-in attribute need no names.
+    A catalog may write the value in the vendor's own word.
     """
     index = _load_name_index(catalog, vendor)
-    attributes = list(catalog.attributes.values())
     candidates: dict[int, list[str]] = {}
     for word in dict.fromkeys([vendor_tag.value, write_value(vendor_tag, vendor.value_names).value]):
-        tag = replace(vendor_tag, value=word)
-        found = index.find_candidates(tag.type, tag.value, list(_catalog_spellings(tag, vendor)))
-        for position, values in found.items():
-            more = _candidate_values(tag, attributes[position], vendor)
+        tag = Tag(vendor_tag.type, word)
+        names = list(_list_names(tag, vendor))
+        for position, values in index.find_candidates(tag, names).items():
+            more = _candidate_values(tag, names, catalog.attributes[index.types[position]], vendor)
             candidates.setdefault(position, []).extend([*values, *more])
-    if vendor_tag.type in vendor.value_names and vendor_tag.type in catalog.attributes:
-        listed = catalog.attributes[vendor_tag.type].values or ()
-        candidates.setdefault(list(catalog.attributes).index(vendor_tag.type), []).extend(listed)
-    return dict(sorted(candidates.items()))
+    for position, values in sorted(candidates.items()):
+        yield catalog.attributes[index.types[position]], values
 
 
 def _load_name_index(catalog: Catalog, vendor: Vendor) -> NameIndex:
     """Return the index of the names that *catalog* has for *vendor*, which is built once."""
     key = vendor.name, vendor.id_columns, tuple(vendor.date_formats.items())
     if key not in catalog.name_indexes:
-        catalog.name_indexes[key] = build_name_index(
-            (attribute.name, _find_naming(attribute, vendor), own_type(attribute))
-            if is_own_key(attribute, vendor)
-            else (attribute.name, _find_naming(attribute, vendor), None)
-            for attribute in catalog.attributes.values()
-        )
+        attributes = catalog.attributes.values()
+        catalog.name_indexes[key] = build_name_index(_describe_names(attribute, vendor) for attribute in attributes)
     return catalog.name_indexes[key]
 
 
-def _candidate_values(vendor_tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> Iterator[str]:
-    """Yield the values of *attribute* that, other than by a table of names, *vendor* may call *vendor_tag*."""
+def _describe_names(attribute: CatalogAttribute, vendor: Vendor) -> AttributeNames:
+    own = own_type(attribute) if is_own_key(attribute, vendor) else None
+    spelled = _list_spelled_values(attribute, vendor)
+    return AttributeNames(attribute.name, _find_naming(attribute, vendor), own, spelled)
+
+
+def _list_spelled_values(attribute: CatalogAttribute, vendor: Vendor) -> Iterator[tuple[Tag, str]]:
+    """Yield the vendor's tag for each listed value that is a documented word, which may be spelled otherwise."""
+    types = {attribute.name, *list_vendor_types(attribute, vendor)}
+    if not types.isdisjoint(vendor.value_names):
+        for value in attribute.values or ():
+            yield format_vendor_tag(Tag(attribute.name, value), attribute, vendor), value
+
+
+def _candidate_values(
+    vendor_tag: Tag, names: Iterable[str], attribute: CatalogAttribute, vendor: Vendor
+) -> Iterator[str]:
+    """Yield the values of *attribute* that *vendor* may call *vendor_tag*, by a pattern or as a tag of your own."""
     if is_own_key(attribute, vendor) and vendor_tag.type == own_type(attribute):
         yield vendor_tag.value
     naming = _find_naming(attribute, vendor)
     if isinstance(naming, str):
-        for spelling in _catalog_spellings(vendor_tag, vendor):
-            yield from _match_pattern(naming, attribute.name, spelling)
+        for name in names:
+            yield from _match_pattern(naming, attribute.name, name)
 
 
-def _catalog_spellings(vendor_tag: Tag, vendor: Vendor) -> Iterator[str]:
+def _list_names(vendor_tag: Tag, vendor: Vendor) -> Iterator[str]:
     """Yield the names that a catalog can write for *vendor_tag*: VALUE, ALIAS.VALUE and TYPE:VALUE."""
     yield vendor_tag.value
     for alias, type_ in vendor.type_aliases.items():
