@@ -1,25 +1,58 @@
-"""Find the rows of a sample or split."""
+"""Find the rows of a sample or split, and the position of each device under a seed.
+
+The position of a device, in [0, 1), is that of its first id, in the order in which `rank_id_columns` prefers the
+columns. It depends on nothing else: not on shards, the order of rows, other columns, or earlier changes.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from audience.index.schema.columns import rank_id_columns
-from audience.index.storage import bitmaps, id_lookup
-from audience.index.storage.bitmaps import BitMap
+from audience.index.schema.columns import IdColumn, rank_id_columns
+from audience.index.storage import id_lookup
+from audience.index.storage.bitmaps import BitMap, RowNumbers
+from audience.index.storage.id_lookup import HashTable
+from audience.index.storage.packed_words import mask_to_bitmap
 from audience.index.storage.shard import Shard
 from audience.language.ast import Sample, Split
 from audience.language.bucketing import bucket_range
 
+Bucket: TypeAlias = tuple[Fraction, Fraction]
+
 
 def sample_rows(expr: Sample | Split, shard: Shard) -> BitMap:
-    """Return the rows of *shard* whose bucket is in the range of *expr*, including deleted rows.
+    """Return the rows of *shard* whose position is in the range of *expr*, including deleted rows."""
+    is_sampled = np.zeros(shard.row_count, dtype=np.bool_)
+    for _, rows in iter_positions(expr.seed, bucket_range(expr), shard):
+        is_sampled[rows] = True
+    return mask_to_bitmap(is_sampled)
 
-    The bucket of a device is computed from its first id, in the order in which `rank_id_columns` prefers the columns.
-    """
-    sampled, unassigned = BitMap(), bitmaps.full_bitmap(shard.row_count)
+
+def iter_positions(seed: str, bucket: Bucket, shard: Shard) -> Iterator[tuple[HashTable, RowNumbers]]:
+    """Yield the positions in *bucket*, times 2⁶⁴, and their rows, for each id column that is the first of some."""
+    is_unassigned: NDArray[np.bool_] | None = None  # all rows
     for column in rank_id_columns(shard.id_columns):
-        if unassigned:
-            table = shard.read_hash_table(column)
-            in_bucket = id_lookup.is_in_bucket(table, expr.seed, bucket_range(expr))
-            sampled |= bitmaps.rows_to_bitmap(np.sort(id_lookup.rows_of_table(table[in_bucket]))) & unassigned
-            unassigned -= bitmaps.rows_to_bitmap(np.sort(id_lookup.rows_of_table(table)))
-    return sampled
+        table = shard.read_hash_table(column)
+        positions, rows = id_lookup.find_in_bucket(table, seed, bucket)
+        if is_unassigned is not None:
+            is_first = is_unassigned[rows]
+            positions, rows = positions[is_first], rows[is_first]
+        yield positions, rows
+        is_unassigned = _without_ids(is_unassigned, table, column, shard)
+        if is_unassigned is None:
+            return
+
+
+def _without_ids(
+    is_unassigned: NDArray[np.bool_] | None, table: HashTable, column: IdColumn, shard: Shard
+) -> NDArray[np.bool_] | None:
+    """Return which rows have no id in *column* either; None if there are none."""
+    if shard.has_every_id(column):
+        return None
+    if is_unassigned is None:
+        is_unassigned = np.ones(shard.row_count, dtype=np.bool_)
+    is_unassigned[id_lookup.rows_of_table(table)] = False
+    return is_unassigned if is_unassigned.any() else None

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audience._fs.checksums import hash64
+from audience.index.storage.bitmaps import RowNumbers
 
 HashTable = NDArray[np.uint64]
 IntT = TypeVar("IntT", bound=np.integer[Any])
@@ -23,6 +24,11 @@ ROW_BITS = 24
 ROW_MASK = np.uint64((1 << ROW_BITS) - 1)
 ROW_SHIFT = np.uint64(ROW_BITS)
 PARTITIONS = 64  # ranges of hashes that are compared one after the other, to limit memory
+MIXED_ENTRIES = 1 << 15  # that are mixed at a time
+MIX_STEPS = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
 NO_HASHES: HashTable = np.empty(0, dtype=np.uint64)
 
 
@@ -88,30 +94,45 @@ def _iter_partitions() -> Iterator[tuple[np.uint64, np.uint64]]:
         yield np.uint64(partition * width), np.uint64((partition + 1) * width - 1)
 
 
-def is_in_bucket(table: HashTable, seed: str, bucket: tuple[Fraction, Fraction]) -> NDArray[np.bool_]:
-    """Return which entries of *table* are in *bucket*, a half-open interval within [0, 1).
+def find_in_bucket(table: HashTable, seed: str, bucket: tuple[Fraction, Fraction]) -> tuple[HashTable, RowNumbers]:
+    """Find the entries of *table* in *bucket*, a half-open interval within [0, 1).
 
     The 40 bits of the id's hash and the hash of *seed* are mixed by the finalizer of SplitMix64
-    (https://prng.di.unimi.it/splitmix64.c). The result over 2⁶⁴ is the position of the device.
+    (https://prng.di.unimi.it/splitmix64.c). The result over 2⁶⁴ is the position of the device. Blocks of entries are
+    mixed one after the other, in memory that stays in the cache of the processor.
+
+    Returns:
+        Two arrays of equal length: positions times 2⁶⁴, and for each of them a row.
     """
-    mixed = _mix_hashes((table >> ROW_SHIFT) ^ _hash_seed(seed))
     low, high = (-(-bound.numerator * (1 << 64) // bound.denominator) for bound in bucket)
-    above_low = mixed >= np.uint64(low) if low else np.ones(len(mixed), dtype=np.bool_)
-    return above_low if high >= 1 << 64 else above_low & (mixed < np.uint64(high))
+    parts = [(NO_HASHES, rows_of_table(NO_HASHES))]
+    if low < high:
+        seed_hash, first, last = _hash_seed(seed), np.uint64(low), np.uint64(high - 1)
+        mixed, spare = np.empty((2, MIXED_ENTRIES), dtype=np.uint64)
+        for start in range(0, len(table), MIXED_ENTRIES):
+            entries = table[start : start + MIXED_ENTRIES]
+            positions = _mix_hashes(entries, seed_hash, mixed[: len(entries)], spare[: len(entries)])
+            at = np.flatnonzero((positions >= first) & (positions <= last))
+            parts.append((positions[at], rows_of_table(entries[at])))
+    return np.concatenate([part for part, _ in parts]), np.concatenate([rows for _, rows in parts])
 
 
 def _hash_seed(seed: str) -> np.uint64:
     return np.uint64(hash64(seed.encode())) & ~ROW_MASK
 
 
-def _mix_hashes(hashes: HashTable) -> HashTable:
-    hashes = hashes + np.uint64(0x9E3779B97F4A7C15)
-    hashes ^= hashes >> np.uint64(30)
-    hashes *= np.uint64(0xBF58476D1CE4E5B9)
-    hashes ^= hashes >> np.uint64(27)
-    hashes *= np.uint64(0x94D049BB133111EB)
-    hashes ^= hashes >> np.uint64(31)
-    return hashes
+def _mix_hashes(entries: HashTable, seed_hash: np.uint64, mixed: HashTable, spare: HashTable) -> HashTable:
+    """Return the positions of *entries* in *mixed*; *spare* is overwritten."""
+    np.right_shift(entries, ROW_SHIFT, out=mixed)
+    mixed ^= seed_hash
+    mixed += np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in MIX_STEPS:
+        np.right_shift(mixed, shift, out=spare)
+        mixed ^= spare
+        mixed *= factor
+    np.right_shift(mixed, np.uint64(31), out=spare)
+    mixed ^= spare
+    return mixed
 
 
 def sorted_unique(values: NDArray[IntT]) -> NDArray[IntT]:
