@@ -4,30 +4,27 @@ Cheap operands come first, NOT is a subtraction, and evaluation of an AND ends w
 validated before (`audience.index.query.validate`); a shard that lacks an attribute simply has no rows for it.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterable
 from typing import TypeAlias
 
+from audience.index.query.attribute_rows import (
+    NO_ROWS,
+    as_row_set,
+    find_tag_ranks,
+    lazy_union,
+    query_ranks,
+    rows_in_ranks,
+    rows_with_value,
+)
 from audience.index.query.sampling import sample_rows
 from audience.index.query.validate import validate_and_expand
-from audience.index.schema.value_types import (
-    ArithmeticValues,
-    RankRange,
-    SortedStrings,
-    SortedValues,
-    find_rank_range,
-    value_type_of,
-)
 from audience.index.storage import bitmaps
 from audience.index.storage.bitmaps import LazyUnion, RowSet
-from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.ast import And, Compare, Everyone, Expr, Has, Ids, Nobody, Not, Or, Sample, Split, Tag, Within
 
 RowBitmap: TypeAlias = bitmaps.BitMap
-EMPTY_BITMAP = bitmaps.BitMap()
-NO_ROWS, ALL_ROWS = RowSet(EMPTY_BITMAP), RowSet(EMPTY_BITMAP, complemented=True)
+ALL_ROWS = ~NO_ROWS
 MIN_CACHED_UNION_BYTES = 1 << 16  # unions of smaller bitmaps are computed again instead
 MAX_CACHED_COMPARISONS = 4_096  # in each shard
 
@@ -131,30 +128,26 @@ def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:
         case Ids():
             return _evaluate_ids(expr, shard)
         case Sample() | Split():
-            return _as_row_set(sample_rows(expr, shard))
+            return as_row_set(sample_rows(expr, shard))
     raise AssertionError(f"{expr!r} was not expanded")
 
 
 def _evaluate_comparison(expr: Compare | Within, shard: Shard) -> RowSet:
     attribute = shard.attributes.get(expr.type)
-    return NO_ROWS if attribute is None else _rows_in_ranks(attribute, _query_ranks(expr, attribute, shard), shard)
+    return NO_ROWS if attribute is None else rows_in_ranks(attribute, query_ranks(expr, attribute, shard), shard)
 
 
 def _evaluate_existence(expr: Has, shard: Shard) -> RowSet:
     """Return the rows that have any value of the attribute."""
     attribute = shard.attributes.get(expr.type)
-    if attribute is None:
-        return NO_ROWS
-    if attribute.bit_slicing is not None:
-        return _as_row_set(shard.load_bitmap(attribute.start + attribute.value_count))  # rows with any value
-    return _rows_in_ranks(attribute, (0, attribute.value_count), shard)
+    return NO_ROWS if attribute is None else rows_with_value(attribute, shard)
 
 
 def _evaluate_ids(ids: Ids, shard: Shard) -> RowSet:
     from audience.index.storage import id_search  # imports Polars, which no other kind of expression needs
 
     rows = id_search.locate_in_shard(ids, shard)["row"].unique().sort().to_numpy()
-    return _as_row_set(bitmaps.rows_to_bitmap(rows))
+    return as_row_set(bitmaps.rows_to_bitmap(rows))
 
 
 def _evaluate_operands(expr: And, shard: Shard) -> list[RowSet | LazyUnion]:
@@ -190,8 +183,8 @@ def _union_lazily(expr: Expr, shard: Shard) -> RowSet | LazyUnion | None:
                 return cache[expr]
             if len(cache) >= MAX_CACHED_COMPARISONS:
                 cache = shard.compare_cache = {}
-            cache[expr] = lazy_union = _union_compared(expr, shard)
-            return lazy_union
+            cache[expr] = union = _union_compared(expr, shard)
+            return union
     return None
 
 
@@ -205,10 +198,10 @@ def _union_tags(expr: Or, terms: tuple[Expr, ...], shard: Shard) -> RowSet | Laz
     if cached is not None:
         return cached
     disjoint = len({tag.type for tag in tags}) == 1 and shard.attributes[tags[0].type].is_single_valued
-    lazy_union = _build_lazy_union(dict.fromkeys(tag_rows), disjoint, shard)
-    if lazy_union.nbytes > MIN_CACHED_UNION_BYTES and shard.cache.mark_seen(shard.name, expr):
-        shard.cache.put(shard.name, expr, lazy_union.materialize())
-    return lazy_union
+    union = lazy_union(dict.fromkeys(tag_rows), disjoint, shard)
+    if union.nbytes > MIN_CACHED_UNION_BYTES and shard.cache.mark_seen(shard.name, expr):
+        shard.cache.put(shard.name, expr, union.materialize())
+    return union
 
 
 def _union_compared(expr: Compare | Within, shard: Shard) -> LazyUnion | None:
@@ -216,15 +209,10 @@ def _union_compared(expr: Compare | Within, shard: Shard) -> LazyUnion | None:
     attribute = shard.attributes.get(expr.type)
     if attribute is None or attribute.bit_slicing is not None:
         return None
-    start, stop = _query_ranks(expr, attribute, shard)
+    start, stop = query_ranks(expr, attribute, shard)
     if stop - start < 2:
         return None
-    return _build_lazy_union(range(attribute.start + start, attribute.start + stop), attribute.is_single_valued, shard)
-
-
-def _build_lazy_union(tag_rows: Iterable[int], disjoint: bool, shard: Shard) -> LazyUnion:
-    nbytes = sum(shard.bitmap_sizes[row] for row in tag_rows)
-    return LazyUnion([shard.load_bitmap(row) for row in tag_rows], nbytes, disjoint)
+    return lazy_union(range(attribute.start + start, attribute.start + stop), attribute.is_single_valued, shard)
 
 
 EVALUATION_COST = {
@@ -256,54 +244,4 @@ def _evaluate_tag(tag: Tag, shard: Shard) -> RowSet:
     start, stop = find_tag_ranks(tag, attribute, shard)
     if stop - start == 1 and attribute.bit_slicing is None:
         shard.tag_rows[tag.type, tag.value] = attribute.start + start
-    return _rows_in_ranks(attribute, (start, stop), shard)
-
-
-def find_tag_ranks(tag: Tag, attribute: StoredAttribute, shard: Shard) -> RankRange:
-    """Return the ranks of *tag* among the values of *attribute*; the range is empty if no device has the tag."""
-    value_type = value_type_of(attribute.role)
-    if not value_type.compares_text:
-        return _query_ranks(tag, attribute, shard)
-    values = shard.attribute_values(attribute)
-    if not value_type.is_ordered:
-        start = bisect_left(values, tag.value)
-        return start, start + (start < len(values) and values[start] == tag.value)
-    start, stop = _query_ranks(tag, attribute, shard)
-    # 1.2 and 1.2.0 are equal versions, but two different tags at every vendor
-    same_text = [rank for rank in range(start, stop) if values[rank] == tag.value]
-    return (same_text[0], same_text[0] + 1) if same_text else (start, start)
-
-
-def _query_ranks(query: Tag | Compare | Within, attribute: StoredAttribute, shard: Shard) -> RankRange:
-    return find_rank_range(query, _sorted_values(attribute, shard))
-
-
-def _sorted_values(attribute: StoredAttribute, shard: Shard) -> SortedValues:
-    value_type, slicing = value_type_of(attribute.role), attribute.bit_slicing
-    if slicing is not None and slicing.step:
-        return ArithmeticValues(value_type, slicing.base, slicing.step, slicing.scale, 1 << slicing.bit_depth)
-    return SortedStrings(value_type, shard.attribute_values(attribute))
-
-
-def _rows_in_ranks(attribute: StoredAttribute, ranks: RankRange, shard: Shard) -> RowSet:
-    """Return the rows that have a value whose rank is in *ranks*."""
-    start, stop = ranks
-    if start >= stop:
-        return NO_ROWS
-    if attribute.bit_slicing is not None:
-        return _as_row_set(_rows_by_bit_slices(attribute, start, stop, shard))
-    tag_rows = range(attribute.start + start, attribute.start + stop)
-    return bitmaps.union([RowSet(shard.load_bitmap(row), False, shard.bitmap_sizes[row]) for row in tag_rows])
-
-
-def _rows_by_bit_slices(attribute: StoredAttribute, start: int, stop: int, shard: Shard) -> RowBitmap:
-    """Return the rows whose bit-sliced rank is in the range from *start* to *stop*, without *stop*."""
-    first_slice = attribute.start + attribute.value_count
-    present, *bit_slices = (shard.load_bitmap(row) for row in range(first_slice, attribute.stop))
-    below_stop = bitmaps.rows_less_than(bit_slices, stop, present)
-    return below_stop - bitmaps.rows_less_than(bit_slices, start, present) if start else below_stop
-
-
-def _as_row_set(rows: RowBitmap) -> RowSet:
-    """Return a computed bitmap as a set of rows; its size is estimated at two bytes a row."""
-    return RowSet(rows, nbytes=2 * len(rows))
+    return rows_in_ranks(attribute, (start, stop), shard)

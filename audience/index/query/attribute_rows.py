@@ -1,0 +1,96 @@
+"""Rows of a shard by the values of one attribute: its ranks, and the rows that have them."""
+
+from bisect import bisect_left
+from collections.abc import Collection
+
+from audience.index.schema.value_types import (
+    ArithmeticValues,
+    RankRange,
+    SortedStrings,
+    SortedValues,
+    find_rank_range,
+    value_type_of,
+)
+from audience.index.storage import bitmaps
+from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
+from audience.index.storage.layout import StoredAttribute
+from audience.index.storage.shard import Shard
+from audience.language.ast import Compare, Tag, Within
+
+NO_ROWS = RowSet(BitMap())
+
+
+def find_tag_ranks(tag: Tag, attribute: StoredAttribute, shard: Shard) -> RankRange:
+    """Return the ranks of *tag* among the values of *attribute*; the range is empty if no device has the tag."""
+    value_type = value_type_of(attribute.role)
+    if not value_type.compares_text:
+        return query_ranks(tag, attribute, shard)
+    values = shard.attribute_values(attribute)
+    if not value_type.is_ordered:
+        start = bisect_left(values, tag.value)
+        return start, start + (start < len(values) and values[start] == tag.value)
+    start, stop = query_ranks(tag, attribute, shard)
+    # 1.2 and 1.2.0 are equal versions, but two different tags at every vendor
+    same_text = [rank for rank in range(start, stop) if values[rank] == tag.value]
+    return (same_text[0], same_text[0] + 1) if same_text else (start, start)
+
+
+def query_ranks(query: Tag | Compare | Within, attribute: StoredAttribute, shard: Shard) -> RankRange:
+    """Return the ranks of the values that *query* names or compares with."""
+    return find_rank_range(query, sorted_values(attribute, shard))
+
+
+def sorted_values(attribute: StoredAttribute, shard: Shard) -> SortedValues:
+    """Return the values of *attribute* in order."""
+    value_type, slicing = value_type_of(attribute.role), attribute.bit_slicing
+    if slicing is not None and slicing.step:
+        return ArithmeticValues(value_type, slicing.base, slicing.step, slicing.scale, 1 << slicing.bit_depth)
+    return SortedStrings(value_type, shard.attribute_values(attribute))
+
+
+def rows_with_value(attribute: StoredAttribute, shard: Shard) -> RowSet:
+    """Return the rows that have any value."""
+    if attribute.bit_slicing is not None:
+        return as_row_set(shard.load_bitmap(attribute.start + attribute.value_count))
+    return rows_in_ranks(attribute, (0, attribute.value_count), shard)
+
+
+def rows_in_ranks(attribute: StoredAttribute, ranks: RankRange, shard: Shard, among: BitMap | None = None) -> RowSet:
+    """Return the rows that have a value whose rank is in *ranks*; if *among* is given, only those of its rows."""
+    start, stop = ranks
+    if start >= stop:
+        return NO_ROWS
+    if attribute.bit_slicing is not None:
+        return as_row_set(_rows_by_bit_slices(attribute, start, stop, shard, among))
+    values = lazy_union(range(attribute.start + start, attribute.start + stop), attribute.is_single_valued, shard)
+    if among is None:
+        return values.materialize()
+    return bitmaps.intersect([RowSet(among, nbytes=bitmaps.bitmap_nbytes(among)), values])
+
+
+def lazy_union(tag_rows: Collection[int], disjoint: bool, shard: Shard) -> LazyUnion:
+    """Return the union of stored bitmaps."""
+    nbytes = sum(shard.bitmap_sizes[row] for row in tag_rows)
+    return LazyUnion([shard.load_bitmap(row) for row in tag_rows], nbytes, disjoint)
+
+
+def bit_slices(attribute: StoredAttribute, shard: Shard) -> tuple[BitMap, list[BitMap]]:
+    """Return the rows that have a value, and the slices of a bit-sliced attribute, lowest bit first."""
+    first_slice = attribute.start + attribute.value_count
+    present, *slices = (shard.load_bitmap(row) for row in range(first_slice, attribute.stop))
+    return present, slices
+
+
+def as_row_set(rows: BitMap) -> RowSet:
+    """Return a computed bitmap as a set of rows; its size is estimated at two bytes a row."""
+    return RowSet(rows, nbytes=2 * len(rows))
+
+
+def _rows_by_bit_slices(
+    attribute: StoredAttribute, start: int, stop: int, shard: Shard, among: BitMap | None
+) -> BitMap:
+    """Return the rows whose bit-sliced rank is in the range from *start* to *stop*, without *stop*."""
+    present, slices = bit_slices(attribute, shard)
+    rows = present if among is None else present & among
+    below_stop = bitmaps.rows_less_than(slices, stop, rows)
+    return below_stop - bitmaps.rows_less_than(slices, start, rows) if start else below_stop
