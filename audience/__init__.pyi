@@ -160,13 +160,55 @@ from .vendors import (
     vendor_names as vendor_names,
 )
 from .vendors.spec import (
-    Limit as Limit,
-)
-from .vendors.spec import (
     Unsupported as Unsupported,
 )
 from .vendors.spec import (
     Vendor as Vendor,
 )
+from .vendors.spec import (
+    VendorLimit as VendorLimit,
+)
 
 __version__: str
+from .language.ast import (
+    Anniversary as Anniversary,
+)
+from .language.ast import (
+    Between as Between,
+)
+from .language.ast import (
+    Except as Except,
+)
+from .language.ast import (
+    IdFile as IdFile,
+)
+from .language.ast import (
+    Limit as Limit,
+)
+from .language.ast import (
+    Matches as Matches,
+)
+from .language.ast import (
+    Relative as Relative,
+)
+from .language.ast import (
+    Threshold as Threshold,
+)
+from .language.ast import (
+    Top as Top,
+)
+from .language.binding import (
+    bind as bind,
+)
+from .language.windows import (
+    Comparison as Comparison,
+)
+from .language.windows import (
+    Interval as Interval,
+)
+from .language.windows import (
+    Period as Period,
+)
+from .language.windows import (
+    RelativeTime as RelativeTime,
+)

@@ -7,7 +7,7 @@ from inspect import Parameter, signature
 from types import FunctionType, NoneType, UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
-EXPR_MODULE = "audience.language.ast"
+EXPR_MODULES = ("audience.language.atoms", "audience.language.junctions")
 MAX_NAMED_TYPES = 6  # more of them are the nodes of an expression
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -77,7 +77,7 @@ def _require_types(function: Callable[..., Any], args: tuple[Any, ...], kwargs: 
 def _describe_types(types: tuple[type, ...]) -> str:
     """Return the names of *types*; the many nodes of expressions are one name."""
     is_any_node = len(types) > MAX_NAMED_TYPES
-    names = ["Expr" if is_any_node and each.__module__ == EXPR_MODULE else each.__name__ for each in types]
+    names = ["Expr" if is_any_node and each.__module__ in EXPR_MODULES else each.__name__ for each in types]
     return " or ".join(dict.fromkeys("None" if name == "NoneType" else name for name in names))
 
 

@@ -6,8 +6,37 @@ from decimal import Decimal
 import polars as pl
 from hypothesis import strategies as st
 
-from audience import And, Compare, Everyone, Has, Ids, Nobody, Not, Or, Reference, Sample, Segment, Split, Tag, Within
-from audience.language.ast import COMPARE_OPS, ID_KINDS
+from audience import (
+    And,
+    Anniversary,
+    Between,
+    Compare,
+    Comparison,
+    Everyone,
+    Except,
+    Has,
+    Ids,
+    Interval,
+    Limit,
+    Matches,
+    Nobody,
+    Not,
+    Or,
+    Period,
+    Reference,
+    Relative,
+    RelativeTime,
+    Sample,
+    Segment,
+    Split,
+    Tag,
+    Threshold,
+    Top,
+    Within,
+)
+from audience.language.ast import COMPARE_OPS, ID_KINDS, LOW_OPS, THRESHOLD_OPS, TOP_ORDERS
+from audience.language.patterns import escape_pattern
+from audience.language.windows import CLOCK_UNITS, TIME_UNITS, WINDOW_OPS
 from audience.testing.oracle import OracleDevice
 
 BARE_TAGS = [Tag("tag", name) for name in "abcdef"]
@@ -63,11 +92,35 @@ def percents(max_millionths: int = ALL_MILLIONTHS):
     return numbers.map(lambda number: f"{Decimal(number).scaleb(-6):f}")
 
 
+units = st.sampled_from(TIME_UNITS)
+relative_times = st.one_of(
+    st.sampled_from([RelativeTime("today"), RelativeTime("now")]),
+    st.builds(
+        RelativeTime, st.just("today"), st.integers(-999, 999), st.sampled_from(["day", "week", "month", "year"])
+    ),
+    st.builds(RelativeTime, st.just("now"), st.integers(-999, 999), st.sampled_from(CLOCK_UNITS)),
+).map(lambda time: time if time.amount else RelativeTime(time.anchor))
+relative_windows = st.one_of(
+    st.builds(Comparison, st.sampled_from(WINDOW_OPS), relative_times),
+    st.builds(Interval, relative_times, relative_times | names),
+    st.builds(Interval, names, relative_times),
+    st.builds(Period, st.integers(1, 999), units, st.sampled_from(["past", "next"]), st.none() | relative_times),
+    st.builds(Period, st.integers(1, 999), units, st.just("next"), names),
+)
+month_days = st.dates().map(lambda day: Comparison("=", f"{day:%m-%d}"))
+anniversary_windows = st.one_of(
+    month_days, relative_windows.filter(lambda window: not isinstance(window, Comparison) or window.operator == "=")
+)
+patterns = st.builds(lambda text, end: f"{escape_pattern(text)}{end}", names, st.sampled_from(["", "*", "?", "*?"]))
 any_leaf = st.one_of(
+    st.builds(Between, names, names, names, st.sampled_from(LOW_OPS), st.sampled_from(LOW_OPS)),
+    st.builds(Matches, names, patterns, st.booleans()),
+    st.builds(Relative, names, relative_windows),
+    st.builds(Anniversary, names, anniversary_windows),
     st.just(Everyone()),
     st.just(Nobody()),
     st.builds(Tag, names | st.just("tag"), names),
-    st.builds(Ids, st.sampled_from(ID_KINDS), st.lists(names, min_size=1, max_size=3).map(tuple)),
+    st.builds(Ids, st.sampled_from(ID_KINDS) | names, st.lists(names, min_size=1, max_size=3).map(tuple)),
     st.builds(Compare, names, st.sampled_from(COMPARE_OPS), names),
     st.builds(Within, names, st.integers(1, 999), names),
     st.builds(Has, names | st.just("tag")),
@@ -76,7 +129,27 @@ any_leaf = st.one_of(
     st.builds(Sample, percents(), names),
     split_exprs(names, names),
 )
-any_expr = boolean_exprs(any_leaf)
+
+
+def exprs_of_all_forms(leaves, max_leaves: int = 12):
+    """Expressions over *leaves* with differences, thresholds and limits too."""
+
+    def combine(operands):
+        several = st.lists(operands, min_size=2, max_size=4).map(tuple)
+        return st.one_of(
+            operands.map(Not),
+            several.map(And),
+            several.map(Or),
+            st.builds(Except, operands, operands),
+            st.builds(Threshold, st.sampled_from(THRESHOLD_OPS), st.just(1), several),
+            st.builds(Limit, operands, st.integers(1, 10**6), names),
+            st.builds(Top, operands, st.integers(1, 10**6), names, st.sampled_from(TOP_ORDERS)),
+        )
+
+    return st.recursive(leaves, combine, max_leaves=max_leaves)
+
+
+any_expr = exprs_of_all_forms(any_leaf)
 
 tag_expr = boolean_exprs(st.sampled_from(BARE_TAGS))
 mixed_tag_expr = boolean_exprs(st.sampled_from(BARE_TAGS[:3] + TYPED_TAGS) | st.sampled_from([Everyone(), Nobody()]))

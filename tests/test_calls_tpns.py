@@ -17,7 +17,7 @@ from test_messages import parse_fact_message, problem_lines
 from audience import DeliveryError, get_vendor
 from audience.language.ast import Ids
 from audience.vendors.delivery_spec import Credentials, Request, SendCall, SigningContext
-from audience.vendors.spec import Limit, Unsupported
+from audience.vendors.spec import Unsupported, VendorLimit
 from audience.vendors.tpns.packages import MAX_PACKAGE_TOKENS, build_upload, zip_ids
 
 TPNS = get_vendor("tpns")
@@ -168,7 +168,7 @@ def test_illegal_account_is_unsupported(invalid, code):
 
 
 def test_oversized_accounts_are_not_packaged(monkeypatch):
-    monkeypatch.setitem(TPNS.limits, "account_package_bytes", Limit(8_007, "made up"))
+    monkeypatch.setitem(TPNS.limits, "account_package_bytes", VendorLimit(8_007, "made up"))
     accounts = [f"user{at:04}" for at in range(1_001)]
     with pytest.raises(Unsupported) as caught:
         TPNS.emit(Ids("account", tuple(accounts)))

@@ -74,9 +74,9 @@ def test_caret_points_at_second_line():
 
 def test_ids_are_read_from_file(tmp_path):
     (tmp_path / "ids.txt").write_bytes("\ufeffr1\r\n\r\n  r2 \r\n王\n".encode())
-    assert parse("registration_id(@ids.txt, r3)", folder=tmp_path) == Ids("registration_id", ("r1", "r2", "王", "r3"))
+    assert parse("registration_id(@ids.txt, r3)", folder=tmp_path).values == ("r3", "r1", "r2", "王")
     (tmp_path / "my ids.txt").write_text("u1\n")
-    assert parse('alias(@"my ids.txt")', folder=tmp_path) == Ids("alias", ("u1",))
+    assert parse('alias(@"my ids.txt")', folder=tmp_path).values == ("u1",)
 
 
 def test_empty_id_file_is_rejected(tmp_path):

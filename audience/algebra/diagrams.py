@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from audience.algebra.exclusive_groups import ExclusiveGroup, ExclusiveGroups
 from audience.algebra.simplification import negate
 from audience.errors import ComplexityError, Problem
-from audience.language.ast import And, Atom, AtomNode, Everyone, Expr, Ids, Nobody, Not, Or, Tag, atoms
+from audience.language.ast import And, Atom, AtomNode, Everyone, Expr, Ids, Nobody, Not, Or, Tag, Threshold, atoms
 
 MAX_ATOMS = 400  # the pure-Python variant of dd recurses once per variable
 MAX_TOTAL_NODES = 2_000_000  # nodes of all diagrams that are combined; about a second
@@ -127,9 +127,31 @@ class DiagramBuilder:
                 return ~self.union(self._build_operands(map(negate, terms)))
             case Or(terms=terms):
                 return self.union(self._build_operands(terms))
+            case Threshold():
+                return self._build_threshold(expr)
             case Tag(type=type_) if type_ in self.exclusive_groups:
                 return self._build_tag(expr, self.exclusive_groups[type_])
+        assert isinstance(expr, AtomNode)
         return self.bdd.var(self.variable_names[expr])
+
+    def _build_threshold(self, threshold: Threshold) -> Any:
+        """Return the diagram of a threshold.
+
+        reached[n] is the diagram of devices in at least n of the terms from the one that is read to the last.
+        """
+        most = threshold.count + 1
+        reached = [self.bdd.true] + [self.bdd.false] * most
+        for term in reversed(threshold.terms):
+            node = self.build(term)
+            for number in range(most, 0, -1):
+                with_term = self.intersection([node, reached[number - 1]])
+                reached[number] = self.union([reached[number], with_term])
+        match threshold.operator:
+            case "at least":
+                return reached[threshold.count]
+            case "at most":
+                return ~reached[most]
+        return self.intersection([reached[threshold.count], ~reached[most]])
 
     def _build_operands(self, terms: Iterable[Expr]) -> list[Any]:
         """Return the diagrams of the terms of a union: one for all tags of an exclusive attribute together."""

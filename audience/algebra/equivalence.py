@@ -20,7 +20,21 @@ from audience.algebra.diagrams import DiagramBuilder, IdGroups, group_ids, repre
 from audience.algebra.exclusive_groups import group_exclusive_tags
 from audience.algebra.normal_forms import nnf
 from audience.algebra.simplification import simplify
-from audience.language.ast import And, Atom, AtomNode, Everyone, Expr, Ids, Nobody, Not, Or, atoms, ensure_expr, walk
+from audience.language.ast import (
+    And,
+    Atom,
+    AtomNode,
+    Everyone,
+    Expr,
+    Ids,
+    Nobody,
+    Not,
+    Or,
+    Threshold,
+    atoms,
+    ensure_expr,
+    walk,
+)
 
 
 def equivalent(lhs: Expr, rhs: Expr) -> bool:
@@ -117,7 +131,8 @@ def _find_obvious_violation(target: Expr, parts: Sequence[Expr], id_groups: IdGr
         if isinstance(node, AtomNode)
         for variable in representative_atoms(node, id_groups)
     ]
-    if len(variables) != len(set(variables)):
+    has_threshold = any(isinstance(node, Threshold) for node in walk(parts[0]))
+    if has_threshold or len(variables) != len(set(variables)):
         return None
     return _build_witness(parts[0], isinstance(target, Nobody), id_groups)
 
@@ -131,6 +146,7 @@ def _build_witness(expr: Expr, is_member: bool, id_groups: IdGroups) -> frozense
             return frozenset[Atom]().union(*(_build_witness(term, is_member, id_groups) for term in terms))
         case Everyone() | Nobody():
             raise AssertionError(f"{expr!r} inside a simplified expression")
+    assert isinstance(expr, AtomNode)
     return frozenset(representative_atoms(expr, id_groups) if is_member else ())
 
 

@@ -6,14 +6,15 @@ and too many raise ComplexityError.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from operator import itemgetter
 from typing import TypeAlias
 
 from audience.algebra.simplification import negate, simplify
+from audience.algebra.thresholds import negate_threshold
 from audience.errors import ComplexityError, Problem
-from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, all_of, any_of
+from audience.language.ast import And, Everyone, Except, Expr, Nobody, Not, Or, Threshold, all_of, any_of
 
 MAX_CLAUSES_COUNTED = 1_000_000  # counting ends here
 
@@ -62,10 +63,18 @@ def nnf(expr: Expr) -> Expr:
             return nnf(term)
         case Not(term=Everyone() | Nobody() as term):
             return negate(term)
+        case Not(term=Except(term=term, excluded=excluded)):
+            return any_of([nnf(negate(term)), nnf(excluded)])
+        case Not(term=Threshold() as threshold):
+            return nnf(negate_threshold(threshold))
         case And(terms=terms):
             return all_of(map(nnf, terms))
         case Or(terms=terms):
             return any_of(map(nnf, terms))
+        case Except(term=term, excluded=excluded):
+            return all_of([nnf(term), nnf(negate(excluded))])
+        case Threshold(terms=terms):
+            return replace(expr, terms=tuple(map(nnf, terms)))
     return expr
 
 

@@ -2,9 +2,11 @@
 
 import operator
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TypeAlias
 
-from audience.language.ast import And, Everyone, Expr, Ids, Nobody, Not, Or, all_of, any_of
+from audience.algebra.thresholds import negate_threshold, shorten_threshold
+from audience.language.ast import And, Everyone, Except, Expr, Ids, Nobody, Not, Or, Threshold, all_of, any_of
 
 Junction: TypeAlias = type[And] | type[Or]
 
@@ -28,8 +30,13 @@ def simplify(expr: Expr) -> Expr:
             return _simplify_junction(And, [simplify(term) for term in terms])
         case Or(terms=terms):
             return _simplify_junction(Or, [simplify(term) for term in terms])
-        case Ids(kind=kind, values=values) if len(set(values)) < len(values):
-            return Ids(kind, tuple(dict.fromkeys(values)), span=expr.span)
+        case Except(term=term, excluded=excluded):
+            return _simplify_junction(And, [simplify(term), negate(simplify(excluded))])
+        case Threshold(terms=terms):
+            shortened = shorten_threshold(replace(expr, terms=tuple(map(simplify, terms))))
+            return shortened if isinstance(shortened, Threshold) else simplify(shortened)
+        case Ids(values=values) if len(set(values)) < len(values):
+            return replace(expr, values=tuple(dict.fromkeys(values)))
     return expr
 
 
@@ -38,6 +45,8 @@ def negate(expr: Expr) -> Expr:
     match expr:
         case Not(term=term):
             return term
+        case Threshold():
+            return negate_threshold(expr)
         case Everyone():
             return Nobody()
         case Nobody():
@@ -78,14 +87,17 @@ def _absorb_terms(junction: Junction, terms: dict[Expr, None]) -> list[Expr]:
 
 def _merge_ids(terms: Iterable[Expr]) -> list[Expr]:
     """Merge id lists of a union: alias(a) OR alias(b) -> alias(a, b)."""
-    values: dict[str, dict[str, None]] = {}
+    lists: dict[str, list[Ids]] = {}
     for term in terms:
         if isinstance(term, Ids):
-            values.setdefault(term.kind, {}).update(dict.fromkeys(term.values))
-    merged: list[Expr] = []
-    for term in terms:
-        if not isinstance(term, Ids):
-            merged.append(term)
-        elif term.kind in values:
-            merged.append(Ids(term.kind, tuple(values.pop(term.kind)), span=term.span))
-    return merged
+            lists.setdefault(term.kind, []).append(term)
+    return list(dict.fromkeys(_join_ids(lists[term.kind]) if isinstance(term, Ids) else term for term in terms))
+
+
+def _join_ids(lists: list[Ids]) -> Ids:
+    """Return one list of the ids of *lists*, which are of one kind."""
+    if len(lists) == 1:
+        return lists[0]
+    values = dict.fromkeys(value for ids in lists for value in ids.values)
+    files = dict.fromkeys(file for ids in lists for file in ids.files)
+    return replace(lists[0], values=tuple(values), files=tuple(files))

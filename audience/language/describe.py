@@ -3,24 +3,34 @@
 from typing import Any
 
 from audience.language.ast import (
+    ID_KINDS,
     And,
+    Anniversary,
+    Between,
     Compare,
     Everyone,
+    Except,
     Expr,
     Has,
     Ids,
+    Limit,
+    Matches,
     Nobody,
     Not,
     Or,
     Reference,
+    Relative,
     Sample,
     Segment,
     Split,
     Tag,
+    Threshold,
+    Top,
     Within,
-    children,
+    operands,
 )
-from audience.language.printer import render, unknown_node_error
+from audience.language.printer import quote_name, render, unknown_node_error
+from audience.language.windows import Comparison, Interval, Period, Window
 
 
 def format_tree(expr: Expr, depth: int = 0) -> list[str]:
@@ -36,8 +46,8 @@ def format_tree(expr: Expr, depth: int = 0) -> list[str]:
           c
     """
     lines = ["  " * depth + node_label(expr)]
-    if not (isinstance(expr, Not) and not children(expr.term)):
-        for term in children(expr):
+    if not (isinstance(expr, Not) and not operands(expr.term)):
+        for term in operands(expr):
             lines += format_tree(term, depth + 1)
     return lines
 
@@ -49,7 +59,15 @@ def node_label(expr: Expr) -> str:
             return "AND"
         case Or():
             return "OR"
-        case Not(term=And() | Or() | Not()):
+        case Except():
+            return "EXCEPT"
+        case Threshold(operator=operator, count=count):
+            return f"{operator} {count} of"
+        case Limit(count=count, seed=seed):
+            return f"limit {count} seed {quote_name(seed)}"
+        case Top(count=count, by=by, order=order):
+            return f"{order} {count} by {quote_name(by)}"
+        case Not(term=term) if operands(term):
             return "NOT"
     return render(expr)
 
@@ -68,12 +86,23 @@ def expr_json(expr: Expr) -> Any:
             return "nobody"
         case Tag(type=type_, value=value):
             return {"tag": {"type": type_, "value": value}}
-        case Ids(kind=kind, values=values):
+        case Ids(kind=kind, values=values, files=()) if kind in ID_KINDS:
             return {kind: list(values)}
+        case Ids():
+            return {"ids": _ids_json(expr)}
         case Compare(type=type_, operator=operator, value=value):
             return {"compare": {"type": type_, "operator": operator, "value": value}}
         case Within(type=type_, days=days, day=day):
             return {"within": {"type": type_, "days": days, "day": day}}
+        case Between(type=type_, low=low, high=high, low_operator=low_op, high_operator=high_op):
+            between = {"type": type_, "low": low, "high": high, "low_operator": low_op, "high_operator": high_op}
+            return {"between": between}
+        case Matches(type=type_, pattern=pattern, ignores_case=ignores_case):
+            return {"matches": {"type": type_, "pattern": pattern, "ignores_case": ignores_case}}
+        case Relative(type=type_, window=window):
+            return {"relative": {"type": type_, **_window_json(window)}}
+        case Anniversary(type=type_, window=window):
+            return {"anniversary": {"type": type_, **_window_json(window)}}
         case Has(type=type_):
             return {"has": type_}
         case Reference(vendor=vendor, kind=kind, value=value):
@@ -91,4 +120,30 @@ def expr_json(expr: Expr) -> Any:
             return {"and": list(map(expr_json, terms))}
         case Or(terms=terms):
             return {"or": list(map(expr_json, terms))}
+        case Except(term=term, excluded=excluded):
+            return {"except": [expr_json(term), expr_json(excluded)]}
+        case Threshold(operator=operator, count=count, terms=terms):
+            return {operator.replace(" ", "_"): {"count": count, "of": list(map(expr_json, terms))}}
+        case Limit(term=term, count=count, seed=seed):
+            return {"limit": {"of": expr_json(term), "count": count, "seed": seed}}
+        case Top(term=term, count=count, by=by, order=order):
+            return {order: {"of": expr_json(term), "count": count, "by": by}}
     raise unknown_node_error(expr)
+
+
+def _ids_json(ids: Ids) -> dict[str, Any]:
+    """Return a list of ids of which files are named, not listed."""
+    in_files = {identifier for file in ids.files for identifier in file.ids}
+    files = [{"path": file.path, "digest": file.digest, "id_count": len(file.ids)} for file in ids.files]
+    return {"kind": ids.kind, "values": [value for value in ids.values if value not in in_files], "files": files}
+
+
+def _window_json(window: Window) -> dict[str, Any]:
+    match window:
+        case Comparison(operator=operator, time=time):
+            return {"operator": operator, "time": str(time)}
+        case Interval(first=first, last=last):
+            return {"first": str(first), "last": str(last)}
+        case Period(amount=amount, unit=unit, direction=direction, of=of):
+            anchor = {} if of is None else {"of": str(of)}
+            return {"within": {"amount": amount, "unit": unit, "direction": direction, **anchor}}

@@ -9,6 +9,7 @@ from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedToken
 
 from audience.errors import ExpressionError, Problem
 from audience.language.ast import MAX_DEPTH, TOO_DEEP
+from audience.language.soft_keywords import mark_soft_keywords
 
 __all__ = ["Token", "Tree", "UnexpectedCharacters", "UnexpectedToken", "load_parser", "tokenize"]
 
@@ -44,13 +45,13 @@ def _read_grammar(grammar_name: str) -> str:
 
 
 class _BoundsPostLex:
-    """Token filter that rejects input that is too long or too deep, before the parser recurses."""
+    """Token filter that marks soft keywords, and rejects input that is too long or too deep for the parser."""
 
     always_accept = ()
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
         depth = nots = 0
-        for count, token in enumerate(stream):
+        for count, token in enumerate(mark_soft_keywords(stream)):
             depth += (token.type == "_LPAR") - (token.type == "_RPAR")
             nots = nots + 1 if token.type == "_NOT" else 0
             if count >= MAX_TOKENS:

@@ -1,28 +1,43 @@
 """Render an expression as canonical text."""
 
+import re
+
 import regex
 
 from audience.errors import ExpressionError
 from audience.language.ast import (
+    ID_KINDS,
     And,
+    Anniversary,
+    Between,
     Compare,
     Everyone,
+    Except,
     Expr,
     Has,
     Ids,
+    Limit,
+    Matches,
     Nobody,
     Not,
     Or,
     Reference,
+    Relative,
     Sample,
     Segment,
     Split,
     Tag,
+    Threshold,
+    Top,
     Within,
 )
 from audience.language.attribute_names import TPNS_TYPES, UNTYPED
 from audience.language.validation import type_error
+from audience.language.windows import Comparison, Interval, Period, TimePoint, Window, format_duration
 
+COMPOUND_TYPES = (And, Or, Except, Limit, Top)  # their text needs brackets inside another expression
+RELATIVE_WORDS = re.compile(r"today|yesterday|tomorrow|now|(?:today|now)[+-][0-9]+[a-z]*", re.I)
+FUNCTION_WORDS = re.compile(r"tag|tag_and|tag_not|has|reference|sample|split|anniversary", re.I)
 UNQUOTED_NAME = regex.compile(r"[\p{L}\p{M}\p{N}_.@+/%-]+")
 RESERVED_NAME = regex.compile(
     r"(?:and|or|not|in|within|everyone|nobody)|xg_(?:user_define|auto_\w+)\..*|@.*", regex.I | regex.S
@@ -46,12 +61,21 @@ def render(expr: Expr) -> str:
             return "nobody"
         case Tag(type=type_, value=value):
             return quote_name(value) if type_ == UNTYPED else f"{_quote_type(type_)}:{quote_name(value)}"
-        case Ids(kind=kind, values=values):
-            return f"{kind}({', '.join(map(quote_name, values))})"
+        case Ids():
+            return f"{_quote_id_kind(expr.kind)}({', '.join(_render_id_entries(expr))})"
         case Compare(type=type_, operator=operator, value=value):
-            return f"{_quote_type(type_)} {operator} {quote_name(value)}"
+            return f"{_quote_type(type_)} {operator} {quote_value(value)}"
         case Within(type=type_, days=days, day=day):
-            return f"{_quote_type(type_)} within {days} {'day' if days == 1 else 'days'} of {quote_name(day)}"
+            return f"{_quote_type(type_)} within {days} {'day' if days == 1 else 'days'} of {quote_value(day)}"
+        case Between():
+            return _render_range(expr)
+        case Matches(type=type_, pattern=pattern, ignores_case=ignores_case):
+            quoted = pattern.replace('"', '\\"')
+            return f'{_quote_type(type_)} matches "{quoted}"{" ignoring case" if ignores_case else ""}'
+        case Relative(type=type_, window=window):
+            return f"{_quote_type(type_)} {_render_window(window)}"
+        case Anniversary(type=type_, window=window):
+            return f"anniversary({_quote_type(type_)}) {_render_window(window)}"
         case Has(type=type_):
             return f"has({_quote_type(type_)})"
         case Reference(vendor=vendor, kind=kind, value=value):
@@ -64,12 +88,20 @@ def render(expr: Expr) -> str:
             pairs = ", ".join(f"{quote_name(name)}:{percent}%" for name, percent in variants)
             return f"split({pairs}, {_quote_seed(seed)}){'' if variant is None else f' = {quote_name(variant)}'}"
         case Not(term=term):
-            return f"NOT {_parenthesize(term, (And, Or))}"
+            return f"NOT {_parenthesize(term)}"
         case And(terms=terms):
-            return " AND ".join(_parenthesize(term, (And, Or)) for term in terms)
+            return " AND ".join(map(_parenthesize, terms))
         case Or(terms=terms):
             # AND inside OR would not need brackets, but vendors disagree on precedence and brackets read faster.
-            return " OR ".join(_parenthesize(term, (And, Or)) for term in terms)
+            return " OR ".join(map(_parenthesize, terms))
+        case Except(term=term, excluded=excluded):
+            return f"{_parenthesize(term)} EXCEPT {_parenthesize(excluded)}"
+        case Threshold(operator=operator, count=count, terms=terms):
+            return f"{operator} {count} of ({', '.join(map(render, terms))})"
+        case Limit(term=term, count=count, seed=seed):
+            return f"{_parenthesize(term)} limit {count} seed {quote_name(seed)}"
+        case Top(term=term, count=count, by=by, order=order):
+            return f"{_parenthesize(term)} {order} {count} by {_quote_type(by)}"
     raise unknown_node_error(expr)
 
 
@@ -89,6 +121,15 @@ def quote_name(text: str) -> str:
     return _quote(text)
 
 
+def quote_value(text: str) -> str:
+    """Return *text* as the value of a comparison, quoted also if it would be a day such as `today`.
+
+    >>> print(quote_value("today"), quote_value("30"))
+    "today" 30
+    """
+    return _quote(text) if RELATIVE_WORDS.fullmatch(text) else quote_name(text)
+
+
 def _quote(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
@@ -104,5 +145,40 @@ def _quote_type(text: str) -> str:
     return f'"{text}"' if text in TPNS_TYPES else quote_name(text)
 
 
-def _parenthesize(term: Expr, parenthesized_types: tuple[type, ...]) -> str:
-    return f"({render(term)})" if isinstance(term, parenthesized_types) else render(term)
+def _quote_id_kind(kind: str) -> str:
+    """Quote the name of an id column that is not written like a function."""
+    is_taken = FUNCTION_WORDS.fullmatch(kind) or (kind not in ID_KINDS and kind.lower() in ID_KINDS)
+    return _quote(kind) if is_taken else quote_name(kind)
+
+
+def _render_id_entries(ids: Ids) -> list[str]:
+    """Return the arguments of a list of ids: those that are in no file, then the files."""
+    in_files = {identifier for file in ids.files for identifier in file.ids}
+    names = [quote_name(value) for value in ids.values if value not in in_files]
+    return [*names, *(f"@{quote_name(file.path)}" for file in ids.files)]
+
+
+def _render_range(expr: Between) -> str:
+    type_, low, high = _quote_type(expr.type), quote_value(expr.low), quote_value(expr.high)
+    if expr.low_operator == expr.high_operator == "<=":
+        return f"{type_} between {low} and {high}"
+    return f"{low} {expr.low_operator} {type_} {expr.high_operator} {high}"
+
+
+def _render_window(window: Window) -> str:
+    match window:
+        case Comparison(operator=operator, time=time):
+            return f"{operator} {_render_time(time)}"
+        case Interval(first=first, last=last):
+            return f"between {_render_time(first)} and {_render_time(last)}"
+        case Period(amount=amount, unit=unit, direction=direction, of=of):
+            anchor = "" if of is None else f" of {_render_time(of)}"
+            return f"within {'next ' if direction == 'next' else ''}{format_duration(amount, unit)}{anchor}"
+
+
+def _render_time(time: TimePoint) -> str:
+    return quote_value(time) if isinstance(time, str) else str(time)
+
+
+def _parenthesize(term: Expr) -> str:
+    return f"({render(term)})" if isinstance(term, COMPOUND_TYPES) else render(term)

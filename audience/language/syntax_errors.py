@@ -5,8 +5,8 @@ from audience.language.grammar import Token, UnexpectedToken, tokenize
 from audience.span import Span
 
 OPERATOR_TOKENS = {"_AND", "_OR"}
-OPERAND_TOKENS = {"NAME", "STRING", "AT", "TPNS_TYPE", "EVERYONE", "NOBODY", "_LPAR", "_NOT"}
-VALUE_TOKENS = {"NAME", "STRING", "AT"}
+OPERAND_TOKENS = {"NAME", "STRING", "AT", "PATTERN", "TPNS_TYPE", "EVERYONE", "NOBODY", "THRESHOLD", "_LPAR", "_NOT"}
+VALUE_TOKENS = {"NAME", "STRING", "AT", "PATTERN"}
 RESERVED_TOKENS = {"_AND", "_OR", "_NOT", "_IN", "WITHIN", "EVERYONE", "NOBODY"}
 
 TOKEN_LABELS = {
@@ -23,6 +23,7 @@ TOKEN_LABELS = {
     "NAME": "a name",
     "STRING": "a quoted name",
     "AT": "@name",
+    "PATTERN": "a pattern",
     "TPNS_TYPE": "a TPNS type",
     "EVERYONE": "everyone",
     "NOBODY": "nobody",
@@ -53,15 +54,38 @@ OTHER_SIGNS = {
 OTHER_COMPARISONS = {"=>": "write >=", "=<": "write <=", "<>": "write !=", "===": "write =", "!==": "write !="}
 OTHER_WORDS = {
     "+": "write OR for any of them, AND for all of them",
-    "between": "write age >= 18 AND age <= 25",
-    "contains": "write tags as they are; a part of a text cannot be searched",
-    "except": "write AND NOT",
-    "exists": "write has(email)",
-    "is": "write has(email) for any value, NOT has(email) for none",
-    "like": "list the values: city in (Rome, Oslo)",
-    "minus": "write AND NOT",
+    "-": "write EXCEPT, or quote a name with spaces",
+    "endswith": "write city ends with zhou",
+    "ilike": 'write city matches "gua*" ignoring case',
+    "last": "write active within 7 days",
+    "like": 'write city matches "gua*"; * is any text, ? one character',
+    "minus": "write EXCEPT",
+    "past": "write active within 7 days",
+    "regex": 'write city matches "gua*"; * is any text, ? one character',
+    "rlike": 'write city matches "gua*"; * is any text, ? one character',
+    "since": "write signup >= 2026-11-01, or active within 7 days",
+    "startswith": "write city starts with gua",
+    "until": "write signup <= 2026-11-01",
     "xor": "write (a AND NOT b) OR (b AND NOT a)",
 }
+LIMIT_HINT = "write limit 1000 seed summer for any 1000 devices, top 1000 by spend for the largest"
+EXCEPT_HINT = "put brackets around the AND or OR beside it: (a OR b) EXCEPT c"
+MISSING_WORDS = {  # the word that must come, the code, and the hint
+    "_SEED": ("missing-seed", LIMIT_HINT),
+    "_BY": ("bad-limit", LIMIT_HINT),
+    "_AND": ("bad-range", "write age between 18 and 25"),
+    "_TO": ("bad-range", "write signup from 2026-11-01 to 2026-11-11"),
+    "_OF": ("bad-threshold", "write at least 2 of (a, b, c)"),
+    "CASE": ("unexpected-word", 'write city matches "gua*" ignoring case'),
+    "AGO": ("bad-time", "write 7 days ago"),
+}
+WORDS_BEFORE_NUMBERS = {  # the word before a number, the code, and the hint
+    "_LIMIT": ("bad-limit", LIMIT_HINT),
+    "TOP": ("bad-limit", LIMIT_HINT),
+    "THRESHOLD": ("bad-threshold", "write at least 2 of (a, b, c)"),
+    "SIGN": ("bad-time", "write today - 7 days"),
+}
+WITHIN_HINT = "write active within 7 days, or active within 7 days of 2026-11-28"
 PAYLOAD_HINT = "translate the payload of a vendor: audience translate PAYLOAD --from VENDOR"
 
 
@@ -98,7 +122,7 @@ def diagnose_token(text: str, error: UnexpectedToken) -> Problem:
         return Problem("unopened-bracket", "this bracket was not opened", span, hint="remove it, or add ( before it")
     if token.type == "_RPAR" and text[: span.start].rstrip().endswith("("):
         return Problem("empty-list", "the brackets are empty", span, hint="name at least one, or use nobody")
-    code, hint = _explain_token(token, expected)
+    code, hint = _explain_token(token, expected, _token_before(text, token.start_pos or 0))
     hint = _explain_other_language(text, token) or hint
     return Problem(code, f"unexpected {str(token)!r}", span, hint=hint)
 
@@ -109,17 +133,33 @@ def _explain_other_language(text: str, token: Token) -> str | None:
         before = text[: token.start_pos or 0]
         signs = before[len(before.rstrip("<>=!")) :] + token
         return OTHER_COMPARISONS.get(signs)
-    return OTHER_WORDS.get(token.lower()) if token.type == "NAME" else None
+    return OTHER_WORDS.get(token.lower()) if token.type in ("NAME", "SIGN") else None
 
 
-def _explain_token(token: Token, expected: set[str]) -> tuple[str, str]:
-    """Return the code and the hint for *token*, found where one of *expected* is required."""
+def _token_before(text: str, position: int) -> str:
+    """Return the type of the token before *position*, or an empty text."""
+    types = [token.type for token in tokenize(text[:position])]
+    return types[-1] if types else ""
+
+
+def _explain_token(token: Token, expected: set[str], before: str) -> tuple[str, str]:
+    """Return the code and the hint for *token*, found after *before* where one of *expected* is required."""
     quote_hint = f'quote the name {token}: "{token}"'
     if expected <= VALUE_TOKENS:
-        return _explain_missing_value(expected, quote_hint if token.type in RESERVED_TOKENS else "add a value")
+        hint = quote_hint if token.type in RESERVED_TOKENS else "add a value"
+        return _explain_missing_value(expected, before, hint)
+    if before == "_OF" and expected == {"_LPAR"}:
+        return MISSING_WORDS["_OF"]
     if expected == {"_LPAR"}:
         return "missing-list", "write the values in brackets: in (a, b)"
-    if expected == {"_IN"}:
+    if expected <= {"_NOT", "NULL"}:
+        return "unexpected-word", "write email is null, or email is not null"
+    for word in expected & MISSING_WORDS.keys():
+        if not expected & OPERAND_TOKENS and not expected & {"_OR", "_RPAR", "$END"}:
+            return MISSING_WORDS[word]
+    if "_EXCEPT" in (token.type, *expected) and token.type in ("_EXCEPT", *OPERATOR_TOKENS):
+        return "ambiguous-except", EXCEPT_HINT
+    if "_IN" in expected and not expected & {"CMP", *OPERAND_TOKENS}:
         return "no-operator", "put AND or OR before NOT, or write not in (a, b)"
     if token.type == "_COLON":
         return "unexpected-colon", "select a variant with =: split(…) = a" if "CMP" in expected else COLON_HINT
@@ -130,7 +170,7 @@ def _explain_token(token: Token, expected: set[str]) -> tuple[str, str]:
             "missing-operand",
             f"add a term before it, or {quote_hint}" if token.type in OPERATOR_TOKENS else "add a term",
         )
-    if token.type in OPERAND_TOKENS and expected & OPERATOR_TOKENS:
+    if token.type in OPERAND_TOKENS | {"SIGN"} and expected & OPERATOR_TOKENS:
         return "no-operator", "put AND or OR before it, or quote a name with spaces"
     if token.type == "_COMMA":
         return "unexpected-word", "join them with AND or OR, or write province in (a, b)"
@@ -146,10 +186,10 @@ def _explain_token_in_call(token: Token) -> tuple[str, str]:
     return "unexpected-word", "put a comma before it, or quote a name with spaces"
 
 
-def _explain_missing_value(expected: set[str], hint: str) -> tuple[str, str]:
-    """Explain a missing value. If only a NAME is expected, it is one of the words after `within`."""
+def _explain_missing_value(expected: set[str], before: str, hint: str) -> tuple[str, str]:
+    """Explain a missing value. If only a NAME is expected, it is a number."""
     if expected == {"NAME"}:
-        return "bad-within", "write: active within 3 days of 2020-04-08"
+        return WORDS_BEFORE_NUMBERS.get(before, ("bad-within", WITHIN_HINT))
     return "missing-value", hint
 
 
@@ -162,7 +202,7 @@ def _diagnose_end(text: str, expected: set[str]) -> Problem:
     if "_RPAR" in expected:
         opened = _last_open_bracket(tokens)
         return Problem("unclosed-bracket", "this bracket is not closed", Span(text, opened, opened + 1), hint="add )")
-    code, hint = _explain_token(Token("$END", "the end"), expected)
+    code, hint = _explain_token(Token("$END", "the end"), expected, tokens[-1].type)
     return Problem(code, "the expression ends too early", end, hint=hint)
 
 

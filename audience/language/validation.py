@@ -5,6 +5,7 @@ from collections import Counter
 from fractions import Fraction
 
 from audience.errors import ExpressionError, Problem
+from audience.language.attribute_names import UNTYPED
 from audience.language.suggest import did_you_mean
 from audience.span import Span
 
@@ -25,6 +26,17 @@ def require_nonempty(label: str, text: str, span: Span | None) -> None:
         raise ExpressionError(
             Problem("bad-text", f"{text!r} is not valid Unicode", hint="remove the unpaired surrogate")
         )
+
+
+def require_pattern(pattern: str, type_: str, span: Span | None) -> None:
+    """Raise ExpressionError unless *pattern* has a character other than `*`, and each backslash quotes one."""
+    if "\\" in re.sub(r"\\[*?\\]", "", pattern):
+        hint = r"write \* \? or \\; other escapes do not exist"
+        raise ExpressionError(Problem("bad-escape", f"invalid escape in the pattern {pattern!r:.60}", span, hint=hint))
+    if not pattern.strip("*"):
+        name = type_ if re.fullmatch(r"\w+", type_) else f'"{type_}"'
+        hint = "write everyone for all devices" if type_ == UNTYPED else f"write has({name}) for any value"
+        raise ExpressionError(Problem("any-text", f"every value fits the pattern {pattern!r}", span, hint=hint))
 
 
 def type_error(label: str, expected: str, value: object) -> ExpressionError:

@@ -18,13 +18,13 @@ from audience.language.ast import Compare, CompareOp, Expr, Has, Ids, Not, Refer
 from audience.language.attribute_names import own_key_type
 from audience.language.suggest import did_you_mean
 from audience.vendors.payload_reader import PayloadCursor, format_number
-from audience.vendors.spec import Limit, Vendor
+from audience.vendors.spec import Vendor, VendorLimit
 
 PAGE = "https://www.braze.com/docs/api/objects_filters/connected_audience"
 DATA_TYPES_DOCS = "https://www.braze.com/docs/user_guide/data/activation/custom_data/data_types"
 SEND_DOCS = "https://www.braze.com/docs/api/endpoints/messaging/send_messages/post_send_triggered_campaigns"
 
-LIMITS = {"external_user_ids": Limit(50, SEND_DOCS)}
+LIMITS = {"external_user_ids": VendorLimit(50, SEND_DOCS)}
 
 SUBSCRIPTION_STATUSES = ("opted_in", "subscribed", "unsubscribed")
 FILTER_KEYS = ("custom_attribute", "push_subscription_status", "email_subscription_status", "last_used_app")

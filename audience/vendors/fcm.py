@@ -13,7 +13,7 @@ from audience.language.ast import Expr, Ids, Reference, Tag, any_of, or_terms
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.shared import topic_conditions
 from audience.vendors.shared.topic_conditions import TopicDialect, fold_left_to_right
-from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Vendor, require_single_list
+from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Payload, Vendor, VendorLimit, require_single_list
 
 PAGE = "https://firebase.google.com/docs/cloud-messaging/send-topic-messages"
 LEGACY_DOCS = "https://firebase.google.com/docs/cloud-messaging/http-server-ref"
@@ -21,7 +21,7 @@ ENCODER_SOURCE = "https://github.com/firebase/firebase-admin-python/blob/main/fi
 UNBOUNDED_NOT_ISSUE = "https://github.com/firebase/firebase-admin-python/issues/145"
 PERCENT_ISSUE = "https://github.com/firebase/firebase-android-sdk/issues/8620"
 
-LIMITS = {"topics": Limit(5, PAGE), "tokens": Limit(500, ENCODER_SOURCE)}  # topics: as PAGE is quoted
+LIMITS = {"topics": VendorLimit(5, PAGE), "tokens": VendorLimit(500, ENCODER_SOURCE)}  # topics: as PAGE is quoted
 ALLOWS_UNBOUNDED_NOT = False  # documented once, rejected by the server since 2018: UNBOUNDED_NOT_ISSUE
 ALLOWS_PERCENT = False  # documented as legal in a name, fails in the Android SDK 25.1.0: PERCENT_ISSUE
 
@@ -36,7 +36,7 @@ DIALECT = TopicDialect(
     mixed_precedence=fold_left_to_right,
 )
 TARGET_KEYS = ("token", "fid", "topic", "condition")
-LEGACY_LIMITS = {"registration_ids": Limit(1_000, LEGACY_DOCS)}
+LEGACY_LIMITS = {"registration_ids": VendorLimit(1_000, LEGACY_DOCS)}
 LEGACY_KEYS = ("to", "registration_ids")
 INSTALLATION = "fid"  # kind of the reference to an installation, which has no token
 

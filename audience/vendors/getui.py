@@ -33,7 +33,15 @@ from audience.language.printer import render
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.platform_field import PlatformField, is_platform_tag
 from audience.vendors.shared.platform_words import read_platform_word
-from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Unsupported, Vendor, require_single_list
+from audience.vendors.spec import (
+    COMPARISONS,
+    TAGS_AND_IDS,
+    Payload,
+    Unsupported,
+    Vendor,
+    VendorLimit,
+    require_single_list,
+)
 
 PAGE = "https://docs.getui.com/getui/server/rest_v2/push"
 USER_DOCS = "https://docs.getui.com/getui/server/rest_v2/user"
@@ -42,11 +50,11 @@ ERROR_CODES_DOCS = (
 )
 
 LIMITS = {
-    "cid": Limit(1_000, PAGE),  # as clients quote it
-    "alias": Limit(1_000, PAGE),
-    "values": Limit(None, PAGE),
-    "tag_characters": Limit(31, ERROR_CODES_DOCS),  # "below 32"
-    "alias_characters": Limit(39, USER_DOCS),
+    "cid": VendorLimit(1_000, PAGE),  # as clients quote it
+    "alias": VendorLimit(1_000, PAGE),
+    "values": VendorLimit(None, PAGE),
+    "tag_characters": VendorLimit(31, ERROR_CODES_DOCS),  # "below 32"
+    "alias_characters": VendorLimit(39, USER_DOCS),
 }
 
 # Whether a key may be used in several conditions: "Different keys are joined by AND, one key by its opt_type" leaves

@@ -13,15 +13,15 @@ from audience.language.ast import Expr, Ids, Tag, atoms
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.shared import topic_conditions
 from audience.vendors.shared.topic_conditions import TopicDialect
-from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Vendor, require_single_list
+from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Payload, Vendor, VendorLimit, require_single_list
 
 PAGE = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197"
 TOPICS_DOCS = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/topic-sub-api-0000001051066122"
 
 LIMITS = {
-    "token": Limit(1_000, PAGE),
-    "topic_characters": Limit(900, TOPICS_DOCS),
-    "topics": Limit(None, PAGE),
+    "token": VendorLimit(1_000, PAGE),
+    "topic_characters": VendorLimit(900, TOPICS_DOCS),
+    "topics": VendorLimit(None, PAGE),
 }
 # Not documented on any readable page: each value is the one that cannot reach a wrong device.
 MAX_TOPICS = 5  # in a condition: the limit of FCM, whose language it is

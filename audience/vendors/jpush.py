@@ -15,21 +15,21 @@ from audience.language.ast import Everyone, Expr, Ids, Reference, Tag, all_of, a
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.platform_field import PlatformField, write_list_field
 from audience.vendors.shared import tag_lists
-from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Limit, Payload, Vendor
+from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Payload, Vendor, VendorLimit
 
 PAGE = "https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push"
 
 LIMITS = {
-    "tag": Limit(20, PAGE),
-    "tag_and": Limit(20, PAGE),
-    "tag_not": Limit(20, PAGE),
-    "alias": Limit(1_000, PAGE),
-    "registration_id": Limit(1_000, PAGE),
-    "live_activity_id": Limit(1, PAGE),
-    "segment": Limit(1, PAGE),
-    "abtest": Limit(1, PAGE),
-    "tag_bytes": Limit(40, PAGE),
-    "alias_bytes": Limit(40, PAGE),
+    "tag": VendorLimit(20, PAGE),
+    "tag_and": VendorLimit(20, PAGE),
+    "tag_not": VendorLimit(20, PAGE),
+    "alias": VendorLimit(1_000, PAGE),
+    "registration_id": VendorLimit(1_000, PAGE),
+    "live_activity_id": VendorLimit(1, PAGE),
+    "segment": VendorLimit(1, PAGE),
+    "abtest": VendorLimit(1, PAGE),
+    "tag_bytes": VendorLimit(40, PAGE),
+    "alias_bytes": VendorLimit(40, PAGE),
 }
 DIALECT = tag_lists.TagListDialect(
     title="JPush",

@@ -14,7 +14,7 @@ import json5
 from audience.errors import PayloadError, PayloadWarning, Problem
 from audience.language.suggest import did_you_mean
 from audience.language.validation import SURROGATE
-from audience.vendors.spec import WHITESPACE, Limit, Payload
+from audience.vendors.spec import WHITESPACE, Payload, VendorLimit
 
 MAX_TREE_LEVELS = 40  # ours: no vendor documents how deep a tree may be
 JSON_TYPE_NAMES = {
@@ -180,7 +180,7 @@ class PayloadCursor:
             self.fail("empty-target", "an empty list matches no device")
         return strings
 
-    def ids(self, limit: Limit, noun: str = "ids") -> list[str]:
+    def ids(self, limit: VendorLimit, noun: str = "ids") -> list[str]:
         """Return a list of ids, at least one and not more than *limit* allows; *noun* names them in errors."""
         strings = self.strings()
         if not strings:
@@ -235,7 +235,7 @@ class PayloadCursor:
         self.warn("timestamps of a device table have no zone; this one is read in UTC")
         return timestamp
 
-    def check_limit(self, limit: Limit, count: int, noun: str, hint: str = "send several requests") -> None:
+    def check_limit(self, limit: VendorLimit, count: int, noun: str, hint: str = "send several requests") -> None:
         """Fail if *count* exceeds *limit*; *noun* is the counted thing, in the plural."""
         if limit.is_exceeded_by(count):
             self.fail("too-many", f"{count} {noun}; the maximum is {limit.maximum}", hint)

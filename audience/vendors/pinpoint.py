@@ -15,12 +15,12 @@ from audience.algebra.equivalence import equivalent
 from audience.language.ast import Compare, CompareOp, Expr, Not, Reference, Tag, all_of, any_of
 from audience.language.attribute_names import OWN_KEY_PREFIX, own_key_type
 from audience.vendors.payload_reader import PayloadCursor, format_number
-from audience.vendors.spec import Limit, Vendor
+from audience.vendors.spec import Vendor, VendorLimit
 
 PAGE = "https://docs.aws.amazon.com/goto/aws-cli/pinpoint-2016-12-01/UpdateSegment"
 QUOTAS_DOCS = "https://docs.aws.amazon.com/pinpoint/latest/developerguide/quotas.html"
 
-LIMITS = {"dimensions": Limit(100, QUOTAS_DOCS)}  # the quota of 50 values applies to a device's attribute
+LIMITS = {"dimensions": VendorLimit(100, QUOTAS_DOCS)}  # the quota of 50 values applies to a device's attribute
 
 JOIN_FUNCTIONS: dict[str, Callable[[Sequence[Expr]], Expr]] = {
     "ALL": all_of,

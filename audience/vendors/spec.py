@@ -1,35 +1,44 @@
 """Vendor record: the facts and functions of one push vendor, built in the vendor's own module."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import EMPTY_SHAPE, RequestShape
 from audience.algebra.simplification import simplify
-from audience.errors import ExpressionError, Problem
+from audience.algebra.thresholds import expand_thresholds
+from audience.errors import ComplexityError, ExpressionError, Problem
 from audience.language.ast import (
+    ID_KINDS,
     And,
+    Anniversary,
     Atom,
+    Between,
     Compare,
     Everyone,
     Expr,
     Has,
     Ids,
+    Limit,
+    Matches,
     Nobody,
     Not,
     Or,
     Reference,
+    Relative,
     Sample,
     Segment,
     Split,
     Tag,
+    Top,
     Within,
     all_of,
     and_terms,
     atoms,
     walk,
 )
+from audience.language.call_reader import unknown_call_problem
 from audience.language.printer import render
 from audience.language.references import reference_problem
 from audience.vendors.delivery_spec import DeliverySpec
@@ -59,7 +68,7 @@ class Unsupported(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class VendorLimit:
     """Limit set by a vendor.
 
     Attributes:
@@ -166,7 +175,7 @@ class Vendor:
     docs_url: str
     docs_read_on: str
     fragment: str
-    limits: dict[str, Limit]
+    limits: dict[str, VendorLimit]
     id_columns: tuple[str, ...]
     parse: Callable[[Any], Expr]
     read_only_reason: str = ""
@@ -249,13 +258,15 @@ def _guard_emit(
     """
 
     def is_unsupported(leaf: Expr) -> bool:
-        return type(leaf) not in supported or (isinstance(leaf, Reference) and leaf.vendor != name)
+        is_foreign = isinstance(leaf, Reference) and leaf.vendor != name
+        is_column = isinstance(leaf, Ids) and leaf.kind not in ID_KINDS
+        return type(leaf) not in supported or is_foreign or is_column
 
     def is_explained(leaf: Expr) -> bool:
-        return type(leaf) in explained and not isinstance(leaf, Reference)
+        return type(leaf) in explained and not isinstance(leaf, Reference | Ids)
 
     def emit_guarded(expr: Expr) -> Payload:
-        expr = simplify(nnf(expr))
+        expr = simplify(nnf(_write_out_thresholds(expr, title)))
         if expr == Nobody():
             raise Unsupported([Problem("nobody", "a request cannot have an empty audience", hint="send nothing")])
         unsupported = [leaf for leaf in _leaves(expr) if is_unsupported(leaf)]
@@ -338,6 +349,16 @@ def _assume_platforms(
     return assume
 
 
+def _write_out_thresholds(expr: Expr, title: str) -> Expr:
+    """Return *expr* with its thresholds as AND and OR, or raise Unsupported if one has too many clauses."""
+    try:
+        return expand_thresholds(simplify(nnf(expr)))
+    except ComplexityError as error:
+        message = f"{title} has no thresholds, and {error.problems[0].message}"
+        hint = "use an index to resolve it to ids"
+        raise Unsupported([replace(error.problems[0], message=message, hint=hint)]) from None
+
+
 def _leaves(expr: Expr) -> list[Expr]:
     """Return the atoms of *expr*, each once, including nodes of classes that `Atom` does not list."""
     return list(dict.fromkeys(node for node in walk(expr) if not isinstance(node, And | Or | Not | Everyone | Nobody)))
@@ -355,6 +376,16 @@ def _unsupported_problem(leaf: Expr, title: str) -> Problem:
         case Has():
             message = f"{render(leaf)!r}: {title} cannot ask whether a device has any value"
             return Problem("no-existence", message, span, hint="use an index to resolve it to ids")
+        case Ids() if leaf.kind not in ID_KINDS:
+            return unknown_call_problem(leaf.kind, span)
+        case Relative() | Anniversary():
+            return Problem("no-time", f"{render(leaf)!r}: {title} cannot ask for relative days", span)
+        case Matches():
+            return Problem("no-pattern", f"{render(leaf)!r}: {title} cannot search a text", span)
+        case Between():
+            return Problem("no-ranges", f"{render(leaf)!r}: {title} cannot compare values", span)
+        case Limit() | Top():
+            return Problem("no-limit", f"{render(leaf)!r:.60}: {title} cannot send to a number of devices", span)
         case Sample() | Split():
             return Problem("no-sample", f"{render(leaf)!r}: {title} cannot select a share of devices", span)
     return Problem("not-supported", f"{_quote_expr(leaf)}: {title} cannot express {type(leaf).__name__}", span)

@@ -37,7 +37,15 @@ from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.language.vocabulary import PROVINCES
 from audience.vendors.payload_reader import PayloadCursor
-from audience.vendors.spec import TAGS_AND_IDS, WHITESPACE, Limit, Payload, Unsupported, Vendor, require_single_list
+from audience.vendors.spec import (
+    TAGS_AND_IDS,
+    WHITESPACE,
+    Payload,
+    Unsupported,
+    Vendor,
+    VendorLimit,
+    require_single_list,
+)
 from audience.vendors.value_names import ValueNames, read_values, spelling_problems, write_values
 
 PAGE = "https://dev.umeng.com/push/android/api-doc"
@@ -45,10 +53,10 @@ FILTER_DOCS = "https://info.umeng.com/detail?id=130&cateId=1"  # "the top must b
 TAGS_DOCS = "https://info.umeng.com/detail?id=166&cateId=1"  # could not be read: names of tags are joined by commas
 
 LIMITS = {
-    "device_tokens": Limit(500, PAGE),
-    "alias": Limit(500, PAGE),
-    "operands": Limit(None, PAGE),
-    "levels": Limit(None, PAGE),
+    "device_tokens": VendorLimit(500, PAGE),
+    "alias": VendorLimit(500, PAGE),
+    "operands": VendorLimit(None, PAGE),
+    "levels": VendorLimit(None, PAGE),
 }
 SEND_BY_FILTER_DOCS = "https://api.aliyun.com/document/umeng-push/2022-02-25/SendByFilter"
 SHAPE = Tree(allows_unbounded_not=True)
@@ -127,7 +135,7 @@ def _parse_ids(cast: str, request: PayloadCursor) -> Expr:
     _reject_other_targets(request, (key,))
     targets = _require_key(request, key)
     ids = Ids(kind, tuple(targets.split_commas()))
-    targets.check_limit(Limit(1, PAGE) if cast == "unicast" else LIMITS[key], len(ids.values), "ids")
+    targets.check_limit(VendorLimit(1, PAGE) if cast == "unicast" else LIMITS[key], len(ids.values), "ids")
     if kind == "alias":
         return all_of([ids, Tag(ALIAS_TYPE, _require_key(request, ALIAS_TYPE).string())])
     return ids

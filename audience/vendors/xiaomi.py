@@ -38,16 +38,16 @@ from audience.vendors.spec import (
     COMPARISONS,
     TAGS_AND_IDS,
     WHITESPACE,
-    Limit,
     Payload,
     Unsupported,
     Vendor,
+    VendorLimit,
     require_single_list,
 )
 
 PAGE = "https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559"
 
-LIMITS = {"topics": Limit(5, PAGE), "ids": Limit(None, PAGE)}  # topics: BROADCAST_TOPIC_MAX of the SDK
+LIMITS = {"topics": VendorLimit(5, PAGE), "ids": VendorLimit(None, PAGE)}  # topics: BROADCAST_TOPIC_MAX of the SDK
 MAX_IDS = 1_000  # not documented on a readable page; the maximum that other clients send
 TOPIC_SEPARATOR = ";$;"  # between topics; not allowed in a name
 FORBIDDEN_CHARS = ";$,"  # in a name; the legal characters are not documented

@@ -9,7 +9,7 @@ attribute.country    the customer's own attribute country
 """
 
 from audience.language.attribute_names import OWN_KEY_PREFIX, UNTYPED, own_key_type
-from audience.vendors.spec import Limit
+from audience.vendors.spec import VendorLimit
 
 PAGE = "https://docs.airship.com/developer/rest-api/ua/schemas/audience-selection"
 SPEC_DOCS = "https://github.com/urbanairship/api-specs/blob/main/go/spec.yaml"
@@ -18,13 +18,13 @@ LIMITS_DOCS = (
 )
 
 LIMITS = {
-    "children": Limit(10, SPEC_DOCS),
-    "names": Limit(100, PAGE),  # of one selector: tags, named users or channels
-    "name_characters": Limit(128, SPEC_DOCS),
-    "attribute_characters": Limit(256, SPEC_DOCS),
-    "value_characters": Limit(255, SPEC_DOCS),
-    "selectors": Limit(1_000, LIMITS_DOCS),  # each name is counted as one
-    "levels": Limit(None, PAGE),
+    "children": VendorLimit(10, SPEC_DOCS),
+    "names": VendorLimit(100, PAGE),  # of one selector: tags, named users or channels
+    "name_characters": VendorLimit(128, SPEC_DOCS),
+    "attribute_characters": VendorLimit(256, SPEC_DOCS),
+    "value_characters": VendorLimit(255, SPEC_DOCS),
+    "selectors": VendorLimit(1_000, LIMITS_DOCS),  # each name is counted as one
+    "levels": VendorLimit(None, PAGE),
 }
 DEFAULT_GROUP = "device"  # the group of tags that have no group
 GROUP_PREFIX = "group."

@@ -41,7 +41,7 @@ from audience.vendors.airship.names import (
 )
 from audience.vendors.airship.references import ALONE_KINDS, PIPELINE_KIND, PIPELINE_WORD
 from audience.vendors.payload_reader import PayloadCursor
-from audience.vendors.spec import Limit, Payload, Unsupported, find_id_problem
+from audience.vendors.spec import Payload, Unsupported, VendorLimit, find_id_problem
 
 MAX_CHILDREN, MAX_NAMES, MAX_SELECTORS = 10, 100, 1_000  # ten lists of a hundred are a thousand
 MAX_CHANNEL_LENGTH = 36
@@ -157,7 +157,7 @@ def _parse_names(names: PayloadCursor) -> list[str]:
     return strings
 
 
-def _warn_above_limit(cursor: PayloadCursor, limit: Limit, count: int, noun: str, hint: str) -> None:
+def _warn_above_limit(cursor: PayloadCursor, limit: VendorLimit, count: int, noun: str, hint: str) -> None:
     if limit.is_exceeded_by(count):
         cursor.warn(f"{count} {noun}, of which Airship takes at most {limit.maximum} ({hint})")
 

@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl
 from audience.language.ast import Expr, any_of
 from audience.vendors.emas.targeting import ID_KINDS_BY_TARGET
 from audience.vendors.payload_reader import PayloadCursor, load_json
-from audience.vendors.spec import Limit
+from audience.vendors.spec import VendorLimit
 
 MASS_PUSH_DOCS = "https://help.aliyun.com/document_detail/2249915.html"
-MAX_TASKS = Limit(100, MASS_PUSH_DOCS)
+MAX_TASKS = VendorLimit(100, MASS_PUSH_DOCS)
 _NUMBERED_KEY = re.compile(r"PushTask\.([0-9]{1,6})\.(.+)")
 
 

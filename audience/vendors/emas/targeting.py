@@ -37,10 +37,10 @@ from audience.vendors.spec import (
     COMPARISONS,
     TAGS_AND_IDS,
     WHITESPACE,
-    Limit,
     Payload,
     Unsupported,
     Vendor,
+    VendorLimit,
     require_single_list,
 )
 
@@ -49,13 +49,13 @@ BINDING_DOCS = "https://help.aliyun.com/document_detail/434629.html"
 LISTS_DOCS = "https://help.aliyun.com/document_detail/2249917.html"
 
 LIMITS = {
-    "ids": Limit(1_000, LISTS_DOCS),
-    "operands": Limit(10, TAGS_DOCS),
-    "levels": Limit(2, TAGS_DOCS),
-    "tags": Limit(50, TAGS_DOCS),  # in one dated copy of the page; other copies have no limit
-    "tag_characters": Limit(128, BINDING_DOCS),
-    "alias_bytes": Limit(128, BINDING_DOCS),
-    "account_bytes": Limit(64, BINDING_DOCS),
+    "ids": VendorLimit(1_000, LISTS_DOCS),
+    "operands": VendorLimit(10, TAGS_DOCS),
+    "levels": VendorLimit(2, TAGS_DOCS),
+    "tags": VendorLimit(50, TAGS_DOCS),  # in one dated copy of the page; other copies have no limit
+    "tag_characters": VendorLimit(128, BINDING_DOCS),
+    "alias_bytes": VendorLimit(128, BINDING_DOCS),
+    "account_bytes": VendorLimit(64, BINDING_DOCS),
 }
 SHAPE = Tree(max_levels=2, max_operands=10, max_tags=50)
 ID_KINDS_BY_TARGET: dict[str, IdKind] = {"DEVICE": "registration_id", "ALIAS": "alias", "ACCOUNT": "account"}

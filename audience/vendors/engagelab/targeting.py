@@ -12,21 +12,21 @@ from audience.language.ast import Everyone, Expr, Not, Reference, Tag, all_of
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.platform_field import PlatformField, write_list_field
 from audience.vendors.shared import tag_lists
-from audience.vendors.spec import Limit, Payload
+from audience.vendors.spec import Payload, VendorLimit
 
 PAGE = "https://www.engagelab.com/docs/app-push/rest-api/create-push-api"
 TAGS_DOCS = "https://www.engagelab.com/docs/app-push/rest-api/tag-alias-api"
 JPUSH_DOCS = "https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push"
 
 LIMITS = {
-    "tag": Limit(20, JPUSH_DOCS),  # EngageLab's page documents none; that of JPush, its sibling, does
-    "tag_and": Limit(20, PAGE),
-    "tag_not": Limit(20, PAGE),
-    "alias": Limit(1_000, JPUSH_DOCS),  # likewise
-    "registration_id": Limit(1_000, PAGE),
-    "live_activity_id": Limit(1, PAGE),
-    "tag_bytes": Limit(40, TAGS_DOCS),
-    "alias_bytes": Limit(40, TAGS_DOCS),
+    "tag": VendorLimit(20, JPUSH_DOCS),  # EngageLab's page documents none; that of JPush, its sibling, does
+    "tag_and": VendorLimit(20, PAGE),
+    "tag_not": VendorLimit(20, PAGE),
+    "alias": VendorLimit(1_000, JPUSH_DOCS),  # likewise
+    "registration_id": VendorLimit(1_000, PAGE),
+    "live_activity_id": VendorLimit(1, PAGE),
+    "tag_bytes": VendorLimit(40, TAGS_DOCS),
+    "alias_bytes": VendorLimit(40, TAGS_DOCS),
 }
 DOCUMENTED_LIMITS = {key: limit for key, limit in LIMITS.items() if limit.source == PAGE}  # checked when reading
 DIALECT = tag_lists.TagListDialect(

@@ -12,12 +12,12 @@ from audience.language.ast import Expr, Ids, Reference
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.vendors.payload_reader import PayloadCursor, dump_json
-from audience.vendors.spec import Limit, Payload, Unsupported
+from audience.vendors.spec import Payload, Unsupported, VendorLimit
 
 PAGE = "https://documentation.onesignal.com/reference/create-notification"
 ALIASES = "aliases"  # kind of the references to users by another label
 EXTERNAL_ID = "external_id"
-MAX_USERS = Limit(20_000, PAGE)
+MAX_USERS = VendorLimit(20_000, PAGE)
 SPELLINGS_OF_EXTERNAL_ID = ("externalid", "externaluserid", "externaluser", "userexternalid")
 
 

@@ -12,13 +12,13 @@ from audience.language.ast import Compare, CompareOp, Has, Tag
 from audience.language.attribute_names import UNTYPED, own_key, own_key_type
 from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
-from audience.vendors.spec import Limit
+from audience.vendors.spec import VendorLimit
 
 PAGE = "https://documentation.onesignal.com/reference/create-segments"
 CLIENT_DOCS = "https://github.com/OneSignal/onesignal-rust-api"
 LIMITS = {
-    "entries": Limit(200, PAGE),  # filters and operators
-    "in_array": Limit(20, CLIENT_DOCS),
+    "entries": VendorLimit(200, PAGE),  # filters and operators
+    "in_array": VendorLimit(20, CLIENT_DOCS),
 }
 MAX_ENTRIES = 200
 

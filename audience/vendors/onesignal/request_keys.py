@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from audience.vendors.payload_reader import PayloadCursor, dump_json
-from audience.vendors.spec import Limit
+from audience.vendors.spec import VendorLimit
 
 PAGE = "https://documentation.onesignal.com/reference/create-notification"
-MAX_SUBSCRIPTIONS = Limit(20_000, PAGE)
+MAX_SUBSCRIPTIONS = VendorLimit(20_000, PAGE)
 TARGET_KEYS = ("filters", "include_subscription_ids", "include_aliases", "included_segments")
 DEPRECATED_KEYS = {
     "include_player_ids": "include_subscription_ids",

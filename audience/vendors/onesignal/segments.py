@@ -9,13 +9,13 @@ from audience.errors import Problem
 from audience.language.ast import Everyone, Expr, Not, Reference, all_of, and_terms, any_of, atoms, or_terms
 from audience.language.printer import render
 from audience.vendors.payload_reader import PayloadCursor
-from audience.vendors.spec import Limit, Payload, Unsupported
+from audience.vendors.spec import Payload, Unsupported, VendorLimit
 
 PAGE = "https://documentation.onesignal.com/reference/create-notification"
 SEGMENT = "segment"  # kind of the references to segments
 ALL = "All"
 MISTAKEN_FOR_ALL = ("all", "all users", "all subscribers", "all subscriptions", "all devices", "everyone")
-MAX_NAME_LENGTH = Limit(128, "https://documentation.onesignal.com/reference/create-segments")
+MAX_NAME_LENGTH = VendorLimit(128, "https://documentation.onesignal.com/reference/create-segments")
 
 
 def parse_segments(included: PayloadCursor, excluded: PayloadCursor) -> Expr:

@@ -17,9 +17,9 @@ from audience.vendors.onesignal.platforms import FLAG, is_browser, parse_platfor
 from audience.vendors.onesignal.request_keys import DEPRECATED_KEYS, MAX_SUBSCRIPTIONS, find_target_keys
 from audience.vendors.onesignal.segments import SEGMENT, emit_segments, has_segments, parse_segments
 from audience.vendors.payload_reader import PayloadCursor
-from audience.vendors.spec import Limit, Payload, Unsupported, require_single_list
+from audience.vendors.spec import Payload, Unsupported, VendorLimit, require_single_list
 
-WRITTEN_IDS = Limit(2_000, CLIENT_DOCS)  # 20,000 on PAGE; the smaller one is safe
+WRITTEN_IDS = VendorLimit(2_000, CLIENT_DOCS)  # 20,000 on PAGE; the smaller one is safe
 LIMITS = {
     **fields.LIMITS,
     "include_subscription_ids": WRITTEN_IDS,

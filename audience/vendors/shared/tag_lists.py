@@ -30,7 +30,7 @@ from audience.span import Span
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.platform_field import PlatformField
 from audience.vendors.shared.platform_words import read_platform_word
-from audience.vendors.spec import Limit, Payload, Unsupported
+from audience.vendors.spec import Payload, Unsupported, VendorLimit
 
 TAG_KEYS = ("tag", "tag_and", "tag_not")
 LIST_KEYS = (*TAG_KEYS, "alias", "registration_id")
@@ -53,13 +53,13 @@ class TagListDialect:
     title: str
     shape: Slots
     id_kinds: tuple[IdKind, ...]
-    limits: Mapping[str, Limit]
+    limits: Mapping[str, VendorLimit]
     legal_pattern: str
     legal_hint: str
     references: Mapping[str, Callable[[str], Any]]
 
 
-def read_tag_lists(lists: PayloadCursor, limits: Mapping[str, Limit], dialect: TagListDialect) -> list[Expr]:
+def read_tag_lists(lists: PayloadCursor, limits: Mapping[str, VendorLimit], dialect: TagListDialect) -> list[Expr]:
     """Read one term for each list; an empty list counts as absent. A list may have a limit among *limits*.
 
     A name that the vendor refuses is read with a warning.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience import Everyone, Expr, Ids, Limit, Not, Problem, Tag, Unsupported, Vendor, all_of, any_of
+from audience import Everyone, Expr, Ids, Not, Problem, Tag, Unsupported, Vendor, VendorLimit, all_of, any_of
 from audience.algebra.fitting import fit_to_shape
 from audience.algebra.request_shape import FlatDnf
 from audience.language.ast import and_terms, atoms, or_terms
@@ -11,7 +11,7 @@ from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import Payload
 
 PAGE = "https://example.com/pigeon-post"
-LIMITS = {"entries": Limit(12, PAGE), "rings": Limit(30, PAGE), "mark_characters": Limit(20, PAGE)}
+LIMITS = {"entries": VendorLimit(12, PAGE), "rings": VendorLimit(30, PAGE), "mark_characters": VendorLimit(20, PAGE)}
 SHAPE = FlatDnf(max_entries=12)
 
 

@@ -1,0 +1,219 @@
+"""Bind an expression to the moment and the time zone in which it is asked.
+
+    active within 7 days              active within 7 days of 2026-11-28
+    last_seen < 36 hours ago          last_seen < "2026-11-27T01:00:00Z"
+    anniversary(birthday) = today     anniversary(birthday) = 11-28
+
+Days are days of the zone; moments are written in UTC. Nothing relative is left, so that what is counted, planned and
+proved is about the same days.
+"""
+
+import calendar
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from audience.errors import ExpressionError, Problem
+from audience.language.ast import (
+    MONTH_DAY,
+    Anniversary,
+    Atom,
+    Between,
+    Compare,
+    Expr,
+    Has,
+    Relative,
+    Tag,
+    Within,
+    any_of,
+    map_operands,
+    walk_operands,
+)
+from audience.language.windows import CLOCK_UNITS, Comparison, Interval, Period, RelativeTime, TimePoint, TimeUnit
+from audience.span import Span
+
+DAYS_OF_LEAP_YEAR = 366
+
+
+def is_relative(expr: Expr) -> bool:
+    """Return whether *expr* depends on when it is asked.
+
+    >>> from audience.language.parser import parse
+    >>> is_relative(parse("vip AND signup > today - 7 days")), is_relative(parse("signup > 2026-11-01"))
+    (True, False)
+    """
+    return any(_is_unbound(node) for node in walk_operands(expr))
+
+
+def bind(expr: Expr, as_of: datetime, zone: ZoneInfo) -> Expr:
+    """Return *expr* with every relative day and moment replaced by the one that it is at *as_of* in *zone*.
+
+    Args:
+        expr: Expression, with segments expanded.
+        as_of: Moment of the question, with a time zone.
+        zone: Time zone whose days are meant.
+
+    Raises:
+        ExpressionError: A day is out of the calendar, or hours are counted from a day.
+
+    >>> from audience.language.parser import parse
+    >>> from audience.language.printer import render
+    >>> noon, shanghai = datetime(2026, 11, 28, 18, tzinfo=UTC), ZoneInfo("Asia/Shanghai")
+    >>> render(bind(parse("active within 7 days"), noon, shanghai))
+    'active within 7 days of 2026-11-29'
+    >>> render(bind(parse("signup before 3 months ago"), noon, shanghai))
+    'signup < 2026-08-29'
+    """
+    if not is_relative(expr):
+        return expr
+    clock = _Clock(as_of.astimezone(UTC), as_of.astimezone(zone).date(), zone)
+    return map_operands(expr, lambda atom: clock.bind_atom(atom) if _is_unbound(atom) else atom)
+
+
+def _is_unbound(node: Expr) -> bool:
+    return isinstance(node, Relative) or (isinstance(node, Anniversary) and not node.is_absolute)
+
+
+class _Clock:
+    """Day and moment of a question."""
+
+    def __init__(self, now: datetime, today: date, zone: ZoneInfo):
+        self.now = now
+        self.today = today
+        self.zone = zone
+
+    def bind_atom(self, atom: Atom) -> Expr:
+        try:
+            if isinstance(atom, Anniversary):
+                return self._bind_anniversary(atom)
+            assert isinstance(atom, Relative)
+            return self._bind_relative(atom)
+        except OverflowError:
+            problem = Problem("out-of-calendar", "the day is outside the years 1 to 9999", atom.span)
+            raise ExpressionError(replace(problem, hint="use fewer units")) from None
+
+    def _bind_relative(self, atom: Relative) -> Expr:
+        type_, span = atom.type, atom.span
+        match atom.window:
+            case Comparison("=", time):
+                return Tag(type_, self._format(time), span=span, written=atom)
+            case Comparison(operator, time):
+                assert operator != "="
+                return Compare(type_, operator, self._format(time), span=span, written=atom)
+            case Interval(first, last):
+                return Between(type_, self._format(first), self._format(last), span=span, written=atom)
+            case Period(unit=unit) as period if unit in CLOCK_UNITS:
+                return self._bind_clock_period(atom, period)
+            case Period() as period:
+                first_day, last_day = self._find_days(period, span)
+                days = (last_day - first_day).days + 1
+                return Within(type_, days, last_day.isoformat(), span=span, written=atom)
+
+    def _bind_clock_period(self, atom: Relative, period: Period) -> Between:
+        """Bind a period of hours or minutes: it includes the moment from which it is counted, not the other end."""
+        moment = self.now if period.of is None else self._find_moment(period.of, atom.span)
+        length = timedelta(**{f"{period.unit}s": period.amount})
+        if period.direction == "past":
+            low, high = _format_moment(moment - length), _format_moment(moment)
+            return Between(atom.type, low, high, "<", "<=", span=atom.span, written=atom)
+        low, high = _format_moment(moment), _format_moment(moment + length)
+        return Between(atom.type, low, high, "<=", "<", span=atom.span, written=atom)
+
+    def _find_days(self, period: Period, span: Span | None) -> tuple[date, date]:
+        """Return the first and the last day of a period of days, weeks, months or years."""
+        day = self.today if period.of is None else self._find_day(period.of, span)
+        if period.direction == "past":
+            return _shift_day(day, -period.amount, period.unit) + timedelta(1), day
+        return day, _shift_day(day, period.amount, period.unit) - timedelta(1)
+
+    def _bind_anniversary(self, atom: Anniversary) -> Expr:
+        match atom.window:
+            case Comparison(time=time):
+                first = last = self._find_day(time, atom.span)
+            case Interval(first_time, last_time):
+                first, last = self._find_day(first_time, atom.span), self._find_day(last_time, atom.span)
+            case Period(unit=unit) as period if unit not in CLOCK_UNITS:
+                first, last = self._find_days(period, atom.span)
+            case _:
+                message = "an anniversary is a day, and hours are not counted from days"
+                hint = "write anniversary(birthday) within 2 days"
+                raise ExpressionError(Problem("bad-time", message, atom.span, hint=hint))
+        if (last - first).days + 1 >= DAYS_OF_LEAP_YEAR:
+            return Has(atom.type, span=atom.span)
+        days = dict.fromkeys(name for day in _iter_days(first, last) for name in _month_days(day))
+        return any_of(Anniversary(atom.type, Comparison("=", name), span=atom.span, written=atom) for name in days)
+
+    def _format(self, time: TimePoint) -> str:
+        """Return a day as YYYY-MM-DD, a moment in UTC; a text stays as it is."""
+        if isinstance(time, str):
+            return time
+        if time.anchor == "today":
+            return _shift_day(self.today, time.amount, time.unit).isoformat()
+        return _format_moment(self._shift_now(time))
+
+    def _shift_now(self, time: RelativeTime) -> datetime:
+        return self.now + timedelta(**{f"{time.unit}s": time.amount}) if time.amount else self.now
+
+    def _find_day(self, time: TimePoint, span: Span | None) -> date:
+        if isinstance(time, RelativeTime):
+            if time.anchor == "today":
+                return _shift_day(self.today, time.amount, time.unit)
+            message = f"{time} is a moment; days are counted from a day"
+            raise ExpressionError(Problem("bad-time", message, span, hint="write today, or count hours"))
+        if MONTH_DAY.fullmatch(time):
+            message = f"{time} has no year"
+            hint = f"write {self.today.year}-{time}, or a single day: anniversary(birthday) = {time}"
+            raise ExpressionError(Problem("bad-time", message, span, hint=hint))
+        try:
+            return date.fromisoformat(time)
+        except ValueError:
+            hint = "write a day like 2026-11-28, or today"
+            raise ExpressionError(Problem("bad-time", f"{time!r:.60} is not a day", span, hint=hint)) from None
+
+    def _find_moment(self, time: TimePoint, span: Span | None) -> datetime:
+        if isinstance(time, RelativeTime):
+            if time.anchor == "now":
+                return self._shift_now(time)
+            message = f"{time} is a day; hours and minutes are counted from a moment"
+            raise ExpressionError(Problem("bad-time", message, span, hint="write now, or count days"))
+        try:
+            moment = datetime.fromisoformat(time)
+        except ValueError:
+            hint = 'write a moment like "2026-11-28T09:00+08:00", or now'
+            raise ExpressionError(Problem("bad-time", f"{time!r:.60} is not a moment", span, hint=hint)) from None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=self.zone)).astimezone(UTC)
+
+
+def _shift_day(day: date, amount: int, unit: TimeUnit) -> date:
+    """Return the day *amount* units after *day*; a day that a month does not have is the last one of that month.
+
+    >>> _shift_day(date(2024, 2, 29), 1, "year"), _shift_day(date(2026, 3, 31), -1, "month")
+    (datetime.date(2025, 2, 28), datetime.date(2026, 2, 28))
+    """
+    if unit in ("day", "week"):
+        return day + timedelta(days=amount * (7 if unit == "week" else 1))
+    months = day.year * 12 + day.month - 1 + amount * (12 if unit == "year" else 1)
+    year, month = divmod(months, 12)
+    if not date.min.year <= year <= date.max.year:
+        raise OverflowError(year)
+    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
+
+
+def _iter_days(first: date, last: date) -> Iterator[date]:
+    return (first + timedelta(days) for days in range((last - first).days + 1))
+
+
+def _month_days(day: date) -> list[str]:
+    """Return the anniversaries on *day*: 29 February counts on the 28th where there is none.
+
+    >>> _month_days(date(2026, 2, 28)), _month_days(date(2028, 2, 28))
+    (['02-28', '02-29'], ['02-28'])
+    """
+    name = f"{day:%m-%d}"
+    return [name, "02-29"] if name == "02-28" and not calendar.isleap(day.year) else [name]
+
+
+def _format_moment(moment: datetime) -> str:
+    """Return *moment*, which is in UTC, as text."""
+    return moment.replace(tzinfo=None).isoformat() + "Z"
