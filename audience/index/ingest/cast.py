@@ -298,9 +298,13 @@ def _cast_versions(values: pl.Series, column: Column, first_row: int) -> pl.Seri
 
 
 def distinct_unusual_versions(strings: pl.Expr) -> pl.Expr:
-    """Return a list of the distinct strings that are not plain versions like 1.2.0; a parser has to check them."""
-    is_plain = strings.str.contains(PLAIN_VERSION_PATTERN) | (strings == "")
-    return strings.filter(~is_plain).drop_nulls().unique().implode()
+    """Return a list of the distinct strings that are not plain versions like 1.2.0; a parser has to check them.
+
+    The pattern is matched with distinct strings, which are few.
+    """
+    string = pl.element()
+    is_plain = string.str.contains(PLAIN_VERSION_PATTERN) | (string == "")
+    return strings.drop_nulls().unique().implode().list.eval(string.filter(~is_plain))
 
 
 CASTS: Mapping[Role, Cast] = {
