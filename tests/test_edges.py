@@ -19,6 +19,7 @@ from audience import AudienceError, DeviceIndex, ExpressionError, InvalidIndexEr
 from audience.index.changes import compaction, update
 from audience.index.ingest import build, encode
 from audience.index.ingest.build import write_shard
+from audience.index.ingest.cast import name_flags
 from audience.index.ingest.decode import concat_columns, decode_rows, new_categories, reject_mixed_numbers
 from audience.index.schema.columns import Column
 from audience.index.storage import bitmaps
@@ -40,7 +41,11 @@ ROLE_BY_DTYPE = {pl.Int64: "number", pl.Float64: "number", pl.Decimal(38, 3): "n
 @st.composite
 def column_values(draw, size: int):
     """Generate a column of any role and its values."""
-    kind = draw(st.sampled_from([*number_strategies, "string", "version", "tags", "alias", "id"]))
+    kind = draw(st.sampled_from([*number_strategies, "string", "version", "tags", "flags", "alias", "id"]))
+    if kind == "flags":
+        return "tags", pl.Series(
+            draw(st.lists(st.none() | st.booleans(), min_size=size, max_size=size)), dtype=pl.Boolean
+        )
     versions = st.sampled_from(["1.2", "1.2.0", "1.10", "2.0.0.1", "1.0rc1"])
     value = number_strategies.get(kind, versions if kind == "version" else text_values)
     many = kind == "tags" or (kind != "id" and draw(st.booleans()))
@@ -58,14 +63,15 @@ def column_tables(draw):
     table = {Column("key", "id", "token"): pl.Series([f"r{row}" for row in range(size)])}
     for number, (role, values) in enumerate(draw(st.lists(column_values(size), max_size=5))):
         name = "tag" if role == "tags" else f"c{number}"
-        if role == "tags":  # a tag is in one column only
+        if role == "tags" and values.dtype != pl.Boolean:  # a tag is in one column only
             values = values.list.eval(pl.element() + f" of {number}")
         table[Column(f"c{number}", role, name)] = values
     return table
 
 
-def normalize_series(values: pl.Series) -> list:
-    """Return *values* with null for empty lists, and with sorted lists."""
+def normalize_series(values: pl.Series, column: Column) -> list:
+    """Return *values* with null for empty lists, with sorted lists, and with tags for flags."""
+    values = name_flags(values, column)
     return [sorted(value) if isinstance(value, list) and value else value or None for value in _as_lists(values)]
 
 
@@ -87,7 +93,20 @@ def test_encode_decode_round_trips(table, most, packed):
         order = decoded[key].arg_sort()
         wanted = table[key].arg_sort()
         for column, values in table.items():
-            assert normalize_series(decoded[column].gather(order)) == normalize_series(values.gather(wanted)), column
+            written, read = values.gather(wanted), decoded[column].gather(order)
+            assert normalize_series(read, column) == normalize_series(written, column), column
+
+
+@given(st.lists(st.lists(st.none() | st.booleans() | st.sampled_from([["vip"], ["vip", "x"], []])), min_size=1))
+def test_flags_are_joined_with_other_tags(pieces):
+    column, chunks, wanted = Column("vip", "tags", "tag"), [], []
+    for piece in pieces:
+        for kind in (bool, list):
+            rows = [row for row in piece if row is None or isinstance(row, kind)]
+            chunks.append(pl.Series(rows, dtype=pl.Boolean if kind is bool else pl.List(pl.Categorical)))
+            wanted += [["vip"] if row is True else sorted(row or []) or None for row in rows]
+    joined = normalize_series(concat_columns(chunks, column), column)
+    assert [list(tags) if tags else None for tags in joined] == wanted
 
 
 numeric_series = st.one_of(

@@ -59,3 +59,23 @@ def test_tagging_copies_all_other_columns(tmp_path):
         {"t1", "t2"},
     )
     assert index.verify()
+
+
+def test_flags_and_lists_of_one_column_are_one_attribute(tmp_path):
+    index = build_index(tmp_path / "index", {"vip": [True, False, None], "city": ["x", "y", "x"]})
+    index.update(pl.DataFrame({"token": ["t2", "t4"], "vip": [["vip", "gold"], ["vip"]]}))
+    assert (set(index.resolve("vip")), set(index.resolve("gold"))) == ({"t1", "t2", "t4"}, {"t2"})
+    index.update(pl.DataFrame({"token": ["t1", "t2", "t5"], "vip": [False, True, True]}))
+    index.update(pl.DataFrame({"token": ["t6"], "city": ["z"]}))
+    index.compact()
+    assert (set(index.resolve("vip")), index.count("city:z AND NOT vip")) == ({"t2", "t4", "t5"}, 1)
+
+
+def test_merged_rows_have_every_flag(tmp_path):
+    rows = {"token": ["t1", "t1", "t2", "t2"], "vip": [True, None, False, None], "new": [False, True, None, None]}
+    index = DeviceIndex.build(pl.DataFrame(rows), tmp_path / "index", duplicates="merge")
+    index.update(
+        pl.DataFrame({"token": ["t2", "t3", "t3"], "vip": [True, False, True], "new": [None, True, False]}),
+        duplicates="merge",
+    )
+    assert (set(index.resolve("vip")), set(index.resolve("new"))) == ({"t1", "t2", "t3"}, {"t1", "t3"})

@@ -19,6 +19,7 @@ from audience.index.changes.session import (
 )
 from audience.index.changes.update import MAX_CHUNK_DEVICES
 from audience.index.ingest.build import MAX_SHARD_DEVICES
+from audience.index.ingest.cast import name_flags
 from audience.index.ingest.decode import decode_rows, new_categories
 from audience.index.ingest.encode import DeviceTable
 from audience.index.schema.column_roles import require_unique_names
@@ -241,6 +242,6 @@ def _apply_tag_changes(
             continue
         added = [tag for tag in tags_to_add if column_of_tag[tag] == column]
         removed = [tag for tag in tags_to_remove if column_of_tag[tag] == column]
-        tags = as_lists(changed[column]).fill_null([])
+        tags = as_lists(name_flags(changed[column], column)).fill_null([])
         changed[column] = tags.list.set_union(added).list.set_difference(removed)
     return changed

@@ -202,10 +202,10 @@ def _cast_shared_ids(values: pl.Series, column: Column, first_row: int) -> pl.Se
 
 
 def _cast_tags(values: pl.Series, column: Column, first_row: int) -> pl.Series:
-    """Return a list of tags for each device; a Boolean column becomes one tag."""
+    """Return a list of tags for each device; flags stay Boolean."""
     name = column.name_in_table
     if values.dtype == pl.Boolean:
-        return pl.select(pl.when(values).then(pl.lit(name))).to_series().alias(name)
+        return values
     if values.dtype.is_numeric():
         message = f"column {name!r} holds numbers, not tags"
         raise TableError(Problem("not-a-list", message, hint=f"--typed {name}, or make it true and false"))
@@ -213,6 +213,13 @@ def _cast_tags(values: pl.Series, column: Column, first_row: int) -> pl.Series:
         return _to_strings(values, column)
     parts = _to_strings(values, column).str.split(column.separator).list.eval(pl.element().str.strip_chars())
     return _map_values(parts, null_if_empty)
+
+
+def name_flags(values: pl.Series, column: Column) -> pl.Series:
+    """Return the tags of each device as strings: flags are a Boolean column of tags, true for the tag of its name."""
+    if column.role != "tags" or values.dtype != pl.Boolean:
+        return values
+    return pl.select(pl.when(values).then(pl.lit(column.name_in_table))).to_series()
 
 
 def _cast_numbers(values: pl.Series, column: Column, first_row: int) -> pl.Series:

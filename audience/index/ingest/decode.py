@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.errors import Problem, TableError
-from audience.index.ingest.cast import parse_stored
+from audience.index.ingest.cast import name_flags, parse_stored
 from audience.index.ingest.dictionary import MAX_EXACT_FLOAT_INTEGER
 from audience.index.ingest.encode import DeviceTable
 from audience.index.ingest.exact_numbers import MAX_DECIMAL_DIGITS, find_max_decimal_places, floats_to_decimals
@@ -20,6 +20,7 @@ from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.layout import BitSlicing, StoredAttribute
 from audience.index.storage.list_columns import as_lists, element_type, flatten_lists, is_list
 from audience.index.storage.shard import Shard
+from audience.language.attribute_names import UNTYPED
 
 SPARSE_RATIO = 64  # one row in so many is few
 
@@ -72,7 +73,14 @@ def decode_rows(
 ) -> DeviceTable:
     """Return the *columns* of the devices at *rows* of *shard*; the rows must be in ascending order."""
     selection = RowSelection.from_rows(rows, shard.row_count)
-    return {column: _decode_column(shard, selection, column, categories.get(column)) for column in columns}
+    columns = list(columns)
+    table = {
+        column: _decode_column(shard, selection, column, categories.get(column))
+        for column in columns
+        if column.role != "tags"
+    }
+    table |= _decode_tags(shard, selection, [column for column in columns if column.role == "tags"], categories)
+    return {column: table[column] for column in columns}
 
 
 def _decode_column(
@@ -85,13 +93,51 @@ def _decode_column(
         return to_categorical(pl.Series([None], dtype=pl.String).new_from_index(0, len(selection.rows)), categories)
     if attribute.bit_slicing is not None:
         return to_categorical(_decode_bit_slices(shard, selection, attribute, attribute.bit_slicing), categories)
-    return _decode_bitmaps(shard, selection, attribute, column, categories)
+    values = parse_stored(polars_bridge.read_attribute_values(shard, attribute), attribute.type_name)
+    bitmaps_of_values = map(shard.load_bitmap, range(attribute.start, attribute.stop))
+    return _decode_bitmaps(selection, to_categorical(values, categories), bitmaps_of_values, attribute.is_single_valued)
+
+
+def _decode_tags(
+    shard: Shard, selection: RowSelection, columns: Iterable[Column], categories: CategoriesByColumn
+) -> DeviceTable:
+    """Return the tags of each of *columns*: flags if it has no tag but the one of its name, else lists."""
+    tag_rows = _find_tag_rows(shard)
+    table = {}
+    for column in columns:
+        own = tag_rows.get(column.name_in_table, {})
+        tag_bitmaps = map(shard.load_bitmap, own.values())
+        if own.keys() <= {column.name_in_table}:
+            table[column] = _decode_flags(selection, tag_bitmaps)
+        else:
+            tags = to_categorical(pl.Series(list(own)), categories.get(column))
+            table[column] = _decode_bitmaps(selection, tags, tag_bitmaps, is_single_valued=False)
+    return table
+
+
+def _find_tag_rows(shard: Shard) -> dict[str, dict[str, int]]:
+    """Return the tags of each column of the table in their order, with the row of each in the tags file."""
+    attribute = shard.attributes.get(UNTYPED)
+    tag_rows: dict[str, dict[str, int]] = {}
+    if attribute is not None:
+        stored = polars_bridge.read_value_table(shard).slice(attribute.start, attribute.value_count)
+        for row, (tag, source) in enumerate(stored.select("value", "column").iter_rows(), attribute.start):
+            tag_rows.setdefault(source, {})[tag] = row
+    return tag_rows
+
+
+def _decode_flags(selection: RowSelection, tag_bitmaps: Iterable[BitMap]) -> pl.Series:
+    """Return whether each row is in one of *tag_bitmaps*."""
+    is_set = np.zeros(len(selection.rows), dtype=np.bool_)
+    for bitmap in tag_bitmaps:
+        is_set[selection.positions_of(bitmap)] = True
+    return pl.Series(is_set)
 
 
 def _decode_bitmaps(
-    shard: Shard, selection: RowSelection, attribute: StoredAttribute, column: Column, categories: pl.Categories | None
+    selection: RowSelection, values: pl.Series, bitmaps_of_values: Iterable[BitMap], is_single_valued: bool
 ) -> pl.Series:
-    """Return the value of each row, or the list of its values if the attribute may have several.
+    """Return the value of each row, or the list of its values if it may have several.
 
     values           a       b     c
     bitmaps       {0, 2}    {}    {2}     positions within the selection
@@ -100,15 +146,10 @@ def _decode_bitmaps(
     sorted pairs  (0, 0)  (2, 0)  (2, 2)
     lists          [a]   null   [a, c]
     """
-    stored = polars_bridge.read_value_table(shard).slice(attribute.start, attribute.value_count)
-    own_values: Sequence[int] = range(len(stored))
-    if attribute.role == "tags":  # other columns have plain tags too
-        own_values = [index for index, source in enumerate(stored["column"]) if source == column.name_in_table]
-    values = to_categorical(parse_stored(stored["value"], attribute.type_name), categories)
-    positions_by_value = [selection.positions_of(shard.load_bitmap(attribute.start + index)) for index in own_values]
+    positions_by_value = [selection.positions_of(bitmap) for bitmap in bitmaps_of_values]
     positions = np.concatenate([np.empty(0, dtype=np.int64), *positions_by_value])
-    value_index = np.repeat(np.array(own_values, dtype=np.uint64), list(map(len, positions_by_value)))
-    if attribute.is_single_valued:
+    value_index = np.repeat(np.arange(len(values), dtype=np.uint64), list(map(len, positions_by_value)))
+    if is_single_valued:
         return _scatter_values(values.gather(pl.Series(value_index)), positions, len(selection.rows))
     pairs = positions.view(np.uint64) << np.uint64(32) | value_index
     pairs.sort()
@@ -175,9 +216,12 @@ def _nearest_floats(ints: pl.Series, scale: int) -> pl.Series:
 def concat_columns(chunks: Sequence[pl.Series], column: Column) -> pl.Series:
     """Concatenate *chunks* of a column; numbers of several types become one type that keeps them exactly.
 
+    Flags become the tag of their name if other chunks hold tags.
+
     Raises:
         TableError: No type keeps all numbers exactly.
     """
+    chunks = _unify_flags(chunks, column)
     if any(map(is_list, chunks)):
         chunks = list(map(as_lists, chunks))
     dtypes = {chunk.dtype for chunk in chunks if chunk.null_count() < len(chunk)}
@@ -186,6 +230,16 @@ def concat_columns(chunks: Sequence[pl.Series], column: Column) -> pl.Series:
         return pl.concat([_cast_exactly(chunk, dtype) for chunk in chunks])
     except pl.exceptions.InvalidOperationError as error:  # a decimal with too many digits
         raise _mixed_numbers_error(column, dtypes) from error
+
+
+def _unify_flags(chunks: Sequence[pl.Series], column: Column) -> Sequence[pl.Series]:
+    """Return *chunks* as they are if all are flags or null, else with tags for flags, in the type of the others."""
+    others = [chunk for chunk in chunks if chunk.dtype != pl.Boolean]
+    typed = [chunk for chunk in others if is_list(chunk) or chunk.null_count() < len(chunk)]
+    if not typed or len(others) == len(chunks):
+        return chunks
+    tag_type = element_type(typed[0])
+    return [name_flags(chunk, column).cast(tag_type) if chunk.dtype == pl.Boolean else chunk for chunk in chunks]
 
 
 def _cast_exactly(values: pl.Series, dtype: pl.DataType) -> pl.Series:

@@ -44,24 +44,40 @@ def encode_dictionary(values: pl.Series, role: Role, scaled_ints: ScaledInts | N
     return _encode_numbers(values) if values.dtype.is_numeric() else _encode_strings(values, role)
 
 
+def encode_flags(flags: pl.Series, tag: str) -> DictionaryColumn:
+    """Return the dictionary of Boolean values, of which the true ones are *tag*.
+
+    >>> encode_flags(pl.Series([True, False, None]), "vip").codes.tolist()
+    [1, 0, 0]
+    """
+    if not flags.any():
+        return DictionaryColumn(pl.Series([], dtype=pl.String), np.zeros(len(flags), dtype=np.uint32))
+    is_set = (flags.fill_null(False) if flags.null_count() else flags).to_numpy()
+    return DictionaryColumn(pl.Series([tag]), is_set.astype(np.uint32))
+
+
 def as_scaled_ints(values: pl.Series) -> ScaledInts | None:
     """Return *values* as scaled integers; None if they are not numbers or too large.
 
     >>> as_scaled_ints(pl.Series([1.5, None, 20.25])).numbers[[0, 2]].tolist()
     [150, 2025]
     """
-    missing = values.is_null().to_numpy()
     match values.dtype:
         case pl.Float64():
-            return _scale_floats(values.fill_null(0.0).to_numpy(), missing)
+            return _scale_floats(values.fill_null(0.0).to_numpy(), _find_missing(values))
         case pl.Decimal(scale=scale):
             numbers = values.to_physical().cast(pl.Int64, strict=False)
             if numbers.null_count() > values.null_count():
                 return None
-            return ScaledInts(numbers.fill_null(0).to_numpy(), missing, scale)
+            return ScaledInts(numbers.fill_null(0).to_numpy(), _find_missing(values), scale)
         case pl.Int64() | pl.Date() | pl.Datetime():
-            return ScaledInts(values.to_physical().cast(pl.Int64).fill_null(0).to_numpy(), missing, 0)
+            numbers = values.to_physical().cast(pl.Int64)
+            return ScaledInts(numbers.fill_null(0).to_numpy(), _find_missing(values), 0)
     return None
+
+
+def _find_missing(values: pl.Series) -> NDArray[np.bool_]:
+    return values.is_null().to_numpy()
 
 
 def _scale_floats(numbers: NDArray[np.float64], missing: NDArray[np.bool_]) -> ScaledInts | None:

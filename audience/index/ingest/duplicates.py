@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from audience.errors import Problem, TableError
+from audience.index.ingest.cast import name_flags
 from audience.index.ingest.decode import concat_columns, decode_rows, new_categories, to_categorical
 from audience.index.ingest.encode import DeviceTable
 from audience.index.ingest.read_options import Duplicates
@@ -47,8 +48,8 @@ def _merge_repeated(rows: DeviceTable, key: Column) -> DeviceTable:
     """Return one row for each id: lists and tags united, other values from the row that has one."""
     united = [column for column, values in rows.items() if column.role in UNITED_ROLES or is_list(values)]
     single = [column for column in rows if column not in united and column != key]
-    frame = pl.DataFrame({column.name_in_table: as_lists(rows[column]) if column in united else rows[column]
-                          for column in rows})  # fmt: skip
+    frame = pl.DataFrame({column.name_in_table: as_lists(name_flags(values, column)) if column in united else values
+                          for column, values in rows.items()})  # fmt: skip
     names = {column: f"{number}" for number, column in enumerate(rows)}
     frame.columns = list(names.values())
     groups = frame.group_by(names[key], maintain_order=True)

@@ -15,7 +15,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.index.ingest.cast import format_type, format_values
-from audience.index.ingest.dictionary import DictionaryColumn, ScaledInts, as_scaled_ints, encode_dictionary
+from audience.index.ingest.dictionary import (
+    DictionaryColumn,
+    ScaledInts,
+    as_scaled_ints,
+    encode_dictionary,
+    encode_flags,
+)
 from audience.index.ingest.row_order import RowOrder, choose_row_order
 from audience.index.schema.columns import Column
 from audience.index.storage.bitmaps import BitMap, rows_to_bitmap
@@ -26,7 +32,7 @@ from audience.index.storage.list_columns import flatten_lists, is_list
 from audience.index.storage.shard_writer import EncodedAttribute
 from audience.language.attribute_names import UNTYPED
 
-DeviceTable: TypeAlias = dict[Column, pl.Series]
+DeviceTable: TypeAlias = dict[Column, pl.Series]  # a Boolean column has the tag of its name where it is true
 
 MAX_BITMAPS_PER_ATTRIBUTE = 4_096  # an attribute with more values is bit-sliced
 MIN_ROWS_PER_RUN = 256  # a column whose runs are longer on average is encoded from its runs
@@ -61,13 +67,19 @@ def encode_shard(table: DeviceTable) -> EncodedShard:
 def _encode_dictionaries(
     table: DeviceTable, scaled_ints: Mapping[Column, ScaledInts | None]
 ) -> dict[Column, DictionaryColumn]:
-    """Encode the columns in two threads, lists first because they take longest."""
+    """Encode the columns in two threads, lists first because they take longest; flags need no thread."""
+    flags = {
+        column: encode_flags(values, column.name_in_table)
+        for column, values in table.items()
+        if values.dtype == pl.Boolean
+    }
+    others = [(column, values) for column, values in table.items() if column not in flags]
     with ThreadPoolExecutor(2) as executor:
         futures = {
             column: executor.submit(encode_dictionary, flatten_lists(values), column.role, scaled_ints[column])
-            for column, values in sorted(table.items(), key=lambda item: not is_list(item[1]))
+            for column, values in sorted(others, key=lambda item: not is_list(item[1]))
         }
-        return {column: futures[column].result() for column in table}
+        return {column: flags[column] if column in flags else futures[column].result() for column in table}
 
 
 def _iter_id_columns(table: DeviceTable, row_order: RowOrder[Column]) -> Iterator[EncodedIdColumn]:
@@ -190,6 +202,8 @@ def _group_rows_by_value(
     codes = row_order.sorted_codes.get(column)
     if codes is None:
         codes = dictionary.codes[row_order.old_of_new]
+    if len(dictionary.values) == 1:
+        return [rows_to_bitmap(np.flatnonzero(codes).astype(np.uint32))]
     run_starts = np.flatnonzero(codes[1:] != codes[:-1]) + 1
     if len(run_starts) * MIN_ROWS_PER_RUN < len(codes):
         run_bounds = np.concatenate([[0], run_starts, [len(codes)]])
