@@ -7,6 +7,7 @@ import pytest
 from audience import DeviceIndex, ExpressionError, Unsupported, equivalent, get_vendor, lint, parse, plan, render
 from audience.language.ast import bare
 from audience.language.segments import MAX_EXPANDED_NODES, expand_segments, referenced_segments
+from audience.testing.registration import register_vendors
 from audience.vendors import vendor_names
 
 SEGMENTS = {
@@ -141,8 +142,9 @@ def test_sample_goes_by_ids_and_rest_is_native(name, text, native, by_ids):
 def test_third_party_vendor_never_gets_samples():
     """A vendor that drops an atom it does not know would broadcast."""
     careless = replace(get_vendor("engagelab"), name="careless", title="Careless", emit=lambda expr: {"to": "all"})
-    for text, codes in (("sample(1%, x)", ["no-sample"]), ("a AND @vip", ["no-segment"])):
-        with pytest.raises(Unsupported, match="Careless") as caught:
-            careless.emit(parse(text))
-        assert [problem.code for problem in caught.value.problems] == codes
-    assert careless.emit(parse("a")) == {"to": "all"}
+    with register_vendors(careless):
+        for text, codes in (("sample(1%, x)", ["no-sample"]), ("a AND @vip", ["no-segment"])):
+            with pytest.raises(Unsupported, match="Careless") as caught:
+                get_vendor("careless").emit(parse(text))
+            assert [problem.code for problem in caught.value.problems] == codes
+        assert get_vendor("careless").emit(parse("a")) == {"to": "all"}

@@ -14,6 +14,7 @@ from fact_files import read_facts
 import audience
 from audience import PlanError
 from audience.testing.registration import register_vendors
+from audience.vendors.wrapping import find_own_function
 
 PACKAGE = Path(__file__).parent / "third_party" / "pigeon"
 PIGEON_FACTS = [fact for file in sorted((PACKAGE / "vendors").glob("*.txt")) for fact in read_facts(file)]
@@ -84,7 +85,7 @@ def test_third_party_vendor_is_registered_inside_a_block(monkeypatch):
     monkeypatch.syspath_prepend(PACKAGE)
     vendor = import_module("pigeon_post").VENDOR
     with pytest.raises(ZeroDivisionError), register_vendors(vendor):
-        assert audience.get_vendor("pigeon") is vendor
+        assert find_own_function(audience.get_vendor("pigeon").emit) is vendor.emit
         assert audience.plan("a AND NOT b", "pigeon").native == ({"flights": [["a", "!b"]]},)
         1 / 0  # noqa: B018
     assert "pigeon" not in audience.vendor_names()

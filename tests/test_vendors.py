@@ -42,10 +42,13 @@ from audience import (
 )
 from audience.language.ast import ExprNode, atoms, map_atoms
 from audience.language.attribute_names import BUILTIN_TYPES
+from audience.planning.catalog.loader import parse_catalog
 from audience.span import Span
 from audience.testing.oracle import devices_of_all_tag_sets, is_inside
+from audience.testing.registration import register_vendors
 from audience.vendors.payload_reader import load_json
 from audience.vendors.spec import read_only_emit
+from audience.vendors.wrapping import find_own_function, wrap_functions
 
 every_vendor = pytest.mark.parametrize("name", vendor_names())
 every_writable_vendor = pytest.mark.parametrize("name", vendor_names(can="emit"))
@@ -164,7 +167,7 @@ def test_read_only_vendor_refuses_unknown_kind_of_atom():
 def test_vendor_that_drops_what_it_cannot_express_is_refused(name):
     """A vendor may explain comparisons itself, but its payload is not used if it drops them instead."""
     [tag] = make_tags(name, 1)
-    careless = replace(get_vendor(name), supported=frozenset({Tag}), emit=lambda expr: {})
+    careless = wrap_functions(replace(get_vendor(name), supported=frozenset({Tag}), emit=lambda expr: {}))
     assert careless.emit(tag) == {}
     for atom in (Compare("age", "<", "30"), Within("active", 3, "2020-04-08"), Ids("registration_id", ("r1",))):
         for expr in (atom, And((tag, atom)), Or((tag, Not(atom)))):
@@ -176,11 +179,27 @@ def test_vendor_that_drops_what_it_cannot_express_is_refused(name):
 @every_writable_vendor
 def test_vendor_without_supported_atoms_is_refused_everything(name):
     [tag] = make_tags(name, 1)
-    unprepared = replace(get_vendor(name), supported=frozenset(), explained=frozenset())
+    unprepared = wrap_functions(replace(get_vendor(name), supported=frozenset(), explained=frozenset()))
     for expr in (tag, ~tag, And((tag, Compare("age", "<", "30"))), Ids("registration_id", ("r1",))):
         with pytest.raises(Unsupported) as caught:
             unprepared.emit(expr)
         assert {problem.code for problem in caught.value.problems} == {"not-supported"}
+
+
+@every_writable_vendor
+def test_functions_of_a_record_made_from_another_are_wrapped_once(name):
+    with register_vendors(replace(get_vendor(name), name="copy", id_columns=("copy",))):
+        own, copied = get_vendor(name), get_vendor("copy")
+    for function in ("emit", "tag_problems", "assumptions"):
+        assert find_own_function(getattr(copied, function)) is find_own_function(getattr(own, function))
+
+
+@every_writable_vendor
+def test_no_assumption_is_listed_twice(name):
+    for catalog in (None, parse_catalog(f'[platform]\nbuiltin = ["{name}"]\n[plan]\nat = ["{name}"]')):
+        for text in ("platform:ios", "platform:ios AND vip", "plan:gold AND NOT province:hunan"):
+            assumptions = plan(text, name, catalog=catalog).assumptions
+            assert len(set(assumptions)) == len(assumptions)
 
 
 @every_writable_vendor

@@ -39,6 +39,7 @@ from audience.planning.vouching import VendorHas, resolve_vendor_has
 from audience.vendors import get_vendor
 from audience.vendors.platform_field import platform_tags
 from audience.vendors.spec import Restated, Unsupported, Vendor
+from audience.vendors.wrapping import guard_emit
 
 if TYPE_CHECKING:  # plans can be made without an index
     from audience.index.device_index import DeviceIndex
@@ -115,10 +116,10 @@ def plan(
     platforms = find_platform_attribute(record, catalog)
     if index is not None and not (PLATFORM_TYPE in vouched or _declares_platforms(record, catalog)):
         platforms = None
+    if index is not None:
+        named_vendor = restrict_to_declared(named_vendor, catalog, vouched, partial(_has_devices, index))
     request = PlanRequest(
-        vendor=named_vendor
-        if index is None
-        else restrict_to_declared(named_vendor, catalog, vouched, partial(_has_devices, index)),
+        vendor=replace(named_vendor, emit=guard_emit(named_vendor.emit, named_vendor)),
         platforms=platforms,
         expr=expr,
         simplified=simplified,

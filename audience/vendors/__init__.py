@@ -15,6 +15,7 @@ from audience.language.ast import Expr, ExprNode
 from audience.language.suggest import did_you_mean
 from audience.vendors.delivery_spec import DeliverySpec
 from audience.vendors.spec import Unsupported, Vendor
+from audience.vendors.wrapping import wrap_functions
 
 Capability: TypeAlias = Literal["emit", "send"]
 
@@ -29,6 +30,7 @@ SHARED_MODULES = (
     "shared",
     "spec",
     "value_names",
+    "wrapping",
 )  # modules here that are not vendors
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]+")
 RESERVED_NAMES = ("all", "text")  # the command line takes these in the place of a vendor
@@ -91,7 +93,7 @@ def register_vendors(*vendors: Vendor) -> Callable[[], None]:
     group `audience.vendors` instead.
     """
     before = dict(_registered)
-    _registered.update({vendor.name: vendor for vendor in vendors})
+    _registered.update({vendor.name: wrap_functions(vendor) for vendor in vendors})
 
     def unregister() -> None:
         _registered.clear()
@@ -109,12 +111,12 @@ def _load_records() -> dict[str, Vendor]:
 
 @cache
 def _load_installed_vendors() -> dict[str, Vendor]:
-    records = {record.name: record for record in _iter_builtin_vendors()}
+    records = {record.name: wrap_functions(record) for record in _iter_builtin_vendors()}
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         record = _load_entry_point(entry)
         if record.name in records or record.name in RESERVED_NAMES:
             raise _broken_vendor_error(entry, f"the name {record.name!r} is taken")
-        records[record.name] = record
+        records[record.name] = wrap_functions(record)
     return records
 
 

@@ -76,8 +76,7 @@ def restrict_to_declared(
             message = f"{render(name)!r} at {vendor.name} is both {render(tag)} and the tag {render(name)} of the index"
             yield Problem("ambiguous-name", message, tag.span)
 
-    # `vendor` writes the platforms, after they are found to be declared.
-    return replace(vendor, emit=emit, tag_problems=tag_problems, platforms=None)
+    return replace(vendor, emit=emit, tag_problems=tag_problems)
 
 
 def _emit_problems(expr: Expr, vendor: Vendor) -> list[Problem]:

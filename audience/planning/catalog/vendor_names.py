@@ -71,7 +71,6 @@ def with_catalog_names(vendor: Vendor, catalog: Catalog | None) -> Vendor:
         tag_problems=tag_problems,
         assumptions=lambda expr: vendor.assumptions(rename(expr)),
         shape=_rename_shape_keys(vendor.shape, catalog, vendor),
-        platforms=None,  # `emit` writes them, after the names of the catalog are translated
     )
 
 
