@@ -367,7 +367,7 @@ def test_decimals_stay_the_same_when_shards_are_merged(tmp_path):
 def test_nanoseconds_are_dropped_towards_the_past(tmp_path):
     moments = pl.Series([-1, 1_001], dtype=pl.Int64).cast(pl.Datetime("ns"))
     index = DeviceIndex.build(pl.DataFrame({"token": ["a", "b"], "seen": moments}), tmp_path / "index")
-    assert index.attributes["seen"].values.to_list() == ["1969-12-31T23:59:59.999999", "1970-01-01T00:00:00.000001"]
+    assert index.attributes["seen"].values.to_list() == ["1969-12-31T23:59:59.999999Z", "1970-01-01T00:00:00.000001Z"]
 
 
 def test_long_values_are_shortened_in_messages(tmp_path):

@@ -70,6 +70,14 @@ DateFormatOption = Annotated[
         help="Format of dates, as %d/%m/%Y, epoch-seconds or epoch-milliseconds. Repeatable.",
     ),
 ]
+TimezoneOption = Annotated[
+    str | None,
+    typer.Option(
+        "--timezone",
+        metavar="NAME",
+        help="Zone of days and of timestamps without a zone, as Asia/Shanghai. UTC without it.",
+    ),
+]
 OnBadRowOption = Annotated[
     str, typer.Option("--on-bad-row", metavar="stop|reject", help="Stop at a bad row, or write it to the rejects file.")
 ]

@@ -98,8 +98,8 @@ class DeviceIndex:
             ignore: Columns to leave out.
             replace: Replace an index in *path*.
             progress: Progress callback.
-            reading: Options for reading files, as `ReadArguments` lists them: `encoding`, `delimiter`, …. The attribute
-                `reading` of the index has the decisions that were made.
+            reading: Options for reading files, as `ReadArguments` lists them: `encoding`, `delimiter`, `timezone`, ….
+                The attribute `reading` of the index has the decisions that were made.
 
         Raises:
             TableError: The table is invalid; the error names the column and the first invalid rows.

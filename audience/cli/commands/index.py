@@ -15,6 +15,7 @@ from audience.cli.options import (
     OnBadRowOption,
     RejectsOption,
     TablesArgument,
+    TimezoneOption,
     parse_date_formats,
     parse_pair,
     parse_token_options,
@@ -64,6 +65,7 @@ def run_build(
     on_bad_row: OnBadRowOption = "stop",
     rejects: RejectsOption = None,
     duplicates: DuplicatesOption = "refuse",
+    timezone: TimezoneOption = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing index.")] = False,
 ) -> None:
     """Build an index from tables of devices; the role of a column follows from its name and type.
@@ -91,6 +93,7 @@ def run_build(
             on_bad_row=cast(OnBadRow, on_bad_row),
             rejects=rejects,
             duplicates=cast(Duplicates, duplicates),
+            timezone=timezone,
             replace=replace,
             progress=progress,
         )

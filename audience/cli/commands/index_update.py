@@ -43,6 +43,9 @@ def run_update(
     on_bad_row: OnBadRowOption = "stop",
     rejects: RejectsOption = None,
     duplicates: DuplicatesOption = "refuse",
+    timezone: Annotated[
+        str | None, typer.Option("--timezone", metavar="NAME", help="Zone of the index; another one is refused.")
+    ] = None,
     wait: WaitOption = 0,
 ) -> None:
     """Update devices from tables: known devices get the new values, other devices are added."""
@@ -60,6 +63,7 @@ def run_update(
             on_bad_row=cast(OnBadRow, on_bad_row),
             rejects=rejects,
             duplicates=cast(Duplicates, duplicates),
+            timezone=timezone,
             wait=wait,
             progress=progress,
         )

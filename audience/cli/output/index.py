@@ -31,6 +31,7 @@ def print_index_info(index: DeviceIndex, output: Output) -> None:
         "snapshot": manifest.number,
         "created": manifest.created,
         "description": manifest.description,
+        "timezone": snapshot.timezone,
         "ids": [column.stored_name for column in snapshot.id_columns],
         "segments": manifest.segments,
         "attributes": attributes,
@@ -72,6 +73,7 @@ def _summary_lines(index: DeviceIndex, facts: dict[str, Any]) -> list[str]:
     lines = [
         f"{index.folder}: {counts}, {size / 1e6:,.1f} MB",
         f"ids        {', '.join(facts['ids'])}",
+        f"timezone   {facts['timezone']}",
         f"snapshot   {facts['snapshot']}, {facts['created']}, {facts['description']}",
     ]
     if facts["segments"]:

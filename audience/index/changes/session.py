@@ -90,6 +90,7 @@ class UpdateSession:
             device_count,
             tuple(columns),
             tuple(shard.files for shard in shards),
+            self.manifest.timezone,
             write_deleted_rows(self.storage, number, deleted),
             self.manifest.segments,
         )

@@ -69,7 +69,13 @@ def update_devices(
     with (
         lock_for_update(storage, "update", wait) as manifest,
         open_bad_row_log(options.rejects_file) as log,
-        open_table(source, replace(roles, existing=manifest.columns), vendors, options, log) as table,
+        open_table(
+            source,
+            replace(roles, existing=manifest.columns),
+            vendors,
+            _with_index_zone(options, manifest.timezone),
+            log,
+        ) as table,
     ):
         _require_known_columns(table, manifest.columns, set(new_columns))
         columns = list(dict.fromkeys((*manifest.columns, *table.columns)))
@@ -86,6 +92,15 @@ def update_devices(
         log.commit()
         number = session.publish_compacted([*old_shards, *new_shards], "update", details, columns)
         return UpdateResult(number, changed, added, reading=table.reading)
+
+
+def _with_index_zone(options: ReadOptions, timezone: str) -> ReadOptions:
+    """Return *options* with the time zone of the index. Raises TableError if they have another one."""
+    if options.timezone not in (None, timezone):
+        message = f"the index was built with the time zone {timezone}, and its days are days of that zone"
+        hint = f"build it again with --replace --timezone {options.timezone}, or leave --timezone out"
+        raise TableError(Problem("other-timezone", message, hint=hint))
+    return replace(options, timezone=timezone)
 
 
 def _write_devices(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace as with_fields
 from pathlib import Path
 
 import polars as pl
@@ -68,31 +69,47 @@ def build_index(
         _lock_if_replacing(path, replace),
         atomic_folder(path, owned_patterns=OWNED_NAMES, replace=replace) as draft,
         open_bad_row_log(options.rejects_file) as log,
-        open_table(source, roles, vendors, options, log) as table,
     ):
-        reject_too_many_devices(table.row_count)
         replaced = read_replaced_index(path) if replace else ReplacedIndex()
-        storage = LocalStorage.create(draft)
-        chunks = table.iter_shard_tables(MAX_SHARD_DEVICES, progress)
-        if options.duplicates == "refuse":
-            shards = [Shard(storage, shard_files) for shard_files in write_shards(chunks, storage, 1)]
-        else:
-            shards = _write_combined_shards(chunks, storage, table, options.duplicates)
-        progress("checking ids", 0, 0)
-        reject_duplicate_ids(shards, table, [column for column in table.columns if column.role == "id"])
-        reject_shared_tags(shards, table.columns)
-        reject_mixed_numbers(shards, table.columns)
-        device_count = sum(shard.device_count for shard in shards)
-        log.require_good_rows(device_count)
-        description = f"build: {device_count:,} devices{describe_replacement(replaced, shards, table.columns)}"
-        files = tuple(shard.files for shard in shards)
-        deleted = write_deleted_rows(storage, 1, {shard.name: shard.deleted for shard in shards if shard.deleted})
-        manifest = Manifest(
-            1, timestamp_now(), description, device_count, table.columns, files, deleted, segments=replaced.segments
-        )
-        publish_manifest(storage, manifest, None)
-        log.commit()
-        return table.reading
+        timezone = options.timezone or replaced.timezone
+        with open_table(source, roles, vendors, with_fields(options, timezone=timezone), log) as table:
+            reject_too_many_devices(table.row_count)
+            _write_index(LocalStorage.create(draft), table, replaced, options.duplicates, progress)
+            log.commit()
+            return with_fields(table.reading, is_default_timezone=timezone is None)
+
+
+def _write_index(
+    storage: Storage, table: SourceTable, replaced: ReplacedIndex, duplicates: Duplicates, progress: Progress
+) -> None:
+    """Write the shards of *table* and their manifest."""
+    chunks = table.iter_shard_tables(MAX_SHARD_DEVICES, progress)
+    if duplicates == "refuse":
+        shards = [Shard(storage, shard_files) for shard_files in write_shards(chunks, storage, 1)]
+    else:
+        shards = _write_combined_shards(chunks, storage, table, duplicates)
+    progress("checking ids", 0, 0)
+    reject_duplicate_ids(shards, table, [column for column in table.columns if column.role == "id"])
+    reject_shared_tags(shards, table.columns)
+    reject_mixed_numbers(shards, table.columns)
+    device_count = sum(shard.device_count for shard in shards)
+    table.log.require_good_rows(device_count)
+    timezone = table.zone.key
+    description = f"build: {device_count:,} devices{describe_replacement(replaced, shards, table.columns, timezone)}"
+    files = tuple(shard.files for shard in shards)
+    deleted = write_deleted_rows(storage, 1, {shard.name: shard.deleted for shard in shards if shard.deleted})
+    manifest = Manifest(
+        1,
+        timestamp_now(),
+        description,
+        device_count,
+        table.columns,
+        files,
+        timezone,
+        deleted,
+        segments=replaced.segments,
+    )
+    publish_manifest(storage, manifest, None)
 
 
 def _write_combined_shards(

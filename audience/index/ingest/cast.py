@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import TypeAlias
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -15,30 +16,36 @@ from audience.index.ingest.exact_numbers import (
     find_max_decimal_places,
     parse_decimal,
 )
+from audience.index.ingest.local_times import to_wall_clock
 from audience.index.schema.columns import Column, Role
 from audience.index.schema.value_types import VERSION, value_type_of
 from audience.index.storage.list_columns import arrays_to_lists, element_type, flatten_lists, is_list
+from audience.index.storage.polars_bridge import with_elements
 from audience.language.platforms import PLATFORM_TYPE, find_platform_renames
+from audience.language.zones import DEFAULT_ZONE
 
 Cast: TypeAlias = Callable[[pl.Series, Column, int], pl.Series]  # values, their column, number of the first row
 Convert: TypeAlias = Callable[[pl.Expr], pl.Expr]
 
 MAX_SHOWN_ROWS = 5
+UTC_ZONE = ZoneInfo(DEFAULT_ZONE)
 MAX_WHOLE_FLOAT = 1e15  # a whole float below is stored without a fraction, as 30 instead of 30.0
 PLAIN_VERSION_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,9}){0,9}$"  # a version in any case; other strings need a parser
 DATE_PATTERN = r"^(\d{4}-\d{2}-\d{2}|\d{8})$"
 MAX_SHOWN_CHARS = 80  # of a value in a message
 MAX_PRINTABLE_DAYS = 90_000_000  # days before or after 1970 that Polars can convert; beyond, it panics
 UNITS_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+YEARS = "timestamps of the years 1 to 9999, in UTC"
 LONG_DECIMAL = f"a number of at most {MAX_DECIMAL_DIGITS} digits"
 
 
-def cast_column(values: pl.Series, column: Column, first_row: int = 0) -> pl.Series:
+def cast_column(values: pl.Series, column: Column, zone: ZoneInfo = UTC_ZONE, first_row: int = 0) -> pl.Series:
     """Return *values* in the type that the role of *column* requires.
 
     Args:
         values: Some rows of the column.
         column: The column and its role.
+        zone: Time zone of the days of instants.
         first_row: Number of the first of these rows in the whole table.
 
     Raises:
@@ -46,7 +53,15 @@ def cast_column(values: pl.Series, column: Column, first_row: int = 0) -> pl.Ser
     """
     values = arrays_to_lists(values)
     _reject_unprintable_dates(values, column, first_row)
+    if column.role == "date" and has_zone(values):
+        values = _to_wall_clock(values, column, zone, first_row)
     return CASTS[column.role](values, column, first_row)
+
+
+def has_zone(values: pl.Series) -> bool:
+    """Return whether *values* are timestamps with a zone, or lists of them."""
+    dtype = element_type(values)
+    return isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
 
 
 def format_type(dtype: pl.DataType) -> str:
@@ -67,7 +82,7 @@ def parse_stored(strings: pl.Series, type_name: str) -> pl.Series:
     """Return stored *strings* as values of the type with this stored name; the inverse of `format_values`."""
     match type_name.partition(":"):
         case "Datetime", _, _:
-            return strings.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us")
+            return strings.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us")
         case "Date", _, _:
             return strings.str.to_date("%Y-%m-%d")
         case "Decimal", _, scale:
@@ -86,7 +101,7 @@ def format_values(values: pl.Series) -> pl.Series:
 
 def _format_value(value: float | datetime) -> str:
     if isinstance(value, datetime):
-        return value.isoformat()
+        return f"{value.isoformat()}Z"
     return str(int(value)) if value.is_integer() and abs(value) < MAX_WHOLE_FLOAT else str(value)
 
 
@@ -279,11 +294,16 @@ def _parse_date(string: pl.Expr) -> pl.Expr:
 
 
 def _cast_datetimes(values: pl.Series, column: Column, first_row: int) -> pl.Series:
-    """Return timestamps in the local time of the column's own zone, so that a day is a day there."""
-    dtype = element_type(values)
-    if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
-        values = _map_values(values, lambda value: value.dt.replace_time_zone(None))
-    return _convert_or_reject(values, _to_microseconds, column, first_row)
+    """Return timestamps in microseconds, those with a zone in UTC, without the zone."""
+    if has_zone(values):
+        values = _map_values(values, lambda value: value.dt.convert_time_zone(DEFAULT_ZONE).dt.replace_time_zone(None))
+    return _convert_or_reject(values, _to_microseconds, column, first_row, YEARS)
+
+
+def _to_wall_clock(values: pl.Series, column: Column, zone: ZoneInfo, first_row: int) -> pl.Series:
+    """Return timestamps with a zone as wall-clock time of *zone*."""
+    instants = _cast_datetimes(values, column, first_row)
+    return with_elements(instants, to_wall_clock(flatten_lists(instants), zone))
 
 
 def _to_microseconds(value: pl.Expr) -> pl.Expr:

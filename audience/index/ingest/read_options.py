@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
+from zoneinfo import ZoneInfo
 
-from audience.errors import Problem, TableError
+from audience.errors import ExpressionError, Problem, TableError
+from audience.language.zones import DEFAULT_ZONE, load_zone
 
 OnBadRow: TypeAlias = Literal["stop", "reject"]
 Duplicates: TypeAlias = Literal["refuse", "last", "merge"]
@@ -23,6 +25,7 @@ class ReadArguments(TypedDict, total=False):
     on_bad_row: OnBadRow
     rejects: str | Path | None
     duplicates: Duplicates
+    timezone: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,7 @@ class ReadOptions:
         on_bad_row: Stop at a bad row, or write it to *rejects*.
         rejects: File of rejected rows.
         duplicates: Refuse several rows of one id, take the last, or merge them.
+        timezone: IANA name of the time zone of timestamps without a zone; None for that of the index.
     """
 
     encoding: str | None = None
@@ -44,21 +48,36 @@ class ReadOptions:
     on_bad_row: OnBadRow = "stop"
     rejects: Path | None = None
     duplicates: Duplicates = "refuse"
+    timezone: str | None = None
 
     def __post_init__(self) -> None:
         _require_choice("on_bad_row", self.on_bad_row, get_args(OnBadRow))
         _require_choice("duplicates", self.duplicates, get_args(Duplicates))
+        if self.timezone is not None:
+            _require_zone(self.timezone)
 
     @property
     def rejects_file(self) -> Path | None:
         """Return the file of rejected rows, or None if a bad row stops the command."""
         return self.rejects if self.on_bad_row == "reject" else None
 
+    @property
+    def zone(self) -> ZoneInfo:
+        """Return the time zone of timestamps without a zone."""
+        return ZoneInfo(self.timezone or DEFAULT_ZONE)
+
 
 def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         message = f"{name} is {value!r}, expected {' or '.join(choices)}"
         raise TableError(Problem("bad-option", message, hint=f"use {choices[0]!r}"))
+
+
+def _require_zone(name: str) -> None:
+    try:
+        load_zone(name)
+    except ExpressionError as error:
+        raise TableError(*error.problems) from None
 
 
 def parse_read_arguments(arguments: ReadArguments, index: Path) -> ReadOptions:

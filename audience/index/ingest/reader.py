@@ -5,20 +5,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_, or_
+from zoneinfo import ZoneInfo
 
 import polars as pl
 from polars import selectors
 
 from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import BadRowLog, InvalidRowsError
-from audience.index.ingest.cast import cast_column, describe_rows, list_spellings, null_if_empty
+from audience.index.ingest.cast import cast_column, describe_rows, has_zone, list_spellings, null_if_empty
 from audience.index.ingest.decode import concat_columns, new_categories, to_categorical
 from audience.index.ingest.encode import DeviceTable
+from audience.index.ingest.local_times import read_instants
 from audience.index.ingest.row_places import RowPlaces
 from audience.index.ingest.sources import SEEKABLE_FORMATS
 from audience.index.ingest.table_reading import ColumnReading, TableReading
 from audience.index.schema.columns import Column
-from audience.index.storage.list_columns import element_type, is_list
+from audience.index.storage.list_columns import element_type, flatten_lists, is_list
+from audience.index.storage.polars_bridge import with_elements
 from audience.language.platforms import PLATFORM_TYPE, find_platform_renames
 from audience.progress import Progress
 
@@ -36,12 +39,14 @@ class Conversion:
 
 @dataclass(slots=True)
 class ReadingCounts:
-    """Counts of the rows and ids of a table, and the platforms that were renamed, collected while they are read."""
+    """Counts of the rows, ids and times of a table, and the platforms that were renamed, collected on reading."""
 
     rows: int = 0
     stripped: dict[str, int] = field(default_factory=dict)
     duplicates: int = 0
     renamed_platforms: dict[str, str] = field(default_factory=dict)
+    repeated_times: dict[str, int] = field(default_factory=dict)
+    skipped_times: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,7 @@ class SourceTable:
         row_count: Number of its rows.
         places: Places of its rows in its files.
         log: Log of bad rows.
+        zone: Time zone of timestamps without a zone.
         conversions: Parsers of columns of text, by name.
         spoilt_ids: Patterns of ids that a spreadsheet has changed, by column.
         readings: What decided the roles of the columns.
@@ -67,6 +73,7 @@ class SourceTable:
     row_count: int
     places: RowPlaces
     log: BadRowLog
+    zone: ZoneInfo
     conversions: Mapping[str, Conversion] = field(default_factory=dict)
     spoilt_ids: Mapping[str, str] = field(default_factory=dict)
     readings: tuple[ColumnReading, ...] = ()
@@ -84,6 +91,9 @@ class SourceTable:
             self.counts.stripped,
             self.counts.duplicates,
             self.counts.renamed_platforms,
+            self.zone.key,
+            repeated_times=self.counts.repeated_times,
+            skipped_times=self.counts.skipped_times,
         )
 
     def iter_chunks(self, max_rows: int) -> Iterator[tuple[int, DeviceTable]]:
@@ -174,10 +184,24 @@ class SourceTable:
         try:
             if column.name == PLATFORM_TYPE and column.role in ("string", "tags"):
                 self.counts.renamed_platforms.update(find_platform_renames(list_spellings(values)))
-            return cast_column(values, column, first_row)
+            cast = cast_column(values, column, self.zone, first_row)
+            is_wall_clock = column.role == "time" and not has_zone(values)
+            return self._read_wall_clock(cast, column, first_row) if is_wall_clock else cast
         except (pl.exceptions.PolarsError, OverflowError, TypeError) as error:
             message = f"column {name!r} of type {values.dtype} cannot be read as {column.role}"
             raise TableError(Problem("bad-type", message, hint=f"--ignore {name}")) from error
+
+    def _read_wall_clock(self, timestamps: pl.Series, column: Column, first_row: int) -> pl.Series:
+        """Return wall-clock times of the zone as instants in UTC, and count those that occur twice, or never."""
+        read = read_instants(flatten_lists(timestamps), self.zone)
+        for counts, mask in ((self.counts.repeated_times, read.repeated), (self.counts.skipped_times, read.skipped)):
+            if mask.any():
+                counts[column.name_in_table] = counts.get(column.name_in_table, 0) + int(mask.sum())
+        try:
+            return cast_column(with_elements(timestamps, read.instants), column, self.zone, first_row)
+        except InvalidRowsError as error:
+            error.values = timestamps  # as the table has them
+            raise
 
     def _clean_ids(self, values: pl.Series, column: Column) -> pl.Series:
         """Return ids without outer blanks, which may be full-width or non-breaking."""

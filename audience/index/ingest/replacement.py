@@ -20,13 +20,14 @@ from audience.language.validation import join_some
 
 @dataclass(frozen=True, slots=True)
 class ReplacedIndex:
-    """Index that a build replaces: the text of its segments, and the number of devices with each bare tag.
+    """Index that a build replaces: the text of its segments, the number of devices with each bare tag, and its zone.
 
     `is_unreadable` is true if there is an index, and what it holds is unknown.
     """
 
     segments: Mapping[str, str] = field(default_factory=dict)
     tag_counts: Mapping[str, int] = field(default_factory=dict)
+    timezone: str | None = None
     is_unreadable: bool = False
 
 
@@ -41,7 +42,7 @@ def read_replaced_index(path: Path) -> ReplacedIndex:
             counts.update(_count_tags(shard))
     except InvalidIndexError:  # it is damaged, or another version has written it
         return ReplacedIndex(is_unreadable=True)
-    return ReplacedIndex(snapshot.manifest.segments, counts)
+    return ReplacedIndex(snapshot.manifest.segments, counts, snapshot.timezone)
 
 
 def _count_tags(shard: Shard) -> dict[str, int]:
@@ -53,8 +54,10 @@ def _count_tags(shard: Shard) -> dict[str, int]:
     return {tag: len(rows) for tag, rows in zip(tags, live, strict=True)}
 
 
-def describe_replacement(replaced: ReplacedIndex, shards: Sequence[Shard], columns: Iterable[Column]) -> str:
-    """Return the segments that were kept, those that fit no longer, and the tags that no device has any more."""
+def describe_replacement(
+    replaced: ReplacedIndex, shards: Sequence[Shard], columns: Iterable[Column], timezone: str
+) -> str:
+    """Return the segments that were kept, those that fit no longer, lost tags, and the time zone if it is another."""
     if replaced.is_unreadable:
         return "; segments lost: the replaced index could not be read"
     kept = [render(Segment(name)) for name in replaced.segments]
@@ -67,7 +70,9 @@ def describe_replacement(replaced: ReplacedIndex, shards: Sequence[Shard], colum
     tags = id_search.collect_tag_sources(shards)
     lost = [f"{tag} ({count:,} devices)" for tag, count in replaced.tag_counts.items() if count and tag not in tags]
     parts = [("segments kept", kept), ("segments with attributes that are gone", unfit), ("tags lost", lost)]
-    return "".join(f"; {label}: {join_some(names)}" for label, names in parts if names)
+    described = "".join(f"; {label}: {join_some(names)}" for label, names in parts if names)
+    is_other_zone = replaced.timezone not in (None, timezone)
+    return described + (f"; timezone {timezone} instead of {replaced.timezone}" if is_other_zone else "")
 
 
 def _find_missing_attributes(text: str, attributes: Collection[str]) -> list[str]:

@@ -14,6 +14,7 @@ from polars import selectors
 from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import BadRowLog
 from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, ReadOptions
+from audience.index.ingest.text.dates import parse_instants
 from audience.index.ingest.text.dialect import parse_delimiter
 from audience.index.ingest.text.files import TextFile, open_text_file
 from audience.index.schema.column_roles import ColumnRoles, is_version_name
@@ -22,7 +23,8 @@ from audience.index.schema.columns import GENERIC_ID_COLUMNS, SHARED_ID_ROLES
 Source: TypeAlias = str | Path | Iterable[str | Path] | pl.DataFrame | pl.LazyFrame
 
 ISO_DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
-ISO_DATETIME_PATTERN = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"
+ISO_DATETIME_PATTERN = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:[0-5]\d(\.\d{1,6})?)?$"  # without a second of 60
+ISO_INSTANT_PATTERN = ISO_DATETIME_PATTERN.removesuffix("$") + r"(Z|[+-]\d{2}(:?\d{2})?)$"
 SEEKABLE_FORMATS = ("frame", "parquet", "ipc")  # any slice of rows can be read without the rows before it
 FORMAT_BY_SUFFIX = {
     ".parquet": "parquet",
@@ -170,7 +172,10 @@ def stays_text(name: str, roles: ColumnRoles) -> bool:
 
 
 def parse_date_columns(lazy_frame: pl.LazyFrame, roles: ColumnRoles) -> pl.LazyFrame:
-    """Return *lazy_frame* with its columns of ISO dates and timestamps parsed; any other format stays text."""
+    """Return *lazy_frame* with its columns of ISO dates and timestamps parsed; any other format stays text.
+
+    Timestamps are parsed if all of a column have a zone, or none.
+    """
     explicit = roles.explicit_columns()
     schema = lazy_frame.collect_schema()
     names = [name for name, dtype in schema.items() if dtype == pl.String and name not in explicit]
@@ -180,7 +185,7 @@ def parse_date_columns(lazy_frame: pl.LazyFrame, roles: ColumnRoles) -> pl.LazyF
     checks = [_parses_all(exact_column(name), parse) for name, parse in candidates]
     numbered = [check.alias(f"{number}") for number, check in enumerate(checks)]
     passed = lazy_frame.select(numbered).collect(engine="streaming").row(0)
-    parsed = [parse(exact_column(name)) for (name, parse), ok in zip(candidates, passed, strict=True) if ok]
+    parsed = [parse(exact_column(name)).alias(name) for (name, parse), ok in zip(candidates, passed, strict=True) if ok]
     return lazy_frame.with_columns(parsed)
 
 
@@ -206,4 +211,8 @@ def _parse_datetimes(text: pl.Expr) -> pl.Expr:
     return pl.when(text.str.contains(ISO_DATETIME_PATTERN)).then(pl.coalesce(parsed))
 
 
-DATE_PARSERS = (_parse_dates, _parse_datetimes)
+def _parse_instants(text: pl.Expr) -> pl.Expr:
+    return pl.when(text.str.contains(ISO_INSTANT_PATTERN)).then(parse_instants(text, "day first"))
+
+
+DATE_PARSERS = (_parse_dates, _parse_datetimes, _parse_instants)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -83,7 +84,7 @@ def _inspect_typed(
     selected = lazy_frame.select(pl.len(), *(expr.alias(f"{number}") for number, expr in enumerate(strings.values())))
     row_count, *unusual = selected.collect(engine="streaming").row(0)
     columns = _demote_versions(columns, dict(zip(strings, unusual, strict=True)))
-    readings = tuple(_describe_typed(column, schema, explicit) for column in columns)
+    readings = tuple(_describe_typed(column, schema, explicit, options.zone) for column in columns)
     return SourceTable(
         lazy_frame=lazy_frame,
         format=scanned.format,
@@ -91,6 +92,7 @@ def _inspect_typed(
         row_count=row_count,
         places=RowPlaces(),
         log=log,
+        zone=options.zone,
         conversions=_conversions(types),
         readings=readings,
     )
@@ -114,12 +116,13 @@ def _conversions(types: Mapping[str, ColumnType]) -> dict[str, Conversion]:
     return {name: Conversion(type_.parse, type_.expected) for name, type_ in types.items() if type_.parse is not None}
 
 
-def _describe_typed(column: Column, schema: Mapping[str, pl.DataType], explicit: Mapping[str, Column]) -> ColumnReading:
-    """Return why a column of a table with types has its role; moments with a zone keep their local time."""
+def _describe_typed(
+    column: Column, schema: Mapping[str, pl.DataType], explicit: Mapping[str, Column], zone: ZoneInfo
+) -> ColumnReading:
+    """Return why a column of a table with types has its role."""
     name, dtype = column.name_in_table, schema[column.name_in_table]
-    zone = dtype.time_zone if isinstance(dtype, pl.Datetime) else None
-    if zone is not None:
-        return ColumnReading(name, column.role, f"moments in the local time of {zone}", is_notable=True)
+    if column.role == "date" and isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+        return ColumnReading(name, column.role, f"days in {zone.key} of moments with a zone", is_notable=True)
     return ColumnReading(name, column.role, "given" if name in explicit else f"{dtype} in the table")
 
 
@@ -140,6 +143,7 @@ def _inspect_text(
             counts[name],
             scanned.lazy_frame,
             places.describe,
+            options.zone,
             options.date_formats.get(name),
             options.date_formats.get(""),
             log.is_rejecting,
@@ -160,6 +164,7 @@ def _inspect_text(
         row_count=row_count,
         places=places,
         log=log,
+        zone=options.zone,
         conversions=stripped | _conversions(types),
         spoilt_ids={name: pattern for name, pattern in spoilt.items() if pattern is not None},
         readings=tuple(_describe_text(column, types, explicit) for column in columns),

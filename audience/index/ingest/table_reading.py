@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audience.index.ingest.text.files import TextFile
+from audience.language.zones import DEFAULT_ZONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class TableReading:
         rejects: File with them, if a bad row does not stop the command.
         stripped: Number of ids without their outer blanks, by column.
         duplicates: Number of rows that were dropped or merged, because another row has the same id.
+        timezone: IANA name of the time zone of timestamps without a zone.
+        is_default_timezone: Whether nobody chose it.
+        repeated_times: Number of timestamps that occur twice, because clocks were put back, by column.
+        skipped_times: Number of timestamps that never occur, because clocks were put forward, by column.
         renamed_platforms: Platforms in other spellings than the one of expressions, and that one.
     """
 
@@ -40,6 +45,10 @@ class TableReading:
     stripped: Mapping[str, int] | None = None
     duplicates: int = 0
     renamed_platforms: Mapping[str, str] = field(default_factory=dict)
+    timezone: str = DEFAULT_ZONE
+    is_default_timezone: bool = False
+    repeated_times: Mapping[str, int] = field(default_factory=dict)
+    skipped_times: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return all decisions as a JSON object."""
@@ -52,12 +61,16 @@ class TableReading:
             "stripped_ids": dict(self.stripped or {}),
             "duplicates": self.duplicates,
             "renamed_platforms": dict(self.renamed_platforms),
+            "timezone": self.timezone,
+            "repeated_times": dict(self.repeated_times),
+            "skipped_times": dict(self.skipped_times),
         }
 
     def notes(self) -> list[str]:
         """Return the decisions that may surprise, one a line."""
         lines = [f"{file.path}: {note}" for file in self.text_files for note in _file_notes(file)]
         lines += [f"column {column.name}: {column.reason}" for column in self.columns if column.is_notable]
+        lines += self._timezone_notes()
         lines += [
             f"column {name}: outer blanks of {count:,} ids removed" for name, count in (self.stripped or {}).items()
         ]
@@ -65,6 +78,19 @@ class TableReading:
         lines += [f"{self.duplicates:,} rows have the id of another row"] if self.duplicates else []
         renames = [f"{spelling} is read as {name}" for spelling, name in sorted(self.renamed_platforms.items())]
         return [*lines, *([f"platforms: {', '.join(renames)}"] if renames else [])]
+
+    def _timezone_notes(self) -> list[str]:
+        zone = self.timezone
+        example = "use --timezone Asia/Shanghai, for example, for the days and wall-clock times of another zone"
+        lines = [f"timezone {zone}, because none was given; {example}"] if self.is_default_timezone else []
+        lines += [
+            f"column {name}: {count:,} times occur twice in {zone}, where clocks are put back; the first is meant"
+            for name, count in self.repeated_times.items()
+        ]
+        return lines + [
+            f"column {name}: {count:,} times never occur in {zone}, where clocks are put forward; read as after it"
+            for name, count in self.skipped_times.items()
+        ]
 
 
 def _file_json(file: TextFile) -> dict[str, Any]:

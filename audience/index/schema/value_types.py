@@ -7,7 +7,7 @@ of that day. Values are stored as strings; each type has one sort *key* for them
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from math import ceil, floor
@@ -82,6 +82,14 @@ def _parse_datetime(text: str) -> datetime:
     return timestamp
 
 
+def _parse_instant(text: str) -> datetime:
+    """Parse a timestamp with a zone; return it in UTC, without the zone."""
+    timestamp = datetime.fromisoformat(text)
+    if timestamp.tzinfo is None:
+        raise ValueError(text)
+    return timestamp.astimezone(UTC).replace(tzinfo=None)
+
+
 def _parse_date_or_datetime(text: str) -> date:
     """Parse a timestamp, or a day, which covers all timestamps of that day."""
     is_date = text.isdecimal() or len(text) == len("2020-04-08")
@@ -114,8 +122,8 @@ DATE = ValueType(
     has_days=True,
 )
 TIME = ValueType(
-    example='a day or a timestamp, like 2020-04-08 or "2020-04-08T12:30", without a time zone',
-    parse=_parse_datetime,
+    example='a day or a timestamp, like 2020-04-08, "2020-04-08T12:30" or "2020-04-08T12:30Z"',
+    parse=_parse_instant,
     parse_operand=_parse_date_or_datetime,
     first_key=_start_of_day,
     last_key=_end_of_day,

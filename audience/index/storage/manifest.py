@@ -17,7 +17,7 @@ from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage.layout import MANIFEST_FILE, ShardFiles, history_file
 from audience.index.storage.published import Storage, VersionedBytes, damaged_error, wrap_os_errors
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,17 @@ class DeletedRowsFile:
 class Manifest:
     """Content of a snapshot, and the operation that created it.
 
-    `etag` identifies the published file; it is None before the manifest is published.
+    Attributes:
+        number: Number of the snapshot, from 1.
+        created: When it was published.
+        description: What the operation did.
+        device_count: Number of live devices.
+        columns: Columns of the table and their roles.
+        shards: Files of the shards.
+        timezone: IANA name of the time zone of days and of timestamps without a zone.
+        deleted_rows: File of the deleted rows, if there are any.
+        segments: Text of the saved segments by name.
+        etag: Identifies the published file; None before the manifest is published.
     """
 
     number: int
@@ -42,6 +52,7 @@ class Manifest:
     device_count: int
     columns: tuple[Column, ...]
     shards: tuple[ShardFiles, ...]
+    timezone: str
     deleted_rows: DeletedRowsFile | None = None
     segments: Mapping[str, str] = field(default_factory=dict)
     etag: str | None = field(default=None, compare=False, repr=False)

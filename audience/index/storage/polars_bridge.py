@@ -10,6 +10,7 @@ from audience.index.schema.columns import IdColumn
 from audience.index.storage import arrow_file
 from audience.index.storage.forked_process import reject_polars_after_fork
 from audience.index.storage.layout import VALUE_COLUMNS, StoredAttribute
+from audience.index.storage.list_columns import is_list
 from audience.index.storage.shard import SPARSE_RATIO, Shard
 
 
@@ -24,6 +25,19 @@ def arrow_to_series(array: Any) -> pl.Series:
     series = pl.from_arrow(array)
     assert isinstance(series, pl.Series)
     return series
+
+
+def with_elements(values: pl.Series, elements: pl.Series) -> pl.Series:
+    """Return *values* with *elements* in the place of what `flatten_lists` returns of them.
+
+    >>> with_elements(pl.Series([[1], None, [2, 3], []]), pl.Series([5, 6, 7])).to_list()
+    [[5], None, [6, 7], []]
+    """
+    if not is_list(values):
+        return elements
+    counts = values.list.len().fill_null(0).cast(pl.Int64).to_numpy()
+    lists = arrow_to_series(arrow_file.build_lists(counts, series_to_arrow(elements)))
+    return pl.select(pl.when(values.is_not_null()).then(lists)).to_series()
 
 
 def read_value_table(shard: Shard) -> pl.DataFrame:

@@ -71,6 +71,7 @@ class Snapshot:
             ("devices", f"{self.device_count:,}"),
             ("index", self.location),
             ("snapshot", f"{manifest.number}, {manifest.created}, {manifest.description}"),
+            ("timezone", manifest.timezone),
             ("ids", join_some([column.stored_name for column in self.id_columns])),
             ("attributes", join_some(list(self.roles)) or "none"),
             ("segments", join_some(list(manifest.segments)) or "none"),
@@ -80,6 +81,11 @@ class Snapshot:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the place of the snapshot; the same snapshot is opened again, or an error is raised."""
         return reopen_snapshot, (self.location, self.manifest.number, self.manifest.checksum, self.cache.max_bytes)
+
+    @property
+    def timezone(self) -> str:
+        """Return the IANA name of the time zone of days and of timestamps without a zone."""
+        return self.manifest.timezone
 
     @property
     def id_columns(self) -> list[IdColumn]:

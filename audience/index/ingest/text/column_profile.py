@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 import polars as pl
 from polars import selectors
 
-from audience.index.ingest.text.dates import COMPACT_DAY_PATTERN, DateParts, parse_days
+from audience.index.ingest.text.dates import COMPACT_DAY_PATTERN, DateParts
 
 Guess: TypeAlias = Literal["number", "boolean", "iso day", "iso moment", "date", "text"]
 
@@ -21,7 +21,7 @@ NUMBER_PATTERN = (
 CODE_PATTERN = r"^\s*[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?\s*$"  # what is a number only in another spelling
 BOOLEAN_PATTERN = r"^(?i:true|false)$"
 ISO_DAY_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
-ISO_MOMENT_PATTERN = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"
+ISO_MOMENT_PATTERN = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:[0-5]\d(\.\d{1,6})?)?$"  # without a second of 60
 NAMES_OF_DAYS_AND_MONTHS = "Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 DIGIT_PATTERN = rf"(?i)^\s*[-+]?\.?[0-9]|^({NAMES_OF_DAYS_AND_MONTHS}).*[0-9]{{4}}"
 SCIENTIFIC_ID_PATTERN = r"^[-+]?[0-9](?:\.[0-9]+[eE]\+?|[eE]\+)[0-9]{2,}$"  # 1.23457E+17, as spreadsheets write it
@@ -151,7 +151,7 @@ def _count_completely(lazy_frame: pl.LazyFrame, name: str) -> ColumnCounts:
     text = pl.col("text")
     parts = DateParts.extract(text)
     either = parts.first.is_between(1, 12) & parts.second.is_between(1, 12)
-    is_date = (parts.to_moment("day first").is_not_null()) | (parts.to_moment("month first").is_not_null())
+    is_date = parts.to_wall_clock("day first").is_not_null() | parts.to_wall_clock("month first").is_not_null()
     is_number, is_code = text.str.contains(NUMBER_PATTERN), text.str.contains(CODE_PATTERN)
     counts = {
         "present": text.is_not_null(),
@@ -167,7 +167,7 @@ def _count_completely(lazy_frame: pl.LazyFrame, name: str) -> ColumnCounts:
         "day_first": is_date & (parts.first > 12),
         "month_first": is_date & (parts.second > 12),
         "either": is_date & either & (parts.first != parts.second),
-        "compact_days": text.str.contains(COMPACT_DAY_PATTERN) & parse_days(text, "day first").is_not_null(),
+        "compact_days": text.str.contains(COMPACT_DAY_PATTERN) & text.str.to_date("%Y%m%d", strict=False).is_not_null(),
     }
     selected = lazy_frame.select(text=present(name)).select(**{key: expr.sum() for key, expr in counts.items()})
     return ColumnCounts(**selected.collect(engine="streaming").row(0, named=True))

@@ -7,6 +7,7 @@ as `n/a`, these are errors and the column is not text: a column of text would an
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -22,7 +23,14 @@ from audience.index.ingest.text.column_profile import (
     parse_iso_moments,
     present,
 )
-from audience.index.ingest.text.dates import DateParts, DayOrder, parse_days, parse_format, parse_moments
+from audience.index.ingest.text.dates import (
+    DateParts,
+    DayOrder,
+    parse_days,
+    parse_format,
+    parse_instants,
+    parse_moments,
+)
 from audience.index.schema.columns import Role
 
 Parse: TypeAlias = Callable[[pl.Expr], pl.Expr]
@@ -65,6 +73,7 @@ class TypeFinder:
         counts: Number of its values by their spelling.
         lazy_frame: Table as text.
         describe_row: Names a row.
+        zone: Time zone of the days of instants.
         date_format: Format of its dates.
         default_format: Format of dates that are ambiguous otherwise.
         rejects_rows: Whether rows with odd values are left out.
@@ -74,6 +83,7 @@ class TypeFinder:
     counts: ColumnCounts
     lazy_frame: pl.LazyFrame
     describe_row: DescribeRow
+    zone: ZoneInfo
     date_format: str | None = None
     default_format: str | None = None
     rejects_rows: bool = False
@@ -207,16 +217,16 @@ class TypeFinder:
         if counts.is_iso and role in (None, "date" if counts.days else "time"):
             return ISO_DAYS if counts.days else ISO_MOMENTS
         order, why = self._find_day_order()
-        if role is None:
-            self._reject_mixed_dates()
-        zones = f", {counts.zoned:,} with a zone, converted to UTC" if counts.zoned else ""
-        is_day = role == "date" or (role is None and not counts.moments)
-        notable = bool(why or zones)
-        if is_day:
-            return ColumnType(pl.Date(), f"days{why}{zones}", lambda text: parse_days(text, order), "days", notable)
-        return ColumnType(
-            pl.Datetime("us"), f"moments{why}{zones}", lambda text: parse_moments(text, order), "moments", notable
-        )
+        if role == "date" or (role is None and not counts.moments):
+            zones = f", {counts.zoned:,} of them of moments with a zone, in {self.zone.key}" if counts.zoned else ""
+            reason, notable = f"days{why}{zones}", bool(why or zones)
+            return ColumnType(pl.Date(), reason, lambda text: parse_days(text, order, self.zone), "days", notable)
+        self._reject_mixed_dates(role)
+        if counts.zoned:
+            reason, instants = f"moments with a zone{why}", pl.Datetime("us", "UTC")
+            return ColumnType(instants, reason, lambda text: parse_instants(text, order), "moments with a zone", True)
+        reason = f"moments{why}"
+        return ColumnType(pl.Datetime("us"), reason, lambda text: parse_moments(text, order), "moments", bool(why))
 
     def _find_day_order(self) -> tuple[DayOrder, str]:
         """Return whether the day is first in dates like 03/04/2020, and why.
@@ -240,9 +250,10 @@ class TypeFinder:
             raise TableError(Problem("ambiguous-date", message, hint=self._format_hint()))
         return "day first", ""
 
-    def _reject_mixed_dates(self) -> None:
+    def _reject_mixed_dates(self, role: Role | None) -> None:
+        """Raise TableError for moments with a zone beside others without, and unless the *role* is known, for days."""
         counts, parts = self.counts, DateParts.extract(pl.col("text"))
-        if counts.days and counts.moments:
+        if role is None and counts.days and counts.moments:
             has_time = self._show_first(parts.hour.is_not_null())
             has_none = self._show_first(_is_date(pl.col("text")) & parts.hour.is_null())
             message = f"column {self.name!r}: {has_time} has a time, {has_none} has none"
@@ -269,5 +280,5 @@ def _parse_boolean(text: pl.Expr) -> pl.Expr:
 
 def _is_date(text: pl.Expr) -> pl.Expr:
     parts = DateParts.extract(text)
-    is_date = parts.to_moment("day first").is_not_null() | parts.to_moment("month first").is_not_null()
+    is_date = parts.to_wall_clock("day first").is_not_null() | parts.to_wall_clock("month first").is_not_null()
     return is_date.fill_null(False)

@@ -1,15 +1,19 @@
 """Days and moments in their usual spellings: 2020-04-08, 8/4/2020 10:30 PM, 2020年4月8日, 08 Apr 2020 10:30:00 +0800.
 
-A moment with a zone becomes the moment in UTC, because an index stores moments without a zone.
+A moment with a zone is parsed to a moment in UTC, which Polars keeps with that zone; any other to wall-clock time.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal, TypeAlias
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from audience.errors import Problem, TableError
+from audience.index.ingest.local_times import to_wall_clock
 
 DayOrder: TypeAlias = Literal["day first", "month first"]
 Parse: TypeAlias = Callable[[pl.Expr], pl.Expr]
@@ -38,7 +42,18 @@ EPOCH_UNITS: dict[str, Literal["s", "ms"]] = {
     "epoch-seconds": "s",
     "epoch-milliseconds": "ms",
 }
-TIME_DIRECTIVES = ("%H", "%I", "%M", "%S", "%T", "%R", "%p", "%s", "%X", "%f", "%c")
+SHORT_DIRECTIVES = {
+    "%c": "%a %b %e %T %Y",
+    "%+": "%Y-%m-%dT%T%.f%:z",
+    "%r": "%I:%M:%S %p",
+    "%T": "%H:%M:%S",
+    "%X": "%H:%M:%S",
+}
+TIME_DIRECTIVES = (*SHORT_DIRECTIVES, "%H", "%I", "%k", "%l", "%M", "%S", "%R", "%p", "%P", "%s", "%f")
+ZONE_NAME_DIRECTIVE, EPOCH_DIRECTIVE, OFFSET_DIRECTIVE = (
+    re.compile(rf"(?<!%)(?:%%)*%{directive}") for directive in ("Z", "s", "[:#]*z")
+)
+SECOND_DIRECTIVE = re.compile(r"(?<!%)((?:%%)*)%[-_0]?S")
 MICROSECONDS_PER_MINUTE = 60_000_000
 
 
@@ -83,8 +98,8 @@ class DateParts:
             microseconds=pl.when(is_valid_hour).then(seconds * 1_000_000 + fraction),
         )
 
-    def to_moment(self, order: DayOrder) -> pl.Expr:
-        """Return the moments in UTC; null for what is no date."""
+    def to_wall_clock(self, order: DayOrder) -> pl.Expr:
+        """Return the moments as their text has them, without a zone; null for what is no date, or has no such zone."""
         first_is_day = order == "day first"
         day = pl.coalesce(self.day, self.first if first_is_day else self.second)
         month = pl.coalesce(self.month, self.second if first_is_day else self.first)
@@ -93,7 +108,12 @@ class DateParts:
         )
         midnight = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
         micros = pl.when(self.hour.is_null()).then(0).otherwise(self.microseconds)
-        return midnight + (micros - self._zone_minutes() * MICROSECONDS_PER_MINUTE).cast(pl.Duration("us"))
+        return pl.when(self._zone_minutes().is_not_null()).then(midnight + micros.cast(pl.Duration("us")))
+
+    def to_instant(self, order: DayOrder) -> pl.Expr:
+        """Return the moments in UTC, of those without a zone as if it were UTC; null for what is no date."""
+        offset = (self._zone_minutes() * MICROSECONDS_PER_MINUTE).cast(pl.Duration("us"))
+        return (self.to_wall_clock(order) - offset).dt.replace_time_zone("UTC")
 
     def _zone_minutes(self) -> pl.Expr:
         """Return the minutes that the zone is ahead of UTC; 0 without a zone."""
@@ -105,20 +125,32 @@ class DateParts:
         return pl.when(is_utc).then(0).otherwise(offset)
 
 
-def parse_days(text: pl.Expr, order: DayOrder) -> pl.Expr:
-    """Parse days, and moments as their day in UTC."""
+def parse_days(text: pl.Expr, order: DayOrder, zone: ZoneInfo) -> pl.Expr:
+    """Parse days, and moments as their day: with a zone, that of *zone*, else that of their text."""
     compact = pl.when(text.str.contains(COMPACT_DAY_PATTERN)).then(text.str.to_date("%Y%m%d", strict=False))
-    return pl.coalesce(DateParts.extract(text).to_moment(order).dt.date(), compact)
+    parts = DateParts.extract(text)
+    instants = pl.when(parts.zone.is_not_null()).then(parts.to_instant(order).dt.replace_time_zone(None))
+    local = instants.map_batches(lambda values: to_wall_clock(values, zone), return_dtype=pl.Datetime("us"))
+    wall_clock = pl.when(parts.zone.is_null()).then(parts.to_wall_clock(order))
+    return pl.coalesce(local.dt.date(), wall_clock.dt.date(), compact)
 
 
 def parse_moments(text: pl.Expr, order: DayOrder) -> pl.Expr:
-    """Parse moments; days are null."""
+    """Parse moments without a zone; all else is null."""
     parts = DateParts.extract(text)
-    return pl.when(parts.hour.is_not_null()).then(parts.to_moment(order))
+    return pl.when(parts.hour.is_not_null() & parts.zone.is_null()).then(parts.to_wall_clock(order))
+
+
+def parse_instants(text: pl.Expr, order: DayOrder) -> pl.Expr:
+    """Parse moments with a zone; all else is null."""
+    parts = DateParts.extract(text)
+    return pl.when(parts.zone.is_not_null()).then(parts.to_instant(order))
 
 
 def parse_format(date_format: str) -> tuple[Literal["date", "time"], Parse]:
     """Return whether the values of a format are days or moments, and its parser.
+
+    Moments of a format with `%z` or `%s`, and epoch times, are parsed to UTC, others to wall-clock time.
 
     Raises:
         TableError: The format is invalid.
@@ -129,10 +161,7 @@ def parse_format(date_format: str) -> tuple[Literal["date", "time"], Parse]:
     is_time = any(directive in date_format for directive in TIME_DIRECTIVES)
 
     def parse(text: pl.Expr) -> pl.Expr:
-        if not is_time:
-            return text.str.to_date(date_format, strict=False)
-        moment = text.str.to_datetime(date_format, strict=False, time_unit="us", ambiguous="null")
-        return moment.dt.replace_time_zone(None) if "z" in date_format.replace("%Z", "") else moment
+        return _parse_moment(text, date_format) if is_time else text.str.to_date(date_format, strict=False)
 
     try:
         if "%" not in date_format:
@@ -141,11 +170,29 @@ def parse_format(date_format: str) -> tuple[Literal["date", "time"], Parse]:
     except (pl.exceptions.PolarsError, ValueError):
         hint = "for example --date-format %d/%m/%Y, '%Y-%m-%d %H:%M:%S%z' or epoch-seconds"
         raise TableError(Problem("bad-option", f"{date_format!r} is not a format of dates", hint=hint)) from None
+    if ZONE_NAME_DIRECTIVE.search(date_format):
+        message = f"{date_format!r}: names of zones such as CST and IST mean several zones"
+        hint = "use %z for offsets such as +0800; for one zone, leave the name out and use --timezone"
+        raise TableError(Problem("bad-option", message, hint=hint))
     return ("time" if is_time else "date"), parse
+
+
+def _parse_moment(text: pl.Expr, date_format: str) -> pl.Expr:
+    """Parse moments; a second of 60, which Polars takes for the next second, is null."""
+    spelt_out = reduce(lambda format_, item: format_.replace(*item), SHORT_DIRECTIVES.items(), date_format)
+    moment = _to_datetime(text, spelt_out)
+    if EPOCH_DIRECTIVE.search(spelt_out) and not OFFSET_DIRECTIVE.search(spelt_out):
+        moment = moment.dt.replace_time_zone("UTC")
+    leap = SECOND_DIRECTIVE.sub(r"\g<1>60", spelt_out)
+    return moment if leap == spelt_out else pl.when(_to_datetime(text, leap).is_null()).then(moment)
+
+
+def _to_datetime(text: pl.Expr, date_format: str) -> pl.Expr:
+    return text.str.to_datetime(date_format, strict=False, time_unit="us", ambiguous="null")
 
 
 def _parse_epoch(text: pl.Expr, unit: Literal["s", "ms"]) -> pl.Expr:
     number = text.cast(pl.Int64, strict=False)
     limit = 253_402_300_800 * (1 if unit == "s" else 1_000)  # the year 10,000
     factor = 1_000_000 if unit == "s" else 1_000
-    return (pl.when(number.abs() < limit).then(number) * factor).cast(pl.Datetime("us"))
+    return (pl.when(number.abs() < limit).then(number) * factor).cast(pl.Datetime("us", "UTC"))

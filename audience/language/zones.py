@@ -1,0 +1,151 @@
+"""Time zones by their IANA name, and the days and moments of a zone as numbers of microseconds since 1970 in UTC.
+
+Offsets come from `zoneinfo` alone: Polars and NumPy have other rules for years after 2100, or none.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from audience.errors import ExpressionError, Problem
+from audience.language.suggest import did_you_mean
+
+DEFAULT_ZONE = "UTC"
+MICROSECOND = timedelta(microseconds=1)
+SECOND = 1_000_000  # microseconds
+DAY = 86_400 * SECOND
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH_ORDINAL = EPOCH.toordinal()
+# Where the local time is a year from 1 to 9999 in every zone; no zone changes its offset outside.
+FIRST_SAFE, LAST_SAFE = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)
+NO_ZONES = frozenset({"Factory", "localtime"})  # of the time zone database, but of no place, or of the machine
+USUAL_MISTAKES = {
+    "Asia/Beijing": "Asia/Shanghai",
+    "Asia/Shenzhen": "Asia/Shanghai",
+    "Asia/Guangzhou": "Asia/Shanghai",
+    "Beijing": "Asia/Shanghai",
+    "CST": "Asia/Shanghai or America/Chicago",
+    "IST": "Asia/Kolkata, Europe/Dublin or Asia/Jerusalem",
+    "JST": "Asia/Tokyo",
+    "PST": "America/Los_Angeles",
+    "BST": "Europe/London",
+}
+
+
+def load_zone(name: str) -> ZoneInfo:
+    """Return the time zone with this IANA name.
+
+    Raises:
+        ExpressionError: There is no such zone.
+
+    >>> load_zone("Asia/Shanghai").key
+    'Asia/Shanghai'
+    """
+    if name not in _zone_names():
+        hint = f"write {USUAL_MISTAKES[name]}" if name in USUAL_MISTAKES else did_you_mean(name, _zone_names())
+        hint = hint or "write a name of the IANA time zone database, such as Asia/Shanghai, Europe/Berlin or UTC"
+        raise ExpressionError(Problem("unknown-timezone", f"unknown time zone {name!r:.80}", hint=hint))
+    return ZoneInfo(name)
+
+
+def open_zone(name: str) -> ZoneInfo:
+    """Return the time zone that an index was built with.
+
+    Raises:
+        ExpressionError: This machine does not know the zone.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        message = f"the index was built with the time zone {name!r:.80}, which is unknown here"
+        raise ExpressionError(Problem("unknown-timezone", message, hint="update the package tzdata")) from error
+
+
+@lru_cache(1)
+def _zone_names() -> frozenset[str]:
+    return frozenset(available_timezones()) - NO_ZONES
+
+
+def count_microseconds(timestamp: datetime) -> int:
+    """Return the microseconds from 1970 to *timestamp*; a zone is ignored.
+
+    >>> count_microseconds(datetime(1970, 1, 2))
+    86400000000
+    """
+    return (timestamp.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+
+
+def format_instant(instant: int) -> str:
+    """Return microseconds since 1970 as a timestamp in UTC.
+
+    >>> format_instant(0)
+    '1970-01-01T00:00:00Z'
+    """
+    return (EPOCH + timedelta(microseconds=instant)).replace(tzinfo=None).isoformat() + "Z"
+
+
+def offset_at(instant: int, zone: ZoneInfo) -> int:
+    """Return how far *zone* is ahead of UTC at an instant, in microseconds."""
+    try:
+        timestamp = min(max(EPOCH + timedelta(microseconds=instant), FIRST_SAFE), LAST_SAFE)
+    except OverflowError:
+        timestamp = FIRST_SAFE if instant < 0 else LAST_SAFE
+    return _offset(timestamp.astimezone(zone))
+
+
+def find_change(start: int, stop: int, zone: ZoneInfo) -> int:
+    """Return the first instant after *start* with the offset that *zone* has at *stop*; there is one change between."""
+    offset = offset_at(stop, zone)
+    before, after = start // SECOND, stop // SECOND  # zones change their offsets at whole seconds
+    while after - before > 1:
+        middle = (before + after) // 2
+        before, after = (before, middle) if offset_at(middle * SECOND, zone) == offset else (middle, after)
+    return after * SECOND
+
+
+def local_instants(timestamp: datetime, zone: ZoneInfo) -> tuple[int, ...]:
+    """Return the instants at which clocks of *zone* show *timestamp*: one, two if they were put back, or none.
+
+    >>> [len(local_instants(datetime(2026, month, day, 2, 30), load_zone("Europe/Berlin"))) for month, day in
+    ...  [(1, 1), (10, 25), (3, 29)]]
+    [1, 2, 0]
+    """
+    wall = count_microseconds(timestamp)
+    first, second = (_offset(timestamp.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
+    if first == second:
+        return (wall - first,)
+    return (wall - first, wall - second) if first > second else ()
+
+
+@lru_cache(4_096)
+def day_bounds(ordinal: int, zone: ZoneInfo) -> tuple[int, ...]:
+    """Return the instants at which local time of *zone* passes the start of a day: forwards, back, forwards again.
+
+    Nearly always it is one instant. Where clocks are put back from 00:01 to 23:01, the day before has one hour more
+    after the first minute of the day.
+
+    Args:
+        ordinal: Number of the day, as `date.toordinal` has it; it may be one day after 9999-12-31.
+        zone: Time zone.
+
+    >>> day_bounds(date(2026, 11, 28).toordinal(), load_zone("Asia/Shanghai"))
+    (1795795200000000,)
+    """
+    midnight = (ordinal - EPOCH_ORDINAL) * DAY
+    if not date.min.toordinal() <= ordinal <= date.max.toordinal():
+        return (midnight - offset_at(midnight, zone),)
+    start = datetime.fromordinal(ordinal)
+    first, second = (_offset(start.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
+    if first == second:
+        return (midnight - first,)
+    earlier, later = midnight - max(first, second), midnight - min(first, second)
+    change = find_change(earlier, later, zone)
+    if first < second:  # clocks are put forward past midnight
+        return (change,)
+    return (earlier, change, later) if change < later else (earlier,)
+
+
+def _offset(timestamp: datetime) -> int:
+    offset = timestamp.utcoffset()
+    assert offset is not None
+    return offset // MICROSECOND
