@@ -40,6 +40,7 @@ class ValueType:
         first_key: Returns the first key that a key of a query covers.
         last_key: Returns the last key that a key of a query covers.
         to_number: Returns a key as the number by which it is bit-sliced.
+        from_number: Returns the key of such a number.
         is_ordered: Whether queries may compare values.
         has_days: Whether queries may name a number of days.
         compares_text: Whether two tags are equal only if their strings are. Versions 1.2 and 1.2.0 are different tags
@@ -52,6 +53,7 @@ class ValueType:
     first_key: Callable[[SortKey], SortKey] = _identity
     last_key: Callable[[SortKey], SortKey] = _identity
     to_number: Callable[[SortKey], Decimal | int] = _identity
+    from_number: Callable[[Decimal], SortKey] = _identity
     is_ordered: bool = True
     has_days: bool = False
     compares_text: bool = False
@@ -108,8 +110,16 @@ def _days_since_epoch(key: date) -> int:
     return (key - date(1970, 1, 1)).days
 
 
+def _day_from_number(number: Decimal) -> date:
+    return date(1970, 1, 1) + timedelta(int(number))
+
+
 def _microseconds_since_epoch(key: datetime) -> int:
     return (key - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+
+
+def _datetime_from_number(number: Decimal) -> datetime:
+    return datetime(1970, 1, 1) + timedelta(microseconds=int(number))
 
 
 STRING = ValueType(example="a string", parse=_identity, parse_operand=_identity, is_ordered=False, compares_text=True)
@@ -119,6 +129,7 @@ DATE = ValueType(
     parse=date.fromisoformat,
     parse_operand=date.fromisoformat,
     to_number=_days_since_epoch,
+    from_number=_day_from_number,
     has_days=True,
 )
 TIME = ValueType(
@@ -128,6 +139,7 @@ TIME = ValueType(
     first_key=_start_of_day,
     last_key=_end_of_day,
     to_number=_microseconds_since_epoch,
+    from_number=_datetime_from_number,
     has_days=True,
 )
 VERSION = ValueType(example="a version, like 1.2.0", parse=Version, parse_operand=Version, compares_text=True)
@@ -173,6 +185,9 @@ class SortedValues(Protocol):
 
     def rank_through(self, key: SortKey) -> int:
         """Return the number of values before or equal to *key*."""
+
+    def key_at(self, rank: int) -> SortKey:
+        """Return the key of the value at *rank*."""
 
 
 def find_rank_range(query: Tag | Compare | Within, sorted_values: SortedValues) -> RankRange:
@@ -254,6 +269,10 @@ class SortedStrings:
         """Return the number of values before or equal to *key*."""
         return bisect_right(self.strings, self.value_type.last_key(key), key=self.value_type.parse)
 
+    def key_at(self, rank: int) -> SortKey:
+        """Return the key of the value at *rank*."""
+        return self.value_type.parse(self.strings[rank])
+
 
 @dataclass(frozen=True, slots=True)
 class ArithmeticValues:
@@ -272,6 +291,10 @@ class ArithmeticValues:
     def rank_through(self, key: SortKey) -> int:
         """Return the number of values before or equal to *key*."""
         return self._clamp_rank(floor(self._fractional_rank(self.value_type.last_key(key))) + 1)
+
+    def key_at(self, rank: int) -> SortKey:
+        """Return the key of the value at *rank*."""
+        return self.value_type.from_number(Decimal(self.base + self.step * rank).scaleb(-self.scale))
 
     def _fractional_rank(self, key: SortKey) -> Fraction:
         number: Fraction = Fraction(_limit_exponent(self.value_type.to_number(key))) * 10**self.scale
