@@ -1,7 +1,9 @@
 """Rows of a shard by the values of one attribute: its ranks, and the rows that have them."""
 
 from bisect import bisect_left
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+
+import numpy as np
 
 from audience.index.schema.value_types import (
     ArithmeticValues,
@@ -14,10 +16,12 @@ from audience.index.schema.value_types import (
 from audience.index.storage import bitmaps
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.layout import StoredAttribute
+from audience.index.storage.packed_words import mask_to_bitmap, unpack_numbers
 from audience.index.storage.shard import Shard
 from audience.language.ast import Compare, Tag, Within
 
 NO_ROWS = RowSet(BitMap())
+MAX_SLICED_RANGES = 8  # ranges of ranks that are found by bit slices; for more, the rank of every row is computed
 
 
 def find_tag_ranks(tag: Tag, attribute: StoredAttribute, shard: Shard) -> RankRange:
@@ -68,6 +72,16 @@ def rows_in_ranks(attribute: StoredAttribute, ranks: RankRange, shard: Shard, am
     return bitmaps.intersect([RowSet(among, nbytes=bitmaps.bitmap_nbytes(among)), values])
 
 
+def rows_in_rank_ranges(attribute: StoredAttribute, ranges: Sequence[RankRange], shard: Shard) -> RowSet:
+    """Return the rows that have a value whose rank is in one of *ranges*, which rise."""
+    if attribute.bit_slicing is None:
+        tag_rows = [attribute.start + rank for start, stop in ranges for rank in range(start, stop)]
+        return lazy_union(tag_rows, attribute.is_single_valued, shard).materialize() if tag_rows else NO_ROWS
+    if len(ranges) > MAX_SLICED_RANGES:
+        return as_row_set(_rows_by_rank(attribute, ranges, shard))
+    return bitmaps.union([NO_ROWS, *(rows_in_ranks(attribute, ranks, shard) for ranks in ranges)])
+
+
 def lazy_union(tag_rows: Collection[int], disjoint: bool, shard: Shard) -> LazyUnion:
     """Return the union of stored bitmaps."""
     nbytes = sum(shard.bitmap_sizes[row] for row in tag_rows)
@@ -94,3 +108,12 @@ def _rows_by_bit_slices(
     rows = present if among is None else present & among
     below_stop = bitmaps.rows_less_than(slices, stop, rows)
     return below_stop - bitmaps.rows_less_than(slices, start, rows) if start else below_stop
+
+
+def _rows_by_rank(attribute: StoredAttribute, ranges: Sequence[RankRange], shard: Shard) -> BitMap:
+    """Return the rows whose bit-sliced rank is in one of *ranges*, by computing the rank of every row."""
+    present, slices = bit_slices(attribute, shard)
+    is_wanted = np.zeros(1 << len(slices), dtype=np.bool_)
+    for start, stop in ranges:
+        is_wanted[start:stop] = True
+    return mask_to_bitmap(is_wanted[unpack_numbers(slices, shard.row_count)]) & present

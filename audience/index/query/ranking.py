@@ -1,6 +1,6 @@
 """Choose the devices with the largest or smallest values of an attribute, over all shards.
 
-The boundary is searched for as in quickselect. A pivot is the value that stands in the largest shard where the
+The boundary is searched for as in quickselect. A pivot is the value of the largest shard at the place where the
 boundary is expected; devices before and at the pivot are counted in all shards, and the search goes on before or
 behind it. A few pivots are enough for millions of devices whose values are spread alike over the shards.
 

@@ -5,7 +5,7 @@ have a row takes some sixty steps, which are several times faster on words that 
 """
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TypeAlias
 
@@ -81,6 +81,24 @@ def mask_to_bitmap(mask: NDArray[np.bool_]) -> BitMap:
     packed = np.packbits(mask, bitorder="little")
     words.view(np.uint8)[: len(packed)] = packed
     return words_to_bitmap(words)
+
+
+def unpack_numbers(bit_slices: Sequence[BitMap], row_count: int) -> NDArray[np.uint32]:
+    """Return the number of each of *row_count* rows, of which slice i has the rows whose bit i is set.
+
+    >>> unpack_numbers([BitMap([1]), BitMap([1, 2])], 3).tolist()
+    [0, 3, 2]
+    """
+    words = np.empty(word_count(row_count), dtype="<u8")
+    numbers = np.zeros(64 * len(words), dtype=np.uint32)
+    for first in range(0, len(bit_slices), 8):
+        digits = np.zeros(len(numbers), dtype=np.uint8)
+        for bit, bitmap in enumerate(bit_slices[first : first + 8]):
+            fill_words(bitmap, words)
+            bits = np.unpackbits(words.view(np.uint8), bitorder="little")
+            digits |= np.left_shift(bits, bit, out=bits)
+        numbers |= np.left_shift(digits, first, dtype=np.uint32)
+    return numbers[:row_count]
 
 
 def _deserialize_containers(containers: Words, cardinalities: NDArray[np.int64]) -> BitMap:

@@ -1,0 +1,104 @@
+"""Find the values of an attribute that match a pattern.
+
+Texts are sorted by code points, so that those with a prefix are one range, found by binary search. Any other pattern
+is searched for among the values that begin with its characters before the first wildcard.
+"""
+
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audience.index.schema.value_types import RankRange, StringSequence, value_type_of
+from audience.index.storage.layout import StoredAttribute
+from audience.index.storage.shard import Shard
+from audience.language.patterns import Pattern, Token, Wildcard, cases_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MAX_REGEX_TOKENS = 1_000  # a regular expression of many `?` needs much memory
+
+
+def find_matching_ranks(pattern: Pattern, attribute: StoredAttribute, shard: Shard) -> list[RankRange]:
+    """Return the ranks of the values of *attribute* that match *pattern*, as ranges in rising order."""
+    texts = shard.attribute_values(attribute)
+    start, stop = 0, len(texts)
+    if not value_type_of(attribute.role).is_ordered and not pattern.ignores_case:
+        start, stop = find_prefix_ranks(pattern.prefix, texts)
+        if pattern.is_prefix:
+            return [(start, stop)] if start < stop else []
+    if start == stop:
+        return []
+    from audience.index.storage.polars_bridge import read_attribute_values  # Polars loads slowly
+
+    found = find_matches(pattern, read_attribute_values(shard, attribute).slice(start, stop - start))
+    return group_into_ranges(found + start)
+
+
+def find_prefix_ranks(prefix: str, texts: StringSequence) -> RankRange:
+    """Return the range of ranks of the sorted *texts* that begin with *prefix*.
+
+    >>> find_prefix_ranks("gua", ["fujian", "guangdong", "guangxi", "guizhou"])
+    (1, 3)
+    """
+    start = bisect_left(texts, prefix)
+    return start, bisect_right(texts, prefix, lo=start, key=lambda text: text[: len(prefix)])
+
+
+def find_matches(pattern: Pattern, texts: "pl.Series") -> NDArray[np.int64]:
+    """Return the positions of the *texts* that match *pattern*.
+
+    >>> import polars as pl
+    >>> from audience.language.patterns import read_pattern
+    >>> find_matches(read_pattern("gua*g"), pl.Series(["guangxi", "guangdong"])).tolist()
+    [1]
+    """
+    if len(pattern.tokens) > MAX_REGEX_TOKENS:
+        return np.flatnonzero([pattern.matches(text) for text in texts.to_list()])
+    return texts.str.contains(to_regex(pattern)).arg_true().to_numpy().astype(np.int64)
+
+
+def to_regex(pattern: Pattern) -> str:
+    r"""Return *pattern* as a regular expression of Rust, to be searched for; a `*` at either end is left out.
+
+    >>> from audience.language.patterns import read_pattern
+    >>> to_regex(read_pattern("a?\\?*c")), to_regex(read_pattern("*k*", ignores_case=True))
+    ('(?s)\\Aa.\\x{3F}.*c\\z', '(?s)[kK\\x{212A}]')
+    """
+    tokens = pattern.tokens
+    starts_anywhere, ends_anywhere = (token is Wildcard.ANY_TEXT for token in (tokens[0], tokens[-1]))
+    middle = tokens[starts_anywhere : len(tokens) - ends_anywhere]
+    body = "".join(_to_regex_token(token, pattern.ignores_case) for token in middle)
+    return f"(?s){'' if starts_anywhere else chr(92) + 'A'}{body}{'' if ends_anywhere else chr(92) + 'z'}"
+
+
+def _to_regex_token(token: Token, ignores_case: bool) -> str:
+    match token:
+        case Wildcard.ANY_TEXT:
+            return ".*"
+        case Wildcard.ANY_CHARACTER:
+            return "."
+    cases = cases_of(token) if ignores_case else token
+    escaped = "".join(map(_escape, cases))
+    return f"[{escaped}]" if len(cases) > 1 else escaped
+
+
+def _escape(character: str) -> str:
+    is_plain = character.isascii() and character.isalnum()
+    return character if is_plain else f"\\x{{{ord(character):X}}}"
+
+
+def group_into_ranges(numbers: NDArray[np.int64]) -> list[RankRange]:
+    """Return rising *numbers* as half-open ranges.
+
+    >>> group_into_ranges(np.array([1, 2, 5]))
+    [(1, 3), (5, 6)]
+    """
+    if not len(numbers):
+        return []
+    gaps = np.flatnonzero(np.diff(numbers) != 1) + 1
+    starts = numbers[np.concatenate([[0], gaps])]
+    stops = numbers[np.concatenate([gaps - 1, [len(numbers) - 1]])] + 1
+    return list(zip(starts.tolist(), stops.tolist(), strict=True))

@@ -1,0 +1,108 @@
+"""Patterns of texts: one at a time, as a regular expression over many, and against a slow recursive matcher."""
+
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audience.index.query.pattern_search import find_matches, find_prefix_ranks, group_into_ranges
+from audience.language.patterns import Pattern, PatternError, escape_pattern, fold_case, read_pattern
+
+LETTERS = ["a", "b", "A", "é", "e\u0301", "ß", "ẞ", "ſ", "s", "K", "k", "İ", "σ", "ς", "Σ", "ᾳ", "ᾼ", "中", "😀", "\n"]
+LETTERS += [
+    "\r\n",
+    "\x00",
+    ".",
+    "^",
+    "$",
+    "[",
+    "]",
+    "&",
+    "-",
+    "~",
+    "(",
+    "|",
+    "#",
+    " ",
+    "\u2028",
+    "\\",
+    "*",
+    "?",
+    "{",
+    "\x85",
+]
+texts = st.lists(st.sampled_from(LETTERS), max_size=8).map("".join) | st.text(max_size=8)
+pieces = st.sampled_from(["*", "?", "**", r"\*", r"\?", "\\\\", *(escape_pattern(letter) for letter in LETTERS)])
+pattern_texts = st.lists(pieces, min_size=1, max_size=8).map("".join)
+
+
+def is_match(pattern: str, text: str) -> bool:
+    """Return whether *text* matches *pattern*, whose first piece takes every number of characters that it can."""
+    if not pattern:
+        return not text
+    if pattern[0] == "*":
+        return any(is_match(pattern[1:], text[taken:]) for taken in range(len(text) + 1))
+    piece, rest = (pattern[1], pattern[2:]) if pattern[0] == "\\" else (pattern[0], pattern[1:])
+    is_any = pattern[0] == "?"
+    return bool(text) and (is_any or text[0] == piece) and is_match(rest, text[1:])
+
+
+def fold(text: str) -> str:
+    return "".join(map(fold_case, text))
+
+
+@given(pattern=pattern_texts, values=st.lists(texts, max_size=6), ignores_case=st.booleans())
+def test_patterns_match_as_recursion_does(pattern, values, ignores_case):
+    read = read_pattern(pattern, ignores_case)
+    values = [*values, pattern, fold(pattern)]
+    expected = [is_match(fold(pattern), fold(value)) if ignores_case else is_match(pattern, value) for value in values]
+    assert [read.matches(value) for value in values] == expected
+    found = find_matches(read, pl.Series(values, dtype=pl.String))
+    assert found.tolist() == np.flatnonzero(expected).tolist()
+
+
+@given(texts)
+def test_escaped_text_matches_itself_alone(text):
+    pattern = escape_pattern(text)
+    assert read_pattern(pattern).literal == text
+    assert read_pattern(pattern).matches(text)
+    assert not read_pattern(pattern).matches(text + "a")
+
+
+@given(prefix=texts, values=st.lists(texts, max_size=20, unique=True))
+def test_prefix_is_a_range_of_sorted_texts(prefix, values):
+    values = pl.Series(values, dtype=pl.String).sort().to_list()  # the order in which an index stores them
+    start, stop = find_prefix_ranks(prefix, values)
+    assert [rank for rank, value in enumerate(values) if value.startswith(prefix)] == list(range(start, stop))
+
+
+@given(st.sets(st.integers(0, 30)))
+def test_ranges_hold_the_same_numbers(numbers):
+    ranges = group_into_ranges(np.array(sorted(numbers), dtype=np.int64))
+    assert [number for start, stop in ranges for number in range(start, stop)] == sorted(numbers)
+    assert all(stop < start for (_, stop), (start, _) in pairwise(ranges))
+
+
+@pytest.mark.parametrize(("text", "position"), [("\\", 0), ("a\\", 1), (r"a\b*", 1), (r"\*\ ", 2)])
+def test_other_escapes_are_errors(text, position):
+    with pytest.raises(PatternError) as raised:
+        read_pattern(text)
+    assert raised.value.position == position
+
+
+@pytest.mark.parametrize("text", ["?" * 3_000, "*a" * 400 + "*b", "*" * 5_000 + "b"])
+def test_long_patterns_are_answered(text):
+    values = ["a" * 2_000 + "b", "a" * 3_000, ""]
+    read = read_pattern(text)
+    assert find_matches(read, pl.Series(values)).tolist() == [
+        at for at, value in enumerate(values) if read.matches(value)
+    ]
+
+
+def test_case_is_folded_character_by_character():
+    assert read_pattern("straße", ignores_case=True).matches("STRAẞE")
+    assert not read_pattern("straße", ignores_case=True).matches("STRASSE")
+    assert Pattern(tuple("a")).matches("a") and not Pattern(tuple("a")).matches("A")
