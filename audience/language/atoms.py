@@ -54,7 +54,7 @@ TopOrder: TypeAlias = Literal["top", "bottom"]
 TOP_ORDERS: tuple[TopOrder, ...] = ("top", "bottom")
 
 
-MONTH_DAY = re.compile(r"(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
+MONTH_DAY = re.compile(r"(?!02-3|(?:0[469]|11)-31)(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")  # of a leap year
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ proved is about the same days.
 """
 
 import calendar
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -131,6 +131,8 @@ class _Clock:
         match atom.window:
             case Comparison(time=time):
                 first = last = self._find_day(time, atom.span)
+            case Interval(str(first_name), str(last_name)) if _are_month_days(first_name, last_name):
+                return _any_anniversary(atom, _iter_month_days(first_name, last_name))
             case Interval(first_time, last_time):
                 first, last = self._find_day(first_time, atom.span), self._find_day(last_time, atom.span)
             case Period(unit=unit) as period if unit not in CLOCK_UNITS:
@@ -139,10 +141,12 @@ class _Clock:
                 message = "an anniversary is a day, and hours are not counted from days"
                 hint = "write anniversary(birthday) within 2 days"
                 raise ExpressionError(Problem("bad-time", message, atom.span, hint=hint))
+        if first > last:
+            hint = f"write the earlier day first, or days without a year: from {first:%m-%d} to {last:%m-%d}"
+            raise ExpressionError(Problem("bad-time", f"{first} is after {last}", atom.span, hint=hint))
         if (last - first).days + 1 >= DAYS_OF_LEAP_YEAR:
             return Has(atom.type, span=atom.span)
-        days = dict.fromkeys(name for day in _iter_days(first, last) for name in _month_days(day))
-        return any_of(Anniversary(atom.type, Comparison("=", name), span=atom.span, written=atom) for name in days)
+        return _any_anniversary(atom, (name for day in _iter_days(first, last) for name in _month_days(day)))
 
     def _format(self, time: TimePoint) -> str:
         """Return a day as YYYY-MM-DD, a moment in UTC; a text stays as it is."""
@@ -183,6 +187,27 @@ class _Clock:
             hint = 'write a moment like "2026-11-28T09:00+08:00", or now'
             raise ExpressionError(Problem("bad-time", f"{time!r:.60} is not a moment", span, hint=hint)) from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=self.zone)).astimezone(UTC)
+
+
+def _any_anniversary(atom: Anniversary, names: Iterable[str]) -> Expr:
+    """Return the anniversaries on any of the days *names*, which *atom* was bound to."""
+    distinct = dict.fromkeys(names)
+    return any_of(Anniversary(atom.type, Comparison("=", name), span=atom.span, written=atom) for name in distinct)
+
+
+def _are_month_days(*texts: str) -> bool:
+    return all(map(MONTH_DAY.fullmatch, texts))
+
+
+def _iter_month_days(first: str, last: str) -> Iterator[str]:
+    """Yield the days of a leap year from *first* to *last*, past its end if *last* comes before *first*.
+
+    >>> list(_iter_month_days("12-30", "01-02"))
+    ['12-30', '12-31', '01-01', '01-02']
+    """
+    days = [f"{day:%m-%d}" for day in _iter_days(date(2028, 1, 1), date(2028, 12, 31))]
+    start, stop = days.index(first), days.index(last) + 1
+    yield from days[start:stop] if start < stop else [*days[start:], *days[:stop]]
 
 
 def _shift_day(day: date, amount: int, unit: TimeUnit) -> date:

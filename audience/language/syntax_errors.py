@@ -40,7 +40,7 @@ OTHER_SIGNS = {
     "'": 'write double quotes: "..."',
     "[": "write round brackets: in (a, b)",
     "]": "write round brackets: in (a, b)",
-    "*": "write everyone for all devices",
+    "~": 'write city matches "gua*"; * is any text, ? one character',
     ";": "remove it, or join the expressions with AND or OR",
     "≥": "write >=",
     "≤": "write <=",
@@ -55,18 +55,46 @@ OTHER_COMPARISONS = {"=>": "write >=", "=<": "write <=", "<>": "write !=", "==="
 OTHER_WORDS = {
     "+": "write OR for any of them, AND for all of them",
     "-": "write EXCEPT, or quote a name with spaces",
+    "ago": "write active within 7 days, or signup after 7 days ago",
+    "does": "write email exists, or email not exists",
+    "ends": "write city ends with zhou",
     "endswith": "write city ends with zhou",
+    "has": "write has(email) for any value, email:x for one",
+    "ignore": 'write city matches "gua*" ignoring case',
+    "ignoring": 'write city matches "gua*" ignoring case',
     "ilike": 'write city matches "gua*" ignoring case',
     "last": "write active within 7 days",
     "like": 'write city matches "gua*"; * is any text, ? one character',
+    "less": "write signup after 30 days ago",
     "minus": "write EXCEPT",
+    "more": "write signup before 30 days ago",
+    "newer": "write signup after 30 days ago",
+    "next": "write expires within next 7 days",
+    "null": "write email is null, or email is not null",
+    "of": "write at least 1 of (a, b), or join them with OR",
+    "older": "write signup before 30 days ago",
     "past": "write active within 7 days",
     "regex": 'write city matches "gua*"; * is any text, ? one character',
     "rlike": 'write city matches "gua*"; * is any text, ? one character',
     "since": "write signup >= 2026-11-01, or active within 7 days",
+    "starts": "write city starts with gua",
     "startswith": "write city starts with gua",
-    "until": "write signup <= 2026-11-01",
+    "the": "leave it out: active within 7 days, expires within next 7 days",
+    "until": "write signup <= 2026-11-01, or signup from 2026-11-01 to 2026-11-11",
     "xor": "write (a AND NOT b) OR (b AND NOT a)",
+}
+WORDS_BEFORE = {  # words that were probably not meant as names, and the hint at what follows them
+    "all": "write a AND b, or at least 2 of (a, b, c)",
+    "any": "write a OR b, or at least 2 of (a, b, c)",
+    "atleast": "write at least 2 of (a, b, c)",
+    "atmost": "write at most 2 of (a, b, c)",
+    "bottom": "put the audience before it: vip bottom 1000 by spend",
+    "except": "put the audience before it: a EXCEPT b",
+    "has": "write has(email)",
+    "last": "write active within 7 days",
+    "limit": "put the audience before it: vip limit 1000 seed summer",
+    "past": "write active within 7 days",
+    "top": "put the audience before it: vip top 1000 by spend",
 }
 LIMIT_HINT = "write limit 1000 seed summer for any 1000 devices, top 1000 by spend for the largest"
 EXCEPT_HINT = "put brackets around the AND or OR beside it: (a OR b) EXCEPT c"
@@ -85,7 +113,9 @@ WORDS_BEFORE_NUMBERS = {  # the word before a number, the code, and the hint
     "THRESHOLD": ("bad-threshold", "write at least 2 of (a, b, c)"),
     "SIGN": ("bad-time", "write today - 7 days"),
 }
+BRACKET_HINT = "put brackets around the limit: (vip limit 1000 seed summer) AND b"
 WITHIN_HINT = "write active within 7 days, or active within 7 days of 2026-11-28"
+UNIT_HINT = "write minutes, hours, days, weeks, months or years; short: 7d 36h 2w"
 PAYLOAD_HINT = "translate the payload of a vendor: audience translate PAYLOAD --from VENDOR"
 
 
@@ -122,8 +152,11 @@ def diagnose_token(text: str, error: UnexpectedToken) -> Problem:
         return Problem("unopened-bracket", "this bracket was not opened", span, hint="remove it, or add ( before it")
     if token.type == "_RPAR" and text[: span.start].rstrip().endswith("("):
         return Problem("empty-list", "the brackets are empty", span, hint="name at least one, or use nobody")
-    code, hint = _explain_token(token, expected, _token_before(text, token.start_pos or 0))
-    hint = _explain_other_language(text, token) or hint
+    *_, second_before, before = [Token("", ""), Token("", ""), *tokenize(text[: token.start_pos or 0])]
+    if token.type == "NAME" and second_before.type in ("WITHIN", "NEXT") and before[:1].isdecimal():
+        return Problem("no-unit", f"unknown unit {str(token)!r}", span, hint=UNIT_HINT)
+    code, hint = _explain_token(token, expected, before.type)
+    hint = WORDS_BEFORE.get(before.lower()) or _explain_other_language(text, token) or hint
     return Problem(code, f"unexpected {str(token)!r}", span, hint=hint)
 
 
@@ -133,13 +166,7 @@ def _explain_other_language(text: str, token: Token) -> str | None:
         before = text[: token.start_pos or 0]
         signs = before[len(before.rstrip("<>=!")) :] + token
         return OTHER_COMPARISONS.get(signs)
-    return OTHER_WORDS.get(token.lower()) if token.type in ("NAME", "SIGN") else None
-
-
-def _token_before(text: str, position: int) -> str:
-    """Return the type of the token before *position*, or an empty text."""
-    types = [token.type for token in tokenize(text[:position])]
-    return types[-1] if types else ""
+    return None if token.startswith('"') else OTHER_WORDS.get(token.lower())
 
 
 def _explain_token(token: Token, expected: set[str], before: str) -> tuple[str, str]:
@@ -156,7 +183,11 @@ def _explain_token(token: Token, expected: set[str], before: str) -> tuple[str, 
         return "unexpected-word", "write email is null, or email is not null"
     for word in expected & MISSING_WORDS.keys():
         if not expected & OPERAND_TOKENS and not expected & {"_OR", "_RPAR", "$END"}:
-            return MISSING_WORDS[word]
+            code, hint = MISSING_WORDS[word]
+            return code, "write the number without a comma" if token.type == "_COMMA" and word == "_SEED" else hint
+    is_after_limit = expected & {"_LIMIT", "TOP"} and not expected & {*OPERATOR_TOKENS, "_EXCEPT"}
+    if is_after_limit and token.type in ("_EXCEPT", *OPERATOR_TOKENS):
+        return "bad-limit", BRACKET_HINT
     if "_EXCEPT" in (token.type, *expected) and token.type in ("_EXCEPT", *OPERATOR_TOKENS):
         return "ambiguous-except", EXCEPT_HINT
     if "_IN" in expected and not expected & {"CMP", *OPERAND_TOKENS}:
