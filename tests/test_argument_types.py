@@ -22,7 +22,9 @@ def public_calls(index: DeviceIndex, folder) -> dict:
     build_arguments = {"source": table, "path": folder / "new", "tokens": None, "alias": None, "account": None}
     build_arguments |= dict.fromkeys(("tags", "typed", "numbers", "dates", "versions", "ignore"), ())
     plan_arguments = {"expr": "a", "vendor": "tpns", "index": None, "catalog": None, "max_requests": 4, "strict": False}
+    question = {"as_of": "2026-11-28T09:00+08:00", "timezone": "Asia/Shanghai"}
     return {
+        "bind": (audience.bind, {"expr": "signup < today", "as_of": "2026-11-28", "tz": "UTC"}),
         "parse": (audience.parse, {"text": "a", "folder": None}),
         "render": (audience.render, {"expr": expr}),
         "simplify": (audience.simplify, {"expr": expr}),
@@ -40,10 +42,11 @@ def public_calls(index: DeviceIndex, folder) -> dict:
         "batch_ids": (audience.batch_ids, {"devices": devices, "vendor": "tpns"}),
         "DeviceIndex.build": (DeviceIndex.build, {**build_arguments, "split": None, "replace": False}),
         "DeviceIndex.open": (DeviceIndex.open, {"path": index.folder, "cache_bytes": 1_000}),
-        "DeviceIndex.count": (index.count, {"expr": "a"}),
-        "DeviceIndex.resolve": (index.resolve, {"expr": "a"}),
-        "DeviceIndex.explain": (index.explain, {"expr": "a"}),
-        "DeviceIndex.find_unmatched": (index.find_unmatched, {"expr": "a"}),
+        "DeviceIndex.count": (index.count, {"expr": "a", **question}),
+        "DeviceIndex.resolve": (index.resolve, {"expr": "a", **question}),
+        "DeviceIndex.explain": (index.explain, {"expr": "a", **question}),
+        "DeviceIndex.find_unmatched": (index.find_unmatched, {"expr": "a", **question}),
+        "DeviceIndex.bind": (index.bind, {"expr": "a", **question}),
         "DeviceIndex.expand_segments": (index.expand_segments, {"expr": expr}),
         "DeviceIndex.has_foreign_ids": (index.has_foreign_ids, {"ids": ids, "vendor": "tpns"}),
         "DeviceIndex.update": (index.update, {"source": table, "new": (), "ignore": (), "wait": 0}),
@@ -62,10 +65,13 @@ def public_calls(index: DeviceIndex, folder) -> dict:
 
 
 PUBLIC_NAMES = [
-    *("parse", "render", "simplify", "equivalent", "witness", "all_of", "any_of", "lint", "plan", "translate"),
+    *("bind", "parse", "render", "simplify", "equivalent", "witness", "all_of", "any_of", "lint", "plan", "translate"),
     *("get_vendor", "vendor_names", "load_catalog", "parse_message", "batch_ids", "Vendor.parse"),
     *(f"DeviceIndex.{name}" for name in ("build", "open", "count", "resolve", "explain", "find_unmatched")),
-    *(f"DeviceIndex.{name}" for name in ("expand_segments", "has_foreign_ids", "update", "tag", "remove", "compact")),
+    *(
+        f"DeviceIndex.{name}"
+        for name in ("bind", "expand_segments", "has_foreign_ids", "update", "tag", "remove", "compact")
+    ),
     *(f"DeviceIndex.{name}" for name in ("save_segment", "drop_segment", "restore", "backup", "vacuum")),
     *("DeviceSet.ids", "DeviceSet.to_frame"),
 ]

@@ -26,6 +26,14 @@ VendorOption = Annotated[
 MaxRequestsOption = Annotated[
     int, typer.Option("--max-requests", min=1, metavar="N", help="Maximum number of native requests.")
 ]
+AsOfOption = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="MOMENT", help="Answer as of a moment, as 2026-11-28T09:00+08:00, instead of now."),
+]
+ZoneOption = Annotated[
+    str | None,
+    typer.Option("--timezone", metavar="NAME", help="Time zone of days, as Asia/Shanghai, instead of the index's."),
+]
 CatalogOption = Annotated[
     Path | None, typer.Option("--catalog", metavar="FILE", help="Catalog of attributes and their vendor names.")
 ]

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo
 
+from audience.argument_types import check_arguments
 from audience.errors import ExpressionError, Problem
-from audience.language.suggest import did_you_mean
+from audience.language.zones import DEFAULT_ZONE, load_zone
 
-DEFAULT_TIMEZONE = "UTC"
+AS_OF_HINT = "write a moment like 2026-11-28T09:00+08:00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +22,32 @@ class AsOf:
     moment: datetime
     zone: ZoneInfo
 
+    @property
+    def timezone(self) -> str:
+        """Return the name of the time zone."""
+        return self.zone.key
+
+    @property
+    def local_time(self) -> datetime:
+        """Return the moment as clocks of the zone show it."""
+        return self.moment.astimezone(self.zone)
+
     def __str__(self) -> str:
-        local = self.moment.astimezone(self.zone)
-        return f"{local.isoformat(timespec='seconds')} {self.zone.key}"
+        return f"{self.local_time.isoformat(timespec='seconds')} {self.timezone}"
 
 
+@check_arguments
 def read_as_of(
-    as_of: datetime | str | None = None, timezone: str | None = None, default_timezone: str = DEFAULT_TIMEZONE
+    as_of: datetime | str | None = None,
+    timezone: str | ZoneInfo | None = None,
+    default_timezone: str = DEFAULT_ZONE,
 ) -> AsOf:
     """Return when and where a question is asked.
 
     Args:
         as_of: Moment, such as `2026-11-28T09:00+08:00`; without an offset it is wall-clock time of the zone. None is
             now.
-        timezone: Name of the time zone. None is *default_timezone*.
+        timezone: Time zone, or its name. None is *default_timezone*.
         default_timezone: Time zone of the index.
 
     Raises:
@@ -43,29 +56,22 @@ def read_as_of(
     >>> read_as_of("2026-11-28T09:00", "Asia/Shanghai").moment.isoformat()
     '2026-11-28T01:00:00+00:00'
     """
-    zone = load_zone(default_timezone if timezone is None else timezone)
+    zone = timezone if isinstance(timezone, ZoneInfo) else load_zone(timezone or default_timezone)
     if as_of is None:
         return AsOf(datetime.now(UTC), zone)
     moment = _parse_moment(as_of) if isinstance(as_of, str) else as_of
-    return AsOf((moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC), zone)
-
-
-def load_zone(name: str) -> ZoneInfo:
-    """Return the time zone *name*, such as `Asia/Shanghai`.
-
-    Raises:
-        ExpressionError: There is no such zone.
-    """
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        hint = did_you_mean(name, available_timezones()) or "use a name like Asia/Shanghai, Europe/Berlin or UTC"
-        raise ExpressionError(Problem("unknown-zone", f"unknown time zone {name!r:.60}", hint=hint)) from None
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+        moment.astimezone(zone)
+    except OverflowError:
+        message = f"{str(as_of)!r:.60} is outside the years 1 to 9999 in {zone.key}"
+        raise ExpressionError(Problem("invalid-as-of", message, hint=AS_OF_HINT)) from None
+    return AsOf(moment, zone)
 
 
 def _parse_moment(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        hint = "write a moment like 2026-11-28T09:00+08:00"
-        raise ExpressionError(Problem("invalid-as-of", f"{text!r:.60} is not a moment", hint=hint)) from None
+        message = f"{text!r:.60} is not a moment"
+        raise ExpressionError(Problem("invalid-as-of", message, hint=AS_OF_HINT)) from None

@@ -14,7 +14,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from audience.argument_types import check_arguments
 from audience.errors import ExpressionError, Problem
+from audience.language.as_of import read_as_of
 from audience.language.ast import (
     MONTH_DAY,
     Anniversary,
@@ -30,7 +32,9 @@ from audience.language.ast import (
     map_operands,
     walk_operands,
 )
+from audience.language.parser import to_expr
 from audience.language.windows import CLOCK_UNITS, Comparison, Interval, Period, RelativeTime, TimePoint, TimeUnit
+from audience.language.zones import DEFAULT_ZONE
 from audience.span import Span
 
 DAYS_OF_LEAP_YEAR = 366
@@ -46,28 +50,29 @@ def is_relative(expr: Expr) -> bool:
     return any(_is_unbound(node) for node in walk_operands(expr))
 
 
-def bind(expr: Expr, as_of: datetime, zone: ZoneInfo) -> Expr:
-    """Return *expr* with every relative day and moment replaced by the one that it is at *as_of* in *zone*.
+@check_arguments
+def bind(expr: Expr | str, as_of: datetime | str | None = None, tz: ZoneInfo | str = DEFAULT_ZONE) -> Expr:
+    """Return *expr* with every relative day and moment replaced by the one that it is at *as_of* in the zone *tz*.
 
     Args:
-        expr: Expression, with segments expanded.
-        as_of: Moment of the question, with a time zone.
-        zone: Time zone whose days are meant.
+        expr: Expression or text. Segments stay as they are.
+        as_of: Moment of the question; without an offset it is wall-clock time of the zone. None is now.
+        tz: Time zone whose days are meant, or its name.
 
     Raises:
         ExpressionError: A day is out of the calendar, or hours are counted from a day.
 
-    >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
-    >>> noon, shanghai = datetime(2026, 11, 28, 18, tzinfo=UTC), ZoneInfo("Asia/Shanghai")
-    >>> render(bind(parse("active within 7 days"), noon, shanghai))
+    >>> render(bind("active within 7 days", "2026-11-29T02:00", "Asia/Shanghai"))
     'active within 7 days of 2026-11-29'
-    >>> render(bind(parse("signup before 3 months ago"), noon, shanghai))
+    >>> render(bind("signup before 3 months ago", datetime(2026, 11, 28, 18, tzinfo=UTC), "Asia/Shanghai"))
     'signup < 2026-08-29'
     """
+    expr = to_expr(expr)
     if not is_relative(expr):
         return expr
-    clock = _Clock(as_of.astimezone(UTC), as_of.astimezone(zone).date(), zone)
+    asked = read_as_of(as_of, tz)
+    clock = _Clock(asked.moment, asked.moment.astimezone(asked.zone).date(), asked.zone)
     return map_operands(expr, lambda atom: clock.bind_atom(atom) if _is_unbound(atom) else atom)
 
 

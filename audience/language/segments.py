@@ -5,7 +5,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TypeAlias
 
 from audience.errors import ExpressionError, Problem
-from audience.language.ast import Expr, Segment, map_atoms, walk
+from audience.language.ast import Expr, Segment, map_operands, walk_operands
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.language.validation import join_some
@@ -20,11 +20,11 @@ def referenced_segments(expr: Expr) -> dict[str, Segment]:
     """Return the segments of *expr* by name, each as it is first read.
 
     >>> from audience.language.parser import parse
-    >>> list(referenced_segments(parse("@vip AND (NOT @old OR @vip)")))
-    ['vip', 'old']
+    >>> list(referenced_segments(parse("@vip AND (NOT @old OR @vip OR (@new limit 5 seed x))")))
+    ['vip', 'old', 'new']
     """
     segments: dict[str, Segment] = {}
-    for node in walk(expr):
+    for node in walk_operands(expr):
         if isinstance(node, Segment):
             segments.setdefault(node.name, node)
     return segments
@@ -53,7 +53,7 @@ def expand_segments(expr: Expr, segments: Mapping[str, Expr]) -> Expr:
 
 
 def _substitute_segments(expr: Expr, expansions: Mapping[str, Expr]) -> Expr:
-    return map_atoms(expr, lambda atom: expansions[atom.name] if isinstance(atom, Segment) else atom)
+    return map_operands(expr, lambda atom: expansions[atom.name] if isinstance(atom, Segment) else atom)
 
 
 def _collect_references(expr: Expr, segments: Mapping[str, Expr]) -> SegmentReferences:
@@ -104,7 +104,7 @@ def _segment_cycle(cycle: list[str], references: SegmentReferences) -> Problem:
 
 def _expanded_size(expr: Expr, sizes: Mapping[str, int], label: str) -> int:
     """Return the number of nodes of *expr* after expansion, or raise ExpressionError if there are too many."""
-    size = sum(sizes[node.name] if isinstance(node, Segment) else 1 for node in walk(expr))
+    size = sum(sizes[node.name] if isinstance(node, Segment) else 1 for node in walk_operands(expr))
     if size > MAX_EXPANDED_NODES:
         message = f"{label} expands to {size:,} nodes, more than {MAX_EXPANDED_NODES:,}"
         raise ExpressionError(Problem("too-long", message, hint="use fewer or shorter segments"))

@@ -21,6 +21,7 @@ from audience.index.storage import bitmaps
 from audience.index.storage.bitmaps import LazyUnion, RowSet
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
+from audience.language.as_of import AsOf
 from audience.language.ast import And, Compare, Everyone, Expr, Has, Ids, Nobody, Not, Or, Sample, Split, Tag, Within
 
 RowBitmap: TypeAlias = bitmaps.BitMap
@@ -29,25 +30,25 @@ MIN_CACHED_UNION_BYTES = 1 << 16  # unions of smaller bitmaps are computed again
 MAX_CACHED_COMPARISONS = 4_096  # in each shard
 
 
-def resolve_rows(expr: Expr, snapshot: Snapshot) -> list[RowBitmap]:
-    """Return the rows of each shard that match *expr*.
+def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> list[RowBitmap]:
+    """Return the rows of each shard that match *expr*, asked as `validate_and_expand` says.
 
     The bitmaps may be shared and must not be changed.
 
     Raises:
         ExpressionError: The expression refers to something that the index does not have.
     """
-    expanded = validate_and_expand(expr, snapshot)
+    expanded = validate_and_expand(expr, snapshot, as_of)
     return [exclude_deleted(evaluate_in_shard(expanded, shard), shard) for shard in snapshot.shards]
 
 
-def count_devices(expr: Expr, snapshot: Snapshot) -> int:
-    """Return the number of devices that match *expr*.
+def count_devices(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> int:
+    """Return the number of devices that match *expr*, asked as `validate_and_expand` says.
 
     Raises:
         ExpressionError: The expression refers to something that the index does not have.
     """
-    expanded = validate_and_expand(expr, snapshot)
+    expanded = validate_and_expand(expr, snapshot, as_of)
     return sum(count_in_shard(expanded, shard) for shard in snapshot.shards)
 
 

@@ -9,6 +9,7 @@ from audience.index.query.validate import validate_and_expand
 from audience.index.storage.bitmaps import RowSet, intersect, union
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
+from audience.language.as_of import AsOf
 from audience.language.ast import And, Expr, Not, Or, Split, children
 from audience.language.describe import node_label
 from audience.language.printer import quote_name
@@ -32,9 +33,9 @@ class ExplainLine:
         return replace(self, device_count=self.device_count + other.device_count, remaining=remaining)
 
 
-def explain_expr(expr: Expr, snapshot: Snapshot) -> list[ExplainLine]:
+def explain_expr(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> list[ExplainLine]:
     """Return one line for each node of *expr*, parents before children."""
-    expanded = validate_and_expand(expr, snapshot)
+    expanded = validate_and_expand(expr, snapshot, as_of)
     shards = [_explain_node(expanded, shard, 0)[0] for shard in snapshot.shards]
     return [reduce(ExplainLine.__add__, lines) for lines in zip(*shards, strict=True)]
 

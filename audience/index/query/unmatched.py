@@ -7,6 +7,7 @@ from audience.index.query.empty_ranges import find_empty_ranges
 from audience.index.query.evaluate import count_devices
 from audience.index.query.validate import suggest_same_value, validate_and_expand
 from audience.index.storage.snapshot import Snapshot
+from audience.language.as_of import AsOf
 from audience.language.ast import Expr, Ids, Tag, atoms
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
@@ -15,10 +16,10 @@ from audience.language.suggest import did_you_mean
 MAX_HINTED_TAGS = 5  # finding a similar tag reads all values of the attribute
 
 
-def find_unmatched(expr: Expr, snapshot: Snapshot) -> list[Problem]:
+def find_unmatched(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> list[Problem]:
     """Return a problem for each tag, id list and range of *expr* that no device has, with hints for the first tags."""
     problems: list[Problem] = []
-    expanded = validate_and_expand(expr, snapshot)
+    expanded = validate_and_expand(expr, snapshot, as_of)
     for atom in atoms(expanded):
         match atom:
             case Tag() if count_devices(atom, snapshot) == 0:

@@ -4,12 +4,26 @@ from bisect import bisect_left
 from collections.abc import Mapping
 
 from audience.errors import ExpressionError, Problem
+from audience.index.query.questions import bind_segments
 from audience.index.schema.columns import Role, select_id_columns
 from audience.index.schema.value_types import parse_operand, value_type_of
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
-from audience.language.ast import Atom, Compare, CompareOp, Expr, Has, Ids, Reference, Tag, Within, atoms
+from audience.language.as_of import AsOf
+from audience.language.ast import (
+    AtomNode,
+    Compare,
+    CompareOp,
+    Expr,
+    Has,
+    Ids,
+    Reference,
+    Tag,
+    Within,
+    walk_operands,
+)
 from audience.language.attribute_names import UNTYPED
+from audience.language.binding import is_relative
 from audience.language.printer import quote_name, render
 from audience.language.references import reference_problem
 from audience.language.segments import expand_segments
@@ -19,10 +33,16 @@ MAX_VALIDATED_EXPRS = 4_096
 MIRRORED_OPS: Mapping[CompareOp, CompareOp] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
-def validate_and_expand(expr: Expr, snapshot: Snapshot) -> Expr:
-    """Return *expr* with every segment replaced by its saved expression.
+def validate_and_expand(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> Expr:
+    """Return *expr* with every segment replaced by its saved expression, and relative times by what they are.
 
-    Each expression object is validated once for a snapshot.
+    Each expression object is validated once for a snapshot. One with relative times is bound whenever it is asked, and
+    what it is bound to is validated once.
+
+    Args:
+        expr: Expression.
+        snapshot: Snapshot with the segments and attributes.
+        as_of: When and where the expression is asked. None is now, in the time zone of the index.
 
     Raises:
         ExpressionError: *snapshot* does not have something that the expression refers to.
@@ -31,15 +51,33 @@ def validate_and_expand(expr: Expr, snapshot: Snapshot) -> Expr:
     if cached is not None and cached[0] is expr:
         return cached[1]
     expanded = expand_segments(expr, snapshot.segments)
-    for atom in atoms(expanded):
-        _validate_atom(atom, snapshot)
+    if is_relative(expanded):
+        return _validate_bound(bind_segments(expanded, snapshot, as_of), snapshot)
+    _validate_atoms(expanded, snapshot)
     if len(snapshot.validated_exprs) >= MAX_VALIDATED_EXPRS:
         snapshot.validated_exprs.clear()
     snapshot.validated_exprs[id(expr)] = expr, expanded
     return expanded
 
 
-def _validate_atom(atom: Atom, snapshot: Snapshot) -> None:
+def _validate_bound(expr: Expr, snapshot: Snapshot) -> Expr:
+    """Return the first object that is equal to *expr*, since operands are cached by the identity of an expression."""
+    known = snapshot.bound_exprs.get(expr)
+    if known is not None:
+        return known
+    _validate_atoms(expr, snapshot)
+    if len(snapshot.bound_exprs) >= MAX_VALIDATED_EXPRS:
+        snapshot.bound_exprs.clear()
+    snapshot.bound_exprs[expr] = expr
+    return expr
+
+
+def _validate_atoms(expr: Expr, snapshot: Snapshot) -> None:
+    for atom in {node: None for node in walk_operands(expr) if isinstance(node, AtomNode)}:
+        _validate_atom(atom, snapshot)
+
+
+def _validate_atom(atom: AtomNode, snapshot: Snapshot) -> None:
     match atom:
         case Tag(type=type_, value=name) if type_ == UNTYPED and _is_column(name, snapshot):
             _validate_bare_tag(atom, snapshot)

@@ -38,6 +38,7 @@ class Snapshot:
         self.manifest = manifest
         self.cache = RowSetCache(cache_bytes)
         self.validated_exprs: dict[int, tuple[Expr, Expr]] = {}  # by identity: the expression, and expanded
+        self.bound_exprs: dict[Expr, Expr] = {}  # validated, by value
         self.device_count = manifest.device_count
         deleted = read_deleted_rows(storage, manifest.deleted_rows)
         reusable = {(shard.name, shard.files.checksum): shard for shard in (previous.shards if previous else ())}

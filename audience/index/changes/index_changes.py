@@ -1,0 +1,279 @@
+"""Changes of an index: each is a new snapshot, and the index moves to it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Unpack
+
+from audience.argument_types import check_methods
+from audience.index.changes.maintenance import (
+    SnapshotInfo,
+    backup_snapshot,
+    compact_index,
+    list_snapshots,
+    restore_snapshot,
+    vacuum_snapshots,
+)
+from audience.index.changes.segments import drop_segment, save_segment
+from audience.index.changes.session import UpdateResult
+from audience.index.changes.tagging import remove_devices, tag_devices
+from audience.index.changes.update import update_devices
+from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
+from audience.index.ingest.sources import Source
+from audience.index.schema.column_roles import ColumnRoles
+from audience.index.storage.snapshot import Snapshot, open_snapshot
+from audience.language.ast import Expr
+from audience.language.parser import to_expr
+from audience.progress import Progress, ignore_progress
+from audience.vendors import vendor_names
+
+
+@check_methods()
+class IndexChanges:
+    """Methods of an index that change it."""
+
+    def __init__(self, snapshot: Snapshot):
+        self.snapshot = snapshot
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the index."""
+        return Path(self.snapshot.storage.location)
+
+    def refresh(self) -> bool:
+        """Move to the current snapshot. Return whether there is a newer one.
+
+        Everything that was read of shared shards stays in memory.
+        """
+        newer = open_snapshot(self.snapshot.storage, self.snapshot, cache_bytes=self.snapshot.cache.max_bytes)
+        is_newer = newer.manifest != self.snapshot.manifest
+        if is_newer:
+            self.snapshot = newer
+        return is_newer
+
+    def update(
+        self,
+        source: Source,
+        *,
+        new: Iterable[str] = (),
+        ignore: Iterable[str] = (),
+        wait: float = 0,
+        progress: Progress = ignore_progress,
+        **reading: Unpack[ReadArguments],
+    ) -> UpdateResult:
+        """Write the devices of a table to the index, as a new snapshot, and move to it.
+
+        Devices are matched by the first id column that the index and the table share. Known devices change in the
+        columns of the table, even where a value is missing there. Others are added. After a large change, readers see
+        the new snapshot before this returns, and a compacted one follows.
+
+        Args:
+            source: Table, as for `build`.
+            new: Columns of the table that the index does not have and that are added.
+            ignore: Columns to leave out.
+            wait: Seconds to wait for another writer.
+            progress: Progress callback.
+            reading: Options for reading files, as for `build`.
+
+        Raises:
+            TableError: The table is invalid, shares no id column with the index, or has an unexpected column.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "age": [31, 17], "city": ["x", "y"]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> index.update(polars.DataFrame({"token": ["t2", "t3"], "age": [18, 50]}))
+        UpdateResult(snapshot=2, changed=1, added=1, removed=0, unknown=0)
+        >>> index.count("age >= 18"), index.count("city:y AND age = 18")
+        (3, 1)
+        """
+        roles = ColumnRoles(tokens={}, ignore=tuple(ignore))
+        result = update_devices(
+            self.snapshot.storage,
+            source,
+            roles,
+            vendor_names(),
+            options=parse_read_arguments(reading, self.folder),
+            new_columns=new,
+            wait=wait,
+            progress=progress,
+        )
+        self.refresh()
+        return result
+
+    def tag(
+        self,
+        ids: Iterable[str],
+        *,
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+        wait: float = 0,
+        progress: Progress = ignore_progress,
+    ) -> UpdateResult:
+        """Add bare tags to devices and remove others from them, as a new snapshot, and move to it.
+
+        Args:
+            ids: Device ids, of any vendor.
+            add: Tags to add; a string is one tag.
+            remove: Tags to remove; a string is one tag.
+            wait: Seconds to wait for another writer.
+            progress: Progress callback.
+
+        Raises:
+            TableError: A tag is both added and removed, a tag is invalid, or an id names two devices.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male"], ["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> index.tag(["t1", "t9"], add="vip")
+        UpdateResult(snapshot=2, changed=1, added=0, removed=0, unknown=1)
+        """
+        result = tag_devices(self.snapshot.storage, ids, add, remove, wait, progress)
+        self.refresh()
+        return result
+
+    def remove(self, ids: Iterable[str], *, wait: float = 0, progress: Progress = ignore_progress) -> UpdateResult:
+        """Remove devices from the index, as a new snapshot, and move to it.
+
+        Args:
+            ids: Device ids, of any vendor.
+            wait: Seconds to wait for another writer.
+            progress: Progress callback.
+
+        Raises:
+            TableError: An id names two devices.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> index = DeviceIndex.build(polars.DataFrame({"token": ["t1", "t2"]}), tempfile.mkdtemp() + "/devices.index")
+        >>> index.remove(["t1"]).removed, len(index)
+        (1, 1)
+        """
+        result = remove_devices(self.snapshot.storage, ids, wait, progress)
+        self.refresh()
+        return result
+
+    def compact(self, *, wait: float = 0, progress: Progress = ignore_progress) -> UpdateResult:
+        """Drop deleted rows and merge small shards to speed up queries, as a new snapshot, and move to it.
+
+        Args:
+            wait: Seconds to wait for another writer.
+            progress: Progress callback.
+
+        Raises:
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> table = polars.DataFrame({"token": [f"t{number}" for number in range(100)]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> _ = index.remove(["t1"])
+        >>> index.compact().snapshot, index.history()[-1].description
+        (3, 'compact: 1 shards are 1 now')
+        """
+        result = compact_index(self.snapshot.storage, wait, progress)
+        self.refresh()
+        return result
+
+    def save_segment(self, name: str, expr: Expr | str, *, wait: float = 0) -> None:
+        """Save *expr* as a segment, so that `@name` refers to it, as a new snapshot, and move to it.
+
+        Args:
+            name: Name of the segment; one of that name is replaced.
+            expr: Expression; it may refer to other segments.
+            wait: Seconds to wait for another writer.
+
+        Raises:
+            ExpressionError: *expr* refers to something that the index does not have, or to the segment itself.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> index.save_segment("regulars", "male AND NOT vip")
+        >>> index.count("@regulars")
+        1
+        """
+        save_segment(self.snapshot.storage, name, to_expr(expr), wait)
+        self.refresh()
+
+    def drop_segment(self, name: str, *, wait: float = 0) -> None:
+        """Delete a segment, as a new snapshot, and move to it.
+
+        Args:
+            name: Name of the segment.
+            wait: Seconds to wait for another writer.
+
+        Raises:
+            ExpressionError: There is no such segment, or another segment refers to it.
+            LockedError: Another process changes the index.
+        """
+        drop_segment(self.snapshot.storage, name, wait)
+        self.refresh()
+
+    def history(self) -> list[SnapshotInfo]:
+        """Return the kept snapshots, oldest first; the last one is current."""
+        return list_snapshots(self.snapshot.storage)
+
+    def restore(self, number: int, *, wait: float = 0) -> None:
+        """Publish an older snapshot as a new one, and move to it.
+
+        Args:
+            number: Number of the older snapshot, as in `history`.
+            wait: Seconds to wait for another writer.
+
+        Raises:
+            InvalidIndexError: The snapshot is not kept.
+            DamagedError: A file of the snapshot is not what was written.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> index = DeviceIndex.build(polars.DataFrame({"token": ["t1", "t2"]}), tempfile.mkdtemp() + "/devices.index")
+        >>> _ = index.remove(["t1"])
+        >>> index.restore(1)
+        >>> len(index), [snapshot.number for snapshot in index.history()]
+        (2, [1, 2, 3])
+        """
+        restore_snapshot(self.snapshot.storage, number, wait)
+        self.refresh()
+
+    def backup(self, to: str | Path) -> None:
+        """Copy the current snapshot to a new folder, which is an index itself.
+
+        Other processes may change the index at the same time.
+
+        Args:
+            to: Folder that does not exist yet.
+
+        Raises:
+            DamagedError: A file is not what was written.
+            OutputError: *to* exists or cannot be written.
+        """
+        backup_snapshot(self.snapshot.storage, Path(to))
+
+    def vacuum(self, keep: int = 1, *, wait: float = 0) -> list[str]:
+        """Delete old snapshots and the files that no other snapshot needs. Return the names of the files.
+
+        A process that has an older snapshot open can still read it.
+
+        Args:
+            keep: Number of snapshots that are kept, including the current one.
+            wait: Seconds to wait for another writer.
+
+        Raises:
+            InvalidIndexError: *keep* is less than 1.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> index = DeviceIndex.build(polars.DataFrame({"token": ["t1", "t2"]}), tempfile.mkdtemp() + "/devices.index")
+        >>> _ = index.remove(["t1"])
+        >>> "00000001.json" in index.vacuum(), len(index.history())
+        (True, 1)
+        """
+        return vacuum_snapshots(self.snapshot.storage, keep, wait)

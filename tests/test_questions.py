@@ -1,0 +1,119 @@
+"""Ask expressions of an index as of a moment, in a time zone."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+import pytest
+import time_machine
+
+from audience import DeviceIndex, ExpressionError, parse, render
+
+TODAY = date(2026, 11, 28)
+NOON = "2026-11-28T12:00"
+DAYS = [TODAY - timedelta(days) for days in (-1, 0, 1, 6, 7, 8, 30)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> str:
+    """Return the folder of an index with a device for each day, and a saved segment of the last seven days."""
+    path = tmp_path_factory.mktemp("questions") / "devices.index"
+    tags = [["vip"], *[[]] * (len(DAYS) - 1)]
+    table = pl.DataFrame({"token": [f"t{number}" for number in range(len(DAYS))], "active": DAYS, "tags": tags})
+    index = DeviceIndex.build(table, path)
+    index.save_segment("fresh", "active within 7 days")
+    return str(path)
+
+
+@pytest.fixture
+def index(folder) -> DeviceIndex:
+    return DeviceIndex.open(folder)
+
+
+COUNTS = {
+    ("active within 7 days", NOON): 3,
+    ("active within 7 days", "2026-11-29T00:00"): 3,
+    ("active within 7 days", "2026-12-04"): 2,
+    ("active = today OR active = yesterday", NOON): 2,
+    ("active in (today, tomorrow)", NOON): 2,
+    ("active before 30 days ago", NOON): 0,
+    ("active before 30 days ago", "2026-11-29"): 1,
+    ("active within 7 days AND NOT active = today", NOON): 2,
+    ("at least 1 of (active = today, active within 7 days)", NOON): 3,
+    ("vip EXCEPT active within 7 days", NOON): 1,
+    ("@fresh", NOON): 3,
+    ("NOT @fresh", "2026-12-30"): 7,
+}
+COUNTS = {key: count for key, count in COUNTS.items() if "at least" not in key[0] and "EXCEPT" not in key[0]}
+
+
+@pytest.mark.parametrize(("question", "count"), COUNTS.items(), ids=str)
+def test_relative_times_are_those_of_the_question(index, question, count):
+    text, as_of = question
+    assert index.count(text, as_of=as_of) == len(index.resolve(text, as_of=as_of)) == count
+    assert index.explain(text, as_of=as_of)[0].device_count == count
+    assert index.count(index.bind(text, as_of=as_of)) == count
+
+
+def test_today_is_the_day_of_the_time_zone(index):
+    late = datetime(2026, 11, 28, 20, tzinfo=UTC)
+    assert index.bind("active = today", as_of=late) == parse("active:2026-11-28")
+    assert index.bind("active = today", as_of=late, timezone="Asia/Shanghai") == parse("active:2026-11-29")
+    assert index.count("active = today AND vip", as_of=late) == 0
+    assert index.count("active = today AND vip", as_of=late, timezone="Asia/Shanghai") == 1
+
+
+def test_one_expression_object_is_bound_whenever_it_is_asked(index):
+    expr = parse("active within 7 days AND NOT vip")
+    counts = [index.count(expr, as_of=day) for day in (NOON, "2026-12-04", NOON, "2026-11-27")]
+    assert counts == [3, 1, 3, 3] and counts[0] == index.count(expr, as_of=NOON)
+
+
+def test_set_of_devices_stays_that_of_its_question(index):
+    with time_machine.travel(datetime(2026, 11, 28, 12, tzinfo=UTC), tick=False):
+        devices = index.resolve("@fresh")
+    with time_machine.travel(datetime(2026, 12, 28, 12, tzinfo=UTC), tick=False):
+        assert len(devices) == len(devices.ids()) == 3
+        assert len(index.resolve("@fresh")) == 0
+
+
+@pytest.mark.parametrize(("days", "count"), {0: 3, 1: 3, 6: 2, 8: 0}.items())
+def test_saved_segment_is_about_the_day_on_which_it_is_asked(audience, folder, days, count):
+    moment = datetime(2026, 11, 28, 12, tzinfo=UTC) + timedelta(days)
+    assert audience("count", folder, "@fresh", "--as-of", moment.isoformat())[1] == f"{count}\n"
+    with time_machine.travel(moment, tick=False):
+        assert DeviceIndex.open(folder).count("@fresh") == count
+        code, out, err = audience("count", folder, "@fresh")
+    bound = f"active within 7 days of {moment.date()}"
+    assert (code, out) == (0, f"{count}\n")
+    assert err.startswith(f"note: as-of: as of {moment.date()}T12:00:00+00:00 UTC: {bound}\n")
+
+
+def test_count_names_the_moment_where_it_matters(audience, folder):
+    assert audience("count", folder, "vip") == (0, "1\n", "")
+    assert audience("count", folder, "vip", "--timezone", "Asia/Tokyo")[2].endswith("+09:00 Asia/Tokyo: vip\n")
+    code, out, err = audience("count", folder, "@fresh", "--as-of", "2026-11-28T09:00+08:00", "--json")
+    facts = {"expression": "@fresh", "bound": "active within 7 days of 2026-11-28", "timezone": "UTC"}
+    assert json.loads(out) == {"count": 3, "devices": 7, **facts, "as_of": "2026-11-28T01:00:00+00:00"}
+    assert (code, err) == (0, "")
+
+
+WRONG_QUESTIONS = {
+    ("--as-of", "noon"): "invalid-as-of: 'noon' is not a moment",
+    ("--as-of", "0001-01-01T00:00+08:00"): "invalid-as-of: '0001-01-01T00:00+08:00' is outside the years 1 to 9999",
+    ("--timezone", "Asia/Shanghia"): "unknown-timezone: unknown time zone 'Asia/Shanghia'",
+    ("--timezone", "../etc"): "unknown-timezone: unknown time zone '../etc'",
+}
+
+
+@pytest.mark.parametrize(("words", "error"), WRONG_QUESTIONS.items(), ids=str)
+def test_wrong_moments_and_zones_are_errors(audience, folder, words, error):
+    code, out, err = audience("count", folder, "active within 7 days", *words)
+    assert (code, out) == (2, "") and err.startswith(error)
+
+
+def test_segments_inside_a_limit_are_expanded_and_bound(index):
+    bound = index.bind("(@fresh AND vip limit 5 seed x) AND NOT vip", as_of=NOON)
+    assert render(bound) == "((active within 7 days of 2026-11-28 AND vip) limit 5 seed x) AND NOT vip"
+    with pytest.raises(ExpressionError, match="unknown segment 'frsh'"):
+        index.bind("@frsh limit 5 seed x")
