@@ -96,7 +96,7 @@ def test_range_of_several_values_is_not_reported(tmp_path):
     [
         ("vip", "column-as-tag", "write vip = 1 for one value, has(vip) for any"),
         ("NOT email", "column-as-tag", "write email:… for one value, has(email) for any"),
-        ("registration_id", "column-as-tag", "list its ids: registration_id(…)"),
+        ("registration_id", "column-as-tag", "write registration_id(…) for some ids, has(registration_id) for any"),
         ("vip:true", "bad-value", "write vip = 1"),
         ("18 <= age", "unknown-attribute", "write age >= 18"),
         ("has(e_mail)", "unknown-attribute", "did you mean email?"),

@@ -1,5 +1,6 @@
 """Build the nodes of calls such as `sample(10%, summer)` and `alias(u1, @ids.txt)`."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -60,10 +61,11 @@ def read_call(reader: TokenReader, call: Tree[Token]) -> Expr:
     return _read_id_list(reader, word, entries)
 
 
-def unknown_call_problem(name: str, span: Span | None) -> Problem:
-    """Return the problem of a call that is neither a function nor lists the ids of a known column."""
-    hint = did_you_mean(name, CALL_NAMES)
-    hint = hint or f"use one of {', '.join(CALL_NAMES)}, or put AND or OR before the bracket"
+def unknown_call_problem(name: str, span: Span | None, columns: Iterable[str] = ()) -> Problem:
+    """Return the problem of a call that is neither a function nor lists the ids of one of the *columns* of an index."""
+    known = list(dict.fromkeys((*CALL_NAMES, *columns)))
+    hint = did_you_mean(name, known)
+    hint = hint or f"use one of {', '.join(known)}, or put AND or OR before the bracket"
     return Problem("unknown-call", f"unknown function {name!r}", span, hint=hint)
 
 

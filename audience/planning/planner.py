@@ -30,12 +30,13 @@ from audience.planning.catalog.catalog import Catalog, expand_comparisons, unify
 from audience.planning.catalog.declared import is_declared, list_assumed_tags, restrict_to_declared
 from audience.planning.catalog.references import expand_references, find_unknown_references, meaning_assumption
 from audience.planning.catalog.vendor_names import with_catalog_names
+from audience.planning.id_columns import describe_known_calls, refuse_id_columns, require_known_calls
 from audience.planning.plans import SENT_IN_SEQUENCE, TWO_SOURCES, Plan, PlanRequest
 from audience.planning.platform_requests import PlatformAttribute, find_platform_attribute, find_platform_cover
 from audience.planning.undocumented_nots import assume_undocumented_nots, refuse_undocumented_nots
 from audience.planning.verification import find_assumed_facts, find_contradiction, verify_plan
 from audience.planning.version_comparisons import refuse_version_comparisons
-from audience.planning.vouching import VendorHas, resolve_vendor_has
+from audience.planning.vouching import VendorHas, Vouched, resolve_vendor_has
 from audience.vendors import get_vendor
 from audience.vendors.platform_field import platform_tags
 from audience.vendors.spec import Restated, Unsupported, Vendor
@@ -103,6 +104,7 @@ def plan(
     expr = expand_references(expr, catalog, keep_vendor=vendor)
     if index is not None:
         expr = index.expand_segments(expr)  # those that the meaning of a reference names
+        require_known_calls(expr, index.snapshot.manifest.columns)
     roles = {} if index is None else index.snapshot.roles
     catalog = with_column_types(catalog, roles)
     constraints = NO_CONSTRAINTS if catalog is None else catalog.constraints
@@ -117,7 +119,7 @@ def plan(
     if index is not None and not (PLATFORM_TYPE in vouched or _declares_platforms(record, catalog)):
         platforms = None
     if index is not None:
-        named_vendor = restrict_to_declared(named_vendor, catalog, vouched, partial(_has_devices, index))
+        named_vendor = _restrict_to_index(named_vendor, catalog, vouched, index)
     request = PlanRequest(
         vendor=replace(named_vendor, emit=guard_emit(named_vendor.emit, named_vendor)),
         platforms=platforms,
@@ -139,7 +141,15 @@ def plan(
     except ComplexityError as error:
         planned = request.plan_by_ids(error.problems)
     planned = _expand_id_references(planned, catalog)
+    if index is not None:
+        planned = describe_known_calls(planned)
     return replace(planned, assumptions=(*planned.assumptions, *foreign_meanings))
+
+
+def _restrict_to_index(vendor: Vendor, catalog: Catalog | None, vouched: Vouched, index: "DeviceIndex") -> Vendor:
+    """Return *vendor* with what it is known to have of what *index* has."""
+    declared = restrict_to_declared(vendor, catalog, vouched, partial(_has_devices, index))
+    return refuse_id_columns(declared, index.snapshot.manifest.columns)
 
 
 def _has_devices(index: "DeviceIndex", tag: Tag) -> bool:

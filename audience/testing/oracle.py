@@ -94,7 +94,7 @@ def is_inside(expr: Expr, device: OracleDevice, segments: Mapping[str, Expr] | N
         case Has(type="version"):
             return bool(device.versions)
         case Has(type=type_):
-            return any(tag_type == type_ for tag_type, _ in device.tags)
+            return any(tag_type == type_ for tag_type, _ in device.tags) or any(device.ids.get(type_, ()))
         case Segment(name=name):
             return is_inside((segments or {})[name], device, segments)
         case Sample(seed=seed) | Split(seed=seed):

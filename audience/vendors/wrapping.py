@@ -218,7 +218,8 @@ def _unsupported_problem(leaf: Expr, title: str) -> Problem:
             message = f"{render(leaf)!r}: {title} cannot ask whether a device has any value"
             return Problem("no-existence", message, span, hint="use an index to resolve it to ids")
         case Ids() if leaf.kind not in ID_KINDS:
-            return unknown_call_problem(leaf.kind, span)
+            problem = unknown_call_problem(leaf.kind, span)
+            return replace(problem, hint=f"{problem.hint}; or pass the index that has a column of these ids")
         case Relative() | Anniversary():
             return Problem("no-time", f"{render(leaf)!r}: {title} cannot ask for relative days", span)
         case Matches():

@@ -17,6 +17,7 @@ from audience.index.query.attribute_rows import (
 )
 from audience.index.query.sampling import sample_rows
 from audience.index.query.validate import validate_and_expand
+from audience.index.schema.columns import select_existence_columns
 from audience.index.storage import bitmaps
 from audience.index.storage.bitmaps import LazyUnion, RowSet
 from audience.index.storage.shard import Shard
@@ -139,9 +140,11 @@ def _evaluate_comparison(expr: Compare | Within, shard: Shard) -> RowSet:
 
 
 def _evaluate_existence(expr: Has, shard: Shard) -> RowSet:
-    """Return the rows that have any value of the attribute."""
+    """Return the rows that have any value of the attribute, or an id in the id column of that name."""
     attribute = shard.attributes.get(expr.type)
-    return NO_ROWS if attribute is None else rows_with_value(attribute, shard)
+    if attribute is not None:
+        return rows_with_value(attribute, shard)
+    return as_row_set(shard.rows_with_id(select_existence_columns(expr.type, shard.index_columns)))
 
 
 def _evaluate_ids(ids: Ids, shard: Shard) -> RowSet:

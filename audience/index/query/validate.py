@@ -2,15 +2,17 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping
+from dataclasses import replace
 
 from audience.errors import ExpressionError, Problem
 from audience.index.query.questions import bind_segments
-from audience.index.schema.columns import Role, select_id_columns
+from audience.index.schema.columns import Role, list_id_calls, select_existence_columns, select_id_columns
 from audience.index.schema.value_types import parse_operand, value_type_of
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf
 from audience.language.ast import (
+    ID_KINDS,
     AtomNode,
     Compare,
     CompareOp,
@@ -24,6 +26,7 @@ from audience.language.ast import (
 )
 from audience.language.attribute_names import UNTYPED
 from audience.language.binding import is_relative
+from audience.language.call_reader import unknown_call_problem
 from audience.language.printer import quote_name, render
 from audience.language.references import reference_problem
 from audience.language.segments import expand_segments
@@ -85,8 +88,9 @@ def _validate_atom(atom: AtomNode, snapshot: Snapshot) -> None:
             parse_operand(atom, value_type_of(_require_role(atom, snapshot)))
         case Compare() | Within():
             _validate_comparison(atom, snapshot)
-        case Has():
-            _require_role(atom, snapshot)
+        case Has(type=type_):
+            if not select_existence_columns(type_, snapshot.manifest.columns):
+                _require_role(atom, snapshot)
         case Ids():
             _validate_ids(atom, snapshot)
         case Reference():
@@ -94,14 +98,15 @@ def _validate_atom(atom: AtomNode, snapshot: Snapshot) -> None:
 
 
 def _is_column(name: str, snapshot: Snapshot) -> bool:
-    return name in snapshot.roles or any(column.name == name for column in snapshot.id_columns)
+    return name in snapshot.roles or any(name in (column.name, column.name_in_table) for column in snapshot.id_columns)
 
 
 def _validate_bare_tag(tag: Tag, snapshot: Snapshot) -> None:
     """Require that some device has a tag which is called like a column: else the column was meant."""
     if UNTYPED in snapshot.roles and any(_has_bare_tag(tag, shard) for shard in snapshot.shards):
         return
-    message = f"{render(tag)!r} is an attribute of this index, and no device has a tag of that name"
+    kind = "an attribute" if tag.value in snapshot.roles else "a column of ids"
+    message = f"{render(tag)!r} is {kind} of this index, and no device has a tag of that name"
     raise ExpressionError(Problem("column-as-tag", message, tag.span, hint=_suggest_condition(tag, snapshot)))
 
 
@@ -116,13 +121,13 @@ def _has_bare_tag(tag: Tag, shard: Shard) -> bool:
 
 def _suggest_condition(tag: Tag, snapshot: Snapshot) -> str:
     """Return a hint at a condition over the column that *tag* names."""
-    name = quote_name(tag.value)
-    for column in snapshot.id_columns:
-        if column.name == tag.value:
-            return f"list its ids: {'registration_id' if column.is_device_id else column.kind}(…)"
-    if snapshot.roles[tag.value] == "number":
-        return f"write {name} = 1 for one value, {render(Has(tag.value))} for any"
-    return f"write {name}:… for one value, {render(Has(tag.value))} for any"
+    name, existence = quote_name(tag.value), render(Has(tag.value))
+    match snapshot.roles.get(tag.value):
+        case None:
+            return f"write {name}(…) for some ids, {existence} for any"
+        case "number":
+            return f"write {name} = 1 for one value, {existence} for any"
+    return f"write {name}:… for one value, {existence} for any"
 
 
 def _validate_comparison(query: Compare | Within, snapshot: Snapshot) -> None:
@@ -143,10 +148,15 @@ def _require_role(atom: Tag | Compare | Within | Has, snapshot: Snapshot) -> Rol
 
 def _validate_ids(ids: Ids, snapshot: Snapshot) -> None:
     """Require an id column of this kind, and that each registration id names one device only."""
-    columns = select_id_columns(ids, snapshot.id_columns)
+    columns = select_id_columns(ids.kind, snapshot.id_columns)
+    available = list_id_calls(snapshot.id_columns)
+    if not columns and ids.kind in ID_KINDS:
+        message, hint = f"the index holds no {ids.kind}", f"it holds {', '.join(available)}"
+        raise ExpressionError(Problem("unknown-ids", message, ids.span, hint=hint))
     if not columns:
-        available = ", ".join(column.name for column in snapshot.id_columns)
-        problem = Problem("unknown-ids", f"the index holds no {ids.kind}", ids.span, hint=f"it holds {available}")
+        problem = unknown_call_problem(ids.kind, ids.span, available)
+        if ids.kind in snapshot.roles:
+            problem = replace(problem, hint=f"it is an attribute: write {render(Tag(ids.kind, ids.values[0]))}")
         raise ExpressionError(problem)
     if ids.kind == "registration_id" and len(columns) > 1:
         from audience.index.storage import id_search  # imports Polars, which no other kind of expression needs
@@ -164,12 +174,13 @@ def unknown_attribute_problem(atom: Tag | Compare | Within | Has, snapshot: Snap
     else:
         message = f"this index has no attribute {atom.type!r}"
     attributes = [name for name in snapshot.roles if name != UNTYPED]
+    known = [*attributes, *list_id_calls(snapshot.id_columns)] if isinstance(atom, Has) else attributes
     hint = (
         _suggest_other_form(atom, snapshot)
-        or did_you_mean(atom.type, attributes)
+        or did_you_mean(atom.type, known)
         or (suggest_same_value(atom, snapshot) if isinstance(atom, Tag) else None)
     )
-    hint = hint or f"it has {', '.join(attributes) or 'bare tags only'}"
+    hint = hint or f"it has {', '.join(known) or 'bare tags only'}"
     return Problem("unknown-attribute", message, atom.span, hint=hint)
 
 
@@ -177,6 +188,9 @@ def _suggest_other_form(atom: Tag | Compare | Within | Has, snapshot: Snapshot) 
     """Return a hint at what is written instead: everyone for all, and the name of an attribute before its value."""
     if atom == Tag(UNTYPED, "all"):
         return "write everyone for all devices"
+    if select_id_columns(atom.type, snapshot.id_columns):
+        ids = render(Ids(atom.type, (atom.value,))) if isinstance(atom, Tag) else f"{quote_name(atom.type)}(…)"
+        return f"it is a column of ids: write {ids}"
     if isinstance(atom, Compare) and atom.value in snapshot.roles:
         turned = Compare(atom.value, MIRRORED_OPS[atom.operator], atom.type)
         return f"write {render(turned)}"

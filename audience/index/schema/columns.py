@@ -1,10 +1,10 @@
 """Columns of a device table and their roles."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from audience.language.ast import Ids
+from audience.language.ast import ID_KINDS
 
 Role: TypeAlias = Literal[
     "id", "alias", "account", "live_activity_id", "tags", "string", "number", "date", "time", "version"
@@ -21,10 +21,12 @@ class IdColumn:
     Attributes:
         kind: `id` for the ids of single devices, else the kind of the shared ids.
         name: Vendor or generic name of the ids of single devices, else the same as *kind*.
+        name_in_table: Name of the column in the table, unless it was read from a shard, which does not store it.
     """
 
     kind: str
     name: str
+    name_in_table: str = field(default="", compare=False)
 
     @classmethod
     def from_stored_name(cls, stored_name: str) -> "IdColumn":
@@ -71,13 +73,35 @@ class Column:
     @property
     def id_column(self) -> IdColumn:
         """Return the id column of the index that holds this column, which must hold ids."""
-        return IdColumn(self.role, self.name)
+        return IdColumn(self.role, self.name, self.name_in_table)
 
 
-def select_id_columns(ids: Ids, columns: Iterable[IdColumn]) -> list[IdColumn]:
-    """Return the columns that hold ids of the kind of *ids*."""
-    kind = "id" if ids.kind == "registration_id" else ids.kind
-    return [column for column in columns if column.kind == kind]
+def select_id_columns(kind: str, columns: Iterable[IdColumn]) -> list[IdColumn]:
+    """Return the columns that *kind* names in an expression: those of a kind of ids, else the one of that name.
+
+    >>> columns = [IdColumn("id", "tpns", "tpns_token"), IdColumn("id", "key", "customer"), IdColumn("alias", "alias")]
+    >>> [[column.name for column in select_id_columns(kind, columns)] for kind in ("registration_id", "tpns_token")]
+    [['tpns', 'key'], ['tpns']]
+    """
+    if kind in ID_KINDS:
+        stored_kind = "id" if kind == "registration_id" else kind
+        return [column for column in columns if column.kind == stored_kind]
+    columns = list(columns)
+    named_in_table = [column for column in columns if column.name_in_table == kind]
+    return named_in_table or [column for column in columns if column.name == kind]
+
+
+def select_existence_columns(name: str, columns: Iterable[Column]) -> list[IdColumn]:
+    """Return the id columns that `has(name)` asks about: none if *name* is an attribute."""
+    columns = list(columns)
+    if any(column.name == name and not column.is_id for column in columns):
+        return []
+    return select_id_columns(name, [column.id_column for column in columns if column.is_id])
+
+
+def list_id_calls(columns: Iterable[IdColumn]) -> list[str]:
+    """Return the names under which expressions list ids of *columns*, as they stand in the table."""
+    return [column.name_in_table or column.name for column in columns]
 
 
 def select_device_id_columns(columns: Iterable[IdColumn]) -> list[IdColumn]:

@@ -118,7 +118,9 @@ def locate_in_shard(ids: Ids, shard: Shard) -> pl.DataFrame:
     """Find the live rows of *shard* that have one of *ids* in any column of their kind; columns of `MATCH_SCHEMA`."""
     reject_polars_after_fork()
     wanted = pl.Series("id", ids.values, dtype=pl.String).unique()
-    matches = [find_in_column(shard, column, wanted) for column in select_id_columns(ids, shard.id_columns)]
+    known = [column.id_column for column in shard.index_columns if column.is_id] or shard.id_columns
+    columns = select_id_columns(ids.kind, known)
+    matches = [find_in_column(shard, column, wanted) for column in columns]
     return pl.concat([pl.DataFrame(schema=MATCH_SCHEMA), *matches]).unique()
 
 

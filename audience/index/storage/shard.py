@@ -1,7 +1,7 @@
 """Shard of an index, open for reading: bitmaps, ids and hash tables, each verified before it is used."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import copy
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ import orjson
 from numpy.typing import NDArray
 
 from audience._fs.checksums import hash128
-from audience.index.schema.columns import IdColumn
+from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import arrow_file, bitmaps, id_lookup
 from audience.index.storage.arrow_file import ArrowTable, BufferLocation
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
@@ -49,6 +49,7 @@ class Shard:
         self.files = files
         self.name = files.name
         self.row_count = files.row_count
+        self.index_columns: tuple[Column, ...] = ()  # of the snapshot that the shard belongs to
         self.cache = cache or RowSetCache(0)
         self.deleted = deleted if deleted else None
         self.device_count = files.row_count - len(deleted or ())
@@ -263,6 +264,13 @@ class Shard:
             return np.empty(0, dtype=np.uint64)
         first = buffer[0] + 8 * start
         return np.frombuffer(self._data_files[LOOKUP].read(first, first + 8 * (stop - start)), dtype=np.uint64)
+
+    def rows_with_id(self, columns: Iterable[IdColumn]) -> BitMap:
+        """Return the rows that have an id in one of *columns*, including deleted rows."""
+        has_id = np.zeros(self.row_count, dtype=np.bool_)
+        for column in columns:
+            has_id[id_lookup.rows_of_table(self.read_hash_table(column))] = True
+        return bitmaps.rows_to_bitmap(np.flatnonzero(has_id).astype(np.uint32))
 
     def iter_files(self) -> Iterator[tuple[str, memoryview]]:
         """Iterate over the names and bytes of all files, which `verify` has loaded before."""

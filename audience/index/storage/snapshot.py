@@ -49,8 +49,11 @@ class Snapshot:
 
     def _open_shard(self, files: ShardFiles, deleted: BitMap | None, reusable: Shard | None) -> Shard:
         if reusable is None:
-            return Shard(self.storage, files, deleted, self.cache)
-        return reusable.with_deleted(deleted, self.cache)
+            shard = Shard(self.storage, files, deleted, self.cache)
+        else:
+            shard = reusable.with_deleted(deleted, self.cache)
+        shard.index_columns = self.manifest.columns
+        return shard
 
     def __repr__(self) -> str:
         return f"snapshot {self.manifest.number} of {self.storage.location}"
