@@ -65,6 +65,7 @@ VENDOR_ROOMS = {name.removesuffix(".py").split("/")[1] for name in MODULES if na
         "oem_channels",
         "payload_reader",
         "platform_field",
+        "relative_times",
         "value_names",
         "schema_check",
         "shared",

@@ -1,6 +1,5 @@
 """Filters mean what is said and what is read, whatever `!=` does where the key is missing."""
 
-import json
 import warnings
 from itertools import product
 
@@ -13,6 +12,7 @@ from strategies import boolean_exprs
 
 from audience import (
     And,
+    Between,
     Compare,
     DeviceIndex,
     Everyone,
@@ -23,19 +23,23 @@ from audience import (
     Or,
     PayloadError,
     PayloadWarning,
-    Reference,
     Tag,
     Unsupported,
     get_vendor,
+    parse,
     plan,
     render,
     translate,
 )
+from audience.language.as_of import read_as_of
 from audience.language.ast import atoms, bare
+from audience.language.binding import bind
 from audience.planning.catalog.loader import parse_catalog
 
 RECENT = {"field": "last_session", "relation": "<", "hours_ago": "30"}
-RECENTLY_ACTIVE = Reference("onesignal", "filter", json.dumps(RECENT, separators=(",", ":")))
+AS_OF = read_as_of("2026-11-28T09:00", "Asia/Shanghai")
+RECENTLY_ACTIVE = bind(parse("last_session within 30 hours"), AS_OF.moment, AS_OF.zone)
+NEARBY = {"field": "location", "radius": "100", "lat": "37.5", "long": "-122.3"}
 DEVICES = [
     {"a": a, "city": city, "age": age, "country": country, "app_version": version, "recent": recent}
     for a, city, age, country, version, recent in product(
@@ -60,7 +64,6 @@ ATOMS = [
     Has("country"),
     Tag("version", "1"),
     Compare("version", ">", "1"),
-    RECENTLY_ACTIVE,
 ]
 FIELD_OF_TYPE = {"version": "app_version"}
 more_examples = settings(max_examples=scale_examples(200))
@@ -105,8 +108,11 @@ def is_member(expr, device: dict) -> bool:
     match expr:
         case Everyone() | Nobody():
             return isinstance(expr, Everyone)
-        case Reference():
+        case Between(type="last_session"):
             return device["recent"]
+        case Between(type=type_, low=low, high=high):
+            value = device[type_]
+            return value is not None and eval(f"{low} {expr.low_operator} {value} {expr.high_operator} {high}")
         case Tag(type="tag", value=key):
             return device[key] is not None
         case Tag(type=type_, value=value):
@@ -125,7 +131,7 @@ def is_member(expr, device: dict) -> bool:
     raise AssertionError(expr)
 
 
-@given(boolean_exprs(st.sampled_from(ATOMS)))
+@given(boolean_exprs(st.sampled_from([*ATOMS, RECENTLY_ACTIVE, Between("age", "5", "7", "<")])))
 @more_examples
 def test_emitted_filters_do_not_depend_on_missing_keys(expr):
     try:
@@ -188,7 +194,8 @@ def read_filters(filters: list[dict]) -> tuple:
     """The expression of filters, and whether its parser warned of anything."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        return get_vendor("onesignal").parse({"filters": filters}), bool(caught)
+        expr = get_vendor("onesignal").parse({"filters": filters})
+        return bind(expr, AS_OF.moment, AS_OF.zone), bool(caught)
 
 
 @given(filter_lists())
@@ -323,8 +330,8 @@ def test_unequal_filter_goes_back_with_its_operator_and_an_assumption():
 
 
 def test_reference_is_written_among_tags_and_refused_elsewhere():
-    expr = get_vendor("onesignal").parse({"filters": [RECENT, {"field": "tag", "key": "vip", "relation": "exists"}]})
-    assert get_vendor("onesignal").emit(expr)["filters"][0] == RECENT
+    expr = get_vendor("onesignal").parse({"filters": [NEARBY, {"field": "tag", "key": "vip", "relation": "exists"}]})
+    assert get_vendor("onesignal").emit(expr)["filters"][0] == NEARBY
     elsewhere = plan(expr, "tpns")
     assert not elsewhere.native
     assert "only-at-vendor" in [problem.code for problem in elsewhere.reasons]

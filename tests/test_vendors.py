@@ -9,6 +9,7 @@ import pytest
 from fact_files import load_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_payloads import means_the_same
 from sizes import scale_examples
 from strategies import boolean_exprs
 
@@ -40,8 +41,10 @@ from audience import (
     translate,
     vendor_names,
 )
-from audience.language.ast import ExprNode, atoms, map_atoms
+from audience.language.as_of import read_as_of
+from audience.language.ast import ExprNode, atoms
 from audience.language.attribute_names import BUILTIN_TYPES
+from audience.language.binding import bind
 from audience.planning.catalog.loader import parse_catalog
 from audience.span import Span
 from audience.testing.oracle import devices_of_all_tag_sets, is_inside
@@ -55,6 +58,7 @@ every_writable_vendor = pytest.mark.parametrize("name", vendor_names(can="emit")
 fewer_examples = settings(
     max_examples=scale_examples(max(10, settings().max_examples // 3))
 )  # these tests are slow for each of many vendors
+AS_OF = read_as_of("2026-11-28T09:00", "Asia/Shanghai")  # when what is said is asked
 MIN_FACTS = {"read": 5, "refuse": 3, "say": 3, "cannot": 3}  # lines of each verb
 TAG_PATTERN = "t{}"  # if a vendor's facts do not list its legal tags
 
@@ -62,6 +66,11 @@ TAG_PATTERN = "t{}"  # if a vendor's facts do not list its legal tags
 def fact_lines(vendor_name: str, verb: str) -> list[tuple[str, str]]:
     """Return both sides of the lines of a vendor's facts with *verb*."""
     return [case.values[1:] for case in load_cases("vendors", verb) if case.values[0] == vendor_name]
+
+
+def ask(expr: Expr) -> Expr:
+    """Return *expr* as of the moment and in the time zone of all facts."""
+    return bind(expr, AS_OF.moment, AS_OF.zone)
 
 
 def make_tags(vendor_name: str, count: int) -> list:
@@ -120,15 +129,22 @@ def test_payload_is_rejected_with_path(name, payload, problem):
 
 @pytest.mark.parametrize(("name", "text", "payload"), load_cases("vendors", "say"))
 def test_expression_is_emitted(name, text, payload):
-    vendor = get_vendor(name)
-    emitted = vendor.emit(simplify(parse(text)))
+    vendor, expr = get_vendor(name), ask(parse(text))
+    emitted = vendor.emit(simplify(expr))
     assert emitted == load_json(payload)
-    assert equivalent(map_atoms(vendor.parse(emitted), vendor.view), map_atoms(parse(text), vendor.view))
+    assert means_the_same(ask(vendor.parse(emitted)), expr, vendor)
 
 
 @pytest.mark.parametrize(("name", "text", "codes"), load_cases("vendors", "cannot"))
 def test_unsupported_expression_has_reasons(name, text, codes):
-    assert sorted({*unsupported_codes(name, simplify(parse(text)))}) == sorted(codes.split())
+    assert sorted({*unsupported_codes(name, simplify(ask(parse(text))))}) == sorted(codes.split())
+
+
+@pytest.mark.parametrize(("name", "text", "codes"), load_cases("vendors", "assume"))
+def test_emitted_expression_has_assumptions(name, text, codes):
+    expr = simplify(ask(parse(text)))
+    get_vendor(name).emit(expr)
+    assert {problem.code for problem in get_vendor(name).assumptions(expr)} == set(codes.split())
 
 
 @dataclass(frozen=True)

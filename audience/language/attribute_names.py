@@ -28,6 +28,8 @@ BUILTIN_TYPES = frozenset(TPNS_TYPES.values()) - {UNTYPED} | {
     "channel_type",
     "device_type",
     "email_subscription_status",
+    "first_session",
+    "last_session",
     "last_used_app",
     "platform",
     "portrait",

@@ -26,6 +26,7 @@ SHARED_MODULES = (
     "oem_channels",
     "payload_reader",
     "platform_field",
+    "relative_times",
     "schema_check",
     "shared",
     "spec",

@@ -104,7 +104,7 @@ class Vendor:
             when a plan is verified. `assumptions` names what it rests on.
         has_single_values: Whether a device has at most one value of each type, so that two of them are nobody.
         restate: Restates the targeting of a payload that `parse` accepts, with its own operators: a plan sends it back
-            to its vendor so. None if `emit` writes it as well.
+            to its vendor so. It returns None for a payload that `emit` writes as well, and is None if that is all.
         target_ids: Writes the targeting of at most `max_ids` ids.
         max_ids: Largest number of ids in one request.
         max_id_length: Largest number of characters of an id.
@@ -147,7 +147,7 @@ class Vendor:
     emit: Callable[[Expr], Payload] = read_only_emit
     view: Callable[[Atom], Expr] = lambda atom: atom
     has_single_values: bool = False
-    restate: Callable[[Any], Restated] | None = None
+    restate: Callable[[Any], Restated | None] | None = None
     target_ids: Callable[[Sequence[str]], Payload] = read_only_target_ids
     max_ids: int = 0
     max_id_length: int | None = None

@@ -4,7 +4,7 @@ https://documentation.onesignal.com/reference/create-notification, read in parts
 """
 
 from audience.algebra.request_shape import FlatDnf
-from audience.language.ast import Compare, Has, Ids, Reference, Tag, Within
+from audience.language.ast import Between, Compare, Has, Ids, Reference, Tag, Within
 from audience.vendors.onesignal.assumptions import assumptions
 from audience.vendors.onesignal.fields import FIELDS_BY_TYPE, MAX_ENTRIES
 from audience.vendors.onesignal.filter_writing import count_entries
@@ -30,7 +30,7 @@ VENDOR = Vendor(
     id_columns=("onesignal", "subscription_id"),
     shape=FlatDnf(MAX_ENTRIES, cost=count_entries),
     platforms=PLATFORMS,
-    supported=frozenset({Tag, Ids, Compare, Has, Reference}),
+    supported=frozenset({Tag, Ids, Compare, Between, Has, Reference}),
     explained=frozenset({Within}),
     tag_problems=tag_problems,
     assumptions=assumptions,

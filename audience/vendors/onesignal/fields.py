@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from audience.errors import Problem
-from audience.language.ast import Compare, CompareOp, Has, Tag
+from audience.language.ast import Between, Compare, CompareOp, Has, Tag
 from audience.language.attribute_names import UNTYPED, own_key, own_key_type
 from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
@@ -54,11 +54,14 @@ FIELDS = {
     "app_version": Field(VERSION_TYPE, (*EQUALITY, *ORDER), (*EQUALITY, *ORDER)),
     "session_count": Field("session_count", (*EQUALITY, *ORDER), (*EQUALITY, *ORDER)),
     "session_time": Field("session_time", (*EQUALITY, *ORDER), tuple(ORDER)),
+    "last_session": Field("last_session", tuple(ORDER), tuple(ORDER)),  # these count hours from the moment of sending
+    "first_session": Field("first_session", tuple(ORDER), tuple(ORDER)),
 }
+SESSION_TYPES = ("last_session", "first_session")
 TAG_RELATIONS = (*EQUALITY, *ORDER, *EXISTENCE, *ELAPSED)
 FIELDS_BY_TYPE = {field.type: name for name, field in FIELDS.items()}
 HOURS = ("field", "relation", "hours_ago")
-REFERENCE_KEYS: Mapping[str, Sequence[str]] = {  # filters that depend on the moment of sending, or on data of no device
+OTHER_KEYS: Mapping[str, Sequence[str]] = {  # filters that count from the moment of sending, or on data of no device
     "last_session": HOURS,
     "first_session": HOURS,
     "location": ("field", "radius", "lat", "long"),
@@ -90,7 +93,7 @@ def key_of(type_: str) -> str:
     return own_key(type_) or type_
 
 
-def type_problems(atom: Tag | Compare | Has) -> list[Problem]:
+def type_problems(atom: Tag | Compare | Between | Has) -> list[Problem]:
     """Return why OneSignal has no field or key for the type of *atom*.
 
     >>> [problem.hint for problem in type_problems(Has("province"))]
@@ -145,7 +148,7 @@ def value_problems(tag: Tag) -> list[Problem]:
     return []
 
 
-def relation_problems(atom: Tag | Compare | Has, needed: Sequence[str]) -> list[Problem]:
+def relation_problems(atom: Tag | Compare | Between | Has, needed: Sequence[str]) -> list[Problem]:
     """Return why the field of *atom* cannot be asked with the relations *needed*; a key of the customer can."""
     field = field_of(atom.type)
     missing = [] if field is None else [relation for relation in needed if relation not in field.written]

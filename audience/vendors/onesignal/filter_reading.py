@@ -7,13 +7,29 @@ Whether `!=` matches a device without the key is not documented. It is read as N
 a warning where that matters.
 """
 
+import re
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
 from audience.algebra.constraints import AttributeConstraints
 from audience.algebra.equivalence import find_partition_violation
 from audience.errors import ComplexityError
-from audience.language.ast import Compare, Expr, Has, Not, Reference, Tag, all_of, any_of, atoms, bare, or_terms
+from audience.language.ast import (
+    Compare,
+    CompareOp,
+    Expr,
+    Has,
+    Not,
+    Reference,
+    Relative,
+    Tag,
+    all_of,
+    any_of,
+    atoms,
+    bare,
+    or_terms,
+)
 from audience.language.attribute_names import UNTYPED, own_key_type
 from audience.language.suggest import did_you_mean
 from audience.vendors.onesignal.fields import (
@@ -24,17 +40,21 @@ from audience.vendors.onesignal.fields import (
     MAX_ENTRIES,
     OLD_FIELDS,
     ORDER,
-    REFERENCE_KEYS,
+    OTHER_KEYS,
+    SESSION_TYPES,
     TAG_RELATIONS,
     canonical_value,
     is_ordered,
 )
 from audience.vendors.payload_reader import PayloadCursor, dump_json, format_number
+from audience.vendors.relative_times import MINUTES_PER_HOUR, read_comparison, read_period
 from audience.vendors.spec import WHITESPACE
 
 FILTER = "filter"  # kind of the references to filters
 TAG_KEYS = ("field", "key", "relation", "value")
 FIELD_KEYS = ("field", "relation", "value")
+SECONDS_PER_MINUTE = 60
+PLAIN_NUMBER = re.compile(r"-?\d{1,9}(\.\d{1,9})?")
 OR_ENTRY = '{"operator": "OR"}'
 
 
@@ -133,12 +153,12 @@ def parse_filter(entry: PayloadCursor, typed_keys: Iterable[str] = ()) -> Filter
     if "field" not in entry and "key" in entry:
         entry.fail("wrong-type", "missing key 'field'", 'write "field": "tag" beside the key')
     field = entry["field"].string()
-    if field in REFERENCE_KEYS:
-        return _parse_reference(entry, REFERENCE_KEYS[field])
+    if field in OTHER_KEYS:
+        return _parse_other(entry, OTHER_KEYS[field])
     if field == "tag":
         return _parse_tag_filter(entry, typed_keys)
     if field not in FIELDS:
-        names = ["tag", *FIELDS, *REFERENCE_KEYS]
+        names = list(dict.fromkeys(["tag", *FIELDS, *OTHER_KEYS]))
         hint = did_you_mean(field, names) or f'a tag is {{"field": "tag", "key": "{field}", …}}'
         entry["field"].fail("unknown-value", f"unknown field {field!r}; OneSignal has {', '.join(names)}", hint)
     entry.only(FIELD_KEYS)
@@ -166,7 +186,7 @@ def _parse_tag_filter(entry: PayloadCursor, typed_keys: Iterable[str]) -> Filter
     key = entry["key"].string()
     relation = _parse_relation(entry, TAG_RELATIONS)
     if relation in ELAPSED:
-        return _parse_reference(entry, TAG_KEYS)
+        return _parse_other(entry, TAG_KEYS)
     entry.only(TAG_KEYS)
     if relation in EXISTENCE:
         exists = Has(own_key_type(key)) if key in typed_keys else bare(key)
@@ -222,11 +242,11 @@ def _parse_array(array: PayloadCursor) -> list[str]:
     return values
 
 
-# Filters that are references. ---------------------------------------------------------------------------------------
+# Filters on time, and those that are references. --------------------------------------------------------------------
 
 
-def _parse_reference(entry: PayloadCursor, keys: Sequence[str]) -> FilterReadings:
-    """Parse a filter that only OneSignal can evaluate; it goes back unchanged."""
+def _parse_other(entry: PayloadCursor, keys: Sequence[str]) -> FilterReadings:
+    """Parse a filter that counts from the moment of sending, or that only OneSignal can evaluate, which is kept."""
     field = str(entry["field"].value)
     if "hours_ago" in keys and "value" in entry and "hours_ago" not in entry:
         hint = f'write "hours_ago": "{entry["value"].value}"; every subscriber is "included_segments": ["All"]'
@@ -236,7 +256,7 @@ def _parse_reference(entry: PayloadCursor, keys: Sequence[str]) -> FilterReading
         if not (field == "email" and key == "relation"):
             entry.require(key)
     if "relation" in keys and "relation" in entry:
-        _parse_relation(entry, _reference_relations(field))
+        _parse_relation(entry, _other_relations(field))
     for key in ("hours_ago", "radius", "lat", "long"):
         if key in keys:
             _check_number(entry[key])
@@ -244,10 +264,40 @@ def _parse_reference(entry: PayloadCursor, keys: Sequence[str]) -> FilterReading
         parse_value(entry["value"])
     if field in OLD_FIELDS:
         entry.warn(f"the filter {field} is in older lists of OneSignal only")
-    return _same(Reference("onesignal", FILTER, dump_json({key: entry[key].value for key in keys if key in entry})))
+    if (moment := _read_time(entry)) is not None:
+        return _same(moment)
+    values = {key: parse_value(entry[key]) if key == "value" else entry[key].value for key in keys if key in entry}
+    return _same(Reference("onesignal", FILTER, dump_json(values)))
 
 
-def _reference_relations(field: str) -> Sequence[str]:
+def _read_time(entry: PayloadCursor) -> Relative | None:
+    """Return the condition of a filter that counts from the moment of sending; None if no whole minutes say it.
+
+    hours_ago "36", <            last_session within 36 hours: no session is later than now
+    hours_ago "36", >            last_session < 36 hours ago
+    time_elapsed_lt "129600"     seen > 36 hours ago, which a moment of the future is, too
+    """
+    field, relation = entry["field"].value, entry["relation"].value
+    if field == "tag":
+        seconds = _read_number(entry["value"])
+        if seconds is None or seconds % SECONDS_PER_MINUTE:
+            return None
+        operator: CompareOp = ">" if relation == "time_elapsed_lt" else "<"
+        return read_comparison(own_key_type(entry["key"].string()), operator, -int(seconds / SECONDS_PER_MINUTE))
+    hours = _read_number(entry["hours_ago"]) if field in SESSION_TYPES else None
+    if hours is None or hours < 0 or hours * MINUTES_PER_HOUR % 1:
+        return None
+    minutes = int(hours * MINUTES_PER_HOUR)
+    return read_period(field, minutes) if relation == "<" else read_comparison(field, "<", -minutes)
+
+
+def _read_number(value: PayloadCursor) -> Fraction | None:
+    """Return the number that is written as *value*; None if it is no plain decimal."""
+    text = parse_value(value)
+    return Fraction(text) if PLAIN_NUMBER.fullmatch(text) else None
+
+
+def _other_relations(field: str) -> Sequence[str]:
     if field == "tag":
         return ELAPSED
     return ("=",) if field == "email" else (*ORDER, "=") if field in OLD_FIELDS else tuple(ORDER)

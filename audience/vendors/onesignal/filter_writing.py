@@ -5,7 +5,7 @@ with `!=` and with `not_exists`, and once where another filter asks for the key.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, product
 from typing import Any, NamedTuple, TypeAlias
 
@@ -13,6 +13,7 @@ from audience.algebra.normal_forms import Clause, dnf
 from audience.errors import ComplexityError, PayloadError, Problem
 from audience.language.ast import (
     Atom,
+    Between,
     Compare,
     Expr,
     Has,
@@ -42,7 +43,9 @@ from audience.vendors.onesignal.fields import (
     value_problems,
 )
 from audience.vendors.onesignal.filter_reading import FILTER, parse_filter
+from audience.vendors.onesignal.time_filters import emit_time, is_time, time_problems
 from audience.vendors.payload_reader import PayloadCursor
+from audience.vendors.relative_times import split_range
 from audience.vendors.spec import Payload, Unsupported
 
 MAX_BRANCHES_TRIED = 2_000  # each takes an entry at least, but those that no device can match are left out
@@ -131,6 +134,8 @@ def _expand_clause(clause: Clause) -> Iterator[Filters]:
     NOT has(city) AND NOT city:Rome   city not_exists
     age >= 18                         age > 18, or age = 18
     NOT age >= 18                     age < 18, or age not_exists
+    age between 18 and 25             age > 18 or = 18, and age < 25 or = 25
+    NOT age between 18 and 25         age < 18, or age > 25, or age not_exists
     """
     positive = [literal for literal in clause if not isinstance(literal, Not)]
     negative = [literal.term for literal in clause if isinstance(literal, Not)]
@@ -138,7 +143,7 @@ def _expand_clause(clause: Clause) -> Iterator[Filters]:
     present = {_subject(literal) for literal in positive if not isinstance(literal, Reference)}
     if present & missing.keys():
         return
-    choices = [_positive_filters(literal) for literal in positive]
+    choices = [choice for literal in positive for choice in _positive_choices(literal)]
     required = [*(choice[0] for choice in choices if len(choice) == 1), *missing.values()]
     excluded: dict[Subject, list[list[Payload]]] = {}
     for term in negative:
@@ -162,13 +167,23 @@ def _subject(atom: Expr) -> Subject:
     match atom:
         case Tag(type="tag", value=key):
             return Subject("tag", key)
-        case Tag(type=type_) | Compare(type=type_) | Has(type=type_):
+        case Tag(type=type_) | Compare(type=type_) | Between(type=type_) | Has(type=type_):
             return Subject(FIELDS_BY_TYPE[type_]) if type_ in FIELDS_BY_TYPE else Subject("tag", key_of(type_))
     raise AssertionError(atom)
 
 
 def _emit_existence(atom: Expr, relation: str) -> Payload:
     return _subject(atom).filter(relation)
+
+
+def _positive_choices(atom: Expr) -> list[list[Payload]]:
+    """Return lists of filters of which one of each list must hold."""
+    match atom:
+        case Compare() | Between() if is_time(atom):
+            return [[entry] for entry in emit_time(atom)]
+        case Between():
+            return [_positive_filters(compare) for compare in split_range(atom)]
+    return [_positive_filters(atom)]
 
 
 def _positive_filters(atom: Expr) -> list[Payload]:
@@ -188,6 +203,8 @@ def _negative_filters(atom: Expr) -> list[Payload]:
     match atom:
         case Compare(operator=operator, value=value):
             return [_subject(atom).filter(relation, value) for relation in RELATIONS_OF_NEGATION[operator]]
+        case Between():
+            return [entry for compare in split_range(atom) for entry in _negative_filters(compare)]
         case Tag(type=type_, value=value):
             return [_subject(atom).filter("!=", canonical_value(type_, value))]
     raise AssertionError(atom)
@@ -214,30 +231,42 @@ def expr_problems(expr: Expr) -> Iterator[Problem]:
             case Not(term=Reference(kind="filter") as reference):
                 message = f"{render(node)!r}: OneSignal's filters have no NOT for it"
                 yield Problem("not-over-reference", message, reference.span)
-            case Not(term=Compare(operator=operator) as compare):
-                yield from relation_problems(compare, RELATIONS_OF_NEGATION[operator])
+            case Not(term=Compare() | Between() as time) if is_time(time):
+                message = f"{render(node)!r}: OneSignal's filters have no NOT for it"
+                yield Problem("not-over-reference", message, time.span, hint="write the opposite condition")
+            case Not(term=Compare() | Between() as compare):
+                yield from relation_problems(compare, _relations_of(compare, RELATIONS_OF_NEGATION))
             case Not(term=Tag() as tag) if tag.type != UNTYPED:
                 yield from relation_problems(tag, ["!="])
             case Not(term=Has() as has):
                 yield from relation_problems(has, EXISTENCE)
             case Reference():
                 yield from _reference_problems(node)
-            case Tag() | Compare() | Has() | Within():
+            case Tag() | Compare() | Between() | Has() | Within():
                 yield from _atom_problems(node)
 
 
-def _atom_problems(atom: Tag | Compare | Has | Within) -> Iterator[Problem]:
+def _relations_of(atom: Compare | Between, relations: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the relations that a comparison needs, or those of both ends of a range."""
+    compares = split_range(atom) if isinstance(atom, Between) else [atom]
+    return list(dict.fromkeys(relation for compare in compares for relation in relations[compare.operator]))
+
+
+def _atom_problems(atom: Tag | Compare | Between | Has | Within) -> Iterator[Problem]:
     if not isinstance(atom, Within):
         yield from type_problems(atom)
     match atom:
         case Within(span=span):
             message = f"{render(atom)!r} is a range of days; OneSignal compares numbers and versions"
             yield Problem("no-ranges", message, span)
-        case Compare(type=type_, operator=operator, value=value, span=span):
-            yield from relation_problems(atom, RELATIONS_OF_COMPARISON[operator])
-            if not is_ordered(type_, value):
+        case Compare() | Between() if is_time(atom):
+            yield from time_problems(atom)
+        case Compare() | Between():
+            yield from relation_problems(atom, _relations_of(atom, RELATIONS_OF_COMPARISON))
+            values = [atom.value] if isinstance(atom, Compare) else [atom.low, atom.high]
+            for value in (value for value in values if not is_ordered(atom.type, value)):
                 message = f"{render(atom)!r}: OneSignal compares numbers, and {value!r} is not a number"
-                yield Problem("no-ranges", message, span)
+                yield Problem("no-ranges", message, atom.span)
         case Has():
             yield from relation_problems(atom, EXISTENCE)
         case Tag(type=type_) if type_ != UNTYPED:
@@ -275,7 +304,9 @@ def key_clash_problems(expr: Expr) -> Iterator[Problem]:
     types_by_key: dict[str, dict[str, Atom]] = {}
     for atom in atoms(expr):
         match atom:
-            case Tag(type=type_) | Compare(type=type_) | Has(type=type_) if field_of(type_) is None:
+            case Tag(type=type_) | Compare(type=type_) | Between(type=type_) | Has(type=type_) if (
+                field_of(type_) is None
+            ):
                 types_by_key.setdefault(_subject(atom).key, {}).setdefault(type_, atom)
             case Reference(kind="filter") if key := _elapsed_key(atom):
                 types_by_key.setdefault(key, {}).setdefault(own_key_type(key), atom)
@@ -301,10 +332,10 @@ def _clause_problems(clause: Clause) -> list[Problem]:
 
 def _negated_field_problems(clause: Clause) -> list[Problem]:
     """Return a problem for each NOT over a field that *clause* does not ask for and that has no `not_exists`."""
-    present = {atom.type for atom in clause if isinstance(atom, Tag | Compare)}
+    present = {atom.type for atom in clause if isinstance(atom, Tag | Compare | Between)}
     problems = []
     for atom in (literal.term for literal in clause if isinstance(literal, Not)):
-        if isinstance(atom, Tag | Compare) and atom.type not in present and not can_be_missing(atom.type):
+        if isinstance(atom, Tag | Compare | Between) and atom.type not in present and not can_be_missing(atom.type):
             field = FIELDS_BY_TYPE[atom.type]
             message = f"NOT {render(atom)}: whether != matches a device without {field} is not documented"
             problems.append(Problem("not-over-field", message, atom.span))

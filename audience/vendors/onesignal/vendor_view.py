@@ -4,9 +4,11 @@ Expressions are compared in this view when a plan is verified. It rests on what 
 device has a bare tag exactly if it has the key, one value of a key, and numbers as the values that are compared.
 """
 
-from audience.language.ast import Atom, Compare, Expr, Has, Not, Tag, all_of, any_of
+from audience.language.ast import Atom, Between, Compare, Expr, Has, Not, Tag, all_of, any_of
 from audience.language.attribute_names import own_key_type
 from audience.vendors.onesignal.fields import FIELDS, canonical_value
+from audience.vendors.onesignal.time_filters import is_time, view_time
+from audience.vendors.relative_times import split_range
 
 
 def view_atom(atom: Atom) -> Expr:
@@ -24,6 +26,10 @@ def view_atom(atom: Atom) -> Expr:
             return Has(own_key_type(key))
         case Tag(type=type_, value=value):
             return Tag(type_, canonical_value(type_, value))
+        case Compare() | Between() if is_time(atom):
+            return view_time(atom)
+        case Between():
+            return all_of(map(view_atom, split_range(atom)))
         case Compare(type=type_) if type_ != FIELDS["session_time"].type:  # which cannot be compared with `=`
             return _view_comparison(atom)
     return atom
