@@ -1,6 +1,7 @@
 """Reading of a source table in chunks, each column cast to the type of its role."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
@@ -13,7 +14,7 @@ from polars import selectors
 from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import BadRowLog, InvalidRowsError
 from audience.index.ingest.cast import cast_column, describe_rows, has_zone, list_spellings, null_if_empty
-from audience.index.ingest.decode import concat_columns, new_categories, to_categorical
+from audience.index.ingest.decode import CategoriesByColumn, concat_columns, new_categories, to_categorical
 from audience.index.ingest.encode import DeviceTable
 from audience.index.ingest.local_times import read_instants
 from audience.index.ingest.row_places import RowPlaces
@@ -116,7 +117,7 @@ class SourceTable:
                 yield shard_start, _concat_chunks(chunks)
                 shard_start, chunks = first_row, []
             categories = categories if chunks else new_categories(chunk)
-            chunks.append({column: to_categorical(values, categories.get(column)) for column, values in chunk.items()})
+            chunks.append(_to_categoricals(chunk, categories))
         yield shard_start, _concat_chunks(chunks)
 
     def _iter_frames(self, max_rows: int) -> Iterator[pl.DataFrame]:
@@ -261,6 +262,14 @@ def require_device_ids(table: DeviceTable, first_row: int) -> None:
         message = f"no id in column {names}: {describe_rows(is_missing, first_row=first_row)}"
         problem = Problem("missing-id", message, hint="every device needs one")
         raise InvalidRowsError(problem, f"no id in column {names}", is_missing)
+
+
+def _to_categoricals(chunk: DeviceTable, categories: CategoriesByColumn) -> DeviceTable:
+    """Return *chunk* with strings as dictionary codes; two threads take a column each."""
+    strings = {column: values for column, values in chunk.items() if element_type(values) == pl.String}
+    with ThreadPoolExecutor(2) as executor:
+        codes = executor.map(to_categorical, strings.values(), map(categories.get, strings))
+        return chunk | dict(zip(strings, codes, strict=True))
 
 
 def _count_rows(table: DeviceTable) -> int:
