@@ -12,6 +12,7 @@ from audience.planning.catalog.catalog import Catalog, CatalogAttribute
 from audience.planning.catalog.declaration_check import declaration_problems
 from audience.planning.catalog.loader import read_catalog
 from audience.planning.catalog.positions import line_problem
+from audience.planning.catalog.references import REFERENCES_TABLE
 from audience.planning.catalog.vendor_names import find_matching_tags, find_pattern_problem, format_vendor_tag
 from audience.vendors import get_vendor, vendor_names
 from audience.vendors.spec import Vendor
@@ -56,7 +57,7 @@ def _unknown_vendor_problems(catalog: Catalog) -> Iterator[Problem]:
     for name in dict.fromkeys(vendor for vendor, _ in catalog.references):
         if name not in vendor_names():
             hint = did_you_mean(name, vendor_names()) or f"use one of {', '.join(vendor_names())}"
-            yield line_problem("unknown-vendor", f"unknown vendor {name!r}", catalog.text, "references", name, hint)
+            yield line_problem("unknown-vendor", f"unknown vendor {name!r}", catalog.text, REFERENCES_TABLE, name, hint)
 
 
 def _vendor_name_problems(catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from audience.language.platforms import PLATFORM_TYPE, canonical_platform
 from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
 from audience.planning.catalog.positions import find_reference_line, line_problem
-from audience.planning.catalog.references import TABLE, find_meaning_problems, read_meanings
+from audience.planning.catalog.references import REFERENCES_TABLE, find_meaning_problems, read_meanings
 from audience.planning.catalog.value_keys import value_keys_of
 
 ATTRIBUTE_KEYS: dict[str, tuple[type, ...]] = {
@@ -54,7 +54,7 @@ def parse_catalog(text: str) -> Catalog:
         tables = tomllib.loads(text, parse_float=Decimal)  # a Decimal keeps the digits of 1.10
     except tomllib.TOMLDecodeError as error:
         raise CatalogError(Problem("bad-toml", str(error))) from error
-    references = tables.pop(TABLE, {})
+    references = tables.pop(REFERENCES_TABLE, {})
     problems = [problem for name, table in tables.items() for problem in _table_problems(name, table, text)]
     problems += _reference_problems(references, text)
     if problems:

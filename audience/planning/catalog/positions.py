@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from audience.errors import Problem
+from audience.planning.catalog.references import REFERENCES_TABLE
 
 KeyPath: TypeAlias = tuple[str | int, ...]  # keys of tables, and positions in arrays
 
@@ -42,7 +43,7 @@ def find_line(text: str, table: str, key: str) -> int:
 def find_reference_line(text: str, key: str) -> int:
     """Return the line of *key* in the table of references: a vendor, or a value below one."""
     lines = find_key_lines(text)
-    return next((line for path, line in lines.items() if path[0] == "references" and path[-1] == key), 1)
+    return next((line for path, line in lines.items() if path[0] == REFERENCES_TABLE and path[-1] == key), 1)
 
 
 @lru_cache(maxsize=4)

@@ -15,7 +15,7 @@ from audience.language.printer import render
 from audience.language.references import reference_problem
 from audience.planning.catalog.catalog import Catalog, ReferenceMeanings
 
-TABLE = "references"  # the table of a catalog that is not an attribute
+REFERENCES_TABLE = "references"  # the table of a catalog that is not an attribute
 
 
 def find_meaning_problems(table: Any) -> Iterator[tuple[str, Problem]]:
@@ -26,12 +26,12 @@ def find_meaning_problems(table: Any) -> Iterator[tuple[str, Problem]]:
     """
     for vendor, meanings in table.items() if isinstance(table, Mapping) else [("", table)]:
         if not isinstance(meanings, Mapping):
-            hint = f'write [{TABLE}.onesignal] above "NAME" = "EXPRESSION"'
-            name = f"{TABLE}.{vendor}".rstrip(".")
+            hint = f'write [{REFERENCES_TABLE}.onesignal] above "NAME" = "EXPRESSION"'
+            name = f"{REFERENCES_TABLE}.{vendor}".rstrip(".")
             yield vendor, Problem("wrong-type", f"{name}: expected a table of a vendor", hint=hint)
             continue
         for value, text in meanings.items():
-            yield from ((value, problem) for problem in _meaning_problems(f"{TABLE}.{vendor}.{value}", text))
+            yield from ((value, problem) for problem in _meaning_problems(f"{REFERENCES_TABLE}.{vendor}.{value}", text))
 
 
 def _meaning_problems(name: str, text: Any) -> Iterator[Problem]:
