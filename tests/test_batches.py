@@ -124,7 +124,7 @@ def test_skipped_devices_are_listed_with_python_repr(tmp_path):
     messages = {device: message for device, _, message in batches.skipped_frame.iter_rows()}
     assert messages == {name: f"{name!r} has no id at tpns" for name in names}
     assert [problem.code for problem in batches.skipped_problems()] == ["missing-id"]
-    assert "6 of 6 devices are skipped" in batches.skipped_problems()[0].message
+    assert "6 of 6 devices skipped" in batches.skipped_problems()[0].message
 
 
 @pytest.mark.parametrize("form", ["r{:07}", "r{}"])

@@ -356,7 +356,7 @@ def test_device_with_two_exclusive_values_is_reached_once(tmp_path):
     index = DeviceIndex.build(pl.DataFrame(columns), tmp_path / "index", typed=["p"])
     result = plan("(p:a AND x) OR (p:b AND y)", "engagelab", index, validate_catalog(parse_catalog(text)))
     assert [reason.code for reason in result.reasons] == ["catalog-contradicted"]
-    assert "1 devices duplicated" in result.reasons[0].message
+    assert "1 device duplicated" in result.reasons[0].message
     assert list(result.requests()) == [{"to": {"registration_id": ["1", "2"]}}]
 
 

@@ -11,6 +11,7 @@ import xxhash
 
 from audience import DeviceIndex, __version__, get_vendor, parse, vendor_names
 from audience.cli.tour import EXPR, PAYLOAD
+from audience.counts import format_count
 from audience.span import display_width
 from audience.vendors.delivery_spec import ErrorCode
 
@@ -152,10 +153,10 @@ def test_emit_reports_ids_illegal_at_vendor(audience, tmp_path):
             "emit", str(tmp_path / "x.index"), "everyone", "--by-ids", "--vendor", name, "-o", str(out)
         )
         assert code == 0
-        assert f"; {len(skipped):,} devices skipped\n" in printed
+        assert f"; {format_count(len(skipped), 'device')} skipped\n" in printed
         rows = [json.loads(line) for line in (out / "skipped.ndjson").read_text().splitlines()]
         assert {row["device"]: row["reason"] for row in rows} == skipped
-        assert "devices are skipped" in err
+        assert "devices skipped" in err
         assert json.loads((out / "manifest.json").read_text())["skipped_count"] == len(skipped)
 
 
@@ -206,6 +207,17 @@ def test_vendors_lists_limits(audience):
     assert all(get_vendor(name).docs_url in out.replace("\n", "") for name in vendor_names())
     assert out.count("2026-") >= len(vendor_names())
     assert {each["name"] for each in json.loads(audience("vendors", "--json")[1])} == set(vendor_names())
+
+
+def test_vendors_lists_the_named_ones(audience):
+    code, out, _ = audience("vendors", "getui")
+    assert (code, "Getui" in out, "Braze" in out) == (0, True, False)
+    assert [each["name"] for each in json.loads(audience("vendors", "jpush", "getui", "--json")[1])] == [
+        "jpush",
+        "getui",
+    ]
+    code, out, err = audience("vendors", "getuy")
+    assert (code, out, "did you mean getui?" in err) == (2, "", True)
 
 
 def test_translate_to_all_compares_vendors(audience):

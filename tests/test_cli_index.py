@@ -200,7 +200,7 @@ def test_compact_backup_and_vacuum(audience, small):
 def test_info_shows_deleted_rows_until_compacted(audience, small):
     first = DeviceIndex.build(generate_devices(200), "y.index").resolve("everyone").ids()[0]
     assert audience("index", "remove", "y.index", first)[0] == 0
-    assert "199 devices, 1 deleted rows" in audience("index", "info", "y.index")[1]
+    assert "199 devices, 1 deleted row" in audience("index", "info", "y.index")[1]
     assert audience("index", "compact", "y.index")[1] == "snapshot 3: 199 devices\n"
     out = audience("index", "info", "y.index")[1]
     assert "deleted" not in out

@@ -226,7 +226,7 @@ def test_audience_that_catalog_rules_out_is_held_against_index(index):
     assert (empty.native, empty.by_ids, codes(empty.assumptions)) == ((), None, ["catalog"])
     result = plan("vip AND told", "tpns", index, catalog)
     assert (render(result.by_ids), codes(result.reasons)) == ("vip AND told", ["catalog-contradicted"])
-    assert "1 devices missing" in result.reasons[0].message
+    assert "1 device missing" in result.reasons[0].message
     assert plan("told AND province:guangdong AND NOT told", "tpns", index, catalog).by_ids is None
 
 

@@ -195,7 +195,7 @@ def test_build_reports_every_decision(audience, folder):
     assert code == 0
     assert "encoding utf-16-le, byte order mark" in err
     assert "write vip = 1" in err
-    assert "outer blanks of 1 ids removed" in err
+    assert "outer blanks of 1 id removed" in err
     code, out, err = audience("index", "build", "devices.csv", "-o", "w.index", "--json")
     reading = json.loads(out)["reading"]
     assert (code, err) == (0, "")

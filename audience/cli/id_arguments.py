@@ -7,6 +7,7 @@ import polars as pl
 
 from audience._fs.text_encoding import EncodingError, decode_text
 from audience.cli.streams import read_stdin
+from audience.counts import format_count
 from audience.errors import Problem, TableError
 from audience.index.ingest import cast
 from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, ReadOptions
@@ -120,4 +121,4 @@ def unknown_id_warnings(ids: pl.Series, unknown_count: int, snapshot: Snapshot) 
     known = pl.concat([pl.DataFrame(schema=id_search.MATCH_SCHEMA), *matches])
     unknown = ids.to_frame("id").join(known, on="id", how="anti", maintain_order="left")["id"]
     shown = ", ".join(map(repr, unknown.head(MAX_SHOWN_IDS))) + (", …" if len(unknown) > MAX_SHOWN_IDS else "")
-    return [Problem("no-device", f"{unknown_count:,} of {len(ids):,} ids belong to no device: {shown}")]
+    return [Problem("no-device", f"{unknown_count:,} of {format_count(len(ids), 'id')} belong to no device: {shown}")]

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from audience.algebra.simplification import simplify
+from audience.counts import format_count
 from audience.errors import DeliveryError, PayloadError, Problem
 from audience.language.ast import Everyone
 from audience.vendors.platform_field import split_platform_terms
@@ -46,12 +47,13 @@ def enforce_limits(device_count: int, vendor: Vendor, native_payloads: Iterable[
 
 def size_problems(device_count: int, limits: SafetyLimits) -> Iterable[Problem]:
     """Yield a problem for each size limit that is missing or exceeded."""
+    devices = format_count(device_count, "device")
     if limits.expected is None and limits.max_devices is None:
         hint = f"pass --expect {device_count}, or --max-devices N"
-        yield Problem("no-size", f"this would message {device_count:,} devices, and no limit is set", hint=hint)
+        yield Problem("no-size", f"this would message {devices}, and no limit is set", hint=hint)
     for maximum, option in ((limits.expected, "--expect"), (limits.max_devices, "--max-devices")):
         if maximum is not None and device_count > maximum:
-            message = f"this would message {device_count:,} devices, but {option} allows {maximum:,}"
+            message = f"this would message {devices}, but {option} allows {maximum:,}"
             yield Problem("too-many", message, hint=f"check the audience, or raise {option}; nothing was sent")
 
 
@@ -59,7 +61,7 @@ def warn_if_fewer(device_count: int, limits: SafetyLimits) -> list[Problem]:
     """Return a warning if there are fewer devices than expected."""
     if limits.expected is None or device_count >= limits.expected:
         return []
-    return [Problem("fewer", f"expected {limits.expected:,} devices, found only {device_count:,}")]
+    return [Problem("fewer", f"expected {format_count(limits.expected, 'device')}, found only {device_count:,}")]
 
 
 def _is_broadcast(vendor: Vendor, payload: Payload) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Unpack
 
 from audience.argument_types import check_methods
+from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.changes.index_changes import IndexChanges
 from audience.index.ingest.build import build_index
@@ -146,7 +147,7 @@ class DeviceIndex(IndexChanges):
         return self.snapshot.device_count
 
     def __repr__(self) -> str:
-        return f"<DeviceIndex {self.snapshot.storage.location!r}: {len(self):,} devices>"
+        return f"<DeviceIndex {self.snapshot.storage.location!r}: {format_count(len(self), 'device')}>"
 
     def _repr_html_(self) -> str:
         return self.snapshot.to_html()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints
 from audience.algebra.equivalence import find_partition_violation
+from audience.counts import format_count
 from audience.errors import ComplexityError, Problem
 from audience.index.query.empty_ranges import find_empty_ranges
 from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
@@ -116,5 +117,6 @@ def _find_unknown_names(expr: Expr, catalog: Catalog) -> Iterator[Problem]:
 def _find_size_problems(expr: Expr, index: "DeviceIndex", limit: float | None) -> Iterator[Problem]:
     count = index.count(expr)
     if limit is not None and count > limit * len(index):
-        message = f"the audience has {count:,} of {len(index):,} devices, {count / len(index):.1%}, above {limit:.1%}"
+        devices = format_count(len(index), "device")
+        message = f"the audience has {count:,} of {devices}, {count / len(index):.1%}, above {limit:.1%}"
         yield Problem("too-many", message, hint="narrow it, or raise --limit")

@@ -7,6 +7,7 @@ from functools import reduce
 
 from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints, build_constraint_expr
 from audience.algebra.equivalence import find_partition_violation
+from audience.counts import format_count
 from audience.errors import AudienceError, ComplexityError, PayloadWarning, PlanError, Problem, ProofError
 from audience.language.ast import Atom, Compare, Expr, Tag, all_of, atoms, map_atoms
 from audience.language.attribute_names import UNTYPED
@@ -117,7 +118,7 @@ def find_contradiction(request: PlanRequest, candidate: Plan, facts: tuple[Probl
     extra = sum(len(part - audience) for part in parts)
     duplicated = sum(map(len, parts)) - extra - (len(audience) - missing)
     counts = {"missing": missing, "outside the audience": extra, "duplicated": duplicated}
-    differences = [f"{count:,} devices {name}" for name, count in counts.items() if count]
+    differences = [f"{format_count(count, 'device')} {name}" for name, count in counts.items() if count]
     if not differences:
         return None
     if not facts:

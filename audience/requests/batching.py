@@ -7,6 +7,7 @@ from functools import cached_property
 import polars as pl
 
 from audience.argument_types import check_arguments
+from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.query.device_set import DeviceSet, find_id_column
 from audience.index.schema.columns import IdColumn
@@ -78,7 +79,7 @@ class Batches:
         """Return a problem for each reason, with the number of devices and the first id."""
         device_count = len(self.deliverable) + len(self.skipped_devices)
         return [
-            Problem(reason, f"{count:,} of {device_count:,} devices are skipped: {message}")
+            Problem(reason, f"{count:,} of {format_count(device_count, 'device')} skipped: {message}")
             for reason, (count, message) in self._reason_counts.items()
         ]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audience.algebra.request_shape import EMPTY_SHAPE, RequestShape
+from audience.counts import format_count
 from audience.errors import ExpressionError, Problem
 from audience.language.ast import Atom, Compare, Expr, Ids, Tag, Within
 from audience.language.printer import render
@@ -71,7 +72,9 @@ def quote_expr(expr: Expr) -> str:
 
 def read_only_target_ids(ids: Sequence[str]) -> Payload:
     """Refuse any ids: the `target_ids` of a read-only vendor."""
-    raise Unsupported([Problem("reads-only", f"cannot send to {len(ids)} ids: the vendor is read-only")])
+    raise Unsupported(
+        [Problem("reads-only", f"cannot send to {format_count(len(ids), 'id')}: the vendor is read-only")]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

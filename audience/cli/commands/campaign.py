@@ -18,6 +18,7 @@ from audience.cli.options import (
 )
 from audience.cli.output.delivery import format_campaign
 from audience.cli.output.writer import Output
+from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse
@@ -61,7 +62,7 @@ def run_campaign(
         write_campaign(campaign, out, replace=replace, progress=progress)
     output.print_warnings([*device_index.find_unmatched(audience), *_unsendable_warnings(campaign)])
     output.print_assumptions(dict.fromkeys(each for share in campaign.shares for each in share.plan.assumptions))
-    total = f"{out}: {campaign.devices:,} devices in the audience"
+    total = f"{out}: {format_count(campaign.devices, 'device')} in the audience"
     output.print_result(campaign_to_json(campaign), lambda: f"{format_campaign(campaign)}\n{total}")
 
 

@@ -18,6 +18,7 @@ from audience.cli.options import (
 )
 from audience.cli.output.plans import merge_missing_names
 from audience.cli.output.writer import NOTHING_TO_SEND, Output
+from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse
@@ -69,13 +70,10 @@ def run_emit(
 
 def _summarize(result: EmitResult) -> str:
     """Return the number of devices, of requests by kind, and of devices without a valid id."""
-    requests = [_count_requests(result.native, "native request")] if result.native else []
-    requests += [f"{_count_requests(result.batches)} with {result.id_count:,} ids"] if result.batches else []
+    requests = [format_count(result.native, "native request")] if result.native else []
+    if result.batches:
+        requests.append(f"{format_count(result.batches, 'request')} with {format_count(result.id_count, 'id')}")
     if not requests:
         return NOTHING_TO_SEND.message
-    skipped = f"; {result.skipped_count:,} devices skipped" if result.skipped_count else ""
-    return f"{result.devices:,} devices; {', '.join(requests)}{skipped}"
-
-
-def _count_requests(number: int, noun: str = "request") -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    skipped = f"; {format_count(result.skipped_count, 'device')} skipped" if result.skipped_count else ""
+    return f"{format_count(result.devices, 'device')}; {', '.join(requests)}{skipped}"

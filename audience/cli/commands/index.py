@@ -22,6 +22,7 @@ from audience.cli.options import (
 )
 from audience.cli.output.index import print_index_info
 from audience.cli.output.writer import Output
+from audience.counts import format_count
 from audience.index.device_index import DeviceIndex
 from audience.index.ingest.read_options import Duplicates, OnBadRow
 
@@ -112,4 +113,6 @@ def run_check(output: Output, index: IndexArgument) -> None:
         progress("reading files", 0, 0)
         names = device_index.verify()
     number = device_index.snapshot.manifest.number
-    output.print_result({"snapshot": number, "files": names}, f"snapshot {number}: {len(names)} files verified")
+    output.print_result(
+        {"snapshot": number, "files": names}, f"snapshot {number}: {format_count(len(names), 'file')} verified"
+    )

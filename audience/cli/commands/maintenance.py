@@ -9,6 +9,7 @@ from audience.cli.options import IndexArgument, WaitOption
 from audience.cli.output.index import print_update_result
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import Output
+from audience.counts import format_count
 from audience.errors import OutputError, Problem
 from audience.index.device_index import DeviceIndex
 
@@ -54,7 +55,7 @@ def run_restore(
         device_index.restore(snapshot, wait=wait)
     number, devices = device_index.snapshot.manifest.number, len(device_index)
     facts = {"snapshot": number, "restored": snapshot, "devices": devices}
-    output.print_result(facts, f"snapshot {number} restores snapshot {snapshot}: {devices:,} devices")
+    output.print_result(facts, f"snapshot {number} restores snapshot {snapshot}: {format_count(devices, 'device')}")
 
 
 def run_backup(
@@ -72,7 +73,7 @@ def run_backup(
     copy = DeviceIndex.open(out)
     number, devices = copy.snapshot.manifest.number, len(copy)
     facts = {"folder": str(out), "snapshot": number, "devices": devices}
-    output.print_result(facts, f"{out}: snapshot {number}, {devices:,} devices")
+    output.print_result(facts, f"{out}: snapshot {number}, {format_count(devices, 'device')}")
 
 
 def run_vacuum(
@@ -89,5 +90,5 @@ def run_vacuum(
         progress("removing files", 0, 0)
         removed = device_index.vacuum(keep, wait=wait)
     kept = [snapshot.number for snapshot in device_index.history()]
-    text = f"{len(removed):,} files removed; snapshots kept: {', '.join(map(str, kept))}"
+    text = f"{format_count(len(removed), 'file')} removed; snapshots kept: {', '.join(map(str, kept))}"
     output.print_result({"removed": removed, "kept": kept}, text)

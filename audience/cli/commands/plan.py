@@ -20,6 +20,7 @@ from audience.cli.options import (
 from audience.cli.output.delivery import cost_json, format_costs
 from audience.cli.output.plans import format_plan_details, plan_json
 from audience.cli.output.writer import Output
+from audience.counts import format_count
 from audience.delivery.costs import (
     MAX_SAMPLE_IDS,
     CostInput,
@@ -72,7 +73,7 @@ def run_plan(
     )
     output.print_warnings(device_index.find_unmatched(audience))
     facts: dict[str, Any] = {**plan_json(plan), "devices": device_index.count(audience)}
-    details = f"{facts['devices']:,} devices\n{format_plan_details(plan)}"
+    details = f"{format_count(facts['devices'], 'device')}\n{format_plan_details(plan)}"
     if get_vendor(vendor).delivery is None:
         text = f"{details}\nno costs: audience cannot send to {vendor}"
         output.print_result({**facts, "ids": None, "costs": None}, text)

@@ -14,6 +14,7 @@ import typer
 from audience._fs.atomic import atomic_write
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import Output
+from audience.counts import format_count
 from audience.errors import DeliveryError, Problem
 from audience.sandbox import KEY, SECRET, Fault, Population, Sandbox
 from audience.sandbox.endpoints import emulated_vendors
@@ -142,4 +143,6 @@ def _print_access_hint(device_count: int, has_own_key: bool) -> None:
     accepted = (
         "the given key and secret" if has_own_key else f"any key and secret; signatures are checked for {KEY}, {SECRET}"
     )
-    sys.stderr.write(f"{device_count:,} devices at each vendor; accepts {accepted}; press Ctrl-C to stop\n")
+    sys.stderr.write(
+        f"{format_count(device_count, 'device')} at each vendor; accepts {accepted}; press Ctrl-C to stop\n"
+    )

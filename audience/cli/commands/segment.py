@@ -7,6 +7,7 @@ import typer
 from audience.cli.options import ExprArgument, IndexArgument, WaitOption
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import Output
+from audience.counts import format_count
 from audience.errors import ExpressionError, Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.ast import Segment
@@ -27,7 +28,7 @@ def run_segment_save(
     devices, number = device_index.count(segment), device_index.snapshot.manifest.number
     output.print_warnings(device_index.find_unmatched(expression))
     facts = {"name": segment.name, "expression": render(expression), "devices": devices, "snapshot": number}
-    output.print_result(facts, f"snapshot {number}: segment {render(segment)} saved, {devices:,} devices")
+    output.print_result(facts, f"snapshot {number}: segment {render(segment)} saved, {format_count(devices, 'device')}")
 
 
 def run_segment_list(output: Output, index: IndexArgument) -> None:

@@ -1,11 +1,20 @@
 """Command that lists vendors."""
 
+from typing import Annotated
+
+import typer
+
 from audience.cli.output.vendors import format_vendors, vendor_json
 from audience.cli.output.writer import Output
 from audience.vendors import get_vendor, vendor_names
 
 
-def run_vendors(output: Output) -> None:
+def run_vendors(
+    output: Output,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[VENDOR]...", help="Vendors to list.", show_default="all")
+    ] = None,
+) -> None:
     """List the vendors with their capabilities, limits and documentation."""
-    vendors = [get_vendor(name) for name in vendor_names()]
+    vendors = [get_vendor(name) for name in dict.fromkeys(names or vendor_names())]
     output.print_result([vendor_json(vendor) for vendor in vendors], lambda: format_vendors(vendors))

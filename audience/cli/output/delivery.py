@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import problem_json
+from audience.counts import format_count
 from audience.delivery.costs import CostEstimate
 from audience.delivery.ledger.status import BATCH_STATES, BatchState, FailedBatch, Status
 from audience.delivery.ledger.workers import Worker
@@ -69,7 +70,7 @@ def _share_note(share: VendorShare) -> str:
     if not share.assigned:
         return ""
     requests = len(share.plan.native)
-    return f"{requests} request{'s' if requests > 1 else ''}" if requests else "ids"
+    return format_count(requests, "request") if requests else "ids"
 
 
 def format_statuses(statuses: dict[str, Status]) -> str:
@@ -143,7 +144,8 @@ def waiting_notes(workers: Iterable[Worker]) -> list[Problem]:
 
 def _describe_worker(worker: Worker) -> str:
     started = _format_timestamp(worker.started_at)
-    return f"process {worker.pid} on {worker.host}, started {started}, with {worker.batches:,} batches"
+    batches = format_count(worker.batches, "batch", "batches")
+    return f"process {worker.pid} on {worker.host}, started {started}, with {batches}"
 
 
 def _describe_batch(batch: FailedBatch) -> str:
@@ -175,9 +177,11 @@ def _state_words(state: BatchState) -> str:
 
 def format_dry_run(dry_run: "DryRun") -> str:
     """Return one line on what *dry_run* would have sent."""
-    checked = f"; {dry_run.checked_calls:,} calls validated by the vendor" if dry_run.checked_calls else ""
-    calls = f"{dry_run.calls:,} calls by {dry_run.method}, {format_bytes(dry_run.request_bytes)}"
-    return f"{dry_run.vendor}: {dry_run.device_count:,} devices in {calls}{checked}; nothing was sent"
+    checked = (
+        f"; {format_count(dry_run.checked_calls, 'call')} validated by the vendor" if dry_run.checked_calls else ""
+    )
+    calls = f"{format_count(dry_run.calls, 'call')} by {dry_run.method}, {format_bytes(dry_run.request_bytes)}"
+    return f"{dry_run.vendor}: {format_count(dry_run.device_count, 'device')} in {calls}{checked}; nothing was sent"
 
 
 def dry_run_json(dry_run: "DryRun") -> dict[str, Any]:

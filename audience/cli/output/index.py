@@ -7,6 +7,7 @@ import polars as pl
 
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import Output
+from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.changes.session import UpdateResult
 from audience.index.device_index import DeviceIndex
@@ -67,8 +68,8 @@ def _shard_json(shard: Shard) -> dict[str, Any]:
 def _summary_lines(index: DeviceIndex, facts: dict[str, Any]) -> list[str]:
     shards = facts["shards"]
     deleted = sum(shard["rows"] - shard["devices"] for shard in shards)
-    counts = f"{len(index):,} devices" + (f" in {len(shards)} shards" if len(shards) > 1 else "")
-    counts += f", {deleted:,} deleted rows" if deleted else ""
+    counts = format_count(len(index), "device") + (f" in {len(shards)} shards" if len(shards) > 1 else "")
+    counts += f", {format_count(deleted, 'deleted row')}" if deleted else ""
     size = sum(shard["bytes"] for shard in shards)
     lines = [
         f"{index.folder}: {counts}, {size / 1e6:,.1f} MB",
@@ -110,7 +111,7 @@ def print_update_result(result: UpdateResult, before: Snapshot, index: DeviceInd
         return
     counts = ((result.changed, "changed"), (result.added, "added"), (result.removed, "removed"))
     parts = [f"{count:,} {verb}" for count, verb in counts if count]
-    output.print_result(facts, f"snapshot {result.snapshot}: {', '.join([*parts, f'{len(index):,} devices'])}")
+    output.print_result(facts, f"snapshot {result.snapshot}: {', '.join([*parts, format_count(len(index), 'device')])}")
 
 
 def format_counts(lines: Sequence[ExplainLine], total_devices: int) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from audience.cli.output.plans import format_problem_line, merge_missing_names, split_missing_names
 from audience.cli.output.widgets import format_table, format_wrapped_table
 from audience.cli.output.writer import NOTHING_TO_SEND
+from audience.counts import format_count
 from audience.errors import Problem
 from audience.language.printer import render
 from audience.planning.catalog.declared import NOT_AT_VENDOR
@@ -113,7 +114,7 @@ def format_plans_side_by_side(plans: Sequence[Plan]) -> str:
 
 
 def _method_note(plan: Plan) -> str:
-    requests = f"{len(plan.native)} request{'s' if len(plan.native) > 1 else ''}"
+    requests = format_count(len(plan.native), "request")
     if plan.by_ids is None:
         return requests if plan.native else "nothing"
     return f"{requests} + ids" if plan.native else "ids"

@@ -153,12 +153,3 @@ def _delete_more(shard: Shard, rows: BitMap) -> Shard:
 def distinct_rows(matches: pl.DataFrame) -> RowNumbers:
     """Return the distinct rows of *matches* in rising order."""
     return matches["row"].unique().sort().to_numpy()
-
-
-def format_device_count(device_count: int) -> str:
-    """Return a number of devices in words.
-
-    >>> format_device_count(1), format_device_count(2_000)
-    ('1 device', '2,000 devices')
-    """
-    return "1 device" if device_count == 1 else f"{device_count:,} devices"

@@ -5,6 +5,7 @@ from itertools import chain, count
 
 import polars as pl
 
+from audience.counts import format_count
 from audience.errors import Problem, TableError
 from audience.index.changes.compaction import MAX_DELETED_RATIO, concat_tables
 from audience.index.changes.retagging import retag_shard
@@ -14,7 +15,6 @@ from audience.index.changes.session import (
     UpdateSession,
     delete_rows,
     distinct_rows,
-    format_device_count,
     locate_ids,
 )
 from audience.index.changes.update import MAX_CHUNK_DEVICES
@@ -87,7 +87,7 @@ def tag_devices(
         ]
         changed = sum(len(rows) for _, rows in changing)
         operation = f"tag {', '.join([*(f'+{tag}' for tag in tags_to_add), *(f'-{tag}' for tag in tags_to_remove)])}"
-        details = f"{format_device_count(changed)} changed"
+        details = f"{format_count(changed, 'device')} changed"
         kept = [retagged.get(shard.name, shard) for shard in session.shards]
         shards = [*delete_rows(kept, moving), *new_shards]
         return UpdateResult(session.publish_compacted(shards, operation, details, columns), changed, unknown=unknown)
@@ -124,7 +124,7 @@ def remove_devices(storage: Storage, ids: Iterable[str], wait: float, progress: 
         removed = sum(len(distinct_rows(rows)) for _, rows in matches)
         if not removed:
             return UpdateResult(manifest.number, unknown=unknown)
-        shards, details = delete_rows(session.shards, matches), format_device_count(removed)
+        shards, details = delete_rows(session.shards, matches), format_count(removed, "device")
         number = session.publish_compacted(shards, "remove", details, manifest.columns)
         return UpdateResult(number, removed=removed, unknown=unknown)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from audience.counts import format_count
 from audience.errors import Problem, TableError
 from audience.index.changes.compaction import concat_tables
 from audience.index.changes.session import (
@@ -13,7 +14,6 @@ from audience.index.changes.session import (
     UpdateResult,
     UpdateSession,
     delete_rows,
-    format_device_count,
     locate_ids,
 )
 from audience.index.ingest.bad_rows import open_bad_row_log
@@ -88,7 +88,7 @@ def update_devices(
         progress("checking ids", 0, 0)
         _reject_conflicts(old_shards, new_shards, table, key_column, columns)
         added = table.counts.rows - table.counts.duplicates - changed
-        details = f"{format_device_count(changed)} changed, {added:,} added"
+        details = f"{format_count(changed, 'device')} changed, {added:,} added"
         log.commit()
         number = session.publish_compacted([*old_shards, *new_shards], "update", details, columns)
         return UpdateResult(number, changed, added, reading=table.reading)

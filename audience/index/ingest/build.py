@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from audience._fs.atomic import atomic_folder
+from audience.counts import format_count
 from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import open_bad_row_log
 from audience.index.ingest.decode import reject_mixed_numbers
@@ -95,7 +96,8 @@ def _write_index(
     device_count = sum(shard.device_count for shard in shards)
     table.log.require_good_rows(device_count)
     timezone = table.zone.key
-    description = f"build: {device_count:,} devices{describe_replacement(replaced, shards, table.columns, timezone)}"
+    devices = format_count(device_count, "device")
+    description = f"build: {devices}{describe_replacement(replaced, shards, table.columns, timezone)}"
     files = tuple(shard.files for shard in shards)
     deleted = write_deleted_rows(storage, 1, {shard.name: shard.deleted for shard in shards if shard.deleted})
     manifest = Manifest(
@@ -177,7 +179,7 @@ def reject_duplicate_ids(
         ids = id_search.find_duplicate_ids(shards, column.id_column, new_shards)
         if len(ids):
             rows = _describe_id_rows(ids, column, table)
-            more = f" and {len(ids) - MAX_SHOWN_ROWS:,} more ids" if len(ids) > MAX_SHOWN_ROWS else ""
+            more = f" and {format_count(len(ids) - MAX_SHOWN_ROWS, 'more id')}" if len(ids) > MAX_SHOWN_ROWS else ""
             message = f"column {column.name_in_table!r} holds an id that another device has: {rows}{more}"
             hint = "remove them, or use --duplicates last or merge"
             raise TableError(Problem("duplicate-id", message, hint=hint))

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from audience.counts import format_count
 from audience.errors import InvalidIndexError
 from audience.index.schema.columns import Column
 from audience.index.storage import bitmaps, id_search, polars_bridge
@@ -68,7 +69,11 @@ def describe_replacement(
         if (missing := _find_missing_attributes(text, attributes))
     ]
     tags = id_search.collect_tag_sources(shards)
-    lost = [f"{tag} ({count:,} devices)" for tag, count in replaced.tag_counts.items() if count and tag not in tags]
+    lost = [
+        f"{tag} ({format_count(count, 'device')})"
+        for tag, count in replaced.tag_counts.items()
+        if count and tag not in tags
+    ]
     parts = [("segments kept", kept), ("segments with attributes that are gone", unfit), ("tags lost", lost)]
     described = "".join(f"; {label}: {join_some(names)}" for label, names in parts if names)
     is_other_zone = replaced.timezone not in (None, timezone)

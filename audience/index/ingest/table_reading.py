@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from audience.counts import format_count
 from audience.index.ingest.text.files import TextFile
 from audience.language.zones import DEFAULT_ZONE
 
@@ -72,10 +73,11 @@ class TableReading:
         lines += [f"column {column.name}: {column.reason}" for column in self.columns if column.is_notable]
         lines += self._timezone_notes()
         lines += [
-            f"column {name}: outer blanks of {count:,} ids removed" for name, count in (self.stripped or {}).items()
+            f"column {name}: outer blanks of {format_count(count, 'id')} removed"
+            for name, count in (self.stripped or {}).items()
         ]
-        lines += [f"{self.rejected:,} bad rows left out, see {self.rejects}"] if self.rejected else []
-        lines += [f"{self.duplicates:,} rows have the id of another row"] if self.duplicates else []
+        lines += [f"{format_count(self.rejected, 'bad row')} left out, see {self.rejects}"] if self.rejected else []
+        lines += [f"{format_count(self.duplicates, 'row')} with the id of another row"] if self.duplicates else []
         renames = [f"{spelling} is read as {name}" for spelling, name in sorted(self.renamed_platforms.items())]
         return [*lines, *([f"platforms: {', '.join(renames)}"] if renames else [])]
 
@@ -109,4 +111,4 @@ def _file_notes(file: TextFile) -> Sequence[str]:
     encoding, blank = file.encoding, file.blank_lines
     notes = [f"encoding {encoding.codec}, {encoding.reason}"] if encoding.codec != "utf-8" else []
     notes += [f"delimiter {file.dialect.delimiter!r}, {file.dialect.reason}"] if file.dialect.delimiter != "," else []
-    return [*notes, *([f"{blank:,} empty lines skipped"] if blank else [])]
+    return [*notes, *([f"{format_count(blank, 'empty line')} skipped"] if blank else [])]

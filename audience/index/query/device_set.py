@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.argument_types import check_arguments
+from audience.counts import format_count
 from audience.errors import PlanError, Problem
 from audience.html_table import format_html_table
 from audience.index.schema.columns import (
@@ -59,7 +60,7 @@ class DeviceSet:
         return self._device_count
 
     def __repr__(self) -> str:
-        return f"<DeviceSet: {len(self):,} devices>"
+        return f"<DeviceSet: {format_count(len(self), 'device')}>"
 
     def _repr_html_(self) -> str:
         rows = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.query.empty_ranges import find_empty_ranges
 from audience.index.query.evaluate import count_devices
@@ -47,7 +48,7 @@ def _find_missing_ids(ids: Ids, snapshot: Snapshot) -> list[Problem]:
     missing = id_count - id_search.locate_in_shards(ids, snapshot.shards)["id"].n_unique()
     if not missing:
         return []
-    message = f"{missing:,} of {id_count:,} ids in {ids.kind}(…) are not in the index"
+    message = f"{missing:,} of {format_count(id_count, 'id')} in {ids.kind}(…) not found in the index"
     return [Problem("no-device", message, ids.span)]
 
 

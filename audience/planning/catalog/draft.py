@@ -3,6 +3,7 @@
 import tomlkit
 from tomlkit.items import Table
 
+from audience.counts import format_count
 from audience.index.device_index import DeviceIndex
 from audience.index.query.attribute_stats import AttributeStats
 from audience.language.attribute_names import BUILTIN_TYPES, UNTYPED
@@ -17,8 +18,8 @@ def draft_catalog(index: DeviceIndex) -> str:
     What holds for today's devices may not hold for tomorrow's, so the user has to confirm each line. What a vendor
     has cannot be seen in an index, so such lines are comments.
     """
-    document = tomlkit.document()
-    document.add(tomlkit.comment(f"Drafted from {len(index):,} devices. Confirm each line: plans rely on it."))
+    document, devices = tomlkit.document(), format_count(len(index), "device")
+    document.add(tomlkit.comment(f"Drafted from {devices}. Confirm each line: plans rely on it."))
     document.add(tomlkit.comment("No vendor is taken to have any of it: remove the # of a line that is true."))
     if UNTYPED in index.attributes:
         document.add(tomlkit.nl())
