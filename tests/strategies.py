@@ -2,8 +2,10 @@
 
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 import polars as pl
+import xxhash
 from hypothesis import strategies as st
 
 from audience import (
@@ -37,7 +39,7 @@ from audience import (
 from audience.language.ast import COMPARE_OPS, ID_KINDS, LOW_OPS, THRESHOLD_OPS, TOP_ORDERS
 from audience.language.patterns import escape_pattern
 from audience.language.windows import CLOCK_UNITS, TIME_UNITS, WINDOW_OPS
-from audience.testing.oracle import OracleDevice
+from audience.testing.oracle import TOP_SEED, OracleDevice
 
 BARE_TAGS = [Tag("tag", name) for name in "abcdef"]
 TYPED_TAGS = [Tag("province", "guangdong"), Tag("province", "hunan"), Tag("province", "四川"), Tag("brand", "Mi")]
@@ -131,7 +133,18 @@ any_leaf = st.one_of(
 )
 
 
-def exprs_of_all_forms(leaves, max_leaves: int = 12):
+LARGE_LIMITS = st.integers(1, 10**6)
+
+
+@st.composite
+def threshold_exprs(draw, terms):
+    """Thresholds over *terms* with every count that is allowed."""
+    some, operator = draw(terms), draw(st.sampled_from(THRESHOLD_OPS))
+    first, last = (operator == "at least"), len(some) - (operator == "at most")
+    return Threshold(operator, draw(st.integers(first, last)), some)
+
+
+def exprs_of_all_forms(leaves, max_leaves: int = 12, limits=LARGE_LIMITS, seeds=names, by=names):
     """Expressions over *leaves* with differences, thresholds and limits too."""
 
     def combine(operands):
@@ -141,9 +154,9 @@ def exprs_of_all_forms(leaves, max_leaves: int = 12):
             several.map(And),
             several.map(Or),
             st.builds(Except, operands, operands),
-            st.builds(Threshold, st.sampled_from(THRESHOLD_OPS), st.just(1), several),
-            st.builds(Limit, operands, st.integers(1, 10**6), names),
-            st.builds(Top, operands, st.integers(1, 10**6), names, st.sampled_from(TOP_ORDERS)),
+            threshold_exprs(several),
+            st.builds(Limit, operands, limits, seeds),
+            st.builds(Top, operands, limits, by, st.sampled_from(TOP_ORDERS)),
         )
 
     return st.recursive(leaves, combine, max_leaves=max_leaves)
@@ -153,7 +166,35 @@ any_expr = exprs_of_all_forms(any_leaf)
 
 tag_expr = boolean_exprs(st.sampled_from(BARE_TAGS))
 mixed_tag_expr = boolean_exprs(st.sampled_from(BARE_TAGS[:3] + TYPED_TAGS) | st.sampled_from([Everyone(), Nobody()]))
+INDEX_BOUNDS = {
+    "age": st.sampled_from(["-1", "17", "17.5", "30", "41.5", "99"]),
+    "active": st.sampled_from(DAYS).map(str),
+    "version": st.sampled_from([*VERSIONS, "1.1", "3"]),
+}
+INDEX_PATTERNS = ["*", "g*", "*n*", "?unan", "四?", "M?", "m?", "1.2*", "1.?.*", "*0", "vivo", "?", "\\*"]
+text_queries = st.builds(
+    Matches,
+    st.sampled_from(["tag", "province", "brand", "version"]),
+    st.sampled_from(INDEX_PATTERNS[1:]),
+    st.booleans(),
+)
+ranges = st.sampled_from(list(INDEX_BOUNDS)).flatmap(
+    lambda type_: st.builds(
+        Between,
+        st.just(type_),
+        INDEX_BOUNDS[type_],
+        INDEX_BOUNDS[type_],
+        st.sampled_from(LOW_OPS),
+        st.sampled_from(LOW_OPS),
+    )
+)
+anniversaries = st.sampled_from([*DAYS, date(2024, 2, 29)]).map(
+    lambda day: Anniversary("active", Comparison("=", f"{day:%m-%d}"))
+)
 index_leaf = st.one_of(
+    text_queries,
+    ranges,
+    anniversaries,
     st.sampled_from(BARE_TAGS + TYPED_TAGS),
     st.sampled_from([Everyone(), Nobody(), Tag("tag", "nobody has it"), Tag("age", "30"), Tag("active", "20200403")]),
     st.sampled_from([Tag("version", version) for version in [*VERSIONS, "9.9"]]),
@@ -170,6 +211,33 @@ index_leaf = st.one_of(
 index_expr = boolean_exprs(index_leaf)
 
 SEEDS = ["summer", "winter"]
+MASK_64_BITS = (1 << 64) - 1
+
+
+def index_forms(leaves, max_leaves: int = 8):
+    """Expressions over *leaves* in all forms that an index answers."""
+    by = st.sampled_from(list(INDEX_BOUNDS))
+    return exprs_of_all_forms(leaves, max_leaves, st.integers(1, 8), st.sampled_from(SEEDS), by)
+
+
+def bucket_of(identifier: str, seed: str) -> Fraction:
+    """Return the position of a device in [0, 1): hashes of its id and of the seed, mixed by SplitMix64."""
+    mixed = _hash_40_bits(identifier) ^ (_hash_40_bits(seed) << 24)
+    mixed = (mixed + 0x9E3779B97F4A7C15) & MASK_64_BITS
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & MASK_64_BITS
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & MASK_64_BITS
+    return Fraction(mixed ^ (mixed >> 31), 1 << 64)
+
+
+def _hash_40_bits(text: str) -> int:
+    return xxhash.xxh3_64_intdigest(text.encode()) >> 24
+
+
+def buckets_of(identifier: str) -> dict[str, Fraction]:
+    """Return the position of a device under every seed of the expressions."""
+    return {seed: bucket_of(identifier, seed) for seed in (*SEEDS, TOP_SEED)}
+
+
 SHARE_EXPRS = [
     st.builds(Sample, percents(), st.sampled_from(SEEDS)),
     split_exprs(st.sampled_from("ab"), st.sampled_from(SEEDS)),
@@ -231,4 +299,5 @@ def _make_oracle_device(identifier: str, row: dict) -> OracleDevice:
         ages=() if row["age"] is None else (row["age"],),
         days=tuple(row["active"]),
         versions=(row["version"],) if row["version"] else (),
+        buckets=buckets_of(identifier),
     )

@@ -3,12 +3,10 @@
 import os
 import shutil
 import tempfile
-from fractions import Fraction
 from pathlib import Path
 
 import polars as pl
 import pytest
-import xxhash
 from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -18,13 +16,13 @@ from strategies import (
     BARE_TAGS,
     DAYS,
     DEVICE_SCHEMA,
-    SEEDS,
     SEGMENT_NAMES,
     SHARE_EXPRS,
     TYPED_TAGS,
     VERSIONS,
-    boolean_exprs,
+    buckets_of,
     device_rows,
+    index_forms,
     index_leaf,
 )
 
@@ -34,29 +32,13 @@ from audience.index.ingest import build, encode
 from audience.index.storage.layout import history_file
 from audience.index.storage.manifest import read_manifest
 from audience.index.storage.published import LocalStorage
-from audience.language.ast import atoms
+from audience.language.ast import walk_operands
 from audience.language.segments import referenced_segments
 from audience.testing.oracle import OracleDevice, is_inside
 
-MASK_64_BITS = (1 << 64) - 1
-
-
-def _hash_40_bits(text: str) -> int:
-    return xxhash.xxh3_64_intdigest(text.encode()) >> 24
-
-
-def bucket_of(identifier: str, seed: str) -> Fraction:
-    """Return the position of a device in [0, 1): hashes of its id and of the seed, mixed by SplitMix64."""
-    mixed = _hash_40_bits(identifier) ^ (_hash_40_bits(seed) << 24)
-    mixed = (mixed + 0x9E3779B97F4A7C15) & MASK_64_BITS
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & MASK_64_BITS
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & MASK_64_BITS
-    return Fraction(mixed ^ (mixed >> 31), 1 << 64)
-
-
 NAMES = [f"r{number}" for number in range(14)]
 TOKENS = [f"t{number}" for number in range(4)]
-BUCKETS = {name: {seed: bucket_of(name, seed) for seed in SEEDS} for name in NAMES}
+BUCKETS = {name: buckets_of(name) for name in NAMES}
 EMPTY_VALUES = {"tags": (), "active": (), "alias": ()}
 EXTRA_SCHEMA = {"city": pl.String, "level": pl.Int64, "vip": pl.Boolean, "tpns_token": pl.String}
 FULL_SCHEMA = {**DEVICE_SCHEMA, **EXTRA_SCHEMA}
@@ -96,7 +78,7 @@ device_dicts = st.dictionaries(st.sampled_from(NAMES), full_rows, max_size=10)
 name_lists = st.lists(st.sampled_from([*NAMES, "nobody"]), max_size=6)
 bare_tags = st.lists(st.sampled_from([*(tag.value for tag in BARE_TAGS), "vip"]), max_size=2, unique=True)
 extra_leaf = st.sampled_from([Tag("city", "x"), Tag("tag", "vip"), Tag("level", "0"), Tag("level", str(2**63 - 1))])
-query_exprs = boolean_exprs(
+query_exprs = index_forms(
     st.one_of(index_leaf, *SHARE_EXPRS, extra_leaf, st.sampled_from(SEGMENT_NAMES).map(Segment)), max_leaves=8
 )
 INVARIANT_QUERIES = [
@@ -119,7 +101,7 @@ class IndexState:
 
     def knows_names_in(self, expr) -> bool:
         """Return whether the index has every attribute and segment that *expr* refers to."""
-        for atom in atoms(expr):
+        for atom in walk_operands(expr):
             if isinstance(atom, Segment) and not (
                 atom.name in self.segments and self.knows_names_in(self.segments[atom.name])
             ):
@@ -129,7 +111,9 @@ class IndexState:
         return True
 
     def expected_names(self, expr) -> list[str]:
-        return sorted(name for name, device in self.oracle_devices.items() if is_inside(expr, device, self.segments))
+        devices = self.oracle_devices
+        population = list(devices.values())
+        return sorted(name for name in devices if is_inside(expr, devices[name], self.segments, population))
 
     def assert_matches(self, index: DeviceIndex, exprs) -> None:
         assert len(index) == len(self.oracle_devices)
@@ -290,7 +274,7 @@ class IndexChanges(RuleBasedStateMachine):
     @rule(data=st.data(), at=st.integers(0, 3))
     def save(self, data, at):
         below = [Segment(name) for name in SEGMENT_NAMES[:at] if name in self.state.segments]
-        expr = data.draw(boolean_exprs(st.sampled_from([*BARE_TAGS[:3], *below]), max_leaves=4))
+        expr = data.draw(index_forms(st.sampled_from([*BARE_TAGS[:3], *below]), max_leaves=4))
         self.index.save_segment(SEGMENT_NAMES[at], expr)
         saved = {**self.state.segments, SEGMENT_NAMES[at]: expr}
         self.enter_state(IndexState(self.state.devices, self.state.columns, saved), [Segment(SEGMENT_NAMES[at])])

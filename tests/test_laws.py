@@ -21,6 +21,8 @@ from strategies import (
     device_rows,
     id_only_expr,
     index_expr,
+    index_forms,
+    index_leaf,
     make_oracle_devices,
     make_table,
     mixed_tag_expr,
@@ -59,6 +61,7 @@ from audience import (
 from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints
 from audience.algebra.equivalence import find_partition_violation
 from audience.algebra.normal_forms import Cnf, Dnf, cnf, dnf, nnf
+from audience.index.ingest import build
 from audience.language.ast import COMPARE_OPS, MAX_DEPTH, atoms, map_atoms, walk
 from audience.language.bucketing import bucket_range
 from audience.language.describe import expr_json, format_tree
@@ -293,12 +296,15 @@ def test_existence_of_closed_attribute_is_union_of_its_values(expr, exhaustive):
     assert find_partition_violation(all_of([any_of([*CITIES, Not(any_of(CITIES))]), expr]), [by_values], closed) is None
 
 
-@given(device_row_lists, st.lists(index_expr, min_size=1, max_size=6))
-def test_index_matches_oracle(devices, exprs):
-    with tempfile.TemporaryDirectory() as folder:
+@given(device_row_lists, st.lists(index_forms(index_leaf), min_size=1, max_size=6), st.sampled_from([4, 1 << 22]))
+def test_index_matches_oracle(devices, exprs, shard_devices):
+    oracle_devices = make_oracle_devices(devices)
+    population = list(oracle_devices.values())
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "MAX_SHARD_DEVICES", shard_devices)
         index = DeviceIndex.build(make_table(devices), Path(folder) / "index")
         for expr in exprs:
-            expected = {name for name, device in make_oracle_devices(devices).items() if is_inside(expr, device)}
+            expected = {name for name, device in oracle_devices.items() if is_inside(expr, device, None, population)}
             device_set = index.resolve(expr)
             assert sorted(device_set.ids()) == sorted(expected)
             assert index.count(expr) == len(device_set) == len(expected)

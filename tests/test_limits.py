@@ -3,14 +3,15 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import bucket_of
 
 from audience import DeviceIndex, Sample
 from audience.index.ingest import build
@@ -19,18 +20,6 @@ from audience.index.storage import id_lookup
 from audience.index.storage.bitmaps import BitMap
 
 SEEDS = ["summer", "winter", ""]
-
-
-def position(identifier: str, seed: str) -> int:
-    """Return the position of an id under *seed*, times 2⁶⁴."""
-    mask = (1 << 64) - 1
-    mixed = (xxhash.xxh3_64_intdigest(identifier.encode()) >> 24) ^ (
-        xxhash.xxh3_64_intdigest(seed.encode()) & ~0xFFFFFF
-    )
-    mixed = (mixed + 0x9E3779B97F4A7C15) & mask
-    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & mask
-    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & mask
-    return mixed ^ mixed >> 31
 
 
 COLUMNS = st.sampled_from(["both", "registration_id", "tpns"])
@@ -78,7 +67,7 @@ def test_limit_chooses_lowest_positions(data):
         seed = data.draw(st.sampled_from(SEEDS))
         for count in {1, len(wanted) // 2 + 1, len(wanted) or 1, len(wanted) + 1}:
             chosen = limits.choose_devices(rows, count, seed, shards)
-            assert ids_of(chosen, index) == sorted(sorted(wanted, key=lambda id_: position(id_, seed))[:count])
+            assert ids_of(chosen, index) == sorted(sorted(wanted, key=lambda id_: bucket_of(id_, seed))[:count])
 
 
 @given(st.data())
@@ -100,5 +89,5 @@ def test_sample_is_every_device_below_a_position():
         for percent in ("0.1", "1", "37.5", "100"):
             expr = Sample(percent, "summer")
             rows = [sampling.sample_rows(expr, shard) for shard in index.snapshot.shards]
-            end = int(float(percent) / 100 * 2**64)
-            assert ids_of(rows, index) == sorted(id_ for id_ in ids if position(id_, "summer") < end)
+            end = Fraction(percent) / 100
+            assert ids_of(rows, index) == sorted(id_ for id_ in ids if bucket_of(id_, "summer") < end)

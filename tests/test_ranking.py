@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
-from test_limits import position
+from strategies import bucket_of
 
 from audience import DeviceIndex
 from audience.index.ingest import build, encode
@@ -70,7 +70,7 @@ def test_extremes_are_those_of_a_sort(data):
         wanted = data.draw(st.sets(st.integers(0, len(values) - 1)))
         rows = [BitMap(row for row, id_ in enumerate(ids_of(shard)) if int(id_[1:]) in wanted) for shard in shards]
         keys = {f"r{at}": key for at in wanted if (key := sort_key(values[at], column, largest)) is not None}
-        in_order = sorted(keys, key=lambda id_: (position(id_, TIE_SEED), id_))
+        in_order = sorted(keys, key=lambda id_: (bucket_of(id_, TIE_SEED), id_))
         in_order.sort(key=lambda id_: keys[id_], reverse=largest)
         for count in range(1, len(keys) + 2):
             chosen = choose_extremes(rows, count, column, shards, largest=largest)

@@ -5,11 +5,13 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from audience.index.query.pattern_search import find_matching_ranges
 from audience.index.schema.value_types import (
     ArithmeticValues,
     RankRange,
     SortedStrings,
     SortedValues,
+    find_anniversary_ranges,
     find_rank_range,
     value_type_of,
 )
@@ -18,7 +20,8 @@ from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.packed_words import mask_to_bitmap, unpack_numbers
 from audience.index.storage.shard import Shard
-from audience.language.ast import Compare, Tag, Within
+from audience.language.ast import Anniversary, Between, Compare, Matches, Tag, Within
+from audience.language.patterns import read_pattern
 
 NO_ROWS = RowSet(BitMap())
 MAX_SLICED_RANGES = 8  # ranges of ranks that are found by bit slices; for more, the rank of every row is computed
@@ -39,9 +42,21 @@ def find_tag_ranks(tag: Tag, attribute: StoredAttribute, shard: Shard) -> RankRa
     return (same_text[0], same_text[0] + 1) if same_text else (start, start)
 
 
-def query_ranks(query: Tag | Compare | Within, attribute: StoredAttribute, shard: Shard) -> RankRange:
+def query_ranks(query: Tag | Compare | Within | Between, attribute: StoredAttribute, shard: Shard) -> RankRange:
     """Return the ranks of the values that *query* names or compares with."""
     return find_rank_range(query, sorted_values(attribute, shard))
+
+
+def query_ranges(
+    query: Compare | Within | Between | Matches | Anniversary, attribute: StoredAttribute, shard: Shard
+) -> list[RankRange]:
+    """Return the ranges of ranks of the values that *query* asks for, in rising order."""
+    match query:
+        case Matches(pattern=pattern, ignores_case=ignores_case):
+            return find_matching_ranges(read_pattern(pattern, ignores_case), attribute, shard)
+        case Anniversary():
+            return find_anniversary_ranges(query, sorted_values(attribute, shard))
+    return [query_ranks(query, attribute, shard)]
 
 
 def sorted_values(attribute: StoredAttribute, shard: Shard) -> SortedValues:

@@ -9,17 +9,26 @@ from audience.algebra.normal_forms import nnf
 from audience.algebra.simplification import simplify
 from audience.errors import ExpressionError, Problem
 from audience.index.schema.columns import Role
-from audience.index.schema.value_types import DATE, NUMBER, VERSION, SortKey, ValueType, parse_operand, value_type_of
-from audience.language.ast import And, Compare, CompareOp, Expr, Not, Within, walk
+from audience.index.schema.value_types import (
+    DATE,
+    NUMBER,
+    VERSION,
+    SortKey,
+    ValueType,
+    parse_operand,
+    value_type_of,
+)
+from audience.language.ast import And, Between, Compare, CompareOp, Expr, Limit, Not, Top, Within, walk
 from audience.language.printer import render
 
-Condition: TypeAlias = Compare | Within
+Comparison: TypeAlias = Compare | Within
+Condition: TypeAlias = Comparison | Between
 NEGATED_OPS: Mapping[CompareOp, CompareOp] = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 Bound: TypeAlias = tuple[SortKey, int]  # a key; 1 just above it, -1 just below it
 
 
 def find_empty_ranges(expr: Expr, roles: Mapping[str, Role], multi_valued: frozenset[str]) -> Iterator[Problem]:
-    """Yield a problem for each AND of comparisons of one attribute that no single value meets.
+    """Yield a problem for each range, or AND of comparisons of one attribute, that no single value meets.
 
     Args:
         expr: Expression to search.
@@ -33,18 +42,22 @@ def find_empty_ranges(expr: Expr, roles: Mapping[str, Role], multi_valued: froze
     []
     """
     for node in walk(simplify(nnf(expr))):
-        if not isinstance(node, And):
-            continue
-        for type_, conditions in _group_conditions(node).items():
-            value_type = _value_type_of(type_, conditions, roles)
-            if type_ not in multi_valued and value_type is not None and _is_empty(conditions, value_type):
-                yield _build_problem(conditions)
+        match node:
+            case Between() if _is_empty([node], roles):
+                yield _build_problem([node])
+            case And():
+                for type_, conditions in _group_conditions(node).items():
+                    is_reported = any(isinstance(each, Between) and _is_empty([each], roles) for each in conditions)
+                    if type_ not in multi_valued and not is_reported and _is_empty(conditions, roles):
+                        yield _build_problem(conditions)
+            case Limit(term=term) | Top(term=term):
+                yield from find_empty_ranges(term, roles, multi_valued)
 
 
 def _group_conditions(node: And) -> dict[str, list[Condition]]:
     groups: dict[str, list[Condition]] = {}
     for term in node.terms:
-        if isinstance(term, Compare | Within):
+        if isinstance(term, Compare | Within | Between):
             groups.setdefault(term.type, []).append(term)
     for term in node.terms:
         match term:
@@ -53,13 +66,14 @@ def _group_conditions(node: And) -> dict[str, list[Condition]]:
     return {type_: conditions for type_, conditions in groups.items() if len(conditions) > 1}
 
 
-def _value_type_of(type_: str, conditions: Sequence[Condition], roles: Mapping[str, Role]) -> ValueType | None:
+def _value_type_of(conditions: Sequence[Comparison], roles: Mapping[str, Role]) -> ValueType | None:
     """Return the type of an attribute: the known one, or the first that all operands are values of."""
+    type_ = conditions[0].type
     candidates = [value_type_of(roles[type_])] if type_ in roles else [NUMBER, DATE, VERSION]
     return next((candidate for candidate in candidates if _accepts_operands(candidate, conditions)), None)
 
 
-def _accepts_operands(value_type: ValueType, conditions: Sequence[Condition]) -> bool:
+def _accepts_operands(value_type: ValueType, conditions: Sequence[Comparison]) -> bool:
     try:
         for condition in conditions:
             parse_operand(condition, value_type)
@@ -68,14 +82,29 @@ def _accepts_operands(value_type: ValueType, conditions: Sequence[Condition]) ->
     return value_type.is_ordered
 
 
-def _is_empty(conditions: Sequence[Condition], value_type: ValueType) -> bool:
+def _is_empty(conditions: Sequence[Condition], roles: Mapping[str, Role]) -> bool:
     """Return whether the highest lower bound of *conditions* is above their lowest upper bound."""
-    lower = [bound for condition in conditions if (bound := _lower_bound(condition, value_type))]
-    upper = [bound for condition in conditions if (bound := _upper_bound(condition, value_type))]
+    comparisons = [comparison for condition in conditions for comparison in _as_comparisons(condition)]
+    value_type = _value_type_of(comparisons, roles)
+    if value_type is None:
+        return False
+    lower = [bound for comparison in comparisons if (bound := _lower_bound(comparison, value_type))]
+    upper = [bound for comparison in comparisons if (bound := _upper_bound(comparison, value_type))]
     return bool(lower and upper) and max(lower) > min(upper)
 
 
-def _lower_bound(condition: Condition, value_type: ValueType) -> Bound | None:
+def _as_comparisons(condition: Condition) -> list[Comparison]:
+    """Return the two comparisons that one value meets if it is in a range."""
+    if not isinstance(condition, Between):
+        return [condition]
+    low_operator: CompareOp = ">=" if condition.low_operator == "<=" else ">"
+    return [
+        Compare(condition.type, low_operator, condition.low),
+        Compare(condition.type, condition.high_operator, condition.high),
+    ]
+
+
+def _lower_bound(condition: Comparison, value_type: ValueType) -> Bound | None:
     key = parse_operand(condition, value_type)
     match condition:
         case Within(days=days):
@@ -87,7 +116,7 @@ def _lower_bound(condition: Condition, value_type: ValueType) -> Bound | None:
     return None
 
 
-def _upper_bound(condition: Condition, value_type: ValueType) -> Bound | None:
+def _upper_bound(condition: Comparison, value_type: ValueType) -> Bound | None:
     key = parse_operand(condition, value_type)
     match condition:
         case Within() | Compare(operator="<="):
@@ -98,6 +127,9 @@ def _upper_bound(condition: Condition, value_type: ValueType) -> Bound | None:
 
 
 def _build_problem(conditions: Sequence[Condition]) -> Problem:
-    message = f"no value is both {' and '.join(render(condition) for condition in conditions)}"
-    hint = "join them with OR, or turn a comparison round"
+    texts = [render(condition) for condition in conditions]
+    if len(texts) == 1:
+        message, hint = f"no value is in the range of {texts[0]!r}", "exchange its ends"
+    else:
+        message, hint = f"no value is both {' and '.join(texts)}", "join them with OR, or turn a comparison round"
     return Problem("empty-range", message, conditions[-1].span, hint=hint)

@@ -4,6 +4,7 @@ Cheap operands come first, NOT is a subtraction, and evaluation of an AND ends w
 validated before (`audience.index.query.validate`); a shard that lacks an attribute simply has no rows for it.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from audience.index.query.attribute_rows import (
@@ -11,24 +12,51 @@ from audience.index.query.attribute_rows import (
     as_row_set,
     find_tag_ranks,
     lazy_union,
-    query_ranks,
+    query_ranges,
+    rows_in_rank_ranges,
     rows_in_ranks,
     rows_with_value,
 )
+from audience.index.query.limits import choose_devices
+from audience.index.query.ranking import choose_extremes
 from audience.index.query.sampling import sample_rows
 from audience.index.query.validate import validate_and_expand
 from audience.index.schema.columns import select_existence_columns
-from audience.index.storage import bitmaps
+from audience.index.storage import bitmaps, thresholds
 from audience.index.storage.bitmaps import LazyUnion, RowSet
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf
-from audience.language.ast import And, Compare, Everyone, Expr, Has, Ids, Nobody, Not, Or, Sample, Split, Tag, Within
+from audience.language.ast import (
+    And,
+    Anniversary,
+    Between,
+    Compare,
+    Everyone,
+    Except,
+    Expr,
+    Has,
+    Ids,
+    Limit,
+    Matches,
+    Nobody,
+    Not,
+    Or,
+    Sample,
+    Split,
+    Tag,
+    Threshold,
+    Top,
+    Within,
+)
 
 RowBitmap: TypeAlias = bitmaps.BitMap
+ValueQuery: TypeAlias = Compare | Within | Between | Matches | Anniversary
 ALL_ROWS = ~NO_ROWS
 MIN_CACHED_UNION_BYTES = 1 << 16  # unions of smaller bitmaps are computed again instead
 MAX_CACHED_COMPARISONS = 4_096  # in each shard
+# These scan all values or all ids, or choose among all devices, which is slow.
+CACHED_AT_ONCE = (Ids, Sample, Split, Matches, Threshold, Limit, Top)
 
 
 def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> list[RowBitmap]:
@@ -50,6 +78,8 @@ def count_devices(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> 
         ExpressionError: The expression refers to something that the index does not have.
     """
     expanded = validate_and_expand(expr, snapshot, as_of)
+    if isinstance(expanded, Limit):
+        return min(expanded.count, sum(count_in_shard(expanded.term, shard) for shard in snapshot.shards))
     return sum(count_in_shard(expanded, shard) for shard in snapshot.shards)
 
 
@@ -82,6 +112,8 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
             return bitmaps.count_union([evaluate_in_shard(term, shard) for term in terms], shard.row_count)
         case Not(term=term):
             return shard.row_count - count_in_shard(term, shard)
+        case Except():
+            return bitmaps.count_intersection(_evaluate_difference(expr, shard), shard.row_count)
     return evaluate_in_shard(expr, shard).count_rows(shard.row_count)
 
 
@@ -110,7 +142,7 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
     if cached is not None:
         return cached
     row_set = _evaluate_uncached(expr, shard)
-    if isinstance(expr, Ids | Sample | Split):  # these scan the ids of all devices, which is slow
+    if isinstance(expr, CACHED_AT_ONCE):
         shard.cache.put(shard.name, expr, row_set)
     else:
         shard.cache.offer(shard.name, expr, row_set)
@@ -123,20 +155,65 @@ def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:
             return bitmaps.intersect(_evaluate_operands(expr, shard))
         case Or(terms=terms):
             return bitmaps.union([evaluate_in_shard(term, shard) for term in terms])
-        case Compare() | Within():
-            return _evaluate_comparison(expr, shard)
+        case Except():
+            return bitmaps.intersect(_evaluate_difference(expr, shard))
+        case Threshold():
+            return combine_threshold(expr, [evaluate_in_shard(term, shard) for term in expr.terms], shard)
+        case Compare() | Within() | Between() | Matches() | Anniversary():
+            return _evaluate_values(expr, shard)
         case Has():
             return _evaluate_existence(expr, shard)
         case Ids():
             return _evaluate_ids(expr, shard)
         case Sample() | Split():
             return as_row_set(sample_rows(expr, shard))
+        case Limit() | Top():
+            return _evaluate_choice(expr, shard)
     raise AssertionError(f"{expr!r} was not expanded")
 
 
-def _evaluate_comparison(expr: Compare | Within, shard: Shard) -> RowSet:
+def _evaluate_values(expr: ValueQuery, shard: Shard) -> RowSet:
+    """Return the rows with a value that *expr* asks for."""
     attribute = shard.attributes.get(expr.type)
-    return NO_ROWS if attribute is None else rows_in_ranks(attribute, query_ranks(expr, attribute, shard), shard)
+    if attribute is None:
+        return NO_ROWS
+    union = shard.compare_cache.get(expr)
+    return (
+        rows_in_rank_ranges(attribute, query_ranges(expr, attribute, shard), shard)
+        if union is None
+        else union.materialize()
+    )
+
+
+def _evaluate_difference(expr: Except, shard: Shard) -> list[RowSet]:
+    return [evaluate_in_shard(expr.term, shard), ~evaluate_in_shard(expr.excluded, shard)]
+
+
+def combine_threshold(expr: Threshold, operands: Sequence[RowSet], shard: Shard) -> RowSet:
+    """Return the rows of *shard* that as many of *operands*, the rows of the terms of *expr*, have as it asks for."""
+    match expr.operator:
+        case "at least":
+            return thresholds.rows_at_least(operands, expr.count, shard.row_count)
+        case "at most":
+            return ~thresholds.rows_at_least(operands, expr.count + 1, shard.row_count)
+        case "exactly":
+            return thresholds.rows_exactly(operands, expr.count, shard.row_count)
+
+
+def _evaluate_choice(expr: Limit | Top, shard: Shard) -> RowSet:
+    """Return the rows of *shard* that *expr* chooses among the devices of all shards of the snapshot."""
+    group = shard.group
+    if expr not in group.chosen_rows:
+        rows = [exclude_deleted(evaluate_in_shard(expr.term, each), each) for each in group.shards]
+        group.keep_rows(expr, choose_rows(expr, rows, group.shards))
+    return as_row_set(group.chosen_rows[expr][shard.name])
+
+
+def choose_rows(expr: Limit | Top, rows_by_shard: Sequence[RowBitmap], shards: Sequence[Shard]) -> list[RowBitmap]:
+    """Return the rows that *expr* chooses among *rows_by_shard*, the live rows of each of *shards*."""
+    if isinstance(expr, Limit):
+        return choose_devices(rows_by_shard, expr.count, expr.seed, shards)
+    return choose_extremes(rows_by_shard, expr.count, expr.by, shards, largest=expr.order == "top")
 
 
 def _evaluate_existence(expr: Has, shard: Shard) -> RowSet:
@@ -182,7 +259,7 @@ def _union_lazily(expr: Expr, shard: Shard) -> RowSet | LazyUnion | None:
     match expr:
         case Or(terms=terms):
             return _union_tags(expr, terms, shard)
-        case Compare() | Within():
+        case Compare() | Within() | Between() | Matches() | Anniversary():
             if expr in (cache := shard.compare_cache):
                 return cache[expr]
             if len(cache) >= MAX_CACHED_COMPARISONS:
@@ -208,15 +285,14 @@ def _union_tags(expr: Or, terms: tuple[Expr, ...], shard: Shard) -> RowSet | Laz
     return union
 
 
-def _union_compared(expr: Compare | Within, shard: Shard) -> LazyUnion | None:
-    """Return the union of the values in the compared range, if it has several values with bitmaps of their own."""
+def _union_compared(expr: ValueQuery, shard: Shard) -> LazyUnion | None:
+    """Return the union of the values that *expr* asks for, if they are several with bitmaps of their own."""
     attribute = shard.attributes.get(expr.type)
     if attribute is None or attribute.bit_slicing is not None:
         return None
-    start, stop = query_ranks(expr, attribute, shard)
-    if stop - start < 2:
-        return None
-    return lazy_union(range(attribute.start + start, attribute.start + stop), attribute.is_single_valued, shard)
+    ranges = query_ranges(expr, attribute, shard)
+    tag_rows = [attribute.start + rank for start, stop in ranges for rank in range(start, stop)]
+    return lazy_union(tag_rows, attribute.is_single_valued, shard) if len(tag_rows) > 1 else None
 
 
 EVALUATION_COST = {
@@ -225,12 +301,19 @@ EVALUATION_COST = {
     Nobody: 0,
     And: 1,
     Or: 1,
+    Except: 1,
+    Threshold: 1,
     Compare: 2,
     Within: 2,
+    Between: 2,
+    Matches: 2,
+    Anniversary: 2,
     Has: 2,
     Ids: 3,
     Sample: 4,
     Split: 4,
+    Limit: 5,
+    Top: 5,
 }
 
 

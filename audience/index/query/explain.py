@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
 
-from audience.index.query.evaluate import ALL_ROWS, count_live, evaluate_in_shard
+from audience.index.query.evaluate import ALL_ROWS, combine_threshold, count_live, evaluate_in_shard
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage.bitmaps import RowSet, intersect, union
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf
-from audience.language.ast import And, Expr, Not, Or, Split, children
+from audience.language.ast import And, Except, Expr, Limit, Not, Or, Split, Threshold, Top, operands
 from audience.language.describe import node_label
 from audience.language.printer import quote_name
 
@@ -49,15 +49,30 @@ def _explain_node(
     """
     if isinstance(expr, And):
         return _explain_and(expr, shard, depth)
-    if not children(expr) or (isinstance(expr, Not) and not children(expr.term)):
+    if not operands(expr) or (isinstance(expr, Not) and not operands(expr.term)):
         rows = evaluate_in_shard(expr, shard)
         line = _build_line(depth, node_label(expr), rows, shard)
         return [line, *_explain_variants(expr, shard, depth + 1, remaining)], rows
-    operands = [_explain_node(term, shard, depth + 1) for term in children(expr)]
-    row_sets = [row_set for _, row_set in operands]
-    rows = union(row_sets) if isinstance(expr, Or) else ~row_sets[0]
+    explained = [_explain_node(term, shard, depth + 1) for term in operands(expr)]
+    rows = _combine_rows(expr, [row_set for _, row_set in explained], shard)
     line = _build_line(depth, node_label(expr), rows, shard)
-    return [line, *(operand_line for lines, _ in operands for operand_line in lines)], rows
+    return [line, *(operand_line for lines, _ in explained for operand_line in lines)], rows
+
+
+def _combine_rows(expr: Expr, row_sets: list[RowSet], shard: Shard) -> RowSet:
+    """Return the rows of *expr* from those of its operands, but for an AND; a limit chooses among all shards."""
+    match expr:
+        case Or():
+            return union(row_sets)
+        case Not():
+            return ~row_sets[0]
+        case Except():
+            return intersect([row_sets[0], ~row_sets[1]])
+        case Threshold():
+            return combine_threshold(expr, row_sets, shard)
+        case Limit() | Top():
+            return evaluate_in_shard(expr, shard)
+    raise AssertionError(f"{expr!r} was not expanded")
 
 
 def _explain_and(expr: And, shard: Shard, depth: int) -> tuple[list[ExplainLine], RowSet]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_REGEX_TOKENS = 1_000  # a regular expression of many `?` needs much memory
 
 
-def find_matching_ranks(pattern: Pattern, attribute: StoredAttribute, shard: Shard) -> list[RankRange]:
+def find_matching_ranges(pattern: Pattern, attribute: StoredAttribute, shard: Shard) -> list[RankRange]:
     """Return the ranks of the values of *attribute* that match *pattern*, as ranges in rising order."""
     texts = shard.attribute_values(attribute)
     start, stop = 0, len(texts)

@@ -6,10 +6,10 @@ from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.query.empty_ranges import find_empty_ranges
 from audience.index.query.evaluate import count_devices
-from audience.index.query.validate import suggest_same_value, validate_and_expand
+from audience.index.query.validate import atoms_of_operands, suggest_same_value, validate_and_expand
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf
-from audience.language.ast import Expr, Ids, Tag, atoms
+from audience.language.ast import Expr, Ids, Matches, Tag
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
@@ -21,11 +21,13 @@ def find_unmatched(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) ->
     """Return a problem for each tag, id list and range of *expr* that no device has, with hints for the first tags."""
     problems: list[Problem] = []
     expanded = validate_and_expand(expr, snapshot, as_of)
-    for atom in atoms(expanded):
+    for atom in atoms_of_operands(expanded):
         match atom:
             case Tag() if count_devices(atom, snapshot) == 0:
                 hint = _suggest_tag(atom, snapshot) if len(problems) < MAX_HINTED_TAGS else None
                 problems.append(Problem("no-device", f"no device has {render(atom)!r}", atom.span, hint=hint))
+            case Matches() if count_devices(atom, snapshot) == 0:
+                problems.append(Problem("no-device", f"no device has a value for {render(atom)!r}", atom.span))
             case Ids():
                 problems += _find_missing_ids(atom, snapshot)
     return [*problems, *_find_empty_ranges(expanded, snapshot)]

@@ -3,24 +3,30 @@
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeAlias
 
 from audience.errors import ExpressionError, Problem
 from audience.index.query.questions import bind_segments
 from audience.index.schema.columns import Role, list_id_calls, select_existence_columns, select_id_columns
-from audience.index.schema.value_types import parse_operand, value_type_of
+from audience.index.schema.value_types import parse_bounds, parse_operand, value_type_of
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf
 from audience.language.ast import (
     ID_KINDS,
+    Anniversary,
+    Atom,
     AtomNode,
+    Between,
     Compare,
     CompareOp,
     Expr,
     Has,
     Ids,
+    Matches,
     Reference,
     Tag,
+    Top,
     Within,
     walk_operands,
 )
@@ -31,8 +37,11 @@ from audience.language.printer import quote_name, render
 from audience.language.references import reference_problem
 from audience.language.segments import expand_segments
 from audience.language.suggest import did_you_mean
+from audience.span import Span
 
 MAX_VALIDATED_EXPRS = 4_096
+AttributeAtom: TypeAlias = Tag | Compare | Within | Between | Matches | Anniversary | Has
+TEXT_ROLES: tuple[Role, ...] = ("string", "tags", "version")
 MIRRORED_OPS: Mapping[CompareOp, CompareOp] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
@@ -76,18 +85,29 @@ def _validate_bound(expr: Expr, snapshot: Snapshot) -> Expr:
 
 
 def _validate_atoms(expr: Expr, snapshot: Snapshot) -> None:
-    for atom in {node: None for node in walk_operands(expr) if isinstance(node, AtomNode)}:
+    for atom in atoms_of_operands(expr):
         _validate_atom(atom, snapshot)
 
 
-def _validate_atom(atom: AtomNode, snapshot: Snapshot) -> None:
+def atoms_of_operands(expr: Expr) -> list[Atom]:
+    """Return the distinct atoms of *expr* in reading order, also those inside limits."""
+    return list(dict.fromkeys(node for node in walk_operands(expr) if isinstance(node, AtomNode)))
+
+
+def _validate_atom(atom: Atom, snapshot: Snapshot) -> None:
     match atom:
         case Tag(type=type_, value=name) if type_ == UNTYPED and _is_column(name, snapshot):
             _validate_bare_tag(atom, snapshot)
         case Tag():
             parse_operand(atom, value_type_of(_require_role(atom, snapshot)))
-        case Compare() | Within():
+        case Compare() | Within() | Between():
             _validate_comparison(atom, snapshot)
+        case Matches():
+            _validate_pattern(atom, snapshot)
+        case Anniversary():
+            _validate_anniversary(atom, snapshot)
+        case Top():
+            _validate_top(atom, snapshot)
         case Has(type=type_):
             if not select_existence_columns(type_, snapshot.manifest.columns):
                 _require_role(atom, snapshot)
@@ -130,16 +150,45 @@ def _suggest_condition(tag: Tag, snapshot: Snapshot) -> str:
     return f"write {name}:… for one value, {existence} for any"
 
 
-def _validate_comparison(query: Compare | Within, snapshot: Snapshot) -> None:
+def _validate_comparison(query: Compare | Within | Between, snapshot: Snapshot) -> None:
     value_type = value_type_of(_require_role(query, snapshot))
     if not value_type.is_ordered:
-        message = f"{render(query)!r}: the values of {query.type} have no order"
-        hint = f"build the index with --number, --date or --version {query.type}"
-        raise ExpressionError(Problem("no-order", message, query.span, hint=hint))
-    parse_operand(query, value_type)
+        raise ExpressionError(_no_order_problem(query.type, render(query), query.span))
+    if isinstance(query, Between):
+        parse_bounds(query, value_type)
+    else:
+        parse_operand(query, value_type)
 
 
-def _require_role(atom: Tag | Compare | Within | Has, snapshot: Snapshot) -> Role:
+def _no_order_problem(type_: str, text: str, span: Span | None) -> Problem:
+    message = f"{text!r:.80}: the values of {type_} have no order"
+    return Problem("no-order", message, span, hint=f"build the index with --number, --date or --version {type_}")
+
+
+def _validate_top(top: Top, snapshot: Snapshot) -> None:
+    attribute = Has(top.by, span=top.span)
+    if not value_type_of(_require_role(attribute, snapshot)).is_ordered:
+        raise ExpressionError(_no_order_problem(top.by, f"{top.order} {top.count} by {quote_name(top.by)}", top.span))
+
+
+def _validate_pattern(matches: Matches, snapshot: Snapshot) -> None:
+    """Require an attribute of texts: a number or a day can be written in several ways, of which none is its text."""
+    role = _require_role(matches, snapshot)
+    if role not in TEXT_ROLES:
+        name, values = quote_name(matches.type), "days" if role in ("date", "time") else "numbers"
+        examples = {"days": f"{name} from 2026-11-01 to 2026-11-30", "numbers": f"{name} between 10 and 19"}
+        message = f"{render(matches)!r:.80}: the values of {matches.type} are {values}, not text"
+        raise ExpressionError(Problem("no-text", message, matches.span, hint=f"write {examples[values]}"))
+
+
+def _validate_anniversary(anniversary: Anniversary, snapshot: Snapshot) -> None:
+    if not value_type_of(_require_role(anniversary, snapshot)).has_days:
+        message = f"{render(anniversary)!r}: the values of {anniversary.type} are not days"
+        hint = f"build the index with --date {anniversary.type}"
+        raise ExpressionError(Problem("not-days", message, anniversary.span, hint=hint))
+
+
+def _require_role(atom: AttributeAtom, snapshot: Snapshot) -> Role:
     role = snapshot.roles.get(atom.type)
     if role is None:
         raise ExpressionError(unknown_attribute_problem(atom, snapshot))
@@ -167,7 +216,7 @@ def _validate_ids(ids: Ids, snapshot: Snapshot) -> None:
             raise ExpressionError(Problem("ambiguous-id", message, ids.span))
 
 
-def unknown_attribute_problem(atom: Tag | Compare | Within | Has, snapshot: Snapshot) -> Problem:
+def unknown_attribute_problem(atom: AttributeAtom, snapshot: Snapshot) -> Problem:
     """Return the problem of an attribute that the index does not have, with a suggestion."""
     if atom.type == UNTYPED:
         message = f"{render(atom)!r}: this index has no bare tags"
@@ -184,7 +233,7 @@ def unknown_attribute_problem(atom: Tag | Compare | Within | Has, snapshot: Snap
     return Problem("unknown-attribute", message, atom.span, hint=hint)
 
 
-def _suggest_other_form(atom: Tag | Compare | Within | Has, snapshot: Snapshot) -> str | None:
+def _suggest_other_form(atom: AttributeAtom, snapshot: Snapshot) -> str | None:
     """Return a hint at what is written instead: everyone for all, and the name of an attribute before its value."""
     if atom == Tag(UNTYPED, "all"):
         return "write everyone for all devices"

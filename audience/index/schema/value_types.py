@@ -17,8 +17,9 @@ from packaging.version import Version
 
 from audience.errors import ExpressionError, Problem
 from audience.index.schema.columns import Role
-from audience.language.ast import Compare, Tag, Within
+from audience.language.ast import Anniversary, Between, Compare, Tag, Within
 from audience.language.printer import quote_name, render
+from audience.language.windows import Comparison
 
 SortKey: TypeAlias = Any  # a Decimal, date, datetime or Version; of strings, the string
 RankRange: TypeAlias = tuple[int, int]  # half-open
@@ -190,7 +191,7 @@ class SortedValues(Protocol):
         """Return the key of the value at *rank*."""
 
 
-def find_rank_range(query: Tag | Compare | Within, sorted_values: SortedValues) -> RankRange:
+def find_rank_range(query: Tag | Compare | Within | Between, sorted_values: SortedValues) -> RankRange:
     """Return the half-open range of ranks in *sorted_values* that *query* matches.
 
     Raises:
@@ -204,7 +205,11 @@ def find_rank_range(query: Tag | Compare | Within, sorted_values: SortedValues) 
     >>> dates = SortedStrings(DATE, ["2020-04-05", "2020-04-06", "2020-04-08"])
     >>> find_rank_range(Within("active", 3, "2020-04-08"), dates)
     (1, 3)
+    >>> find_rank_range(Between("active", "2020-04-05", "2020-04-08", "<", "<="), dates)
+    (1, 3)
     """
+    if isinstance(query, Between):
+        return _find_range_between(query, sorted_values)
     key = parse_operand(query, sorted_values.value_type)
     match query:
         case Within(days=days):
@@ -221,6 +226,55 @@ def find_rank_range(query: Tag | Compare | Within, sorted_values: SortedValues) 
             return ranges[operator]
         case Tag():
             return sorted_values.rank_below(key), sorted_values.rank_through(key)
+
+
+def _find_range_between(query: Between, sorted_values: SortedValues) -> RankRange:
+    low, high = parse_bounds(query, sorted_values.value_type)
+    first = sorted_values.rank_below(low) if query.low_operator == "<=" else sorted_values.rank_through(low)
+    stop = sorted_values.rank_through(high) if query.high_operator == "<=" else sorted_values.rank_below(high)
+    return first, max(first, stop)
+
+
+def find_anniversary_ranges(query: Anniversary, sorted_values: SortedValues) -> list[RankRange]:
+    """Return the ranges of ranks of the days in *sorted_values* with the month and day of *query*, one for each year.
+
+    >>> dates = SortedStrings(DATE, ["2020-02-29", "2020-03-01", "2024-02-29"])
+    >>> find_anniversary_ranges(Anniversary("birthday", Comparison("=", "02-29")), dates)
+    [(0, 1), (2, 3)]
+    """
+    assert isinstance(query.window, Comparison)
+    month, day = map(int, str(query.window.time).split("-"))
+    ranges = []
+    for year in range(*_year_bounds(sorted_values)):
+        try:
+            key = date(year, month, day)
+        except ValueError:  # 29 February
+            continue
+        start, stop = sorted_values.rank_below(key), sorted_values.rank_through(key)
+        if start < stop:
+            ranges.append((start, stop))
+    return ranges
+
+
+def _year_bounds(sorted_values: SortedValues) -> RankRange:
+    """Return the first year of some days, and the year after the last one."""
+    if not sorted_values.size:
+        return 0, 0
+    try:
+        last_year = sorted_values.key_at(sorted_values.size - 1).year
+    except OverflowError:  # the last of as many numbers as bit slices can hold
+        last_year = date.max.year
+    return sorted_values.key_at(0).year, last_year + 1
+
+
+def parse_bounds(query: Between, value_type: ValueType) -> tuple[SortKey, SortKey]:
+    """Return the sort keys between which *query* asks for a value.
+
+    Raises:
+        ExpressionError: A bound is not a value of this type.
+    """
+    low, high = (Compare(query.type, "<=", bound, span=query.span) for bound in (query.low, query.high))
+    return parse_operand(low, value_type), parse_operand(high, value_type)
 
 
 def parse_operand(query: Tag | Compare | Within, value_type: ValueType) -> SortKey:

@@ -1,7 +1,7 @@
 """Shard of an index, open for reading: bitmaps, ids and hash tables, each verified before it is used."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from functools import cached_property
 from typing import Any
@@ -30,11 +30,27 @@ from audience.index.storage.layout import (
 )
 from audience.index.storage.published import Storage, damaged_error
 from audience.index.storage.verified_file import VerifiedFile, hash_blocks
-from audience.language.ast import Compare, Expr, Within
+from audience.language.ast import Expr
 from audience.language.attribute_names import UNTYPED
 
 MAX_CACHED_OPERANDS = 4_096  # expressions
+MAX_CHOSEN_EXPRS = 8
 SPARSE_RATIO = 64  # if fewer than one row in so many is wanted, only the blocks that hold them are read
+
+
+class ShardGroup:
+    """Shards of one snapshot, and the rows of those expressions that only all of them together can answer."""
+
+    def __init__(self, shards: "Sequence[Shard]"):
+        self.shards = shards
+        self.chosen_rows: dict[Expr, dict[str, BitMap]] = {}  # by name of the shard; of the last few expressions
+
+    def keep_rows(self, expr: Expr, rows_by_shard: "Sequence[BitMap]") -> None:
+        """Keep the rows of *expr* until some other expressions were answered."""
+        if len(self.chosen_rows) >= MAX_CHOSEN_EXPRS:
+            self.chosen_rows = {}
+        names = (shard.name for shard in self.shards)
+        self.chosen_rows[expr] = dict(zip(names, rows_by_shard, strict=True))
 
 
 class Shard:
@@ -54,8 +70,9 @@ class Shard:
         self.deleted = deleted if deleted else None
         self.device_count = files.row_count - len(deleted or ())
         self.tag_rows: dict[tuple[str, str], int] = {}  # type and value of a tag → its row of the tags file
-        self.compare_cache: dict[Compare | Within, LazyUnion | None] = {}
+        self.compare_cache: dict[Expr, LazyUnion | None] = {}
         self.and_cache: dict[int, tuple[Expr, list[RowSet | LazyUnion]]] = {}  # by identity of the expression
+        self.group = ShardGroup((self,))
         self._checksum_file = self._open_file(storage, CHECKSUMS)
         self._data_files = {kind: self._open_file(storage, kind) for kind in DATA_FILES}
         self._bitmaps: dict[int, BitMap] = {}

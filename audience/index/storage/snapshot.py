@@ -14,7 +14,7 @@ from audience.index.storage.deleted_rows import map_deleted_rows, read_deleted_r
 from audience.index.storage.layout import HISTORY_FOLDER, MANIFEST_FILE, ShardFiles, history_file
 from audience.index.storage.manifest import Manifest, load_current_manifest, read_manifest
 from audience.index.storage.published import Storage, open_storage
-from audience.index.storage.shard import Shard
+from audience.index.storage.shard import Shard, ShardGroup
 from audience.language.ast import Expr
 from audience.language.parser import parse
 from audience.language.validation import join_some
@@ -46,6 +46,9 @@ class Snapshot:
             self._open_shard(files, deleted.get(files.name), reusable.get((files.name, files.checksum)))
             for files in manifest.shards
         )
+        group = ShardGroup(self.shards)
+        for shard in self.shards:
+            shard.group = group
 
     def _open_shard(self, files: ShardFiles, deleted: BitMap | None, reusable: Shard | None) -> Shard:
         if reusable is None:
