@@ -6,7 +6,7 @@ https://documentation.onesignal.com/reference/create-notification, read in parts
 from audience.algebra.request_shape import FlatDnf
 from audience.language.ast import Between, Compare, Has, Ids, Reference, Tag, Within
 from audience.vendors.onesignal.assumptions import assumptions
-from audience.vendors.onesignal.fields import FIELDS_BY_TYPE, MAX_ENTRIES
+from audience.vendors.onesignal.fields import FIELDS_BY_TYPE, MAX_ENTRIES, VALUE_NAMES
 from audience.vendors.onesignal.filter_writing import count_entries
 from audience.vendors.onesignal.platforms import PLATFORMS
 from audience.vendors.onesignal.request_keys import PAGE
@@ -14,10 +14,6 @@ from audience.vendors.onesignal.restating import restate
 from audience.vendors.onesignal.targeting import LIMITS, emit, parse, tag_problems, target_ids
 from audience.vendors.onesignal.vendor_view import view_atom
 from audience.vendors.spec import Vendor
-from audience.vendors.value_names import ValueNames
-
-# As the fields of a filter are documented: a code of two letters, of Chinese with its script.
-VALUE_NAMES = {"country": ValueNames(pattern="[A-Z]{2}"), "language": ValueNames(pattern="[a-z]{2}|zh-Han[st]")}
 
 VENDOR = Vendor(
     name="onesignal",

@@ -13,6 +13,7 @@ from audience.language.attribute_names import UNTYPED, own_key, own_key_type
 from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
 from audience.vendors.spec import VendorLimit
+from audience.vendors.value_names import ValueNames
 
 PAGE = "https://documentation.onesignal.com/reference/create-segments"
 CLIENT_DOCS = "https://github.com/OneSignal/onesignal-rust-api"
@@ -29,8 +30,8 @@ ELAPSED = ("time_elapsed_gt", "time_elapsed_lt")
 
 VERSION_TYPE = "version"
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
-COUNTRY = re.compile("[A-Z]{2}")
-LANGUAGE = re.compile("[a-z]{2}|zh-Hans|zh-Hant")
+# As the fields of a filter are documented: a code of two letters, of Chinese with its script.
+VALUE_NAMES = {"country": ValueNames(pattern="[A-Z]{2}"), "language": ValueNames(pattern="[a-z]{2}|zh-Han[st]")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +135,13 @@ def value_problems(tag: Tag) -> list[Problem]:
     ['write language:zh-Hans or language:zh-Hant']
     """
     value = canonical_value(tag.type, tag.value)
-    if tag.type == "country" and not COUNTRY.fullmatch(value):
+    if tag.type == "country" and not VALUE_NAMES["country"].documents(value):
         message = f"{render(tag)!r}: OneSignal has countries by their two letters, such as US"
         return [Problem("no-such-value", message, tag.span, hint="map the values in a catalog")]
     if tag.type == "language" and value == "zh":
         message = f"{render(tag)!r}: OneSignal distinguishes zh-Hans and zh-Hant"
         return [Problem("no-such-value", message, tag.span, hint="write language:zh-Hans or language:zh-Hant")]
-    if tag.type == "language" and not LANGUAGE.fullmatch(value):
+    if tag.type == "language" and not VALUE_NAMES["language"].documents(value):
         message = f"{render(tag)!r}: OneSignal has languages by their two letters, such as en, and zh-Hans and zh-Hant"
         return [Problem("no-such-value", message, tag.span, hint="map the values in a catalog")]
     if tag.type == "session_count" and not value.isdecimal():
