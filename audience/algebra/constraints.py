@@ -14,6 +14,8 @@ from audience.algebra.simplification import simplify
 from audience.language.ast import (
     And,
     Atom,
+    AttributeAtom,
+    Between,
     Compare,
     CompareOp,
     Expr,
@@ -26,9 +28,10 @@ from audience.language.ast import (
     all_of,
     any_of,
     atoms,
-    map_atoms,
+    map_operands,
     negated_tag,
     or_terms,
+    walk_operands,
 )
 
 ValueKey: TypeAlias = Callable[[str], Hashable]
@@ -140,7 +143,11 @@ def _iter_existence_rules(used_atoms: Sequence[Atom], constraints: AttributeCons
     for has in used_atoms:
         if not isinstance(has, Has):
             continue
-        conditions = [atom for atom in used_atoms if isinstance(atom, Tag | Compare | Within) and atom.type == has.type]
+        conditions: list[Expr] = [
+            atom
+            for atom in used_atoms
+            if isinstance(atom, AttributeAtom) and atom.type == has.type and not isinstance(atom, Has)
+        ]
         if conditions:
             yield any_of([has, Not(any_of(conditions))])
         if has.type in constraints.exhaustive:
@@ -186,7 +193,7 @@ def unify_spellings(exprs: Iterable[Expr], constraints: AttributeConstraints) ->
         return spellings.setdefault((type_, key, key(text)), text)
 
     def unify(atom: Atom) -> Atom:
-        if not isinstance(atom, Tag | Compare | Within) or (keys := constraints.keys.get(atom.type)) is None:
+        if not isinstance(atom, Tag | Compare | Within | Between) or (keys := constraints.keys.get(atom.type)) is None:
             return atom
         match atom:
             case Tag(type=type_, value=value):
@@ -195,13 +202,15 @@ def unify_spellings(exprs: Iterable[Expr], constraints: AttributeConstraints) ->
                 return replace(atom, value=spell(type_, keys.operand, value))
             case Within(type=type_, day=day):
                 return replace(atom, day=spell(type_, keys.operand, day))
+            case Between(type=type_, low=low, high=high):
+                return replace(atom, low=spell(type_, keys.operand, low), high=spell(type_, keys.operand, high))
 
     exprs = list(exprs)
-    types = {getattr(atom, "type", "") for expr in exprs for atom in atoms(expr)}
+    types = {getattr(node, "type", "") for expr in exprs for node in walk_operands(expr)}
     for type_ in types & constraints.keys.keys() & constraints.values.keys():
         for value in constraints.values[type_]:
             spell(type_, constraints.keys[type_].tag, value)
-    return [map_atoms(expr, unify) for expr in exprs]
+    return [map_operands(expr, unify) for expr in exprs]
 
 
 def simplify_with_constraints(expr: Expr, constraints: AttributeConstraints) -> Expr:

@@ -6,8 +6,8 @@ split where it does not fit, by a list or by a tag, and parts that fit one reque
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints, simplify_with_constraints
@@ -16,7 +16,21 @@ from audience.algebra.normal_forms import is_literal, nnf
 from audience.algebra.request_search import search_requests
 from audience.algebra.request_shape import RequestShape, SingleOperator, Slots, max_or_width
 from audience.algebra.simplification import negate, simplify
-from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
+from audience.language.ast import (
+    And,
+    Everyone,
+    Expr,
+    Nobody,
+    Not,
+    Or,
+    Tag,
+    Threshold,
+    all_of,
+    any_of,
+    atoms,
+    children,
+    walk,
+)
 
 MAX_EXHAUSTIVE_TAGS = 5  # up to this number of tags, all requests are searched
 MAX_SEARCH_SECONDS = 0.05  # of processor time; the last step may take as long again
@@ -89,7 +103,8 @@ class CoverContext:
 
     def can_name_all(self, expr: Expr) -> bool:
         """Return whether every atom of *expr* is a tag that a request can name."""
-        return all(isinstance(atom, Tag) and self.can_name(atom) for atom in atoms(expr))
+        has_threshold = any(isinstance(node, Threshold) for node in walk(expr))
+        return not has_threshold and all(isinstance(atom, Tag) and self.can_name(atom) for atom in atoms(expr))
 
     def fit(self, expr: Expr) -> Expr | None:
         """Return a form of *expr* that fits one request, or None."""
@@ -202,13 +217,24 @@ def _split_union(chosen: Sequence[Expr], terms: Sequence[Expr]) -> list[Expr]:
 def _choose_tag(piece: Expr, can_name: CanName) -> Tag | None:
     """Return the most frequent tag of the term with the fewest tags, or None if no tag can be named.
 
-    Literals are not counted, because they fit any request.
+    Literals are not counted, because they fit any request; nor are tags in a threshold, which no request can express.
     """
     terms = [term for term in (piece.terms if isinstance(piece, And | Or) else ()) if not is_literal(term)]
-    counts = Counter(node for term in terms for node in walk(term) if isinstance(node, Tag) and can_name(node))
-    tags_of_terms = [[atom for atom in atoms(term) if isinstance(atom, Tag) and atom in counts] for term in terms]
+    tags_of_all_terms = [list(_iter_tags(term)) for term in terms]
+    counts = Counter(tag for tags in tags_of_all_terms for tag in tags if can_name(tag))
+    tags_of_terms = [[tag for tag in dict.fromkeys(tags) if tag in counts] for tags in tags_of_all_terms]
     fewest = min((tags for tags in tags_of_terms if tags), key=len, default=[])
     return max(fewest, key=lambda tag: counts[tag], default=None)
+
+
+def _iter_tags(expr: Expr) -> Iterator[Tag]:
+    """Yield the tags of *expr* in reading order, but those inside a threshold."""
+    match expr:
+        case Tag():
+            yield expr
+        case Not() | And() | Or():
+            for child in children(expr):
+                yield from _iter_tags(child)
 
 
 def _restrict_by_tag(piece: Expr, tag: Tag, has_tag: bool) -> Expr:
@@ -228,6 +254,8 @@ def _substitute_tag(expr: Expr, tag: Tag, value: Expr) -> Expr:
             return simplify(all_of(_substitute_tag(term, tag, value) for term in terms))
         case Or(terms=terms):
             return simplify(any_of(_substitute_tag(term, tag, value) for term in terms))
+        case Threshold(terms=terms):
+            return simplify(replace(expr, terms=tuple(_substitute_tag(term, tag, value) for term in terms)))
     return expr
 
 

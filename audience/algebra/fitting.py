@@ -26,6 +26,7 @@ from audience.language.ast import (
     Not,
     Or,
     Tag,
+    Threshold,
     and_terms,
     junction_terms,
     negated_tag,
@@ -68,6 +69,8 @@ def is_bounded(expr: Expr) -> bool:
             return any(map(is_bounded, terms))
         case Or(terms=terms):
             return all(map(is_bounded, terms))
+        case Threshold(operator=operator, count=count, terms=terms):
+            return operator != "at most" and sum(not is_bounded(term) for term in terms) < count
         case Not() | Everyone():
             return False
     return True

@@ -81,7 +81,7 @@ def nnf(expr: Expr) -> Expr:
 def is_literal(expr: Expr) -> bool:
     """Return whether *expr* is an atom or NOT of an atom."""
     inner = expr.term if isinstance(expr, Not) else expr
-    return not isinstance(inner, Not | And | Or | Everyone | Nobody)
+    return not isinstance(inner, Not | And | Or | Except | Threshold | Everyone | Nobody)
 
 
 def dnf(expr: Expr, *, max_clauses: int = 256, is_leaf: Callable[[Expr], bool] = is_literal) -> Dnf:

@@ -73,6 +73,7 @@ __all__ = [
     "Anniversary",
     "Atom",
     "AtomNode",
+    "AttributeAtom",
     "Between",
     "Compare",
     "CompareOp",
@@ -135,6 +136,9 @@ Atom: TypeAlias = (
     | Limit
     | Top
 )
+
+
+AttributeAtom: TypeAlias = Tag | Compare | Within | Between | Matches | Relative | Anniversary | Has  # of one attribute
 
 
 Expr: TypeAlias = Everyone | Nobody | Atom | Not | And | Or | Except | Threshold

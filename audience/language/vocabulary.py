@@ -5,8 +5,9 @@ not known here are kept as they are.
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 
-from audience.language.ast import Expr, Tag, map_atoms
+from audience.language.ast import Expr, Tag, map_operands
 
 # Chinese short name of each province by its name in pinyin, without sheng, shi or zizhiqu.
 PROVINCES = {
@@ -75,10 +76,10 @@ def canonicalize_values(expr: Expr, excluded_types: Collection[str] = ()) -> Exp
     >>> render(canonicalize_values(Tag("province", "北京") & ~Tag("country", "cn"), ["country"]))
     'province:beijing AND NOT country:cn'
     """
-    return map_atoms(
+    return map_operands(
         expr,
         lambda atom: (
-            Tag(atom.type, canonical_value(atom.type, atom.value), span=atom.span)
+            replace(atom, value=canonical_value(atom.type, atom.value))
             if isinstance(atom, Tag) and atom.type not in excluded_types
             else atom
         ),

@@ -1,6 +1,7 @@
 """Find expressions that are valid, but probably not what their author means."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints
@@ -8,12 +9,15 @@ from audience.algebra.equivalence import find_partition_violation
 from audience.counts import format_count
 from audience.errors import ComplexityError, Problem
 from audience.index.query.empty_ranges import find_empty_ranges
+from audience.language.as_of import read_as_of
 from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
 from audience.language.attribute_names import UNTYPED
+from audience.language.binding import bind
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, expand_comparisons, unify_values, with_column_types
 from audience.planning.catalog.references import expand_references
+from audience.planning.planner import default_timezone
 
 if TYPE_CHECKING:  # text is checked without an index too
     from audience.index.device_index import DeviceIndex
@@ -22,7 +26,13 @@ MAX_BRANCHES = 200  # an expression with more is not searched for redundant bran
 
 
 def lint(
-    expr: Expr, index: "DeviceIndex | None" = None, catalog: Catalog | None = None, limit: float | None = None
+    expr: Expr,
+    index: "DeviceIndex | None" = None,
+    catalog: Catalog | None = None,
+    limit: float | None = None,
+    *,
+    as_of: datetime | str | None = None,
+    timezone: str | None = None,
 ) -> list[Problem]:
     """Return everything suspicious in *expr*.
 
@@ -31,6 +41,8 @@ def lint(
         index: Index that is searched for tags and ids that no device has.
         catalog: Catalog with known attributes and their constraints.
         limit: Maximum fraction of all devices, from 0 to 1.
+        as_of: Moment of the question, to which days and hours are relative. None is now.
+        timezone: Name of the time zone whose days are meant. None is that of *index*, or UTC.
 
     >>> from audience.language.parser import parse
     >>> [problem.code for problem in lint(parse("a OR (a AND b)"))]
@@ -39,6 +51,10 @@ def lint(
     if index is not None:
         expr = index.expand_segments(expr)
     expr = expand_references(expr, catalog)
+    if index is not None:
+        expr = index.expand_segments(expr)
+    asked = read_as_of(as_of, timezone, default_timezone(index))
+    expr = bind(expr, asked.moment, asked.zone)
     roles = {} if index is None else index.snapshot.roles
     catalog = with_column_types(catalog, roles)
     problems = list(_find_logic_problems(unify_values(expr, catalog, roles), catalog))

@@ -11,6 +11,7 @@ make up the audience for every possible device. What cannot be verified is sent 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,16 @@ from audience.algebra.equivalence import find_partition_violation
 from audience.algebra.fitting import is_bounded
 from audience.algebra.normal_forms import nnf
 from audience.algebra.simplification import simplify
+from audience.algebra.thresholds import expand_thresholds
 from audience.argument_types import check_arguments
 from audience.errors import ComplexityError, ExpressionError, Problem
-from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, all_of, atoms, ensure_expr
+from audience.language.as_of import AsOf, read_as_of
+from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, Threshold, all_of, ensure_expr, walk, walk_operands
+from audience.language.binding import bind
 from audience.language.parser import parse
 from audience.language.platforms import PLATFORM_TYPE
 from audience.language.vocabulary import canonicalize_values
+from audience.language.zones import DEFAULT_ZONE
 from audience.planning.catalog.catalog import Catalog, expand_comparisons, unify_values, with_column_types
 from audience.planning.catalog.declared import is_declared, list_assumed_tags, restrict_to_declared
 from audience.planning.catalog.references import expand_references, find_unknown_references, meaning_assumption
@@ -65,6 +70,8 @@ def plan(
     id_vendor: str | None = None,
     vendor_has: VendorHas = None,
     payload: Any = None,
+    as_of: datetime | str | None = None,
+    timezone: str | None = None,
 ) -> Plan:
     """Plan the requests with which *vendor* reaches the devices of *expr*.
 
@@ -82,8 +89,11 @@ def plan(
             expression was read from its payload: what it leaves undocumented then goes back as it was.
         vendor_has: Types of tags that the vendor has although the catalog does not say so; "all" for every type.
         payload: Payload of *id_vendor* that *expr* was read from. It goes back to that vendor with its own operators.
+        as_of: Moment of the question, to which days and hours are relative. None is now.
+        timezone: Name of the time zone whose days are meant. None is that of *index*, or UTC.
 
     Raises:
+        ExpressionError: The moment or the time zone is invalid.
         PlanError: The vendor is unknown or read-only, or *vendor_has* has an unknown type.
 
     >>> plan("a AND NOT b", "engagelab").native
@@ -94,8 +104,12 @@ def plan(
     ['not-alone']
     >>> plan("a AND NOT a", "tpns").native, plan("a AND NOT a", "tpns").by_ids
     ((), None)
+    >>> from audience.language.printer import render
+    >>> render(plan("active within 7 days", "tpns", as_of="2026-11-28T12:00").expr)
+    'active within 7 days of 2026-11-28'
     """
     expr = parse(expr) if isinstance(expr, str) else ensure_expr(expr)
+    asked = read_as_of(as_of, timezone, default_timezone(index))
     if index is not None:
         expr = index.expand_segments(expr)
     if index is None:  # an index has the values as its table spells them
@@ -105,11 +119,12 @@ def plan(
     if index is not None:
         expr = index.expand_segments(expr)  # those that the meaning of a reference names
         require_known_calls(expr, index.snapshot.manifest.columns)
+    written, expr = expr, bind(expr, asked.moment, asked.zone)
     roles = {} if index is None else index.snapshot.roles
     catalog = with_column_types(catalog, roles)
     constraints = NO_CONSTRAINTS if catalog is None else catalog.constraints
     simplified = simplify(nnf(simplify(unify_values(expr, catalog, roles))))
-    expanded = simplified if catalog is None else simplify(nnf(expand_comparisons(simplified, catalog)))
+    expanded = _write_out_thresholds(simplify(nnf(expand_comparisons(simplified, catalog))))
     record = get_vendor(vendor, can="emit")
     record = assume_undocumented_nots(record) if id_vendor == vendor else refuse_undocumented_nots(record)
     named_vendor = refuse_version_comparisons(with_catalog_names(record, catalog), catalog, roles)
@@ -135,15 +150,36 @@ def plan(
         restated=_restate(payload, vendor) if id_vendor == vendor else None,
         catalog=catalog,
         vouched=vouched,
+        as_of=asked,
     )
     try:
         planned = _build_plan(request)
     except ComplexityError as error:
         planned = request.plan_by_ids(error.problems)
-    planned = _expand_id_references(planned, catalog)
+    planned = _expand_id_references(planned, catalog, asked)
     if index is not None:
         planned = describe_known_calls(planned)
-    return replace(planned, assumptions=(*planned.assumptions, *foreign_meanings))
+    return replace(
+        planned,
+        assumptions=(*planned.assumptions, *foreign_meanings),
+        as_of=asked,
+        written=None if written is expr else written,
+    )
+
+
+def default_timezone(index: "DeviceIndex | None") -> str:
+    """Return the time zone of *index*, or UTC."""
+    return DEFAULT_ZONE if index is None else index.snapshot.timezone
+
+
+def _write_out_thresholds(expr: Expr) -> Expr:
+    """Return *expr* with its thresholds as AND and OR, or unchanged if one has too many clauses for a vendor."""
+    if not any(isinstance(node, Threshold) for node in walk(expr)):
+        return expr
+    try:
+        return simplify(nnf(expand_thresholds(expr)))
+    except ComplexityError:
+        return expr
 
 
 def _restrict_to_index(vendor: Vendor, catalog: Catalog | None, vouched: Vouched, index: "DeviceIndex") -> Vendor:
@@ -175,6 +211,8 @@ def translate(
     max_requests: int = MAX_REQUESTS,
     strict: bool = False,
     vendor_has: VendorHas = None,
+    as_of: datetime | str | None = None,
+    timezone: str | None = None,
 ) -> Plan:
     """Parse a *payload* of the vendor *source* and plan it for the vendor *target*, which is assumed to have the tags.
 
@@ -191,6 +229,8 @@ def translate(
         id_vendor=source,
         vendor_has=vendor_has,
         payload=payload,
+        as_of=as_of,
+        timezone=timezone,
     )
 
 
@@ -200,14 +240,14 @@ def _restate(payload: Any, vendor: str) -> Restated | None:
     return None if payload is None or restate is None else restate(payload)
 
 
-def _expand_id_references(candidate: Plan, catalog: Catalog | None) -> Plan:
+def _expand_id_references(candidate: Plan, catalog: Catalog | None, asked: AsOf) -> Plan:
     """Return *candidate* with the references that are sent by ids replaced by their meaning.
 
     A reference without a meaning is a reason: no index can look its devices up.
     """
     if candidate.by_ids is None:
         return candidate
-    by_ids = expand_references(candidate.by_ids, catalog)
+    by_ids = bind(expand_references(candidate.by_ids, catalog), asked.moment, asked.zone)
     reasons = dict.fromkeys([*candidate.reasons, *find_unknown_references(by_ids)])
     assumptions = (*candidate.assumptions, *meaning_assumption(candidate.by_ids, catalog))
     return replace(candidate, by_ids=by_ids, reasons=tuple(reasons), assumptions=assumptions)
@@ -256,7 +296,11 @@ def _foreign_id_problems(request: PlanRequest) -> Iterator[Problem]:
     """Yield a problem for each list of registration ids of another vendor, which this vendor must not get."""
     vendor = request.vendor.name
     is_foreign = not set(get_vendor(request.id_vendor).id_columns) & set(get_vendor(vendor).id_columns)
-    id_lists = [atom for atom in atoms(request.simplified) if isinstance(atom, Ids) and atom.kind == "registration_id"]
+    id_lists = {
+        node: None
+        for node in walk_operands(request.simplified)
+        if isinstance(node, Ids) and node.kind == "registration_id"
+    }
     for ids in id_lists:
         if is_foreign or (request.index is not None and request.index.has_foreign_ids(ids, vendor)):
             message = f"{ids.kind}(…) contains ids that are not ids of {vendor}"
@@ -397,7 +441,7 @@ def _split_assumptions(request: PlanRequest, cover: Cover) -> tuple[Problem, ...
 
 def _verify_candidate(request: PlanRequest, candidate: Plan) -> Plan:
     """Return the verified *candidate*, or a plan by ids if it is wrong for the index or too uncertain."""
-    parsed = verify_plan(request.vendor, request.constrained, candidate, request.all_constraints)
+    parsed = verify_plan(request.vendor, request.constrained, candidate, request.all_constraints, request.as_of)
     if facts := find_assumed_facts(request, candidate, parsed):
         if contradiction := find_contradiction(request, candidate, facts):
             return request.plan_by_ids((contradiction,))

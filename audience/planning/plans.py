@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from audience.algebra.constraints import AttributeConstraints, merge_constraints
 from audience.errors import PlanError, Problem
 from audience.html_table import format_html_table
+from audience.language.as_of import AsOf
 from audience.language.ast import Expr
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
@@ -35,7 +36,7 @@ class Plan:
 
     Attributes:
         vendor: Name of the vendor.
-        expr: Audience, with segments expanded.
+        expr: Audience, with segments expanded and relative times bound.
         native: Targeting objects of the native requests, as they are sent. They share no device.
         by_ids: Remaining devices, which are sent as lists of ids, or None.
         reasons: Why devices are sent by ids.
@@ -44,6 +45,8 @@ class Plan:
         split_reasons: Why one native request was not enough.
         is_minimal: No fewer native requests are possible. If false, there may be.
         index: Index in which ids are looked up.
+        as_of: Moment and time zone of the question.
+        written: Audience before its relative times were bound; None if it has none.
     """
 
     vendor: str
@@ -56,14 +59,22 @@ class Plan:
     split_reasons: tuple[Problem, ...] = ()
     is_minimal: bool = True
     index: "DeviceIndex | None" = field(default=None, repr=False, compare=False)
+    as_of: AsOf | None = field(default=None, compare=False)
+    written: Expr | None = None
 
     def _repr_html_(self) -> str:
-        rows: list[tuple[str, object]] = [("vendor", self.vendor), ("audience", render(self.expr))]
+        rows: list[tuple[str, object]] = [("vendor", self.vendor), ("audience", render(self.written or self.expr))]
+        if self.written is not None:
+            rows += [("as of", str(self.as_of)), ("bound", render(self.expr))]
         rows += [("native request", json.dumps(payload, ensure_ascii=False)) for payload in self.native]
         rows.append(("by ids", "none" if self.by_ids is None else render(self.by_ids)))
         rows += [("reason", reason.message) for reason in self.reasons]
         rows += [("assumption", assumption.message) for assumption in self.assumptions]
         return format_html_table("Plan", rows)
+
+    def asked_as(self, other: "Plan") -> "Plan":
+        """Return this plan with the moment of *other*, and its audience as it was written."""
+        return replace(self, as_of=other.as_of, written=other.written)
 
     def requests(self, index: "DeviceIndex | None" = None) -> Iterator[Payload]:
         """Return the targeting objects of all requests, as they are sent: first native ones, then lists of ids.
@@ -101,7 +112,7 @@ class PlanRequest:
     Attributes:
         vendor: Vendor whose functions translate catalog names.
         platforms: Attribute whose values are the platforms of the vendor, or None.
-        expr: Audience, with segments expanded.
+        expr: Audience, with segments expanded and relative times bound.
         simplified: `expr` in negation normal form, simplified.
         expanded: `simplified` with comparisons replaced by values of the catalog.
         constrained: `expanded`, simplified further with `constraints`.
@@ -113,6 +124,7 @@ class PlanRequest:
         catalog: Catalog that declares which tags the vendor has, or None.
         vouched: Types of tags that the vendor has by the word of the user.
         restated: Payload that the expression was read from, if it is one of the same vendor.
+        as_of: Moment and time zone of the question.
     """
 
     vendor: Vendor
@@ -129,6 +141,7 @@ class PlanRequest:
     restated: Restated | None
     catalog: Catalog | None
     vouched: Vouched
+    as_of: AsOf
 
     @property
     def all_constraints(self) -> AttributeConstraints:

@@ -9,8 +9,22 @@ from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints, b
 from audience.algebra.equivalence import find_partition_violation
 from audience.counts import format_count
 from audience.errors import AudienceError, ComplexityError, PayloadWarning, PlanError, Problem, ProofError
-from audience.language.ast import Atom, Compare, Expr, Tag, all_of, atoms, map_atoms
+from audience.language.as_of import AsOf, read_as_of
+from audience.language.ast import (
+    Anniversary,
+    Atom,
+    Between,
+    Compare,
+    Expr,
+    Matches,
+    Tag,
+    Within,
+    all_of,
+    atoms,
+    map_atoms,
+)
 from audience.language.attribute_names import UNTYPED
+from audience.language.binding import bind
 from audience.language.printer import render
 from audience.planning.catalog.references import expand_references, find_unknown_references
 from audience.planning.plans import CATALOG_IS_TRUE, Plan, PlanRequest
@@ -20,7 +34,11 @@ REPORT_HINT = "report this bug; nothing was written"
 
 
 def verify_plan(
-    vendor: Vendor, expr: Expr, candidate: Plan, constraints: AttributeConstraints = NO_CONSTRAINTS
+    vendor: Vendor,
+    expr: Expr,
+    candidate: Plan,
+    constraints: AttributeConstraints = NO_CONSTRAINTS,
+    as_of: AsOf | None = None,
 ) -> list[Expr]:
     """Prove that the requests of *candidate* are disjoint and together reach *expr*.
 
@@ -29,6 +47,7 @@ def verify_plan(
         expr: Audience that must be reached.
         candidate: Plan with native payloads and an expression that is sent by ids.
         constraints: Devices that contradict them are ignored.
+        as_of: Moment and time zone to which days and hours in payloads are relative.
 
     Returns:
         The expression of each payload, as the vendor reads it.
@@ -37,7 +56,8 @@ def verify_plan(
         ProofError: The plan is wrong, which is an internal error. The message names a device that it is wrong for.
         ComplexityError: The plan is too large to prove.
     """
-    parsed = [_read_back(vendor, payload) for payload in candidate.native]
+    asked = as_of or read_as_of()
+    parsed = [bind(_read_back(vendor, payload), asked.moment, asked.zone) for payload in candidate.native]
     counterexample = _find_violation(vendor, expr, candidate.add_id_part(parsed), constraints)
     if counterexample is not None:
         device = ", ".join(sorted(map(render, counterexample))) or "no tag at all"
@@ -91,7 +111,7 @@ def find_assumed_facts(request: PlanRequest, candidate: Plan, parsed: list[Expr]
             return True
 
     has_catalog = request.constraints != NO_CONSTRAINTS
-    compares = has_catalog and any(isinstance(atom, Compare) for atom in atoms(request.simplified))
+    compares = has_catalog and any(_leans_on_values(atom, request.constraints) for atom in atoms(request.simplified))
     if not compares and not is_wrong_with(NO_CONSTRAINTS):
         return ()
     facts = []
@@ -102,12 +122,19 @@ def find_assumed_facts(request: PlanRequest, candidate: Plan, parsed: list[Expr]
     return tuple(facts) or (CATALOG_IS_TRUE,)
 
 
+def _leans_on_values(atom: Atom, constraints: AttributeConstraints) -> bool:
+    """Return whether *atom* is written out as the values that a catalog lists."""
+    if isinstance(atom, Within | Between | Matches | Anniversary):
+        return atom.type in constraints.values
+    return isinstance(atom, Compare)
+
+
 def find_contradiction(request: PlanRequest, candidate: Plan, facts: tuple[Problem, ...]) -> Problem | None:
     """Return a problem if the index shows that the plan is wrong, as one of *facts* does not hold."""
     if request.index is None:
         return None
     target, *exprs = (
-        expand_references(expr, request.catalog)
+        bind(expand_references(expr, request.catalog), request.as_of.moment, request.as_of.zone)
         for expr in (request.simplified, *candidate.add_id_part(candidate.request_exprs))
     )
     if any(find_unknown_references(expr) for expr in (target, *exprs)):

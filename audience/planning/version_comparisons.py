@@ -10,7 +10,7 @@ from typing import TypeGuard
 
 from audience.errors import Problem
 from audience.index.schema.columns import Role
-from audience.language.ast import Atom, Compare, Expr, atoms
+from audience.language.ast import Atom, Between, Compare, Expr, atoms
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.catalog.vendor_names import is_own_key
@@ -48,10 +48,10 @@ def refuse_version_comparisons(vendor: Vendor, catalog: Catalog | None, roles: M
 
 def _find_own_versions(
     expr: Expr, vendor: Vendor, catalog: Catalog | None, roles: Mapping[str, Role]
-) -> Iterator[Compare]:
+) -> Iterator[Compare | Between]:
     """Yield the comparisons of *expr* of which a key of the customer has the versions."""
     for atom in atoms(expr):
-        if not isinstance(atom, Compare):
+        if not isinstance(atom, Compare | Between):
             continue
         attribute = None if catalog is None else catalog.attributes.get(atom.type)
         order = roles.get(atom.type) if attribute is None else attribute.order
@@ -59,16 +59,16 @@ def _find_own_versions(
             yield atom
 
 
-def _is_builtin_version(atom: Atom, vendor: Vendor, catalog: Catalog | None) -> TypeGuard[Compare]:
-    return isinstance(atom, Compare) and atom.type in VERSION_TYPES and _is_builtin(atom, vendor, catalog)
+def _is_builtin_version(atom: Atom, vendor: Vendor, catalog: Catalog | None) -> TypeGuard[Compare | Between]:
+    return isinstance(atom, Compare | Between) and atom.type in VERSION_TYPES and _is_builtin(atom, vendor, catalog)
 
 
-def _is_builtin(compare: Compare, vendor: Vendor, catalog: Catalog | None) -> bool:
+def _is_builtin(compare: Compare | Between, vendor: Vendor, catalog: Catalog | None) -> bool:
     """Return whether the vendor keeps what *compare* compares by itself."""
     attribute = None if catalog is None else catalog.attributes.get(compare.type)
     return compare.type in vendor.builtins and (attribute is None or not is_own_key(attribute, vendor))
 
 
-def _refusal(compare: Compare, vendor: Vendor) -> Problem:
+def _refusal(compare: Compare | Between, vendor: Vendor) -> Problem:
     message = f"{render(compare)!r} compares versions; {vendor.title} compares the keys that you set as numbers"
     return Problem("no-ranges", message, compare.span, hint="list the versions in a catalog, or use an index")

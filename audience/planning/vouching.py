@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from audience.errors import PlanError, Problem
-from audience.language.ast import Expr, Tag, atoms
+from audience.language.ast import Expr, Tag, walk_operands
 from audience.language.attribute_names import BUILTIN_TYPES, UNTYPED, canonical_type
 from audience.language.suggest import did_you_mean
 
@@ -43,7 +43,7 @@ def resolve_vendor_has(vendor_has: VendorHas, expr: Expr, known_types: Iterable[
     if not is_list or not all(isinstance(type_, str) for type_ in vendor_has):
         message = f"vendor_has: expected {ALL_TYPES!r} or a list of types, got {vendor_has!r:.60}"
         raise PlanError(Problem("wrong-type", message, hint="for example ['tag', 'province']"))
-    used = {type_ for atom in atoms(expr) if (type_ := getattr(atom, "type", None))}
+    used = {type_ for node in walk_operands(expr) if (type_ := getattr(node, "type", None))}
     known = sorted({*used, *known_types, UNTYPED})
     unknown = [type_ for type_ in vendor_has if canonical_type(type_) not in {*known, *BUILTIN_TYPES}]
     problems = [_unknown_type_problem(type_, expr, known) for type_ in unknown]
@@ -53,7 +53,7 @@ def resolve_vendor_has(vendor_has: VendorHas, expr: Expr, known_types: Iterable[
 
 
 def _unknown_type_problem(type_: str, expr: Expr, known: Collection[str]) -> Problem:
-    is_untyped_tag = any(isinstance(atom, Tag) and atom == Tag(UNTYPED, type_) for atom in atoms(expr))
+    is_untyped_tag = any(isinstance(node, Tag) and node == Tag(UNTYPED, type_) for node in walk_operands(expr))
     hint = f"{type_} is an untyped tag: write {UNTYPED}" if is_untyped_tag else did_you_mean(type_, known)
     hint = hint or f"use {ALL_TYPES}, or some of {', '.join(known)}"
     return Problem("unknown-attribute", f"vendor_has: no attribute is called {type_!r}", hint=hint)

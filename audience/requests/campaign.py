@@ -12,6 +12,8 @@ used only if one vendor reaches all devices and all others get nothing.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +26,13 @@ from audience.errors import DeliveryError, PlanError, Problem
 from audience.index.device_index import DeviceIndex
 from audience.index.query.device_set import DeviceSet, find_id_column
 from audience.index.schema.columns import IdColumn
+from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import Expr
+from audience.language.binding import bind
 from audience.language.parser import parse
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
-from audience.planning.planner import MAX_REQUESTS, plan
+from audience.planning.planner import MAX_REQUESTS, default_timezone, plan
 from audience.planning.plans import Plan
 from audience.planning.vouching import VendorHas, resolve_vendor_has
 from audience.progress import Progress, ignore_progress
@@ -55,9 +59,17 @@ class VendorShare:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """Audience divided among vendors; no vendor reaches the *unreachable_devices*."""
+    """Audience divided among vendors; no vendor reaches the *unreachable_devices*.
+
+    Attributes:
+        expr: Audience, with segments expanded and relative times bound.
+        written: Audience before its relative times were bound.
+        as_of: Moment and time zone of the question.
+    """
 
     expr: Expr
+    written: Expr
+    as_of: AsOf
     devices: int
     unreachable_count: int
     shares: tuple[VendorShare, ...]
@@ -73,6 +85,8 @@ def plan_campaign(
     max_requests: int = MAX_REQUESTS,
     strict: bool = False,
     vendor_has: VendorHas = None,
+    as_of: datetime | str | None = None,
+    timezone: str | None = None,
 ) -> Campaign:
     """Divide the devices that match *expr* among *vendors*, each to the first that can reach it.
 
@@ -84,11 +98,15 @@ def plan_campaign(
         max_requests: Upper limit of native requests, as in `plan`.
         strict: Reject native requests with assumptions, as in `plan`.
         vendor_has: Types of tags that the vendors have, or "all", as in `plan`.
+        as_of: Moment of the question, as in `plan`.
+        timezone: Name of the time zone whose days are meant, as in `plan`.
 
     Raises:
         PlanError: A vendor is listed twice, or the index has no ids of it.
     """
-    expr = index.expand_segments(parse(expr) if isinstance(expr, str) else expr)
+    written = index.expand_segments(parse(expr) if isinstance(expr, str) else expr)
+    asked = read_as_of(as_of, timezone, default_timezone(index))
+    expr = bind(written, asked.moment, asked.zone)
     _validate_vendors(vendors, index)
     resolve_vendor_has(vendor_has, expr, [*index.snapshot.roles, *(() if catalog is None else catalog.attributes)])
     devices = unassigned = index.resolve(expr)
@@ -108,12 +126,20 @@ def plan_campaign(
             max_requests=max_requests,
             strict=strict,
             vendor_has=vendor_has,
+            as_of=asked.moment,
+            timezone=asked.zone.key,
         )
     shares = tuple(
         VendorShare(vendor, reach, len(assigned), *_plan_vendor_share(expr, vendor, assigned, index, plan_for))
         for vendor, reach, assigned in assignments
     )
-    return Campaign(expr, len(devices), len(unassigned), shares, unassigned)
+    shares = tuple(
+        replace_fields(
+            share, plan=replace_fields(share.plan, as_of=asked, written=None if written is expr else written)
+        )
+        for share in shares
+    )
+    return Campaign(expr, written, asked, len(devices), len(unassigned), shares, unassigned)
 
 
 def write_campaign(
@@ -156,7 +182,10 @@ def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
         for share in campaign.shares
     ]
     return {
-        "expression": render(campaign.expr),
+        "expression": render(campaign.written),
+        "bound": render(campaign.expr),
+        "as_of": campaign.as_of.local_time.isoformat(timespec="seconds"),
+        "timezone": campaign.as_of.zone.key,
         "devices": campaign.devices,
         "unreachable": campaign.unreachable_count,
         "vendors": shares,

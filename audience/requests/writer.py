@@ -39,6 +39,10 @@ class EmitResult:
     Devices that a native request reaches are not included in *id_count*: the vendor finds them itself.
 
     Attributes:
+        expression: Audience as it was written.
+        bound: Audience with relative times bound.
+        as_of: Moment of the question, in its time zone; None if it is not known.
+        timezone: Name of the time zone.
         devices: Devices that match the expression.
         id_count: Devices that are listed by id.
         skipped_count: Devices without a deliverable id.
@@ -46,6 +50,9 @@ class EmitResult:
 
     vendor: str
     expression: str
+    bound: str
+    as_of: str | None
+    timezone: str | None
     devices: int
     native: int
     batches: int
@@ -84,7 +91,10 @@ def write_plan(plan: Plan, batches: Batches | None, device_count: int, folder: P
         files.append(write_skipped(folder / SKIPPED_FILE, batches.iter_skipped()))
     result = EmitResult(
         vendor=plan.vendor,
-        expression=render(plan.expr),
+        expression=render(plan.written or plan.expr),
+        bound=render(plan.expr),
+        as_of=None if plan.as_of is None else plan.as_of.local_time.isoformat(timespec="seconds"),
+        timezone=None if plan.as_of is None else plan.as_of.zone.key,
         devices=device_count,
         native=len(plan.native),
         batches=0 if batches is None else len(batches),

@@ -95,13 +95,14 @@ def find_own_function(function: Callable[[Argument], Result]) -> Callable[[Argum
 def guard_emit(emit: Callable[[Expr], Payload], vendor: Vendor) -> Callable[[Expr], Payload]:
     """Wrap *emit* of *vendor*: normalize the expression and refuse every atom of a kind that is not supported.
 
-    References to another vendor are refused too.
+    References to another vendor are refused too, and patterns of values that the vendor may write in other words.
     """
 
     def is_unsupported(leaf: Expr) -> bool:
         is_foreign = isinstance(leaf, Reference) and leaf.vendor != vendor.name
         is_column = isinstance(leaf, Ids) and leaf.kind not in ID_KINDS
-        return type(leaf) not in vendor.supported or is_foreign or is_column
+        is_respelled = isinstance(leaf, Matches) and leaf.type in vendor.value_names
+        return type(leaf) not in vendor.supported or is_foreign or is_column or is_respelled
 
     def is_explained(leaf: Expr) -> bool:
         return type(leaf) in vendor.explained and not isinstance(leaf, Reference | Ids)

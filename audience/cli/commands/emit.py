@@ -59,7 +59,7 @@ def run_emit(
     )
     if by_ids and plan.native:
         reason = Problem("by-ids", "requested with --by-ids")
-        plan = Plan(plan.vendor, audience, (), audience, (reason,), index=device_index)
+        plan = Plan(plan.vendor, plan.expr, (), plan.expr, (reason,), index=device_index).asked_as(plan)
     with output.show_progress() as progress:
         result = write_requests(plan, device_index, out, replace=replace, progress=progress)
     reasons = result.reasons if output.as_json else merge_missing_names(result.reasons, plan.vendor)

@@ -5,7 +5,7 @@ from typing import Any
 
 from audience.cli.output.writer import NOTHING_TO_SEND, problem_json
 from audience.errors import ExpressionError, Problem
-from audience.language.ast import Atom, Expr, Ids, Tag, map_atoms
+from audience.language.ast import Atom, Expr, Ids, Tag, map_operands
 from audience.language.attribute_names import UNTYPED
 from audience.language.parser import parse
 from audience.language.printer import render
@@ -31,7 +31,9 @@ def format_plan_summary(plan: Plan) -> str:
 
 def format_plan_details(plan: Plan) -> str:
     """Return how *plan* was made: the requests, why there are several, the ids, the check and the assumptions."""
-    lines = [f"expression {render_shortened(plan.expr)}"]
+    lines = [] if plan.written is None else [f"as of      {plan.as_of}"]
+    lines.append(f"expression {render_shortened(plan.written or plan.expr)}")
+    lines += [] if plan.written is None else [f"bound      {render_shortened(plan.expr)}"]
     lines += [
         f"split      {format_problem_line(reason)}" for reason in merge_missing_names(plan.split_reasons, plan.vendor)
     ]
@@ -57,7 +59,7 @@ def render_shortened(expr: Expr) -> str:
     >>> render_shortened(Ids("account", tuple(f"a{number}" for number in range(1_000))))
     'account(a0, a1, a2, a3, a4, a5, a6, a7, "… 992 more")'
     """
-    return render(map_atoms(expr, _shorten_ids))
+    return render(map_operands(expr, _shorten_ids))
 
 
 def _shorten_ids(atom: Atom) -> Expr:
@@ -106,6 +108,10 @@ def format_problem_line(problem: Problem) -> str:
 def plan_json(plan: Plan) -> dict[str, Any]:
     """Return *plan* as a JSON object."""
     return {
+        "as_of": None if plan.as_of is None else plan.as_of.local_time.isoformat(timespec="seconds"),
+        "timezone": None if plan.as_of is None else plan.as_of.zone.key,
+        "expression": render(plan.written or plan.expr),
+        "bound": render(plan.expr),
         "requests": len(plan.native),
         "native": list(plan.native),
         "by_ids": None if plan.by_ids is None else render(plan.by_ids),

@@ -8,10 +8,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import TypeAlias
 
 from audience.errors import Problem
-from audience.language.ast import Compare, Expr, Has, Tag, Within, atoms
+from audience.language.ast import AttributeAtom, Expr, Tag, atoms
 from audience.language.attribute_names import UNTYPED
 from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
@@ -30,8 +29,6 @@ from audience.vendors.value_names import list_undocumented_values, read_value
 
 MAX_LISTED = 8  # tags that a message lists
 NOT_AT_VENDOR = "not-at-vendor"  # code of tags that the vendor is not known to have
-
-TypedAtom: TypeAlias = Tag | Compare | Within | Has
 
 
 def restrict_to_declared(
@@ -88,16 +85,12 @@ def _emit_problems(expr: Expr, vendor: Vendor) -> list[Problem]:
     return []
 
 
-def find_undeclared(expr: Expr, catalog: Catalog | None, vendor: Vendor) -> list[TypedAtom]:
+def find_undeclared(expr: Expr, catalog: Catalog | None, vendor: Vendor) -> list[AttributeAtom]:
     """Return the tags and comparisons of *expr* of which *catalog* does not say that *vendor* has them."""
-    return [
-        atom
-        for atom in atoms(expr)
-        if isinstance(atom, Tag | Compare | Within | Has) and not is_declared(atom, catalog, vendor)
-    ]
+    return [atom for atom in atoms(expr) if isinstance(atom, AttributeAtom) and not is_declared(atom, catalog, vendor)]
 
 
-def is_declared(atom: TypedAtom, catalog: Catalog | None, vendor: Vendor) -> bool:
+def is_declared(atom: AttributeAtom, catalog: Catalog | None, vendor: Vendor) -> bool:
     """Return whether *catalog* says that *vendor* has a tag, or all values that a comparison may ask for."""
     attribute = None if catalog is None else catalog.attributes.get(atom.type)
     if attribute is None:
@@ -142,7 +135,7 @@ def _matches(value: str, pattern: str) -> bool:
     return value == pattern or fnmatchcase(value, pattern)
 
 
-def _not_at_vendor_problem(undeclared: Sequence[TypedAtom], catalog: Catalog | None, vendor: Vendor) -> Problem:
+def _not_at_vendor_problem(undeclared: Sequence[AttributeAtom], catalog: Catalog | None, vendor: Vendor) -> Problem:
     """Return one problem for all *undeclared* tags and comparisons, with the lines to add to the catalog."""
     message = f"the vendor is not known to have {_list_names(undeclared)}"
     types = dict.fromkeys(atom.type for atom in undeclared)
@@ -153,7 +146,7 @@ def _not_at_vendor_problem(undeclared: Sequence[TypedAtom], catalog: Catalog | N
     return Problem(NOT_AT_VENDOR, message, undeclared[0].span, hint=hint)
 
 
-def _suggest_line(type_: str, undeclared: Sequence[TypedAtom], catalog: Catalog | None, vendor: Vendor) -> str:
+def _suggest_line(type_: str, undeclared: Sequence[AttributeAtom], catalog: Catalog | None, vendor: Vendor) -> str:
     """Return the table and the key that declare *undeclared*, all of one type."""
     table = f"[{type_}]" if re.fullmatch("[A-Za-z0-9_-]+", type_) else f"[{dump_json(type_)}]"
     if _means_builtin(type_, catalog, vendor):
@@ -166,9 +159,10 @@ def _suggest_line(type_: str, undeclared: Sequence[TypedAtom], catalog: Catalog 
     return f'{table} at = ["{vendor.name}"]'
 
 
-def _list_names(named: Sequence[TypedAtom]) -> str:
+def _list_names(named: Sequence[AttributeAtom]) -> str:
     """Return the tags and the compared attributes of *named*, a long list shortened.
 
+    >>> from audience.language.ast import Compare
     >>> _list_names([Tag("tag", "vip"), Compare("age", "<", "30"), Compare("age", ">", "20")])
     'vip, age'
     """

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from audience.errors import ExpressionError, Problem
-from audience.language.ast import Expr, Reference, atoms, map_atoms
+from audience.language.ast import Expr, Reference, map_operands, walk_operands
 from audience.language.parser import parse
 from audience.language.printer import render
 from audience.language.references import reference_problem
@@ -43,7 +43,7 @@ def _meaning_problems(name: str, text: Any) -> Iterator[Problem]:
     except ExpressionError as error:
         yield from (replace(problem, message=f"{name}: {problem.message}") for problem in error.problems)
         return
-    for reference in (atom for atom in atoms(expr) if isinstance(atom, Reference)):
+    for reference in _list_references(expr):
         message = f"{name}: the meaning of a reference cannot refer to a vendor"
         yield Problem("bad-reference", message, reference.span, hint="write what it means as tags and attributes")
 
@@ -75,7 +75,7 @@ def expand_references(expr: Expr, catalog: Catalog | None, keep_vendor: str | No
     if catalog is None or not catalog.references:
         return expr
     meanings = catalog.references
-    return map_atoms(
+    return map_operands(
         expr,
         lambda atom: (
             meanings.get((atom.vendor, atom.value), atom)
@@ -87,7 +87,11 @@ def expand_references(expr: Expr, catalog: Catalog | None, keep_vendor: str | No
 
 def find_unknown_references(expr: Expr) -> list[Problem]:
     """Return a problem for each reference that is left in *expr*: without its vendor nobody can evaluate it."""
-    return [reference_problem(atom) for atom in atoms(expr) if isinstance(atom, Reference)]
+    return [reference_problem(reference) for reference in _list_references(expr)]
+
+
+def _list_references(expr: Expr) -> list[Reference]:
+    return list(dict.fromkeys(node for node in walk_operands(expr) if isinstance(node, Reference)))
 
 
 def meaning_assumption(expr: Expr, catalog: Catalog | None, keep_vendor: str | None = None) -> list[Problem]:
@@ -95,7 +99,7 @@ def meaning_assumption(expr: Expr, catalog: Catalog | None, keep_vendor: str | N
 
     The list is empty if there are none.
     """
-    references = [atom for atom in atoms(expr) if isinstance(atom, Reference) and atom.vendor != keep_vendor]
+    references = [reference for reference in _list_references(expr) if reference.vendor != keep_vendor]
     meanings = {} if catalog is None else catalog.references
     known = [
         f"{render(reference)} means {render(meanings[reference.vendor, reference.value])!r}"

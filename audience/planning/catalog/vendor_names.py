@@ -18,7 +18,7 @@ from functools import cache
 
 from audience.algebra.request_shape import ListsByKey, RequestShape
 from audience.errors import PayloadError, Problem
-from audience.language.ast import Atom, Compare, Expr, Has, Tag, Within, atoms, map_atoms
+from audience.language.ast import Anniversary, Atom, AttributeAtom, Expr, Has, Matches, Relative, Tag, atoms, map_atoms
 from audience.language.attribute_names import BUILTIN_TYPES, OWN_KEY_PREFIX, UNTYPED
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
@@ -85,14 +85,14 @@ def _to_vendor_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
     match atom:
         case Tag():
             return to_vendor_tag(atom, catalog, vendor)
-        case Compare(type=type_) | Within(type=type_) | Has(type=type_):
-            return replace(atom, type=to_vendor_type(type_, catalog, vendor) or type_)
+        case _ if isinstance(atom, AttributeAtom):
+            return replace(atom, type=to_vendor_type(atom.type, catalog, vendor) or atom.type)
     return atom
 
 
 def _view_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Expr:
     """Return *atom* as *vendor* sees it, with the type of the catalog; an atom with other names is kept."""
-    if not isinstance(atom, Tag | Compare | Within | Has):
+    if not isinstance(atom, AttributeAtom):
         return vendor.view(atom)
     type_, vendor_type = atom.type, to_vendor_type(atom.type, catalog, vendor)
     if vendor_type is None:
@@ -101,9 +101,7 @@ def _view_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Expr:
     return map_atoms(
         viewed,
         lambda each: (
-            replace(each, type=type_)
-            if isinstance(each, Tag | Compare | Within | Has) and each.type == vendor_type
-            else each
+            replace(each, type=type_) if isinstance(each, AttributeAtom) and each.type == vendor_type else each
         ),
     )
 
@@ -120,14 +118,25 @@ def _name_problems(atom: Atom, catalog: Catalog, vendor: Vendor) -> Iterator[Pro
                     is_respelled = vendor_tag == read_value(atom, vendor.value_names)
                     hint = list_values_hint(atom) if is_respelled else None
                     yield Problem("ambiguous-name", message, atom.span, hint=hint)
-        case Compare(type=type_) | Within(type=type_) | Has(type=type_):
-            vendor_type = to_vendor_type(type_, catalog, vendor)
+        case _ if isinstance(atom, AttributeAtom):
+            vendor_type = to_vendor_type(atom.type, catalog, vendor)
             if vendor_type is None:
-                message = f"{render(atom)!r} cannot be asked: {vendor.name} has names for single values of {type_}"
-                yield Problem("no-existence" if isinstance(atom, Has) else "no-ranges", message, atom.span)
-            elif others := find_same_types(type_, vendor_type, catalog, vendor):
-                message = f"{vendor_type} at {vendor.name} is {others[0]}, not {type_}"
+                message = f"{render(atom)!r} cannot be asked: {vendor.name} has names for single values of {atom.type}"
+                yield Problem(_refusal_code(atom), message, atom.span)
+            elif others := find_same_types(atom.type, vendor_type, catalog, vendor):
+                message = f"{vendor_type} at {vendor.name} is {others[0]}, not {atom.type}"
                 yield Problem("ambiguous-name", message, atom.span)
+
+
+def _refusal_code(atom: AttributeAtom) -> str:
+    match atom:
+        case Has():
+            return "no-existence"
+        case Matches():
+            return "no-pattern"
+        case Relative() | Anniversary():
+            return "no-time"
+    return "no-ranges"
 
 
 def _pattern_problems(tag: Tag, catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:
@@ -179,8 +188,8 @@ def _read_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
     match atom:
         case Tag():
             return _read_key(_read_tag(atom, catalog, vendor), catalog, vendor)
-        case Compare(type=vendor_type) | Within(type=vendor_type) | Has(type=vendor_type):
-            return replace(atom, type=_read_type(vendor_type, catalog, vendor))
+        case _ if isinstance(atom, AttributeAtom):
+            return replace(atom, type=_read_type(atom.type, catalog, vendor))
     return atom
 
 
