@@ -334,3 +334,12 @@ def test_vouched_plan_equals_pure_translation(index, expr, text, name):
     assert [each for each in pure.assumptions if each.code not in ignored] == [
         each for each in vouched.assumptions if each.code not in ignored
     ]
+
+
+def test_key_of_attribute_is_read_back_although_untyped_tags_have_names():
+    text = '[province]\nat = ["onesignal"]\n[tag]\nnames.onesignal = "tag_{value}"'
+    found = plan("has(province)", "onesignal", catalog=parse_catalog(text))
+    assert found.native == ({"filters": [{"field": "tag", "key": "province", "relation": "exists"}]},)
+    catalog_vendor = with_catalog_names(get_vendor("onesignal"), parse_catalog(text))
+    tag_province = {"filters": [{"field": "tag", "key": "tag_province", "relation": "exists"}]}
+    assert catalog_vendor.parse(tag_province) == Tag("tag", "province")

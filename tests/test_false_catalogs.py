@@ -168,16 +168,22 @@ def name_at_vendor(type_: str, value: str, declared) -> tuple[str, str] | None:
     return None
 
 
-def devices_at_vendor(devices, declared, seed: int) -> list[set[tuple[str, str]]]:
+def devices_at_vendor(devices, declared, seed: int, vendor: str) -> list[set[tuple[str, str]]]:
     """Return the devices as the vendor knows them: what is declared, and tags of other names on other devices."""
     random = Random(seed)
     names = {pair: name_at_vendor(*pair, declared) for pair in PAIRS}
     others = {(prefix + type_, value) for type_, value in PAIRS for prefix in ("", "attribute.")} - {*names.values()}
     others |= {("tag", f"{type_}_{value}") for type_, value in PAIRS} - {*names.values()}
-    return [
+    known = [
         {names[pair] for pair in device if names[pair]} | {other for other in sorted(others) if random.random() < 0.5}
         for device in devices
     ]
+    return [device | key_tags(device) for device in known] if vendor == "onesignal" else known
+
+
+def key_tags(device: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return the keys of a device at OneSignal, each as the untyped tag that its payloads are read as."""
+    return {("tag", type_.removeprefix("attribute.")) for type_, _ in device if type_ != "tag"}
 
 
 @settings(max_examples=scale(150, 10_000), deadline=None)
@@ -194,7 +200,7 @@ def test_plan_with_false_catalog_reaches_audience_once(tables, data):
     event(next((code for code in ("catalog-contradicted", "not-at-vendor") if code in codes), "other"))
     event(f"native {bool(found.native)}")
     native = [get_vendor(vendor).parse(payload) for payload in found.native]
-    known = devices_at_vendor(devices, declared, number)
+    known = devices_at_vendor(devices, declared, number, vendor)
     reached = Counter(at for part in native for at, device in enumerate(known) if is_inside(part, device))
     if found.by_ids is not None:
         reached += Counter(at for at, device in enumerate(devices) if is_inside(found.by_ids, device))

@@ -187,7 +187,7 @@ def _read_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
     """Return the catalog's atom for *atom* of *vendor*, or raise PayloadError if it is ambiguous."""
     match atom:
         case Tag():
-            return _read_key(_read_tag(atom, catalog, vendor), catalog, vendor)
+            return _read_key(atom, catalog, vendor) or _read_tag(atom, catalog, vendor)
         case _ if isinstance(atom, AttributeAtom):
             return replace(atom, type=_read_type(atom.type, catalog, vendor))
     return atom
@@ -205,13 +205,13 @@ def _read_type(vendor_type: str, catalog: Catalog, vendor: Vendor) -> str:
     raise _ambiguous_name_error(f"{vendor_type} at {vendor.name} is {other}")
 
 
-def _read_key(tag: Tag, catalog: Catalog, vendor: Vendor) -> Tag | Has:
-    """Return an untyped tag as `has(ATTRIBUTE)` if it is the key of an attribute, and else as it is."""
-    viewed = vendor.view(tag) if tag.type == UNTYPED else tag
-    if not isinstance(viewed, Has):
-        return tag
+def _read_key(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Has | None:
+    """Return `has(ATTRIBUTE)` if *vendor_tag* is the key of an attribute and not the name of a tag of the catalog."""
+    viewed = vendor.view(vendor_tag) if vendor_tag.type == UNTYPED else vendor_tag
+    if not isinstance(viewed, Has) or any(find_matching_tags(vendor_tag, catalog, vendor)):
+        return None
     names = [name for name in catalog.attributes if to_vendor_type(name, catalog, vendor) == viewed.type]
-    return replace(viewed, type=names[0]) if names else tag
+    return replace(viewed, type=names[0]) if names else None
 
 
 def _read_tag(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
