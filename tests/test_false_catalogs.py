@@ -175,7 +175,8 @@ def devices_at_vendor(devices, declared, seed: int, vendor: str) -> list[set[tup
     others = {(prefix + type_, value) for type_, value in PAIRS for prefix in ("", "attribute.")} - {*names.values()}
     others |= {("tag", f"{type_}_{value}") for type_, value in PAIRS} - {*names.values()}
     known = [
-        {names[pair] for pair in device if names[pair]} | {other for other in sorted(others) if random.random() < 0.5}
+        {name for pair in device if (name := names[pair])}
+        | {other for other in sorted(others) if random.random() < 0.5}
         for device in devices
     ]
     return [device | key_tags(device) for device in known] if vendor == "onesignal" else known
