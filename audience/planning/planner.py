@@ -44,6 +44,7 @@ from audience.planning.version_comparisons import refuse_version_comparisons
 from audience.planning.vouching import VendorHas, Vouched, resolve_vendor_has
 from audience.vendors import get_vendor
 from audience.vendors.platform_field import platform_tags
+from audience.vendors.relative_times import BOUND_TIME
 from audience.vendors.spec import Restated, Unsupported, Vendor
 from audience.vendors.wrapping import guard_emit
 
@@ -323,9 +324,10 @@ def _plan_native(request: PlanRequest) -> Plan:
 
 
 def _plan_restated(request: PlanRequest, restated: Restated) -> Plan:
-    """Return a plan that sends a payload back to its vendor."""
+    """Return a plan that sends a payload back to its vendor, which counts its relative times itself."""
     vendor, form = request.vendor, request.constrained
-    assumptions = (*vendor.assumptions(form), *restated.assumptions)
+    written = [assumption for assumption in vendor.assumptions(form) if assumption.code != BOUND_TIME]
+    assumptions = (*written, *restated.assumptions)
     return Plan(vendor.name, request.expr, (restated.payload,), None, (), assumptions, (form,), index=request.index)
 
 

@@ -23,6 +23,8 @@ from audience.language.windows import (
     WindowOp,
 )
 
+BOUND_TIME = "bound-time"  # code of the assumption that relative times are those of the question
+NOW = RelativeTime("now")
 MINUTES_PER_HOUR = 60
 MINUTES_PER_DAY = 24 * MINUTES_PER_HOUR
 
@@ -47,7 +49,7 @@ def read_comparison(type_: str, operator: WindowOp, minutes: int) -> Relative | 
     if (duration := _shorten(abs(minutes))) is None:
         return None
     amount, unit = duration
-    time = RelativeTime("now", amount if minutes > 0 else -amount, unit) if minutes else RelativeTime("now")
+    time = RelativeTime("now", amount if minutes > 0 else -amount, unit) if minutes else NOW
     return Relative(type_, Comparison(operator, time))
 
 
@@ -76,7 +78,7 @@ def find_minute_range(between: Between) -> tuple[int, int] | None:
     (-2160, 0)
     """
     match between.written:
-        case Relative(window=Period(amount=amount, unit="minute" | "hour" as unit, direction=direction, of=None)):
+        case Relative(window=Period(amount, "minute" | "hour" as unit, direction, of)) if of in (None, NOW):
             minutes = amount * (MINUTES_PER_HOUR if unit == "hour" else 1)
             return (-minutes, 0) if direction == "past" else (0, minutes)
         case Relative(window=Interval(first=first, last=last)):
@@ -133,4 +135,4 @@ def assume_times(expr: Expr, title: str, rolls: Callable[[Atom], bool] = lambda 
         yield Problem("rolling-time", message)
     if not all(map(rolls, written)):
         message = "days and moments are those of the question, also if the message is sent later or repeated"
-        yield Problem("bound-time", message)
+        yield Problem(BOUND_TIME, message)

@@ -4,7 +4,7 @@ https://docs.airship.com/developer/rest-api/ua/schemas/audience-selection: of th
 specification that it is made from, on 2026-11-28.
 """
 
-from audience.language.ast import Has, Reference
+from audience.language.ast import Anniversary, Between, Has, Reference
 from audience.language.platforms import PLATFORM_TYPE
 from audience.vendors.airship.attributes import view_atom
 from audience.vendors.airship.device_types import PLATFORMS
@@ -15,6 +15,7 @@ from audience.vendors.airship.targeting import (
     assumptions,
     emit,
     parse,
+    restate,
     tag_problems,
     target_ids,
 )
@@ -30,12 +31,13 @@ VENDOR = Vendor(
     id_columns=("airship", "channel"),
     shape=SHAPE,
     platforms=PLATFORMS,
-    supported=TAGS_AND_IDS | COMPARISONS | {Has, Reference},
+    supported=TAGS_AND_IDS | COMPARISONS | {Between, Anniversary, Has, Reference},
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,
     emit=emit,
     view=view_atom,
+    restate=restate,
     target_ids=target_ids,
     max_ids=MAX_SELECTORS,
     max_id_length=36,

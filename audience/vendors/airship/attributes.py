@@ -6,24 +6,21 @@
     joined:2020-04-08                 equals "2020-04-08", by the precision year_month_day
     size > 12, size < 12              greater, less
     size >= 12                        OR of greater and equals
-    joined >= 2020-04-08              after "2020-04-08", which includes that moment
-    joined <= 2020-04-08T12:00:00     before "2020-04-08T12:00:00", likewise
-    joined within 7 days of DAY       range of seven whole days
+    size between 12 and 15            AND of both ends: a device has one value
     NOT has(city)                     is_empty
 
-What only Airship can evaluate is a reference: parts of texts, the order of texts, ranges of moments, JSON attributes,
-and dates that are counted from the time of sending.
+Those of dates are in `dates`. What only Airship can evaluate is a reference: parts of texts, whose case may or may not
+count, the order of texts, JSON attributes, and months and years that are counted from the time of sending.
 """
 
-import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from audience.errors import Problem
 from audience.language.ast import (
-    MAX_WITHIN_DAYS,
+    Anniversary,
     Atom,
+    Between,
     Compare,
     CompareOp,
     Expr,
@@ -33,10 +30,26 @@ from audience.language.ast import (
     Reference,
     Tag,
     Within,
+    all_of,
     any_of,
 )
 from audience.language.printer import render
 from audience.span import Span
+from audience.vendors.airship.dates import (
+    DATE_OPERATORS,
+    DAY_FORMAT,
+    DAY_PRECISION,
+    MONTH_DAY_PRECISION,
+    date_problems,
+    emit_date,
+    is_day,
+    parse_calendar_day,
+    parse_date_comparison,
+    parse_range,
+    view_date,
+    view_range,
+    within_problems,
+)
 from audience.vendors.airship.names import (
     BUILTIN_KEYS,
     DEFAULT_GROUP,
@@ -47,18 +60,15 @@ from audience.vendors.airship.names import (
     find_attribute,
 )
 from audience.vendors.payload_reader import PayloadCursor, format_number
+from audience.vendors.relative_times import split_range
 from audience.vendors.spec import Payload
 
-AttributeAtom: TypeAlias = Tag | Compare | Within | Has
+AttributeAtom: TypeAlias = Tag | Compare | Between | Within | Anniversary | Has
 
 SELECTOR_KEYS = ("attribute", "operator", "value", "precision", "relative_to", "where")
 OPERATORS = ("equals", "contains", "less", "greater", "is_empty", "before", "after", "range")
 NUMBER_OPERATORS: dict[str, CompareOp] = {"greater": ">", "less": "<"}
 OPERATORS_BY_COMPARE_OP = {operator: name for name, operator in NUMBER_OPERATORS.items()}
-DATE_OPERATORS: dict[str, CompareOp] = {"after": ">=", "before": "<="}
-DAY_PRECISION = "year_month_day"
-UNIT_PRECISIONS = ("years", "months", "days", "hours", "minutes")
-DAY_FORMAT = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def parse_attribute(selector: PayloadCursor) -> Expr:
@@ -89,13 +99,16 @@ def _parse_comparison(type_: str, operator: str, selector: PayloadCursor) -> Exp
     """Parse a comparison with a value; None if only Airship can evaluate it."""
     value = selector.require("value", "only is_empty needs no value")
     if operator in DATE_OPERATORS and type_ not in BUILTIN_KEYS:
-        return _parse_date_comparison(type_, operator, selector)
+        return parse_date_comparison(type_, operator, selector)
     if operator == "range" and type_ not in BUILTIN_KEYS:
-        return _parse_range(type_, value)
+        return parse_range(type_, value)
     precision = selector["precision"].value
-    if selector["relative_to"].value is not None or precision not in (None, DAY_PRECISION):
+    if selector["relative_to"].value is not None:
         return None
-    text = _parse_day(value) if precision == DAY_PRECISION else _parse_value(type_, value)
+    if precision in (DAY_PRECISION, MONTH_DAY_PRECISION):
+        is_own = type_ not in BUILTIN_KEYS
+        return parse_calendar_day(type_, value, precision) if operator == "equals" and is_own else None
+    text = _parse_value(type_, value) if precision is None else None
     if text is None:
         return None
     if operator == "equals":
@@ -111,47 +124,6 @@ def _parse_value(type_: str, value: PayloadCursor) -> str | None:
         is_text = type_ in BUILTIN_KEYS or (parse_number(text) is None and not DAY_FORMAT.fullmatch(text))
         return text if is_text else None
     return None if type_ in BUILTIN_KEYS else format_number(value.number())
-
-
-def _parse_day(value: PayloadCursor) -> str | None:
-    """Return a day; None if it is `now` or no day of the calendar."""
-    moment = _parse_moment(value.value)
-    return value.value if moment is not None and DAY_FORMAT.fullmatch(value.value) else None
-
-
-def _parse_date_comparison(type_: str, operator: str, selector: PayloadCursor) -> Expr | None:
-    """Parse before and after a moment, both of which include it; None if it is counted from the time of sending."""
-    value, precision = selector["value"], selector["precision"]
-    moment = _parse_moment(value.value)
-    if isinstance(value.value, str) and moment is None and value.value != "now" and not value.value.isdecimal():
-        hint = "write it like 2019-07-22T13:17:55, in UTC, or a number of units"
-        value.fail("unknown-value", f"expected an ISO 8601 date, found {value.value!r}", hint)
-    if moment is None or selector["relative_to"].value is not None or precision.value not in (None, *UNIT_PRECISIONS):
-        return None
-    if precision.value is not None:
-        precision.warn("a precision beside a date has no documented meaning; it is ignored")
-    names_day = operator == "after" and DAY_FORMAT.fullmatch(value.string())
-    return Compare(type_, DATE_OPERATORS[operator], moment.date().isoformat() if names_day else moment.isoformat())
-
-
-def _parse_range(type_: str, value: PayloadCursor) -> Within | None:
-    """Parse a range of whole days, whose end is not part of it; None if it is one of moments."""
-    bounds = [_parse_moment(bound) for bound in value.string().split("/")]
-    match bounds:
-        case [datetime() as start, datetime() as end] if start < end:
-            days = (end - start).days
-            is_whole = start.time() == end.time() == time.min and days <= MAX_WITHIN_DAYS
-            return Within(type_, days, (end - timedelta(days=1)).date().isoformat()) if is_whole else None
-    value.fail("unknown-value", f"expected two dates, found {value.value!r}", "write it like 2019-03-01/2019-05-11")
-
-
-def _parse_moment(value: Any) -> datetime | None:
-    """Return a date or moment of ISO 8601 in UTC, without a zone; a day begins at midnight. None if it is neither."""
-    try:
-        moment = datetime.fromisoformat(value)
-        return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def parse_number(text: str) -> float | None:
@@ -193,7 +165,7 @@ def join_strict_and_equals(terms: Sequence[Expr]) -> Expr:
 
 
 def emit_attribute(atom: AttributeAtom) -> Payload:
-    """Return the selector of *atom*, for which there are no problems; that of `has` is the NOT of one."""
+    """Return the selector of *atom*, which `view_atom` keeps; that of `has` is the NOT of one."""
     selector = {"attribute": find_attribute(atom.type)}
     match atom:
         case Has():
@@ -201,17 +173,11 @@ def emit_attribute(atom: AttributeAtom) -> Payload:
         case Tag(type=type_, value=value):
             precision = {"precision": DAY_PRECISION} if type_ not in BUILTIN_KEYS and is_day(value) else {}
             return {**selector, "operator": "equals", "value": _format_value(type_, value), **precision}
-        case Compare(type=type_, operator=">=" | "<=" as operator, value=value) if _has_numbers(type_, value):
-            return {"OR": [emit_attribute(Compare(type_, _strict(operator), value)), emit_attribute(Tag(type_, value))]}
         case Compare(type=type_, operator=operator, value=value) if _has_numbers(type_, value):
             name = OPERATORS_BY_COMPARE_OP[operator]
             return {**selector, "operator": name, "value": _format_value(type_, value)}
-        case Within(days=days, day=day):
-            end = datetime.fromisoformat(day) + timedelta(days=1)
-            start = end - timedelta(days=days)
-            return {**selector, "operator": "range", "value": f"{start.isoformat()}/{end.isoformat()}"}
-        case Compare(operator=operator, value=value):
-            return {**selector, "operator": "after" if operator == ">=" else "before", "value": value}
+        case Compare() | Between() | Within() | Anniversary():
+            return {**selector, **emit_date(atom)}
 
 
 def view_atom(atom: Atom) -> Expr:
@@ -221,8 +187,16 @@ def view_atom(atom: Atom) -> Expr:
     Or(terms=(Compare(type='age', operator='>', value='17'), Tag(type='age', value='17')))
     """
     match atom:
-        case Compare(type=type_, operator=">=" | "<=" as operator, value=value) if _has_numbers(type_, value):
+        case Compare(type=type_, operator=operator, value=value) if _has_numbers(type_, value):
+            if operator in NUMBER_OPERATORS.values():
+                return atom
             return any_of([Compare(type_, _strict(operator), value), Tag(type_, value)])
+        case Compare():
+            return atom if any(_comparison_problems(atom)) else view_date(atom)
+        case Between() if any(_range_problems(atom)):
+            return atom
+        case Between(type=type_, low=low):
+            return all_of(map(view_atom, split_range(atom))) if _has_numbers(type_, low) else view_range(atom)
     return atom
 
 
@@ -245,22 +219,20 @@ def _has_numbers(type_: str, value: str) -> bool:
     return type_ in VERSION_TYPES or (type_ not in BUILTIN_KEYS and parse_number(value) is not None)
 
 
-def is_day(value: str) -> bool:
-    """Return whether *value* is a day of the calendar."""
-    return bool(DAY_FORMAT.fullmatch(value)) and _parse_moment(value) is not None
-
-
 def has_number(atom: AttributeAtom) -> bool:
     """Return whether *atom* is about a number."""
-    return isinstance(atom, Tag | Compare) and parse_number(atom.value) is not None
+    match atom:
+        case Tag(value=value) | Compare(value=value) | Between(low=value):
+            return parse_number(value) is not None
+    return False
 
 
 def has_moment(atom: AttributeAtom) -> bool:
     """Return whether *atom* is about days or a moment."""
     match atom:
-        case Within():
+        case Within() | Anniversary():
             return True
-        case Compare(value=value):
+        case Compare(value=value) | Between(low=value):
             return parse_number(value) is None
         case Tag(value=value):
             return is_day(value)
@@ -281,15 +253,14 @@ def attribute_problems(atom: AttributeAtom) -> Iterator[Problem]:
                 yield Problem("illegal-name", f"{render(atom)!r}: {value} is not a day of the calendar", span)
         case Compare():
             yield from _comparison_problems(atom)
-        case Within(days=days, day=day):
-            if atom.type in BUILTIN_KEYS or not is_day(day) or not _has_days_before(day, days):
-                message = f"{render(atom)!r}: Airship has ranges of days of the calendar only"
-                yield Problem("no-ranges", message, atom.span)
-
-
-def _has_days_before(day: str, days: int) -> bool:
-    """Return whether the calendar has *days* days up to *day* and the day after it."""
-    return days <= date.fromisoformat(day).toordinal() < date.max.toordinal()
+        case Between():
+            yield from _range_problems(atom)
+        case Within() | Anniversary() if atom.type in BUILTIN_KEYS:
+            yield Problem("no-ranges", f"{render(atom)!r}: Airship's own {atom.type} is no date", atom.span)
+        case Within():
+            yield from within_problems(atom)
+        case Anniversary() if not atom.is_absolute:
+            yield Problem("no-time", f"{render(atom)!r}: Airship's day of now is of no documented zone", atom.span)
 
 
 def _unknown_type_problem(atom: AttributeAtom) -> Problem:
@@ -306,34 +277,22 @@ def _unknown_type_problem(atom: AttributeAtom) -> Problem:
 
 
 def _comparison_problems(compare: Compare) -> Iterator[Problem]:
-    if _has_numbers(compare.type, compare.value):
+    is_moment = compare.written is not None
+    if _has_numbers(compare.type, compare.value) and not is_moment:
         return
-    moment = _parse_moment(compare.value)
-    if moment is None or compare.type in BUILTIN_KEYS:
+    if compare.type in BUILTIN_KEYS:
         message = f"{render(compare)!r}: Airship compares numbers, dates and versions only"
         yield Problem("no-ranges", message, compare.span)
-    elif is_day(compare.value) and compare.operator != ">=":
-        message = f"{render(compare)!r}: Airship compares moments, of which a day has many"
-        yield Problem("no-ranges", message, compare.span, hint=_moment_hint(compare))
-    elif not is_day(compare.value) and moment.isoformat() != compare.value:
-        hint = f'write "{moment.isoformat()}", which is UTC'
-        yield Problem("no-ranges", f"{render(compare)!r}: Airship compares moments of UTC", compare.span, hint=hint)
-    elif compare.operator not in DATE_OPERATORS.values():
-        message = f"{render(compare)!r}: before and after of Airship include the moment itself"
-        yield Problem("no-ranges", message, compare.span, hint="use <= or >=")
+    else:
+        yield from date_problems(compare)
 
 
-def _moment_hint(compare: Compare) -> str:
-    """Return what to write instead of a comparison with a whole day.
-
-    >>> _moment_hint(Compare("joined", ">", "2020-05-04"))
-    'write joined >= 2020-05-05'
-    """
-    day = date.fromisoformat(compare.value)
-    if compare.operator == ">" and day < date.max:
-        return f"write {compare.type} >= {day + timedelta(days=1)}"
-    last_day = day - timedelta(days=1) if compare.operator == "<" and day > date.min else day
-    return f'write {compare.type} <= "{last_day}T23:59:59"'
+def _range_problems(between: Between) -> Iterator[Problem]:
+    low, high = split_range(between)
+    yield from dict.fromkeys([*_comparison_problems(low), *_comparison_problems(high)])
+    if (parse_number(low.value) is None) != (parse_number(high.value) is None) and low.type not in VERSION_TYPES:
+        message = f"{render(between)!r}: one end is a number and the other is none"
+        yield Problem("no-ranges", message, between.span)
 
 
 def _length_problems(text: str, limit_name: str, span: Span | None) -> Iterator[Problem]:

@@ -1,14 +1,17 @@
 """Targeting of Airship: selectors of tags, attributes and ids in AND, OR and NOT, nested freely."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from audience.algebra.fitting import is_bounded
 from audience.algebra.normal_forms import nnf
 from audience.algebra.request_shape import Tree
-from audience.errors import Problem
+from audience.errors import PayloadWarning, Problem
 from audience.language.ast import (
     And,
+    Anniversary,
+    Between,
     Compare,
     Everyone,
     Expr,
@@ -18,6 +21,7 @@ from audience.language.ast import (
     Not,
     Or,
     Reference,
+    Relative,
     Tag,
     Within,
     all_of,
@@ -26,8 +30,10 @@ from audience.language.ast import (
     negated_tag,
 )
 from audience.language.attribute_names import UNTYPED
+from audience.language.binding import is_relative
 from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
+from audience.language.windows import RelativeTime, window_times
 from audience.vendors.airship import attributes, references
 from audience.vendors.airship.attributes import AttributeAtom
 from audience.vendors.airship.device_types import read_device_type
@@ -41,7 +47,8 @@ from audience.vendors.airship.names import (
 )
 from audience.vendors.airship.references import ALONE_KINDS, PIPELINE_KIND, PIPELINE_WORD
 from audience.vendors.payload_reader import PayloadCursor
-from audience.vendors.spec import Payload, Unsupported, VendorLimit, find_id_problem
+from audience.vendors.relative_times import assume_times, counts_from_now
+from audience.vendors.spec import Payload, Restated, Unsupported, VendorLimit, find_id_problem
 
 MAX_CHILDREN, MAX_NAMES, MAX_SELECTORS = 10, 100, 1_000  # ten lists of a hundred are a thousand
 MAX_CHANNEL_LENGTH = 36
@@ -51,6 +58,7 @@ CHANNEL_KEYS = ("channel", "ios_channel", "android_channel", "amazon_channel", "
 ID_KINDS_BY_KEY: dict[str, IdKind] = {"named_user": "alias", **dict.fromkeys(CHANNEL_KEYS, "registration_id")}
 KEYS_BY_ID_KIND: dict[IdKind, str] = {"alias": "named_user", "registration_id": "channel"}
 SELECTOR_KEYS = ("tag", *ID_KINDS_BY_KEY, "attribute", "activity", *references.KINDS_BY_KEY, *COMPOUND_KEYS)
+TODAY = RelativeTime("today")
 SHAPE = Tree(max_levels=20, max_tags=MAX_SELECTORS, allows_unbounded_not=True)
 
 
@@ -172,6 +180,29 @@ def _parse_compound(operator: str, operand: PayloadCursor, depth: int) -> Expr:
     return all_of(terms) if operator == "AND" else attributes.join_strict_and_equals(terms)
 
 
+def restate(payload: Any) -> Restated | None:
+    """Return the targeting of a push with dates that count from now, which Airship counts itself; None without them.
+
+    >>> selector = {"attribute": "joined", "operator": "after", "value": 7, "precision": "days"}
+    >>> restate({"audience": selector}).payload["audience"]["value"], restate({"audience": {"tag": "a"}})
+    (7, None)
+    """
+    push = PayloadCursor(payload).json_value()
+    if isinstance(push.value, list):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PayloadWarning)  # the caller has parsed it, and knows them
+        times = [atom for atom in atoms(parse(payload)) if is_relative(atom)]
+    if not times:
+        return None
+    audience = push["audience" if "audience" in push else "criteria"].value
+    device_types = {} if push["device_types"].value is None else {"device_types": push["device_types"].value}
+    message = "Airship's day of now, when it sends, is the day of the question"
+    names_day = any(isinstance(atom, Relative | Anniversary) and TODAY in window_times(atom.window) for atom in times)
+    assumptions = (Problem("rolling-time", message),) if names_day else ()
+    return Restated({"audience": audience, **device_types}, assumptions)
+
+
 def emit(expr: Expr) -> Payload:
     """Return the request for *expr*; raise Unsupported with every reason.
 
@@ -199,7 +230,7 @@ def _atom_problems(atom: Expr, *, is_alone: bool) -> Iterator[Problem]:
     match atom:
         case Tag():
             yield from tag_problems(atom)
-        case Compare() | Within() | Has():
+        case Compare() | Between() | Within() | Anniversary() | Has():
             yield from attributes.attribute_problems(atom)
         case Reference():
             yield from references.reference_problems(atom, is_alone=is_alone, parse=_parse_audience)
@@ -249,8 +280,8 @@ def _emit_selector(expr: Expr) -> Payload:
     match expr:
         case Tag() | Ids():
             return _join_selectors("OR", _emit_lists([expr]))
-        case Compare() | Within() | Has():
-            return attributes.emit_attribute(expr)
+        case Compare() | Between() | Within() | Anniversary() | Has():
+            return _emit_viewed(attributes.view_atom(expr), expr)
         case Not(term=Has() as has):
             return attributes.emit_is_empty(has)
         case Not(term=term):
@@ -268,6 +299,15 @@ def _emit_selector(expr: Expr) -> Payload:
             assert isinstance(selector, dict), f"checked by _atom_problems: {expr!r}"
             return selector
     raise AssertionError(f"checked by _atom_problems: {expr!r}")
+
+
+def _emit_viewed(viewed: Expr, atom: AttributeAtom) -> Payload:
+    """Return the selector of *atom*, which Airship has as *viewed*."""
+    if viewed == atom:
+        return attributes.emit_attribute(atom)
+    if isinstance(viewed, Or):
+        return {"OR": [_emit_selector(term) for term in viewed.terms]}  # greater or less before equals
+    return _emit_selector(viewed)
 
 
 def _emit_lists(atoms: Sequence[Tag | Ids]) -> list[Payload]:
@@ -313,12 +353,15 @@ def assumptions(expr: Expr) -> Iterator[Problem]:
     if groups := _sort_distinct(find_group(atom.type) for atom in used if isinstance(atom, Tag)):
         yield Problem("tag-groups", f"Airship has the tag groups {', '.join(groups)}, with the tags of your devices")
     attribute_atoms = [
-        atom for atom in used if isinstance(atom, Tag | Compare | Within | Has) and find_attribute(atom.type)
+        atom
+        for atom in used
+        if isinstance(atom, Tag | Compare | Between | Within | Anniversary | Has) and find_attribute(atom.type)
     ]
     if own := _sort_distinct(find_attribute(atom.type) for atom in attribute_atoms if atom.type not in BUILTIN_KEYS):
         message = f"Airship has the attributes {', '.join(own)}, with the values of your devices, at most one a device"
         yield Problem("one-value", message)
     yield from _value_assumptions(attribute_atoms)
+    yield from assume_times(expr, "Airship", counts_from_now)
 
 
 def _sort_distinct(names: Iterable[str | None]) -> list[str]:
@@ -332,7 +375,7 @@ def _value_assumptions(attribute_atoms: Sequence[AttributeAtom]) -> Iterator[Pro
         yield Problem("numbers", f"the values of {', '.join(names)} are numbers at Airship")
     if names := _sort_distinct(find_attribute(atom.type) for atom in own if attributes.has_moment(atom)):
         yield Problem("dates", f"the values of {', '.join(names)} are dates at Airship; days begin at midnight UTC")
-    values = [atom for atom in attribute_atoms if isinstance(atom, Tag | Compare) and atom not in own]
+    values = [atom for atom in attribute_atoms if isinstance(atom, Tag | Compare | Between) and atom not in own]
     if values:
         spelled = ", ".join(_sort_distinct(map(render, values)))
         yield Problem("vendor-values", f"Airship spells its own values so: {spelled}")
