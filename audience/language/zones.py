@@ -11,6 +11,7 @@ from audience.errors import ExpressionError, Problem
 from audience.language.suggest import did_you_mean
 
 DEFAULT_ZONE = "UTC"
+UTC_ZONE = ZoneInfo(DEFAULT_ZONE)
 MICROSECOND = timedelta(microseconds=1)
 SECOND = 1_000_000  # microseconds
 DAY = 86_400 * SECOND

@@ -56,8 +56,8 @@ def lint(
     asked = read_as_of(as_of, timezone, default_timezone(index))
     expr = bind(expr, asked.moment, asked.zone)
     roles = {} if index is None else index.snapshot.roles
-    catalog = with_column_types(catalog, roles)
-    problems = list(_find_logic_problems(unify_values(expr, catalog, roles), catalog))
+    catalog = with_column_types(catalog, roles, asked.zone)
+    problems = list(_find_logic_problems(unify_values(expr, catalog, roles, asked.zone), catalog))
     if catalog is not None:
         problems += _find_unknown_names(expr, catalog)
     if index is None:

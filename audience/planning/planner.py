@@ -122,9 +122,9 @@ def plan(
         require_known_calls(expr, index.snapshot.manifest.columns)
     written, expr = expr, bind(expr, asked.moment, asked.zone)
     roles = {} if index is None else index.snapshot.roles
-    catalog = with_column_types(catalog, roles)
+    catalog = with_column_types(catalog, roles, asked.zone)
     constraints = NO_CONSTRAINTS if catalog is None else catalog.constraints
-    simplified = simplify(nnf(simplify(unify_values(expr, catalog, roles))))
+    simplified = simplify(nnf(simplify(unify_values(expr, catalog, roles, asked.zone))))
     expanded = _write_out_thresholds(simplify(nnf(expand_comparisons(simplified, catalog))))
     record = get_vendor(vendor, can="emit")
     record = assume_undocumented_nots(record) if id_vendor == vendor else refuse_undocumented_nots(record)

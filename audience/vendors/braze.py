@@ -159,7 +159,7 @@ def _parse_status(key: str, status: PayloadCursor) -> Expr:
 def _parse_last_used(filter_: PayloadCursor) -> Expr:
     filter_.only(("comparison", "value"))
     operator = DATE_COMPARE_OPS[filter_["comparison"].enum(DATE_COMPARE_OPS)]
-    return Compare("last_used_app", operator, filter_["value"].timestamp().isoformat())
+    return Compare("last_used_app", operator, filter_["value"].instant())
 
 
 def _parse_attribute(attribute: PayloadCursor) -> Expr:
@@ -178,7 +178,7 @@ def _parse_attribute(attribute: PayloadCursor) -> Expr:
         case "exists" | "does_not_exist":
             return Has(type_) if comparison == "exists" else Not(Has(type_))
         case "after" | "before":
-            return Compare(type_, DATE_COMPARE_OPS[comparison], value.timestamp().isoformat())
+            return Compare(type_, DATE_COMPARE_OPS[comparison], value.instant())
     if comparison in NUMBER_COMPARE_OPS:
         return _parse_comparison(type_, comparison, value)
     if comparison in REFERENCE_COMPARISONS:

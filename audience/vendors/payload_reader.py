@@ -221,19 +221,18 @@ class PayloadCursor:
             self.fail("wrong-type", f"expected a number, found {self.value!r}")
         return self.value
 
-    def timestamp(self) -> datetime:
-        """Return an ISO 8601 timestamp in UTC, without a zone as in device tables, and warn of that."""
+    def instant(self) -> str:
+        """Return an ISO 8601 timestamp, which must have a zone, as expressions have instants: in UTC, with a Z."""
         string = self.string()
         hint = "write it like 2019-07-22T13:17:55Z"
         try:
             zoned = datetime.fromisoformat(string)
-            timestamp = zoned.astimezone(UTC).replace(tzinfo=None)
+            instant = zoned.astimezone(UTC).replace(tzinfo=None)
         except (ValueError, OverflowError):
             self.fail("unknown-value", f"expected an ISO 8601 timestamp, found {string!r}", hint)
         if zoned.tzinfo is None:
             self.fail("unknown-value", f"expected a timestamp with a zone, found {string!r}", hint)
-        self.warn("timestamps of a device table have no zone; this one is read in UTC")
-        return timestamp
+        return f"{instant.isoformat()}Z"
 
     def check_limit(self, limit: VendorLimit, count: int, noun: str, hint: str = "send several requests") -> None:
         """Fail if *count* exceeds *limit*; *noun* is the counted thing, in the plural."""

@@ -254,6 +254,7 @@ def _parse_date_criterion(type_: str, comparison: str, values: PayloadCursor) ->
         values.fail("ambiguous", f"{comparison} with several dates", "give each a dimension of its own")
     moment = _parse_moment(moments[0])
     if comparison == "ON":
+        values.warn("the day is one of UTC; in an expression it is a day of the index's time zone")
         return Tag(type_, moment.partition("T")[0])  # whatever the time of day
     return Compare(type_, DATE_COMPARE_OPS[comparison], moment)
 
@@ -261,7 +262,7 @@ def _parse_date_criterion(type_: str, comparison: str, values: PayloadCursor) ->
 def _parse_moment(value: PayloadCursor) -> str:
     """Return a moment in UTC, or a day: Pinpoint documents moments only, and people write days."""
     if not DAY_FORMAT.fullmatch(value.string()):
-        return value.timestamp().isoformat()
+        return value.instant()
     try:
         return date.fromisoformat(value.string()).isoformat()
     except ValueError:

@@ -22,13 +22,12 @@ from audience.index.schema.value_types import VERSION, value_type_of
 from audience.index.storage.list_columns import arrays_to_lists, element_type, flatten_lists, is_list
 from audience.index.storage.polars_bridge import with_elements
 from audience.language.platforms import PLATFORM_TYPE, find_platform_renames
-from audience.language.zones import DEFAULT_ZONE
+from audience.language.zones import DEFAULT_ZONE, UTC_ZONE
 
 Cast: TypeAlias = Callable[[pl.Series, Column, int], pl.Series]  # values, their column, number of the first row
 Convert: TypeAlias = Callable[[pl.Expr], pl.Expr]
 
 MAX_SHOWN_ROWS = 5
-UTC_ZONE = ZoneInfo(DEFAULT_ZONE)
 MAX_WHOLE_FLOAT = 1e15  # a whole float below is stored without a fraction, as 30 instead of 30.0
 PLAIN_VERSION_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,9}){0,9}$"  # a version in any case; other strings need a parser
 DATE_PATTERN = r"^(\d{4}-\d{2}-\d{2}|\d{8})$"

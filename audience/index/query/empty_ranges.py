@@ -1,13 +1,16 @@
 """Find comparisons that no single value meets at once, such as `age < 10 AND age > 20`."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TypeAlias
+from zoneinfo import ZoneInfo
 
 from audience.algebra.normal_forms import nnf
 from audience.algebra.simplification import simplify
 from audience.errors import ExpressionError, Problem
+from audience.index.query.instants import are_disjoint
 from audience.index.schema.columns import Role
 from audience.index.schema.value_types import (
     DATE,
@@ -20,6 +23,7 @@ from audience.index.schema.value_types import (
 )
 from audience.language.ast import And, Between, Compare, CompareOp, Expr, Limit, Not, Top, Within, walk
 from audience.language.printer import render
+from audience.language.zones import UTC_ZONE
 
 Comparison: TypeAlias = Compare | Within
 Condition: TypeAlias = Comparison | Between
@@ -27,13 +31,16 @@ NEGATED_OPS: Mapping[CompareOp, CompareOp] = {"<": ">=", "<=": ">", ">": "<=", "
 Bound: TypeAlias = tuple[SortKey, int]  # a key; 1 just above it, -1 just below it
 
 
-def find_empty_ranges(expr: Expr, roles: Mapping[str, Role], multi_valued: frozenset[str]) -> Iterator[Problem]:
+def find_empty_ranges(
+    expr: Expr, roles: Mapping[str, Role], multi_valued: frozenset[str], zone: ZoneInfo = UTC_ZONE
+) -> Iterator[Problem]:
     """Yield a problem for each range, or AND of comparisons of one attribute, that no single value meets.
 
     Args:
         expr: Expression to search.
         roles: Types of the attributes that are known. The type of another one is guessed from the operands.
         multi_valued: Attributes of which a device may have several values, on both sides of such a range.
+        zone: Time zone of the days of instants.
 
     >>> from audience.language.parser import parse
     >>> [problem.code for problem in find_empty_ranges(parse("age < 10 AND age > 20"), {}, frozenset())]
@@ -43,15 +50,17 @@ def find_empty_ranges(expr: Expr, roles: Mapping[str, Role], multi_valued: froze
     """
     for node in walk(simplify(nnf(expr))):
         match node:
-            case Between() if _is_empty([node], roles):
+            case Between() if _is_empty([node], roles, zone):
                 yield _build_problem([node])
             case And():
                 for type_, conditions in _group_conditions(node).items():
-                    is_reported = any(isinstance(each, Between) and _is_empty([each], roles) for each in conditions)
-                    if type_ not in multi_valued and not is_reported and _is_empty(conditions, roles):
+                    is_reported = any(
+                        isinstance(each, Between) and _is_empty([each], roles, zone) for each in conditions
+                    )
+                    if type_ not in multi_valued and not is_reported and _is_empty(conditions, roles, zone):
                         yield _build_problem(conditions)
             case Limit(term=term) | Top(term=term):
-                yield from find_empty_ranges(term, roles, multi_valued)
+                yield from find_empty_ranges(term, roles, multi_valued, zone)
 
 
 def _group_conditions(node: And) -> dict[str, list[Condition]]:
@@ -82,8 +91,12 @@ def _accepts_operands(value_type: ValueType, conditions: Sequence[Comparison]) -
     return value_type.is_ordered
 
 
-def _is_empty(conditions: Sequence[Condition], roles: Mapping[str, Role]) -> bool:
+def _is_empty(conditions: Sequence[Condition], roles: Mapping[str, Role], zone: ZoneInfo) -> bool:
     """Return whether the highest lower bound of *conditions* is above their lowest upper bound."""
+    if roles.get(conditions[0].type) == "time":
+        with suppress(ExpressionError):
+            return are_disjoint(conditions, zone)
+        return False
     comparisons = [comparison for condition in conditions for comparison in _as_comparisons(condition)]
     value_type = _value_type_of(comparisons, roles)
     if value_type is None:
@@ -108,11 +121,11 @@ def _lower_bound(condition: Comparison, value_type: ValueType) -> Bound | None:
     key = parse_operand(condition, value_type)
     match condition:
         case Within(days=days):
-            return value_type.first_key(key - timedelta(days=min(days, key.toordinal()) - 1)), 0
+            return key - timedelta(days=min(days, key.toordinal()) - 1), 0
         case Compare(operator=">"):
-            return value_type.last_key(key), 1
+            return key, 1
         case Compare(operator=">="):
-            return value_type.first_key(key), 0
+            return key, 0
     return None
 
 
@@ -120,9 +133,9 @@ def _upper_bound(condition: Comparison, value_type: ValueType) -> Bound | None:
     key = parse_operand(condition, value_type)
     match condition:
         case Within() | Compare(operator="<="):
-            return value_type.last_key(key), 0
+            return key, 0
         case Compare(operator="<"):
-            return value_type.first_key(key), -1
+            return key, -1
     return None
 
 

@@ -1,16 +1,18 @@
 """Break a count down: the tree of an expression with the number of devices at every node, like a funnel."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
 
 from audience.index.query.evaluate import ALL_ROWS, combine_threshold, count_live, evaluate_in_shard
-from audience.index.query.validate import validate_and_expand
+from audience.index.query.questions import bind_segments
+from audience.index.query.validate import atoms_of_operands, validate_and_expand
 from audience.index.storage.bitmaps import RowSet, intersect, union
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
-from audience.language.as_of import AsOf
-from audience.language.ast import And, Except, Expr, Limit, Not, Or, Split, Threshold, Top, operands
+from audience.language.as_of import AsOf, read_as_of
+from audience.language.ast import And, Except, Expr, Limit, Not, Or, Split, Threshold, Top, map_atoms, operands
 from audience.language.describe import node_label
 from audience.language.printer import quote_name
 
@@ -35,26 +37,34 @@ class ExplainLine:
 
 def explain_expr(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> list[ExplainLine]:
     """Return one line for each node of *expr*, parents before children."""
-    expanded = validate_and_expand(expr, snapshot, as_of)
-    shards = [_explain_node(expanded, shard, 0)[0] for shard in snapshot.shards]
+    asked = as_of or read_as_of(default_timezone=snapshot.timezone)
+    validate_and_expand(expr, snapshot, asked)
+    written = bind_segments(expr, snapshot, asked)  # with days and times as they are written
+    leaves: dict[Expr, Expr] = {atom: validate_and_expand(atom, snapshot, asked) for atom in atoms_of_operands(written)}
+    shards = [_explain_node(written, shard, leaves, 0)[0] for shard in snapshot.shards]
     return [reduce(ExplainLine.__add__, lines) for lines in zip(*shards, strict=True)]
 
 
 def _explain_node(
-    expr: Expr, shard: Shard, depth: int, remaining: RowSet | None = None
+    expr: Expr, shard: Shard, leaves: Mapping[Expr, Expr], depth: int, remaining: RowSet | None = None
 ) -> tuple[list[ExplainLine], RowSet]:
     """Return the lines of *expr* and its rows; every node is evaluated once.
 
-    *remaining* holds the rows left in the enclosing AND before this operand.
+    Args:
+        expr: Expression as it is written.
+        shard: Shard with the rows.
+        leaves: What is evaluated in place of each atom.
+        depth: Level of the node.
+        remaining: Rows left in the enclosing AND before this operand.
     """
     if isinstance(expr, And):
-        return _explain_and(expr, shard, depth)
+        return _explain_and(expr, shard, leaves, depth)
     if not operands(expr) or (isinstance(expr, Not) and not operands(expr.term)):
-        rows = evaluate_in_shard(expr, shard)
+        rows = evaluate_in_shard(map_atoms(expr, lambda atom: leaves[atom]), shard)
         line = _build_line(depth, node_label(expr), rows, shard)
         return [line, *_explain_variants(expr, shard, depth + 1, remaining)], rows
-    explained = [_explain_node(term, shard, depth + 1) for term in operands(expr)]
-    rows = _combine_rows(expr, [row_set for _, row_set in explained], shard)
+    explained = [_explain_node(term, shard, leaves, depth + 1) for term in operands(expr)]
+    rows = _combine_rows(leaves.get(expr, expr), [row_set for _, row_set in explained], shard)
     line = _build_line(depth, node_label(expr), rows, shard)
     return [line, *(operand_line for lines, _ in explained for operand_line in lines)], rows
 
@@ -75,11 +85,11 @@ def _combine_rows(expr: Expr, row_sets: list[RowSet], shard: Shard) -> RowSet:
     raise AssertionError(f"{expr!r} was not expanded")
 
 
-def _explain_and(expr: And, shard: Shard, depth: int) -> tuple[list[ExplainLine], RowSet]:
+def _explain_and(expr: And, shard: Shard, leaves: Mapping[Expr, Expr], depth: int) -> tuple[list[ExplainLine], RowSet]:
     """Return the lines of an AND and its rows; each operand's first line has the devices left after it."""
     remaining, operand_lines = ALL_ROWS, list[ExplainLine]()
     for term in expr.terms:
-        lines, rows = _explain_node(term, shard, depth + 1, remaining)
+        lines, rows = _explain_node(term, shard, leaves, depth + 1, remaining)
         remaining = intersect([remaining, rows])
         operand_lines += [replace(lines[0], remaining=count_live(remaining, shard)), *lines[1:]]
     return [_build_line(depth, node_label(expr), remaining, shard), *operand_lines], remaining

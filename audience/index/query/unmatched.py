@@ -1,14 +1,16 @@
 """Find tags, ids and ranges of an expression that no device has: legal, but often slips."""
 
 from collections.abc import Iterator
+from zoneinfo import ZoneInfo
 
 from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.query.empty_ranges import find_empty_ranges
 from audience.index.query.evaluate import count_devices
+from audience.index.query.questions import bind_segments
 from audience.index.query.validate import atoms_of_operands, suggest_same_value, validate_and_expand
 from audience.index.storage.snapshot import Snapshot
-from audience.language.as_of import AsOf
+from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import Expr, Ids, Matches, Tag
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
@@ -20,27 +22,29 @@ MAX_HINTED_TAGS = 5  # finding a similar tag reads all values of the attribute
 def find_unmatched(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> list[Problem]:
     """Return a problem for each tag, id list and range of *expr* that no device has, with hints for the first tags."""
     problems: list[Problem] = []
-    expanded = validate_and_expand(expr, snapshot, as_of)
-    for atom in atoms_of_operands(expanded):
+    asked = as_of or read_as_of(default_timezone=snapshot.timezone)
+    validate_and_expand(expr, snapshot, asked)
+    written = bind_segments(expr, snapshot, asked)  # with days and times as they are written
+    for atom in atoms_of_operands(written):
         match atom:
-            case Tag() if count_devices(atom, snapshot) == 0:
+            case Tag() if count_devices(atom, snapshot, asked) == 0:
                 hint = _suggest_tag(atom, snapshot) if len(problems) < MAX_HINTED_TAGS else None
                 problems.append(Problem("no-device", f"no device has {render(atom)!r}", atom.span, hint=hint))
-            case Matches() if count_devices(atom, snapshot) == 0:
+            case Matches() if count_devices(atom, snapshot, asked) == 0:
                 problems.append(Problem("no-device", f"no device has a value for {render(atom)!r}", atom.span))
             case Ids():
                 problems += _find_missing_ids(atom, snapshot)
-    return [*problems, *_find_empty_ranges(expanded, snapshot)]
+    return [*problems, *_find_empty_ranges(written, snapshot, asked.zone)]
 
 
-def _find_empty_ranges(expr: Expr, snapshot: Snapshot) -> Iterator[Problem]:
+def _find_empty_ranges(expr: Expr, snapshot: Snapshot, zone: ZoneInfo) -> Iterator[Problem]:
     multi_valued = {
         attribute.name
         for shard in snapshot.shards
         for attribute in shard.attributes.values()
         if not attribute.is_single_valued
     }
-    return find_empty_ranges(expr, snapshot.roles, frozenset(multi_valued))
+    return find_empty_ranges(expr, snapshot.roles, frozenset(multi_valued), zone)
 
 
 def _find_missing_ids(ids: Ids, snapshot: Snapshot) -> list[Problem]:

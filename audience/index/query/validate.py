@@ -3,12 +3,17 @@
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
+from functools import partial
 from typing import TypeAlias
+from zoneinfo import ZoneInfo
 
 from audience.errors import ExpressionError, Problem
+from audience.index.query.attribute_rows import sorted_values
+from audience.index.query.instants import expand_anniversaries, to_instants
 from audience.index.query.questions import bind_segments
 from audience.index.schema.columns import Role, list_id_calls, select_existence_columns, select_id_columns
-from audience.index.schema.value_types import parse_bounds, parse_operand, value_type_of
+from audience.index.schema.value_types import ValueQuery, parse_bounds, parse_operand, value_type_of, year_bounds
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf
@@ -46,7 +51,7 @@ MIRRORED_OPS: Mapping[CompareOp, CompareOp] = {"<": ">", "<=": ">=", ">": "<", "
 
 
 def validate_and_expand(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> Expr:
-    """Return *expr* with every segment replaced by its saved expression, and relative times by what they are.
+    """Return *expr* as it is evaluated: with saved expressions for segments, and instants in UTC for days and times.
 
     Each expression object is validated once for a snapshot. One with relative times is bound whenever it is asked, and
     what it is bound to is validated once.
@@ -59,34 +64,49 @@ def validate_and_expand(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = Non
     Raises:
         ExpressionError: *snapshot* does not have something that the expression refers to.
     """
+    zone = snapshot.zone if as_of is None else as_of.zone
     cached = snapshot.validated_exprs.get(id(expr))
-    if cached is not None and cached[0] is expr:
-        return cached[1]
+    if cached is not None and cached[0] is expr and cached[1] is zone:
+        return cached[2]
     expanded = expand_segments(expr, snapshot.segments)
     if is_relative(expanded):
-        return _validate_bound(bind_segments(expanded, snapshot, as_of), snapshot)
-    _validate_atoms(expanded, snapshot)
+        return _validate_bound(bind_segments(expanded, snapshot, as_of), zone, snapshot)
+    evaluated = _validate_atoms(expanded, zone, snapshot)
     if len(snapshot.validated_exprs) >= MAX_VALIDATED_EXPRS:
         snapshot.validated_exprs.clear()
-    snapshot.validated_exprs[id(expr)] = expr, expanded
-    return expanded
+    snapshot.validated_exprs[id(expr)] = expr, zone, evaluated
+    return evaluated
 
 
-def _validate_bound(expr: Expr, snapshot: Snapshot) -> Expr:
-    """Return the first object that is equal to *expr*, since operands are cached by the identity of an expression."""
-    known = snapshot.bound_exprs.get(expr)
+def _validate_bound(expr: Expr, zone: ZoneInfo, snapshot: Snapshot) -> Expr:
+    """Return one object for all equal expressions, since operands are cached by the identity of an expression."""
+    known = snapshot.bound_exprs.get((expr, zone))
     if known is not None:
         return known
-    _validate_atoms(expr, snapshot)
+    evaluated = _validate_atoms(expr, zone, snapshot)
     if len(snapshot.bound_exprs) >= MAX_VALIDATED_EXPRS:
         snapshot.bound_exprs.clear()
-    snapshot.bound_exprs[expr] = expr
-    return expr
+    snapshot.bound_exprs[expr, zone] = evaluated
+    return evaluated
 
 
-def _validate_atoms(expr: Expr, snapshot: Snapshot) -> None:
+def _validate_atoms(expr: Expr, zone: ZoneInfo, snapshot: Snapshot) -> Expr:
+    """Check every atom of *expr*, and return it with instants in UTC for days and times of *zone*."""
     for atom in atoms_of_operands(expr):
         _validate_atom(atom, snapshot)
+    instants = to_instants(expr, snapshot.roles, zone)
+    return expand_anniversaries(instants, snapshot.roles, zone, partial(_find_years, snapshot))
+
+
+def _find_years(snapshot: Snapshot, type_: str) -> range:
+    """Return the years in UTC of the values of an attribute of instants, and one year more on both sides."""
+    attributes = [(shard.attributes[type_], shard) for shard in snapshot.shards if type_ in shard.attributes]
+    bounds = [year_bounds(sorted_values(attribute, shard)) for attribute, shard in attributes]
+    years = [bound for bound in bounds if bound[0] < bound[1]]
+    if not years:
+        return range(0)
+    first, stop = min(start for start, _ in years), max(stop for _, stop in years)
+    return range(max(first - 1, date.min.year), min(stop, date.max.year) + 1)
 
 
 def atoms_of_operands(expr: Expr) -> list[Atom]:
@@ -99,7 +119,7 @@ def _validate_atom(atom: Atom, snapshot: Snapshot) -> None:
         case Tag(type=type_, value=name) if type_ == UNTYPED and _is_column(name, snapshot):
             _validate_bare_tag(atom, snapshot)
         case Tag():
-            parse_operand(atom, value_type_of(_require_role(atom, snapshot)))
+            _validate_operands(atom, _require_role(atom, snapshot))
         case Compare() | Within() | Between():
             _validate_comparison(atom, snapshot)
         case Matches():
@@ -151,13 +171,19 @@ def _suggest_condition(tag: Tag, snapshot: Snapshot) -> str:
 
 
 def _validate_comparison(query: Compare | Within | Between, snapshot: Snapshot) -> None:
-    value_type = value_type_of(_require_role(query, snapshot))
-    if not value_type.is_ordered:
+    role = _require_role(query, snapshot)
+    if not value_type_of(role).is_ordered:
         raise ExpressionError(_no_order_problem(query.type, render(query), query.span))
+    _validate_operands(query, role)
+
+
+def _validate_operands(query: ValueQuery, role: Role) -> None:
+    if role == "time":
+        return  # `to_instants` parses those of instants
     if isinstance(query, Between):
-        parse_bounds(query, value_type)
+        parse_bounds(query, value_type_of(role))
     else:
-        parse_operand(query, value_type)
+        parse_operand(query, value_type_of(role))
 
 
 def _no_order_problem(type_: str, text: str, span: Span | None) -> Problem:

@@ -1,7 +1,7 @@
 """Types of attribute values: how they are parsed and ordered.
 
-A query names a range of ranks in the sorted values: `age < 30` all ranks before 30, `seen = 2020-04-06` all timestamps
-of that day. Values are stored as strings; each type has one sort *key* for them.
+A query names a range of ranks in the sorted values: `age < 30` all ranks before 30. Values are stored as strings; each
+type has one sort *key* for them. Timestamps are stored in UTC, and the operands of a query are instants in UTC.
 """
 
 from bisect import bisect_left, bisect_right
@@ -23,6 +23,7 @@ from audience.language.windows import Comparison
 
 SortKey: TypeAlias = Any  # a Decimal, date, datetime or Version; of strings, the string
 RankRange: TypeAlias = tuple[int, int]  # half-open
+ValueQuery: TypeAlias = Tag | Compare | Within | Between
 MAX_STORED_EXPONENT = 60  # stored numbers have fewer digits before and after the point
 
 
@@ -38,8 +39,6 @@ class ValueType:
         example: Description with an example, for error messages.
         parse: Returns the sort key of a string, or raises ValueError.
         parse_operand: Like *parse*, for the value of a query.
-        first_key: Returns the first key that a key of a query covers.
-        last_key: Returns the last key that a key of a query covers.
         to_number: Returns a key as the number by which it is bit-sliced.
         from_number: Returns the key of such a number.
         is_ordered: Whether queries may compare values.
@@ -51,8 +50,6 @@ class ValueType:
     example: str
     parse: Callable[[str], SortKey]
     parse_operand: Callable[[str], SortKey]
-    first_key: Callable[[SortKey], SortKey] = _identity
-    last_key: Callable[[SortKey], SortKey] = _identity
     to_number: Callable[[SortKey], Decimal | int] = _identity
     from_number: Callable[[Decimal], SortKey] = _identity
     is_ordered: bool = True
@@ -78,33 +75,12 @@ def _parse_decimal(text: str) -> Decimal:
     return number
 
 
-def _parse_datetime(text: str) -> datetime:
-    timestamp = datetime.fromisoformat(text)
-    if timestamp.tzinfo:
-        raise ValueError(text)
-    return timestamp
-
-
 def _parse_instant(text: str) -> datetime:
     """Parse a timestamp with a zone; return it in UTC, without the zone."""
     timestamp = datetime.fromisoformat(text)
     if timestamp.tzinfo is None:
         raise ValueError(text)
     return timestamp.astimezone(UTC).replace(tzinfo=None)
-
-
-def _parse_date_or_datetime(text: str) -> date:
-    """Parse a timestamp, or a day, which covers all timestamps of that day."""
-    is_date = text.isdecimal() or len(text) == len("2020-04-08")
-    return date.fromisoformat(text) if is_date else _parse_datetime(text)
-
-
-def _start_of_day(key: date) -> datetime:
-    return key if isinstance(key, datetime) else datetime.combine(key, datetime.min.time())
-
-
-def _end_of_day(key: date) -> datetime:
-    return key if isinstance(key, datetime) else datetime.combine(key, datetime.max.time())
 
 
 def _days_since_epoch(key: date) -> int:
@@ -136,9 +112,7 @@ DATE = ValueType(
 TIME = ValueType(
     example='a day or a timestamp, like 2020-04-08, "2020-04-08T12:30" or "2020-04-08T12:30Z"',
     parse=_parse_instant,
-    parse_operand=_parse_date_or_datetime,
-    first_key=_start_of_day,
-    last_key=_end_of_day,
+    parse_operand=_parse_instant,
     to_number=_microseconds_since_epoch,
     from_number=_datetime_from_number,
     has_days=True,
@@ -245,7 +219,7 @@ def find_anniversary_ranges(query: Anniversary, sorted_values: SortedValues) -> 
     assert isinstance(query.window, Comparison)
     month, day = map(int, str(query.window.time).split("-"))
     ranges = []
-    for year in range(*_year_bounds(sorted_values)):
+    for year in range(*year_bounds(sorted_values)):
         try:
             key = date(year, month, day)
         except ValueError:  # 29 February
@@ -256,8 +230,8 @@ def find_anniversary_ranges(query: Anniversary, sorted_values: SortedValues) -> 
     return ranges
 
 
-def _year_bounds(sorted_values: SortedValues) -> RankRange:
-    """Return the first year of some days, and the year after the last one."""
+def year_bounds(sorted_values: SortedValues) -> RankRange:
+    """Return the first year of some days or timestamps, and the year after the last one."""
     if not sorted_values.size:
         return 0, 0
     try:
@@ -317,11 +291,11 @@ class SortedStrings:
 
     def rank_below(self, key: SortKey) -> int:
         """Return the number of values before *key*."""
-        return bisect_left(self.strings, self.value_type.first_key(key), key=self.value_type.parse)
+        return bisect_left(self.strings, key, key=self.value_type.parse)
 
     def rank_through(self, key: SortKey) -> int:
         """Return the number of values before or equal to *key*."""
-        return bisect_right(self.strings, self.value_type.last_key(key), key=self.value_type.parse)
+        return bisect_right(self.strings, key, key=self.value_type.parse)
 
     def key_at(self, rank: int) -> SortKey:
         """Return the key of the value at *rank*."""
@@ -340,11 +314,11 @@ class ArithmeticValues:
 
     def rank_below(self, key: SortKey) -> int:
         """Return the number of values before *key*."""
-        return self._clamp_rank(ceil(self._fractional_rank(self.value_type.first_key(key))))
+        return self._clamp_rank(ceil(self._fractional_rank(key)))
 
     def rank_through(self, key: SortKey) -> int:
         """Return the number of values before or equal to *key*."""
-        return self._clamp_rank(floor(self._fractional_rank(self.value_type.last_key(key))) + 1)
+        return self._clamp_rank(floor(self._fractional_rank(key)) + 1)
 
     def key_at(self, rank: int) -> SortKey:
         """Return the key of the value at *rank*."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from audience.errors import DamagedError, InvalidIndexError, Problem
 from audience.html_table import format_html_table
@@ -18,6 +19,7 @@ from audience.index.storage.shard import Shard, ShardGroup
 from audience.language.ast import Expr
 from audience.language.parser import parse
 from audience.language.validation import join_some
+from audience.language.zones import open_zone
 
 
 class Snapshot:
@@ -37,8 +39,8 @@ class Snapshot:
         self.storage = storage
         self.manifest = manifest
         self.cache = RowSetCache(cache_bytes)
-        self.validated_exprs: dict[int, tuple[Expr, Expr]] = {}  # by identity: the expression, and expanded
-        self.bound_exprs: dict[Expr, Expr] = {}  # validated, by value
+        self.validated_exprs: dict[int, tuple[Expr, ZoneInfo, Expr]] = {}  # by identity of the expression
+        self.bound_exprs: dict[tuple[Expr, ZoneInfo], Expr] = {}  # by value and zone
         self.device_count = manifest.device_count
         deleted = read_deleted_rows(storage, manifest.deleted_rows)
         reusable = {(shard.name, shard.files.checksum): shard for shard in (previous.shards if previous else ())}
@@ -93,6 +95,11 @@ class Snapshot:
     def timezone(self) -> str:
         """Return the IANA name of the time zone of days and of timestamps without a zone."""
         return self.manifest.timezone
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """Return the time zone. Raises ExpressionError if this machine does not know it."""
+        return open_zone(self.timezone)
 
     @property
     def id_columns(self) -> list[IdColumn]:
