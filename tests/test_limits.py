@@ -57,14 +57,17 @@ def ids_of(rows: list[BitMap], index: DeviceIndex) -> list[str]:
 def test_limit_chooses_lowest_positions(data):
     columns = data.draw(st.lists(COLUMNS, min_size=1, max_size=30))
     order = data.draw(st.permutations(range(len(columns))))
-    with open_index(columns, data.draw(st.sampled_from([4, 1_000])), order) as (index, ids):
+    shard_devices = data.draw(st.sampled_from([4, 1_000]))
+    with open_index(columns, shard_devices, order) as (index, ids), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "MAX_HASHED_ROWS", data.draw(st.sampled_from([0, limits.MAX_HASHED_ROWS])))
         wanted = data.draw(st.lists(st.sampled_from(ids), unique=True))
         shards = index.snapshot.shards
         rows = [
             BitMap(row for row in range(shard.row_count) if limits.read_first_id(row, shard)[0] in wanted)
             for shard in shards
         ]
-        seed = data.draw(st.sampled_from(SEEDS))
+        seed, deviations = data.draw(st.sampled_from(SEEDS)), data.draw(st.sampled_from([1, limits.DEVIATIONS]))
+        patch.setattr(limits, "DEVIATIONS", deviations)
         for count in {1, len(wanted) // 2 + 1, len(wanted) or 1, len(wanted) + 1}:
             chosen = limits.choose_devices(rows, count, seed, shards)
             assert ids_of(chosen, index) == sorted(sorted(wanted, key=lambda id_: bucket_of(id_, seed))[:count])

@@ -18,7 +18,7 @@ from audience.index.schema.value_types import (
 from audience.index.storage import bitmaps
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.layout import StoredAttribute
-from audience.index.storage.packed_words import mask_to_bitmap, unpack_numbers
+from audience.index.storage.packed_words import rows_with_numbers
 from audience.index.storage.shard import Shard
 from audience.language.ast import Anniversary, Between, Compare, Matches, Tag, Within
 from audience.language.patterns import read_pattern
@@ -131,4 +131,4 @@ def _rows_by_rank(attribute: StoredAttribute, ranges: Sequence[RankRange], shard
     is_wanted = np.zeros(1 << len(slices), dtype=np.bool_)
     for start, stop in ranges:
         is_wanted[start:stop] = True
-    return mask_to_bitmap(is_wanted[unpack_numbers(slices, shard.row_count)]) & present
+    return rows_with_numbers(slices, is_wanted, shard.row_count) & present

@@ -4,21 +4,23 @@ The devices with the lowest positions are chosen, so that a larger number contai
 position, those with the lowest ids are chosen, compared as texts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from math import isqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audience.index.query.sampling import iter_positions
+from audience.index.query.sampling import Bucket, Positions, iter_positions
 from audience.index.schema.columns import rank_id_columns
-from audience.index.storage.bitmaps import BitMap, RowNumbers
-from audience.index.storage.id_lookup import HashTable
+from audience.index.storage.bitmaps import BitMap, RowNumbers, bitmap_to_rows
+from audience.index.storage.id_lookup import HashTable, scale_position
 from audience.index.storage.packed_words import bitmap_to_mask, mask_to_bitmap
 from audience.index.storage.shard import Shard
 
-SURPLUS_DEVIATIONS = 8  # standard deviations by which more devices than wanted are looked at first
+DEVIATIONS = 8  # standard deviations around the expected position of the last device that is chosen
+MAX_HASHED_ROWS = 1_024  # in a shard, whose ids are read and hashed rather than all hashes searched
 
 
 def choose_devices(rows_by_shard: Sequence[BitMap], count: int, seed: str, shards: Sequence[Shard]) -> list[BitMap]:
@@ -33,40 +35,75 @@ def choose_devices(rows_by_shard: Sequence[BitMap], count: int, seed: str, shard
     total = sum(map(len, rows_by_shard))
     if total <= count:
         return list(rows_by_shard)
-    expected = count + SURPLUS_DEVIATIONS * (isqrt(count) + 1)
+    excludes = 2 * count > total  # the fewer rows are marked: those that are chosen, or those that are not
+    deviations = DEVIATIONS
     while True:
-        share = min(Fraction(expected, total), Fraction(1))
-        found = [_find_positions(rows, seed, share, shard) for rows, shard in zip(rows_by_shard, shards, strict=True)]
-        if share == 1 or sum(len(positions) for positions, _ in found) >= count:
-            return _choose_lowest(found, count, shards)
-        expected *= 2
+        window = _expect_position(count, total, deviations)
+        bucket = (window[0], Fraction(1)) if excludes else (Fraction(0), window[1])
+        found = [
+            _find_candidates(rows, seed, bucket, window, shard)
+            for rows, shard in zip(rows_by_shard, shards, strict=True)
+        ]
+        marked, undecided = sum(each.marked_count for each in found), sum(len(each.rows) for each in found)
+        missing = count - (total - marked - undecided if excludes else marked)
+        if 0 <= missing <= undecided:
+            break
+        deviations *= 4
+    for each, is_chosen in zip(found, _choose_lowest(found, missing, shards), strict=True):
+        each.is_marked[each.rows[is_chosen != excludes]] = True
+    marked_rows = [mask_to_bitmap(each.is_marked) for each in found]
+    return [rows - out for rows, out in zip(rows_by_shard, marked_rows, strict=True)] if excludes else marked_rows
 
 
-def _find_positions(rows: BitMap, seed: str, share: Fraction, shard: Shard) -> tuple[HashTable, RowNumbers]:
-    """Return the positions below *share* of the given *rows*, and their rows."""
-    if not rows:
-        return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32)
+def _expect_position(count: int, total: int, deviations: int) -> Bucket:
+    """Return an interval in which the *count*-th lowest of *total* random positions very probably is."""
+    margin = deviations * (isqrt(count) + 1)
+    return max(Fraction(count - margin, total), Fraction(0)), min(Fraction(count + margin, total), Fraction(1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """Rows of a shard outside a window of positions, which are marked, and the *positions* of the *rows* in it."""
+
+    is_marked: NDArray[np.bool_]
+    marked_count: int
+    positions: HashTable
+    rows: RowNumbers
+
+
+def _find_candidates(rows: BitMap, seed: str, bucket: Bucket, window: Bucket, shard: Shard) -> _Candidates:
+    """Mark those of *rows* with positions in *bucket* but not in *window*, and find those in it."""
+    is_marked, marked_count = np.zeros(shard.row_count, dtype=np.bool_), 0
+    positions, undecided = [np.empty(0, dtype=np.uint64)], [np.empty(0, dtype=np.uint32)]
+    first, last = np.uint64(scale_position(window[0])), np.uint64(scale_position(window[1]) - 1)
+    for some_positions, some_rows in _iter_positions_of_rows(rows, seed, bucket, shard):
+        is_undecided = (some_positions >= first) & (some_positions <= last)
+        is_marked[some_rows[~is_undecided]] = True
+        marked_count += len(some_rows) - int(np.count_nonzero(is_undecided))
+        positions.append(some_positions[is_undecided])
+        undecided.append(some_rows[is_undecided])
+    return _Candidates(is_marked, marked_count, np.concatenate(positions), np.concatenate(undecided))
+
+
+def _iter_positions_of_rows(rows: BitMap, seed: str, bucket: Bucket, shard: Shard) -> Iterator[Positions]:
+    """Yield the positions in *bucket* of the given *rows*, and the rows."""
+    if len(rows) <= MAX_HASHED_ROWS:
+        yield from iter_positions(seed, bucket, shard, bitmap_to_rows(rows))
+        return
     is_wanted = bitmap_to_mask(rows, shard.row_count)
-    parts = []
-    for positions, row_numbers in iter_positions(seed, (Fraction(0), share), shard):
+    for positions, row_numbers in iter_positions(seed, bucket, shard):
         kept = is_wanted[row_numbers]
-        parts.append((positions[kept], row_numbers[kept]))
-    return np.concatenate([positions for positions, _ in parts]), np.concatenate([numbers for _, numbers in parts])
+        yield positions[kept], row_numbers[kept]
 
 
-def _choose_lowest(found: Sequence[tuple[HashTable, RowNumbers]], count: int, shards: Sequence[Shard]) -> list[BitMap]:
-    """Return the rows with the *count* lowest positions of all shards."""
-    all_positions = np.concatenate([positions for positions, _ in found])
-    highest = np.partition(all_positions, count - 1)[count - 1]
-    wanted_ties = count - int((all_positions < highest).sum())
-    chosen_ties = _choose_ties([rows[positions == highest] for positions, rows in found], wanted_ties, shards)
-    chosen = []
-    for (positions, rows), ties, shard in zip(found, chosen_ties, shards, strict=True):
-        is_chosen: NDArray[np.bool_] = np.zeros(shard.row_count, dtype=np.bool_)
-        is_chosen[rows[positions < highest]] = True
-        is_chosen[ties] = True
-        chosen.append(mask_to_bitmap(is_chosen))
-    return chosen
+def _choose_lowest(found: Sequence[_Candidates], count: int, shards: Sequence[Shard]) -> list[NDArray[np.bool_]]:
+    """Return which rows of each of *found* are among the *count* with the lowest positions."""
+    if not count:
+        return [np.zeros(len(each.rows), dtype=np.bool_) for each in found]
+    last = np.partition(np.concatenate([each.positions for each in found]), count - 1)[count - 1]
+    tie_count = count - sum(int(np.count_nonzero(each.positions < last)) for each in found)
+    ties = _choose_ties([each.rows[each.positions == last] for each in found], tie_count, shards)
+    return [(each.positions < last) | np.isin(each.rows, tied) for each, tied in zip(found, ties, strict=True)]
 
 
 def _choose_ties(ties: Sequence[RowNumbers], count: int, shards: Sequence[Shard]) -> list[RowNumbers]:

@@ -21,6 +21,7 @@ from audience.language.ast import Sample, Split
 from audience.language.bucketing import bucket_range
 
 Bucket: TypeAlias = tuple[Fraction, Fraction]
+Positions: TypeAlias = tuple[HashTable, RowNumbers]  # positions times 2⁶⁴, and for each of them a row
 
 
 def sample_rows(expr: Sample | Split, shard: Shard) -> BitMap:
@@ -31,11 +32,16 @@ def sample_rows(expr: Sample | Split, shard: Shard) -> BitMap:
     return mask_to_bitmap(is_sampled)
 
 
-def iter_positions(seed: str, bucket: Bucket, shard: Shard) -> Iterator[tuple[HashTable, RowNumbers]]:
-    """Yield the positions in *bucket*, times 2⁶⁴, and their rows, for each id column that is the first of some."""
+def iter_positions(
+    seed: str, bucket: Bucket, shard: Shard, rows_wanted: RowNumbers | None = None
+) -> Iterator[Positions]:
+    """Yield the positions in *bucket* for each id column that is the first of some rows.
+
+    If *rows_wanted* are given, which rise, only their ids are read and hashed.
+    """
     is_unassigned: NDArray[np.bool_] | None = None  # all rows
     for column in rank_id_columns(shard.id_columns):
-        table = shard.read_hash_table(column)
+        table = shard.read_hash_table(column) if rows_wanted is None else _hash_rows(rows_wanted, column, shard)
         positions, rows = id_lookup.find_in_bucket(table, seed, bucket)
         if is_unassigned is not None:
             is_first = is_unassigned[rows]
@@ -44,6 +50,13 @@ def iter_positions(seed: str, bucket: Bucket, shard: Shard) -> Iterator[tuple[Ha
         is_unassigned = _without_ids(is_unassigned, table, column, shard)
         if is_unassigned is None:
             return
+
+
+def _hash_rows(rows: RowNumbers, column: IdColumn, shard: Shard) -> HashTable:
+    """Return the part of the hash table of an id column with the given *rows*."""
+    from audience.index.storage import id_column, polars_bridge  # import Polars, which no sample needs
+
+    return id_column.build_hash_table(polars_bridge.read_ids_at(shard, column, rows), rows)
 
 
 def _without_ids(

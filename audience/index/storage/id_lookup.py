@@ -104,7 +104,7 @@ def find_in_bucket(table: HashTable, seed: str, bucket: tuple[Fraction, Fraction
     Returns:
         Two arrays of equal length: positions times 2⁶⁴, and for each of them a row.
     """
-    low, high = (-(-bound.numerator * (1 << 64) // bound.denominator) for bound in bucket)
+    low, high = map(scale_position, bucket)
     parts = [(NO_HASHES, rows_of_table(NO_HASHES))]
     if low < high:
         seed_hash, first, last = _hash_seed(seed), np.uint64(low), np.uint64(high - 1)
@@ -115,6 +115,11 @@ def find_in_bucket(table: HashTable, seed: str, bucket: tuple[Fraction, Fraction
             at = np.flatnonzero((positions >= first) & (positions <= last))
             parts.append((positions[at], rows_of_table(entries[at])))
     return np.concatenate([part for part, _ in parts]), np.concatenate([rows for _, rows in parts])
+
+
+def scale_position(position: Fraction) -> int:
+    """Return the lowest whole number that is not below *position* times 2⁶⁴."""
+    return -(-position.numerator * (1 << 64) // position.denominator)
 
 
 def _hash_seed(seed: str) -> np.uint64:

@@ -83,22 +83,50 @@ def mask_to_bitmap(mask: NDArray[np.bool_]) -> BitMap:
     return words_to_bitmap(words)
 
 
-def unpack_numbers(bit_slices: Sequence[BitMap], row_count: int) -> NDArray[np.uint32]:
-    """Return the number of each of *row_count* rows, of which slice i has the rows whose bit i is set.
+def rows_with_numbers(bit_slices: Sequence[BitMap], is_wanted: NDArray[np.bool_], row_count: int) -> BitMap:
+    """Return the rows whose bit-sliced number is wanted, out of *row_count*.
 
-    >>> unpack_numbers([BitMap([1]), BitMap([1, 2])], 3).tolist()
-    [0, 3, 2]
+    Args:
+        bit_slices: Slice i has the rows whose number has bit i set.
+        is_wanted: Whether each number is wanted.
+        row_count: Number of rows; one that is in no slice has the number 0.
+
+    >>> rows_with_numbers([BitMap([1]), BitMap([1, 2])], np.array([False, False, True, True]), 3)
+    BitMap([1, 2])
     """
-    words = np.empty(word_count(row_count), dtype="<u8")
-    numbers = np.zeros(64 * len(words), dtype=np.uint32)
-    for first in range(0, len(bit_slices), 8):
-        digits = np.zeros(len(numbers), dtype=np.uint8)
-        for bit, bitmap in enumerate(bit_slices[first : first + 8]):
-            fill_words(bitmap, words)
-            bits = np.unpackbits(words.view(np.uint8), bitorder="little")
-            digits |= np.left_shift(bits, bit, out=bits)
-        numbers |= np.left_shift(digits, first, dtype=np.uint32)
-    return numbers[:row_count]
+    slices = np.empty((len(bit_slices), word_count(row_count)), dtype="<u8")
+    for words, bitmap in zip(slices, bit_slices, strict=True):
+        fill_words(bitmap, words)
+    found = np.empty(slices.shape[1], dtype="<u8")
+    for start in range(0, len(found), CONTAINER_WORDS):  # numbers of so many rows stay in the cache
+        block = slice(start, start + CONTAINER_WORDS)
+        mask = np.take(is_wanted, _unpack_numbers(slices[:, block]))
+        found[block] = np.packbits(mask, bitorder="little").view("<u8")
+    clear_from(found, row_count)
+    return words_to_bitmap(found)
+
+
+def _unpack_numbers(slices: Words) -> NDArray[np.uint32]:
+    """Return the number of each row from the packed words of its bits, the lowest one first.
+
+    Bits are unpacked to bytes of 0 or 1. Eight such bytes are shifted at once, as one word, which is much faster.
+    """
+    numbers = np.zeros(64 * slices.shape[1], dtype=np.uint32)
+    for first in range(0, len(slices), 8):
+        digits = np.zeros(8 * slices.shape[1], dtype=np.uint64)
+        for bit, words in enumerate(slices[first : first + 8]):
+            ones = np.unpackbits(words.view(np.uint8), bitorder="little").view(np.uint64)
+            digits |= np.left_shift(ones, np.uint64(bit), out=ones)
+        numbers |= np.left_shift(digits.view(np.uint8), first, dtype=np.uint32)
+    return numbers
+
+
+def clear_from(words: Words, row_count: int) -> None:
+    """Clear the bits of *words* from *row_count* on."""
+    last, bits = divmod(row_count, 64)
+    words[last + 1 :] = 0
+    if last < len(words):
+        words[last] &= np.uint64((1 << bits) - 1)
 
 
 def _deserialize_containers(containers: Words, cardinalities: NDArray[np.int64]) -> BitMap:
@@ -149,7 +177,9 @@ def _load_croaring() -> FillWords | None:
     to_bitset.argtypes, to_bitset.restype = [ctypes.c_void_p, ctypes.POINTER(_Bitset)], ctypes.c_bool
 
     def fill(bitmap: BitMap, words: Words) -> None:
-        bitset = _Bitset(words.ctypes.data, 0, len(words))
+        has_words_only = bitmap.get_statistics()["n_bitset_containers"] * CONTAINER_WORDS == len(words)
+        # CRoaring clears the words beyond those in use first, which is in vain if all of them are written then
+        bitset = _Bitset(words.ctypes.data, len(words) if has_words_only else 0, len(words))
         if not to_bitset(bitmap.raw_pointer, ctypes.byref(bitset)):
             raise MemoryError
         words[bitset.arraysize :] = 0

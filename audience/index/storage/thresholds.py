@@ -1,23 +1,27 @@
 """Rows that at least so many of several bitmaps have.
 
-Three algorithms give the same result; the cheapest one is chosen by the size of the bitmaps:
+Three algorithms give the same result; the one that is estimated to be the fastest is chosen:
 
+- few containers, such as long runs: bitmaps are merged two at a time into the rows that at least 1, 2, … of them have
 - few rows: a counter of one byte for each row
-- few bytes, such as long runs: bitmaps are merged two at a time into the rows that at least 1, 2, … of them have
 - otherwise: packed words, added as the columns of binary numbers are added by hand
 """
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audience.index.storage.bitmaps import BitMap, RowSet, bitmap_to_rows, rows_to_bitmap, union
-from audience.index.storage.packed_words import Words, fill_words, word_count, words_to_bitmap
+from audience.index.storage.packed_words import Words, clear_from, fill_words, word_count, words_to_bitmap
 
-MAX_COUNTED_SHARE = 16  # rows are counted in bytes if all bitmaps together have fewer than one row in so many
-MAX_MERGED_SHARE = 64  # bitmaps are merged if all of them together have fewer than one byte for so many rows
+# Measured costs, in nanoseconds.
+MERGED_CONTAINER, MERGED_BYTE = 400, 8
+COUNTER, COUNTED_ROW = 0.1, 8
+ADDED_WORD, LOADED_ARRAY_ROW = 1.5, 1.3
 LOADED_OPERANDS = 8  # bitmaps that are packed words at the same time
+_KEPT = threading.local()
 PADDING_WORDS = 40  # between operands: numpy is slower if they are a multiple of 4,096 bytes apart
 
 
@@ -63,11 +67,28 @@ def _find_rows(operands: Sequence[RowSet], count: int, row_count: int, *, exactl
     if any(operand.complemented for operand in operands):
         return add_words(operands, count, row_count, exactly=exactly)
     bitmaps = [operand.bitmap for operand in operands]
-    if sum(map(len, bitmaps)) * MAX_COUNTED_SHARE <= row_count:
-        return count_in_bytes(bitmaps, count, row_count, exactly=exactly)
-    if sum(operand.nbytes for operand in operands) * MAX_MERGED_SHARE <= row_count:
+    merging, counting, adding = _estimate_costs(bitmaps, row_count)
+    if merging <= min(counting, adding):
         return merge_bitmaps(bitmaps, count, exactly=exactly)
+    if counting <= adding:
+        return count_in_bytes(bitmaps, count, row_count, exactly=exactly)
     return add_words(operands, count, row_count, exactly=exactly)
+
+
+def _estimate_costs(bitmaps: Sequence[BitMap], row_count: int) -> tuple[float, float, float]:
+    """Return the estimated nanoseconds of merging *bitmaps*, of counting their rows, and of adding packed words."""
+    statistics = [bitmap.get_statistics() for bitmap in bitmaps]
+    containers = sum(each["n_containers"] for each in statistics)
+    nbytes = sum(
+        each["n_bytes_array_containers"] + each["n_bytes_run_containers"] + each["n_bytes_bitset_containers"]
+        for each in statistics
+    )
+    rows, array_rows = sum(map(len, bitmaps)), sum(each["n_values_array_containers"] for each in statistics)
+    return (
+        containers * MERGED_CONTAINER + nbytes * MERGED_BYTE,
+        row_count * COUNTER + rows * COUNTED_ROW,
+        word_count(row_count) * len(bitmaps) * ADDED_WORD + array_rows * LOADED_ARRAY_ROW,
+    )
 
 
 def merge_bitmaps(bitmaps: Sequence[BitMap], count: int, *, exactly: bool) -> BitMap:
@@ -135,16 +156,8 @@ def add_words(operands: Sequence[RowSet], count: int, row_count: int, *, exactly
     words = total.reached
     if exactly:
         words &= ~np.bitwise_or.reduce(total.digits, axis=0) if digits else ~np.uint64(0)
-    _clear_from(words, row_count)
+    clear_from(words, row_count)
     return words_to_bitmap(words)
-
-
-def _clear_from(words: Words, row_count: int) -> None:
-    """Clear the bits of *words* from *row_count* on."""
-    last, bits = divmod(row_count, 64)
-    words[last + 1 :] = 0
-    if last < len(words):
-        words[last] &= np.uint64((1 << bits) - 1)
 
 
 class _WordSum:
@@ -156,12 +169,11 @@ class _WordSum:
         for digit in range(digits):
             if start >> digit & 1:
                 self.digits[digit] = ~np.uint64(0)
-        self._loaded: Words = np.empty((LOADED_OPERANDS, size + PADDING_WORDS), dtype=np.uint64)[:, :size]
-        self._spare: Words = np.empty(size, dtype=np.uint64)
+        self._spare, *self._loaded = _reuse_words(size)
 
     def add(self, operands: Sequence[RowSet]) -> None:
         """Add one to each row of each of *operands*, at most `LOADED_OPERANDS`."""
-        column = list(self._loaded[: len(operands)])
+        column = self._loaded[: len(operands)]
         for operand, words in zip(operands, column, strict=True):
             fill_words(operand.bitmap, words)
             if operand.complemented:
@@ -175,6 +187,15 @@ class _WordSum:
             column = carries
         for carry in column:
             self.reached |= carry
+
+
+def _reuse_words(size: int) -> list[Words]:
+    """Return words to overwrite, of which each thread keeps those of its last sum: new memory costs a third more."""
+    words: list[Words] = getattr(_KEPT, "words", [])
+    if not words or len(words[0]) != size:
+        rows = np.empty((1 + LOADED_OPERANDS, size + PADDING_WORDS), dtype=np.uint64)
+        words = _KEPT.words = list(rows[:, :size])
+    return words
 
 
 def _add_two(first: Words, second: Words, digit: Words, spare: Words) -> Words:
