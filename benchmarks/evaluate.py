@@ -11,13 +11,10 @@ compared. The report has the fastest form of every peer and the smallest time of
 import json
 import os
 import time
-import timeit
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -27,6 +24,7 @@ from benchmarks import databases, devices, peers
 from benchmarks.peers import QueryForm
 from benchmarks.queries import QUERIES
 from benchmarks.report import OPTIONS, describe_environment, format_report, make_parser, open_folder, save_json
+from benchmarks.timing import fastest_times, run_in_process
 
 PEERS = {
     "bitmaps": peers.load_bitmaps,
@@ -35,9 +33,6 @@ PEERS = {
     "DuckDB": databases.load_duckdb,
     "chdb": databases.load_chdb,
 }
-MIN_RUN_SECONDS = 0.01  # of one run; faster calls are repeated
-
-ResultT = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +93,6 @@ def _fastest_per_line(question: str, forms: list[QueryForm], runs: int) -> list[
     return list(best.values())
 
 
-def fastest_times(calls: list[Callable[[], Any]], runs: int) -> list[float]:
-    """Return the smallest time of each call in seconds; calls are measured in turns and have run before."""
-    once = [timeit.timeit(call, number=1) for call in calls]
-    times = [max(1, round(MIN_RUN_SECONDS / seconds)) for seconds in once]
-    rounds = [[timeit.timeit(call, number=n) / n for call, n in zip(calls, times, strict=True)] for _ in range(runs)]
-    return [min(times_of_call) for times_of_call in zip(*rounds, strict=True)]
-
-
 def _summarize_result(result: Any) -> str:
     """Return a count, or the number of rows or ids and a hash of them that does not depend on their order."""
     if isinstance(result, int):
@@ -156,13 +143,6 @@ def prepare_devices(folder: Path, count: int) -> devices.BuildMeasurement:
     run_in_process(devices.write_peer_table, folder, threads=threads)
     kept.write_text(json.dumps(asdict(built)))
     return built
-
-
-def run_in_process(function: Callable[..., ResultT], *arguments: Any, threads: int) -> ResultT:
-    """Call *function* in a new process, in which Polars has *threads* threads."""
-    os.environ["POLARS_MAX_THREADS"] = str(threads)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def check_agreement(visits: list[PeerMeasurement]) -> None:
