@@ -15,8 +15,8 @@ from strategies import bucket_of
 
 from audience import DeviceIndex, Sample
 from audience.index.ingest import build
-from audience.index.query import limits, sampling
-from audience.index.storage import id_lookup
+from audience.index.query import evaluate, limits, sampling
+from audience.index.storage import id_lookup, id_search
 from audience.index.storage.bitmaps import BitMap
 
 SEEDS = ["summer", "winter", ""]
@@ -94,3 +94,15 @@ def test_sample_is_every_device_below_a_position():
             rows = [sampling.sample_rows(expr, shard) for shard in index.snapshot.shards]
             end = Fraction(percent) / 100
             assert ids_of(rows, index) == sorted(id_ for id_ in ids if bucket_of(id_, "summer") < end)
+
+
+def test_expensive_expressions_are_evaluated_once(tmp_path, monkeypatch):
+    table = pl.DataFrame({"registration_id": [f"r{at}" for at in range(50)], "age": range(50)})
+    index = DeviceIndex.build(table, tmp_path / "index")
+    first_counts = {}
+    for text in ("sample(50%, x)", "age > 9 limit 9 seed x", "everyone top 9 by age", "registration_id(r1, r99)"):
+        first_counts[text] = index.count(text), sorted(index.resolve(text).ids())
+    for module, name in ((evaluate, "sample_rows"), (evaluate, "choose_rows"), (id_search, "locate_in_shard")):
+        monkeypatch.setattr(module, name, lambda *args: pytest.fail("was evaluated again"))
+    for text, (count, ids) in first_counts.items():
+        assert (index.count(text), sorted(index.resolve(text).ids())) == (count, ids)

@@ -66,7 +66,7 @@ class Shard:
         self.name = files.name
         self.row_count = files.row_count
         self.index_columns: tuple[Column, ...] = ()  # of the snapshot that the shard belongs to
-        self.cache = cache or RowSetCache(0)
+        self.cache = RowSetCache(0) if cache is None else cache
         self.deleted = deleted if deleted else None
         self.device_count = files.row_count - len(deleted or ())
         self.tag_rows: dict[tuple[str, str], int] = {}  # type and value of a tag → its row of the tags file
@@ -110,7 +110,7 @@ class Shard:
     def with_deleted(self, deleted: BitMap | None, cache: RowSetCache | None = None) -> "Shard":
         """Return the shard with other deleted rows; everything that was read is shared, cached results are not."""
         shard = copy(self)
-        shard.cache = cache or RowSetCache(0)
+        shard.cache = RowSetCache(0) if cache is None else cache
         shard.deleted = deleted if deleted else None
         shard.device_count = self.row_count - len(deleted or ())
         vars(shard).pop("live_rows", None)
