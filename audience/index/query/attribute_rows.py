@@ -100,7 +100,7 @@ def rows_in_rank_ranges(attribute: StoredAttribute, ranges: Sequence[RankRange],
 def lazy_union(tag_rows: Collection[int], disjoint: bool, shard: Shard) -> LazyUnion:
     """Return the union of stored bitmaps."""
     nbytes = sum(shard.bitmap_sizes[row] for row in tag_rows)
-    return LazyUnion([shard.load_bitmap(row) for row in tag_rows], nbytes, disjoint)
+    return LazyUnion(shard.load_bitmaps(tag_rows), nbytes, disjoint)
 
 
 def bit_slices(attribute: StoredAttribute, shard: Shard) -> tuple[BitMap, list[BitMap]]:

@@ -203,10 +203,11 @@ def combine_threshold(expr: Threshold, operands: Sequence[RowSet], shard: Shard)
 def _evaluate_choice(expr: Limit | Top, shard: Shard) -> RowSet:
     """Return the rows of *shard* that *expr* chooses among the devices of all shards of the snapshot."""
     group = shard.group
-    if expr not in group.chosen_rows:
+    chosen = group.chosen_rows.get(expr)
+    if chosen is None:
         rows = [exclude_deleted(evaluate_in_shard(expr.term, each), each) for each in group.shards]
-        group.keep_rows(expr, choose_rows(expr, rows, group.shards))
-    return as_row_set(group.chosen_rows[expr][shard.name])
+        chosen = group.keep_rows(expr, choose_rows(expr, rows, group.shards))
+    return as_row_set(chosen[shard.name])
 
 
 def choose_rows(expr: Limit | Top, rows_by_shard: Sequence[RowBitmap], shards: Sequence[Shard]) -> list[RowBitmap]:

@@ -18,6 +18,7 @@ from audience.language.patterns import Pattern, Token, Wildcard, cases_of
 if TYPE_CHECKING:
     import polars as pl
 
+MAX_MATCHED_ONE_BY_ONE = 256  # values, for which Polars, which loads slowly, is not needed
 MAX_REGEX_TOKENS = 1_000  # a regular expression of many `?` needs much memory
 
 
@@ -29,8 +30,8 @@ def find_matching_ranges(pattern: Pattern, attribute: StoredAttribute, shard: Sh
         start, stop = find_prefix_ranks(pattern.prefix, texts)
         if pattern.is_prefix:
             return [(start, stop)] if start < stop else []
-    if start == stop:
-        return []
+    if stop - start <= MAX_MATCHED_ONE_BY_ONE:
+        return group_into_ranges(np.array([rank for rank in range(start, stop) if pattern.matches(texts[rank])], int))
     from audience.index.storage.polars_bridge import read_attribute_values  # Polars loads slowly
 
     found = find_matches(pattern, read_attribute_values(shard, attribute).slice(start, stop - start))

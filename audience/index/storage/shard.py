@@ -1,7 +1,7 @@
 """Shard of an index, open for reading: bitmaps, ids and hash tables, each verified before it is used."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from copy import copy
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ import orjson
 from numpy.typing import NDArray
 
 from audience._fs.checksums import hash128
+from audience.errors import DamagedError
 from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import arrow_file, bitmaps, id_lookup
 from audience.index.storage.arrow_file import ArrowTable, BufferLocation
@@ -35,6 +36,7 @@ from audience.language.attribute_names import UNTYPED
 
 MAX_CACHED_OPERANDS = 4_096  # expressions
 MAX_CHOSEN_EXPRS = 8
+MIN_VERIFIED_TOGETHER = 32  # bitmaps
 SPARSE_RATIO = 64  # if fewer than one row in so many is wanted, only the blocks that hold them are read
 
 
@@ -45,12 +47,13 @@ class ShardGroup:
         self.shards = shards
         self.chosen_rows: dict[Expr, dict[str, BitMap]] = {}  # by name of the shard; of the last few expressions
 
-    def keep_rows(self, expr: Expr, rows_by_shard: "Sequence[BitMap]") -> None:
-        """Keep the rows of *expr* until some other expressions were answered."""
+    def keep_rows(self, expr: Expr, rows_by_shard: "Sequence[BitMap]") -> dict[str, BitMap]:
+        """Keep the rows of *expr* until some other expressions were answered. Return them by name of the shard."""
         if len(self.chosen_rows) >= MAX_CHOSEN_EXPRS:
             self.chosen_rows = {}
         names = (shard.name for shard in self.shards)
-        self.chosen_rows[expr] = dict(zip(names, rows_by_shard, strict=True))
+        self.chosen_rows[expr] = rows_by_name = dict(zip(names, rows_by_shard, strict=True))
+        return rows_by_name
 
 
 class Shard:
@@ -188,15 +191,35 @@ class Shard:
             bitmap = self._bitmaps[tag_row] = self._read_bitmap(tag_row)
         return bitmap
 
+    def load_bitmaps(self, tag_rows: Collection[int]) -> list[BitMap]:
+        """Return the bitmaps in several rows of the tags file; blocks of many are verified together."""
+        missing = [tag_row for tag_row in tag_rows if tag_row not in self._bitmaps]
+        if len(missing) > MIN_VERIFIED_TOGETHER:
+            data_start, offsets = self._bitmap_offsets
+            starts = data_start + np.array([offsets[tag_row] for tag_row in missing])
+            stops = data_start + np.array([offsets[tag_row + 1] for tag_row in missing])
+            data = self._data_files[TAGS].read_spans(starts, stops)
+            self._bitmaps.update(zip(missing, map(self._deserialize_bitmap, missing, data), strict=True))
+        return [self.load_bitmap(tag_row) for tag_row in tag_rows]
+
     def _read_bitmap(self, tag_row: int) -> BitMap:
-        file, (data_start, offsets) = self._data_files[TAGS], self._bitmap_offsets
-        data = file.read(data_start + offsets[tag_row], data_start + offsets[tag_row + 1])
-        attribute, value = (self.value_column(name)[tag_row].as_py() for name in ("attribute", "value"))
-        detail = f", the bitmap of {attribute}:{value},"
-        bitmap = bitmaps.deserialize_bitmap(data, f"{file.path}{detail}")
+        data_start, offsets = self._bitmap_offsets
+        data = self._data_files[TAGS].read(data_start + offsets[tag_row], data_start + offsets[tag_row + 1])
+        return self._deserialize_bitmap(tag_row, data)
+
+    def _deserialize_bitmap(self, tag_row: int, data: memoryview) -> BitMap:
+        path = self._data_files[TAGS].path
+        try:
+            bitmap = bitmaps.deserialize_bitmap(data, path)
+        except DamagedError:
+            return bitmaps.deserialize_bitmap(data, f"{path}{self._describe_bitmap(tag_row)}")  # raises with the name
         if len(bitmap) != self._cardinalities[tag_row]:
-            raise damaged_error(file.path, detail)
+            raise damaged_error(path, self._describe_bitmap(tag_row))
         return bitmap
+
+    def _describe_bitmap(self, tag_row: int) -> str:
+        attribute, value = (self.value_column(name)[tag_row].as_py() for name in ("attribute", "value"))
+        return f", the bitmap of {attribute}:{value},"
 
     @cached_property
     def _id_table(self) -> ArrowTable:
