@@ -413,6 +413,17 @@ UNKNOWN_NAMES = {
     "age within 3 days of 2020-04-08": ("not-days", "are not days"),
     "active within 3 days of 2020-02-30": ("bad-value", "2020-02-30"),
     "alias(u1)": ("unknown-ids", "holds no alias"),
+    "age between young and 30": ("bad-value", "age is a number"),
+    "province between a and b": ("no-order", "have no order"),
+    "provnce:hun*": ("unknown-attribute", "did you mean province"),
+    'age matches "1*"': ("no-text", "write age between 10 and 19"),
+    'active matches "2020-04-*"': ("no-text", "write active from 2026-11-01 to 2026-11-30"),
+    "anniversary(age) = 02-29": ("not-days", "values of age are not days"),
+    "anniversary(brthday) = 02-29": ("unknown-attribute", "no attribute 'brthday'"),
+    "(vip top 3 by province)": ("no-order", "values of province have no order"),
+    "(vip bottom 3 by agee)": ("unknown-attribute", "did you mean age"),
+    "(provnce:hunan limit 3 seed x)": ("unknown-attribute", "did you mean province"),
+    "at least 2 of (vip, provnce:hunan, age < 30)": ("unknown-attribute", "did you mean province"),
 }
 
 
@@ -431,6 +442,18 @@ def test_unused_tag_counts_zero_and_warns(tmp_path):
     hints = [index.find_unmatched(text)[0].hint for text in ("vpi", "province:hunann", "hunan")]
     assert hints == ["did you mean vip?", "did you mean hunan?", "did you mean province:hunan?"]
     assert "1 of 2 ids" in index.find_unmatched("registration_id(r1, r9)")[0].message
+
+
+def test_pattern_of_no_device_and_empty_range_warn(tmp_path):
+    index = build_index(DEVICES, tmp_path)
+    texts = (
+        "zzz*",
+        "(province:zzz* limit 3 seed x)",
+        "age between 30 and 18",
+        "vip AND (age between 9 and 8 limit 3 seed x)",
+    )
+    codes = [[problem.code for problem in index.find_unmatched(text)] for text in texts]
+    assert codes == [["no-device"], ["no-device"], ["empty-range"], ["empty-range"]]
 
 
 def test_count_reads_only_needed_bitmaps(tmp_path):
