@@ -17,9 +17,8 @@ from audience.vendors.delivery_spec import ErrorCode
 
 
 def test_index_build_prints_summary(audience, tmp_path):
-    code, out, err = audience(
-        "index", "build", "devices.parquet", "-o", str(tmp_path / "new.index"), "--ignore", "brand"
-    )
+    words = ["index", "build", "devices.parquet", "-o", str(tmp_path / "new.index"), "--ignore", "brand"]
+    code, out, err = audience(*words, "--timezone", "Asia/Shanghai")
     assert (code, err) == (0, "")
     assert "5,000 devices" in out
     assert "province" in out
@@ -74,7 +73,7 @@ def test_explain_counts_every_part(audience):
     assert "province:guangdong" in out
     assert "tpns" not in out
     facts = json.loads(audience("explain", "devices.index", EXPR, "--json")[1])
-    assert facts.keys() == {"tree"}
+    assert facts.keys() == {"tree", "expression", "bound", "as_of", "timezone"}
     assert facts["tree"][0]["devices"] == DeviceIndex.open("devices.index").count(EXPR)
 
 

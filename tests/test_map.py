@@ -30,7 +30,7 @@ DEPENDENCY_MODULES = {
     "tenacity": {"delivery/transport/retry.py"},
     "json5": {"vendors/payload_reader.py"},
     "typer": {
-        *("cli/app.py", "cli/registry.py", "cli/options.py"),
+        *("cli/app.py", "cli/registry.py", "cli/options.py", "cli/plan_options.py", "cli/reading_options.py"),
         *(f"cli/commands/{name}" for name in COMMAND_MODULES if name != "count.py"),
     },
     "rich": {"cli/output/widgets.py"},

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -117,3 +118,81 @@ def test_segments_inside_a_limit_are_expanded_and_bound(index):
     assert render(bound) == "((active within 7 days of 2026-11-28 AND vip) limit 5 seed x) AND NOT vip"
     with pytest.raises(ExpressionError, match="unknown segment 'frsh'"):
         index.bind("@frsh limit 5 seed x")
+
+
+ASKED = ["--as-of", "2026-11-28T09:00+08:00", "--timezone", "Asia/Shanghai"]
+ASKED_FACTS = {"as_of": "2026-11-28T09:00:00+08:00", "timezone": "Asia/Shanghai"}
+BOUND = "active within 7 days of 2026-11-28"
+
+
+@pytest.fixture
+def folder_here(folder, tmp_path, monkeypatch) -> str:
+    """Return the folder of the index, with an empty folder as the current one."""
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+COMMANDS = {
+    "count": ["count", "INDEX", "@fresh"],
+    "explain": ["explain", "INDEX", "@fresh"],
+    "plan": ["plan", "INDEX", "active within 7 days", "--vendor", "engagelab"],
+    "emit": ["emit", "INDEX", "active within 7 days", "--vendor", "engagelab", "-o", "out"],
+    "campaign": ["campaign", "INDEX", "active within 7 days", "--vendors", "engagelab", "-o", "out"],
+    "segment show": ["segment", "show", "INDEX", "fresh"],
+    "translate": ["translate", "active within 7 days"],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_name_the_moment_and_what_was_asked(audience, folder_here, name):
+    words = [folder_here if word == "INDEX" else word for word in COMMANDS[name]]
+    code, out, err = audience(*words, *ASKED, "--json")
+    facts = json.loads(out)
+    assert code == 0, err
+    assert {key: facts[key] for key in (*ASKED_FACTS, "bound")} == {**ASKED_FACTS, "bound": BOUND}
+    assert facts["expression"] in ("@fresh", "active within 7 days")
+
+
+@pytest.mark.parametrize("name", ["count", "emit", "campaign", "segment show"])
+def test_commands_note_the_moment_on_standard_error(audience, folder_here, name):
+    words = [folder_here if word == "INDEX" else word for word in COMMANDS[name]]
+    code, _, err = audience(*words, *ASKED)
+    assert code == 0
+    assert f"note: as-of: as of 2026-11-28T09:00:00+08:00 Asia/Shanghai: {BOUND}\n" in err
+
+
+def test_explain_shows_the_expression_as_written_and_as_bound(audience, folder):
+    code, out, _ = audience("explain", folder, "@fresh AND NOT vip", *ASKED)
+    heading, _, counts = out.partition("\n\n")
+    lines = ["as of      2026-11-28T09:00:00+08:00 Asia/Shanghai", "expression @fresh AND NOT vip"]
+    assert (code, heading.splitlines()) == (0, [*lines, f"bound      {BOUND} AND NOT vip"])
+    assert BOUND in counts
+
+
+def test_emitted_requests_stay_those_of_their_moment(audience, folder_here):
+    code, _, _ = audience("emit", folder_here, "@fresh", "--vendor", "engagelab", "-o", "out", *ASKED)
+    manifest = json.loads(Path("out/manifest.json").read_text())
+    assert (code, manifest["devices"], manifest["id_count"]) == (0, 3, 3)
+    assert manifest["bound"] == BOUND and {**manifest, **ASKED_FACTS} == manifest
+
+
+def test_segment_shows_that_it_is_relative(audience, folder_here):
+    index = DeviceIndex.open(folder_here)
+    index.backup("copy.index")
+    code, out, _ = audience("segment", "save", "copy.index", "gone", "active before 7 days ago", *ASKED)
+    ending = "2 devices as of 2026-11-28T09:00:00+08:00 Asia/Shanghai; its days are relative to each question\n"
+    assert code == 0 and out.endswith(ending)
+    assert DeviceIndex.open("copy.index").snapshot.manifest.segments["gone"] == "active < 7 days ago"
+    facts = json.loads(audience("segment", "list", "copy.index", *ASKED, "--json")[1])
+    assert [(each["name"], each["is_relative"], each["devices"]) for each in facts] == [
+        ("fresh", True, 3),
+        ("gone", True, 2),
+    ]
+    assert "note: as-of: counted as of 2026-11-28" in audience("segment", "list", "copy.index", *ASKED)[2]
+
+
+def test_lint_and_plan_are_asked_as_of_the_moment(audience, folder):
+    expr = "active >= today AND active < 2026-11-28"
+    assert audience("lint", expr, folder, *ASKED)[:2] != (0, "no problems found\n")
+    assert audience("lint", expr, folder, "--as-of", "2026-11-20")[:2] == (0, "no problems found\n")
+    assert "as of      2026-11-28T09:00:00+08:00" in audience("plan", folder, expr, "--vendor", "engagelab", *ASKED)[1]

@@ -1,13 +1,17 @@
 """Arguments and options that several commands share, and the parsers of their values."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from audience.errors import PlanError, Problem
+from audience.language.as_of import AsOf, read_as_of
+from audience.language.ast import Expr
 
-if TYPE_CHECKING:  # most commands take no catalog and do not load its modules
+if TYPE_CHECKING:  # most commands do not load these modules
+    from audience.index.storage.snapshot import Snapshot
     from audience.planning.catalog.catalog import Catalog
 
 HOUR_SECONDS, WEEK_SECONDS = 3_600, 604_800
@@ -22,9 +26,6 @@ IgnoreOption = Annotated[
 ]
 VendorOption = Annotated[
     str, typer.Option("--vendor", metavar="VENDOR", help="Vendor to plan for, see `audience vendors`.")
-]
-MaxRequestsOption = Annotated[
-    int, typer.Option("--max-requests", min=1, metavar="N", help="Maximum number of native requests.")
 ]
 AsOfOption = Annotated[
     str | None,
@@ -44,9 +45,6 @@ VendorHasOption = Annotated[
         metavar="TYPE,…",
         help="Types of tags that the vendor has although the catalog does not say so, or `all`.",
     ),
-]
-StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Send ids where a native request would rest on an assumption.")
 ]
 OutOption = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="New folder to write.")]
 ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace the folder if nothing was sent from it.")]
@@ -70,39 +68,31 @@ EncodingOption = Annotated[
 DelimiterOption = Annotated[
     str | None, typer.Option("--delimiter", metavar="CHAR", help="Delimiter of CSV files: , ; | or tab. Detected.")
 ]
-DateFormatOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--date-format",
-        metavar="[COLUMN=]FORMAT",
-        help="Format of dates, as %d/%m/%Y, epoch-seconds or epoch-milliseconds. Repeatable.",
-    ),
-]
-TimezoneOption = Annotated[
-    str | None,
-    typer.Option(
-        "--timezone",
-        metavar="NAME",
-        help="Zone of days and of timestamps without a zone, as Asia/Shanghai. UTC without it.",
-    ),
-]
-OnBadRowOption = Annotated[
-    str, typer.Option("--on-bad-row", metavar="stop|reject", help="Stop at a bad row, or write it to the rejects file.")
-]
-DuplicatesOption = Annotated[
-    str,
-    typer.Option(
-        "--duplicates",
-        metavar="refuse|last|merge",
-        help="Refuse several rows of one id, take the last, or merge them: lists and tags are united.",
-    ),
-]
-RejectsOption = Annotated[
-    Path | None, typer.Option("--rejects", metavar="FILE", help="File of rejected rows; by default INDEX.rejects.csv.")
-]
 IdColumnOption = Annotated[
     str | None, typer.Option("--column", metavar="NAME", help="Column of the table that holds the ids.")
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionOptions:
+    """Options for when and where an expression is asked."""
+
+    as_of: AsOfOption = None
+    timezone: ZoneOption = None
+
+    def matter_for(self, expr: Expr, snapshot: "Snapshot") -> bool:
+        """Return whether the moment and the time zone are shown: the answer may depend on them, or one was given."""
+        from audience.index.query.questions import depends_on_question  # commands without an index do not load it
+
+        return self.as_of is not None or self.timezone is not None or depends_on_question(expr, snapshot)
+
+    def read(self, default_timezone: str) -> AsOf:
+        """Return the moment and the time zone of the question; by default now, and the zone of the index.
+
+        Raises:
+            ExpressionError: The moment or the time zone is invalid.
+        """
+        return read_as_of(self.as_of, self.timezone, default_timezone)
 
 
 def load_optional_catalog(path: Path | None) -> "Catalog | None":
@@ -123,11 +113,6 @@ def parse_token_options(options: list[str]) -> dict[str, str]:
             message = f"two id columns for {vendor}: {columns[vendor]} and {column}"
             raise PlanError(Problem("two-roles", message, hint="name one of them"))
     return columns
-
-
-def parse_date_formats(options: list[str]) -> dict[str, str]:
-    """Parse `--date-format [COLUMN=]FORMAT` options into formats by column; that of all columns has an empty name."""
-    return {column: format_ for column, _, format_ in (o.rpartition("=") for o in options)}
 
 
 def parse_fraction(text: str) -> float:

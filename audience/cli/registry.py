@@ -2,12 +2,14 @@
 
 A command's help text is the docstring of its function, and is written nowhere else. The module of a command is imported
 when the command runs. Listings of commands read the docstrings from the source, so that they import no command.
+A parameter of a command whose type is a dataclass is a group of options: its fields are options of the command.
 """
 
 import ast
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
 from functools import cache, partial
 from importlib import import_module
 from typing import Annotated, Any, cast
@@ -177,12 +179,27 @@ def _do_nothing() -> None:
 def _bind_output(function: Callable[..., None], output: Output) -> Callable[..., None]:
     """Return *function* without its first parameter, the output, and with the option `--json` for typer."""
     signature = inspect.signature(function, eval_str=True)
+    parameters = [*signature.parameters.values()][1:]
+    groups = {each.name: each.annotation for each in parameters if is_dataclass(each.annotation)}
     json_option = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption)
 
     def command(*, json: bool, **values: Any) -> None:
-        function(output, **values)
+        options = {name: _build_group(cast(type, group), values) for name, group in groups.items()}
+        function(output, **values, **options)
 
     command.__doc__ = function.__doc__
-    parameters = [*signature.parameters.values()][1:]
-    command.__signature__ = signature.replace(parameters=[*parameters, json_option])  # type: ignore[attr-defined]
+    options = [option for each in parameters for option in _expand_group(each)]
+    command.__signature__ = signature.replace(parameters=[*options, json_option])  # type: ignore[attr-defined]
     return command
+
+
+def _expand_group(parameter: inspect.Parameter) -> list[inspect.Parameter]:
+    """Return the options of a group, which is a dataclass, or *parameter* alone; all are passed by name."""
+    is_group = is_dataclass(parameter.annotation)
+    options = inspect.signature(parameter.annotation, eval_str=True).parameters.values() if is_group else [parameter]
+    return [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
+
+
+def _build_group(group: type, values: dict[str, Any]) -> Any:
+    """Take the options of *group* out of *values*, and return them as one object."""
+    return group(**{name: values.pop(name) for name in inspect.signature(group).parameters})

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypedDict
 from zoneinfo import ZoneInfo
 
 from audience.argument_types import check_arguments
@@ -9,6 +10,13 @@ from audience.errors import ExpressionError, Problem
 from audience.language.zones import DEFAULT_ZONE, load_zone
 
 AS_OF_HINT = "write a moment like 2026-11-28T09:00+08:00"
+
+
+class AsOfArguments(TypedDict):
+    """Keyword arguments of a question."""
+
+    as_of: datetime
+    timezone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,10 @@ class AsOf:
     def local_time(self) -> datetime:
         """Return the moment as clocks of the zone show it."""
         return self.moment.astimezone(self.zone)
+
+    def to_arguments(self) -> AsOfArguments:
+        """Return the keyword arguments of a method that asks then and there."""
+        return {"as_of": self.moment, "timezone": self.timezone}
 
     def __str__(self) -> str:
         return f"{self.local_time.isoformat(timespec='seconds')} {self.timezone}"

@@ -6,24 +6,19 @@ from typing import Annotated
 import typer
 
 from audience.cli.options import (
-    CatalogOption,
     ExprArgument,
     IndexArgument,
-    MaxRequestsOption,
     OutOption,
     ReplaceOption,
-    StrictOption,
-    VendorHasOption,
-    load_optional_catalog,
 )
 from audience.cli.output.delivery import format_campaign
+from audience.cli.output.expressions import print_question
 from audience.cli.output.writer import Output
+from audience.cli.plan_options import PlanOptions
 from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse
-from audience.planning.planner import MAX_REQUESTS
-from audience.planning.vouching import parse_vendor_has
 from audience.requests.campaign import Campaign, campaign_to_json, plan_campaign, write_campaign
 from audience.vendors import get_vendor, vendor_names
 
@@ -32,6 +27,7 @@ def run_campaign(
     output: Output,
     index: IndexArgument,
     expr: ExprArgument,
+    *,
     vendors: Annotated[
         str,
         typer.Option(
@@ -39,29 +35,22 @@ def run_campaign(
         ),
     ],
     out: OutOption,
-    catalog: CatalogOption = None,
-    max_requests: MaxRequestsOption = MAX_REQUESTS,
-    strict: StrictOption = False,
-    vendor_has: VendorHasOption = None,
+    options: PlanOptions,
     replace: ReplaceOption = False,
 ) -> None:
     """Divide an audience among vendors, each device once, and write a request folder for each vendor."""
     device_index, audience = DeviceIndex.open(index), parse(expr)
     names = [name.strip() for name in vendors.split(",") if name.strip()]
-    known_catalog = load_optional_catalog(catalog)
-    campaign = plan_campaign(
-        audience,
-        names,
-        device_index,
-        known_catalog,
-        max_requests=max_requests,
-        strict=strict,
-        vendor_has=parse_vendor_has(vendor_has),
-    )
+    asked = options.read(device_index.snapshot.timezone)
+    campaign = plan_campaign(audience, names, device_index, **options.to_arguments(asked))
     with output.show_progress() as progress:
         write_campaign(campaign, out, replace=replace, progress=progress)
-    output.print_warnings([*device_index.find_unmatched(audience), *_unsendable_warnings(campaign)])
+    output.print_warnings(
+        [*device_index.find_unmatched(audience, **asked.to_arguments()), *_unsendable_warnings(campaign)]
+    )
     output.print_assumptions(dict.fromkeys(each for share in campaign.shares for each in share.plan.assumptions))
+    if options.matter_for(audience, device_index.snapshot):
+        print_question(campaign.expr, asked, output)
     total = f"{out}: {format_count(campaign.devices, 'device')} in the audience"
     output.print_result(campaign_to_json(campaign), lambda: f"{format_campaign(campaign)}\n{total}")
 

@@ -5,27 +5,22 @@ from typing import Annotated
 import typer
 
 from audience.cli.options import (
-    CatalogOption,
     ExprArgument,
     IndexArgument,
-    MaxRequestsOption,
     OutOption,
     ReplaceOption,
-    StrictOption,
-    VendorHasOption,
     VendorOption,
-    load_optional_catalog,
 )
+from audience.cli.output.expressions import print_question
 from audience.cli.output.plans import merge_missing_names
 from audience.cli.output.writer import NOTHING_TO_SEND, Output
+from audience.cli.plan_options import PlanOptions
 from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse
-from audience.planning.planner import MAX_REQUESTS
 from audience.planning.planner import plan as make_plan
 from audience.planning.plans import Plan
-from audience.planning.vouching import parse_vendor_has
 from audience.requests.writer import EmitResult, build_manifest, write_requests
 
 
@@ -35,36 +30,28 @@ def run_emit(
     expr: ExprArgument,
     vendor: VendorOption,
     out: OutOption,
+    *,
     by_ids: Annotated[
         bool,
         typer.Option("--by-ids", help="Send ids even where native requests are possible."),
     ] = False,
-    catalog: CatalogOption = None,
-    max_requests: MaxRequestsOption = MAX_REQUESTS,
-    strict: StrictOption = False,
-    vendor_has: VendorHasOption = None,
+    options: PlanOptions,
     replace: ReplaceOption = False,
 ) -> None:
     """Write the targeting part of each request to a folder, as NDJSON with at most 1,000 ids a line."""
     device_index, audience = DeviceIndex.open(index), parse(expr)
-    known_catalog = load_optional_catalog(catalog)
-    plan = make_plan(
-        audience,
-        vendor,
-        device_index,
-        known_catalog,
-        max_requests=max_requests,
-        strict=strict,
-        vendor_has=parse_vendor_has(vendor_has),
-    )
+    asked = options.read(device_index.snapshot.timezone)
+    plan = make_plan(audience, vendor, device_index, **options.to_arguments(asked))
     if by_ids and plan.native:
         reason = Problem("by-ids", "requested with --by-ids")
         plan = Plan(plan.vendor, plan.expr, (), plan.expr, (reason,), index=device_index).asked_as(plan)
     with output.show_progress() as progress:
         result = write_requests(plan, device_index, out, replace=replace, progress=progress)
     reasons = result.reasons if output.as_json else merge_missing_names(result.reasons, plan.vendor)
-    output.print_warnings([*device_index.find_unmatched(audience), *reasons])
+    output.print_warnings([*device_index.find_unmatched(audience, **asked.to_arguments()), *reasons])
     output.print_assumptions(plan.assumptions)
+    if options.matter_for(audience, device_index.snapshot):
+        print_question(plan.expr, asked, output)
     output.print_result(build_manifest(result), f"{out}: {_summarize(result)}")
 
 

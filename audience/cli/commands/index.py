@@ -1,35 +1,28 @@
 """Commands that build, describe and check an index."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
 from audience.cli.options import (
-    DateFormatOption,
-    DelimiterOption,
-    DuplicatesOption,
-    EncodingOption,
     IgnoreOption,
     IndexArgument,
-    OnBadRowOption,
-    RejectsOption,
     TablesArgument,
-    TimezoneOption,
-    parse_date_formats,
     parse_pair,
     parse_token_options,
 )
 from audience.cli.output.index import print_index_info
 from audience.cli.output.writer import Output
+from audience.cli.reading_options import ReadingOptions
 from audience.counts import format_count
 from audience.index.device_index import DeviceIndex
-from audience.index.ingest.read_options import Duplicates, OnBadRow
 
 
 def run_build(
     output: Output,
     tables: TablesArgument,
+    *,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Folder of the new index.")],
     token: Annotated[
         list[str] | None,
@@ -60,13 +53,7 @@ def run_build(
         typer.Option("--split", metavar="COLUMN=SEPARATOR", help="Untyped tags in one string, to split."),
     ] = None,
     ignore: IgnoreOption = None,
-    encoding: EncodingOption = None,
-    delimiter: DelimiterOption = None,
-    date_format: DateFormatOption = None,
-    on_bad_row: OnBadRowOption = "stop",
-    rejects: RejectsOption = None,
-    duplicates: DuplicatesOption = "refuse",
-    timezone: TimezoneOption = None,
+    reading: ReadingOptions,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing index.")] = False,
 ) -> None:
     """Build an index from tables of devices; the role of a column follows from its name and type.
@@ -88,15 +75,9 @@ def run_build(
             versions=version or (),
             split=dict(parse_pair(option, None) for option in split or []),
             ignore=ignore or (),
-            encoding=encoding,
-            delimiter=delimiter,
-            date_format=parse_date_formats(date_format or []),
-            on_bad_row=cast(OnBadRow, on_bad_row),
-            rejects=rejects,
-            duplicates=cast(Duplicates, duplicates),
-            timezone=timezone,
             replace=replace,
             progress=progress,
+            **reading.to_arguments(),
         )
     print_index_info(index, output)
 

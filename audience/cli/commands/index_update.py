@@ -1,31 +1,27 @@
 """Commands that change the devices of an index; each change is a new snapshot."""
 
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
 from audience.cli.id_arguments import collect_ids, unknown_id_warnings
 from audience.cli.options import (
-    DateFormatOption,
     DelimiterOption,
-    DuplicatesOption,
     EncodingOption,
     IdColumnOption,
     IdFilesOption,
     IdsArgument,
     IgnoreOption,
     IndexArgument,
-    OnBadRowOption,
-    RejectsOption,
     TablesArgument,
     WaitOption,
-    parse_date_formats,
 )
 from audience.cli.output.index import print_update_result
 from audience.cli.output.writer import Output
+from audience.cli.reading_options import ReadingOptions
 from audience.errors import Problem, TableError
 from audience.index.device_index import DeviceIndex
-from audience.index.ingest.read_options import Duplicates, OnBadRow, ReadOptions
+from audience.index.ingest.read_options import ReadOptions
 from audience.language.attribute_names import UNTYPED
 
 
@@ -33,19 +29,12 @@ def run_update(
     output: Output,
     index: IndexArgument,
     tables: TablesArgument,
+    *,
     new: Annotated[
         list[str] | None, typer.Option("--new", metavar="COLUMN", help="Add this column to the index. Repeatable.")
     ] = None,
     ignore: IgnoreOption = None,
-    encoding: EncodingOption = None,
-    delimiter: DelimiterOption = None,
-    date_format: DateFormatOption = None,
-    on_bad_row: OnBadRowOption = "stop",
-    rejects: RejectsOption = None,
-    duplicates: DuplicatesOption = "refuse",
-    timezone: Annotated[
-        str | None, typer.Option("--timezone", metavar="NAME", help="Zone of the index; another one is refused.")
-    ] = None,
+    reading: ReadingOptions,
     wait: WaitOption = 0,
 ) -> None:
     """Update devices from tables: known devices get the new values, other devices are added."""
@@ -57,15 +46,9 @@ def run_update(
             tables,
             new=new or (),
             ignore=ignore or (),
-            encoding=encoding,
-            delimiter=delimiter,
-            date_format=parse_date_formats(date_format or []),
-            on_bad_row=cast(OnBadRow, on_bad_row),
-            rejects=rejects,
-            duplicates=cast(Duplicates, duplicates),
-            timezone=timezone,
             wait=wait,
             progress=progress,
+            **reading.to_arguments(),
         )
     print_update_result(result, before, device_index, output)
 

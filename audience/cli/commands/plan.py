@@ -8,18 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from audience.cli.options import (
-    CatalogOption,
     ExprArgument,
     IndexArgument,
-    MaxRequestsOption,
-    StrictOption,
-    VendorHasOption,
     VendorOption,
-    load_optional_catalog,
 )
 from audience.cli.output.delivery import cost_json, format_costs
 from audience.cli.output.plans import format_plan_details, plan_json
 from audience.cli.output.writer import Output
+from audience.cli.plan_options import PlanOptions
 from audience.counts import format_count
 from audience.delivery.costs import (
     MAX_SAMPLE_IDS,
@@ -32,10 +28,8 @@ from audience.delivery.costs import (
 from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse
 from audience.messages import Message
-from audience.planning.planner import MAX_REQUESTS
 from audience.planning.planner import plan as make_plan
 from audience.planning.plans import Plan
-from audience.planning.vouching import parse_vendor_has
 from audience.requests.batching import batch_ids
 from audience.requests.reader import read_message
 from audience.vendors import get_vendor, require_delivery
@@ -48,31 +42,21 @@ def run_plan(
     index: IndexArgument,
     expr: ExprArgument,
     vendor: VendorOption,
+    *,
     message: Annotated[
         Path | None, typer.Option("--message", metavar="FILE", help="Message in JSON, to compute costs with.")
     ] = None,
     method: Annotated[
         str | None, typer.Option("--method", metavar="NAME", show_default="the cheapest", help="Send method for ids.")
     ] = None,
-    catalog: CatalogOption = None,
-    max_requests: MaxRequestsOption = MAX_REQUESTS,
-    strict: StrictOption = False,
-    vendor_has: VendorHasOption = None,
+    options: PlanOptions,
 ) -> None:
     """Show how an audience would be sent to a vendor: natively or by ids, why, and at what cost."""
     device_index, audience = DeviceIndex.open(index), parse(expr)
-    known_catalog = load_optional_catalog(catalog)
-    plan = make_plan(
-        audience,
-        vendor,
-        device_index,
-        known_catalog,
-        max_requests=max_requests,
-        strict=strict,
-        vendor_has=parse_vendor_has(vendor_has),
-    )
-    output.print_warnings(device_index.find_unmatched(audience))
-    facts: dict[str, Any] = {**plan_json(plan), "devices": device_index.count(audience)}
+    asked = options.read(device_index.snapshot.timezone)
+    plan = make_plan(audience, vendor, device_index, **options.to_arguments(asked))
+    output.print_warnings(device_index.find_unmatched(audience, **asked.to_arguments()))
+    facts: dict[str, Any] = {**plan_json(plan), "devices": device_index.count(audience, **asked.to_arguments())}
     details = f"{format_count(facts['devices'], 'device')}\n{format_plan_details(plan)}"
     if get_vendor(vendor).delivery is None:
         text = f"{details}\nno costs: audience cannot send to {vendor}"

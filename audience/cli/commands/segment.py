@@ -1,16 +1,19 @@
 """Commands for segments, the saved expressions of an index that `@name` refers to."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from audience.cli.options import ExprArgument, IndexArgument, WaitOption
+from audience.cli.options import ExprArgument, IndexArgument, QuestionOptions, WaitOption
+from audience.cli.output.expressions import print_question, question_json
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import Output
 from audience.counts import format_count
 from audience.errors import ExpressionError, Problem
 from audience.index.device_index import DeviceIndex
+from audience.language.as_of import AsOf
 from audience.language.ast import Segment
+from audience.language.binding import is_relative
 from audience.language.parser import parse
 from audience.language.printer import render
 
@@ -20,35 +23,62 @@ SegmentNameArgument = Annotated[
 
 
 def run_segment_save(
-    output: Output, index: IndexArgument, name: SegmentNameArgument, expr: ExprArgument, wait: WaitOption = 0
+    output: Output,
+    index: IndexArgument,
+    name: SegmentNameArgument,
+    expr: ExprArgument,
+    *,
+    question: QuestionOptions,
+    wait: WaitOption = 0,
 ) -> None:
     """Save an expression as a segment; replace the segment if it exists."""
     device_index, expression, segment = DeviceIndex.open(index), parse(expr), _parse_segment_name(name)
+    asked = question.read(device_index.snapshot.timezone)
     device_index.save_segment(segment.name, expression, wait=wait)
-    devices, number = device_index.count(segment), device_index.snapshot.manifest.number
-    output.print_warnings(device_index.find_unmatched(expression))
-    facts = {"name": segment.name, "expression": render(expression), "devices": devices, "snapshot": number}
-    output.print_result(facts, f"snapshot {number}: segment {render(segment)} saved, {format_count(devices, 'device')}")
+    output.print_warnings(device_index.find_unmatched(expression, **asked.to_arguments()))
+    number = device_index.snapshot.manifest.number
+    facts = {"name": segment.name, **_segment_json(segment, device_index, asked), "snapshot": number}
+    counted = format_count(facts["devices"], "device")
+    if facts["is_relative"]:
+        counted += f" as of {asked}; its days are relative to each question"
+    output.print_result(facts, f"snapshot {number}: segment {render(segment)} saved, {counted}")
 
 
-def run_segment_list(output: Output, index: IndexArgument) -> None:
+def run_segment_list(output: Output, index: IndexArgument, *, question: QuestionOptions) -> None:
     """List the segments with their devices and expressions."""
     device_index = DeviceIndex.open(index)
-    counted = [(name, device_index.count(Segment(name)), render(expr)) for name, expr in device_index.segments.items()]
-    facts = [{"name": name, "devices": devices, "expression": text} for name, devices, text in counted]
-    rows = [(render(Segment(name)), f"{devices:,}", text) for name, devices, text in counted]
+    asked = question.read(device_index.snapshot.timezone)
+    facts = [{"name": name, **_segment_json(Segment(name), device_index, asked)} for name in device_index.segments]
+    rows = [(render(Segment(each["name"])), f"{each['devices']:,}", each["expression"]) for each in facts]
+    if any(question.matter_for(Segment(name), device_index.snapshot) for name in device_index.segments):
+        output.print_notes([Problem("as-of", f"counted as of {asked}")])
     titles = ("segment", "devices", "expression")
     output.print_result(facts, lambda: format_table(titles, rows, right_aligned=(1,)) if rows else "no segments")
 
 
-def run_segment_show(output: Output, index: IndexArgument, name: SegmentNameArgument) -> None:
+def run_segment_show(
+    output: Output, index: IndexArgument, name: SegmentNameArgument, *, question: QuestionOptions
+) -> None:
     """Show the expression of a segment."""
     device_index, segment = DeviceIndex.open(index), _parse_segment_name(name)
-    devices = device_index.count(segment)  # raises ExpressionError if the segment does not exist
-    expression = render(device_index.segments[segment.name])
-    expanded = render(device_index.expand_segments(segment))
-    facts = {"name": segment.name, "expression": expression, "expanded": expanded, "devices": devices}
-    output.print_result(facts, expression)
+    asked = question.read(device_index.snapshot.timezone)
+    bound = device_index.bind(segment, **asked.to_arguments())  # raises ExpressionError if the segment does not exist
+    if question.matter_for(segment, device_index.snapshot):
+        print_question(bound, asked, output)
+    facts = {"name": segment.name, **_segment_json(segment, device_index, asked)}
+    output.print_result(facts, facts["expression"])
+
+
+def _segment_json(segment: Segment, index: DeviceIndex, asked: AsOf) -> dict[str, Any]:
+    """Return the expression of a saved segment and its count, then and there."""
+    when = asked.to_arguments()
+    expanded = index.expand_segments(segment)
+    return {
+        **question_json(index.segments[segment.name], index.bind(segment, **when), asked),
+        "expanded": render(expanded),
+        "is_relative": is_relative(expanded),
+        "devices": index.count(segment, **when),
+    }
 
 
 def run_segment_drop(output: Output, index: IndexArgument, name: SegmentNameArgument, wait: WaitOption = 0) -> None:

@@ -6,20 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-from audience.cli.options import CatalogOption, MaxRequestsOption, StrictOption, VendorHasOption, load_optional_catalog
-from audience.cli.output.plans import format_plan_details, plan_json, render_shortened
+from audience.cli.output.expressions import question_json, render_shortened
+from audience.cli.output.plans import format_plan_details, plan_json
 from audience.cli.output.writer import NOTHING_TO_SEND, Output
+from audience.cli.plan_options import PlanOptions
 from audience.cli.streams import read_stdin
 from audience.errors import Problem
 from audience.language.ast import Expr
+from audience.language.binding import bind
 from audience.language.parser import parse
 from audience.language.printer import render
+from audience.language.zones import DEFAULT_ZONE
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.catalog.vendor_names import with_catalog_names
-from audience.planning.planner import MAX_REQUESTS
 from audience.planning.planner import plan as make_plan
 from audience.planning.plans import Plan
-from audience.planning.vouching import parse_vendor_has
 from audience.vendors import get_vendor, vendor_names
 from audience.vendors.payload_reader import dump_json, load_json
 
@@ -29,6 +30,7 @@ JSON_PREFIXES = ("{", "[", '"', "/")  # other payloads are strings: a form, or E
 
 def run_translate(
     output: Output,
+    *,
     payload: Annotated[
         str,
         typer.Argument(metavar="[PAYLOAD]", help="Payload or expression; `-` reads standard input."),
@@ -40,34 +42,23 @@ def run_translate(
         str, typer.Option("--to", metavar="VENDOR", help="Vendor to translate to, or `text`, or `all` to compare.")
     ] = TEXT,
     explain: Annotated[bool, typer.Option("--explain", help="Print the plan instead of the payloads.")] = False,
-    catalog: CatalogOption = None,
-    max_requests: MaxRequestsOption = MAX_REQUESTS,
-    strict: StrictOption = False,
-    vendor_has: VendorHasOption = None,
+    options: PlanOptions,
 ) -> None:
     """Translate an expression or one vendor's targeting payload for another vendor.
 
     Exit code 1 if a part needs ids: then the reasons are printed instead of payloads.
     """
     text = read_stdin("pass the payload as an argument") if payload == "-" else payload
-    known_catalog = load_optional_catalog(catalog)
+    asked = options.read(DEFAULT_ZONE)
+    arguments = options.to_arguments(asked)
     payload_value = None if source == TEXT else _load_payload(text)
-    expr = parse(text) if source == TEXT else _parse_payload(source, payload_value, known_catalog, output)
+    expr = parse(text) if source == TEXT else _parse_payload(source, payload_value, arguments["catalog"], output)
     if target == TEXT:
-        output.print_result({"expression": render(expr)}, render(expr))
+        output.print_result(question_json(expr, bind(expr, asked.moment, asked.zone), asked), render(expr))
         return
     id_vendor = None if source == TEXT else source
     plans = [
-        make_plan(
-            expr,
-            name,
-            catalog=known_catalog,
-            max_requests=max_requests,
-            strict=strict,
-            id_vendor=id_vendor,
-            vendor_has=parse_vendor_has(vendor_has),
-            payload=payload_value,
-        )
+        make_plan(expr, name, id_vendor=id_vendor, payload=payload_value, **arguments)
         for name in (vendor_names(can="emit") if target == ALL_VENDORS else [target])
     ]
     if target == ALL_VENDORS:

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
+from audience.cli.output.expressions import render_shortened
 from audience.cli.output.writer import NOTHING_TO_SEND, problem_json
 from audience.errors import ExpressionError, Problem
-from audience.language.ast import Atom, Expr, Ids, Tag, map_operands
+from audience.language.ast import Tag
 from audience.language.attribute_names import UNTYPED
 from audience.language.parser import parse
 from audience.language.printer import render
 from audience.planning.plans import Plan
 from audience.vendors.payload_reader import dump_json
 
-MAX_LISTED_IDS, FIRST_LISTED_IDS = 20, 8  # a longer list is shown by its first ids and the number of the others
 MISSING_NAME = "no-name"  # code of a tag that has no name at a vendor
 
 
@@ -51,22 +51,6 @@ def format_plan_details(plan: Plan) -> str:
     if plan.native:
         lines.append("verified   parsed back, the requests are disjoint and equal the expression")
     return "\n".join([*lines, *(f"assumed    {assumption.message}" for assumption in plan.assumptions)])
-
-
-def render_shortened(expr: Expr) -> str:
-    """Return the text of *expr* with long lists of ids cut short.
-
-    >>> render_shortened(Ids("account", tuple(f"a{number}" for number in range(1_000))))
-    'account(a0, a1, a2, a3, a4, a5, a6, a7, "… 992 more")'
-    """
-    return render(map_operands(expr, _shorten_ids))
-
-
-def _shorten_ids(atom: Atom) -> Expr:
-    match atom:
-        case Ids(kind=kind, values=values) if len(values) > MAX_LISTED_IDS:
-            return Ids(kind, (*values[:FIRST_LISTED_IDS], f"… {len(values) - FIRST_LISTED_IDS:,} more"))
-    return atom
 
 
 def merge_missing_names(problems: Sequence[Problem], vendor: str) -> Sequence[Problem]:

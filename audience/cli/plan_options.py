@@ -1,0 +1,48 @@
+"""Options of plans, which all commands that plan share."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, TypedDict
+
+import typer
+
+from audience.cli.options import CatalogOption, QuestionOptions, VendorHasOption, load_optional_catalog
+from audience.language.as_of import AsOf
+from audience.planning.catalog.catalog import Catalog
+from audience.planning.planner import MAX_REQUESTS
+from audience.planning.vouching import VendorHas, parse_vendor_has
+
+
+class PlanArguments(TypedDict):
+    """Keyword arguments for `plan` and `plan_campaign`."""
+
+    catalog: Catalog | None
+    max_requests: int
+    strict: bool
+    vendor_has: VendorHas
+    as_of: datetime
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions(QuestionOptions):
+    """Options for how an audience is planned, and for when and where it is asked."""
+
+    catalog: CatalogOption = None
+    max_requests: Annotated[
+        int, typer.Option("--max-requests", min=1, metavar="N", help="Maximum number of native requests.")
+    ] = MAX_REQUESTS
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Send ids where a native request would rest on an assumption.")
+    ] = False
+    vendor_has: VendorHasOption = None
+
+    def to_arguments(self, asked: AsOf) -> PlanArguments:
+        """Return the keyword arguments for a plan that is *asked* then and there; read the catalog."""
+        return {
+            "catalog": load_optional_catalog(self.catalog),
+            "max_requests": self.max_requests,
+            "strict": self.strict,
+            "vendor_has": parse_vendor_has(self.vendor_has),
+            **asked.to_arguments(),
+        }

@@ -1,0 +1,68 @@
+"""Options for reading tables, which building and updating an index share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from audience.cli.options import DelimiterOption, EncodingOption
+from audience.index.ingest.read_options import Duplicates, OnBadRow, ReadArguments
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingOptions:
+    """Options for the files of a table, as `ReadOptions` describes them."""
+
+    encoding: EncodingOption = None
+    delimiter: DelimiterOption = None
+    date_format: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--date-format",
+            metavar="[COLUMN=]FORMAT",
+            help="Format of dates, as %d/%m/%Y, epoch-seconds or epoch-milliseconds. Repeatable.",
+        ),
+    ] = None
+    on_bad_row: Annotated[
+        str,
+        typer.Option("--on-bad-row", metavar="stop|reject", help="Stop at a bad row, or write it to the rejects file."),
+    ] = "stop"
+    rejects: Annotated[
+        Path | None,
+        typer.Option("--rejects", metavar="FILE", help="File of rejected rows; by default INDEX.rejects.csv."),
+    ] = None
+    duplicates: Annotated[
+        str,
+        typer.Option(
+            "--duplicates",
+            metavar="refuse|last|merge",
+            help="Refuse several rows of one id, take the last, or merge them: lists and tags are united.",
+        ),
+    ] = "refuse"
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            "--timezone",
+            metavar="NAME",
+            help="Zone of days and of timestamps without a zone, as Asia/Shanghai: UTC unless it is set when the "
+            "index is built.",
+        ),
+    ] = None
+
+    def to_arguments(self) -> ReadArguments:
+        """Return the keyword arguments for `DeviceIndex.build` and `DeviceIndex.update`."""
+        return {
+            "encoding": self.encoding,
+            "delimiter": self.delimiter,
+            "date_format": _parse_date_formats(self.date_format or []),
+            "on_bad_row": cast(OnBadRow, self.on_bad_row),
+            "rejects": self.rejects,
+            "duplicates": cast(Duplicates, self.duplicates),
+            "timezone": self.timezone,
+        }
+
+
+def _parse_date_formats(options: list[str]) -> dict[str, str]:
+    """Parse `--date-format [COLUMN=]FORMAT` options into formats by column; that of all columns has an empty name."""
+    return {column: format_ for column, _, format_ in (option.rpartition("=") for option in options)}
