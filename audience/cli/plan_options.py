@@ -1,27 +1,24 @@
 """Options of plans, which all commands that plan share."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 import typer
 
 from audience.cli.options import CatalogOption, QuestionOptions, VendorHasOption, load_optional_catalog
-from audience.language.as_of import AsOf
+from audience.language.as_of import AsOf, AsOfArguments
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.planner import MAX_REQUESTS
 from audience.planning.vouching import VendorHas, parse_vendor_has
 
 
-class PlanArguments(TypedDict):
+class PlanArguments(AsOfArguments):
     """Keyword arguments for `plan` and `plan_campaign`."""
 
     catalog: Catalog | None
     max_requests: int
     strict: bool
     vendor_has: VendorHas
-    as_of: datetime
-    timezone: str
 
 
 @dataclass(frozen=True, slots=True)

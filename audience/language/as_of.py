@@ -12,8 +12,8 @@ from audience.language.zones import DEFAULT_ZONE, load_zone
 AS_OF_HINT = "write a moment like 2026-11-28T09:00+08:00"
 
 
-class AsOfArguments(TypedDict):
-    """Keyword arguments of a question."""
+class AsOfArguments(TypedDict, total=False):
+    """Keyword arguments of a question; without them it is asked now, in the time zone of the index."""
 
     as_of: datetime
     timezone: str

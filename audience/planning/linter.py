@@ -9,7 +9,7 @@ from audience.algebra.equivalence import find_partition_violation
 from audience.counts import format_count
 from audience.errors import ComplexityError, Problem
 from audience.index.query.empty_ranges import find_empty_ranges
-from audience.language.as_of import read_as_of
+from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
 from audience.language.attribute_names import UNTYPED
 from audience.language.binding import bind
@@ -64,8 +64,8 @@ def lint(
         roles = {} if catalog is None else {a.name: a.order for a in catalog.attributes.values() if a.order}
         problems += find_empty_ranges(expr, roles, frozenset())
     else:
-        problems += index.find_unmatched(expr)
-        problems += _find_size_problems(expr, index, limit)
+        problems += index.find_unmatched(expr, **asked.to_arguments())
+        problems += _find_size_problems(expr, index, asked, limit)
     return problems
 
 
@@ -130,8 +130,8 @@ def _find_unknown_names(expr: Expr, catalog: Catalog) -> Iterator[Problem]:
             yield Problem("not-in-catalog", message, tag.span, hint=hint)
 
 
-def _find_size_problems(expr: Expr, index: "DeviceIndex", limit: float | None) -> Iterator[Problem]:
-    count = index.count(expr)
+def _find_size_problems(expr: Expr, index: "DeviceIndex", asked: AsOf, limit: float | None) -> Iterator[Problem]:
+    count = index.count(expr, **asked.to_arguments())
     if limit is not None and count > limit * len(index):
         devices = format_count(len(index), "device")
         message = f"the audience has {count:,} of {devices}, {count / len(index):.1%}, above {limit:.1%}"

@@ -135,7 +135,7 @@ def plan(
     if index is not None and not (PLATFORM_TYPE in vouched or _declares_platforms(record, catalog)):
         platforms = None
     if index is not None:
-        named_vendor = _restrict_to_index(named_vendor, catalog, vouched, index)
+        named_vendor = _restrict_to_index(named_vendor, catalog, vouched, index, asked)
     request = PlanRequest(
         vendor=replace(named_vendor, emit=guard_emit(named_vendor.emit, named_vendor)),
         platforms=platforms,
@@ -183,16 +183,18 @@ def _write_out_thresholds(expr: Expr) -> Expr:
         return expr
 
 
-def _restrict_to_index(vendor: Vendor, catalog: Catalog | None, vouched: Vouched, index: "DeviceIndex") -> Vendor:
+def _restrict_to_index(
+    vendor: Vendor, catalog: Catalog | None, vouched: Vouched, index: "DeviceIndex", asked: AsOf
+) -> Vendor:
     """Return *vendor* with what it is known to have of what *index* has."""
-    declared = restrict_to_declared(vendor, catalog, vouched, partial(_has_devices, index))
+    declared = restrict_to_declared(vendor, catalog, vouched, partial(_has_devices, index, asked))
     return refuse_id_columns(declared, index.snapshot.manifest.columns)
 
 
-def _has_devices(index: "DeviceIndex", tag: Tag) -> bool:
+def _has_devices(index: "DeviceIndex", asked: AsOf, tag: Tag) -> bool:
     """Return whether *index* has the attribute of *tag*, the value is one of its kind, and a device has it."""
     with suppress(ExpressionError):
-        return index.count(tag) > 0
+        return index.count(tag, **asked.to_arguments()) > 0
     return False
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from audience.algebra.constraints import AttributeConstraints, merge_constraints
 from audience.errors import PlanError, Problem
 from audience.html_table import format_html_table
-from audience.language.as_of import AsOf
+from audience.language.as_of import AsOf, AsOfArguments
 from audience.language.ast import Expr
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
@@ -72,6 +72,11 @@ class Plan:
         rows += [("assumption", assumption.message) for assumption in self.assumptions]
         return format_html_table("Plan", rows)
 
+    @property
+    def question(self) -> AsOfArguments:
+        """Keyword arguments with which an index answers as of the moment of the plan."""
+        return {} if self.as_of is None else self.as_of.to_arguments()
+
     def asked_as(self, other: "Plan") -> "Plan":
         """Return this plan with the moment of *other*, and its audience as it was written."""
         return replace(self, as_of=other.as_of, written=other.written)
@@ -98,7 +103,7 @@ class Plan:
         if self.by_ids is not None and index is not None:
             from audience.requests.batching import iter_id_payloads  # imported here: native requests do not need it
 
-            yield from iter_id_payloads(index.resolve(self.by_ids), self.vendor)
+            yield from iter_id_payloads(index.resolve(self.by_ids, **self.question), self.vendor)
 
     def add_id_part(self, parts: Iterable[Expr]) -> list[Expr]:
         """Return *parts* followed by the expression that is sent by ids, if any."""

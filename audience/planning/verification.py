@@ -139,8 +139,9 @@ def find_contradiction(request: PlanRequest, candidate: Plan, facts: tuple[Probl
     )
     if any(find_unknown_references(expr) for expr in (target, *exprs)):
         return None  # the index does not know those devices
-    audience = request.index.resolve(target)
-    parts = [request.index.resolve(expr) for expr in exprs]
+    when = request.as_of.to_arguments()
+    audience = request.index.resolve(target, **when)
+    parts = [request.index.resolve(expr, **when) for expr in exprs]
     missing = len(reduce(lambda remaining, part: remaining - part, parts, audience))
     extra = sum(len(part - audience) for part in parts)
     duplicated = sum(map(len, parts)) - extra - (len(audience) - missing)

@@ -109,7 +109,7 @@ def plan_campaign(
     expr = bind(written, asked.moment, asked.zone)
     _validate_vendors(vendors, index)
     resolve_vendor_has(vendor_has, expr, [*index.snapshot.roles, *(() if catalog is None else catalog.attributes)])
-    devices = unassigned = index.resolve(expr)
+    devices = unassigned = index.resolve(expr, **asked.to_arguments())
     assignments: list[tuple[str, int, DeviceSet]] = []
     for vendor in vendors:
         reachable = select_deliverable_devices(devices, get_vendor(vendor))
@@ -126,8 +126,7 @@ def plan_campaign(
             max_requests=max_requests,
             strict=strict,
             vendor_has=vendor_has,
-            as_of=asked.moment,
-            timezone=asked.zone.key,
+            **asked.to_arguments(),
         )
     shares = tuple(
         VendorShare(vendor, reach, len(assigned), *_plan_vendor_share(expr, vendor, assigned, index, plan_for))

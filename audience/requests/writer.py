@@ -76,10 +76,12 @@ def write_requests(
     Raises:
         OutputError: The folder exists or cannot be written. Nothing is left there.
     """
-    device_count = index.count(plan.expr)
+    device_count = index.count(plan.expr, **plan.question)
     if device_count == 0:  # an empty audience needs no requests, native ones neither
         plan = replace_fields(plan, native=(), by_ids=None)
-    batches = batch_ids(index.resolve(plan.by_ids), plan.vendor) if plan.by_ids is not None else None
+    batches = None
+    if plan.by_ids is not None:
+        batches = batch_ids(index.resolve(plan.by_ids, **plan.question), plan.vendor)
     with atomic_folder(folder, owned_patterns=OWNED_FILES, replace=replace) as draft:
         return write_plan(plan, batches, device_count, draft, progress)
 

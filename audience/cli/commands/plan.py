@@ -81,9 +81,9 @@ def _cost_input(plan: Plan, index: DeviceIndex, message: Message) -> CostInput:
     """Return the input for cost estimates: native payloads, the number of ids, and a sample of them."""
     vendor = get_vendor(plan.vendor)
     delivery = require_delivery(vendor)
-    device_count = index.count(plan.expr)
+    device_count = index.count(plan.expr, **plan.question)
     by_ids = plan.by_ids if device_count else None
-    batches = None if by_ids is None else batch_ids(index.resolve(by_ids), vendor.name)
+    batches = None if by_ids is None else batch_ids(index.resolve(by_ids, **plan.question), vendor.name)
     first_ids = () if batches is None else tuple(id_ for ids in islice(batches.id_chunks(), 1) for id_ in ids)
     return CostInput(
         vendor=vendor,
