@@ -9,6 +9,7 @@ import pytest
 import time_machine
 
 from audience import DeviceIndex, ExpressionError, parse, render
+from audience.language.as_of import read_as_of
 
 TODAY = date(2026, 11, 28)
 NOON = "2026-11-28T12:00"
@@ -64,6 +65,12 @@ def test_today_is_the_day_of_the_time_zone(index):
     assert index.count("active = today AND vip", as_of=late, timezone="Asia/Shanghai") == 1
 
 
+def test_day_is_its_first_moment():
+    asked = read_as_of("2018-11-04", "America/Sao_Paulo")  # clocks go forward at midnight
+    assert str(asked) == "2018-11-04T01:00:00-02:00 America/Sao_Paulo"
+    assert str(read_as_of("2026-11-28", "Asia/Shanghai")) == "2026-11-28T00:00:00+08:00 Asia/Shanghai"
+
+
 def test_one_expression_object_is_bound_whenever_it_is_asked(index):
     expr = parse("active within 7 days AND NOT vip")
     counts = [index.count(expr, as_of=day) for day in (NOON, "2026-12-04", NOON, "2026-11-27")]
@@ -102,6 +109,20 @@ def test_count_names_the_moment_where_it_matters(audience, folder):
 WRONG_QUESTIONS = {
     ("--as-of", "noon"): "invalid-as-of: 'noon' is not a moment",
     ("--as-of", "0001-01-01T00:00+08:00"): "invalid-as-of: '0001-01-01T00:00+08:00' is outside the years 1 to 9999",
+    ("--as-of", "2026-10-25T02:30", "--timezone", "Europe/Berlin"): (
+        "invalid-as-of: clocks in Europe/Berlin show 2026-10-25T02:30:00 twice\n"
+        "   = hint: write 2026-10-25T02:30:00+02:00 or 2026-10-25T02:30:00+01:00\n"
+    ),
+    ("--as-of", "2026-03-29T02:30", "--timezone", "Europe/Berlin"): (
+        "invalid-as-of: clocks in Europe/Berlin show 2026-03-29T02:30:00 never\n"
+    ),
+    (
+        "--as-of",
+        "0001-01-01",
+        "--timezone",
+        "Asia/Shanghai",
+    ): "invalid-as-of: '0001-01-01' is outside the years 1 to 9999",
+    ("--timezone", ""): "unknown-timezone: unknown time zone ''",
     ("--timezone", "Asia/Shanghia"): "unknown-timezone: unknown time zone 'Asia/Shanghia'",
     ("--timezone", "../etc"): "unknown-timezone: unknown time zone '../etc'",
 }

@@ -1,13 +1,14 @@
 """Moment and time zone in which an expression is asked."""
 
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TypedDict
 from zoneinfo import ZoneInfo
 
 from audience.argument_types import check_arguments
 from audience.errors import ExpressionError, Problem
-from audience.language.zones import DEFAULT_ZONE, load_zone
+from audience.language.zones import DEFAULT_ZONE, day_bounds, format_instant, load_zone, local_instants
 
 AS_OF_HINT = "write a moment like 2026-11-28T09:00+08:00"
 
@@ -57,8 +58,8 @@ def read_as_of(
     """Return when and where a question is asked.
 
     Args:
-        as_of: Moment, such as `2026-11-28T09:00+08:00`; without an offset it is wall-clock time of the zone. None is
-            now.
+        as_of: Moment, such as `2026-11-28T09:00+08:00`; without an offset it is wall-clock time of the zone, and a day
+            is its first moment. None is now.
         timezone: Time zone, or its name. None is *default_timezone*.
         default_timezone: Time zone of the index.
 
@@ -68,12 +69,12 @@ def read_as_of(
     >>> read_as_of("2026-11-28T09:00", "Asia/Shanghai").moment.isoformat()
     '2026-11-28T01:00:00+00:00'
     """
-    zone = timezone if isinstance(timezone, ZoneInfo) else load_zone(timezone or default_timezone)
+    zone = timezone if isinstance(timezone, ZoneInfo) else load_zone(default_timezone if timezone is None else timezone)
     if as_of is None:
         return AsOf(datetime.now(UTC), zone)
-    moment = _parse_moment(as_of) if isinstance(as_of, str) else as_of
     try:
-        moment = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+        moment = _parse_moment(as_of, zone) if isinstance(as_of, str) else as_of
+        moment = moment.astimezone(UTC) if moment.tzinfo else _find_wall_clock_time(moment, zone)
         moment.astimezone(zone)
     except OverflowError:
         message = f"{str(as_of)!r:.60} is outside the years 1 to 9999 in {zone.key}"
@@ -81,7 +82,23 @@ def read_as_of(
     return AsOf(moment, zone)
 
 
-def _parse_moment(text: str) -> datetime:
+def _find_wall_clock_time(time: datetime, zone: ZoneInfo) -> datetime:
+    """Return the moment at which clocks of *zone* show *time*; refuse a time that they show twice or never."""
+    instants = local_instants(time, zone)
+    if len(instants) == 1:
+        return time.replace(tzinfo=zone).astimezone(UTC)
+    moments = [datetime.fromisoformat(format_instant(instant)).astimezone(zone) for instant in instants]
+    count = "twice" if instants else "never"
+    hint = f"write {' or '.join(moment.isoformat() for moment in moments)}" if instants else AS_OF_HINT
+    message = f"clocks in {zone.key} show {time.isoformat()} {count}"
+    raise ExpressionError(Problem("invalid-as-of", message, hint=hint))
+
+
+def _parse_moment(text: str, zone: ZoneInfo) -> datetime:
+    """Return the moment or wall-clock time that *text* names; a day is its first moment in *zone*."""
+    with suppress(ValueError):
+        day = date.fromisoformat(text)
+        return datetime.fromisoformat(format_instant(day_bounds(day.toordinal(), zone)[0]))
     try:
         return datetime.fromisoformat(text)
     except ValueError:
