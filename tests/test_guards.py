@@ -6,10 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
+import time_machine
 
+from audience import DeviceIndex
 from audience.delivery.ledger.connection import LEDGER_FILE
 from audience.errors import Problem
 from audience.requests.reader import message_to_json, read_message
@@ -279,3 +283,22 @@ def test_ctrl_c_finishes_calls_in_flight(service, tmp_path, message):
     process = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
     assert (process.returncode, process.stdout) == (0, "fake: batches: 150 accepted; ids: 1,500 accepted\n")
     assert service.delivery_counts == dict.fromkeys(make_ids(1_500), 1)
+
+
+def test_run_has_the_devices_of_the_moment_at_which_it_was_emitted(audience, service, message, tmp_path):
+    active = [date(2026, 11, 28), date(2026, 11, 22), date(2026, 11, 21)]
+    table = pl.DataFrame({"token": make_ids(3), "active": active})
+    index = DeviceIndex.build(table, tmp_path / "days.index")
+    index.save_segment("fresh", "active within 7 days")
+    words = ["emit", str(index.folder), "@fresh", "--vendor", "fake", "-o", str(tmp_path / "out")]
+    with time_machine.travel(datetime(2026, 11, 28, 23, 59, tzinfo=UTC), tick=False):
+        assert audience(*words)[0] == 0
+    with time_machine.travel(datetime(2026, 12, 9, tzinfo=UTC)):
+        code, out, _ = audience("send", str(tmp_path / "out"), "--message", message, "--expect", "2")
+        assert (code, out) == (0, "fake: batches: 1 accepted; ids: 2 accepted\n")
+        status = audience("status", str(tmp_path / "out"))[1]
+        facts = json.loads(audience("status", str(tmp_path / "out"), "--json")[1])["fake"]["audience"]
+    assert service.delivery_counts == dict.fromkeys(make_ids(3)[:2], 1)
+    bound = "active within 7 days of 2026-11-28"
+    assert status.startswith(f"emitted as of 2026-11-28T23:59:00+00:00 UTC: {bound}\n")
+    assert (facts["bound"], facts["timezone"]) == (bound, "UTC")

@@ -22,7 +22,7 @@ from audience.errors import DeliveryError, Problem
 from audience.messages import Message, parse_message
 from audience.progress import Progress, ignore_progress
 from audience.requests.campaign import CAMPAIGN_FILE, read_campaign_vendors
-from audience.requests.reader import has_requests, message_to_json, read_manifest_summary
+from audience.requests.reader import has_requests, message_to_json, read_manifest_question, read_manifest_summary
 from audience.vendors.delivery_spec import Credentials
 from audience.vendors.spec import Vendor
 
@@ -129,6 +129,11 @@ def _is_missing(run_folder: Path) -> bool:
 def load_all_statuses(folder: Path) -> dict[str, Status]:
     """Return the statuses of all runs of *folder* by vendor; raise DeliveryError if it has none."""
     return {_read_vendor(run_folder).name: runs.status(run_folder) for run_folder in _require_created_folders(folder)}
+
+
+def read_questions(folder: Path) -> dict[str, dict[str, str | None]]:
+    """Return what was asked when each run of *folder* was emitted, by vendor."""
+    return {_read_vendor(run_folder).name: read_manifest_question(run_folder) for run_folder in run_folders(folder)}
 
 
 def all_copy_warnings(folder: Path) -> list[Problem]:

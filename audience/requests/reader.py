@@ -146,6 +146,13 @@ def read_manifest_summary(folder: Path) -> tuple[Vendor, int]:
         return get_vendor(manifest["vendor"]), int(manifest["devices"])
 
 
+def read_manifest_question(folder: Path) -> dict[str, str | None]:
+    """Return what was asked when the requests in *folder* were emitted: `expression`, `bound`, `as_of`, `timezone`."""
+    with _reading_manifest(folder):
+        manifest = orjson.loads(_read_file(folder / MANIFEST_FILE))
+        return {name: manifest.get(name) for name in ("expression", "bound", "as_of", "timezone")}
+
+
 def has_requests(folder: Path) -> bool:
     """Return whether the manifest of *folder* lists any request."""
     with _reading_manifest(folder):

@@ -243,6 +243,9 @@ def write_run_folder(path: Path, ids: Sequence[str], native: Sequence[Payload] =
     manifest = {
         "vendor": name,
         "expression": "everyone",
+        "bound": "everyone",
+        "as_of": "2026-11-28T09:00:00+08:00",
+        "timezone": "Asia/Shanghai",
         "devices": len(ids),
         "native": len(native),
         "batches": len(batches),

@@ -10,6 +10,7 @@ from audience.cli.options import HOUR_SECONDS
 from audience.cli.output.delivery import (
     dry_run_json,
     format_dry_run,
+    format_run_question,
     format_statuses,
     status_json,
     unfinished_problems,
@@ -149,7 +150,11 @@ def run_resume(
 def run_status(output: Output, folder: FolderArgument) -> None:
     """Show the progress of the runs of a folder: batches accepted, rejected, in doubt and pending."""
     output.print_warnings(campaign_runs.all_copy_warnings(folder))
-    _print_statuses(campaign_runs.load_all_statuses(folder), output)
+    statuses, questions = campaign_runs.load_all_statuses(folder), campaign_runs.read_questions(folder)
+    facts = {name: {**status_json(status), "audience": questions[name]} for name, status in statuses.items()}
+    audiences = dict.fromkeys(map(format_run_question, questions.values()))
+    output.print_result(facts, lambda: "\n".join([*filter(None, audiences), format_statuses(statuses)]))
+    _exit_if_problems(unfinished_problems(statuses), output)
 
 
 def run_cancel(output: Output, folder: FolderArgument) -> None:

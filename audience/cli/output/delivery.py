@@ -1,6 +1,6 @@
 """Text and JSON of costs, campaigns, runs and dry runs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -71,6 +71,13 @@ def _share_note(share: VendorShare) -> str:
         return ""
     requests = len(share.plan.native)
     return format_count(requests, "request") if requests else "ids"
+
+
+def format_run_question(question: Mapping[str, str | None]) -> str:
+    """Return when, where and for which audience requests were emitted; empty if the audience has no relative times."""
+    if question["bound"] in (None, question["expression"]):
+        return ""
+    return f"emitted as of {question['as_of']} {question['timezone']}: {question['bound']}"
 
 
 def format_statuses(statuses: dict[str, Status]) -> str:
