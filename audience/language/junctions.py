@@ -106,6 +106,7 @@ class Or(ExprNode):
 class Except(ExprNode):
     """Devices of *term* that are not in *excluded*.
 
+    >>> from audience.language.atoms import bare
     >>> Except(bare("vip"), bare("staff")).excluded == bare("staff")
     True
     """
@@ -128,6 +129,7 @@ THRESHOLD_OPS: tuple[ThresholdOp, ...] = ("at least", "at most", "exactly")
 class Threshold(ExprNode):
     """Devices that are in at least, at most or exactly *count* of *terms*; a term that is listed twice counts twice.
 
+    >>> from audience.language.atoms import bare
     >>> Threshold("at least", 2, (bare("a"), bare("b"), bare("c"))).count
     2
     """
@@ -151,6 +153,7 @@ class Threshold(ExprNode):
 def all_of(terms: Iterable["Expr"]) -> "Expr":
     """Return the intersection of *terms*, flattened; everyone if there are none.
 
+    >>> from audience.language.atoms import bare
     >>> all_of([bare("a")]), all_of([])
     (Tag(type='tag', value='a'), Everyone())
     """
@@ -162,6 +165,7 @@ def all_of(terms: Iterable["Expr"]) -> "Expr":
 def any_of(terms: Iterable["Expr"]) -> "Expr":
     """Return the union of *terms*, flattened; nobody if there are none.
 
+    >>> from audience.language.atoms import bare
     >>> any_of([]), any_of([bare("a"), bare("b") | bare("c")])
     (Nobody(), Or(terms=(Tag(type='tag', value='a'), Tag(type='tag', value='b'), Tag(type='tag', value='c'))))
     """
