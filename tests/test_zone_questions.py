@@ -261,3 +261,33 @@ def test_a_question_has_a_zone_of_its_own(tmp_path):
     assert index.count("seen within 12 hours", as_of=noon) == index.count("seen <= now", as_of=noon) == 1
     assert index.count("seen within 11 hours", as_of=noon) == index.count("seen >= now", as_of=noon) == 0
     assert [line.text for line in index.explain("seen = today", as_of=noon)] == ["seen:2026-11-28"]
+
+
+def test_anniversaries_of_instants_are_days_of_the_zone(tmp_path):
+    born = [datetime(2000, 2, 28, 16), datetime(1996, 2, 29, 16), datetime(2001, 2, 27, 15, 59), None]
+    table = pl.DataFrame({"token": ["a", "b", "c", "d"], "born": born}).with_columns(
+        pl.col("born").dt.replace_time_zone("UTC")
+    )
+    index = DeviceIndex.build(table, tmp_path / "x", timezone="Asia/Shanghai")
+    counts = [index.count(f"anniversary(born) = {day}") for day in ("02-29", "03-01", "02-27", "02-28")]
+    assert counts == [1, 1, 1, 0]
+    assert index.count("anniversary(born) = 02-28", timezone="UTC") == 1
+
+
+def test_a_plan_in_another_zone_sends_to_the_devices_of_that_zone(tmp_path):
+    seen = pl.Series([datetime(2026, 11, 27, 17, tzinfo=UTC)], dtype=pl.Datetime("us", "UTC"))
+    index = DeviceIndex.build(pl.DataFrame({"token": ["a"], "seen": seen}), tmp_path / "x")
+    for zone, expected in (("Asia/Shanghai", 1), ("UTC", 0)):
+        for text in ("seen = today", "seen = 2026-11-28", "NOT seen < 2026-11-28"):
+            planned = plan(text, "tpns", index, as_of="2026-11-28T09:00Z", timezone=zone)
+            assert sum(len(index.resolve(part, **planned.question)) for part in planned.add_id_part([])) == expected, (
+                text
+            )
+
+
+def test_a_moment_of_a_question_that_occurs_twice_or_never_is_refused(edges):
+    for moment, message in (("2026-10-25T02:30", "twice"), ("2026-03-29T02:30", "never")):
+        with pytest.raises(ExpressionError, match=message):
+            edges.count("seen = today", as_of=moment, timezone="Europe/Berlin")
+        with pytest.raises(ExpressionError, match=message):
+            edges.count(f'seen within 2 hours of "{moment}"', timezone="Europe/Berlin")

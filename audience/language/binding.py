@@ -34,7 +34,7 @@ from audience.language.ast import (
 )
 from audience.language.parser import to_expr
 from audience.language.windows import CLOCK_UNITS, Comparison, Interval, Period, RelativeTime, TimePoint, TimeUnit
-from audience.language.zones import DEFAULT_ZONE
+from audience.language.zones import DEFAULT_ZONE, local_instants
 from audience.span import Span
 
 DAYS_OF_LEAP_YEAR = 366
@@ -191,6 +191,9 @@ class _Clock:
         except ValueError:
             hint = 'write a moment like "2026-11-28T09:00+08:00", or now'
             raise ExpressionError(Problem("bad-time", f"{time!r:.60} is not a moment", span, hint=hint)) from None
+        if moment.tzinfo is None and len(local_instants(moment, self.zone)) != 1:
+            message = f"clocks in {self.zone.key} show {time} twice or never"
+            raise ExpressionError(Problem("ambiguous-time", message, span, hint="write the moment with its offset"))
         return (moment if moment.tzinfo else moment.replace(tzinfo=self.zone)).astimezone(UTC)
 
 
