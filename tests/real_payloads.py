@@ -32,12 +32,15 @@ from audience import (
 )
 from audience.algebra.constraints import AttributeConstraints
 from audience.algebra.equivalence import find_partition_violation
+from audience.language.as_of import read_as_of
 from audience.language.ast import atoms, map_atoms
 from audience.language.attribute_names import UNTYPED
+from audience.language.binding import bind
 from audience.vendors.payload_reader import load_json
 from audience.vendors.spec import Vendor
 
 FOLDER = TESTS_FOLDER / "payloads"
+AS_OF = read_as_of("2026-11-28T09:00", "Asia/Shanghai")  # when all that is read and said is asked
 KEYS_OF_LISTS = ("PushTask", "msg_list")
 TABLE_HEAD = "| vendor | payloads | well read | refused | well translated | native elsewhere | said back |"
 TABLE_RULE = "|---|--:|--:|--:|--:|--:|--:|"
@@ -77,6 +80,11 @@ def read_payload(vendor: str, text: str) -> tuple[Expr, bool]:
     return expr, any(issubclass(warning.category, PayloadWarning) for warning in caught)
 
 
+def ask(expr: Expr) -> Expr:
+    """Return *expr* as of the moment and in the time zone of all payloads."""
+    return bind(expr, AS_OF.moment, AS_OF.zone)
+
+
 def find_difference(payload: RealPayload) -> str | None:
     """Return how the reading of *payload* differs from what is expected; None if it does not."""
     try:
@@ -94,7 +102,7 @@ def translate_payload(vendor: str, text: str, target: str) -> Plan:
     """Translate a payload of *vendor* into requests to *target*."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PayloadWarning)
-        return translate(load_json(text), vendor, target)
+        return translate(load_json(text), vendor, target, as_of=AS_OF.moment, timezone=AS_OF.zone.key)
 
 
 def is_said(expr: Expr, result: Plan) -> bool:
@@ -110,7 +118,7 @@ def is_said(expr: Expr, result: Plan) -> bool:
 
 def means_the_same(lhs: Expr, rhs: Expr, vendor: Vendor) -> bool:
     """Return whether *lhs* and *rhs* are the same devices as *vendor* sees them: maybe with one value of each key."""
-    lhs, rhs = (map_atoms(expr, vendor.view) for expr in (lhs, rhs))
+    lhs, rhs = (map_atoms(ask(expr), vendor.view) for expr in (lhs, rhs))
     types = {atom.type for atom in (*atoms(lhs), *atoms(rhs)) if isinstance(atom, Tag)} - {UNTYPED}
     single_values = AttributeConstraints(exclusive=frozenset(types if vendor.has_single_values else ()))
     return find_partition_violation(lhs, [rhs], single_values) is None

@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 from fact_files import load_cases
+from real_payloads import AS_OF, ask
 
 from audience import Everyone, equivalent, get_vendor, translate, vendor_names
 from audience.language.ast import any_of, map_atoms
@@ -23,10 +24,10 @@ def test_every_payload_is_translated_or_rejected_with_reasons(source, target):
     for payload in (PAYLOADS[source] * (first + 1))[first : first + min(PAYLOADS_PER_PAIR, len(PAYLOADS[source]))]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            expr = get_vendor(source).parse(load_json(payload))
-            result = translate(load_json(payload), source, target)
+            expr = ask(get_vendor(source).parse(load_json(payload)))
+            result = translate(load_json(payload), source, target, as_of=AS_OF.moment, timezone=AS_OF.zone.key)
             vendor = get_vendor(target)
-            parts = [vendor.parse(native) for native in result.native]
+            parts = [ask(vendor.parse(native)) for native in result.native]
         assert bool(result.by_ids) == bool(result.reasons)
         if result.by_ids is None:
             assert equivalent(map_atoms(any_of(parts), vendor.view), map_atoms(expr, vendor.view))

@@ -9,7 +9,7 @@ import pytest
 from fact_files import load_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real_payloads import means_the_same
+from real_payloads import ask, means_the_same
 from sizes import scale_examples
 from strategies import boolean_exprs
 
@@ -41,10 +41,8 @@ from audience import (
     translate,
     vendor_names,
 )
-from audience.language.as_of import read_as_of
 from audience.language.ast import ExprNode, atoms
 from audience.language.attribute_names import BUILTIN_TYPES
-from audience.language.binding import bind
 from audience.planning.catalog.loader import parse_catalog
 from audience.span import Span
 from audience.testing.oracle import devices_of_all_tag_sets, is_inside
@@ -58,7 +56,6 @@ every_writable_vendor = pytest.mark.parametrize("name", vendor_names(can="emit")
 fewer_examples = settings(
     max_examples=scale_examples(max(10, settings().max_examples // 3))
 )  # these tests are slow for each of many vendors
-AS_OF = read_as_of("2026-11-28T09:00", "Asia/Shanghai")  # when what is said is asked
 MIN_FACTS = {"read": 5, "refuse": 3, "say": 3, "cannot": 3}  # lines of each verb
 TAG_PATTERN = "t{}"  # if a vendor's facts do not list its legal tags
 
@@ -66,11 +63,6 @@ TAG_PATTERN = "t{}"  # if a vendor's facts do not list its legal tags
 def fact_lines(vendor_name: str, verb: str) -> list[tuple[str, str]]:
     """Return both sides of the lines of a vendor's facts with *verb*."""
     return [case.values[1:] for case in load_cases("vendors", verb) if case.values[0] == vendor_name]
-
-
-def ask(expr: Expr) -> Expr:
-    """Return *expr* as of the moment and in the time zone of all facts."""
-    return bind(expr, AS_OF.moment, AS_OF.zone)
 
 
 def make_tags(vendor_name: str, count: int) -> list:

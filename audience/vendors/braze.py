@@ -9,15 +9,33 @@ https://www.braze.com/docs/api/objects_filters/connected_audience, read 2026-11-
     greater_than 10                        x > 10
     less_than 10, equals 0                 NOT has(x) OR x < 10, NOT has(x) OR x:0: also users without a value
     after, before                          x > MOMENT, x < MOMENT
-    matches_regex, less_than_x_days_ago …  a reference, which only Braze can evaluate
+    less_than_x_days_ago 2                 x within 48 hours: a day is 24 hours back from the moment of sending
+    greater_than_x_days_ago 2              x < 48 hours ago
+    matches_regex ^gua                     x matches "gua*" ignoring case; a reference, if patterns cannot say it
 """
 
 from typing import Any
 
-from audience.language.ast import Compare, CompareOp, Expr, Has, Ids, Not, Reference, Tag, all_of, any_of, bare
+from audience.language.ast import (
+    Compare,
+    CompareOp,
+    Expr,
+    Has,
+    Ids,
+    Matches,
+    Not,
+    Reference,
+    Relative,
+    Tag,
+    all_of,
+    any_of,
+    bare,
+)
 from audience.language.attribute_names import own_key_type
 from audience.language.suggest import did_you_mean
 from audience.vendors.payload_reader import PayloadCursor, format_number
+from audience.vendors.relative_times import MINUTES_PER_DAY, read_comparison, read_period
+from audience.vendors.shared.regexes import read_regex
 from audience.vendors.spec import Vendor, VendorLimit
 
 PAGE = "https://www.braze.com/docs/api/objects_filters/connected_audience"
@@ -36,9 +54,8 @@ NUMBER_COMPARE_OPS: dict[str, CompareOp] = {
     "less_than": "<",
     "less_than_or_equal_to": "<=",
 }
-REFERENCE_COMPARISONS = (
-    "matches_regex",
-    "does_not_match_regex",
+REGEX_COMPARISONS = ("matches_regex", "does_not_match_regex")
+DAY_COMPARISONS = (
     "less_than_x_days_ago",
     "greater_than_x_days_ago",
     "less_than_x_days_in_the_future",
@@ -48,7 +65,8 @@ COMPARISONS = (
     *("equals", "not_equal", "includes_value", "does_not_include_value", "exists", "does_not_exist"),
     *NUMBER_COMPARE_OPS,
     *DATE_COMPARE_OPS,
-    *REFERENCE_COMPARISONS,
+    *REGEX_COMPARISONS,
+    *DAY_COMPARISONS,
 )
 RECIPIENT_KEYS = ("external_user_id", "user_alias", "email")
 ALIAS_KEYS = ("alias_name", "alias_label")
@@ -181,18 +199,46 @@ def _parse_attribute(attribute: PayloadCursor) -> Expr:
             return Compare(type_, DATE_COMPARE_OPS[comparison], value.instant())
     if comparison in NUMBER_COMPARE_OPS:
         return _parse_comparison(type_, comparison, value)
-    if comparison in REFERENCE_COMPARISONS:
-        return _parse_reference(attribute)
+    if comparison in DAY_COMPARISONS:
+        return _parse_days(type_, comparison, attribute)
+    if comparison in REGEX_COMPARISONS:
+        return _parse_regex(type_, comparison, attribute)
     hint = did_you_mean(comparison, COMPARISONS)
     attribute["comparison"].fail("unknown-value", f"unknown comparison {comparison!r}", hint)
 
 
-def _parse_reference(attribute: PayloadCursor) -> Reference:
-    """Return the reference of a filter that only Braze can evaluate: by a pattern, or from the time of sending."""
-    if attribute["comparison"].string().endswith("regex"):
-        attribute["value"].string()
-    elif attribute["value"].number() < 0 or attribute["value"].number() % 1:
+def _parse_days(type_: str, comparison: str, attribute: PayloadCursor) -> Relative | Reference:
+    """Parse a number of days of 24 hours that count from the moment of sending; more or less is strict."""
+    days = attribute["value"].number()
+    if days < 0 or days % 1:
         attribute["value"].fail("wrong-type", f"expected a number of days, found {attribute['value'].value!r}")
+    minutes = int(days) * MINUTES_PER_DAY
+    match comparison:
+        case "less_than_x_days_ago":
+            window = read_period(type_, minutes)
+        case "less_than_x_days_in_the_future":
+            window = read_period(type_, minutes, "next")
+        case "greater_than_x_days_ago":
+            window = read_comparison(type_, "<", -minutes)
+        case _:
+            window = read_comparison(type_, ">", minutes)
+    return _refer_to(attribute) if window is None else window
+
+
+def _parse_regex(type_: str, comparison: str, attribute: PayloadCursor) -> Expr:
+    """Parse a regular expression, which is found anywhere in a value and ignores case."""
+    patterns = read_regex(attribute["value"].string())
+    if patterns is None:
+        return _refer_to(attribute)
+    matches = any_of(Matches(type_, pattern, ignores_case=True) for pattern in patterns)
+    if comparison == "matches_regex":
+        return matches
+    attribute.warn("users without a value do not match, as Braze documents for the filters of its dashboard")
+    return all_of([Has(type_), Not(matches)])
+
+
+def _refer_to(attribute: PayloadCursor) -> Reference:
+    """Return the reference of a filter that only Braze can evaluate."""
     return Reference("braze", "custom_attribute", attribute.json_text())
 
 

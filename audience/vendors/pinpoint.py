@@ -3,7 +3,8 @@
 https://docs.aws.amazon.com/goto/aws-cli/pinpoint-2016-12-01/UpdateSegment, read 2026-11-21.
 
 Attributes of a device have the type of their name, those of a user `user.NAME`, and metrics `metric.NAME`. What only
-Pinpoint can evaluate is a reference: other segments and imported ones, recency, places, and parts of texts.
+Pinpoint can evaluate is a reference: other segments and imported ones, and places. Recency counts back from now in
+hours: `active within 168 hours`.
 """
 
 import re
@@ -12,8 +13,22 @@ from datetime import date
 from typing import Any
 
 from audience.algebra.equivalence import equivalent
-from audience.language.ast import Compare, CompareOp, Expr, Not, Reference, Tag, all_of, any_of
+from audience.language.ast import (
+    Between,
+    Compare,
+    CompareOp,
+    Expr,
+    Matches,
+    Not,
+    Reference,
+    Relative,
+    Tag,
+    all_of,
+    any_of,
+)
 from audience.language.attribute_names import OWN_KEY_PREFIX, own_key_type
+from audience.language.patterns import escape_pattern
+from audience.language.windows import Period
 from audience.vendors.payload_reader import PayloadCursor, format_number
 from audience.vendors.spec import Vendor, VendorLimit
 
@@ -46,7 +61,8 @@ ATTRIBUTE_TYPES = ("INCLUSIVE", "EXCLUSIVE", "CONTAINS", "BEFORE", "AFTER", "ON"
 DATE_COMPARE_OPS: dict[str, CompareOp] = {"BEFORE": "<", "AFTER": ">"}
 DAY_FORMAT = re.compile(r"\d{4}-\d\d-\d\d")
 RECENCY_TYPES = ("ACTIVE", "INACTIVE")
-DURATIONS = ("HR_24", "DAY_7", "DAY_14", "DAY_30")
+HOURS_BY_DURATION = {"HR_24": 24, "DAY_7": 7 * 24, "DAY_14": 14 * 24, "DAY_30": 30 * 24}
+ACTIVE = "active"  # type of the moment of the last activity
 
 
 def parse(payload: Any) -> Expr:
@@ -161,12 +177,12 @@ def _parse_attributes(attributes: PayloadCursor) -> Iterator[Expr]:
     for name in attributes.object():
         is_reserved = name.startswith(RESERVED_PREFIXES)
         type_ = f"{OWN_KEY_PREFIX}{name}" if is_reserved else own_key_type(_require_name(name, attributes))
-        yield _parse_attribute(type_, "Attributes", name, attributes[name])
+        yield _parse_attribute(type_, attributes[name])
 
 
 def _parse_user_attributes(attributes: PayloadCursor) -> Iterator[Expr]:
     for name in attributes.object():
-        yield _parse_attribute(f"user.{name}", "UserAttributes", name, attributes[name])
+        yield _parse_attribute(f"user.{name}", attributes[name])
 
 
 def _require_name(name: str, attributes: PayloadCursor) -> str:
@@ -199,8 +215,13 @@ def _parse_behavior(behavior: PayloadCursor) -> Iterator[Expr]:
     recency = behavior.only(("Recency",))["Recency"]
     if not recency.is_absent:
         recency.only(("Duration", "RecencyType"))
-        words = recency["RecencyType"].enum(RECENCY_TYPES), recency["Duration"].enum(DURATIONS)
-        yield Reference("pinpoint", "Recency", " ".join(words))
+        hours = HOURS_BY_DURATION[recency["Duration"].enum(HOURS_BY_DURATION)]
+        active = Relative(ACTIVE, Period(hours, "hour"))
+        if recency["RecencyType"].enum(RECENCY_TYPES) == "INACTIVE":
+            recency.warn("devices that were never active are taken to match INACTIVE, which is not documented")
+            yield Not(active)
+        else:
+            yield active
 
 
 CRITERIA_PARSERS: dict[str, Callable[[PayloadCursor], Iterator[Expr]]] = {
@@ -224,7 +245,7 @@ def _exclude(values: Expr, criterion: PayloadCursor) -> Not:
     return Not(values)
 
 
-def _parse_attribute(type_: str, key: str, name: str, criterion: PayloadCursor) -> Expr:
+def _parse_attribute(type_: str, criterion: PayloadCursor) -> Expr:
     values = _parse_values(criterion.only(("AttributeType", "Values")))
     any_value = any_of(Tag(type_, value) for value in values)
     match _require_enum(criterion, "AttributeType", ATTRIBUTE_TYPES):
@@ -233,7 +254,7 @@ def _parse_attribute(type_: str, key: str, name: str, criterion: PayloadCursor) 
         case "EXCLUSIVE":
             return _exclude(any_value, criterion)
         case "CONTAINS":
-            return Reference("pinpoint", key, PayloadCursor({name: criterion.value}, criterion.path).json_text())
+            return any_of(Matches(type_, f"*{escape_pattern(value)}*") for value in values)
         case "BETWEEN":
             return _parse_between(type_, criterion["Values"])
         case comparison:
@@ -245,7 +266,7 @@ def _parse_between(type_: str, values: PayloadCursor) -> Expr:
         values.fail("wrong-type", f"BETWEEN needs two dates, found {len(values.items())}")
     start, end = map(_parse_moment, values.items())
     values.warn("both ends are taken to be included, which is not documented")
-    return all_of([Compare(type_, ">=", start), Compare(type_, "<=", end)])
+    return Between(type_, start, end)
 
 
 def _parse_date_criterion(type_: str, comparison: str, values: PayloadCursor) -> Expr:
@@ -297,7 +318,7 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("pinpoint",),
     parse=parse,
-    builtins={**{type_: key for key, type_ in DEMOGRAPHIC_TYPES.items()}, "country": "Country"},
+    builtins={**{type_: key for key, type_ in DEMOGRAPHIC_TYPES.items()}, "country": "Country", ACTIVE: "Recency"},
     has_typed_tags=True,
     read_only_reason="its support ended on 2026-10-30",
 )

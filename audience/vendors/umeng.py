@@ -7,7 +7,7 @@ http://dev.umeng.com/push/ios/api-doc.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from audience.algebra.fitting import is_bounded
@@ -16,6 +16,8 @@ from audience.algebra.request_shape import Tree
 from audience.errors import Problem
 from audience.language.ast import (
     And,
+    Atom,
+    Between,
     Compare,
     CompareOp,
     Everyone,
@@ -25,6 +27,7 @@ from audience.language.ast import (
     Not,
     Or,
     Reference,
+    Relative,
     Tag,
     Within,
     all_of,
@@ -36,7 +39,9 @@ from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.language.vocabulary import PROVINCES
+from audience.language.windows import Comparison, Period, RelativeTime
 from audience.vendors.payload_reader import PayloadCursor
+from audience.vendors.relative_times import assume_times, split_range
 from audience.vendors.spec import (
     TAGS_AND_IDS,
     WHITESPACE,
@@ -75,6 +80,7 @@ KEYS_BY_TYPE = {type_: key for key, type_ in TYPES_BY_KEY.items()}
 VERSION_COMPARE_OPS: dict[str, CompareOp] = {">=": ">=", "<=": "<="}  # as in a sample of SendByFilter
 PAGE_COMPARE_OPS: dict[str, CompareOp] = {">": ">=", "<": "<="}  # the page writes > for the versions from one on
 COMPARISON_SIGNS = "<>=!"
+TODAY = RelativeTime("today")
 FILE_CASTS = ("filecast", "customizedcast")
 FILE = "file_id"  # kind of the reference to an uploaded file of device tokens or aliases
 ALIAS_TYPE = "alias_type"  # type of the tag for it: an alias belongs to a type
@@ -260,19 +266,37 @@ def _expr_problems(expr: Expr) -> Iterator[Problem]:
                 yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", atom.span)
             case Ids(kind=kind):
                 yield Problem("no-such-id", f"Umeng has no id of the kind {kind}", atom.span, hint="name them by alias")
-            case Compare(type="active", operator=">=", value=value) if _is_iso_date(value):
-                pass
-            case Compare(type="version", operator=">=" | "<="):
-                pass
-            case Compare(type="version", operator=operator):
-                message = f"{render(atom)!r}: the page writes > for ≥, so {operator} cannot be written"
-                yield Problem("uncertain", message, atom.span, hint=f"write {operator}= and exclude the version itself")
+            case Compare(type="active") | Within(type="active") if _find_launch_day(atom) is not None:
+                yield from _launch_problems(atom)
+            case Compare(type="version"):
+                yield from _version_problems(atom)
+            case Between(type="version"):
+                yield from (problem for compare in split_range(atom) for problem in _version_problems(compare))
             case Reference(kind=kind):
                 message = f"{render(atom)}: a {kind} can be combined with the type of its aliases only"
                 yield Problem("ids-with-tags", message, atom.span)
-            case Compare() | Within():
+            case Compare() | Between() | Within():
                 message = f"{render(atom)!r} is a comparison; Umeng supports active >= DATE only"
                 yield Problem("no-ranges", message, atom.span)
+
+
+def _version_problems(compare: Compare) -> Iterator[Problem]:
+    if compare.operator in ("<", ">"):
+        message = f"{render(compare)!r}: the page writes > for ≥, so {compare.operator} cannot be written"
+        hint = f"write {compare.operator}= and exclude the version itself"
+        yield Problem("uncertain", message, compare.span, hint=hint)
+
+
+def _launch_problems(atom: Compare | Within) -> Iterator[Problem]:
+    """Yield a problem if the first day is that of the question or a later one: it must be before the day of sending."""
+    match atom.written:
+        case Relative(window=Comparison(operator, RelativeTime(_, amount))):
+            is_before = amount < 0 and not (operator == ">" and amount == -1)
+        case _:
+            is_before = isinstance(atom, Compare) or atom.days > 1
+    if not is_before:
+        message = f"{render(atom.written or atom)!r}: launch_from must be before the day of sending"
+        yield Problem("no-ranges", message, atom.span, hint="write active within 2 days")
 
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
@@ -293,16 +317,52 @@ def tag_problems(tag: Tag) -> Iterator[Problem]:
         yield Problem("illegal-name", f"{tag.value!r}: commas separate the tags of a device at Umeng", tag.span)
 
 
+def view_atom(atom: Atom) -> Expr:
+    """Return *atom* as the conditions that Umeng has in its place: days up to that of the question have no end.
+
+    >>> from audience.language.windows import Period
+    >>> written = Relative("active", Period(7, "day"))
+    >>> render(view_atom(Within("active", 7, "2026-11-28", written=written)))
+    'active >= 2026-11-22'
+    """
+    match atom:
+        case Compare(type="active") | Within(type="active") if (day := _find_launch_day(atom)) is not None:
+            return Compare("active", ">=", day, span=atom.span, written=atom.written)
+        case Between(type="version"):
+            return all_of(split_range(atom))
+    return atom
+
+
+def _find_launch_day(atom: Compare | Within) -> str | None:
+    """Return the day since which the devices of *atom* have been active; None if it is bounded otherwise."""
+    match atom:
+        case Compare(operator=">=", value=day) if _is_iso_date(day):
+            return day
+        case Compare(operator=">", value=day) if _is_iso_date(day) and date.fromisoformat(day) < date.max:
+            return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+        case Within(days=days, day=day, written=Relative(window=Period() as period)) if _ends_today(period):
+            return (date.fromisoformat(day) - timedelta(days=days - 1)).isoformat()
+    return None
+
+
+def _ends_today(period: Period) -> bool:
+    return period.direction == "past" and period.of in (None, TODAY)
+
+
 def _emit_node(expr: Expr) -> Payload:
     match expr:
+        case Not(term=Between() as between):
+            return {"or": [_emit_node(Not(compare)) for compare in split_range(between)]}
+        case Not(term=Compare(type="active") | Within() as active):
+            return {"not_launch_from": _find_launch_day(active)}
+        case Compare(type="active") | Within():
+            return {"launch_from": _find_launch_day(expr)}
+        case Between():
+            return _emit_node(view_atom(expr))
         case And(terms=terms):
             return {"and": list(map(_emit_node, terms))}
         case Or(terms=terms):
             return {"or": list(map(_emit_node, terms))}
-        case Not(term=Compare(type="active", value=value)):
-            return {"not_launch_from": value}
-        case Compare(type="active", value=value):
-            return {"launch_from": value}
         case Not(term=term):
             return {"not": _emit_node(term)}
         case Compare(operator=order, value=value):
@@ -317,16 +377,20 @@ def assumptions(expr: Expr) -> Iterator[Problem]:
     if not is_bounded(nnf(expr)):
         yield Problem("universe", "NOT and everyone refer to all devices registered with Umeng, not to your table")
     for atom in atoms(expr):
-        if isinstance(atom, Compare) and atom.type == "active":
+        if isinstance(atom, Within):
+            message = "launch_from has no last day, which is the day of the question, and its days are those of Beijing"
+            yield Problem("open-end", message)
+        if isinstance(atom, Compare | Within) and atom.type == "active":
             yield Problem(
                 "first-day",
                 "launch_from includes the date itself, as its name suggests; the page describes it as later",
             )
-        elif isinstance(atom, Compare):
+        elif isinstance(atom, Compare | Between):
             message = ">= and <= of versions are in a sample of SendByFilter only, and compare as versions do"
             yield Problem("version-sign", message)
         elif isinstance(atom, Ids) and atom.kind == "alias":
             yield Problem("alias", "an alias matches every device bound to it at Umeng")
+    yield from assume_times(expr, "Umeng")
 
 
 def target_ids(ids: Sequence[str]) -> Payload:
@@ -339,18 +403,18 @@ VENDOR = Vendor(
     title="Umeng U-Push",
     docs_url=PAGE,
     docs_read_on="2026-11-21",
-    fragment="any AND, OR and NOT of tags and active >= DAY; or device tokens, or aliases of one type, alone",
+    fragment="any AND, OR and NOT of tags and active since DAY; or device tokens, or aliases of one type, alone",
     limits=LIMITS,
     id_columns=("umeng",),
     shape=SHAPE,
-    supported=TAGS_AND_IDS | {Compare, Reference},
+    supported=TAGS_AND_IDS | {Compare, Between, Within, Reference},
     value_names=VALUE_NAMES,
     undocumented_nots=frozenset(KEYS_BY_TYPE) - {UNTYPED},
-    explained=frozenset({Within}),
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,
     emit=emit,
+    view=view_atom,
     target_ids=target_ids,
     max_ids=500,
     forbidden_id_chars=",",

@@ -4,13 +4,13 @@ Source: https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-2
 """
 
 from audience.algebra.request_shape import NormalForm
-from audience.language.ast import Reference
+from audience.language.ast import Compare, Reference, Within
 from audience.language.attribute_names import TPNS_TYPES, UNTYPED
-from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Vendor
+from audience.vendors.spec import TAGS_AND_IDS, Vendor
 from audience.vendors.tpns.calls import DELIVERY
 from audience.vendors.tpns.id_lists import target_ids
 from audience.vendors.tpns.limits import LIMITS, PAGE, TOKEN_WHITESPACE, VALUE_NAMES
-from audience.vendors.tpns.targeting import MAX_CLAUSES, assumptions, emit, parse, tag_problems
+from audience.vendors.tpns.targeting import MAX_CLAUSES, assumptions, emit, parse, tag_problems, view_atom
 
 VENDOR = Vendor(
     name="tpns",
@@ -21,12 +21,13 @@ VENDOR = Vendor(
     limits=LIMITS,
     id_columns=("tpns", "token"),
     shape=NormalForm(MAX_CLAUSES),
-    supported=TAGS_AND_IDS | {Reference},
-    explained=COMPARISONS,
+    supported=TAGS_AND_IDS | {Within, Reference},
+    explained=frozenset({Compare}),
     tag_problems=tag_problems,
     assumptions=assumptions,
     parse=parse,
     emit=emit,
+    view=view_atom,
     target_ids=target_ids,
     max_ids=1_000,
     max_id_length=LIMITS["token_characters"].maximum,

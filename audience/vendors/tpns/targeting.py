@@ -5,6 +5,7 @@ Source: https://www.tencentcloud.com/document/product/1024/33764, read 2026-11-2
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 from audience.algebra.fitting import is_bounded
@@ -13,6 +14,7 @@ from audience.algebra.simplification import Junction, simplify
 from audience.errors import ComplexityError, Problem
 from audience.language.ast import (
     And,
+    Atom,
     Compare,
     Everyone,
     Expr,
@@ -26,12 +28,14 @@ from audience.language.ast import (
     any_of,
     atoms,
     junction_terms,
+    map_atoms,
 )
 from audience.language.attribute_names import TPNS_TYPES, UNTYPED
 from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 from audience.vendors.payload_reader import PayloadCursor
+from audience.vendors.relative_times import assume_times
 from audience.vendors.spec import Payload, Unsupported
 from audience.vendors.tpns.id_lists import (
     ACCOUNT_PACKAGE,
@@ -50,6 +54,7 @@ MAX_CLAUSES = 256  # ours: no page limits the rules, but a normal form can be ex
 OPERATOR_NAMES: dict[Junction, str] = {And: "AND", Or: "OR"}
 TAG_TYPES_BY_TYPE = {type_: name for name, type_ in TPNS_TYPES.items()}
 DAY = re.compile("[0-9]{8}")
+MAX_DAYS = 31  # ours: the windows of the console are of at most 30 days, and a month may have one more
 MULTI_VALUED_TYPES = (UNTYPED, "active")  # TPNS keeps one value, the newest, of every other preset tag
 MISPRINTS = {"xg_auto_verison": "xg_auto_version"}  # in sample 2 of the page
 RULE_KEYS = ("tag_items", "operator", "is_not")
@@ -190,12 +195,14 @@ def emit(expr: Expr) -> Payload:
     problems = list(_expr_problems(expr))
     if problems:
         raise Unsupported(problems)
-    return {"audience_type": "tag", "tag_rules": _emit_shortest_rules(expr)}
+    return {"audience_type": "tag", "tag_rules": _emit_shortest_rules(simplify(nnf(map_atoms(expr, view_atom))))}
 
 
 def _expr_problems(expr: Expr) -> Iterator[Problem]:
     for atom in atoms(expr):
         match atom:
+            case Tag() if view_atom(atom) != atom:  # a day of the question
+                pass
             case Tag():
                 yield from tag_problems(atom)
             case Ids(kind="alias" | "live_activity_id" as kind):
@@ -205,8 +212,39 @@ def _expr_problems(expr: Expr) -> Iterator[Problem]:
             case Reference(kind=kind):
                 message = f"{render(atom)}: a {kind} cannot be combined with anything else"
                 yield Problem("ids-with-tags", message, atom.span)
+            case Within(type="active") if _is_iso_day(atom.day):
+                if atom.days > MAX_DAYS:
+                    message = f"{render(atom)!r} is a list of {atom.days:,} days at TPNS; the maximum is {MAX_DAYS}"
+                    yield Problem("too-many", message, atom.span)
             case Compare() | Within():
                 yield Problem("no-ranges", f"{render(atom)!r} is a comparison; TPNS has single values only", atom.span)
+
+
+def _is_iso_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def view_atom(atom: Atom) -> Expr:
+    """Return *atom* as the tags that TPNS has in its place: days of activity are a list of them.
+
+    >>> render(view_atom(Within("active", 2, "2020-04-08")))
+    'active:20200407 OR active:20200408'
+    """
+    if isinstance(atom, Tag) and atom.type == "active" and atom.written is not None and _is_iso_day(atom.value):
+        return Tag(atom.type, _write_day(date.fromisoformat(atom.value)), span=atom.span)
+    if not isinstance(atom, Within) or atom.type != "active" or not _is_iso_day(atom.day) or atom.days > MAX_DAYS:
+        return atom
+    last = date.fromisoformat(atom.day)
+    count = min(atom.days, last.toordinal())  # there are no days before 0001-01-01
+    days = [last - timedelta(days=days_ago) for days_ago in reversed(range(count))]
+    return any_of(Tag(atom.type, _write_day(day), span=atom.span) for day in days)
+
+
+def _write_day(day: date) -> str:
+    return day.isoformat().replace("-", "")
 
 
 def tag_problems(tag: Tag) -> Iterator[Problem]:
@@ -307,6 +345,10 @@ def assumptions(expr: Expr) -> Iterator[Problem]:
         yield Problem("universe", "NOT and everyone refer to all devices registered with TPNS, not to your table")
     if any(isinstance(atom, Ids) and atom.kind == "account" for atom in atoms(expr)):
         yield Problem("account", "an account means every device that is bound to it at TPNS")
+    if any(view_atom(atom) != atom for atom in atoms(expr)):
+        message = "the days of active begin at midnight in Beijing at TPNS, as those of the question should"
+        yield Problem("vendor-days", message)
+    yield from assume_times(expr, "TPNS")
     match simplify(nnf(expr)):
         case Ids(kind="account", values=values) if LIMITS["account_list"].is_exceeded_by(len(values)):
             message = f"{len(values):,} accounts are uploaded as a file before the push, as `audience send` does"
