@@ -29,6 +29,7 @@ from audience.language.ast import (
     Tag,
     Within,
     any_of,
+    atoms,
     map_operands,
     walk_operands,
 )
@@ -74,6 +75,26 @@ def bind(expr: Expr | str, as_of: datetime | str | None = None, tz: ZoneInfo | s
     asked = read_as_of(as_of, tz)
     clock = _Clock(asked.moment, asked.moment.astimezone(asked.zone).date(), asked.zone)
     return map_operands(expr, lambda atom: clock.bind_atom(atom) if _is_unbound(atom) else atom)
+
+
+def forget_other_moments(expr: Expr, as_of: datetime, zone: ZoneInfo) -> Expr:
+    """Return *expr* in which an atom that was bound at another moment does not know the relative form it came from.
+
+    >>> from audience.language.parser import parse
+    >>> noon, utc = datetime(2026, 11, 28, 12, tzinfo=UTC), ZoneInfo("UTC")
+    >>> bound = bind(parse("seen > 36 hours ago"), noon, utc)
+    >>> forget_other_moments(bound, noon, utc).written is None
+    False
+    >>> forget_other_moments(bound, datetime(2026, 11, 29, tzinfo=UTC), utc).written is None
+    True
+    """
+
+    def forget(atom: Atom) -> Atom:
+        if not isinstance(atom, Tag | Compare | Between | Within | Anniversary) or atom.written is None:
+            return atom
+        return atom if atom in atoms(bind(atom.written, as_of, zone)) else replace(atom, written=None)
+
+    return map_operands(expr, forget)
 
 
 def _is_unbound(node: Expr) -> bool:
