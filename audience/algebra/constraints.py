@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from audience.algebra.normal_forms import nnf
 from audience.algebra.simplification import simplify
+from audience.algebra.value_rules import iter_value_rules
 from audience.language.ast import (
     And,
     Atom,
@@ -136,6 +137,7 @@ def _iter_possible_rules(used_atoms: Sequence[Atom], constraints: AttributeConst
         yield any_of([*(tag for tag in listed_tags if tag in used_tags), *unnamed_tags[:1]])
     yield from _iter_existence_rules(used_atoms, constraints)
     yield from _iter_order_rules(used_atoms, constraints)
+    yield from iter_value_rules(used_atoms, constraints.keys, constraints.exclusive)
 
 
 def _iter_existence_rules(used_atoms: Sequence[Atom], constraints: AttributeConstraints) -> Iterator[Expr]:

@@ -4,7 +4,7 @@ A character is a code point, and texts are compared code point by code point: `Ã
 are two texts. A pattern that ignores case compares code points by `fold_case`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -65,9 +65,23 @@ class Pattern:
         """Return the only text that matches, or None if several may match."""
         return self.prefix if len(self.prefix) == len(self.tokens) and not self.ignores_case else None
 
+    def covers(self, other: "Pattern") -> bool:
+        """Return whether every text that *other* matches is known to match this pattern too.
+
+        >>> read_pattern("g*").covers(read_pattern("gua*")), read_pattern("gua*").covers(read_pattern("g*"))
+        (True, False)
+        """
+        if self.ignores_case < other.ignores_case:
+            return False
+        if Wildcard.ANY_CHARACTER in self.tokens and Wildcard.ANY_TEXT in other.tokens:  # any text is not one character
+            return self == other
+        folds = self.ignores_case
+        tokens = [fold_case(token) if folds and isinstance(token, str) else token for token in other.tokens]
+        return _match_tokens(self.tokens, tokens)
+
     def matches(self, text: str) -> bool:
         """Return whether the whole of *text* matches."""
-        characters = [fold_case(character) for character in text] if self.ignores_case else text
+        characters: Sequence[Token] = [fold_case(character) for character in text] if self.ignores_case else text
         return _match_tokens(self.tokens, characters)
 
 
@@ -119,7 +133,7 @@ def _leading_characters(tokens: tuple[Token, ...]) -> Iterator[str]:
         yield token
 
 
-def _match_tokens(tokens: tuple[Token, ...], characters: str | list[str]) -> bool:
+def _match_tokens(tokens: tuple[Token, ...], characters: Sequence[Token]) -> bool:
     """Return whether *tokens* match all *characters*.
 
     After a mismatch, the last `*` takes one character more: whatever an earlier `*` would take, the last one can.

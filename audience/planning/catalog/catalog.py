@@ -19,10 +19,10 @@ A vendor that has a name for a tag has the tag. The untyped tags are the attribu
 Names must be reversible: a catalog that gives one name to two tags is rejected.
 """
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -31,12 +31,27 @@ from audience.index.query.instants import find_instants
 from audience.index.schema.columns import Role
 from audience.index.schema.instant_sets import contains, find_instant
 from audience.index.schema.value_types import DATE, SortedStrings, find_rank_range, value_type_of
-from audience.language.ast import Atom, Compare, Expr, Tag, Within, any_of, map_atoms
+from audience.language.ast import (
+    Anniversary,
+    Atom,
+    Between,
+    Compare,
+    Expr,
+    Matches,
+    Tag,
+    Within,
+    any_of,
+    map_atoms,
+)
+from audience.language.patterns import read_pattern
+from audience.language.windows import Comparison
 from audience.language.zones import UTC_ZONE
 from audience.planning.catalog.name_index import NameIndex
 from audience.planning.catalog.value_keys import find_value_keys, value_keys_of
 
 MAX_LISTED_DAYS = 31  # a longer range of days is not expanded
+
+Condition: TypeAlias = Compare | Within | Between | Matches | Anniversary
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +214,15 @@ def unify_values(expr: Expr, catalog: Catalog | None, roles: Mapping[str, Role],
 
 
 def expand_comparisons(expr: Expr, catalog: Catalog | None) -> Expr:
-    r"""Return *expr* with comparisons of closed attributes and short ranges of days replaced by lists of tags.
+    r"""Return *expr* with conditions of closed attributes and short ranges of days replaced by lists of tags.
 
     >>> from audience.language.printer import render
     >>> from audience.planning.catalog.loader import parse_catalog
     >>> catalog = parse_catalog('[version]\nvalues = ["1.0", "1.2", "1.10"]\norder = "version"')
     >>> render(expand_comparisons(Compare("version", ">=", "1.2"), catalog))
     'version:1.2 OR version:1.10'
+    >>> render(expand_comparisons(Matches("version", "1.?"), catalog))
+    'version:1.0 OR version:1.2'
     """
     if catalog is None:
         return expr
@@ -213,34 +230,63 @@ def expand_comparisons(expr: Expr, catalog: Catalog | None) -> Expr:
 
 
 def _expand_atom(atom: Atom, attribute: CatalogAttribute | None) -> Expr:
-    if not isinstance(atom, Compare | Within) or attribute is None or attribute.order is None:
+    if attribute is None or not isinstance(atom, Compare | Within | Between | Matches | Anniversary):
         return atom
-    if attribute.zone is not None and attribute.order == "time":
-        return _expand_instants(atom, attribute, attribute.zone)
-    if attribute.zone is not None and isinstance(atom, Compare) and not DATE.accepts(atom.value):
-        return atom  # the catalog lists days, and the question is about an instant
-    if attribute.values:
-        sorted_values = SortedStrings(value_type_of(attribute.order), attribute.values)
-        start, stop = find_rank_range(atom, sorted_values)
-        values = attribute.values[start:stop]
-    elif isinstance(atom, Within) and attribute.order == "date" and _is_short_range(atom):
-        last_day = date.fromisoformat(atom.day)
-        day_count = min(atom.days, last_day.toordinal())  # there are no days before 0001-01-01
-        days = [last_day - timedelta(days=days_ago) for days_ago in reversed(range(day_count))]
-        values = tuple(attribute.spelling(day.isoformat()) for day in days)
-    else:
-        return atom
-    return any_of(Tag(atom.type, value, span=atom.span) for value in values)
+    values = _find_listed_values(atom, attribute) if attribute.values else _list_days(atom, attribute)
+    return atom if values is None else any_of(Tag(atom.type, value, span=atom.span) for value in values)
 
 
-def _expand_instants(atom: Compare | Within, attribute: CatalogAttribute, zone: ZoneInfo) -> Expr:
-    """Return the listed timestamps that fit *atom*; *atom* itself if others may fit too."""
-    if not attribute.values:
-        return atom
-    fitting = find_instants(atom, zone)
-    values = [value for value in attribute.values if contains(fitting, find_instant(value, zone))]
-    return any_of(Tag(atom.type, value, span=atom.span) for value in values)
+def _find_listed_values(atom: Condition, attribute: CatalogAttribute) -> Sequence[str] | None:
+    """Return the values of a closed attribute that fit *atom*, or None if its values do not compare so."""
+    values, order = attribute.values or (), attribute.order
+    match atom:
+        case Matches(pattern=pattern, ignores_case=ignores_case):
+            if order not in (None, "version"):  # numbers and days are not texts
+                return None
+            matches = read_pattern(pattern, ignores_case).matches
+            return [value for value in values if matches(value)]
+        case Anniversary(window=Comparison(time=str() as month_day)):
+            is_day = order == "date" and all(map(DATE.accepts, values))
+            return [value for value in values if f"{DATE.parse(value):%m-%d}" == month_day] if is_day else None
+        case Anniversary():
+            return None
+    if order is None:
+        return None
+    zone = attribute.zone
+    if zone is not None and order == "time":
+        fitting = find_instants(atom, zone)
+        return [value for value in values if contains(fitting, find_instant(value, zone))]
+    if zone is not None and not all(map(DATE.accepts, _list_operands(atom))):
+        return None  # the catalog lists days, and the question is about an instant
+    start, stop = find_rank_range(atom, SortedStrings(value_type_of(order), values))
+    return values[start:stop]
 
 
-def _is_short_range(within: Within) -> bool:
-    return within.days <= MAX_LISTED_DAYS and DATE.accepts(within.day)
+def _list_operands(atom: Compare | Within | Between) -> list[str]:
+    match atom:
+        case Compare(value=value):
+            return [value]
+        case Within(day=day):
+            return [day]
+        case Between(low=low, high=high):
+            return [low, high]
+
+
+def _list_days(atom: Condition, attribute: CatalogAttribute) -> Sequence[str] | None:
+    """Return the days of a short range of days, as the catalog spells them; None if *atom* is another condition."""
+    days = _find_day_range(atom) if attribute.order == "date" else None
+    if days is None or days[1] - days[0] >= MAX_LISTED_DAYS:
+        return None
+    return [attribute.spelling(date.fromordinal(number).isoformat()) for number in range(days[0], days[1] + 1)]
+
+
+def _find_day_range(atom: Condition) -> tuple[int, int] | None:
+    """Return the ordinals of the first and the last day of a range of days, or None if *atom* is another condition."""
+    match atom:
+        case Within(days=days, day=day) if DATE.accepts(day):
+            last = DATE.parse(day).toordinal()
+            return max(last - days + 1, date.min.toordinal()), last
+        case Between(low=low, high=high) if DATE.accepts(low) and DATE.accepts(high):
+            first = DATE.parse(low).toordinal() + (atom.low_operator == "<")
+            return first, DATE.parse(high).toordinal() - (atom.high_operator == "<")
+    return None
