@@ -57,7 +57,7 @@ ROOMS = (
 )
 INDEX_ROOMS = ("schema", "storage", "ingest", "query", "changes", "device_index")
 # A plan writes its own requests: `Plan.requests` imports what batches them when it is called.
-LATE = {("planning/plans.py", f"audience.requests.batching{name}") for name in ("", ".iter_id_payloads")}
+LATE = {("planning/plans.py", f"audience.requests.batching{name}") for name in ("", ".batch_audience")}
 VENDOR_ROOMS = {name.removesuffix(".py").split("/")[1] for name in MODULES if name.startswith("vendors/")} - {
     *(
         "__init__",

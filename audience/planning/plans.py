@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from audience.algebra.constraints import AttributeConstraints, merge_constraints
@@ -101,9 +102,9 @@ class Plan:
     def _iter_requests(self, index: "DeviceIndex | None") -> Iterator[Payload]:
         yield from self.native
         if self.by_ids is not None and index is not None:
-            from audience.requests.batching import iter_id_payloads  # imported here: native requests do not need it
+            from audience.requests.batching import batch_audience  # imported here: native requests do not need it
 
-            yield from iter_id_payloads(index.resolve(self.by_ids, **self.question), self.vendor)
+            yield from batch_audience(self.by_ids, self.vendor, partial(index.resolve, **self.question))
 
     def add_id_part(self, parts: Iterable[Expr]) -> list[Expr]:
         """Return *parts* followed by the expression that is sent by ids, if any."""

@@ -1,6 +1,6 @@
 """Batches of device ids, each within the limits of one request."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,10 +10,12 @@ from audience.argument_types import check_arguments
 from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.query.device_set import DeviceSet, find_id_column
+from audience.index.query.evaluate import choose_rows
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import polars_bridge
 from audience.index.storage.bitmaps import RowNumbers
 from audience.index.storage.shard import Shard
+from audience.language.ast import Expr, Limit, Top
 from audience.requests.deliverable_ids import select_deliverable_rows
 from audience.requests.json_bodies import IDS_PER_SLICE, BodyBlock, iter_body_blocks, iter_id_lists, iter_slices
 from audience.vendors import get_vendor
@@ -106,9 +108,27 @@ def batch_ids(devices: DeviceSet, vendor: str) -> Batches:
     return Batches(target, deliverable, devices - deliverable)
 
 
-def iter_id_payloads(devices: DeviceSet, vendor: str) -> Iterator[Payload]:
-    """Yield the request bodies of `batch_ids`."""
-    return iter(batch_ids(devices, vendor))
+def batch_audience(expr: Expr, vendor: str, resolve: Callable[[Expr], DeviceSet]) -> Batches:
+    """Divide the devices of *expr* into batches; a limit chooses among the devices that *vendor* can reach.
+
+    The skipped devices of a limit are those that it would have chosen otherwise.
+
+    Args:
+        expr: Audience, with segments expanded and relative times bound.
+        vendor: Name of the vendor.
+        resolve: Returns the devices of an expression in the index.
+    """
+    if not isinstance(expr, Limit | Top):
+        return batch_ids(resolve(expr), vendor)
+    target = get_vendor(vendor, can="emit")
+    reachable = select_deliverable_devices(resolve(expr.term), target)
+    return Batches(target, choose_among(expr, reachable), resolve(expr) - reachable)
+
+
+def choose_among(limit: Limit | Top, devices: DeviceSet) -> DeviceSet:
+    """Return those of *devices* that *limit* chooses, whatever its own term is."""
+    snapshot = devices.snapshot
+    return DeviceSet(choose_rows(limit, devices.bitmaps, snapshot.shards), snapshot)
 
 
 def select_deliverable_devices(devices: DeviceSet, vendor: Vendor) -> DeviceSet:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from datetime import datetime
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from audience.index.device_index import DeviceIndex
 from audience.index.query.device_set import DeviceSet, find_id_column
 from audience.index.schema.columns import IdColumn
 from audience.language.as_of import AsOf, read_as_of
-from audience.language.ast import Expr
+from audience.language.ast import Expr, Limit, Top
 from audience.language.binding import bind
 from audience.language.parser import parse
 from audience.language.printer import render
@@ -36,7 +37,7 @@ from audience.planning.planner import MAX_REQUESTS, default_timezone, plan
 from audience.planning.plans import Plan
 from audience.planning.vouching import VendorHas, resolve_vendor_has
 from audience.progress import Progress, ignore_progress
-from audience.requests.batching import Batches, select_deliverable_devices
+from audience.requests.batching import Batches, choose_among, select_deliverable_devices
 from audience.requests.writer import MANIFEST_FILE, OWNED_FILES, SKIPPED_FILE, EmitResult, write_plan, write_skipped
 from audience.vendors import get_vendor, vendor_names
 
@@ -109,7 +110,7 @@ def plan_campaign(
     expr = bind(written, asked.moment, asked.zone)
     _validate_vendors(vendors, index)
     resolve_vendor_has(vendor_has, expr, [*index.snapshot.roles, *(() if catalog is None else catalog.attributes)])
-    devices = unassigned = index.resolve(expr, **asked.to_arguments())
+    devices = unassigned = _find_devices(expr, vendors, partial(index.resolve, **asked.to_arguments()))
     assignments: list[tuple[str, int, DeviceSet]] = []
     for vendor in vendors:
         reachable = select_deliverable_devices(devices, get_vendor(vendor))
@@ -207,6 +208,20 @@ def read_campaign_vendors(folder: Path) -> list[str]:
         if not (folder / vendor / MANIFEST_FILE).is_file():
             raise DeliveryError(Problem("damaged-plan", f"{folder}: the requests for {vendor} are missing"))
     return vendors
+
+
+def _find_devices(expr: Expr, vendors: Sequence[str], resolve: Callable[[Expr], DeviceSet]) -> DeviceSet:
+    """Return the devices of *expr*; a limit chooses among those that one of *vendors* can reach.
+
+    The devices that it would have chosen otherwise are in the audience too, so that they are listed as unreachable.
+    """
+    devices = resolve(expr)
+    if not isinstance(expr, Limit | Top):
+        return devices
+    candidates = resolve(expr.term)
+    reachable = [select_deliverable_devices(candidates, get_vendor(vendor)) for vendor in vendors]
+    reached_by_any = reduce(or_, reachable, candidates - candidates)
+    return choose_among(expr, reached_by_any) | (devices - reached_by_any)
 
 
 def _owned_patterns() -> frozenset[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from dataclasses import replace as replace_fields
+from functools import partial
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
@@ -24,7 +25,7 @@ from audience.index.device_index import DeviceIndex
 from audience.language.printer import render
 from audience.planning.plans import Plan
 from audience.progress import Progress, ignore_progress
-from audience.requests.batching import Batches, batch_ids
+from audience.requests.batching import Batches, batch_audience
 from audience.requests.json_bodies import BodyBlock, make_body_block
 
 MAX_LINES_PER_FILE = 1_000
@@ -81,7 +82,7 @@ def write_requests(
         plan = replace_fields(plan, native=(), by_ids=None)
     batches = None
     if plan.by_ids is not None:
-        batches = batch_ids(index.resolve(plan.by_ids, **plan.question), plan.vendor)
+        batches = batch_audience(plan.by_ids, plan.vendor, partial(index.resolve, **plan.question))
     with atomic_folder(folder, owned_patterns=OWNED_FILES, replace=replace) as draft:
         return write_plan(plan, batches, device_count, draft, progress)
 

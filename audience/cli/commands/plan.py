@@ -1,6 +1,7 @@
 """Command that plans how an audience is sent to a vendor."""
 
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,7 +31,7 @@ from audience.language.parser import parse
 from audience.messages import Message
 from audience.planning.planner import plan as make_plan
 from audience.planning.plans import Plan
-from audience.requests.batching import batch_ids
+from audience.requests.batching import batch_audience
 from audience.requests.reader import read_message
 from audience.vendors import get_vendor, require_delivery
 
@@ -83,7 +84,9 @@ def _cost_input(plan: Plan, index: DeviceIndex, message: Message) -> CostInput:
     delivery = require_delivery(vendor)
     device_count = index.count(plan.expr, **plan.question)
     by_ids = plan.by_ids if device_count else None
-    batches = None if by_ids is None else batch_ids(index.resolve(by_ids, **plan.question), vendor.name)
+    batches = None
+    if by_ids is not None:
+        batches = batch_audience(by_ids, vendor.name, partial(index.resolve, **plan.question))
     first_ids = () if batches is None else tuple(id_ for ids in islice(batches.id_chunks(), 1) for id_ in ids)
     return CostInput(
         vendor=vendor,
