@@ -35,6 +35,21 @@ FINDINGS_BY_EXPR = {
     "version > 1.2.10 AND version < 1.2.9": "empty-range",
     "province:c": "not-in-catalog",
     "provnce:a": "not-in-catalog",
+    "provnce > 3": "not-in-catalog",
+    "(provnce:a AND x) limit 5 seed s": "not-in-catalog",
+    "age between 25 and 18": "empty-range",
+    "signup from today to 7 days ago": "empty-range",
+    "(vip AND age between 25 and 18) limit 5 seed s": "empty-range",
+    'city matches "Rome"': "plain-pattern",
+    "at least 2 of (a, b, a)": "repeated-term",
+    "expires within 7 days of 2206-11-28": "far-future",
+    "expires within next 99 years": "far-future",
+    "signup < 2062-01-01": "far-future",
+    "province:a EXCEPT province:b": "redundant-branch",
+    "(a OR b) EXCEPT (c AND NOT c)": "redundant-branch",
+    "a EXCEPT a": "always-nobody",
+    "(a AND NOT a) limit 5 seed s": "always-nobody",
+    "(a AND NOT a) top 5 by age": "always-nobody",
 }
 
 
@@ -44,7 +59,7 @@ def test_suspicious_expressions_are_reported(text, code):
 
 
 @pytest.mark.parametrize(
-    "text", ["a", "nobody", "everyone", "a AND NOT b", "(a OR b) AND (c OR d)", "province:a AND x"]
+    "text", ["a", "nobody", "everyone", "a AND NOT b", "(a OR b) AND (c OR d)", "province:a AND x", "x EXCEPT y"]
 )
 def test_ordinary_expressions_have_no_findings(text):
     assert lint(parse(text), catalog=CATALOG) == []
@@ -54,6 +69,17 @@ def test_lint_with_index_reports_unused_tags_and_large_audiences(index):
     assert [problem.code for problem in lint(parse("mael"), index)] == ["no-device"]
     assert [problem.code for problem in lint(parse("male"), index, limit=0.5)] == ["too-many"]
     assert lint(parse("male"), index, limit=0.9) == []
+
+
+def test_limit_that_is_not_reached_is_reported(index):
+    assert [problem.code for problem in lint(parse("male limit 10000 seed x"), index)] == ["limit-not-reached"]
+    assert lint(parse("male limit 1 seed x"), index) == []
+
+
+def test_lint_asks_as_of_a_moment():
+    assert lint(parse("signup after today"), as_of="2026-11-28T12:00", timezone="Asia/Shanghai") == []
+    codes = [problem.code for problem in lint(parse("signup after 2030-01-01"), as_of="2001-11-28T12:00")]
+    assert codes == ["far-future"]
 
 
 def test_lint_command_exits_with_1_on_findings(index, capsys):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints
@@ -10,7 +11,23 @@ from audience.counts import format_count
 from audience.errors import ComplexityError, Problem
 from audience.index.query.empty_ranges import find_empty_ranges
 from audience.language.as_of import AsOf, read_as_of
-from audience.language.ast import And, Everyone, Expr, Nobody, Not, Or, Tag, all_of, any_of, atoms, walk
+from audience.language.ast import (
+    And,
+    AttributeAtom,
+    Everyone,
+    Except,
+    Expr,
+    Limit,
+    Nobody,
+    Not,
+    Or,
+    Tag,
+    Top,
+    all_of,
+    any_of,
+    walk,
+    walk_operands,
+)
 from audience.language.attribute_names import UNTYPED
 from audience.language.binding import bind
 from audience.language.printer import render
@@ -18,6 +35,7 @@ from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, expand_comparisons, unify_values, with_column_types
 from audience.planning.catalog.references import expand_references
 from audience.planning.planner import default_timezone
+from audience.planning.slips import find_limit_problems, find_slips
 
 if TYPE_CHECKING:  # text is checked without an index too
     from audience.index.device_index import DeviceIndex
@@ -57,7 +75,8 @@ def lint(
     expr = bind(expr, asked.moment, asked.zone)
     roles = {} if index is None else index.snapshot.roles
     catalog = with_column_types(catalog, roles, asked.zone)
-    problems = list(_find_logic_problems(unify_values(expr, catalog, roles, asked.zone), catalog))
+    problems = list(find_slips(expr, asked.local_time))
+    problems += _find_logic_problems(unify_values(expr, catalog, roles, asked.zone), catalog)
     if catalog is not None:
         problems += _find_unknown_names(expr, catalog)
     if index is None:
@@ -65,6 +84,7 @@ def lint(
         problems += find_empty_ranges(expr, roles, frozenset())
     else:
         problems += index.find_unmatched(expr, **asked.to_arguments())
+        problems += find_limit_problems(expr, partial(index.count, **asked.to_arguments()))
         problems += _find_size_problems(expr, index, asked, limit)
     return problems
 
@@ -80,8 +100,17 @@ def _find_logic_problems(expr: Expr, catalog: Catalog | None) -> Iterator[Proble
             yield Problem("always-everyone", "every device matches", hint="correct it, or write everyone")
         else:
             yield from _find_redundant_branches(expanded, constraints)
+            yield from _find_empty_operands(expanded, constraints)
     except ComplexityError as error:
         yield from error.problems
+
+
+def _find_empty_operands(expr: Expr, constraints: AttributeConstraints) -> Iterator[Problem]:
+    """Yield limits of which the audience that they choose from is empty."""
+    for node in walk_operands(expr):
+        if isinstance(node, Limit | Top) and _are_equivalent(node.term, Nobody(), constraints):
+            message = f"{render(node)!r} chooses from nobody"
+            yield Problem("always-nobody", message, node.span, hint="correct it, or write nobody")
 
 
 def _find_redundant_branches(expr: Expr, constraints: AttributeConstraints) -> Iterator[Problem]:
@@ -109,6 +138,10 @@ def _iter_branch_removals(expr: Expr) -> Iterator[tuple[Expr, Expr]]:
                 yield term, join([*before, *after])
                 for branch, shorter in _iter_branch_removals(term):
                     yield branch, join([*before, shorter, *after])
+        case Except(term=term, excluded=excluded):
+            yield excluded, term
+            yield from ((branch, Except(shorter, excluded)) for branch, shorter in _iter_branch_removals(term))
+            yield from ((branch, Except(term, shorter)) for branch, shorter in _iter_branch_removals(excluded))
 
 
 def _are_equivalent(lhs: Expr, rhs: Expr, constraints: AttributeConstraints) -> bool:
@@ -117,17 +150,17 @@ def _are_equivalent(lhs: Expr, rhs: Expr, constraints: AttributeConstraints) -> 
 
 def _find_unknown_names(expr: Expr, catalog: Catalog) -> Iterator[Problem]:
     """Yield attributes and values that are not in the catalog."""
-    for tag in atoms(expr):
-        if not isinstance(tag, Tag) or tag.type == UNTYPED:
+    for atom in dict.fromkeys(node for node in walk_operands(expr) if isinstance(node, AttributeAtom)):
+        if atom.type == UNTYPED:
             continue
-        attribute = catalog.attributes.get(tag.type)
+        attribute = catalog.attributes.get(atom.type)
         if attribute is None:
-            hint = did_you_mean(tag.type, catalog.attributes)
-            yield Problem("not-in-catalog", f"attribute {tag.type!r} is not in the catalog", tag.span, hint=hint)
-        elif attribute.values and attribute.spelling(tag.value) not in attribute.listed:
-            hint = did_you_mean(tag.value, attribute.values)
-            message = f"value {tag.value!r} of {tag.type} is not in the catalog"
-            yield Problem("not-in-catalog", message, tag.span, hint=hint)
+            hint = did_you_mean(atom.type, catalog.attributes)
+            yield Problem("not-in-catalog", f"attribute {atom.type!r} is not in the catalog", atom.span, hint=hint)
+        elif isinstance(atom, Tag) and attribute.values and attribute.spelling(atom.value) not in attribute.listed:
+            hint = did_you_mean(atom.value, attribute.values)
+            message = f"value {atom.value!r} of {atom.type} is not in the catalog"
+            yield Problem("not-in-catalog", message, atom.span, hint=hint)
 
 
 def _find_size_problems(expr: Expr, index: "DeviceIndex", asked: AsOf, limit: float | None) -> Iterator[Problem]:
