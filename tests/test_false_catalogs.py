@@ -16,7 +16,25 @@ from hypothesis import strategies as st
 from sizes import scale
 from strategies import boolean_exprs
 
-from audience import And, Compare, DeviceIndex, Everyone, Has, Nobody, Not, Or, Tag, get_vendor, plan, render
+from audience import (
+    And,
+    Between,
+    Compare,
+    DeviceIndex,
+    Everyone,
+    Except,
+    Has,
+    Matches,
+    Nobody,
+    Not,
+    Or,
+    Tag,
+    Threshold,
+    get_vendor,
+    plan,
+    render,
+)
+from audience.language.ast import THRESHOLD_OPS
 from audience.language.attribute_names import BUILTIN_TYPES
 from audience.planning.catalog.loader import parse_catalog
 from audience.vendors import vendor_names
@@ -90,6 +108,10 @@ def is_inside(expr, device: set[tuple[str, str]]) -> bool:
             return (type_, value) in device
         case Compare(type=type_, operator=operator, value=bound):
             return any(OPERATORS[operator](int(value), int(bound)) for other, value in device if other == type_)
+        case Between(type=type_, low=low, high=high):
+            return any(int(low) <= int(value) <= int(high) for other, value in device if other == type_)
+        case Matches(type=type_, pattern=pattern):
+            return any(fnmatchcase(value, pattern) for other, value in device if other == type_)
         case Has(type=type_):
             return any(other == type_ for other, _ in device)
         case Not(term=term):
@@ -98,18 +120,33 @@ def is_inside(expr, device: set[tuple[str, str]]) -> bool:
             return all(is_inside(term, device) for term in terms)
         case Or(terms=terms):
             return any(is_inside(term, device) for term in terms)
+        case Except(term=term, excluded=excluded):
+            return is_inside(term, device) and not is_inside(excluded, device)
+        case Threshold(operator=operator, count=count, terms=terms):
+            reached = sum(is_inside(term, device) for term in terms)
+            return {"at least": reached >= count, "at most": reached <= count, "exactly": reached == count}[operator]
     raise AssertionError(expr)
 
 
 ages = st.builds(Compare, st.just("age"), st.sampled_from(list(OPERATORS)), st.sampled_from(["10", "15", "20", "30"]))
 
 
+bounds = st.sampled_from(["10", "15", "20", "30"])
+age_ranges = st.builds(Between, st.just("age"), bounds, bounds)
+patterns = st.builds(
+    Matches, st.sampled_from(["province", "language"]), st.sampled_from(["x*", "?", "*h", "e?", "*w*"])
+)
+
+
 def exprs(types):
     """Expressions of tags, comparisons and existence of the attributes *types*."""
     leaves = [st.sampled_from([Tag(type_, value) for type_, value in PAIRS if type_ in types])]
-    leaves += [ages] if "age" in types else []
+    leaves += [ages, age_ranges] if "age" in types else []
+    leaves += [patterns.filter(lambda atom: atom.type in types)] if {"province", "language"} & {*types} else []
     leaves += [st.just(Has("province"))] if "province" in types else []
-    return boolean_exprs(st.one_of(leaves), max_leaves=6)
+    operands = boolean_exprs(st.one_of(leaves), max_leaves=4)
+    counted = st.builds(Threshold, st.sampled_from(THRESHOLD_OPS), st.just(1), st.tuples(operands, operands, operands))
+    return boolean_exprs(st.one_of(*leaves, *leaves, counted, st.builds(Except, operands, operands)), max_leaves=6)
 
 
 @st.composite

@@ -36,6 +36,7 @@ from audience.planning.catalog.declared import is_declared, list_assumed_tags, r
 from audience.planning.catalog.references import expand_references, find_unknown_references, meaning_assumption
 from audience.planning.catalog.vendor_names import with_catalog_names
 from audience.planning.id_columns import describe_known_calls, refuse_id_columns, require_known_calls
+from audience.planning.index_values import list_index_assumptions, write_out_index_values
 from audience.planning.plans import SENT_IN_SEQUENCE, TWO_SOURCES, Plan, PlanRequest
 from audience.planning.platform_requests import PlatformAttribute, find_platform_attribute, find_platform_cover
 from audience.planning.undocumented_nots import assume_undocumented_nots, refuse_undocumented_nots
@@ -137,8 +138,13 @@ def plan(
         platforms = None
     if index is not None:
         named_vendor = _restrict_to_index(named_vendor, catalog, vouched, index, asked)
+    planned_vendor = replace(named_vendor, emit=guard_emit(named_vendor.emit, named_vendor))
+    index_types: frozenset[str] = frozenset()
+    if index is not None:
+        listed, index_types = write_out_index_values(expanded, planned_vendor, index)
+        expanded = simplify(nnf(listed)) if index_types else expanded
     request = PlanRequest(
-        vendor=replace(named_vendor, emit=guard_emit(named_vendor.emit, named_vendor)),
+        vendor=planned_vendor,
         platforms=platforms,
         expr=expr,
         simplified=simplified,
@@ -153,6 +159,7 @@ def plan(
         catalog=catalog,
         vouched=vouched,
         as_of=asked,
+        index_types=index_types,
     )
     try:
         planned = _build_plan(request)
@@ -342,7 +349,9 @@ def _plan_single(request: PlanRequest, form: Expr) -> Plan:
 
 
 def _list_assumed_tags(request: PlanRequest, parts: Iterable[Expr]) -> list[Problem]:
-    return list_assumed_tags(parts, request.catalog, request.vendor, request.vouched)
+    parts = list(parts)
+    assumptions = list_assumed_tags(parts, request.catalog, request.vendor, request.vouched)
+    return [*assumptions, *list_index_assumptions(parts, request.index_types, request.vendor)]
 
 
 def _bound_not(request: PlanRequest, expr: Expr) -> Expr:

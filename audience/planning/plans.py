@@ -131,6 +131,7 @@ class PlanRequest:
         vouched: Types of tags that the vendor has by the word of the user.
         restated: Payload that the expression was read from, if it is one of the same vendor.
         as_of: Moment and time zone of the question.
+        index_types: Attributes of which `expanded` lists the values of the index in place of conditions.
     """
 
     vendor: Vendor
@@ -148,6 +149,7 @@ class PlanRequest:
     catalog: Catalog | None
     vouched: Vouched
     as_of: AsOf
+    index_types: frozenset[str]
 
     @property
     def all_constraints(self) -> AttributeConstraints:

@@ -1,0 +1,60 @@
+"""Conditions that a vendor cannot express are written as the values of the index that fit."""
+
+import polars as pl
+import pytest
+
+from audience import DeviceIndex, parse, plan
+from audience.planning.catalog.loader import parse_catalog
+
+CATALOG = parse_catalog(
+    """
+    [city]
+    names.engagelab = "{type}_{value}"
+    [version]
+    builtin = ["tpns"]
+    """
+)
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    table = pl.DataFrame(
+        {
+            "tpns_token": [f"t{number}" for number in range(5)],
+            "registration_id": [f"e{number}" for number in range(5)],
+            "version": ["1.2", "1.10", "1.3", "1.10", None],
+            "city": [["guangzhou"], ["guiyang", "hunan"], ["hunan"], [], ["beijing"]],
+        }
+    )
+    return DeviceIndex.build(table, tmp_path_factory.mktemp("values") / "index", typed=["city"])
+
+
+@pytest.mark.parametrize(
+    ("text", "vendor", "written"),
+    [
+        ("version > 1.2", "tpns", "version:1.3 OR version:1.10"),
+        ("version between 1.2 and 1.3", "tpns", "version:1.2 OR version:1.3"),
+        ('version matches "1.1*"', "tpns", "version:1.10"),
+        ("NOT version > 1.2", "tpns", "NOT version:1.3 AND NOT version:1.10"),
+        ('city matches "gu*g*"', "engagelab", "city:guangzhou OR city:guiyang"),
+        ("city starts with hun", "engagelab", "city:hunan"),
+        ("has(city)", "engagelab", "city:beijing OR city:guangzhou OR city:guiyang OR city:hunan"),
+    ],
+)
+def test_condition_is_written_as_values_of_the_index(index, text, vendor, written):
+    found = plan(text, vendor, index, CATALOG)
+    assert found.by_ids is None
+    assert [assumption.code for assumption in found.assumptions if "index" in assumption.code] == ["index-values"]
+    assert found.request_exprs == (parse(written),)
+    assert index.count(found.request_exprs[0]) == index.count(text)
+
+
+@pytest.mark.parametrize("text", ["version > 9", 'city matches "paris*"', "(version > 1.2) limit 2 seed x"])
+def test_condition_without_values_goes_by_ids(index, text):
+    found = plan(text, "tpns", index, CATALOG)
+    assert (found.native, found.by_ids is None) == ((), False)
+
+
+def test_strict_plan_does_not_lean_on_the_index(index):
+    found = plan("version > 1.2", "tpns", index, CATALOG, strict=True)
+    assert found.native == () and "index-values" in {reason.code for reason in found.reasons}
