@@ -1,5 +1,7 @@
 """Conditions that a vendor cannot express are written as the values of the index that fit."""
 
+from datetime import datetime
+
 import polars as pl
 import pytest
 
@@ -58,3 +60,15 @@ def test_condition_without_values_goes_by_ids(index, text):
 def test_strict_plan_does_not_lean_on_the_index(index):
     found = plan("version > 1.2", "tpns", index, CATALOG, strict=True)
     assert found.native == () and "index-values" in {reason.code for reason in found.reasons}
+
+
+def test_days_of_another_zone_go_by_ids(tmp_path):
+    moments = ["2026-11-28T18:00:00Z", "2026-11-28T10:00:00Z"]
+    table = pl.DataFrame({"tpns_token": ["t1", "t2"], "active": [datetime.fromisoformat(moment) for moment in moments]})
+    index = DeviceIndex.build(table, tmp_path / "index", timezone="UTC")
+    catalog = parse_catalog('[active]\nnames.tpns = "{type}_{value}"\norder = "date"')
+    same = plan("active:2026-11-28", "tpns", index, catalog)
+    other = plan("active:2026-11-28", "tpns", index, catalog, timezone="Asia/Shanghai")
+    assert same.native != () and other.native == ()
+    assert "other-timezone-days" in {reason.code for reason in other.reasons}
+    assert [payload["token_list"] for payload in other.requests()] == [["t2"]]

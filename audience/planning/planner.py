@@ -35,6 +35,7 @@ from audience.planning.catalog.catalog import Catalog, expand_comparisons, unify
 from audience.planning.catalog.declared import is_declared, list_assumed_tags, restrict_to_declared
 from audience.planning.catalog.references import expand_references, find_unknown_references, meaning_assumption
 from audience.planning.catalog.vendor_names import with_catalog_names
+from audience.planning.foreign_days import refuse_foreign_days
 from audience.planning.id_columns import describe_known_calls, refuse_id_columns, require_known_calls
 from audience.planning.index_values import list_index_assumptions, write_out_index_values
 from audience.planning.plans import SENT_IN_SEQUENCE, TWO_SOURCES, Plan, PlanRequest
@@ -138,6 +139,7 @@ def plan(
         platforms = None
     if index is not None:
         named_vendor = _restrict_to_index(named_vendor, catalog, vouched, index, asked)
+        named_vendor = refuse_foreign_days(named_vendor, roles, asked, index.snapshot.timezone)
     planned_vendor = replace(named_vendor, emit=guard_emit(named_vendor.emit, named_vendor))
     index_types: frozenset[str] = frozenset()
     if index is not None:
