@@ -83,7 +83,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What is known of the one value that fits a condition: each part is None if nothing is."""
+    """Facts about the one value that fits a condition; a part of which nothing is known is None."""
 
     range: Range | None = None
     text: str | None = None
