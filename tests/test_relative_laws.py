@@ -1,6 +1,7 @@
 """To bind and then evaluate is to evaluate as of that moment, for all relative forms, zones and edges of months."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,17 +14,21 @@ from sizes import scale_examples
 
 from audience import (
     And,
+    Anniversary,
     Comparison,
     DeviceIndex,
+    Except,
     Interval,
     Not,
     Or,
     Period,
     Relative,
     RelativeTime,
+    Threshold,
     parse,
     render,
 )
+from audience.language.ast import THRESHOLD_OPS
 from audience.language.binding import is_relative
 from audience.language.windows import TIME_UNITS, WINDOW_OPS
 
@@ -119,16 +124,35 @@ def windows(draw, units):
     return Period(draw(amounts(unit, 1)), unit, draw(st.sampled_from(["past", "next"])), of)
 
 
+@st.composite
+def anniversary_windows(draw):
+    """Windows of at most some months, by days alone."""
+    days = relative_times(["day", "week", "month"])
+    kind = draw(st.sampled_from([Comparison, Interval, Period]))
+    if kind is Comparison:
+        return Comparison("=", draw(st.one_of(days, absolute_days())))
+    if kind is Interval:
+        ends = [draw(days), draw(days)]
+        first, last = (replace(end, amount=sign * abs(end.amount)) for end, sign in zip(ends, (-1, 1), strict=True))
+        return Interval(first, last)
+    unit = draw(st.sampled_from(["day", "week", "month"]))
+    return Period(draw(amounts(unit, 1)), unit, draw(st.sampled_from(["past", "next"])), draw(st.none() | days))
+
+
 DAY_UNITS = [unit for unit in TIME_UNITS if unit not in CLOCK_UNITS]
 LEAVES = st.one_of(
     st.builds(Relative, st.sampled_from(DAY_TYPES), windows(DAY_UNITS)),
     st.builds(Relative, st.sampled_from(INSTANT_TYPES), windows(list(TIME_UNITS))),
+    st.builds(Anniversary, st.sampled_from(DAY_TYPES), anniversary_windows()),
 )
 
 
 def joined(operands):
     several = st.lists(operands, min_size=2, max_size=3).map(tuple)
-    return st.one_of(operands.map(Not), several.map(And), several.map(Or))
+    thresholds = st.builds(Threshold, st.sampled_from(THRESHOLD_OPS), st.just(1), several)
+    return st.one_of(
+        operands.map(Not), several.map(And), several.map(Or), st.builds(Except, operands, operands), thresholds
+    )
 
 
 @st.composite
