@@ -134,6 +134,22 @@ def test_wrong_moments_and_zones_are_errors(audience, folder, words, error):
     assert (code, out) == (2, "") and err.startswith(error)
 
 
+HOURS_OF_DAYS = {
+    "active within 36 hours": "hint: count days: active within 2 days",
+    "active within next 90 minutes": "hint: count days: active within next 1 day",
+    "active within 3000 minutes": "hint: count days: active within 3 days",
+    "active > now - 3 hours": "hint: write today for now",
+    "vip AND NOT active from 2026-11-01 to now": "hint: write today for now",
+}
+
+
+@pytest.mark.parametrize(("text", "hint"), HOURS_OF_DAYS.items())
+def test_hours_of_an_attribute_of_days_are_refused(index, text, hint):
+    with pytest.raises(ExpressionError, match="active has days, without hours") as caught:
+        index.count(text, as_of=NOON)
+    assert caught.value.code == "bad-time" and hint in str(caught.value)
+
+
 def test_segments_inside_a_limit_are_expanded_and_bound(index):
     bound = index.bind("(@fresh AND vip limit 5 seed x) AND NOT vip", as_of=NOON)
     assert render(bound) == "((active within 7 days of 2026-11-28 AND vip) limit 5 seed x) AND NOT vip"

@@ -127,6 +127,16 @@ def window_times(window: Window) -> list[TimePoint]:
             return [] if of is None else [of]
 
 
+def is_clock_window(window: Window) -> bool:
+    """Return whether *window* counts hours or minutes, or names a moment that is relative to the question.
+
+    >>> is_clock_window(Period(36, "hour")), is_clock_window(Comparison("<", RelativeTime("today")))
+    (True, False)
+    """
+    moments = [time for time in window_times(window) if isinstance(time, RelativeTime) and time.anchor == "now"]
+    return bool(moments) or (isinstance(window, Period) and window.unit in CLOCK_UNITS)
+
+
 def format_duration(amount: int, unit: TimeUnit) -> str:
     """Return a number of units in words.
 

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
@@ -30,6 +30,7 @@ from audience.language.ast import (
     Ids,
     Matches,
     Reference,
+    Relative,
     Tag,
     Top,
     Within,
@@ -42,6 +43,7 @@ from audience.language.printer import quote_name, render
 from audience.language.references import reference_problem
 from audience.language.segments import expand_segments
 from audience.language.suggest import did_you_mean
+from audience.language.windows import Period, format_duration, is_clock_window
 from audience.span import Span
 
 MAX_VALIDATED_EXPRS = 4_096
@@ -180,10 +182,24 @@ def _validate_comparison(query: Compare | Within | Between, snapshot: Snapshot) 
 def _validate_operands(query: ValueQuery, role: Role) -> None:
     if role == "time":
         return  # `to_instants` parses those of instants
+    if role == "date" and isinstance(query.written, Relative) and is_clock_window(query.written.window):
+        raise ExpressionError(_no_hours_problem(query.written))
     if isinstance(query, Between):
         parse_bounds(query, value_type_of(role))
     else:
         parse_operand(query, value_type_of(role))
+
+
+def _no_hours_problem(relative: Relative) -> Problem:
+    """Return the problem of a moment, or of hours, that the days of an attribute are compared with."""
+    message = f"{render(relative)!r:.80}: {relative.type} has days, without hours"
+    hint = "write today for now"
+    if isinstance(relative.window, Period):
+        length = timedelta(**{f"{relative.window.unit}s": relative.window.amount})
+        days = -(-length // timedelta(days=1))  # rounded up
+        direction = "next " if relative.window.direction == "next" else ""
+        hint = f"count days: {quote_name(relative.type)} within {direction}{format_duration(days, 'day')}"
+    return Problem("bad-time", message, relative.span, hint=hint)
 
 
 def _no_order_problem(type_: str, text: str, span: Span | None) -> Problem:
