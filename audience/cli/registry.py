@@ -29,6 +29,7 @@ COMMAND_PANELS: dict[str | None, dict[str, str]] = {
         "count": "count:run_count",
         "explain": "explain:run_explain",
         "parse": "parse:run_parse",
+        "fmt": "fmt:run_fmt",
         "lint": "lint:run_lint",
     },
     "Plan and translate": {
