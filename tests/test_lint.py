@@ -1,9 +1,15 @@
 """Lint reports expressions that are valid, but probably not meant."""
 
+import shlex
+import shutil
+import subprocess
 from decimal import Decimal
 
+import orjson
 import polars as pl
 import pytest
+import yaml
+from fact_files import TESTS_FOLDER
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,3 +147,66 @@ def test_tag_that_is_called_like_a_column_is_a_tag(tmp_path):
     table = {"registration_id": ["r1", "r2"], "vip": [1, 0], "tags": [["vip"], []]}
     index = DeviceIndex.build(pl.DataFrame(table), tmp_path / "index")
     assert index.count(parse("vip")) == 1
+
+
+def run_lint(*words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run(["lint", *map(str, words)])
+    return ended.value.code, *capsys.readouterr()
+
+
+def test_problems_of_files_name_the_file(tmp_path, index, capsys):
+    good, odd, bad = (tmp_path / name for name in ("good.aud", "odd.aud", "bad.aud"))
+    good.write_text("male # all of them\n")
+    odd.write_text("# typo\nmale\nOR mael")
+    assert run_lint(good, odd, capsys=capsys) == (0, "no problems found\n", "")
+    code, out, err = run_lint(good, odd, index.folder, capsys=capsys)
+    assert (code, err) == (1, "")
+    assert out.startswith(f"no-device: {odd}:3:4: no device has 'mael'\n 3 | OR mael\n")
+    code, out, _ = run_lint(odd, index.folder, "--json", capsys=capsys)
+    assert [(fact["file"], fact["code"]) for fact in orjson.loads(out)] == [(str(odd), "no-device")]
+    bad.write_text("a AND")
+    code, out, err = run_lint(tmp_path, index.folder, capsys=capsys)
+    assert code == 2
+    assert "no-device" in out
+    assert err.startswith(f"missing-operand: {bad}:1:6: ")
+
+
+def test_files_of_ids_are_read_from_beside_the_file(tmp_path, capsys):
+    (tmp_path / "ids.txt").write_text("u1")
+    (tmp_path / "staff.aud").write_text("alias(@ids.txt)")
+    assert run_lint(tmp_path / "staff.aud", capsys=capsys)[0] == 0
+    (tmp_path / "staff.aud").write_text("alias(@no.txt)")
+    code, out, err = run_lint(tmp_path / "staff.aud", capsys=capsys)
+    assert (code, out) == (2, "")
+    assert "staff.aud:1:7: no.txt: " in err
+
+
+@pytest.mark.parametrize("words", [["a", "b", "c"], ["a.aud", "b", "c"], ["no.aud"]])
+def test_bad_arguments_of_lint_are_errors(words, capsys):
+    code, out, err = run_lint(*words, capsys=capsys)
+    assert (code, out) == (2, "")
+    assert err.startswith(("bad-option", "unreadable-file"))
+
+
+HOOKS = yaml.safe_load((TESTS_FOLDER.parent / ".pre-commit-hooks.yaml").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook["id"])
+def test_entry_of_a_hook_is_a_command_for_files(hook, tmp_path, capsys):
+    assert hook["language"] == "python"
+    file = tmp_path / "vip.aud"
+    for text, codes in (("vip\n", {0}), ("a&&NOT a", {0, 1}), ("a AND", {2})):
+        file.write_text(text)
+        program, *words = shlex.split(hook["entry"])
+        assert program == "audience"
+        with pytest.raises(SystemExit) as ended:
+            run([*words, str(file)])
+        capsys.readouterr()
+        assert ended.value.code in codes
+
+
+@pytest.mark.skipif(shutil.which("pre-commit") is None, reason="pre-commit is not installed")
+def test_pre_commit_accepts_the_hooks():
+    file = TESTS_FOLDER.parent / ".pre-commit-hooks.yaml"
+    subprocess.run(["pre-commit", "validate-manifest", str(file)], check=True)
