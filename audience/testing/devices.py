@@ -1,5 +1,7 @@
 """Generated device tables for tests, benchmarks and demonstrations."""
 
+from datetime import date
+
 import numpy as np
 import polars as pl
 
@@ -8,6 +10,9 @@ VERSIONS = ["1.0.0", "1.0.1", "1.0.2", "1.1.0", "1.2.0", "1.2.0.1", "1.10.0", "2
 BRANDS = ["huawei", "Mi", "vivo", "oppo", "honor", "samsung", "apple"]
 LANGUAGES = ["zh", "en", "ja", "ko", "de"]
 SEXES = ["male", "female"]
+CITIES = ["guangzhou", "guilin", "shenzhen", "changsha", "shanghai", "beijing", "chengdu", "guiyang"]
+CHANNELS = ["by_push", "by_email", "by_sms", "by_wechat"]
+MEMBER_TAGS = ["vip_gold", "vip_silver", "opted_out", "new"]
 TAGS = [f"t{number:03}" for number in range(160)]
 
 
@@ -59,3 +64,45 @@ def _generate_tags(rng: np.random.Generator, count: int) -> pl.Series:
     quarters = np.split(np.array(TAGS), 4)
     columns = [_pick_values(rng, SEXES, count), *(_pick_values(rng, list(quarter), count) for quarter in quarters)]
     return pl.select(pl.concat_list([pl.lit(column) for column in columns])).to_series()
+
+
+def generate_customers(count: int, seed: int = 42, today: date = date(2026, 11, 28)) -> pl.DataFrame:
+    """Return *count* devices with what segments are built of; the same for the same *seed* and *today*.
+
+    About half of the devices have no email, and a third have never bought anything: no last purchase and no spend.
+
+    >>> table = generate_customers(1_000)
+    >>> table["last_purchase"].null_count() == table["spend"].null_count()
+    True
+    """
+    random = np.random.default_rng(seed)
+    has_email, has_bought = random.random(count) < 0.5, random.random(count) < 0.67
+    last_day = np.datetime64(today)
+    bought = pl.Series(last_day - np.minimum(random.exponential(40, count), 700).astype("timedelta64[D]"))
+    spend = pl.Series(np.round(random.exponential(300, count), 2))
+    number = pl.int_range(count, eager=True)
+    return pl.DataFrame(
+        {
+            "registration_id": _generate_ids(0, count),
+            "device_id": "d" + number.cast(pl.String).str.zfill(7),
+            "province": _pick_values(random, PROVINCES, count),
+            "city": _pick_values(random, CITIES, count),
+            "version": _pick_values(random, ["5.1.0", "5.2.0", "5.3.0", "5.3.1", "6.0.0"], count),
+            "active": last_day - np.minimum(random.exponential(12, count), 90).astype("timedelta64[D]"),
+            "birthday": last_day - random.integers(15 * 365, 70 * 365, count).astype("timedelta64[D]"),
+            "age": random.integers(15, 70, count, dtype=np.int32),
+            "email": ("u" + number.cast(pl.String) + "@example.com").zip_with(
+                pl.Series(has_email), pl.Series([None], dtype=pl.String).new_from_index(0, count)
+            ),
+            "last_purchase": pl.select(pl.when(pl.Series(has_bought)).then(bought)).to_series(),
+            "spend": pl.select(pl.when(pl.Series(has_bought)).then(spend)).to_series(),
+            "channel": _pick_several(random, CHANNELS, count),
+            "tags": _pick_several(random, MEMBER_TAGS, count),
+        }
+    )
+
+
+def _pick_several(random: np.random.Generator, values: list[str], count: int) -> pl.Series:
+    """Pick each of *values* for about a third of the devices."""
+    columns = [pl.when(pl.Series(random.random(count) < 0.35)).then(pl.lit(value)) for value in values]
+    return pl.select(pl.concat_list(columns).list.drop_nulls()).to_series()
