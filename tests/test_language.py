@@ -111,6 +111,9 @@ HUGE_INPUTS = {
     "a percentage": f"sample({'9' * 1_000_000}%, x)",
     "zeros": f"sample({'0' * 1_000_000}1%, x)",
     "comments": "a # \n" * 200_000,
+    "differences": "a" + " EXCEPT b" * 20_000,
+    "limits": "a " + "limit 5 seed x " * 20_000,
+    "digits": f"x = today-{'9' * 5_000}d",
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from audience.errors import ExpressionError
 from audience.language.ast import (
+    TOO_DEEP,
     And,
     Everyone,
     Except,
@@ -59,7 +60,10 @@ def parse(text: str, *, folder: Path | None = Path()) -> Expr:
         raise ExpressionError(diagnose_character(text, error.pos_in_stream or 0)) from None
     except UnexpectedToken as error:
         raise ExpressionError(diagnose_token(text, error)) from None
-    return _build_expr(cast(Tree[Token], tree.children[0]), TokenReader(text, folder))
+    try:
+        return _build_expr(cast(Tree[Token], tree.children[0]), TokenReader(text, folder))
+    except RecursionError:  # EXCEPT and limits nest without brackets, which the lexer counts
+        raise ExpressionError(TOO_DEEP) from None
 
 
 def to_expr(expr: Expr | str) -> Expr:

@@ -25,7 +25,7 @@ NAMED_TIMES = {
 }
 TIME_EXAMPLE = "today - 7 days, 7 days ago, now - 36 hours"
 DURATION = re.compile(r"([0-9]{1,5})([a-z]*)", re.I)
-JOINED_TIME = re.compile(r"(today|now)([+-])([0-9]+)([a-z]*)", re.I)
+JOINED_TIME = re.compile(r"(today|now)([+-])([0-9]{1,5})([a-z]*)", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,11 @@ class TokenReader:
                 duration = format_duration(int(joined[3]), UNIT_WORDS.get(joined[4].lower(), "day"))
                 hint = f"put spaces around the sign: {joined[1]} {joined[2]} {duration}"
                 fail("bad-time", f"{str(node)!r} is one name", self.span_of(node), hint)
-        return self.read_name(node)
+        value = self.read_name(node)
+        if not value:
+            hint = "write at least one character; `is null` behind an attribute finds devices without a value"
+            fail("empty-name", "empty value", self.span_of(node), hint)
+        return value
 
     def _read_shifted_time(self, tree: Tree[Token]) -> RelativeTime:
         """Read `today - 7 days`."""

@@ -23,7 +23,7 @@ class RelativeTime:
     Args:
         anchor: `today` is a day, `now` is a moment.
         amount: Number of units after the anchor; negative before it.
-        unit: Minutes and hours count from `now`; days, weeks, months and years count from `today`.
+        unit: Minutes and hours count from `now`; days, weeks, months and years count from `today`. No units are days.
 
     >>> RelativeTime("today", -7)
     RelativeTime(anchor='today', amount=-7, unit='day')
@@ -38,7 +38,9 @@ class RelativeTime:
             raise type_error("anchor of a relative time", "today or now", self.anchor)
         _require_amount(self.amount, -MAX_AMOUNT)
         _require_unit(self.unit)
-        if self.amount and (self.unit in CLOCK_UNITS) != (self.anchor == "now"):
+        if not self.amount:
+            object.__setattr__(self, "unit", "day")  # no weeks and no hours are one text, and so one node
+        elif (self.unit in CLOCK_UNITS) != (self.anchor == "now"):
             other = "now" if self.unit in CLOCK_UNITS else "today"
             message = f"{self.unit}s cannot be counted from {self.anchor}"
             raise ExpressionError(Problem("bad-time", message, hint=f"count {self.unit}s from {other}"))
