@@ -72,7 +72,7 @@ def unknown_call_problem(name: str, span: Span | None, columns: Iterable[str] = 
 def split_call(call: Tree[Token]) -> tuple[Token, list[CallEntry]]:
     """Return the name and the arguments of a call."""
     word, entries = call.children
-    return cast(Token, word), cast(Tree[Token], entries).children
+    return cast(Token, word), cast("Tree[Token]", entries).children
 
 
 def function_name(word: Token) -> str:
@@ -85,10 +85,10 @@ def _require_single(reader: TokenReader, entries: list[CallEntry]) -> list[Token
     """Return *entries* as names and patterns, or raise ExpressionError if one is a pair."""
     for entry in entries:
         if isinstance(entry, Tree):
-            _, colon, value = cast(list[Token], entry.children)
+            _, colon, value = cast("list[Token]", entry.children)
             hint = f"percentages belong in {SPLIT_EXAMPLE}" if value.endswith("%") else COLON_HINT
             fail("unexpected-colon", "unexpected ':'", reader.span_of(colon), hint)
-    return cast(list[Token], entries)
+    return cast("list[Token]", entries)
 
 
 def _require_names(reader: TokenReader, entries: list[CallEntry]) -> list[Token]:
@@ -160,7 +160,7 @@ def _read_variant(reader: TokenReader, pair: CallEntry) -> tuple[str, str]:
         missing = "name" if pair.endswith("%") else "percentage"
         hint = f"give each variant a name and a percentage, and put the seed last: {SPLIT_EXAMPLE}"
         fail("bad-sides", f"variant {str(pair)!r} has no {missing}", reader.span_of(pair), hint)
-    name, _, percent = cast(list[Token], pair.children)
+    name, _, percent = cast("list[Token]", pair.children)
     return reader.read_name(name), _read_percent(reader, percent, f"write {SPLIT_EXAMPLE}")
 
 

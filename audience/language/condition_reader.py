@@ -64,10 +64,10 @@ def _read_attribute_condition(reader: TokenReader, subject: Token, condition: Tr
         case "is_null":
             return Not(Has(type_, span=span))
         case "one_of":
-            values = cast(Tree[Token], parts[0]).children
+            values = cast("Tree[Token]", parts[0]).children
             return any_of(_read_equality(reader, type_, node, reader.span_of(node)) for node in values)
         case "matcher":
-            return _read_matcher(reader, type_, cast(list[Token], parts), span)
+            return _read_matcher(reader, type_, cast("list[Token]", parts), span)
         case "comparison" if parts[0] == "!=":
             return Not(_read_equality(reader, type_, parts[1], span))
         case "comparison" if parts[0] in ("=", "=="):
@@ -108,7 +108,7 @@ def read_window(reader: TokenReader, condition: Tree[Token], span: Span) -> Wind
         case "between" | "from_to":
             first, last = map(reader.read_value, parts)
             return Interval(first, last)
-    return _read_period(reader, cast(list[Token], parts), span)
+    return _read_period(reader, cast("list[Token]", parts), span)
 
 
 def _read_period(reader: TokenReader, parts: list[Token], span: Span) -> Period:
@@ -124,7 +124,7 @@ def _read_period(reader: TokenReader, parts: list[Token], span: Span) -> Period:
 
 def _read_chain(reader: TokenReader, low: Token, condition: Tree[Token]) -> Expr:
     """Read `18 <= age <= 25`, or the same from the larger to the smaller value."""
-    first_op, attribute, second_op, high = cast(list[Token], condition.children)
+    first_op, attribute, second_op, high = cast("list[Token]", condition.children)
     span, type_ = reader.span_of(low, high), reader.read_type(attribute)
     low_value, high_value = reader.read_value(low), reader.read_value(high)
     low_op, high_op = str(first_op), str(second_op)
@@ -171,7 +171,7 @@ def _read_anniversary(reader: TokenReader, type_: str, word: Token, condition: T
 
     match condition.data:
         case "one_of":
-            values = cast(Tree[Token], condition.children[0]).children
+            values = cast("Tree[Token]", condition.children[0]).children
             return any_of(build(Comparison("=", reader.read_value(node))) for node in values)
         case "comparison" if condition.children[0] == "!=":
             return Not(build(Comparison("=", reader.read_value(condition.children[1]))))

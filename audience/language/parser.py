@@ -61,7 +61,7 @@ def parse(text: str, *, folder: Path | None = Path()) -> Expr:
     except UnexpectedToken as error:
         raise ExpressionError(diagnose_token(text, error)) from None
     try:
-        return _build_expr(cast(Tree[Token], tree.children[0]), TokenReader(text, folder))
+        return _build_expr(cast("Tree[Token]", tree.children[0]), TokenReader(text, folder))
     except RecursionError:  # EXCEPT and limits nest without brackets, which the lexer counts
         raise ExpressionError(TOO_DEEP) from None
 
@@ -74,7 +74,8 @@ def to_expr(expr: Expr | str) -> Expr:
     """
     if not isinstance(expr, str):
         return ensure_expr(expr)
-    return parse(expr) if "@" in expr else _parse_cached(expr)  # a file that `@` refers to may change
+    may_have_files = "(" in expr[: expr.rfind("@") + 1]  # only the brackets of a call name files, which may change
+    return parse(expr) if may_have_files else _parse_cached(expr)
 
 
 _parse_cached = lru_cache(maxsize=1_024)(parse)
@@ -82,7 +83,7 @@ _parse_cached = lru_cache(maxsize=1_024)(parse)
 
 def _build_expr(tree: Tree[Token], reader: TokenReader) -> Expr:
     """Return the node of a parse tree. It recurses, within the depth that the grammar allows."""
-    parts = cast(list[Any], tree.children)
+    parts = cast("list[Any]", tree.children)
     match tree.data:
         case "untyped":
             return _build_bare_name(parts[0], reader)

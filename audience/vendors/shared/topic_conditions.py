@@ -99,9 +99,10 @@ def _parse_condition(cursor: PayloadCursor) -> ParseNode:
     except ExpressionError as error:
         cursor.fail("bad-condition", error.problems[0].message)
     except (grammar.UnexpectedCharacters, grammar.UnexpectedToken) as error:
-        column = getattr(error, "column", 0)
-        position = f"at character {column}" if column > 0 else "at its end"
-        cursor.fail("bad-condition", f"syntax error {position}", "write it like 'a' in topics && !('b' in topics)")
+        position = (error.pos_in_stream or 0) + 1
+        cursor.fail(
+            "bad-condition", f"syntax error at character {position}", "write it like 'a' in topics && !('b' in topics)"
+        )
 
 
 def _read_node(node: ParseNode, cursor: PayloadCursor, dialect: TopicDialect) -> Expr:
