@@ -5,6 +5,7 @@ Nodes compare by value; *span*, the position in the source text, is ignored.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from operator import is_
 from typing import TypeAlias
 
 from audience.language.atoms import (
@@ -206,18 +207,21 @@ def atoms(expr: Expr) -> dict[Atom, None]:
 
 
 def map_atoms(expr: Expr, fn: Callable[[Atom], Expr]) -> Expr:
-    """Return *expr* with each atom replaced by *fn* of it.
+    """Return *expr* with each atom replaced by *fn* of it. Nodes in which nothing changes are kept.
 
     >>> map_atoms(bare("a") & ~bare("b"), lambda atom: bare("c"))
     And(terms=(Tag(type='tag', value='c'), Not(term=Tag(type='tag', value='c'))))
     """
     match expr:
         case Not(term=term):
-            return Not(map_atoms(term, fn))
+            negated = map_atoms(term, fn)
+            return expr if negated is term else Not(negated)
         case And(terms=terms):
-            return all_of(map_atoms(term, fn) for term in terms)
+            mapped = [map_atoms(term, fn) for term in terms]
+            return expr if _is_unchanged(expr, mapped) else all_of(mapped)
         case Or(terms=terms):
-            return any_of(map_atoms(term, fn) for term in terms)
+            mapped = [map_atoms(term, fn) for term in terms]
+            return expr if _is_unchanged(expr, mapped) else any_of(mapped)
         case Except(term=term, excluded=excluded):
             return Except(map_atoms(term, fn), map_atoms(excluded, fn))
         case Threshold(terms=terms):
@@ -225,6 +229,11 @@ def map_atoms(expr: Expr, fn: Callable[[Atom], Expr]) -> Expr:
         case Everyone() | Nobody():
             return expr
     return fn(expr)
+
+
+def _is_unchanged(junction: And | Or, terms: list[Expr]) -> bool:
+    """Return whether *terms* are those of *junction*, and none is a junction that would be flattened."""
+    return all(map(is_, terms, junction.terms)) and not any(isinstance(term, type(junction)) for term in terms)
 
 
 def map_operands(expr: Expr, fn: Callable[[Atom], Expr]) -> Expr:

@@ -25,9 +25,9 @@ from audience.algebra.thresholds import expand_thresholds
 from audience.argument_types import check_arguments
 from audience.errors import ComplexityError, ExpressionError, Problem
 from audience.language.as_of import AsOf, read_as_of
-from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, Threshold, all_of, ensure_expr, walk, walk_operands
+from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, Threshold, all_of, walk, walk_operands
 from audience.language.binding import bind, forget_other_moments
-from audience.language.parser import parse
+from audience.language.parser import to_expr
 from audience.language.platforms import PLATFORM_TYPE
 from audience.language.vocabulary import canonicalize_values
 from audience.language.zones import DEFAULT_ZONE
@@ -111,7 +111,7 @@ def plan(
     >>> render(plan("active within 7 days", "tpns", as_of="2026-11-28T12:00").expr)
     'active within 7 days of 2026-11-28'
     """
-    expr = parse(expr) if isinstance(expr, str) else ensure_expr(expr)
+    expr = to_expr(expr)
     asked = read_as_of(as_of, timezone, default_timezone(index))
     if index is not None:
         expr = index.expand_segments(expr)
@@ -128,7 +128,8 @@ def plan(
     catalog = with_column_types(catalog, roles, asked.zone)
     constraints = NO_CONSTRAINTS if catalog is None else catalog.constraints
     simplified = simplify(nnf(simplify(unify_values(expr, catalog, roles, asked.zone))))
-    expanded = _write_out_thresholds(simplify(nnf(expand_comparisons(simplified, catalog))))
+    expanded = expand_comparisons(simplified, catalog)
+    expanded = _write_out_thresholds(simplified if expanded is simplified else simplify(nnf(expanded)))
     record = get_vendor(vendor, can="emit")
     record = assume_undocumented_nots(record) if id_vendor == vendor else refuse_undocumented_nots(record)
     named_vendor = refuse_version_comparisons(with_catalog_names(record, catalog), catalog, roles)

@@ -103,6 +103,8 @@ def _read_back(vendor: Vendor, payload: Payload) -> Expr:
 def find_assumed_facts(request: PlanRequest, candidate: Plan, parsed: list[Expr]) -> tuple[Problem, ...]:
     """Return the facts without which the native requests do not reach the audience: of the catalog, of platforms."""
     parts = candidate.add_id_part(parsed)
+    if _names_no_facts(request, parts):
+        return ()  # it is proved already
 
     def is_wrong_with(constraints: AttributeConstraints) -> bool:
         try:
@@ -120,6 +122,16 @@ def find_assumed_facts(request: PlanRequest, candidate: Plan, parsed: list[Expr]
     if request.platforms is not None and is_wrong_with(request.constraints):
         facts.append(request.platforms.assumption)
     return tuple(facts) or (CATALOG_IS_TRUE,)
+
+
+def _names_no_facts(request: PlanRequest, parts: list[Expr]) -> bool:
+    """Return whether there is no catalog, and neither the audience nor its *parts* name a platform."""
+    if request.constraints != NO_CONSTRAINTS:
+        return False
+    type_ = None if request.platforms is None else request.platforms.type
+    return type_ is None or all(
+        getattr(atom, "type", "") != type_ for expr in (request.expanded, *parts) for atom in atoms(expr)
+    )
 
 
 def _leans_on_values(atom: Atom, constraints: AttributeConstraints) -> bool:

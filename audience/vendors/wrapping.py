@@ -31,6 +31,7 @@ from audience.language.ast import (
     Segment,
     Split,
     Tag,
+    Threshold,
     Top,
     all_of,
     and_terms,
@@ -108,7 +109,7 @@ def guard_emit(emit: Callable[[Expr], Payload], vendor: Vendor) -> Callable[[Exp
         return type(leaf) in vendor.explained and not isinstance(leaf, Reference | Ids)
 
     def emit_guarded(expr: Expr) -> Payload:
-        expr = simplify(nnf(_write_out_thresholds(expr, vendor.title)))
+        expr = _write_out_thresholds(simplify(nnf(expr)), vendor.title)
         if expr == Nobody():
             raise Unsupported([Problem("nobody", "a request cannot have an empty audience", hint="send nothing")])
         unsupported = [leaf for leaf in _leaves(expr) if is_unsupported(leaf)]
@@ -193,8 +194,10 @@ def _assume_platforms(
 
 def _write_out_thresholds(expr: Expr, title: str) -> Expr:
     """Return *expr* with its thresholds as AND and OR, or raise Unsupported if one has too many clauses."""
+    if not any(isinstance(node, Threshold) for node in walk(expr)):
+        return expr
     try:
-        return expand_thresholds(simplify(nnf(expr)))
+        return simplify(nnf(expand_thresholds(expr)))
     except ComplexityError as error:
         message = f"{title} has no thresholds, and {error.problems[0].message}"
         hint = "use an index to resolve it to ids"
