@@ -1,5 +1,6 @@
 """Entry point of the command line: run one command, print its errors, choose the exit code."""
 
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -17,6 +18,7 @@ EPILOG = (
     "Results go to standard output; errors, warnings and progress go to standard error.\n\n"
     "Exit codes: 0 done; 1 failed or incomplete; 2 bad input; 130 interrupted."
 )
+COMPLETION_VARIABLE = "_AUDIENCE_COMPLETE"  # set by the shell that completes a command line
 FAILURES = (ProofError, DamagedError, LockedError, LedgerError)  # exit code 1: the input is not at fault
 
 
@@ -29,6 +31,8 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     words = sys.argv[1:] if arguments is None else arguments
     output = Output.from_arguments(words)
     make_streams_safe()
+    if COMPLETION_VARIABLE in os.environ:
+        register_shells()
     try:
         code = _run_command(words, output)
     except AudienceError as error:
@@ -53,6 +57,13 @@ def _run_command(arguments: list[str], output: Output) -> int:
     except typer.TyperException as error:
         output.print_errors([Problem("usage", error.format_message(), hint="run the command with --help")])
         return error.exit_code
+
+
+def register_shells() -> None:
+    """Register the shells whose completion typer knows, which it does by itself only for its own options."""
+    from typer.completion import completion_init  # no other command needs it
+
+    completion_init()
 
 
 def _print_version(requested: bool) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audience.errors import PlanError, Problem
+from audience.errors import AudienceError, PlanError, Problem
 from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import Expr
 
@@ -16,8 +16,31 @@ if TYPE_CHECKING:  # most commands do not load these modules
 
 HOUR_SECONDS, WEEK_SECONDS = 3_600, 604_800
 
+
+def complete_expr(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the texts that an expression on the command line may become, for completion in the shell.
+
+    Names and values are those of the index that the command line names before it, if there is one.
+    """
+    from audience.index.query.completion import complete_with_index  # imports Polars
+    from audience.index.storage.published import open_storage
+    from audience.index.storage.snapshot import open_snapshot
+    from audience.language.completion import complete
+
+    index = context.params.get("index")
+    try:
+        completions = (
+            complete(incomplete, len(incomplete))
+            if index is None
+            else complete_with_index(incomplete, len(incomplete), open_snapshot(open_storage(index)))
+        )
+    except AudienceError:  # the index cannot be read: the command will say so
+        completions = complete(incomplete, len(incomplete))
+    return [incomplete[: each.start] + each.text for each in completions]
+
+
 IndexArgument = Annotated[Path, typer.Argument(metavar="INDEX", help="Folder of the index.")]
-ExprArgument = Annotated[str, typer.Argument(metavar="EXPR", help="Audience expression.")]
+ExprArgument = Annotated[str, typer.Argument(metavar="EXPR", help="Audience expression.", autocompletion=complete_expr)]
 TablesArgument = Annotated[
     list[str], typer.Argument(metavar="TABLE", help="Parquet, CSV, NDJSON or Arrow IPC files, folders or globs.")
 ]

@@ -30,6 +30,7 @@ COMMAND_PANELS: dict[str | None, dict[str, str]] = {
         "explain": "explain:run_explain",
         "parse": "parse:run_parse",
         "fmt": "fmt:run_fmt",
+        "complete": "complete:run_complete",
         "lint": "lint:run_lint",
     },
     "Plan and translate": {

@@ -15,6 +15,7 @@ from audience.index.ingest.sources import Source
 from audience.index.ingest.table_reading import TableReading
 from audience.index.query import evaluate
 from audience.index.query.attribute_stats import AttributeStats, collect_attribute_stats
+from audience.index.query.completion import complete_with_index
 from audience.index.query.device_set import DeviceSet, has_foreign_ids
 from audience.index.query.explain import ExplainLine, explain_expr
 from audience.index.query.questions import bind_segments, read_question
@@ -24,6 +25,7 @@ from audience.index.storage.cache import DEFAULT_CACHE_BYTES
 from audience.index.storage.published import open_storage
 from audience.index.storage.snapshot import Snapshot, open_snapshot
 from audience.language.ast import Expr, Ids
+from audience.language.completion import Completion
 from audience.language.parser import to_expr
 from audience.language.segments import expand_segments
 from audience.progress import Progress, ignore_progress
@@ -275,6 +277,21 @@ class DeviceIndex(IndexChanges):
         [("no device has 'mael'", 'did you mean male?')]
         """
         return find_unmatched(to_expr(expr), self.snapshot, read_question(as_of, timezone, self.snapshot))
+
+    def complete(self, text: str, position: int | None = None) -> list[Completion]:
+        """Return what may come next in *text*: names, values, segments and keywords, the most frequent values first.
+
+        Args:
+            text: Expression, complete or not.
+            position: Position in *text*, its end by default. The word there is replaced by a completion.
+
+        >>> import polars, tempfile
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "city": ["guangzhou", "shenzhen"]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> [(completion.text, completion.devices) for completion in index.complete("city:gua")]
+        [('guangzhou', 1)]
+        """
+        return complete_with_index(text, len(text) if position is None else position, self.snapshot)
 
     def verify(self) -> list[str]:
         """Read every file and compare it with its checksums. Return the names of the files.
