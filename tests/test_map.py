@@ -13,6 +13,7 @@ COMMAND_MODULES = [file.name for file in sorted((PACKAGE_FOLDER / "cli" / "comma
 DEPENDENCY_MODULES = {
     "aiohttp": {"sandbox/server.py"},
     "lark": {"language/grammar.py"},
+    "pygments": {"language/highlighting.py"},
     "regex": {"language/printer.py"},
     "wcwidth": {"span.py"},
     "dd": {"algebra/diagrams.py"},
