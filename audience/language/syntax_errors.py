@@ -114,6 +114,7 @@ WORDS_BEFORE_NUMBERS = {  # the word before a number, the code, and the hint
     "SIGN": ("bad-time", "write today - 7 days"),
 }
 BRACKET_HINT = "put brackets around the limit: (vip limit 1000 seed summer) AND b"
+SHIFT_EXAMPLES = "active >= today - 7 days, active between today - 7 days and today"
 WITHIN_HINT = "write active within 7 days, or active within 7 days of 2026-11-28"
 UNIT_HINT = "write minutes, hours, days, weeks, months or years; short: 7d 36h 2w"
 PAYLOAD_HINT = "translate the payload of a vendor: audience translate PAYLOAD --from VENDOR"
@@ -156,6 +157,9 @@ def diagnose_token(text: str, error: UnexpectedToken) -> Problem:
     if token.type == "NAME" and second_before.type in ("WITHIN", "NEXT") and before[:1].isdecimal():
         return Problem("no-unit", f"unknown unit {str(token)!r}", span, hint=UNIT_HINT)
     code, hint = _explain_token(token, expected, before.type)
+    if token.type == "SIGN" and before.lower() in ("today", "now"):
+        hint = f"put the attribute before {before}: {SHIFT_EXAMPLES}"
+        return Problem(code, f"unexpected {str(token)!r}", span, hint=hint)
     hint = WORDS_BEFORE.get(before.lower()) or _explain_other_language(text, token) or hint
     return Problem(code, f"unexpected {str(token)!r}", span, hint=hint)
 

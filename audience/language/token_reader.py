@@ -127,7 +127,8 @@ class TokenReader:
         span = self.span_of(amount_token, *([] if unit_token is None else [unit_token]))
         match = DURATION.fullmatch(amount_token)
         if match is None or (match[2] and unit_token is not None):
-            hint = f"use 1 to {MAX_WITHIN_DAYS}"
+            is_unit = amount_token.lower() in UNIT_WORDS
+            hint = f"put a number before it: 1 {amount_token}" if is_unit else f"use 1 to {MAX_WITHIN_DAYS}"
             fail("bad-days", f"invalid number of days {str(amount_token)!r}", self.span_of(amount_token), hint)
         word = str(unit_token) if unit_token is not None else match[2]
         if not word:
