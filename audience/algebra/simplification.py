@@ -35,7 +35,7 @@ def simplify(expr: Expr) -> Expr:
         case Threshold(terms=terms):
             shortened = shorten_threshold(replace(expr, terms=tuple(map(simplify, terms))))
             return shortened if isinstance(shortened, Threshold) else simplify(shortened)
-        case Ids(values=values) if len(set(values)) < len(values):
+        case Ids(values=values, files=()) if len(set(values)) < len(values):  # those of files are distinct
             return replace(expr, values=tuple(dict.fromkeys(values)))
     return expr
 

@@ -28,6 +28,7 @@ MAX_WITHIN_DAYS = MAX_AMOUNT
 
 
 MAX_LIMIT = 10**12  # devices
+MAX_SHOWN_IDS = 100  # in the text of a node for programmers
 
 
 IdKind: TypeAlias = str  # the name of an id column, or one of these kinds, which vendors have too
@@ -88,12 +89,16 @@ class IdFile:
     Attributes:
         path: Path, as it is written.
         digest: Checksum of the content.
-        ids: Ids in the order of the file.
+        ids: Distinct ids in the order of the file.
+        location: Absolute path, where the content can be compared again; empty if it cannot.
+        state: What the file system said of the file when it was read.
     """
 
     path: str
     digest: str
     ids: tuple[str, ...] = field(compare=False, repr=False)
+    location: str = field(default="", compare=False, repr=False)
+    state: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,29 @@ class Ids(AtomNode):
         if not self.values:
             raise ExpressionError(Problem("empty-list", f"{self.kind}() lists no id", self.span, hint="use nobody"))
         for value in self.values:
-            require_nonempty("id", value, self.span)
+            if not isinstance(value, str) or not value:
+                require_nonempty("id", value, self.span)
+
+    def __repr__(self) -> str:
+        """Return the constructor with a long list cut short."""
+        shown = repr(self.values) if len(self.values) <= MAX_SHOWN_IDS else f"<{len(self.values):,} ids>"
+        files = f", files={self.files!r}" if self.files else ""
+        return f"Ids(kind={self.kind!r}, values={shown}{files})"
+
+    def written_values(self) -> tuple[str, ...]:
+        """Return the ids that are in none of the files.
+
+        >>> file = IdFile("staff.txt", "5d41402abc4b2a76b9719d911017c592", ("d1", "d2"))
+        >>> Ids("device_id", ("d3", "d1", "d2"), (file,)).written_values()
+        ('d3',)
+        """
+        match self.files:
+            case ():
+                return self.values
+            case (file,) if self.values[len(self.values) - len(file.ids) :] == file.ids:
+                return self.values[: len(self.values) - len(file.ids)]
+        in_files = {identifier for file in self.files for identifier in file.ids}
+        return tuple(value for value in self.values if value not in in_files)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,9 @@
 """Build the nodes of calls such as `sample(10%, summer)` and `alias(u1, @ids.txt)`."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TypeAlias, cast
 
-from audience._fs.checksums import hash128
-from audience._fs.text_encoding import decode_text
+from audience._fs.text_encoding import EncodingError
 from audience.errors import ExpressionError, Problem
 from audience.language import validation
 from audience.language.ast import (
@@ -25,6 +23,7 @@ from audience.language.ast import (
 )
 from audience.language.attribute_names import UNTYPED
 from audience.language.grammar import Token, Tree
+from audience.language.id_files import TABLE_HINT, read_id_file
 from audience.language.suggest import did_you_mean
 from audience.language.syntax_errors import COLON_HINT
 from audience.language.token_reader import TokenReader, fail
@@ -186,26 +185,34 @@ def _read_id_list(reader: TokenReader, word: Token, entries: list[CallEntry]) ->
     if kind not in ID_KINDS and any(isinstance(entry, Tree) for entry in entries):
         raise ExpressionError(unknown_call_problem(kind, reader.span_of(word)))
     tokens = _require_names(reader, entries)
-    files = tuple(_read_id_file(reader, token) for token in tokens if token.type == "AT")
-    in_files = {identifier for file in files for identifier in file.ids}
-    names = [reader.unquote(token) for token in tokens if token.type != "AT"]
-    written = [name for name in names if name not in in_files]
-    values = (*written, *(identifier for file in files for identifier in file.ids))
+    files = tuple(_read_id_file(reader, token, kind) for token in tokens if token.type == "AT")
+    names = tuple(reader.unquote(token) for token in tokens if token.type != "AT")
+    values = _join_values(names, files) if files else names
     return Ids(kind, values, files, span=reader.span_of(word))
 
 
-def _read_id_file(reader: TokenReader, token: Token) -> IdFile:
+def _join_values(names: tuple[str, ...], files: tuple[IdFile, ...]) -> tuple[str, ...]:
+    """Return the distinct ids: those that are written and in no file, then those of the files."""
+    if len(files) == 1 and not names:
+        return files[0].ids
+    in_files = dict.fromkeys(identifier for file in files for identifier in file.ids)
+    written = dict.fromkeys(name for name in names if name not in in_files)
+    return (*written, *in_files)
+
+
+def _read_id_file(reader: TokenReader, token: Token, kind: str) -> IdFile:
     """Read a file with one id per line."""
     path, span = reader.name_after_at(token), reader.span_of(token)
     if reader.folder is None:
         fail("no-files", "files are not allowed here", span, "list the ids instead")
     try:
-        content = (reader.folder / Path(path)).read_bytes()
-        lines = decode_text(content).split("\n")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        fail("unreadable-file", f"{path}: {reason}", span, "name a UTF-8 file with one id per line")
-    ids = tuple(line.strip() for line in lines if line.strip())
-    if not ids:
+        file = read_id_file(path, reader.folder, kind)
+    except EncodingError as error:
+        fail("unreadable-file", f"{path}: {error}", span, "name a UTF-8 file with one id per line")
+    except OSError as error:
+        fail("unreadable-file", f"{path}: {error.strerror}", span, "name a UTF-8 file with one id per line")
+    except ValueError as error:
+        fail("unreadable-file", f"{path}: {error}", span, f"write one id per line, or {TABLE_HINT.format(path=path)}")
+    if not file.ids:
         fail("empty-list", f"{path} contains no ids", span, "write one id per line, or use nobody")
-    return IdFile(path, hash128(content), ids)
+    return file

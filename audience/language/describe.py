@@ -29,6 +29,7 @@ from audience.language.ast import (
     Within,
     operands,
 )
+from audience.language.id_files import describe_id_file, id_files_json
 from audience.language.printer import quote_name, render, unknown_node_error
 from audience.language.windows import Comparison, Interval, Period, Window
 
@@ -69,6 +70,8 @@ def node_label(expr: Expr) -> str:
             return f"{order} {count} by {quote_name(by)}"
         case Not(term=term) if operands(term):
             return "NOT"
+        case Ids(files=files) if files:
+            return f"{render(expr)} [{'; '.join(map(describe_id_file, files))}]"
     return render(expr)
 
 
@@ -133,9 +136,7 @@ def expr_json(expr: Expr) -> Any:
 
 def _ids_json(ids: Ids) -> dict[str, Any]:
     """Return a list of ids of which files are named, not listed."""
-    in_files = {identifier for file in ids.files for identifier in file.ids}
-    files = [{"path": file.path, "digest": file.digest, "id_count": len(file.ids)} for file in ids.files]
-    return {"kind": ids.kind, "values": [value for value in ids.values if value not in in_files], "files": files}
+    return {"kind": ids.kind, "values": list(ids.written_values()), "files": id_files_json(ids)}
 
 
 def _window_json(window: Window) -> dict[str, Any]:

@@ -153,8 +153,7 @@ def _quote_id_kind(kind: str) -> str:
 
 def _render_id_entries(ids: Ids) -> list[str]:
     """Return the arguments of a list of ids: those that are in no file, then the files."""
-    in_files = {identifier for file in ids.files for identifier in file.ids}
-    names = [quote_name(value) for value in ids.values if value not in in_files]
+    names = map(quote_name, ids.written_values())
     return [*names, *(f"@{quote_name(file.path)}" for file in ids.files)]
 
 

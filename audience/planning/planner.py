@@ -27,6 +27,7 @@ from audience.errors import ComplexityError, ExpressionError, Problem
 from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, Threshold, all_of, walk, walk_operands
 from audience.language.binding import bind, forget_other_moments
+from audience.language.id_files import require_unchanged_files
 from audience.language.parser import to_expr
 from audience.language.platforms import PLATFORM_TYPE
 from audience.language.vocabulary import canonicalize_values
@@ -123,6 +124,7 @@ def plan(
         expr = index.expand_segments(expr)  # those that the meaning of a reference names
         require_known_calls(expr, index.snapshot.manifest.columns)
     expr = forget_other_moments(expr, asked.moment, asked.zone)
+    require_unchanged_files(expr)
     written, expr = expr, bind(expr, asked.moment, asked.zone)
     roles = {} if index is None else index.snapshot.roles
     catalog = with_column_types(catalog, roles, asked.zone)

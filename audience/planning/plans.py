@@ -11,6 +11,7 @@ from audience.errors import PlanError, Problem
 from audience.html_table import format_html_table
 from audience.language.as_of import AsOf, AsOfArguments
 from audience.language.ast import Expr
+from audience.language.id_files import require_unchanged_files
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.platform_requests import PlatformAttribute
@@ -90,7 +91,9 @@ class Plan:
 
         Raises:
             PlanError: Ids are needed and there is no index.
+            ExpressionError: A file of ids has changed since it was read.
         """
+        require_unchanged_files(self.expr)
         index = index or self.index
         if self.by_ids is not None and index is None:
             problem = Problem(

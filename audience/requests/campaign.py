@@ -30,6 +30,7 @@ from audience.index.schema.columns import IdColumn
 from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import Expr, Limit, Top
 from audience.language.binding import bind
+from audience.language.id_files import id_files_json
 from audience.language.parser import parse
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
@@ -186,6 +187,7 @@ def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
         "bound": render(campaign.expr),
         "as_of": campaign.as_of.local_time.isoformat(timespec="seconds"),
         "timezone": campaign.as_of.zone.key,
+        "id_files": id_files_json(campaign.expr),
         "devices": campaign.devices,
         "unreachable": campaign.unreachable_count,
         "vendors": shares,

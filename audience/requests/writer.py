@@ -22,6 +22,7 @@ from audience._fs.atomic import atomic_folder, fsync_path
 from audience._fs.checksums import new_hasher
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
+from audience.language.id_files import id_files_json
 from audience.language.printer import render
 from audience.planning.plans import Plan
 from audience.progress import Progress, ignore_progress
@@ -47,6 +48,7 @@ class EmitResult:
         devices: Devices that match the expression.
         id_count: Devices that are listed by id.
         skipped_count: Devices without a deliverable id.
+        id_files: Path, digest and number of ids of each file that the expression names.
     """
 
     vendor: str
@@ -62,6 +64,7 @@ class EmitResult:
     reasons: tuple[Problem, ...]
     assumptions: tuple[Problem, ...]
     files: tuple[dict[str, Any], ...]
+    id_files: tuple[dict[str, Any], ...] = ()
 
 
 def write_requests(
@@ -106,6 +109,7 @@ def write_plan(plan: Plan, batches: Batches | None, device_count: int, folder: P
         reasons=(*plan.reasons, *(() if batches is None else batches.skipped_problems())),
         assumptions=plan.assumptions,
         files=tuple(files),
+        id_files=tuple(id_files_json(plan.expr)),
     )
     (folder / MANIFEST_FILE).write_bytes(orjson.dumps(build_manifest(result), option=orjson.OPT_INDENT_2))
     return result

@@ -22,8 +22,10 @@ def render_shortened(expr: Expr) -> str:
 
 def _shorten_ids(atom: Atom) -> Expr:
     match atom:
-        case Ids(kind=kind, values=values) if len(values) > MAX_LISTED_IDS:
-            return Ids(kind, (*values[:FIRST_LISTED_IDS], f"… {len(values) - FIRST_LISTED_IDS:,} more"))
+        case Ids(kind=kind, files=files) if len(values := atom.written_values()) > MAX_LISTED_IDS:
+            in_files = (identifier for file in files for identifier in file.ids)
+            more = f"… {len(values) - FIRST_LISTED_IDS:,} more"
+            return Ids(kind, (*values[:FIRST_LISTED_IDS], more, *in_files), files)
     return atom
 
 

@@ -77,7 +77,7 @@ def _missing_tag_type(problem: Problem) -> str:
     if problem.code != MISSING_NAME or problem.span is None:
         return ""
     try:
-        tag = parse(problem.span.excerpt)
+        tag = parse(problem.span.excerpt, folder=None)
     except ExpressionError:
         return ""
     return tag.type if isinstance(tag, Tag) and tag.type != UNTYPED else ""

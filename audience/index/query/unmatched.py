@@ -54,7 +54,8 @@ def _find_missing_ids(ids: Ids, snapshot: Snapshot) -> list[Problem]:
     missing = id_count - id_search.locate_in_shards(ids, snapshot.shards)["id"].n_unique()
     if not missing:
         return []
-    message = f"{missing:,} of {format_count(id_count, 'id')} in {ids.kind}(…) not found in the index"
+    listed = ", ".join(f"@{file.path}" for file in ids.files) or "…"
+    message = f"{missing:,} of {format_count(id_count, 'id')} in {ids.kind}({listed}) not found in the index"
     return [Problem("no-device", message, ids.span)]
 
 

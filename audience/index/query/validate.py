@@ -39,6 +39,7 @@ from audience.language.ast import (
 from audience.language.attribute_names import UNTYPED
 from audience.language.binding import is_relative
 from audience.language.call_reader import unknown_call_problem
+from audience.language.id_files import list_id_files, require_unchanged_files
 from audience.language.printer import quote_name, render
 from audience.language.references import reference_problem
 from audience.language.segments import expand_segments
@@ -56,7 +57,7 @@ def validate_and_expand(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = Non
     """Return *expr* as it is evaluated: with saved expressions for segments, and instants in UTC for days and times.
 
     Each expression object is validated once for a snapshot. One with relative times is bound whenever it is asked, and
-    what it is bound to is validated once.
+    what it is bound to is validated once. One with files of ids is validated whenever it is asked.
 
     Args:
         expr: Expression.
@@ -64,16 +65,21 @@ def validate_and_expand(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = Non
         as_of: When and where the expression is asked. None is now, in the time zone of the index.
 
     Raises:
-        ExpressionError: *snapshot* does not have something that the expression refers to.
+        ExpressionError: *snapshot* does not have something that the expression refers to, or a file has changed.
     """
     zone = snapshot.zone if as_of is None else as_of.zone
     cached = snapshot.validated_exprs.get(id(expr))
     if cached is not None and cached[0] is expr and cached[1] is zone:
         return cached[2]
     expanded = expand_segments(expr, snapshot.segments)
+    has_files = bool(list_id_files(expanded))
+    if has_files:
+        require_unchanged_files(expanded)
     if is_relative(expanded):
         return _validate_bound(bind_segments(expanded, snapshot, as_of), zone, snapshot)
     evaluated = _validate_atoms(expanded, zone, snapshot)
+    if has_files:
+        return evaluated
     if len(snapshot.validated_exprs) >= MAX_VALIDATED_EXPRS:
         snapshot.validated_exprs.clear()
     snapshot.validated_exprs[id(expr)] = expr, zone, evaluated
