@@ -456,6 +456,18 @@ def test_pattern_of_no_device_and_empty_range_warn(tmp_path):
     assert codes == [["no-device"], ["no-device"], ["empty-range"], ["empty-range"]]
 
 
+def test_expensive_results_are_kept_between_questions(tmp_path):
+    index = build_index(DEVICES, tmp_path)
+    for text in ("registration_id(r1)", "sample(50%, x)", "age < 30 OR vip"):
+        counts = {index.count(text) for _ in range(3)}
+        assert len(counts) == 1
+    assert {shard.cache is index.snapshot.cache for shard in index.snapshot.shards} == {True}
+    assert len(index.snapshot.cache) >= 2
+    index.remove(["r1"])
+    assert index.count("registration_id(r1)") == 0
+    assert {shard.cache is index.snapshot.cache for shard in index.snapshot.shards} == {True}
+
+
 def test_count_reads_only_needed_bitmaps(tmp_path):
     build_index(DEVICES, tmp_path)
     [shard] = DeviceIndex.open(tmp_path / "devices.index").snapshot.shards
