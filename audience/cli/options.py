@@ -84,6 +84,22 @@ IdFilesOption = Annotated[
     list[str] | None,
     typer.Option("--ids", metavar="FILE", help="Text file with one id a line, or a table. Repeatable."),
 ]
+OptionalExprArgument = Annotated[
+    str | None, typer.Argument(metavar="[EXPR]", help="Audience to save, or a list with `--ids`.", show_default=False)
+]
+IdListOption = Annotated[
+    str | None,
+    typer.Option("--ids", metavar="FILE", help="List to save: a text file with one id a line, or a table."),
+]
+IdListColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--column",
+        metavar="NAME",
+        help="Id column of the index, and of a table, that the ids are of.",
+        show_default="device ids of any column",
+    ),
+]
 EncodingOption = Annotated[
     str | None,
     typer.Option("--encoding", metavar="NAME", help="Encoding of text files. UTF-8, UTF-16 and GB18030 are detected."),

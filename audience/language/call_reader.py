@@ -203,6 +203,8 @@ def _join_values(names: tuple[str, ...], files: tuple[IdFile, ...]) -> tuple[str
 def _read_id_file(reader: TokenReader, token: Token, kind: str) -> IdFile:
     """Read a file with one id per line."""
     path, span = reader.name_after_at(token), reader.span_of(token)
+    if path in reader.files:
+        return reader.files[path]
     if reader.folder is None:
         fail("no-files", "files are not allowed here", span, "list the ids instead")
     try:

@@ -2,7 +2,8 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from audience._fs.checksums import hash128
@@ -38,6 +39,14 @@ def read_id_file(path: str, folder: Path, kind: str) -> IdFile:
     ids = tuple(dict.fromkeys(filter(None, lines)))
     is_regular = stat.S_ISREG(state.st_mode)  # a pipe cannot be read again
     return IdFile(path, hash128(content), ids, str(location) if is_regular else "", _describe_state(state))
+
+
+def list_ids(name: str, ids: Iterable[str], kind: str) -> Ids:
+    """Return the list of *ids* of a column as if it were read from a file called *name*."""
+    values = tuple(dict.fromkeys([ids] if isinstance(ids, str) else ids))
+    expr = Ids(kind, values)  # raises ExpressionError if there is none, or one is not text
+    digest = hash128("\n".join(values).encode())
+    return replace(expr, files=(IdFile(name, digest, values),))
 
 
 def _decode_lines(content: bytes) -> list[str]:

@@ -1,5 +1,6 @@
 """Parse text into an expression, with the grammar in `grammar/audience.lark`."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +12,7 @@ from audience.language.ast import (
     Everyone,
     Except,
     Expr,
+    IdFile,
     Limit,
     Matches,
     Nobody,
@@ -54,6 +56,20 @@ def parse(text: str, *, folder: Path | None = Path()) -> Expr:
     """
     if not isinstance(text, str):
         fail("wrong-type", f"expression: expected a string, got {text!r:.60}")
+    return _parse(TokenReader(text, folder))
+
+
+def parse_saved(text: str, files: Iterable[IdFile]) -> Expr:
+    """Parse an expression whose files of ids are *files*; no others are read.
+
+    >>> parse_saved("device_id(@staff.txt)", [IdFile("staff.txt", "5d41402a", ("d1", "d2"))]).values
+    ('d1', 'd2')
+    """
+    return _parse(TokenReader(text, None, {file.path: file for file in files}))
+
+
+def _parse(reader: TokenReader) -> Expr:
+    text = reader.text
     try:
         tree = load_parser().parse(text)
     except UnexpectedCharacters as error:
@@ -61,7 +77,7 @@ def parse(text: str, *, folder: Path | None = Path()) -> Expr:
     except UnexpectedToken as error:
         raise ExpressionError(diagnose_token(text, error)) from None
     try:
-        return _build_expr(cast("Tree[Token]", tree.children[0]), TokenReader(text, folder))
+        return _build_expr(cast("Tree[Token]", tree.children[0]), reader)
     except RecursionError:  # EXCEPT and limits nest without brackets, which the lexer counts
         raise ExpressionError(TOO_DEEP) from None
 

@@ -1,14 +1,14 @@
 """Read names, values, days and patterns from the tokens of an expression."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, cast
 
 from audience.errors import ExpressionError, Problem
-from audience.language.ast import MAX_WITHIN_DAYS
+from audience.language.ast import MAX_WITHIN_DAYS, IdFile
 from audience.language.attribute_names import canonical_type
 from audience.language.grammar import Token, Tree
 from audience.language.soft_keywords import UNIT_WORDS
@@ -35,10 +35,12 @@ class TokenReader:
     Attributes:
         text: Text of the expression, to which positions refer.
         folder: Folder of the files in id lists. None rejects such files.
+        files: Files that were read before, by path.
     """
 
     text: str
     folder: Path | None
+    files: Mapping[str, IdFile] = field(default_factory=dict)
 
     def span_of(self, first: ValueNode, *following: ValueNode) -> Span:
         """Return the span from *first* to the last of *following*."""

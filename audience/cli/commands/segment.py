@@ -4,17 +4,24 @@ from typing import Annotated, Any
 
 import typer
 
-from audience.cli.options import ExprArgument, IndexArgument, QuestionOptions, WaitOption
+from audience.cli.options import (
+    IdListColumnOption,
+    IdListOption,
+    IndexArgument,
+    OptionalExprArgument,
+    QuestionOptions,
+    WaitOption,
+)
 from audience.cli.output.expressions import print_question, question_json
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import Output
+from audience.cli.segment_source import read_segment
 from audience.counts import format_count
 from audience.errors import ExpressionError, Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.as_of import AsOf
 from audience.language.ast import Segment
 from audience.language.binding import is_relative
-from audience.language.parser import parse
 from audience.language.printer import render
 
 SegmentNameArgument = Annotated[
@@ -26,13 +33,16 @@ def run_segment_save(
     output: Output,
     index: IndexArgument,
     name: SegmentNameArgument,
-    expr: ExprArgument,
+    expr: OptionalExprArgument = None,
     *,
+    ids: IdListOption = None,
+    column: IdListColumnOption = None,
     question: QuestionOptions,
     wait: WaitOption = 0,
 ) -> None:
-    """Save an expression as a segment; replace the segment if it exists."""
-    device_index, expression, segment = DeviceIndex.open(index), parse(expr), _parse_segment_name(name)
+    """Save an expression, or a list of ids, as a segment; replace the segment if it exists."""
+    device_index, segment = DeviceIndex.open(index), _parse_segment_name(name)
+    expression = read_segment(expr, ids, column, device_index.snapshot.manifest.columns)
     asked = question.read(device_index.snapshot.timezone)
     device_index.save_segment(segment.name, expression, wait=wait)
     output.print_warnings(device_index.find_unmatched(expression, **asked.to_arguments()))

@@ -22,6 +22,7 @@ from audience.index.ingest.sources import Source
 from audience.index.schema.column_roles import ColumnRoles
 from audience.index.storage.snapshot import Snapshot, open_snapshot
 from audience.language.ast import Expr
+from audience.language.id_files import list_ids
 from audience.language.parser import to_expr
 from audience.progress import Progress, ignore_progress
 from audience.vendors import vendor_names
@@ -200,6 +201,29 @@ class IndexChanges:
         """
         save_segment(self.snapshot.storage, name, to_expr(expr), wait)
         self.refresh()
+
+    def save_ids(self, name: str, ids: Iterable[str], column: str = "registration_id", *, wait: float = 0) -> None:
+        """Save a list of ids as a segment, as a new snapshot, and move to it.
+
+        Args:
+            name: Name of the segment; one of that name is replaced.
+            ids: Ids; the index keeps also those that no device has.
+            column: Id column that they are of; device ids of any column by default.
+            wait: Seconds to wait for another writer.
+
+        Raises:
+            ExpressionError: There is no id, or the index has no such column.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> table = polars.DataFrame({"device_id": ["d1", "d2"]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> index.save_ids("staff", ["d1", "d9"], "device_id")
+        >>> index.count("@staff"), index.segments["staff"].values
+        (1, ('d1', 'd9'))
+        """
+        self.save_segment(name, list_ids(name, ids, column), wait=wait)
 
     def drop_segment(self, name: str, *, wait: float = 0) -> None:
         """Delete a segment, as a new snapshot, and move to it.

@@ -93,6 +93,7 @@ class UpdateSession:
             self.manifest.timezone,
             write_deleted_rows(self.storage, number, deleted),
             self.manifest.segments,
+            self.manifest.segment_files,
         )
         return publish_manifest(self.storage, manifest, self.manifest)
 

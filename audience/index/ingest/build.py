@@ -25,7 +25,7 @@ from audience.index.schema.column_roles import ColumnRoles
 from audience.index.schema.columns import Column
 from audience.index.storage import id_search, shard_writer
 from audience.index.storage.deleted_rows import write_deleted_rows
-from audience.index.storage.layout import MANIFEST_FILE, OWNED_NAMES, ShardFiles
+from audience.index.storage.layout import MANIFEST_FILE, OWNED_NAMES, ShardFiles, shard_file
 from audience.index.storage.manifest import Manifest, publish_manifest, timestamp_now
 from audience.index.storage.published import LocalStorage, Storage
 from audience.index.storage.shard import Shard
@@ -110,7 +110,10 @@ def _write_index(
         timezone,
         deleted,
         segments=replaced.segments,
+        segment_files=replaced.segment_files,
     )
+    for name, data in replaced.id_lists.items():
+        storage.put(shard_file(name), data)
     publish_manifest(storage, manifest, None)
 
 

@@ -9,20 +9,22 @@ from audience.counts import format_count
 from audience.errors import InvalidIndexError
 from audience.index.schema.columns import Column
 from audience.index.storage import bitmaps, id_search, polars_bridge
+from audience.index.storage.id_lists import map_id_list
+from audience.index.storage.manifest import IdListFile
 from audience.index.storage.published import LocalStorage
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import open_snapshot
-from audience.language.ast import Segment, atoms
+from audience.language.ast import ID_KINDS, Expr, Ids, Segment, atoms
 from audience.language.attribute_names import UNTYPED
-from audience.language.parser import parse
 from audience.language.printer import render
 from audience.language.validation import join_some
 
 
 @dataclass(frozen=True, slots=True)
 class ReplacedIndex:
-    """Index that a build replaces: the text of its segments, the number of devices with each bare tag, and its zone.
+    """Index that a build replaces: its segments, the number of devices with each bare tag, and its zone.
 
+    `segments` has their text, `segment_files` the lists of ids that they name, and `id_lists` the bytes of these.
     `is_unreadable` is true if there is an index, and what it holds is unknown.
     """
 
@@ -30,6 +32,9 @@ class ReplacedIndex:
     tag_counts: Mapping[str, int] = field(default_factory=dict)
     timezone: str | None = None
     is_unreadable: bool = False
+    exprs: Mapping[str, Expr] = field(default_factory=dict)
+    segment_files: Mapping[str, tuple[IdListFile, ...]] = field(default_factory=dict)
+    id_lists: Mapping[str, memoryview] = field(default_factory=dict)
 
 
 def read_replaced_index(path: Path) -> ReplacedIndex:
@@ -41,9 +46,17 @@ def read_replaced_index(path: Path) -> ReplacedIndex:
         counts = Counter[str]()
         for shard in snapshot.shards:
             counts.update(_count_tags(shard))
+        lists = {name: map_id_list(snapshot.storage, file) for name, file in snapshot.manifest.id_lists().items()}
     except InvalidIndexError:  # it is damaged, or another version has written it
         return ReplacedIndex(is_unreadable=True)
-    return ReplacedIndex(snapshot.manifest.segments, counts, snapshot.timezone)
+    return ReplacedIndex(
+        snapshot.manifest.segments,
+        counts,
+        snapshot.timezone,
+        exprs=dict(snapshot.segments),
+        segment_files=snapshot.manifest.segment_files,
+        id_lists=lists,
+    )
 
 
 def _count_tags(shard: Shard) -> dict[str, int]:
@@ -62,11 +75,12 @@ def describe_replacement(
     if replaced.is_unreadable:
         return "; segments lost: the replaced index could not be read"
     kept = [render(Segment(name)) for name in replaced.segments]
-    attributes = {column.name for column in columns if not column.is_id}
+    columns = list(columns)
+    known = {name for column in columns for name in (column.name, *([column.name_in_table] if column.is_id else []))}
     unfit = [
         f"{render(Segment(name))} ({', '.join(missing)})"
-        for name, text in replaced.segments.items()
-        if (missing := _find_missing_attributes(text, attributes))
+        for name, expr in replaced.exprs.items()
+        if (missing := _find_missing_columns(expr, known))
     ]
     tags = id_search.collect_tag_sources(shards)
     lost = [
@@ -80,6 +94,6 @@ def describe_replacement(
     return described + (f"; timezone {timezone} instead of {replaced.timezone}" if is_other_zone else "")
 
 
-def _find_missing_attributes(text: str, attributes: Collection[str]) -> list[str]:
-    types = {atom.type for atom in atoms(parse(text, folder=None)) if hasattr(atom, "type")}
-    return sorted(types - {*attributes})
+def _find_missing_columns(expr: Expr, known: Collection[str]) -> list[str]:
+    types = {atom.kind if isinstance(atom, Ids) else getattr(atom, "type", "") for atom in atoms(expr)}
+    return sorted(types - {"", *ID_KINDS, *known})

@@ -30,6 +30,17 @@ class DeletedRowsFile:
 
 
 @dataclass(frozen=True, slots=True)
+class IdListFile:
+    """File with a list of ids that a segment names, by the path and the digest of what it was read from."""
+
+    name: str
+    nbytes: int
+    checksum: str
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Content of a snapshot, and the operation that created it.
 
@@ -43,6 +54,7 @@ class Manifest:
         timezone: IANA name of the time zone of days and of timestamps without a zone.
         deleted_rows: File of the deleted rows, if there are any.
         segments: Text of the saved segments by name.
+        segment_files: Lists of ids that the segments name, by the name of the segment.
         etag: Identifies the published file; None before the manifest is published.
     """
 
@@ -55,6 +67,7 @@ class Manifest:
     timezone: str
     deleted_rows: DeletedRowsFile | None = None
     segments: Mapping[str, str] = field(default_factory=dict)
+    segment_files: Mapping[str, tuple[IdListFile, ...]] = field(default_factory=dict)
     etag: str | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -62,9 +75,14 @@ class Manifest:
         """Return the id columns."""
         return [column.id_column for column in self.columns if column.is_id]
 
+    def id_lists(self) -> dict[str, IdListFile]:
+        """Return the files with lists of ids by name."""
+        return {file.name: file for files in self.segment_files.values() for file in files}
+
     def file_names(self) -> set[str]:
         """Return the names of all files in the folder of the shards that the snapshot needs."""
         names = {name for files in self.shards for name in files.file_names()}
+        names |= {file.name for file in self.id_lists().values()}
         return names | ({self.deleted_rows.name} if self.deleted_rows else set())
 
     @property
@@ -161,9 +179,11 @@ def _parse_manifest(storage: Storage, name: str, content: VersionedBytes) -> Man
     columns = tuple(Column(**fields) for fields in body["columns"])
     shards = tuple(map(_parse_shard_files, body["shards"]))
     deleted_rows = DeletedRowsFile(**body["deleted_rows"]) if body["deleted_rows"] else None
-    return Manifest(
-        **{**body, "shards": shards, "columns": columns, "deleted_rows": deleted_rows, "etag": content.etag}
-    )
+    segment_files = {
+        name: tuple(IdListFile(**fields) for fields in files) for name, files in body.get("segment_files", {}).items()
+    }
+    parsed = {"shards": shards, "columns": columns, "deleted_rows": deleted_rows, "segment_files": segment_files}
+    return Manifest(**{**body, **parsed, "etag": content.etag})
 
 
 def _parse_shard_files(fields: dict[str, Any]) -> ShardFiles:

@@ -12,12 +12,13 @@ from audience.index.schema.columns import IdColumn, Role
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES, RowSetCache
 from audience.index.storage.deleted_rows import map_deleted_rows, read_deleted_rows
+from audience.index.storage.id_lists import map_id_list
 from audience.index.storage.layout import HISTORY_FOLDER, MANIFEST_FILE, ShardFiles, history_file
 from audience.index.storage.manifest import Manifest, load_current_manifest, read_manifest
 from audience.index.storage.published import Storage, open_storage
+from audience.index.storage.saved_segments import SavedSegments
 from audience.index.storage.shard import Shard, ShardGroup
 from audience.language.ast import Expr
-from audience.language.parser import parse
 from audience.language.validation import join_some
 from audience.language.zones import open_zone
 
@@ -107,9 +108,9 @@ class Snapshot:
         return self.manifest.id_columns
 
     @cached_property
-    def segments(self) -> dict[str, Expr]:
+    def segments(self) -> SavedSegments:
         """Return the saved segments by name."""
-        return {name: parse(text, folder=None) for name, text in self.manifest.segments.items()}
+        return SavedSegments(self.storage, self.manifest)
 
     @cached_property
     def roles(self) -> dict[str, Role]:
@@ -123,11 +124,15 @@ class Snapshot:
             yield from shard.iter_files()
         if self.manifest.deleted_rows:
             yield self.manifest.deleted_rows.name, map_deleted_rows(self.storage, self.manifest.deleted_rows)
+        for name, file in self.manifest.id_lists().items():
+            yield name, map_id_list(self.storage, file)
 
     def verify(self) -> list[str]:
         """Verify every file and return their names. Raises DamagedError for the first damaged one."""
         for shard in self.shards:
             shard.verify()
+        for file in self.manifest.id_lists().values():
+            map_id_list(self.storage, file)
         return sorted([MANIFEST_FILE, *self.manifest.file_names()])
 
 

@@ -1,0 +1,33 @@
+"""Lists of ids that the segments of an index name: each list is a file beside the shards, named by its checksum."""
+
+import orjson
+
+from audience._fs.checksums import hash128
+from audience.index.storage.layout import SHARDS_FOLDER, shard_file
+from audience.index.storage.manifest import IdListFile
+from audience.index.storage.published import Storage, damaged_error
+from audience.language.ast import IdFile
+
+
+def write_id_list(storage: Storage, file: IdFile) -> IdListFile:
+    """Write the ids of *file*. A list that the index has already is not written again."""
+    data = orjson.dumps(file.ids)
+    checksum = hash128(data)
+    name = f"{checksum}.ids.json"
+    if name not in storage.list(SHARDS_FOLDER):
+        storage.put(shard_file(name), data)
+    return IdListFile(name, len(data), checksum, file.path, file.digest)
+
+
+def read_id_list(storage: Storage, file: IdListFile) -> IdFile:
+    """Return the ids of a list as the file that they were read from."""
+    return IdFile(file.path, file.digest, tuple(orjson.loads(map_id_list(storage, file))))
+
+
+def map_id_list(storage: Storage, file: IdListFile) -> memoryview:
+    """Return the bytes of a list. Raises DamagedError if they are not what was written."""
+    stored = storage.open(shard_file(file.name), file.nbytes)
+    stored.load(0, file.nbytes)
+    if hash128(stored.data) != file.checksum:
+        raise damaged_error(stored.path)
+    return stored.data
