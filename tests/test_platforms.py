@@ -205,6 +205,6 @@ def test_platform_is_by_ids_until_the_catalog_declares_it(tmp_path):
 
 def test_build_names_the_platforms_that_it_renames(tmp_path):
     table = pl.DataFrame({"token": ["t1", "t2", "t3"], "platform": ["iOS", "HARMONY", "web"], "os": ["iOS", "x", "y"]})
-    index = DeviceIndex.build(table, tmp_path / "index")
+    index = DeviceIndex.build(table, tmp_path / "index", timezone="UTC")
     assert index.reading.to_json()["renamed_platforms"] == {"iOS": "ios", "HARMONY": "harmonyos"}
     assert index.reading.notes() == ["platforms: HARMONY is read as harmonyos, iOS is read as ios"]
