@@ -135,8 +135,11 @@ def iter_value_rules(
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
     >>> used = [parse("city:guangdong"), parse('city matches "gua*"'), parse('city matches "hu*"')]
-    >>> [render(rule) for rule in iter_value_rules(used, {}, frozenset({"city"}))]
-    ['city matches "gua*" OR NOT city:guangdong', 'NOT (city:guangdong AND city matches "hu*")']
+    >>> for rule in iter_value_rules(used, {}, frozenset({"city"})):
+    ...     print(render(rule))
+    city matches "gua*" OR NOT city:guangdong
+    NOT (city:guangdong AND city matches "hu*")
+    NOT (city matches "gua*" AND city matches "hu*")
     """
     yield from _iter_own_end_rules(used_atoms, exclusive)
     atoms_by_type: dict[str, list[Tag | Condition]] = {}

@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from audience.errors import ExpressionError, Problem
-from audience.index.query.matching_values import list_matching_values
 from audience.language.ast import (
     Anniversary,
     Atom,
@@ -59,6 +58,8 @@ def _is_refused(atom: Condition, vendor: Vendor) -> bool:
 
 def _list_tags(atom: Condition, vendor: Vendor, index: "DeviceIndex") -> list[Tag]:
     """Return the tags of the values of *index* that fit *atom*; none if *vendor* does not have all of them."""
+    from audience.index.query.matching_values import list_matching_values  # plans without an index do not load it
+
     values: list[str] | None = None
     with suppress(ExpressionError):  # the index refuses the operand when it is asked
         values = list_matching_values(atom, index.snapshot, MAX_LISTED_VALUES)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audience.cli.options import CatalogOption, load_optional_catalog, parse_fraction
+from audience.cli.options import CatalogOption, QuestionOptions, load_optional_catalog, parse_fraction
 from audience.cli.output.writer import Output, problem_json
 from audience.errors import ExpressionError, PlanError, Problem
 from audience.index.storage.layout import MANIFEST_FILE
+from audience.language.as_of import AsOf
 from audience.language.expression_files import (
     SUFFIX,
     add_file_name,
@@ -19,6 +20,7 @@ from audience.language.expression_files import (
     read_expression_file,
 )
 from audience.language.parser import parse
+from audience.language.zones import DEFAULT_ZONE
 from audience.planning.linter import lint
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ def run_lint(
         str | None,
         typer.Option("--limit", metavar="FRACTION", help="Warn if the audience is larger than this share: 50% or 0.5."),
     ] = None,
+    *,
+    question: QuestionOptions,
 ) -> None:
     """Find likely mistakes: empty audiences, redundant branches, unknown tags. Exit code 1 if there are any."""
     files, (expr, index) = _split_arguments(arguments)
@@ -48,9 +52,10 @@ def run_lint(
     if fraction is not None and device_index is None:
         hint = "run audience lint EXPR INDEX"
         raise PlanError(Problem("bad-option", "--limit needs an index to count devices in", hint=hint))
-    options = LintOptions(device_index, load_optional_catalog(catalog), fraction)
+    asked = question.read(DEFAULT_ZONE if device_index is None else device_index.snapshot.timezone)
+    options = LintOptions(device_index, load_optional_catalog(catalog), fraction, asked)
     if expr is not None:
-        problems = lint(parse(expr), options.index, options.catalog, options.limit)
+        problems = _lint_text(expr, Path(), options)
         _print_problems(output, [problem_json(problem) for problem in problems], problems)
     else:
         problems = _lint_files(output, files, options)
@@ -64,6 +69,7 @@ class LintOptions:
     index: "DeviceIndex | None"
     catalog: "Catalog | None"
     limit: float | None
+    asked: AsOf
 
 
 def _split_arguments(arguments: list[str]) -> tuple[list[Path], tuple[str | None, str | None]]:
@@ -95,7 +101,7 @@ def _lint_files(output: Output, paths: list[Path], options: LintOptions) -> list
         try:
             text = read_expression_file(path)
             with name_file(path):
-                found = _lint_text(text, path, options)
+                found = _lint_text(text, path.parent, options)
         except ExpressionError as error:
             invalid += error.problems
             continue
@@ -108,9 +114,10 @@ def _lint_files(output: Output, paths: list[Path], options: LintOptions) -> list
     return problems
 
 
-def _lint_text(text: str, path: Path, options: LintOptions) -> list[Problem]:
-    """Return the problems of an expression; files of ids are found beside its file."""
-    return lint(parse(text, folder=path.parent), options.index, options.catalog, options.limit)
+def _lint_text(text: str, folder: Path, options: LintOptions) -> list[Problem]:
+    """Return the problems of an expression; files of ids are in *folder*."""
+    expr, asked = parse(text, folder=folder), options.asked.to_arguments()
+    return lint(expr, options.index, options.catalog, options.limit, **asked)
 
 
 def _print_problems(output: Output, facts: list[dict[str, Any]], problems: list[Problem]) -> None:
