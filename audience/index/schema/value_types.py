@@ -218,8 +218,12 @@ def find_anniversary_ranges(query: Anniversary, sorted_values: SortedValues) -> 
     """
     assert isinstance(query.window, Comparison)
     month, day = map(int, str(query.window.time).split("-"))
+    years = range(*year_bounds(sorted_values))
+    if sorted_values.size < len(years):  # a day of the year 9999 may mean "never"
+        keys = map(sorted_values.key_at, range(sorted_values.size))
+        return [(rank, rank + 1) for rank, key in enumerate(keys) if (key.month, key.day) == (month, day)]
     ranges = []
-    for year in range(*year_bounds(sorted_values)):
+    for year in years:
         try:
             key = date(year, month, day)
         except ValueError:  # 29 February
