@@ -82,23 +82,55 @@ def _unknown_segment(segment: Segment, owner: str, segments: Mapping[str, Expr])
 
 def _sort_topologically(references: SegmentReferences) -> list[str]:
     """Return the names, each after the segments it refers to, or raise ExpressionError for a cycle."""
+    if cycle := _find_cycle(references):
+        raise ExpressionError(_segment_cycle(cycle, references))
+    return list(TopologicalSorter(references).static_order())
+
+
+def find_segment_cycles(segments: Mapping[str, Expr]) -> dict[str, Problem]:
+    """Return the problem of each cycle of references, by the name of the segment that its place is in.
+
+    >>> from audience.language.parser import parse
+    >>> list(find_segment_cycles({"a": parse("x AND @b"), "b": parse("@a"), "c": parse("@c"), "d": parse("@a")}))
+    ['b', 'c']
+    """
+    references = {name: referenced_segments(expr) for name, expr in segments.items()}
+    problems: dict[str, Problem] = {}
+    while cycle := _find_cycle(references):
+        rotated = _rotate_cycle(cycle, references)
+        problems[rotated[-1]] = _segment_cycle(cycle, references)
+        references = {
+            name: {child: segment for child, segment in children.items() if child not in cycle}
+            for name, children in references.items()
+            if name not in cycle
+        }
+    return problems
+
+
+def _find_cycle(references: SegmentReferences) -> list[str]:
+    """Return the segments of one cycle, each before the segment it refers to, or an empty list."""
     try:
-        return list(TopologicalSorter(references).static_order())
+        TopologicalSorter(references).prepare()
     except CycleError as error:
         cycle: list[str] = error.args[1][:0:-1]
-    raise ExpressionError(_segment_cycle(cycle, references))
+        return cycle
+    return []
+
+
+def _rotate_cycle(cycle: list[str], references: SegmentReferences) -> list[str]:
+    """Return *cycle* from the segment that is read first."""
+    start = cycle.index(next(name for name in references if name in cycle))
+    return [*cycle[start:], *cycle[:start]]
 
 
 def _segment_cycle(cycle: list[str], references: SegmentReferences) -> Problem:
-    """Return the problem of a *cycle*, shown from the segment that is read first."""
-    first = next(name for name in references if name in cycle)
-    start = cycle.index(first)
-    cycle = [*cycle[start:], *cycle[:start], first]
-    shown = [render(Segment(name)) for name in cycle]
+    """Return the problem of a *cycle*, at the reference that closes it."""
+    first, *others = _rotate_cycle(cycle, references)
+    shown = [render(Segment(name)) for name in (first, *others, first)]
     if len(shown) > MAX_SHOWN_SEGMENTS:
         shown[MAX_SHOWN_SEGMENTS // 2 : -MAX_SHOWN_SEGMENTS // 2] = "…"
     message = f"segments refer to each other in a cycle: {' → '.join(shown)}"
-    span = references[cycle[-2]][first].span
+    span = references[others[-1] if others else first][first].span
     return Problem("segment-cycle", message, span, hint="save one of them again without its reference to the next")
 
 
