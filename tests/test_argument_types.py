@@ -54,6 +54,8 @@ def public_calls(index: DeviceIndex, folder) -> dict:
         "DeviceIndex.remove": (index.remove, {"ids": ["t9"], "wait": 0}),
         "DeviceIndex.compact": (index.compact, {"wait": 0}),
         "DeviceIndex.save_segment": (index.save_segment, {"name": "s", "expr": "a", "wait": 0}),
+        "DeviceIndex.compare_segments": (index.compare_segments, {"segments": {"s": "a"}}),
+        "DeviceIndex.apply_segments": (index.apply_segments, {"segments": {"s": "a"}, "wait": 0}),
         "DeviceIndex.drop_segment": (index.drop_segment, {"name": "none", "wait": 0}),
         "DeviceIndex.restore": (index.restore, {"number": 1, "wait": 0}),
         "DeviceIndex.backup": (index.backup, {"to": folder / "backup"}),
@@ -73,6 +75,7 @@ PUBLIC_NAMES = [
         for name in ("bind", "expand_segments", "has_foreign_ids", "update", "tag", "remove", "compact")
     ),
     *(f"DeviceIndex.{name}" for name in ("save_segment", "drop_segment", "restore", "backup", "vacuum")),
+    *("DeviceIndex.compare_segments", "DeviceIndex.apply_segments"),
     *("DeviceSet.ids", "DeviceSet.to_frame"),
 ]
 

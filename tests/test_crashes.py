@@ -117,6 +117,7 @@ OPERATIONS = {
     "remove": lambda index: index.remove(["r2", "r3", "r7"]),
     "compact": DeviceIndex.compact,
     "save": lambda index: index.save_segment("s", "a OR b"),
+    "apply": lambda index: index.apply_segments({"s": "a", "t": "@s AND token(r1, r2)"}),
     "restore": lambda index: index.restore(1),
     "vacuum": DeviceIndex.vacuum,
     "replace": lambda index: DeviceIndex.build(TABLE.head(3), index.folder, replace=True),

@@ -73,6 +73,7 @@ COMMAND_GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "list": "segment:run_segment_list",
             "show": "segment:run_segment_show",
             "drop": "segment:run_segment_drop",
+            "apply": "segment_apply:run_segment_apply",
         },
     ),
     "catalog": (

@@ -1,10 +1,11 @@
 """Changes of an index: each is a new snapshot, and the index moves to it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Unpack
 
 from audience.argument_types import check_methods
+from audience.index.changes.applied_segments import SegmentChanges, apply_segments, compare_segments, parse_segments
 from audience.index.changes.maintenance import (
     SnapshotInfo,
     backup_snapshot,
@@ -224,6 +225,41 @@ class IndexChanges:
         (1, ('d1', 'd9'))
         """
         self.save_segment(name, list_ids(name, ids, column), wait=wait)
+
+    def compare_segments(self, segments: Mapping[str, Expr | str]) -> SegmentChanges:
+        """Return what `apply_segments` would change; change nothing.
+
+        Arguments and errors are as for `apply_segments`.
+        """
+        return compare_segments(parse_segments(segments), self.snapshot)
+
+    def apply_segments(self, segments: Mapping[str, Expr | str], *, wait: float = 0) -> SegmentChanges:
+        """Make the saved segments those of *segments*, as one snapshot, and move to it.
+
+        Segments of other names are removed, except lists of ids that were saved with `save_ids` or `--ids`. If nothing
+        changes there is no new snapshot.
+
+        Args:
+            segments: Expressions by name; they may refer to each other.
+            wait: Seconds to wait for another writer.
+
+        Raises:
+            ExpressionError: A segment refers to something that there is not, or to itself. Nothing is changed.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> changes = index.apply_segments({"men": "male", "regulars": "@men AND NOT vip"})
+        >>> list(changes.added), changes.snapshot, index.count("@regulars")
+        (['men', 'regulars'], 2, 1)
+        >>> list(index.apply_segments({"men": "male"}).removed)
+        ['regulars']
+        """
+        changes = apply_segments(self.snapshot.storage, parse_segments(segments), wait)
+        self.refresh()
+        return changes
 
     def drop_segment(self, name: str, *, wait: float = 0) -> None:
         """Delete a segment, as a new snapshot, and move to it.

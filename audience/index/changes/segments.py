@@ -27,7 +27,7 @@ def save_segment(storage: Storage, name: str, expr: Expr, wait: float) -> int:
         LockedError: Another process changes the index.
     """
     files = list(list_id_files(expr))
-    _require_distinct_paths(files)
+    require_distinct_paths(files)
     require_unchanged_files(expr)
     with lock_for_update(storage, "segment", wait) as manifest:
         segment_files = {**manifest.segment_files, name: tuple(write_id_list(storage, file) for file in files)}
@@ -38,7 +38,7 @@ def save_segment(storage: Storage, name: str, expr: Expr, wait: float) -> int:
         return publish_successor(storage, manifest, changed, f"segment {render(Segment(name))} saved")
 
 
-def _require_distinct_paths(files: Sequence[IdFile]) -> None:
+def require_distinct_paths(files: Sequence[IdFile]) -> None:
     """Require that no two of *files* have one path in the text of an expression."""
     paths = [file.path for file in files]
     for path in paths:
