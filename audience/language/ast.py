@@ -203,7 +203,15 @@ def atoms(expr: Expr) -> dict[Atom, None]:
 
     Whatever describes devices directly is an atom, also a limit, whose operand is not looked into.
     """
-    return {node: None for node in walk(expr) if isinstance(node, AtomNode)}
+    found: dict[Atom, None] = {}
+    stack = [expr]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, AtomNode):
+            found[node] = None
+        else:
+            stack.extend(reversed(children(node)))
+    return found
 
 
 def map_atoms(expr: Expr, fn: Callable[[Atom], Expr]) -> Expr:
@@ -212,6 +220,8 @@ def map_atoms(expr: Expr, fn: Callable[[Atom], Expr]) -> Expr:
     >>> map_atoms(bare("a") & ~bare("b"), lambda atom: bare("c"))
     And(terms=(Tag(type='tag', value='c'), Not(term=Tag(type='tag', value='c'))))
     """
+    if isinstance(expr, AtomNode):
+        return fn(expr)
     match expr:
         case Not(term=term):
             negated = map_atoms(term, fn)
@@ -226,9 +236,7 @@ def map_atoms(expr: Expr, fn: Callable[[Atom], Expr]) -> Expr:
             return Except(map_atoms(term, fn), map_atoms(excluded, fn))
         case Threshold(terms=terms):
             return replace(expr, terms=tuple(map_atoms(term, fn) for term in terms))
-        case Everyone() | Nobody():
-            return expr
-    return fn(expr)
+    return expr
 
 
 def _is_unchanged(junction: And | Or, terms: list[Expr]) -> bool:

@@ -5,6 +5,7 @@ A tree deeper than MAX_DEPTH cannot be built, so functions that walk a tree may 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from audience.argument_types import check_arguments
@@ -157,7 +158,7 @@ def all_of(terms: Iterable["Expr"]) -> "Expr":
     >>> all_of([bare("a")]), all_of([])
     (Tag(type='tag', value='a'), Everyone())
     """
-    flat = tuple(operand for term in terms for operand in and_terms(term))
+    flat = tuple(chain.from_iterable(map(and_terms, terms)))
     return And(flat) if len(flat) > 1 else flat[0] if flat else Everyone()
 
 
@@ -169,7 +170,7 @@ def any_of(terms: Iterable["Expr"]) -> "Expr":
     >>> any_of([]), any_of([bare("a"), bare("b") | bare("c")])
     (Nobody(), Or(terms=(Tag(type='tag', value='a'), Tag(type='tag', value='b'), Tag(type='tag', value='c'))))
     """
-    flat = tuple(operand for term in terms for operand in or_terms(term))
+    flat = tuple(chain.from_iterable(map(or_terms, terms)))
     return Or(flat) if len(flat) > 1 else flat[0] if flat else Nobody()
 
 
