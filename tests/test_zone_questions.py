@@ -291,3 +291,33 @@ def test_a_moment_of_a_question_that_occurs_twice_or_never_is_refused(edges):
             edges.count("seen = today", as_of=moment, timezone="Europe/Berlin")
         with pytest.raises(ExpressionError, match=message):
             edges.count(f'seen within 2 hours of "{moment}"', timezone="Europe/Berlin")
+
+
+@pytest.mark.parametrize("path", ["moments.parquet", "moments.csv"])
+def test_days_cut_from_moments_are_refused_in_another_zone(tmp_path, path):
+    moments = pl.Series(["2026-11-28T03:30Z", "2026-11-27T12:34Z"]).str.to_datetime(time_zone="UTC")
+    table = pl.DataFrame({"registration_id": ["r0", "r1"], "seen": moments, "born": ["2000-01-01", "2001-01-01"]})
+    if path.endswith("csv"):
+        table.with_columns(pl.col("seen").dt.to_string("iso")).write_csv(tmp_path / path)
+    else:
+        table.write_parquet(tmp_path / path)
+    index = DeviceIndex.build(tmp_path / path, tmp_path / "index", dates=["seen", "born"], timezone="America/Sao_Paulo")
+    assert index.count("seen = 2026-11-28") == 1
+    for text in ["seen = 2026-11-28", "seen within 7 days", "seen < 2026-11-28"]:
+        with pytest.raises(ExpressionError) as caught:
+            index.count(text, timezone="America/New_York", as_of="2026-11-28T12:00Z")
+        assert caught.value.code == "cut-days"
+    assert index.count("has(seen) AND born < 2000-06-01", timezone="America/New_York") == 1
+    index.update(pl.DataFrame({"registration_id": ["r2"], "born": ["2002-01-01"]}))
+    with pytest.raises(ExpressionError):
+        index.count("seen = 2026-11-28", timezone="America/New_York")
+
+
+def test_days_that_an_update_cuts_from_moments_are_refused_in_another_zone(tmp_path):
+    table = pl.DataFrame({"registration_id": ["r0"], "seen": ["2026-11-28"]})
+    index = DeviceIndex.build(table, tmp_path / "index", dates=["seen"], timezone="America/Sao_Paulo")
+    assert index.count("seen = 2026-11-28", timezone="America/New_York") == 1
+    moments = pl.Series(["2026-11-28T03:30Z"]).str.to_datetime(time_zone="UTC")
+    index.update(pl.DataFrame({"registration_id": ["r1"], "seen": moments}))
+    with pytest.raises(ExpressionError):
+        index.count("seen = 2026-11-28", timezone="America/New_York")

@@ -78,7 +78,7 @@ def update_devices(
         ) as table,
     ):
         _require_known_columns(table, manifest.columns, set(new_columns))
-        columns = list(dict.fromkeys((*manifest.columns, *table.columns)))
+        columns = _join_columns(manifest.columns, table.columns)
         key_column = _find_key_column(table, manifest)
         if not table.row_count and len(columns) == len(manifest.columns):
             log.commit()
@@ -92,6 +92,13 @@ def update_devices(
         log.commit()
         number = session.publish_compacted([*old_shards, *new_shards], "update", details, columns)
         return UpdateResult(number, changed, added, reading=table.reading)
+
+
+def _join_columns(existing: Iterable[Column], columns: Iterable[Column]) -> list[Column]:
+    """Return the columns of both, each once; moments were cut if they were in one of them."""
+    cut_names = {column.name for column in (*existing, *columns) if column.has_cut_moments}
+    joined = dict.fromkeys((*existing, *columns))
+    return [replace(column, has_cut_moments=column.name in cut_names) for column in joined]
 
 
 def _with_index_zone(options: ReadOptions, timezone: str) -> ReadOptions:

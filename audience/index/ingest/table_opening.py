@@ -1,6 +1,6 @@
 """Opening of a source table: the role and type of each column, by its name, its values and what the user says."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from zoneinfo import ZoneInfo
@@ -84,6 +84,7 @@ def _inspect_typed(
     selected = lazy_frame.select(pl.len(), *(expr.alias(f"{number}") for number, expr in enumerate(strings.values())))
     row_count, *unusual = selected.collect(engine="streaming").row(0)
     columns = _demote_versions(columns, dict(zip(strings, unusual, strict=True)))
+    columns = _mark_cut_moments(columns, {name for name, dtype in schema.items() if _holds_moments(dtype)})
     readings = tuple(_describe_typed(column, schema, explicit, options.zone) for column in columns)
     return SourceTable(
         lazy_frame=lazy_frame,
@@ -96,6 +97,19 @@ def _inspect_typed(
         conversions=_conversions(types),
         readings=readings,
     )
+
+
+def _holds_moments(dtype: pl.DataType) -> bool:
+    """Return whether the values are timestamps, or lists of them."""
+    return isinstance(dtype.inner if isinstance(dtype, pl.List) else dtype, pl.Datetime)
+
+
+def _mark_cut_moments(columns: Iterable[Column], moment_names: Container[str]) -> list[Column]:
+    """Return *columns*, in which those of days know whether they hold the moments of *moment_names*."""
+    return [
+        replace(column, has_cut_moments=column.role == "date" and column.name_in_table in moment_names)
+        for column in columns
+    ]
 
 
 def _format_type(date_format: str) -> ColumnType:
@@ -153,6 +167,8 @@ def _inspect_text(
     schema = {name: types[name].dtype if name in types else pl.String() for name in names}
     columns = infer_columns(schema, roles, vendors)
     columns = _demote_versions(columns, {name[8:]: values for name, values in other.items() if name[:8] == "version:"})
+    moments = {name for name in untyped if counts[name].moments or counts[name].zoned}
+    columns = _mark_cut_moments(columns, moments)
     native = {name: type_.dtype for name, type_ in types.items() if type_.parse is None}
     numbers = [name for name, column in explicit.items() if column.role == "number"]
     stripped = {name: Conversion(_strip, "numbers") for name in numbers}

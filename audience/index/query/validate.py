@@ -102,8 +102,19 @@ def _validate_atoms(expr: Expr, zone: ZoneInfo, snapshot: Snapshot) -> Expr:
     """Check every atom of *expr*, and return it with instants in UTC for days and times of *zone*."""
     for atom in atoms_of_operands(expr):
         _validate_atom(atom, snapshot)
+        if snapshot.cut_attributes and zone.key != snapshot.timezone:
+            _refuse_cut_days(atom, zone, snapshot)
     instants = to_instants(expr, snapshot.roles, zone)
     return expand_anniversaries(instants, snapshot.roles, zone, partial(_find_years, snapshot))
+
+
+def _refuse_cut_days(atom: Atom, zone: ZoneInfo, snapshot: Snapshot) -> None:
+    """Refuse to compare days of *zone* with those of an attribute whose moments were cut to days of another zone."""
+    if not isinstance(atom, Tag | Compare | Within | Between | Anniversary) or atom.type not in snapshot.cut_attributes:
+        return
+    message = f"{atom.type} has moments that were cut to days of {snapshot.timezone}; days of {zone.key} are unknown"
+    hint = f"leave --timezone out, or build the index without --date {quote_name(atom.type)} to keep the moments"
+    raise ExpressionError(Problem("cut-days", message, atom.span, hint=hint))
 
 
 def _find_years(snapshot: Snapshot, type_: str) -> range:

@@ -58,12 +58,14 @@ class Column:
         role: Kind of data in the column.
         name: Name in expressions; of a column of device ids, the vendor or the generic id name.
         separator: Separator between the tags of a string column.
+        has_cut_moments: Whether moments of the column were cut to days in the time zone of the index.
     """
 
     name_in_table: str
     role: Role
     name: str
     separator: str | None = None
+    has_cut_moments: bool = field(default=False, compare=False)
 
     @property
     def is_id(self) -> bool:

@@ -117,6 +117,11 @@ class Snapshot:
         """Return the role of each attribute by name; bare tags are the attribute `tag`."""
         return {column.name: column.role for column in self.manifest.columns if not column.is_id}
 
+    @cached_property
+    def cut_attributes(self) -> frozenset[str]:
+        """Return the attributes whose days were cut from moments, and are those of the time zone of the index."""
+        return frozenset(column.name for column in self.manifest.columns if column.has_cut_moments)
+
     def iter_files(self) -> Iterator[tuple[str, memoryview]]:
         """Iterate over the names and bytes of all files of the shards, verified."""
         for shard in self.shards:
