@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from audience.algebra.constraints import NO_CONSTRAINTS, add_exhaustive_bound, apply_constraints
+from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints, add_exhaustive_bound, apply_constraints
 from audience.algebra.cover import Cover, find_cover
 from audience.algebra.equivalence import find_partition_violation
 from audience.algebra.fitting import is_bounded
@@ -25,7 +25,7 @@ from audience.algebra.thresholds import expand_thresholds
 from audience.argument_types import check_arguments
 from audience.errors import ComplexityError, ExpressionError, Problem
 from audience.language.as_of import AsOf, read_as_of
-from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, Threshold, all_of, walk, walk_operands
+from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, Threshold, all_of, or_terms, walk, walk_operands
 from audience.language.binding import bind, forget_other_moments
 from audience.language.id_files import require_unchanged_files
 from audience.language.parser import to_expr
@@ -283,10 +283,20 @@ def _build_plan(request: PlanRequest) -> Plan:
 
 def _is_empty(request: PlanRequest) -> bool:
     """Return whether no device can be in the audience; false if that is too complex to decide."""
+    if any(_is_possible(term, request.constraints) for term in or_terms(request.constrained)):
+        return False
     try:
         return find_partition_violation(Nobody(), [request.constrained], request.constraints) is None
     except ComplexityError:
         return False
+
+
+def _is_possible(term: Expr, constraints: AttributeConstraints) -> bool:
+    """Return whether *term* is a tag that some device can have; false if that needs a proof."""
+    if not isinstance(term, Tag):
+        return False
+    values = constraints.values.get(term.type)
+    return values is None or term.value in values
 
 
 def _plan_nothing(request: PlanRequest) -> Plan:
