@@ -232,7 +232,7 @@ def test_messy_csv_is_read_as_by_a_plain_reader_or_refused(part, tmp_path, monke
         try:
             index = DeviceIndex.build(path, tmp_path / f"{seed}.index", **file.options)
         except AudienceError as error:
-            assert error.code in KNOWN_REFUSALS, (seed, error)
+            assert error.code in KNOWN_REFUSALS or (error.code == "no-good-row" and not good), (seed, error)
             continue
         built += 1
         assert not bad or file.options["on_bad_row"] == "reject", (seed, bad)

@@ -133,8 +133,11 @@ def _iter_possible_rules(used_atoms: Sequence[Atom], constraints: AttributeConst
     used_types = {tag.type for tag in used_tags}
     for type_ in sorted(used_types & constraints.exhaustive & constraints.values.keys()):
         listed_tags = constraints.all_tags(type_)
-        unnamed_tags = [tag for tag in listed_tags if tag not in used_tags]
-        yield any_of([*(tag for tag in listed_tags if tag in used_tags), *unnamed_tags[:1]])
+        used_keys = {constraints.overlap_key(tag) for tag in used_tags if tag.type == type_}
+        # a device may have a listed tag together with a used one, such as 30.0 and 30
+        kept_tags = [tag for tag in listed_tags if constraints.overlap_key(tag) in used_keys]
+        other_tags = [tag for tag in listed_tags if constraints.overlap_key(tag) not in used_keys]
+        yield any_of([*kept_tags, *other_tags[:1]])
     yield from _iter_existence_rules(used_atoms, constraints)
     yield from _iter_order_rules(used_atoms, constraints)
     yield from iter_value_rules(used_atoms, constraints.keys, constraints.exclusive)
