@@ -17,7 +17,7 @@ DEPENDENCY_MODULES = {
     "regex": {"language/printer.py"},
     "wcwidth": {"span.py"},
     "dd": {"algebra/diagrams.py"},
-    "pyroaring": {"index/storage/bitmaps.py", "index/storage/packed_words.py"},
+    "pyroaring": {"index/storage/bitmaps.py", "index/storage/croaring.py"},
     "packaging": {"index/schema/value_types.py"},
     "xxhash": {"_fs/checksums.py"},
     "pyarrow": {"index/storage/arrow_file.py"},

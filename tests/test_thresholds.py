@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience.index.storage import packed_words, thresholds
+from audience.index.storage import croaring, packed_words, thresholds
 from audience.index.storage.bitmaps import BitMap, RowSet, bitmap_nbytes
 
 ROW_COUNT = 200_000  # more than three containers
@@ -89,16 +89,12 @@ def test_packed_words_are_lossless(rows):
     words = np.full(packed_words.word_count(ROW_COUNT), ~np.uint64(0))
     packed_words.fill_words(rows, words)
     slow = words.copy()
-    packed_words._fill_words_from_rows(rows, slow)
+    croaring.LOCKED.fill_words(rows, slow)
     assert (words == slow).all()
     assert packed_words.words_to_bitmap(words) == rows
     mask = packed_words.bitmap_to_mask(rows, ROW_COUNT)
     assert np.flatnonzero(mask).tolist() == list(rows)
     assert packed_words.mask_to_bitmap(mask) == rows
-
-
-def test_words_are_filled_by_croaring():
-    assert packed_words._load_croaring() is not None, "this wheel of pyroaring is answered by the slow way"
 
 
 def test_no_rows_have_no_words():

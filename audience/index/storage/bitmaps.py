@@ -1,4 +1,4 @@
-"""Sets of row numbers. With `packed_words` the only module that imports pyroaring.
+"""Sets of row numbers. With `croaring` the only module that imports pyroaring.
 
 The complement of a set is a flag, so that NOT costs nothing and `a AND NOT b` is one subtraction.
 """

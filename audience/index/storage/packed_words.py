@@ -4,21 +4,15 @@ Roaring bitmaps are combined two at a time, and each result is a new bitmap. Cou
 have a row takes some sixty steps, which are several times faster on words that are changed in place.
 """
 
-import ctypes
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
-import pyroaring
 from numpy.typing import NDArray
 
-from audience.index.storage.bitmaps import BitMap, bitmap_to_rows
+from audience.index.storage import croaring
+from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.croaring import CONTAINER_WORDS, Words
 
-Words: TypeAlias = NDArray[np.uint64]
-FillWords: TypeAlias = Callable[[BitMap, Words], None]
-
-CONTAINER_WORDS = 1024  # of a container of a roaring bitmap, which covers 65,536 rows
 MAX_ARRAY_CARDINALITY = 4096  # a container of more rows is stored as words
 NO_RUN_COOKIE = 12346  # https://github.com/RoaringBitmap/RoaringFormatSpec
 
@@ -39,7 +33,7 @@ def fill_words(bitmap: BitMap, words: Words) -> None:
         return
     if bitmap.max() >= 64 * len(words):  # CRoaring would move the words elsewhere
         raise AssertionError(f"row {bitmap.max()} is beyond {len(words)} words")
-    (_load_croaring() or _fill_words_from_rows)(bitmap, words)
+    croaring.load_unlocked().fill_words(bitmap, words)
 
 
 def words_to_bitmap(words: Words) -> BitMap:
@@ -150,49 +144,3 @@ def _true_runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     padded = np.concatenate([[False], flags, [False]])
     starts_and_stops = np.flatnonzero(padded[1:] != padded[:-1]).tolist()
     return list(zip(starts_and_stops[::2], starts_and_stops[1::2], strict=True))
-
-
-def _fill_words_from_rows(bitmap: BitMap, words: Words) -> None:
-    is_set = np.zeros(64 * len(words), dtype=np.bool_)
-    is_set[bitmap_to_rows(bitmap)] = True
-    words[:] = np.packbits(is_set, bitorder="little").view("<u8")
-
-
-class _Bitset(ctypes.Structure):
-    """Struct `bitset_t` of CRoaring: words, how many are used, and how many there is room for."""
-
-    _fields_ = (("array", ctypes.c_void_p), ("arraysize", ctypes.c_size_t), ("capacity", ctypes.c_size_t))
-
-
-@cache
-def _load_croaring() -> FillWords | None:
-    """Return `roaring_bitmap_to_bitset` of the CRoaring within pyroaring; None if it does not do what is expected.
-
-    The wheels of pyroaring export it, but do not promise to.
-    """
-    try:
-        to_bitset = ctypes.CDLL(pyroaring.__file__).roaring_bitmap_to_bitset
-    except (AttributeError, OSError):
-        return None
-    to_bitset.argtypes, to_bitset.restype = [ctypes.c_void_p, ctypes.POINTER(_Bitset)], ctypes.c_bool
-
-    def fill(bitmap: BitMap, words: Words) -> None:
-        has_words_only = bitmap.get_statistics()["n_bitset_containers"] * CONTAINER_WORDS == len(words)
-        # CRoaring clears the words beyond those in use first, which is in vain if all of them are written then
-        bitset = _Bitset(words.ctypes.data, len(words) if has_words_only else 0, len(words))
-        if not to_bitset(bitmap.raw_pointer, ctypes.byref(bitset)):
-            raise MemoryError
-        words[bitset.arraysize :] = 0
-
-    return fill if _fills_correctly(fill) else None
-
-
-def _fills_correctly(fill: FillWords) -> bool:
-    """Return whether *fill* writes containers of all three kinds as expected."""
-    bitmap = BitMap([*range(0, 100, 7), *range(70_000, 90_000, 3)])
-    bitmap.add_range(140_000, 150_000)
-    bitmap.run_optimize()
-    words, expected = (np.full(word_count(300_000), ~np.uint64(0)) for _ in range(2))
-    fill(bitmap, words)
-    _fill_words_from_rows(bitmap, expected)
-    return bool((words == expected).all())

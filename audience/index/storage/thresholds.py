@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audience.index.storage.bitmaps import BitMap, RowSet, bitmap_to_rows, rows_to_bitmap, union
-from audience.index.storage.packed_words import Words, clear_from, fill_words, word_count, words_to_bitmap
+from audience.index.storage.croaring import Words
+from audience.index.storage.packed_words import clear_from, fill_words, word_count, words_to_bitmap
 
 # Measured costs, in nanoseconds.
 MERGED_CONTAINER, MERGED_BYTE = 400, 8

@@ -1,0 +1,352 @@
+"""Operations on roaring bitmaps: those of pyroaring, and the same ones with Python's lock released.
+
+pyroaring keeps the lock while CRoaring works, so that threads wait for one another. Its wheels export the functions of
+CRoaring, which ctypes calls without the lock. They do not promise to: each function is compared with pyroaring on
+containers of all kinds before it is used, and pyroaring's own is used where one is missing or differs.
+"""
+
+#   BitMap object of Python          struct of CRoaring
+#   reference count, type, …
+#   pointer ────────────────────────▶ keys, containers          raw_pointer; freed together with the object
+#   hash
+
+import ctypes
+import sys
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from operator import and_, or_, sub
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyroaring
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+Rows: TypeAlias = NDArray[np.uint32]
+Words: TypeAlias = NDArray[np.uint64]
+Combine: TypeAlias = Callable[[BitMap, BitMap], BitMap]
+Count: TypeAlias = Callable[[BitMap, BitMap], int]
+Update: TypeAlias = Callable[[BitMap, BitMap], Any]
+Samples: TypeAlias = tuple[BitMap, BitMap, BitMap]
+
+MIN_UNLOCKED_BYTES = 1 << 16  # a call through ctypes takes half a microsecond more; smaller operands not much longer
+KNOWN_VERSIONS = ("v4.", "v5.")  # of CRoaring, whose functions have the parameters that are passed here
+POINTER_BYTES = ctypes.sizeof(ctypes.c_void_p)
+CONTAINER_WORDS = 1024  # of a container of a roaring bitmap, which covers 65,536 rows
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """Functions on bitmaps, named as those of pyroaring. The updates change their first operand, others none."""
+
+    intersection: Combine
+    union: Combine
+    difference: Combine
+    intersection_cardinality: Count
+    union_cardinality: Count
+    difference_cardinality: Count
+    intersection_update: Update
+    union_update: Update
+    difference_update: Update
+    union_many: Callable[[Sequence[BitMap]], BitMap]  # of one or more bitmaps, computed lazily
+    run_optimize: Callable[[BitMap], Any]  # in place: runs where they are smaller
+    without_runs: Callable[[BitMap], BitMap]  # arrays and words only
+    to_rows: Callable[[BitMap], Rows]
+    from_rows: Callable[[Rows], BitMap]
+    fill_words: Callable[[BitMap, Words], None]  # words reach beyond the last row, and the bitmap is not empty
+    deserialize: Callable[[memoryview], BitMap]  # a ValueError or an IndexError if it is not a bitmap
+
+
+def _union_update(bitmap: BitMap, other: BitMap) -> None:
+    bitmap |= other
+
+
+def _difference_update(bitmap: BitMap, other: BitMap) -> None:
+    bitmap -= other
+
+
+def _without_runs(bitmap: BitMap) -> BitMap:
+    return BitMap(bitmap.to_array(), optimize=False)
+
+
+def _to_rows(bitmap: BitMap) -> Rows:
+    return np.frombuffer(bitmap.to_array(), dtype=np.uint32)
+
+
+def _from_rows(rows: Rows) -> BitMap:
+    """Return a bitmap of *rows*. Conversion through `array` is ten times faster than from numpy itself."""
+    buffer = array("I")
+    buffer.frombytes(np.ascontiguousarray(rows, dtype=np.uint32).view(np.uint8).data)
+    return BitMap(buffer)
+
+
+def _fill_words(bitmap: BitMap, words: Words) -> None:
+    is_set = np.zeros(64 * len(words), dtype=np.bool_)
+    is_set[_to_rows(bitmap)] = True
+    words[:] = np.packbits(is_set, bitorder="little").view("<u8")
+
+
+LOCKED = Operations(
+    intersection=and_,
+    union=or_,
+    difference=sub,
+    intersection_cardinality=BitMap.intersection_cardinality,
+    union_cardinality=BitMap.union_cardinality,
+    difference_cardinality=BitMap.difference_cardinality,
+    intersection_update=BitMap.intersection_update,
+    union_update=_union_update,
+    difference_update=_difference_update,
+    union_many=lambda bitmaps: BitMap.union(*bitmaps),
+    run_optimize=BitMap.run_optimize,
+    without_runs=_without_runs,
+    to_rows=_to_rows,
+    from_rows=_from_rows,
+    fill_words=_fill_words,
+    deserialize=BitMap.deserialize,  # type: ignore[arg-type]  # accepts any buffer, but is annotated with bytes
+)
+
+
+def choose_operations(nbytes: int) -> Operations:
+    """Return the operations for bitmaps of *nbytes* together: without the lock if they are large."""
+    return LOCKED if nbytes < MIN_UNLOCKED_BYTES else load_unlocked()
+
+
+@cache
+def load_unlocked() -> Operations:
+    """Return the operations that release Python's lock, and those of pyroaring in place of functions that do not work.
+
+    >>> load_unlocked().intersection(BitMap([1, 2]), BitMap([2, 3]))
+    BitMap([2])
+    """
+    pointer_offset = _find_pointer()
+    if pointer_offset is None or not pyroaring.__croaring_version__.startswith(KNOWN_VERSIONS):
+        return LOCKED
+    try:
+        library = ctypes.CDLL(pyroaring.__file__)
+    except OSError:
+        return LOCKED
+    samples, functions = make_samples(), _Functions(library, pointer_offset).define()
+    return replace(LOCKED, **{name: each for name, each in functions if is_equal(name, each, samples)})
+
+
+def _find_pointer() -> int | None:
+    """Return where in the memory of a BitMap its pointer to the struct of CRoaring is; None if that is not known."""
+    if sys.implementation.name != "cpython":
+        return None
+    bitmap = BitMap([1])
+    memory = ctypes.string_at(id(bitmap), BitMap.__basicsize__)
+    words = [memory[at : at + POINTER_BYTES] for at in range(0, len(memory), POINTER_BYTES)]
+    pointer = bitmap.raw_pointer.to_bytes(POINTER_BYTES, sys.byteorder)
+    return POINTER_BYTES * words.index(pointer) if words.count(pointer) == 1 else None
+
+
+class _Bitset(ctypes.Structure):
+    """Struct `bitset_t` of CRoaring: words, how many are used, and how many there is room for."""
+
+    _fields_ = (("array", ctypes.c_void_p), ("arraysize", ctypes.c_size_t), ("capacity", ctypes.c_size_t))
+
+
+class _Functions:
+    """Functions of CRoaring as functions on bitmaps.
+
+    A bitmap is an argument of a Python function while CRoaring reads it, and cannot be freed before that returns.
+    """
+
+    def __init__(self, library: ctypes.CDLL, pointer_offset: int):
+        self._library = library
+        self._pointer_offset = pointer_offset
+
+    def define(self) -> list[tuple[str, Any]]:
+        """Return the functions by name of the operation. Those that CRoaring does not export are left out."""
+        makers: dict[str, Callable[[], Any]] = {
+            "intersection": lambda: self._combine("and"),
+            "union": lambda: self._combine("or"),
+            "difference": lambda: self._combine("andnot"),
+            "intersection_cardinality": lambda: self._count("and_cardinality"),
+            "union_cardinality": lambda: self._count("or_cardinality"),
+            "difference_cardinality": lambda: self._count("andnot_cardinality"),
+            "intersection_update": lambda: self._update("and_inplace"),
+            "union_update": lambda: self._update("or_inplace"),
+            "difference_update": lambda: self._update("andnot_inplace"),
+            "union_many": self._union_many,
+            "run_optimize": self._run_optimize,
+            "without_runs": self._without_runs,
+            "to_rows": self._to_rows,
+            "from_rows": self._from_rows,
+            "fill_words": self._fill_words,
+            "deserialize": self._deserialize,
+        }
+        defined = []
+        for name, make in makers.items():
+            try:
+                defined.append((name, make()))
+            except AttributeError:  # CRoaring does not export it
+                continue
+        return defined
+
+    def _load(self, name: str, result: Any, *arguments: Any) -> Any:
+        function = self._library[f"roaring_bitmap_{name}"]
+        function.restype, function.argtypes = result, arguments
+        return function
+
+    def _own(self, pointer: int | None) -> BitMap:
+        """Return a bitmap that owns the struct at *pointer*, made as pyroaring itself does; None is out of memory."""
+        if pointer is None:
+            raise MemoryError
+        bitmap = BitMap.__new__(BitMap, no_init=True)  # type: ignore[call-arg]
+        ctypes.c_void_p.from_address(id(bitmap) + self._pointer_offset).value = pointer
+        return bitmap
+
+    def _combine(self, name: str) -> Combine:
+        function = self._load(name, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+        own = self._own
+        return lambda first, second: own(function(first.raw_pointer, second.raw_pointer))
+
+    def _count(self, name: str) -> Count:
+        function = self._load(name, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
+        return lambda first, second: function(first.raw_pointer, second.raw_pointer)
+
+    def _update(self, name: str) -> Update:
+        function = self._load(name, None, ctypes.c_void_p, ctypes.c_void_p)
+        return lambda bitmap, other: function(bitmap.raw_pointer, other.raw_pointer)
+
+    def _union_many(self) -> Callable[[Sequence[BitMap]], BitMap]:
+        function = self._load("or_many", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
+
+        def union_many(bitmaps: Sequence[BitMap]) -> BitMap:
+            pointers = (ctypes.c_void_p * len(bitmaps))(*[bitmap.raw_pointer for bitmap in bitmaps])
+            return self._own(function(len(bitmaps), pointers))
+
+        return union_many
+
+    def _run_optimize(self) -> Callable[[BitMap], bool]:
+        function = self._load("run_optimize", ctypes.c_bool, ctypes.c_void_p)
+        return lambda bitmap: function(bitmap.raw_pointer)
+
+    def _without_runs(self) -> Callable[[BitMap], BitMap]:
+        copy = self._load("copy", ctypes.c_void_p, ctypes.c_void_p)
+        remove = self._load("remove_run_compression", ctypes.c_bool, ctypes.c_void_p)
+
+        def without_runs(bitmap: BitMap) -> BitMap:
+            changed = self._own(copy(bitmap.raw_pointer))
+            remove(changed.raw_pointer)
+            return changed
+
+        return without_runs
+
+    def _to_rows(self) -> Callable[[BitMap], Rows]:
+        function = self._load("to_uint32_array", None, ctypes.c_void_p, ctypes.c_void_p)
+
+        def to_rows(bitmap: BitMap) -> Rows:
+            rows = np.empty(len(bitmap), dtype=np.uint32)
+            function(bitmap.raw_pointer, rows.ctypes.data)
+            return rows
+
+        return to_rows
+
+    def _from_rows(self) -> Callable[[Rows], BitMap]:
+        function = self._load("of_ptr", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
+        optimize = self._run_optimize()
+
+        def from_rows(rows: Rows) -> BitMap:
+            contiguous = np.ascontiguousarray(rows, dtype=np.uint32)
+            bitmap = self._own(function(len(contiguous), contiguous.ctypes.data))
+            optimize(bitmap)
+            return bitmap
+
+        return from_rows
+
+    def _fill_words(self) -> Callable[[BitMap, Words], None]:
+        function = self._load("to_bitset", ctypes.c_bool, ctypes.c_void_p, ctypes.POINTER(_Bitset))
+
+        def fill_words(bitmap: BitMap, words: Words) -> None:
+            has_words_only = bitmap.get_statistics()["n_bitset_containers"] * CONTAINER_WORDS == len(words)
+            # CRoaring clears the words beyond those in use first, which is in vain if all of them are written then
+            bitset = _Bitset(words.ctypes.data, len(words) if has_words_only else 0, len(words))
+            if not function(bitmap.raw_pointer, ctypes.byref(bitset)):
+                raise MemoryError
+            words[bitset.arraysize :] = 0
+
+        return fill_words
+
+    def _deserialize(self) -> Callable[[memoryview], BitMap]:
+        read = self._load("portable_deserialize_safe", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+        is_valid = self._load("internal_validate", ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p)
+
+        def deserialize(data: memoryview) -> BitMap:
+            view = np.frombuffer(data, dtype=np.uint8)
+            pointer, reason = read(view.ctypes.data, len(view)), ctypes.c_char_p()
+            if pointer is None:
+                raise ValueError("not a bitmap")
+            bitmap = self._own(pointer)
+            if not is_valid(bitmap.raw_pointer, ctypes.byref(reason)):
+                raise ValueError(f"invalid bitmap: {(reason.value or b'').decode()}")
+            return bitmap
+
+        return deserialize
+
+
+def is_equal(name: str, function: Any, samples: Samples) -> bool:
+    """Return whether *function* does with *samples* what the function *name* of pyroaring does."""
+    try:
+        observed = _observe(name, function, samples)
+    except (MemoryError, ValueError):
+        return False
+    return observed == _observe(name, getattr(LOCKED, name), samples)
+
+
+def _observe(name: str, function: Any, samples: Samples) -> list[Any]:
+    """Return what *function* returns for copies of *samples*, and the copies after the calls."""
+    first, second, empty = operands = [BitMap(sample, optimize=False) for sample in samples]
+    small = second & BitMap(range(4 << 16))  # one container of each kind
+    match name:
+        case "union_many":
+            results = [function([first, second, empty, second]), function([first])]
+        case "run_optimize":
+            results = [(function(bitmap), bitmap.get_statistics()) for bitmap in operands]
+        case "without_runs":
+            results = [(changed, changed.get_statistics()["n_run_containers"]) for changed in map(function, [small])]
+        case "to_rows":
+            results = [function(small).tobytes(), len(function(empty))]
+        case "from_rows":
+            results = [function(_to_rows(small)[::step]) for step in (1, -99)]
+        case "fill_words":
+            results = [_fill_new_words(function, small)]
+        case "deserialize":
+            results = [function(memoryview(bitmap.serialize())) for bitmap in operands]
+        case _:
+            results = [function(one, other) for one, other in ((first, second), (second, first), (first, empty))]
+    return [*results, *operands, small]
+
+
+def _fill_new_words(function: Callable[[BitMap, Words], None], bitmap: BitMap) -> bytes:
+    words = np.full(CONTAINER_WORDS * ((bitmap.max() >> 16) + 2), ~np.uint64(0))
+    function(bitmap, words)
+    return words.tobytes()
+
+
+def make_samples() -> Samples:
+    """Return two bitmaps in which each pair of kinds of containers meets, and an empty bitmap.
+
+    >>> [sample.get_statistics()["n_run_containers"] for sample in make_samples()]
+    [4, 4, 0]
+    """
+    first, second = BitMap(optimize=False), BitMap(optimize=False)
+    for key in range(16):  # the kinds are none, an array, words and runs
+        _add_container(first, key, kind=key >> 2, offset=0)
+        _add_container(second, key, kind=key & 3, offset=500)
+    return first, second, BitMap()
+
+
+def _add_container(bitmap: BitMap, key: int, *, kind: int, offset: int) -> None:
+    start, stop = (key << 16) + offset, (key << 16) + offset + 60_000
+    match kind:
+        case 1:
+            bitmap |= BitMap(range(start, stop, 50), optimize=False)
+        case 2:
+            bitmap |= BitMap(range(start, stop, 10), optimize=False)
+        case 3:
+            bitmap.add_range(start + 1_000, start + 9_000)
+            bitmap.add_range(stop - 7_000, stop)
