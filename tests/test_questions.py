@@ -110,11 +110,11 @@ WRONG_QUESTIONS = {
     ("--as-of", "noon"): "invalid-as-of: 'noon' is not a moment",
     ("--as-of", "0001-01-01T00:00+08:00"): "invalid-as-of: '0001-01-01T00:00+08:00' is outside the years 1 to 9999",
     ("--as-of", "2026-10-25T02:30", "--timezone", "Europe/Berlin"): (
-        "invalid-as-of: clocks in Europe/Berlin show 2026-10-25T02:30:00 twice\n"
-        "   = hint: write 2026-10-25T02:30:00+02:00 or 2026-10-25T02:30:00+01:00\n"
+        "invalid-as-of: clocks of Europe/Berlin show 2026-10-25T02:30:00 twice, because they were put back\n"
+        '   = hint: write "2026-10-25T02:30:00+02:00" or "2026-10-25T02:30:00+01:00"\n'
     ),
     ("--as-of", "2026-03-29T02:30", "--timezone", "Europe/Berlin"): (
-        "invalid-as-of: clocks in Europe/Berlin show 2026-03-29T02:30:00 never\n"
+        "invalid-as-of: clocks of Europe/Berlin never show 2026-03-29T02:30:00, because they were put forward past it\n"
     ),
     (
         "--as-of",

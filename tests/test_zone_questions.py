@@ -146,7 +146,7 @@ def test_edges_of_the_calendar(edges, text, count):
 @pytest.mark.parametrize(
     ("text", "code", "hint"),
     [
-        ('seen < "2026-10-25T02:30"', "ambiguous-time", 'write "2026-10-25T00:30:00Z" or "2026-10-25T01:30:00Z"'),
+        ('seen < "2026-10-25T02:30"', "ambiguous-time", '"2026-10-25T02:30:00+02:00" or "2026-10-25T02:30:00+01:00"'),
         ('seen < "2026-03-29T02:30"', "ambiguous-time", "clocks of Europe/Berlin never show"),
         ('seen < "2026-11-28T10:30:00.1234567Z"', "bad-value", "'2026-11-28T10:30:00.1234567Z' is not"),
         ('seen < "2026-11-28T10:30:60"', "bad-value", "is not"),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from audience import DeviceIndex, ExpressionError, TableError
 from audience.index.ingest.local_times import read_instants, to_wall_clock
-from audience.index.schema.instant_sets import contains, find_instant, instants_of
-from audience.language.zones import count_microseconds, load_zone
+from audience.index.schema.instant_sets import contains, instants_of
+from audience.language.zones import count_microseconds, load_zone, parse_instant
 
 ODD_ZONES = [
     *("America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Shanghai", "Africa/Monrovia", "UTC"),
@@ -74,10 +74,10 @@ def test_a_time_that_clocks_show_once_is_one_instant(timestamp, name):
     offsets = {timestamp.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1)}
     if len(offsets) == 1:
         instant = timestamp.replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None)
-        assert find_instant(timestamp.isoformat(), zone) == count_microseconds(instant)
+        assert parse_instant(timestamp.isoformat(), zone) == count_microseconds(instant)
     else:
         with pytest.raises(ValueError, match=r"clocks of .* (show .* twice|never show)"):
-            find_instant(timestamp.isoformat(), zone)
+            parse_instant(timestamp.isoformat(), zone)
 
 
 @pytest.mark.parametrize(

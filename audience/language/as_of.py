@@ -1,14 +1,13 @@
 """Moment and time zone in which an expression is asked."""
 
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypedDict
 from zoneinfo import ZoneInfo
 
 from audience.argument_types import check_arguments
 from audience.errors import ExpressionError, Problem
-from audience.language.zones import DEFAULT_ZONE, day_bounds, format_instant, load_zone, local_instants
+from audience.language.zones import DEFAULT_ZONE, EPOCH, LocalTimeError, find_instant, find_moment, load_zone
 
 AS_OF_HINT = "write a moment like 2026-11-28T09:00+08:00"
 
@@ -73,34 +72,18 @@ def read_as_of(
     if as_of is None:
         return AsOf(datetime.now(UTC), zone)
     try:
-        moment = _parse_moment(as_of, zone) if isinstance(as_of, str) else as_of
-        moment = moment.astimezone(UTC) if moment.tzinfo else _find_wall_clock_time(moment, zone)
+        moment = find_moment(as_of, zone) if isinstance(as_of, str) else _to_utc(as_of, zone)
         moment.astimezone(zone)
+    except LocalTimeError as error:
+        raise ExpressionError(Problem("invalid-as-of", error.message, hint=error.hint)) from None
+    except ValueError:
+        message = f"{str(as_of)!r:.60} is not a moment"
+        raise ExpressionError(Problem("invalid-as-of", message, hint=AS_OF_HINT)) from None
     except OverflowError:
         message = f"{str(as_of)!r:.60} is outside the years 1 to 9999 in {zone.key}"
         raise ExpressionError(Problem("invalid-as-of", message, hint=AS_OF_HINT)) from None
     return AsOf(moment, zone)
 
 
-def _find_wall_clock_time(time: datetime, zone: ZoneInfo) -> datetime:
-    """Return the moment at which clocks of *zone* show *time*; refuse a time that they show twice or never."""
-    instants = local_instants(time, zone)
-    if len(instants) == 1:
-        return time.replace(tzinfo=zone).astimezone(UTC)
-    moments = [datetime.fromisoformat(format_instant(instant)).astimezone(zone) for instant in instants]
-    count = "twice" if instants else "never"
-    hint = f"write {' or '.join(moment.isoformat() for moment in moments)}" if instants else AS_OF_HINT
-    message = f"clocks in {zone.key} show {time.isoformat()} {count}"
-    raise ExpressionError(Problem("invalid-as-of", message, hint=hint))
-
-
-def _parse_moment(text: str, zone: ZoneInfo) -> datetime:
-    """Return the moment or wall-clock time that *text* names; a day is its first moment in *zone*."""
-    with suppress(ValueError):
-        day = date.fromisoformat(text)
-        return datetime.fromisoformat(format_instant(day_bounds(day.toordinal(), zone)[0]))
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        message = f"{text!r:.60} is not a moment"
-        raise ExpressionError(Problem("invalid-as-of", message, hint=AS_OF_HINT)) from None
+def _to_utc(time: datetime, zone: ZoneInfo) -> datetime:
+    return EPOCH + timedelta(microseconds=find_instant(time, zone))

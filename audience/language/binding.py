@@ -11,7 +11,7 @@ proved is about the same days.
 import calendar
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from audience.argument_types import check_arguments
@@ -35,7 +35,7 @@ from audience.language.ast import (
 )
 from audience.language.parser import to_expr
 from audience.language.windows import CLOCK_UNITS, Comparison, Interval, Period, RelativeTime, TimePoint, TimeUnit
-from audience.language.zones import DEFAULT_ZONE, local_instants
+from audience.language.zones import DEFAULT_ZONE, LocalTimeError, find_moment
 from audience.span import Span
 
 DAYS_OF_LEAP_YEAR = 366
@@ -66,7 +66,7 @@ def bind(expr: Expr | str, as_of: datetime | str | None = None, tz: ZoneInfo | s
     >>> from audience.language.printer import render
     >>> render(bind("active within 7 days", "2026-11-29T02:00", "Asia/Shanghai"))
     'active within 7 days of 2026-11-29'
-    >>> render(bind("signup before 3 months ago", datetime(2026, 11, 28, 18, tzinfo=UTC), "Asia/Shanghai"))
+    >>> render(bind("signup before 3 months ago", datetime(2026, 11, 28, 18, tzinfo=ZoneInfo("UTC")), "Asia/Shanghai"))
     'signup < 2026-08-29'
     """
     expr = to_expr(expr)
@@ -81,11 +81,12 @@ def forget_other_moments(expr: Expr, as_of: datetime, zone: ZoneInfo) -> Expr:
     """Return *expr* in which an atom that was bound at another moment does not know the relative form it came from.
 
     >>> from audience.language.parser import parse
-    >>> noon, utc = datetime(2026, 11, 28, 12, tzinfo=UTC), ZoneInfo("UTC")
+    >>> utc = ZoneInfo("UTC")
+    >>> noon = datetime(2026, 11, 28, 12, tzinfo=utc)
     >>> bound = bind(parse("seen > 36 hours ago"), noon, utc)
     >>> forget_other_moments(bound, noon, utc).written is None
     False
-    >>> forget_other_moments(bound, datetime(2026, 11, 29, tzinfo=UTC), utc).written is None
+    >>> forget_other_moments(bound, datetime(2026, 11, 29, tzinfo=utc), utc).written is None
     True
     """
 
@@ -208,14 +209,12 @@ class _Clock:
             message = f"{time} is a day; hours and minutes are counted from a moment"
             raise ExpressionError(Problem("bad-time", message, span, hint="write now, or count days"))
         try:
-            moment = datetime.fromisoformat(time)
+            return find_moment(time, self.zone)
+        except LocalTimeError as error:
+            raise ExpressionError(Problem("ambiguous-time", error.message, span, hint=error.hint)) from None
         except ValueError:
             hint = 'write a moment like "2026-11-28T09:00+08:00", or now'
             raise ExpressionError(Problem("bad-time", f"{time!r:.60} is not a moment", span, hint=hint)) from None
-        if moment.tzinfo is None and len(local_instants(moment, self.zone)) != 1:
-            message = f"clocks in {self.zone.key} show {time} twice or never"
-            raise ExpressionError(Problem("ambiguous-time", message, span, hint="write the moment with its offset"))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=self.zone)).astimezone(UTC)
 
 
 def _any_anniversary(atom: Anniversary, names: Iterable[str]) -> Expr:

@@ -3,6 +3,7 @@
 Offsets come from `zoneinfo` alone: Polars and NumPy have other rules for years after 2100, or none.
 """
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -19,6 +20,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_ORDINAL = EPOCH.toordinal()
 # Where the local time is a year from 1 to 9999 in every zone; no zone changes its offset outside.
 FIRST_SAFE, LAST_SAFE = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)
+ISO_DAY_LENGTH = len("2020-04-08")
+TOO_FINE = re.compile(r"[.,]\d{6}\d*[1-9]")  # a fraction that microseconds cannot hold
 NO_ZONES = frozenset({"Factory", "localtime"})  # of the time zone database, but of no place, or of the machine
 USUAL_MISTAKES = {
     "Asia/Beijing": "Asia/Shanghai",
@@ -31,6 +34,20 @@ USUAL_MISTAKES = {
     "PST": "America/Los_Angeles",
     "BST": "Europe/London",
 }
+
+
+class LocalTimeError(ValueError):
+    """Timestamp without an offset that clocks of a zone show twice, or never.
+
+    Attributes:
+        message: What is wrong with it.
+        hint: What to write instead.
+    """
+
+    def __init__(self, message: str, hint: str):
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
 
 
 def load_zone(name: str) -> ZoneInfo:
@@ -116,6 +133,72 @@ def local_instants(timestamp: datetime, zone: ZoneInfo) -> tuple[int, ...]:
     if first == second:
         return (wall - first,)
     return (wall - first, wall - second) if first > second else ()
+
+
+def find_instant(timestamp: datetime, zone: ZoneInfo) -> int:
+    """Return the instant of *timestamp*, which is wall-clock time of *zone* if it has no offset.
+
+    Raises:
+        LocalTimeError: Clocks of the zone show *timestamp* twice, or never.
+
+    >>> find_instant(datetime(1970, 1, 2, 8), load_zone("Asia/Shanghai"))
+    86400000000
+    """
+    if timestamp.tzinfo is not None:
+        return count_microseconds(timestamp) - _offset(timestamp)
+    instants = local_instants(timestamp, zone)
+    if len(instants) == 1:
+        return instants[0]
+    written = timestamp.isoformat()
+    if not instants:
+        message = f"clocks of {zone.key} never show {written}, because they were put forward past it"
+        raise LocalTimeError(message, "write another time, or one with its offset")
+    message = f"clocks of {zone.key} show {written} twice, because they were put back"
+    times = [(EPOCH + timedelta(microseconds=instant)).astimezone(zone).isoformat() for instant in instants]
+    raise LocalTimeError(message, f'write "{times[0]}" or "{times[1]}"')
+
+
+def parse_time(text: str) -> date | datetime:
+    """Parse a day, or a timestamp with or without an offset.
+
+    Raises:
+        ValueError: *text* is neither.
+
+    >>> parse_time("2026-11-28"), parse_time("2026-11-28T09:00")
+    (datetime.date(2026, 11, 28), datetime.datetime(2026, 11, 28, 9, 0))
+    """
+    if text.isdecimal() or len(text) <= ISO_DAY_LENGTH:
+        return date.fromisoformat(text)
+    if TOO_FINE.search(text):
+        raise ValueError(text)
+    return datetime.fromisoformat(text)
+
+
+def parse_instant(text: str, zone: ZoneInfo) -> int:
+    """Return the instant of a timestamp, which is wall-clock time of *zone* if it has no offset.
+
+    Raises:
+        ValueError: *text* is no timestamp of *zone*, or a day.
+    """
+    time = parse_time(text)
+    if not isinstance(time, datetime):
+        raise ValueError(text)
+    return find_instant(time, zone)
+
+
+def find_moment(text: str, zone: ZoneInfo) -> datetime:
+    """Return the moment in UTC that *text* names: a timestamp, or the first moment of a day of *zone*.
+
+    Raises:
+        ValueError: *text* is no time; LocalTimeError if clocks of the zone show it twice or never.
+        OverflowError: The moment is outside the years 1 to 9999 in UTC.
+
+    >>> find_moment("2026-11-28", load_zone("Asia/Shanghai")).isoformat()
+    '2026-11-27T16:00:00+00:00'
+    """
+    time = parse_time(text)
+    instant = find_instant(time, zone) if isinstance(time, datetime) else day_bounds(time.toordinal(), zone)[0]
+    return EPOCH + timedelta(microseconds=instant)
 
 
 @lru_cache(4_096)

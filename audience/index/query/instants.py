@@ -17,7 +17,6 @@ from audience.index.schema.instant_sets import (
     START,
     STOP,
     InstantSet,
-    LocalTimeError,
     complement,
     instants_before,
     instants_of,
@@ -41,7 +40,7 @@ from audience.language.ast import (
     walk_operands,
 )
 from audience.language.windows import Comparison
-from audience.language.zones import format_instant
+from audience.language.zones import LocalTimeError, format_instant
 
 
 def to_instants(expr: Expr, roles: Mapping[str, Role], zone: ZoneInfo) -> Expr:

@@ -3,47 +3,17 @@
 A day is all instants at which clocks of the zone show it: of 23, 24 or 25 hours, or none where a zone left a day out.
 """
 
-import re
 from collections.abc import Iterable
 from datetime import date, datetime
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
-from audience.language.zones import MICROSECOND, count_microseconds, day_bounds, format_instant, local_instants
+from audience.language.zones import count_microseconds, day_bounds, find_instant, parse_time
 
 InstantSet: TypeAlias = tuple[tuple[int, int], ...]  # half-open ranges in ascending order, none of them empty
 
 START, STOP = count_microseconds(datetime.min), count_microseconds(datetime.max) + 1
 ALL_INSTANTS: InstantSet = ((START, STOP),)
-ISO_DAY_LENGTH = len("2020-04-08")
-TOO_FINE = re.compile(r"[.,]\d{6}\d*[1-9]")  # a fraction that microseconds cannot hold
-
-
-class LocalTimeError(ValueError):
-    """Timestamp without a zone that clocks of the zone show twice, or never.
-
-    Attributes:
-        message: What is wrong with it.
-        hint: What to write instead.
-    """
-
-    def __init__(self, message: str, hint: str):
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-
-def parse_time(text: str) -> date | datetime:
-    """Parse a day, or a timestamp with or without a zone.
-
-    Raises:
-        ValueError: *text* is neither.
-    """
-    if text.isdecimal() or len(text) == ISO_DAY_LENGTH:
-        return date.fromisoformat(text)
-    if TOO_FINE.search(text):
-        raise ValueError(text)
-    return datetime.fromisoformat(text)
 
 
 def instants_before(text: str, zone: ZoneInfo) -> InstantSet:
@@ -54,7 +24,7 @@ def instants_before(text: str, zone: ZoneInfo) -> InstantSet:
     """
     time = parse_time(text)
     if isinstance(time, datetime):
-        return _clamp([(START, _find_instant(time, zone))])
+        return _clamp([(START, find_instant(time, zone))])
     return _before_day(time.toordinal(), zone)
 
 
@@ -62,7 +32,7 @@ def instants_through(text: str, zone: ZoneInfo) -> InstantSet:
     """Return the instants up to a timestamp, or up to the end of a day of *zone*. Raises as `instants_before`."""
     time = parse_time(text)
     if isinstance(time, datetime):
-        return _clamp([(START, _find_instant(time, zone) + 1)])
+        return _clamp([(START, find_instant(time, zone) + 1)])
     return _before_day(time.toordinal() + 1, zone)
 
 
@@ -113,33 +83,6 @@ def subtract(lhs: InstantSet, rhs: InstantSet) -> InstantSet:
 def contains(instants: InstantSet, instant: int) -> bool:
     """Return whether *instant* is in the set."""
     return any(start <= instant < stop for start, stop in instants)
-
-
-def find_instant(text: str, zone: ZoneInfo) -> int:
-    """Return the instant of a timestamp, which is wall-clock time of *zone* if it has no zone.
-
-    Raises:
-        ValueError: *text* is no timestamp of *zone*, or a day.
-    """
-    time = parse_time(text)
-    if not isinstance(time, datetime):
-        raise ValueError(text)
-    return _find_instant(time, zone)
-
-
-def _find_instant(timestamp: datetime, zone: ZoneInfo) -> int:
-    offset = timestamp.utcoffset()
-    if offset is not None:
-        return count_microseconds(timestamp) - offset // MICROSECOND
-    instants = local_instants(timestamp, zone)
-    if len(instants) == 1:
-        return instants[0]
-    written = timestamp.isoformat()
-    if not instants:
-        message = f"clocks of {zone.key} never show {written}, because they were put forward past it"
-        raise LocalTimeError(message, "write another time, or one with its offset")
-    message = f"clocks of {zone.key} show {written} twice, because they were put back"
-    raise LocalTimeError(message, f'write "{format_instant(instants[0])}" or "{format_instant(instants[1])}"')
 
 
 def _before_day(ordinal: int, zone: ZoneInfo) -> InstantSet:

@@ -29,7 +29,7 @@ from zoneinfo import ZoneInfo
 from audience.algebra.constraints import AttributeConstraints, ValueKeys, unify_spellings
 from audience.index.query.instants import find_instants
 from audience.index.schema.columns import Role
-from audience.index.schema.instant_sets import contains, find_instant
+from audience.index.schema.instant_sets import contains
 from audience.index.schema.value_types import DATE, SortedStrings, find_rank_range, value_type_of
 from audience.language.ast import (
     Anniversary,
@@ -45,7 +45,7 @@ from audience.language.ast import (
 )
 from audience.language.patterns import read_pattern
 from audience.language.windows import Comparison
-from audience.language.zones import UTC_ZONE
+from audience.language.zones import UTC_ZONE, parse_instant
 from audience.planning.catalog.name_index import NameIndex
 from audience.planning.catalog.value_keys import find_value_keys, value_keys_of
 
@@ -178,13 +178,13 @@ def _with_instants(attribute: CatalogAttribute, zone: ZoneInfo) -> CatalogAttrib
     values, key = list(dict.fromkeys(attribute.named_values)), value_keys_of("time", zone).tag
     if not all(_is_timestamp(value, zone) for value in values) or len(set(map(key, values))) < len(values):
         return replace(attribute, order=None)
-    listed = attribute.values and tuple(sorted(attribute.values, key=lambda value: find_instant(value, zone)))
+    listed = attribute.values and tuple(sorted(attribute.values, key=lambda value: parse_instant(value, zone)))
     return replace(attribute, order="time", values=listed, zone=zone)
 
 
 def _is_timestamp(value: str, zone: ZoneInfo) -> bool:
     with suppress(ValueError):
-        find_instant(value, zone)
+        parse_instant(value, zone)
         return True
     return False
 
@@ -255,7 +255,7 @@ def _find_listed_values(atom: Condition, attribute: CatalogAttribute) -> Sequenc
     zone = attribute.zone
     if zone is not None and order == "time":
         fitting = find_instants(atom, zone)
-        return [value for value in values if contains(fitting, find_instant(value, zone))]
+        return [value for value in values if contains(fitting, parse_instant(value, zone))]
     if zone is not None and not all(map(DATE.accepts, _list_operands(atom))):
         return None  # the catalog lists days, and the question is about an instant
     start, stop = find_rank_range(atom, SortedStrings(value_type_of(order), values))

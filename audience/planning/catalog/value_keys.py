@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 
 from audience.algebra.constraints import ValueKey, ValueKeys
 from audience.index.schema.columns import Role
-from audience.index.schema.instant_sets import find_instant, instants_of, parse_time
+from audience.index.schema.instant_sets import instants_of
 from audience.index.schema.value_types import DATE, NUMBER, VERSION
-from audience.language.zones import DAY, EPOCH_ORDINAL, UTC_ZONE, offset_at
+from audience.language.zones import DAY, EPOCH_ORDINAL, UTC_ZONE, find_instant, offset_at, parse_time
 
 MAX_CACHED_KEYS = 16_384
 MAX_CACHED_ZONES = 64
@@ -62,7 +62,7 @@ def _find_day(text: str, zone: ZoneInfo) -> int:
     time = parse_time(text)
     if not isinstance(time, datetime):
         return time.toordinal()
-    instant = find_instant(text, zone)
+    instant = find_instant(time, zone)
     return (instant + offset_at(instant, zone)) // DAY + EPOCH_ORDINAL
 
 
