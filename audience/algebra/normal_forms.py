@@ -12,9 +12,9 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from audience.algebra.simplification import negate, simplify
-from audience.algebra.thresholds import negate_threshold
+from audience.algebra.thresholds import expand_thresholds, negate_threshold
 from audience.errors import ComplexityError, Problem
-from audience.language.ast import And, Everyone, Except, Expr, Nobody, Not, Or, Threshold, all_of, any_of
+from audience.language.ast import And, Everyone, Except, Expr, Nobody, Not, Or, Threshold, all_of, any_of, walk
 
 MAX_CLAUSES_COUNTED = 1_000_000  # counting ends here
 
@@ -76,6 +76,22 @@ def nnf(expr: Expr) -> Expr:
         case Threshold(terms=terms):
             return replace(expr, terms=tuple(map(nnf, terms)))
     return expr
+
+
+def write_out_thresholds(expr: Expr) -> Expr:
+    """Return *expr* with its thresholds as AND and OR, in negation normal form and simplified if it has any.
+
+    Raises:
+        ComplexityError: A threshold has too many clauses.
+
+    >>> from audience.language.parser import parse
+    >>> from audience.language.printer import render
+    >>> render(write_out_thresholds(parse("vip AND NOT at least 2 of (a, b, c)")))
+    'vip AND (NOT a OR NOT b) AND (NOT a OR NOT c) AND (NOT b OR NOT c)'
+    """
+    if not any(isinstance(node, Threshold) for node in walk(expr)):
+        return expr
+    return simplify(nnf(expand_thresholds(expr)))
 
 
 def is_literal(expr: Expr) -> bool:

@@ -23,6 +23,7 @@ from audience.language.ast import (
     Between,
     Compare,
     CompareOp,
+    Condition,
     Expr,
     Matches,
     Not,
@@ -35,7 +36,6 @@ from audience.language.windows import Comparison
 
 MAX_PAIRS = 2_000  # of conditions of one attribute; with more, only ranges are compared with their own ends
 
-Condition: TypeAlias = Compare | Within | Between | Matches | Anniversary
 Key: TypeAlias = Any  # a number, a day or a version
 Bound: TypeAlias = tuple[Key, int]  # a key; 1 just above it, -1 just below it
 

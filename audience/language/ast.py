@@ -78,6 +78,7 @@ __all__ = [
     "Between",
     "Compare",
     "CompareOp",
+    "Condition",
     "Everyone",
     "Except",
     "Expr",
@@ -139,7 +140,8 @@ Atom: TypeAlias = (
 )
 
 
-AttributeAtom: TypeAlias = Tag | Compare | Within | Between | Matches | Relative | Anniversary | Has  # of one attribute
+Condition: TypeAlias = Compare | Within | Between | Matches | Anniversary  # of the values of one attribute
+AttributeAtom: TypeAlias = Tag | Condition | Relative | Has
 
 
 Expr: TypeAlias = Everyone | Nobody | Atom | Not | And | Or | Except | Threshold

@@ -9,15 +9,11 @@ from typing import TYPE_CHECKING
 
 from audience.errors import ExpressionError, Problem
 from audience.language.ast import (
-    Anniversary,
     Atom,
-    Between,
-    Compare,
+    Condition,
     Expr,
     Has,
-    Matches,
     Tag,
-    Within,
     any_of,
     atoms,
     map_atoms,
@@ -30,8 +26,6 @@ if TYPE_CHECKING:
 
 MAX_LISTED_VALUES = 64  # more are not worth a request that is right only while the index has all of them
 
-Condition = Compare | Within | Between | Matches | Anniversary | Has
-
 
 def write_out_index_values(expr: Expr, vendor: Vendor, index: "DeviceIndex") -> tuple[Expr, frozenset[str]]:
     """Return *expr* with what *vendor* cannot express written as values of *index*, and the attributes concerned.
@@ -40,13 +34,15 @@ def write_out_index_values(expr: Expr, vendor: Vendor, index: "DeviceIndex") -> 
     """
     lists: dict[Atom, Expr] = {}
     for atom in atoms(expr):
-        if isinstance(atom, Condition) and _is_refused(atom, vendor) and (tags := _list_tags(atom, vendor, index)):
-            lists[atom] = any_of(tags)
-    types = frozenset(atom.type for atom in lists if isinstance(atom, Condition))
+        if isinstance(atom, Condition | Has) and _is_refused(atom, vendor):
+            tags = _list_tags(atom, vendor, index)
+            if tags:
+                lists[atom] = any_of(tags)
+    types = frozenset(atom.type for atom in lists if isinstance(atom, Condition | Has))
     return map_atoms(expr, lambda atom: lists.get(atom, atom)), types
 
 
-def _is_refused(atom: Condition, vendor: Vendor) -> bool:
+def _is_refused(atom: Condition | Has, vendor: Vendor) -> bool:
     if isinstance(atom, Has) and atom.type == UNTYPED:
         return False
     try:
@@ -56,7 +52,7 @@ def _is_refused(atom: Condition, vendor: Vendor) -> bool:
     return False
 
 
-def _list_tags(atom: Condition, vendor: Vendor, index: "DeviceIndex") -> list[Tag]:
+def _list_tags(atom: Condition | Has, vendor: Vendor, index: "DeviceIndex") -> list[Tag]:
     """Return the tags of the values of *index* that fit *atom*; none if *vendor* does not have all of them."""
     from audience.index.query.matching_values import list_matching_values  # plans without an index do not load it
 

@@ -19,13 +19,12 @@ from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints, a
 from audience.algebra.cover import Cover, find_cover
 from audience.algebra.equivalence import find_partition_violation
 from audience.algebra.fitting import is_bounded
-from audience.algebra.normal_forms import nnf
+from audience.algebra.normal_forms import nnf, write_out_thresholds
 from audience.algebra.simplification import simplify
-from audience.algebra.thresholds import expand_thresholds
 from audience.argument_types import check_arguments
 from audience.errors import ComplexityError, ExpressionError, Problem
 from audience.language.as_of import AsOf, read_as_of
-from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, Threshold, all_of, or_terms, walk, walk_operands
+from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, all_of, or_terms, walk_operands
 from audience.language.binding import bind, forget_other_moments
 from audience.language.id_files import require_unchanged_files
 from audience.language.parser import to_expr
@@ -131,7 +130,9 @@ def plan(
     constraints = NO_CONSTRAINTS if catalog is None else catalog.constraints
     simplified = simplify(nnf(simplify(unify_values(expr, catalog, roles, asked.zone))))
     expanded = expand_comparisons(simplified, catalog)
-    expanded = _write_out_thresholds(simplified if expanded is simplified else simplify(nnf(expanded)))
+    expanded = simplified if expanded is simplified else simplify(nnf(expanded))
+    with suppress(ComplexityError):  # a vendor refuses a threshold with too many clauses, with the reason
+        expanded = write_out_thresholds(expanded)
     record = get_vendor(vendor, can="emit")
     record = assume_undocumented_nots(record) if id_vendor == vendor else refuse_undocumented_nots(record)
     named_vendor = refuse_version_comparisons(with_catalog_names(record, catalog), catalog, roles)
@@ -184,16 +185,6 @@ def plan(
 def default_timezone(index: "DeviceIndex | None") -> str:
     """Return the time zone of *index*, or UTC."""
     return DEFAULT_ZONE if index is None else index.snapshot.timezone
-
-
-def _write_out_thresholds(expr: Expr) -> Expr:
-    """Return *expr* with its thresholds as AND and OR, or unchanged if one has too many clauses for a vendor."""
-    if not any(isinstance(node, Threshold) for node in walk(expr)):
-        return expr
-    try:
-        return simplify(nnf(expand_thresholds(expr)))
-    except ComplexityError:
-        return expr
 
 
 def _restrict_to_index(

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from audience.algebra.normal_forms import nnf
+from audience.algebra.normal_forms import nnf, write_out_thresholds
 from audience.algebra.simplification import simplify
-from audience.algebra.thresholds import expand_thresholds
 from audience.errors import ComplexityError, Problem
 from audience.language.ast import (
     ID_KINDS,
@@ -31,7 +30,6 @@ from audience.language.ast import (
     Segment,
     Split,
     Tag,
-    Threshold,
     Top,
     all_of,
     and_terms,
@@ -109,7 +107,7 @@ def guard_emit(emit: Callable[[Expr], Payload], vendor: Vendor) -> Callable[[Exp
         return type(leaf) in vendor.explained and not isinstance(leaf, Reference | Ids)
 
     def emit_guarded(expr: Expr) -> Payload:
-        expr = _write_out_thresholds(simplify(nnf(expr)), vendor.title)
+        expr = _normalize(expr, vendor.title)
         if expr == Nobody():
             raise Unsupported([Problem("nobody", "a request cannot have an empty audience", hint="send nothing")])
         unsupported = [leaf for leaf in _leaves(expr) if is_unsupported(leaf)]
@@ -192,12 +190,10 @@ def _assume_platforms(
     return assume
 
 
-def _write_out_thresholds(expr: Expr, title: str) -> Expr:
-    """Return *expr* with its thresholds as AND and OR, or raise Unsupported if one has too many clauses."""
-    if not any(isinstance(node, Threshold) for node in walk(expr)):
-        return expr
+def _normalize(expr: Expr, title: str) -> Expr:
+    """Return *expr* simplified and without thresholds, or raise Unsupported if one has too many clauses."""
     try:
-        return simplify(nnf(expand_thresholds(expr)))
+        return write_out_thresholds(simplify(nnf(expr)))
     except ComplexityError as error:
         message = f"{title} has no thresholds, and {error.problems[0].message}"
         hint = "use an index to resolve it to ids"

@@ -20,7 +20,7 @@ from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.packed_words import rows_with_numbers
 from audience.index.storage.shard import Shard
-from audience.language.ast import Anniversary, Between, Compare, Matches, Tag, Within
+from audience.language.ast import Anniversary, Between, Compare, Condition, Matches, Tag, Within
 from audience.language.patterns import read_pattern
 
 NO_ROWS = RowSet(BitMap())
@@ -47,9 +47,7 @@ def query_ranks(query: Tag | Compare | Within | Between, attribute: StoredAttrib
     return find_rank_range(query, sorted_values(attribute, shard))
 
 
-def query_ranges(
-    query: Compare | Within | Between | Matches | Anniversary, attribute: StoredAttribute, shard: Shard
-) -> list[RankRange]:
+def query_ranges(query: Condition, attribute: StoredAttribute, shard: Shard) -> list[RankRange]:
     """Return the ranges of ranks of the values that *query* asks for, in rising order."""
     match query:
         case Matches(pattern=pattern, ignores_case=ignores_case):

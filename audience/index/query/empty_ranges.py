@@ -25,8 +25,7 @@ from audience.language.ast import And, Between, Compare, CompareOp, Expr, Limit,
 from audience.language.printer import render
 from audience.language.zones import UTC_ZONE
 
-Comparison: TypeAlias = Compare | Within
-Condition: TypeAlias = Comparison | Between
+OneSided: TypeAlias = Compare | Within
 NEGATED_OPS: Mapping[CompareOp, CompareOp] = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 Bound: TypeAlias = tuple[SortKey, int]  # a key; 1 just above it, -1 just below it
 
@@ -63,8 +62,8 @@ def find_empty_ranges(
                 yield from find_empty_ranges(term, roles, multi_valued, zone)
 
 
-def _group_conditions(node: And) -> dict[str, list[Condition]]:
-    groups: dict[str, list[Condition]] = {}
+def _group_conditions(node: And) -> dict[str, list[OneSided | Between]]:
+    groups: dict[str, list[OneSided | Between]] = {}
     for term in node.terms:
         if isinstance(term, Compare | Within | Between):
             groups.setdefault(term.type, []).append(term)
@@ -75,14 +74,14 @@ def _group_conditions(node: And) -> dict[str, list[Condition]]:
     return {type_: conditions for type_, conditions in groups.items() if len(conditions) > 1}
 
 
-def _value_type_of(conditions: Sequence[Comparison], roles: Mapping[str, Role]) -> ValueType | None:
+def _value_type_of(conditions: Sequence[OneSided], roles: Mapping[str, Role]) -> ValueType | None:
     """Return the type of an attribute: the known one, or the first that all operands are values of."""
     type_ = conditions[0].type
     candidates = [value_type_of(roles[type_])] if type_ in roles else [NUMBER, DATE, VERSION]
     return next((candidate for candidate in candidates if _accepts_operands(candidate, conditions)), None)
 
 
-def _accepts_operands(value_type: ValueType, conditions: Sequence[Comparison]) -> bool:
+def _accepts_operands(value_type: ValueType, conditions: Sequence[OneSided]) -> bool:
     try:
         for condition in conditions:
             parse_operand(condition, value_type)
@@ -91,7 +90,7 @@ def _accepts_operands(value_type: ValueType, conditions: Sequence[Comparison]) -
     return value_type.is_ordered
 
 
-def _is_empty(conditions: Sequence[Condition], roles: Mapping[str, Role], zone: ZoneInfo) -> bool:
+def _is_empty(conditions: Sequence[OneSided | Between], roles: Mapping[str, Role], zone: ZoneInfo) -> bool:
     """Return whether the highest lower bound of *conditions* is above their lowest upper bound."""
     if roles.get(conditions[0].type) == "time":
         with suppress(ExpressionError):
@@ -106,7 +105,7 @@ def _is_empty(conditions: Sequence[Condition], roles: Mapping[str, Role], zone: 
     return bool(lower and upper) and max(lower) > min(upper)
 
 
-def _as_comparisons(condition: Condition) -> list[Comparison]:
+def _as_comparisons(condition: OneSided | Between) -> list[OneSided]:
     """Return the two comparisons that one value meets if it is in a range."""
     if not isinstance(condition, Between):
         return [condition]
@@ -117,7 +116,7 @@ def _as_comparisons(condition: Condition) -> list[Comparison]:
     ]
 
 
-def _lower_bound(condition: Comparison, value_type: ValueType) -> Bound | None:
+def _lower_bound(condition: OneSided, value_type: ValueType) -> Bound | None:
     key = parse_operand(condition, value_type)
     match condition:
         case Within(days=days):
@@ -129,7 +128,7 @@ def _lower_bound(condition: Comparison, value_type: ValueType) -> Bound | None:
     return None
 
 
-def _upper_bound(condition: Comparison, value_type: ValueType) -> Bound | None:
+def _upper_bound(condition: OneSided, value_type: ValueType) -> Bound | None:
     key = parse_operand(condition, value_type)
     match condition:
         case Within() | Compare(operator="<="):
@@ -139,7 +138,7 @@ def _upper_bound(condition: Comparison, value_type: ValueType) -> Bound | None:
     return None
 
 
-def _build_problem(conditions: Sequence[Condition]) -> Problem:
+def _build_problem(conditions: Sequence[OneSided | Between]) -> Problem:
     texts = [render(condition) for condition in conditions]
     if len(texts) == 1:
         message, hint = f"no value is in the range of {texts[0]!r}", "exchange its ends"

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
-from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from audience.errors import ExpressionError, Problem
@@ -22,6 +21,7 @@ from audience.language.ast import (
     Anniversary,
     Atom,
     AtomNode,
+    AttributeAtom,
     Between,
     Compare,
     CompareOp,
@@ -48,7 +48,6 @@ from audience.language.windows import Period, format_duration, is_clock_window
 from audience.span import Span
 
 MAX_VALIDATED_EXPRS = 4_096
-AttributeAtom: TypeAlias = Tag | Compare | Within | Between | Matches | Anniversary | Has
 TEXT_ROLES: tuple[Role, ...] = ("string", "tags", "version")
 MIRRORED_OPS: Mapping[CompareOp, CompareOp] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 

@@ -36,6 +36,7 @@ from audience.language.ast import (
     Atom,
     Between,
     Compare,
+    Condition,
     Expr,
     Matches,
     Tag,
@@ -50,8 +51,6 @@ from audience.planning.catalog.name_index import NameIndex
 from audience.planning.catalog.value_keys import find_value_keys, value_keys_of
 
 MAX_LISTED_DAYS = 31  # a longer range of days is not expanded
-
-Condition: TypeAlias = Compare | Within | Between | Matches | Anniversary
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +229,7 @@ def expand_comparisons(expr: Expr, catalog: Catalog | None) -> Expr:
 
 
 def _expand_atom(atom: Atom, attribute: CatalogAttribute | None) -> Expr:
-    if attribute is None or not isinstance(atom, Compare | Within | Between | Matches | Anniversary):
+    if attribute is None or not isinstance(atom, Condition):
         return atom
     values = _find_listed_values(atom, attribute) if attribute.values else _list_days(atom, attribute)
     return atom if values is None else any_of(Tag(atom.type, value, span=atom.span) for value in values)

@@ -63,7 +63,7 @@ from audience.vendors.payload_reader import PayloadCursor, format_number
 from audience.vendors.relative_times import split_range
 from audience.vendors.spec import Payload
 
-AttributeAtom: TypeAlias = Tag | Compare | Between | Within | Anniversary | Has
+SelectorAtom: TypeAlias = Tag | Compare | Between | Within | Anniversary | Has
 
 SELECTOR_KEYS = ("attribute", "operator", "value", "precision", "relative_to", "where")
 OPERATORS = ("equals", "contains", "less", "greater", "is_empty", "before", "after", "range")
@@ -164,7 +164,7 @@ def join_strict_and_equals(terms: Sequence[Expr]) -> Expr:
 # Writing. -----------------------------------------------------------------------------------------------------------
 
 
-def emit_attribute(atom: AttributeAtom) -> Payload:
+def emit_attribute(atom: SelectorAtom) -> Payload:
     """Return the selector of *atom*, which `view_atom` keeps; that of `has` is the NOT of one."""
     selector = {"attribute": find_attribute(atom.type)}
     match atom:
@@ -219,7 +219,7 @@ def _has_numbers(type_: str, value: str) -> bool:
     return type_ in VERSION_TYPES or (type_ not in BUILTIN_KEYS and parse_number(value) is not None)
 
 
-def has_number(atom: AttributeAtom) -> bool:
+def has_number(atom: SelectorAtom) -> bool:
     """Return whether *atom* is about a number."""
     match atom:
         case Tag(value=value) | Compare(value=value) | Between(low=value):
@@ -227,7 +227,7 @@ def has_number(atom: AttributeAtom) -> bool:
     return False
 
 
-def has_moment(atom: AttributeAtom) -> bool:
+def has_moment(atom: SelectorAtom) -> bool:
     """Return whether *atom* is about days or a moment."""
     match atom:
         case Within() | Anniversary():
@@ -239,7 +239,7 @@ def has_moment(atom: AttributeAtom) -> bool:
     return False
 
 
-def attribute_problems(atom: AttributeAtom) -> Iterator[Problem]:
+def attribute_problems(atom: SelectorAtom) -> Iterator[Problem]:
     """Yield the reasons why no selector of an attribute means *atom*."""
     name = find_attribute(atom.type)
     if name is None:
@@ -263,7 +263,7 @@ def attribute_problems(atom: AttributeAtom) -> Iterator[Problem]:
             yield Problem("no-time", f"{render(atom)!r}: Airship's day of now is of no documented zone", atom.span)
 
 
-def _unknown_type_problem(atom: AttributeAtom) -> Problem:
+def _unknown_type_problem(atom: SelectorAtom) -> Problem:
     if atom.type == f"{GROUP_PREFIX}{DEFAULT_GROUP}":
         message = f"{render(atom)!r}: Airship uses the group {DEFAULT_GROUP!r} for untyped tags"
         return Problem("illegal-name", message, atom.span, hint="write the tag without a type")

@@ -35,7 +35,7 @@ from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
 from audience.language.windows import RelativeTime, window_times
 from audience.vendors.airship import attributes, references
-from audience.vendors.airship.attributes import AttributeAtom
+from audience.vendors.airship.attributes import SelectorAtom
 from audience.vendors.airship.device_types import read_device_type
 from audience.vendors.airship.names import (
     BUILTIN_KEYS,
@@ -301,7 +301,7 @@ def _emit_selector(expr: Expr) -> Payload:
     raise AssertionError(f"checked by _atom_problems: {expr!r}")
 
 
-def _emit_viewed(viewed: Expr, atom: AttributeAtom) -> Payload:
+def _emit_viewed(viewed: Expr, atom: SelectorAtom) -> Payload:
     """Return the selector of *atom*, which Airship has as *viewed*."""
     if viewed == atom:
         return attributes.emit_attribute(atom)
@@ -368,7 +368,7 @@ def _sort_distinct(names: Iterable[str | None]) -> list[str]:
     return sorted({name for name in names if name is not None})
 
 
-def _value_assumptions(attribute_atoms: Sequence[AttributeAtom]) -> Iterator[Problem]:
+def _value_assumptions(attribute_atoms: Sequence[SelectorAtom]) -> Iterator[Problem]:
     """Yield what is taken for granted about the values of attributes: their types, and how Airship spells its own."""
     own = [atom for atom in attribute_atoms if atom.type not in BUILTIN_KEYS]
     if names := _sort_distinct(find_attribute(atom.type) for atom in own if attributes.has_number(atom)):
