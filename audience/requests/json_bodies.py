@@ -5,11 +5,11 @@ width that need no escaping are copied from the mapped file into a buffer that h
 Other ids are joined by Arrow, and ids that need escaping one by one.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, pairwise
-from typing import TypeAlias, TypeVar
+from itertools import chain, groupby, pairwise
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 import orjson
@@ -24,6 +24,7 @@ from audience.vendors.spec import Payload, Vendor
 
 ShardRows: TypeAlias = Iterable[tuple[Shard, RowNumbers]]
 SliceT = TypeVar("SliceT", list[str], RowNumbers)
+SourceT = TypeVar("SourceT")
 
 BLOCK_BYTES = 1 << 18  # size of a block of bodies, which fits into the processor's cache
 IDS_PER_SLICE = 1 << 16  # ids of several widths that are taken at once
@@ -148,32 +149,64 @@ def iter_body_blocks(shard_rows: ShardRows, id_column: IdColumn, vendor: Vendor)
         yield make_body_block([orjson.dumps(vendor.target_ids(ids))], len(ids))
 
 
+@dataclass(frozen=True, slots=True)
+class StartedBody:
+    """Escaped ids of a body that is not full yet, joined, and their number."""
+
+    joined_ids: bytes = b""
+    id_count: int = 0
+
+
+class _PieceReader(Generic[SourceT]):
+    """Reader of some rows at a time from pieces, which are rows with the ids or the shard that they belong to."""
+
+    def __init__(self, pieces: Iterable[tuple[SourceT, RowNumbers]]):
+        self._pieces = iter(pieces)
+        self._unread: list[tuple[SourceT, RowNumbers]] = []  # what is left of the last piece
+
+    def read(self, count: int) -> list[tuple[SourceT, RowNumbers]]:
+        """Return pieces with the next *count* rows; fewer only at the end."""
+        read: list[tuple[SourceT, RowNumbers]] = []
+        for source, rows in chain(self._unread, self._pieces):
+            read.append((source, rows[:count]))
+            self._unread = [(source, rows[count:])] if len(rows) > count else []
+            count -= min(count, len(rows))
+            if not count:
+                break
+        return read
+
+
 def _iter_template_blocks(
     shard_rows: ShardRows, id_column: IdColumn, max_ids: int, template: BodyTemplate
 ) -> Iterator[BodyBlock]:
     """Yield the bodies of all shards; a body may begin in one shard and end in a later one.
 
+    Consecutive shards whose ids have one width, and need no escaping, are read as one.
+
     shard 1   |----|----|--            full bodies, then the start of one
     shard 2     ##|----|----|-         its end, full bodies, the start of the next
     """
-    started: list[bytes] = []  # joined ids of the body that continues in the next shard
-    room = max_ids  # ids that still fit into that body
-    for shard, rows in shard_rows:
-        if not len(rows):
-            continue
-        if started:
-            head, rows = rows[:room], rows[room:]
-            started.append(_join_ids(shard, id_column, head, template))
-            room -= len(head)
-            if room:
-                continue
-            yield make_body_block([template.fill(template.separator.join(started))], max_ids)
-        full = len(rows) - len(rows) % max_ids
-        yield from _iter_full_blocks(shard, id_column, rows[:full], max_ids, template)
-        started = [_join_ids(shard, id_column, rows[full:], template)] if full < len(rows) else []
-        room = max_ids - (len(rows) - full)
-    if started:
-        yield make_body_block([template.fill(template.separator.join(started))], max_ids - room)
+    started = StartedBody()
+    present = ((shard, rows) for shard, rows in shard_rows if len(rows))
+    for key, pieces in groupby(present, lambda piece: _copyable_width(piece[0], id_column) or piece[0].name):
+        if isinstance(key, int):
+            started = yield from _iter_fixed_width_blocks(pieces, id_column, key, started, max_ids, template)
+        else:
+            started = yield from _iter_variable_width_blocks(pieces, id_column, started, max_ids, template)
+    if started.id_count:
+        yield make_body_block([template.fill(started.joined_ids)], started.id_count)
+
+
+def _copyable_width(shard: Shard, id_column: IdColumn) -> int | None:
+    """Return the width of the ids of a column if they have one and need no escaping."""
+    return shard.id_width(id_column) if shard.is_json_safe(id_column) else None
+
+
+def _append_ids(started: StartedBody, joined_ids: bytes, id_count: int, template: BodyTemplate) -> StartedBody:
+    """Return *started* with more ids."""
+    if not started.id_count or not id_count:
+        return started if started.id_count else StartedBody(joined_ids, id_count)
+    return StartedBody(template.separator.join((started.joined_ids, joined_ids)), started.id_count + id_count)
 
 
 def iter_id_lists(shard_rows: ShardRows, id_column: IdColumn, max_ids: int) -> Iterator[list[str]]:
@@ -195,60 +228,111 @@ def make_body_block(bodies: Sequence[bytes], id_count: int) -> BodyBlock:
     return BodyBlock(b"".join(body + b"\n" for body in bodies), ends, id_count)
 
 
+def _iter_variable_width_blocks(
+    pieces: Iterable[tuple[Shard, RowNumbers]],
+    id_column: IdColumn,
+    started: StartedBody,
+    ids_per_body: int,
+    template: BodyTemplate,
+) -> Generator[BodyBlock, None, StartedBody]:
+    """Yield the full bodies of *pieces*, of which *started* is the beginning. Return the body that is not full."""
+    reader = _PieceReader(pieces)
+    if started.id_count:
+        for shard, rows in reader.read(ids_per_body - started.id_count):
+            started = _append_ids(started, _join_ids(shard, id_column, rows, template), len(rows), template)
+        if started.id_count < ids_per_body:
+            return started
+        yield make_body_block([template.fill(started.joined_ids)], ids_per_body)
+    started = StartedBody()
+    bodies_at_once = max(1, IDS_PER_SLICE // ids_per_body)
+    while chunks := reader.read(bodies_at_once * ids_per_body):
+        ((shard, rows),) = chunks
+        full = len(rows) - len(rows) % ids_per_body
+        if full:
+            ids = shard.take_ids(id_column, rows[:full])
+            yield _make_variable_width_block(ids, ids_per_body, template, shard.is_json_safe(id_column))
+        if full < len(rows):
+            started = StartedBody(_join_ids(shard, id_column, rows[full:], template), len(rows) - full)
+    return started
+
+
 def _join_ids(shard: Shard, id_column: IdColumn, rows: RowNumbers, template: BodyTemplate) -> bytes:
     """Return the escaped ids of *rows*, joined by the separator."""
-    ids = shard.take_ids(id_column, rows)
-    if shard.is_json_safe(id_column) and (joined := arrow_file.join_strings(ids, len(ids), template.separator)):
-        return bytes(joined[0])
-    return template.separator.join(map(escape_json, ids.to_pylist()))
-
-
-def _iter_full_blocks(
-    shard: Shard, id_column: IdColumn, rows: RowNumbers, ids_per_body: int, template: BodyTemplate
-) -> Iterator[BodyBlock]:
-    """Yield the full bodies of *rows*."""
-    if not len(rows):
-        return
-    is_json_safe = shard.is_json_safe(id_column)
-    id_matrix = shard.fixed_width_ids(id_column, rows) if is_json_safe else None
-    if id_matrix is not None:
-        yield from _iter_fixed_width_blocks(id_matrix, rows, ids_per_body, template)
-        return
-    for chunk in iter_slices(rows, max(1, IDS_PER_SLICE // ids_per_body) * ids_per_body):
-        yield _make_variable_width_block(shard.take_ids(id_column, chunk), ids_per_body, template, is_json_safe)
+    return template.separator.join(map(escape_json, shard.take_ids(id_column, rows).to_pylist()))
 
 
 def _iter_fixed_width_blocks(
-    id_matrix: NDArray[np.void], rows: RowNumbers, ids_per_body: int, template: BodyTemplate
-) -> Iterator[BodyBlock]:
-    """Yield bodies of ids of one width that need no escaping, in one buffer that is reused.
+    pieces: Iterable[tuple[Shard, RowNumbers]],
+    id_column: IdColumn,
+    width: int,
+    started: StartedBody,
+    ids_per_body: int,
+    template: BodyTemplate,
+) -> Generator[BodyBlock, None, StartedBody]:
+    """Yield the full bodies of *pieces*, of which *started* is the beginning. Return the body that is not full.
 
-    Only the ids differ between blocks. A strided view of the buffer is a matrix of the places of the ids:
+    All ids have one width and need no escaping. The bodies are in one buffer that is reused, and only the ids differ
+    between blocks. A strided view of the buffer is a matrix of the places of the ids:
 
     buffer    {"to":["······","······","······"]}⏎{"to":["······","······","······"]}⏎
     slots             [0, 0]   [0, 1]   [0, 2]             [1, 0]   [1, 1]   [1, 2]
-
-    `np.take` into a small matrix and a copy from there is faster than indexing, which allocates an array each time.
-    It is faster than fields of a structured array too, which move byte by byte. Consecutive rows are copied at once.
     """
-    width = id_matrix.dtype.itemsize
+    reader = _PieceReader((_read_id_matrix(shard, id_column, rows), rows) for shard, rows in pieces)
+    if started.id_count:
+        head = _take_ids(reader.read(ids_per_body - started.id_count), np.empty(ids_per_body, f"V{width}"))
+        started = _append_ids(started, template.separator.join(head.tolist()), len(head), template)
+        if started.id_count < ids_per_body:
+            return started
+        yield make_body_block([template.fill(started.joined_ids)], ids_per_body)
+    body_bytes = len(template.fill(b"")) + (width + len(template.separator)) * ids_per_body
+    taken = np.empty(max(1, BLOCK_BYTES // body_bytes) * ids_per_body, f"V{width}")
+    buffer, slots = memoryview(b""), np.empty((0, ids_per_body), taken.dtype)
+    while chunks := reader.read(len(taken)):
+        id_count = sum(len(rows) for _, rows in chunks)
+        bodies, left = divmod(id_count, ids_per_body)
+        if bodies and not buffer:
+            buffer, slots = _make_slots(bodies, ids_per_body, width, template)
+        ids = _take_ids(chunks, taken)
+        slots[:bodies] = ids[: id_count - left].reshape(bodies, ids_per_body)
+        if bodies:
+            size = len(buffer) // len(slots)
+            yield BodyBlock(buffer[: bodies * size], range(size, bodies * size + 1, size), id_count - left)
+        if left:
+            return StartedBody(template.separator.join(ids[id_count - left :].tolist()), left)
+    return StartedBody()
+
+
+def _read_id_matrix(shard: Shard, id_column: IdColumn, rows: RowNumbers) -> NDArray[np.void]:
+    matrix = shard.fixed_width_ids(id_column, rows)
+    assert matrix is not None
+    return matrix
+
+
+def _make_slots(
+    bodies: int, ids_per_body: int, width: int, template: BodyTemplate
+) -> tuple[memoryview, NDArray[np.void]]:
+    """Return a buffer of some bodies with blank ids, each followed by a line feed, and a matrix of the ids in it."""
     blank_body = template.fill(template.separator.join([bytes(width)] * ids_per_body)) + b"\n"
-    count = max(1, min(BLOCK_BYTES // len(blank_body), len(rows) // ids_per_body))
-    buffer = memoryview(bytearray(blank_body * count))
+    buffer = memoryview(bytearray(blank_body * bodies))
     strides = (len(blank_body), width + len(template.separator))
-    slots = np.ndarray((count, ids_per_body), id_matrix.dtype, buffer, len(template.prefix), strides)
-    taken = np.empty((count, ids_per_body), id_matrix.dtype)
-    for chunk in iter_slices(rows, count * ids_per_body):
-        bodies = len(chunk) // ids_per_body
-        first, last = int(chunk[0]), int(chunk[-1])
-        if last - first == len(chunk) - 1:
-            slots[:bodies] = id_matrix[first : last + 1].reshape(bodies, ids_per_body)
-        else:
-            row_matrix = chunk.reshape(bodies, ids_per_body)
-            np.take(id_matrix, row_matrix, out=taken[:bodies], mode="clip")  # other modes buffer the output
-            slots[:bodies] = taken[:bodies]
-        size = bodies * len(blank_body)
-        yield BodyBlock(buffer[:size], range(len(blank_body), size + 1, len(blank_body)), len(chunk))
+    return buffer, np.ndarray((bodies, ids_per_body), f"V{width}", buffer, len(template.prefix), strides)
+
+
+def _take_ids(pieces: Sequence[tuple[NDArray[np.void], RowNumbers]], taken: NDArray[np.void]) -> NDArray[np.void]:
+    """Return the ids of *pieces*, mostly in *taken*; consecutive rows of one piece are not copied.
+
+    `np.take` into an array in the cache of the processor is faster than indexing, which allocates one each time. It
+    is faster than fields of a structured array too, which move byte by byte.
+    """
+    start = 0
+    for id_matrix, rows in pieces:
+        first, last = int(rows[0]), int(rows[-1])
+        if len(pieces) == 1 and last - first == len(rows) - 1:
+            return id_matrix[first : last + 1]
+        stop = start + len(rows)
+        np.take(id_matrix, rows, out=taken[start:stop], mode="clip")  # other modes buffer the output
+        start = stop
+    return taken[:start]
 
 
 def _make_variable_width_block(

@@ -37,7 +37,8 @@ def find_in_column(shard: Shard, column: IdColumn, ids: pl.Series) -> pl.DataFra
     positions, rows = id_lookup.find_candidate_rows(table, hashes[order])
     if not len(rows):
         return no_matches
-    at = pl.Series(order[positions].astype(np.uint32))
+    by_row = np.argsort(rows)
+    rows, at = rows[by_row], pl.Series(order[positions[by_row]].astype(np.uint32))
     stored = polars_bridge.read_ids_at(shard, column, rows)
     candidates = pl.DataFrame({"row": rows, "id": ids.gather(at), "at": at, "stored": stored})
     is_list = isinstance(candidates.schema["stored"], pl.List)

@@ -60,7 +60,7 @@ def read_ids(shard: Shard, column: IdColumn) -> pl.Series:
 
 
 def read_ids_at(shard: Shard, column: IdColumn, rows: NDArray[np.uint32]) -> pl.Series:
-    """Return the ids of *rows*; if they are few, only the blocks that hold them are read."""
+    """Return the ids of *rows*, which rise; if they are few, only the blocks that hold them are read."""
     reject_polars_after_fork()
     if column.stored_name in shard.polars_columns or len(rows) * SPARSE_RATIO > shard.row_count:
         matrix = None

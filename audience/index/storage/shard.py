@@ -258,7 +258,7 @@ class Shard:
         return arrow_file.take_rows(self._id_table.column(column.stored_name), rows)
 
     def fixed_width_ids(self, column: IdColumn, rows: NDArray[np.uint32]) -> NDArray[np.void] | None:
-        """Return an id column as byte strings of one width, verified at *rows*; None if the widths differ."""
+        """Return an id column as byte strings of one width, verified at *rows*, which rise; None if widths differ."""
         width = self.id_width(column)
         if not width:
             return None
@@ -267,7 +267,7 @@ class Shard:
         if len(rows) * SPARSE_RATIO > self.row_count:
             _read_buffer(file, location)
         else:
-            file.verify_ranges(location[0] + rows.astype(np.int64) * width, width)
+            file.verify_rows(location[0], width, rows)
         return np.frombuffer(file.data, dtype=f"V{width}", count=self.row_count, offset=location[0])
 
     def id_width(self, column: IdColumn) -> int | None:

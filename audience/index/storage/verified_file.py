@@ -70,11 +70,19 @@ class VerifiedFile:
         self._file.load(0, len(self.data))
         return self.data
 
-    def verify_ranges(self, starts: NDArray[np.int64], size: int) -> None:
-        """Verify the blocks of many small ranges, each of *size* bytes."""
-        wanted = np.zeros(len(self._verified_blocks), dtype=np.bool_)
-        wanted[starts // BLOCK_BYTES] = wanted[(starts + max(size - 1, 0)) // BLOCK_BYTES] = True
-        self._verify_blocks(np.flatnonzero(wanted & ~self._verified_blocks))
+    def verify_rows(self, start: int, width: int, rows: NDArray[np.uint32]) -> None:
+        """Verify the blocks with any of *rows*, which rise, of a table from *start* on with *width* bytes a row."""
+        if not len(rows):
+            return
+        first = (start + int(rows[0]) * width) // BLOCK_BYTES
+        last = -(-(start + (int(rows[-1]) + 1) * width) // BLOCK_BYTES)
+        unverified = np.flatnonzero(~self._verified_blocks[first:last]) + first
+        if len(unverified):
+            first_rows = np.maximum(unverified * BLOCK_BYTES - start, 0) // width
+            stop_rows = -(-((unverified + 1) * BLOCK_BYTES - start) // width)
+            bounds = np.searchsorted(rows, np.concatenate([first_rows, stop_rows]).astype(np.uint32))
+            has_row = bounds[: len(unverified)] < bounds[len(unverified) :]
+            self._verify_blocks(unverified[has_row])
 
     def contains_any(self, start: int, stop: int, byte_values: bytes) -> bool:
         """Return whether any byte from *start* up to *stop* is one of *byte_values*."""
