@@ -103,8 +103,8 @@ def load_packed_words(folder: Path, threads: int) -> MakeForms:
     def make_forms(question: BenchmarkQuery) -> list[QueryForm]:
         return [
             QueryForm(line, "count", "bitwise_count", lambda: int(np.bitwise_count(question.words(has)).sum())),
-            QueryForm(line, "rows", "unpack all", lambda: _unpack_rows(question.words(has))),
-            QueryForm(line, "rows", "unpack what is not zero", lambda: _unpack_nonzero_words(question.words(has))),
+            QueryForm(line, "rows", "unpack all", lambda: unpack_rows(question.words(has))),
+            QueryForm(line, "rows", "unpack what is not zero", lambda: unpack_nonzero_words(question.words(has))),
         ]
 
     return make_forms
@@ -125,11 +125,11 @@ class _PackedWordsByName(dict[str, NDArray[np.uint64]]):
         return self[name]
 
 
-def _unpack_rows(words: NDArray[np.uint64]) -> NDArray[np.uint32]:
+def unpack_rows(words: NDArray[np.uint64]) -> NDArray[np.uint32]:
     return np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little").view(np.bool_)).astype(np.uint32)
 
 
-def _unpack_nonzero_words(words: NDArray[np.uint64]) -> NDArray[np.uint32]:
+def unpack_nonzero_words(words: NDArray[np.uint64]) -> NDArray[np.uint32]:
     at = np.flatnonzero(words)
     bits = np.flatnonzero(np.unpackbits(words[at].view(np.uint8), bitorder="little").view(np.bool_))
     return (at[bits >> 6] << 6 | bits & 63).astype(np.uint32)
