@@ -126,12 +126,16 @@ class DeviceIndex(IndexChanges):
         return index
 
     @classmethod
-    def open(cls, path: str | Path, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> "DeviceIndex":
+    def open(
+        cls, path: str | Path, *, cache_bytes: int = DEFAULT_CACHE_BYTES, threads: int | None = None
+    ) -> "DeviceIndex":
         """Open an index. Bitmaps are read when an expression first needs them.
 
         Args:
             path: Folder of the index.
             cache_bytes: Memory for the results of repeated subexpressions, in bytes.
+            threads: Threads that answer a question which takes long; None is one for each core. Small indexes have one
+                shard, which one thread evaluates.
 
         Raises:
             InvalidIndexError: There is no index at *path*, or it has another format.
@@ -143,7 +147,9 @@ class DeviceIndex(IndexChanges):
         >>> DeviceIndex.open(folder).count("male")
         1
         """
-        return cls(open_snapshot(open_storage(path), cache_bytes=cache_bytes))
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads: expected 1 or more, got {threads}")
+        return cls(open_snapshot(open_storage(path), cache_bytes=cache_bytes, threads=threads))
 
     def __len__(self) -> int:
         return self.snapshot.device_count
@@ -258,7 +264,8 @@ class DeviceIndex(IndexChanges):
         >>> [(line.text, line.device_count, line.remaining) for line in index.explain("male AND vip")]
         [('AND', 1, None), ('male', 2, 2), ('vip', 1, 1)]
         """
-        return explain_expr(to_expr(expr), self.snapshot, read_question(as_of, timezone, self.snapshot))
+        snapshot = self.snapshot  # another thread may refresh the index
+        return explain_expr(to_expr(expr), snapshot, read_question(as_of, timezone, snapshot))
 
     def find_unmatched(
         self, expr: Expr | str, *, as_of: datetime | str | None = None, timezone: str | None = None
@@ -276,7 +283,8 @@ class DeviceIndex(IndexChanges):
         >>> [(problem.message, problem.hint) for problem in index.find_unmatched("mael")]
         [("no device has 'mael'", 'did you mean male?')]
         """
-        return find_unmatched(to_expr(expr), self.snapshot, read_question(as_of, timezone, self.snapshot))
+        snapshot = self.snapshot  # another thread may refresh the index
+        return find_unmatched(to_expr(expr), snapshot, read_question(as_of, timezone, snapshot))
 
     def complete(self, text: str, position: int | None = None) -> list[Completion]:
         """Return what may come next in *text*: names, values, segments and keywords, the most frequent values first.

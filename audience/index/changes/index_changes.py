@@ -46,8 +46,9 @@ class IndexChanges:
 
         Everything that was read of shared shards stays in memory.
         """
-        newer = open_snapshot(self.snapshot.storage, self.snapshot, cache_bytes=self.snapshot.cache.max_bytes)
-        is_newer = newer.manifest != self.snapshot.manifest
+        held = self.snapshot
+        newer = open_snapshot(held.storage, held, cache_bytes=held.cache.max_bytes, threads=held.threads)
+        is_newer = newer.manifest != held.manifest
         if is_newer:
             self.snapshot = newer
         return is_newer

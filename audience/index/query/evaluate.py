@@ -20,6 +20,7 @@ from audience.index.query.attribute_rows import (
 from audience.index.query.limits import choose_devices
 from audience.index.query.ranking import choose_extremes
 from audience.index.query.sampling import sample_rows
+from audience.index.query.shard_threads import map_expr
 from audience.index.query.validate import validate_and_expand
 from audience.index.schema.columns import select_existence_columns
 from audience.index.storage import bitmaps, thresholds
@@ -68,7 +69,11 @@ def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> l
         ExpressionError: The expression refers to something that the index does not have.
     """
     expanded = validate_and_expand(expr, snapshot, as_of)
-    return [exclude_deleted(evaluate_in_shard(expanded, shard), shard) for shard in snapshot.shards]
+    return map_expr(_find_live_rows, expanded, snapshot.shards)
+
+
+def _find_live_rows(expr: Expr, shard: Shard) -> RowBitmap:
+    return exclude_deleted(evaluate_in_shard(expr, shard), shard)
 
 
 def count_devices(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> int:
@@ -79,8 +84,8 @@ def count_devices(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> 
     """
     expanded = validate_and_expand(expr, snapshot, as_of)
     if isinstance(expanded, Limit):
-        return min(expanded.count, sum(count_in_shard(expanded.term, shard) for shard in snapshot.shards))
-    return sum(count_in_shard(expanded, shard) for shard in snapshot.shards)
+        return min(expanded.count, sum(map_expr(count_in_shard, expanded.term, snapshot.shards)))
+    return sum(map_expr(count_in_shard, expanded, snapshot.shards))
 
 
 def exclude_deleted(row_set: RowSet, shard: Shard) -> RowBitmap:
@@ -205,7 +210,7 @@ def _evaluate_choice(expr: Limit | Top, shard: Shard) -> RowSet:
     group = shard.group
     chosen = group.chosen_rows.get(expr)
     if chosen is None:
-        rows = [exclude_deleted(evaluate_in_shard(expr.term, each), each) for each in group.shards]
+        rows = map_expr(_find_live_rows, expr.term, group.shards)
         chosen = group.keep_rows(expr, choose_rows(expr, rows, group.shards))
     return as_row_set(chosen[shard.name])
 

@@ -7,6 +7,7 @@ from functools import reduce
 
 from audience.index.query.evaluate import ALL_ROWS, combine_threshold, count_live, evaluate_in_shard
 from audience.index.query.questions import bind_segments
+from audience.index.query.shard_threads import map_expr
 from audience.index.query.validate import atoms_of_operands, validate_and_expand
 from audience.index.storage.bitmaps import RowSet, intersect, union
 from audience.index.storage.shard import Shard
@@ -41,7 +42,7 @@ def explain_expr(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> l
     validate_and_expand(expr, snapshot, asked)
     written = bind_segments(expr, snapshot, asked)  # with days and times as they are written
     leaves: dict[Expr, Expr] = {atom: validate_and_expand(atom, snapshot, asked) for atom in atoms_of_operands(written)}
-    shards = [_explain_node(written, shard, leaves, 0)[0] for shard in snapshot.shards]
+    shards = map_expr(lambda expr, shard: _explain_node(expr, shard, leaves, 0)[0], written, snapshot.shards)
     return [reduce(ExplainLine.__add__, lines) for lines in zip(*shards, strict=True)]
 
 

@@ -7,12 +7,14 @@ position, those with the lowest ids are chosen, compared as texts.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from math import isqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audience.index.query.sampling import Bucket, Positions, iter_positions
+from audience.index.query.shard_threads import map_shards
 from audience.index.schema.columns import rank_id_columns
 from audience.index.storage.bitmaps import BitMap, RowNumbers, bitmap_to_rows
 from audience.index.storage.id_lookup import HashTable, scale_position
@@ -40,10 +42,7 @@ def choose_devices(rows_by_shard: Sequence[BitMap], count: int, seed: str, shard
     while True:
         window = _expect_position(count, total, deviations)
         bucket = (window[0], Fraction(1)) if excludes else (Fraction(0), window[1])
-        found = [
-            _find_candidates(rows, seed, bucket, window, shard)
-            for rows, shard in zip(rows_by_shard, shards, strict=True)
-        ]
+        found = map_shards(partial(_find_candidates, seed, bucket, window), shards, rows_by_shard)
         marked, undecided = sum(each.marked_count for each in found), sum(len(each.rows) for each in found)
         missing = count - (total - marked - undecided if excludes else marked)
         if 0 <= missing <= undecided:
@@ -71,7 +70,7 @@ class _Candidates:
     rows: RowNumbers
 
 
-def _find_candidates(rows: BitMap, seed: str, bucket: Bucket, window: Bucket, shard: Shard) -> _Candidates:
+def _find_candidates(seed: str, bucket: Bucket, window: Bucket, shard: Shard, rows: BitMap) -> _Candidates:
     """Mark those of *rows* with positions in *bucket* but not in *window*, and find those in it."""
     is_marked, marked_count = np.zeros(shard.row_count, dtype=np.bool_), 0
     positions, undecided = [np.empty(0, dtype=np.uint64)], [np.empty(0, dtype=np.uint32)]

@@ -14,9 +14,11 @@ A device of several values counts with its largest one, or with its smallest one
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from audience.index.query.attribute_rows import bit_slices, rows_in_ranks, rows_with_value, sorted_values
 from audience.index.query.limits import choose_devices
+from audience.index.query.shard_threads import map_shards
 from audience.index.schema.value_types import SortedValues, SortKey
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.layout import StoredAttribute
@@ -45,7 +47,7 @@ def choose_extremes(
         number = max(range(len(shards)), key=lambda number: len(open_rows[number]))
         place = max(missing * len(open_rows[number]) // total, 1)
         pivot = rankings[number].key_at(open_rows[number], place)
-        parts = [ranking.split(rows, pivot) for ranking, rows in zip(rankings, open_rows, strict=True)]
+        parts = map_shards(partial(_split_rows, pivot), shards, rankings, open_rows)
         before_count = sum(len(before) for before, _ in parts)
         equal_count = sum(len(equal) for _, equal in parts)
         if before_count >= missing:
@@ -61,6 +63,10 @@ def choose_extremes(
         missing -= equal_count
         open_rows = [rows - before - equal for rows, (before, equal) in zip(open_rows, parts, strict=True)]
     return [rows | rest for rows, rest in zip(chosen, open_rows, strict=True)]
+
+
+def _split_rows(key: SortKey, _: Shard, ranking: "_Ranking", rows: BitMap) -> tuple[BitMap, BitMap]:
+    return ranking.split(rows, key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,10 +41,15 @@ SPARSE_RATIO = 64  # if fewer than one row in so many is wanted, only the blocks
 
 
 class ShardGroup:
-    """Shards of one snapshot, and the rows of those expressions that only all of them together can answer."""
+    """Shards of one snapshot, and the rows of those expressions that only all of them together can answer.
 
-    def __init__(self, shards: "Sequence[Shard]"):
+    At most *threads* evaluate them; None is as many as there are cores.
+    """
+
+    def __init__(self, shards: "Sequence[Shard]", threads: int | None = None):
         self.shards = shards
+        self.threads = threads
+        self.slow_exprs: dict[int, Expr] = {}  # by identity: those that are worth sharing among threads
         self.chosen_rows: dict[Expr, dict[str, BitMap]] = {}  # by name of the shard; of the last few expressions
 
     def keep_rows(self, expr: Expr, rows_by_shard: "Sequence[BitMap]") -> dict[str, BitMap]:

@@ -36,10 +36,12 @@ class Snapshot:
         previous: "Snapshot | None" = None,
         *,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
+        threads: int | None = None,
     ):
         self.storage = storage
         self.manifest = manifest
         self.cache = RowSetCache(cache_bytes)
+        self.threads = threads
         self.validated_exprs: dict[int, tuple[Expr, ZoneInfo, Expr]] = {}  # by identity of the expression
         self.bound_exprs: dict[tuple[Expr, ZoneInfo], Expr] = {}  # by value and zone
         self.device_count = manifest.device_count
@@ -49,7 +51,7 @@ class Snapshot:
             self._open_shard(files, deleted.get(files.name), reusable.get((files.name, files.checksum)))
             for files in manifest.shards
         )
-        group = ShardGroup(self.shards)
+        group = ShardGroup(self.shards, threads)
         for shard in self.shards:
             shard.group = group
 
@@ -90,7 +92,8 @@ class Snapshot:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the place of the snapshot; the same snapshot is opened again, or an error is raised."""
-        return reopen_snapshot, (self.location, self.manifest.number, self.manifest.checksum, self.cache.max_bytes)
+        manifest = self.manifest
+        return reopen_snapshot, (self.location, manifest.number, manifest.checksum, self.cache.max_bytes, self.threads)
 
     @property
     def timezone(self) -> str:
@@ -142,7 +145,11 @@ class Snapshot:
 
 
 def open_snapshot(
-    storage: Storage, previous: Snapshot | None = None, *, cache_bytes: int = DEFAULT_CACHE_BYTES
+    storage: Storage,
+    previous: Snapshot | None = None,
+    *,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
+    threads: int | None = None,
 ) -> Snapshot:
     """Open the current snapshot.
 
@@ -152,6 +159,7 @@ def open_snapshot(
         storage: Storage of the index.
         previous: Snapshot whose open shards are reused.
         cache_bytes: Memory for cached results, in bytes.
+        threads: Threads that evaluate shards; None is one for each core.
 
     Raises:
         InvalidIndexError: There is no index, or it has another format.
@@ -160,7 +168,7 @@ def open_snapshot(
     manifest = load_current_manifest(storage)
     while True:
         try:
-            return Snapshot(storage, manifest, previous, cache_bytes=cache_bytes)
+            return Snapshot(storage, manifest, previous, cache_bytes=cache_bytes, threads=threads)
         except DamagedError:
             newer = load_current_manifest(storage)
             if newer.number == manifest.number:
@@ -168,7 +176,7 @@ def open_snapshot(
             manifest = newer
 
 
-def reopen_snapshot(location: str, number: int, checksum: str, cache_bytes: int) -> Snapshot:
+def reopen_snapshot(location: str, number: int, checksum: str, cache_bytes: int, threads: int | None) -> Snapshot:
     """Open the very snapshot that was pickled.
 
     Raises:
@@ -186,4 +194,4 @@ def reopen_snapshot(location: str, number: int, checksum: str, cache_bytes: int)
         message = f"snapshot {number} of {location} was pickled, and the index {reason}"
         hint = "resolve the expression again with the index as it is now"
         raise InvalidIndexError(Problem("no-snapshot", message, hint=hint))
-    return Snapshot(storage, manifest, cache_bytes=cache_bytes)
+    return Snapshot(storage, manifest, cache_bytes=cache_bytes, threads=threads)
