@@ -5,7 +5,7 @@ table, as they would without an index. Bitmaps in the order of the index are mea
 costs beside them, but they are not a peer, since making that order is the work of the build.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from audience.index.query.validate import validate_and_expand
 from audience.index.storage.bitmaps import BitMap, bitmap_to_rows, rows_to_bitmap
 from benchmarks.peers import unpack_nonzero_words, unpack_rows
 from benchmarks.regime_questions import CombineWords, Question, Words
+from benchmarks.regime_tables import Masks
 
 OURS, NEW, TEXT, ORDERED = "audience", "audience, new expression", "audience, text", "pyroaring, order of the index"
 BLOCK_WORDS = (8_192, 32_768)  # 64 and 256 KB of each operand
@@ -27,8 +28,8 @@ BUFFER_COUNT = 3
 WARM_UP_ROUNDS = 3
 DUCKDB_MEMORY = "1GB"
 
-Masks: TypeAlias = dict[str, NDArray[np.bool_]]
 Calls: TypeAlias = dict[str, Callable[[], Any]]
+Way: TypeAlias = tuple[str, Callable[[Question], Calls], NDArray[np.uint32] | None]  # name, calls, order of the rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,12 @@ class Library:
     count: Callable[[Question], Calls]
     rows: Callable[[Question], Calls] | None = None
     order: NDArray[np.uint32] | None = None
+
+    def way_to_count(self) -> Way:
+        return self.name, self.count, None
+
+    def way_to_list(self) -> Way | None:
+        return (self.name, self.rows, self.order) if self.rows else None
 
 
 def load_audience(masks: Masks, index_folder: Path, threads: int) -> list[Library]:
@@ -247,7 +254,6 @@ LOADERS: dict[str, Callable[[Masks, Path, int], list[Library]]] = {
 }
 
 
-def measure_operand_bytes(masks: Masks, questions: Iterable[Question]) -> float:
-    """Return the mean bytes of the operands of a question, each as the smaller of a roaring bitmap and packed words."""
-    sizes = {tag: min(len(BitMap(_to_array(mask)).serialize()), len(mask) // 8) for tag, mask in masks.items()}
-    return float(np.mean([sum(sizes[tag] for tag in question.tags) for question in questions]))
+def measure_operand_bytes(masks: Masks) -> dict[str, int]:
+    """Return the bytes of each tag in the order of the table: of a roaring bitmap, or of packed words if fewer."""
+    return {tag: min(len(BitMap(_to_array(mask)).serialize()), len(mask) // 8) for tag, mask in masks.items()}

@@ -1,5 +1,6 @@
 """The forms of questions about tags, and how each library is asked: every form in the words of every peer."""
 
+import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ Words: TypeAlias = NDArray[np.uint64]
 CountBitmaps: TypeAlias = Callable[[list[BitMap]], int]
 CombineBitmaps: TypeAlias = Callable[[list[BitMap]], BitMap]
 CombineWords: TypeAlias = Callable[[list[Words], list[Words]], Words]
-MAX_DRAWS = 40  # for each question that is wanted; few tags have few different questions
+MAX_DRAWS = 40  # for one question; few tags have few different questions
+PAIR_SHARE = 3  # the part of all pairs of tags that one form may ask about
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Form:
 
     name: str
     operand_count: int
-    unions: tuple[tuple[int, ...], ...]  # operands that are united; no two questions unite the same tags
+    joins: tuple[tuple[str, tuple[int, ...]], ...]  # operator and operands; no two questions join the same tags
     text: str  # with {0}, {1}, … for tags
     polars: Callable[[list[pl.Expr]], pl.Expr]
     sql: str
@@ -48,21 +50,27 @@ class Question:
         return self.form.text.format(*self.tags)
 
 
-def draw_questions(form: Form, tags: tuple[str, ...], seed: int) -> Iterator[Question]:
-    """Iterate over questions of *form*, no two of which have a common subexpression but tags."""
-    chance, seen = random.Random(seed), set[frozenset[str]]()
-    if len(tags) < form.operand_count:
-        return
-    failures = 0
-    while failures < MAX_DRAWS:
-        drawn = tuple(chance.sample(tags, form.operand_count))
-        unions = [frozenset(drawn[number] for number in union) for union in form.unions]
-        if seen.isdisjoint(unions) and len(set(unions)) == len(unions):
-            seen.update(unions)
-            failures = 0
-            yield Question(form, drawn)
-        else:
-            failures += 1
+class QuestionDraw:
+    """Draws questions about one table, of which no two have a common subexpression but tags."""
+
+    def __init__(self) -> None:
+        self.chance = random.Random(15)
+        self.seen: set[tuple[str, frozenset[str]]] = set()
+
+    def iter_questions(self, form: Form, tags: tuple[str, ...]) -> Iterator[Question]:
+        """Iterate over questions of *form*: few of few tags, so that other forms have some pairs left."""
+        if len(tags) < form.operand_count:
+            return
+        failures, left = 0, math.comb(len(tags), 2) // PAIR_SHARE
+        while left and failures < MAX_DRAWS:
+            drawn = tuple(self.chance.sample(tags, form.operand_count))
+            joined = {(operator, frozenset(drawn[number] for number in numbers)) for operator, numbers in form.joins}
+            if self.seen.isdisjoint(joined):
+                self.seen |= joined
+                failures, left = 0, left - 1
+                yield Question(form, drawn)
+            else:
+                failures += 1
 
 
 def _and2_words(operands: list[Words], buffers: list[Words]) -> Words:
@@ -206,7 +214,7 @@ def _make_union(count: int) -> Form:
     return Form(
         f"or{count}",
         count,
-        (tuple(every),),
+        (("OR", tuple(every)),),
         " OR ".join(f"{{{number}}}" for number in every),
         lambda columns: pl.any_horizontal(columns),
         " OR ".join(f"{{{number}}}" for number in every),
@@ -231,7 +239,7 @@ def _make_two_of(count: int) -> Form:
     return Form(
         f"at least 2 of {count}",
         count,
-        (tuple(every),),
+        (("2 of", tuple(every)),),
         f"at least 2 of ({', '.join(f'{{{number}}}' for number in every)})",
         lambda columns: reduce(add, (column.cast(pl.UInt8) for column in columns)) >= 2,
         " + ".join(f"{{{number}}}::int" for number in every) + " >= 2",
@@ -251,7 +259,7 @@ FORMS = {
         Form(
             "and2",
             2,
-            ((0, 1),),
+            (("AND", (0, 1)),),
             "{0} AND {1}",
             lambda columns: columns[0] & columns[1],
             "{0} AND {1}",
@@ -263,7 +271,7 @@ FORMS = {
         Form(
             "flag",
             4,
-            ((1, 2),),
+            (("OR", (1, 2)),),
             "{0} AND ({1} OR {2}) AND NOT {3}",
             lambda columns: columns[0] & (columns[1] | columns[2]) & ~columns[3],
             "{0} AND ({1} OR {2}) AND NOT {3}",
@@ -282,7 +290,7 @@ FORMS = {
         Form(
             "nest",
             6,
-            ((0, 1), (4, 5)),
+            (("OR", (0, 1)), ("OR", (4, 5))),
             "(({0} OR {1}) AND NOT {2}) OR ({3} AND NOT ({4} OR {5}))",
             lambda columns: ((columns[0] | columns[1]) & ~columns[2]) | (columns[3] & ~(columns[4] | columns[5])),
             "(({0} OR {1}) AND NOT {2}) OR ({3} AND NOT ({4} OR {5}))",

@@ -17,28 +17,31 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audience import DeviceIndex
 from benchmarks.devices import peak_bytes
-from benchmarks.regime_peers import LOADERS, NEW, OURS, TEXT, Calls, Library, Masks, measure_operand_bytes
-from benchmarks.regime_questions import FORMS, Form, Question, draw_questions
+from benchmarks.regime_peers import LOADERS, NEW, OURS, TEXT, Library, Way, measure_operand_bytes
+from benchmarks.regime_questions import FORMS, Question, QuestionDraw
 from benchmarks.regime_report import format_report
 from benchmarks.regime_tables import (
     DENSITIES,
     REAL_FILE,
+    REAL_LAYOUTS,
     SHARED_DATA,
     SYNTHETIC_LAYOUTS,
+    Masks,
     RegimeTable,
     TagClass,
     classify_tags,
+    read_densities,
     read_masks,
     write_table,
 )
@@ -46,15 +49,14 @@ from benchmarks.report import describe_environment, make_parser, open_folder
 from benchmarks.timing import fastest_times, run_in_process
 
 DEVICES, QUICK_DEVICES = 4_000_000, 200_000
-ROUND_QUESTIONS = 8
+ROUND_QUESTIONS, MIN_QUESTIONS = 8, 4
 MAX_SLOW_SECONDS = 0.4  # of one variant; those that have taken it are not asked again
 QUICK_ROUNDS = 3
-EXTRA_ROUNDS = 4  # in which rows are listed, and new expressions and texts are counted
+SLOW_CALL_SECONDS, SLOW_QUESTIONS = 0.05, 3
+EXTRA_QUESTIONS, EXTRA_ROUNDS = 4, 6  # in which rows are listed, and new expressions and texts are counted
 LISTED_FORMS = ("and2", "nest")
-TABLE_FILE, INDEX_FOLDER = "table.parquet", "devices.index"
+TABLE_FOLDER, INDEX_FOLDER, WRITTEN_FILE = "table", "devices.index", "table.written"
 CELL_KEY = ("table", "tags", "form", "measure")
-
-Way: TypeAlias = tuple[str, Callable[[Question], Calls], NDArray[np.uint32] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +89,21 @@ class Cell:
 
 
 class Times:
-    """Seconds of a question in each round, by library and variant."""
+    """Seconds of a question in each round, by library and variant, and the questions and their answers."""
 
     def __init__(self) -> None:
-        self.by_way: dict[tuple[str, str], list[float]] = {}
+        self.seconds: dict[tuple[str, str], list[float]] = {}
+        self.questions: list[Question] = []
+        self.answers: list[int] = []
 
     def is_slow(self, way: tuple[str, str]) -> bool:
         """Return whether *way* has taken its share of time."""
-        return sum(self.by_way.get(way, ())) * ROUND_QUESTIONS > MAX_SLOW_SECONDS
+        return sum(self.seconds.get(way, ())) * ROUND_QUESTIONS > MAX_SLOW_SECONDS
 
     def summarize(self) -> dict[str, dict[str, float]]:
         """Return the lower quartile of each way."""
         found: dict[str, dict[str, float]] = {}
-        for (library, variant), seconds in self.by_way.items():
+        for (library, variant), seconds in self.seconds.items():
             found.setdefault(library, {})[variant] = float(np.quantile(seconds, 0.25, method="lower"))
         return found
 
@@ -112,112 +116,112 @@ def measure_bandwidth() -> float:
 
 def measure_table(table: RegimeTable, folder: Path, settings: Settings) -> dict[str, Any]:
     """Measure all questions about one table, in this process."""
-    masks = read_masks(table, folder / TABLE_FILE)
-    classes = classify_tags(table, masks)
-    masks = {tag: masks[tag] for tag in dict.fromkeys(tag for tag_class in classes for tag in tag_class.tags)}
-    bandwidth = measure_bandwidth()
-    libraries = [
-        library
-        for peer in dict.fromkeys((OURS, *settings.peers))
-        for library in LOADERS[peer](masks, folder / INDEX_FOLDER, settings.threads)
-    ]
-    cells = [
-        cell
-        for tag_class in classes
-        for form in settings.forms
-        for cell in measure_form(table, tag_class, FORMS[form], libraries, masks, settings.rounds, bandwidth)
-    ]
-    return {"cells": [asdict(cell) for cell in cells], "bandwidth": bandwidth, "peak_bytes": peak_bytes()}
+    classes, masks = read_classes(table, folder)
+    peers = dict.fromkeys((OURS, *settings.peers))
+    libraries = [library for peer in peers for library in LOADERS[peer](masks, folder / INDEX_FOLDER, settings.threads)]
+    cells = measure_questions(table, classes, masks, libraries, settings.forms, settings.rounds)
+    return {"cells": cells, "bandwidth": measure_bandwidth(), "peak_bytes": peak_bytes()}
 
 
-def measure_form(
+def read_classes(table: RegimeTable, folder: Path) -> tuple[list[TagClass], Masks]:
+    """Return the tags to ask about, and the devices that have them."""
+    classes = classify_tags(table, read_densities(folder / TABLE_FOLDER))
+    return classes, read_masks(folder / TABLE_FOLDER, tuple(dict.fromkeys(tag for one in classes for tag in one.tags)))
+
+
+def measure_questions(
     table: RegimeTable,
-    tag_class: TagClass,
-    form: Form,
-    libraries: list[Library],
+    classes: list[TagClass],
     masks: Masks,
+    libraries: list[Library],
+    forms: Iterable[str],
     rounds: int,
-    bandwidth: float,
-) -> Iterator[Cell]:
-    """Measure one form over tags of one class; nothing if there are too few tags for a round."""
-    questions = draw_questions(form, tag_class.tags, seed=15)
-    counted, listed, answers = Times(), Times(), list[float]()
-    compared = [library for library in libraries if library.name not in (NEW, TEXT)]
-    asked: list[Question] = []
+) -> list[dict[str, Any]]:
+    """Measure all forms over all classes of tags. Return the cells as JSON data."""
+    draw, bandwidth, operand_bytes = QuestionDraw(), measure_bandwidth(), measure_operand_bytes(masks)
+    device_count, cells = len(next(iter(masks.values()))), list[Cell]()
+    for tag_class in classes:
+        for name in forms:
+            questions = draw.iter_questions(FORMS[name], tag_class.tags)
+            for measure, times in ask_rounds(questions, libraries, rounds, name in LISTED_FORMS).items():
+                read_bytes = float(np.mean([sum(operand_bytes[tag] for tag in one.tags) for one in times.questions]))
+                answer, limit, seconds = float(np.mean(times.answers)), read_bytes / bandwidth, times.summarize()
+                key = table.name, table.layout, tag_class.label, name, measure
+                cells.append(Cell(*key, device_count, answer, read_bytes, limit, seconds))
+                print(f"  {table.name}, {tag_class.label}: {name}, {measure}", file=sys.stderr, flush=True)
+    return [asdict(cell) for cell in cells]
+
+
+def ask_rounds(
+    questions: Iterator[Question], libraries: list[Library], rounds: int, is_listed: bool
+) -> dict[str, Times]:
+    """Ask all libraries the same questions in each round, and expressions and texts that are new others."""
+    counted, listed = Times(), Times()
+    news = [library for library in libraries if library.name in (NEW, TEXT)]
+    counts = [library.way_to_count() for library in libraries if library not in news]
+    lists = [way for library in libraries if (way := library.way_to_list())] if is_listed else []
+    gc.collect()
+    gc.disable()
     for number in range(rounds):
-        drawn = list(islice(questions, ROUND_QUESTIONS))
-        if len(drawn) < ROUND_QUESTIONS:
+        if len(drawn := list(islice(questions, ROUND_QUESTIONS))) < MIN_QUESTIONS:
             break
-        asked += drawn
-        answers += measure_round([(library.name, library.count, None) for library in compared], drawn, counted)
-        if number >= EXTRA_ROUNDS:
-            continue
-        for library in libraries:
-            if library.name in (NEW, TEXT):
-                measure_round([(library.name, library.count, None)], list(islice(questions, ROUND_QUESTIONS)), counted)
-        if form.name in LISTED_FORMS:
-            lists = [(library.name, library.rows, library.order) for library in compared if library.rows]
-            measure_round(lists, list(islice(questions, ROUND_QUESTIONS)), listed)
-    for measure, times in (("count", counted), ("rows", listed)):
-        if not times.by_way:
-            continue
-        operand_bytes = measure_operand_bytes(masks, asked)
-        yield Cell(
-            table.name,
-            table.layout,
-            tag_class.label,
-            form.name,
-            measure,
-            len(masks[tag_class.tags[0]]),
-            float(np.mean(answers)),
-            operand_bytes,
-            operand_bytes / bandwidth,
-            times.summarize(),
-        )
-        print(f"  {table.name}, {tag_class.label}: {form.name}, {measure}", file=sys.stderr, flush=True)
+        measure_round(counts, drawn, counted)
+        if number < EXTRA_ROUNDS:
+            for library in news:
+                measure_round([library.way_to_count()], list(islice(questions, EXTRA_QUESTIONS)), counted)
+            measure_round(lists, list(islice(questions, EXTRA_QUESTIONS)), listed)
+    gc.enable()
+    return {name: times for name, times in (("count", counted), ("rows", listed)) if times.seconds}
 
 
-def measure_round(ways: list[Way], questions: list[Question], times: Times) -> list[float]:
-    """Ask all *questions* in each way. Return the answers, which must be the same: numbers, or numbers of rows."""
-    expected: list[Any] = []
-    for name, make_calls, order in ways if questions else []:
+def measure_round(ways: list[Way], questions: list[Question], times: Times) -> None:
+    """Ask all *questions* in each way. All answers must be the same."""
+    expected: list[tuple[int, ...]] = []
+    for name, make_calls, order in ways if questions else ():
         calls = [make_calls(question) for question in questions]
         for variant in calls[0]:
             if times.is_slow((name, variant)):
                 continue
             seconds, found = _time_calls([by_variant[variant] for by_variant in calls])
-            times.by_way.setdefault((name, variant), []).append(seconds / len(questions))
+            times.seconds.setdefault((name, variant), []).append(seconds)
             answers = [_summarize_answer(answer, order) for answer in found]
             expected = expected or answers
             texts = [question.text for question in questions]
-            assert answers == expected, f"{name}, {variant}: {answers} for {texts}, and not {expected}"
-    return [answer[0] if isinstance(answer, tuple) else answer for answer in expected]
+            assert answers == expected[: len(answers)], f"{name}, {variant}: {answers} for {texts}, and not {expected}"
+    times.questions += questions if expected else []
+    times.answers += [answer[0] for answer in expected]
 
 
 def _time_calls(calls: list[Callable[[], Any]]) -> tuple[float, list[Any]]:
-    gc.collect()
-    gc.disable()
+    """Return the seconds of a call, and what the calls return; of slow ones only a few are made."""
     start = time.perf_counter()
-    found = [call() for call in calls]
+    found = [calls[0]()]
+    if time.perf_counter() - start > SLOW_CALL_SECONDS:
+        calls = calls[:SLOW_QUESTIONS]
+    found += [call() for call in calls[1:]]
     seconds = time.perf_counter() - start
-    gc.enable()
-    return seconds, found
+    return seconds / len(found), found
 
 
-def _summarize_answer(answer: Any, order: NDArray[np.uint32] | None) -> Any:
-    """Return a count as it is; of rows their number, their sum and their bits."""
+def _summarize_answer(answer: Any, order: NDArray[np.uint32] | None) -> tuple[int, ...]:
+    """Return a count; of rows their number, their sum and their bits."""
     if not isinstance(answer, np.ndarray):
-        return answer
+        return (answer,)
     rows = answer if order is None else order[answer]
     return len(rows), int(rows.sum(dtype=np.uint64)), int(np.bitwise_xor.reduce(rows, initial=0))
 
 
+def table_folder(folder: Path, table: RegimeTable, device_count: int) -> Path:
+    return folder / f"{table.name} {device_count}".replace(" %", "%").replace(" ", "-").replace(",", "")
+
+
 def build_table(table: RegimeTable, folder: Path, device_count: int) -> None:
     """Write the table unless it is there, and build the index of it."""
-    if not (folder / TABLE_FILE).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_table(table, folder / TABLE_FILE, device_count)
-    DeviceIndex.build(folder / TABLE_FILE, folder / INDEX_FOLDER, replace=True)
+    if not (folder / WRITTEN_FILE).exists():
+        (folder / TABLE_FOLDER).mkdir(parents=True, exist_ok=True)
+        write_table(table, folder / TABLE_FOLDER, device_count)
+        (folder / WRITTEN_FILE).touch()
+    DeviceIndex.build(folder / TABLE_FOLDER, folder / INDEX_FOLDER, replace=True)
 
 
 def list_tables(options: argparse.Namespace) -> tuple[list[RegimeTable], dict[str, str]]:
@@ -226,6 +230,8 @@ def list_tables(options: argparse.Namespace) -> tuple[list[RegimeTable], dict[st
     for layout in options.layouts:
         if layout in SYNTHETIC_LAYOUTS:
             tables += [RegimeTable(layout, density) for density in options.densities]
+        elif layout not in REAL_LAYOUTS:
+            raise SystemExit(f"no layout {layout!r}; there are {', '.join((*SYNTHETIC_LAYOUTS, *REAL_LAYOUTS))}")
         elif (SHARED_DATA / REAL_FILE).exists():
             tables.append(RegimeTable(layout))
         else:
@@ -242,7 +248,7 @@ def run_benchmark(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     measured: dict[str, Any] = {**describe_environment(), "devices": options.devices, "skipped": skipped, "cells": []}
     for number, table in enumerate(tables, 1):
         print(f"{number} of {len(tables)}: {table.name}", file=sys.stderr, flush=True)
-        place = folder / f"{table.name} {options.devices}".replace(" ", "-").replace(",", "").replace("%", "percent")
+        place = table_folder(folder, table, options.devices)
         run_in_process(build_table, table, place, options.devices, threads=options.threads)
         found = run_in_process(measure_table, table, place, settings, threads=options.threads)
         measured["cells"] += found["cells"]
@@ -269,7 +275,7 @@ def parse_options() -> argparse.Namespace:
     parser = make_parser(__doc__, "threads", "folder", "json")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_DEVICES:,} devices and three rounds")
     parser.add_argument("--devices", type=float, default=DEVICES)
-    parser.add_argument("--layouts", type=split, default=(*SYNTHETIC_LAYOUTS, "real"))
+    parser.add_argument("--layouts", type=split, default=(*SYNTHETIC_LAYOUTS, *REAL_LAYOUTS))
     parser.add_argument("--densities", type=lambda text: tuple(map(float, split(text))), default=DENSITIES)
     parser.add_argument("--forms", type=split, default=tuple(FORMS))
     parser.add_argument("--peers", type=split, default=tuple(LOADERS))

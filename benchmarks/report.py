@@ -30,11 +30,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def describe_environment() -> dict[str, Any]:
     """The date, the commit, the machine and the versions."""
-    described = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    commit = subprocess.run(described, capture_output=True, text=True, cwd=Path(__file__).parent, check=True)
     return {
         "date": date.today().isoformat(),
-        "commit": commit.stdout.strip(),
+        "commit": describe_commit(),
         "machine": {
             "cpu": _cpu_model(),
             "cores": os.cpu_count(),
@@ -43,6 +41,14 @@ def describe_environment() -> dict[str, Any]:
         },
         "versions": {"python": platform.python_version()} | _installed_versions(),
     }
+
+
+def describe_commit() -> str:
+    """The commit, and whether files differ from it."""
+    described = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(
+        described, capture_output=True, text=True, cwd=Path(__file__).parent, check=True
+    ).stdout.strip()
 
 
 def _installed_versions() -> dict[str, str]:
