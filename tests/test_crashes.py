@@ -301,7 +301,7 @@ from audience import DeviceIndex
 from audience.index.ingest import build
 from audience.index.changes import compaction
 build.MAX_SHARD_DEVICES = compaction.MAX_SHARD_DEVICES = 5
-compaction.COMPACTION_TIERS = ()  # what is small stays, for compact to find
+compaction.GROWTH = 1 << 20  # what is small stays, for compact to find
 index = DeviceIndex.open(sys.argv[1])
 ids = index.resolve("everyone").ids()
 for number in range(1, int(sys.argv[2]) + 1):

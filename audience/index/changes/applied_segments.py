@@ -7,8 +7,9 @@ from audience.errors import ExpressionError, Problem
 from audience.index.changes.segments import require_distinct_paths
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage.id_lists import write_id_list
-from audience.index.storage.manifest import Manifest, publish_successor
+from audience.index.storage.manifest import Manifest
 from audience.index.storage.published import Storage
+from audience.index.storage.retention import publish_successor
 from audience.index.storage.snapshot import Snapshot
 from audience.index.storage.write_lock import lock_for_update
 from audience.language.ast import Everyone, Expr, Ids, Segment
@@ -133,10 +134,9 @@ def apply_segments(
         changes = compare_segments(segments, Snapshot(storage, manifest))
         if not changes:
             return changes
-        number = publish_successor(
-            storage, manifest, _replace_segments(storage, manifest, changes), _describe_changes(changes)
-        )
-        return replace(changes, snapshot=number)
+        changed = _replace_segments(storage, manifest, changes)
+        published = publish_successor(storage, manifest, changed, _describe_changes(changes))
+        return replace(changes, snapshot=published.number)
 
 
 def _require_same_segments(reviewed: Manifest, current: Manifest) -> None:

@@ -1,8 +1,11 @@
 """Compact shards: drop deleted rows and merge small shards.
 
+A change writes a small shard, a delta. Deltas of about the same size are merged, so that a device is written again
+only when its shard has grown some times larger, and the number of deltas grows with the logarithm of their devices.
+Large shards take no part until a delta has become large itself.
+
 A shard with few deleted rows is left as it is; queries exclude them. If it has more, all its bitmaps are rewritten
-with new row numbers in the same order. Small shards are decoded to tables and merged, because each shard costs some
-microseconds in every query.
+with new row numbers in the same order.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,24 +29,42 @@ from audience.index.storage.shard_writer import EncodedAttribute, write_shard_fi
 from audience.progress import Progress
 
 MAX_DELETED_RATIO = 1 / 64  # of the rows of a shard that is left as it is
-# (fraction, allowed): so many groups may be smaller than 1/fraction of a full shard; more of them are merged.
-COMPACTION_TIERS = ((64, 1), (8, 2), (2, 1))
+MAX_DELETED_DELTA_RATIO = 1 / 8  # the same for a delta, which is merged before long
+DELTA_FRACTION = 8  # a shard of less than this part of a full one is a delta
+MEDIUM_FRACTION = 2  # one shard may be between that part of a full one and this part
+GROWTH = 4  # so many deltas of one size class are merged; each class is so many times larger than the one before
 
 ShardGroup: TypeAlias = list[Shard]  # shards that are merged into one
 ShardDestination: TypeAlias = tuple[Storage, Iterator[str]]  # where new shards are written, and names for them
 
 
 def plan_light_compaction(shards: Sequence[Shard]) -> list[ShardGroup]:
-    """Group *shards* after a change: small ones are merged if there are more of them than `COMPACTION_TIERS` allows.
+    """Group *shards* after a change: deltas of one size are merged if there are several, others as in the tiers.
 
     A shard without devices is left out, unless there is no other.
     """
     groups = [[shard] for shard in shards if shard.device_count] or [[shard] for shard in shards[:1]]
-    for fraction, allowed in COMPACTION_TIERS:
-        small = [group for group in groups if _count_devices(group) * fraction < MAX_SHARD_DEVICES]
-        if len(small) > allowed:
-            groups = [group for group in groups if group not in small] + _merge_groups(small)
+    delta_bound, medium_bound = MAX_SHARD_DEVICES / DELTA_FRACTION, MAX_SHARD_DEVICES / MEDIUM_FRACTION
+    low = 1.0
+    while low < delta_bound:
+        high = min(low * GROWTH, delta_bound)
+        if len(_groups_between(groups, low, high)) >= GROWTH:
+            groups = _merge_between(groups, 0, high)
+        low = high
+    if len(_groups_between(groups, delta_bound, medium_bound)) > 1:
+        groups = _merge_between(groups, delta_bound, medium_bound)
     return groups
+
+
+def _groups_between(groups: Iterable[ShardGroup], low: float, high: float) -> list[ShardGroup]:
+    """Return the groups that have at least *low* and fewer than *high* devices."""
+    return [group for group in groups if low <= _count_devices(group) < high]
+
+
+def _merge_between(groups: Sequence[ShardGroup], low: float, high: float) -> list[ShardGroup]:
+    """Merge the groups that have at least *low* and fewer than *high* devices."""
+    merged = _groups_between(groups, low, high)
+    return [group for group in groups if group not in merged] + _merge_groups(merged)
 
 
 def plan_full_compaction(shards: Sequence[Shard]) -> list[ShardGroup]:
@@ -69,11 +90,13 @@ def _merge_groups(groups: Sequence[ShardGroup]) -> list[ShardGroup]:
 
 def select_stale_groups(groups: Iterable[ShardGroup]) -> list[ShardGroup]:
     """Return the groups that slow down queries: of several shards, or with more than a few deleted rows."""
-    return [
-        group
-        for group in groups
-        if len(group) > 1 or len(group[0].deleted or ()) > group[0].row_count * MAX_DELETED_RATIO
-    ]
+    return [group for group in groups if len(group) > 1 or _has_many_deleted(group[0])]
+
+
+def _has_many_deleted(shard: Shard) -> bool:
+    is_delta = shard.row_count * DELTA_FRACTION < MAX_SHARD_DEVICES
+    ratio = MAX_DELETED_DELTA_RATIO if is_delta else MAX_DELETED_RATIO
+    return len(shard.deleted or ()) > shard.row_count * ratio
 
 
 def select_fragmented_groups(groups: Iterable[ShardGroup]) -> list[ShardGroup]:

@@ -47,11 +47,8 @@ class IndexChanges:
         Everything that was read of shared shards stays in memory.
         """
         held = self.snapshot
-        newer = open_snapshot(held.storage, held, cache_bytes=held.cache.max_bytes, threads=held.threads)
-        is_newer = newer.manifest != held.manifest
-        if is_newer:
-            self.snapshot = newer
-        return is_newer
+        self.snapshot = open_snapshot(held.storage, held, cache_bytes=held.cache.max_bytes, threads=held.threads)
+        return self.snapshot is not held
 
     def update(
         self,
@@ -92,7 +89,7 @@ class IndexChanges:
         """
         roles = ColumnRoles(tokens={}, ignore=tuple(ignore))
         result = update_devices(
-            self.snapshot.storage,
+            self.snapshot,
             source,
             roles,
             vendor_names(),
@@ -133,7 +130,7 @@ class IndexChanges:
         >>> index.tag(["t1", "t9"], add="vip")
         UpdateResult(snapshot=2, changed=1, added=0, removed=0, unknown=1)
         """
-        result = tag_devices(self.snapshot.storage, ids, add, remove, wait, progress)
+        result = tag_devices(self.snapshot, ids, add, remove, wait, progress)
         self.refresh()
         return result
 
@@ -155,7 +152,7 @@ class IndexChanges:
         >>> index.remove(["t1"]).removed, len(index)
         (1, 1)
         """
-        result = remove_devices(self.snapshot.storage, ids, wait, progress)
+        result = remove_devices(self.snapshot, ids, wait, progress)
         self.refresh()
         return result
 
@@ -177,7 +174,7 @@ class IndexChanges:
         >>> index.compact().snapshot, index.history()[-1].description
         (3, 'compact: 1 shards are 1 now')
         """
-        result = compact_index(self.snapshot.storage, wait, progress)
+        result = compact_index(self.snapshot, wait, progress)
         self.refresh()
         return result
 

@@ -7,15 +7,14 @@ from audience._fs.atomic import atomic_folder
 from audience.errors import InvalidIndexError, Problem
 from audience.index.changes.compaction import plan_full_compaction, select_fragmented_groups
 from audience.index.changes.session import UpdateResult, UpdateSession
-from audience.index.storage.layout import HISTORY_FOLDER, OWNED_NAMES, SHARDS_FOLDER, history_file, shard_file
+from audience.index.storage.layout import OWNED_NAMES, history_file, shard_file
 from audience.index.storage.manifest import (
-    Manifest,
     load_current_manifest,
     publish_manifest,
-    publish_successor,
     read_manifest,
 )
 from audience.index.storage.published import LocalStorage, Storage
+from audience.index.storage.retention import delete_snapshots, list_snapshot_numbers, publish_successor
 from audience.index.storage.snapshot import Snapshot, open_snapshot
 from audience.index.storage.write_lock import lock_for_update
 from audience.progress import Progress
@@ -33,19 +32,12 @@ class SnapshotInfo:
 
 def list_snapshots(storage: Storage) -> list[SnapshotInfo]:
     """Return the kept snapshots, oldest first; the last one is current."""
-    numbers = _list_snapshot_numbers(storage, load_current_manifest(storage))
+    numbers = list_snapshot_numbers(storage, load_current_manifest(storage))
     manifests = [read_manifest(storage, history_file(number)) for number in numbers]
     return [
         SnapshotInfo(manifest.number, manifest.created, manifest.description, manifest.device_count)
         for manifest in manifests
     ]
-
-
-def _list_snapshot_numbers(storage: Storage, current: Manifest) -> list[int]:
-    """Return the numbers of the kept snapshots; a file with a higher number than *current* was never published."""
-    stems = [name.removesuffix(".json") for name in storage.list(HISTORY_FOLDER) if name.endswith(".json")]
-    numbers = [int(stem) for stem in stems if stem.isdecimal()]
-    return sorted(number for number in numbers if number <= current.number)
 
 
 def restore_snapshot(storage: Storage, number: int, wait: float) -> int:
@@ -57,13 +49,13 @@ def restore_snapshot(storage: Storage, number: int, wait: float) -> int:
         LockedError: Another process changes the index.
     """
     with lock_for_update(storage, "restore", wait) as manifest:
-        numbers = _list_snapshot_numbers(storage, manifest)
+        numbers = list_snapshot_numbers(storage, manifest)
         if number not in numbers:
             message = f"{storage.location} keeps no snapshot {number}"
             raise InvalidIndexError(Problem("no-snapshot", message, hint=f"it keeps {', '.join(map(str, numbers))}"))
         old = read_manifest(storage, history_file(number))
         Snapshot(storage, old).verify()
-        return publish_successor(storage, manifest, old, f"restore {number}: {old.description}")
+        return publish_successor(storage, manifest, old, f"restore {number}: {old.description}").number
 
 
 def backup_snapshot(storage: Storage, destination: Path) -> int:
@@ -95,30 +87,18 @@ def vacuum_snapshots(storage: Storage, keep: int, wait: float) -> list[str]:
         message = f"cannot keep {keep} snapshots"
         raise InvalidIndexError(Problem("bad-option", message, hint="keep 1 or more"))
     with lock_for_update(storage, "vacuum", wait) as manifest:
-        numbers = _list_snapshot_numbers(storage, manifest)[-keep:]
-        kept = [read_manifest(storage, history_file(number)) for number in numbers]
-        history_files = {Path(history_file(number)).name for number in numbers}
-        deleted = _delete_other_files(storage, HISTORY_FOLDER, history_files)  # before the files that they name
-        deleted += _delete_other_files(storage, SHARDS_FOLDER, {name for old in kept for name in old.file_names()})
-        storage.delete_manifest_draft()
-        return deleted
+        numbers = list_snapshot_numbers(storage, manifest)[-keep:]
+        return delete_snapshots(storage, [read_manifest(storage, history_file(number)) for number in numbers])
 
 
-def _delete_other_files(storage: Storage, folder: str, kept_names: set[str]) -> list[str]:
-    """Delete all files of *folder* but *kept_names*, durably. Return their names."""
-    names = [name for name in storage.list(folder) if name not in kept_names]
-    storage.delete(folder, names)
-    return names
-
-
-def compact_index(storage: Storage, wait: float, progress: Progress) -> UpdateResult:
+def compact_index(opened: Snapshot, wait: float, progress: Progress) -> UpdateResult:
     """Rewrite shards that have deleted rows, and merge small ones.
 
     Raises:
         LockedError: Another process changes the index.
     """
-    with lock_for_update(storage, "compact", wait) as manifest:
-        session = UpdateSession.start(storage, manifest, progress)
+    with lock_for_update(opened.storage, "compact", wait) as manifest:
+        session = UpdateSession.start(opened, manifest, progress)
         groups = plan_full_compaction(session.shards)
         shards = session.rewrite_shards(groups, select_fragmented_groups(groups), manifest.columns)
         if shards == session.shards:

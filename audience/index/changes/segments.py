@@ -6,8 +6,8 @@ from dataclasses import replace
 from audience.errors import ExpressionError, Problem
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage.id_lists import write_id_list
-from audience.index.storage.manifest import publish_successor
 from audience.index.storage.published import Storage
+from audience.index.storage.retention import publish_successor
 from audience.index.storage.snapshot import Snapshot
 from audience.index.storage.write_lock import lock_for_update
 from audience.language.ast import Expr, IdFile, Segment
@@ -35,7 +35,7 @@ def save_segment(storage: Storage, name: str, expr: Expr, wait: float) -> int:
         segments = {**manifest.segments, name: render(expr)}
         changed = replace(manifest, segments=segments, segment_files=segment_files)
         validate_and_expand(Segment(name), Snapshot(storage, changed))
-        return publish_successor(storage, manifest, changed, f"segment {render(Segment(name))} saved")
+        return publish_successor(storage, manifest, changed, f"segment {render(Segment(name))} saved").number
 
 
 def require_distinct_paths(files: Sequence[IdFile]) -> None:
@@ -62,7 +62,7 @@ def drop_segment(storage: Storage, name: str, wait: float) -> int:
         remaining = {other: text for other, text in manifest.segments.items() if other != name}
         segment_files = {other: lists for other, lists in manifest.segment_files.items() if other != name}
         changed = replace(manifest, segments=remaining, segment_files=segment_files)
-        return publish_successor(storage, manifest, changed, f"segment {render(Segment(name))} dropped")
+        return publish_successor(storage, manifest, changed, f"segment {render(Segment(name))} dropped").number
 
 
 def _reject_if_referenced(name: str, snapshot: Snapshot) -> None:

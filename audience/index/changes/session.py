@@ -25,13 +25,14 @@ from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap, RowNumbers
 from audience.index.storage.deleted_rows import write_deleted_rows
-from audience.index.storage.manifest import Manifest, publish_manifest, timestamp_now
+from audience.index.storage.manifest import Manifest
 from audience.index.storage.published import Storage
+from audience.index.storage.retention import publish_successor
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.progress import Progress
 
-MAX_INLINE_COMPACT_DEVICES = 1 << 18  # compaction of more devices takes a second or more
+MAX_INLINE_COMPACT_DEVICES = 1 << 13  # compaction of more devices takes a tenth of a second or more
 
 ShardMatches: TypeAlias = tuple[Shard, pl.DataFrame]  # a shard, and its rows that match some ids
 
@@ -62,10 +63,11 @@ class UpdateSession:
     progress: Progress
 
     @classmethod
-    def start(cls, storage: Storage, manifest: Manifest, progress: Progress) -> "UpdateSession":
-        """Open the snapshot of *manifest*, which the caller has locked."""
+    def start(cls, opened: Snapshot, manifest: Manifest, progress: Progress) -> "UpdateSession":
+        """Open the snapshot of *manifest*, which the caller has locked; shards that *opened* has are shared with it."""
         names = (f"{manifest.number + 1:08}-{number:05}" for number in count())
-        return cls(storage, manifest, list(Snapshot(storage, manifest).shards), names, progress)
+        shards = list(Snapshot(opened.storage, manifest, opened).shards)
+        return cls(opened.storage, manifest, shards, names, progress)
 
     def write_new_shard(self, table: DeviceTable) -> Shard:
         """Write the devices of *table* to a new shard."""
@@ -83,19 +85,14 @@ class UpdateSession:
         device_count = sum(shard.device_count for shard in shards)
         reject_too_many_devices(device_count)
         deleted = {shard.name: shard.deleted for shard in shards if shard.deleted}
-        manifest = Manifest(
-            number,
-            timestamp_now(),
-            description,
-            device_count,
-            tuple(columns),
-            tuple(shard.files for shard in shards),
-            self.manifest.timezone,
-            write_deleted_rows(self.storage, number, deleted),
-            self.manifest.segments,
-            self.manifest.segment_files,
+        changed = replace(
+            self.manifest,
+            device_count=device_count,
+            columns=tuple(columns),
+            shards=tuple(shard.files for shard in shards),
+            deleted_rows=write_deleted_rows(self.storage, number, deleted),
         )
-        return publish_manifest(self.storage, manifest, self.manifest)
+        return publish_successor(self.storage, self.manifest, changed, description)
 
     def publish_compacted(
         self, shards: Sequence[Shard], operation: str, details: str, columns: Sequence[Column]

@@ -18,7 +18,6 @@ from audience.index.changes.session import (
     locate_ids,
 )
 from audience.index.changes.update import MAX_CHUNK_DEVICES
-from audience.index.ingest.build import MAX_SHARD_DEVICES
 from audience.index.ingest.cast import name_flags
 from audience.index.ingest.decode import decode_rows, new_categories
 from audience.index.ingest.encode import DeviceTable
@@ -27,23 +26,23 @@ from audience.index.schema.columns import Column, select_device_id_columns
 from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import RowNumbers
 from audience.index.storage.list_columns import as_lists
-from audience.index.storage.published import Storage
 from audience.index.storage.shard import Shard
+from audience.index.storage.snapshot import Snapshot
 from audience.index.storage.write_lock import lock_for_update
 from audience.language.attribute_names import UNTYPED
 from audience.progress import Progress
 
-SMALL_SHARD_RATIO = 8  # a shard of less than this part of a full one is small
+MAX_RETAGGED_DEVICES = 1 << 12  # a shard of fewer is rewritten as fast as some of its devices are
 USUAL_TAG_COLUMNS = ("tags", "tag", "xg_user_define")  # usual names of columns of bare tags
 
 
 def tag_devices(
-    storage: Storage, ids: Iterable[str], add: Iterable[str], remove: Iterable[str], wait: float, progress: Progress
+    opened: Snapshot, ids: Iterable[str], add: Iterable[str], remove: Iterable[str], wait: float, progress: Progress
 ) -> UpdateResult:
     """Add the bare tags *add* to the devices with *ids*, and remove the tags *remove* from them.
 
     Args:
-        storage: Storage of the index.
+        opened: Snapshot of the index; what it has read is not read again.
         ids: Device ids, of any vendor.
         add: Tags to add.
         remove: Tags to remove.
@@ -57,9 +56,9 @@ def tag_devices(
     tags_to_add, tags_to_remove = _validate_tag_names(add), _validate_tag_names(remove)
     _reject_conflicting_tags(tags_to_add, tags_to_remove)
     wanted = _deduplicate_ids(ids)
-    with lock_for_update(storage, "tag", wait) as manifest:
+    with lock_for_update(opened.storage, "tag", wait) as manifest:
         progress("tagging devices", 0, 0)
-        session = UpdateSession.start(storage, manifest, progress)
+        session = UpdateSession.start(opened, manifest, progress)
         matches = locate_ids(session.shards, select_device_id_columns(manifest.id_columns), wanted)
         column_of_tag = _assign_tag_columns(session.shards, manifest.columns, [*tags_to_add, *tags_to_remove])
         columns = list(dict.fromkeys((*manifest.columns, *(column_of_tag[tag] for tag in tags_to_add))))
@@ -75,7 +74,7 @@ def tag_devices(
                 column_of_tag,
                 tags_to_add,
                 tags_to_remove,
-                (storage, next(session.shard_names)),
+                (session.storage, next(session.shard_names)),
             )
             for shard, rows in changing
             if _is_retagged_whole(shard, rows)
@@ -96,17 +95,16 @@ def tag_devices(
 def _is_retagged_whole(shard: Shard, rows: pl.DataFrame) -> bool:
     """Return whether a shard is rewritten with its new tags, because it is small or many of its devices change.
 
-    Devices that move to a new shard are decoded and encoded in every column, and so is a small shard that they leave.
+    Devices that move to a new shard are decoded and encoded in every column.
     """
-    is_small = shard.row_count * SMALL_SHARD_RATIO < MAX_SHARD_DEVICES
-    return is_small or len(rows) > shard.row_count * MAX_DELETED_RATIO
+    return shard.row_count < MAX_RETAGGED_DEVICES or len(rows) > shard.row_count * MAX_DELETED_RATIO
 
 
-def remove_devices(storage: Storage, ids: Iterable[str], wait: float, progress: Progress) -> UpdateResult:
+def remove_devices(opened: Snapshot, ids: Iterable[str], wait: float, progress: Progress) -> UpdateResult:
     """Remove the devices with *ids* from the index.
 
     Args:
-        storage: Storage of the index.
+        opened: Snapshot of the index; what it has read is not read again.
         ids: Device ids, of any vendor.
         wait: Seconds to wait for another writer.
         progress: Progress callback.
@@ -116,9 +114,9 @@ def remove_devices(storage: Storage, ids: Iterable[str], wait: float, progress: 
         LockedError: Another process changes the index.
     """
     wanted = _deduplicate_ids(ids)
-    with lock_for_update(storage, "remove", wait) as manifest:
+    with lock_for_update(opened.storage, "remove", wait) as manifest:
         progress("removing devices", 0, 0)
-        session = UpdateSession.start(storage, manifest, progress)
+        session = UpdateSession.start(opened, manifest, progress)
         matches = locate_ids(session.shards, select_device_id_columns(manifest.id_columns), wanted)
         unknown = _count_unknown_ids(wanted, matches)
         removed = sum(len(distinct_rows(rows)) for _, rows in matches)
@@ -178,18 +176,25 @@ def _assign_tag_columns(shards: Sequence[Shard], columns: Sequence[Column], tags
     #   column   values of devices            kind of column
     #   tags     ["male", "vip"], ["male"]    list: has tags that are not its own name
     #   beta     true, false                  flag: has the tag `beta` or no tag
+    tags = list(tags)
     tag_columns = {column.name_in_table: column for column in columns if column.role == "tags"}
-    sources = id_search.collect_tag_sources(shards)
-    default = _default_tag_column(tag_columns, sources, columns)
-    return {tag: tag_columns[min(sources[tag])] if sources.get(tag) else tag_columns.get(tag, default) for tag in tags}
+    sources = id_search.collect_tag_sources(shards, tags)
+    known = {tag: tag_columns[min(columns)] for tag, columns in sources.items() if columns}
+    known |= {tag: tag_columns[tag] for tag in tags if tag not in known and tag in tag_columns}
+    unknown = [tag for tag in tags if tag not in known]
+    return known | (dict.fromkeys(unknown, _default_tag_column(tag_columns, shards, columns)) if unknown else {})
 
 
 def _default_tag_column(
-    tag_columns: Mapping[str, Column], sources: Mapping[str, set[str]], columns: Sequence[Column]
+    tag_columns: Mapping[str, Column], shards: Sequence[Shard], columns: Sequence[Column]
 ) -> Column:
     """Return the column of tags that no column has yet: one of a usual name, else a list, else a new column."""
+    usual = [name for name in USUAL_TAG_COLUMNS if name in tag_columns]
+    if usual:
+        return tag_columns[usual[0]]
+    sources = id_search.collect_tag_sources(shards)
     list_columns = {column for tag, names in sources.items() for column in names if column != tag}
-    for name in (*USUAL_TAG_COLUMNS, *(name for name in tag_columns if name in list_columns)):
+    for name in (name for name in tag_columns if name in list_columns):
         if name in tag_columns:
             return tag_columns[name]
     taken = {column.name_in_table for column in columns}

@@ -29,8 +29,8 @@ from audience.index.ingest.table_opening import open_table
 from audience.index.schema.column_roles import ColumnRoles, require_unique_names
 from audience.index.schema.columns import KEY_COLUMN, Column
 from audience.index.storage.manifest import Manifest
-from audience.index.storage.published import Storage
 from audience.index.storage.shard import Shard
+from audience.index.storage.snapshot import Snapshot
 from audience.index.storage.write_lock import lock_for_update
 from audience.language.suggest import did_you_mean
 from audience.progress import Progress
@@ -39,7 +39,7 @@ MAX_CHUNK_DEVICES = 1 << 20  # devices of the table that are in memory at once
 
 
 def update_devices(
-    storage: Storage,
+    opened: Snapshot,
     source: Source,
     roles: ColumnRoles,
     vendors: Sequence[str],
@@ -52,7 +52,7 @@ def update_devices(
     """Write the devices of a table to the index. Known devices change in the columns of the table, others are added.
 
     Args:
-        storage: Storage of the index.
+        opened: Snapshot of the index; what it has read is not read again.
         source: Table of devices.
         roles: Explicit roles of columns; columns of the index keep theirs.
         vendors: Names of vendors whose id columns are recognized.
@@ -67,7 +67,7 @@ def update_devices(
         LockedError: Another process changes the index.
     """
     with (
-        lock_for_update(storage, "update", wait) as manifest,
+        lock_for_update(opened.storage, "update", wait) as manifest,
         open_bad_row_log(options.rejects_file) as log,
         open_table(
             source,
@@ -83,7 +83,7 @@ def update_devices(
         if not table.row_count and len(columns) == len(manifest.columns):
             log.commit()
             return UpdateResult(manifest.number, reading=table.reading)
-        session = UpdateSession.start(storage, manifest, progress)
+        session = UpdateSession.start(opened, manifest, progress)
         old_shards, new_shards, changed = _write_devices(session, table, key_column, columns, options.duplicates)
         progress("checking ids", 0, 0)
         _reject_conflicts(old_shards, new_shards, table, key_column, columns)
@@ -154,7 +154,7 @@ def _reject_conflicts(
     other_id_columns = [column for column in table.columns if column.role == "id" and column != key_column]
     reject_duplicate_ids(new_shards, table, [key_column])  # old devices with these ids are deleted
     reject_duplicate_ids(shards, table, other_id_columns, new_shards)
-    reject_shared_tags(shards, columns)
+    reject_shared_tags(shards, columns, new_shards)
     reject_mixed_numbers(shards, columns)
 
 

@@ -203,10 +203,16 @@ def _describe_id_rows(ids: pl.Series, column: Column, table: SourceTable) -> str
     return ", ".join(f"{table.places.describe(row)} ({id_!r})" for id_, row in rows.iter_rows())
 
 
-def reject_shared_tags(shards: Sequence[Shard], columns: Sequence[Column]) -> None:
-    """Raise TableError if two columns hold the same tag, because it may mean two things."""
+def reject_shared_tags(
+    shards: Sequence[Shard], columns: Sequence[Column], new_shards: Sequence[Shard] | None = None
+) -> None:
+    """Raise TableError if two columns hold the same tag, because it may mean two things.
+
+    With *new_shards*, only tags that occur in one of these shards are checked.
+    """
     column_order = {column.name_in_table: number for number, column in enumerate(columns)}
-    for tag, sources in id_search.collect_tag_sources(shards).items():
+    tags = None if new_shards is None else id_search.collect_tag_sources(new_shards)
+    for tag, sources in id_search.collect_tag_sources(shards, tags).items():
         if len(sources) > 1:
             first, second, *_ = sorted(sources, key=column_order.__getitem__)
             message = f"columns {first!r} and {second!r} both hold the tag {tag!r}"

@@ -93,16 +93,28 @@ def _evict_all(shards: Iterable[Shard]) -> None:
         shard.evict()
 
 
-def collect_tag_sources(shards: Sequence[Shard]) -> dict[str, set[str]]:
-    """Return the columns of each bare tag; if a tag has several, those in which a live device has it."""
+def collect_tag_sources(shards: Sequence[Shard], tags: Iterable[str] | None = None) -> dict[str, set[str]]:
+    """Return the columns of each bare tag; if a tag has several, those in which a live device has it.
+
+    With *tags*, only these are looked up.
+    """
+    wanted = None if tags is None else pl.Series(list(tags), dtype=pl.String).implode()
     shards_by_source: dict[str, dict[str, list[Shard]]] = {}  # tag → column → shards
     for shard in shards:
-        attribute = shard.attributes.get(UNTYPED)
-        if attribute is not None:
-            stored = polars_bridge.read_value_table(shard).slice(attribute.start, attribute.value_count)
-            for tag, column in stored.select("value", "column").iter_rows():
-                shards_by_source.setdefault(tag, {}).setdefault(column, []).append(shard)
+        if UNTYPED not in shard.attributes:
+            continue
+        stored = read_tags(shard)
+        known = stored if wanted is None else stored.filter(pl.col("value").is_in(wanted))
+        for tag, column in known.iter_rows():
+            shards_by_source.setdefault(tag, {}).setdefault(column, []).append(shard)
     return {tag: _live_sources(tag, sources) for tag, sources in shards_by_source.items()}
+
+
+def read_tags(shard: Shard) -> pl.DataFrame:
+    """Return the columns `value` and `column` of the bare tags that *shard* stores."""
+    attribute = shard.attributes[UNTYPED]
+    stored = polars_bridge.read_value_table(shard).slice(attribute.start, attribute.value_count)
+    return stored.select("value", "column")
 
 
 def _live_sources(tag: str, sources: dict[str, list[Shard]]) -> set[str]:

@@ -81,9 +81,13 @@ class Manifest:
 
     def file_names(self) -> set[str]:
         """Return the names of all files in the folder of the shards that the snapshot needs."""
-        names = {name for files in self.shards for name in files.file_names()}
-        names |= {file.name for file in self.id_lists().values()}
-        return names | ({self.deleted_rows.name} if self.deleted_rows else set())
+        return set(self.file_sizes())
+
+    def file_sizes(self) -> dict[str, int]:
+        """Return the sizes of all files in the folder of the shards that the snapshot needs, by name."""
+        sizes = {files.file_name(kind): nbytes for files in self.shards for kind, nbytes in files.file_sizes.items()}
+        sizes |= {name: file.nbytes for name, file in self.id_lists().items()}
+        return sizes | ({self.deleted_rows.name: self.deleted_rows.nbytes} if self.deleted_rows else {})
 
     @property
     def checksum(self) -> str:
@@ -115,16 +119,8 @@ def publish_manifest(storage: Storage, manifest: Manifest, previous: Manifest | 
     return replace(manifest, etag=storage.swap(MANIFEST_FILE, data, previous.etag if previous else None))
 
 
-def publish_successor(storage: Storage, previous: Manifest, manifest: Manifest, description: str) -> int:
-    """Publish the content of *manifest* as the snapshot that follows *previous*. Return its number."""
-    number = previous.number + 1
-    successor = replace(manifest, number=number, created=timestamp_now(), description=description)
-    publish_manifest(storage, successor, previous)
-    return number
-
-
-def load_current_manifest(storage: Storage) -> Manifest:
-    """Return the current manifest.
+def load_current_manifest(storage: Storage, known: Manifest | None = None) -> Manifest:
+    """Return the current manifest; *known* itself if its file was not replaced since it was read.
 
     Raises:
         InvalidIndexError: There is no index, or it has another format.
@@ -135,6 +131,8 @@ def load_current_manifest(storage: Storage) -> Manifest:
             content = storage.read(MANIFEST_FILE)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise _missing_index_error(storage) from error
+    if known is not None and content.etag == known.etag:
+        return known
     return _parse_manifest(storage, MANIFEST_FILE, content)
 
 

@@ -151,13 +151,13 @@ def open_snapshot(
     cache_bytes: int = DEFAULT_CACHE_BYTES,
     threads: int | None = None,
 ) -> Snapshot:
-    """Open the current snapshot.
+    """Open the current snapshot; return *previous* if that is still the current one.
 
     A file may be deleted between reading the manifest and opening the file. A newer manifest is opened then.
 
     Args:
         storage: Storage of the index.
-        previous: Snapshot whose open shards are reused.
+        previous: Snapshot of the same index whose open shards are reused.
         cache_bytes: Memory for cached results, in bytes.
         threads: Threads that evaluate shards; None is one for each core.
 
@@ -165,7 +165,9 @@ def open_snapshot(
         InvalidIndexError: There is no index, or it has another format.
         DamagedError: A file is missing or not what was written.
     """
-    manifest = load_current_manifest(storage)
+    manifest = load_current_manifest(storage, None if previous is None else previous.manifest)
+    if previous is not None and manifest == previous.manifest:
+        return previous
     while True:
         try:
             return Snapshot(storage, manifest, previous, cache_bytes=cache_bytes, threads=threads)

@@ -1,0 +1,120 @@
+"""Small changes: what one writes, how many shards and files many of them leave, and how long snapshots are kept."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from audience import DeviceIndex
+from audience.index.changes import compaction
+from audience.index.ingest import build
+from audience.index.storage import retention
+
+DEVICES = 30_000
+TABLE = pl.DataFrame(
+    {
+        "token": [f"r{number}" for number in range(DEVICES)],
+        "age": [number % 50 for number in range(DEVICES)],
+        "tags": [[f"t{number % 7}"] for number in range(DEVICES)],
+    }
+)
+
+
+@pytest.fixture
+def full_shards(monkeypatch):
+    """Make a shard of 10,000 devices a full one."""
+    monkeypatch.setattr(build, "MAX_SHARD_DEVICES", 10_000)
+    monkeypatch.setattr(compaction, "MAX_SHARD_DEVICES", 10_000)
+
+
+@pytest.fixture
+def index(tmp_path, full_shards) -> DeviceIndex:
+    return DeviceIndex.build(TABLE, tmp_path / "index")
+
+
+def folder_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*"))
+
+
+def update_ages(index: DeviceIndex, numbers, age: int):
+    tokens = [f"r{number}" for number in numbers]
+    return index.update(pl.DataFrame({"token": tokens, "age": [age] * len(tokens)}))
+
+
+SMALL_CHANGES = {
+    "update": lambda index: update_ages(index, range(10), 7),
+    "tag": lambda index: index.tag([f"r{number}" for number in range(10)], add="x"),
+    "untag": lambda index: index.tag([f"r{number}" for number in range(10)], remove=["t1", "t2"]),
+    "remove": lambda index: index.remove([f"r{number}" for number in range(10)]),
+}
+
+
+@pytest.mark.parametrize("what", SMALL_CHANGES)
+def test_small_change_leaves_large_shards_as_they_are(what, index):
+    before, size = index.snapshot.manifest.shards, folder_bytes(index.folder)
+    SMALL_CHANGES[what](index)
+    assert index.snapshot.manifest.shards[: len(before)] == before
+    assert folder_bytes(index.folder) - size < 30_000
+
+
+def test_deltas_are_merged_geometrically(index):
+    ages, most = {}, 0
+    for change in range(64):
+        numbers = [change * 97 + offset for offset in range(10)]
+        update_ages(index, numbers, 100 + change)
+        ages |= dict.fromkeys(numbers, 100 + change)
+        most = max(most, len(index.snapshot.shards))
+    assert most <= 3 + 3 * 4  # the full shards, and three deltas of each size class
+    for age in {100, 101, 163}:
+        assert index.count(f"age = {age}") == sum(value == age for value in ages.values())
+    assert index.count("age < 50") == DEVICES - len(ages)
+
+
+def test_medium_shard_is_not_merged_with_each_delta(tmp_path, full_shards):
+    index = DeviceIndex.build(TABLE.head(14_000), tmp_path / "index")
+    medium = index.snapshot.manifest.shards[-1]
+    assert medium.row_count == 4_000
+    for change in range(8):
+        update_ages(index, [change], 7)
+    assert medium in index.snapshot.manifest.shards
+
+
+def test_old_snapshots_expire(index):
+    for change in range(retention.MAX_KEPT_SNAPSHOTS + retention.MAX_SURPLUS_SNAPSHOTS + 3):
+        index.tag(["r1"], **{("add", "remove")[change % 2]: "x"})
+        kept = len(index.history())
+        assert kept <= retention.MAX_KEPT_SNAPSHOTS + retention.MAX_SURPLUS_SNAPSHOTS
+    assert kept >= retention.MAX_KEPT_SNAPSHOTS
+    index.restore(index.history()[0].number)
+    assert index.verify()
+
+
+def test_snapshots_that_take_much_room_expire(index, monkeypatch):
+    monkeypatch.setattr(retention, "MIN_OLD_BYTES", 0)
+    one_index = folder_bytes(index.folder)
+    for age in range(6):
+        update_ages(index, range(DEVICES), age)
+        assert index.count(f"age = {age}") == DEVICES
+        assert folder_bytes(index.folder) < 3 * one_index
+        assert len(index.history()) >= 2
+    index.restore(index.history()[-2].number)
+    assert index.verify()
+
+
+def test_damaged_old_snapshot_is_kept_for_check(index):
+    index.tag(["r1"], add="x")
+    damaged = index.folder / "history" / "00000001.json"
+    damaged.write_bytes(b"")
+    update_ages(index, range(DEVICES), 1)
+    assert index.count("age = 1") == DEVICES
+    assert damaged.exists()
+
+
+def test_refresh_without_change_keeps_the_snapshot(index):
+    reader = DeviceIndex.open(index.folder)
+    snapshot = reader.snapshot
+    assert not reader.refresh()
+    assert reader.snapshot is snapshot
+    index.remove(["r1"])
+    assert reader.refresh()
+    assert len(reader) == DEVICES - 1
