@@ -5,6 +5,7 @@ https://www.braze.com/docs/api/objects_filters/connected_audience, read 2026-11-
     comparison                             expression
     equals, includes_value                 x:VALUE; true is the untyped tag x, false is x:false
     not_equal, does_not_include_value      NOT of it: also users without a value
+    not_equal blue                         NOT x matches "blue" ignoring case, though equals minds case
     exists, does_not_exist                 has(x), NOT has(x)
     greater_than 10                        x > 10
     less_than 10, equals 0                 NOT has(x) OR x < 10, NOT has(x) OR x:0: also users without a value
@@ -32,6 +33,7 @@ from audience.language.ast import (
     bare,
 )
 from audience.language.attribute_names import own_key_type
+from audience.language.patterns import cases_of, escape_pattern
 from audience.language.suggest import did_you_mean
 from audience.vendors.payload_reader import PayloadCursor, format_number
 from audience.vendors.relative_times import MINUTES_PER_DAY, read_comparison, read_period
@@ -261,13 +263,19 @@ def _parse_not_equal(type_: str, value: PayloadCursor) -> Expr:
             value.warn("users without a value are taken to match, which Braze documents for lists only")
             return Not(_parse_equals(type_, value))
         case str():
-            value.warn("not_equal ignores case: no user is taken to have this value in another case")
-            return Not(Tag(type_, value.string()))
+            return Not(_match_in_any_case(type_, value.string()))
     number = value.number()
     if number == 0:
         value.warn("users without a value are taken not to match, as 0 matches them")
         return all_of([Has(type_), Not(Tag(type_, "0"))])
     return Not(Tag(type_, format_number(number)))
+
+
+def _match_in_any_case(type_: str, text: str) -> Tag | Matches:
+    """Return the users with the value *text* in any case: not_equal ignores case, unlike equals (DATA_TYPES_DOCS)."""
+    if all(len(cases_of(char)) == 1 for char in text):
+        return Tag(type_, text)
+    return Matches(type_, escape_pattern(text), ignores_case=True)
 
 
 def _include_users_without_value(expr: Compare | Tag, value: PayloadCursor) -> Expr:
