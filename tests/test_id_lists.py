@@ -148,7 +148,9 @@ def test_list_is_saved_by_command(lists, audience):
         code, out, _ = audience("segment", "show", "devices.index", "@staff")
         assert (code, out) == (0, f"registration_id(@{file})\n")
     code, out, _ = audience("segment", "list", "devices.index")
-    assert "registration_id(@staff.csv)" in out
+    assert "registration_id(@staff.csv)  (@staff.csv: list of 21 ids, digest " in out
+    [listed] = orjson.loads(audience("segment", "list", "devices.index", "--json")[1])
+    assert [(file["path"], file["id_count"]) for file in listed["id_files"]] == [("staff.csv", 21)]
     assert audience("segment", "drop", "devices.index", "staff")[0] == 0
 
 

@@ -491,6 +491,24 @@ def test_explain_returns_funnel(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("shard_size", [1, 2, 10])
+def test_explain_counts_the_values_of_a_pattern(tmp_path, monkeypatch, shard_size):
+    monkeypatch.setattr("audience.index.ingest.build.MAX_SHARD_DEVICES", shard_size)
+    provinces = ["guangdong", "guangxi", "hunan", "guangdong", None]
+    table = pl.DataFrame(
+        {"device_id": list("abcde"), "province": provinces, "tags": [["vip_1"], ["vip_2"], [], [], []]}
+    )
+    index = DeviceIndex.build(table, tmp_path / "i")
+    text = 'NOT province matches "gua*" OR vip_* OR province matches "GUANG?I" ignoring case OR province matches "x*"'
+    assert [(line.device_count, line.value_count) for line in index.explain(text)] == [
+        (4, None),
+        (2, 2),
+        (2, 2),
+        (1, 1),
+        (0, 0),
+    ]
+
+
 def test_folder_without_index_is_rejected(tmp_path):
     for folder in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(InvalidIndexError, match="no-index"):

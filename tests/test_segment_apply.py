@@ -201,7 +201,7 @@ def test_file_replaces_saved_list(index, folder, apply):
     _write(folder, {"vip.aud": "b", "old.aud": "@vip AND a", "staff.aud": "device_id(d0, d1, d2)"})
     code, out, _ = apply("--yes")
     assert code == 0
-    assert "~ @staff\n  - device_id(@staff)  (@staff: 2 ids" in out
+    assert "~ @staff\n  - device_id(@staff)  (@staff: list of 2 ids" in out
     reopened = DeviceIndex.open(index.folder)
     assert reopened.count("@staff") == 3
     assert reopened.snapshot.manifest.segment_files == {}
@@ -223,6 +223,25 @@ def test_files_of_ids_are_read_beside_and_kept(index, folder, apply):
     assert (code, DeviceIndex.open(index.folder).count("@team")) == (0, 1)
     assert "  - a AND device_id(@team.txt)  (@team.txt: 2 ids" in out
     assert "1 changed, 2 unchanged, 1 list of ids kept" in out
+
+
+def test_expression_that_is_a_file_of_ids_is_no_saved_list(index, folder, apply):
+    files = {"vip.aud": "b", "old.aud": "@vip AND a", "team.aud": "device_id(@team.txt)", "team.txt": "d0\nd1\n"}
+    _write(folder, files)
+    assert apply("--yes")[0] == 0
+    (folder / "team.aud").unlink()
+    code, out, _ = apply("--yes")
+    assert (code, set(DeviceIndex.open(index.folder).segments)) == (0, {"vip", "old", "staff"})
+    assert "- @team: device_id(@team.txt)  (@team.txt: 2 ids, digest " in out
+    assert "= @staff: list of ids, kept\n" in out
+
+
+def test_expression_with_the_text_and_ids_of_a_saved_list_replaces_it(index, folder, apply):
+    (folder / "staff").write_text("".join(f"{each}\n" for each in index.segments["staff"].values))
+    _write(folder, {"vip.aud": "b", "old.aud": "@vip AND a", "staff.aud": "device_id(@staff)"})
+    code, out, _ = apply("--yes")
+    assert (code, "list of " in out, "1 changed, 2 unchanged\n" in out) == (0, True, True)
+    assert "nothing to change, 3 unchanged\n" in apply()[1]
 
 
 def test_tags_without_devices_are_warned_of_at_their_file(index, folder, apply):

@@ -39,5 +39,5 @@ def read_segment(expr: str | None, file: str | None, column: str | None, columns
     ids = tuple(collect_ids([], [file], column if is_table else None, columns).to_list())
     if not ids:
         raise TableError(Problem("no-ids", f"{file} contains no ids", hint="write one id a line"))
-    id_file = IdFile(file, hash128(Path(file).read_bytes()), ids)
+    id_file = IdFile(file, hash128(Path(file).read_bytes()), ids, is_list=True)
     return Ids(column or "registration_id", ids, (id_file,))

@@ -92,6 +92,7 @@ class IdFile:
         ids: Distinct ids in the order of the file.
         location: Absolute path, where the content can be compared again; empty if it cannot.
         state: What the file system said of the file when it was read.
+        is_list: Whether the ids were saved as a segment of their own, not by an expression that names the file.
     """
 
     path: str
@@ -99,6 +100,7 @@ class IdFile:
     ids: tuple[str, ...] = field(compare=False, repr=False)
     location: str = field(default="", compare=False, repr=False)
     state: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    is_list: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

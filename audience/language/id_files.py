@@ -46,7 +46,7 @@ def list_ids(name: str, ids: Iterable[str], kind: str) -> Ids:
     values = tuple(dict.fromkeys([ids] if isinstance(ids, str) else ids))
     expr = Ids(kind, values)  # raises ExpressionError if there is none, or one is not text
     digest = hash128("\n".join(values).encode())
-    return replace(expr, files=(IdFile(name, digest, values),))
+    return replace(expr, files=(IdFile(name, digest, values, is_list=True),))
 
 
 def _decode_lines(content: bytes) -> list[str]:
@@ -116,7 +116,8 @@ def describe_id_file(file: IdFile) -> str:
     >>> describe_id_file(IdFile("staff.txt", "5d41402abc4b2a76b9719d911017c592", ("d1", "d2")))
     '@staff.txt: 2 ids, digest 5d41402a'
     """
-    return f"@{file.path}: {len(file.ids):,} ids, digest {short_digest(file)}"
+    kind = "list of " if file.is_list else ""
+    return f"@{file.path}: {kind}{len(file.ids):,} ids, digest {short_digest(file)}"
 
 
 def id_files_json(expr: Expr) -> list[dict[str, str | int]]:

@@ -50,7 +50,13 @@ def run_explain(
     plans = [make_plan(audience, name, device_index, known_catalog, vendor_has=vouched_types, **when) for name in names]
     output.print_warnings(device_index.find_unmatched(audience, **when))
     tree = [
-        {"depth": line.depth, "text": line.text, "devices": line.device_count, "remaining": line.remaining}
+        {
+            "depth": line.depth,
+            "text": line.text,
+            "devices": line.device_count,
+            "remaining": line.remaining,
+            "values": line.value_count,
+        }
         for line in lines
     ]
     facts = {**question_json(audience, bound, asked), "tree": tree}

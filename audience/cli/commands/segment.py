@@ -12,7 +12,7 @@ from audience.cli.options import (
     QuestionOptions,
     WaitOption,
 )
-from audience.cli.output.expressions import print_question, question_json
+from audience.cli.output.expressions import format_saved, print_question, question_json
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import Output
 from audience.cli.segment_source import read_segment
@@ -22,6 +22,7 @@ from audience.index.device_index import DeviceIndex
 from audience.language.as_of import AsOf
 from audience.language.ast import Segment
 from audience.language.binding import is_relative
+from audience.language.id_files import id_files_json
 from audience.language.printer import render
 
 SegmentNameArgument = Annotated[
@@ -59,7 +60,10 @@ def run_segment_list(output: Output, index: IndexArgument, *, question: Question
     device_index = DeviceIndex.open(index)
     asked = question.read(device_index.snapshot.timezone)
     facts = [{"name": name, **_segment_json(Segment(name), device_index, asked)} for name in device_index.segments]
-    rows = [(render(Segment(each["name"])), f"{each['devices']:,}", each["expression"]) for each in facts]
+    rows = [
+        (render(Segment(each["name"])), f"{each['devices']:,}", format_saved(device_index.segments[each["name"]]))
+        for each in facts
+    ]
     if any(question.matter_for(Segment(name), device_index.snapshot) for name in device_index.segments):
         output.print_notes([Problem("as-of", f"counted as of {asked}")])
     titles = ("segment", "devices", "expression")
@@ -86,6 +90,7 @@ def _segment_json(segment: Segment, index: DeviceIndex, asked: AsOf) -> dict[str
     return {
         **question_json(index.segments[segment.name], index.bind(segment, **when), asked),
         "expanded": render(expanded),
+        "id_files": id_files_json(index.segments[segment.name]),
         "is_relative": is_relative(expanded),
         "devices": index.count(segment, **when),
     }

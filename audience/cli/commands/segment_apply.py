@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from audience.cli.options import IndexArgument, WaitOption
+from audience.cli.output.expressions import format_saved
 from audience.cli.output.writer import Output
 from audience.counts import format_count
 from audience.errors import ExpressionError, Problem
@@ -24,7 +25,7 @@ from audience.language.expression_files import (
     name_file,
     read_expression_file,
 )
-from audience.language.id_files import describe_id_file, id_files_json, list_id_files
+from audience.language.id_files import id_files_json
 from audience.language.parser import parse
 from audience.language.printer import render
 from audience.language.segments import expand_segments
@@ -189,22 +190,16 @@ def _expr_json(expr: Expr) -> dict[str, Any]:
 def _format_changes(changes: SegmentChanges) -> Iterator[str]:
     """Yield the lines of a diff: segments by name, then how many there are of each kind."""
     for name, expr in changes.added.items():
-        yield f"+ {render(Segment(name))}: {_format_expr(expr)}"
+        yield f"+ {render(Segment(name))}: {format_saved(expr)}"
     for name, (before, after) in changes.changed.items():
         yield f"~ {render(Segment(name))}"
-        yield f"  - {_format_expr(before)}"
-        yield f"  + {_format_expr(after)}"
+        yield f"  - {format_saved(before)}"
+        yield f"  + {format_saved(after)}"
     for name, expr in changes.removed.items():
-        yield f"- {render(Segment(name))}: {_format_expr(expr)}"
+        yield f"- {render(Segment(name))}: {format_saved(expr)}"
     for name in changes.kept:
         yield f"= {render(Segment(name))}: list of ids, kept"
     counts = (len(changes.added), "added"), (len(changes.changed), "changed"), (len(changes.removed), "removed")
     summary = [f"{number:,} {word}" for number, word in counts if number]
     kept = [f"{format_count(len(changes.kept), 'list')} of ids kept"] if changes.kept else []
     yield ", ".join([*(summary or ["nothing to change"]), f"{len(changes.unchanged):,} unchanged", *kept])
-
-
-def _format_expr(expr: Expr) -> str:
-    """Return the text of an expression, and what the files of ids that it names hold."""
-    files = "; ".join(describe_id_file(file) for file in list_id_files(expr))
-    return f"{render(expr)}  ({files})" if files else render(expr)

@@ -6,6 +6,7 @@ from audience.cli.output.writer import Output
 from audience.errors import Problem
 from audience.language.as_of import AsOf
 from audience.language.ast import Atom, Expr, Ids, map_operands
+from audience.language.id_files import describe_id_file, list_id_files
 from audience.language.printer import render
 
 MAX_LISTED_IDS, FIRST_LISTED_IDS = 20, 8  # a longer list is shown by its first ids and the number of the others
@@ -18,6 +19,12 @@ def render_shortened(expr: Expr) -> str:
     'account(a0, a1, a2, a3, a4, a5, a6, a7, "… 992 more")'
     """
     return render(map_operands(expr, _shorten_ids))
+
+
+def format_saved(expr: Expr) -> str:
+    """Return the text of a saved expression, and what the files of ids that it names hold."""
+    files = "; ".join(describe_id_file(file) for file in list_id_files(expr))
+    return f"{render(expr)}  ({files})" if files else render(expr)
 
 
 def _shorten_ids(atom: Atom) -> Expr:

@@ -118,7 +118,7 @@ def format_counts(lines: Sequence[ExplainLine], total_devices: int) -> str:
     """Return the expression tree with the count of every node and the devices that remain after each AND operand."""
     rows = [
         (
-            "  " * line.depth + line.text,
+            "  " * line.depth + _label(line),
             f"{line.device_count:,}",
             f"{line.device_count / total_devices:.1%}" if total_devices else "-",
             "" if line.remaining is None else f"{line.remaining:,}",
@@ -126,3 +126,8 @@ def format_counts(lines: Sequence[ExplainLine], total_devices: int) -> str:
         for line in lines
     ]
     return format_table(("expression", "devices", "% of devices", "remaining"), rows, right_aligned=(1, 2, 3))
+
+
+def _label(line: ExplainLine) -> str:
+    """Return the text of a node, and how many values it matches if it is a pattern."""
+    return line.text if line.value_count is None else f"{line.text}  ({format_count(line.value_count, 'value')})"

@@ -99,13 +99,13 @@ def compare_segments(segments: Mapping[str, Expr], snapshot: Snapshot) -> Segmen
 
 def _is_id_list(expr: Expr) -> bool:
     """Return whether a saved expression is a list of ids alone, as `segment save --ids` saves it."""
-    return isinstance(expr, Ids) and len(expr.files) == 1 and expr.values == expr.files[0].ids
+    return isinstance(expr, Ids) and any(file.is_list for file in expr.files)
 
 
 def _is_same(saved: Expr, expr: Expr) -> bool:
-    """Return whether two expressions have one text, and the same ids in the files that it names."""
+    """Return whether two expressions have one text, and the same ids in the files that it names or as a list."""
     files, saved_files = (
-        {file.path: (file.digest, file.ids) for file in list_id_files(each)} for each in (expr, saved)
+        {file.path: (file.digest, file.ids, file.is_list) for file in list_id_files(each)} for each in (expr, saved)
     )
     return render(saved) == render(expr) and saved_files == files
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 from functools import reduce
 
 from audience.index.query.evaluate import ALL_ROWS, combine_threshold, count_live, evaluate_in_shard
+from audience.index.query.matching_values import count_matching_values
 from audience.index.query.questions import bind_segments
 from audience.index.query.shard_threads import map_expr
 from audience.index.query.validate import atoms_of_operands, validate_and_expand
@@ -13,7 +14,7 @@ from audience.index.storage.bitmaps import RowSet, intersect, union
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf, read_as_of
-from audience.language.ast import And, Except, Expr, Limit, Not, Or, Split, Threshold, Top, map_atoms, operands
+from audience.language.ast import And, Except, Expr, Limit, Matches, Not, Or, Split, Threshold, Top, map_atoms, operands
 from audience.language.describe import node_label
 from audience.language.printer import quote_name
 
@@ -23,17 +24,27 @@ class ExplainLine:
     """Line of an explanation: one node of the tree.
 
     `depth` is the level of the node. `remaining` is the number of devices left in the enclosing AND after this node,
-    or None if the node is not an operand of an AND.
+    or None if the node is not an operand of an AND. `value_count` is the number of values that a pattern fits, or None
+    if the node is no pattern, or too many fit it.
     """
 
     depth: int
     text: str
     device_count: int
     remaining: int | None = None
+    value_count: int | None = None
 
     def __add__(self, other: "ExplainLine") -> "ExplainLine":
         remaining = None if self.remaining is None else self.remaining + (other.remaining or 0)
         return replace(self, device_count=self.device_count + other.device_count, remaining=remaining)
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedAtoms:
+    """Atoms of an explained expression: what is evaluated in their place, and how many values a pattern fits."""
+
+    leaves: Mapping[Expr, Expr]
+    value_counts: Mapping[Expr, int | None]
 
 
 def explain_expr(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> list[ExplainLine]:
@@ -42,30 +53,35 @@ def explain_expr(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> l
     validate_and_expand(expr, snapshot, asked)
     written = bind_segments(expr, snapshot, asked)  # with days and times as they are written
     leaves: dict[Expr, Expr] = {atom: validate_and_expand(atom, snapshot, asked) for atom in atoms_of_operands(written)}
-    shards = map_expr(lambda expr, shard: _explain_node(expr, shard, leaves, 0)[0], written, snapshot.shards)
+    value_counts: dict[Expr, int | None] = {
+        atom: count_matching_values(atom, snapshot) for atom in leaves if isinstance(atom, Matches)
+    }
+    atoms = ExplainedAtoms(leaves, value_counts)
+    shards = map_expr(lambda expr, shard: _explain_node(expr, shard, atoms, 0)[0], written, snapshot.shards)
     return [reduce(ExplainLine.__add__, lines) for lines in zip(*shards, strict=True)]
 
 
 def _explain_node(
-    expr: Expr, shard: Shard, leaves: Mapping[Expr, Expr], depth: int, remaining: RowSet | None = None
+    expr: Expr, shard: Shard, atoms: ExplainedAtoms, depth: int, remaining: RowSet | None = None
 ) -> tuple[list[ExplainLine], RowSet]:
     """Return the lines of *expr* and its rows; every node is evaluated once.
 
     Args:
         expr: Expression as it is written.
         shard: Shard with the rows.
-        leaves: What is evaluated in place of each atom.
+        atoms: What is evaluated in place of each atom, and the number of values that each pattern fits.
         depth: Level of the node.
         remaining: Rows left in the enclosing AND before this operand.
     """
     if isinstance(expr, And):
-        return _explain_and(expr, shard, leaves, depth)
+        return _explain_and(expr, shard, atoms, depth)
     if not operands(expr) or (isinstance(expr, Not) and not operands(expr.term)):
-        rows = evaluate_in_shard(map_atoms(expr, lambda atom: leaves[atom]), shard)
-        line = _build_line(depth, node_label(expr), rows, shard)
+        rows = evaluate_in_shard(map_atoms(expr, lambda atom: atoms.leaves[atom]), shard)
+        value_count = atoms.value_counts.get(expr.term if isinstance(expr, Not) else expr)
+        line = replace(_build_line(depth, node_label(expr), rows, shard), value_count=value_count)
         return [line, *_explain_variants(expr, shard, depth + 1, remaining)], rows
-    explained = [_explain_node(term, shard, leaves, depth + 1) for term in operands(expr)]
-    rows = _combine_rows(leaves.get(expr, expr), [row_set for _, row_set in explained], shard)
+    explained = [_explain_node(term, shard, atoms, depth + 1) for term in operands(expr)]
+    rows = _combine_rows(atoms.leaves.get(expr, expr), [row_set for _, row_set in explained], shard)
     line = _build_line(depth, node_label(expr), rows, shard)
     return [line, *(operand_line for lines, _ in explained for operand_line in lines)], rows
 
@@ -86,11 +102,11 @@ def _combine_rows(expr: Expr, row_sets: list[RowSet], shard: Shard) -> RowSet:
     raise AssertionError(f"{expr!r} was not expanded")
 
 
-def _explain_and(expr: And, shard: Shard, leaves: Mapping[Expr, Expr], depth: int) -> tuple[list[ExplainLine], RowSet]:
+def _explain_and(expr: And, shard: Shard, atoms: ExplainedAtoms, depth: int) -> tuple[list[ExplainLine], RowSet]:
     """Return the lines of an AND and its rows; each operand's first line has the devices left after it."""
     remaining, operand_lines = ALL_ROWS, list[ExplainLine]()
     for term in expr.terms:
-        lines, rows = _explain_node(term, shard, leaves, depth + 1, remaining)
+        lines, rows = _explain_node(term, shard, atoms, depth + 1, remaining)
         remaining = intersect([remaining, rows])
         operand_lines += [replace(lines[0], remaining=count_live(remaining, shard)), *lines[1:]]
     return [_build_line(depth, node_label(expr), remaining, shard), *operand_lines], remaining

@@ -3,7 +3,9 @@
 from audience.index.query.attribute_rows import query_ranges
 from audience.index.schema.value_types import value_type_of
 from audience.index.storage.snapshot import Snapshot
-from audience.language.ast import Condition, Has
+from audience.language.ast import Condition, Has, Matches
+
+MAX_DISTINGUISHED_VALUES = 1_000_000  # of all shards; a set of more needs too much memory
 
 
 def list_matching_values(condition: Condition | Has, snapshot: Snapshot, max_count: int) -> list[str] | None:
@@ -30,3 +32,21 @@ def list_matching_values(condition: Condition | Has, snapshot: Snapshot, max_cou
     role = snapshot.roles.get(condition.type)
     ordered = sorted(values, key=None if role is None else value_type_of(role).parse)
     return ordered if len(ordered) <= max_count else None
+
+
+def count_matching_values(matches: Matches, snapshot: Snapshot) -> int | None:
+    """Return how many values in *snapshot* fit a pattern; None if several shards have too many to compare.
+
+    Values that only removed devices had count too, until the shards are compacted.
+    """
+    found = []
+    for shard in snapshot.shards:
+        attribute = shard.attributes.get(matches.type)
+        if attribute is not None:
+            ranges = query_ranges(matches, attribute, shard)
+            found.append((shard.attribute_values(attribute), ranges, sum(stop - start for start, stop in ranges)))
+    if len(found) < 2:
+        return sum(count for *_, count in found)
+    if sum(count for *_, count in found) > MAX_DISTINGUISHED_VALUES:
+        return None
+    return len({texts[rank] for texts, ranges, _ in found for start, stop in ranges for rank in range(start, stop)})

@@ -16,12 +16,13 @@ def write_id_list(storage: Storage, file: IdFile) -> IdListFile:
     name = f"{checksum}.ids.json"
     if name not in storage.list(SHARDS_FOLDER):
         storage.put(shard_file(name), data)
-    return IdListFile(name, len(data), checksum, file.path, file.digest)
+    return IdListFile(name, len(data), checksum, file.path, file.digest, file.is_list)
 
 
 def read_id_list(storage: Storage, file: IdListFile) -> IdFile:
     """Return the ids of a list as the file that they were read from."""
-    return IdFile(file.path, file.digest, tuple(orjson.loads(map_id_list(storage, file))))
+    ids = tuple(orjson.loads(map_id_list(storage, file)))
+    return IdFile(file.path, file.digest, ids, is_list=file.is_list)
 
 
 def map_id_list(storage: Storage, file: IdListFile) -> memoryview:

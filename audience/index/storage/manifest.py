@@ -31,13 +31,17 @@ class DeletedRowsFile:
 
 @dataclass(frozen=True, slots=True)
 class IdListFile:
-    """File with a list of ids that a segment names, by the path and the digest of what it was read from."""
+    """File with a list of ids that a segment names, by the path and the digest of what it was read from.
+
+    `is_list` is whether the segment was saved as these ids, and not as an expression that names a file.
+    """
 
     name: str
     nbytes: int
     checksum: str
     path: str
     digest: str
+    is_list: bool = False
 
 
 @dataclass(frozen=True, slots=True)
