@@ -27,17 +27,28 @@ BufferLocation: TypeAlias = tuple[int, int]  # start in the file, and size in by
 
 def from_strings(strings: Sequence[str]) -> pa.Array:
     """Return an array of strings."""
-    return pa.array(strings, type=pa.large_string())
+    return _from_binary([string.encode() for string in strings], pa.large_string())
 
 
 def from_numpy(values: NDArray[Any]) -> pa.Array:
-    """Return an array of the type of *values*."""
-    return pa.array(values)
+    """Return an array of the type of *values*, which are numbers, without a copy."""
+    type_ = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(type_, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
 def from_bytes(values: Iterable[bytes | None]) -> pa.Array:
     """Return an array of binary values."""
-    return pa.array(list(values), type=pa.large_binary())
+    return _from_binary(list(values), pa.large_binary())
+
+
+def _from_binary(values: Sequence[bytes | None], type_: pa.DataType) -> pa.Array:
+    """Return an array of *values*; `pa.array` would import pandas if it is installed, to see what they are."""
+    is_present = [value is not None for value in values]
+    validity = None if all(is_present) else pa.py_buffer(np.packbits(is_present, bitorder="little"))
+    offset_type = np.int32 if type_ == pa.string() else np.int64
+    offsets = np.cumsum([0, *(len(value or b"") for value in values)], dtype=offset_type)
+    data = b"".join(value for value in values if value is not None)
+    return pa.Array.from_buffers(type_, len(values), [validity, pa.py_buffer(offsets), pa.py_buffer(data)])
 
 
 def join_arrays(arrays: Sequence[pa.Array]) -> pa.Array:
@@ -73,7 +84,12 @@ def reorder_fixed_width(rows: NDArray[np.void], order: NDArray[np.uint32]) -> ND
 def build_lists(counts: NDArray[np.int64], values: pa.Array) -> pa.Array:
     """Return lists of *counts* consecutive elements of *values* each."""
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return pa.LargeListArray.from_arrays(pa.array(offsets), values)
+    return pa.LargeListArray.from_arrays(from_numpy(offsets), values)
+
+
+def as_numpy(array: pa.Array, dtype: type[np.generic]) -> NDArray[Any]:
+    """Return numbers, none of them null, without a copy; `to_numpy` would import pandas."""
+    return np.frombuffer(array.buffers()[1] or b"", dtype=dtype, count=len(array))
 
 
 def as_uint32(array: pa.Array) -> NDArray[np.uint32]:
@@ -109,7 +125,7 @@ def view_string_buffers(array: pa.Array) -> tuple[NDArray[np.int64] | None, NDAr
 
 def take_rows(array: pa.Array, rows: NDArray[np.uint32]) -> pa.Array:
     """Return the elements of *array* at *rows* in new buffers."""
-    return array.take(pa.array(rows))
+    return array.take(from_numpy(rows))
 
 
 def null_strings(count: int) -> StringArray:
@@ -141,8 +157,10 @@ def join_strings(array: StringArray, group_size: int, separator: bytes) -> tuple
         return None
     strings = pa.StringArray.from_buffers(count, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data))
     group_offsets = np.minimum(np.arange(group_count + 1, dtype=np.int32) * group_size, count)
-    groups = pa.ListArray.from_arrays(pa.array(group_offsets, pa.int32()), strings)
-    _, stops, joined = compute.binary_join(groups, separator.decode()).buffers()
+    groups = pa.ListArray.from_arrays(from_numpy(group_offsets), strings)
+    _, stops, joined = compute.call_function(
+        "binary_join", [groups, _from_binary([separator], pa.string())[0]]
+    ).buffers()
     return memoryview(joined), np.frombuffer(stops, dtype=np.int32, count=group_count + 1).tolist()
 
 

@@ -105,7 +105,8 @@ class Shard:
     @cached_property
     def _data_checksums(self) -> dict[str, NDArray[np.uint64]]:
         table = ArrowTable(self._checksum_file.read(0, len(self._checksum_file.data)))
-        file_numbers, checksums = (table.column(name).to_numpy() for name in ("file", "xxh3"))
+        file_numbers = arrow_file.as_numpy(table.column("file"), np.uint8)
+        checksums = arrow_file.as_numpy(table.column("xxh3"), np.uint64)
         return {kind: checksums[file_numbers == number] for number, kind in enumerate(DATA_FILES)}
 
     def _open_table(self, kind: str) -> ArrowTable:
