@@ -16,8 +16,8 @@ import typer
 
 import audience
 from audience import delivery, sandbox
-from audience.cli.app import typer_app
 from audience.cli.commands.error_codes import BATCH_OUTCOMES
+from audience.cli.typer_app import typer_app
 from audience.delivery.transport.credentials import env_variable
 from audience.messages import parse_message
 from audience.vendors.delivery_spec import DeliverySpec, RateLimit, SendMethod

@@ -9,8 +9,8 @@ import typer
 
 from audience import DeviceIndex
 from audience.cli import registry
-from audience.cli.app import typer_app
 from audience.cli.output.widgets import format_table, format_wrapped_table
+from audience.cli.typer_app import typer_app
 from audience.span import display_width
 from audience.vendors import vendor_names
 

@@ -19,7 +19,7 @@ import polars as pl
 import pytest
 import typer
 
-from audience.cli.app import typer_app
+from audience.cli.typer_app import typer_app
 from audience.testing.devices import generate_devices, generate_updates
 
 ROOT = Path(__file__).parents[1]

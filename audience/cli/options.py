@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from audience.errors import AudienceError, PlanError, Problem
+from audience.cli.declarations import Argument, Option
+from audience.errors import PlanError, Problem
 from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import Expr
 
@@ -14,86 +13,61 @@ if TYPE_CHECKING:  # most commands do not load these modules
     from audience.index.storage.snapshot import Snapshot
     from audience.planning.catalog.catalog import Catalog
 
+EXPR_COMPLETION = "audience.cli.completion:complete_expr"  # imported when a shell completes
 HOUR_SECONDS, WEEK_SECONDS = 3_600, 604_800
 
 
-def complete_expr(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the texts that an expression on the command line may become, for completion in the shell.
-
-    Names and values are those of the index that the command line names before it, if there is one.
-    """
-    from audience.index.query.completion import complete_with_index  # imports Polars
-    from audience.index.storage.published import open_storage
-    from audience.index.storage.snapshot import open_snapshot
-    from audience.language.completion import complete
-
-    index = context.params.get("index")
-    try:
-        completions = (
-            complete(incomplete, len(incomplete))
-            if index is None
-            else complete_with_index(incomplete, len(incomplete), open_snapshot(open_storage(index)))
-        )
-    except AudienceError:  # the index cannot be read: the command will say so
-        completions = complete(incomplete, len(incomplete))
-    return [incomplete[: each.start] + each.text for each in completions]
-
-
-IndexArgument = Annotated[Path, typer.Argument(metavar="INDEX", help="Folder of the index.")]
-ExprArgument = Annotated[str, typer.Argument(metavar="EXPR", help="Audience expression.", autocompletion=complete_expr)]
+IndexArgument = Annotated[Path, Argument(metavar="INDEX", help="Folder of the index.")]
+ExprArgument = Annotated[str, Argument(metavar="EXPR", help="Audience expression.", autocompletion=EXPR_COMPLETION)]
 TablesArgument = Annotated[
-    list[str], typer.Argument(metavar="TABLE", help="Parquet, CSV, NDJSON or Arrow IPC files, folders or globs.")
+    list[str], Argument(metavar="TABLE", help="Parquet, CSV, NDJSON or Arrow IPC files, folders or globs.")
 ]
 IgnoreOption = Annotated[
-    list[str] | None, typer.Option("--ignore", metavar="COLUMN", help="Leave this column out. Repeatable.")
+    list[str] | None, Option("--ignore", metavar="COLUMN", help="Leave this column out. Repeatable.")
 ]
-VendorOption = Annotated[
-    str, typer.Option("--vendor", metavar="VENDOR", help="Vendor to plan for, see `audience vendors`.")
-]
+VendorOption = Annotated[str, Option("--vendor", metavar="VENDOR", help="Vendor to plan for, see `audience vendors`.")]
 AsOfOption = Annotated[
     str | None,
-    typer.Option("--as-of", metavar="MOMENT", help="Answer as of a moment, as 2026-11-28T09:00+08:00, instead of now."),
+    Option("--as-of", metavar="MOMENT", help="Answer as of a moment, as 2026-11-28T09:00+08:00, instead of now."),
 ]
 ZoneOption = Annotated[
     str | None,
-    typer.Option("--timezone", metavar="NAME", help="Time zone of days, as Asia/Shanghai, instead of the index's."),
+    Option("--timezone", metavar="NAME", help="Time zone of days, as Asia/Shanghai, instead of the index's."),
 ]
 CatalogOption = Annotated[
-    Path | None, typer.Option("--catalog", metavar="FILE", help="Catalog of attributes and their vendor names.")
+    Path | None, Option("--catalog", metavar="FILE", help="Catalog of attributes and their vendor names.")
 ]
 VendorHasOption = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--vendor-has",
         metavar="TYPE,…",
         help="Types of tags that the vendor has although the catalog does not say so, or `all`.",
     ),
 ]
-OutOption = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="New folder to write.")]
-ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace the folder if nothing was sent from it.")]
+OutOption = Annotated[Path, Option("-o", "--out", metavar="DIR", help="New folder to write.")]
+ReplaceOption = Annotated[bool, Option("--replace", help="Replace the folder if nothing was sent from it.")]
 WaitOption = Annotated[
     float,
-    typer.Option(
-        "--wait", min=0, max=WEEK_SECONDS, metavar="SECONDS", help="Time to wait for another writer of the index."
-    ),
+    Option("--wait", min=0, max=WEEK_SECONDS, metavar="SECONDS", help="Time to wait for another writer of the index."),
 ]
 IdsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[ID]", help="Device ids; `-` reads them from standard input, one a line.")
+    list[str] | None, Argument(metavar="[ID]", help="Device ids; `-` reads them from standard input, one a line.")
 ]
 IdFilesOption = Annotated[
     list[str] | None,
-    typer.Option("--ids", metavar="FILE", help="Text file with one id a line, or a table. Repeatable."),
+    Option("--ids", metavar="FILE", help="Text file with one id a line, or a table. Repeatable."),
 ]
 OptionalExprArgument = Annotated[
-    str | None, typer.Argument(metavar="[EXPR]", help="Audience to save, or a list with `--ids`.", show_default=False)
+    str | None, Argument(metavar="[EXPR]", help="Audience to save, or a list with `--ids`.", show_default=False)
 ]
 IdListOption = Annotated[
     str | None,
-    typer.Option("--ids", metavar="FILE", help="List to save: a text file with one id a line, or a table."),
+    Option("--ids", metavar="FILE", help="List to save: a text file with one id a line, or a table."),
 ]
 IdListColumnOption = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--column",
         metavar="NAME",
         help="Id column of the index, and of a table, that the ids are of.",
@@ -102,13 +76,13 @@ IdListColumnOption = Annotated[
 ]
 EncodingOption = Annotated[
     str | None,
-    typer.Option("--encoding", metavar="NAME", help="Encoding of text files. UTF-8, UTF-16 and GB18030 are detected."),
+    Option("--encoding", metavar="NAME", help="Encoding of text files. UTF-8, UTF-16 and GB18030 are detected."),
 ]
 DelimiterOption = Annotated[
-    str | None, typer.Option("--delimiter", metavar="CHAR", help="Delimiter of CSV files: , ; | or tab. Detected.")
+    str | None, Option("--delimiter", metavar="CHAR", help="Delimiter of CSV files: , ; | or tab. Detected.")
 ]
 IdColumnOption = Annotated[
-    str | None, typer.Option("--column", metavar="NAME", help="Column of the table that holds the ids.")
+    str | None, Option("--column", metavar="NAME", help="Column of the table that holds the ids.")
 ]
 
 

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import typer
-
+from audience.cli.declarations import Option
 from audience.cli.options import CatalogOption, QuestionOptions, VendorHasOption, load_optional_catalog
 from audience.language.as_of import AsOf, AsOfArguments
 from audience.planning.catalog.catalog import Catalog
@@ -27,11 +26,11 @@ class PlanOptions(QuestionOptions):
 
     catalog: CatalogOption = None
     max_requests: Annotated[
-        int, typer.Option("--max-requests", min=1, metavar="N", help="Maximum number of native requests.")
+        int, Option("--max-requests", min=1, metavar="N", help="Maximum number of native requests.")
     ] = MAX_REQUESTS
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Send ids where a native request would rest on an assumption.")
-    ] = False
+    strict: Annotated[bool, Option("--strict", help="Send ids where a native request would rest on an assumption.")] = (
+        False
+    )
     vendor_has: VendorHasOption = None
 
     def to_arguments(self, asked: AsOf) -> PlanArguments:

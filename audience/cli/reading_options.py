@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
 
-import typer
-
+from audience.cli.declarations import Option
 from audience.cli.options import DelimiterOption, EncodingOption
 from audience.index.ingest.read_options import Duplicates, OnBadRow, ReadArguments
 
@@ -18,7 +17,7 @@ class ReadingOptions:
     delimiter: DelimiterOption = None
     date_format: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--date-format",
             metavar="[COLUMN=]FORMAT",
             help="Format of dates, as %d/%m/%Y, epoch-seconds or epoch-milliseconds. Repeatable.",
@@ -26,15 +25,15 @@ class ReadingOptions:
     ] = None
     on_bad_row: Annotated[
         str,
-        typer.Option("--on-bad-row", metavar="stop|reject", help="Stop at a bad row, or write it to the rejects file."),
+        Option("--on-bad-row", metavar="stop|reject", help="Stop at a bad row, or write it to the rejects file."),
     ] = "stop"
     rejects: Annotated[
         Path | None,
-        typer.Option("--rejects", metavar="FILE", help="File of rejected rows; by default INDEX.rejects.csv."),
+        Option("--rejects", metavar="FILE", help="File of rejected rows; by default INDEX.rejects.csv."),
     ] = None
     duplicates: Annotated[
         str,
-        typer.Option(
+        Option(
             "--duplicates",
             metavar="refuse|last|merge",
             help="Refuse several rows of one id, take the last, or merge them: lists and tags are united.",
@@ -42,7 +41,7 @@ class ReadingOptions:
     ] = "refuse"
     timezone: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--timezone",
             metavar="NAME",
             help="Zone of days and of timestamps without a zone, as Asia/Shanghai: UTC unless it is set when the "

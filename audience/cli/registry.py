@@ -1,23 +1,19 @@
-"""Command registry: the name, the panel and the function of every command.
+"""Command registry: the name, the panel, the function and the parameters of every command.
 
 A command's help text is the docstring of its function, and is written nowhere else. The module of a command is imported
 when the command runs. Listings of commands read the docstrings from the source, so that they import no command.
 A parameter of a command whose type is a dataclass is a group of options: its fields are options of the command.
 """
 
-import ast
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import is_dataclass
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from typing import Annotated, Any, cast
 
-import typer
-from typer.core import TyperCommand, TyperGroup
-
-from audience.cli.interrupts import restore_sigint
+from audience.cli.declarations import Option
 from audience.cli.output.writer import Output
 
 COMMANDS_PACKAGE = "audience.cli.commands"
@@ -82,68 +78,20 @@ COMMAND_GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     ),
 }
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+JsonOption = Annotated[bool, Option("--json", help="Print JSON instead of text.")]
 
 
-class PlainFlagMixin:
-    """Mixin for commands and groups whose help shows a flag without a value type."""
+def find_command(words: list[str]) -> tuple[str, list[str]] | None:
+    """Return where the function of the command is that *words* begin with, and the words after its name.
 
-    def get_params(self, context: Any) -> Any:
-        """Return all parameters, with an empty type for flags."""
-        parameters = super().get_params(context)  # type: ignore[misc]
-        for parameter in parameters:
-            if getattr(parameter, "is_flag", False):
-                parameter.metavar = ""
-        return parameters
-
-
-class CommandGroup(PlainFlagMixin, TyperGroup):
-    """Group of commands."""
-
-
-class PlainFlagCommand(PlainFlagMixin, TyperCommand):
-    """Command with its parameters."""
-
-
-class LazyCommand(PlainFlagCommand):
-    """Command whose module is imported on first use."""
-
-    def __init__(self, *, import_path: str, **settings: Any) -> None:
-        self.import_path = import_path
-        super().__init__(**settings)
-
-    @property
-    def help(self) -> str | None:
-        """Return the summary line of the command's function."""
-        return read_summary(self.import_path)
-
-    @help.setter
-    def help(self, text: str | None) -> None:
-        """Ignore *text*: the docstring of the function is the only source."""
-
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Load the command, then parse *args* with its parameters.
-
-        Running the command, its help and shell completion all come through here.
-        """
-        output = (parent.find_object(Output) if parent else None) or Output()
-        loaded = typer.Typer(add_completion=False)
-        loaded.command(self.name, cls=PlainFlagCommand)(_bind_output(load_function(self.import_path), output))
-        restore_sigint()
-        return typer.main.get_command(loaded).make_context(info_name, args, parent, **extra)
-
-
-def build_app(callback: Callable[..., Any], help_text: str, epilog: str) -> typer.Typer:
-    """Return the command line with all commands; *callback* takes the options before the command."""
-    app = typer.Typer(cls=CommandGroup, no_args_is_help=True, add_completion=False)
-    app.callback(help=help_text, epilog=epilog)(callback)
-    for panel, commands in COMMAND_PANELS.items():
-        _add_commands(app, commands, panel)
-    for name, (group_help, commands) in COMMAND_GROUPS.items():
-        group = typer.Typer(cls=CommandGroup, help=group_help, no_args_is_help=True, add_completion=False)
-        _add_commands(group, commands)
-        app.add_typer(group, name=name)
-    return app
+    >>> find_command(["index", "info", "devices.index"])
+    ('index:run_info', ['devices.index'])
+    """
+    for panel in COMMAND_PANELS.values():
+        if words and words[0] in panel:
+            return panel[words[0]], words[1:]
+    _, commands = COMMAND_GROUPS.get(words[0], ("", {})) if words else ("", {})
+    return (commands[words[1]], words[2:]) if len(words) > 1 and words[1] in commands else None
 
 
 def load_function(import_path: str) -> Callable[..., None]:
@@ -164,36 +112,31 @@ def read_summary(import_path: str) -> str:
 
 @cache
 def _read_docstrings(module: str) -> dict[str, str]:
+    import ast  # only listings of commands need it
+
     source = pkgutil.get_data(COMMANDS_PACKAGE, f"{module}.py") or b""
     functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
     return {node.name: ast.get_docstring(node) or "" for node in functions}
 
 
-def _add_commands(app: typer.Typer, commands: Mapping[str, str], panel: str | None = None) -> None:
-    for name, import_path in commands.items():
-        command_class = cast(type[TyperCommand], partial(LazyCommand, import_path=import_path))
-        app.command(name, cls=command_class, rich_help_panel=panel)(_do_nothing)
-
-
-def _do_nothing() -> None:
-    """Stand in for a command's function until it is loaded."""
-
-
-def _bind_output(function: Callable[..., None], output: Output) -> Callable[..., None]:
-    """Return *function* without its first parameter, the output, and with the option `--json` for typer."""
-    signature = inspect.signature(function, eval_str=True)
-    parameters = [*signature.parameters.values()][1:]
-    groups = {each.name: each.annotation for each in parameters if is_dataclass(each.annotation)}
+def read_parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
+    """Return the parameters of a command, each option of a group apart, and the option `--json`; all passed by name."""
     json_option = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption)
+    options = [option for parameter in _own_parameters(function) for option in _expand_group(parameter)]
+    return [*options, json_option]
 
-    def command(*, json: bool, **values: Any) -> None:
-        options = {name: _build_group(cast(type, group), values) for name, group in groups.items()}
-        function(output, **values, **options)
 
-    command.__doc__ = function.__doc__
-    options = [option for each in parameters for option in _expand_group(each)]
-    command.__signature__ = signature.replace(parameters=[*options, json_option])  # type: ignore[attr-defined]
-    return command
+def call_command(function: Callable[..., None], output: Output, values: dict[str, Any]) -> None:
+    """Call the function of a command with the *values* of its parameters."""
+    groups = {each.name: each.annotation for each in _own_parameters(function) if is_dataclass(each.annotation)}
+    options = {name: _build_group(cast(type, group), values) for name, group in groups.items()}
+    rest = {name: value for name, value in values.items() if name != "json"}
+    function(output, **rest, **options)
+
+
+def _own_parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
+    """Return the parameters of a command after its first, the output."""
+    return [*inspect.signature(function, eval_str=True).parameters.values()][1:]
 
 
 def _expand_group(parameter: inspect.Parameter) -> list[inspect.Parameter]:

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-import typer
-
+from audience.cli.declarations import Option
 from audience.cli.options import (
     ExprArgument,
     IndexArgument,
@@ -30,9 +29,7 @@ def run_campaign(
     *,
     vendors: Annotated[
         str,
-        typer.Option(
-            "--vendors", metavar="V,W,…", help="Vendors in order; a device goes to the first that can reach it."
-        ),
+        Option("--vendors", metavar="V,W,…", help="Vendors in order; a device goes to the first that can reach it."),
     ],
     out: OutOption,
     options: PlanOptions,

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from audience._fs.atomic import write_new_file
+from audience.cli.declarations import Argument, Option
 from audience.cli.options import IndexArgument
 from audience.cli.output.writer import Output
 from audience.index.device_index import DeviceIndex
@@ -14,9 +13,7 @@ from audience.planning.catalog.draft import draft_catalog
 from audience.planning.catalog.loader import read_catalog
 
 
-def run_catalog_check(
-    output: Output, file: Annotated[Path, typer.Argument(metavar="FILE", help="Catalog in TOML.")]
-) -> None:
+def run_catalog_check(output: Output, file: Annotated[Path, Argument(metavar="FILE", help="Catalog in TOML.")]) -> None:
     """Check a catalog: every name is legal at its vendor and maps to one tag."""
     names = list(validate_catalog(read_catalog(file)).attributes)
     output.print_result(names, f"{file}: valid, attributes: {', '.join(names) or 'none'}")
@@ -26,7 +23,7 @@ def run_catalog_init(
     output: Output,
     index: IndexArgument,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="FILE", show_default="standard output", help="New file.")
+        Path | None, Option("-o", "--out", metavar="FILE", show_default="standard output", help="New file.")
     ] = None,
 ) -> None:
     """Draft a catalog from the attributes of an index."""

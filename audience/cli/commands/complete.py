@@ -4,8 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from audience.cli.declarations import Argument, Option
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import Output
 from audience.index.query.completion import complete_with_index
@@ -16,13 +15,13 @@ from audience.language.completion import complete
 
 def run_complete(
     output: Output,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="Expression, complete or not.")],
+    text: Annotated[str, Argument(metavar="TEXT", help="Expression, complete or not.")],
     position: Annotated[
         int | None,
-        typer.Option("--position", min=0, metavar="N", help="Position in TEXT, in characters; its end by default."),
+        Option("--position", min=0, metavar="N", help="Position in TEXT, in characters; its end by default."),
     ] = None,
     index: Annotated[
-        Path | None, typer.Option("--index", metavar="INDEX", help="Index whose names and values are completed.")
+        Path | None, Option("--index", metavar="INDEX", help="Index whose names and values are completed.")
     ] = None,
 ) -> None:
     """List what may come next in an expression."""

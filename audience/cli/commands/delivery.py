@@ -4,8 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from audience.cli.declarations import Argument, Option
 from audience.cli.options import HOUR_SECONDS
 from audience.cli.output.delivery import (
     dry_run_json,
@@ -37,12 +36,12 @@ from audience.vendors.spec import Vendor
 
 FolderArgument = Annotated[
     Path,
-    typer.Argument(metavar="FOLDER", exists=True, help="Folder written by `audience emit` or `audience campaign`."),
+    Argument(metavar="FOLDER", exists=True, help="Folder written by `audience emit` or `audience campaign`."),
 ]
-MessageOption = Annotated[Path, typer.Option("--message", metavar="FILE", help="Message in JSON.")]
+MessageOption = Annotated[Path, Option("--message", metavar="FILE", help="Message in JSON.")]
 CredentialsOption = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--credentials",
         metavar="FILE",
         show_default="variables AUDIENCE_<VENDOR>_<KEY>",
@@ -51,23 +50,21 @@ CredentialsOption = Annotated[
 ]
 HostOption = Annotated[
     list[str] | None,
-    typer.Option("--host", metavar="[VENDOR=]HOST", help="Name of a data center, or a URL. Repeatable."),
+    Option("--host", metavar="[VENDOR=]HOST", help="Name of a data center, or a URL. Repeatable."),
 ]
 ConcurrencyOption = Annotated[
-    int, typer.Option("--concurrency", min=1, max=1_000, metavar="N", help="Maximum number of calls in flight.")
+    int, Option("--concurrency", min=1, max=1_000, metavar="N", help="Maximum number of calls in flight.")
 ]
 TimeoutOption = Annotated[
-    float, typer.Option("--timeout", min=0.1, max=HOUR_SECONDS, metavar="SECONDS", help="Time to wait for a reply.")
+    float, Option("--timeout", min=0.1, max=HOUR_SECONDS, metavar="SECONDS", help="Time to wait for a reply.")
 ]
 AttemptsOption = Annotated[
     int,
-    typer.Option("--attempts", min=1, max=1_000, metavar="N", help="Attempts for a call that failed before delivery."),
+    Option("--attempts", min=1, max=1_000, metavar="N", help="Attempts for a call that failed before delivery."),
 ]
 MethodOption = Annotated[
     str | None,
-    typer.Option(
-        "--method", metavar="NAME", show_default="the cheapest", help="Send method for ids, see `audience plan`."
-    ),
+    Option("--method", metavar="NAME", show_default="the cheapest", help="Send method for ids, see `audience plan`."),
 ]
 
 
@@ -77,18 +74,18 @@ def run_send(
     message: MessageOption,
     expect: Annotated[
         int | None,
-        typer.Option("--expect", min=0, metavar="N", help="Expected number of devices; fail if there are more."),
+        Option("--expect", min=0, metavar="N", help="Expected number of devices; fail if there are more."),
     ] = None,
     max_devices: Annotated[
-        int | None, typer.Option("--max-devices", min=0, metavar="N", help="Maximum number of devices.")
+        int | None, Option("--max-devices", min=0, metavar="N", help="Maximum number of devices.")
     ] = None,
     broadcast: Annotated[
-        bool, typer.Option("--broadcast", help="Allow messages to every device that the vendor knows.")
+        bool, Option("--broadcast", help="Allow messages to every device that the vendor knows.")
     ] = False,
     method: MethodOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Prepare everything, but make no calls.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Prepare everything, but make no calls.")] = False,
     validate: Annotated[
-        bool, typer.Option("--validate", help="With --dry-run, let the vendor validate each call without delivery.")
+        bool, Option("--validate", help="With --dry-run, let the vendor validate each call without delivery.")
     ] = False,
     credentials: CredentialsOption = None,
     host: HostOption = None,
@@ -126,11 +123,11 @@ def run_resume(
     folder: FolderArgument,
     on_doubt: Annotated[
         OnDoubt,
-        typer.Option("--on-doubt", help="Batches in doubt: report them, skip them, or retry (may deliver twice)."),
+        Option("--on-doubt", help="Batches in doubt: report them, skip them, or retry (may deliver twice)."),
     ] = "report",
     moved: Annotated[
         bool,
-        typer.Option("--moved", help="The folder was moved to another disk or machine, and no other copy exists."),
+        Option("--moved", help="The folder was moved to another disk or machine, and no other copy exists."),
     ] = False,
     credentials: CredentialsOption = None,
     host: HostOption = None,

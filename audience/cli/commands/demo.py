@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from polars import DataFrame
 
+from audience.cli.declarations import Option
 from audience.cli.output.writer import Output
 from audience.cli.tour import run_tour
 from audience.sandbox import Population, Sandbox
@@ -17,7 +18,7 @@ def run_demo(
     output: Output,
     context: typer.Context,
     devices: Annotated[
-        int, typer.Option("--devices", min=1, max=10_000_000, metavar="N", help="Number of devices to generate.")
+        int, Option("--devices", min=1, max=10_000_000, metavar="N", help="Number of devices to generate.")
     ] = 100_000,
 ) -> None:
     """Generate devices, then build, query, translate and send, with each command shown."""

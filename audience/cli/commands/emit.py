@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-import typer
-
+from audience.cli.declarations import Option
 from audience.cli.options import (
     ExprArgument,
     IndexArgument,
@@ -33,7 +32,7 @@ def run_emit(
     *,
     by_ids: Annotated[
         bool,
-        typer.Option("--by-ids", help="Send ids even where native requests are possible."),
+        Option("--by-ids", help="Send ids even where native requests are possible."),
     ] = False,
     options: PlanOptions,
     replace: ReplaceOption = False,

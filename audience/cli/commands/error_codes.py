@@ -3,8 +3,7 @@
 from dataclasses import asdict
 from typing import Annotated
 
-import typer
-
+from audience.cli.declarations import Argument
 from audience.cli.output.widgets import format_wrapped_table
 from audience.cli.output.writer import Output
 from audience.vendors import get_vendor, require_delivery
@@ -22,7 +21,7 @@ BATCH_OUTCOMES: dict[Outcome, str] = {
 
 def run_error_codes(
     output: Output,
-    vendor: Annotated[str, typer.Argument(metavar="VENDOR", help="Vendor that audience can send to.")],
+    vendor: Annotated[str, Argument(metavar="VENDOR", help="Vendor that audience can send to.")],
 ) -> None:
     """List a vendor's error codes: meaning, effect on the batch and the run, and advice."""
     codes = require_delivery(get_vendor(vendor)).error_codes

@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-import typer
-
+from audience.cli.declarations import Option
 from audience.cli.options import (
     CatalogOption,
     ExprArgument,
@@ -32,9 +31,9 @@ def run_explain(
     *,
     vendor: Annotated[
         str | None,
-        typer.Option("--vendor", metavar="VENDOR", help="Show the requests of this vendor, or why there are none."),
+        Option("--vendor", metavar="VENDOR", help="Show the requests of this vendor, or why there are none."),
     ] = None,
-    vendors: Annotated[bool, typer.Option("--vendors", help="Compare all vendors.")] = False,
+    vendors: Annotated[bool, Option("--vendors", help="Compare all vendors.")] = False,
     catalog: CatalogOption = None,
     vendor_has: VendorHasOption = None,
     question: QuestionOptions,

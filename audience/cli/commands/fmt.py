@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from audience._fs.atomic import commit_file, temp_path
+from audience.cli.declarations import Argument, Option
 from audience.cli.output.writer import Output
 from audience.cli.streams import read_stdin
 from audience.counts import format_count
@@ -41,16 +40,14 @@ def run_fmt(
     output: Output,
     files: Annotated[
         list[str] | None,
-        typer.Argument(
+        Argument(
             metavar="[FILES]", help="Files of one expression each, folders of .aud files, or - for standard input."
         ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; name the files that would change, with exit code 1.")
+        bool, Option("--check", help="Write nothing; name the files that would change, with exit code 1.")
     ] = False,
-    diff: Annotated[
-        bool, typer.Option("--diff", help="Write nothing; print what would change, with exit code 1.")
-    ] = False,
+    diff: Annotated[bool, Option("--diff", help="Write nothing; print what would change, with exit code 1.")] = False,
 ) -> None:
     """Format files of expressions: canonical text, with comments kept.
 

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from audience.cli.declarations import Option
 from audience.cli.options import (
     IgnoreOption,
     IndexArgument,
@@ -23,38 +22,36 @@ def run_build(
     output: Output,
     tables: TablesArgument,
     *,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Folder of the new index.")],
+    out: Annotated[Path, Option("-o", "--out", metavar="FOLDER", help="Folder of the new index.")],
     token: Annotated[
         list[str] | None,
-        typer.Option("--token", metavar="[VENDOR=]COLUMN", help="Device ids, of one vendor, or of all if alone."),
+        Option("--token", metavar="[VENDOR=]COLUMN", help="Device ids, of one vendor, or of all if alone."),
     ] = None,
     key: Annotated[
-        str | None, typer.Option("--key", metavar="COLUMN", help="Ids of the table's own, which no vendor knows.")
+        str | None, Option("--key", metavar="COLUMN", help="Ids of the table's own, which no vendor knows.")
     ] = None,
-    alias: Annotated[str | None, typer.Option("--alias", metavar="COLUMN", help="Aliases.")] = None,
-    account: Annotated[str | None, typer.Option("--account", metavar="COLUMN", help="Accounts.")] = None,
+    alias: Annotated[str | None, Option("--alias", metavar="COLUMN", help="Aliases.")] = None,
+    account: Annotated[str | None, Option("--account", metavar="COLUMN", help="Accounts.")] = None,
     tags: Annotated[
-        list[str] | None, typer.Option("--tags", metavar="COLUMN", help="Untyped tags. Repeatable, as the types below.")
+        list[str] | None, Option("--tags", metavar="COLUMN", help="Untyped tags. Repeatable, as the types below.")
     ] = None,
     typed: Annotated[
-        list[str] | None, typer.Option("--typed", metavar="COLUMN", help="Strings; in an expression, COLUMN:value.")
+        list[str] | None, Option("--typed", metavar="COLUMN", help="Strings; in an expression, COLUMN:value.")
     ] = None,
     number: Annotated[
-        list[str] | None, typer.Option("--number", metavar="COLUMN", help="Numbers, or text to parse as numbers.")
+        list[str] | None, Option("--number", metavar="COLUMN", help="Numbers, or text to parse as numbers.")
     ] = None,
     date: Annotated[
-        list[str] | None, typer.Option("--date", metavar="COLUMN", help="Dates, as 2020-04-08 or 20200408.")
+        list[str] | None, Option("--date", metavar="COLUMN", help="Dates, as 2020-04-08 or 20200408.")
     ] = None,
-    version: Annotated[
-        list[str] | None, typer.Option("--version", metavar="COLUMN", help="Versions, as 1.10.2.")
-    ] = None,
+    version: Annotated[list[str] | None, Option("--version", metavar="COLUMN", help="Versions, as 1.10.2.")] = None,
     split: Annotated[
         list[str] | None,
-        typer.Option("--split", metavar="COLUMN=SEPARATOR", help="Untyped tags in one string, to split."),
+        Option("--split", metavar="COLUMN=SEPARATOR", help="Untyped tags in one string, to split."),
     ] = None,
     ignore: IgnoreOption = None,
     reading: ReadingOptions,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing index.")] = False,
+    replace: Annotated[bool, Option("--replace", help="Replace an existing index.")] = False,
 ) -> None:
     """Build an index from tables of devices; the role of a column follows from its name and type.
 

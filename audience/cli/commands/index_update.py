@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-import typer
-
+from audience.cli.declarations import Option
 from audience.cli.id_arguments import collect_ids, unknown_id_warnings
 from audience.cli.options import (
     DelimiterOption,
@@ -31,7 +30,7 @@ def run_update(
     tables: TablesArgument,
     *,
     new: Annotated[
-        list[str] | None, typer.Option("--new", metavar="COLUMN", help="Add this column to the index. Repeatable.")
+        list[str] | None, Option("--new", metavar="COLUMN", help="Add this column to the index. Repeatable.")
     ] = None,
     ignore: IgnoreOption = None,
     reading: ReadingOptions,
@@ -58,10 +57,10 @@ def run_tag(
     index: IndexArgument,
     ids: IdsArgument = None,
     add: Annotated[
-        list[str] | None, typer.Option("--add", metavar="TAG", help="Tag to add to the devices. Repeatable.")
+        list[str] | None, Option("--add", metavar="TAG", help="Tag to add to the devices. Repeatable.")
     ] = None,
     remove: Annotated[
-        list[str] | None, typer.Option("--remove", metavar="TAG", help="Tag to remove from the devices. Repeatable.")
+        list[str] | None, Option("--remove", metavar="TAG", help="Tag to remove from the devices. Repeatable.")
     ] = None,
     files: IdFilesOption = None,
     column: IdColumnOption = None,

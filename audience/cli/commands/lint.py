@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from audience.cli.declarations import Argument, Option
 from audience.cli.options import CatalogOption, QuestionOptions, load_optional_catalog, parse_fraction
 from audience.cli.output.writer import Output, problem_json
 from audience.errors import ExpressionError, PlanError, Problem
@@ -32,7 +31,7 @@ def run_lint(
     output: Output,
     arguments: Annotated[
         list[str],
-        typer.Argument(
+        Argument(
             metavar="EXPR|FILES... [INDEX]",
             help="Expression, or .aud files and folders of them; then the folder of an index to look tags up in.",
         ),
@@ -40,7 +39,7 @@ def run_lint(
     catalog: CatalogOption = None,
     limit: Annotated[
         str | None,
-        typer.Option("--limit", metavar="FRACTION", help="Warn if the audience is larger than this share: 50% or 0.5."),
+        Option("--limit", metavar="FRACTION", help="Warn if the audience is larger than this share: 50% or 0.5."),
     ] = None,
     *,
     question: QuestionOptions,

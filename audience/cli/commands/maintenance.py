@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from audience.cli.declarations import Argument, Option
 from audience.cli.options import IndexArgument, WaitOption
 from audience.cli.output.index import print_update_result
 from audience.cli.output.widgets import format_table
@@ -44,7 +43,7 @@ def run_restore(
     output: Output,
     index: IndexArgument,
     snapshot: Annotated[
-        int, typer.Argument(metavar="SNAPSHOT", help="Number of the snapshot, see `audience index history`.")
+        int, Argument(metavar="SNAPSHOT", help="Number of the snapshot, see `audience index history`.")
     ],
     wait: WaitOption = 0,
 ) -> None:
@@ -61,7 +60,7 @@ def run_restore(
 def run_backup(
     output: Output,
     index: IndexArgument,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="New folder of the copy.")],
+    out: Annotated[Path, Option("-o", "--out", metavar="FOLDER", help="New folder of the copy.")],
 ) -> None:
     """Copy the current snapshot to a new index and verify it; writers are not blocked."""
     device_index = DeviceIndex.open(index)
@@ -79,9 +78,7 @@ def run_backup(
 def run_vacuum(
     output: Output,
     index: IndexArgument,
-    keep: Annotated[
-        int, typer.Option("--keep", metavar="N", help="Number of snapshots to keep, including the current one.")
-    ],
+    keep: Annotated[int, Option("--keep", metavar="N", help="Number of snapshots to keep, including the current one.")],
     wait: WaitOption = 0,
 ) -> None:
     """Delete all but the last snapshots, and the files that no snapshot needs."""

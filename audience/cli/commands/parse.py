@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-import typer
-
+from audience.cli.declarations import Option
 from audience.cli.options import ExprArgument
 from audience.cli.output.writer import Output
 from audience.language.describe import expr_json, format_tree
@@ -14,7 +13,7 @@ from audience.language.printer import render
 def run_parse(
     output: Output,
     expr: ExprArgument,
-    tree: Annotated[bool, typer.Option("--tree", help="Print the syntax tree.")] = False,
+    tree: Annotated[bool, Option("--tree", help="Print the syntax tree.")] = False,
 ) -> None:
     """Parse an expression and print its canonical form."""
     parsed = parse(expr)

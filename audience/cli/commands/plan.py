@@ -6,8 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
+from audience.cli.declarations import Option
 from audience.cli.options import (
     ExprArgument,
     IndexArgument,
@@ -45,10 +44,10 @@ def run_plan(
     vendor: VendorOption,
     *,
     message: Annotated[
-        Path | None, typer.Option("--message", metavar="FILE", help="Message in JSON, to compute costs with.")
+        Path | None, Option("--message", metavar="FILE", help="Message in JSON, to compute costs with.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option("--method", metavar="NAME", show_default="the cheapest", help="Send method for ids.")
+        str | None, Option("--method", metavar="NAME", show_default="the cheapest", help="Send method for ids.")
     ] = None,
     options: PlanOptions,
 ) -> None:

@@ -9,9 +9,8 @@ from pathlib import Path
 from threading import Event
 from typing import Annotated
 
-import typer
-
 from audience._fs.atomic import atomic_write
+from audience.cli.declarations import Option
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import Output
 from audience.counts import format_count
@@ -26,28 +25,28 @@ SUMMARY_COLUMNS = ("devices", "delivered", "twice", "messages")
 def run_sandbox(
     output: Output,
     devices: Annotated[
-        Path | None, typer.Option("--devices", metavar="TABLE", help="Table of the devices that the vendors know.")
+        Path | None, Option("--devices", metavar="TABLE", help="Table of the devices that the vendors know.")
     ] = None,
     generate: Annotated[
         int | None,
-        typer.Option("--generate", min=1, max=10_000_000, metavar="N", help="Generate N devices instead."),
+        Option("--generate", min=1, max=10_000_000, metavar="N", help="Generate N devices instead."),
     ] = None,
     name: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--name",
             metavar="VENDOR=PATTERN",
             help="Name of typed tags at a vendor, as emas={type}_{value}. Repeatable.",
         ),
     ] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65_535, metavar="N", help="Port; 0 picks a free one.")] = 0,
+    port: Annotated[int, Option("--port", min=0, max=65_535, metavar="N", help="Port; 0 picks a free one.")] = 0,
     ready_file: Annotated[
         Path | None,
-        typer.Option("--ready-file", metavar="FILE", help="File to write the URL to when the server is ready."),
+        Option("--ready-file", metavar="FILE", help="File to write the URL to when the server is ready."),
     ] = None,
     fault: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--fault",
             metavar="FAULT",
             help="KIND or KIND=VALUE. Add :FRACTION, :#NTH or :/EVERY to pick calls, and @VENDOR or @VENDOR/ENDPOINT "
@@ -55,14 +54,14 @@ def run_sandbox(
             "Examples: drop:0.1, refuse=1008007:#3@tpns. Repeatable.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Random seed of faults with a fraction.")] = 0,
+    seed: Annotated[int, Option("--seed", metavar="N", help="Random seed of faults with a fraction.")] = 0,
     rate: Annotated[
-        str, typer.Option("--rate", metavar="FACTOR", help="Multiple of the documented rate limits, or `off`.")
+        str, Option("--rate", metavar="FACTOR", help="Multiple of the documented rate limits, or `off`.")
     ] = "1",
-    key: Annotated[str | None, typer.Option("--key", metavar="KEY", help="The only application key to accept.")] = None,
+    key: Annotated[str | None, Option("--key", metavar="KEY", help="The only application key to accept.")] = None,
     secret: Annotated[
         str | None,
-        typer.Option("--secret", metavar="SECRET", envvar=SECRET_VARIABLE, help="Its secret; prefer the variable."),
+        Option("--secret", metavar="SECRET", envvar=SECRET_VARIABLE, help="Its secret; prefer the variable."),
     ] = None,
 ) -> None:
     """Imitate EngageLab, JPush, TPNS and EMAS on a local port until Ctrl-C, then report what was delivered."""

@@ -2,8 +2,7 @@
 
 from typing import Annotated, Any
 
-import typer
-
+from audience.cli.declarations import Argument
 from audience.cli.options import (
     IdListColumnOption,
     IdListOption,
@@ -26,7 +25,7 @@ from audience.language.id_files import id_files_json
 from audience.language.printer import render
 
 SegmentNameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="Name of the segment, with or without the leading @.")
+    str, Argument(metavar="NAME", help="Name of the segment, with or without the leading @.")
 ]
 
 

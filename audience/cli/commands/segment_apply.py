@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from audience.cli.declarations import Argument, Option
 from audience.cli.options import IndexArgument, WaitOption
 from audience.cli.output.expressions import format_saved
 from audience.cli.output.writer import Output
@@ -34,12 +35,12 @@ from audience.language.segments import expand_segments
 def run_segment_apply(
     output: Output,
     index: IndexArgument,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of .aud files, each named as its segment.")],
+    folder: Annotated[Path, Argument(metavar="DIR", help="Folder of .aud files, each named as its segment.")],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Apply the changes without asking.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the changes; change nothing.")] = False,
+    yes: Annotated[bool, Option("--yes", help="Apply the changes without asking.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Print the changes; change nothing.")] = False,
     allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Accept a folder without .aud files: all segments are removed.")
+        bool, Option("--allow-empty", help="Accept a folder without .aud files: all segments are removed.")
     ] = False,
     wait: WaitOption = 0,
 ) -> None:

@@ -4,8 +4,7 @@ import sys
 import warnings
 from typing import Annotated, Any
 
-import typer
-
+from audience.cli.declarations import Argument, Option
 from audience.cli.output.expressions import question_json, render_shortened
 from audience.cli.output.plans import format_plan_details, plan_json
 from audience.cli.output.writer import NOTHING_TO_SEND, Output
@@ -33,15 +32,15 @@ def run_translate(
     *,
     payload: Annotated[
         str,
-        typer.Argument(metavar="[PAYLOAD]", help="Payload or expression; `-` reads standard input."),
+        Argument(metavar="[PAYLOAD]", help="Payload or expression; `-` reads standard input."),
     ] = "-",
     source: Annotated[
-        str, typer.Option("--from", metavar="VENDOR", help="Vendor of the payload, or `text` for an expression.")
+        str, Option("--from", metavar="VENDOR", help="Vendor of the payload, or `text` for an expression.")
     ] = TEXT,
     target: Annotated[
-        str, typer.Option("--to", metavar="VENDOR", help="Vendor to translate to, or `text`, or `all` to compare.")
+        str, Option("--to", metavar="VENDOR", help="Vendor to translate to, or `text`, or `all` to compare.")
     ] = TEXT,
-    explain: Annotated[bool, typer.Option("--explain", help="Print the plan instead of the payloads.")] = False,
+    explain: Annotated[bool, Option("--explain", help="Print the plan instead of the payloads.")] = False,
     options: PlanOptions,
 ) -> None:
     """Translate an expression or one vendor's targeting payload for another vendor.

@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-import typer
-
+from audience.cli.declarations import Argument
 from audience.cli.output.vendors import format_vendors, vendor_json
 from audience.cli.output.writer import Output
 from audience.vendors import get_vendor, vendor_names
@@ -12,7 +11,7 @@ from audience.vendors import get_vendor, vendor_names
 def run_vendors(
     output: Output,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[VENDOR]...", help="Vendors to list.", show_default="all")
+        list[str] | None, Argument(metavar="[VENDOR]...", help="Vendors to list.", show_default="all")
     ] = None,
 ) -> None:
     """List the vendors with their capabilities, limits and documentation."""
