@@ -22,7 +22,6 @@ DEPENDENCY_MODULES = {
     "pyarrow": {"index/storage/arrow_file.py"},
     "polars_hash": {"index/storage/id_column.py"},
     "chardet": {"_fs/text_encoding.py"},
-    "cachetools": {"index/storage/cache.py"},
     "filelock": {"_fs/locks.py"},
     "sqlite3": {"delivery/ledger/connection.py"},
     "httpx": {"delivery/transport/http.py", "testing/fake_vendor.py"},

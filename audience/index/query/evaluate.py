@@ -18,6 +18,7 @@ from audience.index.query.attribute_rows import (
     rows_with_value,
 )
 from audience.index.query.limits import choose_devices
+from audience.index.query.physical_plan import choose_words
 from audience.index.query.ranking import choose_extremes
 from audience.index.query.sampling import sample_rows
 from audience.index.query.shard_threads import map_expr
@@ -27,6 +28,7 @@ from audience.index.storage import bitmaps, thresholds
 from audience.index.storage.bitmaps import LazyUnion, RowSet
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
+from audience.index.storage.word_programs import count_rows, find_rows
 from audience.language.as_of import AsOf
 from audience.language.ast import (
     And,
@@ -53,6 +55,7 @@ from audience.language.ast import (
 
 RowBitmap: TypeAlias = bitmaps.BitMap
 ValueQuery: TypeAlias = Compare | Within | Between | Matches | Anniversary
+JUNCTIONS = And | Or | Except | Threshold
 ALL_ROWS = ~NO_ROWS
 MIN_CACHED_UNION_BYTES = 1 << 16  # unions of smaller bitmaps are computed again instead
 MAX_CACHED_COMPARISONS = 4_096  # in each shard
@@ -108,6 +111,8 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
 
     The last step of an AND or OR counts rows without building its result.
     """
+    if isinstance(expr, JUNCTIONS) and (plan := choose_words(expr, shard, counts=True)) is not None:
+        return count_rows(plan.program, shard.load_words(plan.tag_rows), shard.row_count)
     if shard.deleted is not None:
         return _count_without_deleted(expr, shard, shard.deleted)
     match expr:
@@ -155,6 +160,8 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
 
 
 def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:
+    if isinstance(expr, JUNCTIONS) and (plan := choose_words(expr, shard, counts=False)) is not None:
+        return find_rows(plan.program, shard.load_words(plan.tag_rows), shard.row_count)
     match expr:
         case And():
             return bitmaps.intersect(_evaluate_operands(expr, shard))

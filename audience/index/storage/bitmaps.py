@@ -31,6 +31,8 @@ __all__ = [
 
 RowNumbers: TypeAlias = NDArray[np.uint32]
 
+MAX_ARRAY_CARDINALITY = 4096  # a container of more rows is stored as words
+
 
 class RowSet(NamedTuple):
     """Rows of *bitmap*, or all other rows if *complemented*.
@@ -113,6 +115,16 @@ def bitmap_nbytes(bitmap: BitMap) -> int:
     statistics = bitmap.get_statistics()
     arrays, runs = statistics["n_bytes_array_containers"], statistics["n_bytes_run_containers"]
     return arrays + runs + statistics["n_bytes_bitset_containers"]
+
+
+def is_dense(bitmap: BitMap) -> bool:
+    """Return whether most containers of *bitmap*, which is not empty, are words that are changed in place for less.
+
+    A container of fewer rows is an array. To change one in place, CRoaring moves its rows one at a time, or makes words
+    of it first: with 2,000 rows, `-=` took 8 times as long as `-`, and `&=` 6 times as long as `&`.
+    """
+    containers = (bitmap.max() >> 16) - (bitmap.min() >> 16) + 1
+    return len(bitmap) > MAX_ARRAY_CARDINALITY * containers
 
 
 def remove_rows(bitmap: BitMap, deleted: BitMap | None) -> BitMap:
@@ -212,9 +224,9 @@ class _Intersection:
         if not self.rows:
             return
         bitmap = _materialize(operand).bitmap
-        if self.temporary:
+        if self.temporary and is_dense(self.rows):
             self.rows &= bitmap
-        elif _is_computed(operand):
+        elif _is_computed(operand) and is_dense(bitmap):
             bitmap &= self.rows
             self.rows = bitmap
         else:
@@ -225,7 +237,7 @@ class _Intersection:
         """Remove the rows of the bitmap of *row_set*."""
         if not self.rows:
             return
-        if self.temporary:
+        if self.temporary and is_dense(self.rows):
             self.rows -= row_set.bitmap
         else:
             self.rows, self.temporary = self.rows - row_set.bitmap, True

@@ -1,20 +1,24 @@
-"""Cache of the rows of subexpressions, within a limit of memory.
+"""Cache of the rows of subexpressions and of operands as packed words, within a limit of memory.
 
 A cache belongs to one snapshot. An expression is cached when it is evaluated for the second time, an expensive one at
 once. The least recently used entries are dropped.
 """
 
+from collections import OrderedDict
+from collections.abc import Sequence
 from threading import Lock
-
-from cachetools import LRUCache
+from typing import TypeAlias
 
 from audience.index.storage import bitmaps
 from audience.index.storage.bitmaps import RowSet
+from audience.index.storage.packed_words import Words
 from audience.language.ast import Expr
 
 DEFAULT_CACHE_BYTES = 256 << 20
-MAX_SEEN_EXPRS = 16_384  # expressions that are remembered as evaluated once
-ENTRY_OVERHEAD_BYTES = 200  # approximate size of an entry without its bitmap
+MAX_SEEN_KEYS = 16_384  # keys that are remembered as wanted once
+ENTRY_OVERHEAD_BYTES = 200  # approximate size of an entry without its bitmap or words
+
+CacheKey: TypeAlias = tuple[str, Expr | int]  # name of a shard; an expression, or the row of an operand's tags file
 
 
 class RowSetCache:
@@ -30,22 +34,29 @@ class RowSetCache:
 
     def __init__(self, max_bytes: int = DEFAULT_CACHE_BYTES):
         self.max_bytes = max_bytes
-        self._entries: LRUCache[tuple[str, Expr], RowSet] = LRUCache(
-            max_bytes, getsizeof=lambda row_set: row_set.nbytes + ENTRY_OVERHEAD_BYTES
-        )
-        self._seen: LRUCache[tuple[str, Expr], bool] = LRUCache(MAX_SEEN_EXPRS)
+        self.nbytes = 0  # approximate memory of all entries
+        self._entries: OrderedDict[CacheKey, RowSet | Words] = OrderedDict()  # the least recently used first
+        self._seen: OrderedDict[CacheKey, None] = OrderedDict()
         self._lock = Lock()
 
     def get(self, shard: str, expr: Expr) -> RowSet | None:
         """Return the cached rows of *expr* in *shard*, or None."""
         with self._lock:
-            return self._entries.get((shard, expr))
+            return self._use((shard, expr))  # type: ignore[return-value]  # the key is an expression
 
-    def mark_seen(self, shard: str, expr: Expr) -> bool:
-        """Record that *expr* was evaluated. Return whether it was before."""
+    def get_words(self, shard: str, tag_rows: Sequence[int]) -> list[Words | None]:
+        """Return the cached words of several stored bitmaps, each or None."""
         with self._lock:
-            was_seen = (shard, expr) in self._seen
-            self._seen[shard, expr] = True
+            return [self._use((shard, tag_row)) for tag_row in tag_rows]  # type: ignore[misc]  # the keys are rows
+
+    def mark_seen(self, shard: str, key: Expr | int) -> bool:
+        """Record that an expression was evaluated, or words wanted. Return whether it was before."""
+        with self._lock:
+            was_seen = (shard, key) in self._seen
+            self._seen[shard, key] = None
+            self._seen.move_to_end((shard, key))
+            if len(self._seen) > MAX_SEEN_KEYS:
+                self._seen.popitem(last=False)
             return was_seen
 
     def offer(self, shard: str, expr: Expr, row_set: RowSet) -> bool:
@@ -55,16 +66,33 @@ class RowSetCache:
     def put(self, shard: str, expr: Expr, row_set: RowSet) -> bool:
         """Cache *row_set* if there is room. Return whether it is cached."""
         entry = RowSet(row_set.bitmap, row_set.complemented, bitmaps.bitmap_nbytes(row_set.bitmap))
+        return self._put((shard, expr), entry)
+
+    def put_words(self, shard: str, tag_row: int, words: Words) -> bool:
+        """Cache the words of a stored bitmap if there is room. Return whether they are cached."""
+        return self._put((shard, tag_row), words)
+
+    def _use(self, key: CacheKey) -> RowSet | Words | None:
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._entries.move_to_end(key)
+        return entry
+
+    def _put(self, key: CacheKey, entry: RowSet | Words) -> bool:
         with self._lock:
-            if entry.nbytes + ENTRY_OVERHEAD_BYTES > self._entries.maxsize:
+            if entry.nbytes + ENTRY_OVERHEAD_BYTES > self.max_bytes:
                 return False
-            self._entries[shard, expr] = entry
+            self._remove(key)
+            self._entries[key] = entry
+            self.nbytes += entry.nbytes + ENTRY_OVERHEAD_BYTES
+            while self.nbytes > self.max_bytes:
+                self._remove(next(iter(self._entries)))
             return True
+
+    def _remove(self, key: CacheKey) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self.nbytes -= entry.nbytes + ENTRY_OVERHEAD_BYTES
 
     def __len__(self) -> int:
         return len(self._entries)
-
-    @property
-    def nbytes(self) -> int:
-        """Return the approximate memory of all entries, in bytes."""
-        return int(self._entries.currsize)

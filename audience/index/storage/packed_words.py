@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audience.index.storage import croaring
-from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.bitmaps import MAX_ARRAY_CARDINALITY, BitMap
 from audience.index.storage.croaring import CONTAINER_WORDS, Words
 
-MAX_ARRAY_CARDINALITY = 4096  # a container of more rows is stored as words
 NO_RUN_COOKIE = 12346  # https://github.com/RoaringBitmap/RoaringFormatSpec
 
 

@@ -15,6 +15,7 @@ from audience.errors import DamagedError
 from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import arrow_file, bitmaps, id_lookup
 from audience.index.storage.arrow_file import ArrowTable, BufferLocation
+from audience.index.storage.bitmap_forms import BitmapForm, measure_form
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.cache import RowSetCache
 from audience.index.storage.layout import (
@@ -29,13 +30,16 @@ from audience.index.storage.layout import (
     StoredAttribute,
     shard_file,
 )
+from audience.index.storage.packed_words import Words, fill_words, word_count
 from audience.index.storage.published import Storage, damaged_error
 from audience.index.storage.verified_file import VerifiedFile, hash_blocks
+from audience.index.storage.word_programs import WordPlan
 from audience.language.ast import Expr
 from audience.language.attribute_names import UNTYPED
 
 MAX_CACHED_OPERANDS = 4_096  # expressions
 MAX_CHOSEN_EXPRS = 8
+DELETED_ROWS = -1  # in place of a row of the tags file
 MIN_VERIFIED_TOGETHER = 32  # bitmaps
 SPARSE_RATIO = 64  # if fewer than one row in so many is wanted, only the blocks that hold them are read
 
@@ -80,10 +84,12 @@ class Shard:
         self.tag_rows: dict[tuple[str, str], int] = {}  # type and value of a tag → its row of the tags file
         self.compare_cache: dict[Expr, LazyUnion | None] = {}
         self.and_cache: dict[int, tuple[Expr, list[RowSet | LazyUnion]]] = {}  # by identity of the expression
+        self.word_plans: dict[tuple[int, bool], tuple[Expr, WordPlan | None]] = {}  # by identity; whether it counts
         self.group = ShardGroup((self,))
         self._checksum_file = self._open_file(storage, CHECKSUMS)
         self._data_files = {kind: self._open_file(storage, kind) for kind in DATA_FILES}
         self._bitmaps: dict[int, BitMap] = {}
+        self._forms: dict[int, BitmapForm] = {}
         self.polars_columns: dict[str, Any] = {}  # columns that were converted to Polars
         self._scan_results: dict[tuple[str, bytes], bool] = {}
 
@@ -174,6 +180,13 @@ class Shard:
             self.and_cache.clear()
         self.and_cache[id(expr)] = expr, operands
 
+    def keep_word_plan(self, expr: Expr, counts: bool, plan: WordPlan | None) -> WordPlan | None:
+        """Keep how *expr* is evaluated for as long as the same object is evaluated, and return it."""
+        if len(self.word_plans) >= MAX_CACHED_OPERANDS:
+            self.word_plans.clear()
+        self.word_plans[id(expr), counts] = expr, plan
+        return plan
+
     def read_stored_bitmaps(self) -> arrow_file.ArrowArray:
         """Return all bitmaps as they are stored, verified."""
         file, (start, stop) = self._data_files[TAGS], self.files.data_ranges[TAGS]
@@ -196,6 +209,27 @@ class Shard:
         if bitmap is None:
             bitmap = self._bitmaps[tag_row] = self._read_bitmap(tag_row)
         return bitmap
+
+    def load_form(self, tag_row: int) -> BitmapForm:
+        """Return the form of a bitmap of the tags file, which is measured once."""
+        form = self._forms.get(tag_row)
+        if form is None:
+            form = self._forms[tag_row] = measure_form(self.load_bitmap(tag_row))
+        return form
+
+    def load_words(self, tag_rows: Sequence[int]) -> list[Words]:
+        """Return bitmaps of the tags file, or the deleted rows, as packed words, which are cached if there is room."""
+        found = self.cache.get_words(self.name, tag_rows)
+        return [
+            self._make_words(tag_row) if words is None else words
+            for tag_row, words in zip(tag_rows, found, strict=True)
+        ]
+
+    def _make_words(self, tag_row: int) -> Words:
+        words = np.empty(word_count(self.row_count), dtype=np.uint64)
+        fill_words((self.deleted or BitMap()) if tag_row == DELETED_ROWS else self.load_bitmap(tag_row), words)
+        self.cache.put_words(self.name, tag_row, words)
+        return words
 
     def load_bitmaps(self, tag_rows: Collection[int]) -> list[BitMap]:
         """Return the bitmaps in several rows of the tags file; blocks of many are verified together."""

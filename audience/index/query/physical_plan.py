@@ -1,0 +1,203 @@
+"""Choose how a shard evaluates a junction: with roaring operations, or with packed words.
+
+Roaring operations read only what the operands have, and end early; each result is a new bitmap. Packed words read one
+bit for each row of the shard, whatever an operand has, at the speed of memory. Which is faster follows from the number
+and the form of the operands' containers.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from audience.index.query.word_expressions import write_program
+from audience.index.storage import packed_words
+from audience.index.storage.bitmap_forms import ARRAY_ROW, BITSET_CONTAINER, BitmapForm
+from audience.index.storage.bitmaps import MAX_ARRAY_CARDINALITY
+from audience.index.storage.shard import DELETED_ROWS, Shard
+from audience.index.storage.word_programs import WordPlan, WordProgram
+from audience.language.ast import And, Except, Expr, Not, Or, Tag, Threshold
+
+# Nanoseconds, measured. Words stay in the cache of the processor, but for the operands.
+OPERAND_WORD, STEP_WORD, COUNTED_WORD, CALL = 0.2, 0.08, 0.5, 500.0
+NEW_WORD, NEW_ARRAY_ROW = 0.25, 1.3  # of words that are made of a bitmap
+RESULT_WORD = 1.5  # of a bitmap that is made of words
+CONTAINER = 100.0  # of an operation, for each container of its result
+SPARSE_FACTOR = 6.0  # a sparse operand is looked up in a dense one, of which so many times its size is read at most
+THRESHOLD_EFFORT = 4.0  # and so does a threshold, by merging
+LAST_COUNTED = 0.7  # of the last operation, saved if it only counts
+FIXED = 5_000.0  # of a program
+EXTRACTED_ROW = 2.0  # of a container that was words and becomes an array
+MIN_EFFORT = 20_000.0  # of all operands; with less, there is nothing to gain
+
+
+class Estimate(NamedTuple):
+    """Expectation of an expression: its rows, their containers, and nanoseconds to read and to compute it."""
+
+    rows: float
+    containers: float
+    effort: float
+    cost: float = 0.0
+    last_cost: float = 0.0
+    complemented: bool = False
+
+    def __invert__(self) -> "Estimate":
+        return self._replace(complemented=not self.complemented)
+
+
+def choose_words(expr: Expr, shard: Shard, *, counts: bool) -> WordPlan | None:
+    """Return the plan of *expr* with packed words, or None if roaring operations are faster, or the only ones.
+
+    The choice is kept for as long as the same object is evaluated.
+
+    Args:
+        expr: Junction.
+        shard: Shard.
+        counts: Whether live rows are counted, and no bitmap is made.
+    """
+    kept = shard.word_plans.get((id(expr), counts))
+    if kept is not None and kept[0] is expr:
+        return kept[1]
+    tags = find_tags(expr)
+    if tags is None:
+        return shard.keep_word_plan(expr, counts, None)
+    tag_rows = tuple(shard.tag_rows.get((tag.type, tag.value), -1) for tag in tags)
+    if -1 in tag_rows:  # one was not evaluated before, or no device has it
+        return None
+    plan = plan_words(expr, dict(zip(tags, tag_rows, strict=True)), shard, counts=counts)
+    if plan is not None and not _are_worth_making(plan, shard):
+        return None
+    return shard.keep_word_plan(expr, counts, plan)
+
+
+def plan_words(expr: Expr, tag_rows: Mapping[Tag, int], shard: Shard, *, counts: bool) -> WordPlan | None:
+    """Return the plan of *expr* with packed words, or None if roaring operations are estimated to be faster."""
+    forms = {tag: shard.load_form(tag_row) for tag, tag_row in tag_rows.items()}
+    if sum(form.effort for form in forms.values()) < MIN_EFFORT:
+        return None
+    without_deleted = counts and shard.deleted is not None
+    program = write_program(expr, list(tag_rows), without_deleted=without_deleted)
+    if program is None:
+        return None
+    roaring = estimate_roaring(expr, forms, shard.row_count, counts=counts)
+    gain = roaring - estimate_words(program, shard.row_count, counts=counts)
+    operands = (*tag_rows.values(), DELETED_ROWS) if without_deleted else tuple(tag_rows.values())
+    return WordPlan(program, operands, gain) if gain > 0 else None
+
+
+def _are_worth_making(plan: WordPlan, shard: Shard) -> bool:
+    """Return whether the words of all operands are there, pay at once, or would have been of use before."""
+    cached = shard.cache.get_words(shard.name, plan.tag_rows)
+    missing = [tag_row for tag_row, words in zip(plan.tag_rows, cached, strict=True) if words is None]
+    if not missing:
+        return True
+    size = packed_words.word_count(shard.row_count)
+    making = sum(size * NEW_WORD + _array_rows(row, shard) * NEW_ARRAY_ROW for row in missing)
+    were_useful = [shard.cache.mark_seen(shard.name, tag_row) for tag_row in missing]
+    return making < plan.gain or all(were_useful)
+
+
+def _array_rows(tag_row: int, shard: Shard) -> int:
+    return 0 if tag_row == DELETED_ROWS else shard.load_form(tag_row).array_rows
+
+
+def estimate_words(program: WordProgram, row_count: int, *, counts: bool) -> float:
+    """Return the estimated nanoseconds of *program*."""
+    size = packed_words.word_count(row_count)
+    steps, blocks = len(program.steps), -(-size // program.block_words)
+    a_word = program.operand_count * OPERAND_WORD + steps * STEP_WORD + (COUNTED_WORD if counts else RESULT_WORD)
+    return size * a_word + blocks * CALL * (steps + 4) + FIXED
+
+
+def estimate_roaring(expr: Expr, forms: Mapping[Tag, BitmapForm], row_count: int, *, counts: bool) -> float:
+    """Return the estimated nanoseconds of roaring operations; the last one may count only."""
+    estimate = _estimate(expr, forms, row_count)
+    return estimate.cost - (LAST_COUNTED * estimate.last_cost if counts else 0)
+
+
+def find_tags(expr: Expr) -> list[Tag] | None:
+    """Return the distinct tags of *expr*, or None if it has other atoms."""
+    tags: dict[Tag, None] = {}
+    stack = [expr]
+    while stack:
+        match stack.pop():
+            case Tag() as tag:
+                tags[tag] = None
+            case And(terms=terms) | Or(terms=terms) | Threshold(terms=terms):
+                stack += terms
+            case Not(term=term):
+                stack.append(term)
+            case Except(term=term, excluded=excluded):
+                stack += (term, excluded)
+            case _:
+                return None
+    return list(tags)
+
+
+def _estimate(expr: Expr, forms: Mapping[Tag, BitmapForm], row_count: int) -> Estimate:
+    match expr:
+        case Tag():
+            form = forms[expr]
+            return Estimate(form.rows, form.container_count, form.effort)
+        case Not(term=term):
+            return ~_estimate(term, forms, row_count)
+        case And(terms=terms):
+            return _intersect([_estimate(term, forms, row_count) for term in terms], row_count)
+        case Or(terms=terms):
+            estimates = [_estimate(term, forms, row_count) for term in terms]
+            if any(estimate.complemented for estimate in estimates):
+                return ~_intersect([~estimate for estimate in estimates], row_count)
+            return _unite(estimates, row_count)
+        case Except(term=term, excluded=excluded):
+            rows, excluded_rows = (_estimate(each, forms, row_count) for each in (term, excluded))
+            return _intersect([rows, ~excluded_rows], row_count)
+        case Threshold(terms=terms):
+            return _count([_estimate(term, forms, row_count) for term in terms], row_count)
+    raise AssertionError(f"{expr!r} is not over tags")
+
+
+def _intersect(estimates: Sequence[Estimate], row_count: int) -> Estimate:
+    plain = sorted((each for each in estimates if not each.complemented), key=lambda each: each.effort)
+    subtracted = [each for each in estimates if each.complemented]
+    if not plain:
+        return ~_unite([~each for each in subtracted], row_count)
+    (rows, containers, effort), cost, last = plain[0][:3], sum(each.cost for each in estimates), 0.0
+    for other in (*plain[1:], *subtracted):
+        if other.complemented:
+            kept, sizes = 1 - other.rows / row_count, effort + min(other.effort, SPARSE_FACTOR * effort)
+        else:
+            containers, kept = min(containers, other.containers), other.rows / row_count
+            sizes = min(effort + other.effort, SPARSE_FACTOR * min(effort, other.effort))
+        was_dense = rows > MAX_ARRAY_CARDINALITY * containers
+        rows *= kept
+        last = CONTAINER * containers + sizes
+        if was_dense and rows <= MAX_ARRAY_CARDINALITY * containers:
+            last += EXTRACTED_ROW * rows
+        effort = min(effort, _effort_of(rows, containers))
+        cost += last
+    return Estimate(rows, containers, effort, cost, last)
+
+
+def _unite(estimates: Sequence[Estimate], row_count: int) -> Estimate:
+    missing, containers, effort, cost, last = 1.0, 0.0, 0.0, 0.0, 0.0
+    for each in estimates:
+        missing *= 1 - min(each.rows / row_count, 1)
+        containers = max(containers, each.containers)
+        effort += each.effort
+        last = CONTAINER * each.containers + each.effort
+        cost += each.cost + last
+    rows = row_count * (1 - missing)
+    return Estimate(rows, containers, min(effort, _effort_of(rows, containers)), cost, last)
+
+
+def _count(estimates: Sequence[Estimate], row_count: int) -> Estimate:
+    """Return the estimate of a threshold, of which few rows are expected."""
+    containers, rows = sum(each.containers for each in estimates), sum(each.rows for each in estimates)
+    effort = sum(each.effort for each in estimates)
+    cost = min(containers * 4 * CONTAINER + THRESHOLD_EFFORT * effort, row_count * 0.1 + 8 * rows)
+    most = max(each.containers for each in estimates)
+    found = min(rows, row_count) / len(estimates)
+    return Estimate(found, most, _effort_of(found, most), cost + sum(each.cost for each in estimates))
+
+
+def _effort_of(rows: float, containers: float) -> float:
+    is_dense = rows > MAX_ARRAY_CARDINALITY * containers
+    return containers * BITSET_CONTAINER if is_dense else rows * ARRAY_ROW

@@ -1,0 +1,113 @@
+"""Expressions over packed words, roaring bitmaps and plain Boolean arrays have the same rows."""
+
+from functools import reduce
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audience import And, DeviceIndex, Except, Expr, Not, Or, Threshold
+from audience.index.query import physical_plan
+from audience.index.storage import word_programs
+from audience.language.ast import Everyone, Nobody, Tag, bare
+
+ROW_COUNT = 140_000  # more than two containers, and not a multiple of the bits of a word
+DELETED = [0, 63, 64, 65_535, 65_536, 131_072, *range(70_000, 70_500), ROW_COUNT - 1]
+NUMBERS = np.arange(ROW_COUNT)
+MASKS = {
+    "none_of_last": NUMBERS < 131_072,
+    "few": np.isin(NUMBERS, [0, 1, 63, 64, 65_535, 65_536, ROW_COUNT - 1]),
+    "run": (NUMBERS > 60_000) & (NUMBERS < 80_000),
+    "dense": NUMBERS % 2 == 0,
+    "third": NUMBERS % 3 == 0,
+    "runs": NUMBERS % 90 < 40,
+    "rare": NUMBERS % 1_009 == 0,
+    "all": NUMBERS >= 0,
+}
+TAGS = [bare(name) for name in MASKS]
+
+
+@pytest.fixture(scope="module")
+def indexes(tmp_path_factory) -> list[tuple[DeviceIndex, np.ndarray]]:
+    """Return indexes without and with deleted devices, and which rows are live."""
+    opened = []
+    for deleted in ([], DELETED):
+        folder = tmp_path_factory.mktemp("words") / "devices.index"
+        table = pl.DataFrame({"token": [f"{number:06}" for number in NUMBERS], **MASKS})
+        index = DeviceIndex.build(table, folder)
+        if deleted:
+            index.remove([f"{number:06}" for number in deleted])
+        for name in MASKS:
+            index.count(name)  # locates the bitmap
+        opened.append((index, ~np.isin(NUMBERS, deleted)))
+    return opened
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Evaluate small tables in several blocks, and plan for the least effort."""
+    monkeypatch.setattr(word_programs, "MAX_BLOCK_WORDS", 1 << 10)
+    monkeypatch.setattr(word_programs, "MIN_BLOCK_WORDS", 1 << 8)
+    monkeypatch.setattr(physical_plan, "MIN_EFFORT", 0)
+
+
+def junctions(terms: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
+    some = st.lists(terms, min_size=2, max_size=5).map(tuple)
+    thresholds = st.builds(
+        lambda operator, terms, count: Threshold(operator, min(count, len(terms) - (operator == "at most")), terms),
+        st.sampled_from(["at least", "at most", "exactly"]),
+        st.lists(terms, min_size=2, max_size=9).map(tuple),
+        st.integers(1, 8),
+    )
+    return some.map(And) | some.map(Or) | terms.map(Not) | st.builds(Except, terms, terms) | thresholds
+
+
+EXPRS = st.recursive(st.sampled_from(TAGS) | st.sampled_from([Everyone(), Nobody()]), junctions, max_leaves=25)
+
+
+def mask_of(expr: Expr) -> np.ndarray:
+    """Return for each row whether *expr* holds, by counting."""
+    match expr:
+        case Tag():
+            return MASKS[expr.value]
+        case Everyone():
+            return NUMBERS >= 0
+        case Nobody():
+            return NUMBERS < 0
+        case Not():
+            return ~mask_of(expr.term)
+        case And():
+            return reduce(np.logical_and, map(mask_of, expr.terms))
+        case Or():
+            return reduce(np.logical_or, map(mask_of, expr.terms))
+        case Except():
+            return mask_of(expr.term) & ~mask_of(expr.excluded)
+        case Threshold():
+            counts = np.sum([mask_of(term) for term in expr.terms], axis=0, dtype=np.int64)
+            compare = {"at least": np.greater_equal, "at most": np.less_equal, "exactly": np.equal}[expr.operator]
+            return np.asarray(compare(counts, expr.count))
+    raise AssertionError(expr)
+
+
+@pytest.mark.parametrize("words", [True, False])
+@given(expr=EXPRS)
+@settings(deadline=None)
+def test_words_and_bitmaps_agree(indexes, words, expr):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(physical_plan, "estimate_words", lambda *_, **__: float("-inf" if words else "inf"))
+        for index, live in indexes:
+            expected = {f"{number:06}" for number in np.flatnonzero(mask_of(expr) & live)}
+            assert index.count(expr) == len(expected)
+            assert set(index.resolve(expr).ids()) == expected
+
+
+def test_words_are_planned(indexes, monkeypatch):
+    monkeypatch.setattr(physical_plan, "estimate_words", lambda *_, **__: float("-inf"))
+    expr = And((bare("dense"), Not(bare("third"))))
+    for index, live in indexes:
+        assert index.count(expr) == int((mask_of(expr) & live).sum())
+        (plan,) = [plan for planned, plan in index.snapshot.shards[0].word_plans.values() if planned == expr]
+        assert [step.operation.__name__ for step in plan.program.steps][:2] == ["invert", "bitwise_and"]
+        assert len(plan.tag_rows) == len(TAGS[:2]) + (not live.all())
