@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from audience.index.storage import bitmaps
 from audience.index.storage.bitmaps import RowSet
-from audience.index.storage.packed_words import Words
+from audience.index.storage.croaring import Words
 from audience.language.ast import Expr
 
 DEFAULT_CACHE_BYTES = 256 << 20

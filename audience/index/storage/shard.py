@@ -18,6 +18,7 @@ from audience.index.storage.arrow_file import ArrowTable, BufferLocation
 from audience.index.storage.bitmap_forms import BitmapForm, measure_form
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.cache import RowSetCache
+from audience.index.storage.croaring import Words
 from audience.index.storage.layout import (
     CHECKSUMS,
     DATA_FILES,
@@ -30,7 +31,7 @@ from audience.index.storage.layout import (
     StoredAttribute,
     shard_file,
 )
-from audience.index.storage.packed_words import Words, fill_words, word_count
+from audience.index.storage.packed_words import fill_words, word_count
 from audience.index.storage.published import Storage, damaged_error
 from audience.index.storage.verified_file import VerifiedFile, hash_blocks
 from audience.index.storage.word_programs import WordPlan

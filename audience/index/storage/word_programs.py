@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audience.index.storage.bitmaps import RowSet
-from audience.index.storage.packed_words import Words, clear_from, words_to_bitmap
+from audience.index.storage.croaring import Words
+from audience.index.storage.packed_words import clear_from, words_to_bitmap
 
 BUFFER_WORDS = 1 << 16  # of all buffers together: half a megabyte, which stays in the second cache of a processor
 MIN_BLOCK_WORDS, MAX_BLOCK_WORDS = 1 << 11, 1 << 15
