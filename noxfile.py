@@ -31,7 +31,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types with mypy: the package strictly, the tests loosely."""
+    """Check types with mypy: the package strictly, the tests and benchmarks loosely."""
     run_module(session, "mypy", *session.posargs)
 
 

@@ -5,7 +5,7 @@ is between `<!-- NAME -->` and `<!-- end of NAME -->` in RESULTS.md, with earlie
 kept in the folder of devices; indexes are built again.
 
     python -m benchmarks.all --folder DIR --results DIR [--devices N] [--growth N,…] [--steps NAME,…]
-                             [--realdata FOLDER] [--resume] [--report-only]
+                             [--realdata FOLDER] [--document FILE] [--resume] [--report-only]
 
 With `--resume`, steps with results of this commit are not run again; with `--report-only`, none is.
 """
@@ -24,7 +24,8 @@ from benchmarks.devices import INDEX_FOLDER
 from benchmarks.earlier_figures import format_earlier_figures
 from benchmarks.report import describe_commit, format_bytes
 
-RESULTS_FILE, FIGURE_FILE = (Path(__file__).with_name(name) for name in ("RESULTS.md", "growth.svg"))
+RESULTS_FILE = Path(__file__).with_name("RESULTS.md")
+FIGURE_NAME = "growth.svg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ def _realdata(options: argparse.Namespace) -> list[str]:
 
 def _for_scale(options: argparse.Namespace) -> list[str]:
     counts = [f"{count}" for count in options.growth]
-    return ["--devices", *counts, "--folder", f"{options.folder}", "--runs", "3", "--figure", f"{FIGURE_FILE}"]
+    figure = options.document.with_name(FIGURE_NAME)
+    return ["--devices", *counts, "--folder", f"{options.folder}", "--runs", "3", "--figure", f"{figure}"]
 
 
 STEPS = (
@@ -95,7 +97,7 @@ def write_section(name: str, results: Path, document: str) -> str:
     """Return *document* with the results of step *name* in its section."""
     start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     if document.count(start) != 1 or document.count(end) != 1:
-        raise SystemExit(f"{RESULTS_FILE} has no section between {start} and {end}")
+        raise SystemExit(f"there is no section between {start} and {end}")
     measured = json.loads((results / f"{name}.json").read_text())
     parts = [
         describe_run(measured),
@@ -119,6 +121,9 @@ def parse_options() -> argparse.Namespace:
     names = [step.name for step in STEPS]
     parser.add_argument("--folder", type=Path, required=True, help="of devices")
     parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument(
+        "--document", type=Path, default=RESULTS_FILE, help="with the sections; the figure is beside it"
+    )
     parser.add_argument("--devices", type=float, default=1e7)
     parser.add_argument("--growth", default="1e6,3e6,1e7,3e7,1e8", help="the numbers of devices of `scale`")
     parser.add_argument("--steps", default=",".join(names), help=f"of {', '.join(names)}")
@@ -144,11 +149,11 @@ def main() -> None:
         for step in steps:
             if not (options.resume and is_measured(step, options)):
                 run_step(step, options)
-    document = RESULTS_FILE.read_text()
+    document = options.document.read_text()
     for step in steps:
         if (options.results / f"{step.name}.json").exists():
             document = write_section(step.name, options.results, document)
-    RESULTS_FILE.write_text(document)
+    options.document.write_text(document)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def measure_plans(value_count: int) -> list[CatalogTime]:
     catalog, builtin_catalog = build_closed_catalog(value_count), build_builtin_catalog(value_count)
     provinces = parse(" OR ".join(f"province:{value}" for value in builtin_catalog.attributes["province"].values))
     every, half = (
-        " OR ".join(f"city:{value}" for value in catalog.attributes["city"].values[:count])
+        " OR ".join(f"city:{value}" for value in (catalog.attributes["city"].values or ())[:count])
         for count in (value_count, value_count // 2)
     )
     plan("NOT city:c0001", "tpns", catalog=catalog)  # loads what plans need

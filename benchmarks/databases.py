@@ -37,7 +37,8 @@ def load_duckdb(folder: Path, threads: int) -> MakeForms:
 
 def _duckdb_forms(line: str, connection: duck.DuckDBPyConnection, condition: str) -> list[QueryForm]:
     def query_int(query: str) -> int:
-        return int(connection.execute(query).fetchone()[0])
+        found = connection.execute(query).fetchone()
+        return int(found[0]) if found else 0
 
     rows = f"SELECT row FROM devices WHERE {condition}"
     ids = f"SELECT registration_id FROM devices WHERE {condition}"

@@ -55,7 +55,7 @@ class EmitMeasurement:
 
 def measure_all(index_folder: Path, scratch: Path, runs: int, threads: int) -> list[EmitMeasurement]:
     """Measure all audiences in all forms."""
-    index = DeviceIndex.open(index_folder)
+    index = DeviceIndex.open(index_folder, threads=threads)
     ids = index.resolve("everyone").ids()
     assert ids.str.len_bytes().unique().to_list() == [36]
     base = duckdb.connect(config={"threads": threads})

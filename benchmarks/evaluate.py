@@ -1,9 +1,10 @@
 """Measure counting an audience and listing its ids, compared with other libraries.
 
-The peers are Polars, DuckDB and chdb over scalar columns and over a list column of tags, groupBitmap states in chdb,
-packed words in numpy, and the bitmaps of the index combined by hand with pyroaring. All of them have the same devices,
-in the same order, in memory. Each library runs in its own process with a fixed number of threads. All answers are
-compared. The report has the fastest form of every peer and the smallest time of several runs, which take turns.
+The index is measured without its cache of results, with it, and on all cores. The peers are Polars, DuckDB and chdb
+over scalar columns and over a list column of tags, groupBitmap states in chdb, packed words in numpy, and bitmaps of
+the index combined by hand with pyroaring. All of them have the same devices, in the same order, in memory. Each library
+runs in its own process with a fixed number of threads. All answers are compared. The report has the fastest form of
+every peer and the smallest time of several runs, which take turns.
 
     python -m benchmarks.evaluate [--devices N] [--runs N] [--threads N] [--folder DIR] [--json FILE]
 """

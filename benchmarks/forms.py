@@ -193,18 +193,27 @@ def measure_all(folder: Path, runs: int, threads: int) -> list[Measurement]:
     database.execute(f"SET threads = {threads}")
     database.register("frame", table.drop("registration_id", "row"))
     database.execute("CREATE TABLE t AS SELECT * FROM frame")
-    index = DeviceIndex.open(folder / INDEX)
+    index = DeviceIndex.open(folder / INDEX, threads=threads)
     bitmaps = {tag: rows_to_bitmap(index.resolve(tag).global_rows()) for name in DENSITIES for tag in tags_of(name)}
     for bitmap in bitmaps.values():
         bitmap.run_optimize()
-    return [measure_question(each, folder, runs, table, database, bitmaps) for each in iter_questions()]
+
+    def open_index() -> DeviceIndex:
+        return DeviceIndex.open(folder / INDEX, threads=threads)
+
+    return [measure_question(each, open_index, runs, table, database, bitmaps) for each in iter_questions()]
 
 
 def measure_question(
-    question: Question, folder: Path, runs: int, table: pl.DataFrame, database: Any, bitmaps: dict[str, BitMap]
+    question: Question,
+    open_index: Callable[[], DeviceIndex],
+    runs: int,
+    table: pl.DataFrame,
+    database: Any,
+    bitmaps: dict[str, BitMap],
 ) -> Measurement:
     expr = parse(question.text)
-    index = DeviceIndex.open(folder / INDEX)
+    index = open_index()
     forms: Forms = {"audience": lambda: question.audience(index, expr)}
     if question.polars is not None:
         forms["Polars"] = lambda: question.polars(table)
@@ -215,15 +224,14 @@ def measure_question(
     results = {name: form() for name, form in forms.items()}
     results["audience"] = question.summarize(results["audience"], table)
     assert len({round(float(result), 1) for result in results.values()}) == 1, f"{question.text}: {results}"
-    first = min(time_first(question, expr, folder) for _ in range(runs))
+    first = min(time_first(question, expr, open_index()) for _ in range(runs))
     again, *others = fastest_times(list(forms.values()), runs)
     peers = dict(zip(list(forms)[1:], others, strict=True))
     return Measurement(question.text, results["audience"], first, again, peers)
 
 
-def time_first(question: Question, expr: Any, folder: Path) -> float:
+def time_first(question: Question, expr: Any, index: DeviceIndex) -> float:
     """The seconds of the first answer after opening; the files are in the page cache."""
-    index = DeviceIndex.open(folder / INDEX)
     index.count("everyone")
     started = time.perf_counter()
     question.audience(index, expr)

@@ -21,6 +21,7 @@ from benchmarks.devices import INDEX_FOLDER, ROWS_FOLDER
 from benchmarks.queries import QUERIES, BenchmarkQuery
 
 PARSED_LINE, TEXT_LINE, MANUAL_LINE = "audience", "audience, parsing each time", "pyroaring by hand"
+CACHED_LINE, CORES_LINE = "audience, with its cache", "audience, all cores"
 MAX_DEVICES_WITH_IDS = 20_000_000
 TYPED_COLUMNS = ("province", "version", "brand", "language")
 
@@ -42,9 +43,11 @@ def load_bitmaps(folder: Path, threads: int) -> MakeForms:
     """Load this project, queried by expression and by text, and bitmaps combined by hand with pyroaring.
 
     By hand, there is one bitmap over all devices for each value. The index caches parsed texts, so `parse` is called
-    each time.
+    each time. An index that may cache results, and one that uses all cores, are lines of their own.
     """
-    index = DeviceIndex.open(folder / INDEX_FOLDER, cache_bytes=0)  # results are not cached
+    index = DeviceIndex.open(folder / INDEX_FOLDER, cache_bytes=0, threads=threads)  # results are not cached
+    cached = DeviceIndex.open(folder / INDEX_FOLDER, threads=threads)
+    on_all_cores = DeviceIndex.open(folder / INDEX_FOLDER, cache_bytes=0)
     ids, has = index.resolve("everyone").ids().rechunk() if can_list_ids(folder) else None, _BitmapsByName(index)
 
     def make_forms(question: BenchmarkQuery) -> list[QueryForm]:
@@ -56,6 +59,8 @@ def load_bitmaps(folder: Path, threads: int) -> MakeForms:
         forms = [
             *_audience_forms(PARSED_LINE, index, lambda: expr),
             *_audience_forms(TEXT_LINE, index, lambda: parse(question.text)),
+            *_audience_forms(CACHED_LINE, cached, lambda: expr),
+            *_audience_forms(CORES_LINE, on_all_cores, lambda: expr),
             QueryForm(MANUAL_LINE, "count", "in place", lambda: question.count_bitmaps(has)),
             QueryForm(MANUAL_LINE, "rows", "in place", list_manually),
             QueryForm(MANUAL_LINE, "ids", "gather", lambda: ids.gather(pl.Series(list_manually()))),

@@ -27,7 +27,9 @@ from benchmarks.regimes import (
     TABLE_FOLDER,
     build_table,
     measure_questions,
+    merge_json,
     read_classes,
+    select_part,
     table_folder,
 )
 from benchmarks.report import (
@@ -37,7 +39,6 @@ from benchmarks.report import (
     format_table,
     make_parser,
     open_folder,
-    save_json,
 )
 from benchmarks.timing import run_in_process
 
@@ -104,16 +105,16 @@ def measure_table(table: RegimeTable, folder: Path, rounds: int, threads: int) -
     index, lists = folder / INDEX_FOLDER, folder / TABLE_FOLDER
     libraries = [library for peer in (OURS, "pyroaring", "numpy") for library in LOADERS[peer](masks, index, threads)]
     libraries += [load_polars_lists(lists), load_duckdb_lists(lists, threads)]
-    cells = measure_questions(table, classes, masks, libraries, ASKED_FORMS, rounds)
-    return {"cells": [cell for cell in cells if cell["measure"] == "count"], "peak_bytes": peak_bytes()}
+    cells = measure_questions(table, classes, masks, libraries, ASKED_FORMS, rounds, listed_forms=())
+    return {"cells": cells, "peak_bytes": peak_bytes()}
 
 
 def list_tables(options: argparse.Namespace) -> tuple[list[RegimeTable], dict[str, str]]:
     """Return the tables to measure, and why one is not."""
     tables = [RegimeTable(f"real, {folder.name}", None, folder) for folder in options.realdata]
     if (SHARED_DATA / REAL_FILE).exists():
-        return [*tables, RegimeTable(GROWN)], {}
-    return tables, {GROWN: f"{REAL_FILE} is not in {SHARED_DATA}"}
+        return select_part([*tables, RegimeTable(GROWN)], options.part), {}
+    return select_part(tables, options.part), {GROWN: f"{REAL_FILE} is not in {SHARED_DATA}"}
 
 
 def run_benchmark(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -127,6 +128,8 @@ def run_benchmark(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         found = run_in_process(measure_table, table, place, options.rounds, options.threads, threads=options.threads)
         measured["cells"] += found["cells"]
         measured["peak_bytes"] = max(found["peak_bytes"], measured["peak_bytes"])
+        if options.json:
+            merge_json(measured, options.json)
     return measured
 
 
@@ -161,12 +164,13 @@ def main() -> None:
     parser = make_parser(__doc__, "threads", "folder", "json")
     parser.add_argument("--realdata", type=lambda text: tuple(map(Path, text.split(","))), default=())
     parser.add_argument("--rows", type=float, default=4_300_000, help="of the table of people that are made")
+    parser.add_argument("--part", default="1/1", help="K/N: every N-th table from the K-th on")
     parser.add_argument("--rounds", type=int, default=6)
     options = parser.parse_args()
     options.rows = int(options.rows)
     with open_folder(options.folder) as folder:
         measured = run_benchmark(options, folder)
-    save_json(measured, options.json)
+    measured = merge_json(measured, options.json) if options.json else measured
     print(f"A process had at most {format_bytes(measured['peak_bytes'])}.\n\n{format_report(measured)}")
 
 

@@ -53,7 +53,7 @@ class Library:
 
 def load_audience(masks: Masks, index_folder: Path, threads: int) -> list[Library]:
     """Open the index and read all tags. Expressions are validated beforehand, or parsed, or neither."""
-    index = DeviceIndex.open(index_folder)
+    index = DeviceIndex.open(index_folder, threads=threads)
     for text in iter_warm_up(list(masks)):
         index.count(text)
 

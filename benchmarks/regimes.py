@@ -136,6 +136,7 @@ def measure_questions(
     libraries: list[Library],
     forms: Iterable[str],
     rounds: int,
+    listed_forms: tuple[str, ...] = LISTED_FORMS,
 ) -> list[dict[str, Any]]:
     """Measure all forms over all classes of tags. Return the cells as JSON data."""
     draw, bandwidth, operand_bytes = QuestionDraw(), measure_bandwidth(), measure_operand_bytes(masks)
@@ -143,7 +144,7 @@ def measure_questions(
     for tag_class in classes:
         for name in forms:
             questions = draw.iter_questions(FORMS[name], tag_class.tags)
-            for measure, times in ask_rounds(questions, libraries, rounds, name in LISTED_FORMS).items():
+            for measure, times in ask_rounds(questions, libraries, rounds, name in listed_forms).items():
                 read_bytes = float(np.mean([sum(operand_bytes[tag] for tag in one.tags) for one in times.questions]))
                 answer, limit, seconds = float(np.mean(times.answers)), read_bytes / bandwidth, times.summarize()
                 key = table.name, table.layout, tag_class.label, name, measure
@@ -237,8 +238,13 @@ def list_tables(options: argparse.Namespace) -> tuple[list[RegimeTable], dict[st
         else:
             skipped[layout] = f"{REAL_FILE} is not in {SHARED_DATA}"
     tables += [RegimeTable(f"real, {folder.name}", None, folder) for folder in options.realdata]
-    part, _, part_count = options.part.partition("/")
-    return tables[int(part) - 1 :: int(part_count)], skipped
+    return select_part(tables, options.part), skipped
+
+
+def select_part(tables: list[RegimeTable], part: str) -> list[RegimeTable]:
+    """Return part K of N, written K/N: every N-th table from the K-th on."""
+    number, _, count = part.partition("/")
+    return tables[int(number) - 1 :: int(count)]
 
 
 def run_benchmark(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
