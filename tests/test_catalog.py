@@ -217,6 +217,35 @@ def test_parse_rejects_ambiguous_catalog_name(name, payload):
     assert (caught.value.code, caught.value.problems[0].path) == ("ambiguous-name", "$")
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "payload"),
+    [
+        ("active within 7 days", "umeng", {"launch_from": "2026-11-22"}),
+        ("NOT active within 7 days", "umeng", {"not_launch_from": "2026-11-22"}),
+        ("active within 2 days of 2026-11-20", "umeng", None),  # launch_from has no last day, and no day is a tag
+        (
+            "active within 2 days",
+            "airship",
+            {"attribute": "active", "operator": "range", "value": "2026-11-27T00:00:00/2026-11-29T00:00:00"},
+        ),
+        ("active within 2 days", "jpush", {"tag": ["active_20261127", "active_20261128"]}),
+    ],
+)
+def test_days_stay_as_they_are_where_the_vendor_has_a_form_for_them(text, name, payload):
+    catalog = """
+    [active]
+    order = "date"
+    at = ["airship"]
+    builtin = ["umeng"]
+    names.jpush = "{type}_{value:%Y%m%d}"
+    """
+    result = plan(text, name, catalog=validate_catalog(parse_catalog(catalog)), as_of="2026-11-28T12:00")
+    if payload is None:
+        assert result.native == ()
+    else:
+        assert str(payload) in str(result.native)
+
+
 def test_parse_accepts_unique_catalog_name():
     catalog = validate_catalog(parse_catalog(RENAMED_CATALOG_TEXT))
     home = {"audience": {"custom_attribute": {**CUSTOM_FILTER, "custom_attribute_name": "home.age"}}}

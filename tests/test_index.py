@@ -421,6 +421,8 @@ UNKNOWN_NAMES = {
     "anniversary(age) = 02-29": ("not-days", "values of age are not days"),
     "anniversary(brthday) = 02-29": ("unknown-attribute", "no attribute 'brthday'"),
     "(vip top 3 by province)": ("no-order", "values of province have no order"),
+    "(vip bottom 3 by province)": ("no-order", "hint: order by .*age.*; or build the index with --number"),
+    "(vip top 1 by registration_id)": ("no-order", "registration_id is a column of ids, not an attribute"),
     "(vip bottom 3 by agee)": ("unknown-attribute", "did you mean age"),
     "(provnce:hunan limit 3 seed x)": ("unknown-attribute", "did you mean province"),
     "at least 2 of (vip, provnce:hunan, age < 30)": ("unknown-attribute", "did you mean province"),

@@ -34,7 +34,7 @@ def write_out_index_values(expr: Expr, vendor: Vendor, index: "DeviceIndex") -> 
     """
     lists: dict[Atom, Expr] = {}
     for atom in atoms(expr):
-        if isinstance(atom, Condition | Has) and _is_refused(atom, vendor):
+        if isinstance(atom, Condition | Has) and is_refused(atom, vendor):
             tags = _list_tags(atom, vendor, index)
             if tags:
                 lists[atom] = any_of(tags)
@@ -42,7 +42,8 @@ def write_out_index_values(expr: Expr, vendor: Vendor, index: "DeviceIndex") -> 
     return map_atoms(expr, lambda atom: lists.get(atom, atom)), types
 
 
-def _is_refused(atom: Condition | Has, vendor: Vendor) -> bool:
+def is_refused(atom: Condition | Has, vendor: Vendor) -> bool:
+    """Return whether *vendor* cannot express *atom* alone."""
     if isinstance(atom, Has) and atom.type == UNTYPED:
         return False
     try:

@@ -37,7 +37,7 @@ from audience.planning.catalog.references import expand_references, find_unknown
 from audience.planning.catalog.vendor_names import with_catalog_names
 from audience.planning.foreign_days import refuse_foreign_days
 from audience.planning.id_columns import describe_known_calls, refuse_id_columns, require_known_calls
-from audience.planning.index_values import list_index_assumptions, write_out_index_values
+from audience.planning.index_values import is_refused, list_index_assumptions, write_out_index_values
 from audience.planning.plans import SENT_IN_SEQUENCE, TWO_SOURCES, Plan, PlanRequest
 from audience.planning.platform_requests import PlatformAttribute, find_platform_attribute, find_platform_cover
 from audience.planning.undocumented_nots import assume_undocumented_nots, refuse_undocumented_nots
@@ -129,10 +129,6 @@ def plan(
     catalog = with_column_types(catalog, roles, asked.zone)
     constraints = NO_CONSTRAINTS if catalog is None else catalog.constraints
     simplified = simplify(nnf(simplify(unify_values(expr, catalog, roles, asked.zone))))
-    expanded = expand_comparisons(simplified, catalog)
-    expanded = simplified if expanded is simplified else simplify(nnf(expanded))
-    with suppress(ComplexityError):  # a vendor refuses a threshold with too many clauses, with the reason
-        expanded = write_out_thresholds(expanded)
     record = get_vendor(vendor, can="emit")
     record = assume_undocumented_nots(record) if id_vendor == vendor else refuse_undocumented_nots(record)
     named_vendor = refuse_version_comparisons(with_catalog_names(record, catalog), catalog, roles)
@@ -145,6 +141,10 @@ def plan(
         named_vendor = _restrict_to_index(named_vendor, catalog, vouched, index, asked)
         named_vendor = refuse_foreign_days(named_vendor, roles, asked, index.snapshot.timezone)
     planned_vendor = replace(named_vendor, emit=guard_emit(named_vendor.emit, named_vendor))
+    expanded = expand_comparisons(simplified, catalog, lambda atom: not is_refused(atom, planned_vendor))
+    expanded = simplified if expanded is simplified else simplify(nnf(expanded))
+    with suppress(ComplexityError):  # a vendor refuses a threshold with too many clauses, with the reason
+        expanded = write_out_thresholds(expanded)
     index_types: frozenset[str] = frozenset()
     if index is not None:
         listed, index_types = write_out_index_values(expanded, planned_vendor, index)

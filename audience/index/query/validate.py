@@ -44,6 +44,7 @@ from audience.language.printer import quote_name, render
 from audience.language.references import reference_problem
 from audience.language.segments import expand_segments
 from audience.language.suggest import did_you_mean
+from audience.language.validation import join_some
 from audience.language.windows import Period, format_duration, is_clock_window
 from audience.span import Span
 
@@ -224,9 +225,19 @@ def _no_order_problem(type_: str, text: str, span: Span | None) -> Problem:
 
 
 def _validate_top(top: Top, snapshot: Snapshot) -> None:
-    attribute = Has(top.by, span=top.span)
-    if not value_type_of(_require_role(attribute, snapshot)).is_ordered:
-        raise ExpressionError(_no_order_problem(top.by, f"{top.order} {top.count} by {quote_name(top.by)}", top.span))
+    text = f"{top.order} {top.count} by {quote_name(top.by)}"
+    if top.by not in snapshot.roles and select_id_columns(top.by, snapshot.id_columns):
+        message = f"{text!r:.80}: {top.by} is a column of ids, not an attribute"
+        raise ExpressionError(Problem("no-order", message, top.span, hint=_list_ordered_attributes(snapshot)))
+    if not value_type_of(_require_role(Has(top.by, span=top.span), snapshot)).is_ordered:
+        problem = _no_order_problem(top.by, text, top.span)
+        raise ExpressionError(replace(problem, hint=f"{_list_ordered_attributes(snapshot)}; or {problem.hint}"))
+
+
+def _list_ordered_attributes(snapshot: Snapshot) -> str:
+    """Return a hint at the attributes by which devices can be ordered."""
+    ordered = [name for name, role in snapshot.roles.items() if value_type_of(role).is_ordered]
+    return f"order by {join_some(ordered)}" if ordered else "the index has no attribute with an order"
 
 
 def _validate_pattern(matches: Matches, snapshot: Snapshot) -> None:

@@ -19,7 +19,7 @@ A vendor that has a name for a tag has the tag. The untyped tags are the attribu
 Names must be reversible: a catalog that gives one name to two tags is rejected.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -212,8 +212,15 @@ def unify_values(expr: Expr, catalog: Catalog | None, roles: Mapping[str, Role],
     return unify_spellings([expr], AttributeConstraints(values=named_values, keys=keys))[0]
 
 
-def expand_comparisons(expr: Expr, catalog: Catalog | None) -> Expr:
+def expand_comparisons(
+    expr: Expr, catalog: Catalog | None, is_native: Callable[[Condition], bool] = lambda condition: False
+) -> Expr:
     r"""Return *expr* with conditions of closed attributes and short ranges of days replaced by lists of tags.
+
+    Args:
+        expr: Expression in absolute times.
+        catalog: Catalog with the values and orders of attributes.
+        is_native: Returns whether a vendor has a form of its own for a range of days, which then stays.
 
     >>> from audience.language.printer import render
     >>> from audience.planning.catalog.loader import parse_catalog
@@ -225,14 +232,17 @@ def expand_comparisons(expr: Expr, catalog: Catalog | None) -> Expr:
     """
     if catalog is None:
         return expr
-    return map_atoms(expr, lambda atom: _expand_atom(atom, catalog.attributes.get(getattr(atom, "type", ""))))
 
+    def expand(atom: Atom) -> Expr:
+        attribute = catalog.attributes.get(getattr(atom, "type", ""))
+        if attribute is None or not isinstance(atom, Condition):
+            return atom
+        values = _find_listed_values(atom, attribute) if attribute.values else _list_days(atom, attribute)
+        if values is None or (not attribute.values and is_native(atom)):
+            return atom
+        return any_of(Tag(atom.type, value, span=atom.span) for value in values)
 
-def _expand_atom(atom: Atom, attribute: CatalogAttribute | None) -> Expr:
-    if attribute is None or not isinstance(atom, Condition):
-        return atom
-    values = _find_listed_values(atom, attribute) if attribute.values else _list_days(atom, attribute)
-    return atom if values is None else any_of(Tag(atom.type, value, span=atom.span) for value in values)
+    return map_atoms(expr, expand)
 
 
 def _find_listed_values(atom: Condition, attribute: CatalogAttribute) -> Sequence[str] | None:

@@ -113,7 +113,10 @@ def parse_calendar_day(type_: str, value: PayloadCursor, precision: str) -> Expr
     if value.value == NOW:
         value.warn("the day of now is taken to be that of the question; no page says in which time zone it is")
         today = Comparison("=", RelativeTime("today"))
-        return Relative(type_, today) if precision == DAY_PRECISION else Anniversary(type_, today)
+        if precision == DAY_PRECISION:
+            return Relative(type_, today)
+        value.warn("29 February is taken to count on the 28th of other years, which no page says")
+        return Anniversary(type_, today)
     if precision == DAY_PRECISION:
         return Tag(type_, value.value) if is_day(value.value) else None
     is_month_day = isinstance(value.value, str) and MONTH_DAY.fullmatch(value.value)
