@@ -243,11 +243,12 @@ def test_platform_is_a_column_until_catalog_declares_it(tmp_path):
         assert (result.native[0]["platform"], result.by_ids) == (["ios"], None)
 
 
-def test_clash_of_name_with_tag_of_index_goes_by_ids(tmp_path):
-    """`province:hunan` has the name of an untyped tag that the index has, and the vendor too."""
+@pytest.mark.parametrize("listed", ["", 'values = ["vip"]\n'])
+def test_clash_of_name_with_tag_of_index_goes_by_ids(tmp_path, listed):
+    """`province:hunan` has the name of an untyped tag that the index has, and the vendor too, listed or not."""
     columns = {"registration_id": ["r1", "r2"], "tags": [["province_hunan"], ["vip"]], "province": ["hunan", "hunan"]}
     index = DeviceIndex.build(pl.DataFrame(columns), tmp_path / "devices.index")
-    catalog = load('[tag]\nat = ["engagelab"]\n[province]\nnames.engagelab = "{type}_{value}"')
+    catalog = load(f'[tag]\n{listed}at = ["engagelab"]\n[province]\nnames.engagelab = "{{type}}_{{value}}"')
     result = plan("province:hunan", "engagelab", index, catalog)
     assert (result.native, codes(result.reasons)) == ((), ["ambiguous-name"])
     assert plan("vip", "engagelab", index, catalog).native

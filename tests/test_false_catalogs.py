@@ -220,8 +220,12 @@ def devices_at_vendor(devices, declared, seed: int, vendor: str) -> list[set[tup
 
 
 def key_tags(device: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return the keys of a device at OneSignal, each as the untyped tag that its payloads are read as."""
-    return {("tag", type_.removeprefix("attribute.")) for type_, _ in device if type_ != "tag"}
+    """Return the keys of a device at OneSignal, each as the untyped tag that its payloads are read as.
+
+    What the vendor knows by itself, such as the language, is no key.
+    """
+    own_types = {type_ for type_, _ in device if type_ != "tag" and type_ not in BUILTIN_TYPES}
+    return {("tag", type_.removeprefix("attribute.")) for type_ in own_types}
 
 
 @settings(max_examples=scale(150, 10_000), deadline=None)

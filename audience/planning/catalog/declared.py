@@ -65,11 +65,15 @@ def restrict_to_declared(
     def has_tag(tag: Tag) -> bool:
         return tag.type in vouched or is_declared(tag, catalog, vendor)
 
+    def may_have_tag(tag: Tag) -> bool:
+        attribute = None if catalog is None else catalog.attributes.get(tag.type)
+        return tag.type in vouched or (attribute is not None and _may_have_value(tag, attribute, vendor))
+
     def clash_problems(tag: Tag) -> Iterator[Problem]:
         """Yield a problem if a tag of the index, which the vendor has too, is called there as *tag* is."""
         name = tag if catalog is None else to_vendor_tag(tag, catalog, vendor)
         is_clash = name != tag and catalog is not None and to_vendor_tag(name, catalog, vendor) == name
-        if is_clash and has_tag(name) and has_devices(name):
+        if is_clash and may_have_tag(name) and has_devices(name):
             message = f"{render(name)!r} at {vendor.name} is both {render(tag)} and the tag {render(name)} of the index"
             yield Problem("ambiguous-name", message, tag.span)
 
@@ -101,8 +105,12 @@ def is_declared(atom: AttributeAtom, catalog: Catalog | None, vendor: Vendor) ->
 
 
 def _has_tag(tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> bool:
-    if attribute.values and tag.value not in attribute.listed:
-        return False
+    is_listed = not attribute.values or tag.value in attribute.listed
+    return is_listed and _may_have_value(tag, attribute, vendor)
+
+
+def _may_have_value(tag: Tag, attribute: CatalogAttribute, vendor: Vendor) -> bool:
+    """Return whether *vendor* has the attribute with any value that *tag* may have, listed by the catalog or not."""
     if find_written_naming(attribute, vendor) is None:
         is_named = is_builtin(attribute, vendor)
     else:
