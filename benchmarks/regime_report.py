@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from benchmarks.regime_peers import NEW, ORDERED, OURS, TEXT
+from benchmarks.regime_peers import AGAIN, NEW, ORDERED, OURS, TEXT
 from benchmarks.report import format_bytes, format_ms, format_table
 
-NOT_PEERS = (OURS, NEW, TEXT, ORDERED)
+NOT_PEERS = (OURS, AGAIN, NEW, TEXT, ORDERED)
 MIN_SECONDS = 30e-6  # cells below are not held to MIN_RATIO
 MIN_RATIO = 0.8
 
@@ -37,7 +37,7 @@ def group_cells(cells: list[dict[str, Any]], *names: str) -> dict[tuple[str, ...
 
 def format_cells(cells: list[dict[str, Any]]) -> str:
     peers = list(dict.fromkeys(name for cell in cells for name in cell["seconds"] if name not in NOT_PEERS))
-    others = [name for name in (ORDERED, NEW, TEXT) if any(name in cell["seconds"] for cell in cells)]
+    others = [name for name in (ORDERED, AGAIN, NEW, TEXT) if any(name in cell["seconds"] for cell in cells)]
     rows = []
     for cell in cells:
         ours, (peer, variant, best) = fastest(cell, OURS), find_best_peer(cell)
@@ -106,14 +106,16 @@ def format_summary(cells: list[dict[str, Any]]) -> str:
 
 
 def format_losses(cells: list[dict[str, Any]]) -> str:
-    """Return the cells in which a peer is faster, slowest for us first."""
+    """Return the cells in which a peer is faster, by layout and peer: those over and those under 30 µs."""
     lost = sorted((cell for cell in cells if peer_ratio(cell) < 1), key=peer_ratio)
     if not lost:
         return "No peer is faster in any cell."
-    lines = [
-        f"- {cell['layout']}, {cell['tags']}, {cell['form']}, {cell['measure']}: {find_best_peer(cell)[0]}"
-        f" ({find_best_peer(cell)[1]}) takes {format_ms(find_best_peer(cell)[2])} ms, ours"
-        f" {format_ms(fastest(cell, OURS))} ms ({peer_ratio(cell):.2f})"
-        for cell in lost
-    ]
-    return "A peer is faster in:\n\n" + "\n".join(lines)
+    lines = []
+    for (layout, measure), group in group_cells(lost, "layout", "measure").items():
+        for peer in dict.fromkeys(find_best_peer(cell)[0] for cell in group):
+            same = [cell for cell in group if find_best_peer(cell)[0] == peer]
+            for is_long, label in ((True, "over 30 µs"), (False, "under 30 µs")):
+                some = [cell for cell in same if (fastest(cell, OURS) > MIN_SECONDS) == is_long]
+                listed = ", ".join(f"{cell['form']} of {cell['tags']} ({peer_ratio(cell):.2f})" for cell in some)
+                lines += [f"- **{peer}**, {layout}, {measure}, {label}: {listed}"] if some else []
+    return "**Where a peer is faster**, with its time as a part of ours:\n\n" + "\n".join(lines)
