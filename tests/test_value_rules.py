@@ -1,7 +1,8 @@
 """Proofs about ranges, patterns and anniversaries hold for every device; what follows from what is proved."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import combinations
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from audience import (
     Nobody,
     Tag,
     Within,
+    bind,
     parse,
     render,
 )
@@ -122,6 +124,94 @@ def test_proved_partition_holds_for_every_device(question):
     if find_partition_violation(target, parts, constraints_of(type_, is_exclusive)) is None:
         for device in possible_devices(type_, is_exclusive):
             assert sum(is_inside(part, device) for part in parts) == is_inside(target, device)
+
+
+# Days around a change of clocks: back by an hour, back past midnight, and a day that a zone left out.
+ODD_DAYS = {"Europe/Berlin": "2026-10-25", "America/St_Johns": "2006-10-29", "Pacific/Apia": "2011-12-30"}
+
+
+@st.composite
+def instant_questions(draw):
+    """A zone, instants near an odd day of it, a target and parts over an attribute of instants."""
+    name, odd_day = draw(st.sampled_from(list(ODD_DAYS.items())))
+    days = [date.fromisoformat(odd_day) + timedelta(step) for step in (-1, 0, 1)]
+    noon = datetime.combine(days[1], datetime.min.time(), UTC) + timedelta(hours=12)
+    instants = [noon + timedelta(hours=hours) for hours in range(-42, 43, 7)]
+    texts = st.sampled_from([*map(str, days), *(f"{each:%Y-%m-%dT%H:%M:%S}Z" for each in instants)])
+    leaves = st.one_of(
+        texts.map(lambda text: Tag("seen", text)),
+        st.builds(Compare, st.just("seen"), st.sampled_from(COMPARE_OPS), texts),
+        st.builds(Within, st.just("seen"), st.integers(1, 3), st.sampled_from(days).map(str)),
+        st.builds(Between, st.just("seen"), texts, texts, st.sampled_from(LOW_OPS), st.sampled_from(LOW_OPS)),
+    )
+    exprs = boolean_exprs(leaves, max_leaves=4)
+    target = draw(exprs)
+    parts = draw(st.one_of(st.tuples(exprs), st.tuples(exprs, exprs), st.just((simplify(nnf(target)),))))
+    return ZoneInfo(name), [*instants, *(each + timedelta(minutes=1) for each in instants)], target, parts
+
+
+def compare_times(value, operator, text, zone):
+    """Return whether an instant is on one side of a text: its local day is compared with a day."""
+    is_day = "T" not in text
+    lhs = value.astimezone(zone).date() if is_day else value
+    rhs = date.fromisoformat(text) if is_day else datetime.fromisoformat(text)
+    return {"<": lhs < rhs, "<=": lhs <= rhs, ">": lhs > rhs, ">=": lhs >= rhs, "=": lhs == rhs}[operator]
+
+
+def fits_instant(atom, value, zone):
+    match atom:
+        case Tag(value=text):
+            return compare_times(value, "=", text, zone)
+        case Compare(operator=operator, value=text):
+            return compare_times(value, operator, text, zone)
+        case Within(days=days, day=day):
+            last = date.fromisoformat(day)
+            return last - timedelta(days) < value.astimezone(zone).date() <= last
+        case Between(low=low, high=high):
+            low_operator = ">=" if atom.low_operator == "<=" else ">"
+            return compare_times(value, low_operator, low, zone) and compare_times(
+                value, atom.high_operator, high, zone
+            )
+    raise AssertionError(atom)
+
+
+def has_instants(expr, values, zone):
+    """Return whether a device with these instants is inside."""
+
+    def decide(atom):
+        return Everyone() if any(fits_instant(atom, value, zone) for value in values) else Nobody()
+
+    return is_inside(map_atoms(expr, decide), OracleDevice())
+
+
+@given(instant_questions(), st.booleans())
+def test_proved_partition_holds_for_every_device_with_instants(question, is_exclusive):
+    zone, instants, target, parts = question
+    keys = {"seen": value_keys_of("time", zone)}
+    constraints = AttributeConstraints(exclusive=frozenset({"seen"} if is_exclusive else ()), keys=keys)
+    if find_partition_violation(target, parts, constraints) is None:
+        devices = [(), *((each,) for each in instants), *([] if is_exclusive else combinations(instants, 2))]
+        for values in devices:
+            assert sum(has_instants(part, values, zone) for part in parts) == has_instants(target, values, zone)
+
+
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
+INSTANT_FACTS = [
+    ("last_open within 2 hours", "last_open within 2 hours AND last_open within 3 hours"),
+    ("last_open within 2 hours", "last_open within 2 hours AND last_open within 2 days"),
+    ("last_open within 7 days", "last_open within 7 days AND last_open within 8 days"),
+    ("last_open > 36 hours ago", "last_open > 36 hours ago AND last_open >= 2026-11-27"),
+    ('last_open = "2026-11-28T09:00"', 'last_open = "2026-11-28T09:00" AND last_open >= today'),
+    ('last_open < "2026-11-28T09:00Z"', 'last_open < "2026-11-28T09:00Z" AND last_open <= "2026-11-28T17:00"'),
+]
+
+
+@pytest.mark.parametrize(("lhs", "rhs"), INSTANT_FACTS)
+def test_consequence_of_instants_is_proved(lhs, rhs):
+    zone = ZoneInfo("Asia/Shanghai")
+    constraints = AttributeConstraints(keys={"last_open": value_keys_of("time", zone)})
+    assert find_partition_violation(bind(lhs, NOON, zone), [bind(rhs, NOON, zone)], constraints) is None
+    assert find_partition_violation(bind(rhs, NOON, zone), [bind(lhs, NOON, zone)], constraints) is None
 
 
 FACTS = [

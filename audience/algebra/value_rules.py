@@ -4,9 +4,10 @@
     x:4             implies  x between 3 and 5, x >= 4
     x:guangdong     implies  x matches "gua*", which implies x matches "g*"
     x >= 3, x <= 5  imply    x between 3 and 5, if a device has one value
+    x > 09:00 today implies  x > yesterday, if x is of instants: a day is all instants of that day
 
-Operands are ordered only if the attribute is known to be of numbers, days or versions. A rule that is not known makes a
-proof fail, never wrong.
+Operands are ordered only if the attribute is known to be of numbers, days, instants or versions. A rule that is not
+known makes a proof fail, never wrong.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -222,6 +223,8 @@ def _describe(atom: Tag | Condition, keys: OperandKeys | None) -> Meaning:
 def _find_range(atom: Tag | Compare | Within | Between, keys: OperandKeys | None) -> Range | None:
     """Return the range of the values that fit *atom*, or None if the order of the attribute is not known."""
     operand = atom.day if isinstance(atom, Within) else atom.low if isinstance(atom, Between) else atom.value
+    if instants := _find_instants(operand, keys):
+        return _find_instant_range(atom, instants, keys)
     key = _order_key(operand, keys)
     if key is None:
         return None
@@ -239,6 +242,42 @@ def _find_range(atom: Tag | Compare | Within | Between, keys: OperandKeys | None
             high = _order_key(atom.high, keys)
             low = key, 1 if atom.low_operator == "<" else 0
             return None if high is None else Range(low, (high, -1 if atom.high_operator == "<" else 0))
+
+
+def _find_instant_range(
+    atom: Tag | Compare | Within | Between, instants: tuple[int, int], keys: OperandKeys | None
+) -> Range | None:
+    """Return the range of the instants that fit *atom*, whose first operand is the half-open range *instants*."""
+    start, stop = instants
+    match atom:
+        case Tag():
+            return Range((start, 0), (stop, -1))
+        case Compare(operator="<" | "<="):
+            return Range(high=(start if atom.operator == "<" else stop, -1))
+        case Compare():
+            return Range(low=(stop if atom.operator == ">" else start, 0))
+        case Within(days=days, day=day):
+            first = _find_instants(_days_before(day, days - 1), keys)
+            return Range((first[0], 0), (stop, -1)) if first else None
+        case Between():
+            high = _find_instants(atom.high, keys)
+            low = start if atom.low_operator == "<=" else stop
+            return Range((low, 0), (high[1] if atom.high_operator == "<=" else high[0], -1)) if high else None
+
+
+def _find_instants(text: str, keys: OperandKeys | None) -> tuple[int, int] | None:
+    """Return the instants that *text* means, which are a single range; None if they are not, or it means none."""
+    key = None if keys is None else keys.operand(text)
+    match key:
+        case ((int() as start, int() as stop),):
+            return start, stop
+    return None
+
+
+def _days_before(day: str, days: int) -> str:
+    """Return the day that is *days* days before *day*, or no text if the calendar begins later."""
+    ordinal = date.fromisoformat(day).toordinal() - days
+    return date.fromordinal(ordinal).isoformat() if ordinal >= 1 else ""
 
 
 def _order_key(text: str, keys: OperandKeys | None) -> Key | None:
