@@ -1,5 +1,6 @@
 """Stateful tests: a changed index and its older snapshots answer as a dictionary of devices does."""
 
+import math
 import os
 import shutil
 import tempfile
@@ -28,7 +29,7 @@ from strategies import (
 
 from audience import Compare, DeviceIndex, ExpressionError, Ids, Segment, TableError, Tag
 from audience.index.changes import compaction, session, tagging, update
-from audience.index.ingest import build, encode
+from audience.index.ingest import build, encode, row_order
 from audience.index.storage.layout import history_file
 from audience.index.storage.manifest import read_manifest
 from audience.index.storage.published import LocalStorage
@@ -151,9 +152,10 @@ class IndexChanges(RuleBasedStateMachine):
         part=st.sampled_from([1, 3, 1 << 20]),
         max_deleted=st.sampled_from([0, 1 / 4, 1]),
         merge_limit=st.sampled_from([2, 1 << 18]),
+        min_gain=st.sampled_from([-math.inf, row_order.MIN_GAIN]),
         tokens=st.booleans(),
     )
-    def build(self, devices, shard, bitmaps, part, max_deleted, merge_limit, tokens):
+    def build(self, devices, shard, bitmaps, part, max_deleted, merge_limit, min_gain, tokens):
         for module, name, value in (
             (build, "MAX_SHARD_DEVICES", shard),
             (compaction, "MAX_SHARD_DEVICES", shard),
@@ -162,6 +164,7 @@ class IndexChanges(RuleBasedStateMachine):
             (tagging, "MAX_CHUNK_DEVICES", part),
             (session, "MAX_INLINE_COMPACT_DEVICES", merge_limit),
             (compaction, "MAX_DELETED_RATIO", max_deleted),
+            (row_order, "MIN_GAIN", min_gain),
         ):
             self.patch.setattr(module, name, value)
         columns = [*DEVICE_SCHEMA, "tpns_token"] if tokens else list(DEVICE_SCHEMA)

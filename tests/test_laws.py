@@ -1,6 +1,7 @@
 """Properties of every expression, every table and every vendor."""
 
 import json
+import math
 import tempfile
 from collections import Counter
 from dataclasses import replace
@@ -61,7 +62,7 @@ from audience import (
 from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints
 from audience.algebra.equivalence import find_partition_violation
 from audience.algebra.normal_forms import Cnf, Dnf, cnf, dnf, nnf
-from audience.index.ingest import build
+from audience.index.ingest import build, row_order
 from audience.language.ast import COMPARE_OPS, MAX_DEPTH, atoms, map_atoms, walk
 from audience.language.bucketing import bucket_range
 from audience.language.describe import expr_json, format_tree
@@ -296,12 +297,18 @@ def test_existence_of_closed_attribute_is_union_of_its_values(expr, exhaustive):
     assert find_partition_violation(all_of([any_of([*CITIES, Not(any_of(CITIES))]), expr]), [by_values], closed) is None
 
 
-@given(device_row_lists, st.lists(index_forms(index_leaf), min_size=1, max_size=6), st.sampled_from([4, 1 << 22]))
-def test_index_matches_oracle(devices, exprs, shard_devices):
+@given(
+    device_row_lists,
+    st.lists(index_forms(index_leaf), min_size=1, max_size=6),
+    st.sampled_from([4, 1 << 22]),
+    st.sampled_from([-math.inf, row_order.MIN_GAIN]),
+)
+def test_index_matches_oracle(devices, exprs, shard_devices, min_gain):
     oracle_devices = make_oracle_devices(devices)
     population = list(oracle_devices.values())
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "MAX_SHARD_DEVICES", shard_devices)
+        patch.setattr(row_order, "MIN_GAIN", min_gain)  # any gain: rows are always sorted by tags first
         index = DeviceIndex.build(make_table(devices), Path(folder) / "index")
         for expr in exprs:
             expected = {name for name, device in oracle_devices.items() if is_inside(expr, device, None, population)}

@@ -23,6 +23,7 @@ from audience.index.ingest.dictionary import (
     encode_flags,
 )
 from audience.index.ingest.row_order import RowOrder, choose_row_order
+from audience.index.ingest.tag_order import TagColumn
 from audience.index.schema.columns import Column
 from audience.index.storage.bitmaps import BitMap, rows_to_bitmap
 from audience.index.storage.id_column import EncodedIdColumn, reorder_ids
@@ -57,11 +58,21 @@ def encode_shard(table: DeviceTable) -> EncodedShard:
     }
     with_codes = {column: values for column, values in attributes.items() if column not in bit_sliced}
     dictionaries = _encode_dictionaries(with_codes, scaled_ints)
-    single_valued = {column: codes for column, codes in dictionaries.items() if not is_list(table[column])}
-    order = choose_row_order(row_count, single_valued)
+    tags = {
+        column: TagColumn(dictionaries[column], _count_values(values) if is_list(values) else None)
+        for column, values in with_codes.items()
+        if is_list(values) or values.dtype == pl.Boolean
+    }
+    single_valued = {column: codes for column, codes in dictionaries.items() if column not in tags}
+    order = choose_row_order(row_count, single_valued, tags)
     return EncodedShard(
         row_count, _iter_id_columns(table, order), _iter_attributes(attributes, bit_sliced, dictionaries, order)
     )
+
+
+def _count_values(lists: pl.Series) -> NDArray[np.uint32]:
+    """Return the number of values of each row."""
+    return lists.list.len().fill_null(0).to_numpy()
 
 
 def _encode_dictionaries(
@@ -197,13 +208,14 @@ def _group_rows_by_value(
 ) -> list[BitMap]:
     """Return the bitmap of the rows of each value."""
     if is_list(values):
-        rows = np.repeat(row_order.new_of_old, values.list.len().fill_null(0).to_numpy())
+        rows = np.repeat(row_order.new_of_old, _count_values(values))
         return _build_bitmaps_by_sorting(dictionary.codes, rows, len(dictionary.values), len(values))
     codes = row_order.sorted_codes.get(column)
+    if len(dictionary.values) == 1:
+        is_set = codes != 0 if codes is not None else (dictionary.codes != 0)[row_order.old_of_new]
+        return [rows_to_bitmap(np.flatnonzero(is_set).astype(np.uint32))]
     if codes is None:
         codes = dictionary.codes[row_order.old_of_new]
-    if len(dictionary.values) == 1:
-        return [rows_to_bitmap(np.flatnonzero(codes).astype(np.uint32))]
     run_starts = np.flatnonzero(codes[1:] != codes[:-1]) + 1
     if len(run_starts) * MIN_ROWS_PER_RUN < len(codes):
         run_bounds = np.concatenate([[0], run_starts, [len(codes)]])
