@@ -112,13 +112,20 @@ def _find_id_column(schema: pl.Schema, file: str, column_name: str | None, index
 
 def unknown_id_warnings(ids: pl.Series, unknown_count: int, snapshot: Snapshot) -> list[Problem]:
     """Return a warning if *ids* is empty or *unknown_count* of them belong to no device of *snapshot*."""
-    if not len(ids):
-        return [Problem("no-ids", "the list of ids is empty")]
-    if not unknown_count:
-        return []
+    if not len(ids) or not unknown_count:
+        return unknown_ids_problem(ids.clear(), len(ids))
     columns = select_device_id_columns(snapshot.id_columns)
     matches = [id_search.find_in_column(shard, column, ids) for shard in snapshot.shards for column in columns]
     known = pl.concat([pl.DataFrame(schema=id_search.MATCH_SCHEMA), *matches])
     unknown = ids.to_frame("id").join(known, on="id", how="anti", maintain_order="left")["id"]
+    return unknown_ids_problem(unknown, len(ids))
+
+
+def unknown_ids_problem(unknown: pl.Series, id_count: int) -> list[Problem]:
+    """Return a warning if there are no ids at all, or if some are *unknown*, of a device of the index."""
+    if not id_count:
+        return [Problem("no-ids", "the list of ids is empty")]
+    if not len(unknown):
+        return []
     shown = ", ".join(map(repr, unknown.head(MAX_SHOWN_IDS))) + (", …" if len(unknown) > MAX_SHOWN_IDS else "")
-    return [Problem("no-device", f"{unknown_count:,} of {format_count(len(ids), 'id')} belong to no device: {shown}")]
+    return [Problem("no-device", f"{len(unknown):,} of {format_count(id_count, 'id')} belong to no device: {shown}")]

@@ -24,6 +24,7 @@ COMMAND_PANELS: dict[str | None, dict[str, str]] = {
     "Query": {
         "count": "count:run_count",
         "explain": "explain:run_explain",
+        "member": "member:run_member",
         "parse": "parse:run_parse",
         "fmt": "fmt:run_fmt",
         "complete": "complete:run_complete",

@@ -1,9 +1,11 @@
 """Index of devices: build one, open it, query it, change it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Unpack
+
+import polars as pl
 
 from audience.argument_types import check_methods
 from audience.counts import format_count
@@ -13,7 +15,7 @@ from audience.index.ingest.build import build_index
 from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
 from audience.index.ingest.sources import Source
 from audience.index.ingest.table_reading import TableReading
-from audience.index.query import evaluate
+from audience.index.query import evaluate, membership
 from audience.index.query.attribute_stats import AttributeStats, collect_attribute_stats
 from audience.index.query.completion import complete_with_index
 from audience.index.query.device_set import DeviceSet, has_foreign_ids
@@ -212,6 +214,71 @@ class DeviceIndex(IndexChanges):
         snapshot = self.snapshot  # another thread may refresh the index
         rows = evaluate.resolve_rows(to_expr(expr), snapshot, read_question(as_of, timezone, snapshot))
         return DeviceSet(rows, snapshot)
+
+    def member(
+        self,
+        identifier: str,
+        exprs: Sequence[Expr | str],
+        *,
+        column: str | None = None,
+        as_of: datetime | str | None = None,
+        timezone: str | None = None,
+    ) -> list[bool]:
+        """Return for each of *exprs* whether a device with this id matches it; False if no device has the id.
+
+        Only the device is tested: the bitmaps of tags are read, but no audience is resolved. Of several devices with
+        the id, any may match. All expressions are asked at the same moment.
+
+        Args:
+            identifier: Id of a device.
+            exprs: Expressions or texts.
+            column: Column of the id, as expressions name it: `alias`, or the name of a column in the table. None is any
+                column of device ids.
+            as_of: Moment of the question, as for `count`.
+            timezone: Time zone of the question, as for `count`.
+
+        Raises:
+            ExpressionError: An expression is invalid or refers to something that the index does not have, or the index
+                has no such column.
+
+        >>> import polars, tempfile
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> index.member("t2", ["male", "vip", "NOT vip"]), index.member("t9", ["NOT vip"])
+        ([True, False, True], [False])
+        """
+        snapshot, audiences = self.snapshot, membership.list_exprs(exprs)
+        asked = read_question(as_of, timezone, snapshot)
+        return membership.match_device(identifier, audiences, column, snapshot, asked)
+
+    def members(
+        self,
+        identifiers: pl.Series | Iterable[str | None],
+        exprs: Sequence[Expr | str] | Mapping[str, Expr | str],
+        *,
+        column: str | None = None,
+        as_of: datetime | str | None = None,
+        timezone: str | None = None,
+    ) -> pl.DataFrame:
+        """Return a row for each of *identifiers*, in their order: `id`, `known`, and a column for each expression.
+
+        `known` is whether a live device has the id. The column of an expression is called by its text, or by its name
+        in a dict. All else is as for `member`.
+
+        Raises:
+            ExpressionError: An expression is invalid or refers to something that the index does not have, or the index
+                has no such column.
+            PlanError: Two columns would have the same name.
+
+        >>> import polars, tempfile
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> index.members(["t2", "t9"], {"men": "male", "others": "NOT vip"}).rows()
+        [('t2', True, True, True), ('t9', False, False, False)]
+        """
+        snapshot, audiences = self.snapshot, membership.name_exprs(exprs)
+        asked = read_question(as_of, timezone, snapshot)
+        return membership.match_devices(membership.read_identifiers(identifiers), audiences, column, snapshot, asked)
 
     @property
     def segments(self) -> Mapping[str, Expr]:

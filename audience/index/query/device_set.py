@@ -25,6 +25,7 @@ from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.list_columns import as_lists, is_list
 from audience.index.storage.polars_bridge import read_ids_at
 from audience.index.storage.shard import Shard
+from audience.index.storage.single_ids import find_rows
 from audience.index.storage.snapshot import Snapshot
 from audience.language.ast import Ids
 from audience.vendors import get_vendor
@@ -80,11 +81,11 @@ class DeviceSet:
             raise TypeError(f"identifier: expected a string, got {identifier!r:.60}")
         if not identifier:
             return False
-        ids = Ids("registration_id", (identifier,))
+        columns = select_device_id_columns(self.snapshot.id_columns)
         return any(
             row in bitmap
             for shard, bitmap in zip(self.snapshot.shards, self.bitmaps, strict=True)
-            for row in id_search.locate_in_shard(ids, shard)["row"]
+            for row in find_rows(identifier, columns, shard)
         )
 
     def __eq__(self, other: object) -> bool:

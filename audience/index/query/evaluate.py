@@ -24,8 +24,8 @@ from audience.index.query.sampling import sample_rows
 from audience.index.query.shard_threads import map_expr
 from audience.index.query.validate import validate_and_expand
 from audience.index.schema.columns import select_existence_columns
-from audience.index.storage import bitmaps, thresholds
-from audience.index.storage.bitmaps import LazyUnion, RowSet
+from audience.index.storage import bitmaps, single_ids, thresholds
+from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.index.storage.word_programs import count_rows, find_rows
@@ -238,7 +238,10 @@ def _evaluate_existence(expr: Has, shard: Shard) -> RowSet:
 
 
 def _evaluate_ids(ids: Ids, shard: Shard) -> RowSet:
-    from audience.index.storage import id_search  # imports Polars, which no other kind of expression needs
+    columns = single_ids.columns_of_kind(ids.kind, shard)
+    if single_ids.are_few(ids.values, columns, shard):
+        return as_row_set(BitMap(row for value in ids.values for row in single_ids.find_rows(value, columns, shard)))
+    from audience.index.storage import id_search  # imports Polars, which only many ids need
 
     rows = id_search.locate_in_shard(ids, shard)["row"].unique().sort().to_numpy()
     return as_row_set(bitmaps.rows_to_bitmap(rows))

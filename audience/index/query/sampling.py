@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from audience.index.schema.columns import IdColumn, rank_id_columns
 from audience.index.storage import id_lookup
 from audience.index.storage.bitmaps import BitMap, RowNumbers
+from audience.index.storage.column_lookup import hash_id
 from audience.index.storage.id_lookup import HashTable
 from audience.index.storage.packed_words import mask_to_bitmap
 from audience.index.storage.shard import Shard
@@ -50,6 +51,16 @@ def iter_positions(
         is_unassigned = _without_ids(is_unassigned, table, column, shard)
         if is_unassigned is None:
             return
+
+
+def find_positions(row: int, seed: str, shard: Shard) -> list[int]:
+    """Return the positions times 2⁶⁴ of a row under *seed*: one for each id of its first column with any."""
+    for column in rank_id_columns(shard.id_columns):
+        lookup = shard.open_lookup(column)
+        ids = [identifier for identifier in (lookup.stored_ids.read(row) if lookup else ()) if identifier]
+        if ids:
+            return [id_lookup.mix_hash(hash_id(identifier), seed) for identifier in ids]
+    return []
 
 
 def _hash_rows(rows: RowNumbers, column: IdColumn, shard: Shard) -> HashTable:

@@ -1,7 +1,7 @@
 """Check an expression against the attributes, ids and segments of an index."""
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
@@ -11,8 +11,9 @@ from audience.errors import ExpressionError, Problem
 from audience.index.query.attribute_rows import sorted_values
 from audience.index.query.instants import expand_anniversaries, to_instants
 from audience.index.query.questions import bind_segments
-from audience.index.schema.columns import Role, list_id_calls, select_existence_columns, select_id_columns
+from audience.index.schema.columns import IdColumn, Role, list_id_calls, select_existence_columns, select_id_columns
 from audience.index.schema.value_types import ValueQuery, parse_bounds, parse_operand, value_type_of, year_bounds
+from audience.index.storage import single_ids
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf
@@ -277,12 +278,23 @@ def _validate_ids(ids: Ids, snapshot: Snapshot) -> None:
             problem = replace(problem, hint=f"it is an attribute: write {render(Tag(ids.kind, ids.values[0]))}")
         raise ExpressionError(problem)
     if ids.kind == "registration_id" and len(columns) > 1:
-        from audience.index.storage import id_search  # imports Polars, which no other kind of expression needs
-
-        ambiguous = id_search.find_ambiguous_ids(ids, snapshot.shards)
-        if ambiguous:
-            message = f"{ambiguous[0]!r} names different devices at different vendors"
+        ambiguous = _find_ambiguous_id(ids, columns, snapshot.shards)
+        if ambiguous is not None:
+            message = f"{ambiguous!r} names different devices at different vendors"
             raise ExpressionError(Problem("ambiguous-id", message, ids.span))
+
+
+def _find_ambiguous_id(ids: Ids, columns: Sequence[IdColumn], shards: Sequence[Shard]) -> str | None:
+    """Return one of *ids* that several devices have, or None."""
+    if all(single_ids.are_few(ids.values, columns, shard) for shard in shards):
+        return next((value for value in ids.values if _count_devices(value, columns, shards) > 1), None)
+    from audience.index.storage import id_search  # imports Polars, which only many ids need
+
+    return next(iter(id_search.find_ambiguous_ids(ids, shards)), None)
+
+
+def _count_devices(identifier: str, columns: Sequence[IdColumn], shards: Sequence[Shard]) -> int:
+    return sum(len({*single_ids.find_rows(identifier, columns, shard)}) for shard in shards)
 
 
 def unknown_attribute_problem(atom: AttributeAtom, snapshot: Snapshot) -> Problem:

@@ -25,10 +25,10 @@ ROW_MASK = np.uint64((1 << ROW_BITS) - 1)
 ROW_SHIFT = np.uint64(ROW_BITS)
 PARTITIONS = 64  # ranges of hashes that are compared one after the other, to limit memory
 MIXED_ENTRIES = 1 << 15  # that are mixed at a time
-MIX_STEPS = (
-    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
-    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
-)
+MIX_INCREMENT = 0x9E3779B97F4A7C15
+MIX_STEPS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+LAST_MIX_SHIFT = 31
+MAX_POSITION = (1 << 64) - 1
 NO_HASHES: HashTable = np.empty(0, dtype=np.uint64)
 
 
@@ -130,14 +130,22 @@ def _mix_hashes(entries: HashTable, seed_hash: np.uint64, mixed: HashTable, spar
     """Return the positions of *entries* in *mixed*; *spare* is overwritten."""
     np.right_shift(entries, ROW_SHIFT, out=mixed)
     mixed ^= seed_hash
-    mixed += np.uint64(0x9E3779B97F4A7C15)
+    mixed += np.uint64(MIX_INCREMENT)
     for shift, factor in MIX_STEPS:
-        np.right_shift(mixed, shift, out=spare)
+        np.right_shift(mixed, np.uint64(shift), out=spare)
         mixed ^= spare
-        mixed *= factor
-    np.right_shift(mixed, np.uint64(31), out=spare)
+        mixed *= np.uint64(factor)
+    np.right_shift(mixed, np.uint64(LAST_MIX_SHIFT), out=spare)
     mixed ^= spare
     return mixed
+
+
+def mix_hash(hash_: int, seed: str) -> int:
+    """Return the position times 2⁶⁴ of one id with this hash under *seed*, as `find_in_bucket` finds it."""
+    mixed = (hash_ >> ROW_BITS ^ int(_hash_seed(seed))) + MIX_INCREMENT & MAX_POSITION
+    for shift, factor in MIX_STEPS:
+        mixed = (mixed ^ mixed >> shift) * factor & MAX_POSITION
+    return mixed ^ mixed >> LAST_MIX_SHIFT
 
 
 def sorted_unique(values: NDArray[IntT]) -> NDArray[IntT]:

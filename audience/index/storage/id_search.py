@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import polars as pl
 
-from audience.index.schema.columns import IdColumn, select_id_columns
-from audience.index.storage import bitmaps, id_column, id_lookup, polars_bridge
+from audience.index.schema.columns import IdColumn
+from audience.index.storage import bitmaps, id_column, id_lookup, polars_bridge, single_ids
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.forked_process import reject_polars_after_fork
 from audience.index.storage.shard import Shard
+from audience.index.storage.single_ids import MAX_SINGLE_IDS
 from audience.language.ast import Ids
 from audience.language.attribute_names import UNTYPED
 
@@ -29,6 +30,8 @@ def find_in_column(shard: Shard, column: IdColumn, ids: pl.Series) -> pl.DataFra
     """
     reject_polars_after_fork()
     no_matches = pl.DataFrame(schema=MATCH_SCHEMA)
+    if len(ids) <= MAX_SINGLE_IDS and single_ids.are_few(identifiers := ids.to_list(), [column], shard):
+        return _find_single_ids(shard, column, identifiers)
     table = shard.read_hash_table(column)
     if not len(table) or not len(ids):
         return no_matches
@@ -45,6 +48,15 @@ def find_in_column(shard: Shard, column: IdColumn, ids: pl.Series) -> pl.DataFra
     has_id = pl.col("id").is_in("stored") if is_list else pl.col("id") == pl.col("stored")
     matches = candidates.filter(has_id).select(MATCH_SCHEMA.names())
     return matches if shard.deleted is None else matches.filter(~_is_deleted(matches["row"], shard))
+
+
+def _find_single_ids(shard: Shard, column: IdColumn, identifiers: Sequence[str]) -> pl.DataFrame:
+    matches = [
+        (row, identifier, at)
+        for at, identifier in enumerate(identifiers)
+        for row in single_ids.find_rows(identifier, [column], shard)
+    ]
+    return pl.DataFrame(matches, schema=MATCH_SCHEMA, orient="row")
 
 
 def _is_deleted(rows: pl.Series, shard: Shard) -> pl.Series:
@@ -131,9 +143,7 @@ def locate_in_shard(ids: Ids, shard: Shard) -> pl.DataFrame:
     """Find the live rows of *shard* that have one of *ids* in any column of their kind; columns of `MATCH_SCHEMA`."""
     reject_polars_after_fork()
     wanted = pl.Series("id", ids.values, dtype=pl.String).unique()
-    known = [column.id_column for column in shard.index_columns if column.is_id] or shard.id_columns
-    columns = select_id_columns(ids.kind, known)
-    matches = [find_in_column(shard, column, wanted) for column in columns]
+    matches = [find_in_column(shard, column, wanted) for column in single_ids.columns_of_kind(ids.kind, shard)]
     return pl.concat([pl.DataFrame(schema=MATCH_SCHEMA), *matches]).unique()
 
 

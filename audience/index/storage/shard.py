@@ -18,6 +18,7 @@ from audience.index.storage.arrow_file import ArrowTable, BufferLocation
 from audience.index.storage.bitmap_forms import BitmapForm, measure_form
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.cache import RowSetCache
+from audience.index.storage.column_lookup import ColumnLookup, StoredIds
 from audience.index.storage.croaring import Words
 from audience.index.storage.layout import (
     CHECKSUMS,
@@ -92,6 +93,7 @@ class Shard:
         self._bitmaps: dict[int, BitMap] = {}
         self._forms: dict[int, BitmapForm] = {}
         self.polars_columns: dict[str, Any] = {}  # columns that were converted to Polars
+        self._lookups: dict[str, ColumnLookup | None] = {}
         self._scan_results: dict[tuple[str, bytes], bool] = {}
 
     def _open_file(self, storage: Storage, kind: str) -> VerifiedFile:
@@ -339,12 +341,34 @@ class Shard:
 
     def read_hash_table(self, column: IdColumn) -> id_lookup.HashTable:
         """Return the hash table of an id column, including deleted rows."""
+        start, stop = self._hash_table_range(column)
+        return np.frombuffer(self._data_files[LOOKUP].read(start, stop), dtype=np.uint64)
+
+    def _hash_table_range(self, column: IdColumn) -> tuple[int, int]:
+        """Return the bytes of the lookup file that hold the hash table of an id column."""
         start, stop = orjson.loads(self._lookup_table.metadata).get(column.stored_name, (0, 0))
         buffer = self._lookup_table.buffer_locations("entry")[1]
-        if buffer is None or start == stop:
-            return np.empty(0, dtype=np.uint64)
-        first = buffer[0] + 8 * start
-        return np.frombuffer(self._data_files[LOOKUP].read(first, first + 8 * (stop - start)), dtype=np.uint64)
+        first = 0 if buffer is None else buffer[0]
+        return (first + 8 * start, first + 8 * stop) if start < stop else (0, 0)
+
+    def open_lookup(self, column: IdColumn) -> ColumnLookup | None:
+        """Return the lookup of single ids of a column, or None if the shard has none; it is opened once."""
+        if column.stored_name not in self._lookups:
+            self._lookups[column.stored_name] = self._open_lookup(column)
+        return self._lookups[column.stored_name]
+
+    def _open_lookup(self, column: IdColumn) -> ColumnLookup | None:
+        start, stop = self._hash_table_range(column)
+        if start == stop:
+            return None
+        return ColumnLookup(self._data_files[LOOKUP], start, stop, self._open_stored_ids(column))
+
+    def _open_stored_ids(self, column: IdColumn) -> StoredIds:
+        buffers = self._id_table.buffer_locations(column.stored_name)
+        starts = [0 if buffer is None else buffer[0] for buffer in buffers]
+        width = self.id_width(column)
+        levels = [] if width else starts[1:-1:2]  # validity and offsets of each level, then the bytes
+        return StoredIds(self._data_files[IDS], levels, starts[-1], width or 0)
 
     def rows_with_id(self, columns: Iterable[IdColumn]) -> BitMap:
         """Return the rows that have an id in one of *columns*, including deleted rows."""

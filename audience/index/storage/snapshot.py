@@ -1,9 +1,9 @@
 """Snapshot of an index, open for reading."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from audience.errors import DamagedError, InvalidIndexError, Problem
@@ -11,6 +11,7 @@ from audience.html_table import format_html_table
 from audience.index.schema.columns import IdColumn, Role
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES, RowSetCache
+from audience.index.storage.column_lookup import ColumnLookup
 from audience.index.storage.deleted_rows import map_deleted_rows, read_deleted_rows
 from audience.index.storage.id_lists import map_id_list
 from audience.index.storage.layout import HISTORY_FOLDER, MANIFEST_FILE, ShardFiles, history_file
@@ -21,6 +22,8 @@ from audience.index.storage.shard import Shard, ShardGroup
 from audience.language.ast import Expr
 from audience.language.validation import join_some
 from audience.language.zones import open_zone
+
+SnapshotLookup: TypeAlias = tuple[int, BitMap | None, ColumnLookup]  # number of a shard, its deleted rows, a lookup
 
 
 class Snapshot:
@@ -44,6 +47,8 @@ class Snapshot:
         self.threads = threads
         self.validated_exprs: dict[int, tuple[Expr, ZoneInfo, Expr]] = {}  # by identity of the expression
         self.bound_exprs: dict[tuple[Expr, ZoneInfo], Expr] = {}  # by value and zone
+        self.lookups: dict[str | None, list[SnapshotLookup]] = {}  # by name of the id column
+        self.row_tests: dict[int, tuple[Expr, dict[int, Callable[[int], bool]]]] = {}  # by identity, then by shard
         self.device_count = manifest.device_count
         deleted = read_deleted_rows(storage, manifest.deleted_rows)
         reusable = {(shard.name, shard.files.checksum): shard for shard in (previous.shards if previous else ())}

@@ -48,12 +48,13 @@ class VerifiedFile:
         self.data = file.data
         self._file = file
         self._load_checksums = load_checksums
-        self._verified_blocks = np.zeros(-(-len(file.data) // BLOCK_BYTES), dtype=np.bool_)
+        self._is_verified = bytearray(-(-len(file.data) // BLOCK_BYTES))  # of each block, 0 or 1
+        self._verified_blocks = np.frombuffer(self._is_verified, dtype=np.bool_)  # the same memory
 
     def read(self, start: int, stop: int) -> memoryview:
         """Return the bytes from *start* up to *stop*. Raises DamagedError if a block of them is damaged."""
         first, last = start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)
-        if not self._verified_blocks[first:last].all():
+        if self._is_verified.find(0, first, last) >= 0:
             self._verify_blocks(np.flatnonzero(~self._verified_blocks[first:last]) + first)
         return self.data[start:stop]
 
