@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from audience.index.storage import croaring
 from audience.index.storage.bitmaps import BitMap
-from audience.index.storage.croaring import LOCKED, Operations, choose_operations, load_unlocked
+from audience.index.storage.croaring import LOCKED, Operations, choose_operations, load_unlocked, release_lock
 
 NAMES = [field.name for field in fields(Operations)]
 BINARY = [name for name in NAMES if name.startswith(("intersection", "union", "difference")) and name != "union_many"]
@@ -104,8 +104,12 @@ def test_results_outlive_their_operands():
 
 
 def test_small_bitmaps_keep_the_lock():
-    assert choose_operations(croaring.MIN_UNLOCKED_BYTES - 1) is LOCKED
-    assert choose_operations(croaring.MIN_UNLOCKED_BYTES) is load_unlocked()
+    large, rows = croaring.MIN_UNLOCKED_BYTES, BitMap(range(croaring.MIN_UNLOCKED_ROWS))
+    assert choose_operations(large, rows) is LOCKED, "no other thread waits for it"
+    with release_lock(), release_lock():
+        assert choose_operations(large - 1) is choose_operations(large, rows - BitMap([0])) is LOCKED
+        assert choose_operations(large) is choose_operations(large, rows) is load_unlocked()
+    assert choose_operations(large) is LOCKED
 
 
 @pytest.fixture

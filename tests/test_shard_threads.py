@@ -59,6 +59,7 @@ def share_everything():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shard_threads, "MIN_SHARED_SECONDS", 0)
         patch.setattr(croaring, "MIN_UNLOCKED_BYTES", 0)
+        patch.setattr(croaring, "MIN_UNLOCKED_ROWS", 0)
         yield
 
 

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any, Generic, TypeVar
 
+from audience.index.storage.croaring import release_lock
 from audience.index.storage.shard import Shard
 from audience.language.ast import Expr, Limit, Top, walk_operands
 
-MIN_SHARED_SECONDS = 300e-6  # of work that is left; to wake a thread and wait for it takes about a tenth
+MIN_SHARED_SECONDS = 400e-6  # of work that is left; to wake a thread and wait for it takes about a tenth
 MAX_SLOW_EXPRS = 4_096
 CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")  # of Linux: how long the cores of a container may work in a period
 _THIS_THREAD = threading.local()
@@ -34,22 +35,22 @@ def map_expr(function: Callable[[Expr, Shard], Result], expr: Expr, shards: Sequ
 
     An expression object that took long before is shared from its first shard on.
     """
-    if len(shards) < 2:
-        return [function(expr, shard) for shard in shards]
-    first, *others = shards
-    slow_exprs = first.group.slow_exprs
-    if slow_exprs.get(id(expr)) is expr:
-        results, seconds = _share(function, [(expr, shard) for shard in shards], _count_threads(first))
+    slow_exprs = shards[0].group.slow_exprs
+    if slow_exprs and slow_exprs.get(id(expr)) is expr:
+        results, seconds = _share(function, [(expr, shard) for shard in shards], _count_threads(shards[0]))
         if seconds < MIN_SHARED_SECONDS:
             slow_exprs.pop(id(expr), None)
         return results
     start = perf_counter()
-    answer = function(expr, first)
-    if (perf_counter() - start) * len(others) < MIN_SHARED_SECONDS:
-        return [answer, *[function(expr, shard) for shard in others]]
-    results, _ = _share(function, [(expr, shard) for shard in others], _count_threads(first))
+    answers = [function(expr, shards[0])]
+    others = shards[1:]
+    if not others or (perf_counter() - start) * len(others) < MIN_SHARED_SECONDS:
+        for shard in others:
+            answers.append(function(expr, shard))
+        return answers
+    results, _ = _share(function, [(expr, shard) for shard in others], _count_threads(shards[0]))
     _remember_slow(expr, slow_exprs)
-    return [answer, *results]
+    return answers + results
 
 
 def map_shards(function: Callable[..., Result], shards: Sequence[Shard], *columns: Iterable[Any]) -> list[Result]:
@@ -86,15 +87,18 @@ def _share(
     """Make *calls* in this thread and in those helpers that have the time.
 
     Returns:
-        The results, and the seconds of all threads together.
+        The results, and the seconds of work of all threads together, without those in which one waited.
     """
+    if threads < 2:
+        return [function(*arguments) for arguments in calls], 0.0
     work = _Work(function, calls)
     try:
-        started = _start(work.take_calls, min(threads, len(calls)) - 1, threads - 1)
-        work.take_calls()
-        for future in started:
-            if not future.cancel():
-                future.result()
+        with release_lock():
+            started = _start(work.take_calls, min(threads, len(calls)) - 1, threads - 1)
+            work.take_calls()
+            for future in started:
+                if not future.cancel():
+                    future.result()
     finally:  # also if this thread is interrupted
         work.waiting.clear()
     if work.errors:
@@ -119,7 +123,7 @@ class _Work(Generic[Result]):
 
     def take_calls(self) -> None:
         """Make calls until none is left."""
-        start = perf_counter()
+        start = thread_time()
         while self.waiting:
             try:
                 number = self.waiting.popleft()
@@ -130,7 +134,7 @@ class _Work(Generic[Result]):
             except BaseException as error:  # noqa: BLE001  # the thread that asks raises it
                 self.errors[number] = error
                 self.waiting.clear()
-        self.seconds += perf_counter() - start
+        self.seconds += thread_time() - start
 
 
 def _start(task: Callable[[], None], helpers: int, pool_size: int) -> list[Future[None]]:

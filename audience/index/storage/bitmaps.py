@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from audience.errors import DamagedError, Problem
+from audience.index.storage.croaring import choose_operations
 
 __all__ = [
     "BitMap",
@@ -66,7 +67,7 @@ class LazyUnion(NamedTuple):
 
     def materialize(self) -> RowSet:
         """Return the union as a set of rows."""
-        return RowSet(_union_bitmaps(self.bitmaps), False, self.nbytes)
+        return RowSet(_union_bitmaps(self.bitmaps, self.nbytes), False, self.nbytes)
 
     def is_pairwise_cheaper(self, operand: "RowSet | LazyUnion") -> bool:
         """Return whether intersecting *operand* with each bitmap reads fewer bytes than computing the union first."""
@@ -174,14 +175,20 @@ def count_intersection(operands: Sequence[RowSet | LazyUnion], universe_size: in
     plain, complemented = _partition_complements(operands)
     if not plain:
         *others, last_complement = [row_set.bitmap for row_set in complemented]
-        return universe_size - _union_bitmaps(others).union_cardinality(last_complement)
+        nbytes = sum(row_set.nbytes for row_set in complemented)
+        rows = _union_bitmaps(others, nbytes)
+        return universe_size - choose_operations(nbytes).union_cardinality(rows, last_complement)
     *lighter, last = plain
     if lighter and isinstance(last, LazyUnion) and last.disjoint and last.is_pairwise_cheaper(lighter[0]):
         rows = _intersect_all(lighter, complemented)
-        return sum(rows.intersection_cardinality(bitmap) for bitmap in last.bitmaps)
+        count = choose_operations(last.nbytes // len(last.bitmaps), rows).intersection_cardinality
+        return sum(count(rows, bitmap) for bitmap in last.bitmaps)
     if complemented:
-        return _intersect_all(plain, complemented[:-1]).difference_cardinality(complemented[-1].bitmap)
-    return _intersect_all(lighter, []).intersection_cardinality(_materialize(last).bitmap)
+        rows = _intersect_all(plain, complemented[:-1])
+        operations = choose_operations(last.nbytes + complemented[-1].nbytes, rows)
+        return operations.difference_cardinality(rows, complemented[-1].bitmap)
+    rows = _intersect_all(lighter, [])
+    return choose_operations(last.nbytes, rows).intersection_cardinality(rows, _materialize(last).bitmap)
 
 
 def _intersect_all(plain: Sequence[RowSet | LazyUnion], complemented: Sequence[RowSet]) -> BitMap:
@@ -214,42 +221,46 @@ class _Intersection:
     `rows` is changed in place if it is *temporary*: a result of this module that nobody else has.
     """
 
-    __slots__ = ("rows", "temporary")
+    __slots__ = ("nbytes", "rows", "temporary")
 
     def __init__(self, operand: RowSet | LazyUnion):
         self.rows, self.temporary = _materialize(operand).bitmap, _is_computed(operand)
+        self.nbytes = operand.nbytes  # of the last operand, the largest so far
 
     def intersect(self, operand: RowSet | LazyUnion) -> None:
         """Keep only the rows of *operand*."""
         if not self.rows:
             return
         bitmap = _materialize(operand).bitmap
+        operations = choose_operations(self.nbytes + operand.nbytes, self.rows)
         if self.temporary and is_dense(self.rows):
-            self.rows &= bitmap
+            operations.intersection_update(self.rows, bitmap)
         elif _is_computed(operand) and is_dense(bitmap):
-            bitmap &= self.rows
+            operations.intersection_update(bitmap, self.rows)
             self.rows = bitmap
         else:
-            self.rows = self.rows & bitmap
-        self.temporary = True
+            self.rows = operations.intersection(self.rows, bitmap)
+        self.temporary, self.nbytes = True, operand.nbytes
 
     def subtract(self, row_set: RowSet) -> None:
         """Remove the rows of the bitmap of *row_set*."""
         if not self.rows:
             return
+        operations = choose_operations(self.nbytes + row_set.nbytes, self.rows)
         if self.temporary and is_dense(self.rows):
-            self.rows -= row_set.bitmap
+            operations.difference_update(self.rows, row_set.bitmap)
         else:
-            self.rows, self.temporary = self.rows - row_set.bitmap, True
+            self.rows, self.temporary = operations.difference(self.rows, row_set.bitmap), True
 
     def intersect_pairwise(self, lazy_union: LazyUnion) -> None:
         """Keep only the rows of *lazy_union*, without computing it: each intersection is as light as `rows`."""
         if not self.rows:
             return
         first, *others = lazy_union.bitmaps
-        rows = self.rows & first
+        operations = choose_operations(lazy_union.nbytes // len(lazy_union.bitmaps), self.rows)
+        rows = operations.intersection(self.rows, first)
         for bitmap in others:
-            rows |= self.rows & bitmap
+            operations.union_update(rows, operations.intersection(self.rows, bitmap))
         self.rows, self.temporary = rows, True
 
 
@@ -310,13 +321,13 @@ def _materialize(operand: RowSet | LazyUnion) -> RowSet:
 def _union_row_sets(row_sets: Sequence[RowSet]) -> RowSet:
     """Return the union of the bitmaps of *row_sets*, whether complemented or not."""
     nbytes = sum(row_set.nbytes for row_set in row_sets)
-    return RowSet(_union_bitmaps([row_set.bitmap for row_set in row_sets]), False, nbytes)
+    return RowSet(_union_bitmaps([row_set.bitmap for row_set in row_sets], nbytes), False, nbytes)
 
 
-def _union_bitmaps(bitmaps: Sequence[BitMap]) -> BitMap:
+def _union_bitmaps(bitmaps: Sequence[BitMap], nbytes: int) -> BitMap:
     match bitmaps:
         case [bitmap]:
             return bitmap
         case [first, second]:
-            return first | second
-    return BitMap.union(*bitmaps)
+            return choose_operations(nbytes).union(first, second)
+    return choose_operations(nbytes).union_many(bitmaps)

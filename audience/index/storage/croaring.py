@@ -13,10 +13,11 @@ containers of all kinds before it is used, and pyroaring's own is used where one
 import ctypes
 import sys
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
-from operator import and_, or_, sub
+from operator import and_, iand, ior, isub, or_, sub
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,7 +32,9 @@ Count: TypeAlias = Callable[[BitMap, BitMap], int]
 Update: TypeAlias = Callable[[BitMap, BitMap], Any]
 Samples: TypeAlias = tuple[BitMap, BitMap, BitMap]
 
-MIN_UNLOCKED_BYTES = 1 << 16  # a call through ctypes takes half a microsecond more; smaller operands not much longer
+# A call through ctypes takes half a microsecond more; operations on less take not much longer than that.
+MIN_UNLOCKED_BYTES, MIN_UNLOCKED_ROWS = 1 << 16, 1 << 15
+_SHARED: list[None] = []  # has an element for each question that threads share
 KNOWN_VERSIONS = ("v4.", "v5.")  # of CRoaring, whose functions have the parameters that are passed here
 POINTER_BYTES = ctypes.sizeof(ctypes.c_void_p)
 CONTAINER_WORDS = 1024  # of a container of a roaring bitmap, which covers 65,536 rows
@@ -57,14 +60,6 @@ class Operations:
     from_rows: Callable[[Rows], BitMap]
     fill_words: Callable[[BitMap, Words], None]  # words reach beyond the last row, and the bitmap is not empty
     deserialize: Callable[[memoryview], BitMap]  # a ValueError or an IndexError if it is not a bitmap
-
-
-def _union_update(bitmap: BitMap, other: BitMap) -> None:
-    bitmap |= other
-
-
-def _difference_update(bitmap: BitMap, other: BitMap) -> None:
-    bitmap -= other
 
 
 def _without_runs(bitmap: BitMap) -> BitMap:
@@ -95,9 +90,9 @@ LOCKED = Operations(
     intersection_cardinality=BitMap.intersection_cardinality,
     union_cardinality=BitMap.union_cardinality,
     difference_cardinality=BitMap.difference_cardinality,
-    intersection_update=BitMap.intersection_update,
-    union_update=_union_update,
-    difference_update=_difference_update,
+    intersection_update=iand,
+    union_update=ior,
+    difference_update=isub,
     union_many=lambda bitmaps: BitMap.union(*bitmaps),
     run_optimize=BitMap.run_optimize,
     without_runs=_without_runs,
@@ -108,9 +103,26 @@ LOCKED = Operations(
 )
 
 
-def choose_operations(nbytes: int) -> Operations:
-    """Return the operations for bitmaps of *nbytes* together: without the lock if they are large."""
-    return LOCKED if nbytes < MIN_UNLOCKED_BYTES else load_unlocked()
+def choose_operations(nbytes: int, rows: BitMap | None = None) -> Operations:
+    """Return the operations without the lock if threads share a question and the operands are large.
+
+    Args:
+        nbytes: Size of the operands.
+        rows: One of them if its rows bound the work, whatever the size of the other one.
+    """
+    if not _SHARED or nbytes < MIN_UNLOCKED_BYTES or (rows is not None and len(rows) < MIN_UNLOCKED_ROWS):
+        return LOCKED
+    return load_unlocked()
+
+
+@contextmanager
+def release_lock() -> Iterator[None]:
+    """Let threads combine large bitmaps at the same time; one alone is a little faster with the lock."""
+    _SHARED.append(None)
+    try:
+        yield
+    finally:
+        _SHARED.pop()
 
 
 @cache
@@ -210,7 +222,7 @@ class _Functions:
 
     def _update(self, name: str) -> Update:
         function = self._load(name, None, ctypes.c_void_p, ctypes.c_void_p)
-        return lambda bitmap, other: function(bitmap.raw_pointer, other.raw_pointer)
+        return lambda bitmap, other: function(bitmap.raw_pointer, other.raw_pointer) or bitmap
 
     def _union_many(self) -> Callable[[Sequence[BitMap]], BitMap]:
         function = self._load("or_many", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
