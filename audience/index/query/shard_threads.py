@@ -23,6 +23,7 @@ from audience.index.storage.shard import Shard
 from audience.language.ast import Expr, Limit, Top, walk_operands
 
 MIN_SHARED_SECONDS = 400e-6  # of work that is left; to wake a thread and wait for it takes about a tenth
+MIN_LOADING_SECONDS = 0.005  # of a shard whose bitmaps are loaded, which keeps Python's lock but to wait for the disk
 MAX_SLOW_EXPRS = 4_096
 CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")  # of Linux: how long the cores of a container may work in a period
 _THIS_THREAD = threading.local()
@@ -41,14 +42,16 @@ def map_expr(function: Callable[[Expr, Shard], Result], expr: Expr, shards: Sequ
         if seconds < MIN_SHARED_SECONDS:
             slow_exprs.pop(id(expr), None)
         return results
-    start = perf_counter()
-    answers = [function(expr, shards[0])]
-    others = shards[1:]
-    if not others or (perf_counter() - start) * len(others) < MIN_SHARED_SECONDS:
+    first, others = shards[0], shards[1:]
+    loaded_count, start = first.loaded_count, perf_counter()
+    answers = [function(expr, first)]
+    seconds = perf_counter() - start
+    is_short = seconds * len(others) < MIN_SHARED_SECONDS
+    if not others or is_short or (first.loaded_count > loaded_count and seconds < MIN_LOADING_SECONDS):
         for shard in others:
             answers.append(function(expr, shard))
         return answers
-    results, _ = _share(function, [(expr, shard) for shard in others], _count_threads(shards[0]))
+    results, _ = _share(function, [(expr, shard) for shard in others], _count_threads(first))
     _remember_slow(expr, slow_exprs)
     return answers + results
 

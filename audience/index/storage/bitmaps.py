@@ -106,7 +106,7 @@ def serialize_bitmap(bitmap: BitMap) -> bytes:
 def deserialize_bitmap(data: memoryview, source_name: str) -> BitMap:
     """Return the bitmap serialized in *data*. Raises DamagedError, naming *source_name*, if there is none."""
     try:
-        return BitMap.deserialize(data)  # type: ignore[arg-type]  # accepts any buffer, but is annotated with bytes
+        return choose_operations(len(data)).deserialize(data)
     except (ValueError, IndexError, MemoryError) as error:
         raise DamagedError(Problem("damaged", f"{source_name} does not hold the bitmap that was written")) from error
 

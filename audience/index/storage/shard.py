@@ -206,6 +206,11 @@ class Shard:
         has_tag = rank < len(values) and values[rank] == tag
         return self.load_bitmap(attribute.start + rank) if has_tag else BitMap()
 
+    @property
+    def loaded_count(self) -> int:
+        """Return how many bitmaps were loaded."""
+        return len(self._bitmaps)
+
     def load_bitmap(self, tag_row: int) -> BitMap:
         """Return the bitmap in a row of the tags file; it is read once and must not be changed."""
         bitmap = self._bitmaps.get(tag_row)

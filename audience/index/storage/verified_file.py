@@ -4,7 +4,7 @@ Each block of 64 KiB has its own checksum, so that a query loads and verifies on
 """
 
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from audience._fs.checksums import hash64
 from audience.index.storage.published import StoredFile, damaged_error
 
 BLOCK_BYTES = 1 << 16
+MAX_LOADED_BLOCKS = 64  # that are loaded together, before the first of them is verified
 
 
 def hash_blocks(data: memoryview) -> NDArray[np.uint64]:
@@ -103,9 +104,23 @@ class VerifiedFile:
 
     def _verify_blocks(self, blocks: NDArray[np.int64]) -> None:
         checksums = self._load_checksums()
-        for block in blocks.tolist():
-            start, stop = block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES
-            self._file.load(start, stop)
-            if block >= len(checksums) or hash64(self.data[start:stop]) != checksums[block]:
-                raise damaged_error(self.path)
-            self._verified_blocks[block] = True
+        for first, last in _find_runs(blocks.tolist()):
+            self._file.load(first * BLOCK_BYTES, last * BLOCK_BYTES)
+            for block in range(first, last):
+                data = self.data[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]
+                if block >= len(checksums) or hash64(data) != checksums[block]:
+                    raise damaged_error(self.path)
+                self._verified_blocks[block] = True
+
+
+def _find_runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the half-open ranges of consecutive rising *numbers*, each of at most `MAX_LOADED_BLOCKS`.
+
+    >>> list(_find_runs([1, 2, 3, 7]))
+    [(1, 4), (7, 8)]
+    """
+    start = 0
+    for stop, number in enumerate(numbers, 1):
+        if stop == len(numbers) or numbers[stop] != number + 1 or stop - start == MAX_LOADED_BLOCKS:
+            yield numbers[start], number + 1
+            start = stop
