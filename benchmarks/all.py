@@ -63,6 +63,7 @@ STEPS = (
     Step("update", _in_folder),
     Step("forms", lambda options: ["--devices", f"{options.devices}", "--folder", f"{options.folder / 'forms'}"]),
     Step("scale", _for_scale),
+    Step("threads", lambda options: ["--index", f"{options.folder / str(max(options.growth)) / INDEX_FOLDER}"]),
 )
 
 

@@ -7,6 +7,7 @@ million devices. From 20 million devices on, the peers hold no ids.
     python -m benchmarks.scale [--devices N …] [--peers NAME …] [--folder DIR] [--json FILE] [--figure SVG]
 """
 
+import gc
 import json
 import os
 import time
@@ -55,7 +56,7 @@ def measure_cold(folder: Path) -> ColdMeasurement:
     DeviceIndex.open(index_folder).count(QUERIES["flagship"].text)  # what the process itself loads first
     for name, question in QUERIES.items():
         expr = parse(question.text)
-        _evict_files(index_folder)
+        evict_files(index_folder)
         start = time.perf_counter()
         index = DeviceIndex.open(index_folder)
         opens.append(time.perf_counter() - start)
@@ -64,8 +65,9 @@ def measure_cold(folder: Path) -> ColdMeasurement:
     return ColdMeasurement(min(opens), counts, devices.peak_bytes())
 
 
-def _evict_files(folder: Path) -> None:
-    """Drop the files of *folder* from the page cache."""
+def evict_files(folder: Path) -> None:
+    """Drop the files of *folder* from the page cache, which keeps those that are mapped."""
+    gc.collect()
     for file in folder.rglob("*"):
         if file.is_file():
             handle = os.open(file, os.O_RDONLY)
