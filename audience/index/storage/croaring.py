@@ -115,6 +115,11 @@ def choose_operations(nbytes: int, rows: BitMap | None = None) -> Operations:
     return load_unlocked()
 
 
+def is_shared() -> bool:
+    """Return whether threads share a question: each step without Python's lock should be a long one then."""
+    return bool(_SHARED)
+
+
 @contextmanager
 def release_lock() -> Iterator[None]:
     """Let threads combine large bitmaps at the same time; one alone is a little faster with the lock."""
