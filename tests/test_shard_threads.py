@@ -19,6 +19,7 @@ from hypothesis import given
 from strategies import index_forms, index_leaf, make_table
 
 from audience import DamagedError, DeviceIndex
+from audience.cli.app import run
 from audience.index.ingest import build
 from audience.index.query import shard_threads
 from audience.index.query.shard_threads import count_cores, map_expr, map_shards
@@ -58,6 +59,7 @@ def share_everything():
     """Share every question from its second shard on, and combine the smallest bitmaps without Python's lock."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shard_threads, "MIN_SHARED_SECONDS", 0)
+        patch.setattr(shard_threads, "MIN_LOADING_SECONDS", 0)
         patch.setattr(croaring, "MIN_UNLOCKED_BYTES", 0)
         patch.setattr(croaring, "MIN_UNLOCKED_ROWS", 0)
         yield
@@ -232,6 +234,16 @@ def test_threads_are_started_for_slow_questions_only(folder, monkeypatch):
     assert index.count("everyone") == len(index) and len(index.resolve("a")) == index.count("a")
 
 
+def test_bitmaps_that_are_loaded_soon_are_loaded_by_one_thread(folder, monkeypatch):
+    monkeypatch.setattr(shard_threads, "MIN_LOADING_SECONDS", 1e6)
+    index = DeviceIndex.open(folder, threads=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_threads, "_share", lambda *args: pytest.fail("threads shared a question"))
+        count = index.count("a AND NOT b")
+    monkeypatch.setattr(shard_threads, "_share", lambda function, calls, threads: ([0] * len(calls), 0.0))
+    assert index.count("a AND NOT b") < count
+
+
 def test_a_question_that_has_become_fast_is_no_longer_shared(shards, monkeypatch):
     expr = bare("a")
     monkeypatch.setattr(shard_threads, "MIN_SHARED_SECONDS", 0.001)
@@ -299,3 +311,17 @@ def test_cores_of_a_container(tmp_path, monkeypatch, cores, quota, count):
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
     assert count_cores.__wrapped__() == count
+
+
+@pytest.mark.parametrize("command", ["count", "explain"])
+def test_threads_of_a_command(folder, capsys, command):
+    said = []
+    for threads in ([], ["--threads", "1"], ["--threads", "3"]):
+        with pytest.raises(SystemExit) as ended:
+            run([command, str(folder), "a AND NOT b", *threads])
+        assert ended.value.code == 0
+        said.append(capsys.readouterr().out)
+    assert len(set(said)) == 1
+    with pytest.raises(SystemExit) as ended:
+        run([command, str(folder), "a", "--threads", "0"])
+    assert ended.value.code == 2 and "--threads" in capsys.readouterr().err

@@ -34,6 +34,10 @@ ZoneOption = Annotated[
     str | None,
     Option("--timezone", metavar="NAME", help="Time zone of days, as Asia/Shanghai, instead of the index's."),
 ]
+ThreadsOption = Annotated[
+    int | None,
+    Option("--threads", min=1, metavar="N", help="Threads that search the index.", show_default="one for each core"),
+]
 CatalogOption = Annotated[
     Path | None, Option("--catalog", metavar="FILE", help="Catalog of attributes and their vendor names.")
 ]
@@ -88,10 +92,11 @@ IdColumnOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class QuestionOptions:
-    """Options for when and where an expression is asked."""
+    """Options for when and where an expression is asked, and with how many threads it is answered."""
 
     as_of: AsOfOption = None
     timezone: ZoneOption = None
+    threads: ThreadsOption = None
 
     def matter_for(self, expr: Expr, snapshot: "Snapshot") -> bool:
         """Return whether the moment and the time zone are shown: the answer may depend on them, or one was given."""

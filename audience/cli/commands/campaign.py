@@ -36,7 +36,7 @@ def run_campaign(
     replace: ReplaceOption = False,
 ) -> None:
     """Divide an audience among vendors, each device once, and write a request folder for each vendor."""
-    device_index, audience = DeviceIndex.open(index), parse(expr)
+    device_index, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
     names = [name.strip() for name in vendors.split(",") if name.strip()]
     asked = options.read(device_index.snapshot.timezone)
     campaign = plan_campaign(audience, names, device_index, **options.to_arguments(asked))

@@ -13,7 +13,7 @@ from audience.language.parser import parse
 
 def run_count(output: Output, index: IndexArgument, expr: ExprArgument, *, question: QuestionOptions) -> None:
     """Count the devices of an audience."""
-    snapshot, audience = open_snapshot(open_storage(index)), parse(expr)
+    snapshot, audience = open_snapshot(open_storage(index), threads=question.threads), parse(expr)
     asked = question.read(snapshot.timezone)
     count, bound = count_devices(audience, snapshot, asked), bind_segments(audience, snapshot, asked)
     if question.matter_for(audience, snapshot):

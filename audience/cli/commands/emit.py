@@ -38,7 +38,7 @@ def run_emit(
     replace: ReplaceOption = False,
 ) -> None:
     """Write the targeting part of each request to a folder, as NDJSON with at most 1,000 ids a line."""
-    device_index, audience = DeviceIndex.open(index), parse(expr)
+    device_index, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
     asked = options.read(device_index.snapshot.timezone)
     plan = make_plan(audience, vendor, device_index, **options.to_arguments(asked))
     if by_ids and plan.native:

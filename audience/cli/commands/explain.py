@@ -39,7 +39,7 @@ def run_explain(
     question: QuestionOptions,
 ) -> None:
     """Show how many devices match each part of an expression, and how vendors can express it."""
-    device_index, audience = DeviceIndex.open(index), parse(expr)
+    device_index, audience = DeviceIndex.open(index, threads=question.threads), parse(expr)
     asked = question.read(device_index.snapshot.timezone)
     when = asked.to_arguments()
     lines, bound = device_index.explain(audience, **when), device_index.bind(audience, **when)

@@ -46,7 +46,7 @@ def run_lint(
 ) -> None:
     """Find likely mistakes: empty audiences, redundant branches, unknown tags. Exit code 1 if there are any."""
     files, (expr, index) = _split_arguments(arguments)
-    device_index = None if index is None else _open_index(Path(index))
+    device_index = None if index is None else _open_index(Path(index), question.threads)
     fraction = None if limit is None else parse_fraction(limit)
     if fraction is not None and device_index is None:
         hint = "run audience lint EXPR INDEX"
@@ -123,7 +123,7 @@ def _print_problems(output: Output, facts: list[dict[str, Any]], problems: list[
     output.print_result(facts, "\n".join(map(str, problems)) or "no problems found")
 
 
-def _open_index(path: Path) -> "DeviceIndex":
+def _open_index(path: Path, threads: int | None) -> "DeviceIndex":
     from audience.index.device_index import DeviceIndex  # not needed to lint without an index
 
-    return DeviceIndex.open(path)
+    return DeviceIndex.open(path, threads=threads)

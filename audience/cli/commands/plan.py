@@ -52,7 +52,7 @@ def run_plan(
     options: PlanOptions,
 ) -> None:
     """Show how an audience would be sent to a vendor: natively or by ids, why, and at what cost."""
-    device_index, audience = DeviceIndex.open(index), parse(expr)
+    device_index, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
     asked = options.read(device_index.snapshot.timezone)
     plan = make_plan(audience, vendor, device_index, **options.to_arguments(asked))
     output.print_warnings(device_index.find_unmatched(audience, **asked.to_arguments()))

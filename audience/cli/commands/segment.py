@@ -41,7 +41,7 @@ def run_segment_save(
     wait: WaitOption = 0,
 ) -> None:
     """Save an expression, or a list of ids, as a segment; replace the segment if it exists."""
-    device_index, segment = DeviceIndex.open(index), _parse_segment_name(name)
+    device_index, segment = DeviceIndex.open(index, threads=question.threads), _parse_segment_name(name)
     expression = read_segment(expr, ids, column, device_index.snapshot.manifest.columns)
     asked = question.read(device_index.snapshot.timezone)
     device_index.save_segment(segment.name, expression, wait=wait)
@@ -56,7 +56,7 @@ def run_segment_save(
 
 def run_segment_list(output: Output, index: IndexArgument, *, question: QuestionOptions) -> None:
     """List the segments with their devices and expressions."""
-    device_index = DeviceIndex.open(index)
+    device_index = DeviceIndex.open(index, threads=question.threads)
     asked = question.read(device_index.snapshot.timezone)
     facts = [{"name": name, **_segment_json(Segment(name), device_index, asked)} for name in device_index.segments]
     rows = [
@@ -73,7 +73,7 @@ def run_segment_show(
     output: Output, index: IndexArgument, name: SegmentNameArgument, *, question: QuestionOptions
 ) -> None:
     """Show the expression of a segment."""
-    device_index, segment = DeviceIndex.open(index), _parse_segment_name(name)
+    device_index, segment = DeviceIndex.open(index, threads=question.threads), _parse_segment_name(name)
     asked = question.read(device_index.snapshot.timezone)
     bound = device_index.bind(segment, **asked.to_arguments())  # raises ExpressionError if the segment does not exist
     if question.matter_for(segment, device_index.snapshot):
