@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from audience.index.storage import croaring
 from audience.index.storage.bitmaps import BitMap
-from audience.index.storage.croaring import LOCKED, Operations, choose_operations, load_unlocked, release_lock
+from audience.index.storage.croaring import (
+    LOCKED,
+    Operations,
+    choose_block,
+    choose_operations,
+    load_unlocked,
+    release_lock,
+)
 
 NAMES = [field.name for field in fields(Operations)]
 BINARY = [name for name in NAMES if name.startswith(("intersection", "union", "difference")) and name != "union_many"]
@@ -110,6 +117,12 @@ def test_small_bitmaps_keep_the_lock():
         assert choose_operations(large - 1) is choose_operations(large, rows - BitMap([0])) is LOCKED
         assert choose_operations(large) is choose_operations(large, rows) is load_unlocked()
     assert choose_operations(large) is LOCKED
+
+
+def test_blocks_are_longer_where_threads_share():
+    assert choose_block(10) == 10
+    with release_lock():
+        assert choose_block(10) == 10 * croaring.SHARED_BLOCKS
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ Samples: TypeAlias = tuple[BitMap, BitMap, BitMap]
 
 # A call through ctypes takes half a microsecond more; operations on less take not much longer than that.
 MIN_UNLOCKED_BYTES, MIN_UNLOCKED_ROWS = 1 << 16, 1 << 15
+SHARED_BLOCKS = 4  # that are one; 256 KB and more of each operand
 _SHARED: list[None] = []  # has an element for each question that threads share
 KNOWN_VERSIONS = ("v4.", "v5.")  # of CRoaring, whose functions have the parameters that are passed here
 POINTER_BYTES = ctypes.sizeof(ctypes.c_void_p)
@@ -115,9 +116,12 @@ def choose_operations(nbytes: int, rows: BitMap | None = None) -> Operations:
     return load_unlocked()
 
 
-def is_shared() -> bool:
-    """Return whether threads share a question: each step without Python's lock should be a long one then."""
-    return bool(_SHARED)
+def choose_block(length: int) -> int:
+    """Return how long a block that numpy works on should be: *length*, or more if threads share a question.
+
+    Each step of numpy releases the lock, and waits for it again.
+    """
+    return SHARED_BLOCKS * length if _SHARED else length
 
 
 @contextmanager

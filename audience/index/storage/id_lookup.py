@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from audience._fs.checksums import hash64
 from audience.index.storage.bitmaps import RowNumbers
+from audience.index.storage.croaring import choose_block
 
 HashTable = NDArray[np.uint64]
 IntT = TypeVar("IntT", bound=np.integer[Any])
@@ -108,9 +109,10 @@ def find_in_bucket(table: HashTable, seed: str, bucket: tuple[Fraction, Fraction
     parts = [(NO_HASHES, rows_of_table(NO_HASHES))]
     if low < high:
         seed_hash, first, last = _hash_seed(seed), np.uint64(low), np.uint64(high - 1)
-        mixed, spare = np.empty((2, MIXED_ENTRIES), dtype=np.uint64)
-        for start in range(0, len(table), MIXED_ENTRIES):
-            entries = table[start : start + MIXED_ENTRIES]
+        length = choose_block(MIXED_ENTRIES)
+        mixed, spare = np.empty((2, length), dtype=np.uint64)
+        for start in range(0, len(table), length):
+            entries = table[start : start + length]
             positions = _mix_hashes(entries, seed_hash, mixed[: len(entries)], spare[: len(entries)])
             at = np.flatnonzero((positions >= first) & (positions <= last))
             parts.append((positions[at], rows_of_table(entries[at])))

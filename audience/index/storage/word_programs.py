@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audience.index.storage.bitmaps import RowSet
-from audience.index.storage.croaring import Words, is_shared
+from audience.index.storage.croaring import Words, choose_block
 from audience.index.storage.packed_words import clear_from, words_to_bitmap
 
 BUFFER_WORDS = 1 << 16  # of all buffers together: half a megabyte, which stays in the second cache of a processor
 MIN_BLOCK_WORDS, MAX_BLOCK_WORDS = 1 << 11, 1 << 15
-SHARED_BLOCKS = 4  # that are one if threads share a question: they wait for Python's lock after each step
 PADDING_WORDS = 40  # between buffers: numpy is slower if they are a multiple of 4,096 bytes apart
 
 
@@ -287,10 +286,8 @@ def find_rows(program: WordProgram, operands: Sequence[Words], row_count: int) -
 
 def _run_blocks(program: WordProgram, operands: Sequence[Words], row_count: int) -> Iterator[tuple[int, Words]]:
     """Iterate over the first word of each block, and the words of the result there, which the next block overwrites."""
-    size, length, result = len(operands[0]), program.block_words, program.result.slot
+    size, length, result = len(operands[0]), choose_block(program.block_words), program.result.slot
     assert result is not None
-    if is_shared():
-        length *= SHARED_BLOCKS
     buffers = _KEPT.take_buffers(program.buffer_count, length)
     steps = [(step.operation, step.left, step.right, step.out) for step in program.steps]
     for start in range(0, size, length):
