@@ -81,9 +81,10 @@ def run_step(step: Step, options: argparse.Namespace) -> None:
 
 
 def is_measured(step: Step, options: argparse.Namespace) -> bool:
-    """Return whether there are results of *step* at this commit."""
+    """Return whether there are results of *step* at this commit; the document and the figure may differ from it."""
     file = options.results / f"{step.name}.json"
-    return file.exists() and json.loads(file.read_text()).get("commit") == describe_commit()
+    commit = json.loads(file.read_text())["commit"] if file.exists() else ""
+    return commit.removesuffix("-dirty") == describe_commit().removesuffix("-dirty")
 
 
 def remove_indexes(folder: Path) -> None:
@@ -98,7 +99,8 @@ def write_section(name: str, results: Path, document: str) -> str:
     """Return *document* with the results of step *name* in its section."""
     start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     if document.count(start) != 1 or document.count(end) != 1:
-        raise SystemExit(f"there is no section between {start} and {end}")
+        print(f"{name}: no section between {start} and {end}; see {results / name}.md", file=sys.stderr)
+        return document
     measured = json.loads((results / f"{name}.json").read_text())
     parts = [
         describe_run(measured),

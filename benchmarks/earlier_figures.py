@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.peers import PARSED_LINE
 from benchmarks.report import format_table
 
-EARLIER_MACHINE = "Xeon 2.5 GHz, 2 cores"
+EARLIER_MACHINE, EARLIER_DEVICES = "Xeon 2.5 GHz, 2 cores", 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,14 @@ def _update_figures() -> Iterator[EarlierFigure]:
         )
 
 
+# How many devices a run has whose earlier figures are of one number of devices only.
+COUNT_DEVICES: dict[str, Callable[[dict[str, Any]], int]] = {
+    "build": lambda measured: measured["devices"],
+    "update": lambda measured: measured["devices"],
+    "evaluate": lambda measured: measured["built"]["devices"],
+    "emit": lambda measured: measured["answers"][0]["id_count"],  # of everyone
+}
+
 EARLIER_FIGURES = (
     *_growth_figures(
         10_000_000,
@@ -161,7 +169,9 @@ EARLIER_FIGURES = (
 
 
 def format_earlier_figures(step: str, measured: dict[str, Any]) -> str:
-    """Return the earlier figures of *step* beside those of *measured*; nothing if there are none."""
+    """Return the earlier figures of *step* beside those of *measured*; nothing if there are none of as many devices."""
+    if step in COUNT_DEVICES and COUNT_DEVICES[step](measured) != EARLIER_DEVICES:
+        return ""
     rows = [
         (figure.label, f"{figure.value:,.3g}", figure.commit, value)
         for figure in EARLIER_FIGURES

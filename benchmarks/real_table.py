@@ -20,7 +20,7 @@ import polars as pl
 from benchmarks.devices import peak_bytes
 from benchmarks.regime_peers import LOADERS, NEW, OURS, Calls, Library
 from benchmarks.regime_questions import Question
-from benchmarks.regime_report import fastest
+from benchmarks.regime_report import fastest, format_fastest
 from benchmarks.regime_tables import GROWN, REAL_FILE, SHARED_DATA, RegimeTable
 from benchmarks.regimes import (
     INDEX_FOLDER,
@@ -140,9 +140,7 @@ def format_report(measured: dict[str, Any]) -> str:
     for cell in measured["cells"]:
         ours = fastest(cell, OURS)
         others = (f"{format_ms(fastest(cell, peer))} ({fastest(cell, peer) / ours:,.1f} ×)" for peer in peers)
-        rows.append(
-            (cell["table"], cell["tags"], cell["form"], format_ms(ours), *others, format_ms(fastest(cell, NEW)))
-        )
+        rows.append((cell["table"], cell["tags"], cell["form"], format_ms(ours), *others, format_fastest(cell, NEW)))
     head = ("table", "tags", "form", "audience ms", *(f"{peer} ms" for peer in peers), f"{NEW} ms")
     skipped = [f"Not measured: {name}: {reason}." for name, reason in measured["skipped"].items()]
     return "\n\n".join([*skipped, format_gains(measured["cells"]), format_table(head, rows)])

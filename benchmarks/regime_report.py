@@ -49,7 +49,7 @@ def format_cells(cells: list[dict[str, Any]]) -> str:
                 f"{best / ours:.2f}" if peer else "",
                 f"{peer}: {variant}" if peer else "",
                 f"{ours / cell['limit']:.1f}",
-                *(format_ms(fastest(cell, name)) if name in cell["seconds"] else "" for name in (*peers, *others)),
+                *(format_fastest(cell, name) for name in (*peers, *others)),
             )
         )
     columns = ("form", "tags", "audience ms", "best peer ×", "best peer", "limit ×")
@@ -58,6 +58,11 @@ def format_cells(cells: list[dict[str, Any]]) -> str:
 
 def fastest(cell: dict[str, Any], library: str) -> float:
     return min(cell["seconds"][library].values())
+
+
+def format_fastest(cell: dict[str, Any], library: str) -> str:
+    """Return the milliseconds of *library*, or nothing if it was not asked: few tags have few different questions."""
+    return format_ms(fastest(cell, library)) if library in cell["seconds"] else ""
 
 
 def find_best_peer(cell: dict[str, Any]) -> tuple[str, str, float]:
