@@ -11,9 +11,8 @@ PACKAGE_FOLDER = Path(__file__).parents[1] / "audience"
 MODULES = {str(file.relative_to(PACKAGE_FOLDER)): file for file in sorted(PACKAGE_FOLDER.rglob("*.py"))}
 DEPENDENCY_MODULES = {
     "aiohttp": {"sandbox/server.py"},
-    "lark": {"language/grammar.py"},
     "pygments": {"language/highlighting.py"},
-    "regex": {"language/printer.py"},
+    "regex": {"language/grammar.py", "language/printer.py"},
     "wcwidth": {"span.py"},
     "dd": {"algebra/diagrams.py"},
     "pyroaring": {"index/storage/bitmaps.py", "index/storage/croaring.py"},

@@ -19,7 +19,7 @@ from audience.cli import registry
 
 HEAVY_MODULES = (
     "aiohttp aiolimiter dd httpx jsonschema lark matplotlib networkx numpy pandas.core polars pyarrow pydantic_core "
-    "rich tenacity tomlkit typer audience.planning.catalog.loader"
+    "regex rich tenacity tomlkit typer audience.planning.catalog.loader"
 )
 RUN_SCRIPT = f"""
 import sys
@@ -31,24 +31,24 @@ finally:
 """
 LOADED_MODULES = """
 --version => typer
-count --help => lark numpy pyarrow pydantic_core rich typer
-parse 'male AND NOT version:1.0.2' => lark
-count devices.index 'male AND NOT version:1.0.2' => lark numpy pyarrow
-count devices.index 'sample(10%, x) AND age < 30' => lark numpy pyarrow
-count devices.index 'registration_id(r1)' => lark numpy polars pyarrow
-translate --to tpns 'male AND NOT version:1.0.2' => lark
-translate --to fcm 'a AND NOT (b OR c)' => lark
-translate --from tpns '{"audience_type": "all"}' => lark
-translate --to engagelab '(a OR b) AND (c OR d)' => dd lark networkx
-vendors => lark rich
-lint 'a AND b' => dd lark networkx pydantic_core typer
-plan devices.index male --vendor tpns => jsonschema lark numpy polars pyarrow rich
-emit devices.index male --vendor engagelab -o OUT => lark numpy polars pyarrow pydantic_core rich typer
-explain devices.index male --vendor tpns => lark numpy polars pyarrow rich
-index info devices.index => lark numpy polars pyarrow rich
-segment list devices.index => lark numpy polars pyarrow rich
-error-codes tpns => lark rich
-status . => httpx lark numpy polars pyarrow pydantic_core rich tenacity typer
+count --help => numpy pyarrow pydantic_core rich typer
+parse 'male AND NOT version:1.0.2' =>
+count devices.index 'male AND NOT version:1.0.2' => numpy pyarrow
+count devices.index 'sample(10%, x) AND age < 30' => numpy pyarrow
+count devices.index 'registration_id(r1)' => numpy polars pyarrow
+translate --to tpns 'male AND NOT version:1.0.2' =>
+translate --to fcm 'a AND NOT (b OR c)' =>
+translate --from tpns '{"audience_type": "all"}' =>
+translate --to engagelab '(a OR b) AND (c OR d)' => dd networkx
+vendors => rich
+lint 'a AND b' => dd networkx pydantic_core typer
+plan devices.index male --vendor tpns => jsonschema numpy polars pyarrow rich
+emit devices.index male --vendor engagelab -o OUT => numpy polars pyarrow pydantic_core rich typer
+explain devices.index male --vendor tpns => numpy polars pyarrow rich
+index info devices.index => numpy polars pyarrow rich
+segment list devices.index => numpy polars pyarrow rich
+error-codes tpns => rich
+status . => httpx numpy polars pyarrow pydantic_core rich tenacity typer
 """
 
 

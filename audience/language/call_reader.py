@@ -37,10 +37,10 @@ REFERENCE_EXAMPLE = 'reference(onesignal, segment, "Active Users")'
 SAMPLE_EXAMPLE = "sample(10%, summer)"
 SPLIT_EXAMPLE = "split(a:50%, b:50%, summer)"
 
-CallEntry: TypeAlias = Token | Tree[Token]  # one argument of a call: a name, or a pair such as a:50%
+CallEntry: TypeAlias = Token | Tree  # one argument of a call: a name, or a pair such as a:50%
 
 
-def read_call(reader: TokenReader, call: Tree[Token]) -> Expr:
+def read_call(reader: TokenReader, call: Tree) -> Expr:
     """Return the node of a call without a condition behind it. A name that is no function lists the ids of a column."""
     word, entries = split_call(call)
     match function_name(word):
@@ -68,10 +68,10 @@ def unknown_call_problem(name: str, span: Span | None, columns: Iterable[str] = 
     return Problem("unknown-call", f"unknown function {name!r}", span, hint=hint)
 
 
-def split_call(call: Tree[Token]) -> tuple[Token, list[CallEntry]]:
+def split_call(call: Tree) -> tuple[Token, list[CallEntry]]:
     """Return the name and the arguments of a call."""
     word, entries = call.children
-    return cast(Token, word), cast("Tree[Token]", entries).children
+    return word, entries.children
 
 
 def function_name(word: Token) -> str:
@@ -144,7 +144,7 @@ def _read_sample(reader: TokenReader, word: Token, entries: list[CallEntry]) -> 
     return Sample(percent, _read_seed(reader, word, seeds, SAMPLE_EXAMPLE), span=reader.span_of(word))
 
 
-def read_split(reader: TokenReader, call: Tree[Token]) -> Split:
+def read_split(reader: TokenReader, call: Tree) -> Split:
     """Return a split of which no variant is selected."""
     word, entries = split_call(call)
     last = entries[-1]

@@ -40,8 +40,8 @@ class Comment:
 def find_comments(text: str, tokens: Sequence[Token]) -> list[Comment]:
     """Return the comments of *text* in order."""
     comments: list[Comment] = []
-    ends = [0, *(token.end_pos or 0 for token in tokens)]
-    starts = [*(token.start_pos or 0 for token in tokens), len(text)]
+    ends = [0, *(token.end_pos for token in tokens)]
+    starts = [*(token.start_pos for token in tokens), len(text)]
     for position, (start, stop) in enumerate(zip(ends, starts, strict=True)):
         if position and tokens[position - 1].type in TWO_WORDS:
             comments += _find_in_gap(text[starts[position - 1] : start], position, follows_token=True)

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
 from audience.errors import ExpressionError
 from audience.language.attribute_names import UNTYPED
 from audience.language.call_reader import FUNCTION_NAMES
-from audience.language.grammar import Token, UnexpectedCharacters, UnexpectedToken, load_parser, tokenize
+from audience.language.grammar import Token, UnexpectedCharacters, UnexpectedToken, load_grammar, tokenize
 from audience.language.printer import quote_name
 from audience.language.soft_keywords import FIRST_WORDS
 from audience.language.token_reader import NAMED_TIMES
@@ -208,13 +208,10 @@ def _find_second_words(tokens: Sequence[Token]) -> tuple[str, ...]:
 
 def _find_accepted(tokens: Sequence[Token]) -> frozenset[str] | None:
     """Return the types of the tokens that may follow *tokens*; None if these are invalid."""
-    parser = load_parser().parse_interactive("")
     try:
-        for token in tokens:
-            parser.feed_token(token)
+        return load_grammar().accepted_after(tokens)
     except UnexpectedToken:
         return None
-    return frozenset(map(str, cast(Any, parser).accepts()))
 
 
 def _list_words(tokens: Sequence[Token], accepted: frozenset[str]) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ MIRRORED_LOW_OPS: dict[str, LowOp] = {">": "<", ">=": "<="}
 WITHIN_EXAMPLE = "active within 7 days"
 
 
-def read_condition(reader: TokenReader, subject: ValueNode, condition: Tree[Token]) -> Expr:
+def read_condition(reader: TokenReader, subject: ValueNode, condition: Tree) -> Expr:
     """Return the node of *condition*, which follows an attribute or a call."""
     if isinstance(subject, Token):
         return _read_attribute_condition(reader, subject, condition)
@@ -53,7 +53,7 @@ def read_condition(reader: TokenReader, subject: ValueNode, condition: Tree[Toke
     fail("bad-sides", f"{str(word)!r} has no variants", reader.span_of(word), f"use split: {SPLIT_EXAMPLE} = a")
 
 
-def _read_attribute_condition(reader: TokenReader, subject: Token, condition: Tree[Token]) -> Expr:
+def _read_attribute_condition(reader: TokenReader, subject: Token, condition: Tree) -> Expr:
     parts, span = condition.children, reader.span_of(subject, *condition.children[-1:])
     if condition.data == "chain":
         return _read_chain(reader, subject, condition)
@@ -64,7 +64,7 @@ def _read_attribute_condition(reader: TokenReader, subject: Token, condition: Tr
         case "is_null":
             return Not(Has(type_, span=span))
         case "one_of":
-            values = cast("Tree[Token]", parts[0]).children
+            values = cast(Tree, parts[0]).children
             return any_of(_read_equality(reader, type_, node, reader.span_of(node)) for node in values)
         case "matcher":
             return _read_matcher(reader, type_, cast("list[Token]", parts), span)
@@ -96,7 +96,7 @@ def _apply_window(type_: str, window: Window, span: Span) -> Expr:
     return Relative(type_, window, span=span)
 
 
-def read_window(reader: TokenReader, condition: Tree[Token], span: Span) -> Window:
+def read_window(reader: TokenReader, condition: Tree, span: Span) -> Window:
     """Return the window of a condition over days."""
     parts = condition.children
     match condition.data:
@@ -122,7 +122,7 @@ def _read_period(reader: TokenReader, parts: list[Token], span: Span) -> Period:
         return Period(amount, unit, "next" if "NEXT" in tokens else "past", day)
 
 
-def _read_chain(reader: TokenReader, low: Token, condition: Tree[Token]) -> Expr:
+def _read_chain(reader: TokenReader, low: Token, condition: Tree) -> Expr:
     """Read `18 <= age <= 25`, or the same from the larger to the smaller value."""
     first_op, attribute, second_op, high = cast("list[Token]", condition.children)
     span, type_ = reader.span_of(low, high), reader.read_type(attribute)
@@ -162,7 +162,7 @@ def _read_matcher(reader: TokenReader, type_: str, parts: list[Token], span: Spa
     return Matches(type_, pattern, bool(ignoring_case), span=span)
 
 
-def _read_anniversary(reader: TokenReader, type_: str, word: Token, condition: Tree[Token]) -> Expr:
+def _read_anniversary(reader: TokenReader, type_: str, word: Token, condition: Tree) -> Expr:
     span = reader.span_of(word, *condition.children[-1:])
 
     def build(window: Window) -> Anniversary:
@@ -171,7 +171,7 @@ def _read_anniversary(reader: TokenReader, type_: str, word: Token, condition: T
 
     match condition.data:
         case "one_of":
-            values = cast("Tree[Token]", condition.children[0]).children
+            values = cast(Tree, condition.children[0]).children
             return any_of(build(Comparison("=", reader.read_value(node))) for node in values)
         case "comparison" if condition.children[0] == "!=":
             return Not(build(Comparison("=", reader.read_value(condition.children[1]))))
@@ -181,7 +181,7 @@ def _read_anniversary(reader: TokenReader, type_: str, word: Token, condition: T
     fail("unexpected-word", "an anniversary is a month and a day", span, hint)
 
 
-def _read_variants(reader: TokenReader, word: Token, split: Split, condition: Tree[Token]) -> Expr:
+def _read_variants(reader: TokenReader, word: Token, split: Split, condition: Tree) -> Expr:
     """Return the variants of a split that are selected with = or in."""
 
     def select(token: ValueNode) -> Split:

@@ -79,10 +79,10 @@ def _render_unread(text: str, tokens: Sequence[Token]) -> str:
     """Return the canonical text, in which the files of lists of ids stand as they do in *text*."""
     marked, offsets, end = "", [(0, 0)], 0
     for token in _find_id_files(tokens):
-        start = token.start_pos or 0
+        start = token.start_pos
         name = token[1:] if token[1:2] == '"' else f'"{token[1:]}"'
         marked += f'{text[end:start]}"{FILE_MARK}{name[1:]}'
-        end = token.end_pos or 0
+        end = token.end_pos
         offsets.append((len(marked), end))
     try:
         canonical = render(parse(marked + text[end:]))

@@ -30,7 +30,7 @@ class AudienceLexer(Lexer):  # type: ignore[misc, unused-ignore]  # without stub
         """Yield the position, the kind and the text of each token; a part that has no tokens is an error."""
         position = 0
         for token in _read_tokens(text):
-            start, end = token.start_pos or 0, token.end_pos or 0
+            start, end = token.start_pos, token.end_pos
             yield from _lex_gap(text, position, start)
             yield start, kind_of(token), text[start:end]
             position = end

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from audience.errors import ExpressionError
 from audience.language.ast import (
@@ -29,7 +29,7 @@ from audience.language.ast import (
 from audience.language.attribute_names import TPNS_TYPES, UNTYPED
 from audience.language.call_reader import read_call
 from audience.language.condition_reader import read_condition
-from audience.language.grammar import Token, Tree, UnexpectedCharacters, UnexpectedToken, load_parser
+from audience.language.grammar import Token, Tree, UnexpectedCharacters, UnexpectedToken, load_grammar
 from audience.language.suggest import did_you_mean
 from audience.language.syntax_errors import diagnose_character, diagnose_token
 from audience.language.token_reader import TokenReader, fail, locate_errors
@@ -71,13 +71,13 @@ def parse_saved(text: str, files: Iterable[IdFile]) -> Expr:
 def _parse(reader: TokenReader) -> Expr:
     text = reader.text
     try:
-        tree = load_parser().parse(text)
+        tree = load_grammar().parse(text)
     except UnexpectedCharacters as error:
-        raise ExpressionError(diagnose_character(text, error.pos_in_stream or 0)) from None
+        raise ExpressionError(diagnose_character(text, error.position)) from None
     except UnexpectedToken as error:
         raise ExpressionError(diagnose_token(text, error)) from None
     try:
-        return _build_expr(cast("Tree[Token]", tree.children[0]), reader)
+        return _build_expr(tree.children[0], reader)
     except RecursionError:  # EXCEPT and limits nest without brackets, which the lexer counts
         raise ExpressionError(TOO_DEEP) from None
 
@@ -97,9 +97,9 @@ def to_expr(expr: Expr | str) -> Expr:
 _parse_cached = lru_cache(maxsize=1_024)(parse)
 
 
-def _build_expr(tree: Tree[Token], reader: TokenReader) -> Expr:
+def _build_expr(tree: Tree, reader: TokenReader) -> Expr:
     """Return the node of a parse tree. It recurses, within the depth that the grammar allows."""
-    parts = cast("list[Any]", tree.children)
+    parts = tree.children
     match tree.data:
         case "untyped":
             return _build_bare_name(parts[0], reader)
@@ -154,21 +154,21 @@ def _build_tpns_tag(type_token: Token, value_token: Token, reader: TokenReader) 
     return Tag(TPNS_TYPES[type_token[:-1]], value, span=reader.span_of(type_token, value_token))
 
 
-def _build_threshold(word: Token, count: Token, operands: list[Tree[Token]], reader: TokenReader) -> Expr:
+def _build_threshold(word: Token, count: Token, operands: list[Tree], reader: TokenReader) -> Expr:
     terms = tuple(_build_expr(operand, reader) for operand in operands)
     number = _read_count(count, reader, f"{word} 2 of (a, b, c)")
     with locate_errors(reader.span_of(word, count)):
         return Threshold(cast(ThresholdOp, str(word)), number, terms)
 
 
-def _build_limit(operand: Tree[Token], count: Token, seed: Token, reader: TokenReader) -> Expr:
+def _build_limit(operand: Tree, count: Token, seed: Token, reader: TokenReader) -> Expr:
     number = _read_count(count, reader, "limit 1000 seed summer")
     term, seed_name = _build_expr(operand, reader), reader.read_name(seed)
     with locate_errors(reader.span_of(count)):
         return Limit(term, number, seed_name, span=reader.span_of(count, seed))
 
 
-def _build_top(operand: Tree[Token], order: Token, count: Token, by: Token, reader: TokenReader) -> Expr:
+def _build_top(operand: Tree, order: Token, count: Token, by: Token, reader: TokenReader) -> Expr:
     number = _read_count(count, reader, f"{order.lower()} 1000 by spend")
     term, by_type = _build_expr(operand, reader), reader.read_type(by)
     with locate_errors(reader.span_of(count)):

@@ -2,8 +2,6 @@
 
 import re
 
-import regex
-
 from audience.errors import ExpressionError
 from audience.language.ast import (
     ID_KINDS,
@@ -38,10 +36,9 @@ from audience.language.windows import Comparison, Interval, Period, TimePoint, W
 COMPOUND_TYPES = (And, Or, Except, Limit, Top)  # their text needs brackets inside another expression
 RELATIVE_WORDS = re.compile(r"today|yesterday|tomorrow|now|(?:today|now)[+-][0-9]+[a-z]*", re.I)
 FUNCTION_WORDS = re.compile(r"tag|tag_and|tag_not|has|reference|sample|split|anniversary", re.I)
-UNQUOTED_NAME = regex.compile(r"[\p{L}\p{M}\p{N}_.@+/%-]+")
-RESERVED_NAME = regex.compile(
-    r"(?:and|or|not|in|within|everyone|nobody)|xg_(?:user_define|auto_\w+)\..*|@.*", regex.I | regex.S
-)
+RESERVED_NAME = r"(?:and|or|not|in|within|everyone|nobody)|xg_(?:user_define|auto_\w+)\..*|@.*"
+ASCII_NAME = re.compile(r"[A-Za-z0-9_.@+/%-]+")
+ASCII_RESERVED_NAME = re.compile(RESERVED_NAME, re.I | re.S | re.A)
 
 
 def render(expr: Expr) -> str:
@@ -116,9 +113,18 @@ def quote_name(text: str) -> str:
     >>> print(quote_name("guangdong"), quote_name("MI 9 SE"), quote_name("or"), quote_name("城市"))
     guangdong "MI 9 SE" "or" 城市
     """
-    if UNQUOTED_NAME.fullmatch(text) and not RESERVED_NAME.fullmatch(text):
-        return text
-    return _quote(text)
+    if text.isascii():
+        is_bare = ASCII_NAME.fullmatch(text) and not ASCII_RESERVED_NAME.fullmatch(text)
+    else:
+        is_bare = _is_bare_unicode_name(text)
+    return text if is_bare else _quote(text)
+
+
+def _is_bare_unicode_name(text: str) -> bool:
+    import regex  # loads slowly, and knows the classes of characters beside ASCII
+
+    is_reserved = regex.fullmatch(RESERVED_NAME, text, regex.I | regex.S)
+    return regex.fullmatch(r"[\p{L}\p{M}\p{N}_.@+/%-]+", text) is not None and not is_reserved
 
 
 def quote_value(text: str) -> str:

@@ -88,10 +88,10 @@ def _join_words(first: "Token", second: Any, follows_operand: bool) -> "Token":
     if second is None or second.type != "NAME":
         return first
     if first.lower() == "exactly":
-        return first.update(type="THRESHOLD", value="exactly") if second.isdecimal() else first
+        return first.update("THRESHOLD", "exactly") if second.isdecimal() else first
     seconds, type_, is_after_operand = FIRST_WORDS[first.lower()]
     if second.lower() not in seconds or is_after_operand != follows_operand:
         return first
-    joined = first.update(type=type_, value=f"{first.lower()} {second.lower()}")
+    joined = first.update(type_, f"{first.lower()} {second.lower()}")
     joined.end_pos = second.end_pos
     return joined

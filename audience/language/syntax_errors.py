@@ -144,16 +144,16 @@ def diagnose_character(text: str, position: int) -> Problem:
 
 def diagnose_token(text: str, error: UnexpectedToken) -> Problem:
     """Return the problem of a token that the grammar does not allow at its position."""
-    expected = {str(name) for name in error.accepts or error.expected}
+    expected = error.expected
     if error.token.type == "$END":
         return _diagnose_end(text, expected)
     token = error.token
-    span = Span(text, token.start_pos or 0, token.end_pos or 0)
+    span = Span(text, token.start_pos, token.end_pos)
     if token.type == "_RPAR" and "$END" in expected:
         return Problem("unopened-bracket", "this bracket was not opened", span, hint="remove it, or add ( before it")
     if token.type == "_RPAR" and text[: span.start].rstrip().endswith("("):
         return Problem("empty-list", "the brackets are empty", span, hint="name at least one, or use nobody")
-    *_, second_before, before = [Token("", ""), Token("", ""), *tokenize(text[: token.start_pos or 0])]
+    *_, second_before, before = [Token("", ""), Token("", ""), *tokenize(text[: token.start_pos])]
     if token.type == "NAME" and second_before.type in ("WITHIN", "NEXT") and before[:1].isdecimal():
         return Problem("no-unit", f"unknown unit {str(token)!r}", span, hint=UNIT_HINT)
     code, hint = _explain_token(token, expected, before.type)
@@ -167,13 +167,13 @@ def diagnose_token(text: str, error: UnexpectedToken) -> Problem:
 def _explain_other_language(text: str, token: Token) -> str | None:
     """Return the hint for an operator of another language, or None if *token* is not the end of one."""
     if token.type == "CMP":
-        before = text[: token.start_pos or 0]
+        before = text[: token.start_pos]
         signs = before[len(before.rstrip("<>=!")) :] + token
         return OTHER_COMPARISONS.get(signs)
     return None if token.startswith('"') else OTHER_WORDS.get(token.lower())
 
 
-def _explain_token(token: Token, expected: set[str], before: str) -> tuple[str, str]:
+def _explain_token(token: Token, expected: frozenset[str], before: str) -> tuple[str, str]:
     """Return the code and the hint for *token*, found after *before* where one of *expected* is required."""
     quote_hint = f'quote the name {token}: "{token}"'
     if expected <= VALUE_TOKENS:
@@ -221,19 +221,19 @@ def _explain_token_in_call(token: Token) -> tuple[str, str]:
     return "unexpected-word", "put a comma before it, or quote a name with spaces"
 
 
-def _explain_missing_value(expected: set[str], before: str, hint: str) -> tuple[str, str]:
+def _explain_missing_value(expected: frozenset[str], before: str, hint: str) -> tuple[str, str]:
     """Explain a missing value. If only a NAME is expected, it is a number."""
     if expected == {"NAME"}:
         return WORDS_BEFORE_NUMBERS.get(before, ("bad-within", WITHIN_HINT))
     return "missing-value", hint
 
 
-def _diagnose_end(text: str, expected: set[str]) -> Problem:
+def _diagnose_end(text: str, expected: frozenset[str]) -> Problem:
     tokens = list(tokenize(text))
     if not tokens:
         start = Span(text, 0, 0)
         return Problem("empty-text", "the expression is empty", start, hint="name a tag, or use everyone or nobody")
-    end = Span(text, tokens[-1].end_pos or 0, tokens[-1].end_pos or 0)
+    end = Span(text, tokens[-1].end_pos, tokens[-1].end_pos)
     if "_RPAR" in expected:
         opened = _last_open_bracket(tokens)
         return Problem("unclosed-bracket", "this bracket is not closed", Span(text, opened, opened + 1), hint="add )")
@@ -246,11 +246,11 @@ def _last_open_bracket(tokens: list[Token]) -> int:
     opened: list[int] = []
     for token in tokens:
         if token.type == "_LPAR":
-            opened.append(token.start_pos or 0)
+            opened.append(token.start_pos)
         elif token.type == "_RPAR":
             opened.pop()
     return opened[-1]
 
 
-def _join_token_labels(expected: set[str]) -> str:
+def _join_token_labels(expected: frozenset[str]) -> str:
     return ", ".join(TOKEN_LABELS.get(name, name) for name in TOKEN_LABELS if name in expected) or "nothing more"

@@ -15,7 +15,7 @@ from audience.language.soft_keywords import UNIT_WORDS
 from audience.language.windows import CLOCK_UNITS, Anchor, RelativeTime, TimePoint, TimeUnit, format_duration
 from audience.span import Span
 
-ValueNode: TypeAlias = Token | Tree[Token]  # a value: a name, or the words of a day such as `7 days ago`
+ValueNode: TypeAlias = Token | Tree  # a value: a name, or the words of a day such as `7 days ago`
 
 NAMED_TIMES = {
     "today": RelativeTime("today"),
@@ -45,7 +45,7 @@ class TokenReader:
     def span_of(self, first: ValueNode, *following: ValueNode) -> Span:
         """Return the span from *first* to the last of *following*."""
         last = following[-1] if following else first
-        return Span(self.text, _first_token(first).start_pos or 0, _last_token(last).end_pos or 0)
+        return Span(self.text, _first_token(first).start_pos, _last_token(last).end_pos)
 
     def read_name(self, token: Token) -> str:
         """Return the name that *token* spells. Raises ExpressionError for a segment or a file."""
@@ -59,7 +59,7 @@ class TokenReader:
 
     def name_after_at(self, token: Token) -> str:
         """Return the name behind `@`."""
-        return self.unquote(Token("NAME", token[1:], start_pos=cast(int, token.start_pos) + 1))
+        return self.unquote(Token("NAME", token[1:], start_pos=token.start_pos + 1))
 
     def unquote(self, token: Token) -> str:
         """Return the text of *token* without quotes and escapes."""
@@ -71,7 +71,7 @@ class TokenReader:
     def _require_escapes(self, token: Token, invalid_escape: str, hint: str) -> None:
         invalid = re.search(invalid_escape, token.replace("\\\\", "  "))
         if invalid:
-            start = cast(int, token.start_pos) + invalid.start()
+            start = token.start_pos + invalid.start()
             fail("bad-escape", f"invalid escape {invalid.group()!r}", Span(self.text, start, start + 2), hint)
 
     def read_type(self, token: Token) -> str:
@@ -105,7 +105,7 @@ class TokenReader:
             fail("empty-name", "empty value", self.span_of(node), hint)
         return value
 
-    def _read_shifted_time(self, tree: Tree[Token]) -> RelativeTime:
+    def _read_shifted_time(self, tree: Tree) -> RelativeTime:
         """Read `today - 7 days`."""
         anchor, sign, *duration = cast(list[Token], tree.children)
         if anchor.lower() not in ("today", "now"):
@@ -114,13 +114,13 @@ class TokenReader:
         amount, unit = self.read_duration(*duration)
         return self._relative_time(tree, cast(Anchor, anchor.lower()), amount if sign == "+" else -amount, unit)
 
-    def _read_past_time(self, tree: Tree[Token]) -> RelativeTime:
+    def _read_past_time(self, tree: Tree) -> RelativeTime:
         """Read `7 days ago`."""
         *duration, _ = cast(list[Token], tree.children)
         amount, unit = self.read_duration(*duration)
         return self._relative_time(tree, "now" if unit in CLOCK_UNITS else "today", -amount, unit)
 
-    def _relative_time(self, tree: Tree[Token], anchor: Anchor, amount: int, unit: TimeUnit) -> RelativeTime:
+    def _relative_time(self, tree: Tree, anchor: Anchor, amount: int, unit: TimeUnit) -> RelativeTime:
         with locate_errors(self.span_of(tree)):
             return RelativeTime(anchor, amount, unit)
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
 from audience.algebra.fitting import fit_to_shape, is_bounded
 from audience.algebra.normal_forms import nnf
@@ -32,7 +32,7 @@ from audience.language.printer import render
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.spec import Payload, Unsupported
 
-ParseNode: TypeAlias = grammar.Tree[Any]
+ParseNode: TypeAlias = grammar.Tree
 OperatorChain: TypeAlias = tuple[Expr, list[tuple[str, Expr]]]  # the first term, then (operator, term) pairs
 
 
@@ -85,7 +85,7 @@ def read_condition(cursor: PayloadCursor, dialect: TopicDialect) -> Expr:
     if dialect.max_topics_read is not None and count > dialect.max_topics_read:
         message = f"{count} topics; the maximum is {dialect.max_topics_read}"
         cursor.fail("too-many", message, "send several requests")
-    expr = _read_node(cast(ParseNode, tree.children[0]), cursor, dialect)
+    expr = _read_node(tree.children[0], cursor, dialect)
     if count > dialect.shape.max_tags:
         cursor.warn(f"{count} topics; {dialect.title} may refuse more than {dialect.shape.max_tags}")
     if not dialect.shape.allows_unbounded_not and not is_bounded(nnf(expr)):
@@ -95,11 +95,11 @@ def read_condition(cursor: PayloadCursor, dialect: TopicDialect) -> Expr:
 
 def _parse_condition(cursor: PayloadCursor) -> ParseNode:
     try:
-        return grammar.load_parser("fcm").parse(cursor.string())
+        return grammar.load_grammar("fcm").parse(cursor.string())
     except ExpressionError as error:
         cursor.fail("bad-condition", error.problems[0].message)
     except (grammar.UnexpectedCharacters, grammar.UnexpectedToken) as error:
-        position = (error.pos_in_stream or 0) + 1
+        position = error.position + 1
         cursor.fail(
             "bad-condition", f"syntax error at character {position}", "write it like 'a' in topics && !('b' in topics)"
         )
