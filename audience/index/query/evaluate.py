@@ -26,6 +26,7 @@ from audience.index.query.validate import validate_and_expand
 from audience.index.schema.columns import select_existence_columns
 from audience.index.storage import bitmaps, single_ids, thresholds
 from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
+from audience.index.storage.joined_shard import JoinedShard
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.index.storage.word_programs import count_rows, find_rows
@@ -33,6 +34,7 @@ from audience.language.as_of import AsOf
 from audience.language.ast import (
     And,
     Anniversary,
+    AtomNode,
     Between,
     Compare,
     Everyone,
@@ -72,7 +74,7 @@ def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> l
         ExpressionError: The expression refers to something that the index does not have.
     """
     expanded = validate_and_expand(expr, snapshot, as_of)
-    return map_expr(_find_live_rows, expanded, snapshot.shards)
+    return snapshot.split_rows(map_expr(_find_live_rows, expanded, snapshot.evaluated_shards))
 
 
 def _find_live_rows(expr: Expr, shard: Shard) -> RowBitmap:
@@ -87,8 +89,8 @@ def count_devices(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> 
     """
     expanded = validate_and_expand(expr, snapshot, as_of)
     if isinstance(expanded, Limit):
-        return min(expanded.count, sum(map_expr(count_in_shard, expanded.term, snapshot.shards)))
-    return sum(map_expr(count_in_shard, expanded, snapshot.shards))
+        return min(expanded.count, sum(map_expr(count_in_shard, expanded.term, snapshot.evaluated_shards)))
+    return sum(map_expr(count_in_shard, expanded, snapshot.evaluated_shards))
 
 
 def exclude_deleted(row_set: RowSet, shard: Shard) -> RowBitmap:
@@ -162,6 +164,8 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
 def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:
     if isinstance(expr, JUNCTIONS) and (plan := choose_words(expr, shard, counts=False)) is not None:
         return find_rows(plan.program, shard.load_words(plan.tag_rows), shard.row_count)
+    if isinstance(shard, JoinedShard) and isinstance(expr, AtomNode) and shard.is_evaluated_by_parts(expr):
+        return shard.join_row_sets([_evaluate_uncached(expr, part) for part in shard.parts])
     match expr:
         case And():
             return bitmaps.intersect(_evaluate_operands(expr, shard))
@@ -342,6 +346,8 @@ def _evaluate_tag(tag: Tag, shard: Shard) -> RowSet:
     if row is not None:
         return RowSet(shard.load_bitmap(row), False, shard.bitmap_sizes[row], cached=True)
     attribute = shard.attributes.get(tag.type)
+    if attribute is None and isinstance(shard, JoinedShard):
+        return shard.join_row_sets([_evaluate_tag(tag, part) for part in shard.parts])
     if attribute is None:
         return NO_ROWS
     start, stop = find_tag_ranks(tag, attribute, shard)

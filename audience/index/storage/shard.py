@@ -80,16 +80,19 @@ class Shard:
         self.name = files.name
         self.row_count = files.row_count
         self.index_columns: tuple[Column, ...] = ()  # of the snapshot that the shard belongs to
-        self.cache = RowSetCache(0) if cache is None else cache
-        self.deleted = deleted if deleted else None
-        self.device_count = files.row_count - len(deleted or ())
-        self.tag_rows: dict[tuple[str, str], int] = {}  # type and value of a tag → its row of the tags file
-        self.compare_cache: dict[Expr, LazyUnion | None] = {}
-        self.and_cache: dict[int, tuple[Expr, list[RowSet | LazyUnion]]] = {}  # by identity of the expression
-        self.word_plans: dict[tuple[int, bool], tuple[Expr, WordPlan | None]] = {}  # by identity; whether it counts
+        self._start_empty()
+        self._set_deleted(deleted, RowSetCache(0) if cache is None else cache)
         self.group = ShardGroup((self,))
         self._checksum_file = self._open_file(storage, CHECKSUMS)
         self._data_files = {kind: self._open_file(storage, kind) for kind in DATA_FILES}
+
+    def _start_empty(self) -> None:
+        """Start without anything that is kept of what was read or evaluated."""
+        self.tag_rows: dict[tuple[str, str], int] = {}  # type and value of a tag → its row of the tags file
+        self.compare_cache: dict[Expr, LazyUnion | None] = {}
+        self.and_cache: dict[int, tuple[Expr, list[RowSet | LazyUnion]]] = {}  # by identity of the expression
+        self.known_ranks: dict[str, dict[str, int | None]] = {}  # of values of deltas, by attribute
+        self._rows_by_value: dict[str, dict[str, list[int]]] = {}  # by attribute
         self._bitmaps: dict[int, BitMap] = {}
         self._forms: dict[int, BitmapForm] = {}
         self.polars_columns: dict[str, Any] = {}  # columns that were converted to Polars
@@ -128,11 +131,15 @@ class Shard:
     def with_deleted(self, deleted: BitMap | None, cache: RowSetCache | None = None) -> "Shard":
         """Return the shard with other deleted rows; everything that was read is shared, cached results are not."""
         shard = copy(self)
-        shard.cache = RowSetCache(0) if cache is None else cache
-        shard.deleted = deleted if deleted else None
-        shard.device_count = self.row_count - len(deleted or ())
-        vars(shard).pop("live_rows", None)
+        shard._set_deleted(deleted, RowSetCache(0) if cache is None else cache)
         return shard
+
+    def _set_deleted(self, deleted: BitMap | None, cache: RowSetCache) -> None:
+        self.cache = cache
+        self.deleted = deleted if deleted else None
+        self.device_count = self.row_count - len(deleted or ())
+        self.word_plans: dict[tuple[int, bool], tuple[Expr, WordPlan | None]] = {}  # by identity; whether it counts
+        vars(self).pop("live_rows", None)
 
     @cached_property
     def live_rows(self) -> BitMap:
@@ -176,6 +183,17 @@ class Shard:
     def attribute_values(self, attribute: StoredAttribute) -> arrow_file.LazyStrings:
         """Return the stored values of *attribute*, in order."""
         return arrow_file.LazyStrings(self._value_strings, attribute.start, attribute.value_count)
+
+    def rows_by_value(self, attribute: StoredAttribute) -> dict[str, list[int]]:
+        """Return the rows of the tags file that hold each value of *attribute*, which has a bitmap for each."""
+        known = self._rows_by_value.get(attribute.name)
+        if known is None:
+            known = {}
+            values = self.attribute_values(attribute)
+            for rank in range(len(values)):
+                known.setdefault(values[rank], []).append(attribute.start + rank)
+            self._rows_by_value[attribute.name] = known
+        return known
 
     def cache_operands(self, expr: Expr, operands: list[RowSet | LazyUnion]) -> None:
         """Keep the operands of *expr*, which are stored bitmaps, for as long as the same object is evaluated."""

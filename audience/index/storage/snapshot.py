@@ -1,6 +1,6 @@
 """Snapshot of an index, open for reading."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,6 +14,7 @@ from audience.index.storage.cache import DEFAULT_CACHE_BYTES, RowSetCache
 from audience.index.storage.column_lookup import ColumnLookup
 from audience.index.storage.deleted_rows import map_deleted_rows, read_deleted_rows
 from audience.index.storage.id_lists import map_id_list
+from audience.index.storage.joined_shard import JoinedShard, select_parts
 from audience.index.storage.layout import HISTORY_FOLDER, MANIFEST_FILE, ShardFiles, history_file
 from audience.index.storage.manifest import Manifest, load_current_manifest, read_manifest
 from audience.index.storage.published import Storage, open_storage
@@ -59,6 +60,31 @@ class Snapshot:
         group = ShardGroup(self.shards, threads)
         for shard in self.shards:
             shard.group = group
+        self.evaluated_shards = self._join_deltas(previous)
+
+    def _join_deltas(self, previous: "Snapshot | None") -> tuple[Shard, ...]:
+        """Return the shards that questions are evaluated in: deltas are joined with the smallest other shard."""
+        parts = select_parts(self.shards)
+        if len(parts) < 2:
+            return self.shards
+        known = previous.evaluated_shards[-1] if previous else None
+        if isinstance(known, JoinedShard) and known.has_parts(parts):
+            joined = known.with_parts(parts, self.cache)
+        else:
+            joined = JoinedShard(parts, self.cache)
+        return (*(shard for shard in self.shards if all(shard is not part for part in parts)), joined)
+
+    def split_rows(self, rows: Sequence[BitMap]) -> list[BitMap]:
+        """Return the rows of each of `evaluated_shards` as rows of each of `shards`."""
+        if self.evaluated_shards is self.shards:
+            return list(rows)
+        by_name: dict[str, BitMap] = {}
+        for shard, bitmap in zip(self.evaluated_shards, rows, strict=True):
+            if isinstance(shard, JoinedShard):
+                by_name |= zip((part.name for part in shard.parts), shard.split_rows(bitmap), strict=True)
+            else:
+                by_name[shard.name] = bitmap
+        return [by_name[shard.name] for shard in self.shards]
 
     def _open_shard(self, files: ShardFiles, deleted: BitMap | None, reusable: Shard | None) -> Shard:
         if reusable is None:

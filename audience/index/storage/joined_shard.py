@@ -1,0 +1,293 @@
+"""A large shard and the deltas beside it, joined to one shard that questions are evaluated in.
+
+Each shard costs some microseconds in every question, however few rows it has. A joined shard numbers the rows of its
+parts one after the other, and joins the bitmaps of a value when a question first needs them.
+"""
+
+#   parts               large shard     delta   delta
+#   rows                0 … 1,599,999   +0…+9   +0…+39
+#   joined rows         0 … 1,599,999 | …0,009 | …0,049
+#   bitmap of a value   as it is      | shifted| shifted
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from audience.index.schema.columns import Role
+from audience.index.schema.value_types import SortedStrings, StringSequence, value_type_of
+from audience.index.storage.bitmaps import BitMap, RowSet
+from audience.index.storage.cache import RowSetCache
+from audience.index.storage.layout import StoredAttribute
+from audience.index.storage.shard import Shard
+from audience.language.ast import Expr, Ids, Limit, Matches, Sample, Split, Top
+
+MAX_JOINED_ROWS = 1 << 19  # of a shard that is joined with a larger one
+TAG_ROW_BITS = 32  # a joined row of the tags file: the number of the attribute, and the row within it
+MAX_SEARCHED_RATIO = 1 / 16  # of the values of an attribute: so few are searched for one by one
+NO_ROWS = BitMap()  # is never changed
+EVALUATED_BY_PARTS = (Ids, Sample, Split, Limit, Top, Matches)
+
+
+def select_parts(shards: Sequence[Shard]) -> list[Shard]:
+    """Return the deltas among *shards*, after the smallest of the other shards if there is any."""
+    deltas = [shard for shard in shards if shard.row_count <= MAX_JOINED_ROWS]
+    others = [shard for shard in shards if shard.row_count > MAX_JOINED_ROWS]
+    parts = [*deltas, *sorted(others, key=_row_count)[:1]] if deltas else []
+    return sorted(parts, key=_row_count, reverse=True)
+
+
+def _row_count(shard: Shard) -> int:
+    return shard.row_count
+
+
+class JoinedShard(Shard):
+    """Several shards as one. The first part is the largest; rows of a part follow those of the parts before it.
+
+    It has rows and bitmaps, but no files and no ids: those are asked of its parts. Attributes that the parts store in
+    ways that cannot be joined are left out, and expressions about them are evaluated in each part.
+    """
+
+    def __init__(self, parts: Sequence[Shard], cache: RowSetCache):
+        self.parts = tuple(parts)
+        first = self.parts[0]
+        self.files = first.files
+        self.name = "+".join(part.name for part in parts)
+        self.row_count = sum(part.row_count for part in parts)
+        self.index_columns = first.index_columns
+        self.group = first.group
+        self._start_empty()
+        self._set_deleted(self._join_deleted(), cache)
+
+    def has_parts(self, parts: Sequence[Shard]) -> bool:
+        """Return whether *parts* have the files of the parts of this shard, in the same order."""
+        return [part.files for part in self.parts] == [part.files for part in parts]
+
+    def with_parts(self, parts: Sequence[Shard], cache: RowSetCache) -> "JoinedShard":
+        """Return the shard with the same *parts* and other deleted rows; everything that was read is shared."""
+        shard = copy(self)
+        shard.parts = tuple(parts)
+        shard.index_columns, shard.group = parts[0].index_columns, parts[0].group
+        shard._set_deleted(shard._join_deleted(), cache)
+        return shard
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """Return the first joined row of each part."""
+        return tuple(sum(part.row_count for part in self.parts[:number]) for number in range(len(self.parts)))
+
+    def _join_deleted(self) -> BitMap:
+        return self.join_rows([part.deleted or NO_ROWS for part in self.parts])
+
+    def join_rows(self, rows_of_parts: Sequence[BitMap]) -> BitMap:
+        """Return rows of each part as rows of this shard."""
+        pairs = zip(rows_of_parts, self.offsets, strict=True)
+        shifted = [rows.shift(offset) if offset else rows for rows, offset in pairs if rows]
+        return BitMap.union(*shifted) if len(shifted) > 1 else next(iter(shifted), NO_ROWS)
+
+    def split_rows(self, rows: BitMap) -> list[BitMap]:
+        """Return *rows* of this shard as rows of each part."""
+        ranges = [(offset, offset + part.row_count) for offset, part in zip(self.offsets, self.parts, strict=True)]
+        return [
+            (rows & BitMap(range(start, stop))).shift(-start) if rows.range_cardinality(start, stop) else BitMap()
+            for start, stop in ranges
+        ]
+
+    def is_evaluated_by_parts(self, expr: Expr) -> bool:
+        """Return whether the rows of *expr*, which has no operands, are found in each part instead of here."""
+        if isinstance(expr, EVALUATED_BY_PARTS):
+            return True
+        type_ = getattr(expr, "type", None)
+        return type_ is not None and type_ not in self.attributes
+
+    def join_row_sets(self, row_sets: Sequence[RowSet]) -> RowSet:
+        """Return the rows that were found in each part."""
+        found = [
+            part.live_rows - row_set.bitmap if row_set.complemented else row_set.bitmap
+            for part, row_set in zip(self.parts, row_sets, strict=True)
+        ]
+        return RowSet(self.join_rows(found), False, sum(row_set.nbytes for row_set in row_sets))
+
+    @cached_property
+    def attributes(self) -> Mapping[str, StoredAttribute]:  # type: ignore[override]  # computed when they are needed
+        """Return the attributes whose bitmaps can be joined, by name."""
+        return JoinedAttributes(self.parts)
+
+    @property
+    def _joined(self) -> "JoinedAttributes":
+        assert isinstance(self.attributes, JoinedAttributes)
+        return self.attributes
+
+    def attribute_values(self, attribute: StoredAttribute) -> StringSequence:  # type: ignore[override]
+        """Return the values of *attribute* in all parts, in order."""
+        return self._joined.find(attribute.start).values
+
+    @property
+    def bitmap_sizes(self) -> "BitmapSizes":  # type: ignore[override]
+        """Return the approximate size of every bitmap, in bytes."""
+        return BitmapSizes(self._joined)
+
+    def _read_bitmap(self, tag_row: int) -> BitMap:
+        rows = self._joined.rows_of_parts(tag_row)
+        return self.join_rows(
+            [_union_of_rows(part, own) if own else NO_ROWS for part, own in zip(self.parts, rows, strict=True)]
+        )
+
+    def load_bitmaps(self, tag_rows: Sequence[int]) -> list[BitMap]:  # type: ignore[override]
+        """Return the bitmaps of several values."""
+        missing = [tag_row for tag_row in tag_rows if tag_row not in self._bitmaps]
+        if len(missing) > 1:
+            own = [row for tag_row in missing for row in self._joined.rows_of_parts(tag_row)[0]]
+            self.parts[0].load_bitmaps(own)
+        return [self.load_bitmap(tag_row) for tag_row in tag_rows]
+
+
+class JoinedAttributes(Mapping[str, StoredAttribute]):
+    """Attributes of several shards by name, those that can be joined. Each is joined when it is first asked for."""
+
+    def __init__(self, parts: Sequence[Shard]):
+        self.parts = tuple(parts)
+        self._by_name: dict[str, JoinedAttribute | None] = {}
+        self._by_number: list[JoinedAttribute] = []
+
+    def __getitem__(self, name: str) -> StoredAttribute:
+        if name not in self._by_name:
+            joined = self._by_name[name] = _join_attribute(name, self.parts, len(self._by_number) << TAG_ROW_BITS)
+            if joined is not None:
+                self._by_number.append(joined)
+        found = self._by_name[name]
+        if found is None:
+            raise KeyError(name)
+        return found.stored
+
+    def __iter__(self) -> Iterator[str]:
+        names = dict.fromkeys(name for part in self.parts for name in part.attributes)
+        return (name for name in names if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def find(self, tag_row: int) -> "JoinedAttribute":
+        """Return the attribute that a row of the tags file belongs to."""
+        return self._by_number[tag_row >> TAG_ROW_BITS]
+
+    def rows_of_parts(self, tag_row: int) -> list[Sequence[int]]:
+        """Return the rows of the tags files of all parts that are joined as *tag_row*."""
+        joined = self.find(tag_row)
+        return joined.rows_of_parts(tag_row - joined.stored.start)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedAttribute:
+    """Attribute of several shards: its values in order, and the rows of the tags files that hold them."""
+
+    stored: StoredAttribute
+    values: "MergedStrings"
+    first_row: int  # of the first part
+    rows_of_others: Sequence[Mapping[str, Sequence[int]]]  # by value, of the other parts
+
+    def rows_of_parts(self, rank: int) -> list[Sequence[int]]:
+        """Return the rows of the tags files of all parts that hold the value of *rank*."""
+        if not any(self.rows_of_others):  # bit slices, too
+            return [(self.first_row + rank,), *(() for _ in self.rows_of_others)]
+        value, rank_of_first = self.values[rank], self.values.rank_of_first(rank)
+        of_first = () if rank_of_first is None else (self.first_row + rank_of_first,)
+        return [of_first, *(rows.get(value, ()) for rows in self.rows_of_others)]
+
+
+@dataclass(frozen=True, slots=True)
+class MergedStrings:
+    """Sorted strings of the first part, and *others* that only later parts have, each at its *position* among them."""
+
+    first: StringSequence
+    others: Sequence[str] = ()
+    positions: Sequence[int] = ()
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.others)
+
+    def __getitem__(self, rank: int) -> str:
+        before = bisect_left(self.positions, rank)
+        is_other = before < len(self.positions) and self.positions[before] == rank
+        return self.others[before] if is_other else self.first[rank - before]
+
+    def rank_of_first(self, rank: int) -> int | None:
+        """Return the rank among the strings of the first part; None if it does not have the string."""
+        before = bisect_left(self.positions, rank)
+        is_other = before < len(self.positions) and self.positions[before] == rank
+        return None if is_other else rank - before
+
+
+class BitmapSizes:
+    """Approximate sizes of joined bitmaps: what later parts have is small."""
+
+    def __init__(self, attributes: JoinedAttributes):
+        self._attributes = attributes
+
+    def __getitem__(self, tag_row: int) -> int:
+        parts, rows = self._attributes.parts, self._attributes.rows_of_parts(tag_row)
+        return sum(part.bitmap_sizes[row] for part, own in zip(parts, rows, strict=True) for row in own)
+
+
+def _union_of_rows(part: Shard, tag_rows: Sequence[int]) -> BitMap:
+    """Return the rows that have the value in one of several rows of the tags file."""
+    first, *others = map(part.load_bitmap, tag_rows)
+    return BitMap.union(first, *others) if others else first
+
+
+def _join_attribute(name: str, parts: Sequence[Shard], start: int) -> JoinedAttribute | None:
+    """Return an attribute of *parts* whose rows begin at *start*; None if no part has it, or it cannot be joined."""
+    stored = [part.attributes.get(name) for part in parts]
+    present = [attribute for attribute in stored if attribute is not None]
+    first, others = stored[0], stored[1:]
+    if first is not None and len(present) == 1:
+        moved = replace(first, start=start, stop=start + first.stop - first.start)
+        strings = MergedStrings(parts[0].attribute_values(first))
+        return JoinedAttribute(moved, strings, first.start, [{} for _ in others])
+    forms = {(attribute.role, attribute.type_name, attribute.bit_slicing) for attribute in present}
+    if len(forms) != 1 or present[0].bit_slicing is not None:
+        return None
+    rows_of_others = [
+        {} if attribute is None else part.rows_by_value(attribute)
+        for part, attribute in zip(parts[1:], others, strict=True)
+    ]
+    values = _merge_values(parts[0], first, present[0].role, rows_of_others)
+    joined = replace(
+        present[0],
+        start=start,
+        stop=start + len(values),
+        distinct_count=len(values),
+        is_single_valued=all(attribute.is_single_valued for attribute in present),
+    )
+    return JoinedAttribute(joined, values, 0 if first is None else first.start, rows_of_others)
+
+
+def _merge_values(
+    shard: Shard, attribute: StoredAttribute | None, role: Role, rows_of_others: Sequence[Mapping[str, Sequence[int]]]
+) -> MergedStrings:
+    """Return the values of *attribute* of the first part, and those of the other parts that it lacks, in order."""
+    strings: StringSequence = [] if attribute is None else shard.attribute_values(attribute)
+    wanted = {value for rows in rows_of_others for value in rows}
+    known = {} if attribute is None else shard.known_ranks.setdefault(attribute.name, {})
+    find_ranks(wanted - known.keys(), strings, role, known)
+    value_type = value_type_of(role)
+    lacking = sorted(
+        (value for value in wanted if known[value] is None), key=lambda text: (value_type.parse(text), text)
+    )
+    ordered = SortedStrings(value_type, strings)
+    positions = [ordered.rank_through(value_type.parse(value)) + before for before, value in enumerate(lacking)]
+    return MergedStrings(strings, lacking, positions)
+
+
+def find_ranks(values: Collection[str], strings: StringSequence, role: Role, known: dict[str, int | None]) -> None:
+    """Enter the rank of each of *values* among the sorted *strings* in *known*, None for one that is not there."""
+    if len(values) > len(strings) * MAX_SEARCHED_RATIO:
+        ranks = {strings[rank]: rank for rank in reversed(range(len(strings)))}
+        known.update((value, ranks.get(value)) for value in values)
+        return
+    ordered = SortedStrings(value_type_of(role), strings)
+    for value in values:
+        key = ordered.value_type.parse(value)
+        equal = range(ordered.rank_below(key), ordered.rank_through(key))
+        known[value] = next((rank for rank in equal if strings[rank] == value), None)

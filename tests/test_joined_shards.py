@@ -1,0 +1,89 @@
+"""Joined shards: a large shard and its deltas answer as one what they answer one by one."""
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import DEVICE_SCHEMA, SHARE_EXPRS, device_rows, index_forms, index_leaf
+
+from audience import DeviceIndex
+from audience.index.changes import compaction
+from audience.index.ingest import encode
+from audience.index.query import evaluate
+from audience.index.storage import joined_shard
+from audience.index.storage.joined_shard import JoinedShard, MergedStrings
+
+NAMES = [f"r{number}" for number in range(24)]
+query_exprs = index_forms(st.one_of(index_leaf, *SHARE_EXPRS), max_leaves=8)
+parts = st.lists(st.dictionaries(st.sampled_from(NAMES), device_rows, max_size=5), min_size=1, max_size=4)
+
+
+def make_table(devices: dict) -> pl.DataFrame:
+    names = pl.Series("registration_id", list(devices), dtype=pl.String)
+    return pl.DataFrame([names, *pl.DataFrame(list(devices.values()), schema=DEVICE_SCHEMA)])
+
+
+@given(
+    first=st.dictionaries(st.sampled_from(NAMES), device_rows, min_size=1),
+    updates=parts,
+    removed=st.lists(st.sampled_from(NAMES), max_size=3),
+    exprs=st.lists(query_exprs, min_size=1, max_size=6),
+    bitmaps=st.sampled_from([1, 4_096]),
+    later=st.booleans(),
+)
+def test_joined_shard_answers_like_its_parts(tmp_path_factory, first, updates, removed, exprs, bitmaps, later):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encode, "MAX_BITMAPS_PER_ATTRIBUTE", bitmaps)
+        patch.setattr(compaction, "GROWTH", 1 << 20)
+        patch.setattr(compaction, "MAX_DELETED_DELTA_RATIO", 1)
+        index = DeviceIndex.build(make_table(first), tmp_path_factory.mktemp("joined") / "index")
+        for devices in updates:
+            index.update(make_table(devices))
+            if later:  # what was joined before is shared with the next snapshot
+                for expr in exprs:
+                    index.count(expr)
+        index.remove(removed)
+        snapshot = index.snapshot
+        for expr in [*exprs, *exprs]:
+            joined = [list(rows) for rows in evaluate.resolve_rows(expr, snapshot)]
+            assert index.count(expr) == sum(map(len, joined))
+            patch.setattr(joined_shard, "MAX_JOINED_ROWS", 0)
+            alone = DeviceIndex.open(index.folder)
+            patch.undo()
+            assert alone.snapshot.evaluated_shards is alone.snapshot.shards
+            assert joined == [list(rows) for rows in evaluate.resolve_rows(expr, alone.snapshot)]
+
+
+def test_deltas_are_joined_with_the_smallest_other_shard(tmp_path, monkeypatch):
+    monkeypatch.setattr(joined_shard, "MAX_JOINED_ROWS", 50)
+    tables = [pl.DataFrame({"token": [f"{size}-{number}" for number in range(size)]}) for size in (300, 100, 20, 3)]
+    index = DeviceIndex.build(tables[0], tmp_path / "index")
+    monkeypatch.setattr(compaction, "GROWTH", 1 << 20)
+    for table in tables[1:]:
+        index.update(table)
+    large, joined = index.snapshot.evaluated_shards
+    assert large.row_count == 300
+    assert isinstance(joined, JoinedShard)
+    assert [part.row_count for part in joined.parts] == [100, 20, 3]
+    assert sorted(index.resolve("everyone").ids()) == sorted(pl.concat(tables)["token"])
+
+
+def test_bitmap_of_a_value_that_no_delta_has_is_not_copied(tmp_path):
+    table = pl.DataFrame({"token": [f"r{number}" for number in range(9)], "city": ["a", "b", "c"] * 3})
+    index = DeviceIndex.build(table, tmp_path / "index")
+    index.update(pl.DataFrame({"token": ["r9"], "city": ["b"]}))
+    (joined,) = index.snapshot.evaluated_shards
+    stored = joined.attributes["city"]
+    of_first = joined.parts[0].attributes["city"]
+    assert joined.load_bitmap(stored.start) is joined.parts[0].load_bitmap(of_first.start)
+    assert list(joined.load_bitmap(stored.start + 1)) == [*joined.parts[0].load_bitmap(of_first.start + 1), 9]
+
+
+@given(st.sets(st.text("abc", max_size=3)), st.sets(st.text("abc", max_size=3)))
+def test_merged_strings_are_those_of_both_in_order(first, others):
+    first, others = sorted(first), sorted(others - first)
+    positions = [sorted([*first, *others]).index(text) for text in others]
+    merged = MergedStrings(first, others, positions)
+    assert [merged[rank] for rank in range(len(merged))] == sorted([*first, *others])
+    for rank, text in enumerate(sorted([*first, *others])):
+        assert merged.rank_of_first(rank) == (first.index(text) if text in first else None)
