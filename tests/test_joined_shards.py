@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import DEVICE_SCHEMA, SHARE_EXPRS, device_rows, index_forms, index_leaf
 
-from audience import DeviceIndex
+from audience import DeviceIndex, parse
 from audience.index.changes import compaction
 from audience.index.ingest import encode
-from audience.index.query import evaluate
+from audience.index.query import evaluate, physical_plan
 from audience.index.storage import joined_shard
 from audience.index.storage.joined_shard import JoinedShard, MergedStrings
 
@@ -30,12 +30,16 @@ def make_table(devices: dict) -> pl.DataFrame:
     exprs=st.lists(query_exprs, min_size=1, max_size=6),
     bitmaps=st.sampled_from([1, 4_096]),
     later=st.booleans(),
+    words=st.booleans(),
 )
-def test_joined_shard_answers_like_its_parts(tmp_path_factory, first, updates, removed, exprs, bitmaps, later):
+def test_joined_shard_answers_like_its_parts(tmp_path_factory, first, updates, removed, exprs, bitmaps, later, words):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "MAX_BITMAPS_PER_ATTRIBUTE", bitmaps)
         patch.setattr(compaction, "GROWTH", 1 << 20)
         patch.setattr(compaction, "MAX_DELETED_DELTA_RATIO", 1)
+        if words:  # wherever packed words can be used
+            patch.setattr(physical_plan, "FIXED", -1e12)
+            patch.setattr(physical_plan, "MIN_EFFORT", 0)
         index = DeviceIndex.build(make_table(first), tmp_path_factory.mktemp("joined") / "index")
         for devices in updates:
             index.update(make_table(devices))
@@ -44,14 +48,29 @@ def test_joined_shard_answers_like_its_parts(tmp_path_factory, first, updates, r
                     index.count(expr)
         index.remove(removed)
         snapshot = index.snapshot
+        alone = DeviceIndex.open(index.folder).snapshot
+        alone.evaluated_shards = alone.shards
         for expr in [*exprs, *exprs]:
             joined = [list(rows) for rows in evaluate.resolve_rows(expr, snapshot)]
             assert index.count(expr) == sum(map(len, joined))
-            patch.setattr(joined_shard, "MAX_JOINED_ROWS", 0)
-            alone = DeviceIndex.open(index.folder)
-            patch.undo()
-            assert alone.snapshot.evaluated_shards is alone.snapshot.shards
-            assert joined == [list(rows) for rows in evaluate.resolve_rows(expr, alone.snapshot)]
+            assert joined == [list(rows) for rows in evaluate.resolve_rows(expr, alone)]
+
+
+def test_words_of_a_question_are_chosen_again_after_a_removal(tmp_path, monkeypatch):
+    monkeypatch.setattr(physical_plan, "FIXED", -1e12)
+    monkeypatch.setattr(physical_plan, "MIN_EFFORT", 0)
+    table = pl.DataFrame({"token": [f"r{number}" for number in range(90)], "city": ["a", "b", "c"] * 30})
+    index = DeviceIndex.build(table, tmp_path / "index")
+    for text, cities in {
+        "city:a OR NOT city:b": "ac",
+        "NOT city:a AND NOT city:b": "c",
+        "city:a AND NOT city:b": "a",
+    }.items():
+        expr, before = parse(text), index.snapshot.manifest.number
+        counts = {index.count(expr) for _ in range(4)}
+        index.remove(["r0", "r2"])
+        assert (counts, index.count(expr)) == ({30 * len(cities)}, 30 * len(cities) - len({"a", "c"} & set(cities)))
+        index.restore(before)
 
 
 def test_deltas_are_joined_with_the_smallest_other_shard(tmp_path, monkeypatch):
@@ -68,11 +87,26 @@ def test_deltas_are_joined_with_the_smallest_other_shard(tmp_path, monkeypatch):
     assert sorted(index.resolve("everyone").ids()) == sorted(pl.concat(tables)["token"])
 
 
+def test_bitmaps_of_evaluated_shards_have_no_deleted_rows(tmp_path):
+    table = pl.DataFrame({"token": [f"r{number}" for number in range(90)], "city": ["a", "b", "c"] * 30})
+    index = DeviceIndex.build(table, tmp_path / "index")
+    for number in range(1, 8):
+        index.remove([f"r{number}"])
+        (shard,) = index.snapshot.evaluated_shards
+        stored = shard.attributes["city"]
+        rows = [list(shard.load_bitmap(tag_row)) for tag_row in range(stored.start, stored.stop)]
+        assert sum(map(len, rows)) == 90 - number == len(index)
+        assert index.count("city:a OR city:b") == sum(map(len, rows[:2]))
+    index.restore(1)
+    assert index.count("city:a AND NOT city:b") == 30
+
+
 def test_bitmap_of_a_value_that_no_delta_has_is_not_copied(tmp_path):
     table = pl.DataFrame({"token": [f"r{number}" for number in range(9)], "city": ["a", "b", "c"] * 3})
     index = DeviceIndex.build(table, tmp_path / "index")
     index.update(pl.DataFrame({"token": ["r9"], "city": ["b"]}))
     (joined,) = index.snapshot.evaluated_shards
+    assert isinstance(joined, JoinedShard)
     stored = joined.attributes["city"]
     of_first = joined.parts[0].attributes["city"]
     assert joined.load_bitmap(stored.start) is joined.parts[0].load_bitmap(of_first.start)

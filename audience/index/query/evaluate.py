@@ -131,12 +131,23 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
 
 def _count_without_deleted(expr: Expr, shard: Shard, deleted: RowBitmap) -> int:
     """Return the number of live rows: for an AND, all its rows less those among the few deleted ones."""
+    if isinstance(expr, Or) and shard.has_live_bitmaps:
+        row_sets = [evaluate_in_shard(term, shard) for term in expr.terms]
+        if all(map(_is_stored, row_sets)):
+            return bitmaps.count_union(row_sets, shard.row_count)
     if not isinstance(expr, And):
         return count_live(evaluate_in_shard(expr, shard), shard)
     operands = _evaluate_operands(expr, shard)
+    if shard.has_live_bitmaps and any(map(_is_stored, operands)):
+        return bitmaps.count_intersection(operands, shard.row_count)
     deleted_rows = RowSet(deleted, nbytes=2 * len(deleted))
     deleted_count = bitmaps.count_intersection([deleted_rows, *operands], shard.row_count)
     return bitmaps.count_intersection(operands, shard.row_count) - deleted_count
+
+
+def _is_stored(operand: RowSet | LazyUnion) -> bool:
+    """Return whether *operand* consists of stored bitmaps, none of them complemented."""
+    return isinstance(operand, LazyUnion) or (operand.cached and not operand.complemented)
 
 
 def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:

@@ -73,7 +73,7 @@ def plan_words(expr: Expr, tag_rows: Mapping[Tag, int], shard: Shard, *, counts:
     forms = {tag: shard.load_form(tag_row) for tag, tag_row in tag_rows.items()}
     if sum(form.effort for form in forms.values()) < MIN_EFFORT:
         return None
-    without_deleted = counts and shard.deleted is not None
+    without_deleted = counts and shard.deleted is not None and not _has_only_live_rows(expr, shard)
     program = write_program(expr, list(tag_rows), without_deleted=without_deleted)
     if program is None:
         return None
@@ -81,6 +81,11 @@ def plan_words(expr: Expr, tag_rows: Mapping[Tag, int], shard: Shard, *, counts:
     gain = roaring - estimate_words(program, shard.row_count, counts=counts)
     operands = (*tag_rows.values(), DELETED_ROWS) if without_deleted else tuple(tag_rows.values())
     return WordPlan(program, operands, gain) if gain > 0 else None
+
+
+def _has_only_live_rows(expr: Expr, shard: Shard) -> bool:
+    """Return whether no deleted row can be in the result, because it is among the rows of a tag."""
+    return shard.has_live_bitmaps and isinstance(expr, And) and any(isinstance(term, Tag) for term in expr.terms)
 
 
 def _are_worth_making(plan: WordPlan, shard: Shard) -> bool:

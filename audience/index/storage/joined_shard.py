@@ -1,7 +1,8 @@
-"""A large shard and the deltas beside it, joined to one shard that questions are evaluated in.
+"""Join a large shard with the deltas beside it, without deleted rows, to one shard that questions are evaluated in.
 
-Each shard costs some microseconds in every question, however few rows it has. A joined shard numbers the rows of its
-parts one after the other, and joins the bitmaps of a value when a question first needs them.
+Each shard costs some microseconds in every question, however few rows it has, and so do its deleted rows. A joined
+shard numbers the rows of its parts one after the other. When a question first needs the bitmap of a value, those of the
+parts are joined, and the deleted rows are removed.
 """
 
 #   parts               large shard     delta   delta
@@ -17,7 +18,7 @@ from functools import cached_property
 
 from audience.index.schema.columns import Role
 from audience.index.schema.value_types import SortedStrings, StringSequence, value_type_of
-from audience.index.storage.bitmaps import BitMap, RowSet
+from audience.index.storage.bitmaps import BitMap, RowSet, remove_rows_in_form
 from audience.index.storage.cache import RowSetCache
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.shard import Shard
@@ -30,12 +31,15 @@ NO_ROWS = BitMap()  # is never changed
 EVALUATED_BY_PARTS = (Ids, Sample, Split, Limit, Top, Matches)
 
 
-def select_parts(shards: Sequence[Shard]) -> list[Shard]:
-    """Return the deltas among *shards*, after the smallest of the other shards if there is any."""
-    deltas = [shard for shard in shards if shard.row_count <= MAX_JOINED_ROWS]
+def group_parts(shards: Sequence[Shard]) -> list[list[Shard]]:
+    """Return groups of *shards*: the deltas after the smallest of the other shards, and each other shard alone."""
+    deltas = sorted((shard for shard in shards if shard.row_count <= MAX_JOINED_ROWS), key=_row_count, reverse=True)
     others = [shard for shard in shards if shard.row_count > MAX_JOINED_ROWS]
-    parts = [*deltas, *sorted(others, key=_row_count)[:1]] if deltas else []
-    return sorted(parts, key=_row_count, reverse=True)
+    if not deltas:
+        return [[shard] for shard in others]
+    smallest = min(others, key=_row_count, default=None)
+    alone = [[shard] for shard in others if shard is not smallest]
+    return [*alone, deltas if smallest is None else [smallest, *deltas]]
 
 
 def _row_count(shard: Shard) -> int:
@@ -45,31 +49,40 @@ def _row_count(shard: Shard) -> int:
 class JoinedShard(Shard):
     """Several shards as one. The first part is the largest; rows of a part follow those of the parts before it.
 
-    It has rows and bitmaps, but no files and no ids: those are asked of its parts. Attributes that the parts store in
-    ways that cannot be joined are left out, and expressions about them are evaluated in each part.
+    It has rows, and bitmaps without deleted rows, but no files and no ids: those are asked of its parts. Attributes
+    that the parts store in ways that cannot be joined are left out; expressions about them are evaluated in each part.
     """
+
+    has_live_bitmaps = True
 
     def __init__(self, parts: Sequence[Shard], cache: RowSetCache):
         self.parts = tuple(parts)
         first = self.parts[0]
         self.files = first.files
-        self.name = "+".join(part.name for part in parts)
+        self.name = f"joined {'+'.join(part.name for part in parts)}"  # unlike that of a single part, for caches
         self.row_count = sum(part.row_count for part in parts)
         self.index_columns = first.index_columns
         self.group = first.group
         self._start_empty()
+        self._earlier_bitmaps: dict[int, BitMap] = {}  # with rows that have been deleted since
         self._set_deleted(self._join_deleted(), cache)
 
-    def has_parts(self, parts: Sequence[Shard]) -> bool:
-        """Return whether *parts* have the files of the parts of this shard, in the same order."""
-        return [part.files for part in self.parts] == [part.files for part in parts]
+    def becomes(self, parts: Sequence[Shard]) -> bool:
+        """Return whether *parts* have the files of the parts of this shard, and all its deleted rows."""
+        if [part.files for part in self.parts] != [part.files for part in parts]:
+            return False
+        pairs = zip(self.parts, parts, strict=True)
+        return all((before.deleted or NO_ROWS) <= (after.deleted or NO_ROWS) for before, after in pairs)
 
     def with_parts(self, parts: Sequence[Shard], cache: RowSetCache) -> "JoinedShard":
-        """Return the shard with the same *parts* and other deleted rows; everything that was read is shared."""
+        """Return the shard with *parts* that it `becomes`; everything that was read is shared."""
         shard = copy(self)
         shard.parts = tuple(parts)
         shard.index_columns, shard.group = parts[0].index_columns, parts[0].group
         shard._set_deleted(shard._join_deleted(), cache)
+        if shard.deleted != self.deleted:
+            shard._earlier_bitmaps = {**self._earlier_bitmaps, **self._bitmaps}
+            shard._bitmaps, shard.compare_cache, shard.and_cache = {}, {}, {}
         return shard
 
     @cached_property
@@ -84,7 +97,9 @@ class JoinedShard(Shard):
         """Return rows of each part as rows of this shard."""
         pairs = zip(rows_of_parts, self.offsets, strict=True)
         shifted = [rows.shift(offset) if offset else rows for rows, offset in pairs if rows]
-        return BitMap.union(*shifted) if len(shifted) > 1 else next(iter(shifted), NO_ROWS)
+        if len(shifted) > 2:
+            shifted[1:] = [BitMap.union(*shifted[1:])]  # the first one is the largest
+        return shifted[0] | shifted[1] if len(shifted) > 1 else next(iter(shifted), NO_ROWS)
 
     def split_rows(self, rows: BitMap) -> list[BitMap]:
         """Return *rows* of this shard as rows of each part."""
@@ -129,6 +144,11 @@ class JoinedShard(Shard):
         return BitmapSizes(self._joined)
 
     def _read_bitmap(self, tag_row: int) -> BitMap:
+        earlier = self._earlier_bitmaps.pop(tag_row, None)
+        bitmap = self._join_bitmap(tag_row) if earlier is None else earlier
+        return remove_rows_in_form(bitmap, self.deleted) if self.deleted else bitmap
+
+    def _join_bitmap(self, tag_row: int) -> BitMap:
         rows = self._joined.rows_of_parts(tag_row)
         return self.join_rows(
             [_union_of_rows(part, own) if own else NO_ROWS for part, own in zip(self.parts, rows, strict=True)]
@@ -136,7 +156,7 @@ class JoinedShard(Shard):
 
     def load_bitmaps(self, tag_rows: Sequence[int]) -> list[BitMap]:  # type: ignore[override]
         """Return the bitmaps of several values."""
-        missing = [tag_row for tag_row in tag_rows if tag_row not in self._bitmaps]
+        missing = [row for row in tag_rows if row not in self._bitmaps and row not in self._earlier_bitmaps]
         if len(missing) > 1:
             own = [row for tag_row in missing for row in self._joined.rows_of_parts(tag_row)[0]]
             self.parts[0].load_bitmaps(own)

@@ -17,7 +17,7 @@ from audience.index.storage.published import Storage
 MAX_KEPT_SNAPSHOTS = 64
 MAX_SURPLUS_SNAPSHOTS = 16  # so many more may be there before the oldest are deleted together
 MIN_KEPT_SNAPSHOTS = 2  # the current one, and the one before the last change
-MIN_OLD_BYTES = 1 << 20  # older snapshots may take so much even of a small index
+MIN_OLD_BYTES = 1 << 19  # older snapshots may take so much even of a small index
 NOTABLE_FRACTION = 64  # a change that replaces this part of an index is followed by a look at the room
 
 

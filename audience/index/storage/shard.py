@@ -70,8 +70,10 @@ class ShardGroup:
 class Shard:
     """Shard that is open for reading, without its *deleted* rows.
 
-    Row numbers and bitmaps include deleted rows; `device_count` and `live_rows` do not.
+    Row numbers and bitmaps include deleted rows, unless `has_live_bitmaps`; `device_count` and `live_rows` do not.
     """
+
+    has_live_bitmaps = False
 
     def __init__(
         self, storage: Storage, files: ShardFiles, deleted: BitMap | None = None, cache: RowSetCache | None = None

@@ -14,7 +14,7 @@ from audience.index.storage.cache import DEFAULT_CACHE_BYTES, RowSetCache
 from audience.index.storage.column_lookup import ColumnLookup
 from audience.index.storage.deleted_rows import map_deleted_rows, read_deleted_rows
 from audience.index.storage.id_lists import map_id_list
-from audience.index.storage.joined_shard import JoinedShard, select_parts
+from audience.index.storage.joined_shard import JoinedShard, group_parts
 from audience.index.storage.layout import HISTORY_FOLDER, MANIFEST_FILE, ShardFiles, history_file
 from audience.index.storage.manifest import Manifest, load_current_manifest, read_manifest
 from audience.index.storage.published import Storage, open_storage
@@ -64,15 +64,19 @@ class Snapshot:
 
     def _join_deltas(self, previous: "Snapshot | None") -> tuple[Shard, ...]:
         """Return the shards that questions are evaluated in: deltas are joined with the smallest other shard."""
-        parts = select_parts(self.shards)
-        if len(parts) < 2:
+        known = [shard for shard in (previous.evaluated_shards if previous else ()) if isinstance(shard, JoinedShard)]
+        groups = group_parts(self.shards)
+        if all(len(parts) == 1 and parts[0].deleted is None for parts in groups):
             return self.shards
-        known = previous.evaluated_shards[-1] if previous else None
-        if isinstance(known, JoinedShard) and known.has_parts(parts):
-            joined = known.with_parts(parts, self.cache)
-        else:
-            joined = JoinedShard(parts, self.cache)
-        return (*(shard for shard in self.shards if all(shard is not part for part in parts)), joined)
+        return tuple(
+            parts[0] if len(parts) == 1 and parts[0].deleted is None else self._join(parts, known) for parts in groups
+        )
+
+    def _join(self, parts: Sequence[Shard], known: Sequence[JoinedShard]) -> JoinedShard:
+        for joined in known:
+            if joined.becomes(parts):
+                return joined.with_parts(parts, self.cache)
+        return JoinedShard(parts, self.cache)
 
     def split_rows(self, rows: Sequence[BitMap]) -> list[BitMap]:
         """Return the rows of each of `evaluated_shards` as rows of each of `shards`."""
