@@ -63,8 +63,11 @@ def test_many_bitmaps(operands):
 @given(rows=bitmaps())
 def test_one_bitmap(rows):
     unlocked = load_unlocked()
-    assert unlocked.to_rows(rows).tolist() == list(rows)
-    assert unlocked.from_rows(unlocked.to_rows(rows)) == rows
+    for operations in (LOCKED, unlocked):
+        filled = np.empty(len(rows), dtype=np.uint32)
+        operations.fill_rows(rows, filled)
+        assert filled.tolist() == list(rows)
+        assert operations.from_rows(filled) == rows
     assert unlocked.deserialize(memoryview(rows.serialize())) == rows
     flat = unlocked.without_runs(rows)
     assert flat == rows and flat.get_statistics()["n_run_containers"] == 0
@@ -165,7 +168,7 @@ WRONG = {
     "union_many": lambda bitmaps: bitmaps[0],
     "run_optimize": lambda bitmap: False,
     "without_runs": lambda bitmap: bitmap,
-    "to_rows": lambda bitmap: np.zeros(len(bitmap), dtype=np.uint32),
+    "fill_rows": lambda bitmap, rows: rows.fill(0),
     "from_rows": lambda rows: BitMap(),
     "fill_words": lambda bitmap, words: None,
     "deserialize": lambda data: BitMap(),

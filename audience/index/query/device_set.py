@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import and_, or_, sub, xor
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,10 +21,10 @@ from audience.index.schema.columns import (
     rank_id_columns,
     select_device_id_columns,
 )
-from audience.index.storage import bitmaps, id_search
+from audience.index.storage import arrow_file, bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.id_arrays import take_array, take_series
 from audience.index.storage.list_columns import as_lists, is_list
-from audience.index.storage.polars_bridge import read_ids_at
 from audience.index.storage.shard import Shard
 from audience.index.storage.single_ids import find_rows
 from audience.index.storage.snapshot import Snapshot
@@ -137,17 +138,14 @@ class DeviceSet:
     @property
     def shard_rows(self) -> Iterator[tuple[Shard, NDArray[np.uint32]]]:
         """Iterate over the shards that have any of the devices, each with their rows in rising order."""
-        for shard, bitmap in zip(self.snapshot.shards, self.bitmaps, strict=True):
-            if bitmap:
-                yield shard, bitmaps.bitmap_to_rows(bitmap)
+        return ((shard, bitmaps.bitmap_to_rows(bitmap)) for shard, bitmap in self._bitmaps_of_shards())
 
     def global_rows(self) -> NDArray[np.uint32]:
         """Return the row numbers in the whole index: rows of a shard follow all rows of the shards before it."""
-        if len(self.bitmaps) == 1:
-            return bitmaps.bitmap_to_rows(self.bitmaps[0])
         rows, first_row, position = np.empty(len(self), dtype=np.uint32), 0, 0
         for shard, bitmap in zip(self.snapshot.shards, self.bitmaps, strict=True):
-            np.add(bitmaps.bitmap_to_rows(bitmap), np.uint32(first_row), out=rows[position : position + len(bitmap)])
+            rows_of_shard = rows[position : position + len(bitmap)]
+            bitmaps.fill_shifted_rows(bitmap, first_row, rows_of_shard)
             first_row, position = first_row + shard.row_count, position + len(bitmap)
         return rows
 
@@ -187,15 +185,69 @@ class DeviceSet:
         >>> index.resolve("age > 18").to_frame(["alias"]).rows(), index.resolve("everyone").to_frame().columns
         ([('u1',)], ['token', 'alias'])
         """
+        chosen = self._choose_columns(columns)
+        return pl.DataFrame([self._gather_ids(column).rename(name) for name, column in chosen.items()])
+
+    @check_arguments
+    def to_arrow(self, columns: Sequence[str] | None = None) -> Any:
+        """Return the rows of `to_frame` as a `pyarrow.Table`, whose chunks are those of the shards.
+
+        Polars, DuckDB, pyarrow and others take a set itself as a table too, by the Arrow C stream that it exports:
+        `polars.DataFrame(devices)`, `pyarrow.table(devices)`, and `duckdb.sql("FROM devices")` of a variable. Ids of
+        consecutive rows are not copied.
+
+        Args:
+            columns: Names of the id columns that are wanted; without it, all of them.
+
+        Raises:
+            PlanError: The index does not keep one of *columns*.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "alias": ["u1", None], "age": [31, 17]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> index.resolve("age > 18").to_arrow().to_pydict()
+        {'token': ['t1'], 'alias': ['u1']}
+        """
+        return self._stream_ids(columns).read_all()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Return the rows of `to_arrow` as an Arrow C stream; a batch is read when the consumer asks for it."""
+        return self._stream_ids(None).__arrow_c_stream__(requested_schema)
+
+    def _stream_ids(self, columns: Sequence[str] | None) -> Any:
+        chosen = self._choose_columns(columns)
+        with_lists = {column for column in chosen.values() if self._has_lists(column)}
+        types = [arrow_file.id_type(column in with_lists) for column in chosen.values()]
+        batches = (
+            [
+                arrow_file.as_lists(take_array(shard, column, rows))
+                if column in with_lists
+                else take_array(shard, column, rows)
+                for column in chosen.values()
+            ]
+            for shard, rows in self._bitmaps_of_shards()
+        )
+        return arrow_file.stream_batches(list(chosen), types, batches)
+
+    def _choose_columns(self, names: Sequence[str] | None) -> dict[str, IdColumn]:
+        """Return the id columns with these names, or all of them."""
         kept = {column.name: column for column in self.snapshot.id_columns}
-        for name in columns or ():
+        for name in names or ():
             if name not in kept:
                 hint = f"it keeps {', '.join(kept)}"
                 raise PlanError(Problem("no-column", f"the index keeps no column {name!r}", hint=hint))
-        return pl.DataFrame([self._gather_ids(kept[name]).rename(name) for name in columns or kept])
+        return {name: kept[name] for name in names or kept}
+
+    def _has_lists(self, column: IdColumn) -> bool:
+        return any(shard.has_id_lists(column) for shard, _ in self._bitmaps_of_shards())
+
+    def _bitmaps_of_shards(self) -> Iterator[tuple[Shard, BitMap]]:
+        """Iterate over the shards that have any of the devices, each with the bitmap of their rows."""
+        return ((shard, rows) for shard, rows in zip(self.snapshot.shards, self.bitmaps, strict=True) if rows)
 
     def _gather_ids(self, column: IdColumn) -> pl.Series:
-        parts = [read_ids_at(shard, column, rows) for shard, rows in self.shard_rows]
+        parts = [take_series(shard, column, rows) for shard, rows in self._bitmaps_of_shards()]
         if any(map(is_list, parts)):
             parts = [as_lists(part) for part in parts]
         return pl.concat(parts) if parts else pl.Series(column.name, [], dtype=pl.String)

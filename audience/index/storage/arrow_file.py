@@ -89,6 +89,36 @@ def build_lists(counts: NDArray[np.int64], values: pa.Array) -> pa.Array:
     return pa.LargeListArray.from_arrays(from_numpy(offsets), values)
 
 
+def as_lists(array: pa.Array) -> pa.Array:
+    """Return strings as lists of one element each, null for null; lists as they are."""
+    if pa.types.is_large_list(array.type):
+        return array
+    offsets = from_numpy(np.arange(len(array) + 1, dtype=np.int64))
+    return pa.LargeListArray.from_arrays(offsets, array, mask=array.is_null() if array.null_count else None)
+
+
+def is_list(array: pa.Array) -> bool:
+    """Return whether each element is a list."""
+    return bool(pa.types.is_large_list(array.type))
+
+
+def from_bits(words: NDArray[np.uint64], start: int, stop: int) -> pa.Array:
+    """Return Booleans, the bits of *words* from *start* up to *stop*, the lowest one first, without a copy."""
+    return pa.BooleanArray.from_buffers(pa.bool_(), stop - start, [None, pa.py_buffer(words)], offset=start)
+
+
+def stream_batches(names: Sequence[str], types: Sequence[pa.DataType], batches: Iterable[Sequence[pa.Array]]) -> Any:
+    """Return a reader of record batches, each of which is built when it is read."""
+    schema = pa.schema(list(zip(names, types, strict=True)))
+    built = (pa.record_batch(list(arrays), schema=schema) for arrays in batches)
+    return pa.RecordBatchReader.from_batches(schema, built)
+
+
+def id_type(has_lists: bool) -> pa.DataType:
+    """Return the type of a column of ids: strings, or lists of them."""
+    return pa.large_list(pa.large_string()) if has_lists else pa.large_string()
+
+
 def as_numpy(array: pa.Array, dtype: type[np.generic]) -> NDArray[Any]:
     """Return numbers, none of them null, without a copy; `to_numpy` would import pandas."""
     return np.frombuffer(array.buffers()[1] or b"", dtype=dtype, count=len(array))

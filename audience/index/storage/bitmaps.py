@@ -32,6 +32,7 @@ __all__ = [
 
 RowNumbers: TypeAlias = NDArray[np.uint32]
 
+CONTAINER_ROWS = 1 << 16  # that a container covers
 MAX_ARRAY_CARDINALITY = 4096  # a container of more rows is stored as words
 MAX_REMOVED_SINGLY = 1_024  # rows that are removed from a bitmap one by one
 
@@ -95,7 +96,26 @@ def rows_to_bitmap(rows: NDArray[np.uint32]) -> BitMap:
 
 def bitmap_to_rows(bitmap: BitMap) -> NDArray[np.uint32]:
     """Return the row numbers of *bitmap* in rising order."""
-    return np.frombuffer(bitmap.to_array(), dtype=np.uint32)
+    rows = np.empty(len(bitmap), dtype=np.uint32)
+    fill_rows(bitmap, rows)
+    return rows
+
+
+def fill_rows(bitmap: BitMap, rows: NDArray[np.uint32]) -> None:
+    """Write the row numbers of *bitmap* in rising order into *rows*, contiguous and of the same number."""
+    choose_operations(rows.nbytes).fill_rows(bitmap, rows)
+
+
+def fill_shifted_rows(bitmap: BitMap, first_row: int, rows: NDArray[np.uint32]) -> None:
+    """Write the row numbers of *bitmap* plus *first_row* into *rows*, as `fill_rows`.
+
+    A bitmap that is moved by whole containers has the same containers, which are far smaller than rows.
+    """
+    if first_row % CONTAINER_ROWS:
+        fill_rows(bitmap, rows)
+        rows += np.uint32(first_row)
+    else:
+        fill_rows(bitmap.shift(first_row) if first_row else bitmap, rows)
 
 
 def serialize_bitmap(bitmap: BitMap) -> bytes:

@@ -57,7 +57,7 @@ class Operations:
     union_many: Callable[[Sequence[BitMap]], BitMap]  # of one or more bitmaps, computed lazily
     run_optimize: Callable[[BitMap], Any]  # in place: runs where they are smaller
     without_runs: Callable[[BitMap], BitMap]  # arrays and words only
-    to_rows: Callable[[BitMap], Rows]
+    fill_rows: Callable[[BitMap, Rows], None]  # contiguous, and as many as the bitmap has
     from_rows: Callable[[Rows], BitMap]
     fill_words: Callable[[BitMap, Words], None]  # words reach beyond the last row, and the bitmap is not empty
     deserialize: Callable[[memoryview], BitMap]  # a ValueError or an IndexError if it is not a bitmap
@@ -67,8 +67,8 @@ def _without_runs(bitmap: BitMap) -> BitMap:
     return BitMap(bitmap.to_array(), optimize=False)
 
 
-def _to_rows(bitmap: BitMap) -> Rows:
-    return np.frombuffer(bitmap.to_array(), dtype=np.uint32)
+def _fill_rows(bitmap: BitMap, rows: Rows) -> None:
+    rows[:] = np.frombuffer(bitmap.to_array(), dtype=np.uint32)
 
 
 def _from_rows(rows: Rows) -> BitMap:
@@ -80,7 +80,7 @@ def _from_rows(rows: Rows) -> BitMap:
 
 def _fill_words(bitmap: BitMap, words: Words) -> None:
     is_set = np.zeros(64 * len(words), dtype=np.bool_)
-    is_set[_to_rows(bitmap)] = True
+    is_set[np.frombuffer(bitmap.to_array(), dtype=np.uint32)] = True
     words[:] = np.packbits(is_set, bitorder="little").view("<u8")
 
 
@@ -97,7 +97,7 @@ LOCKED = Operations(
     union_many=lambda bitmaps: BitMap.union(*bitmaps),
     run_optimize=BitMap.run_optimize,
     without_runs=_without_runs,
-    to_rows=_to_rows,
+    fill_rows=_fill_rows,
     from_rows=_from_rows,
     fill_words=_fill_words,
     deserialize=BitMap.deserialize,  # type: ignore[arg-type]  # accepts any buffer, but is annotated with bytes
@@ -194,7 +194,7 @@ class _Functions:
             "union_many": self._union_many,
             "run_optimize": self._run_optimize,
             "without_runs": self._without_runs,
-            "to_rows": self._to_rows,
+            "fill_rows": self._fill_rows,
             "from_rows": self._from_rows,
             "fill_words": self._fill_words,
             "deserialize": self._deserialize,
@@ -257,15 +257,14 @@ class _Functions:
 
         return without_runs
 
-    def _to_rows(self) -> Callable[[BitMap], Rows]:
+    def _fill_rows(self) -> Callable[[BitMap, Rows], None]:
         function = self._load("to_uint32_array", None, ctypes.c_void_p, ctypes.c_void_p)
 
-        def to_rows(bitmap: BitMap) -> Rows:
-            rows = np.empty(len(bitmap), dtype=np.uint32)
+        def fill_rows(bitmap: BitMap, rows: Rows) -> None:
+            assert len(rows) == len(bitmap) and rows.flags.c_contiguous
             function(bitmap.raw_pointer, rows.ctypes.data)
-            return rows
 
-        return to_rows
+        return fill_rows
 
     def _from_rows(self) -> Callable[[Rows], BitMap]:
         function = self._load("of_ptr", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
@@ -329,10 +328,10 @@ def _observe(name: str, function: Any, samples: Samples) -> list[Any]:
             results = [(function(bitmap), bitmap.get_statistics()) for bitmap in operands]
         case "without_runs":
             results = [(changed, changed.get_statistics()["n_run_containers"]) for changed in map(function, [small])]
-        case "to_rows":
-            results = [function(small).tobytes(), len(function(empty))]
+        case "fill_rows":
+            results = [_fill_new_rows(function, bitmap).tobytes() for bitmap in (small, empty)]
         case "from_rows":
-            results = [function(_to_rows(small)[::step]) for step in (1, -99)]
+            results = [function(_fill_new_rows(_fill_rows, small)[::step]) for step in (1, -99)]
         case "fill_words":
             results = [_fill_new_words(function, small)]
         case "deserialize":
@@ -340,6 +339,12 @@ def _observe(name: str, function: Any, samples: Samples) -> list[Any]:
         case _:
             results = [function(one, other) for one, other in ((first, second), (second, first), (first, empty))]
     return [*results, *operands, small]
+
+
+def _fill_new_rows(function: Callable[[BitMap, Rows], None], bitmap: BitMap) -> Rows:
+    rows = np.empty(len(bitmap), dtype=np.uint32)
+    function(bitmap, rows)
+    return rows
 
 
 def _fill_new_words(function: Callable[[BitMap, Words], None], bitmap: BitMap) -> bytes:

@@ -356,6 +356,10 @@ class Shard:
         """Return whether every device has an id in a column."""
         return column in self.id_columns and not self._id_table.column(column.stored_name).null_count
 
+    def has_id_lists(self, column: IdColumn) -> bool:
+        """Return whether a device may have several ids in a column."""
+        return column in self.id_columns and arrow_file.is_list(self._id_table.column(column.stored_name))
+
     def is_json_safe(self, column: IdColumn) -> bool:
         """Return whether JSON writes all ids of a column without escapes."""
         return column.stored_name in self._id_stats and self._id_stats[column.stored_name].is_json_safe

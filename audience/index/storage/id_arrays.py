@@ -1,0 +1,49 @@
+"""Ids of some rows of a shard as Arrow arrays and as series."""
+
+import numpy as np
+import polars as pl
+
+from audience.index.schema.columns import IdColumn
+from audience.index.storage import arrow_file
+from audience.index.storage.arrow_file import ArrowArray
+from audience.index.storage.bitmaps import BitMap, bitmap_to_rows
+from audience.index.storage.forked_process import reject_polars_after_fork
+from audience.index.storage.packed_words import fill_words, word_count
+from audience.index.storage.polars_bridge import arrow_to_series, read_ids, read_ids_at
+from audience.index.storage.shard import SPARSE_RATIO, Shard
+
+MASK_RATIO = 8  # if one row in so many is wanted, filtering by a mask is faster than gathering
+
+
+def take_series(shard: Shard, column: IdColumn, rows: BitMap) -> pl.Series:
+    """Return the ids of some *rows*, at least one. Consecutive rows are not copied."""
+    reject_polars_after_fork()
+    count, first, stop = len(rows), rows.min(), rows.max() + 1
+    is_loaded = column.stored_name in shard.polars_columns
+    if not is_loaded and count * SPARSE_RATIO <= shard.row_count:
+        return read_ids_at(shard, column, bitmap_to_rows(rows))
+    ids = read_ids(shard, column)
+    if stop - first == count:
+        return ids.slice(first, count)
+    if stop - first > count * MASK_RATIO:
+        return ids.gather(pl.Series(bitmap_to_rows(rows)))
+    words = np.empty(word_count(stop), dtype="<u8")
+    fill_words(rows, words)
+    return ids.slice(first, stop - first).filter(arrow_to_series(arrow_file.from_bits(words, first, stop)))
+
+
+def take_array(shard: Shard, column: IdColumn, rows: BitMap) -> ArrowArray:
+    """Return the ids of some *rows*, at least one, as strings or as lists of them. Consecutive rows are not copied."""
+    count, first, stop = len(rows), rows.min(), rows.max() + 1
+    if column not in shard.id_columns:
+        return arrow_file.null_strings(count)
+    row_numbers = bitmap_to_rows(rows)
+    matrix = shard.fixed_width_ids(column, row_numbers)
+    if matrix is not None:
+        if stop - first == count:
+            return arrow_file.from_fixed_width(matrix[first:stop])
+        return arrow_file.from_fixed_width(np.take(matrix, row_numbers, mode="clip"))  # other modes are slower
+    if not shard.has_id_lists(column) and count * SPARSE_RATIO <= shard.row_count:
+        return shard.take_ids(column, row_numbers)
+    ids: ArrowArray = shard.read_id_column(column)
+    return ids.slice(first, count) if stop - first == count else arrow_file.take_rows(ids, row_numbers)
