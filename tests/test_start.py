@@ -18,8 +18,8 @@ import audience.delivery as delivery
 from audience.cli import registry
 
 HEAVY_MODULES = (
-    "aiohttp aiolimiter dd httpx jsonschema lark matplotlib networkx numpy pandas.core polars pyarrow pydantic_core "
-    "regex rich tenacity tomlkit typer audience.planning.catalog.loader"
+    "aiohttp aiolimiter dd filelock httpx jsonschema lark matplotlib networkx numpy pandas.core polars pyarrow "
+    "pydantic_core regex rich tenacity tomlkit typer audience.planning.catalog.loader"
 )
 RUN_SCRIPT = f"""
 import sys
@@ -43,7 +43,7 @@ translate --to engagelab '(a OR b) AND (c OR d)' => dd networkx
 vendors => rich
 lint 'a AND b' => dd networkx pydantic_core typer
 plan devices.index male --vendor tpns => jsonschema numpy polars pyarrow rich
-emit devices.index male --vendor engagelab -o OUT => numpy polars pyarrow pydantic_core rich typer
+emit devices.index male --vendor engagelab -o OUT => filelock numpy polars pyarrow pydantic_core rich typer
 explain devices.index male --vendor tpns => numpy polars pyarrow rich
 index info devices.index => numpy polars pyarrow rich
 segment list devices.index => numpy polars pyarrow rich

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 
 @contextmanager
 def try_lock(path: Path, timeout: float = 0) -> Iterator[bool]:
@@ -21,6 +19,8 @@ def try_lock(path: Path, timeout: float = 0) -> Iterator[bool]:
     ...     first, second
     (True, False)
     """
+    from filelock import FileLock, Timeout  # loads slowly, and readers take no lock
+
     lock = FileLock(path, thread_local=False, fallback_to_soft=False, preserve_lock_file=True)
     try:
         lock.acquire(timeout=timeout)
