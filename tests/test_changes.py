@@ -30,6 +30,7 @@ from strategies import (
 from audience import Compare, DeviceIndex, ExpressionError, Ids, Segment, TableError, Tag
 from audience.index.changes import compaction, session, tagging, update
 from audience.index.ingest import build, encode, row_order
+from audience.index.storage import joined_shard
 from audience.index.storage.layout import history_file
 from audience.index.storage.manifest import read_manifest
 from audience.index.storage.published import LocalStorage
@@ -153,9 +154,10 @@ class IndexChanges(RuleBasedStateMachine):
         max_deleted=st.sampled_from([0, 1 / 4, 1]),
         merge_limit=st.sampled_from([2, 1 << 18]),
         min_gain=st.sampled_from([-math.inf, row_order.MIN_GAIN]),
+        joined_rows=st.sampled_from([0, 5, joined_shard.MAX_JOINED_ROWS]),
         tokens=st.booleans(),
     )
-    def build(self, devices, shard, bitmaps, part, max_deleted, merge_limit, min_gain, tokens):
+    def build(self, devices, shard, bitmaps, part, max_deleted, merge_limit, min_gain, joined_rows, tokens):
         for module, name, value in (
             (build, "MAX_SHARD_DEVICES", shard),
             (compaction, "MAX_SHARD_DEVICES", shard),
@@ -164,7 +166,9 @@ class IndexChanges(RuleBasedStateMachine):
             (tagging, "MAX_CHUNK_DEVICES", part),
             (session, "MAX_INLINE_COMPACT_DEVICES", merge_limit),
             (compaction, "MAX_DELETED_RATIO", max_deleted),
+            (compaction, "MAX_DELETED_DELTA_RATIO", max_deleted),
             (row_order, "MIN_GAIN", min_gain),
+            (joined_shard, "MAX_JOINED_ROWS", joined_rows),
         ):
             self.patch.setattr(module, name, value)
         columns = [*DEVICE_SCHEMA, "tpns_token"] if tokens else list(DEVICE_SCHEMA)

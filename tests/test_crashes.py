@@ -107,6 +107,7 @@ def small_shards(monkeypatch):
     monkeypatch.setattr(build, "MAX_SHARD_DEVICES", 5)
     monkeypatch.setattr(compaction, "MAX_SHARD_DEVICES", 5)
     monkeypatch.setattr(compaction, "MAX_DELETED_RATIO", 1)
+    monkeypatch.setattr(compaction, "MAX_DELETED_DELTA_RATIO", 1)
     monkeypatch.setattr(session, "MAX_INLINE_COMPACT_DEVICES", 3)
 
 

@@ -63,6 +63,7 @@ from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints
 from audience.algebra.equivalence import find_partition_violation
 from audience.algebra.normal_forms import Cnf, Dnf, cnf, dnf, nnf
 from audience.index.ingest import build, row_order
+from audience.index.storage import joined_shard
 from audience.language.ast import COMPARE_OPS, MAX_DEPTH, atoms, map_atoms, walk
 from audience.language.bucketing import bucket_range
 from audience.language.describe import expr_json, format_tree
@@ -303,13 +304,15 @@ def test_existence_of_closed_attribute_is_union_of_its_values(expr, exhaustive):
     st.lists(index_forms(index_leaf), min_size=1, max_size=6),
     st.sampled_from([4, 1 << 22]),
     st.sampled_from([-math.inf, row_order.MIN_GAIN]),
+    st.sampled_from([0, joined_shard.MAX_JOINED_ROWS]),
 )
-def test_index_matches_oracle(devices, exprs, shard_devices, min_gain):
+def test_index_matches_oracle(devices, exprs, shard_devices, min_gain, joined_rows):
     oracle_devices = make_oracle_devices(devices)
     population = list(oracle_devices.values())
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "MAX_SHARD_DEVICES", shard_devices)
         patch.setattr(row_order, "MIN_GAIN", min_gain)  # any gain: rows are always sorted by tags first
+        patch.setattr(joined_shard, "MAX_JOINED_ROWS", joined_rows)
         index = DeviceIndex.build(make_table(devices), Path(folder) / "index")
         for expr in exprs:
             expected = {name for name, device in oracle_devices.items() if is_inside(expr, device, None, population)}

@@ -23,7 +23,7 @@ from audience.cli.app import run
 from audience.index.ingest import build
 from audience.index.query import shard_threads
 from audience.index.query.shard_threads import count_cores, map_expr, map_shards
-from audience.index.storage import croaring
+from audience.index.storage import croaring, joined_shard
 from audience.language.ast import bare
 
 SHARD_DEVICES, SHARD_COUNT = 40, 7
@@ -56,8 +56,12 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def share_everything():
-    """Share every question from its second shard on, and combine the smallest bitmaps without Python's lock."""
+    """Share every question from its second shard on, and combine the smallest bitmaps without Python's lock.
+
+    No shard is so small that it is evaluated as a part of another.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(joined_shard, "MAX_JOINED_ROWS", 0)
         patch.setattr(shard_threads, "MIN_SHARED_SECONDS", 0)
         patch.setattr(shard_threads, "MIN_LOADING_SECONDS", 0)
         patch.setattr(croaring, "MIN_UNLOCKED_BYTES", 0)
