@@ -181,6 +181,12 @@ def test_simplify_and_normal_forms_keep_meaning(expr):
 
 
 @given(mixed_tag_expr)
+def test_nodes_in_negation_normal_form_are_kept(expr):
+    form = nnf(expr)
+    assert nnf(form) is form
+
+
+@given(mixed_tag_expr)
 def test_normal_forms_have_their_shape(expr):
     for normal_form, form_type in ((dnf, Dnf), (cnf, Cnf)):
         try:

@@ -83,8 +83,10 @@ def find_partition_violation(
     ['a', 'b']
     """
     exprs = unify_spellings(map(ensure_expr, (target, *parts)), constraints)
-    target, *parts = (simplify(nnf(expr)) for expr in exprs)
-    if len(parts) == 1 and _unordered_key(target) == _unordered_key(parts[0]):
+    if _are_alike(exprs):  # most payloads are read back as they were written
+        return None
+    target, *parts = exprs = [simplify(nnf(expr)) for expr in exprs]
+    if _are_alike(exprs):
         return None
     used_atoms = dict.fromkeys(atom for expr in (target, *parts) for atom in atoms(expr))
     possible = build_possible_expr(used_atoms, constraints)
@@ -148,6 +150,11 @@ def _build_witness(expr: Expr, is_member: bool, id_groups: IdGroups) -> frozense
             raise AssertionError(f"{expr!r} inside a simplified expression")
     assert isinstance(expr, AtomNode)
     return frozenset(representative_atoms(expr, id_groups) if is_member else ())
+
+
+def _are_alike(exprs: Sequence[Expr]) -> bool:
+    """Return whether *exprs* are a target and one part that is the same up to the order of terms."""
+    return len(exprs) == 2 and _unordered_key(exprs[0]) == _unordered_key(exprs[1])
 
 
 def _unordered_key(expr: Expr) -> Hashable:

@@ -14,7 +14,21 @@ from typing import TypeAlias
 from audience.algebra.simplification import negate, simplify
 from audience.algebra.thresholds import expand_thresholds, negate_threshold
 from audience.errors import ComplexityError, Problem
-from audience.language.ast import And, Everyone, Except, Expr, Nobody, Not, Or, Threshold, all_of, any_of, walk
+from audience.language.ast import (
+    And,
+    AtomNode,
+    Everyone,
+    Except,
+    Expr,
+    Nobody,
+    Not,
+    Or,
+    Threshold,
+    all_of,
+    any_of,
+    walk,
+    with_terms,
+)
 
 MAX_CLAUSES_COUNTED = 1_000_000  # counting ends here
 
@@ -49,12 +63,18 @@ class Cnf:
 def nnf(expr: Expr) -> Expr:
     """Return *expr* in negation normal form: NOT is pushed down to the atoms (De Morgan).
 
+    Nodes in which nothing changes are kept.
+
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
     >>> render(nnf(parse("NOT (a AND (b OR NOT c))")))
     'NOT a OR (NOT b AND c)'
     """
     match expr:
+        case AtomNode() | Not(term=AtomNode()):
+            return expr
+        case And(terms=terms) | Or(terms=terms):
+            return with_terms(expr, [nnf(term) for term in terms])
         case Not(term=And(terms=terms)):
             return any_of(nnf(negate(term)) for term in terms)
         case Not(term=Or(terms=terms)):
@@ -67,10 +87,6 @@ def nnf(expr: Expr) -> Expr:
             return any_of([nnf(negate(term)), nnf(excluded)])
         case Not(term=Threshold() as threshold):
             return nnf(negate_threshold(threshold))
-        case And(terms=terms):
-            return all_of(map(nnf, terms))
-        case Or(terms=terms):
-            return any_of(map(nnf, terms))
         case Except(term=term, excluded=excluded):
             return all_of([nnf(term), nnf(negate(excluded))])
         case Threshold(terms=terms):

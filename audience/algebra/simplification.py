@@ -6,7 +6,21 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from audience.algebra.thresholds import negate_threshold, shorten_threshold
-from audience.language.ast import And, Everyone, Except, Expr, Ids, Nobody, Not, Or, Threshold, all_of, any_of
+from audience.language.ast import (
+    And,
+    AtomNode,
+    Everyone,
+    Except,
+    Expr,
+    Ids,
+    Nobody,
+    Not,
+    Or,
+    Threshold,
+    all_of,
+    any_of,
+    with_terms,
+)
 
 Junction: TypeAlias = type[And] | type[Or]
 
@@ -16,6 +30,8 @@ MAX_ROUNDS = 8  # each round may enable the next; a longer chain is not worth th
 def simplify(expr: Expr) -> Expr:
     """Return an equivalent expression with no more nodes. The order of the remaining terms is kept.
 
+    Nodes in which nothing changes are kept.
+
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
     >>> render(simplify(parse("a AND (a OR b) AND everyone AND NOT NOT c")))
@@ -24,14 +40,15 @@ def simplify(expr: Expr) -> Expr:
     'a OR b'
     """
     match expr:
-        case Not(term=term):
-            return negate(simplify(term))
         case And(terms=terms):
-            return _simplify_junction(And, [simplify(term) for term in terms])
+            return with_terms(expr, _shorten_terms(And, map(simplify, terms)))
         case Or(terms=terms):
-            return _simplify_junction(Or, [simplify(term) for term in terms])
+            return with_terms(expr, _merge_ids(_shorten_terms(Or, map(simplify, terms))))
+        case Not(term=term):
+            inner = simplify(term)
+            return expr if inner is term and isinstance(term, AtomNode) else negate(inner)
         case Except(term=term, excluded=excluded):
-            return _simplify_junction(And, [simplify(term), negate(simplify(excluded))])
+            return all_of(_shorten_terms(And, [simplify(term), negate(simplify(excluded))]))
         case Threshold(terms=terms):
             shortened = shorten_threshold(replace(expr, terms=tuple(map(simplify, terms))))
             return shortened if isinstance(shortened, Threshold) else simplify(shortened)
@@ -54,18 +71,19 @@ def negate(expr: Expr) -> Expr:
     return Not(expr)
 
 
-def _simplify_junction(junction: Junction, terms: Iterable[Expr]) -> Expr:
-    """Join simplified *terms* by AND or OR. The rules of AND and OR mirror each other."""
-    unit, zero = (Everyone(), Nobody()) if junction is And else (Nobody(), Everyone())
+def _shorten_terms(junction: Junction, terms: Iterable[Expr]) -> list[Expr]:
+    """Return what is left of simplified *terms* that *junction* joins. The rules of AND and OR mirror each other."""
+    unit, zero = (Everyone, Nobody) if junction is And else (Nobody, Everyone)
+    shortened = list(terms)
     for _ in range(MAX_ROUNDS):
-        flat = [operand for term in terms for operand in (term.terms if isinstance(term, junction) else (term,))]
-        kept = dict.fromkeys(term for term in flat if term != unit)
-        if zero in kept or any(term.term in kept for term in kept if isinstance(term, Not)):
-            return zero
-        terms = _absorb_terms(junction, kept)
-        if len(terms) == len(kept) and all(map(operator.is_, terms, kept)):
+        flat = [operand for term in shortened for operand in (term.terms if isinstance(term, junction) else (term,))]
+        kept = dict.fromkeys(term for term in flat if not isinstance(term, unit))
+        if zero() in kept or any(term.term in kept for term in kept if isinstance(term, Not)):
+            return [zero()]
+        shortened = _absorb_terms(junction, kept)
+        if len(shortened) == len(kept) and all(map(operator.is_, shortened, kept)):
             break
-    return all_of(terms) if junction is And else any_of(_merge_ids(terms))
+    return shortened
 
 
 def _absorb_terms(junction: Junction, terms: dict[Expr, None]) -> list[Expr]:

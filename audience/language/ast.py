@@ -5,7 +5,6 @@ Nodes compare by value; *span*, the position in the source text, is ignored.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from operator import is_
 from typing import TypeAlias
 
 from audience.language.atoms import (
@@ -57,6 +56,7 @@ from audience.language.junctions import (
     any_of,
     ensure_expr,
     or_terms,
+    with_terms,
 )
 
 __all__ = [
@@ -119,6 +119,7 @@ __all__ = [
     "or_terms",
     "walk",
     "walk_operands",
+    "with_terms",
 ]
 
 Atom: TypeAlias = (
@@ -228,22 +229,13 @@ def map_atoms(expr: Expr, fn: Callable[[Atom], Expr]) -> Expr:
         case Not(term=term):
             negated = map_atoms(term, fn)
             return expr if negated is term else Not(negated)
-        case And(terms=terms):
-            mapped = [map_atoms(term, fn) for term in terms]
-            return expr if _is_unchanged(expr, mapped) else all_of(mapped)
-        case Or(terms=terms):
-            mapped = [map_atoms(term, fn) for term in terms]
-            return expr if _is_unchanged(expr, mapped) else any_of(mapped)
+        case And(terms=terms) | Or(terms=terms):
+            return with_terms(expr, [map_atoms(term, fn) for term in terms])
         case Except(term=term, excluded=excluded):
             return Except(map_atoms(term, fn), map_atoms(excluded, fn))
         case Threshold(terms=terms):
             return replace(expr, terms=tuple(map_atoms(term, fn) for term in terms))
     return expr
-
-
-def _is_unchanged(junction: And | Or, terms: list[Expr]) -> bool:
-    """Return whether *terms* are those of *junction*, and none is a junction that would be flattened."""
-    return all(map(is_, terms, junction.terms)) and not any(isinstance(term, type(junction)) for term in terms)
 
 
 def map_operands(expr: Expr, fn: Callable[[Atom], Expr]) -> Expr:

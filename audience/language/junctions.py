@@ -3,9 +3,10 @@
 A tree deeper than MAX_DEPTH cannot be built, so functions that walk a tree may recurse.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import is_
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from audience.argument_types import check_arguments
@@ -174,6 +175,20 @@ def any_of(terms: Iterable["Expr"]) -> "Expr":
     return Or(flat) if len(flat) > 1 else flat[0] if flat else Nobody()
 
 
+def with_terms(junction: And | Or, terms: Sequence["Expr"]) -> "Expr":
+    """Return *junction* with *terms* in place of its own, flattened; itself if they are the same.
+
+    >>> from audience.language.atoms import bare
+    >>> both = bare("a") & bare("b")
+    >>> with_terms(both, both.terms) is both, with_terms(both, [bare("c")])
+    (True, Tag(type='tag', value='c'))
+    """
+    is_same = len(terms) == len(junction.terms) and all(map(is_, terms, junction.terms))
+    if is_same and not any(isinstance(term, type(junction)) for term in terms):
+        return junction
+    return all_of(terms) if isinstance(junction, And) else any_of(terms)
+
+
 def and_terms(expr: "Expr") -> tuple["Expr", ...]:
     """Return the terms of an intersection, or *expr* as the only term."""
     return expr.terms if isinstance(expr, And) else (expr,)
@@ -216,7 +231,7 @@ def require_count(count: int, least: int, most: int, span: Span | None) -> None:
 
 def set_depth(node: ExprNode, terms: tuple["Expr", ...]) -> None:
     """Set the depth of *node* above *terms*, or raise ExpressionError if it is too deep."""
-    depth = 1 + max(getattr(ensure_expr(term), "depth", 1) for term in terms)
+    depth = 1 + max([getattr(ensure_expr(term), "depth", 1) for term in terms])
     if depth > MAX_DEPTH:
         raise ExpressionError(TOO_DEEP)
     object.__setattr__(node, "depth", depth)
