@@ -71,6 +71,7 @@ from audience.language.segments import expand_segments, referenced_segments
 from audience.planning.catalog.value_keys import value_keys_of
 from audience.testing.oracle import OracleDevice, all_subsets, devices_of_all_tag_sets, is_inside
 from audience.vendors import vendor_names
+from audience.vendors.spec import Vendor
 
 device_row_lists = st.lists(device_rows, max_size=30)
 BARE_DEVICE = {"province": None, "brand": None, "age": None, "version": None, "tags": [], "active": [], "alias": []}
@@ -361,15 +362,20 @@ def test_requests_reach_each_target_device_once(devices, expr, vendor_has):
             requests = plan(expr, name, index, vendor_has=vendor_has).requests()
             parts = [get_vendor(name).parse(payload) for payload in requests]
             known_devices = {key: add_keys(device) for key, device in oracle_devices.items()}
-            at_vendor = known_devices if name == "onesignal" else oracle_devices
+            at_vendor = known_devices if reads_keys_as_tags(get_vendor(name)) else oracle_devices
             reached = Counter(
                 device_name for part in parts for device_name, device in at_vendor.items() if is_inside(part, device)
             )
             assert reached == Counter(expected), name
 
 
+def reads_keys_as_tags(vendor: Vendor) -> bool:
+    """Return whether *vendor* reads back the question for any value of a key as the tag of that name."""
+    return Has in vendor.supported and vendor.parse(vendor.emit(Has("age"))) == Tag("tag", "age")
+
+
 def add_keys(device: OracleDevice) -> OracleDevice:
-    """Return *device* as OneSignal has it: each attribute is a key, and its payloads are read as tags of that name."""
+    """Return *device* with each attribute as a key, which is the tag of that name."""
     keys = {type_ for type_, _ in device.tags if type_ != "tag"}
     keys |= {"age"} if device.ages else set()
     keys |= {"active"} if device.days else set()
