@@ -1,5 +1,6 @@
 """Edge cases of the values that an index holds and of changes."""
 
+import gc
 import itertools
 import os
 import tempfile
@@ -406,10 +407,17 @@ def test_refresh_leaks_no_open_files(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "MAX_SHARD_DEVICES", 1)
     index = build_index(tmp_path, {"token": [f"r{number}" for number in range(30)]})
     before = len(list(Path("/proc/self/fd").iterdir()))
-    for number in range(5):
-        index.tag([f"r{number}"], add="x")
-        assert DeviceIndex.open(index.folder).count("x") == number + 1
-    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    gc.disable()  # files are closed without it
+    try:
+        for number in range(5):
+            index.tag([f"r{number}"], add="x")
+            opened = DeviceIndex.open(index.folder)
+            assert opened.count("x limit 9 seed s") == opened.count("x AND everyone") == number + 1
+            assert len(opened.resolve("token(r1) OR x").ids()) == max(number + 1, 2)
+            del opened
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    finally:
+        gc.enable()
 
 
 def test_threads_see_one_snapshot_during_refresh(tmp_path, monkeypatch):

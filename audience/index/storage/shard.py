@@ -1,10 +1,11 @@
 """Shard of an index, open for reading: bitmaps, ids and hash tables, each verified before it is used."""
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import orjson
@@ -33,7 +34,7 @@ from audience.index.storage.layout import (
     shard_file,
 )
 from audience.index.storage.packed_words import fill_words, word_count
-from audience.index.storage.published import Storage, damaged_error
+from audience.index.storage.published import Storage, StoredFile, damaged_error
 from audience.index.storage.verified_file import VerifiedFile, hash_blocks
 from audience.index.storage.word_programs import WordPlan
 from audience.language.ast import Expr
@@ -53,10 +54,18 @@ class ShardGroup:
     """
 
     def __init__(self, shards: "Sequence[Shard]", threads: int | None = None):
-        self.shards = shards
+        self._shards = [ref(shard) for shard in shards]  # each shard has the group: files are closed without a cycle
         self.threads = threads
         self.slow_exprs: dict[int, Expr] = {}  # by identity: those that are worth sharing among threads
         self.chosen_rows: dict[Expr, dict[str, BitMap]] = {}  # by name of the shard; of the last few expressions
+
+    @property
+    def shards(self) -> "Sequence[Shard]":
+        """Return the shards. Raises ReferenceError if their snapshot is no longer held."""
+        shards = [shard for each in self._shards if (shard := each()) is not None]
+        if len(shards) < len(self._shards):
+            raise ReferenceError("the snapshot of a shard that is evaluated must be held")
+        return shards
 
     def keep_rows(self, expr: Expr, rows_by_shard: "Sequence[BitMap]") -> dict[str, BitMap]:
         """Keep the rows of *expr* until some other expressions were answered. Return them by name of the shard."""
@@ -85,8 +94,13 @@ class Shard:
         self._start_empty()
         self._set_deleted(deleted, RowSetCache(0) if cache is None else cache)
         self.group = ShardGroup((self,))
-        self._checksum_file = self._open_file(storage, CHECKSUMS)
-        self._data_files = {kind: self._open_file(storage, kind) for kind in DATA_FILES}
+        checksums = self._open_file(storage, CHECKSUMS)
+        self._checksum_file = VerifiedFile(checksums, partial(_hash_checksums, checksums, files.checksum))
+        load_checksums = lru_cache(1)(partial(_read_checksums, self._checksum_file))
+        self._data_files = {
+            kind: VerifiedFile(self._open_file(storage, kind), partial(_checksums_of_file, load_checksums, kind))
+            for kind in DATA_FILES
+        }
 
     def _start_empty(self) -> None:
         """Start without anything that is kept of what was read or evaluated."""
@@ -101,27 +115,8 @@ class Shard:
         self._lookups: dict[str, ColumnLookup | None] = {}
         self._scan_results: dict[tuple[str, bytes], bool] = {}
 
-    def _open_file(self, storage: Storage, kind: str) -> VerifiedFile:
-        file = storage.open(shard_file(self.files.file_name(kind)), self.files.file_sizes[kind])
-        return VerifiedFile(file, lambda: self._block_checksums(kind))
-
-    def _block_checksums(self, kind: str) -> NDArray[np.uint64]:
-        return self._root_checksums if kind == CHECKSUMS else self._data_checksums[kind]
-
-    @cached_property
-    def _root_checksums(self) -> NDArray[np.uint64]:
-        """Block checksums of the file of checksums, whose own checksum is in the manifest."""
-        data = self._checksum_file.read_unverified()
-        if hash128(data) != self.files.checksum:
-            raise damaged_error(self._checksum_file.path)
-        return hash_blocks(data)
-
-    @cached_property
-    def _data_checksums(self) -> dict[str, NDArray[np.uint64]]:
-        table = ArrowTable(self._checksum_file.read(0, len(self._checksum_file.data)))
-        file_numbers = arrow_file.as_numpy(table.column("file"), np.uint8)
-        checksums = arrow_file.as_numpy(table.column("xxh3"), np.uint64)
-        return {kind: checksums[file_numbers == number] for number, kind in enumerate(DATA_FILES)}
+    def _open_file(self, storage: Storage, kind: str) -> StoredFile:
+        return storage.open(shard_file(self.files.file_name(kind)), self.files.file_sizes[kind])
 
     def _open_table(self, kind: str) -> ArrowTable:
         """Return a file as a table, with everything verified but its data range."""
@@ -420,6 +415,26 @@ class Shard:
         """Read and verify every file. Raises DamagedError for the first damaged one."""
         for file in (self._checksum_file, *self._data_files.values()):
             file.verify()
+
+
+def _hash_checksums(file: StoredFile, checksum: str) -> NDArray[np.uint64]:
+    """Return the block checksums of the file of checksums, whose own *checksum* is in the manifest."""
+    file.load(0, len(file.data))
+    if hash128(file.data) != checksum:
+        raise damaged_error(file.path)
+    return hash_blocks(file.data)
+
+
+def _read_checksums(file: VerifiedFile) -> dict[str, NDArray[np.uint64]]:
+    """Return the block checksums of each data file."""
+    table = ArrowTable(file.read(0, len(file.data)))
+    file_numbers = arrow_file.as_numpy(table.column("file"), np.uint8)
+    checksums = arrow_file.as_numpy(table.column("xxh3"), np.uint64)
+    return {kind: checksums[file_numbers == number] for number, kind in enumerate(DATA_FILES)}
+
+
+def _checksums_of_file(load: Callable[[], Mapping[str, NDArray[np.uint64]]], kind: str) -> NDArray[np.uint64]:
+    return load()[kind]
 
 
 def _read_buffer(file: VerifiedFile, location: BufferLocation | None) -> None:

@@ -67,11 +67,6 @@ class VerifiedFile:
         self._verify_blocks(np.flatnonzero((np.cumsum(edges[:-1]) > 0) & ~self._verified_blocks))
         return [self.data[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
 
-    def read_unverified(self) -> memoryview:
-        """Return all bytes, for a caller that verifies them as a whole."""
-        self._file.load(0, len(self.data))
-        return self.data
-
     def verify_rows(self, start: int, width: int, rows: NDArray[np.uint32]) -> None:
         """Verify the blocks with any of *rows*, which rise, of a table from *start* on with *width* bytes a row."""
         if not len(rows):
