@@ -19,7 +19,7 @@ from audience.cli import registry
 
 HEAVY_MODULES = (
     "aiohttp aiolimiter dd filelock httpx jsonschema lark matplotlib networkx numpy pandas.core polars pyarrow "
-    "pydantic_core regex rich tenacity tomlkit typer audience.planning.catalog.loader"
+    "pyarrow.compute pydantic_core regex rich tenacity tomlkit typer audience.planning.catalog.loader"
 )
 RUN_SCRIPT = f"""
 import sys

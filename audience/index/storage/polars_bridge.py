@@ -1,5 +1,6 @@
 """Convert between Arrow arrays, columns of shards, and Polars."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,17 @@ from audience.index.storage.list_columns import is_list
 from audience.index.storage.shard import SPARSE_RATIO, Shard
 
 
+@dataclass(frozen=True, slots=True)
+class _ExportedArray:
+    """Arrow array without its class: Polars loads `pyarrow.compute`, which is slow, for those of pyarrow."""
+
+    array: Any
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        exported: tuple[object, object] = self.array.__arrow_c_array__(requested_schema)
+        return exported
+
+
 def series_to_arrow(values: pl.Series) -> Any:
     """Return *values* as an Arrow array; strings have offsets and one buffer of bytes."""
     return values.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
@@ -22,9 +34,7 @@ def series_to_arrow(values: pl.Series) -> Any:
 def arrow_to_series(array: Any) -> pl.Series:
     """Return an Arrow array as a series that shares its memory."""
     reject_polars_after_fork()
-    series = pl.from_arrow(array)
-    assert isinstance(series, pl.Series)
-    return series
+    return pl.Series(_ExportedArray(array))
 
 
 def with_elements(values: pl.Series, elements: pl.Series) -> pl.Series:
