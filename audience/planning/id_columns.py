@@ -27,6 +27,8 @@ def refuse_id_columns(vendor: Vendor, columns: Iterable[Column]) -> Vendor:
 
     A key of that name at the vendor is something else, whatever the user vouches for.
     """
+    if Has not in vendor.supported | vendor.explained:
+        return vendor  # never gets the question
     columns = tuple(columns)
 
     def emit(expr: Expr) -> Payload:
@@ -52,6 +54,8 @@ def _asks_for_ids(atom: Atom, columns: tuple[Column, ...]) -> bool:
 
 def describe_known_calls(planned: Plan) -> Plan:
     """Return a plan with an index; calls that no vendor knows list ids of its columns, as the reason says."""
+    if not planned.reasons and not planned.split_reasons:
+        return planned
     reasons, split_reasons = map(_describe_known_calls, (planned.reasons, planned.split_reasons))
     return replace(planned, reasons=reasons, split_reasons=split_reasons)
 

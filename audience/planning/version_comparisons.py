@@ -29,6 +29,8 @@ def refuse_version_comparisons(vendor: Vendor, catalog: Catalog | None, roles: M
         catalog: Catalog with the orders of attributes.
         roles: Roles of the columns of an index.
     """
+    if vendor.supported.isdisjoint((Compare, Between)):
+        return vendor
 
     def emit(expr: Expr) -> Payload:
         payload = vendor.emit(expr)
