@@ -9,7 +9,7 @@ from strategies import DEVICE_SCHEMA, SHARE_EXPRS, device_rows, index_forms, ind
 from audience import DeviceIndex, parse
 from audience.index.changes import compaction
 from audience.index.ingest import encode
-from audience.index.query import evaluate, physical_plan
+from audience.index.query import evaluate, pattern_search, physical_plan
 from audience.index.storage import joined_shard
 from audience.index.storage.joined_shard import JoinedShard, MergedStrings
 
@@ -31,10 +31,14 @@ def make_table(devices: dict) -> pl.DataFrame:
     bitmaps=st.sampled_from([1, 4_096]),
     later=st.booleans(),
     words=st.booleans(),
+    compared=st.sampled_from([0, 256]),
 )
-def test_joined_shard_answers_like_its_parts(tmp_path_factory, first, updates, removed, exprs, bitmaps, later, words):
+def test_joined_shard_answers_like_its_parts(
+    tmp_path_factory, first, updates, removed, exprs, bitmaps, later, words, compared
+):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encode, "MAX_BITMAPS_PER_ATTRIBUTE", bitmaps)
+        patch.setattr(pattern_search, "MAX_MATCHED_ONE_BY_ONE", compared)
         patch.setattr(compaction, "GROWTH", 1 << 20)
         patch.setattr(compaction, "MAX_DELETED_DELTA_RATIO", 1)
         if words:  # wherever packed words can be used
@@ -111,6 +115,21 @@ def test_bitmap_of_a_value_that_no_delta_has_is_not_copied(tmp_path):
     of_first = joined.parts[0].attributes["city"]
     assert joined.load_bitmap(stored.start) is joined.parts[0].load_bitmap(of_first.start)
     assert list(joined.load_bitmap(stored.start + 1)) == [*joined.parts[0].load_bitmap(of_first.start + 1), 9]
+
+
+@pytest.mark.parametrize("text", ["a AND {}", "a AND b AND {}", "NOT a AND {}", "{} EXCEPT a", "a OR {}"])
+@pytest.mark.parametrize("pattern", ["*1*", "c1*", "c1*9", "*9"])
+def test_pattern_is_compared_with_many_values_in_each_part(tmp_path, text, pattern):
+    cities = [f"c{number}" for number in range(400)]
+    tags = [[("a", "b")[number % 2]] for number in range(400)]
+    table = pl.DataFrame({"token": cities, "city": cities, "tags": tags})
+    index = DeviceIndex.build(table, tmp_path / "index")
+    index.update(table.slice(19, 3))
+    assert isinstance(index.snapshot.evaluated_shards[0], JoinedShard)
+    whole = DeviceIndex.build(table, tmp_path / "whole")
+    expr = text.format(f'city matches "{pattern}"')
+    assert index.count(expr) == whole.count(expr)
+    assert sorted(index.resolve(expr).ids()) == sorted(whole.resolve(expr).ids())
 
 
 @given(st.sets(st.text("abc", max_size=3)), st.sets(st.text("abc", max_size=3)))

@@ -318,6 +318,8 @@ def _union_tags(expr: Or, terms: tuple[Expr, ...], shard: Shard) -> RowSet | Laz
 
 def _union_compared(expr: ValueQuery, shard: Shard) -> LazyUnion | None:
     """Return the union of the values that *expr* asks for, if they are several with bitmaps of their own."""
+    if isinstance(shard, JoinedShard) and shard.is_evaluated_by_parts(expr):
+        return None
     attribute = shard.attributes.get(expr.type)
     if attribute is None or attribute.bit_slicing is not None:
         return None
