@@ -132,6 +132,32 @@ def test_pattern_is_compared_with_many_values_in_each_part(tmp_path, text, patte
     assert sorted(index.resolve(expr).ids()) == sorted(whole.resolve(expr).ids())
 
 
+def test_attributes_that_two_threads_join_at_once_are_told_apart(tmp_path, monkeypatch):
+    numbers = range(90)
+    table = pl.DataFrame(
+        {
+            "token": [f"r{number}" for number in numbers],
+            "city": ["a", "b", "c"] * 30,
+            "sex": [("m", "f")[number % 2] for number in numbers],
+        }
+    )
+    index = DeviceIndex.build(table, tmp_path / "index")
+    index.update(table.head(1))
+    (joined,) = index.snapshot.evaluated_shards
+    join_attribute, asked = joined_shard._join_attribute, []
+
+    def join_while_another_thread_asks(name, parts, start):
+        if not asked:
+            asked.append("sex")
+            assert "sex" in joined.attributes
+        return join_attribute(name, parts, start)
+
+    monkeypatch.setattr(joined_shard, "_join_attribute", join_while_another_thread_asks)
+    assert joined.attributes["city"].start != joined.attributes["sex"].start
+    assert [index.count(f"city:{city}") for city in "abc"] == [30, 30, 30]
+    assert (index.count("sex:m"), index.count("sex:m AND city:a")) == (45, 15)
+
+
 @given(st.sets(st.text("abc", max_size=3)), st.sets(st.text("abc", max_size=3)))
 def test_merged_strings_are_those_of_both_in_order(first, others):
     first, others = sorted(first), sorted(others - first)

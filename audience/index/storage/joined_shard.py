@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 
 from audience.index.schema.columns import Role
 from audience.index.schema.value_types import SortedStrings, StringSequence, value_type_of
@@ -164,18 +165,24 @@ class JoinedShard(Shard):
 
 
 class JoinedAttributes(Mapping[str, StoredAttribute]):
-    """Attributes of several shards by name, those that can be joined. Each is joined when it is first asked for."""
+    """Attributes of several shards by name, those that can be joined. Each is joined when it is first asked for.
+
+    Several threads may ask at once, also for one attribute: then the first that is entered is the one that all use.
+    """
 
     def __init__(self, parts: Sequence[Shard]):
         self.parts = tuple(parts)
         self._by_name: dict[str, JoinedAttribute | None] = {}
-        self._by_number: list[JoinedAttribute] = []
+        self._by_number: dict[int, JoinedAttribute] = {}
+        self._numbers = count()
 
     def __getitem__(self, name: str) -> StoredAttribute:
         if name not in self._by_name:
-            joined = self._by_name[name] = _join_attribute(name, self.parts, len(self._by_number) << TAG_ROW_BITS)
+            number = next(self._numbers)  # no two threads have the same
+            joined = _join_attribute(name, self.parts, number << TAG_ROW_BITS)
             if joined is not None:
-                self._by_number.append(joined)
+                self._by_number[number] = joined
+            self._by_name.setdefault(name, joined)
         found = self._by_name[name]
         if found is None:
             raise KeyError(name)
