@@ -1,14 +1,19 @@
 """Entry point of the command line: `audience`, or `python -m audience`."""
 
+from audience.cli.garbage import pause_collection, skip_last_collections
 from audience.cli.interrupts import exit_on_sigint
 
 
 def main() -> None:
     """Run the command line and exit."""
     exit_on_sigint()
+    pause_collection()
     from audience.cli.app import run  # imported here: it loads slowly enough for a Ctrl-C
 
-    run()
+    try:
+        run()
+    finally:
+        skip_last_collections()
 
 
 if __name__ == "__main__":

@@ -61,6 +61,14 @@ def test_commands_load_only_needed_modules(line, folder, tmp_path):
     assert ran.stderr.splitlines()[-1].split() == loads.split()
 
 
+@pytest.mark.parametrize("line", ["count devices.index male", "count devices.index male --threads 1"])
+def test_garbage_is_collected_once_command_is_loaded(line, folder):
+    code = "import gc; from audience.__main__ import main\n"
+    code += "try:\n    main()\nfinally:\n    print(gc.isenabled(), gc.get_freeze_count() > 0)"
+    ran = subprocess.run([sys.executable, "-c", code, *line.split()], cwd=folder, capture_output=True, text=True)
+    assert ran.stdout.splitlines()[1:] == ["True True"]
+
+
 def command_paths() -> list[str]:
     """Return where the function of each command is, as "module:function"."""
     commands = [*registry.COMMAND_PANELS.values(), *(group for _, group in registry.COMMAND_GROUPS.values())]

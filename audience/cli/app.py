@@ -4,6 +4,7 @@ import sys
 from typing import NoReturn
 
 from audience.cli import registry
+from audience.cli.garbage import resume_collection
 from audience.cli.interrupts import INTERRUPTED_EXIT_CODE, restore_sigint
 from audience.cli.output.writer import Output
 from audience.cli.quick_parser import read_call
@@ -45,6 +46,7 @@ def _run_command(words: list[str], output: Output) -> int:
 
         return run_typer(words, output)
     restore_sigint()
+    resume_collection()
     try:
         registry.call_command(call.function, output, call.values)
     except SystemExit as exit_:

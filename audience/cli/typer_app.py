@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from audience import __version__
 from audience.cli import registry
 from audience.cli.declarations import Option, Parameter
+from audience.cli.garbage import resume_collection
 from audience.cli.interrupts import restore_sigint
 from audience.cli.output.writer import Output
 from audience.errors import Problem
@@ -71,6 +72,7 @@ class LazyCommand(PlainFlagCommand):
         loaded = typer.Typer(add_completion=False)
         loaded.command(self.name, cls=PlainFlagCommand)(_bind_output(registry.load_function(self.import_path), output))
         restore_sigint()
+        resume_collection()
         return typer.main.get_command(loaded).make_context(info_name, args, parent, **extra)
 
 
