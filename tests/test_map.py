@@ -28,7 +28,7 @@ DEPENDENCY_MODULES = {
     "tenacity": {"delivery/transport/retry.py"},
     "json5": {"vendors/payload_reader.py"},
     "typer": {"cli/typer_app.py", "cli/completion.py", "cli/commands/demo.py", "cli/commands/segment_apply.py"},
-    "rich": {"cli/output/widgets.py"},
+    "rich": {"cli/output/widgets.py", "cli/output/help_screens.py"},
     "tomllib": {"planning/catalog/loader.py", "delivery/transport/credentials.py"},
     "tomlkit": {"planning/catalog/draft.py"},
 }

@@ -3,6 +3,7 @@
 import sys
 from typing import NoReturn
 
+from audience import __version__
 from audience.cli import registry
 from audience.cli.garbage import resume_collection
 from audience.cli.interrupts import INTERRUPTED_EXIT_CODE, restore_sigint
@@ -39,12 +40,10 @@ def run(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _run_command(words: list[str], output: Output) -> int:
-    """Run the command and return its exit code; typer takes what the quick parser does not."""
+    """Run the command and return its exit code; typer takes what nothing quicker does."""
     call = read_call(words)
     if call is None:
-        from audience.cli.typer_app import run_typer  # loads slowly
-
-        return run_typer(words, output)
+        return 0 if _print_help(words) else _run_typer(words, output)
     restore_sigint()
     resume_collection()
     try:
@@ -54,3 +53,21 @@ def _run_command(words: list[str], output: Output) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT_CODE
     return 0
+
+
+def _print_help(words: list[str]) -> bool:
+    """Print the version, or a help screen that lists commands, if *words* ask for that. Return whether they do."""
+    if words == ["--version"]:
+        sys.stdout.write(f"audience {__version__}\n")
+        return True
+    if words[-1:] != ["--help"]:
+        return False
+    from audience.cli.output.help_screens import print_help  # imports rich
+
+    return print_help(words[:-1])
+
+
+def _run_typer(words: list[str], output: Output) -> int:
+    from audience.cli.typer_app import run_typer  # loads slowly
+
+    return run_typer(words, output)

@@ -7,6 +7,7 @@ A parameter of a command whose type is a dataclass is a group of options: its fi
 
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import cache
@@ -17,6 +18,11 @@ from audience.cli.declarations import Option
 from audience.cli.output.writer import Output
 
 COMMANDS_PACKAGE = "audience.cli.commands"
+HELP = "Build an index of devices, query audiences, translate them for push vendors, and send."
+EPILOG = (
+    "Results go to standard output; errors, warnings and progress go to standard error.\n\n"
+    "Exit codes: 0 done; 1 failed or incomplete; 2 bad input; 130 interrupted."
+)
 
 # The values below are "module:function" in COMMANDS_PACKAGE.
 COMMAND_PANELS: dict[str | None, dict[str, str]] = {
@@ -108,16 +114,16 @@ def read_summary(import_path: str) -> str:
     'Count the devices of an audience.'
     """
     module, _, function = import_path.partition(":")
-    return _read_docstrings(module)[function].partition("\n")[0]
+    found = re.search(
+        rf'^def {function}\(.*?\) -> None:\n    """(.*?)(?:"""|\n)', _read_source(module), re.MULTILINE | re.DOTALL
+    )
+    assert found is not None, f"{import_path} has no docstring"
+    return found[1]
 
 
 @cache
-def _read_docstrings(module: str) -> dict[str, str]:
-    import ast  # only listings of commands need it
-
-    source = pkgutil.get_data(COMMANDS_PACKAGE, f"{module}.py") or b""
-    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    return {node.name: ast.get_docstring(node) or "" for node in functions}
+def _read_source(module: str) -> str:
+    return (pkgutil.get_data(COMMANDS_PACKAGE, f"{module}.py") or b"").decode()
 
 
 def read_parameters(function: Callable[..., None]) -> list[inspect.Parameter]:

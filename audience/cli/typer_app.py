@@ -19,11 +19,6 @@ from audience.cli.interrupts import restore_sigint
 from audience.cli.output.writer import Output
 from audience.errors import Problem
 
-HELP = "Build an index of devices, query audiences, translate them for push vendors, and send."
-EPILOG = (
-    "Results go to standard output; errors, warnings and progress go to standard error.\n\n"
-    "Exit codes: 0 done; 1 failed or incomplete; 2 bad input; 130 interrupted."
-)
 COMPLETION_VARIABLE = "_AUDIENCE_COMPLETE"  # set by the shell that completes a command line
 
 
@@ -158,4 +153,4 @@ def _register_shells() -> None:
     completion_init()
 
 
-typer_app = build_app(global_options, HELP, EPILOG)
+typer_app = build_app(global_options, registry.HELP, registry.EPILOG)
