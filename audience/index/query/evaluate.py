@@ -111,10 +111,11 @@ def count_live(row_set: RowSet, shard: Shard) -> int:
 def count_in_shard(expr: Expr, shard: Shard) -> int:
     """Return the number of devices of *shard* that match *expr*.
 
-    The last step of an AND or OR counts rows without building its result.
+    The last step of an AND or OR counts rows without building its result. The shard is one of the `evaluated_shards` of
+    a snapshot, whose bitmaps have no deleted rows.
     """
     if isinstance(expr, JUNCTIONS) and (plan := choose_words(expr, shard, counts=True)) is not None:
-        return count_rows(plan.program, shard.load_words(plan.tag_rows), shard.row_count)
+        return count_rows(plan.program, shard.load_words(plan.tag_rows), shard.device_count)
     if shard.deleted is not None:
         return _count_without_deleted(expr, shard, shard.deleted)
     match expr:
@@ -131,14 +132,14 @@ def count_in_shard(expr: Expr, shard: Shard) -> int:
 
 def _count_without_deleted(expr: Expr, shard: Shard, deleted: RowBitmap) -> int:
     """Return the number of live rows: for an AND, all its rows less those among the few deleted ones."""
-    if isinstance(expr, Or) and shard.has_live_bitmaps:
+    if isinstance(expr, Or):
         row_sets = [evaluate_in_shard(term, shard) for term in expr.terms]
         if all(map(_is_stored, row_sets)):
             return bitmaps.count_union(row_sets, shard.row_count)
     if not isinstance(expr, And):
         return count_live(evaluate_in_shard(expr, shard), shard)
     operands = _evaluate_operands(expr, shard)
-    if shard.has_live_bitmaps and any(map(_is_stored, operands)):
+    if any(map(_is_stored, operands)):
         return bitmaps.count_intersection(operands, shard.row_count)
     deleted_rows = RowSet(deleted, nbytes=2 * len(deleted))
     deleted_count = bitmaps.count_intersection([deleted_rows, *operands], shard.row_count)
@@ -174,7 +175,7 @@ def evaluate_in_shard(expr: Expr, shard: Shard) -> RowSet:
 
 def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:
     if isinstance(expr, JUNCTIONS) and (plan := choose_words(expr, shard, counts=False)) is not None:
-        return find_rows(plan.program, shard.load_words(plan.tag_rows), shard.row_count)
+        return find_rows(plan.program, shard.load_words(plan.tag_rows))
     if isinstance(shard, JoinedShard) and isinstance(expr, AtomNode) and shard.is_evaluated_by_parts(expr):
         return shard.join_row_sets([_evaluate_uncached(expr, part) for part in shard.parts])
     match expr:

@@ -12,7 +12,7 @@ from audience.index.query.word_expressions import write_program
 from audience.index.storage import packed_words
 from audience.index.storage.bitmap_forms import ARRAY_ROW, BITSET_CONTAINER, BitmapForm
 from audience.index.storage.bitmaps import MAX_ARRAY_CARDINALITY
-from audience.index.storage.shard import DELETED_ROWS, Shard
+from audience.index.storage.shard import Shard
 from audience.index.storage.word_programs import WordPlan, WordProgram
 from audience.language.ast import And, Except, Expr, Not, Or, Tag, Threshold
 
@@ -73,19 +73,12 @@ def plan_words(expr: Expr, tag_rows: Mapping[Tag, int], shard: Shard, *, counts:
     forms = {tag: shard.load_form(tag_row) for tag, tag_row in tag_rows.items()}
     if sum(form.effort for form in forms.values()) < MIN_EFFORT:
         return None
-    without_deleted = counts and shard.deleted is not None and not _has_only_live_rows(expr, shard)
-    program = write_program(expr, list(tag_rows), without_deleted=without_deleted)
+    program = write_program(expr, list(tag_rows))
     if program is None:
         return None
     roaring = estimate_roaring(expr, forms, shard.row_count, counts=counts)
     gain = roaring - estimate_words(program, shard.row_count, counts=counts)
-    operands = (*tag_rows.values(), DELETED_ROWS) if without_deleted else tuple(tag_rows.values())
-    return WordPlan(program, operands, gain) if gain > 0 else None
-
-
-def _has_only_live_rows(expr: Expr, shard: Shard) -> bool:
-    """Return whether no deleted row can be in the result, because it is among the rows of a tag."""
-    return shard.has_live_bitmaps and isinstance(expr, And) and any(isinstance(term, Tag) for term in expr.terms)
+    return WordPlan(program, tuple(tag_rows.values()), gain) if gain > 0 else None
 
 
 def _are_worth_making(plan: WordPlan, shard: Shard) -> bool:
@@ -95,13 +88,9 @@ def _are_worth_making(plan: WordPlan, shard: Shard) -> bool:
     if not missing:
         return True
     size = packed_words.word_count(shard.row_count)
-    making = sum(size * NEW_WORD + _array_rows(row, shard) * NEW_ARRAY_ROW for row in missing)
+    making = sum(size * NEW_WORD + shard.load_form(row).array_rows * NEW_ARRAY_ROW for row in missing)
     were_useful = [shard.cache.mark_seen(shard.name, tag_row) for tag_row in missing]
     return making < plan.gain or all(were_useful)
-
-
-def _array_rows(tag_row: int, shard: Shard) -> int:
-    return 0 if tag_row == DELETED_ROWS else shard.load_form(tag_row).array_rows
 
 
 def estimate_words(program: WordProgram, row_count: int, *, counts: bool) -> float:

@@ -13,20 +13,12 @@ from audience.index.storage.word_programs import (
 from audience.language.ast import And, Everyone, Except, Expr, Nobody, Not, Or, Tag, Threshold
 
 
-def write_program(expr: Expr, tags: Sequence[Tag], *, without_deleted: bool) -> WordProgram | None:
-    """Return the program of *expr*, in which there are no atoms but *tags*; None if it means everyone or nobody.
-
-    Args:
-        expr: Expression.
-        tags: Operands of the program.
-        without_deleted: Whether deleted rows, which are the last operand then, are left out of the result.
-    """
+def write_program(expr: Expr, tags: Sequence[Tag]) -> WordProgram | None:
+    """Return the program of *expr*, in which there are no atoms but *tags*; None if it means everyone or nobody."""
     slots = {tag: Value(slot) for slot, tag in enumerate(tags)}
-    writer = ProgramWriter(len(tags) + without_deleted)
+    writer = ProgramWriter(len(tags))
     result = _write_expr(expr, writer, slots)
-    if result.slot is None:
-        return None
-    return writer.finish(writer.intersect(result, ~Value(len(tags))) if without_deleted else result)
+    return None if result.slot is None else writer.finish(result)
 
 
 def _write_expr(expr: Expr, writer: ProgramWriter, slots: Mapping[Tag, Value]) -> Value:

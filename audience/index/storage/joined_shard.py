@@ -54,8 +54,6 @@ class JoinedShard(Shard):
     that the parts store in ways that cannot be joined are left out; expressions about them are evaluated in each part.
     """
 
-    has_live_bitmaps = True
-
     def __init__(self, parts: Sequence[Shard], cache: RowSetCache):
         self.parts = tuple(parts)
         first = self.parts[0]

@@ -42,7 +42,6 @@ from audience.language.attribute_names import UNTYPED
 
 MAX_CACHED_OPERANDS = 4_096  # expressions
 MAX_CHOSEN_EXPRS = 8
-DELETED_ROWS = -1  # in place of a row of the tags file
 MIN_VERIFIED_TOGETHER = 32  # bitmaps
 SPARSE_RATIO = 64  # if fewer than one row in so many is wanted, only the blocks that hold them are read
 
@@ -79,10 +78,8 @@ class ShardGroup:
 class Shard:
     """Shard that is open for reading, without its *deleted* rows.
 
-    Row numbers and bitmaps include deleted rows, unless `has_live_bitmaps`; `device_count` and `live_rows` do not.
+    Row numbers and bitmaps include deleted rows; `device_count` and `live_rows` do not.
     """
-
-    has_live_bitmaps = False
 
     def __init__(
         self, storage: Storage, files: ShardFiles, deleted: BitMap | None = None, cache: RowSetCache | None = None
@@ -241,7 +238,7 @@ class Shard:
         return form
 
     def load_words(self, tag_rows: Sequence[int]) -> list[Words]:
-        """Return bitmaps of the tags file, or the deleted rows, as packed words, which are cached if there is room."""
+        """Return bitmaps of the tags file as packed words, which are cached if there is room."""
         found = self.cache.get_words(self.name, tag_rows)
         return [
             self._make_words(tag_row) if words is None else words
@@ -250,7 +247,7 @@ class Shard:
 
     def _make_words(self, tag_row: int) -> Words:
         words = np.empty(word_count(self.row_count), dtype=np.uint64)
-        fill_words((self.deleted or BitMap()) if tag_row == DELETED_ROWS else self.load_bitmap(tag_row), words)
+        fill_words(self.load_bitmap(tag_row), words)
         self.cache.put_words(self.name, tag_row, words)
         return words
 

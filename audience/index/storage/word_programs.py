@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from audience.index.storage.bitmaps import RowSet
 from audience.index.storage.croaring import Words, choose_block
-from audience.index.storage.packed_words import clear_from, words_to_bitmap
+from audience.index.storage.packed_words import words_to_bitmap
 
 BUFFER_WORDS = 1 << 16  # of all buffers together: half a megabyte, which stays in the second cache of a processor
 MIN_BLOCK_WORDS, MAX_BLOCK_WORDS = 1 << 11, 1 << 15
@@ -65,7 +65,7 @@ ALL_ROWS = ~NO_ROWS
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation: the words of slots *left* and *right* become those of slot *out*; *right* is None for NOT."""
+    """One operation: the words of slots *left* and *right* become those of slot *out*; *right* may be None."""
 
     operation: np.ufunc
     left: int
@@ -104,7 +104,9 @@ class WordPlan:
 class ProgramWriter:
     """Writes the steps of a program.
 
-    An operation takes the buffers of its operands for its result. With *fresh* it leaves them as they are.
+    An operation takes the buffers of its operands for its result. With *fresh* it leaves them as they are. The slot of
+    a value has only rows that an operand has: no deleted row if the operands have none, and no bit after the last row.
+    Of a complement, the slot has the other rows.
 
     >>> writer = ProgramWriter(3)
     >>> first, second, third = map(Value, range(3))
@@ -176,9 +178,9 @@ class ProgramWriter:
             return addend, NO_ROWS
         assert addend.slot is not None, "constants are not added"
         if digit == ALL_ROWS:
-            inverted = self._take_buffer()
-            self._steps.append(Step(np.invert, addend.slot, None, inverted))
-            return Value(inverted, addend.complemented), addend
+            copied = self._take_buffer()
+            self._steps.append(Step(np.positive, addend.slot, None, copied))
+            return ~Value(copied, addend.complemented), addend
         carry = self.intersect(addend, digit, fresh=True)
         return self.differ(digit, addend), carry
 
@@ -267,24 +269,24 @@ def _write_twice(writer: ProgramWriter, operands: Iterable[Value]) -> Value:
 
 
 def count_rows(program: WordProgram, operands: Sequence[Words], row_count: int) -> int:
-    """Return the number of rows, out of *row_count*, in the result of *program*."""
+    """Return the number of rows, out of *row_count* that are not deleted, in the result of *program*."""
     counts = _KEPT.take_counts(len(operands[0]))
-    for start, words in _run_blocks(program, operands, row_count):
+    for start, words in _run_blocks(program, operands):
         np.bitwise_count(words, counts[start : start + len(words)])
     counted = int(np.add.reduce(counts, dtype=np.uint32))
     return row_count - counted if program.result.complemented else counted
 
 
-def find_rows(program: WordProgram, operands: Sequence[Words], row_count: int) -> RowSet:
-    """Return the rows, out of *row_count*, in the result of *program*."""
+def find_rows(program: WordProgram, operands: Sequence[Words]) -> RowSet:
+    """Return the rows in the result of *program*."""
     result = np.empty(len(operands[0]), dtype="<u8")
-    for start, words in _run_blocks(program, operands, row_count):
+    for start, words in _run_blocks(program, operands):
         result[start : start + len(words)] = words
     rows = words_to_bitmap(result)
     return RowSet(rows, program.result.complemented, 2 * len(rows))
 
 
-def _run_blocks(program: WordProgram, operands: Sequence[Words], row_count: int) -> Iterator[tuple[int, Words]]:
+def _run_blocks(program: WordProgram, operands: Sequence[Words]) -> Iterator[tuple[int, Words]]:
     """Iterate over the first word of each block, and the words of the result there, which the next block overwrites."""
     size, length, result = len(operands[0]), choose_block(program.block_words), program.result.slot
     assert result is not None
@@ -299,6 +301,4 @@ def _run_blocks(program: WordProgram, operands: Sequence[Words], row_count: int)
                 operation(slots[left], slots[out])
             else:
                 operation(slots[left], slots[right], slots[out])
-        if 64 * stop > row_count and result >= len(operands):
-            clear_from(slots[result], max(row_count - 64 * start, 0))  # complements have rows that do not exist
         yield start, slots[result]
