@@ -60,6 +60,7 @@ STEPS = (
     Step("build", _in_folder),
     Step("evaluate", _in_folder),
     Step("emit", _in_folder),
+    Step("start", _in_folder),
     Step("update", _in_folder),
     Step("forms", lambda options: ["--devices", f"{options.devices}", "--folder", f"{options.folder / 'forms'}"]),
     Step("scale", _for_scale),
