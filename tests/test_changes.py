@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import assume, settings
@@ -30,7 +31,9 @@ from strategies import (
 from audience import Compare, DeviceIndex, ExpressionError, Ids, Segment, TableError, Tag
 from audience.index.changes import compaction, session, tagging, update
 from audience.index.ingest import build, encode, row_order
+from audience.index.schema.columns import IdColumn
 from audience.index.storage import joined_shard
+from audience.index.storage.bitmaps import bitmap_to_rows
 from audience.index.storage.layout import history_file
 from audience.index.storage.manifest import read_manifest
 from audience.index.storage.published import LocalStorage
@@ -94,12 +97,26 @@ INVARIANT_QUERIES = [
 ]
 
 
+def read_numbers(index: DeviceIndex) -> dict[str, int]:
+    """Return the numbers of the devices by name."""
+    numbers = {}
+    for shard in index.snapshot.shards:
+        rows = bitmap_to_rows(shard.live_rows)
+        names = shard.take_ids(IdColumn("id", "registration_id"), rows).to_pylist()
+        numbers |= zip(names, shard.device_numbers(rows).tolist(), strict=True)
+    return numbers
+
+
 class IndexState:
-    """Expected content of an index: its devices by name, its columns, and its segments."""
+    """Expected content of an index: its devices by name, its columns, and its segments.
+
+    `numbers` are the numbers of the devices by name, once an index in this state was seen.
+    """
 
     def __init__(self, devices: dict, columns: frozenset, segments: dict):
         self.devices, self.columns, self.segments = devices, columns, segments
         self.oracle_devices = {name: make_device(name, row) for name, row in devices.items()}
+        self.numbers: dict[str, int] | None = None
 
     def knows_names_in(self, expr) -> bool:
         """Return whether the index has every attribute and segment that *expr* refers to."""
@@ -177,6 +194,9 @@ class IndexChanges(RuleBasedStateMachine):
             devices = {name: {**row, "tpns_token": None} for name, row in devices.items()}
         self.index = DeviceIndex.build(make_table(devices, columns), self.folder / "index")
         self.state = IndexState(devices, frozenset(columns), {})
+        self.state.numbers = read_numbers(self.index)
+        assert sorted(self.state.numbers.values()) == list(range(len(devices)))
+        self.given_numbers = set(self.state.numbers.values())
         self.states_by_snapshot = {1: self.state}
         self.older_reader = DeviceIndex.open(self.folder / "index"), self.state
 
@@ -188,12 +208,41 @@ class IndexChanges(RuleBasedStateMachine):
 
     def enter_state(self, state: IndexState, exprs) -> None:
         """Expect the index to be in *state*."""
+        self.check_numbers(state)
         self.state = state
         number = self.index.snapshot.manifest.number
         self.states_by_snapshot |= dict.fromkeys(
             range(max(self.states_by_snapshot) + 1, number + 1), state
         )  # two if a compacted snapshot follows
         self.check_answers(exprs)
+
+    def check_numbers(self, state: IndexState) -> None:
+        """Expect known devices to have the numbers that they had, and new devices numbers that no device had."""
+        numbers = read_numbers(self.index)
+        assert numbers.keys() == state.devices.keys()
+        before = self.state.numbers if state.numbers is None else state.numbers
+        known = {name: number for name, number in before.items() if name in numbers}
+        new = {name: number for name, number in numbers.items() if name not in known}
+        assert {**numbers, **known} == numbers
+        assert state.numbers is None or not new
+        assert len(set(new.values()) - self.given_numbers) == len(new)
+        self.given_numbers.update(new.values())
+        state.numbers = numbers
+
+    @invariant()
+    def check_rows_of_numbers(self):
+        if hasattr(self, "index"):
+            wanted = np.array([*sorted(self.given_numbers, key=hash), 1 << 20, (1 << 32) - 1], dtype=np.uint32)[::-1]
+            snapshot, is_found = self.index.snapshot, np.zeros(len(wanted), dtype=np.int64)
+            assert snapshot.manifest.next_number > max(self.given_numbers, default=-1)
+            for shard in dict.fromkeys((*snapshot.shards, *snapshot.evaluated_shards)):
+                rows, is_present = shard.rows_of_numbers(wanted)
+                assert sorted(rows.tolist()) == list(shard.live_rows)
+                order = np.argsort(rows)
+                assert shard.device_numbers(rows[order]).tolist() == wanted[is_present][order].tolist()
+                is_found += is_present if shard in snapshot.evaluated_shards else 0
+            numbers = set(self.state.numbers.values())
+            assert is_found.tolist() == [number in numbers for number in wanted.tolist()]
 
     @rule(exprs=st.lists(query_exprs, min_size=1, max_size=4))
     def check_answers(self, exprs):

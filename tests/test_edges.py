@@ -86,7 +86,7 @@ def test_encode_decode_round_trips(table, most, packed):
         patch.setattr(encode, "MAX_BITMAPS_PER_ATTRIBUTE", most)
         patch.setattr(os, "fsync", lambda handle: None)
         storage = LocalStorage.create(Path(folder))
-        shard = Shard(storage, write_shard(storage, "one", dict(table)))
+        shard = Shard(storage, write_shard(storage, "one", dict(table), 0))
         decoded = decode_rows(
             shard, bitmaps.bitmap_to_rows(shard.live_rows), table, new_categories(table) if packed else {}
         )
@@ -133,7 +133,7 @@ def test_mixed_number_types_are_joined_exactly_or_rejected(pieces):
         storage = LocalStorage.create(Path(folder))
         for at, piece in enumerate(pieces):
             ids = pl.Series([f"r{at} {row}" for row in range(len(piece))])
-            shards.append(Shard(storage, write_shard(storage, f"{at}", {key: ids, column: piece})))
+            shards.append(Shard(storage, write_shard(storage, f"{at}", {key: ids, column: piece}, 0)))
         try:
             reject_mixed_numbers(shards, [column])
         except TableError as error:

@@ -138,8 +138,10 @@ def _rewrite_group(group: ShardGroup, columns: Sequence[Column], storage: Storag
 def _merge_shards(group: ShardGroup, columns: Sequence[Column], storage: Storage, name: str) -> Shard:
     """Write the devices of *group* to one new shard."""
     categories = new_categories(columns)
-    tables = [decode_rows(shard, bitmaps.bitmap_to_rows(shard.live_rows), columns, categories) for shard in group]
-    return Shard(storage, write_shard(storage, name, concat_tables(tables, columns)))
+    rows = [bitmaps.bitmap_to_rows(shard.live_rows) for shard in group]
+    tables = [decode_rows(shard, live, columns, categories) for shard, live in zip(group, rows, strict=True)]
+    numbers = np.concatenate([shard.device_numbers(live) for shard, live in zip(group, rows, strict=True)])
+    return Shard(storage, write_shard(storage, name, concat_tables(tables, columns), numbers))
 
 
 def concat_tables(tables: Sequence[DeviceTable], columns: Sequence[Column]) -> DeviceTable:
@@ -159,7 +161,9 @@ def _drop_deleted_rows(shard: Shard, storage: Storage, name: str) -> Shard:
     live_mask = pl.Series(is_live)
     attributes = (_compact_attribute(shard, stored, deleted, new_rows) for stored in shard.attributes.values())
     id_columns = (_compact_id_column(shard, column, live_mask, new_rows) for column in shard.id_columns)
-    return Shard(storage, write_shard_files(storage, name, shard.device_count, attributes, id_columns).commit())
+    numbers = shard.device_numbers(bitmaps.bitmap_to_rows(shard.live_rows))
+    files = write_shard_files(storage, name, shard.device_count, numbers, attributes, id_columns).commit()
+    return Shard(storage, files)
 
 
 def _compact_id_column(shard: Shard, column: IdColumn, is_live: pl.Series, new_rows: RowNumbers) -> EncodedIdColumn:

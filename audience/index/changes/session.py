@@ -25,6 +25,7 @@ from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap, RowNumbers
 from audience.index.storage.deleted_rows import write_deleted_rows
+from audience.index.storage.device_numbers import DeviceNumbers, NumberSequence
 from audience.index.storage.manifest import Manifest
 from audience.index.storage.published import Storage
 from audience.index.storage.retention import publish_successor
@@ -54,12 +55,22 @@ class UpdateResult:
 
 @dataclass(frozen=True, slots=True)
 class UpdateSession:
-    """State of one change: the current manifest, its shards, names for new shards, and the progress callback."""
+    """State of one change.
+
+    Attributes:
+        storage: Storage of the index.
+        manifest: Current manifest.
+        shards: Its shards.
+        shard_names: Names for new shards.
+        numbers: Numbers for new devices.
+        progress: Progress callback.
+    """
 
     storage: Storage
     manifest: Manifest
     shards: list[Shard]
     shard_names: Iterator[str]
+    numbers: NumberSequence
     progress: Progress
 
     @classmethod
@@ -67,11 +78,11 @@ class UpdateSession:
         """Open the snapshot of *manifest*, which the caller has locked; shards that *opened* has are shared with it."""
         names = (f"{manifest.number + 1:08}-{number:05}" for number in count())
         shards = list(Snapshot(opened.storage, manifest, opened).shards)
-        return cls(opened.storage, manifest, shards, names, progress)
+        return cls(opened.storage, manifest, shards, names, NumberSequence(manifest.next_number), progress)
 
-    def write_new_shard(self, table: DeviceTable) -> Shard:
-        """Write the devices of *table* to a new shard."""
-        return Shard(self.storage, write_shard(self.storage, next(self.shard_names), table))
+    def write_new_shard(self, table: DeviceTable, numbers: DeviceNumbers) -> Shard:
+        """Write the devices of *table* to a new shard; *numbers* are those of the devices."""
+        return Shard(self.storage, write_shard(self.storage, next(self.shard_names), table, numbers))
 
     def rewrite_shards(
         self, groups: Sequence[ShardGroup], to_rewrite: Sequence[ShardGroup], columns: Sequence[Column]
@@ -90,6 +101,7 @@ class UpdateSession:
             device_count=device_count,
             columns=tuple(columns),
             shards=tuple(shard.files for shard in shards),
+            next_number=self.numbers.next_number,
             deleted_rows=write_deleted_rows(self.storage, number, deleted),
         )
         return publish_successor(self.storage, self.manifest, changed, description)

@@ -3,7 +3,9 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from audience.counts import format_count
 from audience.errors import Problem, TableError
@@ -81,8 +83,8 @@ def tag_devices(
         }
         moving = [(shard, rows) for shard, rows in changing if shard.name not in retagged]
         new_shards = [
-            session.write_new_shard(_apply_tag_changes(table, column_of_tag, tags_to_add, tags_to_remove))
-            for table in _decode_in_chunks(moving, columns)
+            session.write_new_shard(_apply_tag_changes(table, column_of_tag, tags_to_add, tags_to_remove), numbers)
+            for table, numbers in _decode_in_chunks(moving, columns)
         ]
         changed = sum(len(rows) for _, rows in changing)
         operation = f"tag {', '.join([*(f'+{tag}' for tag in tags_to_add), *(f'-{tag}' for tag in tags_to_remove)])}"
@@ -224,17 +226,22 @@ def _changing_rows(
     return pl.DataFrame({"row": bitmaps.bitmap_to_rows(changing)})
 
 
-def _decode_in_chunks(matches: Iterable[ShardMatches], columns: Sequence[Column]) -> Iterator[DeviceTable]:
-    """Decode the matched devices, at most MAX_CHUNK_DEVICES at once unless one shard has more."""
-    tables, device_count, categories = list[DeviceTable](), 0, new_categories(columns)
-    for shard, rows in matches:
+def _decode_in_chunks(
+    matches: Iterable[ShardMatches], columns: Sequence[Column]
+) -> Iterator[tuple[DeviceTable, NDArray[np.uint32]]]:
+    """Decode the matched devices and their numbers, at most MAX_CHUNK_DEVICES at once unless one shard has more."""
+    tables, numbers, device_count = list[DeviceTable](), list[NDArray[np.uint32]](), 0
+    categories = new_categories(columns)
+    for shard, matched in matches:
+        rows = matched["row"].to_numpy()
         if tables and device_count + len(rows) > MAX_CHUNK_DEVICES:
-            yield concat_tables(tables, columns)
-            tables, device_count = [], 0
-        tables.append(decode_rows(shard, rows["row"].to_numpy(), columns, categories))
+            yield concat_tables(tables, columns), np.concatenate(numbers)
+            tables, numbers, device_count = [], [], 0
+        tables.append(decode_rows(shard, rows, columns, categories))
+        numbers.append(shard.device_numbers(rows))
         device_count += len(rows)
     if tables:
-        yield concat_tables(tables, columns)
+        yield concat_tables(tables, columns), np.concatenate(numbers)
 
 
 def _apply_tag_changes(

@@ -28,6 +28,7 @@ from audience.index.ingest.sources import Source
 from audience.index.ingest.table_opening import open_table
 from audience.index.schema.column_roles import ColumnRoles, require_unique_names
 from audience.index.schema.columns import KEY_COLUMN, Column
+from audience.index.storage.device_numbers import DeviceNumbers, NumberSequence
 from audience.index.storage.manifest import Manifest
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
@@ -136,7 +137,9 @@ def _write_devices(
             earlier = locate_ids(new_shards, [key_column.id_column], devices[key_column])
         matches = locate_ids(old_shards, [key_column.id_column], devices[key_column])
         changed += sum(len(rows) for _, rows in matches)
-        written = session.write_new_shard(_merge_devices(devices, key_column, [*matches, *earlier], columns))
+        known = [*matches, *earlier]
+        numbers = _assign_numbers(known, len(devices[key_column]), session.numbers)
+        written = session.write_new_shard(_merge_devices(devices, key_column, known, columns), numbers)
         new_shards = [*delete_rows(new_shards, earlier), written]
         old_shards = delete_rows(old_shards, matches)
     return old_shards, new_shards, changed
@@ -188,6 +191,16 @@ def _validate_key_column(chunk: DeviceTable, key_column: Column, first_row: int)
         rows = describe_rows(is_invalid, keys, first_row)
         if rows:
             raise TableError(Problem(code, f"column {key_column.name_in_table!r} holds {problem}: {rows}"))
+
+
+def _assign_numbers(known: Sequence[ShardMatches], device_count: int, unused: NumberSequence) -> DeviceNumbers:
+    """Return the numbers of devices in the order of `_merge_devices`: those of *known* ones, and then new ones."""
+    kept = [shard.device_numbers(rows["row"].to_numpy()) for shard, rows in known]
+    new_count = device_count - sum(map(len, kept))
+    first = unused.take(new_count)
+    if not kept:
+        return first
+    return np.concatenate([*kept, np.arange(first, first + new_count, dtype=np.uint32)])
 
 
 def _merge_devices(

@@ -14,7 +14,7 @@ from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import open_bad_row_log
 from audience.index.ingest.decode import reject_mixed_numbers
 from audience.index.ingest.duplicates import absorb_earlier_rows, find_key, iter_combined
-from audience.index.ingest.encode import DeviceTable, encode_shard
+from audience.index.ingest.encode import DeviceTable, count_rows, encode_shard
 from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, Duplicates, ReadOptions
 from audience.index.ingest.reader import SourceTable, wrap_polars_errors
 from audience.index.ingest.replacement import ReplacedIndex, describe_replacement, read_replaced_index
@@ -25,6 +25,7 @@ from audience.index.schema.column_roles import ColumnRoles
 from audience.index.schema.columns import Column
 from audience.index.storage import id_search, shard_writer
 from audience.index.storage.deleted_rows import write_deleted_rows
+from audience.index.storage.device_numbers import DeviceNumbers, NumberSequence
 from audience.index.storage.layout import MANIFEST_FILE, OWNED_NAMES, ShardFiles, shard_file
 from audience.index.storage.manifest import Manifest, publish_manifest, timestamp_now
 from audience.index.storage.published import LocalStorage, Storage
@@ -84,11 +85,11 @@ def _write_index(
     storage: Storage, table: SourceTable, replaced: ReplacedIndex, duplicates: Duplicates, progress: Progress
 ) -> None:
     """Write the shards of *table* and their manifest."""
-    chunks = table.iter_shard_tables(MAX_SHARD_DEVICES, progress)
+    chunks, numbers = table.iter_shard_tables(MAX_SHARD_DEVICES, progress), NumberSequence()
     if duplicates == "refuse":
-        shards = [Shard(storage, shard_files) for shard_files in write_shards(chunks, storage, 1)]
+        shards = [Shard(storage, shard_files) for shard_files in write_shards(chunks, storage, 1, numbers)]
     else:
-        shards = _write_combined_shards(chunks, storage, table, duplicates)
+        shards = _write_combined_shards(chunks, storage, table, duplicates, numbers)
     progress("checking ids", 0, 0)
     reject_duplicate_ids(shards, table, [column for column in table.columns if column.role == "id"])
     reject_shared_tags(shards, table.columns)
@@ -108,6 +109,7 @@ def _write_index(
         table.columns,
         files,
         timezone,
+        numbers.next_number,
         deleted,
         segments=replaced.segments,
         segment_files=replaced.segment_files,
@@ -118,7 +120,11 @@ def _write_index(
 
 
 def _write_combined_shards(
-    chunks: Iterable[tuple[int, DeviceTable]], storage: Storage, table: SourceTable, duplicates: Duplicates
+    chunks: Iterable[tuple[int, DeviceTable]],
+    storage: Storage,
+    table: SourceTable,
+    duplicates: Duplicates,
+    numbers: NumberSequence,
 ) -> list[Shard]:
     """Write shards with one device for each id; a device of an earlier shard is deleted there."""
     shards: list[Shard] = []
@@ -126,7 +132,8 @@ def _write_combined_shards(
     for number, chunk in enumerate(iter_combined(chunks, table, duplicates)):
         combined, shards, absorbed = absorb_earlier_rows(chunk, key, shards, duplicates)
         table.counts.duplicates += absorbed
-        shards.append(Shard(storage, write_shard(storage, f"{1:08}-{number:05}", combined)))
+        first_number = numbers.take(count_rows(combined))
+        shards.append(Shard(storage, write_shard(storage, f"{1:08}-{number:05}", combined, first_number)))
     return shards
 
 
@@ -143,9 +150,9 @@ def reject_too_many_devices(device_count: int) -> None:
 
 
 def write_shards(
-    chunks: Iterable[tuple[int, DeviceTable]], storage: Storage, snapshot_number: int
+    chunks: Iterable[tuple[int, DeviceTable]], storage: Storage, snapshot_number: int, numbers: NumberSequence
 ) -> Iterator[ShardFiles]:
-    """Write a shard of each of *chunks*.
+    """Write a shard of each of *chunks*, whose devices take the next *numbers*.
 
     Three steps overlap: while one chunk is read, the one before is encoded, and the one before that is synced to disk.
     """
@@ -155,20 +162,23 @@ def write_shards(
         for count, (_, table) in enumerate(chunks):
             if pending is not None:
                 committed.append(committer.submit(pending.result().commit))
-            pending = encoder.submit(_encode_and_write, storage, f"{snapshot_number:08}-{count:05}", table)
+            name, first_number = f"{snapshot_number:08}-{count:05}", numbers.take(count_rows(table))
+            pending = encoder.submit(_encode_and_write, storage, name, table, first_number)
         if pending is not None:
             committed.append(committer.submit(pending.result().commit))
         yield from (future.result() for future in committed)
 
 
-def _encode_and_write(storage: Storage, shard_name: str, table: DeviceTable) -> PendingShard:
-    shard = encode_shard(table)
-    return shard_writer.write_shard_files(storage, shard_name, shard.row_count, shard.attributes, shard.id_columns)
+def _encode_and_write(storage: Storage, shard_name: str, table: DeviceTable, numbers: DeviceNumbers) -> PendingShard:
+    shard = encode_shard(table, numbers)
+    return shard_writer.write_shard_files(
+        storage, shard_name, shard.row_count, shard.numbers, shard.attributes, shard.id_columns
+    )
 
 
-def write_shard(storage: Storage, shard_name: str, table: DeviceTable) -> ShardFiles:
-    """Write *table* as the shard *shard_name*."""
-    return _encode_and_write(storage, shard_name, table).commit()
+def write_shard(storage: Storage, shard_name: str, table: DeviceTable, numbers: DeviceNumbers) -> ShardFiles:
+    """Write *table* as the shard *shard_name*; *numbers* are those of its devices."""
+    return _encode_and_write(storage, shard_name, table, numbers).commit()
 
 
 def reject_duplicate_ids(

@@ -26,6 +26,7 @@ from audience.index.ingest.row_order import RowOrder, choose_row_order
 from audience.index.ingest.tag_order import TagColumn
 from audience.index.schema.columns import Column
 from audience.index.storage.bitmaps import BitMap, rows_to_bitmap
+from audience.index.storage.device_numbers import DeviceNumbers, reorder_numbers
 from audience.index.storage.id_column import EncodedIdColumn, reorder_ids
 from audience.index.storage.id_lookup import sorted_unique
 from audience.index.storage.layout import BitSlicing
@@ -41,16 +42,22 @@ MIN_ROWS_PER_RUN = 256  # a column whose runs are longer on average is encoded f
 
 @dataclass(frozen=True, slots=True)
 class EncodedShard:
-    """Ids in row order and bitmaps of a shard; both are computed while they are iterated."""
+    """Ids and numbers of devices in row order, and bitmaps of a shard; ids and bitmaps are computed while iterated."""
 
     row_count: int
+    numbers: DeviceNumbers
     id_columns: Iterator[EncodedIdColumn]
     attributes: Iterator[EncodedAttribute]
 
 
-def encode_shard(table: DeviceTable) -> EncodedShard:
-    """Return the encoding of *table*."""
-    row_count = len(next(iter(table.values())))
+def count_rows(table: DeviceTable) -> int:
+    """Return the number of devices of *table*."""
+    return len(next(iter(table.values())))
+
+
+def encode_shard(table: DeviceTable, numbers: DeviceNumbers) -> EncodedShard:
+    """Return the encoding of *table*; *numbers* are those of its devices."""
+    row_count = count_rows(table)
     attributes = {column: values for column, values in table.items() if not column.is_id}
     scaled_ints = {column: _try_scaled_ints(values) for column, values in attributes.items()}
     bit_sliced = {
@@ -66,7 +73,10 @@ def encode_shard(table: DeviceTable) -> EncodedShard:
     single_valued = {column: codes for column, codes in dictionaries.items() if column not in tags}
     order = choose_row_order(row_count, single_valued, tags)
     return EncodedShard(
-        row_count, _iter_id_columns(table, order), _iter_attributes(attributes, bit_sliced, dictionaries, order)
+        row_count,
+        reorder_numbers(numbers, order.old_of_new),
+        _iter_id_columns(table, order),
+        _iter_attributes(attributes, bit_sliced, dictionaries, order),
     )
 
 

@@ -15,7 +15,7 @@ from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import BadRowLog, InvalidRowsError
 from audience.index.ingest.cast import cast_column, describe_rows, has_zone, list_spellings, null_if_empty
 from audience.index.ingest.decode import CategoriesByColumn, concat_columns, new_categories, to_categorical
-from audience.index.ingest.encode import DeviceTable
+from audience.index.ingest.encode import DeviceTable, count_rows
 from audience.index.ingest.local_times import read_instants
 from audience.index.ingest.row_places import RowPlaces
 from audience.index.ingest.sources import SEEKABLE_FORMATS
@@ -103,7 +103,7 @@ class SourceTable:
         with wrap_polars_errors():
             for frame in self._iter_frames(max_rows):
                 table = self._read_frame(frame, first_row)
-                self.counts.rows += _count_rows(table)
+                self.counts.rows += count_rows(table)
                 yield first_row, table
                 first_row += len(frame)
 
@@ -113,7 +113,7 @@ class SourceTable:
         shard_start, categories = 0, dict[Column, pl.Categories]()
         for first_row, chunk in self.iter_chunks(-(-max_rows // CHUNKS_PER_SHARD)):
             progress("indexing devices", first_row, self.row_count)
-            if chunks and first_row + _count_rows(chunk) > shard_start + max_rows:
+            if chunks and first_row + count_rows(chunk) > shard_start + max_rows:
                 yield shard_start, _concat_chunks(chunks)
                 shard_start, chunks = first_row, []
             categories = categories if chunks else new_categories(chunk)
@@ -270,10 +270,6 @@ def _to_categoricals(chunk: DeviceTable, categories: CategoriesByColumn) -> Devi
     with ThreadPoolExecutor(2) as executor:
         codes = executor.map(to_categorical, strings.values(), map(categories.get, strings))
         return chunk | dict(zip(strings, codes, strict=True))
-
-
-def _count_rows(table: DeviceTable) -> int:
-    return len(next(iter(table.values())))
 
 
 def _concat_chunks(chunks: Sequence[DeviceTable]) -> DeviceTable:

@@ -17,6 +17,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 
+import numpy as np
+from numpy.typing import NDArray
+
 from audience.index.schema.columns import Role
 from audience.index.schema.value_types import SortedStrings, StringSequence, value_type_of
 from audience.index.storage.bitmaps import BitMap, RowSet, remove_rows_in_form
@@ -107,6 +110,25 @@ class JoinedShard(Shard):
             (rows & BitMap(range(start, stop))).shift(-start) if rows.range_cardinality(start, stop) else BitMap()
             for start, stop in ranges
         ]
+
+    def device_numbers(self, rows: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Return the numbers of the devices in *rows*, which rise."""
+        bounds = np.searchsorted(rows, [*self.offsets, self.row_count])
+        rows_of_parts = [
+            rows[start:stop] - np.uint32(offset)
+            for start, stop, offset in zip(bounds[:-1], bounds[1:], self.offsets, strict=True)
+        ]
+        return np.concatenate([part.device_numbers(own) for part, own in zip(self.parts, rows_of_parts, strict=True)])
+
+    def rows_of_numbers(self, numbers: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+        """Find the live rows of the devices with *numbers*, as `Shard.rows_of_numbers` does."""
+        rows = np.zeros(len(numbers), dtype=np.uint32)
+        is_present = np.zeros(len(numbers), dtype=np.bool_)
+        for part, offset in zip(self.parts, self.offsets, strict=True):
+            own_rows, is_own = part.rows_of_numbers(numbers)
+            rows[is_own] = own_rows + np.uint32(offset)
+            is_present |= is_own
+        return rows[is_present], is_present
 
     def is_evaluated_by_parts(self, expr: Expr) -> bool:
         """Return whether the rows of *expr*, which has no operands, are found in each part instead of here."""

@@ -8,7 +8,8 @@
 A shard holds up to some millions of devices in four files:
 
     NAME.tags.arrow           attribute, value, column, cardinality, bitmap: one row for each bitmap, values in order
-    NAME.ids.arrow            ids, one row for each device, in the order of the row numbers
+    NAME.ids.arrow            ids, one row for each device, in the order of the row numbers; and the numbers of the
+                              devices, unless they are consecutive
     NAME.lookup.arrow         for each id column a table of hashes
     NAME.checksums.arrow      the checksum of each block of the other three
 
@@ -30,6 +31,7 @@ OWNED_NAMES = frozenset(
 )
 TAGS, IDS, LOOKUP, CHECKSUMS = "tags", "ids", "lookup", "checksums"
 DATA_FILES = (TAGS, IDS, LOOKUP)
+NUMBER_COLUMN = "number"  # of the ids file; names of id columns have a colon
 VALUE_COLUMNS = ("attribute", "value", "column", "cardinality")  # of the tags file, beside the bitmaps
 
 
@@ -91,7 +93,8 @@ class ShardFiles:
     """Entry of a shard in a manifest: its name, its number of rows, and its files.
 
     `file_sizes` and `data_ranges` are by kind of file; a data range holds the large columns of the file, in bytes from
-    its start. `checksum` is that of the file of checksums.
+    its start. `checksum` is that of the file of checksums. If the numbers of the devices are consecutive,
+    `first_number` is that of the device in the first row; else it is None, and the file of ids has the numbers.
     """
 
     name: str
@@ -99,6 +102,7 @@ class ShardFiles:
     file_sizes: Mapping[str, int]
     data_ranges: Mapping[str, tuple[int, int]]
     checksum: str
+    first_number: int | None
 
     def file_name(self, kind: str) -> str:
         """Return the name of a file in the folder of the shards."""

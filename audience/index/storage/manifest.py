@@ -17,7 +17,7 @@ from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage.layout import MANIFEST_FILE, ShardFiles, history_file
 from audience.index.storage.published import Storage, VersionedBytes, damaged_error, wrap_os_errors
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class Manifest:
         columns: Columns of the table and their roles.
         shards: Files of the shards.
         timezone: IANA name of the time zone of days and of timestamps without a zone.
+        next_number: First number that no device had, in this snapshot or an earlier one.
         deleted_rows: File of the deleted rows, if there are any.
         segments: Text of the saved segments by name.
         segment_files: Lists of ids that the segments name, by the name of the segment.
@@ -69,6 +70,7 @@ class Manifest:
     columns: tuple[Column, ...]
     shards: tuple[ShardFiles, ...]
     timezone: str
+    next_number: int
     deleted_rows: DeletedRowsFile | None = None
     segments: Mapping[str, str] = field(default_factory=dict)
     segment_files: Mapping[str, tuple[IdListFile, ...]] = field(default_factory=dict)

@@ -83,8 +83,17 @@ def _delete_other_files(storage: Storage, folder: str, kept_names: set[str]) -> 
 
 
 def publish_successor(storage: Storage, previous: Manifest, manifest: Manifest, description: str) -> Manifest:
-    """Publish the content of *manifest* as the snapshot that follows *previous*, and let old snapshots expire."""
-    successor = replace(manifest, number=previous.number + 1, created=timestamp_now(), description=description)
+    """Publish the content of *manifest* as the snapshot that follows *previous*, and let old snapshots expire.
+
+    Numbers of devices that *previous* or an earlier snapshot has given are not given again.
+    """
+    successor = replace(
+        manifest,
+        number=previous.number + 1,
+        created=timestamp_now(),
+        description=description,
+        next_number=max(manifest.next_number, previous.next_number),
+    )
     published = publish_manifest(storage, successor, previous)
     expire_snapshots(storage, previous, published)
     return published

@@ -21,11 +21,13 @@ from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet
 from audience.index.storage.cache import RowSetCache
 from audience.index.storage.column_lookup import ColumnLookup, StoredIds
 from audience.index.storage.croaring import Words
+from audience.index.storage.device_numbers import NumberIndex
 from audience.index.storage.layout import (
     CHECKSUMS,
     DATA_FILES,
     IDS,
     LOOKUP,
+    NUMBER_COLUMN,
     TAGS,
     BitSlicing,
     IdColumnStats,
@@ -288,7 +290,7 @@ class Shard:
     @cached_property
     def id_columns(self) -> list[IdColumn]:
         """Return the id columns of the shard."""
-        return [IdColumn.from_stored_name(name) for name in self._id_table.column_names]
+        return [IdColumn.from_stored_name(name) for name in self._id_table.column_names if name != NUMBER_COLUMN]
 
     @cached_property
     def _id_stats(self) -> dict[str, IdColumnStats]:
@@ -355,6 +357,37 @@ class Shard:
     def is_json_safe(self, column: IdColumn) -> bool:
         """Return whether JSON writes all ids of a column without escapes."""
         return column.stored_name in self._id_stats and self._id_stats[column.stored_name].is_json_safe
+
+    def device_numbers(self, rows: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Return the numbers of the devices in *rows*, which rise."""
+        first = self.files.first_number
+        if first is not None:
+            return (rows + np.int64(first)).astype(np.uint32)
+        file, location = self._data_files[IDS], self._id_table.buffer_locations(NUMBER_COLUMN)[1]
+        assert location is not None
+        file.verify_rows(location[0], np.dtype(np.uint32).itemsize, rows)
+        return np.frombuffer(file.data, dtype=np.uint32, count=self.row_count, offset=location[0])[rows]
+
+    @cached_property
+    def _number_index(self) -> NumberIndex:
+        return NumberIndex.of(self.device_numbers(np.arange(self.row_count, dtype=np.uint32)))
+
+    def rows_of_numbers(self, numbers: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+        """Find the live rows of the devices with *numbers*.
+
+        Returns:
+            The rows of those that are present, in the order of *numbers*, and which of *numbers* these are.
+        """
+        first = self.files.first_number
+        if first is None:
+            rows, is_present = self._number_index.find(numbers)
+        else:
+            offsets = numbers - np.int64(first)
+            is_present = (offsets >= 0) & (offsets < self.row_count)
+            rows = offsets.astype(np.uint32)
+        if self.deleted:
+            is_present &= ~np.isin(rows, bitmaps.bitmap_to_rows(self.deleted))
+        return rows[is_present], is_present
 
     @cached_property
     def _lookup_table(self) -> ArrowTable:

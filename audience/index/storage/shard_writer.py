@@ -15,12 +15,14 @@ from audience.index.schema.columns import Role
 from audience.index.storage import arrow_file, bitmaps
 from audience.index.storage.arrow_file import ByteRange
 from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.device_numbers import DeviceNumbers, shorten_numbers
 from audience.index.storage.id_column import EncodedIdColumn
 from audience.index.storage.layout import (
     CHECKSUMS,
     DATA_FILES,
     IDS,
     LOOKUP,
+    NUMBER_COLUMN,
     TAGS,
     VALUE_COLUMNS,
     BitSlicing,
@@ -76,16 +78,17 @@ def write_shard_files(
     storage: Storage,
     shard_name: str,
     row_count: int,
+    numbers: DeviceNumbers,
     encoded_attributes: Iterable[EncodedAttribute],
     id_columns: Iterable[EncodedIdColumn],
 ) -> PendingShard:
-    """Write the files of a shard as drafts.
+    """Write the files of a shard as drafts; *numbers* are those of its devices.
 
     Attributes and id columns are taken from their iterators by two threads, so that bitmaps are encoded and written
     at the same time as ids.
     """
     return _write_files(
-        storage, shard_name, row_count, lambda file: _write_tags_file(file, encoded_attributes), id_columns
+        storage, shard_name, row_count, numbers, lambda file: _write_tags_file(file, encoded_attributes), id_columns
     )
 
 
@@ -93,8 +96,9 @@ def write_retagged_files(
     storage: Storage, shard_name: str, shard: Shard, tags: EncodedAttribute, id_columns: Iterable[EncodedIdColumn]
 ) -> PendingShard:
     """Write the files of *shard* with other bare *tags* as drafts; all other bitmaps are copied as they are stored."""
+    numbers = shard.device_numbers(np.arange(shard.row_count, dtype=np.uint32))
     return _write_files(
-        storage, shard_name, shard.row_count, lambda file: _write_retagged_file(file, shard, tags), id_columns
+        storage, shard_name, shard.row_count, numbers, lambda file: _write_retagged_file(file, shard, tags), id_columns
     )
 
 
@@ -102,20 +106,24 @@ def _write_files(
     storage: Storage,
     shard_name: str,
     row_count: int,
+    numbers: DeviceNumbers,
     write_tags: Callable[[Path], ByteRange],
     id_columns: Iterable[EncodedIdColumn],
 ) -> PendingShard:
     drafts = {
         kind: storage.draft_path(shard_file(shard_file_name(shard_name, kind))) for kind in (*DATA_FILES, CHECKSUMS)
     }
+    numbers = shorten_numbers(numbers)
+    first_number = numbers if isinstance(numbers, int) else None
     with ThreadPoolExecutor(1) as executor:
         tags_range = executor.submit(write_tags, drafts[TAGS])
         columns = list(id_columns)
-        data_ranges = {IDS: _write_ids_file(drafts[IDS], columns), LOOKUP: _write_lookup_file(drafts[LOOKUP], columns)}
+        ids_range = _write_ids_file(drafts[IDS], columns, numbers)
+        data_ranges = {IDS: ids_range, LOOKUP: _write_lookup_file(drafts[LOOKUP], columns)}
         data_ranges[TAGS] = tags_range.result()
     _write_checksum_file(drafts[CHECKSUMS], [drafts[kind] for kind in DATA_FILES])
     sizes, checksum = {kind: path.stat().st_size for kind, path in drafts.items()}, drafts[CHECKSUMS].read_bytes()
-    return PendingShard(storage, ShardFiles(shard_name, row_count, sizes, data_ranges, hash128(checksum)))
+    return PendingShard(storage, ShardFiles(shard_name, row_count, sizes, data_ranges, hash128(checksum), first_number))
 
 
 def _write_checksum_file(file: Path, data_files: Sequence[Path]) -> None:
@@ -190,9 +198,11 @@ def _build_value_rows(attribute: EncodedAttribute, values_without_bitmap: int) -
     return pl.DataFrame(dict(zip(VALUE_COLUMNS, columns, strict=True)), schema=VALUE_SCHEMA)
 
 
-def _write_ids_file(file: Path, id_columns: Sequence[EncodedIdColumn]) -> ByteRange:
+def _write_ids_file(file: Path, id_columns: Sequence[EncodedIdColumn], numbers: DeviceNumbers) -> ByteRange:
     columns = {encoded.column.stored_name: encoded.array for encoded in id_columns}
     metadata = orjson.dumps({name: asdict(_compute_id_stats(ids)) for name, ids in columns.items()})
+    if not isinstance(numbers, int):
+        columns[NUMBER_COLUMN] = arrow_file.from_numpy(numbers)
     return arrow_file.write_arrow_file(file, columns, columns, metadata)
 
 

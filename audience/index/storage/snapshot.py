@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
+import numpy as np
+
 from audience.errors import DamagedError, InvalidIndexError, Problem
 from audience.html_table import format_html_table
 from audience.index.schema.columns import IdColumn, Role
-from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.bitmaps import BitMap, bitmap_to_rows, full_bitmap, rows_to_bitmap
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES, RowSetCache
 from audience.index.storage.column_lookup import ColumnLookup
 from audience.index.storage.deleted_rows import map_deleted_rows, read_deleted_rows
@@ -17,7 +19,7 @@ from audience.index.storage.id_lists import map_id_list
 from audience.index.storage.joined_shard import JoinedShard, group_parts
 from audience.index.storage.layout import HISTORY_FOLDER, MANIFEST_FILE, ShardFiles, history_file
 from audience.index.storage.manifest import Manifest, load_current_manifest, read_manifest
-from audience.index.storage.published import Storage, open_storage
+from audience.index.storage.published import Storage, damaged_error, open_storage
 from audience.index.storage.saved_segments import SavedSegments
 from audience.index.storage.shard import Shard, ShardGroup
 from audience.language.ast import Expr
@@ -52,10 +54,9 @@ class Snapshot:
         self.row_tests: dict[int, tuple[Expr, dict[int, Callable[[int], bool]]]] = {}  # by identity, then by shard
         self.device_count = manifest.device_count
         deleted = read_deleted_rows(storage, manifest.deleted_rows)
-        reusable = {(shard.name, shard.files.checksum): shard for shard in (previous.shards if previous else ())}
+        reusable = {shard.name: shard for shard in (previous.shards if previous else ())}
         self.shards: tuple[Shard, ...] = tuple(
-            self._open_shard(files, deleted.get(files.name), reusable.get((files.name, files.checksum)))
-            for files in manifest.shards
+            self._open_shard(files, deleted.get(files.name), reusable.get(files.name)) for files in manifest.shards
         )
         group = ShardGroup(self.shards, threads)
         for shard in self.shards:
@@ -91,7 +92,7 @@ class Snapshot:
         return [by_name[shard.name] for shard in self.shards]
 
     def _open_shard(self, files: ShardFiles, deleted: BitMap | None, reusable: Shard | None) -> Shard:
-        if reusable is None:
+        if reusable is None or reusable.files != files:  # the index may have been built again
             shard = Shard(self.storage, files, deleted, self.cache)
         else:
             shard = reusable.with_deleted(deleted, self.cache)
@@ -176,7 +177,17 @@ class Snapshot:
             shard.verify()
         for file in self.manifest.id_lists().values():
             map_id_list(self.storage, file)
+        self._verify_numbers()
         return sorted([MANIFEST_FILE, *self.manifest.file_names()])
+
+    def _verify_numbers(self) -> None:
+        """Raise DamagedError if two devices have one number, or one has a number that was not given yet."""
+        given, numbers = full_bitmap(self.manifest.next_number), BitMap()
+        for shard in self.shards:
+            of_shard = rows_to_bitmap(np.sort(shard.device_numbers(bitmap_to_rows(shard.live_rows))))
+            if len(of_shard) < shard.device_count or numbers.intersect(of_shard) or not of_shard <= given:
+                raise damaged_error(self.storage.location, f", the numbers of devices of the shard {shard.name},")
+            numbers |= of_shard
 
 
 def open_snapshot(
