@@ -49,6 +49,11 @@ def commented_texts(draw):
     return "".join(parts), comments
 
 
+def test_name_that_begins_with_nul_is_no_file():
+    text = 'a < "\0" OR registration_id("\0\0b", @a)\n'
+    assert format_text(text) == text
+
+
 @given(commented_texts())
 def test_formatted_text_has_the_meaning_and_the_comments_of_the_text(written):
     text, comments = written

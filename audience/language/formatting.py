@@ -30,8 +30,7 @@ from audience.span import Span, display_width
 MAX_WIDTH = 100  # columns of a line
 INDENT = "  "
 SEGMENT_STARTS = frozenset(["_AND", "_OR", "_EXCEPT", "_LIMIT", "TOP"])
-FILE_MARK = "\0"  # before the name of a file of ids, while the text is parsed without reading it
-MARKED_FILE = re.compile(r'"\0((?:[^"\\]|\\.)*)"', re.DOTALL)
+FILE_MARK = "\0"  # before the name of a file of ids, while the text is parsed without reading it; or several
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +76,20 @@ def _tokenize(text: str) -> list[Token]:
 
 def _render_unread(text: str, tokens: Sequence[Token]) -> str:
     """Return the canonical text, in which the files of lists of ids stand as they do in *text*."""
+    mark = FILE_MARK * (text.count(FILE_MARK) + 1)  # more than any name of the text begins with
     marked, offsets, end = "", [(0, 0)], 0
     for token in _find_id_files(tokens):
         start = token.start_pos
         name = token[1:] if token[1:2] == '"' else f'"{token[1:]}"'
-        marked += f'{text[end:start]}"{FILE_MARK}{name[1:]}'
+        marked += f'{text[end:start]}"{mark}{name[1:]}'
         end = token.end_pos
         offsets.append((len(marked), end))
     try:
         canonical = render(parse(marked + text[end:]))
     except ExpressionError as error:
         raise ExpressionError(*(_move_span(problem, text, offsets) for problem in error.problems)) from None
-    return MARKED_FILE.sub(lambda match: f"@{quote_name(_unescape(match[1]))}", canonical)
+    marked_files = rf'"{mark}((?:[^"\\]|\\.)*)"'
+    return re.sub(marked_files, lambda match: f"@{quote_name(_unescape(match[1]))}", canonical, flags=re.DOTALL)
 
 
 def _find_id_files(tokens: Sequence[Token]) -> Iterator[Token]:
