@@ -37,6 +37,7 @@ from audience.language.ast import (
     AtomNode,
     Between,
     Compare,
+    Condition,
     Everyone,
     Except,
     Expr,
@@ -56,7 +57,6 @@ from audience.language.ast import (
 )
 
 RowBitmap: TypeAlias = bitmaps.BitMap
-ValueQuery: TypeAlias = Compare | Within | Between | Matches | Anniversary
 JUNCTIONS = And | Or | Except | Threshold
 ALL_ROWS = ~NO_ROWS
 MIN_CACHED_UNION_BYTES = 1 << 16  # unions of smaller bitmaps are computed again instead
@@ -200,7 +200,7 @@ def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:
     raise AssertionError(f"{expr!r} was not expanded")
 
 
-def _evaluate_values(expr: ValueQuery, shard: Shard) -> RowSet:
+def _evaluate_values(expr: Condition, shard: Shard) -> RowSet:
     """Return the rows with a value that *expr* asks for."""
     attribute = shard.attributes.get(expr.type)
     if attribute is None:
@@ -317,7 +317,7 @@ def _union_tags(expr: Or, terms: tuple[Expr, ...], shard: Shard) -> RowSet | Laz
     return union
 
 
-def _union_compared(expr: ValueQuery, shard: Shard) -> LazyUnion | None:
+def _union_compared(expr: Condition, shard: Shard) -> LazyUnion | None:
     """Return the union of the values that *expr* asks for, if they are several with bitmaps of their own."""
     if isinstance(shard, JoinedShard) and shard.is_evaluated_by_parts(expr):
         return None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from audience.index.query.attribute_rows import bit_slices, find_tag_ranks, query_ranges
-from audience.index.query.evaluate import ValueQuery, evaluate_in_shard
+from audience.index.query.evaluate import evaluate_in_shard
 from audience.index.query.sampling import find_positions
 from audience.index.schema.columns import select_existence_columns
 from audience.index.schema.value_types import RankRange
@@ -25,6 +25,7 @@ from audience.language.ast import (
     Anniversary,
     Between,
     Compare,
+    Condition,
     Everyone,
     Except,
     Expr,
@@ -131,7 +132,7 @@ def _test_tag(tag: Tag, shard: Shard) -> RowTest:
     return _reject if attribute is None else _test_ranks(attribute, [find_tag_ranks(tag, attribute, shard)], shard)
 
 
-def _test_values(query: ValueQuery, shard: Shard) -> RowTest:
+def _test_values(query: Condition, shard: Shard) -> RowTest:
     attribute = shard.attributes.get(query.type)
     if attribute is None:
         return _reject

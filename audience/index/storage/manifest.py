@@ -139,14 +139,14 @@ def load_current_manifest(storage: Storage, known: Manifest | None = None) -> Ma
             raise _missing_index_error(storage) from error
     if known is not None and content.etag == known.etag:
         return known
-    return _parse_manifest(storage, MANIFEST_FILE, content)
+    return parse_manifest(storage, MANIFEST_FILE, content)
 
 
 def read_manifest(storage: Storage, name: str) -> Manifest:
     """Return the manifest in the file *name*. Raises InvalidIndexError and DamagedError as `load_current_manifest`."""
     with wrap_os_errors(storage.path_of(name)):
         content = storage.read(name)
-    return _parse_manifest(storage, name, content)
+    return parse_manifest(storage, name, content)
 
 
 def _missing_index_error(storage: Storage) -> InvalidIndexError:
@@ -175,7 +175,8 @@ def _verified_body(data: bytes, path: str) -> dict[str, Any]:
     return body
 
 
-def _parse_manifest(storage: Storage, name: str, content: VersionedBytes) -> Manifest:
+def parse_manifest(storage: Storage, name: str, content: VersionedBytes) -> Manifest:
+    """Return the manifest in *content* of the file *name*. Raises as `load_current_manifest`."""
     body = _verified_body(content.data, storage.path_of(name))
     if body.pop("format") != FORMAT_VERSION:
         message = f"{storage.location} was written by another version; this one reads format {FORMAT_VERSION}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from audience.errors import InvalidIndexError
 from audience.index.storage.layout import HISTORY_FOLDER, SHARDS_FOLDER, history_file
-from audience.index.storage.manifest import Manifest, publish_manifest, read_manifest, timestamp_now
+from audience.index.storage.manifest import Manifest, parse_manifest, publish_manifest, timestamp_now
 from audience.index.storage.published import Storage
 
 MAX_KEPT_SNAPSHOTS = 64
@@ -50,7 +50,7 @@ def _select_affordable(storage: Storage, current: Manifest, numbers: Sequence[in
     needed, kept = current.file_names(), list[Manifest]()
     for number in reversed(numbers[-MAX_KEPT_SNAPSHOTS:]):
         content = storage.read(history_file(number))
-        manifest = read_manifest(storage, history_file(number))
+        manifest = parse_manifest(storage, history_file(number), content)
         more = _sizes_of(manifest, needed)
         budget -= sum(more.values()) + len(content.data)
         if budget < 0 and len(kept) >= MIN_KEPT_SNAPSHOTS:
