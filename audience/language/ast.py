@@ -37,6 +37,18 @@ from audience.language.atoms import (
     Within,
     bare,
 )
+from audience.language.event_atoms import (
+    AGGREGATE_FUNCTIONS,
+    AGGREGATE_OPS,
+    MOMENT_FUNCTIONS,
+    Aggregate,
+    AggregateFunction,
+    AggregateOp,
+    Did,
+    EventFilter,
+    EventMoment,
+    MomentFunction,
+)
 from audience.language.junctions import (
     MAX_DEPTH,
     THRESHOLD_OPS,
@@ -60,16 +72,22 @@ from audience.language.junctions import (
 )
 
 __all__ = [
+    "AGGREGATE_FUNCTIONS",
+    "AGGREGATE_OPS",
     "COMPARE_OPS",
     "ID_KINDS",
     "LOW_OPS",
     "MAX_DEPTH",
     "MAX_LIMIT",
     "MAX_WITHIN_DAYS",
+    "MOMENT_FUNCTIONS",
     "MONTH_DAY",
     "THRESHOLD_OPS",
     "TOO_DEEP",
     "TOP_ORDERS",
+    "Aggregate",
+    "AggregateFunction",
+    "AggregateOp",
     "And",
     "Anniversary",
     "Atom",
@@ -79,6 +97,10 @@ __all__ = [
     "Compare",
     "CompareOp",
     "Condition",
+    "Did",
+    "EventAtom",
+    "EventFilter",
+    "EventMoment",
     "Everyone",
     "Except",
     "Expr",
@@ -90,6 +112,7 @@ __all__ = [
     "Limit",
     "LowOp",
     "Matches",
+    "MomentFunction",
     "Nobody",
     "Not",
     "Or",
@@ -122,6 +145,8 @@ __all__ = [
     "with_terms",
 ]
 
+EventAtom: TypeAlias = Did | Aggregate | EventMoment  # of the events of devices
+
 Atom: TypeAlias = (
     Tag
     | Ids
@@ -138,6 +163,7 @@ Atom: TypeAlias = (
     | Split
     | Limit
     | Top
+    | EventAtom
 )
 
 
