@@ -195,9 +195,9 @@ def test_damaged_number_is_never_returned(tmp_path, monkeypatch):
 
 def test_index_of_the_format_without_numbers_is_refused(index, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(manifest, "FORMAT_VERSION", 4)
+        patch.setattr(manifest, "FORMAT_VERSION", 5)
         publish_manifest(index.snapshot.storage, replace(index.snapshot.manifest, number=2), index.snapshot.manifest)
-    with pytest.raises(InvalidIndexError, match=r"(?s)reads format 5.*build the index again"):
+    with pytest.raises(InvalidIndexError, match=r"(?s)reads format 6.*build the index again"):
         DeviceIndex.open(index.folder)
 
 

@@ -4,7 +4,7 @@ A device that changes is deleted from its row and written to a row of a new shar
 never change.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TypeAlias
@@ -26,7 +26,8 @@ from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap, RowNumbers
 from audience.index.storage.deleted_rows import write_deleted_rows
 from audience.index.storage.device_numbers import DeviceNumbers, NumberSequence
-from audience.index.storage.manifest import Manifest
+from audience.index.storage.events.event_log import EventLog
+from audience.index.storage.manifest import EventFile, EventRange, Manifest
 from audience.index.storage.published import Storage
 from audience.index.storage.retention import publish_successor
 from audience.index.storage.shard import Shard
@@ -61,6 +62,7 @@ class UpdateSession:
         storage: Storage of the index.
         manifest: Current manifest.
         shards: Its shards.
+        events: Its events.
         shard_names: Names for new shards.
         numbers: Numbers for new devices.
         progress: Progress callback.
@@ -69,6 +71,7 @@ class UpdateSession:
     storage: Storage
     manifest: Manifest
     shards: list[Shard]
+    events: EventLog
     shard_names: Iterator[str]
     numbers: NumberSequence
     progress: Progress
@@ -77,8 +80,8 @@ class UpdateSession:
     def start(cls, opened: Snapshot, manifest: Manifest, progress: Progress) -> "UpdateSession":
         """Open the snapshot of *manifest*, which the caller has locked; shards that *opened* has are shared with it."""
         names = (f"{manifest.number + 1:08}-{number:05}" for number in count())
-        shards = list(Snapshot(opened.storage, manifest, opened).shards)
-        return cls(opened.storage, manifest, shards, names, NumberSequence(manifest.next_number), progress)
+        current, numbers = Snapshot(opened.storage, manifest, opened), NumberSequence(manifest.next_number)
+        return cls(opened.storage, manifest, list(current.shards), current.events, names, numbers, progress)
 
     def write_new_shard(self, table: DeviceTable, numbers: DeviceNumbers) -> Shard:
         """Write the devices of *table* to a new shard; *numbers* are those of the devices."""
@@ -104,6 +107,13 @@ class UpdateSession:
             next_number=self.numbers.next_number,
             deleted_rows=write_deleted_rows(self.storage, number, deleted),
         )
+        return publish_successor(self.storage, self.manifest, changed, description)
+
+    def publish_events(
+        self, event_files: Iterable[EventFile], event_ranges: Mapping[str, EventRange], description: str
+    ) -> Manifest:
+        """Publish other events of the same devices as the next snapshot."""
+        changed = replace(self.manifest, event_files=tuple(event_files), event_ranges=event_ranges)
         return publish_successor(self.storage, self.manifest, changed, description)
 
     def publish_compacted(

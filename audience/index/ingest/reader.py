@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_, or_
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -25,6 +26,8 @@ from audience.index.storage.list_columns import element_type, flatten_lists, is_
 from audience.index.storage.polars_bridge import with_elements
 from audience.language.platforms import PLATFORM_TYPE, find_platform_renames
 from audience.progress import Progress
+
+RowCheck: TypeAlias = Callable[[DeviceTable, int], None]  # columns of some rows, and the number of the first row
 
 CHUNKS_PER_SHARD = 4  # a shard is read in so many chunks, to bound memory
 SPOILT_ID = "column {!r} holds ids as a spreadsheet writes large numbers, with digits lost"
@@ -66,6 +69,8 @@ class SourceTable:
         spoilt_ids: Patterns of ids that a spreadsheet has changed, by column.
         readings: What decided the roles of the columns.
         counts: What was counted so far.
+        row_checks: Checks of the columns of some rows; each raises InvalidRowsError for rows that do not fit. None is
+            `require_device_ids` alone.
     """
 
     lazy_frame: pl.LazyFrame
@@ -79,6 +84,7 @@ class SourceTable:
     spoilt_ids: Mapping[str, str] = field(default_factory=dict)
     readings: tuple[ColumnReading, ...] = ()
     counts: ReadingCounts = field(default_factory=ReadingCounts)
+    row_checks: tuple[RowCheck, ...] | None = None
 
     @property
     def reading(self) -> TableReading:
@@ -141,7 +147,8 @@ class SourceTable:
         for column in self.columns:
             table[column], invalid = self._read_column(frame[column.name_in_table], column, first_row)
             errors += invalid
-        errors += self._find_rows_without_id(table, first_row)
+        checks = (require_device_ids,) if self.row_checks is None else self.row_checks
+        errors += [error for check in checks if (error := self._check_rows(check, table, first_row)) is not None]
         if not errors:
             return table
         is_bad = reduce(or_, (error.mask for error in errors))
@@ -166,14 +173,15 @@ class SourceTable:
                 errors.append(error)
                 values = pl.select(pl.when(~error.mask).then(values)).to_series()
 
-    def _find_rows_without_id(self, table: DeviceTable, first_row: int) -> list[InvalidRowsError]:
+    def _check_rows(self, check: RowCheck, table: DeviceTable, first_row: int) -> InvalidRowsError | None:
+        """Return the error about rows that do not fit if these are left out; otherwise it is raised."""
         try:
-            require_device_ids(table, first_row)
+            check(table, first_row)
         except InvalidRowsError as error:
             if not self.log.is_rejecting:
                 raise error.with_places(self.places.describe, first_row) from None
-            return [error]
-        return []
+            return error
+        return None
 
     def _cast_column(self, values: pl.Series, column: Column, first_row: int) -> pl.Series:
         """Cast a column to its role; it is renamed first, because Polars might take its name for a pattern."""

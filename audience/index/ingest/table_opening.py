@@ -58,9 +58,16 @@ def open_table(
     with ExitStack() as stack:
         with wrap_polars_errors():
             scanned = stack.enter_context(scan_source(source, roles, options, log))
-            inspect = _inspect_text if scanned.text_files else _inspect_typed
-            table = inspect(scanned, roles, vendors, options, log)
+            table = inspect_columns(scanned, roles, vendors, options, log)
         yield table
+
+
+def inspect_columns(
+    scanned: ScannedSource, roles: ColumnRoles, vendors: Sequence[str], options: ReadOptions, log: BadRowLog
+) -> SourceTable:
+    """Return the table with a role for every column that is not ignored; all else is as for `open_table`."""
+    inspect = _inspect_text if scanned.text_files else _inspect_typed
+    return inspect(scanned, roles, vendors, options, log)
 
 
 def _inspect_typed(

@@ -17,7 +17,7 @@ from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage.layout import MANIFEST_FILE, ShardFiles, history_file
 from audience.index.storage.published import Storage, VersionedBytes, damaged_error, wrap_os_errors
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,46 @@ class IdListFile:
 
 
 @dataclass(frozen=True, slots=True)
+class EventFile:
+    """File of events.
+
+    Attributes:
+        name: Its name in the folder of the shards.
+        nbytes: Its size.
+        directory_start: Where its directory starts.
+        checksums_start: Where the checksums of all that is before them start, up to the end of the file.
+        checksum: Checksum of the checksums.
+        row_count: Number of its events.
+        first_day: Day of its first event, since 1970-01-01 in the zone of the index.
+        last_day: Day of its last event.
+    """
+
+    name: str
+    nbytes: int
+    directory_start: int
+    checksums_start: int
+    checksum: str
+    row_count: int
+    first_day: int
+    last_day: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventRange:
+    """Days of an event that are kept and covered, since 1970-01-01 in the zone of the index.
+
+    Attributes:
+        keep_days: Number of days that are kept, up to the last one that is covered; None for all.
+        first_day: First day that is kept; None for all.
+        covers_to: Day up to which all events are there, if that is after the last event.
+    """
+
+    keep_days: int | None = None
+    first_day: int | None = None
+    covers_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Content of a snapshot, and the operation that created it.
 
@@ -60,6 +100,8 @@ class Manifest:
         deleted_rows: File of the deleted rows, if there are any.
         segments: Text of the saved segments by name.
         segment_files: Lists of ids that the segments name, by the name of the segment.
+        event_files: Files of the events.
+        event_ranges: Days that are kept and covered of each event, by its name.
         etag: Identifies the published file; None before the manifest is published.
     """
 
@@ -74,6 +116,8 @@ class Manifest:
     deleted_rows: DeletedRowsFile | None = None
     segments: Mapping[str, str] = field(default_factory=dict)
     segment_files: Mapping[str, tuple[IdListFile, ...]] = field(default_factory=dict)
+    event_files: tuple[EventFile, ...] = ()
+    event_ranges: Mapping[str, EventRange] = field(default_factory=dict)
     etag: str | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -93,6 +137,7 @@ class Manifest:
         """Return the sizes of all files in the folder of the shards that the snapshot needs, by name."""
         sizes = {files.file_name(kind): nbytes for files in self.shards for kind, nbytes in files.file_sizes.items()}
         sizes |= {name: file.nbytes for name, file in self.id_lists().items()}
+        sizes |= {file.name: file.nbytes for file in self.event_files}
         return sizes | ({self.deleted_rows.name: self.deleted_rows.nbytes} if self.deleted_rows else {})
 
     @property
@@ -187,8 +232,11 @@ def parse_manifest(storage: Storage, name: str, content: VersionedBytes) -> Mani
     segment_files = {
         name: tuple(IdListFile(**fields) for fields in files) for name, files in body.get("segment_files", {}).items()
     }
+    event_files = tuple(EventFile(**fields) for fields in body["event_files"])
+    event_ranges = {event: EventRange(**fields) for event, fields in body["event_ranges"].items()}
     parsed = {"shards": shards, "columns": columns, "deleted_rows": deleted_rows, "segment_files": segment_files}
-    return Manifest(**{**body, **parsed, "etag": content.etag})
+    events = {"event_files": event_files, "event_ranges": event_ranges}
+    return Manifest(**{**body, **parsed, **events, "etag": content.etag})
 
 
 def _parse_shard_files(fields: dict[str, Any]) -> ShardFiles:

@@ -15,6 +15,7 @@ from audience.index.storage.bitmaps import BitMap, bitmap_to_rows, full_bitmap, 
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES, RowSetCache
 from audience.index.storage.column_lookup import ColumnLookup
 from audience.index.storage.deleted_rows import map_deleted_rows, read_deleted_rows
+from audience.index.storage.events.event_log import EventLog
 from audience.index.storage.id_lists import map_id_list
 from audience.index.storage.joined_shard import JoinedShard, group_parts
 from audience.index.storage.layout import HISTORY_FOLDER, MANIFEST_FILE, ShardFiles, history_file
@@ -62,6 +63,7 @@ class Snapshot:
         for shard in self.shards:
             shard.group = group
         self.evaluated_shards = self._join_deltas(previous)
+        self.events: EventLog = EventLog(storage, manifest, previous.events if previous else None)
 
     def _join_deltas(self, previous: "Snapshot | None") -> tuple[Shard, ...]:
         """Return the shards that questions are evaluated in: deltas are joined with the smallest other shard."""
@@ -166,17 +168,22 @@ class Snapshot:
         for shard in self.shards:
             shard.verify()
             yield from shard.iter_files()
+        for file in self.events.files:
+            file.verify()
+            yield file.entry.name, file.data
         if self.manifest.deleted_rows:
             yield self.manifest.deleted_rows.name, map_deleted_rows(self.storage, self.manifest.deleted_rows)
-        for name, file in self.manifest.id_lists().items():
-            yield name, map_id_list(self.storage, file)
+        for name, id_list in self.manifest.id_lists().items():
+            yield name, map_id_list(self.storage, id_list)
 
     def verify(self) -> list[str]:
         """Verify every file and return their names. Raises DamagedError for the first damaged one."""
         for shard in self.shards:
             shard.verify()
-        for file in self.manifest.id_lists().values():
-            map_id_list(self.storage, file)
+        for id_list in self.manifest.id_lists().values():
+            map_id_list(self.storage, id_list)
+        for file in self.events.files:
+            file.verify()
         self._verify_numbers()
         return sorted([MANIFEST_FILE, *self.manifest.file_names()])
 

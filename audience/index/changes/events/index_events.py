@@ -1,0 +1,87 @@
+"""Events of an index: methods that add, list and forget them."""
+
+from collections.abc import Iterable
+from typing import Unpack
+
+from audience.argument_types import check_methods
+from audience.index.changes.events.adding import EventsResult, add_events
+from audience.index.changes.index_changes import IndexChanges
+from audience.index.ingest.events.event_table import EventColumns
+from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
+from audience.index.ingest.sources import Source
+from audience.progress import Progress, ignore_progress
+from audience.vendors import vendor_names
+
+
+@check_methods()
+class IndexEvents(IndexChanges):
+    """Methods of an index that concern the events of its devices."""
+
+    def add_events(
+        self,
+        source: Source,
+        event: str | None = None,
+        *,
+        event_column: str | None = None,
+        id_column: str | None = None,
+        at_column: str | None = None,
+        typed: Iterable[str] = (),
+        numbers: Iterable[str] = (),
+        dates: Iterable[str] = (),
+        ignore: Iterable[str] = (),
+        wait: float = 0,
+        progress: Progress = ignore_progress,
+        **reading: Unpack[ReadArguments],
+    ) -> EventsResult:
+        """Add the events of a table, as a new snapshot, and move to it.
+
+        A column gets its role from its name and type unless an argument sets it. Every other column is a property.
+
+        Args:
+            source: Table with one row for each event, as for `build`.
+            event: Name of all events of the table; None if a column has their names.
+            event_column: Column of the names, by default `event`, `event_name` or `name`.
+            id_column: Column of the ids of devices, by default one that is called as an id column of the index.
+            at_column: Column of the moments, by default `at`, `time` or `timestamp`, or the only one that holds
+                moments. Those without a zone are in the zone of the index.
+            typed: Columns that are text.
+            numbers: Columns of numbers.
+            dates: Columns of days.
+            ignore: Columns to leave out.
+            wait: Seconds to wait for another writer.
+            progress: Progress callback.
+            reading: Options for reading files, as for `build`.
+
+        Raises:
+            TableError: The table is invalid, or lacks a column.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> from datetime import datetime
+        >>> from audience import DeviceIndex
+        >>> index = DeviceIndex.build(polars.DataFrame({"token": ["t1", "t2"]}), tempfile.mkdtemp() + "/devices.index")
+        >>> table = polars.DataFrame({"token": ["t1", "t1"], "at": [datetime(2026, 11, 1), datetime(2026, 11, 3)]})
+        >>> index.add_events(table, "purchase").added
+        2
+        """
+        columns = EventColumns(
+            event=event,
+            event_column=event_column,
+            id=id_column,
+            at=at_column,
+            strings=tuple(typed),
+            numbers=tuple(numbers),
+            dates=tuple(dates),
+            ignore=tuple(ignore),
+        )
+        result = add_events(
+            self.snapshot,
+            source,
+            columns,
+            vendor_names(),
+            options=parse_read_arguments(reading, self.folder),
+            wait=wait,
+            progress=progress,
+        )
+        self.refresh()
+        return result

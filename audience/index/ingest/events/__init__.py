@@ -1,0 +1,1 @@
+"""Tables of events: their columns, their devices, and their encoding in segments."""

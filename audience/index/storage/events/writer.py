@@ -1,0 +1,198 @@
+"""Write a file of events: it is published whole, or not at all."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import IO, Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from audience._fs.checksums import hash128
+from audience.index.storage.bitmaps import BitMap, rows_to_bitmap, serialize_bitmap
+from audience.index.storage.events.event_file import (
+    ALIGNMENT,
+    EventBatch,
+    EventDirectory,
+    Section,
+    StoredProperty,
+    StoredSegment,
+)
+from audience.index.storage.events.segment import code_type
+from audience.index.storage.events.stored_values import Integers, StoredValues
+from audience.index.storage.layout import shard_file
+from audience.index.storage.manifest import EventFile
+from audience.index.storage.published import Storage
+from audience.index.storage.verified_file import hash_file_blocks
+
+UNITS = (1_000_000, 1_000, 1)  # microseconds of a unit in which instants may be stored, the largest first
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyRows:
+    """Values of a property, and for each row the code of its value: its rank + 1, or 0 without a value."""
+
+    values: StoredValues
+    codes: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EventRows:
+    """Events of one name, ordered by day, device number and instant.
+
+    Attributes:
+        event: Name of the events.
+        days: Day of each event, since 1970-01-01 in the zone of the index.
+        numbers: Number of the device of each event.
+        instants: Instant of each event, in microseconds since 1970 in UTC.
+        properties: Properties by name.
+        batches: Numbers of the batches of the file that the events are of.
+        batch_codes: Number of the batch of each event, if some of them can be removed again.
+    """
+
+    event: str
+    days: NDArray[np.int32]
+    numbers: NDArray[np.uint32]
+    instants: Integers
+    properties: Mapping[str, PropertyRows] = field(default_factory=dict)
+    batches: tuple[int, ...] = (0,)
+    batch_codes: NDArray[Any] | None = None
+
+
+def write_event_file(
+    storage: Storage, name: str, rows_by_event: Iterable[EventRows], batches: Sequence[EventBatch]
+) -> EventFile:
+    """Write events of several names, at least one of each, to a new file, and publish it.
+
+    Args:
+        storage: Storage of the index.
+        name: Name of the file in the folder of the shards.
+        rows_by_event: Events of each name; they are taken one after the other.
+        batches: Batches of the file.
+    """
+    draft = storage.draft_path(shard_file(name))
+    segments, first_days, last_days = list[StoredSegment](), list[int](), list[int]()
+    with draft.open("wb") as file:
+        sections = _SectionWriter(file)
+        for rows in rows_by_event:
+            segments.append(_write_segment(sections, rows, len(batches)))
+            first_days.append(int(rows.days[0]))
+            last_days.append(int(rows.days[-1]))
+        directory = orjson.dumps(asdict(EventDirectory(tuple(batches), tuple(segments))))
+        directory_start, _ = sections.write(np.frombuffer(directory, dtype=np.uint8))
+    checksums = hash_file_blocks(draft).tobytes()
+    with draft.open("ab") as file:
+        file.write(checksums)
+    checksums_start = directory_start + len(directory)
+    storage.publish_draft(shard_file(name))
+    return EventFile(
+        name,
+        checksums_start + len(checksums),
+        directory_start,
+        checksums_start,
+        hash128(checksums),
+        sum(segment.row_count for segment in segments),
+        min(first_days),
+        max(last_days),
+    )
+
+
+class _SectionWriter:
+    """Writer of the sections of a file."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+        self._position = 0
+
+    def write(self, array: NDArray[Any]) -> Section:
+        """Write an array from the next aligned position on."""
+        return self.write_parts([np.ascontiguousarray(array).data.cast("B")] if len(array) else [])
+
+    def write_parts(self, parts: Iterable[bytes | memoryview]) -> Section:
+        """Write *parts*, one after the other, from the next aligned position on."""
+        padding = -self._position % ALIGNMENT
+        self._file.write(bytes(padding))
+        start = self._position = self._position + padding
+        for part in parts:
+            self._file.write(part)
+            self._position += len(part)
+        return start, self._position - start
+
+
+def _write_segment(sections: _SectionWriter, rows: EventRows, batch_count: int) -> StoredSegment:
+    day_starts = np.flatnonzero(np.diff(rows.days, prepend=rows.days[0] - 1))
+    row_starts = np.append(day_starts, len(rows.days))
+    unit, first_instant = _choose_unit(rows.instants)
+    written = {
+        "days": sections.write(rows.days[day_starts]),
+        "row_starts": sections.write(row_starts.astype(np.int64)),
+        **_write_bitmaps(sections, rows.numbers, row_starts),
+        "numbers": sections.write(rows.numbers),
+        "instants": sections.write(_count_units(rows.instants, unit, first_instant)),
+    }
+    if rows.batch_codes is not None:
+        written["batch_codes"] = sections.write(rows.batch_codes.astype(code_type(batch_count)))
+    properties = tuple(_write_property(sections, name, rows.properties[name]) for name in sorted(rows.properties))
+    return StoredSegment(rows.event, len(rows.days), rows.batches, unit, first_instant, written, properties)
+
+
+def _choose_unit(instants: Integers) -> tuple[int, int]:
+    """Return the unit and the first instant of stored instants; the unit is 0 if these are the instants themselves."""
+    first, last = int(instants.min()), int(instants.max())
+    for unit in UNITS:
+        if (last - first) // unit < 2**32 and not ((instants - first) % unit).any():
+            return unit, first
+    return 0, 0
+
+
+def _count_units(instants: Integers, unit: int, first_instant: int) -> NDArray[Any]:
+    return instants if unit == 0 else ((instants - first_instant) // unit).astype(np.uint32)
+
+
+def _write_bitmaps(
+    sections: _SectionWriter, numbers: NDArray[np.uint32], row_starts: NDArray[np.int64]
+) -> dict[str, Section]:
+    """Write the devices of each day, and the digits of their numbers of events."""
+    sizes, first_bitmaps = [0], [0]
+
+    def iter_serialized() -> Iterator[bytes]:
+        for start, stop in zip(row_starts[:-1].tolist(), row_starts[1:].tolist(), strict=True):
+            for bitmap in build_day_bitmaps(numbers[start:stop]):
+                data = serialize_bitmap(bitmap)
+                sizes.append(len(data))
+                yield data
+            first_bitmaps.append(len(sizes) - 1)
+
+    return {
+        "bitmaps": sections.write_parts(iter_serialized()),
+        "bitmap_starts": sections.write(np.cumsum(sizes, dtype=np.int64)),
+        "day_bitmaps": sections.write(np.array(first_bitmaps, dtype=np.int32)),
+    }
+
+
+def build_day_bitmaps(numbers: NDArray[np.uint32]) -> list[BitMap]:
+    """Return the devices of a day, and the binary digits of the number of events of each of them, less 1.
+
+    Args:
+        numbers: Number of the device of each event, in rising order.
+
+    >>> build_day_bitmaps(np.array([3, 5, 5, 5], dtype=np.uint32))
+    [BitMap([3, 5]), BitMap([]), BitMap([5])]
+    """
+    starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] + np.uint32(1)))
+    devices = numbers[starts]
+    more = np.diff(starts, append=len(numbers)) - 1
+    digits = [rows_to_bitmap(devices[(more >> digit & 1) != 0]) for digit in range(int(more.max()).bit_length())]
+    return [rows_to_bitmap(devices), *digits]
+
+
+def _write_property(sections: _SectionWriter, name: str, rows: PropertyRows) -> StoredProperty:
+    values = rows.values
+    written = {"codes": sections.write(rows.codes.astype(code_type(len(values)), copy=False))}
+    if values.integers is not None:
+        written["integers"] = sections.write(values.integers)
+    else:
+        assert values.offsets is not None and values.text is not None
+        written |= {"offsets": sections.write(values.offsets), "text": sections.write(values.text)}
+    scale = None if values.integers is None else values.scale
+    return StoredProperty(name, values.role, len(values), scale, written)
