@@ -50,7 +50,7 @@ ROOMS = (
     ),
     *("planning", "requests", "delivery", "testing", "sandbox", "cli"),
 )
-INDEX_ROOMS = ("schema", "storage", "ingest", "query", "changes", "device_index")
+INDEX_ROOMS = ("schema", "storage", "records", "ingest", "query", "changes", "device_index")
 # A plan writes its own requests: `Plan.requests` imports what batches them when it is called.
 LATE = {("planning/plans.py", f"audience.requests.batching{name}") for name in ("", ".batch_audience")}
 VENDOR_ROOMS = {name.removesuffix(".py").split("/")[1] for name in MODULES if name.startswith("vendors/")} - {

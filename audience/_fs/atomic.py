@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile, mkdtemp
 
@@ -107,8 +108,10 @@ def write_new_file(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def atomic_new_file(path: Path) -> Iterator[Path]:
+def atomic_new_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
     """Yield a temporary file that becomes *path* on success and is removed on an error.
+
+    Its permissions are *mode*, without those that the umask takes away.
 
     Raises:
         OutputError: *path* exists or cannot be written.
@@ -120,7 +123,7 @@ def atomic_new_file(path: Path) -> Iterator[Path]:
             temp_file = Path(file.name)
         try:
             yield temp_file
-            temp_file.chmod(0o666 & ~_read_umask())
+            temp_file.chmod(mode & ~_read_umask())
             fsync_path(temp_file)
             path.hardlink_to(temp_file)  # unlike a rename, this never replaces a file
             fsync_path(path.absolute().parent)
@@ -186,10 +189,18 @@ def _exchange_folders(first: Path, second: Path) -> bool:
     return bool(rename(AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE) == 0)
 
 
-def atomic_write(path: Path, data: bytes | memoryview) -> None:
-    """Write *data* to *path*, replacing it atomically. Readers see the old or the new content, never a mixture."""
+def atomic_write(path: Path, data: bytes | memoryview, mode: int = 0o666) -> None:
+    """Write *data* to *path*, replacing it atomically. Readers see the old or the new content, never a mixture.
+
+    Args:
+        path: File to write.
+        data: Its content.
+        mode: Permissions of the file, without those that the umask takes away.
+    """
     temp_file = temp_path(path)
-    with temp_file.open("wb") as file:
+    with suppress(FileNotFoundError):
+        temp_file.unlink()  # one that an interrupted process has left may have other permissions
+    with open(temp_file, "wb", opener=partial(os.open, mode=mode)) as file:
         file.write(data)
     commit_file(temp_file, path)
 

@@ -22,6 +22,7 @@ from audience.index.query.device_set import DeviceSet, has_foreign_ids
 from audience.index.query.explain import ExplainLine, explain_expr
 from audience.index.query.questions import bind_segments, read_question
 from audience.index.query.unmatched import find_unmatched
+from audience.index.records.record_files import verify_record_files
 from audience.index.schema.column_roles import ColumnRoles, join_id_columns
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES
 from audience.index.storage.published import open_storage
@@ -374,4 +375,4 @@ class DeviceIndex(IndexEvents):
         Raises:
             DamagedError: A file is missing or not what was written; the error names the first one.
         """
-        return self.snapshot.verify()
+        return [*self.snapshot.verify(), *verify_record_files(self.snapshot.storage)]

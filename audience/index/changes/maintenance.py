@@ -7,6 +7,7 @@ from audience._fs.atomic import atomic_folder
 from audience.errors import InvalidIndexError, Problem
 from audience.index.changes.compaction import plan_full_compaction, select_fragmented_groups
 from audience.index.changes.session import UpdateResult, UpdateSession
+from audience.index.records.record_files import copy_record_files
 from audience.index.storage.layout import OWNED_NAMES, history_file, shard_file
 from audience.index.storage.manifest import (
     load_current_manifest,
@@ -59,7 +60,7 @@ def restore_snapshot(storage: Storage, number: int, wait: float) -> int:
 
 
 def backup_snapshot(storage: Storage, destination: Path) -> int:
-    """Copy the current snapshot to the new folder *destination*. Return the number of the snapshot.
+    """Copy the current snapshot and the records to the new folder *destination*. Return the number of the snapshot.
 
     Other processes may change the index at the same time.
 
@@ -73,6 +74,7 @@ def backup_snapshot(storage: Storage, destination: Path) -> int:
         for name, data in snapshot.iter_files():
             copy.put(shard_file(name), data)
         publish_manifest(copy, snapshot.manifest, None)
+        copy_record_files(storage, copy)
     return snapshot.manifest.number
 
 

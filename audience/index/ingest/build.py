@@ -21,6 +21,7 @@ from audience.index.ingest.replacement import ReplacedIndex, describe_replacemen
 from audience.index.ingest.sources import Source, exact_column
 from audience.index.ingest.table_opening import open_table
 from audience.index.ingest.table_reading import TableReading
+from audience.index.records.record_files import copy_record_files
 from audience.index.schema.column_roles import ColumnRoles
 from audience.index.schema.columns import Column
 from audience.index.storage import id_search, shard_writer
@@ -73,10 +74,13 @@ def build_index(
         open_bad_row_log(options.rejects_file) as log,
     ):
         replaced = read_replaced_index(path) if replace else ReplacedIndex()
+        storage = LocalStorage.create(draft)
+        if replace:  # even if the index cannot be read: nobody else knows what was recorded
+            copy_record_files(LocalStorage(path), storage)
         timezone = options.timezone or replaced.timezone
         with open_table(source, roles, vendors, with_fields(options, timezone=timezone), log) as table:
             reject_too_many_devices(table.row_count)
-            _write_index(LocalStorage.create(draft), table, replaced, options.duplicates, progress)
+            _write_index(storage, table, replaced, options.duplicates, progress)
             log.commit()
             return with_fields(table.reading, is_default_timezone=timezone is None)
 

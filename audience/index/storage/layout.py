@@ -3,6 +3,7 @@
     manifest.json             the current snapshot
     history/00000007.json     every kept snapshot, including the current one
     shards/                   files of the shards, which never change
+    records/                  files outside snapshots, which hold ids and only the owner may read
     writer.lock               held by the process that changes the index; writer.json describes it
 
 A shard holds up to some millions of devices in four files:
@@ -25,9 +26,18 @@ from audience._fs.atomic import temp_path
 from audience.index.schema.columns import Role
 
 MANIFEST_FILE, HISTORY_FOLDER, SHARDS_FOLDER = "manifest.json", "history", "shards"
+RECORDS_FOLDER = "records"
 LOCK_FILE, LOCK_HOLDER_FILE = "writer.lock", "writer.json"
 OWNED_NAMES = frozenset(
-    {MANIFEST_FILE, HISTORY_FOLDER, SHARDS_FOLDER, LOCK_FILE, LOCK_HOLDER_FILE, temp_path(Path(MANIFEST_FILE)).name}
+    {
+        MANIFEST_FILE,
+        HISTORY_FOLDER,
+        SHARDS_FOLDER,
+        RECORDS_FOLDER,
+        LOCK_FILE,
+        LOCK_HOLDER_FILE,
+        temp_path(Path(MANIFEST_FILE)).name,
+    }
 )
 TAGS, IDS, LOOKUP, CHECKSUMS = "tags", "ids", "lookup", "checksums"
 DATA_FILES = (TAGS, IDS, LOOKUP)
@@ -38,6 +48,11 @@ VALUE_COLUMNS = ("attribute", "value", "column", "cardinality")  # of the tags f
 def history_file(number: int) -> str:
     """Return the name of the manifest of snapshot *number*."""
     return f"{HISTORY_FOLDER}/{number:08}.json"
+
+
+def record_file(name: str) -> str:
+    """Return the name of a file in the folder of the records."""
+    return f"{RECORDS_FOLDER}/{name}"
 
 
 def shard_file(name: str) -> str:

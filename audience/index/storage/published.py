@@ -16,8 +16,16 @@ from audience._fs.checksums import hash128
 from audience._fs.locks import try_lock
 from audience.errors import DamagedError, InvalidIndexError, LockedError, Problem
 from audience.index.storage import arrow_file
-from audience.index.storage.layout import HISTORY_FOLDER, LOCK_FILE, LOCK_HOLDER_FILE, MANIFEST_FILE, SHARDS_FOLDER
+from audience.index.storage.layout import (
+    HISTORY_FOLDER,
+    LOCK_FILE,
+    LOCK_HOLDER_FILE,
+    MANIFEST_FILE,
+    RECORDS_FOLDER,
+    SHARDS_FOLDER,
+)
 
+PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE = 0o600, 0o700
 RESTORE_HINT = "restore a copy, or build the index again"
 
 
@@ -184,8 +192,15 @@ class LocalStorage:
         return sorted(path.name for path in (self.folder / folder).iterdir())
 
     def put(self, name: str, data: bytes | memoryview) -> None:
-        """Write a file under a temporary name and rename it."""
-        atomic_write(self.folder / name, data)
+        """Write a file under a temporary name and rename it. Only the owner may read files of the folder of records."""
+        path = self.folder / name
+        if path.parent.name != RECORDS_FOLDER:
+            atomic_write(path, data)
+            return
+        if not path.parent.is_dir():
+            path.parent.mkdir(mode=PRIVATE_FOLDER_MODE)
+            fsync_path(self.folder)
+        atomic_write(path, data, PRIVATE_FILE_MODE)
 
     def swap(self, name: str, data: bytes, expected: str | None) -> str:
         """Replace a file by rename. The caller has the lock, so nobody replaces it after the comparison."""

@@ -1,0 +1,1 @@
+"""Records: what an index keeps by id, outside its snapshots."""
