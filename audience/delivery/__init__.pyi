@@ -1,5 +1,8 @@
 """Public names of the package; `__init__.py` imports each on first use."""
 
+from .deliveries import (
+    load_deliveries as load_deliveries,
+)
 from .ledger.status import (
     FailedBatch as FailedBatch,
 )

@@ -100,7 +100,7 @@ def resume_all(
     Runs that `send_all` prepared and could not create are created first. Raises DeliveryError before anything is
     written if a run is a copy; *moved* is the user's word that the whole folder was moved.
     """
-    for run_folder in _require_created_folders(folder):
+    for run_folder in require_created_folders(folder):
         runs.require_original(run_folder, moved=moved)
     vendors = {run_folder: _read_vendor(run_folder) for run_folder in run_folders(folder)}
     credentials = {run_folder: credentials_for(vendor) for run_folder, vendor in vendors.items()}
@@ -128,7 +128,7 @@ def _is_missing(run_folder: Path) -> bool:
 
 def load_all_statuses(folder: Path) -> dict[str, Status]:
     """Return the statuses of all runs of *folder* by vendor; raise DeliveryError if it has none."""
-    return {_read_vendor(run_folder).name: runs.status(run_folder) for run_folder in _require_created_folders(folder)}
+    return {_read_vendor(run_folder).name: runs.status(run_folder) for run_folder in require_created_folders(folder)}
 
 
 def read_questions(folder: Path) -> dict[str, dict[str, str | None]]:
@@ -138,14 +138,14 @@ def read_questions(folder: Path) -> dict[str, dict[str, str | None]]:
 
 def all_copy_warnings(folder: Path) -> list[Problem]:
     """Return a warning for each run of *folder* that is a copy; raise DeliveryError if it has none."""
-    return [problem for run_folder in _require_created_folders(folder) for problem in runs.copy_warnings(run_folder)]
+    return [problem for run_folder in require_created_folders(folder) for problem in runs.copy_warnings(run_folder)]
 
 
 def cancel_all(folder: Path) -> dict[str, Status]:
     """Cancel all runs of *folder*; raise DeliveryError if it has none, or if the original of a copy still exists."""
-    for run_folder in _require_created_folders(folder):
+    for run_folder in require_created_folders(folder):
         runs.reject_copy(run_folder)
-    return {_read_vendor(run_folder).name: runs.cancel(run_folder) for run_folder in _require_created_folders(folder)}
+    return {_read_vendor(run_folder).name: runs.cancel(run_folder) for run_folder in require_created_folders(folder)}
 
 
 def _read_vendor(run_folder: Path) -> Vendor:
@@ -180,7 +180,8 @@ def _prepare_as_checked(folder: Path, run_folder: Path, credentials: Credentials
     return prepared
 
 
-def _require_created_folders(folder: Path) -> list[Path]:
+def require_created_folders(folder: Path) -> list[Path]:
+    """Return the folders of the runs of *folder* that were created; raise DeliveryError if there is none."""
     created = [run_folder for run_folder in run_folders(folder) if has_run(run_folder)]
     if not created:
         raise DeliveryError(Problem("no-run", f"{folder}: no run was started here", hint="run `audience send`"))

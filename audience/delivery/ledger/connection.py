@@ -22,6 +22,7 @@ SCHEMA_VERSION = 3
 SCHEMA_PATH = Path(__file__).with_name("schema.sql")
 QUERIES_PATH = Path(__file__).with_name("queries.sql")
 MAX_LOCK_WAIT_SECONDS = 60  # for the transaction of another process, if no `on_busy` reports the wait
+ROWS_PER_FETCH = 1_000
 BUSY_TIMEOUT_SECONDS = 3  # until the wait is reported
 WRITE_ERRORS = {"SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE"}
 
@@ -106,6 +107,27 @@ class Ledger:
         """Run the statement *name* of `queries.sql` and return its rows."""
         with _wrap_sqlite_errors(self.path):
             return self._connection.execute(QUERIES[name], values).fetchall()
+
+    def iterate(self, name: str, **values: Any) -> Iterator[Any]:
+        """Run the statement *name* of `queries.sql` and yield its rows, which are not all in memory."""
+        with _wrap_sqlite_errors(self.path):
+            cursor = self._connection.execute(QUERIES[name], values)
+        while True:
+            with _wrap_sqlite_errors(self.path):
+                rows = cursor.fetchmany(ROWS_PER_FETCH)
+            if not rows:
+                return
+            yield from rows
+
+    @contextmanager
+    def read_transaction(self) -> Iterator[None]:
+        """Run the body so that all of its statements read one state, whatever other processes write."""
+        with _wrap_sqlite_errors(self.path):
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -199,3 +199,29 @@ WHERE state IN ('rejected', 'in_doubt') ORDER BY number LIMIT :limit;
 SELECT
     (SELECT native_count + id_count FROM run),
     (SELECT coalesce(sum(coalesce(stop - first, 1)), 0) FROM batch WHERE state IN ('todo', 'sent'));
+
+-- Deliveries. ---------------------------------------------------------------------------------------------------------
+
+-- A call without a reply may have been delivered. A batch that the vendor has taken nothing of has no moment.
+-- name: list_id_outcomes
+SELECT
+    number, first, stop,
+    CASE state WHEN 'accepted' THEN 'delivered' WHEN 'todo' THEN 'not-sent' WHEN 'rejected' THEN 'rejected'
+        ELSE 'in-doubt' END,
+    CASE WHEN state <> 'todo' THEN coalesce(sent_at, settled_at) END,
+    message_id,
+    CASE WHEN state <> 'accepted' THEN json_extract(problem, '$.code') END
+FROM leaf_batch WHERE first IS NOT NULL ORDER BY first;
+
+-- name: list_invalid_id_outcomes
+SELECT position, code, batch, coalesce(sent_at, settled_at)
+FROM invalid_id JOIN batch ON batch.number = invalid_id.batch ORDER BY position;
+
+-- name: list_native_outcomes
+SELECT
+    native, number,
+    CASE state WHEN 'accepted' THEN 'delivered' WHEN 'todo' THEN 'not-sent' WHEN 'rejected' THEN 'rejected'
+        ELSE 'in-doubt' END,
+    CASE WHEN state <> 'todo' THEN coalesce(sent_at, settled_at) END,
+    message_id
+FROM batch WHERE native IS NOT NULL ORDER BY native;
