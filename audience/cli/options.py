@@ -49,6 +49,16 @@ VendorHasOption = Annotated[
         help="Types of tags that the vendor has although the catalog does not say so, or `all`.",
     ),
 ]
+CapOption = Annotated[
+    list[str] | None,
+    Option(
+        "--cap", metavar="EXPR", help="Leave out devices that do not fit, besides the index's policies. Repeatable."
+    ),
+]
+WithoutPolicyOption = Annotated[
+    list[str] | None,
+    Option("--without-policy", metavar="NAME", help="Do not apply this policy of the index. Repeatable."),
+]
 OutOption = Annotated[Path, Option("-o", "--out", metavar="DIR", help="New folder to write.")]
 ReplaceOption = Annotated[bool, Option("--replace", help="Replace the folder if nothing was sent from it.")]
 WaitOption = Annotated[

@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from audience.cli.declarations import Option
-from audience.cli.options import CatalogOption, QuestionOptions, VendorHasOption, load_optional_catalog
+from audience.cli.options import (
+    CapOption,
+    CatalogOption,
+    QuestionOptions,
+    VendorHasOption,
+    WithoutPolicyOption,
+    load_optional_catalog,
+)
 from audience.language.as_of import AsOf, AsOfArguments
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.planner import MAX_REQUESTS
@@ -18,6 +25,13 @@ class PlanArguments(AsOfArguments):
     max_requests: int
     strict: bool
     vendor_has: VendorHas
+
+
+class IndexPlanArguments(PlanArguments):
+    """Keyword arguments for `plan` and `plan_campaign` with an index."""
+
+    caps: list[str]
+    without_policies: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +56,16 @@ class PlanOptions(QuestionOptions):
             "vendor_has": parse_vendor_has(self.vendor_has),
             **asked.to_arguments(),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPlanOptions(PlanOptions):
+    """Options of plans with an index, whose policies apply."""
+
+    cap: CapOption = None
+    without_policy: WithoutPolicyOption = None
+
+    def to_index_arguments(self, asked: AsOf) -> IndexPlanArguments:
+        """Return the keyword arguments for a plan with an index that is *asked* then and there; read the catalog."""
+        policies = {"caps": self.cap or [], "without_policies": self.without_policy or []}
+        return {**self.to_arguments(asked), **policies}  # type: ignore[typeddict-item]

@@ -80,6 +80,14 @@ COMMAND_GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "apply": "segment_apply:run_segment_apply",
         },
     ),
+    "policy": (
+        "Set caps and suppression lists, which apply to all that is sent to an index's devices.",
+        {
+            "set": "policy:run_policy_set",
+            "list": "policy:run_policy_list",
+            "drop": "policy:run_policy_drop",
+        },
+    ),
     "catalog": (
         "Map attributes to the names that vendors use for them.",
         {"check": "catalog:run_catalog_check", "init": "catalog:run_catalog_init"},

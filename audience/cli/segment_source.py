@@ -35,9 +35,23 @@ def read_segment(expr: str | None, file: str | None, column: str | None, columns
                 Problem("bad-option", "--column needs --ids FILE", hint="name the column in the expression")
             )
         return parse(expr or "")
-    is_table = file.lower().endswith(tuple(FORMAT_BY_SUFFIX))
-    ids = tuple(collect_ids([], [file], column if is_table else None, columns).to_list())
+    ids = tuple(read_id_list(file, column, columns))
     if not ids:
         raise TableError(Problem("no-ids", f"{file} contains no ids", hint="write one id a line"))
     id_file = IdFile(file, hash128(Path(file).read_bytes()), ids, is_list=True)
     return Ids(column or "registration_id", ids, (id_file,))
+
+
+def read_id_list(file: str, column: str | None, columns: Sequence[Column]) -> list[str]:
+    """Return the ids of a text file, or of a column of a table, each once.
+
+    Args:
+        file: Text file with one id a line, or a table.
+        column: Id column that the ids are of, by which a table has them.
+        columns: Columns of the index.
+
+    Raises:
+        TableError: The file cannot be read.
+    """
+    is_table = file.lower().endswith(tuple(FORMAT_BY_SUFFIX))
+    return collect_ids([], [file], column if is_table else None, columns).to_list()

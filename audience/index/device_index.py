@@ -11,6 +11,7 @@ from audience.argument_types import check_methods
 from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.changes.events.index_events import IndexEvents
+from audience.index.changes.index_policies import IndexPolicies
 from audience.index.ingest.build import build_index
 from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
 from audience.index.ingest.sources import Source
@@ -36,7 +37,7 @@ from audience.vendors import vendor_names
 
 
 @check_methods(skip=("count", "resolve"))
-class DeviceIndex(IndexEvents):
+class DeviceIndex(IndexEvents, IndexPolicies):
     """Roaring bitmaps over a table of devices, in one folder.
 
     Text is accepted wherever an expression is. Queries are answered from the snapshot that was current when the index

@@ -40,6 +40,8 @@ from audience.planning.id_columns import describe_known_calls, refuse_id_columns
 from audience.planning.index_values import is_refused, list_index_assumptions, write_out_index_values
 from audience.planning.plans import SENT_IN_SEQUENCE, TWO_SOURCES, Plan, PlanRequest
 from audience.planning.platform_requests import PlatformAttribute, find_platform_attribute, find_platform_cover
+from audience.planning.policies import choose_policies
+from audience.planning.policy_plans import plan_under_policies
 from audience.planning.undocumented_nots import assume_undocumented_nots, refuse_undocumented_nots
 from audience.planning.verification import find_assumed_facts, find_contradiction, verify_plan
 from audience.planning.version_comparisons import refuse_version_comparisons
@@ -75,11 +77,14 @@ def plan(
     payload: Any = None,
     as_of: datetime | str | None = None,
     timezone: str | None = None,
+    caps: Iterable[Expr | str] = (),
+    without_policies: Iterable[str] = (),
 ) -> Plan:
     """Plan the requests with which *vendor* reaches the devices of *expr*.
 
     With an *index*, a native request names only tags that the vendor has: those that *catalog* declares there, and
-    those of the types in *vendor_has*. Without an index, the vendor is assumed to have the tags.
+    those of the types in *vendor_has*. Without an index, the vendor is assumed to have the tags. If policies of the
+    index or *caps* apply, everything is sent by ids.
 
     Args:
         expr: Audience, as an expression or text.
@@ -94,10 +99,12 @@ def plan(
         payload: Payload of *id_vendor* that *expr* was read from. It goes back to that vendor with its own operators.
         as_of: Moment of the question, to which days and hours are relative. None is now.
         timezone: Name of the time zone whose days are meant. None is that of *index*, or UTC.
+        caps: What a device must fit besides the policies of *index*.
+        without_policies: Names of policies of *index* that do not apply.
 
     Raises:
-        ExpressionError: The moment or the time zone is invalid.
-        PlanError: The vendor is unknown or read-only, or *vendor_has* has an unknown type.
+        ExpressionError: The moment or the time zone is invalid, or the index cannot answer a policy.
+        PlanError: The vendor is unknown or read-only, *vendor_has* has an unknown type, or there is no such policy.
 
     >>> plan("a AND NOT b", "engagelab").native
     ({'to': {'tag': ['a'], 'tag_not': ['b']}},)
@@ -167,8 +174,9 @@ def plan(
         as_of=asked,
         index_types=index_types,
     )
+    choice = choose_policies(index, caps, without_policies)
     try:
-        planned = _build_plan(request)
+        planned = plan_under_policies(request, choice) if choice.policies else _build_plan(request)
     except ComplexityError as error:
         planned = request.plan_by_ids(error.problems)
     planned = _expand_id_references(planned, catalog, asked)
@@ -179,6 +187,7 @@ def plan(
         assumptions=(*planned.assumptions, *foreign_meanings),
         as_of=asked,
         written=None if written is expr else written,
+        without_policies=choice.overridden,
     )
 
 

@@ -7,14 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from audience.algebra.constraints import AttributeConstraints, merge_constraints
+from audience.counts import format_count
 from audience.errors import PlanError, Problem
 from audience.html_table import format_html_table
 from audience.language.as_of import AsOf, AsOfArguments
-from audience.language.ast import Expr
+from audience.language.ast import Expr, Nobody
 from audience.language.id_files import require_unchanged_files
 from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.platform_requests import PlatformAttribute
+from audience.planning.policies import AppliedPolicy
 from audience.planning.vouching import Vouched
 from audience.vendors.spec import Payload, Restated, Vendor
 
@@ -49,6 +51,10 @@ class Plan:
         index: Index in which ids are looked up.
         as_of: Moment and time zone of the question.
         written: Audience before its relative times were bound; None if it has none.
+        policies: Policies that apply, with the number of devices that each takes out. Under them, `by_ids` has the
+            devices that fit.
+        removed: Number of devices of the audience that the policies take out together.
+        without_policies: Names of the policies of the index that were overridden.
     """
 
     vendor: str
@@ -63,11 +69,19 @@ class Plan:
     index: "DeviceIndex | None" = field(default=None, repr=False, compare=False)
     as_of: AsOf | None = field(default=None, compare=False)
     written: Expr | None = None
+    policies: tuple[AppliedPolicy, ...] = ()
+    removed: int = 0
+    without_policies: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         rows: list[tuple[str, object]] = [("vendor", self.vendor), ("audience", render(self.written or self.expr))]
         if self.written is not None:
             rows += [("as of", str(self.as_of)), ("bound", render(self.expr))]
+        rows += [
+            (f"policy {policy.name}", f"{policy.policy}; takes out {format_count(policy.removed, 'device')}")
+            for policy in self.policies
+        ]
+        rows += [("without policy", name) for name in self.without_policies]
         rows += [("native request", json.dumps(payload, ensure_ascii=False)) for payload in self.native]
         rows.append(("by ids", "none" if self.by_ids is None else render(self.by_ids)))
         rows += [("reason", reason.message) for reason in self.reasons]
@@ -75,13 +89,20 @@ class Plan:
         return format_html_table("Plan", rows)
 
     @property
+    def target(self) -> Expr:
+        """Devices that the plan reaches: the audience, without those that policies take out."""
+        if not self.policies:
+            return self.expr
+        return Nobody() if self.by_ids is None else self.by_ids
+
+    @property
     def question(self) -> AsOfArguments:
         """Keyword arguments with which an index answers as of the moment of the plan."""
         return {} if self.as_of is None else self.as_of.to_arguments()
 
     def asked_as(self, other: "Plan") -> "Plan":
-        """Return this plan with the moment of *other*, and its audience as it was written."""
-        return replace(self, as_of=other.as_of, written=other.written)
+        """Return this plan with the moment of *other*, its audience as it was written, and what it overrides."""
+        return replace(self, as_of=other.as_of, written=other.written, without_policies=other.without_policies)
 
     def requests(self, index: "DeviceIndex | None" = None) -> Iterator[Payload]:
         """Return the targeting objects of all requests, as they are sent: first native ones, then lists of ids.

@@ -10,7 +10,7 @@ A native request reaches all matching devices that the vendor knows, also those 
 used only if one vendor reaches all devices and all others get nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from datetime import datetime
@@ -36,6 +36,13 @@ from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.planner import MAX_REQUESTS, default_timezone, plan
 from audience.planning.plans import Plan
+from audience.planning.policies import (
+    UNDER_POLICY,
+    AppliedPolicy,
+    RestrictedAudience,
+    choose_policies,
+    restrict_audience,
+)
 from audience.planning.vouching import VendorHas, resolve_vendor_has
 from audience.progress import Progress, ignore_progress
 from audience.requests.batching import Batches, choose_among, select_deliverable_devices
@@ -67,6 +74,10 @@ class Campaign:
         expr: Audience, with segments expanded and relative times bound.
         written: Audience before its relative times were bound.
         as_of: Moment and time zone of the question.
+        devices: Number of devices, without those that policies take out.
+        policies: Policies that apply, with the number of devices that each takes out.
+        removed: Number of devices of the audience that the policies take out together.
+        without_policies: Names of the policies of the index that were overridden.
     """
 
     expr: Expr
@@ -76,6 +87,9 @@ class Campaign:
     unreachable_count: int
     shares: tuple[VendorShare, ...]
     unreachable_devices: DeviceSet
+    policies: tuple[AppliedPolicy, ...] = ()
+    removed: int = 0
+    without_policies: tuple[str, ...] = ()
 
 
 def plan_campaign(
@@ -89,6 +103,8 @@ def plan_campaign(
     vendor_has: VendorHas = None,
     as_of: datetime | str | None = None,
     timezone: str | None = None,
+    caps: Iterable[Expr | str] = (),
+    without_policies: Iterable[str] = (),
 ) -> Campaign:
     """Divide the devices that match *expr* among *vendors*, each to the first that can reach it.
 
@@ -102,6 +118,8 @@ def plan_campaign(
         vendor_has: Types of tags that the vendors have, or "all", as in `plan`.
         as_of: Moment of the question, as in `plan`.
         timezone: Name of the time zone whose days are meant, as in `plan`.
+        caps: What a device must fit besides the policies of the index, as in `plan`.
+        without_policies: Names of policies of the index that do not apply.
 
     Raises:
         PlanError: A vendor is listed twice, or the index has no ids of it.
@@ -111,7 +129,9 @@ def plan_campaign(
     expr = bind(written, asked.moment, asked.zone)
     _validate_vendors(vendors, index)
     resolve_vendor_has(vendor_has, expr, [*index.snapshot.roles, *(() if catalog is None else catalog.attributes)])
-    devices = unassigned = _find_devices(expr, vendors, partial(index.resolve, **asked.to_arguments()))
+    choice = choose_policies(index, caps, without_policies)
+    restricted = restrict_audience(expr, choice, index, asked)
+    devices = unassigned = _find_devices(restricted.expr, vendors, partial(index.resolve, **asked.to_arguments()))
     assignments: list[tuple[str, int, DeviceSet]] = []
     for vendor in vendors:
         reachable = select_deliverable_devices(devices, get_vendor(vendor))
@@ -119,7 +139,8 @@ def plan_campaign(
         assignments.append((vendor, len(reachable), assigned))
         unassigned = unassigned - assigned
     plan_for = None
-    if any(len(assigned) == len(devices) for _, _, assigned in assignments):  # one vendor reaches all of them
+    if not choice.policies and any(len(assigned) == len(devices) for _, _, assigned in assignments):
+        # one vendor reaches all of them
         plan_for = partial(
             plan,
             expr,
@@ -128,19 +149,39 @@ def plan_campaign(
             max_requests=max_requests,
             strict=strict,
             vendor_has=vendor_has,
+            without_policies=choice.overridden,
             **asked.to_arguments(),
         )
     shares = tuple(
         VendorShare(vendor, reach, len(assigned), *_plan_vendor_share(expr, vendor, assigned, index, plan_for))
         for vendor, reach, assigned in assignments
     )
+    if choice.policies:
+        shares = tuple(_restrict_share(share, restricted) for share in shares)
     shares = tuple(
         replace_fields(
-            share, plan=replace_fields(share.plan, as_of=asked, written=None if written is expr else written)
+            share,
+            plan=replace_fields(
+                share.plan,
+                as_of=asked,
+                written=None if written is expr else written,
+                without_policies=choice.overridden,
+            ),
         )
         for share in shares
     )
-    return Campaign(expr, written, asked, len(devices), len(unassigned), shares, unassigned)
+    return Campaign(
+        expr,
+        written,
+        asked,
+        len(devices),
+        len(unassigned),
+        shares,
+        unassigned,
+        restricted.policies,
+        restricted.removed,
+        choice.overridden,
+    )
 
 
 def write_campaign(
@@ -188,6 +229,9 @@ def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
         "as_of": campaign.as_of.local_time.isoformat(timespec="seconds"),
         "timezone": campaign.as_of.zone.key,
         "id_files": id_files_json(campaign.expr),
+        "policies": [policy.to_json() for policy in campaign.policies],
+        "without_policies": list(campaign.without_policies),
+        "removed": campaign.removed,
         "devices": campaign.devices,
         "unreachable": campaign.unreachable_count,
         "vendors": shares,
@@ -247,6 +291,14 @@ def _plan_vendor_share(
     if planned.native:  # its native requests and its ids would overlap
         planned = Plan(vendor, expr, (), expr, (), index=index)
     return planned, batches
+
+
+def _restrict_share(share: VendorShare, restricted: RestrictedAudience) -> VendorShare:
+    """Return the share of a campaign under policies: by ids, of the devices that fit."""
+    planned = replace_fields(share.plan, policies=restricted.policies, removed=restricted.removed)
+    if share.assigned:
+        planned = replace_fields(planned, by_ids=restricted.expr, reasons=(UNDER_POLICY,))
+    return replace_fields(share, plan=planned)
 
 
 def _validate_vendors(vendors: Sequence[str], index: DeviceIndex) -> None:

@@ -22,9 +22,11 @@ from audience._fs.atomic import atomic_folder, fsync_path
 from audience._fs.checksums import new_hasher
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
+from audience.index.records.policies import policies_digest
 from audience.language.id_files import id_files_json
 from audience.language.printer import render
 from audience.planning.plans import Plan
+from audience.planning.policies import render_with_ids
 from audience.progress import Progress, ignore_progress
 from audience.requests.batching import Batches, batch_audience
 from audience.requests.json_bodies import BodyBlock, make_body_block
@@ -49,6 +51,12 @@ class EmitResult:
         id_count: Devices that are listed by id.
         skipped_count: Devices without a deliverable id.
         id_files: Path, digest and number of ids of each file that the expression names.
+        index: Path of the index, whose policies are checked again before the requests are sent.
+        removed: Devices that the policies took out together.
+        policies: Policies that applied, each with the devices that it took out.
+        caps: Those of them that no index keeps, as expressions.
+        without_policies: Names of the policies of the index that were overridden.
+        policies_digest: Digest of the policies of the index; empty if it had none.
     """
 
     vendor: str
@@ -65,6 +73,12 @@ class EmitResult:
     assumptions: tuple[Problem, ...]
     files: tuple[dict[str, Any], ...]
     id_files: tuple[dict[str, Any], ...] = ()
+    index: str | None = None
+    removed: int = 0
+    policies: tuple[dict[str, Any], ...] = ()
+    caps: tuple[str, ...] = ()
+    without_policies: tuple[str, ...] = ()
+    policies_digest: str = ""
 
 
 def write_requests(
@@ -80,7 +94,8 @@ def write_requests(
     Raises:
         OutputError: The folder exists or cannot be written. Nothing is left there.
     """
-    device_count = index.count(plan.expr, **plan.question)
+    plan = replace_fields(plan, index=index)
+    device_count = index.count(plan.target, **plan.question)
     if device_count == 0:  # an empty audience needs no requests, native ones neither
         plan = replace_fields(plan, native=(), by_ids=None)
     batches = None
@@ -110,6 +125,12 @@ def write_plan(plan: Plan, batches: Batches | None, device_count: int, folder: P
         assumptions=plan.assumptions,
         files=tuple(files),
         id_files=tuple(id_files_json(plan.expr)),
+        index=None if plan.index is None else plan.index.snapshot.location,
+        removed=plan.removed,
+        policies=tuple(policy.to_json() for policy in plan.policies),
+        caps=tuple(render_with_ids(each.policy.fitting) for each in plan.policies if not each.is_standing),
+        without_policies=plan.without_policies,
+        policies_digest="" if plan.index is None else policies_digest(plan.index.snapshot.storage),
     )
     (folder / MANIFEST_FILE).write_bytes(orjson.dumps(build_manifest(result), option=orjson.OPT_INDENT_2))
     return result

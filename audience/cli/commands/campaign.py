@@ -12,8 +12,9 @@ from audience.cli.options import (
 )
 from audience.cli.output.delivery import format_campaign
 from audience.cli.output.expressions import print_question
+from audience.cli.output.plans import print_policies
 from audience.cli.output.writer import Output
-from audience.cli.plan_options import PlanOptions
+from audience.cli.plan_options import IndexPlanOptions
 from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
@@ -32,20 +33,21 @@ def run_campaign(
         Option("--vendors", metavar="V,W,…", help="Vendors in order; a device goes to the first that can reach it."),
     ],
     out: OutOption,
-    options: PlanOptions,
+    options: IndexPlanOptions,
     replace: ReplaceOption = False,
 ) -> None:
     """Divide an audience among vendors, each device once, and write a request folder for each vendor."""
     device_index, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
     names = [name.strip() for name in vendors.split(",") if name.strip()]
     asked = options.read(device_index.snapshot.timezone)
-    campaign = plan_campaign(audience, names, device_index, **options.to_arguments(asked))
+    campaign = plan_campaign(audience, names, device_index, **options.to_index_arguments(asked))
     with output.show_progress() as progress:
         write_campaign(campaign, out, replace=replace, progress=progress)
     output.print_warnings(
         [*device_index.find_unmatched(audience, **asked.to_arguments()), *_unsendable_warnings(campaign)]
     )
     output.print_assumptions(dict.fromkeys(each for share in campaign.shares for each in share.plan.assumptions))
+    print_policies(campaign.policies, campaign.without_policies, output)
     if options.matter_for(audience, device_index.snapshot):
         print_question(campaign.expr, asked, output)
     total = f"{out}: {format_count(campaign.devices, 'device')} in the audience"

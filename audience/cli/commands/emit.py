@@ -11,9 +11,9 @@ from audience.cli.options import (
     VendorOption,
 )
 from audience.cli.output.expressions import print_question
-from audience.cli.output.plans import merge_missing_names
+from audience.cli.output.plans import merge_missing_names, print_policies
 from audience.cli.output.writer import NOTHING_TO_SEND, Output
-from audience.cli.plan_options import PlanOptions
+from audience.cli.plan_options import IndexPlanOptions
 from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
@@ -34,13 +34,13 @@ def run_emit(
         bool,
         Option("--by-ids", help="Send ids even where native requests are possible."),
     ] = False,
-    options: PlanOptions,
+    options: IndexPlanOptions,
     replace: ReplaceOption = False,
 ) -> None:
     """Write the targeting part of each request to a folder, as NDJSON with at most 1,000 ids a line."""
     device_index, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
     asked = options.read(device_index.snapshot.timezone)
-    plan = make_plan(audience, vendor, device_index, **options.to_arguments(asked))
+    plan = make_plan(audience, vendor, device_index, **options.to_index_arguments(asked))
     if by_ids and plan.native:
         reason = Problem("by-ids", "requested with --by-ids")
         plan = Plan(plan.vendor, plan.expr, (), plan.expr, (reason,), index=device_index).asked_as(plan)
@@ -49,6 +49,7 @@ def run_emit(
     reasons = result.reasons if output.as_json else merge_missing_names(result.reasons, plan.vendor)
     output.print_warnings([*device_index.find_unmatched(audience, **asked.to_arguments()), *reasons])
     output.print_assumptions(plan.assumptions)
+    print_policies(plan.policies, plan.without_policies, output)
     if options.matter_for(audience, device_index.snapshot):
         print_question(plan.expr, asked, output)
     output.print_result(build_manifest(result), f"{out}: {_summarize(result)}")

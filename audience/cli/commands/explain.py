@@ -13,13 +13,14 @@ from audience.cli.options import (
 )
 from audience.cli.output.expressions import format_question, question_json
 from audience.cli.output.index import format_counts
-from audience.cli.output.plans import format_plan_summary, plan_json
+from audience.cli.output.plans import format_plan_summary, format_policies, plan_json, policies_json
 from audience.cli.output.vendors import format_plan_overview
 from audience.cli.output.writer import Output
 from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse
 from audience.planning.planner import plan as make_plan
 from audience.planning.plans import Plan
+from audience.planning.policies import choose_policies, restrict_audience
 from audience.planning.vouching import parse_vendor_has
 from audience.vendors import vendor_names
 
@@ -34,11 +35,17 @@ def run_explain(
         Option("--vendor", metavar="VENDOR", help="Show the requests of this vendor, or why there are none."),
     ] = None,
     vendors: Annotated[bool, Option("--vendors", help="Compare all vendors.")] = False,
+    policies: Annotated[
+        bool, Option("--policies", help="Show what each policy of the index takes out when this is sent.")
+    ] = False,
     catalog: CatalogOption = None,
     vendor_has: VendorHasOption = None,
     question: QuestionOptions,
 ) -> None:
-    """Show how many devices match each part of an expression, and how vendors can express it."""
+    """Show how many devices match each part of an expression, and how vendors can express it.
+
+    Policies of the index change no count; they apply to plans.
+    """
     device_index, audience = DeviceIndex.open(index, threads=question.threads), parse(expr)
     asked = question.read(device_index.snapshot.timezone)
     when = asked.to_arguments()
@@ -46,7 +53,18 @@ def run_explain(
     known_catalog = load_optional_catalog(catalog)
     vouched_types = parse_vendor_has(vendor_has)
     names = vendor_names(can="emit") if vendors else [vendor] if vendor else []
-    plans = [make_plan(audience, name, device_index, known_catalog, vendor_has=vouched_types, **when) for name in names]
+    plans = [
+        make_plan(
+            audience,
+            name,
+            device_index,
+            known_catalog,
+            vendor_has=vouched_types,
+            without_policies=list(device_index.policies),  # what the vendor can express, whatever may be sent
+            **when,
+        )
+        for name in names
+    ]
     output.print_warnings(device_index.find_unmatched(audience, **when))
     tree = [
         {
@@ -60,10 +78,13 @@ def run_explain(
     ]
     facts = {**question_json(audience, bound, asked), "tree": tree}
     facts |= {"vendors": {plan.vendor: plan_json(plan) for plan in plans}} if plans else {}
+    restricted = restrict_audience(bound, choose_policies(device_index), device_index, asked) if policies else None
+    facts |= {} if restricted is None else policies_json(restricted.policies, (), restricted.removed)
     is_dated = question.matter_for(audience, device_index.snapshot)
     heading = [format_question(audience, bound, asked)] if is_dated else []
     counts = format_counts(lines, len(device_index))
-    output.print_result(facts, lambda: "\n\n".join([*heading, counts, *_format_plans(plans)]))
+    taken_out = [] if restricted is None else ["\n".join(format_policies(restricted.policies, ())) or "no policies"]
+    output.print_result(facts, lambda: "\n\n".join([*heading, counts, *taken_out, *_format_plans(plans)]))
 
 
 def _format_plans(plans: list[Plan]) -> list[str]:

@@ -15,7 +15,7 @@ from audience.cli.options import (
 from audience.cli.output.delivery import cost_json, format_costs
 from audience.cli.output.plans import format_plan_details, plan_json
 from audience.cli.output.writer import Output
-from audience.cli.plan_options import PlanOptions
+from audience.cli.plan_options import IndexPlanOptions
 from audience.counts import format_count
 from audience.delivery.costs import (
     MAX_SAMPLE_IDS,
@@ -49,15 +49,16 @@ def run_plan(
     method: Annotated[
         str | None, Option("--method", metavar="NAME", show_default="the cheapest", help="Send method for ids.")
     ] = None,
-    options: PlanOptions,
+    options: IndexPlanOptions,
 ) -> None:
     """Show how an audience would be sent to a vendor: natively or by ids, why, and at what cost."""
     device_index, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
     asked = options.read(device_index.snapshot.timezone)
-    plan = make_plan(audience, vendor, device_index, **options.to_arguments(asked))
+    plan = make_plan(audience, vendor, device_index, **options.to_index_arguments(asked))
     output.print_warnings(device_index.find_unmatched(audience, **asked.to_arguments()))
-    facts: dict[str, Any] = {**plan_json(plan), "devices": device_index.count(audience, **asked.to_arguments())}
-    details = f"{format_count(facts['devices'], 'device')}\n{format_plan_details(plan)}"
+    facts: dict[str, Any] = {**plan_json(plan), "devices": device_index.count(plan.target, **plan.question)}
+    removed = f"; policies take out {plan.removed:,}" if plan.removed else ""
+    details = f"{format_count(facts['devices'], 'device')}{removed}\n{format_plan_details(plan)}"
     if get_vendor(vendor).delivery is None:
         text = f"{details}\nno costs: audience cannot send to {vendor}"
         output.print_result({**facts, "ids": None, "costs": None}, text)
@@ -81,7 +82,7 @@ def _cost_input(plan: Plan, index: DeviceIndex, message: Message) -> CostInput:
     """Return the input for cost estimates: native payloads, the number of ids, and a sample of them."""
     vendor = get_vendor(plan.vendor)
     delivery = require_delivery(vendor)
-    device_count = index.count(plan.expr, **plan.question)
+    device_count = index.count(plan.target, **plan.question)
     by_ids = plan.by_ids if device_count else None
     batches = None
     if by_ids is not None:

@@ -1,16 +1,18 @@
 """Text and JSON of plans: native requests, ids, and the reasons."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from audience.cli.output.expressions import render_shortened
-from audience.cli.output.writer import NOTHING_TO_SEND, problem_json
+from audience.cli.output.writer import NOTHING_TO_SEND, Output, problem_json
+from audience.counts import format_count
 from audience.errors import ExpressionError, Problem
 from audience.language.ast import Tag
 from audience.language.attribute_names import UNTYPED
 from audience.language.parser import parse
 from audience.language.printer import render
 from audience.planning.plans import Plan
+from audience.planning.policies import AppliedPolicy
 from audience.vendors.payload_reader import dump_json
 
 MISSING_NAME = "no-name"  # code of a tag that has no name at a vendor
@@ -34,6 +36,7 @@ def format_plan_details(plan: Plan) -> str:
     lines = [] if plan.written is None else [f"as of      {plan.as_of}"]
     lines.append(f"expression {render_shortened(plan.written or plan.expr)}")
     lines += [] if plan.written is None else [f"bound      {render_shortened(plan.expr)}"]
+    lines += format_policies(plan.policies, plan.without_policies)
     lines += [
         f"split      {format_problem_line(reason)}" for reason in merge_missing_names(plan.split_reasons, plan.vendor)
     ]
@@ -51,6 +54,28 @@ def format_plan_details(plan: Plan) -> str:
     if plan.native:
         lines.append("verified   parsed back, the requests are disjoint and equal the expression")
     return "\n".join([*lines, *(f"assumed    {assumption.message}" for assumption in plan.assumptions)])
+
+
+def format_policies(policies: Iterable[AppliedPolicy], without: Iterable[str]) -> list[str]:
+    """Return a line for each policy of a plan, with what it takes out, and for each that was overridden."""
+    applied = [f"policy     {policy}; takes out {format_count(policy.removed, 'device')}" for policy in policies]
+    return [*applied, *(f"overridden policy {name}" for name in without)]
+
+
+def print_policies(policies: Iterable[AppliedPolicy], without: Iterable[str], output: Output) -> None:
+    """Print what policies took out of an audience, and which were overridden; JSON has it in its result."""
+    notes = [Problem("policy", f"{policy}; took out {format_count(policy.removed, 'device')}") for policy in policies]
+    if not output.as_json:
+        output.print_notes([*notes, *(Problem("policy", f"{name} was overridden") for name in without)])
+
+
+def policies_json(policies: Iterable[AppliedPolicy], without: Iterable[str], removed: int) -> dict[str, Any]:
+    """Return the policies of a plan as JSON data."""
+    return {
+        "policies": [policy.to_json() for policy in policies],
+        "without_policies": list(without),
+        "removed": removed,
+    }
 
 
 def merge_missing_names(problems: Sequence[Problem], vendor: str) -> Sequence[Problem]:
@@ -96,6 +121,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "timezone": None if plan.as_of is None else plan.as_of.zone.key,
         "expression": render(plan.written or plan.expr),
         "bound": render(plan.expr),
+        **policies_json(plan.policies, plan.without_policies, plan.removed),
         "requests": len(plan.native),
         "native": list(plan.native),
         "by_ids": None if plan.by_ids is None else render(plan.by_ids),
