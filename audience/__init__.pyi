@@ -171,10 +171,22 @@ from .vendors.spec import (
 
 __version__: str
 from .language.ast import (
+    Aggregate as Aggregate,
+)
+from .language.ast import (
     Anniversary as Anniversary,
 )
 from .language.ast import (
     Between as Between,
+)
+from .language.ast import (
+    Did as Did,
+)
+from .language.ast import (
+    EventFilter as EventFilter,
+)
+from .language.ast import (
+    EventMoment as EventMoment,
 )
 from .language.ast import (
     Except as Except,

@@ -9,11 +9,15 @@ import xxhash
 from hypothesis import strategies as st
 
 from audience import (
+    Aggregate,
     And,
     Anniversary,
     Between,
     Compare,
     Comparison,
+    Did,
+    EventFilter,
+    EventMoment,
     Everyone,
     Except,
     Has,
@@ -36,9 +40,18 @@ from audience import (
     Top,
     Within,
 )
-from audience.language.ast import COMPARE_OPS, ID_KINDS, LOW_OPS, THRESHOLD_OPS, TOP_ORDERS
+from audience.language.ast import (
+    AGGREGATE_FUNCTIONS,
+    AGGREGATE_OPS,
+    COMPARE_OPS,
+    ID_KINDS,
+    LOW_OPS,
+    MOMENT_FUNCTIONS,
+    THRESHOLD_OPS,
+    TOP_ORDERS,
+)
 from audience.language.patterns import escape_pattern
-from audience.language.windows import CLOCK_UNITS, TIME_UNITS, WINDOW_OPS
+from audience.language.windows import CLOCK_UNITS, TIME_UNITS, WINDOW_OPS, window_times
 from audience.testing.oracle import TOP_SEED, OracleDevice
 
 BARE_TAGS = [Tag("tag", name) for name in "abcdef"]
@@ -102,6 +115,13 @@ relative_times = st.one_of(
     ),
     st.builds(RelativeTime, st.just("now"), st.integers(-999, 999), st.sampled_from(CLOCK_UNITS)),
 ).map(lambda time: time if time.amount else RelativeTime(time.anchor))
+
+
+def is_short_number(time) -> bool:
+    """Whether a day or moment is a number such as 3, which is how often something was done."""
+    return isinstance(time, str) and time.isdecimal() and len(time) < len("20261128")
+
+
 relative_windows = st.one_of(
     st.builds(Comparison, st.sampled_from(WINDOW_OPS), relative_times),
     st.builds(Interval, relative_times, relative_times | names),
@@ -113,8 +133,53 @@ month_days = st.dates().map(lambda day: Comparison("=", f"{day:%m-%d}"))
 anniversary_windows = st.one_of(
     month_days, relative_windows.filter(lambda window: not isinstance(window, Comparison) or window.operator == "=")
 )
+windows = relative_windows | st.one_of(
+    st.builds(Comparison, st.sampled_from(WINDOW_OPS), names),
+    st.builds(Interval, names, names),
+    st.builds(Period, st.integers(1, 999), units, st.just("past"), names),
+)
+moment_windows = windows.filter(lambda window: not any(map(is_short_number, window_times(window))))
+event_windows = moment_windows.filter(
+    lambda window: not isinstance(window, Comparison) or window.operator not in ("<=", ">=")
+)
 patterns = st.builds(lambda text, end: f"{escape_pattern(text)}{end}", names, st.sampled_from(["", "*", "?", "*?"]))
+property_leaf = st.one_of(
+    st.builds(Between, names, names, names, st.sampled_from(LOW_OPS), st.sampled_from(LOW_OPS)),
+    st.builds(Matches, names, patterns, st.booleans()),
+    st.builds(Relative, names, relative_windows),
+    st.builds(Tag, names | st.just("tag"), names),
+    st.builds(Compare, names, st.sampled_from(COMPARE_OPS), names),
+    st.builds(Within, names, st.integers(1, 999), names),
+    st.builds(Has, names | st.just("tag")),
+)
+EVENT_WORDS = ["did", "where", "sum", "first", "last", "times", "within", "purchase", "a.b", "x.", ".y"]
+event_names = names | st.sampled_from(EVENT_WORDS)
+property_names = event_names.map(lambda name: name.replace(".", "_"))
+
+
+def event_filters(events=event_names, windows=event_windows, properties=property_leaf):
+    """Filters of events by their properties, and by a window if there are *windows*."""
+    wheres = st.none() | boolean_exprs(properties, max_leaves=4)
+    return st.builds(EventFilter, events, wheres, st.none() | windows if windows is not None else st.none())
+
+
+counts = st.sampled_from([(1, None), (1, 1), (0, 0), (0, 3)]) | st.tuples(
+    st.integers(1, 10**9), st.none() | st.just(10**9)
+)
+event_leaf = st.one_of(
+    st.builds(lambda events, count: Did(events, *count), event_filters(), counts),
+    st.builds(
+        Aggregate,
+        st.sampled_from(AGGREGATE_FUNCTIONS),
+        event_filters(),
+        property_names,
+        st.sampled_from(AGGREGATE_OPS),
+        st.decimals(allow_nan=False, allow_infinity=False).map(str) | st.integers().map(str),
+    ),
+    st.builds(EventMoment, st.sampled_from(MOMENT_FUNCTIONS), event_filters(windows=None), moment_windows),
+)
 any_leaf = st.one_of(
+    event_leaf,
     st.builds(Between, names, names, names, st.sampled_from(LOW_OPS), st.sampled_from(LOW_OPS)),
     st.builds(Matches, names, patterns, st.booleans()),
     st.builds(Relative, names, relative_windows),

@@ -30,8 +30,8 @@ LINES = [
 WORDS = (
     "a b vip male 1 7 10% age province: ( ) , : = >= < != AND or NOT not in within everyone nobody limit seed top by "
     "at least most exactly of is null exists between from to next days before after matches starts with ends ignoring "
-    'case except ago + - today "x y" "a @vip @"f g" vip_* ? xg_auto_province. xg_user_define.x && || ! ; 会员 用户* é '
-    "# #c \\ { 5d"
+    'case except ago + - today did( sum( first( where times 3 "x y" "a @vip @"f g" vip_* ? xg_auto_province. '
+    "xg_user_define.x && || ! ; 会员 用户* é # #c \\ { 5d"
 ).split(" ")
 TEXTS = st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join) | st.text(max_size=12)
 TOPICS = ["'a' in topics", "'b c' in topic", "&&", "||", "!", "(", ")", "'", "x"]

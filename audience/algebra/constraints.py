@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import TypeAlias
 
+from audience.algebra.event_rules import iter_event_rules
 from audience.algebra.normal_forms import nnf
 from audience.algebra.simplification import simplify
 from audience.algebra.value_rules import iter_value_rules
@@ -141,6 +142,7 @@ def _iter_possible_rules(used_atoms: Sequence[Atom], constraints: AttributeConst
     yield from _iter_existence_rules(used_atoms, constraints)
     yield from _iter_order_rules(used_atoms, constraints)
     yield from iter_value_rules(used_atoms, constraints.keys, constraints.exclusive)
+    yield from iter_event_rules(used_atoms)
 
 
 def _iter_existence_rules(used_atoms: Sequence[Atom], constraints: AttributeConstraints) -> Iterator[Expr]:

@@ -17,6 +17,7 @@ from audience.algebra.constraints import (
     unify_spellings,
 )
 from audience.algebra.diagrams import DiagramBuilder, IdGroups, group_ids, representative_atoms
+from audience.algebra.event_rules import expand_counts
 from audience.algebra.exclusive_groups import group_exclusive_tags
 from audience.algebra.normal_forms import nnf
 from audience.algebra.simplification import simplify
@@ -85,7 +86,7 @@ def find_partition_violation(
     exprs = unify_spellings(map(ensure_expr, (target, *parts)), constraints)
     if _are_alike(exprs):  # most payloads are read back as they were written
         return None
-    target, *parts = exprs = [simplify(nnf(expr)) for expr in exprs]
+    target, *parts = exprs = [simplify(nnf(expand_counts(expr))) for expr in exprs]
     if _are_alike(exprs):
         return None
     used_atoms = dict.fromkeys(atom for expr in (target, *parts) for atom in atoms(expr))

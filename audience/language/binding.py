@@ -3,6 +3,8 @@
     active within 7 days              active within 7 days of 2026-11-28
     last_seen < 36 hours ago          last_seen < "2026-11-27T01:00:00Z"
     anniversary(birthday) = today     anniversary(birthday) = 11-28
+    did(purchase) within 2 weeks      did(purchase) within 14 days of 2026-11-28
+    last(open) within 36 hours        last(open) from "2026-11-26T21:00:00.000001Z" to "2026-11-28T09:00:00Z"
 
 Days are days of the zone; moments are written in UTC. Nothing relative is left, so that what is counted, planned and
 proved is about the same days.
@@ -19,10 +21,15 @@ from audience.errors import ExpressionError, Problem
 from audience.language.as_of import read_as_of
 from audience.language.ast import (
     MONTH_DAY,
+    Aggregate,
     Anniversary,
     Atom,
     Between,
     Compare,
+    Did,
+    EventAtom,
+    EventFilter,
+    EventMoment,
     Expr,
     Has,
     Relative,
@@ -30,12 +37,25 @@ from audience.language.ast import (
     Within,
     any_of,
     atoms,
+    map_atoms,
     map_operands,
+    walk,
     walk_operands,
 )
 from audience.language.parser import to_expr
-from audience.language.windows import CLOCK_UNITS, Comparison, Interval, Period, RelativeTime, TimePoint, TimeUnit
-from audience.language.zones import DEFAULT_ZONE, LocalTimeError, find_moment
+from audience.language.token_reader import locate_errors
+from audience.language.windows import (
+    CLOCK_UNITS,
+    Comparison,
+    Interval,
+    Period,
+    RelativeTime,
+    TimePoint,
+    TimeUnit,
+    Window,
+    window_times,
+)
+from audience.language.zones import DEFAULT_ZONE, MICROSECOND, LocalTimeError, find_moment
 from audience.span import Span
 
 DAYS_OF_LEAP_YEAR = 366
@@ -74,7 +94,7 @@ def bind(expr: Expr | str, as_of: datetime | str | None = None, tz: ZoneInfo | s
         return expr
     asked = read_as_of(as_of, tz)
     clock = _Clock(asked.moment, asked.moment.astimezone(asked.zone).date(), asked.zone)
-    return map_operands(expr, lambda atom: clock.bind_atom(atom) if _is_unbound(atom) else atom)
+    return map_operands(expr, clock.bind_if_relative)
 
 
 def forget_other_moments(expr: Expr, as_of: datetime, zone: ZoneInfo) -> Expr:
@@ -99,7 +119,29 @@ def forget_other_moments(expr: Expr, as_of: datetime, zone: ZoneInfo) -> Expr:
 
 
 def _is_unbound(node: Expr) -> bool:
-    return isinstance(node, Relative) or (isinstance(node, Anniversary) and not node.is_absolute)
+    match node:
+        case Relative():
+            return True
+        case Anniversary():
+            return not node.is_absolute
+        case Did(events=events) | Aggregate(events=events):
+            return _are_unbound(events)
+        case EventMoment(events=events, window=window):
+            return _are_unbound(events) or not _is_absolute(window)
+    return False
+
+
+def _are_unbound(events: EventFilter) -> bool:
+    has_unbound_properties = events.where is not None and any(map(_is_unbound, walk(events.where)))
+    return has_unbound_properties or not (events.window is None or _is_absolute(events.window))
+
+
+def _is_absolute(window: Window) -> bool:
+    """Return whether a window of events is written as `bind` writes it: a period is of past days, to a day."""
+    if isinstance(window, Period) and (window.unit, window.direction) != ("day", "past"):
+        return False
+    times = window_times(window)
+    return bool(times) and all(isinstance(time, str) for time in times)
 
 
 class _Clock:
@@ -110,10 +152,15 @@ class _Clock:
         self.today = today
         self.zone = zone
 
-    def bind_atom(self, atom: Atom) -> Expr:
+    def bind_if_relative(self, atom: Atom) -> Expr:
+        """Return *atom* bound, or as it is if nothing in it is relative."""
+        if not _is_unbound(atom):
+            return atom
         try:
             if isinstance(atom, Anniversary):
                 return self._bind_anniversary(atom)
+            if isinstance(atom, EventAtom):
+                return self._bind_event(atom)
             assert isinstance(atom, Relative)
             return self._bind_relative(atom)
         except OverflowError:
@@ -139,12 +186,9 @@ class _Clock:
 
     def _bind_clock_period(self, atom: Relative, period: Period) -> Between:
         """Bind a period of hours or minutes: it includes the moment from which it is counted, not the other end."""
-        moment = self.now if period.of is None else self._find_moment(period.of, atom.span)
-        length = timedelta(**{f"{period.unit}s": period.amount})
+        low, high = map(_format_moment, self._find_moments(period, atom.span))
         if period.direction == "past":
-            low, high = _format_moment(moment - length), _format_moment(moment)
             return Between(atom.type, low, high, "<", "<=", span=atom.span, written=atom)
-        low, high = _format_moment(moment), _format_moment(moment + length)
         return Between(atom.type, low, high, "<=", "<", span=atom.span, written=atom)
 
     def _find_days(self, period: Period, span: Span | None) -> tuple[date, date]:
@@ -153,6 +197,41 @@ class _Clock:
         if period.direction == "past":
             return _shift_day(day, -period.amount, period.unit) + timedelta(1), day
         return day, _shift_day(day, period.amount, period.unit) - timedelta(1)
+
+    def _bind_event(self, atom: EventAtom) -> EventAtom:
+        """Bind the window of events and what is relative in the conditions of their properties."""
+        events, span = atom.events, atom.span
+        where = None if events.where is None else map_atoms(events.where, self.bind_if_relative)
+        with locate_errors(span):
+            window = None if events.window is None else self._bind_window(events.window, span)
+            bound = replace(atom, events=EventFilter(events.name, where, window))
+            if isinstance(bound, EventMoment):
+                return replace(bound, window=self._bind_window(bound.window, span))
+        return bound
+
+    def _bind_window(self, window: Window, span: Span | None) -> Window:
+        """Return a window with both ends absolute; that of a period of hours are moments, both included."""
+        match window:
+            case Comparison(operator, time):
+                return Comparison(operator, self._format(time))
+            case Interval(first, last):
+                return Interval(self._format(first), self._format(last))
+            case Period(unit=unit, direction=direction) if unit in CLOCK_UNITS:
+                low, high = self._find_moments(window, span)
+                if direction == "past":
+                    return Interval(_format_moment(low + MICROSECOND), _format_moment(high))
+                return Interval(_format_moment(low), _format_moment(high - MICROSECOND))
+            case Period():
+                if _is_absolute(window):
+                    return window
+                first_day, last_day = self._find_days(window, span)
+                return Period((last_day - first_day).days + 1, "day", of=last_day.isoformat())
+
+    def _find_moments(self, period: Period, span: Span | None) -> tuple[datetime, datetime]:
+        """Return the ends of a period of hours or minutes."""
+        moment = self.now if period.of is None else self._find_moment(period.of, span)
+        length = timedelta(**{f"{period.unit}s": period.amount})
+        return (moment - length, moment) if period.direction == "past" else (moment, moment + length)
 
     def _bind_anniversary(self, atom: Anniversary) -> Expr:
         match atom.window:

@@ -22,6 +22,7 @@ from audience.language.ast import (
     any_of,
 )
 from audience.language.attribute_names import UNTYPED
+from audience.language.event_atoms import EVENT_FUNCTIONS
 from audience.language.grammar import Token, Tree
 from audience.language.id_files import TABLE_HINT, read_id_file
 from audience.language.suggest import did_you_mean
@@ -29,7 +30,10 @@ from audience.language.syntax_errors import COLON_HINT
 from audience.language.token_reader import TokenReader, fail
 from audience.span import Span
 
-FUNCTION_NAMES = ("tag", "tag_and", "tag_not", "has", "reference", "sample", "split", "anniversary")
+FUNCTION_NAMES = (
+    *("tag", "tag_and", "tag_not", "has", "reference", "sample", "split", "anniversary"),
+    *EVENT_FUNCTIONS,
+)
 CALL_NAMES = (*FUNCTION_NAMES, *ID_KINDS)
 HAS_EXAMPLE = "has(email)"
 ANNIVERSARY_EXAMPLE = "anniversary(birthday) = today"
@@ -83,6 +87,9 @@ def function_name(word: Token) -> str:
 def _require_single(reader: TokenReader, entries: list[CallEntry]) -> list[Token]:
     """Return *entries* as names and patterns, or raise ExpressionError if one is a pair."""
     for entry in entries:
+        if isinstance(entry, Tree) and entry.data == "filtered":
+            hint = "where is about the properties of events: did(purchase where amount > 20)"
+            fail("unexpected-word", "unexpected where", reader.span_of(entry), hint)
         if isinstance(entry, Tree):
             _, colon, value = cast("list[Token]", entry.children)
             hint = f"percentages belong in {SPLIT_EXAMPLE}" if value.endswith("%") else COLON_HINT
@@ -159,6 +166,7 @@ def _read_variant(reader: TokenReader, pair: CallEntry) -> tuple[str, str]:
         missing = "name" if pair.endswith("%") else "percentage"
         hint = f"give each variant a name and a percentage, and put the seed last: {SPLIT_EXAMPLE}"
         fail("bad-sides", f"variant {str(pair)!r} has no {missing}", reader.span_of(pair), hint)
+    _require_single(reader, [pair] if pair.data == "filtered" else [])
     name, _, percent = cast("list[Token]", pair.children)
     return reader.read_name(name), _read_percent(reader, percent, f"write {SPLIT_EXAMPLE}")
 

@@ -7,15 +7,19 @@ from typing import Literal, TypeAlias
 from audience.errors import ExpressionError
 from audience.language.attribute_names import UNTYPED
 from audience.language.call_reader import FUNCTION_NAMES
+from audience.language.event_atoms import AGGREGATE_FUNCTIONS, EVENT_FUNCTIONS
+from audience.language.event_slips import find_open_call
 from audience.language.grammar import Token, UnexpectedCharacters, UnexpectedToken, load_grammar, tokenize
 from audience.language.printer import quote_name
 from audience.language.soft_keywords import FIRST_WORDS
 from audience.language.token_reader import NAMED_TIMES
 
 CompletionKind: TypeAlias = Literal[
-    "keyword", "function", "attribute", "value", "tag", "segment", "unit", "time", "variant"
+    "keyword", "function", "attribute", "value", "tag", "segment", "unit", "time", "variant", "event", "property"
 ]
-Subject: TypeAlias = Literal["term", "value", "attribute", "ordering", "tag", "variant", "nothing"]
+Subject: TypeAlias = Literal[
+    "term", "value", "attribute", "ordering", "tag", "variant", "event", "aggregated", "property", "nothing"
+]
 
 KEYWORDS = {
     "_AND": ("AND",),
@@ -45,12 +49,15 @@ KEYWORDS = {
     "_BY": ("by",),
     "AGO": ("ago",),
     "SIGN": ("+", "-"),
+    "_WHERE": ("where",),
+    "TIMES": ("times",),
 }
 UNITS = ("days", "weeks", "months", "years", "hours", "minutes")
 CONDITION_TOKENS = frozenset(
     ["CMP", "_IN", "_IS", "EXISTS", "_BETWEEN", "_FROM", "WITHIN", "DAY_ORDER", "MATCHER", "_NOT"]
 )
 NAME_ENDS = frozenset('()":,<>=!&|#')
+WORDS_OUTSIDE_WHERE = frozenset(["EVERYONE", "NOBODY", "THRESHOLD", "_EXCEPT", "_LIMIT", "TOP"])
 VALUE_STARTS = frozenset(["_COLON", "CMP", "_BETWEEN", "_FROM", "_TO", "DAY_ORDER", "MATCHER"])
 
 
@@ -60,10 +67,11 @@ class Completion:
 
     Attributes:
         text: Text as it is written, in quotes if necessary.
-        kind: What it is: `keyword`, `function`, `attribute`, `value`, `tag`, `segment`, `unit`, `time` or `variant`.
+        kind: What it is: `keyword`, `function`, `attribute`, `value`, `tag`, `segment`, `unit`, `time`, `variant`,
+            `event` or `property`.
         start: Start of the text that it replaces.
         end: End of the text that it replaces.
-        devices: Number of devices that have the value, if an index has counted them.
+        devices: Number of devices that have the value or did the event, if an index has counted them.
     """
 
     text: str
@@ -86,6 +94,7 @@ class Place:
         attribute: Attribute whose value is expected.
         names: Variants that may be selected.
         words: Keywords and units that the grammar allows.
+        event: Event whose properties are meant: an attribute and a value are of it then.
     """
 
     start: int
@@ -96,6 +105,7 @@ class Place:
     attribute: str = ""
     names: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    event: str = ""
 
     def make(self, text: str, kind: CompletionKind, devices: int | None = None) -> Completion:
         """Return a completion that replaces the word."""
@@ -127,6 +137,8 @@ def complete_words(place: Place) -> list[Completion]:
     for word in place.words:
         if word.lower().startswith(typed):
             found.append(place.make(word, "unit" if word in UNITS else "keyword"))
+    if place.subject == "property":
+        found += [place.make("has(", "function")] if "has".startswith(typed) else []
     if place.subject == "term":
         found += [place.make(f"{name}(", "function") for name in FUNCTION_NAMES if name.startswith(typed)]
     return found
@@ -135,8 +147,9 @@ def complete_words(place: Place) -> list[Completion]:
 def find_place(text: str, position: int) -> Place | None:
     """Return the place at *position*; None in a comment, and behind a text that is invalid.
 
-    >>> find_place("province:gua AND x", 12)
-    Place(start=9, end=12, typed='gua', is_quoted=False, subject='value', attribute='province', names=(), words=())
+    >>> place = find_place("province:gua AND x", 12)
+    >>> place.start, place.end, place.typed, place.subject, place.attribute
+    (9, 12, 'gua', 'value', 'province')
     """
     position = max(0, min(position, len(text)))
     word = _find_word(text, position)
@@ -156,8 +169,32 @@ def find_place(text: str, position: int) -> Place | None:
     subject, attribute, names = _find_subject(tokens, accepted)
     if typed.startswith("@") and subject != "term":
         subject = "nothing"
+    event = _find_event(tokens)
+    if event:
+        subject = "property" if subject in ("term", "attribute") else subject
+        accepted -= WORDS_OUTSIDE_WHERE
     words = _list_words(tokens, accepted)
-    return Place(start, end, typed, is_quoted, subject, attribute, names, words)
+    return Place(start, end, typed, is_quoted, subject, attribute, names, words, event)
+
+
+def _find_event(tokens: Sequence[Token]) -> str:
+    """Return the event whose properties are named behind *tokens*, or an empty text outside of a `where`."""
+    opened: list[int] = []
+    for position, token in enumerate(tokens):
+        if token.type == "_LPAR":
+            opened.append(position)
+        elif token.type == "_RPAR" and opened:
+            opened.pop()
+    for position in reversed(opened):
+        if position and tokens[position - 1].lower() in EVENT_FUNCTIONS and len(tokens) > position + 2:
+            function, name = tokens[position - 1].lower(), _unquote(tokens[position + 1])
+            is_aggregate = function in AGGREGATE_FUNCTIONS
+            return (name.rpartition(".")[0] if is_aggregate else name) if tokens[position + 2].type == "_WHERE" else ""
+    return ""
+
+
+def _unquote(token: Token) -> str:
+    return token[1:-1].replace('\\"', '"').replace("\\\\", "\\") if token.startswith('"') else str(token)
 
 
 def _find_word(text: str, position: int) -> tuple[int, int, str, bool] | None:
@@ -226,6 +263,12 @@ def _list_words(tokens: Sequence[Token], accepted: frozenset[str]) -> tuple[str,
         dropped |= {"AGO", "UNIT"}
     if last.lower() not in ("today", "now"):
         dropped.add("SIGN")
+    if not last.isdecimal():
+        dropped.add("TIMES")
+    if find_open_call(tokens) is None:
+        dropped.add("_WHERE")
+    if last.type == "_RPAR" and find_open_call(tokens[:-1]) is not None:
+        dropped |= {"_IN", "_IS", "EXISTS", "MATCHER"}
     units = UNITS if "UNIT" in accepted - dropped else ()
     return (*units, *(word for type_, words in KEYWORDS.items() if type_ in accepted - dropped for word in words))
 
@@ -244,6 +287,9 @@ def _find_subject(tokens: Sequence[Token], accepted: frozenset[str]) -> tuple[Su
         function = tokens[opened - 1].lower()
         if function in ("has", "anniversary"):
             return "attribute", "", ()
+        if function in EVENT_FUNCTIONS:
+            is_name = last == "_LPAR"
+            return ("aggregated" if function in AGGREGATE_FUNCTIONS else "event") if is_name else "nothing", "", ()
         return ("tag" if function.startswith("tag") else "nothing"), "", ()
     if last in VALUE_STARTS or last in ("_LPAR", "_COMMA", "_AND") or (last == "_OF" and "SIGN" not in accepted):
         return _find_operand(tokens, opened if last in ("_LPAR", "_COMMA") else len(tokens))

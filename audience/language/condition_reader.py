@@ -36,7 +36,15 @@ from audience.span import Span
 
 DAY_ORDERS: dict[str, WindowOp] = {"before": "<", "after": ">", "on": "="}
 MIRRORED_LOW_OPS: dict[str, LowOp] = {">": "<", ">=": "<="}
-WITHIN_EXAMPLE = "active within 7 days"
+OTHER_FUNCTIONS = {  # of other languages, and what to write instead
+    **dict.fromkeys(("count", "times", "number", "done", "event", "events", "performed"), "did(purchase) >= 3"),
+    **dict.fromkeys(("average", "mean"), "avg(purchase.amount) > 50"),
+    **dict.fromkeys(("total", "sum_of"), "sum(purchase.amount) > 100"),
+    "maximum": "max(purchase.amount) > 100",
+    "minimum": "min(purchase.amount) > 20",
+    "earliest": "first(purchase) within 7 days",
+    "latest": "last(purchase) within 7 days",
+}
 
 
 def read_condition(reader: TokenReader, subject: ValueNode, condition: Tree) -> Expr:
@@ -50,6 +58,8 @@ def read_condition(reader: TokenReader, subject: ValueNode, condition: Tree) -> 
         case "anniversary":
             type_ = read_only_attribute(reader, word, entries, ANNIVERSARY_EXAMPLE)
             return _read_anniversary(reader, type_, word, condition)
+    if (event_example := OTHER_FUNCTIONS.get(word.lower())) is not None:
+        fail("unknown-call", f"unknown function {str(word)!r}", reader.span_of(word), f"write {event_example}")
     fail("bad-sides", f"{str(word)!r} has no variants", reader.span_of(word), f"use split: {SPLIT_EXAMPLE} = a")
 
 

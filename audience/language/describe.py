@@ -4,10 +4,14 @@ from typing import Any
 
 from audience.language.ast import (
     ID_KINDS,
+    Aggregate,
     And,
     Anniversary,
     Between,
     Compare,
+    Did,
+    EventFilter,
+    EventMoment,
     Everyone,
     Except,
     Expr,
@@ -117,6 +121,13 @@ def expr_json(expr: Expr) -> Any:
         case Split(variants=variants, seed=seed, variant=variant):
             pairs = [{"name": name, "percent": percent} for name, percent in variants]
             return {"split": {"variants": pairs, "seed": seed, "variant": variant}}
+        case Did(events=events, least=least, most=most):
+            return {"did": {**_events_json(events), "least": least, "most": most}}
+        case Aggregate(function=function, events=events, operator=operator, value=value):
+            compared = {"property": expr.property, "operator": operator, "value": value}
+            return {"aggregate": {"function": function, **_events_json(events), **compared}}
+        case EventMoment(function=function, events=events, window=window):
+            return {"event_moment": {"function": function, **_events_json(events), "window": _window_json(window)}}
         case Not(term=term):
             return {"not": expr_json(term)}
         case And(terms=terms):
@@ -137,6 +148,13 @@ def expr_json(expr: Expr) -> Any:
 def _ids_json(ids: Ids) -> dict[str, Any]:
     """Return a list of ids of which files are named, not listed."""
     return {"kind": ids.kind, "values": list(ids.written_values()), "files": id_files_json(ids)}
+
+
+def _events_json(events: EventFilter) -> dict[str, Any]:
+    """Return the name of events, the conditions of their properties and their window, without those that are not."""
+    where = {} if events.where is None else {"where": expr_json(events.where)}
+    window = {} if events.window is None else {"window": _window_json(events.window)}
+    return {"event": events.name, **where, **window}
 
 
 def _window_json(window: Window) -> dict[str, Any]:

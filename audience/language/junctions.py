@@ -231,7 +231,7 @@ def require_count(count: int, least: int, most: int, span: Span | None) -> None:
 
 def set_depth(node: ExprNode, terms: tuple["Expr", ...]) -> None:
     """Set the depth of *node* above *terms*, or raise ExpressionError if it is too deep."""
-    depth = 1 + max([getattr(ensure_expr(term), "depth", 1) for term in terms])
+    depth = 1 + max([getattr(ensure_expr(term), "depth", 1) for term in terms], default=0)
     if depth > MAX_DEPTH:
         raise ExpressionError(TOO_DEEP)
     object.__setattr__(node, "depth", depth)

@@ -29,10 +29,11 @@ from audience.language.ast import (
 from audience.language.attribute_names import TPNS_TYPES, UNTYPED
 from audience.language.call_reader import read_call
 from audience.language.condition_reader import read_condition
+from audience.language.event_reader import is_event_call, read_event, require_no_more
 from audience.language.grammar import Token, Tree, UnexpectedCharacters, UnexpectedToken, load_grammar
 from audience.language.suggest import did_you_mean
 from audience.language.syntax_errors import diagnose_character, diagnose_token
-from audience.language.token_reader import TokenReader, fail, locate_errors
+from audience.language.token_reader import TokenReader, ValueNode, fail, locate_errors
 
 
 def parse(text: str, *, folder: Path | None = Path()) -> Expr:
@@ -120,11 +121,11 @@ def _build_expr(tree: Tree, reader: TokenReader) -> Expr:
         case "tpns_tag":
             return _build_tpns_tag(parts[0], parts[1], reader)
         case "conditional":
-            return read_condition(reader, parts[0], parts[1])
+            return _build_conditional(parts[0], parts[1:], reader)
         case "negated_conditional":
-            return Not(read_condition(reader, parts[0], parts[1]))
+            return Not(_build_conditional(parts[0], parts[1:], reader))
         case "call":
-            return read_call(reader, tree)
+            return read_event(reader, tree, (), _build_expr) if is_event_call(tree) else read_call(reader, tree)
         case "difference":
             return Except(_build_expr(parts[0], reader), _build_expr(parts[1], reader))
         case "untyped_pattern":
@@ -143,6 +144,13 @@ def _build_bare_name(token: Token, reader: TokenReader) -> Expr:
     if token.type == "AT":
         return Segment(reader.name_after_at(token), span=reader.span_of(token))
     return Tag(UNTYPED, reader.read_name(token), span=reader.span_of(token))
+
+
+def _build_conditional(subject: ValueNode, conditions: list[ValueNode], reader: TokenReader) -> Expr:
+    if is_event_call(subject):
+        return read_event(reader, cast(Tree, subject), conditions, _build_expr)
+    require_no_more(reader, subject, conditions[1:])
+    return read_condition(reader, subject, cast(Tree, conditions[0]))
 
 
 def _build_tpns_tag(type_token: Token, value_token: Token, reader: TokenReader) -> Expr:

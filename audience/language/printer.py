@@ -5,10 +5,14 @@ import re
 from audience.errors import ExpressionError
 from audience.language.ast import (
     ID_KINDS,
+    Aggregate,
     And,
     Anniversary,
     Between,
     Compare,
+    Did,
+    EventFilter,
+    EventMoment,
     Everyone,
     Except,
     Expr,
@@ -30,12 +34,16 @@ from audience.language.ast import (
     Within,
 )
 from audience.language.attribute_names import TPNS_TYPES, UNTYPED
+from audience.language.event_atoms import EVENT_FUNCTIONS
 from audience.language.validation import type_error
 from audience.language.windows import Comparison, Interval, Period, TimePoint, Window, format_duration
 
 COMPOUND_TYPES = (And, Or, Except, Limit, Top)  # their text needs brackets inside another expression
 RELATIVE_WORDS = re.compile(r"today|yesterday|tomorrow|now|(?:today|now)[+-][0-9]+[a-z]*", re.I)
-FUNCTION_WORDS = re.compile(r"tag|tag_and|tag_not|has|reference|sample|split|anniversary", re.I)
+FUNCTION_WORDS = re.compile(
+    rf"tag|tag_and|tag_not|has|reference|sample|split|anniversary|{'|'.join(EVENT_FUNCTIONS)}", re.I
+)
+DAY_ORDER_WORDS = {"<": "before", ">": "after", "=": "on"}
 RESERVED_NAME = r"(?:and|or|not|in|within|everyone|nobody)|xg_(?:user_define|auto_\w+)\..*|@.*"
 ASCII_NAME = re.compile(r"[A-Za-z0-9_.@+/%-]+")
 ASCII_RESERVED_NAME = re.compile(RESERVED_NAME, re.I | re.S | re.A)
@@ -84,6 +92,15 @@ def render(expr: Expr) -> str:
         case Split(variants=variants, seed=seed, variant=variant):
             pairs = ", ".join(f"{quote_name(name)}:{percent}%" for name, percent in variants)
             return f"split({pairs}, {_quote_seed(seed)}){'' if variant is None else f' = {quote_name(variant)}'}"
+        case Did():
+            return (
+                f"did({_render_events(expr.events.name, expr.events)}){_render_times(expr)}{_render_when(expr.events)}"
+            )
+        case Aggregate(function=function, events=events, operator=operator, value=value):
+            called = f"{function}({_render_events(f'{events.name}.{expr.property}', events)})"
+            return f"{called} {operator} {quote_value(value)}{_render_when(events)}"
+        case EventMoment(function=function, events=events, window=window):
+            return f"{function}({_render_events(events.name, events)}) {_render_event_window(window)}"
         case Not(term=term):
             return f"NOT {_parenthesize(term)}"
         case And(terms=terms):
@@ -179,6 +196,39 @@ def _render_window(window: Window) -> str:
         case Period(amount=amount, unit=unit, direction=direction, of=of):
             anchor = "" if of is None else f" of {_render_time(of)}"
             return f"within {'next ' if direction == 'next' else ''}{format_duration(amount, unit)}{anchor}"
+
+
+def _render_events(name: str, events: EventFilter) -> str:
+    """Return the argument of a call about *events*."""
+    return quote_name(name) if events.where is None else f"{quote_name(name)} where {render(events.where)}"
+
+
+def _render_times(did: Did) -> str:
+    match did.least, did.most:
+        case 1, None:
+            return ""
+        case least, None:
+            return f" >= {least}"
+        case least, most if least == most:
+            return f" = {least}"
+        case 0, most:
+            return f" <= {most}"
+    return f" between {did.least} and {did.most}"
+
+
+def _render_when(events: EventFilter) -> str:
+    return "" if events.window is None else f" {_render_event_window(events.window)}"
+
+
+def _render_event_window(window: Window) -> str:
+    """Return the window of events, in words that are not read as how often."""
+    match window:
+        case Comparison(operator=operator, time=time):
+            return f"{DAY_ORDER_WORDS.get(operator, operator)} {_render_time(time)}"
+        case Interval(first=first, last=last):
+            return f"from {_render_time(first)} to {_render_time(last)}"
+        case Period():
+            return _render_window(window)
 
 
 def _render_time(time: TimePoint) -> str:

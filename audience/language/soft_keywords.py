@@ -5,6 +5,7 @@ Two names are never side by side, so a word that follows an operand is a keyword
     limit AND on             two tags
     last < first             an attribute and a value
     age between 18 and 25    `between` follows the name `age`
+    did(where where x:1)     an event called `where`, and its condition
 
 A word after a keyword is a name again, but for the fixed second words: `starts with`, `is null`, `ignoring case`.
 """
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from audience.language.grammar import Token
 
 OPERAND_ENDS = frozenset(
-    ["NAME", "STRING", "AT", "PATTERN", "_RPAR", "EVERYONE", "NOBODY", "UNIT", "AGO", "EXISTS", "NULL", "CASE"]
+    ["NAME", "STRING", "AT", "PATTERN", "_RPAR", "EVERYONE", "NOBODY", "UNIT", "AGO", "EXISTS", "NULL", "CASE", "TIMES"]
 )
 AFTER_OPERAND = {
     "between": "_BETWEEN",
@@ -40,6 +41,9 @@ AFTER_OPERAND = {
     "by": "_BY",
     "of": "_OF",
     "ago": "AGO",
+    "where": "_WHERE",
+    "times": "TIMES",
+    "time": "TIMES",
     "+": "SIGN",
     "-": "SIGN",
 }

@@ -1,6 +1,7 @@
 """Explain syntax errors: the likely mistake, its position and a hint."""
 
 from audience.errors import Problem
+from audience.language.event_slips import explain_event_slip
 from audience.language.grammar import Token, UnexpectedToken, tokenize
 from audience.span import Span
 
@@ -80,7 +81,9 @@ OTHER_WORDS = {
     "starts": "write city starts with gua",
     "startswith": "write city starts with gua",
     "the": "leave it out: active within 7 days, expires within next 7 days",
+    "times": "write did(purchase) >= 3",
     "until": "write signup <= 2026-11-01, or signup from 2026-11-01 to 2026-11-11",
+    "where": "where is about the properties of events: did(purchase where amount > 20)",
     "xor": "write (a AND NOT b) OR (b AND NOT a)",
 }
 WORDS_BEFORE = {  # words that were probably not meant as names, and the hint at what follows them
@@ -93,6 +96,7 @@ WORDS_BEFORE = {  # words that were probably not meant as names, and the hint at
     "has": "write has(email)",
     "last": "write active within 7 days",
     "limit": "put the audience before it: vip limit 1000 seed summer",
+    "never": "write NOT did(purchase)",
     "past": "write active within 7 days",
     "top": "put the audience before it: vip top 1000 by spend",
 }
@@ -149,11 +153,14 @@ def diagnose_token(text: str, error: UnexpectedToken) -> Problem:
         return _diagnose_end(text, expected)
     token = error.token
     span = Span(text, token.start_pos, token.end_pos)
+    tokens = [*tokenize(text[: token.start_pos])]
+    if hint := explain_event_slip(tokens, token):
+        return Problem("bad-event", f"unexpected {str(token)!r}", span, hint=hint)
     if token.type == "_RPAR" and "$END" in expected:
         return Problem("unopened-bracket", "this bracket was not opened", span, hint="remove it, or add ( before it")
     if token.type == "_RPAR" and text[: span.start].rstrip().endswith("("):
         return Problem("empty-list", "the brackets are empty", span, hint="name at least one, or use nobody")
-    *_, second_before, before = [Token("", ""), Token("", ""), *tokenize(text[: token.start_pos])]
+    *_, second_before, before = [Token("", ""), Token("", ""), *tokens]
     if token.type == "NAME" and second_before.type in ("WITHIN", "NEXT") and before[:1].isdecimal():
         return Problem("no-unit", f"unknown unit {str(token)!r}", span, hint=UNIT_HINT)
     code, hint = _explain_token(token, expected, before.type)
@@ -176,6 +183,8 @@ def _explain_other_language(text: str, token: Token) -> str | None:
 def _explain_token(token: Token, expected: frozenset[str], before: str) -> tuple[str, str]:
     """Return the code and the hint for *token*, found after *before* where one of *expected* is required."""
     quote_hint = f'quote the name {token}: "{token}"'
+    if expected <= {"NAME", "NEXT"} and "NEXT" in expected:
+        return "bad-within", WITHIN_HINT
     if expected <= VALUE_TOKENS:
         hint = quote_hint if token.type in RESERVED_TOKENS else "add a value"
         return _explain_missing_value(expected, before, hint)

@@ -143,7 +143,7 @@ class TokenReader:
 
 
 @contextmanager
-def locate_errors(span: Span) -> Iterator[None]:
+def locate_errors(span: Span | None) -> Iterator[None]:
     """Give the problems that are raised inside the block the position *span*, if they have none."""
     try:
         yield

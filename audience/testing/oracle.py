@@ -98,13 +98,13 @@ def is_inside(
         case Compare(type="active", operator=operator, value=value):
             return any(_compare_values(day, operator, date.fromisoformat(value)) for day in device.days)
         case Compare(type="version", operator=operator, value=value):
-            bound = _version_key(value)
-            return any(_compare_values(_version_key(version), operator, bound) for version in device.versions)
+            bound = version_key(value)
+            return any(_compare_values(version_key(version), operator, bound) for version in device.versions)
         case Between():
             return any(_is_between(value, expr) for value in _values_of(expr.type, device))
         case Matches(type=type_, pattern=pattern, ignores_case=ignores_case):
             texts = [value for tag_type, value in device.tags if tag_type == type_]
-            return any(_is_match(_tokens_of(pattern), text, ignores_case) for text in texts)
+            return any(is_text_match(pattern, text, ignores_case) for text in texts)
         case Anniversary(window=window):
             return any(f"{day:%m-%d}" == getattr(window, "time", None) for day in device.days)
         case Within(days=days, day=day):
@@ -151,12 +151,12 @@ def is_inside(
 
 def _values_of(type_: str, device: OracleDevice) -> list[Any]:
     """Return the values of an ordered attribute, as they are compared."""
-    versions = [_version_key(version) for version in device.versions]
+    versions = [version_key(version) for version in device.versions]
     return list({"age": device.ages, "active": device.days, "version": versions}[type_])
 
 
 def _is_between(value: Any, between: Between) -> bool:
-    parse: Any = {"age": float, "active": date.fromisoformat, "version": _version_key}[between.type]
+    parse: Any = {"age": float, "active": date.fromisoformat, "version": version_key}[between.type]
     low, high = parse(between.low), parse(between.high)
     is_above = value > low or (between.low_operator == "<=" and value == low)
     return is_above and (value < high or (between.high_operator == "<=" and value == high))
@@ -168,6 +168,11 @@ def _tokens_of(pattern: str) -> list[tuple[str, bool]]:
     for character in characters:
         tokens.append((next(characters), False) if character == "\\" else (character, character in "*?"))
     return tokens
+
+
+def is_text_match(pattern: str, text: str, ignores_case: bool) -> bool:
+    """Return whether the whole of *text* fits *pattern*."""
+    return _is_match(_tokens_of(pattern), text, ignores_case)
 
 
 def _is_match(tokens: list[tuple[str, bool]], text: str, ignores_case: bool) -> bool:
@@ -191,7 +196,7 @@ def _compare_values(value: Any, operator: str, bound: Any) -> bool:
     return bool({"<": value < bound, "<=": value <= bound, ">": value > bound, ">=": value >= bound}[operator])
 
 
-def _version_key(version: str) -> tuple[int, ...]:
+def version_key(version: str) -> tuple[int, ...]:
     """Return the sort key of *version*: 1.2 and 1.2.0 have the same one."""
     numbers = [int(part) for part in version.split(".")]
     return tuple(numbers + [0] * (6 - len(numbers)))

@@ -1,6 +1,7 @@
 """Complete a text with the attributes, values and segments of an index, the most frequent values first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
 
 import polars as pl
 
@@ -19,10 +20,72 @@ MAX_VALUES = 50  # of one attribute
 COUNT_SCHEMA = {"value": pl.String, "devices": pl.UInt32}
 
 
-def complete_with_index(text: str, position: int, snapshot: Snapshot) -> list[Completion]:
+class EventNames(Protocol):
+    """Events of an index, by name."""
+
+    def count_devices(self) -> Mapping[str, int]:
+        """Return how many devices have each event, the most frequent first."""
+
+    def list_properties(self, event: str) -> Iterable[str]:
+        """Return the properties of an event, those that are tags without a value left out."""
+
+    def list_numbers(self, event: str) -> Iterable[str]:
+        """Return the properties of an event that are numbers."""
+
+    def count_values(self, event: str, property_: str, prefix: str) -> Mapping[str, int | None]:
+        """Return the values of a property that begin with *prefix* and, if known, how many devices have each.
+
+        The property UNTYPED has the tags of the event as its values.
+        """
+
+
+def complete_with_index(
+    text: str, position: int, snapshot: Snapshot, events: EventNames | None = None
+) -> list[Completion]:
     """Return what may come next at *position* of *text*, names and values of the index first."""
     place = find_place(text, position)
-    return [] if place is None else [*_complete_names(place, snapshot), *complete_words(place)]
+    if place is None:
+        return []
+    if place.event or place.subject in ("event", "aggregated"):
+        names = [] if events is None else [*_complete_events(place, events)]
+    else:
+        names = [*_complete_names(place, snapshot)]
+    return [*names, *complete_words(place)]
+
+
+def _complete_events(place: Place, events: EventNames) -> Iterator[Completion]:
+    """Yield names and values inside the brackets of a call about events."""
+    match place.subject:
+        case "event":
+            for name, devices in events.count_devices().items():
+                if name.startswith(place.typed):
+                    yield place.make(quote_name(name), "event", devices)
+        case "aggregated":
+            yield from _complete_numbers(place, events)
+        case "property":
+            for property_ in events.list_properties(place.event):
+                if property_.startswith(place.typed):
+                    yield place.make(quote_name(property_), "property")
+            yield from _complete_property_values(place, UNTYPED, events)
+        case "tag":
+            yield from _complete_property_values(place, UNTYPED, events)
+        case "value":
+            yield from _complete_property_values(place, canonical_type(place.attribute), events)
+
+
+def _complete_numbers(place: Place, events: EventNames) -> Iterator[Completion]:
+    """Yield the numbers of events, such as `purchase.amount`."""
+    for event, devices in events.count_devices().items():
+        for property_ in events.list_numbers(event):
+            path = f"{event}.{property_}"
+            if path.startswith(place.typed):
+                yield place.make(quote_name(path), "property", devices)
+
+
+def _complete_property_values(place: Place, property_: str, events: EventNames) -> Iterator[Completion]:
+    is_tag = property_ == UNTYPED
+    for value, devices in events.count_values(place.event, property_, place.typed).items():
+        yield place.make(quote_name(value) if is_tag else quote_value(value), "tag" if is_tag else "value", devices)
 
 
 def _complete_names(place: Place, snapshot: Snapshot) -> Iterator[Completion]:

@@ -1,0 +1,119 @@
+"""Explain the likely slips in conditions about events: a misplaced `where` or window, and words of plain English."""
+
+from collections.abc import Sequence
+
+from audience.language.event_atoms import EVENT_FUNCTIONS
+from audience.language.grammar import Token
+
+WHERE_EXAMPLE = "did(purchase where amount > 20)"
+WINDOW_TOKENS = frozenset(["WITHIN", "_FROM", "DAY_ORDER"])
+NAME_TOKENS = frozenset(["NAME", "STRING", "CMP", "_COLON", "_IN", "_BETWEEN", "MATCHER"])
+FUNCTION_HINTS = {
+    "did": "write did(purchase), or NOT did(purchase)",
+    "sum": "write sum(purchase.amount) > 100",
+    "min": "write min(purchase.amount) > 20",
+    "max": "write max(purchase.amount) > 100",
+    "avg": "write avg(purchase.amount) > 50",
+    "first": "write first(purchase) within 7 days",
+    "last": "write last(purchase) within 7 days",
+}
+COMPARED = {name: hint.removeprefix("write ") for name, hint in FUNCTION_HINTS.items()} | {"did": "did(purchase) >= 3"}
+COUNT_HINT = "write did(purchase) >= 3 for at least 3 times, = 3 for exactly 3, <= 3 for at most 3"
+PERIOD_HINT = "write did(purchase) within 30 days, or did(purchase) from 2026-11-01 to 2026-11-11"
+WORDS_BEHIND = {  # words behind the brackets of an event, and what to write instead
+    **dict.fromkeys(("at", "least", "most", "exactly", "once", "twice", "more", "less", "fewer", "over"), COUNT_HINT),
+    **dict.fromkeys(("in", "during", "last", "past", "previous", "since", "until", "the", "ago", "next"), PERIOD_HINT),
+    "never": "write NOT did(purchase)",
+    "ever": "leave it out: did(purchase) is at least once, ever",
+    "with": f"put where inside the brackets: {WHERE_EXAMPLE}",
+    "having": f"put where inside the brackets: {WHERE_EXAMPLE}",
+    "where": f"put where inside the brackets: {WHERE_EXAMPLE}",
+}
+
+
+def explain_event_slip(tokens: Sequence[Token], token: Token) -> str | None:
+    """Return the hint for *token*, which the grammar does not allow behind *tokens*; None if it is not about events.
+
+    >>> from audience.language.grammar import tokenize
+    >>> explain_event_slip([*tokenize("did(purchase)")], Token("NAME", "twice"))
+    'write did(purchase) >= 3 for at least 3 times, = 3 for exactly 3, <= 3 for at most 3'
+    """
+    opened = find_open_call(tokens)
+    if opened is not None:
+        return _explain_inside(tokens, opened, token)
+    *_, second, last = [Token("", ""), Token("", ""), *tokens]
+    if token.type == "_LPAR" and _is_function(last) and second.type == "CMP":
+        return f"put the number behind it: {COMPARED[last.lower()]}"
+    if _is_function(last) and token.type in ("NAME", "STRING") and not token.isdecimal():
+        return FUNCTION_HINTS[last.lower()]
+    if last.type == "_NOT" and second.lower() == "did":
+        return FUNCTION_HINTS["did"]
+    return _explain_behind(tokens, token)
+
+
+def _explain_inside(tokens: Sequence[Token], opened: int, token: Token) -> str | None:
+    """Explain a token inside the brackets of a call."""
+    function, last = tokens[opened - 1].lower(), tokens[-1]
+    name = str(tokens[opened + 1]) if opened + 1 < len(tokens) else ""
+    is_in_where = any(each.type == "_WHERE" for each in tokens[opened:])
+    if token.type in WINDOW_TOKENS and name:
+        return f"put the window behind the bracket: {function}({name}) within 30 days"
+    if last.type == "_WHERE" and token.type in ("_RPAR", "$END"):
+        return f"put a condition behind where: {WHERE_EXAMPLE}"
+    if is_in_where:
+        return "put AND or OR before it, or quote a name with spaces" if token.type in ("NAME", "STRING") else None
+    if not name:
+        return FUNCTION_HINTS[function] if token.type in ("_RPAR", "_LPAR") else None
+    if token.type in ("_AND", "_OR"):
+        word = token.type.removeprefix("_")
+        return f"{function}() takes one event; join two: {function}({name}) {word} {function}(…)"
+    if token.type == "_LPAR":
+        return f"{function}() takes the name of an event: {FUNCTION_HINTS[function].removeprefix('write ')}"
+    if token.type in NAME_TOKENS:
+        return _explain_missing_where(function, name, token, is_first=last is tokens[opened + 1])
+    return None
+
+
+def _explain_missing_where(function: str, name: str, token: Token, is_first: bool) -> str:
+    """Explain a condition behind the name of an event, or in its place, without `where`."""
+    if name.lower() == "where" or token.type not in ("NAME", "STRING"):
+        return f"name the event, then where and a condition: {WHERE_EXAMPLE}"
+    return f"put where before it: {function}({name} where {token} …)" if is_first else f"write {WHERE_EXAMPLE}"
+
+
+def _explain_behind(tokens: Sequence[Token], token: Token) -> str | None:
+    """Explain a token behind the brackets of a call, or behind how often."""
+    at = len(tokens)
+    while at and tokens[at - 1].type in ("CMP", "NAME", "TIMES", "_IN", "WITHIN"):  # >= 3 times within the last
+        at -= 1
+    if not at or tokens[at - 1].type != "_RPAR" or not _is_closed_call(tokens[:at]):
+        return None
+    if any(each.type in ("_IN", "WITHIN") for each in tokens[at:]):
+        return None if tokens[-1].isdecimal() else PERIOD_HINT
+    if token.isdecimal() or token.type == "TIMES":
+        return COUNT_HINT
+    if token.type == "_COMMA" and tokens[-1].isdecimal():
+        return "write the number without a comma"
+    if token.type == "_WHERE":
+        return WORDS_BEHIND["where"]
+    return None if token.startswith('"') else WORDS_BEHIND.get(token.lower())
+
+
+def _is_function(token: Token) -> bool:
+    return token.type == "NAME" and token.lower() in EVENT_FUNCTIONS
+
+
+def find_open_call(tokens: Sequence[Token]) -> int | None:
+    """Return the position of the innermost open bracket, if it belongs to a call about events."""
+    opened: list[int] = []
+    for position, token in enumerate(tokens):
+        if token.type == "_LPAR":
+            opened.append(position)
+        elif token.type == "_RPAR" and opened:
+            opened.pop()
+    return opened[-1] if opened and opened[-1] and _is_function(tokens[opened[-1] - 1]) else None
+
+
+def _is_closed_call(tokens: Sequence[Token]) -> bool:
+    """Return whether *tokens* end with the bracket that closes a call about events."""
+    return find_open_call(tokens[:-1]) is not None
