@@ -254,6 +254,20 @@ def test_clash_of_name_with_tag_of_index_goes_by_ids(tmp_path, listed):
     assert plan("vip", "engagelab", index, catalog).native
 
 
+def test_clash_of_tag_with_name_of_unlisted_value_goes_by_ids(tmp_path):
+    """The vendor may call `province:hunan` as other provinces are called, although the catalog does not list it."""
+    columns = {
+        "registration_id": ["r1", "r2"],
+        "tags": [["province_hunan"], ["vip"]],
+        "province": ["guangdong", "hunan"],
+    }
+    index = DeviceIndex.build(pl.DataFrame(columns), tmp_path / "devices.index")
+    catalog = load('[tag]\nat = ["engagelab"]\n[province]\nvalues = ["guangdong"]\nnames.engagelab = "{type}_{value}"')
+    result = plan("province_hunan", "engagelab", index, catalog)
+    assert (result.native, codes(result.reasons)) == ((), ["ambiguous-name"])
+    assert plan("vip", "engagelab", index, catalog).native
+
+
 ID_COLUMNS = {"registration_id": ["a1"], "tpns_token": ["b1"], "device_id": ["c1"]}
 
 

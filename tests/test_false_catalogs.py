@@ -195,8 +195,7 @@ def name_at_vendor(type_: str, value: str, declared) -> tuple[str, str] | None:
         case "builtin":
             return type_, value
         case "pattern" | "pattern and all":
-            is_listed = not says.values or value in says.values
-            return ("tag", f"{type_}_{value}") if is_listed else None
+            return "tag", f"{type_}_{value}"
         case "table":
             return ("tag", f"n_{type_}_{value}") if value in says.named else None
         case "all":

@@ -23,6 +23,7 @@ from audience.algebra.normal_forms import nnf, write_out_thresholds
 from audience.algebra.simplification import simplify
 from audience.argument_types import check_arguments
 from audience.errors import ComplexityError, ExpressionError, Problem
+from audience.index.schema.columns import TEXT_ROLES
 from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, all_of, or_terms, walk_operands
 from audience.language.binding import bind, forget_other_moments
@@ -206,6 +207,11 @@ def _restrict_to_index(
 
 def _has_devices(index: "DeviceIndex", asked: AsOf, tag: Tag) -> bool:
     """Return whether *index* has the attribute of *tag*, the value is one of its kind, and a device has it."""
+    from audience.index.query.attribute_rows import has_tag  # loads slowly, and plans without an index do not need it
+
+    is_text = index.snapshot.roles.get(tag.type) in TEXT_ROLES
+    if is_text and not any(has_tag(tag, shard) for shard in index.snapshot.shards):
+        return False
     with suppress(ExpressionError):
         return index.count(tag, **asked.to_arguments()) > 0
     return False

@@ -42,6 +42,15 @@ def find_tag_ranks(tag: Tag, attribute: StoredAttribute, shard: Shard) -> RankRa
     return (same_text[0], same_text[0] + 1) if same_text else (start, start)
 
 
+def has_tag(tag: Tag, shard: Shard) -> bool:
+    """Return whether any device of *shard*, also one whose row is deleted, has *tag*."""
+    attribute = shard.attributes.get(tag.type)
+    if attribute is None:
+        return False
+    start, stop = find_tag_ranks(tag, attribute, shard)
+    return start < stop
+
+
 def query_ranks(query: Tag | Compare | Within | Between, attribute: StoredAttribute, shard: Shard) -> RankRange:
     """Return the ranks of the values that *query* names or compares with."""
     return find_rank_range(query, sorted_values(attribute, shard))

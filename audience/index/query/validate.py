@@ -1,6 +1,5 @@
 """Check an expression against the attributes, ids and segments of an index."""
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -8,10 +7,17 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from audience.errors import ExpressionError, Problem
-from audience.index.query.attribute_rows import sorted_values
+from audience.index.query.attribute_rows import has_tag, sorted_values
 from audience.index.query.instants import expand_anniversaries, to_instants
 from audience.index.query.questions import bind_segments
-from audience.index.schema.columns import IdColumn, Role, list_id_calls, select_existence_columns, select_id_columns
+from audience.index.schema.columns import (
+    TEXT_ROLES,
+    IdColumn,
+    Role,
+    list_id_calls,
+    select_existence_columns,
+    select_id_columns,
+)
 from audience.index.schema.value_types import ValueQuery, parse_bounds, parse_operand, value_type_of, year_bounds
 from audience.index.storage import single_ids
 from audience.index.storage.shard import Shard
@@ -50,7 +56,6 @@ from audience.language.windows import Period, format_duration, is_clock_window
 from audience.span import Span
 
 MAX_VALIDATED_EXPRS = 4_096
-TEXT_ROLES: tuple[Role, ...] = ("string", "tags", "version")
 MIRRORED_OPS: Mapping[CompareOp, CompareOp] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
@@ -163,20 +168,11 @@ def _is_column(name: str, snapshot: Snapshot) -> bool:
 
 def _validate_bare_tag(tag: Tag, snapshot: Snapshot) -> None:
     """Require that some device has a tag which is called like a column: else the column was meant."""
-    if UNTYPED in snapshot.roles and any(_has_bare_tag(tag, shard) for shard in snapshot.shards):
+    if UNTYPED in snapshot.roles and any(has_tag(tag, shard) for shard in snapshot.shards):
         return
     kind = "an attribute" if tag.value in snapshot.roles else "a column of ids"
     message = f"{render(tag)!r} is {kind} of this index, and no device has a tag of that name"
     raise ExpressionError(Problem("column-as-tag", message, tag.span, hint=_suggest_condition(tag, snapshot)))
-
-
-def _has_bare_tag(tag: Tag, shard: Shard) -> bool:
-    attribute = shard.attributes.get(UNTYPED)
-    if attribute is None:
-        return False
-    values = shard.attribute_values(attribute)
-    position = bisect_left(values, tag.value)
-    return position < len(values) and values[position] == tag.value
 
 
 def _suggest_condition(tag: Tag, snapshot: Snapshot) -> str:

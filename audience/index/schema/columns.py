@@ -9,6 +9,7 @@ from audience.language.ast import ID_KINDS
 Role: TypeAlias = Literal[
     "id", "alias", "account", "live_activity_id", "tags", "string", "number", "date", "time", "version"
 ]
+TEXT_ROLES: tuple[Role, ...] = ("string", "tags", "version")
 SHARED_ID_ROLES: tuple[Role, ...] = ("alias", "account", "live_activity_id")  # ids that several devices may share
 GENERIC_ID_COLUMNS = ("registration_id", "token", "device_id")
 KEY_COLUMN = "key"  # name of the ids that are the table's own, and of no vendor

@@ -136,6 +136,14 @@ class Catalog:
         )
 
 
+def without_listed_values(catalog: Catalog) -> Catalog:
+    """Return *catalog* in which no attribute lists its values; itself if none does."""
+    if all(attribute.values is None for attribute in catalog.attributes.values()):
+        return catalog
+    attributes = {name: replace(attribute, values=None) for name, attribute in catalog.attributes.items()}
+    return replace(catalog, attributes=attributes)
+
+
 def with_column_types(catalog: Catalog | None, roles: Mapping[str, Role], zone: ZoneInfo = UTC_ZONE) -> Catalog | None:
     """Return *catalog* with the orders of the columns of an index, which decide whether two values are equal.
 

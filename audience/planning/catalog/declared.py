@@ -5,17 +5,19 @@ plan with an index names only what the catalog declares by `names`, `at` or `bui
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import cache
 
 from audience.errors import Problem
 from audience.language.ast import AttributeAtom, Expr, Tag, atoms
 from audience.language.attribute_names import UNTYPED
 from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
-from audience.planning.catalog.catalog import Catalog, CatalogAttribute
+from audience.planning.catalog.catalog import Catalog, CatalogAttribute, without_listed_values
 from audience.planning.catalog.vendor_names import (
+    find_matching_tags,
     find_name,
     find_written_naming,
     is_own_key,
@@ -65,17 +67,28 @@ def restrict_to_declared(
     def has_tag(tag: Tag) -> bool:
         return tag.type in vouched or is_declared(tag, catalog, vendor)
 
+    open_catalog = None if catalog is None else without_listed_values(catalog)
+
     def may_have_tag(tag: Tag) -> bool:
-        attribute = None if catalog is None else catalog.attributes.get(tag.type)
+        attribute = None if open_catalog is None else open_catalog.attributes.get(tag.type)
         return tag.type in vouched or (attribute is not None and _may_have_value(tag, attribute, vendor))
 
-    def clash_problems(tag: Tag) -> Iterator[Problem]:
-        """Yield a problem if a tag of the index, which the vendor has too, is called there as *tag* is."""
-        name = tag if catalog is None else to_vendor_tag(tag, catalog, vendor)
-        is_clash = name != tag and catalog is not None and to_vendor_tag(name, catalog, vendor) == name
-        if is_clash and may_have_tag(name) and has_devices(name):
-            message = f"{render(name)!r} at {vendor.name} is both {render(tag)} and the tag {render(name)} of the index"
-            yield Problem("ambiguous-name", message, tag.span)
+    @cache
+    def clash_problems(tag: Tag) -> tuple[Problem, ...]:
+        """Return a problem if another tag of the index, which the vendor may have too, is called there as *tag* is.
+
+        Names are given to values that the catalog does not list, since the vendor may have these as well.
+        """
+        if catalog is None or open_catalog is None:
+            return ()
+        name = to_vendor_tag(tag, catalog, vendor)
+        others = [*find_matching_tags(name, open_catalog, vendor, tag)]
+        others += [name] if to_vendor_tag(name, open_catalog, vendor) == name else []
+        for other in others:
+            if other != tag and may_have_tag(other) and has_devices(other):
+                message = f"{render(name)!r} at {vendor.name} is both {render(tag)} and {render(other)} of the index"
+                return (Problem("ambiguous-name", message, tag.span),)
+        return ()
 
     return replace(vendor, emit=emit, tag_problems=tag_problems)
 

@@ -377,15 +377,15 @@ def find_candidate_tags(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> li
     return list(find_matching_tags(vendor_tag, catalog, vendor)) or [vendor_tag]
 
 
-def find_matching_tags(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Iterator[Tag]:
-    """Yield every other tag of the catalog that *vendor* calls *vendor_tag*. In a valid catalog there is at most one.
+def find_matching_tags(vendor_tag: Tag, catalog: Catalog, vendor: Vendor, known: Tag | None = None) -> Iterator[Tag]:
+    """Yield every other tag of the catalog than *known* that *vendor* calls *vendor_tag*.
 
-    Matching a pattern only proposes values; formatting them again decides.
+    In a valid catalog there is at most one. Matching a pattern only proposes values; formatting them again decides.
     """
     for attribute, values in _find_candidates(vendor_tag, catalog, vendor):
         for value in dict.fromkeys(map(attribute.spelling, values)):
             tag = Tag(attribute.name, value, span=vendor_tag.span)
-            if tag != vendor_tag and format_vendor_tag(tag, attribute, vendor) == vendor_tag:
+            if tag not in (vendor_tag, known) and format_vendor_tag(tag, attribute, vendor) == vendor_tag:
                 yield tag
 
 
