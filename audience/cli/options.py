@@ -34,6 +34,9 @@ ZoneOption = Annotated[
     str | None,
     Option("--timezone", metavar="NAME", help="Time zone of days, as Asia/Shanghai, instead of the index's."),
 ]
+AllowGapsOption = Annotated[
+    bool, Option("--allow-gaps", help="Answer questions about events although some of their days are not covered.")
+]
 ThreadsOption = Annotated[
     int | None,
     Option("--threads", min=1, metavar="N", help="Threads that search the index.", show_default="one for each core"),
@@ -106,13 +109,15 @@ class QuestionOptions:
 
     as_of: AsOfOption = None
     timezone: ZoneOption = None
+    allow_gaps: AllowGapsOption = False
     threads: ThreadsOption = None
 
     def matter_for(self, expr: Expr, snapshot: "Snapshot") -> bool:
         """Return whether the moment and the time zone are shown: the answer may depend on them, or one was given."""
         from audience.index.query.questions import depends_on_question  # commands without an index do not load it
 
-        return self.as_of is not None or self.timezone is not None or depends_on_question(expr, snapshot)
+        is_given = self.as_of is not None or self.timezone is not None or self.allow_gaps
+        return is_given or depends_on_question(expr, snapshot)
 
     def read(self, default_timezone: str) -> AsOf:
         """Return the moment and the time zone of the question; by default now, and the zone of the index.
@@ -120,7 +125,7 @@ class QuestionOptions:
         Raises:
             ExpressionError: The moment or the time zone is invalid.
         """
-        return read_as_of(self.as_of, self.timezone, default_timezone)
+        return read_as_of(self.as_of, self.timezone, default_timezone, self.allow_gaps)
 
 
 def load_optional_catalog(path: Path | None) -> "Catalog | None":

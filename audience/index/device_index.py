@@ -176,7 +176,14 @@ class DeviceIndex(IndexEvents, IndexPolicies):
         """
         return collect_attribute_stats(self.snapshot)
 
-    def count(self, expr: Expr | str, *, as_of: datetime | str | None = None, timezone: str | None = None) -> int:
+    def count(
+        self,
+        expr: Expr | str,
+        *,
+        as_of: datetime | str | None = None,
+        timezone: str | None = None,
+        allow_gaps: bool = False,
+    ) -> int:
         """Return the number of devices that match *expr*.
 
         Args:
@@ -184,6 +191,7 @@ class DeviceIndex(IndexEvents, IndexPolicies):
             as_of: Moment of the question, such as `2026-11-28T09:00+08:00`; without an offset it is wall-clock time of
                 the zone. None is now.
             timezone: Time zone whose days are meant. None is the zone of the index.
+            allow_gaps: Answer questions about events although some of their days are not covered.
 
         Raises:
             ExpressionError: *expr* is invalid or refers to something that the index does not have.
@@ -195,10 +203,15 @@ class DeviceIndex(IndexEvents, IndexPolicies):
         1
         """
         snapshot = self.snapshot  # another thread may refresh the index
-        return evaluate.count_devices(to_expr(expr), snapshot, read_question(as_of, timezone, snapshot))
+        return evaluate.count_devices(to_expr(expr), snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
 
     def resolve(
-        self, expr: Expr | str, *, as_of: datetime | str | None = None, timezone: str | None = None
+        self,
+        expr: Expr | str,
+        *,
+        as_of: datetime | str | None = None,
+        timezone: str | None = None,
+        allow_gaps: bool = False,
     ) -> DeviceSet:
         """Return the devices that match *expr*.
 
@@ -214,7 +227,7 @@ class DeviceIndex(IndexEvents, IndexPolicies):
         ['t2']
         """
         snapshot = self.snapshot  # another thread may refresh the index
-        rows = evaluate.resolve_rows(to_expr(expr), snapshot, read_question(as_of, timezone, snapshot))
+        rows = evaluate.resolve_rows(to_expr(expr), snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
         return DeviceSet(rows, snapshot)
 
     def member(
@@ -225,6 +238,7 @@ class DeviceIndex(IndexEvents, IndexPolicies):
         column: str | None = None,
         as_of: datetime | str | None = None,
         timezone: str | None = None,
+        allow_gaps: bool = False,
     ) -> list[bool]:
         """Return for each of *exprs* whether a device with this id matches it; False if no device has the id.
 
@@ -238,6 +252,7 @@ class DeviceIndex(IndexEvents, IndexPolicies):
                 column of device ids.
             as_of: Moment of the question, as for `count`.
             timezone: Time zone of the question, as for `count`.
+            allow_gaps: Whether days of events may be missing, as for `count`.
 
         Raises:
             ExpressionError: An expression is invalid or refers to something that the index does not have, or the index
@@ -250,7 +265,7 @@ class DeviceIndex(IndexEvents, IndexPolicies):
         ([True, False, True], [False])
         """
         snapshot, audiences = self.snapshot, membership.list_exprs(exprs)
-        asked = read_question(as_of, timezone, snapshot)
+        asked = read_question(as_of, timezone, allow_gaps, snapshot)
         return membership.match_device(identifier, audiences, column, snapshot, asked)
 
     def members(
@@ -261,6 +276,7 @@ class DeviceIndex(IndexEvents, IndexPolicies):
         column: str | None = None,
         as_of: datetime | str | None = None,
         timezone: str | None = None,
+        allow_gaps: bool = False,
     ) -> pl.DataFrame:
         """Return a row for each of *identifiers*, in their order: `id`, `known`, and a column for each expression.
 
@@ -279,7 +295,7 @@ class DeviceIndex(IndexEvents, IndexPolicies):
         [('t2', True, True, True), ('t9', False, False, False)]
         """
         snapshot, audiences = self.snapshot, membership.name_exprs(exprs)
-        asked = read_question(as_of, timezone, snapshot)
+        asked = read_question(as_of, timezone, allow_gaps, snapshot)
         return membership.match_devices(membership.read_identifiers(identifiers), audiences, column, snapshot, asked)
 
     @property
@@ -295,7 +311,14 @@ class DeviceIndex(IndexEvents, IndexPolicies):
         """
         return expand_segments(expr, self.snapshot.segments)
 
-    def bind(self, expr: Expr | str, *, as_of: datetime | str | None = None, timezone: str | None = None) -> Expr:
+    def bind(
+        self,
+        expr: Expr | str,
+        *,
+        as_of: datetime | str | None = None,
+        timezone: str | None = None,
+        allow_gaps: bool = False,
+    ) -> Expr:
         """Return *expr* as it is asked: with saved expressions for segments, and relative times made absolute.
 
         Arguments are as for `count`.
@@ -311,14 +334,19 @@ class DeviceIndex(IndexEvents, IndexPolicies):
         Compare(type='active', operator='>=', value='2026-11-27')
         """
         snapshot = self.snapshot
-        return bind_segments(to_expr(expr), snapshot, read_question(as_of, timezone, snapshot))
+        return bind_segments(to_expr(expr), snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
 
     def has_foreign_ids(self, ids: Ids, vendor: str) -> bool:
         """Return whether any of *ids* is in a column of device ids that is not the one of *vendor*."""
         return has_foreign_ids(ids, vendor, self.snapshot)
 
     def explain(
-        self, expr: Expr | str, *, as_of: datetime | str | None = None, timezone: str | None = None
+        self,
+        expr: Expr | str,
+        *,
+        as_of: datetime | str | None = None,
+        timezone: str | None = None,
+        allow_gaps: bool = False,
     ) -> list[ExplainLine]:
         """Return the tree of *expr* with a count at every node, and in an AND the devices left after each operand.
 
@@ -334,10 +362,15 @@ class DeviceIndex(IndexEvents, IndexPolicies):
         [('AND', 1, None), ('male', 2, 2), ('vip', 1, 1)]
         """
         snapshot = self.snapshot  # another thread may refresh the index
-        return explain_expr(to_expr(expr), snapshot, read_question(as_of, timezone, snapshot))
+        return explain_expr(to_expr(expr), snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
 
     def find_unmatched(
-        self, expr: Expr | str, *, as_of: datetime | str | None = None, timezone: str | None = None
+        self,
+        expr: Expr | str,
+        *,
+        as_of: datetime | str | None = None,
+        timezone: str | None = None,
+        allow_gaps: bool = False,
     ) -> list[Problem]:
         """Return a problem for each tag and id list of *expr* that no device has; often these are typos.
 
@@ -353,7 +386,7 @@ class DeviceIndex(IndexEvents, IndexPolicies):
         [("no device has 'mael'", 'did you mean male?')]
         """
         snapshot = self.snapshot  # another thread may refresh the index
-        return find_unmatched(to_expr(expr), snapshot, read_question(as_of, timezone, snapshot))
+        return find_unmatched(to_expr(expr), snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
 
     def complete(self, text: str, position: int | None = None) -> list[Completion]:
         """Return what may come next in *text*: names, values, segments and keywords, the most frequent values first.

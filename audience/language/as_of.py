@@ -17,11 +17,14 @@ class AsOfArguments(TypedDict, total=False):
 
     as_of: datetime
     timezone: str
+    allow_gaps: bool
 
 
 @dataclass(frozen=True, slots=True)
 class AsOf:
     """Moment of a question, and the time zone whose days are meant.
+
+    With *allow_gaps*, questions about events are answered although some of their days are not covered.
 
     >>> str(AsOf(datetime(2026, 11, 28, 1, tzinfo=UTC), load_zone("Asia/Shanghai")))
     '2026-11-28T09:00:00+08:00 Asia/Shanghai'
@@ -29,6 +32,7 @@ class AsOf:
 
     moment: datetime
     zone: ZoneInfo
+    allow_gaps: bool = False
 
     @property
     def timezone(self) -> str:
@@ -42,10 +46,11 @@ class AsOf:
 
     def to_arguments(self) -> AsOfArguments:
         """Return the keyword arguments of a method that asks then and there."""
-        return {"as_of": self.moment, "timezone": self.timezone}
+        return {"as_of": self.moment, "timezone": self.timezone, "allow_gaps": self.allow_gaps}
 
     def __str__(self) -> str:
-        return f"{self.local_time.isoformat(timespec='seconds')} {self.timezone}"
+        gaps = ", gaps allowed" if self.allow_gaps else ""
+        return f"{self.local_time.isoformat(timespec='seconds')} {self.timezone}{gaps}"
 
 
 @check_arguments
@@ -53,6 +58,7 @@ def read_as_of(
     as_of: datetime | str | None = None,
     timezone: str | ZoneInfo | None = None,
     default_timezone: str = DEFAULT_ZONE,
+    allow_gaps: bool = False,
 ) -> AsOf:
     """Return when and where a question is asked.
 
@@ -61,6 +67,7 @@ def read_as_of(
             is its first moment. None is now.
         timezone: Time zone, or its name. None is *default_timezone*.
         default_timezone: Time zone of the index.
+        allow_gaps: Whether questions about events are answered although some of their days are not covered.
 
     Raises:
         ExpressionError: The moment or the time zone is invalid.
@@ -70,7 +77,7 @@ def read_as_of(
     """
     zone = timezone if isinstance(timezone, ZoneInfo) else load_zone(default_timezone if timezone is None else timezone)
     if as_of is None:
-        return AsOf(datetime.now(UTC), zone)
+        return AsOf(datetime.now(UTC), zone, allow_gaps)
     try:
         moment = find_moment(as_of, zone) if isinstance(as_of, str) else _to_utc(as_of, zone)
         moment.astimezone(zone)
@@ -82,7 +89,7 @@ def read_as_of(
     except OverflowError:
         message = f"{str(as_of)!r:.60} is outside the years 1 to 9999 in {zone.key}"
         raise ExpressionError(Problem("invalid-as-of", message, hint=AS_OF_HINT)) from None
-    return AsOf(moment, zone)
+    return AsOf(moment, zone, allow_gaps)
 
 
 def _to_utc(time: datetime, zone: ZoneInfo) -> datetime:

@@ -51,6 +51,7 @@ def lint(
     *,
     as_of: datetime | str | None = None,
     timezone: str | None = None,
+    allow_gaps: bool = False,
 ) -> list[Problem]:
     """Return everything suspicious in *expr*.
 
@@ -61,6 +62,7 @@ def lint(
         limit: Maximum fraction of all devices, from 0 to 1.
         as_of: Moment of the question, to which days and hours are relative. None is now.
         timezone: Name of the time zone whose days are meant. None is that of *index*, or UTC.
+        allow_gaps: Whether days of events may be missing, as for `DeviceIndex.count`.
 
     >>> from audience.language.parser import parse
     >>> [problem.code for problem in lint(parse("a OR (a AND b)"))]
@@ -71,7 +73,7 @@ def lint(
     expr = expand_references(expr, catalog)
     if index is not None:
         expr = index.expand_segments(expr)
-    asked = read_as_of(as_of, timezone, default_timezone(index))
+    asked = read_as_of(as_of, timezone, default_timezone(index), allow_gaps)
     expr = bind(expr, asked.moment, asked.zone)
     roles = {} if index is None else index.snapshot.roles
     catalog = with_column_types(catalog, roles, asked.zone)

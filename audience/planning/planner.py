@@ -78,6 +78,7 @@ def plan(
     payload: Any = None,
     as_of: datetime | str | None = None,
     timezone: str | None = None,
+    allow_gaps: bool = False,
     caps: Iterable[Expr | str] = (),
     without_policies: Iterable[str] = (),
 ) -> Plan:
@@ -100,6 +101,7 @@ def plan(
         payload: Payload of *id_vendor* that *expr* was read from. It goes back to that vendor with its own operators.
         as_of: Moment of the question, to which days and hours are relative. None is now.
         timezone: Name of the time zone whose days are meant. None is that of *index*, or UTC.
+        allow_gaps: Whether days of events may be missing, as for `DeviceIndex.count`.
         caps: What a device must fit besides the policies of *index*.
         without_policies: Names of policies of *index* that do not apply.
 
@@ -120,7 +122,7 @@ def plan(
     'active within 7 days of 2026-11-28'
     """
     expr = to_expr(expr)
-    asked = read_as_of(as_of, timezone, default_timezone(index))
+    asked = read_as_of(as_of, timezone, default_timezone(index), allow_gaps)
     if index is not None:
         expr = index.expand_segments(expr)
     if index is None:  # an index has the values as its table spells them
@@ -235,6 +237,7 @@ def translate(
     vendor_has: VendorHas = None,
     as_of: datetime | str | None = None,
     timezone: str | None = None,
+    allow_gaps: bool = False,
 ) -> Plan:
     """Parse a *payload* of the vendor *source* and plan it for the vendor *target*, which is assumed to have the tags.
 
@@ -253,6 +256,7 @@ def translate(
         payload=payload,
         as_of=as_of,
         timezone=timezone,
+        allow_gaps=allow_gaps,
     )
 
 

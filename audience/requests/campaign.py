@@ -103,6 +103,7 @@ def plan_campaign(
     vendor_has: VendorHas = None,
     as_of: datetime | str | None = None,
     timezone: str | None = None,
+    allow_gaps: bool = False,
     caps: Iterable[Expr | str] = (),
     without_policies: Iterable[str] = (),
 ) -> Campaign:
@@ -118,6 +119,7 @@ def plan_campaign(
         vendor_has: Types of tags that the vendors have, or "all", as in `plan`.
         as_of: Moment of the question, as in `plan`.
         timezone: Name of the time zone whose days are meant, as in `plan`.
+        allow_gaps: Whether days of events may be missing, as in `plan`.
         caps: What a device must fit besides the policies of the index, as in `plan`.
         without_policies: Names of policies of the index that do not apply.
 
@@ -125,7 +127,7 @@ def plan_campaign(
         PlanError: A vendor is listed twice, or the index has no ids of it.
     """
     written = index.expand_segments(parse(expr) if isinstance(expr, str) else expr)
-    asked = read_as_of(as_of, timezone, default_timezone(index))
+    asked = read_as_of(as_of, timezone, default_timezone(index), allow_gaps)
     expr = bind(written, asked.moment, asked.zone)
     _validate_vendors(vendors, index)
     resolve_vendor_has(vendor_has, expr, [*index.snapshot.roles, *(() if catalog is None else catalog.attributes)])

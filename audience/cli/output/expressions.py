@@ -44,12 +44,13 @@ def question_json(expr: Expr, bound: Expr, asked: AsOf) -> dict[str, Any]:
         bound: Expression with saved expressions for segments and absolute times for relative ones.
         asked: When and where it was asked.
     """
-    return {
+    facts = {
         "expression": render(expr),
         "bound": render(bound),
         "as_of": asked.local_time.isoformat(timespec="seconds"),
         "timezone": asked.timezone,
     }
+    return {**facts, "allow_gaps": True} if asked.allow_gaps else facts
 
 
 def format_question(expr: Expr, bound: Expr, asked: AsOf) -> str:

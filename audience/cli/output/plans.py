@@ -119,6 +119,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     return {
         "as_of": None if plan.as_of is None else plan.as_of.local_time.isoformat(timespec="seconds"),
         "timezone": None if plan.as_of is None else plan.as_of.zone.key,
+        **({"allow_gaps": True} if plan.as_of is not None and plan.as_of.allow_gaps else {}),
         "expression": render(plan.written or plan.expr),
         "bound": render(plan.expr),
         **policies_json(plan.policies, plan.without_policies, plan.removed),
