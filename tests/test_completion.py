@@ -83,7 +83,7 @@ def index(tmp_path):
         ("province != |", [("guangxi", 2), ("guangdong", 1)]),
         ("age between |", [("30", 2), ("18", 1)]),
         ("age between 18 and |", [("30", 2), ("18", 1)]),
-        ("ma|", [("male", 2)]),
+        ("mal|", [("male", 2)]),
         ('"a |', [('"a b"', 1)]),
         ("tag(|", [("male", 2), ('"a b"', 1), ("vip", 1)]),
         ("has(pro|", [("province", None)]),

@@ -6,9 +6,12 @@ from datetime import date, datetime
 
 from audience.errors import Problem
 from audience.language.ast import (
+    Aggregate,
     AttributeAtom,
     Between,
     Compare,
+    Did,
+    EventMoment,
     Expr,
     Limit,
     Matches,
@@ -38,6 +41,8 @@ def find_slips(expr: Expr, now: datetime) -> Iterator[Problem]:
     """
     for node in walk_operands(expr):
         match node:
+            case Did(events=events) | Aggregate(events=events) | EventMoment(events=events):
+                yield from () if events.where is None else find_slips(events.where, now)
             case Matches():
                 yield from _find_plain_pattern(node)
             case Threshold():
