@@ -61,7 +61,7 @@ def write_row(ledger, statement, *values):
 def test_every_query_is_used_and_every_used_one_exists():
     folder = Path(connection.__file__).parents[1]
     source = "\n".join(file.read_text() for file in folder.rglob("*.py"))
-    used = re.findall(r"""(?:query\(|QUERIES\[)\s*"(\w+)\"""", source)
+    used = re.findall(r"""(?:query\(|iterate\(|QUERIES\[)\s*"(\w+)\"""", source)
     assert set(used) == set(connection.QUERIES)
 
 

@@ -9,6 +9,9 @@ from .ledger.status import (
 from .ledger.status import (
     Status as Status,
 )
+from .policy_check import (
+    PolicyOptions as PolicyOptions,
+)
 from .runs import (
     cancel as cancel,
 )

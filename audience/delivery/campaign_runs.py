@@ -14,6 +14,7 @@ from audience.delivery import prepare, runs
 from audience.delivery.ledger.connection import has_run
 from audience.delivery.ledger.status import Status, empty_status
 from audience.delivery.ledger.workers import hold_create_lock
+from audience.delivery.policy_check import PolicyOptions
 from audience.delivery.prepare import PreparedRun
 from audience.delivery.runs import OnDoubt
 from audience.delivery.safety_limits import SafetyLimits, size_problems
@@ -50,6 +51,7 @@ def prepare_all(
     limits: SafetyLimits,
     *,
     method_name: str | None = None,
+    policies: PolicyOptions | None = None,
     progress: Progress = ignore_progress,
 ) -> list[PreparedRun]:
     """Load and check all runs of *folder*, without writing or sending anything; runs without requests are omitted.
@@ -64,7 +66,9 @@ def prepare_all(
     to_send = [run_folder for run_folder in run_folders(folder) if has_requests(run_folder)]
     credentials = [credentials_for(_read_vendor(run_folder)) for run_folder in to_send]
     prepared_runs = [
-        prepare.prepare_run(run_folder, message, keys, limits, method_name=method_name, progress=progress)
+        prepare.prepare_run(
+            run_folder, message, keys, limits, method_name=method_name, policies=policies, progress=progress
+        )
         for run_folder, keys in zip(to_send, credentials, strict=True)
     ]
     return [prepared for prepared in prepared_runs if not prepared.is_empty]
@@ -93,7 +97,13 @@ def _create_all(folder: Path, message: Message, prepared_runs: list[PreparedRun]
 
 
 def resume_all(
-    folder: Path, credentials_for: CredentialsFor, on_doubt: OnDoubt, options: SendOptions, *, moved: bool = False
+    folder: Path,
+    credentials_for: CredentialsFor,
+    on_doubt: OnDoubt,
+    options: SendOptions,
+    *,
+    moved: bool = False,
+    policies: PolicyOptions | None = None,
 ) -> dict[str, Status]:
     """Continue all runs of *folder* and return their statuses by vendor.
 
@@ -105,20 +115,22 @@ def resume_all(
     vendors = {run_folder: _read_vendor(run_folder) for run_folder in run_folders(folder)}
     credentials = {run_folder: credentials_for(vendor) for run_folder, vendor in vendors.items()}
     if any(_is_missing(run_folder) for run_folder in vendors):
-        _create_missing(folder, credentials)
+        _create_missing(folder, credentials, policies or PolicyOptions())
     return {
-        vendor.name: runs.resume(run_folder, credentials[run_folder], on_doubt=on_doubt, options=options)
+        vendor.name: runs.resume(
+            run_folder, credentials[run_folder], on_doubt=on_doubt, options=options, policies=policies
+        )
         if has_run(run_folder)
         else empty_status(vendor.name)
         for run_folder, vendor in vendors.items()
     }
 
 
-def _create_missing(folder: Path, credentials: dict[Path, Credentials]) -> None:
+def _create_missing(folder: Path, credentials: dict[Path, Credentials], policies: PolicyOptions) -> None:
     with hold_create_lock(folder):
         for run_folder, keys in credentials.items():
             if _is_missing(run_folder):
-                prepare.create_run(_prepare_as_checked(folder, run_folder, keys))
+                prepare.create_run(_prepare_as_checked(folder, run_folder, keys, policies))
 
 
 def _is_missing(run_folder: Path) -> bool:
@@ -154,13 +166,19 @@ def _read_vendor(run_folder: Path) -> Vendor:
 
 def _campaign_state_json(message: Message, prepared_runs: list[PreparedRun]) -> bytes:
     by_vendor = {
-        prepared.requests.vendor.name: {"plan_digest": prepared.requests.digest, "method": prepared.method.name}
+        prepared.requests.vendor.name: {
+            "plan_digest": prepared.requests.digest,
+            "method": prepared.method.name,
+            "policies": prepared.policies.to_json(),
+        }
         for prepared in prepared_runs
     }
     return json.dumps({"message": json.loads(message_to_json(message)), "runs": by_vendor}).encode()
 
 
-def _prepare_as_checked(folder: Path, run_folder: Path, credentials: Credentials) -> PreparedRun:
+def _prepare_as_checked(
+    folder: Path, run_folder: Path, credentials: Credentials, policies: PolicyOptions
+) -> PreparedRun:
     """Prepare a run as it was when its campaign was sent; raise DeliveryError if that is unknown or has changed."""
     try:
         state: dict[str, Any] = json.loads((folder / CAMPAIGN_RUN_FILE).read_bytes())
@@ -171,7 +189,12 @@ def _prepare_as_checked(folder: Path, run_folder: Path, credentials: Credentials
         raise DeliveryError(Problem("not-begun", message, hint=hint)) from error
     limits = SafetyLimits(max_devices=read_manifest_summary(run_folder)[1], broadcast=True)
     prepared = prepare.prepare_run(
-        run_folder, parse_message(state["message"]), credentials, limits, method_name=method_name
+        run_folder,
+        parse_message(state["message"]),
+        credentials,
+        limits,
+        method_name=method_name,
+        policies=PolicyOptions.from_json(checked.get("policies", "{}")).merge(policies),
     )
     if prepared.requests.digest != plan_digest:
         message = f"{run_folder}: the plan has changed since the campaign was sent"

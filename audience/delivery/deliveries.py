@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from audience.delivery.campaign_runs import require_created_folders
 from audience.delivery.costs import method_by_name
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, Run
+from audience.delivery.ledger.left_out import find_reason
 from audience.errors import DeliveryError, LedgerError, Problem
 from audience.language.suggest import did_you_mean
 from audience.progress import Progress, ignore_progress
@@ -59,12 +60,13 @@ class IdBatch(NamedTuple):
 
 
 class InvalidId(NamedTuple):
-    """Outcome of an id that the vendor rejected; otherwise as `IdBatch`."""
+    """Outcome of an id that the vendor rejected or policies left out; otherwise as `IdBatch`."""
 
     position: int
     code: str
     batch: int
     sent_at: float | None
+    state: DeliveryState
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +210,13 @@ class OutcomeReader:
     ) -> pl.Series:
         """Return the message of each id where a call has created one for each request in it.
 
-        A request has the ids that were valid when the call was made: all but those that earlier calls have found out.
+        A request has the ids that were valid when the call was made: all but those that earlier calls have found out,
+        and those that policies have left out.
         """
         message_ids = np.array([*(each.message_id for each in batches), None], dtype=object)[batch_at]
-        found_before = {each.position - first: each.batch for each in invalid}
+        found_before = {
+            each.position - first: each.batch if find_reason(each.code) is None else None for each in invalid
+        }
         for number, batch in enumerate(batches):
             at = np.flatnonzero(batch_at == number)
             at = at[[found_before.get(position, batch.number) == batch.number for position in at.tolist()]]
@@ -258,10 +263,10 @@ def _locate_batches(batches: Sequence[IdBatch], first: int, stop: int) -> NDArra
 
 
 def _override(frame: pl.DataFrame, invalid: Sequence[InvalidId], first: int) -> pl.DataFrame:
-    """Return *frame* with the outcomes of the ids that the vendor rejected."""
+    """Return *frame* with the outcomes of the ids that the vendor rejected or policies left out."""
     at = [each.position - first for each in invalid]
     values: Mapping[str, Sequence[object]] = {
-        "state": ["rejected"] * len(invalid),
+        "state": [each.state for each in invalid],
         "code": [each.code for each in invalid],
         "batch": [each.batch for each in invalid],
         "sent_at": [each.sent_at for each in invalid],

@@ -46,7 +46,7 @@ def perform_dry_run(prepared: PreparedRun, validate: bool, options: SendOptions)
     return DryRun(
         vendor=prepared.requests.vendor.name,
         method=prepared.method.name,
-        device_count=prepared.requests.device_count,
+        device_count=prepared.requests.device_count - len(prepared.left_out),
         calls=calls,
         request_bytes=request_bytes,
         checked_calls=checked_calls,
@@ -91,8 +91,16 @@ def _iter_calls(prepared: PreparedRun) -> Iterator[tuple[SendCall, SendMethod]]:
         targets: tuple[Payload, ...] = (requests.native_payload(number),)
         yield _build_call(delivery.native_method, targets, body), delivery.native_method
     batch_size = method.max_ids or 1
+    left_out = {each.position for each in prepared.left_out}
     for first in range(0, requests.id_count, batch_size):
-        ids = requests.ids_between(first, min(first + batch_size, requests.id_count))
+        stop = min(first + batch_size, requests.id_count)
+        ids = [
+            identifier
+            for position, identifier in enumerate(requests.ids_between(first, stop), start=first)
+            if position not in left_out
+        ]
+        if not ids:
+            continue
         targets = tuple(map(requests.vendor.target_ids, iter_slices(ids, requests.vendor.max_ids)))
         yield _build_call(method, targets, body), method
 

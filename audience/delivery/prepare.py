@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from audience._fs.atomic import atomic_new_file, atomic_write, remove_stale_temp
 from audience.delivery.costs import MAX_SAMPLE_IDS, CostInput, choose_method, method_by_name
 from audience.delivery.ledger.connection import LEDGER_FILE, Run, create_ledger, has_run
 from audience.delivery.ledger.folder_marker import CREATED_MARKER_GLOB, SENT_MARKER_GLOB
+from audience.delivery.ledger.transitions import ALL_LEFT_OUT, LeftOutId, problem_to_json
 from audience.delivery.ledger.workers import WORKER_LOCK_GLOB, hold_create_lock
+from audience.delivery.policy_check import PolicyOptions, find_left_out, start_check
 from audience.delivery.safety_limits import SafetyLimits, enforce_limits
 from audience.errors import AudienceError, DeliveryError, MessageError, Problem
 from audience.language.suggest import did_you_mean
@@ -33,7 +35,10 @@ from audience.vendors.spec import Payload
 
 @dataclass(frozen=True, slots=True)
 class PreparedRun:
-    """Checked parts of a run: what is sent, to which devices, by which method, with which credentials."""
+    """Checked parts of a run: what is sent, to which devices, by which method, with which credentials.
+
+    *left_out* are the ids that policies have taken out since the requests were emitted, with the options *policies*.
+    """
 
     requests: RequestFolder
     message: Message
@@ -41,6 +46,8 @@ class PreparedRun:
     body: Payload
     method: SendMethod
     credentials: Credentials
+    policies: PolicyOptions = PolicyOptions()
+    left_out: tuple[LeftOutId, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -55,6 +62,7 @@ def prepare_run(
     limits: SafetyLimits,
     *,
     method_name: str | None = None,
+    policies: PolicyOptions | None = None,
     progress: Progress = ignore_progress,
 ) -> PreparedRun:
     """Load and check a new run, without writing or sending anything.
@@ -65,10 +73,12 @@ def prepare_run(
         credentials: The application to send with.
         limits: How many devices the run may reach.
         method_name: Name of the send method; by default the cheapest one.
+        policies: Caps and overrides of policies, besides those of the requests.
         progress: Callback for progress reports.
 
     Raises:
-        DeliveryError: If the folder is damaged or already has a run, a limit is exceeded, or the method does not fit.
+        DeliveryError: If the folder is damaged or already has a run, a limit is exceeded, the method does not fit, or
+            policies cannot be checked again.
         MessageError: If the vendor would reject the message.
     """
     reject_existing_run(folder)
@@ -90,7 +100,10 @@ def prepare_run(
         id_count=requests.id_count,
         sample_ids=tuple(requests.ids_between(0, sample_size)) if sample_size else (),
     )
-    return PreparedRun(requests, message, delivery, body, choose_method(cost_input, method_name), credentials)
+    method, policies = choose_method(cost_input, method_name), policies or PolicyOptions()
+    check = start_check(requests, policies, has_native=bool(native_payloads))
+    left_out = find_left_out(requests, [(0, requests.id_count)], check)
+    return PreparedRun(requests, message, delivery, body, method, credentials, policies, left_out)
 
 
 def create_run(prepared: PreparedRun) -> None:
@@ -111,13 +124,15 @@ def create_run(prepared: PreparedRun) -> None:
         native_count=prepared.requests.native_count,
         id_count=prepared.requests.id_count,
         created_at=time.time(),
+        policies=prepared.policies.to_json(),
     )
+    left_out, problem = map(asdict, prepared.left_out), problem_to_json(ALL_LEFT_OUT)
     with hold_create_lock(folder):
         reject_existing_run(folder)
         _remove_leftovers(folder)
         try:
             with atomic_new_file(folder / LEDGER_FILE) as temp_file:
-                create_ledger(temp_file, run, prepared.method.max_ids or 1)
+                create_ledger(temp_file, run, prepared.method.max_ids or 1, left_out, problem)
                 atomic_write(folder / MESSAGE_FILE, message_json)
         except AudienceError:
             _remove_leftovers(folder)

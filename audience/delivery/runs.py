@@ -9,6 +9,7 @@ from audience.delivery.ledger import run_identity, transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
 from audience.delivery.ledger.status import Status, empty_status, load_status
 from audience.delivery.ledger.workers import list_other_workers, reap_dead_workers
+from audience.delivery.policy_check import PolicyOptions, find_left_out, start_check
 from audience.delivery.prepare import PreparedRun, create_run, prepare_run, reload_run
 from audience.delivery.safety_limits import SafetyLimits
 from audience.delivery.sender.worker import SendOptions, notify_once, run_worker
@@ -27,6 +28,7 @@ def send(
     *,
     method: str | None = None,
     options: SendOptions | None = None,
+    policies: PolicyOptions | None = None,
 ) -> Status:
     """Send *message* to the devices of a request folder and return the status of the run.
 
@@ -39,13 +41,24 @@ def send(
         limits: How many devices the run may reach.
         method: Name of the send method; by default the cheapest one.
         options: Retries, concurrency and callbacks.
+        policies: Caps and overrides of policies, besides those of the requests. Devices that no longer fit the
+            policies of the index are left out.
 
     Raises:
-        DeliveryError: If the folder is damaged or already has a run, or a limit is exceeded. Nothing was sent.
+        DeliveryError: If the folder is damaged or already has a run, a limit is exceeded, or policies cannot be checked
+            again. Nothing was sent.
         MessageError: If the vendor would reject the message. Nothing was sent.
     """
     options = options or SendOptions()
-    prepared = prepare_run(Path(folder), message, credentials, limits, method_name=method, progress=options.progress)
+    prepared = prepare_run(
+        Path(folder),
+        message,
+        credentials,
+        limits,
+        method_name=method,
+        policies=policies,
+        progress=options.progress,
+    )
     if prepared.is_empty:
         return empty_status(prepared.requests.vendor.name)
     create_run(prepared)
@@ -59,6 +72,7 @@ def resume(
     on_doubt: OnDoubt = "report",
     moved: bool = False,
     options: SendOptions | None = None,
+    policies: PolicyOptions | None = None,
 ) -> Status:
     """Continue the run in *folder* and return its status. Several processes may resume one run.
 
@@ -69,19 +83,22 @@ def resume(
             them, which may message some devices twice.
         moved: The user's word that the folder was moved and no other copy of it exists.
         options: Retries, concurrency and callbacks.
+        policies: Caps and overrides of policies, besides those of the send. Devices that no longer fit the policies of
+            the index are left out of the batches that are not sent yet.
 
     Raises:
         DeliveryError: If the folder is a copy, the run was cancelled, or its plan, message or application has changed.
     """
     folder, options = Path(folder), options or SendOptions()
     require_original(folder, moved=moved)
-    prepared = _reload_and_resolve_doubts(folder, credentials, on_doubt, options)
+    prepared = _reload_and_resolve_doubts(folder, credentials, on_doubt, options, policies or PolicyOptions())
     return run_worker(prepared, options)
 
 
 def _reload_and_resolve_doubts(
-    folder: Path, credentials: Credentials, on_doubt: OnDoubt, options: SendOptions
+    folder: Path, credentials: Credentials, on_doubt: OnDoubt, options: SendOptions, policies: PolicyOptions
 ) -> PreparedRun:
+    """Load the run again, settle what is in doubt as the user wants, and leave out the ids that no longer fit."""
     on_wait = notify_once(options.on_wait)
     with Ledger(folder / LEDGER_FILE, on_busy=lambda ledger: on_wait(list_other_workers(ledger))) as ledger:
         with ledger.transaction():
@@ -90,13 +107,24 @@ def _reload_and_resolve_doubts(
         if run.cancelled_at is not None:
             raise DeliveryError(Problem("cancelled", f"{folder}: the run was cancelled", hint="emit and send again"))
         prepared = reload_run(folder, run, credentials, options.progress)
+        retries = on_doubt == "retry"
+        sendable = transitions.list_sendable_batches(ledger, time.time(), retries_doubts=retries)
+        check = start_check(
+            prepared.requests,
+            PolicyOptions.from_json(run.policies).merge(policies),
+            has_native=any(batch.native is not None for batch in sendable),
+        )
+        ranges = [(batch.first, batch.stop) for batch in sendable if batch.native is None]
+        left_out = find_left_out(prepared.requests, ranges, check)
         with ledger.transaction():
             reap_dead_workers(ledger)
+            transitions.leave_out_ids(ledger, left_out, time.time(), retries_doubts=retries)
             match on_doubt:
                 case "retry":
                     transitions.retry_doubts(ledger, time.time())
                 case "skip":
                     transitions.skip_doubts(ledger, time.time())
+            transitions.reject_emptied_batches(ledger, time.time())
         return prepared
 
 

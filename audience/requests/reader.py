@@ -26,6 +26,25 @@ MESSAGE_FILE = "message.json"
 READ_BUFFER_BYTES = 1 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class EmittedPolicies:
+    """Policies under which requests were emitted.
+
+    Attributes:
+        index: Path of the index that has them; None if the manifest does not have it.
+        names: Names of those of the index that applied.
+        caps: Caps of these requests alone.
+        without: Names of those that were overridden.
+        timezone: Name of the time zone whose days they mean; None is that of the index.
+    """
+
+    index: str | None = None
+    names: tuple[str, ...] = ()
+    caps: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    timezone: str | None = None
+
+
 @dataclass(frozen=True)
 class RequestFolder:
     """Requests of a plan: the native ones, then lines with ids, `vendor.max_ids` in each but the last.
@@ -35,6 +54,7 @@ class RequestFolder:
         line_checksums: Checksums of the lines in each file.
         file_stops: Number of lines up to the end of each file.
         digest: Checksum of the manifest, which identifies the whole folder.
+        policies: Policies that applied.
     """
 
     folder: Path
@@ -48,6 +68,7 @@ class RequestFolder:
     line_starts: tuple[tuple[int, ...], ...]
     line_checksums: tuple[tuple[int, ...], ...]
     file_stops: tuple[int, ...]
+    policies: EmittedPolicies = EmittedPolicies()
 
     def native_payload(self, number: int) -> Payload:
         """Return the native request with this *number*; raise DeliveryError if the file was changed."""
@@ -103,6 +124,7 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         total_bytes = sum(entry["bytes"] for entry in entries)
         counts = {name: int(manifest[name]) for name in ("devices", "native", "batches", "id_count")}
         expression = str(manifest["expression"])
+        policies = _read_policies(manifest)
     line_starts, line_checksums, bytes_read = list[tuple[int, ...]](), list[tuple[int, ...]](), 0
     for file, entry in zip(files, entries, strict=True):
         starts, checksums = _scan_request_file(file, entry)
@@ -123,6 +145,20 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         line_starts=tuple(line_starts),
         line_checksums=tuple(line_checksums),
         file_stops=tuple(accumulate(map(len, line_checksums))),
+        policies=policies,
+    )
+
+
+def _read_policies(manifest: dict[str, Any]) -> EmittedPolicies:
+    """Return the policies of a manifest; one without such entries has none."""
+    applied = [str(policy["name"]) for policy in manifest.get("policies", ())]
+    caps = tuple(map(str, manifest.get("caps", ())))
+    return EmittedPolicies(
+        index=manifest.get("index"),
+        names=tuple(applied[: len(applied) - len(caps)]),  # the caps come last
+        caps=caps,
+        without=tuple(map(str, manifest.get("without_policies", ()))),
+        timezone=manifest.get("timezone"),
     )
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 from audience.cli.declarations import Argument, Option
-from audience.cli.options import HOUR_SECONDS
+from audience.cli.options import HOUR_SECONDS, CapOption, WithoutPolicyOption
 from audience.cli.output.delivery import (
     dry_run_json,
     format_dry_run,
+    format_left_out,
     format_run_question,
     format_statuses,
     status_json,
@@ -19,7 +20,9 @@ from audience.cli.output.writer import NOTHING_TO_SEND, Output
 from audience.delivery import campaign_runs
 from audience.delivery.campaign_runs import CredentialsFor
 from audience.delivery.dry_run import DryRun, perform_dry_run
+from audience.delivery.ledger.left_out import count_reasons
 from audience.delivery.ledger.status import Status
+from audience.delivery.policy_check import PolicyOptions
 from audience.delivery.prepare import PreparedRun
 from audience.delivery.runs import OnDoubt
 from audience.delivery.safety_limits import SafetyLimits, warn_if_fewer
@@ -62,6 +65,15 @@ AttemptsOption = Annotated[
     int,
     Option("--attempts", min=1, max=1_000, metavar="N", help="Attempts for a call that failed before delivery."),
 ]
+PolicyIndexOption = Annotated[
+    Path | None,
+    Option(
+        "--index",
+        metavar="INDEX",
+        help="Index whose policies are checked again.",
+        show_default="the one that the requests were emitted from",
+    ),
+]
 MethodOption = Annotated[
     str | None,
     Option("--method", metavar="NAME", show_default="the cheapest", help="Send method for ids, see `audience plan`."),
@@ -83,6 +95,9 @@ def run_send(
         bool, Option("--broadcast", help="Allow messages to every device that the vendor knows.")
     ] = False,
     method: MethodOption = None,
+    cap: CapOption = None,
+    without_policy: WithoutPolicyOption = None,
+    index: PolicyIndexOption = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Prepare everything, but make no calls.")] = False,
     validate: Annotated[
         bool, Option("--validate", help="With --dry-run, let the vendor validate each call without delivery.")
@@ -108,9 +123,16 @@ def run_send(
         options = _make_send_options(retry, concurrency, progress, output)
         load_vendor_credentials = _make_credentials_loader(credentials, host)
         runs = campaign_runs.prepare_all(
-            folder, content, load_vendor_credentials, limits, method_name=method, progress=progress
+            folder,
+            content,
+            load_vendor_credentials,
+            limits,
+            method_name=method,
+            policies=PolicyOptions.read(cap or (), without_policy or (), index),
+            progress=progress,
         )
         output.print_warnings(_send_warnings(folder, content, runs, limits))
+        output.print_notes(_left_out_notes(runs))
         if dry_run:
             _print_dry_runs([perform_dry_run(run, validate, options) for run in runs], output)
             return
@@ -129,6 +151,8 @@ def run_resume(
         bool,
         Option("--moved", help="The folder was moved to another disk or machine, and no other copy exists."),
     ] = False,
+    without_policy: WithoutPolicyOption = None,
+    index: PolicyIndexOption = None,
     credentials: CredentialsOption = None,
     host: HostOption = None,
     concurrency: ConcurrencyOption = 32,
@@ -140,7 +164,10 @@ def run_resume(
     retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
     with output.show_progress() as progress:
         options = _make_send_options(retry, concurrency, progress, output)
-        statuses = campaign_runs.resume_all(folder, load_vendor_credentials, on_doubt, options, moved=moved)
+        policies = PolicyOptions.read(without=without_policy or (), index=index)
+        statuses = campaign_runs.resume_all(
+            folder, load_vendor_credentials, on_doubt, options, moved=moved, policies=policies
+        )
     _print_statuses(statuses, output)
 
 
@@ -193,6 +220,15 @@ def _send_warnings(
     for run in prepared_runs:
         problems += [*run.delivery.unsupported_fields(message), *run.delivery.warnings(run.body)]
     return problems
+
+
+def _left_out_notes(runs: list[PreparedRun]) -> list[Problem]:
+    """Return a note for each run of which policies leave ids out since it was emitted."""
+    return [
+        Problem("policy", f"{run.requests.vendor.name}: left out by policies: {format_left_out(counts)}")
+        for run in runs
+        if (counts := count_reasons((each.code, 1) for each in run.left_out))
+    ]
 
 
 def _print_dry_runs(dry_runs: list[DryRun], output: Output) -> None:

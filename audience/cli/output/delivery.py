@@ -94,6 +94,7 @@ def status_json(status: Status) -> dict[str, Any]:
         "batches": status.batch_counts,
         "ids": status.id_counts,
         "invalid_ids": status.invalid_id_counts,
+        "left_out": dict(status.left_out_counts),
         "skipped": status.skipped,
         "active_workers": status.active_workers,
         "workers": [
@@ -117,6 +118,8 @@ def _status_lines(name: str, status: Status) -> Iterable[str]:
     yield f"{name}: batches: {', '.join(counts)}{ids}" if counts else f"{name}: nothing to send"
     if status.invalid_id_counts:
         yield f"  invalid ids: {', '.join(f'{count:,} {code}' for code, count in status.invalid_id_counts.items())}"
+    if status.left_out_counts:
+        yield f"  left out by policies: {format_left_out(status.left_out_counts)}"
     for batch in status.failed_batches[:MAX_SHOWN_BATCHES]:
         state = f"{_state_words(batch.state)}{', skipped' if batch.skipped else ''}"
         yield f"  {_describe_batch(batch)} {state}: {batch.problem.code}: {batch.problem.message}"
@@ -127,6 +130,15 @@ def _status_lines(name: str, status: Status) -> Iterable[str]:
             yield f"  active: {_describe_worker(worker)}"
         else:
             yield f"  died: {_describe_worker(worker)}; run `audience resume` to send the rest"
+
+
+def format_left_out(counts: Mapping[str, int]) -> str:
+    """Return how many ids each policy left out.
+
+    >>> format_left_out({"consent": 1_200, "not-in-index": 1})
+    '1,200 consent, 1 not-in-index'
+    """
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
 def _status_problems(status: Status) -> Iterable[Problem]:

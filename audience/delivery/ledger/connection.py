@@ -7,7 +7,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from audience.delivery.ledger.folder_marker import create_marker, location_value
 from audience.errors import DeliveryError, LedgerError, Problem
 
 LEDGER_FILE = "ledger.sqlite"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA_PATH = Path(__file__).with_name("schema.sql")
 QUERIES_PATH = Path(__file__).with_name("queries.sql")
 MAX_LOCK_WAIT_SECONDS = 60  # for the transaction of another process, if no `on_busy` reports the wait
@@ -35,7 +35,8 @@ QUERIES: Mapping[str, str] = dict(
 class Run:
     """Identity of a run: its plan, message, method and credentials, which never change.
 
-    The three digests identify the public keys, `manifest.json` and `message.json`. *stop_reason* is JSON.
+    The three digests identify the public keys, `manifest.json` and `message.json`. *policies* and *stop_reason* are
+    JSON.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Run:
     native_count: int
     id_count: int
     created_at: float
+    policies: str = "{}"
     cancelled_at: float | None = None
     stop_reason: str | None = None
 
@@ -184,13 +186,17 @@ class Ledger:
         return Run(**dict(zip(Run.__dataclass_fields__, rows[0], strict=True)))
 
 
-def create_ledger(path: Path, run: Run, batch_size: int) -> None:
+def create_ledger(
+    path: Path, run: Run, batch_size: int, left_out: Iterable[Mapping[str, Any]] = (), problem: str | None = None
+) -> None:
     """Write a new ledger for *run* to *path*, with all batches todo, and a marker file beside it.
 
     Args:
         path: A file that does not exist yet.
         run: The run.
         batch_size: How many ids one batch has.
+        left_out: The `position`, `id` and `code` of each id that is never sent.
+        problem: Problem of a batch without any other id, which is rejected, as JSON.
     """
     marker = create_marker(path.parent, "created")
     with _wrap_sqlite_errors(path):
@@ -208,6 +214,8 @@ def create_ledger(path: Path, run: Run, batch_size: int) -> None:
                 for first in range(0, run.id_count, batch_size)
             )
             connection.executemany(QUERIES["insert_id_batch"], ranges)
+            connection.executemany(QUERIES["leave_out_new_id"], left_out)
+            connection.execute(QUERIES["reject_emptied_batches"], {"now": run.created_at, "problem": problem})
             connection.commit()
         finally:
             connection.close()

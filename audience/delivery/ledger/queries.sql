@@ -5,17 +5,17 @@
 -- name: insert_run
 INSERT INTO run (
     number, id, vendor, method, base_url, credentials_digest, plan_digest, message_digest, native_count, id_count,
-    created_at, cancelled_at, stop_reason
+    created_at, policies, cancelled_at, stop_reason
 ) VALUES (
     1, :id, :vendor, :method, :base_url, :credentials_digest, :plan_digest, :message_digest, :native_count, :id_count,
-    :created_at, :cancelled_at, :stop_reason
+    :created_at, :policies, :cancelled_at, :stop_reason
 );
 
 -- The columns in the order of the fields of `Run`.
 -- name: load_run
 SELECT
     id, vendor, method, base_url, credentials_digest, plan_digest, message_digest, native_count, id_count,
-    created_at, cancelled_at, stop_reason
+    created_at, policies, cancelled_at, stop_reason
 FROM run;
 
 -- name: find_cancelled_run
@@ -94,7 +94,7 @@ SELECT number FROM batch WHERE state = 'todo' AND worker IS NULL ORDER BY number
 
 -- name: claim_batch
 UPDATE batch SET worker = :worker WHERE number = :number
-RETURNING native, coalesce(first, 0), coalesce(stop, 0), state, dedup_until, parent;
+RETURNING native, coalesce(first, 0), coalesce(stop, 0), state, dedup_until;
 
 -- name: release_batch
 UPDATE batch SET worker = NULL WHERE number = :number AND state IN ('todo', 'in_doubt');
@@ -151,6 +151,34 @@ WHERE state = 'in_doubt' AND worker IS NULL AND skipped_at IS NULL
 UPDATE batch SET skipped_at = :now
 WHERE state = 'in_doubt' AND worker IS NULL AND skipped_at IS NULL
   AND NOT coalesce(sent_at <= :now AND :now < dedup_until, 0);
+
+-- Policies. -----------------------------------------------------------------------------------------------------------
+
+-- name: list_sendable_batches
+SELECT number, native, coalesce(first, 0), coalesce(stop, 0), lost_replies > 0 FROM batch
+WHERE worker IS NULL AND (
+    state = 'todo'
+    OR state = 'in_doubt' AND skipped_at IS NULL AND (:retries_doubts OR sent_at <= :now AND :now < dedup_until)
+)
+ORDER BY first;
+
+-- name: leave_out_id
+INSERT OR IGNORE INTO invalid_id (position, id, code, batch) VALUES (:position, :id, :code, :batch);
+
+-- In a new ledger.
+-- name: leave_out_new_id
+INSERT INTO invalid_id (position, id, code, batch)
+SELECT :position, :id, :code, number FROM batch WHERE parent IS NULL AND stop > :position ORDER BY stop LIMIT 1;
+
+-- name: reject_emptied_batches
+UPDATE batch SET state = 'rejected', settled_at = :now, problem = :problem
+WHERE state = 'todo' AND worker IS NULL AND native IS NULL
+  AND (SELECT count(*) FROM invalid_id WHERE position >= first AND position < stop) = stop - first;
+
+-- name: stop_repeating_emptied_batches
+UPDATE batch SET dedup_until = NULL
+WHERE state = 'in_doubt' AND worker IS NULL AND native IS NULL
+  AND (SELECT count(*) FROM invalid_id WHERE position >= first AND position < stop) = stop - first;
 
 -- Handles. ------------------------------------------------------------------------------------------------------------
 
@@ -214,7 +242,11 @@ SELECT
 FROM leaf_batch WHERE first IS NOT NULL ORDER BY first;
 
 -- name: list_invalid_id_outcomes
-SELECT position, code, batch, coalesce(sent_at, settled_at)
+SELECT
+    position, code, batch,
+    CASE WHEN code NOT LIKE 'policy:%' AND code <> 'not-in-index' THEN coalesce(sent_at, settled_at) END,
+    CASE WHEN code LIKE 'in-doubt-%' THEN 'in-doubt' WHEN code LIKE 'policy:%' OR code = 'not-in-index' THEN 'not-sent'
+        ELSE 'rejected' END
 FROM invalid_id JOIN batch ON batch.number = invalid_id.batch ORDER BY position;
 
 -- name: list_native_outcomes

@@ -1,7 +1,7 @@
 -- Ledger of one run: its batches, the calls that were made for them, and the results.
 --
 -- A batch is one call: a native request, by its number, or the ids [first, stop) of the plan.
--- The ids themselves are in the request files. Only ids that the vendor rejected are repeated here.
+-- The ids themselves are in the request files. Only those that the vendor rejected or a policy left out are repeated here.
 -- Times are Unix timestamps in seconds, UTC.
 --
 --              ┌───────── the call reached no device ────┐
@@ -24,6 +24,7 @@ CREATE TABLE run (
     native_count       INTEGER NOT NULL CHECK (native_count >= 0),
     id_count           INTEGER NOT NULL CHECK (id_count >= 0),
     created_at         REAL NOT NULL,
+    policies           TEXT NOT NULL CHECK (json_valid(policies)),   -- caps and overrides of the send
     cancelled_at       REAL,
     stop_reason        TEXT CHECK (stop_reason IS NULL OR json_valid(stop_reason))   -- of the last worker that stopped
 ) STRICT;
@@ -95,7 +96,7 @@ CREATE INDEX batch_root ON batch (stop) WHERE parent IS NULL;
 CREATE TABLE invalid_id (
     position INTEGER PRIMARY KEY CHECK (position >= 0),        -- among the ids of the plan
     id       TEXT NOT NULL,
-    code     TEXT NOT NULL,                                    -- the vendor's reason
+    code     TEXT NOT NULL,                                    -- the vendor's reason, or that of a policy
     batch    INTEGER NOT NULL REFERENCES batch
 ) STRICT;
 
@@ -168,7 +169,8 @@ BEGIN SELECT RAISE(ABORT, 'another worker has claimed this batch'); END;
 
 CREATE TRIGGER run_is_immutable
 BEFORE UPDATE OF
-    number, id, vendor, method, base_url, credentials_digest, plan_digest, message_digest, native_count, id_count, created_at ON run
+    number, id, vendor, method, base_url, credentials_digest, plan_digest, message_digest, native_count, id_count,
+    created_at, policies ON run
 BEGIN SELECT RAISE(ABORT, 'the identity of a run is immutable'); END;
 
 CREATE TRIGGER run_cancel_is_final BEFORE UPDATE OF cancelled_at ON run
@@ -195,4 +197,4 @@ BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 CREATE TRIGGER invalid_id_no_update BEFORE UPDATE ON invalid_id
 BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;

@@ -1,12 +1,14 @@
 """Status of a run, read from its ledger: batches and ids by state, failed batches, workers."""
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import orjson
 
 from audience.delivery.ledger.connection import Ledger, Run
+from audience.delivery.ledger.left_out import count_reasons, find_reason
 from audience.delivery.ledger.workers import Worker, list_workers
 from audience.errors import Problem
 
@@ -38,6 +40,7 @@ class Status:
         batch_counts: Batches by state.
         id_counts: Ids by the state of their batch, without invalid ids.
         invalid_id_counts: Ids that the vendor rejected, by its error code.
+        left_out_counts: Ids that policies left out after the requests were emitted, by the name of the policy.
         skipped: Batches in doubt that the user chose to leave so.
         workers: Workers that are running, or died without being reaped.
         cancelled: Whether the run was cancelled.
@@ -57,6 +60,7 @@ class Status:
     stop_reason: Problem | None
     message_ids: tuple[str, ...]
     failed_batches: tuple[FailedBatch, ...] = field(repr=False)
+    left_out_counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
@@ -84,18 +88,20 @@ def load_status(ledger: Ledger) -> Status:
     run = ledger.load_run()
     batch_counts, id_counts = _count_by_state(ledger)
     [(skipped,)] = ledger.query("count_skipped")
+    code_counts = ledger.query("count_invalid_ids")
     return Status(
         vendor=run.vendor,
         method=run.method,
         batch_counts=batch_counts,
         id_counts=id_counts,
-        invalid_id_counts=dict(ledger.query("count_invalid_ids")),
+        invalid_id_counts={code: count for code, count in code_counts if find_reason(code) is None},
         skipped=skipped,
         workers=list_workers(ledger),
         cancelled=run.cancelled_at is not None,
         stop_reason=_load_stop_reason(run),
         message_ids=tuple(message_id for (message_id,) in ledger.query("list_message_ids", limit=MAX_LISTED)),
         failed_batches=tuple(_load_failed_batches(ledger)),
+        left_out_counts=count_reasons(code_counts),
     )
 
 

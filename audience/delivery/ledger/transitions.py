@@ -1,13 +1,18 @@
 """State transitions of batches, and other writes to the ledger; call each of them within `Ledger.transaction`."""
 
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 from uuid import UUID, uuid5
 
 import orjson
 
 from audience.delivery.ledger.connection import Ledger, Run
+from audience.delivery.ledger.left_out import IN_DOUBT_PREFIX
 from audience.errors import Problem
+
+ALL_LEFT_OUT = Problem("policy", "policies leave out every id of the batch, so that no call is made")
 
 SendVerdict: TypeAlias = Literal["sent", "cancelled", "dedup_window_over"]
 StateAfterCall: TypeAlias = Literal["accepted", "rejected", "todo", "in_doubt"]
@@ -53,6 +58,28 @@ class Transition:
     keeps_claim: bool = False
 
 
+class SendableBatch(NamedTuple):
+    """Batch to send: a native request, or the ids [first, stop) of the plan. Earlier calls for it may be in doubt."""
+
+    number: int
+    native: int | None
+    first: int
+    stop: int
+    has_lost_replies: bool
+
+
+NO_BATCH = SendableBatch(0, None, sys.maxsize, sys.maxsize, False)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutId:
+    """Id that policies leave out, by its position in the plan; *code* names the first one that it does not fit."""
+
+    position: int
+    id: str
+    code: str
+
+
 @dataclass(frozen=True, slots=True)
 class Handle:
     """Result of a setup call, to be used in send calls."""
@@ -77,8 +104,8 @@ def claim_batches(ledger: Ledger, worker: int, limit: int, now: float) -> list[B
 
 def _claim_batch(ledger: Ledger, worker: int, number: int) -> Batch:
     [row] = ledger.query("claim_batch", worker=worker, number=number)
-    native, first, stop, state, dedup_until, parent = row
-    invalid = [] if parent is None else ledger.query("list_invalid_positions", first=first, stop=stop)
+    native, first, stop, state, dedup_until = row
+    invalid = ledger.query("list_invalid_positions", first=first, stop=stop)
     return Batch(number, native, first, stop, state, dedup_until, frozenset(position for (position,) in invalid))
 
 
@@ -166,6 +193,42 @@ def retry_doubts(ledger: Ledger, now: float) -> None:
 def skip_doubts(ledger: Ledger, now: float) -> None:
     """Settle that the batches in doubt that cannot be repeated safely stay in doubt."""
     ledger.query("skip_doubts", now=now)
+
+
+def list_sendable_batches(ledger: Ledger, now: float, *, retries_doubts: bool) -> list[SendableBatch]:
+    """Return the batches that no worker has claimed and that will be sent, in the order of their ids.
+
+    Args:
+        ledger: The ledger.
+        now: Unix timestamp; a call in doubt is repeated for as long as the vendor drops repeats.
+        retries_doubts: Whether all batches in doubt will be sent again.
+    """
+    rows = ledger.query("list_sendable_batches", now=now, retries_doubts=retries_doubts)
+    return [SendableBatch(*row) for row in rows]
+
+
+def leave_out_ids(ledger: Ledger, left_out: Iterable[LeftOutId], now: float, *, retries_doubts: bool) -> None:
+    """Record that some ids of the sendable batches are not sent.
+
+    Batches that are settled, or that a worker has claimed, stay as they are. An id of a call whose reply was lost may
+    have been delivered: its code begins with `IN_DOUBT_PREFIX`.
+    """
+    batches = (
+        batch for batch in list_sendable_batches(ledger, now, retries_doubts=retries_doubts) if batch.native is None
+    )
+    number, _, first, stop, has_lost_replies = next(batches, NO_BATCH)
+    for each in sorted(left_out, key=lambda left: left.position):
+        while stop <= each.position:
+            number, _, first, stop, has_lost_replies = next(batches, NO_BATCH)
+        if first <= each.position:
+            code = f"{IN_DOUBT_PREFIX}{each.code}" if has_lost_replies else each.code
+            ledger.query("leave_out_id", position=each.position, id=each.id, code=code, batch=number)
+
+
+def reject_emptied_batches(ledger: Ledger, now: float) -> None:
+    """Settle the batches of which every id is left out, without a call; one in doubt stays so."""
+    ledger.query("reject_emptied_batches", now=now, problem=problem_to_json(ALL_LEFT_OUT))
+    ledger.query("stop_repeating_emptied_batches")
 
 
 def cancel_run(ledger: Ledger, now: float) -> None:
