@@ -6,6 +6,7 @@ from pathlib import Path
 from audience._fs.atomic import atomic_folder
 from audience.errors import InvalidIndexError, Problem
 from audience.index.changes.compaction import plan_full_compaction, select_fragmented_groups
+from audience.index.changes.events.merging import compact_events
 from audience.index.changes.session import UpdateResult, UpdateSession
 from audience.index.records.record_files import copy_record_files
 from audience.index.storage.layout import OWNED_NAMES, history_file, shard_file
@@ -103,7 +104,8 @@ def compact_index(opened: Snapshot, wait: float, progress: Progress) -> UpdateRe
         session = UpdateSession.start(opened, manifest, progress)
         groups = plan_full_compaction(session.shards)
         shards = session.rewrite_shards(groups, select_fragmented_groups(groups), manifest.columns)
-        if shards == session.shards:
+        compact_events(session.event_changes, shards)
+        if shards == session.shards and session.event_changes.apply_to(manifest) == manifest:
             return UpdateResult(manifest.number)
         description = f"compact: {len(session.shards)} shards are {len(shards)} now"
         return UpdateResult(session.publish(shards, description, manifest.columns).number)

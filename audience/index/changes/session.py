@@ -4,7 +4,7 @@ A device that changes is deleted from its row and written to a row of a new shar
 never change.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TypeAlias
@@ -18,6 +18,7 @@ from audience.index.changes.compaction import (
     rewrite_groups,
     select_stale_groups,
 )
+from audience.index.changes.events.event_changes import EventChanges
 from audience.index.ingest.build import reject_too_many_devices, write_shard
 from audience.index.ingest.encode import DeviceTable
 from audience.index.ingest.table_reading import TableReading
@@ -26,8 +27,7 @@ from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap, RowNumbers
 from audience.index.storage.deleted_rows import write_deleted_rows
 from audience.index.storage.device_numbers import DeviceNumbers, NumberSequence
-from audience.index.storage.events.event_log import EventLog
-from audience.index.storage.manifest import EventFile, EventRange, Manifest
+from audience.index.storage.manifest import Manifest
 from audience.index.storage.published import Storage
 from audience.index.storage.retention import publish_successor
 from audience.index.storage.shard import Shard
@@ -62,7 +62,7 @@ class UpdateSession:
         storage: Storage of the index.
         manifest: Current manifest.
         shards: Its shards.
-        events: Its events.
+        event_changes: Its events, as the next snapshot has them.
         shard_names: Names for new shards.
         numbers: Numbers for new devices.
         progress: Progress callback.
@@ -71,7 +71,7 @@ class UpdateSession:
     storage: Storage
     manifest: Manifest
     shards: list[Shard]
-    events: EventLog
+    event_changes: EventChanges
     shard_names: Iterator[str]
     numbers: NumberSequence
     progress: Progress
@@ -81,7 +81,8 @@ class UpdateSession:
         """Open the snapshot of *manifest*, which the caller has locked; shards that *opened* has are shared with it."""
         names = (f"{manifest.number + 1:08}-{number:05}" for number in count())
         current, numbers = Snapshot(opened.storage, manifest, opened), NumberSequence(manifest.next_number)
-        return cls(opened.storage, manifest, list(current.shards), current.events, names, numbers, progress)
+        events = EventChanges.start(opened.storage, manifest, current.events)
+        return cls(opened.storage, manifest, list(current.shards), events, names, numbers, progress)
 
     def write_new_shard(self, table: DeviceTable, numbers: DeviceNumbers) -> Shard:
         """Write the devices of *table* to a new shard; *numbers* are those of the devices."""
@@ -107,13 +108,11 @@ class UpdateSession:
             next_number=self.numbers.next_number,
             deleted_rows=write_deleted_rows(self.storage, number, deleted),
         )
-        return publish_successor(self.storage, self.manifest, changed, description)
+        return publish_successor(self.storage, self.manifest, self.event_changes.apply_to(changed), description)
 
-    def publish_events(
-        self, event_files: Iterable[EventFile], event_ranges: Mapping[str, EventRange], description: str
-    ) -> Manifest:
-        """Publish other events of the same devices as the next snapshot."""
-        changed = replace(self.manifest, event_files=tuple(event_files), event_ranges=event_ranges)
+    def publish_events(self, description: str) -> Manifest:
+        """Publish the events, of the same devices, as the next snapshot."""
+        changed = self.event_changes.apply_to(self.manifest)
         return publish_successor(self.storage, self.manifest, changed, description)
 
     def publish_compacted(

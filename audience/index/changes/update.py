@@ -9,6 +9,7 @@ import polars as pl
 from audience.counts import format_count
 from audience.errors import Problem, TableError
 from audience.index.changes.compaction import concat_tables
+from audience.index.changes.events.waiting import add_arrived
 from audience.index.changes.session import (
     ShardMatches,
     UpdateResult,
@@ -90,6 +91,7 @@ def update_devices(
         _reject_conflicts(old_shards, new_shards, table, key_column, columns)
         added = table.counts.rows - table.counts.duplicates - changed
         details = f"{format_count(changed, 'device')} changed, {added:,} added"
+        add_arrived(session.event_changes, new_shards)
         log.commit()
         number = session.publish_compacted([*old_shards, *new_shards], "update", details, columns)
         return UpdateResult(number, changed, added, reading=table.reading)

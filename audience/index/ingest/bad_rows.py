@@ -96,7 +96,7 @@ class BadRowLog:
         """Raise TableError if every row is bad; the file of rejected rows is written, so that they can be looked at."""
         if self.count and not good_count:
             self.commit()
-            message = f"all {self.count:,} rows are bad, so no index is built; see {self.path}"
+            message = f"all {self.count:,} rows are bad, so nothing is written to the index; see {self.path}"
             raise TableError(Problem("no-good-row", message, hint="correct them, or choose other options for reading"))
 
     def commit(self) -> None:

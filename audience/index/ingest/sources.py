@@ -75,7 +75,7 @@ def scan_source(
         case pl.LazyFrame():
             yield ScannedSource(source, "query")
             return
-    files = [file for path in _as_paths(source) for file in _expand_path(path)]
+    files = list_source_files(source)
     formats = {_detect_format(file) for file in files}
     if len(formats) > 1:
         raise TableError(Problem("mixed-formats", f"files of several formats: {', '.join(sorted(formats))}"))
@@ -90,6 +90,15 @@ def scan_source(
         ]
         _require_same_columns(text_files)
         yield ScannedSource(scan_text_files(text_files, {}), format_, tuple(text_files))
+
+
+def list_source_files(source: str | Path | Iterable[str | Path]) -> list[Path]:
+    """Return all files of a source that is not a frame.
+
+    Raises:
+        TableError: There is none at one of the paths.
+    """
+    return [file for path in _as_paths(source) for file in _expand_path(path)]
 
 
 def _as_paths(source: str | Path | Iterable[str | Path]) -> list[Path]:

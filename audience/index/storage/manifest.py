@@ -70,6 +70,29 @@ class EventFile:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingEventFile:
+    """File of events that wait for a device with their id.
+
+    Attributes:
+        name: Its name in the folder of the shards.
+        nbytes: Its size.
+        checksum: Its checksum.
+        id_column: Column of the index in which the ids are looked for, as shards store it.
+        events: Names of its events, which it has as positions in them.
+        properties: Columns of their properties.
+        row_count: Number of its events.
+    """
+
+    name: str
+    nbytes: int
+    checksum: str
+    id_column: str
+    events: tuple[str, ...]
+    properties: tuple[Column, ...]
+    row_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class EventRange:
     """Days of an event that are kept and covered, since 1970-01-01 in the zone of the index.
 
@@ -102,6 +125,8 @@ class Manifest:
         segment_files: Lists of ids that the segments name, by the name of the segment.
         event_files: Files of the events.
         event_ranges: Days that are kept and covered of each event, by its name.
+        empty_event_batches: Names of batches of events that have none.
+        waiting_events: Files of events that wait for a device with their id.
         etag: Identifies the published file; None before the manifest is published.
     """
 
@@ -118,6 +143,8 @@ class Manifest:
     segment_files: Mapping[str, tuple[IdListFile, ...]] = field(default_factory=dict)
     event_files: tuple[EventFile, ...] = ()
     event_ranges: Mapping[str, EventRange] = field(default_factory=dict)
+    empty_event_batches: tuple[str, ...] = ()
+    waiting_events: tuple[WaitingEventFile, ...] = ()
     etag: str | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -138,6 +165,7 @@ class Manifest:
         sizes = {files.file_name(kind): nbytes for files in self.shards for kind, nbytes in files.file_sizes.items()}
         sizes |= {name: file.nbytes for name, file in self.id_lists().items()}
         sizes |= {file.name: file.nbytes for file in self.event_files}
+        sizes |= {file.name: file.nbytes for file in self.waiting_events}
         return sizes | ({self.deleted_rows.name: self.deleted_rows.nbytes} if self.deleted_rows else {})
 
     @property
@@ -235,8 +263,19 @@ def parse_manifest(storage: Storage, name: str, content: VersionedBytes) -> Mani
     event_files = tuple(EventFile(**fields) for fields in body["event_files"])
     event_ranges = {event: EventRange(**fields) for event, fields in body["event_ranges"].items()}
     parsed = {"shards": shards, "columns": columns, "deleted_rows": deleted_rows, "segment_files": segment_files}
-    events = {"event_files": event_files, "event_ranges": event_ranges}
+    waiting = tuple(map(_parse_waiting_file, body["waiting_events"]))
+    events = {
+        "event_files": event_files,
+        "event_ranges": event_ranges,
+        "waiting_events": waiting,
+        "empty_event_batches": tuple(body["empty_event_batches"]),
+    }
     return Manifest(**{**body, **parsed, **events, "etag": content.etag})
+
+
+def _parse_waiting_file(fields: dict[str, Any]) -> WaitingEventFile:
+    properties = tuple(Column(**column) for column in fields["properties"])
+    return WaitingEventFile(**{**fields, "events": tuple(fields["events"]), "properties": properties})
 
 
 def _parse_shard_files(fields: dict[str, Any]) -> ShardFiles:

@@ -16,6 +16,7 @@ from audience.index.storage.cache import DEFAULT_CACHE_BYTES, RowSetCache
 from audience.index.storage.column_lookup import ColumnLookup
 from audience.index.storage.deleted_rows import map_deleted_rows, read_deleted_rows
 from audience.index.storage.events.event_log import EventLog
+from audience.index.storage.events.waiting_file import map_waiting_events
 from audience.index.storage.id_lists import map_id_list
 from audience.index.storage.joined_shard import JoinedShard, group_parts
 from audience.index.storage.layout import HISTORY_FOLDER, MANIFEST_FILE, ShardFiles, history_file
@@ -171,6 +172,8 @@ class Snapshot:
         for file in self.events.files:
             file.verify()
             yield file.entry.name, file.data
+        for waiting in self.manifest.waiting_events:
+            yield waiting.name, map_waiting_events(self.storage, waiting)
         if self.manifest.deleted_rows:
             yield self.manifest.deleted_rows.name, map_deleted_rows(self.storage, self.manifest.deleted_rows)
         for name, id_list in self.manifest.id_lists().items():
@@ -184,6 +187,8 @@ class Snapshot:
             map_id_list(self.storage, id_list)
         for file in self.events.files:
             file.verify()
+        for waiting in self.manifest.waiting_events:
+            map_waiting_events(self.storage, waiting)
         self._verify_numbers()
         return sorted([MANIFEST_FILE, *self.manifest.file_names()])
 

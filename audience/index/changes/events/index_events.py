@@ -1,10 +1,12 @@
 """Events of an index: methods that add, list and forget them."""
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Unpack
 
 from audience.argument_types import check_methods
-from audience.index.changes.events.adding import EventsResult, add_events
+from audience.index.changes.events.adding import AddOptions, EventsResult, Unknown, add_events
+from audience.index.changes.events.ranges import parse_day, parse_keep
 from audience.index.changes.index_changes import IndexChanges
 from audience.index.ingest.events.event_table import EventColumns
 from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
@@ -29,6 +31,10 @@ class IndexEvents(IndexChanges):
         numbers: Iterable[str] = (),
         dates: Iterable[str] = (),
         ignore: Iterable[str] = (),
+        batch: str | None = None,
+        covers_to: date | str | None = None,
+        keep: int | str | None = None,
+        unknown: Unknown = "drop",
         wait: float = 0,
         progress: Progress = ignore_progress,
         **reading: Unpack[ReadArguments],
@@ -48,6 +54,11 @@ class IndexEvents(IndexChanges):
             numbers: Columns of numbers.
             dates: Columns of days.
             ignore: Columns to leave out.
+            batch: Name of the batch; by default it is decided by the content of each file, or of the frame. A batch
+                that the index has already is not added again.
+            covers_to: Day up to which all events of these names are there, by default that of the last event.
+            keep: Number of days of these events that are kept from now on, such as `90d`.
+            unknown: Drop events of ids that no device has, or keep them until such a device arrives.
             wait: Seconds to wait for another writer.
             progress: Progress callback.
             reading: Options for reading files, as for `build`.
@@ -80,6 +91,12 @@ class IndexEvents(IndexChanges):
             columns,
             vendor_names(),
             options=parse_read_arguments(reading, self.folder),
+            adding=AddOptions(
+                batch=batch,
+                covers_to=None if covers_to is None else parse_day(covers_to, "covers_to"),
+                keep_days=parse_keep(keep),
+                unknown=unknown,
+            ),
             wait=wait,
             progress=progress,
         )

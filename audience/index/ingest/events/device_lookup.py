@@ -8,8 +8,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.index.schema.columns import IdColumn
-from audience.index.storage import id_search
-from audience.index.storage.shard import Shard
+from audience.index.storage import bitmaps, id_column, id_search, polars_bridge
+from audience.index.storage.id_lookup import ROW_MASK, HashTable, rows_of_table
+from audience.index.storage.shard import SPARSE_RATIO, Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +23,62 @@ class FoundDevices:
 
 def find_devices(shards: Sequence[Shard], column: IdColumn, ids: pl.Series) -> FoundDevices:
     """Return the numbers of the live devices with *ids*, of which some may be there several times."""
-    codes = ids.cast(pl.Categorical(pl.Categories.random("ids", pl.UInt32)))
-    positions = codes.to_physical().to_numpy()
-    distinct_count = int(positions.max()) + 1 if len(positions) else 0
-    distinct = pl.Series("id", np.arange(distinct_count, dtype=np.uint32)).cat.to(codes.dtype).cast(pl.String)
-    numbers = np.zeros(len(distinct), dtype=np.uint32)
-    is_known = np.zeros(len(distinct), dtype=np.bool_)
+    found = FoundDevices(np.zeros(len(ids), dtype=np.uint32), np.zeros(len(ids), dtype=np.bool_))
+    dense = [shard for shard in shards if len(ids) * SPARSE_RATIO > shard.row_count]
+    if dense:
+        _find_many(dense, column, ids, found)
+    sparse = [shard for shard in shards if len(ids) * SPARSE_RATIO <= shard.row_count]
+    if sparse:
+        _find_few(sparse, column, ids, found)
+    return found
+
+
+def _find_few(shards: Sequence[Shard], column: IdColumn, ids: pl.Series, found: FoundDevices) -> None:
+    """Find ids that are few beside the devices: only the blocks of the shards that hold them are read."""
+    distinct = ids.unique()
     for shard in shards:
         matches = id_search.find_in_column(shard, column, distinct).sort("row")
-        at = matches["at"].to_numpy()
-        numbers[at] = shard.device_numbers(matches["row"].to_numpy())
-        is_known[at] = True
-    return FoundDevices(numbers[positions], is_known[positions])
+        numbers = pl.DataFrame({"id": matches["id"], "number": shard.device_numbers(matches["row"].to_numpy())})
+        joined = pl.DataFrame({"id": ids}).with_row_index("at").join(numbers, on="id")
+        at = joined["at"].to_numpy()
+        found.numbers[at] = joined["number"].to_numpy()
+        found.is_known[at] = True
+
+
+def _find_many(shards: Sequence[Shard], column: IdColumn, ids: pl.Series, found: FoundDevices) -> None:
+    """Find ids that are many: all are looked up in each hash table, in the order of their hashes."""
+    hashes = pl.Series(id_column.hash_ids(ids))
+    order = hashes.arg_sort()
+    in_order, positions = hashes.gather(order).to_numpy(), order.to_numpy()
+    for shard in shards:
+        at, rows = _find_candidates(shard.read_hash_table(column), in_order)
+        if shard.deleted:
+            is_live = ~np.isin(rows, bitmaps.bitmap_to_rows(shard.deleted))
+            at, rows = at[is_live], rows[is_live]
+        given = positions[at]
+        is_same = (ids.gather(given) == polars_bridge.read_ids(shard, column).gather(rows)).fill_null(False).to_numpy()
+        given, rows = given[is_same], rows[is_same]
+        by_row = np.argsort(rows, kind="stable") if shard.files.first_number is None else slice(None)
+        found.numbers[given[by_row]] = shard.device_numbers(rows[by_row])
+        found.is_known[given] = True
+
+
+def _find_candidates(table: HashTable, hashes: HashTable) -> tuple[NDArray[np.intp], NDArray[np.uint32]]:
+    """Return positions in *hashes*, which rise, and for each of them a row of *table* with that hash.
+
+    >>> table = np.array([1 << 24 | 7, 2 << 24 | 5, 2 << 24 | 9], dtype=np.uint64)
+    >>> [array.tolist() for array in _find_candidates(table, np.array([2 << 24, 3 << 24], dtype=np.uint64))]
+    [[0, 0], [5, 9]]
+    """
+    at = np.arange(len(hashes))
+    entries = np.searchsorted(table, hashes)
+    found_at, found_entries = [at[:0]], [entries[:0]]
+    while len(at):
+        is_inside = entries < len(table)
+        at, entries = at[is_inside], entries[is_inside]
+        is_match = (table[entries] & ~ROW_MASK) == hashes[at]
+        at, entries = at[is_match], entries[is_match]
+        found_at.append(at)
+        found_entries.append(entries)
+        entries = entries + 1
+    return np.concatenate(found_at), rows_of_table(table[np.concatenate(found_entries)])

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from audience.index.ingest.cast import format_values
 from audience.index.ingest.dictionary import as_scaled_ints, encode_dictionary, encode_flags
@@ -12,7 +13,7 @@ from audience.index.schema.columns import Column, Role
 from audience.index.storage.events.stored_values import StoredValues
 from audience.index.storage.events.writer import EventRows, PropertyRows
 
-EVENT, DAY, NUMBER, INSTANT, BATCH = "event", "day", "number", "instant", "batch"  # columns of a frame of events
+EVENT, DAY, NUMBER, INSTANT, ID = "event", "day", "number", "instant", "id"  # columns of a frame of events
 MAX_SCALE = 18  # of numbers that are stored as 64-bit whole numbers
 
 
@@ -21,26 +22,49 @@ def property_column(position: int) -> str:
     return f"property {position}"
 
 
-def encode_events(frame: pl.DataFrame, properties: Sequence[Column]) -> Iterator[EventRows]:
+def encode_events(
+    frame: pl.DataFrame, names: Sequence[str], properties: Sequence[Column], batch: int = 0
+) -> Iterator[EventRows]:
     """Yield the events of each name.
 
     Args:
-        frame: Columns of events, and a column for each of *properties*, as `property_column` calls it.
+        frame: Columns of events, those of names being positions in *names*, and a column for each of *properties*, as
+            `property_column` calls it.
+        names: Names of events.
         properties: Columns of the properties, with their roles.
+        batch: Number of the batch in the file.
     """
-    ordered = frame.sort(EVENT, DAY, NUMBER, INSTANT, maintain_order=True)
-    for events in ordered.partition_by(EVENT, maintain_order=True):
+    if not len(frame):
+        return
+    parts = frame.partition_by(EVENT) if frame[EVENT].n_unique() > 1 else [frame]
+    for events in sorted(parts, key=lambda part: names[part[EVENT][0]]):
+        days, numbers, instants = (events[name].to_numpy() for name in (DAY, NUMBER, INSTANT))
+        order = order_events(days, numbers, instants)
         yield EventRows(
-            str(events[EVENT][0]),
-            events[DAY].to_numpy(),
-            events[NUMBER].to_numpy(),
-            events[INSTANT].to_numpy(),
+            names[events[EVENT][0]],
+            days[order],
+            numbers[order],
+            instants[order],
             {
-                property_name(column): encode_property(values, column)
+                property_name(column): encode_property(values, column).take(order)
                 for position, column in enumerate(properties)
                 if (values := events[property_column(position)]).null_count() < len(values)
             },
+            (batch,),
         )
+
+
+def order_events(
+    days: NDArray[np.int32], numbers: NDArray[np.uint32], instants: NDArray[np.int64]
+) -> NDArray[np.uint32]:
+    """Return the positions of events ordered by day, device number and instant.
+
+    >>> order_events(np.array([2, 1], dtype=np.int32), np.array([0, 7], dtype=np.uint32), np.array([5, 9])).tolist()
+    [1, 0]
+    """
+    keys = (days - days.min()).astype(np.uint64) << np.uint64(32) | numbers
+    ordered = pl.DataFrame({"key": keys, "instant": instants}).select(pl.arg_sort_by("key", "instant"))
+    return ordered.to_series().to_numpy()
 
 
 def property_name(column: Column) -> str:

@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import polars as pl
 
 from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import BadRowLog, InvalidRowsError
 from audience.index.ingest.encode import DeviceTable
+from audience.index.ingest.events.encoding import property_name
 from audience.index.ingest.read_options import ReadOptions
-from audience.index.ingest.reader import SourceTable, require_device_ids, wrap_polars_errors
-from audience.index.ingest.sources import ScannedSource, Source, scan_source
+from audience.index.ingest.reader import RowCheck, SourceTable, require_device_ids, wrap_polars_errors
+from audience.index.ingest.sources import ScannedSource, Source, exact_column, parse_date_columns, scan_source
 from audience.index.ingest.table_opening import inspect_columns
 from audience.index.schema.column_roles import ColumnRoles
 from audience.index.schema.columns import GENERIC_ID_COLUMNS, SHARED_ID_ROLES, Column, IdColumn, Role, rank_id_columns
@@ -20,6 +22,16 @@ from audience.language.suggest import did_you_mean
 
 EVENT_NAMES = ("event", "event_name", "name")  # usual names of the column of the names of events
 INSTANT_NAMES = ("at", "time", "timestamp")  # and of the column of moments
+INSTANT_ROLES: tuple[Role, ...] = ("time", "date")  # of the column of moments; days are their first moments
+MAX_EPOCH_SECONDS_DIGITS = 11
+ROLE_WORDS: Mapping[Role, str] = {
+    "string": "text",
+    "number": "numbers",
+    "date": "days",
+    "time": "moments",
+    "version": "versions",
+    "tags": "true and false",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +85,7 @@ def open_event_table(
     source: Source,
     columns: EventColumns,
     id_columns: Sequence[IdColumn],
-    known_roles: Mapping[str, Role],
+    known: Mapping[str, Mapping[str, Role]],
     vendors: Sequence[str],
     options: ReadOptions,
     log: BadRowLog,
@@ -84,7 +96,7 @@ def open_event_table(
         source: Files or frames.
         columns: Columns that the user named.
         id_columns: Id columns of the index.
-        known_roles: Roles of the properties that events of the index have.
+        known: Roles of the properties that events of the index have, by the name of the event.
         vendors: Names of all vendors.
         options: How to read the files.
         log: Log of bad rows.
@@ -98,16 +110,19 @@ def open_event_table(
         id_name, id_column = _find_id_column(columns, names, id_columns)
         event_name = _find_event_column(columns, names)
         at_name = columns.at or next((name for name in INSTANT_NAMES if name in names), None)
+        known_roles = _common_roles(known)
         roles = _choose_roles(columns, names, id_name, event_name, at_name, id_columns, known_roles)
+        scanned = _parse_text_moments(scanned, at_name, options)
         table = inspect_columns(scanned, roles, vendors, options, log)
-        at = _find_instant_column(table.columns, at_name)
+        at = _find_instant_column(table, at_name)
         by_name = {column.name_in_table: column for column in table.columns}
         parts = {id_name, event_name, at.name_in_table}
         properties = tuple(column for column in table.columns if column.name_in_table not in parts)
         _reject_other_properties(table, properties)
         event = columns.event if event_name is None else by_name[event_name]
         assert event is not None
-        checked = replace(table, row_checks=(require_device_ids, *_part_checks(event, at)))
+        part_checks: tuple[RowCheck, ...] = (require_device_ids, *_part_checks(event, at))
+        checked = replace(table, row_checks=(*part_checks, *_role_checks(event, properties, known)))
         yield EventTable(checked, by_name[id_name], id_column, event, at, properties)
 
 
@@ -182,11 +197,10 @@ def _choose_roles(
     """Return the roles of the columns whose role is not decided by their type."""
     explicit = [Column(id_name, "id", id_name)]
     explicit += [Column(event_name, "string", event_name)] if event_name is not None else []
-    explicit += [Column(at_name, "time", at_name)] if at_name is not None else []
     chosen = {name: role for role, given in _given_roles(columns).items() for name in given}
     other_ids = {name for column in id_columns for name in _usual_names(column)} - {id_name, event_name, at_name}
     ignored = [name for name in names if name in columns.ignore or (name in other_ids and name not in chosen)]
-    taken = {column.name_in_table for column in explicit} | set(ignored)
+    taken = {column.name_in_table for column in explicit} | {*ignored, at_name}
     for name in names:
         role = chosen.get(name) or known_roles.get(name) or known_roles.get(canonical_type(name))
         if name in (*SHARED_ID_ROLES, *GENERIC_ID_COLUMNS):
@@ -200,16 +214,56 @@ def _given_roles(columns: EventColumns) -> dict[Role, tuple[str, ...]]:
     return {"string": columns.strings, "number": columns.numbers, "date": columns.dates}
 
 
-def _find_instant_column(columns: Iterable[Column], at_name: str | None) -> Column:
-    """Return the column of the moments: the one of that name, or the only one that holds moments."""
-    moments = [column for column in columns if column.role == "time"]
+def _common_roles(known: Mapping[str, Mapping[str, Role]]) -> dict[str, Role]:
+    """Return the roles of the properties that have one role in all events."""
+    roles: dict[str, set[Role]] = {}
+    for properties in known.values():
+        for name, role in properties.items():
+            roles.setdefault(name, set()).add(role)
+    return {name: next(iter(found)) for name, found in roles.items() if len(found) == 1}
+
+
+def _parse_text_moments(scanned: ScannedSource, at_name: str | None, options: ReadOptions) -> ScannedSource:
+    """Return a table with types in which a column of moments that are text is parsed."""
+    if scanned.text_files or at_name is None or at_name in options.date_formats:
+        return scanned
+    schema = scanned.lazy_frame.collect_schema()
+    if schema[at_name] != pl.String:
+        return scanned
+    others = tuple(Column(name, "string", name) for name in schema.names() if name != at_name)
+    parsed = parse_date_columns(scanned.lazy_frame, ColumnRoles(tokens={}, existing=others))
+    return replace(scanned, lazy_frame=parsed)
+
+
+def _find_instant_column(table: SourceTable, at_name: str | None) -> Column:
+    """Return the column of the moments: the one of that name, or the only one that holds moments, or else days."""
     if at_name is not None:
-        return next(column for column in moments if column.name_in_table == at_name)
+        column = next(column for column in table.columns if column.name_in_table == at_name)
+        if column.role not in INSTANT_ROLES and table.row_count:
+            _reject_instant_column(column, table)
+        return column
+    moments = [column for column in table.columns if column.role == "time"]
+    moments = moments or [column for column in table.columns if column.role == "date"]
     if len(moments) == 1:
         return moments[0]
     found = f"columns {', '.join(repr(column.name_in_table) for column in moments)} do" if moments else "no column does"
     message = f"one column must hold the moments of the events; {found}"
     raise TableError(Problem("no-moment", message, hint="name it: --at COLUMN"))
+
+
+def _reject_instant_column(column: Column, table: SourceTable) -> NoReturn:
+    name = column.name_in_table
+    first = table.lazy_frame.select(exact_column(name).drop_nulls().first()).collect().item()
+    hint = "write moments like 2026-11-28T09:00:00Z, or give their format: "
+    hint += f"--date-format {name}={_guess_format(str(first))}"
+    message = f"column {name!r} should hold moments, and holds {str(first)!r:.60}"
+    raise TableError(Problem("no-moment", message, hint=hint))
+
+
+def _guess_format(text: str) -> str:
+    if text.isdecimal():
+        return "epoch-milliseconds" if len(text) > MAX_EPOCH_SECONDS_DIGITS else "epoch-seconds"
+    return "%d/%m/%Y"
 
 
 def _reject_other_properties(table: SourceTable, properties: Iterable[Column]) -> None:
@@ -221,6 +275,19 @@ def _reject_other_properties(table: SourceTable, properties: Iterable[Column]) -
             message = f"column {column.name_in_table!r} of type {dtype} cannot be a property of events"
             hint = f"--ignore {column.name_in_table}, or give each event one value"
             raise TableError(Problem("bad-type", message, hint=hint))
+
+
+def _role_checks(
+    event: Column | str, properties: Iterable[Column], known: Mapping[str, Mapping[str, Role]]
+) -> tuple["_KnownRole", ...]:
+    """Return the checks of the properties that some events of the index have with another role."""
+    checks = []
+    for column in properties:
+        roles = {name: found[key] for name, found in known.items() if (key := property_name(column)) in found}
+        others = {name: role for name, role in roles.items() if role != column.role}
+        if others and (not isinstance(event, str) or event in others):
+            checks.append(_KnownRole(event, column, others))
+    return tuple(checks)
 
 
 def _part_checks(event: Column | str, at: Column) -> tuple["_Requirement", ...]:
@@ -242,3 +309,29 @@ class _Requirement:
         if is_missing.any():
             reason = f"{self.missing} in column {self.column.name_in_table!r}"
             raise InvalidRowsError(Problem(self.code, reason), reason, is_missing)
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownRole:
+    """Check that no event has a value in a column that the index has with another role for this event.
+
+    `roles` are the other roles by the name of the event.
+    """
+
+    event: Column | str
+    column: Column
+    roles: Mapping[str, Role]
+
+    def __call__(self, table: DeviceTable, first_row: int) -> None:
+        values = table[self.column]
+        is_other = values.is_not_null()
+        if isinstance(self.event, Column):
+            is_other &= table[self.event].is_in(list(self.roles))
+        if not is_other.any():
+            return
+        event = self.event if isinstance(self.event, str) else table[self.event].filter(is_other)[0]
+        name, role = self.column.name_in_table, self.roles[event]
+        reason = f"column {name!r} holds {ROLE_WORDS[self.column.role]}, and {event}.{property_name(self.column)} "
+        reason += f"holds {ROLE_WORDS[role]} since its first batch"
+        hint = f"--ignore {name}, or give the column another name"
+        raise InvalidRowsError(Problem("other-property-type", reason, hint=hint), reason, is_other, values)

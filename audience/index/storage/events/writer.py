@@ -1,7 +1,7 @@
 """Write a file of events: it is published whole, or not at all."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import IO, Any
 
 import numpy as np
@@ -35,6 +35,10 @@ class PropertyRows:
     values: StoredValues
     codes: NDArray[Any]
 
+    def take(self, rows: NDArray[Any]) -> "PropertyRows":
+        """Return the values of some rows, by their positions or by a mask."""
+        return PropertyRows(self.values, self.codes[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class EventRows:
@@ -57,6 +61,20 @@ class EventRows:
     properties: Mapping[str, PropertyRows] = field(default_factory=dict)
     batches: tuple[int, ...] = (0,)
     batch_codes: NDArray[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.days)
+
+    def take(self, rows: NDArray[Any]) -> "EventRows":
+        """Return some of the events, by their positions or by a mask."""
+        return replace(
+            self,
+            days=self.days[rows],
+            numbers=self.numbers[rows],
+            instants=self.instants[rows],
+            properties={name: each.take(rows) for name, each in self.properties.items()},
+            batch_codes=None if self.batch_codes is None else self.batch_codes[rows],
+        )
 
 
 def write_event_file(

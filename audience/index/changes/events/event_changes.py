@@ -1,0 +1,120 @@
+"""Changes of the events of an index that are published with its next snapshot."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from audience.index.ingest.events.encoding import property_name
+from audience.index.schema.columns import Role
+from audience.index.storage.events.event_file import EventBatch, OpenEventFile
+from audience.index.storage.events.event_log import EventLog
+from audience.index.storage.events.rewriting import join_batches, join_rows, load_rows, renumber_batches
+from audience.index.storage.events.segment import EventSegment
+from audience.index.storage.events.writer import EventRows, write_event_file
+from audience.index.storage.manifest import EventFile, EventRange, Manifest, WaitingEventFile
+from audience.index.storage.published import Storage
+
+ChangeRows = Callable[[EventRows], EventRows]
+
+
+@dataclass(slots=True)
+class EventChanges:
+    """Files of events and their ranges of days, as the next snapshot has them.
+
+    Attributes:
+        storage: Storage of the index.
+        names: Names for new files.
+        files: Files of events.
+        ranges: Days that are kept and covered, by the name of the event.
+        empty_batches: Names of batches that have no event.
+        waiting: Files of events that wait for a device with their id.
+    """
+
+    storage: Storage
+    names: Iterator[str]
+    files: list[OpenEventFile]
+    ranges: dict[str, EventRange]
+    empty_batches: list[str] = field(default_factory=list)
+    waiting: list[WaitingEventFile] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, storage: Storage, manifest: Manifest, log: EventLog) -> "EventChanges":
+        """Return the events of *manifest*, whose files *log* has open, for the snapshot after it."""
+        names = (f"{manifest.number + 1:08}-{number:05}.events" for number in count())
+        return cls(
+            storage,
+            names,
+            list(log.files),
+            dict(manifest.event_ranges),
+            list(manifest.empty_event_batches),
+            list(manifest.waiting_events),
+        )
+
+    def apply_to(self, manifest: Manifest) -> Manifest:
+        """Return *manifest* with these events."""
+        return replace(
+            manifest,
+            event_files=tuple(file.entry for file in self.files),
+            event_ranges=dict(self.ranges),
+            empty_event_batches=tuple(self.empty_batches),
+            waiting_events=tuple(self.waiting),
+        )
+
+    def add_file(self, rows_by_event: Iterable[EventRows], batches: Sequence[EventBatch]) -> EventFile | None:
+        """Write a file of events; without any event there is none."""
+        nonempty = iter([rows for rows in rows_by_event if len(rows)])
+        first = next(nonempty, None)
+        if first is None:
+            return None
+        entry = write_event_file(self.storage, next(self.names), [first, *nonempty], batches)
+        self.files.append(OpenEventFile(self.storage, entry))
+        return entry
+
+    def open_segments(self, file: OpenEventFile) -> list[EventSegment]:
+        """Return the segments of a file, without days that are not kept."""
+        segments = [
+            EventSegment(file, stored, self.ranges.get(stored.event, EventRange()).first_day)
+            for stored in file.directory.segments
+        ]
+        return [segment for segment in segments if len(segment.days)]
+
+    def rewrite_files(self, files: Sequence[OpenEventFile], change: ChangeRows = lambda rows: rows) -> None:
+        """Replace *files* by one, with the events of each name changed by *change*."""
+        batches, numbers = join_batches([file.directory.batches for file in files])
+        is_coded = len(batches) > 1
+        by_event: dict[str, list[EventRows]] = {}
+        for file, new_numbers in zip(files, numbers, strict=True):
+            for segment in self.open_segments(file):
+                rows = renumber_batches(change(load_rows(segment)), new_numbers, is_coded)
+                if len(rows):
+                    by_event.setdefault(segment.event, []).append(rows)
+        self.files = [file for file in self.files if file not in files]
+        self.add_file((join_rows(by_event[event]) for event in sorted(by_event)), batches)
+
+    def properties(self) -> dict[str, dict[str, Role]]:
+        """Return the properties of all events with their roles, by the name of the event."""
+        roles: dict[str, dict[str, Role]] = {}
+        for waiting in self.waiting:
+            for event in waiting.events:
+                roles.setdefault(event, {}).update(
+                    {property_name(column): column.role for column in waiting.properties}
+                )
+        for file in self.files:
+            for stored in file.directory.segments:
+                roles.setdefault(stored.event, {}).update({each.name: each.role for each in stored.properties})
+        return roles
+
+    def last_days(self) -> dict[str, int]:
+        """Return the day of the last event of each name."""
+        days: dict[str, int] = {}
+        for file in self.files:
+            for segment in self.open_segments(file):
+                last = int(segment.days[-1])
+                days[segment.event] = max(last, days.get(segment.event, last))
+        return days
+
+    def batch_names(self) -> set[str]:
+        """Return the names of all batches that were added."""
+        return {name for file in self.files for batch in file.directory.batches for name in batch.names} | {
+            *self.empty_batches
+        }

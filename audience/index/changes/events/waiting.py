@@ -1,0 +1,74 @@
+"""Events of ids that no device has yet: they are kept by id, and added when a device with the id arrives."""
+
+from collections.abc import Sequence
+from io import BytesIO
+
+import polars as pl
+
+from audience._fs.checksums import hash128
+from audience.index.changes.events.event_changes import EventChanges
+from audience.index.changes.session import UpdateSession
+from audience.index.ingest.decode import concat_columns
+from audience.index.ingest.events.device_lookup import find_devices
+from audience.index.ingest.events.encoding import DAY, EVENT, ID, INSTANT, NUMBER, encode_events, property_column
+from audience.index.ingest.events.event_table import EventTable
+from audience.index.schema.columns import Column, IdColumn
+from audience.index.storage.events.event_file import EventBatch
+from audience.index.storage.events.waiting_file import map_waiting_events
+from audience.index.storage.layout import shard_file
+from audience.index.storage.manifest import EventRange, WaitingEventFile
+from audience.index.storage.shard import Shard
+
+
+def keep_waiting(
+    session: UpdateSession, table: EventTable, events: Sequence[str], frames: Sequence[pl.DataFrame]
+) -> None:
+    """Keep events of unknown ids until a device with their id arrives."""
+    common = pl.concat([frame.select(EVENT, DAY, INSTANT, ID) for frame in frames])
+    values = [
+        concat_columns([frame[property_column(at)] for frame in frames], column).alias(property_column(at))
+        for at, column in enumerate(table.properties)
+    ]
+    frame = common.with_columns(values)
+    _write_file(session.event_changes, frame, table.id_column.stored_name, tuple(events), tuple(table.properties))
+
+
+def _write_file(
+    changes: EventChanges, frame: pl.DataFrame, id_column: str, events: tuple[str, ...], properties: tuple[Column, ...]
+) -> None:
+    first_days = [changes.ranges.get(event, EventRange()).first_day for event in events]
+    for at, first_day in enumerate(first_days):
+        if first_day is not None:
+            frame = frame.filter((pl.col(EVENT) != at) | (pl.col(DAY) >= first_day))
+    if not len(frame):
+        return
+    stream = BytesIO()
+    frame.write_ipc(stream, compat_level=pl.CompatLevel.oldest())
+    data, name = stream.getvalue(), f"{next(changes.names).removesuffix('.events')}.waiting.arrow"
+    changes.storage.put(shard_file(name), data)
+    changes.waiting.append(WaitingEventFile(name, len(data), hash128(data), id_column, events, properties, len(frame)))
+
+
+def add_arrived(changes: EventChanges, new_shards: Sequence[Shard]) -> None:
+    """Add the waiting events of devices in *new_shards*; the others wait on."""
+    waiting, changes.waiting = changes.waiting, []
+    for file in waiting:
+        frame = pl.read_ipc(BytesIO(map_waiting_events(changes.storage, file)))
+        column = IdColumn.from_stored_name(file.id_column)
+        found = find_devices(new_shards, column, frame[ID])
+        if not found.is_known.any():
+            changes.waiting.append(file)
+            continue
+        is_known = pl.Series(found.is_known)
+        arrived = frame.with_columns(pl.Series(NUMBER, found.numbers)).filter(is_known)
+        changes.add_file(encode_events(_kept(arrived, file, changes), file.events, file.properties), [EventBatch(())])
+        _write_file(changes, frame.filter(~is_known), file.id_column, file.events, file.properties)
+
+
+def _kept(frame: pl.DataFrame, file: WaitingEventFile, changes: EventChanges) -> pl.DataFrame:
+    """Return the events of days that are kept."""
+    for at, event in enumerate(file.events):
+        first_day = changes.ranges.get(event, EventRange()).first_day
+        if first_day is not None:
+            frame = frame.filter((pl.col(EVENT) != at) | (pl.col(DAY) >= first_day))
+    return frame

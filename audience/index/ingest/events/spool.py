@@ -1,0 +1,124 @@
+"""Events that are being added, in temporary files where they are too many for memory, taken out by ranges of days."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from audience.index.ingest.decode import concat_columns
+from audience.index.ingest.events.encoding import DAY, EVENT, INSTANT, NUMBER, property_column
+from audience.index.schema.columns import Column
+from audience.index.storage.device_numbers import MAX_NUMBERS
+from audience.index.storage.layout import shard_file
+from audience.index.storage.published import Storage
+
+MAX_RUN_EVENTS = 1 << 22  # events in memory before they are written to a temporary file
+MAX_FILE_EVENTS = 1 << 22  # events of one file of the index
+RUN_BATCH_EVENTS = 1 << 16  # events of a temporary file that are read together
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Temporary file of events, ordered by day: its days, and the first row of each, and the row after the last."""
+
+    path: Path
+    days: NDArray[np.int32]
+    row_starts: NDArray[np.int64]
+
+    def read(self, first_day: int, last_day: int) -> pl.DataFrame:
+        """Return the events of the days from *first_day* to *last_day*."""
+        first, stop = np.searchsorted(self.days, [first_day, last_day + 1]).tolist()
+        start, end = self.row_starts[[first, stop]].tolist()
+        return pl.scan_ipc(self.path, glob=False).slice(start, end - start).collect()
+
+
+class EventSpool:
+    """Events that arrive in any order."""
+
+    def __init__(self, storage: Storage, name: str, properties: Sequence[Column]):
+        self._storage = storage
+        self._name = name
+        self._properties = properties
+        self._frames: list[pl.DataFrame] = []
+        self._runs: list[_Run] = []
+        self._count = 0  # events in memory
+        self.row_count = 0  # of all events
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Add the events of a frame."""
+        if not len(frame):
+            return
+        self._frames.append(frame)
+        self._count += len(frame)
+        self.row_count += len(frame)
+        if self._count >= MAX_RUN_EVENTS:
+            self._write_run()
+
+    def _write_run(self) -> None:
+        frame = self._concat(self._frames).sort(DAY, maintain_order=True)
+        path = self._storage.draft_path(shard_file(f"{self._name}.{len(self._runs)}.run"))
+        days, counts = np.unique(frame[DAY].to_numpy(), return_counts=True)
+        self._runs.append(_Run(path, days, np.concatenate([[0], np.cumsum(counts)])))
+        with path.open("wb") as file:
+            frame.write_ipc(file, record_batch_size=RUN_BATCH_EVENTS)
+        self._frames, self._count = [], 0
+
+    def iter_groups(self) -> Iterator[pl.DataFrame]:
+        """Yield the events of consecutive ranges of days, no more than `MAX_FILE_EVENTS` at once.
+
+        A day with more events is divided by the numbers of the devices.
+        """
+        if not self._runs:
+            if self._frames:
+                yield from self._divide([self._concat(self._frames)])
+            return
+        if self._frames:
+            self._write_run()
+        for first_day, last_day in self._plan_groups():
+            yield from self._divide([run.read(first_day, last_day) for run in self._runs])
+
+    def _plan_groups(self) -> list[tuple[int, int]]:
+        """Return ranges of days with at most `MAX_FILE_EVENTS` events, or of one day."""
+        days = np.concatenate([run.days for run in self._runs])
+        counts = np.concatenate([np.diff(run.row_starts) for run in self._runs])
+        groups, count = list[tuple[int, int]](), 0
+        for day in np.unique(days).tolist():
+            more = int(counts[days == day].sum())
+            if groups and count + more <= MAX_FILE_EVENTS:
+                groups[-1], count = (groups[-1][0], day), count + more
+            else:
+                groups, count = [*groups, (day, day)], more
+        return groups
+
+    def _divide(self, parts: Sequence[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """Yield the events of *parts* at once, or for one range of device numbers after the other if they are many."""
+        part_count = -(-sum(map(len, parts)) // MAX_FILE_EVENTS)
+        if part_count <= 1:
+            yield self._concat(parts)
+            return
+        last = max(int(part[NUMBER].max() or 0) for part in parts)  # type: ignore[arg-type]
+        bounds = np.linspace(0, min(last + 1, MAX_NUMBERS), part_count + 1).astype(np.int64).tolist()
+        for low, high in pairwise(bounds):
+            within = (pl.col(NUMBER) >= low) & (pl.col(NUMBER) < high)
+            divided = [part.filter(within) for part in parts]
+            if any(map(len, divided)):
+                yield self._concat(divided)
+
+    def _concat(self, parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        if len(parts) == 1:
+            return parts[0]
+        common = pl.concat([part.select(EVENT, DAY, NUMBER, INSTANT) for part in parts], rechunk=True)
+        values = [
+            concat_columns([part[property_column(at)] for part in parts], column).alias(property_column(at))
+            for at, column in enumerate(self._properties)
+        ]
+        return common.with_columns(values)
+
+    def close(self) -> None:
+        """Delete the temporary files."""
+        for run in self._runs:
+            run.path.unlink(missing_ok=True)
