@@ -9,6 +9,7 @@ from strategies import any_expr
 
 from audience import DeviceIndex, render
 from audience.cli.app import run
+from audience.index.query.completion import complete_with_index
 from audience.language.completion import complete
 from audience.language.grammar import tokenize
 
@@ -30,6 +31,17 @@ WORDS = {  # `|` is the position: some words that are offered, and some that are
     "@vip |": ("AND limit", "in between"),
     "vip limit 5 |": ("seed", "AND by"),
     "vip top 5 |": ("by", "AND seed"),
+    "did(purchase |": ("where", "AND within"),
+    "did(purchase where |": ("has( NOT", "everyone at sample( did("),
+    "did(purchase where (a OR |": ("has( NOT", "everyone did("),
+    "did(purchase where amount > 5 |": ("AND OR", "EXCEPT limit times"),
+    "did(purchase where amount within 7 |": ("days", "AND"),
+    "did(purchase) |": ("within between before from AND NOT", "in is exists matches where times"),
+    "did(purchase) >= 3 |": ("times within from AND", "where"),
+    "did(purchase) within 7 days |": ("between AND of", "in is where times"),
+    "last(purchase) |": ("within before", "in where"),
+    "alias(u1 |": ("", "where"),
+    "age >= 3 |": ("AND", "times"),
     "a AND AND |": ("", "NOT everyone"),
     "a # AND |": ("", "AND NOT"),
     '"AN|': ("", "AND"),
@@ -95,6 +107,53 @@ def index(tmp_path):
 def test_names_and_values_are_those_of_the_index(marked, expected, index):
     position, text = complete_at(marked)
     assert [(each.text, each.devices) for each in index.complete(text, position)] == expected
+
+
+class Purchases:
+    """Names of the events of an index."""
+
+    def count_devices(self):
+        return {"purchase": 5, "my open": 3}
+
+    def list_properties(self, event):
+        return {"purchase": ["amount", "category"], "my open": ["title"]}.get(event, [])
+
+    def list_numbers(self, event):
+        return ["amount"] if event == "purchase" else []
+
+    def count_values(self, event, property_, prefix):
+        values: dict[tuple[str, str], dict[str, int | None]] = {
+            ("purchase", "category"): {"shoes": 4, "bags": None},
+            ("purchase", "tag"): {"gift": 2},
+        }
+        found = values.get((event, property_), {})
+        return {value: count for value, count in found.items() if value.startswith(prefix)}
+
+
+@pytest.mark.parametrize(
+    ("marked", "expected"),
+    [
+        ("did(|", [("purchase", 5), ('"my open"', 3)]),
+        ("male AND last(pu|", [("purchase", 5)]),
+        ("sum(|", [("purchase.amount", 5)]),
+        ("did(purchase where |", [("amount", None), ("category", None), ("gift", 2)]),
+        ('did("my open" where |', [("title", None)]),
+        ("sum(purchase.amount where c|", [("category", None)]),
+        ("did(purchase where (gift OR category:|", [("shoes", 4), ("bags", None)]),
+        ("did(purchase where category in (bags, s|", [("shoes", 4)]),
+        ("did(purchase where tag(|", [("gift", 2)]),
+        ("did(purchase where has(|", [("amount", None), ("category", None)]),
+        ("did(purchase where province:|", []),
+    ],
+)
+def test_names_inside_the_brackets_of_an_event_are_its_own(marked, expected, index):
+    position, text = complete_at(marked)
+    found = complete_with_index(text, position, index.snapshot, Purchases())
+    assert [
+        (each.text, each.devices) for each in found if each.kind in ("event", "property", "value", "tag")
+    ] == expected
+    kinds = {each.kind for each in complete_with_index(text, position, index.snapshot)}
+    assert kinds <= {"keyword", "function", "time", "unit"}
 
 
 def test_completion_replaces_the_word(index):

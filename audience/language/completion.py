@@ -171,7 +171,7 @@ def find_place(text: str, position: int) -> Place | None:
         subject = "nothing"
     event = _find_event(tokens)
     if event:
-        subject = "property" if subject in ("term", "attribute") else subject
+        subject = "property" if subject == "term" else subject
         accepted -= WORDS_OUTSIDE_WHERE
     words = _list_words(tokens, accepted)
     return Place(start, end, typed, is_quoted, subject, attribute, names, words, event)

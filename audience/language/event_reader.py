@@ -128,6 +128,7 @@ def _read_selection(call: EventCall, build_expr: BuildExpr) -> tuple[str, Expr |
         return _read_event_name(call, entry), None
     if entry.data == "pair":
         hint = f"put a condition behind where: did({_text_of(entry)} where category:shoes)"
+        hint = hint if call.function == "did" else f"write {EXAMPLES[call.function]}"
         call.fail("unexpected ':'", hint, cast(Token, entry.children[1]))
     name, condition = entry.children
     where = build_expr(cast(Tree, condition), call.reader)
@@ -145,7 +146,8 @@ def _text_of(node: ValueNode) -> str:
 
 def _read_event_name(call: EventCall, token: Token) -> str:
     if token.type == "PATTERN":
-        call.fail(f"{call.function}() takes the name of one event, not a pattern", "join several with OR", token)
+        hint = "join several with OR" if call.function == "did" else f"write {EXAMPLES[call.function]}"
+        call.fail(f"{call.function}() takes the name of one event, not a pattern", hint, token)
     name = call.reader.read_name(token)
     if not name:
         call.fail("the name of the event is empty", f"write {EXAMPLES[call.function]}", token)

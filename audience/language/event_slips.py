@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from audience.language.event_atoms import EVENT_FUNCTIONS
+from audience.language.event_atoms import AGGREGATE_FUNCTIONS, EVENT_FUNCTIONS
 from audience.language.grammar import Token
 
 WHERE_EXAMPLE = "did(purchase where amount > 20)"
+TOKENS_BEHIND = frozenset(["CMP", "NAME", "TIMES", "_IN", "WITHIN", "_NOT"])
 WINDOW_TOKENS = frozenset(["WITHIN", "_FROM", "DAY_ORDER"])
 NAME_TOKENS = frozenset(["NAME", "STRING", "CMP", "_COLON", "_IN", "_BETWEEN", "MATCHER"])
 FUNCTION_HINTS = {
@@ -18,11 +19,12 @@ FUNCTION_HINTS = {
     "last": "write last(purchase) within 7 days",
 }
 COMPARED = {name: hint.removeprefix("write ") for name, hint in FUNCTION_HINTS.items()} | {"did": "did(purchase) >= 3"}
-COUNT_HINT = "write did(purchase) >= 3 for at least 3 times, = 3 for exactly 3, <= 3 for at most 3"
+COUNT_HINT = "write did(purchase) >= 3 for at least 3 times, = 3 or <= 3; did(purchase) within 3 days for a time"
 PERIOD_HINT = "write did(purchase) within 30 days, or did(purchase) from 2026-11-01 to 2026-11-11"
 WORDS_BEHIND = {  # words behind the brackets of an event, and what to write instead
     **dict.fromkeys(("at", "least", "most", "exactly", "once", "twice", "more", "less", "fewer", "over"), COUNT_HINT),
     **dict.fromkeys(("in", "during", "last", "past", "previous", "since", "until", "the", "ago", "next"), PERIOD_HINT),
+    **dict.fromkeys(("today", "yesterday", "now"), "write did(purchase) on today, or within 7 days"),
     "never": "write NOT did(purchase)",
     "ever": "leave it out: did(purchase) is at least once, ever",
     "with": f"put where inside the brackets: {WHERE_EXAMPLE}",
@@ -36,14 +38,15 @@ def explain_event_slip(tokens: Sequence[Token], token: Token) -> str | None:
 
     >>> from audience.language.grammar import tokenize
     >>> explain_event_slip([*tokenize("did(purchase)")], Token("NAME", "twice"))
-    'write did(purchase) >= 3 for at least 3 times, = 3 for exactly 3, <= 3 for at most 3'
+    'write did(purchase) >= 3 for at least 3 times, = 3 or <= 3; did(purchase) within 3 days for a time'
     """
     opened = find_open_call(tokens)
     if opened is not None:
         return _explain_inside(tokens, opened, token)
     *_, second, last = [Token("", ""), Token("", ""), *tokens]
     if token.type == "_LPAR" and _is_function(last) and second.type == "CMP":
-        return f"put the number behind it: {COMPARED[last.lower()]}"
+        is_behind_call = _find_closed_call(tokens[:-2]) is not None
+        return "compare with a number" if is_behind_call else f"put the number behind it: {COMPARED[last.lower()]}"
     if _is_function(last) and token.type in ("NAME", "STRING") and not token.isdecimal():
         return FUNCTION_HINTS[last.lower()]
     if last.type == "_NOT" and second.lower() == "did":
@@ -76,6 +79,10 @@ def _explain_inside(tokens: Sequence[Token], opened: int, token: Token) -> str |
 
 def _explain_missing_where(function: str, name: str, token: Token, is_first: bool) -> str:
     """Explain a condition behind the name of an event, or in its place, without `where`."""
+    if function in AGGREGATE_FUNCTIONS and "." not in name and token.type == "NAME":
+        path = f"{name.strip(chr(34))}.{token.lstrip('.')}"
+        quote = '"' if name.startswith('"') else ""
+        return f"write {function}({quote}{path}{quote}) > 100"
     if name.lower() == "where" or token.type not in ("NAME", "STRING"):
         return f"name the event, then where and a condition: {WHERE_EXAMPLE}"
     return f"put where before it: {function}({name} where {token} …)" if is_first else f"write {WHERE_EXAMPLE}"
@@ -84,16 +91,22 @@ def _explain_missing_where(function: str, name: str, token: Token, is_first: boo
 def _explain_behind(tokens: Sequence[Token], token: Token) -> str | None:
     """Explain a token behind the brackets of a call, or behind how often."""
     at = len(tokens)
-    while at and tokens[at - 1].type in ("CMP", "NAME", "TIMES", "_IN", "WITHIN"):  # >= 3 times within the last
+    while at and tokens[at - 1].type in TOKENS_BEHIND:  # >= 3 times within the last
         at -= 1
-    if not at or tokens[at - 1].type != "_RPAR" or not _is_closed_call(tokens[:at]):
+    function = _find_closed_call(tokens[:at])
+    if function is None:
         return None
-    if any(each.type in ("_IN", "WITHIN") for each in tokens[at:]):
+    behind = tokens[at:]
+    if any(each.type in ("_IN", "WITHIN") for each in behind):
         return None if tokens[-1].isdecimal() else PERIOD_HINT
-    if token.isdecimal() or token.type == "TIMES":
-        return COUNT_HINT
+    if behind and tokens[-1].type == "_NOT":
+        return f"put NOT before it: NOT {COMPARED[function]}"
     if token.type == "_COMMA" and tokens[-1].isdecimal():
         return "write the number without a comma"
+    if function != "did" and (token.isdecimal() or WORDS_BEHIND.get(token.lower()) == COUNT_HINT):
+        return FUNCTION_HINTS[function]
+    if token.isdecimal() or token.type == "TIMES":
+        return COUNT_HINT
     if token.type == "_WHERE":
         return WORDS_BEHIND["where"]
     return None if token.startswith('"') else WORDS_BEHIND.get(token.lower())
@@ -114,6 +127,9 @@ def find_open_call(tokens: Sequence[Token]) -> int | None:
     return opened[-1] if opened and opened[-1] and _is_function(tokens[opened[-1] - 1]) else None
 
 
-def _is_closed_call(tokens: Sequence[Token]) -> bool:
-    """Return whether *tokens* end with the bracket that closes a call about events."""
-    return find_open_call(tokens[:-1]) is not None
+def _find_closed_call(tokens: Sequence[Token]) -> str | None:
+    """Return the function about events whose closing bracket is the last of *tokens*."""
+    if not tokens or tokens[-1].type != "_RPAR":
+        return None
+    opened = find_open_call(tokens[:-1])
+    return None if opened is None else tokens[opened - 1].lower()

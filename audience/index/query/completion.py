@@ -62,10 +62,10 @@ def _complete_events(place: Place, events: EventNames) -> Iterator[Completion]:
                     yield place.make(quote_name(name), "event", devices)
         case "aggregated":
             yield from _complete_numbers(place, events)
+        case "attribute":
+            yield from _complete_properties(place, events)
         case "property":
-            for property_ in events.list_properties(place.event):
-                if property_.startswith(place.typed):
-                    yield place.make(quote_name(property_), "property")
+            yield from _complete_properties(place, events)
             yield from _complete_property_values(place, UNTYPED, events)
         case "tag":
             yield from _complete_property_values(place, UNTYPED, events)
@@ -80,6 +80,12 @@ def _complete_numbers(place: Place, events: EventNames) -> Iterator[Completion]:
             path = f"{event}.{property_}"
             if path.startswith(place.typed):
                 yield place.make(quote_name(path), "property", devices)
+
+
+def _complete_properties(place: Place, events: EventNames) -> Iterator[Completion]:
+    for property_ in events.list_properties(place.event):
+        if property_.startswith(place.typed):
+            yield place.make(quote_name(property_), "property")
 
 
 def _complete_property_values(place: Place, property_: str, events: EventNames) -> Iterator[Completion]:
