@@ -46,7 +46,15 @@ from audience.planning.policies import (
 from audience.planning.vouching import VendorHas, resolve_vendor_has
 from audience.progress import Progress, ignore_progress
 from audience.requests.batching import Batches, choose_among, select_deliverable_devices
-from audience.requests.writer import MANIFEST_FILE, OWNED_FILES, SKIPPED_FILE, EmitResult, write_plan, write_skipped
+from audience.requests.writer import (
+    MANIFEST_FILE,
+    OWNED_FILES,
+    SKIPPED_FILE,
+    EmitResult,
+    keep_emission,
+    write_plan,
+    write_skipped,
+)
 from audience.vendors import get_vendor, vendor_names
 
 CAMPAIGN_FILE = "campaign.json"
@@ -206,6 +214,7 @@ def write_campaign(
             if share.assigned:
                 vendor_folder = draft / share.vendor
                 vendor_folder.mkdir()
+                keep_emission(folder / share.vendor, vendor_folder)
                 results[share.vendor] = write_plan(share.plan, share.batches, share.assigned, vendor_folder, progress)
         if campaign.unreachable_count:
             write_skipped(draft / SKIPPED_FILE, _iter_unreachable(campaign))

@@ -3,6 +3,7 @@
 requests-00001.ndjson   one targeting object a line, at most MAX_LINES_PER_FILE lines
 skipped.ndjson          devices without a deliverable id, with the reason, if any
 manifest.json           expression, vendor, counts, and the size and XXH128 checksum of every file
+emission.json           identity of the folder among the records of an index, once it was recorded there
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,7 +34,8 @@ from audience.requests.json_bodies import BodyBlock, make_body_block
 
 MAX_LINES_PER_FILE = 1_000
 MANIFEST_FILE, SKIPPED_FILE = "manifest.json", "skipped.ndjson"
-OWNED_FILES = frozenset({MANIFEST_FILE, SKIPPED_FILE, "requests-*.ndjson"})
+EMISSION_FILE = "emission.json"
+OWNED_FILES = frozenset({MANIFEST_FILE, SKIPPED_FILE, EMISSION_FILE, "requests-*.ndjson"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,14 @@ def write_requests(
     if plan.by_ids is not None:
         batches = batch_audience(plan.by_ids, plan.vendor, partial(index.resolve, **plan.question))
     with atomic_folder(folder, owned_patterns=OWNED_FILES, replace=replace) as draft:
+        keep_emission(folder, draft)
         return write_plan(plan, batches, device_count, draft, progress)
+
+
+def keep_emission(folder: Path, draft: Path) -> None:
+    """Copy the identity of the *folder* that *draft* replaces, so that its records are replaced too."""
+    if (folder / EMISSION_FILE).is_file():
+        (draft / EMISSION_FILE).write_bytes((folder / EMISSION_FILE).read_bytes())
 
 
 def write_plan(plan: Plan, batches: Batches | None, device_count: int, folder: Path, progress: Progress) -> EmitResult:

@@ -57,6 +57,9 @@ SELECT
     (SELECT count(*) FROM batch WHERE batch.worker = worker.number AND state IN ('todo', 'sent', 'in_doubt'))
 FROM worker WHERE ended_at IS NULL;
 
+-- name: load_last_start
+SELECT max(started_at) FROM worker;
+
 -- name: count_workers
 SELECT count(*) FROM worker WHERE ended_at IS NULL;
 

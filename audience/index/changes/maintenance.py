@@ -8,6 +8,7 @@ from audience.errors import InvalidIndexError, Problem
 from audience.index.changes.compaction import plan_full_compaction, select_fragmented_groups
 from audience.index.changes.events.merging import compact_events
 from audience.index.changes.session import UpdateResult, UpdateSession
+from audience.index.ingest.events.recorded_events import apply_records
 from audience.index.records.record_files import copy_record_files
 from audience.index.storage.layout import OWNED_NAMES, history_file, shard_file
 from audience.index.storage.manifest import (
@@ -43,7 +44,7 @@ def list_snapshots(storage: Storage) -> list[SnapshotInfo]:
 
 
 def restore_snapshot(storage: Storage, number: int, wait: float) -> int:
-    """Publish an older snapshot as a new one. Return the number of the new snapshot.
+    """Publish an older snapshot, with the events that are recorded now, as a new one. Return the number of the new one.
 
     Raises:
         InvalidIndexError: Snapshot *number* is not kept.
@@ -56,8 +57,10 @@ def restore_snapshot(storage: Storage, number: int, wait: float) -> int:
             message = f"{storage.location} keeps no snapshot {number}"
             raise InvalidIndexError(Problem("no-snapshot", message, hint=f"it keeps {', '.join(map(str, numbers))}"))
         old = read_manifest(storage, history_file(number))
-        Snapshot(storage, old).verify()
-        return publish_successor(storage, manifest, old, f"restore {number}: {old.description}").number
+        snapshot = Snapshot(storage, old)
+        snapshot.verify()
+        recorded = apply_records(storage, old, snapshot.shards, number=manifest.number + 1, first_new=old.next_number)
+        return publish_successor(storage, manifest, recorded, f"restore {number}: {old.description}").number
 
 
 def backup_snapshot(storage: Storage, destination: Path) -> int:

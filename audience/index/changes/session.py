@@ -21,11 +21,13 @@ from audience.index.changes.compaction import (
 from audience.index.changes.events.event_changes import EventChanges
 from audience.index.ingest.build import reject_too_many_devices, write_shard
 from audience.index.ingest.encode import DeviceTable
+from audience.index.ingest.events.recorded_events import apply_records
 from audience.index.ingest.table_reading import TableReading
 from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap, RowNumbers
 from audience.index.storage.deleted_rows import write_deleted_rows
+from audience.index.storage.events.event_log import EventLog
 from audience.index.storage.device_numbers import DeviceNumbers, NumberSequence
 from audience.index.storage.manifest import Manifest
 from audience.index.storage.published import Storage
@@ -108,12 +110,22 @@ class UpdateSession:
             next_number=self.numbers.next_number,
             deleted_rows=write_deleted_rows(self.storage, number, deleted),
         )
-        return publish_successor(self.storage, self.manifest, self.event_changes.apply_to(changed), description)
+        return self._publish_with_records(self.event_changes.apply_to(changed), shards, description)
 
     def publish_events(self, description: str) -> Manifest:
         """Publish the events, of the same devices, as the next snapshot."""
-        changed = self.event_changes.apply_to(self.manifest)
-        return publish_successor(self.storage, self.manifest, changed, description)
+        return self._publish_with_records(self.event_changes.apply_to(self.manifest), self.shards, description)
+
+    def _follow(self, manifest: Manifest) -> "UpdateSession":
+        """Return the state of a change of *manifest*, which has just been published."""
+        events = EventChanges.start(self.storage, manifest, EventLog(self.storage, manifest))
+        return replace(self, manifest=manifest, event_changes=events)
+
+    def _publish_with_records(self, changed: Manifest, shards: Sequence[Shard], description: str) -> Manifest:
+        """Publish *changed*, whose devices are those of *shards*, with the recorded events that these lack."""
+        number, first_new = self.manifest.number + 1, self.manifest.next_number
+        recorded = apply_records(self.storage, changed, shards, number=number, first_new=first_new)
+        return publish_successor(self.storage, self.manifest, recorded, description)
 
     def publish_compacted(
         self, shards: Sequence[Shard], operation: str, details: str, columns: Sequence[Column]
@@ -127,7 +139,7 @@ class UpdateSession:
         description = f"{operation}: {details}"
         if sum(shard.device_count for group in stale for shard in group) <= MAX_INLINE_COMPACT_DEVICES:
             return self.publish(self.rewrite_shards(groups, stale, columns), description, columns).number
-        published = replace(self, manifest=self.publish(shards, description, columns))
+        published = self._follow(self.publish(shards, description, columns))
         compacted = published.rewrite_shards(groups, stale, columns)
         return published.publish(compacted, f"compacted after {operation}", columns).number
 

@@ -15,6 +15,7 @@ from audience.index.ingest.bad_rows import open_bad_row_log
 from audience.index.ingest.decode import reject_mixed_numbers
 from audience.index.ingest.duplicates import absorb_earlier_rows, find_key, iter_combined
 from audience.index.ingest.encode import DeviceTable, count_rows, encode_shard
+from audience.index.ingest.events.recorded_events import apply_records
 from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, Duplicates, ReadOptions
 from audience.index.ingest.reader import SourceTable, wrap_polars_errors
 from audience.index.ingest.replacement import ReplacedIndex, describe_replacement, read_replaced_index
@@ -120,7 +121,8 @@ def _write_index(
     )
     for name, data in replaced.id_lists.items():
         storage.put(shard_file(name), data)
-    publish_manifest(storage, manifest, None)
+    recorded = apply_records(storage, manifest, shards, number=1, first_new=manifest.next_number)
+    publish_manifest(storage, recorded, None)
 
 
 def _write_combined_shards(

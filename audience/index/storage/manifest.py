@@ -127,6 +127,7 @@ class Manifest:
         event_ranges: Days that are kept and covered of each event, by its name.
         empty_event_batches: Names of batches of events that have none.
         waiting_events: Files of events that wait for a device with their id.
+        records: Versions of the recorded batches whose events the snapshot has, by the name of the batch.
         etag: Identifies the published file; None before the manifest is published.
     """
 
@@ -145,6 +146,7 @@ class Manifest:
     event_ranges: Mapping[str, EventRange] = field(default_factory=dict)
     empty_event_batches: tuple[str, ...] = ()
     waiting_events: tuple[WaitingEventFile, ...] = ()
+    records: Mapping[str, str] = field(default_factory=dict)
     etag: str | None = field(default=None, compare=False, repr=False)
 
     @property
