@@ -12,6 +12,15 @@ from .ledger.status import (
 from .policy_check import (
     PolicyOptions as PolicyOptions,
 )
+from .recorded_runs import (
+    RecordedRuns as RecordedRuns,
+)
+from .recorded_runs import (
+    record_emitted as record_emitted,
+)
+from .recorded_runs import (
+    record_runs as record_runs,
+)
 from .runs import (
     cancel as cancel,
 )

@@ -14,6 +14,7 @@ import polars as pl
 
 from audience.delivery.ledger.left_out import NOT_IN_INDEX, POLICY_PREFIX
 from audience.delivery.ledger.transitions import LeftOutId
+from audience.delivery.run_names import view_without_run
 from audience.errors import DamagedError, DeliveryError, InvalidIndexError, PlanError, Problem
 from audience.index.changes.policies import unknown_policy_problem
 from audience.index.device_index import DeviceIndex
@@ -123,6 +124,7 @@ def start_check(requests: RequestFolder, options: PolicyOptions, *, has_native: 
     index = _open_index(path, requests.folder, [*open_names, *caps], emitted.names)
     if index is None:
         return None
+    index = view_without_run(index, requests.folder)
     choice = _choose_policies(index, emitted, caps, options.without)
     if not choice.policies:
         return None

@@ -1,11 +1,12 @@
 """Commands that send a request folder, resume, show and cancel its runs."""
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 from audience.cli.declarations import Argument, Option
-from audience.cli.options import HOUR_SECONDS, CapOption, WithoutPolicyOption
+from audience.cli.options import HOUR_SECONDS, WEEK_SECONDS, CapOption, WithoutPolicyOption
 from audience.cli.output.delivery import (
     dry_run_json,
     format_dry_run,
@@ -24,12 +25,15 @@ from audience.delivery.ledger.left_out import count_reasons
 from audience.delivery.ledger.status import Status
 from audience.delivery.policy_check import PolicyOptions
 from audience.delivery.prepare import PreparedRun
+from audience.delivery.recorded_runs import DEFAULT_WAIT_SECONDS, record_runs
+from audience.delivery.run_recorder import record_while_running
 from audience.delivery.runs import OnDoubt
 from audience.delivery.safety_limits import SafetyLimits, warn_if_fewer
 from audience.delivery.sender.worker import SendOptions
 from audience.delivery.transport.credentials import load_credentials
 from audience.delivery.transport.retry import RetryPolicy
 from audience.errors import DeliveryError, Problem
+from audience.index.device_index import DeviceIndex
 from audience.messages import Message
 from audience.progress import Progress
 from audience.requests.reader import read_message
@@ -74,6 +78,20 @@ PolicyIndexOption = Annotated[
         show_default="the one that the requests were emitted from",
     ),
 ]
+RecordOption = Annotated[
+    Path | None,
+    Option(
+        "--record",
+        metavar="INDEX",
+        exists=True,
+        help="Record in this index whom the run reaches, as event `delivered`.",
+        show_default=False,
+    ),
+]
+RecordWaitOption = Annotated[
+    float,
+    Option("--wait", min=0, max=WEEK_SECONDS, metavar="SECONDS", help="Time to wait for another writer of INDEX."),
+]
 MethodOption = Annotated[
     str | None,
     Option("--method", metavar="NAME", show_default="the cheapest", help="Send method for ids, see `audience plan`."),
@@ -102,6 +120,8 @@ def run_send(
     validate: Annotated[
         bool, Option("--validate", help="With --dry-run, let the vendor validate each call without delivery.")
     ] = False,
+    record: RecordOption = None,
+    wait: RecordWaitOption = DEFAULT_WAIT_SECONDS,
     credentials: CredentialsOption = None,
     host: HostOption = None,
     concurrency: ConcurrencyOption = 32,
@@ -136,7 +156,8 @@ def run_send(
         if dry_run:
             _print_dry_runs([perform_dry_run(run, validate, options) for run in runs], output)
             return
-        statuses = campaign_runs.send_all(folder, content, runs, options)
+        with _record(record, folder, wait, output):
+            statuses = campaign_runs.send_all(folder, content, runs, options)
     _print_statuses(statuses, output)
 
 
@@ -153,6 +174,8 @@ def run_resume(
     ] = False,
     without_policy: WithoutPolicyOption = None,
     index: PolicyIndexOption = None,
+    record: RecordOption = None,
+    wait: RecordWaitOption = DEFAULT_WAIT_SECONDS,
     credentials: CredentialsOption = None,
     host: HostOption = None,
     concurrency: ConcurrencyOption = 32,
@@ -165,9 +188,10 @@ def run_resume(
     with output.show_progress() as progress:
         options = _make_send_options(retry, concurrency, progress, output)
         policies = PolicyOptions.read(without=without_policy or (), index=index)
-        statuses = campaign_runs.resume_all(
-            folder, load_vendor_credentials, on_doubt, options, moved=moved, policies=policies
-        )
+        with _record(record, folder, wait, output):
+            statuses = campaign_runs.resume_all(
+                folder, load_vendor_credentials, on_doubt, options, moved=moved, policies=policies
+            )
     _print_statuses(statuses, output)
 
 
@@ -181,12 +205,23 @@ def run_status(output: Output, folder: FolderArgument) -> None:
     _exit_if_problems(unfinished_problems(statuses), output)
 
 
-def run_cancel(output: Output, folder: FolderArgument) -> None:
+def run_cancel(
+    output: Output, folder: FolderArgument, record: RecordOption = None, wait: RecordWaitOption = DEFAULT_WAIT_SECONDS
+) -> None:
     """Cancel the runs of a folder: calls in flight finish, no other batch is sent."""
     statuses = campaign_runs.cancel_all(folder)
+    if record is not None:
+        output.print_warnings(record_runs(DeviceIndex.open(record), folder, wait=wait).problems)
     output.print_warnings(campaign_runs.all_copy_warnings(folder))
     facts = {name: status_json(status) for name, status in statuses.items()}
     output.print_result(facts, lambda: format_statuses(statuses))
+
+
+def _record(index: Path | None, folder: Path, wait: float, output: Output) -> AbstractContextManager[None]:
+    """Return a context manager in which the runs of *folder* are recorded in *index*, if there is one."""
+    if index is None:
+        return nullcontext()
+    return record_while_running(index, folder, wait=wait, on_problems=output.print_warnings)
 
 
 def _make_send_options(retry: RetryPolicy, concurrency: int, progress: Progress, output: Output) -> SendOptions:

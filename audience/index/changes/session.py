@@ -27,8 +27,8 @@ from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import bitmaps, id_search
 from audience.index.storage.bitmaps import BitMap, RowNumbers
 from audience.index.storage.deleted_rows import write_deleted_rows
-from audience.index.storage.events.event_log import EventLog
 from audience.index.storage.device_numbers import DeviceNumbers, NumberSequence
+from audience.index.storage.events.event_log import EventLog
 from audience.index.storage.manifest import Manifest
 from audience.index.storage.published import Storage
 from audience.index.storage.retention import publish_successor

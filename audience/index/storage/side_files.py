@@ -1,0 +1,27 @@
+"""Storage whose new files lie in another folder: a view of an index that differs from what is published."""
+
+from pathlib import Path
+
+from audience._fs.atomic import commit_file, temp_path
+from audience.index.storage.published import LocalFile, LocalStorage
+
+
+class SideStorage(LocalStorage):
+    """Index in a folder of the local disk, with files in *side* that only this view has."""
+
+    def __init__(self, folder: Path, side: Path):
+        super().__init__(folder)
+        self._side = side
+
+    def open(self, name: str, nbytes: int) -> LocalFile:
+        """Map a file of the view, or else of the index."""
+        path = self._side / Path(name).name
+        return LocalFile(path) if path.is_file() else super().open(name, nbytes)
+
+    def draft_path(self, name: str) -> Path:
+        """Return a temporary name in the folder of the view."""
+        return temp_path(self._side / Path(name).name)
+
+    def publish_draft(self, name: str) -> None:
+        """Rename the draft; nobody but this process reads it."""
+        commit_file(self.draft_path(name), self._side / Path(name).name)
