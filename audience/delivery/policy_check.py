@@ -19,7 +19,8 @@ from audience.errors import DamagedError, DeliveryError, InvalidIndexError, Plan
 from audience.index.changes.policies import unknown_policy_problem
 from audience.index.device_index import DeviceIndex
 from audience.index.query.device_set import DeviceSet, find_id_column
-from audience.index.records.policies import Policy, read_policies
+from audience.index.records.forgotten import has_policies
+from audience.index.records.policies import Policy
 from audience.index.storage import id_search
 from audience.index.storage.packed_words import bitmap_to_mask
 from audience.index.storage.published import open_storage
@@ -146,7 +147,7 @@ def _open_index(
     Raises:
         DeliveryError: There is no index, and *restrictions* apply.
     """
-    if not restrictions and (path is None or not read_policies(open_storage(path))):
+    if not restrictions and (path is None or not has_policies(open_storage(path))):
         return None
     reason = "the manifest has no path of an index"
     try:

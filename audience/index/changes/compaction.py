@@ -131,11 +131,11 @@ def rewrite_groups(
 
 def _rewrite_group(group: ShardGroup, columns: Sequence[Column], storage: Storage, name: str) -> Shard:
     if len(group) > 1:
-        return _merge_shards(group, columns, storage, name)
+        return merge_shards(group, columns, storage, name)
     return _drop_deleted_rows(group[0], storage, name)
 
 
-def _merge_shards(group: ShardGroup, columns: Sequence[Column], storage: Storage, name: str) -> Shard:
+def merge_shards(group: ShardGroup, columns: Sequence[Column], storage: Storage, name: str) -> Shard:
     """Write the devices of *group* to one new shard."""
     categories = new_categories(columns)
     rows = [bitmaps.bitmap_to_rows(shard.live_rows) for shard in group]

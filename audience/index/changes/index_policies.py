@@ -4,19 +4,20 @@ from collections.abc import Iterable, Mapping
 
 from audience.argument_types import check_methods
 from audience.errors import PlanError, Problem
+from audience.index.changes.forgetting import ForgottenInIndex, forget_ids
+from audience.index.changes.index_changes import IndexChanges
 from audience.index.changes.policies import drop_policy, set_policy
+from audience.index.records.forgotten import make_policy, read_forgotten
 from audience.index.records.policies import Policy, read_policies
-from audience.index.storage.snapshot import Snapshot
 from audience.language.ast import Expr
 from audience.language.id_files import list_ids
 from audience.language.parser import to_expr
+from audience.progress import Progress, ignore_progress
 
 
 @check_methods()
-class IndexPolicies:
-    """Methods of an index about its policies."""
-
-    snapshot: Snapshot
+class IndexPolicies(IndexChanges):
+    """Methods of an index about its policies, and about persons to forget."""
 
     @property
     def policies(self) -> Mapping[str, Policy]:
@@ -25,7 +26,10 @@ class IndexPolicies:
         Raises:
             DamagedError: A file of the policies is not what was written.
         """
-        return read_policies(self.snapshot.storage)
+        snapshot = self.snapshot
+        policies = read_policies(snapshot.storage)
+        forgotten = make_policy(read_forgotten(snapshot.storage), snapshot.shards, snapshot.id_columns)
+        return policies if forgotten is None else {**policies, forgotten.name: forgotten}
 
     def set_policy(
         self,
@@ -83,3 +87,40 @@ class IndexPolicies:
             LockedError: Another process changes the index.
         """
         drop_policy(self.snapshot.storage, name, wait)
+
+    def forget(
+        self,
+        ids: Iterable[str],
+        *,
+        column: str | None = None,
+        dry_run: bool = False,
+        wait: float = 0,
+        progress: Progress = ignore_progress,
+    ) -> ForgottenInIndex:
+        """Remove the devices with one of *ids* and every trace of them, as a new snapshot, and move to it.
+
+        Older snapshots that have an id are dropped. A salted hash of the ids is kept: plans send nothing to devices
+        that have them again.
+
+        Args:
+            ids: Ids of the persons to forget.
+            column: Id column that the ids are of, as expressions name it; None is any.
+            dry_run: Only return what would be removed.
+            wait: Seconds to wait for another writer.
+            progress: Progress callback.
+
+        Raises:
+            ExpressionError: The index has no such column.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "alias": ["u1", "u1"]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> index.forget(["u1"], column="alias").devices, len(index)
+        (2, 0)
+        """
+        wanted = [ids] if isinstance(ids, str) else list(ids)
+        found = forget_ids(self.snapshot, wanted, column, dry_run=dry_run, wait=wait, progress=progress)
+        self.refresh()
+        return found

@@ -7,6 +7,7 @@ from dataclasses import replace
 from audience.errors import AudienceError, ExpressionError, PlanError, Problem
 from audience.index.changes.segments import require_distinct_paths
 from audience.index.query.validate import validate_and_expand
+from audience.index.records.forgotten import POLICY_NAME as FORGOTTEN_POLICY
 from audience.index.records.policies import (
     Policy,
     iter_policy_records,
@@ -48,6 +49,7 @@ def drop_policy(storage: Storage, name: str, wait: float) -> None:
         PlanError: There is no such policy.
         LockedError: Another process changes the index.
     """
+    _require_name(name)
     with lock_for_update(storage, "policy drop", wait):
         policies = read_policies(storage)
         if name not in policies:
@@ -70,6 +72,9 @@ def _require_name(name: str) -> None:
     if not NAME_PATTERN.fullmatch(name):
         hint = "use letters, digits, _, - and ., for example weekly-cap"
         raise PlanError(Problem("bad-policy", f"{name!r:.60} is not a name of a policy", hint=hint))
+    if name == FORGOTTEN_POLICY:
+        hint = f"`audience forget` keeps it; a plan overrides it with --without-policy {name}"
+        raise PlanError(Problem("bad-policy", f"the policy {name} is that of forgotten ids", hint=hint))
 
 
 def _validate(policy: Policy, snapshot: Snapshot) -> None:

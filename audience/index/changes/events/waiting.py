@@ -1,6 +1,6 @@
 """Events of ids that no device has yet: they are kept by id, and added when a device with the id arrives."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from io import BytesIO
 
 import polars as pl
@@ -17,6 +17,7 @@ from audience.index.storage.events.event_file import EventBatch
 from audience.index.storage.events.waiting_file import map_waiting_events
 from audience.index.storage.layout import shard_file
 from audience.index.storage.manifest import EventRange, WaitingEventFile
+from audience.index.storage.published import Storage
 from audience.index.storage.shard import Shard
 
 
@@ -63,6 +64,35 @@ def add_arrived(changes: EventChanges, new_shards: Sequence[Shard]) -> None:
         arrived = frame.with_columns(pl.Series(NUMBER, found.numbers)).filter(is_known)
         changes.add_file(encode_events(_kept(arrived, file, changes), file.events, file.properties), [EventBatch(())])
         _write_file(changes, frame.filter(~is_known), file.id_column, file.events, file.properties)
+
+
+def has_waiting(storage: Storage, file: WaitingEventFile, ids: Collection[str]) -> bool:
+    """Return whether a file has an event of one of *ids*, or one of them as a value of a property."""
+    frame = pl.read_ipc(BytesIO(map_waiting_events(storage, file)))
+    return any(frame[name].is_in(list(ids)).any() for name in _text_columns(frame))
+
+
+def forget_waiting(changes: EventChanges, ids: Collection[str]) -> None:
+    """Drop the waiting events of *ids*; values of properties of others that are one of them are missing then."""
+    waiting, changes.waiting = changes.waiting, []
+    for file in waiting:
+        if not has_waiting(changes.storage, file, ids):
+            changes.waiting.append(file)
+            continue
+        frame = pl.read_ipc(BytesIO(map_waiting_events(changes.storage, file)))
+        kept = frame.filter(~pl.col(ID).cast(pl.String).is_in(list(ids)))
+        texts = [pl.col(name).cast(pl.String) for name in _text_columns(frame)]  # categories would keep all values
+        blank = kept.with_columns(pl.when(text.is_in(list(ids))).then(pl.lit("")).otherwise(text) for text in texts)
+        is_cleared = kept.select(text.is_in(list(ids)) for text in texts)  # a missing value would keep its bytes
+        cleared = blank.with_columns(
+            pl.when(pl.lit(is_cleared[name])).then(None).otherwise(pl.col(name)).alias(name)
+            for name in is_cleared.columns
+        )
+        _write_file(changes, cleared, file.id_column, file.events, file.properties)
+
+
+def _text_columns(frame: pl.DataFrame) -> list[str]:
+    return [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.String | pl.Categorical | pl.Enum)]
 
 
 def _kept(frame: pl.DataFrame, file: WaitingEventFile, changes: EventChanges) -> pl.DataFrame:
