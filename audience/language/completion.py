@@ -287,6 +287,8 @@ def _find_subject(tokens: Sequence[Token], accepted: frozenset[str]) -> tuple[Su
         function = tokens[opened - 1].lower()
         if function in ("has", "anniversary"):
             return "attribute", "", ()
+        if function in EVENT_FUNCTIONS and last == "_COLON":
+            return _find_operand(tokens, len(tokens))
         if function in EVENT_FUNCTIONS:
             is_name = last == "_LPAR"
             return ("aggregated" if function in AGGREGATE_FUNCTIONS else "event") if is_name else "nothing", "", ()

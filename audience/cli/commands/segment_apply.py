@@ -166,7 +166,9 @@ def _warn_of_unmatched(output: Output, changes: SegmentChanges, files: Mapping[s
     """Print a warning for each tag and list of ids of a new expression that no device has."""
     written = {**changes.added, **{name: after for name, (_, after) in changes.changed.items()}}
     stubs = dict.fromkeys((*files, *changes.kept), Everyone())  # what a segment refers to is warned of at its own file
-    warnings = {name: index.find_unmatched(expand_segments(expr, stubs)) for name, expr in written.items()}
+    warnings = {
+        name: index.find_unmatched(expand_segments(expr, stubs), allow_gaps=True) for name, expr in written.items()
+    }
     output.print_warnings([add_file_name(each, files[name]) for name in warnings for each in warnings[name]])
 
 

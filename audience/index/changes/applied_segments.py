@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from audience.errors import ExpressionError, Problem
 from audience.index.changes.segments import require_distinct_paths
-from audience.index.query.validate import validate_and_expand
+from audience.index.query.validate import validate_segment
 from audience.index.storage.id_lists import write_id_list
 from audience.index.storage.manifest import Manifest
 from audience.index.storage.published import Storage
@@ -190,7 +190,7 @@ def _find_problems(
         files = list(list_id_files(expr))
         require_distinct_paths(files)
         parse_saved(render(expr), files)
-        validate_and_expand(expand_segments(expr, dict.fromkeys(segments, Everyone())), snapshot)
+        validate_segment(expand_segments(expr, dict.fromkeys(segments, Everyone())), snapshot)
     except ExpressionError as error:
         return error.problems
     return ()

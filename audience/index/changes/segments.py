@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from audience.errors import ExpressionError, Problem
-from audience.index.query.validate import validate_and_expand
+from audience.index.query.validate import validate_segment
 from audience.index.storage.id_lists import write_id_list
 from audience.index.storage.published import Storage
 from audience.index.storage.retention import publish_successor
@@ -34,7 +34,7 @@ def save_segment(storage: Storage, name: str, expr: Expr, wait: float) -> int:
         segment_files = {owner: lists for owner, lists in segment_files.items() if lists}
         segments = {**manifest.segments, name: render(expr)}
         changed = replace(manifest, segments=segments, segment_files=segment_files)
-        validate_and_expand(Segment(name), Snapshot(storage, changed))
+        validate_segment(Segment(name), Snapshot(storage, changed))
         return publish_successor(storage, manifest, changed, f"segment {render(Segment(name))} saved").number
 
 

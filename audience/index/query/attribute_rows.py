@@ -1,6 +1,5 @@
 """Rows of a shard by the values of one attribute: its ranks, and the rows that have them."""
 
-from bisect import bisect_left
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -13,6 +12,7 @@ from audience.index.schema.value_types import (
     SortedValues,
     find_anniversary_ranges,
     find_rank_range,
+    find_tag_range,
     value_type_of,
 )
 from audience.index.storage import bitmaps
@@ -29,17 +29,7 @@ MAX_SLICED_RANGES = 8  # ranges of ranks that are found by bit slices; for more,
 
 def find_tag_ranks(tag: Tag, attribute: StoredAttribute, shard: Shard) -> RankRange:
     """Return the ranks of *tag* among the values of *attribute*; the range is empty if no device has the tag."""
-    value_type = value_type_of(attribute.role)
-    if not value_type.compares_text:
-        return query_ranks(tag, attribute, shard)
-    values = shard.attribute_values(attribute)
-    if not value_type.is_ordered:
-        start = bisect_left(values, tag.value)
-        return start, start + (start < len(values) and values[start] == tag.value)
-    start, stop = query_ranks(tag, attribute, shard)
-    # 1.2 and 1.2.0 are equal versions, but two different tags at every vendor
-    same_text = [rank for rank in range(start, stop) if values[rank] == tag.value]
-    return (same_text[0], same_text[0] + 1) if same_text else (start, start)
+    return find_tag_range(tag, sorted_values(attribute, shard))
 
 
 def has_tag(tag: Tag, shard: Shard) -> bool:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import polars as pl
 
+from audience.index.query.events.names import NamedEvents
 from audience.index.query.pattern_search import find_prefix_ranks
 from audience.index.schema.columns import list_id_calls
 from audience.index.schema.value_types import value_type_of
@@ -42,12 +43,19 @@ class EventNames(Protocol):
 def complete_with_index(
     text: str, position: int, snapshot: Snapshot, events: EventNames | None = None
 ) -> list[Completion]:
-    """Return what may come next at *position* of *text*, names and values of the index first."""
+    """Return what may come next at *position* of *text*, names and values of the index first.
+
+    Args:
+        text: Expression, complete or not.
+        position: Position in *text*.
+        snapshot: Snapshot with the names and values.
+        events: Names of events; None is those of the snapshot.
+    """
     place = find_place(text, position)
     if place is None:
         return []
     if place.event or place.subject in ("event", "aggregated"):
-        names = [] if events is None else [*_complete_events(place, events)]
+        names = [*_complete_events(place, NamedEvents(snapshot) if events is None else events)]
     else:
         names = [*_complete_names(place, snapshot)]
     return [*names, *complete_words(place)]

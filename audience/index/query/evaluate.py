@@ -17,6 +17,7 @@ from audience.index.query.attribute_rows import (
     rows_in_ranks,
     rows_with_value,
 )
+from audience.index.query.events.answers import find_event_rows
 from audience.index.query.limits import choose_devices
 from audience.index.query.physical_plan import choose_words
 from audience.index.query.ranking import choose_extremes
@@ -32,12 +33,15 @@ from audience.index.storage.snapshot import Snapshot
 from audience.index.storage.word_programs import count_rows, find_rows
 from audience.language.as_of import AsOf
 from audience.language.ast import (
+    Aggregate,
     And,
     Anniversary,
     AtomNode,
     Between,
     Compare,
     Condition,
+    Did,
+    EventMoment,
     Everyone,
     Except,
     Expr,
@@ -61,8 +65,8 @@ JUNCTIONS = And | Or | Except | Threshold
 ALL_ROWS = ~NO_ROWS
 MIN_CACHED_UNION_BYTES = 1 << 16  # unions of smaller bitmaps are computed again instead
 MAX_CACHED_COMPARISONS = 4_096  # in each shard
-# These scan all values or all ids, or choose among all devices, which is slow.
-CACHED_AT_ONCE = (Ids, Sample, Split, Matches, Threshold, Limit, Top)
+# These scan all values, all ids or many events, or choose among all devices, which is slow.
+CACHED_AT_ONCE = (Ids, Sample, Split, Matches, Threshold, Limit, Top, Did, Aggregate, EventMoment)
 
 
 def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> list[RowBitmap]:
@@ -197,6 +201,8 @@ def _evaluate_uncached(expr: Expr, shard: Shard) -> RowSet:
             return as_row_set(sample_rows(expr, shard))
         case Limit() | Top():
             return _evaluate_choice(expr, shard)
+        case Did() | Aggregate() | EventMoment():
+            return find_event_rows(expr, shard)
     raise AssertionError(f"{expr!r} was not expanded")
 
 
@@ -346,6 +352,9 @@ EVALUATION_COST = {
     Ids: 3,
     Sample: 4,
     Split: 4,
+    Did: 4,
+    Aggregate: 4,
+    EventMoment: 4,
     Limit: 5,
     Top: 5,
 }

@@ -38,6 +38,20 @@ def find_matching_ranges(pattern: Pattern, attribute: StoredAttribute, shard: Sh
     return group_into_ranges(found + start)
 
 
+def find_matching_positions(pattern: Pattern, texts: StringSequence) -> NDArray[np.int64]:
+    """Return the positions of *texts*, in any order, that match *pattern*.
+
+    >>> from audience.language.patterns import read_pattern
+    >>> find_matching_positions(read_pattern("*angxi"), ["guangdong", "guangxi"]).tolist()
+    [1]
+    """
+    if len(texts) <= MAX_MATCHED_ONE_BY_ONE:
+        return np.array([at for at in range(len(texts)) if pattern.matches(texts[at])], dtype=np.int64)
+    import polars as pl  # loads slowly
+
+    return find_matches(pattern, pl.Series([texts[at] for at in range(len(texts))], dtype=pl.String))
+
+
 def find_prefix_ranks(prefix: str, texts: StringSequence) -> RankRange:
     """Return the range of ranks of the sorted *texts* that begin with *prefix*.
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from audience.index.query.attribute_rows import bit_slices, find_tag_ranks, query_ranges
 from audience.index.query.evaluate import evaluate_in_shard
+from audience.index.query.events.members import make_event_test
 from audience.index.query.sampling import find_positions
 from audience.index.schema.columns import select_existence_columns
 from audience.index.schema.value_types import RankRange
@@ -21,11 +22,14 @@ from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.shard import Shard
 from audience.index.storage.single_ids import columns_of_kind
 from audience.language.ast import (
+    Aggregate,
     And,
     Anniversary,
     Between,
     Compare,
     Condition,
+    Did,
+    EventMoment,
     Everyone,
     Except,
     Expr,
@@ -78,6 +82,8 @@ def make_row_test(expr: Expr, shard: Shard) -> RowTest:
             return _test_ids(expr, shard)
         case Sample() | Split():
             return _test_position(expr, shard)
+        case Did() | Aggregate() | EventMoment():
+            return make_event_test(expr, shard)
     return lambda row: _has_row(evaluate_in_shard(expr, shard), row)
 
 

@@ -7,11 +7,12 @@ from audience.counts import format_count
 from audience.errors import Problem
 from audience.index.query.empty_ranges import find_empty_ranges
 from audience.index.query.evaluate import count_devices
+from audience.index.query.events.unmatched import find_unmatched_events
 from audience.index.query.questions import bind_segments
 from audience.index.query.validate import atoms_of_operands, suggest_same_value, validate_and_expand
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf, read_as_of
-from audience.language.ast import Expr, Ids, Matches, Tag
+from audience.language.ast import Aggregate, Did, EventMoment, Expr, Ids, Matches, Tag
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
 from audience.language.suggest import did_you_mean
@@ -20,7 +21,10 @@ MAX_HINTED_TAGS = 5  # finding a similar tag reads all values of the attribute
 
 
 def find_unmatched(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> list[Problem]:
-    """Return a problem for each tag, id list and range of *expr* that no device has, with hints for the first tags."""
+    """Return a problem for each tag, id list, range and condition about events of *expr* that no device has.
+
+    The first tags have hints.
+    """
     problems: list[Problem] = []
     asked = as_of or read_as_of(default_timezone=snapshot.timezone)
     validate_and_expand(expr, snapshot, asked)
@@ -34,6 +38,8 @@ def find_unmatched(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) ->
                 problems.append(Problem("no-device", f"no device has a value for {render(atom)!r}", atom.span))
             case Ids():
                 problems += _find_missing_ids(atom, snapshot)
+            case Did() | Aggregate() | EventMoment():
+                problems += find_unmatched_events(atom, snapshot, asked)
     return [*problems, *_find_empty_ranges(written, snapshot, asked.zone)]
 
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 from zoneinfo import ZoneInfo
 
 from audience.errors import ExpressionError, Problem
 from audience.index.query.attribute_rows import has_tag, sorted_values
+from audience.index.query.events.validation import expand_event, has_events, require_coverage, validate_event
 from audience.index.query.instants import expand_anniversaries, to_instants
+from audience.index.query.operand_validation import validate_operands
 from audience.index.query.questions import bind_segments
 from audience.index.schema.columns import (
     TEXT_ROLES,
@@ -18,13 +20,14 @@ from audience.index.schema.columns import (
     select_existence_columns,
     select_id_columns,
 )
-from audience.index.schema.value_types import ValueQuery, parse_bounds, parse_operand, value_type_of, year_bounds
+from audience.index.schema.value_types import value_type_of, year_bounds
 from audience.index.storage import single_ids
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
-from audience.language.as_of import AsOf
+from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import (
     ID_KINDS,
+    Aggregate,
     Anniversary,
     Atom,
     AtomNode,
@@ -32,15 +35,18 @@ from audience.language.ast import (
     Between,
     Compare,
     CompareOp,
+    Did,
+    EventAtom,
+    EventMoment,
     Expr,
     Has,
     Ids,
     Matches,
     Reference,
-    Relative,
     Tag,
     Top,
     Within,
+    map_operands,
     walk_operands,
 )
 from audience.language.attribute_names import UNTYPED
@@ -52,7 +58,6 @@ from audience.language.references import reference_problem
 from audience.language.segments import expand_segments
 from audience.language.suggest import did_you_mean
 from audience.language.validation import join_some
-from audience.language.windows import Period, format_duration, is_clock_window
 from audience.span import Span
 
 MAX_VALIDATED_EXPRS = 4_096
@@ -78,6 +83,8 @@ def validate_and_expand(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = Non
     if cached is not None and cached[0] is expr and cached[1] is zone:
         return cached[2]
     expanded = expand_segments(expr, snapshot.segments)
+    if has_events(expanded):
+        return _validate_events(expanded, zone, snapshot, as_of)
     has_files = bool(list_id_files(expanded))
     if has_files:
         require_unchanged_files(expanded)
@@ -89,6 +96,25 @@ def validate_and_expand(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = Non
     if len(snapshot.validated_exprs) >= MAX_VALIDATED_EXPRS:
         snapshot.validated_exprs.clear()
     snapshot.validated_exprs[id(expr)] = expr, zone, evaluated
+    return evaluated
+
+
+def validate_segment(expr: Expr, snapshot: Snapshot) -> None:
+    """Require that *snapshot* has what a saved expression refers to; which days of events it has matters when asked.
+
+    Raises:
+        ExpressionError: It has not.
+    """
+    validate_and_expand(expr, snapshot, read_as_of(default_timezone=snapshot.timezone, allow_gaps=True))
+
+
+def _validate_events(expr: Expr, zone: ZoneInfo, snapshot: Snapshot, as_of: AsOf | None) -> Expr:
+    """Validate an expression with conditions about events, which are covered or not whenever it is asked."""
+    require_unchanged_files(expr)
+    asked = as_of or read_as_of(default_timezone=snapshot.timezone)
+    evaluated = _validate_bound(bind_segments(expr, snapshot, asked), zone, snapshot)
+    if not asked.allow_gaps:
+        require_coverage(evaluated, asked, snapshot)
     return evaluated
 
 
@@ -110,8 +136,14 @@ def _validate_atoms(expr: Expr, zone: ZoneInfo, snapshot: Snapshot) -> Expr:
         _validate_atom(atom, snapshot)
         if snapshot.cut_attributes and zone.key != snapshot.timezone:
             _refuse_cut_days(atom, zone, snapshot)
-    instants = to_instants(expr, snapshot.roles, zone)
+    instants = to_instants(_expand_events(expr, zone, snapshot), snapshot.roles, zone)
     return expand_anniversaries(instants, snapshot.roles, zone, partial(_find_years, snapshot))
+
+
+def _expand_events(expr: Expr, zone: ZoneInfo, snapshot: Snapshot) -> Expr:
+    if not has_events(expr):
+        return expr
+    return map_operands(expr, lambda atom: expand_event(atom, snapshot, zone) if isinstance(atom, EventAtom) else atom)
 
 
 def _refuse_cut_days(atom: Atom, zone: ZoneInfo, snapshot: Snapshot) -> None:
@@ -144,7 +176,7 @@ def _validate_atom(atom: Atom, snapshot: Snapshot) -> None:
         case Tag(type=type_, value=name) if type_ == UNTYPED and _is_column(name, snapshot):
             _validate_bare_tag(atom, snapshot)
         case Tag():
-            _validate_operands(atom, _require_role(atom, snapshot))
+            validate_operands(atom, _require_role(atom, snapshot))
         case Compare() | Within() | Between():
             _validate_comparison(atom, snapshot)
         case Matches():
@@ -158,6 +190,8 @@ def _validate_atom(atom: Atom, snapshot: Snapshot) -> None:
                 _require_role(atom, snapshot)
         case Ids():
             _validate_ids(atom, snapshot)
+        case Did() | Aggregate() | EventMoment():
+            validate_event(atom, snapshot)
         case Reference():
             raise ExpressionError(reference_problem(atom))
 
@@ -190,30 +224,7 @@ def _validate_comparison(query: Compare | Within | Between, snapshot: Snapshot) 
     role = _require_role(query, snapshot)
     if not value_type_of(role).is_ordered:
         raise ExpressionError(_no_order_problem(query.type, render(query), query.span))
-    _validate_operands(query, role)
-
-
-def _validate_operands(query: ValueQuery, role: Role) -> None:
-    if role == "time":
-        return  # `to_instants` parses those of instants
-    if role == "date" and isinstance(query.written, Relative) and is_clock_window(query.written.window):
-        raise ExpressionError(_no_hours_problem(query.written))
-    if isinstance(query, Between):
-        parse_bounds(query, value_type_of(role))
-    else:
-        parse_operand(query, value_type_of(role))
-
-
-def _no_hours_problem(relative: Relative) -> Problem:
-    """Return the problem of a moment, or of hours, that the days of an attribute are compared with."""
-    message = f"{render(relative)!r:.80}: {relative.type} has days, without hours"
-    hint = "write today for now"
-    if isinstance(relative.window, Period):
-        length = timedelta(**{f"{relative.window.unit}s": relative.window.amount})
-        days = -(-length // timedelta(days=1))  # rounded up
-        direction = "next " if relative.window.direction == "next" else ""
-        hint = f"count days: {quote_name(relative.type)} within {direction}{format_duration(days, 'day')}"
-    return Problem("bad-time", message, relative.span, hint=hint)
+    validate_operands(query, role)
 
 
 def _no_order_problem(type_: str, text: str, span: Span | None) -> Problem:

@@ -202,6 +202,28 @@ def find_rank_range(query: Tag | Compare | Within | Between, sorted_values: Sort
             return sorted_values.rank_below(key), sorted_values.rank_through(key)
 
 
+def find_tag_range(tag: Tag, sorted_values: "SortedValues") -> RankRange:
+    """Return the ranks of *tag* in *sorted_values*; the range is empty if it is not one of them.
+
+    Versions 1.2 and 1.2.0 are equal, but two different tags at every vendor.
+
+    >>> find_tag_range(Tag("app", "1.2"), SortedStrings(VERSION, ["1.2", "1.2.0"]))
+    (0, 1)
+
+    Raises:
+        ExpressionError: The value of *tag* is not one of this type.
+    """
+    if not isinstance(sorted_values, SortedStrings) or not sorted_values.value_type.compares_text:
+        return find_rank_range(tag, sorted_values)
+    values = sorted_values.strings
+    if not sorted_values.value_type.is_ordered:
+        start = bisect_left(values, tag.value)
+        return start, start + (start < len(values) and values[start] == tag.value)
+    start, stop = find_rank_range(tag, sorted_values)
+    same_text = [rank for rank in range(start, stop) if values[rank] == tag.value]
+    return (same_text[0], same_text[0] + 1) if same_text else (start, start)
+
+
 def _find_range_between(query: Between, sorted_values: SortedValues) -> RankRange:
     low, high = parse_bounds(query, sorted_values.value_type)
     first = sorted_values.rank_below(low) if query.low_operator == "<=" else sorted_values.rank_through(low)

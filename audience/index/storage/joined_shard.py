@@ -26,13 +26,24 @@ from audience.index.storage.bitmaps import BitMap, RowSet, remove_rows_in_form
 from audience.index.storage.cache import RowSetCache
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.shard import Shard
-from audience.language.ast import Expr, Ids, Limit, Matches, Sample, Split, Top
+from audience.language.ast import (
+    Aggregate,
+    Did,
+    EventMoment,
+    Expr,
+    Ids,
+    Limit,
+    Matches,
+    Sample,
+    Split,
+    Top,
+)
 
 MAX_JOINED_ROWS = 1 << 19  # of a shard that is joined with a larger one
 TAG_ROW_BITS = 32  # a joined row of the tags file: the number of the attribute, and the row within it
 MAX_SEARCHED_RATIO = 1 / 16  # of the values of an attribute: so few are searched for one by one
 NO_ROWS = BitMap()  # is never changed
-EVALUATED_BY_PARTS = (Ids, Sample, Split, Limit, Top, Matches)
+EVALUATED_BY_PARTS = (Ids, Sample, Split, Limit, Top, Matches, Did, Aggregate, EventMoment)
 
 
 def group_parts(shards: Sequence[Shard]) -> list[list[Shard]]:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from copy import copy
 from functools import cached_property, lru_cache, partial
 from typing import Any
-from weakref import ref
 
 import numpy as np
 import orjson
@@ -37,44 +36,15 @@ from audience.index.storage.layout import (
 )
 from audience.index.storage.packed_words import fill_words, word_count
 from audience.index.storage.published import Storage, StoredFile, damaged_error
+from audience.index.storage.shard_group import ShardGroup
 from audience.index.storage.verified_file import VerifiedFile, hash_blocks
 from audience.index.storage.word_programs import WordPlan
 from audience.language.ast import Expr
 from audience.language.attribute_names import UNTYPED
 
 MAX_CACHED_OPERANDS = 4_096  # expressions
-MAX_CHOSEN_EXPRS = 8
 MIN_VERIFIED_TOGETHER = 32  # bitmaps
 SPARSE_RATIO = 64  # if fewer than one row in so many is wanted, only the blocks that hold them are read
-
-
-class ShardGroup:
-    """Shards of one snapshot, and the rows of those expressions that only all of them together can answer.
-
-    At most *threads* evaluate them; None is as many as there are cores.
-    """
-
-    def __init__(self, shards: "Sequence[Shard]", threads: int | None = None):
-        self._shards = [ref(shard) for shard in shards]  # each shard has the group: files are closed without a cycle
-        self.threads = threads
-        self.slow_exprs: dict[int, Expr] = {}  # by identity: those that are worth sharing among threads
-        self.chosen_rows: dict[Expr, dict[str, BitMap]] = {}  # by name of the shard; of the last few expressions
-
-    @property
-    def shards(self) -> "Sequence[Shard]":
-        """Return the shards. Raises ReferenceError if their snapshot is no longer held."""
-        shards = [shard for each in self._shards if (shard := each()) is not None]
-        if len(shards) < len(self._shards):
-            raise ReferenceError("the snapshot of a shard that is evaluated must be held")
-        return shards
-
-    def keep_rows(self, expr: Expr, rows_by_shard: "Sequence[BitMap]") -> dict[str, BitMap]:
-        """Keep the rows of *expr* until some other expressions were answered. Return them by name of the shard."""
-        if len(self.chosen_rows) >= MAX_CHOSEN_EXPRS:
-            self.chosen_rows = {}
-        names = (shard.name for shard in self.shards)
-        self.chosen_rows[expr] = rows_by_name = dict(zip(names, rows_by_shard, strict=True))
-        return rows_by_name
 
 
 class Shard:
@@ -367,6 +337,18 @@ class Shard:
         assert location is not None
         file.verify_rows(location[0], np.dtype(np.uint32).itemsize, rows)
         return np.frombuffer(file.data, dtype=np.uint32, count=self.row_count, offset=location[0])[rows]
+
+    def load_numbers(self) -> NDArray[np.uint32]:
+        """Return the numbers of the devices in all rows of a shard that keeps a column of them, without a copy."""
+        file, location = self._data_files[IDS], self._id_table.buffer_locations(NUMBER_COLUMN)[1]
+        assert location is not None
+        _read_buffer(file, location)
+        return np.frombuffer(file.data, dtype=np.uint32, count=self.row_count, offset=location[0])
+
+    def rows_with_numbers(self, numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Return the rows of those devices of a shard with a column of numbers that have one of *numbers*."""
+        rows, is_present = self._number_index.find(numbers)
+        return rows[is_present]
 
     @cached_property
     def _number_index(self) -> NumberIndex:

@@ -15,6 +15,7 @@ from audience.index.storage.bitmaps import BitMap, bitmap_to_rows, full_bitmap, 
 from audience.index.storage.cache import DEFAULT_CACHE_BYTES, RowSetCache
 from audience.index.storage.column_lookup import ColumnLookup
 from audience.index.storage.deleted_rows import map_deleted_rows, read_deleted_rows
+from audience.index.storage.event_context import EventContext
 from audience.index.storage.events.event_log import EventLog
 from audience.index.storage.events.waiting_file import map_waiting_events
 from audience.index.storage.id_lists import map_id_list
@@ -23,7 +24,8 @@ from audience.index.storage.layout import HISTORY_FOLDER, MANIFEST_FILE, ShardFi
 from audience.index.storage.manifest import Manifest, load_current_manifest, read_manifest
 from audience.index.storage.published import Storage, damaged_error, open_storage
 from audience.index.storage.saved_segments import SavedSegments
-from audience.index.storage.shard import Shard, ShardGroup
+from audience.index.storage.shard import Shard
+from audience.index.storage.shard_group import ShardGroup
 from audience.language.ast import Expr
 from audience.language.validation import join_some
 from audience.language.zones import open_zone
@@ -60,11 +62,11 @@ class Snapshot:
         self.shards: tuple[Shard, ...] = tuple(
             self._open_shard(files, deleted.get(files.name), reusable.get(files.name)) for files in manifest.shards
         )
-        group = ShardGroup(self.shards, threads)
+        self.events: EventLog = EventLog(storage, manifest, previous.events if previous else None)
+        group = ShardGroup(self.shards, threads, EventContext(self.events, manifest.timezone, manifest.next_number))
         for shard in self.shards:
             shard.group = group
         self.evaluated_shards = self._join_deltas(previous)
-        self.events: EventLog = EventLog(storage, manifest, previous.events if previous else None)
 
     def _join_deltas(self, previous: "Snapshot | None") -> tuple[Shard, ...]:
         """Return the shards that questions are evaluated in: deltas are joined with the smallest other shard."""

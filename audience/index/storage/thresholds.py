@@ -151,7 +151,7 @@ def add_words(operands: Sequence[RowSet], count: int, row_count: int, *, exactly
     digits = (count - 1).bit_length()
     if exactly:
         digits = max(digits, (len(operands) - count).bit_length())
-    total = _WordSum((1 << digits) - count, digits, word_count(row_count))
+    total = WordSum((1 << digits) - count, digits, word_count(row_count))
     for start in range(0, len(operands), LOADED_OPERANDS):
         total.add(operands[start : start + LOADED_OPERANDS])
     words = total.reached
@@ -161,8 +161,14 @@ def add_words(operands: Sequence[RowSet], count: int, row_count: int, *, exactly
     return words_to_bitmap(words)
 
 
-class _WordSum:
-    """Sum of sets of rows: how many of them have each row, as binary digits; the carry of the highest is *reached*."""
+class WordSum:
+    """Sum of sets of rows: how many of them have each row, as binary digits; the carry of the highest is *reached*.
+
+    Args:
+        start: Sum of each row without any set.
+        digits: Number of binary digits.
+        size: Number of words.
+    """
 
     def __init__(self, start: int, digits: int, size: int):
         self.reached: Words = np.zeros(size, dtype=np.uint64)
@@ -172,14 +178,14 @@ class _WordSum:
                 self.digits[digit] = ~np.uint64(0)
         self._spare, *self._loaded = _reuse_words(size)
 
-    def add(self, operands: Sequence[RowSet]) -> None:
-        """Add one to each row of each of *operands*, at most `LOADED_OPERANDS`."""
+    def add(self, operands: Sequence[RowSet], place: int = 0) -> None:
+        """Add two to the power of *place* to each row of each of *operands*, at most `LOADED_OPERANDS`."""
         column = self._loaded[: len(operands)]
         for operand, words in zip(operands, column, strict=True):
             fill_words(operand.bitmap, words)
             if operand.complemented:
                 np.invert(words, out=words)
-        for digit in self.digits:
+        for digit in self.digits[place:]:
             carries: list[Words] = []
             while len(column) > 1:
                 carries.append(_add_two(column.pop(), column.pop(), digit, self._spare))

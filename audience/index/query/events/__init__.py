@@ -1,0 +1,1 @@
+"""Questions about the events of devices: checked, answered for all devices, and for single ones."""

@@ -1,0 +1,60 @@
+"""Share among the shards of a snapshot what only all of them together can answer."""
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import TYPE_CHECKING
+from weakref import ref
+
+from audience.index.storage.bitmaps import BitMap, RowSet
+from audience.index.storage.event_context import EventContext
+from audience.language.ast import Expr
+
+if TYPE_CHECKING:  # a shard has its group
+    from audience.index.storage.shard import Shard
+
+MAX_CHOSEN_EXPRS = 8
+
+
+class ShardGroup:
+    """Shards of one snapshot, and the rows of those expressions that only all of them together can answer.
+
+    At most *threads* evaluate them; None is as many as there are cores.
+    """
+
+    def __init__(self, shards: "Sequence[Shard]", threads: int | None = None, events: EventContext | None = None):
+        self._shards = [ref(shard) for shard in shards]  # each shard has the group: files are closed without a cycle
+        self.threads = threads
+        self._events = events
+        self.event_lock = Lock()
+        self.event_numbers: dict[Expr, RowSet] = {}  # numbers of devices; of the last few conditions about events
+        self.slow_exprs: dict[int, Expr] = {}  # by identity: those that are worth sharing among threads
+        self.chosen_rows: dict[Expr, dict[str, BitMap]] = {}  # by name of the shard; of the last few expressions
+
+    @property
+    def shards(self) -> "Sequence[Shard]":
+        """Return the shards. Raises ReferenceError if their snapshot is no longer held."""
+        shards = [shard for each in self._shards if (shard := each()) is not None]
+        if len(shards) < len(self._shards):
+            raise ReferenceError("the snapshot of a shard that is evaluated must be held")
+        return shards
+
+    @property
+    def events(self) -> EventContext:
+        """Return the events of the devices; a shard that belongs to no snapshot has none."""
+        assert self._events is not None, "only the shards of a snapshot have events"
+        return self._events
+
+    def keep_numbers(self, expr: Expr, numbers: RowSet) -> RowSet:
+        """Keep the numbers of the devices of *expr* until some other expressions were answered, and return them."""
+        if len(self.event_numbers) >= MAX_CHOSEN_EXPRS:
+            self.event_numbers = {}
+        self.event_numbers[expr] = numbers
+        return numbers
+
+    def keep_rows(self, expr: Expr, rows_by_shard: "Sequence[BitMap]") -> dict[str, BitMap]:
+        """Keep the rows of *expr* until some other expressions were answered. Return them by name of the shard."""
+        if len(self.chosen_rows) >= MAX_CHOSEN_EXPRS:
+            self.chosen_rows = {}
+        names = (shard.name for shard in self.shards)
+        self.chosen_rows[expr] = rows_by_name = dict(zip(names, rows_by_shard, strict=True))
+        return rows_by_name
