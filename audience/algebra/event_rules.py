@@ -5,9 +5,10 @@
     did(e where a AND b)      implies  did(e where a), did(e)
     max(e.p) > 5              implies  max(e.p) > 3, did(e); so do min, avg, and a sum that is not 0
     last(e) within 7 days     implies  last(e) within 30 days, did(e) within 7 days
-    did(e) after DAY          implies  last(e) after DAY, NOT last(e) before DAY; so does first(e) of days before
+    did(e) after DAY          implies  last(e) on DAY or after, NOT last(e) two days before; first(e) is alike
 
-A rule that is not known makes a proof fail, never wrong.
+If clocks are put back past midnight between two events, the later one is on the day before, and first and last events
+are only known to a day. A rule that is not known makes a proof fail, never wrong.
 """
 
 from collections.abc import Iterator, Sequence
@@ -111,9 +112,7 @@ def _implies(lhs: EventAtom, rhs: EventAtom) -> bool:
         return False
     if isinstance(rhs, Did):
         return (rhs.least, rhs.most) == (1, None) and _select(rhs.events).contains(existing)
-    if not isinstance(rhs, EventMoment) or not _has_open_end(rhs):
-        return False
-    return Selection(rhs.events.where, rhs.window).contains(existing)
+    return isinstance(rhs, EventMoment) and _follows(rhs.events.where, existing.where) and _is_reached(rhs, existing)
 
 
 def _find_existing_events(atom: EventAtom) -> Selection | None:
@@ -133,10 +132,14 @@ def _select(events: EventFilter) -> Selection:
     return Selection(events.where, events.window)
 
 
-def _has_open_end(moment: EventMoment) -> bool:
-    """Return whether the first or last event is in the window as soon as any event is."""
-    found = find_window_range(moment.window)
-    return found is not None and (found.low if moment.function == "first" else found.high) is None
+def _is_reached(moment: EventMoment, existing: Selection) -> bool:
+    """Return whether the first or last event is surely in its window, as any event before or after *existing* is."""
+    own, others = find_window_range(moment.window), find_window_range(existing.window)
+    if own is None or others is None:
+        return False
+    if moment.function == "first":
+        return own.low is None and own.has_passed_with(others)
+    return own.high is None and own.begins_with(others)
 
 
 def _selects(outer: EventFilter, inner: EventFilter) -> bool:
@@ -196,6 +199,9 @@ def _excludes(lhs: EventAtom, rhs: EventAtom) -> bool:
     """Return whether surely no device fits both."""
     if _is_past(lhs, rhs) or _is_past(rhs, lhs):
         return True
+    if isinstance(lhs, EventMoment) and isinstance(rhs, EventMoment) and _is_same_moment(lhs, rhs):
+        left, right = find_window_range(lhs.window), find_window_range(rhs.window)
+        return left is not None and right is not None and (left.is_before(right) or right.is_before(left))
     if isinstance(lhs, Aggregate) and isinstance(rhs, Aggregate) and _is_same_amount(lhs, rhs):
         amounts = _find_amounts(lhs), _find_amounts(rhs)
         return None not in amounts and _are_apart(*amounts)
@@ -210,7 +216,7 @@ def _is_past(moment: EventAtom, other: EventAtom) -> bool:
     own, others = find_window_range(moment.window), find_window_range(existing.window)
     if own is None or others is None:
         return False
-    return own.is_before(others) if moment.function == "last" else others.is_before(own)
+    return own.passes(others) if moment.function == "last" else others.passes(own)
 
 
 def _is_same_amount(lhs: Aggregate, rhs: Aggregate) -> bool:

@@ -36,6 +36,11 @@ class WindowEnd:
     units: int
     months: int = 0
 
+    @property
+    def slack(self) -> int:
+        """Return how many units an earlier moment may be after a later one: clocks that are put back repeat a day."""
+        return 1 if self.scale in ("day", "today") else 0
+
     def shift(self, units: int) -> "WindowEnd":
         """Return the end so many days or microseconds later."""
         return replace(self, units=self.units + units)
@@ -64,6 +69,22 @@ class WindowRange:
     def is_before(self, other: "WindowRange") -> bool:
         """Return whether this range surely ends before *other* begins."""
         return self.high is not None and other.low is not None and self.high.shift(1).is_at_most(other.low)
+
+    def passes(self, other: "WindowRange") -> bool:
+        """Return whether each moment of this range surely passes before each moment of *other*."""
+        return self.high is not None and replace(self, high=self.high.shift(self.high.slack)).is_before(other)
+
+    def has_passed_with(self, other: "WindowRange") -> bool:
+        """Return whether a moment before one of *other* is surely in this range, which is without a low end."""
+        if self.high is None or other.high is None:
+            return self.high is None
+        return other.high.shift(other.high.slack).is_at_most(self.high)
+
+    def begins_with(self, other: "WindowRange") -> bool:
+        """Return whether a moment after one of *other* is surely in this range, which is without a high end."""
+        if self.low is None or other.low is None:
+            return self.low is None
+        return self.low.is_at_most(other.low.shift(-other.low.slack))
 
     def reaches(self, other: "WindowRange") -> bool:
         """Return whether this range and *other* are surely all moments together, this one the earlier."""

@@ -86,7 +86,7 @@ def _complete_numbers(place: Place, events: EventNames) -> Iterator[Completion]:
     for event, devices in events.count_devices().items():
         for property_ in events.list_numbers(event):
             path = f"{event}.{property_}"
-            if path.startswith(place.typed):
+            if "." not in property_ and path.startswith(place.typed):
                 yield place.make(quote_name(path), "property", devices)
 
 
