@@ -6,7 +6,7 @@ and the form of the operands' containers.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from audience.index.query.word_expressions import write_program
 from audience.index.storage import packed_words
@@ -21,16 +21,40 @@ OPERAND_WORD, STEP_WORD, COUNTED_WORD, CALL = 0.2, 0.08, 0.5, 500.0
 NEW_WORD, NEW_ARRAY_ROW = 0.25, 1.3  # of words that are made of a bitmap
 RESULT_WORD = 1.5  # of a bitmap that is made of words
 CONTAINER = 100.0  # of an operation, for each container of its result
+NEW_DENSE_CONTAINER = 1_200.0  # of a result with a bit for each row, for memory that the system clears first
 SPARSE_FACTOR = 6.0  # a sparse operand is looked up in a dense one, of which so many times its size is read at most
 THRESHOLD_EFFORT = 4.0  # and so does a threshold, by merging
 LAST_COUNTED = 0.7  # of the last operation, saved if it only counts
 FIXED = 5_000.0  # of a program
 EXTRACTED_ROW = 2.0  # of a container that was words and becomes an array
 MIN_EFFORT = 20_000.0  # of all operands; with less, there is nothing to gain
+MAX_KEPT_CHOICES = 4_096
+
+Shape: TypeAlias = int | str | tuple["Shape", ...]  # an expression with the places of its tags for the tags themselves
+
+
+K = TypeVar("K")
+
+
+class Choice(NamedTuple):
+    """Program of all expressions of one shape, None if it saves nothing, and the nanoseconds that it saves."""
+
+    program: WordProgram | None
+    gain: float = 0.0
+
+
+ChoiceKey: TypeAlias = tuple[Shape, tuple[int, ...], int, bool]  # shape, size classes, number of rows, `counts`
+
+# Writing a program and estimating its time takes as long as some of its steps.
+_CHOICES: dict[ChoiceKey, Choice] = {}
+_PROGRAMS: dict[Shape, Choice] = {}  # by shape alone; a gain is not known
 
 
 class Estimate(NamedTuple):
-    """Expectation of an expression: its rows, their containers, and nanoseconds to read and to compute it."""
+    """Expectation of an expression: its rows, their containers, and nanoseconds to read and to compute it.
+
+    `last_cost` is what the last operation takes longer if it makes a bitmap than if it counts.
+    """
 
     rows: float
     containers: float
@@ -56,29 +80,65 @@ def choose_words(expr: Expr, shard: Shard, *, counts: bool) -> WordPlan | None:
     kept = shard.word_plans.get((id(expr), counts))
     if kept is not None and kept[0] is expr:
         return kept[1]
-    tags = find_tags(expr)
-    if tags is None:
+    tags: dict[Tag, int] = {}
+    shape = _describe_shape(expr, tags)
+    if shape is None:
         return shard.keep_word_plan(expr, counts, None)
     tag_rows = tuple(shard.tag_rows.get((tag.type, tag.value), -1) for tag in tags)
     if -1 in tag_rows:  # one was not evaluated before, or no device has it
         return None
-    plan = plan_words(expr, dict(zip(tags, tag_rows, strict=True)), shard, counts=counts)
+    forms = [shard.load_form(tag_row) for tag_row in tag_rows]
+    if sum(form.effort for form in forms) < MIN_EFFORT:
+        return shard.keep_word_plan(expr, counts, None)
+    key = shape, tuple(form.size_class for form in forms), shard.row_count, counts
+    choice = _CHOICES.get(key) or _keep(_CHOICES, key, _choose(expr, key, dict(zip(tags, forms, strict=True))))
+    plan = None if choice.program is None else WordPlan(choice.program, tag_rows, choice.gain)
     if plan is not None and not _are_worth_making(plan, shard):
         return None
     return shard.keep_word_plan(expr, counts, plan)
 
 
-def plan_words(expr: Expr, tag_rows: Mapping[Tag, int], shard: Shard, *, counts: bool) -> WordPlan | None:
-    """Return the plan of *expr* with packed words, or None if roaring operations are estimated to be faster."""
-    forms = {tag: shard.load_form(tag_row) for tag, tag_row in tag_rows.items()}
-    if sum(form.effort for form in forms.values()) < MIN_EFFORT:
-        return None
-    program = write_program(expr, list(tag_rows))
+def _keep(kept: dict[K, Choice], key: K, choice: Choice) -> Choice:
+    if len(kept) >= MAX_KEPT_CHOICES:
+        kept.clear()
+    kept[key] = choice
+    return choice
+
+
+def _choose(expr: Expr, key: ChoiceKey, forms: Mapping[Tag, BitmapForm]) -> Choice:
+    """Return the program of *expr*, without one if roaring operations are estimated to be faster."""
+    shape, _, row_count, counts = key
+    program = (_PROGRAMS.get(shape) or _keep(_PROGRAMS, shape, Choice(write_program(expr, list(forms))))).program
     if program is None:
-        return None
-    roaring = estimate_roaring(expr, forms, shard.row_count, counts=counts)
-    gain = roaring - estimate_words(program, shard.row_count, counts=counts)
-    return WordPlan(program, tuple(tag_rows.values()), gain) if gain > 0 else None
+        return Choice(None)
+    gain = estimate_roaring(expr, forms, row_count, counts=counts) - estimate_words(program, row_count, counts=counts)
+    return Choice(program, gain) if gain > 0 else Choice(None)
+
+
+def _describe_shape(expr: Expr, tags: dict[Tag, int]) -> Shape | None:
+    """Return *expr* with the place of each tag in *tags*, to which new ones are added; None if it has other atoms.
+
+    >>> from audience.language.parser import parse
+    >>> _describe_shape(parse("a AND (b OR NOT a)"), {})
+    ('And', 0, ('Or', 1, ('Not', 0)))
+    """
+    head: tuple[Shape, ...]
+    terms: tuple[Expr, ...]
+    match expr:
+        case Tag():
+            return tags.setdefault(expr, len(tags))
+        case Not(term=term):
+            head, terms = ("Not",), (term,)
+        case And(terms=terms) | Or(terms=terms):
+            head = (type(expr).__name__,)
+        case Except(term=term, excluded=excluded):
+            head, terms = ("Except",), (term, excluded)
+        case Threshold(operator=operator, count=count, terms=terms):
+            head = (operator, count)
+        case _:
+            return None
+    shapes = [shape for term in terms if (shape := _describe_shape(term, tags)) is not None]
+    return (*head, *shapes) if len(shapes) == len(terms) else None
 
 
 def _are_worth_making(plan: WordPlan, shard: Shard) -> bool:
@@ -104,26 +164,7 @@ def estimate_words(program: WordProgram, row_count: int, *, counts: bool) -> flo
 def estimate_roaring(expr: Expr, forms: Mapping[Tag, BitmapForm], row_count: int, *, counts: bool) -> float:
     """Return the estimated nanoseconds of roaring operations; the last one may count only."""
     estimate = _estimate(expr, forms, row_count)
-    return estimate.cost - (LAST_COUNTED * estimate.last_cost if counts else 0)
-
-
-def find_tags(expr: Expr) -> list[Tag] | None:
-    """Return the distinct tags of *expr*, or None if it has other atoms."""
-    tags: dict[Tag, None] = {}
-    stack = [expr]
-    while stack:
-        match stack.pop():
-            case Tag() as tag:
-                tags[tag] = None
-            case And(terms=terms) | Or(terms=terms) | Threshold(terms=terms):
-                stack += terms
-            case Not(term=term):
-                stack.append(term)
-            case Except(term=term, excluded=excluded):
-                stack += (term, excluded)
-            case _:
-                return None
-    return list(tags)
+    return estimate.cost - (estimate.last_cost if counts else 0)
 
 
 def _estimate(expr: Expr, forms: Mapping[Tag, BitmapForm], row_count: int) -> Estimate:
@@ -162,11 +203,12 @@ def _intersect(estimates: Sequence[Estimate], row_count: int) -> Estimate:
             sizes = min(effort + other.effort, SPARSE_FACTOR * min(effort, other.effort))
         was_dense = rows > MAX_ARRAY_CARDINALITY * containers
         rows *= kept
-        last = CONTAINER * containers + sizes
+        step = CONTAINER * containers + sizes
         if was_dense and rows <= MAX_ARRAY_CARDINALITY * containers:
-            last += EXTRACTED_ROW * rows
+            step += EXTRACTED_ROW * rows
         effort = min(effort, _effort_of(rows, containers))
-        cost += last
+        made = _cost_of_memory(rows, containers)
+        cost, last = cost + step + made, LAST_COUNTED * step + made
     return Estimate(rows, containers, effort, cost, last)
 
 
@@ -176,10 +218,11 @@ def _unite(estimates: Sequence[Estimate], row_count: int) -> Estimate:
         missing *= 1 - min(each.rows / row_count, 1)
         containers = max(containers, each.containers)
         effort += each.effort
-        last = CONTAINER * each.containers + each.effort
-        cost += each.cost + last
+        step = CONTAINER * each.containers + each.effort
+        cost, last = cost + each.cost + step, LAST_COUNTED * step
     rows = row_count * (1 - missing)
-    return Estimate(rows, containers, min(effort, _effort_of(rows, containers)), cost, last)
+    made = _cost_of_memory(rows, containers)
+    return Estimate(rows, containers, min(effort, _effort_of(rows, containers)), cost + made, last + made)
 
 
 def _count(estimates: Sequence[Estimate], row_count: int) -> Estimate:
@@ -190,6 +233,11 @@ def _count(estimates: Sequence[Estimate], row_count: int) -> Estimate:
     most = max(each.containers for each in estimates)
     found = min(rows, row_count) / len(estimates)
     return Estimate(found, most, _effort_of(found, most), cost + sum(each.cost for each in estimates))
+
+
+def _cost_of_memory(rows: float, containers: float) -> float:
+    """Return the nanoseconds that the memory of a result costs."""
+    return NEW_DENSE_CONTAINER * containers if rows > MAX_ARRAY_CARDINALITY * containers else 0.0
 
 
 def _effort_of(rows: float, containers: float) -> float:

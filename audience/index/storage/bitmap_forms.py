@@ -25,6 +25,12 @@ class BitmapForm(NamedTuple):
         return self.array_rows * ARRAY_ROW + self.bitset_containers * BITSET_CONTAINER + self.run_count * RUN
 
     @property
+    def size_class(self) -> int:
+        """Return a number that is equal for bitmaps of about the same effort, rows and containers."""
+        rows, effort = self.rows.bit_length(), int(self.effort / 4).bit_length()
+        return rows << 24 | effort << 16 | min(self.container_count, 0xFFFF)
+
+    @property
     def container_count(self) -> int:
         """Return the number of containers that are not empty."""
         return self.array_containers + self.bitset_containers + self.run_containers
