@@ -15,6 +15,7 @@ from audience.cli.output.plans import merge_missing_names, print_policies
 from audience.cli.output.writer import NOTHING_TO_SEND, Output
 from audience.cli.plan_options import IndexPlanOptions
 from audience.counts import format_count
+from audience.delivery.emissions import list_replaced_emissions, register_emission, view_without_emissions
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse
@@ -38,7 +39,9 @@ def run_emit(
     replace: ReplaceOption = False,
 ) -> None:
     """Write the targeting part of each request to a folder, as NDJSON with at most 1,000 ids a line."""
-    device_index, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
+    opened, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
+    replaced = list_replaced_emissions(out) if replace else []
+    device_index = view_without_emissions(opened, out) if replace else opened
     asked = options.read(device_index.snapshot.timezone)
     plan = make_plan(audience, vendor, device_index, **options.to_index_arguments(asked))
     if by_ids and plan.native:
@@ -46,6 +49,7 @@ def run_emit(
         plan = Plan(plan.vendor, plan.expr, (), plan.expr, (reason,), index=device_index).asked_as(plan)
     with output.show_progress() as progress:
         result = write_requests(plan, device_index, out, replace=replace, progress=progress)
+        register_emission(opened, out, plan.policies, replaced)
     reasons = result.reasons if output.as_json else merge_missing_names(result.reasons, plan.vendor)
     output.print_warnings([*device_index.find_unmatched(audience, **asked.to_arguments()), *reasons])
     output.print_assumptions(plan.assumptions)

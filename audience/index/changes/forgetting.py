@@ -20,6 +20,7 @@ from audience.index.changes.session import UpdateSession
 from audience.index.records.forgotten import forgotten_record, read_forgotten
 from audience.index.records.policies import Policy, iter_policy_records, list_policy_records, read_policies
 from audience.index.records.record_files import load_record_list, replace_record_files
+from audience.index.records.recorded_batches import remove_recorded_ids
 from audience.index.schema.columns import IdColumn, list_id_calls, select_id_columns
 from audience.index.storage import bitmaps, id_search, polars_bridge
 from audience.index.storage.bitmaps import BitMap
@@ -126,6 +127,7 @@ def forget_ids(
         if dry_run:
             return found
         _rewrite_records(storage, person)
+        remove_recorded_ids(storage, pl.Series("id", person.ids, dtype=pl.String))
         if not tainted:
             return found
         current = manifest

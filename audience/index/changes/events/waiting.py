@@ -81,14 +81,13 @@ def forget_waiting(changes: EventChanges, ids: Collection[str]) -> None:
             continue
         frame = pl.read_ipc(BytesIO(map_waiting_events(changes.storage, file)))
         kept = frame.filter(~pl.col(ID).cast(pl.String).is_in(list(ids)))
-        texts = [pl.col(name).cast(pl.String) for name in _text_columns(frame)]  # categories would keep all values
-        blank = kept.with_columns(pl.when(text.is_in(list(ids))).then(pl.lit("")).otherwise(text) for text in texts)
-        is_cleared = kept.select(text.is_in(list(ids)) for text in texts)  # a missing value would keep its bytes
-        cleared = blank.with_columns(
-            pl.when(pl.lit(is_cleared[name])).then(None).otherwise(pl.col(name)).alias(name)
-            for name in is_cleared.columns
-        )
+        cleared = kept.with_columns(_clear(kept[name], ids) for name in _text_columns(kept))
         _write_file(changes, cleared, file.id_column, file.events, file.properties)
+
+
+def _clear(values: pl.Series, ids: Collection[str]) -> pl.Series:
+    """Return *values* without *ids*, in new memory: a value that is masked, or a category, would keep its bytes."""
+    return pl.Series(values.name, [None if value in ids else value for value in values.to_list()], dtype=pl.String)
 
 
 def _text_columns(frame: pl.DataFrame) -> list[str]:

@@ -1,0 +1,72 @@
+"""Emissions: requests that were written under a cap on deliveries count as delivered until their run is over.
+
+So of two runs that are emitted side by side, the second does not see the devices of the first as free.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from audience.delivery.campaign_runs import run_folders
+from audience.delivery.ledger.connection import has_run
+from audience.delivery.recorded_runs import DEFAULT_WAIT_SECONDS, EVENT, record_emitted
+from audience.delivery.run_names import name_emission, name_natives, view_without_run
+from audience.errors import DeliveryError
+from audience.index.changes.events.recording import Recording, record_events
+from audience.index.device_index import DeviceIndex
+from audience.language.ast import Aggregate, Did, EventMoment, walk_operands
+from audience.planning.policies import AppliedPolicy
+from audience.progress import ignore_progress
+
+
+def list_replaced_emissions(folder: Path) -> list[str]:
+    """Return the names of the recorded emissions in *folder*, which other requests will replace."""
+    names = list[str | None]()
+    with suppress(DeliveryError):  # whether the folder may be replaced is checked when it is written
+        names = [name_emission(each) for each in run_folders(folder) if each.is_dir() and not has_run(each)]
+    return [name for name in names if name is not None]
+
+
+def view_without_emissions(index: DeviceIndex, folder: Path) -> DeviceIndex:
+    """Return *index* as if nothing were recorded of the requests in *folder*, which others will replace."""
+    if not list_replaced_emissions(folder):
+        return index
+    for run_folder in run_folders(folder):
+        index = view_without_run(index, run_folder)
+    return index
+
+
+def register_emission(
+    index: DeviceIndex,
+    folder: Path,
+    policies: Iterable[AppliedPolicy],
+    replaced: Iterable[str] = (),
+    *,
+    wait: float = DEFAULT_WAIT_SECONDS,
+) -> None:
+    """Record the requests in *folder* in *index* if one of their *policies* asks about deliveries.
+
+    Args:
+        index: Index of the policies; it moves to the new snapshot.
+        folder: Folder of a run or of a campaign, just written.
+        policies: Policies under which the requests were written.
+        replaced: Names of recorded emissions that are gone.
+        wait: Seconds to wait for another writer of the index.
+
+    Raises:
+        LockedError: Another process changes the index for longer than *wait*.
+    """
+    gone = [each for name in replaced for each in (name, name_natives(name))]
+    if gone:
+        record_events(index.snapshot, lambda snapshot: Recording(dropped=gone), wait, ignore_progress)
+        index.refresh()
+    if any(map(asks_about_deliveries, policies)):
+        record_emitted(index, folder, wait=wait)
+
+
+def asks_about_deliveries(policy: AppliedPolicy) -> bool:
+    """Return whether a policy counts what was delivered."""
+    return any(
+        isinstance(node, Did | Aggregate | EventMoment) and node.events.name == EVENT
+        for node in walk_operands(policy.fitting)
+    )
