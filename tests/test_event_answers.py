@@ -22,6 +22,7 @@ from audience.index.query import shard_threads
 from audience.index.query.events import aggregates, answers, counts, rows
 from audience.index.query.events.aggregates import COMPARISONS, compare_sums, scale_values, sum_day
 from audience.index.storage import joined_shard
+from audience.index.storage.events import writer
 from audience.index.storage.events.stored_values import StoredValues
 from audience.testing.event_oracle import find_fitting_ids
 
@@ -230,10 +231,11 @@ def anchor(events: list[dict]) -> list[dict]:
     shard_size=st.sampled_from([3, 100]),
     is_sparse=st.booleans(),
     is_threaded=st.booleans(),
+    has_rows_only=st.booleans(),
 )
 @settings(max_examples=scale_examples(10))
 def test_index_answers_about_events_like_the_oracle(
-    tmp_path_factory, first, later, texts, as_of, index_zone, zone, shard_size, is_sparse, is_threaded
+    tmp_path_factory, first, later, texts, as_of, index_zone, zone, shard_size, is_sparse, is_threaded, has_rows_only
 ):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "MAX_SHARD_DEVICES", shard_size)
@@ -242,6 +244,7 @@ def test_index_answers_about_events_like_the_oracle(
         patch.setattr(aggregates, "DENSE_RATIO", 0 if is_sparse else 1 << 20)
         patch.setattr(answers, "GATHER_RATIO", 0 if is_sparse else 1 << 20)
         patch.setattr(rows, "MAX_COMPARED_RANGES", 0 if is_sparse else 3)
+        patch.setattr(writer, "MAX_VALUES_WITH_BITMAPS", 0 if has_rows_only else 32)
         patch.setattr(joined_shard, "MAX_JOINED_ROWS", 2 if is_sparse else 1 << 19)
         if is_threaded:
             patch.setattr(shard_threads, "MIN_SHARED_SECONDS", 0)

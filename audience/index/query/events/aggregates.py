@@ -167,9 +167,21 @@ def sum_day(numbers: Numbers, codes: NDArray[np.unsignedinteger], values: Scaled
     numbers, codes = numbers[has_value], codes[has_value]
     if not len(numbers):
         return DaySums(numbers, np.zeros((len(values.bound), 0), dtype=np.int64))
-    starts = np.flatnonzero(np.concatenate([[True], numbers[1:] != numbers[:-1]]))
-    digits = np.add.reduceat(values.digits[:, codes], starts, axis=1)
-    return DaySums(numbers[starts], digits)
+    return DaySums(*_add_equal(numbers, [digit[codes] for digit in values.digits]))
+
+
+def _add_equal(numbers: Numbers, digits: Sequence[NDArray[np.int64]]) -> tuple[Numbers, Digits]:
+    """Return the distinct *numbers*, which rise, and the sum of each digit of the rows of each of them.
+
+    Differences of running totals are several times faster than sums of groups. A running total may exceed 64 bits, but
+    not the differences, which are right then, too.
+    """
+    is_last = np.ones(len(numbers), dtype=np.bool_)
+    np.not_equal(numbers[1:], numbers[:-1], out=is_last[:-1])
+    if is_last.all():
+        return numbers, np.array(digits)
+    ends = np.flatnonzero(is_last)
+    return numbers[ends], np.array([np.diff(np.cumsum(digit)[ends], prepend=0) for digit in digits])
 
 
 def compare_sums(days: Iterable[DaySums], bound: list[int], row_count: int, number_count: int) -> SumSigns:
@@ -195,9 +207,7 @@ def _add_sorted(days: Iterable[DaySums], digit_count: int) -> tuple[Numbers, Dig
     numbers = np.concatenate([day.numbers for day in parts])
     order = np.argsort(numbers, kind="stable")
     numbers = numbers[order]
-    digits = np.concatenate([day.digits for day in parts], axis=1)[:, order]
-    starts = np.flatnonzero(np.concatenate([[True], numbers[1:] != numbers[:-1]]))
-    return numbers[starts], np.add.reduceat(digits, starts, axis=1)
+    return _add_equal(numbers, [*np.concatenate([day.digits for day in parts], axis=1)[:, order]])
 
 
 def _add_densely(days: Iterable[DaySums], digit_count: int, number_count: int) -> tuple[Numbers, Digits]:

@@ -9,7 +9,7 @@ shards of a snapshot; each shard then has the rows of those numbers that are its
 #   shard of the numbers 6 to 9      rows 1, 2
 #   shard of the numbers 9, 7, 8     rows 1, 2
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -25,7 +25,7 @@ from audience.index.query.events.aggregates import (
     sum_day,
 )
 from audience.index.query.events.counts import DayCounts, count_events, find_at_least, to_bitmap
-from audience.index.query.events.rows import compile_where, find_row_mask, select_numbers
+from audience.index.query.events.rows import CodeCondition, RowCondition, compile_where, find_row_mask, select_numbers
 from audience.index.query.events.windows import InstantWindow, find_covered_days
 from audience.index.schema.instant_sets import START, STOP, InstantSet
 from audience.index.storage.bitmaps import BitMap, RowSet, bitmap_to_rows, rows_to_bitmap
@@ -116,13 +116,36 @@ def _iter_days(selected: EventFilter, events: EventContext, *, counts: bool) -> 
         if condition is False:
             continue
         covered = find_covered_days(segment.days, instants, events.zone)
-        for day in covered.whole if condition is True else ():
-            yield DayCounts(segment.load_day_devices(day), segment.load_day_counts(day) if counts else ())
-        parts = list(covered.parts) if condition is True else [*((day, None) for day in covered.whole), *covered.parts]
+        find_stored = _choose_bitmaps(condition, segment, counts=counts)
+        if find_stored is not None:
+            for day in covered.whole:
+                yield from find_stored(day)
+        parts = [*covered.parts, *((day, None) for day in covered.whole if find_stored is None)]
         for day, inside in parts:
             numbers = select_numbers(segment, _rows_of_day(segment, day), condition, inside)
             if len(numbers):
                 yield count_events(numbers) if counts else DayCounts(to_bitmap(numbers))
+
+
+def _choose_bitmaps(
+    condition: RowCondition, segment: EventSegment, *, counts: bool
+) -> Callable[[int], Iterator[DayCounts]] | None:
+    """Return how the counts of a whole day are read of stored bitmaps, or None if its rows must be compared."""
+    if condition is True:
+        return lambda day: iter(
+            [DayCounts(segment.load_day_devices(day), segment.load_day_counts(day) if counts else ())]
+        )
+    if not isinstance(condition, CodeCondition) or condition.is_wanted[0] or not condition.values.has_value_days:
+        return None
+    values, ranks = condition.values, np.flatnonzero(condition.is_wanted[1:]).tolist()
+
+    def find_values(day: int) -> Iterator[DayCounts]:
+        for rank in ranks:
+            bitmaps = segment.load_value_day(values, day, rank)
+            if bitmaps:
+                yield DayCounts(bitmaps[0], bitmaps[1:])
+
+    return find_values
 
 
 def _instants_of(selected: EventFilter) -> InstantSet | None:

@@ -48,7 +48,7 @@ class StoredProperty:
     role: Role
     value_count: int
     scale: int | None  # of numbers, days and moments; None for strings
-    sections: Mapping[str, Section]  # `codes`, and `integers`, or `offsets` and `text`
+    sections: Mapping[str, Section]  # `codes`, `integers` or `offsets` and `text`; bitmaps of few values
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class EventProperty:
         self._stored = stored
         self.name = stored.name
         self.role: Role = stored.role
+        self._bitmaps: dict[int, BitMap] = {}
 
     @property
     def value_type(self) -> ValueType:
@@ -55,6 +56,43 @@ class EventProperty:
     def load_codes(self, start: int, stop: int) -> NDArray[np.unsignedinteger[Any]]:
         """Return the code of each row from *start* up to *stop*: 0 without a value, else its rank in `values` + 1."""
         return self._file.read_array(self._stored.sections["codes"], code_type(self._stored.value_count), start, stop)
+
+    def evict(self) -> None:
+        """Release the bitmaps that were read."""
+        self._bitmaps = {}
+
+    @property
+    def has_value_days(self) -> bool:
+        """Return whether the devices of each value on each day are stored: there are few values."""
+        return "value_bitmaps" in self._stored.sections
+
+    def load_value_day(self, day: int, rank: int) -> tuple[BitMap, ...]:
+        """Return the devices with events of a value on a stored day, and the digits of how many more than one.
+
+        The bitmaps must not be changed; there are none if no event of the day has the value.
+
+        Args:
+            day: Position of the day among all stored days.
+            rank: Rank of the value.
+        """
+        at = day * self._stored.value_count + rank
+        return tuple(map(self._load_bitmap, range(int(self._value_days[at]), int(self._value_days[at + 1]))))
+
+    @cached_property
+    def _value_days(self) -> NDArray[np.int32]:
+        return self._file.read_array(self._stored.sections["value_days"], np.int32)
+
+    @cached_property
+    def _bitmap_starts(self) -> NDArray[np.int64]:
+        return self._file.read_array(self._stored.sections["value_bitmap_starts"], np.int64)
+
+    def _load_bitmap(self, number: int) -> BitMap:
+        bitmap = self._bitmaps.get(number)
+        if bitmap is None:
+            start, stop = self._bitmap_starts[number : number + 2].tolist()
+            data = self._file.read_array(self._stored.sections["value_bitmaps"], np.uint8, start, stop)
+            bitmap = self._bitmaps[number] = deserialize_bitmap(data.data, self._file.path)
+        return bitmap
 
 
 class EventSegment:
@@ -134,6 +172,10 @@ class EventSegment:
             bitmap = self._bitmaps[number] = deserialize_bitmap(data.data, self.file.path)
         return bitmap
 
+    def load_value_day(self, values: EventProperty, day: int, rank: int) -> tuple[BitMap, ...]:
+        """Return the devices with events of a value of a property on `days[day]`, as `EventProperty.load_value_day`."""
+        return values.load_value_day(self._skipped_days + day, rank)
+
     def load_numbers(self, start: int, stop: int) -> NDArray[np.uint32]:
         """Return the number of the device of each row from *start* up to *stop*."""
         return self._read("numbers", np.uint32, start, stop)
@@ -163,4 +205,6 @@ class EventSegment:
     def evict(self) -> None:
         """Release the bitmaps and the memory of what was read."""
         self._bitmaps = {}
+        for values in self.properties.values():
+            values.evict()
         self.file.evict()

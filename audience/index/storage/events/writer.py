@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import IO, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from audience.index.storage.manifest import EventFile
 from audience.index.storage.published import Storage
 from audience.index.storage.verified_file import hash_file_blocks
 
+MAX_VALUES_WITH_BITMAPS = 32  # of a property; devices of each value on each day take two bytes an event
 UNITS = (1_000_000, 1_000, 1)  # microseconds of a unit in which instants may be stored, the largest first
 
 
@@ -141,16 +143,19 @@ def _write_segment(sections: _SectionWriter, rows: EventRows, batch_count: int) 
     day_starts = np.flatnonzero(np.diff(rows.days, prepend=rows.days[0] - 1))
     row_starts = np.append(day_starts, len(rows.days))
     unit, first_instant = _choose_unit(rows.instants)
+    bitmaps, starts, first_bitmaps = _write_bitmaps(sections, _iter_day_numbers(rows, row_starts))
     written = {
         "days": sections.write(rows.days[day_starts]),
         "row_starts": sections.write(row_starts.astype(np.int64)),
-        **_write_bitmaps(sections, rows.numbers, row_starts),
+        "bitmaps": bitmaps,
+        "bitmap_starts": starts,
+        "day_bitmaps": first_bitmaps,
         "numbers": sections.write(rows.numbers),
         "instants": sections.write(_count_units(rows.instants, unit, first_instant)),
     }
     if rows.batch_codes is not None:
         written["batch_codes"] = sections.write(rows.batch_codes.astype(code_type(batch_count)))
-    properties = tuple(_write_property(sections, name, rows.properties[name]) for name in sorted(rows.properties))
+    properties = tuple(_write_property(sections, name, rows, row_starts) for name in sorted(rows.properties))
     return StoredSegment(rows.event, len(rows.days), rows.batches, unit, first_instant, written, properties)
 
 
@@ -167,25 +172,46 @@ def _count_units(instants: Integers, unit: int, first_instant: int) -> NDArray[A
     return instants if unit == 0 else ((instants - first_instant) // unit).astype(np.uint32)
 
 
-def _write_bitmaps(
-    sections: _SectionWriter, numbers: NDArray[np.uint32], row_starts: NDArray[np.int64]
-) -> dict[str, Section]:
-    """Write the devices of each day, and the digits of their numbers of events."""
+def _write_bitmaps(sections: _SectionWriter, groups: Iterable[NDArray[np.uint32]]) -> tuple[Section, Section, Section]:
+    """Write the devices of each group of events, and the digits of their numbers of events.
+
+    Args:
+        sections: Writer.
+        groups: Number of the device of each event of a group, in rising order; a group without any has no bitmaps.
+
+    Returns:
+        The bitmaps; where each starts; and the number of the first bitmap of each group, and of all bitmaps.
+    """
     sizes, first_bitmaps = [0], [0]
 
     def iter_serialized() -> Iterator[bytes]:
-        for start, stop in zip(row_starts[:-1].tolist(), row_starts[1:].tolist(), strict=True):
-            for bitmap in build_day_bitmaps(numbers[start:stop]):
+        for numbers in groups:
+            for bitmap in build_day_bitmaps(numbers) if len(numbers) else ():
                 data = serialize_bitmap(bitmap)
                 sizes.append(len(data))
                 yield data
             first_bitmaps.append(len(sizes) - 1)
 
-    return {
-        "bitmaps": sections.write_parts(iter_serialized()),
-        "bitmap_starts": sections.write(np.cumsum(sizes, dtype=np.int64)),
-        "day_bitmaps": sections.write(np.array(first_bitmaps, dtype=np.int32)),
-    }
+    return (
+        sections.write_parts(iter_serialized()),
+        sections.write(np.cumsum(sizes, dtype=np.int64)),
+        sections.write(np.array(first_bitmaps, dtype=np.int32)),
+    )
+
+
+def _iter_day_numbers(rows: EventRows, row_starts: NDArray[np.int64]) -> Iterator[NDArray[np.uint32]]:
+    for start, stop in pairwise(row_starts.tolist()):
+        yield rows.numbers[start:stop]
+
+
+def _iter_value_numbers(
+    rows: EventRows, values: PropertyRows, row_starts: NDArray[np.int64]
+) -> Iterator[NDArray[np.uint32]]:
+    """Yield the numbers of the devices of each value on each day."""
+    for start, stop in pairwise(row_starts.tolist()):
+        codes, numbers = values.codes[start:stop], rows.numbers[start:stop]
+        for code in range(1, len(values.values) + 1):
+            yield numbers[codes == code]
 
 
 def build_day_bitmaps(numbers: NDArray[np.uint32]) -> list[BitMap]:
@@ -204,13 +230,19 @@ def build_day_bitmaps(numbers: NDArray[np.uint32]) -> list[BitMap]:
     return [rows_to_bitmap(devices), *digits]
 
 
-def _write_property(sections: _SectionWriter, name: str, rows: PropertyRows) -> StoredProperty:
-    values = rows.values
-    written = {"codes": sections.write(rows.codes.astype(code_type(len(values)), copy=False))}
+def _write_property(
+    sections: _SectionWriter, name: str, rows: EventRows, row_starts: NDArray[np.int64]
+) -> StoredProperty:
+    property_ = rows.properties[name]
+    values = property_.values
+    written = {"codes": sections.write(property_.codes.astype(code_type(len(values)), copy=False))}
     if values.integers is not None:
         written["integers"] = sections.write(values.integers)
     else:
         assert values.offsets is not None and values.text is not None
         written |= {"offsets": sections.write(values.offsets), "text": sections.write(values.text)}
+    if len(values) <= MAX_VALUES_WITH_BITMAPS:
+        bitmaps, starts, first_bitmaps = _write_bitmaps(sections, _iter_value_numbers(rows, property_, row_starts))
+        written |= {"value_bitmaps": bitmaps, "value_bitmap_starts": starts, "value_days": first_bitmaps}
     scale = None if values.integers is None else values.scale
     return StoredProperty(name, values.role, len(values), scale, written)
