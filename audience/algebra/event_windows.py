@@ -9,6 +9,7 @@ days. What is not known is not contained.
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from audience.language.windows import CLOCK_UNITS, Comparison, Interval, Period, RelativeTime, TimePoint, Window
@@ -93,6 +94,7 @@ class WindowRange:
         return self.high is None or other.low is None or other.low.is_at_most(self.high.shift(1))
 
 
+@lru_cache(4_096)
 def find_window_range(window: Window | None) -> WindowRange | None:
     """Return the ends of *window*, or None if they are not known; no window is all moments.
 

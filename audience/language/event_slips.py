@@ -51,6 +51,10 @@ def explain_event_slip(tokens: Sequence[Token], token: Token) -> str | None:
         return FUNCTION_HINTS[last.lower()]
     if last.type == "_NOT" and second.lower() == "did":
         return FUNCTION_HINTS["did"]
+    if token.type == "TIMES" and second.type == "THRESHOLD":
+        return COUNT_HINT
+    if token.type in WINDOW_TOKENS and last.type == "_RPAR" and any(map(_is_function, tokens)):
+        return "put the window behind each event: did(purchase) within 30 days"
     return _explain_behind(tokens, token)
 
 

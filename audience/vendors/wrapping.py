@@ -232,8 +232,7 @@ def _unsupported_problem(leaf: Expr, title: str) -> Problem:
         case Limit() | Top():
             return Problem("no-limit", f"{render(leaf)!r:.60}: {title} cannot send to a number of devices", span)
         case Did() | Aggregate() | EventMoment():
-            message = f"{render(leaf)!r:.100}: {title} does not have the events of an index"
-            return Problem("no-events", message, span, hint="use an index to resolve it to ids")
+            return Problem("no-events", f"{quote_expr(leaf)}: {title} does not have the events of an index", span)
         case Sample() | Split():
             return Problem("no-sample", f"{render(leaf)!r}: {title} cannot select a share of devices", span)
     return Problem("not-supported", f"{quote_expr(leaf)}: {title} cannot express {type(leaf).__name__}", span)
