@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import orjson
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -399,6 +400,22 @@ def test_segment_about_events_is_saved_though_days_are_missing(index):
     assert index.count("@asleep", as_of=AS_OF) == 1
     with pytest.raises(ExpressionError, match="asks about 2026-12-22"):
         index.count("@asleep", as_of="2026-12-22T09:00")
+
+
+def test_segments_are_listed_though_days_of_one_are_missing(index, audience):
+    path = str(index.folder)
+    asked = ["--as-of", "2026-12-22T09:00"]
+    assert (
+        "saved, not covered"
+        in audience("segment", "save", path, "asleep", "NOT did(purchase) within 7 days", *asked)[1]
+    )
+    assert "@asleep  not covered" in audience("segment", "list", path, *asked)[1]
+    code, _, error = audience("count", path, "@asleep", *asked)
+    assert (code, "not-covered" in error) == (2, True)
+    code, answer, notes = audience("count", path, "@asleep", *asked, "--allow-gaps")
+    assert (code, answer, "gaps allowed" in notes) == (0, "4\n", True)
+    answer = audience("count", path, "@asleep", *asked, "--allow-gaps", "--json")[1]
+    assert orjson.loads(answer)["allow_gaps"] is True
 
 
 def test_values_that_no_event_has_are_noted(index):

@@ -1,5 +1,6 @@
 """Commands for segments, the saved expressions of an index that `@name` refers to."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from audience.cli.declarations import Argument
@@ -24,6 +25,7 @@ from audience.language.binding import is_relative
 from audience.language.id_files import id_files_json
 from audience.language.printer import render
 
+NOT_COVERED = "not covered"  # days of events that a segment asks about
 SegmentNameArgument = Annotated[
     str, Argument(metavar="NAME", help="Name of the segment, with or without the leading @.")
 ]
@@ -45,10 +47,11 @@ def run_segment_save(
     expression = read_segment(expr, ids, column, device_index.snapshot.manifest.columns)
     asked = question.read(device_index.snapshot.timezone)
     device_index.save_segment(segment.name, expression, wait=wait)
-    output.print_warnings(device_index.find_unmatched(expression, **asked.to_arguments()))
+    when = replace(asked, allow_gaps=True).to_arguments()  # which days are covered matters when it is asked
+    output.print_warnings(device_index.find_unmatched(expression, **when))
     number = device_index.snapshot.manifest.number
     facts = {"name": segment.name, **_segment_json(segment, device_index, asked), "snapshot": number}
-    counted = format_count(facts["devices"], "device")
+    counted = NOT_COVERED if facts["devices"] is None else format_count(facts["devices"], "device")
     if facts["is_relative"]:
         counted += f" as of {asked}; its days are relative to each question"
     output.print_result(facts, f"snapshot {number}: segment {render(segment)} saved, {counted}")
@@ -60,7 +63,7 @@ def run_segment_list(output: Output, index: IndexArgument, *, question: Question
     asked = question.read(device_index.snapshot.timezone)
     facts = [{"name": name, **_segment_json(Segment(name), device_index, asked)} for name in device_index.segments]
     rows = [
-        (render(Segment(each["name"])), f"{each['devices']:,}", format_saved(device_index.segments[each["name"]]))
+        (render(Segment(each["name"])), _format_devices(each), format_saved(device_index.segments[each["name"]]))
         for each in facts
     ]
     if any(question.matter_for(Segment(name), device_index.snapshot) for name in device_index.segments):
@@ -91,8 +94,22 @@ def _segment_json(segment: Segment, index: DeviceIndex, asked: AsOf) -> dict[str
         "expanded": render(expanded),
         "id_files": id_files_json(index.segments[segment.name]),
         "is_relative": is_relative(expanded),
-        "devices": index.count(segment, **when),
+        "devices": _count_segment(segment, index, asked),
     }
+
+
+def _count_segment(segment: Segment, index: DeviceIndex, asked: AsOf) -> int | None:
+    """Return how many devices a segment has then and there; None if it asks about events that are not covered."""
+    try:
+        return index.count(segment, **asked.to_arguments())
+    except ExpressionError as error:
+        if {problem.code for problem in error.problems} != {"not-covered"}:
+            raise
+        return None
+
+
+def _format_devices(facts: dict[str, Any]) -> str:
+    return NOT_COVERED if facts["devices"] is None else f"{facts['devices']:,}"
 
 
 def run_segment_drop(output: Output, index: IndexArgument, name: SegmentNameArgument, wait: WaitOption = 0) -> None:
