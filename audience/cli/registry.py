@@ -48,6 +48,7 @@ COMMAND_PANELS: dict[str | None, dict[str, str]] = {
         "resume": "delivery:run_resume",
         "status": "delivery:run_status",
         "cancel": "delivery:run_cancel",
+        "forget": "forget:run_forget",
         "delivered": "delivered:run_delivered",
         "error-codes": "error_codes:run_error_codes",
         "sandbox": "sandbox:run_sandbox",

@@ -269,3 +269,68 @@ def _wrap_sqlite_errors(path: Path) -> Iterator[None]:
             hint = "the ledger keeps what was sent; make room or make it writable, then run `audience resume`"
             raise DeliveryError(Problem("cannot-write", f"{path}: {error}", hint=hint)) from error
         raise LedgerError(Problem("bad-ledger", f"{path}: {error}")) from error
+
+
+def redact_ledger(
+    path: Path,
+    *,
+    plan_digest: str | None,
+    placeholders: Mapping[int, str],
+    pattern: re.Pattern[bytes],
+    write_files: Callable[[], None] | None,
+) -> int:
+    """Remove ids from a ledger that no process uses: no page of its file, and no log beside it, has them afterwards.
+
+    Args:
+        path: The ledger.
+        plan_digest: Digest of the new manifest, or None if that stays.
+        placeholders: What takes the place of each id, by its position; such an id is not sent any more.
+        pattern: Pattern of the ids, in problems that vendors reported.
+        write_files: Writes the new request files; the ledger changes only if it succeeds.
+
+    Returns:
+        The number of rows that named an id.
+    """
+    with _wrap_sqlite_errors(path):
+        connection = _connect(path, "rw")
+        try:
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("BEGIN EXCLUSIVE")
+            triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+            for name, _ in triggers:  # which keep rows from being changed
+                connection.execute(f"DROP TRIGGER {name}")
+            if plan_digest is not None:
+                connection.execute(QUERIES["redact_plan_digest"], {"digest": plan_digest})
+            count = _redact_rows(connection, pattern)
+            for position, placeholder in placeholders.items():
+                connection.execute(QUERIES["leave_out_forgotten"], {"position": position, "id": placeholder})
+            for _, sql in triggers:
+                connection.execute(sql)
+            if write_files is not None:
+                write_files()
+            connection.commit()
+            for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                connection.execute(statement).fetchall()
+        finally:
+            connection.close()
+    return count
+
+
+def _redact_rows(connection: sqlite3.Connection, pattern: re.Pattern[bytes]) -> int:
+    """Replace ids in rows of vendors' problems; ids of rejected rows get the name of their position."""
+    count = 0
+    for position, identifier in connection.execute(QUERIES["list_invalid_ids"]).fetchall():
+        if pattern.fullmatch(identifier.encode()):
+            connection.execute(QUERIES["redact_invalid_id"], {"position": position, "id": f"forgotten-{position}"})
+            count += 1
+    for number, problem in connection.execute(QUERIES["list_problems"]).fetchall():
+        redacted = pattern.sub(b"forgotten", problem.encode()).decode()
+        if redacted != problem:
+            connection.execute(QUERIES["redact_problem"], {"number": number, "problem": redacted})
+            count += 1
+    [(reason,)] = connection.execute(QUERIES["load_stop_reason"]).fetchall()
+    if reason and pattern.search(reason.encode()):
+        redacted = pattern.sub(b"forgotten", reason.encode()).decode()
+        connection.execute(QUERIES["set_stop_reason"], {"problem": redacted})
+        count += 1
+    return count

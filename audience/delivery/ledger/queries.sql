@@ -260,3 +260,33 @@ SELECT
     CASE WHEN state <> 'todo' THEN coalesce(sent_at, settled_at) END,
     message_id
 FROM batch WHERE native IS NOT NULL ORDER BY native;
+
+-- Forgetting. ---------------------------------------------------------------------------------------------------------
+
+-- name: list_redactable_texts
+SELECT id FROM invalid_id
+UNION ALL SELECT problem FROM batch WHERE problem IS NOT NULL
+UNION ALL SELECT stop_reason FROM run WHERE stop_reason IS NOT NULL;
+
+-- name: redact_plan_digest
+UPDATE run SET plan_digest = :digest;
+
+-- name: list_invalid_ids
+SELECT position, id FROM invalid_id;
+
+-- name: redact_invalid_id
+UPDATE invalid_id SET id = :id WHERE position = :position;
+
+-- name: list_problems
+SELECT number, problem FROM batch WHERE problem IS NOT NULL;
+
+-- name: redact_problem
+UPDATE batch SET problem = :problem WHERE number = :number;
+
+-- name: load_stop_reason
+SELECT stop_reason FROM run;
+
+-- name: leave_out_forgotten
+INSERT OR IGNORE INTO invalid_id (position, id, code, batch)
+SELECT :position, :id, CASE WHEN lost_replies > 0 THEN 'in-doubt-policy:forgotten' ELSE 'policy:forgotten' END, number
+FROM batch WHERE first <= :position AND :position < stop AND state IN ('todo', 'in_doubt');

@@ -1,0 +1,182 @@
+"""Remove ids from a request folder: its lists, its manifest and its skipped devices; checksums are those of the result.
+
+Requests that nothing was sent from lose the ids. In those of a run the ids keep their positions, to which the ledger
+refers: there a placeholder takes the place of each.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from audience._fs.atomic import fsync_path, temp_path
+from audience._fs.checksums import hash128
+from audience.errors import DeliveryError, Problem
+from audience.requests.json_bodies import iter_slices
+from audience.requests.reader import RequestFolder, open_requests
+from audience.requests.writer import MANIFEST_FILE, MAX_LINES_PER_FILE, SKIPPED_FILE
+
+REDACTED = "forgotten"
+IDS_PER_SCAN = 1 << 16
+
+
+def compile_ids(ids: Collection[str]) -> re.Pattern[bytes]:
+    """Return a pattern of any of *ids* as a whole word, in UTF-8 as it is, as JSON or a URL has it.
+
+    >>> compile_ids(["r1"]).sub(b"X", b"r1 r10 r1-2 id=r1.")
+    b'X r10 r1-2 id=X.'
+    """
+    forms = {form for identifier in ids for form in _iter_forms(identifier)}
+    words = b"|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
+    return re.compile(rb"(?<![\w-])(?:" + words + rb")(?![\w-])") if words else re.compile(rb"(?!)")
+
+
+def _iter_forms(identifier: str) -> Iterator[bytes]:
+    yield identifier.encode()
+    yield orjson.dumps(identifier)[1:-1]
+    yield identifier.encode("ascii", "backslashreplace")
+    yield quote(identifier, safe="").encode()
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedFolder:
+    """Files that replace those of a request folder, written beside them, and the digest of the new manifest.
+
+    Attributes:
+        positions: Position of each id in the requests that was removed.
+        mentions: Number of lines and entries that named an id elsewhere.
+    """
+
+    folder: Path
+    positions: Mapping[int, str]
+    mentions: int
+    files: Mapping[str, bytes]
+    removed_files: tuple[str, ...]
+
+    @property
+    def manifest(self) -> bytes:
+        """Return the new manifest."""
+        return self.files[MANIFEST_FILE]
+
+    def write(self) -> None:
+        """Replace the files. Nothing is read from the folder in between."""
+        for name, data in self.files.items():
+            temp_file = temp_path(self.folder / name)
+            temp_file.write_bytes(data)
+            temp_file.chmod((self.folder / MANIFEST_FILE).stat().st_mode & 0o777)
+            fsync_path(temp_file)
+        for name in self.files:
+            temp_path(self.folder / name).replace(self.folder / name)
+        for name in self.removed_files:
+            (self.folder / name).unlink()
+        fsync_path(self.folder)
+
+
+def redact_requests(folder: Path, ids: Collection[str], *, keeps_positions: bool) -> RedactedFolder | None:
+    """Return the files of a request folder without *ids*, or None if it has none of them. Nothing is written.
+
+    Raises:
+        DeliveryError: The folder is damaged, or a native request lists one of the ids.
+    """
+    requests = open_requests(folder)
+    pattern, wanted = compile_ids(ids), set(ids)
+    natives = [orjson.dumps(requests.native_payload(number)) for number in range(requests.native_count)]
+    if any(pattern.search(native) for native in natives):
+        hint = "cancel its run and emit again without the id, then remove the folder"
+        raise DeliveryError(Problem("native-id", f"{folder}: a native request names a forgotten id", hint=hint))
+    listed = [identifier for chunk in _iter_ids(requests) for identifier in chunk]
+    positions = {position: identifier for position, identifier in enumerate(listed) if identifier in wanted}
+    manifest_bytes = (folder / MANIFEST_FILE).read_bytes()
+    skipped = (folder / SKIPPED_FILE).read_bytes() if (folder / SKIPPED_FILE).is_file() else b""
+    mentions = len(pattern.findall(manifest_bytes)) + len(pattern.findall(skipped))
+    if not positions and not mentions:
+        return None
+    if keeps_positions:
+        kept = [make_placeholder(at) if at in positions else identifier for at, identifier in enumerate(listed)]
+    else:
+        kept = [identifier for identifier in listed if identifier not in wanted]
+    files = _write_lists(natives, kept, requests)
+    manifest = orjson.loads(_redact_json(manifest_bytes, pattern))
+    entries = [_describe(name, data) for name, data in files.items()]
+    if skipped:
+        lines = [line for line in skipped.splitlines(keepends=True) if orjson.loads(line).get("device") not in wanted]
+        files[SKIPPED_FILE] = b"".join(pattern.sub(REDACTED.encode(), line) for line in lines)
+        entries.append(_describe(SKIPPED_FILE, files[SKIPPED_FILE]))
+        manifest["skipped_count"] = len(lines)
+    removed = len(listed) - len(kept)
+    manifest |= {
+        "files": entries,
+        "id_count": len(kept),
+        "batches": -(-len(kept) // requests.vendor.max_ids),
+        "devices": manifest["devices"] - removed,
+    }
+    old_names = {entry["name"] for entry in orjson.loads(manifest_bytes)["files"]}
+    files[MANIFEST_FILE] = orjson.dumps(manifest, option=orjson.OPT_INDENT_2)
+    return RedactedFolder(folder, positions, mentions, files, tuple(sorted(old_names - files.keys())))
+
+
+def make_placeholder(position: int) -> str:
+    """Return what takes the place of a forgotten id."""
+    return f"{REDACTED}-{position}"
+
+
+def _iter_ids(requests: RequestFolder) -> Iterator[list[str]]:
+    size = max(1, IDS_PER_SCAN // requests.vendor.max_ids) * requests.vendor.max_ids
+    for first in range(0, requests.id_count, size):
+        yield requests.ids_between(first, min(first + size, requests.id_count))
+
+
+def _write_lists(natives: Sequence[bytes], ids: list[str], requests: RequestFolder) -> dict[str, bytes]:
+    """Return the request files with native requests and lists of *ids*."""
+    bodies = [orjson.dumps(requests.vendor.target_ids(chunk)) for chunk in iter_slices(ids, requests.vendor.max_ids)]
+    lines = [body + b"\n" for body in (*natives, *bodies)]
+    return {
+        f"requests-{number:05}.ndjson": b"".join(lines[start : start + MAX_LINES_PER_FILE])
+        for number, start in enumerate(range(0, len(lines), MAX_LINES_PER_FILE), 1)
+    }
+
+
+def _describe(name: str, data: bytes) -> dict[str, Any]:
+    return {"name": name, "lines": data.count(b"\n"), "bytes": len(data), "xxh128": hash128(data)}
+
+
+def _redact_json(data: bytes, pattern: re.Pattern[bytes]) -> bytes:
+    return pattern.sub(REDACTED.encode(), data)
+
+
+def redact_json_file(file: Path, pattern: re.Pattern[bytes], *, write: bool) -> int:
+    """Replace the matches of *pattern* in a small file. Return their number."""
+    data = file.read_bytes()
+    count = len(pattern.findall(data))
+    if count and write:
+        replace_file(file, lambda temp_file: temp_file.write_bytes(_redact_json(data, pattern)))
+    return count
+
+
+def redact_log(file: Path, pattern: re.Pattern[bytes], *, write: bool) -> int:
+    """Replace the matches of *pattern* in a file of lines, whatever its size. Return their number."""
+    count = 0
+
+    def copy(temp_file: Path) -> None:
+        with file.open("rb") as source, temp_file.open("wb") as target:
+            target.writelines(pattern.sub(REDACTED.encode(), line) for line in source)
+
+    with file.open("rb") as source:
+        count = sum(len(pattern.findall(line)) for line in source)
+    if count and write:
+        replace_file(file, copy)
+    return count
+
+
+def replace_file(file: Path, write: Callable[[Path], object]) -> None:
+    """Replace *file* by what *write* writes to a temporary file beside it; its permissions stay."""
+    temp_file = temp_path(file)
+    write(temp_file)
+    temp_file.chmod(file.stat().st_mode & 0o777)
+    fsync_path(temp_file)
+    temp_file.replace(file)
+    fsync_path(file.parent)

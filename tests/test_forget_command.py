@@ -1,0 +1,132 @@
+"""Forget a person in request folders, ledgers and logs: no file has the id afterwards, and checksums hold."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from test_forgetting import find_files
+
+from audience import DeviceIndex
+from audience.delivery import load_deliveries, resume, send, status
+from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
+from audience.delivery.ledger.workers import register_worker
+from audience.requests.reader import open_requests
+from audience.requests.redaction import compile_ids
+from audience.testing import fake_vendor
+from audience.testing.fake_vendor import CREDENTIALS, MESSAGE, UNLIMITED, FakeService, make_send_options
+
+IDS = [f"device-{number:03}" for number in range(45)]
+GONE = "device-012"
+
+
+@pytest.fixture(autouse=True)
+def vendor():
+    """Register the fake vendor."""
+    unregister = fake_vendor.register_fake_vendors()
+    yield
+    unregister()
+
+
+@pytest.fixture
+def place(tmp_path, audience) -> Path:
+    """A folder with an index, requests that were not sent, a run, a half-sent run, and a log."""
+    place = tmp_path / "all"
+    table = pl.DataFrame({"fake_token": IDS, "alias": [f"user-{number:03}" for number in range(45)]})
+    index = DeviceIndex.build(table, place / "devices.index", tokens={"fake": "fake_token"})
+    for name in ("fresh", "sent", "half"):
+        words = ["emit", str(index.folder), "alias(user-012) OR everyone", "--vendor", "fake", "--by-ids"]
+        assert audience(*words, "-o", str(place / "runs" / name))[0] == 0
+    send_run(place / "runs" / "sent", FakeService(bad_ids=["device-012", "device-013"]))
+    send_run(place / "runs" / "half", FakeService(fault=lambda call: "stopped"))
+    (place / "app.log").write_text(f'1 sent {GONE}\n2 sent {GONE}9 and x-{GONE}\n3 {{"to":["{GONE}"]}}\n4 other\n')
+    (place / "app.log").chmod(0o640)
+    return place
+
+
+def send_run(folder, service):
+    return send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(service, concurrency=1))
+
+
+def forget(audience, place, *options):
+    words = ["forget", GONE, "--index", str(place / "devices.index"), "--runs", str(place / "runs")]
+    return audience(*words, "--log", str(place / "app.log"), *options)
+
+
+def test_no_file_has_the_id_afterwards(place, audience):
+    (place / "app.log").write_text(f'1 sent {GONE}\n3 {{"to":["{GONE}"]}}\n4 other\n')
+    before = {name: status(place / "runs" / name) for name in ("sent", "half")}
+    deliveries = load_deliveries(place / "runs" / "sent")
+    code, out, err = forget(audience, place, "--json")
+    assert (code, err) == (0, "")
+    found = {(Path(each["place"]).name, each["kind"]) for each in json.loads(out)["found"]}
+    assert {("app.log", "log"), ("fresh", "requests"), ("half", "requests"), ("devices.index", "devices")} <= found
+    assert ("ledger.sqlite", "ledger") in found
+    assert find_files(place, GONE) == []
+    assert (place / "app.log").read_text() == '1 sent forgotten\n3 {"to":["forgotten"]}\n4 other\n'
+    assert [open_requests(place / "runs" / name).id_count for name in ("fresh", "sent", "half")] == [44, 45, 45]
+    assert status(place / "runs" / "sent").id_counts == before["sent"].id_counts
+    after = load_deliveries(place / "runs" / "sent")
+    assert after.filter(pl.col("id") != "forgotten-12").equals(deliveries.filter(pl.col("id") != GONE))
+    service = FakeService()
+    options = make_send_options(service)
+    assert resume(place / "runs" / "half", CREDENTIALS, options=options).done
+    assert service.delivery_counts == {id_: 1 for id_ in IDS if id_ != GONE}
+    service = FakeService()
+    assert send_run(place / "runs" / "fresh", service).done
+    assert service.delivery_counts == {id_: 1 for id_ in IDS if id_ != GONE}
+
+
+def test_dry_run_changes_nothing(place, audience):
+    files = [file for file in place.rglob("*") if file.is_file() and "lock" not in file.name]
+    before = {file: file.read_bytes() for file in files}
+    code, out, _ = forget(audience, place, "--dry-run")
+    assert code == 0
+    assert "would be done" in out
+    assert {file: file.read_bytes() for file in files} == before
+
+
+def test_other_words_of_a_log_stay(place, audience):
+    assert forget(audience, place)[0] == 0
+    expected = f'1 sent forgotten\n2 sent {GONE}9 and x-{GONE}\n3 {{"to":["forgotten"]}}\n4 other\n'
+    assert (place / "app.log").read_text() == expected
+    assert (place / "app.log").stat().st_mode & 0o777 == 0o640
+
+
+def test_again_finds_nothing(place, audience):
+    (place / "app.log").write_text("")
+    assert forget(audience, place)[0] == 0
+    code, out, _ = forget(audience, place)
+    assert (code, out) == (0, "nothing was found; salted hashes suppress the ids in the indexes\n")
+
+
+def test_mistakes_are_refused_before_anything_changes(place, audience, tmp_path):
+    (tmp_path / "x.gz").write_bytes(b"\x1f\x8b\x08 compressed")
+    code, _, err = forget(audience, place, "--log", str(tmp_path / "x.gz"))
+    assert (code, err.split(":")[0]) == (2, "compressed-log")
+    (tmp_path / "empty").mkdir()
+    code, _, err = forget(audience, place, "--runs", str(tmp_path / "empty"))
+    assert (code, err.split(":")[0]) == (2, "no-requests")
+    assert audience("forget", GONE)[0] == 2
+    assert len(find_files(place, GONE)) > 5
+
+
+def test_active_run_is_refused(place, audience):
+    with Ledger(place / "runs" / "half" / LEDGER_FILE) as ledger, register_worker(ledger):
+        code, _, err = forget(audience, place)
+    assert (code, err.split(":")[0]) == (2, "active-run")
+    assert open_requests(place / "runs" / "fresh").id_count == 45
+
+
+@pytest.mark.parametrize(
+    ("identifier", "text", "expected"),
+    [
+        ("r1", b"r1,r10,r-r1", b"X,r10,r-r1"),
+        ('a"b', rb'{"to":["a\"b"]}', rb'{"to":["X"]}'),
+        ("张三", "sent 张三".encode(), b"sent X"),
+        ("张三", rb'"\u5f20\u4e09"', b'"X"'),
+        ("a b", b"/push?id=a%20b&x=1", b"/push?id=X&x=1"),
+    ],
+)
+def test_id_is_found_as_it_is_written(identifier, text, expected):
+    assert compile_ids([identifier]).sub(b"X", text) == expected
