@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +17,9 @@ from sizes import scale
 from audience import AudienceError, DeviceIndex, InvalidIndexError, LockedError, OutputError
 from audience._fs import atomic as on_disk
 from audience.index.changes import compaction, session
+from audience.index.changes.events import adding
 from audience.index.ingest import build
+from audience.index.ingest.events import spool
 from audience.index.storage import arrow_file
 
 AUDITED_EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate"}
@@ -99,18 +102,37 @@ def resolve_queries(folder: Path) -> list:
     index = DeviceIndex.open(folder)
     index.verify()
     answers = [sorted(index.resolve(expr).ids()) for expr in QUERIES]
-    return [*answers, dict(index.segments)]
+    return [*answers, dict(index.segments), read_events(index)]
+
+
+def read_events(index: DeviceIndex) -> dict:
+    """Return what there is of each event, and the number of those that wait."""
+    events = {
+        each.name: (each.device_count, each.event_count, each.last_day, each.covered_from) for each in index.events()
+    }
+    return events | {"waiting": sum(file.row_count for file in index.snapshot.manifest.waiting_events)}
 
 
 @pytest.fixture
 def small_shards(monkeypatch):
     monkeypatch.setattr(build, "MAX_SHARD_DEVICES", 5)
     monkeypatch.setattr(compaction, "MAX_SHARD_DEVICES", 5)
+    monkeypatch.setattr(spool, "MAX_RUN_EVENTS", 9)
+    monkeypatch.setattr(spool, "MAX_FILE_EVENTS", 12)
+    monkeypatch.setattr(adding, "MAX_CHUNK_EVENTS", 7)
     monkeypatch.setattr(compaction, "MAX_DELETED_RATIO", 1)
     monkeypatch.setattr(compaction, "MAX_DELETED_DELTA_RATIO", 1)
     monkeypatch.setattr(session, "MAX_INLINE_COMPACT_DEVICES", 3)
 
 
+EVENTS = pl.DataFrame(
+    {
+        "token": [f"r{number % 14}" for number in range(40)],
+        "event": ["buy" if number % 3 else "open" for number in range(40)],
+        "at": [datetime(2026, 11, 1 + number % 5, number % 24) for number in range(40)],
+        "amount": [number / 4 for number in range(40)],
+    }
+)
 UPDATE = pl.DataFrame({"token": ["r1", "r6", "r20"], "age": [9, 9, None]})
 OPERATIONS = {
     "update": lambda index: index.update(UPDATE),
@@ -120,6 +142,8 @@ OPERATIONS = {
     "save": lambda index: index.save_segment("s", "a OR b"),
     "apply": lambda index: index.apply_segments({"s": "a", "t": "@s AND token(r1, r2)"}),
     "restore": lambda index: index.restore(1),
+    "add events": lambda index: index.add_events(EVENTS, unknown="keep", keep="3d"),
+    "forget events": lambda index: index.forget_events("open"),
     "vacuum": DeviceIndex.vacuum,
     "replace": lambda index: DeviceIndex.build(TABLE.head(3), index.folder, replace=True),
 }
@@ -129,6 +153,8 @@ OPERATIONS = {
 def test_crash_at_any_step_leaves_old_or_new_index(what, tmp_path, power, small_shards):
     index = DeviceIndex.build(TABLE, tmp_path / "first")
     index.update(UPDATE.with_columns(age=pl.lit(0)))
+    for batch in range(3):
+        index.add_events(EVENTS[batch * 4 : batch * 4 + 4], batch=f"{batch}", unknown="keep")
     index.remove(["r0"])
     shutil.copytree(index.folder, tmp_path / "done")
     old = resolve_queries(index.folder)
@@ -209,8 +235,9 @@ def test_stale_temp_folder_is_removed_after_its_process_died(tmp_path):
 def test_truncated_file_is_named(tmp_path, small_shards):
     """Truncate files as if the manifest had reached the disk, but not all files that it names."""
     index = DeviceIndex.build(TABLE, tmp_path / "index")
+    index.add_events(EVENTS, unknown="keep")
     index.remove(["r0", "r6"])
-    for file in [file for file in index.folder.rglob("*") if file.suffix in (".arrow", ".json")]:
+    for file in [file for file in index.folder.rglob("*") if file.suffix in (".arrow", ".events", ".json")]:
         sound = file.read_bytes()
         torn = [sound[: len(sound) // 2], b"", sound[: len(sound) // 2] + bytes(len(sound) - len(sound) // 2)]
         for data in torn:
@@ -224,6 +251,7 @@ def test_truncated_file_is_named(tmp_path, small_shards):
 
 def test_full_disk_raises_output_error(tmp_path, monkeypatch, small_shards):
     index = DeviceIndex.build(TABLE, tmp_path / "index")
+    index.add_events(EVENTS[:4], unknown="keep")
     index.remove(["r0"])
     old = resolve_queries(index.folder)
 

@@ -34,7 +34,7 @@ def test_replacing_a_damaged_index_reports_that_its_segments_are_lost(tmp_path):
     index.save_segment("x", "city:x")
     (tmp_path / "index" / "manifest.json").write_text("{}")
     replaced = build_index(tmp_path / "index", {"city": ["x", "y", "x"]}, replace=True)
-    lost = "build: 3 devices; segments lost: the replaced index could not be read"
+    lost = "build: 3 devices; segments and events lost: the replaced index could not be read"
     assert (dict(replaced.segments), replaced.snapshot.manifest.description) == ({}, lost)
 
 

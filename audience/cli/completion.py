@@ -25,3 +25,16 @@ def complete_expr(context: typer.Context, incomplete: str) -> list[str]:
     except AudienceError:  # the index cannot be read: the command will say so
         completions = complete(incomplete, len(incomplete))
     return [incomplete[: each.start] + each.text for each in completions]
+
+
+def complete_event(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of events of the index on the command line that begin with *incomplete*."""
+    from audience.index.storage.published import open_storage
+    from audience.index.storage.snapshot import open_snapshot
+
+    index = context.params.get("index")
+    try:
+        names = [] if index is None else open_snapshot(open_storage(index)).events.names()
+    except AudienceError:  # the index cannot be read: the command will say so
+        names = []
+    return [name for name in names if name.startswith(incomplete)]

@@ -8,6 +8,44 @@ from audience.cli.declarations import Option
 from audience.cli.options import DelimiterOption, EncodingOption
 from audience.index.ingest.read_options import Duplicates, OnBadRow, ReadArguments
 
+DateFormatOption = Annotated[
+    list[str] | None,
+    Option(
+        "--date-format",
+        metavar="[COLUMN=]FORMAT",
+        help="Format of dates, as %d/%m/%Y, epoch-seconds or epoch-milliseconds. Repeatable.",
+    ),
+]
+OnBadRowOption = Annotated[
+    str,
+    Option("--on-bad-row", metavar="stop|reject", help="Stop at a bad row, or write it to the rejects file."),
+]
+RejectsOption = Annotated[
+    Path | None,
+    Option("--rejects", metavar="FILE", help="File of rejected rows; by default INDEX.rejects.csv."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EventFileOptions:
+    """Options for the files of a table of events; their zone is that of the index."""
+
+    encoding: EncodingOption = None
+    delimiter: DelimiterOption = None
+    date_format: DateFormatOption = None
+    on_bad_row: OnBadRowOption = "stop"
+    rejects: RejectsOption = None
+
+    def to_arguments(self) -> ReadArguments:
+        """Return the keyword arguments for `DeviceIndex.add_events`."""
+        return {
+            "encoding": self.encoding,
+            "delimiter": self.delimiter,
+            "date_format": _parse_date_formats(self.date_format or []),
+            "on_bad_row": cast(OnBadRow, self.on_bad_row),
+            "rejects": self.rejects,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class ReadingOptions:
@@ -15,22 +53,9 @@ class ReadingOptions:
 
     encoding: EncodingOption = None
     delimiter: DelimiterOption = None
-    date_format: Annotated[
-        list[str] | None,
-        Option(
-            "--date-format",
-            metavar="[COLUMN=]FORMAT",
-            help="Format of dates, as %d/%m/%Y, epoch-seconds or epoch-milliseconds. Repeatable.",
-        ),
-    ] = None
-    on_bad_row: Annotated[
-        str,
-        Option("--on-bad-row", metavar="stop|reject", help="Stop at a bad row, or write it to the rejects file."),
-    ] = "stop"
-    rejects: Annotated[
-        Path | None,
-        Option("--rejects", metavar="FILE", help="File of rejected rows; by default INDEX.rejects.csv."),
-    ] = None
+    date_format: DateFormatOption = None
+    on_bad_row: OnBadRowOption = "stop"
+    rejects: RejectsOption = None
     duplicates: Annotated[
         str,
         Option(

@@ -81,6 +81,14 @@ COMMAND_GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "apply": "segment_apply:run_segment_apply",
         },
     ),
+    "events": (
+        "Add, list and forget what the devices of an index did, when, and how often.",
+        {
+            "add": "events:run_events_add",
+            "list": "events:run_events_list",
+            "forget": "events:run_events_forget",
+        },
+    ),
     "policy": (
         "Set caps and suppression lists, which apply to all that is sent to an index's devices.",
         {

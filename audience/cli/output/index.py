@@ -35,6 +35,7 @@ def print_index_info(index: DeviceIndex, output: Output) -> None:
         "timezone": snapshot.timezone,
         "ids": [column.stored_name for column in snapshot.id_columns],
         "segments": manifest.segments,
+        "events": snapshot.events.names(),
         "attributes": attributes,
         "shards": [_shard_json(shard) for shard in snapshot.shards],
     }
@@ -79,6 +80,8 @@ def _summary_lines(index: DeviceIndex, facts: dict[str, Any]) -> list[str]:
     ]
     if facts["segments"]:
         lines.append(f"segments   {join_some([render(Segment(name)) for name in facts['segments']])}")
+    if facts["events"]:
+        lines.append(f"events     {join_some(facts['events'])}")
     return [*lines, ""]
 
 

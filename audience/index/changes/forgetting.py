@@ -14,8 +14,8 @@ from audience._fs.checksums import hash128
 from audience.counts import format_count
 from audience.errors import ExpressionError
 from audience.index.changes.compaction import merge_shards
-from audience.index.changes.events.event_changes import EventChanges
-from audience.index.changes.events.waiting import forget_waiting, has_waiting
+from audience.index.ingest.events.event_changes import EventChanges
+from audience.index.ingest.events.waiting import forget_waiting, has_waiting
 from audience.index.changes.session import UpdateSession
 from audience.index.records.forgotten import forgotten_record, read_forgotten
 from audience.index.records.policies import Policy, iter_policy_records, list_policy_records, read_policies

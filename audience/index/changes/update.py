@@ -9,7 +9,6 @@ import polars as pl
 from audience.counts import format_count
 from audience.errors import Problem, TableError
 from audience.index.changes.compaction import concat_tables
-from audience.index.changes.events.waiting import add_arrived
 from audience.index.changes.session import (
     ShardMatches,
     UpdateResult,
@@ -23,6 +22,7 @@ from audience.index.ingest.cast import describe_rows
 from audience.index.ingest.decode import decode_rows, new_categories, reject_mixed_numbers, to_categorical
 from audience.index.ingest.duplicates import absorb_earlier_rows, combine_rows
 from audience.index.ingest.encode import DeviceTable
+from audience.index.ingest.events.waiting import add_arrived
 from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, Duplicates, ReadOptions
 from audience.index.ingest.reader import SourceTable
 from audience.index.ingest.sources import Source

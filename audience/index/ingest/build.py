@@ -15,6 +15,7 @@ from audience.index.ingest.bad_rows import open_bad_row_log
 from audience.index.ingest.decode import reject_mixed_numbers
 from audience.index.ingest.duplicates import absorb_earlier_rows, find_key, iter_combined
 from audience.index.ingest.encode import DeviceTable, count_rows, encode_shard
+from audience.index.ingest.events.carrying import carry_events
 from audience.index.ingest.events.recorded_events import apply_records
 from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, Duplicates, ReadOptions
 from audience.index.ingest.reader import SourceTable, wrap_polars_errors
@@ -104,6 +105,8 @@ def _write_index(
     timezone = table.zone.key
     devices = format_count(device_count, "device")
     description = f"build: {devices}{describe_replacement(replaced, shards, table.columns, timezone)}"
+    old = replaced.snapshot
+    carried = None if old is None else carry_events(old, storage, shards, table.columns, timezone, progress)
     files = tuple(shard.files for shard in shards)
     deleted = write_deleted_rows(storage, 1, {shard.name: shard.deleted for shard in shards if shard.deleted})
     manifest = Manifest(
@@ -121,7 +124,8 @@ def _write_index(
     )
     for name, data in replaced.id_lists.items():
         storage.put(shard_file(name), data)
-    recorded = apply_records(storage, manifest, shards, number=1, first_new=manifest.next_number)
+    content = manifest if carried is None else carried.apply_to(manifest)
+    recorded = apply_records(storage, content, shards, number=1, first_new=manifest.next_number)
     publish_manifest(storage, recorded, None)
 
 

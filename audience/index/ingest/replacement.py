@@ -7,13 +7,14 @@ from pathlib import Path
 
 from audience.counts import format_count
 from audience.errors import InvalidIndexError
+from audience.index.ingest.events.carrying import find_common_column
 from audience.index.schema.columns import Column
 from audience.index.storage import bitmaps, id_search, polars_bridge
 from audience.index.storage.id_lists import map_id_list
 from audience.index.storage.manifest import IdListFile
 from audience.index.storage.published import LocalStorage
 from audience.index.storage.shard import Shard
-from audience.index.storage.snapshot import open_snapshot
+from audience.index.storage.snapshot import Snapshot, open_snapshot
 from audience.language.ast import ID_KINDS, Expr, Ids, Segment, atoms
 from audience.language.attribute_names import UNTYPED
 from audience.language.printer import render
@@ -25,6 +26,7 @@ class ReplacedIndex:
     """Index that a build replaces: its segments, the number of devices with each bare tag, and its zone.
 
     `segments` has their text, `segment_files` the lists of ids that they name, and `id_lists` the bytes of these.
+    `snapshot` has the events.
     `is_unreadable` is true if there is an index, and what it holds is unknown.
     """
 
@@ -35,6 +37,7 @@ class ReplacedIndex:
     exprs: Mapping[str, Expr] = field(default_factory=dict)
     segment_files: Mapping[str, tuple[IdListFile, ...]] = field(default_factory=dict)
     id_lists: Mapping[str, memoryview] = field(default_factory=dict)
+    snapshot: Snapshot | None = None
 
 
 def read_replaced_index(path: Path) -> ReplacedIndex:
@@ -56,6 +59,7 @@ def read_replaced_index(path: Path) -> ReplacedIndex:
         exprs=dict(snapshot.segments),
         segment_files=snapshot.manifest.segment_files,
         id_lists=lists,
+        snapshot=snapshot,
     )
 
 
@@ -73,7 +77,7 @@ def describe_replacement(
 ) -> str:
     """Return the segments that were kept, those that fit no longer, lost tags, and the time zone if it is another."""
     if replaced.is_unreadable:
-        return "; segments lost: the replaced index could not be read"
+        return "; segments and events lost: the replaced index could not be read"
     kept = [render(Segment(name)) for name in replaced.segments]
     columns = list(columns)
     known = {name for column in columns for name in (column.name, *([column.name_in_table] if column.is_id else []))}
@@ -90,8 +94,17 @@ def describe_replacement(
     ]
     parts = [("segments kept", kept), ("segments with attributes that are gone", unfit), ("tags lost", lost)]
     described = "".join(f"; {label}: {join_some(names)}" for label, names in parts if names)
+    described += _describe_lost_events(replaced, columns)
     is_other_zone = replaced.timezone not in (None, timezone)
     return described + (f"; timezone {timezone} instead of {replaced.timezone}" if is_other_zone else "")
+
+
+def _describe_lost_events(replaced: ReplacedIndex, columns: Sequence[Column]) -> str:
+    """Return the names of events that cannot be carried over, because no id column has devices of both indexes."""
+    old = replaced.snapshot
+    if old is None or not old.events.files or find_common_column(old.id_columns, columns) is not None:
+        return ""
+    return f"; events lost: {join_some(old.events.names())}, there is no id column in common"
 
 
 def _find_missing_columns(expr: Expr, known: Collection[str]) -> list[str]:

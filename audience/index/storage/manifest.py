@@ -99,7 +99,7 @@ class EventRange:
     Attributes:
         keep_days: Number of days that are kept, up to the last one that is covered; None for all.
         first_day: First day that is kept; None for all.
-        covers_to: Day up to which all events are there, if that is after the last event.
+        covers_to: Day up to which all events are there; None if none was added.
     """
 
     keep_days: int | None = None

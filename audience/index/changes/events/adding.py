@@ -13,7 +13,6 @@ import polars as pl
 from audience.errors import Problem, TableError
 from audience.index.changes.events.merging import merge_small_files
 from audience.index.changes.events.ranges import RangeOptions, apply_ranges, today_in
-from audience.index.changes.events.waiting import keep_waiting
 from audience.index.changes.session import UpdateSession
 from audience.index.ingest.bad_rows import BadRowLog, open_bad_row_log
 from audience.index.ingest.encode import DeviceTable
@@ -30,6 +29,7 @@ from audience.index.ingest.events.encoding import (
 )
 from audience.index.ingest.events.event_table import EventColumns, EventTable, open_event_table
 from audience.index.ingest.events.spool import EventSpool
+from audience.index.ingest.events.waiting import keep_waiting
 from audience.index.ingest.local_times import read_instants, to_wall_clock
 from audience.index.ingest.read_options import ReadOptions
 from audience.index.ingest.sources import Source, list_source_files
@@ -222,15 +222,13 @@ def _add_table(
         is_repeated = batches.is_repeated or (hasher is not None and names[0] in changes.batch_names())
         options = RangeOptions(adding.keep_days, adding.covers_to, today_in(table.table.zone))
         counts, outdated, added_bytes = dict[str, int](), 0, 0
-        last_days = changes.last_days()
-        if not is_repeated:
-            last_days |= {name: max(day, last_days.get(name, day)) for name, day in read.last_days.items()}
+        last_days = {} if is_repeated else read.last_days
         apply_ranges(changes, {name: last_days.get(name) for name in read.names}, options)
         if not is_repeated:
             counts, added_bytes = _write_files(session, table, read, names)
             outdated = table.table.counts.rows - read.unknown - sum(counts.values())
             if read.waiting:
-                keep_waiting(session, table, list(read.names), read.waiting)
+                keep_waiting(changes, table, list(read.names), read.waiting)
             if not counts:
                 changes.empty_batches += names
             merge_small_files(changes, added_bytes)

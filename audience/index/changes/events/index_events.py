@@ -6,11 +6,13 @@ from typing import Unpack
 
 from audience.argument_types import check_methods
 from audience.index.changes.events.adding import AddOptions, EventsResult, Unknown, add_events
+from audience.index.changes.events.forgetting import ForgottenEvents, forget_events
 from audience.index.changes.events.ranges import parse_day, parse_keep
 from audience.index.changes.index_changes import IndexChanges
 from audience.index.ingest.events.event_table import EventColumns
 from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
 from audience.index.ingest.sources import Source
+from audience.index.query.event_stats import EventStats, collect_event_stats
 from audience.progress import Progress, ignore_progress
 from audience.vendors import vendor_names
 
@@ -100,5 +102,53 @@ class IndexEvents(IndexChanges):
             wait=wait,
             progress=progress,
         )
+        self.refresh()
+        return result
+
+    def events(self) -> list[EventStats]:
+        """Return the events of the devices by name: how many, on which days, with which properties.
+
+        >>> import polars, tempfile
+        >>> from datetime import datetime
+        >>> from audience import DeviceIndex
+        >>> index = DeviceIndex.build(polars.DataFrame({"token": ["t1", "t2"]}), tempfile.mkdtemp() + "/devices.index")
+        >>> _ = index.add_events(polars.DataFrame({"token": ["t1"], "at": [datetime(2026, 11, 1)]}), "purchase")
+        >>> [(event.name, event.device_count, event.event_count, str(event.last_day)) for event in index.events()]
+        [('purchase', 1, 1, '2026-11-01')]
+        """
+        return collect_event_stats(self.snapshot)
+
+    def forget_events(
+        self,
+        name: str | None = None,
+        *,
+        before: date | str | None = None,
+        wait: float = 0,
+        progress: Progress = ignore_progress,
+    ) -> ForgottenEvents:
+        """Forget the events of a name, or those before a day, as a new snapshot, and move to it.
+
+        Older snapshots keep them until `vacuum` deletes these.
+
+        Args:
+            name: Name of the events; None for all names.
+            before: First day that is kept; None to forget all events of the name, and the name.
+            wait: Seconds to wait for another writer.
+            progress: Progress callback.
+
+        Raises:
+            TableError: The index has no events of this name, or neither a name nor a day is given.
+            LockedError: Another process changes the index.
+
+        >>> import polars, tempfile
+        >>> from datetime import datetime
+        >>> from audience import DeviceIndex
+        >>> index = DeviceIndex.build(polars.DataFrame({"token": ["t1", "t2"]}), tempfile.mkdtemp() + "/devices.index")
+        >>> _ = index.add_events(polars.DataFrame({"token": ["t1"], "at": [datetime(2026, 11, 1)]}), "purchase")
+        >>> index.forget_events("purchase").forgotten, index.events()
+        (1, [])
+        """
+        first_day = None if before is None else parse_day(before, "before")
+        result = forget_events(self.snapshot, name, first_day, wait, progress)
         self.refresh()
         return result

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from audience.index.changes.events.event_changes import EventChanges
 from audience.index.ingest.events import spool
+from audience.index.ingest.events.event_changes import EventChanges
+from audience.index.query.event_stats import live_numbers
 from audience.index.storage.bitmaps import BitMap, bitmap_to_rows, rows_to_bitmap
 from audience.index.storage.events.event_file import OpenEventFile
 from audience.index.storage.events.writer import EventRows
@@ -54,14 +55,6 @@ def compact_events(changes: EventChanges, shards: Sequence[Shard]) -> None:
     for group in groups:
         if len(group) > 1 or _has_removed(changes, group[0], live):
             changes.rewrite_files(group, lambda rows: keep_numbers(rows, live))
-
-
-def live_numbers(shards: Sequence[Shard]) -> BitMap:
-    """Return the numbers of the live devices."""
-    numbers = BitMap()
-    for shard in shards:
-        numbers |= rows_to_bitmap(np.sort(shard.device_numbers(bitmap_to_rows(shard.live_rows))))
-    return numbers
 
 
 def keep_numbers(rows: EventRows, numbers: BitMap) -> EventRows:

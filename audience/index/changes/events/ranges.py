@@ -1,12 +1,12 @@
 """Ranges of days of events: those that are kept, and those that are covered."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from audience.errors import Problem, TableError
-from audience.index.changes.events.event_changes import EventChanges
+from audience.index.ingest.events.event_changes import EventChanges
 from audience.index.storage.manifest import EventRange
 
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
@@ -59,21 +59,20 @@ def next_range(current: EventRange, last_day: int | None, options: RangeOptions)
 
     Args:
         current: Range before.
-        last_day: Day of the last event that the index has.
+        last_day: Day of the last event that is added; None if there is none.
         options: What the addition sets.
 
     >>> options = RangeOptions(keep_days=10, covers_to=None, today=1000)
     >>> next_range(EventRange(), 100, options)
-    EventRange(keep_days=10, first_day=91, covers_to=None)
+    EventRange(keep_days=10, first_day=91, covers_to=100)
     """
     keep = options.keep_days or current.keep_days
-    covers_to = max((day for day in (current.covers_to, options.covers_to) if day is not None), default=None)
-    last = max((day for day in (last_day, covers_to) if day is not None), default=None)
-    first = current.first_day
-    if keep is not None and last is not None:
-        cut = min(last, options.today) - keep + 1
-        first = cut if first is None else max(first, cut)
-    return EventRange(keep, first, covers_to)
+    days = [day for day in (current.covers_to, options.covers_to, last_day) if day is not None]
+    covers_to, first_day = max(days, default=None), current.first_day
+    if keep is not None and covers_to is not None:
+        cut = min(covers_to, options.today) - keep + 1
+        first_day = cut if first_day is None else max(first_day, cut)
+    return EventRange(keep, first_day, covers_to)
 
 
 def apply_ranges(changes: EventChanges, last_days: Mapping[str, int | None], options: RangeOptions) -> None:
@@ -82,13 +81,3 @@ def apply_ranges(changes: EventChanges, last_days: Mapping[str, int | None], opt
         current = changes.ranges.get(event, EventRange())
         changes.ranges[event] = next_range(current, last_day, options)
     changes.files = [file for file in changes.files if changes.open_segments(file)]
-
-
-def forget_before(ranges: Mapping[str, EventRange], events: list[str], day: int) -> dict[str, EventRange]:
-    """Return *ranges* in which the days of *events* before *day* are not kept any more."""
-    changed = dict(ranges)
-    for event in events:
-        current = changed.get(event, EventRange())
-        if current.first_day is None or current.first_day < day:
-            changed[event] = replace(current, first_day=day)
-    return changed

@@ -46,18 +46,17 @@ def join_batches(files: Iterable[Sequence[EventBatch]]) -> tuple[list[EventBatch
 
     Batches whose events are not removed again become one.
     """
-    batches, numbers = list[EventBatch](), list[list[int]]()
+    replaceable, numbers = dict[EventBatch, int](), list[list[int]]()
     permanent: list[str] = []
     for file in files:
         numbers.append([])
         for batch in file:
             if batch.is_replaceable:
-                batches.append(batch)
+                number = replaceable.setdefault(batch, len(replaceable) + 1)
             else:
-                permanent += batch.names
-            numbers[-1].append(len(batches) if batch.is_replaceable else 0)
-    joined = EventBatch(tuple(dict.fromkeys(permanent)))
-    return [joined, *batches], numbers
+                permanent, number = [*permanent, *batch.names], 0
+            numbers[-1].append(number)
+    return [EventBatch(tuple(dict.fromkeys(permanent))), *replaceable], numbers
 
 
 def join_rows(parts: Sequence[EventRows]) -> EventRows:

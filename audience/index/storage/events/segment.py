@@ -142,6 +142,12 @@ class EventSegment:
         """Return the number of events."""
         return int(self.row_starts[-1] - self.row_starts[0])
 
+    @property
+    def nbytes(self) -> int:
+        """Return the size of the segment on disk."""
+        properties = [section for stored in self.stored.properties for section in stored.sections.values()]
+        return sum(nbytes for _, nbytes in (*self.stored.sections.values(), *properties))
+
     def load_day_devices(self, day: int) -> BitMap:
         """Return the numbers of the devices with an event on `days[day]`; the bitmap must not be changed."""
         return self._load_bitmap(int(self._day_bitmaps[self._skipped_days + day]))

@@ -1,16 +1,16 @@
 """Events of ids that no device has yet: they are kept by id, and added when a device with the id arrives."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from io import BytesIO
 
 import polars as pl
 
 from audience._fs.checksums import hash128
-from audience.index.changes.events.event_changes import EventChanges
-from audience.index.changes.session import UpdateSession
 from audience.index.ingest.decode import concat_columns
 from audience.index.ingest.events.device_lookup import find_devices
 from audience.index.ingest.events.encoding import DAY, EVENT, ID, INSTANT, NUMBER, encode_events, property_column
+from audience.index.ingest.events.event_changes import EventChanges
 from audience.index.ingest.events.event_table import EventTable
 from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage.events.event_file import EventBatch
@@ -22,7 +22,7 @@ from audience.index.storage.shard import Shard
 
 
 def keep_waiting(
-    session: UpdateSession, table: EventTable, events: Sequence[str], frames: Sequence[pl.DataFrame]
+    changes: EventChanges, table: EventTable, events: Sequence[str], frames: Sequence[pl.DataFrame]
 ) -> None:
     """Keep events of unknown ids until a device with their id arrives."""
     common = pl.concat([frame.select(EVENT, DAY, INSTANT, ID) for frame in frames])
@@ -31,21 +31,18 @@ def keep_waiting(
         for at, column in enumerate(table.properties)
     ]
     frame = common.with_columns(values)
-    _write_file(session.event_changes, frame, table.id_column.stored_name, tuple(events), tuple(table.properties))
+    _write_file(changes, frame, table.id_column.stored_name, tuple(events), tuple(table.properties))
 
 
 def _write_file(
     changes: EventChanges, frame: pl.DataFrame, id_column: str, events: tuple[str, ...], properties: tuple[Column, ...]
 ) -> None:
-    first_days = [changes.ranges.get(event, EventRange()).first_day for event in events]
-    for at, first_day in enumerate(first_days):
-        if first_day is not None:
-            frame = frame.filter((pl.col(EVENT) != at) | (pl.col(DAY) >= first_day))
+    frame = _drop_outdated(frame, events, changes)
     if not len(frame):
         return
     stream = BytesIO()
     frame.write_ipc(stream, compat_level=pl.CompatLevel.oldest())
-    data, name = stream.getvalue(), f"{next(changes.names).removesuffix('.events')}.waiting.arrow"
+    data, name = stream.getvalue(), _new_name(changes)
     changes.storage.put(shard_file(name), data)
     changes.waiting.append(WaitingEventFile(name, len(data), hash128(data), id_column, events, properties, len(frame)))
 
@@ -62,7 +59,9 @@ def add_arrived(changes: EventChanges, new_shards: Sequence[Shard]) -> None:
             continue
         is_known = pl.Series(found.is_known)
         arrived = frame.with_columns(pl.Series(NUMBER, found.numbers)).filter(is_known)
-        changes.add_file(encode_events(_kept(arrived, file, changes), file.events, file.properties), [EventBatch(())])
+        changes.add_file(
+            encode_events(_drop_outdated(arrived, file.events, changes), file.events, file.properties), [EventBatch(())]
+        )
         _write_file(changes, frame.filter(~is_known), file.id_column, file.events, file.properties)
 
 
@@ -94,9 +93,34 @@ def _text_columns(frame: pl.DataFrame) -> list[str]:
     return [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.String | pl.Categorical | pl.Enum)]
 
 
-def _kept(frame: pl.DataFrame, file: WaitingEventFile, changes: EventChanges) -> pl.DataFrame:
+def keep_waiting_rows(changes: EventChanges, forgotten: Sequence[str]) -> None:
+    """Drop the waiting events of the names *forgotten*, and those of days that are not kept."""
+    waiting, changes.waiting = changes.waiting, []
+    for file in waiting:
+        frame = pl.read_ipc(BytesIO(map_waiting_events(changes.storage, file)))
+        positions = [at for at, event in enumerate(file.events) if event not in forgotten]
+        kept = _drop_outdated(frame.filter(pl.col(EVENT).is_in(positions)), file.events, changes)
+        if len(kept) == len(frame):
+            changes.waiting.append(file)
+        else:
+            _write_file(changes, kept, file.id_column, file.events, file.properties)
+
+
+def carry_waiting(changes: EventChanges, storage: Storage, files: Sequence[WaitingEventFile]) -> None:
+    """Copy the waiting events of the index in *storage*."""
+    for file in files:
+        name = _new_name(changes)
+        changes.storage.put(shard_file(name), map_waiting_events(storage, file))
+        changes.waiting.append(replace(file, name=name))
+
+
+def _new_name(changes: EventChanges) -> str:
+    return f"{next(changes.names).removesuffix('.events')}.waiting.arrow"
+
+
+def _drop_outdated(frame: pl.DataFrame, events: Sequence[str], changes: EventChanges) -> pl.DataFrame:
     """Return the events of days that are kept."""
-    for at, event in enumerate(file.events):
+    for at, event in enumerate(events):
         first_day = changes.ranges.get(event, EventRange()).first_day
         if first_day is not None:
             frame = frame.filter((pl.col(EVENT) != at) | (pl.col(DAY) >= first_day))

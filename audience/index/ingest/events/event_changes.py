@@ -104,14 +104,14 @@ class EventChanges:
                 roles.setdefault(stored.event, {}).update({each.name: each.role for each in stored.properties})
         return roles
 
-    def last_days(self) -> dict[str, int]:
-        """Return the day of the last event of each name."""
-        days: dict[str, int] = {}
-        for file in self.files:
-            for segment in self.open_segments(file):
-                last = int(segment.days[-1])
-                days[segment.event] = max(last, days.get(segment.event, last))
-        return days
+    def event_names(self) -> list[str]:
+        """Return the names of all events, sorted."""
+        stored = {stored.event for file in self.files for stored in file.directory.segments}
+        return sorted(stored | self.ranges.keys())
+
+    def count_rows(self) -> int:
+        """Return the number of events of devices that are or were there, on days that are kept."""
+        return sum(segment.row_count for file in self.files for segment in self.open_segments(file))
 
     def batch_names(self) -> set[str]:
         """Return the names of all batches that were added."""
