@@ -229,6 +229,7 @@ class Events(RuleBasedStateMachine):
     @rule()
     def vacuum(self):
         self.index.vacuum()
+        self.index.verify()
 
     @invariant()
     def events_are_those_of_the_list(self):
@@ -243,8 +244,7 @@ class Events(RuleBasedStateMachine):
                 if name in self.model.covers:
                     assert log.coverage(name) == (self.model.first.get(name), self.model.covers[name])
             assert sum(each.event_count for each in index.events()) == len(self.model.events)
-        self.index.verify()
 
 
-Events.TestCase.settings = settings(max_examples=scale_examples(12), stateful_step_count=25, deadline=None)
+Events.TestCase.settings = settings(max_examples=scale_examples(4), stateful_step_count=15, deadline=None)
 TestEvents = Events.TestCase

@@ -42,6 +42,7 @@ WRITE_FREE_PAGES = [0, 1, 5, 20, 60]
         ("emit", WRITE_FREE_PAGES),
         ("build", WRITE_FREE_PAGES),
         ("update", WRITE_FREE_PAGES),
+        ("events", WRITE_FREE_PAGES),
     ],
 )
 def test_command_survives_full_disk(unshare_command, tmp_path, command, free_pages_list):
@@ -200,6 +201,31 @@ def check_update(mount, disk, free_pages):
     return failed
 
 
+def check_events(mount, disk, free_pages):
+    import polars as pl
+
+    from audience import DeviceIndex
+
+    index = build_index(mount)
+    table = pl.read_parquet(mount / "devices.parquet", columns=["registration_id"])
+    events = table.select("registration_id", event=pl.lit("buy"), at=pl.lit("2026-11-01T10:00:00"))
+    events.write_csv(mount / "events.csv")
+    arguments = ["events", "add", index, mount / "events.csv"]
+    os.environ["TMPDIR"] = "/tmp"
+    disk.leave_free_pages(free_pages)
+    failed = is_disk_full(*run_command(*arguments))
+    disk.free_space()
+    opened = DeviceIndex.open(index)
+    opened.verify()
+    assert sum(each.event_count for each in opened.events()) == (0 if failed else len(table))
+    assert run_command(*arguments)[0] == 0
+    opened = DeviceIndex.open(index)
+    assert sum(each.event_count for each in opened.events()) == len(table)
+    opened.vacuum()
+    assert {file.name for file in (index / "shards").iterdir()} == opened.snapshot.manifest.file_names()
+    return failed
+
+
 def build_index(mount):
     """Build an index beside its table and return it."""
     from audience import DeviceIndex
@@ -217,6 +243,7 @@ if __name__ == "__main__":
         "emit": check_emit,
         "build": check_build,
         "update": check_update,
+        "events": check_events,
     }
     for free_pages in map(int, sys.argv[3:]):
         mount_point = Path(sys.argv[2]) / str(free_pages)

@@ -1,7 +1,7 @@
 """Table of events: which of its columns holds the ids, the names, the moments and the properties of events."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -104,26 +104,39 @@ def open_event_table(
     Raises:
         TableError: The table cannot be read, lacks a column, or has one that cannot be a property.
     """
-    with wrap_polars_errors(), scan_source(source, ColumnRoles(tokens={}), options, log) as scanned:
-        names = _column_names(scanned)
-        _require_columns(columns, names)
-        id_name, id_column = _find_id_column(columns, names, id_columns)
-        event_name = _find_event_column(columns, names)
-        at_name = columns.at or next((name for name in INSTANT_NAMES if name in names), None)
-        known_roles = _common_roles(known)
-        roles = _choose_roles(columns, names, id_name, event_name, at_name, id_columns, known_roles)
-        scanned = _parse_text_moments(scanned, at_name, options)
-        table = inspect_columns(scanned, roles, vendors, options, log)
-        at = _find_instant_column(table, at_name)
-        by_name = {column.name_in_table: column for column in table.columns}
-        parts = {id_name, event_name, at.name_in_table}
-        properties = tuple(column for column in table.columns if column.name_in_table not in parts)
-        _reject_other_properties(table, properties)
-        event = columns.event if event_name is None else by_name[event_name]
-        assert event is not None
-        part_checks: tuple[RowCheck, ...] = (require_device_ids, *_part_checks(event, at))
-        checked = replace(table, row_checks=(*part_checks, *_role_checks(event, properties, known)))
-        yield EventTable(checked, by_name[id_name], id_column, event, at, properties)
+    with ExitStack() as stack:
+        with wrap_polars_errors():
+            scanned = stack.enter_context(scan_source(source, ColumnRoles(tokens={}), options, log))
+            table = _inspect_events(scanned, columns, id_columns, known, vendors, options, log)
+        yield table
+
+
+def _inspect_events(
+    scanned: ScannedSource,
+    columns: EventColumns,
+    id_columns: Sequence[IdColumn],
+    known: Mapping[str, Mapping[str, Role]],
+    vendors: Sequence[str],
+    options: ReadOptions,
+    log: BadRowLog,
+) -> EventTable:
+    names = _column_names(scanned)
+    _require_columns(columns, names)
+    id_name, id_column = _find_id_column(columns, names, id_columns)
+    event_name = _find_event_column(columns, names)
+    at_name = columns.at or next((name for name in INSTANT_NAMES if name in names), None)
+    roles = _choose_roles(columns, names, id_name, event_name, at_name, id_columns, _common_roles(known))
+    table = inspect_columns(_parse_text_moments(scanned, at_name, options), roles, vendors, options, log)
+    at = _find_instant_column(table, at_name)
+    by_name = {column.name_in_table: column for column in table.columns}
+    parts = {id_name, event_name, at.name_in_table}
+    properties = tuple(column for column in table.columns if column.name_in_table not in parts)
+    _reject_other_properties(table, properties)
+    event = columns.event if event_name is None else by_name[event_name]
+    assert event is not None
+    part_checks: tuple[RowCheck, ...] = (require_device_ids, *_part_checks(event, at))
+    checked = replace(table, row_checks=(*part_checks, *_role_checks(event, properties, known)))
+    return EventTable(checked, by_name[id_name], id_column, event, at, properties)
 
 
 def _column_names(scanned: ScannedSource) -> list[str]:

@@ -5,12 +5,13 @@ from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from audience.index.schema.columns import Role
-from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.bitmaps import BitMap, LazyUnion
 from audience.index.storage.events.event_file import OpenEventFile, StoredSegment
 from audience.index.storage.events.segment import EventSegment
 from audience.index.storage.manifest import EventRange, Manifest
 from audience.index.storage.published import Storage
 
+UNION_NBYTES = 1 << 20  # by which the way is chosen in which days are united
 SegmentKey: TypeAlias = tuple[str, str, int | None]  # names of a file and an event, and the first day that is kept
 
 
@@ -84,8 +85,5 @@ class EventLog:
 
     def numbers(self, event: str) -> BitMap:
         """Return the numbers of all devices with an event of a name, also of those that were removed since."""
-        numbers = BitMap()
-        for segment in self.segments(event):
-            for day in range(len(segment.days)):
-                numbers |= segment.load_day_devices(day)
-        return numbers
+        days = [segment.load_day_devices(day) for segment in self.segments(event) for day in range(len(segment.days))]
+        return LazyUnion(days, UNION_NBYTES, False).materialize().bitmap if days else BitMap()
