@@ -14,9 +14,9 @@ from audience._fs.checksums import hash128
 from audience.counts import format_count
 from audience.errors import ExpressionError
 from audience.index.changes.compaction import merge_shards
+from audience.index.changes.session import UpdateSession
 from audience.index.ingest.events.event_changes import EventChanges
 from audience.index.ingest.events.waiting import forget_waiting, has_waiting
-from audience.index.changes.session import UpdateSession
 from audience.index.records.forgotten import forgotten_record, read_forgotten
 from audience.index.records.policies import Policy, iter_policy_records, list_policy_records, read_policies
 from audience.index.records.record_files import load_record_list, replace_record_files

@@ -52,7 +52,12 @@ def forget_events(
         if name is not None and name not in names:
             hint = did_you_mean(name, names) or f"it has events of {', '.join(names) or 'no name'}"
             raise TableError(Problem("unknown-event", f"the index has no events {name!r}", hint=hint))
-        chosen = names if name is None else [name]
+        recorded = changes.recorded_names()
+        if name in recorded:
+            message = f"events {name!r} are recorded, for caps and exclusions, and are not forgotten"
+            hint = "audience forget ID forgets those of one person"
+            raise TableError(Problem("recorded-event", message, hint=hint))
+        chosen = [each for each in names if each not in recorded] if name is None else [name]
         count_before = changes.count_rows()
         if before is None:
             changes.ranges = {event: kept for event, kept in changes.ranges.items() if event not in chosen}

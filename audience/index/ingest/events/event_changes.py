@@ -109,6 +109,15 @@ class EventChanges:
         stored = {stored.event for file in self.files for stored in file.directory.segments}
         return sorted(stored | self.ranges.keys())
 
+    def recorded_names(self) -> set[str]:
+        """Return the names of events that are recorded outside the snapshots, and come back whatever is forgotten."""
+        return {
+            stored.event
+            for file in self.files
+            for stored in file.directory.segments
+            if any(file.directory.batches[number].is_replaceable for number in stored.batches)
+        }
+
     def count_rows(self) -> int:
         """Return the number of events of devices that are or were there, on days that are kept."""
         return sum(segment.row_count for file in self.files for segment in self.open_segments(file))
