@@ -22,6 +22,7 @@ from audience.index.schema.columns import (
 )
 from audience.index.schema.value_types import value_type_of, year_bounds
 from audience.index.storage import single_ids
+from audience.index.storage.events.event_log import EventLog
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf, read_as_of
@@ -331,7 +332,19 @@ def _suggest_other_form(atom: AttributeAtom, snapshot: Snapshot) -> str | None:
     if isinstance(atom, Compare) and atom.value in snapshot.roles:
         turned = Compare(atom.value, MIRRORED_OPS[atom.operator], atom.type)
         return f"write {render(turned)}"
-    return None
+    return _suggest_event(atom, snapshot.events)
+
+
+def _suggest_event(atom: AttributeAtom, log: EventLog) -> str | None:
+    """Return a hint at the event that is called like the attribute of *atom*, or has a property of that name."""
+    if atom.type in log.names():
+        name = quote_name(atom.type)
+        window = f" {render(atom).removeprefix(f'{name} ')}" if isinstance(atom, Within) else ""
+        return f"it is an event: write did({name}){window}"
+    owner = next((event for event in log.names() if atom.type in log.properties(event)), None)
+    if owner is None or isinstance(atom, Anniversary):
+        return None
+    return f"it is a property of an event: write did({quote_name(owner)} where {render(atom)})"
 
 
 def suggest_same_value(tag: Tag, snapshot: Snapshot) -> str | None:
