@@ -115,3 +115,26 @@ def test_forgotten_person_is_in_no_record(index, emit):
     index = DeviceIndex.build(table, index.folder, tokens={"fake": "fake_token"}, replace=True)
     assert index.count("did(delivered)") == len(IDS) - 1
     assert emit("next")[1] == 0
+
+
+def test_cap_on_a_feed_that_is_late_needs_allow_gaps(index, audience, tmp_path):
+    events = pl.DataFrame({"fake_token": IDS[:5], "at": ["2020-01-01T10:00"] * 5}).with_columns(
+        pl.col("at").str.to_datetime()
+    )
+    index.add_events(events, event="open")
+    index.drop_policy("weekly")
+    code, out, err = audience("policy", "set", str(index.folder), "quiet", "--cap", "NOT did(open) within 7 days")
+    assert (code, out) == (
+        0,
+        "policy quiet set: NOT did(open) within 7 days; takes out an unknown number of 25 devices\n",
+    )
+    assert "warning" in err
+    assert audience("policy", "list", str(index.folder))[0] == 0
+    words = ["emit", str(index.folder), "everyone", "--vendor", "fake", "-o", str(tmp_path / "run")]
+    code, _, err = audience(*words)
+    assert code == 2
+    assert "policy quiet: " in err
+    assert audience(*words, "--allow-gaps")[0] == 0
+    service = FakeService()
+    assert send_run(tmp_path / "run", service).done
+    assert service.delivery_counts == dict.fromkeys(IDS, 1)

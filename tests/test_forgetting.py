@@ -138,6 +138,7 @@ def test_forgotten_person_who_returns_is_suppressed(index):
     plan = audience.plan("token(token-0006, token-new, token-other)", "engagelab", index)
     assert [*plan.requests()] == [{"to": {"registration_id": ["token-other"]}}]
     assert [(policy.name, policy.removed) for policy in plan.policies] == [("complaints", 0), ("forgotten", 2)]
+    assert str(plan.policies[1]) == "forgotten: salted hashes of 3 ids"
     plan = audience.plan("everyone", "engagelab", index, without_policies=["forgotten", "complaints"])
     assert plan.native
 

@@ -132,7 +132,7 @@ def start_check(requests: RequestFolder, options: PolicyOptions, *, has_native: 
     if has_native:
         message = f"{requests.folder}: native requests would also reach devices that policies take out"
         raise DeliveryError(Problem("native-under-policy", message, hint="emit again; the plan sends ids then"))
-    asked = read_as_of(None, emitted.timezone, index.snapshot.timezone)
+    asked = read_as_of(None, emitted.timezone, index.snapshot.timezone, allow_gaps=emitted.allow_gaps)
     fitting = (
         (policy, index.resolve(bind_policy(policy, index, asked), **asked.to_arguments())) for policy in choice.policies
     )

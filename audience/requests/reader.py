@@ -36,6 +36,7 @@ class EmittedPolicies:
         caps: Caps of these requests alone.
         without: Names of those that were overridden.
         timezone: Name of the time zone whose days they mean; None is that of the index.
+        allow_gaps: Whether events are asked although some of their days are not covered.
     """
 
     index: str | None = None
@@ -43,6 +44,7 @@ class EmittedPolicies:
     caps: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     timezone: str | None = None
+    allow_gaps: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ def _read_policies(manifest: dict[str, Any]) -> EmittedPolicies:
         caps=caps,
         without=tuple(map(str, manifest.get("without_policies", ()))),
         timezone=manifest.get("timezone"),
+        allow_gaps=bool(manifest.get("allow_gaps")),
     )
 
 

@@ -49,6 +49,7 @@ class EmitResult:
         bound: Audience with relative times bound.
         as_of: Moment of the question, in its time zone; None if it is not known.
         timezone: Name of the time zone.
+        allow_gaps: Whether events were asked although some of their days are not covered.
         devices: Devices that match the expression.
         id_count: Devices that are listed by id.
         skipped_count: Devices without a deliverable id.
@@ -81,6 +82,7 @@ class EmitResult:
     caps: tuple[str, ...] = ()
     without_policies: tuple[str, ...] = ()
     policies_digest: str = ""
+    allow_gaps: bool = False
 
 
 def write_requests(
@@ -136,6 +138,7 @@ def write_plan(plan: Plan, batches: Batches | None, device_count: int, folder: P
         id_files=tuple(id_files_json(plan.expr)),
         index=None if plan.index is None else plan.index.snapshot.location,
         removed=plan.removed,
+        allow_gaps=plan.as_of is not None and plan.as_of.allow_gaps,
         policies=tuple(policy.to_json() for policy in plan.policies),
         caps=tuple(render_with_ids(each.policy.fitting) for each in plan.policies if not each.is_standing),
         without_policies=plan.without_policies,

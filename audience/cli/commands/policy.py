@@ -63,13 +63,15 @@ def run_policy_set(
     if cap is not None:
         expr = parse(cap)
         device_index.set_policy(name, cap=expr, wait=wait)
-        output.print_warnings(device_index.find_unmatched(expr, **asked.to_arguments()))
+        unmatched = device_index.find_unmatched(expr, as_of=asked.moment, timezone=asked.timezone, allow_gaps=True)
+        output.print_warnings(unmatched)
     else:
         ids = read_id_list(suppress_ids or "", column, device_index.snapshot.manifest.columns)
         device_index.set_policy(name, suppress=ids, column=column or "registration_id", wait=wait)
     facts = _describe_policy(device_index.policies[name], device_index, asked)
-    del facts["problems"]
-    taken_out = f"{facts['removed']:,} of {format_count(len(device_index), 'device')}"
+    output.print_warnings(facts.pop("problems"))
+    removed = "an unknown number" if facts["removed"] is None else f"{facts['removed']:,}"
+    taken_out = f"{removed} of {format_count(len(device_index), 'device')}"
     output.print_result(facts, f"policy {name} set: {facts['policy']}; takes out {taken_out}")
 
 

@@ -18,6 +18,7 @@ from audience.index.records.record_files import load_record_list, replace_record
 from audience.index.storage.published import Storage
 from audience.index.storage.snapshot import Snapshot
 from audience.index.storage.write_lock import lock_for_update
+from audience.language.as_of import read_as_of
 from audience.language.id_files import list_id_files, require_unchanged_files
 from audience.language.suggest import did_you_mean
 
@@ -78,9 +79,9 @@ def _require_name(name: str) -> None:
 
 
 def _validate(policy: Policy, snapshot: Snapshot) -> None:
-    """Raise ExpressionError, naming the policy, if the index cannot answer it."""
+    """Raise ExpressionError, naming the policy, if the index cannot answer it, whatever days of events it lacks now."""
     try:
-        validate_and_expand(policy.fitting, snapshot)
+        validate_and_expand(policy.fitting, snapshot, read_as_of(None, None, snapshot.timezone, allow_gaps=True))
     except ExpressionError as error:
         raise named_error(policy.name, error) from None
 

@@ -15,6 +15,7 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
+from audience.counts import format_count
 from audience.index.records.policies import POLICIES_FILE, Policy
 from audience.index.records.record_files import RecordContent, load_record_list, read_record_file
 from audience.index.schema.columns import IdColumn
@@ -127,4 +128,5 @@ def make_policy(forgotten: ForgottenIds, shards: Sequence[Shard], columns: Seque
         Ids(column.name_in_table or column.name, tuple(ids), (IdFile(POLICY_NAME, "", tuple(ids), is_list=True),))
         for column, ids in forgotten.find_returned(shards, columns).items()
     ]
-    return Policy(POLICY_NAME, "suppress", any_of(lists) if lists else None)
+    note = f"salted hashes of {format_count(len(forgotten.ids), 'id')}"
+    return Policy(POLICY_NAME, "suppress", any_of(lists) if lists else None, note)

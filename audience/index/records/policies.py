@@ -35,11 +35,13 @@ class Policy:
         name: Name by which plans show it, and by which it is overridden.
         kind: `cap` or `suppress`.
         expr: What a device must fit, or the ids that get nothing; None for a list without ids.
+        note: Shown in place of the expression, if that does not say what the policy is.
     """
 
     name: str
     kind: PolicyKind
     expr: Expr | None
+    note: str = ""
 
     @property
     def fitting(self) -> Expr:
@@ -66,6 +68,8 @@ class Policy:
         return self.expr.kind if self.kind == "suppress" and isinstance(self.expr, Ids) else None
 
     def __str__(self) -> str:
+        if self.note:
+            return self.note
         if self.kind == "cap" and self.expr is not None:
             return render(self.expr)
         return "no ids" if self.column is None else f"{format_count(self.id_count, 'id')} of {self.column}"
