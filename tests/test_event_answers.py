@@ -329,6 +329,7 @@ def test_questions_about_purchases(index, text):
 PROBLEMS = {
     "did(purchas)": ("unknown-event", "purchase"),
     "did(purchase where categry:shoes)": ("unknown-property", "category"),
+    "did(purchase where city:x)": ("unknown-property", "write AND city:x outside"),
     "did(purchase where gfit)": ("unknown-property", "gift"),
     "did(purchase where gift:true)": ("unknown-property", "write gift"),
     "did(purchase where category)": ("property-as-tag", "has(category)"),

@@ -80,6 +80,7 @@ def validate_event(atom: EventAtom, snapshot: Snapshot) -> None:
     if atom.events.where is not None:
         for condition in walk_operands(atom.events.where):
             if isinstance(condition, AttributeAtom):
+                _require_property(condition, name, properties, snapshot)
                 _validate_condition(condition, name, properties)
 
 
@@ -104,6 +105,13 @@ def _unknown_property(
     known = f"they have {join_some(list(properties))}" if properties else "they have no properties"
     message = f"events {event!r} have no property {property_!r}"
     return Problem("unknown-property", message, getattr(atom, "span", None), hint=hint or known)
+
+
+def _require_property(condition: AttributeAtom, event: str, properties: Mapping[str, Role], snapshot: Snapshot) -> None:
+    """Refuse an attribute of devices in the place of a property."""
+    if condition.type != UNTYPED and condition.type in snapshot.roles and condition.type not in properties:
+        hint = f"{condition.type} is an attribute of devices: write AND {render(condition)} outside the brackets"
+        raise ExpressionError(_unknown_property(condition.type, event, properties, condition, hint))
 
 
 def _validate_condition(condition: AttributeAtom, event: str, properties: Mapping[str, Role]) -> None:
