@@ -16,6 +16,7 @@ from audience.index.changes.events.ranges import RangeOptions, apply_ranges, tod
 from audience.index.changes.session import UpdateSession
 from audience.index.ingest.bad_rows import BadRowLog, open_bad_row_log
 from audience.index.ingest.encode import DeviceTable
+from audience.index.ingest.events.ahead import iter_ahead
 from audience.index.ingest.events.batch_names import FrameHasher, name_file_batch
 from audience.index.ingest.events.device_lookup import find_devices
 from audience.index.ingest.events.encoding import (
@@ -266,7 +267,7 @@ def _iter_event_frames(
     """Yield the events of known devices as frames; what else there is in the table is noted in *read*."""
     if not table.table.row_count:
         return
-    for first_row, chunk in table.table.iter_chunks(MAX_CHUNK_EVENTS):
+    for first_row, chunk in iter_ahead(table.table.iter_chunks(MAX_CHUNK_EVENTS)):
         session.progress("reading events", first_row, table.table.row_count)
         ids = chunk[table.id]
         if not len(ids):  # all rows of the chunk are bad
@@ -323,7 +324,7 @@ def _write_files(
     """Write the events of known devices; return the number of those of each name, and the bytes that were written."""
     changes, events = session.event_changes, list(read.names)
     counts, nbytes, done = dict[str, int](), 0, 0
-    for frame in read.spool.iter_groups():
+    for frame in iter_ahead(read.spool.iter_groups()):
         session.progress("writing events", done, read.spool.row_count)
         done += len(frame)
         kept = _drop_outdated(frame, events, session)

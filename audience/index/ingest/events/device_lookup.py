@@ -1,6 +1,7 @@
 """Numbers of the devices that events are of, found by their ids."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +51,8 @@ def _find_many(shards: Sequence[Shard], column: IdColumn, ids: pl.Series, found:
     hashes = pl.Series(id_column.hash_ids(ids))
     order = hashes.arg_sort()
     in_order, positions = hashes.gather(order).to_numpy(), order.to_numpy()
-    for shard in shards:
+
+    def find_in_shard(shard: Shard) -> None:
         at, rows = _find_candidates(shard.read_hash_table(column), in_order)
         if shard.deleted:
             is_live = ~np.isin(rows, bitmaps.bitmap_to_rows(shard.deleted))
@@ -61,6 +63,9 @@ def _find_many(shards: Sequence[Shard], column: IdColumn, ids: pl.Series, found:
         by_row = np.argsort(rows, kind="stable") if shard.files.first_number is None else slice(None)
         found.numbers[given[by_row]] = shard.device_numbers(rows[by_row])
         found.is_known[given] = True
+
+    with ThreadPoolExecutor(2) as executor:  # no id is in two shards
+        list(executor.map(find_in_shard, shards))
 
 
 def _find_candidates(table: HashTable, hashes: HashTable) -> tuple[NDArray[np.intp], NDArray[np.uint32]]:
