@@ -12,6 +12,7 @@ from test_delivery_crashes import server, start_process  # noqa: F401
 
 from audience import DeliveryError, DeviceIndex, PlanError
 from audience.delivery import campaign_runs, cancel, record_runs, resume, send
+from audience.delivery.recorded_runs import drop_emissions
 from audience.delivery.run_names import view_without_run
 from audience.delivery.run_recorder import record_while_running
 from audience.messages import Message
@@ -268,3 +269,15 @@ def test_killed_run(index, tmp_path, server):  # noqa: F811
     record_runs(index, folder)
     found = {state: ids_by_state(index).get(state, set()) for state in ("delivered", "in doubt")}
     assert found["delivered"] <= set(service.delivery_counts) <= found["delivered"] | found["in doubt"] == set(ids)
+
+
+def test_requests_that_were_not_sent_are_dropped(index, tmp_path):
+    folders = [write_run_folder(tmp_path / name, make_ids(20)) for name in ("summer", "winter")]
+    for folder in folders:
+        record_runs(index, folder)
+    drop_emissions(index, folders[0])
+    assert read_event_rows(index)["run"].unique().to_list() == ["winter"]
+    send_run(folders[1], FakeService())
+    record_runs(index, folders[1])
+    drop_emissions(index, folders[1])
+    assert read_event_rows(index)["state"].to_list() == ["delivered"] * 20

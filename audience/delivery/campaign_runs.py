@@ -203,6 +203,11 @@ def _prepare_as_checked(
     return prepared
 
 
+def has_runs(folder: Path) -> bool:
+    """Return whether any run of *folder* was created."""
+    return any(map(has_run, run_folders(folder)))
+
+
 def require_created_folders(folder: Path) -> list[Path]:
     """Return the folders of the runs of *folder* that were created; raise DeliveryError if there is none."""
     created = [run_folder for run_folder in run_folders(folder) if has_run(run_folder)]

@@ -7,14 +7,15 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from audience.counts import format_count
 from audience.delivery.campaign_runs import run_folders
 from audience.delivery.ledger.connection import has_run
 from audience.delivery.recorded_runs import DEFAULT_WAIT_SECONDS, EVENT, record_emitted
 from audience.delivery.run_names import name_emission, name_natives, view_without_run
-from audience.errors import DeliveryError
+from audience.errors import DeliveryError, Problem
 from audience.index.changes.events.recording import Recording, record_events
 from audience.index.device_index import DeviceIndex
-from audience.language.ast import Aggregate, Did, EventMoment, walk_operands
+from audience.language.ast import Aggregate, Did, EventMoment, Expr, walk_operands
 from audience.planning.policies import AppliedPolicy
 from audience.progress import ignore_progress
 
@@ -42,15 +43,19 @@ def register_emission(
     policies: Iterable[AppliedPolicy],
     replaced: Iterable[str] = (),
     *,
+    audience: Expr | None = None,
     wait: float = DEFAULT_WAIT_SECONDS,
-) -> None:
-    """Record the requests in *folder* in *index* if one of their *policies* asks about deliveries.
+) -> Problem | None:
+    """Record the requests in *folder* in *index* if their audience or one of their *policies* asks about deliveries.
+
+    Return a note about what was recorded.
 
     Args:
         index: Index of the policies; it moves to the new snapshot.
         folder: Folder of a run or of a campaign, just written.
         policies: Policies under which the requests were written.
         replaced: Names of recorded emissions that are gone.
+        audience: Audience of the requests, with segments expanded.
         wait: Seconds to wait for another writer of the index.
 
     Raises:
@@ -60,13 +65,20 @@ def register_emission(
     if gone:
         record_events(index.snapshot, lambda snapshot: Recording(dropped=gone), wait, ignore_progress)
         index.refresh()
-    if any(map(asks_about_deliveries, policies)):
-        record_emitted(index, folder, wait=wait)
+    exprs = [*(policy.fitting for policy in policies), *([] if audience is None else [audience])]
+    if not any(map(asks_about_deliveries, exprs)):
+        return None
+    device_count = sum(record_emitted(index, folder, wait=wait).counts.values())
+    if not device_count:
+        return None
+    count = format_count(device_count, "device")
+    message = f"recorded in {index.folder}: {count} of these requests, which count as delivered until they are sent"
+    hint = f"if they are not sent, run `audience cancel {folder} --record {index.folder}`"
+    return Problem("emitted", message, hint=hint)
 
 
-def asks_about_deliveries(policy: AppliedPolicy) -> bool:
-    """Return whether a policy counts what was delivered."""
+def asks_about_deliveries(expr: Expr) -> bool:
+    """Return whether *expr* counts what was delivered."""
     return any(
-        isinstance(node, Did | Aggregate | EventMoment) and node.events.name == EVENT
-        for node in walk_operands(policy.fitting)
+        isinstance(node, Did | Aggregate | EventMoment) and node.events.name == EVENT for node in walk_operands(expr)
     )

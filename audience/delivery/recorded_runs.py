@@ -157,6 +157,24 @@ def record_emitted(
     return record_runs(index, folder, wait=wait, progress=progress)
 
 
+def drop_emissions(index: DeviceIndex, folder: str | Path, *, wait: float = DEFAULT_WAIT_SECONDS) -> None:
+    """Remove from *index* what is recorded of requests in *folder* that were never sent, so that it counts no more.
+
+    Args:
+        index: Index that they are recorded in; it moves to the new snapshot.
+        folder: Folder of requests or of a campaign.
+        wait: Seconds to wait for another writer of the index.
+
+    Raises:
+        LockedError: Another process changes the index for longer than *wait*.
+    """
+    names = [name_emission(run_folder) for run_folder in run_folders(Path(folder)) if not has_run(run_folder)]
+    known = [name for name in names if name is not None]
+    dropped = Recording(dropped=[*known, *map(name_natives, known)])
+    record_events(index.snapshot, lambda snapshot: dropped, wait, ignore_progress)
+    index.refresh()
+
+
 def _read_facts(folder: Path) -> RunFacts:
     question, emission = read_manifest_question(folder), name_emission(folder)
     emitted_at = (folder / MANIFEST_FILE).stat().st_mtime

@@ -45,15 +45,16 @@ def name_natives(batch_name: str) -> str:
     return f"{batch_name} native"
 
 
-def view_without_run(index: DeviceIndex, folder: Path) -> DeviceIndex:
-    """Return *index* as if nothing of the requests in *folder* itself were recorded.
+def view_without_run(index: DeviceIndex, *folders: Path) -> DeviceIndex:
+    """Return *index* as if nothing of the requests in *folders* themselves were recorded.
 
     A run asks it whom it may reach: its own devices are recorded as emitted, and would be above every cap.
     """
-    names = [name_emission(folder)]
-    if has_run(folder):
-        with Ledger(folder / LEDGER_FILE, write=False) as ledger:
-            names.append(name_run(ledger.load_run().id))
+    names = [name_emission(folder) for folder in folders]
+    for folder in folders:
+        if has_run(folder):
+            with Ledger(folder / LEDGER_FILE, write=False) as ledger:
+                names.append(name_run(ledger.load_run().id))
     known = [name for name in names if name is not None]
     snapshot = view_without_batches(index.snapshot, [*known, *map(name_natives, known)])
     return index if snapshot is index.snapshot else DeviceIndex(snapshot)

@@ -46,7 +46,8 @@ def run_campaign(
     campaign = plan_campaign(audience, names, device_index, **options.to_index_arguments(asked))
     with output.show_progress() as progress:
         write_campaign(campaign, out, replace=replace, progress=progress)
-        register_emission(opened, out, campaign.policies, replaced)
+        note = register_emission(opened, out, campaign.policies, replaced, audience=campaign.expr)
+    output.print_notes([] if note is None else [note])
     output.print_warnings(
         [*device_index.find_unmatched(audience, **asked.to_arguments()), *_unsendable_warnings(campaign)]
     )

@@ -25,7 +25,7 @@ from audience.delivery.ledger.left_out import count_reasons
 from audience.delivery.ledger.status import Status
 from audience.delivery.policy_check import PolicyOptions
 from audience.delivery.prepare import PreparedRun
-from audience.delivery.recorded_runs import DEFAULT_WAIT_SECONDS, record_runs
+from audience.delivery.recorded_runs import DEFAULT_WAIT_SECONDS, drop_emissions, record_runs
 from audience.delivery.run_recorder import record_while_running
 from audience.delivery.runs import OnDoubt
 from audience.delivery.safety_limits import SafetyLimits, warn_if_fewer
@@ -183,6 +183,7 @@ def run_resume(
     attempts: AttemptsOption = 8,
 ) -> None:
     """Resume the runs of a folder; several workers may resume one run."""
+    campaign_runs.require_created_folders(folder)  # before anything is recorded
     load_vendor_credentials = _make_credentials_loader(credentials, host)
     retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
     with output.show_progress() as progress:
@@ -209,6 +210,10 @@ def run_cancel(
     output: Output, folder: FolderArgument, record: RecordOption = None, wait: RecordWaitOption = DEFAULT_WAIT_SECONDS
 ) -> None:
     """Cancel the runs of a folder: calls in flight finish, no other batch is sent."""
+    if record is not None and not campaign_runs.has_runs(folder):
+        drop_emissions(DeviceIndex.open(record), folder, wait=wait)
+        output.print_result({}, f"{folder}: nothing was sent; {record} counts its devices no more")
+        return
     statuses = campaign_runs.cancel_all(folder)
     if record is not None:
         output.print_warnings(record_runs(DeviceIndex.open(record), folder, wait=wait).problems)

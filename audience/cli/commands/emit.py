@@ -49,7 +49,8 @@ def run_emit(
         plan = Plan(plan.vendor, plan.expr, (), plan.expr, (reason,), index=device_index).asked_as(plan)
     with output.show_progress() as progress:
         result = write_requests(plan, device_index, out, replace=replace, progress=progress)
-        register_emission(opened, out, plan.policies, replaced)
+        note = register_emission(opened, out, plan.policies, replaced, audience=plan.expr)
+    output.print_notes([] if note is None else [note])
     reasons = result.reasons if output.as_json else merge_missing_names(result.reasons, plan.vendor)
     output.print_warnings([*device_index.find_unmatched(audience, **asked.to_arguments()), *reasons])
     output.print_assumptions(plan.assumptions)
