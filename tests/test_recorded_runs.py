@@ -281,3 +281,15 @@ def test_requests_that_were_not_sent_are_dropped(index, tmp_path):
     record_runs(index, folders[1])
     drop_emissions(index, folders[1])
     assert read_event_rows(index)["state"].to_list() == ["delivered"] * 20
+
+
+def test_command_records_runs(index, tmp_path, audience):
+    folder = write_run_folder(tmp_path / "summer", make_ids(20))
+    send_run(folder, FakeService(bad_ids=["r3"]))
+    _, text, _ = audience("events", "add", str(index.folder), "--run", str(folder))
+    assert text == "snapshot 2: delivered: 19 delivered\n"
+    _, text, _ = audience("events", "add", str(index.folder), "--run", str(folder))
+    assert text == "snapshot 2 is still current: nothing new to record\n"
+    for words in ([], ["events.csv", "--run", str(folder)]):
+        status, _, errors = audience("events", "add", str(index.folder), *words)
+        assert status == 2 and "bad-option" in errors

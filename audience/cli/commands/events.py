@@ -1,16 +1,17 @@
 """Commands for the events of the devices of an index."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 from audience.cli.declarations import Argument, Option
-from audience.cli.options import IgnoreOption, IndexArgument, TablesArgument, WaitOption
+from audience.cli.options import IgnoreOption, IndexArgument, WaitOption
 from audience.cli.output.index import print_reading
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import Output
 from audience.cli.reading_options import EventFileOptions
 from audience.counts import format_count
-from audience.errors import Problem
+from audience.errors import Problem, TableError
 from audience.index.changes.events.adding import EventsResult, Unknown
 from audience.index.device_index import DeviceIndex
 from audience.index.query.event_stats import EventStats
@@ -22,8 +23,20 @@ EVENT_COMPLETION = "audience.cli.completion:complete_event"
 def run_events_add(
     output: Output,
     index: IndexArgument,
-    tables: TablesArgument,
+    tables: Annotated[
+        list[str] | None,
+        Argument(metavar="[TABLE]", help="Parquet, CSV, NDJSON or Arrow IPC files, folders or globs."),
+    ] = None,
     *,
+    run: Annotated[
+        list[Path] | None,
+        Option(
+            "--run",
+            metavar="FOLDER",
+            exists=True,
+            help="Record whom the runs of this folder have reached, as event `delivered`. Repeatable.",
+        ),
+    ] = None,
     event: Annotated[
         str | None,
         Option("--event", metavar="NAME", help="Name of all events of the tables, which lack a column of it."),
@@ -92,6 +105,15 @@ def run_events_add(
 ) -> None:
     """Add the events of tables: what devices did, when, and with which properties."""
     device_index = DeviceIndex.open(index)
+    if run:
+        if tables:
+            message = "--run takes the events of a run, and tables have others"
+            raise TableError(Problem("bad-option", message, hint="call the command once for each"))
+        _record_runs(device_index, run, wait, output)
+        return
+    if not tables:
+        hint = "name tables, or a folder of requests with --run"
+        raise TableError(Problem("bad-option", "no table was named", hint=hint))
     before = device_index.snapshot.manifest.number
     with output.show_progress() as progress:
         progress("reading events", 0, 0)
@@ -114,6 +136,24 @@ def run_events_add(
             **reading.to_arguments(),
         )
     print_events_result(result, before, output)
+
+
+def _record_runs(index: DeviceIndex, folders: Sequence[Path], wait: float, output: Output) -> None:
+    """Record the runs of *folders* in *index*, and print how many ids are recorded in each state."""
+    from audience.delivery.recorded_runs import record_runs  # loads slowly, and tables do not need it
+
+    before, counts = index.snapshot.manifest.number, dict[str, int]()
+    with output.show_progress() as progress:
+        for folder in folders:
+            recorded = record_runs(index, folder, wait=wait, progress=progress)
+            output.print_warnings(recorded.problems)
+            counts |= {state: counts.get(state, 0) + count for state, count in recorded.counts.items()}
+    number = index.snapshot.manifest.number
+    described = ", ".join(f"{count:,} {state}" for state, count in counts.items())
+    text = f"snapshot {number} is still current: nothing new to record"
+    if number != before:
+        text = f"snapshot {number}: delivered: {described or 'none'}"
+    output.print_result({"snapshot": number, "recorded": counts}, text)
 
 
 def print_events_result(result: EventsResult, before: int, output: Output) -> None:
