@@ -18,7 +18,7 @@ from audience.delivery.ledger.connection import LEDGER_FILE
 from audience.messages import Message
 from audience.requests import campaign as campaigns
 from audience.requests import writer
-from audience.requests.campaign import CAMPAIGN_FILE, plan_campaign, write_campaign
+from audience.requests.campaign import CAMPAIGN_FILE, plan_campaign, run_folders, write_campaign
 from audience.testing import fake_vendor
 from audience.testing.fake_vendor import FakeService, make_delivery, run_server
 from audience.vendors.delivery_spec import Credentials
@@ -268,7 +268,7 @@ def started_campaign(services, tmp_path, monkeypatch) -> Path:
             lambda *arguments: create_run(*arguments) if first_call and first_call.pop() else raise_interrupt(),
         )
         campaign_runs.send_all(folder, Message(title="Hi"), ready, SendOptions())
-    assert [(each / LEDGER_FILE).exists() for each in campaign_runs.run_folders(folder)] == [True, False, False]
+    assert [(each / LEDGER_FILE).exists() for each in run_folders(folder)] == [True, False, False]
     return folder
 
 

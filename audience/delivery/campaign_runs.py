@@ -22,7 +22,7 @@ from audience.delivery.sender.worker import SendOptions, run_worker
 from audience.errors import DeliveryError, Problem
 from audience.messages import Message, parse_message
 from audience.progress import Progress, ignore_progress
-from audience.requests.campaign import CAMPAIGN_FILE, read_campaign_vendors
+from audience.requests.campaign import CAMPAIGN_FILE, run_folders
 from audience.requests.reader import has_requests, message_to_json, read_manifest_question, read_manifest_summary
 from audience.vendors.delivery_spec import Credentials
 from audience.vendors.spec import Vendor
@@ -30,13 +30,6 @@ from audience.vendors.spec import Vendor
 CredentialsFor: TypeAlias = Callable[[Vendor], Credentials]
 
 CAMPAIGN_RUN_FILE = "campaign_run.json"
-
-
-def run_folders(folder: Path) -> list[Path]:
-    """Return the run folders of the campaign in *folder*, in its order; or *folder* itself."""
-    if not (folder / CAMPAIGN_FILE).is_file():
-        return [folder]
-    return [folder / name for name in read_campaign_vendors(folder)]
 
 
 def count_run_devices(folder: Path) -> int:

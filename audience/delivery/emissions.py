@@ -8,16 +8,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from audience.counts import format_count
-from audience.delivery.campaign_runs import run_folders
 from audience.delivery.ledger.connection import has_run
-from audience.delivery.recorded_runs import DEFAULT_WAIT_SECONDS, EVENT, record_emitted
 from audience.delivery.run_names import name_emission, name_natives, view_without_run
 from audience.errors import DeliveryError, Problem
-from audience.index.changes.events.recording import Recording, record_events
+from audience.index.changes.events.recording import DEFAULT_WAIT_SECONDS, Recording, record_events
 from audience.index.device_index import DeviceIndex
-from audience.language.ast import Aggregate, Did, EventMoment, Expr, walk_operands
+from audience.index.query.events.validation import DELIVERED
+from audience.language.ast import EventAtom, Expr, walk_operands
 from audience.planning.policies import AppliedPolicy
 from audience.progress import ignore_progress
+from audience.requests.campaign import run_folders
 
 
 def list_replaced_emissions(folder: Path) -> list[str]:
@@ -68,6 +68,8 @@ def register_emission(
     exprs = [*(policy.fitting for policy in policies), *([] if audience is None else [audience])]
     if not any(map(asks_about_deliveries, exprs)):
         return None
+    from audience.delivery.recorded_runs import record_emitted  # imports what runs need, also to send
+
     device_count = sum(record_emitted(index, folder, wait=wait).counts.values())
     if not device_count:
         return None
@@ -79,6 +81,4 @@ def register_emission(
 
 def asks_about_deliveries(expr: Expr) -> bool:
     """Return whether *expr* counts what was delivered."""
-    return any(
-        isinstance(node, Did | Aggregate | EventMoment) and node.events.name == EVENT for node in walk_operands(expr)
-    )
+    return any(isinstance(node, EventAtom) and node.events.name == DELIVERED for node in walk_operands(expr))

@@ -16,11 +16,10 @@ from audience.delivery.ledger.left_out import NOT_IN_INDEX, POLICY_PREFIX
 from audience.delivery.ledger.transitions import LeftOutId
 from audience.delivery.run_names import view_without_run
 from audience.errors import DamagedError, DeliveryError, InvalidIndexError, PlanError, Problem
-from audience.index.changes.policies import unknown_policy_problem
 from audience.index.device_index import DeviceIndex
 from audience.index.query.device_set import DeviceSet, find_id_column
 from audience.index.records.forgotten import has_policies
-from audience.index.records.policies import Policy
+from audience.index.records.policy import Policy, unknown_policy_problem
 from audience.index.storage import id_search
 from audience.index.storage.packed_words import bitmap_to_mask
 from audience.index.storage.published import open_storage

@@ -19,15 +19,15 @@ import polars as pl
 
 from audience._fs.checksums import hash128, new_hasher
 from audience.delivery import runs
-from audience.delivery.campaign_runs import run_folders
 from audience.delivery.deliveries import NativeOutcome, iter_run_deliveries, list_native_outcomes
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, has_run
 from audience.delivery.ledger.left_out import find_reason
 from audience.delivery.run_names import identify_emission, name_emission, name_natives, name_run
 from audience.errors import AudienceError, DeliveryError, PlanError, Problem
-from audience.index.changes.events.recording import Recording, record_events
+from audience.index.changes.events.recording import DEFAULT_WAIT_SECONDS, Recording, record_events
 from audience.index.device_index import DeviceIndex
 from audience.index.query.device_set import DeviceSet, find_id_column
+from audience.index.query.events.validation import DELIVERED
 from audience.index.records.record_files import load_record_list
 from audience.index.records.recorded_batches import AT, ID, RecordedBatch, list_parts, list_recorded_batches
 from audience.index.schema.columns import IdColumn, rank_id_columns
@@ -38,7 +38,7 @@ from audience.index.storage.snapshot import Snapshot
 from audience.language.ast import And, Expr, Split
 from audience.language.parser import parse
 from audience.progress import Progress, ignore_progress
-from audience.requests.campaign import CAMPAIGN_FILE
+from audience.requests.campaign import CAMPAIGN_FILE, run_folders
 from audience.requests.reader import (
     MESSAGE_FILE,
     RequestFolder,
@@ -49,9 +49,7 @@ from audience.requests.reader import (
 )
 from audience.requests.writer import MANIFEST_FILE
 
-EVENT = "delivered"
 PROPERTIES = ("run", "vendor", "title", "variant", "method", "state")
-DEFAULT_WAIT_SECONDS = 600.0  # for another writer of the index, such as a nightly build
 IDS_PER_SLICE = 1 << 16
 STATE_NAMES = {"delivered": "delivered", "in-doubt": "in doubt", "not-sent": "emitted"}
 MICROSECONDS = 1_000_000
@@ -235,7 +233,7 @@ def _find_variant(text: str | None) -> str | None:
 
 
 def _make_batch(facts: RunFacts, column: IdColumn) -> RecordedBatch:
-    return RecordedBatch(facts.batch_name, facts.digest, EVENT, column.stored_name, PROPERTIES)
+    return RecordedBatch(facts.batch_name, facts.digest, DELIVERED, column.stored_name, PROPERTIES)
 
 
 def _iter_listed(facts: RunFacts, requests: RequestFolder, progress: Progress) -> Iterator[pl.DataFrame]:
@@ -310,7 +308,7 @@ def _record_natives(
     state, at = outcome
     column, slices = _find_native_ids(facts, requests, index)
     digest = hash128(orjson.dumps([facts.values, state, at]))
-    batch = RecordedBatch(name_natives(facts.batch_name), digest, EVENT, column.stored_name, PROPERTIES)
+    batch = RecordedBatch(name_natives(facts.batch_name), digest, DELIVERED, column.stored_name, PROPERTIES)
     return batch, (
         _make_events(facts, ids, pl.repeat(at, len(ids), eager=True), pl.repeat(state, len(ids), eager=True), "native")
         for ids in slices

@@ -6,8 +6,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 
-from audience.delivery.recorded_runs import DEFAULT_WAIT_SECONDS, record_runs
+from audience.delivery.recorded_runs import record_runs
 from audience.errors import AudienceError, Problem
+from audience.index.changes.events.recording import DEFAULT_WAIT_SECONDS
 from audience.index.device_index import DeviceIndex
 
 MIN_INTERVAL_SECONDS = 30.0  # between two recordings while a run goes on

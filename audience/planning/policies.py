@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from audience.algebra.simplification import simplify
 from audience.errors import ExpressionError, PlanError, Problem
-from audience.index.changes.policies import named_error, unknown_policy_problem
-from audience.index.records.policies import Policy
+from audience.index.records.policy import Policy, named_error, unknown_policy_problem
 from audience.language.as_of import AsOf
 from audience.language.ast import Expr, Ids, Limit, Nobody, Not, Top, all_of, map_operands
 from audience.language.parser import to_expr

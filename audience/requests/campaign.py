@@ -249,6 +249,13 @@ def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
     }
 
 
+def run_folders(folder: Path) -> list[Path]:
+    """Return the run folders of the campaign in *folder*, in its order; or *folder* itself."""
+    if not (folder / CAMPAIGN_FILE).is_file():
+        return [folder]
+    return [folder / name for name in read_campaign_vendors(folder)]
+
+
 def read_campaign_vendors(folder: Path) -> list[str]:
     """Return the vendors with assigned devices in the campaign of *folder*.
 

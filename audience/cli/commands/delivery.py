@@ -25,7 +25,7 @@ from audience.delivery.ledger.left_out import count_reasons
 from audience.delivery.ledger.status import Status
 from audience.delivery.policy_check import PolicyOptions
 from audience.delivery.prepare import PreparedRun
-from audience.delivery.recorded_runs import DEFAULT_WAIT_SECONDS, drop_emissions, record_runs
+from audience.delivery.recorded_runs import drop_emissions, record_runs
 from audience.delivery.run_recorder import record_while_running
 from audience.delivery.runs import OnDoubt
 from audience.delivery.safety_limits import SafetyLimits, warn_if_fewer
@@ -33,6 +33,7 @@ from audience.delivery.sender.worker import SendOptions
 from audience.delivery.transport.credentials import load_credentials
 from audience.delivery.transport.retry import RetryPolicy
 from audience.errors import DeliveryError, Problem
+from audience.index.changes.events.recording import DEFAULT_WAIT_SECONDS
 from audience.index.device_index import DeviceIndex
 from audience.messages import Message
 from audience.progress import Progress

@@ -11,7 +11,7 @@ from audience.cli.segment_source import read_id_list
 from audience.counts import format_count
 from audience.errors import ExpressionError, PlanError, Problem
 from audience.index.device_index import DeviceIndex
-from audience.index.records.policies import Policy
+from audience.index.records.policy import Policy
 from audience.language.as_of import AsOf
 from audience.language.parser import parse
 from audience.language.printer import render

@@ -18,7 +18,8 @@ from audience.index.changes.session import UpdateSession
 from audience.index.ingest.events.event_changes import EventChanges
 from audience.index.ingest.events.waiting import forget_waiting, has_waiting
 from audience.index.records.forgotten import forgotten_record, read_forgotten
-from audience.index.records.policies import Policy, iter_policy_records, list_policy_records, read_policies
+from audience.index.records.policies import iter_policy_records, list_policy_records, read_policies
+from audience.index.records.policy import Policy
 from audience.index.records.record_files import load_record_list, replace_record_files
 from audience.index.records.recorded_batches import remove_recorded_ids
 from audience.index.schema.columns import IdColumn, list_id_calls, select_id_columns

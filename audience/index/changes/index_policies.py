@@ -8,7 +8,8 @@ from audience.index.changes.forgetting import ForgottenInIndex, forget_ids
 from audience.index.changes.index_changes import IndexChanges
 from audience.index.changes.policies import drop_policy, set_policy
 from audience.index.records.forgotten import make_policy, read_forgotten
-from audience.index.records.policies import Policy, read_policies
+from audience.index.records.policies import read_policies
+from audience.index.records.policy import Policy
 from audience.language.ast import Expr
 from audience.language.id_files import list_ids
 from audience.language.parser import to_expr

@@ -2,25 +2,23 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
-from audience.errors import AudienceError, ExpressionError, PlanError, Problem
+from audience.errors import ExpressionError, PlanError, Problem
 from audience.index.changes.segments import require_distinct_paths
 from audience.index.query.validate import validate_and_expand
 from audience.index.records.forgotten import POLICY_NAME as FORGOTTEN_POLICY
 from audience.index.records.policies import (
-    Policy,
     iter_policy_records,
     list_policy_records,
     read_policies,
 )
+from audience.index.records.policy import Policy, named_error, unknown_policy_problem
 from audience.index.records.record_files import load_record_list, replace_record_files
 from audience.index.storage.published import Storage
 from audience.index.storage.snapshot import Snapshot
 from audience.index.storage.write_lock import lock_for_update
 from audience.language.as_of import read_as_of
 from audience.language.id_files import list_id_files, require_unchanged_files
-from audience.language.suggest import did_you_mean
 
 NAME_PATTERN = re.compile(r"\w[\w.-]*")
 
@@ -58,12 +56,6 @@ def drop_policy(storage: Storage, name: str, wait: float) -> None:
         _write_policies(storage, [policy for policy in policies.values() if policy.name != name])
 
 
-def unknown_policy_problem(name: str, known: Sequence[str]) -> Problem:
-    """Return the problem of a name that no policy of the index has."""
-    hint = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has no policies")
-    return Problem("unknown-policy", f"the index has no policy {name!r}", hint=hint)
-
-
 def _write_policies(storage: Storage, policies: Sequence[Policy]) -> None:
     replaced = list_policy_records(load_record_list(storage))
     replace_record_files(storage, iter_policy_records(policies) if policies else (), removed=replaced)
@@ -84,9 +76,3 @@ def _validate(policy: Policy, snapshot: Snapshot) -> None:
         validate_and_expand(policy.fitting, snapshot, read_as_of(None, None, snapshot.timezone, allow_gaps=True))
     except ExpressionError as error:
         raise named_error(policy.name, error) from None
-
-
-def named_error(name: str, error: AudienceError) -> AudienceError:
-    """Return *error* with the name of the policy in each message."""
-    problems = (replace(problem, message=f"policy {name}: {problem.message}") for problem in error.problems)
-    return type(error)(*problems)

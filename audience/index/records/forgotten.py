@@ -16,7 +16,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.counts import format_count
-from audience.index.records.policies import POLICIES_FILE, Policy
+from audience.index.records.policies import POLICIES_FILE
+from audience.index.records.policy import Policy
 from audience.index.records.record_files import RecordContent, load_record_list, read_record_file
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import polars_bridge

@@ -7,72 +7,21 @@ They are records: no restore or build changes them, and each plan reads them as 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import orjson
 
-from audience.counts import format_count
 from audience.errors import InvalidIndexError, Problem
+from audience.index.records.policy import Policy
 from audience.index.records.record_files import RecordContent, RecordList, load_record_list, read_listed_file
 from audience.index.storage.published import Storage
-from audience.language.ast import Everyone, Expr, IdFile, Ids, Not
+from audience.language.ast import IdFile
 from audience.language.id_files import list_id_files
 from audience.language.parser import parse_saved
 from audience.language.printer import render
 
 POLICIES_FILE = "policies.json"
 POLICIES_VERSION = 1
-
-PolicyKind: TypeAlias = Literal["cap", "suppress"]
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Rule for all that is sent to the devices of an index.
-
-    Attributes:
-        name: Name by which plans show it, and by which it is overridden.
-        kind: `cap` or `suppress`.
-        expr: What a device must fit, or the ids that get nothing; None for a list without ids.
-        note: Shown in place of the expression, if that does not say what the policy is.
-    """
-
-    name: str
-    kind: PolicyKind
-    expr: Expr | None
-    note: str = ""
-
-    @property
-    def fitting(self) -> Expr:
-        """Return the expression of the devices that may get something.
-
-        >>> from audience.language.parser import parse
-        >>> render(Policy("consent", "cap", parse("NOT opted_out")).fitting)
-        'NOT opted_out'
-        >>> render(Policy("complaints", "suppress", parse("alias(u1)")).fitting)
-        'NOT alias(u1)'
-        """
-        if self.expr is None:
-            return Everyone()
-        return self.expr if self.kind == "cap" else Not(self.expr)
-
-    @property
-    def id_count(self) -> int:
-        """Return the number of ids of a suppression list."""
-        return len(self.expr.values) if self.kind == "suppress" and isinstance(self.expr, Ids) else 0
-
-    @property
-    def column(self) -> str | None:
-        """Return the name of the id column of a suppression list."""
-        return self.expr.kind if self.kind == "suppress" and isinstance(self.expr, Ids) else None
-
-    def __str__(self) -> str:
-        if self.note:
-            return self.note
-        if self.kind == "cap" and self.expr is not None:
-            return render(self.expr)
-        return "no ids" if self.column is None else f"{format_count(self.id_count, 'id')} of {self.column}"
 
 
 def read_policies(storage: Storage) -> dict[str, Policy]:

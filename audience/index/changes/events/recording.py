@@ -19,6 +19,8 @@ from audience.index.storage.snapshot import Snapshot
 from audience.index.storage.write_lock import lock_for_update
 from audience.progress import Progress
 
+DEFAULT_WAIT_SECONDS = 600.0  # for another writer of the index, such as a nightly build
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:
