@@ -157,7 +157,7 @@ class Events(RuleBasedStateMachine):
         name = f"batch {len(self.model.batches)} {self.index.snapshot.manifest.number}"
         result = self.index.add_events(table, batch=name, unknown=unknown, keep=keep)
         assert not result.repeated
-        self.model.batches.add(name)
+        self.model.batches.update(result.batches)
         self.model.add(rows, unknown == "keep", keep)
         self.last_rows = table
         self.remember()

@@ -191,6 +191,15 @@ def test_unknown_ids_are_counted_and_listed(index, write):
     assert count_events(index) == {"buy": 1}
 
 
+def test_batch_of_unknown_ids_alone_can_be_added_again(index, write):
+    text = "token,event,time\nx1,buy,2026-11-03 10:00\nx2,buy,2026-11-03 11:00\n"
+    dropped = index.add_events(write(text))
+    assert (dropped.added, dropped.unknown, dropped.batches) == (0, 2, ())
+    kept = index.add_events(write(text), unknown="keep")
+    assert (kept.waiting, len(kept.batches), kept.repeated) == (2, 1, ())
+    assert index.add_events(write(text)).repeated == kept.batches
+
+
 def test_kept_events_are_added_when_their_device_arrives(index, write):
     text = "token,event,time,amount\nx1,buy,2026-11-03 10:00,1\nx2,buy,2026-11-03 11:00,2\nt3,buy,2026-11-03 12:00,3\n"
     assert index.add_events(write(text), unknown="keep").waiting == 2

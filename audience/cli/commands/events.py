@@ -179,7 +179,7 @@ def _warnings(result: EventsResult) -> Sequence[Problem]:
     if result.unknown:
         kept = "kept until a device has the id" if result.waiting else "left out"
         message = f"{format_count(result.unknown, 'event')} of ids that no device has, {kept}: "
-        hint = None if result.waiting else "keep them for devices that come later: --unknown keep"
+        hint = None if result.waiting else _hint_at_unknown(result)
         warnings.append(Problem("unknown-event-ids", message + join_some(list(result.unknown_ids)), hint=hint))
     if result.outdated:
         message = f"{format_count(result.outdated, 'event')} of days that are not kept any more, left out"
@@ -188,6 +188,15 @@ def _warnings(result: EventsResult) -> Sequence[Problem]:
         message = f"{format_count(result.future, 'event')} later than now; the days up to the last one count as covered"
         warnings.append(Problem("future-events", message))
     return warnings
+
+
+def _hint_at_unknown(result: EventsResult) -> str:
+    if result.batches:
+        return "keep those of later batches until a device has the id: --unknown keep"
+    return (
+        "if they are ids of another kind, make them a column of the index (index build --key COLUMN), and add the "
+        "batch again; or keep it until devices have the ids: --unknown keep"
+    )
 
 
 def run_events_list(output: Output, index: IndexArgument) -> None:

@@ -60,7 +60,7 @@ class EventsResult:
         waiting: Number of these events that are kept until a device has their id.
         outdated: Number of events of days that are not kept.
         future: Number of events that are later than now.
-        batches: Names of the batches that were added.
+        batches: Names of the batches that were added; one of which all ids were unknown and dropped is not.
         repeated: Names of batches that the index had already, of which nothing was added.
         reading: How the table was read.
     """
@@ -222,15 +222,16 @@ def _add_table(
         assert names is not None
         is_repeated = batches.is_repeated or (hasher is not None and names[0] in changes.batch_names())
         options = RangeOptions(adding.keep_days, adding.covers_to, today_in(table.table.zone))
-        counts, outdated, added_bytes = dict[str, int](), 0, 0
+        counts, outdated, added_bytes, is_dropped = dict[str, int](), 0, 0, False
         last_days = {} if is_repeated else read.last_days
         apply_ranges(changes, {name: last_days.get(name) for name in read.names}, options)
         if not is_repeated:
             counts, added_bytes = _write_files(session, table, read, names)
             outdated = table.table.counts.rows - read.unknown - sum(counts.values())
+            is_dropped = not counts and read.unknown > 0 and not read.waiting
             if read.waiting:
                 keep_waiting(changes, table, list(read.names), read.waiting)
-            if not counts:
+            if not counts and not is_dropped:
                 changes.empty_batches += names
             merge_small_files(changes, added_bytes)
     log.commit()
@@ -244,7 +245,7 @@ def _add_table(
         sum(map(len, read.waiting)),
         outdated,
         read.future,
-        () if is_repeated else names,
+        () if is_repeated or is_dropped else names,
         repeated,
         table.table.reading,
     )

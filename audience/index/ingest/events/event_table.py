@@ -261,7 +261,8 @@ def _find_instant_column(table: SourceTable, at_name: str | None) -> Column:
         return moments[0]
     found = f"columns {', '.join(repr(column.name_in_table) for column in moments)} do" if moments else "no column does"
     message = f"one column must hold the moments of the events; {found}"
-    raise TableError(Problem("no-moment", message, hint="name it: --at COLUMN"))
+    names = ", ".join(column.name_in_table for column in table.columns)
+    raise TableError(Problem("no-moment", message, hint=f"name it: --at COLUMN; the table has {names}"))
 
 
 def _reject_instant_column(column: Column, table: SourceTable) -> NoReturn:
