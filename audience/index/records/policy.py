@@ -1,4 +1,4 @@
-"""A policy of an index, and its errors. Nothing here reads a file, so that plans without an index import little."""
+"""Policies of an index, and their errors. Nothing here reads a file, so that plans without an index import little."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
