@@ -3,7 +3,7 @@
 Events of one name are selected by their properties, one event at a time, and by a window of days or moments.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
@@ -69,10 +69,6 @@ class EventFilter:
             _require_window(self.window)
         if isinstance(self.window, Comparison):
             require_operator(self.window.operator, EVENT_WINDOW_OPS, None)
-
-    def without_window(self) -> "EventFilter":
-        """Return the filter of the same events at all times."""
-        return replace(self, window=None)
 
 
 def require_properties(where: "Expr") -> None:

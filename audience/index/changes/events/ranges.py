@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 from audience.errors import Problem, TableError
 from audience.index.ingest.events.event_changes import EventChanges
 from audience.index.storage.manifest import EventRange
-
-EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+from audience.language.zones import EPOCH_ORDINAL
 
 
 @dataclass(frozen=True, slots=True)
