@@ -152,8 +152,9 @@ def test_names_inside_the_brackets_of_an_event_are_its_own(marked, expected, ind
     assert [
         (each.text, each.devices) for each in found if each.kind in ("event", "property", "value", "tag")
     ] == expected
-    kinds = {each.kind for each in complete_with_index(text, position, index.snapshot)}
-    assert kinds <= {"keyword", "function", "time", "unit"}
+    without_events = complete_with_index(text, position, index.snapshot)
+    assert {each.kind for each in without_events} <= {"keyword", "function", "time", "unit", "event"}
+    assert {each.text for each in without_events if each.kind == "event"} <= {"delivered"}
 
 
 def test_completion_replaces_the_word(index):
