@@ -108,6 +108,10 @@ def test_moments_are_read_as_the_index_reads_them(index, write, at, options, exp
         (BUYS, {"unknown": "guess"}, "unknown is 'guess', expected drop or keep"),
         (BUYS, {"timezone": "UTC"}, "other-timezone: "),
         (BUYS, {"ignore": ["amuont"]}, "no column 'amuont'\n.*did you mean amount"),
+        (BUYS, {"ignore": ["time"]}, "no-moment: .*no column does\n.*--at COLUMN"),
+        (BUYS, {"ignore": ["time"], "at_column": "time"}, "both-ways: column 'time' is both used and left out"),
+        (BUYS, {"ignore": ["token"], "id_column": "token"}, "both-ways: column 'token' is both used and left out"),
+        (BUYS, {"ignore": ["event"], "event": " "}, "empty-name: the name of the events is empty"),
     ],
 )
 def test_bad_table_is_refused(index, write, text, options, problem):

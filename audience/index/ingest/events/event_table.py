@@ -124,7 +124,7 @@ def _inspect_events(
     _require_columns(columns, names)
     id_name, id_column = _find_id_column(columns, names, id_columns)
     event_name = _find_event_column(columns, names)
-    at_name = columns.at or next((name for name in INSTANT_NAMES if name in names), None)
+    at_name = columns.at or _find_usual(INSTANT_NAMES, names, columns)
     roles = _choose_roles(columns, names, id_name, event_name, at_name, id_columns, _common_roles(known))
     table = inspect_columns(_parse_text_moments(scanned, at_name, options), roles, vendors, options, log)
     at = _find_instant_column(table, at_name)
@@ -151,6 +151,10 @@ def _require_columns(columns: EventColumns, names: Sequence[str]) -> None:
         if name is not None and name not in names:
             hint = did_you_mean(name, names) or f"the table has {', '.join(names)}"
             raise TableError(Problem("no-column", f"the table has no column {name!r}", hint=hint))
+        if name in named and name in columns.ignore:
+            raise TableError(Problem("both-ways", f"column {name!r} is both used and left out", hint="choose one"))
+    if columns.event is not None and not columns.event.strip():
+        raise TableError(Problem("empty-name", "the name of the events is empty", hint="use at least one character"))
 
 
 def _find_id_column(
@@ -178,6 +182,10 @@ def _usual_names(column: IdColumn) -> list[str]:
     """Return the names that a table may have for an id column of the index, the most likely first."""
     generic = [f"{column.name}_{generic}" for generic in GENERIC_ID_COLUMNS]
     return [*filter(None, [column.name_in_table, column.name]), *generic]
+
+
+def _find_usual(usual: Iterable[str], names: Sequence[str], columns: EventColumns) -> str | None:
+    return next((name for name in usual if name in names and name not in columns.ignore), None)
 
 
 def _find_event_column(columns: EventColumns, names: Sequence[str]) -> str | None:
