@@ -17,10 +17,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-import orjson
-
 from audience._fs.checksums import hash128
 from audience.errors import DamagedError, InvalidIndexError, Problem
+from audience.index.storage.checked_json import read_checked, serialize_checked
 from audience.index.storage.layout import RECORDS_FOLDER, record_file
 from audience.index.storage.published import Storage, damaged_error, wrap_os_errors
 
@@ -70,7 +69,7 @@ def load_record_list(storage: Storage) -> RecordList:
             if _has_files(storage):
                 raise damaged_error(storage.path_of(name)) from error
             return RecordList()
-    body = _verified_body(content.data, storage.path_of(name))
+    body = read_checked(content.data, "records", storage.path_of(name))
     if body["version"] != LIST_VERSION:
         message = f"{storage.path_of(name)} was written by another version of audience"
         raise InvalidIndexError(Problem("other-format", message, hint="use the version that has written it"))
@@ -182,17 +181,4 @@ def _serialize_list(number: int, files: Mapping[str, RecordFile]) -> bytes:
         "number": number,
         "files": {name: asdict(entry) for name, entry in files.items()},
     }
-    return orjson.dumps({"checksum": hash128(orjson.dumps(body)), "records": body}, option=orjson.OPT_INDENT_2)
-
-
-def _verified_body(data: bytes, path: str) -> dict[str, Any]:
-    """Return the body of a serialized list. Raises DamagedError if any byte of *data* was changed."""
-    try:
-        document = orjson.loads(data)
-        body: dict[str, Any] = document["records"]
-        is_intact = document["checksum"] == hash128(orjson.dumps(body))
-    except (ValueError, KeyError, TypeError) as error:
-        raise damaged_error(path) from error
-    if not is_intact or data != orjson.dumps(document, option=orjson.OPT_INDENT_2):
-        raise damaged_error(path)
-    return body
+    return serialize_checked("records", body)

@@ -9,13 +9,12 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from audience._fs.checksums import hash128
 from audience.errors import InvalidIndexError, Problem
 from audience.index.schema.columns import Column, IdColumn
+from audience.index.storage.checked_json import read_checked, serialize_checked
 from audience.index.storage.layout import MANIFEST_FILE, ShardFiles, history_file
-from audience.index.storage.published import Storage, VersionedBytes, damaged_error, wrap_os_errors
+from audience.index.storage.published import Storage, VersionedBytes, wrap_os_errors
 
 FORMAT_VERSION = 6
 
@@ -233,26 +232,12 @@ def _missing_index_error(storage: Storage) -> InvalidIndexError:
 def _serialize_manifest(manifest: Manifest) -> bytes:
     body = {"format": FORMAT_VERSION, **asdict(manifest)}
     del body["etag"]
-    document = {"checksum": hash128(orjson.dumps(body)), "index": body}
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
-
-
-def _verified_body(data: bytes, path: str) -> dict[str, Any]:
-    """Return the body of a serialized manifest. Raises DamagedError if any byte of *data* was changed."""
-    try:
-        document = orjson.loads(data)
-        body: dict[str, Any] = document["index"]
-        is_intact = document["checksum"] == hash128(orjson.dumps(body))
-    except (ValueError, KeyError, TypeError) as error:
-        raise damaged_error(path) from error
-    if not is_intact or data != orjson.dumps(document, option=orjson.OPT_INDENT_2):
-        raise damaged_error(path)
-    return body
+    return serialize_checked("index", body)
 
 
 def parse_manifest(storage: Storage, name: str, content: VersionedBytes) -> Manifest:
     """Return the manifest in *content* of the file *name*. Raises as `load_current_manifest`."""
-    body = _verified_body(content.data, storage.path_of(name))
+    body = read_checked(content.data, "index", storage.path_of(name))
     if body.pop("format") != FORMAT_VERSION:
         message = f"{storage.location} was written by another version; this one reads format {FORMAT_VERSION}"
         raise InvalidIndexError(Problem("other-format", message, hint="build the index again"))
