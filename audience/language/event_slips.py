@@ -112,8 +112,17 @@ def _explain_behind(tokens: Sequence[Token], token: Token) -> str | None:
     if token.isdecimal() or token.type == "TIMES":
         return COUNT_HINT
     if token.type == "_WHERE":
-        return WORDS_BEHIND["where"]
+        return WORDS_BEHIND["where"] if function == "did" else _show_where_inside(function)
     return None if token.startswith('"') else WORDS_BEHIND.get(token.lower())
+
+
+def _show_where_inside(function: str) -> str:
+    """Return the hint for `where` behind the brackets of a function with an example of that function.
+
+    >>> _show_where_inside("sum")
+    'put where inside the brackets: sum(purchase.amount where category:shoes) > 100'
+    """
+    return f"put where inside the brackets: {COMPARED[function].replace(')', ' where category:shoes)', 1)}"
 
 
 def _is_function(token: Token) -> bool:
