@@ -112,6 +112,9 @@ def test_moments_are_read_as_the_index_reads_them(index, write, at, options, exp
         (BUYS, {"ignore": ["time"], "at_column": "time"}, "both-ways: column 'time' is both used and left out"),
         (BUYS, {"ignore": ["token"], "id_column": "token"}, "both-ways: column 'token' is both used and left out"),
         (BUYS, {"ignore": ["event"], "event": " "}, "empty-name: the name of the events is empty"),
+        (BUYS, {"batch": "record:summer@1"}, "bad-name: 'record:summer@1' is a name of recorded events"),
+        (BUYS, {"ignore": ["event"], "event": "delivered"}, "bad-name: events named delivered are recorded from runs"),
+        ("token,event,time\nt1,delivered,2026-11-03 10:00\n", {}, "bad-name: events named delivered are recorded"),
     ],
 )
 def test_bad_table_is_refused(index, write, text, options, problem):
@@ -174,6 +177,13 @@ def test_named_batch_is_known_by_its_name(index, write):
     assert index.add_events(write(BUYS), batch="day 1").batches == ("day 1",)
     assert index.add_events(write(BUYS + "t3,buy,2026-11-03 10:00:00,,\n"), batch="day 1").repeated == ("day 1",)
     assert index.add_events(write(BUYS), batch="day 2").added == 2
+
+
+def test_file_with_another_name_for_its_events_is_another_batch(index, write):
+    text = "token,time\nt1,2026-11-03 10:00:00\n"
+    assert index.add_events(write(text), "typo").added == 1
+    assert index.add_events(write(text), "buy").counts == {"buy": 1}
+    assert index.add_events(write(text), "buy").added == 0
 
 
 def test_repeated_batch_may_extend_the_coverage(index, write):

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 import audience
-from audience import DeviceIndex, ExpressionError, PlanError
+from audience import DeviceIndex, ExpressionError, PlanError, TableError
 
 COUNT = 40
 
@@ -201,3 +201,9 @@ def test_last_device_can_be_forgotten(tmp_path):
     assert (len(index), find_files(index.folder, "only-one")) == (0, [])
     index.update(pl.DataFrame({"token": ["another"], "age": [4]}))
     assert index.count("age = 4") == 1
+
+
+def test_empty_id_is_refused(index):
+    with pytest.raises(TableError, match="bad-ids: an id is empty"):
+        index.forget(["token-0004", ""])
+    assert len(index) == COUNT

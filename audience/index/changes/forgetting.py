@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from audience._fs.checksums import hash128
 from audience.counts import format_count
-from audience.errors import ExpressionError
+from audience.errors import ExpressionError, Problem, TableError
 from audience.index.changes.compaction import merge_shards
 from audience.index.changes.session import UpdateSession
 from audience.index.ingest.events.event_changes import EventChanges
@@ -106,14 +106,17 @@ def forget_ids(
         progress: Progress callback.
 
     Raises:
+        TableError: An id is empty.
         ExpressionError: The index has no such column.
         LockedError: Another process changes the index.
     """
-    storage = opened.storage
+    storage, wanted = opened.storage, tuple(ids)
+    if not all(wanted):
+        raise TableError(Problem("bad-ids", "an id is empty", hint="pass ids of at least one character"))
     with lock_for_update(storage, "forget", wait) as manifest:
         numbers = list_snapshot_numbers(storage, manifest)
         manifests = [read_manifest(storage, history_file(number)) for number in numbers]
-        person = _find_person(storage, manifests, manifest, _select_columns(column, manifest), tuple(ids))
+        person = _find_person(storage, manifests, manifest, _select_columns(column, manifest), wanted)
         tainted = [each for each in manifests if _has_trace(storage, each, person)]
         policies = [policy for policy in read_policies(storage).values() if _names_any(policy.expr, person)]
         found = ForgottenInIndex(

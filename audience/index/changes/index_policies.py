@@ -111,6 +111,7 @@ class IndexPolicies(IndexChanges):
             progress: Progress callback.
 
         Raises:
+            TableError: An id is empty.
             ExpressionError: The index has no such column.
             LockedError: Another process changes the index.
 

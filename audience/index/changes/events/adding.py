@@ -35,6 +35,8 @@ from audience.index.ingest.local_times import read_instants, to_wall_clock
 from audience.index.ingest.read_options import ReadOptions
 from audience.index.ingest.sources import Source, list_source_files
 from audience.index.ingest.table_reading import TableReading
+from audience.index.query.events.validation import DELIVERED
+from audience.index.records.recorded_batches import RECORD_PREFIX
 from audience.index.storage.events.event_file import EventBatch
 from audience.index.storage.manifest import Manifest
 from audience.index.storage.snapshot import Snapshot
@@ -100,6 +102,9 @@ class AddOptions:
             raise TableError(Problem("bad-option", message, hint="use 'drop'"))
         if self.batch is not None and not self.batch.strip():
             raise TableError(Problem("empty-name", "the name of the batch is empty", hint="use at least one character"))
+        if self.batch is not None and self.batch.startswith(RECORD_PREFIX):
+            message = f"{self.batch!r:.60} is a name of recorded events, which begin with {RECORD_PREFIX}"
+            raise TableError(Problem("bad-name", message, hint="use another name"))
 
 
 def add_events(
@@ -131,7 +136,7 @@ def add_events(
     """
     with lock_for_update(opened.storage, "events add", wait) as manifest, open_bad_row_log(options.rejects_file) as log:
         session = UpdateSession.start(opened, manifest, progress)
-        names = _name_batches(source, adding, session.event_changes.batch_names())
+        names = _name_batches(source, columns.event, adding, session.event_changes.batch_names())
         if names.is_repeated and adding.covers_to is None and adding.keep_days is None:
             return EventsResult(manifest.number, repeated=names.repeated)
         reading = replace(options, timezone=_index_zone(options, manifest))
@@ -160,7 +165,7 @@ class _Batches:
     is_repeated: bool = False
 
 
-def _name_batches(source: Source, adding: AddOptions, known: set[str]) -> _Batches:
+def _name_batches(source: Source, event: str | None, adding: AddOptions, known: set[str]) -> _Batches:
     if adding.batch is not None:
         is_known = adding.batch in known
         return _Batches(source, (adding.batch,), (adding.batch,) if is_known else (), is_known)
@@ -168,7 +173,7 @@ def _name_batches(source: Source, adding: AddOptions, known: set[str]) -> _Batch
         return _Batches(source, None)
     new, repeated = dict[str, Path](), dict[str, None]()
     for file in list_source_files(source):
-        name = name_file_batch(file)
+        name = name_file_batch(file, event)
         if name in known or name in new:
             repeated[name] = None
         else:
@@ -214,6 +219,7 @@ def _add_table(
         hasher = FrameHasher() if batches.names is None else None
         read = _Reading(spool, {}, {}, hasher, time_ns() // 1_000)
         if isinstance(table.event, str):
+            _require_own_name(table.event)
             read.names[table.event] = 0
         for frame in _iter_event_frames(session, table, read, adding.unknown):
             spool.add(frame)
@@ -305,6 +311,14 @@ def _to_instants(values: pl.Series, zone: ZoneInfo) -> pl.Series:
     return read_instants(values.cast(pl.Datetime("us")), zone).instants if values.dtype == pl.Date else values
 
 
+def _require_own_name(name: str) -> None:
+    """Raise TableError if events of this name are those that runs record, which caps rely on."""
+    if name == DELIVERED:
+        message = f"events named {name} are recorded from runs, and not added from tables"
+        hint = "use `audience events add INDEX --run FOLDER`, or another name with --event NAME"
+        raise TableError(Problem("bad-name", message, hint=hint))
+
+
 def _code_names(table: EventTable, chunk: DeviceTable, names: dict[str, int]) -> pl.Expr | pl.Series:
     """Return the name of each event as its position in *names*, which new ones are added to."""
     if isinstance(table.event, str):
@@ -312,6 +326,7 @@ def _code_names(table: EventTable, chunk: DeviceTable, names: dict[str, int]) ->
     values = chunk[table.event]
     distinct = values.unique(maintain_order=True).to_list()
     for name in distinct:
+        _require_own_name(name)
         names.setdefault(name, len(names))
     codes = [names[name] for name in distinct]
     if len(distinct) == 1:

@@ -13,9 +13,10 @@ READ_BYTES = 1 << 24  # of a file that are hashed at a time
 BLOCK_ROWS = 1 << 16  # rows of a frame that are hashed at a time
 
 
-def name_file_batch(file: Path) -> str:
-    """Return the name of the batch of a file, which its content alone decides."""
+def name_file_batch(file: Path, event: str | None) -> str:
+    """Return the name of the batch of a file, which its content decides, and *event*, the name of all its events."""
     hasher = new_hasher()
+    hasher.update(b"" if event is None else event.encode() + b"\0")
     with wrap_polars_errors(), file.open("rb") as opened:
         while data := opened.read(READ_BYTES):
             hasher.update(data)
