@@ -5,6 +5,8 @@ import os
 import pickle
 import shutil
 import signal
+from multiprocessing import forkserver
+from typing import Any
 
 import polars as pl
 import pytest
@@ -144,9 +146,21 @@ def count_bitmaps(index) -> int:
     return index.count("a AND NOT b")
 
 
+@pytest.fixture
+def own_fork_server():
+    """Let the next process of the method `forkserver` come from a new server, which has imported nothing."""
+    server: Any = forkserver._forkserver  # of which the standard library has no public form
+    preloaded = server._preload_modules
+    server._stop()
+    server.set_forkserver_preload([])
+    yield
+    server._stop()
+    server.set_forkserver_preload(preloaded)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_other_processes_use_what_was_pickled(index, method):
+def test_other_processes_use_what_was_pickled(index, method, own_fork_server):
     with multiprocessing.get_context(method).Pool(1) as pool:
         assert pool.apply(count_in_index, (index,)) == 2
         assert pool.apply(count_ids, (index.resolve("a AND b"),)) == sorted(index.resolve("a AND b"))

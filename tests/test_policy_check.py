@@ -12,7 +12,7 @@ from sizes import scale_examples
 import audience
 from audience import DeliveryError, DeviceIndex, ExpressionError, PlanError
 from audience.delivery import RetryPolicy, cancel, load_deliveries, resume, send, status
-from audience.delivery.policy_check import PolicyOptions
+from audience.delivery.policy_options import PolicyOptions
 from audience.delivery.prepare import prepare_run
 from audience.requests.campaign import plan_campaign, write_campaign
 from audience.requests.writer import write_requests

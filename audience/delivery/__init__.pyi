@@ -9,7 +9,7 @@ from .ledger.status import (
 from .ledger.status import (
     Status as Status,
 )
-from .policy_check import (
+from .policy_options import (
     PolicyOptions as PolicyOptions,
 )
 from .recorded_runs import (

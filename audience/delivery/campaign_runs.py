@@ -14,7 +14,7 @@ from audience.delivery import prepare, runs
 from audience.delivery.ledger.connection import has_run
 from audience.delivery.ledger.status import Status, empty_status
 from audience.delivery.ledger.workers import hold_create_lock
-from audience.delivery.policy_check import PolicyOptions
+from audience.delivery.policy_options import PolicyOptions
 from audience.delivery.prepare import PreparedRun
 from audience.delivery.runs import OnDoubt
 from audience.delivery.safety_limits import SafetyLimits, size_problems

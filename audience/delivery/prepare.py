@@ -14,7 +14,7 @@ from audience.delivery.ledger.connection import LEDGER_FILE, Run, create_ledger,
 from audience.delivery.ledger.folder_marker import CREATED_MARKER_GLOB, SENT_MARKER_GLOB
 from audience.delivery.ledger.transitions import ALL_LEFT_OUT, LeftOutId, problem_to_json
 from audience.delivery.ledger.workers import WORKER_LOCK_GLOB, hold_create_lock
-from audience.delivery.policy_check import PolicyOptions, find_left_out, start_check
+from audience.delivery.policy_options import PolicyOptions
 from audience.delivery.safety_limits import SafetyLimits, enforce_limits
 from audience.errors import AudienceError, DeliveryError, MessageError, Problem
 from audience.language.suggest import did_you_mean
@@ -82,6 +82,11 @@ def prepare_run(
         MessageError: If the vendor would reject the message.
     """
     reject_existing_run(folder)
+    from audience.delivery.policy_check import (  # imports much that a run without policies does not need
+        find_left_out,
+        start_check,
+    )
+
     message = message if isinstance(message, Message) else parse_message(dict(message))
     _check_message_vendors(message)
     message_to_json(message)  # raises if the run folder could not keep it

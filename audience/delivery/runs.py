@@ -9,7 +9,7 @@ from audience.delivery.ledger import run_identity, transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
 from audience.delivery.ledger.status import Status, empty_status, load_status
 from audience.delivery.ledger.workers import list_other_workers, reap_dead_workers
-from audience.delivery.policy_check import PolicyOptions, find_left_out, start_check
+from audience.delivery.policy_options import PolicyOptions
 from audience.delivery.prepare import PreparedRun, create_run, prepare_run, reload_run
 from audience.delivery.safety_limits import SafetyLimits
 from audience.delivery.sender.worker import SendOptions, notify_once, run_worker
@@ -99,6 +99,11 @@ def _reload_and_resolve_doubts(
     folder: Path, credentials: Credentials, on_doubt: OnDoubt, options: SendOptions, policies: PolicyOptions
 ) -> PreparedRun:
     """Load the run again, settle what is in doubt as the user wants, and leave out the ids that no longer fit."""
+    from audience.delivery.policy_check import (  # imports much that a run without policies does not need
+        find_left_out,
+        start_check,
+    )
+
     on_wait = notify_once(options.on_wait)
     with Ledger(folder / LEDGER_FILE, on_busy=lambda ledger: on_wait(list_other_workers(ledger))) as ledger:
         with ledger.transaction():

@@ -23,7 +23,7 @@ from audience.delivery.campaign_runs import CredentialsFor
 from audience.delivery.dry_run import DryRun, perform_dry_run
 from audience.delivery.ledger.left_out import count_reasons
 from audience.delivery.ledger.status import Status
-from audience.delivery.policy_check import PolicyOptions
+from audience.delivery.policy_options import PolicyOptions
 from audience.delivery.prepare import PreparedRun
 from audience.delivery.recorded_runs import drop_emissions, record_runs
 from audience.delivery.run_recorder import record_while_running
