@@ -48,7 +48,7 @@ ROOMS = (
         "vendors",
         "index",
     ),
-    *("planning", "requests", "delivery", "testing", "sandbox", "cli"),
+    *("planning", "requests", "delivery", "testing", "sandbox", "json_forms", "server", "cli"),
 )
 INDEX_ROOMS = ("schema", "storage", "records", "ingest", "query", "changes", "device_index")
 # A plan writes its own requests: `Plan.requests` imports what batches them when it is called.
