@@ -11,10 +11,11 @@ A pattern such as `{type}_{value}` is formatted to get the vendor's name, and ma
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from functools import cache
+from typing import TypeAlias
 
 from audience.algebra.request_shape import ListsByKey, RequestShape
 from audience.errors import PayloadError, Problem
@@ -28,6 +29,8 @@ from audience.span import Span
 from audience.vendors.spec import Payload, Unsupported, Vendor
 from audience.vendors.value_names import list_values_hint, read_value, write_value
 
+FindTags: TypeAlias = Callable[[Tag], tuple[Tag, ...]]  # the catalog's tags for a tag of the vendor, one or more
+
 READ_HINT = "correct the names in the catalog: each vendor name must mean exactly one tag"
 
 
@@ -36,8 +39,12 @@ def with_catalog_names(vendor: Vendor, catalog: Catalog | None) -> Vendor:
     if catalog is None:
         return vendor
 
+    @cache  # asked when a tag is written, and again when it is read back
+    def find_tags(vendor_tag: Tag) -> tuple[Tag, ...]:
+        return tuple(find_candidate_tags(vendor_tag, catalog, vendor))
+
     def emit(expr: Expr) -> Payload:
-        problems = [problem for atom in atoms(expr) for problem in _name_problems(atom, catalog, vendor)]
+        problems = [problem for atom in atoms(expr) for problem in _name_problems(atom, find_tags, catalog, vendor)]
         if problems:
             raise Unsupported(problems)
         try:
@@ -52,10 +59,10 @@ def with_catalog_names(vendor: Vendor, catalog: Catalog | None) -> Vendor:
 
     def tag_problems(tag: Tag) -> list[Problem]:
         located = [problem for _, problem in _locate_problems(tag, catalog, vendor)]
-        return [*located, *_name_problems(tag, catalog, vendor)]
+        return [*located, *_name_problems(tag, find_tags, catalog, vendor)]
 
     def parse(payload: object) -> Expr:
-        return map_atoms(vendor.parse(payload), lambda atom: _read_atom(atom, catalog, vendor))
+        return map_atoms(vendor.parse(payload), lambda atom: _read_atom(atom, find_tags, catalog, vendor))
 
     @cache  # a proof asks for every tag several times
     def view(atom: Atom) -> Expr:
@@ -106,13 +113,13 @@ def _view_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Expr:
     )
 
 
-def _name_problems(atom: Atom, catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:
+def _name_problems(atom: Atom, find_tags: FindTags, catalog: Catalog, vendor: Vendor) -> Iterator[Problem]:
     """Yield why *atom* cannot be named: another tag has its name, or a comparison has names for single values."""
     match atom:
         case Tag():
             vendor_tag = to_vendor_tag(atom, catalog, vendor)
             yield from _pattern_problems(atom, catalog, vendor)
-            for tag in find_candidate_tags(vendor_tag, catalog, vendor):
+            for tag in find_tags(vendor_tag):
                 if tag != _spell_tag(atom, catalog):
                     message = f"{render(vendor_tag)!r} at {vendor.name} is {render(tag)}, not {render(atom)}"
                     is_respelled = vendor_tag == read_value(atom, vendor.value_names)
@@ -183,11 +190,11 @@ def _spell_tag(tag: Tag, catalog: Catalog) -> Tag:
     return tag if attribute is None else Tag(tag.type, attribute.spelling(tag.value), span=tag.span)
 
 
-def _read_atom(atom: Atom, catalog: Catalog, vendor: Vendor) -> Atom:
+def _read_atom(atom: Atom, find_tags: FindTags, catalog: Catalog, vendor: Vendor) -> Atom:
     """Return the catalog's atom for *atom* of *vendor*, or raise PayloadError if it is ambiguous."""
     match atom:
         case Tag():
-            return _read_key(atom, catalog, vendor) or _read_tag(atom, catalog, vendor)
+            return _read_key(atom, catalog, vendor) or _read_tag(atom, find_tags, catalog, vendor)
         case _ if isinstance(atom, AttributeAtom):
             return replace(atom, type=_read_type(atom.type, catalog, vendor))
     return atom
@@ -214,9 +221,10 @@ def _read_key(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Has | None:
     return replace(viewed, type=names[0]) if names else None
 
 
-def _read_tag(vendor_tag: Tag, catalog: Catalog, vendor: Vendor) -> Tag:
+def _read_tag(vendor_tag: Tag, find_tags: FindTags, catalog: Catalog, vendor: Vendor) -> Tag:
     """Return the catalog's tag for *vendor_tag*, or raise PayloadError if there are several or none."""
-    tag, *others = find_candidate_tags(vendor_tag, catalog, vendor)
+    found, *others = find_tags(vendor_tag)
+    tag = replace(found, span=vendor_tag.span)
     if tag != vendor_tag and (unusable := [*_pattern_problems(tag, catalog, vendor)]):
         raise _ambiguous_name_error(f"{render(vendor_tag)!r} at {vendor.name}: {unusable[0].message}")
     if others:
