@@ -8,12 +8,15 @@ from typing import Any
 
 import polars as pl
 import pytest
+from browsers import browser, page, page_problems
 from hypothesis import settings
 
 from audience import DeviceIndex
 from audience.algebra import cover
 from audience.cli.app import run
 from audience.testing.devices import generate_devices
+
+__all__ = ["browser", "page", "page_problems"]
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("long", max_examples=500, deadline=None)
