@@ -1,13 +1,14 @@
 """Command that counts devices."""
 
 from audience.cli.options import ExprArgument, IndexArgument, QuestionOptions
-from audience.cli.output.expressions import print_question, question_json
+from audience.cli.output.expressions import print_question
 from audience.cli.output.writer import Output
 from audience.index.query.evaluate import count_devices
 from audience.index.query.questions import bind_segments
 from audience.index.query.unmatched import find_unmatched
 from audience.index.storage.published import open_storage
 from audience.index.storage.snapshot import open_snapshot
+from audience.json_forms.questions import question_json
 from audience.language.parser import parse
 
 

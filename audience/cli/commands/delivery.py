@@ -8,12 +8,10 @@ from typing import Annotated
 from audience.cli.declarations import Argument, Option
 from audience.cli.options import HOUR_SECONDS, WEEK_SECONDS, CapOption, WithoutPolicyOption
 from audience.cli.output.delivery import (
-    dry_run_json,
     format_dry_run,
     format_left_out,
     format_run_question,
     format_statuses,
-    status_json,
     unfinished_problems,
     waiting_notes,
 )
@@ -35,6 +33,7 @@ from audience.delivery.transport.retry import RetryPolicy
 from audience.errors import DeliveryError, Problem
 from audience.index.changes.events.recording import DEFAULT_WAIT_SECONDS
 from audience.index.device_index import DeviceIndex
+from audience.json_forms.runs import dry_run_json, status_json
 from audience.messages import Message
 from audience.progress import Progress
 from audience.requests.reader import read_message

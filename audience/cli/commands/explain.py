@@ -11,12 +11,14 @@ from audience.cli.options import (
     VendorHasOption,
     load_optional_catalog,
 )
-from audience.cli.output.expressions import format_question, question_json
+from audience.cli.output.expressions import format_question
 from audience.cli.output.index import format_counts
-from audience.cli.output.plans import format_plan_summary, format_policies, plan_json, policies_json
+from audience.cli.output.plans import format_plan_summary, format_policies
 from audience.cli.output.vendors import format_plan_overview
 from audience.cli.output.writer import Output
 from audience.index.device_index import DeviceIndex
+from audience.json_forms.plans import plan_json, policies_json
+from audience.json_forms.questions import question_json
 from audience.language.parser import parse
 from audience.planning.planner import plan as make_plan
 from audience.planning.plans import Plan
@@ -79,7 +81,7 @@ def run_explain(
     facts = {**question_json(audience, bound, asked), "tree": tree}
     facts |= {"vendors": {plan.vendor: plan_json(plan) for plan in plans}} if plans else {}
     restricted = restrict_audience(bound, choose_policies(device_index), device_index, asked) if policies else None
-    facts |= {} if restricted is None else policies_json(restricted.policies, (), restricted.removed)
+    facts |= {**policies_json(restricted.policies, (), restricted.removed)} if restricted is not None else {}
     is_dated = question.matter_for(audience, device_index.snapshot)
     heading = [format_question(audience, bound, asked)] if is_dated else []
     counts = format_counts(lines, len(device_index))

@@ -1,15 +1,17 @@
 """Command that finds likely mistakes in an expression, or in files of expressions."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from audience.cli.declarations import Argument, Option
 from audience.cli.options import CatalogOption, QuestionOptions, load_optional_catalog, parse_fraction
-from audience.cli.output.writer import Output, problem_json
+from audience.cli.output.writer import Output
 from audience.errors import ExpressionError, PlanError, Problem
 from audience.index.storage.layout import MANIFEST_FILE
+from audience.json_forms.problems import problem_json
 from audience.language.as_of import AsOf
 from audience.language.expression_files import (
     SUFFIX,
@@ -119,7 +121,7 @@ def _lint_text(text: str, folder: Path, options: LintOptions) -> list[Problem]:
     return lint(expr, options.index, options.catalog, options.limit, **asked)
 
 
-def _print_problems(output: Output, facts: list[dict[str, Any]], problems: list[Problem]) -> None:
+def _print_problems(output: Output, facts: Sequence[Mapping[str, Any]], problems: list[Problem]) -> None:
     output.print_result(facts, "\n".join(map(str, problems)) or "no problems found")
 
 

@@ -16,13 +16,14 @@ from audience.cli.options import (
     IndexArgument,
     QuestionOptions,
 )
-from audience.cli.output.expressions import print_question, question_json
+from audience.cli.output.expressions import print_question
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import Output
 from audience.index.device_index import DeviceIndex
 from audience.index.ingest.read_options import ReadOptions
 from audience.index.query.membership import ID, KNOWN
 from audience.index.query.questions import bind_segments
+from audience.json_forms.questions import question_json
 from audience.language.parser import parse
 
 

@@ -1,7 +1,7 @@
 """Commands for segments, the saved expressions of an index that `@name` refers to."""
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from audience.cli.declarations import Argument
 from audience.cli.options import (
@@ -12,17 +12,15 @@ from audience.cli.options import (
     QuestionOptions,
     WaitOption,
 )
-from audience.cli.output.expressions import format_saved, print_question, question_json
+from audience.cli.output.expressions import format_saved, print_question
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import Output
 from audience.cli.segment_source import read_segment
 from audience.counts import format_count
 from audience.errors import ExpressionError, Problem
 from audience.index.device_index import DeviceIndex
-from audience.language.as_of import AsOf
+from audience.json_forms.segments import NamedSegmentForm, segment_json
 from audience.language.ast import Segment
-from audience.language.binding import is_relative
-from audience.language.id_files import id_files_json
 from audience.language.printer import render
 
 NOT_COVERED = "not covered"  # days of events that a segment asks about
@@ -50,18 +48,19 @@ def run_segment_save(
     when = replace(asked, allow_gaps=True).to_arguments()  # which days are covered matters when it is asked
     output.print_warnings(device_index.find_unmatched(expression, **when))
     number = device_index.snapshot.manifest.number
-    facts = {"name": segment.name, **_segment_json(segment, device_index, asked), "snapshot": number}
-    counted = NOT_COVERED if facts["devices"] is None else format_count(facts["devices"], "device")
-    if facts["is_relative"]:
+    form = segment_json(segment, device_index, asked)
+    counted = NOT_COVERED if form["devices"] is None else format_count(form["devices"], "device")
+    if form["is_relative"]:
         counted += f" as of {asked}; its days are relative to each question"
-    output.print_result(facts, f"snapshot {number}: segment {render(segment)} saved, {counted}")
+    text = f"snapshot {number}: segment {render(segment)} saved, {counted}"
+    output.print_result({**form, "snapshot": number}, text)
 
 
 def run_segment_list(output: Output, index: IndexArgument, *, question: QuestionOptions) -> None:
     """List the segments with their devices and expressions."""
     device_index = DeviceIndex.open(index, threads=question.threads)
     asked = question.read(device_index.snapshot.timezone)
-    facts = [{"name": name, **_segment_json(Segment(name), device_index, asked)} for name in device_index.segments]
+    facts = [segment_json(Segment(name), device_index, asked) for name in device_index.segments]
     rows = [
         (render(Segment(each["name"])), _format_devices(each), format_saved(device_index.segments[each["name"]]))
         for each in facts
@@ -81,34 +80,11 @@ def run_segment_show(
     bound = device_index.bind(segment, **asked.to_arguments())  # raises ExpressionError if the segment does not exist
     if question.matter_for(segment, device_index.snapshot):
         print_question(bound, asked, output)
-    facts = {"name": segment.name, **_segment_json(segment, device_index, asked)}
+    facts = segment_json(segment, device_index, asked)
     output.print_result(facts, facts["expression"])
 
 
-def _segment_json(segment: Segment, index: DeviceIndex, asked: AsOf) -> dict[str, Any]:
-    """Return the expression of a saved segment and its count, then and there."""
-    when = asked.to_arguments()
-    expanded = index.expand_segments(segment)
-    return {
-        **question_json(index.segments[segment.name], index.bind(segment, **when), asked),
-        "expanded": render(expanded),
-        "id_files": id_files_json(index.segments[segment.name]),
-        "is_relative": is_relative(expanded),
-        "devices": _count_segment(segment, index, asked),
-    }
-
-
-def _count_segment(segment: Segment, index: DeviceIndex, asked: AsOf) -> int | None:
-    """Return how many devices a segment has then and there; None if it asks about events that are not covered."""
-    try:
-        return index.count(segment, **asked.to_arguments())
-    except ExpressionError as error:
-        if {problem.code for problem in error.problems} != {"not-covered"}:
-            raise
-        return None
-
-
-def _format_devices(facts: dict[str, Any]) -> str:
+def _format_devices(facts: NamedSegmentForm) -> str:
     return NOT_COVERED if facts["devices"] is None else f"{facts['devices']:,}"
 
 

@@ -5,12 +5,14 @@ import warnings
 from typing import Annotated, Any
 
 from audience.cli.declarations import Argument, Option
-from audience.cli.output.expressions import question_json, render_shortened
-from audience.cli.output.plans import format_plan_details, plan_json
+from audience.cli.output.expressions import render_shortened
+from audience.cli.output.plans import format_plan_details
 from audience.cli.output.writer import NOTHING_TO_SEND, Output
 from audience.cli.plan_options import PlanOptions
 from audience.cli.streams import read_stdin
 from audience.errors import Problem
+from audience.json_forms.plans import plan_json
+from audience.json_forms.questions import question_json
 from audience.language.ast import Expr
 from audience.language.binding import bind
 from audience.language.parser import parse

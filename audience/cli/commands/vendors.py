@@ -3,8 +3,9 @@
 from typing import Annotated
 
 from audience.cli.declarations import Argument
-from audience.cli.output.vendors import format_vendors, vendor_json
+from audience.cli.output.vendors import format_vendors
 from audience.cli.output.writer import Output
+from audience.json_forms.vendors import vendor_json
 from audience.vendors import get_vendor, vendor_names
 
 

@@ -1,17 +1,15 @@
-"""Text and JSON of costs, campaigns, runs and dry runs."""
+"""Text of costs, campaigns, runs and dry runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from audience.cli.output.widgets import format_table
-from audience.cli.output.writer import problem_json
 from audience.counts import format_count
 from audience.delivery.costs import CostEstimate
 from audience.delivery.ledger.status import BATCH_STATES, BatchState, FailedBatch, Status
 from audience.delivery.ledger.workers import Worker
 from audience.errors import Problem
+from audience.json_forms.runs import format_timestamp
 from audience.requests.campaign import Campaign, VendorShare
 
 if TYPE_CHECKING:  # costs are printed without the modules that send
@@ -33,19 +31,6 @@ def format_costs(costs: Sequence[CostEstimate], chosen: str | None) -> str:
         for cost in costs
     ]
     return format_table(("method", "calls", "bytes", "seconds", "note"), rows, right_aligned=(1, 2, 3))
-
-
-def cost_json(cost: CostEstimate) -> dict[str, Any]:
-    """Return *cost* as a JSON object."""
-    return {
-        "method": cost.method,
-        "calls": cost.calls,
-        "setup_calls": cost.setup_calls,
-        "bytes": cost.request_bytes,
-        "seconds": cost.seconds,
-        "worthwhile": cost.worthwhile,
-        "problems": [problem_json(problem) for problem in cost.problems],
-    }
 
 
 def _cost_note(cost: CostEstimate, chosen: str | None) -> str:
@@ -83,28 +68,6 @@ def format_run_question(question: Mapping[str, str | None]) -> str:
 def format_statuses(statuses: dict[str, Status]) -> str:
     """Return the progress of the runs of a folder, with failed batches and workers."""
     return "\n".join(line for name, status in statuses.items() for line in _status_lines(name, status))
-
-
-def status_json(status: Status) -> dict[str, Any]:
-    """Return *status* as a JSON object."""
-    return {
-        "vendor": status.vendor,
-        "method": status.method,
-        "done": status.done,
-        "batches": status.batch_counts,
-        "ids": status.id_counts,
-        "invalid_ids": status.invalid_id_counts,
-        "left_out": dict(status.left_out_counts),
-        "skipped": status.skipped,
-        "active_workers": status.active_workers,
-        "workers": [
-            {**asdict(worker), "started_at": _format_timestamp(worker.started_at)} for worker in status.workers
-        ],
-        "cancelled": status.cancelled,
-        "stopped": None if status.stop_reason is None else problem_json(status.stop_reason),
-        "message_ids": list(status.message_ids),
-        "failed_batches": [_failed_batch_json(batch) for batch in status.failed_batches],
-    }
 
 
 def unfinished_problems(statuses: dict[str, Status]) -> list[Problem]:
@@ -162,7 +125,7 @@ def waiting_notes(workers: Iterable[Worker]) -> list[Problem]:
 
 
 def _describe_worker(worker: Worker) -> str:
-    started = _format_timestamp(worker.started_at)
+    started = format_timestamp(worker.started_at)
     batches = format_count(worker.batches, "batch", "batches")
     return f"process {worker.pid} on {worker.host}, started {started}, with {batches}"
 
@@ -171,18 +134,6 @@ def _describe_batch(batch: FailedBatch) -> str:
     if batch.native is not None:
         return f"native request {batch.native + 1}"
     return f"ids {batch.first:,} to {(batch.stop or 0) - 1:,}"
-
-
-def _failed_batch_json(batch: FailedBatch) -> dict[str, Any]:
-    return {
-        "batch": batch.batch,
-        "state": batch.state,
-        "skipped": batch.skipped,
-        "native": batch.native,
-        "first": batch.first,
-        "stop": batch.stop,
-        "problem": problem_json(batch.problem),
-    }
 
 
 def _state_words(state: BatchState) -> str:
@@ -203,19 +154,6 @@ def format_dry_run(dry_run: "DryRun") -> str:
     return f"{dry_run.vendor}: {format_count(dry_run.device_count, 'device')} in {calls}{checked}; nothing was sent"
 
 
-def dry_run_json(dry_run: "DryRun") -> dict[str, Any]:
-    """Return *dry_run* as a JSON object."""
-    return {
-        "vendor": dry_run.vendor,
-        "method": dry_run.method,
-        "devices": dry_run.device_count,
-        "calls": dry_run.calls,
-        "bytes": dry_run.request_bytes,
-        "checked": dry_run.checked_calls,
-        "problems": [problem_json(problem) for problem in dry_run.problems],
-    }
-
-
 def format_bytes(byte_count: int) -> str:
     """Return a number of bytes with a decimal unit.
 
@@ -226,12 +164,3 @@ def format_bytes(byte_count: int) -> str:
         if byte_count >= factor:
             return f"{byte_count / factor:,.1f} {unit}"
     return f"{byte_count} B"
-
-
-def _format_timestamp(seconds: float) -> str:
-    """Return a Unix time as an ISO 8601 string.
-
-    >>> _format_timestamp(0)
-    '1970-01-01T00:00:00+00:00'
-    """
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

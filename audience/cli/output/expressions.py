@@ -1,7 +1,5 @@
 """Text of expressions for people, and when and where an expression was asked."""
 
-from typing import Any
-
 from audience.cli.output.writer import Output
 from audience.errors import Problem
 from audience.language.as_of import AsOf
@@ -34,23 +32,6 @@ def _shorten_ids(atom: Atom) -> Expr:
             more = f"… {len(values) - FIRST_LISTED_IDS:,} more"
             return Ids(kind, (*values[:FIRST_LISTED_IDS], more, *in_files), files)
     return atom
-
-
-def question_json(expr: Expr, bound: Expr, asked: AsOf) -> dict[str, Any]:
-    """Return what was asked as a JSON object.
-
-    Args:
-        expr: Expression as it was written.
-        bound: Expression with saved expressions for segments and absolute times for relative ones.
-        asked: When and where it was asked.
-    """
-    facts = {
-        "expression": render(expr),
-        "bound": render(bound),
-        "as_of": asked.local_time.isoformat(timespec="seconds"),
-        "timezone": asked.timezone,
-    }
-    return {**facts, "allow_gaps": True} if asked.allow_gaps else facts
 
 
 def format_question(expr: Expr, bound: Expr, asked: AsOf) -> str:

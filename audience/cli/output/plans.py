@@ -1,16 +1,14 @@
-"""Text and JSON of plans: native requests, ids, and the reasons."""
+"""Text of plans: native requests, ids, and the reasons."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from audience.cli.output.expressions import render_shortened
-from audience.cli.output.writer import NOTHING_TO_SEND, Output, problem_json
+from audience.cli.output.writer import NOTHING_TO_SEND, Output
 from audience.counts import format_count
 from audience.errors import ExpressionError, Problem
 from audience.language.ast import Tag
 from audience.language.attribute_names import UNTYPED
 from audience.language.parser import parse
-from audience.language.printer import render
 from audience.planning.plans import Plan
 from audience.planning.policies import AppliedPolicy
 from audience.vendors.payload_reader import dump_json
@@ -69,15 +67,6 @@ def print_policies(policies: Iterable[AppliedPolicy], without: Iterable[str], ou
         output.print_notes([*notes, *(Problem("policy", f"{name} was overridden") for name in without)])
 
 
-def policies_json(policies: Iterable[AppliedPolicy], without: Iterable[str], removed: int) -> dict[str, Any]:
-    """Return the policies of a plan as JSON data."""
-    return {
-        "policies": [policy.to_json() for policy in policies],
-        "without_policies": list(without),
-        "removed": removed,
-    }
-
-
 def merge_missing_names(problems: Sequence[Problem], vendor: str) -> Sequence[Problem]:
     """Return *problems* with those about tags that *vendor* has no names for merged into one.
 
@@ -112,23 +101,3 @@ def format_problem_line(problem: Problem) -> str:
     """Return *problem* on one line, with its hint in parentheses."""
     hint = f" ({problem.hint})" if problem.hint else ""
     return f"{problem.code}: {problem.message}{hint}"
-
-
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """Return *plan* as a JSON object."""
-    return {
-        "as_of": None if plan.as_of is None else plan.as_of.local_time.isoformat(timespec="seconds"),
-        "timezone": None if plan.as_of is None else plan.as_of.zone.key,
-        **({"allow_gaps": True} if plan.as_of is not None and plan.as_of.allow_gaps else {}),
-        "expression": render(plan.written or plan.expr),
-        "bound": render(plan.expr),
-        **policies_json(plan.policies, plan.without_policies, plan.removed),
-        "requests": len(plan.native),
-        "native": list(plan.native),
-        "by_ids": None if plan.by_ids is None else render(plan.by_ids),
-        "reasons": [problem_json(reason) for reason in plan.reasons],
-        "assumptions": [problem_json(assumption) for assumption in plan.assumptions],
-        "request_exprs": [render(expr) for expr in plan.request_exprs],
-        "split_reasons": [problem_json(reason) for reason in plan.split_reasons],
-        "is_minimal": plan.is_minimal,
-    }

@@ -1,13 +1,13 @@
-"""Text and JSON of several vendors: their capabilities and limits, and their plans for one audience."""
+"""Text of several vendors: their capabilities and limits, and their plans for one audience."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from audience.cli.output.plans import format_problem_line, merge_missing_names, split_missing_names
 from audience.cli.output.widgets import format_table, format_wrapped_table
 from audience.cli.output.writer import NOTHING_TO_SEND
 from audience.counts import format_count
 from audience.errors import Problem
+from audience.json_forms.vendors import list_method_names
 from audience.language.printer import render
 from audience.planning.catalog.declared import NOT_AT_VENDOR
 from audience.planning.plans import Plan
@@ -27,26 +27,6 @@ def format_vendors(vendors: Sequence[Vendor]) -> str:
     )
 
 
-def vendor_json(vendor: Vendor) -> dict[str, Any]:
-    """Return the record of *vendor* as a JSON object."""
-    facts: dict[str, Any] = {
-        "name": vendor.name,
-        "title": vendor.title,
-        "fragment": vendor.fragment,
-        "builtins": dict(vendor.builtins),
-        "read_only_reason": vendor.read_only_reason or None,
-    }
-    if vendor.delivery is not None:
-        facts |= {
-            "methods": _method_names(vendor),
-            "keys": list(vendor.delivery.required_keys),
-            "hosts": dict(vendor.delivery.base_urls),
-            "optional_keys": dict(vendor.delivery.optional_keys),
-        }
-    limits = {key: {"maximum": limit.maximum, "source": limit.source} for key, limit in vendor.limits.items()}
-    return {**facts, "page": vendor.docs_url, "read_on": vendor.docs_read_on, "limits": limits}
-
-
 def _capability_lines(vendor: Vendor) -> list[str]:
     lines = [vendor.title, vendor.fragment]
     if vendor.builtins:
@@ -55,16 +35,8 @@ def _capability_lines(vendor: Vendor) -> list[str]:
         lines.append(f"read only: {vendor.read_only_reason}")
     if vendor.delivery is not None:
         keys = [*vendor.delivery.required_keys, *(f"[{name}]" for name in vendor.delivery.optional_keys)]
-        lines += [f"send methods: {', '.join(_method_names(vendor))}", f"keys: {', '.join(keys)}"]
+        lines += [f"send methods: {', '.join(list_method_names(vendor))}", f"keys: {', '.join(keys)}"]
     return lines
-
-
-def _method_names(vendor: Vendor) -> list[str]:
-    """Return the names that the option --method takes for *vendor*."""
-    if vendor.delivery is None:
-        return []
-    methods = (vendor.delivery.native_method, *vendor.delivery.send_methods)
-    return list(dict.fromkeys(method.name for method in methods))
 
 
 def _limit_lines(vendor: Vendor) -> list[str]:

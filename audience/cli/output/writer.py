@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from audience.errors import Problem
+from audience.json_forms.problems import problem_json
 from audience.progress import Progress
 
 NOTHING_TO_SEND = Problem("nobody", "the audience is empty: nothing to send")
@@ -72,22 +73,5 @@ class Output:
             sys.stderr.write("".join(f"{line}\n" for line, _ in lines))
 
 
-def problem_json(problem: Problem) -> dict[str, Any]:
-    """Return *problem* as a JSON object."""
-    span = {"start": problem.span.start, "end": problem.span.end} if problem.span else None
-    return {
-        "code": problem.code,
-        "message": _escape_surrogates(problem.message),
-        "span": span,
-        "path": _escape_surrogates(problem.path),
-        "hint": _escape_surrogates(problem.hint),
-    }
-
-
 def _write_json_line(key: str, problems: Iterable[Problem]) -> None:
     sys.stderr.write(orjson.dumps({key: [problem_json(problem) for problem in problems]}).decode() + "\n")
-
-
-def _escape_surrogates(text: str | None) -> str | None:
-    """Return *text* with unpaired surrogates escaped, as JSON cannot encode them."""
-    return None if text is None else text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,120 @@
+"""JSON forms of plans and their policies."""
+
+from collections.abc import Iterable
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
+
+from audience.json_forms.problems import ProblemForm, problem_json
+from audience.json_forms.questions import format_as_of
+from audience.language.printer import render
+from audience.planning.plans import Plan
+from audience.planning.policies import AppliedPolicy
+
+
+class PolicyForm(TypedDict):
+    """Policy that applies to an audience.
+
+    Attributes:
+        name: Its name; caps of this question alone are called `cap 1`, `cap 2`, ….
+        kind: Its kind.
+        policy: Its expression, or its list of ids.
+        bound: Expression of the devices that fit it.
+        removed: Devices of the audience that it takes out.
+    """
+
+    name: str
+    kind: str
+    policy: str
+    bound: str
+    removed: int
+
+
+class PoliciesForm(TypedDict):
+    """Policies of a plan.
+
+    Attributes:
+        policies: Policies that apply.
+        without_policies: Names of the policies of the index that were overridden.
+        removed: Devices that the policies take out together.
+    """
+
+    policies: list[PolicyForm]
+    without_policies: list[str]
+    removed: int
+
+
+class PlanForm(PoliciesForm):
+    """Plan for one vendor.
+
+    Attributes:
+        as_of: Moment of the question; null if its answer does not depend on one.
+        timezone: Name of its time zone.
+        allow_gaps: Present if events were asked although some of their days are not covered.
+        expression: Audience as it was written.
+        bound: Audience with segments expanded and relative times bound.
+        requests: Number of native requests.
+        native: Targeting objects of the native requests, as they are sent.
+        by_ids: Expression of the devices that are sent as lists of ids.
+        reasons: Why devices are sent by ids.
+        assumptions: Conditions under which the native requests are right.
+        request_exprs: Expression of each native request.
+        split_reasons: Why one native request was not enough.
+        is_minimal: Whether no fewer native requests are possible.
+    """
+
+    as_of: str | None
+    timezone: str | None
+    allow_gaps: NotRequired[bool]
+    expression: str
+    bound: str
+    requests: int
+    native: list[Any]
+    by_ids: str | None
+    reasons: list[ProblemForm]
+    assumptions: list[ProblemForm]
+    request_exprs: list[str]
+    split_reasons: list[ProblemForm]
+    is_minimal: bool
+
+
+def plan_json(plan: Plan) -> PlanForm:
+    """Return the JSON form of *plan*."""
+    question: dict[str, Any] = {"as_of": None, "timezone": None}
+    if plan.as_of is not None:
+        question = {"as_of": format_as_of(plan.as_of), "timezone": plan.as_of.timezone}
+        question |= {"allow_gaps": True} if plan.as_of.allow_gaps else {}
+    form: PlanForm = {
+        **question,  # type: ignore[typeddict-item]
+        "expression": render(plan.written or plan.expr),
+        "bound": render(plan.expr),
+        **policies_json(plan.policies, plan.without_policies, plan.removed),
+        "requests": len(plan.native),
+        "native": list(plan.native),
+        "by_ids": None if plan.by_ids is None else render(plan.by_ids),
+        "reasons": [problem_json(reason) for reason in plan.reasons],
+        "assumptions": [problem_json(assumption) for assumption in plan.assumptions],
+        "request_exprs": [render(expr) for expr in plan.request_exprs],
+        "split_reasons": [problem_json(reason) for reason in plan.split_reasons],
+        "is_minimal": plan.is_minimal,
+    }
+    return form
+
+
+def policies_json(policies: Iterable[AppliedPolicy], without: Iterable[str], removed: int) -> PoliciesForm:
+    """Return the JSON form of the policies of a plan, with those that were overridden."""
+    return {
+        "policies": [_policy_json(policy) for policy in policies],
+        "without_policies": list(without),
+        "removed": removed,
+    }
+
+
+def _policy_json(applied: AppliedPolicy) -> PolicyForm:
+    return {
+        "name": applied.name,
+        "kind": applied.policy.kind,
+        "policy": str(applied.policy),
+        "bound": render(applied.fitting),
+        "removed": applied.removed,
+    }

@@ -1,0 +1,204 @@
+"""JSON forms of runs: their status, and what a dry run found."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from typing_extensions import TypedDict
+
+from audience.delivery.ledger.status import BatchState, FailedBatch, Status
+from audience.delivery.ledger.workers import Worker
+from audience.json_forms.problems import ProblemForm, problem_json
+
+if TYPE_CHECKING:  # a status is printed without the modules that send
+    from audience.delivery.dry_run import DryRun
+
+
+class StateCountsForm(TypedDict):
+    """Numbers by state.
+
+    Attributes:
+        todo: Not sent yet.
+        sent: Sent, without a reply yet.
+        accepted: Accepted by the vendor.
+        rejected: Rejected by the vendor.
+        in_doubt: Perhaps delivered, because the reply was lost.
+    """
+
+    todo: int
+    sent: int
+    accepted: int
+    rejected: int
+    in_doubt: int
+
+
+class WorkerForm(TypedDict):
+    """Worker that is running, or died without being reaped.
+
+    Attributes:
+        pid: Its process.
+        host: Name of its machine.
+        started_at: When it started, in UTC.
+        batches: Unsettled batches that it has claimed.
+        is_alive: Whether it is running.
+    """
+
+    pid: int
+    host: str
+    started_at: str
+    batches: int
+    is_alive: bool
+
+
+class FailedBatchForm(TypedDict):
+    """Batch that was rejected or is in doubt.
+
+    Attributes:
+        batch: Its number.
+        state: Its state.
+        skipped: Whether the user chose to leave it in doubt.
+        native: Number of the native request that it is; null if it is a list of ids.
+        first: First of the ids of the plan that it has.
+        stop: End of those ids.
+        problem: What the vendor or the network reported.
+    """
+
+    batch: int
+    state: BatchState
+    skipped: bool
+    native: int | None
+    first: int | None
+    stop: int | None
+    problem: ProblemForm
+
+
+class StatusForm(TypedDict):
+    """Status of a run.
+
+    Attributes:
+        vendor: Name of the vendor.
+        method: Name of the send method.
+        done: Whether nothing is left to send or to decide.
+        batches: Batches by state.
+        ids: Ids by the state of their batch, without invalid ones.
+        invalid_ids: Ids that the vendor rejected, by its error code.
+        left_out: Ids that policies left out after the requests were emitted, by the name of the policy.
+        skipped: Batches in doubt that the user chose to leave so.
+        active_workers: Workers that are running.
+        workers: Workers that are running, or died without being reaped.
+        cancelled: Whether the run was cancelled.
+        stopped: Why the last worker stopped early.
+        message_ids: The vendor's ids of the accepted messages, at most 1,000.
+        failed_batches: Rejected batches and those in doubt, at most 1,000.
+    """
+
+    vendor: str
+    method: str
+    done: bool
+    batches: StateCountsForm
+    ids: StateCountsForm
+    invalid_ids: dict[str, int]
+    left_out: dict[str, int]
+    skipped: int
+    active_workers: int
+    workers: list[WorkerForm]
+    cancelled: bool
+    stopped: ProblemForm | None
+    message_ids: list[str]
+    failed_batches: list[FailedBatchForm]
+
+
+class DryRunForm(TypedDict):
+    """Result of a dry run.
+
+    Attributes:
+        vendor: Name of the vendor.
+        method: Name of the send method.
+        devices: Devices that would be reached.
+        calls: Calls that would be made.
+        bytes: Bytes of all requests.
+        checked: Calls that the vendor validated.
+        problems: What it found.
+    """
+
+    vendor: str
+    method: str
+    devices: int
+    calls: int
+    bytes: int
+    checked: int
+    problems: list[ProblemForm]
+
+
+def status_json(status: Status) -> StatusForm:
+    """Return the JSON form of *status*."""
+    return {
+        "vendor": status.vendor,
+        "method": status.method,
+        "done": status.done,
+        "batches": state_counts_json(status.batch_counts),
+        "ids": state_counts_json(status.id_counts),
+        "invalid_ids": status.invalid_id_counts,
+        "left_out": dict(status.left_out_counts),
+        "skipped": status.skipped,
+        "active_workers": status.active_workers,
+        "workers": [_worker_json(worker) for worker in status.workers],
+        "cancelled": status.cancelled,
+        "stopped": None if status.stop_reason is None else problem_json(status.stop_reason),
+        "message_ids": list(status.message_ids),
+        "failed_batches": [_failed_batch_json(batch) for batch in status.failed_batches],
+    }
+
+
+def state_counts_json(counts: dict[BatchState, int]) -> StateCountsForm:
+    """Return the JSON form of numbers by state."""
+    return {
+        "todo": counts["todo"],
+        "sent": counts["sent"],
+        "accepted": counts["accepted"],
+        "rejected": counts["rejected"],
+        "in_doubt": counts["in_doubt"],
+    }
+
+
+def dry_run_json(dry_run: "DryRun") -> DryRunForm:
+    """Return the JSON form of *dry_run*."""
+    return {
+        "vendor": dry_run.vendor,
+        "method": dry_run.method,
+        "devices": dry_run.device_count,
+        "calls": dry_run.calls,
+        "bytes": dry_run.request_bytes,
+        "checked": dry_run.checked_calls,
+        "problems": [problem_json(problem) for problem in dry_run.problems],
+    }
+
+
+def format_timestamp(seconds: float) -> str:
+    """Return a Unix time as an ISO 8601 string.
+
+    >>> format_timestamp(0)
+    '1970-01-01T00:00:00+00:00'
+    """
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _worker_json(worker: Worker) -> WorkerForm:
+    return {
+        "pid": worker.pid,
+        "host": worker.host,
+        "started_at": format_timestamp(worker.started_at),
+        "batches": worker.batches,
+        "is_alive": worker.is_alive,
+    }
+
+
+def _failed_batch_json(batch: FailedBatch) -> FailedBatchForm:
+    return {
+        "batch": batch.batch,
+        "state": batch.state,
+        "skipped": batch.skipped,
+        "native": batch.native,
+        "first": batch.first,
+        "stop": batch.stop,
+        "problem": problem_json(batch.problem),
+    }
