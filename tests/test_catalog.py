@@ -309,6 +309,17 @@ REJECTED_CATALOGS = {
     "[a]\nnames.fcm = '{value}_{value}'": ("not-reversible", "line 2"),
     "['']\nnames.fcm = 'x_{value}'": ("empty-name", "line 1"),
     "a = 3": ("wrong-type", "line 1"),
+    "events = 3": ("wrong-type", "line 1: events: expected the table of an event"),
+    "[events]\nopen = 3": ("wrong-type", "line 2: events.open: expected the table of an event"),
+    "[events.open]\nat = ['airshp']": ("unknown-vendor", "line 2: events.open.at: .*\n.*did you mean airship"),
+    "[events.open]\n\nat = ['tpns']": ("no-events", "line 3: events.open.at: tpns has no conditions of events"),
+    "[events.open]\nat = 'airship'": ("wrong-type", "line 2: events.open.at: expected an array of vendors"),
+    "[events.open]\nname = 'x'": ("unknown-key", "line 2: unknown key events.open.name\n.*did you mean names"),
+    "[events.open]\nnames = { airship = '' }": ("wrong-type", "line 2: events.open.names: expected a name"),
+    "[events.a]\nat = ['airship']\n[events.b]\nnames = { airship = 'a' }": (
+        "not-reversible",
+        "line 3: a and b are both",
+    ),
     "[a": ("bad-toml", "Expected"),
 }
 

@@ -34,6 +34,7 @@ from audience.language.vocabulary import canonicalize_values
 from audience.language.zones import DEFAULT_ZONE
 from audience.planning.catalog.catalog import Catalog, expand_comparisons, unify_values, with_column_types
 from audience.planning.catalog.declared import is_declared, list_assumed_tags, restrict_to_declared
+from audience.planning.catalog.events import with_declared_events
 from audience.planning.catalog.references import expand_references, find_unknown_references, meaning_assumption
 from audience.planning.catalog.vendor_names import with_catalog_names
 from audience.planning.foreign_days import refuse_foreign_days
@@ -141,6 +142,7 @@ def plan(
     simplified = simplify(nnf(simplify(unify_values(expr, catalog, roles, asked.zone))))
     record = get_vendor(vendor, can="emit")
     record = assume_undocumented_nots(record) if id_vendor == vendor else refuse_undocumented_nots(record)
+    record = with_declared_events(record, catalog, frozenset() if index is None else _find_forgetful_events(index))
     named_vendor = refuse_version_comparisons(with_catalog_names(record, catalog), catalog, roles)
     known_types = [*roles, *(() if catalog is None else catalog.attributes)]
     vouched = resolve_vendor_has(vendor_has, expr, known_types)
@@ -199,6 +201,12 @@ def default_timezone(index: "DeviceIndex | None") -> str:
     return DEFAULT_ZONE if index is None else index.snapshot.timezone
 
 
+def _find_forgetful_events(index: "DeviceIndex") -> frozenset[str]:
+    """Return the events of which *index* keeps the latest days only, while a vendor counts them all."""
+    log = index.snapshot.events
+    return frozenset(name for name in log.names() if log.coverage(name).first_day is not None)
+
+
 def _restrict_to_index(
     vendor: Vendor, catalog: Catalog | None, vouched: Vouched, index: "DeviceIndex", asked: AsOf
 ) -> Vendor:
@@ -244,7 +252,7 @@ def translate(
     >>> translate({"to": {"tag_and": ["a", "b"]}}, "engagelab", "emas").native
     ({'Target': 'TAG', 'TargetValue': '{"and":[{"tag":"a"},{"tag":"b"}]}'},)
     """
-    expr = with_catalog_names(get_vendor(source), catalog).parse(payload)
+    expr = with_catalog_names(with_declared_events(get_vendor(source), catalog), catalog).parse(payload)
     return plan(
         expr,
         target,

@@ -7,7 +7,7 @@ from typing import Any
 from audience.algebra.request_shape import EMPTY_SHAPE, RequestShape
 from audience.counts import format_count
 from audience.errors import ExpressionError, Problem
-from audience.language.ast import Atom, Compare, Expr, Ids, Tag, Within
+from audience.language.ast import Atom, Compare, Expr, Ids, Reference, Tag, Within
 from audience.language.printer import render
 from audience.vendors.delivery_spec import DeliverySpec
 from audience.vendors.delivery_spec import Payload as Payload
@@ -55,6 +55,19 @@ class Restated:
 
     payload: Payload
     assumptions: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VendorEvents:
+    """Conditions of the events that a vendor counts itself, which are references to the vendor.
+
+    Attributes:
+        write: Returns the reference of the devices that did an event of some name at least so many times.
+        read: Returns the name of the event and the number of times, or None if a reference is about anything else.
+    """
+
+    write: Callable[[str, int], Reference]
+    read: Callable[[Reference], tuple[str, int] | None]
 
 
 def read_only_emit(expr: Expr) -> Payload:
@@ -106,6 +119,8 @@ class Vendor:
         view: Returns an atom as the conditions that the vendor has in its place. Expressions are compared in this view
             when a plan is verified. `assumptions` names what it rests on.
         has_single_values: Whether a device has at most one value of each type, so that two of them are nobody.
+        events: Writes and reads conditions of the vendor's own events, which a plan asks for if the catalog names the
+            events there. Without it, conditions of events go by ids.
         restate: Restates the targeting of a payload that `parse` accepts, with its own operators: a plan sends it back
             to its vendor so. It returns None for a payload that `emit` writes as well, and is None if that is all.
         target_ids: Writes the targeting of at most `max_ids` ids.
@@ -151,6 +166,7 @@ class Vendor:
     view: Callable[[Atom], Expr] = lambda atom: atom
     has_single_values: bool = False
     restate: Callable[[Any], Restated | None] | None = None
+    events: VendorEvents | None = None
     target_ids: Callable[[Sequence[str]], Payload] = read_only_target_ids
     max_ids: int = 0
     max_id_length: int | None = None

@@ -15,6 +15,9 @@
     braze = "home.{type}:{value}"          or before the first colon, if the vendor has types of any name
     emas = { guangdong = "省份_广东", hunan = "省份_湖南" }
 
+    [events.purchase]                      an event of the index that these vendors count too
+    names = { airship = "bought" }
+
 A vendor that has a name for a tag has the tag. The untyped tags are the attribute `tag`.
 Names must be reversible: a catalog that gives one name to two tags is rejected.
 """
@@ -112,15 +115,40 @@ class CatalogAttribute:
         return self._spellings.get(self._value_key(value), value)
 
 
+@dataclass(frozen=True, slots=True)
+class CatalogEvent:
+    """Event of the index that vendors count too.
+
+    Attributes:
+        name: Its name in the index.
+        at: Vendors that count it under the same name.
+        names: Its names at other vendors.
+    """
+
+    name: str
+    at: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def name_at(self, family: Sequence[str]) -> str | None:
+        """Return its name at the first vendor of *family* that counts it, or None if none does.
+
+        >>> CatalogEvent("purchase", names={"airship": "bought"}).name_at(("airship", "channel"))
+        'bought'
+        """
+        named = (self.names.get(vendor, self.name if vendor in self.at else None) for vendor in family)
+        return next((name for name in named if name is not None), None)
+
+
 ReferenceMeanings: TypeAlias = Mapping[tuple[str, str], Expr]  # vendor and value of a reference → what it means
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Attributes by name, the meanings of references, and the text of the catalog."""
+    """Attributes by name, the meanings of references, events by name, and the text of the catalog."""
 
     attributes: Mapping[str, CatalogAttribute]
     references: ReferenceMeanings = field(default_factory=dict)
+    events: Mapping[str, CatalogEvent] = field(default_factory=dict)
     text: str = field(default="", repr=False)
     name_indexes: dict[Hashable, NameIndex] = field(default_factory=dict, init=False, repr=False, compare=False)
 

@@ -14,7 +14,8 @@ from audience.index.schema.value_types import value_type_of
 from audience.language.platforms import PLATFORM_TYPE, canonical_platform
 from audience.language.suggest import did_you_mean
 from audience.planning.catalog.catalog import Catalog, CatalogAttribute
-from audience.planning.catalog.positions import find_reference_line, line_problem
+from audience.planning.catalog.events import EVENTS_TABLE, find_event_problems, read_events
+from audience.planning.catalog.positions import find_key_lines, find_reference_line, line_problem
 from audience.planning.catalog.references import REFERENCES_TABLE, find_meaning_problems, read_meanings
 from audience.planning.catalog.value_keys import value_keys_of
 
@@ -54,14 +55,13 @@ def parse_catalog(text: str) -> Catalog:
         tables = tomllib.loads(text, parse_float=Decimal)  # a Decimal keeps the digits of 1.10
     except tomllib.TOMLDecodeError as error:
         raise CatalogError(Problem("bad-toml", str(error))) from error
-    references = tables.pop(REFERENCES_TABLE, {})
+    references, events = tables.pop(REFERENCES_TABLE, {}), tables.pop(EVENTS_TABLE, {})
     problems = [problem for name, table in tables.items() for problem in _table_problems(name, table, text)]
-    problems += _reference_problems(references, text)
+    problems += [*_reference_problems(references, text), *_event_problems(events, text)]
     if problems:
         raise CatalogError(*problems)
-    return Catalog(
-        {name: _build_attribute(name, table) for name, table in tables.items()}, read_meanings(references), text
-    )
+    attributes = {name: _build_attribute(name, table) for name, table in tables.items()}
+    return Catalog(attributes, read_meanings(references), read_events(events), text)
 
 
 def _build_attribute(name: str, table: Mapping[str, Any]) -> CatalogAttribute:
@@ -126,6 +126,14 @@ def _table_problems(name: str, table: Any, text: str) -> Iterator[Problem]:
 def _reference_problems(table: Any, text: str) -> Iterator[Problem]:
     for key, problem in find_meaning_problems(table):
         yield replace(problem, message=f"line {find_reference_line(text, key)}: {problem.message}")
+
+
+def _event_problems(table: Any, text: str) -> Iterator[Problem]:
+    lines = find_key_lines(text)
+    for keys, problem in find_event_problems(table):
+        paths = [(EVENTS_TABLE, *keys[:length]) for length in range(len(keys), -1, -1)]
+        line = next((lines[path] for path in paths if path in lines), 1)
+        yield replace(problem, message=f"line {line}: {problem.message}")
 
 
 def _key_problems(name: str, table: Mapping[str, Any], text: str) -> Iterator[Problem]:

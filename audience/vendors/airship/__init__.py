@@ -6,6 +6,7 @@ specification that it is made from, on 2026-11-28.
 
 from audience.language.ast import Anniversary, Between, Has, Reference
 from audience.language.platforms import PLATFORM_TYPE
+from audience.vendors.airship.activities import read_count, write_count
 from audience.vendors.airship.attributes import view_atom
 from audience.vendors.airship.device_types import PLATFORMS
 from audience.vendors.airship.names import BUILTIN_KEYS, LIMITS, PAGE
@@ -19,7 +20,7 @@ from audience.vendors.airship.targeting import (
     tag_problems,
     target_ids,
 )
-from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Vendor
+from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Vendor, VendorEvents
 
 VENDOR = Vendor(
     name="airship",
@@ -38,6 +39,7 @@ VENDOR = Vendor(
     emit=emit,
     view=view_atom,
     restate=restate,
+    events=VendorEvents(write_count, read_count),
     target_ids=target_ids,
     max_ids=MAX_SELECTORS,
     max_id_length=36,

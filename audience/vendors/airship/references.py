@@ -20,10 +20,6 @@ KINDS_BY_KEY = {
     "subscription_lists": "subscription_list",  # as Airship's Python client writes it
 }
 ALONE_HINT = "send it in a request of its own"
-ACTIVITY_KEYS = (
-    *("activity", "metric", "operator", "value", "after", "before", "on", "on_precision", "precision", "where"),
-    "relative_to",
-)
 
 
 def parse_reference(key: str, value: PayloadCursor) -> Expr:
@@ -41,12 +37,6 @@ def parse_reference(key: str, value: PayloadCursor) -> Expr:
     names = value.one_or_many()
     value.check_limit(LIMITS["names"], len(names), "names", "join several lists by OR")
     return any_of(Reference("airship", kind, name) for name in names)
-
-
-def parse_activity(selector: PayloadCursor) -> Reference:
-    """Return the reference of a selector of what somebody did."""
-    selector.only(ACTIVITY_KEYS)["activity"].string()
-    return Reference("airship", "activity", selector.json_text())
 
 
 def emit_reference(reference: Reference) -> Payload | str:

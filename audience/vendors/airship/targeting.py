@@ -35,6 +35,7 @@ from audience.language.platforms import PLATFORM_TYPE
 from audience.language.printer import render
 from audience.language.windows import RelativeTime, window_times
 from audience.vendors.airship import attributes, references
+from audience.vendors.airship.activities import parse_activity
 from audience.vendors.airship.attributes import SelectorAtom
 from audience.vendors.airship.device_types import read_device_type
 from audience.vendors.airship.names import (
@@ -124,7 +125,7 @@ def _parse_selector(selector: PayloadCursor, depth: int) -> Expr:
             return _parse_tags(selector, keys)
         if word in ("attribute", "activity"):
             whole = PayloadCursor({name: selector[spelled].value for name, spelled in keys.items()}, selector.path)
-            return attributes.parse_attribute(whole) if word == "attribute" else references.parse_activity(whole)
+            return attributes.parse_attribute(whole) if word == "attribute" else parse_activity(whole)
         if word in ID_KINDS_BY_KEY:
             return Ids(ID_KINDS_BY_KEY[word], tuple(_parse_names(selector.only((key,))[key])))
         if word in ALONE_KINDS:
