@@ -257,11 +257,11 @@ def test_segments_saved_after_the_review_are_not_removed(index):
     reviewed = compare_segments(segments, index.snapshot)
     DeviceIndex.open(index.folder).save_segment("new", "c")
     with pytest.raises(ExpressionError, match="changed-segments"):
-        apply_segments(index.snapshot.storage, segments, 0, reviewed)
+        apply_segments(index.snapshot.storage, segments, None, 0, reviewed)
     assert _number(index) == 5
     index.refresh()
     index.tag(["d0"], add="z")  # other changes of the index do not matter
-    assert apply_segments(index.snapshot.storage, segments, 0, compare_segments(segments, index.snapshot))
+    assert apply_segments(index.snapshot.storage, segments, None, 0, compare_segments(segments, index.snapshot))
 
 
 def test_apply_segments_names_invalid_segments(index):

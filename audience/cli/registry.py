@@ -77,6 +77,7 @@ COMMAND_GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "save": "segment:run_segment_save",
             "list": "segment:run_segment_list",
             "show": "segment:run_segment_show",
+            "history": "segment_history:run_segment_history",
             "drop": "segment:run_segment_drop",
             "apply": "segment_apply:run_segment_apply",
         },

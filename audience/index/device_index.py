@@ -22,6 +22,7 @@ from audience.index.query.completion import complete_with_index
 from audience.index.query.device_set import DeviceSet, has_foreign_ids
 from audience.index.query.explain import ExplainLine, explain_expr
 from audience.index.query.questions import bind_segments, read_question
+from audience.index.query.snapshot_counts import SnapshotCount, count_in_snapshots
 from audience.index.query.unmatched import find_unmatched
 from audience.index.records.record_files import verify_record_files
 from audience.index.schema.column_roles import ColumnRoles, join_id_columns
@@ -335,6 +336,43 @@ class DeviceIndex(IndexEvents, IndexPolicies):
         """
         snapshot = self.snapshot
         return bind_segments(to_expr(expr), snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
+
+    def count_over_snapshots(
+        self,
+        expr: Expr | str,
+        *,
+        last: int | None = None,
+        as_of: datetime | str | None = None,
+        timezone: str | None = None,
+        allow_gaps: bool = False,
+    ) -> list[SnapshotCount]:
+        """Return the number of devices that match *expr* in each kept snapshot, oldest first.
+
+        A segment is what it is in the snapshot that is open, in all of them. A snapshot that cannot answer has a
+        problem in place of a count.
+
+        Args:
+            expr: Expression or text.
+            last: Number of snapshots that are asked, the newest ones; None is all.
+            as_of: Moment of the question, as for `count`. None is the moment when each snapshot was published.
+            timezone: Time zone of the question, as for `count`.
+            allow_gaps: Whether days of events may be missing, as for `count`.
+
+        Raises:
+            ExpressionError: *expr* is invalid or refers to something that the index does not have now.
+
+        >>> import polars, tempfile
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> _ = index.tag(["t2"], add="vip")
+        >>> [(count.number, count.device_count) for count in index.count_over_snapshots("vip")]
+        [(1, 1), (2, 2)]
+        """
+        if last is not None and last < 1:
+            raise ValueError(f"last: expected 1 or more, got {last}")
+        return count_in_snapshots(
+            to_expr(expr), self.snapshot, last=last, as_of=as_of, timezone=timezone, allow_gaps=allow_gaps
+        )
 
     def has_foreign_ids(self, ids: Ids, vendor: str) -> bool:
         """Return whether any of *ids* is in a column of device ids that is not the one of *vendor*."""

@@ -9,7 +9,14 @@ from audience.language.attribute_names import UNTYPED
 from audience.language.call_reader import FUNCTION_NAMES
 from audience.language.event_atoms import AGGREGATE_FUNCTIONS, EVENT_FUNCTIONS
 from audience.language.event_slips import find_open_call
-from audience.language.grammar import Token, UnexpectedCharacters, UnexpectedToken, load_grammar, tokenize
+from audience.language.grammar import (
+    Token,
+    UnexpectedCharacters,
+    UnexpectedToken,
+    load_grammar,
+    tokenize,
+    unquote_token,
+)
 from audience.language.printer import quote_name
 from audience.language.soft_keywords import FIRST_WORDS
 from audience.language.token_reader import NAMED_TIMES
@@ -187,14 +194,10 @@ def _find_event(tokens: Sequence[Token]) -> str:
             opened.pop()
     for position in reversed(opened):
         if position and tokens[position - 1].lower() in EVENT_FUNCTIONS and len(tokens) > position + 2:
-            function, name = tokens[position - 1].lower(), _unquote(tokens[position + 1])
+            function, name = tokens[position - 1].lower(), unquote_token(tokens[position + 1])
             is_aggregate = function in AGGREGATE_FUNCTIONS
             return (name.rpartition(".")[0] if is_aggregate else name) if tokens[position + 2].type == "_WHERE" else ""
     return ""
-
-
-def _unquote(token: Token) -> str:
-    return token[1:-1].replace('\\"', '"').replace("\\\\", "\\") if token.startswith('"') else str(token)
 
 
 def _find_word(text: str, position: int) -> tuple[int, int, str, bool] | None:

@@ -268,3 +268,12 @@ def _read_tables(name: str) -> bytes:
 def tokenize(text: str) -> Iterator[Token]:
     """Yield the tokens of the expression *text* in order."""
     return load_grammar().tokenize(text)
+
+
+def unquote_token(token: Token) -> str:
+    """Return the text of a name without its quotes.
+
+    >>> unquote_token(Token("STRING", '"big spenders"')), unquote_token(Token("NAME", "vip"))
+    ('big spenders', 'vip')
+    """
+    return token[1:-1].replace('\\"', '"').replace("\\\\", "\\") if token.startswith('"') else str(token)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from audience.cli.declarations import Argument, Option
+from audience.cli.login_name import find_login_name
 from audience.cli.options import IndexArgument, WaitOption
 from audience.cli.output.index import print_update_result
 from audience.cli.output.widgets import format_table
@@ -51,7 +52,7 @@ def run_restore(
     device_index = DeviceIndex.open(index)
     with output.show_progress() as progress:
         progress("checking files", 0, 0)
-        device_index.restore(snapshot, wait=wait)
+        device_index.restore(snapshot, find_login_name(), wait=wait)
     number, devices = device_index.snapshot.manifest.number, len(device_index)
     facts = {"snapshot": number, "restored": snapshot, "devices": devices}
     output.print_result(facts, f"snapshot {number} restores snapshot {snapshot}: {format_count(devices, 'device')}")

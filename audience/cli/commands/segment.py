@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from audience.cli.declarations import Argument
+from audience.cli.login_name import find_login_name
 from audience.cli.options import (
     IdListColumnOption,
     IdListOption,
@@ -41,10 +42,10 @@ def run_segment_save(
     wait: WaitOption = 0,
 ) -> None:
     """Save an expression, or a list of ids, as a segment; replace the segment if it exists."""
-    device_index, segment = DeviceIndex.open(index, threads=question.threads), _parse_segment_name(name)
+    device_index, segment = DeviceIndex.open(index, threads=question.threads), parse_segment_name(name)
     expression = read_segment(expr, ids, column, device_index.snapshot.manifest.columns)
     asked = question.read(device_index.snapshot.timezone)
-    device_index.save_segment(segment.name, expression, wait=wait)
+    device_index.save_segment(segment.name, expression, find_login_name(), wait=wait)
     when = replace(asked, allow_gaps=True).to_arguments()  # which days are covered matters when it is asked
     output.print_warnings(device_index.find_unmatched(expression, **when))
     number = device_index.snapshot.manifest.number
@@ -75,7 +76,7 @@ def run_segment_show(
     output: Output, index: IndexArgument, name: SegmentNameArgument, *, question: QuestionOptions
 ) -> None:
     """Show the expression of a segment."""
-    device_index, segment = DeviceIndex.open(index, threads=question.threads), _parse_segment_name(name)
+    device_index, segment = DeviceIndex.open(index, threads=question.threads), parse_segment_name(name)
     asked = question.read(device_index.snapshot.timezone)
     bound = device_index.bind(segment, **asked.to_arguments())  # raises ExpressionError if the segment does not exist
     if question.matter_for(segment, device_index.snapshot):
@@ -90,14 +91,14 @@ def _format_devices(facts: NamedSegmentForm) -> str:
 
 def run_segment_drop(output: Output, index: IndexArgument, name: SegmentNameArgument, wait: WaitOption = 0) -> None:
     """Delete a segment."""
-    device_index, segment = DeviceIndex.open(index), _parse_segment_name(name)
-    device_index.drop_segment(segment.name, wait=wait)
+    device_index, segment = DeviceIndex.open(index), parse_segment_name(name)
+    device_index.drop_segment(segment.name, find_login_name(), wait=wait)
     number = device_index.snapshot.manifest.number
     facts = {"name": segment.name, "snapshot": number}
     output.print_result(facts, f"snapshot {number}: segment {render(segment)} deleted")
 
 
-def _parse_segment_name(name: str) -> Segment:
+def parse_segment_name(name: str) -> Segment:
     """Return the segment *name*, without a leading @."""
     bare_name = name.removeprefix("@")
     if not bare_name.strip():

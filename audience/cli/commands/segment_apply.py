@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from audience.cli.declarations import Argument, Option
+from audience.cli.login_name import find_login_name
 from audience.cli.options import IndexArgument, WaitOption
 from audience.cli.output.expressions import format_saved
 from audience.cli.output.writer import Output
@@ -64,7 +65,8 @@ def run_segment_apply(
         output.print_notes([Problem("unconfirmed", "nothing was changed")])
         sys.exit(1)
     with _name_segment_files(files):
-        number = apply_segments(device_index.snapshot.storage, segments, wait, reviewed=changes).snapshot
+        storage = device_index.snapshot.storage
+        number = apply_segments(storage, segments, find_login_name(), wait, reviewed=changes).snapshot
     output.print_result({**facts, "snapshot": number}, f"snapshot {number}: segments applied")
 
 

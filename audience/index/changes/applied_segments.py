@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from audience.errors import ExpressionError, Problem
 from audience.index.changes.segments import require_distinct_paths
 from audience.index.query.validate import validate_segment
+from audience.index.records.segment_history import publish_segments
 from audience.index.storage.id_lists import write_id_list
 from audience.index.storage.manifest import Manifest
 from audience.index.storage.published import Storage
-from audience.index.storage.retention import publish_successor
 from audience.index.storage.snapshot import Snapshot
 from audience.index.storage.write_lock import lock_for_update
 from audience.language.ast import Everyone, Expr, Ids, Segment
@@ -111,7 +111,11 @@ def _is_same(saved: Expr, expr: Expr) -> bool:
 
 
 def apply_segments(
-    storage: Storage, segments: Mapping[str, Expr], wait: float, reviewed: SegmentChanges | None = None
+    storage: Storage,
+    segments: Mapping[str, Expr],
+    by: str | None,
+    wait: float,
+    reviewed: SegmentChanges | None = None,
 ) -> SegmentChanges:
     """Make the saved segments those of *segments*, as one snapshot; publish none if nothing changes.
 
@@ -120,6 +124,7 @@ def apply_segments(
     Args:
         storage: Storage of the index.
         segments: Expressions by name.
+        by: Who changes them.
         wait: Seconds to wait for another writer.
         reviewed: Changes that were shown before. Others than these are not made.
 
@@ -135,7 +140,8 @@ def apply_segments(
         if not changes:
             return changes
         changed = _replace_segments(storage, manifest, changes)
-        published = publish_successor(storage, manifest, changed, _describe_changes(changes))
+        description = _describe_changes(changes)
+        published = publish_segments(storage, manifest, changed, description, operation="apply", by=by)
         return replace(changes, snapshot=published.number)
 
 

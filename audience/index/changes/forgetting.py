@@ -22,6 +22,7 @@ from audience.index.records.policies import iter_policy_records, list_policy_rec
 from audience.index.records.policy import Policy
 from audience.index.records.record_files import load_record_list, replace_record_files
 from audience.index.records.recorded_batches import remove_recorded_ids
+from audience.index.records.segment_history import cleared_history_records, record_changes
 from audience.index.schema.columns import IdColumn, list_id_calls, select_id_columns
 from audience.index.storage import bitmaps, id_search, polars_bridge
 from audience.index.storage.bitmaps import BitMap
@@ -38,6 +39,7 @@ from audience.index.storage.snapshot import Snapshot
 from audience.index.storage.write_lock import lock_for_update
 from audience.language.ast import Atom, Expr, IdFile, Ids, Nobody, map_operands, walk_operands
 from audience.language.call_reader import unknown_call_problem
+from audience.language.grammar import tokenize, unquote_token
 from audience.language.parser import parse_saved
 from audience.language.printer import render
 from audience.progress import Progress
@@ -241,6 +243,12 @@ def _iter_tainted_segments(storage: Storage, manifest: Manifest, person: Person)
             yield name, expr
 
 
+def _text_names_any(text: str, person: Person) -> bool:
+    """Return whether a word of an expression is an id of a person; its files of ids are not known any more."""
+    ids = {*person.ids}
+    return any(unquote_token(token) in ids for token in tokenize(text))
+
+
 def _names_any(expr: Expr | None, person: Person) -> bool:
     ids = {*person.ids}
     nodes = () if expr is None else walk_operands(expr)
@@ -277,7 +285,10 @@ def _rewrite_records(storage: Storage, person: Person) -> None:
     """Remove the ids from policies, and keep their salted hashes."""
     policies = read_policies(storage).values()
     rewritten = [_remove_from_policy(policy, person) for policy in policies]
-    contents = [forgotten_record(read_forgotten(storage).add(person.ids_by_column))]
+    contents = [
+        forgotten_record(read_forgotten(storage).add(person.ids_by_column)),
+        *cleared_history_records(storage, lambda text: _text_names_any(text, person)),
+    ]
     replaced = list_policy_records(load_record_list(storage))
     replace_record_files(storage, [*contents, *(iter_policy_records(rewritten) if rewritten else ())], removed=replaced)
 
@@ -307,6 +318,7 @@ def _publish_without(session: UpdateSession, person: Person) -> Manifest:
     shards = [_rewrite_shard(session, shard, person) for shard in session.shards]
     kept = [shard for shard in shards if shard.device_count] or shards[:1]
     description = f"forget: {format_count(person.device_count, 'device')}"
+    changed = record_changes(storage, manifest, changed, operation="forget", by=None)
     return replace(session, manifest=changed).publish(kept, description, manifest.columns)
 
 

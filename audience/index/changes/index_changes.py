@@ -14,12 +14,13 @@ from audience.index.changes.maintenance import (
     restore_snapshot,
     vacuum_snapshots,
 )
-from audience.index.changes.segments import drop_segment, save_segment
+from audience.index.changes.segments import drop_segment, find_segment_changes, list_segment_users, save_segment
 from audience.index.changes.session import UpdateResult
 from audience.index.changes.tagging import remove_devices, tag_devices
 from audience.index.changes.update import update_devices
 from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
 from audience.index.ingest.sources import Source
+from audience.index.records.segment_history import SegmentChange
 from audience.index.schema.column_roles import ColumnRoles
 from audience.index.storage.snapshot import Snapshot, open_snapshot
 from audience.language.ast import Expr
@@ -178,12 +179,13 @@ class IndexChanges:
         self.refresh()
         return result
 
-    def save_segment(self, name: str, expr: Expr | str, *, wait: float = 0) -> None:
+    def save_segment(self, name: str, expr: Expr | str, by: str | None = None, *, wait: float = 0) -> None:
         """Save *expr* as a segment, so that `@name` refers to it, as a new snapshot, and move to it.
 
         Args:
             name: Name of the segment; one of that name is replaced.
             expr: Expression; it may refer to other segments.
+            by: Who saves it, for `segment_history`.
             wait: Seconds to wait for another writer.
 
         Raises:
@@ -198,16 +200,25 @@ class IndexChanges:
         >>> index.count("@regulars")
         1
         """
-        save_segment(self.snapshot.storage, name, to_expr(expr), wait)
+        save_segment(self.snapshot.storage, name, to_expr(expr), by, wait)
         self.refresh()
 
-    def save_ids(self, name: str, ids: Iterable[str], column: str = "registration_id", *, wait: float = 0) -> None:
+    def save_ids(
+        self,
+        name: str,
+        ids: Iterable[str],
+        column: str = "registration_id",
+        by: str | None = None,
+        *,
+        wait: float = 0,
+    ) -> None:
         """Save a list of ids as a segment, as a new snapshot, and move to it.
 
         Args:
             name: Name of the segment; one of that name is replaced.
             ids: Ids; the index keeps also those that no device has.
             column: Id column that they are of; device ids of any column by default.
+            by: Who saves it, for `segment_history`.
             wait: Seconds to wait for another writer.
 
         Raises:
@@ -222,7 +233,7 @@ class IndexChanges:
         >>> index.count("@staff"), index.segments["staff"].values
         (1, ('d1', 'd9'))
         """
-        self.save_segment(name, list_ids(name, ids, column), wait=wait)
+        self.save_segment(name, list_ids(name, ids, column), by, wait=wait)
 
     def compare_segments(self, segments: Mapping[str, Expr | str]) -> SegmentChanges:
         """Return what `apply_segments` would change; change nothing.
@@ -231,7 +242,9 @@ class IndexChanges:
         """
         return compare_segments(parse_segments(segments), self.snapshot)
 
-    def apply_segments(self, segments: Mapping[str, Expr | str], *, wait: float = 0) -> SegmentChanges:
+    def apply_segments(
+        self, segments: Mapping[str, Expr | str], by: str | None = None, *, wait: float = 0
+    ) -> SegmentChanges:
         """Make the saved segments those of *segments*, as one snapshot, and move to it.
 
         Segments of other names are removed, except lists of ids that were saved with `save_ids` or `--ids`. If nothing
@@ -239,6 +252,7 @@ class IndexChanges:
 
         Args:
             segments: Expressions by name; they may refer to each other.
+            by: Who changes them, for `segment_history`.
             wait: Seconds to wait for another writer.
 
         Raises:
@@ -255,33 +269,70 @@ class IndexChanges:
         >>> list(index.apply_segments({"men": "male"}).removed)
         ['regulars']
         """
-        changes = apply_segments(self.snapshot.storage, parse_segments(segments), wait)
+        changes = apply_segments(self.snapshot.storage, parse_segments(segments), by, wait)
         self.refresh()
         return changes
 
-    def drop_segment(self, name: str, *, wait: float = 0) -> None:
+    def drop_segment(self, name: str, by: str | None = None, *, wait: float = 0) -> None:
         """Delete a segment, as a new snapshot, and move to it.
 
         Args:
             name: Name of the segment.
+            by: Who drops it, for `segment_history`.
             wait: Seconds to wait for another writer.
 
         Raises:
-            ExpressionError: There is no such segment, or another segment refers to it.
+            ExpressionError: There is no such segment, or another segment or a policy refers to it.
             LockedError: Another process changes the index.
         """
-        drop_segment(self.snapshot.storage, name, wait)
+        drop_segment(self.snapshot.storage, name, by, wait)
         self.refresh()
+
+    def segment_history(self, name: str | None = None) -> list[SegmentChange]:
+        """Return the changes of a segment, or of all segments, oldest first, up to the snapshot that is open.
+
+        They survive the expiry of snapshots, `vacuum`, `restore`, `backup` and `build` with `replace`. The index keeps
+        the last 1,000 changes of all segments, and fewer if their expressions are very long.
+
+        Args:
+            name: Name of a segment that there is or was; None is all.
+
+        Raises:
+            ExpressionError: No segment has or had this name.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> index = DeviceIndex.build(polars.DataFrame({"token": ["t1"]}), tempfile.mkdtemp() + "/devices.index")
+        >>> index.save_segment("all", "everyone", by="li")
+        >>> index.drop_segment("all", by="wang")
+        >>> [(change.action, change.by, change.expression) for change in index.segment_history("all")]
+        [('saved', 'li', 'everyone'), ('dropped', 'wang', 'everyone')]
+        """
+        return find_segment_changes(self.snapshot, name)
+
+    def segment_users(self) -> Mapping[str, tuple[str, ...]]:
+        """Return for each segment what mentions it: other segments, such as `@vip`, and policies, `policy consent`.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> table = polars.DataFrame({"token": ["t1"], "tags": [["vip"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> _ = index.apply_segments({"vips": "vip", "others": "NOT @vips"})
+        >>> index.segment_users()
+        {'vips': ('@others',), 'others': ()}
+        """
+        return list_segment_users(self.snapshot)
 
     def history(self) -> list[SnapshotInfo]:
         """Return the kept snapshots, oldest first; the last one is current."""
         return list_snapshots(self.snapshot.storage)
 
-    def restore(self, number: int, *, wait: float = 0) -> None:
+    def restore(self, number: int, by: str | None = None, *, wait: float = 0) -> None:
         """Publish an older snapshot as a new one, and move to it.
 
         Args:
             number: Number of the older snapshot, as in `history`.
+            by: Who restores it: its segments are changes of theirs, in `segment_history`.
             wait: Seconds to wait for another writer.
 
         Raises:
@@ -297,7 +348,7 @@ class IndexChanges:
         >>> len(index), [snapshot.number for snapshot in index.history()]
         (2, [1, 2, 3])
         """
-        restore_snapshot(self.snapshot.storage, number, wait)
+        restore_snapshot(self.snapshot.storage, number, by, wait)
         self.refresh()
 
     def backup(self, to: str | Path) -> None:

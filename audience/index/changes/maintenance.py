@@ -10,6 +10,8 @@ from audience.index.changes.events.merging import compact_events
 from audience.index.changes.session import UpdateResult, UpdateSession
 from audience.index.ingest.events.recorded_events import apply_records
 from audience.index.records.record_files import copy_record_files
+from audience.index.records.segment_history import publish_segments
+from audience.index.storage.kept_snapshots import read_kept_manifest
 from audience.index.storage.layout import OWNED_NAMES, history_file, shard_file
 from audience.index.storage.manifest import (
     load_current_manifest,
@@ -17,7 +19,7 @@ from audience.index.storage.manifest import (
     read_manifest,
 )
 from audience.index.storage.published import LocalStorage, Storage
-from audience.index.storage.retention import delete_snapshots, list_snapshot_numbers, publish_successor
+from audience.index.storage.retention import delete_snapshots, list_snapshot_numbers
 from audience.index.storage.snapshot import Snapshot, open_snapshot
 from audience.index.storage.write_lock import lock_for_update
 from audience.progress import Progress
@@ -43,7 +45,7 @@ def list_snapshots(storage: Storage) -> list[SnapshotInfo]:
     ]
 
 
-def restore_snapshot(storage: Storage, number: int, wait: float) -> int:
+def restore_snapshot(storage: Storage, number: int, by: str | None, wait: float) -> int:
     """Publish an older snapshot, with the events that are recorded now, as a new one. Return the number of the new one.
 
     Raises:
@@ -52,15 +54,12 @@ def restore_snapshot(storage: Storage, number: int, wait: float) -> int:
         LockedError: Another process changes the index.
     """
     with lock_for_update(storage, "restore", wait) as manifest:
-        numbers = list_snapshot_numbers(storage, manifest)
-        if number not in numbers:
-            message = f"{storage.location} keeps no snapshot {number}"
-            raise InvalidIndexError(Problem("no-snapshot", message, hint=f"it keeps {', '.join(map(str, numbers))}"))
-        old = read_manifest(storage, history_file(number))
+        old = read_kept_manifest(storage, manifest, number)
         snapshot = Snapshot(storage, old)
         snapshot.verify()
         recorded = apply_records(storage, old, snapshot.shards, number=manifest.number + 1, first_new=old.next_number)
-        return publish_successor(storage, manifest, recorded, f"restore {number}: {old.description}").number
+        description = f"restore {number}: {old.description}"
+        return publish_segments(storage, manifest, recorded, description, operation="restore", by=by).number
 
 
 def backup_snapshot(storage: Storage, destination: Path) -> int:

@@ -24,6 +24,7 @@ from audience.index.ingest.sources import Source, exact_column
 from audience.index.ingest.table_opening import open_table
 from audience.index.ingest.table_reading import TableReading
 from audience.index.records.record_files import copy_record_files
+from audience.index.records.segment_history import carry_history
 from audience.index.schema.column_roles import ColumnRoles
 from audience.index.schema.columns import Column
 from audience.index.storage import id_search, shard_writer
@@ -124,6 +125,7 @@ def _write_index(
     )
     for name, data in replaced.id_lists.items():
         storage.put(shard_file(name), data)
+    manifest = with_fields(manifest, segment_changes=carry_history(storage, None if old is None else old.manifest))
     content = manifest if carried is None else carried.apply_to(manifest)
     recorded = apply_records(storage, content, shards, number=1, first_new=manifest.next_number)
     publish_manifest(storage, recorded, None)

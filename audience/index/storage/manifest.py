@@ -127,6 +127,7 @@ class Manifest:
         empty_event_batches: Names of batches of events that have none.
         waiting_events: Files of events that wait for a device with their id.
         records: Versions of the recorded batches whose events the snapshot has, by the name of the batch.
+        segment_changes: Number of changes of segments up to this snapshot.
         etag: Identifies the published file; None before the manifest is published.
     """
 
@@ -146,6 +147,7 @@ class Manifest:
     empty_event_batches: tuple[str, ...] = ()
     waiting_events: tuple[WaitingEventFile, ...] = ()
     records: Mapping[str, str] = field(default_factory=dict)
+    segment_changes: int = 0
     etag: str | None = field(default=None, compare=False, repr=False)
 
     @property

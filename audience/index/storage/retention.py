@@ -85,7 +85,8 @@ def _delete_other_files(storage: Storage, folder: str, kept_names: set[str]) -> 
 def publish_successor(storage: Storage, previous: Manifest, manifest: Manifest, description: str) -> Manifest:
     """Publish the content of *manifest* as the snapshot that follows *previous*, and let old snapshots expire.
 
-    Numbers of devices that *previous* or an earlier snapshot has given are not given again.
+    Numbers of devices that *previous* or an earlier snapshot has given are not given again, and no change of segments
+    is lost.
     """
     successor = replace(
         manifest,
@@ -93,6 +94,7 @@ def publish_successor(storage: Storage, previous: Manifest, manifest: Manifest, 
         created=timestamp_now(),
         description=description,
         next_number=max(manifest.next_number, previous.next_number),
+        segment_changes=max(manifest.segment_changes, previous.segment_changes),
     )
     published = publish_manifest(storage, successor, previous)
     expire_snapshots(storage, previous, published)
