@@ -1,0 +1,16 @@
+/** Start the console. */
+
+import { render } from "preact";
+import "./styles/index.css";
+import { Console } from "./console";
+import { watchCount } from "./expression/counting";
+import { watchFindings } from "./expression/findings";
+import { openSession, watchIndexes } from "./server/session";
+import { watchTheme } from "./theme";
+
+watchTheme();
+watchCount();
+watchFindings();
+watchIndexes();
+void openSession();
+render(<Console />, document.getElementById("console") as HTMLElement);

@@ -1,0 +1,90 @@
+/** Values of an attribute: the most frequent ones, or those that begin with what is searched. */
+
+import { useState } from "preact/hooks";
+import { answered } from "../expression/counting";
+import { formatNumber, label } from "../labels/label";
+import { dropAttribute, valueOperand } from "../language/edits";
+import { barLength } from "../parts/bar";
+import { ValueButton } from "../parts/value_button";
+import { useAnswer } from "../server/answer";
+import { indexPath } from "../server/client";
+import type { Attribute, AttributeValues, ValueCount } from "../server/forms";
+import { details, snapshot } from "../server/session";
+
+const SHOWN = 10;
+const SHOWN_MORE = 100;
+
+interface Props {
+  readonly index: string;
+  readonly attribute: Attribute;
+}
+
+export function AttributeValueList({ index, attribute }: Props) {
+  const [prefix, setPrefix] = useState("");
+  const [limit, setLimit] = useState(SHOWN);
+  const { form } = useAnswer<AttributeValues>(valuesPath(index, attribute, prefix, limit), undefined, snapshot.value);
+  const values = form?.values ?? (prefix ? [] : attribute.most_frequent);
+  const isBounded = attribute.values > SHOWN;
+  return (
+    <>
+      {isBounded && (
+        <input
+          type="search"
+          class="value-search"
+          placeholder={label("panel.search", { n: attribute.values })}
+          aria-label={label("panel.search_of", { name: attribute.name })}
+          value={prefix}
+          onInput={(event) => setPrefix(event.currentTarget.value)}
+        />
+      )}
+      <ul class="values">
+        {values.slice(0, limit).map((value) => (
+          <ValueItem key={value.value} attribute={attribute} value={value} />
+        ))}
+      </ul>
+      {form && !values.length && <p class="bound">{label("panel.no_value")}</p>}
+      <Bound shown={Math.min(values.length, limit)} total={form?.total ?? attribute.values} limit={limit} showMore={() => setLimit(SHOWN_MORE)} />
+    </>
+  );
+}
+
+function ValueItem({ attribute, value }: { attribute: Attribute; value: ValueCount }) {
+  const total = details.value?.devices || 1;
+  const shown = value.within ?? value.devices;
+  return (
+    <li style={{ "--share": barLength((shown ?? 0) / total), "--whole": barLength((value.devices ?? 0) / total) }}>
+      <ValueButton operand={valueOperand(attribute.name, value.value, attribute.multiple)} name={value.value}>
+        <span class="value-count" title={value.devices === null ? "" : label("devices", { n: value.devices })}>
+          {shown === null ? "" : formatNumber(shown)}
+        </span>
+      </ValueButton>
+    </li>
+  );
+}
+
+/** How many of how many values are shown, and a button for more. */
+function Bound(props: { shown: number; total: number; limit: number; showMore: () => void }) {
+  const { shown, total, limit, showMore } = props;
+  if (shown >= total || shown === 0) return null;
+  return (
+    <p class="bound">
+      {label("panel.shown", { shown, n: total })}{" "}
+      {limit === SHOWN && (
+        <button type="button" class="quiet" onClick={showMore}>
+          {label("panel.more")}
+        </button>
+      )}
+    </p>
+  );
+}
+
+function valuesPath(index: string, attribute: Attribute, prefix: string, limit: number): string {
+  const query = new URLSearchParams({ limit: String(limit) });
+  if (prefix) query.set("prefix", prefix);
+  const question = answered.value;
+  if (question && question.index === index && !question.asOf) {
+    const within = attribute.multiple ? question.expr : dropAttribute(question.expr, attribute.name);
+    if (within && within !== "everyone") query.set("within", within);
+  }
+  return `${indexPath(index, "attributes", attribute.name)}?${query}`;
+}

@@ -1,0 +1,26 @@
+/** The views of an audience and the other pages: one line for each, in the order of their keys. */
+
+import type { ComponentType } from "preact";
+import type { Answered } from "./expression/counting";
+import { Funnel } from "./funnel/funnel";
+import type { LabelName } from "./labels/label";
+
+export interface ViewProps {
+  /** Question that was answered last, which the view is about. */
+  readonly question: Answered;
+}
+
+export interface View {
+  /** Name in the link. */
+  readonly name: string;
+  /** Key that opens it. */
+  readonly key: string;
+  readonly label: LabelName;
+  readonly Component: ComponentType<ViewProps>;
+}
+
+/** Views of the audience of the expression: the tabs. */
+export const VIEWS: readonly View[] = [{ name: "funnel", key: "1", label: "view.funnel", Component: Funnel }];
+
+/** Pages beside the expression: the links of the header. */
+export const PAGES: readonly View[] = [];
