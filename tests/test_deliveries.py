@@ -141,6 +141,37 @@ def test_random_faults(tmp_path, seed):
         resume(folder, CREDENTIALS, options=make_send_options(service))
 
 
+@pytest.mark.parametrize("then", ["stopped", "refused", "bad-ids"])
+def test_first_call_stays_in_doubt_whatever_its_retry_does(tmp_path, then):
+    ids = make_ids(40)
+    folder = write_run_folder(tmp_path / "run", ids)
+    service = FakeService(fault={2: "lost"}.get)
+    send_run(folder, service, concurrency=1)
+    doubtful = ids_by_state(folder)["in-doubt"]
+    [first_moment] = load_deliveries(folder, ["in-doubt"])["sent_at"].unique()
+    service.fault = lambda call: then
+    resume(folder, CREDENTIALS, on_doubt="retry", options=make_send_options(service))
+    cancel(folder)
+    found = load_deliveries(folder, ["in-doubt"])
+    assert found["id"].to_list() == doubtful == [id_ for id_ in ids if id_ in service.delivery_counts][10:20]
+    assert found["sent_at"].unique().to_list() == [first_moment]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whoever_may_have_been_reached_counts_also_after_retries(tmp_path, seed):
+    ids = make_ids(200)
+    fault = random_faults(seed, **FAULTS, stopped=0.05)
+    service = FakeService(fault=fault, bad_ids=ids[seed::17], names_bad_ids=seed % 2 == 0)
+    folder = write_run_folder(tmp_path / "run", ids)
+    send_run(folder, service)
+    for _ in range(4):
+        found = {state: set(of_state) for state, of_state in ids_by_state(folder).items()}
+        assert set(service.delivery_counts) <= found.get("delivered", set()) | found.get("in-doubt", set())
+        resume(folder, CREDENTIALS, on_doubt="retry", options=make_send_options(service))
+    cancel(folder)
+    assert set(service.delivery_counts) <= set(load_deliveries(folder, ["delivered", "in-doubt"])["id"])
+
+
 def test_chunks_do_not_change_the_rows(tmp_path, monkeypatch):
     ids = make_ids(300)
     service = FakeService(

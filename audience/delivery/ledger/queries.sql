@@ -83,7 +83,8 @@ INSERT INTO batch (native) VALUES (:native);
 INSERT INTO batch (first, stop) VALUES (:first, :stop);
 
 -- name: insert_part
-INSERT INTO batch (parent, first, stop) VALUES (:parent, :first, :stop);
+INSERT INTO batch (parent, first, stop, doubtful_at)
+SELECT :parent, :first, :stop, doubtful_at FROM batch WHERE number = :parent;
 
 -- A repeat now would be dropped by the vendor. If the clock was set back before the last attempt, the elapsed time is
 -- unknown, and the batch is not repeated. `mark_sent` and the trigger `batch_transitions` check the same window.
@@ -146,7 +147,8 @@ SELECT 1 FROM batch WHERE number = :number AND lost_replies > 0;
 INSERT INTO invalid_id (position, id, code, batch) VALUES (:position, :id, :code, :batch);
 
 -- name: retry_doubts
-UPDATE batch SET state = 'todo', lost_replies = 0, settled_at = NULL, dedup_until = NULL
+UPDATE batch
+SET state = 'todo', lost_replies = 0, settled_at = NULL, dedup_until = NULL, doubtful_at = coalesce(doubtful_at, sent_at)
 WHERE state = 'in_doubt' AND worker IS NULL AND skipped_at IS NULL
   AND NOT coalesce(sent_at <= :now AND :now < dedup_until, 0);
 
@@ -158,7 +160,7 @@ WHERE state = 'in_doubt' AND worker IS NULL AND skipped_at IS NULL
 -- Policies. -----------------------------------------------------------------------------------------------------------
 
 -- name: list_sendable_batches
-SELECT number, native, coalesce(first, 0), coalesce(stop, 0), lost_replies > 0 FROM batch
+SELECT number, native, coalesce(first, 0), coalesce(stop, 0), lost_replies > 0 OR doubtful_at IS NOT NULL FROM batch
 WHERE worker IS NULL AND (
     state = 'todo'
     OR state = 'in_doubt' AND skipped_at IS NULL AND (:retries_doubts OR sent_at <= :now AND :now < dedup_until)
@@ -233,13 +235,15 @@ SELECT
 
 -- Deliveries. ---------------------------------------------------------------------------------------------------------
 
--- A call without a reply may have been delivered. A batch that the vendor has taken nothing of has no moment.
+-- A call without a reply may have been delivered, also if a repeat of it that the user chose was not. A batch that the
+-- vendor has taken nothing of has no moment.
 -- name: list_id_outcomes
 SELECT
     number, first, stop,
-    CASE state WHEN 'accepted' THEN 'delivered' WHEN 'todo' THEN 'not-sent' WHEN 'rejected' THEN 'rejected'
-        ELSE 'in-doubt' END,
-    CASE WHEN state <> 'todo' THEN coalesce(sent_at, settled_at) END,
+    CASE WHEN state = 'accepted' THEN 'delivered' WHEN doubtful_at IS NOT NULL THEN 'in-doubt'
+        WHEN state = 'todo' THEN 'not-sent' WHEN state = 'rejected' THEN 'rejected' ELSE 'in-doubt' END,
+    CASE WHEN state IN ('todo', 'rejected') AND doubtful_at IS NOT NULL THEN doubtful_at
+        WHEN state <> 'todo' THEN coalesce(sent_at, settled_at) END,
     message_id,
     CASE WHEN state <> 'accepted' THEN json_extract(problem, '$.code') END
 FROM leaf_batch WHERE first IS NOT NULL ORDER BY first;
@@ -247,17 +251,18 @@ FROM leaf_batch WHERE first IS NOT NULL ORDER BY first;
 -- name: list_invalid_id_outcomes
 SELECT
     position, code, batch,
-    CASE WHEN code NOT LIKE 'policy:%' AND code <> 'not-in-index' THEN coalesce(sent_at, settled_at) END,
+    CASE WHEN code NOT LIKE 'policy:%' AND code <> 'not-in-index' THEN coalesce(doubtful_at, sent_at, settled_at) END,
     CASE WHEN code LIKE 'in-doubt-%' THEN 'in-doubt' WHEN code LIKE 'policy:%' OR code = 'not-in-index' THEN 'not-sent'
-        ELSE 'rejected' END
+        WHEN doubtful_at IS NOT NULL THEN 'in-doubt' ELSE 'rejected' END
 FROM invalid_id JOIN batch ON batch.number = invalid_id.batch ORDER BY position;
 
 -- name: list_native_outcomes
 SELECT
     native, number,
-    CASE state WHEN 'accepted' THEN 'delivered' WHEN 'todo' THEN 'not-sent' WHEN 'rejected' THEN 'rejected'
-        ELSE 'in-doubt' END,
-    CASE WHEN state <> 'todo' THEN coalesce(sent_at, settled_at) END,
+    CASE WHEN state = 'accepted' THEN 'delivered' WHEN doubtful_at IS NOT NULL THEN 'in-doubt'
+        WHEN state = 'todo' THEN 'not-sent' WHEN state = 'rejected' THEN 'rejected' ELSE 'in-doubt' END,
+    CASE WHEN state IN ('todo', 'rejected') AND doubtful_at IS NOT NULL THEN doubtful_at
+        WHEN state <> 'todo' THEN coalesce(sent_at, settled_at) END,
     message_id
 FROM batch WHERE native IS NOT NULL ORDER BY native;
 
@@ -288,5 +293,8 @@ SELECT stop_reason FROM run;
 
 -- name: leave_out_forgotten
 INSERT OR IGNORE INTO invalid_id (position, id, code, batch)
-SELECT :position, :id, CASE WHEN lost_replies > 0 THEN 'in-doubt-policy:forgotten' ELSE 'policy:forgotten' END, number
+SELECT
+    :position, :id,
+    CASE WHEN lost_replies > 0 OR doubtful_at IS NOT NULL THEN 'in-doubt-policy:forgotten' ELSE 'policy:forgotten' END,
+    number
 FROM batch WHERE first <= :position AND :position < stop AND state IN ('todo', 'in_doubt');

@@ -73,6 +73,7 @@ CREATE TABLE batch (
     dedup_until  REAL,                                         -- the vendor drops repeats before this time
     settled_at   REAL,
     skipped_at   REAL,                                         -- the user chose to leave it in doubt
+    doubtful_at  REAL,                                         -- of the first call in doubt that the user chose to retry
     message_id   TEXT,                                         -- the vendor's
     problem      TEXT CHECK (problem IS NULL OR json_valid(problem)),   -- the last one that the vendor reported
     CHECK ((native IS NULL) = (first IS NOT NULL) AND (native IS NULL) = (stop IS NOT NULL)),
@@ -161,6 +162,10 @@ WHEN NEW.state = 'sent' AND (
 )
 BEGIN SELECT RAISE(ABORT, 'a batch is sent by the living worker that claimed it, in a run that is not cancelled'); END;
 
+CREATE TRIGGER batch_doubt_is_kept BEFORE UPDATE OF doubtful_at ON batch
+WHEN OLD.doubtful_at IS NOT NULL AND NEW.doubtful_at IS NOT OLD.doubtful_at
+BEGIN SELECT RAISE(ABORT, 'a call that may have been delivered is remembered'); END;
+
 CREATE TRIGGER batch_claim_is_exclusive BEFORE UPDATE OF worker ON batch
 WHEN OLD.worker IS NOT NULL AND NEW.worker IS NOT NULL AND OLD.worker <> NEW.worker
 BEGIN SELECT RAISE(ABORT, 'another worker has claimed this batch'); END;
@@ -197,4 +202,4 @@ BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 CREATE TRIGGER invalid_id_no_update BEFORE UPDATE ON invalid_id
 BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
