@@ -14,6 +14,7 @@ AudienceError            base of all errors; carries one or more Problems
 │   └── LedgerError      a ledger that cannot be read or written
 ├── PlanError            a plan that cannot be carried out
 ├── ComplexityError      an expression too large for a normal form or a proof
+├── ServiceError         a service that cannot start, or a call that it refuses
 └── ProofError           an internal error: a payload with another meaning than its expression
 """
 
@@ -133,3 +134,7 @@ class DeliveryError(AudienceError):
 
 class LedgerError(DeliveryError):
     """Ledger that cannot be read or written."""
+
+
+class ServiceError(AudienceError):
+    """Service that cannot start, or a call that it refuses."""

@@ -29,6 +29,12 @@ DEPENDENCY_MODULES = {
     "json5": {"vendors/payload_reader.py"},
     "typer": {"cli/typer_app.py", "cli/completion.py", "cli/commands/demo.py", "cli/commands/segment_apply.py"},
     "rich": {"cli/output/widgets.py", "cli/output/help_screens.py"},
+    "starlette": {
+        *("server/app.py", "server/guards.py", "server/process.py", "server/streaming.py", "cli/commands/serve.py"),
+    },
+    "uvicorn": {"server/process.py", "server/http_protocol.py", "cli/commands/serve.py"},
+    "httptools": {"cli/commands/serve.py"},  # by uvicorn
+    "prometheus_client": {"server/metrics.py", "cli/commands/serve.py"},
     "tomllib": {"planning/catalog/loader.py", "delivery/transport/credentials.py"},
     "tomlkit": {"planning/catalog/draft.py"},
 }

@@ -53,6 +53,7 @@ COMMAND_PANELS: dict[str | None, dict[str, str]] = {
         "error-codes": "error_codes:run_error_codes",
         "sandbox": "sandbox:run_sandbox",
     },
+    "Serve": {"serve": "serve:run_serve"},
 }
 COMMAND_GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     "index": (
@@ -97,6 +98,10 @@ COMMAND_GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "list": "policy:run_policy_list",
             "drop": "policy:run_policy_drop",
         },
+    ),
+    "keys": (
+        "Add, list and drop the keys with which others call the service.",
+        {"add": "keys:run_keys_add", "list": "keys:run_keys_list", "drop": "keys:run_keys_drop"},
     ),
     "catalog": (
         "Map attributes to the names that vendors use for them.",

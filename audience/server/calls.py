@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel
 
 from audience.index.device_index import DeviceIndex
+from audience.server.indexes import ServedIndexes, find_index
 from audience.server.settings import ServeSettings
 
 Scope: TypeAlias = Literal["count", "ids", "write", "send"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 Method: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
 
 
@@ -33,6 +35,7 @@ class Call:
         headers: Headers of the request by their names in lower case.
         query: Validated parameters of the query, an instance of `Endpoint.query`.
         body: Validated body, an instance of `Endpoint.body`.
+        served: Indexes of the service; a handler that changes one refreshes it there, and questions never use it.
     """
 
     settings: ServeSettings
@@ -42,6 +45,12 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Any = None
     body: Any = None
+    served: ServedIndexes | None = None
+
+    @property
+    def index(self) -> DeviceIndex:
+        """Return the index that the path names, at one snapshot. Raises HttpError if there is none."""
+        return find_index(self.path["index"], self.indexes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +86,11 @@ class Endpoint:
         path: Path with parameters in braces, such as `/v1/indexes/{index}/count`.
         handler: Function that answers a call, in a thread: it returns a form, an `Answer` or a `Stream`.
         answer: Type of the form, usually a `TypedDict`, of which the schema is made.
-        scope: Scope that a caller needs; None for what everybody may call.
+        scope: Scope that a caller needs; None for what everybody may call, also without a key.
         body: Model of the JSON body; None if there is none.
         query: Model of the query; None if there is none.
         statuses: Statuses other than 200 that stand for success, such as 201.
+        media_types: Media types of the answer, the one by default first.
     """
 
     method: Method
@@ -91,3 +101,4 @@ class Endpoint:
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     statuses: tuple[int, ...] = ()
+    media_types: tuple[str, ...] = ("application/json",)

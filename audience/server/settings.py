@@ -17,8 +17,15 @@ class ServeSettings:
         host: Address to listen on.
         allowed_hosts: Names that a request's `Host` may have, besides those of loopback and of `host`.
         max_body_bytes: Size of a request's body.
+        max_header_bytes: Size of a request's line and headers.
         max_seconds: Time for the answer of one call that is not a stream.
+        max_header_seconds: Time for a request's line and headers.
+        max_body_seconds: Time for a request's body.
+        max_stall_seconds: Time that a caller may take nothing of a stream.
         max_threads: Calls that are answered at the same time.
+        max_waiting: Calls that wait for a thread; a further one is refused.
+        max_streams: Streams at the same time; a further one is refused.
+        grace_seconds: Time for running answers when the service ends.
     """
 
     indexes: Mapping[str, Path]
@@ -28,5 +35,12 @@ class ServeSettings:
     host: str = "127.0.0.1"
     allowed_hosts: tuple[str, ...] = ()
     max_body_bytes: int = 1 << 24
+    max_header_bytes: int = 1 << 16
     max_seconds: float = 30
+    max_header_seconds: float = 10
+    max_body_seconds: float = 20
+    max_stall_seconds: float = 60
     max_threads: int = 8
+    max_waiting: int = 256
+    max_streams: int = 32
+    grace_seconds: int = 30

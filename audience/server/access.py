@@ -1,0 +1,64 @@
+"""Check of the key of a call, and of what it permits."""
+
+from collections.abc import Mapping
+
+from audience.errors import Problem
+from audience.server.calls import SCOPES, Caller, Scope
+from audience.server.keys import KeyRing
+from audience.server.problems import HttpError
+
+LOCAL_CALLER = Caller("local", frozenset(SCOPES) - {"send"})
+ANONYMOUS_CALLER = Caller("", frozenset())
+BEARER = b"bearer "
+
+
+class Access:
+    """Check of the key of a call."""
+
+    def __init__(self, keys: KeyRing | None):
+        self.keys = keys
+
+    def authorize(self, headers: Mapping[bytes, bytes], scope: Scope | None) -> Caller:
+        """Return the caller.
+
+        Raises:
+            HttpError: The key is missing or unknown, or does not permit *scope*.
+        """
+        if self.keys is None:
+            caller = LOCAL_CALLER
+        elif b"authorization" not in headers and scope is None:
+            return ANONYMOUS_CALLER
+        else:
+            caller = self._find_caller(headers.get(b"authorization", b""), self.keys)
+        if scope is not None and scope not in caller.scopes:
+            raise _missing_scope_error(caller, scope)
+        return caller
+
+    def _find_caller(self, header: bytes, keys: KeyRing) -> Caller:
+        token = header[len(BEARER) :].strip() if header[: len(BEARER)].lower() == BEARER else b""
+        caller = keys.find_caller(token.decode("latin-1")) if token else None
+        if caller is None:
+            raise unknown_key_error(has_key=bool(header))
+        return caller
+
+
+def unknown_key_error(*, has_key: bool) -> HttpError:
+    """Return the error of a call without a key that the service knows."""
+    if has_key:
+        problem = Problem("invalid-key", "the service does not know this key", hint="ask who runs it for a new one")
+        challenge = 'Bearer realm="audience", error="invalid_token"'
+    else:
+        problem = Problem("no-key", "this call needs a key", hint="send the header Authorization: Bearer KEY")
+        challenge = 'Bearer realm="audience"'
+    return HttpError(401, problem, headers={"WWW-Authenticate": challenge})
+
+
+def _missing_scope_error(caller: Caller, scope: Scope) -> HttpError:
+    if caller is LOCAL_CALLER:
+        hint = "start the service with --keys FILE, and use a key that has the scope"
+        message = f"without keys, nobody has the scope {scope!r}"
+    else:
+        hint = f"use a key with it: audience keys add NAME --scope {scope}"
+        message = f"the key {caller.name!r} does not have the scope {scope!r}"
+    challenge = f'Bearer realm="audience", error="insufficient_scope", scope="{scope}"'
+    return HttpError(403, Problem("no-scope", message, hint=hint), headers={"WWW-Authenticate": challenge})

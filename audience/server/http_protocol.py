@@ -1,0 +1,128 @@
+"""HTTP protocol of uvicorn with limits on the size of headers, and on the time that a request takes to arrive.
+
+Uvicorn itself waits forever for a request. One task looks at all connections once a second, which costs a request
+nothing.
+"""
+
+import asyncio
+from typing import Any
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from audience.errors import Problem
+from audience.server.problems import PROBLEM_MEDIA_TYPE, error_json
+from audience.server.settings import ServeSettings
+
+SWEEP_SECONDS = 1.0
+CONNECTIONS_KEY = "connections"  # of the state that the application shares with its connections
+
+
+class Connections:
+    """Open connections of a process, and the limits for what arrives on them."""
+
+    def __init__(self, settings: ServeSettings):
+        self.settings = settings
+        self.open: set[LimitedProtocol] = set()
+
+    async def sweep(self) -> None:
+        """Refuse requests that take too long to arrive, once a second."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            for connection in list(self.open):
+                connection.refuse_if_late()
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """Connection that refuses a request that is too large or too slow."""
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self._shared: Connections = self.app_state[CONNECTIONS_KEY]
+        self._limits = self._shared.settings
+        self._waiting_since: float | None = None  # while a request arrives
+        self._head_bytes = 0
+        self._has_headers = False
+        self._refusal = _refusal(400, "bad-request", "this is not a request of HTTP/1.1")
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._shared.open.add(self)
+        self._waiting_since = self.loop.time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._shared.open.discard(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has arrived."""
+        super().data_received(data)
+        if not self._has_headers and not self.transport.is_closing():
+            self._head_bytes += len(data)
+            if self._head_bytes > self._limits.max_header_bytes:
+                self._refuse(_refusal(431, "too-large", "the headers are too large"))
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._waiting_since, self._head_bytes, self._has_headers = self.loop.time(), 0, False
+        self._field_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or a field behind the body."""
+        self._field_bytes += len(name) + len(value)
+        if self._field_bytes > self._limits.max_header_bytes:
+            self._refusal = _refusal(431, "too-large", "the headers are too large")
+            raise ValueError("too large")  # ends in `send_400_response`
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer."""
+        self._has_headers = True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Stop waiting."""
+        self._waiting_since = None
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be parsed."""
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            self._refuse(self._refusal)
+        else:
+            self.transport.close()
+
+    def refuse_if_late(self) -> None:
+        """Refuse the request that arrives if it takes too long."""
+        if self._waiting_since is None or self.transport.is_closing():
+            return
+        if self.flow.read_paused:  # it is this side that is slow
+            self._waiting_since = self.loop.time()
+            return
+        limit = self._limits.max_body_seconds if self._has_headers else self._limits.max_header_seconds
+        if self.loop.time() - self._waiting_since <= limit:
+            return
+        is_idle = not self._has_headers and not self._head_bytes
+        is_answered = self._has_headers and self.cycle is not None and self.cycle.response_started
+        if is_idle or is_answered:
+            self.transport.close()
+        else:
+            self._refuse(_refusal(408, "too-slow", f"the request did not arrive within {limit:g} seconds"))
+
+    def _refuse(self, response: bytes) -> None:
+        self.transport.write(response)
+        self.transport.close()
+
+
+def _refusal(status: int, code: str, message: str) -> bytes:
+    """Return a whole answer that ends the connection."""
+    body = orjson.dumps(error_json(status, (Problem(code, message),)))
+    lines = [
+        STATUS_LINE[status],
+        f"content-type: {PROBLEM_MEDIA_TYPE}\r\n".encode(),
+        b"content-length: %d\r\nconnection: close\r\nx-content-type-options: nosniff\r\n\r\n" % len(body),
+    ]
+    return b"".join([*lines, body])
