@@ -2,8 +2,10 @@
 
 import type { ComponentType } from "preact";
 import type { Answered } from "./expression/counting";
-import { Funnel } from "./funnel/funnel";
+import { FunnelView } from "./funnel/funnel_view";
 import type { LabelName } from "./labels/label";
+import { Overlap } from "./overlap/overlap";
+import { Profile } from "./profile/profile";
 
 export interface ViewProps {
   /** Question that was answered last, which the view is about. */
@@ -20,7 +22,11 @@ export interface View {
 }
 
 /** Views of the audience of the expression: the tabs. */
-export const VIEWS: readonly View[] = [{ name: "funnel", key: "1", label: "view.funnel", Component: Funnel }];
+export const VIEWS: readonly View[] = [
+  { name: "funnel", key: "1", label: "view.funnel", Component: FunnelView },
+  { name: "profile", key: "2", label: "view.profile", Component: Profile },
+  { name: "overlap", key: "3", label: "view.overlap", Component: Overlap },
+];
 
 /** Pages beside the expression: the links of the header. */
 export const PAGES: readonly View[] = [];

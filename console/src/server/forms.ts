@@ -120,3 +120,64 @@ export interface Findings {
   readonly canonical: string | null;
   readonly snapshot: number;
 }
+
+export interface ProfiledValue {
+  readonly value: string;
+  readonly from: string | null;
+  readonly to: string | null;
+  readonly count: number;
+  readonly share: number;
+  readonly base_count: number;
+  readonly base_share: number;
+  readonly lift: number | null;
+  readonly low: number | null;
+  readonly high: number | null;
+  readonly expr: string | null;
+}
+
+export interface ProfiledAttribute {
+  readonly name: string;
+  readonly kind: Kind | "event";
+  readonly form: "values" | "histogram" | "days";
+  readonly multiple: boolean;
+  readonly known: number;
+  readonly base_known: number;
+  readonly distinct: number | null;
+  readonly information: number;
+  readonly values: readonly ProfiledValue[];
+  readonly others: { readonly values: number; readonly count: number; readonly base_count: number } | null;
+}
+
+export interface Profile {
+  readonly against: string | null;
+  readonly count: number;
+  readonly base_count: number;
+  readonly confidence: number;
+  readonly attributes: readonly ProfiledAttribute[];
+}
+
+export interface OverlapSegment {
+  readonly name: string;
+  readonly expression: string;
+  readonly count: number;
+  readonly share: number;
+}
+
+export interface OverlapPair {
+  readonly both: number;
+  readonly jaccard: number | null;
+  readonly contained: number | null;
+}
+
+export interface Combination {
+  readonly names: readonly string[];
+  readonly count: number;
+}
+
+export interface Overlap {
+  readonly devices: number;
+  readonly segments: readonly OverlapSegment[];
+  readonly pairs: readonly (readonly OverlapPair[])[];
+  readonly combinations: readonly Combination[] | null;
+  readonly none: number;
+}
