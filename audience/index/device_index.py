@@ -21,6 +21,7 @@ from audience.index.query.attribute_stats import AttributeStats, collect_attribu
 from audience.index.query.completion import complete_with_index
 from audience.index.query.device_set import DeviceSet, has_foreign_ids
 from audience.index.query.explain import ExplainLine, explain_expr
+from audience.index.query.leave_one_out import LeaveOneOut, leave_one_out
 from audience.index.query.questions import bind_segments, read_question
 from audience.index.query.snapshot_counts import SnapshotCount, count_in_snapshots
 from audience.index.query.unmatched import find_unmatched
@@ -401,6 +402,33 @@ class DeviceIndex(IndexEvents, IndexPolicies):
         """
         snapshot = self.snapshot  # another thread may refresh the index
         return explain_expr(to_expr(expr), snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
+
+    def leave_one_out(
+        self,
+        expr: Expr | str,
+        *,
+        as_of: datetime | str | None = None,
+        timezone: str | None = None,
+        allow_gaps: bool = False,
+    ) -> LeaveOneOut:
+        """Return *expr* without each of its conditions, with exact counts: what each condition costs.
+
+        Left out are operands of AND and OR, the right side of EXCEPT, terms of a threshold that can do without, and
+        the limit of the whole: at most 100 of them, the outermost first. Their paths are those of the lines of
+        `explain`. Arguments are as for `count`.
+
+        Raises:
+            ExpressionError: *expr* is invalid or refers to something that the index does not have.
+
+        >>> import polars, tempfile
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> without = index.leave_one_out("male AND vip")
+        >>> without.device_count, [(each.path, each.expr.value, each.device_count) for each in without.left_out]
+        (1, [((0,), 'vip', 1), ((1,), 'male', 2)])
+        """
+        snapshot = self.snapshot  # another thread may refresh the index
+        return leave_one_out(to_expr(expr), snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
 
     def find_unmatched(
         self,

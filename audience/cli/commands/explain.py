@@ -1,6 +1,6 @@
 """Command that explains a count and how vendors can express the audience."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from audience.cli.declarations import Option
 from audience.cli.options import (
@@ -16,9 +16,14 @@ from audience.cli.output.index import format_counts
 from audience.cli.output.plans import format_plan_summary, format_policies
 from audience.cli.output.vendors import format_plan_overview
 from audience.cli.output.writer import Output
+from audience.counts import format_count
+from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
+from audience.json_forms.leave_one_out import LeftOutForm, left_out_by_path
 from audience.json_forms.plans import plan_json, policies_json
 from audience.json_forms.questions import question_json
+from audience.language.as_of import AsOfArguments
+from audience.language.ast import Expr
 from audience.language.parser import parse
 from audience.planning.planner import plan as make_plan
 from audience.planning.plans import Plan
@@ -39,6 +44,10 @@ def run_explain(
     vendors: Annotated[bool, Option("--vendors", help="Compare all vendors.")] = False,
     policies: Annotated[
         bool, Option("--policies", help="Show what each policy of the index takes out when this is sent.")
+    ] = False,
+    leave_one_out: Annotated[
+        bool,
+        Option("--leave-one-out", help="Also count the audience without each condition: what the condition costs."),
     ] = False,
     catalog: CatalogOption = None,
     vendor_has: VendorHasOption = None,
@@ -68,7 +77,7 @@ def run_explain(
         for name in names
     ]
     output.print_warnings(device_index.find_unmatched(audience, **when))
-    tree = [
+    tree: list[dict[str, Any]] = [
         {
             "depth": line.depth,
             "text": line.text,
@@ -78,15 +87,32 @@ def run_explain(
         }
         for line in lines
     ]
+    without = _count_left_out(device_index, audience, when, output) if leave_one_out else None
+    if without is not None:
+        tree = [
+            {**node, "path": list(line.path), "without": without.get(line.path)}
+            for node, line in zip(tree, lines, strict=True)
+        ]
     facts = {**question_json(audience, bound, asked), "tree": tree}
     facts |= {"vendors": {plan.vendor: plan_json(plan) for plan in plans}} if plans else {}
     restricted = restrict_audience(bound, choose_policies(device_index), device_index, asked) if policies else None
     facts |= {**policies_json(restricted.policies, (), restricted.removed)} if restricted is not None else {}
     is_dated = question.matter_for(audience, device_index.snapshot)
     heading = [format_question(audience, bound, asked)] if is_dated else []
-    counts = format_counts(lines, len(device_index))
+    counts = format_counts(lines, len(device_index), without)
     taken_out = [] if restricted is None else ["\n".join(format_policies(restricted.policies, ())) or "no policies"]
     output.print_result(facts, lambda: "\n\n".join([*heading, counts, *taken_out, *_format_plans(plans)]))
+
+
+def _count_left_out(
+    index: DeviceIndex, audience: Expr, when: AsOfArguments, output: Output
+) -> dict[tuple[int, ...], LeftOutForm]:
+    """Return the audience without each condition, by the path of its line; say how many are not counted."""
+    answer = index.leave_one_out(audience, **when)
+    if answer.omitted:
+        message = f"{format_count(answer.omitted, 'condition')} of the innermost levels are not left out"
+        output.print_notes([Problem("left-out", message)])
+    return left_out_by_path(answer)
 
 
 def _format_plans(plans: list[Plan]) -> list[str]:

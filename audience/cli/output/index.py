@@ -1,6 +1,6 @@
 """Text and JSON of an index: its contents, the result of a change, and counts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -16,6 +16,7 @@ from audience.index.query.attribute_stats import AttributeStats, collect_attribu
 from audience.index.query.explain import ExplainLine
 from audience.index.storage.shard import Shard
 from audience.index.storage.snapshot import Snapshot
+from audience.json_forms.leave_one_out import LeftOutForm
 from audience.language.ast import Segment
 from audience.language.printer import render
 from audience.language.validation import join_some
@@ -117,18 +118,28 @@ def print_update_result(result: UpdateResult, before: Snapshot, index: DeviceInd
     output.print_result(facts, f"snapshot {result.snapshot}: {', '.join([*parts, format_count(len(index), 'device')])}")
 
 
-def format_counts(lines: Sequence[ExplainLine], total_devices: int) -> str:
-    """Return the expression tree with the count of every node and the devices that remain after each AND operand."""
+def format_counts(
+    lines: Sequence[ExplainLine], total_devices: int, without: Mapping[tuple[int, ...], LeftOutForm] | None = None
+) -> str:
+    """Return the expression tree with the count of every node and the devices that remain after each AND operand.
+
+    Args:
+        lines: Nodes of the tree.
+        total_devices: Number of all devices.
+        without: What the audience is without a node, by its path, for one more column.
+    """
     rows = [
         (
             "  " * line.depth + _label(line),
             f"{line.device_count:,}",
             f"{line.device_count / total_devices:.1%}" if total_devices else "-",
             "" if line.remaining is None else f"{line.remaining:,}",
+            *([] if without is None else [f"{without[line.path]['count']:,}" if line.path in without else ""]),
         )
         for line in lines
     ]
-    return format_table(("expression", "devices", "% of devices", "remaining"), rows, right_aligned=(1, 2, 3))
+    titles = ("expression", "devices", "% of devices", "remaining", *([] if without is None else ["without it"]))
+    return format_table(titles, rows, right_aligned=range(1, len(titles)))
 
 
 def _label(line: ExplainLine) -> str:

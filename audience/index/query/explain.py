@@ -23,9 +23,9 @@ from audience.language.printer import quote_name
 class ExplainLine:
     """Line of an explanation: one node of the tree.
 
-    `depth` is the level of the node. `remaining` is the number of devices left in the enclosing AND after this node,
-    or None if the node is not an operand of an AND. `value_count` is the number of values that a pattern fits, or None
-    if the node is no pattern, or too many fit it.
+    `depth` is the level of the node, and `path` its position: the number of the operand at each level. `remaining` is
+    the number of devices left in the enclosing AND after this node, or None if the node is not an operand of an AND.
+    `value_count` is the number of values that a pattern fits, or None if the node is no pattern, or too many fit it.
     """
 
     depth: int
@@ -33,6 +33,7 @@ class ExplainLine:
     device_count: int
     remaining: int | None = None
     value_count: int | None = None
+    path: tuple[int, ...] = ()
 
     def __add__(self, other: "ExplainLine") -> "ExplainLine":
         remaining = None if self.remaining is None else self.remaining + (other.remaining or 0)
@@ -57,12 +58,12 @@ def explain_expr(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> l
         atom: count_matching_values(atom, snapshot) for atom in leaves if isinstance(atom, Matches)
     }
     atoms = ExplainedAtoms(leaves, value_counts)
-    shards = map_expr(lambda expr, shard: _explain_node(expr, shard, atoms, 0)[0], written, snapshot.shards)
+    shards = map_expr(lambda expr, shard: _explain_node(expr, shard, atoms, ())[0], written, snapshot.shards)
     return [reduce(ExplainLine.__add__, lines) for lines in zip(*shards, strict=True)]
 
 
 def _explain_node(
-    expr: Expr, shard: Shard, atoms: ExplainedAtoms, depth: int, remaining: RowSet | None = None
+    expr: Expr, shard: Shard, atoms: ExplainedAtoms, path: tuple[int, ...], remaining: RowSet | None = None
 ) -> tuple[list[ExplainLine], RowSet]:
     """Return the lines of *expr* and its rows; every node is evaluated once.
 
@@ -70,19 +71,19 @@ def _explain_node(
         expr: Expression as it is written.
         shard: Shard with the rows.
         atoms: What is evaluated in place of each atom, and the number of values that each pattern fits.
-        depth: Level of the node.
+        path: Position of the node.
         remaining: Rows left in the enclosing AND before this operand.
     """
     if isinstance(expr, And):
-        return _explain_and(expr, shard, atoms, depth)
+        return _explain_and(expr, shard, atoms, path)
     if not operands(expr) or (isinstance(expr, Not) and not operands(expr.term)):
         rows = evaluate_in_shard(map_atoms(expr, lambda atom: atoms.leaves[atom]), shard)
         value_count = atoms.value_counts.get(expr.term if isinstance(expr, Not) else expr)
-        line = replace(_build_line(depth, node_label(expr), rows, shard), value_count=value_count)
-        return [line, *_explain_variants(expr, shard, depth + 1, remaining)], rows
-    explained = [_explain_node(term, shard, atoms, depth + 1) for term in operands(expr)]
+        line = replace(_build_line(path, node_label(expr), rows, shard), value_count=value_count)
+        return [line, *_explain_variants(expr, shard, path, remaining)], rows
+    explained = [_explain_node(term, shard, atoms, (*path, at)) for at, term in enumerate(operands(expr))]
     rows = _combine_rows(atoms.leaves.get(expr, expr), [row_set for _, row_set in explained], shard)
-    line = _build_line(depth, node_label(expr), rows, shard)
+    line = _build_line(path, node_label(expr), rows, shard)
     return [line, *(operand_line for lines, _ in explained for operand_line in lines)], rows
 
 
@@ -102,17 +103,19 @@ def _combine_rows(expr: Expr, row_sets: list[RowSet], shard: Shard) -> RowSet:
     raise AssertionError(f"{expr!r} was not expanded")
 
 
-def _explain_and(expr: And, shard: Shard, atoms: ExplainedAtoms, depth: int) -> tuple[list[ExplainLine], RowSet]:
+def _explain_and(
+    expr: And, shard: Shard, atoms: ExplainedAtoms, path: tuple[int, ...]
+) -> tuple[list[ExplainLine], RowSet]:
     """Return the lines of an AND and its rows; each operand's first line has the devices left after it."""
     remaining, operand_lines = ALL_ROWS, list[ExplainLine]()
-    for term in expr.terms:
-        lines, rows = _explain_node(term, shard, atoms, depth + 1, remaining)
+    for position, term in enumerate(expr.terms):
+        lines, rows = _explain_node(term, shard, atoms, (*path, position), remaining)
         remaining = intersect([remaining, rows])
         operand_lines += [replace(lines[0], remaining=count_live(remaining, shard)), *lines[1:]]
-    return [_build_line(depth, node_label(expr), remaining, shard), *operand_lines], remaining
+    return [_build_line(path, node_label(expr), remaining, shard), *operand_lines], remaining
 
 
-def _explain_variants(expr: Expr, shard: Shard, depth: int, remaining: RowSet | None) -> list[ExplainLine]:
+def _explain_variants(expr: Expr, shard: Shard, path: tuple[int, ...], remaining: RowSet | None) -> list[ExplainLine]:
     """Return a line for each variant of a split and for its holdout; none if *expr* selects one variant."""
     if not isinstance(expr, Split) or expr.variant is not None:
         return []
@@ -123,9 +126,11 @@ def _explain_variants(expr: Expr, shard: Shard, depth: int, remaining: RowSet | 
     ]
     if held_out_percent:
         parts.append((f"held out, {float(held_out_percent):.9g}%", ~evaluate_in_shard(expr, shard)))
-    return [_build_line(depth, text, rows, shard, remaining) for text, rows in parts]
+    return [_build_line((*path, at), text, rows, shard, remaining) for at, (text, rows) in enumerate(parts)]
 
 
-def _build_line(depth: int, text: str, row_set: RowSet, shard: Shard, remaining: RowSet | None = None) -> ExplainLine:
+def _build_line(
+    path: tuple[int, ...], text: str, row_set: RowSet, shard: Shard, remaining: RowSet | None = None
+) -> ExplainLine:
     left_after = None if remaining is None else count_live(intersect([remaining, row_set]), shard)
-    return ExplainLine(depth, text, count_live(row_set, shard), left_after)
+    return ExplainLine(len(path), text, count_live(row_set, shard), left_after, path=path)
