@@ -1,20 +1,30 @@
 """Forget a person in request folders, ledgers and logs: no file has the id afterwards, and checksums hold."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
+from test_crashes import FAILURE_POINT
 from test_forgetting import find_files
 
-from audience import DeviceIndex
+from audience import DeliveryError, DeviceIndex
 from audience.delivery import load_deliveries, resume, send, status
+from audience.delivery.forgetting import forget_in_folders
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
 from audience.delivery.ledger.workers import register_worker
 from audience.requests.reader import open_requests
-from audience.requests.redaction import compile_ids
+from audience.requests.redaction import compile_ids, redact_requests
 from audience.testing import fake_vendor
-from audience.testing.fake_vendor import CREDENTIALS, MESSAGE, UNLIMITED, FakeService, make_send_options
+from audience.testing.fake_vendor import (
+    CREDENTIALS,
+    MESSAGE,
+    UNLIMITED,
+    FakeService,
+    make_send_options,
+    write_run_folder,
+)
 
 IDS = [f"device-{number:03}" for number in range(45)]
 GONE = "device-012"
@@ -98,6 +108,39 @@ def test_again_finds_nothing(place, audience):
     assert forget(audience, place)[0] == 0
     code, out, _ = forget(audience, place)
     assert (code, out) == (0, "nothing was found; salted hashes suppress the ids in the indexes\n")
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_interrupted_at_any_step_it_is_finished_by_the_same_command(tmp_path, is_sent):
+    step, is_cut = 0, True
+    while is_cut:
+        step += 1
+        folder = write_run_folder(tmp_path / str(step), IDS)
+        if is_sent:
+            send_run(folder, FakeService(fault=lambda call: "stopped" if call > 1 else None))
+        forget_here = partial(forget_in_folders, folder, [folder], [GONE], dry_run=False)
+        is_cut = FAILURE_POINT.is_cut(folder, step, forget_here)
+        forget_here()
+        assert find_files(folder, GONE) == [], f"cut at step {step}"
+        assert not list(folder.rglob("*redact*")), f"cut at step {step}"
+        assert open_requests(folder).id_count == (45 if is_sent else 44)
+        service = FakeService()
+        if is_sent:
+            assert resume(folder, CREDENTIALS, options=make_send_options(service)).done
+        else:
+            assert send_run(folder, service).done
+        expected = {id_: 1 for id_ in IDS if id_ != GONE}
+        assert service.delivery_counts == {id_: 1 for id_ in expected if not is_sent or id_ not in IDS[:10]}
+    assert step > 10
+
+
+def test_interrupted_folder_names_the_command(place, audience):
+    folder = place / "runs" / "half"
+    redact_requests(folder, [GONE], keeps_positions=True).replace_files()
+    code, _, err = audience("forget", GONE, "--runs", str(place / "runs"), "--dry-run")
+    assert (code, err.split(":")[0]) == (2, "interrupted-forget") and "audience forget" in err
+    with pytest.raises(DeliveryError, match="interrupted-forget"):
+        resume(folder, CREDENTIALS, options=make_send_options(FakeService()))
 
 
 def test_mistakes_are_refused_before_anything_changes(place, audience, tmp_path):

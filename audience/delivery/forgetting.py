@@ -1,5 +1,6 @@
 """Forget a person in request folders, ledgers and logs."""
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, has_run, re
 from audience.delivery.ledger.workers import list_workers, reap_dead_workers
 from audience.errors import DeliveryError, Problem
 from audience.requests.campaign import CAMPAIGN_FILE
-from audience.requests.reader import MESSAGE_FILE, sha256_hex
+from audience.requests.reader import MESSAGE_FILE
 from audience.requests.redaction import (
     RedactedFolder,
+    Redaction,
     compile_ids,
+    find_redaction,
     make_placeholder,
     redact_json_file,
     redact_log,
@@ -91,6 +94,9 @@ def forget_in_folders(root: Path, folders: Sequence[Path], ids: Collection[str],
     Raises:
         DeliveryError: A folder is damaged, or a native request names an id. Earlier folders are done then.
     """
+    if not dry_run:
+        for redaction in filter(None, map(find_redaction, folders)):
+            _finish_redaction(redaction)
     redacted = [redact_requests(folder, ids, keeps_positions=has_run(folder)) for folder in folders]
     findings = [
         finding
@@ -123,7 +129,7 @@ def _forget_in_folder(
         if in_ledger:
             yield Finding(str(folder / LEDGER_FILE), "ledger", in_ledger, "replaced by placeholders")
     elif redacted is not None and not dry_run:
-        redacted.write()
+        redacted.replace_files().close()
     if (folder / MESSAGE_FILE).is_file() and compile_ids(ids).search((folder / MESSAGE_FILE).read_bytes()):
         yield Finding(str(folder / MESSAGE_FILE), "message", 1, "left: the message itself names the id")
 
@@ -137,13 +143,29 @@ def _forget_in_ledger(folder: Path, redacted: RedactedFolder | None, ids: Collec
         return sum(bool(pattern.search(text.encode())) for (text,) in texts)
     with Ledger(path) as ledger, ledger.transaction():
         reap_dead_workers(ledger)
-    positions = {} if redacted is None else redacted.positions
+    redaction = None if redacted is None else redacted.replace_files()
+    count = _redact_ledger(path, redaction, pattern)
+    if redaction is not None:
+        redaction.close()
+    return count
+
+
+def _finish_redaction(redaction: Redaction) -> None:
+    """Finish a change of a request folder and its ledger that was interrupted."""
+    redaction.finish()
+    if has_run(redaction.folder):
+        _redact_ledger(redaction.folder / LEDGER_FILE, redaction, compile_ids(()))
+    redaction.close()
+
+
+def _redact_ledger(path: Path, redaction: Redaction | None, pattern: re.Pattern[bytes]) -> int:
+    """Remove ids from a ledger: those of *redaction*, others by *pattern*. Return how many rows named an id."""
+    positions = () if redaction is None else redaction.positions
     count = redact_ledger(
         path,
-        plan_digest=None if redacted is None else sha256_hex(redacted.manifest),
+        plan_digest=None if redaction is None else redaction.digest,
         placeholders={position: make_placeholder(position) for position in positions},
         pattern=pattern,
-        write_files=None if redacted is None else redacted.write,
     )
     with Ledger(path) as ledger, ledger.transaction():
         transitions.reject_emptied_batches(ledger, ledger.load_run().created_at)

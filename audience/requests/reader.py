@@ -23,6 +23,7 @@ from audience.vendors.payload_reader import reject_duplicate_keys
 from audience.vendors.spec import Payload, Vendor
 
 MESSAGE_FILE = "message.json"
+REDACTION_FILE = "redaction.json"  # what `audience forget` has begun to change and not finished
 READ_BUFFER_BYTES = 1 << 20
 
 
@@ -117,6 +118,7 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
     Raises:
         DeliveryError: A file is missing or was changed.
     """
+    _require_finished_redaction(folder)
     data = _read_file(folder / MANIFEST_FILE)
     with _reading_manifest(folder):
         manifest = orjson.loads(data)
@@ -149,6 +151,12 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         file_stops=tuple(accumulate(map(len, line_checksums))),
         policies=policies,
     )
+
+
+def _require_finished_redaction(folder: Path) -> None:
+    if (folder / REDACTION_FILE).exists():
+        message = f"{folder}: `audience forget` was interrupted, and has replaced a part of the files"
+        raise DeliveryError(Problem("interrupted-forget", message, hint="run the same `audience forget` again"))
 
 
 def _read_policies(manifest: dict[str, Any]) -> EmittedPolicies:

@@ -17,7 +17,7 @@ from audience._fs.atomic import fsync_path, temp_path
 from audience._fs.checksums import hash128
 from audience.errors import DeliveryError, Problem
 from audience.requests.json_bodies import iter_slices
-from audience.requests.reader import RequestFolder, open_requests
+from audience.requests.reader import REDACTION_FILE, RequestFolder, open_requests, sha256_hex
 from audience.requests.writer import MANIFEST_FILE, MAX_LINES_PER_FILE, SKIPPED_FILE
 
 REDACTED = "forgotten"
@@ -62,18 +62,82 @@ class RedactedFolder:
         """Return the new manifest."""
         return self.files[MANIFEST_FILE]
 
-    def write(self) -> None:
-        """Replace the files. Nothing is read from the folder in between."""
+    def replace_files(self) -> "Redaction":
+        """Replace the files, and leave a file that says what was done until `Redaction.close`.
+
+        After a crash the folder has its old files, or `find_redaction` finds what is left to do.
+        """
+        mode = (self.folder / MANIFEST_FILE).stat().st_mode & 0o777
         for name, data in self.files.items():
-            temp_file = temp_path(self.folder / name)
-            temp_file.write_bytes(data)
-            temp_file.chmod((self.folder / MANIFEST_FILE).stat().st_mode & 0o777)
-            fsync_path(temp_file)
-        for name in self.files:
-            temp_path(self.folder / name).replace(self.folder / name)
-        for name in self.removed_files:
-            (self.folder / name).unlink()
+            _write_durably(_staged_file(self.folder, name), data, mode)
+        positions = sorted(self.positions)
+        redaction = Redaction(self.folder, sha256_hex(self.manifest), positions, tuple(self.files), self.removed_files)
+        redaction.record()
+        redaction.finish()
+        return redaction
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """Change of a request folder that has been decided: its new files are beside the old ones, or have replaced them.
+
+    Attributes:
+        folder: The folder.
+        digest: Digest of the new manifest.
+        positions: Positions of the ids that were removed.
+        files: Names of the files that are replaced.
+        removed_files: Names of the files that are removed.
+    """
+
+    folder: Path
+    digest: str
+    positions: Sequence[int]
+    files: Sequence[str]
+    removed_files: Sequence[str]
+
+    def record(self) -> None:
+        """Write down what will be done; from then on it is finished rather than undone."""
+        facts = {name: getattr(self, name) for name in ("digest", "positions", "files", "removed_files")}
+        staged = _staged_file(self.folder, REDACTION_FILE)
+        _write_durably(staged, orjson.dumps(facts), 0o600)
+        staged.replace(self.folder / REDACTION_FILE)
         fsync_path(self.folder)
+
+    def finish(self) -> None:
+        """Replace the files that have not been replaced."""
+        for name in self.files:
+            if (staged := _staged_file(self.folder, name)).exists():
+                staged.replace(self.folder / name)
+        for name in self.removed_files:
+            (self.folder / name).unlink(missing_ok=True)
+        fsync_path(self.folder)
+
+    def close(self) -> None:
+        """Forget that there was anything to do."""
+        (self.folder / REDACTION_FILE).unlink()
+        fsync_path(self.folder)
+
+
+def find_redaction(folder: Path) -> Redaction | None:
+    """Return the change of a request folder that was interrupted, or None if there is none."""
+    try:
+        facts = orjson.loads((folder / REDACTION_FILE).read_bytes())
+    except FileNotFoundError:
+        return None
+    return Redaction(folder, **facts)
+
+
+def _staged_file(folder: Path, name: str) -> Path:
+    return folder / f".{name}.redacted"
+
+
+def _write_durably(file: Path, data: bytes, mode: int) -> None:
+    """Write *file*, which nobody else can read before it has *mode*."""
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_bytes(data)
+    file.chmod(mode)
+    fsync_path(file)
 
 
 def redact_requests(folder: Path, ids: Collection[str], *, keeps_positions: bool) -> RedactedFolder | None:
@@ -175,6 +239,8 @@ def redact_log(file: Path, pattern: re.Pattern[bytes], *, write: bool) -> int:
 def replace_file(file: Path, write: Callable[[Path], object]) -> None:
     """Replace *file* by what *write* writes to a temporary file beside it; its permissions stay."""
     temp_file = temp_path(file)
+    temp_file.unlink(missing_ok=True)
+    temp_file.touch(mode=0o600)
     write(temp_file)
     temp_file.chmod(file.stat().st_mode & 0o777)
     fsync_path(temp_file)

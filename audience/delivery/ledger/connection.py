@@ -277,7 +277,6 @@ def redact_ledger(
     plan_digest: str | None,
     placeholders: Mapping[int, str],
     pattern: re.Pattern[bytes],
-    write_files: Callable[[], None] | None,
 ) -> int:
     """Remove ids from a ledger that no process uses: no page of its file, and no log beside it, has them afterwards.
 
@@ -286,7 +285,6 @@ def redact_ledger(
         plan_digest: Digest of the new manifest, or None if that stays.
         placeholders: What takes the place of each id, by its position; such an id is not sent any more.
         pattern: Pattern of the ids, in problems that vendors reported.
-        write_files: Writes the new request files; the ledger changes only if it succeeds.
 
     Returns:
         The number of rows that named an id.
@@ -306,8 +304,6 @@ def redact_ledger(
                 connection.execute(QUERIES["leave_out_forgotten"], {"position": position, "id": placeholder})
             for _, sql in triggers:
                 connection.execute(sql)
-            if write_files is not None:
-                write_files()
             connection.commit()
             for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
                 connection.execute(statement).fetchall()
