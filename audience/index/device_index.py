@@ -21,6 +21,7 @@ from audience.index.query.attribute_stats import AttributeStats, collect_attribu
 from audience.index.query.completion import complete_with_index
 from audience.index.query.device_set import DeviceSet, has_foreign_ids
 from audience.index.query.explain import ExplainLine, explain_expr
+from audience.index.query.insight.index_insight import IndexInsight
 from audience.index.query.leave_one_out import LeaveOneOut, leave_one_out
 from audience.index.query.questions import bind_segments, read_question
 from audience.index.query.snapshot_counts import SnapshotCount, count_in_snapshots
@@ -39,7 +40,7 @@ from audience.vendors import vendor_names
 
 
 @check_methods(skip=("count", "resolve"))
-class DeviceIndex(IndexEvents, IndexPolicies):
+class DeviceIndex(IndexEvents, IndexPolicies, IndexInsight):
     """Roaring bitmaps over a table of devices, in one folder.
 
     Text is accepted wherever an expression is. Queries are answered from the snapshot that was current when the index

@@ -78,10 +78,11 @@ def resolve_rows(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> l
         ExpressionError: The expression refers to something that the index does not have.
     """
     expanded = validate_and_expand(expr, snapshot, as_of)
-    return snapshot.split_rows(map_expr(_find_live_rows, expanded, snapshot.evaluated_shards))
+    return snapshot.split_rows(map_expr(find_live_rows, expanded, snapshot.evaluated_shards))
 
 
-def _find_live_rows(expr: Expr, shard: Shard) -> RowBitmap:
+def find_live_rows(expr: Expr, shard: Shard) -> RowBitmap:
+    """Return the rows of *shard* that match *expr*, which is expanded, without deleted ones."""
     return exclude_deleted(evaluate_in_shard(expr, shard), shard)
 
 
@@ -239,7 +240,7 @@ def _evaluate_choice(expr: Limit | Top, shard: Shard) -> RowSet:
     group = shard.group
     chosen = group.chosen_rows.get(expr)
     if chosen is None:
-        rows = map_expr(_find_live_rows, expr.term, group.shards)
+        rows = map_expr(find_live_rows, expr.term, group.shards)
         chosen = group.keep_rows(expr, choose_rows(expr, rows, group.shards))
     return as_row_set(chosen[shard.name])
 

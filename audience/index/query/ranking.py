@@ -69,6 +69,30 @@ def _split_rows(key: SortKey, _: Shard, ranking: "_Ranking", rows: BitMap) -> tu
     return ranking.split(rows, key)
 
 
+def find_sliced_rank(slices: Sequence[BitMap], rows: BitMap, place: int, *, largest: bool) -> int:
+    """Return the bit-sliced number of the row at *place*, from 1, among *rows*, which all have a number.
+
+    The bit slices are walked from the highest one: the rows with the digit that is wanted come first.
+
+    Args:
+        slices: Bit slices, lowest bit first.
+        rows: Rows to order.
+        place: Place in the order.
+        largest: Whether the largest number comes first.
+    """
+    number = 0
+    for bit in reversed(range(len(slices))):
+        first = rows & slices[bit] if largest else rows - slices[bit]
+        is_first = len(first) >= place
+        if is_first:
+            rows = first
+        else:
+            place -= len(first)
+            rows = rows - first
+        number |= (is_first == largest) << bit
+    return number
+
+
 @dataclass(frozen=True, slots=True)
 class _Ranking:
     """Order of the rows of a shard by their values of an attribute, which the shard may not have."""
@@ -95,19 +119,8 @@ class _Ranking:
         return self.values.key_at(find_rank(self.attribute, rows, place))
 
     def _rank_in_slices(self, attribute: StoredAttribute, rows: BitMap, place: int) -> int:
-        """Walk the bit slices from the highest one: the rows with the digit that is wanted come first."""
-        rank = 0
         _, slices = bit_slices(attribute, self.shard)
-        for bit in reversed(range(len(slices))):
-            first = rows & slices[bit] if self.largest else rows - slices[bit]
-            is_first = len(first) >= place
-            if is_first:
-                rows = first
-            else:
-                place -= len(first)
-                rows = rows - first
-            rank |= (is_first == self.largest) << bit
-        return rank
+        return find_sliced_rank(slices, rows, place, largest=self.largest)
 
     def _rank_in_bitmaps(self, attribute: StoredAttribute, rows: BitMap, place: int) -> int:
         """Walk the values from the first one; a row of several values counts where it occurs first."""

@@ -99,6 +99,22 @@ def rows_with_numbers(bit_slices: Sequence[BitMap], is_wanted: NDArray[np.bool_]
     return words_to_bitmap(found)
 
 
+def read_numbers(bit_slices: Sequence[BitMap], row_count: int) -> NDArray[np.uint32]:
+    """Return the bit-sliced number of each of *row_count* rows; one that is in no slice has the number 0.
+
+    >>> read_numbers([BitMap([1]), BitMap([1, 2])], 3).tolist()
+    [0, 3, 2]
+    """
+    slices = np.empty((len(bit_slices), word_count(row_count)), dtype="<u8")
+    for words, bitmap in zip(slices, bit_slices, strict=True):
+        fill_words(bitmap, words)
+    numbers = np.empty(64 * slices.shape[1], dtype=np.uint32)
+    for start in range(0, slices.shape[1], CONTAINER_WORDS):
+        block = slice(start, start + CONTAINER_WORDS)
+        numbers[64 * start : 64 * block.stop] = _unpack_numbers(slices[:, block])
+    return numbers[:row_count]
+
+
 def _unpack_numbers(slices: Words) -> NDArray[np.uint32]:
     """Return the number of each row from the packed words of its bits, the lowest one first.
 

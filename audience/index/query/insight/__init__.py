@@ -1,0 +1,1 @@
+"""Insight into audiences: what distinguishes the devices of one, and which devices several of them share."""

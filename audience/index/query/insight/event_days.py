@@ -1,0 +1,117 @@
+"""Count devices a day for the days of events, which are kept by the numbers of devices and days of the index's zone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from audience.index.query.events.windows import to_date
+from audience.index.query.insight.comparison import Counts, GroupCounts
+from audience.index.query.insight.groups import Groups
+from audience.index.storage.bitmaps import BitMap, LazyUnion, bitmap_to_rows, rows_to_bitmap
+from audience.index.storage.croaring import choose_operations
+from audience.index.storage.events.event_log import UNION_NBYTES, EventLog
+from audience.index.storage.shard import Shard
+from audience.index.storage.snapshot import Snapshot
+from audience.language.ast import Did, EventFilter, Expr
+from audience.language.windows import Comparison
+
+MAX_EVENT_DAYS = 92  # the last ones
+
+
+@dataclass(frozen=True, slots=True)
+class EventDays:
+    """Days of an event, and the devices of each group on each of them.
+
+    Attributes:
+        days: Days, each from the first one that is shown to the last one with an event.
+        counts: Devices on each day.
+        known: Devices with an event on any day.
+        event_days: Number of all days with an event.
+        earlier_days: Number of earlier days with an event.
+        earlier: Devices with an event on an earlier day.
+    """
+
+    days: Sequence[int]
+    counts: GroupCounts
+    known: GroupCounts
+    event_days: int
+    earlier_days: int
+    earlier: GroupCounts
+
+
+@dataclass(frozen=True, slots=True)
+class NumberGroups:
+    """Numbers of the devices of some groups, in the form in which they are counted."""
+
+    groups: Groups
+    members: BitMap
+    base: BitMap
+    shared: BitMap
+
+    @classmethod
+    def of(cls, groups: Groups, snapshot: Snapshot) -> "NumberGroups":
+        """Return the numbers of the devices of *groups*."""
+        live = [shard.live_rows for shard in snapshot.shards]
+        rows_of_groups = (groups.members, live if groups.base is None else groups.base, groups.shared)
+        return cls(groups, *(find_numbers(rows, snapshot.shards) for rows in rows_of_groups))
+
+    def count(self, days: Sequence[BitMap]) -> GroupCounts:
+        """Return how many devices of each group are in each of *days*."""
+        return GroupCounts(*(_count_devices(numbers, days) for numbers in (self.members, self.base, self.shared)))
+
+
+def _count_devices(numbers: BitMap, days: Sequence[BitMap]) -> Counts:
+    operations = choose_operations(UNION_NBYTES, numbers)
+    return np.array([operations.intersection_cardinality(numbers, devices) for devices in days], dtype=np.int64)
+
+
+def find_numbers(rows_by_shard: Sequence[BitMap], shards: Sequence[Shard]) -> BitMap:
+    """Return the numbers of the devices in some rows of each shard."""
+    numbers = [_number_rows(rows, shard) for rows, shard in zip(rows_by_shard, shards, strict=True) if rows]
+    return BitMap.union(*numbers) if numbers else BitMap()
+
+
+def _number_rows(rows: BitMap, shard: Shard) -> BitMap:
+    first = shard.files.first_number
+    if first is None:
+        return rows_to_bitmap(np.sort(shard.device_numbers(bitmap_to_rows(rows))))
+    return rows.shift(first) if first else rows
+
+
+def count_event_days(event: str, numbers: NumberGroups, log: EventLog) -> EventDays:
+    """Return the devices of each group on the last days on which any of them has an event."""
+    by_day = _load_days(event, log)
+    counts = numbers.count([*by_day.values()])
+    is_met = (counts.members + counts.base > 0).tolist()
+    met_days = [day for day, is_one in zip(by_day, is_met, strict=True) if is_one]
+    last = max(met_days, default=0)
+    first = min((day for day in met_days if day > last - MAX_EVENT_DAYS), default=last + 1)
+    earlier = [day for day in met_days if day < first]
+    days = range(first, last + 1)
+    return EventDays(
+        days,
+        numbers.count([by_day.get(day, BitMap()) for day in days]),
+        numbers.count([_unite([*by_day.values()])]),
+        len(met_days),
+        len(earlier),
+        numbers.count([_unite([by_day[day] for day in earlier])]),
+    )
+
+
+def _load_days(event: str, log: EventLog) -> dict[int, BitMap]:
+    """Return the numbers of the devices with an event on each day, by day since 1970 in rising order."""
+    by_day: dict[int, list[BitMap]] = {}
+    for segment in log.segments(event):
+        for position, day in enumerate(segment.days.tolist()):
+            by_day.setdefault(day, []).append(segment.load_day_devices(position))
+    return {day: _unite(by_day[day]) for day in sorted(by_day)}
+
+
+def _unite(bitmaps: Sequence[BitMap]) -> BitMap:
+    return LazyUnion([*bitmaps], UNION_NBYTES, False).materialize().bitmap if bitmaps else BitMap()
+
+
+def query_day(event: str, day: int) -> Expr:
+    """Return the expression for the devices with an event on a day of the index's zone."""
+    return Did(EventFilter(event, None, Comparison("=", to_date(day).isoformat())), 1, None)

@@ -1,0 +1,50 @@
+"""Groups of devices that are compared: the members of an audience, and a base such as everybody."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from audience.index.query.evaluate import resolve_rows
+from audience.index.query.insight.comparison import Counts, GroupCounts, GroupSizes
+from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.snapshot import Snapshot
+from audience.language.as_of import AsOf
+from audience.language.ast import Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Rows of the members, of the base and of both at once, in each shard; None instead of all live rows."""
+
+    sizes: GroupSizes
+    members: Sequence[BitMap]
+    base: Sequence[BitMap] | None
+    shared: Sequence[BitMap]
+
+    def count(self, shard_number: int, count_rows: Callable[[BitMap | None], Counts]) -> GroupCounts:
+        """Return what *count_rows* counts of the rows of each group in a shard; rows are counted once."""
+        sizes = self.sizes
+        members = count_rows(self.members[shard_number])
+        base = count_rows(None if self.base is None else self.base[shard_number])
+        if sizes.shared == sizes.members:
+            return GroupCounts(members, base, members)
+        if sizes.shared == sizes.base:
+            return GroupCounts(members, base, base)
+        shared = count_rows(self.shared[shard_number]) if sizes.shared else np.zeros_like(members)
+        return GroupCounts(members, base, shared)
+
+
+def resolve_groups(expr: Expr, against: Expr | None, snapshot: Snapshot, asked: AsOf) -> Groups:
+    """Return the devices of *expr*, and those of *against* as their base; None is everybody.
+
+    Raises:
+        ExpressionError: An expression refers to something that the index does not have.
+    """
+    members = resolve_rows(expr, snapshot, asked)
+    count = sum(map(len, members))
+    if against is None:
+        return Groups(GroupSizes(count, snapshot.device_count, count), members, None, members)
+    base = resolve_rows(against, snapshot, asked)
+    shared = [rows & others for rows, others in zip(members, base, strict=True)]
+    return Groups(GroupSizes(count, sum(map(len, base)), sum(map(len, shared))), members, base, shared)

@@ -1,0 +1,343 @@
+"""Profile the devices of an audience: count the values of each attribute in all shards, and compare them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import reduce
+from math import isfinite
+from operator import add
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from audience.errors import ExpressionError, Problem
+from audience.index.query.attribute_rows import sorted_values
+from audience.index.query.events.windows import to_date
+from audience.index.query.insight.bins import Spread
+from audience.index.query.insight.comparison import GroupCounts, divide_counts, estimate_lifts
+from audience.index.query.insight.event_days import NumberGroups, count_event_days, query_day
+from audience.index.query.insight.groups import Groups, resolve_groups
+from audience.index.query.insight.histograms import choose_bins, count_bins, find_spread, has_whole_numbers
+from audience.index.query.insight.information import measure_evidence, measure_information
+from audience.index.query.insight.profile import OtherValues, Profile, ProfiledAttribute, ProfiledValue, ProfileKind
+from audience.index.query.insight.row_counts import count_by_rank, count_with_value
+from audience.index.query.shard_threads import map_shards
+from audience.index.schema.columns import Role
+from audience.index.schema.value_types import SortKey, value_type_of
+from audience.index.storage.layout import StoredAttribute
+from audience.index.storage.polars_bridge import read_attribute_values
+from audience.index.storage.shard import Shard
+from audience.index.storage.snapshot import Snapshot
+from audience.language.as_of import AsOf
+from audience.language.ast import Expr, Tag
+from audience.language.printer import render
+from audience.language.suggest import did_you_mean
+
+DEFAULT_VALUES = 10
+HISTOGRAM_ROLES: frozenset[Role] = frozenset({"number", "date", "time"})
+
+
+@dataclass(frozen=True, slots=True)
+class ShardCounts:
+    """Counts of an attribute in one shard.
+
+    Attributes:
+        attribute: Attribute as it is stored.
+        known: Devices of the groups that have any value, each an array of one number.
+        by_rank: Devices of the groups with each value; None of bit-sliced numbers and days.
+        spread: Values that the devices of both groups have; None if they have none, or the values are not numbers.
+    """
+
+    attribute: StoredAttribute
+    known: GroupCounts
+    by_rank: GroupCounts | None
+    spread: Spread | None
+
+
+def profile_devices(
+    expr: Expr,
+    against: Expr | None,
+    snapshot: Snapshot,
+    asked: AsOf,
+    names: Iterable[str] | None = None,
+    max_values: int | None = None,
+) -> Profile:
+    """Compare the devices of *expr* with those of *against*, or with everybody.
+
+    Args:
+        expr: Audience.
+        against: Audience to compare with; None is everybody.
+        snapshot: Snapshot.
+        asked: When and where the expressions are asked.
+        names: Attributes and events; None is all.
+        max_values: How many values of an attribute are listed, 10 by default.
+
+    Raises:
+        ExpressionError: An expression refers to something that the index does not have, or a name is unknown.
+    """
+    attributes, events = choose_names(names, snapshot)
+    groups = resolve_groups(expr, against, snapshot, asked)
+    profiled = _profile_attributes(attributes, groups, snapshot, asked, max_values or DEFAULT_VALUES)
+    if events:
+        numbers = NumberGroups.of(groups, snapshot)
+        profiled += [_profile_event(event, numbers, snapshot, asked) for event in events]
+    profiled.sort(key=lambda each: -each.information)
+    texts = (render(expr), None if against is None else render(against))
+    sizes, number = groups.sizes, snapshot.manifest.number
+    return Profile(*texts, sizes.members, sizes.base, number, asked.local_time.replace(microsecond=0), tuple(profiled))
+
+
+def choose_names(names: Iterable[str] | None, snapshot: Snapshot) -> tuple[list[str], list[str]]:
+    """Return the attributes and the events with these names, or all of them.
+
+    Raises:
+        ExpressionError: There is neither an attribute nor an event of a name.
+    """
+    known_events = snapshot.events.names()
+    if names is None:
+        return [*snapshot.roles], known_events
+    wanted = list(dict.fromkeys(names))
+    for name in wanted:
+        if name not in snapshot.roles and name not in known_events:
+            known = [*snapshot.roles, *known_events]
+            hint = did_you_mean(name, known) or f"it has {', '.join(known) or 'none'}"
+            message = f"this index has no attribute or event {name!r:.80}"
+            raise ExpressionError(Problem("unknown-attribute", message, hint=hint))
+    return [name for name in wanted if name in snapshot.roles], [name for name in wanted if name in known_events]
+
+
+def _profile_attributes(
+    names: Sequence[str], groups: Groups, snapshot: Snapshot, asked: AsOf, max_values: int
+) -> list[ProfiledAttribute]:
+    found = _count_in_shards(names, groups, snapshot)
+    profiled = []
+    for name in names:
+        role, counted = snapshot.roles[name], found[name]
+        known = _sum_counts([each.known for each in counted.values()], 1)
+        if role in HISTOGRAM_ROLES:
+            profiled.append(_profile_histogram(name, role, known, counted, groups, snapshot, asked))
+        else:
+            profiled.append(_profile_values(name, role, known, counted, groups, snapshot, max_values))
+    return profiled
+
+
+def _count_in_shards(names: Sequence[str], groups: Groups, snapshot: Snapshot) -> dict[str, dict[int, ShardCounts]]:
+    """Return what is counted of each attribute in each shard that has it, by number of the shard."""
+    stored = [
+        (number, shard, shard.attributes[name])
+        for number, shard in enumerate(snapshot.shards)
+        for name in names
+        if name in shard.attributes
+    ]
+    stored.sort(key=lambda each: -each[1].row_count * each[2].value_count)  # so that threads end at the same time
+    results = map_shards(
+        _count_attribute,
+        [shard for _, shard, _ in stored],
+        [number for number, _, _ in stored],
+        [attribute for _, _, attribute in stored],
+        [groups] * len(stored),
+    )
+    found: dict[str, dict[int, ShardCounts]] = {name: {} for name in names}
+    for (number, _, attribute), counts in zip(stored, results, strict=True):
+        found[attribute.name][number] = counts
+    return {name: dict(sorted(by_shard.items())) for name, by_shard in found.items()}
+
+
+def _count_attribute(shard: Shard, number: int, attribute: StoredAttribute, groups: Groups) -> ShardCounts:
+    is_histogram, is_sliced = attribute.role in HISTOGRAM_ROLES, attribute.bit_slicing is not None
+    by_rank = None
+    if not (is_histogram and is_sliced):
+        by_rank = groups.count(number, lambda rows: count_by_rank(attribute, rows, shard))
+    if by_rank is not None and attribute.is_single_valued:
+        known = GroupCounts(*(each.sum(keepdims=True) for each in (by_rank.members, by_rank.base, by_rank.shared)))
+    else:
+        known = groups.count(number, lambda rows: np.array([count_with_value(attribute, rows, shard)]))
+    spread = find_spread(attribute, groups, number, by_rank, shard) if is_histogram else None
+    return ShardCounts(attribute, known, by_rank, spread)
+
+
+def _sum_counts(counts: Sequence[GroupCounts], size: int) -> GroupCounts:
+    """Return the sums of counts of the same values in several shards."""
+    none = np.zeros(size, dtype=np.int64)
+    return GroupCounts(
+        reduce(add, (each.members for each in counts), none),
+        reduce(add, (each.base for each in counts), none),
+        reduce(add, (each.shared for each in counts), none),
+    )
+
+
+def _profile_values(
+    name: str,
+    role: Role,
+    known: GroupCounts,
+    counted: Mapping[int, ShardCounts],
+    groups: Groups,
+    snapshot: Snapshot,
+    max_values: int,
+) -> ProfiledAttribute:
+    """Return the values that say most about the audience; versions in the order of versions."""
+    texts, counts = _merge_values(role, counted, snapshot)
+    is_single = all(each.attribute.is_single_valued for each in counted.values())
+    evidence = np.abs(measure_evidence(counts, groups.sizes))
+    by_evidence = np.lexsort((np.arange(len(texts)), -counts.base, -evidence))
+    listed, others = by_evidence[:max_values], by_evidence[max_values:]
+    chosen = texts.gather(listed).to_list()
+    if role == "version":
+        in_order = sorted(range(len(chosen)), key=lambda at: (value_type_of(role).parse(chosen[at]), chosen[at]))
+        listed, chosen = listed[in_order], [chosen[at] for at in in_order]
+    queries = [Tag(name, text) for text in chosen]
+    return ProfiledAttribute(
+        name,
+        "tag" if role == "tags" else _kind_of(role),
+        "values",
+        not is_single,
+        int(known.members[0]),
+        int(known.base[0]),
+        len(texts),
+        measure_information(counts, groups.sizes, is_single_valued=is_single),
+        None,
+        _compare_values(
+            [(text, None, None, query) for text, query in zip(chosen, queries, strict=True)],
+            counts.select(listed),
+            groups,
+        ),
+        _sum_others(counts, others),
+    )
+
+
+def _kind_of(role: Role) -> ProfileKind:
+    match role:
+        case "string" | "number" | "date" | "time" | "version":
+            return role
+    return "tag"
+
+
+def _merge_values(role: Role, counted: Mapping[int, ShardCounts], snapshot: Snapshot) -> tuple[pl.Series, GroupCounts]:
+    """Return the values that any device of the groups has, in the order of their texts, and their counts."""
+    parts = []
+    for number, each in counted.items():
+        assert each.by_rank is not None
+        texts = read_attribute_values(snapshot.shards[number], each.attribute)
+        columns = {"members": each.by_rank.members, "base": each.by_rank.base, "shared": each.by_rank.shared}
+        parts.append(pl.DataFrame({"value": texts, **columns}))
+    empty = pl.DataFrame(schema={"value": pl.String, "members": pl.Int64, "base": pl.Int64, "shared": pl.Int64})
+    table = pl.concat([empty, *parts])
+    if len(parts) > 1:
+        table = table.group_by("value").agg(pl.col("members", "base", "shared").sum())
+    if len(parts) > 1 or value_type_of(role).is_ordered:
+        table = table.sort("value")
+    table = table.filter((pl.col("members") > 0) | (pl.col("base") > 0))
+    return table["value"], GroupCounts(*(table[name].to_numpy() for name in ("members", "base", "shared")))
+
+
+def _profile_histogram(
+    name: str,
+    role: Role,
+    known: GroupCounts,
+    counted: Mapping[int, ShardCounts],
+    groups: Groups,
+    snapshot: Snapshot,
+    asked: AsOf,
+) -> ProfiledAttribute:
+    """Return ranges of numbers, days or moments in their order, all values among them."""
+    stored = [(snapshot.shards[number], number, each) for number, each in counted.items()]
+    is_whole = role == "number" and all(has_whole_numbers(each.attribute, shard) for shard, _, each in stored)
+    spreads = [each.spread for _, _, each in sorted(stored, key=_count_devices) if each.spread is not None]
+    bins = choose_bins(name, role, spreads, asked.zone, is_whole=is_whole)
+    parts = map_shards(
+        count_bins,
+        [shard for shard, _, _ in stored],
+        [number for _, number, _ in stored],
+        [each.attribute for _, _, each in stored],
+        [each.by_rank for _, _, each in stored],
+        [bins] * len(stored),
+        [groups] * len(stored),
+    )
+    counts = _sum_counts(parts, len(bins))
+    is_single = all(each.attribute.is_single_valued for each in counted.values())
+    zone = {"date": snapshot.timezone if name in snapshot.cut_attributes else None, "time": asked.timezone}
+    return ProfiledAttribute(
+        name,
+        _kind_of(role),
+        "histogram",
+        not is_single,
+        int(known.members[0]),
+        int(known.base[0]),
+        _count_distinct(counted, groups, snapshot),
+        measure_information(counts, groups.sizes, is_single_valued=is_single),
+        zone.get(role),
+        _compare_values([(each.label, each.start, each.stop, each.query) for each in bins], counts, groups),
+        None,
+    )
+
+
+def _count_devices(stored: tuple[Shard, int, ShardCounts]) -> int:
+    """Return the order of a shard, that with most devices first."""
+    return -int(stored[2].known.base[0])
+
+
+def _count_distinct(counted: Mapping[int, ShardCounts], groups: Groups, snapshot: Snapshot) -> int | None:
+    """Return the number of distinct values of the devices; None if bit-sliced numbers are not distinguished."""
+    if all(each.by_rank is not None for each in counted.values()):
+        keys = set[SortKey]()
+        for number, each in counted.items():
+            assert each.by_rank is not None
+            values = sorted_values(each.attribute, snapshot.shards[number])
+            found = np.flatnonzero((each.by_rank.members > 0) | (each.by_rank.base > 0)).tolist()
+            keys.update(map(values.key_at, found))
+        return len(keys)
+    (number, each), *others = counted.items()
+    is_whole_shard = groups.base is None and not snapshot.shards[number].deleted
+    return each.attribute.distinct_count if is_whole_shard and not others else None
+
+
+def _profile_event(event: str, numbers: NumberGroups, snapshot: Snapshot, asked: AsOf) -> ProfiledAttribute:
+    """Return the devices on each of the last days of an event; the days are those of the index's zone."""
+    found = count_event_days(event, numbers, snapshot.events)
+    is_own_zone = asked.timezone == snapshot.timezone
+    texts = [to_date(day).isoformat() for day in found.days]
+    rows = [
+        (text, text, _next_day(day), query_day(event, day) if is_own_zone else None)
+        for text, day in zip(texts, found.days, strict=True)
+    ]
+    earlier = OtherValues(found.earlier_days, int(found.earlier.members[0]), int(found.earlier.base[0]))
+    return ProfiledAttribute(
+        event,
+        "event",
+        "days",
+        True,
+        int(found.known.members[0]),
+        int(found.known.base[0]),
+        found.event_days,
+        measure_information(found.counts, numbers.groups.sizes, is_single_valued=False),
+        snapshot.timezone,
+        _compare_values(rows, found.counts, numbers.groups),
+        earlier if found.earlier_days else None,
+    )
+
+
+def _compare_values(
+    rows: Sequence[tuple[str, str | None, str | None, Expr | None]], counts: GroupCounts, groups: Groups
+) -> tuple[ProfiledValue, ...]:
+    """Return values with their text, start, stop and expression, and how the groups compare in them."""
+    sizes, lifts = groups.sizes, estimate_lifts(counts, groups.sizes)
+    shares, base_shares = divide_counts(counts.members, sizes.members), divide_counts(counts.base, sizes.base)
+    ratios = [[value if isfinite(value) else None for value in each.tolist()] for each in lifts]
+    columns = (counts.members.tolist(), shares.tolist(), counts.base.tolist(), base_shares.tolist(), *ratios)
+    return tuple(
+        ProfiledValue(text, count, share, base_count, base_share, lift, low, high, start, stop, query)
+        for (text, start, stop, query), count, share, base_count, base_share, lift, low, high in zip(
+            rows, *columns, strict=True
+        )
+    )
+
+
+def _sum_others(counts: GroupCounts, positions: NDArray[np.int64]) -> OtherValues | None:
+    others = counts.select(positions)
+    return OtherValues(len(positions), int(others.members.sum()), int(others.base.sum())) if len(positions) else None
+
+
+def _next_day(day: int) -> str | None:
+    """Return the day after *day*, which is given as days since 1970; None after the last one."""
+    return None if to_date(day) == date.max else to_date(day + 1).isoformat()
