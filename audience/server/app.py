@@ -19,18 +19,19 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from audience.errors import Problem
+from audience.errors import ExpressionError, Problem
 from audience.server.access import Access
+from audience.server.bodies import ExprBody
 from audience.server.calls import Answer, Call, Endpoint, Stream
 from audience.server.endpoints import list_endpoints
 from audience.server.guards import ENDPOINT_KEY, HEADERS_KEY, SAFE_HEADERS, Guards
 from audience.server.indexes import ServedIndexes
 from audience.server.json_body import parse_body, parse_query
 from audience.server.keys import KeyRing
-from audience.server.media_types import JSON_MEDIA_TYPE, accepts, require_json_body
+from audience.server.media_types import JSON_MEDIA_TYPE, choose_media_type, require_json_body
 from audience.server.metrics import Metrics
 from audience.server.pool import CallPool
-from audience.server.problems import HttpError
+from audience.server.problems import HttpError, add_place
 from audience.server.settings import ServeSettings
 from audience.server.streaming import StreamSlots, send_stream
 
@@ -75,13 +76,13 @@ def create_app(settings: ServeSettings, served: ServedIndexes, metrics: Metrics 
     keys = None if settings.keys is None else KeyRing(settings.keys)
     pool, streams = CallPool(settings), StreamSlots(settings)
     service = Service(settings, served, Access(keys), pool, streams, counters)
-    endpoints = list_endpoints(counters)
+    endpoints = list_endpoints(counters, needs_keys=keys is not None)
     routes: list[BaseRoute] = [
         Route(_to_route_path(path), PathApp(service, [each for each in endpoints if each.path == path]))
         for path in dict.fromkeys(each.path for each in endpoints)
     ]
     if STATIC_FOLDER.is_dir():
-        routes.append(Mount("/", PageApp(GZipMiddleware(StaticFiles(directory=STATIC_FOLDER, html=True)))))
+        routes.append(Mount("/", PageApp(STATIC_FOLDER)))
     router = Router(routes, redirect_slashes=False, default=_refuse_path, lifespan=partial(_run_background, service))
     return Guards(router, settings, counters)
 
@@ -132,7 +133,7 @@ class PathApp:
         service, headers = self.service, scope[HEADERS_KEY]
         caller = service.access.authorize(headers, endpoint.scope)
         if endpoint.media_types == (JSON_MEDIA_TYPE,):
-            accepts(headers.get(b"accept"), endpoint.media_types)
+            choose_media_type(headers.get(b"accept", b"*/*").decode("latin-1"), endpoint.media_types)
         query = parse_query(scope["query_string"], endpoint.query)
         body = None
         if endpoint.body is not None:
@@ -153,16 +154,19 @@ class PathApp:
 
 
 class PageApp:
-    """ASGI application around the files of the page: it adds their headers."""
+    """ASGI application that sends the files of the page, with headers that confine what the page may do."""
 
-    def __init__(self, app: ASGIApp):
-        self.app = app
+    def __init__(self, folder: Path):
+        self.app = GZipMiddleware(StaticFiles(directory=folder, html=True))
+        self.paths = {"/", *(f"/{file.relative_to(folder).as_posix()}" for file in folder.rglob("*") if file.is_file())}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        if scope["path"] not in self.paths:
+            raise HTTPException(404)
+        scope[ENDPOINT_KEY] = "page"
         if scope["method"] not in ("GET", "HEAD"):
             raise wrong_method_error(scope["method"], ("GET", "HEAD"))
-        scope[ENDPOINT_KEY] = "page"
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -214,7 +218,10 @@ def wrong_method_error(method: str, allowed: Mapping[str, Any] | Sequence[str]) 
 
 def _answer_call(endpoint: Endpoint, call: Call) -> Reply | Stream:
     """Return the answer of the handler as it is sent."""
-    answer = endpoint.handler(call)
+    try:
+        answer = endpoint.handler(call)
+    except ExpressionError as error:
+        raise add_place(error, "body.expr") if isinstance(call.body, ExprBody) else error from None
     if isinstance(answer, Stream):
         return answer
     status, form, extra = (

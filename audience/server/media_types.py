@@ -10,21 +10,21 @@ JSON_MEDIA_TYPE = "application/json"
 QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 
 
-def accepts(header: bytes | None, media_types: Sequence[str]) -> str:
+def choose_media_type(header: str | None, media_types: Sequence[str]) -> str:
     """Return the first of *media_types* that the header `Accept` prefers.
 
     Raises:
         HttpError: It accepts none of them.
 
-    >>> accepts(b"text/csv;q=0.5, application/*", ["text/csv", "application/json"])
+    >>> choose_media_type("text/csv;q=0.5, application/*", ["text/csv", "application/json"])
     'application/json'
     """
-    if header is None or header == b"*/*" or header == media_types[0].encode():
+    if header is None or header == "*/*" or header == media_types[0]:
         return media_types[0]
-    ranges = _parse_accept(header.decode("latin-1").lower())
+    ranges = _parse_accept(header.lower())
     best = max(media_types, key=lambda media_type: _quality(media_type, ranges))
     if _quality(best, ranges) <= 0:
-        message = f"this call answers {' or '.join(media_types)}, not {header.decode('latin-1')!r:.80}"
+        message = f"this call answers {' or '.join(media_types)}, not {header!r:.80}"
         raise HttpError(406, Problem("not-acceptable", message, hint=f"send Accept: {media_types[0]}"))
     return best
 

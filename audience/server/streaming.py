@@ -55,7 +55,7 @@ async def send_stream(stream: Stream, slots: StreamSlots, receive: Receive, send
 async def _send_chunks(stream: Stream, slots: StreamSlots, hang_up: "asyncio.Future[Any]", send: Send) -> None:
     loop, source = asyncio.get_running_loop(), _ChunkSource(stream.chunks)
     try:
-        chunk = await loop.run_in_executor(slots.executor, source.next)  # one that fails is answered with an error
+        chunk = await loop.run_in_executor(slots.executor, source.first)  # one that fails is answered with an error
         await send({"type": "http.response.start", "status": 200, "headers": _stream_headers(stream)})
         while chunk is not None and not hang_up.done():
             upcoming = loop.run_in_executor(slots.executor, source.next)
@@ -85,6 +85,11 @@ class _ChunkSource:
         """Return the next chunk, None at the end."""
         with self._lock:
             return next(self._chunks, None)
+
+    def first(self) -> bytes | None:
+        """Return the first chunk that is not empty, None if there is none."""
+        with self._lock:
+            return next(filter(None, self._chunks), None)
 
     def close(self) -> None:
         """End the iterator, when the chunk that is being made is done."""

@@ -7,7 +7,7 @@ columns) is verified and read when the file is opened, the data range only where
 import ctypes
 import mmap
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -238,6 +238,42 @@ def to_ipc_bytes(columns: ArrowColumns) -> bytes:
     sink = pa.BufferOutputStream()
     _write_batch(sink, columns)
     return bytes(sink.getvalue())
+
+
+def iter_ipc_stream(tables: Iterable[pa.Table]) -> Iterator[bytes]:
+    """Return *tables* of one schema as a stream in the IPC format, a piece for each; the first one may have no rows."""
+    sink = _PieceSink()
+    writer = None
+    for table in tables:
+        if writer is None:
+            writer = pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), table.schema)
+        writer.write_table(table)
+        yield sink.take()
+    if writer is not None:
+        writer.close()
+        yield sink.take()
+
+
+class _PieceSink:
+    """File that is written to, and read piece by piece."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        """Keep *data*."""
+        self._pieces.append(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: pieces are taken as they are."""
+
+    def take(self) -> bytes:
+        """Return what was written since the last time."""
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
 
 
 def _write_batch(sink: Any, columns: ArrowColumns, metadata: bytes = b"") -> None:

@@ -1,5 +1,10 @@
 """Endpoints about the service itself: who calls, whether it lives, and its counters."""
 
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import orjson
 from typing_extensions import TypedDict
 
 from audience import __version__
@@ -7,6 +12,7 @@ from audience.json_forms.problems import ProblemForm, problem_json
 from audience.server.access import ANONYMOUS_CALLER, unknown_key_error
 from audience.server.calls import Answer, Call, Endpoint, Scope
 from audience.server.metrics import METRICS_MEDIA_TYPE, Metrics
+from audience.server.openapi import build_document
 
 
 class SessionForm(TypedDict):
@@ -92,6 +98,20 @@ def metrics_endpoint(metrics: Metrics) -> Endpoint:
         return Answer(metrics.format(call.served))
 
     return Endpoint("GET", "/metrics", show_metrics, str, "count", media_types=(METRICS_MEDIA_TYPE,))
+
+
+def openapi_endpoint(endpoints: Sequence[Endpoint], *, needs_keys: bool) -> Endpoint:
+    """Return the endpoint that shows the OpenAPI document of the other *endpoints*."""
+
+    @cache
+    def write_document() -> bytes:
+        return orjson.dumps(build_document(endpoints, needs_keys=needs_keys))
+
+    def show_document(call: Call) -> bytes:
+        """Return the OpenAPI document of the service."""
+        return write_document()
+
+    return Endpoint("GET", "/openapi.json", show_document, dict[str, Any], None)
 
 
 ENDPOINTS = (

@@ -6,10 +6,11 @@ import polars as pl
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from audience.errors import Problem
+from audience.errors import ExpressionError, Problem
 from audience.index.query.evaluate import count_devices
 from audience.index.query.explain import explain_expr
-from audience.index.query.membership import ID, KNOWN, match_device, match_devices
+from audience.index.query.membership import ID, KNOWN, match_device, match_devices, select_member_columns
+from audience.index.query.validate import validate_and_expand
 from audience.index.storage.snapshot import Snapshot
 from audience.json_forms.counts import (
     CompletionsForm,
@@ -35,7 +36,7 @@ from audience.planning.catalog.check import load_catalog
 from audience.planning.linter import lint
 from audience.server.bodies import Body, ExprBody, Query, QuestionBody, parse_text, read_asked, read_question
 from audience.server.calls import Call, Endpoint
-from audience.server.problems import HttpError
+from audience.server.problems import HttpError, add_place
 
 MAX_SINGLE_IDS = 32  # that are looked up one by one, which is the quickest for few
 MAX_VALUES = 1_000
@@ -182,13 +183,32 @@ def find_members(call: Call) -> MembersForm:
     """Return which audiences devices are in, by their ids; null for an id that no device has."""
     snapshot, body = call.index.snapshot, call.body
     asked = read_asked(body, snapshot)
-    exprs = {name: parse_text(text, f"body.exprs.{name:.80}") for name, text in body.exprs.items()}
+    exprs = {name: _read_audience(name, text, snapshot, asked) for name, text in body.exprs.items()}
+    _require_column(body.column, snapshot)
     match = _match_one_by_one if len(body.ids) <= MAX_SINGLE_IDS else _match_together
     return {
         "snapshot": snapshot.manifest.number,
         "as_of": format_as_of(asked),
         "members": match(body.ids, exprs, body.column, snapshot, asked),
     }
+
+
+def _read_audience(name: str, text: str, snapshot: Snapshot, asked: AsOf) -> Expr:
+    """Return a named expression. Raises ExpressionError with its place if it is invalid."""
+    place = f"body.exprs.{name:.80}"
+    expr = parse_text(text, place)
+    try:
+        validate_and_expand(expr, snapshot, asked)
+    except ExpressionError as error:
+        raise add_place(error, place) from None
+    return expr
+
+
+def _require_column(column: str | None, snapshot: Snapshot) -> None:
+    try:
+        select_member_columns(column, snapshot)
+    except ExpressionError as error:
+        raise add_place(error, "body.column") from None
 
 
 def _match_one_by_one(
