@@ -15,6 +15,7 @@ from audience.server.problems import PROBLEM_MEDIA_TYPE, error_json
 from audience.server.settings import ServeSettings
 
 SWEEP_SECONDS = 1.0
+LINGER_SECONDS = 2.0  # in which a refused caller may send on, and reads the answer
 CONNECTIONS_KEY = "connections"  # of the state that the application shares with its connections
 
 
@@ -43,6 +44,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._waiting_since: float | None = None  # while a request arrives
         self._head_bytes = 0
         self._has_headers = False
+        self._is_done = False  # whether what still arrives is dropped
         self._refusal = _refusal(400, "bad-request", "this is not a request of HTTP/1.1")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -58,11 +60,17 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived."""
+        if self._is_done:
+            return
         super().data_received(data)
-        if not self._has_headers and not self.transport.is_closing():
+        if not self._has_headers and not self._is_done and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.max_header_bytes:
                 self._refuse(_refusal(431, "too-large", "the headers are too large"))
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer the requests that have arrived before the caller ends its side, then end the connection."""
+        return not self._is_done and self._end_after_answers()
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -81,6 +89,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin to answer."""
         self._has_headers = True
+        if not self.url.startswith(b"/") and self.url != b"*":
+            self._refusal = _refusal(400, "bad-request", "the address of a request begins with /")
+            raise ValueError("not a path")  # ends in `send_400_response`
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -89,11 +100,21 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what cannot be parsed."""
+        """Refuse what cannot be parsed, or end the connection after the answers to the requests before it."""
+        self._is_done = self._end_after_answers()
+        if self._is_done:
+            return
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self._refuse(self._refusal)
         else:
             self.transport.close()
+
+    def _end_after_answers(self) -> bool:
+        """End the connection after the answers to whole requests; return whether there are any."""
+        if self.cycle is None or self.cycle.response_complete or self.cycle.more_body:
+            return False
+        self.cycle.keep_alive = False
+        return True
 
     def refuse_if_late(self) -> None:
         """Refuse the request that arrives if it takes too long."""
@@ -113,8 +134,11 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(_refusal(408, "too-slow", f"the request did not arrive within {limit:g} seconds"))
 
     def _refuse(self, response: bytes) -> None:
+        """Answer, and drop what the caller still sends for a while: closing at once would cost it the answer."""
+        self._is_done, self._waiting_since = True, None
         self.transport.write(response)
-        self.transport.close()
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
 
 def _refusal(status: int, code: str, message: str) -> bytes:

@@ -43,6 +43,13 @@ def parse_body(data: bytes, model: type[BaseModel]) -> BaseModel:
     """
     try:
         value = json.loads(data.decode(), object_pairs_hook=_build_object, parse_constant=_refuse_constant)
+        if b"\\u" in data:
+            json.dumps(value, ensure_ascii=False).encode()  # fails for an unpaired surrogate, which JSON can escape
+    except UnicodeEncodeError:
+        problem = Problem(
+            "bad-text", "a string of the body contains an unpaired surrogate", path="body", hint=JSON_HINT
+        )
+        raise HttpError(400, problem) from None
     except UnicodeDecodeError as error:
         raise _body_error(f"the body is not valid UTF-8 at byte {error.start:,}") from None
     except json.JSONDecodeError as error:

@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from multiprocessing import parent_process
 from shutil import rmtree
@@ -41,7 +41,16 @@ def bind_socket(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
+        with ExitStack() as stack:
+            # asyncio turns off Nagle's algorithm, which delays each answer by 40 ms, only for sockets that say TCP
+            listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind((host.strip("[]"), port))
+            listener.listen(BACKLOG)
+            stack.pop_all()
+        return listener
     except OSError as error:
         if isinstance(error, socket.gaierror):
             problem = Problem("bad-address", f"{host!r:.80} is not an address of this machine", hint="--host 127.0.0.1")
