@@ -10,13 +10,14 @@ import polars as pl
 import pytest
 from browsers import browser, page, page_problems
 from hypothesis import settings
+from served import keyed_service, service
 
 from audience import DeviceIndex
 from audience.algebra import cover
 from audience.cli.app import run
 from audience.testing.devices import generate_devices
 
-__all__ = ["browser", "page", "page_problems"]
+__all__ = ["browser", "keyed_service", "page", "page_problems", "service"]
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("long", max_examples=500, deadline=None)
