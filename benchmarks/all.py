@@ -61,6 +61,7 @@ STEPS = (
     Step("evaluate", _in_folder),
     Step("emit", _in_folder),
     Step("start", _in_folder),
+    Step("console", _in_folder),
     Step("update", _in_folder),
     Step("events", lambda options: ["--devices", f"{options.devices}", "--folder", f"{options.folder / 'events'}"]),
     Step("forms", lambda options: ["--devices", f"{options.devices}", "--folder", f"{options.folder / 'forms'}"]),

@@ -10,9 +10,11 @@ import { useAnswer } from "../server/answer";
 import { indexPath } from "../server/client";
 import type { Attribute, AttributeValues, ValueCount } from "../server/forms";
 import { details, snapshot } from "../server/session";
+import { useSettled } from "../server/settled";
 
 const SHOWN = 10;
 const SHOWN_MORE = 100;
+const SETTLED_AFTER = 150; // milliseconds: the values wait for a pause, so that they do not slow down the count
 
 interface Props {
   readonly index: string;
@@ -22,7 +24,8 @@ interface Props {
 export function AttributeValueList({ index, attribute }: Props) {
   const [prefix, setPrefix] = useState("");
   const [limit, setLimit] = useState(SHOWN);
-  const { form } = useAnswer<AttributeValues>(valuesPath(index, attribute, prefix, limit), undefined, snapshot.value);
+  const path = useSettled(valuesPath(index, attribute, prefix, limit), SETTLED_AFTER);
+  const { form } = useAnswer<AttributeValues>(path, undefined, snapshot.value);
   const values = form?.values ?? (prefix ? [] : attribute.most_frequent);
   const isBounded = attribute.values > SHOWN;
   return (
