@@ -169,6 +169,16 @@ def test_runs_that_are_emitted_side_by_side_obey_their_expression(shell):
     assert len(shell.count_deliveries()) == DEVICE_COUNT
 
 
+def test_runs_that_are_emitted_at_the_same_instant_obey_their_expression(shell):
+    folders = [shell.folder / f"run {number}" for number in range(3)]
+    words = ("emit", shell.index, f"everyone AND {FREE}", "--vendor", "engagelab", "--by-ids", "-o")
+    processes = [shell.start(*words, folder) for folder in folders]
+    for process in processes:
+        assert process.communicate()[1] is not None and process.returncode == 0
+    counts = [json.loads((folder / "manifest.json").read_text())["id_count"] for folder in folders]
+    assert sorted(counts) == [0, 0, DEVICE_COUNT]
+
+
 def test_requests_that_are_not_sent_count_no_more(shell):
     folder = shell.emit("first", f"vip AND {FREE}")
     assert shell.run("count", shell.index, f"vip AND {FREE}") == "0\n"

@@ -3,18 +3,21 @@
 So of two runs that are emitted side by side, the second does not see the devices of the first as free.
 """
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from audience._fs.locks import try_lock
 from audience.counts import format_count
 from audience.delivery.ledger.connection import has_run
 from audience.delivery.run_names import name_emission, name_natives, view_without_run
-from audience.errors import DeliveryError, Problem
+from audience.errors import DeliveryError, ExpressionError, LockedError, Problem
 from audience.index.changes.events.recording import DEFAULT_WAIT_SECONDS, Recording, record_events
 from audience.index.device_index import DeviceIndex
 from audience.index.query.events.validation import DELIVERED
+from audience.index.storage.layout import EMISSION_LOCK_FILE
 from audience.language.ast import EventAtom, Expr, walk_operands
+from audience.language.parser import to_expr
 from audience.planning.policies import AppliedPolicy
 from audience.progress import ignore_progress
 from audience.requests.campaign import run_folders
@@ -35,6 +38,40 @@ def view_without_emissions(index: DeviceIndex, folder: Path) -> DeviceIndex:
     for run_folder in run_folders(folder):
         index = view_without_run(index, run_folder)
     return index
+
+
+@contextmanager
+def take_emission_turn(
+    index: DeviceIndex, exprs: Iterable[Expr | str], wait: float = DEFAULT_WAIT_SECONDS
+) -> Iterator[None]:
+    """Let requests under a cap on deliveries be written and recorded one after the other; *index* becomes current.
+
+    Args:
+        index: Index whose deliveries are counted. Its policies are such caps, too.
+        exprs: Audience and caps of the requests.
+        wait: Seconds to wait for others.
+
+    Raises:
+        LockedError: Others write requests for longer than *wait*.
+    """
+    standing = [policy.fitting for policy in index.policies.values()]
+    if not any(_may_ask_about_deliveries(expr, index) for expr in [*exprs, *standing]):
+        yield
+        return
+    folder = Path(index.folder)
+    with try_lock(folder / EMISSION_LOCK_FILE, wait) as acquired:
+        if not acquired:
+            message = f"{folder}: other requests under a cap on deliveries are being written"
+            raise LockedError(Problem("locked", message, hint="try again when they are done"))
+        index.refresh()
+        yield
+
+
+def _may_ask_about_deliveries(expr: Expr | str, index: DeviceIndex) -> bool:
+    try:
+        return asks_about_deliveries(index.expand_segments(to_expr(expr)))
+    except ExpressionError:
+        return True  # the plan says what is wrong with it, and which cap it is
 
 
 def register_emission(

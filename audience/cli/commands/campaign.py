@@ -16,7 +16,12 @@ from audience.cli.output.plans import print_policies
 from audience.cli.output.writer import Output
 from audience.cli.plan_options import IndexPlanOptions
 from audience.counts import format_count
-from audience.delivery.emissions import list_replaced_emissions, register_emission, view_without_emissions
+from audience.delivery.emissions import (
+    list_replaced_emissions,
+    register_emission,
+    take_emission_turn,
+    view_without_emissions,
+)
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse
@@ -39,12 +44,12 @@ def run_campaign(
 ) -> None:
     """Divide an audience among vendors, each device once, and write a request folder for each vendor."""
     opened, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
-    replaced = list_replaced_emissions(out) if replace else []
-    device_index = view_without_emissions(opened, out) if replace else opened
     names = [name.strip() for name in vendors.split(",") if name.strip()]
-    asked = options.read(device_index.snapshot.timezone)
-    campaign = plan_campaign(audience, names, device_index, **options.to_index_arguments(asked))
-    with output.show_progress() as progress:
+    with take_emission_turn(opened, [audience, *(options.cap or [])]), output.show_progress() as progress:
+        replaced = list_replaced_emissions(out) if replace else []
+        device_index = view_without_emissions(opened, out) if replace else opened
+        asked = options.read(device_index.snapshot.timezone)
+        campaign = plan_campaign(audience, names, device_index, **options.to_index_arguments(asked))
         write_campaign(campaign, out, replace=replace, progress=progress)
         note = register_emission(opened, out, campaign.policies, replaced, audience=campaign.expr)
     output.print_notes([] if note is None else [note])

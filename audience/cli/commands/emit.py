@@ -15,7 +15,12 @@ from audience.cli.output.plans import merge_missing_names, print_policies
 from audience.cli.output.writer import NOTHING_TO_SEND, Output
 from audience.cli.plan_options import IndexPlanOptions
 from audience.counts import format_count
-from audience.delivery.emissions import list_replaced_emissions, register_emission, view_without_emissions
+from audience.delivery.emissions import (
+    list_replaced_emissions,
+    register_emission,
+    take_emission_turn,
+    view_without_emissions,
+)
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse
@@ -40,14 +45,14 @@ def run_emit(
 ) -> None:
     """Write the targeting part of each request to a folder, as NDJSON with at most 1,000 ids a line."""
     opened, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
-    replaced = list_replaced_emissions(out) if replace else []
-    device_index = view_without_emissions(opened, out) if replace else opened
-    asked = options.read(device_index.snapshot.timezone)
-    plan = make_plan(audience, vendor, device_index, **options.to_index_arguments(asked))
-    if by_ids and plan.native:
-        reason = Problem("by-ids", "requested with --by-ids")
-        plan = Plan(plan.vendor, plan.expr, (), plan.expr, (reason,), index=device_index).asked_as(plan)
-    with output.show_progress() as progress:
+    with take_emission_turn(opened, [audience, *(options.cap or [])]), output.show_progress() as progress:
+        replaced = list_replaced_emissions(out) if replace else []
+        device_index = view_without_emissions(opened, out) if replace else opened
+        asked = options.read(device_index.snapshot.timezone)
+        plan = make_plan(audience, vendor, device_index, **options.to_index_arguments(asked))
+        if by_ids and plan.native:
+            reason = Problem("by-ids", "requested with --by-ids")
+            plan = Plan(plan.vendor, plan.expr, (), plan.expr, (reason,), index=device_index).asked_as(plan)
         result = write_requests(plan, device_index, out, replace=replace, progress=progress)
         note = register_emission(opened, out, plan.policies, replaced, audience=plan.expr)
     output.print_notes([] if note is None else [note])

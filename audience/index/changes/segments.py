@@ -109,5 +109,5 @@ def _reject_if_used(name: str, snapshot: Snapshot) -> None:
     users = list_segment_users(snapshot)[name]
     if users:
         message = f"{render(Segment(name))} is mentioned by {', '.join(users)}"
-        hint = "save them again without it, or drop them first"
+        hint = "save or set them again without it, or drop them first"
         raise ExpressionError(Problem("used-segment", message, hint=hint))

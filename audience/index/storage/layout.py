@@ -5,6 +5,7 @@
     shards/                   files of the shards, which never change
     records/                  files outside snapshots, which hold ids and only the owner may read
     writer.lock               held by the process that changes the index; writer.json describes it
+    emission.lock             held while requests are written under a cap on deliveries
 
 A shard holds up to some millions of devices in four files:
 
@@ -28,6 +29,7 @@ from audience.index.schema.columns import Role
 MANIFEST_FILE, HISTORY_FOLDER, SHARDS_FOLDER = "manifest.json", "history", "shards"
 RECORDS_FOLDER = "records"
 LOCK_FILE, LOCK_HOLDER_FILE = "writer.lock", "writer.json"
+EMISSION_LOCK_FILE = "emission.lock"
 OWNED_NAMES = frozenset(
     {
         MANIFEST_FILE,
@@ -36,6 +38,7 @@ OWNED_NAMES = frozenset(
         RECORDS_FOLDER,
         LOCK_FILE,
         LOCK_HOLDER_FILE,
+        EMISSION_LOCK_FILE,
         temp_path(Path(MANIFEST_FILE)).name,
     }
 )
