@@ -47,7 +47,10 @@ def build_index(folder: Path, devices: int = 300, name: str = "devices.index") -
 class AppClient:
     """Client of an ASGI application in this process, which it starts and stops."""
 
+    headers: dict[str, str]  # of the key of a test
+
     def __init__(self, app: Any, base_url: str = BASE_URL):
+        self.headers = {}
         self._runner = asyncio.Runner()
         self._app = app
         self._inbox: asyncio.Queue[dict[str, str]] = self._runner.run(_make_queue())
@@ -141,3 +144,11 @@ def run_serve(*arguments: Any, folder: Path) -> Iterator[ServeProcess]:
 def post(url: str, path: str, body: Any, **options: Any) -> httpx.Response:
     """Answer of a POST to a running service."""
     return httpx.post(f"{url}{path}", json=body, **options)
+
+
+def run_audience(*arguments: Any) -> str:
+    """Output of a command that succeeds."""
+    command = [sys.executable, "-m", "audience", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -55,3 +55,18 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def try_lock_for_child(path: Path) -> int | None:
+    """Lock the file *path* for a process that is about to start, or return None if it is locked.
+
+    Return a descriptor to start the process with, as one of its `pass_fds`, and to close then. The lock is held until
+    the process ends. Its folder must exist.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    return handle

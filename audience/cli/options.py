@@ -172,3 +172,15 @@ def parse_pair(text: str, default_name: str | None) -> tuple[str, str]:
         hint = "for example --split 'tags=;'"
         raise PlanError(Problem("bad-option", f"{text!r} is not of the form NAME=VALUE", hint=hint))
     return default_name, text
+
+
+def parse_vendor_host(text: str) -> tuple[str | None, str]:
+    """Return the vendor and the host of `[VENDOR=]HOST`; a host without a vendor is for all of them.
+
+    >>> parse_vendor_host("tpns=shanghai"), parse_vendor_host("http://127.0.0.1:8080")
+    (('tpns', 'shanghai'), (None, 'http://127.0.0.1:8080'))
+    """
+    from audience.vendors import vendor_names
+
+    name, separator, host = text.partition("=")
+    return (name, host) if separator and name in vendor_names() else (None, text)

@@ -95,20 +95,26 @@ def prepare_run(
     body = delivery.build_body(message)
     native_payloads = tuple(requests.native_payload(number) for number in range(requests.native_count))
     enforce_limits(requests.device_count, requests.vendor, native_payloads, limits)
-    sample_size = min(requests.id_count, MAX_SAMPLE_IDS)
-    cost_input = CostInput(
-        vendor=requests.vendor,
-        delivery=delivery,
-        body=delivery.apply_timestamps(body, datetime.now(UTC)),
-        credentials=credentials,
-        native_payloads=native_payloads,
-        id_count=requests.id_count,
-        sample_ids=tuple(requests.ids_between(0, sample_size)) if sample_size else (),
-    )
+    cost_input = build_cost_input(requests, body, credentials)
     method, policies = choose_method(cost_input, method_name), policies or PolicyOptions()
     check = start_check(requests, policies, has_native=bool(native_payloads))
     left_out = find_left_out(requests, [(0, requests.id_count)], check)
     return PreparedRun(requests, message, delivery, body, method, credentials, policies, left_out)
+
+
+def build_cost_input(requests: RequestFolder, body: Payload, credentials: Credentials) -> CostInput:
+    """Return what the costs of *requests* are estimated from."""
+    delivery = require_delivery(requests.vendor)
+    sample_size = min(requests.id_count, MAX_SAMPLE_IDS)
+    return CostInput(
+        vendor=requests.vendor,
+        delivery=delivery,
+        body=delivery.apply_timestamps(body, datetime.now(UTC)),
+        credentials=credentials,
+        native_payloads=tuple(requests.native_payload(number) for number in range(requests.native_count)),
+        id_count=requests.id_count,
+        sample_ids=tuple(requests.ids_between(0, sample_size)) if sample_size else (),
+    )
 
 
 def create_run(prepared: PreparedRun) -> None:

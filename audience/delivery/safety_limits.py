@@ -38,7 +38,7 @@ def enforce_limits(device_count: int, vendor: Vendor, native_payloads: Iterable[
        = hint: check the audience, or raise --max-devices; nothing was sent
     """
     problems = [*size_problems(device_count, limits)]
-    if not limits.broadcast and any(_is_broadcast(vendor, payload) for payload in native_payloads):
+    if not limits.broadcast and has_broadcast(vendor, native_payloads):
         hint = "pass --broadcast if that is intended; nothing was sent"
         problems.append(Problem("broadcast", f"this would message every device that {vendor.name} knows", hint=hint))
     if problems:
@@ -62,6 +62,11 @@ def warn_if_fewer(device_count: int, limits: SafetyLimits) -> list[Problem]:
     if limits.expected is None or device_count >= limits.expected:
         return []
     return [Problem("fewer", f"expected {format_count(limits.expected, 'device')}, found only {device_count:,}")]
+
+
+def has_broadcast(vendor: Vendor, native_payloads: Iterable[Payload]) -> bool:
+    """Return whether a native request reaches every device that the vendor knows, or every one of a platform."""
+    return any(_is_broadcast(vendor, payload) for payload in native_payloads)
 
 
 def _is_broadcast(vendor: Vendor, payload: Payload) -> bool:

@@ -1,29 +1,45 @@
 """History of a segment: its changes, and its devices in each kept snapshot."""
 
-from typing import TypedDict
+from typing_extensions import TypedDict
 
 from audience.index.query.snapshot_counts import SnapshotCount
 from audience.index.records.segment_history import SegmentAction, SegmentChange, SegmentOperation
 
 
 class SegmentChangeForm(TypedDict):
-    """Change of a segment."""
+    """Change of a segment.
 
-    at: str  # ISO 8601, in UTC
-    by: str | None  # who changed it, if that was said
+    Attributes:
+        at: When it was changed, in UTC.
+        by: Who changed it, if that was said.
+        action: Whether there is a segment of this name from then on.
+        operation: What changed it.
+        expression: What was saved or dropped; null if it named an id that was forgotten.
+        snapshot: First snapshot with the change; null if the index was built again since.
+    """
+
+    at: str
+    by: str | None
     action: SegmentAction
-    operation: SegmentOperation  # what changed it
-    expression: str | None  # what was saved or dropped; null if it named an id that was forgotten
-    snapshot: int | None  # first snapshot with the change; null if the index was built again since
+    operation: SegmentOperation
+    expression: str | None
+    snapshot: int | None
 
 
 class SnapshotCountForm(TypedDict):
-    """Number of devices in a snapshot."""
+    """Number of devices in a snapshot.
+
+    Attributes:
+        snapshot: Number of the snapshot.
+        created: When it was published, in UTC; null if it cannot be opened.
+        devices: Number of devices; null if the snapshot cannot answer.
+        reason: Why it cannot.
+    """
 
     snapshot: int
-    created: str | None  # ISO 8601, in UTC; null if the snapshot cannot be opened
-    devices: int | None  # null if the snapshot cannot answer
-    reason: str | None  # why it cannot
+    created: str | None
+    devices: int | None
+    reason: str | None
 
 
 def segment_change_json(change: SegmentChange) -> SegmentChangeForm:

@@ -200,6 +200,13 @@ def read_manifest_question(folder: Path) -> dict[str, str | None]:
         return {name: manifest.get(name) for name in ("expression", "bound", "as_of", "timezone")}
 
 
+def read_manifest_index(folder: Path) -> str | None:
+    """Return the path of the index that the requests in *folder* were emitted from, if the manifest has it."""
+    with _reading_manifest(folder):
+        index: str | None = orjson.loads(_read_file(folder / MANIFEST_FILE)).get("index")
+        return index
+
+
 def has_requests(folder: Path) -> bool:
     """Return whether the manifest of *folder* lists any request."""
     with _reading_manifest(folder):

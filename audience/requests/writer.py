@@ -35,6 +35,7 @@ from audience.requests.json_bodies import BodyBlock, make_body_block
 MAX_LINES_PER_FILE = 1_000
 MANIFEST_FILE, SKIPPED_FILE = "manifest.json", "skipped.ndjson"
 EMISSION_FILE = "emission.json"
+REQUEST_FILE = "requests-{:05}.ndjson"
 OWNED_FILES = frozenset({MANIFEST_FILE, SKIPPED_FILE, EMISSION_FILE, "requests-*.ndjson"})
 
 
@@ -98,6 +99,15 @@ def write_requests(
     Raises:
         OutputError: The folder exists or cannot be written. Nothing is left there.
     """
+    with atomic_folder(folder, owned_patterns=OWNED_FILES, replace=replace) as draft:
+        keep_emission(folder, draft)
+        return fill_request_folder(plan, index, draft, progress=progress)
+
+
+def fill_request_folder(
+    plan: Plan, index: DeviceIndex, folder: Path, *, progress: Progress = ignore_progress
+) -> EmitResult:
+    """Write the requests of *plan* into the empty *folder*, with ids from *index*."""
     plan = replace_fields(plan, index=index)
     device_count = index.count(plan.target, **plan.question)
     if device_count == 0:  # an empty audience needs no requests, native ones neither
@@ -105,9 +115,7 @@ def write_requests(
     batches = None
     if plan.by_ids is not None:
         batches = batch_audience(plan.by_ids, plan.vendor, partial(index.resolve, **plan.question))
-    with atomic_folder(folder, owned_patterns=OWNED_FILES, replace=replace) as draft:
-        keep_emission(folder, draft)
-        return write_plan(plan, batches, device_count, draft, progress)
+    return write_plan(plan, batches, device_count, folder, progress)
 
 
 def keep_emission(folder: Path, draft: Path) -> None:
@@ -148,6 +156,11 @@ def write_plan(plan: Plan, batches: Batches | None, device_count: int, folder: P
     return result
 
 
+def first_request_file(folder: Path) -> Path:
+    """Return the first of the request files in *folder*."""
+    return folder / REQUEST_FILE.format(1)
+
+
 def write_skipped(path: Path, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
     """Write the skipped devices; return the manifest entry of the file."""
     return _write_checksummed(path, ((frame.write_ndjson().encode(), len(frame)) for frame in frames))
@@ -174,7 +187,7 @@ def _write_request_files(folder: Path, plan: Plan, batches: Batches | None, prog
     with ThreadPoolExecutor(1) as executor:
         syncs: list[Future[None]] = []
         for number, pieces in groupby(numbered_lines, key=itemgetter(0)):
-            file = folder / f"requests-{number:05}.ndjson"
+            file = folder / REQUEST_FILE.format(number)
             entries.append(_write_checksummed(file, ((lines, count) for _, lines, count in pieces)))
             syncs.append(executor.submit(fsync_path, file))
         for sync in syncs:

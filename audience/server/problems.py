@@ -20,6 +20,7 @@ from audience.errors import (
 from audience.json_forms.problems import ProblemForm, SpanForm, problem_json
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+CONFLICTS = frozenset({"begun", "cancelled", "copy", "exists", "locked"})
 INTERNAL_PROBLEM = Problem("internal", "the service has failed", hint="the log of the service says more")
 
 
@@ -76,7 +77,7 @@ def find_status(error: AudienceError) -> int:
             return 503
         case ProofError():
             return 500
-    return 409 if error.code == "exists" else 400
+    return 409 if error.code in CONFLICTS else 400
 
 
 def find_headers(error: AudienceError) -> dict[str, str]:

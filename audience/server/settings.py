@@ -1,7 +1,7 @@
 """Settings of the service."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -14,6 +14,8 @@ class ServeSettings:
         keys: File of keys; None on loopback only, where every scope but `send` holds.
         catalog: Catalog of what vendors call the attributes.
         runs: Folder whose folders are runs; None if there are none to show.
+        credentials: File with the keys of vendors; None is the one of the environment, or its variables.
+        vendor_hosts: Names of data centres, or URLs, by vendor; None is that of all others.
         host: Address to listen on.
         allowed_hosts: Names that a request's `Host` may have, besides those of loopback and of `host`.
         max_body_bytes: Size of a request's body.
@@ -32,6 +34,8 @@ class ServeSettings:
     keys: Path | None = None
     catalog: Path | None = None
     runs: Path | None = None
+    credentials: Path | None = None
+    vendor_hosts: Mapping[str | None, str] = field(default_factory=dict)
     host: str = "127.0.0.1"
     allowed_hosts: tuple[str, ...] = ()
     max_body_bytes: int = 1 << 24

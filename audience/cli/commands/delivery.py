@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from audience.cli.declarations import Argument, Option
-from audience.cli.options import HOUR_SECONDS, WEEK_SECONDS, CapOption, WithoutPolicyOption
+from audience.cli.options import HOUR_SECONDS, WEEK_SECONDS, CapOption, WithoutPolicyOption, parse_vendor_host
 from audience.cli.output.delivery import (
     format_dry_run,
     format_left_out,
@@ -37,7 +37,7 @@ from audience.json_forms.runs import dry_run_json, status_json
 from audience.messages import Message
 from audience.progress import Progress
 from audience.requests.reader import read_message
-from audience.vendors import require_delivery, vendor_names
+from audience.vendors import require_delivery
 from audience.vendors.delivery_spec import Credentials
 from audience.vendors.spec import Vendor
 
@@ -235,19 +235,13 @@ def _make_send_options(retry: RetryPolicy, concurrency: int, progress: Progress,
 
 def _make_credentials_loader(credentials_path: Path | None, hosts: list[str] | None) -> CredentialsFor:
     """Return a function that loads the credentials of a vendor, with its host if one is given."""
-    host_by_vendor = dict(_parse_host(text) for text in hosts or ())
+    host_by_vendor = dict(map(parse_vendor_host, hosts or ()))
 
     def load_vendor_credentials(vendor: Vendor) -> Credentials:
         host = host_by_vendor.get(vendor.name, host_by_vendor.get(None))
         return load_credentials(vendor.name, require_delivery(vendor), host=host, file=credentials_path)
 
     return load_vendor_credentials
-
-
-def _parse_host(text: str) -> tuple[str | None, str]:
-    """Return the vendor and the host of a `--host` option; a host without a vendor is for all of them."""
-    name, separator, host = text.partition("=")
-    return (name, host) if separator and name in vendor_names() else (None, text)
 
 
 def _send_warnings(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from audience._fs.atomic import atomic_write
 from audience.cli.declarations import Argument, Option
-from audience.cli.options import CatalogOption
+from audience.cli.options import CatalogOption, parse_vendor_host
 from audience.cli.output.writer import Output
 from audience.errors import OutputError, Problem, ServiceError
 
@@ -36,6 +36,19 @@ def run_serve(
     workers: Annotated[
         int, Option("--workers", min=1, max=MAX_WORKERS, metavar="N", help="Processes that answer.")
     ] = 1,
+    credentials: Annotated[
+        Path | None,
+        Option(
+            "--credentials",
+            metavar="FILE",
+            show_default="variables AUDIENCE_<VENDOR>_<KEY>",
+            help="TOML file with the vendors' keys, of mode 600, to send runs with.",
+        ),
+    ] = None,
+    vendor_host: Annotated[
+        list[str] | None,
+        Option("--vendor-host", metavar="[VENDOR=]HOST", help="Data center, or URL, to send runs to. Repeatable."),
+    ] = None,
     allow_host: Annotated[
         list[str] | None,
         Option("--allow-host", metavar="NAME", help="Name under which browsers reach the service. Repeatable."),
@@ -54,6 +67,8 @@ def run_serve(
         keys=None if keys is None else keys.absolute(),
         catalog=None if catalog is None else catalog.absolute(),
         runs=None if runs is None else runs.absolute(),
+        credentials=None if credentials is None else credentials.absolute(),
+        vendor_hosts=dict(map(parse_vendor_host, vendor_host or ())),
         host=host,
         allowed_hosts=tuple(allow_host or ()),
     )

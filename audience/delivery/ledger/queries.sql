@@ -227,6 +227,14 @@ SELECT DISTINCT message_id FROM batch WHERE message_id IS NOT NULL ORDER BY numb
 SELECT number, native, first, stop, state, skipped_at IS NOT NULL, problem FROM leaf_batch
 WHERE state IN ('rejected', 'in_doubt') ORDER BY number LIMIT :limit;
 
+-- name: count_failures
+SELECT state, problem, count(*), coalesce(sum(stop - first), 0) FROM leaf_batch
+WHERE state IN ('rejected', 'in_doubt') GROUP BY state, problem ORDER BY min(number);
+
+-- Returns how many calls were settled since a moment, and how many ids and native requests they had.
+-- name: count_settled_since
+SELECT count(*), coalesce(sum(coalesce(stop - first, 1)), 0) FROM batch WHERE settled_at > :since AND attempts > 0;
+
 -- Returns how many ids and native requests the plan has, and how many of them are pending.
 -- name: count_progress
 SELECT

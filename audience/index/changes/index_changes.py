@@ -14,7 +14,14 @@ from audience.index.changes.maintenance import (
     restore_snapshot,
     vacuum_snapshots,
 )
-from audience.index.changes.segments import drop_segment, find_segment_changes, list_segment_users, save_segment
+from audience.index.changes.segments import (
+    Requirement,
+    accept_any,
+    drop_segment,
+    find_segment_changes,
+    list_segment_users,
+    save_segment,
+)
 from audience.index.changes.session import UpdateResult
 from audience.index.changes.tagging import remove_devices, tag_devices
 from audience.index.changes.update import update_devices
@@ -179,7 +186,15 @@ class IndexChanges:
         self.refresh()
         return result
 
-    def save_segment(self, name: str, expr: Expr | str, by: str | None = None, *, wait: float = 0) -> None:
+    def save_segment(
+        self,
+        name: str,
+        expr: Expr | str,
+        by: str | None = None,
+        *,
+        wait: float = 0,
+        require: Requirement = accept_any,
+    ) -> None:
         """Save *expr* as a segment, so that `@name` refers to it, as a new snapshot, and move to it.
 
         Args:
@@ -187,6 +202,7 @@ class IndexChanges:
             expr: Expression; it may refer to other segments.
             by: Who saves it, for `segment_history`.
             wait: Seconds to wait for another writer.
+            require: Called with the text that is saved now, or None; it raises an error to leave that as it is.
 
         Raises:
             ExpressionError: *expr* refers to something that the index does not have, or to the segment itself.
@@ -200,7 +216,7 @@ class IndexChanges:
         >>> index.count("@regulars")
         1
         """
-        save_segment(self.snapshot.storage, name, to_expr(expr), by, wait)
+        save_segment(self.snapshot.storage, name, to_expr(expr), by, wait, require)
         self.refresh()
 
     def save_ids(
@@ -273,19 +289,22 @@ class IndexChanges:
         self.refresh()
         return changes
 
-    def drop_segment(self, name: str, by: str | None = None, *, wait: float = 0) -> None:
+    def drop_segment(
+        self, name: str, by: str | None = None, *, wait: float = 0, require: Requirement = accept_any
+    ) -> None:
         """Delete a segment, as a new snapshot, and move to it.
 
         Args:
             name: Name of the segment.
             by: Who drops it, for `segment_history`.
             wait: Seconds to wait for another writer.
+            require: Called with the text that is saved now; it raises an error to leave that as it is.
 
         Raises:
             ExpressionError: There is no such segment, or another segment or a policy refers to it.
             LockedError: Another process changes the index.
         """
-        drop_segment(self.snapshot.storage, name, by, wait)
+        drop_segment(self.snapshot.storage, name, by, wait, require)
         self.refresh()
 
     def segment_history(self, name: str | None = None) -> list[SegmentChange]:

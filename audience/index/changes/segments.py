@@ -1,7 +1,8 @@
 """Segments: expressions that are saved by name in an index and belong to each snapshot from then on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from audience.errors import ExpressionError, Problem
 from audience.index.query.validate import validate_segment
@@ -17,11 +18,20 @@ from audience.language.printer import render
 from audience.language.segments import referenced_segments
 from audience.language.suggest import did_you_mean
 
+Requirement: TypeAlias = Callable[[str | None], None]  # of the text that is saved now, or None
 
-def save_segment(storage: Storage, name: str, expr: Expr, by: str | None, wait: float) -> int:
+
+def accept_any(text: str | None) -> None:
+    """Accept whatever is saved now."""
+
+
+def save_segment(
+    storage: Storage, name: str, expr: Expr, by: str | None, wait: float, require: Requirement = accept_any
+) -> int:
     """Save *expr* as the segment *name*, replacing one of that name. Return the number of the snapshot.
 
-    The index keeps the ids of the files that *expr* names: the segment does not change with the files.
+    The index keeps the ids of the files that *expr* names: the segment does not change with the files. *require* raises
+    an error if what is saved now must not be replaced.
 
     Raises:
         ExpressionError: *expr* refers to something that the index does not have, or to the segment itself.
@@ -31,6 +41,7 @@ def save_segment(storage: Storage, name: str, expr: Expr, by: str | None, wait: 
     require_distinct_paths(files)
     require_unchanged_files(expr)
     with lock_for_update(storage, "segment", wait) as manifest:
+        require(manifest.segments.get(name))
         segment_files = {**manifest.segment_files, name: tuple(write_id_list(storage, file) for file in files)}
         segment_files = {owner: lists for owner, lists in segment_files.items() if lists}
         segments = {**manifest.segments, name: render(expr)}
@@ -49,8 +60,8 @@ def require_distinct_paths(files: Sequence[IdFile]) -> None:
             raise ExpressionError(Problem("same-name", message, hint="write their full paths"))
 
 
-def drop_segment(storage: Storage, name: str, by: str | None, wait: float) -> int:
-    """Delete the segment *name*. Return the number of the snapshot.
+def drop_segment(storage: Storage, name: str, by: str | None, wait: float, require: Requirement = accept_any) -> int:
+    """Delete the segment *name*, unless *require* raises an error. Return the number of the snapshot.
 
     Raises:
         ExpressionError: There is no such segment, or another segment or a policy refers to it.
@@ -60,6 +71,7 @@ def drop_segment(storage: Storage, name: str, by: str | None, wait: float) -> in
         if name not in manifest.segments:
             hint = did_you_mean(name, manifest.segments)
             raise ExpressionError(Problem("unknown-segment", f"no segment is saved as {name!r}", hint=hint))
+        require(manifest.segments[name])
         _reject_if_used(name, Snapshot(storage, manifest))
         remaining = {other: text for other, text in manifest.segments.items() if other != name}
         segment_files = {other: lists for other, lists in manifest.segment_files.items() if other != name}

@@ -1,0 +1,133 @@
+"""Endpoints that look into an index: values of attributes, and its snapshots."""
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from audience.errors import Problem
+from audience.index.query.value_listing import list_values
+from audience.json_forms.indexes import kind_of
+from audience.json_forms.questions import format_as_of
+from audience.language.as_of import read_as_of
+from audience.language.suggest import did_you_mean
+from audience.server.bodies import Query, parse_text
+from audience.server.calls import Call, Endpoint
+from audience.server.problems import HttpError
+
+MAX_VALUES = 1_000
+
+
+class ValuesQuery(Query):
+    """Query for the values of an attribute."""
+
+    prefix: str = Field(default="", description="Beginning of the values.")
+    limit: int = Field(default=50, ge=1, le=MAX_VALUES, description="Largest number of values.")
+    within: str | None = Field(default=None, description="Expression of devices among which values are counted, too.")
+    as_of: str | None = Field(default=None, description="Moment of that expression; without it, now.")
+    timezone: str | None = Field(default=None, description="Its time zone; without it, that of the index.")
+
+
+class ListedValueForm(TypedDict):
+    """Value of an attribute.
+
+    Attributes:
+        value: The value.
+        devices: Devices that have it.
+        within: Those of them that match the expression; null without one.
+    """
+
+    value: str
+    devices: int
+    within: int | None
+
+
+class ValuesForm(TypedDict):
+    """Values of an attribute.
+
+    Attributes:
+        name: Name of the attribute.
+        kind: `tag`, `string`, `number`, `date`, `time` or `version`.
+        values: The most frequent values; of numbers that are not counted one by one, the smallest.
+        total: Number of all values with this beginning.
+        snapshot: Snapshot that was asked.
+        as_of: Moment of the question, as clocks of the zone show it.
+    """
+
+    name: str
+    kind: str
+    values: list[ListedValueForm]
+    total: int
+    snapshot: int
+    as_of: str
+
+
+class SnapshotForm(TypedDict):
+    """Snapshot of an index.
+
+    Attributes:
+        number: Its number.
+        created: When it was published, in UTC.
+        devices: Number of its devices.
+        description: Operation that created it.
+    """
+
+    number: int
+    created: str
+    devices: int
+    description: str
+
+
+class SnapshotsForm(TypedDict):
+    """Snapshots of an index.
+
+    Attributes:
+        snapshots: The kept snapshots, oldest first.
+        snapshot: The current one.
+    """
+
+    snapshots: list[SnapshotForm]
+    snapshot: int
+
+
+def show_values(call: Call) -> ValuesForm:
+    """Return the most frequent values of an attribute, also counted among the devices of an expression."""
+    index, query, name = call.index, call.query, call.path["attribute"]
+    attributes = index.attributes
+    if name not in attributes:
+        hint = did_you_mean(name, attributes) or "GET the index for its attributes"
+        raise HttpError(404, Problem("unknown-attribute", f"there is no attribute {name!r:.80}", hint=hint))
+    asked = read_as_of(query.as_of, query.timezone, index.snapshot.timezone)
+    within = None if query.within is None else parse_text(query.within, "query.within")
+    listing = list_values(attributes[name], query.prefix, query.limit, within, asked)
+    return {
+        "name": name,
+        "kind": kind_of(attributes[name].role),
+        "values": [
+            {"value": each.value, "devices": each.device_count, "within": each.within} for each in listing.values
+        ],
+        "total": listing.total,
+        "snapshot": index.snapshot.manifest.number,
+        "as_of": format_as_of(asked),
+    }
+
+
+def list_snapshots(call: Call) -> SnapshotsForm:
+    """List the snapshots that the index keeps."""
+    index = call.index
+    return {
+        "snapshots": [
+            {
+                "number": each.number,
+                "created": each.created,
+                "devices": each.device_count,
+                "description": each.description,
+            }
+            for each in index.history()
+        ],
+        "snapshot": index.snapshot.manifest.number,
+    }
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/v1/indexes/{index}/attributes/{attribute}", show_values, ValuesForm, "count", query=ValuesQuery),
+    Endpoint("GET", "/v1/indexes/{index}/snapshots", list_snapshots, SnapshotsForm, "count"),
+)

@@ -1,0 +1,154 @@
+"""Endpoints about vendors' payloads and values, compared with the library and the command line."""
+
+import pytest
+from service import build_index, open_client
+
+import audience
+from audience import DeviceIndex
+from audience.json_forms.plans import plan_json
+
+INDEX = "/v1/indexes/devices"
+EXPRS = ("vip", "male AND age < 30", "province:hunan OR NOT vip", "nobody", "everyone")
+CATALOG = '[tag]\nat = ["tpns", "engagelab"]\n\n[province]\nbuiltin = ["tpns"]\n'
+AS_OF = "2026-11-28T09:00"
+
+
+@pytest.fixture(scope="module")
+def index_path(tmp_path_factory):
+    return build_index(tmp_path_factory.mktemp("plans"))
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory):
+    file = tmp_path_factory.mktemp("catalog") / "catalog.toml"
+    file.write_text(CATALOG, "utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def client(index_path, catalog):
+    with open_client(index_path, catalog=catalog) as client:
+        yield client
+
+
+@pytest.fixture
+def index(index_path):
+    return DeviceIndex.open(index_path)
+
+
+@pytest.mark.parametrize("expr", EXPRS)
+@pytest.mark.parametrize("vendor", ["tpns", "engagelab", "umeng"])
+def test_plan_is_that_of_the_library(expr, vendor, client, index, catalog):
+    answer = client.post(f"{INDEX}/plan", json={"expr": expr, "vendor": vendor, "as_of": AS_OF}).json()
+    expected = plan_json(audience.plan(expr, vendor, index, audience.load_catalog(catalog), as_of=AS_OF))
+    assert {name: answer[name] for name in expected} == expected
+    assert answer["count"] == answer["devices"] == index.count(expr)
+    assert (answer["costs"] is None) == (audience.get_vendor(vendor).delivery is None)
+
+
+def test_plans_of_all_vendors_are_those_of_each(client):
+    answer = client.post(f"{INDEX}/plans", json={"expr": "vip AND province:hunan", "as_of": AS_OF}).json()
+    assert set(answer["plans"]) == set(audience.vendor_names(can="emit"))
+    for name, form in answer["plans"].items():
+        body = {"expr": "vip AND province:hunan", "vendor": name, "as_of": AS_OF}
+        one = client.post(f"{INDEX}/plan", json=body).json()
+        assert form == {key: one[key] for key in form}
+
+
+def test_plans_refuse_an_unknown_vendor_and_say_which_cannot_be_planned_for(client):
+    refused = client.post(f"{INDEX}/plans", json={"expr": "vip", "vendors": ["tpnss"]}).json()
+    assert (refused["status"], refused["code"]) == (400, "unknown-vendor")
+    answer = client.post(f"{INDEX}/plans", json={"expr": "vip", "vendors": ["tpns", "braze"]}).json()
+    assert answer["plans"]["tpns"]["requests"] == 1
+    assert [problem["code"] for problem in answer["plans"]["braze"]["refused"]] == ["reads-only"]
+
+
+TRANSLATIONS = [
+    ({"to": {"tag": ["a", "b"], "tag_and": ["c"]}}, "engagelab", "text", "expression", "(a OR b) AND c"),
+    ('{"to": {"tag": ["a"]}}', "engagelab", "jpush", "native", [{"audience": {"tag": ["a"]}}]),
+    ("all", "engagelab", "text", "expression", "everyone"),
+    ("a AND b", "text", "text", "expression", "a AND b"),
+    ("a AND age < 30", "text", "engagelab", "by_ids", "a AND age < 30"),
+    ("a", "text", "all", "expression", "a"),
+]
+
+
+@pytest.mark.parametrize(("payload", "source", "target", "name", "value"), TRANSLATIONS)
+def test_translate(payload, source, target, name, value, client):
+    body = {"payload": payload, "source": source, "target": target}
+    answer = client.post("/v1/translate", json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()[name] == value
+
+
+REFUSED_TRANSLATIONS = [
+    ({"payload": {"to": {"tagg": ["a"]}}, "source": "engagelab"}, "unknown-key"),
+    ({"payload": "a AND", "source": "text"}, "missing-operand"),
+    ({"payload": ["a"], "source": "text"}, "wrong-type"),
+    ({"payload": "registration_id(@/etc/passwd)", "source": "text"}, "no-files"),
+    ({"payload": "a", "source": "nobody"}, "unknown-vendor"),
+    ({"payload": "a", "target": "nobody"}, "unknown-vendor"),
+    ({"payload": "[" * 50_000, "source": "engagelab"}, None),
+]
+
+
+@pytest.mark.parametrize(("body", "code"), REFUSED_TRANSLATIONS)
+def test_translate_refuses(body, code, client):
+    answer = client.post("/v1/translate", json=body)
+    assert answer.status_code == 400, answer.text
+    assert code in (None, answer.json()["code"])
+
+
+def test_vendors_are_those_of_the_command_line(client):
+    vendors = {form["name"]: form for form in client.get("/v1/vendors").json()["vendors"]}
+    assert list(vendors) == audience.vendor_names()
+    assert [name for name, form in vendors.items() if form["sendable"]] == audience.vendor_names(can="send")
+    assert all(form["methods"] for form in vendors.values() if form["sendable"])
+
+
+VALUES = [
+    ("province", "", ["guangdong", "hunan", "zhejiang"], 3),
+    ("province", "HU", ["hunan"], 1),
+    ("province", "x", [], 0),
+    ("tag", "", ["male", "vip", "female"], 3),
+    ("age", "7", ["7", "70", "71", "72", "73", "74", "75", "76", "77", "78", "79"], 11),
+]
+
+
+@pytest.mark.parametrize(("attribute", "prefix", "values", "total"), VALUES)
+def test_values_have_exact_counts(attribute, prefix, values, total, client, index):
+    query = {"prefix": prefix, "within": "male AND age < 75"}
+    answer = client.get(f"{INDEX}/attributes/{attribute}", params=query).json()
+    assert [form["value"] for form in answer["values"]] == values
+    assert answer["total"] == total
+    for form in answer["values"]:
+        term = form["value"] if attribute == "tag" else f"{attribute}:{form['value']}"
+        assert form["devices"] == index.count(term)
+        assert form["within"] == index.count(f"({term}) AND male AND age < 75")
+
+
+def test_values_are_limited_and_say_how_many_there_are(client):
+    answer = client.get(f"{INDEX}/attributes/age", params={"limit": 2}).json()
+    assert (len(answer["values"]), answer["total"]) == (2, 80)
+    assert answer["values"][0]["within"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/attributes/provinc", 404, "unknown-attribute"),
+        ("/attributes/province?limit=0", 400, "bad-field"),
+        ("/attributes/province?within=a+AND", 400, "missing-operand"),
+        ("/attributes/province?within=nope:x", 400, "unknown-attribute"),
+        ("/attributes/province?pref=x", 400, "unknown-field"),
+    ],
+)
+def test_values_refuse(path, status, code, client):
+    answer = client.get(f"{INDEX}{path}")
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+
+
+def test_snapshots_are_those_of_the_history(client, index):
+    answer = client.get(f"{INDEX}/snapshots").json()
+    assert [(each["number"], each["devices"]) for each in answer["snapshots"]] == [(1, 300)]
+    assert answer["snapshot"] == index.snapshot.manifest.number
