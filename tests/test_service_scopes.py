@@ -11,7 +11,7 @@ from audience.server.keys import add_key, drop_key
 from audience.server.metrics import Metrics
 
 ENDPOINTS = {f"{endpoint.method} {endpoint.path}": endpoint for endpoint in list_endpoints(Metrics(), needs_keys=True)}
-PARAMETERS = {"{index}": "people", "{name}": "nothing", "{attribute}": "province"}
+PARAMETERS = {"{index}": "people", "{segment}": "nothing", "{run}": "nothing", "{attribute}": "province"}
 MOVE_SECONDS = 20
 WRONG_KEYS = {
     "none": None,
