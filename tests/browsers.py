@@ -87,7 +87,7 @@ def page(browser) -> Iterator[Page]:
     yield page
     problems = page.audience_problems.unexpected()
     context.close()
-    assert not problems
+    assert not problems, "\n".join(problems)
 
 
 def find_axe_violations(page: Page) -> list[str]:

@@ -11,6 +11,8 @@ import { label } from "./labels/label";
 import { link } from "./link/current";
 import { SidePanel } from "./panel/side_panel";
 import { Notice, RefusalNotice } from "./parts/notice";
+import { SegmentDialogs } from "./segments/segment_dialogs";
+import { SegmentState } from "./segments/segment_state";
 import { isOnline, needsKey } from "./server/client";
 import { detailsRefusal, indexes, readDetails, session, snapshot } from "./server/session";
 import { Tabs } from "./tabs";
@@ -24,6 +26,7 @@ export function Console() {
       {!isOnline.value && <Offline />}
       {needsKey.value ? <KeyForm /> : <Workplace />}
       {isHelpOpen.value && <KeyHelp />}
+      <SegmentDialogs />
     </>
   );
 }
@@ -37,6 +40,7 @@ function Workplace() {
   return (
     <>
       <ExpressionBar />
+      <SegmentState />
       <div class="columns">
         <SidePanel />
         <main id="answer">

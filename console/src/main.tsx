@@ -6,11 +6,13 @@ import { Console } from "./console";
 import { watchCount } from "./expression/counting";
 import { watchFindings } from "./expression/findings";
 import { openSession, watchIndexes } from "./server/session";
+import { watchSegments } from "./segments/saved";
 import { watchTheme } from "./theme";
 
 watchTheme();
 watchCount();
 watchFindings();
 watchIndexes();
+watchSegments();
 void openSession();
 render(<Console />, document.getElementById("console") as HTMLElement);

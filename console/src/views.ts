@@ -6,6 +6,9 @@ import { FunnelView } from "./funnel/funnel_view";
 import type { LabelName } from "./labels/label";
 import { Overlap } from "./overlap/overlap";
 import { Profile } from "./profile/profile";
+import { Runs } from "./runs/runs";
+import { Segments } from "./segments/segments";
+import { Vendors } from "./vendors/vendors";
 
 export interface ViewProps {
   /** Question that was answered last, which the view is about. */
@@ -26,7 +29,11 @@ export const VIEWS: readonly View[] = [
   { name: "funnel", key: "1", label: "view.funnel", Component: FunnelView },
   { name: "profile", key: "2", label: "view.profile", Component: Profile },
   { name: "overlap", key: "3", label: "view.overlap", Component: Overlap },
+  { name: "vendors", key: "4", label: "view.vendors", Component: Vendors },
 ];
 
 /** Pages beside the expression: the links of the header. */
-export const PAGES: readonly View[] = [];
+export const PAGES: readonly View[] = [
+  { name: "segments", key: "5", label: "view.segments", Component: Segments },
+  { name: "runs", key: "6", label: "view.runs", Component: Runs },
+];

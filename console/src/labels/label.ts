@@ -54,6 +54,29 @@ export function formatMilliseconds(value: number): string {
   return `${new Intl.NumberFormat(locale.value, digits).format(value)} ms`;
 }
 
+const UNITS = [
+  { unit: "day", seconds: 86_400 },
+  { unit: "hour", seconds: 3_600 },
+  { unit: "minute", seconds: 60 },
+  { unit: "second", seconds: 1 },
+] as const;
+
+/** Return a duration in the largest unit that it has at least one of: `1.5 min`. */
+export function formatSeconds(value: number): string {
+  const { unit, seconds } = UNITS.find((candidate) => value >= candidate.seconds) ?? { unit: "second", seconds: 1 };
+  const options = { style: "unit", unit, unitDisplay: "short", maximumSignificantDigits: 2 } as const;
+  return new Intl.NumberFormat(locale.value, options).format(value / seconds);
+}
+
+const SIZES = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"] as const;
+
+/** Return a size in the largest unit of a thousand bytes: `4.2 MB`. */
+export function formatBytes(value: number): string {
+  const at = Math.min(SIZES.length - 1, Math.floor(Math.log10(Math.max(value, 1)) / 3));
+  const options = { style: "unit", unit: SIZES[at] ?? "byte", unitDisplay: "short", maximumSignificantDigits: 3 } as const;
+  return new Intl.NumberFormat(locale.value, options).format(value / 1000 ** at);
+}
+
 /** Return a moment such as `28 Nov 09:00 Shanghai` in the zone of the index. */
 export function formatMoment(moment: string, timezone: string): string {
   const format = new Intl.DateTimeFormat(locale.value, {

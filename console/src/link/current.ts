@@ -25,6 +25,11 @@ export function followLink(changes: Partial<Link>): void {
   link.value = next;
 }
 
+/** Change parameters of a view, and with *changes* also the view, so that the browser's Back returns. */
+export function followParams(params: Record<string, string>, changes: Partial<Link> = {}): void {
+  followLink({ ...changes, params: { ...link.value.params, ...params } });
+}
+
 /** Change parameters of a view; an empty value removes one. */
 export function reviseParams(params: Record<string, string>): void {
   reviseLink({ params: { ...link.value.params, ...params } });

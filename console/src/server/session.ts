@@ -77,7 +77,7 @@ export function watchIndexes(): void {
   );
 }
 
-async function readIndexes(): Promise<void> {
+export async function readIndexes(): Promise<void> {
   try {
     const listed = (await ask<{ indexes: IndexEntry[] }>("v1/indexes")).form.indexes;
     if (JSON.stringify(listed) !== JSON.stringify(indexes.value)) indexes.value = listed;
