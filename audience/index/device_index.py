@@ -19,6 +19,7 @@ from audience.index.ingest.table_reading import TableReading
 from audience.index.query import evaluate, membership
 from audience.index.query.attribute_stats import AttributeStats, collect_attribute_stats
 from audience.index.query.completion import complete_with_index
+from audience.index.query.completion_counts import count_within
 from audience.index.query.device_set import DeviceSet, has_foreign_ids
 from audience.index.query.explain import ExplainLine, explain_expr
 from audience.index.query.insight.index_insight import IndexInsight
@@ -455,20 +456,42 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexInsight):
         snapshot = self.snapshot  # another thread may refresh the index
         return find_unmatched(to_expr(expr), snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
 
-    def complete(self, text: str, position: int | None = None) -> list[Completion]:
+    def complete(
+        self,
+        text: str,
+        position: int | None = None,
+        within: bool = False,
+        *,
+        as_of: datetime | str | None = None,
+        timezone: str | None = None,
+        allow_gaps: bool = False,
+    ) -> list[Completion]:
         """Return what may come next in *text*: names, values, segments and keywords, the most frequent values first.
 
         Args:
             text: Expression, complete or not.
             position: Position in *text*, its end by default. The word there is replaced by a completion.
+            within: Also count values, tags, segments and events among the devices about which the condition at the
+                position decides: those of all that it is joined with by AND or EXCEPT. Lists of ids in files are not
+                read; `within` of the completions stays None then, and where *text* cannot be answered.
+            as_of: Moment of the question, as for `count`.
+            timezone: Time zone of the question, as for `count`.
+            allow_gaps: Whether days of events may be missing, as for `count`.
 
         >>> import polars, tempfile
         >>> table = polars.DataFrame({"token": ["t1", "t2"], "city": ["guangzhou", "shenzhen"]})
         >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
         >>> [(completion.text, completion.devices) for completion in index.complete("city:gua")]
         [('guangzhou', 1)]
+        >>> completions = index.complete("NOT city:shenzhen AND city:", within=True)
+        >>> [(each.text, each.devices, each.within) for each in completions]
+        [('guangzhou', 1, 1), ('shenzhen', 1, 0)]
         """
-        return complete_with_index(text, len(text) if position is None else position, self.snapshot)
+        snapshot, at = self.snapshot, len(text) if position is None else position
+        completions = complete_with_index(text, at, snapshot)
+        if not within:
+            return completions
+        return count_within(completions, text, at, snapshot, read_question(as_of, timezone, allow_gaps, snapshot))
 
     def verify(self) -> list[str]:
         """Read every file and compare it with its checksums. Return the names of the files.

@@ -79,6 +79,7 @@ class Completion:
         start: Start of the text that it replaces.
         end: End of the text that it replaces.
         devices: Number of devices that have the value or did the event, if an index has counted them.
+        within: Number of those among the devices that the other conditions of the text select, if they were counted.
     """
 
     text: str
@@ -86,6 +87,7 @@ class Completion:
     start: int
     end: int
     devices: int | None = None
+    within: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +172,13 @@ def find_place(text: str, position: int) -> Place | None:
     second_words = _find_second_words(tokens)
     if second_words:
         return Place(start, end, typed, is_quoted, "nothing", words=second_words)
-    accepted = _find_accepted(tokens)
+    accepted = find_accepted(tokens)
     if accepted is None:
         return None
     subject, attribute, names = _find_subject(tokens, accepted)
     if typed.startswith("@") and subject != "term":
         subject = "nothing"
-    event = _find_event(tokens)
+    event = find_event(tokens)
     if event:
         subject = "property" if subject == "term" else subject
         accepted -= WORDS_OUTSIDE_WHERE
@@ -184,7 +186,7 @@ def find_place(text: str, position: int) -> Place | None:
     return Place(start, end, typed, is_quoted, subject, attribute, names, words, event)
 
 
-def _find_event(tokens: Sequence[Token]) -> str:
+def find_event(tokens: Sequence[Token]) -> str:
     """Return the event whose properties are named behind *tokens*, or an empty text outside of a `where`."""
     opened: list[int] = []
     for position, token in enumerate(tokens):
@@ -242,11 +244,11 @@ def _find_second_words(tokens: Sequence[Token]) -> tuple[str, ...]:
     if not tokens or tokens[-1].type != "NAME" or tokens[-1].lower() not in FIRST_WORDS:
         return ()
     seconds, type_, _ = FIRST_WORDS[tokens[-1].lower()]
-    accepted = _find_accepted(tokens[:-1])
+    accepted = find_accepted(tokens[:-1])
     return seconds if accepted and type_ in accepted else ()
 
 
-def _find_accepted(tokens: Sequence[Token]) -> frozenset[str] | None:
+def find_accepted(tokens: Sequence[Token]) -> frozenset[str] | None:
     """Return the types of the tokens that may follow *tokens*; None if these are invalid."""
     try:
         return load_grammar().accepted_after(tokens)
@@ -285,7 +287,7 @@ def _find_subject(tokens: Sequence[Token], accepted: frozenset[str]) -> tuple[Su
     last = tokens[-1].type
     if last == "_BY":
         return "ordering", "", ()
-    opened = _find_open_bracket(tokens)
+    opened = find_open_bracket(tokens)
     if last in ("_LPAR", "_COMMA", "_COLON") and opened and tokens[opened - 1].type in ("NAME", "STRING"):
         function = tokens[opened - 1].lower()
         if function in ("has", "anniversary"):
@@ -301,7 +303,7 @@ def _find_subject(tokens: Sequence[Token], accepted: frozenset[str]) -> tuple[Su
     return "nothing", "", ()
 
 
-def _find_open_bracket(tokens: Sequence[Token]) -> int:
+def find_open_bracket(tokens: Sequence[Token]) -> int:
     """Return the position of the innermost bracket that is open, or 0."""
     opened = [0]
     for position, token in enumerate(tokens):
@@ -322,7 +324,7 @@ def _find_operand(tokens: Sequence[Token], stop: int) -> tuple[Subject, str, tup
     operand = tokens[position - 1]
     if operand.type != "_RPAR":
         return "value", operand.replace('"', ""), ()
-    opened = _find_open_bracket(tokens[: position - 1])
+    opened = find_open_bracket(tokens[: position - 1])
     if tokens[opened - 1].lower() != "split":
         return "value", "", ()
     pairs = [at for at in range(opened, position) if tokens[at].type == "_COLON"]
