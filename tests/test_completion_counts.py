@@ -171,7 +171,11 @@ def test_events_are_counted_and_their_values_are_not(tmp_path):
     )
     index.add_events(events, batch="b1")
     completions = index.complete("b AND did(", within=True)
-    assert {each.text: each.within for each in completions if each.kind == "event"} == {"purchase": 1, "open": 1, "delivered": 0}
+    assert {each.text: each.within for each in completions if each.kind == "event"} == {
+        "purchase": 1,
+        "open": 1,
+        "delivered": 0,
+    }
     values = index.complete("b AND did(purchase where category:", within=True)
     assert {each.text: each.within for each in values if each.kind == "value"} == {"shoes": None, "bags": None}
 

@@ -62,6 +62,14 @@ def test_paths_of_explained_nodes_lead_to_them(client):
     assert paths["female"] == [1, 0, 1]
 
 
+def test_explanation_leaves_each_node_out(client, index):
+    body = {"expr": "vip AND (male OR age < 30)", "leave_one_out": True}
+    lines = client.post("/v1/indexes/devices/explain", json=body).json()["lines"]
+    left_out = [each and each["expr"] for each in (line["without"] for line in lines)]
+    assert left_out == [None, "male OR age < 30", "vip", "vip AND age < 30", "vip AND male"]
+    assert all(each["count"] == index.count(each["expr"]) for line in lines if (each := line["without"]))
+
+
 @pytest.mark.parametrize("ids", [["t1", "nobody", "t3"], [f"t{number}" for number in range(400)]])
 def test_members_are_those_of_the_library(ids, client, index):
     exprs = {"vip": "vip", "id": "age < 30", "known": "nobody"}
@@ -83,6 +91,11 @@ def test_completions_have_counts(client, index):
     answer = client.post("/v1/indexes/devices/complete", json={"text": "province:g AND x", "position": 10}).json()
     assert answer["completions"] == [
         {"text": "guangdong", "kind": "value", "start": 9, "end": 10, "devices": 100, "within": None}
+    ]
+    body = {"text": "vip AND province:", "within": True}
+    completions = client.post("/v1/indexes/devices/complete", json=body).json()["completions"]
+    assert [each["within"] for each in completions if each["kind"] == "value"] == [
+        index.count(f"vip AND province:{each['text']}") for each in completions if each["kind"] == "value"
     ]
     for position in (-1, 99):
         body = {"text": "a", "position": position}

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing_extensions import TypedDict
 
 from audience.index.query.explain import ExplainLine
+from audience.index.query.leave_one_out import LeaveOneOut
+from audience.json_forms.leave_one_out import LeftOutForm, left_out_by_path
 from audience.language.completion import Completion
 
 
@@ -22,18 +24,6 @@ class CountForm(TypedDict):
     share: float
     snapshot: int
     as_of: str
-
-
-class WithoutForm(TypedDict):
-    """Expression without one of its nodes.
-
-    Attributes:
-        expr: The expression that is left.
-        count: Devices that match it.
-    """
-
-    expr: str
-    count: int
 
 
 class ExplainedNodeForm(TypedDict):
@@ -57,7 +47,7 @@ class ExplainedNodeForm(TypedDict):
     remaining: int | None
     values: int | None
     path: list[int]
-    without: WithoutForm | None
+    without: LeftOutForm | None
 
 
 class ExplanationForm(CountForm):
@@ -128,26 +118,24 @@ def share_of(count: int, devices: int) -> float:
     return count / devices if devices else 0.0
 
 
-def explain_lines_json(lines: Sequence[ExplainLine], devices: int) -> list[ExplainedNodeForm]:
-    """Return the JSON form of an explanation of an index with *devices* devices."""
-    path: list[int] = []
-    forms: list[ExplainedNodeForm] = []
-    for line in lines:
-        position = path[line.depth - 1] + 1 if 0 < line.depth <= len(path) else 0
-        path = [*path[: line.depth - 1], position] if line.depth else []
-        forms.append(
-            {
-                "depth": line.depth,
-                "text": line.text,
-                "count": line.device_count,
-                "share": share_of(line.device_count, devices),
-                "remaining": line.remaining,
-                "values": line.value_count,
-                "path": list(path),
-                "without": None,
-            }
-        )
-    return forms
+def explain_lines_json(
+    lines: Sequence[ExplainLine], devices: int, without: LeaveOneOut | None = None
+) -> list[ExplainedNodeForm]:
+    """Return the JSON form of an explanation of an index with *devices* devices; *without* has what each node costs."""
+    left_out = {} if without is None else left_out_by_path(without)
+    return [
+        {
+            "depth": line.depth,
+            "text": line.text,
+            "count": line.device_count,
+            "share": share_of(line.device_count, devices),
+            "remaining": line.remaining,
+            "values": line.value_count,
+            "path": list(line.path),
+            "without": left_out.get(line.path),
+        }
+        for line in lines
+    ]
 
 
 def completion_json(completion: Completion) -> CompletionForm:
@@ -158,5 +146,5 @@ def completion_json(completion: Completion) -> CompletionForm:
         "start": completion.start,
         "end": completion.end,
         "devices": completion.devices,
-        "within": getattr(completion, "within", None),
+        "within": completion.within,
     }

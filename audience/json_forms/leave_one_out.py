@@ -1,16 +1,21 @@
 """Audience without one of its conditions."""
 
-from typing import TypedDict
+from typing_extensions import TypedDict
 
 from audience.index.query.leave_one_out import LeaveOneOut, LeftOut, Path
 from audience.language.printer import render
 
 
 class LeftOutForm(TypedDict):
-    """Audience without one of its conditions."""
+    """Audience without one of its conditions.
 
-    expr: str  # expression without the condition
-    count: int  # its devices
+    Attributes:
+        expr: Expression without the condition.
+        count: Devices that match it.
+    """
+
+    expr: str
+    count: int
 
 
 def left_out_json(entry: LeftOut) -> LeftOutForm:

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 from audience.errors import ExpressionError, Problem
 from audience.index.query.evaluate import count_devices
 from audience.index.query.explain import explain_expr
+from audience.index.query.leave_one_out import leave_one_out
 from audience.index.query.membership import ID, KNOWN, match_device, match_devices, select_member_columns
 from audience.index.query.validate import validate_and_expand
 from audience.index.storage.snapshot import Snapshot
@@ -141,16 +142,18 @@ def count(call: Call) -> CountForm:
 def explain(call: Call) -> ExplanationForm:
     """Return the count of each part of an expression, like a funnel.
 
-    In an AND, each operand has the number of devices that are left after it.
+    In an AND, each operand has the number of devices that are left after it. With `leave_one_out`, the outermost nodes
+    also have the expression without them.
     """
     index, body = call.index, call.body
     snapshot = index.snapshot
     question = read_question(body, snapshot)
     lines = explain_expr(question.expr, snapshot, question.asked)
+    without = leave_one_out(question.expr, snapshot, question.asked) if body.leave_one_out else None
     return {
         **_count_json(lines[0].device_count, snapshot, question.asked),
         "devices": len(index),
-        "lines": explain_lines_json(lines, len(index)),
+        "lines": explain_lines_json(lines, len(index), without),
     }
 
 
@@ -161,7 +164,7 @@ def complete(call: Call) -> CompletionsForm:
     if position > len(body.text):
         message = f"expected a position from 0 to {len(body.text):,}, got {position:,}"
         raise HttpError(400, Problem("bad-field", message, path="body.position"))
-    completions = [completion_json(each) for each in index.complete(body.text, position)]
+    completions = [completion_json(each) for each in index.complete(body.text, position, body.within)]
     return {"completions": completions, "snapshot": index.snapshot.manifest.number}
 
 
