@@ -9,7 +9,7 @@ from audience.language.grammar import Token, UnexpectedCharacters, tokenize
 from audience.language.parser import parse
 from audience.language.printer import render
 
-CURSOR = Segment("\ufffd the condition at the cursor")
+CURSOR = Segment("the condition at the cursor")  # stands in its place
 CURSOR_TEXT = render(CURSOR)
 OPERAND_STARTS = frozenset(["_AND", "_OR", "_EXCEPT", "_NOT", "_LPAR", "_COMMA"])
 OPERAND_ENDS = frozenset(["_AND", "_OR", "_EXCEPT", "_COMMA", "_LIMIT", "TOP"])
@@ -30,6 +30,8 @@ def find_context(text: str, place: Place) -> Expr | None:
     vip
     everyone
     """
+    if CURSOR.name in text:
+        return None
     try:
         tokens = [*tokenize(text[: place.start])]
         start = _find_operand_start(tokens)
