@@ -9,7 +9,7 @@ from audience.language.grammar import Token, UnexpectedCharacters, tokenize
 from audience.language.parser import parse
 from audience.language.printer import render
 
-CURSOR = Segment("the condition at the cursor")  # stands in its place
+CURSOR = Segment("the condition at the cursor")  # is put in its place
 CURSOR_TEXT = render(CURSOR)
 OPERAND_STARTS = frozenset(["_AND", "_OR", "_EXCEPT", "_NOT", "_LPAR", "_COMMA"])
 OPERAND_ENDS = frozenset(["_AND", "_OR", "_EXCEPT", "_COMMA", "_LIMIT", "TOP"])
