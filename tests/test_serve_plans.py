@@ -1,10 +1,14 @@
 """Endpoints about vendors' payloads and values, compared with the library and the command line."""
 
+import json
+
+import orjson
 import pytest
 from service import build_index, open_client
 
 import audience
 from audience import DeviceIndex
+from audience.json_forms.insight import overlap_json, profile_json
 from audience.json_forms.plans import plan_json
 
 INDEX = "/v1/indexes/devices"
@@ -152,3 +156,43 @@ def test_snapshots_are_those_of_the_history(client, index):
     answer = client.get(f"{INDEX}/snapshots").json()
     assert [(each["number"], each["devices"]) for each in answer["snapshots"]] == [(1, 300)]
     assert answer["snapshot"] == index.snapshot.manifest.number
+
+
+@pytest.mark.parametrize("against", [None, "province:hunan"])
+def test_profile_is_that_of_the_library(against, client, index):
+    body = {"expr": "male AND age < 30", "against": against, "values": 3, "as_of": AS_OF}
+    answer = client.post(f"{INDEX}/profile", json={name: value for name, value in body.items() if value}).json()
+    expected = profile_json(index.profile("male AND age < 30", against, values=3, as_of=AS_OF))
+    assert answer == json.loads(orjson.dumps(expected))
+
+
+def test_profile_of_some_attributes(client):
+    answer = client.post(f"{INDEX}/profile", json={"expr": "male", "attributes": ["province"]}).json()
+    assert [attribute["name"] for attribute in answer["attributes"]] == ["province"]
+
+
+def test_overlap_is_that_of_the_library(client, index):
+    exprs = {"men": "male", "young": "age < 30", "hunan": "province:hunan"}
+    answer = client.post(f"{INDEX}/overlap", json={"exprs": exprs, "as_of": AS_OF}).json()
+    assert answer == json.loads(orjson.dumps(overlap_json(index.overlap(exprs, as_of=AS_OF))))
+
+
+REFUSED_INSIGHT = [
+    ("profile", {"expr": "male AND"}, "missing-operand"),
+    ("profile", {"expr": "male", "against": "nope:x"}, "unknown-attribute"),
+    ("profile", {"expr": "male", "attributes": ["provinc"]}, "unknown-attribute"),
+    ("profile", {"expr": "male", "values": 0}, "bad-field"),
+    ("overlap", {}, "missing-field"),
+    ("overlap", {"exprs": {"a": "male"}, "segments": ["a"]}, "missing-field"),
+    ("overlap", {"segments": ["nope"]}, "unknown-segment"),
+    ("overlap", {"exprs": {f"a{number}": "male" for number in range(51)}}, "too-many-segments"),
+    ("overlap", {"exprs": {}}, None),
+    ("overlap", {"exprs": {"a": "registration_id(@/etc/passwd)"}}, "no-files"),
+]
+
+
+@pytest.mark.parametrize(("name", "body", "code"), REFUSED_INSIGHT)
+def test_insight_refuses(name, body, code, client):
+    answer = client.post(f"{INDEX}/{name}", json=body)
+    assert answer.status_code == 400, answer.text
+    assert code in (None, answer.json()["code"]), answer.text

@@ -1,6 +1,8 @@
 """JSON forms of profiles and overlaps."""
 
-from typing import Literal, TypedDict
+from typing import Literal
+
+from typing_extensions import TypedDict
 
 from audience.index.query.insight.overlap import Overlap, OverlapPair, OverlapSegment
 from audience.index.query.insight.profile import Profile, ProfiledAttribute, ProfiledValue

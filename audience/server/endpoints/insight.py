@@ -1,4 +1,4 @@
-"""Endpoints that look into an index: values of attributes, and its snapshots."""
+"""Endpoints that look into an index: profiles, overlaps, values of attributes, and its snapshots."""
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -6,10 +6,12 @@ from typing_extensions import TypedDict
 from audience.errors import Problem
 from audience.index.query.value_listing import list_values
 from audience.json_forms.indexes import kind_of
+from audience.json_forms.insight import OverlapForm, ProfileForm, overlap_json, profile_json
 from audience.json_forms.questions import format_as_of
 from audience.language.as_of import read_as_of
+from audience.language.ast import Expr, Segment
 from audience.language.suggest import did_you_mean
-from audience.server.bodies import Query, parse_text
+from audience.server.bodies import ExprBody, Query, QuestionBody, parse_text, read_asked, read_question
 from audience.server.calls import Call, Endpoint
 from audience.server.problems import HttpError
 
@@ -24,6 +26,25 @@ class ValuesQuery(Query):
     within: str | None = Field(default=None, description="Expression of devices among which values are counted, too.")
     as_of: str | None = Field(default=None, description="Moment of that expression; without it, now.")
     timezone: str | None = Field(default=None, description="Its time zone; without it, that of the index.")
+
+
+class ProfileBody(ExprBody):
+    """Body of a profile."""
+
+    against: str | None = Field(default=None, description="Expression to compare with; everybody by default.")
+    values: int | None = Field(
+        default=None, ge=1, le=MAX_VALUES, description="How many values of an attribute are listed; 10 by default."
+    )
+    attributes: list[str] | None = Field(default=None, description="Names of attributes and events; all by default.")
+
+
+class OverlapBody(QuestionBody):
+    """Body of an overlap: expressions by name, or names of saved segments."""
+
+    exprs: dict[str, str] | None = Field(
+        default=None, description="Expressions by name, at most 50.", examples=[{"men": "male", "young": "age < 30"}]
+    )
+    segments: list[str] | None = Field(default=None, description="Names of saved segments, at most 50.")
 
 
 class ListedValueForm(TypedDict):
@@ -88,6 +109,41 @@ class SnapshotsForm(TypedDict):
     snapshot: int
 
 
+def profile(call: Call) -> ProfileForm:
+    """Return what distinguishes the devices of an expression: each attribute's values with count, share and lift.
+
+    Counts are exact. Attributes come in the order of what they reveal about who matches.
+    """
+    index, body = call.index, call.body
+    question = read_question(body, index.snapshot)
+    against = None if body.against is None else parse_text(body.against, "body.against")
+    found = index.profile(
+        question.expr,
+        against,
+        attributes=body.attributes,
+        values=body.values,
+        **question.asked.to_arguments(),
+    )
+    return profile_json(found)
+
+
+def overlap(call: Call) -> OverlapForm:
+    """Return how many devices each two of several audiences share, and each combination of up to ten."""
+    index, body = call.index, call.body
+    asked = read_asked(body, index.snapshot)
+    return overlap_json(index.overlap(_read_audiences(body), **asked.to_arguments()))
+
+
+def _read_audiences(body: OverlapBody) -> dict[str, Expr]:
+    """Return the expressions of a body by name. Raises HttpError if it has both kinds, or none."""
+    if (body.exprs is None) == (body.segments is None):
+        message = "expected expressions by name as exprs, or names as segments"
+        raise HttpError(400, Problem("missing-field", message, path="body"))
+    if body.exprs is not None:
+        return {name: parse_text(text, f"body.exprs.{name:.80}") for name, text in body.exprs.items()}
+    return {name: Segment(name.removeprefix("@")) for name in body.segments or ()}
+
+
 def show_values(call: Call) -> ValuesForm:
     """Return the most frequent values of an attribute, also counted among the devices of an expression."""
     index, query, name = call.index, call.query, call.path["attribute"]
@@ -128,6 +184,8 @@ def list_snapshots(call: Call) -> SnapshotsForm:
 
 
 ENDPOINTS = (
+    Endpoint("POST", "/v1/indexes/{index}/profile", profile, ProfileForm, "count", ProfileBody),
+    Endpoint("POST", "/v1/indexes/{index}/overlap", overlap, OverlapForm, "count", OverlapBody),
     Endpoint("GET", "/v1/indexes/{index}/attributes/{attribute}", show_values, ValuesForm, "count", query=ValuesQuery),
     Endpoint("GET", "/v1/indexes/{index}/snapshots", list_snapshots, SnapshotsForm, "count"),
 )
