@@ -30,6 +30,8 @@ COMMAND_PANELS: dict[str | None, dict[str, str]] = {
     "Query": {
         "count": "count:run_count",
         "explain": "explain:run_explain",
+        "profile": "profile:run_profile",
+        "overlap": "overlap:run_overlap",
         "member": "member:run_member",
         "parse": "parse:run_parse",
         "fmt": "fmt:run_fmt",

@@ -76,6 +76,9 @@ def bin_numbers(name: str, spread: Spread, *, is_whole: bool) -> list[Bin]:
     ['10 to 14', '15 to 19', '20 to 24']
     """
     edges = [*_choose_edges(spread, is_whole=is_whole)]
+    if spread.smallest == spread.largest:
+        value = format_number(spread.smallest)
+        return [Bin(value, value, format_number(edges[1]), Tag(name, value), ((spread.smallest, edges[1]),))]
     bounds: list[Decimal | None] = [
         *([None] if spread.smallest < edges[0] else []),
         *edges,

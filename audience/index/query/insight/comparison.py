@@ -74,7 +74,7 @@ def estimate_lifts(counts: GroupCounts, sizes: GroupSizes) -> Lifts:
         nothing = np.full(len(counts.members), np.nan)
         return Lifts(nothing, nothing, nothing)
     with np.errstate(divide="ignore", invalid="ignore"):
-        lift = divide_counts(counts.members, sizes.members) / divide_counts(counts.base, sizes.base)
+        lift = counts.members * float(sizes.base) / (counts.base * float(sizes.members))
         low, high = _estimate_interval(counts, sizes)
     is_none = np.isnan(lift)
     return Lifts(lift, np.where(is_none, np.nan, low), np.where(is_none, np.nan, high))

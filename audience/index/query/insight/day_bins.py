@@ -86,11 +86,12 @@ def _day_in_zone(key: datetime, zone: ZoneInfo) -> date:
 
 
 def _bin_hours(name: str, spread: Spread, size: timedelta, zone: ZoneInfo) -> list[Bin]:
-    instant = count_microseconds(spread.low)
-    offset = timedelta(microseconds=offset_at(instant, zone))
-    local = spread.low + offset
+    low = spread.smallest if spread.low - spread.smallest <= MAX_ADDED_BINS * size else spread.low
+    high = spread.largest if spread.largest - spread.high <= MAX_ADDED_BINS * size else spread.high
+    offset = timedelta(microseconds=offset_at(count_microseconds(low), zone))
+    local = low + offset
     edges = [local.replace(hour=local.hour - local.hour % (size // HOUR), minute=0, second=0, microsecond=0) - offset]
-    while edges[-1] <= spread.high:
+    while edges[-1] <= high:
         edges.append(edges[-1] + size)
     bounds = [*([None] if spread.smallest < edges[0] else []), *edges]
     if spread.largest >= edges[-1]:

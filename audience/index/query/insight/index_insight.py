@@ -55,7 +55,7 @@ class IndexInsight:
         >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
         >>> profile = index.profile("age < 30")
         >>> profile.count, [(each.value, each.count, each.base_count) for each in profile["city"].values]
-        (2, [('x', 1, 2), ('y', 1, 1)])
+        (2, [('y', 1, 1), ('x', 1, 2)])
         """
         if values is not None and values < 1:
             raise ValueError(f"values: expected 1 or more, got {values}")

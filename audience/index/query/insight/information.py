@@ -17,6 +17,7 @@ from audience.index.query.insight.comparison import Counts, GroupCounts, GroupSi
 
 MAX_EXACT_TOTAL = 64  # devices with a value, for which all ways are summed in which chance divides them
 MAX_SUMMED_MEAN = 100  # expected devices of a cell; for more, its expectation is known closely enough
+ROUNDING = 1e-9  # of what is unknown, which sums of logarithms may be wrong by
 SPREAD = 12  # standard deviations of a Poisson distribution beyond which nothing is left of it
 
 
@@ -66,16 +67,20 @@ def measure_information(counts: GroupCounts, sizes: GroupSizes, *, is_single_val
         best = _inform_of_value(first, first_size, second, second_size).max()
         expected = 0.5 + np.log(len(first))  # of the best of so many values, approximately
         return _adjust(best, expected, unknown)
-    first = np.append(first, first_size - first.sum())
-    second = np.append(second, second_size - second.sum())
+    expected = _expect_by_chance(first + second, int(first.sum()), int(second.sum()))
+    missing = first_size - first.sum(), second_size - second.sum()
+    expected += 0.5 if any(missing) else 0.0  # of having a value or none
+    first, second = np.append(first, missing[0]), np.append(second, missing[1])
     found = _inform_of_cells(first, first_size, total, first + second)
     found += _inform_of_cells(second, second_size, total, first + second)
-    return _adjust(found.sum(), _expect_by_chance(first + second, first_size, second_size), unknown)
+    return _adjust(found.sum(), expected, unknown)
 
 
 def _adjust(found: float, expected: float, unknown: float) -> float:
     """Return the part of what is *unknown* that was *found*, without what chance is expected to yield."""
-    return float(min(max((found - expected) / (unknown - expected), 0.0), 1.0)) if unknown > expected else 0.0
+    if unknown - expected <= ROUNDING * unknown:
+        return 0.0
+    return float(min(max((found - expected) / (unknown - expected), 0.0), 1.0))
 
 
 def _inform_of_cells(cells: Counts, group_size: int, total: int, totals: Counts) -> Ratios:
@@ -100,8 +105,16 @@ def _inform_of_value(first: Counts, first_size: int, second: Counts, second_size
 
 
 def _expect_by_chance(totals: Counts, first_size: int, second_size: int) -> float:
-    """Return the information that is expected if the devices of each value are divided at random."""
+    """Return the information that is expected if the devices with a value have it by chance.
+
+    Args:
+        totals: Devices of each value.
+        first_size: Devices of the first group that have any value.
+        second_size: Devices of the second group that have any value.
+    """
     size = first_size + second_size
+    if not first_size or not second_size:
+        return 0.0
     share = first_size / size
     distinct, repeats = np.unique(totals[totals > 0], return_counts=True)
     expected = np.empty(len(distinct))
@@ -109,7 +122,7 @@ def _expect_by_chance(totals: Counts, first_size: int, second_size: int) -> floa
     expected[is_small] = _expect_of_few(distinct[is_small], share)
     large: Ratios = distinct[~is_small].astype(np.float64)
     expected[~is_small] = (1 - share) * _expect_of_cells(large * share) + share * _expect_of_cells(large * (1 - share))
-    return float((expected * repeats * (1 - distinct / size)).sum())
+    return float((expected * repeats * ((size - distinct) / max(size - 1, 1))).sum())
 
 
 def _expect_of_few(totals: Counts, share: float) -> Ratios:

@@ -6,6 +6,8 @@ from datetime import datetime
 
 import polars as pl
 
+from audience.index.query.insight.overlap_text import format_overlap, format_overlap_html
+
 MAX_SEGMENTS, MAX_COMBINED = 50, 10
 
 
@@ -70,6 +72,12 @@ class Overlap:
     pairs: Sequence[Sequence[OverlapPair]]
     combinations: Sequence[Combination] | None
     none: int
+
+    def __str__(self) -> str:
+        return format_overlap(self)
+
+    def _repr_html_(self) -> str:
+        return format_overlap_html(self)
 
     def pair(self, first: str, second: str) -> OverlapPair:
         """Return the pair of two audiences. Raises KeyError if there is none of a name."""

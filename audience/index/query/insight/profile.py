@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import polars as pl
 
 from audience.index.query.insight.comparison import CONFIDENCE
+from audience.index.query.insight.profile_text import format_profile, format_profile_html
 from audience.language.ast import Expr
 
 ProfileForm: TypeAlias = Literal["values", "histogram", "days"]
@@ -111,6 +112,12 @@ class Profile:
     as_of: datetime
     attributes: Sequence[ProfiledAttribute]
     confidence: float = CONFIDENCE
+
+    def __str__(self) -> str:
+        return format_profile(self)
+
+    def _repr_html_(self) -> str:
+        return format_profile_html(self)
 
     def __getitem__(self, name: str) -> ProfiledAttribute:
         """Return the attribute or event with this name. Raises KeyError if the profile does not have it."""

@@ -35,6 +35,7 @@ from audience.language.printer import render
 from audience.language.suggest import did_you_mean
 
 DEFAULT_VALUES = 10
+EVIDENCE_DIGITS = 6  # after the point; values that differ in later ones only are equally surely different
 HISTOGRAM_ROLES: frozenset[Role] = frozenset({"number", "date", "time"})
 
 
@@ -179,8 +180,8 @@ def _profile_values(
     """Return the values that say most about the audience; versions in the order of versions."""
     texts, counts = _merge_values(role, counted, snapshot)
     is_single = all(each.attribute.is_single_valued for each in counted.values())
-    evidence = np.abs(measure_evidence(counts, groups.sizes))
-    by_evidence = np.lexsort((np.arange(len(texts)), -counts.base, -evidence))
+    evidence = np.round(measure_evidence(counts, groups.sizes), EVIDENCE_DIGITS)
+    by_evidence = np.lexsort((np.arange(len(texts)), -counts.members, -evidence, -np.abs(evidence)))
     listed, others = by_evidence[:max_values], by_evidence[max_values:]
     chosen = texts.gather(listed).to_list()
     if role == "version":
