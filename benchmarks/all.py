@@ -64,6 +64,7 @@ STEPS = (
     Step("console", _in_folder),
     Step("update", _in_folder),
     Step("events", lambda options: ["--devices", f"{options.devices}", "--folder", f"{options.folder / 'events'}"]),
+    Step("insight", _in_folder),
     Step("forms", lambda options: ["--devices", f"{options.devices}", "--folder", f"{options.folder / 'forms'}"]),
     Step("scale", _for_scale),
     Step("threads", lambda options: ["--index", f"{options.folder / str(max(options.growth)) / INDEX_FOLDER}"]),

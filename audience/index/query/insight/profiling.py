@@ -21,7 +21,7 @@ from audience.index.query.insight.groups import Groups, resolve_groups
 from audience.index.query.insight.histograms import choose_bins, count_bins, find_spread, has_whole_numbers
 from audience.index.query.insight.information import measure_evidence, measure_information
 from audience.index.query.insight.profile import OtherValues, Profile, ProfiledAttribute, ProfiledValue, ProfileKind
-from audience.index.query.insight.row_counts import count_by_rank, count_with_value
+from audience.index.query.insight.row_counts import count_with_value, make_counter
 from audience.index.query.shard_threads import map_shards
 from audience.index.schema.columns import Role
 from audience.index.schema.value_types import SortKey, value_type_of
@@ -149,7 +149,7 @@ def _count_attribute(shard: Shard, number: int, attribute: StoredAttribute, grou
     is_histogram, is_sliced = attribute.role in HISTOGRAM_ROLES, attribute.bit_slicing is not None
     by_rank = None
     if not (is_histogram and is_sliced):
-        by_rank = groups.count(number, lambda rows: count_by_rank(attribute, rows, shard))
+        by_rank = groups.count(number, make_counter(attribute, shard))
     if by_rank is not None and attribute.is_single_valued:
         known = GroupCounts(*(each.sum(keepdims=True) for each in (by_rank.members, by_rank.base, by_rank.shared)))
     else:

@@ -6,27 +6,45 @@
 #                                                 digit 0                    4    5
 #   rows are divided by a digit only where an edge is between them
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from audience.index.query.attribute_rows import bit_slices, rows_with_value
+from audience.index.query.insight.comparison import Counts
 from audience.index.schema.value_types import RankRange
 from audience.index.storage import arrow_file, packed_words
-from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet, remove_rows
+from audience.index.storage.bitmaps import BitMap, LazyUnion, RowSet, bitmap_to_rows, remove_rows
 from audience.index.storage.croaring import choose_operations
 from audience.index.storage.layout import StoredAttribute
 from audience.index.storage.shard import Shard
 from audience.language.ast import Has
 
+SPARSE_RATIO = 64  # if fewer than one row in so many is counted, ranks are looked up one by one
 MAX_SUBTRACTED = 16  # most frequent values, which are taken out one by one to find the rows without a value
 
 
-def count_by_rank(attribute: StoredAttribute, rows: BitMap | None, shard: Shard) -> NDArray[np.int64]:
-    """Return how many of *rows*, which are live, have the value of each rank; None is all live rows."""
-    if attribute.bit_slicing is not None:
-        return _count_sliced_ranks(attribute, shard.live_rows if rows is None else rows, shard)
+def make_counter(attribute: StoredAttribute, shard: Shard) -> Callable[[BitMap | None], Counts]:
+    """Return a function that counts which of some live rows have the value of each rank; None is all live rows."""
+    if attribute.bit_slicing is None:
+        return partial(count_by_rank, attribute, shard)
+    present, slices = bit_slices(attribute, shard)
+    ranks = packed_words.read_numbers(slices, shard.row_count)
+
+    def count_ranks(rows: BitMap | None) -> Counts:
+        counted = remove_rows(present, shard.deleted) if rows is None else present & rows
+        if len(counted) * SPARSE_RATIO < shard.row_count:
+            found = ranks[bitmap_to_rows(counted)]
+        else:
+            found = ranks[packed_words.bitmap_to_mask(counted, shard.row_count)]
+        return np.bincount(found, minlength=attribute.value_count).astype(np.int64, copy=False)
+
+    return count_ranks
+
+
+def count_by_rank(attribute: StoredAttribute, shard: Shard, rows: BitMap | None) -> Counts:
+    """Return how many of *rows*, which are live, are in the bitmap of each value; None is all live rows."""
     if rows is not None:
         return _count_in_bitmaps(attribute, rows, shard)
     cardinalities = arrow_file.as_uint32(shard.value_column("cardinality"))[attribute.start : attribute.stop]
@@ -34,7 +52,7 @@ def count_by_rank(attribute: StoredAttribute, rows: BitMap | None, shard: Shard)
     return counts - _count_in_bitmaps(attribute, shard.deleted, shard) if shard.deleted else counts
 
 
-def _count_in_bitmaps(attribute: StoredAttribute, rows: BitMap, shard: Shard) -> NDArray[np.int64]:
+def _count_in_bitmaps(attribute: StoredAttribute, rows: BitMap, shard: Shard) -> Counts:
     if not rows:
         return np.zeros(attribute.value_count, dtype=np.int64)
     bitmaps = shard.load_bitmaps(range(attribute.start, attribute.stop))
@@ -44,14 +62,6 @@ def _count_in_bitmaps(attribute: StoredAttribute, rows: BitMap, shard: Shard) ->
         for bitmap, nbytes in zip(bitmaps, sizes, strict=True)
     ]
     return np.array(counts, dtype=np.int64)
-
-
-def _count_sliced_ranks(attribute: StoredAttribute, rows: BitMap, shard: Shard) -> NDArray[np.int64]:
-    """Count ranks of an attribute that stores its values beside its bit slices."""
-    present, slices = bit_slices(attribute, shard)
-    is_counted = packed_words.bitmap_to_mask(present & rows, shard.row_count)
-    ranks = packed_words.read_numbers(slices, shard.row_count)[is_counted]
-    return np.bincount(ranks, minlength=attribute.value_count).astype(np.int64)
 
 
 def count_with_value(attribute: StoredAttribute, rows: BitMap | None, shard: Shard) -> int:
@@ -93,7 +103,7 @@ def _subtract_values(attribute: StoredAttribute, shard: Shard) -> BitMap:
 
 def count_in_ranges(
     attribute: StoredAttribute, ranges: Sequence[Sequence[RankRange]], rows: BitMap | None, shard: Shard
-) -> NDArray[np.int64]:
+) -> Counts:
     """Return how many of *rows*, which are live, have a value in each of *ranges*, which may be of several parts."""
     if attribute.bit_slicing is not None:
         present, slices = bit_slices(attribute, shard)
@@ -101,7 +111,7 @@ def count_in_ranges(
         bounds = sorted({bound for parts in ranges for part in parts for bound in part})
         below = dict(zip(bounds, count_below(slices, bounds, counted), strict=True))
     elif attribute.is_single_valued:
-        totals = np.concatenate([[0], np.cumsum(count_by_rank(attribute, rows, shard))])
+        totals = np.concatenate([[0], np.cumsum(count_by_rank(attribute, shard, rows))])
         below = dict(enumerate(totals.tolist()))
     else:
         live = shard.live_rows if rows is None else rows
