@@ -40,6 +40,7 @@ class RunSummaryForm(TypedDict):
         in_doubt: Ids that may have been delivered.
         rejected: Ids that were rejected with their batch, or one by one.
         waiting: Ids that are not sent yet, or have no reply.
+        batches: Calls by state, each a native request or a list of ids; null before anything is sent.
         settled: Ids and native requests that are settled.
         total: Ids and native requests that there are; null before anything is sent.
         changed: When the folder changed last, in UTC.
@@ -55,6 +56,7 @@ class RunSummaryForm(TypedDict):
     in_doubt: int
     rejected: int
     waiting: int
+    batches: StateCountsForm | None
     settled: int
     total: int | None
     changed: str

@@ -1,13 +1,13 @@
 """Check of the key of a call, and of what it permits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from audience.errors import Problem
-from audience.server.calls import SCOPES, Caller, Scope
+from audience.server.calls import Caller, Scope
 from audience.server.keys import KeyRing
 from audience.server.problems import HttpError
 
-LOCAL_CALLER = Caller("local", frozenset(SCOPES) - {"send"})
+LOCAL_NAME = "local"
 ANONYMOUS_CALLER = Caller("", frozenset())
 BEARER = b"bearer "
 
@@ -15,8 +15,9 @@ BEARER = b"bearer "
 class Access:
     """Check of the key of a call."""
 
-    def __init__(self, keys: KeyRing | None):
+    def __init__(self, keys: KeyRing | None, local_scopes: Iterable[Scope]):
         self.keys = keys
+        self._local_caller = Caller(LOCAL_NAME, frozenset(local_scopes))
 
     def authorize(self, headers: Mapping[bytes, bytes], scope: Scope | None) -> Caller:
         """Return the caller.
@@ -25,13 +26,13 @@ class Access:
             HttpError: The key is missing or unknown, or does not permit *scope*.
         """
         if self.keys is None:
-            caller = LOCAL_CALLER
+            caller = self._local_caller
         elif b"authorization" not in headers and scope is None:
             return ANONYMOUS_CALLER
         else:
             caller = self._find_caller(headers.get(b"authorization", b""), self.keys)
         if scope is not None and scope not in caller.scopes:
-            raise _missing_scope_error(caller, scope)
+            raise _missing_scope_error(caller, scope, has_keys=self.keys is not None)
         return caller
 
     def _find_caller(self, header: bytes, keys: KeyRing) -> Caller:
@@ -53,8 +54,8 @@ def unknown_key_error(*, has_key: bool) -> HttpError:
     return HttpError(401, problem, headers={"WWW-Authenticate": challenge})
 
 
-def _missing_scope_error(caller: Caller, scope: Scope) -> HttpError:
-    if caller is LOCAL_CALLER:
+def _missing_scope_error(caller: Caller, scope: Scope, *, has_keys: bool) -> HttpError:
+    if not has_keys:
         hint = "start the service with --keys FILE, and use a key that has the scope"
         message = f"without keys, nobody has the scope {scope!r}"
     else:

@@ -75,7 +75,7 @@ def create_app(settings: ServeSettings, served: ServedIndexes, metrics: Metrics 
     counters = metrics or Metrics()
     keys = None if settings.keys is None else KeyRing(settings.keys)
     pool, streams = CallPool(settings), StreamSlots(settings)
-    service = Service(settings, served, Access(keys), pool, streams, counters)
+    service = Service(settings, served, Access(keys, settings.local_scopes), pool, streams, counters)
     endpoints = list_endpoints(counters, needs_keys=keys is not None)
     routes: list[BaseRoute] = [
         Route(_to_route_path(path), PathApp(service, [each for each in endpoints if each.path == path]))

@@ -8,9 +8,9 @@ from pydantic import BaseModel
 
 from audience.index.device_index import DeviceIndex
 from audience.server.indexes import ServedIndexes, find_index
+from audience.server.settings import Scope as Scope
 from audience.server.settings import ServeSettings
 
-Scope: TypeAlias = Literal["count", "ids", "write", "send"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 Method: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
 

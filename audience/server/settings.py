@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
+
+Scope: TypeAlias = Literal["count", "ids", "write", "send"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,7 @@ class ServeSettings:
         runs: Folder whose folders are runs; None if there are none to show.
         credentials: File with the keys of vendors; None is the one of the environment, or its variables.
         vendor_hosts: Names of data centres, or URLs, by vendor; None is that of all others.
+        local_scopes: Scopes that hold without keys.
         host: Address to listen on.
         allowed_hosts: Names that a request's `Host` may have, besides those of loopback and of `host`.
         max_body_bytes: Size of a request's body.
@@ -36,6 +40,7 @@ class ServeSettings:
     runs: Path | None = None
     credentials: Path | None = None
     vendor_hosts: Mapping[str | None, str] = field(default_factory=dict)
+    local_scopes: tuple[Scope, ...] = ("count", "ids", "write")
     host: str = "127.0.0.1"
     allowed_hosts: tuple[str, ...] = ()
     max_body_bytes: int = 1 << 24

@@ -55,7 +55,7 @@ def run_serve(
     ] = None,
 ) -> None:
     """Serve indexes over HTTP, with a console for browsers, until Ctrl-C."""
-    _require_extra()
+    require_serve_extra()
     from audience.server.guards import is_loopback
     from audience.server.indexes import ServedIndexes, name_indexes
     from audience.server.keys import read_keys
@@ -100,7 +100,7 @@ def run_serve(
                 ready_file.unlink()
 
 
-def _require_extra() -> None:
+def require_serve_extra() -> None:
     """Raise ServiceError if a package of the extra is not installed."""
     try:
         import httptools  # noqa: F401

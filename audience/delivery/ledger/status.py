@@ -1,7 +1,7 @@
 """Status of a run, read from its ledger: batches and ids by state, failed batches, workers."""
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -121,6 +121,12 @@ def empty_status(vendor: str) -> Status:
         message_ids=(),
         failed_batches=(),
     )
+
+
+def sum_counts(counts: Iterable[Mapping[BatchState, int]]) -> dict[BatchState, int]:
+    """Return the sums of numbers by state."""
+    listed = [*counts]
+    return {state: sum(each[state] for each in listed) for state in BATCH_STATES}
 
 
 def count_progress(ledger: Ledger) -> tuple[int, int]:

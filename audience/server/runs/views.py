@@ -7,6 +7,7 @@ from pathlib import Path
 from audience.counts import format_count
 from audience.delivery.campaign_runs import CAMPAIGN_RUN_FILE
 from audience.delivery.ledger.connection import LEDGER_FILE, wal_path
+from audience.delivery.ledger.status import sum_counts
 from audience.delivery.run_overview import VendorRun, join_states, list_run_names, load_vendor_runs
 from audience.errors import AudienceError, ExpressionError, Problem
 from audience.json_forms.problems import ProblemForm, problem_json
@@ -17,6 +18,7 @@ from audience.json_forms.run_overviews import (
     ServedRunState,
     vendor_run_json,
 )
+from audience.json_forms.runs import state_counts_json
 from audience.language.ast import Atom, Expr, Ids, map_operands
 from audience.language.parser import parse
 from audience.language.printer import render
@@ -85,6 +87,7 @@ def _summarize(folder: Path, runs: list[VendorRun], action: Action | None) -> Ru
         "in_doubt": sum(status.id_counts["in_doubt"] for status in statuses),
         "rejected": sum(status.id_counts["rejected"] + sum(status.invalid_id_counts.values()) for status in statuses),
         "waiting": sum(status.id_counts["todo"] + status.id_counts["sent"] for status in statuses),
+        "batches": state_counts_json(sum_counts(status.batch_counts for status in statuses)) if statuses else None,
         "settled": sum(run.settled for run in runs),
         "total": sum(totals) if totals else None,
         "changed": _find_changed(folder, runs),
