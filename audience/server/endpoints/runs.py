@@ -138,9 +138,9 @@ def emit(call: Call) -> Answer:
         replaces=body.replace,
     )
     with hide_paths(folder):
-        dry_run = emit_run(emission, index, folder, call.settings)
+        emitted = emit_run(emission, index, folder, call.settings)
     _find_newest(call)  # which may have recorded the emission, for the next one
-    form: EmittedForm = {"run": body.name, "dry_run": dry_run, "snapshot": index.snapshot.manifest.number}
+    form: EmittedForm = {"run": body.name, "dry_run": emitted.dry_run, "snapshot": emitted.snapshot}
     return Answer(form, 201, {"Location": f"/v1/runs/{quote(body.name)}"})
 
 

@@ -7,7 +7,12 @@ from pathlib import Path
 
 from audience._fs.atomic import atomic_folder
 from audience.delivery.campaign_runs import has_runs, prepare_all
-from audience.delivery.emissions import list_replaced_emissions, register_emission, view_without_emissions
+from audience.delivery.emissions import (
+    list_replaced_emissions,
+    register_emission,
+    take_emission_turn,
+    view_without_emissions,
+)
 from audience.delivery.recorded_runs import drop_emissions
 from audience.delivery.run_names import name_emission
 from audience.delivery.safety_limits import SafetyLimits
@@ -63,8 +68,16 @@ class Emission:
     replaces: bool
 
 
-def emit_run(emission: Emission, index: DeviceIndex, folder: Path, settings: ServeSettings) -> ServedDryRunForm:
-    """Write the requests of *emission* to *folder*, which appears complete or not at all, and return a dry run.
+@dataclass(frozen=True, slots=True)
+class EmittedRun:
+    """Requests that were emitted: what sending them would do, and the snapshot that their devices are of."""
+
+    dry_run: ServedDryRunForm
+    snapshot: int
+
+
+def emit_run(emission: Emission, index: DeviceIndex, folder: Path, settings: ServeSettings) -> EmittedRun:
+    """Write the requests of *emission* to *folder*, which appears complete or not at all.
 
     Args:
         emission: What to emit.
@@ -76,8 +89,15 @@ def emit_run(emission: Emission, index: DeviceIndex, folder: Path, settings: Ser
         AudienceError: The plan, the message or the folder is not right. Nothing is written.
     """
     require_delivery(get_vendor(emission.vendor))
-    replaced = _list_replaced(folder) if emission.replaces and folder.exists() else []
     opened = DeviceIndex(index.snapshot)  # recording moves it, and the service's own never moves
+    with take_emission_turn(opened, [emission.expr], RECORD_WAIT_SECONDS):
+        number = opened.snapshot.manifest.number
+        return EmittedRun(_emit_in_turn(emission, opened, folder, settings), number)
+
+
+def _emit_in_turn(emission: Emission, opened: DeviceIndex, folder: Path, settings: ServeSettings) -> ServedDryRunForm:
+    """Write and record the requests of *emission*, while no others under a cap on deliveries are written."""
+    replaced = _list_replaced(folder) if emission.replaces and folder.exists() else []
     view = view_without_emissions(opened, folder) if replaced else opened
     plan = make_plan(
         emission.expr,
