@@ -265,7 +265,7 @@ def _profile_histogram(
         not is_single,
         int(known.members[0]),
         int(known.base[0]),
-        _count_distinct(counted, groups, snapshot),
+        _count_distinct(counted, snapshot),
         measure_information(counts, groups.sizes, is_single_valued=is_single),
         zone.get(role),
         _compare_values([(each.label, each.start, each.stop, each.query) for each in bins], counts, groups),
@@ -278,19 +278,16 @@ def _count_devices(stored: tuple[Shard, int, ShardCounts]) -> int:
     return -int(stored[2].known.base[0])
 
 
-def _count_distinct(counted: Mapping[int, ShardCounts], groups: Groups, snapshot: Snapshot) -> int | None:
+def _count_distinct(counted: Mapping[int, ShardCounts], snapshot: Snapshot) -> int | None:
     """Return the number of distinct values of the devices; None if bit-sliced numbers are not distinguished."""
-    if all(each.by_rank is not None for each in counted.values()):
-        keys = set[SortKey]()
-        for number, each in counted.items():
-            assert each.by_rank is not None
-            values = sorted_values(each.attribute, snapshot.shards[number])
-            found = np.flatnonzero((each.by_rank.members > 0) | (each.by_rank.base > 0)).tolist()
-            keys.update(map(values.key_at, found))
-        return len(keys)
-    (number, each), *others = counted.items()
-    is_whole_shard = groups.base is None and not snapshot.shards[number].deleted
-    return each.attribute.distinct_count if is_whole_shard and not others else None
+    keys = set[SortKey]()
+    for number, each in counted.items():
+        if each.by_rank is None:
+            return None
+        values = sorted_values(each.attribute, snapshot.shards[number])
+        found = np.flatnonzero((each.by_rank.members > 0) | (each.by_rank.base > 0)).tolist()
+        keys.update(map(values.key_at, found))
+    return len(keys)
 
 
 def _profile_event(event: str, numbers: NumberGroups, snapshot: Snapshot, asked: AsOf) -> ProfiledAttribute:
