@@ -12,24 +12,44 @@ from audience.language.printer import render
 ProfiledValueForm = TypedDict(
     "ProfiledValueForm",
     {
-        "value": str,  # a range or a day in words
-        "from": str | None,  # first value of a range
-        "to": str | None,  # value after the last one of a range
-        "count": int,  # devices of the audience
-        "share": float,  # of the audience
+        "value": str,
+        "from": str | None,
+        "to": str | None,
+        "count": int,
+        "share": float,
         "base_count": int,
         "base_share": float,
-        "lift": float | None,  # share / base_share
-        "low": float | None,  # ends of the interval of the lift; a missing upper end is infinite
+        "lift": float | None,
+        "low": float | None,
         "high": float | None,
-        "expr": str | None,  # expression for the devices that have the value
+        "expr": str | None,
     },
 )
-ProfiledValueForm.__doc__ = "Value of an attribute, a range of values, or a day with an event."
+ProfiledValueForm.__doc__ = """Value of an attribute, a range of values, or a day with an event.
+
+Attributes:
+    value: Value; of a range or a day, for people to read.
+    from: First value of a range; null without one.
+    to: Value after the last one of a range; null without one.
+    count: Devices of the audience that have it.
+    share: Share of the audience that has it.
+    base_count: Devices of the base that have it.
+    base_share: Share of the base that has it.
+    lift: Share divided by the base's share; null if no device of the base has it.
+    low: Lower end of the interval of the lift; null if it is unknown.
+    high: Upper end of the interval; null if it is unknown, or if there is none.
+    expr: Expression for the devices that have it; null if it cannot be asked for in the zone of the question.
+"""
 
 
 class OtherValuesForm(TypedDict):
-    """Values that are not listed, and their counts together."""
+    """Values that are not listed, and their counts together.
+
+    Attributes:
+        values: Number of values.
+        count: Devices of the audience that have one; a device counts once for each of its values.
+        base_count: Devices of the base, counted alike.
+    """
 
     values: int
     count: int
@@ -37,68 +57,121 @@ class OtherValuesForm(TypedDict):
 
 
 class ProfiledAttributeForm(TypedDict):
-    """Attribute or event of the devices of an audience."""
+    """Attribute or event of the devices of an audience.
+
+    Attributes:
+        name: Name of the attribute or event; bare tags are the attribute `tag`.
+        kind: Kind of its values; `event` for the days of an event.
+        form: Form in which they are listed: values, ranges of a histogram, or days.
+        multiple: Whether a device may have several values, so that shares may add up to more than 1.
+        known: Devices of the audience that have any value.
+        base_known: Devices of the base that have any value.
+        distinct: Number of distinct values; null if they are too many to be distinguished.
+        information: How much the attribute reveals about who is in the audience, from 0 to 1.
+        timezone: Zone of the days; null of other values.
+        values: Values, ranges or days.
+        others: Values that are not listed; null if there are none.
+    """
 
     name: str
     kind: Literal["tag", "string", "number", "date", "time", "version", "event"]
     form: Literal["values", "histogram", "days"]
-    multiple: bool  # whether a device may have several values, so that shares may add up to more than 1
-    known: int  # devices of the audience that have any value
+    multiple: bool
+    known: int
     base_known: int
-    distinct: int | None  # number of values; null if they are too many to be distinguished
-    information: float  # how much the attribute reveals about who is in the audience, from 0 to 1
-    timezone: str | None  # zone of the days
+    distinct: int | None
+    information: float
+    timezone: str | None
     values: list[ProfiledValueForm]
     others: OtherValuesForm | None
 
 
 class ProfileForm(TypedDict):
-    """Profile of an audience, the attributes that reveal most first."""
+    """Profile of an audience, the attributes that reveal most first.
+
+    Attributes:
+        expression: Text of the audience.
+        against: Text of the audience that is the base; null for everybody.
+        count: Devices of the audience.
+        base_count: Devices of the base.
+        snapshot: Snapshot that was asked.
+        as_of: Moment of the question, as clocks of the zone show it.
+        confidence: Confidence of the intervals of lifts.
+        attributes: Attributes and events, in the order of what they reveal about who is in the audience.
+    """
 
     expression: str
-    against: str | None  # null for everybody
+    against: str | None
     count: int
     base_count: int
     snapshot: int
     as_of: str
-    confidence: float  # of the intervals of lifts
+    confidence: float
     attributes: list[ProfiledAttributeForm]
 
 
 class OverlapSegmentForm(TypedDict):
-    """Audience among those that are compared."""
+    """Audience among those that are compared.
+
+    Attributes:
+        name: Name of the audience.
+        expression: Its text.
+        count: Its devices.
+        share: Share of all devices.
+    """
 
     name: str
     expression: str
     count: int
-    share: float  # of all devices
+    share: float
 
 
 class OverlapPairForm(TypedDict):
-    """Audience of a row, compared with that of a column."""
+    """Audience of a row, compared with that of a column.
+
+    Attributes:
+        both: Devices that are in both.
+        jaccard: Share of the devices of either that are in both; null if neither has any.
+        contained: Share of the row's devices that are in the column's audience; null if the row has none.
+    """
 
     both: int
-    jaccard: float | None  # share of the devices of either that are in both
-    contained: float | None  # share of the row's devices that are in the column's
+    jaccard: float | None
+    contained: float | None
 
 
 class CombinationForm(TypedDict):
-    """Devices that are in all audiences of these names, and in no other."""
+    """Devices that are in all audiences of these names, and in no other.
+
+    Attributes:
+        names: Names of the audiences.
+        count: Devices.
+    """
 
     names: list[str]
     count: int
 
 
 class OverlapForm(TypedDict):
-    """Audiences, compared two by two, and in all combinations of up to ten."""
+    """Audiences, compared two by two, and in all combinations of up to ten.
+
+    Attributes:
+        snapshot: Snapshot that was asked.
+        as_of: Moment of the question, as clocks of the zone show it.
+        devices: All devices.
+        segments: Audiences in the order in which they were given.
+        pairs: Row for each audience, with a pair for each audience.
+        combinations: Combinations that any device is in, the largest first; null for more than ten audiences.
+        none: Devices in none of the audiences.
+    """
 
     snapshot: int
     as_of: str
     devices: int
     segments: list[OverlapSegmentForm]
-    pairs: list[list[OverlapPairForm]]  # a row for each audience, with a pair for each audience
-    combinations: list[CombinationForm] | None  # the largest first; null for more than ten audiences
-    none: int  # devices in none of the audiences
+    pairs: list[list[OverlapPairForm]]
+    combinations: list[CombinationForm] | None
+    none: int
 
 
 def profile_json(profile: Profile) -> ProfileForm:
