@@ -46,7 +46,12 @@ export function AttributeValueList({ index, attribute }: Props) {
         ))}
       </ul>
       {form && !values.length && <p class="bound">{label("panel.no_value")}</p>}
-      <Bound shown={Math.min(values.length, limit)} total={form?.total ?? attribute.values} limit={limit} showMore={() => setLimit(SHOWN_MORE)} />
+      <Bound
+        name={attribute.most_frequent.length ? "panel.shown" : "panel.shown_first"}
+        shown={Math.min(values.length, limit)}
+        total={form?.total ?? attribute.values}
+        showMore={limit === SHOWN ? () => setLimit(SHOWN_MORE) : null}
+      />
     </>
   );
 }
@@ -65,14 +70,20 @@ function ValueItem({ attribute, value }: { attribute: Attribute; value: ValueCou
   );
 }
 
-/** How many of how many values are shown, and a button for more. */
-function Bound(props: { shown: number; total: number; limit: number; showMore: () => void }) {
-  const { shown, total, limit, showMore } = props;
+interface BoundProps {
+  readonly name: "panel.shown" | "panel.shown_first";
+  readonly shown: number;
+  readonly total: number;
+  readonly showMore: (() => void) | null;
+}
+
+/** How many of how many values are shown, and a button for more. Values that are not counted have no frequency. */
+function Bound({ name, shown, total, showMore }: BoundProps) {
   if (shown >= total || shown === 0) return null;
   return (
     <p class="bound">
-      {label("panel.shown", { shown, n: total })}{" "}
-      {limit === SHOWN && (
+      {label(name, { shown, n: total })}{" "}
+      {showMore && (
         <button type="button" class="quiet" onClick={showMore}>
           {label("panel.more")}
         </button>
@@ -85,9 +96,10 @@ function valuesPath(index: string, attribute: Attribute, prefix: string, limit: 
   const query = new URLSearchParams({ limit: String(limit) });
   if (prefix) query.set("prefix", prefix);
   const question = answered.value;
-  if (question && question.index === index && !question.asOf) {
+  if (question && question.index === index) {
     const within = attribute.multiple ? question.expr : dropAttribute(question.expr, attribute.name);
     if (within && within !== "everyone") query.set("within", within);
+    if (question.asOf) query.set("as_of", question.asOf);
   }
   return `${indexPath(index, "attributes", attribute.name)}?${query}`;
 }

@@ -54,7 +54,10 @@ function AttributeCard({ attribute, form }: { attribute: ProfiledAttribute; form
       {attribute.form === "values" ? <LiftTable attribute={attribute} /> : <Histogram attribute={attribute} />}
       {attribute.others && (
         <p class="bound">
-          {label("profile.others", { n: attribute.others.values, devices: formatNumber(attribute.others.count) })}
+          {label(attribute.multiple ? "profile.others_times" : "profile.others", {
+            n: attribute.others.values,
+            devices: formatNumber(attribute.others.count),
+          })}
         </p>
       )}
     </section>

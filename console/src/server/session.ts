@@ -8,6 +8,7 @@ import { changeKey } from "./key";
 
 const LOOK_EVERY = 5_000;
 const RETRY_EVERY = 2_000;
+const LOOK_TIMEOUT = 10_000;
 
 export const session = signal<Session | null>(null);
 export const indexes = signal<readonly IndexEntry[] | null>(null);
@@ -79,9 +80,10 @@ export function watchIndexes(): void {
 
 export async function readIndexes(): Promise<void> {
   try {
-    const listed = (await ask<{ indexes: IndexEntry[] }>("v1/indexes")).form.indexes;
+    const signal = AbortSignal.timeout(LOOK_TIMEOUT);
+    const listed = (await ask<{ indexes: IndexEntry[] }>("v1/indexes", { signal })).form.indexes;
     if (JSON.stringify(listed) !== JSON.stringify(indexes.value)) indexes.value = listed;
-  } catch {
-    // `isOnline` and `needsKey` have it
+  } catch (error) {
+    if (error instanceof DOMException) isOnline.value = false; // other errors are in `isOnline` and `needsKey` already
   }
 }
