@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
+from browsers import MAX_WAIT_MILLISECONDS
 from playwright.sync_api import Locator, Page, expect
+
+expect.set_options(timeout=MAX_WAIT_MILLISECONDS)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import polars as pl
@@ -10,17 +11,28 @@ from browsers import find_axe_violations
 from console_page import ConsolePage
 from fact_files import TESTS_FOLDER, read_facts
 from playwright.sync_api import expect
+from pygments.token import Keyword, Operator
 from service import run_serve
 
+import audience
 from audience import DeviceIndex
+from audience.language.highlighting import AudienceLexer
 from audience.server.keys import add_key
 from audience.testing.devices import generate_devices
 
 DEVICES = 20_000
 LONG_NAME = "a name of eighty characters that somebody has pasted from a report of last year"
 ARABIC_NAME = "الرياض"
+LANGUAGE_PAGE = TESTS_FOLDER.parent / "docs" / "language.md"
 CLICKS = read_facts(TESTS_FOLDER / "console" / "clicks.txt")
 MODIFIERS = {"add": [], "exclude": ["Alt"], "only": ["Shift"]}
+READ_KEYWORDS = """async (hash) => {
+    const changed = new Promise((resolve) => addEventListener("hashchange", resolve, { once: true }));
+    location.hash = hash;
+    await changed;
+    const editor = document.querySelector("[data-testid=expression]").shadowRoot;
+    return [...editor.querySelectorAll(".token-keyword")].map((word) => word.textContent);
+}"""
 INVALID_WHILE_TYPED = "status of 400"  # chromium reports every refused call, also those of half an expression
 
 
@@ -94,6 +106,36 @@ def test_enter_without_a_completion_changes_nothing(console):
     console.page.keyboard.insert_text("AND vip_gold")
     console.page.wait_for_timeout(200)
     assert console.shown_expr() == "male\nAND vip_gold"
+
+
+def test_keywords_are_coloured_where_the_grammar_reads_keywords(console):
+    page_text = re.sub(r"^```.*?^```", "", LANGUAGE_PAGE.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    exprs = [text for text in dict.fromkeys(re.findall(r"`([^`]+)`", page_text)) if is_valid(text)]
+    assert len(exprs) > 80
+    console.open()
+    differences = []
+    for expr in exprs:
+        shown = console.page.evaluate(READ_KEYWORDS, f"#/devices/funnel?expr={quote(expr)}")
+        expected = list(iter_keywords(expr))
+        if shown != expected:
+            differences.append((expr, shown, expected))
+    assert differences == []
+
+
+def is_valid(text: str) -> bool:
+    """Whether *text* is an expression, and shown in the editor as it is written."""
+    try:
+        audience.parse(text, folder=None)
+    except audience.AudienceError:
+        return False
+    return text == " ".join(text.split())
+
+
+def iter_keywords(expr: str) -> Iterator[str]:
+    """The words that the grammar reads as keywords."""
+    for _, kind, text in AudienceLexer().get_tokens_unprocessed(expr):
+        if (kind in Keyword or kind is Operator.Word) and text[0].isalpha():
+            yield from text.split()
 
 
 # Mistakes

@@ -4,7 +4,7 @@ import { questionBody } from "../expression/counting";
 import { formatNumber, formatShare, label } from "../labels/label";
 import { link, reviseParams } from "../link/current";
 import { BarCell } from "../parts/bar";
-import { RefusalNotice } from "../parts/notice";
+import { RefusalNotice, Waiting } from "../parts/notice";
 import { useAnswer } from "../server/answer";
 import { indexPath } from "../server/client";
 import type { ExplainedLine, Explanation } from "../server/forms";
@@ -15,9 +15,9 @@ import { SwitchedOff } from "./switched_off";
 
 export function Funnel({ question }: ViewProps) {
   const body = { ...questionBody(question), leave_one_out: true };
-  const { form, refusal, isPending } = useAnswer<Explanation>(indexPath(question.index, "explain"), body, snapshot.value);
+  const { form, refusal, isPending, isSlow } = useAnswer<Explanation>(indexPath(question.index, "explain"), body, snapshot.value);
   if (refusal) return <RefusalNotice refusal={refusal} />;
-  if (!form) return null;
+  if (!form) return <Waiting isSlow={isSlow} />;
   const off = form.lines.find((line) => line.without && pathKey(line) === link.value.params.off);
   return (
     <div class={isPending ? "is-stale" : ""}>

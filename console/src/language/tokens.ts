@@ -58,10 +58,18 @@ function markKeywords(tokens: readonly Token[]): Token[] {
   const solid = tokens.filter((token) => token.kind !== "comment");
   const kinds = new Map<Token, TokenKind>();
   for (const [at, token] of solid.entries()) {
-    kinds.set(token, classify(token, solid[at - 1], solid[at + 1], kinds));
+    const isNegated = solid[at - 1]?.text.toLowerCase() === "not"; // `age not between` goes on like `age between`
+    const before = isNegated && continuesCondition(solid[at - 2], kinds) ? solid[at - 2] : solid[at - 1];
+    kinds.set(token, classify(token, before, solid[at + 1], kinds));
   }
   for (const token of tokens) marked.push({ ...token, kind: kinds.get(token) ?? token.kind });
   return marked;
+}
+
+/** Return whether a NOT behind *token* belongs to a condition: `age not between`, `email is not null`. */
+function continuesCondition(token: Token | undefined, kinds: Map<Token, TokenKind>): boolean {
+  const kind = token && kinds.get(token);
+  return kind !== undefined && (OPERANDS.has(kind) || token?.text === ")" || token?.text.toLowerCase() === "is");
 }
 
 function classify(token: Token, before: Token | undefined, after: Token | undefined, kinds: Map<Token, TokenKind>): TokenKind {

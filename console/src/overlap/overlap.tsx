@@ -4,7 +4,7 @@ import { questionBody } from "../expression/counting";
 import { label } from "../labels/label";
 import { quoteName } from "../language/names";
 import { link } from "../link/current";
-import { Notice, RefusalNotice } from "../parts/notice";
+import { Notice, RefusalNotice, Waiting } from "../parts/notice";
 import { useAnswer } from "../server/answer";
 import { indexPath } from "../server/client";
 import type { Overlap as OverlapForm } from "../server/forms";
@@ -23,11 +23,12 @@ export function Overlap({ question }: ViewProps) {
   const { expr: _, ...moment } = questionBody(question);
   const exprs = Object.fromEntries([[label("overlap.this"), question.expr], ...chosen.map((name) => [`@${name}`, `@${quoteName(name)}`])]);
   const path = chosen.length ? indexPath(question.index, "overlap") : null;
-  const { form, refusal, isPending } = useAnswer<OverlapForm>(path, { ...moment, exprs }, snapshot.value);
+  const { form, refusal, isPending, isSlow } = useAnswer<OverlapForm>(path, { ...moment, exprs }, snapshot.value);
   if (!saved.length) return <Notice title={label("overlap.no_segments")} />;
   return (
     <div class={isPending ? "is-stale" : ""}>
       <SegmentChooser saved={saved} chosen={chosen} max={MAX_SETS - 1} />
+      {!form && <Waiting isSlow={isSlow} />}
       {refusal ? <RefusalNotice refusal={refusal} /> : form && chosen.length > 0 && <OverlapOf form={form} exprs={exprs} />}
     </div>
   );

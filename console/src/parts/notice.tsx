@@ -25,3 +25,12 @@ export function RefusalNotice({ refusal }: { refusal: Refusal }) {
     </Notice>
   );
 }
+
+/** What stands in place of a first answer that takes longer than one waits without asking. */
+export function Waiting({ isSlow }: { isSlow: boolean }) {
+  return isSlow ? (
+    <p class="bound" role="status">
+      {label("counting")}
+    </p>
+  ) : null;
+}

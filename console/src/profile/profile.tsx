@@ -3,7 +3,7 @@
 import { questionBody } from "../expression/counting";
 import { formatNumber, formatShare, label } from "../labels/label";
 import { link } from "../link/current";
-import { Notice, RefusalNotice } from "../parts/notice";
+import { Notice, RefusalNotice, Waiting } from "../parts/notice";
 import { useAnswer } from "../server/answer";
 import { indexPath } from "../server/client";
 import type { Profile as ProfileForm, ProfiledAttribute } from "../server/forms";
@@ -16,10 +16,11 @@ import { LiftTable } from "./lift_table";
 export function Profile({ question }: ViewProps) {
   const { against } = link.value;
   const body = against ? { ...questionBody(question), against } : questionBody(question);
-  const { form, refusal, isPending } = useAnswer<ProfileForm>(indexPath(question.index, "profile"), body, snapshot.value);
+  const { form, refusal, isPending, isSlow } = useAnswer<ProfileForm>(indexPath(question.index, "profile"), body, snapshot.value);
   return (
     <div class={isPending ? "is-stale" : ""}>
       <BaseChooser />
+      {!form && <Waiting isSlow={isSlow} />}
       {refusal ? <RefusalNotice refusal={refusal} /> : form && <ProfileOf form={form} />}
     </div>
   );
