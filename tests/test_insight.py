@@ -305,3 +305,15 @@ def test_text_of_many_audiences_fits_a_terminal(index):
     assert max(map(display_width, few.splitlines())) < 130
     assert "●" in few
     assert "●" not in many
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_tables_fit_the_terminal(audience, index, monkeypatch, width):
+    monkeypatch.chdir(Path(index.folder).parent)
+    monkeypatch.setenv("COLUMNS", str(width))
+    long = "age < 30 AND province:guangdong AND NOT (app < 1.10 OR city:城市1 OR city:城市2)"
+    for words in (["profile", "x.index", long], ["overlap", "x.index", "vip", long, "@south", "age < 60"]):
+        code, out, _ = audience(*words)
+        assert code == 0
+        table = [line for line in out.splitlines() if "reveals" not in line and "share of the" not in line]
+        assert [line for line in table if display_width(line) > width] == [], words[0]

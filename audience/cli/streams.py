@@ -1,6 +1,7 @@
 """Standard input and output of the process."""
 
 import os
+import shutil
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -26,6 +27,12 @@ def flush_output() -> bool:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
         return False
     return True
+
+
+def find_width() -> int | None:
+    """Return the columns of the terminal, or what COLUMNS says; None if standard output is no terminal."""
+    has_width = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    return shutil.get_terminal_size().columns if has_width else None
 
 
 def read_stdin(hint: str) -> str:

@@ -8,7 +8,9 @@ from audience.cli.declarations import Argument, Option
 from audience.cli.options import IndexArgument, QuestionOptions
 from audience.cli.output.expressions import print_question
 from audience.cli.output.writer import Output
+from audience.cli.streams import find_width
 from audience.errors import PlanError, Problem
+from audience.index.query.insight.overlap_text import format_overlap
 from audience.index.query.insight.overlapping import name_segments, overlap_segments
 from audience.index.query.questions import bind_segments
 from audience.index.query.unmatched import find_unmatched
@@ -44,7 +46,7 @@ def run_overlap(
         if question.matter_for(expr, snapshot):
             print_question(bind_segments(expr, snapshot, asked), asked, output)
         output.print_warnings(find_unmatched(expr, snapshot, asked))
-    output.print_result(overlap_json(overlap), lambda: str(overlap))
+    output.print_result(overlap_json(overlap), lambda: format_overlap(overlap, find_width()))
 
 
 def _list_saved(exprs: Sequence[str] | None, snapshot: Snapshot) -> dict[str, Expr]:

@@ -6,6 +6,8 @@ from audience.cli.declarations import Option
 from audience.cli.options import EXPR_COMPLETION, ExprArgument, IndexArgument, QuestionOptions
 from audience.cli.output.expressions import print_question
 from audience.cli.output.writer import Output
+from audience.cli.streams import find_width
+from audience.index.query.insight.profile_text import format_profile
 from audience.index.query.insight.profiling import DEFAULT_VALUES, profile_devices
 from audience.index.query.questions import bind_segments
 from audience.index.query.unmatched import find_unmatched
@@ -50,4 +52,4 @@ def run_profile(
         if each is not None and question.matter_for(each, snapshot):
             print_question(bind_segments(each, snapshot, asked), asked, output)
         output.print_warnings([] if each is None else find_unmatched(each, snapshot, asked))
-    output.print_result(profile_json(profile), lambda: str(profile))
+    output.print_result(profile_json(profile), lambda: format_profile(profile, find_width()))

@@ -1,11 +1,18 @@
 """Text and HTML of an overlap."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 from audience.counts import format_count
-from audience.index.query.insight.text_layout import draw_bar, format_columns, format_share, shorten
+from audience.index.query.insight.text_layout import (
+    MIN_NAME_WIDTH,
+    draw_bar,
+    format_columns,
+    format_share,
+    shorten,
+)
+from audience.span import display_width
 
 if TYPE_CHECKING:  # an overlap prints itself
     from audience.index.query.insight.overlap import Overlap, OverlapPair
@@ -15,15 +22,20 @@ MAX_COMBINATIONS = 40
 MEMBER, NO_MEMBER = "●", "·"
 
 
-def format_overlap(overlap: "Overlap") -> str:
-    """Return an overlap as text: the audiences, what each contains of each other, and their combinations."""
-    lines = [*_format_segments(overlap), "", *_format_matrix(overlap)]
+def format_overlap(overlap: "Overlap", width: int | None = None) -> str:
+    """Return an overlap as text: the audiences, what each contains of each other, and their combinations.
+
+    Args:
+        overlap: Overlap.
+        width: Columns of the terminal, which bars, names and texts are fitted to; None is any width.
+    """
+    lines = [*_format_segments(overlap, width), "", *_format_matrix(overlap)]
     if overlap.combinations is not None and len(overlap.segments) > 1:
-        lines += ["", *_format_combinations(overlap)]
+        lines += ["", *_format_combinations(overlap, width)]
     return "\n".join(lines)
 
 
-def _format_segments(overlap: "Overlap") -> Iterator[str]:
+def _format_segments(overlap: "Overlap", width: int | None) -> Iterator[str]:
     """Yield the audiences with their numbers, by which the other tables call them."""
     yield (
         f"{format_count(overlap.devices, 'device')}, snapshot {overlap.snapshot}, "
@@ -33,17 +45,30 @@ def _format_segments(overlap: "Overlap") -> Iterator[str]:
     rows = [
         (
             f"{number}",
-            shorten(segment.name),
+            shorten(segment.name, 24),
             draw_bar(segment.share, None, full_share),
             format_share(segment.share),
             f"{segment.count:,}",
-            "" if segment.expression == segment.name else shorten(segment.expression, 60),
+            "" if segment.expression == shorten(segment.name, 24) else shorten(segment.expression, 60),
         )
         for number, segment in enumerate(overlap.segments, 1)
     ]
     share = overlap.none / overlap.devices if overlap.devices else 0
     rows.append(("", "none of them", "", format_share(share), f"{overlap.none:,}", ""))
-    yield from format_columns(("", "audience", "", "share", "devices", ""), rows, (0, 3, 4))
+    yield from _format_fitting(("", "audience", "", "share", "devices", ""), rows, (0, 3, 4), width)
+
+
+def _format_fitting(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], right_aligned: Sequence[int], width: int | None
+) -> list[str]:
+    """Return a table of *width* columns, whose last cells are cut, and left out where there is hardly room."""
+    without_last = format_columns(titles[:-1], [row[:-1] for row in rows], right_aligned)
+    if width is None:
+        return format_columns(titles, rows, right_aligned)
+    room = width - max(map(display_width, without_last)) - 2
+    if room < MIN_NAME_WIDTH:
+        return without_last
+    return format_columns(titles, [(*row[:-1], shorten(row[-1], room)) for row in rows], right_aligned)
 
 
 def _format_matrix(overlap: "Overlap") -> Iterator[str]:
@@ -90,7 +115,7 @@ def _format_pairs(overlap: "Overlap") -> Iterator[str]:
         yield f"… and {len(pairs) - MAX_COMBINATIONS:,} pairs that share less"
 
 
-def _format_combinations(overlap: "Overlap") -> Iterator[str]:
+def _format_combinations(overlap: "Overlap", width: int | None) -> Iterator[str]:
     """Yield the combinations as the rows of an UpSet plot: a dot for each audience, and a bar."""
     assert overlap.combinations is not None
     yield "devices in these audiences and in no other"
@@ -107,7 +132,7 @@ def _format_combinations(overlap: "Overlap") -> Iterator[str]:
         for each in shown
     ]
     titles = (*(f"{number}" for number in range(1, len(names) + 1)), "", "devices", "")
-    yield from format_columns(titles, rows, (len(names) + 1,))
+    yield from _format_fitting(titles, rows, (len(names) + 1,), width)
     if len(overlap.combinations) > MAX_COMBINATIONS:
         rest = overlap.combinations[MAX_COMBINATIONS:]
         count = format_count(sum(each.count for each in rest), "device")

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from audience.counts import format_count
 from audience.index.query.insight.text_layout import (
+    MIN_NAME_WIDTH,
     draw_bar,
+    fit_bar,
     format_columns,
     format_ratio,
     format_share,
@@ -18,24 +20,29 @@ if TYPE_CHECKING:  # a profile prints itself
 
 EVERYBODY = "everybody"
 MAX_EXPRESSION_WIDTH = 100
+HEADING_WIDTH = 48  # beside the text of an audience
 TITLES = ("", "", "share", EVERYBODY, "lift", "95 % from", "to", "devices")
 RIGHT_ALIGNED = (2, 3, 4, 5, 6, 7)
 
 
-def format_profile(profile: "Profile") -> str:
+def format_profile(profile: "Profile", width: int | None = None) -> str:
     """Return a profile as text: a heading, and a table with bars for each attribute.
 
     A bar is the share in the audience, the mark `│` where that in the base ends.
+
+    Args:
+        profile: Profile.
+        width: Columns of the terminal, which bars and names are fitted to; None is any width.
     """
-    return "\n".join(
-        [*_format_heading(profile), *(line for each in profile.attributes for line in _format_attribute(each, profile))]
-    )
+    tables = (line for each in profile.attributes for line in _format_attribute(each, profile, width))
+    return "\n".join([*_format_heading(profile, width), *tables])
 
 
-def _format_heading(profile: "Profile") -> Iterator[str]:
-    base = EVERYBODY if profile.against is None else shorten(profile.against, MAX_EXPRESSION_WIDTH)
+def _format_heading(profile: "Profile", width: int | None = None) -> Iterator[str]:
+    text_width = MAX_EXPRESSION_WIDTH if width is None else max(width - HEADING_WIDTH, MIN_NAME_WIDTH)
+    base = EVERYBODY if profile.against is None else shorten(profile.against, text_width)
     share = f" ({format_share(profile.count / profile.base_count)} of them)" if _is_part(profile) else ""
-    yield f"audience   {shorten(profile.expression, MAX_EXPRESSION_WIDTH)}: {format_count(profile.count, 'device')}"
+    yield f"audience   {shorten(profile.expression, text_width)}: {format_count(profile.count, 'device')}"
     yield f"against    {base}: {format_count(profile.base_count, 'device')}{share}"
     yield f"snapshot   {profile.snapshot}, as of {profile.as_of.isoformat(timespec='seconds')}"
 
@@ -44,26 +51,30 @@ def _is_part(profile: "Profile") -> bool:
     return profile.against is None and profile.base_count > 0
 
 
-def _format_attribute(attribute: "ProfiledAttribute", profile: "Profile") -> Iterator[str]:
+def _format_attribute(attribute: "ProfiledAttribute", profile: "Profile", width: int | None) -> Iterator[str]:
     """Yield the lines of an attribute: its name, and one line for each value."""
     yield ""
     yield f"{shorten(attribute.name)}  {describe_attribute(attribute, profile)}"
     if not attribute.values:
         yield "  no device has a value"
         return
-    full_share = max(max(each.share, each.base_share) for each in attribute.values)
-    rows = [_format_value(each, full_share) for each in attribute.values]
     base = EVERYBODY if profile.against is None else "base"
     titles = [base if title == EVERYBODY else title for title in TITLES]
+    rows = [_format_value(each) for each in attribute.values]
+    bar_width, name_width = fit_bar(rows, titles, 2, width)
+    full_share = max(max(each.share, each.base_share) for each in attribute.values)
+    bars = [draw_bar(each.share, each.base_share, full_share, bar_width) for each in attribute.values]
+    rows = [(shorten(name, name_width), bar, *cells) for (name, _, *cells), bar in zip(rows, bars, strict=True)]
     yield from (f"  {line}" for line in format_columns(titles, rows, RIGHT_ALIGNED))
     if attribute.others is not None:
         yield f"  {describe_others(attribute)}"
 
 
-def _format_value(value: "ProfiledValue", full_share: float) -> Sequence[str]:
+def _format_value(value: "ProfiledValue") -> Sequence[str]:
+    """Return the cells of a line, that of the bar empty."""
     return (
         shorten(value.value),
-        draw_bar(value.share, value.base_share, full_share),
+        "",
         format_share(value.share),
         format_share(value.base_share),
         f"×{format_ratio(value.lift)}" if value.lift is not None else "",

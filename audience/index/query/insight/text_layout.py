@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from audience.span import display_width
 
-BAR_WIDTH = 24  # characters
+BAR_WIDTH, MIN_BAR_WIDTH = 24, 8  # columns of the terminal
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 BASE_MARK = "│"
-MAX_NAME_WIDTH = 40  # columns of the terminal
+MAX_NAME_WIDTH, MIN_NAME_WIDTH = 40, 12
 
 
 def draw_bar(share: float, base_share: float | None, full_share: float, width: int = BAR_WIDTH) -> str:
@@ -70,6 +70,23 @@ def format_columns(titles: Sequence[str], rows: Sequence[Sequence[str]], right_a
         ).rstrip()
         for line in lines
     ]
+
+
+def fit_bar(rows: Sequence[Sequence[str]], titles: Sequence[str], indent: int, width: int | None) -> tuple[int, int]:
+    """Return the widths of bars and of names for which a table fits *width* columns; None is any width.
+
+    Args:
+        rows: Cells, names first and bars second, of which the bars are empty.
+        titles: Titles of the columns.
+        indent: Columns before the table.
+        width: Columns of the terminal.
+    """
+    if width is None:
+        return BAR_WIDTH, MAX_NAME_WIDTH
+    columns = [max(map(display_width, cells)) for cells in zip(titles, *rows, strict=True)]
+    fixed = indent + sum(columns[2:]) + 2 * (len(columns) - 1)
+    bar = min(max(width - fixed - columns[0], MIN_BAR_WIDTH), BAR_WIDTH)
+    return bar, min(max(width - fixed - bar, MIN_NAME_WIDTH), MAX_NAME_WIDTH)
 
 
 def pad(text: str, width: int, *, is_right: bool = False) -> str:
