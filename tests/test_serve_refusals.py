@@ -8,7 +8,7 @@ import pytest
 from fact_files import load_cases
 from hypothesis import given
 from hypothesis import strategies as st
-from service import build_index, open_client
+from service import build_index, open_client, wait_for
 
 from audience.server.keys import add_key, drop_key
 
@@ -46,7 +46,7 @@ def read_call(text: str) -> tuple[str, list[tuple[str, str]], bytes]:
 @pytest.mark.parametrize("method", METHODS)
 def test_every_bad_call_is_refused(method, client):
     differing = []
-    for _, call, expected in (case.values for case in load_cases("service_calls", method)):
+    for _, call, expected in (case.values for case in load_cases("service_refusals", method)):
         path, headers, body = read_call(call)
         response = client.request(method, path, headers=headers, content=body)
         refusal = describe_refusal(response)
@@ -67,7 +67,7 @@ def describe_refusal(response) -> str:
 
 
 def test_every_method_has_lines():
-    assert all(load_cases("service_calls", method) for method in METHODS)
+    assert all(load_cases("service_refusals", method) for method in METHODS)
 
 
 def test_a_wrong_method_names_those_that_are_right(client):
@@ -211,13 +211,3 @@ def test_a_file_of_keys_that_is_not_sound_permits_nothing(change, folder, keys):
         assert client.get("/v1/indexes", headers=bearer(token)).status_code == 200
         change(keys)
         wait_for(lambda: client.get("/v1/indexes", headers=bearer(token)).status_code == 401)
-
-
-def wait_for(condition):
-    """Wait until *condition* holds, for at most a minute."""
-    import time
-
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -1,7 +1,6 @@
 """Read the JSON body and the query of a call, and name the place of what is wrong in them."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +16,6 @@ MAX_QUERY_FIELDS = 100
 MAX_SHOWN = 60  # characters of a value in an error
 MAX_SHOWN_ERRORS = 20
 JSON_HINT = "send one JSON object, in UTF-8"
-ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 EXPECTED = {
     "string_type": "a string",
     "string_unicode": "a string of valid Unicode",
@@ -60,8 +58,6 @@ def parse_body(data: bytes, model: type[BaseModel]) -> BaseModel:
         raise _body_error("the body nests too deep") from None
     except ValueError as error:  # a whole number of too many digits
         raise _body_error(f"the body is not JSON: {error!s:.80}") from None
-    if ESCAPED_SURROGATE.search(data):
-        _refuse_surrogates(value)
     return _validate(value, model, "body")
 
 
@@ -139,14 +135,6 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> Any:
     raise _body_error(f"the body is not JSON: {name} is not a number of JSON")
-
-
-def _refuse_surrogates(value: Any) -> None:
-    """Raise HttpError if a string has half of a pair of surrogates, which no answer could repeat."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise _body_error("the body has an unpaired surrogate, which is not a character") from None
 
 
 def _body_error(message: str) -> HttpError:

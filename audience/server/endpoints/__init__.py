@@ -16,7 +16,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (  # the first ones are found the quickest
 )
 
 
-def list_endpoints(metrics: Metrics, *, needs_keys: bool) -> tuple[Endpoint, ...]:
+def list_endpoints(metrics: Metrics, *, needs_keys: bool = True) -> tuple[Endpoint, ...]:
     """Return all endpoints of a service.
 
     Args:
