@@ -66,6 +66,7 @@ STEPS = (
     Step("events", lambda options: ["--devices", f"{options.devices}", "--folder", f"{options.folder / 'events'}"]),
     Step("insight", _in_folder),
     Step("forms", lambda options: ["--devices", f"{options.devices}", "--folder", f"{options.folder / 'forms'}"]),
+    Step("service", lambda options: ["--devices", f"{options.devices}", "--folder", f"{options.folder / 'service'}"]),
     Step("scale", _for_scale),
     Step("threads", lambda options: ["--index", f"{options.folder / str(max(options.growth)) / INDEX_FOLDER}"]),
 )

@@ -1,6 +1,9 @@
 """JSON form of questions: what was asked, when and where."""
 
+from datetime import datetime
+from functools import lru_cache
 from typing import NotRequired
+from zoneinfo import ZoneInfo
 
 from typing_extensions import TypedDict
 
@@ -48,4 +51,9 @@ def question_json(expr: Expr, bound: Expr, asked: AsOf) -> QuestionForm:
 
 def format_as_of(asked: AsOf) -> str:
     """Return the moment of a question as clocks of its zone show it, with the offset."""
-    return asked.local_time.isoformat(timespec="seconds")
+    return _format_second(asked.moment.replace(microsecond=0), asked.zone)
+
+
+@lru_cache(maxsize=64)  # a service is asked many times a second
+def _format_second(moment: datetime, zone: ZoneInfo) -> str:
+    return moment.astimezone(zone).isoformat()

@@ -24,7 +24,7 @@ from audience.server.access import Access
 from audience.server.bodies import ExprBody
 from audience.server.calls import Answer, Call, Endpoint, Stream
 from audience.server.endpoints import list_endpoints
-from audience.server.guards import ENDPOINT_KEY, HEADERS_KEY, SAFE_HEADERS, Guards
+from audience.server.guards import ENDPOINT_KEY, HEADERS_KEY, SAFE_HEADERS, STATUS_KEY, Guards
 from audience.server.indexes import ServedIndexes
 from audience.server.json_body import parse_body, parse_query
 from audience.server.keys import KeyRing
@@ -121,10 +121,11 @@ class PathApp:
         run = partial(_answer_call, endpoint, call)
         reply = await self.service.pool.run(run, _quick_key(endpoint, call))
         if isinstance(reply, Stream):
-            await send_stream(reply, self.service.streams, receive, send)
+            await send_stream(reply, self.service.streams, scope, receive, send)
             return
         seconds = perf_counter() - started
         headers: HeaderPairs = [*reply.headers, (b"server-timing", b"total;dur=%.2f" % (seconds * 1000))]
+        scope[STATUS_KEY] = reply.status
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
 
@@ -170,6 +171,7 @@ class PageApp:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                scope[STATUS_KEY] = message["status"]
                 message["headers"] = [*message["headers"], *PAGE_HEADERS]
             await send(message)
 

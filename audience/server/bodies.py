@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -84,6 +85,8 @@ def read_question(body: ExprBody, snapshot: Snapshot) -> Question:
 
 def read_asked(body: QuestionBody, snapshot: Snapshot) -> AsOf:
     """Return when and where a body asks. Raises ExpressionError if the moment or the zone is invalid."""
+    if body.as_of is None and body.timezone is None:
+        return AsOf(datetime.now(UTC), snapshot.zone, body.allow_gaps)
     try:
         return read_as_of(body.as_of, body.timezone, snapshot.timezone, body.allow_gaps)
     except ExpressionError as error:

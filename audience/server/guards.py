@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import orjson
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from audience.errors import AudienceError, Problem
 from audience.server.metrics import Metrics
@@ -25,12 +25,12 @@ from audience.server.problems import (
 from audience.server.settings import ServeSettings
 
 HEADERS_KEY, ENDPOINT_KEY = "audience.headers", "audience.endpoint"  # of the scope of a request
+STATUS_KEY = "audience.status"  # once its answer has begun
 LOOPBACK_NAMES = frozenset(["localhost", "127.0.0.1", "[::1]"])
 SINGLE_HEADERS = (b"host", b"authorization", b"content-type", b"content-length", b"origin", b"if-match")
 SAFE_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cross-origin-resource-policy", b"same-origin"),
 ]
 logger = logging.getLogger("audience.server")
 
@@ -50,28 +50,21 @@ class Guards:
                 await self.app(scope, receive, send)
             return
         started = perf_counter()
-        status = 0
-
-        async def send_guarded(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         try:
             headers = scope[HEADERS_KEY] = read_headers(scope["headers"])
             self.hosts.check(headers, scope)
-            await self.app(scope, receive, send_guarded)
+            await self.app(scope, receive, send)
         except AudienceError as error:
-            await _send_error(find_status(error), error.problems, find_headers(error), status, send_guarded)
+            await _send_error(find_status(error), error.problems, find_headers(error), scope, send)
         except HTTPException as error:
             problem = _http_problem(error.status_code, scope["path"])
-            await _send_error(error.status_code, (problem,), dict(error.headers or {}), status, send_guarded)
+            await _send_error(error.status_code, (problem,), dict(error.headers or {}), scope, send)
         except Exception as error:  # noqa: BLE001 whatever it is, the caller gets a worded answer
             log_failure(error)
-            await _send_error(500, (INTERNAL_PROBLEM,), {}, status, send_guarded)
+            await _send_error(500, (INTERNAL_PROBLEM,), {}, scope, send)
         finally:
-            self.metrics.observe(scope.get(ENDPOINT_KEY, "other"), scope["method"], status, perf_counter() - started)
+            endpoint, status = scope.get(ENDPOINT_KEY, "other"), scope.get(STATUS_KEY, 0)
+            self.metrics.observe(endpoint, scope["method"], status, perf_counter() - started)
 
 
 class HostCheck:
@@ -153,10 +146,10 @@ def log_failure(error: BaseException) -> None:
 
 
 async def _send_error(
-    status: int, problems: tuple[Problem, ...], headers: Mapping[str, str], sent: int, send: Send
+    status: int, problems: tuple[Problem, ...], headers: Mapping[str, str], scope: Scope, send: Send
 ) -> None:
     """Send an error, unless the answer was begun: raising then cuts it, which the caller notices."""
-    if sent:
+    if STATUS_KEY in scope:
         raise CutAnswerError
     body = orjson.dumps(error_json(status, problems))
     fields: list[Any] = [
@@ -166,6 +159,7 @@ async def _send_error(
         *((name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()),
         *SAFE_HEADERS,
     ]
+    scope[STATUS_KEY] = status
     await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": body})
 

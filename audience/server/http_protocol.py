@@ -15,6 +15,7 @@ from audience.server.problems import PROBLEM_MEDIA_TYPE, error_json
 from audience.server.settings import ServeSettings
 
 SWEEP_SECONDS = 1.0
+MAX_JOINED_BYTES = 1 << 14  # of a write that waits for another one
 LINGER_SECONDS = 2.0  # in which a refused caller may send on, and reads the answer
 CONNECTIONS_KEY = "connections"  # of the state that the application shares with its connections
 
@@ -34,6 +35,41 @@ class Connections:
                 connection.refuse_if_late()
 
 
+class JoinedWrites:
+    """Transport that joins small writes: the headers and the body of an answer leave in one packet, by one call."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop):
+        self._transport = transport
+        self._loop = loop
+        self._pending: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write *data*; what is small waits for what is written right after it."""
+        if not self._pending and len(data) < MAX_JOINED_BYTES:
+            self._loop.call_soon(self._flush)
+        self._pending.append(data)
+        if len(data) >= MAX_JOINED_BYTES:
+            self._flush()
+
+    def write_eof(self) -> None:
+        """End this side of the connection."""
+        self._flush()
+        self._transport.write_eof()
+
+    def close(self) -> None:
+        """Close the connection when all is written."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._pending:
+            pending, self._pending = self._pending, []
+            self._transport.write(b"".join(pending) if len(pending) > 1 else pending[0])
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """Connection that refuses a request that is too large or too slow."""
 
@@ -49,7 +85,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
         self._shared.open.add(self)
         self._waiting_since = self.loop.time()
 

@@ -40,7 +40,7 @@ def parse_body(data: bytes, model: type[BaseModel]) -> BaseModel:
         HttpError: The body is not JSON, names a field twice, or does not fit the model.
     """
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_build_object, parse_constant=_refuse_constant)
+        value = DECODER.decode(data.decode())
         if b"\\u" in data:
             json.dumps(value, ensure_ascii=False).encode()  # fails for an unpaired surrogate, which JSON can escape
     except UnicodeEncodeError:
@@ -139,3 +139,6 @@ def _refuse_constant(name: str) -> Any:
 
 def _body_error(message: str) -> HttpError:
     return HttpError(400, Problem("bad-body", message, path="body", hint=JSON_HINT))
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_build_object, parse_constant=_refuse_constant)

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any
 
-from starlette.types import Receive, Send
+from starlette.types import Receive, Scope, Send
 
 from audience.errors import Problem
 from audience.server.calls import Stream
-from audience.server.guards import SAFE_HEADERS, CutAnswerError
+from audience.server.guards import SAFE_HEADERS, STATUS_KEY, CutAnswerError
 from audience.server.problems import HttpError
 from audience.server.settings import ServeSettings
 
@@ -37,7 +37,7 @@ class StreamSlots:
         self.executor.shutdown(wait=False, cancel_futures=True)
 
 
-async def send_stream(stream: Stream, slots: StreamSlots, receive: Receive, send: Send) -> None:
+async def send_stream(stream: Stream, slots: StreamSlots, scope: Scope, receive: Receive, send: Send) -> None:
     """Send a stream; the next chunk is made while one is sent. It ends early if the caller hangs up.
 
     Raises:
@@ -46,16 +46,19 @@ async def send_stream(stream: Stream, slots: StreamSlots, receive: Receive, send
     slots.take()
     hang_up = asyncio.ensure_future(receive())
     try:
-        await _send_chunks(stream, slots, hang_up, send)
+        await _send_chunks(stream, slots, hang_up, scope, send)
     finally:
         slots.free += 1
         hang_up.cancel()
 
 
-async def _send_chunks(stream: Stream, slots: StreamSlots, hang_up: "asyncio.Future[Any]", send: Send) -> None:
+async def _send_chunks(
+    stream: Stream, slots: StreamSlots, hang_up: "asyncio.Future[Any]", scope: Scope, send: Send
+) -> None:
     loop, source = asyncio.get_running_loop(), _ChunkSource(stream.chunks)
     try:
         chunk = await loop.run_in_executor(slots.executor, source.first)  # one that fails is answered with an error
+        scope[STATUS_KEY] = 200
         await send({"type": "http.response.start", "status": 200, "headers": _stream_headers(stream)})
         while chunk is not None and not hang_up.done():
             upcoming = loop.run_in_executor(slots.executor, source.next)

@@ -187,7 +187,8 @@ def find_members(call: Call) -> MembersForm:
     snapshot, body = call.index.snapshot, call.body
     asked = read_asked(body, snapshot)
     exprs = {name: _read_audience(name, text, snapshot, asked) for name, text in body.exprs.items()}
-    _require_column(body.column, snapshot)
+    if body.column is not None:
+        _require_column(body.column, snapshot)
     match = _match_one_by_one if len(body.ids) <= MAX_SINGLE_IDS else _match_together
     return {
         "snapshot": snapshot.manifest.number,
@@ -207,7 +208,7 @@ def _read_audience(name: str, text: str, snapshot: Snapshot, asked: AsOf) -> Exp
     return expr
 
 
-def _require_column(column: str | None, snapshot: Snapshot) -> None:
+def _require_column(column: str, snapshot: Snapshot) -> None:
     try:
         select_member_columns(column, snapshot)
     except ExpressionError as error:

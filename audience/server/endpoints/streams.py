@@ -78,7 +78,7 @@ def resolve(call: Call) -> Stream:
         moment = question.asked.moment.isoformat()
         number, checksum = snapshot.manifest.number, snapshot.manifest.checksum
         headers["Audience-Cursor"] = str(Cursor(call.path["index"], number, checksum, moment, body.digest(), stop))
-    return Stream(media_type, ENCODERS[media_type](_iter_frames(devices, columns, start, stop)), headers)
+    return Stream(media_type, ENCODERS[media_type](iter_id_frames(devices, columns, start, stop)), headers)
 
 
 def _read_question_at(call: Call, cursor: Cursor | None) -> tuple[Snapshot, Question]:
@@ -114,7 +114,7 @@ def _choose_columns(body: ResolveBody, snapshot: Snapshot) -> dict[str, IdColumn
     return {name: kept[name] for name in body.columns or kept}
 
 
-def _iter_frames(devices: DeviceSet, columns: dict[str, IdColumn], start: int, stop: int) -> Iterator[pl.DataFrame]:
+def iter_id_frames(devices: DeviceSet, columns: dict[str, IdColumn], start: int, stop: int) -> Iterator[pl.DataFrame]:
     """Iterate over the ids of the devices from *start* up to *stop*; a first frame without rows has the columns."""
     shards = [shard for shard, rows in zip(devices.snapshot.shards, devices.bitmaps, strict=True) if rows]
     with_lists = {column for column in columns.values() if any(shard.has_id_lists(column) for shard in shards)}
