@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from audience import DeviceIndex
-from audience.server.calls import SCOPES
 from audience.server.keys import add_key
+from audience.server.scopes import SCOPES
 from audience.testing.devices import generate_customers
 from audience.testing.events import generate_purchases
 

@@ -5,10 +5,10 @@ import time
 import pytest
 from problem_replies import find_faults
 
-from audience.server.calls import SCOPES
 from audience.server.endpoints import list_endpoints
 from audience.server.keys import add_key, drop_key
 from audience.server.metrics import Metrics
+from audience.server.scopes import SCOPES
 
 ENDPOINTS = {f"{endpoint.method} {endpoint.path}": endpoint for endpoint in list_endpoints(Metrics(), needs_keys=True)}
 PARAMETERS = {"{index}": "people", "{segment}": "nothing", "{run}": "nothing", "{attribute}": "province"}

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 
 from audience.errors import Problem
-from audience.server.calls import Caller, Scope
 from audience.server.keys import KeyRing
 from audience.server.problems import HttpError
+from audience.server.scopes import Caller, Scope
 
 LOCAL_NAME = "local"
 ANONYMOUS_CALLER = Caller("", frozenset())

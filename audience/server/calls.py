@@ -2,25 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
 
 from audience.index.device_index import DeviceIndex
 from audience.server.indexes import ServedIndexes, find_index
-from audience.server.settings import Scope as Scope
+from audience.server.scopes import Caller, Scope
 from audience.server.settings import ServeSettings
 
-SCOPES: tuple[Scope, ...] = get_args(Scope)
 Method: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Caller of an endpoint: the name of its key, and what it permits."""
-
-    name: str
-    scopes: frozenset[Scope]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from audience._fs.atomic import atomic_write
 from audience._fs.locks import try_lock
 from audience.errors import Problem, ServiceError
 from audience.language.suggest import did_you_mean
-from audience.server.calls import SCOPES, Caller, Scope
+from audience.server.scopes import SCOPES, Caller, Scope
 
 TOKEN_PREFIX = "aud_"  # lets scanners for secrets recognize a token
 TOKEN_BYTES = 32

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-Scope: TypeAlias = Literal["count", "ids", "write", "send"]
+from audience.server.scopes import Scope
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,7 @@ def require_serve_extra() -> None:
     try:
         import httptools  # noqa: F401
         import prometheus_client  # noqa: F401
+        import pydantic  # noqa: F401
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:

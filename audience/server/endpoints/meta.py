@@ -10,9 +10,10 @@ from typing_extensions import TypedDict
 from audience import __version__
 from audience.json_forms.problems import ProblemForm, problem_json
 from audience.server.access import ANONYMOUS_CALLER, unknown_key_error
-from audience.server.calls import Answer, Call, Endpoint, Scope
+from audience.server.calls import Answer, Call, Endpoint
 from audience.server.metrics import METRICS_MEDIA_TYPE, Metrics
 from audience.server.openapi import build_document
+from audience.server.scopes import Scope
 
 
 class SessionForm(TypedDict):
