@@ -110,7 +110,12 @@ class Rule(NamedTuple):
         if self.picked is not None:
             picked: list[Any] = []
             for position, is_expanded in self.picked:
-                picked += parts[position] if is_expanded else [parts[position]]
+                if not is_expanded:
+                    picked.append(parts[position])
+                elif picked:
+                    picked += parts[position]
+                else:  # the parts of an inline rule are nobody else's: a long list grows in place
+                    picked = parts[position]
             parts = picked
         if self.is_inline or (self.is_transparent and len(parts) == 1):
             return parts if self.is_inline else parts[0]
