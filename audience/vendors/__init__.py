@@ -58,7 +58,7 @@ def get_vendor(name: str, can: Capability | None = None) -> Vendor:
     records = _load_records()
     if name not in records:
         hint = did_you_mean(str(name), sorted(records)) or f"one of {', '.join(vendor_names(can))}"
-        raise PlanError(Problem("unknown-vendor", f"no vendor is called {name!r}", hint=hint))
+        raise PlanError(Problem("unknown-vendor", f"no vendor is called {name!r:.80}", hint=hint))
     vendor = records[name]
     if can is not None and vendor.read_only_reason:
         message = f"{name} is read-only: {vendor.read_only_reason}"

@@ -16,6 +16,7 @@ from audience.language.suggest import did_you_mean
 from audience.language.validation import SURROGATE
 from audience.vendors.spec import WHITESPACE, Payload, VendorLimit
 
+MAX_LENIENT_CHARACTERS = 20_000  # json5 takes a second for them, and hours for the largest texts
 MAX_TREE_LEVELS = 40  # ours: no vendor documents how deep a tree may be
 JSON_TYPE_NAMES = {
     dict: "an object",
@@ -265,15 +266,17 @@ def _json_type_name(value: Any) -> str:
 def load_json(text: str, path: str = "$") -> Any:
     """Parse JSON text, with the `//` comments and trailing commas that vendor docs print.
 
-    Raises PayloadError at *path* if *text* is not JSON, repeats a key, or is nested too deep.
+    Raises PayloadError at *path* if *text* is not JSON, repeats a key, or is nested too deep. A text of more than
+    `MAX_LENIENT_CHARACTERS` has neither comments nor trailing commas.
 
     >>> load_json('{"to": "all", } // everyone')
     {'to': 'all'}
     """
     try:
         return json.loads(text, object_pairs_hook=reject_duplicate_keys, parse_constant=_reject_constant)
-    except ValueError:
-        pass  # not plain JSON: json5 reads it, or reports the position of the error
+    except ValueError as error:  # not plain JSON: json5 reads it, or reports the position of the error
+        if len(text) > MAX_LENIENT_CHARACTERS:
+            _fail_json(str(error), path)
     except RecursionError:
         _fail_json("nested too deep", path)
     try:

@@ -1,10 +1,10 @@
 """Endpoints about vendors' payloads: plans of an audience, and translations of a payload."""
 
+import json
 import warnings
 from threading import Lock
 from typing import Any
 
-import orjson
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -229,7 +229,7 @@ def _parse_text_payload(payload: Any) -> Expr:
 
 def _load_payload(payload: Any) -> Any:
     """Return a payload with the checks of its JSON, whether it came as JSON or as a text."""
-    text = payload if isinstance(payload, str) else orjson.dumps(payload).decode()
+    text = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
     return load_json(text) if text.lstrip().startswith(JSON_PREFIXES) else text.strip()
 
 
