@@ -5,6 +5,7 @@ nothing.
 """
 
 import asyncio
+import re
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ from audience.server.settings import ServeSettings
 SWEEP_SECONDS = 1.0
 MAX_JOINED_BYTES = 1 << 14  # of a write that waits for another one
 LINGER_SECONDS = 2.0  # in which a refused caller may send on, and reads the answer
+UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 CONNECTIONS_KEY = "connections"  # of the state that the application shares with its connections
 
 
@@ -98,7 +100,8 @@ class LimitedProtocol(HttpToolsProtocol):
         """Parse what has arrived."""
         if self._is_done:
             return
-        super().data_received(data)
+        begins_head = not self._has_headers or self._waiting_since is None
+        super().data_received(_hide_upgrade(data) if begins_head and b"pgrade" in data else data)
         if not self._has_headers and not self._is_done and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.max_header_bytes:
@@ -175,6 +178,15 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.write(response)
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+
+def _hide_upgrade(data: bytes) -> bytes:
+    """Return the bytes of a head with another name for the header `Upgrade`, which this server does not follow.
+
+    The parser would end the request before its body. Java's client offers HTTP/2 with every request.
+    """
+    head, separator, rest = data.partition(b"\r\n\r\n")
+    return UPGRADE.sub(b"\r\nX-Upgrade:", head) + separator + rest
 
 
 def _refusal(status: int, code: str, message: str) -> bytes:
