@@ -1,6 +1,7 @@
 """What the service answers to calls that are right, and to all that can be wrong with them."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,6 +64,7 @@ WRONG_VALUES = [
         "@ids.txt",
     ),
     *("(" * 50_000, "NOT " * 20_000 + "new", "@" * 1_000, "\u202e", "'", '"', "../../etc/passwd", "2026-13-45"),
+    '{"to": [' + "1," * 50_000,
     *(
         [],
         [[]],
@@ -97,6 +99,11 @@ def client(service) -> Iterator[Any]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def document(client) -> dict[str, Any]:
+    return client.get("/openapi.json").json()
+
+
 def test_calls_are_answered(client):
     """One test, for the calls that save and drop come one after the other."""
     wrong = []
@@ -111,6 +118,18 @@ def test_calls_are_answered(client):
                 f"{method} {path} {body[:80]} => {reply.status_code}, not {wanted}: {faults or reply.text[:300]}"
             )
     assert not wrong, "\n".join(wrong)
+
+
+def test_every_endpoint_with_a_body_has_a_good_call(document):
+    needed = {
+        f"{method.upper()} {path}"
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if "requestBody" in operation and "/runs" not in path  # tests/test_service_runs.py
+    }
+    patterns = {operation: re.compile(re.sub(r"\{\w+\}", "[^/]+", operation)) for operation in needed}
+    given = [f"{method} {path.partition('?')[0]}" for method, path, _ in GOOD]
+    assert [operation for operation in sorted(needed) if not any(map(patterns[operation].fullmatch, given))] == []
 
 
 @pytest.mark.parametrize(("method", "path", "body"), GOOD, ids=[f"{method} {path}" for method, path, _ in GOOD])

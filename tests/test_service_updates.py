@@ -1,13 +1,16 @@
-"""Many callers while an index changes: no call fails."""
+"""Many callers while an index changes, and while the service ends: no call fails, and no answer is cut."""
 
+import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
 
+import httpx
 import polars as pl
 import pytest
-from served import run_service
+from served import run_service, split_replies
 
 from audience import DeviceIndex
 
@@ -83,3 +86,44 @@ def read_last_snapshot(service, newest: int) -> int:
             if snapshot == newest or time.monotonic() > deadline:
                 return snapshot
             time.sleep(0.05)
+
+
+def test_sigterm_lets_answers_end(tmp_path):
+    """Streams that are under way come to their end, calls are answered or never begun, and the exit code is 0."""
+    ids = [f"token-{number:030}" for number in range(100_000)]
+    DeviceIndex.build(pl.DataFrame({"token": ids, "tags": [["known"]] * len(ids)}), tmp_path / "numbers.index")
+    cut: list[str] = []
+
+    def ask() -> None:
+        with service.client() as client:
+            while True:
+                try:
+                    reply = client.post(COUNT_PATH, json={"expr": "known"})
+                except (httpx.ConnectError, httpx.ReadError, httpx.WriteError):
+                    return
+                except httpx.RemoteProtocolError as error:
+                    if "without sending a response" not in str(error):  # else it closed an idle connection
+                        cut.append(str(error))
+                    return
+                if reply.json().get("count") != len(ids):
+                    cut.append(reply.text)
+
+    with run_service(tmp_path, "numbers.index") as service:
+        threads = start_threads(4, ask)
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            connection.connect(service.address)
+            connection.settimeout(30)
+            host, body = "{}:{}".format(*service.address), b'{"expr": "known"}'
+            head = "POST /v1/indexes/numbers/resolve HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n"
+            connection.sendall(head.format(host).encode() + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+            received = bytearray(connection.recv(4_096))
+            service.process.terminate()
+            while chunk := connection.recv(65_536):
+                received += chunk
+        assert service.process.wait(30) == 0
+        for thread in threads:
+            thread.join()
+    [reply] = split_replies(bytes(received))
+    assert sorted(json.loads(line)["token"] for line in reply.body.splitlines()) == ids
+    assert cut == []
