@@ -135,6 +135,28 @@ def atomic_new_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
         raise OutputError(Problem("cannot-write", f"{path}: {error.strerror or error}")) from error
 
 
+@contextmanager
+def atomic_replaced_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
+    """Yield a temporary file that becomes *path* on success, in place of an older file, and is removed on an error.
+
+    Raises:
+        OutputError: *path* is a folder, or cannot be written.
+    """
+    with _wrap_os_errors(path):
+        with NamedTemporaryFile(
+            dir=path.absolute().parent, prefix=f".{path.name}.", suffix=TEMP_SUFFIX, delete=False
+        ) as file:
+            temp_file = Path(file.name)
+        try:
+            yield temp_file
+            temp_file.chmod(mode & ~_read_umask())
+            fsync_path(temp_file)
+            temp_file.replace(path)
+            fsync_path(path.absolute().parent)
+        finally:
+            temp_file.unlink(missing_ok=True)
+
+
 def _require_writable(path: Path, owned_patterns: frozenset[str], replace: bool) -> None:
     """Raise OutputError if *path* exists and may not be replaced."""
     if not path.exists():

@@ -33,6 +33,7 @@ COMMAND_PANELS: dict[str | None, dict[str, str]] = {
         "profile": "profile:run_profile",
         "overlap": "overlap:run_overlap",
         "member": "member:run_member",
+        "export": "export:run_export",
         "parse": "parse:run_parse",
         "fmt": "fmt:run_fmt",
         "complete": "complete:run_complete",

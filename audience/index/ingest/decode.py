@@ -98,6 +98,22 @@ def _decode_column(
     return _decode_bitmaps(selection, to_categorical(values, categories), bitmaps_of_values, attribute.is_single_valued)
 
 
+def decode_all_tags(shard: Shard, rows: NDArray[np.uint32]) -> pl.Series:
+    """Return the bare tags of the devices at *rows*, of whatever column, as lists; the rows must be in rising order."""
+    attribute = shard.attributes.get(UNTYPED)
+    if attribute is None:
+        return pl.repeat(None, len(rows), dtype=pl.List(pl.String), eager=True)
+    values = polars_bridge.read_attribute_values(shard, attribute)
+    tag_bitmaps = map(shard.load_bitmap, range(attribute.start, attribute.stop))
+    selection = RowSelection.from_rows(rows, shard.row_count)
+    return _decode_bitmaps(selection, values, tag_bitmaps, is_single_valued=False)
+
+
+def has_only_flags(shard: Shard, column: Column) -> bool:
+    """Return whether a column of tags has no tag but the one of its name, as Boolean columns do."""
+    return _find_tag_rows(shard).get(column.name_in_table, {}).keys() <= {column.name_in_table}
+
+
 def _decode_tags(
     shard: Shard, selection: RowSelection, columns: Iterable[Column], categories: CategoriesByColumn
 ) -> DeviceTable:
@@ -227,7 +243,7 @@ def concat_columns(chunks: Sequence[pl.Series], column: Column) -> pl.Series:
     dtypes = {chunk.dtype for chunk in chunks if chunk.null_count() < len(chunk)}
     dtype = _find_common_type(dtypes, chunks, column) if len(dtypes) > 1 else next(iter(dtypes), chunks[0].dtype)
     try:
-        return pl.concat([_cast_exactly(chunk, dtype) for chunk in chunks])
+        return pl.concat([cast_exactly(chunk, dtype) for chunk in chunks])
     except pl.exceptions.InvalidOperationError as error:  # a decimal with too many digits
         raise _mixed_numbers_error(column, dtypes) from error
 
@@ -242,7 +258,7 @@ def _unify_flags(chunks: Sequence[pl.Series], column: Column) -> Sequence[pl.Ser
     return [name_flags(chunk, column).cast(tag_type) if chunk.dtype == pl.Boolean else chunk for chunk in chunks]
 
 
-def _cast_exactly(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+def cast_exactly(values: pl.Series, dtype: pl.DataType) -> pl.Series:
     """Return *values* as *dtype*; floats become the decimals of their shortest text."""
     target = dtype.inner if isinstance(dtype, pl.List) else dtype
     if not isinstance(target, pl.Decimal) or element_type(values) != pl.Float64:
@@ -280,6 +296,27 @@ def _mixed_numbers_error(column: Column, dtypes: Iterable[object]) -> TableError
     names = " and ".join(sorted(map(str, dtypes)))
     message = f"column {column.name_in_table!r} of type {names} cannot be stored as one type of number"
     return TableError(Problem("mixed-numbers", message, hint="give it the type that the index was built with"))
+
+
+def find_number_type(shards: Sequence[Shard], column: Column) -> pl.DataType:
+    """Return the type that keeps the numbers of a column in all *shards* exactly.
+
+    Raises:
+        TableError: There is none.
+    """
+    stored = [(shard, shard.attributes[column.name]) for shard in shards if column.name in shard.attributes]
+    type_names = {attribute.type_name for _, attribute in stored}
+    if len(type_names) > 1:
+        ranges = [each for each in (_find_number_range(*pair) for pair in stored) if each is not None]
+        type_names = {each.type_name for each in ranges}
+        if len(type_names) > 1:
+            if "Float64" in type_names and all(map(_fits_in_floats, ranges)):
+                return pl.Float64()
+            if not _can_share_type(ranges):
+                raise _mixed_numbers_error(column, type_names)
+            return pl.Decimal(MAX_DECIMAL_DIGITS, max(each.places for each in ranges))
+    name, _, scale = next(iter(type_names), "Int64").partition(":")
+    return pl.Decimal(MAX_DECIMAL_DIGITS, int(scale)) if name == "Decimal" else getattr(pl, name)()
 
 
 def reject_mixed_numbers(shards: Sequence[Shard], columns: Iterable[Column]) -> None:

@@ -14,6 +14,12 @@ from audience.argument_types import check_arguments
 from audience.counts import format_count
 from audience.errors import PlanError, Problem
 from audience.html_table import format_html_table
+from audience.index.query.exported_columns import (
+    DEFAULT_ROWS,
+    choose_columns,
+    empty_frame,
+    iter_exported_frames,
+)
 from audience.index.schema.columns import (
     GENERIC_ID_COLUMNS,
     KEY_COLUMN,
@@ -170,10 +176,14 @@ class DeviceSet:
 
     @check_arguments
     def to_frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """Return one row for each device with its ids, aliases and accounts.
+        """Return one row for each device with its ids and attributes.
+
+        Numbers are numbers, days dates, instants times of the index's zone, versions and other values texts. An
+        attribute of which a device may have several values is a column of lists, and so are all bare tags, `tags`.
 
         Args:
-            columns: Names of the id columns that are wanted; without it, all of them.
+            columns: Names of columns: id columns, attributes, `tags`, and `id` for the first column of device ids;
+                without it, all id columns.
 
         Raises:
             PlanError: The index does not keep one of *columns*.
@@ -182,11 +192,41 @@ class DeviceSet:
         >>> from audience import DeviceIndex
         >>> table = polars.DataFrame({"token": ["t1", "t2"], "alias": ["u1", None], "age": [31, 17]})
         >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
-        >>> index.resolve("age > 18").to_frame(["alias"]).rows(), index.resolve("everyone").to_frame().columns
-        ([('u1',)], ['token', 'alias'])
+        >>> index.resolve("age > 18").to_frame(["alias", "age"]).rows(), index.resolve("everyone").to_frame().columns
+        ([('u1', 31)], ['token', 'alias'])
         """
+        if columns is not None and not self._are_ids(columns):
+            exported = choose_columns(columns, self.snapshot)
+            frames = iter_exported_frames(self.shard_rows, exported, max(len(self), 1))
+            return pl.concat([empty_frame(exported), *frames])
         chosen = self._choose_columns(columns)
         return pl.DataFrame([self._gather_ids(column).rename(name) for name, column in chosen.items()])
+
+    @check_arguments
+    def iter_frames(self, columns: Sequence[str] | None = None, rows: int = DEFAULT_ROWS) -> Iterator[pl.DataFrame]:
+        """Iterate over frames of at most *rows* devices, so that memory is bounded; all have the same types.
+
+        Args:
+            columns: Names of columns, as for `to_frame`; without it, all ids, attributes and `tags`.
+            rows: Most rows of a frame.
+
+        Raises:
+            PlanError: The index does not keep one of *columns*.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> table = polars.DataFrame({"token": ["t1", "t2", "t3"], "tags": [["a"], ["b"], None], "age": [31, 17, 20]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> [sorted(frame.rows()) for frame in index.resolve("age > 18").iter_frames(["age", "tags"])]
+        [[(20, None), (31, ['a'])]]
+        """
+        if rows < 1:
+            raise ValueError(f"rows: expected 1 or more, got {rows}")
+        return iter_exported_frames(self.shard_rows, choose_columns(columns, self.snapshot), rows)
+
+    def _are_ids(self, names: Sequence[str]) -> bool:
+        kept = {column.name for column in self.snapshot.id_columns}
+        return bool(names) and all(name in kept for name in names) and len({*names}) == len(names)
 
     @check_arguments
     def to_arrow(self, columns: Sequence[str] | None = None) -> Any:

@@ -9,7 +9,7 @@ import mmap
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -206,6 +206,33 @@ def write_arrow_file(
         file_buffer = source.read_buffer(source.size())
         batch = pa.ipc.open_file(file_buffer).get_batch(0)
         return _find_data_range([batch.column(name) for name in large_columns], file_buffer)
+
+
+class TableWriter(Protocol):
+    """Writer of a file, to which tables of one schema are added; it ends with its context."""
+
+    def __enter__(self) -> "TableWriter":
+        """Return the writer."""
+
+    def __exit__(self, *exception: object) -> None:
+        """Complete the file."""
+
+    def write_table(self, table: Any) -> None:
+        """Add the rows of *table*."""
+
+
+def open_parquet_writer(file: BinaryIO, empty: Any) -> TableWriter:
+    """Return a writer of Parquet with the schema of *empty*."""
+    from pyarrow import parquet  # loads slowly, and only exports need it
+
+    writer: TableWriter = parquet.ParquetWriter(file, empty.schema, compression="zstd", compression_level=1)
+    return writer
+
+
+def open_ipc_writer(file: BinaryIO, empty: Any) -> TableWriter:
+    """Return a writer of an Arrow IPC file with the schema of *empty*."""
+    writer: TableWriter = pa.ipc.new_file(file, empty.schema)
+    return writer
 
 
 def map_file(file: Path) -> memoryview:

@@ -1,0 +1,87 @@
+"""Command that writes the devices of an audience, with their attributes, to a file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+
+from audience.cli.declarations import Option
+from audience.cli.options import ExprArgument, IndexArgument, QuestionOptions
+from audience.cli.output.expressions import print_question
+from audience.cli.output.writer import Output
+from audience.counts import format_count
+from audience.errors import OutputError, PlanError, Problem
+from audience.index.device_index import DeviceIndex
+from audience.index.query.device_set import DeviceSet
+from audience.index.query.exported_columns import choose_columns, empty_frame
+from audience.index.query.exported_files import find_format, write_frames
+from audience.json_forms.questions import question_json
+from audience.language.parser import parse
+from audience.progress import Progress
+
+LIST_SEPARATOR = ";"
+
+
+def run_export(
+    output: Output,
+    index: IndexArgument,
+    expr: ExprArgument,
+    *,
+    out: Annotated[
+        Path, Option("-o", "--out", metavar="FILE", help="File to write: .parquet, .csv, .ndjson or .arrow.")
+    ],
+    columns: Annotated[
+        str | None,
+        Option(
+            "--columns",
+            metavar="A,B,…",
+            help="Ids and attributes to write; all of them by default. `tags` are all bare tags.",
+        ),
+    ] = None,
+    list_separator: Annotated[
+        str, Option("--list-separator", metavar="TEXT", help="Text between the values of a list in CSV.")
+    ] = LIST_SEPARATOR,
+    replace: Annotated[bool, Option("--replace", help="Replace an older file.")] = False,
+    question: QuestionOptions,
+) -> None:
+    """Write the devices of an audience to a file, with their ids and attributes.
+
+    The file appears when it is complete, and only its owner may read it.
+    """
+    find_format(out)
+    if not list_separator:
+        raise PlanError(Problem("bad-option", "--list-separator is empty", hint="for example --list-separator ';'"))
+    if out.exists() and not replace:
+        raise OutputError(Problem("exists", f"{out} already exists", hint="choose another path, or add --replace"))
+    device_index, audience = DeviceIndex.open(index, threads=question.threads), parse(expr)
+    names = None if columns is None else [name.strip() for name in columns.split(",")]
+    chosen = choose_columns(names, device_index.snapshot)
+    asked = question.read(device_index.snapshot.timezone)
+    when = asked.to_arguments()
+    output.print_warnings(device_index.find_unmatched(audience, **when))
+    bound = device_index.bind(audience, **when)
+    if question.matter_for(audience, device_index.snapshot):
+        print_question(bound, asked, output)
+    devices = device_index.resolve(audience, **when)
+    with output.show_progress() as progress:
+        frames = _iter_frames(devices, [column.name for column in chosen], progress)
+        nbytes = write_frames(out, empty_frame(chosen), frames, replace=replace, list_separator=list_separator)
+    facts = {
+        **question_json(audience, bound, asked),
+        "file": str(out),
+        "devices": len(devices),
+        "columns": [column.name for column in chosen],
+        "bytes": nbytes,
+        "snapshot": device_index.snapshot.manifest.number,
+    }
+    output.print_result(facts, f"{out}: {format_count(len(devices), 'device')}, {nbytes:,} bytes")
+
+
+def _iter_frames(devices: DeviceSet, columns: list[str], progress: Progress) -> Iterator[pl.DataFrame]:
+    """Yield the frames of the devices, with *progress* after each that is written."""
+    done = 0
+    for frame in devices.iter_frames(columns):
+        yield frame
+        done += len(frame)
+        progress("writing", done, len(devices))

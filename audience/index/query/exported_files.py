@@ -1,0 +1,127 @@
+"""Files of exported devices: Parquet, CSV, NDJSON or Arrow IPC, written frame by frame."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import BinaryIO, Literal, TypeAlias
+
+import polars as pl
+
+from audience._fs.atomic import atomic_new_file, atomic_replaced_file
+from audience.errors import PlanError, Problem, TableError
+from audience.index.storage import arrow_file
+
+FileFormat: TypeAlias = Literal["parquet", "csv", "ndjson", "arrow"]
+FORMATS: dict[str, FileFormat] = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".arrow": "arrow",
+    ".ipc": "arrow",
+    ".feather": "arrow",
+}
+INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%S%.f%:z"
+FILE_MODE = 0o600
+
+WriteFrame: TypeAlias = Callable[[pl.DataFrame], None]
+
+
+def find_format(path: Path) -> FileFormat:
+    """Return the format of a file by its suffix.
+
+    Raises:
+        PlanError: The suffix is of no format.
+    """
+    found = FORMATS.get(path.suffix.lower())
+    if found is None:
+        message = f"{path}: the suffix names no format"
+        raise PlanError(Problem("unknown-format", message, hint=f"use one of {', '.join(FORMATS)}"))
+    return found
+
+
+def write_frames(
+    path: Path, empty: pl.DataFrame, frames: Iterable[pl.DataFrame], *, replace: bool, list_separator: str
+) -> int:
+    """Write *frames* to the file *path*, which appears when it is complete. Return its size.
+
+    Only the owner may read it. One frame is in memory at a time.
+
+    Args:
+        path: File; its suffix names the format.
+        empty: Frame of the same columns without a row.
+        frames: Frames to write.
+        replace: Replace an older file.
+        list_separator: Text between the values of a list in CSV.
+
+    Raises:
+        PlanError: The suffix is of no format.
+        TableError: A value of a list has the separator.
+        OutputError: *path* exists or cannot be written.
+    """
+    file_format = find_format(path)
+    atomic = atomic_replaced_file if replace else atomic_new_file
+    with atomic(path, FILE_MODE) as draft:
+        with draft.open("wb") as file, _open_writer(file_format, file, empty, list_separator) as write:
+            write(empty)
+            for frame in frames:
+                write(frame)
+        return draft.stat().st_size
+
+
+def _open_writer(
+    file_format: FileFormat, file: BinaryIO, empty: pl.DataFrame, list_separator: str
+) -> AbstractContextManager[WriteFrame]:
+    match file_format:
+        case "parquet":
+            return _write_tables(arrow_file.open_parquet_writer(file, empty.to_arrow()))
+        case "arrow":
+            return _write_tables(arrow_file.open_ipc_writer(file, empty.to_arrow()))
+        case "csv":
+            return nullcontext(_CsvWriter(file, list_separator))
+        case "ndjson":
+            return nullcontext(lambda frame: _format_instants(frame).write_ndjson(file))
+
+
+@contextmanager
+def _write_tables(writer: arrow_file.TableWriter) -> Iterator[WriteFrame]:
+    with writer:
+        yield lambda frame: writer.write_table(frame.to_arrow()) if len(frame) else None
+
+
+class _CsvWriter:
+    """Write frames as CSV: the header with the first one, and the values of a list in one field."""
+
+    def __init__(self, file: BinaryIO, list_separator: str):
+        self._file, self._list_separator, self._has_header = file, list_separator, False
+
+    def __call__(self, frame: pl.DataFrame) -> None:
+        joined = frame.with_columns(
+            [self._join_lists(values) for values in _format_instants(frame) if isinstance(values.dtype, pl.List)]
+        )
+        _format_instants(joined).write_csv(self._file, include_header=not self._has_header)
+        self._has_header = True
+
+    def _join_lists(self, values: pl.Series) -> pl.Series:
+        texts = values.cast(pl.List(pl.String))
+        elements = texts.explode().drop_nulls()
+        ambiguous = elements.filter(elements.str.contains(self._list_separator, literal=True) | (elements == ""))
+        if len(ambiguous):
+            message = (
+                f"column {values.name!r}: {ambiguous[0]!r:.60} cannot be joined with others by {self._list_separator!r}"
+            )
+            hint = "choose another --list-separator, or write Parquet or NDJSON, which have lists"
+            raise TableError(Problem("bad-separator", message, hint=hint))
+        joined = texts.list.join(self._list_separator)
+        return joined.set(texts.list.len() == 0, None)
+
+
+def _format_instants(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return *frame* with instants as text with their offset, which every reader knows."""
+    return frame.with_columns(
+        pl.col(name).dt.to_string(INSTANT_FORMAT)
+        if isinstance(dtype, pl.Datetime)
+        else pl.col(name).list.eval(pl.element().dt.to_string(INSTANT_FORMAT))
+        for name, dtype in frame.schema.items()
+        if isinstance(dtype.inner if isinstance(dtype, pl.List) else dtype, pl.Datetime)
+    )
