@@ -33,6 +33,7 @@ MOMENTS = st.one_of(
     st.datetimes(datetime(2018, 11, 3), datetime(2018, 11, 5)),  # clocks of Sao Paulo were put forward at midnight
     st.datetimes(datetime(2018, 2, 17), datetime(2018, 2, 19)),  # … and back
     st.datetimes(datetime(1990, 1, 1), datetime(2026, 11, 28, 9)),
+    st.sampled_from([datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)]),
 )
 VERSIONS = st.sampled_from(["1.2", "1.2.0", "1.10", "2.0", "1.9.1"])
 SCHEMA = {
@@ -123,7 +124,10 @@ def is_in_range(value, start: str | None, stop: str | None, zone: ZoneInfo) -> b
     if isinstance(value, datetime):
         value = value.replace(tzinfo=UTC)
         if "T" not in (start or stop or ""):
-            value = value.astimezone(zone).date()
+            try:
+                value = value.astimezone(zone).date()
+            except OverflowError:
+                value = date.min if value.year == 1 else date.max
     if isinstance(value, datetime):
         parse: Callable = datetime.fromisoformat
     elif isinstance(value, date):

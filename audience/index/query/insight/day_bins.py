@@ -88,15 +88,21 @@ def _day_in_zone(key: datetime, zone: ZoneInfo) -> date:
 def _bin_hours(name: str, spread: Spread, size: timedelta, zone: ZoneInfo) -> list[Bin]:
     low = spread.smallest if spread.low - spread.smallest <= MAX_ADDED_BINS * size else spread.low
     high = spread.largest if spread.largest - spread.high <= MAX_ADDED_BINS * size else spread.high
-    offset = timedelta(microseconds=offset_at(count_microseconds(low), zone))
-    local = low + offset
-    edges = [local.replace(hour=local.hour - local.hour % (size // HOUR), minute=0, second=0, microsecond=0) - offset]
-    while edges[-1] <= high:
-        edges.append(edges[-1] + size)
-    bounds = [*([None] if spread.smallest < edges[0] else []), *edges]
-    if spread.largest >= edges[-1]:
+    edges: list[datetime | None] = [_floor_hour(low, size, zone)]
+    while (last := edges[-1]) is not None and last <= high:
+        edges.append(last + size if last <= datetime.max - size else None)
+    first, last = edges[0], edges[-1]
+    bounds = [*([None] if first is not None and spread.smallest < first else []), *edges]
+    if last is not None and spread.largest >= last:
         bounds.append(None)
     return [_bin_of_hours(name, low, high, zone) for low, high in pairwise(bounds)]
+
+
+def _floor_hour(key: datetime, size: timedelta, zone: ZoneInfo) -> datetime:
+    """Return the start of the hours of *zone* that *key*, in UTC, is in."""
+    instant, step = count_microseconds(key), size // timedelta(microseconds=1)
+    offset = offset_at(instant, zone)
+    return _to_datetime(max((instant + offset) // step * step - offset, START))
 
 
 def _bin_of_hours(name: str, low: datetime | None, high: datetime | None, zone: ZoneInfo) -> Bin:
@@ -118,7 +124,14 @@ def format_moment(key: datetime, zone: ZoneInfo) -> str:
     >>> format_moment(datetime(2026, 11, 28, 1), ZoneInfo("Asia/Shanghai"))
     '2026-11-28T09:00+08:00'
     """
-    return key.replace(tzinfo=UTC).astimezone(zone).isoformat(timespec="minutes")
+    moment = key.replace(tzinfo=UTC)
+    try:
+        local = moment.astimezone(zone)
+    except OverflowError:  # before the year 1 or after 9999 there
+        local = moment
+    if (local.utcoffset() or timedelta()) % timedelta(minutes=1):  # before zones had whole minutes
+        local = moment
+    return local.isoformat(timespec="auto" if local.second else "minutes")
 
 
 def bin_days(name: str, spread: Spread, zone: ZoneInfo | None) -> list[Bin]:
@@ -141,6 +154,8 @@ def bin_days(name: str, spread: Spread, zone: ZoneInfo | None) -> list[Bin]:
     if len(all_edges) <= len(edges) + 2 * MAX_ADDED_BINS:
         edges = all_edges
     bounds = [*([None] if spread.smallest < edges[0] else []), *edges]
+    if zone is not None and edges[0] == date.min:  # moments may be before it there
+        bounds[0] = None
     if edges[-1] is not None and spread.largest >= edges[-1]:
         bounds.append(None)
     return [_bin_of_days(name, unit, low, high, zone) for low, high in pairwise(bounds)]
@@ -184,4 +199,8 @@ def _find_moments(start: date | None, stop: date | None, zone: ZoneInfo) -> tupl
 
 def _to_key(instant: int, end: int) -> datetime | None:
     """Return the sort key of an instant; None at *end*, the first or last of all."""
-    return None if instant == end else datetime(1970, 1, 1) + timedelta(microseconds=instant)
+    return None if instant == end else _to_datetime(instant)
+
+
+def _to_datetime(instant: int) -> datetime:
+    return datetime(1970, 1, 1) + timedelta(microseconds=instant)
