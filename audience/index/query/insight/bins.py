@@ -90,7 +90,7 @@ def bin_numbers(name: str, spread: Spread, *, is_whole: bool) -> list[Bin]:
 def _choose_edges(spread: Spread, *, is_whole: bool) -> Iterator[Decimal]:
     """Yield the edges of the bins of numbers, which rise."""
     low, middle, high = (Fraction(key) for key in (spread.low, spread.middle, spread.high))
-    if low >= 0 and high > middle * HEAVY_TAIL and high > MAX_BINS and (middle > 0 or is_whole):
+    if low >= 0 and high > middle * HEAVY_TAIL and (high > MAX_BINS if is_whole else middle > 0):
         yield from _choose_rising_edges(low, middle, high, is_whole=is_whole)
         return
     magnitude = max(abs(high - low) / MAX_BINS, abs(high) / 10**6 if low == high else Fraction(0))
