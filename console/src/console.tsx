@@ -2,7 +2,7 @@
 
 import { useEffect } from "preact/hooks";
 import { ExpressionBar } from "./expression/expression_bar";
-import { answered, countRefusal } from "./expression/counting";
+import { countRefusal, viewed } from "./expression/counting";
 import { Header } from "./header/header";
 import { KeyForm } from "./header/key_form";
 import { KeyHelp, isHelpOpen } from "./header/key_help";
@@ -55,7 +55,7 @@ function Workplace() {
 function CurrentView() {
   const { index, view } = link.value;
   const entry = indexes.value?.find((known) => known.name === index);
-  const question = answered.value;
+  const question = viewed.value;
   const { Component } = [...VIEWS, ...PAGES].find((known) => known.name === view) ?? (VIEWS[0] as (typeof VIEWS)[number]);
   if (!indexes.value) return <div class="view" />;
   if (!indexes.value.length) return <Notice title={label("index.none")} />;

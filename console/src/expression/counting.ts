@@ -18,6 +18,8 @@ export interface Answered {
 }
 
 export const answered = signal<Answered | null>(null);
+/** The same a moment later: the count is shown before the views are drawn anew. */
+export const viewed = signal<Answered | null>(null);
 export const countRefusal = signal<Refusal | null>(null);
 export const isCounting = signal(false);
 export const isCountSlow = signal(false);
@@ -33,8 +35,20 @@ export function questionBody(question: Answered): { expr: string; as_of?: string
 let running: AbortController | undefined;
 let slowTimer = 0;
 
+let viewTimer = 0;
+
+/** Let the views follow the answer, once the count is shown. */
+function watchViews(): void {
+  effect(() => {
+    const question = answered.value;
+    clearTimeout(viewTimer);
+    viewTimer = setTimeout(() => (viewed.value = question), 0);
+  });
+}
+
 /** Count now, and again whenever the question or the snapshot changes. */
 export function watchCount(): void {
+  watchViews();
   effect(() => {
     const { index, asOf } = link.value;
     const question = { index, expr: askedExpr.value, asOf };

@@ -26,8 +26,15 @@ const JOINS_OTHERWISE = /^(?:or|\|\|?|except|limit|top|bottom)$/i;
 const AND = /^(?:and|&&?)$/i;
 const NOT = /^(?:not|!)$/i;
 
-/** Return the terms of *text*. */
+let lastRead: { readonly text: string; readonly conjunction: Conjunction } | undefined;
+
+/** Return the terms of *text*. The last answer is kept, for every button of the page asks about the same text. */
 export function readConjunction(text: string): Conjunction {
+  if (lastRead?.text !== text) lastRead = { text, conjunction: parseConjunction(text) };
+  return lastRead.conjunction;
+}
+
+function parseConjunction(text: string): Conjunction {
   const all = tokenize(text);
   const tokens = all.filter((token) => token.kind !== "comment");
   const endsInComment = all.at(-1)?.kind === "comment";

@@ -1,7 +1,7 @@
 /** Values of an attribute: the most frequent ones, or those that begin with what is searched. */
 
 import { useState } from "preact/hooks";
-import { answered } from "../expression/counting";
+import { viewed } from "../expression/counting";
 import { formatNumber, label } from "../labels/label";
 import { dropAttribute, valueOperand } from "../language/edits";
 import { barLength } from "../parts/bar";
@@ -95,7 +95,7 @@ function Bound({ name, shown, total, showMore }: BoundProps) {
 function valuesPath(index: string, attribute: Attribute, prefix: string, limit: number): string {
   const query = new URLSearchParams({ limit: String(limit) });
   if (prefix) query.set("prefix", prefix);
-  const question = answered.value;
+  const question = viewed.value;
   if (question && question.index === index) {
     const within = attribute.multiple ? question.expr : dropAttribute(question.expr, attribute.name);
     if (within && within !== "everyone") query.set("within", within);
