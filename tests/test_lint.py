@@ -97,6 +97,14 @@ def test_lint_with_index_reports_unused_tags_and_large_audiences(index):
     assert lint(parse("male"), index, limit=0.9) == []
 
 
+def test_attribute_of_the_index_need_not_be_in_the_catalog(index):
+    other = parse_catalog("[spend]\norder = 'number'")
+    known = next(name for name in index.attributes if name != "tag")
+    value = index.attributes[known].values[0]
+    assert lint(parse(f'"{known}":"{value}"'), index, other) == []
+    assert [problem.code for problem in lint(parse(f'"{known}":"{value}"'), catalog=other)] == ["not-in-catalog"]
+
+
 def test_limit_that_is_not_reached_is_reported(index):
     assert [problem.code for problem in lint(parse("male limit 10000 seed x"), index)] == ["limit-not-reached"]
     assert lint(parse("male limit 1 seed x"), index) == []

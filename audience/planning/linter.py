@@ -1,6 +1,6 @@
 """Find expressions that are valid, but probably not what their author means."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -81,7 +81,7 @@ def lint(
     problems = [*find_slips(expr, asked.local_time), *find_event_slips(expr, asked)]
     problems += _find_logic_problems(unify_values(expr, catalog, roles, asked.zone), catalog)
     if catalog is not None:
-        problems += _find_unknown_names(expr, catalog)
+        problems += _find_unknown_names(expr, catalog, known_types=roles)
     if index is None:
         roles = {} if catalog is None else {a.name: a.order for a in catalog.attributes.values() if a.order}
         problems += find_empty_ranges(expr, roles, frozenset())
@@ -151,12 +151,14 @@ def _are_equivalent(lhs: Expr, rhs: Expr, constraints: AttributeConstraints) -> 
     return find_partition_violation(lhs, [rhs], constraints) is None
 
 
-def _find_unknown_names(expr: Expr, catalog: Catalog) -> Iterator[Problem]:
-    """Yield attributes and values that are not in the catalog."""
+def _find_unknown_names(expr: Expr, catalog: Catalog, known_types: Collection[str]) -> Iterator[Problem]:
+    """Yield attributes and values that are not in the catalog; an attribute of *known_types* need not be there."""
     for atom in dict.fromkeys(node for node in walk_operands(expr) if isinstance(node, AttributeAtom)):
         if atom.type == UNTYPED:
             continue
         attribute = catalog.attributes.get(atom.type)
+        if attribute is None and atom.type in known_types:
+            continue
         if attribute is None:
             hint = did_you_mean(atom.type, catalog.attributes)
             yield Problem("not-in-catalog", f"attribute {atom.type!r} is not in the catalog", atom.span, hint=hint)
