@@ -19,7 +19,7 @@ from audience.testing.devices import generate_devices
 
 DEVICES = 3_000
 EXPR = "male AND NOT province:hunan"
-IMAGES = Path(__file__).parents[1] / "docs" / "images"
+PICTURES_FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
 CATALOG = """\
 [province]
 builtin = ["tpns"]
@@ -79,12 +79,10 @@ def sign_in(page: Page, service: Service, name: str) -> ConsolePage:
     return ConsolePage(page, service.url)
 
 
-def save_image(page: Page, name: str) -> None:
-    """Write a picture for the docs, where that is asked for."""
-    if os.environ.get("UPDATE_DOCS"):
-        IMAGES.mkdir(exist_ok=True)
-        page.mouse.move(0, 0)
-        page.screenshot(path=IMAGES / f"{name}.png")
+def save_picture(page: Page, name: str) -> None:
+    """Take a picture for the docs where that is asked for, as `tests/test_console_pictures.py` does."""
+    if os.environ.get("UPDATE_SCREENSHOTS"):
+        page.screenshot(path=PICTURES_FOLDER / f"{name}.png")
 
 
 def segment_row(console: ConsolePage, name: str) -> Locator:
@@ -133,7 +131,7 @@ def test_payload_is_shown_copied_and_compared(console, index, service):
     expect(console.page.locator(".payload-pair pre")).to_have_count(2)
     assert console.page.locator(".payload mark").count() > 0
     assert console.linked()["with"] == "engagelab"
-    save_image(console.page, "console-vendors")
+    save_picture(console.page, "console-vendors")
 
 
 def test_plan_has_its_methods_calls_and_reasons(console):
@@ -180,7 +178,7 @@ def test_two_segments_are_compared(console, index):
     wanted = ['@men AND NOT @"young men"', '@men AND @"young men"', '@"young men" AND NOT @men']
     assert [read_count(part) for part in parts.all()] == [index.count(expr) for expr in wanted]
     assert (console.linked()["one"], console.linked()["two"]) == ("men", "young men")
-    save_image(console.page, "console-segments")
+    save_picture(console.page, "console-segments")
     parts.first.get_by_role("button").click()
     console.wait_for_count(wanted[0])
 
@@ -266,7 +264,7 @@ def test_run_is_sent_only_after_its_number_is_typed(console, index, sandbox):
     run = write_run(console, expr, "spring")
     expect(run.get_by_role("article", name="android")).to_contain_text("Spring sale")
     expect(run.locator(".facts")).to_contain_text(str(devices))
-    save_image(console.page, "console-dry-run")
+    save_picture(console.page, "console-dry-run")
     send = button(run, f"Send to {devices:,} devices")
     expect(send).to_be_disabled()
     type_number(run, str(devices + 1))
@@ -291,7 +289,7 @@ def test_rejected_batches_have_their_code_and_what_to_do(console, index, sandbox
         expect(run.locator(".failures tbody tr")).to_have_count(1, timeout=60_000)
         expect(run.get_by_test_id("run-rejected")).to_have_text(str(index.count(expr)))
         expect(run.locator(".failures")).to_contain_text("21011")
-        save_image(console.page, "console-run")
+        save_picture(console.page, "console-run")
     finally:
         sandbox.set_faults()
 
