@@ -26,7 +26,7 @@ from audience.server.encodings import ENCODERS
 from audience.server.media_types import choose_media_type
 from audience.server.problems import HttpError
 
-ROWS_PER_FRAME = 1 << 16
+ROWS_PER_FRAME = 1 << 15
 MAX_LIMIT = 1 << 40
 
 
