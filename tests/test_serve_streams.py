@@ -166,3 +166,22 @@ def test_lists_of_ids_are_streamed_but_not_as_csv(tmp_path):
         assert sorted(read_rows(answer), key=str) == rows
         answer = client.post("/v1/indexes/lists/resolve", json={"expr": "everyone"}, headers={"accept": "text/csv"})
         assert (answer.status_code, answer.json()["code"]) == (400, "no-lists")
+
+
+@pytest.mark.parametrize("accept", ["application/x-ndjson", ARROW])
+def test_attributes_are_exported(accept, client, path):
+    body = {"expr": "vip AND age < 20", "columns": ["token", "age", "province", "tags"]}
+    response = client.post("/v1/indexes/devices/export", json=body, headers={"accept": accept})
+    expected = DeviceIndex.open(path).resolve(body["expr"]).to_frame(body["columns"]).to_dicts()
+    assert read_rows(response) == expected
+    limited = client.post("/v1/indexes/devices/export", json={**body, "limit": 3}, headers={"accept": accept})
+    assert read_rows(limited) == expected[:3]
+    assert limited.headers["audience-count"] == str(len(expected))
+
+
+def test_an_export_without_lists_is_csv(client):
+    body = {"expr": "age < 2", "columns": ["token", "age"]}
+    headers = {"accept": "text/csv"}
+    assert client.post("/v1/indexes/devices/export", json=body, headers=headers).text.startswith("token,age\n")
+    refused = client.post("/v1/indexes/devices/export", json={"expr": "vip", "columns": ["nothing"]})
+    assert (refused.status_code, refused.json()["problems"][0]["path"]) == (400, "body.columns")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import polars as pl
 from pydantic import Field
@@ -11,6 +11,7 @@ from pydantic import Field
 from audience.errors import AudienceError, Problem
 from audience.index.query.device_set import DeviceSet, find_id_column
 from audience.index.query.evaluate import resolve_rows
+from audience.index.query.exported_columns import choose_columns, empty_frame, iter_exported_frames
 from audience.index.schema.columns import IdColumn
 from audience.index.storage.bitmaps import RowNumbers, bitmap_to_rows, rows_to_bitmap
 from audience.index.storage.id_arrays import take_series
@@ -54,6 +55,20 @@ class ResolveBody(ExprBody):
         return digest_question(self.expr, self.as_of, self.timezone, self.allow_gaps, self.vendor, self.columns)
 
 
+class ExportBody(ExprBody):
+    """Body of a call that streams ids and attributes."""
+
+    columns: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="Columns of ids and attributes; all of them by default.",
+        examples=[["id", "province", "age"]],
+    )
+    limit: int | None = Field(
+        default=None, ge=1, le=MAX_LIMIT, description="Devices of this answer; all of them by default."
+    )
+
+
 def resolve(call: Call) -> Stream:
     """Stream the ids of the devices of an expression, a device a line.
 
@@ -68,17 +83,43 @@ def resolve(call: Call) -> Stream:
     devices = DeviceSet(resolve_rows(question.expr, snapshot, question.asked), snapshot)
     start = 0 if cursor is None else cursor.position
     stop = len(devices) if body.limit is None else min(start + body.limit, len(devices))
-    headers = {
-        "Audience-Snapshot": str(snapshot.manifest.number),
-        "Audience-As-Of": format_as_of(question.asked),
-        "Audience-Count": str(len(devices)),
-        "Vary": "Accept",
-    }
+    headers = _describe_stream(question, devices)
     if stop < len(devices):
         moment = question.asked.moment.isoformat()
         number, checksum = snapshot.manifest.number, snapshot.manifest.checksum
         headers["Audience-Cursor"] = str(Cursor(call.path["index"], number, checksum, moment, body.digest(), stop))
     return Stream(media_type, ENCODERS[media_type](iter_id_frames(devices, columns, start, stop)), headers)
+
+
+def export(call: Call) -> Stream:
+    """Stream the ids and attributes of the devices of an expression, a device a line, each column of one type.
+
+    All devices are streamed unless there is a limit. Without `columns`, all ids and attributes are, and the bare tags
+    as `tags`.
+    """
+    body: ExportBody = call.body
+    media_type = choose_media_type(call.headers.get("accept"), list(ENCODERS))
+    snapshot = call.index.snapshot
+    question = read_question(body, snapshot)
+    try:
+        columns = choose_columns(body.columns, snapshot)
+    except AudienceError as error:
+        raise HttpError(400, *(replace(problem, path="body.columns") for problem in error.problems)) from None
+    devices = DeviceSet(resolve_rows(question.expr, snapshot, question.asked), snapshot)
+    stop = len(devices) if body.limit is None else min(body.limit, len(devices))
+    rows = _iter_rows(devices, 0, stop)
+    frames = chain([empty_frame(columns)], iter_exported_frames(rows, columns, ROWS_PER_FRAME))
+    return Stream(media_type, ENCODERS[media_type](frames), _describe_stream(question, devices))
+
+
+def _describe_stream(question: Question, devices: DeviceSet) -> dict[str, str]:
+    """Return the headers of a stream: what was asked, and how many devices match."""
+    return {
+        "Audience-Snapshot": str(devices.snapshot.manifest.number),
+        "Audience-As-Of": format_as_of(question.asked),
+        "Audience-Count": str(len(devices)),
+        "Vary": "Accept",
+    }
 
 
 def _read_question_at(call: Call, cursor: Cursor | None) -> tuple[Snapshot, Question]:
@@ -144,5 +185,6 @@ def _iter_rows(devices: DeviceSet, start: int, stop: int) -> Iterator[tuple[Shar
 
 
 ENDPOINTS = (
+    Endpoint("POST", "/v1/indexes/{index}/export", export, bytes, "ids", ExportBody, media_types=tuple(ENCODERS)),
     Endpoint("POST", "/v1/indexes/{index}/resolve", resolve, bytes, "ids", ResolveBody, media_types=tuple(ENCODERS)),
 )
