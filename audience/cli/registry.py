@@ -34,6 +34,7 @@ COMMAND_PANELS: dict[str | None, dict[str, str]] = {
         "overlap": "overlap:run_overlap",
         "member": "member:run_member",
         "export": "export:run_export",
+        "diff": "diff:run_diff",
         "parse": "parse:run_parse",
         "fmt": "fmt:run_fmt",
         "complete": "complete:run_complete",

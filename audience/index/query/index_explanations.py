@@ -10,8 +10,10 @@ from audience.index.query.explain import ExplainLine, explain_expr
 from audience.index.query.leave_one_out import LeaveOneOut, leave_one_out
 from audience.index.query.questions import read_question
 from audience.index.query.snapshot_counts import SnapshotCount, count_in_snapshots
+from audience.index.query.snapshot_diff import Diff, diff_snapshots
 from audience.index.query.unmatched import find_unmatched
 from audience.index.storage.snapshot import Snapshot
+from audience.language.as_of import read_as_of
 from audience.language.ast import Expr
 from audience.language.completion import Completion
 from audience.language.parser import to_expr
@@ -176,3 +178,43 @@ class IndexExplanations:
         return count_in_snapshots(
             to_expr(expr), self.snapshot, last=last, as_of=as_of, timezone=timezone, allow_gaps=allow_gaps
         )
+
+    def diff(
+        self,
+        expr: Expr | str,
+        from_: int,
+        to: int,
+        *,
+        as_of: datetime | str | None = None,
+        timezone: str | None = None,
+        allow_gaps: bool = False,
+    ) -> Diff:
+        """Compare the devices of *expr* in two kept snapshots: which came, went and stayed.
+
+        Both are asked at one moment. A segment is what it is in the snapshot that is open. A device that was removed
+        and added again is another device.
+
+        Args:
+            expr: Expression or text.
+            from_: Number of the first snapshot, as in `history`.
+            to: Number of the second snapshot.
+            as_of: Moment of the question, as for `count`.
+            timezone: Time zone of the question, as for `count`.
+            allow_gaps: Whether days of events may be missing, as for `count`.
+
+        Raises:
+            InvalidIndexError: A snapshot is not kept.
+            ExpressionError: A snapshot cannot answer *expr*.
+
+        >>> import polars, tempfile
+        >>> from audience import DeviceIndex
+        >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["vip"], ["male"]]})
+        >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
+        >>> _ = index.tag(["t2"], add="vip")
+        >>> diff = index.diff("vip", 1, 2)
+        >>> list(diff.came), list(diff.went), list(diff.stayed)
+        (['t2'], [], ['t1'])
+        """
+        snapshot = self.snapshot
+        asked = read_as_of(as_of, timezone, snapshot.timezone, allow_gaps)
+        return diff_snapshots(to_expr(expr), snapshot, from_, to, asked)

@@ -1,0 +1,34 @@
+"""JSON form of what changed in an audience between two snapshots."""
+
+from typing_extensions import TypedDict
+
+from audience.index.query.snapshot_diff import Diff
+
+
+class DiffForm(TypedDict):
+    """Devices of an audience in two snapshots, by what became of them.
+
+    Attributes:
+        came: Devices that match in the second snapshot only.
+        added: Those of them that the first snapshot does not have at all.
+        went: Devices that match in the first snapshot only.
+        removed: Those of them that the second snapshot does not have at all.
+        stayed: Devices that match in both.
+    """
+
+    came: int
+    added: int
+    went: int
+    removed: int
+    stayed: int
+
+
+def diff_json(diff: Diff) -> DiffForm:
+    """Return the counts of a diff as JSON data."""
+    return {
+        "came": len(diff.came),
+        "added": len(diff.added),
+        "went": len(diff.went),
+        "removed": len(diff.removed),
+        "stayed": len(diff.stayed),
+    }
