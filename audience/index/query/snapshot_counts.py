@@ -66,13 +66,11 @@ def count_in_snapshots(
 def _iter_counts(
     expr: Expr, snapshot: Snapshot, as_of: datetime | str | None, timezone: str | None, allow_gaps: bool
 ) -> Iterator[SnapshotCount]:
-    """Yield the counts, the newest first. Each snapshot shares what it can with the one before."""
-    opened = snapshot
+    """Yield the counts, the newest first."""
     for number in reversed(list_snapshot_numbers(snapshot.storage, snapshot.manifest)):
         created = None
         try:
-            if number != snapshot.manifest.number:
-                opened = open_kept_snapshot(snapshot, number, opened)
+            opened = open_kept_snapshot(snapshot, number)
             created = opened.manifest.created
             asked = read_as_of(as_of or created, timezone, opened.timezone, allow_gaps)
             yield SnapshotCount(number, created, count_devices(expr, opened, asked))

@@ -76,7 +76,7 @@ def diff_snapshots(expr: Expr, snapshot: Snapshot, from_: int, to: int, asked: A
     """
     expanded = expand_segments(expr, snapshot.segments)
     earlier = open_kept_snapshot(snapshot, from_)
-    later = open_kept_snapshot(snapshot, to, earlier)
+    later = open_kept_snapshot(snapshot, to)
     before, after = _find_numbers(expanded, earlier, asked), _find_numbers(expanded, later, asked)
     came, went = after - before, before - after
     return Diff(

@@ -22,8 +22,10 @@ def read_kept_manifest(storage: Storage, current: Manifest, number: int) -> Mani
     return read_manifest(storage, history_file(number))
 
 
-def open_kept_snapshot(snapshot: Snapshot, number: int, previous: Snapshot | None = None) -> Snapshot:
-    """Open snapshot *number* of the index of *snapshot*; shards that *previous* has open are shared with it.
+def open_kept_snapshot(snapshot: Snapshot, number: int) -> Snapshot:
+    """Open snapshot *number* of the index of *snapshot*.
+
+    It shares nothing with it: joined shards can only be taken over by a later snapshot.
 
     Raises:
         InvalidIndexError: The snapshot is not kept, or newer than *snapshot*.
@@ -32,4 +34,4 @@ def open_kept_snapshot(snapshot: Snapshot, number: int, previous: Snapshot | Non
     if number == snapshot.manifest.number:
         return snapshot
     manifest = read_kept_manifest(snapshot.storage, snapshot.manifest, number)
-    return Snapshot(snapshot.storage, manifest, previous or snapshot, threads=snapshot.threads)
+    return Snapshot(snapshot.storage, manifest, threads=snapshot.threads)
