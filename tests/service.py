@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import polars as pl
@@ -21,6 +21,7 @@ from audience.server.settings import ServeSettings
 
 BASE_URL = "http://127.0.0.1:8780"
 START_SECONDS = 60
+T = TypeVar("T")
 
 
 def make_table(devices: int = 300) -> pl.DataFrame:
@@ -80,6 +81,10 @@ class AppClient:
     def post(self, path: str, **options: Any) -> httpx.Response:
         """Answer of a POST."""
         return self.request("POST", path, **options)
+
+    def run(self, function: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
+        """Result of a function that makes calls side by side."""
+        return self._runner.run(function(self._client))
 
     def close(self) -> None:
         """Stop the application."""

@@ -1,7 +1,9 @@
 """Calls that are refused: each with a worded error that names the place."""
 
+import asyncio
 import json
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from service import build_index, open_client, wait_for
 
+from audience.server.endpoints import queries
 from audience.server.keys import add_key, drop_key
 
 COUNT_PATH = "/v1/indexes/devices/count"
@@ -211,3 +214,25 @@ def test_a_file_of_keys_that_is_not_sound_permits_nothing(change, folder, keys):
         assert client.get("/v1/indexes", headers=bearer(token)).status_code == 200
         change(keys)
         wait_for(lambda: client.get("/v1/indexes", headers=bearer(token)).status_code == 401)
+
+
+def test_calls_that_take_long_leave_threads_to_light_ones(folder, monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(queries, "explain_expr", lambda *arguments: release.wait(20) or [])
+
+    async def ask(client):
+        long = [
+            asyncio.create_task(client.request("POST", "/v1/indexes/devices/explain", json={"expr": "male"}))
+            for _ in range(8)
+        ]
+        await asyncio.sleep(0.2)
+        light = [
+            await client.request("POST", "/v1/indexes/devices/count", json={"expr": "male"}),
+            await client.request("GET", "/healthz"),
+        ]
+        release.set()
+        await asyncio.gather(*long)
+        return [reply.status_code for reply in light]
+
+    with open_client(folder / "devices.index") as client:
+        assert client.run(ask) == [200, 200]

@@ -59,7 +59,8 @@ class Service:
     settings: ServeSettings
     served: ServedIndexes
     access: Access
-    pool: CallPool
+    light_pool: CallPool
+    heavy_pool: CallPool
     streams: StreamSlots
     metrics: Metrics
 
@@ -74,8 +75,15 @@ def create_app(settings: ServeSettings, served: ServedIndexes, metrics: Metrics 
     """
     counters = metrics or Metrics()
     keys = None if settings.keys is None else KeyRing(settings.keys)
-    pool, streams = CallPool(settings), StreamSlots(settings)
-    service = Service(settings, served, Access(keys, settings.local_scopes), pool, streams, counters)
+    service = Service(
+        settings=settings,
+        served=served,
+        access=Access(keys, settings.local_scopes),
+        light_pool=CallPool(settings, "audience-light"),
+        heavy_pool=CallPool(settings, "audience-heavy"),
+        streams=StreamSlots(settings),
+        metrics=counters,
+    )
     endpoints = list_endpoints(counters, needs_keys=keys is not None)
     routes: list[BaseRoute] = [
         Route(_to_route_path(path), PathApp(service, [each for each in endpoints if each.path == path]))
@@ -96,7 +104,8 @@ async def _run_background(service: Service, _: Any) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.to_thread(service.served.close)
-        service.pool.close()
+        service.light_pool.close()
+        service.heavy_pool.close()
         service.streams.close()
 
 
@@ -119,7 +128,8 @@ class PathApp:
         started = perf_counter()
         call = await self._read_call(endpoint, scope, receive)
         run = partial(_answer_call, endpoint, call)
-        reply = await self.service.pool.run(run, _quick_key(endpoint, call))
+        pool = self.service.light_pool if endpoint.is_light else self.service.heavy_pool
+        reply = await pool.run(run, _quick_key(endpoint, call))
         if isinstance(reply, Stream):
             await send_stream(reply, self.service.streams, scope, receive, send)
             return
@@ -141,7 +151,7 @@ class PathApp:
             require_json_body(headers)
             data = await read_body(headers, receive, service.settings.max_body_bytes)
             parse: Callable[[], BaseModel] = partial(parse_body, data, endpoint.body)
-            body = parse() if len(data) <= MAX_LOOP_BYTES else await service.pool.run(parse)
+            body = parse() if len(data) <= MAX_LOOP_BYTES else await service.heavy_pool.run(parse)
         return Call(
             settings=service.settings,
             indexes=service.served.current,

@@ -82,6 +82,7 @@ class Endpoint:
         query: Model of the query; None if there is none.
         statuses: Statuses other than 200 that stand for success, such as 201.
         media_types: Media types of the answer, the one by default first.
+        is_light: Whether all answers are quick. Others share a part of the threads, so that light calls always get one.
     """
 
     method: Method
@@ -93,3 +94,4 @@ class Endpoint:
     query: type[BaseModel] | None = None
     statuses: tuple[int, ...] = ()
     media_types: tuple[str, ...] = ("application/json",)
+    is_light: bool = False

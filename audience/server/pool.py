@@ -16,12 +16,18 @@ T = TypeVar("T")
 
 
 class CallPool:
-    """Threads that answer calls, and what is known of how long answers take."""
+    """Threads that answer calls of one kind, and what is known of how long answers take.
 
-    def __init__(self, settings: ServeSettings):
+    Args:
+        settings: Settings of the service, of whose threads this has half.
+        name: Name of the threads.
+    """
+
+    def __init__(self, settings: ServeSettings, name: str):
+        thread_count = max(settings.max_threads // 2, 1)
         self.max_seconds = settings.max_seconds
-        self._max_pending = settings.max_threads + settings.max_waiting
-        self._executor = ThreadPoolExecutor(settings.max_threads, "audience-call")
+        self._max_pending = thread_count + settings.max_waiting
+        self._executor = ThreadPoolExecutor(thread_count, name)
         self._pending = 0
         self._seconds: dict[Hashable, float] = {}
 

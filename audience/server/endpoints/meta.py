@@ -98,7 +98,7 @@ def metrics_endpoint(metrics: Metrics) -> Endpoint:
         assert call.served is not None
         return Answer(metrics.format(call.served))
 
-    return Endpoint("GET", "/metrics", show_metrics, str, "count", media_types=(METRICS_MEDIA_TYPE,))
+    return Endpoint("GET", "/metrics", show_metrics, str, "count", media_types=(METRICS_MEDIA_TYPE,), is_light=True)
 
 
 def openapi_endpoint(endpoints: Sequence[Endpoint], *, needs_keys: bool) -> Endpoint:
@@ -112,11 +112,11 @@ def openapi_endpoint(endpoints: Sequence[Endpoint], *, needs_keys: bool) -> Endp
         """Return the OpenAPI document of the service."""
         return write_document()
 
-    return Endpoint("GET", "/openapi.json", show_document, dict[str, Any], None)
+    return Endpoint("GET", "/openapi.json", show_document, dict[str, Any], None, is_light=True)
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/v1/session", show_session, SessionForm, None),
-    Endpoint("GET", "/healthz", show_health, HealthForm, None),
-    Endpoint("GET", "/readyz", show_readiness, ReadyForm, None),
+    Endpoint("GET", "/v1/session", show_session, SessionForm, None, is_light=True),
+    Endpoint("GET", "/healthz", show_health, HealthForm, None, is_light=True),
+    Endpoint("GET", "/readyz", show_readiness, ReadyForm, None, is_light=True),
 )

@@ -247,11 +247,11 @@ def _count_json(devices: int, snapshot: Snapshot, asked: AsOf) -> CountForm:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/v1/indexes/{index}/members", find_members, MembersForm, "count", MembersBody),
-    Endpoint("POST", "/v1/indexes/{index}/count", count, CountForm, "count", ExprBody),
+    Endpoint("POST", "/v1/indexes/{index}/members", find_members, MembersForm, "count", MembersBody, is_light=True),
+    Endpoint("POST", "/v1/indexes/{index}/count", count, CountForm, "count", ExprBody, is_light=True),
     Endpoint("POST", "/v1/indexes/{index}/explain", explain, ExplanationForm, "count", ExplainBody),
-    Endpoint("POST", "/v1/indexes/{index}/complete", complete, CompletionsForm, "count", CompleteBody),
+    Endpoint("POST", "/v1/indexes/{index}/complete", complete, CompletionsForm, "count", CompleteBody, is_light=True),
     Endpoint("POST", "/v1/indexes/{index}/lint", find_mistakes, LintForm, "count", ExprBody),
-    Endpoint("GET", "/v1/indexes", list_indexes, IndexesForm, "count"),
+    Endpoint("GET", "/v1/indexes", list_indexes, IndexesForm, "count", is_light=True),
     Endpoint("GET", "/v1/indexes/{index}", describe_index, IndexDescriptionForm, "count", query=DescribeQuery),
 )
