@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
+from html import escape
 
 from audience.index.query.evaluate import ALL_ROWS, combine_threshold, count_live, evaluate_in_shard
 from audience.index.query.matching_values import count_matching_values
@@ -40,6 +41,25 @@ class ExplainLine:
         return replace(self, device_count=self.device_count + other.device_count, remaining=remaining)
 
 
+class Explanation(list[ExplainLine]):
+    """Lines of an explanation, parents before children; a notebook shows them as a table."""
+
+    def _repr_html_(self) -> str:
+        titles = "<tr><th>expression</th><th>devices</th><th>remaining</th></tr>"
+        return f"<table>{titles}{''.join(map(_format_html_line, self))}</table>"
+
+
+def _format_html_line(line: ExplainLine) -> str:
+    """Return the row of a line.
+
+    >>> _format_html_line(ExplainLine(1, "age < 30", 5_522))
+    "<tr><th style='text-align:left;padding-left:2em'>age &lt; 30</th><td>5,522</td><td></td></tr>"
+    """
+    remaining = "" if line.remaining is None else f"{line.remaining:,}"
+    style = f"text-align:left;padding-left:{1 + line.depth}em"
+    return f"<tr><th style='{style}'>{escape(line.text)}</th><td>{line.device_count:,}</td><td>{remaining}</td></tr>"
+
+
 @dataclass(frozen=True, slots=True)
 class ExplainedAtoms:
     """Atoms of an explained expression: what is evaluated in their place, and how many values a pattern fits."""
@@ -48,7 +68,7 @@ class ExplainedAtoms:
     value_counts: Mapping[Expr, int | None]
 
 
-def explain_expr(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> list[ExplainLine]:
+def explain_expr(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> Explanation:
     """Return one line for each node of *expr*, parents before children."""
     asked = as_of or read_as_of(default_timezone=snapshot.timezone)
     validate_and_expand(expr, snapshot, asked)
@@ -59,7 +79,7 @@ def explain_expr(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> l
     }
     atoms = ExplainedAtoms(leaves, value_counts)
     shards = map_expr(lambda expr, shard: _explain_node(expr, shard, atoms, ())[0], written, snapshot.shards)
-    return [reduce(ExplainLine.__add__, lines) for lines in zip(*shards, strict=True)]
+    return Explanation(reduce(ExplainLine.__add__, lines) for lines in zip(*shards, strict=True))
 
 
 def _explain_node(

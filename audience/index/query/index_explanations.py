@@ -6,7 +6,7 @@ from audience.argument_types import check_methods
 from audience.errors import Problem
 from audience.index.query.completion import complete_with_index
 from audience.index.query.completion_counts import count_within
-from audience.index.query.explain import ExplainLine, explain_expr
+from audience.index.query.explain import Explanation, explain_expr
 from audience.index.query.leave_one_out import LeaveOneOut, leave_one_out
 from audience.index.query.questions import read_question
 from audience.index.query.snapshot_counts import SnapshotCount, count_in_snapshots
@@ -32,7 +32,7 @@ class IndexExplanations:
         as_of: datetime | str | None = None,
         timezone: str | None = None,
         allow_gaps: bool = False,
-    ) -> list[ExplainLine]:
+    ) -> Explanation:
         """Return the tree of *expr* with a count at every node, and in an AND the devices left after each operand.
 
         Arguments are as for `count`.

@@ -5,12 +5,14 @@ from typing_extensions import TypedDict
 
 from audience.errors import Problem
 from audience.index.query.value_listing import list_values
+from audience.json_forms.diff import DiffForm, diff_json
 from audience.json_forms.indexes import kind_of
 from audience.json_forms.insight import OverlapForm, ProfileForm, overlap_json, profile_json
 from audience.json_forms.questions import format_as_of
 from audience.language.as_of import read_as_of
 from audience.language.ast import Expr, Segment
 from audience.language.suggest import did_you_mean
+from audience.language.validation import join_some
 from audience.server.bodies import ExprBody, Query, QuestionBody, parse_text, read_asked, read_question
 from audience.server.calls import Call, Endpoint
 from audience.server.problems import HttpError
@@ -45,6 +47,25 @@ class OverlapBody(QuestionBody):
         default=None, description="Expressions by name, at most 50.", examples=[{"men": "male", "young": "age < 30"}]
     )
     segments: list[str] | None = Field(default=None, description="Names of saved segments, at most 50.")
+
+
+class DiffBody(ExprBody):
+    """Body of a comparison of two snapshots."""
+
+    from_: int = Field(alias="from", ge=1, description="Number of the first snapshot.", examples=[1])
+    to: int = Field(ge=1, description="Number of the second snapshot.", examples=[2])
+
+
+class SnapshotDiffForm(DiffForm):
+    """Devices of an audience in two snapshots, by what became of them.
+
+    Attributes:
+        snapshot: Current snapshot, whose segments count.
+        as_of: Moment of the question, as clocks of the zone show it.
+    """
+
+    snapshot: int
+    as_of: str
 
 
 class ListedValueForm(TypedDict):
@@ -183,9 +204,31 @@ def list_snapshots(call: Call) -> SnapshotsForm:
     }
 
 
+def compare_snapshots(call: Call) -> SnapshotDiffForm:
+    """Return how many devices of an expression came, went and stayed between two kept snapshots.
+
+    Both are asked at one moment.
+    """
+    index, body = call.index, call.body
+    kept = [each.number for each in index.history()]
+    for name, number in (("from", body.from_), ("to", body.to)):
+        if number not in kept:
+            hint = f"it keeps {join_some(list(map(str, kept)))}"
+            message = f"the index keeps no snapshot {number}"
+            raise HttpError(404, Problem("no-snapshot", message, path=f"body.{name}", hint=hint))
+    question = read_question(body, index.snapshot)
+    diff = index.diff(question.expr, body.from_, body.to, **question.asked.to_arguments())
+    return {
+        **diff_json(diff),
+        "snapshot": index.snapshot.manifest.number,
+        "as_of": format_as_of(question.asked),
+    }
+
+
 ENDPOINTS = (
     Endpoint("POST", "/v1/indexes/{index}/profile", profile, ProfileForm, "count", ProfileBody),
     Endpoint("POST", "/v1/indexes/{index}/overlap", overlap, OverlapForm, "count", OverlapBody),
     Endpoint("GET", "/v1/indexes/{index}/attributes/{attribute}", show_values, ValuesForm, "count", query=ValuesQuery),
+    Endpoint("POST", "/v1/indexes/{index}/diff", compare_snapshots, SnapshotDiffForm, "count", DiffBody),
     Endpoint("GET", "/v1/indexes/{index}/snapshots", list_snapshots, SnapshotsForm, "count"),
 )
