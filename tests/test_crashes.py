@@ -174,7 +174,8 @@ def test_crash_at_any_step_leaves_old_or_new_index(what, tmp_path, power, small_
         assert sorted(again.resolve("again").ids()) == ["r1"]
         again.vacuum()
         assert {file.name for file in (folder / "shards").iterdir()} == again.snapshot.manifest.file_names()
-        assert {file.name for file in folder.iterdir()} <= {"manifest.json", "history", "shards", "writer.lock"}
+        owned = {"manifest.json", "history", "shards", "records", "writer.lock"}
+        assert {file.name for file in folder.iterdir()} <= owned
         if what == "replace":
             DeviceIndex.build(TABLE, folder, replace=True)
         shutil.rmtree(folder.parent)

@@ -218,7 +218,7 @@ class DeviceSet:
         >>> table = polars.DataFrame({"token": ["t1", "t2", "t3"], "tags": [["a"], ["b"], None], "age": [31, 17, 20]})
         >>> index = DeviceIndex.build(table, tempfile.mkdtemp() + "/devices.index")
         >>> [sorted(frame.rows()) for frame in index.resolve("age > 18").iter_frames(["age", "tags"])]
-        [[(20, None), (31, ['a'])]]
+        [[(20, []), (31, ['a'])]]
         """
         if rows < 1:
             raise ValueError(f"rows: expected 1 or more, got {rows}")

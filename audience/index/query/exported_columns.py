@@ -37,9 +37,13 @@ def choose_columns(names: Sequence[str] | None, snapshot: Snapshot) -> list[Expo
     Raises:
         PlanError: The index keeps no such column, or one is named twice.
         TableError: No type keeps all numbers of a column.
+        TypeError: A name is no string.
     """
     known = _name_columns(snapshot)
     wanted = _list_all(snapshot) if names is None else list(names)
+    for name in wanted:
+        if not isinstance(name, str):
+            raise TypeError(f"columns: expected names of columns, got {name!r:.60}")
     problems = [_unknown_column(name, known) for name in dict.fromkeys(wanted) if name not in known]
     problems += [
         Problem("same-name", f"column {name!r} is named twice", hint="name it once")
