@@ -82,6 +82,8 @@ def test_workers_share_a_socket_and_are_replaced(path, tmp_path):
         for _ in range(20):
             assert post(service.url, COUNT_PATH, {"expr": "vip"}).json()["count"] == 200
         assert counted_calls(service.url) == 20
+        os.kill(children[-1], signal.SIGSTOP)
+        time.sleep(1.5)  # in which it is asked whether it is alive
         os.kill(children[-1], signal.SIGKILL)
         wait_for(
             lambda: children[-1] not in child_processes(service) and len(child_processes(service)) == len(children)

@@ -115,12 +115,26 @@ class _Supervisor(Multiprocess):
     def init_processes(self) -> None:
         """Start the workers, and wait for them."""
         super().init_processes()
+        self._close_worker_ends()
         for process in self.processes:
             while not process.wait_until_ready(1, self.should_exit):
                 self.handle_signals()
                 if self.should_exit.is_set() or not process.process.is_alive():
                     return
         self._on_ready()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace the workers that have ended or hang."""
+        super().keep_subprocess_alive()
+        self._close_worker_ends()
+
+    def _close_worker_ends(self) -> None:
+        """Close the workers' ends of their pipes here, so that a worker that dies while it is asked is noticed at once.
+
+        Otherwise this process holds the pipe open itself, and waits for the answer of a dead worker.
+        """
+        for process in self.processes:
+            process.child_conn.close()
 
 
 def _run_workers(settings: ServeSettings, listener: socket.socket, workers: int, on_ready: Callable[[], None]) -> None:
