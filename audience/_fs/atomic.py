@@ -117,18 +117,12 @@ def atomic_new_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
         OutputError: *path* exists or cannot be written.
     """
     try:
-        with NamedTemporaryFile(
-            dir=path.absolute().parent, prefix=f".{path.name}.", suffix=TEMP_SUFFIX, delete=False
-        ) as file:
-            temp_file = Path(file.name)
-        try:
+        with _temporary_file(path) as temp_file:
             yield temp_file
             temp_file.chmod(mode & ~_read_umask())
             fsync_path(temp_file)
             path.hardlink_to(temp_file)  # unlike a rename, this never replaces a file
             fsync_path(path.absolute().parent)
-        finally:
-            temp_file.unlink()
     except FileExistsError as error:
         raise OutputError(Problem("exists", f"{path} already exists", hint="choose another path")) from error
     except OSError as error:
@@ -142,19 +136,22 @@ def atomic_replaced_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
     Raises:
         OutputError: *path* is a folder, or cannot be written.
     """
-    with _wrap_os_errors(path):
-        with NamedTemporaryFile(
-            dir=path.absolute().parent, prefix=f".{path.name}.", suffix=TEMP_SUFFIX, delete=False
-        ) as file:
-            temp_file = Path(file.name)
-        try:
-            yield temp_file
-            temp_file.chmod(mode & ~_read_umask())
-            fsync_path(temp_file)
-            temp_file.replace(path)
-            fsync_path(path.absolute().parent)
-        finally:
-            temp_file.unlink(missing_ok=True)
+    with _wrap_os_errors(path), _temporary_file(path) as temp_file:
+        yield temp_file
+        temp_file.chmod(mode & ~_read_umask())
+        commit_file(temp_file, path.absolute())
+
+
+@contextmanager
+def _temporary_file(path: Path) -> Iterator[Path]:
+    """Yield a new file beside *path* with a name of its own, which is removed at the end if it is still there."""
+    folder = path.absolute().parent
+    with NamedTemporaryFile(dir=folder, prefix=f".{path.name}.", suffix=TEMP_SUFFIX, delete=False) as file:
+        temp_file = Path(file.name)
+    try:
+        yield temp_file
+    finally:
+        temp_file.unlink(missing_ok=True)
 
 
 def _require_writable(path: Path, owned_patterns: frozenset[str], replace: bool) -> None:
