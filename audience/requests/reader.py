@@ -17,6 +17,7 @@ from audience.errors import AudienceError, DeliveryError, MessageError, Problem
 from audience.messages import Message, parse_message
 from audience.progress import Progress, ignore_progress
 from audience.requests.json_bodies import extract_ids
+from audience.requests.parts import Part
 from audience.requests.writer import MANIFEST_FILE
 from audience.vendors import get_vendor
 from audience.vendors.payload_reader import reject_duplicate_keys
@@ -58,6 +59,7 @@ class RequestFolder:
         file_stops: Number of lines up to the end of each file.
         digest: Checksum of the manifest, which identifies the whole folder.
         policies: Policies that applied.
+        parts: Parts of the ids, in their order; a folder that is not divided has one.
     """
 
     folder: Path
@@ -71,6 +73,7 @@ class RequestFolder:
     line_starts: tuple[tuple[int, ...], ...]
     line_checksums: tuple[tuple[int, ...], ...]
     file_stops: tuple[int, ...]
+    parts: tuple[Part, ...]
     policies: EmittedPolicies = EmittedPolicies()
 
     def native_payload(self, number: int) -> Payload:
@@ -149,6 +152,7 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         line_starts=tuple(line_starts),
         line_checksums=tuple(line_checksums),
         file_stops=tuple(accumulate(map(len, line_checksums))),
+        parts=(Part(first=0, stop=counts["id_count"]),),
         policies=policies,
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
+from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.ledger import transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
 from audience.delivery.ledger.group_commit import GroupCommit
@@ -45,6 +46,7 @@ class SendOptions:
         progress: Callback for progress reports.
         on_wait: Callback for the workers that this one waits for, called once for each of them.
         transport: Replacement for the network, for tests.
+        clock: Clock of the run.
     """
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -52,6 +54,7 @@ class SendOptions:
     progress: Progress = ignore_progress
     on_wait: OnWait = lambda workers: None
     transport: HttpxTransport | None = None
+    clock: Clock = SYSTEM_CLOCK
 
 
 def run_worker(prepared: PreparedRun, options: SendOptions) -> Status:
