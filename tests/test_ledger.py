@@ -17,6 +17,7 @@ from audience import DeliveryError, Problem
 from audience._fs.locks import try_lock
 from audience.delivery.ledger import connection, transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, Run, create_ledger
+from audience.delivery.ledger.planned import PlannedPart, plan_batches
 from audience.delivery.ledger.status import BATCH_STATES, load_status
 from audience.delivery.ledger.transitions import Transition
 from audience.delivery.ledger.workers import reap_dead_workers, register_worker
@@ -24,7 +25,7 @@ from audience.delivery.ledger.workers import reap_dead_workers, register_worker
 PROBLEM = Problem("code", "words", hint="do this")
 
 
-def make_ledger(folder, ids=20, natives=1, size=5) -> Ledger:
+def make_ledger(folder, ids=20, natives=1, size=5, parts=()) -> Ledger:
     run = Run(
         id=str(uuid4()),
         vendor="fake",
@@ -37,7 +38,8 @@ def make_ledger(folder, ids=20, natives=1, size=5) -> Ledger:
         id_count=ids,
         created_at=1.0,
     )
-    create_ledger(folder / LEDGER_FILE, run, size)
+    parts = parts or [PlannedPart(first=0, stop=ids)]
+    create_ledger(folder / LEDGER_FILE, run, parts, plan_batches(natives, parts, size))
     return Ledger(folder / LEDGER_FILE)
 
 
@@ -75,8 +77,9 @@ def test_new_ledger_has_all_batches_todo(ledger):
 LEGAL_TRANSITIONS = {
     "todo": {"sent", "rejected"},
     "sent": {"todo", "accepted", "rejected", "in_doubt"},
-    "accepted": set(),
+    "accepted": {"withdrawn"},
     "rejected": set(),
+    "withdrawn": set(),
     "in_doubt": {"todo", "sent"},
 }
 
@@ -86,7 +89,8 @@ LEGAL_TRANSITIONS = {
 def test_ledger_rejects_illegal_transitions(ledger, before, after):
     """All other columns are legal, so that only the trigger for the transition can reject the statement."""
     write_row(ledger, "UPDATE batch SET worker = 1 WHERE number = 2")
-    path = {"todo": [], "sent": ["sent"]}.get(before, ["sent", before])
+    paths = {"todo": [], "sent": ["sent"], "withdrawn": ["sent", "accepted", "withdrawn"]}
+    path = paths.get(before, ["sent", before])
     for state in path:
         write_row(ledger, f"UPDATE batch SET {_state_assignments(state)} WHERE number = 2")
     if before == "in_doubt" and after == "sent":
@@ -95,7 +99,7 @@ def test_ledger_rejects_illegal_transitions(ledger, before, after):
     if after in LEGAL_TRANSITIONS[before]:
         write_row(ledger, statement)
         assert execute(ledger, "SELECT state FROM batch WHERE number = 2") == [(after,)]
-    elif before != after or before in ("sent", "accepted", "rejected"):
+    elif before != after or before in ("sent", "accepted", "rejected", "withdrawn"):
         with pytest.raises(DeliveryError, match=r"illegal transition|a settled batch is final|living worker"):
             write_row(ledger, statement)
         assert execute(ledger, "SELECT state FROM batch WHERE number = 2") == [(before,)]
@@ -106,11 +110,46 @@ def _state_assignments(state):
     fields = {
         "todo": "settled_at = NULL, lost_replies = 0, worker = NULL",
         "sent": "attempts = attempts + 1, sent_at = 1, settled_at = NULL, dedup_until = coalesce(dedup_until, 100)",
-        "accepted": "settled_at = 1, message_id = 'm1'",
+        "accepted": "settled_at = 1, message_id = 'm1', due_at = 50",
         "rejected": "settled_at = 1",
         "in_doubt": "settled_at = 1, lost_replies = 1, worker = NULL",
+        "withdrawn": "withdrawn_at = 49",
     }[state]
     return f"state = '{state}', {fields}"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        "withdrawn_at = 50",
+        "withdrawn_at = NULL",
+        "withdrawn_at = 49, message_id = 'm2'",
+        "withdrawn_at = 49, due_at = 90",
+    ],
+)
+def test_call_is_withdrawn_before_its_time(ledger, changes):
+    write_row(ledger, "UPDATE batch SET worker = 1 WHERE number = 2")
+    for state in ("sent", "accepted"):
+        write_row(ledger, f"UPDATE batch SET {_state_assignments(state)} WHERE number = 2")
+    with pytest.raises(DeliveryError, match="a settled batch is final"):
+        write_row(ledger, f"UPDATE batch SET state = 'withdrawn', {changes} WHERE number = 2")
+    write_row(ledger, f"UPDATE batch SET {_state_assignments('withdrawn')} WHERE number = 2")
+
+
+def test_batches_do_not_cross_parts(tmp_path):
+    parts = [PlannedPart(first=0, stop=7), PlannedPart(first=7, stop=8), PlannedPart(first=8, stop=20)]
+    batches = [*plan_batches(1, parts, 5)]
+    assert [(each.part, each.first, each.stop) for each in batches] == [
+        (1, None, None),
+        (1, 0, 5),
+        (1, 5, 7),
+        (2, 7, 8),
+        (3, 8, 13),
+        (3, 13, 18),
+        (3, 18, 20),
+    ]
+    with make_ledger(tmp_path, parts=parts) as ledger:
+        assert execute(ledger, "SELECT part, first, stop FROM batch") == [(b.part, b.first, b.stop) for b in batches]
 
 
 FORBIDDEN_STATEMENTS = {
@@ -119,11 +158,18 @@ FORBIDDEN_STATEMENTS = {
     "delete a batch": "DELETE FROM batch WHERE number = 2",
     "delete a run": "DELETE FROM run",
     "change a run": "UPDATE run SET plan_digest = 'q'",
-    "insert a batch beyond the plan": "INSERT INTO batch (first, stop) VALUES (20, 21)",
-    "insert overlapping batches": "INSERT INTO batch (first, stop) VALUES (5, 10)",
-    "insert a request beyond the plan": "INSERT INTO batch (native) VALUES (1)",
-    "insert a part of a batch that was not rejected": "INSERT INTO batch (parent, first, stop) VALUES (2, 0, 1)",
-    "insert a batch as sent": "INSERT INTO batch (first, stop, state) VALUES (20, 25, 'sent')",
+    "insert a batch beyond the plan": "INSERT INTO batch (part, first, stop) VALUES (1, 20, 21)",
+    "insert overlapping batches": "INSERT INTO batch (part, first, stop) VALUES (1, 5, 10)",
+    "insert a request beyond the plan": "INSERT INTO batch (part, native) VALUES (1, 1)",
+    "insert a piece of an unsent batch": "INSERT INTO batch (part, parent, first, stop) VALUES (1, 2, 0, 1)",
+    "insert a batch as sent": "INSERT INTO batch (part, first, stop, state) VALUES (1, 20, 25, 'sent')",
+    "insert a batch of no part": "INSERT INTO batch (part, parent, first, stop) VALUES (2, 2, 0, 1)",
+    "insert a part beyond the plan": "INSERT INTO part (number, first, stop) VALUES (2, 20, 21)",
+    "insert overlapping parts": "INSERT INTO part (number, first, stop) VALUES (2, 19, 20)",
+    "change a part": "UPDATE part SET zone = 'UTC'",
+    "change a part of a batch": "UPDATE batch SET not_before = 7 WHERE number = 2",
+    "delete a part": "DELETE FROM part",
+    "change a schedule": "UPDATE run SET schedule = '{\"spread\": 1}'",
     "send without a worker": "UPDATE batch SET state = 'sent', attempts = 1, sent_at = 1 WHERE number = 2",
     "set an unknown state": "UPDATE batch SET state = 'lost' WHERE number = 2",
     "accept without a message id": "UPDATE batch SET state = 'accepted', settled_at = 1 WHERE number = 2",
@@ -318,13 +364,13 @@ class BatchTransitions(RuleBasedStateMachine):
             bad = {data.draw(st.sampled_from(positions)): "x"} if names_bad_ids or len(positions) == 1 else {}
             first, middle, stop = positions[0], positions[len(positions) // 2], positions[-1] + 1
             remaining = [(first, stop)] if len(positions) > len(bad) else []
-            parts = remaining if bad else [(first, middle), (middle, stop)]
+            pieces = remaining if bad else [(first, middle), (middle, stop)]
             [(lost_replies,)] = execute(
                 self.ledger, "SELECT lost_replies FROM batch WHERE number = ?", sent_batch[1].number
             )
             with self.ledger.transaction():
                 rejected = Transition(
-                    sent_batch[1], "rejected", problem=PROBLEM, invalid_ids=tuple(bad.items()), parts=tuple(parts)
+                    sent_batch[1], "rejected", problem=PROBLEM, invalid_ids=tuple(bad.items()), pieces=tuple(pieces)
                 )
                 transitions.apply(self.ledger, rejected, self.now)
             if not lost_replies:  # else it stays in doubt, and none of its ids is dropped

@@ -28,11 +28,11 @@ OUTCOMES = {
     ),
     "named invalid ids": (
         InvalidIds(PROBLEM, ("r5",)),
-        Outcome(transition("rejected", invalid_ids=((5, "r5"),), parts=((4, 7),)), "proceed"),
+        Outcome(transition("rejected", invalid_ids=((5, "r5"),), pieces=((4, 7),)), "proceed"),
     ),
     "unnamed invalid ids": (
         InvalidIds(PROBLEM),
-        Outcome(transition("rejected", parts=((4, 5), (5, 7))), "proceed"),
+        Outcome(transition("rejected", pieces=((4, 5), (5, 7))), "proceed"),
     ),
     "rejected": (Rejected(PROBLEM), Outcome(transition("rejected"), "proceed")),
     "retryable": (Retryable(PROBLEM, 3.0), Outcome(transition("todo", keeps_claim=True), "repeat", 3.0)),
@@ -52,7 +52,7 @@ def test_lost_reply_is_repeated_if_vendor_drops_repeats():
     assert outcome == Outcome(transition("in_doubt", keeps_claim=True), "repeat")
 
 
-def test_native_request_with_invalid_ids_has_no_parts():
+def test_native_request_with_invalid_ids_has_no_pieces():
     outcome = interpret_reply(InvalidIds(PROBLEM, ("r5",)), NATIVE_BATCH, {}, make_method())
     assert outcome == Outcome(transition("rejected", NATIVE_BATCH), "proceed")
 

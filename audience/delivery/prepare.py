@@ -12,6 +12,7 @@ from audience._fs.atomic import atomic_new_file, atomic_write, remove_stale_temp
 from audience.delivery.costs import MAX_SAMPLE_IDS, CostInput, choose_method, method_by_name
 from audience.delivery.ledger.connection import LEDGER_FILE, Run, create_ledger, has_run
 from audience.delivery.ledger.folder_marker import CREATED_MARKER_GLOB, SENT_MARKER_GLOB
+from audience.delivery.ledger.planned import PlannedPart, plan_batches
 from audience.delivery.ledger.transitions import ALL_LEFT_OUT, LeftOutId, problem_to_json
 from audience.delivery.ledger.workers import WORKER_LOCK_GLOB, hold_create_lock
 from audience.delivery.policy_options import PolicyOptions
@@ -137,13 +138,18 @@ def create_run(prepared: PreparedRun) -> None:
         created_at=time.time(),
         policies=prepared.policies.to_json(),
     )
+    parts = [
+        PlannedPart(first=part.first, stop=part.stop, variant=part.variant, language=part.language, zone=part.zone)
+        for part in prepared.requests.parts
+    ]
+    batches = plan_batches(run.native_count, parts, prepared.method.max_ids or 1)
     left_out, problem = map(asdict, prepared.left_out), problem_to_json(ALL_LEFT_OUT)
     with hold_create_lock(folder):
         reject_existing_run(folder)
         _remove_leftovers(folder)
         try:
             with atomic_new_file(folder / LEDGER_FILE) as temp_file:
-                create_ledger(temp_file, run, prepared.method.max_ids or 1, left_out, problem)
+                create_ledger(temp_file, run, parts, batches, left_out, problem)
                 atomic_write(folder / MESSAGE_FILE, message_json)
         except AudienceError:
             _remove_leftovers(folder)

@@ -22,6 +22,7 @@ class StateCountsForm(TypedDict):
         accepted: Accepted by the vendor.
         rejected: Rejected by the vendor.
         in_doubt: Perhaps delivered, because the reply was lost.
+        withdrawn: Withdrawn at the vendor before their time.
     """
 
     todo: int
@@ -29,6 +30,7 @@ class StateCountsForm(TypedDict):
     accepted: int
     rejected: int
     in_doubt: int
+    withdrawn: int
 
 
 class WorkerForm(TypedDict):
@@ -157,6 +159,7 @@ def state_counts_json(counts: dict[BatchState, int]) -> StateCountsForm:
         "accepted": counts["accepted"],
         "rejected": counts["rejected"],
         "in_doubt": counts["in_doubt"],
+        "withdrawn": counts["withdrawn"],
     }
 
 

@@ -15,10 +15,11 @@ from threading import RLock
 from typing import Any
 
 from audience.delivery.ledger.folder_marker import create_marker, location_values
+from audience.delivery.ledger.planned import PlannedBatch, PlannedPart
 from audience.errors import DeliveryError, LedgerError, Problem
 
 LEDGER_FILE = "ledger.sqlite"
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 SCHEMA_PATH = Path(__file__).with_name("schema.sql")
 QUERIES_PATH = Path(__file__).with_name("queries.sql")
 MAX_LOCK_WAIT_SECONDS = 60  # for the transaction of another process, if no `on_busy` reports the wait
@@ -35,8 +36,8 @@ QUERIES: Mapping[str, str] = dict(
 class Run:
     """Identity of a run: its plan, message, method and credentials, which never change.
 
-    The three digests identify the public keys, `manifest.json` and `message.json`. *policies* and *stop_reason* are
-    JSON.
+    The three digests identify the public keys, `manifest.json` and `message.json`. *policies*, *schedule* and
+    *stop_reason* are JSON.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Run:
     id_count: int
     created_at: float
     policies: str = "{}"
+    schedule: str = "{}"
     cancelled_at: float | None = None
     stop_reason: str | None = None
 
@@ -187,14 +189,20 @@ class Ledger:
 
 
 def create_ledger(
-    path: Path, run: Run, batch_size: int, left_out: Iterable[Mapping[str, Any]] = (), problem: str | None = None
+    path: Path,
+    run: Run,
+    parts: Iterable[PlannedPart],
+    batches: Iterable[PlannedBatch],
+    left_out: Iterable[Mapping[str, Any]] = (),
+    problem: str | None = None,
 ) -> None:
     """Write a new ledger for *run* to *path*, with all batches todo, and a marker file beside it.
 
     Args:
         path: A file that does not exist yet.
         run: The run.
-        batch_size: How many ids one batch has.
+        parts: Its parts, side by side.
+        batches: Its batches, in the order of their ids.
         left_out: The `position`, `id` and `code` of each id that is never sent.
         problem: Problem of a batch without any other id, which is rejected, as JSON.
     """
@@ -207,13 +215,9 @@ def create_ledger(
             connection.executescript(f"BEGIN; {SCHEMA_PATH.read_text('utf-8')}")
             connection.execute(QUERIES["insert_run"], asdict(run))
             connection.execute(QUERIES["insert_location"], location_values(path.parent, marker, run.created_at))
-            natives = ({"native": number} for number in range(run.native_count))
-            connection.executemany(QUERIES["insert_native_batch"], natives)
-            ranges = (
-                {"first": first, "stop": min(first + batch_size, run.id_count)}
-                for first in range(0, run.id_count, batch_size)
-            )
-            connection.executemany(QUERIES["insert_id_batch"], ranges)
+            numbered = ({"number": number, **asdict(part)} for number, part in enumerate(parts, start=1))
+            connection.executemany(QUERIES["insert_planned_part"], numbered)
+            connection.executemany(QUERIES["insert_batch"], map(asdict, batches))
             connection.executemany(QUERIES["leave_out_new_id"], left_out)
             connection.execute(QUERIES["reject_emptied_batches"], {"now": run.created_at, "problem": problem})
             connection.commit()

@@ -5,17 +5,17 @@
 -- name: insert_run
 INSERT INTO run (
     number, id, vendor, method, base_url, credentials_digest, plan_digest, message_digest, native_count, id_count,
-    created_at, policies, cancelled_at, stop_reason
+    created_at, policies, schedule, cancelled_at, stop_reason
 ) VALUES (
     1, :id, :vendor, :method, :base_url, :credentials_digest, :plan_digest, :message_digest, :native_count, :id_count,
-    :created_at, :policies, :cancelled_at, :stop_reason
+    :created_at, :policies, :schedule, :cancelled_at, :stop_reason
 );
 
 -- The columns in the order of the fields of `Run`.
 -- name: load_run
 SELECT
     id, vendor, method, base_url, credentials_digest, plan_digest, message_digest, native_count, id_count,
-    created_at, policies, cancelled_at, stop_reason
+    created_at, policies, schedule, cancelled_at, stop_reason
 FROM run;
 
 -- name: find_cancelled_run
@@ -76,15 +76,17 @@ UPDATE batch SET worker = NULL WHERE worker = :worker AND state IN ('todo', 'in_
 
 -- Claims. -------------------------------------------------------------------------------------------------------------
 
--- name: insert_native_batch
-INSERT INTO batch (native) VALUES (:native);
+-- name: insert_planned_part
+INSERT INTO part (number, first, stop, variant, language, zone, opens_at)
+VALUES (:number, :first, :stop, :variant, :language, :zone, :opens_at);
 
--- name: insert_id_batch
-INSERT INTO batch (first, stop) VALUES (:first, :stop);
+-- name: insert_batch
+INSERT INTO batch (part, native, first, stop, not_before, at_vendor)
+VALUES (:part, :native, :first, :stop, :not_before, :at_vendor);
 
--- name: insert_part
-INSERT INTO batch (parent, first, stop, doubtful_at)
-SELECT :parent, :first, :stop, doubtful_at FROM batch WHERE number = :parent;
+-- name: insert_piece
+INSERT INTO batch (parent, part, first, stop, not_before, at_vendor, doubtful_at)
+SELECT :parent, part, :first, :stop, not_before, at_vendor, doubtful_at FROM batch WHERE number = :parent;
 
 -- A repeat now would be dropped by the vendor. If the clock was set back before the last attempt, the elapsed time is
 -- unknown, and the batch is not repeated. `mark_sent` and the trigger `batch_transitions` check the same window.
@@ -249,7 +251,7 @@ SELECT
 SELECT
     number, first, stop,
     CASE WHEN state = 'accepted' THEN 'delivered' WHEN doubtful_at IS NOT NULL THEN 'in-doubt'
-        WHEN state = 'todo' THEN 'not-sent' WHEN state = 'rejected' THEN 'rejected' ELSE 'in-doubt' END,
+        WHEN state IN ('todo', 'withdrawn') THEN 'not-sent' WHEN state = 'rejected' THEN 'rejected' ELSE 'in-doubt' END,
     CASE WHEN state IN ('todo', 'rejected') AND doubtful_at IS NOT NULL THEN doubtful_at
         WHEN state <> 'todo' THEN coalesce(sent_at, settled_at) END,
     message_id,
@@ -268,7 +270,7 @@ FROM invalid_id JOIN batch ON batch.number = invalid_id.batch ORDER BY position;
 SELECT
     native, number,
     CASE WHEN state = 'accepted' THEN 'delivered' WHEN doubtful_at IS NOT NULL THEN 'in-doubt'
-        WHEN state = 'todo' THEN 'not-sent' WHEN state = 'rejected' THEN 'rejected' ELSE 'in-doubt' END,
+        WHEN state IN ('todo', 'withdrawn') THEN 'not-sent' WHEN state = 'rejected' THEN 'rejected' ELSE 'in-doubt' END,
     CASE WHEN state IN ('todo', 'rejected') AND doubtful_at IS NOT NULL THEN doubtful_at
         WHEN state <> 'todo' THEN coalesce(sent_at, settled_at) END,
     message_id

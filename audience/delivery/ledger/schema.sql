@@ -1,15 +1,15 @@
 -- Ledger of one run: its batches, the calls that were made for them, and the results.
 --
--- A batch is one call: a native request, by its number, or the ids [first, stop) of the plan.
+-- A batch is one call: a native request, by its number, or the ids [first, stop) of the plan, all in one part of it.
 -- The ids themselves are in the request files. Only those that the vendor rejected or a policy left out are repeated here.
 -- Times are Unix timestamps in seconds, UTC.
 --
 --              ┌───────── the call reached no device ────┐
 --              ▼                                         │
---   insert → todo ──────────────▶ sent ──────────────────┴─▶ accepted, or rejected: its parts, if any, are new batches
---              ▲                  ▲ │
---              │                  │ ▼  the reply was lost
---              └─ --on-doubt ── in_doubt
+--   insert → todo ──────────────▶ sent ──────────────────┴─▶ accepted, or rejected: its pieces, if any, are new batches
+--              ▲                  ▲ │                           │
+--              │                  │ ▼  the reply was lost        ▼  the vendor withdrew the call before its time
+--              └─ --on-doubt ── in_doubt                     withdrawn
 --                 retry         (back to sent by itself only while the vendor drops repeats)
 
 CREATE TABLE run (
@@ -25,6 +25,7 @@ CREATE TABLE run (
     id_count           INTEGER NOT NULL CHECK (id_count >= 0),
     created_at         REAL NOT NULL,
     policies           TEXT NOT NULL CHECK (json_valid(policies)),   -- caps and overrides of the send
+    schedule           TEXT NOT NULL CHECK (json_valid(schedule)),   -- when it sends
     cancelled_at       REAL,
     stop_reason        TEXT CHECK (stop_reason IS NULL OR json_valid(stop_reason))   -- of the last worker that stopped
 ) STRICT;
@@ -36,6 +37,18 @@ CREATE TABLE run_location (
     folder      BLOB NOT NULL,                                 -- the path as the system encodes it
     host        TEXT NOT NULL,
     recorded_at REAL NOT NULL
+) STRICT;
+
+-- Ids [first, stop) of the plan that get the same message in the same window. Native requests are in the first part.
+CREATE TABLE part (
+    number   INTEGER PRIMARY KEY CHECK (number > 0),
+    first    INTEGER NOT NULL CHECK (first >= 0),
+    stop     INTEGER NOT NULL,
+    variant  TEXT,                                             -- of the split
+    language TEXT,                                             -- of the message, as a BCP 47 tag
+    zone     TEXT,                                             -- time zone of the devices
+    opens_at REAL,                                             -- none of its calls is delivered before; null: at once
+    CHECK (first <= stop)
 ) STRICT;
 
 CREATE TABLE worker (
@@ -60,18 +73,26 @@ CREATE TABLE handle (
 
 CREATE TABLE batch (
     number       INTEGER PRIMARY KEY,
-    parent       INTEGER REFERENCES batch,                     -- the rejected batch that this one is a part of
+    parent       INTEGER REFERENCES batch,                     -- the rejected batch that this one is a piece of
+    part         INTEGER NOT NULL REFERENCES part,
     native       INTEGER UNIQUE,
     first        INTEGER,
     stop         INTEGER,
-    state        TEXT NOT NULL DEFAULT 'todo' CHECK (state IN ('todo', 'sent', 'accepted', 'rejected', 'in_doubt')),
+    not_before   REAL,                                         -- it is not delivered before; null: at once
+    at_vendor    INTEGER NOT NULL DEFAULT 0 CHECK (at_vendor IN (0, 1)),   -- the vendor has the call until that moment
+    state        TEXT NOT NULL DEFAULT 'todo' CHECK (state IN (
+        'todo', 'sent', 'accepted', 'rejected', 'in_doubt', 'withdrawn')),
     worker       INTEGER REFERENCES worker,                    -- the worker that claimed it, or had it last
     attempts     INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     lost_replies INTEGER NOT NULL DEFAULT 0 CHECK (lost_replies >= 0),   -- since the user chose to retry
     handle       INTEGER REFERENCES handle,
     sent_at      REAL,                                         -- of the last attempt
+    sent_boot    REAL,                                         -- the same by the clock of the machine since its start
+    boot_id      TEXT,                                         -- that start
+    due_at       REAL,                                         -- the vendor delivers then; null: at once
     dedup_until  REAL,                                         -- the vendor drops repeats before this time
     settled_at   REAL,
+    withdrawn_at REAL,                                         -- when the vendor was asked to withdraw it, and did
     skipped_at   REAL,                                         -- the user chose to leave it in doubt
     doubtful_at  REAL,                                         -- of the first call in doubt that the user chose to retry
     message_id   TEXT,                                         -- the vendor's
@@ -79,8 +100,10 @@ CREATE TABLE batch (
     CHECK ((native IS NULL) = (first IS NOT NULL) AND (native IS NULL) = (stop IS NOT NULL)),
     CHECK (native IS NULL OR (native >= 0 AND parent IS NULL)),
     CHECK (first IS NULL OR (first >= 0 AND first < stop)),
-    CHECK ((state = 'accepted') = (message_id IS NOT NULL)),
-    CHECK ((state IN ('accepted', 'rejected', 'in_doubt')) = (settled_at IS NOT NULL)),
+    CHECK (at_vendor = 0 OR not_before IS NOT NULL),
+    CHECK ((state IN ('accepted', 'withdrawn')) = (message_id IS NOT NULL)),
+    CHECK ((state IN ('accepted', 'rejected', 'in_doubt', 'withdrawn')) = (settled_at IS NOT NULL)),
+    CHECK ((state = 'withdrawn') = (withdrawn_at IS NOT NULL)),
     CHECK (state IN ('todo', 'rejected') OR (attempts > 0 AND sent_at IS NOT NULL)),
     CHECK (state <> 'sent' OR worker IS NOT NULL),
     CHECK (state <> 'in_doubt' OR lost_replies > 0),
@@ -101,11 +124,24 @@ CREATE TABLE invalid_id (
     batch    INTEGER NOT NULL REFERENCES batch
 ) STRICT;
 
--- Batches that count: the parts of a rejected batch replace it.
+-- Batches that count: the pieces of a rejected batch replace it.
 CREATE VIEW leaf_batch AS
-SELECT * FROM batch WHERE NOT EXISTS (SELECT 1 FROM batch AS part WHERE part.parent = batch.number);
+SELECT * FROM batch WHERE NOT EXISTS (SELECT 1 FROM batch AS piece WHERE piece.parent = batch.number);
 
--- Batches are inserted as todo, side by side, and their parts within them. --------------------------------------------
+-- Parts are inserted side by side. ------------------------------------------------------------------------------------
+
+CREATE TRIGGER part_is_contiguous BEFORE INSERT ON part
+WHEN NEW.number <> (SELECT count(*) FROM part) + 1 OR NEW.first <> coalesce((SELECT max(stop) FROM part), 0)
+  OR NEW.stop > (SELECT id_count FROM run)
+BEGIN SELECT RAISE(ABORT, 'a part begins where the one before it stops'); END;
+
+CREATE TRIGGER part_no_update BEFORE UPDATE ON part
+BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
+
+CREATE TRIGGER part_no_delete BEFORE DELETE ON part
+BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
+
+-- Batches are inserted as todo, side by side, and their pieces within them. -------------------------------------------
 
 CREATE TRIGGER batch_insert_as_todo BEFORE INSERT ON batch
 WHEN NEW.state <> 'todo' OR NEW.attempts <> 0 OR NEW.worker IS NOT NULL OR NEW.handle IS NOT NULL
@@ -117,18 +153,24 @@ BEGIN SELECT RAISE(ABORT, 'a batch begins where the one before it stops'); END;
 
 CREATE TRIGGER batch_within_plan BEFORE INSERT ON batch
 WHEN NEW.stop > (SELECT id_count FROM run) OR NEW.native >= (SELECT native_count FROM run)
-BEGIN SELECT RAISE(ABORT, 'a batch is a part of the plan'); END;
+BEGIN SELECT RAISE(ABORT, 'a batch is within the plan'); END;
 
-CREATE TRIGGER batch_part_within_parent BEFORE INSERT ON batch
+CREATE TRIGGER batch_within_part BEFORE INSERT ON batch
+WHEN NEW.first IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM part WHERE number = NEW.part AND first <= NEW.first AND NEW.stop <= stop)
+BEGIN SELECT RAISE(ABORT, 'a batch is within its part'); END;
+
+CREATE TRIGGER batch_piece_within_parent BEFORE INSERT ON batch
 WHEN NEW.parent IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM batch AS parent_batch
     WHERE parent_batch.number = NEW.parent AND parent_batch.state = 'rejected'
       AND parent_batch.first <= NEW.first AND NEW.stop <= parent_batch.stop
-      AND NEW.first >= coalesce((SELECT max(part.stop) FROM batch AS part WHERE part.parent = parent_batch.number), 0)
+      AND NEW.first >= coalesce((SELECT max(piece.stop) FROM batch AS piece WHERE piece.parent = parent_batch.number), 0)
 )
-BEGIN SELECT RAISE(ABORT, 'a part lies in a rejected batch, behind the parts before it'); END;
+BEGIN SELECT RAISE(ABORT, 'a piece lies in a rejected batch, behind the pieces before it'); END;
 
-CREATE TRIGGER batch_identity_is_immutable BEFORE UPDATE OF number, parent, native, first, stop ON batch
+CREATE TRIGGER batch_identity_is_immutable
+BEFORE UPDATE OF number, parent, part, native, first, stop, not_before, at_vendor ON batch
 BEGIN SELECT RAISE(ABORT, 'the identity of a batch is immutable'); END;
 
 CREATE TRIGGER batch_no_delete BEFORE DELETE ON batch
@@ -137,7 +179,10 @@ BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 -- The transitions, and no others. ------------------------------------------------------------------------------------
 
 CREATE TRIGGER batch_settled_is_final BEFORE UPDATE ON batch
-WHEN OLD.state IN ('accepted', 'rejected')
+WHEN OLD.state IN ('rejected', 'withdrawn') OR (OLD.state = 'accepted' AND NOT (
+    NEW.state = 'withdrawn' AND NEW.withdrawn_at < OLD.due_at AND NEW.due_at = OLD.due_at
+    AND NEW.message_id = OLD.message_id AND NEW.settled_at = OLD.settled_at
+) IS TRUE)
 BEGIN SELECT RAISE(ABORT, 'a settled batch is final'); END;
 
 CREATE TRIGGER batch_transitions BEFORE UPDATE OF state ON batch
@@ -145,6 +190,7 @@ WHEN NOT (
        (OLD.state = 'todo'     AND NEW.state IN ('todo', 'sent', 'rejected'))
     OR (OLD.state = 'sent'     AND NEW.state IN ('accepted', 'in_doubt'))
     OR (OLD.state = 'sent'     AND NEW.state IN ('todo', 'rejected') AND OLD.lost_replies = 0)   -- else an earlier call may have been delivered
+    OR (OLD.state = 'accepted' AND NEW.state = 'withdrawn')
     OR (OLD.state = 'in_doubt' AND NEW.state = 'in_doubt')
     OR (OLD.state = 'in_doubt' AND NEW.state = 'todo' AND OLD.worker IS NULL AND OLD.skipped_at IS NULL
         AND NEW.lost_replies = 0)
@@ -175,7 +221,7 @@ BEGIN SELECT RAISE(ABORT, 'another worker has claimed this batch'); END;
 CREATE TRIGGER run_is_immutable
 BEFORE UPDATE OF
     number, id, vendor, method, base_url, credentials_digest, plan_digest, message_digest, native_count, id_count,
-    created_at, policies ON run
+    created_at, policies, schedule ON run
 BEGIN SELECT RAISE(ABORT, 'the identity of a run is immutable'); END;
 
 CREATE TRIGGER run_cancel_is_final BEFORE UPDATE OF cancelled_at ON run
@@ -202,4 +248,4 @@ BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 CREATE TRIGGER invalid_id_no_update BEFORE UPDATE ON invalid_id
 BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;

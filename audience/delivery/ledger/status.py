@@ -12,8 +12,8 @@ from audience.delivery.ledger.left_out import count_reasons, find_reason
 from audience.delivery.ledger.workers import Worker, list_workers
 from audience.errors import Problem
 
-BatchState: TypeAlias = Literal["todo", "sent", "accepted", "rejected", "in_doubt"]
-BATCH_STATES: tuple[BatchState, ...] = ("todo", "sent", "accepted", "rejected", "in_doubt")
+BatchState: TypeAlias = Literal["todo", "sent", "accepted", "rejected", "in_doubt", "withdrawn"]
+BATCH_STATES: tuple[BatchState, ...] = ("todo", "sent", "accepted", "rejected", "in_doubt", "withdrawn")
 MAX_LISTED = 1_000  # failed batches and message ids of a status; the ledger has all of them
 
 

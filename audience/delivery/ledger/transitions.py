@@ -45,7 +45,7 @@ class Transition:
         message_id: The vendor's id, if the call was accepted.
         problem: The vendor's problem, if it was not.
         invalid_ids: Ids that are never sent again, by their positions in the plan.
-        parts: Ranges of positions that become new batches of their own.
+        pieces: Ranges of positions that become new batches of their own.
         keeps_claim: Whether the worker keeps the batch, to call again.
     """
 
@@ -54,7 +54,7 @@ class Transition:
     message_id: str | None = None
     problem: Problem | None = None
     invalid_ids: tuple[tuple[int, str], ...] = ()
-    parts: tuple[tuple[int, int], ...] = ()
+    pieces: tuple[tuple[int, int], ...] = ()
     keeps_claim: bool = False
 
 
@@ -167,7 +167,7 @@ def apply(ledger: Ledger, transition: Transition, now: float) -> StateAfterCall:
         case "accepted" | "rejected":
             message_id = transition.message_id
             ledger.query("mark_settled", number=number, state=state, now=now, message_id=message_id, problem=problem)
-            _write_invalid_ids_and_parts(ledger, transition)
+            _write_invalid_ids_and_pieces(ledger, transition)
     return state
 
 
@@ -176,13 +176,13 @@ def _has_lost_replies(ledger: Ledger, batch: Batch) -> bool:
     return bool(ledger.query("find_lost_replies", number=batch.number))
 
 
-def _write_invalid_ids_and_parts(ledger: Ledger, transition: Transition) -> None:
+def _write_invalid_ids_and_pieces(ledger: Ledger, transition: Transition) -> None:
     number = transition.batch.number
     code = "left-out" if transition.problem is None else transition.problem.code
     for position, identifier in transition.invalid_ids:
         ledger.query("insert_invalid_id", position=position, id=identifier, code=code, batch=number)
-    for first, stop in transition.parts:
-        ledger.query("insert_part", parent=number, first=first, stop=stop)
+    for first, stop in transition.pieces:
+        ledger.query("insert_piece", parent=number, first=first, stop=stop)
 
 
 def retry_doubts(ledger: Ledger, now: float) -> None:

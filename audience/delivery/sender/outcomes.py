@@ -20,7 +20,7 @@ from audience.vendors.delivery_spec import (
 # reply        state of the batch               next step of its worker
 # ----------   ------------------------------   ------------------------------------------------------
 # Accepted     accepted                         proceed
-# InvalidIds   rejected, valid ids in parts     proceed
+# InvalidIds   rejected, valid ids in pieces    proceed
 # Rejected     rejected                         proceed
 # Retryable    todo, claim kept                 repeat
 # Fatal        todo                             stop
@@ -56,8 +56,8 @@ def interpret_reply(
             invalid = _select_ids(ids_by_position, invalid_ids)
             return Outcome(Transition(batch, "accepted", message_id=message_id, invalid_ids=invalid), "proceed")
         case InvalidIds(problem, reported_ids) if batch.native is None:
-            invalid, parts = bisect_batch(ids_by_position, reported_ids)
-            rejected = Transition(batch, "rejected", problem=problem, invalid_ids=invalid, parts=parts)
+            invalid, pieces = bisect_batch(ids_by_position, reported_ids)
+            rejected = Transition(batch, "rejected", problem=problem, invalid_ids=invalid, pieces=pieces)
             return Outcome(rejected, "proceed")
         case InvalidIds(problem) | Rejected(problem):
             return Outcome(Transition(batch, "rejected", problem=problem), "proceed")
