@@ -14,6 +14,7 @@ DEPENDENCY_MODULES = {
     "pygments": {"language/highlighting.py"},
     "regex": {"language/grammar.py", "language/printer.py"},
     "wcwidth": {"span.py"},
+    "langcodes": {"language/language_tags.py"},
     "dd": {"algebra/diagrams.py"},
     "pyroaring": {"index/storage/bitmaps.py", "index/storage/croaring.py"},
     "packaging": {"index/schema/value_types.py"},

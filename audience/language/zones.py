@@ -59,11 +59,16 @@ def load_zone(name: str) -> ZoneInfo:
     >>> load_zone("Asia/Shanghai").key
     'Asia/Shanghai'
     """
-    if name not in _zone_names():
-        hint = f"write {USUAL_MISTAKES[name]}" if name in USUAL_MISTAKES else did_you_mean(name, _zone_names())
-        hint = hint or "write a name of the IANA time zone database, such as Asia/Shanghai, Europe/Berlin or UTC"
-        raise ExpressionError(Problem("unknown-timezone", f"unknown time zone {name!r:.80}", hint=hint))
+    if name not in list_zone_names():
+        raise ExpressionError(unknown_zone_problem(name))
     return ZoneInfo(name)
+
+
+def unknown_zone_problem(name: str) -> Problem:
+    """Return the problem of a name that no time zone has."""
+    hint = f"write {USUAL_MISTAKES[name]}" if name in USUAL_MISTAKES else did_you_mean(name, list_zone_names())
+    hint = hint or "write a name of the IANA time zone database, such as Asia/Shanghai, Europe/Berlin or UTC"
+    return Problem("unknown-timezone", f"unknown time zone {name!r:.80}", hint=hint)
 
 
 def open_zone(name: str) -> ZoneInfo:
@@ -80,7 +85,8 @@ def open_zone(name: str) -> ZoneInfo:
 
 
 @lru_cache(1)
-def _zone_names() -> frozenset[str]:
+def list_zone_names() -> frozenset[str]:
+    """Return the IANA names of all time zones that this machine knows."""
     return frozenset(available_timezones()) - NO_ZONES
 
 
