@@ -4,13 +4,13 @@ import io
 import json
 import zipfile
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
 from vendor_calls import (
     BASIC_AUTH,
     NOTIFICATION,
+    START,
     TABLE,
     ManualClock,
     emas_call,
@@ -28,7 +28,7 @@ from vendor_calls import (
 from audience.errors import TableError
 from audience.sandbox import KEY, Population
 from audience.sandbox.http_types import HttpCall
-from audience.sandbox.router import Router, summarize_deliveries
+from audience.sandbox.router import Router, list_deliveries, summarize_deliveries
 
 TPNS_SIGN = "ZTFjMTk1NDE2NzI2OWU4ZDliNDBhMjI4ZWM1ODc1YmQyZjU1ZTEyNDBiZGY5MTE4MjRmZTQxOTgyNTZhMGNmMQ=="
 MASS_TASK = {"PushType": "NOTICE", "DeviceType": "ALL", "Target": "DEVICE", "TargetValue": "r1", "Title": "t"}
@@ -95,7 +95,7 @@ def test_nonce_is_accepted_once_in_15_minutes(clock):
     assert send_call(desks, "emas", emas_push_call(SignatureNonce="n")).code == ""
     assert send_call(desks, "emas", emas_push_call(SignatureNonce="n")).code == "SignatureNonceUsed"
     clock.now += 901
-    assert send_call(desks, "emas", emas_push_call(SignatureNonce="n")).code == ""
+    assert send_call(desks, "emas", emas_push_call(at=clock.now, SignatureNonce="n")).code == ""
 
 
 # Rates
@@ -138,7 +138,7 @@ def test_identical_broadcast_is_accepted_once_an_hour(clock):
     desks = make_router(clock=clock)
     codes = []
     for seconds, said in [(0, {}), (10, {}), (20, {"seq": 2}), (3_700, {})]:
-        clock.now = 1_000.0 + seconds
+        clock.now = START + seconds
         codes.append(send_call(desks, "tpns", tpns_call(tpns_message(audience_type="all", **said))).code)
     assert codes == ["", "10010018", "", ""]
 
@@ -152,12 +152,14 @@ def test_idempotent_token_delivers_once_in_15_minutes(clock):
     task = {"Target": {"Type": "DEVICE", "Value": "r1"}}
     bodies = []
     for seconds in (0, 899, 901):
-        clock.now = 1_000.0 + seconds
-        bodies.append(send_call(desks, "emas", emas_push_v2_call(task, IdempotentToken=token)).body)
+        clock.now = START + seconds
+        bodies.append(send_call(desks, "emas", emas_push_v2_call(task, at=clock.now, IdempotentToken=token)).body)
     assert bodies[0] == bodies[1] != bodies[2]
     assert desks.states["emas"].delivery_log.counts_by_id() == {"r1": 2}
-    assert send_call(desks, "emas", emas_push_v2_call(task, IdempotentToken=token.upper())).body == bodies[2]
-    assert send_call(desks, "emas", emas_push_v2_call(task, IdempotentToken=token, AppKey="2")).body != bodies[2]
+    again = emas_push_v2_call(task, at=clock.now, IdempotentToken=token.upper())
+    assert send_call(desks, "emas", again).body == bodies[2]
+    other = emas_push_v2_call(task, at=clock.now, IdempotentToken=token, AppKey="2")
+    assert send_call(desks, "emas", other).body != bodies[2]
 
 
 def test_token_of_rejected_call_can_be_reused():
@@ -172,14 +174,23 @@ def test_continuous_push_ends_after_a_day_or_10000_calls(clock):
     task = {"Action": "CREATE_CONTINUOUS_PUSH", "Target": None}
     first, second = (send_call(desks, "emas", emas_push_v2_call(task)).message_id for _ in range(2))
     more = {"Target": "DEVICE", "TargetValue": "r1"}
-    desks.states["emas"].continuous_messages[first] = (clock(), 9_999)
+    messages = desks.states["emas"].continuous_messages
+    messages[first] = replace(messages[first], calls=9_999)
     assert send_call(desks, "emas", emas_call("ContinuouslyPush", MessageId=first, **more)).code == ""
     assert send_call(desks, "emas", emas_call("ContinuouslyPush", MessageId=first, **more)).code == "Invalid.Parameter"
     again = {"Action": "CONTINUOUS_PUSH", "Target": {"Type": "ALIAS", "Value": "u2"}, "Options": {"MessageId": second}}
     assert send_call(desks, "emas", emas_push_v2_call(again)).code == ""
     clock.now += 86_401
-    assert send_call(desks, "emas", emas_push_v2_call(again)).code == "Invalid.Parameter"
+    assert send_call(desks, "emas", emas_push_v2_call(again, at=clock.now)).code == "Invalid.Parameter"
     assert desks.states["emas"].delivery_log.counts_by_id() == {"r1": 1, "r2": 1}
+
+
+def test_continuous_push_reaches_platform_of_its_message():
+    desks = make_router()
+    message = send_call(desks, "emas", emas_push_call(DeviceType="iOS", Target="TBD", TargetValue="TBD")).message_id
+    call = emas_call("ContinuouslyPush", MessageId=message, Target="DEVICE", TargetValue="r1,r2")
+    assert send_call(desks, "emas", call).code == ""
+    assert desks.states["emas"].delivery_log.counts_by_id() == {"r2": 1}
 
 
 @pytest.mark.parametrize("kind", ["ALL", "TAG"])
@@ -213,8 +224,8 @@ def test_mass_push_with_one_bad_task_delivers_nothing():
 def test_scheduled_push_is_delivered_when_due(clock):
 
     desks = make_router(clock=clock)
-    moment = (datetime.now(UTC) + timedelta(hours=8, minutes=10)).strftime("%Y-%m-%d %H:%M:%S")
-    assert send_call(desks, "tpns", tpns_call(tpns_message(audience_type="all", send_time=moment))).code == ""
+    call = tpns_call(tpns_message(audience_type="all", send_time="2026-12-01 08:10:00"))
+    assert send_call(desks, "tpns", call).code == ""
     assert (summarize_deliveries(desks, "tpns")["waiting"], summarize_deliveries(desks, "tpns")["delivered"]) == (1, 0)
     clock.now += 601
     assert (summarize_deliveries(desks, "tpns")["waiting"], summarize_deliveries(desks, "tpns")["delivered"]) == (0, 4)
@@ -223,8 +234,7 @@ def test_scheduled_push_is_delivered_when_due(clock):
 def test_loop_push_has_one_id_per_send_time(clock):
 
     desks = make_router(clock=clock)
-    day = (datetime.now(UTC) + timedelta(days=2)).date()
-    loop = {"startDate": f"{day}", "endDate": f"{day + timedelta(1)}", "loopType": 1, "loopDayIndexs": [0]}
+    loop = {"startDate": "2026-12-03", "endDate": "2026-12-04", "loopType": 1, "loopDayIndexs": [0]}
     call = tpns_call(tpns_message(audience_type="all", loop_param={**loop, "dayTimes": ["19:00:00", "20:00:00"]}))
     assert len(send_call(desks, "tpns", call).body["push_id"]) == 4
     clock.now += 5 * 86_400
@@ -305,7 +315,7 @@ def test_vendor_knows_only_devices_with_its_id():
 
 
 def test_typed_tag_patterns_are_configurable():
-    desks = Router(Population(TABLE, {"emas": "{value}", "engagelab": "{type}:{value}"}))
+    desks = Router(Population(TABLE, {"emas": "{value}", "engagelab": "{type}:{value}"}), clock=ManualClock())
     assert send_call(desks, "emas", emas_push_call(Target="TAG", TargetValue="hunan")).device_count == 2
     assert (
         send_call(desks, "engagelab", engagelab_call({"to": {"tag": ["age:20"]}, "body": NOTIFICATION})).device_count
@@ -334,3 +344,51 @@ def test_population_reads_table_files(tmp_path, suffix):
     assert people.devices_with_value("age", "20").tolist() == [True, True, False, False]
     with pytest.raises(TableError):
         Population.read(tmp_path / "nowhere.parquet")
+
+
+# Time, and what was delivered when
+
+
+@pytest.mark.parametrize(
+    ("vendor", "keys", "scheduled"),
+    [
+        (
+            *("tpns", ["message", "message_type"]),
+            lambda: tpns_call(tpns_message(audience_type="all", send_time="2026-12-01 08:10:00")),
+        ),
+        ("emas", ["PushType", "Title"], lambda: emas_push_call(PushTime="2026-12-01T00:10:00Z")),
+        (
+            *("emas", ["Message"]),
+            lambda: emas_push_v2_call({"Action": "SCHEDULED_PUSH", "Options": {"PushTime": "2026-12-01T00:10:00Z"}}),
+        ),
+    ],
+)
+def test_scheduled_delivery_is_logged_at_its_moment(clock, vendor, keys, scheduled):
+    """One clock decides, and the moment is that of the delivery, not of the call that finds it due."""
+    desks = make_router(clock=clock)
+    assert send_call(desks, vendor, scheduled()).code == ""
+    clock.now += 599
+    assert [entry["state"] for entry in list_deliveries(desks, vendor)] == ["waiting"]
+    clock.now += 3_000
+    assert [
+        (entry["state"], entry["at"], entry["ids"], sorted(entry["content"]))
+        for entry in list_deliveries(desks, vendor)
+    ] == [("delivered", "2026-12-01T00:10:00.000+00:00", ["r1", "r2", "r3", "r4"], keys)]
+
+
+def test_cancelled_push_stays_in_log_and_reaches_nobody(clock):
+    desks = make_router(clock=clock)
+    message = send_call(desks, "emas", emas_push_call(PushTime="2026-12-01T00:10:00Z")).message_id
+    assert send_call(desks, "emas", emas_call("CancelPush", MessageId=message)).code == ""
+    clock.now += 600
+    assert [(entry["message"], entry["state"]) for entry in list_deliveries(desks, "emas")] == [(message, "cancelled")]
+    assert desks.states["emas"].delivery_log.counts_by_id() == {}
+
+
+def test_push_is_cancelled_only_while_it_waits(clock):
+    desks = make_router(clock=clock)
+    message = send_call(desks, "emas", emas_push_call(PushTime="2026-12-01T00:10:00Z")).message_id
+    clock.now += 600
+    cancel = emas_call("CancelPush", at=clock.now, MessageId=message)
+    assert send_call(desks, "emas", cancel).code == "Invalid.Parameter"
+    assert desks.states["emas"].delivery_log.counts_by_id(message) == dict.fromkeys(["r1", "r2", "r3", "r4"], 1)

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from vendor_calls import (
     NOTIFICATION,
+    START,
     TABLE,
     emas_call,
     emas_push_call,
@@ -99,7 +100,8 @@ def test_log_records_calls():
 
 @pytest.fixture
 def sandbox():
-    with Sandbox(Population(TABLE)) as running:
+    begun = time.monotonic()
+    with Sandbox(Population(TABLE), clock=lambda: START + time.monotonic() - begun) as running:
         yield running
 
 

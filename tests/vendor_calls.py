@@ -36,11 +36,14 @@ NONCES = count()
 NOTIFICATION = {"platform": "all", "notification": {"alert": "x"}}
 
 
+START = datetime(2026, 12, 1, tzinfo=UTC).timestamp()  # when a manual clock begins
+
+
 class ManualClock:
     """A clock that is moved by hand."""
 
     def __init__(self):
-        self.now = 1_000.0
+        self.now = START
 
     def __call__(self) -> float:
         return self.now
@@ -73,9 +76,9 @@ def upload_call(name: str, data: bytes) -> HttpCall:
     return HttpCall("POST", "/v3/push/package/upload", headers=BASIC_AUTH, file=(name, data))
 
 
-def emas_call(action: str, **parameters) -> HttpCall:
+def emas_call(action: str, at: float = START, **parameters) -> HttpCall:
     """A call of version 1; no one has said the secret of `somebody`, so that any signature will do."""
-    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     common = {"Action": action, "Version": "2016-08-01", "AppKey": "1", "AccessKeyId": "somebody", "Signature": "any"}
     common |= {"SignatureMethod": "HMAC-SHA1", "SignatureVersion": "1.0", "Timestamp": moment}
     return HttpCall("GET", "/", query={**common, "SignatureNonce": str(next(NONCES)), **parameters})

@@ -8,9 +8,9 @@ from audience.errors import AudienceError, DeliveryError, Problem
 from audience.sandbox.endpoints import load_endpoints
 from audience.sandbox.faults import Fault, FaultInjector
 from audience.sandbox.http_types import HttpCall, JsonObject
-from audience.sandbox.router import Router, list_log_entries, summarize_deliveries
+from audience.sandbox.router import Router, list_deliveries, list_log_entries, summarize_deliveries
 
-CONTROL_PATHS = ("/_sandbox/delivered", "/_sandbox/log", "/_sandbox/faults", "/_sandbox/reset")
+CONTROL_PATHS = ("/_sandbox/delivered", "/_sandbox/deliveries", "/_sandbox/log", "/_sandbox/faults", "/_sandbox/reset")
 
 
 def handle_control_call(call: HttpCall, router: Router) -> tuple[int, Any]:
@@ -19,6 +19,8 @@ def handle_control_call(call: HttpCall, router: Router) -> tuple[int, Any]:
         match call.method, call.path.removeprefix("/_sandbox/"):
             case "GET", "delivered":
                 return 200, _delivery_summary(call, router)
+            case "GET", "deliveries":
+                return 200, _list_deliveries(call, router)
             case "GET", "log":
                 entries = list_log_entries(router, call.query.get("vendor"))
                 return 200, entries[-int(call.query.get("last", "1000")) :]
@@ -49,6 +51,13 @@ def _delivery_summary(call: HttpCall, router: Router) -> JsonObject:
         with router.lock:
             summary["ids"] = router.states[vendor].delivery_log.counts_by_id(message)
     return summary
+
+
+def _list_deliveries(call: HttpCall, router: Router) -> list[JsonObject]:
+    """Return the deliveries of each vendor, or of one; with a message only those of that message."""
+    vendor = call.query.get("vendor")
+    names = list(router.states) if vendor is None else [resolve_vendor_name(vendor, router)]
+    return [entry for name in names for entry in list_deliveries(router, name, call.query.get("message"))]
 
 
 def _replace_faults(body: bytes, router: Router) -> JsonObject:

@@ -50,6 +50,10 @@ def total_json_bytes(*values: Any) -> int:
     return sum(len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) for value in values if value)
 
 
-def seconds_until(timestamp: datetime) -> float:
-    """Return the seconds from now to *timestamp*, negative if it has passed; without a zone it is UTC."""
-    return (timestamp.replace(tzinfo=timestamp.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+def seconds_until(timestamp: datetime, now: float) -> float:
+    """Return the seconds from *now*, in Unix time, to *timestamp*, negative if it has passed; without a zone it is UTC.
+
+    >>> seconds_until(datetime(1970, 1, 1, 0, 1), 20.0)
+    40.0
+    """
+    return timestamp.replace(tzinfo=timestamp.tzinfo or UTC).timestamp() - now

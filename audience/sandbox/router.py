@@ -43,7 +43,7 @@ class Router:
     key: str | None = None
     secret: str | None = None
     rate: float | None = 1.0
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = time.time
     faults: FaultInjector = field(default_factory=FaultInjector)
     lock: Lock = field(default_factory=Lock)
     endpoints: dict[str, Endpoints] = field(default_factory=emulated_vendors)
@@ -90,7 +90,7 @@ class Router:
         names = tuple(fault.kind for fault in faults)
         with self.lock:
             self.call_count += 1
-            at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            at = datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="milliseconds")
             endpoint = self.endpoints[vendor].endpoint_name(call)
             outcome = (logged.status, logged.code, logged.message_id, logged.device_count, names)
             self.log_entries.append(LogEntry(self.call_count, at, vendor, endpoint, *outcome))
@@ -132,6 +132,12 @@ def summarize_deliveries(router: Router, vendor: str) -> JsonObject:
     """Return the delivery counts of *vendor*."""
     with router.lock:
         return {**router.states[vendor].delivery_log.flush_due().summarize()}
+
+
+def list_deliveries(router: Router, vendor: str, message_id: str | None = None) -> list[JsonObject]:
+    """Return the deliveries of *vendor*, of one message or of all, in the order of the calls."""
+    with router.lock:
+        return list(router.states[vendor].delivery_log.flush_due().list_deliveries(message_id))
 
 
 def list_log_entries(router: Router, vendor: str | None = None) -> list[JsonObject]:

@@ -11,7 +11,7 @@ from audience.errors import DeliveryError, Problem
 from audience.sandbox.control_api import resolve_vendor_name
 from audience.sandbox.faults import Fault, FaultInjector
 from audience.sandbox.population import Population
-from audience.sandbox.router import Router, list_log_entries, summarize_deliveries
+from audience.sandbox.router import Router, list_deliveries, list_log_entries, summarize_deliveries
 from audience.sandbox.vendor_state import HOST, KEY, SECRET
 
 __all__ = ["KEY", "SECRET", "Sandbox"]
@@ -28,7 +28,8 @@ class Sandbox:
         secret: Secret of that key.
         rate: Factor on the documented rate limits; None lifts them.
         port: Port to listen on; 0 picks a free one.
-        clock: Returns the current time in seconds.
+        clock: Returns the Unix time in seconds. Rate limits, scheduled deliveries, the ages of calls and the windows in
+            which repeats are dropped use it; only the waits of the faults `delay` and `late` are real seconds.
 
     Raises:
         DeliveryError: The port is taken.
@@ -49,7 +50,7 @@ class Sandbox:
         secret: str | None = None,
         rate: float | None = 1.0,
         port: int = 0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ):
         self._router = Router(population, key, secret, rate, clock)
         self._seed = seed
@@ -107,6 +108,10 @@ class Sandbox:
     def summary(self, vendor: str) -> dict[str, Any]:
         """Return the delivery counts of *vendor*, as `GET /_sandbox/delivered` shows them."""
         return summarize_deliveries(self._router, resolve_vendor_name(vendor, self._router))
+
+    def deliveries(self, vendor: str, message_id: str | None = None) -> list[dict[str, Any]]:
+        """Return the deliveries of *vendor*, as `GET /_sandbox/deliveries` shows them: whom, when and with what."""
+        return list_deliveries(self._router, resolve_vendor_name(vendor, self._router), message_id)
 
     def log(self, vendor: str | None = None) -> list[dict[str, Any]]:
         """Return the logged calls, the oldest first."""

@@ -15,9 +15,21 @@ HOST = "127.0.0.1"
 KEY, SECRET = "sandbox-key", "sandbox-secret"  # the default pair whose signatures are checked
 
 
+@dataclass(frozen=True, slots=True)
+class ContinuousMessage:
+    """Message whose devices later calls name: created at *since*, for *platforms*, with the calls so far."""
+
+    since: float
+    platforms: frozenset[str]
+    calls: int = 0
+
+
 @dataclass
 class VendorState:
-    """One emulated vendor at work; without *secret* any pair of key and secret is accepted."""
+    """One emulated vendor at work; without *secret* any pair of key and secret is accepted.
+
+    *clock* returns the Unix time; it decides everything that depends on the time.
+    """
 
     vendor: str
     population: Population
@@ -28,7 +40,7 @@ class VendorState:
     delivery_log: DeliveryLog = field(init=False)
     uploads: dict[int, bytes] = field(init=False)
     cached_replies: dict[str, tuple[float, HttpReply]] = field(init=False)
-    continuous_messages: dict[str, tuple[float, int]] = field(init=False)  # creation time, calls so far
+    continuous_messages: dict[str, ContinuousMessage] = field(init=False)
     nonces: set[str] = field(init=False)
     nonces_by_age: deque[tuple[float, str]] = field(init=False)
     upload_numbers: "count[int]" = field(init=False)

@@ -49,7 +49,7 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
     devices = _target_devices(push["to"], state) & state.population.devices_on_platforms(platforms)
     if not (device_count := int(np.count_nonzero(devices))):
         raise VendorRefusal(21011, "no suitable push target")
-    message = state.delivery_log.create_message()
+    message = state.delivery_log.create_message(push["body"])
     if not call.path.endswith("/validate"):
         state.delivery_log.record(message, devices)
     body = {"request_id": push["request_id"], "msg_id": message} if "request_id" in push else {"msg_id": message}

@@ -52,7 +52,7 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
     )
     if not (device_count := int(np.count_nonzero(devices))):
         raise VendorRefusal(1011, "cannot find user by this audience")
-    message = state.delivery_log.create_message()
+    message = state.delivery_log.create_message({name: push[name] for name in CONTENT_FIELDS if name in push})
     sendno = str((push.get("options") or {}).get("sendno", 0))
     reply = HttpReply(200, {"sendno": sendno, "msg_id": message}, message_id=message, device_count=device_count)
     if not call.path.endswith("/validate"):

@@ -7,6 +7,7 @@ Unknown ids are ignored, because the page names no error for them.
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -14,9 +15,10 @@ import numpy as np
 
 from audience.sandbox.http_types import DeviceMask, HttpCall, HttpReply, JsonObject, VendorRefusal
 from audience.sandbox.request_checks import parse_json_object
-from audience.sandbox.vendor_state import VendorState
+from audience.sandbox.vendor_state import ContinuousMessage, VendorState
 from audience.sandbox.vendors.emas.fields import invalid_format, invalid_parameter, require_fields
 from audience.sandbox.vendors.emas.push_task import (
+    ALL_PLATFORMS,
     ID_TARGET_TYPES,
     EmasTask,
     parse_flat_task,
@@ -96,27 +98,26 @@ def build_failure(status: int, call: HttpCall) -> HttpReply:
 
 
 def _handle_push(parameters: Mapping[str, str], state: VendorState) -> HttpReply:
-    return _run_single_task(parse_flat_task(parameters), parameters, state)
+    return _run_single_task(parse_flat_task(parameters, state.clock()), parameters, state)
 
 
 def _handle_push_v2(parameters: Mapping[str, str], state: VendorState) -> HttpReply:
     require_fields(parameters, "PushTask")
-    return _run_single_task(
-        parse_nested_task(parse_json_object(parameters["PushTask"], "InvalidPushTask.Format")), parameters, state
-    )
+    task = parse_json_object(parameters["PushTask"], "InvalidPushTask.Format")
+    return _run_single_task(parse_nested_task(task, state.clock()), parameters, state)
 
 
 def _run_single_task(task: EmasTask, parameters: Mapping[str, str], state: VendorState) -> HttpReply:
     if task.action == "continue":
         return _continue_message(task, state)
     if task.action == "create":
-        message = state.delivery_log.create_message()
-        state.continuous_messages[message] = (state.clock(), 0)
+        message = state.delivery_log.create_message(task.content)
+        state.continuous_messages[message] = ContinuousMessage(state.clock(), task.platforms)
         return _success_reply({"MessageId": message}, message)
     devices = _target_devices(task, state)
     if task.target == "ALL":
         _check_broadcast_rate(task, parameters["AppKey"], state)
-    message = state.delivery_log.create_message()
+    message = state.delivery_log.create_message(task.content)
     return _success_reply({"MessageId": message}, message, state.delivery_log.record(message, devices, task.delay))
 
 
@@ -125,7 +126,7 @@ def _handle_mass_push(parameters: Mapping[str, str], state: VendorState) -> Http
     parts = [{name.partition(f"PushTask.{n}.")[2]: value for name, value in parameters.items()} for n in numbers]
     if numbers != list(range(1, len(numbers) + 1)) or not numbers:
         raise VendorRefusal("InvalidPushTask.Empty", "The specified PushTask cannot be empty.")
-    messages, devices = _run_mass_tasks([parse_flat_task(part) for part in parts], state)
+    messages, devices = _run_mass_tasks([parse_flat_task(part, state.clock()) for part in parts], state)
     return _success_reply({"MessageIds": {"MessageId": messages}}, ",".join(messages), devices)
 
 
@@ -137,7 +138,7 @@ def _handle_mass_push_v2(parameters: Mapping[str, str], state: VendorState) -> H
         parts = None
     if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
         raise invalid_format("PushTasks")
-    messages, devices = _run_mass_tasks([parse_nested_task(part) for part in parts], state)
+    messages, devices = _run_mass_tasks([parse_nested_task(part, state.clock()) for part in parts], state)
     return _success_reply({"MessageIds": messages}, ",".join(messages), devices)
 
 
@@ -150,7 +151,7 @@ def _run_mass_tasks(tasks: list[EmasTask], state: VendorState) -> tuple[list[str
     if any(task.target not in ID_TARGET_TYPES or task.action not in ("now", "later") for task in tasks):
         raise VendorRefusal("TargetNotSupported", "Target is not supported for batch push.")
     targets = [_target_devices(task, state) for task in tasks]
-    messages = [state.delivery_log.create_message() for _ in tasks]
+    messages = [state.delivery_log.create_message(task.content) for task in tasks]
     deliveries = zip(tasks, targets, messages, strict=True)
     return messages, sum(
         state.delivery_log.record(message, devices, task.delay) for task, devices, message in deliveries
@@ -159,9 +160,8 @@ def _run_mass_tasks(tasks: list[EmasTask], state: VendorState) -> tuple[list[str
 
 def _handle_continuous_push(parameters: Mapping[str, str], state: VendorState) -> HttpReply:
     require_fields(parameters, "MessageId", "Target", "TargetValue")
-    everywhere = frozenset({"android", "ios", "hmos"})
     task = EmasTask(
-        "continue", parameters["Target"], parameters["TargetValue"], everywhere, message_id=parameters["MessageId"]
+        "continue", parameters["Target"], parameters["TargetValue"], ALL_PLATFORMS, message_id=parameters["MessageId"]
     )
     return _continue_message(task, state)
 
@@ -170,15 +170,15 @@ def _continue_message(task: EmasTask, state: VendorState) -> HttpReply:
     """Send a message that was created before to more devices."""
     if task.target not in ID_TARGET_TYPES:
         raise invalid_parameter("Target")
-    since, calls = state.continuous_messages.get(task.message_id, (0.0, MAX_CONTINUOUS_CALLS))
-    if task.message_id not in state.continuous_messages or state.clock() - since > CONTINUOUS_SECONDS:
+    message = state.continuous_messages.get(task.message_id)
+    if message is None or state.clock() - message.since > CONTINUOUS_SECONDS:
         raise invalid_parameter("MessageId")
-    if calls >= MAX_CONTINUOUS_CALLS:
+    if message.calls >= MAX_CONTINUOUS_CALLS:
         raise VendorRefusal(
             "Invalid.Parameter", f"The specified parameter is invalid: more than {MAX_CONTINUOUS_CALLS} calls."
         )
-    devices = _target_devices(task, state)
-    state.continuous_messages[task.message_id] = (since, calls + 1)
+    devices = _target_devices(task, state) & state.population.devices_on_platforms(set(message.platforms))
+    state.continuous_messages[task.message_id] = replace(message, calls=message.calls + 1)
     return _success_reply(
         {"MessageId": task.message_id}, task.message_id, state.delivery_log.record(task.message_id, devices)
     )

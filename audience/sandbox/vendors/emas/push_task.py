@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
@@ -20,14 +20,20 @@ ACTION_BY_NAME: dict[str, TaskAction] = {
 TARGET_TYPES = ("DEVICE", "ACCOUNT", "ALIAS", "TAG", "ALL")
 ID_TARGET_TYPES = ("DEVICE", "ACCOUNT", "ALIAS")
 PLATFORM_BY_NAME = {"ANDROID": "android", "IOS": "ios", "HARMONY": "hmos", "HMOS": "hmos"}
+ALL_PLATFORMS = frozenset(PLATFORM_BY_NAME.values())
 MAX_SCHEDULE_DAYS, MAX_RETENTION_SECONDS, MIN_RETENTION_SECONDS = 7, 72 * 3_600.0, 3.0  # days; seconds; seconds
 MAX_MESSAGE_BYTES, MAX_TARGET_IDS = 4_000, 1_000
+CONTENT_PREFIXES = ("PushType", "Title", "Body", "iOS", "Android", "Harmony")
 JOB_KEY_PATTERN = re.compile(r"[\w-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class EmasTask:
-    """One push: *target* and *value* as given, *delay* in seconds; *message_id* belongs to the action "continue"."""
+    """One push.
+
+    *target* and *value* are as given, *delay* is in seconds; *message_id* belongs to the action "continue";
+    *content* is what devices get.
+    """
 
     action: TaskAction
     target: str
@@ -36,10 +42,11 @@ class EmasTask:
     delay: float = 0.0
     message_id: str = ""
     is_notification: bool = False
+    content: JsonObject = field(default_factory=dict)
 
 
-def parse_flat_task(parameters: Mapping[str, str]) -> EmasTask:
-    """Parse the task of Push, or one of MassPush."""
+def parse_flat_task(parameters: Mapping[str, str], now: float) -> EmasTask:
+    """Parse the task of Push, or one of MassPush, that is sent at *now*."""
     require_fields(parameters, "PushType", "DeviceType", "Target", "TargetValue")
     check_fields(parameters)
     platforms = _parse_platforms(parameters["DeviceType"], "DeviceType")
@@ -49,16 +56,18 @@ def parse_flat_task(parameters: Mapping[str, str]) -> EmasTask:
     tbd = parameters["Target"] == "TBD"
     if tbd and parameters.get("PushTime"):
         raise invalid_parameter("PushTime")
-    after = _parse_delay(parameters.get("PushTime"), parameters.get("ExpireTime"))
+    after = _parse_delay(parameters.get("PushTime"), parameters.get("ExpireTime"), now)
     notice = parameters["PushType"] == "NOTICE"
+    content = {name: value for name, value in parameters.items() if name.startswith(CONTENT_PREFIXES)}
     if tbd:
-        return EmasTask("create", "", "", platforms, is_notification=notice)
+        return EmasTask("create", "", "", platforms, is_notification=notice, content=content)
     target, value = _check_target(parameters["Target"], parameters["TargetValue"])
-    return EmasTask("later" if after else "now", target, value, platforms, after, is_notification=notice)
+    action: TaskAction = "later" if after else "now"
+    return EmasTask(action, target, value, platforms, after, is_notification=notice, content=content)
 
 
-def parse_nested_task(task: JsonObject) -> EmasTask:
-    """Parse the task of PushV2, or one of MassPushV2."""
+def parse_nested_task(task: JsonObject, now: float) -> EmasTask:
+    """Parse the task of PushV2, or one of MassPushV2, that is sent at *now*."""
     action = ACTION_BY_NAME.get(str(task.get("Action") or "PUSH_IMMEDIATELY"))
     if action is None:
         raise invalid_parameter("Action")
@@ -73,13 +82,14 @@ def parse_nested_task(task: JsonObject) -> EmasTask:
     if action == "continue" and not options.get("MessageId"):
         raise VendorRefusal("InvalidMessageId.Empty", "The specified MessageId cannot be empty.")
     platforms = _parse_platforms(str(target.get("Platform") or "ALL"), "Platform")
-    after = _parse_delay(options.get("PushTime"), options.get("ExpireTime"))
+    after = _parse_delay(options.get("PushTime"), options.get("ExpireTime"), now)
     notice, message = bool(task.get("Notification")), str(options.get("MessageId", ""))
+    content = {name: task[name] for name in ("Notification", "Message") if task.get(name)}
     if action == "create":
-        return EmasTask(action, "", "", platforms, is_notification=notice)
+        return EmasTask(action, "", "", platforms, is_notification=notice, content=content)
     require_fields(target, "Type", *(["Value"] if target.get("Type") != "ALL" else []))
     kind, value = _check_target(str(target["Type"]), str(target.get("Value", "ALL")))
-    return EmasTask(action, kind, value, platforms, after, message, notice)
+    return EmasTask(action, kind, value, platforms, after, message, notice, content)
 
 
 def split_target_ids(value: str) -> list[str]:
@@ -105,7 +115,7 @@ def _check_target(target_type: str, value: str) -> tuple[str, str]:
 
 def _parse_platforms(text: str, name: str) -> frozenset[str]:
     if text.upper() == "ALL":
-        return frozenset(PLATFORM_BY_NAME.values())
+        return ALL_PLATFORMS
     if text.upper() not in PLATFORM_BY_NAME:
         raise invalid_parameter(name)
     return frozenset({PLATFORM_BY_NAME[text.upper()]})
@@ -136,13 +146,13 @@ def _check_job_key(key: str) -> None:
     check_fields({"JobKey": key})
 
 
-def _parse_delay(push_time: Any, expire_time: Any) -> float:
-    """Return the seconds until the push; reject times that are not allowed."""
-    after = _parse_seconds_until(push_time, "PushTime") if push_time else 0.0
+def _parse_delay(push_time: Any, expire_time: Any, now: float) -> float:
+    """Return the seconds from *now* until the push; reject times that are not allowed."""
+    after = _parse_seconds_until(push_time, "PushTime", now) if push_time else 0.0
     if after > MAX_SCHEDULE_DAYS * 86_400:
         raise _period_exceeded(MAX_SCHEDULE_DAYS)
     if expire_time:
-        kept = _parse_seconds_until(expire_time, "ExpireTime") - max(after, 0.0)
+        kept = _parse_seconds_until(expire_time, "ExpireTime", now) - max(after, 0.0)
         if kept > MAX_RETENTION_SECONDS:
             raise _period_exceeded(3)
         if kept <= MIN_RETENTION_SECONDS:
@@ -155,8 +165,8 @@ def _period_exceeded(days: int) -> VendorRefusal:
     return VendorRefusal("InvalidPeriod.ExceedDays", text)
 
 
-def _parse_seconds_until(text: Any, name: str) -> float:
+def _parse_seconds_until(text: Any, name: str, now: float) -> float:
     try:
-        return seconds_until(datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ"))
+        return seconds_until(datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ"), now)
     except ValueError:
         raise invalid_format(name) from None

@@ -126,7 +126,7 @@ def _require_known_key(key: str, state: VendorState) -> None:
 def _require_new_nonce(nonce: str, timestamp: str, state: VendorState) -> None:
     """Reject a call that is too old or repeated."""
     try:
-        off = seconds_until(datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ"))
+        off = seconds_until(datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ"), state.clock())
     except ValueError:
         raise VendorRefusal("InvalidTimeStamp.Format", "Specified time stamp is not well formatted.") from None
     if abs(off) > SIGNATURE_LIFETIME_SECONDS:

@@ -50,11 +50,13 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
         number = store_upload(call.file, state)
         return HttpReply(200, {"retCode": 0, "errMsg": "", "uploadId": number})
     push = parse_json_object(call.body, 1008001)
-    after = _check_push(push)
+    now = state.clock()
+    after = _check_push(push, now)
     devices, invalid = _target_devices(push, state)
     _check_rate(push, state)
-    waits = [after] if push.get("loop_param") is None else compute_loop_delays(push["loop_param"], SERVER_ZONE)
-    messages = [state.delivery_log.create_message() for _ in waits]
+    waits = [after] if push.get("loop_param") is None else compute_loop_delays(push["loop_param"], SERVER_ZONE, now)
+    content = {name: push[name] for name in ("message_type", "message")}
+    messages = [state.delivery_log.create_message(content) for _ in waits]
     for message, wait in zip(messages, waits, strict=True):
         state.delivery_log.record(message, devices, wait)
     body: JsonObject = {"seq": push.get("seq", 0), "environment": push.get("environment", "product"), "ret_code": 0}
@@ -108,8 +110,8 @@ def _verify_credentials(call: HttpCall, state: VendorState) -> None:
         raise VendorRefusal(1008003, "Sign does not fit the body")
 
 
-def _check_push(push: JsonObject) -> float:
-    """Check the fields of a push; return the seconds until it is sent."""
+def _check_push(push: JsonObject, now: float) -> float:
+    """Check the fields of a push; return the seconds from *now* until it is sent."""
     if missing := {"audience_type", "message_type", "message"} - push.keys():
         raise VendorRefusal(1008002, f"{min(missing)} is missing")
     if push["audience_type"] not in AUDIENCE_TYPES:
@@ -126,7 +128,7 @@ def _check_push(push: JsonObject) -> float:
     later = [name for name in ("send_time", "loop_param") if push.get(name) is not None]
     if later and push["audience_type"] not in RATE_LIMITED_TYPES:
         raise VendorRefusal(1008007, f"{later[0]} is for all, tags and packages only")
-    return _parse_send_time(push["send_time"]) if push.get("send_time") else 0.0
+    return _parse_send_time(push["send_time"], now) if push.get("send_time") else 0.0
 
 
 def _check_channels(rules: Any) -> None:
@@ -153,9 +155,9 @@ def _check_message(message: Any, message_type: Any, environment: Any) -> None:
         raise VendorRefusal(1008002, "message.title and message.content are needed")
 
 
-def _parse_send_time(text: Any) -> float:
+def _parse_send_time(text: Any, now: float) -> float:
     try:
-        wait = seconds_until(datetime.strptime(str(text), "%Y-%m-%d %H:%M:%S").replace(tzinfo=SERVER_ZONE))
+        wait = seconds_until(datetime.strptime(str(text), "%Y-%m-%d %H:%M:%S").replace(tzinfo=SERVER_ZONE), now)
     except ValueError:
         raise VendorRefusal(1008007, "send_time is of the form yyyy-MM-DD HH:MM:SS") from None
     if not -MAX_PAST_SECONDS <= wait <= 90 * 86_400:

@@ -9,18 +9,22 @@ from audience.sandbox.request_checks import seconds_until
 MAX_DAYS_AHEAD = 90  # days ahead
 
 
-def compute_loop_delays(loop: Any, zone: tzinfo) -> list[float]:
-    """Return the seconds until each push of *loop*; times in the past are left out."""
+def compute_loop_delays(loop: Any, zone: tzinfo, now: float) -> list[float]:
+    """Return the seconds from *now* to each push of *loop*; times in the past are left out."""
     try:
         first, last = (date.fromisoformat(loop[name]) for name in ("startDate", "endDate"))
         kind, days = loop["loopType"], [int(day) for day in loop["loopDayIndexs"]]
         times = [time.fromisoformat(each) for each in loop["dayTimes"]]
     except (KeyError, TypeError, ValueError):
         raise VendorRefusal(1008007, "loop_param needs startDate, endDate, loopType, loopDayIndexs, dayTimes") from None
-    if kind not in (1, 2, 3) or first > last or last > datetime.now(zone).date() + timedelta(MAX_DAYS_AHEAD):
+    if (
+        kind not in (1, 2, 3)
+        or first > last
+        or last > datetime.fromtimestamp(now, zone).date() + timedelta(MAX_DAYS_AHEAD)
+    ):
         raise VendorRefusal(1008007, f"loopType is 1, 2 or 3, and the last day at most {MAX_DAYS_AHEAD} days ahead")
     chosen = [day for day in _date_range(first, last) if kind == 1 or _day_index(day, kind) in days]
-    waits = [seconds_until(datetime.combine(day, each, zone)) for day in chosen for each in times]
+    waits = [seconds_until(datetime.combine(day, each, zone), now) for day in chosen for each in times]
     if not (coming := [wait for wait in waits if wait > 0]):
         raise VendorRefusal(10010012, "no moment of the loop is still to come")
     return coming
