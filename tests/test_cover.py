@@ -298,19 +298,24 @@ def make_tag_names(count: int, start: int = 0) -> list[str]:
 
 
 def test_list_over_20_is_split_and_over_40_goes_by_ids():
-    forty = plan(" OR ".join(make_tag_names(40)), "engagelab")
+    forty = plan(" OR ".join(make_tag_names(40)), "jpush")
     assert (len(forty.native), forty.by_ids) == (2, None)
-    assert forty.native[1]["to"] == {"tag": make_tag_names(20, 20), "tag_not": make_tag_names(20)}
-    forty_five = plan(" OR ".join(make_tag_names(45)), "engagelab")
+    assert forty.native[1]["audience"] == {"tag": make_tag_names(20, 20), "tag_not": make_tag_names(20)}
+    forty_five = plan(" OR ".join(make_tag_names(45)), "jpush")
     assert len(forty_five.native) == 2
     assert {reason.code for reason in forty_five.reasons} == {"too-many"}
 
 
 def test_long_list_with_other_conditions_is_split():
-    result = plan(f"vip AND NOT old AND ({' OR '.join(make_tag_names(30))})", "engagelab")
-    lists = [{key: len(tags) for key, tags in payload["to"].items()} for payload in result.native]
+    result = plan(f"vip AND NOT old AND ({' OR '.join(make_tag_names(30))})", "jpush")
+    lists = [{key: len(tags) for key, tags in payload["audience"].items()} for payload in result.native]
     assert lists == [{"tag": 19, "tag_and": 1, "tag_not": 1}, {"tag": 11, "tag_and": 1, "tag_not": 20}]
     assert result.by_ids is None
+
+
+def test_list_without_a_documented_limit_is_one_request():
+    [payload] = plan(" OR ".join(make_tag_names(500)), "engagelab").native
+    assert payload == {"to": {"tag": make_tag_names(500)}}
 
 
 def test_fifty_clauses_fit_few_trees():

@@ -12,7 +12,7 @@ from audience.vendors.delivery_spec import Credentials
 
 DEVICE_COUNT = 60
 PLATFORMS = ("iOS", "ANDROID", "HMOS")
-MESSAGE = {"title": "Hi", "body": "there", "time_to_live": 3600}
+MESSAGE = {"title": "Hi", "body": "there", "time_to_live": 3600, "platforms": ["android", "ios", "harmonyos"]}
 QUICK_OPTIONS = SendOptions(RetryPolicy(initial_delay=0.01, max_delay=0.1, timeout=5, max_lost=1_000))
 
 
@@ -94,6 +94,14 @@ def test_message_for_other_platforms_is_not_sent(index, sandbox, tmp_path, vendo
         send_natively(vendor, text, {**MESSAGE, "platforms": ["ios"]}, index, sandbox, tmp_path / "run")
     assert caught.value.code == "other-platform"
     assert count_told(sandbox, vendor) == {}
+
+
+@pytest.mark.parametrize("text", ["platform:harmonyos", "even AND (platform:ios OR platform:harmonyos)"])
+def test_message_without_platforms_is_not_for_harmonyos_at_engagelab(index, sandbox, tmp_path, text):
+    message = {key: value for key, value in MESSAGE.items() if key != "platforms"}
+    with pytest.raises(DeliveryError, match="for android, ios only"):
+        send_natively("engagelab", text, message, index, sandbox, tmp_path / "run")
+    assert count_told(sandbox, "engagelab") == {}
 
 
 @pytest.mark.parametrize("vendor", ["engagelab", "emas"])

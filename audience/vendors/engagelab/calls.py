@@ -27,7 +27,8 @@ from audience.vendors.delivery_spec import (
     SigningContext,
     VendorReply,
 )
-from audience.vendors.engagelab.message import build_body, join_target, platform_problems, unsupported_fields
+from audience.vendors.engagelab.message import build_body, unsupported_fields
+from audience.vendors.engagelab.message_rules import join_target, platform_problems
 from audience.vendors.engagelab.targeting import PAGE
 from audience.vendors.engagelab.warnings import body_warnings
 from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status

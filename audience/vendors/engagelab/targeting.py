@@ -6,7 +6,7 @@ Source: https://www.engagelab.com/docs/app-push/rest-api/create-push-api, read 2
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience.algebra.request_shape import Slots
+from audience.algebra.request_shape import NO_LIMIT, Slots
 from audience.errors import Problem
 from audience.language.ast import Everyone, Expr, Not, Reference, Tag, all_of
 from audience.vendors.payload_reader import PayloadCursor
@@ -16,13 +16,12 @@ from audience.vendors.spec import Payload, VendorLimit
 
 PAGE = "https://www.engagelab.com/docs/app-push/rest-api/create-push-api"
 TAGS_DOCS = "https://www.engagelab.com/docs/app-push/rest-api/tag-alias-api"
-JPUSH_DOCS = "https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push"
 
 LIMITS = {
-    "tag": VendorLimit(20, JPUSH_DOCS),  # EngageLab's page documents none; that of JPush, its sibling, does
+    "tag": VendorLimit(None, PAGE),
     "tag_and": VendorLimit(20, PAGE),
     "tag_not": VendorLimit(20, PAGE),
-    "alias": VendorLimit(1_000, JPUSH_DOCS),  # likewise
+    "alias": VendorLimit(None, PAGE),
     "registration_id": VendorLimit(1_000, PAGE),
     "live_activity_id": VendorLimit(1, PAGE),
     "tag_bytes": VendorLimit(40, TAGS_DOCS),
@@ -31,7 +30,7 @@ LIMITS = {
 DOCUMENTED_LIMITS = {key: limit for key, limit in LIMITS.items() if limit.source == PAGE}  # checked when reading
 DIALECT = tag_lists.TagListDialect(
     title="EngageLab",
-    shape=Slots(max_any_of=20, max_all_of=20, max_none_of=20),
+    shape=Slots(max_any_of=NO_LIMIT, max_all_of=20, max_none_of=20),
     id_kinds=("alias", "registration_id", "live_activity_id"),
     limits=LIMITS,
     legal_pattern=r"[A-Za-z0-9_\u3400-\u9fff\uf900-\ufaff]+",

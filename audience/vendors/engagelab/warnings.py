@@ -6,7 +6,7 @@ Source: https://www.engagelab.com/docs/app-push/rest-api/create-push-api, "Push 
 from collections.abc import Iterator
 
 from audience.errors import Problem
-from audience.vendors.engagelab.message import MAX_SAFE_MESSAGE_BYTES, target_platforms
+from audience.vendors.engagelab.message_rules import MAX_SAFE_MESSAGE_BYTES, target_platforms
 from audience.vendors.oem_channels import OemChannel, length_warnings
 from audience.vendors.schema_check import get_in, json_nbytes
 from audience.vendors.spec import Payload
@@ -21,6 +21,7 @@ ANDROID_CHANNELS = (  # the page writes "fewer than", so each is one less
 )
 # 20 and 55 Chinese characters; a banner at the top shows 62
 APNS_CHANNELS = (OemChannel("Apple", 40, 110, counts_wide_double=True),)
+DOCUMENTED_DISTRIBUTIONS = ("mtpush", "mtpush_pns")  # those in the examples of the page, which has no list
 ANDROID_ONLY_OPTIONS = ("override_msg_id", "third_party_channel")
 IOS_ONLY_OPTIONS = ("apns_production", "apns_collapse_id")
 
@@ -40,6 +41,7 @@ def body_warnings(body: Payload) -> Iterator[Problem]:
         yield from _ios_length_warnings(notification)
         yield from _foreground_warnings(body)
     yield from _ignored_option_warnings(get_in(body, "body", "options"), platforms)
+    yield from _distribution_warnings(get_in(body, "body", "options", "third_party_channel"))
     yield from _near_limit_warnings(get_in(body, "body"))
 
 
@@ -66,7 +68,7 @@ def _ios_length_warnings(notification: Payload) -> Iterator[Problem]:
 def _foreground_warnings(body: Payload) -> Iterator[Problem]:
     if "message" in get_in(body, "body"):
         message = "on iOS a message reaches only apps in the foreground"
-        hint = 'to wake the app, set a notification with "content-available": true in vendor.engagelab.body'
+        hint = 'to wake the app, send a notification: a body, and "content-available": true in vendor.engagelab.body'
         yield Problem("foreground-only", message, path="$.body.message", hint=hint)
 
 
@@ -79,6 +81,16 @@ def _ignored_option_warnings(options: Payload, platforms: list[str]) -> Iterator
         message = "vivo and HONOR do not replace messages, nor does Huawei before EMUI 10"
         hint = "they show both messages"
         yield Problem("channel-ignores", message, path="$.body.options.override_msg_id", hint=hint)
+
+
+def _distribution_warnings(channels: Payload) -> Iterator[Problem]:
+    """Find orders of channels that the page does not name; the vendor may refuse them."""
+    for name in channels:
+        order = get_in(channels, name).get("distribution_new")
+        if isinstance(order, str) and order not in DOCUMENTED_DISTRIBUTIONS:
+            message = f"{order!r} is not on EngageLab's page, which refuses invalid ones: 27009"
+            path = f"$.body.options.third_party_channel.{name}.distribution_new"
+            yield Problem("undocumented", message, path=path, hint=f"use one of {', '.join(DOCUMENTED_DISTRIBUTIONS)}")
 
 
 def _near_limit_warnings(body: Payload) -> Iterator[Problem]:
