@@ -34,8 +34,14 @@ DEPENDENCY_MODULES = {
         *("server/app.py", "server/guards.py", "server/process.py", "server/streaming.py", "cli/commands/serve.py"),
     },
     "uvicorn": {"server/process.py", "server/http_protocol.py", "cli/commands/serve.py"},
-    "httptools": {"cli/commands/serve.py"},  # by uvicorn
-    "prometheus_client": {"server/metrics.py", "cli/commands/serve.py"},
+    "httptools": {"cli/commands/serve.py", "cli/commands/mcp.py"},  # by uvicorn
+    "prometheus_client": {"server/metrics.py", "cli/commands/serve.py", "cli/commands/mcp.py"},
+    "mcp": {"agent_tools/mcp_server.py", "cli/commands/mcp.py"},
+    "pydantic": {
+        *(f"server/{name}.py" for name in ("app", "bodies", "calls", "json_body", "openapi")),
+        *(f"server/endpoints/{name}.py" for name in ("insight", "plans", "queries", "runs", "segments", "streams")),
+        *("agent_tools/tools.py", "cli/commands/serve.py"),
+    },
     "tomllib": {"planning/catalog/loader.py", "delivery/transport/credentials.py"},
     "tomlkit": {"planning/catalog/draft.py"},
 }
@@ -55,7 +61,7 @@ ROOMS = (
         "vendors",
         "index",
     ),
-    *("planning", "requests", "delivery", "testing", "sandbox", "json_forms", "server", "cli"),
+    *("planning", "requests", "delivery", "testing", "sandbox", "json_forms", "server", "agent_tools", "cli"),
 )
 INDEX_ROOMS = ("schema", "storage", "records", "ingest", "query", "changes", "device_index")
 # A plan writes its own requests: `Plan.requests` imports what batches them when it is called.

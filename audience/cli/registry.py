@@ -57,7 +57,7 @@ COMMAND_PANELS: dict[str | None, dict[str, str]] = {
         "error-codes": "error_codes:run_error_codes",
         "sandbox": "sandbox:run_sandbox",
     },
-    "Serve": {"serve": "serve:run_serve"},
+    "Serve": {"serve": "serve:run_serve", "mcp": "mcp:run_mcp"},
 }
 COMMAND_GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     "index": (

@@ -58,7 +58,7 @@ def parse_body(data: bytes, model: type[BaseModel]) -> BaseModel:
         raise _body_error("the body nests too deep") from None
     except ValueError as error:  # a whole number of too many digits
         raise _body_error(f"the body is not JSON: {error!s:.80}") from None
-    return _validate(value, model, "body")
+    return validate_fields(value, model, "body")
 
 
 def parse_query(query_string: bytes, model: type[BaseModel] | None) -> BaseModel | None:
@@ -87,14 +87,19 @@ def parse_query(query_string: bytes, model: type[BaseModel] | None) -> BaseModel
             raise HttpError(400, Problem("same-field", f"{name!r:.80} is given twice", path=f"query.{name:.80}"))
         values[name] = value
     if model is not None:
-        return _validate(values, model, "query")
+        return validate_fields(values, model, "query")
     for name in values:
         message = f"this call has no parameter {name!r:.80}"
         raise HttpError(400, Problem("unknown-field", message, path=f"query.{name:.80}"))
     return None
 
 
-def _validate(value: Any, model: type[BaseModel], place: str) -> BaseModel:
+def validate_fields(value: Any, model: type[BaseModel], place: str) -> BaseModel:
+    """Return *value* as an instance of *model*.
+
+    Raises:
+        HttpError: It does not fit the model; the paths of the problems begin with *place*.
+    """
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -4,16 +4,15 @@ import re
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from inspect import cleandoc
-from typing import Any, TypeAlias
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from audience import __version__
 from audience.server.calls import Endpoint
+from audience.server.field_descriptions import Json, collect_descriptions, describe_fields
 from audience.server.media_types import JSON_MEDIA_TYPE
 from audience.server.problems import PROBLEM_MEDIA_TYPE, ErrorForm
-
-Json: TypeAlias = dict[str, Any]
 
 OPENAPI_VERSION = "3.1.0"
 REF_TEMPLATE = "#/components/schemas/{model}"
@@ -33,7 +32,6 @@ PARAMETERS = {
     "name": "Name.",
     "attribute": "Name of an attribute.",
 }
-ATTRIBUTE_LINE = re.compile(r"^    (\w+): (.*)$")
 
 
 def build_document(endpoints: Sequence[Endpoint], *, needs_keys: bool) -> Json:
@@ -73,38 +71,10 @@ def _collect_schemas(endpoints: Iterable[Endpoint]) -> tuple[dict[Any, Json], Js
     wanted: list[Any] = [(each, "serialization", TypeAdapter(each)) for each in dict.fromkeys(answers)]
     wanted += [(each, "validation", TypeAdapter(each)) for each in dict.fromkeys(inputs)]
     found, definitions = TypeAdapter.json_schemas(wanted, ref_template=REF_TEMPLATE)
-    components = {name: _describe_fields(schema) for name, schema in definitions.get("$defs", {}).items()}
+    descriptions = collect_descriptions(answers)
+    schemas = definitions.get("$defs", {})
+    components = {name: describe_fields(schema, descriptions) for name, schema in schemas.items()}
     return {type_: schema for (type_, _), schema in found.items()}, components
-
-
-def _describe_fields(schema: Json) -> Json:
-    """Return a schema whose description is split: what the docstring says of a field goes to the field."""
-    text, separator, attributes = cleandoc(schema.get("description", "")).partition("\n\nAttributes:\n")
-    if not separator:
-        return schema
-    descriptions = _parse_attributes(attributes)
-    properties = {
-        name: {**field, "description": descriptions[name]} if name in descriptions else field
-        for name, field in schema.get("properties", {}).items()
-    }
-    return {**schema, "description": text, "properties": properties}
-
-
-def _parse_attributes(text: str) -> dict[str, str]:
-    r"""Return the descriptions in the section `Attributes` of a docstring.
-
-    >>> _parse_attributes("    count: Devices\n        that match.\n    share: Their share.")
-    {'count': 'Devices that match.', 'share': 'Their share.'}
-    """
-    descriptions: dict[str, str] = {}
-    name = ""
-    for line in text.splitlines():
-        found = ATTRIBUTE_LINE.match(line)
-        if found:
-            name, descriptions[found[1]] = found[1], found[2]
-        elif name and line.strip():
-            descriptions[name] += f" {line.strip()}"
-    return descriptions
 
 
 def _describe_endpoint(endpoint: Endpoint, schemas: dict[Any, Json], needs_keys: bool) -> Json:
