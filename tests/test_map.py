@@ -75,6 +75,7 @@ VENDOR_ROOMS = {name.removesuffix(".py").split("/")[1] for name in MODULES if na
         "payload_reader",
         "platform_field",
         "relative_times",
+        "reply_checks",
         "value_names",
         "schema_check",
         "shared",

@@ -108,6 +108,28 @@ def test_oversized_reply_is_not_read_completely(tmp_path, is_compressed):
     assert "large" in result.failed_batches[0].problem.message
 
 
+CONTRADICTIONS = [
+    (200, '{"accepted": "m1", "accepted": "m2"}'),
+    (200, '{"error": "refused", "accepted": "m1", "error": null}'),
+    (200, '{"accepted": "m1", "cost": NaN}'),
+    (200, '{"accepted": "m1", "cost": [1e999]}'),
+    (200, '{"accepted": {"id": "m1"}}'),
+    (200, '{"accepted": ""}'),
+    (400, '{"accepted": "m1"}'),
+    (503, '{"accepted": "m1"}'),
+]
+
+
+@pytest.mark.parametrize(("status", "content"), CONTRADICTIONS)
+def test_no_vendor_is_believed_who_contradicts_itself(tmp_path, status, content):
+    """The vendor of this test has a parser that looks at one key."""
+    transport = make_transport(lambda request: httpx.Response(status, content=content.encode()))
+    folder = write_run_folder(tmp_path / "run", make_ids(10))
+    result = send(folder, MESSAGE, CREDENTIALS, UNLIMITED, options=make_send_options(transport))
+    assert result.batch_counts["in_doubt"] == 1
+    assert result.failed_batches[0].problem.code in ("contradictory-reply", "unreadable-reply")
+
+
 LONG_WAITS = ["86400", "9" * 400, "Fri, 31 Dec 2100 23:59:59 GMT"]
 
 

@@ -62,7 +62,7 @@ def describe_failure(state: FailureState, problem: Problem, delivery: DeliverySp
         name = problem.message.split(maxsplit=1)[0]
         return Failure(state=state, code=name, meaning=code.meaning, advice=code.advice or None, source=code.source)
     status = HTTP_STATUS.match(problem.message)
-    if status is not None:
+    if status is not None and problem.code != "contradictory-reply":
         number = int(status[1])
         phrase = HTTPStatus(number).phrase if number in set(HTTPStatus) else "unknown status"
         return Failure(state=state, code=status[0], meaning=phrase, advice=problem.hint)

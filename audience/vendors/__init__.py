@@ -27,6 +27,7 @@ SHARED_MODULES = (
     "payload_reader",
     "platform_field",
     "relative_times",
+    "reply_checks",
     "schema_check",
     "shared",
     "spec",

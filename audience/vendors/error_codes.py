@@ -21,6 +21,7 @@ from audience.vendors.delivery_spec import (
     Retryable,
     VendorReply,
 )
+from audience.vendors.reply_checks import LOOK_IT_UP, ContradictoryReply, load_strict_json
 
 OUTCOMES = get_args(Outcome)
 
@@ -48,12 +49,16 @@ def _parse_code_row(row: dict[str, str]) -> ErrorCode:
 def parse_json_body(response: Response) -> dict[str, Any]:
     """Parse the JSON object in *response*; anything else gives an empty one. Unpaired surrogates become `?`.
 
+    Raises ContradictoryReply if it says two things at once; `doubt_contradictions` turns that into InDoubt.
+
     >>> parse_json_body(Response(200, b'{"msg_id": "1"}')), parse_json_body(Response(502, b"<html>"))
     ({'msg_id': '1'}, {})
     """
     try:
-        payload = json.loads(response.content)
-        payload = json.loads(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"))
+        payload = load_strict_json(response.content)
+        payload = load_strict_json(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"))
+    except ContradictoryReply:
+        raise
     except (ValueError, RecursionError):
         return {}
     return payload if isinstance(payload, dict) else {}
@@ -90,7 +95,7 @@ def reply_from_status(response: Response, vendor_message: str = "") -> VendorRep
         return Retryable(Problem("retryable", message, hint="make fewer calls a second"), parse_retry_after(response))
     if 300 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT:
         return Fatal(Problem("fatal", message, hint="check the host, its data centre, and the keys"))
-    return InDoubt(Problem("in-doubt", message, hint="look up in the vendor's console whether it was accepted"))
+    return InDoubt(Problem("in-doubt", message, hint=LOOK_IT_UP))
 
 
 def parse_retry_after(response: Response) -> float | None:

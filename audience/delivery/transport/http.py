@@ -25,6 +25,7 @@ from audience.vendors.delivery_spec import (
     VendorReply,
 )
 from audience.vendors.error_codes import parse_retry_after
+from audience.vendors.reply_checks import doubt_unbelievable
 
 MAX_REPLY_BYTES = 4 << 20  # the longest replies list a thousand ids
 CHUNK_BYTES = 1 << 16
@@ -100,7 +101,7 @@ async def open_transport(
 def _parse_response(response: Response, parse_reply: ReplyParser) -> VendorReply:
     """Return the parsed reply, with the Retry-After header if the reply itself names no delay."""
     try:
-        reply = parse_reply(response)
+        reply = doubt_unbelievable(response, parse_reply)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         return InDoubt(Problem("unreadable-reply", f"HTTP {response.status}: {type(error).__name__}: {error}"))
     if isinstance(reply, Retryable) and reply.retry_after is None:

@@ -7,24 +7,28 @@ https://help.aliyun.com/document_detail/434846.html, read 2026-11-21.
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
-from audience.vendors.delivery_spec import Accepted, ErrorCode, Response, Retryable, VendorReply
+from audience.vendors.delivery_spec import ErrorCode, Response, Retryable, VendorReply
 from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status
+from audience.vendors.reply_checks import accept, doubt_contradictions, read_code, read_id, read_ids
+from audience.vendors.spec import Payload
 
 CODES = load_codes(Path(__file__).with_name("codes.tsv"))
 MAX_VENDOR_MESSAGE_CHARS = 300  # the reply to a wrong signature repeats everything that was signed
 
 
+@doubt_contradictions
 def parse_reply(response: Response) -> VendorReply:
     """Parse the response to a push.
 
     >>> parse_reply(Response(200, b'{"MessageId": "501029", "RequestId": "9998B3CC"}'))
     Accepted(message_id='501029', invalid_ids=())
     """
-    return _build_reply(response, parse_json_body(response).get("MessageId"))
+    payload = parse_json_body(response)
+    return _build_reply(response, payload, read_id(payload.get("MessageId")))
 
 
+@doubt_contradictions
 def parse_mass_reply(response: Response) -> VendorReply:
     """Parse the response to many tasks; an Accepted has the ids of all messages, joined by commas.
 
@@ -32,16 +36,16 @@ def parse_mass_reply(response: Response) -> VendorReply:
     >>> parse_mass_reply(response).message_id
     '1,2'
     """
-    message_ids = parse_json_body(response).get("MessageIds")
-    ids = message_ids.get("MessageId") if isinstance(message_ids, dict) else message_ids
-    return _build_reply(response, ",".join(map(str, ids)) if isinstance(ids, list) else None)
-
-
-def _build_reply(response: Response, message_id: Any) -> VendorReply:
-    if response.status == 200 and message_id and isinstance(message_id, str | int):
-        return Accepted(str(message_id))
     payload = parse_json_body(response)
-    code, message = str(payload.get("Code") or ""), str(payload.get("Message") or "")[:MAX_VENDOR_MESSAGE_CHARS]
+    message_ids = payload.get("MessageIds")
+    ids = message_ids.get("MessageId") if isinstance(message_ids, dict) else message_ids
+    return _build_reply(response, payload, read_ids(ids) if isinstance(ids, list) else read_id(ids))
+
+
+def _build_reply(response: Response, payload: Payload, message_id: str) -> VendorReply:
+    code, message = read_code(payload.get("Code")), str(payload.get("Message") or "")[:MAX_VENDOR_MESSAGE_CHARS]
+    if message_id:
+        return accept(response, message_id, code)
     row = find_code(code)
     if row is None:
         return reply_from_status(response, f"{code} {message}".strip())

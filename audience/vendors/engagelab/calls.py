@@ -16,7 +16,6 @@ from typing import Any
 
 from audience.errors import Problem
 from audience.vendors.delivery_spec import (
-    Accepted,
     Credentials,
     DeliverySpec,
     RateLimit,
@@ -33,6 +32,7 @@ from audience.vendors.engagelab.targeting import PAGE
 from audience.vendors.engagelab.warnings import body_warnings
 from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status
 from audience.vendors.payload_reader import dump_json
+from audience.vendors.reply_checks import ContradictoryReply, accept, doubt_contradictions, read_code, read_id
 from audience.vendors.schema_check import get_in
 from audience.vendors.spec import Payload
 
@@ -77,6 +77,7 @@ def sign(request: Request, credentials: Credentials, context: SigningContext) ->
     return replace(request, headers={**request.headers, "Authorization": f"Basic {b64encode(keys.encode()).decode()}"})
 
 
+@doubt_contradictions
 def parse_reply(response: Response) -> VendorReply:
     """Parse the response; the page calls the id of a message both message_id and msg_id.
 
@@ -84,17 +85,19 @@ def parse_reply(response: Response) -> VendorReply:
     Accepted(message_id='1828256757', invalid_ids=())
     """
     payload = parse_json_body(response)
-    error = payload["error"] if isinstance(payload.get("error"), dict) else payload
-    code, message = error.get("code"), str(error.get("message") or "")
-    if code:
-        row = BY_CODE.get(str(code))
-        if row is None:
-            return reply_from_status(response, f"{code} {message}".strip())
-        return reply_from_code(row, message, response)
-    message_id = payload.get("message_id") or payload.get("msg_id")
-    if 200 <= response.status < 300 and message_id:
-        return Accepted(str(message_id))
-    return reply_from_status(response)
+    error = payload.get("error")
+    details: Payload = error if isinstance(error, dict) else payload
+    code, message = read_code(payload.get("code"), details.get("code")), str(details.get("message") or "")
+    message_ids = {read_id(payload.get(key)) for key in ("message_id", "msg_id")} - {""}
+    if len(message_ids) > 1:
+        raise ContradictoryReply("message_id and msg_id differ")
+    if message_ids:
+        has_error = error is not None and not (isinstance(error, dict) and "code" in error)
+        return accept(response, message_ids.pop(), code or "error" * has_error)
+    row = BY_CODE.get(code)
+    if row is None:
+        return reply_from_status(response, f"{code} {message}".strip() if code else "")
+    return reply_from_code(row, message, response)
 
 
 def push_problems(body: Payload, targets: Sequence[Payload], credentials: Credentials) -> Iterator[Problem]:

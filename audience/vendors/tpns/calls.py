@@ -16,7 +16,6 @@ from pathlib import Path
 
 from audience.errors import DeliveryError, Problem
 from audience.vendors.delivery_spec import (
-    Accepted,
     Credentials,
     DeliverySpec,
     RateLimit,
@@ -30,6 +29,15 @@ from audience.vendors.delivery_spec import (
 )
 from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status
 from audience.vendors.payload_reader import dump_json
+from audience.vendors.reply_checks import (
+    accept,
+    doubt_contradictions,
+    is_success,
+    read_code,
+    read_id,
+    read_id_list,
+    read_ids,
+)
 from audience.vendors.spec import Payload
 from audience.vendors.tpns.id_lists import ACCOUNT_PACKAGE, TOKEN_PACKAGE, is_account_package, upload_target
 from audience.vendors.tpns.limits import PACKAGES_DOCS, PAGE
@@ -135,6 +143,7 @@ def sign(request: Request, credentials: Credentials, context: SigningContext) ->
     return replace(request, headers={**request.headers, **headers})
 
 
+@doubt_contradictions
 def parse_reply(response: Response) -> VendorReply:
     """Parse the response to a push; a push in a loop has several ids.
 
@@ -143,10 +152,11 @@ def parse_reply(response: Response) -> VendorReply:
     """
     payload = parse_json_body(response)
     push_id = payload.get("push_id")
-    push_ids = push_id if isinstance(push_id, list) else [] if push_id is None else [push_id]
-    return _build_reply(response, payload, "ret_code", "err_msg", ",".join(map(str, push_ids)))
+    message_id = read_ids(push_id) if isinstance(push_id, list) else read_id(push_id)
+    return _build_reply(response, payload, "" if message_id == "0" else message_id)
 
 
+@doubt_contradictions
 def parse_upload_reply(response: Response) -> VendorReply:
     """Parse the response to an upload, whose keys are in camel case.
 
@@ -154,20 +164,19 @@ def parse_upload_reply(response: Response) -> VendorReply:
     Accepted(message_id='7', invalid_ids=())
     """
     payload = parse_json_body(response)
-    number = payload.get("uploadId")
-    upload_id = str(number) if isinstance(number, int | str) and str(number).isdecimal() else ""
-    return _build_reply(response, payload, "retCode", "errMsg", upload_id)
+    upload_id = read_id(payload.get("uploadId"))
+    return _build_reply(response, payload, upload_id if upload_id.isdecimal() else "")
 
 
-def _build_reply(response: Response, payload: Payload, code_key: str, message_key: str, message_id: str) -> VendorReply:
-    code, message = payload.get(code_key), str(payload.get(message_key) or "")
-    tokens = payload.get("invalid_targe_list")
-    invalid_ids = tuple(map(str, tokens)) if isinstance(tokens, list) else ()
-    if code in (0, "0") and message_id and 200 <= response.status < 300:
-        return Accepted(message_id, invalid_ids)
-    if row := BY_CODE.get(str(code)):
+def _build_reply(response: Response, payload: Payload, message_id: str) -> VendorReply:
+    codes, messages = [[payload.get(key) for key in keys] for keys in (("ret_code", "retCode"), ("err_msg", "errMsg"))]
+    code, message = read_code(*codes), str(next(filter(None, messages), ""))
+    invalid_ids = read_id_list(payload.get("invalid_targe_list"))
+    if message_id and (any(each is not None for each in codes) or not is_success(response)):
+        return accept(response, message_id, code, invalid_ids)
+    if row := BY_CODE.get(code):
         return reply_from_code(row, message, response, invalid_ids)
-    return reply_from_status(response, "" if code is None else f"{code} {message}".strip())
+    return reply_from_status(response, f"{code} {message}".strip() if code else "")
 
 
 UPLOAD_SETUP = SetupCall(build_request=build_upload, parse_reply=parse_upload_reply, max_uses=1)
