@@ -1,6 +1,7 @@
 """The house as it is drawn: which module a dependency comes in through, and who knows whom."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -86,16 +87,23 @@ OF_THE_SANDBOX = {"sandbox", "testing", "errors", "span"}
 REGISTRY_OF_THE_SANDBOX = "sandbox/endpoints.py"  # reads `Vendor.sandbox`, the names of modules with endpoints
 
 
-def imported_modules(file: Path) -> set[str]:
+@cache
+def nodes_of(file: Path) -> tuple[ast.AST, ...]:
+    """The nodes of the syntax tree of *file*."""
+    return tuple(ast.walk(ast.parse(file.read_text("utf-8"))))
+
+
+@cache
+def imported_modules(file: Path) -> frozenset[str]:
     """The full names of the modules that *file* imports."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    found = set[str]()
+    for node in nodes_of(file):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import"
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 @pytest.mark.parametrize("package", DEPENDENCY_MODULES)
@@ -156,9 +164,7 @@ def test_shared_vendor_tests_name_no_vendor():
 def test_vendors_are_named_only_in_their_modules():
     for name, file in MODULES.items():
         if name.split("/")[0] in ("algebra", "index", "planning", "requests", "delivery"):
-            words = {
-                node.value for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Constant)
-            }
+            words = {node.value for node in nodes_of(file) if isinstance(node, ast.Constant)}
             assert not words & set(audience.vendor_names()), name
 
 
