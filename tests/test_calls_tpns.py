@@ -125,6 +125,29 @@ def test_target_is_sent_unchanged(target):
     assert {key: build_push(target)[key] for key in target} == target
 
 
+def test_message_narrows_accounts_to_their_newest_device():
+    body = {**BODY, "account_push_type": 0}
+    for target in (ACCOUNT_TARGET, {"audience_type": "account", "account_list": ["a1"], "account_push_type": 0}):
+        assert build_push(target, body)["account_push_type"] == 0
+    assert build_push(ACCOUNT_TARGET, {**BODY, "account_push_type": 1})["account_push_type"] == 1
+    assert "account_push_type" not in build_push(ALL_TARGET, BODY)
+
+
+@pytest.mark.parametrize(
+    ("options", "fields", "path"),
+    [
+        ({"account_push_type": 0}, {"account_push_type": 1}, "$.account_push_type"),
+        ({"account_push_type": 1, "account_type": 2}, {"account_type": 3}, "$.account_type"),
+        ({"account_push_type": 1, "account_type": 2}, {"account_type": 2, "account_push_type": 0}, None),
+        ({"account_push_type": 1}, {"account_type": 3}, None),
+    ],
+)
+def test_message_does_not_change_whom_the_accounts_mean(options, fields, path):
+    target = {"audience_type": "account", "account_list": ["a1"], **options}
+    problems = DELIVERY.native_method.check({**BODY, **fields}, (target,), make_credentials())
+    assert [(problem.code, problem.path) for problem in problems] == ([("other-audience", path)] if path else [])
+
+
 def test_package_push_uses_upload_id():
     assert {"audience_type": "package_token_push", "upload_id": 35718}.items() <= build_push(
         TOKEN_LIST_TARGET, handle="35718"

@@ -99,7 +99,7 @@ def load_status(ledger: Ledger) -> Status:
         workers=list_workers(ledger),
         cancelled=run.cancelled_at is not None,
         stop_reason=_load_stop_reason(run),
-        message_ids=tuple(message_id for (message_id,) in ledger.query("list_message_ids", limit=MAX_LISTED)),
+        message_ids=_list_message_ids(ledger),
         failed_batches=tuple(_load_failed_batches(ledger)),
         left_out_counts=count_reasons(code_counts),
     )
@@ -162,3 +162,9 @@ def problem_from_json(text: str | None) -> Problem:
     """Return the problem that a ledger keeps as JSON."""
     fields: dict[str, Any] = orjson.loads(text) if text else {"code": "unknown", "message": "no problem was recorded"}
     return Problem(fields["code"], fields["message"], hint=fields.get("hint"))
+
+
+def _list_message_ids(ledger: Ledger) -> tuple[str, ...]:
+    """Return the vendor's ids of the messages; a call that made several has their ids joined by commas."""
+    joined = [message_ids for (message_ids,) in ledger.query("list_message_ids", limit=MAX_LISTED)]
+    return tuple(message_id for message_ids in joined for message_id in message_ids.split(","))[:MAX_LISTED]

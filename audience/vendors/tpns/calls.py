@@ -57,6 +57,7 @@ JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8"}
 BULK_TYPES = ("all", "tag", ACCOUNT_PACKAGE)  # targets with a rate limit, and with fields of their own
 TOKEN_TYPES = ("token", "token_list")
 ACCOUNT_TYPES = ("account", "account_list", ACCOUNT_PACKAGE)
+ACCOUNT_ONLY_FIELDS = ("account_type", "account_push_type")
 BULK_ONLY_FIELDS = ("send_time", "loop_param", "push_speed", "collapse_id")
 BULK_RATE_LIMIT = RateLimit("all, tag and package", 1, 1.0, PAGE)  # the page lists packages of accounts only
 LIST_RATE_LIMIT = RateLimit(
@@ -81,6 +82,8 @@ def build_push(call: SendCall, credentials: Credentials) -> Request:
     """
     target = _target_payload(call)
     defaults = {"ignore_invalid_token": 1} if target["audience_type"] in TOKEN_TYPES else {}
+    if call.body.get("account_push_type") == 0 and target["audience_type"] in ACCOUNT_TYPES:
+        target = {**target, "account_push_type": 0}  # a message may narrow its audience
     content = dump_json({**defaults, **_keep_platform(call.body, resolve_platform(credentials)), **target}).encode()
     return Request(method="POST", path="/v3/push/app", headers=JSON_HEADERS, content=content)
 
@@ -112,8 +115,21 @@ def push_problems(body: Payload, targets: Sequence[Payload], credentials: Creden
             if key in body and kind not in BULK_TYPES:
                 hint = "TPNS takes it for everyone and for tags only"
                 yield Problem("no-such-target", f"{key} is not for {kind}", path=f"$.{key}", hint=hint)
-        if "account_type" in body and kind not in ACCOUNT_TYPES:
-            yield Problem("no-such-target", f"account_type is not for {kind}", path="$.account_type")
+        for key in ACCOUNT_ONLY_FIELDS:
+            if key in body and kind not in ACCOUNT_TYPES:
+                yield Problem("no-such-target", f"{key} is not for {kind}", path=f"$.{key}")
+    yield from _account_problems(body, targets)
+
+
+def _account_problems(body: Payload, targets: Sequence[Payload]) -> Iterator[Problem]:
+    """Find whether *body* would send to other accounts, or to more of their devices, than *targets* say."""
+    types = {target["account_type"] for target in targets if "account_type" in target}
+    if "account_type" in body and types - {body["account_type"]}:
+        message = f"the accounts are of type {', '.join(map(str, sorted(types)))}"
+        yield Problem("other-audience", message, path="$.account_type", hint="leave it to the expression")
+    if body.get("account_push_type") == 1 and any(target.get("account_push_type") == 0 for target in targets):
+        message = "the audience is the newest device of each account"
+        yield Problem("other-audience", message, path="$.account_push_type", hint="leave it to the expression")
 
 
 def _platform_problem(platform: str) -> Problem:

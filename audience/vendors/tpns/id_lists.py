@@ -4,7 +4,7 @@ TPNS identifies a package by its `upload_id`. Before the upload, the payload has
 form of ours. The sender replaces them by the `upload_id`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from audience.errors import Problem
@@ -23,6 +23,8 @@ LIST_KEYS_BY_TYPE = {
     ACCOUNT_PACKAGE: "account_list",
 }
 NEWEST_DEVICE = Reference("tpns", "newest_device", "account")  # of each account that is joined to it
+ACCOUNT_TYPE = "account_type"  # kind of the reference to the type of the accounts that are joined to it
+ACCOUNT_KINDS = ("account", ACCOUNT_PACKAGE)
 ALL_DEVICES_OPTION = {"account_push_type": 1}
 
 
@@ -46,8 +48,19 @@ def parse_ids(audience_type: str, request: PayloadCursor) -> Expr:
         )
     if key == "token_list":
         return Ids("registration_id", tuple(values))
-    accounts = Ids("account", tuple(values))
-    return accounts if _reaches_all_devices(request) else all_of([accounts, NEWEST_DEVICE])
+    return all_of([Ids("account", tuple(values)), *_parse_account_options(request)])
+
+
+def _parse_account_options(request: PayloadCursor) -> Iterator[Reference]:
+    """Yield what a push says of its accounts: whether it means their newest device only, and their type."""
+    if not _reaches_all_devices(request):
+        yield NEWEST_DEVICE
+    option = request[ACCOUNT_TYPE]
+    if option.value is not None:
+        if type(option.value) is not int or option.value < 0:
+            option.fail("wrong-type", f"expected a whole number from 0, found {option.value!r}")
+        if option.value:  # 0 is the default
+            yield Reference("tpns", ACCOUNT_TYPE, str(option.value))
 
 
 def _reaches_all_devices(request: PayloadCursor) -> bool:
@@ -67,8 +80,24 @@ def parse_package(audience_type: str, request: PayloadCursor) -> Expr:
     if isinstance(upload_id.value, bool) or not text.isdecimal():
         upload_id.fail("wrong-type", f"expected a whole number, found {upload_id.value!r}")
     package = Reference("tpns", audience_type, text)
-    is_narrowed = audience_type == ACCOUNT_PACKAGE and not _reaches_all_devices(request)
-    return all_of([package, NEWEST_DEVICE]) if is_narrowed else package
+    return all_of([package, *(_parse_account_options(request) if audience_type == ACCOUNT_PACKAGE else ())])
+
+
+def emit_accounts(terms: Sequence[Expr]) -> Payload | None:
+    """Write accounts with the options that are joined to them; None if *terms* are anything else."""
+    newest = [term for term in terms if term == NEWEST_DEVICE]
+    types = [term.value for term in terms if isinstance(term, Reference) and is_account_type(term)]
+    others = [term for term in terms if isinstance(term, Ids | Reference) and term.kind in ACCOUNT_KINDS]
+    if len(others) != 1 or len(types) > 1 or len(terms) != 1 + len(newest) + len(types):
+        return None
+    payload = emit_ids(others[0]) if isinstance(others[0], Ids) else emit_package(others[0])
+    options = {"account_push_type": 0} if newest else {}
+    return {**payload, **options, **({ACCOUNT_TYPE: int(types[0])} if types else {})}
+
+
+def is_account_type(reference: Reference) -> bool:
+    """Return whether *reference* is a type of accounts other than the default, 0."""
+    return reference.kind == ACCOUNT_TYPE and reference.value.isdecimal() and not reference.value.startswith("0")
 
 
 def emit_package(package: Reference) -> Payload:

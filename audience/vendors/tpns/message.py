@@ -14,6 +14,7 @@ from audience.vendors.delivery_spec import deep_merge
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.schema_check import schema_validator
 from audience.vendors.spec import Payload
+from audience.vendors.tpns.loops import loop_problems
 from audience.vendors.tpns.message_rules import RULES
 
 NAME = "tpns"
@@ -113,4 +114,4 @@ def unsupported_fields(message: Message) -> Iterator[Problem]:
             yield Problem("unsupported-field", f"TPNS has no {name} for {affected}", path=f"$.{name}", hint=hint)
 
 
-validate_body = schema_validator(Path(__file__).with_name("fields.json"), *RULES)
+validate_body = schema_validator(Path(__file__).with_name("fields.json"), *RULES, loop_problems)

@@ -38,12 +38,13 @@ from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.relative_times import assume_times
 from audience.vendors.spec import Payload, Unsupported
 from audience.vendors.tpns.id_lists import (
-    ACCOUNT_PACKAGE,
     LIST_KEYS_BY_TYPE,
     NEWEST_DEVICE,
     PACKAGE_TYPES,
+    emit_accounts,
     emit_ids,
     emit_package,
+    is_account_type,
     parse_ids,
     parse_package,
 )
@@ -98,8 +99,10 @@ def _parse_tag_push(request: PayloadCursor) -> Expr:
 def _parse_tag_list(tag_list: PayloadCursor) -> Expr:
     """Read the old form: custom tags and one operator."""
     tag_list.only(("tags", "op"))
-    tags = [Tag(TPNS_TYPES["xg_user_define"], name) for name in tag_list["tags"].strings()]
-    return _join_tags(tag_list, "op", tags)
+    names, limit = tag_list["tags"].strings(), LIMITS["tag_list_characters"]
+    if limit.is_exceeded_by(size := sum(map(len, names))):
+        tag_list.warn(f"the tags have {size} characters; TPNS takes at most {limit.maximum}")
+    return _join_tags(tag_list, "op", [Tag(TPNS_TYPES["xg_user_define"], name) for name in names])
 
 
 def _parse_joined(elements: PayloadCursor, key: str, parse_element: Callable[[PayloadCursor], Expr]) -> Expr:
@@ -118,14 +121,22 @@ def _parse_joined(elements: PayloadCursor, key: str, parse_element: Callable[[Pa
     return any_of(map(all_of, unions))
 
 
+def _warn_about_missing_keys(cursor: PayloadCursor, required_keys: Sequence[str]) -> None:
+    """Warn of keys that TPNS requires, and whose absence leaves no doubt about the meaning."""
+    if missing := [key for key in required_keys if key not in cursor]:
+        cursor.warn(f"TPNS requires {', '.join(missing)}")
+
+
 def _parse_rule(rule: PayloadCursor) -> Expr:
     rule.only(RULE_KEYS)
+    _warn_about_missing_keys(rule, RULE_KEYS)
     expr = _parse_joined(rule["tag_items"], "items_operator", _parse_item)
     return Not(expr) if rule.get("is_not", False).boolean() else expr
 
 
 def _parse_item(item: PayloadCursor) -> Expr:
     item.only(ITEM_KEYS)
+    _warn_about_missing_keys(item, ITEM_KEYS)
     type_ = _parse_tag_type(item.require("tag_type", "xg_user_define for tags of your own"))
     tags = [Tag(type_, name) for name in item["tags"].strings()]
     _warn_about_values(tags, item)
@@ -188,10 +199,8 @@ def emit(expr: Expr) -> Payload:
             return emit_ids(expr)
         case Reference(value=value) if expr.kind in PACKAGE_TYPES and value.isdecimal():
             return emit_package(expr)
-        case And(terms=terms) if NEWEST_DEVICE in terms:
-            others = all_of(term for term in terms if term != NEWEST_DEVICE)
-            if isinstance(others, Ids | Reference) and others.kind in ("account", ACCOUNT_PACKAGE):
-                return {**emit(others), "account_push_type": 0}
+        case And(terms=terms) if (accounts := emit_accounts(terms)) is not None:
+            return accounts
     problems = list(_expr_problems(expr))
     if problems:
         raise Unsupported(problems)
@@ -209,6 +218,9 @@ def _expr_problems(expr: Expr) -> Iterator[Problem]:
                 yield Problem("no-such-id", f"TPNS has no {kind}", atom.span, hint="use accounts or tokens")
             case Ids(kind=kind):
                 yield Problem("ids-with-tags", f"{kind} cannot be combined with anything else", atom.span)
+            case Reference(kind="account_type") if not is_account_type(atom):
+                message = f"{render(atom)}: a type of accounts is a whole number"
+                yield Problem("bad-account-type", message, atom.span, hint="leave it out for 0, the default")
             case Reference(kind=kind):
                 message = f"{render(atom)}: a {kind} cannot be combined with anything else"
                 yield Problem("ids-with-tags", message, atom.span)
@@ -343,7 +355,9 @@ def assumptions(expr: Expr) -> Iterator[Problem]:
     """Find what a request of *expr* takes for granted."""
     if not is_bounded(nnf(expr)):
         yield Problem("universe", "NOT and everyone refer to all devices registered with TPNS, not to your table")
-    if any(isinstance(atom, Ids) and atom.kind == "account" for atom in atoms(expr)):
+    if NEWEST_DEVICE in atoms(expr):
+        yield Problem("newest-device", "an account means the device that was bound to it last at TPNS")
+    elif any(isinstance(atom, Ids) and atom.kind == "account" for atom in atoms(expr)):
         yield Problem("account", "an account means every device that is bound to it at TPNS")
     if any(view_atom(atom) != atom for atom in atoms(expr)):
         message = "the days of active begin at midnight in Beijing at TPNS, as those of the question should"

@@ -111,5 +111,8 @@ def _ignored_field_warnings(body: Payload) -> Iterator[Problem]:
         message = "OPPO and vivo do not replace messages, so their devices get nothing"
         hint = "set force_collapse: true to deliver to them"
         yield Problem("not-delivered", message, path="$.collapse_id", hint=hint)
+    if body.get("account_push_type") == 0:
+        message = "accounts get it on their newest device only"
+        yield Problem("not-delivered", message, path="$.account_push_type", hint="set 1 to deliver to all devices")
     if "environment" in body and "ios" not in target_platforms(body):
         yield Problem("ignored", "environment is for iOS only", path="$.environment")
