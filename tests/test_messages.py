@@ -14,8 +14,8 @@ from fact_files import load_cases
 
 import audience
 from audience import MessageError, get_vendor, vendor_names
-from audience.messages import parse_message
-from audience.vendors.delivery_spec import Credentials, deep_merge
+from audience.messages import merge_patch, parse_message
+from audience.vendors.delivery_spec import Credentials
 from audience.vendors.payload_reader import load_json
 
 BEIJING = timezone(timedelta(hours=8))
@@ -85,7 +85,7 @@ def test_parameter_is_expressible(name, path, body):
     for key in path.removeprefix("$.").split("."):
         key = next(iter(expected)) if key == "*" else key
         actual, expected = actual[key], expected[key]
-    assert deep_merge({"it": actual}, {"it": expected}) == {"it": actual}
+    assert merge_patch({"it": actual}, {"it": expected}) == {"it": actual}
 
 
 @pytest.mark.parametrize(("name", "path", "why"), load_cases("parameters", "leave"))

@@ -90,6 +90,7 @@ def prepare_run(
 
     message = message if isinstance(message, Message) else parse_message(dict(message))
     _check_message_vendors(message)
+    _reject_send_time(message)
     message_to_json(message)  # raises if the run folder could not keep it
     requests = open_requests(folder, progress)
     delivery = require_delivery(requests.vendor)
@@ -180,6 +181,12 @@ def _check_message_vendors(message: Message) -> None:
     unknown = [name for name in message.vendor if name not in names]
     if unknown:
         raise MessageError(*(_unknown_vendor_problem(name, names) for name in unknown))
+
+
+def _reject_send_time(message: Message) -> None:
+    """Raise MessageError if *message* is for a later time: a run sends at once."""
+    if message.send_at is not None:
+        raise MessageError(Problem("scheduled", "a run sends at once", path="$.send_at", hint="leave it out"))
 
 
 def _unknown_vendor_problem(name: str, names: Sequence[str]) -> Problem:

@@ -5,7 +5,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import orjson
 
 from audience._fs.checksums import hash64, new_hasher
 from audience.errors import AudienceError, DeliveryError, MessageError, Problem
-from audience.messages import Message, parse_message
+from audience.messages import Message, message_document, parse_message
 from audience.progress import Progress, ignore_progress
 from audience.requests.json_bodies import extract_ids
 from audience.requests.parts import Part
@@ -251,11 +251,10 @@ def message_to_json(message: Message) -> bytes:
     >>> message_to_json(Message(title="Hi", platforms=("ios",)))
     b'{"platforms":["ios"],"title":"Hi"}'
     """
-    default = Message()
-    values = {field.name: getattr(message, field.name) for field in fields(Message)}
-    changed = {name: value for name, value in values.items() if value != getattr(default, name)}
     try:
-        text = json.dumps(changed, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(
+            message_document(message), ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+        )
         return text.encode()
     except (ValueError, TypeError, RecursionError) as error:
         raise MessageError(Problem("unwritable", f"cannot be written as JSON: {error}", path="$")) from error

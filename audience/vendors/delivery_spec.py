@@ -309,16 +309,3 @@ class DeliverySpec:
     unsupported_fields: Callable[[Message], Iterable[Problem]] = no_problems
     dry_run: Callable[[SendCall, Credentials], Request] | None = None
     apply_timestamps: Callable[[Payload, datetime], Payload] = return_unchanged
-
-
-def deep_merge(body: Payload, overrides: Mapping[str, Any]) -> Payload:
-    """Merge *overrides* into a copy of *body*: objects key by key, any other value replaces the old one.
-
-    >>> deep_merge({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": 3}, "d": []})
-    {'a': {'b': 3, 'c': 2}, 'd': []}
-    """
-    merged = dict(body)
-    for key, value in overrides.items():
-        old = merged.get(key)
-        merged[key] = deep_merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
-    return merged

@@ -9,6 +9,7 @@ from zlib import crc32
 from audience.errors import MessageError, Problem
 from audience.messages import PLATFORMS, Message
 from audience.vendors.payload_reader import dump_json
+from audience.vendors.shared.content_support import unsupported_content
 from audience.vendors.spec import Payload
 
 MAX_NOTIFY_ID = 2**31 - 1  # NotifyId is a Java int
@@ -58,6 +59,7 @@ def validate_body(body: Payload, check: Callable[[Any], None], problems: Iterabl
 
 def unsupported_fields(message: Message, *, sound_on_harmony: bool) -> Iterator[Problem]:
     """Find the fields of *message* that EMAS has no field for."""
+    yield from unsupported_content(message, "EMAS")
     if message.kind == "silent":
         for name in ("image", "link", "badge", "sound", "collapse_key"):
             if getattr(message, name) is not None:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from audience.errors import Problem
-from audience.messages import Message
-from audience.vendors.delivery_spec import deep_merge
+from audience.messages import Message, merge_patch
 from audience.vendors.emas import message_fields, size_limits, string_rules, timestamps
 from audience.vendors.emas.message_fields import drop_none
 from audience.vendors.emas.platform_fields import build_android_fields, build_harmony_fields, build_ios_fields
 from audience.vendors.schema_check import schema_validator
+from audience.vendors.shared.content_support import require_plain
 from audience.vendors.spec import Payload
 
 DEVICE_TYPES = {"android": "ANDROID", "ios": "iOS", "harmonyos": "HARMONY"}
@@ -29,6 +29,7 @@ def build_body(message: Message) -> Payload:
     >>> build_body(Message(title="Hi", body="there", platforms=("harmonyos",), badge=3))
     {'PushType': 'NOTICE', 'DeviceType': 'HARMONY', 'Title': 'Hi', 'Body': 'there', 'HarmonyBadgeSetNum': 3}
     """
+    require_plain(message)
     message = message_fields.require_json_data(message)
     fields = {
         "PushType": "NOTICE" if message.kind == "notification" else "MESSAGE",
@@ -36,7 +37,7 @@ def build_body(message: Message) -> Payload:
         **(_build_notice_fields(message) if message.kind == "notification" else _build_silent_fields(message)),
         **_build_offline_fields(message),
     }
-    body = deep_merge(fields, message.vendor.get("emas", {}))
+    body = merge_patch(fields, message.vendor.get("emas", {}))
     return message_fields.validate_body(body, _validate_body, message_fields.unsupported_problems(message))
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from audience.errors import Problem
-from audience.messages import Message
-from audience.vendors.delivery_spec import deep_merge
+from audience.messages import Message, merge_patch
 from audience.vendors.emas import message_fields, size_limits, string_rules, timestamps
 from audience.vendors.emas.message_fields import drop_none
 from audience.vendors.emas.platform_fields import build_android_fields, build_harmony_fields, build_ios_fields
 from audience.vendors.schema_check import get_in, schema_validator
+from audience.vendors.shared.content_support import require_plain
 from audience.vendors.spec import Payload
 
 IOS_PLATFORM = "IOS"  # the only platform whose name the page shows
@@ -29,6 +29,7 @@ def build_body(message: Message) -> Payload:
     >>> build_body(Message(kind="silent", data={"a": 1}, time_to_live=60))
     {'Message': {'Body': '{"a":1}'}, 'Options': {'ExpireTime': 'PT60S'}}
     """
+    require_plain(message)
     message = message_fields.require_json_data(message)
     task: Payload = {"Target": {"Platform": IOS_PLATFORM}} if message_fields.single_platform(message) == "ios" else {}
     if message.kind == "notification":
@@ -37,7 +38,7 @@ def build_body(message: Message) -> Payload:
         task["Message"] = drop_none(Title=message.title, Body=message_fields.format_silent_body(message))
     if message.time_to_live:
         task["Options"] = {"ExpireTime": timestamps.format_duration(message.time_to_live)}
-    body = deep_merge(task, message.vendor.get("emas_v2", {}))
+    body = merge_patch(task, message.vendor.get("emas_v2", {}))
     problems = [
         *message_fields.unsupported_problems(message),
         *_zero_lifetime_problems(message),

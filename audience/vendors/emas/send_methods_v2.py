@@ -7,7 +7,8 @@ https://help.aliyun.com/document_detail/2986042.html, read 2026-11-21.
 from collections.abc import Sequence
 from functools import partial
 
-from audience.vendors.delivery_spec import Credentials, RateLimit, Request, SendCall, deep_merge
+from audience.messages import merge_patch
+from audience.vendors.delivery_spec import Credentials, RateLimit, Request, SendCall
 from audience.vendors.emas.calls import (
     CONTINUOUS_PUSH_DOCS,
     DEDUP_WINDOW,
@@ -37,7 +38,7 @@ _FIELDS = FieldReader(
 
 
 def _build_push(call: SendCall, credentials: Credentials) -> Request:
-    task = deep_merge(call.body, call.targets[0])
+    task = merge_patch(call.body, call.targets[0])
     return _build_task_request("PushV2", call, credentials, PushTask=task)
 
 
@@ -46,7 +47,7 @@ def _push_rate_limits(targets: Sequence[Payload]) -> tuple[RateLimit, ...]:
 
 
 def _build_mass_push(call: SendCall, credentials: Credentials) -> Request:
-    tasks = [deep_merge(call.body, target) for target in call.targets]
+    tasks = [merge_patch(call.body, target) for target in call.targets]
     return _build_task_request("MassPushV2", call, credentials, PushTasks=tasks)
 
 

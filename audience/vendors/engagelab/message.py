@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from audience.errors import Problem
-from audience.messages import Message
-from audience.vendors.delivery_spec import deep_merge
+from audience.messages import Message, merge_patch
 from audience.vendors.engagelab.message_rules import DEFAULT_PLATFORMS, RULES
 from audience.vendors.engagelab.targeting import PLATFORMS as PLATFORM_FIELD
 from audience.vendors.schema_check import schema_validator
+from audience.vendors.shared.content_support import require_plain, unsupported_content
 from audience.vendors.spec import Payload
 
 NAME = "engagelab"
@@ -27,7 +27,8 @@ def build_body(message: Message) -> Payload:
     >>> build_body(parse_message({"title": "Hi", "body": "there", "platforms": ["android"]}))
     {'body': {'platform': ['android'], 'notification': {'android': {'alert': 'there', 'title': 'Hi'}}}}
     """
-    request = deep_merge({"body": _message_to_body(message)}, message.vendor.get(NAME, {}))
+    require_plain(message)
+    request = merge_patch({"body": _message_to_body(message)}, message.vendor.get(NAME, {}))
     validate_body(request)
     return request
 
@@ -107,6 +108,7 @@ def _build_options(message: Message, platforms: tuple[str, ...]) -> Payload:
 
 def unsupported_fields(message: Message) -> Iterator[Problem]:
     """Find the fields of *message* that EngageLab does not have on its platforms."""
+    yield from unsupported_content(message, "EngageLab")
     targets = _message_platforms(message)
     is_silent = message.kind == "silent"
     lacking = {

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from audience.errors import Problem
-from audience.vendors.delivery_spec import deep_merge
+from audience.messages import merge_patch
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.schema_check import get_in, json_nbytes
 from audience.vendors.spec import Payload
@@ -59,7 +59,7 @@ def join_target(body: Payload, target: Payload) -> Payload:
     >>> join_target({"body": {"platform": ["ios", "hmos"]}}, {"to": "all", "body": {"platform": ["android", "ios"]}})
     {'body': {'platform': ['ios']}, 'to': 'all'}
     """
-    request = deep_merge(body, target)
+    request = merge_patch(body, target)
     if named := target_platforms(target):
         request["body"]["platform"] = [name for name in named if name in target_platforms(body)]
     return request

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from audience.errors import Problem
-from audience.messages import Message
-from audience.vendors.delivery_spec import deep_merge
+from audience.messages import Message, merge_patch
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.schema_check import schema_validator
+from audience.vendors.shared.content_support import require_plain, unsupported_content
 from audience.vendors.spec import Payload
 from audience.vendors.tpns.loops import loop_problems
 from audience.vendors.tpns.message_rules import RULES
@@ -30,7 +30,8 @@ def build_body(message: Message) -> Payload:
     >>> build_body(parse_message({"title": "Hi", "body": "there", "platforms": ["android"]}))
     {'message_type': 'notify', 'message': {'title': 'Hi', 'content': 'there', 'android': {}}}
     """
-    body = deep_merge(_message_to_body(message), message.vendor.get(NAME, {}))
+    require_plain(message)
+    body = merge_patch(_message_to_body(message), message.vendor.get(NAME, {}))
     validate_body(body)
     return body
 
@@ -90,6 +91,7 @@ def _build_aps_fields(message: Message) -> Payload:
 
 def unsupported_fields(message: Message) -> Iterator[Problem]:
     """Find the fields of *message* that TPNS does not have on its platforms."""
+    yield from unsupported_content(message, "TPNS")
     targets = message.platforms or PLATFORMS
     is_silent = message.kind == "silent"
     if "harmonyos" in targets:
