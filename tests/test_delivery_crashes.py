@@ -1,12 +1,14 @@
 """Crashes of a sender: no device is messaged twice or lost, and only calls without a reply are in doubt."""
 
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from multiprocessing import get_context
@@ -18,8 +20,9 @@ import pytest
 import sending_processes
 from sizes import scale
 
+from audience import DeliveryError
 from audience.cli.output.delivery import format_statuses
-from audience.delivery import prepare, resume, send, status
+from audience.delivery import cancel, load_deliveries, prepare, resume, runs, send, status
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
 from audience.testing import fake_vendor
 from audience.testing.fake_vendor import (
@@ -38,9 +41,11 @@ from audience.testing.fake_vendor import (
     run_server,
     write_run_folder,
 )
+from audience.vendors.delivery_spec import Credentials
 
 RANDOM_FAULT_BATCHES = scale(10_000, 100_000)
 KILLS = scale(10, 500)
+KILLED_IDS = make_ids(20_000)
 
 
 class ProcessKilled(BaseException):
@@ -423,3 +428,138 @@ def test_worker_takes_over_from_killed_worker(tmp_path, server):
     assert max(service.delivery_counts.values()) == 1
     assert set(service.delivery_counts) | ids_in_doubt(folder) == set(ids)
     assert {worker for (worker,) in query_ledger(folder, "SELECT worker FROM batch WHERE state = 'accepted'")} == {1, 2}
+
+
+@pytest.fixture
+def killed_run(tmp_path, server):
+    """Return a run whose process was killed some calls after SQLite had moved its log into the ledger."""
+    service, url = server
+    folder = write_run_folder(tmp_path / "run", KILLED_IDS)
+    sender, _ = start_process(folder, url, "once", "send")
+    while not has_moved_log(folder):
+        time.sleep(0.01)
+    calls = service.call_count
+    while service.call_count < calls + 20:
+        time.sleep(0.002)
+    sender.kill()
+    sender.join()
+    time.sleep(0.2)  # the server handles what it has got
+    return folder
+
+
+def has_moved_log(folder):
+    """Return whether the ledger without its log has a worker."""
+    with suppress(sqlite3.Error):
+        return bool(query_read_only(folder, "SELECT 1 FROM worker", "&immutable=1"))
+    return False
+
+
+def resume_in_memory(folder, service, **options):
+    """Resume a run of the server in this process, with the URL that it was begun with."""
+    [(url,)] = query_read_only(folder, "SELECT base_url FROM run")
+    return resume(folder, Credentials(url, CREDENTIALS.keys), options=make_send_options(service), **options)
+
+
+def query_read_only(folder, statement, mode=""):
+    """Return rows of a ledger, and leave its log as it is."""
+    ledger = sqlite3.connect(f"file:{folder / 'ledger.sqlite'}?mode=ro{mode}", uri=True)
+    try:
+        return ledger.execute(statement).fetchall()
+    finally:
+        ledger.close()
+
+
+def read_lasting_files(folder):
+    """Return the files of *folder* that say anything: all but SQLite's index of its log."""
+    return {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.endswith("-shm")}
+
+
+def test_ledger_whose_log_was_removed_after_a_crash_is_refused(vendor, killed_run, server):
+    vendor()
+    service, _ = server
+    calls = service.call_count
+    log = killed_run / "ledger.sqlite-wal"
+    kept = log.read_bytes()
+    log.unlink()
+    before = read_lasting_files(killed_run)
+    for command in (
+        lambda: resume_in_memory(killed_run, service),
+        lambda: resume_in_memory(killed_run, service, moved=True),
+        lambda: resume_in_memory(killed_run, service, on_doubt="retry"),
+        lambda: cancel(killed_run),
+        lambda: load_deliveries(killed_run),
+    ):
+        with pytest.raises(
+            DeliveryError, match=r"torn-run: .*ledger\.sqlite-wal, which had its last writes, is missing"
+        ):
+            command()
+    assert [problem.code for problem in runs.copy_warnings(killed_run)] == ["torn-run"]
+    assert service.call_count == calls
+    assert read_lasting_files(killed_run) == before
+    (killed_run / "ledger.sqlite-shm").unlink(missing_ok=True)
+    log.write_bytes(kept)
+    assert resume_in_memory(killed_run, service).pending == 0
+    assert max(service.delivery_counts.values()) == 1
+    assert set(service.delivery_counts) | ids_in_doubt(killed_run) == set(KILLED_IDS)
+
+
+DAMAGED_LOGS = {
+    "empty": lambda log: log[:0],
+    "cut off": lambda log: log[:8_192],
+    "of zeros": lambda log: bytes(len(log)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_LOGS.values(), ids=DAMAGED_LOGS.keys())
+def test_ledger_with_a_damaged_log_is_refused(vendor, killed_run, server, damage):
+    vendor()
+    service, _ = server
+    log = killed_run / "ledger.sqlite-wal"
+    log.write_bytes(damage(log.read_bytes()))
+    (killed_run / "ledger.sqlite-shm").unlink(missing_ok=True)
+    with pytest.raises(DeliveryError, match="torn-run"):
+        resume_in_memory(killed_run, service)
+    assert max(service.delivery_counts.values()) == 1
+
+
+def test_log_that_another_program_moved_into_the_ledger_is_not_missed(vendor, killed_run, server):
+    vendor()
+    service, _ = server
+    assert query_ledger(killed_run, "SELECT count(*) FROM run") == [(1,)]
+    assert not (killed_run / "ledger.sqlite-wal").exists()
+    assert resume_in_memory(killed_run, service).pending == 0
+    assert max(service.delivery_counts.values()) == 1
+    assert set(service.delivery_counts) | ids_in_doubt(killed_run) == set(KILLED_IDS)
+
+
+def test_refused_move_touches_nothing(vendor, killed_run, server, tmp_path):
+    vendor()
+    service, _ = server
+    copy = shutil.copytree(killed_run, tmp_path / "copy")
+    before = read_lasting_files(copy)
+    for options in ({}, {"moved": True}):
+        with pytest.raises(DeliveryError, match="copied-run"):
+            resume_in_memory(copy, service, **options)
+    assert read_lasting_files(copy) == before
+    shutil.rmtree(killed_run)
+    assert resume_in_memory(copy, service, moved=True).pending == 0
+    assert max(service.delivery_counts.values()) == 1
+    assert set(service.delivery_counts) | ids_in_doubt(copy) == set(KILLED_IDS)
+
+
+def test_command_that_fails_leaves_the_log_of_a_dead_worker(vendor, killed_run, server, monkeypatch):
+    """Whatever ends a command between opening the ledger and its first transaction, the ledger stays complete."""
+    vendor()
+    service, _ = server
+    for name in ("resume", "cancel"):
+        monkeypatch.setattr(Ledger, "transaction", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            resume_in_memory(killed_run, service) if name == "resume" else cancel(killed_run)
+        monkeypatch.undo()
+    assert (killed_run / "ledger.sqlite-wal").stat().st_size > 0
+    assert resume_in_memory(killed_run, service).pending == 0
+    assert max(service.delivery_counts.values()) == 1
+
+
+def interrupt(*arguments):
+    raise KeyboardInterrupt

@@ -15,14 +15,21 @@ from sizes import scale_examples
 
 from audience import DeliveryError, Problem
 from audience._fs.locks import try_lock
+from audience.delivery.clock import Moment
 from audience.delivery.ledger import connection, transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, Run, create_ledger
 from audience.delivery.ledger.planned import PlannedPart, plan_batches
 from audience.delivery.ledger.status import BATCH_STATES, load_status
-from audience.delivery.ledger.transitions import Transition
+from audience.delivery.ledger.transitions import Transition, WorkerEnded
 from audience.delivery.ledger.workers import reap_dead_workers, register_worker
 
 PROBLEM = Problem("code", "words", hint="do this")
+START = Moment(0.0, 0.0, "this boot")
+
+
+def at(wall, boot=None, boot_id="this boot") -> Moment:
+    """Return a moment; the clock of the machine shows the same as the wall clock if *boot* is not given."""
+    return Moment(float(wall), float(wall if boot is None else boot), boot_id)
 
 
 def make_ledger(folder, ids=20, natives=1, size=5, parts=()) -> Ledger:
@@ -109,7 +116,8 @@ def _state_assignments(state):
     """Return the assignments that a legal change to *state* makes."""
     fields = {
         "todo": "settled_at = NULL, lost_replies = 0, worker = NULL",
-        "sent": "attempts = attempts + 1, sent_at = 1, settled_at = NULL, dedup_until = coalesce(dedup_until, 100)",
+        "sent": "attempts = attempts + 1, sent_at = 1, sent_boot = 1, boot_id = 'b', settled_at = NULL,"
+        "dedup_until = coalesce(dedup_until, 100), dedup_until_boot = coalesce(dedup_until_boot, 100)",
         "accepted": "settled_at = 1, message_id = 'm1', due_at = 50",
         "rejected": "settled_at = 1",
         "in_doubt": "settled_at = 1, lost_replies = 1, worker = NULL",
@@ -186,50 +194,155 @@ def test_ledger_rejects_forbidden_statements(ledger, statement):
     assert execute(ledger, "SELECT * FROM batch") == before
 
 
-def test_repeat_is_sent_only_within_dedup_window(ledger):
+def claim_one(ledger, worker=1, now=START):
+    [batch] = transitions.claim_batches(ledger, worker, 1, now)
+    return batch
+
+
+WINDOW_IS_OVER = {
+    "it has ended": at(101),
+    "it ended long ago": at(200),
+    "the wall clock was set back before the call": at(9, boot=20),
+    "the wall clock was set back after its end": at(20, boot=1_000),
+    "the wall clock was set ahead": at(1_000, boot=20),
+    "the machine was suspended and does not know": at(20, boot=101),
+    "the clock of the machine went back": at(20, boot=9),
+    "the machine was started again, or is another one": at(20, boot_id="another boot"),
+    "nobody knows which start of the machine this is": at(20, boot_id=""),
+}
+
+
+@pytest.mark.parametrize("now", WINDOW_IS_OVER.values(), ids=WINDOW_IS_OVER.keys())
+def test_call_in_doubt_is_not_repeated_after_dedup_window(ledger, now):
     with ledger.transaction():
-        [batch] = transitions.claim_batches(ledger, 1, 1, 0.0)
-        assert transitions.mark_sent(ledger, 1, batch, 10.0, 100.0, None) == "sent"
-        transitions.apply(ledger, Transition(batch, "in_doubt", problem=PROBLEM, keeps_claim=True), 11.0)
-    for now in (100.0, 200.0, 9.0):  # at the end of the window, after it, and with a clock that was set back
-        with ledger.transaction():
-            assert transitions.mark_sent(ledger, 1, batch, now, now + 100, None) == "dedup_window_over"
-        statement = "UPDATE batch SET state = 'sent', attempts = 2, settled_at = NULL, sent_at = ? WHERE number = ?"
-        with pytest.raises(DeliveryError, match="illegal transition"):
-            write_row(ledger, statement, now, batch.number)
+        batch = claim_one(ledger)
+        assert transitions.mark_sent(ledger, 1, batch, at(10), 90.0, None) == "sent"
+        transitions.apply(ledger, 1, Transition(batch, "in_doubt", problem=PROBLEM, keeps_claim=True), 11.0)
+        assert transitions.mark_sent(ledger, 1, batch, now, 90.0, None) == "dedup_window_over"
+        transitions.release_batch(ledger, 1, batch)
+        assert batch.number not in [each.number for each in transitions.claim_batches(ledger, 1, 9, now)]
+    statement = (
+        "UPDATE batch SET state = 'sent', attempts = 2, settled_at = NULL, worker = 1, sent_at = ?, sent_boot = ?, "
+        "boot_id = nullif(?, '') WHERE number = ?"
+    )
+    write_row(ledger, "UPDATE batch SET worker = 1 WHERE number = ?", batch.number)
+    with pytest.raises(DeliveryError, match="illegal transition"):
+        write_row(ledger, statement, *now, batch.number)
+
+
+def test_call_in_doubt_is_repeated_within_its_first_dedup_window(ledger):
     with ledger.transaction():
-        assert transitions.mark_sent(ledger, 1, batch, 99.0, 999.0, None) == "sent"
-    assert execute(ledger, "SELECT dedup_until FROM batch WHERE number = ?", batch.number) == [(100.0,)]
+        batch = claim_one(ledger)
+        for now in (at(10), at(50), at(99)):
+            assert transitions.mark_sent(ledger, 1, batch, now, 90.0, None) == "sent"
+            transitions.apply(ledger, 1, Transition(batch, "in_doubt", problem=PROBLEM, keeps_claim=True), 11.0)
+        assert transitions.mark_sent(ledger, 1, batch, at(101), 90.0, None) == "dedup_window_over"
+    [row] = execute(ledger, "SELECT dedup_until, dedup_until_boot, sent_at FROM batch WHERE number = ?", batch.number)
+    assert row == (100.0, 100.0, 99.0)
+
+
+def test_call_from_an_unknown_boot_is_not_repeated(ledger):
+    with ledger.transaction():
+        batch = claim_one(ledger)
+        transitions.mark_sent(ledger, 1, batch, at(10, boot_id=""), 90.0, None)
+        transitions.apply(ledger, 1, Transition(batch, "in_doubt", problem=PROBLEM, keeps_claim=True), 11.0)
+        assert transitions.mark_sent(ledger, 1, batch, at(20, boot_id=""), 90.0, None) == "dedup_window_over"
+
+
+def test_call_without_dedup_window_is_not_repeated_by_any_statement(ledger):
+    with ledger.transaction():
+        batch = claim_one(ledger)
+        transitions.mark_sent(ledger, 1, batch, at(10), None, None)
+        transitions.apply(ledger, 1, Transition(batch, "in_doubt", problem=PROBLEM, keeps_claim=True), 11.0)
+    with pytest.raises(DeliveryError, match="illegal transition"):
+        write_row(
+            ledger,
+            "UPDATE batch SET state = 'sent', attempts = 2, settled_at = NULL, sent_at = 20 WHERE number = ?",
+            batch.number,
+        )
 
 
 @pytest.mark.parametrize("resolve_doubts", [transitions.retry_doubts, transitions.skip_doubts])
 def test_clock_moved_back_keeps_batch_in_doubt(ledger, resolve_doubts):
     with ledger.transaction():
-        [batch] = transitions.claim_batches(ledger, 1, 1, 0.0)
-        transitions.mark_sent(ledger, 1, batch, 1000.0, 2000.0, None)
-        transitions.apply(ledger, Transition(batch, "in_doubt", problem=PROBLEM), 1001.0)
-        assert batch.number in [each.number for each in transitions.claim_batches(ledger, 1, 1, 1500.0)]
-        transitions.release_batch(ledger, batch)
-        assert batch.number not in [each.number for each in transitions.claim_batches(ledger, 1, 9, 500.0)]
-        resolve_doubts(ledger, 500.0)
+        batch = claim_one(ledger)
+        transitions.mark_sent(ledger, 1, batch, at(1000), 1000.0, None)
+        transitions.apply(ledger, 1, Transition(batch, "in_doubt", problem=PROBLEM), 1001.0)
+        assert batch.number in [each.number for each in transitions.claim_batches(ledger, 1, 1, at(1500))]
+        transitions.release_batch(ledger, 1, batch)
+        assert batch.number not in [each.number for each in transitions.claim_batches(ledger, 1, 9, at(500))]
+        resolve_doubts(ledger, at(500))
     rows = execute(ledger, "SELECT state, skipped_at FROM batch WHERE number = ?", batch.number)
     assert rows == [("todo", None) if resolve_doubts == transitions.retry_doubts else ("in_doubt", 500.0)]
+
+
+def test_worker_that_was_declared_dead_claims_and_sends_nothing(tmp_path):
+    """It was frozen, its lock file was removed, and another process took over; then it goes on."""
+    with make_ledger(tmp_path) as ledger, register_worker(ledger) as frozen:
+        with ledger.transaction():
+            sent, claimed = transitions.claim_batches(ledger, frozen, 2, START)
+            transitions.mark_sent(ledger, frozen, sent, at(1), None, None)
+        [lock_file] = tmp_path.glob("worker-*.lock")
+        lock_file.unlink()
+        with Ledger(tmp_path / LEDGER_FILE) as other, register_worker(other) as survivor:
+            with other.transaction():
+                reap_dead_workers(other)
+            for job in (
+                lambda: transitions.claim_batches(ledger, frozen, 1, START),
+                lambda: transitions.mark_sent(ledger, frozen, claimed, at(2), None, None),
+                lambda: transitions.apply(ledger, frozen, Transition(sent, "accepted", message_id="m"), 3.0),
+            ):
+                with pytest.raises(WorkerEnded), ledger.transaction():
+                    job()
+            with pytest.raises(DeliveryError, match="claimed by a living worker"):
+                write_row(ledger, "UPDATE batch SET worker = ? WHERE number = 3", frozen)
+            with other.transaction():
+                batches = transitions.claim_batches(other, survivor, 9, START)
+            with ledger.transaction():
+                transitions.release_batch(ledger, frozen, claimed)
+            assert claimed.number in [batch.number for batch in batches]
+            rows = execute(other, "SELECT state, worker FROM batch WHERE number IN (?, ?)", sent.number, claimed.number)
+            assert rows == [("in_doubt", None), ("todo", survivor)]
+    with Ledger(tmp_path / LEDGER_FILE) as ledger:
+        assert execute(ledger, "SELECT count(*) FROM worker WHERE ended_at IS NULL") == [(0,)]
+
+
+def test_claims_of_ended_workers_are_freed(tmp_path):
+    with make_ledger(tmp_path) as ledger:
+        with register_worker(ledger) as number, ledger.transaction():
+            batch = claim_one(ledger, number)
+        write_row(ledger, "DROP TRIGGER batch_claim_by_living_worker")
+        write_row(ledger, "UPDATE batch SET worker = ? WHERE number = ?", number, batch.number)
+        with ledger.transaction():
+            reap_dead_workers(ledger)
+        assert execute(ledger, "SELECT worker FROM batch WHERE number = ?", batch.number) == [(None,)]
+
+
+def test_pieces_of_rejected_batches_are_claimed_first(ledger):
+    with ledger.transaction():
+        [native, batch] = transitions.claim_batches(ledger, 1, 2, START)
+        transitions.mark_sent(ledger, 1, batch, at(1), None, None)
+        rejected = Transition(batch, "rejected", problem=PROBLEM, pieces=((batch.first, 2), (2, batch.stop)))
+        transitions.apply(ledger, 1, rejected, 2.0)
+        claimed = transitions.claim_batches(ledger, 1, 3, START)
+    assert [(each.first, each.stop) for each in claimed] == [(2, 5), (0, 2), (5, 10)]
+    assert native.native == 0
 
 
 def test_dead_workers_are_reaped_and_active_ones_kept(tmp_path):
     with make_ledger(tmp_path) as ledger:
         with register_worker(ledger) as active, ledger.transaction():
             reap_dead_workers(ledger)
-            [batch] = transitions.claim_batches(ledger, active, 1, 0.0)
-            transitions.mark_sent(ledger, active, batch, 1.0, None, None)
+            [batch] = transitions.claim_batches(ledger, active, 1, START)
+            transitions.mark_sent(ledger, active, batch, at(1), None, None)
             reap_dead_workers(ledger)
             assert execute(ledger, "SELECT state, worker FROM batch WHERE number = ?", batch.number) == [
                 ("sent", active)
             ]
         write_row(ledger, "INSERT INTO worker (lock_file, pid, host, started_at) VALUES ('worker-x.lock', 1, 'h', 1)")
         with ledger.transaction():
-            sent, claimed = transitions.claim_batches(ledger, 2, 2, 0.0)
-            transitions.mark_sent(ledger, 2, sent, 1.0, None, None)
+            sent, claimed = transitions.claim_batches(ledger, 2, 2, START)
+            transitions.mark_sent(ledger, 2, sent, at(1), None, None)
         with try_lock(tmp_path / "worker-x.lock"), ledger.transaction():
             reap_dead_workers(ledger)
         assert execute(ledger, "SELECT count(*) FROM batch WHERE worker = 2") == [(2,)]
@@ -254,7 +367,7 @@ def test_batch_is_claimed_by_one_connection(tmp_path):
         with Ledger(tmp_path / LEDGER_FILE) as own_ledger:
             while True:
                 with own_ledger.transaction():
-                    batches = transitions.claim_batches(own_ledger, worker, 1 + worker * 3, 0.0)
+                    batches = transitions.claim_batches(own_ledger, worker, 1 + worker * 3, START)
                 if not batches:
                     return
                 claimed.setdefault(worker, []).extend(batch.number for batch in batches)
@@ -274,7 +387,7 @@ def test_failed_job_does_not_roll_back_others(ledger):
         execute(ledger, "DELETE FROM batch")
 
     results = ledger.run_all(
-        [lambda ledger: transitions.claim_batches(ledger, 1, 1, 0.0), delete_batches, lambda ledger: 7]
+        [lambda ledger: transitions.claim_batches(ledger, 1, 1, START), delete_batches, lambda ledger: 7]
     )
     assert ([batch.number for batch in results[0]], results[2]) == ([1], 7)
     assert isinstance(results[1], DeliveryError)
@@ -320,7 +433,7 @@ class BatchTransitions(RuleBasedStateMachine):
     @rule(target=claimed, worker=st.sampled_from([1, 2]))
     def claim_batch(self, worker):
         with self.ledger.transaction():
-            batches = transitions.claim_batches(self.ledger, worker, 1, self.now)
+            batches = transitions.claim_batches(self.ledger, worker, 1, at(self.now))
         return (worker, batches[0]) if batches else None
 
     @rule(target=in_flight, claimed_batch=consumes(claimed))
@@ -329,10 +442,10 @@ class BatchTransitions(RuleBasedStateMachine):
             return None
         with self.ledger.transaction():
             worker, batch = claimed_batch
-            verdict = transitions.mark_sent(self.ledger, worker, batch, self.now, self.now + 5, None)
+            verdict = transitions.mark_sent(self.ledger, worker, batch, at(self.now), 5.0, None)
         if verdict == "dedup_window_over":
             with self.ledger.transaction():
-                transitions.release_batch(self.ledger, claimed_batch[1])
+                transitions.release_batch(self.ledger, *claimed_batch)
             return None
         return claimed_batch
 
@@ -340,7 +453,9 @@ class BatchTransitions(RuleBasedStateMachine):
     def mark_accepted(self, sent_batch):
         if sent_batch:
             with self.ledger.transaction():
-                transitions.apply(self.ledger, Transition(sent_batch[1], "accepted", message_id="m"), self.now)
+                transitions.apply(
+                    self.ledger, sent_batch[0], Transition(sent_batch[1], "accepted", message_id="m"), self.now
+                )
             self.delivered_positions += sent_batch[1].valid_positions()
 
     @rule(target=claimed, sent_batch=consumes(in_flight))
@@ -348,14 +463,16 @@ class BatchTransitions(RuleBasedStateMachine):
         if sent_batch:
             with self.ledger.transaction():
                 retryable = Transition(sent_batch[1], "todo", problem=PROBLEM, keeps_claim=True)
-                transitions.apply(self.ledger, retryable, self.now)
+                transitions.apply(self.ledger, sent_batch[0], retryable, self.now)
         return sent_batch
 
     @rule(sent_batch=consumes(in_flight))
     def mark_in_doubt(self, sent_batch):
         if sent_batch:
             with self.ledger.transaction():
-                transitions.apply(self.ledger, Transition(sent_batch[1], "in_doubt", problem=PROBLEM), self.now)
+                transitions.apply(
+                    self.ledger, sent_batch[0], Transition(sent_batch[1], "in_doubt", problem=PROBLEM), self.now
+                )
 
     @rule(sent_batch=consumes(in_flight), names_bad_ids=st.booleans(), data=st.data())
     def mark_rejected(self, sent_batch, names_bad_ids, data):
@@ -372,14 +489,14 @@ class BatchTransitions(RuleBasedStateMachine):
                 rejected = Transition(
                     sent_batch[1], "rejected", problem=PROBLEM, invalid_ids=tuple(bad.items()), pieces=tuple(pieces)
                 )
-                transitions.apply(self.ledger, rejected, self.now)
+                transitions.apply(self.ledger, sent_batch[0], rejected, self.now)
             if not lost_replies:  # else it stays in doubt, and none of its ids is dropped
                 self.dropped_positions |= set(bad)
 
     @rule(resolve_doubts=st.sampled_from([transitions.retry_doubts, transitions.skip_doubts]))
     def resolve_doubts(self, resolve_doubts):
         with self.ledger.transaction():
-            resolve_doubts(self.ledger, self.now)
+            resolve_doubts(self.ledger, at(self.now))
 
     @rule(seconds=st.integers(1, 4))
     def advance_clock(self, seconds):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 
@@ -22,6 +23,14 @@ def read_boot_clock() -> float:
 def read_boot_id() -> str:
     """Return what identifies this boot of the machine; empty if the system has no such name."""
     return BOOT_ID_FILE.read_text("ascii").strip() if BOOT_ID_FILE.is_file() else ""
+
+
+class Moment(NamedTuple):
+    """One reading of a clock: Unix timestamp, seconds since the machine was started, and which start that was."""
+
+    wall: float
+    boot: float
+    boot_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,10 @@ class Clock:
     boot: Callable[[], float] = read_boot_clock
     boot_id: Callable[[], str] = read_boot_id
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    def read(self) -> Moment:
+        """Return the moment that all clocks show."""
+        return Moment(self.wall(), self.boot(), self.boot_id())
 
 
 SYSTEM_CLOCK = Clock()

@@ -21,6 +21,7 @@ from audience.delivery.campaign_runs import require_created_folders
 from audience.delivery.costs import method_by_name
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, Run
 from audience.delivery.ledger.left_out import find_reason
+from audience.delivery.ledger.workers import require_complete
 from audience.errors import DeliveryError, LedgerError, Problem
 from audience.language.suggest import did_you_mean
 from audience.progress import Progress, ignore_progress
@@ -130,9 +131,11 @@ def count_states(frames: Iterator[pl.DataFrame], counts: dict[tuple[str, str], i
 def iter_run_deliveries(folder: Path, progress: Progress = ignore_progress) -> Iterator[pl.DataFrame]:
     """Yield the rows of `load_deliveries` for the run in *folder* itself.
 
-    All of them are of one state of the ledger, also while workers are sending.
+    All of them are of one state of the ledger, also while workers are sending. Raises DeliveryError if the ledger
+    misses calls: who was reached by them would be listed as not sent.
     """
     with Ledger(folder / LEDGER_FILE, write=False) as ledger, ledger.read_transaction():
+        require_complete(ledger)
         run = ledger.load_run()
         requests = open_requests(folder, progress)
         _require_same_plan(folder, run, requests)

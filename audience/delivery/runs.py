@@ -8,7 +8,12 @@ from typing import Any, Literal, TypeAlias
 from audience.delivery.ledger import run_identity, transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
 from audience.delivery.ledger.status import Status, empty_status, load_status
-from audience.delivery.ledger.workers import list_other_workers, reap_dead_workers
+from audience.delivery.ledger.workers import (
+    list_other_workers,
+    lost_log_problem,
+    reap_dead_workers,
+    require_complete,
+)
 from audience.delivery.policy_options import PolicyOptions
 from audience.delivery.prepare import PreparedRun, create_run, prepare_run, reload_run
 from audience.delivery.safety_limits import SafetyLimits
@@ -113,7 +118,7 @@ def _reload_and_resolve_doubts(
             raise DeliveryError(Problem("cancelled", f"{folder}: the run was cancelled", hint="emit and send again"))
         prepared = reload_run(folder, run, credentials, options.progress)
         retries = on_doubt == "retry"
-        sendable = transitions.list_sendable_batches(ledger, time.time(), retries_doubts=retries)
+        sendable = transitions.list_sendable_batches(ledger, options.clock.read(), retries_doubts=retries)
         check = start_check(
             prepared.requests,
             PolicyOptions.from_json(run.policies).merge(policies),
@@ -123,33 +128,38 @@ def _reload_and_resolve_doubts(
         left_out = find_left_out(prepared.requests, ranges, check)
         with ledger.transaction():
             reap_dead_workers(ledger)
-            transitions.leave_out_ids(ledger, left_out, time.time(), retries_doubts=retries)
+            transitions.leave_out_ids(ledger, left_out, options.clock.read(), retries_doubts=retries)
             match on_doubt:
                 case "retry":
-                    transitions.retry_doubts(ledger, time.time())
+                    transitions.retry_doubts(ledger, options.clock.read())
                 case "skip":
-                    transitions.skip_doubts(ledger, time.time())
-            transitions.reject_emptied_batches(ledger, time.time())
+                    transitions.skip_doubts(ledger, options.clock.read())
+            transitions.reject_emptied_batches(ledger, options.clock.wall())
         return prepared
 
 
 def require_original(folder: Path, *, moved: bool) -> None:
-    """Raise DeliveryError if *folder* is a copy, unless the user has *moved* it and the copy is complete."""
-    with Ledger(folder / LEDGER_FILE, write=False) as ledger:  # read-only: opening a copy must not change its files
+    """Raise DeliveryError if the ledger of *folder* misses calls, or if *folder* is a copy.
+
+    A copy is right if the user has *moved* the folder and it is complete. All of this is read-only: what is refused is
+    left as it is.
+    """
+    with Ledger(folder / LEDGER_FILE, write=False) as ledger:
         problem = run_identity.copy_problem(ledger)
-    if problem is None:
-        return
-    if not moved:
-        raise DeliveryError(problem)
+        if problem is None:
+            return require_complete(ledger)
+        if not moved:
+            raise DeliveryError(problem)
+        run_identity.require_movable(ledger)
     with Ledger(folder / LEDGER_FILE) as ledger, ledger.transaction():
         run_identity.relocate_run(ledger)
         reap_dead_workers(ledger)
 
 
 def copy_warnings(folder: Path) -> list[Problem]:
-    """Return a warning if *folder* is a copy of a run."""
+    """Return a warning if *folder* is a copy of a run, or if its ledger misses calls."""
     with Ledger(folder / LEDGER_FILE, write=False) as ledger:
-        problem = run_identity.copy_problem(ledger)
+        problem = run_identity.copy_problem(ledger) or lost_log_problem(ledger)
     return [] if problem is None else [problem]
 
 
@@ -160,9 +170,9 @@ def status(folder: str | Path) -> Status:
 
 
 def reject_copy(folder: Path) -> None:
-    """Raise DeliveryError if the run in *folder* still exists in another folder."""
+    """Raise DeliveryError if the run in *folder* still exists in another folder, or if its ledger misses calls."""
     with Ledger(folder / LEDGER_FILE, write=False) as ledger:
-        problem = run_identity.elsewhere_problem(ledger)
+        problem = run_identity.elsewhere_problem(ledger) or lost_log_problem(ledger)
     if problem is not None:
         raise DeliveryError(problem)
 

@@ -8,12 +8,13 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
+from audience.delivery.ledger.commit_count import write_count
 from audience.delivery.ledger.folder_marker import create_marker, location_values
 from audience.delivery.ledger.planned import PlannedBatch, PlannedPart
 from audience.errors import DeliveryError, LedgerError, Problem
@@ -79,6 +80,7 @@ class Ledger:
         self.path = path
         self.has_wal = _has_content(wal_path(path))
         self._on_busy = on_busy
+        self._counted_worker: tuple[int, int] | None = None
         self._write_lock = RLock()  # reentrant: a signal handler may write while this thread holds it
         writable = _check_ledger_file(path, write)
         with _wrap_sqlite_errors(path):
@@ -87,7 +89,7 @@ class Ledger:
                 self._check_version()
                 self._connection.execute(f"PRAGMA {'journal_mode = WAL' if write else 'query_only = ON'}")
             except BaseException:
-                self._connection.close()
+                self.close()
                 raise
 
     def _check_version(self) -> None:
@@ -98,8 +100,24 @@ class Ledger:
             raise DeliveryError(Problem("other-ledger", message, hint=hint))
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Close the connection. While a worker has not ended, the write-ahead log stays: it has its last writes."""
+        with self._keep_log():
+            self._connection.close()
+
+    @contextmanager
+    def _keep_log(self) -> Iterator[None]:
+        """Keep SQLite from emptying the log as the last connection is closed, if a worker has not ended."""
+        log_keeper: sqlite3.Connection | None = None
+        with suppress(sqlite3.Error):
+            has_workers = self._connection.execute(QUERIES["count_workers"]).fetchone() != (0,)
+            if has_workers and _has_content(wal_path(self.path)):
+                log_keeper = _connect(self.path, "ro")
+                log_keeper.execute(QUERIES["count_workers"]).fetchone()
+        try:
+            yield
+        finally:
+            if log_keeper is not None:
+                log_keeper.close()
 
     def __enter__(self) -> "Ledger":
         return self
@@ -140,10 +158,28 @@ class Ledger:
             self._begin_immediate()
             try:
                 yield
+                count = self._advance_count()
                 self._commit()
             except BaseException:
                 self._connection.rollback()
                 raise
+            if self._counted_worker is not None:
+                write_count(self._counted_worker[1], count)
+
+    @contextmanager
+    def count_transactions(self, worker: int, descriptor: int) -> Iterator[None]:
+        """Count the transactions of *worker* in its row, and in the file that is open as *descriptor*."""
+        self._counted_worker = worker, descriptor
+        try:
+            yield
+        finally:
+            self._counted_worker = None
+
+    def _advance_count(self) -> int:
+        """Count one more transaction of the worker, if there is one, and return their number."""
+        if self._counted_worker is None:
+            return 0
+        return int(self.query("count_commit", worker=self._counted_worker[0])[0][0])
 
     def _begin_immediate(self) -> None:
         """Take the write lock, waiting for other processes."""

@@ -51,6 +51,12 @@ INSERT INTO worker (lock_file, pid, host, started_at) VALUES (:lock_file, :pid, 
 -- name: list_unended_workers
 SELECT number, lock_file FROM worker WHERE ended_at IS NULL;
 
+-- name: list_unended_commits
+SELECT lock_file, commits FROM worker WHERE ended_at IS NULL;
+
+-- name: count_commit
+UPDATE worker SET commits = commits + 1 WHERE number = :worker RETURNING commits;
+
 -- name: list_workers
 SELECT
     lock_file, pid, host, started_at,
@@ -64,7 +70,10 @@ SELECT max(started_at) FROM worker;
 SELECT count(*) FROM worker WHERE ended_at IS NULL;
 
 -- name: end_worker
-UPDATE worker SET ended_at = :now WHERE number = :worker;
+UPDATE worker SET ended_at = :now WHERE number = :worker AND ended_at IS NULL;
+
+-- name: find_living_worker
+SELECT 1 FROM worker WHERE number = :worker AND ended_at IS NULL;
 
 -- name: mark_worker_calls_in_doubt
 UPDATE batch
@@ -73,6 +82,10 @@ WHERE worker = :worker AND state = 'sent';
 
 -- name: release_worker_batches
 UPDATE batch SET worker = NULL WHERE worker = :worker AND state IN ('todo', 'in_doubt');
+
+-- name: free_claims_of_ended_workers
+UPDATE batch SET worker = NULL
+WHERE state IN ('todo', 'in_doubt') AND worker IN (SELECT number FROM worker WHERE ended_at IS NOT NULL);
 
 -- Claims. -------------------------------------------------------------------------------------------------------------
 
@@ -88,12 +101,19 @@ VALUES (:part, :native, :first, :stop, :not_before, :at_vendor);
 INSERT INTO batch (parent, part, first, stop, not_before, at_vendor, doubtful_at)
 SELECT :parent, part, :first, :stop, not_before, at_vendor, doubtful_at FROM batch WHERE number = :parent;
 
--- A repeat now would be dropped by the vendor. If the clock was set back before the last attempt, the elapsed time is
--- unknown, and the batch is not repeated. `mark_sent` and the trigger `batch_transitions` check the same window.
+-- A repeat now would be dropped by the vendor: the window is open by the wall clock and by the clock of the machine since
+-- its start, which nobody can set. If the wall clock was set back before the last attempt, or the machine is another one
+-- or was started again, the elapsed time is unknown, and the batch is not repeated. `mark_sent` and the trigger
+-- `batch_transitions` check the same window.
 -- name: find_repeatable
 SELECT number FROM batch
-WHERE state = 'in_doubt' AND worker IS NULL AND skipped_at IS NULL AND sent_at <= :now AND :now < dedup_until
+WHERE state = 'in_doubt' AND worker IS NULL AND skipped_at IS NULL
+  AND :wall BETWEEN sent_at AND dedup_until AND :boot BETWEEN sent_boot AND dedup_until_boot AND boot_id = :boot_id
 LIMIT :limit;
+
+-- name: find_todo_pieces
+SELECT number FROM batch
+WHERE state = 'todo' AND worker IS NULL AND parent IS NOT NULL ORDER BY number DESC LIMIT :limit;
 
 -- name: find_todo
 SELECT number FROM batch WHERE state = 'todo' AND worker IS NULL ORDER BY number LIMIT :limit;
@@ -103,7 +123,7 @@ UPDATE batch SET worker = :worker WHERE number = :number
 RETURNING native, coalesce(first, 0), coalesce(stop, 0), state, dedup_until;
 
 -- name: release_batch
-UPDATE batch SET worker = NULL WHERE number = :number AND state IN ('todo', 'in_doubt');
+UPDATE batch SET worker = NULL WHERE number = :number AND worker = :worker AND state IN ('todo', 'in_doubt');
 
 -- name: list_invalid_positions
 SELECT position FROM invalid_id WHERE position >= :first AND position < :stop;
@@ -111,18 +131,23 @@ SELECT position FROM invalid_id WHERE position >= :first AND position < :stop;
 -- name: find_pending
 SELECT 1 FROM batch WHERE state IN ('todo', 'sent')
 UNION ALL
-SELECT 1 FROM batch WHERE state = 'in_doubt' AND skipped_at IS NULL AND sent_at <= :now AND :now < dedup_until
+SELECT 1 FROM batch
+WHERE state = 'in_doubt' AND skipped_at IS NULL
+  AND :wall BETWEEN sent_at AND dedup_until AND :boot BETWEEN sent_boot AND dedup_until_boot AND boot_id = :boot_id
 LIMIT 1;
 
 -- Transitions. --------------------------------------------------------------------------------------------------------
 
 -- name: load_dedup_window
-SELECT state, dedup_until, sent_at <= :now AND :now < dedup_until FROM batch WHERE number = :number;
+SELECT
+    state, dedup_until, dedup_until_boot,
+    :wall BETWEEN sent_at AND dedup_until AND :boot BETWEEN sent_boot AND dedup_until_boot AND boot_id = :boot_id
+FROM batch WHERE number = :number;
 
 -- name: mark_sent
 UPDATE batch
-SET state = 'sent', attempts = attempts + 1, sent_at = :now, settled_at = NULL, worker = :worker, handle = :handle,
-    dedup_until = :dedup_until
+SET state = 'sent', attempts = attempts + 1, sent_at = :wall, sent_boot = :boot, boot_id = nullif(:boot_id, ''),
+    settled_at = NULL, worker = :worker, handle = :handle, dedup_until = :until, dedup_until_boot = :until_boot
 WHERE number = :number;
 
 -- name: mark_settled
@@ -142,6 +167,9 @@ WHERE number = :number;
 -- name: end_dedup_window
 UPDATE batch SET dedup_until = NULL WHERE number = :number;
 
+-- name: load_claimant
+SELECT worker FROM batch WHERE number = :number;
+
 -- name: find_lost_replies
 SELECT 1 FROM batch WHERE number = :number AND lost_replies > 0;
 
@@ -152,12 +180,14 @@ INSERT INTO invalid_id (position, id, code, batch) VALUES (:position, :id, :code
 UPDATE batch
 SET state = 'todo', lost_replies = 0, settled_at = NULL, dedup_until = NULL, doubtful_at = coalesce(doubtful_at, sent_at)
 WHERE state = 'in_doubt' AND worker IS NULL AND skipped_at IS NULL
-  AND NOT coalesce(sent_at <= :now AND :now < dedup_until, 0);
+  AND NOT coalesce(
+    :wall BETWEEN sent_at AND dedup_until AND :boot BETWEEN sent_boot AND dedup_until_boot AND boot_id = :boot_id, 0);
 
 -- name: skip_doubts
-UPDATE batch SET skipped_at = :now
+UPDATE batch SET skipped_at = :wall
 WHERE state = 'in_doubt' AND worker IS NULL AND skipped_at IS NULL
-  AND NOT coalesce(sent_at <= :now AND :now < dedup_until, 0);
+  AND NOT coalesce(
+    :wall BETWEEN sent_at AND dedup_until AND :boot BETWEEN sent_boot AND dedup_until_boot AND boot_id = :boot_id, 0);
 
 -- Policies. -----------------------------------------------------------------------------------------------------------
 
@@ -165,7 +195,10 @@ WHERE state = 'in_doubt' AND worker IS NULL AND skipped_at IS NULL
 SELECT number, native, coalesce(first, 0), coalesce(stop, 0), lost_replies > 0 OR doubtful_at IS NOT NULL FROM batch
 WHERE worker IS NULL AND (
     state = 'todo'
-    OR state = 'in_doubt' AND skipped_at IS NULL AND (:retries_doubts OR sent_at <= :now AND :now < dedup_until)
+    OR state = 'in_doubt' AND skipped_at IS NULL AND (
+        :retries_doubts
+        OR :wall BETWEEN sent_at AND dedup_until AND :boot BETWEEN sent_boot AND dedup_until_boot AND boot_id = :boot_id
+    )
 )
 ORDER BY first;
 

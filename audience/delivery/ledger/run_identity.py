@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from audience.delivery.ledger.commit_count import is_behind
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, wal_path
 from audience.delivery.ledger.folder_marker import (
     FolderMarker,
@@ -82,9 +83,17 @@ def elsewhere_problem(ledger: Ledger) -> Problem | None:
 def relocate_run(ledger: Ledger) -> None:
     """Record that the run has moved to the folder of *ledger*, on the user's word. Call it within a transaction.
 
-    Raises:
-        DeliveryError: If the run still exists in the recorded folder, or if the copy is incomplete: it was made while a
-            process was working, or without the files beside the ledger.
+    Raises DeliveryError as `require_movable` does.
+    """
+    require_movable(ledger)
+    renew_marker(ledger)
+
+
+def require_movable(ledger: Ledger) -> None:
+    """Raise DeliveryError if the run of *ledger* cannot be continued in its folder, even on the user's word.
+
+    It still exists in the recorded folder then, or the copy is incomplete: it was made while a process was working, or
+    without the files beside the ledger.
     """
     location, folder = load_location(ledger), ledger.path.parent
     if (problem := elsewhere_problem(ledger)) is not None:
@@ -95,7 +104,6 @@ def relocate_run(ledger: Ledger) -> None:
             f"that were made, so list its batches with `audience status {folder}` and emit again without those devices"
         )
         raise DeliveryError(Problem("torn-run", f"{folder} is an incomplete copy: {reason}", hint=hint))
-    renew_marker(ledger)
 
 
 def renew_marker(ledger: Ledger) -> Path:
@@ -156,7 +164,10 @@ def _torn_copy_reason(ledger: Ledger, location: RunLocation) -> str | None:
     newer = sorted(list_marker_names(folder) - {location.marker.name})
     if newer:  # a later ledger recorded it, or its process died before it could
         return f"{newer[0]} belongs to a process that {LEDGER_FILE} does not list"
-    if ledger.query("count_workers") != [(0,)] and not ledger.has_wal:
-        return f"a worker died, and {wal_path(ledger.path).name}, which has its last writes, is missing"
+    for name, commits in ledger.query("list_unended_commits"):
+        if is_behind(commits, folder / name, has_log=ledger.has_wal):
+            return (
+                f"a worker died, and {wal_path(ledger.path).name}, which had its last writes, is missing or incomplete"
+            )
     [(verdict,), *_] = ledger.query("check_integrity")
     return None if verdict == "ok" else f"{LEDGER_FILE} is damaged: {verdict}"

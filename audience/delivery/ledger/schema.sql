@@ -57,6 +57,7 @@ CREATE TABLE worker (
     pid        INTEGER NOT NULL,
     host       TEXT NOT NULL,
     started_at REAL NOT NULL,
+    commits    INTEGER NOT NULL DEFAULT 0 CHECK (commits >= 0),   -- its transactions; a file beside this one counts, too
     ended_at   REAL
 ) STRICT;
 
@@ -90,7 +91,8 @@ CREATE TABLE batch (
     sent_boot    REAL,                                         -- the same by the clock of the machine since its start
     boot_id      TEXT,                                         -- that start
     due_at       REAL,                                         -- the vendor delivers then; null: at once
-    dedup_until  REAL,                                         -- the vendor drops repeats before this time
+    dedup_until  REAL,                                         -- the vendor drops repeats until this time
+    dedup_until_boot REAL,                                     -- the same by that clock
     settled_at   REAL,
     withdrawn_at REAL,                                         -- when the vendor was asked to withdraw it, and did
     skipped_at   REAL,                                         -- the user chose to leave it in doubt
@@ -111,6 +113,7 @@ CREATE TABLE batch (
 ) STRICT;
 
 CREATE INDEX batch_unclaimed ON batch (number) WHERE worker IS NULL AND state = 'todo';
+CREATE INDEX batch_unclaimed_piece ON batch (number) WHERE worker IS NULL AND state = 'todo' AND parent IS NOT NULL;
 CREATE INDEX batch_pending ON batch (number) WHERE state IN ('todo', 'sent');
 CREATE INDEX batch_in_doubt ON batch (number) WHERE state = 'in_doubt';
 CREATE INDEX batch_claimed ON batch (worker) WHERE state IN ('todo', 'sent', 'in_doubt');
@@ -186,7 +189,7 @@ WHEN OLD.state IN ('rejected', 'withdrawn') OR (OLD.state = 'accepted' AND NOT (
 BEGIN SELECT RAISE(ABORT, 'a settled batch is final'); END;
 
 CREATE TRIGGER batch_transitions BEFORE UPDATE OF state ON batch
-WHEN NOT (
+WHEN (
        (OLD.state = 'todo'     AND NEW.state IN ('todo', 'sent', 'rejected'))
     OR (OLD.state = 'sent'     AND NEW.state IN ('accepted', 'in_doubt'))
     OR (OLD.state = 'sent'     AND NEW.state IN ('todo', 'rejected') AND OLD.lost_replies = 0)   -- else an earlier call may have been delivered
@@ -195,8 +198,10 @@ WHEN NOT (
     OR (OLD.state = 'in_doubt' AND NEW.state = 'todo' AND OLD.worker IS NULL AND OLD.skipped_at IS NULL
         AND NEW.lost_replies = 0)
     OR (OLD.state = 'in_doubt' AND NEW.state = 'sent' AND OLD.skipped_at IS NULL
-        AND NEW.sent_at >= OLD.sent_at AND NEW.sent_at < OLD.dedup_until AND NEW.dedup_until = OLD.dedup_until)
-)
+        AND NEW.sent_at BETWEEN OLD.sent_at AND OLD.dedup_until AND NEW.dedup_until = OLD.dedup_until
+        AND NEW.sent_boot BETWEEN OLD.sent_boot AND OLD.dedup_until_boot AND NEW.dedup_until_boot = OLD.dedup_until_boot
+        AND NEW.boot_id = OLD.boot_id)
+) IS NOT TRUE   -- a window that is unknown is over
 BEGIN SELECT RAISE(ABORT, 'illegal transition'); END;
 
 CREATE TRIGGER batch_sent_by_claimant BEFORE UPDATE OF state ON batch
@@ -215,6 +220,11 @@ BEGIN SELECT RAISE(ABORT, 'a call that may have been delivered is remembered'); 
 CREATE TRIGGER batch_claim_is_exclusive BEFORE UPDATE OF worker ON batch
 WHEN OLD.worker IS NOT NULL AND NEW.worker IS NOT NULL AND OLD.worker <> NEW.worker
 BEGIN SELECT RAISE(ABORT, 'another worker has claimed this batch'); END;
+
+CREATE TRIGGER batch_claim_by_living_worker BEFORE UPDATE OF worker ON batch
+WHEN NEW.worker IS NOT NULL AND NEW.worker IS NOT OLD.worker
+    AND NOT EXISTS (SELECT 1 FROM worker WHERE number = NEW.worker AND ended_at IS NULL)
+BEGIN SELECT RAISE(ABORT, 'a batch is claimed by a living worker'); END;
 
 -- Rows that are written once. ----------------------------------------------------------------------------------------
 

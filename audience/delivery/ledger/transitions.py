@@ -8,9 +8,10 @@ from uuid import UUID, uuid5
 
 import orjson
 
+from audience.delivery.clock import Moment
 from audience.delivery.ledger.connection import Ledger, Run
 from audience.delivery.ledger.left_out import IN_DOUBT_PREFIX
-from audience.errors import Problem
+from audience.errors import LedgerError, Problem
 
 ALL_LEFT_OUT = Problem("policy", "policies leave out every id of the batch, so that no call is made")
 
@@ -93,12 +94,28 @@ def make_idempotency_key(run: Run, batch: Batch) -> str:
     return str(uuid5(UUID(run.id), str(batch.number)))
 
 
-def claim_batches(ledger: Ledger, worker: int, limit: int, now: float) -> list[Batch]:
-    """Claim up to *limit* batches for *worker*: first those in doubt that can be repeated, then those todo."""
+class WorkerEnded(LedgerError):
+    """Another process has declared this worker dead, and its batches are free."""
+
+    def __init__(self) -> None:
+        message = "another process found the lock file of this worker unlocked, and has taken over its batches"
+        hint = "lock files of a run must not be removed while it is sent; run `audience resume` if no other worker runs"
+        super().__init__(Problem("worker-ended", message, hint=hint))
+
+
+def claim_batches(ledger: Ledger, worker: int, limit: int, now: Moment) -> list[Batch]:
+    """Claim up to *limit* batches for *worker*: those in doubt that can be repeated, then pieces, then those todo.
+
+    Pieces come before other batches, so that ids that the vendor does not know are found early.
+
+    Raises WorkerEnded if another process has declared the worker dead.
+    """
+    require_living(ledger, worker)
     if is_cancelled(ledger):
         return []
-    numbers = [number for (number,) in ledger.query("find_repeatable", now=now, limit=limit)]
-    numbers += [number for (number,) in ledger.query("find_todo", limit=limit - len(numbers))]
+    numbers = [number for (number,) in ledger.query("find_repeatable", **now._asdict(), limit=limit)]
+    numbers += [number for (number,) in ledger.query("find_todo_pieces", limit=limit - len(numbers))]
+    numbers += [number for (number,) in ledger.query("find_todo", limit=limit - len(numbers)) if number not in numbers]
     return [_claim_batch(ledger, worker, number) for number in numbers]
 
 
@@ -109,9 +126,15 @@ def _claim_batch(ledger: Ledger, worker: int, number: int) -> Batch:
     return Batch(number, native, first, stop, state, dedup_until, frozenset(position for (position,) in invalid))
 
 
-def release_batch(ledger: Ledger, batch: Batch) -> None:
-    """Release a claimed batch that was not sent."""
-    ledger.query("release_batch", number=batch.number)
+def require_living(ledger: Ledger, worker: int) -> None:
+    """Raise WorkerEnded if *worker* has ended in the ledger."""
+    if not ledger.query("find_living_worker", worker=worker):
+        raise WorkerEnded
+
+
+def release_batch(ledger: Ledger, worker: int, batch: Batch) -> None:
+    """Release a batch that *worker* has claimed and not sent."""
+    ledger.query("release_batch", worker=worker, number=batch.number)
 
 
 def is_cancelled(ledger: Ledger) -> bool:
@@ -119,13 +142,13 @@ def is_cancelled(ledger: Ledger) -> bool:
     return bool(ledger.query("find_cancelled_run"))
 
 
-def has_pending_batches(ledger: Ledger, now: float) -> bool:
+def has_pending_batches(ledger: Ledger, now: Moment) -> bool:
     """Return whether any batch will be sent, or was sent and has no reply yet."""
-    return not is_cancelled(ledger) and bool(ledger.query("find_pending", now=now))
+    return not is_cancelled(ledger) and bool(ledger.query("find_pending", **now._asdict()))
 
 
 def mark_sent(
-    ledger: Ledger, worker: int, batch: Batch, now: float, dedup_until: float | None, handle: int | None
+    ledger: Ledger, worker: int, batch: Batch, now: Moment, dedup_seconds: float | None, handle: int | None
 ) -> SendVerdict:
     """Record that a call is about to be made, or return why it must not be made.
 
@@ -134,25 +157,41 @@ def mark_sent(
         worker: The worker that has claimed *batch*.
         batch: The batch.
         now: The time of the call.
-        dedup_until: When the vendor stops dropping repeats of this call. A batch in doubt keeps its first value.
+        dedup_seconds: How long the vendor drops repeats of this call. A batch in doubt keeps its first window.
         handle: The number of the handle that the call uses.
+
+    Raises WorkerEnded if another process has declared the worker dead.
     """
+    require_claimed(ledger, worker, batch)
     if is_cancelled(ledger):
         return "cancelled"
-    [(state, first_dedup_until, in_window)] = ledger.query("load_dedup_window", now=now, number=batch.number)
+    [row] = ledger.query("load_dedup_window", **now._asdict(), number=batch.number)
+    state, until, until_boot, in_window = row
     if state == "in_doubt" and not in_window:
         return "dedup_window_over"
-    kept = first_dedup_until if state == "in_doubt" else dedup_until
-    ledger.query("mark_sent", worker=worker, number=batch.number, now=now, dedup_until=kept, handle=handle)
+    if state != "in_doubt":
+        until, until_boot = (None if dedup_seconds is None else start + dedup_seconds for start in now[:2])
+    values = {"number": batch.number, "handle": handle, "until": until, "until_boot": until_boot}
+    ledger.query("mark_sent", worker=worker, **now._asdict(), **values)
     return "sent"
 
 
-def apply(ledger: Ledger, transition: Transition, now: float) -> StateAfterCall:
-    """Write *transition* and return the state that the batch reached.
+def require_claimed(ledger: Ledger, worker: int, batch: Batch) -> None:
+    """Raise WorkerEnded if *batch* is not claimed by *worker* any more."""
+    if ledger.query("load_claimant", number=batch.number) != [(worker,)]:
+        raise WorkerEnded
+    require_living(ledger, worker)
+
+
+def apply(ledger: Ledger, worker: int, transition: Transition, now: float) -> StateAfterCall:
+    """Write *transition* of a batch that *worker* has claimed, and return the state that the batch reached.
 
     If the reply to an earlier call for the batch was lost, that call may have been delivered. Then a call that reached
     no device leaves the batch in doubt, whatever *transition* says. After a rejection it is not repeated either.
+
+    Raises WorkerEnded if another process has declared the worker dead: the call is in doubt already.
     """
+    require_claimed(ledger, worker, transition.batch)
     state, keeps_claim = transition.state, transition.keeps_claim
     if state in ("todo", "rejected") and _has_lost_replies(ledger, transition.batch):
         if state == "rejected":
@@ -185,29 +224,29 @@ def _write_invalid_ids_and_pieces(ledger: Ledger, transition: Transition) -> Non
         ledger.query("insert_piece", parent=number, first=first, stop=stop)
 
 
-def retry_doubts(ledger: Ledger, now: float) -> None:
+def retry_doubts(ledger: Ledger, now: Moment) -> None:
     """Set the batches in doubt that cannot be repeated safely to todo."""
-    ledger.query("retry_doubts", now=now)
+    ledger.query("retry_doubts", **now._asdict())
 
 
-def skip_doubts(ledger: Ledger, now: float) -> None:
+def skip_doubts(ledger: Ledger, now: Moment) -> None:
     """Settle that the batches in doubt that cannot be repeated safely stay in doubt."""
-    ledger.query("skip_doubts", now=now)
+    ledger.query("skip_doubts", **now._asdict())
 
 
-def list_sendable_batches(ledger: Ledger, now: float, *, retries_doubts: bool) -> list[SendableBatch]:
+def list_sendable_batches(ledger: Ledger, now: Moment, *, retries_doubts: bool) -> list[SendableBatch]:
     """Return the batches that no worker has claimed and that will be sent, in the order of their ids.
 
     Args:
         ledger: The ledger.
-        now: Unix timestamp; a call in doubt is repeated for as long as the vendor drops repeats.
+        now: The moment; a call in doubt is repeated for as long as the vendor drops repeats.
         retries_doubts: Whether all batches in doubt will be sent again.
     """
-    rows = ledger.query("list_sendable_batches", now=now, retries_doubts=retries_doubts)
+    rows = ledger.query("list_sendable_batches", **now._asdict(), retries_doubts=retries_doubts)
     return [SendableBatch(*row) for row in rows]
 
 
-def leave_out_ids(ledger: Ledger, left_out: Iterable[LeftOutId], now: float, *, retries_doubts: bool) -> None:
+def leave_out_ids(ledger: Ledger, left_out: Iterable[LeftOutId], now: Moment, *, retries_doubts: bool) -> None:
     """Record that some ids of the sendable batches are not sent.
 
     Batches that are settled, or that a worker has claimed, stay as they are. An id of a call whose reply was lost may

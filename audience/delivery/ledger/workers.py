@@ -14,7 +14,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from audience._fs.locks import is_locked, try_lock
-from audience.delivery.ledger.connection import Ledger
+from audience.delivery.ledger.commit_count import count_file, is_behind, open_count
+from audience.delivery.ledger.connection import Ledger, wal_path
 from audience.delivery.ledger.run_identity import ensure_not_copy, leave_marker, renew_marker
 from audience.delivery.ledger.transitions import problem_to_json
 from audience.errors import DeliveryError, Problem
@@ -42,26 +43,29 @@ def register_worker(ledger: Ledger) -> Iterator[int]:
     """Register this process as a worker of *ledger* and yield its number.
 
     At the end, its claimed batches are released and its unanswered calls become in doubt. Raises DeliveryError if the
-    folder is a copy.
+    folder is a copy, or if the ledger misses calls.
     """
     name = WORKER_LOCK_GLOB.replace("*", uuid4().hex)
     lock_file = ledger.path.with_name(name)
     with _try_file_lock(lock_file) as locked:
         if not locked:
             raise DeliveryError(Problem("locked", f"{lock_file} is locked by another process"))
-        with ledger.transaction():
-            ensure_not_copy(ledger)
-            old_marker = renew_marker(ledger)
-            host = socket.gethostname()
-            [(number,)] = ledger.query("insert_worker", lock_file=name, pid=os.getpid(), host=host, now=time.time())
-        old_marker.unlink(missing_ok=True)
-        try:
-            yield number
-        finally:
+        with _open_count(count_file(lock_file)) as descriptor:
             with ledger.transaction():
-                _end_worker(ledger, number)
-            leave_marker(ledger)
-            lock_file.unlink(missing_ok=True)
+                ensure_not_copy(ledger)
+                require_complete(ledger)
+                old_marker = renew_marker(ledger)
+                host = socket.gethostname()
+                [(number,)] = ledger.query("insert_worker", lock_file=name, pid=os.getpid(), host=host, now=time.time())
+            old_marker.unlink(missing_ok=True)
+            try:
+                with ledger.count_transactions(number, descriptor):
+                    yield number
+            finally:
+                with ledger.transaction():
+                    _end_worker(ledger, number)
+                leave_marker(ledger)
+                _remove_lock(lock_file)
 
 
 @contextmanager
@@ -82,13 +86,44 @@ def hold_create_lock(folder: Path) -> Iterator[None]:
 
 
 def reap_dead_workers(ledger: Ledger) -> None:
-    """End the workers whose process has died. Call it within a transaction."""
+    """End the workers whose process has died, and free what ended ones have claimed. Call it within a transaction."""
     for number, name in ledger.query("list_unended_workers"):
         lock_file = ledger.path.with_name(name)
         with _try_file_lock(lock_file) as locked:
             if locked:
                 _end_worker(ledger, number)
-                lock_file.unlink(missing_ok=True)
+                _remove_lock(lock_file)
+    ledger.query("free_claims_of_ended_workers")
+
+
+def require_complete(ledger: Ledger) -> None:
+    """Raise DeliveryError if *ledger* misses the last calls that were made."""
+    if (problem := lost_log_problem(ledger)) is not None:
+        raise DeliveryError(problem)
+
+
+def lost_log_problem(ledger: Ledger) -> Problem | None:
+    """Return a problem if a worker has died and the log with the last writes of the ledger is missing or incomplete."""
+    if not (_has_lost_commits(ledger) and _has_lost_commits(ledger)):  # twice: a worker may have ended while it looked
+        return None
+    log = wal_path(ledger.path)
+    message = (
+        f"{ledger.path.parent}: a worker died, and {log.name}, which had its last writes, is missing or incomplete"
+    )
+    hint = (
+        f"put {log.name} back beside {ledger.path.name}. If it is lost, the ledger does not know the last calls that "
+        "were made, and sending its batches would reach devices twice: emit again without those devices"
+    )
+    return Problem("torn-run", message, hint=hint)
+
+
+def _has_lost_commits(ledger: Ledger) -> bool:
+    """Return whether *ledger* has lost transactions of a dead worker, or may have lost them."""
+    for name, commits in ledger.query("list_unended_commits"):
+        lock_file = ledger.path.with_name(name)
+        if not _is_locked_by_worker(lock_file) and is_behind(commits, lock_file, has_log=ledger.has_wal):
+            return True
+    return False
 
 
 def list_other_workers(ledger: Ledger) -> tuple[Worker, ...]:
@@ -132,6 +167,20 @@ def _end_worker(ledger: Ledger, number: int) -> None:
     ledger.query("mark_worker_calls_in_doubt", worker=number, now=now, problem=problem_to_json(WORKER_DIED))
     ledger.query("release_worker_batches", worker=number)
     ledger.query("end_worker", worker=number, now=now)
+
+
+def _remove_lock(lock_file: Path) -> None:
+    count_file(lock_file).unlink(missing_ok=True)
+    lock_file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _open_count(file: Path) -> Iterator[int]:
+    try:
+        with open_count(file) as descriptor:
+            yield descriptor
+    except OSError as error:
+        raise DeliveryError(Problem("cannot-write", f"{file}: {error.strerror or error}")) from error
 
 
 @contextmanager

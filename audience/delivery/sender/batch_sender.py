@@ -5,7 +5,6 @@ step. So whenever the process dies, only a batch in state `sent` or `in_doubt` m
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -63,7 +62,9 @@ class BatchSender:
                 with attempt:
                     await self._attempt_call(batch)
         except RetryLater as error:
-            await self._context.group_commit.submit(partial(transitions.release_batch, batch=batch))
+            await self._context.group_commit.submit(
+                partial(transitions.release_batch, worker=self._context.worker, batch=batch)
+            )
             if not error.in_doubt:
                 raise StopRun(_final_problem(error)) from None
             self._count_lost_call(error.problem)
@@ -91,20 +92,22 @@ class BatchSender:
 
     async def _call_and_record(self, call: PlannedCall, request: Request, handle: Handle | None) -> None:
         """Record that the call is made, make it, and record its outcome."""
-        context, now = self._context, time.time()
+        context = self._context
         mark_sent = partial(
             transitions.mark_sent,
             worker=context.worker,
             batch=call.batch,
-            now=now,
-            dedup_until=_dedup_until(call.method, now),
+            now=context.clock.read(),
+            dedup_seconds=_dedup_seconds(call.method),
             handle=None if handle is None else handle.number,
         )
         match await context.group_commit.submit(mark_sent):
             case "cancelled":
                 raise StopRun(RUN_CANCELLED)
             case "dedup_window_over":
-                await context.group_commit.submit(partial(transitions.release_batch, batch=call.batch))
+                await context.group_commit.submit(
+                    partial(transitions.release_batch, worker=context.worker, batch=call.batch)
+                )
                 return self._count_lost_call(DEDUP_WINDOW_OVER)
         reply = await context.transport.post(request, call.method.parse_reply)
         await self._record_and_react(call, check_message_count(reply, call.method, len(call.targets)))
@@ -113,8 +116,11 @@ class BatchSender:
         """Write the outcome of *reply* to the ledger, then take the next step."""
         interpret = partial(interpret_reply, reply, call.batch, call.ids_by_position, call.method)
         outcome = await _run_maybe_in_thread(call.batch, interpret)
-        apply = partial(transitions.apply, transition=outcome.transition, now=time.time())
-        self._react(outcome, await self._context.group_commit.submit(apply))
+        context = self._context
+        apply = partial(
+            transitions.apply, worker=context.worker, transition=outcome.transition, now=context.clock.wall()
+        )
+        self._react(outcome, await context.group_commit.submit(apply))
 
     def _react(self, outcome: Outcome, state: StateAfterCall) -> None:
         """Take the next step of *outcome*, whose batch has reached *state*."""
@@ -162,10 +168,8 @@ def _build_request(context: SendContext, call: PlannedCall, handle: Handle | Non
     return call.method.build_request(send_call, context.prepared.credentials)
 
 
-def _dedup_until(method: SendMethod, now: float) -> float | None:
-    if method.dedup_window is None:
-        return None
-    return now + method.dedup_window.total_seconds() - DEDUP_MARGIN_SECONDS
+def _dedup_seconds(method: SendMethod) -> float | None:
+    return None if method.dedup_window is None else method.dedup_window.total_seconds() - DEDUP_MARGIN_SECONDS
 
 
 async def _run_maybe_in_thread(batch: Batch, work: Callable[[], WorkResultT]) -> WorkResultT:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from audience.delivery.clock import Clock
 from audience.delivery.ledger.connection import Run
 from audience.delivery.ledger.group_commit import GroupCommit
 from audience.delivery.prepare import PreparedRun
@@ -32,6 +33,7 @@ class SendContext:
     group_commit: GroupCommit
     rate_limiter: RateLimiter
     transport: Transport
+    clock: Clock
 
     def build_body(self) -> Payload:
         """Return the message with its timestamps as of now; raise StopRun if it is too late for them."""

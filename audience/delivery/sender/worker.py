@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
-from audience.delivery.clock import SYSTEM_CLOCK, Clock
+from audience.delivery.clock import SYSTEM_CLOCK, Clock, Moment
 from audience.delivery.ledger import transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
 from audience.delivery.ledger.group_commit import GroupCommit
@@ -115,6 +115,7 @@ class RunWorker:
                     group_commit=group_commit,
                     rate_limiter=RateLimiter(),
                     transport=transport,
+                    clock=options.clock,
                 )
                 await self._send_batches(context)
         finally:
@@ -145,7 +146,7 @@ class RunWorker:
                 yield ready.pop(0)
             if self._tasks:
                 await self._wait_for_task()
-            elif await context.group_commit.submit(_has_pending_batches):
+            elif await context.group_commit.submit(partial(_has_pending_batches, now=context.clock.read())):
                 self._reporter.report(await context.group_commit.submit(list_other_workers))
                 await asyncio.sleep(POLL_SECONDS)
             else:
@@ -153,7 +154,7 @@ class RunWorker:
 
     async def _claim_batches(self, context: SendContext, limit: int) -> list[Batch]:
         """Claim up to *limit* batches: more than can be sent at once, so that one disk sync serves many."""
-        claim = partial(_claim_next, worker=self._number, limit=limit)
+        claim = partial(_claim_next, worker=self._number, limit=limit, now=context.clock.read())
         context.rate_limiter.worker_count, batches = await context.group_commit.submit(claim)
         return batches
 
@@ -166,13 +167,13 @@ class RunWorker:
             self._reporter.report(())
 
 
-def _claim_next(ledger: Ledger, worker: int, limit: int) -> tuple[int, list[Batch]]:
-    return count_workers(ledger), transitions.claim_batches(ledger, worker, limit, time.time())
+def _claim_next(ledger: Ledger, worker: int, limit: int, now: Moment) -> tuple[int, list[Batch]]:
+    return count_workers(ledger), transitions.claim_batches(ledger, worker, limit, now)
 
 
-def _has_pending_batches(ledger: Ledger) -> bool:
+def _has_pending_batches(ledger: Ledger, now: Moment) -> bool:
     reap_dead_workers(ledger)
-    return transitions.has_pending_batches(ledger, time.time())
+    return transitions.has_pending_batches(ledger, now)
 
 
 class StepReporter:
