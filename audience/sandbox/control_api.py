@@ -8,6 +8,7 @@ from audience.errors import AudienceError, DeliveryError, Problem
 from audience.sandbox.endpoints import load_endpoints
 from audience.sandbox.faults import Fault, FaultInjector
 from audience.sandbox.http_types import HttpCall, JsonObject
+from audience.sandbox.request_checks import number_or_text
 from audience.sandbox.router import Router, list_deliveries, list_log_entries, summarize_deliveries
 
 CONTROL_PATHS = ("/_sandbox/delivered", "/_sandbox/deliveries", "/_sandbox/log", "/_sandbox/faults", "/_sandbox/reset")
@@ -22,8 +23,7 @@ def handle_control_call(call: HttpCall, router: Router) -> tuple[int, Any]:
             case "GET", "deliveries":
                 return 200, _list_deliveries(call, router)
             case "GET", "log":
-                entries = list_log_entries(router, call.query.get("vendor"))
-                return 200, entries[-int(call.query.get("last", "1000")) :]
+                return 200, _list_log(call, router)
             case "GET", "faults":
                 return 200, [asdict(rule) for rule in router.faults.rules]
             case "POST", "faults":
@@ -33,7 +33,7 @@ def handle_control_call(call: HttpCall, router: Router) -> tuple[int, Any]:
                 return 200, {}
     except AudienceError as error:
         return 400, {"problems": [{"code": problem.code, "message": problem.message} for problem in error.problems]}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return 400, {"problems": [{"code": "bad-request", "message": str(error)}]}
     return 404, {
         "problems": [{"code": "no-such-place", "message": f"not found; the paths are {', '.join(CONTROL_PATHS)}"}]
@@ -51,6 +51,14 @@ def _delivery_summary(call: HttpCall, router: Router) -> JsonObject:
         with router.lock:
             summary["ids"] = router.states[vendor].delivery_log.counts_by_id(message)
     return summary
+
+
+def _list_log(call: HttpCall, router: Router) -> list[JsonObject]:
+    """Return the last calls, the oldest first."""
+    last = number_or_text(call.query.get("last", "1000"))
+    if not isinstance(last, int) or last < 1:
+        raise DeliveryError(Problem("bad-request", f"last is a number of calls from 1, not {last!r:.50}"))
+    return list_log_entries(router, call.query.get("vendor"))[-last:]
 
 
 def _list_deliveries(call: HttpCall, router: Router) -> list[JsonObject]:

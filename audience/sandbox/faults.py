@@ -11,9 +11,10 @@ from audience.errors import DeliveryError, Problem
 FAULT_KINDS = ("refuse", "fast", "delay", "late", "drop", "error", "error-after", "close")
 FAULT_PATTERN = re.compile(
     r"(?P<kind>[a-z-]+)(=(?P<value>[\w.]+))?"
-    r"(:(#(?P<nth>\d+)|/(?P<every>\d+)|(?P<share>\d*\.?\d+)))?"
+    r"(:(#(?P<nth>[0-9]{1,18})|/(?P<every>[0-9]{1,18})|(?P<share>[0-9]*\.?[0-9]+)))?"
     r"(@(?P<vendor>[a-z]+)(/(?P<endpoint>\S+))?)?"
 )
+MAX_WAIT_SECONDS = 86_400
 FAULT_EXAMPLES = "drop:0.1, refuse=1008007:#3@tpns, delay=2:/10, error=503@emas/MassPush"
 
 
@@ -48,19 +49,21 @@ class Fault:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not all(isinstance(name, str | None) for name in (self.value, self.vendor, self.endpoint)):
+            raise _fault_error("value, vendor and endpoint take texts")
         if not all(isinstance(number, int | None) for number in (self.nth, self.every)):
             raise _fault_error("nth and every take whole numbers")
         if not isinstance(self.share, int | float | None):
             raise _fault_error("share takes a number")
         if self.kind not in FAULT_KINDS:
             raise _fault_error(f"unknown fault {self.kind!r}: expected one of {', '.join(FAULT_KINDS)}")
-        if self.kind in ("delay", "late") and not _is_number(self.value):
-            raise _fault_error(f"{self.kind} takes seconds, as in {self.kind}=2")
-        if self.kind.startswith("error") and not re.fullmatch(r"5\d\d", self.value or "500"):
+        if self.kind in ("delay", "late") and not _is_wait(self.value):
+            raise _fault_error(f"{self.kind} takes seconds up to {MAX_WAIT_SECONDS:,}, as in {self.kind}=2")
+        if self.kind.startswith("error") and not re.fullmatch(r"5[0-9]{2}", self.value or "500"):
             raise _fault_error(f"{self.kind} takes an HTTP status from 500 to 599, not {self.value}")
         if sum(limit is not None for limit in (self.nth, self.every, self.share)) > 1:
             raise _fault_error("a fault takes one of nth, every and share")
-        if 0 in (self.nth, self.every) or not 0 <= (self.share or 0) <= 1:
+        if min(self.nth or 1, self.every or 1) < 1 or 0 in (self.nth, self.every) or not 0 <= (self.share or 0) <= 1:
             raise _fault_error("nth and every start at 1, share is between 0 and 1")
 
     @classmethod
@@ -128,8 +131,8 @@ class FaultInjector:
         return seen == rule.nth if rule.nth else seen % (rule.every or 1) == 0
 
 
-def _is_number(text: str | None) -> bool:
-    return re.fullmatch(r"\d*\.?\d+", text or "") is not None
+def _is_wait(text: str | None) -> bool:
+    return re.fullmatch(r"[0-9]*\.?[0-9]+", text or "") is not None and float(text or 0) <= MAX_WAIT_SECONDS
 
 
 def _fault_error(message: str) -> DeliveryError:

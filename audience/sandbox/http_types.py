@@ -26,13 +26,23 @@ class HttpCall:
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """One reply: *code* is the vendor's error code, empty on success; *device_count* counts the devices reached."""
+    """One reply.
+
+    Attributes:
+        status: HTTP status.
+        body: JSON body.
+        code: The vendor's error code, empty on success.
+        message_id: Ids of the messages, joined by commas.
+        device_count: Number of devices reached.
+        ignored: Parameters that the vendor does not know and takes without a word.
+    """
 
     status: int
     body: JsonObject
     code: str = ""
     message_id: str = ""
     device_count: int = 0
+    ignored: tuple[str, ...] = ()
 
 
 class VendorRefusal(Exception):

@@ -1,7 +1,6 @@
 """Checks of requests that several endpoints share."""
 
 import base64
-import binascii
 import json
 import re
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")  # a lone surrogate, as JSO
 def parse_json_object(body: bytes | str, code: int | str) -> JsonObject:
     """Return the JSON object in *body*; raise VendorRefusal with *code* if it is not one."""
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_constant=_refuse_constant)
         if SURROGATE_ESCAPE.search(body if isinstance(body, bytes) else body.encode()):
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
@@ -25,14 +24,27 @@ def parse_json_object(body: bytes | str, code: int | str) -> JsonObject:
     return value
 
 
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a JSON value")
+
+
 def parse_basic_auth(call: HttpCall) -> tuple[str, str] | None:
     """Return key and secret of a Basic Authorization header, or None."""
     kind, _, text = call.headers.get("authorization", "").partition(" ")
     try:
         key, colon, secret = base64.b64decode(text, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, no UTF-8, or a header that is not ASCII
         return None
     return (key, secret) if kind.lower() == "basic" and colon and key and secret else None
+
+
+def number_or_text(text: str) -> int | str:
+    """Return the number that *text* writes in the digits 0 to 9, or *text*.
+
+    >>> number_or_text("21003"), number_or_text("²"), number_or_text("Invalid.Parameter")
+    (21003, '²', 'Invalid.Parameter')
+    """
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else text
 
 
 def is_string_list(value: Any) -> bool:

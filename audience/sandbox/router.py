@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from threading import Lock
 
@@ -19,7 +19,11 @@ MAX_LOG_ENTRIES = 100_000
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One call in the log: *code* is the vendor's error code, empty on success; *faults* are the kinds applied."""
+    """One call in the log.
+
+    *code* is the vendor's error code, empty on success; *faults* are the kinds applied; *ignored* are parameters that
+    the vendor does not know and takes without a word.
+    """
 
     number: int
     at: str
@@ -30,6 +34,7 @@ class LogEntry:
     message: str
     devices: int
     faults: tuple[str, ...]
+    ignored: tuple[str, ...]
 
 
 @dataclass
@@ -92,7 +97,7 @@ class Router:
             self.call_count += 1
             at = datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="milliseconds")
             endpoint = self.endpoints[vendor].endpoint_name(call)
-            outcome = (logged.status, logged.code, logged.message_id, logged.device_count, names)
+            outcome = (logged.status, logged.code, logged.message_id, logged.device_count, names, logged.ignored)
             self.log_entries.append(LogEntry(self.call_count, at, vendor, endpoint, *outcome))
 
     def reset(self) -> None:
@@ -124,7 +129,7 @@ def _apply_error_after(module: Endpoints, call: HttpCall, faults: Sequence[Fault
     for fault in faults:
         if fault.kind == "error-after" and not reply.code:
             failure = module.build_failure(int(fault.value or 500), call)
-            return HttpReply(failure.status, failure.body, failure.code, reply.message_id, reply.device_count)
+            return replace(failure, message_id=reply.message_id, device_count=reply.device_count)
     return reply
 
 

@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from audience.sandbox.http_types import DeviceMask, HttpCall, HttpReply, JsonObject, VendorRefusal
-from audience.sandbox.request_checks import is_int_between, parse_basic_auth, parse_json_object, total_json_bytes
+from audience.sandbox.request_checks import (
+    is_int_between,
+    number_or_text,
+    parse_basic_auth,
+    parse_json_object,
+    total_json_bytes,
+)
 from audience.sandbox.tag_lists import ListErrorCodes, read_lists, select_devices
 from audience.sandbox.vendor_state import VendorState
 
@@ -58,8 +64,9 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
 
 def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
     """Return the reply to a rejected call."""
-    error = {"code": int(exc.code) if exc.code.isdigit() else exc.code, "message": exc.text or "refused"}
-    status = HTTP_STATUS_BY_CODE.get(int(exc.code), 400) if exc.code.isdigit() else 400
+    code: Any = number_or_text(exc.code)
+    error = {"code": code, "message": exc.text or "refused"}
+    status = HTTP_STATUS_BY_CODE.get(code, 400)
     return HttpReply(status, {**error, "error": error}, code=exc.code)
 
 
@@ -184,7 +191,7 @@ def _check_options(options: Any, content_type: str) -> None:
     if not isinstance(options, dict):
         raise VendorRefusal(21016, "options must be an object")
     live = options.get("time_to_live", 0)
-    if not is_int_between(int(live) if isinstance(live, str) and live.isdigit() else live, 0, MAX_TTL_SECONDS):
+    if not is_int_between(number_or_text(live) if isinstance(live, str) else live, 0, MAX_TTL_SECONDS):
         raise VendorRefusal(21003, "time_to_live is from 0 to 15 days")
     if not isinstance(options.get("apns_production", True), bool):
         raise VendorRefusal(21016, "apns_production is true or false")

@@ -9,7 +9,13 @@ from uuid import uuid4
 import numpy as np
 
 from audience.sandbox.http_types import DeviceMask, HttpCall, HttpReply, VendorRefusal
-from audience.sandbox.request_checks import parse_basic_auth, parse_json_object, total_json_bytes
+from audience.sandbox.request_checks import (
+    is_int_between,
+    number_or_text,
+    parse_basic_auth,
+    parse_json_object,
+    total_json_bytes,
+)
 from audience.sandbox.tag_lists import LIST_KEYS, ListErrorCodes, read_lists, select_devices
 from audience.sandbox.vendor_state import VendorState
 
@@ -64,7 +70,7 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
 
 def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
     """Return the reply to a rejected call."""
-    code: Any = int(exc.code) if exc.code.isdigit() else exc.code
+    code: Any = number_or_text(exc.code)
     return HttpReply(
         HTTP_STATUS_BY_CODE.get(code, 400), {"error": {"code": code, "message": exc.text or "refused"}}, code=exc.code
     )
@@ -120,6 +126,6 @@ def _target_devices(audience: Any, state: VendorState) -> DeviceMask:
 
 def _create_cids(call: HttpCall) -> HttpReply:
     count = call.query.get("count", "1")
-    if not count.isdigit() or not 1 <= int(count) <= 1_000:
+    if not is_int_between(number_or_text(count), 1, 1_000):
         raise VendorRefusal(1003, "count is from 1 to 1000")
     return HttpReply(200, {"cidlist": [str(uuid4()) for _ in range(int(count))]})

@@ -14,9 +14,9 @@ from uuid import uuid4
 import numpy as np
 
 from audience.sandbox.http_types import DeviceMask, HttpCall, HttpReply, JsonObject, VendorRefusal
-from audience.sandbox.request_checks import parse_json_object
+from audience.sandbox.request_checks import number_or_text, parse_json_object
 from audience.sandbox.vendor_state import ContinuousMessage, VendorState
-from audience.sandbox.vendors.emas.fields import invalid_format, invalid_parameter, require_fields
+from audience.sandbox.vendors.emas.fields import invalid_format, invalid_parameter, list_push_fields, require_fields
 from audience.sandbox.vendors.emas.push_task import (
     ALL_PLATFORMS,
     ID_TARGET_TYPES,
@@ -45,6 +45,11 @@ RATE_LIMITS = {
 BROADCAST_RATE_LIMIT = (1, 1.0)  # pushes to all, of one AppKey and platform
 BROADCAST_QUOTAS = {True: (10, 600.0), False: (30, 600.0)}  # notifications, messages to all
 MAX_MASS_TASKS, MAX_CONTINUOUS_CALLS, CONTINUOUS_SECONDS = 100, 10_000, 86_400.0
+RPC_PARAMETERS = frozenset(
+    "Action Version AppKey AccessKeyId Format RegionId SecurityToken Timestamp".split()
+) | frozenset("IdempotentToken Signature SignatureMethod SignatureNonce SignatureType SignatureVersion".split())
+TARGET_PARAMETERS = frozenset({"Target", "TargetValue"})
+TASK_PREFIX = re.compile(r"PushTask\.[0-9]+\.")
 IDEMPOTENCY_SECONDS = 900.0  # seconds that an IdempotentToken holds
 IDEMPOTENT_TOKEN_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -63,7 +68,7 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
     if (call.headers.get("x-acs-version") or given.get("Version")) != API_VERSION:
         raise VendorRefusal("InvalidVersion", "Specified parameter Version is not valid.")
     require_fields(given, "AppKey")
-    if not given["AppKey"].isdigit():
+    if isinstance(number_or_text(given["AppKey"]), str):
         raise invalid_format("AppKey")
     if not state.rate_limiter.try_acquire(action, *RATE_LIMITS[action]):
         raise VendorRefusal(RATE_LIMIT_CODE, "Request was denied due to user flow control.")
@@ -73,10 +78,23 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
     key = f"{given['AppKey']} {token.lower()}"
     if token and (before := state.cached_reply(key, IDEMPOTENCY_SECONDS)):
         return before
-    reply = ACTION_HANDLERS[action](given, state)
+    reply = replace(ACTION_HANDLERS[action](given, state), ignored=find_ignored_parameters(action, given))
     if token:
         state.cache_reply(key, reply)
     return reply
+
+
+def find_ignored_parameters(action: str, given: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the parameters of a push that the page does not list; an RPC takes them without a word.
+
+    >>> find_ignored_parameters("Push", {"Titel": "Hi", "Title": "Hi", "PushTask.1.Titel": ""})
+    ('PushTask.1.Titel', 'Titel')
+    """
+    if action not in ("Push", "MassPush"):
+        return ()
+    known = RPC_PARAMETERS | TARGET_PARAMETERS | list_push_fields()
+    names = {name: TASK_PREFIX.sub("", name) if action == "MassPush" else name for name in given}
+    return tuple(sorted(name for name, field in names.items() if field.partition(".")[0] not in known))
 
 
 def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:

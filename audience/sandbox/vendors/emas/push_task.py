@@ -1,14 +1,21 @@
 """Push tasks of EMAS: Push's flat parameters and PushV2's nested task, parsed into one form and checked."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
+from audience.sandbox.field_checks import get_field
 from audience.sandbox.http_types import JsonObject, VendorRefusal
 from audience.sandbox.request_checks import seconds_until, total_json_bytes
-from audience.sandbox.vendors.emas.fields import check_fields, invalid_format, invalid_parameter, require_fields
+from audience.sandbox.vendors.emas.fields import (
+    check_task_fields,
+    empty_field,
+    invalid_format,
+    invalid_parameter,
+    read_push_fields,
+    require_fields,
+)
 
 TaskAction: TypeAlias = Literal["now", "later", "create", "continue"]
 ACTION_BY_NAME: dict[str, TaskAction] = {
@@ -19,12 +26,18 @@ ACTION_BY_NAME: dict[str, TaskAction] = {
 }
 TARGET_TYPES = ("DEVICE", "ACCOUNT", "ALIAS", "TAG", "ALL")
 ID_TARGET_TYPES = ("DEVICE", "ACCOUNT", "ALIAS")
-PLATFORM_BY_NAME = {"ANDROID": "android", "IOS": "ios", "HARMONY": "hmos", "HMOS": "hmos"}
+PLATFORM_BY_DEVICE_TYPE = {"ANDROID": "android", "iOS": "ios", "HARMONY": "hmos"}
+PLATFORM_BY_NAME = {"ANDROID": "android", "IOS": "ios", "HARMONY": "hmos", "HMOS": "hmos"}  # the notes name IOS only
 ALL_PLATFORMS = frozenset(PLATFORM_BY_NAME.values())
 MAX_SCHEDULE_DAYS, MAX_RETENTION_SECONDS, MIN_RETENTION_SECONDS = 7, 72 * 3_600.0, 3.0  # days; seconds; seconds
 MAX_MESSAGE_BYTES, MAX_TARGET_IDS = 4_000, 1_000
-CONTENT_PREFIXES = ("PushType", "Title", "Body", "iOS", "Android", "Harmony")
-JOB_KEY_PATTERN = re.compile(r"[\w-]*", re.ASCII)
+CONTENT_PREFIXES = ("PushType", "Title", "Body", "iOS", "Android", "Harmony")  # the others do not reach devices
+MAX_TITLE_BYTES, MAX_ANDROID_TITLE_CHARS, MAX_DISMISSAL_SECONDS = 200, 50, 4 * 3_600
+TEXTLESS_FIELDS = (
+    "Notification.Ios.Silent",
+    "Notification.Hmos.LiveViewPayload",
+    "Notification.Android.Options.Huawei.LiveNotificationPayload",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +61,18 @@ class EmasTask:
 def parse_flat_task(parameters: Mapping[str, str], now: float) -> EmasTask:
     """Parse the task of Push, or one of MassPush, that is sent at *now*."""
     require_fields(parameters, "PushType", "DeviceType", "Target", "TargetValue")
-    check_fields(parameters)
-    platforms = _parse_platforms(parameters["DeviceType"], "DeviceType")
-    if platforms != {"ios"}:
-        require_fields(parameters, "Title")
-    _check_job_key(parameters.get("JobKey", ""))
-    tbd = parameters["Target"] == "TBD"
-    if tbd and parameters.get("PushTime"):
+    fields = read_push_fields(parameters)
+    platforms = _parse_device_type(fields["DeviceType"])
+    notice = fields["PushType"] == "NOTICE"
+    if not (platforms == {"ios"} and notice):
+        require_fields(fields, "Title")
+    deferred = parameters["Target"] == "TBD"
+    if deferred and fields.get("PushTime"):
         raise invalid_parameter("PushTime")
-    after = _parse_delay(parameters.get("PushTime"), parameters.get("ExpireTime"), now)
-    notice = parameters["PushType"] == "NOTICE"
-    content = {name: value for name, value in parameters.items() if name.startswith(CONTENT_PREFIXES)}
-    if tbd:
+    after = _parse_delay(fields.get("PushTime"), fields.get("ExpireTime"), now)
+    _check_dismissal(fields.get("iOSLiveActivityDismissalDate"), now + after)
+    content = {name: value for name, value in fields.items() if name.startswith(CONTENT_PREFIXES)}
+    if deferred:
         return EmasTask("create", "", "", platforms, is_notification=notice, content=content)
     target, value = _check_target(parameters["Target"], parameters["TargetValue"])
     action: TaskAction = "later" if after else "now"
@@ -68,28 +81,34 @@ def parse_flat_task(parameters: Mapping[str, str], now: float) -> EmasTask:
 
 def parse_nested_task(task: JsonObject, now: float) -> EmasTask:
     """Parse the task of PushV2, or one of MassPushV2, that is sent at *now*."""
-    action = ACTION_BY_NAME.get(str(task.get("Action") or "PUSH_IMMEDIATELY"))
-    if action is None:
-        raise invalid_parameter("Action")
-    options, target = _object_field(task, "Options"), _object_field(task, "Target")
+    check_task_fields(task)
+    action = ACTION_BY_NAME[task.get("Action") or "PUSH_IMMEDIATELY"]
+    options, target = task.get("Options") or {}, task.get("Target") or {}
+    platforms = _parse_platform(target.get("Platform") or "ALL")
     if action != "continue":
-        _check_contents(task)
-    _check_job_key(str(options.get("JobKey", "")))
+        _check_contents(task, platforms)
     if options.get("PushTime") and action != "later":
         raise invalid_parameter("PushTime")
-    if action == "later" and not options.get("PushTime"):
-        raise VendorRefusal("InvalidPushTime.Empty", "The specified PushTime cannot be empty.")
-    if action == "continue" and not options.get("MessageId"):
-        raise VendorRefusal("InvalidMessageId.Empty", "The specified MessageId cannot be empty.")
-    platforms = _parse_platforms(str(target.get("Platform") or "ALL"), "Platform")
+    if action == "later":
+        require_fields(options, "PushTime")
+    if action == "continue":
+        require_fields(options, "MessageId")
     after = _parse_delay(options.get("PushTime"), options.get("ExpireTime"), now)
+    _check_dismissal(get_field(task, "Notification.Ios.LiveActivity.DismissalDate"), now + after)
     notice, message = bool(task.get("Notification")), str(options.get("MessageId", ""))
     content = {name: task[name] for name in ("Notification", "Message") if task.get(name)}
     if action == "create":
         return EmasTask(action, "", "", platforms, is_notification=notice, content=content)
     require_fields(target, "Type", *(["Value"] if target.get("Type") != "ALL" else []))
-    kind, value = _check_target(str(target["Type"]), str(target.get("Value", "ALL")))
+    kind, value = _check_target(target["Type"], target.get("Value", "ALL"))
+    if task_live_activity(task) and (kind != "DEVICE" or "," in value):
+        raise invalid_parameter("LiveActivity")
     return EmasTask(action, kind, value, platforms, after, message, notice, content)
+
+
+def task_live_activity(task: JsonObject) -> Any:
+    """Return the live activity of a nested task, or None."""
+    return get_field(task, "Notification.Ios.LiveActivity")
 
 
 def split_target_ids(value: str) -> list[str]:
@@ -113,37 +132,47 @@ def _check_target(target_type: str, value: str) -> tuple[str, str]:
     return target_type, value
 
 
-def _parse_platforms(text: str, name: str) -> frozenset[str]:
+def _parse_device_type(text: str) -> frozenset[str]:
+    if text == "ALL":
+        return ALL_PLATFORMS
+    if text not in PLATFORM_BY_DEVICE_TYPE:
+        raise invalid_parameter("DeviceType")
+    return frozenset({PLATFORM_BY_DEVICE_TYPE[text]})
+
+
+def _parse_platform(text: str) -> frozenset[str]:
     if text.upper() == "ALL":
         return ALL_PLATFORMS
     if text.upper() not in PLATFORM_BY_NAME:
-        raise invalid_parameter(name)
+        raise invalid_parameter("Platform")
     return frozenset({PLATFORM_BY_NAME[text.upper()]})
 
 
-def _check_contents(task: JsonObject) -> None:
-    """Reject a task without a message or a notification, or with one that is too large."""
-    message, notification = _object_field(task, "Message"), _object_field(task, "Notification")
+def _check_contents(task: JsonObject, platforms: frozenset[str]) -> None:
+    """Reject a task without a message or a notification, or with one that is too large or lacks its texts."""
+    message, notification = task.get("Message") or {}, task.get("Notification") or {}
     if not message and not notification:
-        raise VendorRefusal("InvalidMessage.Empty", "The specified Message cannot be empty.")
+        raise empty_field("Message")
     if total_json_bytes(message) > MAX_MESSAGE_BYTES:
+        text = f"The specified Message exceeds the {MAX_MESSAGE_BYTES} bytes limit."
+        raise VendorRefusal("InvalidMessage.BytesExceed", text)
+    if not notification or task_live_activity(task) or any(get_field(task, path) for path in TEXTLESS_FIELDS):
+        return
+    require_fields(notification, *(("Body",) if platforms == {"ios"} else ("Title", "Body")))
+    title = notification.get("Title", "")
+    if platforms == {"android"} and len(title) > MAX_ANDROID_TITLE_CHARS:
+        text = f"The specified Title length cannot be greater than {MAX_ANDROID_TITLE_CHARS}."
+        raise VendorRefusal("InvalidTitle.LengthExceed", text)
+    if platforms in ({"ios"}, {"hmos"}) and len(title.encode()) > MAX_TITLE_BYTES:
         raise VendorRefusal(
-            "InvalidMessage.BytesExceed", f"The specified Message exceeds the {MAX_MESSAGE_BYTES} bytes limit."
+            "InvalidTitle.BytesExceed", f"The specified Title exceeds the {MAX_TITLE_BYTES} bytes limit."
         )
-    check_fields({name: str(notification.get(name) or "") for name in ("Title", "Body")})
 
 
-def _object_field(task: JsonObject, name: str) -> JsonObject:
-    part = task.get(name) or {}
-    if not isinstance(part, dict):
-        raise invalid_format(name)
-    return part
-
-
-def _check_job_key(key: str) -> None:
-    if not JOB_KEY_PATTERN.fullmatch(key):
-        raise invalid_format("JobKey")
-    check_fields({"JobKey": key})
+def _check_dismissal(timestamp: int | None, push_time: float) -> None:
+    """Reject a live activity that stays on the lock screen for more than four hours."""
+    if timestamp is not None and timestamp > push_time + MAX_DISMISSAL_SECONDS:
+        raise invalid_parameter("DismissalDate")
 
 
 def _parse_delay(push_time: Any, expire_time: Any, now: float) -> float:

@@ -16,6 +16,7 @@ from audience.sandbox.http_types import DeviceMask, HttpCall, HttpReply, JsonObj
 from audience.sandbox.request_checks import (
     is_int_between,
     is_string_list,
+    number_or_text,
     parse_basic_auth,
     parse_json_object,
     seconds_until,
@@ -68,7 +69,7 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
 
 def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
     """Return the reply to a rejected call; the upload spells its fields differently."""
-    code: Any = int(exc.code) if exc.code.isdigit() else exc.code
+    code: Any = number_or_text(exc.code)
     text = exc.text or "refused"
     if call.path.endswith("/upload"):
         return HttpReply(200, {"retCode": code, "errMsg": text, "uploadId": 0}, code=exc.code)
@@ -104,7 +105,7 @@ def _verify_credentials(call: HttpCall, state: VendorState) -> None:
             raise VendorRefusal(10030002, "AccessId and SecretKey do not match")
         return
     moment, secret = call.headers.get("timestamp", ""), state.signing_secret(access)
-    if not access or not moment.isdigit() or not state.knows_key(access):
+    if not access or isinstance(number_or_text(moment), str) or not state.knows_key(access):
         raise VendorRefusal(1008003, "Sign needs AccessId and TimeStamp")
     if secret is not None and not hmac.compare_digest(sign(secret, moment, access, call.body).encode(), given.encode()):
         raise VendorRefusal(1008003, "Sign does not fit the body")

@@ -5,14 +5,19 @@ https://www.tencentcloud.com/document/product/1024/38862 and /33765: zip, txt or
 """
 
 import io
+import lzma
 import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from audience.sandbox.http_types import JsonObject, VendorRefusal
 from audience.sandbox.vendor_state import VendorState
 
 MAX_FILE_BYTES = 100 * 1024 * 1024
-MAX_UNZIPPED_BYTES = 1024 * 1024 * 1024  # of what a zip unpacks to, which the page leaves open
+MAX_UNZIPPED_BYTES = MAX_FILE_BYTES  # of what a zip unpacks to, which the page leaves open
+MAX_LINES = 5_000_000  # of this sandbox
+MALFORMED_ZIP_ERRORS = (NotImplementedError, RuntimeError, EOFError, ValueError, LookupError)
 TEXT_SUFFIXES = (".txt", ".csv")
 
 
@@ -26,18 +31,16 @@ def store_upload(file: tuple[str, bytes] | None, state: VendorState) -> int:
     if len(data) > MAX_FILE_BYTES:
         raise VendorRefusal(1008011, "a file has at most 100 MB")
     text = _unzip_text(data) if name.endswith(".zip") else _check_text_file(name, data)
+    if text.count(b"\n") + text.count(b"\r") > MAX_LINES:
+        raise VendorRefusal(1008011, f"this sandbox takes at most {MAX_LINES:,} lines")
     try:
-        lines = [line for each in text.decode("utf-8-sig").splitlines() if (line := each.strip())]
+        line_count = sum(_check_line(line, name) for line in _text_lines(text))
     except UnicodeDecodeError:
         raise VendorRefusal(1008011, "the text is not UTF-8") from None
-    if not lines:
+    if not line_count:
         raise VendorRefusal(1008012, "the file is empty")
-    if name.endswith(".csv") and any("," in line for line in lines):
-        raise VendorRefusal(1008011, "a csv has one column")
-    if odd := next((line for line in lines if not 2 <= len(line) <= 100), None):
-        raise VendorRefusal(1008011, f"a line has 2 to 100 characters: {odd[:40]}")
     number = next(state.upload_numbers)
-    state.uploads[number] = "\n".join(lines).encode()
+    state.uploads[number] = text
     return number
 
 
@@ -48,7 +51,22 @@ def read_upload(push: JsonObject, state: VendorState) -> list[str]:
         raise VendorRefusal(1008002, "upload_id is missing")
     if not isinstance(number, int) or number not in state.uploads:
         raise VendorRefusal(1008007, "upload_id is not known")
-    return list(dict.fromkeys(state.uploads[number].decode().splitlines()))
+    return list(dict.fromkeys(_text_lines(state.uploads[number])))
+
+
+def _text_lines(text: bytes) -> Iterator[str]:
+    """Yield the lines that are not blank, one at a time: a file may unpack to millions."""
+    lines = io.TextIOWrapper(io.BytesIO(text), "utf-8-sig")
+    return (line for each in lines if (line := each.strip()))
+
+
+def _check_line(line: str, file_name: str) -> int:
+    """Reject a line that is no id; return 1 to count it."""
+    if file_name.endswith(".csv") and "," in line:
+        raise VendorRefusal(1008011, "a csv has one column")
+    if not 2 <= len(line) <= 100:
+        raise VendorRefusal(1008011, f"a line has 2 to 100 characters: {line[:40]}")
+    return 1
 
 
 def _check_text_file(name: str, data: bytes) -> bytes:
@@ -67,8 +85,10 @@ def _unzip_text(data: bytes) -> bytes:
                 or PurePosixPath(files[0].filename).suffix not in TEXT_SUFFIXES
             ):
                 raise VendorRefusal(1008011, "a zip holds exactly one txt or csv, and no folder")
-            if files[0].file_size > MAX_UNZIPPED_BYTES:
-                raise VendorRefusal(1008011, "the file is too large")
-            return archive.read(files[0])
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            with archive.open(files[0]) as file:
+                text = file.read(MAX_UNZIPPED_BYTES + 1)  # whatever size the zip says
+            if len(text) > MAX_UNZIPPED_BYTES:
+                raise VendorRefusal(1008011, f"the zip unpacks to more than {MAX_UNZIPPED_BYTES:,} bytes")
+            return text
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, *MALFORMED_ZIP_ERRORS) as error:
         raise VendorRefusal(1008011, f"no zip: {error}") from None
