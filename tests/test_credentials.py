@@ -213,6 +213,17 @@ def test_reply_is_redacted_in_every_encoding(name, echo):
         assert signed.rpartition(" ")[2][:8] not in message
 
 
+@pytest.mark.parametrize("secret", ["", "s", "witho"])
+def test_short_secret_mangles_no_text(secret):
+    delivery = make_delivery()
+    request = Request(method="POST", path="/", headers={"sign": secret}, query={"signature": secret})
+    content = json.dumps({"error": "refused", "words": "send without options"}).encode()
+    parse_redacted = redact_secrets(
+        delivery.native_method.parse_reply, request, Credentials("https://x", {"key": "k", "secret": secret}), delivery
+    )
+    assert "send without options" in str(parse_redacted(Response(400, content)).problem)
+
+
 def test_secret_is_not_in_traceback(vendor, tmp_path):
     """Also if the code raises after it has signed a request."""
     credentials = Credentials("https://push.example", {"key": "k1", "secret": SECRET})

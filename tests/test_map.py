@@ -25,7 +25,7 @@ DEPENDENCY_MODULES = {
     "chardet": {"_fs/text_encoding.py"},
     "filelock": {"_fs/locks.py"},
     "sqlite3": {"delivery/ledger/connection.py"},
-    "httpx": {"delivery/transport/http.py", "testing/fake_vendor.py"},
+    "httpx": {"delivery/transport/http.py", "delivery/transport/environment.py", "testing/fake_vendor.py"},
     "aiolimiter": {"delivery/transport/rate_limit.py"},
     "tenacity": {"delivery/transport/retry.py"},
     "json5": {"vendors/payload_reader.py"},

@@ -1,17 +1,22 @@
-"""Files and folders that appear complete or not at all."""
+"""Files and folders that appear complete or not at all, and that nobody but their owner reads.
+
+Nearly all that is written here holds ids, messages or attributes of people. So a file has the mode 600 and a folder
+700, whatever the umask, unless the caller says that everybody may read it: `mode=PUBLIC_FILE_MODE`.
+"""
 
 import ctypes
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
-from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile, mkdtemp
+from tempfile import mkdtemp
 
 from audience._fs.locks import try_lock
+from audience._fs.private_files import PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE, create_file
 from audience.errors import OutputError, Problem
 
 TEMP_SUFFIX = ".tmp"
@@ -22,7 +27,8 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2  # constants of renameat2 in Linux
 def atomic_folder(path: Path, *, owned_patterns: frozenset[str], replace: bool = False) -> Iterator[Path]:
     """Yield a new folder to write to, which becomes *path* on success and is removed on an error.
 
-    Its files are fsynced before it is renamed, so *path* is complete or absent after a crash, too.
+    Its files are fsynced before it is renamed, so *path* is complete or absent after a crash, too. Only the owner may
+    read it, also the folders above it that are new, and the files in it, whatever permissions they were written with.
 
     Args:
         path: Folder to create.
@@ -41,9 +47,10 @@ def atomic_folder(path: Path, *, owned_patterns: frozenset[str], replace: bool =
             temp_folder = Path(mkdtemp(prefix=f".{path.name}.", suffix=TEMP_SUFFIX, dir=path.parent))
             try:
                 yield temp_folder
-                temp_folder.chmod(0o777 & ~_read_umask())
                 for file in temp_folder.rglob("*"):
+                    file.chmod(PRIVATE_FOLDER_MODE if file.is_dir() else PRIVATE_FILE_MODE)
                     fsync_path(file)
+                temp_folder.chmod(PRIVATE_FOLDER_MODE)
                 fsync_path(temp_folder)
                 _require_writable(path, owned_patterns, replace)  # again, because files may have been added
                 _move_into_place(temp_folder, path, replace)
@@ -86,7 +93,8 @@ def _make_parents(path: Path) -> list[Path]:
         with suppress(FileNotFoundError):
             path.lstat()  # raises ValueError for an invalid name
         missing = [folder for folder in path.parents if not folder.exists()]
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in reversed(missing):
+            folder.mkdir(PRIVATE_FOLDER_MODE, exist_ok=True)
     except (OSError, ValueError) as error:
         raise OutputError(Problem("cannot-write", f"{path}: {getattr(error, 'strerror', None) or error}")) from error
     return missing
@@ -101,25 +109,22 @@ def _wrap_os_errors(path: Path) -> Iterator[None]:
         raise OutputError(Problem("cannot-write", f"{path}: {error.strerror or error}")) from error
 
 
-def write_new_file(path: Path, data: bytes) -> None:
+def write_new_file(path: Path, data: bytes, mode: int = PRIVATE_FILE_MODE) -> None:
     """Write *data* atomically to the new file *path*. Raises OutputError if *path* exists."""
-    with atomic_new_file(path) as temp_file:
+    with atomic_new_file(path, mode) as temp_file:
         temp_file.write_bytes(data)
 
 
 @contextmanager
-def atomic_new_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
+def atomic_new_file(path: Path, mode: int = PRIVATE_FILE_MODE) -> Iterator[Path]:
     """Yield a temporary file that becomes *path* on success and is removed on an error.
-
-    Its permissions are *mode*, without those that the umask takes away.
 
     Raises:
         OutputError: *path* exists or cannot be written.
     """
     try:
-        with _temporary_file(path) as temp_file:
+        with _temporary_file(path, mode) as temp_file:
             yield temp_file
-            temp_file.chmod(mode & ~_read_umask())
             fsync_path(temp_file)
             path.hardlink_to(temp_file)  # unlike a rename, this never replaces a file
             fsync_path(path.absolute().parent)
@@ -130,24 +135,22 @@ def atomic_new_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_replaced_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
+def atomic_replaced_file(path: Path, mode: int = PRIVATE_FILE_MODE) -> Iterator[Path]:
     """Yield a temporary file that becomes *path* on success, in place of an older file, and is removed on an error.
 
     Raises:
         OutputError: *path* is a folder, or cannot be written.
     """
-    with _wrap_os_errors(path), _temporary_file(path) as temp_file:
+    with _wrap_os_errors(path), _temporary_file(path, mode) as temp_file:
         yield temp_file
-        temp_file.chmod(mode & ~_read_umask())
         commit_file(temp_file, path.absolute())
 
 
 @contextmanager
-def _temporary_file(path: Path) -> Iterator[Path]:
+def _temporary_file(path: Path, mode: int) -> Iterator[Path]:
     """Yield a new file beside *path* with a name of its own, which is removed at the end if it is still there."""
-    folder = path.absolute().parent
-    with NamedTemporaryFile(dir=folder, prefix=f".{path.name}.", suffix=TEMP_SUFFIX, delete=False) as file:
-        temp_file = Path(file.name)
+    temp_file = path.absolute().with_name(f".{path.name}.{secrets.token_hex(4)}{TEMP_SUFFIX}")
+    create_file(temp_file, mode).close()
     try:
         yield temp_file
     finally:
@@ -208,18 +211,12 @@ def _exchange_folders(first: Path, second: Path) -> bool:
     return bool(rename(AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE) == 0)
 
 
-def atomic_write(path: Path, data: bytes | memoryview, mode: int = 0o666) -> None:
-    """Write *data* to *path*, replacing it atomically. Readers see the old or the new content, never a mixture.
-
-    Args:
-        path: File to write.
-        data: Its content.
-        mode: Permissions of the file, without those that the umask takes away.
-    """
+def atomic_write(path: Path, data: bytes | memoryview, mode: int = PRIVATE_FILE_MODE) -> None:
+    """Write *data* to *path*, replacing it atomically. Readers see the old or the new content, never a mixture."""
     temp_file = temp_path(path)
     with suppress(FileNotFoundError):
-        temp_file.unlink()  # one that an interrupted process has left may have other permissions
-    with open(temp_file, "wb", opener=partial(os.open, mode=mode)) as file:
+        temp_file.unlink()  # one that an interrupted process has left
+    with create_file(temp_file, mode) as file:
         file.write(data)
     commit_file(temp_file, path)
 
@@ -243,10 +240,3 @@ def fsync_path(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _read_umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from audience._fs.private_files import PRIVATE_FILE_MODE
+
 
 @contextmanager
 def try_lock(path: Path, timeout: float = 0) -> Iterator[bool]:
@@ -21,7 +23,7 @@ def try_lock(path: Path, timeout: float = 0) -> Iterator[bool]:
     """
     from filelock import FileLock, Timeout  # loads slowly, and readers take no lock
 
-    lock = FileLock(path, thread_local=False, fallback_to_soft=False, preserve_lock_file=True)
+    lock = FileLock(path, mode=PRIVATE_FILE_MODE, thread_local=False, fallback_to_soft=False, preserve_lock_file=True)
     try:
         lock.acquire(timeout=timeout)
     except Timeout:
@@ -63,7 +65,7 @@ def try_lock_for_child(path: Path) -> int | None:
     Return a descriptor to start the process with, as one of its `pass_fds`, and to close then. The lock is held until
     the process ends. Its folder must exist.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE_MODE)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -19,6 +19,7 @@ from audience.delivery.prepare import PreparedRun
 from audience.delivery.runs import OnDoubt
 from audience.delivery.safety_limits import SafetyLimits, size_problems
 from audience.delivery.sender.worker import SendOptions, run_worker
+from audience.delivery.transport.http import require_usable_environment
 from audience.errors import DeliveryError, Problem
 from audience.messages import Message, parse_message
 from audience.progress import Progress, ignore_progress
@@ -103,10 +104,13 @@ def resume_all(
     Runs that `send_all` prepared and could not create are created first. Raises DeliveryError before anything is
     written if a run is a copy; *moved* is the user's word that the whole folder was moved.
     """
-    for run_folder in require_created_folders(folder):
-        runs.require_original(run_folder, moved=moved)
+    created_folders = require_created_folders(folder)
     vendors = {run_folder: _read_vendor(run_folder) for run_folder in run_folders(folder)}
     credentials = {run_folder: credentials_for(vendor) for run_folder, vendor in vendors.items()}
+    for keys in credentials.values():
+        require_usable_environment(keys.base_url)
+    for run_folder in created_folders:
+        runs.require_original(run_folder, moved=moved)
     if any(_is_missing(run_folder) for run_folder in vendors):
         _create_missing(folder, credentials, policies or PolicyOptions())
     return {

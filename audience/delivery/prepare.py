@@ -17,6 +17,7 @@ from audience.delivery.ledger.transitions import ALL_LEFT_OUT, LeftOutId, proble
 from audience.delivery.ledger.workers import WORKER_LOCK_GLOB, hold_create_lock
 from audience.delivery.policy_options import PolicyOptions
 from audience.delivery.safety_limits import SafetyLimits, enforce_limits
+from audience.delivery.transport.http import require_usable_environment
 from audience.errors import AudienceError, DeliveryError, MessageError, Problem
 from audience.language.suggest import did_you_mean
 from audience.messages import Message, parse_message
@@ -83,6 +84,7 @@ def prepare_run(
         MessageError: If the vendor would reject the message.
     """
     reject_existing_run(folder)
+    require_usable_environment(credentials.base_url)
     from audience.delivery.policy_check import (  # imports much that a run without policies does not need
         find_left_out,
         start_check,

@@ -18,6 +18,7 @@ from audience.delivery.policy_options import PolicyOptions
 from audience.delivery.prepare import PreparedRun, create_run, prepare_run, reload_run
 from audience.delivery.safety_limits import SafetyLimits
 from audience.delivery.sender.worker import SendOptions, notify_once, run_worker
+from audience.delivery.transport.http import require_usable_environment
 from audience.errors import DeliveryError, Problem
 from audience.messages import Message
 from audience.vendors.delivery_spec import Credentials
@@ -95,6 +96,7 @@ def resume(
         DeliveryError: If the folder is a copy, the run was cancelled, or its plan, message or application has changed.
     """
     folder, options = Path(folder), options or SendOptions()
+    require_usable_environment(credentials.base_url)  # before a run is moved, or doubts are settled
     require_original(folder, moved=moved)
     prepared = _reload_and_resolve_doubts(folder, credentials, on_doubt, options, policies or PolicyOptions())
     return run_worker(prepared, options)

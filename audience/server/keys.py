@@ -4,7 +4,6 @@ import hmac
 import json
 import re
 import secrets
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from typing import Any
 
 from audience._fs.atomic import atomic_write
 from audience._fs.locks import try_lock
+from audience._fs.private_files import PRIVATE_FOLDER_MODE, NotPrivateError, read_private_file
 from audience.errors import Problem, ServiceError
 from audience.language.suggest import did_you_mean
 from audience.server.scopes import SCOPES, Caller, Scope
 
 TOKEN_PREFIX = "aud_"  # lets scanners for secrets recognize a token
 TOKEN_BYTES = 32
-KEY_FILE_MODE = 0o600
 LOCK_SECONDS = 10
 KEY_NAME = re.compile(r"[\w.@-]{1,64}")
 
@@ -117,15 +116,13 @@ def read_keys(path: Path) -> list[Key]:
         ServiceError: There is no such file, others may read it, or it is not a file of keys.
     """
     try:
-        mode = path.stat().st_mode
-        data = path.read_bytes()
+        data = read_private_file(path)
+    except NotPrivateError as error:
+        raise ServiceError(Problem("open-keys", error.message, hint=error.hint)) from None
     except (OSError, ValueError) as error:
         hint = "make one: audience keys add NAME --scope count"
         reason = getattr(error, "strerror", None) or error
         raise ServiceError(Problem("unreadable-keys", f"{path}: {reason}", hint=hint)) from None
-    if not stat.S_ISREG(mode) or stat.S_IMODE(mode) & 0o077:
-        message = f"{path} must be a file that its owner alone may read: its mode is {stat.S_IMODE(mode):o}, not 600"
-        raise ServiceError(Problem("open-keys", message, hint=f"chmod 600 {path}"))
     try:
         return [_parse_key(entry) for entry in json.loads(data)["keys"]]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -172,7 +169,7 @@ def _write_keys(path: Path, keys: Sequence[Key]) -> None:
         {"name": key.name, "scopes": list(key.scopes), "sha256": key.digest, "created": key.created} for key in keys
     ]
     try:
-        atomic_write(path, json.dumps({"keys": entries}, indent=1).encode() + b"\n", KEY_FILE_MODE)
+        atomic_write(path, json.dumps({"keys": entries}, indent=1).encode() + b"\n")
     except OSError as error:
         raise ServiceError(Problem("cannot-write", f"{path}: {error.strerror or error}")) from error
 
@@ -182,7 +179,7 @@ def _locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file of keys, which is a file beside it."""
     with ExitStack() as stack:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
             acquired = stack.enter_context(try_lock(path.with_name(f".{path.name}.lock"), LOCK_SECONDS))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error

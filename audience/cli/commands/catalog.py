@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from audience._fs.atomic import write_new_file
+from audience._fs.private_files import PUBLIC_FILE_MODE
 from audience.cli.declarations import Argument, Option
 from audience.cli.options import IndexArgument
 from audience.cli.output.writer import Output
@@ -29,6 +30,6 @@ def run_catalog_init(
     """Draft a catalog from the attributes of an index."""
     text = draft_catalog(DeviceIndex.open(index))
     if out is not None:
-        write_new_file(out, text.encode())
+        write_new_file(out, text.encode(), PUBLIC_FILE_MODE)
         text = f"{out}: review every line; plans rely on the catalog"
     output.print_result({"catalog": text}, text.rstrip("\n"))

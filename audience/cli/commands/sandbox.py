@@ -10,6 +10,7 @@ from threading import Event
 from typing import Annotated
 
 from audience._fs.atomic import atomic_write
+from audience._fs.private_files import PUBLIC_FILE_MODE
 from audience.cli.declarations import Option
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import Output
@@ -78,7 +79,7 @@ def run_sandbox(
         if not output.as_json:
             _print_access_hint(len(population), has_own_key=bool(key or secret))
         if ready_file:
-            atomic_write(ready_file, f"{sandbox.url}\n".encode())
+            atomic_write(ready_file, f"{sandbox.url}\n".encode(), PUBLIC_FILE_MODE)
         stop.wait()
         summaries = {vendor: sandbox.summary(vendor) for vendor in sandbox.vendors}
     if ready_file:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from audience._fs.atomic import atomic_write
+from audience._fs.private_files import PUBLIC_FILE_MODE
 from audience.cli.declarations import Argument, Option
 from audience.cli.options import CatalogOption, parse_vendor_host
 from audience.cli.output.writer import Output
@@ -87,7 +88,7 @@ def run_serve(
         output.print_result({"url": url, "indexes": [*settings.indexes], "pid": os.getpid()}, url)
         sys.stdout.flush()  # a parent process may wait for the URL
         if ready_file:
-            atomic_write(ready_file, f"{url}\n".encode())
+            atomic_write(ready_file, f"{url}\n".encode(), PUBLIC_FILE_MODE)
 
     if ready_file:
         _remove_ready_file(ready_file)

@@ -20,7 +20,6 @@ FORMAT_BY_SUFFIX: dict[str, TableFormat] = {
     ".parquet": "parquet",
 }
 CSV_TIME = "%Y-%m-%dT%H:%M:%S%.6fZ"  # in UTC
-PRIVATE_FILE_MODE = 0o600  # the tables hold ids of devices
 
 
 def choose_format(file: Path | None, chosen: TableFormat | None, default: TableFormat) -> TableFormat:
@@ -46,7 +45,7 @@ def write_table(frames: Iterator[pl.DataFrame], schema: pl.Schema, file: Path, f
     Raises:
         OutputError: The file exists or cannot be written. Nothing is left there.
     """
-    with atomic_new_file(file, PRIVATE_FILE_MODE) as draft:
+    with atomic_new_file(file) as draft:
         if format_ == "parquet":
             _write_parquet(frames, schema, draft)
             return

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from audience._fs.atomic import fsync_path
+from audience._fs.private_files import create_file
 
 CREATED_MARKER_GLOB, SENT_MARKER_GLOB = "created-*.marker", "sent-*.marker"
 NANOSECONDS_PER_MICROSECOND = 1_000  # network file systems keep no finer times
@@ -34,7 +35,7 @@ def create_marker(folder: Path, kind: Literal["created", "sent"]) -> FolderMarke
         kind: "created" if nothing was sent yet, "sent" if a worker may have sent something.
     """
     file = folder / f"{kind}-{uuid4().hex}.marker"
-    file.touch(exist_ok=False)
+    create_file(file).close()
     fsync_path(file)
     fsync_path(folder)
     return FolderMarker(file.name, read_fingerprint(file))

@@ -10,13 +10,13 @@ ignored. Error messages never contain values.
 """
 
 import os
-import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from audience._fs.private_files import NotPrivateError, read_private_file
 from audience.delivery.transport.http import is_loopback
 from audience.errors import DeliveryError, Problem
 from audience.language.suggest import did_you_mean
@@ -44,7 +44,7 @@ def load_credentials(
         environment: Environment variables.
 
     Raises:
-        DeliveryError: If a key is missing, unknown or malformed, or if other users can read the file.
+        DeliveryError: If a key is missing, unknown or malformed, or the file is not a private one of this user.
     """
     if file is None and environment.get(CREDENTIALS_VARIABLE):
         file = Path(environment[CREDENTIALS_VARIABLE])
@@ -133,14 +133,11 @@ def _is_valid_key(value: Any) -> bool:
 
 
 def _load_vendor_tables(file: Path) -> dict[str, dict[str, Any]]:
-    """Return the tables of *file* by vendor; raise DeliveryError if other users can read it."""
+    """Return the tables of *file* by vendor; raise DeliveryError if it is not a private file of this user."""
     try:
-        with file.open("rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            if not stat.S_ISREG(mode) or mode & 0o077:
-                message = f"{file}: other users can read it (mode {stat.S_IMODE(mode):o}, expected 600)"
-                raise DeliveryError(Problem("open-credentials", message, hint=f"run `chmod 600 {file}`"))
-            tables = tomllib.load(stream)
+        tables = tomllib.loads(read_private_file(file).decode())
+    except NotPrivateError as error:
+        raise DeliveryError(Problem("open-credentials", error.message, hint=error.hint)) from None
     except OSError as error:
         raise DeliveryError(Problem("unreadable", f"{file}: {error.strerror or error}")) from error
     except (ValueError, RecursionError):  # TOMLDecodeError, or too many digits or brackets; it may quote a secret

@@ -12,8 +12,9 @@ from uuid import uuid4
 
 import httpx
 
+from audience.delivery.transport.environment import find_certificate_problems, find_proxy_problems
 from audience.delivery.transport.redaction import ReplyParser, redact_secrets
-from audience.errors import Problem
+from audience.errors import DeliveryError, Problem
 from audience.vendors.delivery_spec import (
     Credentials,
     DeliverySpec,
@@ -69,6 +70,16 @@ class Transport:
         return _parse_response(response, parse_redacted)
 
 
+def require_usable_environment(base_url: str) -> None:
+    """Raise DeliveryError if no client for *base_url* can be built with the proxies and certificates that are set.
+
+    Calls to this machine use neither.
+    """
+    problems = [] if is_loopback(base_url) else [*find_proxy_problems(), *find_certificate_problems()]
+    if problems:
+        raise DeliveryError(*problems)
+
+
 @asynccontextmanager
 async def open_transport(
     delivery: DeliverySpec,
@@ -79,9 +90,11 @@ async def open_transport(
 ) -> AsyncIterator[Transport]:
     """Open a transport to the base URL of *credentials* with at most *max_connections* connections.
 
-    It uses a proxy from the environment, except for loopback addresses.
+    It uses a proxy from the environment, except for loopback addresses. Raises DeliveryError if it cannot be used.
     """
     base_url = credentials.base_url
+    if httpx_transport is None:
+        require_usable_environment(base_url)
     async with httpx.AsyncClient(
         base_url=base_url,
         timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT_SECONDS), pool=None),

@@ -21,13 +21,15 @@ def redact_secrets(
     """Wrap *parse_reply* so that it never sees the secrets of *credentials* or the signature of *request*.
 
     The raw content is redacted before *parse_reply* can cut or quote it, in every encoding that a reply may use. The
-    parsed reply is redacted once more, because decoding may restore a secret.
+    parsed reply is redacted once more, because decoding may restore a secret. A secret shorter than
+    `MIN_SECRET_LENGTH`, which no vendor has, is left in the texts: hiding it would remove parts of words.
     """
     secrets = {value for name, value in credentials.keys.items() if name in delivery.secret_keys}
     for value in (value for name, value in request.headers.items() if name.lower() in ("authorization", "sign")):
         secrets |= {value, value.rpartition(" ")[2]}
     secrets |= {value for name, value in request.query.items() if name.lower() == "signature"}
-    encoded = {form for secret in secrets if len(secret) >= MIN_SECRET_LENGTH for form in _encoded_forms(secret)}
+    secrets = {secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH}
+    encoded = {form for secret in secrets for form in _encoded_forms(secret)}
 
     def parse_redacted(response: Response) -> VendorReply:
         content = response.content.decode("utf-8", "surrogateescape")
@@ -52,6 +54,6 @@ def _redact_reply(reply: VendorReply, secrets: Iterable[str]) -> VendorReply:
 
 
 def _redact_string(string: str, secrets: Iterable[str]) -> str:
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+    for secret in sorted(secrets, key=len, reverse=True):
         string = string.replace(secret, REDACTED)
     return string

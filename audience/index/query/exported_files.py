@@ -22,7 +22,6 @@ FORMATS: dict[str, FileFormat] = {
     ".feather": "arrow",
 }
 INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%S%.f%:z"
-FILE_MODE = 0o600
 
 WriteFrame: TypeAlias = Callable[[pl.DataFrame], None]
 
@@ -61,7 +60,7 @@ def write_frames(
     """
     file_format = find_format(path)
     atomic = atomic_replaced_file if replace else atomic_new_file
-    with atomic(path, FILE_MODE) as draft:
+    with atomic(path) as draft:
         with draft.open("wb") as file, _open_writer(file_format, file, empty, list_separator) as write:
             write(empty)
             for frame in frames:

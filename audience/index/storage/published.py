@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from audience._fs.atomic import atomic_write, commit_file, fsync_path, temp_path
 from audience._fs.checksums import hash128
 from audience._fs.locks import try_lock
+from audience._fs.private_files import PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE, create_file
 from audience.errors import DamagedError, InvalidIndexError, LockedError, Problem
 from audience.index.storage import arrow_file
 from audience.index.storage.layout import (
@@ -25,7 +26,6 @@ from audience.index.storage.layout import (
     SHARDS_FOLDER,
 )
 
-PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE = 0o600, 0o700
 RESTORE_HINT = "restore a copy, or build the index again"
 
 
@@ -152,7 +152,7 @@ class LocalStorage:
     def create(cls, folder: Path) -> "LocalStorage":
         """Create the folders of a new index in the empty *folder*."""
         for name in (SHARDS_FOLDER, HISTORY_FOLDER):
-            (folder / name).mkdir()
+            (folder / name).mkdir(PRIVATE_FOLDER_MODE)
         return cls(folder)
 
     @property
@@ -192,15 +192,12 @@ class LocalStorage:
         return sorted(path.name for path in (self.folder / folder).iterdir())
 
     def put(self, name: str, data: bytes | memoryview) -> None:
-        """Write a file under a temporary name and rename it. Only the owner may read files of the folder of records."""
+        """Write a file under a temporary name and rename it. Only the owner may read it."""
         path = self.folder / name
-        if path.parent.name != RECORDS_FOLDER:
-            atomic_write(path, data)
-            return
-        if not path.parent.is_dir():
-            path.parent.mkdir(mode=PRIVATE_FOLDER_MODE)
+        if path.parent.name == RECORDS_FOLDER and not path.parent.is_dir():
+            path.parent.mkdir(PRIVATE_FOLDER_MODE)
             fsync_path(self.folder)
-        atomic_write(path, data, PRIVATE_FILE_MODE)
+        atomic_write(path, data)
 
     def swap(self, name: str, data: bytes, expected: str | None) -> str:
         """Replace a file by rename. The caller has the lock, so nobody replaces it after the comparison."""
@@ -225,12 +222,15 @@ class LocalStorage:
         temp_path(self.folder / MANIFEST_FILE).unlink(missing_ok=True)
 
     def draft_path(self, name: str) -> Path:
-        """Return a temporary name in the folder of the file."""
-        return temp_path(self.folder / name)
+        """Return the path of a temporary file in the folder of the file, which only the owner may read."""
+        draft = temp_path(self.folder / name)
+        draft.touch(PRIVATE_FILE_MODE)
+        draft.chmod(PRIVATE_FILE_MODE)  # one that an interrupted process has left may have other permissions
+        return draft
 
     def publish_draft(self, name: str) -> None:
         """Sync the draft and rename it."""
-        commit_file(self.draft_path(name), self.folder / name)
+        commit_file(temp_path(self.folder / name), self.folder / name)
 
     @contextmanager
     def lock(self, holder: bytes, wait: float) -> Iterator[bool]:
@@ -240,7 +240,9 @@ class LocalStorage:
                 yield False
                 return
             try:
-                (self.folder / LOCK_HOLDER_FILE).write_bytes(holder)
+                (self.folder / LOCK_HOLDER_FILE).unlink(missing_ok=True)
+                with create_file(self.folder / LOCK_HOLDER_FILE) as file:
+                    file.write(holder)
                 yield True
             finally:
                 (self.folder / LOCK_HOLDER_FILE).unlink(missing_ok=True)

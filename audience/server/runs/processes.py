@@ -18,12 +18,12 @@ from typing import Any, BinaryIO
 import orjson
 
 from audience._fs.locks import is_locked, try_lock_for_child
+from audience._fs.private_files import open_to_append
 from audience.errors import Problem
 from audience.server.problems import HttpError
 
 LOG_FILE, LOCK_FILE = "service.log", "service.lock"
 MAX_LOG_BYTES = 1 << 20  # of the end of the log, that are read
-PRIVATE_MODE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,6 @@ def start_process(name: str, arguments: Sequence[str], folder: Path, by: str, lo
     """
     with _open_log(folder) as log:
         log.write(orjson.dumps({"action": name, "at": _now(), "by": by}) + b"\n")
-        log.flush()
         command = [sys.executable, "-P", "-m", "audience", name, *arguments, "--json", "--", str(folder.absolute())]
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(lock,), start_new_session=True
@@ -99,7 +98,7 @@ def read_last_action(folder: Path) -> Action | None:
 
 def _open_log(folder: Path) -> BinaryIO:
     """Open the log to write at its end; only its owner may read it."""
-    return os.fdopen(os.open(folder / LOG_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, PRIVATE_MODE), "ab")
+    return open_to_append(folder / LOG_FILE)
 
 
 def _read_log_lines(folder: Path) -> list[bytes]:
