@@ -153,6 +153,12 @@ from .requests.batching import (
 from .requests.batching import (
     batch_ids as batch_ids,
 )
+from .requests.division import (
+    Division as Division,
+)
+from .requests.division import (
+    divide_by as divide_by,
+)
 from .vendors import (
     get_vendor as get_vendor,
 )

@@ -33,7 +33,7 @@ def make_cost_input(*methods, ids=95, native=(), **overrides) -> CostInput:
         body={"title": "Hi"},
         credentials=CREDENTIALS,
         native_payloads=tuple(native),
-        id_count=ids,
+        part_sizes=(ids,),
         sample_ids=tuple(make_ids(min(ids, 1_000))),
     )
 

@@ -17,15 +17,25 @@ PLACEHOLDER_IDEMPOTENCY_KEY = "00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostInput:
-    """Plan, message and application whose costs are estimated; *sample_ids* are some of the *id_count* ids."""
+    """Plan, message and application whose costs are estimated.
+
+    Attributes:
+        part_sizes: Number of ids in each part of the plan; no call has ids of two.
+        sample_ids: Some of the ids.
+    """
 
     vendor: Vendor
     delivery: DeliverySpec
     body: Payload
     credentials: Credentials
     native_payloads: tuple[Payload, ...]
-    id_count: int
+    part_sizes: tuple[int, ...]
     sample_ids: tuple[str, ...]
+
+    @property
+    def id_count(self) -> int:
+        """Return the number of all ids."""
+        return sum(self.part_sizes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +150,12 @@ def placeholder_credentials(delivery: DeliverySpec) -> Credentials:
 
 def _estimate_method(cost_input: CostInput, method: SendMethod) -> CostEstimate:
     targets = _build_targets(cost_input, method, list(cost_input.sample_ids))
-    calls = -(-cost_input.id_count // (method.max_ids or 1))
+    calls_of_parts = [-(-size // (method.max_ids or 1)) for size in cost_input.part_sizes]
+    calls = sum(calls_of_parts)
     limits = [(limit, calls) for limit in method.rate_limits(targets)]
     setup_calls = 0
     if method.setup_call is not None:
-        setup_calls = -(-calls // method.setup_call.max_uses)
+        setup_calls = sum(-(-calls // method.setup_call.max_uses) for calls in calls_of_parts)
         limits += [(limit, setup_calls) for limit in method.setup_call.rate_limits]
     problems = tuple(method.check(cost_input.body, targets, cost_input.credentials))
     return CostEstimate(
@@ -153,7 +164,7 @@ def _estimate_method(cost_input: CostInput, method: SendMethod) -> CostEstimate:
         setup_calls=setup_calls,
         request_bytes=0 if problems else round(_estimate_bytes(cost_input, method, calls, setup_calls)),
         seconds=_estimate_seconds(limits),
-        worthwhile=cost_input.id_count >= method.min_ids,
+        worthwhile=max(cost_input.part_sizes) >= method.min_ids,
         problems=problems,
     )
 

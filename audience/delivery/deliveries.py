@@ -25,6 +25,7 @@ from audience.delivery.ledger.workers import require_complete
 from audience.errors import DeliveryError, LedgerError, Problem
 from audience.language.suggest import did_you_mean
 from audience.progress import Progress, ignore_progress
+from audience.requests.parts import label_positions
 from audience.requests.reader import RequestFolder, open_requests
 from audience.vendors import require_delivery
 
@@ -40,6 +41,8 @@ DELIVERY_SCHEMA = pl.Schema(
         ("message_id", pl.String),
         ("sent_at", pl.Datetime("us", "UTC")),
         ("code", pl.String),
+        ("variant", pl.String),
+        ("language", pl.String),
     ]
 )
 BATCH_SCHEMA = pl.Schema(
@@ -92,7 +95,8 @@ def load_deliveries(folder: str | Path, states: Collection[str] = DELIVERY_STATE
         states: Any of `delivered`, `rejected`, `in-doubt` and `not-sent`.
 
     Returns:
-        The columns `id`, `state`, `vendor`, `run`, `batch`, `message_id`, `sent_at`, and `code`, the vendor's reason.
+        The columns `id`, `state`, `vendor`, `run`, `batch`, `message_id`, `sent_at`, `code`, the vendor's reason, and
+        `variant` and `language`, those of the message that the id is sent.
 
     Raises:
         DeliveryError: The folder has no run, or is damaged.
@@ -184,6 +188,7 @@ class OutcomeReader:
             "message_id",
             (pl.col("sent_at") * 1_000_000).cast(pl.Int64).cast(pl.Datetime("us", "UTC")),
             "code",
+            *label_positions(self._requests.parts, first, stop),
         )
 
     def _take_invalid(self, stop: int) -> list[InvalidId]:

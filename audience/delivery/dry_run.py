@@ -1,7 +1,7 @@
 """Dry run: builds every request of a send, and may let the vendor validate them without delivering anything."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -12,6 +12,7 @@ from audience.delivery.transport.http import open_transport
 from audience.delivery.transport.rate_limit import RateLimiter
 from audience.errors import DeliveryError, Problem
 from audience.requests.json_bodies import iter_slices
+from audience.requests.parts import Part
 from audience.vendors.delivery_spec import Accepted, Payload, Request, SendCall, SendMethod
 
 MAX_DRY_RUN_PROBLEMS = 100  # after which no further call is validated
@@ -92,8 +93,7 @@ def _iter_calls(prepared: PreparedRun) -> Iterator[tuple[SendCall, SendMethod]]:
         yield _build_call(delivery.native_method, targets, body), delivery.native_method
     batch_size = method.max_ids or 1
     left_out = {each.position for each in prepared.left_out}
-    for first in range(0, requests.id_count, batch_size):
-        stop = min(first + batch_size, requests.id_count)
+    for first, stop in _iter_ranges(requests.parts, batch_size):
         ids = [
             identifier
             for position, identifier in enumerate(requests.ids_between(first, stop), start=first)
@@ -103,6 +103,13 @@ def _iter_calls(prepared: PreparedRun) -> Iterator[tuple[SendCall, SendMethod]]:
             continue
         targets = tuple(map(requests.vendor.target_ids, iter_slices(ids, requests.vendor.max_ids)))
         yield _build_call(method, targets, body), method
+
+
+def _iter_ranges(parts: Sequence[Part], size: int) -> Iterator[tuple[int, int]]:
+    """Yield the positions of each batch, which is of one part."""
+    for part in parts:
+        for first in range(part.first, part.stop, size):
+            yield first, min(first + size, part.stop)
 
 
 def _build_call(method: SendMethod, targets: tuple[Payload, ...], body: Payload) -> SendCall:

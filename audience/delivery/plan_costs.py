@@ -93,6 +93,6 @@ def _build_cost_input(
         body=delivery.apply_timestamps(delivery.build_body(message), datetime.now(UTC)),
         credentials=placeholder_credentials(delivery),
         native_payloads=plan.native if device_count else (),
-        id_count=0 if batches is None else len(batches.deliverable),
+        part_sizes=() if batches is None else tuple(map(len, batches.parts)),
         sample_ids=first_ids[:MAX_SAMPLE_IDS],
     )

@@ -22,6 +22,7 @@ from audience.errors import AudienceError, DeliveryError, MessageError, Problem
 from audience.language.suggest import did_you_mean
 from audience.messages import Message, parse_message
 from audience.progress import Progress, ignore_progress
+from audience.requests.division import require_same_division
 from audience.requests.reader import (
     MESSAGE_FILE,
     RequestFolder,
@@ -95,6 +96,7 @@ def prepare_run(
     _reject_send_time(message)
     message_to_json(message)  # raises if the run folder could not keep it
     requests = open_requests(folder, progress)
+    require_same_division(message, requests.division, folder)
     delivery = require_delivery(requests.vendor)
     body = delivery.build_body(message)
     native_payloads = tuple(requests.native_payload(number) for number in range(requests.native_count))
@@ -116,7 +118,7 @@ def build_cost_input(requests: RequestFolder, body: Payload, credentials: Creden
         body=delivery.apply_timestamps(body, datetime.now(UTC)),
         credentials=credentials,
         native_payloads=tuple(requests.native_payload(number) for number in range(requests.native_count)),
-        id_count=requests.id_count,
+        part_sizes=tuple(map(len, requests.parts)),
         sample_ids=tuple(requests.ids_between(0, sample_size)) if sample_size else (),
     )
 

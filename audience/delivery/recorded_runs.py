@@ -39,6 +39,7 @@ from audience.language.ast import And, Expr, Split
 from audience.language.parser import parse
 from audience.progress import Progress, ignore_progress
 from audience.requests.campaign import CAMPAIGN_FILE, run_folders
+from audience.requests.parts import label_positions
 from audience.requests.reader import (
     MESSAGE_FILE,
     RequestFolder,
@@ -246,7 +247,13 @@ def _iter_listed(facts: RunFacts, requests: RequestFolder, progress: Progress) -
     for frame in frames:
         counted = frame.filter(pl.col("state").is_in(states), ~_is_left_out(frame))
         at = counted["sent_at"].to_physical().fill_null(_to_microseconds(facts.opened_at))
-        yield _make_events(facts, counted["id"], at, counted["state"].replace(STATE_NAMES), "ids")
+        states_of_ids = counted["state"].replace(STATE_NAMES)
+        variants = counted["variant"] if _has_variants(requests) else None
+        yield _make_events(facts, counted["id"], at, states_of_ids, "ids", variants)
+
+
+def _has_variants(requests: RequestFolder) -> bool:
+    return requests.division is not None and requests.division.split is not None
 
 
 def _is_left_out(frame: pl.DataFrame) -> pl.Series:
@@ -260,18 +267,23 @@ def _is_left_out(frame: pl.DataFrame) -> pl.Series:
 def _iter_emitted(requests: RequestFolder) -> Iterator[pl.DataFrame]:
     size = max(1, IDS_PER_SLICE // requests.vendor.max_ids) * requests.vendor.max_ids
     for first in range(0, requests.id_count, size):
-        ids = requests.ids_between(first, min(first + size, requests.id_count))
+        stop = min(first + size, requests.id_count)
+        ids = requests.ids_between(first, stop)
         yield pl.DataFrame(
             {"id": ids, "state": ["not-sent"] * len(ids), "sent_at": [None] * len(ids)},
             schema={"id": pl.String, "state": pl.String, "sent_at": pl.Datetime("us", "UTC")},
-        )
+        ).hstack(label_positions(requests.parts, first, stop))
 
 
-def _make_events(facts: RunFacts, ids: pl.Series, at: pl.Series, states: pl.Series, method: str) -> pl.DataFrame:
+def _make_events(
+    facts: RunFacts, ids: pl.Series, at: pl.Series, states: pl.Series, method: str, variants: pl.Series | None = None
+) -> pl.DataFrame:
+    """Return events; *variants* are those of the ids, if they differ."""
     shared = {**facts.values, "method": method}
-    return pl.DataFrame({ID: ids, AT: at, "state": states}).with_columns(
+    events = pl.DataFrame({ID: ids, AT: at, "state": states}).with_columns(
         pl.lit(value, dtype=pl.String).alias(name) for name, value in shared.items()
     )
+    return events if variants is None else events.with_columns(variants.alias("variant"))
 
 
 def _to_microseconds(seconds: float) -> int:

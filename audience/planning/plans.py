@@ -104,6 +104,13 @@ class Plan:
         """Return this plan with the moment of *other*, its audience as it was written, and what it overrides."""
         return replace(self, as_of=other.as_of, written=other.written, without_policies=other.without_policies)
 
+    def sent_by_ids(self, reason: Problem) -> "Plan":
+        """Return this plan without native requests, because of *reason*."""
+        if not self.native:
+            reasons = self.reasons if self.by_ids is None else (*self.reasons, reason)
+            return replace(self, reasons=reasons)
+        return Plan(self.vendor, self.expr, (), self.expr, (reason,), index=self.index).asked_as(self)
+
     def requests(self, index: "DeviceIndex | None" = None) -> Iterator[Payload]:
         """Return the targeting objects of all requests, as they are sent: first native ones, then lists of ids.
 

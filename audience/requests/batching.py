@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 
 import polars as pl
 
@@ -17,7 +18,10 @@ from audience.index.storage.bitmaps import RowNumbers
 from audience.index.storage.shard import Shard
 from audience.language.ast import Expr, Limit, Top
 from audience.requests.deliverable_ids import select_deliverable_rows
+from audience.requests.dividing import DividedDevices, divide_devices, select_with_variant
+from audience.requests.division import Division
 from audience.requests.json_bodies import IDS_PER_SLICE, BodyBlock, iter_body_blocks, iter_id_lists, iter_slices
+from audience.requests.parts import Part
 from audience.vendors import get_vendor
 from audience.vendors.spec import Payload, Vendor
 
@@ -29,16 +33,44 @@ SIMPLE_REPR_PATTERN = "^[ -&(-[\\]-~]*$"  # strings whose `repr` is the string i
 class Batches:
     """Devices of an audience with an id that *vendor* accepts, divided into request bodies, and the skipped devices.
 
-    The number of bodies is known before the first one is built; ids are read while the bodies are iterated.
+    The number of bodies is known before the first one is built; ids are read while the bodies are iterated. No body
+    has ids of two parts.
+
+    Attributes:
+        vendor: The vendor.
+        deliverable: Devices with an id that it accepts.
+        skipped_devices: Devices without one.
+        divided: The deliverable devices in parts; None if they are one.
     """
 
     vendor: Vendor
     deliverable: DeviceSet
     skipped_devices: DeviceSet
+    divided: DividedDevices | None = None
 
     def __len__(self) -> int:
         """Return the number of bodies."""
-        return -(-len(self.deliverable) // self.vendor.max_ids)
+        return sum(-(-len(devices) // self.vendor.max_ids) for devices in self._device_sets)
+
+    @property
+    def _device_sets(self) -> Sequence[DeviceSet]:
+        return [self.deliverable] if self.divided is None else [part.devices for part in self.divided.parts]
+
+    @property
+    def notes(self) -> tuple[Problem, ...]:
+        """Return what becomes of devices whose language or time zone is not known."""
+        return () if self.divided is None else self.divided.notes
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """Return the parts with the positions of their ids; devices that are not divided are one."""
+        if self.divided is None:
+            return (Part(first=0, stop=len(self.deliverable)),)
+        stops = [*accumulate((len(part.devices) for part in self.divided.parts), initial=0)]
+        return tuple(
+            Part(first=first, stop=stop, variant=part.variant, language=part.language, zone=part.zone)
+            for part, (first, stop) in zip(self.divided.parts, pairwise(stops), strict=True)
+        )
 
     def __iter__(self) -> Iterator[Payload]:
         """Yield targeting objects of at most `vendor.max_ids` ids; every id is in exactly one."""
@@ -47,15 +79,16 @@ class Batches:
 
     def id_chunks(self) -> Iterator[list[str]]:
         """Yield the ids of each body."""
-        return iter_id_lists(
-            self.deliverable.shard_rows,
-            find_id_column(self.deliverable.snapshot.id_columns, self.vendor.name),
-            self.vendor.max_ids,
+        column = find_id_column(self.deliverable.snapshot.id_columns, self.vendor.name)
+        return (
+            ids
+            for devices in self._device_sets
+            for ids in iter_id_lists(devices.shard_rows, column, self.vendor.max_ids)
         )
 
     def json_blocks(self) -> Iterator[BodyBlock]:
         """Yield the bodies as JSON, many at once."""
-        return iter_json_blocks(self.deliverable, self.vendor)
+        return (block for devices in self._device_sets for block in iter_json_blocks(devices, self.vendor))
 
     def json_bodies(self) -> Iterator[bytes]:
         """Yield each body as JSON."""
@@ -63,8 +96,9 @@ class Batches:
 
     @cached_property
     def ids(self) -> pl.Series:
-        """Return all deliverable ids."""
-        return self.deliverable.ids(self.vendor.name)
+        """Return all deliverable ids, in the order of the bodies."""
+        ids = [devices.ids(self.vendor.name) for devices in self._device_sets]
+        return pl.concat(ids) if ids else self.deliverable.ids(self.vendor.name)
 
     @cached_property
     def skipped_frame(self) -> pl.DataFrame:
@@ -123,6 +157,21 @@ def batch_audience(expr: Expr, vendor: str, resolve: Callable[[Expr], DeviceSet]
     target = get_vendor(vendor, can="emit")
     reachable = select_deliverable_devices(resolve(expr.term), target)
     return Batches(target, choose_among(expr, reachable), resolve(expr) - reachable)
+
+
+def divide_batches(batches: Batches, division: Division) -> Batches:
+    """Return *batches* in parts, without the devices that have no variant.
+
+    Raises:
+        PlanError: The devices cannot be divided.
+    """
+    deliverable = select_with_variant(batches.deliverable, division)
+    return Batches(
+        batches.vendor,
+        deliverable,
+        select_with_variant(batches.skipped_devices, division),
+        divide_devices(deliverable, division),
+    )
 
 
 def choose_among(limit: Limit | Top, devices: DeviceSet) -> DeviceSet:

@@ -46,12 +46,15 @@ from audience.planning.policies import (
 from audience.planning.vouching import VendorHas, resolve_vendor_has
 from audience.progress import Progress, ignore_progress
 from audience.requests.batching import Batches, choose_among, select_deliverable_devices
+from audience.requests.dividing import DividedDevices, divide_devices, select_with_variant
+from audience.requests.division import DIVIDED, Division
 from audience.requests.writer import (
     MANIFEST_FILE,
     OWNED_FILES,
     SKIPPED_FILE,
     EmitResult,
     keep_emission,
+    list_parts,
     write_plan,
     write_skipped,
 )
@@ -86,6 +89,9 @@ class Campaign:
         policies: Policies that apply, with the number of devices that each takes out.
         removed: Number of devices of the audience that the policies take out together.
         without_policies: Names of the policies of the index that were overridden.
+        division: How the devices are divided into parts; None if they are not.
+        held_out: Devices without a variant, which get nothing and are not among *devices*.
+        notes: What becomes of devices whose language or time zone is not known.
     """
 
     expr: Expr
@@ -98,6 +104,9 @@ class Campaign:
     policies: tuple[AppliedPolicy, ...] = ()
     removed: int = 0
     without_policies: tuple[str, ...] = ()
+    division: Division | None = None
+    held_out: int = 0
+    notes: tuple[Problem, ...] = ()
 
 
 def plan_campaign(
@@ -114,6 +123,7 @@ def plan_campaign(
     allow_gaps: bool = False,
     caps: Iterable[Expr | str] = (),
     without_policies: Iterable[str] = (),
+    division: Division | None = None,
 ) -> Campaign:
     """Divide the devices that match *expr* among *vendors*, each to the first that can reach it.
 
@@ -130,9 +140,10 @@ def plan_campaign(
         allow_gaps: Whether days of events may be missing, as in `plan`.
         caps: What a device must fit besides the policies of the index, as in `plan`.
         without_policies: Names of policies of the index that do not apply.
+        division: How the devices are divided into parts, as `divide_by` returns it.
 
     Raises:
-        PlanError: A vendor is listed twice, or the index has no ids of it.
+        PlanError: A vendor is listed twice, the index has no ids of it, or the devices cannot be divided.
     """
     written = index.expand_segments(parse(expr) if isinstance(expr, str) else expr)
     asked = read_as_of(as_of, timezone, default_timezone(index), allow_gaps)
@@ -141,7 +152,8 @@ def plan_campaign(
     resolve_vendor_has(vendor_has, expr, [*index.snapshot.roles, *(() if catalog is None else catalog.attributes)])
     choice = choose_policies(index, caps, without_policies)
     restricted = restrict_audience(expr, choice, index, asked)
-    devices = unassigned = _find_devices(restricted.expr, vendors, partial(index.resolve, **asked.to_arguments()))
+    found = _find_devices(restricted.expr, vendors, partial(index.resolve, **asked.to_arguments()))
+    devices = unassigned = found if division is None else select_with_variant(found, division)
     assignments: list[tuple[str, int, DeviceSet]] = []
     for vendor in vendors:
         reachable = select_deliverable_devices(devices, get_vendor(vendor))
@@ -149,7 +161,11 @@ def plan_campaign(
         assignments.append((vendor, len(reachable), assigned))
         unassigned = unassigned - assigned
     plan_for = None
-    if not choice.policies and any(len(assigned) == len(devices) for _, _, assigned in assignments):
+    if (
+        not choice.policies
+        and division is None
+        and any(len(assigned) == len(devices) for _, _, assigned in assignments)
+    ):
         # one vendor reaches all of them
         plan_for = partial(
             plan,
@@ -168,6 +184,9 @@ def plan_campaign(
     )
     if choice.policies:
         shares = tuple(_restrict_share(share, restricted) for share in shares)
+    divided = None if division is None else divide_devices(devices - unassigned, division)
+    if divided is not None:
+        shares = tuple(_divide_share(share, divided) for share in shares)
     shares = tuple(
         replace_fields(
             share,
@@ -191,6 +210,9 @@ def plan_campaign(
         restricted.policies,
         restricted.removed,
         choice.overridden,
+        division,
+        len(found) - len(devices),
+        () if divided is None else divided.notes,
     )
 
 
@@ -215,7 +237,9 @@ def write_campaign(
                 vendor_folder = draft / share.vendor
                 vendor_folder.mkdir()
                 keep_emission(folder / share.vendor, vendor_folder)
-                results[share.vendor] = write_plan(share.plan, share.batches, share.assigned, vendor_folder, progress)
+                results[share.vendor] = write_plan(
+                    share.plan, share.batches, share.assigned, vendor_folder, progress, division=campaign.division
+                )
         if campaign.unreachable_count:
             write_skipped(draft / SKIPPED_FILE, _iter_unreachable(campaign))
         (draft / CAMPAIGN_FILE).write_bytes(orjson.dumps(campaign_to_json(campaign), option=orjson.OPT_INDENT_2))
@@ -231,6 +255,7 @@ def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
             "assigned": share.assigned,
             "native": len(share.plan.native),
             "batches": 0 if share.batches is None else len(share.batches),
+            "parts": list_parts(share.batches),
         }
         for share in campaign.shares
     ]
@@ -243,6 +268,8 @@ def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
         "policies": [policy.to_json() for policy in campaign.policies],
         "without_policies": list(campaign.without_policies),
         "removed": campaign.removed,
+        "division": None if campaign.division is None else campaign.division.to_json(),
+        "held_out": campaign.held_out,
         "devices": campaign.devices,
         "unreachable": campaign.unreachable_count,
         "vendors": shares,
@@ -317,6 +344,15 @@ def _restrict_share(share: VendorShare, restricted: RestrictedAudience) -> Vendo
     if share.assigned:
         planned = replace_fields(planned, by_ids=restricted.expr, reasons=(UNDER_POLICY,))
     return replace_fields(share, plan=planned)
+
+
+def _divide_share(share: VendorShare, divided: DividedDevices) -> VendorShare:
+    """Return the share of a campaign that is divided into parts: by ids, in those parts."""
+    if share.batches is None:
+        return share
+    batches = replace_fields(share.batches, divided=divided.among(share.batches.deliverable))
+    reasons = (*(reason for reason in share.plan.reasons if reason != NATIVE_OVERLAPS), DIVIDED)
+    return replace_fields(share, batches=batches, plan=replace_fields(share.plan, reasons=reasons))
 
 
 def _validate_vendors(vendors: Sequence[str], index: DeviceIndex) -> None:

@@ -3,9 +3,10 @@
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from audience._fs.checksums import hash64, new_hasher
 from audience.errors import AudienceError, DeliveryError, MessageError, Problem
 from audience.messages import Message, message_document, parse_message
 from audience.progress import Progress, ignore_progress
+from audience.requests.division import Division
 from audience.requests.json_bodies import extract_ids
-from audience.requests.parts import Part
+from audience.requests.parts import Line, Part, PartLines
+from audience.requests.platform_counts import PlatformCount
 from audience.requests.writer import MANIFEST_FILE
 from audience.vendors import get_vendor
 from audience.vendors.payload_reader import reject_duplicate_keys
@@ -51,15 +54,17 @@ class EmittedPolicies:
 
 @dataclass(frozen=True)
 class RequestFolder:
-    """Requests of a plan: the native ones, then lines with ids, `vendor.max_ids` in each but the last.
+    """Requests of a plan: the native ones, then lines with ids, `vendor.max_ids` in each but the last of a part.
 
     Attributes:
         line_starts: Offsets of the lines in each file, followed by the size of the file.
         line_checksums: Checksums of the lines in each file.
         file_stops: Number of lines up to the end of each file.
         digest: Checksum of the manifest, which identifies the whole folder.
-        policies: Policies that applied.
         parts: Parts of the ids, in their order; a folder that is not divided has one.
+        policies: Policies that applied.
+        division: How the ids were divided; None if they were not.
+        platforms: Devices by platform; None if they are not known.
     """
 
     folder: Path
@@ -75,6 +80,8 @@ class RequestFolder:
     file_stops: tuple[int, ...]
     parts: tuple[Part, ...]
     policies: EmittedPolicies = EmittedPolicies()
+    division: Division | None = None
+    platforms: tuple[PlatformCount, ...] | None = None
 
     def native_payload(self, number: int) -> Payload:
         """Return the native request with this *number*; raise DeliveryError if the file was changed."""
@@ -83,20 +90,22 @@ class RequestFolder:
 
     def ids_between(self, first: int, stop: int) -> list[str]:
         """Return the ids of the plan from *first* up to *stop*; raise DeliveryError if a file was changed."""
-        ids_per_line = self.vendor.max_ids
-        lines = range(first // ids_per_line, (stop - 1) // ids_per_line + 1)
-        ids = [id_ for line in lines for id_ in self._ids_in_line(line)]
-        skipped = lines[0] * ids_per_line
-        return ids[first - skipped : stop - skipped]
+        ids: list[str] = []
+        for line in self._lines.overlapping(first, stop):
+            in_line = self._ids_in_line(line)
+            ids += in_line[max(first - line.first, 0) : stop - line.first]
+        return ids
 
-    def _ids_in_line(self, line: int) -> list[str]:
-        ids_per_line = self.vendor.max_ids
-        body = self._read_line(self.native_count + line)
-        ids = extract_ids(body, self.vendor)
-        expected_count = min(ids_per_line, self.id_count - line * ids_per_line)
+    @cached_property
+    def _lines(self) -> PartLines:
+        return PartLines(self.parts, self.vendor.max_ids)
+
+    def _ids_in_line(self, line: Line) -> list[str]:
+        body = self._read_line(self.native_count + line.number)
+        ids, expected_count = extract_ids(body, self.vendor), line.stop - line.first
         if len(ids) != expected_count or self.vendor.target_ids(ids) != orjson.loads(body):
-            message = f"request {self.native_count + line + 1} does not list the {expected_count} ids of its place"
-            raise _damaged_error(self.folder, message)
+            number = self.native_count + line.number + 1
+            raise _damaged_error(self.folder, f"request {number} does not list the {expected_count} ids of its place")
         return ids
 
     def _read_line(self, number: int) -> bytes:
@@ -132,6 +141,7 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         counts = {name: int(manifest[name]) for name in ("devices", "native", "batches", "id_count")}
         expression = str(manifest["expression"])
         policies = _read_policies(manifest)
+        division, parts, platforms = _read_division(manifest, counts["id_count"])
     line_starts, line_checksums, bytes_read = list[tuple[int, ...]](), list[tuple[int, ...]](), 0
     for file, entry in zip(files, entries, strict=True):
         starts, checksums = _scan_request_file(file, entry)
@@ -139,7 +149,8 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         line_checksums.append(checksums)
         bytes_read += entry["bytes"]
         progress("checking", bytes_read, total_bytes)
-    _check_counts(folder, counts, sum(map(len, line_checksums)), vendor)
+    _check_parts(folder, parts, counts["id_count"])
+    _check_counts(folder, counts, sum(map(len, line_checksums)), PartLines(parts, vendor.max_ids))
     return RequestFolder(
         folder=folder,
         vendor=vendor,
@@ -152,8 +163,10 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         line_starts=tuple(line_starts),
         line_checksums=tuple(line_checksums),
         file_stops=tuple(accumulate(map(len, line_checksums))),
-        parts=(Part(first=0, stop=counts["id_count"]),),
+        parts=parts,
         policies=policies,
+        division=division,
+        platforms=platforms,
     )
 
 
@@ -177,13 +190,32 @@ def _read_policies(manifest: dict[str, Any]) -> EmittedPolicies:
     )
 
 
-def _check_counts(folder: Path, counts: dict[str, int], line_count: int, vendor: Vendor) -> None:
+def _read_division(
+    manifest: dict[str, Any], id_count: int
+) -> tuple[Division | None, tuple[Part, ...], tuple[PlatformCount, ...] | None]:
+    """Return how the ids of a manifest are divided, and its devices by platform; one without such entries has none."""
+    division, platforms = manifest.get("division"), manifest.get("platforms")
+    return (
+        None if division is None else Division.from_json(division),
+        tuple(map(Part.from_json, manifest.get("parts", ()))) or (Part(first=0, stop=id_count),),
+        None if platforms is None else tuple(PlatformCount(**each) for each in platforms),
+    )
+
+
+def _check_parts(folder: Path, parts: Sequence[Part], id_count: int) -> None:
+    """Raise DeliveryError if the parts of the manifest are not all ids, side by side."""
+    bounds = [0, *(part.stop for part in parts)]
+    if [part.first for part in parts] != bounds[:-1] or bounds[-1] != id_count or bounds != sorted(bounds):
+        raise _damaged_error(folder, f"the parts in {MANIFEST_FILE} are not its {id_count} ids, side by side")
+
+
+def _check_counts(folder: Path, counts: dict[str, int], line_count: int, lines: PartLines) -> None:
     """Raise DeliveryError if the counts of the manifest contradict each other or the number of requests."""
     if line_count != counts["native"] + counts["batches"]:
         expected = counts["native"] + counts["batches"]
         raise _damaged_error(folder, f"expected {expected} requests as in {MANIFEST_FILE}, found {line_count}")
-    if counts["batches"] != -(-counts["id_count"] // vendor.max_ids):
-        message = f"{counts['batches']} requests cannot list {counts['id_count']} ids, at most {vendor.max_ids} in each"
+    if counts["batches"] != len(lines):
+        message = f"{counts['batches']} requests cannot list {counts['id_count']} ids, at most {lines.max_ids} in each"
         raise _damaged_error(folder, message)
     if counts["devices"] < counts["id_count"]:
         message = f"{MANIFEST_FILE} lists more ids than devices: {counts['id_count']}, {counts['devices']}"

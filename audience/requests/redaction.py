@@ -5,8 +5,9 @@ refers: there a placeholder takes the place of each.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,9 +17,10 @@ import orjson
 from audience._fs.atomic import fsync_path, temp_path
 from audience._fs.checksums import hash128
 from audience.errors import DeliveryError, Problem
-from audience.requests.json_bodies import iter_slices
+from audience.requests.parts import Part, PartLines
 from audience.requests.reader import REDACTION_FILE, RequestFolder, open_requests, sha256_hex
 from audience.requests.writer import MANIFEST_FILE, MAX_LINES_PER_FILE, SKIPPED_FILE
+from audience.vendors.spec import Vendor
 
 REDACTED = "forgotten"
 IDS_PER_SCAN = 1 << 16
@@ -161,23 +163,29 @@ def redact_requests(folder: Path, ids: Collection[str], *, keeps_positions: bool
         return None
     if keeps_positions:
         kept = [make_placeholder(at) if at in positions else identifier for at, identifier in enumerate(listed)]
+        parts = requests.parts
     else:
         kept = [identifier for identifier in listed if identifier not in wanted]
-    files = _write_lists(natives, kept, requests)
+        parts = tuple(_shrink_parts(requests.parts, sorted(positions)))
+    lines = PartLines(parts, requests.vendor.max_ids)
+    files = _write_lists(natives, kept, lines, requests.vendor)
     manifest = orjson.loads(_redact_json(manifest_bytes, pattern))
     entries = [_describe(name, data) for name, data in files.items()]
     if skipped:
-        lines = [line for line in skipped.splitlines(keepends=True) if orjson.loads(line).get("device") not in wanted]
-        files[SKIPPED_FILE] = b"".join(pattern.sub(REDACTED.encode(), line) for line in lines)
+        devices = skipped.splitlines(keepends=True)
+        kept_devices = [device for device in devices if orjson.loads(device).get("device") not in wanted]
+        files[SKIPPED_FILE] = b"".join(pattern.sub(REDACTED.encode(), device) for device in kept_devices)
         entries.append(_describe(SKIPPED_FILE, files[SKIPPED_FILE]))
-        manifest["skipped_count"] = len(lines)
+        manifest["skipped_count"] = len(kept_devices)
     removed = len(listed) - len(kept)
     manifest |= {
         "files": entries,
         "id_count": len(kept),
-        "batches": -(-len(kept) // requests.vendor.max_ids),
+        "batches": len(lines),
         "devices": manifest["devices"] - removed,
     }
+    if requests.division is not None:
+        manifest["parts"] = [part.to_json() for part in parts]
     old_names = {entry["name"] for entry in orjson.loads(manifest_bytes)["files"]}
     files[MANIFEST_FILE] = orjson.dumps(manifest, option=orjson.OPT_INDENT_2)
     return RedactedFolder(folder, positions, mentions, files, tuple(sorted(old_names - files.keys())))
@@ -194,13 +202,22 @@ def _iter_ids(requests: RequestFolder) -> Iterator[list[str]]:
         yield requests.ids_between(first, min(first + size, requests.id_count))
 
 
-def _write_lists(natives: Sequence[bytes], ids: list[str], requests: RequestFolder) -> dict[str, bytes]:
-    """Return the request files with native requests and lists of *ids*."""
-    bodies = [orjson.dumps(requests.vendor.target_ids(chunk)) for chunk in iter_slices(ids, requests.vendor.max_ids)]
-    lines = [body + b"\n" for body in (*natives, *bodies)]
+def _shrink_parts(parts: Sequence[Part], removed: Sequence[int]) -> Iterator[Part]:
+    """Yield the parts that are left without the positions *removed*, which rise."""
+    for part in parts:
+        first, stop = (position - bisect_left(removed, position) for position in (part.first, part.stop))
+        if first < stop:
+            yield replace(part, first=first, stop=stop)
+
+
+def _write_lists(natives: Sequence[bytes], ids: list[str], lines: PartLines, vendor: Vendor) -> dict[str, bytes]:
+    """Return the request files with native requests and *lines* of *ids*."""
+    chunks = (ids[line.first : line.stop] for line in lines.overlapping(0, len(ids)))
+    bodies = (*natives, *(orjson.dumps(vendor.target_ids(chunk)) for chunk in chunks))
+    written = [body + b"\n" for body in bodies]
     return {
-        f"requests-{number:05}.ndjson": b"".join(lines[start : start + MAX_LINES_PER_FILE])
-        for number, start in enumerate(range(0, len(lines), MAX_LINES_PER_FILE), 1)
+        f"requests-{number:05}.ndjson": b"".join(written[start : start + MAX_LINES_PER_FILE])
+        for number, start in enumerate(range(0, len(written), MAX_LINES_PER_FILE), 1)
     }
 
 

@@ -29,8 +29,10 @@ from audience.language.printer import render
 from audience.planning.plans import Plan
 from audience.planning.policies import render_with_ids
 from audience.progress import Progress, ignore_progress
-from audience.requests.batching import Batches, batch_audience
+from audience.requests.batching import Batches, batch_audience, divide_batches
+from audience.requests.division import DIVIDED, Division
 from audience.requests.json_bodies import BodyBlock, make_body_block
+from audience.requests.platform_counts import count_platforms
 
 MAX_LINES_PER_FILE = 1_000
 MANIFEST_FILE, SKIPPED_FILE = "manifest.json", "skipped.ndjson"
@@ -61,6 +63,10 @@ class EmitResult:
         caps: Those of them that no index keeps, as expressions.
         without_policies: Names of the policies of the index that were overridden.
         policies_digest: Digest of the policies of the index; empty if it had none.
+        division: How the ids are divided into parts; None if they are not.
+        parts: Variant, language and time zone of each part, the positions of its ids, and their number.
+        held_out: Devices without a variant, which get nothing and are not among *devices*.
+        platforms: Devices that are reached by platform; None if the index does not know it, or none are reached.
     """
 
     vendor: str
@@ -84,6 +90,10 @@ class EmitResult:
     without_policies: tuple[str, ...] = ()
     policies_digest: str = ""
     allow_gaps: bool = False
+    division: dict[str, Any] | None = None
+    parts: tuple[dict[str, Any], ...] = ()
+    held_out: int = 0
+    platforms: tuple[dict[str, Any], ...] | None = None
 
 
 def write_requests(
@@ -91,31 +101,53 @@ def write_requests(
     index: DeviceIndex,
     folder: Path,
     *,
+    division: Division | None = None,
     replace: bool = False,
     progress: Progress = ignore_progress,
 ) -> EmitResult:
     """Write the requests of *plan* into the new *folder*, with ids from *index*.
 
+    Args:
+        plan: The plan.
+        index: Index of its devices.
+        folder: Folder to write.
+        division: How the devices are divided into parts, as `divide_by` returns it; all of them are sent by ids then.
+        replace: Whether a folder that nothing was sent from is replaced.
+        progress: Progress callback.
+
     Raises:
         OutputError: The folder exists or cannot be written. Nothing is left there.
+        PlanError: The devices cannot be divided.
     """
     with atomic_folder(folder, owned_patterns=OWNED_FILES, replace=replace) as draft:
         keep_emission(folder, draft)
-        return fill_request_folder(plan, index, draft, progress=progress)
+        return fill_request_folder(plan, index, draft, division=division, progress=progress)
 
 
 def fill_request_folder(
-    plan: Plan, index: DeviceIndex, folder: Path, *, progress: Progress = ignore_progress
+    plan: Plan,
+    index: DeviceIndex,
+    folder: Path,
+    *,
+    division: Division | None = None,
+    progress: Progress = ignore_progress,
 ) -> EmitResult:
-    """Write the requests of *plan* into the empty *folder*, with ids from *index*."""
+    """Write the requests of *plan* into the empty *folder*; arguments are as for `write_requests`."""
     plan = replace_fields(plan, index=index)
+    if division is not None:
+        plan = plan.sent_by_ids(DIVIDED)
     device_count = index.count(plan.target, **plan.question)
     if device_count == 0:  # an empty audience needs no requests, native ones neither
         plan = replace_fields(plan, native=(), by_ids=None)
-    batches = None
+    batches, held_out = None, 0
     if plan.by_ids is not None:
         batches = batch_audience(plan.by_ids, plan.vendor, partial(index.resolve, **plan.question))
-    return write_plan(plan, batches, device_count, folder, progress)
+    if batches is not None and division is not None:
+        divided = divide_batches(batches, division)
+        held_out = len(batches.deliverable) - len(divided.deliverable)
+        remaining = min(device_count - held_out, len(divided.deliverable) + len(divided.skipped_devices))
+        batches, held_out, device_count = divided, device_count - remaining, remaining
+    return write_plan(plan, batches, device_count, folder, progress, division=division, held_out=held_out)
 
 
 def keep_emission(folder: Path, draft: Path) -> None:
@@ -124,7 +156,16 @@ def keep_emission(folder: Path, draft: Path) -> None:
         (draft / EMISSION_FILE).write_bytes((folder / EMISSION_FILE).read_bytes())
 
 
-def write_plan(plan: Plan, batches: Batches | None, device_count: int, folder: Path, progress: Progress) -> EmitResult:
+def write_plan(
+    plan: Plan,
+    batches: Batches | None,
+    device_count: int,
+    folder: Path,
+    progress: Progress,
+    *,
+    division: Division | None = None,
+    held_out: int = 0,
+) -> EmitResult:
     """Write the native requests of *plan* and its *batches* into *folder*."""
     files = _write_request_files(folder, plan, batches, progress)
     if batches is not None and batches.skipped_devices:
@@ -140,7 +181,7 @@ def write_plan(plan: Plan, batches: Batches | None, device_count: int, folder: P
         batches=0 if batches is None else len(batches),
         id_count=0 if batches is None else len(batches.deliverable),
         skipped_count=0 if batches is None else len(batches.skipped_devices),
-        reasons=(*plan.reasons, *(() if batches is None else batches.skipped_problems())),
+        reasons=(*plan.reasons, *(() if batches is None else (*batches.notes, *batches.skipped_problems()))),
         assumptions=plan.assumptions,
         files=tuple(files),
         id_files=tuple(id_files_json(plan.expr)),
@@ -151,9 +192,31 @@ def write_plan(plan: Plan, batches: Batches | None, device_count: int, folder: P
         caps=tuple(render_with_ids(each.policy.fitting) for each in plan.policies if not each.is_standing),
         without_policies=plan.without_policies,
         policies_digest="" if plan.index is None else policies_digest(plan.index.snapshot.storage),
+        division=None if division is None else division.to_json(),
+        parts=tuple(list_parts(batches)),
+        held_out=held_out,
+        platforms=_count_platforms(plan, batches),
     )
     (folder / MANIFEST_FILE).write_bytes(orjson.dumps(build_manifest(result), option=orjson.OPT_INDENT_2))
     return result
+
+
+def list_parts(batches: Batches | None) -> list[dict[str, Any]]:
+    """Return the parts of *batches* as JSON data; nothing if they are not divided."""
+    return [] if batches is None or batches.divided is None else [part.to_json() for part in batches.parts]
+
+
+def _count_platforms(plan: Plan, batches: Batches | None) -> tuple[dict[str, Any], ...] | None:
+    """Return the devices that the requests reach by platform."""
+    if plan.native and plan.index is not None:
+        devices = plan.index.resolve(plan.target, **plan.question)
+        reached = devices if batches is None else devices - batches.skipped_devices
+    elif batches is not None:
+        reached = batches.deliverable
+    else:
+        return None
+    counts = count_platforms(reached)
+    return None if counts is None else tuple(each.to_json() for each in counts)
 
 
 def first_request_file(folder: Path) -> Path:

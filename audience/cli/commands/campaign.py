@@ -1,9 +1,10 @@
 """Command that divides an audience among several vendors."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from audience.cli.declarations import Option
+from audience.cli.division_options import DivisionOptions
 from audience.cli.options import (
     ExprArgument,
     IndexArgument,
@@ -12,6 +13,7 @@ from audience.cli.options import (
 )
 from audience.cli.output.delivery import format_campaign
 from audience.cli.output.expressions import print_question
+from audience.cli.output.parts import format_parts
 from audience.cli.output.plans import print_policies
 from audience.cli.output.writer import Output
 from audience.cli.plan_options import IndexPlanOptions
@@ -40,28 +42,45 @@ def run_campaign(
     ],
     out: OutOption,
     options: IndexPlanOptions,
+    division_options: DivisionOptions,
     replace: ReplaceOption = False,
 ) -> None:
     """Divide an audience among vendors, each device once, and write a request folder for each vendor."""
-    opened, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
+    opened, audience, division = DeviceIndex.open(index, threads=options.threads), parse(expr), division_options.read()
     names = [name.strip() for name in vendors.split(",") if name.strip()]
     with take_emission_turn(opened, [audience, *(options.cap or [])]), output.show_progress() as progress:
         replaced = list_replaced_emissions(out) if replace else []
         device_index = view_without_emissions(opened, out) if replace else opened
         asked = options.read(device_index.snapshot.timezone)
-        campaign = plan_campaign(audience, names, device_index, **options.to_index_arguments(asked))
+        arguments = options.to_index_arguments(asked)
+        campaign = plan_campaign(audience, names, device_index, division=division, **arguments)
         write_campaign(campaign, out, replace=replace, progress=progress)
         note = register_emission(opened, out, campaign.policies, replaced, audience=campaign.expr)
     output.print_notes([] if note is None else [note])
     output.print_warnings(
-        [*device_index.find_unmatched(audience, **asked.to_arguments()), *_unsendable_warnings(campaign)]
+        [
+            *device_index.find_unmatched(audience, **asked.to_arguments()),
+            *_unsendable_warnings(campaign),
+            *campaign.notes,
+        ]
     )
     output.print_assumptions(dict.fromkeys(each for share in campaign.shares for each in share.plan.assumptions))
     print_policies(campaign.policies, campaign.without_policies, output)
     if options.matter_for(audience, device_index.snapshot):
         print_question(campaign.expr, asked, output)
-    total = f"{out}: {format_count(campaign.devices, 'device')} in the audience"
-    output.print_result(campaign_to_json(campaign), lambda: f"{format_campaign(campaign)}\n{total}")
+    held_out = f", {campaign.held_out:,} held out" if campaign.held_out else ""
+    total = f"{out}: {format_count(campaign.devices, 'device')} in the audience{held_out}"
+    data = campaign_to_json(campaign)
+    output.print_result(data, lambda: f"{_format_tables(campaign, data)}\n{total}")
+
+
+def _format_tables(campaign: Campaign, data: dict[str, Any]) -> str:
+    """Return the devices of each vendor, and those of each part if the audience is divided."""
+    tables = [format_campaign(campaign)]
+    if campaign.division is not None:
+        parts = [{"vendor": share["vendor"], **part} for share in data["vendors"] for part in share["parts"]]
+        tables.append(format_parts(parts, campaign.division))
+    return "\n\n".join(tables)
 
 
 def _unsendable_warnings(campaign: Campaign) -> Iterator[Problem]:

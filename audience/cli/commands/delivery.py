@@ -34,8 +34,10 @@ from audience.errors import DeliveryError, Problem
 from audience.index.changes.events.recording import DEFAULT_WAIT_SECONDS
 from audience.index.device_index import DeviceIndex
 from audience.json_forms.runs import dry_run_json, status_json
+from audience.language.platforms import canonical_platform
 from audience.messages import Message
 from audience.progress import Progress
+from audience.requests.platform_counts import unreached_problems
 from audience.requests.reader import read_message
 from audience.vendors import require_delivery
 from audience.vendors.delivery_spec import Credentials
@@ -253,7 +255,18 @@ def _send_warnings(
     problems = warn_if_fewer(campaign_runs.count_run_devices(folder), limits)
     for run in prepared_runs:
         problems += [*run.delivery.unsupported_fields(message), *run.delivery.warnings(run.body)]
+        problems += _unreached_problems(run)
     return problems
+
+
+def _unreached_problems(run: PreparedRun) -> list[Problem]:
+    """Return which devices are on platforms that the message or the application is not for."""
+    counts = run.requests.platforms or ()
+    application = run.credentials.keys.get("platform")
+    return [
+        *unreached_problems(counts, run.message.platforms, "message"),
+        *unreached_problems(counts, () if application is None else (canonical_platform(application),), "application"),
+    ]
 
 
 def _left_out_notes(runs: list[PreparedRun]) -> list[Problem]:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from audience.cli.declarations import Option
+from audience.cli.division_options import DivisionOptions
 from audience.cli.options import (
     ExprArgument,
     IndexArgument,
@@ -11,6 +12,7 @@ from audience.cli.options import (
     VendorOption,
 )
 from audience.cli.output.expressions import print_question
+from audience.cli.output.parts import format_parts
 from audience.cli.output.plans import merge_missing_names, print_policies
 from audience.cli.output.writer import NOTHING_TO_SEND, Output
 from audience.cli.plan_options import IndexPlanOptions
@@ -25,7 +27,6 @@ from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse
 from audience.planning.planner import plan as make_plan
-from audience.planning.plans import Plan
 from audience.requests.writer import EmitResult, build_manifest, write_requests
 
 
@@ -41,28 +42,29 @@ def run_emit(
         Option("--by-ids", help="Send ids even where native requests are possible."),
     ] = False,
     options: IndexPlanOptions,
+    division_options: DivisionOptions,
     replace: ReplaceOption = False,
 ) -> None:
     """Write the targeting part of each request to a folder, as NDJSON with at most 1,000 ids a line."""
-    opened, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
+    opened, audience, division = DeviceIndex.open(index, threads=options.threads), parse(expr), division_options.read()
     with take_emission_turn(opened, [audience, *(options.cap or [])]), output.show_progress() as progress:
         replaced = list_replaced_emissions(out) if replace else []
         device_index = view_without_emissions(opened, out) if replace else opened
         asked = options.read(device_index.snapshot.timezone)
         plan = make_plan(audience, vendor, device_index, **options.to_index_arguments(asked))
         if by_ids and plan.native:
-            reason = Problem("by-ids", "requested with --by-ids")
-            plan = Plan(plan.vendor, plan.expr, (), plan.expr, (reason,), index=device_index).asked_as(plan)
-        result = write_requests(plan, device_index, out, replace=replace, progress=progress)
+            plan = plan.sent_by_ids(Problem("by-ids", "requested with --by-ids"))
+        result = write_requests(plan, device_index, out, division=division, replace=replace, progress=progress)
         note = register_emission(opened, out, plan.policies, replaced, audience=plan.expr)
     output.print_notes([] if note is None else [note])
     reasons = result.reasons if output.as_json else merge_missing_names(result.reasons, plan.vendor)
     output.print_warnings([*device_index.find_unmatched(audience, **asked.to_arguments()), *reasons])
-    output.print_assumptions(plan.assumptions)
+    output.print_assumptions(result.assumptions)
     print_policies(plan.policies, plan.without_policies, output)
     if options.matter_for(audience, device_index.snapshot):
         print_question(plan.expr, asked, output)
-    output.print_result(build_manifest(result), f"{out}: {_summarize(result)}")
+    parts = [] if division is None else [f"{format_parts(result.parts, division)}\n"]
+    output.print_result(build_manifest(result), lambda: f"{''.join(parts)}{out}: {_summarize(result)}")
 
 
 def _summarize(result: EmitResult) -> str:
@@ -73,4 +75,5 @@ def _summarize(result: EmitResult) -> str:
     if not requests:
         return NOTHING_TO_SEND.message
     skipped = f"; {format_count(result.skipped_count, 'device')} skipped" if result.skipped_count else ""
-    return f"{format_count(result.devices, 'device')}; {', '.join(requests)}{skipped}"
+    held_out = f"; {result.held_out:,} held out" if result.held_out else ""
+    return f"{format_count(result.devices, 'device')}; {', '.join(requests)}{skipped}{held_out}"

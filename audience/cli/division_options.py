@@ -1,0 +1,47 @@
+"""Options of `emit` and `campaign` that divide an audience into parts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from audience.cli.declarations import Option
+from audience.requests.division import Division, divide_by
+from audience.requests.reader import read_message
+
+
+@dataclass(frozen=True, slots=True)
+class DivisionOptions:
+    """Options for the variants, languages and time zones by which an audience is divided."""
+
+    message: Annotated[
+        Path | None,
+        Option("--message", metavar="FILE", help="Message in JSON, whose variants and languages divide the audience."),
+    ] = None
+    language_of: Annotated[
+        str | None,
+        Option("--language-of", metavar="ATTRIBUTE", help="Attribute with the languages of devices, as zh-CN."),
+    ] = None
+    timezone_of: Annotated[
+        str | None,
+        Option(
+            "--timezone-of", metavar="ATTRIBUTE", help="Attribute with the time zones of devices, as Asia/Shanghai."
+        ),
+    ] = None
+    timezone_default: Annotated[
+        str | None,
+        Option("--timezone-default", metavar="ZONE", help="Time zone of devices whose own is not known."),
+    ] = None
+
+    def read(self) -> Division | None:
+        """Return how the audience is divided; None if all devices get the same.
+
+        Raises:
+            MessageError: The file is not a valid message.
+            PlanError: There are no languages to divide by, or a default without an attribute.
+        """
+        return divide_by(
+            None if self.message is None else read_message(self.message),
+            language_of=self.language_of,
+            timezone_of=self.timezone_of,
+            timezone_default=self.timezone_default,
+        )
