@@ -30,7 +30,7 @@ def make_cost_input(*methods, ids=95, native=(), **overrides) -> CostInput:
     return CostInput(
         vendor=to,
         delivery=make_delivery(*methods, **overrides),
-        body={"title": "Hi"},
+        bodies=({"title": "Hi"},),
         credentials=CREDENTIALS,
         native_payloads=tuple(native),
         part_sizes=(ids,),

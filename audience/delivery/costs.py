@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from audience.delivery.transport.rate_limit import call_interval
 from audience.errors import DeliveryError, Problem
@@ -20,13 +21,14 @@ class CostInput:
     """Plan, message and application whose costs are estimated.
 
     Attributes:
+        bodies: Bodies of the message, one for each text; sizes are those of the first.
         part_sizes: Number of ids in each part of the plan; no call has ids of two.
         sample_ids: Some of the ids.
     """
 
     vendor: Vendor
     delivery: DeliverySpec
-    body: Payload
+    bodies: tuple[Payload, ...]
     credentials: Credentials
     native_payloads: tuple[Payload, ...]
     part_sizes: tuple[int, ...]
@@ -75,11 +77,7 @@ def estimate_native(cost_input: CostInput) -> CostEstimate:
     """Return the estimate of the native requests."""
     method = cost_input.delivery.native_method
     target_lists = [(payload,) for payload in cost_input.native_payloads]
-    problems = [
-        problem
-        for targets in target_lists
-        for problem in method.check(cost_input.body, targets, cost_input.credentials)
-    ]
+    problems = [problem for targets in target_lists for problem in _check_bodies(cost_input, method, targets)]
     setup_count = sum(method.get_setup_call(targets) is not None for targets in target_lists)
     request_bytes = 0
     if not problems:
@@ -157,7 +155,7 @@ def _estimate_method(cost_input: CostInput, method: SendMethod) -> CostEstimate:
     if method.setup_call is not None:
         setup_calls = sum(-(-calls // method.setup_call.max_uses) for calls in calls_of_parts)
         limits += [(limit, setup_calls) for limit in method.setup_call.rate_limits]
-    problems = tuple(method.check(cost_input.body, targets, cost_input.credentials))
+    problems = tuple(_check_bodies(cost_input, method, targets))
     return CostEstimate(
         method=method.name,
         calls=calls + setup_calls,
@@ -167,6 +165,12 @@ def _estimate_method(cost_input: CostInput, method: SendMethod) -> CostEstimate:
         worthwhile=max(cost_input.part_sizes) >= method.min_ids,
         problems=problems,
     )
+
+
+def _check_bodies(cost_input: CostInput, method: SendMethod, targets: Sequence[Payload]) -> list[Problem]:
+    """Return why a body, or the targets, do not fit *method*."""
+    problems = (method.check(body, targets, cost_input.credentials) for body in cost_input.bodies)
+    return [*dict.fromkeys(chain.from_iterable(problems))]
 
 
 def _cost_key(estimate: CostEstimate) -> tuple[float, int, int]:
@@ -199,7 +203,7 @@ def _estimate_bytes(cost_input: CostInput, method: SendMethod, calls: int, setup
 def _call_bytes(cost_input: CostInput, method: SendMethod, targets: Sequence[Payload]) -> int:
     handle = None if method.get_setup_call(targets) is None else "0"
     call = SendCall(
-        targets=tuple(targets), body=cost_input.body, handle=handle, idempotency_key=PLACEHOLDER_IDEMPOTENCY_KEY
+        targets=tuple(targets), body=cost_input.bodies[0], handle=handle, idempotency_key=PLACEHOLDER_IDEMPOTENCY_KEY
     )
     return _request_bytes(method.build_request(call, cost_input.credentials))
 
@@ -209,7 +213,7 @@ def _setup_bytes(cost_input: CostInput, method: SendMethod, targets: Sequence[Pa
     setup_call = method.get_setup_call(targets)
     if setup_call is None:
         return 0
-    return _request_bytes(setup_call.build_request(cost_input.body, targets, cost_input.credentials))
+    return _request_bytes(setup_call.build_request(cost_input.bodies[0], targets, cost_input.credentials))
 
 
 def _extrapolate_size(size_of: Callable[[list[str]], int], sample_ids: Sequence[str], id_count: float) -> float:

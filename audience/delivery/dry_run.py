@@ -87,10 +87,11 @@ def _iter_requests(prepared: PreparedRun) -> Iterator[Request]:
 def _iter_calls(prepared: PreparedRun) -> Iterator[tuple[SendCall, SendMethod]]:
     """Yield every send call with its method: native requests first, then the ids of the plan."""
     requests, delivery, method = prepared.requests, prepared.delivery, prepared.method
-    body = delivery.apply_timestamps(prepared.body, datetime.now(UTC))
+    now = datetime.now(UTC)
+    bodies = [delivery.apply_timestamps(body, now) for body in prepared.bodies.bodies]
     for number in range(requests.native_count):
         targets: tuple[Payload, ...] = (requests.native_payload(number),)
-        yield _build_call(delivery.native_method, targets, body), delivery.native_method
+        yield _build_call(delivery.native_method, targets, bodies[0]), delivery.native_method
     batch_size = method.max_ids or 1
     left_out = {each.position for each in prepared.left_out}
     for first, stop in _iter_ranges(requests.parts, batch_size):
@@ -102,7 +103,7 @@ def _iter_calls(prepared: PreparedRun) -> Iterator[tuple[SendCall, SendMethod]]:
         if not ids:
             continue
         targets = tuple(map(requests.vendor.target_ids, iter_slices(ids, requests.vendor.max_ids)))
-        yield _build_call(method, targets, body), method
+        yield _build_call(method, targets, bodies[prepared.bodies.number_at(first)]), method
 
 
 def _iter_ranges(parts: Sequence[Part], size: int) -> Iterator[tuple[int, int]]:

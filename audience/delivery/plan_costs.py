@@ -90,7 +90,7 @@ def _build_cost_input(
     return CostInput(
         vendor=get_vendor(plan.vendor),
         delivery=delivery,
-        body=delivery.apply_timestamps(delivery.build_body(message), datetime.now(UTC)),
+        bodies=(delivery.apply_timestamps(delivery.build_body(message), datetime.now(UTC)),),
         credentials=placeholder_credentials(delivery),
         native_payloads=plan.native if device_count else (),
         part_sizes=() if batches is None else tuple(map(len, batches.parts)),

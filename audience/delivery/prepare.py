@@ -15,6 +15,7 @@ from audience.delivery.ledger.folder_marker import CREATED_MARKER_GLOB, SENT_MAR
 from audience.delivery.ledger.planned import PlannedPart, plan_batches
 from audience.delivery.ledger.transitions import ALL_LEFT_OUT, LeftOutId, problem_to_json
 from audience.delivery.ledger.workers import WORKER_LOCK_GLOB, hold_create_lock
+from audience.delivery.part_bodies import PartBodies, build_bodies
 from audience.delivery.policy_options import PolicyOptions
 from audience.delivery.safety_limits import SafetyLimits, enforce_limits
 from audience.delivery.transport.http import require_usable_environment
@@ -40,17 +41,23 @@ from audience.vendors.spec import Payload
 class PreparedRun:
     """Checked parts of a run: what is sent, to which devices, by which method, with which credentials.
 
-    *left_out* are the ids that policies have taken out since the requests were emitted, with the options *policies*.
+    *bodies* are those of the message, for each part. *left_out* are the ids that policies have taken out since the
+    requests were emitted, with the options *policies*.
     """
 
     requests: RequestFolder
     message: Message
     delivery: DeliverySpec
-    body: Payload
+    bodies: PartBodies
     method: SendMethod
     credentials: Credentials
     policies: PolicyOptions = PolicyOptions()
     left_out: tuple[LeftOutId, ...] = ()
+
+    @property
+    def body(self) -> Payload:
+        """Return the body of the first part."""
+        return self.bodies.bodies[0]
 
     @property
     def is_empty(self) -> bool:
@@ -98,24 +105,24 @@ def prepare_run(
     requests = open_requests(folder, progress)
     require_same_division(message, requests.division, folder)
     delivery = require_delivery(requests.vendor)
-    body = delivery.build_body(message)
+    bodies = build_bodies(message, requests.division, requests.parts, delivery)
     native_payloads = tuple(requests.native_payload(number) for number in range(requests.native_count))
     enforce_limits(requests.device_count, requests.vendor, native_payloads, limits)
-    cost_input = build_cost_input(requests, body, credentials)
+    cost_input = build_cost_input(requests, bodies.bodies, credentials)
     method, policies = choose_method(cost_input, method_name), policies or PolicyOptions()
     check = start_check(requests, policies, has_native=bool(native_payloads))
     left_out = find_left_out(requests, [(0, requests.id_count)], check)
-    return PreparedRun(requests, message, delivery, body, method, credentials, policies, left_out)
+    return PreparedRun(requests, message, delivery, bodies, method, credentials, policies, left_out)
 
 
-def build_cost_input(requests: RequestFolder, body: Payload, credentials: Credentials) -> CostInput:
-    """Return what the costs of *requests* are estimated from."""
+def build_cost_input(requests: RequestFolder, bodies: Sequence[Payload], credentials: Credentials) -> CostInput:
+    """Return what the costs of *requests* with *bodies* are estimated from."""
     delivery = require_delivery(requests.vendor)
-    sample_size = min(requests.id_count, MAX_SAMPLE_IDS)
+    sample_size, now = min(requests.id_count, MAX_SAMPLE_IDS), datetime.now(UTC)
     return CostInput(
         vendor=requests.vendor,
         delivery=delivery,
-        body=delivery.apply_timestamps(body, datetime.now(UTC)),
+        bodies=tuple(delivery.apply_timestamps(body, now) for body in bodies),
         credentials=credentials,
         native_payloads=tuple(requests.native_payload(number) for number in range(requests.native_count)),
         part_sizes=tuple(map(len, requests.parts)),
@@ -214,7 +221,8 @@ def reload_run(folder: Path, run: Run, credentials: Credentials, progress: Progr
             hint = f"restore the {part}; or run `audience cancel {folder}`, then emit and send again"
             raise DeliveryError(Problem(f"other-{part}", problem_message, hint=hint))
     method = method_by_name(delivery, run.method)
-    return PreparedRun(requests, message, delivery, delivery.build_body(message), method, credentials)
+    bodies = build_bodies(message, requests.division, requests.parts, delivery)
+    return PreparedRun(requests, message, delivery, bodies, method, credentials)
 
 
 def _credentials_digest(credentials: Credentials, delivery: DeliverySpec) -> str:

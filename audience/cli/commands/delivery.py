@@ -254,7 +254,7 @@ def _send_warnings(
         return [NOTHING_TO_SEND]
     problems = warn_if_fewer(campaign_runs.count_run_devices(folder), limits)
     for run in prepared_runs:
-        problems += [*run.delivery.unsupported_fields(message), *run.delivery.warnings(run.body)]
+        problems += run.bodies.list_warnings(run.delivery)
         problems += _unreached_problems(run)
     return problems
 

@@ -223,14 +223,14 @@ WHERE state = 'in_doubt' AND worker IS NULL AND native IS NULL
 -- Handles. ------------------------------------------------------------------------------------------------------------
 
 -- name: insert_handle
-INSERT INTO handle (value, batch, max_uses, opened_at, expires_at)
-VALUES (:value, :batch, :max_uses, :now, :expires_at);
+INSERT INTO handle (value, batch, body, max_uses, opened_at, expires_at)
+VALUES (:value, :batch, :body, :max_uses, :now, :expires_at);
 
 -- name: take_handle
 UPDATE handle SET use_count = use_count + 1
 WHERE number = (
     SELECT number FROM handle
-    WHERE batch IS :batch AND closed_at IS NULL AND use_count < max_uses AND (expires_at IS NULL OR expires_at > :now)
+    WHERE batch IS :batch AND body = :body AND closed_at IS NULL AND use_count < max_uses AND (expires_at IS NULL OR expires_at > :now)
     ORDER BY number LIMIT 1
 )
 RETURNING number, value;

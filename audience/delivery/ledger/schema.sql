@@ -65,6 +65,7 @@ CREATE TABLE handle (
     number     INTEGER PRIMARY KEY,
     value      TEXT NOT NULL,
     batch      INTEGER REFERENCES batch,                       -- the only batch that may use it, if it stands for ids
+    body       INTEGER NOT NULL DEFAULT 0,                     -- number of the body of the message that it was made with
     max_uses   INTEGER NOT NULL CHECK (max_uses > 0),
     use_count  INTEGER NOT NULL DEFAULT 0 CHECK (use_count BETWEEN 0 AND max_uses),
     opened_at  REAL NOT NULL,

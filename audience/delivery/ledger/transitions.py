@@ -281,16 +281,18 @@ def set_stop_reason(ledger: Ledger, problem: Problem | None) -> None:
 
 
 def store_handle(
-    ledger: Ledger, batch: Batch | None, value: str, max_uses: int, now: float, expires_at: float | None
+    ledger: Ledger, batch: Batch | None, body: int, value: str, max_uses: int, now: float, expires_at: float | None
 ) -> None:
-    """Store the handle *value*, for *batch* alone or, if that is None, for all batches."""
+    """Store the handle *value*, for *batch* alone or, if that is None, for all batches with the body of that number."""
     number = None if batch is None else batch.number
-    ledger.query("insert_handle", value=value, batch=number, max_uses=max_uses, now=now, expires_at=expires_at)
+    ledger.query(
+        "insert_handle", value=value, batch=number, body=body, max_uses=max_uses, now=now, expires_at=expires_at
+    )
 
 
-def take_handle(ledger: Ledger, batch: Batch | None, now: float) -> Handle | None:
+def take_handle(ledger: Ledger, batch: Batch | None, body: int, now: float) -> Handle | None:
     """Count one more use of a stored handle and return it, or None if every handle is used up or expired."""
-    rows = ledger.query("take_handle", batch=None if batch is None else batch.number, now=now)
+    rows = ledger.query("take_handle", batch=None if batch is None else batch.number, body=body, now=now)
     return Handle(*rows[0]) if rows else None
 
 

@@ -77,7 +77,7 @@ class BatchSender:
             handle = await self.handle_pool.acquire(call.method, batch, call.targets)
         except SetupRejected as rejection:
             return await self._record_and_react(call, rejection.reply)
-        build = partial(_build_request, context, call, handle, context.build_body())
+        build = partial(_build_request, context, call, handle, context.build_body(context.body_number(batch)))
         request = await _run_maybe_in_thread(batch, build)
         await context.rate_limiter.wait(call.method.rate_limits(call.targets))
         task = asyncio.create_task(self._call_and_record(call, request, handle))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from audience.delivery.clock import Clock
 from audience.delivery.ledger.connection import Run
 from audience.delivery.ledger.group_commit import GroupCommit
+from audience.delivery.ledger.transitions import Batch
 from audience.delivery.prepare import PreparedRun
 from audience.delivery.transport.http import Transport
 from audience.delivery.transport.rate_limit import RateLimiter
@@ -35,9 +36,14 @@ class SendContext:
     transport: Transport
     clock: Clock
 
-    def build_body(self) -> Payload:
-        """Return the message with its timestamps as of now; raise StopRun if it is too late for them."""
+    def body_number(self, batch: Batch) -> int:
+        """Return the number of the body that *batch* is sent."""
+        return self.prepared.bodies.number_at(batch.first)
+
+    def build_body(self, number: int) -> Payload:
+        """Return a body of the message with its timestamps as of now; raise StopRun if it is too late for them."""
+        body = self.prepared.bodies.bodies[number]
         try:
-            return self.prepared.delivery.apply_timestamps(self.prepared.body, datetime.now(UTC))
+            return self.prepared.delivery.apply_timestamps(body, datetime.now(UTC))
         except MessageError as error:
             raise StopRun(error.problems[0]) from error

@@ -1,7 +1,7 @@
 """Handles: results of setup calls, such as the id of an upload, that send calls refer to.
 
 A setup call reaches no device, so it can be repeated at any time. Handles are kept in the ledger and shared by all
-batches until they are used up or expired. A handle for a single call belongs to its batch.
+batches with the same body until they are used up or expired. A handle for a single call belongs to its batch.
 """
 
 import asyncio
@@ -53,20 +53,24 @@ class HandlePool:
         setup_call = method.get_setup_call(targets)
         if setup_call is None:
             return None
-        owner = batch if setup_call.max_uses == 1 else None
+        owner, body = batch if setup_call.max_uses == 1 else None, self._context.body_number(batch)
         async with nullcontext() if owner else self._shared_lock:
-            while (handle := await self._context.group_commit.submit(partial(_take_handle, batch=owner))) is None:
-                await self._open_handle(setup_call, owner, targets)
+            while (
+                handle := await self._context.group_commit.submit(partial(_take_handle, batch=owner, body=body))
+            ) is None:
+                await self._open_handle(setup_call, owner, body, targets)
         return handle
 
-    async def _open_handle(self, setup_call: SetupCall, owner: Batch | None, targets: Sequence[Payload]) -> None:
+    async def _open_handle(
+        self, setup_call: SetupCall, owner: Batch | None, body: int, targets: Sequence[Payload]
+    ) -> None:
         context = self._context
-        body, credentials = context.build_body(), context.prepared.credentials
-        request = await asyncio.to_thread(setup_call.build_request, body, targets, credentials)
+        payload, credentials = context.build_body(body), context.prepared.credentials
+        request = await asyncio.to_thread(setup_call.build_request, payload, targets, credentials)
         await context.rate_limiter.wait(setup_call.rate_limits)
         match await context.transport.post(request, setup_call.parse_reply):
             case Accepted(value):
-                store = partial(_store_handle, batch=owner, value=value, setup_call=setup_call)
+                store = partial(_store_handle, batch=owner, body=body, value=value, setup_call=setup_call)
                 await context.group_commit.submit(store)
             case Retryable(problem, retry_after):
                 raise RetryLater(problem, retry_after)
@@ -88,13 +92,13 @@ class HandlePool:
                 await context.group_commit.submit(mark_closed)
 
 
-def _take_handle(ledger: Ledger, batch: Batch | None) -> Handle | None:
-    return transitions.take_handle(ledger, batch, time.time())
+def _take_handle(ledger: Ledger, batch: Batch | None, body: int) -> Handle | None:
+    return transitions.take_handle(ledger, batch, body, time.time())
 
 
-def _store_handle(ledger: Ledger, batch: Batch | None, value: str, setup_call: SetupCall) -> None:
+def _store_handle(ledger: Ledger, batch: Batch | None, body: int, value: str, setup_call: SetupCall) -> None:
     now, expires_at = time.time(), None
     if setup_call.lifetime is not None:
         lifetime = setup_call.lifetime.total_seconds()
         expires_at = now + lifetime - min(HANDLE_MARGIN_SECONDS, lifetime / 10)
-    transitions.store_handle(ledger, batch, value, setup_call.max_uses, now, expires_at)
+    transitions.store_handle(ledger, batch, body, value, setup_call.max_uses, now, expires_at)

@@ -36,10 +36,10 @@ def dry_run_json(prepared: PreparedRun, missing: tuple[Problem, ...]) -> ServedD
     """
     requests, delivery = prepared.requests, prepared.delivery
     result = perform_dry_run(prepared, validate=False, options=SendOptions())
-    cost_input = build_cost_input(requests, prepared.body, prepared.credentials)
+    cost_input = build_cost_input(requests, prepared.bodies.bodies, prepared.credentials)
     native = [estimate_native(cost_input)] if cost_input.native_payloads else []
     methods = estimate_methods(cost_input)
-    warnings = [*delivery.unsupported_fields(prepared.message), *delivery.warnings(prepared.body), *missing]
+    warnings = [*prepared.bodies.list_warnings(delivery), *missing]
     return {
         "vendor": requests.vendor.name,
         "method": prepared.method.name,
