@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from base64 import b64encode
 from dataclasses import replace
 
 import polars as pl
@@ -239,6 +240,80 @@ def test_loop_push_has_one_id_per_send_time(clock):
     assert len(send_call(desks, "tpns", call).body["push_id"]) == 4
     clock.now += 5 * 86_400
     assert desks.states["tpns"].delivery_log.flush_due().counts_by_id() == dict.fromkeys(["r1", "r2", "r3", "r4"], 4)
+
+
+LOOP_DAYS = {"startDate": "2026-12-03", "endDate": "2026-12-03", "loopType": 1, "loopDayIndexs": [0]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, ""),
+        ({"loopDayIndexs": [3]}, "1008007"),
+        ({"loopType": 2, "loopDayIndexs": [7]}, "1008007"),
+        ({"loopType": 2, "loopDayIndexs": [4]}, ""),  # the third of December is a Thursday
+        ({"loopType": 2, "loopDayIndexs": [5]}, "10010012"),
+        ({"loopType": 3, "loopDayIndexs": [0]}, "1008007"),
+        ({"loopType": 3, "loopDayIndexs": [3]}, ""),
+        ({"startDate": "2026-11-30"}, "1008007"),
+        ({"endDate": "2027-03-02"}, "1008007"),
+        ({"endDate": "2026-12-02"}, "1008007"),
+    ],
+)
+def test_loop_has_days_in_range_and_one_to_come(clock, changes, code):
+    call = tpns_call(tpns_message(audience_type="all", loop_param={**LOOP_DAYS, **changes, "dayTimes": ["19:00:00"]}))
+    assert send_call(make_router(clock=clock), "tpns", call).code == code
+
+
+def cancel_call(push_id) -> HttpCall:
+    return HttpCall(
+        "POST", "/v3/push/cancel_timing_task", headers=BASIC_AUTH, body=json.dumps({"pushId": push_id}).encode()
+    )
+
+
+def test_waiting_push_of_tpns_is_cancelled_once(clock):
+    router = make_router(clock=clock)
+    later, now = (
+        send_call(router, "tpns", tpns_call(tpns_message(**fields))).body["push_id"]
+        for fields in (
+            {"audience_type": "all", "send_time": "2026-12-01 08:10:00"},
+            {"audience_type": "token", "token_list": ["r1"]},
+        )
+    )
+    assert send_call(router, "tpns", cancel_call(later)).body == {"retCode": 0, "errMsg": ""}
+    for push_id, code in ((later, "1008007"), (now, "1008007"), ("7", "1008015"), (None, "1008002"), ([], "1008007")):
+        assert send_call(router, "tpns", cancel_call(push_id)).code == code
+    clock.now += 86_400
+    assert router.states["tpns"].delivery_log.flush_due().counts_by_id() == {"r1": 1}
+
+
+def test_engagelab_overrides_a_message_of_the_last_day_only(clock):
+    router = make_router(clock=clock)
+    first = engagelab_call({"to": {"registration_id": ["r1"]}, "body": NOTIFICATION})
+    validated = send_call(
+        router, "engagelab", HttpCall("POST", "/v4/push/validate", headers=BASIC_AUTH, body=first.body)
+    )
+    message = int(send_call(router, "engagelab", first).body["msg_id"])
+
+    def override(number):
+        body = {**NOTIFICATION, "options": {"override_msg_id": number}}
+        return send_call(router, "engagelab", engagelab_call({"to": {"registration_id": ["r1"]}, "body": body})).code
+
+    assert [override(message), override(message + 100), override(int(validated.body["msg_id"]))] == ["", "7006", "7006"]
+    clock.now += 86_401
+    assert override(message) == "7006"
+
+
+def test_group_of_engagelab_has_a_path_and_a_user_name_of_its_own():
+    body = json.dumps({"to": {"tag": ["a"]}, "body": NOTIFICATION}).encode()
+    group = {"authorization": f"Basic {b64encode(b'group-k:s').decode()}"}
+    router = make_router()
+    for path, headers in (("/v4/grouppush", BASIC_AUTH), ("/v4/push", group), ("/v4/push/validate", group)):
+        assert send_call(router, "engagelab", HttpCall("POST", path, headers=headers, body=body)).code == "21004"
+    reply = send_call(router, "engagelab", HttpCall("POST", "/v4/grouppush", headers=group, body=body))
+    message = reply.body.pop("group_msgid")
+    assert list(reply.body.values()) == [{"msg_id": message}]
+    assert router.states["engagelab"].delivery_log.counts_by_id(message) == {"r1": 1, "r2": 1}
 
 
 # Packages

@@ -7,36 +7,31 @@ import base64
 import hashlib
 import hmac
 import json
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
 
 from audience.sandbox.http_types import DeviceMask, HttpCall, HttpReply, JsonObject, VendorRefusal
 from audience.sandbox.request_checks import (
-    is_int_between,
     is_string_list,
     number_or_text,
     parse_basic_auth,
     parse_json_object,
-    seconds_until,
 )
 from audience.sandbox.vendor_state import VendorState
 from audience.sandbox.vendors.tpns.loop_tasks import compute_loop_delays
 from audience.sandbox.vendors.tpns.packages import read_upload, store_upload
+from audience.sandbox.vendors.tpns.push_checks import SERVER_ZONE, check_push
 from audience.sandbox.vendors.tpns.tag_rules import evaluate_tag_list, evaluate_tag_rules
 
 NAME = "tpns"
-PATHS = ("/v3/push/app", "/v3/push/package/upload")
+UPLOAD_PATH, CANCEL_PATH = "/v3/push/package/upload", "/v3/push/cancel_timing_task"
+PATHS = ("/v3/push/app", UPLOAD_PATH, CANCEL_PATH)
 DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "1008007", "1008028"
 RATE_LIMIT = (1, 1.0)  # calls, seconds: all, tag and packages together
 REPEATED_BROADCAST_LIMIT = (1, 3_600.0)  # one and the same message to all
 RATE_LIMITED_TYPES = ("all", "tag", "package_account_push", "package_token_push")
-OEM_CHANNELS = {"xg", "hw", "xm", "mz", "vivo", "oppo", "apns", "honor", "fcm"}
-AUDIENCE_TYPES = (*RATE_LIMITED_TYPES, "token", "token_list", "account", "account_list")
-MAX_LIST_IDS, MAX_TOKEN_CHARS, MAX_EXPIRE_SECONDS = 1_000, 36, 259_200
-SERVER_ZONE = timezone(timedelta(hours=8))  # of send_time, which the page calls the time of the server
-MAX_PAST_SECONDS = 600  # seconds that send_time may lie behind
+MAX_LIST_IDS, MAX_TOKEN_CHARS = 1_000, 36
 
 
 def endpoint_name(call: HttpCall) -> str:
@@ -45,14 +40,16 @@ def endpoint_name(call: HttpCall) -> str:
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
-    """Check the call, store its file or deliver its message, and reply."""
+    """Check the call, store its file, withdraw or deliver its message, and reply."""
     _verify_credentials(call, state)
-    if call.path.endswith("/upload"):
+    if call.path == CANCEL_PATH:
+        return _cancel_task(call, state)
+    if call.path == UPLOAD_PATH:
         number = store_upload(call.file, state)
         return HttpReply(200, {"retCode": 0, "errMsg": "", "uploadId": number})
     push = parse_json_object(call.body, 1008001)
     now = state.clock()
-    after = _check_push(push, now)
+    after = check_push(push, now)
     devices, invalid = _target_devices(push, state)
     _check_rate(push, state)
     waits = [after] if push.get("loop_param") is None else compute_loop_delays(push["loop_param"], SERVER_ZONE, now)
@@ -68,11 +65,13 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
 
 
 def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
-    """Return the reply to a rejected call; the upload spells its fields differently."""
+    """Return the reply to a rejected call; an upload and a withdrawal spell its fields differently."""
     code: Any = number_or_text(exc.code)
     text = exc.text or "refused"
-    if call.path.endswith("/upload"):
+    if call.path == UPLOAD_PATH:
         return HttpReply(200, {"retCode": code, "errMsg": text, "uploadId": 0}, code=exc.code)
+    if call.path == CANCEL_PATH:
+        return HttpReply(200, {"retCode": code, "errMsg": text}, code=exc.code)
     return HttpReply(200, {"seq": 0, "ret_code": code, "err_msg": text}, code=exc.code)
 
 
@@ -111,59 +110,22 @@ def _verify_credentials(call: HttpCall, state: VendorState) -> None:
         raise VendorRefusal(1008003, "Sign does not fit the body")
 
 
-def _check_push(push: JsonObject, now: float) -> float:
-    """Check the fields of a push; return the seconds from *now* until it is sent."""
-    if missing := {"audience_type", "message_type", "message"} - push.keys():
-        raise VendorRefusal(1008002, f"{min(missing)} is missing")
-    if push["audience_type"] not in AUDIENCE_TYPES:
-        raise VendorRefusal(1008007, "audience_type is not known")
-    _check_message(push["message"], push["message_type"], push.get("environment"))
-    if not is_int_between(push.get("expire_time", 0), 0, MAX_EXPIRE_SECONDS):
-        raise VendorRefusal(1008007, f"expire_time is up to {MAX_EXPIRE_SECONDS}")
-    if "push_speed" in push and not is_int_between(push["push_speed"], 1_000, 50_000):
-        raise VendorRefusal(1008007, "push_speed is from 1000 to 50000")
-    for name in ("ignore_invalid_token", "account_push_type"):
-        if not is_int_between(push.get(name, 0), 0, 1):
-            raise VendorRefusal(1008007, f"{name} is 0 or 1")
-    _check_channels(push.get("channel_rules") or [])
-    later = [name for name in ("send_time", "loop_param") if push.get(name) is not None]
-    if later and push["audience_type"] not in RATE_LIMITED_TYPES:
-        raise VendorRefusal(1008007, f"{later[0]} is for all, tags and packages only")
-    return _parse_send_time(push["send_time"], now) if push.get("send_time") else 0.0
+def _cancel_task(call: HttpCall, state: VendorState) -> HttpReply:
+    """Withdraw a push that still waits for its time; https://www.tencentcloud.com/document/product/1024/39064.
 
-
-def _check_channels(rules: Any) -> None:
-    for rule in rules if isinstance(rules, list) else [None]:
-        if not isinstance(rule, dict) or not isinstance(rule.get("disable", False), bool):
-            raise VendorRefusal(1008007, "channel_rules is a list of channels that are disabled or not")
-        if not isinstance(rule.get("channel"), str) or rule["channel"] not in OEM_CHANNELS:
-            raise VendorRefusal(1008007, "channel_rules names a channel that is not known")
-
-
-def _check_message(message: Any, message_type: Any, environment: Any) -> None:
-    if message_type not in ("notify", "message") or not isinstance(message, dict):
-        raise VendorRefusal(1008007, "message_type is notify or message, message an object")
-    ios = message.get("ios")
-    aps = ios.get("aps", {}) if isinstance(ios, dict) else {}
-    if ios is not None and (not isinstance(aps, dict) or environment not in ("product", "dev")):
-        raise VendorRefusal(1008002 if environment is None else 1008007, "for iOS environment is product or dev")
-    silent = aps.get("content-available") == 1
-    if message_type == "notify" and silent:
-        raise VendorRefusal(1008007, "content-available: 1 is no notification")
-    if silent and aps.keys() & {"alert", "sound", "badge_type"}:
-        raise VendorRefusal(1008007, "a silent message has no alert, sound or badge_type")
-    if not silent and not all(isinstance(message.get(name), str) and message[name] for name in ("title", "content")):
-        raise VendorRefusal(1008002, "message.title and message.content are needed")
-
-
-def _parse_send_time(text: Any, now: float) -> float:
-    try:
-        wait = seconds_until(datetime.strptime(str(text), "%Y-%m-%d %H:%M:%S").replace(tzinfo=SERVER_ZONE), now)
-    except ValueError:
-        raise VendorRefusal(1008007, "send_time is of the form yyyy-MM-DD HH:MM:SS") from None
-    if not -MAX_PAST_SECONDS <= wait <= 90 * 86_400:
-        raise VendorRefusal(10010012, "send_time is within the next 90 days")
-    return max(wait, 0.0)
+    The page writes `pushId` in its table and `pushid` in its sample, and names no code for a push that does not wait.
+    """
+    request = parse_json_object(call.body, 1008001)
+    push_id = request.get("pushId", request.get("pushid"))
+    if push_id is None:
+        raise VendorRefusal(1008002, "pushId is missing")
+    if not isinstance(push_id, str | int) or isinstance(push_id, bool):
+        raise VendorRefusal(1008007, "pushId is the id of a push")
+    if str(push_id) not in state.delivery_log.content_by_message:
+        raise VendorRefusal(1008015, f"there is no push {push_id}")
+    if not state.delivery_log.cancel_message(str(push_id)):
+        raise VendorRefusal(1008007, f"the push {push_id} does not wait for its time")
+    return HttpReply(200, {"retCode": 0, "errMsg": ""}, message_id=str(push_id))
 
 
 def _check_rate(push: JsonObject, state: VendorState) -> None:

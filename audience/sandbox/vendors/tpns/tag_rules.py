@@ -3,7 +3,6 @@
 https://www.tencentcloud.com/document/product/1024/33764
 """
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +14,8 @@ from audience.sandbox.request_checks import is_string_list
 from audience.sandbox.vendor_state import VendorState
 
 CUSTOM_TAG_TYPE = "xg_user_define"
+RULE_FIELDS = ("tag_items", "operator", "is_not")
+ITEM_FIELDS = ("tags", "is_not", "tags_operator", "items_operator", "tag_type")
 COLUMN_BY_TAG_TYPE = {
     "xg_auto_version": "version",
     "xg_auto_province": "province",
@@ -39,7 +40,7 @@ def evaluate_tag_list(tag_list: Any, state: VendorState) -> DeviceMask:
     """Return the devices that the older `tag_list` matches, {"tags": […], "op": "AND"}."""
     if not isinstance(tag_list, dict) or not is_string_list(tag_list.get("tags")) or not tag_list["tags"]:
         raise VendorRefusal(1008007, "tag_list needs tags and op")
-    if len(json.dumps(tag_list, ensure_ascii=False)) > 512:
+    if sum(map(len, tag_list["tags"])) > 512:
         raise VendorRefusal(1008007, "tag_list has more than 512 characters")
     return _reduce_masks(
         [devices_with_tag(state, CUSTOM_TAG_TYPE, name) for name in tag_list["tags"]], _read_operator(tag_list, "op")
@@ -60,7 +61,8 @@ def devices_with_tag(state: VendorState, tag_type: str, name: str) -> DeviceMask
 
 
 def _evaluate_rule(rule: Any, state: VendorState) -> DeviceMask:
-    if not isinstance(rule, dict) or not isinstance(rule.get("tag_items"), list) or not rule["tag_items"]:
+    _check_fields(rule, RULE_FIELDS, "a rule")
+    if not isinstance(rule["tag_items"], list) or not rule["tag_items"]:
         raise VendorRefusal(1008007, "a rule needs tag_items")
     items = rule["tag_items"]
     devices = _join_by_operator([_evaluate_item(item, state) for item in items], items, "items_operator")
@@ -68,9 +70,10 @@ def _evaluate_rule(rule: Any, state: VendorState) -> DeviceMask:
 
 
 def _evaluate_item(item: Any, state: VendorState) -> DeviceMask:
-    if not isinstance(item, dict) or not is_string_list(item.get("tags")) or not item["tags"]:
+    _check_fields(item, ITEM_FIELDS, "an item")
+    if not is_string_list(item["tags"]) or not item["tags"]:
         raise VendorRefusal(1008007, "an item needs tags")
-    kind = item.get("tag_type")
+    kind = item["tag_type"]
     if not isinstance(kind, str) or kind not in (CUSTOM_TAG_TYPE, *COLUMN_BY_TAG_TYPE):
         raise VendorRefusal(1008007, f"tag_type {kind} is not known")
     devices = _reduce_masks(
@@ -79,10 +82,20 @@ def _evaluate_item(item: Any, state: VendorState) -> DeviceMask:
     return _apply_is_not(item, devices, state)
 
 
+def _check_fields(part: Any, names: Sequence[str], subject: str) -> None:
+    """Refuse a part that lacks one of its fields, all of which are required, or has another one."""
+    if not isinstance(part, dict):
+        raise VendorRefusal(1008007, f"{subject} is an object")
+    if missing := [name for name in names if name not in part]:
+        raise VendorRefusal(1008002, f"{subject} needs {missing[0]}")
+    if odd := part.keys() - {*names}:
+        raise VendorRefusal(1008007, f"{subject} has no {min(odd)}")
+
+
 def _apply_is_not(part: JsonObject, mask: DeviceMask, state: VendorState) -> DeviceMask:
-    if not isinstance(part.get("is_not", False), bool):
+    if not isinstance(part["is_not"], bool):
         raise VendorRefusal(1008007, "is_not is true or false")
-    return state.population.registered_devices(state.vendor) & ~mask if part.get("is_not") else mask
+    return state.population.registered_devices(state.vendor) & ~mask if part["is_not"] else mask
 
 
 def _join_by_operator(masks: Sequence[DeviceMask], parts: Sequence[JsonObject], operator_key: str) -> DeviceMask:
