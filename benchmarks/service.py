@@ -21,7 +21,7 @@ from typing import Any
 
 from audience import DeviceIndex
 from audience.index.query.device_set import DeviceSet
-from audience.server.encodings import ENCODERS
+from audience.server.encodings import STREAM_MEDIA_TYPES, encode_frames
 from audience.server.endpoints.streams import iter_id_frames
 from audience.server.keys import add_key
 from benchmarks.emit import prepare_index
@@ -132,7 +132,7 @@ def measure_streams(service: str, token: str, index_folder: Path, scratch: Path,
     index = DeviceIndex.open(index_folder)
     devices = index.resolve("everyone")
     measured = []
-    for media_type in ENCODERS:
+    for media_type in STREAM_MEDIA_TYPES:
         request = _format_request("/v1/indexes/devices/resolve", {"expr": "everyone"}, token, media_type)
         streams = [_read_stream(service, request) for _ in range(runs)]
         files = [_write_file(devices, media_type, scratch / "rows") for _ in range(runs)]
@@ -162,7 +162,7 @@ def _write_file(devices: DeviceSet, media_type: str, path: Path) -> tuple[float,
     columns = {column.name: column for column in devices.snapshot.id_columns}
     start = time.perf_counter()
     with path.open("wb") as file:
-        for chunk in ENCODERS[media_type](iter_id_frames(devices, columns, 0, len(devices))):
+        for chunk in encode_frames(media_type, iter_id_frames(devices, columns, 0, len(devices)), ";"):
             file.write(chunk)
     return time.perf_counter() - start, path.stat().st_size
 

@@ -2,6 +2,7 @@
 
 import json
 import stat
+import subprocess
 import sys
 import tempfile
 from datetime import UTC, date, datetime
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from audience import DeviceIndex, PlanError, TableError
 from audience.index.ingest import build
-from audience.index.query.exported_files import write_frames
+from audience.index.query.exported_files import find_format, write_frames
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 TABLE = pl.DataFrame(
@@ -164,7 +165,7 @@ def test_table_comes_back_as_it_went_in(devices, shard_size, suffix):
         exported = by_token(pl.concat(index.resolve("everyone").iter_frames(list(SCHEMA), rows=4)))
         path = Path(folder) / f"people{suffix}"
         frames = index.resolve("everyone").iter_frames(list(SCHEMA), rows=3)
-        write_frames(path, exported.clear(), frames, replace=False, list_separator=";")
+        write_frames(path, find_format(path), exported.clear(), frames, replace=False, list_separator=";")
         read = {".parquet": pl.read_parquet, ".ndjson": pl.read_ndjson, ".arrow": pl.read_ipc}[suffix]
         reread = by_token(read(path))
     expected = [
@@ -213,6 +214,30 @@ def test_command_writes_a_private_file(export, suffix):
     assert (code, "already exists" in err, "--replace" in err) == (2, True, True)
     assert export("b", "-o", file.name, "--replace", "--columns", "id")[0] == 0
     assert [each.name for each in Path().iterdir()] == [file.name]
+
+
+@pytest.mark.parametrize("name", [None, "csv", "ndjson", "parquet", "arrow"])
+def test_standard_output_has_the_bytes_of_a_file(name, index):
+    """In each format, and the summary is on standard error."""
+    suffix = name or "csv"
+    file = index.folder.parent / f"compared.{suffix}"
+    command = [sys.executable, "-m", "audience", "export", str(index.folder), "b", "--columns", "id,city,hobbies"]
+    subprocess.run([*command, "-o", str(file), "--replace"], check=True, capture_output=True)
+    format_words = [] if name is None else ["--format", name]
+    done = subprocess.run([*command, "-o", "-", *format_words, "--json"], check=True, capture_output=True)
+    assert done.stdout == file.read_bytes()
+    assert json.loads(done.stderr)["bytes"] == len(done.stdout)
+    file.unlink()
+
+
+def test_an_unknown_format_is_refused(export):
+    code, out, err = export("b", "-o", "-", "--format", "cvs")
+    assert (code, out) == (2, "")
+    assert "did you mean csv?" in err
+
+
+def test_a_format_may_be_named_where_the_suffix_does_not(export):
+    assert export("b", "-o", "people.txt", "--format", "ndjson", "--columns", "id")[0] == 0
 
 
 def test_csv_quotes_and_joins(export):
@@ -274,6 +299,6 @@ def test_error_while_writing_keeps_the_older_file(tmp_path, index):
     file.write_text("old")
     frame = pl.DataFrame({"hobbies": [["a;b"]]})
     with pytest.raises(TableError):
-        write_frames(file, frame.clear(), [frame], replace=True, list_separator=";")
+        write_frames(file, find_format(file), frame.clear(), [frame], replace=True, list_separator=";")
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]

@@ -41,6 +41,59 @@ def test_counts_are_those_of_the_library(expr, client, index):
     assert answer == {"count": devices, "share": devices / 300, "snapshot": 2, "as_of": "2026-11-28T09:00:00+00:00"}
 
 
+@pytest.mark.parametrize(
+    ("expr", "fixed"),
+    [
+        ("mael AND vip", "male AND vip"),
+        ("province:hunnan OR vip", "province:hunan OR vip"),
+        ("province in (hunnan, guangdong)", "province in (hunan, guangdong)"),
+        ('# men\n"mael"', "# men\nmale"),
+        ("male AND male", None),
+        ("zzz", None),
+    ],
+)
+def test_findings_have_the_expression_to_write_instead(expr, fixed, client):
+    findings = client.post("/v1/indexes/devices/lint", json={"expr": expr}).json()["findings"]
+    assert findings[0]["fix"] == (None if fixed is None else {"expr": fixed})
+
+
+MANY = " OR ".join(f"x{number}" for number in range(10_001))
+EVENTS = " OR ".join(f"did(purchase) >= {number}" for number in range(1, 102))
+CALLS_OF_MANY = [
+    ("indexes/devices/count", {"expr": MANY}),
+    ("indexes/devices/count", {"expr": EVENTS}),
+    ("indexes/devices/count", {"expr": "@many OR @many2"}),
+    ("indexes/devices/resolve", {"expr": MANY}),
+    ("indexes/devices/explain", {"expr": MANY, "leave_one_out": True}),
+    ("indexes/devices/plans", {"expr": "@many OR @many2"}),
+    ("indexes/devices/profile", {"expr": "@many", "against": "@many2"}),
+    ("indexes/devices/overlap", {"exprs": {"a": "@many", "b": "@many2"}}),
+    ("indexes/devices/overlap", {"segments": ["many", "many2"]}),
+    ("indexes/devices/members", {"ids": ["t1"], "exprs": {"a": "@many", "b": "@many2"}}),
+    ("translate", {"payload": MANY, "target": "all"}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS_OF_MANY, ids=[path for path, _ in CALLS_OF_MANY])
+def test_a_call_of_too_many_operands_is_refused(path, body, client_of_large_segments):
+    answer = client_of_large_segments.post(f"/v1/{path}", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "too-many-operands"), answer.text[:300]
+
+
+@pytest.fixture(scope="module")
+def client_of_large_segments(tmp_path_factory):
+    path = build_index(tmp_path_factory.mktemp("large"))
+    segment = " OR ".join(f"x{number}" for number in range(6_000))
+    DeviceIndex.open(path).apply_segments({"many": segment, "many2": f"{segment} OR vip"})
+    with open_client(path) as client:
+        yield client
+
+
+def test_a_long_list_of_ids_is_one_operand(client):
+    expr = f"token({', '.join(f't{number}' for number in range(20_000))})"
+    assert client.post("/v1/indexes/devices/count", json={"expr": expr}).json()["count"] == 300
+
+
 @pytest.mark.parametrize("expr", EXPRS)
 def test_explanations_are_those_of_the_library(expr, client, index):
     answer = client.post("/v1/indexes/devices/explain", json={"expr": expr}).json()

@@ -156,7 +156,7 @@ def test_a_cursor_of_another_index_is_refused(path):
         assert (response.status_code, response.json()["code"]) == (400, "wrong-cursor")
 
 
-def test_lists_of_ids_are_streamed_but_not_as_csv(tmp_path):
+def test_lists_of_ids_are_streamed_and_joined_in_csv(tmp_path):
     table = pl.DataFrame({"token": ["t1", "t2"], "alias": [["u1", "u2"], None]})
     path = tmp_path / "lists.index"
     DeviceIndex.build(table, path)
@@ -164,8 +164,40 @@ def test_lists_of_ids_are_streamed_but_not_as_csv(tmp_path):
         answer = client.post("/v1/indexes/lists/resolve", json={"expr": "everyone"})
         rows = [{"token": "t1", "alias": ["u1", "u2"]}, {"token": "t2", "alias": None}]
         assert sorted(read_rows(answer), key=str) == rows
-        answer = client.post("/v1/indexes/lists/resolve", json={"expr": "everyone"}, headers={"accept": "text/csv"})
-        assert (answer.status_code, answer.json()["code"]) == (400, "no-lists")
+        body = {"expr": "everyone", "list_separator": "|"}
+        answer = client.post("/v1/indexes/lists/resolve", json=body, headers={"accept": "text/csv"})
+        assert sorted(answer.text.splitlines()) == ["t1,u1|u2", "t2,", "token,alias"]
+        body["list_separator"] = "u"
+        answer = client.post("/v1/indexes/lists/resolve", json=body, headers={"accept": "text/csv"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad-separator")
+
+
+@pytest.mark.parametrize("accept", ["application/x-ndjson", "text/csv", ARROW])
+def test_pages_of_an_export_together_are_the_whole(accept, client):
+    body = {"expr": "vip AND age < 20", "columns": ["token", "age", "tags"]}
+
+    def ask(**options):
+        return client.post("/v1/indexes/devices/export", json={**body, **options}, headers={"accept": accept})
+
+    whole, rows, page = read_table(ask()), [], ask(limit=7)
+    while True:
+        rows += read_table(page)
+        if "audience-cursor" not in page.headers:
+            break
+        page = ask(limit=7, cursor=page.headers["audience-cursor"])
+    assert rows == whole
+    assert len(rows) > 14
+    refused = client.post(
+        "/v1/indexes/devices/resolve", json={"expr": body["expr"], "cursor": ask(limit=1).headers["audience-cursor"]}
+    )
+    assert (refused.status_code, refused.json()["code"]) == (400, "wrong-cursor")
+
+
+def read_table(response):
+    """The rows of an answer in any format."""
+    if response.headers["content-type"] == "text/csv":
+        return response.text.splitlines()[1:]
+    return read_rows(response)
 
 
 @pytest.mark.parametrize("accept", ["application/x-ndjson", ARROW])

@@ -3,8 +3,9 @@
 import os
 import shutil
 import sys
-from io import TextIOWrapper
+from io import RawIOBase, TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 from audience.errors import OutputError, Problem
 
@@ -27,6 +28,27 @@ def flush_output() -> bool:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
         return False
     return True
+
+
+class CountedStdout(RawIOBase):
+    """Standard output as a file of bytes that knows how many were written to it."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def writable(self) -> bool:
+        """Return that it can be written to."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Write bytes."""
+        sys.stdout.buffer.write(data)
+        self._count += memoryview(data).nbytes
+        return memoryview(data).nbytes
+
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+        return self._count
 
 
 def find_width() -> int | None:

@@ -12,6 +12,7 @@ from audience.index.storage.snapshot import Snapshot
 from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import Expr
 from audience.language.parser import parse
+from audience.server.operand_limit import MAX_OPERANDS, limit_operands
 from audience.server.problems import add_place
 
 MAX_CACHED_TEXT = 4_096  # characters of an expression whose tree is kept
@@ -79,8 +80,11 @@ def read_question(body: ExprBody, snapshot: Snapshot) -> Question:
 
     Raises:
         ExpressionError: The expression, the moment or the zone is invalid.
+        HttpError: The expression has too many operands.
     """
-    return Question(parse_text(body.expr), read_asked(body, snapshot))
+    expr = parse_text(body.expr)
+    limit_operands([expr], snapshot.segments)
+    return Question(expr, read_asked(body, snapshot))
 
 
 def read_asked(body: QuestionBody, snapshot: Snapshot) -> AsOf:
@@ -99,6 +103,7 @@ def parse_text(text: str, place: str = "body.expr") -> Expr:
 
     Raises:
         ExpressionError: The text is invalid; the path of its problems is *place*.
+        HttpError: It has too many operands.
 
     >>> parse_text("registration_id(@/etc/passwd)")
     Traceback (most recent call last):
@@ -106,9 +111,12 @@ def parse_text(text: str, place: str = "body.expr") -> Expr:
     audience.errors.ExpressionError: ...
     """
     try:
-        return _parse_cached(text) if len(text) <= MAX_CACHED_TEXT else parse(text, folder=None)
+        expr = _parse_cached(text) if len(text) <= MAX_CACHED_TEXT else parse(text, folder=None)
     except ExpressionError as error:
         raise add_place(error, place) from None
+    if len(text) > MAX_OPERANDS:  # a call may have many of them: all are not parsed before one is refused
+        limit_operands([expr], {}, place)
+    return expr
 
 
 @lru_cache(maxsize=4_096)

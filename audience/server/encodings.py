@@ -1,20 +1,14 @@
 """Encode rows of devices as NDJSON, CSV or an Arrow stream, piece by piece."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from io import BytesIO
-from typing import TypeAlias
 
 import polars as pl
 
-from audience.errors import PlanError, Problem
+from audience.index.query.exported_files import format_for_csv, format_instants
 from audience.index.storage import arrow_file
-from audience.index.storage.list_columns import is_list
 
-NDJSON_MEDIA_TYPE = "application/x-ndjson"
-CSV_MEDIA_TYPE = "text/csv"
-ARROW_MEDIA_TYPE = "application/vnd.apache.arrow.stream"
-
-Encoder: TypeAlias = Callable[[Iterator[pl.DataFrame]], Iterator[bytes]]
+STREAM_MEDIA_TYPES = ("application/x-ndjson", "text/csv", "application/vnd.apache.arrow.stream")
 
 
 def encode_ndjson(frames: Iterator[pl.DataFrame]) -> Iterator[bytes]:
@@ -25,28 +19,26 @@ def encode_ndjson(frames: Iterator[pl.DataFrame]) -> Iterator[bytes]:
     """
     for frame in frames:
         buffer = BytesIO()
-        frame.write_ndjson(buffer)
+        format_instants(frame).write_ndjson(buffer)
         yield buffer.getvalue()
 
 
-def encode_csv(frames: Iterator[pl.DataFrame]) -> Iterator[bytes]:
-    r"""Encode rows as CSV with a header; null is an empty field.
+def encode_csv(frames: Iterator[pl.DataFrame], list_separator: str) -> Iterator[bytes]:
+    r"""Encode rows as CSV with a header; null is an empty field, and the values of a list are in one field.
 
-    >>> b"".join(encode_csv(iter([pl.DataFrame({"token": ["t1", "a,b"]}), pl.DataFrame({"token": ["t3"]})])))
+    >>> b"".join(encode_csv(iter([pl.DataFrame({"token": ["t1", "a,b"]}), pl.DataFrame({"token": ["t3"]})]), ";"))
     b'token\nt1\n"a,b"\nt3\n'
 
     Raises:
-        PlanError: A column has lists, which CSV does not.
+        TableError: A value of a list has the separator.
     """
+    buffer = BytesIO()
     for number, frame in enumerate(frames):
-        for column in frame.get_columns():
-            if is_list(column):
-                message = f"devices may have several values of {column.name!r}, which CSV does not hold"
-                hint = f"ask for other columns, or send Accept: {NDJSON_MEDIA_TYPE}"
-                raise PlanError(Problem("no-lists", message, hint=hint))
-        buffer = BytesIO()
-        frame.write_csv(buffer, include_header=number == 0)
-        yield buffer.getvalue()
+        format_for_csv(frame, list_separator).write_csv(buffer, include_header=number == 0)
+        if len(frame):  # the header is sent with the first rows, so that an error in them is answered as one
+            yield buffer.getvalue()
+            buffer = BytesIO()
+    yield buffer.getvalue()
 
 
 def encode_arrow(frames: Iterator[pl.DataFrame]) -> Iterator[bytes]:
@@ -55,8 +47,11 @@ def encode_arrow(frames: Iterator[pl.DataFrame]) -> Iterator[bytes]:
     yield from arrow_file.iter_ipc_stream(tables)
 
 
-ENCODERS: Mapping[str, Encoder] = {
-    NDJSON_MEDIA_TYPE: encode_ndjson,
-    CSV_MEDIA_TYPE: encode_csv,
-    ARROW_MEDIA_TYPE: encode_arrow,
-}
+def encode_frames(media_type: str, frames: Iterator[pl.DataFrame], list_separator: str) -> Iterator[bytes]:
+    """Encode rows in the format of a media type; the separator is for lists in CSV."""
+    match media_type:
+        case "text/csv":
+            return encode_csv(frames, list_separator)
+        case "application/vnd.apache.arrow.stream":
+            return encode_arrow(frames)
+    return encode_ndjson(frames)

@@ -62,7 +62,7 @@ def _require_new(file: Path) -> None:
 def _write_devices(devices: DeviceSet, file: Path, names: list[str] | None) -> None:
     chosen = choose_columns(names, devices.snapshot)
     frames = devices.iter_frames([column.name for column in chosen])
-    write_frames(file, empty_frame(chosen), frames, replace=False, list_separator=LIST_SEPARATOR)
+    write_frames(file, find_format(file), empty_frame(chosen), frames, replace=False, list_separator=LIST_SEPARATOR)
 
 
 def _format_diff(diff: Diff) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO, cast
 
 import polars as pl
 
@@ -10,17 +10,20 @@ from audience.cli.declarations import Option
 from audience.cli.options import ExprArgument, IndexArgument, QuestionOptions
 from audience.cli.output.expressions import print_question
 from audience.cli.output.writer import Output
+from audience.cli.streams import CountedStdout
 from audience.counts import format_count
 from audience.errors import OutputError, PlanError, Problem
 from audience.index.device_index import DeviceIndex
 from audience.index.query.device_set import DeviceSet
 from audience.index.query.exported_columns import choose_columns, empty_frame
-from audience.index.query.exported_files import find_format, write_frames
+from audience.index.query.exported_files import FORMATS, FileFormat, find_format, stream_frames, write_frames
 from audience.json_forms.questions import question_json
 from audience.language.parser import parse
+from audience.language.suggest import did_you_mean
 from audience.progress import Progress
 
 LIST_SEPARATOR = ";"
+STDOUT = Path("-")
 
 
 def run_export(
@@ -29,8 +32,13 @@ def run_export(
     expr: ExprArgument,
     *,
     out: Annotated[
-        Path, Option("-o", "--out", metavar="FILE", help="File to write: .parquet, .csv, .ndjson or .arrow.")
+        Path,
+        Option("-o", "--out", metavar="FILE", help="File: .parquet, .csv, .ndjson or .arrow; `-`: standard output."),
     ],
+    format: Annotated[  # the name of the option
+        str | None,
+        Option("--format", metavar="NAME", help="Format, if the suffix of the file does not name it: csv, ndjson, …"),
+    ] = None,
     columns: Annotated[
         str | None,
         Option(
@@ -47,12 +55,13 @@ def run_export(
 ) -> None:
     """Write the devices of an audience to a file, with their ids and attributes.
 
-    The file appears when it is complete, and only its owner may read it.
+    The file appears when it is complete, and only its owner may read it. `-o -` writes to standard output: CSV, unless
+    `--format` names another format. The summary goes to standard error then.
     """
-    find_format(out)
+    file_format = _choose_format(out, format)
     if not list_separator:
         raise PlanError(Problem("bad-option", "--list-separator is empty", hint="for example --list-separator ';'"))
-    if out.exists() and not replace:
+    if out != STDOUT and out.exists() and not replace:
         raise OutputError(Problem("exists", f"{out} already exists", hint="choose another path, or add --replace"))
     device_index, audience = DeviceIndex.open(index, threads=question.threads), parse(expr)
     names = None if columns is None else [name.strip() for name in columns.split(",")]
@@ -66,7 +75,12 @@ def run_export(
     devices = device_index.resolve(audience, **when)
     with output.show_progress() as progress:
         frames = _iter_frames(devices, [column.name for column in chosen], progress)
-        nbytes = write_frames(out, empty_frame(chosen), frames, replace=replace, list_separator=list_separator)
+        if out == STDOUT:
+            nbytes = _write_to_stdout(file_format, empty_frame(chosen), frames, list_separator)
+        else:
+            nbytes = write_frames(
+                out, file_format, empty_frame(chosen), frames, replace=replace, list_separator=list_separator
+            )
     facts = {
         **question_json(audience, bound, asked),
         "file": str(out),
@@ -75,7 +89,35 @@ def run_export(
         "bytes": nbytes,
         "snapshot": device_index.snapshot.manifest.number,
     }
-    output.print_result(facts, f"{out}: {format_count(len(devices), 'device')}, {nbytes:,} bytes")
+    summary = f"{out}: {format_count(len(devices), 'device')}, {nbytes:,} bytes"
+    if out == STDOUT:
+        output.print_summary(facts, summary)
+    else:
+        output.print_result(facts, summary)
+
+
+def _choose_format(out: Path, name: str | None) -> FileFormat:
+    """Return the format with this name, or that of the suffix; CSV for standard output.
+
+    Raises:
+        PlanError: There is no such format.
+    """
+    if name is None:
+        return "csv" if out == STDOUT else find_format(out)
+    formats = {each: each for each in FORMATS.values()}
+    if name not in formats:
+        hint = did_you_mean(name, formats) or f"it is one of {', '.join(formats)}"
+        raise PlanError(Problem("unknown-format", f"{name!r:.40} is not a format", hint=hint))
+    return formats[name]
+
+
+def _write_to_stdout(
+    file_format: FileFormat, empty: pl.DataFrame, frames: Iterator[pl.DataFrame], list_separator: str
+) -> int:
+    """Write frames to standard output and return the number of bytes."""
+    stdout = CountedStdout()
+    stream_frames(cast(BinaryIO, stdout), file_format, empty, frames, list_separator)
+    return stdout.tell()
 
 
 def _iter_frames(devices: DeviceSet, columns: list[str], progress: Progress) -> Iterator[pl.DataFrame]:

@@ -41,6 +41,10 @@ class Output:
         else:
             sys.stdout.write((text if isinstance(text, str) else text()) + "\n")
 
+    def print_summary(self, value: Any, text: str) -> None:
+        """Print what was done to standard error, as standard output has the result."""
+        sys.stderr.write((orjson.dumps(value).decode() if self.as_json else text) + "\n")
+
     def print_errors(self, problems: Iterable[Problem]) -> None:
         """Print the problems that made the command fail."""
         if self.as_json:

@@ -40,32 +40,56 @@ def find_format(path: Path) -> FileFormat:
 
 
 def write_frames(
-    path: Path, empty: pl.DataFrame, frames: Iterable[pl.DataFrame], *, replace: bool, list_separator: str
+    path: Path,
+    file_format: FileFormat,
+    empty: pl.DataFrame,
+    frames: Iterable[pl.DataFrame],
+    *,
+    replace: bool,
+    list_separator: str,
 ) -> int:
     """Write *frames* to the file *path*, which appears when it is complete. Return its size.
 
     Only the owner may read it. One frame is in memory at a time.
 
     Args:
-        path: File; its suffix names the format.
+        path: File.
+        file_format: Its format.
         empty: Frame of the same columns without a row.
         frames: Frames to write.
         replace: Replace an older file.
         list_separator: Text between the values of a list in CSV.
 
     Raises:
-        PlanError: The suffix is of no format.
         TableError: A value of a list has the separator.
         OutputError: *path* exists or cannot be written.
     """
-    file_format = find_format(path)
     atomic = atomic_replaced_file if replace else atomic_new_file
     with atomic(path) as draft:
-        with draft.open("wb") as file, _open_writer(file_format, file, empty, list_separator) as write:
-            write(empty)
-            for frame in frames:
-                write(frame)
+        with draft.open("wb") as file:
+            stream_frames(file, file_format, empty, frames, list_separator)
         return draft.stat().st_size
+
+
+def stream_frames(
+    file: BinaryIO, file_format: FileFormat, empty: pl.DataFrame, frames: Iterable[pl.DataFrame], list_separator: str
+) -> None:
+    """Write *frames* to an open file, such as standard output, one after the other.
+
+    Args:
+        file: File.
+        file_format: Its format.
+        empty: Frame of the same columns without a row.
+        frames: Frames to write.
+        list_separator: Text between the values of a list in CSV.
+
+    Raises:
+        TableError: A value of a list has the separator.
+    """
+    with _open_writer(file_format, file, empty, list_separator) as write:
+        write(empty)
+        for frame in frames:
+            write(frame)
 
 
 def _open_writer(
@@ -79,7 +103,7 @@ def _open_writer(
         case "csv":
             return nullcontext(_CsvWriter(file, list_separator))
         case "ndjson":
-            return nullcontext(lambda frame: _format_instants(frame).write_ndjson(file))
+            return nullcontext(lambda frame: format_instants(frame).write_ndjson(file))
 
 
 @contextmanager
@@ -95,27 +119,34 @@ class _CsvWriter:
         self._file, self._list_separator, self._has_header = file, list_separator, False
 
     def __call__(self, frame: pl.DataFrame) -> None:
-        joined = frame.with_columns(
-            [self._join_lists(values) for values in _format_instants(frame) if isinstance(values.dtype, pl.List)]
-        )
-        _format_instants(joined).write_csv(self._file, include_header=not self._has_header)
+        format_for_csv(frame, self._list_separator).write_csv(self._file, include_header=not self._has_header)
         self._has_header = True
 
-    def _join_lists(self, values: pl.Series) -> pl.Series:
-        texts = values.cast(pl.List(pl.String))
-        elements = texts.explode().drop_nulls()
-        ambiguous = elements.filter(elements.str.contains(self._list_separator, literal=True) | (elements == ""))
-        if len(ambiguous):
-            message = (
-                f"column {values.name!r}: {ambiguous[0]!r:.60} cannot be joined with others by {self._list_separator!r}"
-            )
-            hint = "choose another --list-separator, or write Parquet or NDJSON, which have lists"
-            raise TableError(Problem("bad-separator", message, hint=hint))
-        joined = texts.list.join(self._list_separator)
-        return joined.set(texts.list.len() == 0, None)
+
+def format_for_csv(frame: pl.DataFrame, list_separator: str) -> pl.DataFrame:
+    """Return *frame* as CSV holds it: the values of a list in one field, and instants with their offset.
+
+    Raises:
+        TableError: A value of a list has the separator.
+    """
+    formatted = format_instants(frame)
+    joined = [_join_lists(values, list_separator) for values in formatted if isinstance(values.dtype, pl.List)]
+    return formatted.with_columns(joined)
 
 
-def _format_instants(frame: pl.DataFrame) -> pl.DataFrame:
+def _join_lists(values: pl.Series, list_separator: str) -> pl.Series:
+    texts = values.cast(pl.List(pl.String))
+    elements = texts.explode().drop_nulls()
+    ambiguous = elements.filter(elements.str.contains(list_separator, literal=True) | (elements == ""))
+    if len(ambiguous):
+        message = f"column {values.name!r}: {ambiguous[0]!r:.60} cannot be joined with others by {list_separator!r}"
+        hint = "choose another list separator, or a format that has lists: Parquet, NDJSON or Arrow"
+        raise TableError(Problem("bad-separator", message, hint=hint))
+    joined = texts.list.join(list_separator)
+    return joined.set(texts.list.len() == 0, None)
+
+
+def format_instants(frame: pl.DataFrame) -> pl.DataFrame:
     """Return *frame* with instants as text with their offset, which every reader knows."""
     return frame.with_columns(
         pl.col(name).dt.to_string(INSTANT_FORMAT)

@@ -26,13 +26,16 @@ from audience.language.ast import (
     all_of,
     any_of,
     operands,
+    walk,
 )
 
 MAX_LEFT_OUT = 100  # counts of one answer
+MAX_COUNTED_NODES = 200_000  # of all these counts together; about four seconds
 
 Path: TypeAlias = tuple[int, ...]
 Put: TypeAlias = Callable[[Expr], Expr]
 Join: TypeAlias = Callable[[tuple[Expr, ...]], Expr]
+Splice: TypeAlias = Callable[[tuple[Expr, ...]], tuple[Expr, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,34 +79,41 @@ class Node(NamedTuple):
         path: Its position.
         expr: The node itself; never a segment.
         put: Return the whole expression with another one in its place.
-        removed: The whole expression without it; None if that makes no sense.
+        remove: Return the whole expression without it; None if that makes no sense. It is built only if it is counted,
+            as a large expression has many nodes.
     """
 
     path: Path
     expr: Expr
     put: Put
-    removed: Expr | None
+    remove: Callable[[], Expr] | None
 
 
 def leave_one_out(expr: Expr, snapshot: Snapshot, as_of: AsOf | None = None) -> LeaveOneOut:
     """Count *expr* without each of its conditions, all at one moment.
 
     Operands of AND and OR, terms of a threshold that can do without, the right side of EXCEPT, and the limit of the
-    whole are left out, at most `MAX_LEFT_OUT` of them.
+    whole are left out: the outermost ones, at most `MAX_LEFT_OUT` and fewer of an expression of thousands of nodes.
 
     Raises:
         ExpressionError: *expr* refers to something that the index does not have.
     """
     asked = as_of or read_as_of(default_timezone=snapshot.timezone)
     device_count = count_devices(expr, snapshot, asked)
-    nodes = _list_removable(expr, bind_segments(expr, snapshot, asked), snapshot.segments)
-    counted = sorted(sorted(nodes, key=lambda node: len(node[0]))[:MAX_LEFT_OUT])
-    left_out = tuple(LeftOut(path, without, count_devices(without, snapshot, asked)) for path, without in counted)
+    explained = bind_segments(expr, snapshot, asked)
+    nodes = _list_removable(expr, explained, snapshot.segments)
+    max_counts = min(MAX_LEFT_OUT, max(1, MAX_COUNTED_NODES // sum(1 for _ in walk(explained))))
+    counted = sorted(sorted(nodes, key=lambda node: len(node[0]))[:max_counts], key=lambda node: node[0])
+    left_out = tuple(_count_without(path, remove(), snapshot, asked) for path, remove in counted)
     return LeaveOneOut(device_count, left_out, len(nodes) - len(left_out))
 
 
-def _list_removable(expr: Expr, explained: Expr, segments: Mapping[str, Expr]) -> list[tuple[Path, Expr]]:
-    """Return the paths of the conditions that may be left out, and the expressions without them.
+def _count_without(path: Path, without: Expr, snapshot: Snapshot, asked: AsOf) -> LeftOut:
+    return LeftOut(path, without, count_devices(without, snapshot, asked))
+
+
+def _list_removable(expr: Expr, explained: Expr, segments: Mapping[str, Expr]) -> list[tuple[Path, Callable[[], Expr]]]:
+    """Return the paths of the conditions that may be left out, and functions that leave them out.
 
     If a relative time became several conditions in *explained*, whose paths count, these are left out of it instead.
     """
@@ -111,13 +121,13 @@ def _list_removable(expr: Expr, explained: Expr, segments: Mapping[str, Expr]) -
     shape = {node.path: len(operands(node.expr)) for node in _iter_nodes(_root(explained, {}), {})}
     if any(shape.get(node.path) != len(_opened_operands(node.expr, segments)) for node in nodes if operands(node.expr)):
         nodes = [*_iter_nodes(_root(explained, {}), {})]
-    return [(node.path, node.removed) for node in nodes if node.removed is not None]
+    return [(node.path, node.remove) for node in nodes if node.remove is not None]
 
 
 def _root(expr: Expr, segments: Mapping[str, Expr]) -> Node:
     opened = _open_segment(expr, segments)
-    without_limit = opened.term if isinstance(opened, Limit | Top) else None
-    return Node((), opened, lambda other: other, without_limit)
+    remove = (lambda: opened.term) if isinstance(opened, Limit | Top) else None
+    return Node((), opened, lambda other: other, remove)
 
 
 def _open_segment(expr: Expr, segments: Mapping[str, Expr]) -> Expr:
@@ -145,15 +155,15 @@ def _iter_operands(node: Node, segments: Mapping[str, Expr]) -> Iterator[Node]:
     match expr:
         case And() | Or():
             join: Join = all_of if isinstance(expr, And) else any_of
-            for number, (before, term, after) in enumerate(_iter_terms(expr, segments)):
-                removed = put(join((*before, *after)))
-                yield Node((*node.path, number), term, partial(_put_between, put, join, before, after), removed)
+            for number, (term, splice) in enumerate(_iter_terms(expr, segments)):
+                put_terms = partial(_put_terms, put, join, splice)
+                yield Node((*node.path, number), term, partial(_put_term, put_terms), partial(put_terms, ()))
         case Not(term=term):
             yield Node((*node.path, 0), _open_segment(term, segments), lambda other: put(Not(other)), None)
         case Except(term=term, excluded=excluded):
             left, right = _open_segment(term, segments), _open_segment(excluded, segments)
             yield Node((*node.path, 0), left, lambda other: put(Except(other, excluded)), None)
-            yield Node((*node.path, 1), right, lambda other: put(Except(term, other)), put(term))
+            yield Node((*node.path, 1), right, lambda other: put(Except(term, other)), lambda: put(term))
         case Threshold():
             yield from _iter_threshold(node, expr, segments)
         case Limit() | Top():
@@ -170,25 +180,37 @@ def _iter_threshold(node: Node, expr: Threshold, segments: Mapping[str, Expr]) -
         return replace(expr, terms=terms)
 
     for number, term in enumerate(expr.terms):
-        before, after = expr.terms[:number], expr.terms[number + 1 :]
-        removed = node.put(join(before + after)) if can_lose else None
-        put = partial(_put_between, node.put, join, before, after)
-        yield Node((*node.path, number), _open_segment(term, segments), put, removed)
+        put_terms = partial(_put_terms, node.put, join, partial(_splice, expr.terms, number))
+        remove = partial(put_terms, ()) if can_lose else None
+        yield Node((*node.path, number), _open_segment(term, segments), partial(_put_term, put_terms), remove)
 
 
-def _put_between(put: Put, join: Join, before: tuple[Expr, ...], after: tuple[Expr, ...], other: Expr) -> Expr:
-    return put(join((*before, other, *after)))
+def _put_terms(put: Put, join: Join, splice: Splice, others: tuple[Expr, ...]) -> Expr:
+    return put(join(splice(others)))
 
 
-def _iter_terms(
-    expr: And | Or, segments: Mapping[str, Expr]
-) -> Iterator[tuple[tuple[Expr, ...], Expr, tuple[Expr, ...]]]:
-    """Yield each term with those before and after it; a segment of the same kind is replaced by its terms."""
+def _put_term(put_terms: Callable[[tuple[Expr, ...]], Expr], other: Expr) -> Expr:
+    return put_terms((other,))
+
+
+def _iter_terms(expr: And | Or, segments: Mapping[str, Expr]) -> Iterator[tuple[Expr, Splice]]:
+    """Yield each term, and a function that returns all terms with others in its place.
+
+    A segment of the same kind is replaced by its terms.
+    """
     for number, term in enumerate(expr.terms):
-        before, after = expr.terms[:number], expr.terms[number + 1 :]
+        splice = partial(_splice, expr.terms, number)
         opened = _open_segment(term, segments)
         if isinstance(term, Segment) and isinstance(opened, And | Or) and type(opened) is type(expr):
-            for inner_before, inner, inner_after in _iter_terms(opened, segments):
-                yield (*before, *inner_before), inner, (*inner_after, *after)
+            for inner, inner_splice in _iter_terms(opened, segments):
+                yield inner, partial(_splice_inner, splice, inner_splice)
         else:
-            yield before, opened, after
+            yield opened, splice
+
+
+def _splice(terms: tuple[Expr, ...], number: int, others: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    return *terms[:number], *others, *terms[number + 1 :]
+
+
+def _splice_inner(splice: Splice, inner_splice: Splice, others: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    return splice(inner_splice(others))

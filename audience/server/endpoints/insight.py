@@ -15,6 +15,7 @@ from audience.language.suggest import did_you_mean
 from audience.language.validation import join_some
 from audience.server.bodies import ExprBody, Query, QuestionBody, parse_text, read_asked, read_question
 from audience.server.calls import Call, Endpoint
+from audience.server.operand_limit import limit_operands
 from audience.server.problems import HttpError
 
 MAX_VALUES = 1_000
@@ -138,6 +139,8 @@ def profile(call: Call) -> ProfileForm:
     index, body = call.index, call.body
     question = read_question(body, index.snapshot)
     against = None if body.against is None else parse_text(body.against, "body.against")
+    if against is not None:
+        limit_operands([question.expr, against], index.snapshot.segments)
     found = index.profile(
         question.expr,
         against,
@@ -152,7 +155,9 @@ def overlap(call: Call) -> OverlapForm:
     """Return how many devices each two of several audiences share, and each combination of up to ten."""
     index, body = call.index, call.body
     asked = read_asked(body, index.snapshot)
-    return overlap_json(index.overlap(_read_audiences(body), **asked.to_arguments()))
+    audiences = _read_audiences(body)
+    limit_operands(audiences.values(), index.snapshot.segments, "body")
+    return overlap_json(index.overlap(audiences, **asked.to_arguments()))
 
 
 def _read_audiences(body: OverlapBody) -> dict[str, Expr]:
@@ -174,6 +179,8 @@ def show_values(call: Call) -> ValuesForm:
         raise HttpError(404, Problem("unknown-attribute", f"there is no attribute {name!r:.80}", hint=hint))
     asked = read_as_of(query.as_of, query.timezone, index.snapshot.timezone)
     within = None if query.within is None else parse_text(query.within, "query.within")
+    if within is not None:
+        limit_operands([within], index.snapshot.segments, "query.within")
     listing = list_values(attributes[name], query.prefix, query.limit, within, asked)
     return {
         "name": name,

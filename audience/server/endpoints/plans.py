@@ -27,6 +27,7 @@ from audience.planning.catalog.vendor_names import with_catalog_names
 from audience.planning.planner import plan as make_plan
 from audience.server.bodies import ExprBody, QuestionBody, parse_text, read_question
 from audience.server.calls import Call, Endpoint
+from audience.server.operand_limit import limit_operands
 from audience.server.problems import HttpError
 from audience.vendors import get_vendor, vendor_names
 from audience.vendors.payload_reader import load_json
@@ -224,7 +225,9 @@ def _parse_text_payload(payload: Any) -> Expr:
         message = "expected the text of an expression, as source is text"
         hint = "name the vendor of the payload as source"
         raise HttpError(400, Problem("wrong-type", message, path="body.payload", hint=hint))
-    return parse_text(payload, "body.payload")
+    expr = parse_text(payload, "body.payload")
+    limit_operands([expr], {}, "body.payload")
+    return expr
 
 
 def _load_payload(payload: Any) -> Any:

@@ -35,8 +35,10 @@ from audience.language.ast import Everyone, Expr
 from audience.language.printer import render
 from audience.planning.catalog.check import load_catalog
 from audience.planning.linter import lint
+from audience.planning.suggested_fixes import suggest_fix
 from audience.server.bodies import Body, ExprBody, Query, QuestionBody, parse_text, read_asked, read_question
 from audience.server.calls import Call, Endpoint
+from audience.server.operand_limit import limit_operands
 from audience.server.problems import HttpError, add_place
 
 MAX_SINGLE_IDS = 32  # that are looked up one by one, which is the quickest for few
@@ -175,18 +177,26 @@ def find_mistakes(call: Call) -> LintForm:
     catalog = None if call.settings.catalog is None else load_catalog(call.settings.catalog)
     problems = lint(question.expr, index, catalog, **question.asked.to_arguments())
     return {
-        "findings": [{**problem_json(problem), "fix": None} for problem in problems],
+        "findings": [_finding_json(problem, call.body.expr) for problem in problems],
         "canonical": render(question.expr),
         "snapshot": index.snapshot.manifest.number,
         "as_of": format_as_of(question.asked),
     }
 
 
+def _finding_json(problem: Problem, text: str) -> LintFindingForm:
+    fixed = suggest_fix(text, problem)
+    return {**problem_json(problem), "fix": None if fixed is None else {"expr": fixed}}
+
+
 def find_members(call: Call) -> MembersForm:
     """Return which audiences devices are in, by their ids; null for an id that no device has."""
     snapshot, body = call.index.snapshot, call.body
     asked = read_asked(body, snapshot)
-    exprs = {name: _read_audience(name, text, snapshot, asked) for name, text in body.exprs.items()}
+    exprs = {name: parse_text(text, _place_of(name)) for name, text in body.exprs.items()}
+    limit_operands(exprs.values(), snapshot.segments, "body.exprs")
+    for name, expr in exprs.items():
+        _validate_audience(name, expr, snapshot, asked)
     if body.column is not None:
         _require_column(body.column, snapshot)
     match = _match_one_by_one if len(body.ids) <= MAX_SINGLE_IDS else _match_together
@@ -197,15 +207,16 @@ def find_members(call: Call) -> MembersForm:
     }
 
 
-def _read_audience(name: str, text: str, snapshot: Snapshot, asked: AsOf) -> Expr:
-    """Return a named expression. Raises ExpressionError with its place if it is invalid."""
-    place = f"body.exprs.{name:.80}"
-    expr = parse_text(text, place)
+def _place_of(name: str) -> str:
+    return f"body.exprs.{name:.80}"
+
+
+def _validate_audience(name: str, expr: Expr, snapshot: Snapshot, asked: AsOf) -> None:
+    """Raise ExpressionError with its place if a named expression does not fit the index."""
     try:
         validate_and_expand(expr, snapshot, asked)
     except ExpressionError as error:
-        raise add_place(error, place) from None
-    return expr
+        raise add_place(error, _place_of(name)) from None
 
 
 def _require_column(column: str, snapshot: Snapshot) -> None:

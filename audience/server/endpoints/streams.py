@@ -23,7 +23,7 @@ from audience.language.suggest import did_you_mean
 from audience.server.bodies import ExprBody, Question, read_question
 from audience.server.calls import Call, Endpoint, Stream
 from audience.server.cursors import Cursor, digest_question, parse_cursor
-from audience.server.encodings import ENCODERS
+from audience.server.encodings import STREAM_MEDIA_TYPES, encode_frames
 from audience.server.media_types import choose_media_type
 from audience.server.problems import HttpError
 
@@ -31,16 +31,13 @@ ROWS_PER_FRAME = 1 << 15
 MAX_LIMIT = 1 << 40
 
 
-class ResolveBody(ExprBody):
-    """Body of a call that streams ids."""
+class StreamBody(ExprBody):
+    """Body of a call that streams devices."""
 
-    vendor: str | None = Field(
-        default=None, description="Vendor whose ids are wanted, as the only column `token`.", examples=["tpns"]
-    )
     columns: list[str] | None = Field(
         default=None,
         min_length=1,
-        description="Columns of ids; all of them by default.",
+        description="Columns; all of them by default.",
         examples=[["token", "alias"]],
     )
     limit: int | None = Field(
@@ -49,24 +46,26 @@ class ResolveBody(ExprBody):
     cursor: str | None = Field(
         default=None, max_length=4_096, description="Header `Audience-Cursor` of the last answer: go on behind it."
     )
+    list_separator: str = Field(
+        default=";", min_length=1, max_length=100, description="Text between the values of a list in CSV."
+    )
 
     def digest(self) -> str:
-        """Return a digest of what is asked, without how many devices at once."""
-        return digest_question(self.expr, self.as_of, self.timezone, self.allow_gaps, self.vendor, self.columns)
+        """Return a digest of what is asked, without how many devices at once and how they are written."""
+        unasked = {"limit", "cursor", "list_separator"}
+        return digest_question(type(self).__name__, *self.model_dump(exclude=unasked).values())
 
 
-class ExportBody(ExprBody):
+class ResolveBody(StreamBody):
+    """Body of a call that streams ids."""
+
+    vendor: str | None = Field(
+        default=None, description="Vendor whose ids are wanted, as the only column `token`.", examples=["tpns"]
+    )
+
+
+class ExportBody(StreamBody):
     """Body of a call that streams ids and attributes."""
-
-    columns: list[str] | None = Field(
-        default=None,
-        min_length=1,
-        description="Columns of ids and attributes; all of them by default.",
-        examples=[["id", "province", "age"]],
-    )
-    limit: int | None = Field(
-        default=None, ge=1, le=MAX_LIMIT, description="Devices of this answer; all of them by default."
-    )
 
 
 def resolve(call: Call) -> Stream:
@@ -76,40 +75,58 @@ def resolve(call: Call) -> Stream:
     more. Pages of one cursor are of one snapshot, in one order. A device without an id in a column has null there.
     """
     body: ResolveBody = call.body
-    media_type = choose_media_type(call.headers.get("accept"), list(ENCODERS))
-    cursor = None if body.cursor is None else parse_cursor(body.cursor, call.path["index"], body.digest())
-    snapshot, question = _read_question_at(call, cursor)
+    cursor, snapshot, question = _read_page(call)
     columns = _choose_columns(body, snapshot)
     devices = DeviceSet(resolve_rows(question.expr, snapshot, question.asked), snapshot)
-    start = 0 if cursor is None else cursor.position
-    stop = len(devices) if body.limit is None else min(start + body.limit, len(devices))
-    headers = _describe_stream(question, devices)
-    if stop < len(devices):
-        moment = question.asked.moment.isoformat()
-        number, checksum = snapshot.manifest.number, snapshot.manifest.checksum
-        headers["Audience-Cursor"] = str(Cursor(call.path["index"], number, checksum, moment, body.digest(), stop))
-    return Stream(media_type, ENCODERS[media_type](iter_id_frames(devices, columns, start, stop)), headers)
+    start, stop = _find_bounds(body, cursor, devices)
+    return _stream_page(call, question, devices, stop, iter_id_frames(devices, columns, start, stop))
 
 
 def export(call: Call) -> Stream:
     """Stream the ids and attributes of the devices of an expression, a device a line, each column of one type.
 
-    All devices are streamed unless there is a limit. Without `columns`, all ids and attributes are, and the bare tags
-    as `tags`.
+    All devices are streamed unless there is a limit; the header `Audience-Cursor` then is where to go on, as for ids.
+    Without `columns`, all ids and attributes are, and the bare tags as `tags`.
     """
     body: ExportBody = call.body
-    media_type = choose_media_type(call.headers.get("accept"), list(ENCODERS))
-    snapshot = call.index.snapshot
-    question = read_question(body, snapshot)
+    cursor, snapshot, question = _read_page(call)
     try:
         columns = choose_columns(body.columns, snapshot)
     except AudienceError as error:
         raise HttpError(400, *(replace(problem, path="body.columns") for problem in error.problems)) from None
     devices = DeviceSet(resolve_rows(question.expr, snapshot, question.asked), snapshot)
-    stop = len(devices) if body.limit is None else min(body.limit, len(devices))
-    rows = _iter_rows(devices, 0, stop)
+    start, stop = _find_bounds(body, cursor, devices)
+    rows = _iter_rows(devices, start, stop)
     frames = chain([empty_frame(columns)], iter_exported_frames(rows, columns, ROWS_PER_FRAME))
-    return Stream(media_type, ENCODERS[media_type](frames), _describe_stream(question, devices))
+    return _stream_page(call, question, devices, stop, frames)
+
+
+def _read_page(call: Call) -> tuple[Cursor | None, Snapshot, Question]:
+    """Return the cursor of a call, and the snapshot and the question, which are those of the cursor if there is one."""
+    choose_media_type(call.headers.get("accept"), STREAM_MEDIA_TYPES)
+    body: StreamBody = call.body
+    cursor = None if body.cursor is None else parse_cursor(body.cursor, call.path["index"], body.digest())
+    return cursor, *_read_question_at(call, cursor)
+
+
+def _find_bounds(body: StreamBody, cursor: Cursor | None, devices: DeviceSet) -> tuple[int, int]:
+    """Return the first device of a page, and the one behind its last."""
+    start = 0 if cursor is None else cursor.position
+    return start, len(devices) if body.limit is None else min(start + body.limit, len(devices))
+
+
+def _stream_page(
+    call: Call, question: Question, devices: DeviceSet, stop: int, frames: Iterator[pl.DataFrame]
+) -> Stream:
+    """Return a page as a stream, with a cursor if there are more devices."""
+    body: StreamBody = call.body
+    media_type = choose_media_type(call.headers.get("accept"), STREAM_MEDIA_TYPES)
+    headers, manifest = _describe_stream(question, devices), devices.snapshot.manifest
+    if stop < len(devices):
+        moment = question.asked.moment.isoformat()
+        cursor = Cursor(call.path["index"], manifest.number, manifest.checksum, moment, body.digest(), stop)
+        headers["Audience-Cursor"] = str(cursor)
+    return Stream(media_type, encode_frames(media_type, frames, body.list_separator), headers)
 
 
 def _describe_stream(question: Question, devices: DeviceSet) -> dict[str, str]:
@@ -185,6 +202,6 @@ def _iter_rows(devices: DeviceSet, start: int, stop: int) -> Iterator[tuple[Shar
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/v1/indexes/{index}/export", export, bytes, "ids", ExportBody, media_types=tuple(ENCODERS)),
-    Endpoint("POST", "/v1/indexes/{index}/resolve", resolve, bytes, "ids", ResolveBody, media_types=tuple(ENCODERS)),
+    Endpoint("POST", "/v1/indexes/{index}/export", export, bytes, "ids", ExportBody, media_types=STREAM_MEDIA_TYPES),
+    Endpoint("POST", "/v1/indexes/{index}/resolve", resolve, bytes, "ids", ResolveBody, media_types=STREAM_MEDIA_TYPES),
 )
