@@ -41,3 +41,12 @@ def match_language(tag: str, languages: Iterable[str]) -> str | None:
     distances = {language: langcodes.tag_distance(tag, language) for language in languages}
     nearest = min(distances, key=distances.__getitem__, default=None)
     return None if nearest is None or distances[nearest] > MAX_LANGUAGE_DISTANCE else nearest
+
+
+def find_same_language(tag: str, languages: Iterable[str]) -> str | None:
+    """Return the first of *languages* that is *tag* in another spelling, or with what it leaves out; None without one.
+
+    >>> find_same_language("zh-CN", ["en", "zh-Hans"]), find_same_language("en-GB", ["en"])
+    ('zh-Hans', None)
+    """
+    return next((language for language in languages if langcodes.tag_distance(tag, language) == 0), None)

@@ -7,9 +7,9 @@ from typing import Any
 from zlib import crc32
 
 from audience.errors import MessageError, Problem
-from audience.messages import PLATFORMS, Message
+from audience.messages import PLATFORMS, Message, message_for_platform
 from audience.vendors.payload_reader import dump_json
-from audience.vendors.shared.content_support import unsupported_content
+from audience.vendors.shared.content_support import ContentSupport, find_content_path, unsupported_content
 from audience.vendors.spec import Payload
 
 MAX_NOTIFY_ID = 2**31 - 1  # NotifyId is a Java int
@@ -57,19 +57,36 @@ def validate_body(body: Payload, check: Callable[[Any], None], problems: Iterabl
     return body
 
 
-def unsupported_fields(message: Message, *, sound_on_harmony: bool) -> Iterator[Problem]:
+def build_support(title: str, *, sound_on_harmony: bool) -> ContentSupport:
+    """Build the record of the fields that a request of EMAS has; a silent message has a title and a body."""
+    common = {"title", "body", "image", "link", "badge"}
+    return ContentSupport(
+        title=title,
+        fields={
+            "ios": frozenset({*common, "subtitle", "sound", "priority", "category", "thread_id"}),
+            "android": frozenset({*common, "sound", "priority", "thread_id", "channel_id"}),
+            "harmonyos": frozenset({*common, "category", *(("sound",) if sound_on_harmony else ())}),
+        },
+        channels={
+            "huawei": frozenset({"category", "priority"}),
+            "xiaomi": frozenset({"channel_id"}),
+            "oppo": frozenset({"category"}),
+            "vivo": frozenset({"category", "channel_id"}),
+        },
+        shared=frozenset({"title", "body"}),
+        silent=frozenset({"title", "body"}),
+    )
+
+
+def unsupported_fields(message: Message, support: ContentSupport) -> Iterator[Problem]:
     """Find the fields of *message* that EMAS has no field for."""
-    yield from unsupported_content(message, "EMAS")
-    if message.kind == "silent":
-        for name in ("image", "link", "badge", "sound", "collapse_key"):
-            if getattr(message, name) is not None:
-                yield Problem("not-shown", f"a silent message has no {name}", path=f"$.{name}")
-        return
-    if message.link and "ios" in message_platforms(message):
+    yield from unsupported_content(message, support)
+    if message.kind == "silent" and message.collapse_key is not None:
+        yield Problem("unsupported-field", "a silent message has no collapse_key", path="$.collapse_key")
+    is_notice = message.kind == "notification"
+    if is_notice and "ios" in message_platforms(message) and message_for_platform(message, "ios").link:
         reason = "EMAS does not open links on iOS; the app gets it as the extension parameter 'link'"
-        yield Problem("no-link", reason, path="$.link")
-    if message.sound and "harmonyos" in message_platforms(message) and not sound_on_harmony:
-        yield Problem("no-sound", "Push has no sound for HarmonyOS; PushV2 has one", path="$.sound")
+        yield Problem("no-link", reason, path=find_content_path(message, "link", "ios"))
 
 
 def format_extras(message: Message, platform: str) -> str | None:

@@ -9,15 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from audience.errors import Problem
-from audience.messages import Message, merge_patch
+from audience.messages import Message, merge_patch, message_for_platform
 from audience.vendors.emas import message_fields, size_limits, string_rules, timestamps
 from audience.vendors.emas.message_fields import drop_none
-from audience.vendors.emas.platform_fields import build_android_fields, build_harmony_fields, build_ios_fields
+from audience.vendors.emas.platform_fields import (
+    BAR_PRIORITIES,
+    URGENCIES,
+    build_android_fields,
+    build_harmony_fields,
+    build_ios_fields,
+    channel_values,
+)
 from audience.vendors.schema_check import schema_validator
-from audience.vendors.shared.content_support import require_plain
+from audience.vendors.shared.content_support import reject_changed_audience, require_plain, share_content
 from audience.vendors.spec import Payload
 
 DEVICE_TYPES = {"android": "ANDROID", "ios": "iOS", "harmonyos": "HARMONY"}
+SUPPORT = message_fields.build_support("EMAS Push", sound_on_harmony=False)
+AUDIENCE_WORDS = {"$.DeviceType": "platforms", "$.iOSApnsEnv": "test"}
 _SCHEMA = Path(__file__).with_name("push.json")
 
 
@@ -38,12 +47,14 @@ def build_body(message: Message) -> Payload:
         **_build_offline_fields(message),
     }
     body = merge_patch(fields, message.vendor.get("emas", {}))
-    return message_fields.validate_body(body, _validate_body, message_fields.unsupported_problems(message))
+    message_fields.validate_body(body, _validate_body, message_fields.unsupported_problems(message))
+    reject_changed_audience(message, fields, body, AUDIENCE_WORDS)
+    return body
 
 
 def unsupported_fields(message: Message) -> Iterator[Problem]:
     """Find the fields of *message* that Push has no field for."""
-    return message_fields.unsupported_fields(message, sound_on_harmony=False)
+    return message_fields.unsupported_fields(message, SUPPORT)
 
 
 def apply_timestamps(body: Payload, now: datetime) -> Payload:
@@ -52,11 +63,13 @@ def apply_timestamps(body: Payload, now: datetime) -> Payload:
 
 
 def _build_silent_fields(message: Message) -> Payload:
+    message = share_content(message, SUPPORT)
     return drop_none(Title=message.title, Body=message_fields.format_silent_body(message))
 
 
 def _build_notice_fields(message: Message) -> Payload:
-    fields = drop_none(Title=message.title, Body=message.body)
+    shared = share_content(message, SUPPORT)
+    fields = drop_none(Title=shared.title, Body=shared.body)
     for platform in message_fields.message_platforms(message):
         fields |= _PLATFORM_BUILDERS[platform](message)
     return fields
@@ -76,18 +89,29 @@ def _build_ios_fields(message: Message) -> Payload:
 
 
 def _build_android_fields(message: Message) -> Payload:
-    fields = build_android_fields(message)
-    if message.image:
+    fields, values = build_android_fields(message), message_for_platform(message, "android")
+    if values.image:
         fields["RenderStyle"] = 2
-    if message.link:
-        fields |= {"OpenType": "URL", "OpenUrl": message.link}
+    if values.link:
+        fields |= {"OpenType": "URL", "OpenUrl": values.link}
+    channels = channel_values(message)
+    fields |= drop_none(
+        NotificationBarPriority=BAR_PRIORITIES.get(values.priority or ""),
+        NotificationThreadId=values.thread_id,
+        NotificationXiaomiChannel=channels["xiaomi"].get("channel_id"),
+        NotificationVivoChannel=channels["vivo"].get("channel_id"),
+        MessageHuaweiCategory=channels["huawei"].get("category"),
+        MessageHuaweiUrgency=URGENCIES.get(channels["huawei"].get("priority", "")),
+        MessageOppoCategory=channels["oppo"].get("category"),
+        MessageVivoCategory=channels["vivo"].get("category"),
+    )
     return _add_prefix("Android", fields)
 
 
 def _build_harmony_fields(message: Message) -> Payload:
     fields = build_harmony_fields(message)
     fields.pop("Sound", None)  # Push has no sound for HarmonyOS
-    if message.link:
+    if "Uri" in fields:
         fields["ActionType"] = "APP_CUSTOM_PAGE"
     return _add_prefix("Harmony", fields)
 
@@ -103,7 +127,10 @@ def _add_prefix(prefix: str, fields: Payload) -> Payload:
 
 _RENAMED = {
     "iOSMutable": "iOSMutableContent",
+    "iOSCategory": "iOSNotificationCategory",
     "iOSCollapseId": "iOSNotificationCollapseId",
+    "iOSThreadId": "iOSNotificationThreadId",
+    "AndroidChannelId": "AndroidNotificationChannel",
     "AndroidPictureUrl": "AndroidBigPictureUrl",
     "AndroidNotifyId": "AndroidNotificationNotifyId",
 }

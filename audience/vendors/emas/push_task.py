@@ -9,15 +9,34 @@ from pathlib import Path
 from typing import Any
 
 from audience.errors import Problem
-from audience.messages import Message, merge_patch
+from audience.messages import Message, merge_patch, message_for_platform
 from audience.vendors.emas import message_fields, size_limits, string_rules, timestamps
 from audience.vendors.emas.message_fields import drop_none
-from audience.vendors.emas.platform_fields import build_android_fields, build_harmony_fields, build_ios_fields
+from audience.vendors.emas.platform_fields import (
+    BAR_PRIORITIES,
+    URGENCIES,
+    build_android_fields,
+    build_harmony_fields,
+    build_ios_fields,
+    channel_values,
+)
 from audience.vendors.schema_check import get_in, schema_validator
-from audience.vendors.shared.content_support import require_plain
+from audience.vendors.shared.content_support import (
+    read_vivo_class,
+    reject_changed_audience,
+    require_plain,
+    share_content,
+)
 from audience.vendors.spec import Payload
 
 IOS_PLATFORM = "IOS"  # the only platform whose name the page shows
+PLATFORM_NAMES = {
+    "android": "ANDROID",
+    "ios": IOS_PLATFORM,
+    "harmonyos": "HMOS",
+}  # those of the others are not documented
+AUDIENCE_WORDS = {"$.Notification.Ios.ApnsEnv": "test"}
+SUPPORT = message_fields.build_support("EMAS PushV2", sound_on_harmony=True)
 _SCHEMA = Path(__file__).with_name("push_task.json")
 
 
@@ -35,7 +54,8 @@ def build_body(message: Message) -> Payload:
     if message.kind == "notification":
         task["Notification"] = _build_notification(message)
     else:
-        task["Message"] = drop_none(Title=message.title, Body=message_fields.format_silent_body(message))
+        shared = share_content(message, SUPPORT)
+        task["Message"] = drop_none(Title=shared.title, Body=message_fields.format_silent_body(shared))
     if message.time_to_live:
         task["Options"] = {"ExpireTime": timestamps.format_duration(message.time_to_live)}
     body = merge_patch(task, message.vendor.get("emas_v2", {}))
@@ -44,12 +64,14 @@ def build_body(message: Message) -> Payload:
         *_zero_lifetime_problems(message),
         *_unknown_platform_problems(message, body),
     ]
-    return message_fields.validate_body(body, _validate_body, problems)
+    message_fields.validate_body(body, _validate_body, problems)
+    reject_changed_audience(message, task, body, AUDIENCE_WORDS)
+    return body
 
 
 def unsupported_fields(message: Message) -> Iterator[Problem]:
     """Find the fields of *message* that PushV2 has no field for."""
-    return message_fields.unsupported_fields(message, sound_on_harmony=True)
+    return message_fields.unsupported_fields(message, SUPPORT)
 
 
 def apply_timestamps(body: Payload, now: datetime) -> Payload:
@@ -64,7 +86,8 @@ def apply_timestamps(body: Payload, now: datetime) -> Payload:
 
 
 def _build_notification(message: Message) -> Payload:
-    notification = drop_none(Title=message.title, Body=message.body)
+    shared = share_content(message, SUPPORT)
+    notification = drop_none(Title=shared.title, Body=shared.body)
     for platform in message_fields.message_platforms(message):
         name, build_fields = _PLATFORM_BUILDERS[platform]
         if fields := build_fields(message):
@@ -73,9 +96,31 @@ def _build_notification(message: Message) -> Payload:
 
 
 def _build_android_fields(message: Message) -> Payload:
-    fields = build_android_fields(message)
-    if message.link:
-        fields["Options"] = {"Accs": {"OpenType": "URL", "OpenUrl": message.link}}
+    fields, values, channels = (
+        build_android_fields(message),
+        message_for_platform(message, "android"),
+        channel_values(message),
+    )
+    options = {
+        "Accs": drop_none(
+            OpenType="URL" if values.link else None,
+            OpenUrl=values.link or None,
+            Priority=BAR_PRIORITIES.get(values.priority or ""),
+            ThreadId=values.thread_id,
+        ),
+        "Huawei": drop_none(
+            Category=channels["huawei"].get("category"),
+            Urgency=URGENCIES.get(channels["huawei"].get("priority", "")),
+        ),
+        "Xiaomi": drop_none(Channel=channels["xiaomi"].get("channel_id")),
+        "Oppo": drop_none(Category=channels["oppo"].get("category")),
+        "Vivo": drop_none(
+            Category=channels["vivo"].get("category"),
+            Importance=read_vivo_class(channels["vivo"].get("channel_id")),
+        ),
+    }
+    if used := {name: values for name, values in options.items() if values}:
+        fields["Options"] = used
     return fields
 
 
@@ -98,8 +143,12 @@ def _zero_lifetime_problems(message: Message) -> Iterator[Problem]:
 
 def _unknown_platform_problems(message: Message, body: Payload) -> Iterator[Problem]:
     """Find a platform whose name no page documents: EMAS might ignore a wrong one and deliver to all platforms."""
-    platform = message_fields.single_platform(message)
-    if platform and not get_in(body, "Target").get("Platform"):
+    platform, written = message_fields.single_platform(message), get_in(body, "Target").get("Platform")
+    others = {*PLATFORM_NAMES.values()} - {PLATFORM_NAMES.get(platform or "")}
+    if platform and written and (written in others or (platform == "ios" and written != IOS_PLATFORM)):
+        reason, hint = f"{written} is not the platform of the message", "set 'platforms' of the message instead"
+        yield Problem("changed-audience", reason, path="$.Target.Platform", hint=hint)
+    if platform and not written:
         reason = f"no page documents the name of {platform} at PushV2"
         hint = "set vendor.emas_v2.Target.Platform, use the vendor emas, or list no platform for an AppKey of one"
         yield Problem("unnamed-platform", reason, path="$.platforms", hint=hint)

@@ -19,7 +19,7 @@ PAGE = "https://help.aliyun.com/document_detail/2979224.html"
 
 # The page shows IOS only. HMOS is the name that a PushTask has for the fields of HarmonyOS.
 PLATFORMS = PlatformField(
-    names={"android": "ANDROID", "ios": push_task.IOS_PLATFORM, "harmonyos": "HMOS"},
+    names=push_task.PLATFORM_NAMES,
     write=write_single_field("Target", "Platform"),
     max_named=1,
     undocumented=("android", "harmonyos"),

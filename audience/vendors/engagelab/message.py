@@ -4,20 +4,50 @@ Source: https://www.engagelab.com/docs/app-push/rest-api/create-push-api. The fi
 out, are those of the vendor's own client, the Python package engagelab-apppush.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from audience.errors import Problem
-from audience.messages import Message, merge_patch
+from audience.messages import Message, merge_patch, message_for_platform, resolve_message
+from audience.vendors.engagelab.localization import build_multi_language
 from audience.vendors.engagelab.message_rules import DEFAULT_PLATFORMS, RULES
 from audience.vendors.engagelab.targeting import PLATFORMS as PLATFORM_FIELD
 from audience.vendors.schema_check import schema_validator
-from audience.vendors.shared.content_support import require_plain, unsupported_content
+from audience.vendors.shared.content_support import (
+    ContentSupport,
+    drop_none,
+    read_vivo_class,
+    reject_changed_audience,
+    share_content,
+    unsupported_content,
+)
 from audience.vendors.spec import Payload
 
 NAME = "engagelab"
 BIG_PICTURE_STYLE = 3
+ANDROID_PRIORITIES = {"high": 1, "normal": 0}  # from -2 to 2
+INTERRUPTION_LEVELS = {"high": "timeSensitive", "normal": "active"}
+URGENCIES = {"high": "HIGH", "normal": "NORMAL"}  # of Huawei's channel
+SUPPORT = ContentSupport(
+    title="EngageLab",
+    fields={
+        "android": frozenset(
+            {"title", "body", "image", "link", "badge", "sound", "priority", "category", "channel_id"},
+        ),
+        "ios": frozenset({"title", "body", "subtitle", "badge", "sound", "priority", "category", "thread_id"}),
+        "harmonyos": frozenset({"title", "body", "image", "link", "badge", "category"}),
+    },
+    channels={
+        "huawei": frozenset({"channel_id", "category", "priority"}),
+        "xiaomi": frozenset({"channel_id"}),
+        "oppo": frozenset({"channel_id"}),
+        "vivo": frozenset({"channel_id"}),
+    },
+    silent=frozenset({"title", "body"}),
+    default_platforms=DEFAULT_PLATFORMS,
+)
+AUDIENCE_WORDS = {"$.body.platform": "platforms", "$.body.options.apns_production": "test"}
 
 
 def build_body(message: Message) -> Payload:
@@ -27,20 +57,35 @@ def build_body(message: Message) -> Payload:
     >>> build_body(parse_message({"title": "Hi", "body": "there", "platforms": ["android"]}))
     {'body': {'platform': ['android'], 'notification': {'android': {'alert': 'there', 'title': 'Hi'}}}}
     """
-    require_plain(message)
-    request = merge_patch({"body": _message_to_body(message)}, message.vendor.get(NAME, {}))
-    validate_body(request)
-    return request
+    plain = resolve_message(message)
+    request = _merge_vendor(plain, {"body": _message_to_body(plain)})
+    texts = {language: resolve_message(message, language=language) for language in message.languages}
+    return localize(request, plain, texts) if texts else request
+
+
+def _merge_vendor(message: Message, request: Payload) -> Payload:
+    """Return *request* with the vendor's own words of *message*, checked."""
+    merged = merge_patch(request, message.vendor.get(NAME, {}))
+    validate_body(merged)
+    reject_changed_audience(message, request, merged, AUDIENCE_WORDS)
+    return merged
+
+
+def localize(request: Payload, message: Message, texts: Mapping[str, Message]) -> Payload:
+    """Return the *request* of *message* with its texts in other languages, or raise MessageError if it cannot."""
+    languages = build_multi_language(message, texts, SUPPORT.target_platforms(message))
+    options = {"multi_language": languages} if languages else {}
+    return _merge_vendor(message, merge_patch(request, {"body": {"options": options}} if options else {}))
 
 
 def _message_to_body(message: Message) -> Payload:
     platforms = _message_platforms(message)
     body: Payload = {"platform": list(platforms) if message.platforms else "all"}
     if message.kind == "silent":
-        body |= _drop_empty(message=_build_custom_message(message))
+        body |= _drop_empty(message=_build_custom_message(share_content(message, SUPPORT)))
     else:
-        builders = {"android": _build_android_fields, "ios": _build_ios_fields, "hmos": _build_hmos_fields}
-        body |= _drop_empty(notification=_drop_empty(**{name: builders[name](message) for name in platforms}))
+        notification = {name: builder(message) for name, builder in _BUILDERS.items() if name in platforms}
+        body |= _drop_empty(notification=_drop_empty(**notification))
     return body | _drop_empty(options=_build_options(message, platforms))
 
 
@@ -55,6 +100,7 @@ def _drop_empty(**fields: Any) -> Payload:
 
 
 def _build_android_fields(message: Message) -> Payload:
+    message = message_for_platform(message, "android")
     return _drop_empty(
         alert=message.body,
         title=message.title,
@@ -63,17 +109,22 @@ def _build_android_fields(message: Message) -> Payload:
         big_pic_path=message.image,
         style=BIG_PICTURE_STYLE if message.image is not None else None,
         sound=message.sound,
+        priority=ANDROID_PRIORITIES.get(message.priority or ""),
+        category=message.category,
+        channel_id=message.channel_id,
         **_build_badge_fields(message),
     )
 
 
 def _build_hmos_fields(message: Message) -> Payload:
+    message = message_for_platform(message, "harmonyos")
     return _drop_empty(
         alert=message.body,
         title=message.title,
         extras=dict(message.data),
         intent=_drop_empty(url=message.link),
         large_icon=message.image,
+        category=message.category,
         **_build_badge_fields(message),
     )
 
@@ -85,8 +136,26 @@ def _build_badge_fields(message: Message) -> Payload:
 
 
 def _build_ios_fields(message: Message) -> Payload:
-    alert = message.body if message.title is None else _drop_empty(title=message.title, body=message.body)
-    return _drop_empty(alert=alert, extras=dict(message.data), sound=message.sound, badge=message.badge)
+    message = message_for_platform(message, "ios")
+    alert = _drop_empty(title=message.title, subtitle=message.subtitle, body=message.body)
+    return {
+        **_drop_empty(
+            alert=message.body if alert.keys() <= {"body"} else alert,
+            extras=dict(message.data),
+            sound=message.sound,
+            badge=message.badge,
+            category=message.category,
+        ),
+        **_drop_empty(
+            **{
+                "thread-id": message.thread_id,
+                "interruption-level": INTERRUPTION_LEVELS.get(message.priority or ""),
+            }
+        ),
+    }
+
+
+_BUILDERS = {"android": _build_android_fields, "ios": _build_ios_fields, "hmos": _build_hmos_fields}
 
 
 def _build_custom_message(message: Message) -> Payload:
@@ -99,30 +168,38 @@ def _build_custom_message(message: Message) -> Payload:
 def _build_options(message: Message, platforms: tuple[str, ...]) -> Payload:
     """Build the options; apns_production is always set for iOS, because the page has two defaults for it."""
     has_ios = "ios" in platforms
+    has_channels = "android" in platforms and message.kind == "notification"
     return _drop_empty(
         time_to_live=message.time_to_live,
         apns_production=not message.test if has_ios else None,
         apns_collapse_id=message.collapse_key if has_ios else None,
+        third_party_channel=_build_channels(message) if has_channels else None,
+    )
+
+
+def _build_channels(message: Message) -> Payload:
+    """Build what single channels of manufacturers get, but for `distribution_new`, which only the user can decide."""
+    overrides = {place: drop_none(override) for place, override in message.overrides.items()}
+    huawei, vivo = overrides.get("huawei", {}), overrides.get("vivo", {})
+    return _drop_empty(
+        huawei=_drop_empty(
+            channel_id=huawei.get("channel_id"),
+            category=huawei.get("category"),
+            urgency=URGENCIES.get(huawei.get("priority", "")),
+        ),
+        xiaomi=_drop_empty(channel_id=overrides.get("xiaomi", {}).get("channel_id")),
+        oppo=_drop_empty(channel_id=overrides.get("oppo", {}).get("channel_id")),
+        vivo=_drop_empty(classification=read_vivo_class(vivo.get("channel_id"))),
     )
 
 
 def unsupported_fields(message: Message) -> Iterator[Problem]:
     """Find the fields of *message* that EngageLab does not have on its platforms."""
-    yield from unsupported_content(message, "EngageLab")
-    targets = _message_platforms(message)
-    is_silent = message.kind == "silent"
-    lacking = {
-        "link": targets if is_silent else ("ios",),
-        "image": targets if is_silent else ("ios",),
-        "badge": targets if is_silent else (),
-        "sound": targets if is_silent else ("hmos",),
-        "collapse_key": ("android", "hmos"),
-    }
-    for name, platforms in lacking.items():
-        affected = ", ".join(platform for platform in platforms if platform in targets)
-        if getattr(message, name) is not None and affected:
-            hint = "put it into data, where the app can read it" if name in ("link", "image") else None
-            yield Problem("unsupported-field", f"EngageLab has no {name} for {affected}", path=f"$.{name}", hint=hint)
+    yield from unsupported_content(message, SUPPORT)
+    lacking = [name for name in SUPPORT.target_platforms(message) if name != "ios"]
+    if message.collapse_key is not None and lacking:
+        reason = f"EngageLab has no collapse_key for {', '.join(lacking)}"
+        yield Problem("unsupported-field", reason, path="$.collapse_key")
 
 
 validate_body = schema_validator(Path(__file__).with_name("fields.json"), *RULES)

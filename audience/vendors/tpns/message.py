@@ -9,10 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from audience.errors import Problem
-from audience.messages import Message, merge_patch
+from audience.messages import Message, merge_patch, message_for_platform
 from audience.vendors.payload_reader import dump_json
-from audience.vendors.schema_check import schema_validator
-from audience.vendors.shared.content_support import require_plain, unsupported_content
+from audience.vendors.schema_check import get_in, schema_validator
+from audience.vendors.shared.content_support import (
+    ContentSupport,
+    drop_none,
+    reject_changed_audience,
+    require_plain,
+    share_content,
+    unsupported_content,
+)
 from audience.vendors.spec import Payload
 from audience.vendors.tpns.loops import loop_problems
 from audience.vendors.tpns.message_rules import RULES
@@ -21,6 +28,24 @@ NAME = "tpns"
 PLATFORMS = ("android", "ios")
 BADGE_INCREMENT = -2  # increments the badge by one
 ACTION_BROWSER, ACTION_INTENT = 2, 3  # action of a tap
+INTERRUPTION_LEVELS = {"high": "time-sensitive", "normal": "active"}
+SUPPORT = ContentSupport(
+    title="TPNS",
+    fields={
+        "android": frozenset({"title", "body", "image", "link", "badge", "sound", "thread_id", "channel_id"}),
+        "ios": frozenset(
+            {"title", "body", "subtitle", "image", "badge", "sound", "priority", "category", "thread_id"},
+        ),
+    },
+    channels={
+        "huawei": frozenset({"channel_id", "category"}),
+        **dict.fromkeys(("xiaomi", "oppo", "vivo", "fcm"), frozenset({"channel_id"})),
+    },
+    shared=frozenset({"title", "body", "image", "thread_id"}),
+    silent=frozenset({"title", "body"}),
+)
+_CHANNEL_PREFIXES = {"huawei": "hw", "xiaomi": "xm", "fcm": "fcm", "oppo": "oppo", "vivo": "vivo"}
+AUDIENCE_WORDS = {"$.message.android": "platforms", "$.message.ios": "platforms", "$.environment": "test"}
 
 
 def build_body(message: Message) -> Payload:
@@ -31,16 +56,26 @@ def build_body(message: Message) -> Payload:
     {'message_type': 'notify', 'message': {'title': 'Hi', 'content': 'there', 'android': {}}}
     """
     require_plain(message)
-    body = merge_patch(_message_to_body(message), message.vendor.get(NAME, {}))
+    own = _message_to_body(message)
+    body = merge_patch(own, message.vendor.get(NAME, {}))
     validate_body(body)
+    reject_changed_audience(message, _audience_words(own), _audience_words(body), AUDIENCE_WORDS)
     return body
+
+
+def _audience_words(body: Payload) -> Payload:
+    """Return what of *body* decides who gets it: the platforms that it has a structure for, and the environment."""
+    platforms = {name: True for name in PLATFORMS if name in get_in(body, "message")}
+    return drop_none({"message": platforms, "environment": body.get("environment")})
 
 
 def _message_to_body(message: Message) -> Payload:
     platforms = [name for name in message.platforms or PLATFORMS if name in PLATFORMS]
     is_silent = message.kind == "silent"
-    image = None if is_silent else message.image
-    content = _drop_none(title=message.title, content=message.body, xg_media_resources=image)
+    shared = share_content(message, SUPPORT)
+    content = _drop_none(title=shared.title, content=shared.body)
+    if not is_silent:
+        content |= _drop_none(xg_media_resources=shared.image, thread_id=shared.thread_id)
     if "android" in platforms:
         content["android"] = _build_custom_content(message) if is_silent else _build_android_fields(message)
     if "ios" in platforms:
@@ -63,14 +98,23 @@ def _build_custom_content(message: Message) -> Payload:
 
 
 def _build_android_fields(message: Message) -> Payload:
+    message = message_for_platform(message, "android")
     return {
         **_drop_none(
             badge_type=BADGE_INCREMENT if message.badge == "+1" else message.badge,
             ring_raw=None if message.sound in (None, "default") else Path(str(message.sound)).stem,
             action=None if message.link is None else _build_tap_action(message.link),
+            n_ch_id=message.channel_id,
         ),
+        **_build_channel_fields(message),
         **_build_custom_content(message),
     }
+
+
+def _build_channel_fields(message: Message) -> Payload:
+    overrides = message.overrides
+    ids = {f"{prefix}_ch_id": overrides.get(place, {}).get("channel_id") for place, prefix in _CHANNEL_PREFIXES.items()}
+    return _drop_none(**ids, hw_category=overrides.get("huawei", {}).get("category"))
 
 
 def _build_tap_action(link: str) -> Payload:
@@ -82,19 +126,22 @@ def _build_tap_action(link: str) -> Payload:
 
 def _build_aps_fields(message: Message) -> Payload:
     """Build the fields for APNs; the page requires an alert, although the title of the message takes precedence."""
+    title = share_content(message, SUPPORT).title
+    message = message_for_platform(message, "ios")
+    level = {"interruption-level": INTERRUPTION_LEVELS.get(message.priority or "")}
     return _drop_none(
-        alert=_drop_none(title=message.title),
+        alert=_drop_none(title=title, subtitle=message.subtitle),
         badge_type=BADGE_INCREMENT if message.badge == "+1" else message.badge,
         sound=message.sound,
+        category=message.category,
+        **level,
     )
 
 
 def unsupported_fields(message: Message) -> Iterator[Problem]:
     """Find the fields of *message* that TPNS does not have on its platforms."""
-    yield from unsupported_content(message, "TPNS")
-    targets = message.platforms or PLATFORMS
-    is_silent = message.kind == "silent"
-    if "harmonyos" in targets:
+    yield from unsupported_content(message, SUPPORT)
+    if "harmonyos" in message.platforms:
         yield Problem("unsupported-field", "TPNS does not support HarmonyOS", path="$.platforms")
     if message.collapse_key is not None:
         yield Problem(
@@ -103,17 +150,6 @@ def unsupported_fields(message: Message) -> Iterator[Problem]:
             path="$.collapse_key",
             hint="set vendor.tpns.collapse_id to the id of the earlier push",
         )
-    lacking = {
-        "link": PLATFORMS if is_silent else ("ios",),
-        "image": PLATFORMS if is_silent else (),
-        "badge": PLATFORMS if is_silent else (),
-        "sound": PLATFORMS if is_silent else (),
-    }
-    for name, platforms in lacking.items():
-        affected = ", ".join(platform for platform in platforms if platform in targets)
-        if getattr(message, name) is not None and affected:
-            hint = "put it into data, where the app can read it" if name in ("link", "image") else None
-            yield Problem("unsupported-field", f"TPNS has no {name} for {affected}", path=f"$.{name}", hint=hint)
 
 
 validate_body = schema_validator(Path(__file__).with_name("fields.json"), *RULES, loop_problems)
