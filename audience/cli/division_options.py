@@ -1,12 +1,15 @@
 """Options of `emit` and `campaign` that divide an audience into parts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from audience.cli.declarations import Option
+from audience.delivery.part_bodies import require_division
 from audience.requests.division import Division, divide_by
 from audience.requests.reader import read_message
+from audience.vendors import get_vendor
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +35,21 @@ class DivisionOptions:
         Option("--timezone-default", metavar="ZONE", help="Time zone of devices whose own is not known."),
     ] = None
 
-    def read(self) -> Division | None:
-        """Return how the audience is divided; None if all devices get the same.
+    def read(self, vendors: Iterable[str]) -> Division | None:
+        """Return how the audience of *vendors* is divided; None if all devices get the same.
 
         Raises:
-            MessageError: The file is not a valid message.
+            MessageError: The file is not a valid message, or a vendor needs requests for each of its languages.
             PlanError: There are no languages to divide by, or a default without an attribute.
         """
-        return divide_by(
-            None if self.message is None else read_message(self.message),
+        message = None if self.message is None else read_message(self.message)
+        division = divide_by(
+            message,
             language_of=self.language_of,
             timezone_of=self.timezone_of,
             timezone_default=self.timezone_default,
         )
+        if message is not None:
+            for name in vendors:
+                require_division(message, division, get_vendor(name))
+        return division

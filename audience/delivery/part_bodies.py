@@ -10,7 +10,7 @@ from audience.messages import Message, resolve_message
 from audience.requests.division import Division
 from audience.requests.parts import Part
 from audience.vendors.delivery_spec import DeliverySpec
-from audience.vendors.spec import Payload
+from audience.vendors.spec import Payload, Vendor
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,22 @@ def build_bodies(
             of_distinct.append(messages[key])
     numbers = {key: distinct.index(body) for key, body in bodies.items()}
     return PartBodies(tuple(of_distinct), tuple(distinct), tuple(numbers[key] for key in keys), parts)
+
+
+def require_division(message: Message, division: Division | None, vendor: Vendor) -> None:
+    """Raise MessageError if requests for *vendor* must be divided further for *message*, before they are written.
+
+    Whatever else is wrong with the message can be corrected until it is sent.
+    """
+    if vendor.delivery is None:
+        return
+    variants = (None,) if division is None else division.variants
+    parts = [Part(first=0, stop=0, variant=variant) for variant in variants]
+    try:
+        build_bodies(message, division, parts, vendor.delivery)
+    except MessageError as error:
+        if problems := [problem for problem in error.problems if problem.code == "not-divided"]:
+            raise MessageError(*problems) from None
 
 
 def _resolve_part(message: Message, division: Division | None, variant: str | None, language: str | None) -> Message:

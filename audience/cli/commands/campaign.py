@@ -46,8 +46,9 @@ def run_campaign(
     replace: ReplaceOption = False,
 ) -> None:
     """Divide an audience among vendors, each device once, and write a request folder for each vendor."""
-    opened, audience, division = DeviceIndex.open(index, threads=options.threads), parse(expr), division_options.read()
+    opened, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
     names = [name.strip() for name in vendors.split(",") if name.strip()]
+    division = division_options.read(names)
     with take_emission_turn(opened, [audience, *(options.cap or [])]), output.show_progress() as progress:
         replaced = list_replaced_emissions(out) if replace else []
         device_index = view_without_emissions(opened, out) if replace else opened

@@ -46,7 +46,8 @@ def run_emit(
     replace: ReplaceOption = False,
 ) -> None:
     """Write the targeting part of each request to a folder, as NDJSON with at most 1,000 ids a line."""
-    opened, audience, division = DeviceIndex.open(index, threads=options.threads), parse(expr), division_options.read()
+    opened, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
+    division = division_options.read([vendor])
     with take_emission_turn(opened, [audience, *(options.cap or [])]), output.show_progress() as progress:
         replaced = list_replaced_emissions(out) if replace else []
         device_index = view_without_emissions(opened, out) if replace else opened
