@@ -22,5 +22,10 @@ def restore_sigint() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def end_in_order_on_sigterm() -> None:
+    """Make SIGTERM, by which service managers stop a process, do what Ctrl-C does: calls in flight finish."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
 def _exit_immediately(*_: object) -> None:
     os._exit(INTERRUPTED_EXIT_CODE)

@@ -103,6 +103,7 @@ COMMAND_GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "drop": "policy:run_policy_drop",
         },
     ),
+    "run": ("Wait for the moments of scheduled runs.", {"wait": "delivery:run_run_wait"}),
     "keys": (
         "Add, list and drop the keys with which others call the service.",
         {"add": "keys:run_keys_add", "list": "keys:run_keys_list", "drop": "keys:run_keys_drop"},

@@ -4,13 +4,14 @@ campaign_run.json    state of a campaign before its first call: the message, and
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from audience._fs.atomic import atomic_write
 from audience.delivery import prepare, runs
+from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.ledger.connection import has_run
 from audience.delivery.ledger.status import Status, empty_status
 from audience.delivery.ledger.workers import hold_create_lock
@@ -18,8 +19,10 @@ from audience.delivery.policy_options import PolicyOptions
 from audience.delivery.prepare import PreparedRun
 from audience.delivery.runs import OnDoubt
 from audience.delivery.safety_limits import SafetyLimits, size_problems
-from audience.delivery.sender.worker import SendOptions, run_worker
+from audience.delivery.schedule import Schedule
+from audience.delivery.sender.worker import SendOptions, run_workers
 from audience.delivery.transport.http import require_usable_environment
+from audience.delivery.withdrawal import has_withdrawable, withdraw
 from audience.errors import DeliveryError, Problem
 from audience.messages import Message, parse_message
 from audience.progress import Progress, ignore_progress
@@ -46,6 +49,8 @@ def prepare_all(
     *,
     method_name: str | None = None,
     policies: PolicyOptions | None = None,
+    schedule: Schedule | None = None,
+    clock: Clock = SYSTEM_CLOCK,
     progress: Progress = ignore_progress,
 ) -> list[PreparedRun]:
     """Load and check all runs of *folder*, without writing or sending anything; runs without requests are omitted.
@@ -61,7 +66,15 @@ def prepare_all(
     credentials = [credentials_for(_read_vendor(run_folder)) for run_folder in to_send]
     prepared_runs = [
         prepare.prepare_run(
-            run_folder, message, keys, limits, method_name=method_name, policies=policies, progress=progress
+            run_folder,
+            message,
+            keys,
+            limits,
+            method_name=method_name,
+            policies=policies,
+            schedule=schedule,
+            clock=clock,
+            progress=progress,
         )
         for run_folder, keys in zip(to_send, credentials, strict=True)
     ]
@@ -71,23 +84,24 @@ def prepare_all(
 def send_all(
     folder: Path, message: Message, prepared_runs: list[PreparedRun], options: SendOptions
 ) -> dict[str, Status]:
-    """Create all prepared runs, then send one after the other; return their statuses by vendor."""
+    """Create all prepared runs, then send what is due of them; return their statuses by vendor."""
     if (folder / CAMPAIGN_FILE).is_file() and prepared_runs:
-        _create_all(folder, message, prepared_runs)
+        _create_all(folder, message, prepared_runs, options.clock)
     else:
         for prepared in prepared_runs:
-            prepare.create_run(prepared)
-    return {prepared.requests.vendor.name: run_worker(prepared, options) for prepared in prepared_runs}
+            prepare.create_run(prepared, options.clock)
+    vendors = [prepared.requests.vendor.name for prepared in prepared_runs]
+    return dict(zip(vendors, run_workers(prepared_runs, options), strict=True))
 
 
-def _create_all(folder: Path, message: Message, prepared_runs: list[PreparedRun]) -> None:
+def _create_all(folder: Path, message: Message, prepared_runs: list[PreparedRun], clock: Clock) -> None:
     """Create the runs of a campaign under one lock; `resume_all` creates those that a crash left out."""
     with hold_create_lock(folder):
         for run_folder in run_folders(folder):
             prepare.reject_existing_run(run_folder)
         atomic_write(folder / CAMPAIGN_RUN_FILE, _campaign_state_json(message, prepared_runs))
         for prepared in prepared_runs:
-            prepare.create_run(prepared)
+            prepare.create_run(prepared, clock)
 
 
 def resume_all(
@@ -98,11 +112,14 @@ def resume_all(
     *,
     moved: bool = False,
     policies: PolicyOptions | None = None,
+    hold: bool = False,
+    resting: Collection[str] = (),
 ) -> dict[str, Status]:
-    """Continue all runs of *folder* and return their statuses by vendor.
+    """Continue all runs of *folder* and return their statuses by vendor; those of *resting* vendors stay as they are.
 
     Runs that `send_all` prepared and could not create are created first. Raises DeliveryError before anything is
-    written if a run is a copy; *moved* is the user's word that the whole folder was moved.
+    written if a run is a copy; *moved* is the user's word that the whole folder was moved. With *hold*, calls that a
+    vendor would keep until their time are held here from now on.
     """
     created_folders = require_created_folders(folder)
     vendors = {run_folder: _read_vendor(run_folder) for run_folder in run_folders(folder)}
@@ -112,22 +129,28 @@ def resume_all(
     for run_folder in created_folders:
         runs.require_original(run_folder, moved=moved)
     if any(_is_missing(run_folder) for run_folder in vendors):
-        _create_missing(folder, credentials, policies or PolicyOptions())
+        _create_missing(folder, credentials, policies or PolicyOptions(), options.clock)
+    begun = [each for each, vendor in vendors.items() if has_run(each) and vendor.name not in resting]
+    prepared_runs = [
+        runs.prepare_resume(each, credentials[each], on_doubt, options, policies or PolicyOptions(), hold=hold)
+        for each in begun
+    ]
+    statuses = dict(zip(begun, run_workers(prepared_runs, options), strict=True))
     return {
-        vendor.name: runs.resume(
-            run_folder, credentials[run_folder], on_doubt=on_doubt, options=options, policies=policies
-        )
-        if has_run(run_folder)
+        vendor.name: statuses[each]
+        if each in statuses
+        else runs.status(each, options.clock)
+        if has_run(each)
         else empty_status(vendor.name)
-        for run_folder, vendor in vendors.items()
+        for each, vendor in vendors.items()
     }
 
 
-def _create_missing(folder: Path, credentials: dict[Path, Credentials], policies: PolicyOptions) -> None:
+def _create_missing(folder: Path, credentials: dict[Path, Credentials], policies: PolicyOptions, clock: Clock) -> None:
     with hold_create_lock(folder):
         for run_folder, keys in credentials.items():
             if _is_missing(run_folder):
-                prepare.create_run(_prepare_as_checked(folder, run_folder, keys, policies))
+                prepare.create_run(_prepare_as_checked(folder, run_folder, keys, policies, clock), clock)
 
 
 def _is_missing(run_folder: Path) -> bool:
@@ -135,9 +158,10 @@ def _is_missing(run_folder: Path) -> bool:
     return not has_run(run_folder) and read_manifest_summary(run_folder)[1] > 0
 
 
-def load_all_statuses(folder: Path) -> dict[str, Status]:
+def load_all_statuses(folder: Path, clock: Clock = SYSTEM_CLOCK) -> dict[str, Status]:
     """Return the statuses of all runs of *folder* by vendor; raise DeliveryError if it has none."""
-    return {_read_vendor(run_folder).name: runs.status(run_folder) for run_folder in require_created_folders(folder)}
+    created = require_created_folders(folder)
+    return {_read_vendor(run_folder).name: runs.status(run_folder, clock) for run_folder in created}
 
 
 def read_questions(folder: Path) -> dict[str, dict[str, str | None]]:
@@ -150,11 +174,33 @@ def all_copy_warnings(folder: Path) -> list[Problem]:
     return [problem for run_folder in require_created_folders(folder) for problem in runs.copy_warnings(run_folder)]
 
 
-def cancel_all(folder: Path) -> dict[str, Status]:
-    """Cancel all runs of *folder*; raise DeliveryError if it has none, or if the original of a copy still exists."""
-    for run_folder in require_created_folders(folder):
+def cancel_all(folder: Path, clock: Clock = SYSTEM_CLOCK) -> dict[str, Status]:
+    """Cancel all runs of *folder*; raise DeliveryError if it has none, or if the original of a copy still exists.
+
+    What vendors have accepted and deliver later stays there; `withdraw_all` takes it back.
+    """
+    created = require_created_folders(folder)
+    for run_folder in created:
         runs.reject_copy(run_folder)
-    return {_read_vendor(run_folder).name: runs.cancel(run_folder) for run_folder in require_created_folders(folder)}
+    return {_read_vendor(run_folder).name: runs.cancel(run_folder, clock) for run_folder in created}
+
+
+def withdraw_all(folder: Path, credentials_for: CredentialsFor, options: SendOptions) -> list[Problem]:
+    """Withdraw at the vendors what the cancelled runs of *folder* have there; return what can no longer be stopped.
+
+    Credentials are loaded for vendors that have anything. Without them, that is what cannot be stopped.
+    """
+    problems = list[Problem]()
+    for run_folder in require_created_folders(folder):
+        if not has_withdrawable(run_folder):
+            continue
+        try:
+            problems += withdraw(run_folder, credentials_for(_read_vendor(run_folder)), options)
+        except DeliveryError as error:
+            hint = f"run `audience cancel {folder}` again with the vendor's credentials; the vendor delivers otherwise"
+            reason = error.problems[0]
+            problems.append(Problem("not-withdrawn", f"{reason.code}: {reason.message}", hint=hint))
+    return problems
 
 
 def _read_vendor(run_folder: Path) -> Vendor:
@@ -167,6 +213,7 @@ def _campaign_state_json(message: Message, prepared_runs: list[PreparedRun]) -> 
             "plan_digest": prepared.requests.digest,
             "method": prepared.method.name,
             "policies": prepared.policies.to_json(),
+            "schedule": prepared.schedule.to_document(),
         }
         for prepared in prepared_runs
     }
@@ -174,7 +221,7 @@ def _campaign_state_json(message: Message, prepared_runs: list[PreparedRun]) -> 
 
 
 def _prepare_as_checked(
-    folder: Path, run_folder: Path, credentials: Credentials, policies: PolicyOptions
+    folder: Path, run_folder: Path, credentials: Credentials, policies: PolicyOptions, clock: Clock
 ) -> PreparedRun:
     """Prepare a run as it was when its campaign was sent; raise DeliveryError if that is unknown or has changed."""
     try:
@@ -192,6 +239,8 @@ def _prepare_as_checked(
         limits,
         method_name=method_name,
         policies=PolicyOptions.from_json(checked.get("policies", "{}")).merge(policies),
+        schedule=Schedule.from_document(checked.get("schedule", {})),
+        clock=clock,
     )
     if prepared.requests.digest != plan_digest:
         message = f"{run_folder}: the plan has changed since the campaign was sent"

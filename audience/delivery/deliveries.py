@@ -18,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from audience.delivery.campaign_runs import require_created_folders
+from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.costs import method_by_name
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, Run
 from audience.delivery.ledger.left_out import find_reason
@@ -29,7 +30,7 @@ from audience.requests.parts import label_positions
 from audience.requests.reader import RequestFolder, open_requests
 from audience.vendors import require_delivery
 
-DeliveryState: TypeAlias = Literal["delivered", "rejected", "in-doubt", "not-sent"]
+DeliveryState: TypeAlias = Literal["delivered", "scheduled", "rejected", "in-doubt", "not-sent"]
 DELIVERY_STATES: tuple[DeliveryState, ...] = get_args(DeliveryState)
 DELIVERY_SCHEMA = pl.Schema(
     [
@@ -92,7 +93,7 @@ def load_deliveries(folder: str | Path, states: Collection[str] = DELIVERY_STATE
 
     Args:
         folder: Folder of a run or of a campaign.
-        states: Any of `delivered`, `rejected`, `in-doubt` and `not-sent`.
+        states: Any of `delivered`, `scheduled`, `rejected`, `in-doubt` and `not-sent`.
 
     Returns:
         The columns `id`, `state`, `vendor`, `run`, `batch`, `message_id`, `sent_at`, `code`, the vendor's reason, and
@@ -114,13 +115,13 @@ def iter_deliveries(
             yield frame if len(set(states)) == len(DELIVERY_STATES) else frame.filter(pl.col("state").is_in(states))
 
 
-def list_native_outcomes(folder: Path) -> list[NativeOutcome]:
+def list_native_outcomes(folder: Path, clock: Clock = SYSTEM_CLOCK) -> list[NativeOutcome]:
     """Return the native requests of the runs of *folder*."""
     outcomes = []
     for run_folder in require_created_folders(folder):
         with Ledger(run_folder / LEDGER_FILE, write=False) as ledger:
             vendor = ledger.load_run().vendor
-            outcomes += [NativeOutcome(vendor, *row) for row in ledger.query("list_native_outcomes")]
+            outcomes += [NativeOutcome(vendor, *row) for row in ledger.query("list_native_outcomes", now=clock.wall())]
     return outcomes
 
 
@@ -132,7 +133,9 @@ def count_states(frames: Iterator[pl.DataFrame], counts: dict[tuple[str, str], i
         yield frame
 
 
-def iter_run_deliveries(folder: Path, progress: Progress = ignore_progress) -> Iterator[pl.DataFrame]:
+def iter_run_deliveries(
+    folder: Path, progress: Progress = ignore_progress, clock: Clock = SYSTEM_CLOCK
+) -> Iterator[pl.DataFrame]:
     """Yield the rows of `load_deliveries` for the run in *folder* itself.
 
     All of them are of one state of the ledger, also while workers are sending. Raises DeliveryError if the ledger
@@ -143,7 +146,7 @@ def iter_run_deliveries(folder: Path, progress: Progress = ignore_progress) -> I
         run = ledger.load_run()
         requests = open_requests(folder, progress)
         _require_same_plan(folder, run, requests)
-        reader = OutcomeReader(ledger, run, requests)
+        reader = OutcomeReader(ledger, run, requests, clock)
         size = max(1, IDS_PER_CHUNK // requests.vendor.max_ids) * requests.vendor.max_ids  # whole requests
         for first in range(0, run.id_count, size):
             stop = min(first + size, run.id_count)
@@ -154,11 +157,11 @@ def iter_run_deliveries(folder: Path, progress: Progress = ignore_progress) -> I
 class OutcomeReader:
     """Reader of the outcomes of rising positions."""
 
-    def __init__(self, ledger: Ledger, run: Run, requests: RequestFolder):
+    def __init__(self, ledger: Ledger, run: Run, requests: RequestFolder, clock: Clock):
         self._path = ledger.path
         self._run = run
         self._requests = requests
-        self._batches = RangeReader(map(IdBatch._make, ledger.iterate("list_id_outcomes")))
+        self._batches = RangeReader(map(IdBatch._make, ledger.iterate("list_id_outcomes", now=clock.wall())))
         self._invalid_ids = map(InvalidId._make, ledger.iterate("list_invalid_id_outcomes"))
         self._next_invalid = next(self._invalid_ids, None)
         method = method_by_name(require_delivery(requests.vendor), run.method)

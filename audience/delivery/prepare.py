@@ -1,23 +1,24 @@
 """Preparation of a run: load and check its plan, message, method and credentials, then create its ledger."""
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from audience._fs.atomic import atomic_new_file, atomic_write, remove_stale_temp_files
+from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.costs import MAX_SAMPLE_IDS, CostInput, choose_method, method_by_name
-from audience.delivery.ledger.connection import LEDGER_FILE, Run, create_ledger, has_run
+from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, Run, create_ledger, has_run
 from audience.delivery.ledger.folder_marker import CREATED_MARKER_GLOB, SENT_MARKER_GLOB
-from audience.delivery.ledger.planned import PlannedPart, plan_batches
+from audience.delivery.ledger.planned import PlannedBatch, PlannedPart, plan_batches
 from audience.delivery.ledger.transitions import ALL_LEFT_OUT, LeftOutId, problem_to_json
 from audience.delivery.ledger.workers import WORKER_LOCK_GLOB, hold_create_lock
 from audience.delivery.part_bodies import PartBodies, build_bodies
 from audience.delivery.policy_options import PolicyOptions
 from audience.delivery.safety_limits import SafetyLimits, enforce_limits
+from audience.delivery.schedule import Schedule, schedule_batches, schedule_parts
 from audience.delivery.transport.http import require_usable_environment
 from audience.errors import AudienceError, DeliveryError, MessageError, Problem
 from audience.language.suggest import did_you_mean
@@ -36,13 +37,16 @@ from audience.vendors import require_delivery, vendor_names
 from audience.vendors.delivery_spec import Credentials, DeliverySpec, SendMethod
 from audience.vendors.spec import Payload
 
+SAMPLE_ID = "0"
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedRun:
     """Checked parts of a run: what is sent, to which devices, by which method, with which credentials.
 
     *bodies* are those of the message, for each part. *left_out* are the ids that policies have taken out since the
-    requests were emitted, with the options *policies*.
+    requests were emitted, with the options *policies*. *parts* have the moments that follow from *schedule*; they are
+    empty for a run that exists.
     """
 
     requests: RequestFolder
@@ -53,6 +57,8 @@ class PreparedRun:
     credentials: Credentials
     policies: PolicyOptions = PolicyOptions()
     left_out: tuple[LeftOutId, ...] = ()
+    schedule: Schedule = Schedule()
+    parts: tuple[PlannedPart, ...] = ()
 
     @property
     def body(self) -> Payload:
@@ -73,6 +79,8 @@ def prepare_run(
     *,
     method_name: str | None = None,
     policies: PolicyOptions | None = None,
+    schedule: Schedule | None = None,
+    clock: Clock = SYSTEM_CLOCK,
     progress: Progress = ignore_progress,
 ) -> PreparedRun:
     """Load and check a new run, without writing or sending anything.
@@ -84,11 +92,13 @@ def prepare_run(
         limits: How many devices the run may reach.
         method_name: Name of the send method; by default the cheapest one.
         policies: Caps and overrides of policies, besides those of the requests.
+        schedule: When it is sent; what it does not say is that of the message, then that of the requests.
+        clock: Clock of the run.
         progress: Callback for progress reports.
 
     Raises:
-        DeliveryError: If the folder is damaged or already has a run, a limit is exceeded, the method does not fit, or
-            policies cannot be checked again.
+        DeliveryError: If the folder is damaged or already has a run, a limit is exceeded, the method does not fit, the
+            schedule cannot be kept, or policies cannot be checked again.
         MessageError: If the vendor would reject the message.
     """
     reject_existing_run(folder)
@@ -100,7 +110,6 @@ def prepare_run(
 
     message = message if isinstance(message, Message) else parse_message(dict(message))
     _check_message_vendors(message)
-    _reject_send_time(message)
     message_to_json(message)  # raises if the run folder could not keep it
     requests = open_requests(folder, progress)
     require_same_division(message, requests.division, folder)
@@ -108,17 +117,47 @@ def prepare_run(
     bodies = build_bodies(message, requests.division, requests.parts, delivery)
     native_payloads = tuple(requests.native_payload(number) for number in range(requests.native_count))
     enforce_limits(requests.device_count, requests.vendor, native_payloads, limits)
-    cost_input = build_cost_input(requests, bodies.bodies, credentials)
+    schedule = (
+        Schedule.from_document(requests.schedule)
+        .override(Schedule(at=message.send_at))
+        .override(schedule or Schedule())
+    )
+    parts = schedule_parts(schedule, requests.parts, clock.wall())
+    _check_schedule(schedule, parts, bodies.bodies, delivery, clock)
+    cost_input = build_cost_input(requests, bodies.bodies, credentials, _find_first_moment(parts, clock))
     method, policies = choose_method(cost_input, method_name), policies or PolicyOptions()
     check = start_check(requests, policies, has_native=bool(native_payloads))
     left_out = find_left_out(requests, [(0, requests.id_count)], check)
-    return PreparedRun(requests, message, delivery, bodies, method, credentials, policies, left_out)
+    return PreparedRun(
+        requests, message, delivery, bodies, method, credentials, policies, left_out, schedule, tuple(parts)
+    )
 
 
-def build_cost_input(requests: RequestFolder, bodies: Sequence[Payload], credentials: Credentials) -> CostInput:
-    """Return what the costs of *requests* with *bodies* are estimated from."""
+def _check_schedule(
+    schedule: Schedule, parts: Sequence[PlannedPart], bodies: Sequence[Payload], delivery: DeliverySpec, clock: Clock
+) -> None:
+    """Raise an error if a body schedules itself too, or cannot be sent at the moments of *parts*."""
+    if schedule.is_immediate:
+        return
+    if any(map(delivery.read_moments, bodies)):
+        message = "the vendor's own fields in the message say when it is delivered, and so does the schedule"
+        hint = "remove them under `vendor`, and write send_at"
+        raise MessageError(Problem("scheduled-twice", message, path="$.vendor", hint=hint))
+    for moment in {part.opens_at or clock.wall() for part in parts}:
+        for body in bodies:
+            delivery.apply_timestamps(body, datetime.fromtimestamp(moment, UTC))
+
+
+def _find_first_moment(parts: Sequence[PlannedPart], clock: Clock) -> datetime:
+    return datetime.fromtimestamp(min(part.opens_at or clock.wall() for part in parts), UTC)
+
+
+def build_cost_input(
+    requests: RequestFolder, bodies: Sequence[Payload], credentials: Credentials, now: datetime | None = None
+) -> CostInput:
+    """Return what the costs of *requests* with *bodies* are estimated from, for calls at *now*."""
     delivery = require_delivery(requests.vendor)
-    sample_size, now = min(requests.id_count, MAX_SAMPLE_IDS), datetime.now(UTC)
+    sample_size, now = min(requests.id_count, MAX_SAMPLE_IDS), now or datetime.now(UTC)
     return CostInput(
         vendor=requests.vendor,
         delivery=delivery,
@@ -130,7 +169,7 @@ def build_cost_input(requests: RequestFolder, bodies: Sequence[Payload], credent
     )
 
 
-def create_run(prepared: PreparedRun) -> None:
+def create_run(prepared: PreparedRun, clock: Clock = SYSTEM_CLOCK) -> None:
     """Write the message and the ledger of a new run.
 
     Raises DeliveryError if the folder has a run, or another process is creating one.
@@ -147,14 +186,12 @@ def create_run(prepared: PreparedRun) -> None:
         message_digest=sha256_hex(message_json),
         native_count=prepared.requests.native_count,
         id_count=prepared.requests.id_count,
-        created_at=time.time(),
+        created_at=clock.wall(),
         policies=prepared.policies.to_json(),
+        schedule=prepared.schedule.to_json(),
     )
-    parts = [
-        PlannedPart(first=part.first, stop=part.stop, variant=part.variant, language=part.language, zone=part.zone)
-        for part in prepared.requests.parts
-    ]
-    batches = plan_batches(run.native_count, parts, prepared.method.max_ids or 1)
+    parts = prepared.parts
+    batches = plan_run_batches(prepared, clock.wall())
     left_out, problem = map(asdict, prepared.left_out), problem_to_json(ALL_LEFT_OUT)
     with hold_create_lock(folder):
         reject_existing_run(folder)
@@ -168,6 +205,24 @@ def create_run(prepared: PreparedRun) -> None:
             raise
 
 
+def plan_run_batches(prepared: PreparedRun, now: float) -> Iterator[PlannedBatch]:
+    """Yield the batches of a new run, each with its moment, and with whether the vendor keeps its call until then."""
+    requests = prepared.requests
+    ids_target = (requests.vendor.target_ids([SAMPLE_ID]),)
+
+    def keeps_call(batch: PlannedBatch, moment: float) -> bool:
+        method = prepared.method if batch.native is None else prepared.delivery.native_method
+        schedule = method.schedule
+        if schedule is None:
+            return False
+        ahead = timedelta(seconds=moment - now)
+        targets = ids_target if batch.native is None else (requests.native_payload(batch.native),)
+        return schedule.min_ahead <= ahead <= schedule.max_ahead and schedule.accepts(targets)
+
+    batches = plan_batches(requests.native_count, prepared.parts, prepared.method.max_ids or 1)
+    return schedule_batches(prepared.schedule, prepared.parts, batches, keeps_call)
+
+
 def _remove_leftovers(folder: Path) -> None:
     """Remove the files of processes that died before their ledger was complete."""
     remove_stale_temp_files(folder / LEDGER_FILE)
@@ -178,7 +233,10 @@ def _remove_leftovers(folder: Path) -> None:
 def reject_existing_run(folder: Path) -> None:
     """Raise DeliveryError if *folder* has a run, or has lost the ledger of one."""
     if has_run(folder):
-        hint = f"run `audience resume {folder}` to continue it; to send again, emit into another folder"
+        with Ledger(folder / LEDGER_FILE, write=False) as ledger:
+            is_cancelled = ledger.load_run().cancelled_at is not None
+        resume = "it was cancelled and stays so" if is_cancelled else f"run `audience resume {folder}` to continue it"
+        hint = f"{resume}; to send again, emit into another folder"
         raise DeliveryError(Problem("begun", f"{folder} already has a run", hint=hint))
     if any(any(folder.glob(pattern)) for pattern in (SENT_MARKER_GLOB, WORKER_LOCK_GLOB)):
         message = f"{folder}: a run was sent from here, but its {LEDGER_FILE} is missing"
@@ -192,12 +250,6 @@ def _check_message_vendors(message: Message) -> None:
     unknown = [name for name in message.vendor if name not in names]
     if unknown:
         raise MessageError(*(_unknown_vendor_problem(name, names) for name in unknown))
-
-
-def _reject_send_time(message: Message) -> None:
-    """Raise MessageError if *message* is for a later time: a run sends at once."""
-    if message.send_at is not None:
-        raise MessageError(Problem("scheduled", "a run sends at once", path="$.send_at", hint="leave it out"))
 
 
 def _unknown_vendor_problem(name: str, names: Sequence[str]) -> Problem:
@@ -221,8 +273,9 @@ def reload_run(folder: Path, run: Run, credentials: Credentials, progress: Progr
             hint = f"restore the {part}; or run `audience cancel {folder}`, then emit and send again"
             raise DeliveryError(Problem(f"other-{part}", problem_message, hint=hint))
     method = method_by_name(delivery, run.method)
+    schedule = Schedule.from_json(run.schedule)
     bodies = build_bodies(message, requests.division, requests.parts, delivery)
-    return PreparedRun(requests, message, delivery, bodies, method, credentials)
+    return PreparedRun(requests, message, delivery, bodies, method, credentials, schedule=schedule)
 
 
 def _credentials_digest(credentials: Credentials, delivery: DeliverySpec) -> str:

@@ -2,7 +2,8 @@
 
 state        devices
 -----------  ----------------------------------------------------------------------------------------------------
-delivered    the vendor accepted the call
+delivered    the vendor accepted the call, and its time has come
+scheduled    the vendor has the call, or it is held, until its time; it counts from the send on, then from that time
 in doubt     the reply was lost, or has not come yet
 emitted      no call was made yet, and the run is neither finished nor cancelled: it can still reach them
 
@@ -19,6 +20,7 @@ import polars as pl
 
 from audience._fs.checksums import hash128, new_hasher
 from audience.delivery import runs
+from audience.delivery.clock import SYSTEM_CLOCK
 from audience.delivery.deliveries import NativeOutcome, iter_run_deliveries, list_native_outcomes
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, has_run
 from audience.delivery.ledger.left_out import find_reason
@@ -52,7 +54,8 @@ from audience.requests.writer import MANIFEST_FILE
 
 PROPERTIES = ("run", "vendor", "title", "variant", "method", "state")
 IDS_PER_SLICE = 1 << 16
-STATE_NAMES = {"delivered": "delivered", "in-doubt": "in doubt", "not-sent": "emitted"}
+STATE_NAMES = {"delivered": "delivered", "scheduled": "scheduled", "in-doubt": "in doubt", "not-sent": "emitted"}
+OPEN_STATES = ("not-sent", "scheduled")  # of devices that are not reached yet
 MICROSECONDS = 1_000_000
 
 
@@ -196,20 +199,21 @@ def _read_facts(folder: Path) -> RunFacts:
         opened_at = max(emitted_at, run.created_at, started_at or 0)
         values |= {"vendor": run.vendor, "title": read_message(folder / MESSAGE_FILE).title}
         is_cancelled = run.cancelled_at is not None
-        digest = _digest_outcomes(ledger, [values, is_cancelled], opened_at)
+        digest = _digest_outcomes(ledger, [values, is_cancelled], opened_at, SYSTEM_CLOCK.wall())
     return RunFacts(folder, name_run(run.id), emission, values, digest, is_cancelled, opened_at, natives)
 
 
-def _digest_outcomes(ledger: Ledger, values: list[object], opened_at: float) -> str:
+def _digest_outcomes(ledger: Ledger, values: list[object], opened_at: float, now: float) -> str:
     """Return a digest of the outcomes of all ids; the moment *opened_at* matters while any was not sent."""
     hasher, is_open = new_hasher(), False
     hasher.update(orjson.dumps(values))
-    for row in ledger.iterate("list_id_outcomes"):
+    for row in ledger.iterate("list_id_outcomes", now=now):
         hasher.update(orjson.dumps(row))
-        is_open |= "not-sent" in row
-    for name in ("list_invalid_id_outcomes", "list_native_outcomes"):
-        for row in ledger.iterate(name):
-            hasher.update(orjson.dumps(row))
+        is_open |= any(state in row for state in OPEN_STATES)
+    for row in ledger.iterate("list_invalid_id_outcomes"):
+        hasher.update(orjson.dumps(row))
+    for row in ledger.iterate("list_native_outcomes", now=now):
+        hasher.update(orjson.dumps(row))
     if is_open:
         hasher.update(orjson.dumps(opened_at))
     return hasher.hexdigest()
@@ -241,12 +245,14 @@ def _iter_listed(facts: RunFacts, requests: RequestFolder, progress: Progress) -
     """Yield the events of the ids that the requests list."""
     if has_run(facts.folder):
         frames = iter_run_deliveries(facts.folder, progress)
-        states = {"delivered", "in-doubt", *(() if facts.is_cancelled else ("not-sent",))}
+        states = {"delivered", "scheduled", "in-doubt", *(() if facts.is_cancelled else ("not-sent",))}
     else:
         frames, states = _iter_emitted(requests), {"not-sent"}
     for frame in frames:
         counted = frame.filter(pl.col("state").is_in(states), ~_is_left_out(frame))
-        at = counted["sent_at"].to_physical().fill_null(_to_microseconds(facts.opened_at))
+        is_open = counted["state"].is_in(OPEN_STATES)
+        sent_at = counted["sent_at"].to_physical().zip_with(~is_open, pl.Series([None], dtype=pl.Int64))
+        at = sent_at.fill_null(_to_microseconds(facts.opened_at))
         states_of_ids = counted["state"].replace(STATE_NAMES)
         variants = counted["variant"] if _has_variants(requests) else None
         yield _make_events(facts, counted["id"], at, states_of_ids, "ids", variants)
@@ -337,7 +343,7 @@ def _join_outcomes(facts: RunFacts) -> tuple[str, int] | None:
         return None
     states = {each.state for each in facts.natives}
     state = STATE_NAMES[reaching[0].state] if len(states) == 1 else "in doubt"
-    moments = [each.sent_at for each in reaching if each.sent_at is not None]
+    moments = [each.sent_at for each in reaching if each.sent_at is not None and each.state not in OPEN_STATES]
     return state, _to_microseconds(max(moments, default=facts.opened_at))
 
 

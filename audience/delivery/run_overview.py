@@ -16,13 +16,16 @@ from audience.requests.writer import MANIFEST_FILE
 from audience.vendors import require_delivery
 from audience.vendors.spec import Vendor
 
-RunState: TypeAlias = Literal["emitted", "sending", "interrupted", "stopped", "in-doubt", "cancelled", "done"]
+RunState: TypeAlias = Literal[
+    "emitted", "sending", "interrupted", "scheduled", "stopped", "in-doubt", "cancelled", "done"
+]
 # State of a folder with several runs: that of the first of these which one of them has.
 STATES_BY_WEIGHT: tuple[RunState, ...] = (
     "sending",
     "stopped",
     "interrupted",
     "emitted",
+    "scheduled",
     "in-doubt",
     "cancelled",
     "done",
@@ -84,6 +87,8 @@ def find_state(status: Status) -> RunState:
         return "stopped"
     if status.pending:
         return "interrupted"
+    if status.waiting.batches:
+        return "scheduled"
     return "in-doubt" if status.undecided else "done"
 
 

@@ -1,10 +1,10 @@
 """Operations on one run: send, resume, status and cancel."""
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.ledger import run_identity, transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
 from audience.delivery.ledger.status import Status, empty_status, load_status
@@ -17,6 +17,7 @@ from audience.delivery.ledger.workers import (
 from audience.delivery.policy_options import PolicyOptions
 from audience.delivery.prepare import PreparedRun, create_run, prepare_run, reload_run
 from audience.delivery.safety_limits import SafetyLimits
+from audience.delivery.schedule import Schedule
 from audience.delivery.sender.worker import SendOptions, notify_once, run_worker
 from audience.delivery.transport.http import require_usable_environment
 from audience.errors import DeliveryError, Problem
@@ -35,6 +36,7 @@ def send(
     method: str | None = None,
     options: SendOptions | None = None,
     policies: PolicyOptions | None = None,
+    schedule: Schedule | None = None,
 ) -> Status:
     """Send *message* to the devices of a request folder and return the status of the run.
 
@@ -49,6 +51,7 @@ def send(
         options: Retries, concurrency and callbacks.
         policies: Caps and overrides of policies, besides those of the requests. Devices that no longer fit the
             policies of the index are left out.
+        schedule: When it is sent. What is not due stays for `resume` or `wait`.
 
     Raises:
         DeliveryError: If the folder is damaged or already has a run, a limit is exceeded, or policies cannot be checked
@@ -63,11 +66,13 @@ def send(
         limits,
         method_name=method,
         policies=policies,
+        schedule=schedule,
+        clock=options.clock,
         progress=options.progress,
     )
     if prepared.is_empty:
         return empty_status(prepared.requests.vendor.name)
-    create_run(prepared)
+    create_run(prepared, options.clock)
     return run_worker(prepared, options)
 
 
@@ -79,6 +84,7 @@ def resume(
     moved: bool = False,
     options: SendOptions | None = None,
     policies: PolicyOptions | None = None,
+    hold: bool = False,
 ) -> Status:
     """Continue the run in *folder* and return its status. Several processes may resume one run.
 
@@ -91,6 +97,7 @@ def resume(
         options: Retries, concurrency and callbacks.
         policies: Caps and overrides of policies, besides those of the send. Devices that no longer fit the policies of
             the index are left out of the batches that are not sent yet.
+        hold: Whether calls that the vendor would keep until their time are held here from now on.
 
     Raises:
         DeliveryError: If the folder is a copy, the run was cancelled, or its plan, message or application has changed.
@@ -98,14 +105,23 @@ def resume(
     folder, options = Path(folder), options or SendOptions()
     require_usable_environment(credentials.base_url)  # before a run is moved, or doubts are settled
     require_original(folder, moved=moved)
-    prepared = _reload_and_resolve_doubts(folder, credentials, on_doubt, options, policies or PolicyOptions())
+    prepared = prepare_resume(folder, credentials, on_doubt, options, policies or PolicyOptions(), hold=hold)
     return run_worker(prepared, options)
 
 
-def _reload_and_resolve_doubts(
-    folder: Path, credentials: Credentials, on_doubt: OnDoubt, options: SendOptions, policies: PolicyOptions
+def prepare_resume(
+    folder: Path,
+    credentials: Credentials,
+    on_doubt: OnDoubt,
+    options: SendOptions,
+    policies: PolicyOptions,
+    *,
+    hold: bool = False,
 ) -> PreparedRun:
-    """Load the run again, settle what is in doubt as the user wants, and leave out the ids that no longer fit."""
+    """Load the run again, settle what is in doubt as the user wants, and leave out the ids that no longer fit.
+
+    Arguments and errors are as for `resume`.
+    """
     from audience.delivery.policy_check import (  # imports much that a run without policies does not need
         find_left_out,
         start_check,
@@ -117,7 +133,7 @@ def _reload_and_resolve_doubts(
             reap_dead_workers(ledger)
         run = ledger.load_run()
         if run.cancelled_at is not None:
-            raise DeliveryError(Problem("cancelled", f"{folder}: the run was cancelled", hint="emit and send again"))
+            raise DeliveryError(cancelled_problem(folder))
         prepared = reload_run(folder, run, credentials, options.progress)
         retries = on_doubt == "retry"
         sendable = transitions.list_sendable_batches(ledger, options.clock.read(), retries_doubts=retries)
@@ -137,6 +153,8 @@ def _reload_and_resolve_doubts(
                 case "skip":
                     transitions.skip_doubts(ledger, options.clock.read())
             transitions.reject_emptied_batches(ledger, options.clock.wall())
+            if hold:
+                transitions.hold_calls(ledger)
         return prepared
 
 
@@ -158,6 +176,20 @@ def require_original(folder: Path, *, moved: bool) -> None:
         reap_dead_workers(ledger)
 
 
+def rest_advice(folder: Path) -> str:
+    """Return how to reach whom a cancelled run did not reach."""
+    return (
+        f"list them with `audience delivered {folder} --state not-sent | tail -n +2 | cut -d, -f1 > rest.txt`, emit "
+        "`… AND registration_id(@rest.txt)` into another folder, and send that"
+    )
+
+
+def cancelled_problem(folder: Path) -> Problem:
+    """Return why a cancelled run does not go on, and how to reach whom it did not reach."""
+    hint = f"a cancelled run stays so; to reach the others, {rest_advice(folder)}"
+    return Problem("cancelled", f"{folder}: the run was cancelled", hint=hint)
+
+
 def copy_warnings(folder: Path) -> list[Problem]:
     """Return a warning if *folder* is a copy of a run, or if its ledger misses calls."""
     with Ledger(folder / LEDGER_FILE, write=False) as ledger:
@@ -165,10 +197,10 @@ def copy_warnings(folder: Path) -> list[Problem]:
     return [] if problem is None else [problem]
 
 
-def status(folder: str | Path) -> Status:
+def status(folder: str | Path, clock: Clock = SYSTEM_CLOCK) -> Status:
     """Return the status of the run in *folder*; raise DeliveryError if it has none."""
     with Ledger(Path(folder) / LEDGER_FILE, write=False) as ledger:
-        return load_status(ledger)
+        return load_status(ledger, clock)
 
 
 def reject_copy(folder: Path) -> None:
@@ -179,8 +211,10 @@ def reject_copy(folder: Path) -> None:
         raise DeliveryError(problem)
 
 
-def cancel(folder: str | Path) -> Status:
+def cancel(folder: str | Path, clock: Clock = SYSTEM_CLOCK) -> Status:
     """Cancel the run in *folder*: no worker sends another batch. Return the status.
+
+    What the vendor has accepted and delivers later stays there; `withdrawal.withdraw` takes it back.
 
     Raises DeliveryError if *folder* is a copy and the original still exists.
     """
@@ -188,5 +222,5 @@ def cancel(folder: str | Path) -> Status:
     with Ledger(Path(folder) / LEDGER_FILE) as ledger:
         with ledger.transaction():
             reap_dead_workers(ledger)
-            transitions.cancel_run(ledger, time.time())
-        return load_status(ledger)
+            transitions.cancel_run(ledger, clock.wall())
+        return load_status(ledger, clock)

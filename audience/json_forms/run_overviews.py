@@ -9,13 +9,14 @@ from audience.delivery.run_overview import VendorRun
 from audience.delivery.run_pace import Pace
 from audience.json_forms.costs import CostForm
 from audience.json_forms.problems import ProblemForm, problem_json
-from audience.json_forms.runs import StateCountsForm, state_counts_json
+from audience.json_forms.runs import ScheduledForm, StateCountsForm, scheduled_json, state_counts_json
 
 ServedRunState: TypeAlias = Literal[
     "emitted",
     "starting",
     "sending",
     "interrupted",
+    "scheduled",
     "stopped",
     "in-doubt",
     "cancelled",
@@ -30,9 +31,10 @@ class RunSummaryForm(TypedDict):
 
     Attributes:
         name: Name of its folder.
-        state: `emitted` before anything is sent, then `starting`, `sending`, and `done`. `interrupted` if its process
-            has ended, `stopped` if the vendor or a limit stopped it, `in-doubt` if somebody has to decide, `cancelled`,
-            `failed` if it could not start, and `damaged` if its folder cannot be read.
+        state: `emitted` before anything is sent, then `starting`, `sending`, and `done`. `scheduled` if it waits for
+            its moment, `interrupted` if its process has ended, `stopped` if the vendor or a limit stopped it,
+            `in-doubt` if somebody has to decide, `cancelled`, `failed` if it could not start, and `damaged` if its
+            folder cannot be read.
         vendor: Name of the vendor; null if it has several.
         vendors: Names of all vendors.
         devices: Devices of its requests.
@@ -149,7 +151,8 @@ class VendorRunForm(TypedDict):
         audience: What was asked when they were emitted.
         state: State of this part.
         method: Name of the send method; null before anything is sent.
-        done: Whether nothing is left to send or to decide.
+        done: Whether nothing is left to send or to decide, and nothing waits for its moment.
+        scheduled: What waits for its moment; null before anything is sent.
         batches: Batches by state; null before anything is sent.
         ids: Ids by the state of their batch, without invalid ones.
         invalid_ids: Ids that the vendor rejected, by the code.
@@ -169,6 +172,7 @@ class VendorRunForm(TypedDict):
     state: ServedRunState
     method: str | None
     done: bool
+    scheduled: ScheduledForm | None
     batches: StateCountsForm | None
     ids: StateCountsForm | None
     invalid_ids: dict[str, int]
@@ -310,6 +314,7 @@ def vendor_run_json(run: VendorRun, audience: dict[str, str | None]) -> VendorRu
         "state": run.state,
         "method": None if status is None else status.method,
         "done": status is not None and status.done,
+        "scheduled": None if status is None else scheduled_json(status.waiting),
         "batches": None if status is None else state_counts_json(status.batch_counts),
         "ids": None if status is None else state_counts_json(status.id_counts),
         "invalid_ids": {} if status is None else status.invalid_id_counts,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import TypedDict
 
 from audience.delivery.ledger.status import BatchState, FailedBatch, Status
+from audience.delivery.ledger.waiting import Waiting
 from audience.delivery.ledger.workers import Worker
 from audience.json_forms.problems import ProblemForm, problem_json
 
@@ -73,13 +74,36 @@ class FailedBatchForm(TypedDict):
     problem: ProblemForm
 
 
+class ScheduledForm(TypedDict):
+    """Batches that wait for their moment.
+
+    Attributes:
+        held: Batches that are held here.
+        held_ids: Their ids.
+        opens_at: When the next of them may be sent, in UTC; null if none is held.
+        at_vendor: Batches that the vendor has accepted and delivers later.
+        at_vendor_ids: Their ids.
+        due_at: When the vendor delivers the next of them, in UTC; null if it has none.
+        ends_at: The last of all these moments, in UTC.
+    """
+
+    held: int
+    held_ids: int
+    opens_at: str | None
+    at_vendor: int
+    at_vendor_ids: int
+    due_at: str | None
+    ends_at: str | None
+
+
 class StatusForm(TypedDict):
     """Status of a run.
 
     Attributes:
         vendor: Name of the vendor.
         method: Name of the send method.
-        done: Whether nothing is left to send or to decide.
+        done: Whether nothing is left to send or to decide, and nothing waits for its moment.
+        scheduled: What waits for its moment.
         batches: Batches by state.
         ids: Ids by the state of their batch, without invalid ones.
         invalid_ids: Ids that the vendor rejected, by its error code.
@@ -96,6 +120,7 @@ class StatusForm(TypedDict):
     vendor: str
     method: str
     done: bool
+    scheduled: ScheduledForm
     batches: StateCountsForm
     ids: StateCountsForm
     invalid_ids: dict[str, int]
@@ -137,6 +162,7 @@ def status_json(status: Status) -> StatusForm:
         "vendor": status.vendor,
         "method": status.method,
         "done": status.done,
+        "scheduled": scheduled_json(status.waiting),
         "batches": state_counts_json(status.batch_counts),
         "ids": state_counts_json(status.id_counts),
         "invalid_ids": status.invalid_id_counts,
@@ -149,6 +175,23 @@ def status_json(status: Status) -> StatusForm:
         "message_ids": list(status.message_ids),
         "failed_batches": [_failed_batch_json(batch) for batch in status.failed_batches],
     }
+
+
+def scheduled_json(waiting: Waiting) -> ScheduledForm:
+    """Return the JSON form of what waits for its moment."""
+    return {
+        "held": waiting.held_batches,
+        "held_ids": waiting.held_ids,
+        "opens_at": _format_optional(waiting.opens_at),
+        "at_vendor": waiting.kept_batches,
+        "at_vendor_ids": waiting.kept_ids,
+        "due_at": _format_optional(waiting.due_at),
+        "ends_at": _format_optional(waiting.ends_at),
+    }
+
+
+def _format_optional(moment: float | None) -> str | None:
+    return None if moment is None else format_timestamp(moment)
 
 
 def state_counts_json(counts: dict[BatchState, int]) -> StateCountsForm:

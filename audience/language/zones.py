@@ -4,7 +4,7 @@ Offsets come from `zoneinfo` alone: Polars and NumPy have other rules for years 
 """
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -108,7 +108,7 @@ def format_instant(instant: int) -> str:
     return (EPOCH + timedelta(microseconds=instant)).replace(tzinfo=None).isoformat() + "Z"
 
 
-def offset_at(instant: int, zone: ZoneInfo) -> int:
+def offset_at(instant: int, zone: tzinfo) -> int:
     """Return how far *zone* is ahead of UTC at an instant, in microseconds."""
     try:
         timestamp = min(max(EPOCH + timedelta(microseconds=instant), FIRST_SAFE), LAST_SAFE)
@@ -117,7 +117,7 @@ def offset_at(instant: int, zone: ZoneInfo) -> int:
     return _offset(timestamp.astimezone(zone))
 
 
-def find_change(start: int, stop: int, zone: ZoneInfo) -> int:
+def find_change(start: int, stop: int, zone: tzinfo) -> int:
     """Return the first instant after *start* with the offset that *zone* has at *stop*; there is one change between."""
     offset = offset_at(stop, zone)
     before, after = start // SECOND, stop // SECOND  # zones change their offsets at whole seconds
@@ -127,7 +127,7 @@ def find_change(start: int, stop: int, zone: ZoneInfo) -> int:
     return after * SECOND
 
 
-def local_instants(timestamp: datetime, zone: ZoneInfo) -> tuple[int, ...]:
+def local_instants(timestamp: datetime, zone: tzinfo) -> tuple[int, ...]:
     """Return the instants at which clocks of *zone* show *timestamp*: one, two if they were put back, or none.
 
     >>> [len(local_instants(datetime(2026, month, day, 2, 30), load_zone("Europe/Berlin"))) for month, day in

@@ -3,9 +3,9 @@
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -65,6 +65,7 @@ class RequestFolder:
         policies: Policies that applied.
         division: How the ids were divided; None if they were not.
         platforms: Devices by platform; None if they are not known.
+        schedule: When its runs are sent, if they do not say it themselves, as a JSON object.
     """
 
     folder: Path
@@ -82,6 +83,7 @@ class RequestFolder:
     policies: EmittedPolicies = EmittedPolicies()
     division: Division | None = None
     platforms: tuple[PlatformCount, ...] | None = None
+    schedule: Mapping[str, Any] = field(default_factory=dict)
 
     def native_payload(self, number: int) -> Payload:
         """Return the native request with this *number*; raise DeliveryError if the file was changed."""
@@ -142,6 +144,7 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         expression = str(manifest["expression"])
         policies = _read_policies(manifest)
         division, parts, platforms = _read_division(manifest, counts["id_count"])
+        schedule: dict[str, Any] = dict(manifest.get("schedule") or {})
     line_starts, line_checksums, bytes_read = list[tuple[int, ...]](), list[tuple[int, ...]](), 0
     for file, entry in zip(files, entries, strict=True):
         starts, checksums = _scan_request_file(file, entry)
@@ -167,6 +170,7 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         policies=policies,
         division=division,
         platforms=platforms,
+        schedule=schedule,
     )
 
 

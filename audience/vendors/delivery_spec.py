@@ -238,6 +238,36 @@ class SendCall:
     idempotency_key: str
 
 
+def read_no_moments(body: Payload) -> tuple[datetime, ...]:
+    """Return no moment, for any body."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VendorSchedule:
+    """Calls that the vendor keeps and delivers at their time.
+
+    Attributes:
+        accepts: Returns whether it keeps a call to these targets.
+        apply: Returns the body of a call that is delivered at a moment, in whole seconds.
+        max_ahead: How far ahead that moment may be.
+        min_ahead: How far ahead it is at least; a call for an earlier moment is held here.
+        build_cancel: Builds the request that withdraws a message by its id.
+        parse_cancel: Parses the response; an Accepted means that nothing more is delivered.
+        cancel_rate_limits: Rate limits of withdrawals.
+        source: URL of the page that documents the withdrawal.
+    """
+
+    accepts: Callable[[Sequence[Payload]], bool]
+    apply: Callable[[Payload, datetime], Payload]
+    max_ahead: timedelta
+    min_ahead: timedelta
+    build_cancel: Callable[[str, Credentials], Request]
+    parse_cancel: Callable[[Response], VendorReply]
+    cancel_rate_limits: tuple[RateLimit, ...]
+    source: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendMethod:
     """Method of calling a vendor, such as a list of tokens or an uploaded package.
@@ -256,6 +286,7 @@ class SendMethod:
         setup_call: Call that comes before the push call; None if none is needed.
         dedup_window: How long the vendor drops repeats of one idempotency key; None if it does not.
         check: Finds why the method cannot carry a body to these targets of this application.
+        schedule: How the vendor keeps a call until its time; None if it delivers all of them at once.
     """
 
     name: str
@@ -269,6 +300,7 @@ class SendMethod:
     setup_call: SetupCall | None = None
     dedup_window: timedelta | None = None
     check: Callable[[Payload, Sequence[Payload], Credentials], Iterable[Problem]] = no_problems
+    schedule: VendorSchedule | None = None
 
     def get_setup_call(self, targets: Sequence[Payload]) -> SetupCall | None:
         """Return the setup call of a push call to *targets*, or None if it needs none."""
@@ -294,6 +326,7 @@ class DeliverySpec:
         dry_run: Builds a request that checks a call and delivers nothing; None if the vendor has none.
         apply_timestamps: Returns the body for a call at that time, with a time to live turned into a timestamp. It is
             called before each call, and raises MessageError if a timestamp of the body is past, too near or too far.
+        read_moments: Returns the moments, past ones too, at which a body that schedules itself is delivered.
     """
 
     base_urls: Mapping[str, str]
@@ -309,3 +342,4 @@ class DeliverySpec:
     unsupported_fields: Callable[[Message], Iterable[Problem]] = no_problems
     dry_run: Callable[[SendCall, Credentials], Request] | None = None
     apply_timestamps: Callable[[Payload, datetime], Payload] = return_unchanged
+    read_moments: Callable[[Payload], tuple[datetime, ...]] = read_no_moments

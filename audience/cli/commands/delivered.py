@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-from audience.cli.commands.delivery import FolderArgument
 from audience.cli.declarations import Option
+from audience.cli.delivery_options import FolderArgument
 from audience.cli.output.frames import TableFormat, choose_format, print_table, write_table
 from audience.cli.output.writer import Output
 from audience.counts import format_count
@@ -28,7 +28,7 @@ def run_delivered(
         Option(
             "--state",
             metavar="STATE",
-            help="Only ids that are delivered, rejected, in-doubt or not-sent. Repeatable.",
+            help="Only ids that are delivered, scheduled, rejected, in-doubt or not-sent. Repeatable.",
             show_default="all of them",
         ),
     ] = None,
@@ -40,7 +40,7 @@ def run_delivered(
         Option("--format", help="Format of the table.", show_default="that of the name of FILE, or csv"),
     ] = None,
 ) -> None:
-    """List the ids of a folder's runs by what became of them: delivered, rejected, in doubt or not sent.
+    """List the ids of a folder's runs by what became of them: delivered, scheduled, rejected, in doubt or not sent.
 
     Devices of native requests are not listed, because the vendor finds them itself.
     """

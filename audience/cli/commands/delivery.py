@@ -1,17 +1,37 @@
-"""Commands that send a request folder, resume, show and cancel its runs."""
+"""Commands that send a request folder, resume, show, wait for and cancel its runs."""
 
 import sys
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
-from audience.cli.declarations import Argument, Option
-from audience.cli.options import HOUR_SECONDS, WEEK_SECONDS, CapOption, WithoutPolicyOption, parse_vendor_host
+from audience.cli.declarations import Option
+from audience.cli.delivery_options import (
+    AttemptsOption,
+    ConcurrencyOption,
+    CredentialsOption,
+    FolderArgument,
+    HoldOption,
+    HostOption,
+    MessageOption,
+    MethodOption,
+    PolicyIndexOption,
+    RecordOption,
+    RecordWaitOption,
+    SendScheduleOptions,
+    TimeoutOption,
+)
+from audience.cli.interrupts import end_in_order_on_sigterm
+from audience.cli.options import CapOption, WithoutPolicyOption, parse_vendor_host
 from audience.cli.output.delivery import (
     format_dry_run,
     format_left_out,
     format_run_question,
     format_statuses,
+    opening_notes,
+    rest_notes,
+    scheduled_notes,
     unfinished_problems,
     waiting_notes,
 )
@@ -25,8 +45,10 @@ from audience.delivery.policy_options import PolicyOptions
 from audience.delivery.prepare import PreparedRun
 from audience.delivery.recorded_runs import drop_emissions, record_runs
 from audience.delivery.run_recorder import record_while_running
+from audience.delivery.run_waiting import wait_for_runs
 from audience.delivery.runs import OnDoubt
 from audience.delivery.safety_limits import SafetyLimits, warn_if_fewer
+from audience.delivery.schedule import lifetime_warnings
 from audience.delivery.sender.worker import SendOptions
 from audience.delivery.transport.credentials import load_credentials
 from audience.delivery.transport.retry import RetryPolicy
@@ -42,62 +64,6 @@ from audience.requests.reader import read_message
 from audience.vendors import require_delivery
 from audience.vendors.delivery_spec import Credentials
 from audience.vendors.spec import Vendor
-
-FolderArgument = Annotated[
-    Path,
-    Argument(metavar="FOLDER", exists=True, help="Folder written by `audience emit` or `audience campaign`."),
-]
-MessageOption = Annotated[Path, Option("--message", metavar="FILE", help="Message in JSON.")]
-CredentialsOption = Annotated[
-    Path | None,
-    Option(
-        "--credentials",
-        metavar="FILE",
-        show_default="variables AUDIENCE_<VENDOR>_<KEY>",
-        help="TOML file with the vendors' keys, of mode 600.",
-    ),
-]
-HostOption = Annotated[
-    list[str] | None,
-    Option("--host", metavar="[VENDOR=]HOST", help="Name of a data center, or a URL. Repeatable."),
-]
-ConcurrencyOption = Annotated[
-    int, Option("--concurrency", min=1, max=1_000, metavar="N", help="Maximum number of calls in flight.")
-]
-TimeoutOption = Annotated[
-    float, Option("--timeout", min=0.1, max=HOUR_SECONDS, metavar="SECONDS", help="Time to wait for a reply.")
-]
-AttemptsOption = Annotated[
-    int,
-    Option("--attempts", min=1, max=1_000, metavar="N", help="Attempts for a call that failed before delivery."),
-]
-PolicyIndexOption = Annotated[
-    Path | None,
-    Option(
-        "--index",
-        metavar="INDEX",
-        help="Index whose policies are checked again.",
-        show_default="the one that the requests were emitted from",
-    ),
-]
-RecordOption = Annotated[
-    Path | None,
-    Option(
-        "--record",
-        metavar="INDEX",
-        exists=True,
-        help="Record in this index whom the run reaches, as event `delivered`.",
-        show_default=False,
-    ),
-]
-RecordWaitOption = Annotated[
-    float,
-    Option("--wait", min=0, max=WEEK_SECONDS, metavar="SECONDS", help="Time to wait for another writer of INDEX."),
-]
-MethodOption = Annotated[
-    str | None,
-    Option("--method", metavar="NAME", show_default="the cheapest", help="Send method for ids, see `audience plan`."),
-]
 
 
 def run_send(
@@ -115,6 +81,8 @@ def run_send(
         bool, Option("--broadcast", help="Allow messages to every device that the vendor knows.")
     ] = False,
     method: MethodOption = None,
+    *,
+    schedule: SendScheduleOptions,
     cap: CapOption = None,
     without_policy: WithoutPolicyOption = None,
     index: PolicyIndexOption = None,
@@ -134,7 +102,8 @@ def run_send(
 
     Pass --expect or --max-devices, so that a wrong folder cannot reach too many devices.
 
-    If the command is interrupted, continue with `audience resume`.
+    If the command is interrupted, continue with `audience resume`. What is scheduled for later is sent by
+    `audience run wait`, or by `audience resume` at its time.
     """
     if validate and not dry_run:
         raise DeliveryError(Problem("bad-option", "--validate needs --dry-run"))
@@ -151,6 +120,7 @@ def run_send(
             limits,
             method_name=method,
             policies=PolicyOptions.read(cap or (), without_policy or (), index),
+            schedule=schedule.read_all(),
             progress=progress,
         )
         output.print_warnings(_send_warnings(folder, content, runs, limits))
@@ -160,7 +130,7 @@ def run_send(
             return
         with _record(record, folder, wait, output):
             statuses = campaign_runs.send_all(folder, content, runs, options)
-    _print_statuses(statuses, output)
+    _print_statuses(statuses, output, folder)
 
 
 def run_resume(
@@ -174,6 +144,7 @@ def run_resume(
         bool,
         Option("--moved", help="The folder was moved to another disk or machine, and no other copy exists."),
     ] = False,
+    hold: HoldOption = False,
     without_policy: WithoutPolicyOption = None,
     index: PolicyIndexOption = None,
     record: RecordOption = None,
@@ -193,9 +164,47 @@ def run_resume(
         policies = PolicyOptions.read(without=without_policy or (), index=index)
         with _record(record, folder, wait, output):
             statuses = campaign_runs.resume_all(
-                folder, load_vendor_credentials, on_doubt, options, moved=moved, policies=policies
+                folder, load_vendor_credentials, on_doubt, options, moved=moved, policies=policies, hold=hold
             )
-    _print_statuses(statuses, output)
+    _print_statuses(statuses, output, folder)
+
+
+def run_run_wait(
+    output: Output,
+    folder: FolderArgument,
+    hold: HoldOption = False,
+    without_policy: WithoutPolicyOption = None,
+    index: PolicyIndexOption = None,
+    record: RecordOption = None,
+    wait: RecordWaitOption = DEFAULT_WAIT_SECONDS,
+    credentials: CredentialsOption = None,
+    host: HostOption = None,
+    concurrency: ConcurrencyOption = 32,
+    timeout: TimeoutOption = 30,
+    attempts: AttemptsOption = 8,
+) -> None:
+    """Wait for the moments of the runs of a folder, and send what is due, until nothing is held any more.
+
+    It may be stopped and started at any time, and several may wait for one folder.
+    """
+    campaign_runs.require_created_folders(folder)  # before anything is recorded
+    end_in_order_on_sigterm()
+    load_vendor_credentials = _make_credentials_loader(credentials, host)
+    retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
+    with output.show_progress() as progress:
+        options = _make_send_options(retry, concurrency, progress, output)
+        policies = PolicyOptions.read(without=without_policy or (), index=index)
+
+        def resume(resting: Collection[str]) -> dict[str, Status]:
+            return campaign_runs.resume_all(
+                folder, load_vendor_credentials, "report", options, policies=policies, hold=hold, resting=resting
+            )
+
+        with _record(record, folder, wait, output):
+            statuses = wait_for_runs(
+                folder, resume, options.clock, lambda waiting: output.print_notes(opening_notes(waiting))
+            )
+    _print_statuses(statuses, output, folder)
 
 
 def run_status(output: Output, folder: FolderArgument) -> None:
@@ -205,23 +214,42 @@ def run_status(output: Output, folder: FolderArgument) -> None:
     facts = {name: {**status_json(status), "audience": questions[name]} for name, status in statuses.items()}
     audiences = dict.fromkeys(map(format_run_question, questions.values()))
     output.print_result(facts, lambda: "\n".join([*filter(None, audiences), format_statuses(statuses)]))
+    output.print_notes(scheduled_notes(statuses, folder))
     _exit_if_problems(unfinished_problems(statuses), output)
 
 
 def run_cancel(
-    output: Output, folder: FolderArgument, record: RecordOption = None, wait: RecordWaitOption = DEFAULT_WAIT_SECONDS
+    output: Output,
+    folder: FolderArgument,
+    record: RecordOption = None,
+    wait: RecordWaitOption = DEFAULT_WAIT_SECONDS,
+    credentials: CredentialsOption = None,
+    host: HostOption = None,
+    timeout: TimeoutOption = 30,
+    attempts: AttemptsOption = 8,
 ) -> None:
-    """Cancel the runs of a folder: calls in flight finish, no other batch is sent."""
+    """Cancel the runs of a folder: no other batch is sent, and what vendors deliver later is withdrawn there.
+
+    Calls in flight finish first. What can no longer be stopped is an error.
+    """
     if record is not None and not campaign_runs.has_runs(folder):
         drop_emissions(DeviceIndex.open(record), folder, wait=wait)
         output.print_result({}, f"{folder}: nothing was sent; {record} counts its devices no more")
         return
-    statuses = campaign_runs.cancel_all(folder)
+    campaign_runs.cancel_all(folder)
+    load_vendor_credentials = _make_credentials_loader(credentials, host)
+    with output.show_progress() as progress:
+        retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
+        options = _make_send_options(retry, 1, progress, output)
+        left = campaign_runs.withdraw_all(folder, load_vendor_credentials, options)
+    statuses = campaign_runs.load_all_statuses(folder)
     if record is not None:
         output.print_warnings(record_runs(DeviceIndex.open(record), folder, wait=wait).problems)
     output.print_warnings(campaign_runs.all_copy_warnings(folder))
     facts = {name: status_json(status) for name, status in statuses.items()}
     output.print_result(facts, lambda: format_statuses(statuses))
+    output.print_notes(rest_notes(statuses, folder))
+    _exit_if_problems(left, output)
 
 
 def _record(index: Path | None, folder: Path, wait: float, output: Output) -> AbstractContextManager[None]:
@@ -256,6 +284,7 @@ def _send_warnings(
     for run in prepared_runs:
         problems += run.bodies.list_warnings(run.delivery)
         problems += _unreached_problems(run)
+        problems += lifetime_warnings(run.schedule, run.parts, message.time_to_live)
     return problems
 
 
@@ -284,10 +313,11 @@ def _print_dry_runs(dry_runs: list[DryRun], output: Output) -> None:
     _exit_if_problems([problem for dry_run in dry_runs for problem in dry_run.problems], output)
 
 
-def _print_statuses(statuses: dict[str, Status], output: Output) -> None:
-    """Print the statuses; exit with 1 if a run is not done."""
+def _print_statuses(statuses: dict[str, Status], output: Output, folder: Path) -> None:
+    """Print the statuses and what is scheduled; exit with 1 if a run is neither done nor scheduled."""
     facts = {name: status_json(status) for name, status in statuses.items()}
     output.print_result(facts, lambda: format_statuses(statuses) or NOTHING_TO_SEND.message)
+    output.print_notes(scheduled_notes(statuses, folder))
     _exit_if_problems(unfinished_problems(statuses), output)
 
 

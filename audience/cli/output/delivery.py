@@ -1,13 +1,18 @@
 """Text of costs, campaigns, runs and dry runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audience.cli.output.widgets import format_table
 from audience.counts import format_count
 from audience.delivery.costs import CostEstimate
 from audience.delivery.ledger.status import BATCH_STATES, BatchState, FailedBatch, Status
+from audience.delivery.ledger.waiting import Waiting
 from audience.delivery.ledger.workers import Worker
+from audience.delivery.runs import rest_advice
+from audience.delivery.schedule import format_moment
 from audience.errors import Problem
 from audience.json_forms.runs import format_timestamp
 from audience.requests.campaign import Campaign, VendorShare
@@ -78,7 +83,16 @@ def unfinished_problems(statuses: dict[str, Status]) -> list[Problem]:
 def _status_lines(name: str, status: Status) -> Iterable[str]:
     counts = [f"{count:,} {_state_words(state)}" for state in BATCH_STATES if (count := status.batch_counts[state])]
     ids = f"; ids: {status.id_counts['accepted']:,} accepted" if sum(status.id_counts.values()) else ""
+    waiting = status.waiting
     yield f"{name}: batches: {', '.join(counts)}{ids}" if counts else f"{name}: nothing to send"
+    if waiting.held_batches and waiting.opens_at is not None:
+        held = format_count(waiting.held_batches, "batch", "batches")
+        opens = _moment(waiting.opens_at, waiting)
+        yield f"  scheduled here: {held} with {_count_ids(waiting.held_ids)}, from {opens} on"
+    if waiting.kept_batches and waiting.due_at is not None:
+        kept = format_count(waiting.kept_batches, "batch", "batches")
+        due = _moment(waiting.due_at, waiting)
+        yield f"  scheduled at the vendor: {kept} with {_count_ids(waiting.kept_ids)}, from {due} on"
     if status.invalid_id_counts:
         yield f"  invalid ids: {', '.join(f'{count:,} {code}' for code, count in status.invalid_id_counts.items())}"
     if status.left_out_counts:
@@ -108,7 +122,13 @@ def _status_problems(status: Status) -> Iterable[Problem]:
     if status.stop_reason is not None:
         yield status.stop_reason
     if status.cancelled:
-        yield Problem("cancelled", f"{status.vendor}: the run is cancelled; batches not sent: {status.pending:,}")
+        withdrawn = status.batch_counts["withdrawn"]
+        taken_back = f", withdrawn: {withdrawn:,}" if withdrawn else ""
+        message = f"{status.vendor}: the run is cancelled; batches not sent: {status.pending:,}{taken_back}"
+        yield Problem("cancelled", message)
+        if status.waiting.kept_batches:
+            message = f"{status.vendor}: batches that the vendor still delivers: {status.waiting.kept_batches:,}"
+            yield Problem("not-withdrawn", message, hint="run `audience cancel` again to withdraw them")
     elif status.pending:
         message = f"{status.vendor}: batches not sent yet: {status.pending:,}"
         yield Problem("left", message, hint="run `audience resume` to send them")
@@ -116,6 +136,39 @@ def _status_problems(status: Status) -> Iterable[Problem]:
         message = f"{status.vendor}: batches in doubt, which may have been delivered: {status.undecided:,}"
         hint = "run `audience resume` with --on-doubt skip, or with --on-doubt retry, which may deliver twice"
         yield Problem("in-doubt", message, hint=hint)
+
+
+def scheduled_notes(statuses: Mapping[str, Status], folder: Path) -> list[Problem]:
+    """Return a note about what is scheduled and held here, with the command that sends it."""
+    openings = [s.waiting for s in statuses.values() if s.waiting.opens_at is not None]
+    if not openings:
+        return []
+    first = min(openings, key=lambda waiting: waiting.opens_at or 0.0)
+    message = f"{_count_ids(sum(w.held_ids for w in openings))} are scheduled, from {_moment(first.opens_at, first)} on"
+    hint = f"run `audience run wait {folder}`, or `audience resume {folder}` at that time: nothing sends them otherwise"
+    return [Problem("scheduled", message, hint=hint)]
+
+
+def opening_notes(statuses: Mapping[str, Status]) -> list[Problem]:
+    """Return a note about the next moment that is waited for."""
+    return [replace(note, hint=None) for note in scheduled_notes(statuses, Path())]
+
+
+def rest_notes(statuses: Mapping[str, Status], folder: Path) -> list[Problem]:
+    """Return a note on how to reach whom cancelled runs did not reach, if there is anybody."""
+    rest = sum(s.id_counts["todo"] + s.id_counts["withdrawn"] for s in statuses.values() if s.cancelled)
+    if not rest:
+        return []
+    hint = f"a cancelled run stays so; {rest_advice(folder)}"
+    return [Problem("rest", f"{_count_ids(rest)} were not reached", hint=hint)]
+
+
+def _count_ids(count: int) -> str:
+    return format_count(count, "id")
+
+
+def _moment(moment: float | None, waiting: Waiting) -> str:
+    return "an unknown moment" if moment is None else format_moment(moment, waiting.zone)
 
 
 def waiting_notes(workers: Iterable[Worker]) -> list[Problem]:

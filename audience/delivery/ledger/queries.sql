@@ -24,6 +24,9 @@ SELECT 1 FROM run WHERE cancelled_at IS NOT NULL;
 -- name: cancel_run
 UPDATE run SET cancelled_at = coalesce(cancelled_at, :now);
 
+-- name: hold_calls
+UPDATE batch SET at_vendor = 0 WHERE state = 'todo' AND at_vendor = 1;
+
 -- name: set_stop_reason
 UPDATE run SET stop_reason = :problem;
 
@@ -109,18 +112,27 @@ SELECT :parent, part, :first, :stop, not_before, at_vendor, doubtful_at FROM bat
 SELECT number FROM batch
 WHERE state = 'in_doubt' AND worker IS NULL AND skipped_at IS NULL
   AND :wall BETWEEN sent_at AND dedup_until AND :boot BETWEEN sent_boot AND dedup_until_boot AND boot_id = :boot_id
+  AND (at_vendor = 1 AND not_before >= :kept_from
+    OR coalesce(not_before <= :wall, 1) AND part NOT IN (SELECT value FROM json_each(:closed_parts)))
 LIMIT :limit;
 
 -- name: find_todo_pieces
 SELECT number FROM batch
-WHERE state = 'todo' AND worker IS NULL AND parent IS NOT NULL ORDER BY number DESC LIMIT :limit;
+WHERE state = 'todo' AND worker IS NULL AND parent IS NOT NULL
+  AND (at_vendor = 1 AND not_before >= :kept_from
+    OR coalesce(not_before <= :wall, 1) AND part NOT IN (SELECT value FROM json_each(:closed_parts)))
+ORDER BY number DESC LIMIT :limit;
 
 -- name: find_todo
-SELECT number FROM batch WHERE state = 'todo' AND worker IS NULL ORDER BY number LIMIT :limit;
+SELECT number FROM batch
+WHERE state = 'todo' AND worker IS NULL
+  AND (at_vendor = 1 AND not_before >= :kept_from
+    OR coalesce(not_before <= :wall, 1) AND part NOT IN (SELECT value FROM json_each(:closed_parts)))
+ORDER BY number LIMIT :limit;
 
 -- name: claim_batch
 UPDATE batch SET worker = :worker WHERE number = :number
-RETURNING native, coalesce(first, 0), coalesce(stop, 0), state, dedup_until;
+RETURNING native, coalesce(first, 0), coalesce(stop, 0), state, dedup_until, part, not_before, at_vendor;
 
 -- name: release_batch
 UPDATE batch SET worker = NULL WHERE number = :number AND worker = :worker AND state IN ('todo', 'in_doubt');
@@ -128,13 +140,39 @@ UPDATE batch SET worker = NULL WHERE number = :number AND worker = :worker AND s
 -- name: list_invalid_positions
 SELECT position FROM invalid_id WHERE position >= :first AND position < :stop;
 
+-- A batch that waits for its moment is not pending, unless a worker has claimed it.
 -- name: find_pending
-SELECT 1 FROM batch WHERE state IN ('todo', 'sent')
-UNION ALL
 SELECT 1 FROM batch
-WHERE state = 'in_doubt' AND skipped_at IS NULL
-  AND :wall BETWEEN sent_at AND dedup_until AND :boot BETWEEN sent_boot AND dedup_until_boot AND boot_id = :boot_id
+WHERE (state = 'sent' OR state = 'todo' AND worker IS NOT NULL)
+  OR (state = 'todo' OR state = 'in_doubt' AND skipped_at IS NULL
+    AND :wall BETWEEN sent_at AND dedup_until AND :boot BETWEEN sent_boot AND dedup_until_boot AND boot_id = :boot_id)
+  AND (at_vendor = 1 AND not_before >= :kept_from
+    OR coalesce(not_before <= :wall, 1) AND part NOT IN (SELECT value FROM json_each(:closed_parts)))
 LIMIT 1;
+
+-- Returns the next moment of a part that has opened and is being spread.
+-- name: find_next_spread
+SELECT min(not_before) FROM batch JOIN part ON part.number = batch.part
+WHERE state = 'todo' AND not_before > :now AND opens_at <= :now
+  AND part NOT IN (SELECT value FROM json_each(:closed_parts));
+
+-- Parts. --------------------------------------------------------------------------------------------------------------
+
+-- name: list_parts
+SELECT first, stop, variant, language, zone, opens_at FROM part ORDER BY number;
+
+-- Batches of each part that are not sent and wait for their moment; the last column is the next moment.
+-- name: list_waiting
+SELECT part, count(*), coalesce(sum(stop - first), 0), min(not_before), max(not_before) FROM batch
+WHERE state = 'todo' AND worker IS NULL AND not_before > :now AND at_vendor = 0 GROUP BY part
+UNION ALL
+SELECT part, count(*), coalesce(sum(stop - first), 0), NULL, NULL FROM batch
+WHERE state = 'todo' AND worker IS NULL AND coalesce(not_before <= :now, 1)
+  AND part IN (SELECT value FROM json_each(:closed_parts)) GROUP BY part;
+
+-- name: count_kept
+SELECT count(*), coalesce(sum(stop - first), 0), min(due_at), max(due_at) FROM batch
+WHERE state = 'accepted' AND due_at > :now;
 
 -- Transitions. --------------------------------------------------------------------------------------------------------
 
@@ -147,7 +185,8 @@ FROM batch WHERE number = :number;
 -- name: mark_sent
 UPDATE batch
 SET state = 'sent', attempts = attempts + 1, sent_at = :wall, sent_boot = :boot, boot_id = nullif(:boot_id, ''),
-    settled_at = NULL, worker = :worker, handle = :handle, dedup_until = :until, dedup_until_boot = :until_boot
+    settled_at = NULL, worker = :worker, handle = :handle, dedup_until = :until, dedup_until_boot = :until_boot,
+    due_at = :due_at
 WHERE number = :number;
 
 -- name: mark_settled
@@ -155,7 +194,7 @@ UPDATE batch SET state = :state, settled_at = :now, message_id = :message_id, pr
 
 -- name: mark_todo
 UPDATE batch
-SET state = 'todo', dedup_until = NULL, problem = :problem, worker = CASE WHEN :keeps_claim THEN worker END
+SET state = 'todo', dedup_until = NULL, due_at = NULL, problem = :problem, worker = CASE WHEN :keeps_claim THEN worker END
 WHERE number = :number;
 
 -- name: mark_in_doubt
@@ -163,6 +202,20 @@ UPDATE batch
 SET state = 'in_doubt', lost_replies = lost_replies + 1, settled_at = :now, problem = :problem,
     worker = CASE WHEN :keeps_claim THEN worker END
 WHERE number = :number;
+
+-- name: withdraw_batch
+UPDATE batch SET state = 'withdrawn', withdrawn_at = :now WHERE number = :number;
+
+-- Calls that the vendor has accepted and delivers later. That of a loop is due at its first moment.
+-- name: list_accepted_calls
+SELECT number, native, coalesce(first, 0), coalesce(stop - first, 0), message_id, due_at FROM batch
+WHERE state = 'accepted' AND due_at IS NOT NULL ORDER BY due_at;
+
+-- name: count_unanswered
+SELECT count(*) FROM batch WHERE state = 'sent';
+
+-- name: count_doubtful_due
+SELECT count(*), coalesce(sum(stop - first), 0) FROM batch WHERE state = 'in_doubt' AND due_at > :now;
 
 -- name: end_dedup_window
 UPDATE batch SET dedup_until = NULL WHERE number = :number;
@@ -178,7 +231,8 @@ INSERT INTO invalid_id (position, id, code, batch) VALUES (:position, :id, :code
 
 -- name: retry_doubts
 UPDATE batch
-SET state = 'todo', lost_replies = 0, settled_at = NULL, dedup_until = NULL, doubtful_at = coalesce(doubtful_at, sent_at)
+SET state = 'todo', lost_replies = 0, settled_at = NULL, dedup_until = NULL, due_at = NULL,
+    doubtful_at = coalesce(doubtful_at, due_at, sent_at)
 WHERE state = 'in_doubt' AND worker IS NULL AND skipped_at IS NULL
   AND NOT coalesce(
     :wall BETWEEN sent_at AND dedup_until AND :boot BETWEEN sent_boot AND dedup_until_boot AND boot_id = :boot_id, 0);
@@ -282,32 +336,38 @@ SELECT
 -- vendor has taken nothing of has no moment.
 -- name: list_id_outcomes
 SELECT
-    number, first, stop,
-    CASE WHEN state = 'accepted' THEN 'delivered' WHEN doubtful_at IS NOT NULL THEN 'in-doubt'
+    leaf_batch.number, first, stop,
+    CASE WHEN state = 'accepted' AND coalesce(due_at <= :now, 1) THEN 'delivered'
+        WHEN doubtful_at IS NOT NULL THEN 'in-doubt'
+        WHEN state = 'accepted' OR state = 'todo' AND not_before > :now AND cancelled_at IS NULL THEN 'scheduled'
         WHEN state IN ('todo', 'withdrawn') THEN 'not-sent' WHEN state = 'rejected' THEN 'rejected' ELSE 'in-doubt' END,
-    CASE WHEN state IN ('todo', 'rejected') AND doubtful_at IS NOT NULL THEN doubtful_at
-        WHEN state <> 'todo' THEN coalesce(sent_at, settled_at) END,
+    CASE WHEN state IN ('todo', 'rejected', 'withdrawn') AND doubtful_at IS NOT NULL THEN doubtful_at
+        WHEN state = 'todo' AND not_before > :now AND cancelled_at IS NULL THEN not_before
+        WHEN state NOT IN ('todo', 'withdrawn') THEN coalesce(due_at, sent_at, settled_at) END,
     message_id,
     CASE WHEN state <> 'accepted' THEN json_extract(problem, '$.code') END
-FROM leaf_batch WHERE first IS NOT NULL ORDER BY first;
+FROM leaf_batch, run WHERE first IS NOT NULL ORDER BY first;
 
 -- name: list_invalid_id_outcomes
 SELECT
     position, code, batch,
-    CASE WHEN code NOT LIKE 'policy:%' AND code <> 'not-in-index' THEN coalesce(doubtful_at, sent_at, settled_at) END,
+    CASE WHEN code NOT LIKE 'policy:%' AND code <> 'not-in-index' THEN coalesce(doubtful_at, due_at, sent_at, settled_at) END,
     CASE WHEN code LIKE 'in-doubt-%' THEN 'in-doubt' WHEN code LIKE 'policy:%' OR code = 'not-in-index' THEN 'not-sent'
         WHEN doubtful_at IS NOT NULL THEN 'in-doubt' ELSE 'rejected' END
 FROM invalid_id JOIN batch ON batch.number = invalid_id.batch ORDER BY position;
 
 -- name: list_native_outcomes
 SELECT
-    native, number,
-    CASE WHEN state = 'accepted' THEN 'delivered' WHEN doubtful_at IS NOT NULL THEN 'in-doubt'
+    native, batch.number,
+    CASE WHEN state = 'accepted' AND coalesce(due_at <= :now, 1) THEN 'delivered'
+        WHEN doubtful_at IS NOT NULL THEN 'in-doubt'
+        WHEN state = 'accepted' OR state = 'todo' AND not_before > :now AND cancelled_at IS NULL THEN 'scheduled'
         WHEN state IN ('todo', 'withdrawn') THEN 'not-sent' WHEN state = 'rejected' THEN 'rejected' ELSE 'in-doubt' END,
-    CASE WHEN state IN ('todo', 'rejected') AND doubtful_at IS NOT NULL THEN doubtful_at
-        WHEN state <> 'todo' THEN coalesce(sent_at, settled_at) END,
+    CASE WHEN state IN ('todo', 'rejected', 'withdrawn') AND doubtful_at IS NOT NULL THEN doubtful_at
+        WHEN state = 'todo' AND not_before > :now AND cancelled_at IS NULL THEN not_before
+        WHEN state NOT IN ('todo', 'withdrawn') THEN coalesce(due_at, sent_at, settled_at) END,
     message_id
-FROM batch WHERE native IS NOT NULL ORDER BY native;
+FROM batch, run WHERE native IS NOT NULL ORDER BY native;
 
 -- Forgetting. ---------------------------------------------------------------------------------------------------------
 

@@ -174,8 +174,12 @@ WHEN NEW.parent IS NOT NULL AND NOT EXISTS (
 BEGIN SELECT RAISE(ABORT, 'a piece lies in a rejected batch, behind the pieces before it'); END;
 
 CREATE TRIGGER batch_identity_is_immutable
-BEFORE UPDATE OF number, parent, part, native, first, stop, not_before, at_vendor ON batch
+BEFORE UPDATE OF number, parent, part, native, first, stop, not_before ON batch
 BEGIN SELECT RAISE(ABORT, 'the identity of a batch is immutable'); END;
+
+CREATE TRIGGER batch_is_held_before_its_call BEFORE UPDATE OF at_vendor ON batch
+WHEN NEW.at_vendor <> OLD.at_vendor AND (NEW.at_vendor = 1 OR OLD.state <> 'todo')
+BEGIN SELECT RAISE(ABORT, 'only a call that was not made can be held instead'); END;
 
 CREATE TRIGGER batch_no_delete BEFORE DELETE ON batch
 BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;

@@ -7,8 +7,10 @@ from typing import Any, Literal, TypeAlias
 
 import orjson
 
+from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.ledger.connection import Ledger, Run
 from audience.delivery.ledger.left_out import count_reasons, find_reason
+from audience.delivery.ledger.waiting import NOTHING_WAITS, Waiting, load_waiting
 from audience.delivery.ledger.workers import Worker, list_workers
 from audience.errors import Problem
 
@@ -47,6 +49,7 @@ class Status:
         stop_reason: Why the last worker stopped early, if it did.
         message_ids: The vendor's ids of the accepted messages, at most `MAX_LISTED`.
         failed_batches: Rejected and in-doubt batches, at most `MAX_LISTED`.
+        waiting: What waits for its moment, held here or kept by the vendor.
     """
 
     vendor: str
@@ -61,11 +64,13 @@ class Status:
     message_ids: tuple[str, ...]
     failed_batches: tuple[FailedBatch, ...] = field(repr=False)
     left_out_counts: Mapping[str, int] = field(default_factory=dict)
+    waiting: Waiting = NOTHING_WAITS
 
     @property
     def done(self) -> bool:
-        """True if no batch is pending or undecided, and the run was neither stopped nor cancelled."""
-        return not self.stop_reason and not self.cancelled and self.pending == 0 and self.undecided == 0
+        """True if no batch is pending, undecided or scheduled, and the run was neither stopped nor cancelled."""
+        is_open = self.pending or self.undecided or self.waiting.batches
+        return not self.stop_reason and not self.cancelled and not is_open
 
     @property
     def active_workers(self) -> int:
@@ -74,8 +79,8 @@ class Status:
 
     @property
     def pending(self) -> int:
-        """Number of batches that will be sent, or have no reply yet."""
-        return self.batch_counts["todo"] + self.batch_counts["sent"]
+        """Number of batches that can be sent, or have no reply yet; not of those that wait for their moment."""
+        return self.batch_counts["todo"] + self.batch_counts["sent"] - self.waiting.held_batches
 
     @property
     def undecided(self) -> int:
@@ -83,7 +88,7 @@ class Status:
         return self.batch_counts["in_doubt"] - self.skipped
 
 
-def load_status(ledger: Ledger) -> Status:
+def load_status(ledger: Ledger, clock: Clock = SYSTEM_CLOCK) -> Status:
     """Load the status of the run of *ledger*."""
     run = ledger.load_run()
     batch_counts, id_counts = _count_by_state(ledger)
@@ -102,6 +107,7 @@ def load_status(ledger: Ledger) -> Status:
         message_ids=_list_message_ids(ledger),
         failed_batches=tuple(_load_failed_batches(ledger)),
         left_out_counts=count_reasons(code_counts),
+        waiting=load_waiting(ledger, run, clock.wall()),
     )
 
 

@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from math import inf
+from typing import Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID, uuid5
 
 import orjson
@@ -30,6 +31,9 @@ class Batch:
     state: str
     dedup_until: float | None
     invalid_positions: frozenset[int]
+    part: int = 1
+    not_before: float | None = None
+    at_vendor: bool = False
 
     def valid_positions(self) -> list[int]:
         """Return the positions of its ids in the plan."""
@@ -103,27 +107,60 @@ class WorkerEnded(LedgerError):
         super().__init__(Problem("worker-ended", message, hint=hint))
 
 
-def claim_batches(ledger: Ledger, worker: int, limit: int, now: Moment) -> list[Batch]:
+@dataclass(frozen=True, slots=True)
+class SendWindow:
+    """State of the windows of a run at a moment: which batches may be sent.
+
+    Attributes:
+        kept_from: Moment from which on the vendor keeps calls until their time; infinite if it keeps none.
+        closed_parts: Numbers of the parts where it is quiet.
+    """
+
+    kept_from: float = inf
+    closed_parts: frozenset[int] = frozenset()
+
+    def keeps(self, batch: Batch) -> bool:
+        """Return whether the vendor is given the call for *batch* before its time."""
+        return batch.at_vendor and batch.not_before is not None and batch.not_before >= self.kept_from
+
+    def allows(self, batch: Batch, now: float) -> bool:
+        """Return whether the call for *batch* may be made *now*, to be delivered at once or at its time."""
+        is_due = batch.not_before is None or batch.not_before <= now
+        return self.keeps(batch) or (is_due and batch.part not in self.closed_parts)
+
+    def to_values(self) -> dict[str, Any]:
+        """Return the values of the statements that find batches."""
+        return {"kept_from": self.kept_from, "closed_parts": orjson.dumps(sorted(self.closed_parts)).decode()}
+
+
+ALL_OPEN = SendWindow()
+
+
+def claim_batches(ledger: Ledger, worker: int, limit: int, now: Moment, window: SendWindow = ALL_OPEN) -> list[Batch]:
     """Claim up to *limit* batches for *worker*: those in doubt that can be repeated, then pieces, then those todo.
 
-    Pieces come before other batches, so that ids that the vendor does not know are found early.
+    Pieces come before other batches, so that ids that the vendor does not know are found early. Batches that *window*
+    does not allow are left.
 
     Raises WorkerEnded if another process has declared the worker dead.
     """
     require_living(ledger, worker)
     if is_cancelled(ledger):
         return []
-    numbers = [number for (number,) in ledger.query("find_repeatable", **now._asdict(), limit=limit)]
-    numbers += [number for (number,) in ledger.query("find_todo_pieces", limit=limit - len(numbers))]
-    numbers += [number for (number,) in ledger.query("find_todo", limit=limit - len(numbers)) if number not in numbers]
+    values = {**now._asdict(), **window.to_values()}
+    numbers = [number for (number,) in ledger.query("find_repeatable", **values, limit=limit)]
+    numbers += [number for (number,) in ledger.query("find_todo_pieces", **values, limit=limit - len(numbers))]
+    todo = ledger.query("find_todo", **values, limit=limit - len(numbers))
+    numbers += [number for (number,) in todo if number not in numbers]
     return [_claim_batch(ledger, worker, number) for number in numbers]
 
 
 def _claim_batch(ledger: Ledger, worker: int, number: int) -> Batch:
     [row] = ledger.query("claim_batch", worker=worker, number=number)
-    native, first, stop, state, dedup_until = row
-    invalid = ledger.query("list_invalid_positions", first=first, stop=stop)
-    return Batch(number, native, first, stop, state, dedup_until, frozenset(position for (position,) in invalid))
+    native, first, stop, state, dedup_until, part, not_before, at_vendor = row
+    positions = ledger.query("list_invalid_positions", first=first, stop=stop)
+    invalid = frozenset(position for (position,) in positions)
+    return Batch(number, native, first, stop, state, dedup_until, invalid, part, not_before, bool(at_vendor))
 
 
 def require_living(ledger: Ledger, worker: int) -> None:
@@ -142,13 +179,37 @@ def is_cancelled(ledger: Ledger) -> bool:
     return bool(ledger.query("find_cancelled_run"))
 
 
-def has_pending_batches(ledger: Ledger, now: Moment) -> bool:
-    """Return whether any batch will be sent, or was sent and has no reply yet."""
-    return not is_cancelled(ledger) and bool(ledger.query("find_pending", **now._asdict()))
+def has_pending_batches(ledger: Ledger, now: Moment, window: SendWindow = ALL_OPEN) -> bool:
+    """Return whether any batch can be sent, is claimed, or was sent and has no reply yet."""
+    values = {**now._asdict(), **window.to_values()}
+    return not is_cancelled(ledger) and bool(ledger.query("find_pending", **values))
+
+
+def find_next_spread(ledger: Ledger, now: float, window: SendWindow) -> float | None:
+    """Return the next moment of a part that has opened and is being spread; None if there is none."""
+    closed_parts = window.to_values()["closed_parts"]
+    [(moment,)] = ledger.query("find_next_spread", now=now, closed_parts=closed_parts)
+    return None if is_cancelled(ledger) else moment
+
+
+def hold_calls(ledger: Ledger) -> None:
+    """Keep here until their time the calls that the vendor would have kept and was not given yet."""
+    ledger.query("hold_calls")
+
+
+def withdraw_batch(ledger: Ledger, number: int, now: float) -> None:
+    """Record that the vendor, asked at *now*, has withdrawn the call for a batch before its time."""
+    ledger.query("withdraw_batch", number=number, now=now)
 
 
 def mark_sent(
-    ledger: Ledger, worker: int, batch: Batch, now: Moment, dedup_seconds: float | None, handle: int | None
+    ledger: Ledger,
+    worker: int,
+    batch: Batch,
+    now: Moment,
+    dedup_seconds: float | None,
+    handle: int | None,
+    due_at: float | None = None,
 ) -> SendVerdict:
     """Record that a call is about to be made, or return why it must not be made.
 
@@ -159,6 +220,7 @@ def mark_sent(
         now: The time of the call.
         dedup_seconds: How long the vendor drops repeats of this call. A batch in doubt keeps its first window.
         handle: The number of the handle that the call uses.
+        due_at: When the vendor will deliver; None if that is at once.
 
     Raises WorkerEnded if another process has declared the worker dead.
     """
@@ -171,7 +233,7 @@ def mark_sent(
         return "dedup_window_over"
     if state != "in_doubt":
         until, until_boot = (None if dedup_seconds is None else start + dedup_seconds for start in now[:2])
-    values = {"number": batch.number, "handle": handle, "until": until, "until_boot": until_boot}
+    values = {"number": batch.number, "handle": handle, "until": until, "until_boot": until_boot, "due_at": due_at}
     ledger.query("mark_sent", worker=worker, **now._asdict(), **values)
     return "sent"
 

@@ -31,12 +31,16 @@ DEDUP_WINDOW_OVER = Problem("too-late", "the vendor no longer drops repeats of t
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """Call for one batch: its method, its ids by their positions in the plan, and its targeting objects."""
+    """Call for one batch: its method, its ids by their positions in the plan, and its targeting objects.
+
+    *kept_until* is the moment until which the vendor keeps it.
+    """
 
     batch: Batch
     method: SendMethod
     ids_by_position: dict[int, str]
     targets: tuple[Payload, ...]
+    kept_until: float | None = None
 
 
 class BatchSender:
@@ -58,7 +62,7 @@ class BatchSender:
         Raises StopRun if it fails and other batches would fail too.
         """
         try:
-            async for attempt in self._context.retry.iter_attempts():
+            async for attempt in self._context.retry.iter_attempts(self._context.clock.sleep):
                 with attempt:
                     await self._attempt_call(batch)
         except RetryLater as error:
@@ -77,10 +81,10 @@ class BatchSender:
             handle = await self.handle_pool.acquire(call.method, batch, call.targets)
         except SetupRejected as rejection:
             return await self._record_and_react(call, rejection.reply)
-        build = partial(_build_request, context, call, handle, context.build_body(context.body_number(batch)))
-        request = await _run_maybe_in_thread(batch, build)
+        body = context.build_body(context.body_number(batch), call.method.schedule, call.kept_until)
+        request = await _run_maybe_in_thread(batch, partial(_build_request, context, call, handle, body))
         await context.rate_limiter.wait(call.method.rate_limits(call.targets))
-        task = asyncio.create_task(self._call_and_record(call, request, handle))
+        task = asyncio.create_task(self._call_and_record(call, request, handle, _find_due(context, call, body)))
         self._calls_in_flight.add(task)
         task.add_done_callback(self._on_call_done)
         await asyncio.shield(task)  # stopping the run does not stop a call that was sent
@@ -90,16 +94,24 @@ class BatchSender:
         if not task.cancelled():
             task.exception()  # mark it as retrieved: while the run is being stopped, nothing else does
 
-    async def _call_and_record(self, call: PlannedCall, request: Request, handle: Handle | None) -> None:
-        """Record that the call is made, make it, and record its outcome."""
-        context = self._context
+    async def _call_and_record(
+        self, call: PlannedCall, request: Request, handle: Handle | None, due_at: float | None
+    ) -> None:
+        """Record that the call is made, make it, and record its outcome; release it if its window has closed."""
+        context, now = self._context, self._context.clock.read()
+        window = context.windows.look(now.wall)
+        if not window.allows(call.batch, now.wall) or window.keeps(call.batch) != (call.kept_until is not None):
+            release = partial(transitions.release_batch, worker=context.worker, batch=call.batch)
+            await context.group_commit.submit(release)
+            return None
         mark_sent = partial(
             transitions.mark_sent,
             worker=context.worker,
             batch=call.batch,
-            now=context.clock.read(),
+            now=now,
             dedup_seconds=_dedup_seconds(call.method),
             handle=None if handle is None else handle.number,
+            due_at=due_at,
         )
         match await context.group_commit.submit(mark_sent):
             case "cancelled":
@@ -151,11 +163,22 @@ def get_batch_ids(requests: RequestFolder, batch: Batch) -> dict[int, str]:
 
 def _plan_call(context: SendContext, batch: Batch) -> PlannedCall:
     prepared, requests = context.prepared, context.prepared.requests
+    kept_until = batch.not_before if context.windows.look(context.clock.wall()).keeps(batch) else None
     if batch.native is not None:
-        return PlannedCall(batch, prepared.delivery.native_method, {}, (requests.native_payload(batch.native),))
+        targets: tuple[Payload, ...] = (requests.native_payload(batch.native),)
+        return PlannedCall(batch, prepared.delivery.native_method, {}, targets, kept_until)
     ids_by_position = get_batch_ids(requests, batch)
     chunks = iter_slices(list(ids_by_position.values()), requests.vendor.max_ids)
-    return PlannedCall(batch, prepared.method, ids_by_position, tuple(map(requests.vendor.target_ids, chunks)))
+    targets = tuple(map(requests.vendor.target_ids, chunks))
+    return PlannedCall(batch, prepared.method, ids_by_position, targets, kept_until)
+
+
+def _find_due(context: SendContext, call: PlannedCall, body: Payload) -> float | None:
+    """Return when the vendor will deliver; None if that is at once. A loop is due at its first moment to come."""
+    if call.kept_until is not None:
+        return call.kept_until
+    moments = [moment.timestamp() for moment in context.prepared.delivery.read_moments(body)]
+    return min((moment for moment in moments if moment > context.clock.wall()), default=None)
 
 
 def _build_request(context: SendContext, call: PlannedCall, handle: Handle | None, body: Payload) -> Request:

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from audience.delivery.clock import Clock
 from audience.delivery.ledger.connection import Run
 from audience.delivery.ledger.group_commit import GroupCommit
+from audience.delivery.ledger.part_windows import PartWindows
 from audience.delivery.ledger.transitions import Batch
 from audience.delivery.prepare import PreparedRun
 from audience.delivery.transport.http import Transport
 from audience.delivery.transport.rate_limit import RateLimiter
 from audience.delivery.transport.retry import RetryPolicy
 from audience.errors import MessageError, Problem
-from audience.vendors.delivery_spec import Payload
+from audience.vendors.delivery_spec import Payload, VendorSchedule
 
 
 class StopRun(Exception):
@@ -34,16 +35,22 @@ class SendContext:
     group_commit: GroupCommit
     rate_limiter: RateLimiter
     transport: Transport
+    windows: PartWindows
     clock: Clock
 
     def body_number(self, batch: Batch) -> int:
         """Return the number of the body that *batch* is sent."""
         return self.prepared.bodies.number_at(batch.first)
 
-    def build_body(self, number: int) -> Payload:
-        """Return a body of the message with its timestamps as of now; raise StopRun if it is too late for them."""
-        body = self.prepared.bodies.bodies[number]
+    def build_body(self, number: int, schedule: VendorSchedule | None = None, due_at: float | None = None) -> Payload:
+        """Return a body of the message with its timestamps as of now; raise StopRun if it is too late for them.
+
+        With *due_at*, the vendor keeps it by *schedule* until then.
+        """
+        delivery, body = self.prepared.delivery, self.prepared.bodies.bodies[number]
+        if schedule is not None and due_at is not None:
+            body = schedule.apply(body, datetime.fromtimestamp(due_at, UTC))
         try:
-            return self.prepared.delivery.apply_timestamps(body, datetime.now(UTC))
+            return delivery.apply_timestamps(body, datetime.fromtimestamp(self.clock.wall(), UTC))
         except MessageError as error:
             raise StopRun(error.problems[0]) from error

@@ -5,11 +5,11 @@ batches with the same body until they are used up or expired. A handle for a sin
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 
+from audience.delivery.clock import Clock
 from audience.delivery.ledger import transitions
 from audience.delivery.ledger.connection import Ledger
 from audience.delivery.ledger.transitions import Batch, Handle
@@ -55,9 +55,8 @@ class HandlePool:
             return None
         owner, body = batch if setup_call.max_uses == 1 else None, self._context.body_number(batch)
         async with nullcontext() if owner else self._shared_lock:
-            while (
-                handle := await self._context.group_commit.submit(partial(_take_handle, batch=owner, body=body))
-            ) is None:
+            take = partial(_take_handle, batch=owner, body=body, clock=self._context.clock)
+            while (handle := await self._context.group_commit.submit(take)) is None:
                 await self._open_handle(setup_call, owner, body, targets)
         return handle
 
@@ -70,7 +69,9 @@ class HandlePool:
         await context.rate_limiter.wait(setup_call.rate_limits)
         match await context.transport.post(request, setup_call.parse_reply):
             case Accepted(value):
-                store = partial(_store_handle, batch=owner, body=body, value=value, setup_call=setup_call)
+                store = partial(
+                    _store_handle, batch=owner, body=body, value=value, setup_call=setup_call, clock=context.clock
+                )
                 await context.group_commit.submit(store)
             case Retryable(problem, retry_after):
                 raise RetryLater(problem, retry_after)
@@ -88,16 +89,18 @@ class HandlePool:
         for handle in await context.group_commit.submit(transitions.list_open_handles):
             request = setup_call.close(handle.value, context.prepared.credentials)
             if isinstance(await context.transport.post(request, setup_call.parse_reply), Accepted):
-                mark_closed = partial(transitions.mark_handle_closed, handle=handle, now=time.time())
+                mark_closed = partial(transitions.mark_handle_closed, handle=handle, now=context.clock.wall())
                 await context.group_commit.submit(mark_closed)
 
 
-def _take_handle(ledger: Ledger, batch: Batch | None, body: int) -> Handle | None:
-    return transitions.take_handle(ledger, batch, body, time.time())
+def _take_handle(ledger: Ledger, batch: Batch | None, body: int, clock: Clock) -> Handle | None:
+    return transitions.take_handle(ledger, batch, body, clock.wall())
 
 
-def _store_handle(ledger: Ledger, batch: Batch | None, body: int, value: str, setup_call: SetupCall) -> None:
-    now, expires_at = time.time(), None
+def _store_handle(
+    ledger: Ledger, batch: Batch | None, body: int, value: str, setup_call: SetupCall, clock: Clock
+) -> None:
+    now, expires_at = clock.wall(), None
     if setup_call.lifetime is not None:
         lifetime = setup_call.lifetime.total_seconds()
         expires_at = now + lifetime - min(HANDLE_MARGIN_SECONDS, lifetime / 10)

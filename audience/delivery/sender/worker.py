@@ -2,15 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
-from audience.delivery.clock import SYSTEM_CLOCK, Clock, Moment
+from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.ledger import transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
 from audience.delivery.ledger.group_commit import GroupCommit
+from audience.delivery.ledger.part_windows import load_windows
 from audience.delivery.ledger.status import Status, count_progress, load_status
 from audience.delivery.ledger.transitions import Batch
 from audience.delivery.ledger.workers import (
@@ -29,6 +31,7 @@ from audience.delivery.transport.retry import RetryPolicy
 from audience.progress import Progress, ignore_progress
 
 POLL_SECONDS = 0.2  # between two looks at what other workers do
+MAX_SLEEP_SECONDS = 10.0  # until the clock and the ledger are looked at again
 MAX_IDS_IN_FLIGHT = 2_000_000  # ids in memory for the calls of one worker
 PROGRESS_INTERVAL_SECONDS = 0.3  # between two progress reports
 MIN_WAIT_NOTICE_SECONDS = 3.0  # of waiting for other workers before that is reported
@@ -62,23 +65,62 @@ def run_worker(prepared: PreparedRun, options: SendOptions) -> Status:
 
     If the run must stop, the ledger and the status have the reason.
     """
-    path = prepared.requests.folder / LEDGER_FILE
+    [status] = run_workers([prepared], options)
+    return status
+
+
+def run_workers(prepared_runs: Sequence[PreparedRun], options: SendOptions) -> list[Status]:
+    """Run one worker on each of several created runs, all at once, and return their statuses."""
+    shares: list[tuple[int, int]] = []
+    with ExitStack() as stack:
+        ledgers = [stack.enter_context(_open_ledger(prepared, options)) for prepared in prepared_runs]
+        with ExitStack() as registered:
+            workers = [
+                registered.enter_context(_register(ledger, prepared, options, _add_share(options.progress, shares)))
+                for ledger, prepared in zip(ledgers, prepared_runs, strict=True)
+            ]
+            asyncio.run(_run_together(workers))
+        return [load_status(ledger, options.clock) for ledger in ledgers]
+
+
+def _add_share(progress: Progress, shares: list[tuple[int, int]]) -> Progress:
+    """Return a progress callback of one of several runs, which reports the sums of all."""
+    index = len(shares)
+    shares.append((0, 0))
+
+    def report(step: str, done: int, total: int) -> None:
+        shares[index] = done, total
+        progress(step, sum(each for each, _ in shares), sum(each for _, each in shares))
+
+    return report
+
+
+def _open_ledger(prepared: PreparedRun, options: SendOptions) -> Ledger:
     on_wait = notify_once(options.on_wait)
-    with (
-        Ledger(path, on_busy=lambda ledger: on_wait(list_other_workers(ledger))) as ledger,
-        Ledger(path, write=False) as progress_ledger,
-    ):
-        with register_worker(ledger) as number:
-            with ledger.transaction():
-                reap_dead_workers(ledger)
-                transitions.set_stop_reason(ledger, None)
-            reporter = StepReporter(progress_ledger, options.progress, on_wait)
-            try:
-                asyncio.run(RunWorker(ledger, number, prepared, options, reporter).run())
-            except StopRun as stop:
-                with ledger.transaction():
-                    transitions.set_stop_reason(ledger, stop.problem)
-        return load_status(ledger)
+    path = prepared.requests.folder / LEDGER_FILE
+    return Ledger(path, on_busy=lambda ledger: on_wait(list_other_workers(ledger)))
+
+
+@contextmanager
+def _register(ledger: Ledger, prepared: PreparedRun, options: SendOptions, progress: Progress) -> "Iterator[RunWorker]":
+    """Register a worker of the run of *ledger*, and end it."""
+    on_wait = notify_once(options.on_wait)
+    with Ledger(ledger.path, write=False) as progress_ledger, register_worker(ledger) as number:
+        with ledger.transaction():
+            reap_dead_workers(ledger)
+            transitions.set_stop_reason(ledger, None)
+        yield RunWorker(ledger, number, prepared, options, StepReporter(progress_ledger, progress, on_wait))
+
+
+async def _run_together(workers: "Sequence[RunWorker]") -> None:
+    """Run *workers* at once; one that must stop records why, and the others go on."""
+    tasks = [asyncio.create_task(worker.run_until_stopped()) for worker in workers]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class RunWorker:
@@ -95,6 +137,14 @@ class RunWorker:
         self._max_tasks = min(options.concurrency, max(2, MAX_IDS_IN_FLIGHT // (prepared.method.max_ids or 1)))
         self._tasks: set[asyncio.Task[None]] = set()
 
+    async def run_until_stopped(self) -> None:
+        """Send all remaining batches; if the run must stop, record why."""
+        try:
+            await self.run()
+        except StopRun as stop:
+            with self._ledger.transaction():
+                transitions.set_stop_reason(self._ledger, stop.problem)
+
     async def run(self) -> None:
         """Send all remaining batches.
 
@@ -105,16 +155,18 @@ class RunWorker:
         group_commit = GroupCommit(self._ledger)
         try:
             async with open_transport(
-                prepared.delivery, credentials, timeout, self._max_tasks, options.transport
+                prepared.delivery, credentials, timeout, self._max_tasks, options.transport, options.clock
             ) as transport:
+                run = self._ledger.load_run()
                 context = SendContext(
                     prepared=prepared,
-                    run=self._ledger.load_run(),
+                    run=run,
                     worker=self._number,
                     retry=options.retry,
                     group_commit=group_commit,
                     rate_limiter=RateLimiter(),
                     transport=transport,
+                    windows=load_windows(self._ledger, run, (prepared.delivery.native_method, prepared.method)),
                     clock=options.clock,
                 )
                 await self._send_batches(context)
@@ -136,7 +188,8 @@ class RunWorker:
     async def _iter_claimed_batches(self, context: SendContext) -> AsyncIterator[Batch]:
         """Yield claimed batches whenever fewer than the maximum number of tasks run, until no batch is pending.
 
-        While other workers have unsettled batches it waits: they may die and leave them.
+        While other workers have unsettled batches it waits: they may die and leave them. It also waits while a part
+        that has opened is being spread.
         """
         ready: list[Batch] = []
         while True:
@@ -146,15 +199,18 @@ class RunWorker:
                 yield ready.pop(0)
             if self._tasks:
                 await self._wait_for_task()
-            elif await context.group_commit.submit(partial(_has_pending_batches, now=context.clock.read())):
+            elif await context.group_commit.submit(partial(_has_pending_batches, context=context)):
                 self._reporter.report(await context.group_commit.submit(list_other_workers))
-                await asyncio.sleep(POLL_SECONDS)
+                await context.clock.sleep(POLL_SECONDS)
+            elif (moment := await context.group_commit.submit(partial(_find_next_spread, context=context))) is not None:
+                self._reporter.report(())
+                await context.clock.sleep(max(0.0, min(moment - context.clock.wall(), MAX_SLEEP_SECONDS)))
             else:
                 return
 
     async def _claim_batches(self, context: SendContext, limit: int) -> list[Batch]:
         """Claim up to *limit* batches: more than can be sent at once, so that one disk sync serves many."""
-        claim = partial(_claim_next, worker=self._number, limit=limit, now=context.clock.read())
+        claim = partial(_claim_next, context=context, limit=limit)
         context.rate_limiter.worker_count, batches = await context.group_commit.submit(claim)
         return batches
 
@@ -167,13 +223,21 @@ class RunWorker:
             self._reporter.report(())
 
 
-def _claim_next(ledger: Ledger, worker: int, limit: int, now: Moment) -> tuple[int, list[Batch]]:
-    return count_workers(ledger), transitions.claim_batches(ledger, worker, limit, now)
+def _claim_next(ledger: Ledger, context: SendContext, limit: int) -> tuple[int, list[Batch]]:
+    now = context.clock.read()
+    window = context.windows.look(now.wall)
+    return count_workers(ledger), transitions.claim_batches(ledger, context.worker, limit, now, window)
 
 
-def _has_pending_batches(ledger: Ledger, now: Moment) -> bool:
+def _has_pending_batches(ledger: Ledger, context: SendContext) -> bool:
     reap_dead_workers(ledger)
-    return transitions.has_pending_batches(ledger, now)
+    now = context.clock.read()
+    return transitions.has_pending_batches(ledger, now, context.windows.look(now.wall))
+
+
+def _find_next_spread(ledger: Ledger, context: SendContext) -> float | None:
+    now = context.clock.wall()
+    return transitions.find_next_spread(ledger, now, context.windows.look(now))
 
 
 class StepReporter:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import httpx
 
+from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.transport.environment import find_certificate_problems, find_proxy_problems
 from audience.delivery.transport.redaction import ReplyParser, redact_secrets
 from audience.errors import DeliveryError, Problem
@@ -39,12 +40,13 @@ HttpxTransport: TypeAlias = httpx.AsyncBaseTransport
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """HTTP client of one application at a vendor. *timeout* is in seconds."""
+    """HTTP client of one application at a vendor. *timeout* is in seconds, *clock* dates signatures."""
 
     client: httpx.AsyncClient
     delivery: DeliverySpec
     credentials: Credentials
     timeout: float
+    clock: Clock = SYSTEM_CLOCK
 
     async def post(self, request: Request, parse_reply: ReplyParser) -> VendorReply:
         """Sign *request*, send it, and return what *parse_reply* makes of the response, without secrets.
@@ -52,7 +54,7 @@ class Transport:
         Returns:
             `Retryable` if nothing was sent; `InDoubt` if no complete, readable response came back in time.
         """
-        context = SigningContext(datetime.now(UTC), uuid4().hex)
+        context = SigningContext(datetime.fromtimestamp(self.clock.wall(), UTC), uuid4().hex)
         signed = self.delivery.sign(request, self.credentials, context)
         parse_redacted = redact_secrets(parse_reply, signed, self.credentials, self.delivery)
         host = self.client.base_url.host
@@ -87,6 +89,7 @@ async def open_transport(
     timeout: float,
     max_connections: int,
     httpx_transport: HttpxTransport | None = None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> AsyncIterator[Transport]:
     """Open a transport to the base URL of *credentials* with at most *max_connections* connections.
 
@@ -108,7 +111,7 @@ async def open_transport(
         verify=base_url.startswith("https:"),
         headers={"user-agent": "audience"},
     ) as client:
-        yield Transport(client, delivery, credentials, timeout)
+        yield Transport(client, delivery, credentials, timeout, clock)
 
 
 def _parse_response(response: Response, parse_reply: ReplyParser) -> VendorReply:

@@ -1,7 +1,8 @@
 """Retry policy: exponential backoff with jitter, or the delay that the vendor asks for."""
 
+import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from tenacity import AsyncRetrying, AttemptManager, RetryCallState, retry_if_exception_type
@@ -44,12 +45,13 @@ class RetryPolicy:
     timeout: float = 30.0
     max_lost: int = 10
 
-    def iter_attempts(self) -> AsyncIterator[AttemptManager]:
+    def iter_attempts(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> AsyncIterator[AttemptManager]:
         """Yield attempts for as long as they raise RetryLater; the error of the last one is raised."""
         attempts = AsyncRetrying(
             retry=retry_if_exception_type(RetryLater),
             stop=self._should_stop,
             wait=self._next_delay,
+            sleep=sleep,
             reraise=True,
         )
         return aiter(attempts)

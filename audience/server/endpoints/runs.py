@@ -8,9 +8,10 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from audience.counts import format_count
-from audience.delivery.campaign_runs import cancel_all, count_run_devices, has_runs
+from audience.delivery.campaign_runs import cancel_all, count_run_devices, has_runs, withdraw_all
 from audience.delivery.run_names import name_emission
 from audience.delivery.runs import OnDoubt
+from audience.delivery.sender.worker import SendOptions
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.json_forms.run_overviews import RunForm, RunsForm, ServedDryRunForm
@@ -178,11 +179,15 @@ def resume(call: Call) -> Answer:
 
 
 def cancel(call: Call) -> RunForm:
-    """Cancel a run: calls in flight finish, and no other batch is sent. It cannot be resumed."""
+    """Cancel a run: no other batch is sent, and what vendors deliver later is withdrawn there. It cannot be resumed.
+
+    Calls in flight finish first. `scheduled.at_vendor` of each part counts what could not be withdrawn.
+    """
     folder = find_run_folder(call.path["run"], call.settings)
     with hide_paths(folder):
         _require_begun(folder)
         cancel_all(folder)
+        withdraw_all(folder, lambda vendor: load_vendor_credentials(vendor, call.settings), SendOptions())
         return show_run(folder, call.settings.indexes)
 
 

@@ -42,6 +42,16 @@ def parse_mass_reply(response: Response) -> VendorReply:
     return _build_reply(response, payload, read_ids(ids) if isinstance(ids, list) else read_id(ids))
 
 
+def parse_cancel_reply(response: Response) -> VendorReply:
+    """Parse the response to CancelPush, which names its request alone; an Accepted has that.
+
+    >>> parse_cancel_reply(Response(200, b'{"RequestId": "9998B3CC"}'))
+    Accepted(message_id='9998B3CC', invalid_ids=())
+    """
+    payload = parse_json_body(response)
+    return _build_reply(response, payload, "" if "Code" in payload else read_id(payload.get("RequestId")))
+
+
 def _build_reply(response: Response, payload: Payload, message_id: str) -> VendorReply:
     code, message = read_code(payload.get("Code")), str(payload.get("Message") or "")[:MAX_VENDOR_MESSAGE_CHARS]
     if message_id:

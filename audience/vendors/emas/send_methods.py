@@ -25,6 +25,7 @@ from audience.vendors.emas.calls import (
     single_target_method,
 )
 from audience.vendors.emas.method_checks import FieldReader
+from audience.vendors.emas.schedule import PUSH_SCHEDULE
 from audience.vendors.spec import Payload
 
 _DEFERRED_TARGET = {"Target": "TBD", "TargetValue": "TBD"}
@@ -82,6 +83,7 @@ NATIVE = single_target_method(
     source=PUSH_DOCS,
     dedup_window=DEDUP_WINDOW,
     check=_FIELDS.single_problems,
+    schedule=PUSH_SCHEDULE,
 )
 MASS_PUSH = mass_method(
     name="MassPush",
@@ -89,6 +91,7 @@ MASS_PUSH = mass_method(
     rate_limits=lambda targets: build_rate_limits("MassPush", 500, 1.0, False),
     source=MASS_PUSH_DOCS,
     check=_mass_push_problems,
+    schedule=PUSH_SCHEDULE,
 )
 CONTINUOUS_PUSH = single_target_method(
     name="ContinuouslyPush",

@@ -22,6 +22,7 @@ from audience.vendors.emas.calls import (
     single_target_method,
 )
 from audience.vendors.emas.method_checks import FieldReader
+from audience.vendors.emas.schedule import TASK_SCHEDULE
 from audience.vendors.schema_check import get_in
 from audience.vendors.spec import Payload
 
@@ -78,6 +79,7 @@ NATIVE = single_target_method(
     source=PUSH_V2_DOCS,
     dedup_window=DEDUP_WINDOW,
     check=_FIELDS.single_problems,
+    schedule=TASK_SCHEDULE,
 )
 MASS_PUSH = mass_method(
     name="MassPushV2",
@@ -85,6 +87,7 @@ MASS_PUSH = mass_method(
     rate_limits=lambda targets: build_rate_limits("MassPushV2", 500, 1.0, False),
     source=MASS_PUSH_V2_DOCS,
     check=partial(_FIELDS.list_problems, "MassPushV2"),
+    schedule=TASK_SCHEDULE,
 )
 CONTINUOUS_PUSH = single_target_method(
     name="CONTINUOUS_PUSH",

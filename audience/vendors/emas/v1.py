@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from audience.language.ast import Expr, all_of
-from audience.vendors.emas import push, send_methods, warnings
+from audience.vendors.emas import push, schedule, send_methods, warnings
 from audience.vendors.emas.calls import emas_delivery
 from audience.vendors.emas.mass_push import join_tasks, read_numbered_tasks, read_request
 from audience.vendors.emas.targeting import emas_vendor, read_platform, read_target, write_target
@@ -64,6 +64,7 @@ DELIVERY = emas_delivery(
     unsupported_fields=push.unsupported_fields,
     warnings=warnings.push_warnings,
     apply_timestamps=push.apply_timestamps,
+    read_moments=schedule.read_push_time,
     native_method=send_methods.NATIVE,
     send_methods=send_methods.SEND_METHODS,
 )

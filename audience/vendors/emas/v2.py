@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from audience.language.ast import Expr, all_of
-from audience.vendors.emas import push_task, send_methods_v2, warnings
+from audience.vendors.emas import push_task, schedule, send_methods_v2, warnings
 from audience.vendors.emas.calls import emas_delivery
 from audience.vendors.emas.mass_push import join_tasks, read_request, read_task_list
 from audience.vendors.emas.targeting import ID_KINDS_BY_TARGET, emas_vendor, read_platform, read_target, write_target
@@ -84,6 +84,7 @@ DELIVERY = emas_delivery(
     unsupported_fields=push_task.unsupported_fields,
     warnings=warnings.push_task_warnings,
     apply_timestamps=push_task.apply_timestamps,
+    read_moments=schedule.read_task_time,
     native_method=send_methods_v2.NATIVE,
     send_methods=send_methods_v2.SEND_METHODS,
 )

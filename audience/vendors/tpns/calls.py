@@ -12,6 +12,7 @@ import hmac
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from audience.errors import DeliveryError, Problem
@@ -26,6 +27,7 @@ from audience.vendors.delivery_spec import (
     SetupCall,
     SigningContext,
     VendorReply,
+    VendorSchedule,
 )
 from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status
 from audience.vendors.payload_reader import dump_json
@@ -42,8 +44,9 @@ from audience.vendors.spec import Payload
 from audience.vendors.tpns.id_lists import ACCOUNT_PACKAGE, TOKEN_PACKAGE, is_account_package, upload_target
 from audience.vendors.tpns.limits import PACKAGES_DOCS, PAGE
 from audience.vendors.tpns.message import build_body, unsupported_fields
-from audience.vendors.tpns.message_rules import target_platforms
+from audience.vendors.tpns.message_rules import MAX_DAYS_AHEAD, target_platforms
 from audience.vendors.tpns.packages import MAX_PACKAGE_TOKENS, UPLOAD_PATH, build_upload
+from audience.vendors.tpns.schedule import CANCEL_DOCS, apply_send_time, build_cancel, parse_cancel, read_moments
 from audience.vendors.tpns.warnings import body_warnings
 
 BASE_URLS = {
@@ -59,6 +62,7 @@ TOKEN_TYPES = ("token", "token_list")
 ACCOUNT_TYPES = ("account", "account_list", ACCOUNT_PACKAGE)
 ACCOUNT_ONLY_FIELDS = ("account_type", "account_push_type")
 BULK_ONLY_FIELDS = ("send_time", "loop_param", "push_speed", "collapse_id")
+MIN_AHEAD = timedelta(minutes=1)  # ours: the clocks of both sides differ
 BULK_RATE_LIMIT = RateLimit("all, tag and package", 1, 1.0, PAGE)  # the page lists packages of accounts only
 LIST_RATE_LIMIT = RateLimit(
     "list", 100, 1.0, "ours: https://www.tencentcloud.com/document/product/1024/35286 documents none"
@@ -195,6 +199,21 @@ def _build_reply(response: Response, payload: Payload, message_id: str) -> Vendo
     return reply_from_status(response, f"{code} {message}".strip() if code else "")
 
 
+def keeps_until_its_time(targets: Sequence[Payload]) -> bool:
+    """Return whether TPNS keeps a push until its time: those to everyone, to tags and to packages of accounts."""
+    return all(target.get("audience_type") in BULK_TYPES for target in targets)
+
+
+SCHEDULE = VendorSchedule(
+    accepts=keeps_until_its_time,
+    apply=apply_send_time,
+    max_ahead=timedelta(days=MAX_DAYS_AHEAD) - MIN_AHEAD,
+    min_ahead=MIN_AHEAD,
+    build_cancel=build_cancel,
+    parse_cancel=parse_cancel,
+    cancel_rate_limits=(LIST_RATE_LIMIT,),
+    source=CANCEL_DOCS,
+)
 UPLOAD_SETUP = SetupCall(build_request=build_upload, parse_reply=parse_upload_reply, max_uses=1)
 NATIVE = SendMethod(
     name="push",
@@ -205,8 +224,9 @@ NATIVE = SendMethod(
     source=PAGE,
     setup_call=replace(UPLOAD_SETUP, is_needed=is_account_package),
     check=push_problems,
+    schedule=SCHEDULE,
 )
-LIST_PUSH = replace(NATIVE, name="token_list", max_ids=1_000, setup_call=None)
+LIST_PUSH = replace(NATIVE, name="token_list", max_ids=1_000, setup_call=None, schedule=None)
 PACKAGE_PUSH = replace(
     NATIVE,
     name=TOKEN_PACKAGE,
@@ -215,6 +235,7 @@ PACKAGE_PUSH = replace(
     min_ids=10_000,  # ten full lists: their replies list the invalid tokens, that of a package does not
     source=PACKAGES_DOCS,
     setup_call=UPLOAD_SETUP,
+    schedule=None,
 )
 DELIVERY = DeliverySpec(
     base_urls=BASE_URLS,
@@ -228,4 +249,5 @@ DELIVERY = DeliverySpec(
     send_methods=(LIST_PUSH, PACKAGE_PUSH),
     sign=sign,
     error_codes=CODES,
+    read_moments=read_moments,
 )

@@ -13,8 +13,8 @@ import type { Run } from "./run_forms";
 type Action = "cancel" | "resume" | "remove";
 type OnDoubt = "report" | "skip" | "retry";
 
-const RESUMABLE = new Set(["interrupted", "stopped", "in-doubt"]);
-const CANCELLABLE = new Set(["starting", "sending", "interrupted", "stopped", "in-doubt"]);
+const RESUMABLE = new Set(["interrupted", "scheduled", "stopped", "in-doubt"]);
+const CANCELLABLE = new Set(["starting", "sending", "interrupted", "scheduled", "stopped", "in-doubt"]);
 const ON_DOUBT: readonly OnDoubt[] = ["report", "skip", "retry"];
 const chosen = signal<{ action: Action; run: string } | null>(null);
 

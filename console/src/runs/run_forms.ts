@@ -3,7 +3,7 @@
 import type { Problem } from "../server/forms";
 import type { Cost } from "../vendors/plans";
 
-export type RunState = "emitted" | "starting" | "sending" | "interrupted" | "stopped" | "in-doubt" | "cancelled" | "done" | "failed" | "damaged";
+export type RunState = "emitted" | "starting" | "sending" | "interrupted" | "scheduled" | "stopped" | "in-doubt" | "cancelled" | "done" | "failed" | "damaged";
 
 /** Numbers of ids, and how far a run is. */
 export interface RunSummary {
@@ -28,6 +28,7 @@ export interface StateCounts {
   readonly accepted: number;
   readonly rejected: number;
   readonly in_doubt: number;
+  readonly withdrawn: number;
 }
 
 export interface Pace {
