@@ -47,6 +47,14 @@ if sys.version_info < (3, 12):
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _own_state(tmp_path_factory):
+    """Let runs share their pace in a folder of the tests, processes that they start included."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _search_budget(pytestconfig):
     """Let searches for covers take longer under coverage, which makes them several times slower."""
     factor = 20 if pytestconfig.getoption("cov_source", None) else 1

@@ -26,7 +26,7 @@ DEPENDENCY_MODULES = {
     "filelock": {"_fs/locks.py"},
     "sqlite3": {"delivery/ledger/connection.py"},
     "httpx": {"delivery/transport/http.py", "delivery/transport/environment.py", "testing/fake_vendor.py"},
-    "aiolimiter": {"delivery/transport/rate_limit.py"},
+    "platformdirs": {"delivery/transport/pace_file.py"},
     "tenacity": {"delivery/transport/retry.py"},
     "json5": {"vendors/payload_reader.py"},
     "typer": {"cli/typer_app.py", "cli/completion.py", "cli/commands/demo.py", "cli/commands/segment_apply.py"},

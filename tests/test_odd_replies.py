@@ -148,6 +148,7 @@ def test_too_long_retry_after_stops_run(tmp_path, header):
     )
     assert time.monotonic() - started < 5
     assert (result.stop_reason.code, result.batch_counts["todo"]) == ("again", 5)
+    assert any(word in result.stop_reason.hint for word in ("1.0 days", "longer than a year"))
     assert resume(tmp_path / "run", CREDENTIALS, options=make_send_options(fake_vendor.FakeService())).done
 
 

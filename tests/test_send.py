@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from audience import DeliveryError
+from audience import DeliveryError, Problem
 from audience.delivery import RetryPolicy, cancel, prepare, resume, send, status
 from audience.delivery.ledger.connection import create_ledger
+from audience.delivery.transport.retry import RetryLater
 from audience.testing import fake_vendor
 from audience.testing.fake_vendor import (
     CREDENTIALS,
@@ -147,6 +148,14 @@ def test_unreachable_vendor_stops_run_and_resume_completes(vendor, tmp_path):
     service = FakeService()
     assert resume_run(tmp_path / "run", service).done
     assert service.delivery_counts == dict.fromkeys(make_ids(95), 1)
+
+
+@pytest.mark.parametrize(("asked", "least"), [(0.0, 0.25), (3.0, 3.0), (None, 0.25)])
+def test_vendor_delays_never_shorten_the_backoff(asked, least):
+    failed = SimpleNamespace(exception=lambda: RetryLater(Problem("again", "later"), asked))
+    delays = [RetryPolicy()._next_delay(SimpleNamespace(outcome=failed, attempt_number=at)) for at in range(1, 8)]
+    assert all(delay >= least for delay in delays)
+    assert sum(delays) > 30
 
 
 @pytest.mark.parametrize("attempt", [1, 10, 1_100, 10**6])

@@ -19,7 +19,7 @@ import audience.delivery as delivery
 from audience.cli import registry
 
 HEAVY_MODULES = (
-    "aiohttp aiolimiter dd filelock httpx jsonschema lark matplotlib networkx numpy pandas.core polars pyarrow "
+    "aiohttp dd filelock httpx jsonschema lark matplotlib networkx numpy pandas.core polars pyarrow "
     "pyarrow.compute pydantic_core regex rich tenacity tomlkit typer audience.planning.catalog.loader"
 )
 RUN_SCRIPT = f"""

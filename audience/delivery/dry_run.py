@@ -9,7 +9,7 @@ from uuid import uuid4
 from audience.delivery.prepare import PreparedRun
 from audience.delivery.sender.worker import SendOptions
 from audience.delivery.transport.http import open_transport
-from audience.delivery.transport.rate_limit import RateLimiter
+from audience.delivery.transport.rate_limit import RateLimiter, name_application
 from audience.errors import DeliveryError, Problem
 from audience.requests.json_bodies import iter_slices
 from audience.requests.parts import Part
@@ -57,7 +57,8 @@ def perform_dry_run(prepared: PreparedRun, validate: bool, options: SendOptions)
 
 async def _validate_with_vendor(prepared: PreparedRun, options: SendOptions) -> tuple[int, list[Problem]]:
     """Return how many calls the vendor has validated, and the problems of those that it rejected."""
-    rate_limiter, checked_calls, problems = RateLimiter(), 0, list[Problem]()
+    rate_limiter = RateLimiter(name_application(prepared.credentials, prepared.delivery), options.clock)
+    checked_calls, problems = 0, list[Problem]()
     build_dry_run, timeout = prepared.delivery.dry_run, options.retry.timeout
     async with open_transport(prepared.delivery, prepared.credentials, timeout, 1, options.transport) as transport:
         for call, method in _iter_calls(prepared):

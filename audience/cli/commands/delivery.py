@@ -51,6 +51,7 @@ from audience.delivery.safety_limits import SafetyLimits, warn_if_fewer
 from audience.delivery.schedule import lifetime_warnings
 from audience.delivery.sender.worker import SendOptions
 from audience.delivery.transport.credentials import load_credentials
+from audience.delivery.transport.pace_file import pace_problems
 from audience.delivery.transport.retry import RetryPolicy
 from audience.errors import DeliveryError, Problem
 from audience.index.changes.events.recording import DEFAULT_WAIT_SECONDS
@@ -260,6 +261,7 @@ def _record(index: Path | None, folder: Path, wait: float, output: Output) -> Ab
 
 
 def _make_send_options(retry: RetryPolicy, concurrency: int, progress: Progress, output: Output) -> SendOptions:
+    output.print_warnings(pace_problems())
     return SendOptions(retry, concurrency, progress, lambda workers: output.print_notes(waiting_notes(workers)))
 
 

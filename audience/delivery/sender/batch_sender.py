@@ -15,7 +15,7 @@ from audience.delivery.ledger.transitions import Batch, Handle, StateAfterCall
 from audience.delivery.sender.context import SendContext, StopRun
 from audience.delivery.sender.handles import HandlePool, SetupRejected
 from audience.delivery.sender.outcomes import Outcome, check_message_count, interpret_reply
-from audience.delivery.transport.retry import MAX_RETRY_AFTER_SECONDS, RetryLater
+from audience.delivery.transport.retry import MAX_RETRY_AFTER_SECONDS, RetryLater, format_delay
 from audience.errors import Problem
 from audience.requests.json_bodies import iter_slices
 from audience.requests.reader import RequestFolder
@@ -121,6 +121,7 @@ class BatchSender:
                     partial(transitions.release_batch, worker=context.worker, batch=call.batch)
                 )
                 return self._count_lost_call(DEDUP_WINDOW_OVER)
+        await context.rate_limiter.wait_to_leave(call.method.rate_limits(call.targets))
         reply = await context.transport.post(request, call.method.parse_reply)
         await self._record_and_react(call, check_message_count(reply, call.method, len(call.targets)))
 
@@ -205,5 +206,5 @@ def _final_problem(error: RetryLater) -> Problem:
     """Return the problem of the last attempt, with a hint if the vendor asks for a long delay."""
     if error.delay is None or error.delay <= MAX_RETRY_AFTER_SECONDS:
         return error.problem
-    hint = f"the vendor asks to wait {error.delay:,.0f} seconds; run `audience resume` after that"
+    hint = f"the vendor asks to wait {format_delay(error.delay)}; run `audience resume` after that"
     return replace(error.problem, hint=hint)

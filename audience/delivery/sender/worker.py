@@ -26,7 +26,7 @@ from audience.delivery.prepare import PreparedRun
 from audience.delivery.sender.batch_sender import BatchSender
 from audience.delivery.sender.context import SendContext, StopRun
 from audience.delivery.transport.http import HttpxTransport, open_transport
-from audience.delivery.transport.rate_limit import RateLimiter
+from audience.delivery.transport.rate_limit import RateLimiter, name_application
 from audience.delivery.transport.retry import RetryPolicy
 from audience.progress import Progress, ignore_progress
 
@@ -164,7 +164,7 @@ class RunWorker:
                     worker=self._number,
                     retry=options.retry,
                     group_commit=group_commit,
-                    rate_limiter=RateLimiter(),
+                    rate_limiter=RateLimiter(name_application(credentials, prepared.delivery), options.clock),
                     transport=transport,
                     windows=load_windows(self._ledger, run, (prepared.delivery.native_method, prepared.method)),
                     clock=options.clock,

@@ -1,4 +1,4 @@
-"""Retry policy: exponential backoff with jitter, or the delay that the vendor asks for."""
+"""Retry policy: exponential backoff with jitter, or the delay that the vendor asks for if that is longer."""
 
 import asyncio
 import random
@@ -10,6 +10,8 @@ from tenacity import AsyncRetrying, AttemptManager, RetryCallState, retry_if_exc
 from audience.errors import Problem
 
 MAX_BACKOFF_DOUBLINGS = 64  # more would overflow a float
+DAY_SECONDS = 86_400.0
+YEAR_SECONDS = 365 * DAY_SECONDS
 MAX_RETRY_AFTER_SECONDS = 300.0  # for longer delays the run stops, and `audience resume` tries again
 
 
@@ -62,12 +64,22 @@ class RetryPolicy:
         return too_long or state.attempt_number >= self.max_attempts
 
     def _next_delay(self, state: RetryCallState) -> float:
-        delay = _requested_delay(state)
-        if delay is not None:
-            return delay
+        """Return the delay of the backoff, or the one that the vendor asks for if that is longer."""
         doublings = min(state.attempt_number - 1, MAX_BACKOFF_DOUBLINGS)
         backoff = min(self.max_delay, self.initial_delay * 2.0**doublings)
-        return float(backoff * random.uniform(0.5, 1))  # jitter: calls that failed together are spread
+        jittered = float(backoff * random.uniform(0.5, 1))  # calls that failed together are spread
+        return max(jittered, _requested_delay(state) or 0.0)
+
+
+def format_delay(seconds: float) -> str:
+    """Return a delay in words.
+
+    >>> [format_delay(seconds) for seconds in (400, 86_400, 10.0**9, float("inf"))]
+    ['400 seconds', '1.0 days', 'longer than a year', 'longer than a year']
+    """
+    if seconds > YEAR_SECONDS:
+        return "longer than a year"
+    return f"{seconds:,.0f} seconds" if seconds < DAY_SECONDS else f"{seconds / DAY_SECONDS:,.1f} days"
 
 
 def _requested_delay(state: RetryCallState) -> float | None:
