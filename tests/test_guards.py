@@ -61,6 +61,9 @@ def test_send_and_status_output(audience, service, run, message):
 REJECTED_SENDS = {
     "no size": ([], "no-size"),
     "more than expected": (["--expect", "94"], "too-many"),
+    "fewer than expected": (["--expect", "96"], "other-size"),
+    "fewer than expected, as a bound": (["--expect", "96", "--max-devices", "100"], "--max-devices"),
+    "more than expected in a broadcast": (["--expect", "94", "--broadcast"], "too-many"),
     "more than allowed": (["--max-devices", "94"], "too-many"),
     "unknown method": (["--expect", "95", "--method", "lists"], "did you mean list?"),
     "unknown host": (["--expect", "95", "--host", "ther"], "unknown-host"),
@@ -82,10 +85,33 @@ def test_rejected_send_makes_no_call(audience, service, run, message, arguments,
     assert not (Path(run) / LEDGER_FILE).exists()
 
 
-def test_fewer_devices_than_expected_warns(audience, service, run, message):
-    code, _, err = audience("send", run, "--message", message, "--expect", "96")
-    assert code == 0
-    assert "fewer" in err
+@pytest.mark.parametrize(("kind", "count"), [("ignored_ids", 95), ("bad_ids", 95), ("bad_ids", 1)])
+def test_exit_code_is_1_if_not_everybody_was_reached(audience, service, run, message, kind, count):
+    setattr(service, kind, set(make_ids(count)))
+    code, out, err = audience("send", run, "--message", message, "--expect", "95", "--json")
+    assert (code, json.loads(out)["fake"]["done"], sum(json.loads(out)["fake"]["invalid_ids"].values())) == (
+        1,
+        True,
+        count,
+    )
+    assert "not-reached" in err
+    assert str(count) in err
+    assert audience("status", run)[0] == 1
+    assert audience("resume", run)[0] == 1
+
+
+def test_exit_code_is_1_if_a_call_was_rejected(audience, service, tmp_path, message):
+    service.fault = lambda call: "refused"
+    run = str(write_run_folder(tmp_path / "all", [], native=[{"everyone": True}]))
+    code, _, err = audience("send", run, "--message", message, "--broadcast")
+    assert (code, "not everybody was reached: 1 rejected native request" in err) == (1, True)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1%", "101%", "nan", "inf", "2%%", "1e1", "%"])
+def test_bad_share_of_unknown_ids_is_refused(audience, service, run, message, text):
+    code, _, err = audience("send", run, "--message", message, "--expect", "95", f"--max-unknown={text}")
+    assert (code, service.call_count) == (2, 0)
+    assert "max-unknown" in err
 
 
 def test_broadcast_requires_option(audience, service, tmp_path, message):
@@ -94,7 +120,7 @@ def test_broadcast_requires_option(audience, service, tmp_path, message):
     code, _, err = audience(*arguments)
     assert (code, service.call_count) == (2, 0)
     assert "--broadcast" in err
-    assert audience(*arguments, "--broadcast")[0] == 0
+    assert audience("send", run, "--message", message, "--broadcast")[0] == 0
     assert service.delivery_counts == {"everyone": 1}
 
 

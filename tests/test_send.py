@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import pytest
 from audience import DeliveryError, Problem
 from audience.delivery import RetryPolicy, cancel, prepare, resume, send, status
 from audience.delivery.ledger.connection import create_ledger
+from audience.delivery.sender import unknown_ids
 from audience.delivery.transport.retry import RetryLater
 from audience.testing import fake_vendor
 from audience.testing.fake_vendor import (
@@ -148,6 +150,31 @@ def test_unreachable_vendor_stops_run_and_resume_completes(vendor, tmp_path):
     service = FakeService()
     assert resume_run(tmp_path / "run", service).done
     assert service.delivery_counts == dict.fromkeys(make_ids(95), 1)
+
+
+@pytest.mark.parametrize("names_bad_ids", [True, False])
+def test_run_stops_if_too_many_ids_are_unknown(vendor, tmp_path, monkeypatch, names_bad_ids):
+    monkeypatch.setattr(unknown_ids, "FIRST_IDS", 100)
+    ids = make_ids(3_000)
+    service = FakeService(bad_ids=ids, names_bad_ids=names_bad_ids)
+    folder = write_run_folder(tmp_path / "run", ids)
+    result = send_run(folder, service, concurrency=4)
+    assert (result.stop_reason.code, result.done) == ("too-many-unknown", False)
+    assert "fake" in result.stop_reason.hint
+    assert 100 <= sum(result.invalid_id_counts.values()) < 150
+    assert service.call_count < 400
+    calls = service.call_count
+    assert resume_run(folder, service).stop_reason.code == "too-many-unknown"
+    assert service.call_count == calls
+    options = replace(make_send_options(service), max_unknown=1.0)
+    assert resume(folder, CREDENTIALS, options=options).invalid_id_counts == {"bad-ids": 3_000}
+
+
+def test_few_unknown_ids_do_not_stop_a_run(vendor, tmp_path, monkeypatch):
+    monkeypatch.setattr(unknown_ids, "FIRST_IDS", 100)
+    service = FakeService(bad_ids=[f"r{number}" for number in range(0, 3_000, 60)], names_bad_ids=False)
+    result = send_run(write_run_folder(tmp_path / "run", make_ids(3_000)), service, concurrency=4)
+    assert (result.done, sum(result.invalid_id_counts.values())) == (True, 50)
 
 
 @pytest.mark.parametrize(("asked", "least"), [(0.0, 0.25), (3.0, 3.0), (None, 0.25)])

@@ -7,6 +7,7 @@ from typing import Annotated
 from audience.cli.declarations import Argument, Option
 from audience.cli.options import HOUR_SECONDS, WEEK_SECONDS
 from audience.delivery.schedule import Schedule, read_schedule
+from audience.delivery.sender.unknown_ids import MAX_UNKNOWN_SHARE
 
 FolderArgument = Annotated[
     Path,
@@ -58,6 +59,15 @@ RecordOption = Annotated[
 RecordWaitOption = Annotated[
     float,
     Option("--wait", min=0, max=WEEK_SECONDS, metavar="SECONDS", help="Time to wait for another writer of INDEX."),
+]
+DEFAULT_MAX_UNKNOWN = f"{100 * MAX_UNKNOWN_SHARE:g}%"
+MaxUnknownOption = Annotated[
+    str,
+    Option(
+        "--max-unknown",
+        metavar="PERCENT",
+        help="Stop if the vendor does not know more of the ids, after the first 10,000.",
+    ),
 ]
 MethodOption = Annotated[
     str | None,

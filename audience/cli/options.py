@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from audience.cli.declarations import Argument, Option
-from audience.errors import PlanError, Problem
+from audience.errors import DeliveryError, PlanError, Problem
 from audience.language.as_of import AsOf, read_as_of
 from audience.language.ast import Expr
 
@@ -184,3 +184,17 @@ def parse_vendor_host(text: str) -> tuple[str | None, str]:
 
     name, separator, host = text.partition("=")
     return (name, host) if separator and name in vendor_names() else (None, text)
+
+
+def parse_max_unknown(text: str) -> float:
+    """Return a percentage as a share; raise DeliveryError if it is none.
+
+    >>> parse_max_unknown("2%"), parse_max_unknown("0.5"), parse_max_unknown("100 %")
+    (0.02, 0.005, 1.0)
+    """
+    number = text.strip().removesuffix("%").rstrip()
+    percent = float(number) if number.replace(".", "", 1).isdecimal() and number.isascii() else -1.0
+    if not 0 <= percent <= 100:
+        message = f"--max-unknown: expected a percentage from 0% to 100%, found {text!r:.40}"
+        raise DeliveryError(Problem("bad-option", message, hint="write it like 2%"))
+    return percent / 100

@@ -13,10 +13,10 @@ from audience.vendors.spec import Payload, Vendor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SafetyLimits:
-    """Limits of a send; one of *expected* and *max_devices* is required.
+    """Limits of a send; one of *expected*, *max_devices* and *broadcast* is required.
 
     Attributes:
-        expected: How many devices the send should reach; more are an error, fewer a warning.
+        expected: How many devices the send reaches, exactly.
         max_devices: How many devices it may reach.
         broadcast: Whether a native request may reach all devices that the vendor knows, or all of a platform.
     """
@@ -46,22 +46,19 @@ def enforce_limits(device_count: int, vendor: Vendor, native_payloads: Iterable[
 
 
 def size_problems(device_count: int, limits: SafetyLimits) -> Iterable[Problem]:
-    """Yield a problem for each size limit that is missing or exceeded."""
+    """Yield a problem for each size limit that is missing or not kept; a broadcast needs none."""
     devices = format_count(device_count, "device")
-    if limits.expected is None and limits.max_devices is None:
+    if limits.expected is None and limits.max_devices is None and not limits.broadcast:
         hint = f"pass --expect {device_count}, or --max-devices N"
         yield Problem("no-size", f"this would message {devices}, and no limit is set", hint=hint)
     for maximum, option in ((limits.expected, "--expect"), (limits.max_devices, "--max-devices")):
         if maximum is not None and device_count > maximum:
             message = f"this would message {devices}, but {option} allows {maximum:,}"
             yield Problem("too-many", message, hint=f"check the audience, or raise {option}; nothing was sent")
-
-
-def warn_if_fewer(device_count: int, limits: SafetyLimits) -> list[Problem]:
-    """Return a warning if there are fewer devices than expected."""
-    if limits.expected is None or device_count >= limits.expected:
-        return []
-    return [Problem("fewer", f"expected {format_count(limits.expected, 'device')}, found only {device_count:,}")]
+    if limits.expected is not None and device_count < limits.expected:
+        message = f"this would message {devices}, but --expect says {limits.expected:,}"
+        hint = f"check the audience; pass --expect {device_count}, or --max-devices as an upper bound; nothing was sent"
+        yield Problem("other-size", message, hint=hint)
 
 
 def has_broadcast(vendor: Vendor, native_payloads: Iterable[Payload]) -> bool:

@@ -3,17 +3,20 @@
 import sys
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from audience.cli.declarations import Option
 from audience.cli.delivery_options import (
+    DEFAULT_MAX_UNKNOWN,
     AttemptsOption,
     ConcurrencyOption,
     CredentialsOption,
     FolderArgument,
     HoldOption,
     HostOption,
+    MaxUnknownOption,
     MessageOption,
     MethodOption,
     PolicyIndexOption,
@@ -23,7 +26,7 @@ from audience.cli.delivery_options import (
     TimeoutOption,
 )
 from audience.cli.interrupts import end_in_order_on_sigterm
-from audience.cli.options import CapOption, WithoutPolicyOption, parse_vendor_host
+from audience.cli.options import CapOption, WithoutPolicyOption, parse_max_unknown, parse_vendor_host
 from audience.cli.output.delivery import (
     format_dry_run,
     format_left_out,
@@ -41,13 +44,14 @@ from audience.delivery.campaign_runs import CredentialsFor
 from audience.delivery.dry_run import DryRun, perform_dry_run
 from audience.delivery.ledger.left_out import count_reasons
 from audience.delivery.ledger.status import Status
+from audience.delivery.ledger.workers import Worker
 from audience.delivery.policy_options import PolicyOptions
 from audience.delivery.prepare import PreparedRun
 from audience.delivery.recorded_runs import drop_emissions, record_runs
 from audience.delivery.run_recorder import record_while_running
 from audience.delivery.run_waiting import wait_for_runs
 from audience.delivery.runs import OnDoubt
-from audience.delivery.safety_limits import SafetyLimits, warn_if_fewer
+from audience.delivery.safety_limits import SafetyLimits
 from audience.delivery.schedule import lifetime_warnings
 from audience.delivery.sender.worker import SendOptions
 from audience.delivery.transport.credentials import load_credentials
@@ -73,7 +77,7 @@ def run_send(
     message: MessageOption,
     expect: Annotated[
         int | None,
-        Option("--expect", min=0, metavar="N", help="Expected number of devices; fail if there are more."),
+        Option("--expect", min=0, metavar="N", help="Number of devices; fail if it is another."),
     ] = None,
     max_devices: Annotated[
         int | None, Option("--max-devices", min=0, metavar="N", help="Maximum number of devices.")
@@ -98,6 +102,7 @@ def run_send(
     concurrency: ConcurrencyOption = 32,
     timeout: TimeoutOption = 30,
     attempts: AttemptsOption = 8,
+    max_unknown: MaxUnknownOption = DEFAULT_MAX_UNKNOWN,
 ) -> None:
     """Send a message to the devices of a request folder.
 
@@ -112,7 +117,7 @@ def run_send(
     limits = SafetyLimits(expected=expect, max_devices=max_devices, broadcast=broadcast)
     retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
     with output.show_progress() as progress:
-        options = _make_send_options(retry, concurrency, progress, output)
+        options = _make_send_options(retry, concurrency, progress, output, parse_max_unknown(max_unknown))
         load_vendor_credentials = _make_credentials_loader(credentials, host)
         runs = campaign_runs.prepare_all(
             folder,
@@ -124,7 +129,7 @@ def run_send(
             schedule=schedule.read_all(),
             progress=progress,
         )
-        output.print_warnings(_send_warnings(folder, content, runs, limits))
+        output.print_warnings(_send_warnings(content, runs))
         output.print_notes(_left_out_notes(runs))
         if dry_run:
             _print_dry_runs([perform_dry_run(run, validate, options) for run in runs], output)
@@ -155,13 +160,14 @@ def run_resume(
     concurrency: ConcurrencyOption = 32,
     timeout: TimeoutOption = 30,
     attempts: AttemptsOption = 8,
+    max_unknown: MaxUnknownOption = DEFAULT_MAX_UNKNOWN,
 ) -> None:
     """Resume the runs of a folder; several workers may resume one run."""
     campaign_runs.require_created_folders(folder)  # before anything is recorded
     load_vendor_credentials = _make_credentials_loader(credentials, host)
     retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
     with output.show_progress() as progress:
-        options = _make_send_options(retry, concurrency, progress, output)
+        options = _make_send_options(retry, concurrency, progress, output, parse_max_unknown(max_unknown))
         policies = PolicyOptions.read(without=without_policy or (), index=index)
         with _record(record, folder, wait, output):
             statuses = campaign_runs.resume_all(
@@ -183,6 +189,7 @@ def run_run_wait(
     concurrency: ConcurrencyOption = 32,
     timeout: TimeoutOption = 30,
     attempts: AttemptsOption = 8,
+    max_unknown: MaxUnknownOption = DEFAULT_MAX_UNKNOWN,
 ) -> None:
     """Wait for the moments of the runs of a folder, and send what is due, until nothing is held any more.
 
@@ -193,7 +200,7 @@ def run_run_wait(
     load_vendor_credentials = _make_credentials_loader(credentials, host)
     retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
     with output.show_progress() as progress:
-        options = _make_send_options(retry, concurrency, progress, output)
+        options = _make_send_options(retry, concurrency, progress, output, parse_max_unknown(max_unknown))
         policies = PolicyOptions.read(without=without_policy or (), index=index)
 
         def resume(resting: Collection[str]) -> dict[str, Status]:
@@ -241,7 +248,7 @@ def run_cancel(
     load_vendor_credentials = _make_credentials_loader(credentials, host)
     with output.show_progress() as progress:
         retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
-        options = _make_send_options(retry, 1, progress, output)
+        options = _make_send_options(retry, 1, progress, output, parse_max_unknown(DEFAULT_MAX_UNKNOWN))
         left = campaign_runs.withdraw_all(folder, load_vendor_credentials, options)
     statuses = campaign_runs.load_all_statuses(folder)
     if record is not None:
@@ -260,9 +267,16 @@ def _record(index: Path | None, folder: Path, wait: float, output: Output) -> Ab
     return record_while_running(index, folder, wait=wait, on_problems=output.print_warnings)
 
 
-def _make_send_options(retry: RetryPolicy, concurrency: int, progress: Progress, output: Output) -> SendOptions:
+def _make_send_options(
+    retry: RetryPolicy, concurrency: int, progress: Progress, output: Output, max_unknown: float
+) -> SendOptions:
     output.print_warnings(pace_problems())
-    return SendOptions(retry, concurrency, progress, lambda workers: output.print_notes(waiting_notes(workers)))
+    on_wait = partial(_print_waiting, output)
+    return SendOptions(retry, concurrency, progress, on_wait, max_unknown=max_unknown)
+
+
+def _print_waiting(output: Output, workers: tuple[Worker, ...]) -> None:
+    output.print_notes(waiting_notes(workers))
 
 
 def _make_credentials_loader(credentials_path: Path | None, hosts: list[str] | None) -> CredentialsFor:
@@ -276,13 +290,11 @@ def _make_credentials_loader(credentials_path: Path | None, hosts: list[str] | N
     return load_vendor_credentials
 
 
-def _send_warnings(
-    folder: Path, message: Message, prepared_runs: list[PreparedRun], limits: SafetyLimits
-) -> list[Problem]:
-    """Return what vendors shorten or ignore in the message, and whether there are fewer devices than expected."""
+def _send_warnings(message: Message, prepared_runs: list[PreparedRun]) -> list[Problem]:
+    """Return what vendors shorten or ignore in the message."""
     if not prepared_runs:
         return [NOTHING_TO_SEND]
-    problems = warn_if_fewer(campaign_runs.count_run_devices(folder), limits)
+    problems: list[Problem] = []
     for run in prepared_runs:
         problems += run.bodies.list_warnings(run.delivery)
         problems += _unreached_problems(run)
@@ -316,7 +328,7 @@ def _print_dry_runs(dry_runs: list[DryRun], output: Output) -> None:
 
 
 def _print_statuses(statuses: dict[str, Status], output: Output, folder: Path) -> None:
-    """Print the statuses and what is scheduled; exit with 1 if a run is neither done nor scheduled."""
+    """Print the statuses and what is scheduled; exit with 1 if a run is neither, or misses somebody."""
     facts = {name: status_json(status) for name, status in statuses.items()}
     output.print_result(facts, lambda: format_statuses(statuses) or NOTHING_TO_SEND.message)
     output.print_notes(scheduled_notes(statuses, folder))

@@ -76,7 +76,7 @@ def format_statuses(statuses: dict[str, Status]) -> str:
 
 
 def unfinished_problems(statuses: dict[str, Status]) -> list[Problem]:
-    """Return why runs are not done: stopped, cancelled, pending or in doubt."""
+    """Return why runs are not done, or have not reached everybody."""
     return [problem for status in statuses.values() for problem in _status_problems(status)]
 
 
@@ -136,6 +136,19 @@ def _status_problems(status: Status) -> Iterable[Problem]:
         message = f"{status.vendor}: batches in doubt, which may have been delivered: {status.undecided:,}"
         hint = "run `audience resume` with --on-doubt skip, or with --on-doubt retry, which may deliver twice"
         yield Problem("in-doubt", message, hint=hint)
+    yield from _unreached_problems(status)
+
+
+def _unreached_problems(status: Status) -> Iterable[Problem]:
+    """Yield a problem if the vendor does not know ids, or has rejected batches: not everybody was reached."""
+    unknown, rejected = sum(status.invalid_id_counts.values()), status.id_counts["rejected"]
+    batches = sum(batch.state == "rejected" and batch.native is not None for batch in status.failed_batches)
+    reasons = [(unknown, "id that it does not know", "ids that it does not know")]
+    reasons += [(rejected, "id in rejected calls", "ids in rejected calls")]
+    reasons += [(batches, "rejected native request", "rejected native requests")]
+    if listed := [format_count(count, *words) for count, *words in reasons if count]:
+        message = f"{status.vendor}: not everybody was reached: {', '.join(listed)}"
+        yield Problem("not-reached", message, hint="list them with `audience delivered FOLDER --state rejected`")
 
 
 def scheduled_notes(statuses: Mapping[str, Status], folder: Path) -> list[Problem]:

@@ -133,7 +133,11 @@ class BatchSender:
         apply = partial(
             transitions.apply, worker=context.worker, transition=outcome.transition, now=context.clock.wall()
         )
-        self._react(outcome, await context.group_commit.submit(apply))
+        state = await context.group_commit.submit(apply)
+        context.unknown_ids.add_outcome(outcome.transition, state)
+        if (problem := context.unknown_ids.find_problem()) is not None:
+            raise StopRun(problem)
+        self._react(outcome, state)
 
     def _react(self, outcome: Outcome, state: StateAfterCall) -> None:
         """Take the next step of *outcome*, whose batch has reached *state*."""

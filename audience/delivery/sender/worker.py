@@ -25,6 +25,7 @@ from audience.delivery.ledger.workers import (
 from audience.delivery.prepare import PreparedRun
 from audience.delivery.sender.batch_sender import BatchSender
 from audience.delivery.sender.context import SendContext, StopRun
+from audience.delivery.sender.unknown_ids import MAX_UNKNOWN_SHARE, UnknownIds
 from audience.delivery.transport.http import HttpxTransport, open_transport
 from audience.delivery.transport.rate_limit import RateLimiter, name_application
 from audience.delivery.transport.retry import RetryPolicy
@@ -50,6 +51,7 @@ class SendOptions:
         on_wait: Callback for the workers that this one waits for, called once for each of them.
         transport: Replacement for the network, for tests.
         clock: Clock of the run.
+        max_unknown: Share of ids that the vendor may not know before the run stops, after the first ten thousand.
     """
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -58,6 +60,7 @@ class SendOptions:
     on_wait: OnWait = lambda workers: None
     transport: HttpxTransport | None = None
     clock: Clock = SYSTEM_CLOCK
+    max_unknown: float = MAX_UNKNOWN_SHARE
 
 
 def run_worker(prepared: PreparedRun, options: SendOptions) -> Status:
@@ -168,10 +171,19 @@ class RunWorker:
                     transport=transport,
                     windows=load_windows(self._ledger, run, (prepared.delivery.native_method, prepared.method)),
                     clock=options.clock,
+                    unknown_ids=self._count_unknown_ids(),
                 )
                 await self._send_batches(context)
         finally:
             await group_commit.close()
+
+    def _count_unknown_ids(self) -> UnknownIds:
+        """Return how many ids are known to be unknown; raise StopRun if those are too many already."""
+        counts = UnknownIds(self._options.max_unknown, self._prepared.requests.vendor.id_columns)
+        counts.add_status(load_status(self._ledger))
+        if (problem := counts.find_problem()) is not None:
+            raise StopRun(problem)
+        return counts
 
     async def _send_batches(self, context: SendContext) -> None:
         sender = BatchSender(context)
