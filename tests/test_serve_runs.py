@@ -82,6 +82,28 @@ def test_an_emitted_run_is_the_folder_that_the_command_line_writes(client, runs,
     }
 
 
+def test_the_variants_of_a_message_divide_the_audience(client, runs, index_path):
+    message = {
+        **MESSAGE,
+        "split": "split(a:40%, b:40%, s)",
+        "variants": {"a": {}, "b": {"title": "Last day"}},
+        "localized": {"zh": {"body": "今天"}},
+        "platforms": ["ios"],
+    }
+    assert emit(client, message=message).status_code == 400  # no attribute of languages is named
+    assert not (runs / "spring").exists()
+    answer = emit(client, expr="everyone", message=message, language_of="province", timezone_of="nowhere")
+    assert (answer.status_code, answer.json()["problems"][0]["code"]) == (400, "unknown-attribute")
+    answer = emit(client, expr="everyone", message=message, language_of="province")
+    assert answer.status_code == 201, answer.text
+    manifest = json.loads((runs / "spring" / "manifest.json").read_text())
+    index = DeviceIndex.open(index_path)
+    in_variants = {name: index.count(f"everyone AND {message['split']} = {name}") for name in "ab"}
+    assert {part["variant"]: part["devices"] for part in manifest["parts"]} == in_variants
+    assert answer.json()["dry_run"]["devices"] == sum(in_variants.values())
+    assert [each["title"] for each in answer.json()["dry_run"]["preview"]] == ["Spring sale", "Last day"]
+
+
 def test_a_run_is_shown_before_it_is_sent(client):
     emit(client)
     [listed] = client.get("/v1/runs").json()["runs"]

@@ -202,7 +202,7 @@ class UnreachableForm(TypedDict):
 
 
 class PreviewForm(TypedDict):
-    """Message as one platform gets it.
+    """Message as one platform gets it, in one of its texts.
 
     Attributes:
         platform: Platform.

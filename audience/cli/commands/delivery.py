@@ -57,14 +57,13 @@ from audience.delivery.sender.worker import SendOptions
 from audience.delivery.transport.credentials import load_credentials
 from audience.delivery.transport.pace_file import pace_problems
 from audience.delivery.transport.retry import RetryPolicy
+from audience.delivery.unreached import list_unreached
 from audience.errors import DeliveryError, Problem
 from audience.index.changes.events.recording import DEFAULT_WAIT_SECONDS
 from audience.index.device_index import DeviceIndex
 from audience.json_forms.runs import dry_run_json, status_json
-from audience.language.platforms import canonical_platform
 from audience.messages import Message
 from audience.progress import Progress
-from audience.requests.platform_counts import unreached_problems
 from audience.requests.reader import read_message
 from audience.vendors import require_delivery
 from audience.vendors.delivery_spec import Credentials
@@ -297,19 +296,9 @@ def _send_warnings(message: Message, prepared_runs: list[PreparedRun]) -> list[P
     problems: list[Problem] = []
     for run in prepared_runs:
         problems += run.bodies.list_warnings(run.delivery)
-        problems += _unreached_problems(run)
+        problems += list_unreached(run)
         problems += lifetime_warnings(run.schedule, run.parts, message.time_to_live)
     return problems
-
-
-def _unreached_problems(run: PreparedRun) -> list[Problem]:
-    """Return which devices are on platforms that the message or the application is not for."""
-    counts = run.requests.platforms or ()
-    application = run.credentials.keys.get("platform")
-    return [
-        *unreached_problems(counts, run.message.platforms, "message"),
-        *unreached_problems(counts, () if application is None else (canonical_platform(application),), "application"),
-    ]
 
 
 def _left_out_notes(runs: list[PreparedRun]) -> list[Problem]:

@@ -17,6 +17,7 @@ from audience.index.device_index import DeviceIndex
 from audience.json_forms.run_overviews import RunForm, RunsForm, ServedDryRunForm
 from audience.messages import parse_message
 from audience.requests.campaign import run_folders
+from audience.requests.division import divide_by
 from audience.requests.reader import read_manifest_index, read_manifest_summary
 from audience.server.bodies import Body, ExprBody, read_question
 from audience.server.calls import Answer, Call, Endpoint
@@ -39,6 +40,15 @@ class EmitBody(ExprBody):
     vendor: str = Field(description="Name of the vendor.", examples=["tpns"])
     message: dict[str, Any] = Field(
         description=MESSAGE_DESCRIPTION, examples=[{"title": "Spring sale", "body": "From today"}]
+    )
+    language_of: str | None = Field(
+        default=None, description="Attribute with the languages of devices, by which the audience is divided."
+    )
+    timezone_of: str | None = Field(
+        default=None, description="Attribute with the time zones of devices, by which the audience is divided."
+    )
+    timezone_default: str | None = Field(
+        default=None, description="Time zone of devices whose own is not known.", examples=["Asia/Shanghai"]
     )
     method: str | None = Field(default=None, description="Send method for ids; the cheapest by default.")
     without_policies: list[str] = Field(default=[], description="Names of policies that do not apply.")
@@ -118,7 +128,8 @@ def show_one_run(call: Call) -> RunForm:
 def emit(call: Call) -> Answer:
     """Write the requests of an audience for a vendor, and return a dry run: nothing is sent.
 
-    The message is checked as `audience send --dry-run` checks it. Policies of the index apply.
+    The message is checked as `audience send --dry-run` checks it. Policies of the index apply. The variants of the
+    message divide the audience, and so do languages and time zones if their attributes are named.
     """
     index, body = _find_newest(call), call.body
     folder = require_runs_folder(call.settings) / require_new_name(body.name)
@@ -126,11 +137,18 @@ def emit(call: Call) -> Answer:
         hint = "choose another name; or replace: true for a run that was not sent"
         raise HttpError(409, Problem("exists", f"there is a run {body.name!r}", path="body.name", hint=hint))
     question = read_question(body, index.snapshot)
+    message = parse_message(body.message)
     emission = Emission(
         expr=question.expr,
         asked=question.asked,
         vendor=body.vendor,
-        message=parse_message(body.message),
+        message=message,
+        division=divide_by(
+            message,
+            language_of=body.language_of,
+            timezone_of=body.timezone_of,
+            timezone_default=body.timezone_default,
+        ),
         method=body.method,
         without_policies=body.without_policies,
         catalog=load_served_catalog(call),

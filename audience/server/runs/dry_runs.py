@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +13,7 @@ from audience.delivery.ledger.left_out import count_reasons
 from audience.delivery.prepare import PreparedRun, build_cost_input
 from audience.delivery.safety_limits import has_broadcast
 from audience.delivery.sender.worker import SendOptions
+from audience.delivery.unreached import list_unreached
 from audience.errors import MessageError, Problem
 from audience.json_forms.costs import cost_json
 from audience.json_forms.problems import problem_json
@@ -39,7 +41,7 @@ def dry_run_json(prepared: PreparedRun, missing: tuple[Problem, ...]) -> ServedD
     cost_input = build_cost_input(requests, prepared.bodies.bodies, prepared.credentials)
     native = [estimate_native(cost_input)] if cost_input.native_payloads else []
     methods = estimate_methods(cost_input)
-    warnings = [*prepared.bodies.list_warnings(delivery), *missing]
+    warnings = [*prepared.bodies.list_warnings(delivery), *list_unreached(prepared), *missing]
     return {
         "vendor": requests.vendor.name,
         "method": prepared.method.name,
@@ -74,9 +76,8 @@ def list_unreachable(folder: Path) -> list[UnreachableForm]:
 
 
 def iter_previews(prepared: PreparedRun) -> Iterator[PreviewForm]:
-    """Yield the message as each of its platforms gets it."""
-    message = prepared.message
-    for platform in message.platforms or PLATFORMS:
+    """Yield the message as each of its platforms gets it: each text of its variants and languages that is sent."""
+    for message, platform in product(prepared.bodies.messages, prepared.message.platforms or PLATFORMS):
         payload, problems = None, tuple[Problem, ...]()
         try:
             payload = prepared.delivery.build_body(replace(message, platforms=(platform,)))

@@ -25,6 +25,7 @@ from audience.messages import Message
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.planner import plan as make_plan
 from audience.requests.campaign import run_folders
+from audience.requests.division import Division
 from audience.requests.writer import OWNED_FILES, fill_request_folder
 from audience.server.problems import HttpError
 from audience.server.runs.drafts import DRAFT_FILES, Draft, read_draft, write_draft
@@ -48,6 +49,7 @@ class Emission:
         asked: When and where it is asked.
         vendor: Name of the vendor.
         message: Message.
+        division: How the audience is divided; None if all devices get the same.
         method: Name of the send method for ids; None is the cheapest.
         without_policies: Names of policies that do not apply.
         catalog: Catalog of what vendors call the attributes.
@@ -60,6 +62,7 @@ class Emission:
     asked: AsOf
     vendor: str
     message: Message
+    division: Division | None
     method: str | None
     without_policies: Sequence[str]
     catalog: Catalog | None
@@ -108,7 +111,7 @@ def _emit_in_turn(emission: Emission, opened: DeviceIndex, folder: Path, setting
         **emission.asked.to_arguments(),
     )
     with atomic_folder(folder, owned_patterns=REPLACEABLE_FILES, replace=emission.replaces) as draft_folder:
-        result = fill_request_folder(plan, view, draft_folder)
+        result = fill_request_folder(plan, view, draft_folder, division=emission.division)
         if not result.devices:
             raise DeliveryError(Problem("nobody", "the audience is empty: nothing to send"))
         dry_run = _check_requests(emission, draft_folder, settings)

@@ -1,0 +1,16 @@
+"""Devices of a run that its message does not reach, because it or the application is for other platforms."""
+
+from audience.delivery.prepare import PreparedRun
+from audience.errors import Problem
+from audience.language.platforms import canonical_platform
+from audience.requests.platform_counts import unreached_problems
+
+
+def list_unreached(run: PreparedRun) -> list[Problem]:
+    """Return which devices are on platforms that the message or the application is not for, if the index knows."""
+    counts = run.requests.platforms or ()
+    application = run.credentials.keys.get("platform")
+    return [
+        *unreached_problems(counts, run.message.platforms, "message"),
+        *unreached_problems(counts, () if application is None else (canonical_platform(application),), "application"),
+    ]
