@@ -25,7 +25,6 @@ from audience.vendors.delivery_spec import Credentials
 DEVICES = 3_500
 START = datetime(2026, 12, 1, 1, tzinfo=UTC)
 MESSAGE = {"title": "Hi", "body": "there"}
-LIMITS = SafetyLimits(max_devices=DEVICES, broadcast=True)
 HOUR = 3_600
 
 
@@ -84,7 +83,7 @@ class Runs:
             self.path,
             {**MESSAGE, **(message or {})},
             self.credentials,
-            LIMITS,
+            SafetyLimits(max_devices=10**7, broadcast=True),
             method=method,
             options=self.options,
             schedule=read_schedule(**schedule),

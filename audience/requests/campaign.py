@@ -10,7 +10,7 @@ A native request reaches all matching devices that the vendor knows, also those 
 used only if one vendor reaches all devices and all others get nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from datetime import datetime
@@ -220,10 +220,13 @@ def write_campaign(
     campaign: Campaign,
     folder: Path,
     *,
+    schedule: Mapping[str, Any] | None = None,
     replace: bool = False,
     progress: Progress = ignore_progress,
 ) -> dict[str, EmitResult]:
     """Write a request folder for each vendor with assigned devices into the new *folder*.
+
+    *schedule* is when they are sent, unless the send says it, as a JSON object of the manifests.
 
     Raises:
         OutputError: The folder cannot be written or exists. With *replace*, a campaign that was not sent is replaced.
@@ -238,7 +241,13 @@ def write_campaign(
                 vendor_folder.mkdir()
                 keep_emission(folder / share.vendor, vendor_folder)
                 results[share.vendor] = write_plan(
-                    share.plan, share.batches, share.assigned, vendor_folder, progress, division=campaign.division
+                    share.plan,
+                    share.batches,
+                    share.assigned,
+                    vendor_folder,
+                    progress,
+                    division=campaign.division,
+                    schedule=schedule,
                 )
         if campaign.unreachable_count:
             write_skipped(draft / SKIPPED_FILE, _iter_unreachable(campaign))

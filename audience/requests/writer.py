@@ -6,9 +6,9 @@ manifest.json           expression, vendor, counts, and the size and XXH128 chec
 emission.json           identity of the folder among the records of an index, once it was recorded there
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from dataclasses import replace as replace_fields
 from functools import partial
 from itertools import chain, groupby
@@ -67,6 +67,7 @@ class EmitResult:
         parts: Variant, language and time zone of each part, the positions of its ids, and their number.
         held_out: Devices without a variant, which get nothing and are not among *devices*.
         platforms: Devices that are reached by platform; None if the index does not know it, or none are reached.
+        schedule: When the requests are sent, unless the send says it.
     """
 
     vendor: str
@@ -94,6 +95,7 @@ class EmitResult:
     parts: tuple[dict[str, Any], ...] = ()
     held_out: int = 0
     platforms: tuple[dict[str, Any], ...] | None = None
+    schedule: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_requests(
@@ -102,6 +104,7 @@ def write_requests(
     folder: Path,
     *,
     division: Division | None = None,
+    schedule: Mapping[str, Any] | None = None,
     replace: bool = False,
     progress: Progress = ignore_progress,
 ) -> EmitResult:
@@ -112,6 +115,7 @@ def write_requests(
         index: Index of its devices.
         folder: Folder to write.
         division: How the devices are divided into parts, as `divide_by` returns it; all of them are sent by ids then.
+        schedule: When they are sent, unless the send says it, as a JSON object of the manifest.
         replace: Whether a folder that nothing was sent from is replaced.
         progress: Progress callback.
 
@@ -121,7 +125,7 @@ def write_requests(
     """
     with atomic_folder(folder, owned_patterns=OWNED_FILES, replace=replace) as draft:
         keep_emission(folder, draft)
-        return fill_request_folder(plan, index, draft, division=division, progress=progress)
+        return fill_request_folder(plan, index, draft, division=division, schedule=schedule, progress=progress)
 
 
 def fill_request_folder(
@@ -130,6 +134,7 @@ def fill_request_folder(
     folder: Path,
     *,
     division: Division | None = None,
+    schedule: Mapping[str, Any] | None = None,
     progress: Progress = ignore_progress,
 ) -> EmitResult:
     """Write the requests of *plan* into the empty *folder*; arguments are as for `write_requests`."""
@@ -147,7 +152,9 @@ def fill_request_folder(
         held_out = len(batches.deliverable) - len(divided.deliverable)
         remaining = min(device_count - held_out, len(divided.deliverable) + len(divided.skipped_devices))
         batches, held_out, device_count = divided, device_count - remaining, remaining
-    return write_plan(plan, batches, device_count, folder, progress, division=division, held_out=held_out)
+    return write_plan(
+        plan, batches, device_count, folder, progress, division=division, schedule=schedule, held_out=held_out
+    )
 
 
 def keep_emission(folder: Path, draft: Path) -> None:
@@ -164,6 +171,7 @@ def write_plan(
     progress: Progress,
     *,
     division: Division | None = None,
+    schedule: Mapping[str, Any] | None = None,
     held_out: int = 0,
 ) -> EmitResult:
     """Write the native requests of *plan* and its *batches* into *folder*."""
@@ -196,6 +204,7 @@ def write_plan(
         parts=tuple(list_parts(batches)),
         held_out=held_out,
         platforms=_count_platforms(plan, batches),
+        schedule=dict(schedule or {}),
     )
     (folder / MANIFEST_FILE).write_bytes(orjson.dumps(build_manifest(result), option=orjson.OPT_INDENT_2))
     return result

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from audience.cli.declarations import Option
+from audience.cli.delivery_options import ScheduleOptions
 from audience.cli.division_options import DivisionOptions
 from audience.cli.options import (
     ExprArgument,
@@ -43,10 +44,12 @@ def run_campaign(
     out: OutOption,
     options: IndexPlanOptions,
     division_options: DivisionOptions,
+    schedule: ScheduleOptions,
     replace: ReplaceOption = False,
 ) -> None:
     """Divide an audience among vendors, each device once, and write a request folder for each vendor."""
     opened, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
+    moments = schedule.read().to_document()
     names = [name.strip() for name in vendors.split(",") if name.strip()]
     division = division_options.read(names)
     with take_emission_turn(opened, [audience, *(options.cap or [])]), output.show_progress() as progress:
@@ -55,7 +58,7 @@ def run_campaign(
         asked = options.read(device_index.snapshot.timezone)
         arguments = options.to_index_arguments(asked)
         campaign = plan_campaign(audience, names, device_index, division=division, **arguments)
-        write_campaign(campaign, out, replace=replace, progress=progress)
+        write_campaign(campaign, out, schedule=moments, replace=replace, progress=progress)
         note = register_emission(opened, out, campaign.policies, replaced, audience=campaign.expr)
     output.print_notes([] if note is None else [note])
     output.print_warnings(

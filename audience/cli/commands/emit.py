@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from audience.cli.declarations import Option
+from audience.cli.delivery_options import ScheduleOptions
 from audience.cli.division_options import DivisionOptions
 from audience.cli.options import (
     ExprArgument,
@@ -43,11 +44,12 @@ def run_emit(
     ] = False,
     options: IndexPlanOptions,
     division_options: DivisionOptions,
+    schedule: ScheduleOptions,
     replace: ReplaceOption = False,
 ) -> None:
     """Write the targeting part of each request to a folder, as NDJSON with at most 1,000 ids a line."""
     opened, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
-    division = division_options.read([vendor])
+    division, moments = division_options.read([vendor]), schedule.read().to_document()
     with take_emission_turn(opened, [audience, *(options.cap or [])]), output.show_progress() as progress:
         replaced = list_replaced_emissions(out) if replace else []
         device_index = view_without_emissions(opened, out) if replace else opened
@@ -55,7 +57,9 @@ def run_emit(
         plan = make_plan(audience, vendor, device_index, **options.to_index_arguments(asked))
         if by_ids and plan.native:
             plan = plan.sent_by_ids(Problem("by-ids", "requested with --by-ids"))
-        result = write_requests(plan, device_index, out, division=division, replace=replace, progress=progress)
+        result = write_requests(
+            plan, device_index, out, division=division, schedule=moments, replace=replace, progress=progress
+        )
         note = register_emission(opened, out, plan.policies, replaced, audience=plan.expr)
     output.print_notes([] if note is None else [note])
     reasons = result.reasons if output.as_json else merge_missing_names(result.reasons, plan.vendor)
