@@ -336,6 +336,16 @@ def test_page_is_chinese_where_the_browser_is_or_a_button_says_so(console):
     assert not re.findall(r"\b(?:Funnel|Profile|Devices|Share|snapshot|values|Filter)\b", shown)
 
 
+def test_problems_are_in_chinese_with_what_the_service_wrote_in_english(console):
+    console.open(view="vendors", expr="male")
+    console.page.get_by_role("button", name="中文").click()
+    expect(console.page.locator(".why").first).to_contain_text("无法确认厂商有此标签")
+    console.visit(expr="male AND (age < 30")
+    problem = console.page.locator(".problem")
+    expect(problem).to_contain_text("括号没有闭合")
+    expect(problem.locator('[lang="en"]').first).to_have_text("this bracket is not closed")
+
+
 def test_names_of_eighty_characters_and_of_other_scripts_stay_in_their_place(console):
     console.page.set_viewport_size({"width": 380, "height": 800})
     console.open("odd")
@@ -422,6 +432,32 @@ def test_new_snapshot_is_counted_without_a_key(console, folder):
     before = index.snapshot.manifest.number
     index.tag(index.resolve("brand:vivo").ids().head(10).to_list(), add=["seen"])
     expect(console.count).to_have_attribute("data-snapshot", str(before + 1))
+
+
+def test_index_whose_current_snapshot_is_damaged_is_said_to_be_of_an_earlier_one(console, folder):
+    manifest = folder / "moving.index" / "manifest.json"
+    whole = manifest.read_bytes()
+    console.open("moving", expr="brand:vivo")
+    manifest.write_bytes(b"{")
+    try:
+        expect(console.page.get_by_role("alert")).to_contain_text("The current snapshot cannot be read: answers are of")
+        assert console.count.inner_text() != "0"
+    finally:
+        manifest.write_bytes(whole)
+    expect(console.page.get_by_role("alert")).to_have_count(0)
+
+
+def test_snapshot_that_is_gone_has_a_notice_of_its_own(console, page_problems):
+    page_problems.expected = "status of 410"
+    problem = {"code": "snapshot-gone", "message": "snapshot 3 is no longer kept", "span": None, "hint": "ask again"}
+    body = json.dumps({**problem, "detail": problem["message"], "problems": [problem]})
+    gone = {"status": 410, "content_type": "application/problem+json", "body": body}
+    console.page.route("**/profile", lambda route: route.fulfill(**gone))
+    console.open(view="profile", expr="male")
+    notice = console.page.locator(".notice")
+    expect(notice.locator(".notice-title")).to_have_text("This snapshot is gone")
+    expect(notice).to_contain_text("snapshot 3 is no longer kept")
+    expect(notice.get_by_role("button")).to_have_text("Ask the current one")
 
 
 # Accessibility

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +55,14 @@ def test_labels_are_complete_in_both_languages():
         forms = [form for text in texts.values() for form in text.split(" | ")]
         fields = {frozenset(re.findall(r"\{(\w+)\}", form)) for form in forms}
         assert len(fields) == 1, f"{name}: the languages have different fields: {texts}"
+
+
+def test_chinese_texts_are_of_codes_that_exist():
+    texts = json.loads((CONSOLE / "src" / "labels" / "problems_zh.json").read_text("utf-8"))
+    documented = tomllib.loads((ROOT / "docs" / "problem_codes.toml").read_text("utf-8"))
+    assert list(texts) == sorted(texts)
+    assert set(texts) <= {code for codes in documented.values() for code in codes}
+    assert all(re.search("[\u4e00-\u9fff]", text) for text in texts.values())
 
 
 def test_every_label_is_used():

@@ -11,10 +11,11 @@ import { label } from "./labels/label";
 import { link } from "./link/current";
 import { SidePanel } from "./panel/side_panel";
 import { Notice, RefusalNotice } from "./parts/notice";
+import { ProblemText } from "./parts/problem_text";
 import { SegmentDialogs } from "./segments/segment_dialogs";
 import { SegmentState } from "./segments/segment_state";
 import { isOnline, needsKey } from "./server/client";
-import { detailsRefusal, indexes, readDetails, session, snapshot } from "./server/session";
+import { detailsRefusal, indexes, readDetails, session, snapshot, staleProblems } from "./server/session";
 import { Tabs } from "./tabs";
 import { PAGES, VIEWS } from "./views";
 
@@ -24,6 +25,7 @@ export function Console() {
     <>
       <Header />
       {!isOnline.value && <Offline />}
+      {isOnline.value && <StaleSnapshot />}
       {needsKey.value ? <KeyForm /> : <Workplace />}
       {isHelpOpen.value && <KeyHelp />}
       <SegmentDialogs />
@@ -83,6 +85,17 @@ function UnknownIndex() {
     <Notice title={label("index.unknown", { name: link.value.index })}>
       {refusal && <p lang="en">{refusal.problem.hint}</p>}
     </Notice>
+  );
+}
+
+/** The current snapshot of the index cannot be read, so that answers are of an earlier one. */
+function StaleSnapshot() {
+  const problem = staleProblems.value[link.value.index];
+  if (!problem) return null;
+  return (
+    <div class="banner" role="alert">
+      {label("snapshot.stale", { snapshot: String(snapshot.value) })} <ProblemText problem={problem} />
+    </div>
   );
 }
 

@@ -89,7 +89,7 @@ def run_export(
         "bytes": nbytes,
         "snapshot": device_index.snapshot.manifest.number,
     }
-    summary = f"{out}: {format_count(len(devices), 'device')}, {nbytes:,} bytes"
+    summary = f"{'standard output' if out == STDOUT else out}: {format_count(len(devices), 'device')}, {nbytes:,} bytes"
     if out == STDOUT:
         output.print_summary(facts, summary)
     else:

@@ -2,6 +2,7 @@
 
 import { label } from "../labels/label";
 import { followLink, link } from "../link/current";
+import { ProblemText } from "../parts/problem_text";
 import { isOnline } from "../server/client";
 import { focusExpression } from "./focus";
 import { type ShownProblem, problems } from "./findings";
@@ -28,9 +29,15 @@ function ProblemItem({ problem }: { problem: ShownProblem }) {
   return (
     <li class={problem.isError ? "problem is-error" : "problem is-warning"}>
       <PlaceInText problem={problem} />
-      <span lang="en">
-        <b>{problem.message}</b>
-        {problem.hint && <span class="hint">{problem.hint}</span>}
+      <span>
+        <b>
+          <ProblemText problem={problem} />
+        </b>
+        {problem.hint && (
+          <span class="hint" lang="en">
+            {problem.hint}
+          </span>
+        )}
       </span>
       {fix !== null && (
         <button

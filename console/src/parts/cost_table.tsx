@@ -2,6 +2,7 @@
 
 import { formatBytes, formatNumber, formatSeconds, label } from "../labels/label";
 import type { Cost } from "../vendors/plans";
+import { ProblemText } from "./problem_text";
 
 interface CostTableProps {
   readonly costs: readonly Cost[];
@@ -58,8 +59,8 @@ function CostRow({ cost, isChosen, choose }: { cost: Cost; isChosen: boolean; ch
       <td class="number">{formatBytes(cost.bytes)}</td>
       <td>
         {cost.problems.map((problem) => (
-          <span key={problem.code} lang="en">
-            {problem.message} <code>{problem.code}</code>
+          <span key={problem.code}>
+            <ProblemText problem={problem} /> <code>{problem.code}</code>
           </span>
         ))}
         {isUsable && !cost.worthwhile && label("cost.not_worthwhile")}

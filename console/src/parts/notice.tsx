@@ -3,6 +3,10 @@
 import type { ComponentChildren } from "preact";
 import { label } from "../labels/label";
 import type { Refusal } from "../server/client";
+import { readIndexes } from "../server/session";
+import { ProblemText } from "./problem_text";
+
+const GONE: ReadonlySet<string> = new Set(["no-snapshot", "snapshot-gone"]);
 
 export function Notice({ title, children }: { title: string; children?: ComponentChildren }) {
   return (
@@ -13,15 +17,29 @@ export function Notice({ title, children }: { title: string; children?: Componen
   );
 }
 
-/** Notice with what the service wrote, which is in English. */
+/** Notice with what the service wrote. A snapshot that is gone has a notice of its own, as asking again helps. */
 export function RefusalNotice({ refusal }: { refusal: Refusal }) {
+  const isGone = GONE.has(refusal.problem.code);
   return (
-    <Notice title={label("refused")}>
+    <Notice title={label(isGone ? "snapshot.gone" : "refused")}>
       {refusal.problems.map((problem) => (
-        <p lang="en" key={problem.message}>
-          {problem.message} {problem.hint && <span class="hint">{problem.hint}</span>} <code>{problem.code}</code>
+        <p key={problem.message}>
+          <ProblemText problem={problem} />{" "}
+          {problem.hint && (
+            <span class="hint" lang="en">
+              {problem.hint}
+            </span>
+          )}{" "}
+          <code>{problem.code}</code>
         </p>
       ))}
+      {isGone && (
+        <p>
+          <button type="button" onClick={() => void readIndexes()}>
+            {label("snapshot.ask_current")}
+          </button>
+        </p>
+      )}
     </Notice>
   );
 }

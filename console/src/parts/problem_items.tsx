@@ -1,6 +1,7 @@
-/** Problems that the service words, as a list: reasons, assumptions, warnings. Their texts are in English. */
+/** Problems that the service words, as a list: reasons, assumptions, warnings. */
 
 import type { Problem } from "../server/forms";
+import { ProblemText } from "./problem_text";
 
 export function ProblemItems({ title, problems }: { title: string; problems: readonly Problem[] }) {
   if (!problems.length) return null;
@@ -9,9 +10,13 @@ export function ProblemItems({ title, problems }: { title: string; problems: rea
       <h3>{title}</h3>
       <ul>
         {problems.map((problem, at) => (
-          <li key={at} lang="en">
-            <bdi>{problem.message}</bdi> <code>{problem.code}</code>
-            {problem.hint && <span class="hint">{problem.hint}</span>}
+          <li key={at}>
+            <ProblemText problem={problem} /> <code>{problem.code}</code>
+            {problem.hint && (
+              <span class="hint" lang="en">
+                {problem.hint}
+              </span>
+            )}
           </li>
         ))}
       </ul>

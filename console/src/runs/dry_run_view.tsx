@@ -3,6 +3,7 @@
 import { formatBytes, formatNumber, formatSeconds, label } from "../labels/label";
 import { CostTable } from "../parts/cost_table";
 import { ProblemItems } from "../parts/problem_items";
+import { ProblemText } from "../parts/problem_text";
 import type { DryRun, Preview } from "./run_forms";
 
 export function DryRunView({ dryRun }: { dryRun: DryRun }) {
@@ -27,8 +28,8 @@ export function DryRunView({ dryRun }: { dryRun: DryRun }) {
             <tbody>
               {dryRun.unreachable.map((reason) => (
                 <tr key={reason.code}>
-                  <th scope="row" lang="en">
-                    {reason.meaning} <code>{reason.code}</code>
+                  <th scope="row">
+                    <ProblemText problem={{ code: reason.code, message: reason.meaning }} /> <code>{reason.code}</code>
                   </th>
                   <td class="number">{formatNumber(reason.devices)}</td>
                 </tr>

@@ -17,6 +17,10 @@ export interface Finding extends Problem {
   readonly fix: { readonly expr: string } | null;
 }
 
+export interface Readiness {
+  readonly indexes: Readonly<Record<string, { readonly snapshot: number; readonly problem: Problem | null }>>;
+}
+
 export type Scope = "count" | "ids" | "write" | "send";
 
 export interface Session {

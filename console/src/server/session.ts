@@ -3,7 +3,7 @@
 import { batch, computed, signal } from "@preact/signals";
 import { link } from "../link/current";
 import { Refusal, ask, indexPath, isOnline, needsKey } from "./client";
-import type { IndexDetails, IndexEntry, Scope, Session } from "./forms";
+import type { IndexDetails, IndexEntry, Problem, Readiness, Scope, Session } from "./forms";
 import { changeKey } from "./key";
 
 const LOOK_EVERY = 5_000;
@@ -14,6 +14,9 @@ export const session = signal<Session | null>(null);
 export const indexes = signal<readonly IndexEntry[] | null>(null);
 export const details = signal<IndexDetails | null>(null);
 export const detailsRefusal = signal<Refusal | null>(null);
+
+/** What keeps each index from moving to its current snapshot, by name: the service answers from an earlier one. */
+export const staleProblems = signal<Readonly<Record<string, Problem>>>({});
 
 /** Snapshot of the current index, as far as the page knows. */
 export const snapshot = computed(() => indexes.value?.find((index) => index.name === link.value.index)?.snapshot ?? 0);
@@ -83,7 +86,15 @@ export async function readIndexes(): Promise<void> {
     const signal = AbortSignal.timeout(LOOK_TIMEOUT);
     const listed = (await ask<{ indexes: IndexEntry[] }>("v1/indexes", { signal })).form.indexes;
     if (JSON.stringify(listed) !== JSON.stringify(indexes.value)) indexes.value = listed;
+    await readStaleness(signal);
   } catch (error) {
     if (error instanceof DOMException) isOnline.value = false; // other errors are in `isOnline` and `needsKey` already
   }
+}
+
+async function readStaleness(signal: AbortSignal): Promise<void> {
+  const ready = (await ask<Readiness>("readyz", { signal })).form.indexes;
+  const found = Object.entries(ready).flatMap(([name, { problem }]) => (problem ? [[name, problem] as const] : []));
+  const problems = Object.fromEntries(found);
+  if (JSON.stringify(problems) !== JSON.stringify(staleProblems.value)) staleProblems.value = problems;
 }

@@ -4,6 +4,7 @@ import { questionBody } from "../expression/counting";
 import { label } from "../labels/label";
 import { link, reviseParams } from "../link/current";
 import { RefusalNotice } from "../parts/notice";
+import { ProblemText } from "../parts/problem_text";
 import { useAnswer } from "../server/answer";
 import { indexPath } from "../server/client";
 import { snapshot } from "../server/session";
@@ -59,8 +60,8 @@ function VendorRow({ name, plan, isOpened }: { name: string; plan: Plan | Refuse
       </td>
       <td class="why">
         {first && (
-          <span lang="en">
-            <bdi>{first.message}</bdi> <code>{first.code}</code>
+          <span>
+            <ProblemText problem={first} isShort /> <code>{first.code}</code>
           </span>
         )}
         {problems.length > 1 && <small> {label("vendors.more_reasons", { n: problems.length - 1 })}</small>}
