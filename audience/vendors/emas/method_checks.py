@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from audience.errors import Problem
 from audience.vendors.delivery_spec import Credentials
 from audience.vendors.emas.targeting import EmasTarget
-from audience.vendors.emas.timestamps import is_duration
+from audience.vendors.emas.timestamps import DEFAULT_LIFETIME, is_duration
 from audience.vendors.spec import Payload
 
 LIST_TARGETS = ("DEVICE", "ACCOUNT", "ALIAS")
@@ -63,7 +63,8 @@ class FieldReader:
         yield from self.list_problems(method_name, body, targets, credentials)
         if self.is_scheduled(body):
             yield Problem("no-schedule", f"{method_name} pushes at once", path=self.schedule_path)
-        if is_duration(self.get_expire_time(body)):
+        expire_time = self.get_expire_time(body)
+        if is_duration(expire_time) and expire_time != DEFAULT_LIFETIME:
             message = "all calls share one ExpireTime, so the last devices would have less time to be reached"
             hint = "set ExpireTime to a timestamp, under vendor"
             yield Problem("shared-expiry", message, path=self.expire_time_path, hint=hint)

@@ -35,8 +35,8 @@ def build_body(message: Message) -> Payload:
 
     Raises MessageError for what EMAS would refuse, and for what it cannot express.
 
-    >>> build_body(Message(title="Hi", body="there", platforms=("harmonyos",), badge=3))
-    {'PushType': 'NOTICE', 'DeviceType': 'HARMONY', 'Title': 'Hi', 'Body': 'there', 'HarmonyBadgeSetNum': 3}
+    >>> build_body(Message(title="Hi", body="there", platforms=("harmonyos",), time_to_live=0))
+    {'PushType': 'NOTICE', 'DeviceType': 'HARMONY', 'Title': 'Hi', 'Body': 'there', 'StoreOffline': False}
     """
     require_plain(message)
     message = message_fields.require_json_data(message)
@@ -77,8 +77,6 @@ def _build_notice_fields(message: Message) -> Payload:
 
 def _build_offline_fields(message: Message) -> Payload:
     """Build the fields of how long EMAS keeps the message for an offline device."""
-    if message.time_to_live is None:
-        return {}
     if message.time_to_live == 0:
         return {"StoreOffline": False}
     return {"StoreOffline": True, "ExpireTime": timestamps.format_duration(message.time_to_live)}

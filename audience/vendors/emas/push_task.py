@@ -56,7 +56,7 @@ def build_body(message: Message) -> Payload:
     else:
         shared = share_content(message, SUPPORT)
         task["Message"] = drop_none(Title=shared.title, Body=message_fields.format_silent_body(shared))
-    if message.time_to_live:
+    if message.time_to_live != 0:
         task["Options"] = {"ExpireTime": timestamps.format_duration(message.time_to_live)}
     body = merge_patch(task, message.vendor.get("emas_v2", {}))
     problems = [

@@ -14,13 +14,14 @@ from audience.vendors.spec import Payload
 MAX_LIFETIME = timedelta(hours=72)
 MAX_SCHEDULE_AHEAD = timedelta(days=7)
 MIN_LIFETIME = timedelta(seconds=3)
+DEFAULT_LIFETIME = "PT86400S"  # what EngageLab and TPNS have by default; EMAS itself would keep nothing, or 72 hours
 _TIMESTAMP_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _DURATION_PATTERN = re.compile(r"PT(\d{1,9})S")
 
 
-def format_duration(seconds: int) -> str:
-    """Format a time to live as the duration that a body keeps."""
-    return f"PT{seconds}S"
+def format_duration(seconds: int | None) -> str:
+    """Format a time to live as the duration that a body keeps; a day if a message has none."""
+    return DEFAULT_LIFETIME if seconds is None else f"PT{seconds}S"
 
 
 def is_duration(text: object) -> bool:

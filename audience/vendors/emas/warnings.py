@@ -17,6 +17,7 @@ from audience.vendors.emas.oem_rules import (
     sms_delay_warnings,
 )
 from audience.vendors.emas.size_limits import MAX_TITLE_BYTES, MAX_TITLE_CHARS
+from audience.vendors.emas.timestamps import DEFAULT_LIFETIME
 from audience.vendors.oem_channels import length_warnings
 from audience.vendors.schema_check import get_in
 from audience.vendors.spec import Payload
@@ -46,7 +47,7 @@ def push_warnings(body: Payload) -> Iterator[Problem]:
         if name in body:
             yield _ignored_warning(f"{name} is deprecated", f"$.{name}")
     for name, override in _OVERRIDDEN_BY.items():
-        if name in body and override in body:
+        if name in body and override in body and body[name] != DEFAULT_LIFETIME:
             yield _ignored_warning(f"{override} overrides {name}", f"$.{name}")
     if "ExpireTime" in body and body.get("StoreOffline") is not True:
         yield _ignored_warning("ExpireTime has no effect without StoreOffline: true", "$.ExpireTime")
@@ -60,7 +61,7 @@ def _android_warnings(body: Payload) -> Iterator[Problem]:
         yield own_channel_warning("AndroidPopupActivity, AndroidPopupTitle and AndroidPopupBody", "$")
         return
     if body.get("StoreOffline") is not True:
-        yield own_channel_warning("StoreOffline: true, which time_to_live sets,", "$.StoreOffline")
+        yield own_channel_warning("StoreOffline: true, which a time_to_live above 0 sets,", "$.StoreOffline")
     if ("AndroidBadgeSetNum" in body or "AndroidBadgeAddNum" in body) and "AndroidBadgeClass" not in body:
         yield Problem("no-badge", "Huawei and Honor set a badge only with AndroidBadgeClass", path="$")
     channels = select_channels(body.get("SendChannels"))
@@ -85,7 +86,7 @@ def push_task_warnings(body: Payload) -> Iterator[Problem]:
     if notification and "Message" in body:
         message = "a device gets only one: Message if it is online, or else Notification"
         yield Problem("one-of-two", message, path="$")
-    if "ExpireTime" in options and "Sms" in options:
+    if options.get("ExpireTime", DEFAULT_LIFETIME) != DEFAULT_LIFETIME and "Sms" in options:
         yield _ignored_warning("Sms.DelaySecs overrides ExpireTime", "$.Options.ExpireTime")
     yield from partial_support_warnings(_flatten_fields(notification), SUPPORTING_CHANNELS_V2, "$.Notification")
     yield from short_lifetime_warnings(options.get("ExpireTime"), "$.Options.ExpireTime")
