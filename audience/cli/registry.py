@@ -48,6 +48,7 @@ COMMAND_PANELS: dict[str | None, dict[str, str]] = {
         "campaign": "campaign:run_campaign",
     },
     "Send": {
+        "preview": "preview:run_preview",
         "send": "delivery:run_send",
         "resume": "delivery:run_resume",
         "status": "delivery:run_status",

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from uuid import uuid4
 
+from audience.delivery.call_requests import build_call, build_requests
 from audience.delivery.prepare import PreparedRun
 from audience.delivery.sender.worker import SendOptions
 from audience.delivery.transport.http import open_transport
@@ -77,12 +77,10 @@ def _iter_requests(prepared: PreparedRun) -> Iterator[Request]:
     """Yield the requests of all send calls and of their setup calls."""
     credentials, handle_uses = prepared.credentials, 0
     for call, method in _iter_calls(prepared):
-        yield method.build_request(call, credentials)
         setup_call = method.get_setup_call(call.targets)
-        if setup_call is not None:
-            if handle_uses % setup_call.max_uses == 0:
-                yield setup_call.build_request(call.body, call.targets, credentials)
-            handle_uses += 1
+        opens_handle = setup_call is not None and handle_uses % setup_call.max_uses == 0
+        handle_uses += setup_call is not None
+        yield from build_requests(call, method, credentials, opens_handle=opens_handle)
 
 
 def _iter_calls(prepared: PreparedRun) -> Iterator[tuple[SendCall, SendMethod]]:
@@ -92,7 +90,7 @@ def _iter_calls(prepared: PreparedRun) -> Iterator[tuple[SendCall, SendMethod]]:
     bodies = [delivery.apply_timestamps(body, now) for body in prepared.bodies.bodies]
     for number in range(requests.native_count):
         targets: tuple[Payload, ...] = (requests.native_payload(number),)
-        yield _build_call(delivery.native_method, targets, bodies[0]), delivery.native_method
+        yield build_call(delivery.native_method, targets, bodies[0]), delivery.native_method
     batch_size = method.max_ids or 1
     left_out = {each.position for each in prepared.left_out}
     for first, stop in _iter_ranges(requests.parts, batch_size):
@@ -104,7 +102,7 @@ def _iter_calls(prepared: PreparedRun) -> Iterator[tuple[SendCall, SendMethod]]:
         if not ids:
             continue
         targets = tuple(map(requests.vendor.target_ids, iter_slices(ids, requests.vendor.max_ids)))
-        yield _build_call(method, targets, bodies[prepared.bodies.number_at(first)]), method
+        yield build_call(method, targets, bodies[prepared.bodies.number_at(first)]), method
 
 
 def _iter_ranges(parts: Sequence[Part], size: int) -> Iterator[tuple[int, int]]:
@@ -112,11 +110,6 @@ def _iter_ranges(parts: Sequence[Part], size: int) -> Iterator[tuple[int, int]]:
     for part in parts:
         for first in range(part.first, part.stop, size):
             yield first, min(first + size, part.stop)
-
-
-def _build_call(method: SendMethod, targets: tuple[Payload, ...], body: Payload) -> SendCall:
-    handle = None if method.get_setup_call(targets) is None else "0"
-    return SendCall(targets=targets, body=body, handle=handle, idempotency_key=str(uuid4()))
 
 
 def _content_bytes(request: Request) -> int:

@@ -9,8 +9,10 @@ from audience.errors import MessageError, Problem
 from audience.messages import Message, resolve_message
 from audience.requests.division import Division
 from audience.requests.parts import Part
-from audience.vendors.delivery_spec import DeliverySpec
+from audience.vendors.delivery_spec import Credentials, DeliverySpec
 from audience.vendors.spec import Payload, Vendor
+
+DIVISION_CODES = ("not-divided", "unsupported-language")  # problems that a division solves
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,11 @@ class PartBodies:
         warnings = (delivery.warnings(body) for body in self.bodies)
         return [*dict.fromkeys(chain(*unsupported, *warnings))]
 
+    def list_contents(self) -> list[tuple[str | None, str | None, Message]]:
+        """Return the variant and language of the first part of each body, with its message."""
+        first_parts = (self.parts[self.numbers.index(number)] for number in range(len(self.bodies)))
+        return [(part.variant, part.language, text) for part, text in zip(first_parts, self.messages, strict=True)]
+
     def number_at(self, position: int) -> int:
         """Return the position of the body that the id at *position* is sent; native requests are sent the first."""
         if len(self.bodies) == 1:
@@ -43,15 +50,21 @@ class PartBodies:
 
 
 def build_bodies(
-    message: Message, division: Division | None, parts: Sequence[Part], delivery: DeliverySpec
+    message: Message,
+    division: Division | None,
+    parts: Sequence[Part],
+    delivery: DeliverySpec,
+    credentials: Credentials | None = None,
 ) -> PartBodies:
-    """Return the bodies of *message* for *parts*.
+    """Return the bodies of *message* for *parts*, as the application of *credentials* sends it.
 
     Raises:
         MessageError: The vendor would reject one of them, or the parts have no language of their own and need one.
     """
     keys = [(part.variant, part.language) for part in parts]
     messages = {key: _resolve_part(message, division, *key) for key in dict.fromkeys(keys)}
+    if credentials is not None:
+        messages = {key: delivery.fit_message(text, credentials) for key, text in messages.items()}
     bodies = {key: delivery.build_body(each) for key, each in messages.items()}
     distinct: list[Payload] = []
     of_distinct: list[Message] = []
@@ -75,7 +88,7 @@ def require_division(message: Message, division: Division | None, vendor: Vendor
     try:
         build_bodies(message, division, parts, vendor.delivery)
     except MessageError as error:
-        if problems := [problem for problem in error.problems if problem.code == "not-divided"]:
+        if problems := [problem for problem in error.problems if problem.code in DIVISION_CODES]:
             raise MessageError(*problems) from None
 
 

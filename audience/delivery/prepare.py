@@ -109,12 +109,12 @@ def prepare_run(
     )
 
     message = message if isinstance(message, Message) else parse_message(dict(message))
-    _check_message_vendors(message)
+    check_message(message)
     message_to_json(message)  # raises if the run folder could not keep it
     requests = open_requests(folder, progress)
     require_same_division(message, requests.division, folder)
     delivery = require_delivery(requests.vendor)
-    bodies = build_bodies(message, requests.division, requests.parts, delivery)
+    bodies = build_bodies(message, requests.division, requests.parts, delivery, credentials)
     native_payloads = tuple(requests.native_payload(number) for number in range(requests.native_count))
     enforce_limits(requests.device_count, requests.vendor, native_payloads, limits)
     schedule = (
@@ -244,7 +244,7 @@ def reject_existing_run(folder: Path) -> None:
         raise DeliveryError(Problem("lost-ledger", message, hint=hint))
 
 
-def _check_message_vendors(message: Message) -> None:
+def check_message(message: Message) -> None:
     """Raise MessageError if *message* has fields for an unknown vendor, because they would be ignored."""
     names = vendor_names()
     unknown = [name for name in message.vendor if name not in names]
@@ -274,7 +274,7 @@ def reload_run(folder: Path, run: Run, credentials: Credentials, progress: Progr
             raise DeliveryError(Problem(f"other-{part}", problem_message, hint=hint))
     method = method_by_name(delivery, run.method)
     schedule = Schedule.from_json(run.schedule)
-    bodies = build_bodies(message, requests.division, requests.parts, delivery)
+    bodies = build_bodies(message, requests.division, requests.parts, delivery, credentials)
     return PreparedRun(requests, message, delivery, bodies, method, credentials, schedule=schedule)
 
 

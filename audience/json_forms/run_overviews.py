@@ -205,6 +205,8 @@ class PreviewForm(TypedDict):
     """Message as one platform gets it, in one of its texts.
 
     Attributes:
+        variant: Variant of the split; null without one.
+        language: Language of the text; null for the message itself.
         platform: Platform.
         title: Title of the notification.
         body: Text of the notification.
@@ -212,6 +214,8 @@ class PreviewForm(TypedDict):
         problems: Why the vendor has none.
     """
 
+    variant: str | None
+    language: str | None
     platform: str
     title: str | None
     body: str | None

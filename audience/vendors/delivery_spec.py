@@ -196,6 +196,11 @@ def return_unchanged(body: Payload, now: datetime) -> Payload:
     return body
 
 
+def keep_message(message: Message, credentials: Credentials) -> Message:
+    """Return *message*, of which the application sends everything."""
+    return message
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupCall:
     """Setup call, such as an upload, that returns a handle for later push calls. It delivers nothing.
@@ -324,6 +329,8 @@ class DeliverySpec:
         optional_keys: Values of the optional keys; the first is the default.
         unsupported_fields: Finds fields of a message that the vendor has no field for.
         dry_run: Builds a request that checks a call and delivers nothing; None if the vendor has none.
+        fit_message: Returns what the application of the credentials sends of a message, if it serves one platform.
+        serves_one_platform: Whether an application serves the platform that its key `platform` names.
         apply_timestamps: Returns the body for a call at that time, with a time to live turned into a timestamp. It is
             called before each call, and raises MessageError if a timestamp of the body is past, too near or too far.
         read_moments: Returns the moments, past ones too, at which a body that schedules itself is delivered.
@@ -341,5 +348,7 @@ class DeliverySpec:
     optional_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unsupported_fields: Callable[[Message], Iterable[Problem]] = no_problems
     dry_run: Callable[[SendCall, Credentials], Request] | None = None
+    fit_message: Callable[[Message, Credentials], Message] = keep_message
+    serves_one_platform: bool = False
     apply_timestamps: Callable[[Payload, datetime], Payload] = return_unchanged
     read_moments: Callable[[Payload], tuple[datetime, ...]] = read_no_moments

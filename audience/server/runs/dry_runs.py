@@ -1,8 +1,6 @@
 """Dry runs: what sending requests would do, without any call to a vendor."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import polars as pl
@@ -11,14 +9,14 @@ from audience.delivery.costs import CostEstimate, estimate_methods, estimate_nat
 from audience.delivery.dry_run import perform_dry_run
 from audience.delivery.ledger.left_out import count_reasons
 from audience.delivery.prepare import PreparedRun, build_cost_input
+from audience.delivery.previews import iter_platforms
 from audience.delivery.safety_limits import has_broadcast
 from audience.delivery.sender.worker import SendOptions
 from audience.delivery.unreached import list_unreached
-from audience.errors import MessageError, Problem
+from audience.errors import Problem
 from audience.json_forms.costs import cost_json
 from audience.json_forms.problems import problem_json
 from audience.json_forms.run_overviews import PreviewForm, ServedDryRunForm, UnreachableForm
-from audience.messages import PLATFORMS
 from audience.requests.writer import SKIPPED_FILE
 
 SKIP_MEANINGS = {
@@ -77,18 +75,15 @@ def list_unreachable(folder: Path) -> list[UnreachableForm]:
 
 def iter_previews(prepared: PreparedRun) -> Iterator[PreviewForm]:
     """Yield the message as each of its platforms gets it: each text of its variants and languages that is sent."""
-    for message, platform in product(prepared.bodies.messages, prepared.message.platforms or PLATFORMS):
-        payload, problems = None, tuple[Problem, ...]()
-        try:
-            payload = prepared.delivery.build_body(replace(message, platforms=(platform,)))
-        except MessageError as error:
-            problems = error.problems
+    for preview in iter_platforms(prepared.delivery, prepared.bodies.list_contents()):
         yield {
-            "platform": platform,
-            "title": message.title,
-            "body": message.body,
-            "payload": payload,
-            "problems": [problem_json(problem) for problem in problems],
+            "variant": preview.variant,
+            "language": preview.language,
+            "platform": preview.platform,
+            "title": preview.title,
+            "body": preview.body,
+            "payload": preview.payload,
+            "problems": [problem_json(problem) for problem in preview.problems],
         }
 
 

@@ -43,7 +43,7 @@ from audience.vendors.reply_checks import (
 from audience.vendors.spec import Payload
 from audience.vendors.tpns.id_lists import ACCOUNT_PACKAGE, TOKEN_PACKAGE, is_account_package, upload_target
 from audience.vendors.tpns.limits import PACKAGES_DOCS, PAGE
-from audience.vendors.tpns.message import build_body, unsupported_fields
+from audience.vendors.tpns.message import build_body, keep_platform, unsupported_fields
 from audience.vendors.tpns.message_rules import MAX_DAYS_AHEAD, target_platforms
 from audience.vendors.tpns.packages import MAX_PACKAGE_TOKENS, UPLOAD_PATH, build_upload
 from audience.vendors.tpns.schedule import CANCEL_DOCS, apply_send_time, build_cancel, parse_cancel, read_moments
@@ -245,6 +245,8 @@ DELIVERY = DeliverySpec(
     build_body=build_body,
     warnings=body_warnings,
     unsupported_fields=unsupported_fields,
+    fit_message=lambda message, credentials: keep_platform(message, resolve_platform(credentials)),
+    serves_one_platform=True,
     native_method=NATIVE,
     send_methods=(LIST_PUSH, PACKAGE_PUSH),
     sign=sign,

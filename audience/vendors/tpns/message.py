@@ -5,11 +5,12 @@ iOS, and has its own keys. A body has a structure for each of its platforms, and
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from audience.errors import Problem
-from audience.messages import Message, merge_patch, message_for_platform
+from audience.messages import PLATFORM_OF_CHANNEL, Message, merge_patch, message_for_platform
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.schema_check import get_in, schema_validator
 from audience.vendors.shared.content_support import (
@@ -67,6 +68,32 @@ def _audience_words(body: Payload) -> Payload:
     """Return what of *body* decides who gets it: the platforms that it has a structure for, and the environment."""
     platforms = {name: True for name in PLATFORMS if name in get_in(body, "message")}
     return drop_none({"message": platforms, "environment": body.get("environment")})
+
+
+def keep_platform(message: Message, platform: str) -> Message:
+    """Return *message* for the application of one platform: title and text are those of this platform.
+
+    >>> message = Message(title="Hi", body="b", overrides={"ios": {"title": "Hi iOS"}})
+    >>> build_body(keep_platform(message, "ios"))["message"]["title"]
+    'Hi iOS'
+    """
+    if message.platforms and platform not in message.platforms:
+        return message  # a send method refuses it
+    others = [name for name in PLATFORMS if name != platform and (not message.platforms or name in message.platforms)]
+    patch = message.vendor.get(NAME, {})
+    if isinstance(patch.get("message"), dict):
+        kept = {key: value for key, value in patch["message"].items() if key not in others}
+        patch = {**patch, "message": kept}
+    return replace(
+        message,
+        platforms=(platform,),
+        overrides={
+            place: override
+            for place, override in message.overrides.items()
+            if PLATFORM_OF_CHANNEL.get(place, place) == platform
+        },
+        vendor={**message.vendor, NAME: patch} if NAME in message.vendor else message.vendor,
+    )
 
 
 def _message_to_body(message: Message) -> Payload:
