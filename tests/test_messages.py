@@ -16,6 +16,7 @@ import audience
 from audience import MessageError, get_vendor, vendor_names
 from audience.messages import merge_patch, parse_message
 from audience.vendors.delivery_spec import Credentials
+from audience.vendors.engagelab.localization import LANGUAGE_CODES
 from audience.vendors.payload_reader import load_json
 
 BEIJING = timezone(timedelta(hours=8))
@@ -116,3 +117,16 @@ def _property_paths(schema, node, path):
         yield from _property_paths(schema, value, f"{path}.{key}")
     if isinstance(node.get("additionalProperties"), dict):
         yield from _property_paths(schema, node["additionalProperties"], f"{path}.*")
+
+
+def test_languages_of_engagelab_are_those_of_its_schema():
+    schema = json.loads((Path(audience.__file__).parent / "vendors/engagelab/fields.json").read_text("utf-8"))
+    assert json.dumps(sorted(LANGUAGE_CODES)) in find_enums(schema)
+
+
+def find_enums(node):
+    """Return the lists of values of a schema, sorted, as JSON."""
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    enum = node.get("enum") if isinstance(node, dict) else None
+    own = {json.dumps(sorted(enum, key=str))} if isinstance(enum, list) else set()
+    return own.union(*map(find_enums, children))

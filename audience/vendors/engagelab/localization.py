@@ -68,6 +68,14 @@ def _unknown_code_problem(tag: str) -> Problem:
     return Problem("unsupported-language", reason, path=join_path("$.localized", tag), hint=DIVISION_HINT)
 
 
+def unsupported_subtitles(message: Message) -> Iterator[Problem]:
+    """Find the subtitles of languages, in a message that shows none."""
+    for tag, text in message.localized.items():
+        if text.get("subtitle") is not None:
+            path = join_path("$.localized", tag, "subtitle")
+            yield Problem("unsupported-field", "EngageLab has a subtitle for notifications on ios", path=path)
+
+
 def _find_wording(message: Message, text: Message) -> dict[str, Any]:
     """Return the texts of a language that differ from those of the message."""
     return {

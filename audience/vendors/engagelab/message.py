@@ -10,7 +10,7 @@ from typing import Any
 
 from audience.errors import Problem
 from audience.messages import Message, merge_patch, message_for_platform, resolve_message
-from audience.vendors.engagelab.localization import build_multi_language
+from audience.vendors.engagelab.localization import build_multi_language, unsupported_subtitles
 from audience.vendors.engagelab.message_rules import DEFAULT_PLATFORMS, RULES
 from audience.vendors.engagelab.targeting import PLATFORMS as PLATFORM_FIELD
 from audience.vendors.schema_check import schema_validator
@@ -196,7 +196,10 @@ def _build_channels(message: Message) -> Payload:
 def unsupported_fields(message: Message) -> Iterator[Problem]:
     """Find the fields of *message* that EngageLab does not have on its platforms."""
     yield from unsupported_content(message, SUPPORT)
-    lacking = [name for name in SUPPORT.target_platforms(message) if name != "ios"]
+    targets = SUPPORT.target_platforms(message)
+    if "ios" not in targets or message.kind == "silent":
+        yield from unsupported_subtitles(message)
+    lacking = [name for name in targets if name != "ios"]
     if message.collapse_key is not None and lacking:
         reason = f"EngageLab has no collapse_key for {', '.join(lacking)}"
         yield Problem("unsupported-field", reason, path="$.collapse_key")
