@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from audience.delivery.cancelled import cancelled_problem
 from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.ledger import run_identity, transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
@@ -174,20 +175,6 @@ def require_original(folder: Path, *, moved: bool) -> None:
     with Ledger(folder / LEDGER_FILE) as ledger, ledger.transaction():
         run_identity.relocate_run(ledger)
         reap_dead_workers(ledger)
-
-
-def rest_advice(folder: Path) -> str:
-    """Return how to reach whom a cancelled run did not reach."""
-    return (
-        f"list them with `audience delivered {folder} --state not-sent | tail -n +2 | cut -d, -f1 > rest.txt`, emit "
-        "`… AND registration_id(@rest.txt)` into another folder, and send that"
-    )
-
-
-def cancelled_problem(folder: Path) -> Problem:
-    """Return why a cancelled run does not go on, and how to reach whom it did not reach."""
-    hint = f"a cancelled run stays so; to reach the others, {rest_advice(folder)}"
-    return Problem("cancelled", f"{folder}: the run was cancelled", hint=hint)
 
 
 def copy_warnings(folder: Path) -> list[Problem]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from audience.cli.output.widgets import format_table
 from audience.counts import format_count
+from audience.delivery.cancelled import rest_advice
 from audience.delivery.costs import CostEstimate
 from audience.delivery.ledger.status import BATCH_STATES, BatchState, FailedBatch, Status
 from audience.delivery.ledger.waiting import Waiting
 from audience.delivery.ledger.workers import Worker
-from audience.delivery.runs import rest_advice
 from audience.delivery.schedule import format_moment
 from audience.errors import Problem
 from audience.json_forms.runs import format_timestamp
