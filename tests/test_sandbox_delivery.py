@@ -80,7 +80,7 @@ def test_every_method_delivers_each_id_once(index, sandbox, tmp_path, name, way)
         folder,
         MESSAGE,
         make_credentials(name, sandbox),
-        SafetyLimits(expected=DEVICE_COUNT),
+        SafetyLimits(max_devices=DEVICE_COUNT),
         method=way,
         options=QUICK_OPTIONS,
     )
@@ -92,7 +92,7 @@ def test_every_method_delivers_each_id_once(index, sandbox, tmp_path, name, way)
 def test_native_request_reaches_its_audience(index, sandbox, tmp_path, name):
     folder = write_folder(name, index, tmp_path / "run", "even", by_ids=False)
     found = send(
-        folder, MESSAGE, make_credentials(name, sandbox), SafetyLimits(expected=DEVICE_COUNT), options=QUICK_OPTIONS
+        folder, MESSAGE, make_credentials(name, sandbox), SafetyLimits(max_devices=DEVICE_COUNT), options=QUICK_OPTIONS
     )
     assert found.done
     assert delivery_counts(sandbox, name) == dict.fromkeys(make_ids(name, range(0, DEVICE_COUNT, 2)), 1)
@@ -119,7 +119,11 @@ def test_unknown_ids_do_not_affect_others(table, index, tmp_path, name):
     folder = write_folder(name, index, tmp_path / "run")
     with Sandbox(Population(known), rate=None) as sandbox:
         found = send(
-            folder, MESSAGE, make_credentials(name, sandbox), SafetyLimits(expected=DEVICE_COUNT), options=QUICK_OPTIONS
+            folder,
+            MESSAGE,
+            make_credentials(name, sandbox),
+            SafetyLimits(max_devices=DEVICE_COUNT),
+            options=QUICK_OPTIONS,
         )
         assert found.done
         assert delivery_counts(sandbox, name) == dict.fromkeys(
@@ -133,7 +137,7 @@ def test_faults_cause_no_duplicates_and_missing_is_in_doubt(index, sandbox, tmp_
     sandbox.set_faults("drop:/5", "close:/7", "fast:/3", "error=503:/11", "error-after=502:/13")
     folder = write_folder(name, index, tmp_path / "run")
     known = make_credentials(name, sandbox)
-    found = send(folder, MESSAGE, known, SafetyLimits(expected=DEVICE_COUNT), method=way, options=QUICK_OPTIONS)
+    found = send(folder, MESSAGE, known, SafetyLimits(max_devices=DEVICE_COUNT), method=way, options=QUICK_OPTIONS)
     for _ in range(10):
         if found.pending == 0:
             break
@@ -159,7 +163,7 @@ def test_wrong_secret_stops_run(table, index, tmp_path, name):
             key: "wrong" if key in get_vendor(name).delivery.secret_keys else value for key, value in known.keys.items()
         }
         found = send(
-            folder, MESSAGE, replace(known, keys=wrong), SafetyLimits(expected=DEVICE_COUNT), options=QUICK_OPTIONS
+            folder, MESSAGE, replace(known, keys=wrong), SafetyLimits(max_devices=DEVICE_COUNT), options=QUICK_OPTIONS
         )
         assert (found.done, found.batch_counts["accepted"], delivery_counts(sandbox, name)) == (False, 0, {})
         assert found.stop_reason is not None
@@ -172,7 +176,11 @@ def test_documented_rate_limits_are_kept(table, index, tmp_path, name):
     folder = write_folder(name, index, tmp_path / "run")
     with Sandbox(Population(table)) as sandbox:
         found = send(
-            folder, MESSAGE, make_credentials(name, sandbox), SafetyLimits(expected=DEVICE_COUNT), options=QUICK_OPTIONS
+            folder,
+            MESSAGE,
+            make_credentials(name, sandbox),
+            SafetyLimits(max_devices=DEVICE_COUNT),
+            options=QUICK_OPTIONS,
         )
         assert found.done
         assert set(delivery_counts(sandbox, name).values()) == {1}
