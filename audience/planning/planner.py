@@ -39,6 +39,7 @@ from audience.planning.catalog.references import expand_references, find_unknown
 from audience.planning.catalog.vendor_names import with_catalog_names
 from audience.planning.foreign_days import refuse_foreign_days
 from audience.planning.id_columns import describe_known_calls, refuse_id_columns, require_known_calls
+from audience.planning.id_lists import find_id_list_cover
 from audience.planning.index_values import is_refused, list_index_assumptions, write_out_index_values
 from audience.planning.plans import SENT_IN_SEQUENCE, TWO_SOURCES, Plan, PlanRequest
 from audience.planning.platform_requests import PlatformAttribute, find_platform_attribute, find_platform_cover
@@ -433,6 +434,8 @@ def _plan_split(request: PlanRequest, bounded_expr: Expr, reasons: tuple[Problem
 
 def _find_cover(request: PlanRequest, bounded_expr: Expr) -> Cover:
     """Split the audience into parts that each fit one request: by tags, by platforms, or the better of both."""
+    if cover := find_id_list_cover(request.constrained, request.vendor, request.max_requests):
+        return cover
     attribute = request.platforms
     if attribute is None or not platform_tags(request.constrained):
         return _find_tag_cover(request, bounded_expr, request.max_requests)
@@ -443,9 +446,8 @@ def _find_cover(request: PlanRequest, bounded_expr: Expr) -> Cover:
     others = _find_tag_cover(request, cover.remainder, request.max_requests - len(cover.parts))
     parts = (*cover.parts, *others.parts)
     joined = Cover(parts, others.remainder, is_minimal=len(parts) <= 1)
-    covers = [_find_tag_cover(request, bounded_expr, request.max_requests), joined]
     return min(
-        covers,
+        [_find_tag_cover(request, bounded_expr, request.max_requests), joined],
         key=lambda cover: (cover.remainder != Nobody(), len(cover.parts) > request.max_requests, len(cover.parts)),
     )
 

@@ -27,6 +27,7 @@ from audience.language.attribute_names import UNTYPED
 from audience.language.binding import bind
 from audience.language.printer import render
 from audience.planning.catalog.references import expand_references, find_unknown_references
+from audience.planning.id_lists import exclusive_lists, single_id_facts
 from audience.planning.plans import CATALOG_IS_TRUE, Plan, PlanRequest
 from audience.vendors.spec import Payload, Vendor
 
@@ -70,7 +71,8 @@ def _find_violation(
     vendor: Vendor, expr: Expr, parts: list[Expr], constraints: AttributeConstraints
 ) -> frozenset[Atom] | None:
     """Return the atoms of a device for which *parts* are wrong, as the vendor sees it, or None."""
-    possible = _build_viewed_constraints(vendor, (expr, *parts), constraints)
+    known = _build_viewed_constraints(vendor, (expr, *parts), constraints)
+    possible = all_of([known, *exclusive_lists(vendor, parts)])
     target, *parts = (all_of([map_atoms(each, vendor.view), possible]) for each in (expr, *parts))
     violation = find_partition_violation(target, parts, constraints)
     if violation is None or not vendor.has_single_values:
@@ -103,8 +105,9 @@ def _read_back(vendor: Vendor, payload: Payload) -> Expr:
 def find_assumed_facts(request: PlanRequest, candidate: Plan, parsed: list[Expr]) -> tuple[Problem, ...]:
     """Return the facts without which the native requests do not reach the audience: of the catalog, of platforms."""
     parts = candidate.add_id_part(parsed)
+    single_ids = tuple(single_id_facts(request.vendor, parts))
     if _names_no_facts(request, parts):
-        return ()  # it is proved already
+        return single_ids  # all else is proved already
 
     def is_wrong_with(constraints: AttributeConstraints) -> bool:
         try:
@@ -115,13 +118,13 @@ def find_assumed_facts(request: PlanRequest, candidate: Plan, parsed: list[Expr]
     has_catalog = request.constraints != NO_CONSTRAINTS
     compares = has_catalog and any(_leans_on_values(atom, request.constraints) for atom in atoms(request.simplified))
     if not compares and not is_wrong_with(NO_CONSTRAINTS):
-        return ()
+        return single_ids
     facts = []
     if compares or (has_catalog and (request.platforms is None or is_wrong_with(request.platforms.constraints))):
         facts.append(CATALOG_IS_TRUE)
     if request.platforms is not None and is_wrong_with(request.constraints):
         facts.append(request.platforms.assumption)
-    return tuple(facts) or (CATALOG_IS_TRUE,)
+    return (*(facts or [CATALOG_IS_TRUE]), *single_ids)
 
 
 def _names_no_facts(request: PlanRequest, parts: list[Expr]) -> bool:
@@ -164,6 +167,9 @@ def find_contradiction(request: PlanRequest, candidate: Plan, facts: tuple[Probl
     if not facts:
         message = f"the proof of this plan does not match the index: {', '.join(differences)}"
         return Problem("proof-contradicted", message, hint="report this bug; the audience is right by ids")
+    if single_ids := [fact for fact in facts if fact.code == "single-id"]:
+        message = f"{single_ids[0].message}; by the index, not so: {', '.join(differences)}"
+        return Problem("ids-contradicted", message, hint="correct the table, or leave it to the ids")
     if CATALOG_IS_TRUE not in facts:
         message = f"{facts[0].message}; by the index, not so: {', '.join(differences)}"
         hint = "give every device one platform in the table, or leave it to the ids"

@@ -7,7 +7,7 @@ from typing import Any
 from audience.algebra.request_shape import EMPTY_SHAPE, RequestShape
 from audience.counts import format_count
 from audience.errors import ExpressionError, Problem
-from audience.language.ast import Atom, Compare, Expr, Ids, Reference, Tag, Within
+from audience.language.ast import Atom, Compare, Expr, IdKind, Ids, Reference, Tag, Within
 from audience.language.printer import render
 from audience.vendors.delivery_spec import DeliverySpec
 from audience.vendors.delivery_spec import Payload as Payload
@@ -126,6 +126,7 @@ class Vendor:
         target_ids: Writes the targeting of at most `max_ids` ids.
         max_ids: Largest number of ids in one request.
         max_id_length: Largest number of characters of an id.
+        exclusive_ids: Kinds of ids of which a device has at most one at the vendor, so that a long list can be split.
         forbidden_id_chars: Characters that an id must not contain.
         type_aliases: The vendor's names of tag types, for the patterns of a catalog.
         has_typed_tags: Whether tags have a type as ours do. A catalog then writes `TYPE:VALUE`.
@@ -170,6 +171,7 @@ class Vendor:
     target_ids: Callable[[Sequence[str]], Payload] = read_only_target_ids
     max_ids: int = 0
     max_id_length: int | None = None
+    exclusive_ids: frozenset[IdKind] = frozenset()
     forbidden_id_chars: str = ""
     type_aliases: Mapping[str, str] = field(default_factory=dict)
     has_typed_tags: bool = False

@@ -248,6 +248,7 @@ emas_vendor = partial(
     tag_problems=tag_problems,
     assumptions=assumptions,
     max_ids=1_000,
+    exclusive_ids=frozenset({"account"}),  # BINDING_DOCS: a device is attached to only one
     forbidden_id_chars=",",
     builtins={"platform": "DeviceType"},
     sandbox="audience.sandbox.vendors.emas",
