@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_messages import parse_fact_message
 
-from audience import MessageError, get_vendor, parse
+from audience import DeliveryError, MessageError, get_vendor, parse
 from audience.vendors.delivery_spec import Credentials, Request, SendCall, SigningContext
 from audience.vendors.emas.calls import BASE_URLS
 from audience.vendors.emas.signing import ACS3, SHA1, percent_encode
@@ -355,3 +355,94 @@ def test_mass_methods_take_only_lists_and_numeric_app_key(name):
     assert codes == ({"too-many"} if name == "emas" else set())
     for way in v.delivery.send_methods:
         assert "bad-key" in {problem.code for problem in way.check(body, [v.target_ids(["a"])], wrong)}
+
+
+# One AppKey a platform
+
+
+def application(platform):
+    return Credentials("https://cloudpush.aliyuncs.com", {**KEYS, "platform": platform})
+
+
+def read_sent_body(name, message, platform, target=None):
+    """The parameters of Push, or the PushTask, that goes to the application of a platform."""
+    vendor = get_vendor(name)
+    body = vendor.delivery.build_body(parse_fact_message(json.dumps(message)))
+    targets = (target or vendor.target_ids(["a"]),)
+    call = SendCall(targets=targets, body=body, handle=None, idempotency_key=TOKEN)
+    query = vendor.delivery.native_method.build_request(call, application(platform)).query
+    return json.loads(query["PushTask"]) if name == "emas_v2" else dict(query)
+
+
+EVERYWHERE = {"title": "t", "body": "b", "badge": 3, "time_to_live": 3600}
+
+
+def test_application_gets_parts_of_its_platform_only():
+    for platform, device_type, prefix in (
+        *(("android", "ANDROID", "Android"), ("ios", "iOS", "iOS")),
+        ("harmonyos", "HARMONY", "Harmony"),
+    ):
+        sent = read_sent_body("emas", EVERYWHERE, platform)
+        assert sent["DeviceType"] == device_type
+        assert {word for word in ("iOS", "Android", "Harmony") for name in sent if name.startswith(word)} == {prefix}
+    assert read_sent_body("emas", EVERYWHERE, "all")["DeviceType"] == "ALL"
+
+
+@pytest.mark.parametrize(("platform", "part"), [("android", "Android"), ("ios", "Ios"), ("harmonyos", "Hmos")])
+def test_task_of_application_needs_no_name_of_its_platform(platform, part):
+    for message in (EVERYWHERE, {**EVERYWHERE, "platforms": [platform]}):
+        sent = read_sent_body("emas_v2", message, platform)
+        assert sent["Notification"].keys() & {"Ios", "Android", "Hmos"} == {part}
+        assert "Platform" not in sent["Target"]
+
+
+@pytest.mark.parametrize("name", VENDOR_NAMES)
+@pytest.mark.parametrize("platform", ["android", "ios", "harmonyos"])
+def test_message_for_other_platform_than_application_is_refused(name, platform):
+    delivery, other = get_vendor(name).delivery, {"android": "ios"}.get(platform, "android")
+    body = delivery.build_body(parse_fact_message(json.dumps({**EVERYWHERE, "platforms": [other]})))
+    target = get_vendor(name).target_ids(["a"])
+    for method in delivery.send_methods:
+        codes = [problem.code for problem in method.check(body, [target], application(platform))]
+        assert "wrong-platform" in codes, method.name
+    with pytest.raises(DeliveryError):
+        read_sent_body(name, {**EVERYWHERE, "platforms": [other]}, platform)
+
+
+@pytest.mark.parametrize("name", VENDOR_NAMES)
+def test_audience_on_other_platform_than_application_is_refused(name):
+    delivery = get_vendor(name).delivery
+    field = get_vendor(name).platforms
+    target = field.write(get_vendor(name).target_ids(["a"]), [field.names["ios"]])
+    body = delivery.build_body(parse_fact_message(json.dumps(EVERYWHERE)))
+    problems = delivery.native_method.check(body, [target], application("harmonyos"))
+    assert [problem.code for problem in problems] == ["wrong-platform"]
+    assert [*delivery.native_method.check(body, [target], application("ios"))] == []
+
+
+# Live activities
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("emas", {"iOSLiveActivityEvent": "end", "iOSLiveActivityDismissalDate": "AT"}),
+        (
+            "emas_v2",
+            {"Notification": {"Ios": {"LiveActivity": {"Event": "end", "Id": "i", "DismissalDate": "AT"}}}},
+        ),
+    ],
+)
+def test_live_activity_stays_at_most_four_hours(name, part):
+    latest = int(NOW.timestamp()) + 4 * 3_600
+    delivery = get_vendor(name).delivery
+
+    def apply(timestamp):
+        words = json.loads(json.dumps(part).replace('"AT"', str(timestamp)))
+        message = {"title": "t", "body": "b", "platforms": ["ios"], "vendor": {name: words}}
+        return delivery.apply_timestamps(delivery.build_body(parse_fact_message(json.dumps(message))), NOW)
+
+    assert str(latest) in json.dumps(apply(latest))
+    with pytest.raises(MessageError) as caught:
+        apply(latest + 1)
+    assert [problem.code for problem in caught.value.problems] == ["untimely"]

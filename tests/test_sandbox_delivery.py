@@ -6,7 +6,9 @@ import polars as pl
 import pytest
 
 from audience import DeviceIndex, Plan, get_vendor, parse, plan, vendor_names
+from audience.cli.output.delivery import format_statuses
 from audience.delivery import RetryPolicy, SafetyLimits, SendOptions, resume, send
+from audience.json_forms.runs import status_json
 from audience.requests.writer import write_requests
 from audience.sandbox import Population, Sandbox
 from audience.sandbox.sandbox import KEY, SECRET
@@ -129,6 +131,8 @@ def test_unknown_ids_do_not_affect_others(table, index, tmp_path, name):
         assert delivery_counts(sandbox, name) == dict.fromkeys(
             make_ids(name, [n for n in range(DEVICE_COUNT) if n not in (7, 1_500, 1_501)]), 1
         )
+    assert status_json(found)["reports_unknown_ids"] == (not name.startswith("emas"))
+    assert ("does not report" in format_statuses({name: found})) == name.startswith("emas")
 
 
 @pytest.mark.parametrize(("name", "way"), VENDOR_METHODS)

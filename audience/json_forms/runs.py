@@ -9,6 +9,7 @@ from audience.delivery.ledger.status import BatchState, FailedBatch, Status
 from audience.delivery.ledger.waiting import Waiting
 from audience.delivery.ledger.workers import Worker
 from audience.json_forms.problems import ProblemForm, problem_json
+from audience.vendors import get_vendor, vendor_names
 
 if TYPE_CHECKING:  # a status is printed without the modules that send
     from audience.delivery.dry_run import DryRun
@@ -107,6 +108,7 @@ class StatusForm(TypedDict):
         batches: Batches by state.
         ids: Ids by the state of their batch, without invalid ones.
         invalid_ids: Ids that the vendor rejected, by its error code.
+        reports_unknown_ids: Whether the vendor reports ids that it does not know; if not, accepted ones may be unknown.
         left_out: Ids that policies left out after the requests were emitted, by the name of the policy.
         skipped: Batches in doubt that the user chose to leave so.
         active_workers: Workers that are running.
@@ -124,6 +126,7 @@ class StatusForm(TypedDict):
     batches: StateCountsForm
     ids: StateCountsForm
     invalid_ids: dict[str, int]
+    reports_unknown_ids: bool
     left_out: dict[str, int]
     skipped: int
     active_workers: int
@@ -166,6 +169,7 @@ def status_json(status: Status) -> StatusForm:
         "batches": state_counts_json(status.batch_counts),
         "ids": state_counts_json(status.id_counts),
         "invalid_ids": status.invalid_id_counts,
+        "reports_unknown_ids": reports_unknown_ids(status.vendor),
         "left_out": dict(status.left_out_counts),
         "skipped": status.skipped,
         "active_workers": status.active_workers,
@@ -192,6 +196,16 @@ def scheduled_json(waiting: Waiting) -> ScheduledForm:
 
 def _format_optional(moment: float | None) -> str | None:
     return None if moment is None else format_timestamp(moment)
+
+
+def reports_unknown_ids(vendor: str) -> bool:
+    """Return whether *vendor* reports ids that it does not know.
+
+    >>> reports_unknown_ids("tpns"), reports_unknown_ids("emas")
+    (True, False)
+    """
+    delivery = get_vendor(vendor).delivery if vendor in vendor_names() else None
+    return delivery is None or delivery.reports_unknown_ids
 
 
 def state_counts_json(counts: dict[BatchState, int]) -> StateCountsForm:

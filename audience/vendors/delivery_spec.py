@@ -328,6 +328,8 @@ class DeliverySpec:
         error_codes: Error codes of the vendor.
         optional_keys: Values of the optional keys; the first is the default.
         unsupported_fields: Finds fields of a message that the vendor has no field for.
+        reports_unknown_ids: Whether replies show that the vendor does not know some ids. If not, an accepted call says
+            nothing of the devices that it reaches.
         dry_run: Builds a request that checks a call and delivers nothing; None if the vendor has none.
         fit_message: Returns what the application of the credentials sends of a message, if it serves one platform.
         serves_one_platform: Whether an application serves the platform that its key `platform` names.
@@ -347,6 +349,7 @@ class DeliverySpec:
     error_codes: tuple[ErrorCode, ...]
     optional_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unsupported_fields: Callable[[Message], Iterable[Problem]] = no_problems
+    reports_unknown_ids: bool = True
     dry_run: Callable[[SendCall, Credentials], Request] | None = None
     fit_message: Callable[[Message, Credentials], Message] = keep_message
     serves_one_platform: bool = False

@@ -14,8 +14,9 @@ from audience.delivery.ledger.waiting import Waiting
 from audience.delivery.ledger.workers import Worker
 from audience.delivery.schedule import format_moment
 from audience.errors import Problem
-from audience.json_forms.runs import format_timestamp
+from audience.json_forms.runs import format_timestamp, reports_unknown_ids
 from audience.requests.campaign import Campaign, VendorShare
+from audience.vendors import get_vendor
 
 if TYPE_CHECKING:  # costs are printed without the modules that send
     from audience.delivery.dry_run import DryRun
@@ -93,6 +94,8 @@ def _status_lines(name: str, status: Status) -> Iterable[str]:
         kept = format_count(waiting.kept_batches, "batch", "batches")
         due = _moment(waiting.due_at, waiting)
         yield f"  scheduled at the vendor: {kept} with {_count_ids(waiting.kept_ids)}, from {due} on"
+    if status.id_counts["accepted"] and not reports_unknown_ids(status.vendor):
+        yield f"  {get_vendor(status.vendor).title} does not report ids that it does not know: some may be unknown"
     if status.invalid_id_counts:
         yield f"  invalid ids: {', '.join(f'{count:,} {code}' for code, count in status.invalid_id_counts.items())}"
     if status.left_out_counts:

@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any
 
 from audience.vendors.delivery_spec import Credentials, DeliverySpec, RateLimit, Request, SendMethod, SetupCall
+from audience.vendors.emas import app_platform
 from audience.vendors.emas.replies import CODES, parse_mass_reply, parse_reply
-from audience.vendors.emas.signing import ACTION_HEADER, OPTIONAL_KEYS, VERSION_HEADER, encode_pairs, sign
+from audience.vendors.emas.signing import ACTION_HEADER, SIGNATURE_KEYS, VERSION_HEADER, encode_pairs, sign
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.spec import Payload
 
@@ -50,9 +51,10 @@ emas_delivery = partial(
     base_urls=BASE_URLS,
     required_keys=REQUIRED_KEYS,
     secret_keys=SECRET_KEYS,
-    optional_keys=OPTIONAL_KEYS,
+    optional_keys={**SIGNATURE_KEYS, **app_platform.OPTIONAL_KEYS},
     sign=sign,
     error_codes=CODES,
+    reports_unknown_ids=False,
 )
 single_target_method = partial(SendMethod, max_ids=MAX_IDS_PER_TARGET, parse_reply=parse_reply)
 mass_method = partial(

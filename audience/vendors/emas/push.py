@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from audience.errors import Problem
+from audience.errors import MessageError, Problem
 from audience.messages import Message, merge_patch, message_for_platform
 from audience.vendors.emas import message_fields, size_limits, string_rules, timestamps
 from audience.vendors.emas.message_fields import drop_none
@@ -59,6 +59,9 @@ def unsupported_fields(message: Message) -> Iterator[Problem]:
 
 def apply_timestamps(body: Payload, now: datetime) -> Payload:
     """Return *body* for a call at that time, or raise MessageError if one of its timestamps is out of range."""
+    problems = [*timestamps.dismissal_problems(body, "iOSLiveActivityDismissalDate", body.get("PushTime"), now, "$")]
+    if problems:
+        raise MessageError(*problems)
     return timestamps.apply_timestamps(body, now, "$")
 
 
@@ -143,14 +146,14 @@ def _timestamp_problems(body: Any) -> Iterator[Problem]:
 
 
 def _missing_text_problems(body: Any) -> Iterator[Problem]:
-    """Find a missing title or text; iOS shows a notification without a title, or nothing at all."""
+    """Find a missing title; a notification on iOS needs a title or a text."""
     if body.get("iOSSilentNotification") is True or "iOSLiveActivityEvent" in body or _is_live_activity(body):
         return
     is_ios_notice = body.get("DeviceType") == "iOS" and body.get("PushType") == "NOTICE"
-    for name in ("Body",) if is_ios_notice else ("Title", "Body"):
-        if not body.get(name):
-            hint = "EMAS requires both, also in a silent message" if not is_ios_notice else None
-            yield Problem("missing-key", f"{name!r} is required", path="$", hint=hint)
+    if not body.get("Title") and not (is_ios_notice and body.get("Body")):
+        name = "Body" if is_ios_notice else "Title"
+        hint = None if is_ios_notice else "only a notification on iOS goes without a title"
+        yield Problem("missing-key", f"{name!r} is required", path="$", hint=hint)
 
 
 def _is_live_activity(body: Any) -> bool:

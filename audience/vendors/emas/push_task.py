@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from audience.errors import Problem
+from audience.errors import MessageError, Problem
 from audience.messages import Message, merge_patch, message_for_platform
 from audience.vendors.emas import message_fields, size_limits, string_rules, timestamps
 from audience.vendors.emas.message_fields import drop_none
@@ -30,11 +30,8 @@ from audience.vendors.shared.content_support import (
 from audience.vendors.spec import Payload
 
 IOS_PLATFORM = "IOS"  # the only platform whose name the page shows
-PLATFORM_NAMES = {
-    "android": "ANDROID",
-    "ios": IOS_PLATFORM,
-    "harmonyos": "HMOS",
-}  # those of the others are not documented
+PLATFORM_WORDS = {"android": "ANDROID", "ios": IOS_PLATFORM, "harmonyos": "HMOS"}
+UNNAMED_PLATFORMS = ("android", "harmonyos")  # by our name in a body, until the application's key shows its platform
 AUDIENCE_WORDS = {"$.Notification.Ios.ApnsEnv": "test"}
 SUPPORT = message_fields.build_support("EMAS PushV2", sound_on_harmony=True)
 _SCHEMA = Path(__file__).with_name("push_task.json")
@@ -50,7 +47,8 @@ def build_body(message: Message) -> Payload:
     """
     require_plain(message)
     message = message_fields.require_json_data(message)
-    task: Payload = {"Target": {"Platform": IOS_PLATFORM}} if message_fields.single_platform(message) == "ios" else {}
+    platform = message_fields.single_platform(message)
+    task: Payload = {"Target": {"Platform": IOS_PLATFORM if platform == "ios" else platform}} if platform else {}
     if message.kind == "notification":
         task["Notification"] = _build_notification(message)
     else:
@@ -62,7 +60,7 @@ def build_body(message: Message) -> Payload:
     problems = [
         *message_fields.unsupported_problems(message),
         *_zero_lifetime_problems(message),
-        *_unknown_platform_problems(message, body),
+        *_changed_platform_problems(message, body),
     ]
     message_fields.validate_body(body, _validate_body, problems)
     reject_changed_audience(message, task, body, AUDIENCE_WORDS)
@@ -71,7 +69,10 @@ def build_body(message: Message) -> Payload:
 
 def unsupported_fields(message: Message) -> Iterator[Problem]:
     """Find the fields of *message* that PushV2 has no field for."""
-    return message_fields.unsupported_fields(message, SUPPORT)
+    yield from message_fields.unsupported_fields(message, SUPPORT)
+    if _has_zero_badge(message):
+        reason = "PushV2 sets no badge of 0 on Android; Push does"
+        yield Problem("no-badge", reason, path="$.badge", hint="use the vendor emas")
 
 
 def apply_timestamps(body: Payload, now: datetime) -> Payload:
@@ -81,8 +82,18 @@ def apply_timestamps(body: Payload, now: datetime) -> Payload:
     >>> apply_timestamps({"Options": {"ExpireTime": "PT60S"}}, datetime(2026, 11, 21, tzinfo=UTC))
     {'Options': {'ExpireTime': '2026-11-21T00:01:00Z'}}
     """
+    activity, push_time = get_in(body, "Notification", "Ios", "LiveActivity"), get_in(body, "Options").get("PushTime")
+    path = "$.Notification.Ios.LiveActivity"
+    problems = [*timestamps.dismissal_problems(activity, "DismissalDate", push_time, now, path)]
+    if problems:
+        raise MessageError(*problems)
     options = timestamps.apply_timestamps(get_in(body, "Options"), now, "$.Options")
     return {**body, "Options": options} if options else body
+
+
+def get_platform_word(platform: str | None) -> str | None:
+    """Return the vendor's word for a platform of a body, which may be by our name."""
+    return PLATFORM_WORDS.get(platform or "", platform)
 
 
 def _build_notification(message: Message) -> Payload:
@@ -119,6 +130,8 @@ def _build_android_fields(message: Message) -> Payload:
             Importance=read_vivo_class(channels["vivo"].get("channel_id")),
         ),
     }
+    if _has_zero_badge(message):
+        del fields["BadgeSetNum"]
     if used := {name: values for name, values in options.items() if values}:
         fields["Options"] = used
     return fields
@@ -141,17 +154,19 @@ def _zero_lifetime_problems(message: Message) -> Iterator[Problem]:
         yield Problem("untimely", reason, path="$.time_to_live", hint="leave it out, or use the vendor emas")
 
 
-def _unknown_platform_problems(message: Message, body: Payload) -> Iterator[Problem]:
-    """Find a platform whose name no page documents: EMAS might ignore a wrong one and deliver to all platforms."""
+def _changed_platform_problems(message: Message, body: Payload) -> Iterator[Problem]:
+    """Find a platform under `vendor` that is not that of the message."""
     platform, written = message_fields.single_platform(message), get_in(body, "Target").get("Platform")
-    others = {*PLATFORM_NAMES.values()} - {PLATFORM_NAMES.get(platform or "")}
-    if platform and written and (written in others or (platform == "ios" and written != IOS_PLATFORM)):
+    others = {*PLATFORM_WORDS, *PLATFORM_WORDS.values(), None} - {platform, PLATFORM_WORDS.get(platform or "")}
+    if platform and (written in others or (platform == "ios" and written != IOS_PLATFORM)):
         reason, hint = f"{written} is not the platform of the message", "set 'platforms' of the message instead"
         yield Problem("changed-audience", reason, path="$.Target.Platform", hint=hint)
-    if platform and not written:
-        reason = f"no page documents the name of {platform} at PushV2"
-        hint = "set vendor.emas_v2.Target.Platform, use the vendor emas, or list no platform for an AppKey of one"
-        yield Problem("unnamed-platform", reason, path="$.platforms", hint=hint)
+
+
+def _has_zero_badge(message: Message) -> bool:
+    """Return whether a notification is to set a badge of 0 on Android, which PushV2 does not have."""
+    is_for_android = "android" in message_fields.message_platforms(message)
+    return message.kind == "notification" and is_for_android and message_for_platform(message, "android").badge == 0
 
 
 def _timestamp_problems(body: Any) -> Iterator[Problem]:

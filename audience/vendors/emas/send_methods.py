@@ -9,6 +9,7 @@ from functools import partial
 
 from audience.errors import Problem
 from audience.vendors.delivery_spec import Credentials, RateLimit, Request, SendCall
+from audience.vendors.emas import app_platform
 from audience.vendors.emas.calls import (
     CONTINUOUS_PUSH_DOCS,
     DEDUP_WINDOW,
@@ -25,14 +26,18 @@ from audience.vendors.emas.calls import (
     single_target_method,
 )
 from audience.vendors.emas.method_checks import FieldReader
+from audience.vendors.emas.push import DEVICE_TYPES
 from audience.vendors.emas.schedule import PUSH_SCHEDULE
 from audience.vendors.spec import Payload
 
+_PLATFORMS_BY_PREFIX = {"iOS": "ios", "Android": "android", "Harmony": "harmonyos"}
+_PLATFORMS_BY_TYPE = {word: name for name, word in DEVICE_TYPES.items()}
 _DEFERRED_TARGET = {"Target": "TBD", "TargetValue": "TBD"}
 _FIELDS = FieldReader(
     get_target=lambda target: (target["Target"], target["TargetValue"]),
     get_platform=lambda payload: payload.get("DeviceType"),
-    has_live_activity=lambda body: "iOSLiveActivityEvent" in body,
+    find_platform=lambda payload: _PLATFORMS_BY_TYPE.get(payload.get("DeviceType", "ALL")),
+    is_of_one_device=lambda body: body.get("iOSLiveActivityEvent") in ("update", "end"),
     live_activity_path="$.iOSLiveActivityEvent",
     is_scheduled=lambda body: "PushTime" in body,
     schedule_path="$.PushTime",
@@ -42,8 +47,16 @@ _FIELDS = FieldReader(
 
 
 def _build_push(call: SendCall, credentials: Credentials) -> Request:
-    parameters = {"IdempotentToken": call.idempotency_key, **call.body, **call.targets[0]}
+    parameters = {"IdempotentToken": call.idempotency_key, **_keep_platform(call.body, credentials), **call.targets[0]}
     return build_rpc_request("Push", credentials, parameters, {})
+
+
+def _keep_platform(body: Payload, credentials: Credentials) -> Payload:
+    """Return the parts of *body* for the platform of the application, or raise DeliveryError if there are none."""
+    app_platform.require_own_platform(_FIELDS.find_platform(body), credentials)
+    platform = app_platform.resolve_platform(credentials)
+    kept = app_platform.keep_parts(body, platform, _PLATFORMS_BY_PREFIX)
+    return {**kept, "DeviceType": DEVICE_TYPES[platform]} if platform in DEVICE_TYPES else kept
 
 
 def _push_rate_limits(targets: Sequence[Payload]) -> tuple[RateLimit, ...]:
@@ -51,7 +64,8 @@ def _push_rate_limits(targets: Sequence[Payload]) -> tuple[RateLimit, ...]:
 
 
 def _build_mass_push(call: SendCall, credentials: Credentials) -> Request:
-    tasks = number_tasks([{**call.body, **target} for target in call.targets])
+    body = _keep_platform(call.body, credentials)
+    tasks = number_tasks([{**body, **target} for target in call.targets])
     return build_rpc_request("MassPush", credentials, {"IdempotentToken": call.idempotency_key}, tasks)
 
 
@@ -65,7 +79,7 @@ def _mass_push_problems(body: Payload, targets: Sequence[Payload], credentials: 
 
 
 def _build_setup(body: Payload, targets: Sequence[Payload], credentials: Credentials) -> Request:
-    return build_rpc_request("Push", credentials, {**body, **_DEFERRED_TARGET}, {})
+    return build_rpc_request("Push", credentials, {**_keep_platform(body, credentials), **_DEFERRED_TARGET}, {})
 
 
 def _build_continuous_push(call: SendCall, credentials: Credentials) -> Request:

@@ -16,7 +16,7 @@ from audience.vendors.emas.timestamps import format_timestamp
 
 ACS3 = "ACS3-HMAC-SHA256"
 SHA1 = "HMAC-SHA1"
-OPTIONAL_KEYS = {"signature": (ACS3, SHA1)}
+SIGNATURE_KEYS = {"signature": (ACS3, SHA1)}
 ACTION_HEADER, VERSION_HEADER = "x-acs-action", "x-acs-version"
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _SAFE_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"

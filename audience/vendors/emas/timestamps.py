@@ -13,6 +13,7 @@ from audience.vendors.spec import Payload
 
 MAX_LIFETIME = timedelta(hours=72)
 MAX_SCHEDULE_AHEAD = timedelta(days=7)
+MAX_DISMISSAL = timedelta(hours=4)
 MIN_LIFETIME = timedelta(seconds=3)
 DEFAULT_LIFETIME = "PT86400S"  # what EngageLab and TPNS have by default; EMAS itself would keep nothing, or 72 hours
 _TIMESTAMP_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -79,6 +80,16 @@ def expiry_problems(expire_time: object, push_time: object, path: str) -> Iterat
     start = parse_timestamp(push_time) or (any_time if is_duration(expire_time) else None)
     if start and isinstance(expire_time, str):
         yield from _lifetime_problems(_resolve_expiry(expire_time, start), start, f"{path}.ExpireTime")
+
+
+def dismissal_problems(fields: Payload, name: str, push_time: object, now: datetime, path: str) -> Iterator[Problem]:
+    """Find a live activity that would stay on the lock screen for more than 4 hours after its push."""
+    start = parse_timestamp(push_time) or now
+    timestamp = fields.get(name)
+    if isinstance(timestamp, int) and timestamp > (start + MAX_DISMISSAL).timestamp():
+        message = f"{timestamp} is more than 4 hours after {format_timestamp(start)}"
+        hint = f"at most {int((start + MAX_DISMISSAL).timestamp())}, in seconds since 1970"
+        yield Problem("untimely", message, path=f"{path}.{name}", hint=hint)
 
 
 def _schedule_problems(expire_time: object, push_time: object, now: datetime, path: str) -> Iterator[Problem]:

@@ -19,7 +19,7 @@ PAGE = "https://help.aliyun.com/document_detail/2979224.html"
 
 # The page shows IOS only. HMOS is the name that a PushTask has for the fields of HarmonyOS.
 PLATFORMS = PlatformField(
-    names=push_task.PLATFORM_NAMES,
+    names=push_task.PLATFORM_WORDS,
     write=write_single_field("Target", "Platform"),
     max_named=1,
     undocumented=("android", "harmonyos"),

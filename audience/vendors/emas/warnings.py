@@ -16,6 +16,7 @@ from audience.vendors.emas.oem_rules import (
     short_lifetime_warnings,
     sms_delay_warnings,
 )
+from audience.vendors.emas.push_task import get_platform_word
 from audience.vendors.emas.size_limits import MAX_TITLE_BYTES, MAX_TITLE_CHARS
 from audience.vendors.emas.timestamps import DEFAULT_LIFETIME
 from audience.vendors.oem_channels import length_warnings
@@ -29,6 +30,11 @@ _OVERRIDDEN_BY = {
     "AndroidOppoDeleteIntentData": "AndroidOppoIntelligentIntent",
     "ExpireTime": "SmsDelaySecs",
 }
+LIVE_FIELDS = ("iOSLiveActivityEvent", "HarmonyLiveViewPayload", "AndroidHuaweiLiveNotificationPayload")
+HARMONY_CATEGORIES = (
+    *("IM", "VOIP", "SUBSCRIPTION", "TRAVEL", "HEALTH", "WORK", "ACCOUNT", "EXPRESS", "FINANCE", "DEVICE_REMINDER"),
+    *("MAIL", "CUSTOMER_SERVICE", "MARKETING"),
+)
 DEPRECATED_FIELDS = (
     *("SendSpeed", "AndroidXiaomiBigPictureUrl", "AndroidXiaomiImageUrl"),
     *("AndroidXiaoMiNotifyTitle", "AndroidXiaoMiNotifyBody", "AndroidXiaoMiActivity"),
@@ -51,9 +57,45 @@ def push_warnings(body: Payload) -> Iterator[Problem]:
             yield _ignored_warning(f"{override} overrides {name}", f"$.{name}")
     if "ExpireTime" in body and body.get("StoreOffline") is not True:
         yield _ignored_warning("ExpireTime has no effect without StoreOffline: true", "$.ExpireTime")
+    elif "StoreOffline" not in body and not (is_notice and body["DeviceType"] in ("iOS", "ANDROID")):
+        message = "without StoreOffline: true EMAS keeps nothing for devices that are offline"
+        yield Problem(
+            "online-only", message, path="$.StoreOffline", hint="set time_to_live, and leave StoreOffline out"
+        )
+    if not body.get("Body") and not _is_textless(body):
+        message = "EMAS's page of limits says that Body cannot be empty, that of Push that it is not required"
+        yield Problem("no-body", message, path="$.Body", hint="add a body")
+    if body.get("iOSRemind") is True and body.get("iOSApnsEnv") == "DEV":
+        yield _ignored_warning("iOSRemind has no effect with iOSApnsEnv: DEV", "$.iOSRemind")
+    yield from _open_type_warnings(body, "Android", "$")
+    yield from _word_warnings(body.get("HarmonyCategory"), "$.HarmonyCategory")
+    if body.get("AndroidNotificationVivoChannel") == "classification":
+        message = "the example of EMAS's page is no value of vivo: 0 is operational, 1 a system message"
+        yield Problem("unlisted-value", message, path="$.AndroidNotificationVivoChannel", hint="write 0 or 1")
     yield from partial_support_warnings(body, SUPPORTING_CHANNELS, "$")
     yield from short_lifetime_warnings(body.get("ExpireTime"), "$.ExpireTime")
     yield from sms_delay_warnings(body.get("SmsDelaySecs"), "$.SmsDelaySecs")
+
+
+def _is_textless(body: Payload) -> bool:
+    """Return whether a notification shows no text: a silent one, or a live activity."""
+    return body.get("iOSSilentNotification") is True or any(name in body for name in LIVE_FIELDS)
+
+
+def _open_type_warnings(fields: Payload, prefix: str, path: str) -> Iterator[Problem]:
+    """Find what is to be opened, where the type of opening says something else."""
+    own_activity = f"{prefix}Activity" if prefix else "OpenActivity"
+    for name, type_ in ((own_activity, "ACTIVITY"), (f"{prefix}OpenUrl", "URL")):
+        if name in fields and fields.get(f"{prefix}OpenType") != type_:
+            yield _ignored_warning(f"{name} has no effect without {prefix}OpenType: {type_}", f"{path}.{name}")
+
+
+def _word_warnings(category: object, path: str) -> Iterator[Problem]:
+    """Find a category of HarmonyOS that EMAS's page does not list."""
+    if isinstance(category, str) and category not in HARMONY_CATEGORIES:
+        listed = ", ".join(HARMONY_CATEGORIES)
+        message = f"EMAS's page does not list {category!r}, and refers to HarmonyOS for the categories"
+        yield Problem("unlisted-value", message, path=path, hint=f"listed are {listed}")
 
 
 def _android_warnings(body: Payload) -> Iterator[Problem]:
@@ -76,7 +118,7 @@ def _ignored_warning(message: str, path: str) -> Problem:
 def push_task_warnings(body: Payload) -> Iterator[Problem]:
     """Find parts of a PushTask that would be cut or ignored."""
     notification, options = get_in(body, "Notification"), get_in(body, "Options")
-    platform = get_in(body, "Target").get("Platform")
+    platform = get_platform_word(get_in(body, "Target").get("Platform"))
     if notification and platform in (None, "ANDROID"):
         yield from _task_android_warnings(body)
     if platform is None:
@@ -88,6 +130,9 @@ def push_task_warnings(body: Payload) -> Iterator[Problem]:
         yield Problem("one-of-two", message, path="$")
     if options.get("ExpireTime", DEFAULT_LIFETIME) != DEFAULT_LIFETIME and "Sms" in options:
         yield _ignored_warning("Sms.DelaySecs overrides ExpireTime", "$.Options.ExpireTime")
+    accs = get_in(notification, "Android", "Options", "Accs")
+    yield from _open_type_warnings(accs, "", "$.Notification.Android.Options.Accs")
+    yield from _word_warnings(get_in(notification, "Hmos").get("Category"), "$.Notification.Hmos.Category")
     yield from partial_support_warnings(_flatten_fields(notification), SUPPORTING_CHANNELS_V2, "$.Notification")
     yield from short_lifetime_warnings(options.get("ExpireTime"), "$.Options.ExpireTime")
     yield from sms_delay_warnings(get_in(options, "Sms").get("DelaySecs"), "$.Options.Sms.DelaySecs")
