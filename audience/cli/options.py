@@ -19,6 +19,13 @@ HOUR_SECONDS, WEEK_SECONDS = 3_600, 604_800
 
 IndexArgument = Annotated[Path, Argument(metavar="INDEX", help="Folder of the index.")]
 ExprArgument = Annotated[str, Argument(metavar="EXPR", help="Audience expression.", autocompletion=EXPR_COMPLETION)]
+OptionalIndexArgument = Annotated[
+    Path | None, Argument(metavar="[INDEX]", help="Folder of the index.", show_default=False)
+]
+AudienceArgument = Annotated[
+    str | None,
+    Argument(metavar="[EXPR]", help="Audience expression.", show_default=False, autocompletion=EXPR_COMPLETION),
+]
 TablesArgument = Annotated[
     list[str], Argument(metavar="TABLE", help="Parquet, CSV, NDJSON or Arrow IPC files, folders or globs.")
 ]

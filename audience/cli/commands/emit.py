@@ -1,13 +1,14 @@
 """Command that writes the requests of one vendor to a folder."""
 
+from pathlib import Path
 from typing import Annotated
 
 from audience.cli.declarations import Option
 from audience.cli.delivery_options import ScheduleOptions
 from audience.cli.division_options import DivisionOptions
 from audience.cli.options import (
-    ExprArgument,
-    IndexArgument,
+    AudienceArgument,
+    OptionalIndexArgument,
     OutOption,
     ReplaceOption,
     VendorOption,
@@ -24,20 +25,25 @@ from audience.delivery.emissions import (
     take_emission_turn,
     view_without_emissions,
 )
-from audience.errors import Problem
+from audience.errors import PlanError, Problem
 from audience.index.device_index import DeviceIndex
 from audience.language.parser import parse
 from audience.planning.planner import plan as make_plan
+from audience.requests.named_targets import plan_named, write_named_requests
 from audience.requests.writer import EmitResult, build_manifest, write_requests
 
 
 def run_emit(
     output: Output,
-    index: IndexArgument,
-    expr: ExprArgument,
+    index: OptionalIndexArgument = None,
+    expr: AudienceArgument = None,
+    *,
     vendor: VendorOption,
     out: OutOption,
-    *,
+    without_index: Annotated[
+        str | None,
+        Option("--without-index", metavar="EXPR", help="Audience of names that no index has: ids, accounts, aliases."),
+    ] = None,
     by_ids: Annotated[
         bool,
         Option("--by-ids", help="Send ids even where native requests are possible."),
@@ -48,6 +54,12 @@ def run_emit(
     replace: ReplaceOption = False,
 ) -> None:
     """Write the targeting part of each request to a folder, as NDJSON with at most 1,000 ids a line."""
+    if without_index is not None:
+        _require_no_index_options(index, options, division_options, by_ids)
+        _emit_named(without_index, vendor, out, replace, output)
+        return
+    if index is None or expr is None:
+        raise PlanError(Problem("usage", "INDEX or EXPR is missing", hint="pass both, or --without-index EXPR"))
     opened, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
     division, moments = division_options.read([vendor]), schedule.read().to_document()
     with take_emission_turn(opened, [audience, *(options.cap or [])]), output.show_progress() as progress:
@@ -70,6 +82,25 @@ def run_emit(
         print_question(plan.expr, asked, output)
     parts = [] if division is None else [f"{format_parts(result.parts, division)}\n"]
     output.print_result(build_manifest(result), lambda: f"{''.join(parts)}{out}: {_summarize(result)}")
+
+
+def _require_no_index_options(
+    index: Path | None, options: IndexPlanOptions, division_options: DivisionOptions, by_ids: bool
+) -> None:
+    """Raise PlanError for arguments that an emission without an index has no use for."""
+    if index is not None:
+        raise PlanError(Problem("usage", f"{index}: --without-index takes the audience, and no other argument"))
+    if by_ids or options != IndexPlanOptions() or division_options != DivisionOptions():
+        message = "--without-index goes with --vendor, --out and --replace only"
+        raise PlanError(Problem("usage", message, hint="other options are about the devices of an index"))
+
+
+def _emit_named(expr: str, vendor: str, out: Path, replace: bool, output: Output) -> None:
+    planned = plan_named(expr, vendor)
+    with output.show_progress() as progress:
+        result = write_named_requests(planned, out, replace=replace, progress=progress)
+    output.print_assumptions(planned.assumptions)
+    output.print_result(build_manifest(result), f"{out}: {_summarize(result)}")
 
 
 def _summarize(result: EmitResult) -> str:
