@@ -104,6 +104,19 @@ def test_message_without_platforms_is_not_for_harmonyos_at_engagelab(index, sand
     assert count_told(sandbox, "engagelab") == {}
 
 
+def test_devices_that_a_message_without_platforms_leaves_out_are_counted(index, audience, tmp_path):
+    """EngageLab documents Android and iOS, so that devices on HarmonyOS get nothing."""
+    write_requests(plan("everyone AND NOT odd", "engagelab", index), index, tmp_path / "run")
+    (tmp_path / "message.json").write_text('{"title": "Hi", "body": "there"}')
+    keys = {"AUDIENCE_ENGAGELAB_APP_KEY": "k", "AUDIENCE_ENGAGELAB_MASTER_SECRET": "long enough"}
+    words = ["send", str(tmp_path / "run"), "--message", str(tmp_path / "message.json"), "--expect", "30", "--dry-run"]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in keys.items():
+            patch.setenv(name, value)
+        _, _, errors = audience(*words)
+    assert "the message is for android, ios: 10 of 30 devices get nothing, 10 on harmonyos" in errors
+
+
 @pytest.mark.parametrize("vendor", ["engagelab", "emas"])
 def test_all_of_a_platform_is_a_broadcast(index, tmp_path, vendor):
     planned = plan("platform:ios", vendor, index, vendor_has="all")

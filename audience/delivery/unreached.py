@@ -11,6 +11,6 @@ def list_unreached(run: PreparedRun) -> list[Problem]:
     counts = run.requests.platforms or ()
     application = run.credentials.keys.get("platform")
     return [
-        *unreached_problems(counts, run.message.platforms, "message"),
+        *unreached_problems(counts, run.message.platforms or run.delivery.default_platforms, "message"),
         *unreached_problems(counts, () if application is None else (canonical_platform(application),), "application"),
     ]

@@ -336,6 +336,7 @@ class DeliverySpec:
         apply_timestamps: Returns the body for a call at that time, with a time to live turned into a timestamp. It is
             called before each call, and raises MessageError if a timestamp of the body is past, too near or too far.
         read_moments: Returns the moments, past ones too, at which a body that schedules itself is delivered.
+        default_platforms: Platforms, as expressions name them, that a message without any is for; empty for all.
     """
 
     base_urls: Mapping[str, str]
@@ -355,3 +356,4 @@ class DeliverySpec:
     serves_one_platform: bool = False
     apply_timestamps: Callable[[Payload, datetime], Payload] = return_unchanged
     read_moments: Callable[[Payload], tuple[datetime, ...]] = read_no_moments
+    default_platforms: tuple[str, ...] = ()

@@ -27,7 +27,7 @@ from audience.vendors.delivery_spec import (
     VendorReply,
 )
 from audience.vendors.engagelab.message import build_body, unsupported_fields
-from audience.vendors.engagelab.message_rules import join_target, platform_problems
+from audience.vendors.engagelab.message_rules import DEFAULT_PLATFORMS, join_target, platform_problems
 from audience.vendors.engagelab.targeting import PAGE
 from audience.vendors.engagelab.warnings import body_warnings
 from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status
@@ -135,4 +135,5 @@ DELIVERY = DeliverySpec(
     sign=sign,
     error_codes=CODES,
     dry_run=build_dry_run,
+    default_platforms=DEFAULT_PLATFORMS,
 )
