@@ -52,7 +52,7 @@ export function DryRunView({ dryRun }: { dryRun: DryRun }) {
           <h3>{label("dry_run.preview")}</h3>
           <div class="previews">
             {dryRun.preview.map((preview) => (
-              <PreviewCard key={preview.platform} preview={preview} />
+              <PreviewCard key={namePreview(preview)} preview={preview} />
             ))}
           </div>
         </section>
@@ -70,10 +70,16 @@ function Fact({ name, value }: { name: string; value: string }) {
   );
 }
 
+/** The variant, the language and the platform whose text a preview is, as far as there are any. */
+function namePreview({ variant, language, platform }: Preview): string {
+  return [variant, language, platform].filter((name) => name !== null).join(" · ");
+}
+
 function PreviewCard({ preview }: { preview: Preview }) {
+  const name = namePreview(preview);
   return (
-    <article class="preview" aria-label={preview.platform}>
-      <h4>{preview.platform}</h4>
+    <article class="preview" aria-label={name}>
+      <h4>{name}</h4>
       {preview.payload === null ? (
         <ProblemItems title={label("dry_run.no_preview")} problems={preview.problems} />
       ) : (
@@ -84,7 +90,7 @@ function PreviewCard({ preview }: { preview: Preview }) {
           </div>
           <details>
             <summary>{label("vendors.payload")}</summary>
-            <pre class="payload" tabIndex={0} aria-label={`${label("vendors.payload")}: ${preview.platform}`}>
+            <pre class="payload" tabIndex={0} aria-label={`${label("vendors.payload")}: ${name}`}>
               {JSON.stringify(preview.payload, null, 2)}
             </pre>
           </details>

@@ -65,6 +65,8 @@ export interface VendorRun {
 }
 
 export interface Preview {
+  readonly variant: string | null;
+  readonly language: string | null;
   readonly platform: string;
   readonly title: string | null;
   readonly body: string | null;
