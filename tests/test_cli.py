@@ -137,7 +137,7 @@ def test_emit_writes_no_request_for_empty_audience(audience, tmp_path):
         code, printed, _ = audience("emit", "devices.index", expr, "--vendor", "engagelab", "-o", str(out))
         assert code == 0
         assert "nothing to send" in printed
-        assert [path.name for path in out.iterdir()] == ["manifest.json"]
+        assert sorted(path.name for path in out.iterdir()) == ["audit.jsonl", "manifest.json"]
 
 
 def test_emit_reports_ids_illegal_at_vendor(audience, tmp_path):

@@ -120,6 +120,7 @@ def check_send(mount, disk, free_pages):
                 "manifest.json",
                 "requests-00001.ndjson",
                 "message.json",
+                "audit.jsonl",
             }
         disk.free_space()
         code, output = run_command("resume", folder, "--json") if was_created else run_command(*arguments, "--json")

@@ -65,7 +65,7 @@ def test_every_device_is_delivered_once(vendor, tmp_path):
     assert status(tmp_path / "run") == result
     assert {body["title"] for body in service.bodies} == {"Hi"}
     *file_names, marker = sorted(file.name for file in (tmp_path / "run").iterdir())
-    assert file_names == ["ledger.sqlite", "manifest.json", "message.json", "requests-00001.ndjson"]
+    assert file_names == ["audit.jsonl", "ledger.sqlite", "manifest.json", "message.json", "requests-00001.ndjson"]
     assert marker.startswith("sent-")
 
 

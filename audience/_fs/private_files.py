@@ -1,5 +1,6 @@
 """Files that nobody but their owner may read, such as those with ids, messages or keys."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -38,8 +39,8 @@ def create_file(path: Path, mode: int = PRIVATE_FILE_MODE) -> BinaryIO:
     return os.fdopen(handle, "wb")
 
 
-def open_to_append(path: Path) -> BinaryIO:
-    """Open the file *path* to write at its end, unbuffered; a new one is private.
+def open_to_append(path: Path) -> int:
+    """Open the file *path* to write at its end, and return its descriptor; a new one is private.
 
     Raises:
         OSError: It is no regular file, a link, or cannot be written.
@@ -48,8 +49,8 @@ def open_to_append(path: Path) -> BinaryIO:
     handle = os.open(path, flags, PRIVATE_FILE_MODE)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError(0, "is not a regular file")
-    return os.fdopen(handle, "ab", buffering=0)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return handle
 
 
 def read_private_file(path: Path) -> bytes:

@@ -14,6 +14,7 @@ from functools import cache
 from importlib import import_module
 from typing import Annotated, Any, cast
 
+from audience.cli.activity import LogOption, log_command
 from audience.cli.declarations import Option
 from audience.cli.output.writer import Output
 
@@ -157,10 +158,14 @@ def _read_source(module: str) -> str:
 
 
 def read_parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
-    """Return the parameters of a command, each option of a group apart, and the option `--json`; all passed by name."""
+    """Return the parameters of a command, each option of a group apart, `--log` if it has that, and `--json`.
+
+    All are passed by name.
+    """
     json_option = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption)
+    log_option = inspect.Parameter("log", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=LogOption)
     options = [option for parameter in _own_parameters(function) for option in _expand_group(parameter)]
-    return [*options, json_option]
+    return [*options, *([log_option] if hasattr(function, "logged_as") else []), json_option]
 
 
 def call_command(function: Callable[..., None], output: Output, values: dict[str, Any]) -> None:
@@ -168,7 +173,11 @@ def call_command(function: Callable[..., None], output: Output, values: dict[str
     groups = {each.name: each.annotation for each in _own_parameters(function) if is_dataclass(each.annotation)}
     options = {name: _build_group(cast(type, group), values) for name, group in groups.items()}
     rest = {name: value for name, value in values.items() if name != "json"}
-    function(output, **rest, **options)
+    if not hasattr(function, "logged_as"):
+        function(output, **rest, **options)
+        return
+    with log_command(rest.pop("log"), function.logged_as, output):
+        function(output, **rest, **options)
 
 
 def _own_parameters(function: Callable[..., None]) -> list[inspect.Parameter]:

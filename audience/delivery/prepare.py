@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from audience._fs.atomic import atomic_new_file, atomic_write, remove_stale_temp_files
+from audience.activity_log import log_activity
 from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.costs import MAX_SAMPLE_IDS, CostInput, choose_method, method_by_name
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, Run, create_ledger, has_run
@@ -24,6 +25,7 @@ from audience.errors import AudienceError, DeliveryError, MessageError, Problem
 from audience.language.suggest import did_you_mean
 from audience.messages import Message, parse_message
 from audience.progress import Progress, ignore_progress
+from audience.requests.audit import append_audit, describe_audience
 from audience.requests.division import require_same_division
 from audience.requests.reader import (
     MESSAGE_FILE,
@@ -200,9 +202,40 @@ def create_run(prepared: PreparedRun, clock: Clock = SYSTEM_CLOCK) -> None:
             with atomic_new_file(folder / LEDGER_FILE) as temp_file:
                 create_ledger(temp_file, run, parts, batches, left_out, problem)
                 atomic_write(folder / MESSAGE_FILE, message_json)
+                _audit_send(prepared, run)
         except AudienceError:
             _remove_leftovers(folder)
             raise
+
+    log_activity(
+        "run-created",
+        run=run.id,
+        vendor=run.vendor,
+        method=run.method,
+        native=run.native_count,
+        ids=run.id_count,
+        left_out=len(prepared.left_out),
+    )
+
+
+def _audit_send(prepared: PreparedRun, run: Run) -> None:
+    """Append who sends which message to whom, before the run can begin."""
+    folder, requests = prepared.requests.folder, prepared.requests
+    sent = {"run": run.id, "vendor": run.vendor, "method": run.method, "base_url": run.base_url}
+    facts = {
+        **sent,
+        **describe_audience(folder, requests.expression),
+        "message": run.message_digest,
+        "devices": requests.device_count,
+        "native": run.native_count,
+        "id_count": run.id_count,
+        "left_out": len(prepared.left_out),
+        "schedule": prepared.schedule.to_document() or None,
+        "parts": len(prepared.parts),
+        "caps": len(prepared.policies.caps),
+        "without_policies": [*requests.policies.without, *prepared.policies.without],
+    }
+    append_audit(folder, "send", facts)
 
 
 def plan_run_batches(prepared: PreparedRun, now: float) -> Iterator[PlannedBatch]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from audience.activity_log import log_activity
 from audience.delivery.cancelled import cancelled_problem
 from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.ledger import run_identity, transitions
@@ -23,6 +24,7 @@ from audience.delivery.sender.worker import SendOptions, notify_once, run_worker
 from audience.delivery.transport.http import require_usable_environment
 from audience.errors import DeliveryError, Problem
 from audience.messages import Message
+from audience.requests.audit import append_audit
 from audience.vendors.delivery_spec import Credentials
 
 OnDoubt: TypeAlias = Literal["report", "skip", "retry"]
@@ -156,7 +158,8 @@ def prepare_resume(
             transitions.reject_emptied_batches(ledger, options.clock.wall())
             if hold:
                 transitions.hold_calls(ledger)
-        return prepared
+    append_audit(folder, "resume", {"run": run.id, "vendor": run.vendor, "on_doubt": on_doubt, "hold": hold or None})
+    return prepared
 
 
 def require_original(folder: Path, *, moved: bool) -> None:
@@ -210,4 +213,7 @@ def cancel(folder: str | Path, clock: Clock = SYSTEM_CLOCK) -> Status:
         with ledger.transaction():
             reap_dead_workers(ledger)
             transitions.cancel_run(ledger, clock.wall())
-        return load_status(ledger, clock)
+        status, run = load_status(ledger, clock), ledger.load_run()
+    append_audit(Path(folder), "cancel", {"run": run.id, "vendor": run.vendor, "unsent_batches": status.pending})
+    log_activity("run-cancelled", run=run.id, vendor=run.vendor, unsent=status.pending)
+    return status

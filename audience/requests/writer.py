@@ -4,6 +4,7 @@ requests-00001.ndjson   one targeting object a line, at most MAX_LINES_PER_FILE 
 skipped.ndjson          devices without a deliverable id, with the reason, if any
 manifest.json           expression, vendor, counts, and the size and XXH128 checksum of every file
 emission.json           identity of the folder among the records of an index, once it was recorded there
+audit.jsonl             who wrote the requests, sent them, and so on
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,7 @@ import polars as pl
 
 from audience._fs.atomic import atomic_folder, fsync_path
 from audience._fs.checksums import new_hasher
+from audience.activity_log import log_activity
 from audience.errors import Problem
 from audience.index.device_index import DeviceIndex
 from audience.index.records.policies import policies_digest
@@ -29,6 +31,7 @@ from audience.language.printer import render
 from audience.planning.plans import Plan
 from audience.planning.policies import render_with_ids
 from audience.progress import Progress, ignore_progress
+from audience.requests.audit import AUDIT_FILE, audit_emission, keep_audit
 from audience.requests.batching import Batches, batch_audience, divide_batches
 from audience.requests.division import DIVIDED, Division
 from audience.requests.json_bodies import BodyBlock, make_body_block
@@ -38,7 +41,7 @@ MAX_LINES_PER_FILE = 1_000
 MANIFEST_FILE, SKIPPED_FILE = "manifest.json", "skipped.ndjson"
 EMISSION_FILE = "emission.json"
 REQUEST_FILE = "requests-{:05}.ndjson"
-OWNED_FILES = frozenset({MANIFEST_FILE, SKIPPED_FILE, EMISSION_FILE, "requests-*.ndjson"})
+OWNED_FILES = frozenset({MANIFEST_FILE, SKIPPED_FILE, EMISSION_FILE, AUDIT_FILE, "requests-*.ndjson"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +161,10 @@ def fill_request_folder(
 
 
 def keep_emission(folder: Path, draft: Path) -> None:
-    """Copy the identity of the *folder* that *draft* replaces, so that its records are replaced too."""
+    """Copy the identity and the audit of the *folder* that *draft* replaces, so that its records are replaced too."""
     if (folder / EMISSION_FILE).is_file():
         (draft / EMISSION_FILE).write_bytes((folder / EMISSION_FILE).read_bytes())
+    keep_audit(folder, draft)
 
 
 def write_plan(
@@ -206,7 +210,19 @@ def write_plan(
         platforms=_count_platforms(plan, batches),
         schedule=dict(schedule or {}),
     )
-    (folder / MANIFEST_FILE).write_bytes(orjson.dumps(build_manifest(result), option=orjson.OPT_INDENT_2))
+    manifest = build_manifest(result)
+    (folder / MANIFEST_FILE).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+    audit_emission(folder, manifest, plan.written or plan.expr, plan.expr)
+    log_activity(
+        "requests-written",
+        vendor=result.vendor,
+        devices=result.devices,
+        native=result.native,
+        batches=result.batches,
+        ids=result.id_count,
+        skipped=result.skipped_count,
+        parts=len(manifest.get("parts", ())) or None,
+    )
     return result
 
 

@@ -20,11 +20,20 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from audience.errors import ExpressionError, Problem
+from audience.requests.audit import acting_for
 from audience.server.access import Access
 from audience.server.bodies import ExprBody
 from audience.server.calls import Answer, Call, Endpoint, Stream
 from audience.server.endpoints import list_endpoints
-from audience.server.guards import ENDPOINT_KEY, HEADERS_KEY, SAFE_HEADERS, STATUS_KEY, Guards
+from audience.server.guards import (
+    BODY_BYTES_KEY,
+    CALLER_KEY,
+    ENDPOINT_KEY,
+    HEADERS_KEY,
+    SAFE_HEADERS,
+    STATUS_KEY,
+    Guards,
+)
 from audience.server.indexes import ServedIndexes
 from audience.server.json_body import parse_body, parse_query
 from audience.server.keys import KeyRing
@@ -143,6 +152,7 @@ class PathApp:
         """Return the call of a request, or raise HttpError for the first thing that is wrong with it."""
         service, headers = self.service, scope[HEADERS_KEY]
         caller = service.access.authorize(headers, endpoint.scope)
+        scope[CALLER_KEY] = caller.name
         if endpoint.media_types == (JSON_MEDIA_TYPE,):
             choose_media_type(headers.get(b"accept", b"*/*").decode("latin-1"), endpoint.media_types)
         query = parse_query(scope["query_string"], endpoint.query)
@@ -150,6 +160,7 @@ class PathApp:
         if endpoint.body is not None:
             require_json_body(headers)
             data = await read_body(headers, receive, service.settings.max_body_bytes)
+            scope[BODY_BYTES_KEY] = len(data)
             parse: Callable[[], BaseModel] = partial(parse_body, data, endpoint.body)
             body = parse() if len(data) <= MAX_LOOP_BYTES else await service.heavy_pool.run(parse)
         return Call(
@@ -231,7 +242,8 @@ def wrong_method_error(method: str, allowed: Mapping[str, Any] | Sequence[str]) 
 def _answer_call(endpoint: Endpoint, call: Call) -> Reply | Stream:
     """Return the answer of the handler as it is sent."""
     try:
-        answer = endpoint.handler(call)
+        with acting_for(call.caller.name):
+            answer = endpoint.handler(call)
     except ExpressionError as error:
         raise add_place(error, "body.expr") if isinstance(call.body, ExprBody) else error from None
     if isinstance(answer, Stream):

@@ -12,6 +12,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from audience.activity_log import log_activity
 from audience.errors import AudienceError, Problem
 from audience.server.metrics import Metrics
 from audience.server.problems import (
@@ -26,6 +27,8 @@ from audience.server.settings import ServeSettings
 
 HEADERS_KEY, ENDPOINT_KEY = "audience.headers", "audience.endpoint"  # of the scope of a request
 STATUS_KEY = "audience.status"  # once its answer has begun
+CALLER_KEY, BODY_BYTES_KEY = "audience.caller", "audience.body_bytes"  # once they are known
+METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])  # another one may be any text
 LOOPBACK_NAMES = frozenset(["localhost", "127.0.0.1", "[::1]"])
 SINGLE_HEADERS = (b"host", b"authorization", b"content-type", b"content-length", b"origin", b"if-match")
 SAFE_HEADERS = [
@@ -64,7 +67,17 @@ class Guards:
             await _send_error(500, (INTERNAL_PROBLEM,), {}, scope, send)
         finally:
             endpoint, status = scope.get(ENDPOINT_KEY, "other"), scope.get(STATUS_KEY, 0)
-            self.metrics.observe(endpoint, scope["method"], status, perf_counter() - started)
+            seconds = perf_counter() - started
+            self.metrics.observe(endpoint, scope["method"], status, seconds)
+            log_activity(
+                "call",
+                method=scope["method"] if scope["method"] in METHODS else "other",
+                path=endpoint,
+                status=status,
+                ms=round(seconds * 1000, 2),
+                key=scope.get(CALLER_KEY),
+                bytes=scope.get(BODY_BYTES_KEY),
+            )
 
 
 class HostCheck:

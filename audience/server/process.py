@@ -20,6 +20,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
+from audience.activity_log import open_activity_log
 from audience.errors import Problem, ServiceError
 from audience.server.app import create_app
 from audience.server.http_protocol import CONNECTIONS_KEY, Connections, LimitedProtocol
@@ -31,6 +32,7 @@ BACKLOG = 2_048
 KEEP_ALIVE_SECONDS = 75
 HANG_SECONDS = 60  # after which a worker that does not react is replaced
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+logger = logging.getLogger("audience.server")
 
 
 def bind_socket(host: str, port: int) -> socket.socket:
@@ -85,7 +87,6 @@ def log_to_stderr() -> None:
     """Write the log of the service to standard error, a line a message; uvicorn's own messages are left out."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(process)d %(message)s"))
-    logger = logging.getLogger("audience.server")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -170,11 +171,18 @@ def _configure(settings: ServeSettings, workers: int) -> uvicorn.Config:
 def create_worker_app(settings: ServeSettings) -> ASGIApp:
     """Return the service of a process, which opens the indexes itself."""
     log_to_stderr()
+    _log_calls(settings)
     _end_with_parent()
     app = create_app(settings, ServedIndexes.open(settings.indexes), Metrics())
     gc.collect()
     gc.freeze()  # what stays for as long as the process needs no collection
     return _WorkerApp(app, Connections(settings))
+
+
+def _log_calls(settings: ServeSettings) -> None:
+    """Log calls for as long as this process lives, if it is one of several; a single one has the log already."""
+    if settings.log is not None and parent_process() is not None:
+        open_activity_log(settings.log, "serve", lambda problem: logger.warning(problem.message))
 
 
 class _WorkerApp:

@@ -20,6 +20,7 @@ class ServeSettings:
         vendor_hosts: Names of data centres, or URLs, by vendor; None is that of all others.
         local_scopes: Scopes that hold without keys.
         host: Address to listen on.
+        log: File to which each call is logged; None if calls are not logged.
         allowed_hosts: Names that a request's `Host` may have, besides those of loopback and of `host`.
         max_body_bytes: Size of a request's body.
         max_header_bytes: Size of a request's line and headers.
@@ -41,6 +42,7 @@ class ServeSettings:
     vendor_hosts: Mapping[str | None, str] = field(default_factory=dict)
     local_scopes: tuple[Scope, ...] = ("count", "ids", "write")
     host: str = "127.0.0.1"
+    log: Path | None = None
     allowed_hosts: tuple[str, ...] = ()
     max_body_bytes: int = 1 << 24
     max_header_bytes: int = 1 << 16

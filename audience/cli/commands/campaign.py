@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
+from audience.cli.activity import logged_as
 from audience.cli.declarations import Option
 from audience.cli.delivery_options import ScheduleOptions
 from audience.cli.division_options import DivisionOptions
@@ -32,6 +33,7 @@ from audience.requests.campaign import Campaign, campaign_to_json, plan_campaign
 from audience.vendors import get_vendor, vendor_names
 
 
+@logged_as("campaign")
 def run_campaign(
     output: Output,
     index: IndexArgument,

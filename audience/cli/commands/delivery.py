@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+from audience.cli.activity import logged_as
 from audience.cli.declarations import Option
 from audience.cli.delivery_options import (
     DEFAULT_MAX_UNKNOWN,
@@ -70,6 +71,7 @@ from audience.vendors.delivery_spec import Credentials
 from audience.vendors.spec import Vendor
 
 
+@logged_as("send")
 def run_send(
     output: Output,
     folder: FolderArgument,
@@ -138,6 +140,7 @@ def run_send(
     _print_statuses(statuses, output, folder)
 
 
+@logged_as("resume")
 def run_resume(
     output: Output,
     folder: FolderArgument,
@@ -175,6 +178,7 @@ def run_resume(
     _print_statuses(statuses, output, folder)
 
 
+@logged_as("run wait")
 def run_run_wait(
     output: Output,
     folder: FolderArgument,
@@ -225,6 +229,7 @@ def run_status(output: Output, folder: FolderArgument) -> None:
     _exit_if_problems(unfinished_problems(statuses), output)
 
 
+@logged_as("cancel")
 def run_cancel(
     output: Output,
     folder: FolderArgument,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+from audience.cli.activity import logged_as
 from audience.cli.declarations import Option
 from audience.cli.delivery_options import ScheduleOptions
 from audience.cli.division_options import DivisionOptions
@@ -33,6 +34,7 @@ from audience.requests.named_targets import plan_named, write_named_requests
 from audience.requests.writer import EmitResult, build_manifest, write_requests
 
 
+@logged_as("emit")
 def run_emit(
     output: Output,
     index: OptionalIndexArgument = None,

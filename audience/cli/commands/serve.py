@@ -8,6 +8,7 @@ from typing import Annotated
 
 from audience._fs.atomic import atomic_write
 from audience._fs.private_files import PUBLIC_FILE_MODE
+from audience.cli.activity import LogOption, log_command
 from audience.cli.declarations import Argument, Option
 from audience.cli.options import CatalogOption, parse_vendor_host
 from audience.cli.output.writer import Output
@@ -54,6 +55,7 @@ def run_serve(
         list[str] | None,
         Option("--allow-host", metavar="NAME", help="Name under which browsers reach the service. Repeatable."),
     ] = None,
+    log: LogOption = None,
 ) -> None:
     """Serve indexes over HTTP, with a console for browsers, until Ctrl-C."""
     require_serve_extra()
@@ -72,6 +74,7 @@ def run_serve(
         vendor_hosts=dict(map(parse_vendor_host, vendor_host or ())),
         host=host,
         allowed_hosts=tuple(allow_host or ()),
+        log=None if log is None else log.absolute(),
     )
     if keys is not None:
         read_keys(keys)
@@ -94,7 +97,8 @@ def run_serve(
         _remove_ready_file(ready_file)
     log_to_stderr()
     try:
-        run_service(settings, listener, workers, announce)
+        with log_command(log, "serve", output):
+            run_service(settings, listener, workers, announce)
     finally:
         if ready_file:
             with suppress(OSError):

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from audience.delivery.ledger import transitions
 from audience.delivery.ledger.transitions import Batch, Handle, StateAfterCall
+from audience.delivery.sender.batch_log import log_outcome, log_sent, log_wait
 from audience.delivery.sender.context import SendContext, StopRun
 from audience.delivery.sender.handles import HandlePool, SetupRejected
 from audience.delivery.sender.outcomes import Outcome, check_message_count, interpret_reply
@@ -83,7 +84,9 @@ class BatchSender:
             return await self._record_and_react(call, rejection.reply)
         body = context.build_body(context.body_number(batch), call.method.schedule, call.kept_until)
         request = await _run_maybe_in_thread(batch, partial(_build_request, context, call, handle, body))
+        waiting_since = context.clock.boot()
         await context.rate_limiter.wait(call.method.rate_limits(call.targets))
+        log_wait(context, batch, context.clock.boot() - waiting_since)
         task = asyncio.create_task(self._call_and_record(call, request, handle, _find_due(context, call, body)))
         self._calls_in_flight.add(task)
         task.add_done_callback(self._on_call_done)
@@ -121,7 +124,10 @@ class BatchSender:
                     partial(transitions.release_batch, worker=context.worker, batch=call.batch)
                 )
                 return self._count_lost_call(DEDUP_WINDOW_OVER)
+        waiting_since = context.clock.boot()
         await context.rate_limiter.wait_to_leave(call.method.rate_limits(call.targets))
+        log_wait(context, call.batch, context.clock.boot() - waiting_since)
+        log_sent(context, call.batch)
         reply = await context.transport.post(request, call.method.parse_reply)
         await self._record_and_react(call, check_message_count(reply, call.method, len(call.targets)))
 
@@ -134,6 +140,7 @@ class BatchSender:
             transitions.apply, worker=context.worker, transition=outcome.transition, now=context.clock.wall()
         )
         state = await context.group_commit.submit(apply)
+        log_outcome(context, outcome, state)
         context.unknown_ids.add_outcome(outcome.transition, state)
         if (problem := context.unknown_ids.find_problem()) is not None:
             raise StopRun(problem)

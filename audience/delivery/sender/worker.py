@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
+from audience.activity_log import log_activity
 from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.ledger import transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
@@ -23,6 +24,7 @@ from audience.delivery.ledger.workers import (
     register_worker,
 )
 from audience.delivery.prepare import PreparedRun
+from audience.delivery.sender.batch_log import describe_problem
 from audience.delivery.sender.batch_sender import BatchSender
 from audience.delivery.sender.context import SendContext, StopRun
 from audience.delivery.sender.unknown_ids import MAX_UNKNOWN_SHARE, UnknownIds
@@ -112,7 +114,11 @@ def _register(ledger: Ledger, prepared: PreparedRun, options: SendOptions, progr
         with ledger.transaction():
             reap_dead_workers(ledger)
             transitions.set_stop_reason(ledger, None)
+        run = ledger.load_run()
+        log_activity("worker-started", run=run.id, vendor=run.vendor, worker=number)
         yield RunWorker(ledger, number, prepared, options, StepReporter(progress_ledger, progress, on_wait))
+    pending = load_status(ledger, options.clock).pending
+    log_activity("worker-ended", run=run.id, vendor=run.vendor, worker=number, pending=pending)
 
 
 async def _run_together(workers: "Sequence[RunWorker]") -> None:
@@ -147,6 +153,8 @@ class RunWorker:
         except StopRun as stop:
             with self._ledger.transaction():
                 transitions.set_stop_reason(self._ledger, stop.problem)
+            run, facts = self._ledger.load_run(), describe_problem(stop.problem, self._prepared.delivery)
+            log_activity("run-stopped", run=run.id, vendor=run.vendor, **facts)
 
     async def run(self) -> None:
         """Send all remaining batches.

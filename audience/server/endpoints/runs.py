@@ -29,6 +29,7 @@ from audience.server.runs.folders import find_run_folder, hide_paths, require_ne
 from audience.server.runs.processes import hold_run, start_process
 from audience.server.runs.vendor_access import list_vendor_options, load_vendor_credentials
 from audience.server.runs.views import list_runs, show_run
+from audience.server.settings import ServeSettings
 
 MESSAGE_DESCRIPTION = "Message, as `audience send --message` takes it."
 
@@ -181,6 +182,7 @@ def send(call: Call) -> Answer:
         arguments += [f"--method={method}"] if method is not None else []
         arguments += ["--broadcast"] if body.broadcast else []
         arguments += [*list_vendor_options(call.settings), *_list_record_options(folder, body.record)]
+        arguments += _list_log_options(call.settings)
         start_process("send", arguments, folder, call.caller.name, lock)
         return Answer(show_run(folder, call.settings.indexes), 202)
 
@@ -191,7 +193,7 @@ def resume(call: Call) -> Answer:
     with hide_paths(folder), hold_run(folder) as lock:
         _require_begun(folder)
         arguments = [f"--on-doubt={body.on_doubt}", *list_vendor_options(call.settings)]
-        arguments += _list_record_options(folder, False)
+        arguments += [*_list_record_options(folder, False), *_list_log_options(call.settings)]
         start_process("resume", arguments, folder, call.caller.name, lock)
         return Answer(show_run(folder, call.settings.indexes), 202)
 
@@ -269,6 +271,11 @@ def _choose_message(folder: Path, draft: Draft | None, body: SendBody) -> str | 
         hint = "emit it again with replace: true to change them"
         raise HttpError(400, Problem("kept-message", message, path="body.message", hint=hint))
     return draft.method
+
+
+def _list_log_options(settings: ServeSettings) -> list[str]:
+    """Return the options with which the process logs to the file of the service."""
+    return [] if settings.log is None else [f"--log={settings.log}"]
 
 
 def _list_record_options(folder: Path, wanted: bool) -> list[str]:

@@ -24,6 +24,7 @@ from audience.language.ast import Expr
 from audience.messages import Message
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.planner import plan as make_plan
+from audience.requests.audit import keep_audit
 from audience.requests.campaign import run_folders
 from audience.requests.division import Division
 from audience.requests.writer import OWNED_FILES, fill_request_folder
@@ -111,6 +112,7 @@ def _emit_in_turn(emission: Emission, opened: DeviceIndex, folder: Path, setting
         **emission.asked.to_arguments(),
     )
     with atomic_folder(folder, owned_patterns=REPLACEABLE_FILES, replace=emission.replaces) as draft_folder:
+        keep_audit(folder, draft_folder)
         result = fill_request_folder(plan, view, draft_folder, division=emission.division)
         if not result.devices:
             raise DeliveryError(Problem("nobody", "the audience is empty: nothing to send"))

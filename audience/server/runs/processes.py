@@ -20,6 +20,7 @@ import orjson
 from audience._fs.locks import is_locked, try_lock_for_child
 from audience._fs.private_files import open_to_append
 from audience.errors import Problem
+from audience.requests.audit import CALLER_VARIABLE
 from audience.server.problems import HttpError
 
 LOG_FILE, LOCK_FILE = "service.log", "service.lock"
@@ -72,9 +73,16 @@ def start_process(name: str, arguments: Sequence[str], folder: Path, by: str, lo
     """
     with _open_log(folder) as log:
         log.write(orjson.dumps({"action": name, "at": _now(), "by": by}) + b"\n")
+        log.flush()
         command = [sys.executable, "-P", "-m", "audience", name, *arguments, "--json", "--", str(folder.absolute())]
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(lock,), start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(lock,),
+            start_new_session=True,
+            env={**os.environ, CALLER_VARIABLE: by},
         )
     Thread(target=process.wait, name=f"wait-{folder.name}", daemon=True).start()  # so that no zombie is left
 
@@ -98,7 +106,7 @@ def read_last_action(folder: Path) -> Action | None:
 
 def _open_log(folder: Path) -> BinaryIO:
     """Open the log to write at its end; only its owner may read it."""
-    return open_to_append(folder / LOG_FILE)
+    return os.fdopen(open_to_append(folder / LOG_FILE), "ab")
 
 
 def _read_log_lines(folder: Path) -> list[bytes]:
