@@ -158,11 +158,11 @@ def test_exclusive_values_shorten_expression():
 
 def test_long_exclusive_value_list_needs_no_exclusion():
     values = [f"c{number:03}" for number in range(60)]
-    text = f"[city]\nvalues = {values}\nexclusive = true\nnames.engagelab = '{{value}}'"
+    text = f"[city]\nvalues = {values}\nexclusive = true\nnames.jpush = '{{value}}'"
     result = plan(
-        " OR ".join(f"city:{value}" for value in values), "engagelab", catalog=validate_catalog(parse_catalog(text))
+        " OR ".join(f"city:{value}" for value in values), "jpush", catalog=validate_catalog(parse_catalog(text))
     )
-    assert [payload["to"] for payload in result.native] == [
+    assert [payload["audience"] for payload in result.native] == [
         {"tag": values[start : start + 20]} for start in (0, 20, 40)
     ]
     assert result.by_ids is None

