@@ -37,7 +37,7 @@ def run_export(
     ],
     format: Annotated[  # the name of the option
         str | None,
-        Option("--format", metavar="NAME", help="Format, if the suffix of the file does not name it: csv, ndjson, …"),
+        Option("--format", metavar="NAME", help="csv, ndjson, parquet or arrow, if the suffix does not say it."),
     ] = None,
     columns: Annotated[
         str | None,
