@@ -37,7 +37,7 @@ def run_export(
     ],
     format: Annotated[  # the name of the option
         str | None,
-        Option("--format", metavar="NAME", help="csv, ndjson, parquet or arrow, if the suffix does not say it."),
+        Option("--format", metavar="NAME", help="Format, if no suffix says it: csv, ndjson, parquet or arrow."),
     ] = None,
     columns: Annotated[
         str | None,
