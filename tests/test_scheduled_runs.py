@@ -167,6 +167,17 @@ def test_vendor_that_cannot_keep_calls_is_sent_them_at_their_time(make_runs, now
     assert (runs.told(), runs.hours()) == ({1: DEVICES}, [3])
 
 
+def test_log_has_what_waits_and_what_is_withdrawn(make_runs, caplog):
+    caplog.set_level("INFO", logger="audience.activity")
+    runs = make_runs("emas")
+    batches = runs.send(send_at="2026-12-01T12:00+08:00").waiting.batches
+    runs.cancel()
+    [scheduled] = [each for each in caplog.records if each.message == "run-scheduled"]
+    [withdrawn] = [each for each in caplog.records if each.message == "run-withdrawn"]
+    assert (scheduled.batches, scheduled.next_at) == (batches, START.timestamp() + 3 * HOUR)
+    assert (withdrawn.calls, withdrawn.failed) == (batches, 0)
+
+
 def test_held_calls_of_a_vendor_that_could_keep_them(make_runs):
     runs = make_runs("emas")
     assert runs.send(send_at="2026-12-01T12:00+08:00", hold=True).waiting.held_ids == DEVICES

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from audience.activity_log import log_activity
 from audience.counts import format_count
 from audience.delivery.ledger import transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
@@ -72,6 +73,9 @@ async def _withdraw_all(ledger: Ledger, prepared: PreparedRun, options: SendOpti
             if problem is not None:
                 failed.append((call, problem))
             options.progress("withdrawing", number, len(calls))
+    if calls:
+        run = ledger.load_run()
+        log_activity("run-withdrawn", run=run.id, vendor=run.vendor, calls=len(calls), failed=len(failed))
     return [*_describe_failed(failed, prepared), *_describe_unanswered(ledger, prepared, unanswered, now)]
 
 

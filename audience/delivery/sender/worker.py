@@ -11,7 +11,7 @@ from typing import TypeAlias
 from audience.activity_log import log_activity
 from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.ledger import transitions
-from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
+from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, Run
 from audience.delivery.ledger.group_commit import GroupCommit
 from audience.delivery.ledger.part_windows import load_windows
 from audience.delivery.ledger.status import Status, count_progress, load_status
@@ -117,8 +117,15 @@ def _register(ledger: Ledger, prepared: PreparedRun, options: SendOptions, progr
         run = ledger.load_run()
         log_activity("worker-started", run=run.id, vendor=run.vendor, worker=number)
         yield RunWorker(ledger, number, prepared, options, StepReporter(progress_ledger, progress, on_wait))
-    pending = load_status(ledger, options.clock).pending
-    log_activity("worker-ended", run=run.id, vendor=run.vendor, worker=number, pending=pending)
+    _log_end(load_status(ledger, options.clock), run, number)
+
+
+def _log_end(status: Status, run: Run, worker: int) -> None:
+    """Log that a worker has ended, and what of its run waits for its moment."""
+    log_activity("worker-ended", run=run.id, vendor=run.vendor, worker=worker, pending=status.pending)
+    if waiting := status.waiting.batches:
+        moments = [moment for moment in (status.waiting.opens_at, status.waiting.due_at) if moment is not None]
+        log_activity("run-scheduled", run=run.id, vendor=run.vendor, next_at=min(moments), batches=waiting)
 
 
 async def _run_together(workers: "Sequence[RunWorker]") -> None:
