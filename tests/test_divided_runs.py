@@ -339,3 +339,13 @@ def test_send_says_whom_the_platforms_leave_out(audience, tables, monkeypatch):
     monkeypatch.setenv("AUDIENCE_TPNS_PLATFORM", "android")
     code, _, err = audience(*command)
     assert "the application is for android: 100 of 200 devices get nothing, 100 on ios" in err
+
+
+def test_application_of_all_platforms_leaves_nobody_out(audience, tables, monkeypatch):
+    for name, value in (("APP_KEY", "23267207"), ("ACCESS_KEY_ID", "id"), ("ACCESS_KEY_SECRET", "secret")):
+        monkeypatch.setenv(f"AUDIENCE_EMAS_{name}", value)
+    assert audience(*emit_command(tables, vendor="emas"))[0] == 0
+    (tables / "all.json").write_text(json.dumps({"title": "t", "body": "b"}))
+    command = ["send", str(tables / "out"), "--message", str(tables / "all.json"), "--max-devices", "300", "--dry-run"]
+    code, _, err = audience(*command)
+    assert (code, "get nothing" in err) == (0, False), err
