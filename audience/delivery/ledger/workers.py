@@ -176,18 +176,21 @@ def _remove_lock(lock_file: Path) -> None:
 
 @contextmanager
 def _open_count(file: Path) -> Iterator[int]:
-    try:
-        with open_count(file) as descriptor:
-            yield descriptor
-    except OSError as error:
-        raise DeliveryError(Problem("cannot-write", f"{file}: {error.strerror or error}")) from error
+    with _convert_os_errors(file), open_count(file) as descriptor:
+        yield descriptor
 
 
 @contextmanager
 def _try_file_lock(lock_file: Path) -> Iterator[bool]:
     """Try to lock *lock_file*; yield whether it was free."""
+    with _convert_os_errors(lock_file), try_lock(lock_file) as locked:
+        yield locked
+
+
+@contextmanager
+def _convert_os_errors(file: Path) -> Iterator[None]:
+    """Convert errors of the system to a DeliveryError about *file*."""
     try:
-        with try_lock(lock_file) as locked:
-            yield locked
+        yield
     except OSError as error:
-        raise DeliveryError(Problem("cannot-write", f"{lock_file}: {error.strerror or error}")) from error
+        raise DeliveryError(Problem("cannot-write", f"{file}: {error.strerror or error}")) from error
