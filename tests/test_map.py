@@ -63,6 +63,7 @@ ROOMS = (
         "messages",
         "vendors",
         "index",
+        "tag_sync",
     ),
     *("planning", "requests", "delivery", "testing", "sandbox", "json_forms", "server", "agent_tools", "cli"),
 )
@@ -83,6 +84,8 @@ VENDOR_ROOMS = {name.removesuffix(".py").split("/")[1] for name in MODULES if na
         "schema_check",
         "shared",
         "spec",
+        "tag_spec",
+        "vendor_limit",
     )
 }
 OF_THE_SANDBOX = {"sandbox", "testing", "errors", "span"}

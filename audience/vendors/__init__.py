@@ -31,7 +31,9 @@ SHARED_MODULES = (
     "schema_check",
     "shared",
     "spec",
+    "tag_spec",
     "value_names",
+    "vendor_limit",
     "wrapping",
 )  # modules here that are not vendors
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]+")

@@ -12,7 +12,9 @@ from audience.language.printer import render
 from audience.vendors.delivery_spec import DeliverySpec
 from audience.vendors.delivery_spec import Payload as Payload
 from audience.vendors.platform_field import PlatformField
+from audience.vendors.tag_spec import TagSpec
 from audience.vendors.value_names import ValueNames
+from audience.vendors.vendor_limit import VendorLimit as VendorLimit
 
 WHITESPACE = " \t\r\n\u00a0\u3000"  # stripped from ids between commas
 TAGS_AND_IDS: frozenset[type[Atom]] = frozenset({Tag, Ids})  # what most vendors can express
@@ -25,23 +27,6 @@ class Unsupported(Exception):
     def __init__(self, problems: Iterable[Problem]):
         self.problems = tuple(problems)
         super().__init__(*self.problems)
-
-
-@dataclass(frozen=True, slots=True)
-class VendorLimit:
-    """Limit set by a vendor.
-
-    Attributes:
-        maximum: Largest number allowed; None if no page documents one.
-        source: URL of the page that documents it.
-    """
-
-    maximum: int | None
-    source: str
-
-    def is_exceeded_by(self, count: int) -> bool:
-        """Return whether *count* is more than the maximum."""
-        return self.maximum is not None and count > self.maximum
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +124,7 @@ class Vendor:
         platforms: Field that narrows a request to platforms; None if requests have none. `emit`, `tag_problems` and
             `assumptions` never get a tag of a platform, unless the field leaves it to `emit` to write them.
         delivery: How messages are delivered; None if the vendor can only be written for.
+        tags: How tags of devices are set and removed; None if that cannot be done. Its keys are those of *delivery*.
         sandbox: Dotted name of the module with the emulated endpoints; None if there is none.
 
     >>> facts = {"docs_url": "https://example.com", "docs_read_on": "2026-11-21", "fragment": "all", "limits": {}}
@@ -181,6 +167,7 @@ class Vendor:
     date_formats: Mapping[str, str] = field(default_factory=dict)
     platforms: PlatformField | None = None
     delivery: DeliverySpec | None = None
+    tags: TagSpec | None = None
     sandbox: str | None = None
 
     def __post_init__(self) -> None:

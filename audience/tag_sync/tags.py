@@ -1,0 +1,82 @@
+"""Tags of devices at a vendor, as bitmaps over a list of ids, and changes of them.
+
+The bitmaps have a row for each id of a sorted list:
+
+    ids      r1 r2 r3 r4 …            each id once, in rising order; a position in it is a row of every bitmap
+    tags     vip      → vip           the tag of the index and the vendor's name for it
+             city:bj  → city_bj
+    rows     {0, 2}, {1, 2, 3}        one bitmap of positions for each tag
+"""
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import polars as pl
+
+from audience.index.storage.bitmaps import BitMap
+from audience.language.ast import Tag
+
+Rows: TypeAlias = tuple[BitMap, ...]  # for each tag, the positions of the devices
+
+
+@dataclass(frozen=True, slots=True)
+class SyncedTag:
+    """Tag of the index and the vendor's *name* for it."""
+
+    tag: Tag
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Tags that a sync is about: all of some attributes, and single tags of others.
+
+    Attributes:
+        types: Attributes of which all values are synced.
+        tags: Single tags, of other attributes.
+
+    >>> vip = Tag("tag", "vip")
+    >>> scope = Scope(frozenset({"province"}), frozenset({vip}))
+    >>> vip in scope, Tag("tag", "new") in scope, Tag("province", "hunan") in scope
+    (True, False, True)
+    """
+
+    types: frozenset[str] = frozenset()
+    tags: frozenset[Tag] = frozenset()
+
+    def __contains__(self, tag: Tag) -> bool:
+        return tag.type in self.types or tag in self.tags
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceTags:
+    """Which devices have which tags.
+
+    Attributes:
+        ids: Ids as the vendor knows them, each once, sorted.
+        tags: Tags, each once.
+        rows: For each of *tags*, the positions in *ids* of the devices that have it.
+    """
+
+    ids: pl.Series = field(default_factory=lambda: pl.Series("id", [], pl.String))
+    tags: tuple[SyncedTag, ...] = ()
+    rows: Rows = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TagChanges:
+    """Changes that make the tags at the vendor those of the index.
+
+    Attributes:
+        ids: Ids of all devices that the vendor or the index has, each once, sorted.
+        tags: Tags of both, each once.
+        added: For each tag, the devices that get it, also those of which it is not known whether they have it.
+        removed: For each tag, the devices that lose it.
+        present: For each tag, the devices that have it at the vendor and keep it: a call may set it again.
+    """
+
+    ids: pl.Series
+    tags: tuple[SyncedTag, ...]
+    added: Rows
+    removed: Rows
+    present: Rows

@@ -1,0 +1,127 @@
+"""Tags half of a vendor record: how a server sets and removes the tags of devices, and what the vendor bounds.
+
+Nothing here sends. A vendor's module turns changes of tags into requests and parses replies. `audience.tag_sync` finds
+which changes are needed and packs them into few calls; `audience.delivery.syncing` makes the calls.
+
+Setting a tag that a device has, and removing one that it has not, change nothing at any vendor here. So every call can
+be repeated, and a call whose reply is lost is made again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from audience.vendors.delivery_spec import Credentials, ErrorCode, RateLimit, Request, Response, VendorReply
+from audience.vendors.vendor_limit import VendorLimit
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Changes of some devices that are all alike: each of *ids* gets, or loses, each of *tags*."""
+
+    ids: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Changes that name the tag of each device: one id and one tag in each of *pairs*."""
+
+    pairs: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagCallForm:
+    """One way in which a vendor takes changes of tags.
+
+    Attributes:
+        name: Name in plans, logs and the ledger.
+        adds: Whether a call can set tags.
+        removes: Whether it can remove tags. A call of a form with both may do both at once, to different devices.
+        max_ids: Largest number of ids of each direction in a call.
+        max_tags: Largest number of tags of each direction in a call.
+        max_pairs: Largest number of pairs of an id and a tag, if a call lists pairs. None if every id of a call gets,
+            or loses, every tag of it.
+        source: URL of the page that documents it.
+    """
+
+    name: str
+    adds: bool
+    removes: bool
+    max_ids: int
+    max_tags: int
+    max_pairs: int | None = None
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagCall:
+    """Content of one call: what it sets and what it removes, by ids and tags as the vendor calls them."""
+
+    form: TagCallForm
+    added: Grid | Pairs = Grid()
+    removed: Grid | Pairs = Grid()
+    key_type: str = "registration_id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagReading:
+    """Reading of the tags that a vendor has.
+
+    Attributes:
+        build_request: Builds the request for the tags of one id.
+        parse_tags: Parses the response: the tags; or the reply that stands for why there are none.
+        rate_limits: Rate limits of these calls.
+        source: URL of the page that documents it.
+        build_count: Builds the request for the number of devices of each of some tags; None if the vendor has none.
+        parse_counts: Parses the response to it.
+        max_counted: Largest number of tags in such a request.
+    """
+
+    build_request: Callable[[str, Credentials], Request]
+    parse_tags: Callable[[Response], frozenset[str] | VendorReply]
+    rate_limits: tuple[RateLimit, ...]
+    source: str
+    build_count: Callable[[Sequence[str], Credentials], Request] | None = None
+    parse_counts: Callable[[Response], Mapping[str, int] | VendorReply] | None = None
+    max_counted: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagSpec:
+    """Everything that a sync of tags needs of a vendor, besides keys and signatures, which are those of its delivery.
+
+    Attributes:
+        family: Name of the vendor whose applications and tags these are; versions of one vendor share it.
+        forms: Forms of calls.
+        build_request: Builds the request of a call.
+        parse_reply: Parses the response to a call. An Accepted has no message id, and the ids that the vendor does not
+            know as `invalid_ids`; the others were changed. An InDoubt may have changed some, all or none.
+        rate_limits: Returns the rate limits of calls of a form.
+        max_concurrent: Largest number of calls in flight; None without a limit.
+        max_tags_per_device: Bound of the vendor for one device; None if no page states one.
+        max_tags: Bound for an application.
+        max_devices_per_tag: Bound for the devices of one tag.
+        delay: How long a change may take until pushes follow it.
+        error_codes: Error codes of these calls.
+        key_types: Kinds of ids to which tags can be bound; the first is the default.
+        find_base_url: Returns the base URL of these calls for that of the pushes.
+        reading: How tags are read; None if no page documents it.
+        reports_unknown_ids: Whether replies show ids that the vendor does not know.
+    """
+
+    family: str
+    forms: tuple[TagCallForm, ...]
+    build_request: Callable[[TagCall, Credentials], Request]
+    parse_reply: Callable[[Response, TagCall], VendorReply]
+    rate_limits: Callable[[TagCallForm], tuple[RateLimit, ...]]
+    max_concurrent: int | None = None
+    max_tags_per_device: VendorLimit | None = None
+    max_tags: VendorLimit | None = None
+    max_devices_per_tag: VendorLimit | None = None
+    delay: timedelta = timedelta(0)
+    error_codes: tuple[ErrorCode, ...] = ()
+    key_types: tuple[str, ...] = ("registration_id",)
+    find_base_url: Callable[[str], str] = lambda base_url: base_url
+    reading: TagReading | None = None
+    reports_unknown_ids: bool = True
