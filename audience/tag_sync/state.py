@@ -35,7 +35,7 @@ class AttributeSync:
     Attributes:
         scope: What it is about.
         snapshot: Number of the snapshot that it was synced to.
-        index_id: Identity of the index, so that an index built anew is not taken for an older one.
+        index_id: Identity of the index, so that an index that was built again is not taken for the older one.
         ended_at: When the sync had ended, as a Unix timestamp.
         effective_at: When pushes follow the last of its changes.
         is_read: Whether the tags were read from the vendor, and no device beside those of the index has one of them.

@@ -70,7 +70,7 @@ class TagReading:
 
     Attributes:
         build_request: Builds the request for the tags of one id.
-        parse_tags: Parses the response: the tags; or the reply that stands for why there are none.
+        parse_tags: Parses the response: the tags; or the reply that explains why there are none.
         rate_limits: Rate limits of these calls.
         source: URL of the page that documents it.
         build_count: Builds the request for the number of devices of each of some tags; None if the vendor has none.
