@@ -7,10 +7,24 @@ The weights come from indexes of a million and of ten million devices. 10,000 op
 from collections.abc import Iterable, Mapping
 
 from audience.errors import Problem
-from audience.language.ast import Aggregate, Did, EventMoment, Expr, Limit, Matches, Sample, Segment, Top, operands
+from audience.language.ast import (
+    Aggregate,
+    Did,
+    EventMoment,
+    Expr,
+    Limit,
+    Matches,
+    Sample,
+    Segment,
+    Top,
+    operands,
+    walk_operands,
+)
 from audience.server.problems import HttpError
 
 MAX_OPERANDS = 10_000  # of all expressions of a call
+MAX_KEPT_COUNTS = 4_096
+MAX_KEPT_OPERANDS = 1_000  # of an expression whose count is kept, and the expression with it
 WEIGHTS: Mapping[type, int] = {
     Aggregate: 400,
     **dict.fromkeys((Did, EventMoment, Matches, Sample, Limit, Top), 100),
@@ -38,6 +52,38 @@ def count_operands(expr: Expr, segments: Mapping[str, Expr], limit: int = MAX_OP
     return min(found, limit + 1)
 
 
+class OperandCounts:
+    """Counts of expressions that are asked again and again, each counted once: the trees of recent texts are kept.
+
+    Those with segments are counted whenever they are asked, because a segment may become another expression.
+
+    >>> from audience.language.parser import parse
+    >>> counts, expr = OperandCounts(), parse("male AND @old")
+    >>> counts.count(expr, {}), counts.count(expr, {"old": parse("age > 80 OR age < 9")})
+    (1, 3)
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[Expr, int]] = {}
+
+    def count(self, expr: Expr, segments: Mapping[str, Expr], limit: int = MAX_OPERANDS) -> int:
+        """Return the operands of *expr* as `count_operands` does."""
+        kept = self._kept.get(id(expr))
+        if kept is not None and kept[0] is expr:
+            return min(kept[1], limit + 1)
+        count = count_operands(expr, segments, limit)
+        if count <= min(limit, MAX_KEPT_OPERANDS) and not any(
+            isinstance(node, Segment) for node in walk_operands(expr)
+        ):
+            if len(self._kept) >= MAX_KEPT_COUNTS:
+                self._kept.clear()
+            self._kept[id(expr)] = expr, count
+        return count
+
+
+_COUNTS = OperandCounts()
+
+
 def limit_operands(exprs: Iterable[Expr], segments: Mapping[str, Expr], place: str = "body.expr") -> None:
     """Refuse expressions that have too many operands together.
 
@@ -51,7 +97,7 @@ def limit_operands(exprs: Iterable[Expr], segments: Mapping[str, Expr], place: s
     """
     remaining = MAX_OPERANDS
     for expr in exprs:
-        remaining -= count_operands(expr, segments, remaining)
+        remaining -= _COUNTS.count(expr, segments, remaining)
         if remaining < 0:
             message = (
                 f"the expressions of a call have at most {MAX_OPERANDS:,} operands; conditions about events, patterns, "
