@@ -32,7 +32,7 @@ EMITTED_FACTS = ("vendor", "as_of", "timezone", "devices", "native", "id_count",
 _caller: ContextVar[str | None] = ContextVar("caller", default=None)
 
 
-class acting_for:  # noqa: N801 used as a function; a generator would cost each call of a service a microsecond
+class acting_for:  # used as a function; a generator would cost each call of a service a microsecond
     """Let the lines that the body appends name the key of the *caller* of a service."""
 
     __slots__ = ("_former", "caller")
