@@ -22,6 +22,7 @@ from audience.delivery.ledger.planned import PlannedPart, plan_batches
 from audience.delivery.ledger.status import BATCH_STATES, load_status
 from audience.delivery.ledger.transitions import Transition, WorkerEnded
 from audience.delivery.ledger.workers import reap_dead_workers, register_worker
+from audience.delivery.sqlite_file import wrap_sqlite_errors
 
 PROBLEM = Problem("code", "words", hint="do this")
 START = Moment(0.0, 0.0, "this boot")
@@ -58,7 +59,7 @@ def ledger(tmp_path):
 
 def execute(ledger, statement, *values):
     """Run *statement*, which is not one of `queries.sql`, and return its rows."""
-    with connection._wrap_sqlite_errors(ledger.path):
+    with wrap_sqlite_errors(ledger.path):
         return ledger._connection.execute(statement, values).fetchall()
 
 

@@ -24,7 +24,7 @@ DEPENDENCY_MODULES = {
     "polars_hash": {"index/storage/id_column.py"},
     "chardet": {"_fs/text_encoding.py"},
     "filelock": {"_fs/locks.py"},
-    "sqlite3": {"delivery/ledger/connection.py"},
+    "sqlite3": {"delivery/sqlite_file.py"},
     "httpx": {"delivery/transport/http.py", "delivery/transport/environment.py", "testing/fake_vendor.py"},
     "platformdirs": {"delivery/transport/pace_file.py"},
     "tenacity": {"delivery/transport/retry.py"},

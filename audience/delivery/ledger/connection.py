@@ -1,36 +1,35 @@
 """Connection to the ledger of a run: an SQLite file with the rules of `schema.sql` and the statements of `queries.sql`.
 
-A transaction is on disk when `Ledger.transaction` returns. `transitions` and `workers` decide what is written.
+`transitions` and `workers` decide what is written.
 """
 
 import os
 import re
-import sqlite3
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
 from audience.delivery.ledger.commit_count import write_count
 from audience.delivery.ledger.folder_marker import create_marker, location_values
 from audience.delivery.ledger.planned import PlannedBatch, PlannedPart
+from audience.delivery.sqlite_file import (
+    Connection,
+    SqliteFile,
+    connect,
+    create_sqlite_file,
+    load_queries,
+    wal_path,
+    wrap_sqlite_errors,
+)
 from audience.errors import DeliveryError, LedgerError, Problem
 
 LEDGER_FILE = "ledger.sqlite"
 SCHEMA_VERSION = 6
 SCHEMA_PATH = Path(__file__).with_name("schema.sql")
 QUERIES_PATH = Path(__file__).with_name("queries.sql")
-MAX_LOCK_WAIT_SECONDS = 60  # for the transaction of another process, if no `on_busy` reports the wait
-ROWS_PER_FETCH = 1_000
-BUSY_TIMEOUT_SECONDS = 3  # until the wait is reported
-WRITE_ERRORS = {"SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE"}
-
-QUERIES: Mapping[str, str] = dict(
-    re.findall(r"^-- name: (\w+)\n(.*?);$", QUERIES_PATH.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-)
+QUERIES = load_queries(QUERIES_PATH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +61,10 @@ def has_run(folder: Path) -> bool:
     return (folder / LEDGER_FILE).exists()
 
 
-class Ledger:
+class Ledger(SqliteFile):
     """Open ledger. Several threads may share it; one of them writes at a time."""
+
+    queries, version = QUERIES, SCHEMA_VERSION
 
     def __init__(self, path: Path, *, write: bool = True, on_busy: "Callable[[Ledger], None] | None" = None):
         """Open the ledger *path*.
@@ -79,90 +80,38 @@ class Ledger:
         """
         self.path = path
         self.has_wal = _has_content(wal_path(path))
-        self._on_busy = on_busy
         self._counted_worker: tuple[int, int] | None = None
-        self._write_lock = RLock()  # reentrant: a signal handler may write while this thread holds it
         writable = _check_ledger_file(path, write)
-        with _wrap_sqlite_errors(path):
-            self._connection = _connect(path, "rw" if write else _read_mode(self.has_wal, writable))
-            try:
-                self._check_version()
-                self._connection.execute(f"PRAGMA {'journal_mode = WAL' if write else 'query_only = ON'}")
-            except BaseException:
-                self.close()
-                raise
-
-    def _check_version(self) -> None:
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != SCHEMA_VERSION:
-            message = f"{self.path}: expected a ledger of version {SCHEMA_VERSION}, found version {version}"
-            hint = "use the version of audience that created this run"
-            raise DeliveryError(Problem("other-ledger", message, hint=hint))
+        super().__init__(path, "rw" if write else _read_mode(self.has_wal, writable), write=write, on_busy=on_busy)
 
     def close(self) -> None:
         """Close the connection. While a worker has not ended, the write-ahead log stays: it has its last writes."""
         with self._keep_log():
-            self._connection.close()
+            super().close()
 
     @contextmanager
     def _keep_log(self) -> Iterator[None]:
         """Keep SQLite from emptying the log as the last connection is closed, if a worker has not ended."""
-        log_keeper: sqlite3.Connection | None = None
-        with suppress(sqlite3.Error):
-            has_workers = self._connection.execute(QUERIES["count_workers"]).fetchone() != (0,)
+        log_keeper: Connection | None = None
+        with suppress(DeliveryError):
+            has_workers = self.query("count_workers") != [(0,)]
             if has_workers and _has_content(wal_path(self.path)):
-                log_keeper = _connect(self.path, "ro")
-                log_keeper.execute(QUERIES["count_workers"]).fetchone()
+                with wrap_sqlite_errors(self.path):
+                    log_keeper = connect(self.path, "ro")
+                    log_keeper.execute(QUERIES["count_workers"]).fetchone()
         try:
             yield
         finally:
             if log_keeper is not None:
                 log_keeper.close()
 
-    def __enter__(self) -> "Ledger":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def query(self, name: str, **values: Any) -> list[Any]:
-        """Run the statement *name* of `queries.sql` and return its rows."""
-        with _wrap_sqlite_errors(self.path):
-            return self._connection.execute(QUERIES[name], values).fetchall()
-
-    def iterate(self, name: str, **values: Any) -> Iterator[Any]:
-        """Run the statement *name* of `queries.sql` and yield its rows, which are not all in memory."""
-        with _wrap_sqlite_errors(self.path):
-            cursor = self._connection.execute(QUERIES[name], values)
-        while True:
-            with _wrap_sqlite_errors(self.path):
-                rows = cursor.fetchmany(ROWS_PER_FETCH)
-            if not rows:
-                return
-            yield from rows
-
-    @contextmanager
-    def read_transaction(self) -> Iterator[None]:
-        """Run the body so that all of its statements read one state, whatever other processes write."""
-        with _wrap_sqlite_errors(self.path):
-            self._connection.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._connection.rollback()
-
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Run the body as one transaction: committed and on disk at its end, or rolled back if it raises."""
-        with self._write_lock, _wrap_sqlite_errors(self.path):
-            self._begin_immediate()
-            try:
+        with self._write_lock:
+            with super().transaction():
                 yield
                 count = self._advance_count()
-                self._commit()
-            except BaseException:
-                self._connection.rollback()
-                raise
             if self._counted_worker is not None:
                 write_count(self._counted_worker[1], count)
 
@@ -180,41 +129,6 @@ class Ledger:
         if self._counted_worker is None:
             return 0
         return int(self.query("count_commit", worker=self._counted_worker[0])[0][0])
-
-    def _begin_immediate(self) -> None:
-        """Take the write lock, waiting for other processes."""
-        deadline = time.monotonic() + MAX_LOCK_WAIT_SECONDS
-        while True:
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the low byte of an extended code
-                if not is_busy or (self._on_busy is None and time.monotonic() > deadline):
-                    raise
-            if self._on_busy is not None:
-                self._on_busy(self)
-
-    def run_all(self, jobs: Sequence[Callable[["Ledger"], Any]]) -> list[Any]:
-        """Run *jobs* in one transaction and return the result of each, or the DeliveryError that it raised.
-
-        A job that raises writes nothing; the others are not affected.
-        """
-        with self.transaction():
-            return [self._run_in_savepoint(job) for job in jobs]
-
-    def _run_in_savepoint(self, job: Callable[["Ledger"], Any]) -> Any:
-        self._connection.execute("SAVEPOINT job")
-        try:
-            result: Any = job(self)
-        except DeliveryError as error:
-            self._connection.execute("ROLLBACK TO job")
-            result = error
-        self._connection.execute("RELEASE job")
-        return result
-
-    def _commit(self) -> None:
-        self._connection.commit()
 
     def load_run(self) -> Run:
         """Load the run of this ledger."""
@@ -243,27 +157,14 @@ def create_ledger(
         problem: Problem of a batch without any other id, which is rejected, as JSON.
     """
     marker = create_marker(path.parent, "created")
-    with _wrap_sqlite_errors(path):
-        connection = _connect(path, "rwc")
-        try:
-            connection.execute("PRAGMA journal_mode = MEMORY")  # a crash leaves no second file behind
-            connection.execute("PRAGMA synchronous = OFF")  # the caller syncs the file before it gets its name
-            connection.executescript(f"BEGIN; {SCHEMA_PATH.read_text('utf-8')}")
-            connection.execute(QUERIES["insert_run"], asdict(run))
-            connection.execute(QUERIES["insert_location"], location_values(path.parent, marker, run.created_at))
-            numbered = ({"number": number, **asdict(part)} for number, part in enumerate(parts, start=1))
-            connection.executemany(QUERIES["insert_planned_part"], numbered)
-            connection.executemany(QUERIES["insert_batch"], map(asdict, batches))
-            connection.executemany(QUERIES["leave_out_new_id"], left_out)
-            connection.execute(QUERIES["reject_emptied_batches"], {"now": run.created_at, "problem": problem})
-            connection.commit()
-        finally:
-            connection.close()
-
-
-def wal_path(path: Path) -> Path:
-    """Return the write-ahead log of the ledger *path*; it has the last writes of a working or crashed process."""
-    return path.with_name(f"{path.name}-wal")
+    with create_sqlite_file(path, SCHEMA_PATH.read_text("utf-8")) as connection:
+        connection.execute(QUERIES["insert_run"], asdict(run))
+        connection.execute(QUERIES["insert_location"], location_values(path.parent, marker, run.created_at))
+        numbered = ({"number": number, **asdict(part)} for number, part in enumerate(parts, start=1))
+        connection.executemany(QUERIES["insert_planned_part"], numbered)
+        connection.executemany(QUERIES["insert_batch"], map(asdict, batches))
+        connection.executemany(QUERIES["leave_out_new_id"], left_out)
+        connection.execute(QUERIES["reject_emptied_batches"], {"now": run.created_at, "problem": problem})
 
 
 def _check_ledger_file(path: Path, write: bool) -> bool:
@@ -287,30 +188,6 @@ def _read_mode(has_wal: bool, writable: bool) -> str:
     return "rw" if writable else "ro&immutable=1"  # no process can be at work there, and SQLite cannot lock there
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
-        uri=True,
-        timeout=BUSY_TIMEOUT_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA synchronous = FULL")
-    return connection
-
-
-@contextmanager
-def _wrap_sqlite_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorname", None) in WRITE_ERRORS:
-            hint = "the ledger keeps what was sent; make room or make it writable, then run `audience resume`"
-            raise DeliveryError(Problem("cannot-write", f"{path}: {error}", hint=hint)) from error
-        raise LedgerError(Problem("bad-ledger", f"{path}: {error}")) from error
-
-
 def redact_ledger(
     path: Path,
     *,
@@ -329,8 +206,8 @@ def redact_ledger(
     Returns:
         The number of rows that named an id.
     """
-    with _wrap_sqlite_errors(path):
-        connection = _connect(path, "rw")
+    with wrap_sqlite_errors(path):
+        connection = connect(path, "rw")
         try:
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("BEGIN EXCLUSIVE")
@@ -352,7 +229,7 @@ def redact_ledger(
     return count
 
 
-def _redact_rows(connection: sqlite3.Connection, pattern: re.Pattern[bytes]) -> int:
+def _redact_rows(connection: Connection, pattern: re.Pattern[bytes]) -> int:
     """Replace ids in rows of vendors' problems; ids of rejected rows get the name of their position."""
     count = 0
     for position, identifier in connection.execute(QUERIES["list_invalid_ids"]).fetchall():

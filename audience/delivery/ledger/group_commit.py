@@ -4,23 +4,24 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from audience.delivery.ledger.connection import Ledger
+from audience.delivery.sqlite_file import SqliteFile
 
+FileT = TypeVar("FileT", bound=SqliteFile)
 JobResultT = TypeVar("JobResultT")
 
 
-class GroupCommit:
+class GroupCommit(Generic[FileT]):
     """Queue of jobs for *ledger*. Jobs that arrive while a transaction is written go into the next one."""
 
-    def __init__(self, ledger: Ledger):
+    def __init__(self, ledger: FileT):
         self._ledger = ledger
-        self._queued_jobs: list[tuple[Callable[[Ledger], Any], asyncio.Future[Any]]] = []
+        self._queued_jobs: list[tuple[Callable[[FileT], Any], asyncio.Future[Any]]] = []
         self._executor = ThreadPoolExecutor(1, "ledger")
         self._write_task: asyncio.Task[None] | None = None
 
-    async def submit(self, job: Callable[[Ledger], JobResultT]) -> JobResultT:
+    async def submit(self, job: Callable[[FileT], JobResultT]) -> JobResultT:
         """Return the result of *job* once its writes are on disk; if *job* raises, nothing is written."""
         future: asyncio.Future[JobResultT] = asyncio.get_running_loop().create_future()
         self._queued_jobs.append((job, future))

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from audience.delivery.ledger.commit_count import is_behind
-from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, wal_path
+from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
 from audience.delivery.ledger.folder_marker import (
     FolderMarker,
     create_marker,
@@ -24,6 +24,7 @@ from audience.delivery.ledger.folder_marker import (
     location_values,
     read_fingerprint,
 )
+from audience.delivery.sqlite_file import wal_path
 from audience.errors import DeliveryError, Problem
 
 

@@ -15,9 +15,10 @@ from uuid import uuid4
 
 from audience._fs.locks import is_locked, try_lock
 from audience.delivery.ledger.commit_count import count_file, is_behind, open_count
-from audience.delivery.ledger.connection import Ledger, wal_path
+from audience.delivery.ledger.connection import Ledger
 from audience.delivery.ledger.run_identity import ensure_not_copy, leave_marker, renew_marker
 from audience.delivery.ledger.transitions import problem_to_json
+from audience.delivery.sqlite_file import wal_path
 from audience.errors import DeliveryError, Problem
 
 WORKER_LOCK_GLOB, CREATE_LOCK_FILE = "worker-*.lock", "create.lock"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from audience.delivery.clock import Clock
-from audience.delivery.ledger.connection import Run
+from audience.delivery.ledger.connection import Ledger, Run
 from audience.delivery.ledger.group_commit import GroupCommit
 from audience.delivery.ledger.part_windows import PartWindows
 from audience.delivery.ledger.transitions import Batch
@@ -33,7 +33,7 @@ class SendContext:
     run: Run
     worker: int
     retry: RetryPolicy
-    group_commit: GroupCommit
+    group_commit: GroupCommit[Ledger]
     rate_limiter: RateLimiter
     transport: Transport
     windows: PartWindows

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from audience.counts import format_count
 from audience.delivery.campaign_runs import CAMPAIGN_RUN_FILE
-from audience.delivery.ledger.connection import LEDGER_FILE, wal_path
+from audience.delivery.ledger.connection import LEDGER_FILE
 from audience.delivery.ledger.status import sum_counts
 from audience.delivery.run_overview import VendorRun, join_states, list_run_names, load_vendor_runs
+from audience.delivery.sqlite_file import wal_path
 from audience.errors import AudienceError, ExpressionError, Problem
 from audience.json_forms.problems import ProblemForm, problem_json
 from audience.json_forms.run_overviews import (
