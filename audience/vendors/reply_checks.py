@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable
 from functools import wraps
 from math import isfinite
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from audience.errors import Problem
 from audience.vendors.delivery_spec import Accepted, InDoubt, Response, VendorReply
@@ -18,12 +18,14 @@ LOOK_IT_UP = "look up in the vendor's console whether it was accepted"
 MAX_ID_CHARS = 200
 NO_ERROR_CODES = (None, "", 0, "0")
 
+Answer = TypeVar("Answer")
+
 
 class ContradictoryReply(ValueError):
     """Reply that contradicts itself; its text says how."""
 
 
-def doubt_contradictions(parse: Callable[[Response], VendorReply]) -> Callable[[Response], VendorReply]:
+def doubt_contradictions(parse: Callable[[Response], Answer]) -> Callable[[Response], Answer | InDoubt]:
     """Wrap *parse* so that a reply that contradicts itself gives InDoubt.
 
     >>> @doubt_contradictions
@@ -34,7 +36,7 @@ def doubt_contradictions(parse: Callable[[Response], VendorReply]) -> Callable[[
     """
 
     @wraps(parse)
-    def parse_or_doubt(response: Response) -> VendorReply:
+    def parse_or_doubt(response: Response) -> Answer | InDoubt:
         try:
             return parse(response)
         except ContradictoryReply as error:

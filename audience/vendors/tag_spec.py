@@ -7,11 +7,20 @@ Setting a tag that a device has, and removing one that it has not, change nothin
 be repeated, and a call whose reply is lost is made again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from audience.vendors.delivery_spec import Credentials, ErrorCode, RateLimit, Request, Response, VendorReply
+from audience.errors import Problem
+from audience.vendors.delivery_spec import (
+    Credentials,
+    ErrorCode,
+    RateLimit,
+    Request,
+    Response,
+    VendorReply,
+    no_problems,
+)
 from audience.vendors.vendor_limit import VendorLimit
 
 
@@ -73,8 +82,9 @@ class TagReading:
         parse_tags: Parses the response: the tags; or the reply that explains why there are none.
         rate_limits: Rate limits of these calls.
         source: URL of the page that documents it.
-        build_count: Builds the request for the number of devices of each of some tags; None if the vendor has none.
-        parse_counts: Parses the response to it.
+        build_counts: Builds the requests for the number of devices of each of some tags, one for each platform whose
+            counts are added up; None if the vendor has none.
+        parse_counts: Parses the response to one of them. A tag that it does not name has an unknown count.
         max_counted: Largest number of tags in such a request.
     """
 
@@ -82,7 +92,7 @@ class TagReading:
     parse_tags: Callable[[Response], frozenset[str] | VendorReply]
     rate_limits: tuple[RateLimit, ...]
     source: str
-    build_count: Callable[[Sequence[str], Credentials], Request] | None = None
+    build_counts: Callable[[Sequence[str], Credentials], tuple[Request, ...]] | None = None
     parse_counts: Callable[[Response], Mapping[str, int] | VendorReply] | None = None
     max_counted: int = 0
 
@@ -96,8 +106,11 @@ class TagSpec:
         forms: Forms of calls.
         build_request: Builds the request of a call.
         parse_reply: Parses the response to a call. An Accepted has no message id, and the ids that the vendor does not
-            know as `invalid_ids`; the others were changed. An InDoubt may have changed some, all or none.
+            know as `invalid_ids`; the others were changed. An InvalidIds has those ids too, or none if the vendor does
+            not name them; of the others some, all or none were changed, until the call is made again without those
+            ids, or in halves. An InDoubt may have changed some, all or none.
         rate_limits: Returns the rate limits of calls of a form.
+        name_problems: Finds why no call can name a tag, beside the reasons of `Vendor.tag_problems`.
         max_concurrent: Largest number of calls in flight; None without a limit.
         max_tags_per_device: Bound of the vendor for one device; None if no page states one.
         max_tags: Bound for an application.
@@ -115,6 +128,7 @@ class TagSpec:
     build_request: Callable[[TagCall, Credentials], Request]
     parse_reply: Callable[[Response, TagCall], VendorReply]
     rate_limits: Callable[[TagCallForm], tuple[RateLimit, ...]]
+    name_problems: Callable[[str], Iterable[Problem]] = no_problems
     max_concurrent: int | None = None
     max_tags_per_device: VendorLimit | None = None
     max_tags: VendorLimit | None = None
