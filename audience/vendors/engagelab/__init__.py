@@ -5,6 +5,7 @@ Source: https://www.engagelab.com/docs/app-push/rest-api/create-push-api, read 2
 
 from audience.language.ast import Reference
 from audience.vendors.engagelab.calls import DELIVERY
+from audience.vendors.engagelab.tags import TAGS
 from audience.vendors.engagelab.targeting import (
     DIALECT,
     LIMITS,
@@ -38,5 +39,6 @@ VENDOR = Vendor(
     max_ids=1_000,
     builtins={"platform": "platform"},
     delivery=DELIVERY,
+    tags=TAGS,
     sandbox="audience.sandbox.vendors.engagelab",
 )
