@@ -337,6 +337,8 @@ class DeliverySpec:
             called before each call, and raises MessageError if a timestamp of the body is past, too near or too far.
         read_moments: Returns the moments, past ones too, at which a body that schedules itself is delivered.
         default_platforms: Platforms, as expressions name them, that a message without any is for; empty for all.
+        application_keys: Keys that name the application, which stay when a key of access is replaced; empty for all
+            required keys that are not secret.
     """
 
     base_urls: Mapping[str, str]
@@ -357,3 +359,4 @@ class DeliverySpec:
     apply_timestamps: Callable[[Payload, datetime], Payload] = return_unchanged
     read_moments: Callable[[Payload], tuple[datetime, ...]] = read_no_moments
     default_platforms: tuple[str, ...] = ()
+    application_keys: tuple[str, ...] = ()

@@ -51,6 +51,7 @@ emas_delivery = partial(
     base_urls=BASE_URLS,
     required_keys=REQUIRED_KEYS,
     secret_keys=SECRET_KEYS,
+    application_keys=("app_key",),
     optional_keys={**SIGNATURE_KEYS, **app_platform.OPTIONAL_KEYS},
     sign=sign,
     error_codes=CODES,
