@@ -7,8 +7,8 @@ from itertools import chain
 
 from audience.delivery.transport.rate_limit import call_interval
 from audience.errors import DeliveryError, Problem
+from audience.index.storage.id_arrays import iter_slices
 from audience.language.suggest import did_you_mean
-from audience.requests.json_bodies import iter_slices
 from audience.vendors.delivery_spec import Credentials, DeliverySpec, RateLimit, Request, SendCall, SendMethod
 from audience.vendors.spec import Payload, Vendor
 

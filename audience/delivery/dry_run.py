@@ -11,7 +11,7 @@ from audience.delivery.sender.worker import SendOptions
 from audience.delivery.transport.http import open_transport
 from audience.delivery.transport.rate_limit import RateLimiter, name_application
 from audience.errors import DeliveryError, Problem
-from audience.requests.json_bodies import iter_slices
+from audience.index.storage.id_arrays import iter_slices
 from audience.requests.parts import Part
 from audience.vendors.delivery_spec import Accepted, Payload, Request, SendCall, SendMethod
 

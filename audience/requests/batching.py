@@ -10,17 +10,18 @@ import polars as pl
 from audience.argument_types import check_arguments
 from audience.counts import format_count
 from audience.errors import Problem
+from audience.index.query.deliverable_ids import select_deliverable_rows
 from audience.index.query.device_set import DeviceSet, find_id_column
 from audience.index.query.evaluate import choose_rows
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import polars_bridge
 from audience.index.storage.bitmaps import RowNumbers
+from audience.index.storage.id_arrays import IDS_PER_SLICE, iter_slices
 from audience.index.storage.shard import Shard
 from audience.language.ast import Expr, Limit, Top
-from audience.requests.deliverable_ids import select_deliverable_rows
 from audience.requests.dividing import DividedDevices, divide_devices, select_with_variant
 from audience.requests.division import Division
-from audience.requests.json_bodies import IDS_PER_SLICE, BodyBlock, iter_body_blocks, iter_id_lists, iter_slices
+from audience.requests.json_bodies import BodyBlock, iter_body_blocks, iter_id_lists
 from audience.requests.parts import Part
 from audience.vendors import get_vendor
 from audience.vendors.spec import Payload, Vendor

@@ -18,22 +18,16 @@ from numpy.typing import NDArray
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import arrow_file
 from audience.index.storage.bitmaps import RowNumbers
+from audience.index.storage.id_arrays import IDS_PER_SLICE, iter_slices
 from audience.index.storage.shard import Shard
 from audience.language.ast import Ids
 from audience.vendors.spec import Payload, Vendor
 
 ShardRows: TypeAlias = Iterable[tuple[Shard, RowNumbers]]
-SliceT = TypeVar("SliceT", list[str], RowNumbers)
 SourceT = TypeVar("SourceT")
 
 BLOCK_BYTES = 1 << 18  # size of a block of bodies, which fits into the processor's cache
-IDS_PER_SLICE = 1 << 16  # ids of several widths that are taken at once
 TEMPLATE_PROBES = ["Zz", " A\u0301 ", "007", "true", "😀", "0x1F", "a"]  # ids that a vendor might sort, trim or convert
-
-
-def iter_slices(values: SliceT, size: int) -> Iterator[SliceT]:
-    """Yield slices of at most *size* values."""
-    return (values[start : start + size] for start in range(0, len(values), size))
 
 
 @dataclass(frozen=True, slots=True)

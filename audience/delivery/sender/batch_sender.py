@@ -18,7 +18,7 @@ from audience.delivery.sender.handles import HandlePool, SetupRejected
 from audience.delivery.sender.outcomes import Outcome, check_message_count, interpret_reply
 from audience.delivery.transport.retry import MAX_RETRY_AFTER_SECONDS, RetryLater, format_delay
 from audience.errors import Problem
-from audience.requests.json_bodies import iter_slices
+from audience.index.storage.id_arrays import iter_slices
 from audience.requests.reader import RequestFolder
 from audience.vendors.delivery_spec import Payload, Request, SendCall, SendMethod, VendorReply
 

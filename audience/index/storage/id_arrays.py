@@ -1,18 +1,29 @@
 """Ids of some rows of a shard as Arrow arrays and as series."""
 
+from collections.abc import Iterator
+from typing import TypeVar
+
 import numpy as np
 import polars as pl
 
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import arrow_file
 from audience.index.storage.arrow_file import ArrowArray
-from audience.index.storage.bitmaps import BitMap, bitmap_to_rows
+from audience.index.storage.bitmaps import BitMap, RowNumbers, bitmap_to_rows
 from audience.index.storage.forked_process import reject_polars_after_fork
 from audience.index.storage.packed_words import fill_words, word_count
 from audience.index.storage.polars_bridge import arrow_to_series, read_ids, read_ids_at
 from audience.index.storage.shard import SPARSE_RATIO, Shard
 
+SliceT = TypeVar("SliceT", list[str], RowNumbers)
+
 MASK_RATIO = 8  # if one row in so many is wanted, filtering by a mask is faster than gathering
+IDS_PER_SLICE = 1 << 16  # ids of several widths that are taken at once
+
+
+def iter_slices(values: SliceT, size: int) -> Iterator[SliceT]:
+    """Yield slices of at most *size* values."""
+    return (values[start : start + size] for start in range(0, len(values), size))
 
 
 def take_series(shard: Shard, column: IdColumn, rows: BitMap) -> pl.Series:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from audience.index.schema.columns import IdColumn
 from audience.index.storage import bitmaps, polars_bridge
 from audience.index.storage.bitmaps import BitMap, RowNumbers
+from audience.index.storage.id_arrays import IDS_PER_SLICE, iter_slices
 from audience.index.storage.shard import SPARSE_RATIO, Shard
-from audience.requests.json_bodies import IDS_PER_SLICE, iter_slices
 from audience.vendors.spec import WHITESPACE, Vendor
 
 IDS_PER_SCAN = 1 << 12  # ids of one width that are searched at once, while they are in the processor's cache
