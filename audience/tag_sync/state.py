@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from audience.index.storage.bitmaps import BitMap
-from audience.tag_sync.tags import DeviceTags, Rows, Scope
+from audience.tag_sync.tags import DeviceTags, NamedScope, Rows, Scope, join_scopes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,17 +33,18 @@ class AttributeSync:
     """Sync of one attribute, or of one bare tag.
 
     Attributes:
-        scope: What it is about.
+        named: What it is about.
         snapshot: Number of the snapshot that it was synced to.
-        index_id: Identity of the index, so that an index that was built again is not taken for the older one.
+        devices_digest: Digest of the devices of that snapshot and their tags, by `desired.digest_devices`. A snapshot
+            with the same digest has the same devices, also of an index that was built again.
         ended_at: When the sync had ended, as a Unix timestamp.
         effective_at: When pushes follow the last of its changes.
         is_read: Whether the tags were read from the vendor, and no device beside those of the index has one of them.
     """
 
-    scope: Scope
+    named: NamedScope
     snapshot: int
-    index_id: str
+    devices_digest: str
     ended_at: float
     effective_at: float
     is_read: bool = False
@@ -55,35 +56,45 @@ class StartedSync:
 
     Attributes:
         number: Number of the sync of this application.
-        scope: What it is about.
+        attributes: What it is about.
         snapshot: Number of the snapshot that it syncs to.
-        index_id: Identity of the index.
+        devices_digest: Digest of the devices of that snapshot and their tags.
         started_at: Unix timestamp of its first call.
-        wanted: For each tag of the state, the devices that have it in that snapshot.
+        is_read: Whether the tags were read from the vendor before, and no other device has one of them.
         packing: Digest of its calls, in order.
     """
 
     number: int
-    scope: Scope
+    attributes: Mapping[str, NamedScope]
     snapshot: int
-    index_id: str
+    devices_digest: str
     started_at: float
-    wanted: Rows
-    packing: str
+    is_read: bool = False
+    packing: str = ""
+
+    @property
+    def scope(self) -> Scope:
+        """Return all tags that it is about."""
+        return join_scopes(named.scope for named in self.attributes.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagState:
     """Tags of one application: those that are known, and those in doubt.
 
+    All rows are positions in the ids of *known*, one bitmap for each of its tags.
+
     Attributes:
         application: The application.
         number: Number of its last sync, whether it has ended or not.
         known: Tags that the vendor has, of the devices that were ever synced.
-        doubtful: For each tag of *known*, the devices of which it is not known whether they have it.
+        doubtful: Devices of which it is not known whether they have the tag.
         unknown_ids: Positions of ids that the vendor did not know at the last sync.
-        attributes: Ended syncs by what they are about, as `--attributes` names it.
+        attributes: Ended syncs by what they are about, as `TagNames.attributes` names it.
+        unfinished: Tags whose last sync has not ended: the vendor may have some of two snapshots.
         started: Sync that has begun and not ended.
+        wanted: Devices that have the tag in the snapshot of *started*; empty if there is none.
+        checksum: Checksum of the file that it was read from or written to; empty before the first one.
     """
 
     application: Application
@@ -92,4 +103,34 @@ class TagState:
     doubtful: Rows = ()
     unknown_ids: BitMap = field(default_factory=BitMap)
     attributes: Mapping[str, AttributeSync] = field(default_factory=dict)
+    unfinished: Scope = field(default_factory=Scope)
     started: StartedSync | None = None
+    wanted: Rows = ()
+    checksum: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateFacts:
+    """Small part of the state of an application, which is read without its ids and bitmaps.
+
+    Attributes:
+        application: The application.
+        number: Number of its last sync, whether it has ended or not.
+        attributes: Ended syncs by what they are about.
+        unfinished: Tags whose last sync has not ended.
+        started: Sync that has begun and not ended.
+        devices: Number of ids with tags.
+        tags: Number of tags.
+        unknown_ids: Number of ids that the vendor did not know.
+        checksum: Checksum of the file of the state.
+    """
+
+    application: Application
+    number: int
+    attributes: Mapping[str, AttributeSync]
+    unfinished: Scope
+    started: StartedSync | None
+    devices: int
+    tags: int
+    unknown_ids: int
+    checksum: str = ""

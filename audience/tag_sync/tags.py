@@ -8,11 +8,14 @@ The bitmaps have a row for each id of a sorted list:
     rows     {0, 2}, {1, 2, 3}        one bitmap of positions for each tag
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import TypeAlias
 
 import polars as pl
 
+from audience.errors import Problem
 from audience.index.storage.bitmaps import BitMap
 from audience.language.ast import Tag
 
@@ -46,6 +49,63 @@ class Scope:
 
     def __contains__(self, tag: Tag) -> bool:
         return tag.type in self.types or tag in self.tags
+
+    def __or__(self, other: "Scope") -> "Scope":
+        return Scope(self.types | other.types, self.tags | other.tags)
+
+    def __sub__(self, other: "Scope") -> "Scope":
+        return Scope(self.types - other.types, frozenset(tag for tag in self.tags if tag not in other))
+
+    def __bool__(self) -> bool:
+        return bool(self.types or self.tags)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedScope:
+    """One attribute, or one bare tag, of a sync.
+
+    Attributes:
+        scope: Its tags.
+        naming: Digest of what the catalog says of its names at the vendor. While it and the devices of the index are
+            the same, so are the names of all values.
+    """
+
+    scope: Scope
+    naming: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutTag:
+    """Tag of the index that cannot be set at the vendor, with the reason. No native request names it either."""
+
+    tag: Tag
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class TagNames:
+    """Tags of an index that a sync is about, with their names at a vendor.
+
+    Attributes:
+        attributes: What the sync is about, by the names that `AttributeSync` has: `province` for an attribute, and
+            `tag:vip` for the bare tag vip.
+        names: The vendor's name for each tag of the index. Two spellings of one number have one name.
+        left_out: Tags without a name.
+    """
+
+    attributes: Mapping[str, NamedScope] = field(default_factory=dict)
+    names: Mapping[Tag, "SyncedTag"] = field(default_factory=dict)
+    left_out: tuple[LeftOutTag, ...] = ()
+
+    @property
+    def scope(self) -> Scope:
+        """Return all tags that the sync is about."""
+        return join_scopes(named.scope for named in self.attributes.values())
+
+
+def join_scopes(scopes: Iterable[Scope]) -> Scope:
+    """Return all tags of *scopes*."""
+    return reduce(Scope.__or__, scopes, Scope())
 
 
 @dataclass(frozen=True, slots=True)
