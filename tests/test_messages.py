@@ -41,7 +41,7 @@ def problem_lines(problems):
 
 
 def test_every_sendable_vendor_has_fact_files():
-    for folder in ("messages", "parameters", "replies"):
+    for folder in ("messages", "parameters", "replies", "message_places"):
         assert {file.stem for file in (Path(__file__).parent / folder).glob("*.txt")} == set(SENDABLE_VENDORS)
 
 

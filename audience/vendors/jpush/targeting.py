@@ -1,4 +1,4 @@
-"""JPush v3: one OR-list, one AND-list and one NOT-list of tags, lists of ids beside them, all joined by AND.
+"""Targeting of JPush v3: one OR-list, one AND-list and one NOT-list of tags, and lists of ids, all joined by AND.
 
 https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push: only the beginning of the page was readable, on 2026-11-21;
 the rest comes from the page as of 2019, in the repository jpush/jpush-docs.
@@ -15,7 +15,7 @@ from audience.language.ast import Everyone, Expr, Ids, Reference, Tag, all_of, a
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.platform_field import PlatformField, write_list_field
 from audience.vendors.shared import tag_lists
-from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Payload, Vendor, VendorLimit
+from audience.vendors.spec import Payload, VendorLimit
 
 PAGE = "https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push"
 
@@ -114,26 +114,3 @@ def assumptions(expr: Expr) -> Iterator[Problem]:
 def target_ids(ids: Sequence[str]) -> Payload:
     """Return the targeting object of at most 1,000 registration ids."""
     return {"audience": {"registration_id": list(ids)}}
-
-
-VENDOR = Vendor(
-    name="jpush",
-    title="JPush v3",
-    docs_url=PAGE,
-    docs_read_on="2026-11-21",
-    fragment="any of ≤ 20 tags AND all of ≤ 20 tags AND none of ≤ 20 tags AND any alias AND any registration id",
-    limits=LIMITS,
-    id_columns=("jpush",),
-    shape=DIALECT.shape,
-    supported=TAGS_AND_IDS | {Reference},
-    explained=COMPARISONS,
-    platforms=PLATFORMS,
-    tag_problems=tag_problems,
-    assumptions=assumptions,
-    parse=parse,
-    emit=emit,
-    target_ids=target_ids,
-    max_ids=1_000,
-    builtins={"platform": "platform"},
-    sandbox="audience.sandbox.vendors.jpush",
-)
