@@ -221,7 +221,19 @@ def read_registration_request(request):
     assert list(body) == (["registration_ids"] if kind == "tags" else ["tags"])
 
 
-READERS = {"engagelab": read_registration_request}
+def read_tpns_request(request):
+    """The changes in a call of TPNS, as pairs of a direction, an id and a tag, as far as TPNS reads it."""
+    body = json.loads(request.content)
+    direction = {3: "add", 4: "remove", 7: "add", 8: "remove", 9: "add", 10: "remove"}[body["operator_type"]]
+    if body["operator_type"] in (9, 10):
+        yield from ((direction, pair["token"], pair["tag"]) for pair in body["tag_token_list"])
+    elif body["operator_type"] in (7, 8):
+        yield from ((direction, token, body["tag_list"][0]) for token in body["token_list"])
+    else:
+        yield from ((direction, body["token_list"][0], tag) for tag in body["tag_list"])
+
+
+READERS = {"engagelab": read_registration_request, "tpns": read_tpns_request}
 WORDS = st.text("abc1_-./%?#&=+ \"'\\中😀", min_size=1, max_size=6).filter(lambda text: text not in (".", ".."))
 
 

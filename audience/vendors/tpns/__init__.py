@@ -10,6 +10,7 @@ from audience.vendors.spec import TAGS_AND_IDS, Vendor
 from audience.vendors.tpns.calls import DELIVERY
 from audience.vendors.tpns.id_lists import target_ids
 from audience.vendors.tpns.limits import LIMITS, PAGE, TOKEN_WHITESPACE, VALUE_NAMES
+from audience.vendors.tpns.tags import TAGS
 from audience.vendors.tpns.targeting import MAX_CLAUSES, assumptions, emit, parse, tag_problems, view_atom
 
 VENDOR = Vendor(
@@ -33,6 +34,7 @@ VENDOR = Vendor(
     max_id_length=LIMITS["token_characters"].maximum,
     forbidden_id_chars=TOKEN_WHITESPACE,
     delivery=DELIVERY,
+    tags=TAGS,
     sandbox="audience.sandbox.vendors.tpns",
     type_aliases=TPNS_TYPES,
     builtins={type_: name for name, type_ in TPNS_TYPES.items() if type_ != UNTYPED},
