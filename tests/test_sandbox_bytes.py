@@ -20,7 +20,7 @@ from audience.sandbox.http_types import HttpCall
 from audience.sandbox.vendors.tpns import packages
 
 PATHS = sorted({path for module in emulated_vendors().values() for path in module.PATHS})
-CONTROL_ROUTES = ("delivered", "deliveries", "log", "faults", "reset")
+CONTROL_ROUTES = ("delivered", "deliveries", "tags", "log", "faults", "reset")
 ALL_PATHS = [*PATHS, *(f"/_sandbox/{name}" for name in CONTROL_ROUTES), "/nowhere"]
 
 

@@ -1,5 +1,6 @@
 """The vendors' own client libraries talk to the sandbox over real loopback connections, and are answered."""
 
+from urllib.parse import quote
 from uuid import uuid4
 
 import polars as pl
@@ -202,6 +203,25 @@ class TestEngageLab:
         assert self.make_client(sandbox).push.validate(self.make_push("all")).msg_id
         assert sandbox.delivery_counts("engagelab") == {}
 
+    def test_tags_are_set_and_read(self, sandbox):
+        tag, device = pytest.importorskip("engagelab.tag"), pytest.importorskip("engagelab.device")
+        client = self.make_client(sandbox)
+        changes = tag.TagRegistrationIDs(add=["r1", "r4"], remove=["r2"])
+        client.tag.set("Shenzhen", tag.TagSetParam(registration_ids=changes))
+        client.device.set("r1", device.DeviceSetParam(tags=device.DeviceSetTags(add=["会员"], remove=["female"])))
+        assert (client.device.get("r1").tags, client.device.get("r1").alias) == (["Shenzhen", "会员"], "u1")
+        assert client.tag.list().tags == ["Guangzhou", "Shenzhen", "female", "会员"]
+        assert client.tag.get_count(["Shenzhen", "会员"], "android").tags_count == {"Shenzhen": 2, "会员": 1}
+        assert client.tag.get_device_status(quote("会员"), "r1").result is True  # the client does not quote it
+        assert client.tag.get_device_status("Shenzhen", "r2").result is False
+        client.push.send(self.make_push(self.push.PushTo(tag=["Shenzhen"])))
+        client.tag.delete("Shenzhen", ["android"])
+        assert sandbox.tags("engagelab") == {"Guangzhou": ["r3"], "female": ["r3"], "会员": ["r1"]}
+        assert sandbox.delivery_counts("engagelab") == {"r1": 1, "r4": 1}
+        with pytest.raises(self.Failed) as failed:
+            client.tag.set("a-b", tag.TagSetParam(registration_ids=changes))
+        assert (failed.value.status_code, failed.value.error.code) == (400, 21003)
+
     def test_live_activity_and_voip_are_accepted(self, sandbox):
         live = self.push.LiveActivityIOS(event="start", content_state={"a": 1}, attributes_type="order")
         body = self.push.PushBody(platform="ios", live_activity=self.push.LiveActivityMessage(ios=live))
@@ -247,7 +267,9 @@ class TestJPush:
 
     @pytest.fixture
     def push(self, sandbox, monkeypatch):
-        monkeypatch.setitem(self.common.ZONES, "SANDBOX", {"PUSH": f"{sandbox.url}/v3/"})
+        places = {"PUSH": "", "DEVICE": "devices/", "TAG": "tags/"}
+        places = {name: f"{sandbox.url}/v3/{place}" for name, place in places.items()}
+        monkeypatch.setitem(self.common.ZONES, "SANDBOX", places)
         opened = []
 
         def make_push(audience, secret=SECRET):
@@ -267,6 +289,26 @@ class TestJPush:
         answer = push(audience).send()
         assert answer.payload["sendno"] == "0"
         assert sandbox.delivery_counts("jpush", answer.payload["msg_id"]) == {"r1": 1, "r3": 1}
+
+    def test_tags_are_set_and_read(self, sandbox, push):
+        sending = push(self.jpush.audience(self.jpush.tag("Shenzhen")))
+        device = sending._jpush.create_device()
+        ids = self.jpush.device_regid(self.jpush.add("r1", "r4"), self.jpush.remove("r2"))
+        assert device.update_tagusers("Shenzhen", ids).payload == "success"
+        tags = self.jpush.device_tag(self.jpush.add("会员"), self.jpush.remove("female"))
+        assert device.set_deviceinfo("r1", tags).get_status_code() == 200
+        assert device.get_deviceinfo("r1").payload == {"tags": ["Shenzhen", "会员"], "alias": "u1"}
+        assert device.get_taglist().payload == {"tags": ["Guangzhou", "Shenzhen", "female", "会员"]}
+        assert device.check_taguserexist("会员", "r1").payload == {"result": True}
+        assert device.get_device_status(["r1", "nobody"]).payload == {"r1": {"online": True}, "nobody": {}}
+        sending.send()
+        device.delete_tag("Shenzhen", "android,ios")
+        device.set_deviceinfo("r1", self.jpush.device_tag(""))
+        assert sandbox.tags("jpush") == {"Guangzhou": ["r3"], "female": ["r3"]}
+        assert sandbox.delivery_counts("jpush") == {"r1": 1, "r4": 1}
+        with pytest.raises(self.common.JPushFailure) as failed:
+            device.update_tagusers("x", self.jpush.device_regid(self.jpush.add("nobody", "r1")))
+        assert (failed.value.error_code, failed.value.error["illegal_rids"]) == (7002, ["nobody"])
 
     def test_tag_not_alone_is_accepted(self, sandbox, push):
         push(self.jpush.audience(self.jpush.tag_not("female"))).send()

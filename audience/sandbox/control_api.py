@@ -1,4 +1,4 @@
-"""Control interface of the sandbox: deliveries, log, faults, reset."""
+"""Control interface of the sandbox: deliveries, tags, log, faults, reset."""
 
 import json
 from dataclasses import asdict
@@ -11,7 +11,7 @@ from audience.sandbox.http_types import HttpCall, JsonObject
 from audience.sandbox.request_checks import number_or_text
 from audience.sandbox.router import Router, list_deliveries, list_log_entries, summarize_deliveries
 
-CONTROL_PATHS = ("/_sandbox/delivered", "/_sandbox/deliveries", "/_sandbox/log", "/_sandbox/faults", "/_sandbox/reset")
+CONTROL_PATHS = tuple(f"/_sandbox/{name}" for name in "delivered deliveries tags log faults reset".split())
 
 
 def handle_control_call(call: HttpCall, router: Router) -> tuple[int, Any]:
@@ -22,6 +22,8 @@ def handle_control_call(call: HttpCall, router: Router) -> tuple[int, Any]:
                 return 200, _delivery_summary(call, router)
             case "GET", "deliveries":
                 return 200, _list_deliveries(call, router)
+            case "GET", "tags":
+                return 200, _show_tags(call, router)
             case "GET", "log":
                 return 200, _list_log(call, router)
             case "GET", "faults":
@@ -66,6 +68,22 @@ def _list_deliveries(call: HttpCall, router: Router) -> list[JsonObject]:
     vendor = call.query.get("vendor")
     names = list(router.states) if vendor is None else [resolve_vendor_name(vendor, router)]
     return [entry for name in names for entry in list_deliveries(router, name, call.query.get("message"))]
+
+
+def _show_tags(call: HttpCall, router: Router) -> Any:
+    """Return the number of devices of each tag of a vendor; the ids of those with one tag; or the tags of one id."""
+    if "vendor" not in call.query:
+        raise DeliveryError(Problem("bad-request", "vendor is missing", hint=f"?vendor={next(iter(router.states))}"))
+    state = router.states[resolve_vendor_name(call.query["vendor"], router)]
+    with router.lock:
+        if (name := call.query.get("tag")) is not None:
+            return state.population.ids_of_rows(state.vendor, state.tags.rows_with_tag(name))
+        if (device_id := call.query.get("id")) is None:
+            return state.tags.count_devices()
+        row = state.population.rows_by_id(state.vendor).get(device_id)
+        if row is None:
+            raise DeliveryError(Problem("bad-request", f"{state.vendor} knows no device {device_id!r:.100}"))
+        return state.tags.tags_of(row)
 
 
 def _replace_faults(body: bytes, router: Router) -> JsonObject:

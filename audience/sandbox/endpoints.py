@@ -18,7 +18,7 @@ class Endpoints(Protocol):
 
     Attributes:
         NAME: The vendor's name in the sandbox; several versions of one vendor can share it.
-        PATHS: The paths that it serves.
+        PATHS: The paths that it serves; `/v4/tags/*` serves all below `/v4/tags/`.
         DEFAULT_REFUSAL_CODE: Error code of the fault `refuse`.
         RATE_LIMIT_CODE: Error code of the fault `fast`.
     """

@@ -2,18 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 DeviceMask = npt.NDArray[np.bool_]  # a yes or no for each device of the population
 JsonObject = dict[str, Any]
+ReplyBody: TypeAlias = JsonObject | list[JsonObject] | str
 
 
 @dataclass(frozen=True, slots=True)
 class HttpCall:
-    """One request: *headers* have lower-case names, *form* is a urlencoded body, *file* a name and its content."""
+    """One request: *headers* have lower-case names, *form* is a urlencoded body, *file* a name and its content.
+
+    Values of a name that is repeated in *query* are joined by commas.
+    """
 
     method: str
     path: str
@@ -30,7 +34,7 @@ class HttpReply:
 
     Attributes:
         status: HTTP status.
-        body: JSON body.
+        body: JSON body; a string is sent as it is, an empty one without a content type.
         code: The vendor's error code, empty on success.
         message_id: Ids of the messages, joined by commas.
         device_count: Number of devices reached.
@@ -38,7 +42,7 @@ class HttpReply:
     """
 
     status: int
-    body: JsonObject
+    body: ReplyBody
     code: str = ""
     message_id: str = ""
     device_count: int = 0

@@ -26,6 +26,7 @@ from audience.testing.devices import generate_devices
 
 ID_COLUMN_NAMES = ("registration_id", "token", "device_id")
 DEFAULT_TAG_PATTERN = "{type}_{value}"  # the name of a typed tag at a vendor whose tags have no types
+FURTHER_TAG_PATTERNS = {"tpns": "{type}:{value}"}  # names that a vendor's documents give to keys with values, besides
 TYPED_TAG_DTYPES = (pl.String, pl.Categorical, pl.Enum, pl.Date)
 
 
@@ -96,12 +97,56 @@ class Population:
     def devices_with_tag(self, vendor: str, name: str) -> DeviceMask:
         """Return the devices with the tag *name* at a vendor whose tags have no types."""
         devices = self._devices_with_bare_tag(name)
-        for column in self._typed_columns:
-            pattern = (self.tag_patterns or {}).get(vendor, DEFAULT_TAG_PATTERN).replace("{type}", column)
-            prefix, _, suffix = pattern.partition("{value}")
+        for column, prefix, suffix in self._tag_affixes(vendor):
             if name.startswith(prefix) and name.endswith(suffix) and len(name) > len(prefix) + len(suffix):
                 devices |= self.devices_with_value(column, name[len(prefix) : len(name) - len(suffix)])
-        return devices
+        return devices & self.registered_devices(vendor)
+
+    def tag_names(self, vendor: str) -> Iterator[str]:
+        """Yield the tags that the table gives to devices at a vendor whose tags have no types; some may repeat."""
+        yield from self._tag_rows
+        for column, prefix, suffix in self._tag_affixes(vendor):
+            values = self._typed_columns[column].unique().drop_nulls()
+            yield from (f"{prefix}{value}{suffix}" for value in values if value)
+
+    def bare_tag_names(self) -> set[str]:
+        """Return the untyped tags of the table."""
+        return {*self._tag_rows}
+
+    def tags_of_row(self, vendor: str, row: int) -> Iterator[str]:
+        """Yield the tags of the device in *row* at a vendor whose tags have no types; some may repeat."""
+        for name in self._bare_tag_columns:
+            match self.table[name][row]:
+                case None | False:
+                    pass
+                case True:
+                    yield name
+                case pl.Series() as values:
+                    yield from map(str, values.drop_nulls())
+                case value:
+                    yield str(value)
+        for column, prefix, suffix in self._tag_affixes(vendor):
+            if value := self._typed_columns[column][row]:
+                yield f"{prefix}{value}{suffix}"
+
+    def count_tags(self, vendor: str) -> npt.NDArray[np.int32]:
+        """Return the number of tags of each device; a value of a typed column counts once, whatever its names are."""
+        counts = np.zeros(len(self), dtype=np.int32)
+        for rows in self._tag_rows.values():
+            counts[rows] += 1
+        for column in self._typed_columns.values():
+            counts += (column.str.len_bytes() > 0).fill_null(False).to_numpy()
+        return counts * self.registered_devices(vendor)
+
+    def ids_of_rows(self, vendor: str, rows: npt.NDArray[np.uint32]) -> list[str]:
+        """Return the ids at *vendor* of the devices in *rows*, which it knows."""
+        column = next(iter(self._id_columns(vendor)), None)
+        return self.table[column].cast(pl.String).gather(rows).to_list() if column else []
+
+    def alias_of_row(self, row: int) -> str | None:
+        """Return the first alias of the device in *row*."""
+        value = self.table["alias"][row] if "alias" in self.table.columns else None
+        return next(iter(value), None) if isinstance(value, pl.Series) else value
 
     def devices_with_value(self, column: str, value: str) -> DeviceMask:
         """Return the devices with *value* in *column*; the column "" holds the untyped tags."""
@@ -130,6 +175,19 @@ class Population:
         own_names = (f"{vendor}_{word}" for word in ID_COLUMN_NAMES)
         yield from (name for name in (*own_names, *ID_COLUMN_NAMES) if name in self.table.columns)
 
+    def _tag_affixes(self, vendor: str) -> list[tuple[str, str, str]]:
+        """Return each typed column with what its tags at *vendor* have before and after the value."""
+        if vendor not in self._affix_cache:
+            own = (self.tag_patterns or {}).get(vendor, DEFAULT_TAG_PATTERN)
+            patterns = dict.fromkeys(pattern for pattern in (own, FURTHER_TAG_PATTERNS.get(vendor)) if pattern)
+            self._affix_cache[vendor] = [
+                (column, prefix, suffix)
+                for column in self._typed_columns
+                for pattern in patterns
+                for prefix, _, suffix in [pattern.replace("{type}", column).partition("{value}")]
+            ]
+        return self._affix_cache[vendor]
+
     def _index_ids(self, column: str) -> Mapping[str, int]:
         if column not in self._id_indexes:
             texts = self.table[column].cast(pl.String).to_list()
@@ -138,6 +196,10 @@ class Population:
 
     @cached_property
     def _id_indexes(self) -> dict[str, Mapping[str, int]]:
+        return {}
+
+    @cached_property
+    def _affix_cache(self) -> dict[str, list[tuple[str, str, str]]]:
         return {}
 
     @cached_property
@@ -168,16 +230,23 @@ class Population:
         return devices
 
     @cached_property
+    def _bare_tag_columns(self) -> dict[str, pl.DataType]:
+        """Return the columns with untyped tags: lists, booleans, and `tag`."""
+        return {
+            name: type_
+            for name, type_ in self.table.schema.items()
+            if (isinstance(type_, pl.List) and name not in ("alias", "account")) or type_ == pl.Boolean or name == "tag"
+        }
+
+    @cached_property
     def _tag_rows(self) -> dict[str, npt.NDArray[np.uint32]]:
         """Return the rows of each untyped tag: from lists, the column `tag`, and booleans, named like their column."""
         pairs = [pl.DataFrame(schema={"name": pl.String, "row": pl.UInt32})]
-        for name, type_ in self.table.schema.items():
-            if isinstance(type_, pl.List) and name not in ("alias", "account"):
-                pairs.append(_value_row_pairs(self.table, name))
-            elif type_ == pl.Boolean:
+        for name, type_ in self._bare_tag_columns.items():
+            if type_ == pl.Boolean:
                 row = pl.arg_where(pl.col(name)).cast(pl.UInt32)
                 pairs.append(self.table.select(name=pl.lit(name), row=row))
-            elif name == "tag":
+            else:
                 pairs.append(_value_row_pairs(self.table, name))
         grouped = pl.concat(pairs).group_by("name").agg("row")
         return {name: rows.to_numpy() for name, rows in zip(grouped["name"], grouped["row"], strict=True)}

@@ -49,6 +49,7 @@ class Router:
     secret: str | None = None
     rate: float | None = 1.0
     clock: Callable[[], float] = time.time
+    tag_quota: float | None = 1.0
     faults: FaultInjector = field(default_factory=FaultInjector)
     lock: Lock = field(default_factory=Lock)
     endpoints: dict[str, Endpoints] = field(default_factory=emulated_vendors)
@@ -66,11 +67,17 @@ class Router:
             if population is not None:
                 population.rows_by_id(vendor)  # built now, so that the first call does not wait for it
                 limiter = SlidingWindowLimiter(self.clock, self.rate)
-                self.states[vendor] = VendorState(vendor, population, self.clock, limiter, self.key, self.secret)
+                credentials = (self.key, self.secret)
+                self.states[vendor] = VendorState(
+                    vendor, population, self.clock, limiter, *credentials, tag_quota=self.tag_quota
+                )
 
     def vendor_for_path(self, path: str) -> str | None:
         """Return the vendor that serves *path*, or None."""
         vendor = self.vendor_by_path.get(path)
+        if vendor is None:
+            places = (pattern for pattern in self.vendor_by_path if pattern.endswith("/*"))
+            vendor = next((self.vendor_by_path[each] for each in places if path.startswith(each[:-1])), None)
         return vendor if vendor in self.states else None
 
     def pick_faults(self, vendor: str, call: HttpCall) -> list[Fault]:
@@ -101,7 +108,7 @@ class Router:
             self.log_entries.append(LogEntry(self.call_count, at, vendor, endpoint, *outcome))
 
     def reset(self) -> None:
-        """Forget deliveries, log, rate limits and the counters of faults; the faults remain."""
+        """Forget deliveries, changes of tags, log, rate limits and the counters of faults; the faults remain."""
         with self.lock:
             for state in self.states.values():
                 state.reset()
@@ -143,6 +150,14 @@ def list_deliveries(router: Router, vendor: str, message_id: str | None = None) 
     """Return the deliveries of *vendor*, of one message or of all, in the order of the calls."""
     with router.lock:
         return list(router.states[vendor].delivery_log.flush_due().list_deliveries(message_id))
+
+
+def list_tags(router: Router, vendor: str) -> dict[str, list[str]]:
+    """Return the ids of the devices with each tag at *vendor*, without tags that no device has."""
+    with router.lock:
+        state = router.states[vendor]
+        rows = {name: state.tags.rows_with_tag(name) for name in state.tags.names()}
+        return {name: state.population.ids_of_rows(vendor, each) for name, each in rows.items() if len(each)}
 
 
 def list_log_entries(router: Router, vendor: str | None = None) -> list[JsonObject]:

@@ -11,7 +11,7 @@ from audience.errors import DeliveryError, Problem
 from audience.sandbox.control_api import resolve_vendor_name
 from audience.sandbox.faults import Fault, FaultInjector
 from audience.sandbox.population import Population
-from audience.sandbox.router import Router, list_deliveries, list_log_entries, summarize_deliveries
+from audience.sandbox.router import Router, list_deliveries, list_log_entries, list_tags, summarize_deliveries
 from audience.sandbox.vendor_state import HOST, KEY, SECRET
 
 __all__ = ["KEY", "SECRET", "Sandbox"]
@@ -30,6 +30,7 @@ class Sandbox:
         port: Port to listen on; 0 picks a free one.
         clock: Returns the Unix time in seconds. Rate limits, scheduled deliveries, the ages of calls and the windows in
             which repeats are dropped use it; only the waits of the faults `delay` and `late` are real seconds.
+        tag_quota: Factor on the documented numbers of tags and of devices of a tag; None lifts them.
 
     Raises:
         DeliveryError: The port is taken.
@@ -51,8 +52,9 @@ class Sandbox:
         rate: float | None = 1.0,
         port: int = 0,
         clock: Callable[[], float] = time.time,
+        tag_quota: float | None = 1.0,
     ):
-        self._router = Router(population, key, secret, rate, clock)
+        self._router = Router(population, key, secret, rate, clock, tag_quota)
         self._seed = seed
         self._port = port
         self._start_error: OSError | None = None
@@ -113,6 +115,10 @@ class Sandbox:
         """Return the deliveries of *vendor*, as `GET /_sandbox/deliveries` shows them: whom, when and with what."""
         return list_deliveries(self._router, resolve_vendor_name(vendor, self._router), message_id)
 
+    def tags(self, vendor: str) -> dict[str, list[str]]:
+        """Return the ids of the devices with each tag at *vendor*, without tags that no device has."""
+        return list_tags(self._router, resolve_vendor_name(vendor, self._router))
+
     def log(self, vendor: str | None = None) -> list[dict[str, Any]]:
         """Return the logged calls, the oldest first."""
         return list_log_entries(self._router, vendor and resolve_vendor_name(vendor, self._router))
@@ -124,5 +130,5 @@ class Sandbox:
             self._router.faults = FaultInjector(rules)
 
     def reset(self) -> None:
-        """Forget deliveries and the log."""
+        """Forget deliveries, changes of tags and the log."""
         self._router.reset()

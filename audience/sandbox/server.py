@@ -93,7 +93,7 @@ async def _handle_vendor_call(router: Router, request: web.Request) -> web.Strea
     vendor = router.vendor_for_path(request.path)
     if vendor is None:
         return web.json_response({"error": f"no vendor serves {request.path}"}, status=404)
-    head = HttpCall(request.method, request.path, request.query, _lowercase_headers(request))
+    head = HttpCall(request.method, request.path, _join_query(request), _lowercase_headers(request))
     early = bool(router.endpoints[vendor].endpoint_name(head))  # else only the body names it
     picked = router.pick_faults(vendor, head) if early else []
     if _has_fault(picked, "close"):
@@ -108,7 +108,11 @@ async def _handle_vendor_call(router: Router, request: web.Request) -> web.Strea
     if _has_fault(picked, "drop"):
         return _abort_connection(router, vendor, call, reply, picked, request)
     router.log_call(vendor, call, reply, picked)
-    return web.json_response(reply.body, status=reply.status)
+    if not isinstance(reply.body, str):
+        return web.json_response(reply.body, status=reply.status)
+    return web.Response(
+        text=reply.body or None, content_type="application/json" if reply.body else None, status=reply.status
+    )
 
 
 def _abort_connection(
@@ -144,7 +148,12 @@ async def _read_call(request: web.Request) -> HttpCall:
         raise web.HTTPRequestEntityTooLarge(MAX_TEXT_BYTES, len(body))
     form = _parse_form(body) if kind == FORM_CONTENT_TYPE else {}
     file = await _read_file_part(request, body) if kind == "multipart/form-data" else None
-    return HttpCall(request.method, request.path, request.query, headers, body, form, file)
+    return HttpCall(request.method, request.path, _join_query(request), headers, body, form, file)
+
+
+def _join_query(request: web.Request) -> dict[str, str]:
+    """Return the parameters of the query, with commas between the values of one that is repeated."""
+    return {name: ",".join(request.query.getall(name)) for name in request.query}
 
 
 def _parse_form(body: bytes) -> dict[str, str]:

@@ -50,11 +50,11 @@ def select_devices(lists: dict[str, list[str]], state: VendorState, codes: ListE
     for key, names in lists.items():
         match key:
             case "tag":
-                devices &= np.logical_or.reduce([population.devices_with_tag(vendor, name) for name in names])
+                devices &= np.logical_or.reduce([state.tags.devices_with_tag(name) for name in names])
             case "tag_and":
-                devices &= np.logical_and.reduce([population.devices_with_tag(vendor, name) for name in names])
+                devices &= np.logical_and.reduce([state.tags.devices_with_tag(name) for name in names])
             case "tag_not":
-                devices &= ~np.logical_or.reduce([population.devices_with_tag(vendor, name) for name in names])
+                devices &= ~np.logical_or.reduce([state.tags.devices_with_tag(name) for name in names])
             case "alias":
                 devices &= _set_rows(
                     population.no_devices(),

@@ -1,4 +1,4 @@
-"""State of one emulated vendor: devices, deliveries, rate limits, and remembered calls."""
+"""State of one emulated vendor: devices, their tags, deliveries, rate limits, and remembered calls."""
 
 import hmac
 from collections import deque
@@ -6,10 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
+import numpy as np
+
 from audience.sandbox.delivery_log import DeliveryLog
 from audience.sandbox.http_types import HttpReply
 from audience.sandbox.population import Population
 from audience.sandbox.rate_limits import SlidingWindowLimiter
+from audience.sandbox.row_set import Rows
+from audience.sandbox.tag_store import TagStore
 
 HOST = "127.0.0.1"
 KEY, SECRET = "sandbox-key", "sandbox-secret"  # the default pair whose signatures are checked
@@ -28,7 +32,8 @@ class ContinuousMessage:
 class VendorState:
     """One emulated vendor at work; without *secret* any pair of key and secret is accepted.
 
-    *clock* returns the Unix time; it decides everything that depends on the time.
+    *clock* returns the Unix time; it decides everything that depends on the time. *tag_quota* multiplies the documented
+    numbers of tags and of their devices, None lifts them.
     """
 
     vendor: str
@@ -37,6 +42,8 @@ class VendorState:
     rate_limiter: SlidingWindowLimiter
     key: str | None = None
     secret: str | None = None
+    tag_quota: float | None = 1.0
+    tags: TagStore = field(init=False)
     delivery_log: DeliveryLog = field(init=False)
     uploads: dict[int, bytes] = field(init=False)
     cached_replies: dict[str, tuple[float, HttpReply]] = field(init=False)
@@ -46,13 +53,15 @@ class VendorState:
     upload_numbers: "count[int]" = field(init=False)
 
     def __post_init__(self) -> None:
+        self.tags = TagStore(self.population, self.vendor)
         self.delivery_log = DeliveryLog(self.population, self.vendor, self.clock)
         self.upload_numbers = count(1)
         self.reset()
 
     def reset(self) -> None:
-        """Forget all deliveries and calls."""
+        """Forget all deliveries, changes of tags and calls."""
         self.delivery_log.reset()
+        self.tags.reset()
         self.rate_limiter.call_times.clear()
         self.uploads, self.cached_replies, self.continuous_messages = {}, {}, {}
         self.nonces, self.nonces_by_age = set(), deque()
@@ -81,6 +90,17 @@ class VendorState:
         self.nonces.add(nonce)
         self.nonces_by_age.append((now, nonce))
         return True
+
+    def find_rows(self, ids: list[str]) -> tuple[Rows, list[str]]:
+        """Return the rows of *ids*, sorted, and those of *ids* that no device has."""
+        row_by_id = self.population.rows_by_id(self.vendor)
+        rows = [row_by_id.get(each, -1) for each in ids]
+        unknown = [each for each, row in zip(ids, rows, strict=True) if row < 0] if -1 in rows else []
+        return np.unique(np.array([row for row in rows if row >= 0], dtype=np.uint32)), unknown
+
+    def exceeds_quota(self, count: int, documented: int | None) -> bool:
+        """Return whether *count* tags, or devices of a tag, are more than the *documented* number of them."""
+        return None not in (self.tag_quota, documented) and count > (documented or 0) * (self.tag_quota or 0)
 
     def cached_reply(self, token: str, seconds: float) -> HttpReply | None:
         """Return the reply that *token* received within the last *seconds*, or None."""

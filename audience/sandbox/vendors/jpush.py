@@ -1,6 +1,6 @@
-"""JPush v3, EngageLab's sibling: POST /v3/push and /v3/push/validate, GET /v3/push/cid.
+"""JPush v3, EngageLab's sibling: POST /v3/push and /v3/push/validate, GET /v3/push/cid, tags and devices.
 
-https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push
+https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push and /rest_api_v3_device
 """
 
 from typing import Any
@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from audience.sandbox.device_tag_calls import TagInterface, UnknownIds, handle_tag_call, name_tag_endpoint
 from audience.sandbox.http_types import DeviceMask, HttpCall, HttpReply, VendorRefusal
 from audience.sandbox.request_checks import (
     is_int_between,
@@ -20,10 +21,12 @@ from audience.sandbox.tag_lists import LIST_KEYS, ListErrorCodes, read_lists, se
 from audience.sandbox.vendor_state import VendorState
 
 NAME = "jpush"
-PATHS = ("/v3/push", "/v3/push/validate", "/v3/push/cid")
+PATHS = ("/v3/push", "/v3/push/validate", "/v3/push/cid", "/v3/tags", "/v3/tags/*", "/v3/devices/*")
 DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "1003", "2002"
-RATE_LIMIT = (600, 60.0)  # calls, seconds
+RATE_LIMIT = (600, 60.0)  # calls, seconds; of pushes, and of tags and devices together
 HTTP_STATUS_BY_CODE = {1000: 500, 1001: 405, 1004: 401, 1030: 503, 2002: 429, 2003: 429}
+HTTP_STATUS_BY_CODE |= {7000: 500, 7001: 401, 7004: 401, 7030: 503}
+TAG_REFUSAL_CODE = "7002"  # of calls about tags and devices, in place of DEFAULT_REFUSAL_CODE
 LIST_ERROR_CODES = ListErrorCodes(wrong_type=1003, too_long=1003, unknown_id=1003)
 MAX_LIST_ITEMS = {"tag": 20, "tag_and": 20, "tag_not": 20, "alias": 1_000, "registration_id": 1_000}
 PUSH_FIELDS = {"platform", "audience", "notification", "message", "options", "cid", "sms_message", "callback"}
@@ -32,15 +35,37 @@ CONTENT_FIELDS = ("notification", "message", "live_activity", "inapp_message")
 PLATFORMS = {"android", "ios", "hmos", "quickapp", "winphone"}
 MAX_CONTENT_BYTES = 4_000  # bytes
 CID_SECONDS = 86_400.0
+TAG_INTERFACE = TagInterface(
+    version="/v3",
+    platforms=frozenset(PLATFORMS),
+    tag_characters="[0-9A-Za-z_\u3400-\u4dbf\u4e00-\u9fff@!#$&*+=.|]",
+    max_listed_tags=100,
+    max_device_tags=1_000,
+    max_tag_devices=None,
+    max_tags=None,
+    wrong_method=7002,
+    missing=7002,
+    invalid=7002,
+    unknown_id=7002,
+    unknown_device=7013,
+    done="",
+    format_status=lambda known: {each: {"online": True} if is_known else {} for each, is_known in known.items()},
+)
 
 
 def endpoint_name(call: HttpCall) -> str:
-    """Return the path that is called."""
-    return call.path
+    """Return the path that is called, with `*` in place of tags and ids."""
+    return name_tag_endpoint(call.path) or call.path
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
-    """Check the call, deliver the message unless it is only validated, and reply; a `cid` is processed once a day."""
+    """Check the call; change or read tags, or deliver the message unless it is only validated; and reply.
+
+    A `cid` is processed once a day.
+    """
+    if name_tag_endpoint(call.path):
+        _admit_tag_call(call, state)
+        return HttpReply(200, handle_tag_call(call, state, TAG_INTERFACE))
     key = _authenticate(call, state)
     if call.path.endswith("/cid"):
         return _create_cids(call)
@@ -69,17 +94,32 @@ def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
 
 
 def build_refusal(exc: VendorRefusal, call: HttpCall) -> HttpReply:
-    """Return the reply to a rejected call."""
-    code: Any = number_or_text(exc.code)
-    return HttpReply(
-        HTTP_STATUS_BY_CODE.get(code, 400), {"error": {"code": code, "message": exc.text or "refused"}}, code=exc.code
-    )
+    """Return the reply to a rejected call; interfaces of tags and devices have codes of their own."""
+    is_default = exc.code == DEFAULT_REFUSAL_CODE and bool(name_tag_endpoint(call.path))
+    text = TAG_REFUSAL_CODE if is_default else exc.code
+    code: Any = number_or_text(text)
+    error = {"code": code, "message": exc.text or "refused"}
+    if isinstance(exc, UnknownIds):
+        error["illegal_rids"] = exc.ids
+    return HttpReply(HTTP_STATUS_BY_CODE.get(code, 400), {"error": error}, code=text)
 
 
 def build_failure(status: int, call: HttpCall) -> HttpReply:
     """Return the reply of a failing server."""
     code, text = (1030, "Inner service over time.") if status == 503 else (1000, "Server error.")
+    if name_tag_endpoint(call.path):
+        code += 6_000
     return HttpReply(status, build_refusal(VendorRefusal(code, text), call).body, code=str(code))
+
+
+def _admit_tag_call(call: HttpCall, state: VendorState) -> None:
+    if not call.headers.get("authorization"):
+        raise VendorRefusal(7001, "the authorization is empty")
+    pair = parse_basic_auth(call)
+    if not pair or not state.accepts_credentials(*pair):
+        raise VendorRefusal(7004, "the authorization is wrong")
+    if not state.rate_limiter.try_acquire("device", *RATE_LIMIT):
+        raise VendorRefusal(RATE_LIMIT_CODE, "Rate limit exceeded.")
 
 
 def _authenticate(call: HttpCall, state: VendorState) -> str:

@@ -69,4 +69,4 @@ def _count_tags(node: Any) -> int:
 def _devices_with_tag(name: str, state: VendorState) -> DeviceMask:
     if not name or len(name) > MAX_TAG_CHARS:
         raise VendorRefusal("InvalidTag.LengthExceed" if name else "InvalidTag.Empty", "a tag has 1 to 128 characters")
-    return state.population.devices_with_tag(state.vendor, name)
+    return state.tags.devices_with_tag(name)

@@ -1,4 +1,4 @@
-"""EngageLab AppPush v4: POST /v4/push, /v4/push/validate, and /v4/grouppush for a group of applications.
+"""EngageLab AppPush v4: /v4/push, /v4/push/validate, /v4/grouppush for a group of applications, tags and devices.
 
 Error codes and HTTP statuses are those of the vendor's page, even where they look odd: 401 for a message beside a
 notification. Where the page contradicts itself: 4,000 bytes, not 2,048; `msg_id`, not `message_id`. The page shows
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from audience.sandbox.device_tag_calls import TagInterface, handle_tag_call, name_tag_endpoint
 from audience.sandbox.field_checks import get_field
 from audience.sandbox.http_types import DeviceMask, HttpCall, HttpReply, JsonObject, VendorRefusal
 from audience.sandbox.request_checks import number_or_text, parse_basic_auth, parse_json_object
@@ -20,28 +21,47 @@ from audience.sandbox.vendors.engagelab.push_checks import check_push
 
 NAME = "engagelab"
 GROUP_PATH = "/v4/grouppush"
-PATHS = ("/v4/push", "/v4/push/validate", GROUP_PATH)
+PATHS = ("/v4/push", "/v4/push/validate", GROUP_PATH, "/v4/tags", "/v4/tags/*", "/v4/tags_count", "/v4/devices/*")
 GROUP_PREFIX, GROUP_APPLICATION = "group-", "application"  # of the user name of a group, and the one in it
 DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "21003", "23008"
-RATE_LIMIT = (500, 1.0)  # calls, seconds
+RATE_LIMIT = (500, 1.0)  # calls, seconds; of pushes, and of the others together
 HTTP_STATUS_BY_CODE = {21001: 405, 21004: 401, 21030: 503, 21038: 401, 21059: 401, 21306: 401, 27000: 500}
 HTTP_STATUS_BY_CODE |= {27001: 401, 27008: 401, 27009: 401}
 LIST_ERROR_CODES = ListErrorCodes(wrong_type=21016, too_long=21016, unknown_id=20101)
 MAX_LIST_ITEMS = {"tag_and": 20, "tag_not": 20, "registration_id": 1_000}
 TARGET_FIELDS = {"tag", "tag_and", "tag_not", "alias", "registration_id", "live_activity_id", "seg"}
 OVERRIDE_SECONDS = 86_400.0  # how long a message can be replaced
+TAG_INTERFACE = TagInterface(
+    version="/v4",
+    platforms=frozenset({"android", "ios", "hmos", "web"}),
+    tag_characters="[0-9A-Za-z_\u3400-\u4dbf\u4e00-\u9fff]",
+    max_listed_tags=None,
+    max_device_tags=100,
+    max_tag_devices=100_000,
+    max_tags=100_000,
+    wrong_method=21001,
+    missing=21002,
+    invalid=21003,
+    unknown_id=20101,
+    unknown_device=20101,
+    done="success",  # https://pypi.org/project/engagelab-apppush/: text that is not JSON, with the type of JSON
+    format_status=lambda known: [{"regid": each, "online": True} for each, is_known in known.items() if is_known],
+)
 
 
 def endpoint_name(call: HttpCall) -> str:
-    """Return the path that is called."""
-    return call.path
+    """Return the path that is called, with `*` in place of tags and ids."""
+    return name_tag_endpoint(call.path) or call.path
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
-    """Check the call, deliver the message unless it is only validated, and reply."""
+    """Check the call; change or read tags, or deliver the message unless it is only validated; and reply."""
+    if name_tag_endpoint(call.path):
+        _admit_call(call, state, "device")
+        return HttpReply(200, handle_tag_call(call, state, TAG_INTERFACE))
     if call.method != "POST":
         raise VendorRefusal(21001, "only POST")
-    _admit_call(call, state)
+    _admit_call(call, state, "push")
     push = parse_json_object(call.body, 21003)
     if "to" not in push:
         raise VendorRefusal(21002, "to is missing")
@@ -85,7 +105,7 @@ def build_failure(status: int, call: HttpCall) -> HttpReply:
     return HttpReply(status, build_refusal(VendorRefusal(code, text), call).body, code=str(code))
 
 
-def _admit_call(call: HttpCall, state: VendorState) -> None:
+def _admit_call(call: HttpCall, state: VendorState, kind: str) -> None:
     if not call.headers.get("authorization"):
         raise VendorRefusal(27001, "verification information is empty")
     key, secret = parse_basic_auth(call) or ("", "")
@@ -93,7 +113,7 @@ def _admit_call(call: HttpCall, state: VendorState) -> None:
     is_known = bool(key) and state.accepts_credentials(key.removeprefix(GROUP_PREFIX), secret)
     if not is_known or is_group != (call.path == GROUP_PATH):
         raise VendorRefusal(21004, "verification failed")
-    if not state.rate_limiter.try_acquire("push", *RATE_LIMIT):
+    if not state.rate_limiter.try_acquire(kind, *RATE_LIMIT):
         raise VendorRefusal(RATE_LIMIT_CODE, "push interface QPS reaches limit")
 
 

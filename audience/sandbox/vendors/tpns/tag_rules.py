@@ -48,16 +48,11 @@ def evaluate_tag_list(tag_list: Any, state: VendorState) -> DeviceMask:
 
 
 def devices_with_tag(state: VendorState, tag_type: str, name: str) -> DeviceMask:
-    """Return the devices with the tag *name* of a type; a custom `age:20` is the column age too."""
-    population = state.population
-    if tag_type != CUSTOM_TAG_TYPE:
-        return population.devices_with_value(
-            COLUMN_BY_TAG_TYPE[tag_type], _format_day(name) if tag_type == "xg_auto_active" else name
-        )
-    column, colon, value = name.partition(":")
-    return population.devices_with_tag(state.vendor, name) | (
-        population.devices_with_value(column, value) if colon else population.no_devices()
-    )
+    """Return the devices with the tag *name* of a type; calls change those with custom tags alone."""
+    if tag_type == CUSTOM_TAG_TYPE:
+        return state.tags.devices_with_tag(name)
+    value = _format_day(name) if tag_type == "xg_auto_active" else name
+    return state.population.devices_with_value(COLUMN_BY_TAG_TYPE[tag_type], value)
 
 
 def _evaluate_rule(rule: Any, state: VendorState) -> DeviceMask:

@@ -1,0 +1,181 @@
+"""Tags that calls set at the sandbox: facts of tests/sandbox/*.txt, limits, faults, and the control interface."""
+
+import json
+import re
+
+import httpx
+import polars as pl
+import pytest
+from fact_files import load_cases
+from vendor_calls import BASIC_AUTH, NOTIFICATION, TABLE, engagelab_call, make_router, send_call
+
+from audience.sandbox import Population, Sandbox
+from audience.sandbox.http_types import HttpCall, HttpReply
+from audience.sandbox.router import Router
+
+
+def tag_call(method: str, place: str, body: str | dict = "") -> HttpCall:
+    """A call of a path, which may have a query, with a body of JSON."""
+    path, _, query = place.partition("?")
+    joined: dict[str, list[str]] = {}
+    for name, value in (pair.split("=") for pair in query.split("&") if pair):
+        joined.setdefault(name, []).append(value)
+    text = body if isinstance(body, str) else json.dumps(body)
+    parameters = {name: ",".join(values) for name, values in joined.items()}
+    return HttpCall(method, path, parameters, BASIC_AUTH, text.encode())
+
+
+def run_step(router: Router, vendor: str, step: str) -> HttpReply | list[str]:
+    """The reply to a call, or the tags of a device."""
+    verb, _, rest = re.sub(r"<(\d+) (.)>", lambda match: match[2] * int(match[1]), step).partition(" ")
+    state = router.states[vendor]
+    if verb == "tags":
+        return state.tags.tags_of(state.population.rows_by_id(vendor)[rest])
+    return send_call(router, vendor, tag_call(verb, *rest.split(" ", 1)))
+
+
+@pytest.mark.parametrize(("vendor", "steps", "wanted"), load_cases("sandbox", "calls"))
+def test_tag_calls_match_docs(vendor, steps, wanted):
+    router = make_router()
+    *_, last = [run_step(router, vendor, step) for step in steps.split(" ; ")]
+    if isinstance(last, list):
+        assert last == ([] if wanted == "nothing" else sorted(wanted.split()))
+        return
+    status, _, rest = wanted.partition(" ")
+    assert last.status == int(status), last
+    if rest.startswith(("{", "[")):
+        assert last.body == json.loads(rest)
+    else:
+        assert rest == (last.code or last.body)
+
+
+def add_tag(router: Router, vendor: str, tag: str, ids: list[str]) -> HttpReply:
+    version = {"engagelab": "v4", "jpush": "v3"}[vendor]
+    return send_call(router, vendor, tag_call("POST", f"/{version}/tags/{tag}", {"registration_ids": {"add": ids}}))
+
+
+def make_devices(count: int) -> pl.DataFrame:
+    return pl.DataFrame({"registration_id": [f"r{number}" for number in range(count)]})
+
+
+@pytest.mark.parametrize(("vendor", "code"), [("engagelab", "21003"), ("jpush", "7002")])
+def test_tag_call_takes_1000_ids(vendor, code):
+    router = make_router(make_devices(1_001))
+    ids = [f"r{number}" for number in range(1_001)]
+    assert add_tag(router, vendor, "x", ids).code == code
+    assert add_tag(router, vendor, "x", ids[1:]).code == ""
+    assert router.states[vendor].tags.count_devices() == {"x": 1_000}
+
+
+@pytest.mark.parametrize(("vendor", "most", "code"), [("engagelab", 100, "21003"), ("jpush", 1_000, "7002")])
+def test_device_has_a_largest_number_of_tags(vendor, most, code):
+    router = make_router(make_devices(2), rate=None)
+    tags = router.states[vendor].tags
+    for number in range(most):
+        assert add_tag(router, vendor, f"t{number}", ["r1"]).code == ""
+    assert add_tag(router, vendor, "x", ["r0", "r1"]).code == code
+    assert add_tag(router, vendor, "t1", ["r0", "r1"]).code == ""  # it has this one
+    assert (len(tags.tags_of(0)), len(tags.tags_of(1))) == (1, most)
+    path = f"/{'v4' if vendor == 'engagelab' else 'v3'}/devices/r1"
+    assert send_call(router, vendor, tag_call("POST", path, {"tags": {"add": ["x"]}})).code == code
+    lifted = make_router(make_devices(2), rate=None, tag_quota=None)
+    assert {add_tag(lifted, vendor, f"t{number}", ["r1"]).code for number in range(most + 1)} == {""}
+
+
+def test_tag_of_engagelab_has_100_000_devices():
+    router = make_router(make_devices(100_001), rate=None)
+    for start in range(0, 100_000, 1_000):
+        assert add_tag(router, "engagelab", "x", [f"r{number}" for number in range(start, start + 1_000)]).code == ""
+    assert add_tag(router, "engagelab", "x", ["r100000"]).code == "21003"
+    assert add_tag(router, "engagelab", "x", ["r7"]).code == ""
+    assert router.states["engagelab"].tags.count("x") == 100_000
+
+
+@pytest.mark.parametrize(("vendor", "most", "code"), [("engagelab", 500, "23008"), ("jpush", 600, "2002")])
+def test_tag_calls_have_a_rate_of_their_own(vendor, most, code):
+    router = make_router()
+    replies = [add_tag(router, vendor, "x", ["r1"]) for _ in range(most + 1)]
+    assert [reply.code for reply in replies] == [""] * most + [code]
+    assert replies[-1].status == (429 if vendor == "jpush" else 400)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "headers", "code"),
+    [
+        ("engagelab", {}, "27001"),
+        ("engagelab", {"authorization": "Basic x"}, "21004"),
+        ("jpush", {}, "7001"),
+        ("jpush", {"authorization": "Basic x"}, "7004"),
+    ],
+)
+def test_tag_call_needs_credentials(vendor, headers, code):
+    path = {"engagelab": "/v4/tags", "jpush": "/v3/tags"}[vendor]
+    assert send_call(make_router(), vendor, HttpCall("GET", path, headers=headers)).code == code
+
+
+@pytest.mark.parametrize(
+    ("vendor", "fault", "status", "code"),
+    [
+        ("engagelab", "refuse", 400, "21003"),
+        ("engagelab", "fast", 400, "23008"),
+        ("engagelab", "error=503", 503, "21030"),
+        ("jpush", "refuse", 400, "7002"),
+        ("jpush", "fast", 429, "2002"),
+        ("jpush", "error", 500, "7000"),
+        ("jpush", "error=503", 503, "7030"),
+        ("jpush", "error-after=503", 503, "7030"),
+    ],
+)
+def test_fault_meets_tag_calls(vendor, fault, status, code):
+    path = "/v4/tags/x" if vendor == "engagelab" else "/v3/tags/x"
+    with Sandbox(Population(TABLE), faults=[f"{fault}@{vendor}/tags/*"]) as sandbox:
+        reply = httpx.post(f"{sandbox.url}{path}", auth=("k", "s"), json={"registration_ids": {"add": ["r1"]}})
+        assert reply.status_code == status
+        assert reply.json()["error"]["code"] == int(code)
+        assert ("x" in sandbox.tags(vendor)) == fault.startswith("error-after")
+        (entry,) = sandbox.log(vendor)
+        assert (entry["endpoint"], entry["code"]) == (path.replace("x", "*"), code)
+
+
+def test_lost_reply_leaves_tags_set():
+    with Sandbox(Population(TABLE), faults=["drop"]) as sandbox:
+        body = {"registration_ids": {"add": ["r1"]}}
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.post(f"{sandbox.url}/v3/tags/x", auth=("k", "s"), json=body)
+        assert sandbox.tags("jpush")["x"] == ["r1"]
+
+
+def test_push_follows_tags_of_its_vendor_alone():
+    router = make_router()
+    assert add_tag(router, "engagelab", "a", ["r4"]).code == ""
+    send_call(router, "engagelab", tag_call("DELETE", "/v4/tags/b"))
+    target = {"tag": ["a"], "tag_not": ["b"]}
+    assert send_call(router, "engagelab", engagelab_call({"to": target, "body": NOTIFICATION})).code == ""
+    assert set(router.states["engagelab"].delivery_log.counts_by_id()) == {"r1", "r2", "r4"}
+    assert router.states["jpush"].tags.count_devices()["b"] == 2
+
+
+def test_control_interface_shows_tags_and_restores_those_of_the_table():
+    with Sandbox(Population(TABLE)) as sandbox:
+        url = f"{sandbox.url}/_sandbox/tags"
+        before = sandbox.tags("jpush")
+        assert before["a"] == ["r1", "r2"]
+        for tag, change in (("a", {"add": ["r4"]}), ("vip", {"remove": ["r4"]})):
+            httpx.post(f"{sandbox.url}/v3/tags/{tag}", auth=("k", "s"), json={"registration_ids": change})
+        counts = httpx.get(url, params={"vendor": "jpush"}).json()
+        assert (counts["a"], "vip" in counts) == (3, False)
+        assert httpx.get(url, params={"vendor": "jpush", "tag": "a"}).json() == ["r1", "r2", "r4"]
+        assert httpx.get(url, params={"vendor": "jpush", "id": "r4"}).json() == ["a", "active_2020-04-08"]
+        assert sandbox.tags("engagelab") == before
+        sandbox.reset()
+        assert sandbox.tags("jpush") == before
+        for query, code in (({}, "bad-request"), ({"vendor": "x"}, "unknown-vendor")):
+            assert httpx.get(url, params=query).json()["problems"][0]["code"] == code
+        assert httpx.get(url, params={"vendor": "jpush", "id": "x"}).json()["problems"][0]["code"] == "bad-request"
+
+
+def test_vendor_has_tags_of_devices_that_it_knows():
+    router = make_router(TABLE.with_columns(jpush_token=pl.Series(["t1", None, "t3", None])))
+    assert router.states["jpush"].tags.count_devices()["a"] == 1
+    assert add_tag(router, "jpush", "x", ["r1"]).code == "7002"
+    assert add_tag(router, "jpush", "x", ["t1"]).code == ""
