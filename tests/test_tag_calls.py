@@ -17,7 +17,7 @@ import json
 import re
 from collections import Counter
 from fnmatch import fnmatch
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 from fact_files import load_cases
@@ -30,7 +30,7 @@ from audience.vendors.delivery_spec import Accepted, Credentials, InDoubt, Respo
 from audience.vendors.error_codes import OUTCOMES
 from audience.vendors.tag_spec import Grid, Pairs, TagCall
 
-TAGGED_VENDORS = [name for name in vendor_names() if get_vendor(name).tags]
+TAGGED_VENDORS = sorted({get_vendor(name).tags.family for name in vendor_names() if get_vendor(name).tags})
 REPLY_KINDS = ("Accepted", "InvalidIds", "Rejected", "Retryable", "Fatal", "InDoubt")
 MIN_FACTS = {"call": 10, "reply": 15}
 KEYS = {"app_key": "23267207", "master_secret": "s", "access_id": "1500001", "secret_key": "s"}
@@ -71,7 +71,9 @@ def read_call(name, text):
 
 def format_request(request):
     query = "?" + "&".join(f"{key}={value}" for key, value in request.query.items()) if request.query else ""
-    return " ".join(filter(None, (request.method, request.path + query, request.content.decode())))
+    action = request.headers.get("x-acs-action")
+    parts = (request.method, request.path + query, request.content.decode(), f"[{action}]" if action else "")
+    return " ".join(filter(None, parts))
 
 
 def format_reply(reply):
@@ -118,14 +120,14 @@ def test_reply_meaning(name, reply, meaning):
 
 @pytest.mark.parametrize(("name", "identifier", "request_text"), load_cases("tag_calls", "read"))
 def test_reading_is_written(name, identifier, request_text):
-    request = spec_of(name).reading.build_request(identifier, credentials_of(name))
+    request = spec_of(name).reading.build_request(identifier, spec_of(name).key_types[0], credentials_of(name))
     assert format_request(request) == request_text
 
 
 @pytest.mark.parametrize(("name", "identifier", "code"), load_cases("tag_calls", "refuse-read"))
 def test_reading_is_refused(name, identifier, code):
     with pytest.raises(DeliveryError) as caught:
-        spec_of(name).reading.build_request(identifier, credentials_of(name))
+        spec_of(name).reading.build_request(identifier, spec_of(name).key_types[0], credentials_of(name))
     assert [problem.code for problem in caught.value.problems] == [code]
 
 
@@ -164,6 +166,12 @@ def test_bounds_are_those_of_the_page(name, page, bounds):
     known = {key: limit for key, limit in limits.items() if limit is not None}
     assert " ".join(f"{key}:{limit.maximum}" for key, limit in known.items()) == bounds
     assert all(limit.source.startswith("https://") for limit in known.values())
+
+
+def test_vendors_of_a_family_share_their_record():
+    for name in vendor_names():
+        if (spec := get_vendor(name).tags) is not None:
+            assert spec == get_vendor(spec.family).tags
 
 
 # Laws. ---------------------------------------------------------------------------------------------------------------
@@ -233,7 +241,20 @@ def read_tpns_request(request):
         yield from ((direction, body["token_list"][0], tag) for tag in body["tag_list"])
 
 
-READERS = {"engagelab": read_registration_request, "tpns": read_tpns_request}
+def read_emas_request(request):
+    """The changes in a call of EMAS, as pairs of a direction, an id and a tag."""
+    query = dict(request.query) or dict(parse_qsl(request.content.decode(), strict_parsing=True))
+    direction = {"BindTag": "add", "UnbindTag": "remove"}[request.headers["x-acs-action"]]
+    for identifier in query["ClientKey"].split(","):
+        yield from ((direction, identifier, tag) for tag in query["TagName"].split(","))
+
+
+READERS = {
+    "emas": read_emas_request,
+    "emas_v2": read_emas_request,
+    "engagelab": read_registration_request,
+    "tpns": read_tpns_request,
+}
 WORDS = st.text("abc1_-./%?#&=+ \"'\\中😀", min_size=1, max_size=6).filter(lambda text: text not in (".", ".."))
 
 

@@ -78,7 +78,7 @@ class TagReading:
     """Reading of the tags that a vendor has.
 
     Attributes:
-        build_request: Builds the request for the tags of one id.
+        build_request: Builds the request for the tags of one id of a kind.
         parse_tags: Parses the response: the tags; or the reply that explains why there are none.
         rate_limits: Rate limits of these calls.
         source: URL of the page that documents it.
@@ -88,7 +88,7 @@ class TagReading:
         max_counted: Largest number of tags in such a request.
     """
 
-    build_request: Callable[[str, Credentials], Request]
+    build_request: Callable[[str, str, Credentials], Request]
     parse_tags: Callable[[Response], frozenset[str] | VendorReply]
     rate_limits: tuple[RateLimit, ...]
     source: str

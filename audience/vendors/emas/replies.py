@@ -4,6 +4,7 @@ Sources: https://help.aliyun.com/document_detail/48089.html, https://help.aliyun
 https://help.aliyun.com/document_detail/434846.html, read 2026-11-21.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -53,10 +54,16 @@ def parse_cancel_reply(response: Response) -> VendorReply:
 
 
 def _build_reply(response: Response, payload: Payload, message_id: str) -> VendorReply:
+    code = read_code(payload.get("Code"))
+    return (
+        accept(response, message_id, code) if message_id else build_error_reply(response, payload, CODES_BY_SPECIFICITY)
+    )
+
+
+def build_error_reply(response: Response, payload: Payload, rows: Sequence[ErrorCode]) -> VendorReply:
+    """Build the reply to the error of *payload*, by *rows* in the order of `sort_by_specificity`."""
     code, message = read_code(payload.get("Code")), str(payload.get("Message") or "")[:MAX_VENDOR_MESSAGE_CHARS]
-    if message_id:
-        return accept(response, message_id, code)
-    row = find_code(code)
+    row = find_code(code, rows)
     if row is None:
         return reply_from_status(response, f"{code} {message}".strip())
     reply = reply_from_code(replace(row, code=code), message, response)
@@ -65,17 +72,23 @@ def _build_reply(response: Response, payload: Payload, message_id: str) -> Vendo
     return reply
 
 
-def find_code(code: str) -> ErrorCode | None:
-    """Return the row of *code*: an exact match, or else the pattern with the longest part before its `*`.
+def find_code(code: str, rows: Sequence[ErrorCode]) -> ErrorCode | None:
+    """Return the first of *rows* that fits *code*.
 
-    >>> find_code("InvalidTitle.BytesExceed").code, find_code("InvalidTargetValue.BytesExceed").code
-    ('Invalid*.BytesExceed', 'InvalidTargetValue.*')
-    >>> find_code("Nobody.Knows")
+    >>> titles = find_code("InvalidTitle.BytesExceed", CODES_BY_SPECIFICITY)
+    >>> targets = find_code("InvalidTargetValue.BytesExceed", CODES_BY_SPECIFICITY)
+    >>> titles.code, targets.code, find_code("Nobody.Knows", CODES_BY_SPECIFICITY)
+    ('Invalid*.BytesExceed', 'InvalidTargetValue.*', None)
     """
-    return next((row for row in _CODES_BY_SPECIFICITY if fnmatchcase(code, row.code)), None)
+    return next((row for row in rows if fnmatchcase(code, row.code)), None)
 
 
-_CODES_BY_SPECIFICITY = sorted(CODES, key=lambda row: ("*" in row.code, -row.code.find("*")))
+def sort_by_specificity(codes: Iterable[ErrorCode]) -> tuple[ErrorCode, ...]:
+    """Sort codes: those without a `*` first, then patterns by the length of the part before it, the longest first."""
+    return tuple(sorted(codes, key=lambda row: ("*" in row.code, -row.code.find("*"))))
+
+
+CODES_BY_SPECIFICITY = sort_by_specificity(CODES)
 
 
 def _parse_acs_retry_after(response: Response) -> float | None:

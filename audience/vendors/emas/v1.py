@@ -10,6 +10,7 @@ from audience.language.ast import Expr, all_of
 from audience.vendors.emas import push, schedule, send_methods, warnings
 from audience.vendors.emas.calls import emas_delivery
 from audience.vendors.emas.mass_push import join_tasks, read_numbered_tasks, read_request
+from audience.vendors.emas.tags import TAGS
 from audience.vendors.emas.targeting import emas_vendor, read_platform, read_target, write_target
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.platform_field import PlatformField, write_single_field
@@ -79,4 +80,5 @@ VENDOR = emas_vendor(
     target_ids=target_ids,
     platforms=PLATFORMS,
     delivery=DELIVERY,
+    tags=TAGS,
 )

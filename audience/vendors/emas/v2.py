@@ -10,6 +10,7 @@ from audience.language.ast import Expr, all_of
 from audience.vendors.emas import push_task, schedule, send_methods_v2, warnings
 from audience.vendors.emas.calls import emas_delivery
 from audience.vendors.emas.mass_push import join_tasks, read_request, read_task_list
+from audience.vendors.emas.tags import TAGS
 from audience.vendors.emas.targeting import ID_KINDS_BY_TARGET, emas_vendor, read_platform, read_target, write_target
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.platform_field import PlatformField, write_single_field
@@ -99,4 +100,5 @@ VENDOR = emas_vendor(
     target_ids=target_ids,
     platforms=PLATFORMS,
     delivery=DELIVERY,
+    tags=TAGS,
 )

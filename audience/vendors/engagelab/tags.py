@@ -48,7 +48,7 @@ def parse_reply(response: Response, call: TagCall) -> VendorReply:
     return parse_tag_reply(response, call, BY_CODE)
 
 
-def build_device_reading(identifier: str, credentials: Credentials) -> Request:
+def build_device_reading(identifier: str, key_type: str, credentials: Credentials) -> Request:
     """Build the request for the tags of one device."""
     return build_reading(identifier, DEVICES_PATH)
 
