@@ -124,10 +124,16 @@ def start_sync(
         known=DeviceTags(merged.ids, tags, arrange_rows(state.known, tags, merged.first)),
         doubtful=arrange_rows(doubtful, tags, merged.first),
         unknown_ids=move_bitmap(state.unknown_ids, merged.first),
-        unfinished=state.unfinished | started.scope,
+        unfinished=state.unfinished | started.scope | _find_renamed(state, wanted, started.scope),
         started=started,
         wanted=arrange_rows(wanted, tags, merged.second),
     )
+
+
+def _find_renamed(state: TagState, wanted: DeviceTags, scope: Scope) -> Scope:
+    """Return the tags of *state* outside of *scope* whose name is that of a wanted tag now."""
+    names = {tag.name for tag in wanted.tags}
+    return Scope(tags=frozenset(tag.tag for tag in state.known.tags if tag.name in names and tag.tag not in scope))
 
 
 def find_changes(state: TagState) -> TagChanges:

@@ -61,7 +61,7 @@ def _are_short_enough(shard: Shard, id_column: IdColumn, vendor: Vendor) -> bool
 
 def _invalid_rows(shard: Shard, id_column: IdColumn, rows: RowNumbers, vendor: Vendor) -> RowNumbers:
     ids = polars_bridge.arrow_to_series(shard.take_ids(id_column, rows))
-    invalid: RowNumbers = rows[_mark_invalid_ids(ids, vendor).to_numpy()]
+    invalid: RowNumbers = rows[mark_invalid_ids(ids, vendor).to_numpy()]
     return invalid
 
 
@@ -79,7 +79,7 @@ def _iter_suspect_slices(id_matrix: NDArray[np.void], rows: RowNumbers, suspect_
             yield chunk
 
 
-def _mark_invalid_ids(ids: pl.Series, vendor: Vendor) -> pl.Series:
+def mark_invalid_ids(ids: pl.Series, vendor: Vendor) -> pl.Series:
     """Return a mask of the ids that *vendor* rejects; `Vendor.id_problem` gives the reason of a single id."""
     is_invalid = ids.is_null()
     if vendor.max_id_length is not None:
