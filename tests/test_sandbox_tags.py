@@ -7,7 +7,7 @@ import httpx
 import polars as pl
 import pytest
 from fact_files import load_cases
-from vendor_calls import BASIC_AUTH, NOTIFICATION, TABLE, engagelab_call, make_router, send_call
+from vendor_calls import BASIC_AUTH, NOTIFICATION, TABLE, ManualClock, engagelab_call, make_router, send_call
 
 from audience.sandbox import Population, Sandbox
 from audience.sandbox.http_types import HttpCall, HttpReply
@@ -26,9 +26,13 @@ def tag_call(method: str, place: str, body: str | dict = "") -> HttpCall:
 
 
 def run_step(router: Router, vendor: str, step: str) -> HttpReply | list[str]:
-    """The reply to a call, or the tags of a device."""
+    """The reply to a call, the tags of a device, or nothing after a wait."""
     verb, _, rest = re.sub(r"<(\d+) (.)>", lambda match: match[2] * int(match[1]), step).partition(" ")
     state = router.states[vendor]
+    if verb == "wait":
+        assert isinstance(router.clock, ManualClock)
+        router.clock.now += float(rest)
+        return []
     if verb == "tags":
         return state.tags.tags_of(state.population.rows_by_id(vendor)[rest])
     return send_call(router, vendor, tag_call(verb, *rest.split(" ", 1)))
@@ -179,3 +183,46 @@ def test_vendor_has_tags_of_devices_that_it_knows():
     assert router.states["jpush"].tags.count_devices()["a"] == 1
     assert add_tag(router, "jpush", "x", ["r1"]).code == "7002"
     assert add_tag(router, "jpush", "x", ["t1"]).code == ""
+
+
+def tpns_tag_call(operator: int, **fields) -> HttpCall:
+    return tag_call("POST", "/v3/device/tag", {"operator_type": operator, **fields})
+
+
+@pytest.mark.parametrize(
+    ("operator", "most", "fields"),
+    [
+        (7, 500, lambda count: {"tag_list": ["x"], "token_list": [f"r{number}" for number in range(count)]}),
+        (3, 500, lambda count: {"tag_list": [f"t{number}" for number in range(count)], "token_list": ["r1"]}),
+        (9, 20, lambda count: {"tag_token_list": [{"tag": "x", "token": f"r{number}"} for number in range(count)]}),
+    ],
+)
+def test_lists_of_tpns_have_a_largest_length(operator, most, fields):
+    router = make_router(make_devices(501), tag_quota=None)
+    assert send_call(router, "tpns", tpns_tag_call(operator, **fields(most + 1))).code == "1008007"
+    assert send_call(router, "tpns", tpns_tag_call(operator, **fields(most))).code == ""
+
+
+def test_token_of_tpns_has_100_tags():
+    router = make_router(make_devices(2), rate=None)
+    tags = [f"t{number}" for number in range(100)]
+    assert send_call(router, "tpns", tpns_tag_call(3, tag_list=tags, token_list=["r1"])).code == ""
+    assert send_call(router, "tpns", tpns_tag_call(1, tag_list=["x"], token_list=["r1"])).code == "1008007"
+    assert send_call(router, "tpns", tpns_tag_call(7, tag_list=["x"], token_list=["r1", "r0"])).code == "1008026"
+    assert send_call(router, "tpns", tpns_tag_call(7, tag_list=["x"], token_list=["r1"])).code == "1008027"
+    assert send_call(router, "tpns", tpns_tag_call(7, tag_list=["t1"], token_list=["r1"])).code == ""
+    assert send_call(router, "tpns", tpns_tag_call(6, tag_list=["x", "y"], token_list=["r1"])).code == ""
+    assert [router.states["tpns"].tags.tags_of(row) for row in (0, 1)] == [["x"], ["x", "y"]]
+
+
+def test_application_of_tpns_has_10_000_tags():
+    router = make_router(make_devices(101), rate=None)
+    for number in range(100):
+        tags = [f"t{number * 100 + each}" for each in range(100)]
+        assert send_call(router, "tpns", tpns_tag_call(3, tag_list=tags, token_list=[f"r{number}"])).code == ""
+    assert send_call(router, "tpns", tpns_tag_call(1, tag_list=["x"], token_list=["r100"])).code == "1008007"
+    assert send_call(router, "tpns", tpns_tag_call(1, tag_list=["t7"], token_list=["r100"])).code == ""
+    assert (
+        send_call(router, "tpns", tag_call("POST", "/v3/device/tag/delete_all_device", {"tag_list": ["t7"]})).code == ""
+    )
+    assert send_call(router, "tpns", tpns_tag_call(1, tag_list=["x"], token_list=["r100"])).code == ""

@@ -1,4 +1,4 @@
-"""Tencent TPNS v3: POST /v3/push/app, and /v3/push/package/upload for lists that are longer than a call takes.
+"""Tencent TPNS v3: POST /v3/push/app, /v3/push/package/upload for lists that are longer than a call takes, and tags.
 
 A rejection is HTTP 200 with a `ret_code`. https://www.tencentcloud.com/document/product/1024/33764
 """
@@ -19,6 +19,7 @@ from audience.sandbox.request_checks import (
     parse_json_object,
 )
 from audience.sandbox.vendor_state import VendorState
+from audience.sandbox.vendors.tpns.device_tags import DELETE_PATH, TAG_PATH, handle_tag_call
 from audience.sandbox.vendors.tpns.loop_tasks import compute_loop_delays
 from audience.sandbox.vendors.tpns.packages import read_upload, store_upload
 from audience.sandbox.vendors.tpns.push_checks import SERVER_ZONE, check_push
@@ -26,7 +27,7 @@ from audience.sandbox.vendors.tpns.tag_rules import evaluate_tag_list, evaluate_
 
 NAME = "tpns"
 UPLOAD_PATH, CANCEL_PATH = "/v3/push/package/upload", "/v3/push/cancel_timing_task"
-PATHS = ("/v3/push/app", UPLOAD_PATH, CANCEL_PATH)
+PATHS = ("/v3/push/app", UPLOAD_PATH, CANCEL_PATH, TAG_PATH, DELETE_PATH)
 DEFAULT_REFUSAL_CODE, RATE_LIMIT_CODE = "1008007", "1008028"
 RATE_LIMIT = (1, 1.0)  # calls, seconds: all, tag and packages together
 REPEATED_BROADCAST_LIMIT = (1, 3_600.0)  # one and the same message to all
@@ -40,8 +41,10 @@ def endpoint_name(call: HttpCall) -> str:
 
 
 def handle_call(call: HttpCall, state: VendorState) -> HttpReply:
-    """Check the call, store its file, withdraw or deliver its message, and reply."""
+    """Check the call, change tags, store its file, withdraw or deliver its message, and reply."""
     _verify_credentials(call, state)
+    if call.path in (TAG_PATH, DELETE_PATH):
+        return handle_tag_call(call, state)
     if call.path == CANCEL_PATH:
         return _cancel_task(call, state)
     if call.path == UPLOAD_PATH:
