@@ -106,6 +106,14 @@ def test_call_is_written(name, changes, request_text):
     assert format_request(request) == request_text
 
 
+@pytest.mark.parametrize(("name", "call", "request_text"), load_cases("tag_calls", "call-at"))
+def test_call_is_written_for_a_host(name, call, request_text):
+    host, _, changes = call.partition(" ")
+    assert (
+        format_request(spec_of(name).build_request(read_call(name, changes), Credentials(host, KEYS))) == request_text
+    )
+
+
 @pytest.mark.parametrize(("name", "changes", "code"), load_cases("tag_calls", "refuse-call"))
 def test_call_is_refused(name, changes, code):
     with pytest.raises(DeliveryError) as caught:
@@ -166,6 +174,13 @@ def test_bounds_are_those_of_the_page(name, page, bounds):
     known = {key: limit for key, limit in limits.items() if limit is not None}
     assert " ".join(f"{key}:{limit.maximum}" for key, limit in known.items()) == bounds
     assert all(limit.source.startswith("https://") for limit in known.values())
+
+
+def test_jpush_waits_until_its_limit_resets():
+    content = b'{"error":{"code":2002,"message":"Rate limit exceeded"}}'
+    response = Response(429, content, {"x-rate-limit-reset": "17"})
+    assert spec_of("jpush").parse_reply(response, sample_call("jpush")).retry_after == 17
+    assert spec_of("jpush").reading.parse_tags(response).retry_after == 17
 
 
 def test_vendors_of_a_family_share_their_record():
@@ -253,6 +268,7 @@ READERS = {
     "emas": read_emas_request,
     "emas_v2": read_emas_request,
     "engagelab": read_registration_request,
+    "jpush": read_registration_request,
     "tpns": read_tpns_request,
 }
 WORDS = st.text("abc1_-./%?#&=+ \"'\\中😀", min_size=1, max_size=6).filter(lambda text: text not in (".", ".."))

@@ -7,6 +7,7 @@ the Go client cavlabs/jiguang-sdk-go; and the vendor's own client, the Python pa
 
 from audience.language.ast import Reference
 from audience.vendors.jpush.calls import DELIVERY
+from audience.vendors.jpush.tags import TAGS
 from audience.vendors.jpush.targeting import (
     DIALECT,
     LIMITS,
@@ -40,5 +41,6 @@ VENDOR = Vendor(
     max_ids=1_000,
     builtins={"platform": "platform"},
     delivery=DELIVERY,
+    tags=TAGS,
     sandbox="audience.sandbox.vendors.jpush",
 )

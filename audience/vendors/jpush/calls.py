@@ -91,14 +91,14 @@ def parse_reply(response: Response) -> VendorReply:
         return accept(response, message_id, code or ("error" if error else ""))
     row = BY_CODE.get(code)
     if row is None:
-        return _with_reset(reply_from_status(response, f"{code} {text}".strip() if code else ""), response)
+        return add_reset_delay(reply_from_status(response, f"{code} {text}".strip() if code else ""), response)
     if code == WRONG_VALUE and not ABOUT_IDS_PATTERN.search(text):
         return Fatal(Problem("fatal", f"{code} {text!r}: a field has an invalid value", hint="correct the body"))
     named = (*NAMED_ID_PATTERN.findall(text), *read_id_list(details.get("illegal_rids")))
-    return _with_reset(reply_from_code(row, text, response, tuple(dict.fromkeys(named))), response)
+    return add_reset_delay(reply_from_code(row, text, response, tuple(dict.fromkeys(named))), response)
 
 
-def _with_reset(reply: VendorReply, response: Response) -> VendorReply:
+def add_reset_delay(reply: VendorReply, response: Response) -> VendorReply:
     """Return *reply* with the seconds until the window of the rate limit ends, if it may be repeated."""
     seconds = response.headers.get("x-rate-limit-reset", "").strip()
     if isinstance(reply, Retryable) and seconds.isascii() and seconds.isdigit():
