@@ -1,8 +1,11 @@
 """Packing of changes of tags into calls: laws against an oracle of dicts, and the calls of small cases."""
 
+from collections import Counter
+from itertools import combinations, product
+
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audience.index.storage.bitmaps import BitMap
@@ -57,6 +60,7 @@ def make_changes(old, new, doubtful=frozenset(), device_count=None, tag_count=No
         added=rows(new - old | new & doubtful),
         removed=rows(old - new | doubtful - new),
         present=rows(new & old - doubtful),
+        absent=rows(new - old - doubtful),
     )
 
 
@@ -70,7 +74,7 @@ def apply_calls(packing, changes, old, new):
         assert not sides[0] & sides[1]
         held = held - sides[1] | sides[0]
         assert held <= old | new
-        assert held >= old & new
+        assert held >= old & new, "a tag that is kept was removed"
         yield held
 
 
@@ -144,3 +148,101 @@ def test_seconds_follow_the_slowest_limit(calls, max_concurrent, seconds):
     spec = make_spec(forms, max_concurrent, tag=600, device=600)
     chosen = [forms[0]] * calls[0] + [forms[1]] * calls[1]
     assert estimate_seconds(chosen, spec, call_seconds=0.5) == pytest.approx(seconds)
+
+
+# Fewest calls, by trying all. ----------------------------------------------------------------------------------------
+
+
+def subsets(items, size):
+    return [frozenset(each) for count in range(size + 1) for each in combinations(sorted(items), count)]
+
+
+def coverages(form, added, removed, may_add, may_remove):
+    """What single calls of *form* can make of the pairs of *added* and *removed*."""
+    sides = []
+    for usable, wanted, allowed in ((form.adds, added, may_add), (form.removes, removed, may_remove)):
+        if not usable:
+            sides.append({frozenset()})
+        elif form.max_pairs is not None:
+            sides.append({frozenset(each) for each in subsets(wanted, form.max_pairs)})
+        else:
+            devices, tags = ({pair[at] for pair in may_add | may_remove} for at in (0, 1))
+            sides.append(
+                {
+                    named & wanted
+                    for some in subsets(devices, form.max_ids)
+                    for of_tags in subsets(tags, form.max_tags)
+                    if (named := frozenset(product(some, of_tags))) <= allowed
+                }
+            )
+    for one, other in product(*sides):
+        axis = 1 if form.max_tags == 1 else 0
+        is_alike = len({pair[axis] for pair in one | other}) <= 1 or not (one and other)
+        if is_alike or 1 not in (form.max_ids, form.max_tags):
+            yield "add", one, "remove", other
+
+
+def find_fewest_calls(old, new, forms, device_count, tag_count):
+    """Return the least number of calls, in any order that removes no tag that is kept."""
+    everything = frozenset(product(range(device_count), range(tag_count)))
+    added, removed = new - old, old - new
+    calls = {
+        (one, other)
+        for each in forms
+        for _, one, _, other in coverages(each, added, removed, new, everything - (old & new))
+    }
+    done = {(frozenset(), frozenset())}
+    for count in range(len(added) + len(removed) + 1):
+        if (added, removed) in done:
+            return count
+        done = {(have | one, lost | other) for have, lost in done for one, other in calls}
+    raise AssertionError("no calls make the changes")
+
+
+SMALL_PAIRS = st.frozensets(st.tuples(st.integers(0, 2), st.integers(0, 2)), max_size=5)
+SMALL_FORMS = st.builds(
+    lambda name, limits: scaled_forms(*limits)[name],
+    st.sampled_from([*scaled_forms(2, 2, 2)]),
+    st.sampled_from([(2, 2, 2), (2, 2, 3), (3, 2, 2), (2, 3, 2)]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(old=SMALL_PAIRS, new=SMALL_PAIRS, forms=SMALL_FORMS)
+def test_minimum_is_no_more_than_the_fewest_calls(old, new, forms):
+    packing = pack_changes(make_changes(old, new, device_count=3, tag_count=3), forms)
+    fewest = find_fewest_calls(old, new, forms, 3, 3)
+    assert packing.minimum <= fewest <= packing.count
+
+
+# More than the naive packing is never made, and devices keep within their bound. -------------------------------------
+
+
+def count_naive_calls(changes, forms):
+    """Calls that each form alone, tag by tag, would need."""
+    total = 0
+    for rows, usable in ((changes.added, "adds"), (changes.removed, "removes")):
+        size = max(each.max_ids for each in forms if getattr(each, usable) and each.max_pairs is None)
+        total += sum(-(-len(row) // size) for row in rows)
+    return total
+
+
+@given(old=PAIRS, new=PAIRS, forms=FORMS)
+def test_packing_is_no_worse_than_tag_by_tag(old, new, forms):
+    changes = make_changes(old, new)
+    if all(each.max_ids > 1 for each in forms if each.max_pairs is None) or len(forms) > 1:
+        assert pack_changes(changes, forms).count <= count_naive_calls(changes, forms)
+
+
+@given(old=PAIRS, new=PAIRS, forms=FORMS, most=st.integers(1, 6))
+def test_no_device_has_more_tags_than_the_vendor_takes(old, new, forms, most):
+    def most_tags(pairs):
+        return max(Counter(device for device, _ in pairs).values(), default=0)
+
+    changes = make_changes(old, new)
+    packing = pack_changes(changes, forms, max_tags_per_device=most)
+    bound = max(most, most_tags(old), most_tags(new))
+    *_, last = [old, *apply_calls(packing, changes, old, new)]
+    assert last == new
+    assert all(most_tags(held) <= bound for held in apply_calls(packing, changes, old, new))
+    assert packing.minimum <= packing.count
