@@ -59,6 +59,27 @@ class TestAlibaba:
         assert sandbox.delivery_counts("emas", body.message_id) == {"r2": 1}
         assert len(body.request_id) == 36
 
+    def test_tags_are_set_and_read(self, sandbox, client):
+        target = {"app_key": 1, "key_type": "DEVICE"}
+        bind = self.models.BindTagRequest(client_key="r1,r4", tag_name="会员,a*~ b", **target)
+        assert len(client().bind_tag(bind).body.request_id) == 36
+        client().unbind_tag(self.models.UnbindTagRequest(client_key="r1", tag_name="female,Shenzhen", **target))
+        query = self.models.QueryTagsRequest(client_key="r1", **target)
+        names = [info.tag_name for info in client().query_tags(query).body.tag_infos.tag_info]
+        assert names == ["a*~ b", "会员"]
+        listed = client().list_tags(self.models.ListTagsRequest(app_key=1)).body.tag_infos.tag_info
+        assert [info.tag_name for info in listed] == ["Guangzhou", "Shenzhen", "a*~ b", "female", "会员"]
+        client().remove_tag(self.models.RemoveTagRequest(app_key=1, tag_name="female"))
+        request = self.models.CheckDevicesRequest(app_key=1, device_ids="r1,nobody")
+        checked = client().check_devices(request).body.device_check_infos.device_check_info
+        assert [(info.device_id, info.available) for info in checked] == [("r1", True), ("nobody", False)]
+        assert sandbox.tags("emas") == {
+            **{"Guangzhou": ["r3"], "Shenzhen": ["r2"]},
+            **{"a*~ b": ["r1", "r4"], "会员": ["r1", "r4"]},
+        }
+        client().push(self.make_request(target="TAG", target_value="会员"))
+        assert sandbox.delivery_counts("emas") == {}  # until ten minutes have passed
+
     def test_push_v2_deduplicates_by_token(self, sandbox, client):
         token = str(uuid4())
         request = self.models.PushV2Request(
@@ -308,7 +329,7 @@ class TestJPush:
         assert sandbox.delivery_counts("jpush") == {"r1": 1, "r4": 1}
         with pytest.raises(self.common.JPushFailure) as failed:
             device.update_tagusers("x", self.jpush.device_regid(self.jpush.add("nobody", "r1")))
-        assert (failed.value.error_code, failed.value.error["illegal_rids"]) == (7002, ["nobody"])
+        assert (failed.value.error_code, failed.value.error["illegal_rids"]) == (7013, ["nobody"])
 
     def test_tag_not_alone_is_accepted(self, sandbox, push):
         push(self.jpush.audience(self.jpush.tag_not("female"))).send()

@@ -6,9 +6,21 @@ from dataclasses import dataclass
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
+from test_sandbox_laws import tree_as_python
 from test_sandbox_tags import tag_call
-from vendor_calls import NOTIFICATION, engagelab_call, jpush_call, make_router, send_call
+from vendor_calls import (
+    NOTIFICATION,
+    ManualClock,
+    emas_call,
+    engagelab_call,
+    jpush_call,
+    make_router,
+    send_call,
+    tpns_call,
+    tpns_message,
+)
 
+from audience.sandbox.http_types import HttpCall
 from audience.sandbox.router import Router
 
 NAMES = ["a", "b", "c", "age_20", "new"]
@@ -23,14 +35,22 @@ DEVICES = pl.DataFrame(
 IDS = DEVICES["registration_id"].to_list()
 PLATFORMS = dict(DEVICES.select("registration_id", "platform").rows())
 VERSIONS = {"engagelab": "/v4", "jpush": "/v3"}
+COLON_NAMES = ["a", "b", "level:1", "level:2", "test:1", "test:", ":x"]
 names = st.sampled_from(NAMES)
+tag_nodes = names.map(lambda name: {"tag": name})
+tag_trees = st.builds(
+    lambda bound, word, parts: {"and": [bound, {word: parts}]},
+    tag_nodes,
+    st.sampled_from(["and", "or"]),
+    st.lists(tag_nodes | tag_nodes.map(lambda tag: {"not": tag}), min_size=1, max_size=4),
+)
 ids = st.lists(st.sampled_from(IDS), max_size=8)
 
 
-def list_tags() -> dict[str, set[str]]:
+def list_tags(with_age=True) -> dict[str, set[str]]:
     """The tags of each device at the start."""
     rows = DEVICES.select("registration_id", "tags", "age").rows()
-    return {name: {*tags, *(["age_20"] if age else [])} for name, tags, age in rows}
+    return {name: {*tags, *(["age_20"] if age and with_age else [])} for name, tags, age in rows}
 
 
 @dataclass(frozen=True)
@@ -138,6 +158,152 @@ def test_pushes_follow_any_calls_about_tags(calls, lists, wrong, vendor):
     call = engagelab_call({"to": audience, "body": NOTIFICATION}) if vendor == "engagelab" else jpush_call(body)
     send_call(router, vendor, call)
     assert set(router.states[vendor].delivery_log.counts_by_id()) == matching_devices(" and ".join(words), tags)
+
+
+# TPNS
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operator of TPNS with its lists."""
+
+    number: int
+    tokens: list[str]
+    tags: list[str]
+
+
+operations = st.builds(
+    Operation,
+    st.integers(1, 10),
+    st.lists(st.sampled_from(IDS), min_size=1, max_size=4),
+    st.lists(st.sampled_from(COLON_NAMES), min_size=1, max_size=3),
+)
+
+
+def apply_operation(operation: Operation, tags: dict[str, set[str]]) -> None:
+    first, its = operation.tokens[0], operation.tags
+    pairs = [(tag, token) for tag in its for token in operation.tokens]
+    match operation.number:
+        case 1 | 3:
+            tags[first] |= {*its[: 1 if operation.number == 1 else None]}
+        case 2 | 4:
+            tags[first] -= {*its[: 1 if operation.number == 2 else None]}
+        case 5:
+            tags[first] = set()
+        case 6:
+            kinds = [tag.split(":")[0] + ":" for tag in its]
+            is_whole = any(":" not in tag for tag in its)
+            tags[first] = {tag for tag in tags[first] if not is_whole and not tag.startswith(tuple(kinds))} | {*its}
+        case 7 | 8 | 9 | 10:
+            for tag, token in pairs if operation.number > 8 else [(its[0], token) for token in operation.tokens]:
+                (tags[token].add if operation.number % 2 else tags[token].discard)(tag)
+
+
+def build_operation(operation: Operation) -> HttpCall:
+    pairs = [{"tag": tag, "token": token} for tag in operation.tags for token in operation.tokens]
+    lists = {"token_list": operation.tokens, "tag_list": operation.tags}
+    body = {"operator_type": operation.number, **({"tag_token_list": pairs} if operation.number > 8 else lists)}
+    return tag_call("POST", "/v3/device/tag", body)
+
+
+@given(
+    st.lists(operations, max_size=8),
+    st.lists(st.sampled_from(COLON_NAMES), min_size=1, max_size=3),
+    st.booleans(),
+    st.sampled_from(["AND", "OR"]),
+)
+def test_pushes_of_tpns_follow_any_operators(calls, wanted, is_not, operator):
+    router, tags = make_router(DEVICES.drop("age"), rate=None), list_tags(with_age=False)
+    for operation in calls:
+        apply_operation(operation, tags)
+        assert send_call(router, "tpns", build_operation(operation)).code == ""
+    store = router.states["tpns"].tags
+    assert {name: {*store.tags_of(row)} for row, name in enumerate(IDS)} == tags
+    item = {"tags": wanted, "tags_operator": operator, "items_operator": "OR", "is_not": is_not}
+    rules = [{"tag_items": [{**item, "tag_type": "xg_user_define"}], "operator": "OR", "is_not": False}]
+    assert send_call(router, "tpns", tpns_call(tpns_message(audience_type="tag", tag_rules=rules))).code == ""
+    holds = {"AND": all, "OR": any}[operator]
+    told = {name for name, its in tags.items() if holds(tag in its for tag in wanted) != is_not}
+    assert set(router.states["tpns"].delivery_log.counts_by_id()) == told
+
+
+# EMAS
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A call of EMAS, and the seconds until the next."""
+
+    action: str
+    kind: str
+    keys: list[str]
+    tags: list[str]
+    seconds: int
+
+
+KEYS = {"DEVICE": IDS[:9], "ALIAS": ["u0", "u1", "u2"], "ACCOUNT": ["x0", "x1"]}
+DEVICES_OF_KEYS = {  # as in the columns below
+    "DEVICE": {name: {name} for name in IDS},
+    "ALIAS": {f"u{each}": {name for row, name in enumerate(IDS) if row % 5 == each} for each in range(3)},
+    "ACCOUNT": {f"x{each}": {name for row, name in enumerate(IDS) if row % 7 in (each, 6)} for each in range(2)},
+}
+bindings = st.sampled_from(sorted(KEYS)).flatmap(
+    lambda kind: st.builds(
+        Binding,
+        st.sampled_from(["BindTag", "BindTag", "UnbindTag", "RemoveTag"]),
+        st.just(kind),
+        st.lists(st.sampled_from(KEYS[kind]), min_size=1, max_size=4),
+        st.lists(names, min_size=1, max_size=3),
+        st.integers(0, 700),
+    )
+)
+
+
+def replay_bindings(calls: list[Binding], last: float) -> dict[tuple[str, str], set[str]]:
+    """The tags of each key by the calls that are not later than *last*."""
+    tags = {(kind, key): set() for kind, its in DEVICES_OF_KEYS.items() for key in its}
+    tags |= {("DEVICE", name): its for name, its in list_tags().items()}
+    now = 0
+    for call in calls:
+        if now <= last:
+            for key in tags if call.action == "RemoveTag" else [(call.kind, key) for key in call.keys]:
+                match call.action:
+                    case "BindTag":
+                        tags[key] |= {*call.tags}
+                    case "UnbindTag":
+                        tags[key] -= {*call.tags}
+                    case _:
+                        tags[key].discard(call.tags[0])
+        now += call.seconds
+    return tags
+
+
+@given(st.lists(bindings, max_size=6), tag_trees)
+def test_pushes_of_emas_follow_any_bindings_ten_minutes_later(calls, tree):
+    alias = [f"u{row % 5}" if row % 5 < 3 else None for row in range(70)]
+    account = [["x0", "x1"] if row % 7 == 6 else [f"x{row % 7}"] if row % 7 < 2 else [] for row in range(70)]
+    clock = ManualClock()
+    router = make_router(DEVICES.with_columns(pl.Series("alias", alias), pl.Series("account", account)), clock=clock)
+    for call in calls:
+        parameters = {"TagName": call.tags[0] if call.action == "RemoveTag" else ",".join(call.tags)}
+        if call.action != "RemoveTag":
+            parameters |= {"ClientKey": ",".join(call.keys), "KeyType": call.kind}
+        assert send_call(router, "emas", emas_call(call.action, clock.now, **parameters)).code == ""
+        clock.now += call.seconds
+    for (kind, key), its in replay_bindings(calls, float("inf")).items():
+        if key in KEYS[kind]:
+            query = emas_call("QueryTags", clock.now, ClientKey=key, KeyType=kind)
+            found = send_call(router, "emas", query).body["TagInfos"]["TagInfo"]
+            assert {info["TagName"] for info in found} == its
+    push = {"Target": "TAG", "TargetValue": json.dumps(tree), "PushType": "NOTICE", "DeviceType": "ALL", "Title": "t"}
+    assert send_call(router, "emas", emas_call("Push", clock.now, **push)).code == ""
+    seen = replay_bindings(calls, sum(call.seconds for call in calls) - 600)
+    keys = matching_devices(tree_as_python(tree), {f"{kind} {key}": its for (kind, key), its in seen.items()})
+    wanted = {name for each in keys for kind, key in [each.split()] for name in DEVICES_OF_KEYS[kind][key]}
+    assert set(router.states["emas"].delivery_log.counts_by_id()) == wanted
+
+
+# Any bytes
 
 
 json_values = st.recursive(

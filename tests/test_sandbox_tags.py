@@ -7,11 +7,20 @@ import httpx
 import polars as pl
 import pytest
 from fact_files import load_cases
-from vendor_calls import BASIC_AUTH, NOTIFICATION, TABLE, ManualClock, engagelab_call, make_router, send_call
+from vendor_calls import (
+    BASIC_AUTH,
+    NOTIFICATION,
+    TABLE,
+    ManualClock,
+    emas_call,
+    engagelab_call,
+    make_router,
+    send_call,
+)
 
 from audience.sandbox import Population, Sandbox
 from audience.sandbox.http_types import HttpCall, HttpReply
-from audience.sandbox.router import Router
+from audience.sandbox.router import Router, list_deliveries
 
 
 def tag_call(method: str, place: str, body: str | dict = "") -> HttpCall:
@@ -35,6 +44,11 @@ def run_step(router: Router, vendor: str, step: str) -> HttpReply | list[str]:
         return []
     if verb == "tags":
         return state.tags.tags_of(state.population.rows_by_id(vendor)[rest])
+    if verb == "push":
+        parameters = {"Target": "TAG", "TargetValue": rest, "PushType": "NOTICE", "DeviceType": "ALL", "Title": "t"}
+        return send_call(router, vendor, emas_call("Push", router.clock(), **parameters))
+    if vendor == "emas":
+        return send_call(router, vendor, emas_call(verb, router.clock(), **json.loads(rest)))
     return send_call(router, vendor, tag_call(verb, *rest.split(" ", 1)))
 
 
@@ -47,8 +61,13 @@ def test_tag_calls_match_docs(vendor, steps, wanted):
         return
     status, _, rest = wanted.partition(" ")
     assert last.status == int(status), last
+    if vendor == "emas" and not last.code:
+        assert last.body.pop("RequestId")
     if rest.startswith(("{", "[")):
         assert last.body == json.loads(rest)
+    elif rest.partition(" ")[0] == "to":
+        told = [entry["ids"] for entry in list_deliveries(router, vendor, last.message_id)]
+        assert told == [rest.split()[1:]]
     else:
         assert rest == (last.code or last.body)
 
@@ -181,7 +200,7 @@ def test_control_interface_shows_tags_and_restores_those_of_the_table():
 def test_vendor_has_tags_of_devices_that_it_knows():
     router = make_router(TABLE.with_columns(jpush_token=pl.Series(["t1", None, "t3", None])))
     assert router.states["jpush"].tags.count_devices()["a"] == 1
-    assert add_tag(router, "jpush", "x", ["r1"]).code == "7002"
+    assert add_tag(router, "jpush", "x", ["r1"]).code == "7013"
     assert add_tag(router, "jpush", "x", ["t1"]).code == ""
 
 

@@ -195,7 +195,7 @@ def _check_quotas(rows_by_tag: dict[str, Rows], state: VendorState, interface: T
     """Refuse more tags, of a device or in all, or more devices of a tag than the vendor keeps."""
     new_by_tag = {name: state.tags.devices_without(name, rows) for name, rows in rows_by_tag.items()}
     created = sum(not state.tags.exists(name) for name, rows in rows_by_tag.items() if len(rows))
-    if created and state.exceeds_quota(state.tags.name_count + created, interface.max_tags):
+    if created and state.exceeds_quota(len(state.tags.own_names()) + created, interface.max_tags):
         raise VendorRefusal(interface.invalid, f"an application has at most {interface.max_tags:,} tags")
     for name, rows in new_by_tag.items():
         if len(rows) and state.exceeds_quota(state.tags.count(name) + len(rows), interface.max_tag_devices):

@@ -158,8 +158,12 @@ class Population:
 
     def rows_by_name(self, kind: str, names: list[str]) -> dict[str, list[int]]:
         """Return the rows of each alias or account in *names*, in table order; unknown names are left out."""
-        index = self._alias_rows if kind == "alias" else self._account_rows
+        index = self.all_rows_by_name(kind)
         return {name: index[name] for name in names if name in index}
+
+    def all_rows_by_name(self, kind: str) -> Mapping[str, list[int]]:
+        """Return the rows of every alias or account."""
+        return self._alias_rows if kind == "alias" else self._account_rows
 
     def devices_on_platforms(self, platforms: set[str]) -> DeviceMask:
         """Return the devices on one of *platforms*, and those without a known platform."""

@@ -12,7 +12,7 @@ from audience.sandbox.faults import Fault, FaultInjector
 from audience.sandbox.http_types import HttpCall, HttpReply, JsonObject, VendorRefusal
 from audience.sandbox.population import Population
 from audience.sandbox.rate_limits import SlidingWindowLimiter
-from audience.sandbox.vendor_state import VendorState
+from audience.sandbox.vendor_state import DEFAULT_TAG_DELAY, VendorState
 
 MAX_LOG_ENTRIES = 100_000
 
@@ -50,6 +50,7 @@ class Router:
     rate: float | None = 1.0
     clock: Callable[[], float] = time.time
     tag_quota: float | None = 1.0
+    tag_delay: float = DEFAULT_TAG_DELAY
     faults: FaultInjector = field(default_factory=FaultInjector)
     lock: Lock = field(default_factory=Lock)
     endpoints: dict[str, Endpoints] = field(default_factory=emulated_vendors)
@@ -69,7 +70,13 @@ class Router:
                 limiter = SlidingWindowLimiter(self.clock, self.rate)
                 credentials = (self.key, self.secret)
                 self.states[vendor] = VendorState(
-                    vendor, population, self.clock, limiter, *credentials, tag_quota=self.tag_quota
+                    vendor,
+                    population,
+                    self.clock,
+                    limiter,
+                    *credentials,
+                    tag_quota=self.tag_quota,
+                    tag_delay=self.tag_delay,
                 )
 
     def vendor_for_path(self, path: str) -> str | None:

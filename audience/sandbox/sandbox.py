@@ -12,7 +12,7 @@ from audience.sandbox.control_api import resolve_vendor_name
 from audience.sandbox.faults import Fault, FaultInjector
 from audience.sandbox.population import Population
 from audience.sandbox.router import Router, list_deliveries, list_log_entries, list_tags, summarize_deliveries
-from audience.sandbox.vendor_state import HOST, KEY, SECRET
+from audience.sandbox.vendor_state import DEFAULT_TAG_DELAY, HOST, KEY, SECRET
 
 __all__ = ["KEY", "SECRET", "Sandbox"]
 
@@ -31,6 +31,7 @@ class Sandbox:
         clock: Returns the Unix time in seconds. Rate limits, scheduled deliveries, the ages of calls and the windows in
             which repeats are dropped use it; only the waits of the faults `delay` and `late` are real seconds.
         tag_quota: Factor on the documented numbers of tags and of devices of a tag; None lifts them.
+        tag_delay: Seconds until the pushes of EMAS follow a change of tags, of which it says "within ten minutes".
 
     Raises:
         DeliveryError: The port is taken.
@@ -53,8 +54,9 @@ class Sandbox:
         port: int = 0,
         clock: Callable[[], float] = time.time,
         tag_quota: float | None = 1.0,
+        tag_delay: float = DEFAULT_TAG_DELAY,
     ):
-        self._router = Router(population, key, secret, rate, clock, tag_quota)
+        self._router = Router(population, key, secret, rate, clock, tag_quota, tag_delay)
         self._seed = seed
         self._port = port
         self._start_error: OSError | None = None

@@ -77,11 +77,9 @@ class TagStore:
         """Return whether there is a tag *name*."""
         return name in self._changed or bool(self._table_mask(name).any())
 
-    @property
-    def name_count(self) -> int:
-        """Number of untyped tags, and of others that calls have changed."""
-        bare = self.population.bare_tag_names() - self._deleted
-        return len(bare | self._changed.keys())
+    def own_names(self) -> set[str]:
+        """Return the untyped tags, and others that calls have changed: those that count for the vendor's limit."""
+        return self.population.bare_tag_names() - self._deleted | self._changed.keys()
 
     @cached_property
     def tag_counts(self) -> npt.NDArray[np.int32]:

@@ -10,12 +10,14 @@ import numpy as np
 
 from audience.sandbox.delivery_log import DeliveryLog
 from audience.sandbox.http_types import HttpReply
+from audience.sandbox.key_tags import KeyTags, NamedKeys
 from audience.sandbox.population import Population
 from audience.sandbox.rate_limits import SlidingWindowLimiter
 from audience.sandbox.row_set import Rows
 from audience.sandbox.tag_store import TagStore
 
 HOST = "127.0.0.1"
+DEFAULT_TAG_DELAY = 600.0  # seconds: EMAS binds a tag within ten minutes
 KEY, SECRET = "sandbox-key", "sandbox-secret"  # the default pair whose signatures are checked
 
 
@@ -33,7 +35,8 @@ class VendorState:
     """One emulated vendor at work; without *secret* any pair of key and secret is accepted.
 
     *clock* returns the Unix time; it decides everything that depends on the time. *tag_quota* multiplies the documented
-    numbers of tags and of their devices, None lifts them.
+    numbers of tags and of their devices, None lifts them; *tag_delay* is the seconds after which pushes follow a change
+    of tags at a vendor that does not promise it at once.
     """
 
     vendor: str
@@ -43,7 +46,10 @@ class VendorState:
     key: str | None = None
     secret: str | None = None
     tag_quota: float | None = 1.0
+    tag_delay: float = DEFAULT_TAG_DELAY
     tags: TagStore = field(init=False)
+    key_tags: dict[str, KeyTags] = field(init=False)  # of each kind of key that a call has named
+    named_keys: dict[str, NamedKeys] = field(init=False)
     delivery_log: DeliveryLog = field(init=False)
     uploads: dict[int, bytes] = field(init=False)
     cached_replies: dict[str, tuple[float, HttpReply]] = field(init=False)
@@ -54,6 +60,7 @@ class VendorState:
 
     def __post_init__(self) -> None:
         self.tags = TagStore(self.population, self.vendor)
+        self.key_tags, self.named_keys = {}, {}
         self.delivery_log = DeliveryLog(self.population, self.vendor, self.clock)
         self.upload_numbers = count(1)
         self.reset()
@@ -62,6 +69,8 @@ class VendorState:
         """Forget all deliveries, changes of tags and calls."""
         self.delivery_log.reset()
         self.tags.reset()
+        for tags in self.key_tags.values():
+            tags.reset()
         self.rate_limiter.call_times.clear()
         self.uploads, self.cached_replies, self.continuous_messages = {}, {}, {}
         self.nonces, self.nonces_by_age = set(), deque()

@@ -59,6 +59,14 @@ def run_sandbox(
     rate: Annotated[
         str, Option("--rate", metavar="FACTOR", help="Multiple of the documented rate limits, or `off`.")
     ] = "1",
+    tag_quota: Annotated[
+        str,
+        Option("--tag-quota", metavar="FACTOR", help="Multiple of the documented numbers of tags, or `off`."),
+    ] = "1",
+    tag_delay: Annotated[
+        float,
+        Option("--tag-delay", min=0, max=86_400, metavar="SECONDS", help="Time until EMAS pushes follow new tags."),
+    ] = 600,
     key: Annotated[str | None, Option("--key", metavar="KEY", help="The only application key to accept.")] = None,
     secret: Annotated[
         str | None,
@@ -67,11 +75,20 @@ def run_sandbox(
 ) -> None:
     """Imitate EngageLab, JPush, TPNS and EMAS on a local port until Ctrl-C, then report what was delivered."""
     faults = [Fault.parse(text, seed) for text in fault or []]
-    rate_factor = _parse_rate(rate)
+    rate_factor, quota_factor = _parse_factor("--rate", rate), _parse_factor("--tag-quota", tag_quota)
     population = _load_population(devices, generate, name or [])
     with (
         _catch_stop_signals() as stop,
-        Sandbox(population, faults=faults, key=key, secret=secret, rate=rate_factor, port=port) as sandbox,
+        Sandbox(
+            population,
+            faults=faults,
+            key=key,
+            secret=secret,
+            rate=rate_factor,
+            port=port,
+            tag_quota=quota_factor,
+            tag_delay=tag_delay,
+        ) as sandbox,
     ):
         facts = {"url": sandbox.url, "devices": len(population), "vendors": sandbox.vendors, "pid": os.getpid()}
         output.print_result(facts, sandbox.url)
@@ -124,8 +141,8 @@ def _parse_name_option(text: str) -> tuple[str, str]:
     return vendor, pattern
 
 
-def _parse_rate(text: str) -> float | None:
-    """Return the factor of the rate limits, or None for `off`."""
+def _parse_factor(option: str, text: str) -> float | None:
+    """Return the factor that *text* is, or None for `off`."""
     if text == "off":
         return None
     try:
@@ -133,7 +150,7 @@ def _parse_rate(text: str) -> float | None:
     except ValueError:
         factor = 0.0
     if not 0 < factor < float("inf"):
-        message = f"--rate {text}: expected a number above 0, or off"
+        message = f"{option} {text}: expected a number above 0, or off"
         raise DeliveryError(Problem("bad-option", message, hint="for example 10, 0.5 or off"))
     return factor
 

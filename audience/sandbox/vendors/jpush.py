@@ -46,8 +46,8 @@ TAG_INTERFACE = TagInterface(
     wrong_method=7002,
     missing=7002,
     invalid=7002,
-    unknown_id=7002,
-    unknown_device=7013,
+    unknown_id=7013,
+    unknown_device=7002,
     done="",
     format_status=lambda known: {each: {"online": True} if is_known else {} for each, is_known in known.items()},
 )

@@ -1,4 +1,4 @@
-"""Alibaba EMAS Mobile Push 2016-08-01, RPC on /: Push, PushV2, MassPush, MassPushV2, and continuous pushes.
+"""Alibaba EMAS Mobile Push 2016-08-01, RPC on /: Push, PushV2, MassPush, MassPushV2, continuous pushes, and tags.
 
 https://www.alibabacloud.com/help/en/mobile-push/developer-reference/api-push-2016-08-01-push
 Unknown ids are ignored, because the page names no error for them.
@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from audience.sandbox.vendors.emas.push_task import (
     split_target_ids,
 )
 from audience.sandbox.vendors.emas.signatures import verify_signature
+from audience.sandbox.vendors.emas.tag_bindings import TAG_ACTIONS, run_tag_action
 from audience.sandbox.vendors.emas.tag_tree import evaluate_tag_expression
 
 NAME = "emas"
@@ -41,6 +43,7 @@ RATE_LIMITS = {
     "ContinuouslyPush": (500, 1.0),
     "CompleteContinuouslyPush": (10_000, 60.0),
     "CancelPush": (10_000, 60.0),
+    **dict.fromkeys(TAG_ACTIONS, (100, 1.0)),
 }
 BROADCAST_RATE_LIMIT = (1, 1.0)  # pushes to all, of one AppKey and platform
 BROADCAST_QUOTAS = {True: (10, 600.0), False: (30, 600.0)}  # notifications, messages to all
@@ -216,6 +219,10 @@ def _handle_cancel(parameters: Mapping[str, str], state: VendorState) -> HttpRep
     return _success_reply({}, parameters["MessageId"])
 
 
+def _handle_tags(action: str, parameters: Mapping[str, str], state: VendorState) -> HttpReply:
+    return _success_reply(run_tag_action(action, parameters, state), "")
+
+
 def _target_devices(task: EmasTask, state: VendorState) -> DeviceMask:
     population, vendor = state.population, state.vendor
     reachable = population.devices_on_platforms(set(task.platforms)) & population.registered_devices(vendor)
@@ -266,4 +273,5 @@ ACTION_HANDLERS: Mapping[str, Callable[[Mapping[str, Any], VendorState], HttpRep
     "ContinuouslyPush": _handle_continuous_push,
     "CompleteContinuouslyPush": _handle_complete,
     "CancelPush": _handle_cancel,
+    **{action: partial(_handle_tags, action) for action in TAG_ACTIONS},
 }

@@ -1,6 +1,7 @@
 """EMAS tag expressions: a name, or JSON of {"tag"}, {"and": […]}, {"or": […]}, {"not": {"tag"}}.
 
-https://help.aliyun.com/document_detail/434847.html. Every tag counts as bound to the device, as BindTag does today.
+https://help.aliyun.com/document_detail/434847.html. An expression is about keys, not devices: a tag that is bound to an
+alias and one that is bound to the device itself do not meet.
 """
 
 import json
@@ -9,16 +10,27 @@ from typing import Any
 import numpy as np
 
 from audience.sandbox.http_types import DeviceMask, VendorRefusal
+from audience.sandbox.tag_store import TagStore
 from audience.sandbox.vendor_state import VendorState
+from audience.sandbox.vendors.emas.tag_bindings import find_key_tags, find_named_keys
 
 MAX_DEPTH, MAX_OPERANDS, MAX_TAGS, MAX_TAG_CHARS = 2, 10, 50, 128
 BAD_EXPRESSION_CODE = "InvalidTargetValue.Format"
 
 
 def evaluate_tag_expression(value: str, state: VendorState) -> DeviceMask:
-    """Return the devices that the value of a TAG target matches."""
+    """Return the devices that the value of a TAG target matches, by the tags of any kind of key."""
+    devices = _evaluate_keys(value, find_key_tags("DEVICE", state).seen_by_pushes())
+    for kind in sorted(state.key_tags.keys() - {"DEVICE"}):
+        keys = _evaluate_keys(value, state.key_tags[kind].seen_by_pushes())
+        devices |= find_named_keys(kind, state).find_devices(keys, len(state.population))
+    return devices
+
+
+def _evaluate_keys(value: str, tags: TagStore) -> DeviceMask:
+    """Return the keys that *value* matches."""
     if not value.lstrip().startswith("{"):
-        return _devices_with_tag(value, state)
+        return _devices_with_tag(value, tags)
     try:
         tree = json.loads(value)
     except ValueError:
@@ -27,22 +39,22 @@ def evaluate_tag_expression(value: str, state: VendorState) -> DeviceMask:
         raise VendorRefusal(BAD_EXPRESSION_CODE, f"more than {MAX_TAGS} tags")
     if not _is_bounded(tree):
         raise VendorRefusal(BAD_EXPRESSION_CODE, "a NOT needs a tag beside it that bounds it")
-    return _evaluate_node(tree, state, 0)
+    return _evaluate_node(tree, tags, 0)
 
 
-def _evaluate_node(node: Any, state: VendorState, depth: int) -> DeviceMask:
+def _evaluate_node(node: Any, tags: TagStore, depth: int) -> DeviceMask:
     match node:
         case {"tag": str(name)} if len(node) == 1:
-            return _devices_with_tag(name, state)
+            return _devices_with_tag(name, tags)
         case {"not": {"tag": str(name)}} if len(node) == len(node["not"]) == 1:
-            return state.population.registered_devices(state.vendor) & ~_devices_with_tag(name, state)
+            return tags.population.registered_devices(tags.vendor) & ~_devices_with_tag(name, tags)
         case {"and": [_, *_] as parts} | {"or": [_, *_] as parts} if len(node) == 1:
             if depth == MAX_DEPTH:
                 raise VendorRefusal(BAD_EXPRESSION_CODE, f"more than {MAX_DEPTH} levels of and, or")
             if len(parts) > MAX_OPERANDS:
                 raise VendorRefusal(BAD_EXPRESSION_CODE, f"more than {MAX_OPERANDS} operands")
             join = np.logical_and if "and" in node else np.logical_or
-            devices: DeviceMask = join.reduce([_evaluate_node(part, state, depth + 1) for part in parts])
+            devices: DeviceMask = join.reduce([_evaluate_node(part, tags, depth + 1) for part in parts])
             return devices
     raise VendorRefusal(BAD_EXPRESSION_CODE, "a tag expression is of tag, and, or, and not of one tag")
 
@@ -66,7 +78,7 @@ def _count_tags(node: Any) -> int:
     return 1
 
 
-def _devices_with_tag(name: str, state: VendorState) -> DeviceMask:
+def _devices_with_tag(name: str, tags: TagStore) -> DeviceMask:
     if not name or len(name) > MAX_TAG_CHARS:
         raise VendorRefusal("InvalidTag.LengthExceed" if name else "InvalidTag.Empty", "a tag has 1 to 128 characters")
-    return state.tags.devices_with_tag(name)
+    return tags.devices_with_tag(name)

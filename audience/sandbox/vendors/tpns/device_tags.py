@@ -133,7 +133,7 @@ def _find_full_rows(name: str, rows: Rows, state: VendorState) -> Rows:
 
 def _check_tag_quota(added: list[str], state: VendorState) -> None:
     created = sum(not state.tags.exists(name) for name in added)
-    if created and state.exceeds_quota(state.tags.name_count + created, MAX_TAGS):
+    if created and state.exceeds_quota(len(state.tags.own_names()) + created, MAX_TAGS):
         raise VendorRefusal(1008007, f"an application has at most {MAX_TAGS:,} tags")
 
 
