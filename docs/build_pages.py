@@ -16,11 +16,13 @@ import typer
 
 import audience
 from audience import delivery, sandbox
-from audience.cli.commands.error_codes import BATCH_OUTCOMES
+from audience.cli.commands.error_codes import BATCH_OUTCOMES, TAG_OUTCOMES
 from audience.cli.typer_app import typer_app
 from audience.delivery.transport.credentials import env_variable
+from audience.json_forms.vendors import list_tag_limits
 from audience.messages import parse_message
-from audience.vendors.delivery_spec import DeliverySpec, RateLimit, SendMethod
+from audience.vendors.delivery_spec import DeliverySpec, ErrorCode, Outcome, RateLimit, SendMethod
+from audience.vendors.tag_spec import TagSpec
 
 DOCS = Path(__file__).parent
 REFERENCE = DOCS / "reference"
@@ -209,7 +211,32 @@ def delivery_sections(vendor: audience.Vendor, spec: DeliverySpec) -> str:
     if spec.dry_run is not None:
         text += "`audience send --dry-run --validate` lets the vendor check each call without delivering.\n\n"
     text += "## Message fields\n\n" + message_fields_table(spec)
-    return text + "## Error codes\n\n" + error_codes_table(spec)
+    text += "## Error codes\n\n" + error_codes_table(spec.error_codes, BATCH_OUTCOMES)
+    return text if vendor.tags is None else text + "## Tags\n\n" + tags_section(vendor.tags)
+
+
+def tags_section(spec: TagSpec) -> str:
+    """Return the calls that set and remove tags, the bounds of the vendor, and the error codes of these calls."""
+    rows = [
+        (
+            code(form.name),
+            "yes" if form.adds else "",
+            "yes" if form.removes else "",
+            f"{form.max_ids:,}",
+            f"{form.max_tags:,}" if form.max_pairs is None else f"{form.max_pairs:,} pairs",
+            "; ".join(map(format_rate, spec.rate_limits(form))),
+            link(form.source),
+        )
+        for form in spec.forms
+    ]
+    text = markdown_table(("call", "sets", "removes", "ids", "tags", "rate limit", "source"), rows)
+    limits = [
+        (key.replace("_", " "), f"{limit.maximum:,}", link(limit.source))
+        for key, limit in list_tag_limits(spec).items()
+    ]
+    text += markdown_table(("bound", "largest number", "source"), limits) if limits else ""
+    text += f"A change takes up to {format_duration(spec.delay)}.\n\n" if spec.delay else ""
+    return text + error_codes_table(spec.error_codes, TAG_OUTCOMES)
 
 
 def key_kind(key: str, spec: DeliverySpec) -> str:
@@ -280,10 +307,10 @@ def iter_leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield path, json.dumps(value, ensure_ascii=False)
 
 
-def error_codes_table(spec: DeliverySpec) -> str:
-    """Return the vendor's error codes below an explanation of the outcomes."""
-    rows = ((code(row.code), code(row.outcome), row.meaning, row.advice, link(row.source)) for row in spec.error_codes)
-    outcomes = "\n".join(f"- `{outcome}`: {effect}" for outcome, effect in BATCH_OUTCOMES.items())
+def error_codes_table(codes: Sequence[ErrorCode], effects: Mapping[Outcome, str]) -> str:
+    """Return error codes below an explanation of the outcomes."""
+    rows = ((code(row.code), code(row.outcome), row.meaning, row.advice, link(row.source)) for row in codes)
+    outcomes = "\n".join(f"- `{outcome}`: {effect}" for outcome, effect in effects.items())
     return f"{outcomes}\n\n" + markdown_table(("code", "outcome", "meaning", "what to do", "source"), rows)
 
 

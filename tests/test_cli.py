@@ -340,7 +340,12 @@ def test_demo_completes_with_few_devices(words, audience):
 def test_codes_match_vendor_record(name, audience):
     code, out, err = audience("error-codes", name, "--json")
     assert (code, err) == (0, "")
-    assert [ErrorCode(**row) for row in json.loads(out)] == list(get_vendor(name).delivery.error_codes)
+    rows, record = json.loads(out), get_vendor(name)
+    calls = [row.pop("calls") for row in rows]
+    codes = {"pushes": record.delivery.error_codes, "tags": record.tags.error_codes if record.tags else ()}
+    for kind, expected in codes.items():
+        assert [ErrorCode(**row) for row, each in zip(rows, calls, strict=True) if each == kind] == list(expected)
+    assert len(rows) == sum(map(len, codes.values()))
 
 
 def test_codes_show_outcome_and_advice(audience):
@@ -349,6 +354,25 @@ def test_codes_show_outcome_and_advice(audience):
     row = out.partition("1008003")[2].partition("1008004")[0]
     for words in ("the keys are wrong", "fatal:", "not delivered; the run", "check access_id"):
         assert words in row
+
+
+def test_codes_of_calls_for_tags_follow_those_of_pushes(audience):
+    pushes, title, tags = audience("error-codes", "tpns")[1].partition("Calls that set and remove tags:")
+    assert title
+    assert "made again without these" in tags and "made again without these" not in pushes
+
+
+def test_vendors_shows_calls_for_tags(audience):
+    out = audience("vendors", "tpns", "emas", "huawei")[1]
+    for words in ("add (+, 500 ids, 1 tag)", "add-pairs (+, 20 pairs)", "tags cannot be read", "tags per device ≤ 100"):
+        assert words in out
+    records = json.loads(audience("vendors", "emas", "tpns", "huawei", "--json")[1])
+    tags = {record["name"]: record.get("tags") for record in records}
+    assert tags["huawei"] is None
+    assert tags["emas"]["key_types"] == ["device", "alias", "account"]
+    assert (tags["emas"]["delay_seconds"], tags["emas"]["readable"], tags["emas"]["countable"]) == (600, True, False)
+    assert tags["emas"]["limits"]["tags_per_application"]["maximum"] == 10_000
+    assert [form["calls_per_second"] for form in tags["tpns"]["forms"]] == [1] * 6
 
 
 def test_unsendable_vendor_has_no_codes(audience):

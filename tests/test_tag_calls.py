@@ -266,7 +266,6 @@ def read_emas_request(request):
 
 READERS = {
     "emas": read_emas_request,
-    "emas_v2": read_emas_request,
     "engagelab": read_registration_request,
     "jpush": read_registration_request,
     "tpns": read_tpns_request,

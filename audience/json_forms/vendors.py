@@ -1,10 +1,12 @@
 """JSON form of vendors: their capabilities and limits."""
 
+from collections.abc import Mapping
 from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from audience.vendors.spec import Vendor
+from audience.vendors.spec import Vendor, VendorLimit
+from audience.vendors.tag_spec import TagCallForm, TagSpec
 
 
 class LimitForm(TypedDict):
@@ -17,6 +19,55 @@ class LimitForm(TypedDict):
 
     maximum: int | None
     source: str
+
+
+class VendorTagCallForm(TypedDict):
+    """One way in which a vendor takes changes of tags.
+
+    Attributes:
+        name: Its name.
+        adds: Whether a call can set tags.
+        removes: Whether a call can remove tags.
+        max_ids: Largest number of ids of each direction in a call.
+        max_tags: Largest number of tags of each direction in a call.
+        max_pairs: Largest number of pairs of an id and a tag; null if a call lists no pairs.
+        calls_per_second: Rate that the vendor allows.
+        source: Page that documents it.
+    """
+
+    name: str
+    adds: bool
+    removes: bool
+    max_ids: int
+    max_tags: int
+    max_pairs: int | None
+    calls_per_second: float
+    source: str
+
+
+class VendorTagsForm(TypedDict):
+    """Calls of a vendor that set and remove the tags of devices.
+
+    Attributes:
+        family: Vendor whose applications and tags these are.
+        forms: Forms of calls.
+        key_types: Kinds of ids to which tags can be bound; the first is the default.
+        limits: Bounds of the vendor that a page states, under `tags_per_device`, `tags_per_application`
+            and `devices_per_tag`.
+        delay_seconds: How long a change may take until pushes follow it.
+        readable: Whether the tags of a device can be read.
+        countable: Whether the devices of a tag can be counted.
+        reports_unknown_ids: Whether replies show ids that the vendor does not know.
+    """
+
+    family: str
+    forms: list[VendorTagCallForm]
+    key_types: list[str]
+    limits: dict[str, LimitForm]
+    delay_seconds: float
+    readable: bool
+    countable: bool
+    reports_unknown_ids: bool
 
 
 class VendorForm(TypedDict):
@@ -32,6 +83,7 @@ class VendorForm(TypedDict):
         keys: Names of the keys of an application.
         hosts: URLs of its data centres by name.
         optional_keys: Names of optional keys with their values.
+        tags: Calls that set and remove the tags of devices; present if there are any.
         page: Its documentation.
         read_on: Day on which it was read.
         limits: Its limits.
@@ -46,6 +98,7 @@ class VendorForm(TypedDict):
     keys: NotRequired[list[str]]
     hosts: NotRequired[dict[str, str]]
     optional_keys: NotRequired[dict[str, list[str]]]
+    tags: NotRequired[VendorTagsForm]
     page: str
     read_on: str
     limits: dict[str, LimitForm]
@@ -62,6 +115,7 @@ def vendor_json(vendor: Vendor) -> VendorForm:
             "hosts": dict(delivery.base_urls),
             "optional_keys": {name: list(values) for name, values in delivery.optional_keys.items()},
         }
+    tags = {} if vendor.tags is None else {"tags": tags_json(vendor.tags)}
     return {
         "name": vendor.name,
         "title": vendor.title,
@@ -69,10 +123,57 @@ def vendor_json(vendor: Vendor) -> VendorForm:
         "builtins": dict(vendor.builtins),
         "read_only_reason": vendor.read_only_reason or None,
         **sending,  # type: ignore[typeddict-item]
+        **tags,
         "page": vendor.docs_url,
         "read_on": vendor.docs_read_on,
-        "limits": {key: {"maximum": limit.maximum, "source": limit.source} for key, limit in vendor.limits.items()},
+        "limits": limits_json(vendor.limits),
     }
+
+
+def limits_json(limits: Mapping[str, VendorLimit]) -> dict[str, LimitForm]:
+    """Return the JSON form of limits by name."""
+    return {key: {"maximum": limit.maximum, "source": limit.source} for key, limit in limits.items()}
+
+
+def tags_json(spec: TagSpec) -> VendorTagsForm:
+    """Return the JSON form of the calls for tags."""
+    return {
+        "family": spec.family,
+        "forms": [
+            {
+                "name": form.name,
+                "adds": form.adds,
+                "removes": form.removes,
+                "max_ids": form.max_ids,
+                "max_tags": form.max_tags,
+                "max_pairs": form.max_pairs,
+                "calls_per_second": find_rate(spec, form),
+                "source": form.source,
+            }
+            for form in spec.forms
+        ],
+        "key_types": list(spec.key_types),
+        "limits": limits_json(list_tag_limits(spec)),
+        "delay_seconds": spec.delay.total_seconds(),
+        "readable": spec.reading is not None,
+        "countable": spec.reading is not None and spec.reading.build_counts is not None,
+        "reports_unknown_ids": spec.reports_unknown_ids,
+    }
+
+
+def find_rate(spec: TagSpec, form: TagCallForm) -> float:
+    """Return the calls per second of *form* that all of its rate limits allow."""
+    return min(limit.max_calls / limit.period_seconds for limit in spec.rate_limits(form))
+
+
+def list_tag_limits(spec: TagSpec) -> dict[str, VendorLimit]:
+    """Return the bounds that a page states, by name."""
+    limits = {
+        "tags_per_device": spec.max_tags_per_device,
+        "tags_per_application": spec.max_tags,
+        "devices_per_tag": spec.max_devices_per_tag,
+    }
+    return {key: limit for key, limit in limits.items() if limit is not None}
 
 
 def list_method_names(vendor: Vendor) -> list[str]:

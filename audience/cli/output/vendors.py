@@ -7,12 +7,13 @@ from audience.cli.output.widgets import format_table, format_wrapped_table
 from audience.cli.output.writer import NOTHING_TO_SEND
 from audience.counts import format_count
 from audience.errors import Problem
-from audience.json_forms.vendors import list_method_names
+from audience.json_forms.vendors import list_method_names, list_tag_limits
 from audience.language.printer import render
 from audience.planning.catalog.declared import NOT_AT_VENDOR
 from audience.planning.plans import Plan
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.spec import Vendor
+from audience.vendors.tag_spec import TagCallForm
 
 
 def format_vendors(vendors: Sequence[Vendor]) -> str:
@@ -36,11 +37,26 @@ def _capability_lines(vendor: Vendor) -> list[str]:
     if vendor.delivery is not None:
         keys = [*vendor.delivery.required_keys, *(f"[{name}]" for name in vendor.delivery.optional_keys)]
         lines += [f"send methods: {', '.join(list_method_names(vendor))}", f"keys: {', '.join(keys)}"]
+    if vendor.tags is not None:
+        lines.append(f"calls for tags: {'; '.join(map(_describe_form, vendor.tags.forms))}")
+        lines += [f"tags are bound to: {', '.join(vendor.tags.key_types)}"] if len(vendor.tags.key_types) > 1 else []
+        lines += ["tags cannot be read"] if vendor.tags.reading is None else []
     return lines
 
 
+def _describe_form(form: TagCallForm) -> str:
+    """Return what a call of *form* can change, such as `tag (+ −, 1,000 ids, 1 tag)`."""
+    directions = " ".join(sign for sign, is_there in (("+", form.adds), ("−", form.removes)) if is_there)
+    if form.max_pairs is not None:
+        return f"{form.name} ({directions}, {format_count(form.max_pairs, 'pair')})"
+    sizes = f"{format_count(form.max_ids, 'id')}, {format_count(form.max_tags, 'tag')}"
+    return f"{form.name} ({directions}, {sizes})"
+
+
 def _limit_lines(vendor: Vendor) -> list[str]:
-    return [f"{key} ≤ {limit.maximum:,}" for key, limit in vendor.limits.items() if limit.maximum is not None]
+    tag_limits = {} if vendor.tags is None else list_tag_limits(vendor.tags)
+    limits = vendor.limits | {key.replace("_", " "): limit for key, limit in tag_limits.items()}
+    return [f"{key} ≤ {limit.maximum:,}" for key, limit in limits.items() if limit.maximum is not None]
 
 
 def format_plan_overview(plans: Sequence[Plan]) -> str:
