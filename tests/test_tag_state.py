@@ -1,5 +1,6 @@
 """Tags that an index should have at a vendor, and the state of what was synced, through all changes of the index."""
 
+import shutil
 import stat
 from datetime import date
 from random import Random
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from sizes import scale_examples
 
 from audience import DeviceIndex
+from audience._fs.locks import try_lock
 from audience.errors import DamagedError, InvalidIndexError, LockedError, PlanError
 from audience.index.records.record_files import RecordContent, load_record_list, replace_record_files
 from audience.index.storage.bitmaps import BitMap
@@ -321,3 +323,43 @@ def test_many_values_are_read_from_bit_slices(tmp_path):
     assert len(desired.tags.tags) == 5_000
     expected = {row["token"]: {f"age_{row['age']}"} for row in rows.iter_rows(named=True)}
     assert tags_by_id(desired.tags) == expected
+
+
+@pytest.mark.parametrize("copy", ["backup", "files"])
+def test_a_copy_of_an_index_does_not_know_what_the_vendor_has(index, tmp_path, copy):
+    sync(index)
+    path = tmp_path / "copy.index"
+    if copy == "backup":
+        index.backup(path)
+    else:
+        shutil.copytree(tmp_path / "devices.index", path)
+    copied = DeviceIndex.open(path)
+    (facts,) = list_states(copied.snapshot.storage)
+    (original,) = list_states(index.snapshot.storage)
+    assert facts.is_copy and not original.is_copy
+    assert not any(is_unchanged(facts, each, copied.snapshot) for each in facts.attributes.values())
+    assert all(is_unchanged(original, each, index.snapshot) for each in original.attributes.values())
+    state = load_state(copied.snapshot.storage, APPLICATION)
+    assert state.doubtful == state.known.rows
+    sync(copied)
+    (facts,) = list_states(copied.snapshot.storage)
+    assert not facts.is_copy and set(count_stale(copied).values()) == {0}
+
+
+def test_a_moved_index_is_no_copy(index, tmp_path):
+    sync(index)
+    moved = DeviceIndex.open((tmp_path / "devices.index").rename(tmp_path / "moved.index"))
+    (facts,) = list_states(moved.snapshot.storage)
+    assert not facts.is_copy
+
+
+def test_an_index_is_not_replaced_while_tags_are_synced_from_it(index, tmp_path):
+    sync(index)
+    folder = tmp_path / "devices.index" / "syncs" / "engagelab-0123456789abcdef"
+    folder.mkdir()
+    table = make_table(make_rows(range(30), 1))
+    with try_lock(folder / "lock"), pytest.raises(LockedError, match="tags are being synced"):
+        DeviceIndex.build(table, tmp_path / "devices.index", replace=True)
+    DeviceIndex.build(table, tmp_path / "devices.index", replace=True)
+    (facts,) = list_states(index.snapshot.storage)
+    assert not facts.is_copy

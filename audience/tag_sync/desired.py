@@ -1,7 +1,8 @@
 """Tags that the devices of a snapshot should have at a vendor, by the ids that it knows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import orjson
@@ -13,7 +14,7 @@ from audience.counts import format_count
 from audience.errors import PlanError, Problem
 from audience.index.query.deliverable_ids import mark_invalid_ids, select_deliverable_rows
 from audience.index.query.device_set import find_id_column
-from audience.index.schema.columns import SHARED_ID_ROLES, IdColumn
+from audience.index.schema.columns import SHARED_ID_ROLES, Column, IdColumn
 from audience.index.storage.bitmaps import BitMap, RowNumbers, bitmap_to_rows, full_bitmap, rows_to_bitmap
 from audience.index.storage.list_columns import is_list
 from audience.index.storage.manifest import Manifest
@@ -26,6 +27,7 @@ from audience.tag_sync.tags import DeviceTags, SyncedTag
 from audience.vendors.spec import Vendor
 
 MAX_EXAMPLES = 5
+MAX_CACHED_DIGESTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,22 @@ def digest_devices(manifest: Manifest) -> str:
 
     Segments and events do not count, nor does the number of the snapshot.
     """
-    shards = [[files.name, files.row_count, files.checksum] for files in manifest.shards]
-    columns = [asdict(column) for column in manifest.columns]
+    shards = tuple((files.name, files.row_count, files.checksum) for files in manifest.shards)
     deleted = manifest.deleted_rows and manifest.deleted_rows.checksum
-    return hash128(orjson.dumps([shards, columns, deleted, manifest.timezone]))
+    cuts = tuple(column.has_cut_moments for column in manifest.columns)
+    return _digest_facts(shards, deleted, manifest.columns, cuts, manifest.timezone)
+
+
+@lru_cache(MAX_CACHED_DIGESTS)
+def _digest_facts(
+    shards: tuple[tuple[str, int, str], ...],
+    deleted: str | None,
+    columns: tuple[Column, ...],
+    cuts: tuple[bool, ...],
+    timezone: str,
+) -> str:
+    fields = [(column.name_in_table, column.role, column.name, column.separator) for column in columns]
+    return hash128(orjson.dumps([shards, deleted, fields, cuts, timezone]))
 
 
 def find_key_column(snapshot: Snapshot, vendor: Vendor, key_type: str) -> IdColumn:

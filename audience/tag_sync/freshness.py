@@ -15,7 +15,7 @@ from audience.vendors.spec import Vendor
 
 MAX_CACHED = 8  # comparisons
 
-_known: dict[tuple[str, str, str, frozenset[tuple[str, str]]], "Freshness"] = {}
+_known: dict[tuple[str, str, bool, str, frozenset[tuple[str, str]]], "Freshness"] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def measure_freshness(facts: StateFacts, snapshot: Snapshot, names: TagNames, ve
         PlanError: Devices that share an id have different tags.
     """
     naming = frozenset((name, named.naming) for name, named in names.attributes.items())
-    key = snapshot.location, facts.checksum, digest_devices(snapshot.manifest), naming
+    key = snapshot.location, facts.checksum, facts.is_copy, digest_devices(snapshot.manifest), naming
     if key not in _known:
         state = load_state(snapshot.storage, facts.application)
         desired = read_desired_tags(snapshot, names.names, vendor, facts.application.key_type)

@@ -122,6 +122,8 @@ class StateFacts:
         devices: Number of ids with tags.
         tags: Number of tags.
         unknown_ids: Number of ids that the vendor did not know.
+        is_copy: Whether the folder of the index is a copy of the one from which tags were synced: nothing is known of
+            later syncs from there. All tags are unfinished then.
         checksum: Checksum of the file of the state.
     """
 
@@ -133,4 +135,5 @@ class StateFacts:
     devices: int
     tags: int
     unknown_ids: int
+    is_copy: bool = False
     checksum: str = ""

@@ -2,8 +2,11 @@
 
     tags-FAMILY-DIGEST      an Arrow file of one row: a list of ids, and lists of tags and of their bitmaps
 
-Records outlive restores, compactions, vacuum, backups and builds that replace the index. The small facts of a state
-stand in the list of records as well, so that a plan reads them without the file.
+Records outlive restores, compactions, vacuum and builds that replace the index. The small facts of a state stand in the
+list of records as well, so that a plan reads them without the file.
+
+A copy of the index, such as a backup that is put back, does not know what was synced from the original since. There all
+tags are in doubt until the next sync, which sets them again.
 """
 
 from collections.abc import Mapping
@@ -11,8 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import orjson
 
 from audience.errors import DamagedError, InvalidIndexError, LockedError, PlanError, Problem
+from audience.index.records.place import PLACE_FACT, create_place, read_place
 from audience.index.records.record_files import (
     RecordContent,
     RecordFile,
@@ -27,8 +32,9 @@ from audience.index.storage.polars_bridge import arrow_to_series, series_to_arro
 from audience.index.storage.published import Storage, damaged_error
 from audience.index.storage.write_lock import lock_for_update
 from audience.language.ast import Tag
+from audience.tag_sync.changes import doubt_changes, forget_known
 from audience.tag_sync.state import Application, AttributeSync, StartedSync, StateFacts, TagState
-from audience.tag_sync.tags import DeviceTags, NamedScope, Rows, Scope, SyncedTag
+from audience.tag_sync.tags import DeviceTags, NamedScope, Rows, Scope, SyncedTag, join_scopes
 
 STATE_PREFIX = "tags-"
 STATE_VERSION = 1
@@ -69,13 +75,21 @@ def load_state(storage: Storage, application: Application) -> TagState:
         facts = _read_facts(storage, name, entry)
         _require_key_type(facts.application, application)
         try:
-            return _parse_state(facts, read_listed_file(storage, entry), storage.path_of(name))
+            state = _parse_state(facts, read_listed_file(storage, entry), storage.path_of(name))
+            return _doubt_everything(state) if facts.is_copy else state
         except DamagedError:
             newer = load_record_list(storage)  # the file was deleted because a newer version has replaced it
             if newer == listed:
                 raise
             listed = newer
     return TagState(application=application)
+
+
+def _doubt_everything(state: TagState) -> TagState:
+    """Return the state of a copied index: any device may have or lack any tag that was ever synced."""
+    state = state if state.started is None else doubt_changes(state)
+    everything = Scope(tags=frozenset(tag.tag for tag in state.known.tags))
+    return replace(forget_known(state, everything), started=None, wanted=())
 
 
 def _require_key_type(stored: Application, application: Application) -> None:
@@ -96,14 +110,16 @@ def save_state(storage: Storage, state: TagState, *, wait: float = 60) -> TagSta
     Raises:
         LockedError: Another process changes the index, or has written a state of the application.
     """
-    name, facts, data = state_record(state.application), describe_state(state), _serialize_state(state)
+    name, facts = state_record(state.application), _facts_to_json(describe_state(state))
+    data = _serialize_state(state, facts)
     with lock_for_update(storage, "sync of tags", wait):
         entry = load_record_list(storage).files.get(name)
         if (entry.checksum if entry else "") != state.checksum:
             application = state.application
             message = f"another process has synced tags of {application.family} at {application.host}"
             raise LockedError(Problem("locked", message, hint="sync again: it begins with what was synced"))
-        content = RecordContent(name, data, {"version": STATE_VERSION, **_facts_to_json(facts)})
+        place = {PLACE_FACT: create_place(storage)}
+        content = RecordContent(name, data, {"version": STATE_VERSION, **place, **facts})
         written = replace_record_files(storage, [content]).files[name]
     return replace(state, checksum=written.checksum)
 
@@ -123,7 +139,8 @@ def describe_state(state: TagState) -> StateFacts:
     )
 
 
-def _serialize_state(state: TagState) -> bytes:
+def _serialize_state(state: TagState, facts: Mapping[str, Any]) -> bytes:
+    """Return the file of *state*. It has the facts too, so that its checksum is another one after each change."""
     tags = state.known.tags
     strings = {
         "tag_type": [tag.tag.type for tag in tags],
@@ -138,7 +155,7 @@ def _serialize_state(state: TagState) -> bytes:
         for name, bitmaps in rows.items()
     }
     columns["unknown_id"] = arrow_file.from_bytes([serialize_bitmap(state.unknown_ids)])
-    return arrow_file.to_ipc_bytes(columns)
+    return arrow_file.to_ipc_bytes(columns, orjson.dumps(facts))
 
 
 def _one_list(values: Any, count: int) -> Any:
@@ -228,16 +245,20 @@ def _read_facts(storage: Storage, name: str, entry: RecordFile) -> StateFacts:
     if facts.pop("version", None) != STATE_VERSION:
         message = f"{name} of {storage.location} was written by another version of audience"
         raise InvalidIndexError(Problem("other-format", message, hint="use the version that has written it"))
+    is_copy = facts.pop(PLACE_FACT) != read_place(storage)
     started = facts["started"]
     attributes = {
         attribute: AttributeSync(named=_parse_named(fields), **_without(fields, "scope", "naming"))
         for attribute, fields in facts["attributes"].items()
     }
+    unfinished = _parse_scope(facts["unfinished"])
+    if is_copy:
+        unfinished = join_scopes([unfinished, *(sync.named.scope for sync in attributes.values())])
     return StateFacts(
         application=Application(**facts["application"]),
         number=facts["number"],
         attributes=attributes,
-        unfinished=_parse_scope(facts["unfinished"]),
+        unfinished=unfinished,
         started=started
         and StartedSync(
             attributes={name: _parse_named(fields) for name, fields in started["attributes"].items()},
@@ -246,6 +267,7 @@ def _read_facts(storage: Storage, name: str, entry: RecordFile) -> StateFacts:
         devices=facts["devices"],
         tags=facts["tags"],
         unknown_ids=facts["unknown_ids"],
+        is_copy=is_copy,
         checksum=entry.checksum,
     )
 

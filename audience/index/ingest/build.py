@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace as with_fields
 from pathlib import Path
 
 import polars as pl
 
 from audience._fs.atomic import atomic_folder
+from audience._fs.locks import is_locked
 from audience.counts import format_count
-from audience.errors import Problem, TableError
+from audience.errors import LockedError, Problem, TableError
 from audience.index.ingest.bad_rows import open_bad_row_log
 from audience.index.ingest.decode import reject_mixed_numbers
 from audience.index.ingest.duplicates import absorb_earlier_rows, find_key, iter_combined
@@ -23,6 +24,7 @@ from audience.index.ingest.replacement import ReplacedIndex, describe_replacemen
 from audience.index.ingest.sources import Source, exact_column
 from audience.index.ingest.table_opening import open_table
 from audience.index.ingest.table_reading import TableReading
+from audience.index.records.place import move_place, read_place
 from audience.index.records.record_files import copy_record_files
 from audience.index.records.segment_history import carry_history
 from audience.index.schema.column_roles import ColumnRoles
@@ -30,7 +32,7 @@ from audience.index.schema.columns import Column
 from audience.index.storage import id_search, shard_writer
 from audience.index.storage.deleted_rows import write_deleted_rows
 from audience.index.storage.device_numbers import DeviceNumbers, NumberSequence
-from audience.index.storage.layout import MANIFEST_FILE, OWNED_NAMES, ShardFiles, shard_file
+from audience.index.storage.layout import MANIFEST_FILE, OWNED_NAMES, SYNCS_FOLDER, ShardFiles, shard_file
 from audience.index.storage.manifest import Manifest, publish_manifest, timestamp_now
 from audience.index.storage.published import LocalStorage, Storage
 from audience.index.storage.shard import Shard
@@ -71,8 +73,24 @@ def build_index(
             column and the first such rows.
     """
     progress("reading the table", 0, 0)
+    with _lock_if_replacing(path, replace):
+        place = read_place(LocalStorage(path))
+        reading = _build_folder(source, path, roles, vendors, options, replace, progress)
+        move_place(LocalStorage(path), place)
+    return reading
+
+
+def _build_folder(
+    source: Source,
+    path: Path,
+    roles: ColumnRoles,
+    vendors: Sequence[str],
+    options: ReadOptions,
+    replace: bool,
+    progress: Progress,
+) -> TableReading:
+    """Build the folder of an index, which is locked if it is replaced."""
     with (
-        _lock_if_replacing(path, replace),
         atomic_folder(path, owned_patterns=OWNED_NAMES, replace=replace) as draft,
         open_bad_row_log(options.rejects_file) as log,
     ):
@@ -149,9 +167,17 @@ def _write_combined_shards(
     return shards
 
 
-def _lock_if_replacing(path: Path, replace: bool) -> AbstractContextManager[None]:
-    """Lock the index that is replaced, if there is one."""
-    return lock_index(LocalStorage(path), "build") if replace and (path / MANIFEST_FILE).is_file() else nullcontext()
+@contextmanager
+def _lock_if_replacing(path: Path, replace: bool) -> Iterator[None]:
+    """Lock the index that is replaced, if there is one. Raises LockedError if tags are being synced from it."""
+    if not (replace and (path / MANIFEST_FILE).is_file()):
+        yield
+        return
+    with lock_index(LocalStorage(path), "build"):
+        if any(is_locked(lock) for lock in (path / SYNCS_FOLDER).glob("*/lock")):
+            message = f"{path} cannot be replaced: tags are being synced from it"
+            raise LockedError(Problem("locked", message, hint="wait for the sync, or run `audience cancel`"))
+        yield
 
 
 def reject_too_many_devices(device_count: int) -> None:

@@ -14,7 +14,7 @@ A name is any text, such as `policies.json`. A program that changes a file reads
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from audience._fs.checksums import hash128
@@ -134,6 +134,15 @@ def replace_record_files(
     etag = storage.swap(record_file(LIST_FILE), _serialize_list(number, files), etag)
     _delete_unlisted(storage, files.values())
     return RecordList(number, files, etag)
+
+
+def replace_facts(storage: Storage, facts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Replace the facts of some files in the list, all at once; their content stays. The caller has the lock."""
+    current = load_record_list(storage)
+    changed = {name: replace(current.files[name], facts=dict(each)) for name, each in facts.items()}
+    storage.swap(
+        record_file(LIST_FILE), _serialize_list(current.number + 1, {**current.files, **changed}), current.etag
+    )
 
 
 def verify_record_files(storage: Storage) -> list[str]:

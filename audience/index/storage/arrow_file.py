@@ -260,10 +260,10 @@ def load_pages(data: memoryview) -> None:
         LIBC.madvise(address, size, MADV_POPULATE_READ)
 
 
-def to_ipc_bytes(columns: ArrowColumns) -> bytes:
-    """Return *columns* as the content of an Arrow file."""
+def to_ipc_bytes(columns: ArrowColumns, metadata: bytes = b"") -> bytes:
+    """Return *columns* and *metadata* as the content of an Arrow file."""
     sink = pa.BufferOutputStream()
-    _write_batch(sink, columns)
+    _write_batch(sink, columns, metadata)
     return bytes(sink.getvalue())
 
 
