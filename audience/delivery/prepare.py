@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from audience._fs.atomic import atomic_new_file, atomic_write, remove_stale_temp_files
 from audience.activity_log import log_activity
+from audience.delivery.applications import identify_application
 from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.costs import MAX_SAMPLE_IDS, CostInput, choose_method, method_by_name
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, Run, create_ledger, has_run
@@ -39,6 +40,9 @@ from audience.vendors import require_delivery, vendor_names
 from audience.vendors.delivery_spec import Credentials, DeliverySpec, SendMethod
 from audience.vendors.spec import Payload
 
+if TYPE_CHECKING:  # only native requests that rest on syncs of tags need an index
+    from audience.delivery.sync_check import SyncCheck
+
 SAMPLE_ID = "0"
 
 
@@ -48,7 +52,7 @@ class PreparedRun:
 
     *bodies* are those of the message, for each part. *left_out* are the ids that policies have taken out since the
     requests were emitted, with the options *policies*. *parts* have the moments that follow from *schedule*; they are
-    empty for a run that exists.
+    empty for a run that exists. *sync_check* is that of native requests which rest on syncs of tags.
     """
 
     requests: RequestFolder
@@ -61,6 +65,7 @@ class PreparedRun:
     left_out: tuple[LeftOutId, ...] = ()
     schedule: Schedule = Schedule()
     parts: tuple[PlannedPart, ...] = ()
+    sync_check: "SyncCheck | None" = None
 
     @property
     def body(self) -> Payload:
@@ -130,9 +135,51 @@ def prepare_run(
     method, policies = choose_method(cost_input, method_name), policies or PolicyOptions()
     check = start_check(requests, policies, has_native=bool(native_payloads))
     left_out = find_left_out(requests, [(0, requests.id_count)], check)
+    sync_check = prepare_sync_check(requests, bodies.bodies, credentials, policies, clock)
     return PreparedRun(
-        requests, message, delivery, bodies, method, credentials, policies, left_out, schedule, tuple(parts)
+        requests, message, delivery, bodies, method, credentials, policies, left_out, schedule, tuple(parts), sync_check
     )
+
+
+def prepare_sync_check(
+    requests: RequestFolder,
+    bodies: Sequence[Payload],
+    credentials: Credentials,
+    policies: PolicyOptions,
+    clock: Clock,
+    *,
+    has_native: bool = True,
+) -> "SyncCheck | None":
+    """Return the check of native requests that rest on syncs of tags; None if there are none.
+
+    Args:
+        requests: The requests.
+        bodies: Bodies of the message.
+        credentials: The application to send with.
+        policies: Options with the path of the index.
+        clock: Clock of the run.
+        has_native: Whether native requests may still be sent.
+
+    Raises:
+        DeliveryError: The vendor may not have the tags, now or when it delivers.
+    """
+    if not requests.native_count or requests.synced is None:
+        return None
+    from audience.delivery.sync_check import require_fresh, start_sync_check  # imports much that other runs do not need
+
+    delivery = require_delivery(requests.vendor)
+    moments = [moment for body in bodies for moment in delivery.read_moments(body)]
+    if has_native and any(moment.timestamp() > clock.wall() for moment in moments):
+        message = (
+            "the vendor would deliver a native request by the tags that it has then, not by those that were synced"
+        )
+        hint = "remove the vendor's own fields of time from the message, and write send_at; or emit with --by-ids"
+        raise DeliveryError(Problem("kept-by-vendor", message, hint=hint))
+    application = identify_application(requests.synced.family, delivery, credentials)
+    check = start_sync_check(requests.synced, application, policies.index, clock)
+    if has_native:
+        require_fresh(check)
+    return check
 
 
 def _check_schedule(
@@ -246,7 +293,8 @@ def plan_run_batches(prepared: PreparedRun, now: float) -> Iterator[PlannedBatch
     def keeps_call(batch: PlannedBatch, moment: float) -> bool:
         method = prepared.method if batch.native is None else prepared.delivery.native_method
         schedule = method.schedule
-        if schedule is None:
+        rests_on_sync = batch.native is not None and requests.synced is not None  # the vendor's tags change until then
+        if schedule is None or rests_on_sync:
             return False
         ahead = timedelta(seconds=moment - now)
         targets = ids_target if batch.native is None else (requests.native_payload(batch.native),)

@@ -1,6 +1,7 @@
 """Operations on one run: send, resume, status and cancel."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -17,7 +18,7 @@ from audience.delivery.ledger.workers import (
     require_complete,
 )
 from audience.delivery.policy_options import PolicyOptions
-from audience.delivery.prepare import PreparedRun, create_run, prepare_run, reload_run
+from audience.delivery.prepare import PreparedRun, create_run, prepare_run, prepare_sync_check, reload_run
 from audience.delivery.safety_limits import SafetyLimits
 from audience.delivery.schedule import Schedule
 from audience.delivery.sender.worker import SendOptions, notify_once, run_worker
@@ -140,11 +141,11 @@ def prepare_resume(
         prepared = reload_run(folder, run, credentials, options.progress)
         retries = on_doubt == "retry"
         sendable = transitions.list_sendable_batches(ledger, options.clock.read(), retries_doubts=retries)
-        check = start_check(
-            prepared.requests,
-            PolicyOptions.from_json(run.policies).merge(policies),
-            has_native=any(batch.native is not None for batch in sendable),
-        )
+        has_native = any(batch.native is not None for batch in sendable)
+        checked = PolicyOptions.from_json(run.policies).merge(policies)
+        check = start_check(prepared.requests, checked, has_native=has_native)
+        bodies, clock = prepared.bodies.bodies, options.clock
+        sync_check = prepare_sync_check(prepared.requests, bodies, credentials, checked, clock, has_native=has_native)
         ranges = [(batch.first, batch.stop) for batch in sendable if batch.native is None]
         left_out = find_left_out(prepared.requests, ranges, check)
         with ledger.transaction():
@@ -159,7 +160,7 @@ def prepare_resume(
             if hold:
                 transitions.hold_calls(ledger)
     append_audit(folder, "resume", {"run": run.id, "vendor": run.vendor, "on_doubt": on_doubt, "hold": hold or None})
-    return prepared
+    return replace(prepared, sync_check=sync_check)
 
 
 def require_original(folder: Path, *, moved: bool) -> None:

@@ -10,6 +10,7 @@ from audience.json_forms.questions import format_as_of
 from audience.language.printer import render
 from audience.planning.plans import Plan
 from audience.planning.policies import AppliedPolicy
+from audience.planning.synced_tags import PlannedSync, StaleTags
 
 
 class PolicyForm(TypedDict):
@@ -44,6 +45,50 @@ class PoliciesForm(TypedDict):
     removed: int
 
 
+class SyncForm(TypedDict):
+    """Sync of tags that native requests rest on: of one attribute, or one bare tag, at one application.
+
+    Attributes:
+        attribute: What was synced, as `audience sync --attributes` names it.
+        snapshot: Number of the snapshot of the index whose tags the vendor has.
+        ended_at: When the sync had ended, in UTC.
+        effective_at: When pushes follow its last change, in UTC.
+        age_seconds: Seconds from its end to the plan.
+        application: Digest of the host and the public keys of the application.
+        host: Host of its pushes.
+        key_type: Kind of ids to which its tags are bound.
+        is_read: Whether the tags were read from the vendor, so that no other device is known to have one.
+        unknown_ids: Number of ids that the vendor did not know.
+    """
+
+    attribute: str
+    snapshot: int
+    ended_at: str
+    effective_at: str
+    age_seconds: float
+    application: str
+    host: str
+    key_type: str
+    is_read: bool
+    unknown_ids: int
+
+
+class StaleForm(TypedDict):
+    """Attribute, or bare tag, that is sent by ids because the vendor may not have it as the index has it.
+
+    Attributes:
+        attribute: What a sync would make native, as `audience sync --attributes` names it.
+        application: Digest of the host and the public keys of the application.
+        host: Host of its pushes.
+        reason: Why it is stale.
+    """
+
+    attribute: str
+    application: str
+    host: str
+    reason: str
+
+
 class PlanForm(PoliciesForm):
     """Plan for one vendor.
 
@@ -61,6 +106,8 @@ class PlanForm(PoliciesForm):
         request_exprs: Expression of each native request.
         split_reasons: Why one native request was not enough.
         is_minimal: Whether no fewer native requests are possible.
+        synced: Syncs of tags that the native requests rest on; they may go to these applications only.
+        stale: Tags that are not named natively because the vendor may not have them as the index has them.
     """
 
     as_of: str | None
@@ -76,6 +123,8 @@ class PlanForm(PoliciesForm):
     request_exprs: list[str]
     split_reasons: list[ProblemForm]
     is_minimal: bool
+    synced: list[SyncForm]
+    stale: list[StaleForm]
 
 
 def plan_json(plan: Plan) -> PlanForm:
@@ -97,6 +146,8 @@ def plan_json(plan: Plan) -> PlanForm:
         "request_exprs": [render(expr) for expr in plan.request_exprs],
         "split_reasons": [problem_json(reason) for reason in plan.split_reasons],
         "is_minimal": plan.is_minimal,
+        "synced": [_sync_json(planned) for planned in plan.synced],
+        "stale": [_stale_json(stale) for stale in plan.stale],
     }
     return form
 
@@ -117,4 +168,19 @@ def _policy_json(applied: AppliedPolicy) -> PolicyForm:
         "policy": str(applied.policy),
         "bound": render(applied.fitting),
         "removed": applied.removed,
+    }
+
+
+def _sync_json(planned: PlannedSync) -> SyncForm:
+    form: SyncForm = {name: planned.to_json()[name] for name in SyncForm.__annotations__}  # type: ignore[assignment]
+    return form
+
+
+def _stale_json(stale: StaleTags) -> StaleForm:
+    application = stale.application
+    return {
+        "attribute": str(stale.group),
+        "application": application.digest,
+        "host": application.host,
+        "reason": stale.reason,
     }

@@ -8,24 +8,22 @@ Every plan is verified before it is returned: its payloads, read back by the ven
 make up the audience for every possible device. What cannot be verified is sent by ids.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from audience.algebra.constraints import NO_CONSTRAINTS, AttributeConstraints, add_exhaustive_bound, apply_constraints
-from audience.algebra.cover import Cover, find_cover
-from audience.algebra.equivalence import find_partition_violation
-from audience.algebra.fitting import is_bounded
+from audience.algebra.constraints import NO_CONSTRAINTS, apply_constraints
 from audience.algebra.normal_forms import nnf, write_out_thresholds
 from audience.algebra.simplification import simplify
 from audience.argument_types import check_arguments
-from audience.errors import ComplexityError, ExpressionError, Problem
+from audience.errors import ComplexityError, ExpressionError
 from audience.index.schema.columns import TEXT_ROLES
 from audience.language.as_of import AsOf, read_as_of
-from audience.language.ast import Everyone, Expr, Ids, Nobody, Tag, all_of, or_terms, walk_operands
+from audience.language.ast import Expr, Tag
 from audience.language.binding import bind, forget_other_moments
 from audience.language.id_files import require_unchanged_files
 from audience.language.parser import to_expr
@@ -33,37 +31,30 @@ from audience.language.platforms import PLATFORM_TYPE
 from audience.language.vocabulary import canonicalize_values
 from audience.language.zones import DEFAULT_ZONE
 from audience.planning.catalog.catalog import Catalog, expand_comparisons, unify_values, with_column_types
-from audience.planning.catalog.declared import is_declared, list_assumed_tags, restrict_to_declared
+from audience.planning.catalog.declared import is_declared, restrict_to_declared
 from audience.planning.catalog.events import with_declared_events
 from audience.planning.catalog.references import expand_references, find_unknown_references, meaning_assumption
 from audience.planning.catalog.vendor_names import with_catalog_names
 from audience.planning.foreign_days import refuse_foreign_days
 from audience.planning.id_columns import describe_known_calls, refuse_id_columns, require_known_calls
-from audience.planning.id_lists import find_id_list_cover
-from audience.planning.index_values import is_refused, list_index_assumptions, write_out_index_values
-from audience.planning.plans import SENT_IN_SEQUENCE, TWO_SOURCES, Plan, PlanRequest
-from audience.planning.platform_requests import PlatformAttribute, find_platform_attribute, find_platform_cover
+from audience.planning.index_values import is_refused, write_out_index_values
+from audience.planning.native_plans import build_plan
+from audience.planning.plans import Plan, PlanRequest
+from audience.planning.platform_requests import find_platform_attribute
 from audience.planning.policies import choose_policies
 from audience.planning.policy_plans import plan_under_policies
+from audience.planning.synced_tags import SyncedTags, find_stale, find_syncs, refuse_stale_tags
 from audience.planning.undocumented_nots import assume_undocumented_nots, refuse_undocumented_nots
-from audience.planning.verification import find_assumed_facts, find_contradiction, verify_plan
 from audience.planning.version_comparisons import refuse_version_comparisons
-from audience.planning.vouching import VendorHas, Vouched, resolve_vendor_has
+from audience.planning.vouching import VendorHas, resolve_vendor_has
 from audience.vendors import get_vendor
-from audience.vendors.platform_field import platform_tags
-from audience.vendors.relative_times import BOUND_TIME
-from audience.vendors.spec import Restated, Unsupported, Vendor
+from audience.vendors.spec import Restated, Vendor
 from audience.vendors.wrapping import guard_emit
 
 if TYPE_CHECKING:  # plans can be made without an index
     from audience.index.device_index import DeviceIndex
 
 MAX_REQUESTS = 16
-IMPLIED_BROADCAST = Problem(
-    "implied-broadcast",
-    "the expression includes every device without saying everyone",
-    hint="write everyone to broadcast",
-)
 
 
 @check_arguments
@@ -138,53 +129,34 @@ def plan(
     require_unchanged_files(expr)
     written, expr = expr, bind(expr, asked.moment, asked.zone)
     roles = {} if index is None else index.snapshot.roles
-    catalog = with_column_types(catalog, roles, asked.zone)
-    constraints = NO_CONSTRAINTS if catalog is None else catalog.constraints
+    loaded, catalog = catalog, with_column_types(catalog, roles, asked.zone)
     simplified = simplify(nnf(simplify(unify_values(expr, catalog, roles, asked.zone))))
     record = get_vendor(vendor, can="emit")
     record = assume_undocumented_nots(record) if id_vendor == vendor else refuse_undocumented_nots(record)
     record = with_declared_events(record, catalog, frozenset() if index is None else _find_forgetful_events(index))
-    named_vendor = refuse_version_comparisons(with_catalog_names(record, catalog), catalog, roles)
     known_types = [*roles, *(() if catalog is None else catalog.attributes)]
-    vouched = resolve_vendor_has(vendor_has, expr, known_types)
-    platforms = find_platform_attribute(record, catalog)
-    if index is not None and not (PLATFORM_TYPE in vouched or _declares_platforms(record, catalog)):
-        platforms = None
-    if index is not None:
-        named_vendor = _restrict_to_index(named_vendor, catalog, vouched, index, asked)
-        named_vendor = refuse_foreign_days(named_vendor, roles, asked, index.snapshot.timezone)
-    planned_vendor = replace(named_vendor, emit=guard_emit(named_vendor.emit, named_vendor))
-    expanded = expand_comparisons(simplified, catalog, lambda atom: not is_refused(atom, planned_vendor))
-    expanded = simplified if expanded is simplified else simplify(nnf(expanded))
-    with suppress(ComplexityError):  # a vendor refuses a threshold with too many clauses, with the reason
-        expanded = write_out_thresholds(expanded)
-    index_types: frozenset[str] = frozenset()
-    if index is not None:
-        listed, index_types = write_out_index_values(expanded, planned_vendor, index)
-        expanded = simplify(nnf(listed)) if index_types else expanded
     request = PlanRequest(
-        vendor=planned_vendor,
-        platforms=platforms,
+        vendor=refuse_version_comparisons(with_catalog_names(record, catalog), catalog, roles),
+        platforms=find_platform_attribute(record, catalog),
         expr=expr,
         simplified=simplified,
-        expanded=expanded,
-        constrained=apply_constraints(expanded, constraints),
-        constraints=constraints,
+        expanded=simplified,
+        constrained=simplified,
+        constraints=NO_CONSTRAINTS if catalog is None else catalog.constraints,
         max_requests=max_requests,
         strict=strict,
         index=index,
         id_vendor=id_vendor or vendor,
         restated=_restate(payload, vendor) if id_vendor == vendor else None,
         catalog=catalog,
-        vouched=vouched,
+        vouched=resolve_vendor_has(vendor_has, expr, known_types),
         as_of=asked,
-        index_types=index_types,
+        index_types=frozenset(),
     )
+    if index is not None:
+        request = _restrict_to_index(request, record, index)
     choice = choose_policies(index, caps, without_policies)
-    try:
-        planned = plan_under_policies(request, choice) if choice.policies else _build_plan(request)
-    except ComplexityError as error:
-        planned = request.plan_by_ids(error.problems)
+    planned = plan_under_policies(request, choice) if choice.policies else _plan_at_applications(request, loaded)
     planned = _expand_id_references(planned, catalog, asked)
     if index is not None:
         planned = describe_known_calls(planned)
@@ -208,12 +180,57 @@ def _find_forgetful_events(index: "DeviceIndex") -> frozenset[str]:
     return frozenset(name for name in log.names() if log.coverage(name).first_day is not None)
 
 
-def _restrict_to_index(
-    vendor: Vendor, catalog: Catalog | None, vouched: Vouched, index: "DeviceIndex", asked: AsOf
-) -> Vendor:
-    """Return *vendor* with what it is known to have of what *index* has."""
-    declared = restrict_to_declared(vendor, catalog, vouched, partial(_has_devices, index, asked))
-    return refuse_id_columns(declared, index.snapshot.manifest.columns)
+def _restrict_to_index(request: PlanRequest, record: Vendor, index: "DeviceIndex") -> PlanRequest:
+    """Return *request* with what the vendor is known to have of what *index* has."""
+    catalog, vouched, asked = request.catalog, request.vouched, request.as_of
+    vendor = restrict_to_declared(request.vendor, catalog, vouched, partial(_has_devices, index, asked))
+    vendor = refuse_id_columns(vendor, index.snapshot.manifest.columns)
+    vendor = refuse_foreign_days(vendor, index.snapshot.roles, asked, index.snapshot.timezone)
+    has_platforms = PLATFORM_TYPE in vouched or _declares_platforms(record, catalog)
+    return replace(request, vendor=vendor, platforms=request.platforms if has_platforms else None)
+
+
+def _plan_at_applications(request: PlanRequest, catalog: Catalog | None) -> Plan:
+    """Return the plan for the application at which the most is native, with all applications at which it holds.
+
+    *catalog* is that of the request as it was written, by which tags are synced.
+    """
+    if request.index is None:
+        return _plan_at(request, SyncedTags())
+    from audience.planning.sync_states import load_synced_tags  # loads slowly, as the index does
+
+    applications = load_synced_tags(request.index, get_vendor(request.vendor.name), catalog) or [SyncedTags()]
+    plans = [_plan_at(request, synced) for synced in applications]
+    best = min(range(len(plans)), key=lambda number: (plans[number].by_ids is not None, not plans[number].native))
+    exprs, vouched = plans[best].request_exprs, request.vouched
+    others = [synced for number, synced in enumerate(applications) if number != best]
+    syncs = [find_syncs(exprs, synced, vouched) for synced in others if not find_stale(exprs, synced, vouched)]
+    return replace(plans[best], synced=(*plans[best].synced, *chain.from_iterable(syncs)))
+
+
+def _plan_at(request: PlanRequest, synced: SyncedTags) -> Plan:
+    """Return the plan for the application of *synced*."""
+    vendor = refuse_stale_tags(request.vendor, synced, request.vouched)
+    expanded = _expand(replace(request, vendor=vendor, synced=synced))
+    try:
+        return build_plan(expanded)
+    except ComplexityError as error:
+        return expanded.plan_by_ids(error.problems)
+
+
+def _expand(request: PlanRequest) -> PlanRequest:
+    """Return *request* with conditions written out as values where the vendor has none, and constraints applied."""
+    vendor = replace(request.vendor, emit=guard_emit(request.vendor.emit, request.vendor))
+    simplified, catalog, index_types = request.simplified, request.catalog, frozenset[str]()
+    expanded = expand_comparisons(simplified, catalog, lambda atom: not is_refused(atom, vendor))
+    expanded = simplified if expanded is simplified else simplify(nnf(expanded))
+    with suppress(ComplexityError):  # a vendor refuses a threshold with too many clauses, with the reason
+        expanded = write_out_thresholds(expanded)
+    if request.index is not None:
+        listed, index_types = write_out_index_values(expanded, vendor, request.index)
+        expanded = simplify(nnf(listed)) if index_types else expanded
+    constrained = apply_constraints(expanded, request.constraints)
+    return replace(request, vendor=vendor, expanded=expanded, constrained=constrained, index_types=index_types)
 
 
 def _has_devices(index: "DeviceIndex", asked: AsOf, tag: Tag) -> bool:
@@ -286,215 +303,3 @@ def _expand_id_references(candidate: Plan, catalog: Catalog | None, asked: AsOf)
     reasons = dict.fromkeys([*candidate.reasons, *find_unknown_references(by_ids)])
     assumptions = (*candidate.assumptions, *meaning_assumption(candidate.by_ids, catalog))
     return replace(candidate, by_ids=by_ids, reasons=tuple(reasons), assumptions=assumptions)
-
-
-def _build_plan(request: PlanRequest) -> Plan:
-    """Return the verified plan, or raise ComplexityError if it is too large to verify."""
-    if _is_empty(request):
-        return _plan_nothing(request)
-    if _is_implied_broadcast(request):
-        return request.plan_by_ids((IMPLIED_BROADCAST,))
-    if foreign_ids := tuple(_foreign_id_problems(request)):
-        return request.plan_by_ids(foreign_ids)
-    candidate = _plan_native(request)
-    return _verify_candidate(request, candidate) if candidate.native else candidate
-
-
-def _is_empty(request: PlanRequest) -> bool:
-    """Return whether no device can be in the audience; false if that is too complex to decide."""
-    if any(_is_possible(term, request.constraints) for term in or_terms(request.constrained)):
-        return False
-    try:
-        return find_partition_violation(Nobody(), [request.constrained], request.constraints) is None
-    except ComplexityError:
-        return False
-
-
-def _is_possible(term: Expr, constraints: AttributeConstraints) -> bool:
-    """Return whether *term* is a tag that some device can have; false if that needs a proof."""
-    if not isinstance(term, Tag):
-        return False
-    values = constraints.values.get(term.type)
-    return values is None or term.value in values
-
-
-def _plan_nothing(request: PlanRequest) -> Plan:
-    """Return a plan that sends nothing, or one by ids if the index has devices that should not exist."""
-    nothing = request.plan_nothing()
-    facts = find_assumed_facts(request, nothing, [])
-    if contradiction := find_contradiction(request, nothing, facts):
-        return request.plan_by_ids((contradiction,))
-    if request.strict and facts:
-        return request.plan_by_ids(facts)
-    return replace(nothing, assumptions=facts)
-
-
-def _is_implied_broadcast(request: PlanRequest) -> bool:
-    """Return whether every device is in the audience although the expression is not `everyone`."""
-    if request.expr == Everyone() or is_bounded(request.expanded):
-        return False
-    constraints = NO_CONSTRAINTS if request.platforms is None else request.platforms.constraints
-    return find_partition_violation(Everyone(), [request.expanded], constraints) is None
-
-
-def _foreign_id_problems(request: PlanRequest) -> Iterator[Problem]:
-    """Yield a problem for each list of registration ids of another vendor, which this vendor must not get."""
-    vendor = request.vendor.name
-    is_foreign = not set(get_vendor(request.id_vendor).id_columns) & set(get_vendor(vendor).id_columns)
-    id_lists = {
-        node: None
-        for node in walk_operands(request.simplified)
-        if isinstance(node, Ids) and node.kind == "registration_id"
-    }
-    for ids in id_lists:
-        if is_foreign or (request.index is not None and request.index.has_foreign_ids(ids, vendor)):
-            message = f"{ids.kind}(…) contains ids that are not ids of {vendor}"
-            yield Problem("other-vendors-ids", message, ids.span)
-
-
-def _plan_native(request: PlanRequest) -> Plan:
-    """Return a plan of one native request, or else of several."""
-    if request.restated is not None:
-        return _plan_restated(request, request.restated)
-    try:
-        return _plan_single(request, request.constrained)
-    except Unsupported as error:
-        reasons = error.problems
-    bounded_expr = _bound_not(request, request.constrained)
-    if bounded_expr != request.constrained:
-        with suppress(Unsupported):
-            return _plan_single(request, bounded_expr)
-    return _plan_split(request, bounded_expr, reasons)
-
-
-def _plan_restated(request: PlanRequest, restated: Restated) -> Plan:
-    """Return a plan that sends a payload back to its vendor, which counts its relative times itself."""
-    vendor, form = request.vendor, request.constrained
-    written = [assumption for assumption in vendor.assumptions(form) if assumption.code != BOUND_TIME]
-    assumptions = (*written, *restated.assumptions)
-    return Plan(vendor.name, request.expr, (restated.payload,), None, (), assumptions, (form,), index=request.index)
-
-
-def _plan_single(request: PlanRequest, form: Expr) -> Plan:
-    """Return a plan of one native request, or raise Unsupported."""
-    payload = request.vendor.emit(form)
-    assumptions = (*_list_assumed_tags(request, [form]), *request.vendor.assumptions(form))
-    return Plan(request.vendor.name, request.expr, (payload,), None, (), assumptions, (form,), index=request.index)
-
-
-def _list_assumed_tags(request: PlanRequest, parts: Iterable[Expr]) -> list[Problem]:
-    parts = list(parts)
-    assumptions = list_assumed_tags(parts, request.catalog, request.vendor, request.vouched)
-    return [*assumptions, *list_index_assumptions(parts, request.index_types, request.vendor)]
-
-
-def _bound_not(request: PlanRequest, expr: Expr) -> Expr:
-    """Return *expr*, bounded by all values of an exhaustive attribute if its NOT is otherwise unbounded."""
-    if is_bounded(expr) or isinstance(expr, Everyone):
-        return expr
-    closed_types = request.constraints.exhaustive & request.constraints.values.keys()
-    usable_types = [
-        type_
-        for type_ in sorted(closed_types)
-        if all(_can_name(request, tag) for tag in request.constraints.all_tags(type_))
-    ]
-    return add_exhaustive_bound(expr, request.constraints, usable_types) or expr
-
-
-def _can_name(request: PlanRequest, tag: Tag) -> bool:
-    return not any(request.vendor.tag_problems(tag))
-
-
-def _plan_split(request: PlanRequest, bounded_expr: Expr, reasons: tuple[Problem, ...]) -> Plan:
-    """Return a plan of several disjoint native requests; what they cannot express is sent by ids.
-
-    *reasons* are why one request is not enough.
-    """
-    cover = _find_cover(request, bounded_expr)
-    if not cover.parts:
-        return request.plan_by_ids(reasons)
-    try:
-        payloads = tuple(map(request.vendor.emit, cover.parts))
-    except Unsupported as error:  # a limit that the shape does not express, such as the length of a request
-        return request.plan_by_ids(tuple(dict.fromkeys((*reasons, *error.problems))))
-    by_ids = None if cover.remainder == Nobody() else cover.remainder
-    return Plan(
-        vendor=request.vendor.name,
-        expr=request.expr,
-        native=payloads,
-        by_ids=by_ids,
-        reasons=() if by_ids is None else reasons,
-        assumptions=_split_assumptions(request, cover),
-        request_exprs=cover.parts,
-        split_reasons=reasons if len(cover.parts) > 1 else (),
-        is_minimal=cover.is_minimal,
-        index=request.index,
-    )
-
-
-def _find_cover(request: PlanRequest, bounded_expr: Expr) -> Cover:
-    """Split the audience into parts that each fit one request: by tags, by platforms, or the better of both."""
-    if cover := find_id_list_cover(request.constrained, request.vendor, request.max_requests):
-        return cover
-    attribute = request.platforms
-    if attribute is None or not platform_tags(request.constrained):
-        return _find_tag_cover(request, bounded_expr, request.max_requests)
-    cover = _find_platform_cover(request, attribute)
-    if attribute.field.write is not None:
-        return cover
-    # Platforms are conditions like tags, so the rest may be expressed too.
-    others = _find_tag_cover(request, cover.remainder, request.max_requests - len(cover.parts))
-    parts = (*cover.parts, *others.parts)
-    joined = Cover(parts, others.remainder, is_minimal=len(parts) <= 1)
-    return min(
-        [_find_tag_cover(request, bounded_expr, request.max_requests), joined],
-        key=lambda cover: (cover.remainder != Nobody(), len(cover.parts) > request.max_requests, len(cover.parts)),
-    )
-
-
-def _find_tag_cover(request: PlanRequest, expr: Expr, max_parts: int) -> Cover:
-    """Split *expr* into at most *max_parts* parts that each fit one request of the vendor."""
-    return find_cover(
-        expr,
-        request.vendor.shape,
-        lambda tag: _can_name(request, tag),
-        request.all_constraints,
-        max_parts=max_parts,
-    )
-
-
-def _find_platform_cover(request: PlanRequest, attribute: PlatformAttribute) -> Cover:
-    """Split the audience into parts that are each narrowed to platforms."""
-
-    def cover_rest(rest: Expr, platform: Expr) -> Cover:
-        bounded_rest = _bound_not(request, rest)
-        for form in dict.fromkeys([rest, bounded_rest]):
-            with suppress(Unsupported):
-                request.vendor.emit(all_of([form, platform]))
-                return Cover((form,), Nobody(), is_minimal=True)
-        return _find_tag_cover(request, bounded_rest, request.max_requests)
-
-    return find_platform_cover(request.constrained, attribute, cover_rest, request.max_requests)
-
-
-def _split_assumptions(request: PlanRequest, cover: Cover) -> tuple[Problem, ...]:
-    """Return the distinct assumptions of the parts and of sending them separately."""
-    assumptions = _list_assumed_tags(request, cover.parts)
-    assumptions += [assumption for part in cover.parts for assumption in request.vendor.assumptions(part)]
-    if len(cover.parts) > 1 or cover.remainder != Nobody():
-        assumptions.append(SENT_IN_SEQUENCE)
-    if cover.remainder != Nobody():
-        assumptions.append(TWO_SOURCES)
-    return tuple(dict.fromkeys(assumptions))
-
-
-def _verify_candidate(request: PlanRequest, candidate: Plan) -> Plan:
-    """Return the verified *candidate*, or a plan by ids if it is wrong for the index or too uncertain."""
-    parsed = verify_plan(request.vendor, request.constrained, candidate, request.all_constraints, request.as_of)
-    if facts := find_assumed_facts(request, candidate, parsed):
-        if contradiction := find_contradiction(request, candidate, facts):
-            return request.plan_by_ids((contradiction,))
-        candidate = replace(candidate, assumptions=(*candidate.assumptions, *facts))
-    if request.strict and candidate.assumptions:
-        return request.plan_by_ids(candidate.assumptions)
-    return candidate

@@ -17,6 +17,7 @@ from audience.language.printer import render
 from audience.planning.catalog.catalog import Catalog
 from audience.planning.platform_requests import PlatformAttribute
 from audience.planning.policies import AppliedPolicy
+from audience.planning.synced_tags import PlannedSync, StaleTags, SyncedTags, describe_syncs
 from audience.planning.vouching import Vouched
 from audience.vendors.spec import Payload, Restated, Vendor
 
@@ -55,6 +56,8 @@ class Plan:
             devices that fit.
         removed: Number of devices of the audience that the policies take out together.
         without_policies: Names of the policies of the index that were overridden.
+        synced: Syncs of tags that the native requests rest on. They may go to the applications of these syncs only.
+        stale: Tags that are not named natively because the vendor may not have them as the index has them.
     """
 
     vendor: str
@@ -72,6 +75,8 @@ class Plan:
     policies: tuple[AppliedPolicy, ...] = ()
     removed: int = 0
     without_policies: tuple[str, ...] = ()
+    synced: tuple[PlannedSync, ...] = ()
+    stale: tuple[StaleTags, ...] = ()
 
     def _repr_html_(self) -> str:
         rows: list[tuple[str, object]] = [("vendor", self.vendor), ("audience", render(self.written or self.expr))]
@@ -85,6 +90,7 @@ class Plan:
         rows += [("native request", json.dumps(payload, ensure_ascii=False)) for payload in self.native]
         rows.append(("by ids", "none" if self.by_ids is None else render(self.by_ids)))
         rows += [("reason", reason.message) for reason in self.reasons]
+        rows += [("synced", line) for line in describe_syncs(self.synced)]
         rows += [("assumption", assumption.message) for assumption in self.assumptions]
         return format_html_table("Plan", rows)
 
@@ -163,6 +169,7 @@ class PlanRequest:
         restated: Payload that the expression was read from, if it is one of the same vendor.
         as_of: Moment and time zone of the question.
         index_types: Attributes of which `expanded` lists the values of the index in place of conditions.
+        synced: Tags that were synced at the application of the requests.
     """
 
     vendor: Vendor
@@ -181,6 +188,7 @@ class PlanRequest:
     vouched: Vouched
     as_of: AsOf
     index_types: frozenset[str]
+    synced: SyncedTags = SyncedTags()
 
     @property
     def all_constraints(self) -> AttributeConstraints:

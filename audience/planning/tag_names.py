@@ -16,6 +16,7 @@ from audience.planning.catalog.declared import NOT_AT_VENDOR, is_declared
 from audience.planning.catalog.value_keys import value_keys_of
 from audience.planning.catalog.vendor_names import (
     find_matching_tags,
+    find_written_naming,
     is_own_key,
     list_vendor_types,
     own_type,
@@ -122,7 +123,9 @@ def _digest_naming(attribute: CatalogAttribute | None, vendor: Vendor) -> str:
     if attribute is None:
         return ""
     family = vendor_family(vendor)
-    naming = [(attribute.names.get(name), attribute.at.get(name, False), name in attribute.builtin) for name in family]
+    at = next((attribute.at[name] for name in family if name in attribute.at), False)
+    is_builtin = any(name in attribute.builtin for name in family)
+    naming = find_written_naming(attribute, vendor), at, is_builtin  # versions of a vendor share what is written so
     return hash128(repr((naming, attribute.values, attribute.order, str(attribute.zone))).encode())
 
 
@@ -242,7 +245,7 @@ def _name_tags(scope: Scope, vendor: Vendor, catalog: Catalog | None, snapshot: 
         keys = value_keys_of(snapshot.roles.get(tag.type), snapshot.zone)
         spelled = first_spellings.setdefault((tag.type, keys.tag(tag.value)), _spell_tag(tag, catalog))
         vendor_tag = spelled if catalog is None else to_vendor_tag(spelled, catalog, vendor)
-        synced = SyncedTag(spelled, _format_name(vendor_tag))
+        synced = SyncedTag(spelled, format_vendor_name(vendor_tag))
         problems = [*_name_problems(spelled, named_vendor, vendor, catalog)]
         if not problems or problems[0].code == AMBIGUOUS:
             found.candidates[synced] = None
@@ -281,7 +284,8 @@ def _builtin_problem(tag: Tag, vendor_tag: Tag, vendor: Vendor) -> Problem:
     return Problem(BUILTIN, message, hint=hint)
 
 
-def _format_name(vendor_tag: Tag) -> str:
+def format_vendor_name(vendor_tag: Tag) -> str:
+    """Return the name of a vendor's tag as states have it: with its type if the vendor has types."""
     return vendor_tag.value if vendor_tag.type == UNTYPED else f"{vendor_tag.type}:{vendor_tag.value}"
 
 
@@ -305,6 +309,13 @@ def _find_clashes(every: Iterable[SyncedTag], synced: Iterable[SyncedTag], vendo
         if len(tags) > 1 and name in names:
             message = f"{name!r} at {vendor.name} is both {' and '.join(map(render, tags))}"
             yield Problem(AMBIGUOUS, message, hint="give each a name of its own in the catalog")
+
+
+def name_index_tags(
+    scope: Scope, vendor: Vendor, catalog: Catalog | None, snapshot: "Snapshot"
+) -> dict[Tag, SyncedTag]:
+    """Return the vendor's name for each tag of *scope* that *snapshot* has and that can be set, as a sync names it."""
+    return _name_tags(scope, vendor, with_column_types(catalog, snapshot.roles, snapshot.zone), snapshot).names
 
 
 def has_same_naming(named: NamedScope, vendor: Vendor, catalog: Catalog | None, snapshot: "Snapshot") -> bool:

@@ -18,6 +18,7 @@ from audience.errors import AudienceError, DeliveryError, MessageError, Problem
 from audience.messages import Message, message_document, parse_message
 from audience.progress import Progress, ignore_progress
 from audience.requests.division import Division
+from audience.requests.emitted_syncs import SyncedRequests, read_synced_requests
 from audience.requests.json_bodies import extract_ids
 from audience.requests.parts import Line, Part, PartLines
 from audience.requests.platform_counts import PlatformCount
@@ -66,6 +67,7 @@ class RequestFolder:
         division: How the ids were divided; None if they were not.
         platforms: Devices by platform; None if they are not known.
         schedule: When its runs are sent, if they do not say it themselves, as a JSON object.
+        synced: Syncs of tags that the native requests rest on; None if they rest on none.
     """
 
     folder: Path
@@ -84,6 +86,7 @@ class RequestFolder:
     division: Division | None = None
     platforms: tuple[PlatformCount, ...] | None = None
     schedule: Mapping[str, Any] = field(default_factory=dict)
+    synced: SyncedRequests | None = None
 
     def native_payload(self, number: int) -> Payload:
         """Return the native request with this *number*; raise DeliveryError if the file was changed."""
@@ -145,6 +148,7 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         policies = _read_policies(manifest)
         division, parts, platforms = _read_division(manifest, counts["id_count"])
         schedule: dict[str, Any] = dict(manifest.get("schedule") or {})
+        synced = read_synced_requests(manifest)
     line_starts, line_checksums, bytes_read = list[tuple[int, ...]](), list[tuple[int, ...]](), 0
     for file, entry in zip(files, entries, strict=True):
         starts, checksums = _scan_request_file(file, entry)
@@ -171,6 +175,7 @@ def open_requests(folder: Path, progress: Progress = ignore_progress) -> Request
         division=division,
         platforms=platforms,
         schedule=schedule,
+        synced=synced,
     )
 
 

@@ -36,6 +36,7 @@ from audience.requests.batching import Batches, batch_audience, divide_batches
 from audience.requests.division import DIVIDED, Division
 from audience.requests.json_bodies import BodyBlock, make_body_block
 from audience.requests.platform_counts import count_platforms
+from audience.tag_sync.desired import digest_devices
 
 MAX_LINES_PER_FILE = 1_000
 MANIFEST_FILE, SKIPPED_FILE = "manifest.json", "skipped.ndjson"
@@ -71,6 +72,10 @@ class EmitResult:
         held_out: Devices without a variant, which get nothing and are not among *devices*.
         platforms: Devices that are reached by platform; None if the index does not know it, or none are reached.
         schedule: When the requests are sent, unless the send says it.
+        synced: Syncs of tags that the native requests rest on: their applications, snapshots and moments.
+        native_exprs: Audiences of the native requests that rest on them, as of the moment of the question.
+        snapshot: Number of the snapshot of the index.
+        devices_digest: Digest of the devices of that snapshot; None if no request rests on a sync.
     """
 
     vendor: str
@@ -99,6 +104,10 @@ class EmitResult:
     held_out: int = 0
     platforms: tuple[dict[str, Any], ...] | None = None
     schedule: Mapping[str, Any] = field(default_factory=dict)
+    synced: tuple[dict[str, Any], ...] = ()
+    native_exprs: tuple[str, ...] = ()
+    snapshot: int | None = None
+    devices_digest: str | None = None
 
 
 def write_requests(
@@ -209,6 +218,10 @@ def write_plan(
         held_out=held_out,
         platforms=_count_platforms(plan, batches),
         schedule=dict(schedule or {}),
+        synced=tuple(each.to_json() for each in plan.synced) if plan.native else (),
+        native_exprs=tuple(map(render_with_ids, plan.request_exprs)) if plan.native and plan.synced else (),
+        snapshot=None if plan.index is None else plan.index.snapshot.manifest.number,
+        devices_digest=digest_devices(plan.index.snapshot.manifest) if plan.index and plan.synced else None,
     )
     manifest = build_manifest(result)
     (folder / MANIFEST_FILE).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))

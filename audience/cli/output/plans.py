@@ -11,6 +11,7 @@ from audience.language.attribute_names import UNTYPED
 from audience.language.parser import parse
 from audience.planning.plans import Plan
 from audience.planning.policies import AppliedPolicy
+from audience.planning.synced_tags import describe_syncs
 from audience.vendors.payload_reader import dump_json
 
 MISSING_NAME = "no-name"  # code of a tag that has no name at a vendor
@@ -23,6 +24,7 @@ def format_plan_summary(plan: Plan) -> str:
     if plan.by_ids is None:
         count = "" if len(plan.native) == 1 else f" in {len(plan.native)} requests"
         lines = [f"{plan.vendor}: natively{count}", *(f"  {dump_json(payload)}" for payload in plan.native)]
+        lines += [f"  synced: {line}" for line in describe_syncs(plan.synced)]
         return "\n".join([*lines, *(f"  assumed: {assumption.message}" for assumption in plan.assumptions)])
     how = f"{len(plan.native)} native, the rest by ids" if plan.native else "by ids"
     reasons = [f"  - {format_problem_line(reason)}" for reason in merge_missing_names(plan.reasons, plan.vendor)]
@@ -51,6 +53,7 @@ def format_plan_details(plan: Plan) -> str:
         lines.append(f"minimal    {minimal}")
     if plan.native:
         lines.append("verified   parsed back, the requests are disjoint and equal the expression")
+    lines += [f"synced     {line}" for line in describe_syncs(plan.synced)]
     return "\n".join([*lines, *(f"assumed    {assumption.message}" for assumption in plan.assumptions)])
 
 

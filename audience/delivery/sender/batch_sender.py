@@ -107,6 +107,11 @@ class BatchSender:
             release = partial(transitions.release_batch, worker=context.worker, batch=call.batch)
             await context.group_commit.submit(release)
             return None
+        if (problem := await _find_stale(context, call.batch)) is not None:
+            await context.group_commit.submit(
+                partial(transitions.release_batch, worker=context.worker, batch=call.batch)
+            )
+            raise StopRun(problem)
         mark_sent = partial(
             transitions.mark_sent,
             worker=context.worker,
@@ -171,6 +176,14 @@ def get_batch_ids(requests: RequestFolder, batch: Batch) -> dict[int, str]:
     """Return the ids of *batch* by their positions in the plan, without the invalid ones."""
     ids = requests.ids_between(batch.first, batch.stop)
     return {position: ids[position - batch.first] for position in batch.valid_positions()}
+
+
+async def _find_stale(context: SendContext, batch: Batch) -> Problem | None:
+    """Return why a native request must not leave now: the vendor may not have the tags that it was planned with."""
+    check = context.prepared.sync_check
+    if check is None or batch.native is None:
+        return None
+    return await asyncio.to_thread(check.find_problem)
 
 
 def _plan_call(context: SendContext, batch: Batch) -> PlannedCall:
