@@ -93,6 +93,23 @@ def test_many_ids_are_divided_into_disjoint_requests(vendor, requests, sandbox, 
     assert (status.done, sandbox.delivery_counts(vendor)) == (True, dict.fromkeys(IDS, 1))
 
 
+def test_many_accounts_are_divided_where_a_device_has_one(sandbox, tmp_path):
+    accounts = dict.fromkeys(f"x{number // 2}" for number in range(MANY))
+    planned = plan_named(f"account({', '.join(accounts)})", "emas")
+    assert (len(planned.native), [each.code for each in planned.assumptions]) == (
+        2,
+        ["counted-by-name", "no-policies", "single-id", "account"],
+    )
+    status = send_named(f"account({', '.join(accounts)})", "emas", MESSAGE, sandbox, tmp_path / "run", len(accounts))
+    assert (status.done, sandbox.delivery_counts("emas")) == (True, dict.fromkeys(IDS, 1))
+
+
+def test_aliases_of_which_a_device_may_have_two_are_not_divided():
+    with pytest.raises(PlanError) as caught:
+        plan_named(f"alias({', '.join(IDS)})", "emas")
+    assert [problem.code for problem in caught.value.problems] == ["not-native", "too-many"]
+
+
 def test_other_number_than_expected_is_refused(sandbox, tmp_path):
     with pytest.raises(DeliveryError):
         send_named("registration_id(r1, r2, r1)", "engagelab", MESSAGE, sandbox, tmp_path / "run", 1)

@@ -32,10 +32,13 @@ from audience.language.ast import (
     Not,
     Or,
     Threshold,
+    all_of,
     atoms,
     ensure_expr,
     walk,
 )
+
+EVERYONE = Everyone()
 
 
 def equivalent(lhs: Expr, rhs: Expr) -> bool:
@@ -62,7 +65,10 @@ def witness(lhs: Expr, rhs: Expr) -> frozenset[Atom] | None:
 
 
 def find_partition_violation(
-    target: Expr, parts: Sequence[Expr], constraints: AttributeConstraints = NO_CONSTRAINTS
+    target: Expr,
+    parts: Sequence[Expr],
+    constraints: AttributeConstraints = NO_CONSTRAINTS,
+    possible: Expr = EVERYONE,
 ) -> frozenset[Atom] | None:
     """Return the atoms of a device of *target* that is not in exactly one part, or of a part that is not in *target*.
 
@@ -70,6 +76,7 @@ def find_partition_violation(
         target: Expression that the parts should make up.
         parts: Expressions that should be pairwise disjoint.
         constraints: Devices that contradict them are ignored.
+        possible: Devices outside it are ignored.
 
     Returns:
         The atoms of a device that violates the partition, or None if *parts* partition *target*.
@@ -83,14 +90,15 @@ def find_partition_violation(
     >>> sorted(tag.value for tag in find_partition_violation(parse("a OR b"), [parse("a"), parse("b")]))
     ['a', 'b']
     """
-    exprs = unify_spellings(map(ensure_expr, (target, *parts)), constraints)
+    *exprs, possible = unify_spellings(map(ensure_expr, (target, *parts, possible)), constraints)
     if _are_alike(exprs):  # most payloads are read back as they were written
         return None
     target, *parts = exprs = [simplify(nnf(expand_counts(expr))) for expr in exprs]
     if _are_alike(exprs):
         return None
-    used_atoms = dict.fromkeys(atom for expr in (target, *parts) for atom in atoms(expr))
-    possible = build_possible_expr(used_atoms, constraints)
+    possible = nnf(expand_counts(possible))
+    used_atoms = dict.fromkeys(atom for expr in (target, *parts, possible) for atom in atoms(expr))
+    possible = all_of([possible, build_possible_expr(used_atoms, constraints)])
     exprs = [target, *parts, possible]
     id_groups = group_ids(exprs)
     exclusive_groups = group_exclusive_tags(exprs, constraints)

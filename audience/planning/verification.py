@@ -73,13 +73,14 @@ def _find_violation(
     """Return the atoms of a device for which *parts* are wrong, as the vendor sees it, or None."""
     known = _build_viewed_constraints(vendor, (expr, *parts), constraints)
     possible = all_of([known, *exclusive_lists(vendor, parts)])
-    target, *parts = (all_of([map_atoms(each, vendor.view), possible]) for each in (expr, *parts))
-    violation = find_partition_violation(target, parts, constraints)
+    target, *parts = (map_atoms(each, vendor.view) for each in (expr, *parts))
+    violation = find_partition_violation(target, parts, constraints, possible)
     if violation is None or not vendor.has_single_values:
         return violation
-    types = {atom.type for each in (target, *parts) for atom in atoms(each) if isinstance(atom, Tag)} - {UNTYPED}
+    exprs = (target, *parts, possible)
+    types = {atom.type for each in exprs for atom in atoms(each) if isinstance(atom, Tag)} - {UNTYPED}
     single_values = replace(constraints, exclusive=constraints.exclusive | types)
-    return find_partition_violation(target, parts, single_values)
+    return find_partition_violation(target, parts, single_values, possible)
 
 
 def _build_viewed_constraints(vendor: Vendor, exprs: Iterable[Expr], constraints: AttributeConstraints) -> Expr:

@@ -17,11 +17,13 @@ from audience.errors import OutputError, PlanError, Problem
 from audience.language.ast import Expr, IdKind, Ids, Nobody, Not, Or, Reference, all_of, and_terms, atoms
 from audience.language.parser import to_expr
 from audience.language.printer import render
+from audience.planning.id_lists import single_id_fact
 from audience.planning.planner import plan
 from audience.planning.plans import Plan
 from audience.progress import Progress, ignore_progress
 from audience.requests.writer import EMISSION_FILE, OWNED_FILES, EmitResult, write_plan
 from audience.vendors import get_vendor
+from audience.vendors.spec import Vendor
 
 NOUNS: dict[IdKind, str] = {
     "registration_id": "id",
@@ -50,14 +52,16 @@ def plan_named(expr: Expr | str, vendor: str) -> Plan:
     """
     expr = to_expr(expr)
     names, others = _find_names(expr)
-    parts = list(_split_names(names, vendor))
+    record = get_vendor(vendor, can="emit")
+    parts = list(_split_names(names, record))
     plans = [_plan_part(all_of([part, *others]), names, vendor) for part in parts]
+    facts = [single_id_fact(record, names.kind)] if len(parts) > 1 and names.kind in record.exclusive_ids else []
     return replace_fields(
         plans[0],
         expr=all_of([names, *others]),
         native=tuple(payload for each in plans for payload in each.native),
         request_exprs=tuple(request for each in plans for request in each.request_exprs),
-        assumptions=(_counted_by_name(names), NO_POLICIES, *_join_assumptions(plans)),
+        assumptions=(_counted_by_name(names), NO_POLICIES, *facts, *_join_assumptions(plans)),
     )
 
 
@@ -118,11 +122,10 @@ def _mixed_problem(expr: Expr) -> Problem:
     return Problem("needs-index", message, hint="list names of one kind; emit others to another folder")
 
 
-def _split_names(names: Ids, vendor: str) -> Iterator[Ids]:
-    """Yield the names of each request: as many ids as one holds, one live activity, all accounts or aliases."""
-    size = len(names.values)
-    if names.kind in SEPARATE_KINDS:
-        size = get_vendor(vendor, can="emit").max_ids if names.kind == "registration_id" else 1
+def _split_names(names: Ids, vendor: Vendor) -> Iterator[Ids]:
+    """Yield the names of each request: as many as it holds, or all of them where a device may have several names."""
+    is_separate = names.kind in SEPARATE_KINDS or names.kind in vendor.exclusive_ids
+    size = 1 if names.kind == "live_activity_id" else vendor.max_ids if is_separate else len(names.values)
     for start in range(0, len(names.values), size):
         yield replace_fields(names, values=names.values[start : start + size])
 

@@ -74,7 +74,6 @@ def push_warnings(body: Payload) -> Iterator[Problem]:
         yield Problem("unlisted-value", message, path="$.AndroidNotificationVivoChannel", hint="write 0 or 1")
     yield from partial_support_warnings(body, SUPPORTING_CHANNELS, "$")
     yield from short_lifetime_warnings(body.get("ExpireTime"), "$.ExpireTime")
-    yield from sms_delay_warnings(body.get("SmsDelaySecs"), "$.SmsDelaySecs")
 
 
 def _is_textless(body: Payload) -> bool:
