@@ -170,6 +170,23 @@ def test_run_stops_if_too_many_ids_are_unknown(vendor, tmp_path, monkeypatch, na
     assert resume(folder, CREDENTIALS, options=options).invalid_id_counts == {"bad-ids": 3_000}
 
 
+def test_share_of_unknown_ids_is_kept_by_the_run(vendor, tmp_path, monkeypatch):
+    monkeypatch.setattr(unknown_ids, "FIRST_IDS", 100)
+    ids = make_ids(3_000)
+    service = FakeService(bad_ids=ids)
+    folder = write_run_folder(tmp_path / "run", ids)
+
+    def stop_reason(action, max_unknown):
+        options = replace(make_send_options(service, concurrency=4), max_unknown=max_unknown)
+        arguments = (MESSAGE, CREDENTIALS, UNLIMITED) if action is send else (CREDENTIALS,)
+        return action(folder, *arguments, options=options).stop_reason
+
+    for action, max_unknown, kept in [(send, 0.5, "50%"), (resume, None, "50%"), (resume, 0.6, "60%")]:
+        assert kept in stop_reason(action, max_unknown).message.replace(" %", "%")
+    assert stop_reason(resume, None).code == "too-many-unknown"
+    assert stop_reason(resume, 1.0) is None
+
+
 def test_few_unknown_ids_do_not_stop_a_run(vendor, tmp_path, monkeypatch):
     monkeypatch.setattr(unknown_ids, "FIRST_IDS", 100)
     service = FakeService(bad_ids=[f"r{number}" for number in range(0, 3_000, 60)], names_bad_ids=False)

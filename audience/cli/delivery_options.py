@@ -6,8 +6,8 @@ from typing import Annotated
 
 from audience.cli.declarations import Argument, Option
 from audience.cli.options import HOUR_SECONDS, WEEK_SECONDS
+from audience.delivery.ledger.connection import MAX_UNKNOWN_SHARE
 from audience.delivery.schedule import Schedule, read_schedule
-from audience.delivery.sender.unknown_ids import MAX_UNKNOWN_SHARE
 
 FolderArgument = Annotated[
     Path,
@@ -60,13 +60,13 @@ RecordWaitOption = Annotated[
     float,
     Option("--wait", min=0, max=WEEK_SECONDS, metavar="SECONDS", help="Time to wait for another writer of INDEX."),
 ]
-DEFAULT_MAX_UNKNOWN = f"{100 * MAX_UNKNOWN_SHARE:g}%"
 MaxUnknownOption = Annotated[
-    str,
+    str | None,
     Option(
         "--max-unknown",
         metavar="PERCENT",
-        help="Stop if the vendor does not know more of the ids, after the first 10,000.",
+        help="Stop if the vendor does not know more of the ids, after the first 10,000. The run keeps it.",
+        show_default=f"{100 * MAX_UNKNOWN_SHARE:g}%, or what the run has kept",
     ),
 ]
 MethodOption = Annotated[

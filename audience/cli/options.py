@@ -193,12 +193,14 @@ def parse_vendor_host(text: str) -> tuple[str | None, str]:
     return (name, host) if separator and name in vendor_names() else (None, text)
 
 
-def parse_max_unknown(text: str) -> float:
-    """Return a percentage as a share; raise DeliveryError if it is none.
+def parse_max_unknown(text: str | None) -> float | None:
+    """Return a percentage as a share, or None without one; raise DeliveryError if it is none.
 
     >>> parse_max_unknown("2%"), parse_max_unknown("0.5"), parse_max_unknown("100 %")
     (0.02, 0.005, 1.0)
     """
+    if text is None:
+        return None
     number = text.strip().removesuffix("%").rstrip()
     percent = float(number) if number.replace(".", "", 1).isdecimal() and number.isascii() else -1.0
     if not 0 <= percent <= 100:

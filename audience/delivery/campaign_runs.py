@@ -86,22 +86,23 @@ def send_all(
 ) -> dict[str, Status]:
     """Create all prepared runs, then send what is due of them; return their statuses by vendor."""
     if (folder / CAMPAIGN_FILE).is_file() and prepared_runs:
-        _create_all(folder, message, prepared_runs, options.clock)
+        _create_all(folder, message, prepared_runs, options)
     else:
         for prepared in prepared_runs:
-            prepare.create_run(prepared, options.clock)
+            prepare.create_run(prepared, options.clock, options.max_unknown)
     vendors = [prepared.requests.vendor.name for prepared in prepared_runs]
     return dict(zip(vendors, run_workers(prepared_runs, options), strict=True))
 
 
-def _create_all(folder: Path, message: Message, prepared_runs: list[PreparedRun], clock: Clock) -> None:
+def _create_all(folder: Path, message: Message, prepared_runs: list[PreparedRun], options: SendOptions) -> None:
     """Create the runs of a campaign under one lock; `resume_all` creates those that a crash left out."""
     with hold_create_lock(folder):
         for run_folder in run_folders(folder):
             prepare.reject_existing_run(run_folder)
-        atomic_write(folder / CAMPAIGN_RUN_FILE, _campaign_state_json(message, prepared_runs))
+        state = _campaign_state_json(message, prepared_runs, options.max_unknown)
+        atomic_write(folder / CAMPAIGN_RUN_FILE, state)
         for prepared in prepared_runs:
-            prepare.create_run(prepared, clock)
+            prepare.create_run(prepared, options.clock, options.max_unknown)
 
 
 def resume_all(
@@ -150,7 +151,14 @@ def _create_missing(folder: Path, credentials: dict[Path, Credentials], policies
     with hold_create_lock(folder):
         for run_folder, keys in credentials.items():
             if _is_missing(run_folder):
-                prepare.create_run(_prepare_as_checked(folder, run_folder, keys, policies, clock), clock)
+                prepared = _prepare_as_checked(folder, run_folder, keys, policies, clock)
+                prepare.create_run(prepared, clock, _read_max_unknown(folder))
+
+
+def _read_max_unknown(folder: Path) -> float | None:
+    """Return the share of unknown ids that a campaign was sent with, whose state is there."""
+    state: dict[str, Any] = json.loads((folder / CAMPAIGN_RUN_FILE).read_bytes())
+    return state.get("max_unknown")
 
 
 def _is_missing(run_folder: Path) -> bool:
@@ -207,7 +215,7 @@ def _read_vendor(run_folder: Path) -> Vendor:
     return read_manifest_summary(run_folder)[0]
 
 
-def _campaign_state_json(message: Message, prepared_runs: list[PreparedRun]) -> bytes:
+def _campaign_state_json(message: Message, prepared_runs: list[PreparedRun], max_unknown: float | None) -> bytes:
     by_vendor = {
         prepared.requests.vendor.name: {
             "plan_digest": prepared.requests.digest,
@@ -217,7 +225,8 @@ def _campaign_state_json(message: Message, prepared_runs: list[PreparedRun]) -> 
         }
         for prepared in prepared_runs
     }
-    return json.dumps({"message": json.loads(message_to_json(message)), "runs": by_vendor}).encode()
+    state = {"message": json.loads(message_to_json(message)), "runs": by_vendor, "max_unknown": max_unknown}
+    return json.dumps(state).encode()
 
 
 def _prepare_as_checked(

@@ -12,7 +12,7 @@ from audience.activity_log import log_activity
 from audience.delivery.applications import identify_application
 from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.costs import MAX_SAMPLE_IDS, CostInput, choose_method, method_by_name
-from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, Run, create_ledger, has_run
+from audience.delivery.ledger.connection import LEDGER_FILE, MAX_UNKNOWN_SHARE, Ledger, Run, create_ledger, has_run
 from audience.delivery.ledger.folder_marker import CREATED_MARKER_GLOB, SENT_MARKER_GLOB
 from audience.delivery.ledger.planned import PlannedBatch, PlannedPart, plan_batches
 from audience.delivery.ledger.transitions import ALL_LEFT_OUT, LeftOutId, problem_to_json
@@ -218,8 +218,8 @@ def build_cost_input(
     )
 
 
-def create_run(prepared: PreparedRun, clock: Clock = SYSTEM_CLOCK) -> None:
-    """Write the message and the ledger of a new run.
+def create_run(prepared: PreparedRun, clock: Clock = SYSTEM_CLOCK, max_unknown: float | None = None) -> None:
+    """Write the message and the ledger of a new run, which stops at a share of *max_unknown* unknown ids.
 
     Raises DeliveryError if the folder has a run, or another process is creating one.
     """
@@ -238,6 +238,7 @@ def create_run(prepared: PreparedRun, clock: Clock = SYSTEM_CLOCK) -> None:
         created_at=clock.wall(),
         policies=prepared.policies.to_json(),
         schedule=prepared.schedule.to_json(),
+        max_unknown=MAX_UNKNOWN_SHARE if max_unknown is None else max_unknown,
     )
     parts = prepared.parts
     batches = plan_run_batches(prepared, clock.wall())

@@ -76,7 +76,7 @@ def send(
     )
     if prepared.is_empty:
         return empty_status(prepared.requests.vendor.name)
-    create_run(prepared, options.clock)
+    create_run(prepared, options.clock, options.max_unknown)
     return run_worker(prepared, options)
 
 

@@ -10,7 +10,6 @@ from typing import Annotated
 from audience.cli.activity import logged_as
 from audience.cli.declarations import Option
 from audience.cli.delivery_options import (
-    DEFAULT_MAX_UNKNOWN,
     AttemptsOption,
     ConcurrencyOption,
     CredentialsOption,
@@ -103,7 +102,7 @@ def run_send(
     concurrency: ConcurrencyOption = 32,
     timeout: TimeoutOption = 30,
     attempts: AttemptsOption = 8,
-    max_unknown: MaxUnknownOption = DEFAULT_MAX_UNKNOWN,
+    max_unknown: MaxUnknownOption = None,
 ) -> None:
     """Send a message to the devices of a request folder.
 
@@ -114,6 +113,7 @@ def run_send(
     """
     if validate and not dry_run:
         raise DeliveryError(Problem("bad-option", "--validate needs --dry-run"))
+    end_in_order_on_sigterm()
     content = read_message(message)
     limits = SafetyLimits(expected=expect, max_devices=max_devices, broadcast=broadcast)
     retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
@@ -162,10 +162,11 @@ def run_resume(
     concurrency: ConcurrencyOption = 32,
     timeout: TimeoutOption = 30,
     attempts: AttemptsOption = 8,
-    max_unknown: MaxUnknownOption = DEFAULT_MAX_UNKNOWN,
+    max_unknown: MaxUnknownOption = None,
 ) -> None:
     """Resume the runs of a folder; several workers may resume one run."""
     campaign_runs.require_created_folders(folder)  # before anything is recorded
+    end_in_order_on_sigterm()
     load_vendor_credentials = _make_credentials_loader(credentials, host)
     retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
     with output.show_progress() as progress:
@@ -192,7 +193,7 @@ def run_run_wait(
     concurrency: ConcurrencyOption = 32,
     timeout: TimeoutOption = 30,
     attempts: AttemptsOption = 8,
-    max_unknown: MaxUnknownOption = DEFAULT_MAX_UNKNOWN,
+    max_unknown: MaxUnknownOption = None,
 ) -> None:
     """Wait for the moments of the runs of a folder, and send what is due, until nothing is held any more.
 
@@ -252,7 +253,7 @@ def run_cancel(
     load_vendor_credentials = _make_credentials_loader(credentials, host)
     with output.show_progress() as progress:
         retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
-        options = _make_send_options(retry, 1, progress, output, parse_max_unknown(DEFAULT_MAX_UNKNOWN))
+        options = _make_send_options(retry, 1, progress, output, None)
         left = campaign_runs.withdraw_all(folder, load_vendor_credentials, options)
     statuses = campaign_runs.load_all_statuses(folder)
     if record is not None:
@@ -272,7 +273,7 @@ def _record(index: Path | None, folder: Path, wait: float, output: Output) -> Ab
 
 
 def _make_send_options(
-    retry: RetryPolicy, concurrency: int, progress: Progress, output: Output, max_unknown: float
+    retry: RetryPolicy, concurrency: int, progress: Progress, output: Output, max_unknown: float | None
 ) -> SendOptions:
     output.print_warnings(pace_problems())
     on_wait = partial(_print_waiting, output)

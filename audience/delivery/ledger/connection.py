@@ -26,7 +26,8 @@ from audience.delivery.sqlite_file import (
 from audience.errors import DeliveryError, LedgerError, Problem
 
 LEDGER_FILE = "ledger.sqlite"
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
+MAX_UNKNOWN_SHARE = 0.02
 SCHEMA_PATH = Path(__file__).with_name("schema.sql")
 QUERIES_PATH = Path(__file__).with_name("queries.sql")
 QUERIES = load_queries(QUERIES_PATH)
@@ -34,7 +35,7 @@ QUERIES = load_queries(QUERIES_PATH)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Identity of a run: its plan, message, method and credentials, which never change.
+    """Identity of a run: its plan, message, method and credentials, which never change, and how it goes on.
 
     The three digests identify the public keys, `manifest.json` and `message.json`. *policies*, *schedule* and
     *stop_reason* are JSON.
@@ -52,6 +53,7 @@ class Run:
     created_at: float
     policies: str = "{}"
     schedule: str = "{}"
+    max_unknown: float = MAX_UNKNOWN_SHARE
     cancelled_at: float | None = None
     stop_reason: str | None = None
 

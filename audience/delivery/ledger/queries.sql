@@ -5,17 +5,17 @@
 -- name: insert_run
 INSERT INTO run (
     number, id, vendor, method, base_url, credentials_digest, plan_digest, message_digest, native_count, id_count,
-    created_at, policies, schedule, cancelled_at, stop_reason
+    created_at, policies, schedule, max_unknown, cancelled_at, stop_reason
 ) VALUES (
     1, :id, :vendor, :method, :base_url, :credentials_digest, :plan_digest, :message_digest, :native_count, :id_count,
-    :created_at, :policies, :schedule, :cancelled_at, :stop_reason
+    :created_at, :policies, :schedule, :max_unknown, :cancelled_at, :stop_reason
 );
 
 -- The columns in the order of the fields of `Run`.
 -- name: load_run
 SELECT
     id, vendor, method, base_url, credentials_digest, plan_digest, message_digest, native_count, id_count,
-    created_at, policies, schedule, cancelled_at, stop_reason
+    created_at, policies, schedule, max_unknown, cancelled_at, stop_reason
 FROM run;
 
 -- name: find_cancelled_run
@@ -26,6 +26,9 @@ UPDATE run SET cancelled_at = coalesce(cancelled_at, :now);
 
 -- name: hold_calls
 UPDATE batch SET at_vendor = 0 WHERE state = 'todo' AND at_vendor = 1;
+
+-- name: set_max_unknown
+UPDATE run SET max_unknown = :share;
 
 -- name: set_stop_reason
 UPDATE run SET stop_reason = :problem;

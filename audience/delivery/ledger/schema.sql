@@ -26,6 +26,7 @@ CREATE TABLE run (
     created_at         REAL NOT NULL,
     policies           TEXT NOT NULL CHECK (json_valid(policies)),   -- caps and overrides of the send
     schedule           TEXT NOT NULL CHECK (json_valid(schedule)),   -- when it sends
+    max_unknown        REAL NOT NULL CHECK (max_unknown BETWEEN 0 AND 1),   -- share of unknown ids that stops it
     cancelled_at       REAL,
     stop_reason        TEXT CHECK (stop_reason IS NULL OR json_valid(stop_reason))   -- of the last worker that stopped
 ) STRICT;
@@ -263,4 +264,4 @@ BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 CREATE TRIGGER invalid_id_no_update BEFORE UPDATE ON invalid_id
 BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 
-PRAGMA user_version = 6;
+PRAGMA user_version = 7;

@@ -192,6 +192,11 @@ def find_next_spread(ledger: Ledger, now: float, window: SendWindow) -> float | 
     return None if is_cancelled(ledger) else moment
 
 
+def set_max_unknown(ledger: Ledger, share: float) -> None:
+    """Set the share of ids that the vendor may not know before the run stops."""
+    ledger.query("set_max_unknown", share=share)
+
+
 def hold_calls(ledger: Ledger) -> None:
     """Keep here until their time the calls that the vendor would have kept and was not given yet."""
     ledger.query("hold_calls")

@@ -11,7 +11,6 @@ from audience.delivery.ledger.transitions import StateAfterCall, Transition
 from audience.errors import Problem
 
 FIRST_IDS = 10_000  # ids of which an answer is known before the share of unknown ones is looked at
-MAX_UNKNOWN_SHARE = 0.02
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ from audience.delivery.prepare import PreparedRun
 from audience.delivery.sender.batch_log import describe_problem
 from audience.delivery.sender.batch_sender import BatchSender
 from audience.delivery.sender.context import SendContext, StopRun
-from audience.delivery.sender.unknown_ids import MAX_UNKNOWN_SHARE, UnknownIds
+from audience.delivery.sender.unknown_ids import UnknownIds
 from audience.delivery.transport.http import HttpxTransport, open_transport
 from audience.delivery.transport.rate_limit import RateLimiter, name_application
 from audience.delivery.transport.retry import RetryPolicy
@@ -53,7 +53,8 @@ class SendOptions:
         on_wait: Callback for the workers that this one waits for, called once for each of them.
         transport: Replacement for the network, for tests.
         clock: Clock of the run.
-        max_unknown: Share of ids that the vendor may not know before the run stops, after the first ten thousand.
+        max_unknown: Share of ids that the vendor may not know before the run stops, after the first ten thousand. The
+            run keeps it; None is what it has kept, 2 % at first.
     """
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -62,7 +63,7 @@ class SendOptions:
     on_wait: OnWait = lambda workers: None
     transport: HttpxTransport | None = None
     clock: Clock = SYSTEM_CLOCK
-    max_unknown: float = MAX_UNKNOWN_SHARE
+    max_unknown: float | None = None
 
 
 def run_worker(prepared: PreparedRun, options: SendOptions) -> Status:
@@ -114,6 +115,8 @@ def _register(ledger: Ledger, prepared: PreparedRun, options: SendOptions, progr
         with ledger.transaction():
             reap_dead_workers(ledger)
             transitions.set_stop_reason(ledger, None)
+            if options.max_unknown is not None:
+                transitions.set_max_unknown(ledger, options.max_unknown)
         run = ledger.load_run()
         log_activity("worker-started", run=run.id, vendor=run.vendor, worker=number)
         yield RunWorker(ledger, number, prepared, options, StepReporter(progress_ledger, progress, on_wait))
@@ -186,15 +189,15 @@ class RunWorker:
                     transport=transport,
                     windows=load_windows(self._ledger, run, (prepared.delivery.native_method, prepared.method)),
                     clock=options.clock,
-                    unknown_ids=self._count_unknown_ids(),
+                    unknown_ids=self._count_unknown_ids(run),
                 )
                 await self._send_batches(context)
         finally:
             await group_commit.close()
 
-    def _count_unknown_ids(self) -> UnknownIds:
+    def _count_unknown_ids(self, run: Run) -> UnknownIds:
         """Return how many ids are known to be unknown; raise StopRun if those are too many already."""
-        counts = UnknownIds(self._options.max_unknown, self._prepared.requests.vendor.id_columns)
+        counts = UnknownIds(run.max_unknown, self._prepared.requests.vendor.id_columns)
         counts.add_status(load_status(self._ledger))
         if (problem := counts.find_problem()) is not None:
             raise StopRun(problem)
