@@ -165,12 +165,23 @@ def reject_changed_audience(message: Message, before: Payload, after: Payload, w
         old, new = _read_path(before, path), _read_path(after, path)
         # a message that names no platforms is for all of them, and without iOS there is no environment to choose
         is_decided = bool(message.platforms) if name == "platforms" else old is not None
-        if old != new and is_decided:
+        if _unordered(old) != _unordered(new) and is_decided:
             reason = f"it changes whom the message is for, from {old!r} to {new!r}"
             hint = f"set {name!r} of the message instead"
             problems.append(Problem("changed-audience", reason, path=path, hint=hint))
     if problems:
         raise MessageError(*problems)
+
+
+def _unordered(value: Any) -> Any:
+    """Return a list of words as a set, and one word as a set of it: they mean the same.
+
+    >>> _unordered("ios") == _unordered(["ios"]), _unordered(["ios", "android"]) == _unordered(["android", "ios", "ios"])
+    (True, True)
+    """
+    words = [value] if isinstance(value, str) else value
+    is_list = isinstance(words, list) and all(isinstance(word, str) for word in words)
+    return frozenset(words) if is_list and words else value
 
 
 def _read_path(body: Payload, path: str) -> Any:
