@@ -247,9 +247,9 @@ def test_single_vendor_campaign_respects_max_requests(tmp_path):
 
 
 def test_campaign_warns_about_unsendable_vendor(audience, tmp_path):
-    arguments = ["devices.index", "age < 20", "--vendors", "jpush", "-o", str(tmp_path / "out")]
+    arguments = ["devices.index", "age < 20", "--vendors", "onesignal", "-o", str(tmp_path / "out")]
     code, _, err = audience("campaign", *arguments)
-    assert (code, "no-delivery: audience cannot send to jpush" in err) == (0, True)
+    assert (code, "no-delivery: audience cannot send to onesignal" in err) == (0, True)
     code, _, err = audience("campaign", *arguments, "--replace", "--json")
     assert (code, [warning["code"] for warning in json.loads(err)["warnings"]]) == (0, ["no-delivery"])
 
