@@ -176,7 +176,7 @@ def reject_changed_audience(message: Message, before: Payload, after: Payload, w
 def _unordered(value: Any) -> Any:
     """Return a list of words as a set, and one word as a set of it: they mean the same.
 
-    >>> _unordered("ios") == _unordered(["ios"]), _unordered(["ios", "android"]) == _unordered(["android", "ios", "ios"])
+    >>> _unordered("ios") == _unordered(["ios"]), _unordered(["ios", "android"]) == _unordered(["android", "ios"])
     (True, True)
     """
     words = [value] if isinstance(value, str) else value
