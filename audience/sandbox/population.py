@@ -140,8 +140,13 @@ class Population:
 
     def ids_of_rows(self, vendor: str, rows: npt.NDArray[np.uint32]) -> list[str]:
         """Return the ids at *vendor* of the devices in *rows*, which it knows."""
-        column = next(iter(self._id_columns(vendor)), None)
-        return self.table[column].cast(pl.String).gather(rows).to_list() if column else []
+        column = next(iter(self._id_columns(vendor)), "")
+        if column not in self._ids_by_row:
+            ids = self._ids_by_row[column] = np.full(len(self), None, dtype=np.object_)
+            known = self.rows_by_id(vendor)
+            ids[list(known.values())] = list(known)  # strings that are there already, not copies of them
+        ids_of_rows: list[str] = self._ids_by_row[column][rows].tolist()
+        return ids_of_rows
 
     def alias_of_row(self, row: int) -> str | None:
         """Return the first alias of the device in *row*."""
@@ -200,6 +205,10 @@ class Population:
 
     @cached_property
     def _id_indexes(self) -> dict[str, Mapping[str, int]]:
+        return {}
+
+    @cached_property
+    def _ids_by_row(self) -> dict[str, npt.NDArray[np.object_]]:
         return {}
 
     @cached_property

@@ -1,5 +1,7 @@
 """Set of rows of a population: a sorted list of few rows, or one bit for each row of the population."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,6 +9,17 @@ from audience.sandbox.http_types import DeviceMask
 
 Rows = npt.NDArray[np.uint32]  # sorted, each once
 MAX_LIST_SHARE = 32  # a list of more than one row in 32 is larger than the bits
+
+
+def sort_rows(rows: Iterable[int | None]) -> Rows:
+    """Return *rows*, none of which is None, sorted and each once.
+
+    >>> sort_rows([3, 1, 3]).tolist()
+    [1, 3]
+    """
+    array = np.array(list(rows), dtype=np.uint32)
+    array.sort()  # for the thousand rows of a call several times as fast as np.unique
+    return array[np.append(True, array[1:] != array[:-1])] if len(array) else array
 
 
 class RowSet:

@@ -88,6 +88,8 @@ class TagStore:
 
     def find_most_tags(self, gains: list[Rows]) -> int:
         """Return the largest number of tags of a device, of those in *gains*, if each of them got one more for each."""
+        if len(gains) == 1:
+            return int(self.tag_counts[gains[0]].max(initial=-1)) + 1
         rows, counts = np.unique(np.concatenate([np.zeros(0, dtype=np.uint32), *gains]), return_counts=True)
         return int((self.tag_counts[rows] + counts).max(initial=0))
 

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
-import numpy as np
-
 from audience.sandbox.delivery_log import DeliveryLog
 from audience.sandbox.http_types import HttpReply
 from audience.sandbox.key_tags import KeyTags, NamedKeys
 from audience.sandbox.population import Population
 from audience.sandbox.rate_limits import SlidingWindowLimiter
-from audience.sandbox.row_set import Rows
+from audience.sandbox.row_set import Rows, sort_rows
 from audience.sandbox.tag_store import TagStore
 
 HOST = "127.0.0.1"
@@ -102,10 +100,9 @@ class VendorState:
 
     def find_rows(self, ids: list[str]) -> tuple[Rows, list[str]]:
         """Return the rows of *ids*, sorted, and those of *ids* that no device has."""
-        row_by_id = self.population.rows_by_id(self.vendor)
-        rows = [row_by_id.get(each, -1) for each in ids]
-        unknown = [each for each, row in zip(ids, rows, strict=True) if row < 0] if -1 in rows else []
-        return np.unique(np.array([row for row in rows if row >= 0], dtype=np.uint32)), unknown
+        rows = list(map(self.population.rows_by_id(self.vendor).get, ids))
+        unknown = [each for each, row in zip(ids, rows, strict=True) if row is None] if None in rows else []
+        return sort_rows([row for row in rows if row is not None] if unknown else rows), unknown
 
     def exceeds_quota(self, count: int, documented: int | None) -> bool:
         """Return whether *count* tags, or devices of a tag, are more than the *documented* number of them."""

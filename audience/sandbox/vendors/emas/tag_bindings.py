@@ -11,7 +11,7 @@ import numpy as np
 
 from audience.sandbox.http_types import JsonObject, VendorRefusal
 from audience.sandbox.key_tags import KeyTags, NamedKeys, TagChange
-from audience.sandbox.row_set import Rows
+from audience.sandbox.row_set import Rows, sort_rows
 from audience.sandbox.tag_store import TagStore
 from audience.sandbox.vendor_state import VendorState
 from audience.sandbox.vendors.emas.fields import invalid_format, require_fields
@@ -117,7 +117,7 @@ def _format_tags(names: list[str]) -> JsonObject:
 
 def _find_rows(keys: list[str], store: TagStore) -> Rows:
     row_by_key = store.population.rows_by_id(store.vendor)
-    return np.unique(np.array([row_by_key[key] for key in keys if key in row_by_key], dtype=np.uint32))
+    return sort_rows(row for row in map(row_by_key.get, keys) if row is not None)
 
 
 def _read_key_type(parameters: Mapping[str, str]) -> str:
