@@ -28,6 +28,7 @@ from audience.sandbox import KEY, SECRET, Population, Sandbox
 from audience.testing.oracle import OracleDevice, is_inside
 from audience.vendors.delivery_spec import Accepted, Credentials, Response, SigningContext
 from audience.vendors.delivery_spec import SendCall as Telling
+from audience.vendors.tag_spec import Grid, Pairs, TagCall
 
 CALL_BUILDERS = {
     "engagelab": lambda payload: engagelab_call({"body": NOTIFICATION, **payload}),
@@ -101,3 +102,68 @@ def test_sandbox_accepts_every_send_method(name, signature):
             reply = way.parse_reply(post_signed(sandbox, application, delivery, way.build_request(call, application)))
             assert isinstance(reply, Accepted), (way.name, reply)
             assert sandbox.delivery_counts(name) == {"r1": told, "r3": told}
+
+
+TAG_CHANGES = (("added", ("r1", "r2", "r3"), "vip"), ("added", ("r1", "r3"), "深圳"), ("removed", ("r3", "r4"), "vip"))
+TAGS_AFTERWARDS = {"vip": ["r1", "r2"], "深圳": ["r1", "r3"]}
+TAG_FORMS = [  # each pair of a form that sets tags and one that removes them
+    pytest.param(name, setting, removing, id=f"{name}: {setting.name}, {removing.name}")
+    for name in ("emas", "engagelab", "jpush", "tpns")
+    for setting in get_vendor(name).tags.forms
+    for removing in get_vendor(name).tags.forms
+    if setting.adds and removing.removes
+]
+
+
+def write_calls(form, side, ids, tag, key_type):
+    """Calls of *form* that set or remove the tag of *ids*."""
+    for start in range(0, len(ids), form.max_ids):
+        part = ids[start : start + form.max_ids]
+        changes = Grid(part, (tag,)) if form.max_pairs is None else Pairs(tuple((each, tag) for each in part))
+        yield TagCall(form=form, key_type=key_type, **{side: changes})
+
+
+@pytest.mark.parametrize(("name", "setting", "removing"), TAG_FORMS)
+def test_sandbox_changes_the_tags_that_calls_name(name, setting, removing):
+    record = get_vendor(name)
+    spec, delivery = record.tags, record.delivery
+    keys = {key: SECRET if key in delivery.secret_keys else KEY for key in delivery.required_keys}
+    keys |= {"app_key": "1"} if name == "emas" else {}
+    population = Population(TABLE.select("registration_id"))
+    with Sandbox(population, key=KEY, secret=SECRET, rate=None) as sandbox:
+        application = Credentials(sandbox.url, keys)
+        for side, ids, tag in TAG_CHANGES:
+            form = setting if side == "added" else removing
+            for call in write_calls(form, side, ids, tag, spec.key_types[0]):
+                response = post_signed(sandbox, application, delivery, spec.build_request(call, application))
+                assert isinstance(spec.parse_reply(response, call), Accepted), response
+        assert sandbox.tags(name) == TAGS_AFTERWARDS
+        if spec.reading is not None:
+            request = spec.reading.build_request("r1", spec.key_types[0], application)
+            response = post_signed(sandbox, application, delivery, request)
+            assert spec.reading.parse_tags(response) == {"vip", "深圳"}
+
+
+UNKNOWN_ID_REPLIES = {  # to a call for a known and an unknown id, and to one for the unknown id alone
+    "emas": ("Accepted", "Accepted"),
+    "engagelab": ("InvalidIds", "InvalidIds"),
+    "jpush": ("InvalidIds nobody", "InvalidIds nobody"),
+    "tpns": ("InvalidIds", "InvalidIds"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN_ID_REPLIES)
+def test_unknown_ids_of_calls_for_tags_are_found(name):
+    record = get_vendor(name)
+    spec, delivery = record.tags, record.delivery
+    keys = {key: SECRET if key in delivery.secret_keys else KEY for key in delivery.required_keys}
+    keys |= {"app_key": "1"} if name == "emas" else {}
+    with Sandbox(Population(TABLE.select("registration_id")), key=KEY, secret=SECRET, rate=None) as sandbox:
+        application = Credentials(sandbox.url, keys)
+        meanings = []
+        for ids in (("r1", "nobody"), ("nobody",)):
+            call = TagCall(form=spec.forms[0], key_type=spec.key_types[0], added=Grid(ids, ("vip",)))
+            request = spec.build_request(call, application)
+            reply = spec.parse_reply(post_signed(sandbox, application, delivery, request), call)
+            meanings.append(" ".join((type(reply).__name__, *getattr(reply, "ids", ()))))
+        assert tuple(meanings) == UNKNOWN_ID_REPLIES[name]

@@ -183,6 +183,14 @@ def test_jpush_waits_until_its_limit_resets():
     assert spec_of("jpush").reading.parse_tags(response).retry_after == 17
 
 
+def test_tpns_does_not_take_a_token_for_unknown_if_all_failed():
+    many = sample_call("tpns")
+    one = TagCall(form=many.form, added=Grid(("r1",), ("vip",)))
+    response = Response(200, b'{"seq":0,"ret_code":1008027,"err_msg":"batch operation entirely failed"}')
+    assert type(spec_of("tpns").parse_reply(response, many)).__name__ == "InvalidIds"
+    assert type(spec_of("tpns").parse_reply(response, one)).__name__ == "Retryable"
+
+
 def test_vendors_of_a_family_share_their_record():
     for name in vendor_names():
         if (spec := get_vendor(name).tags) is not None:
@@ -247,9 +255,13 @@ def read_registration_request(request):
 def read_tpns_request(request):
     """The changes in a call of TPNS, as pairs of a direction, an id and a tag, as far as TPNS reads it."""
     body = json.loads(request.content)
-    direction = {3: "add", 4: "remove", 7: "add", 8: "remove", 9: "add", 10: "remove"}[body["operator_type"]]
+    direction = {1: "add", 2: "remove", 3: "add", 4: "remove", 7: "add", 8: "remove", 9: "add", 10: "remove"}[
+        body["operator_type"]
+    ]
     if body["operator_type"] in (9, 10):
         yield from ((direction, pair["token"], pair["tag"]) for pair in body["tag_token_list"])
+    elif body["operator_type"] in (1, 2):
+        yield direction, body["token_list"][0], body["tag_list"][0]
     elif body["operator_type"] in (7, 8):
         yield from ((direction, token, body["tag_list"][0]) for token in body["token_list"])
     else:

@@ -5,15 +5,17 @@ https://cloud.tencent.com/document/product/851/39067, and https://cloud.tencent.
 error codes; read 2026-11-29.
 
 TPNS silently ignores all tags but the first of operators 7 and 8, and all tokens but the first of 3 and 4, so no call
-has more. The page allows 20 pairs for operators 9 and 10 in one place and 500 in another: 20. Of a call that failed in
-part no page says which changes were made: it is made again in halves. A `:` in a tag matters for operator 6 alone,
-which replaces tags and is not used. Not seen on any page: a call that reads the tags of a token.
+has more. The page allows 20 pairs for operators 9 and 10 in one place and 500 in another: 20. Of a call that failed, in
+part or as a whole, no page says for which tokens: it is made again in halves. A call that is left with one token and
+one tag has operator 1 or 2, whose reply is about that token. A `:` in a tag matters for operator 6 alone, which
+replaces tags and is not used. Not seen on any page: a call that reads the tags of a token.
 """
 
 from functools import partial
 from pathlib import Path
 
-from audience.vendors.delivery_spec import Credentials, RateLimit, Request, Response, VendorReply
+from audience.errors import Problem
+from audience.vendors.delivery_spec import Credentials, RateLimit, Request, Response, Retryable, VendorReply
 from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.reply_checks import (
@@ -32,7 +34,9 @@ TAG_CALLS_DOCS = "https://www.tencentcloud.com/document/product/1024/33766"
 PATH = "/v3/device/tag"
 MAX_LISTED = 500  # tokens, or tags
 MAX_PAIRS = 20
+ADD_ONE, REMOVE_ONE = 1, 2  # one tag of one token
 OPERATORS = {"add-tags": 3, "remove-tags": 4, "add": 7, "remove": 8, "add-pairs": 9, "remove-pairs": 10}
+ALL_FAILED = "1008027"
 RATE_LIMIT = RateLimit("tags", 1, 1.0, TAG_CALLS_DOCS)
 CODES = load_codes(Path(__file__).with_name("tag_codes.tsv"))
 BY_CODE = {code.code: code for code in CODES}
@@ -59,13 +63,27 @@ def build_request(call: TagCall, credentials: Credentials) -> Request:
     >>> build_request(call, Credentials("https://…", {"platform": "ios"})).content
     b'{"operator_type":7,"platform":"ios","tag_list":["tag1"],"token_list":["token1","token2"]}'
     """
-    changes = call.added if call.form.adds else call.removed
+    changes = _simplify(call.added if call.form.adds else call.removed)
     body = {
-        "operator_type": OPERATORS[call.form.name],
+        "operator_type": _find_operator(call.form, changes),
         "platform": resolve_platform(credentials),
         **_write_changes(changes),
     }
     return Request(method="POST", path=PATH, headers=JSON_HEADERS, content=dump_json(body).encode())
+
+
+def _simplify(changes: Grid | Pairs) -> Grid | Pairs:
+    """Return a single pair as a grid."""
+    if isinstance(changes, Pairs) and len(changes.pairs) == 1:
+        ((token, tag),) = changes.pairs
+        return Grid((token,), (tag,))
+    return changes
+
+
+def _find_operator(form: TagCallForm, changes: Grid | Pairs) -> int:
+    if isinstance(changes, Grid) and len(changes.ids) == len(changes.tags) == 1:
+        return ADD_ONE if form.adds else REMOVE_ONE
+    return OPERATORS[form.name]
 
 
 def _write_changes(changes: Grid | Pairs) -> Payload:
@@ -93,6 +111,8 @@ def _parse_reply(response: Response, call: TagCall) -> VendorReply:
     unknown_ids = _read_unknown_ids(payload, call)
     if len({str(value) for value in values}) > 1:
         raise ContradictoryReply("ret_code and retCode differ")
+    if code == ALL_FAILED and len(_list_ids(call.added) | _list_ids(call.removed)) == 1:
+        return Retryable(Problem("retryable", f"{code} {message!r}", hint="nothing: the call is made again"))
     if row := BY_CODE.get(code):
         return reply_from_code(row, message, response, unknown_ids)
     if not code and is_success(response) and values:
