@@ -255,16 +255,23 @@ def methods_table(vendor: audience.Vendor, spec: DeliverySpec) -> str:
 
 def method_row(method: SendMethod, targets: Sequence[Any], ids_per_call: str) -> tuple[str, ...]:
     """Return the facts of one send method, with the rate limit of a call to *targets*."""
-    setup = method.get_setup_call(targets)
     return (
         code(method.name),
         ids_per_call,
         f"{method.min_ids:,} ids" if method.min_ids else "",
-        "" if setup is None else "one per call" if setup.max_uses == 1 else f"one per {setup.max_uses:,} calls",
+        format_setup(method, targets),
         format_duration(method.dedup_window),
         "; ".join(map(format_rate, method.rate_limits(targets))),
         link(method.source),
     )
+
+
+def format_setup(method: SendMethod, targets: Sequence[Any]) -> str:
+    """Return how many calls prepare the calls of a method: those that open a handle, and those that draw keys."""
+    setup, source = method.get_setup_call(targets), method.key_source
+    handles = [] if setup is None else ["one per call" if setup.max_uses == 1 else f"one per {setup.max_uses:,} calls"]
+    keys = [] if source is None else [f"one for the keys of {source.min_keys:,} calls"]
+    return ", ".join([*handles, *keys])
 
 
 def format_duration(duration: timedelta | None) -> str:

@@ -26,7 +26,7 @@ def build_push(body, target, build_request=DELIVERY.native_method.build_request)
 @pytest.mark.parametrize("text", ["everyone", "a AND NOT b", "registration_id(r1, r2)", "alias(u1)"])
 def test_request_contains_target_and_body(text):
     target, body = JPUSH.emit(parse(text)), {"platform": ["android"], "notification": NOTIFICATION}
-    assert build_push(body, target) == ("/v3/push", {**body, **target})
+    assert build_push(body, target) == ("/v3/push", {"cid": "t1", **body, **target})
     assert build_push(body, target, DELIVERY.dry_run) == ("/v3/push/validate", {**body, **target})
 
 

@@ -33,6 +33,7 @@ from audience.testing.fake_vendor import (
     make_delivery,
     make_idempotent_method,
     make_ids,
+    make_keyed_method,
     make_method,
     make_send_options,
     make_setup_method,
@@ -137,6 +138,7 @@ def vendor():
 METHODS: dict[str, tuple[Any, dict[str, Any]]] = {
     "vendor without deduplication": (make_method(), {}),
     "vendor with deduplication": (make_idempotent_method(), {"drops_repeats": True}),
+    "keys that the vendor gives out": (make_keyed_method(), {"drops_repeats": True}),
     "handles": (make_setup_method(max_uses=3), {}),
     "uploads": (make_upload_method(max_ids=20), {}),
     "invalid ids": (make_method(), {"bad_ids": ["r3", "r11", "r12"], "names_bad_ids": False}),

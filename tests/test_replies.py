@@ -1,7 +1,8 @@
 """Replies of every vendor: replies/<vendor>.txt has lines of the form `verb status body => kind details`.
 
-The verb is `push`, `open` for a setup call, or `mass` for many tasks in one call. The details are the id of the message
-and the invalid ids, or the vendor's code, or `-` without one. A line `codes` lists all codes of the vendor's pages.
+The verb is `push`, `open` for a setup call, `keys` for a call that draws idempotency keys, or `mass` for many tasks in
+one call. The details are the id of the message and the invalid ids, or the vendor's code, or `-` without one. A line
+`codes` lists all codes of the vendor's pages.
 """
 
 from fnmatch import fnmatch
@@ -51,6 +52,16 @@ def test_setup_reply_meaning(name, reply, meaning):
     assert setup_calls
     for setup_call in setup_calls:
         assert format_reply(setup_call.parse_reply(Response(int(status), content.encode()))) == meaning
+
+
+@pytest.mark.parametrize(("name", "reply", "meaning"), load_cases("replies", "keys"))
+def test_reply_with_keys_has_meaning(name, reply, meaning):
+    status, _, content = reply.partition(" ")
+    delivery = get_vendor(name).delivery
+    sources = [method.key_source for method in (delivery.native_method, *delivery.send_methods) if method.key_source]
+    assert sources
+    for source in sources:
+        assert format_reply(source.parse_reply(Response(int(status), content.encode()))) == meaning
 
 
 @pytest.mark.parametrize("name", SENDABLE_VENDORS)

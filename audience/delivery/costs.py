@@ -78,19 +78,21 @@ def estimate_native(cost_input: CostInput) -> CostEstimate:
     method = cost_input.delivery.native_method
     target_lists = [(payload,) for payload in cost_input.native_payloads]
     problems = [problem for targets in target_lists for problem in _check_bodies(cost_input, method, targets)]
-    setup_count = sum(method.get_setup_call(targets) is not None for targets in target_lists)
+    draws = _count_draws(method, len(target_lists))
+    setup_count = sum(method.get_setup_call(targets) is not None for targets in target_lists) + draws
     request_bytes = 0
     if not problems:
-        request_bytes = sum(
+        request_bytes = draws * _draw_bytes(cost_input, method) + sum(
             _call_bytes(cost_input, method, targets) + _setup_bytes(cost_input, method, targets)
             for targets in target_lists
         )
+    limits = [(limit, 1) for targets in target_lists for limit in method.rate_limits(targets)]
     return CostEstimate(
         method=method.name,
         calls=len(target_lists) + setup_count,
         setup_calls=setup_count,
         request_bytes=request_bytes,
-        seconds=_estimate_seconds([(limit, 1) for targets in target_lists for limit in method.rate_limits(targets)]),
+        seconds=_estimate_seconds([*limits, *_draw_limits(method, draws)]),
         problems=tuple(dict.fromkeys(problems)),
     )
 
@@ -155,16 +157,32 @@ def _estimate_method(cost_input: CostInput, method: SendMethod) -> CostEstimate:
     if method.setup_call is not None:
         setup_calls = sum(-(-calls // method.setup_call.max_uses) for calls in calls_of_parts)
         limits += [(limit, setup_calls) for limit in method.setup_call.rate_limits]
-    problems = tuple(_check_bodies(cost_input, method, targets))
+    draws = _count_draws(method, calls)
+    request_bytes = 0.0
+    if not (problems := tuple(_check_bodies(cost_input, method, targets))):
+        request_bytes = _estimate_bytes(cost_input, method, calls, setup_calls)
     return CostEstimate(
         method=method.name,
-        calls=calls + setup_calls,
-        setup_calls=setup_calls,
-        request_bytes=0 if problems else round(_estimate_bytes(cost_input, method, calls, setup_calls)),
-        seconds=_estimate_seconds(limits),
+        calls=calls + setup_calls + draws,
+        setup_calls=setup_calls + draws,
+        request_bytes=round(request_bytes + draws * _draw_bytes(cost_input, method)),
+        seconds=_estimate_seconds([*limits, *_draw_limits(method, draws)]),
         worthwhile=max(cost_input.part_sizes) >= method.min_ids,
         problems=problems,
     )
+
+
+def _count_draws(method: SendMethod, calls: int) -> int:
+    """Return how many calls draw the idempotency keys of so many *calls*, if the vendor gives them out."""
+    return 0 if method.key_source is None else -(-calls // method.key_source.min_keys)
+
+
+def _draw_limits(method: SendMethod, draws: int) -> list[tuple[RateLimit, int]]:
+    return [] if method.key_source is None else [(limit, draws) for limit in method.key_source.rate_limits]
+
+
+def _draw_bytes(cost_input: CostInput, method: SendMethod) -> int:
+    return 0 if method.key_source is None else _request_bytes(method.key_source.build_request(cost_input.credentials))
 
 
 def _check_bodies(cost_input: CostInput, method: SendMethod, targets: Sequence[Payload]) -> list[Problem]:

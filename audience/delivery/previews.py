@@ -164,7 +164,8 @@ def _preview_call(
     problems += method.check(stamped, targets, application)
     if not problems:
         call = build_call(method, targets, stamped, IDEMPOTENCY_KEY)
-        built = build_requests(call, method, _without_keys(application, delivery), opens_handle=True)
+        keyless = _without_keys(application, delivery)
+        built = build_requests(call, method, keyless, opens_handle=True, draws_keys=True)
     return RequestPreview(
         method=method.name,
         platform=application.keys.get("platform") if delivery.serves_one_platform else None,

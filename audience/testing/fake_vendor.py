@@ -41,6 +41,7 @@ from audience.vendors.delivery_spec import (
     Fatal,
     InDoubt,
     InvalidIds,
+    KeySource,
     Payload,
     RateLimit,
     Rejected,
@@ -60,6 +61,7 @@ Fault: TypeAlias = Callable[[int], str | None]
 
 BASE_VENDOR = audience.vendors.get_vendor("engagelab")  # the fake vendor has its targeting
 BATCH_SIZE = 10  # ids of a batch
+KEYS_PER_CALL = 3  # idempotency keys that a call gives out
 LINES_PER_FILE = 1_000
 QUICK_RETRY = RetryPolicy(max_attempts=6, initial_delay=0.001, max_delay=0.005, timeout=5, max_lost=10_000)
 CREDENTIALS = Credentials("https://push.example", {"key": "k1", "secret": "s3cr3t-w0rd"})
@@ -133,6 +135,20 @@ def make_method(name: str = "list", **overrides: Any) -> SendMethod:
 def make_idempotent_method(minutes: float = 15) -> SendMethod:
     """Return a send method whose vendor drops repeats for *minutes*."""
     return make_method(dedup_window=timedelta(minutes=minutes))
+
+
+def make_keyed_method(max_age: timedelta = timedelta(minutes=15), **overrides: Any) -> SendMethod:
+    """Return a send method whose vendor gives out the keys by which it drops repeats; a key is used up to *max_age*."""
+    source = KeySource(
+        name="push",
+        build_request=lambda credentials: Request(method="POST", path="/keys"),
+        parse_reply=parse_reply,
+        min_keys=KEYS_PER_CALL,
+        max_age=max_age,
+        rate_limits=(),
+        source="made up",
+    )
+    return make_method(**{"dedup_window": timedelta(minutes=15), "key_source": source, **overrides})
 
 
 def make_setup_method(
@@ -315,6 +331,7 @@ class FakeService:
         closed_handles: Handles that were closed.
         uploads: Ids by handle.
         message_by_token: Id of the message by idempotency key.
+        keys: Idempotency keys that were given out; then no others are taken.
     """
 
     def __init__(
@@ -337,6 +354,7 @@ class FakeService:
         self.closed_handles: list[str] = []
         self.uploads: dict[str, list[str]] = {}
         self.message_by_token: dict[str, str] = {}
+        self.keys: list[str] = []
 
     def make_transport(self) -> httpx.MockTransport:
         """Return a transport of httpx that calls the service in memory."""
@@ -348,6 +366,10 @@ class FakeService:
             self.setup_count += 1
             self.uploads[f"h{self.setup_count}"] = json.loads(request.content)["ids"]
             return httpx.Response(200, json={"accepted": f"h{self.setup_count}"})
+        if request.url.path == "/keys":
+            new_keys = [f"k{len(self.keys) + number}" for number in range(1, KEYS_PER_CALL + 1)]
+            self.keys += new_keys
+            return httpx.Response(200, json={"accepted": ",".join(new_keys)})
         if request.url.path == "/close":
             self.closed_handles.append(request.content.decode())
             return httpx.Response(200, json={"accepted": "closed"})
@@ -371,6 +393,8 @@ class FakeService:
             raise httpx.ReadTimeout("timeout", request=request)
         if fault in REPLY_TYPES or fault == "bad-ids":
             return httpx.Response(429 if fault == "again" else 400, json={"error": fault, "words": f"call {number}"})
+        if self.keys and payload["token"] not in self.keys:
+            return httpx.Response(400, json={"error": "stopped", "words": "a key that was not given out"})
         ids = self._resolve_ids(payload)
         bad_ids = [identifier for identifier in ids if identifier in self.bad_ids]
         if bad_ids:

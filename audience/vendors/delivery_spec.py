@@ -227,6 +227,30 @@ class SetupCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeySource:
+    """Call through which a vendor gives out idempotency keys, several at once. It delivers nothing and may be repeated.
+
+    Attributes:
+        name: Name of the kind of these keys.
+        build_request: Builds the request.
+        parse_reply: Parses the response; an Accepted has the keys as its message id, joined by commas.
+        min_keys: Number of keys that every application gets from one call.
+        max_age: How old a key may be at the first call with it. The dedup window of the calls begins with that call,
+            so the vendor has to know a key for as long as both together.
+        rate_limits: Rate limits of the call.
+        source: URL of the page that documents it.
+    """
+
+    name: str
+    build_request: Callable[[Credentials], Request]
+    parse_reply: Callable[[Response], VendorReply]
+    min_keys: int
+    max_age: timedelta
+    rate_limits: tuple[RateLimit, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SendCall:
     """Content of one push call.
 
@@ -234,7 +258,7 @@ class SendCall:
         targets: Targeting objects.
         body: Message in the vendor's format.
         handle: Handle of a setup call; None without one.
-        idempotency_key: UUID that stays the same if the batch is sent again.
+        idempotency_key: UUID, or key of a key source, that stays the same if the batch is sent again.
     """
 
     targets: tuple[Payload, ...]
@@ -261,6 +285,7 @@ class VendorSchedule:
         parse_cancel: Parses the response; an Accepted means that nothing more is delivered.
         cancel_rate_limits: Rate limits of withdrawals.
         source: URL of the page that documents the withdrawal.
+        key_source: Where the idempotency keys of calls that the vendor keeps come from, if it gives them out.
     """
 
     accepts: Callable[[Sequence[Payload]], bool]
@@ -271,6 +296,7 @@ class VendorSchedule:
     parse_cancel: Callable[[Response], VendorReply]
     cancel_rate_limits: tuple[RateLimit, ...]
     source: str
+    key_source: KeySource | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +318,7 @@ class SendMethod:
         dedup_window: How long the vendor drops repeats of one idempotency key; None if it does not.
         check: Finds why the method cannot carry a body to these targets of this application.
         schedule: How the vendor keeps a call until its time; None if it delivers all of them at once.
+        key_source: Where the idempotency keys of other calls come from, if the vendor gives them out.
     """
 
     name: str
@@ -306,10 +333,17 @@ class SendMethod:
     dedup_window: timedelta | None = None
     check: Callable[[Payload, Sequence[Payload], Credentials], Iterable[Problem]] = no_problems
     schedule: VendorSchedule | None = None
+    key_source: KeySource | None = None
 
     def get_setup_call(self, targets: Sequence[Payload]) -> SetupCall | None:
         """Return the setup call of a push call to *targets*, or None if it needs none."""
         return self.setup_call if self.setup_call is not None and self.setup_call.is_needed(targets) else None
+
+    def get_key_source(self, kept_until: float | None) -> KeySource | None:
+        """Return where the key of a call comes from that the vendor keeps until a moment; None for a key of ours."""
+        if kept_until is not None and self.schedule is not None:
+            return self.schedule.key_source
+        return self.key_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

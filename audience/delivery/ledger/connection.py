@@ -26,7 +26,7 @@ from audience.delivery.sqlite_file import (
 from audience.errors import DeliveryError, LedgerError, Problem
 
 LEDGER_FILE = "ledger.sqlite"
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 MAX_UNKNOWN_SHARE = 0.02
 SCHEMA_PATH = Path(__file__).with_name("schema.sql")
 QUERIES_PATH = Path(__file__).with_name("queries.sql")

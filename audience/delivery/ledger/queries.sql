@@ -298,6 +298,35 @@ SELECT number, value FROM handle WHERE closed_at IS NULL;
 -- name: close_handle
 UPDATE handle SET closed_at = :now WHERE number = :number;
 
+-- Idempotency keys of the vendor. -------------------------------------------------------------------------------------
+
+-- name: load_batch_state
+SELECT state FROM batch WHERE number = :number;
+
+-- The key that the batch was given last, and whether a first call may use it.
+-- name: find_own_key
+SELECT
+    value, source,
+    :wall BETWEEN drawn_at AND drawn_at + :max_age AND :boot BETWEEN drawn_boot AND drawn_boot + :max_age
+      AND boot_id = :boot_id
+FROM vendor_key WHERE batch = :batch ORDER BY number DESC LIMIT 1;
+
+-- name: give_key
+UPDATE vendor_key SET batch = :batch
+WHERE number = (
+    SELECT number FROM vendor_key
+    WHERE batch IS NULL AND source = :source
+      AND :wall BETWEEN drawn_at AND drawn_at + :max_age AND :boot BETWEEN drawn_boot AND drawn_boot + :max_age
+      AND boot_id = :boot_id
+    ORDER BY number LIMIT 1
+)
+RETURNING value;
+
+-- name: insert_key
+INSERT OR IGNORE INTO vendor_key (source, value, drawn_at, drawn_boot, boot_id)
+VALUES (:source, :value, :wall, :boot, :boot_id)
+RETURNING number;
+
 -- Status. -------------------------------------------------------------------------------------------------------------
 
 -- name: list_leaf_ranges

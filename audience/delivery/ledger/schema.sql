@@ -74,6 +74,19 @@ CREATE TABLE handle (
     closed_at  REAL
 ) STRICT;
 
+CREATE TABLE vendor_key (
+    number     INTEGER PRIMARY KEY,
+    source     TEXT NOT NULL,                                  -- which call of the vendor gave it out
+    value      TEXT NOT NULL UNIQUE,                           -- an idempotency key
+    batch      INTEGER REFERENCES batch,                       -- the only batch that is sent with it
+    drawn_at   REAL NOT NULL,
+    drawn_boot REAL NOT NULL,                                  -- the same by the clock of the machine since its start
+    boot_id    TEXT NOT NULL                                   -- that start
+) STRICT;
+
+CREATE INDEX vendor_key_unused ON vendor_key (source, number) WHERE batch IS NULL;
+CREATE INDEX vendor_key_of_batch ON vendor_key (batch) WHERE batch IS NOT NULL;
+
 CREATE TABLE batch (
     number       INTEGER PRIMARY KEY,
     parent       INTEGER REFERENCES batch,                     -- the rejected batch that this one is a piece of
@@ -258,10 +271,20 @@ CREATE TRIGGER invalid_id_within_batch BEFORE INSERT ON invalid_id
 WHEN NOT EXISTS (SELECT 1 FROM batch WHERE number = NEW.batch AND first <= NEW.position AND NEW.position < stop)
 BEGIN SELECT RAISE(ABORT, 'an invalid id is in the range of its batch'); END;
 
+CREATE TRIGGER vendor_key_is_for_one_batch BEFORE UPDATE ON vendor_key
+WHEN OLD.batch IS NOT NULL OR NEW.batch IS NULL OR NEW.number <> OLD.number OR NEW.source <> OLD.source
+  OR NEW.value <> OLD.value OR NEW.drawn_at <> OLD.drawn_at OR NEW.drawn_boot <> OLD.drawn_boot
+  OR NEW.boot_id <> OLD.boot_id
+  OR NOT EXISTS (SELECT 1 FROM batch WHERE number = NEW.batch AND state = 'todo')   -- others keep the key they were sent with
+BEGIN SELECT RAISE(ABORT, 'a key is given once, to a batch before its call'); END;
+
+CREATE TRIGGER vendor_key_no_delete BEFORE DELETE ON vendor_key
+BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
+
 CREATE TRIGGER invalid_id_no_delete BEFORE DELETE ON invalid_id
 BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 
 CREATE TRIGGER invalid_id_no_update BEFORE UPDATE ON invalid_id
 BEGIN SELECT RAISE(ABORT, 'ledger rows are never deleted or changed'); END;
 
-PRAGMA user_version = 7;
+PRAGMA user_version = 8;

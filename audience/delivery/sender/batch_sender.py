@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from audience.delivery.ledger import transitions
+from audience.delivery.ledger import transitions, vendor_keys
 from audience.delivery.ledger.transitions import Batch, Handle, StateAfterCall
 from audience.delivery.sender.batch_log import log_outcome, log_sent, log_wait
 from audience.delivery.sender.context import SendContext, StopRun
 from audience.delivery.sender.handles import HandlePool, SetupRejected
 from audience.delivery.sender.outcomes import Outcome, check_message_count, interpret_reply
+from audience.delivery.sender.vendor_keys import VendorKeyPool
 from audience.delivery.transport.retry import MAX_RETRY_AFTER_SECONDS, RetryLater, format_delay
 from audience.errors import Problem
 from audience.index.storage.id_arrays import iter_slices
@@ -49,6 +50,7 @@ class BatchSender:
 
     def __init__(self, context: SendContext):
         self.handle_pool = HandlePool(context)
+        self._key_pool = VendorKeyPool(context)
         self._context = context
         self._calls_in_flight: set[asyncio.Task[None]] = set()
         self._lost_in_a_row = 0
@@ -79,11 +81,14 @@ class BatchSender:
         context = self._context
         call = await _run_maybe_in_thread(batch, partial(_plan_call, context, batch))
         try:
+            key = await self._acquire_key(call)
             handle = await self.handle_pool.acquire(call.method, batch, call.targets)
         except SetupRejected as rejection:
             return await self._record_and_react(call, rejection.reply)
+        except vendor_keys.OtherKey:
+            return await self._give_up_repeats(batch)
         body = context.build_body(context.body_number(batch), call.method.schedule, call.kept_until)
-        request = await _run_maybe_in_thread(batch, partial(_build_request, context, call, handle, body))
+        request = await _run_maybe_in_thread(batch, partial(_build_request, context, call, key, handle, body))
         waiting_since = context.clock.boot()
         await context.rate_limiter.wait(call.method.rate_limits(call.targets))
         log_wait(context, batch, context.clock.boot() - waiting_since)
@@ -91,6 +96,18 @@ class BatchSender:
         self._calls_in_flight.add(task)
         task.add_done_callback(self._on_call_done)
         await asyncio.shield(task)  # stopping the run does not stop a call that was sent
+
+    async def _acquire_key(self, call: PlannedCall) -> str:
+        """Return the idempotency key of *call*: the vendor's if it gives them out, otherwise our own."""
+        source = call.method.get_key_source(call.kept_until)
+        if source is not None:
+            return await self._key_pool.acquire(source, call.batch)
+        return transitions.make_idempotency_key(self._context.run, call.batch)
+
+    async def _give_up_repeats(self, batch: Batch) -> None:
+        end = partial(vendor_keys.end_repeats, worker=self._context.worker, batch=batch)
+        await self._context.group_commit.submit(end)
+        self._count_lost_call(DEDUP_WINDOW_OVER)
 
     def _on_call_done(self, task: asyncio.Task[None]) -> None:
         self._calls_in_flight.discard(task)
@@ -206,12 +223,12 @@ def _find_due(context: SendContext, call: PlannedCall, body: Payload) -> float |
     return min((moment for moment in moments if moment > context.clock.wall()), default=None)
 
 
-def _build_request(context: SendContext, call: PlannedCall, handle: Handle | None, body: Payload) -> Request:
+def _build_request(context: SendContext, call: PlannedCall, key: str, handle: Handle | None, body: Payload) -> Request:
     send_call = SendCall(
         targets=call.targets,
         body=body,
         handle=None if handle is None else handle.value,
-        idempotency_key=transitions.make_idempotency_key(context.run, call.batch),
+        idempotency_key=key,
     )
     return call.method.build_request(send_call, context.prepared.credentials)
 

@@ -1,109 +1,57 @@
-"""Calls of JPush: `POST /v3/push`, its dry run, and their replies.
+"""Calls of JPush: `POST /v3/push` and its dry run.
 
 Sources: https://docs.jiguang.cn/jpush/server/push/rest_api_v3_push, and for hosts, keys and rate limits
 https://docs.jiguang.cn/jpush/server/push/server_overview. The calls of up to 1,000 devices with a message each,
 `/v3/push/batch/…`, are not used: they are for VIP applications, and every device is a message.
 """
 
-import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from audience.errors import Problem
-from audience.vendors.delivery_spec import (
-    Credentials,
-    DeliverySpec,
-    Fatal,
-    RateLimit,
-    Request,
-    Response,
-    Retryable,
-    SendCall,
-    SendMethod,
-    SigningContext,
-    VendorReply,
-)
-from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status
+from audience.vendors.delivery_spec import Credentials, DeliverySpec, Request, SendCall, SendMethod, SigningContext
+from audience.vendors.jpush.cids import DEDUP_WINDOW, PUSH_CIDS, PUSH_RATE_LIMIT
 from audience.vendors.jpush.message import build_body, unsupported_fields
 from audience.vendors.jpush.message_rules import join_target, platform_problems
+from audience.vendors.jpush.replies import CODES, parse_reply
 from audience.vendors.jpush.targeting import PAGE
 from audience.vendors.jpush.warnings import body_warnings
 from audience.vendors.payload_reader import dump_json
-from audience.vendors.reply_checks import accept, doubt_contradictions, read_code, read_id, read_id_list
 from audience.vendors.schema_check import get_in
 from audience.vendors.spec import Payload
 
-OVERVIEW = "https://docs.jiguang.cn/jpush/server/push/server_overview"
 BASE_URLS = {"default": "https://api.jpush.cn", "beijing": "https://bjapi.push.jiguang.cn"}
 JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8", "Accept": "application/json"}
-PUSH_RATE_LIMIT = RateLimit("push", 600, 60.0, OVERVIEW)  # of a free application
-CODES = load_codes(Path(__file__).with_name("codes.tsv"))
-BY_CODE = {code.code: code for code in CODES}
-WRONG_VALUE = "1003"  # of any field, also of a registration id
-NAMED_ID_PATTERN = re.compile(r"The registration_id\s+(\S+) is invalid!")
-ABOUT_IDS_PATTERN = re.compile(r"registration[ _]?id", re.IGNORECASE)
 
 
 def build_push(call: SendCall, credentials: Credentials) -> Request:
-    """Build the push to the one target of *call*.
+    """Build the push to the one target of *call*; its cid is the idempotency key.
 
     >>> body = {"platform": ["ios"], "notification": {"ios": {"alert": "Hi"}}}
-    >>> call = SendCall(targets=({"audience": "all"},), body=body, handle=None, idempotency_key="t1")
-    >>> build_push(call, Credentials("https://…", {})).content
-    b'{"platform":["ios"],"notification":{"ios":{"alert":"Hi"}},"audience":"all"}'
+    >>> call = SendCall(targets=({"audience": "all"},), body=body, handle=None, idempotency_key="k-1")
+    >>> build_push(call, Credentials("https://…", {})).content.decode()
+    '{"cid":"k-1","platform":["ios"],"notification":{"ios":{"alert":"Hi"}},"audience":"all"}'
     """
-    return _build_request("/v3/push", call)
+    return _build_request("/v3/push", call, {"cid": call.idempotency_key})
 
 
 def build_dry_run(call: SendCall, credentials: Credentials) -> Request:
-    """Build the same request as a dry run: the vendor checks it and delivers nothing."""
-    return _build_request("/v3/push/validate", call)
+    """Build the same request as a dry run, without a cid: the vendor checks it and delivers nothing."""
+    return _build_request("/v3/push/validate", call, {})
 
 
-def _build_request(path: str, call: SendCall) -> Request:
+def _build_request(path: str, call: SendCall, cid: Payload) -> Request:
     (target,) = call.targets
-    return Request(
-        method="POST", path=path, headers=JSON_HEADERS, content=dump_json(join_target(call.body, target)).encode()
-    )
+    content = dump_json({**cid, **join_target(call.body, target)}).encode()
+    return Request(method="POST", path=path, headers=JSON_HEADERS, content=content)
 
 
 def sign(request: Request, credentials: Credentials, context: SigningContext) -> Request:
     """Add basic authentication with app_key and master_secret."""
     keys = f"{credentials.keys['app_key']}:{credentials.keys['master_secret']}"
     return replace(request, headers={**request.headers, "Authorization": f"Basic {b64encode(keys.encode()).decode()}"})
-
-
-@doubt_contradictions
-def parse_reply(response: Response) -> VendorReply:
-    """Parse the response to a push.
-
-    >>> parse_reply(Response(200, b'{"sendno": "18", "msg_id": "1828256757"}'))
-    Accepted(message_id='1828256757', invalid_ids=())
-    """
-    payload = parse_json_body(response)
-    error = payload.get("error")
-    details: Payload = error if isinstance(error, dict) else {}
-    code, text = read_code(details.get("code")), str(details.get("message") or "")
-    if message_id := read_id(payload.get("msg_id")):
-        return accept(response, message_id, code or ("error" if error else ""))
-    row = BY_CODE.get(code)
-    if row is None:
-        return add_reset_delay(reply_from_status(response, f"{code} {text}".strip() if code else ""), response)
-    if code == WRONG_VALUE and not ABOUT_IDS_PATTERN.search(text):
-        return Fatal(Problem("fatal", f"{code} {text!r}: a field has an invalid value", hint="correct the body"))
-    named = (*NAMED_ID_PATTERN.findall(text), *read_id_list(details.get("illegal_rids")))
-    return add_reset_delay(reply_from_code(row, text, response, tuple(dict.fromkeys(named))), response)
-
-
-def add_reset_delay(reply: VendorReply, response: Response) -> VendorReply:
-    """Return *reply* with the seconds until the window of the rate limit ends, if it may be repeated."""
-    seconds = response.headers.get("x-rate-limit-reset", "").strip()
-    if isinstance(reply, Retryable) and seconds.isascii() and seconds.isdigit():
-        return replace(reply, retry_after=float(seconds))
-    return reply
 
 
 def push_problems(body: Payload, targets: Sequence[Payload], credentials: Credentials) -> Iterator[Problem]:
@@ -129,6 +77,8 @@ NATIVE = SendMethod(
     rate_limits=lambda targets: (PUSH_RATE_LIMIT,),
     source=PAGE,
     check=push_problems,
+    dedup_window=DEDUP_WINDOW,
+    key_source=PUSH_CIDS,
 )
 DELIVERY = DeliverySpec(
     base_urls=BASE_URLS,

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from audience.vendors.delivery_spec import Credentials, RateLimit, Request, Response, VendorReply
 from audience.vendors.error_codes import load_codes
-from audience.vendors.jpush.calls import BASE_URLS, OVERVIEW, add_reset_delay
+from audience.vendors.jpush.calls import BASE_URLS
+from audience.vendors.jpush.cids import OVERVIEW
+from audience.vendors.jpush.replies import add_reset_delay
 from audience.vendors.shared.registration_tags import (
     build_reading,
     build_tag_call,
