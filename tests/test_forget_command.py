@@ -14,6 +14,7 @@ from audience.delivery import load_deliveries, resume, send, status
 from audience.delivery.forgetting import forget_in_folders
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
 from audience.delivery.ledger.workers import register_worker
+from audience.requests.audit import AUDIT_FILE, append_audit, read_audit
 from audience.requests.reader import open_requests
 from audience.requests.redaction import compile_ids, redact_requests
 from audience.testing import fake_vendor
@@ -85,6 +86,27 @@ def test_no_file_has_the_id_afterwards(place, audience):
     service = FakeService()
     assert send_run(place / "runs" / "fresh", service).done
     assert service.delivery_counts == {id_: 1 for id_ in IDS if id_ != GONE}
+
+
+def test_audit_loses_ids_that_are_values_of_attributes(tmp_path):
+    """An id may be a tag, too, and a number like those of the facts beside it."""
+    ids = [str(number) for number in range(45)]
+    folder = write_run_folder(tmp_path / "run", ids)
+    facts = {"expression": "account:44 OR city:Bonn", "bound": "account:44", "devices": 44, "vendor": "fake"}
+    append_audit(folder, "emit", facts)
+    with (folder / AUDIT_FILE).open("ab") as file:
+        file.write(b'{"expression":"account:44", "dev')  # the disk was full
+    for expected in ([("requests", 1), ("audit", 3)], []):
+        findings = forget_in_folders(folder, [folder], ["44"], dry_run=False)
+        assert [(finding.kind, finding.found) for finding in findings] == expected
+    [line] = read_audit(folder)
+    assert {name: line[name] for name in facts} == {
+        "expression": "account:forgotten OR city:Bonn",
+        "bound": "account:forgotten",
+        "devices": 44,
+        "vendor": "fake",
+    }
+    assert open_requests(folder).id_count == 44
 
 
 def test_dry_run_changes_nothing(place, audience):

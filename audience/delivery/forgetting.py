@@ -12,6 +12,7 @@ from audience.delivery.ledger import transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, has_run, redact_ledger
 from audience.delivery.ledger.workers import list_workers, reap_dead_workers
 from audience.errors import DeliveryError, Problem
+from audience.requests.audit import AUDIT_FILE
 from audience.requests.campaign import CAMPAIGN_FILE
 from audience.requests.reader import MESSAGE_FILE
 from audience.requests.redaction import (
@@ -21,6 +22,7 @@ from audience.requests.redaction import (
     find_redaction,
     make_placeholder,
     redact_json_file,
+    redact_json_lines,
     redact_log,
     redact_requests,
 )
@@ -130,6 +132,9 @@ def _forget_in_folder(
             yield Finding(str(folder / LEDGER_FILE), "ledger", in_ledger, "replaced by placeholders")
     elif redacted is not None and not dry_run:
         redacted.replace_files().close()
+    audit = folder / AUDIT_FILE
+    if audit.is_file() and (count := redact_json_lines(audit, compile_ids(ids), write=not dry_run)):
+        yield Finding(str(audit), "audit", count, "replaced in its expressions")
     if (folder / MESSAGE_FILE).is_file() and compile_ids(ids).search((folder / MESSAGE_FILE).read_bytes()):
         yield Finding(str(folder / MESSAGE_FILE), "message", 1, "left: the message itself names the id")
 

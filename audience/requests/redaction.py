@@ -24,6 +24,9 @@ from audience.vendors.spec import Vendor
 
 REDACTED = "forgotten"
 IDS_PER_SCAN = 1 << 16
+FACTS = frozenset(  # of manifests, campaigns and audits: they name no device
+    {*("vendor", "files", "as_of", "timezone", "code"), *("at", "command", "user", "host", "caller", "version", "run")}
+)
 
 
 def compile_ids(ids: Collection[str]) -> re.Pattern[bytes]:
@@ -158,7 +161,8 @@ def redact_requests(folder: Path, ids: Collection[str], *, keeps_positions: bool
     positions = {position: identifier for position, identifier in enumerate(listed) if identifier in wanted}
     manifest_bytes = (folder / MANIFEST_FILE).read_bytes()
     skipped = (folder / SKIPPED_FILE).read_bytes() if (folder / SKIPPED_FILE).is_file() else b""
-    mentions = len(pattern.findall(manifest_bytes)) + len(pattern.findall(skipped))
+    manifest, mentions = redact_texts(orjson.loads(manifest_bytes), pattern)
+    mentions += len(pattern.findall(skipped))
     if not positions and not mentions:
         return None
     if keeps_positions:
@@ -169,7 +173,6 @@ def redact_requests(folder: Path, ids: Collection[str], *, keeps_positions: bool
         parts = tuple(_shrink_parts(requests.parts, sorted(positions)))
     lines = PartLines(parts, requests.vendor.max_ids)
     files = _write_lists(natives, kept, lines, requests.vendor)
-    manifest = orjson.loads(_redact_json(manifest_bytes, pattern))
     entries = [_describe(name, data) for name, data in files.items()]
     if skipped:
         devices = skipped.splitlines(keepends=True)
@@ -225,17 +228,52 @@ def _describe(name: str, data: bytes) -> dict[str, Any]:
     return {"name": name, "lines": data.count(b"\n"), "bytes": len(data), "xxh128": hash128(data)}
 
 
-def _redact_json(data: bytes, pattern: re.Pattern[bytes]) -> bytes:
-    return pattern.sub(REDACTED.encode(), data)
+def redact_texts(value: Any, pattern: re.Pattern[bytes]) -> tuple[Any, int]:
+    """Return a JSON value with the matches of *pattern* in its texts replaced, and their number; facts stay.
+
+    >>> redact_texts({"devices": 44, "vendor": "44", "expression": "alias(44, 45)"}, compile_ids(["44"]))
+    ({'devices': 44, 'vendor': '44', 'expression': 'alias(forgotten, 45)'}, 1)
+    """
+    match value:
+        case str():
+            redacted, count = pattern.subn(REDACTED.encode(), value.encode())
+            return redacted.decode(), count
+        case list():
+            items = [redact_texts(item, pattern) for item in value]
+            return [item for item, _ in items], sum(count for _, count in items)
+        case dict():
+            fields = {
+                name: (field, 0) if name in FACTS else redact_texts(field, pattern) for name, field in value.items()
+            }
+            return {name: field for name, (field, _) in fields.items()}, sum(count for _, count in fields.values())
+    return value, 0
 
 
 def redact_json_file(file: Path, pattern: re.Pattern[bytes], *, write: bool) -> int:
-    """Replace the matches of *pattern* in a small file. Return their number."""
-    data = file.read_bytes()
-    count = len(pattern.findall(data))
+    """Replace the matches of *pattern* in the texts of a small file. Return their number."""
+    redacted, count = redact_texts(orjson.loads(file.read_bytes()), pattern)
     if count and write:
-        replace_file(file, lambda temp_file: temp_file.write_bytes(_redact_json(data, pattern)))
+        data = orjson.dumps(redacted, option=orjson.OPT_INDENT_2)
+        replace_file(file, lambda temp_file: temp_file.write_bytes(data))
     return count
+
+
+def redact_json_lines(file: Path, pattern: re.Pattern[bytes], *, write: bool) -> int:
+    """Replace the matches of *pattern* in the texts of the objects of a file, one a line. Return their number."""
+    lines = [_redact_json_line(line, pattern) for line in file.read_bytes().splitlines(keepends=True)]
+    count = sum(found for _, found in lines)
+    if count and write:
+        replace_file(file, lambda temp_file: temp_file.write_bytes(b"".join(line for line, _ in lines)))
+    return count
+
+
+def _redact_json_line(line: bytes, pattern: re.Pattern[bytes]) -> tuple[bytes, int]:
+    """Return a line with the matches of *pattern* replaced, and their number; it may be cut, or no object."""
+    try:
+        redacted, count = redact_texts(orjson.loads(line), pattern)
+    except ValueError:
+        return pattern.subn(REDACTED.encode(), line)
+    return (orjson.dumps(redacted) + b"\n", count) if count else (line, 0)
 
 
 def redact_log(file: Path, pattern: re.Pattern[bytes], *, write: bool) -> int:
