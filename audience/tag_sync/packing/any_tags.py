@@ -15,15 +15,18 @@ from audience.tag_sync.packing.common_tags import Found, Limits
 MAX_CANDIDATES = 256  # tags that are tried for a call
 
 
-def find_any_tags(rows: list[BitMap], kept: Sequence[BitMap], limits: Limits) -> list[Found]:
-    """Return calls for all devices of *rows*, each without devices that have one of its tags in *kept*."""
+def find_any_tags(rows: list[BitMap], kept: Sequence[BitMap], limits: Limits, caution: int = 0) -> list[Found]:
+    """Return calls for all devices of *rows*, each without devices that have one of its tags in *kept*.
+
+    With *caution*, a device that a call leaves out counts as so many that it takes: others have to carry it.
+    """
     devices = bitmap_to_rows(BitMap.union(*rows)) if rows else np.empty(0, dtype=np.uint32)
     compact, compact_kept = ([_renumber(row, devices) for row in each] for each in (rows, kept))
     found: list[Found] = []
     while order := sorted((tag for tag, row in enumerate(compact) if row), key=lambda tag: (-len(compact[tag]), tag)):
         draft = _Draft([order[0]], compact[order[0]].copy(), compact_kept[order[0]].copy())
         candidates = order[1 : 1 + MAX_CANDIDATES]
-        while len(draft.tags) < limits.max_tags and draft.extend(candidates, compact, compact_kept, limits):
+        while len(draft.tags) < limits.max_tags and draft.extend(candidates, compact, compact_kept, limits, caution):
             candidates.remove(draft.tags[-1])
         positions = draft.choose_devices(compact, limits.max_ids)
         done = rows_to_bitmap(positions)
@@ -54,7 +57,14 @@ class _Draft:
     pool: BitMap
     kept: BitMap
 
-    def extend(self, candidates: Sequence[int], rows: Sequence[BitMap], kept: Sequence[BitMap], limits: Limits) -> bool:
+    def extend(
+        self,
+        candidates: Sequence[int],
+        rows: Sequence[BitMap],
+        kept: Sequence[BitMap],
+        limits: Limits,
+        caution: int,
+    ) -> bool:
         """Add the tag of *candidates* that brings most devices, or most changes of a full call, if any does."""
         is_full = len(self.pool) >= limits.max_ids
         best, best_gain = -1, (0, 0)
@@ -67,7 +77,8 @@ class _Draft:
             changed = self.pool.intersection_cardinality(rows[tag])
             brought = 0
             if not is_full:
-                brought = len(rows[tag]) - changed - rows[tag].intersection_cardinality(self.kept) - lost
+                left_out = rows[tag].intersection_cardinality(self.kept) + lost
+                brought = len(rows[tag]) - changed - left_out * (1 + caution)
             if (gain := (brought, changed)) > best_gain:
                 best, best_gain = tag, gain
         if best >= 0:

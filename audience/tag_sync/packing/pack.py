@@ -12,6 +12,7 @@ from audience.tag_sync.packing.common_tags import Found, Limits
 from audience.tag_sync.packing.device_calls import pack_devices, pack_tags_and_devices
 from audience.tag_sync.packing.pair_calls import max_pairs_of, pack_pairs, pack_tags_and_pairs
 from audience.tag_sync.packing.pair_table import PairTable, tabulate_pairs
+from audience.tag_sync.packing.rectangle_bound import bound_by_prices
 from audience.tag_sync.packing.rectangles import Changes, group_tags, pack_any, pack_common
 from audience.tag_sync.packing.tag_calls import pack_tags
 from audience.tag_sync.tags import Rows, TagChanges
@@ -152,20 +153,15 @@ def _pack_rectangles(changes: TagChanges, forms: Sequence[TagCallForm]) -> list[
     removing = next((form for form in forms if form.removes), None)
     if adding is None or removing is None:
         return None
-    adding_first = _pack_sides(changes, adding, removing)
-    removing_first = _pack_sides_removing_first(changes, adding, removing) if changes.absent else adding_first
-    return min(adding_first, removing_first, key=lambda sides: sum(len(calls) for calls, _ in sides))
-
-
-def _pack_sides(changes: TagChanges, adding: TagCallForm, removing: TagCallForm) -> list[Packed]:
-    """Return calls that add, and then calls that remove, which spare what devices have got."""
+    added = _pack_added(changes, adding)
     kept = [row | more for row, more in zip(changes.present, changes.added, strict=True)]
-    return [_pack_added(changes, adding), _pack_removed(changes, kept, removing)]
-
-
-def _pack_sides_removing_first(changes: TagChanges, adding: TagCallForm, removing: TagCallForm) -> list[Packed]:
-    """Return calls that remove, and then calls that add. The first may also remove what the device has not got yet."""
-    return [_pack_removed(changes, _find_kept(changes), removing), _pack_added(changes, adding)]
+    removed_last = _pack_removed(changes, kept, removing)
+    if changes.absent and any(changes.added) and any(changes.removed):
+        # Calls that come first may also remove what the device has not got yet.
+        removed_first = _pack_removed(changes, _find_kept(changes), removing)
+        if len(removed_first[0]) < len(removed_last[0]):
+            return [removed_first, added]
+    return [added, removed_last]
 
 
 def _find_kept(changes: TagChanges) -> Rows:
@@ -180,7 +176,9 @@ def _pack_added(changes: TagChanges, form: TagCallForm) -> Packed:
     limits = Limits(form.max_ids, form.max_tags)
     found = pack_common(Changes(changes.added, changes.present, _group_tags(changes)), limits)
     calls = [PackedCall(form, added=_to_grid(each)) for each in found]
-    return calls, bound_by_lists(changes.added, form.max_ids, form.max_tags)
+    allowed = [row | more for row, more in zip(changes.added, changes.present, strict=True)]
+    by_lists = bound_by_lists(changes.added, form.max_ids, form.max_tags)
+    return calls, max(by_lists, bound_by_prices(changes.added, allowed, limits))
 
 
 def _pack_removed(changes: TagChanges, kept: Sequence[BitMap], form: TagCallForm) -> Packed:

@@ -20,7 +20,8 @@ SAMPLE_SHARE = 16
 MIN_SAMPLED_PAIRS = 2_000_000
 MIN_SAMPLED_IDS = 320  # ids of a call, below which a sample is too coarse
 MAX_BLOCK_TAGS = 600  # tags of which all pairs of groups are counted
-STEEP, EVEN = 1.3, 1.0
+STEEP = 1.3  # prices of tags against those of independent ones
+CAUTION = 4
 
 Rows = Sequence[BitMap]
 Way = Callable[[list[BitMap], Limits], list[Found]]
@@ -51,10 +52,13 @@ def pack_common(changes: Changes, limits: Limits) -> list[Found]:
 def pack_any(changes: Changes, kept: Rows, limits: Limits) -> list[Found]:
     """Return calls for all changes, of devices that are changed in any tag of their call and have none in *kept*."""
 
-    def finish(rows: list[BitMap], limits: Limits) -> list[Found]:
+    def take_all(rows: list[BitMap], limits: Limits) -> list[Found]:
         return find_any_tags(rows, kept, limits)
 
-    ways = [finish, *_list_ways(changes, limits, finish)]
+    def leave_few(rows: list[BitMap], limits: Limits) -> list[Found]:
+        return find_any_tags(rows, kept, limits, caution=CAUTION)
+
+    ways = [take_all, leave_few, *_list_ways(changes, limits, take_all)]
     return _try_ways(ways, changes.rows, limits)
 
 
