@@ -18,9 +18,16 @@ from audience.index.records.record_files import RecordContent, load_record_list,
 from audience.index.storage.bitmaps import BitMap
 from audience.planning.catalog.loader import parse_catalog
 from audience.planning.tag_names import resolve_tag_names
-from audience.tag_sync.changes import CallOutcomes, TagPairs, apply_calls, end_sync, find_changes, start_sync
+from audience.tag_sync.changes import (
+    CallOutcomes,
+    TagPairs,
+    apply_calls,
+    compare_tags,
+    end_sync,
+    find_changes,
+    start_sync,
+)
 from audience.tag_sync.desired import digest_devices, read_desired_tags
-from audience.tag_sync.freshness import is_unchanged, measure_freshness
 from audience.tag_sync.state import Application, TagState
 from audience.tag_sync.storage import describe_state, list_states, load_state, save_state, state_record
 from audience.tag_sync.tags import DeviceTags
@@ -113,10 +120,21 @@ def sync(index: DeviceIndex, attributes=None) -> TagState:
 
 
 def count_stale(index: DeviceIndex) -> dict[str, int]:
+    """Return for each synced attribute how many devices differ at the vendor."""
+    _, desired = read_wanted(index)
+    state = load_state(index.snapshot.storage, APPLICATION)
+    stale = {}
+    for name, each in state.attributes.items():
+        changes = compare_tags(state, desired.tags, {name: each.named})
+        stale[name] = len(BitMap.union(BitMap(), *changes.added, *changes.removed))
+    return stale
+
+
+def is_unchanged(index: DeviceIndex) -> bool:
+    """Return whether all that was synced is finished, and the devices of the index are those that were synced."""
     (facts,) = list_states(index.snapshot.storage)
-    names, _ = read_wanted(index)
-    freshness = measure_freshness(facts, index.snapshot, names, ENGAGELAB)
-    return {name: freshness.count_devices(each.named.scope) for name, each in facts.attributes.items()}
+    digest = digest_devices(index.snapshot.manifest)
+    return not facts.unfinished and all(each.devices_digest == digest for each in facts.attributes.values())
 
 
 @pytest.fixture
@@ -177,10 +195,7 @@ def test_tags_are_those_of_the_table_through_all_changes_of_an_index(tmp_path_fa
             differing = {id_ for id_ in wanted | synced if wanted.get(id_, set()) != synced.get(id_, set())}
             stale = count_stale(index)
             assert max(stale.values()) <= len(differing) <= sum(stale.values())
-            (facts,) = list_states(index.snapshot.storage)
-            assert not differing or not all(
-                is_unchanged(facts, each, index.snapshot) for each in facts.attributes.values()
-            )
+            assert not differing or not is_unchanged(index)
     if rows:
         state = sync(index)
         had = {id_: names for id_, names in tags_by_id(state.known).items() if names}
@@ -337,8 +352,7 @@ def test_a_copy_of_an_index_does_not_know_what_the_vendor_has(index, tmp_path, c
     (facts,) = list_states(copied.snapshot.storage)
     (original,) = list_states(index.snapshot.storage)
     assert facts.is_copy and not original.is_copy
-    assert not any(is_unchanged(facts, each, copied.snapshot) for each in facts.attributes.values())
-    assert all(is_unchanged(original, each, index.snapshot) for each in original.attributes.values())
+    assert is_unchanged(index) and not is_unchanged(copied)
     state = load_state(copied.snapshot.storage, APPLICATION)
     assert state.doubtful == state.known.rows
     sync(copied)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # it loads slowly
     from audience.index.storage.snapshot import Snapshot
 
 AMBIGUOUS, BUILTIN = "ambiguous-name", "builtin-tag"
+OWN_NAMES_HINT = "give each a name of its own in the catalog"
 MAX_LINES = 8  # of a catalog that a hint suggests
 
 
@@ -165,7 +166,10 @@ def _read_attributes(
 
 def _find_bare_tag(name: str, catalog: Catalog | None, vendor: Vendor, snapshot: "Snapshot") -> Tag | None:
     """Return the bare tag *name*, also as `tag:NAME`, if the index has it or the catalog declares it."""
-    tag = Tag(UNTYPED, name.removeprefix(f"{UNTYPED}:"))
+    value = name.removeprefix(f"{UNTYPED}:")
+    if not value:
+        return None
+    tag = Tag(UNTYPED, value)
     is_in_index = any(len(shard.rows_with_tag(tag.value)) for shard in snapshot.shards)
     is_listed = UNTYPED in snapshot.roles and name not in snapshot.roles and _lists(tag, catalog, vendor)
     return tag if is_in_index or is_listed else None
@@ -295,7 +299,8 @@ def _find_nameless(named: Mapping[str, NamedScope], found: _NamedTags, vendor: V
         without = [each for each in found.left_out if each.tag in named_scope.scope]
         if without and not any(tag in named_scope.scope for tag in found.names):
             reason = without[0].problem
-            hint = reason.hint or f"add to the catalog: {_attribute_line(attribute, vendor)}"
+            line = f"add to the catalog: {_attribute_line(attribute, vendor)}"
+            hint = OWN_NAMES_HINT if reason.code == AMBIGUOUS else reason.hint or line
             message = f"no value of {attribute} can be set at {vendor.name}: {reason.message}"
             yield Problem(reason.code, message, hint=hint)
 
@@ -308,7 +313,7 @@ def _find_clashes(every: Iterable[SyncedTag], synced: Iterable[SyncedTag], vendo
     for name, tags in tags_by_name.items():
         if len(tags) > 1 and name in names:
             message = f"{name!r} at {vendor.name} is both {' and '.join(map(render, tags))}"
-            yield Problem(AMBIGUOUS, message, hint="give each a name of its own in the catalog")
+            yield Problem(AMBIGUOUS, message, hint=OWN_NAMES_HINT)
 
 
 def name_index_tags(
