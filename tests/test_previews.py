@@ -3,10 +3,11 @@
 import json
 import re
 
+import polars as pl
 import pytest
 from test_messages import SENDABLE_VENDORS
 
-from audience import get_vendor, plan
+from audience import DeviceIndex, get_vendor, plan
 from audience.delivery import dry_run, previews
 from audience.delivery.call_requests import build_requests
 from audience.delivery.costs import placeholder_credentials
@@ -124,3 +125,20 @@ def test_command_refuses_what_a_send_refuses(audience, folders, tmp_path, messag
     code, out, err = audience("preview", str(folders / "tpns"), *words)
     assert (code, out) == (2, "")
     assert problem in err
+
+
+def test_warnings_of_a_campaign_name_the_vendor(audience, tmp_path):
+    table = pl.DataFrame({"engagelab_token": ["a" * 11, None], "tpns_token": [None, "b" * 36]})
+    index = DeviceIndex.build(
+        table, tmp_path / "x.index", tokens={"engagelab": "engagelab_token", "tpns": "tpns_token"}
+    )
+    (tmp_path / "m.json").write_text(json.dumps({"title": "t", "body": "b", "subtitle": "s", "thread_id": "x"}))
+    message = ["--message", str(tmp_path / "m.json")]
+    for vendors in (["engagelab", "tpns"], ["tpns"]):
+        folder = str(tmp_path / "-".join(vendors))
+        words = ["campaign", str(index.folder), "everyone", "--vendors", ",".join(vendors), "-o", folder]
+        assert audience(*words)[0] == 0
+        code, _, err = audience("preview", folder, *message, "--json")
+        named = {each["message"].partition(":")[0] for each in json.loads(err)["warnings"]}
+        assert (code, len(vendors) == 1 or named == {*vendors}) == (0, True), named
+        assert len(vendors) > 1 or not named & {*vendors}

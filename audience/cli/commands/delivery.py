@@ -32,6 +32,7 @@ from audience.cli.output.delivery import (
     format_left_out,
     format_run_question,
     format_statuses,
+    name_vendors,
     opening_notes,
     rest_notes,
     scheduled_notes,
@@ -299,12 +300,15 @@ def _send_warnings(message: Message, prepared_runs: list[PreparedRun]) -> list[P
     """Return what vendors shorten or ignore in the message."""
     if not prepared_runs:
         return [NOTHING_TO_SEND]
-    problems: list[Problem] = []
-    for run in prepared_runs:
-        problems += run.bodies.list_warnings(run.delivery)
-        problems += list_unreached(run)
-        problems += lifetime_warnings(run.schedule, run.parts, message.time_to_live)
-    return problems
+    problems = {
+        run.requests.vendor.name: (
+            *run.bodies.list_warnings(run.delivery),
+            *list_unreached(run),
+            *lifetime_warnings(run.schedule, run.parts, message.time_to_live),
+        )
+        for run in prepared_runs
+    }
+    return name_vendors(problems)
 
 
 def _left_out_notes(runs: list[PreparedRun]) -> list[Problem]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from audience.cli.declarations import Argument, Option
+from audience.cli.output.delivery import name_vendors
 from audience.cli.output.previews import format_previews
 from audience.cli.output.writer import Output
 from audience.delivery.previews import RunPreview, preview_run
@@ -44,7 +45,7 @@ def run_preview(
     content = read_message(message)
     folders = [each for each in run_folders(folder) if has_requests(each)]
     previews = [_preview_folder(each, content, method, credentials) for each in folders]
-    output.print_warnings([warning for preview in previews for warning in preview.warnings])
+    output.print_warnings(name_vendors({preview.vendor: preview.warnings for preview in previews}))
     output.print_result([run_preview_json(preview) for preview in previews], lambda: format_previews(previews))
     if not all(any(not request.problems for request in preview.requests) for preview in previews):
         sys.exit(1)

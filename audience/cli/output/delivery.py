@@ -154,6 +154,21 @@ def _unreached_problems(status: Status) -> Iterable[Problem]:
         yield Problem("not-reached", message, hint="list them with `audience delivered FOLDER --state rejected`")
 
 
+def name_vendors(problems: Mapping[str, Iterable[Problem]]) -> list[Problem]:
+    """Return the problems of each vendor, with its name before each if there are several vendors.
+
+    >>> print(*name_vendors({"tpns": [Problem("long", "cut")], "emas": []}))
+    long: tpns: cut
+    """
+    if len(problems) == 1:
+        return [problem for found in problems.values() for problem in found]
+    return [
+        replace(problem, message=f"{vendor}: {problem.message}")
+        for vendor, found in problems.items()
+        for problem in found
+    ]
+
+
 def scheduled_notes(statuses: Mapping[str, Status], folder: Path) -> list[Problem]:
     """Return a note about what is scheduled and held here, with the command that sends it."""
     openings = [s.waiting for s in statuses.values() if s.waiting.opens_at is not None]
