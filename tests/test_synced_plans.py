@@ -7,6 +7,10 @@ import pytest
 from tag_syncs import VendorTags
 
 from audience import DeviceIndex, plan, render
+from audience.cli.output.plans import format_plan_details, format_weighed_sync
+from audience.delivery.plan_costs import estimate_plan, weigh_stale_plan
+from audience.json_forms.costs import costed_plan_json
+from audience.json_forms.plans import plan_json
 from audience.planning.catalog.check import validate_catalog
 from audience.planning.catalog.loader import parse_catalog
 
@@ -220,3 +224,46 @@ def test_devices_without_the_key_of_the_tags_go_by_ids(tmp_path):
     assert len(plan("vip", "emas", index, load(text)).native) == 1
     [reason] = plan("told", "emas", index, load(text)).reasons
     assert "1 device with it without the alias to which" in reason.message
+
+
+def test_sync_is_weighed_against_ids(index):
+    VendorTags("engagelab").sync(index, load(), ["vip"])
+    index.tag(["r3"], add=["vip"])
+    planned = plan("vip", "engagelab", index, load())
+    costs = estimate_plan(planned, index)
+    weighed = weigh_stale_plan(planned, costs, index, load())
+    assert (weighed.sync.attributes, weighed.sync.calls, weighed.sync.min_calls) == (("vip",), 1, 1)
+    assert (weighed.calls, weighed.calls_now, weighed.is_cheaper) == (2, 1, False)
+    assert "a sync of vip takes 1 call, at least 1; " in format_weighed_sync(weighed)
+    assert format_weighed_sync(weighed).endswith("not syncing is cheaper")
+    form = costed_plan_json(planned, costs, weighed)["sync"]
+    assert form is not None
+    assert form["total_calls"] == 2
+
+
+def test_sync_before_many_ids_is_cheaper(tmp_path):
+    count = 30_000
+    ids = [f"{number:032x}" for number in range(count)]
+    table = pl.DataFrame({"registration_id": ids, "tags": [["vip"]] * count, "age": [1] * count})
+    index = DeviceIndex.build(table, tmp_path / "many.index")
+    VendorTags("engagelab").sync(index, load(), ["vip"])
+    index.tag(ids[:1], remove=["vip"])
+    planned = plan("vip", "engagelab", index, load())
+    weighed = weigh_stale_plan(planned, estimate_plan(planned, index), index, load())
+    assert (weighed.sync.calls, weighed.calls, weighed.is_cheaper) == (1, 2, True)
+
+
+def test_nothing_is_weighed_if_nothing_is_stale(index):
+    planned = plan("vip", "engagelab", index, load())
+    assert weigh_stale_plan(planned, estimate_plan(planned, index), index, load()) is None
+    assert plan_json(planned)["stale"] == []
+
+
+def test_json_names_sync_and_stale_tags(index):
+    VendorTags("engagelab").sync(index, load(), ["vip", "told"])
+    index.tag(["r3"], add=["told"])
+    form = plan_json(plan("vip OR told", "engagelab", index, load()))
+    [sync], [stale] = form["synced"], form["stale"]
+    assert (sync["attribute"], sync["snapshot"], sync["is_read"], stale["attribute"]) == ("vip", 1, False, "told")
+    assert "synced     vip to snapshot 1, " in format_plan_details(plan("vip", "engagelab", index, load()))
+    assert "synced" in plan("vip", "engagelab", index, load())._repr_html_()

@@ -27,7 +27,13 @@ from audience.errors import DeliveryError, Problem
 from audience.messages import Message, parse_message
 from audience.progress import Progress, ignore_progress
 from audience.requests.campaign import CAMPAIGN_FILE, run_folders
-from audience.requests.reader import has_requests, message_to_json, read_manifest_question, read_manifest_summary
+from audience.requests.reader import (
+    has_requests,
+    message_to_json,
+    read_manifest_question,
+    read_manifest_summary,
+    read_manifest_syncs,
+)
 from audience.vendors.delivery_spec import Credentials
 from audience.vendors.spec import Vendor
 
@@ -175,6 +181,11 @@ def load_all_statuses(folder: Path, clock: Clock = SYSTEM_CLOCK) -> dict[str, St
 def read_questions(folder: Path) -> dict[str, dict[str, str | None]]:
     """Return what was asked when each run of *folder* was emitted, by vendor."""
     return {_read_vendor(run_folder).name: read_manifest_question(run_folder) for run_folder in run_folders(folder)}
+
+
+def read_syncs(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the syncs that the native requests of each run of *folder* rest on, by vendor."""
+    return {_read_vendor(run_folder).name: read_manifest_syncs(run_folder) for run_folder in run_folders(folder)}
 
 
 def all_copy_warnings(folder: Path) -> list[Problem]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from audience.delivery.costs import (
     MAX_SAMPLE_IDS,
@@ -16,10 +17,14 @@ from audience.delivery.costs import (
 )
 from audience.index.device_index import DeviceIndex
 from audience.messages import Message
+from audience.planning.catalog.catalog import Catalog
 from audience.planning.plans import Plan
 from audience.requests.batching import batch_audience
 from audience.vendors import get_vendor
 from audience.vendors.delivery_spec import DeliverySpec
+
+if TYPE_CHECKING:  # plans without stale tags load no bitmaps of syncs
+    from audience.delivery.sync_costs import WeighedSync
 
 SAMPLE_MESSAGE = Message(title="title", body="body")  # costs depend little on the message
 
@@ -76,6 +81,17 @@ def estimate_plan(
         chosen=chosen,
         marked=chosen if methods else delivery.native_method.name,
     )
+
+
+def weigh_stale_plan(
+    plan: Plan, costs: PlanCosts, index: DeviceIndex, catalog: Catalog | None, message: Message = SAMPLE_MESSAGE
+) -> "WeighedSync | None":
+    """Return what a sync and the requests after it cost, against *plan*; None if nothing of it is stale."""
+    if not plan.stale:
+        return None
+    from audience.delivery.sync_costs import weigh_sync  # plans without stale tags need none of it
+
+    return weigh_sync(plan, costs, index, catalog, message)
 
 
 def _build_cost_input(

@@ -1,5 +1,7 @@
 """JSON forms of what plans cost."""
 
+from typing import TYPE_CHECKING
+
 from typing_extensions import TypedDict
 
 from audience.delivery.costs import CostEstimate
@@ -7,6 +9,9 @@ from audience.delivery.plan_costs import PlanCosts
 from audience.json_forms.plans import PlanForm, plan_json
 from audience.json_forms.problems import ProblemForm, problem_json
 from audience.planning.plans import Plan
+
+if TYPE_CHECKING:  # only plans with stale tags weigh a sync
+    from audience.delivery.sync_costs import WeighedSync
 
 
 class CostForm(TypedDict):
@@ -45,6 +50,34 @@ class CostsForm(TypedDict):
     chosen: str | None
 
 
+class WeighedSyncForm(TypedDict):
+    """Sync that would make more of a plan native, against ids.
+
+    Attributes:
+        attributes: What it would be about, as `audience sync --attributes` names it.
+        host: Host of the application.
+        calls: Calls of the sync.
+        min_calls: Number of calls below which no calls of the vendor make its changes.
+        seconds: Duration of the sync at the vendor's rate limits.
+        total_calls: Calls of the sync and of the requests after it.
+        total_seconds: Their duration.
+        calls_now: Calls of the plan without it.
+        seconds_now: Their duration.
+        is_cheaper: Whether the sync takes less time, or as much and fewer calls.
+    """
+
+    attributes: list[str]
+    host: str
+    calls: int
+    min_calls: int
+    seconds: float
+    total_calls: int
+    total_seconds: float
+    calls_now: int
+    seconds_now: float
+    is_cheaper: bool
+
+
 class CostedPlanForm(PlanForm):
     """Plan with its size and its costs.
 
@@ -52,11 +85,13 @@ class CostedPlanForm(PlanForm):
         devices: Devices that it reaches.
         ids: Ids that it sends; null if audience cannot send to the vendor.
         costs: Its costs; null if audience cannot send to the vendor.
+        sync: Sync that would make more of it native, against ids; null if none would.
     """
 
     devices: int
     ids: int | None
     costs: CostsForm | None
+    sync: WeighedSyncForm | None
 
 
 def cost_json(cost: CostEstimate) -> CostForm:
@@ -72,8 +107,24 @@ def cost_json(cost: CostEstimate) -> CostForm:
     }
 
 
-def costed_plan_json(plan: Plan, costs: PlanCosts) -> CostedPlanForm:
-    """Return the JSON form of *plan* with its costs."""
+def weighed_sync_json(weighed: "WeighedSync") -> WeighedSyncForm:
+    """Return the JSON form of *weighed*."""
+    return {
+        "attributes": list(weighed.sync.attributes),
+        "host": weighed.sync.host,
+        "calls": weighed.sync.calls,
+        "min_calls": weighed.sync.min_calls,
+        "seconds": weighed.sync.seconds,
+        "total_calls": weighed.calls,
+        "total_seconds": weighed.seconds,
+        "calls_now": weighed.calls_now,
+        "seconds_now": weighed.seconds_now,
+        "is_cheaper": weighed.is_cheaper,
+    }
+
+
+def costed_plan_json(plan: Plan, costs: PlanCosts, weighed: "WeighedSync | None" = None) -> CostedPlanForm:
+    """Return the JSON form of *plan* with its costs, and with those of a sync, if it was weighed."""
     form: CostsForm | None = None
     if costs.id_count is not None:
         form = {
@@ -81,4 +132,5 @@ def costed_plan_json(plan: Plan, costs: PlanCosts) -> CostedPlanForm:
             "methods": [cost_json(cost) for cost in costs.methods],
             "chosen": costs.chosen,
         }
-    return {**plan_json(plan), "devices": costs.device_count, "ids": costs.id_count, "costs": form}
+    sync = None if weighed is None else weighed_sync_json(weighed)
+    return {**plan_json(plan), "devices": costs.device_count, "ids": costs.id_count, "costs": form, "sync": sync}

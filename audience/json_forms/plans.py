@@ -1,6 +1,7 @@
 """JSON forms of plans and their policies."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
@@ -53,7 +54,7 @@ class SyncForm(TypedDict):
         snapshot: Number of the snapshot of the index whose tags the vendor has.
         ended_at: When the sync had ended, in UTC.
         effective_at: When pushes follow its last change, in UTC.
-        age_seconds: Seconds from its end to the plan.
+        age_seconds: Seconds since its end.
         application: Digest of the host and the public keys of the application.
         host: Host of its pushes.
         key_type: Kind of ids to which its tags are bound.
@@ -174,6 +175,13 @@ def _policy_json(applied: AppliedPolicy) -> PolicyForm:
 def _sync_json(planned: PlannedSync) -> SyncForm:
     form: SyncForm = {name: planned.to_json()[name] for name in SyncForm.__annotations__}  # type: ignore[assignment]
     return form
+
+
+def emitted_sync_json(entry: Mapping[str, Any], now: float) -> SyncForm:
+    """Return the JSON form of a sync of a manifest, with its age at the Unix timestamp *now*."""
+    age = max(0.0, now - datetime.fromisoformat(entry["ended_at"]).timestamp())
+    form: SyncForm = {name: entry[name] for name in SyncForm.__annotations__}  # type: ignore[assignment]
+    return {**form, "age_seconds": round(age, 3)}
 
 
 def _stale_json(stale: StaleTags) -> StaleForm:

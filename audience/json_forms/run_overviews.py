@@ -1,5 +1,6 @@
 """JSON forms of runs as the service shows them: numbers, codes and what to do; no id, and no text of a reply."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from typing_extensions import TypedDict
@@ -8,6 +9,7 @@ from audience.delivery.failure_codes import Failure, FailureState
 from audience.delivery.run_overview import VendorRun
 from audience.delivery.run_pace import Pace
 from audience.json_forms.costs import CostForm
+from audience.json_forms.plans import SyncForm, emitted_sync_json
 from audience.json_forms.problems import ProblemForm, problem_json
 from audience.json_forms.runs import ScheduledForm, StateCountsForm, scheduled_json, state_counts_json
 
@@ -149,6 +151,7 @@ class VendorRunForm(TypedDict):
     Attributes:
         devices: Devices of its requests.
         audience: What was asked when they were emitted.
+        synced: Syncs of tags that its native requests rest on.
         state: State of this part.
         method: Name of the send method; null before anything is sent.
         done: Whether nothing is left to send or to decide, and nothing waits for its moment.
@@ -169,6 +172,7 @@ class VendorRunForm(TypedDict):
 
     devices: int
     audience: RunQuestionForm
+    synced: list[SyncForm]
     state: ServedRunState
     method: str | None
     done: bool
@@ -299,12 +303,16 @@ class RunActionForm(TypedDict):
     problems: list[ProblemForm]
 
 
-def vendor_run_json(run: VendorRun, audience: dict[str, str | None]) -> VendorRunForm:
+def vendor_run_json(
+    run: VendorRun, audience: dict[str, str | None], syncs: Sequence[Mapping[str, Any]], now: float
+) -> VendorRunForm:
     """Return the JSON form of the run of one vendor.
 
     Args:
         run: The run.
         audience: What was asked when its requests were emitted.
+        syncs: Syncs of its manifest.
+        now: Unix timestamp of the question.
     """
     status = run.status
     return {
@@ -315,6 +323,7 @@ def vendor_run_json(run: VendorRun, audience: dict[str, str | None]) -> VendorRu
             "as_of": audience["as_of"],
             "timezone": audience["timezone"],
         },
+        "synced": [emitted_sync_json(entry, now) for entry in syncs],
         "state": run.state,
         "method": None if status is None else status.method,
         "done": status is not None and status.done,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # plans without an index load no bitmaps
     from audience.tag_sync.state import Application, AttributeSync, StateFacts
     from audience.tag_sync.tags import Scope
 
+COPIED = "this index is a copy, and nothing is known of later syncs from the original"
 STALE_AT_VENDOR = "stale-at-vendor"  # code of tags that were synced and are not those of the index any more
 
 
@@ -184,7 +185,7 @@ class SyncedTags:
         if not self.is_synced(atom):
             return self._find_foreign_name(atom, here)
         if is_being_synced(facts, group):
-            return "a sync has begun and not ended"
+            return COPIED if facts.is_copy else "a sync has begun and not ended"
         sync = find_ended_sync(facts, group)
         if sync is None:
             is_here = _is_synced(facts, group)

@@ -245,6 +245,13 @@ def read_manifest_question(folder: Path) -> dict[str, str | None]:
         return {name: manifest.get(name) for name in ("expression", "bound", "as_of", "timezone")}
 
 
+def read_manifest_syncs(folder: Path) -> list[dict[str, Any]]:
+    """Return the syncs that the native requests in *folder* rest on, as the manifest has them."""
+    with _reading_manifest(folder):
+        manifest = orjson.loads(_read_file(folder / MANIFEST_FILE))
+        return [dict(entry) for entry in manifest.get("synced") or ()]
+
+
 def read_manifest_index(folder: Path) -> str | None:
     """Return the path of the index that the requests in *folder* were emitted from, if the manifest has it."""
     with _reading_manifest(folder):

@@ -31,6 +31,7 @@ from audience.cli.output.delivery import (
     format_dry_run,
     format_left_out,
     format_run_question,
+    format_run_syncs,
     format_statuses,
     name_vendors,
     opening_notes,
@@ -42,6 +43,7 @@ from audience.cli.output.delivery import (
 from audience.cli.output.writer import NOTHING_TO_SEND, Output
 from audience.delivery import campaign_runs
 from audience.delivery.campaign_runs import CredentialsFor
+from audience.delivery.clock import SYSTEM_CLOCK
 from audience.delivery.dry_run import DryRun, perform_dry_run
 from audience.delivery.ledger.left_out import count_reasons
 from audience.delivery.ledger.status import Status
@@ -62,6 +64,7 @@ from audience.delivery.unreached import list_unreached
 from audience.errors import DeliveryError, Problem
 from audience.index.changes.events.recording import DEFAULT_WAIT_SECONDS
 from audience.index.device_index import DeviceIndex
+from audience.json_forms.plans import emitted_sync_json
 from audience.json_forms.runs import dry_run_json, status_json
 from audience.messages import Message
 from audience.progress import Progress
@@ -224,8 +227,16 @@ def run_status(output: Output, folder: FolderArgument) -> None:
     """Show the progress of the runs of a folder: batches accepted, rejected, in doubt and pending."""
     output.print_warnings(campaign_runs.all_copy_warnings(folder))
     statuses, questions = campaign_runs.load_all_statuses(folder), campaign_runs.read_questions(folder)
-    facts = {name: {**status_json(status), "audience": questions[name]} for name, status in statuses.items()}
-    audiences = dict.fromkeys(map(format_run_question, questions.values()))
+    syncs, now = campaign_runs.read_syncs(folder), SYSTEM_CLOCK.wall()
+    facts = {
+        name: {
+            **status_json(status),
+            "audience": questions[name],
+            "synced": [emitted_sync_json(entry, now) for entry in syncs[name]],
+        }
+        for name, status in statuses.items()
+    }
+    audiences = dict.fromkeys([*map(format_run_question, questions.values()), *map(format_run_syncs, syncs.values())])
     output.print_result(facts, lambda: "\n".join([*filter(None, audiences), format_statuses(statuses)]))
     output.print_notes(scheduled_notes(statuses, folder))
     _exit_if_problems(unfinished_problems(statuses), output)

@@ -1,6 +1,6 @@
 """Command that explains a count and how vendors can express the audience."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from audience.cli.declarations import Option
 from audience.cli.options import (
@@ -13,7 +13,7 @@ from audience.cli.options import (
 )
 from audience.cli.output.expressions import format_question
 from audience.cli.output.index import format_counts
-from audience.cli.output.plans import format_plan_summary, format_policies
+from audience.cli.output.plans import format_plan_summary, format_policies, format_weighed_sync
 from audience.cli.output.vendors import format_plan_overview
 from audience.cli.output.writer import Output
 from audience.counts import format_count
@@ -25,11 +25,15 @@ from audience.json_forms.questions import question_json
 from audience.language.as_of import AsOfArguments
 from audience.language.ast import Expr
 from audience.language.parser import parse
+from audience.planning.catalog.catalog import Catalog
 from audience.planning.planner import plan as make_plan
 from audience.planning.plans import Plan
 from audience.planning.policies import choose_policies, restrict_audience
 from audience.planning.vouching import parse_vendor_has
 from audience.vendors import vendor_names
+
+if TYPE_CHECKING:  # only plans with stale tags weigh a sync
+    from audience.delivery.sync_costs import WeighedSync
 
 
 def run_explain(
@@ -97,11 +101,28 @@ def run_explain(
     facts |= {"vendors": {plan.vendor: plan_json(plan) for plan in plans}} if plans else {}
     restricted = restrict_audience(bound, choose_policies(device_index), device_index, asked) if policies else None
     facts |= {**policies_json(restricted.policies, (), restricted.removed)} if restricted is not None else {}
+    weighed = _weigh_syncs(plans, device_index, known_catalog)
+    if weighed:
+        from audience.json_forms.costs import weighed_sync_json
+
+        facts |= {"syncs": {name: weighed_sync_json(each) for name, each in weighed.items()}}
     is_dated = question.matter_for(audience, device_index.snapshot)
     heading = [format_question(audience, bound, asked)] if is_dated else []
     counts = format_counts(lines, len(device_index), without)
     taken_out = [] if restricted is None else ["\n".join(format_policies(restricted.policies, ())) or "no policies"]
-    output.print_result(facts, lambda: "\n\n".join([*heading, counts, *taken_out, *_format_plans(plans)]))
+    syncs = [f"{name}: {format_weighed_sync(each)}" for name, each in weighed.items()]
+    output.print_result(facts, lambda: "\n\n".join([*heading, counts, *taken_out, *_format_plans(plans), *syncs]))
+
+
+def _weigh_syncs(plans: list[Plan], index: DeviceIndex, catalog: Catalog | None) -> "dict[str, WeighedSync]":
+    """Return what a sync would cost by vendor, for the plans of which it would make more native."""
+    stale = [plan for plan in plans if plan.stale]
+    if not stale:
+        return {}
+    from audience.delivery.plan_costs import estimate_plan, weigh_stale_plan  # a count needs nothing that sends
+
+    weighed = {plan.vendor: weigh_stale_plan(plan, estimate_plan(plan, index), index, catalog) for plan in stale}
+    return {name: each for name, each in weighed.items() if each is not None}
 
 
 def _count_left_out(

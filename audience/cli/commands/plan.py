@@ -10,11 +10,11 @@ from audience.cli.options import (
     VendorOption,
 )
 from audience.cli.output.delivery import format_costs
-from audience.cli.output.plans import format_plan_details
+from audience.cli.output.plans import format_plan_details, format_weighed_sync
 from audience.cli.output.writer import Output
 from audience.cli.plan_options import IndexPlanOptions
 from audience.counts import format_count
-from audience.delivery.plan_costs import SAMPLE_MESSAGE, PlanCosts, estimate_plan
+from audience.delivery.plan_costs import SAMPLE_MESSAGE, PlanCosts, estimate_plan, weigh_stale_plan
 from audience.index.device_index import DeviceIndex
 from audience.json_forms.costs import costed_plan_json
 from audience.language.parser import parse
@@ -39,13 +39,16 @@ def run_plan(
     """Show how an audience would be sent to a vendor: natively or by ids, why, and at what cost."""
     device_index, audience = DeviceIndex.open(index, threads=options.threads), parse(expr)
     asked = options.read(device_index.snapshot.timezone)
-    plan = make_plan(audience, vendor, device_index, **options.to_index_arguments(asked))
+    arguments = options.to_index_arguments(asked)
+    plan = make_plan(audience, vendor, device_index, **arguments)
     output.print_warnings(device_index.find_unmatched(audience, **asked.to_arguments()))
     content = SAMPLE_MESSAGE if message is None else read_message(message)
     costs = estimate_plan(plan, device_index, content, method)
     removed = f"; policies take out {plan.removed:,}" if plan.removed else ""
     details = f"{format_count(costs.device_count, 'device')}{removed}\n{format_plan_details(plan)}"
-    output.print_result(costed_plan_json(plan, costs), lambda: _format_with_costs(details, vendor, costs))
+    weighed = weigh_stale_plan(plan, costs, device_index, arguments["catalog"], content)
+    details += "" if weighed is None else f"\nsync       {format_weighed_sync(weighed)}"
+    output.print_result(costed_plan_json(plan, costs, weighed), lambda: _format_with_costs(details, vendor, costs))
 
 
 def _format_with_costs(details: str, vendor: str, costs: PlanCosts) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from audience.cli.output.widgets import format_table
 from audience.counts import format_count
@@ -69,6 +69,18 @@ def format_run_question(question: Mapping[str, str | None]) -> str:
     if question["bound"] in (None, question["expression"]):
         return ""
     return f"emitted as of {question['as_of']} {question['timezone']}: {question['bound']}"
+
+
+def format_run_syncs(syncs: Sequence[Mapping[str, Any]]) -> str:
+    """Return which synced tags native requests rest on; empty if they rest on none."""
+    names: dict[tuple[str, int, str], list[str]] = {}
+    for sync in syncs:
+        names.setdefault((sync["host"], sync["snapshot"], sync["ended_at"]), []).append(sync["attribute"])
+    lines = [
+        f"{', '.join(attributes)} synced to snapshot {snapshot:,} at {ended_at}, at {host}"
+        for (host, snapshot, ended_at), attributes in names.items()
+    ]
+    return f"native requests rest on {'; '.join(lines)}" if lines else ""
 
 
 def format_statuses(statuses: dict[str, Status]) -> str:

@@ -1,6 +1,7 @@
 """Text of plans: native requests, ids, and the reasons."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from audience.cli.output.expressions import render_shortened
 from audience.cli.output.writer import NOTHING_TO_SEND, Output
@@ -13,6 +14,9 @@ from audience.planning.plans import Plan
 from audience.planning.policies import AppliedPolicy
 from audience.planning.synced_tags import describe_syncs
 from audience.vendors.payload_reader import dump_json
+
+if TYPE_CHECKING:  # only plans with stale tags weigh a sync
+    from audience.delivery.sync_costs import WeighedSync
 
 MISSING_NAME = "no-name"  # code of a tag that has no name at a vendor
 
@@ -55,6 +59,16 @@ def format_plan_details(plan: Plan) -> str:
         lines.append("verified   parsed back, the requests are disjoint and equal the expression")
     lines += [f"synced     {line}" for line in describe_syncs(plan.synced)]
     return "\n".join([*lines, *(f"assumed    {assumption.message}" for assumption in plan.assumptions)])
+
+
+def format_weighed_sync(weighed: "WeighedSync") -> str:
+    """Return whether a sync and then native requests are cheaper than ids, on one line."""
+    sync = weighed.sync
+    names, calls = ", ".join(sync.attributes), format_count(sync.calls, "call")
+    then = f"with the requests after it {format_count(weighed.calls, 'call')} in {weighed.seconds:,.1f} seconds"
+    now = f"without it {format_count(weighed.calls_now, 'call')} in {weighed.seconds_now:,.1f} seconds"
+    verdict = "syncing is cheaper" if weighed.is_cheaper else "not syncing is cheaper"
+    return f"a sync of {names} takes {calls}, at least {sync.min_calls:,}; {then}, {now}: {verdict}"
 
 
 def format_policies(policies: Iterable[AppliedPolicy], without: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from audience.delivery.plan_costs import SAMPLE_MESSAGE, estimate_plan
+from audience.delivery.plan_costs import SAMPLE_MESSAGE, estimate_plan, weigh_stale_plan
 from audience.errors import PlanError, Problem
 from audience.index.device_index import DeviceIndex
 from audience.json_forms.costs import CostedPlanForm, costed_plan_json
@@ -139,17 +139,18 @@ def plan(call: Call) -> ServedPlanForm:
     index, body = call.index, call.body
     question = read_question(body, index.snapshot)
     message = SAMPLE_MESSAGE if body.message is None else parse_message(body.message)
+    catalog = load_served_catalog(call)
     planned = make_plan(
         question.expr,
         body.vendor,
         index,
-        load_served_catalog(call),
+        catalog,
         without_policies=body.without_policies,
         **question.asked.to_arguments(),
     )
     costs = estimate_plan(planned, index, message, body.method)
     return {
-        **costed_plan_json(planned, costs),
+        **costed_plan_json(planned, costs, weigh_stale_plan(planned, costs, index, catalog, message)),
         "count": index.count(question.expr, **question.asked.to_arguments()),
         "snapshot": index.snapshot.manifest.number,
     }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from time import time
 
 from audience.counts import format_count
 from audience.delivery.campaign_runs import CAMPAIGN_RUN_FILE
@@ -24,7 +25,7 @@ from audience.language.ast import Atom, Expr, Ids, map_operands
 from audience.language.parser import parse
 from audience.language.printer import render
 from audience.requests.campaign import CAMPAIGN_FILE, run_folders
-from audience.requests.reader import MESSAGE_FILE, read_manifest_question
+from audience.requests.reader import MESSAGE_FILE, read_manifest_question, read_manifest_syncs
 from audience.requests.writer import MANIFEST_FILE
 from audience.server.runs.drafts import DRAFT_FILE, DRAFT_MESSAGE_FILE, read_draft, read_known_message
 from audience.server.runs.folders import hide_paths
@@ -53,11 +54,15 @@ def show_run(folder: Path, indexes: Mapping[str, Path]) -> RunForm:
     runs, draft, action = load_vendor_runs(folder), read_draft(folder), read_last_action(folder)
     names = (f"{MESSAGE_FILE}", *(f"{run.vendor.name}/{MESSAGE_FILE}" for run in runs), DRAFT_MESSAGE_FILE)
     questions = [_hide_ids(read_manifest_question(each)) for each in run_folders(folder)]
+    now = time()
     return {
         **_summarize(folder, runs, action),
         "index": draft.index if draft is not None and draft.index in indexes else None,
         "message": read_known_message(folder, names),
-        "runs": {run.vendor.name: vendor_run_json(run, asked) for run, asked in zip(runs, questions, strict=True)},
+        "runs": {
+            run.vendor.name: vendor_run_json(run, asked, read_manifest_syncs(each), now)
+            for run, asked, each in zip(runs, questions, run_folders(folder), strict=True)
+        },
         "dry_run": None if draft is None else draft.dry_run,
         "emitted_by": None if draft is None else draft.emitted_by,
         "last_action": None if action is None else _action_json(action, runs),
