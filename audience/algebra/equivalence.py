@@ -98,7 +98,7 @@ def find_partition_violation(
         return None
     possible = nnf(expand_counts(possible))
     used_atoms = dict.fromkeys(atom for expr in (target, *parts, possible) for atom in atoms(expr))
-    possible = all_of([possible, build_possible_expr(used_atoms, constraints)])
+    possible = simplify(all_of([possible, build_possible_expr(used_atoms, constraints)]))
     exprs = [target, *parts, possible]
     id_groups = group_ids(exprs)
     exclusive_groups = group_exclusive_tags(exprs, constraints)
