@@ -32,9 +32,11 @@ def bound_by_prices(rows: Sequence[BitMap], allowed: Sequence[BitMap], limits: L
     tags = [tag for tag, row in enumerate(rows) if row]
     pairs = tabulate_pairs([rows[tag] for tag in tags])
     devices, at = np.unique(pairs.positions, return_inverse=True)
-    if len(tags) < 2 or len(devices) * len(tags) > MAX_CELLS or len(pairs.tags) * len(tags) > MAX_STEPS:
+    if len(tags) < 2 or len(devices) * len(tags) > MAX_CELLS:
         return 0
     may_have = _tabulate([allowed[tag] for tag in tags], devices)
+    if len(pairs.tags) * float(may_have.sum()) / len(devices) * len(tags) > MAX_STEPS:
+        return 0  # not even sets of two tags could be searched
     prices = 1 / np.minimum(pairs.counts, limits.max_ids)
     best = 0.0
     for steps in ROUNDS:
