@@ -467,3 +467,76 @@ def test_push_is_cancelled_only_while_it_waits(clock):
     cancel = emas_call("CancelPush", at=clock.now, MessageId=message)
     assert send_call(desks, "emas", cancel).code == "Invalid.Parameter"
     assert desks.states["emas"].delivery_log.counts_by_id(message) == dict.fromkeys(["r1", "r2", "r3", "r4"], 1)
+
+
+# Cids of JPush.
+
+
+def draw_cids(router, **query) -> list[str]:
+    return send_call(router, "jpush", HttpCall("GET", "/v3/push/cid", query=query, headers=BASIC_AUTH)).body["cidlist"]
+
+
+def push_with(cid: str) -> HttpCall:
+    return jpush_call({"cid": cid, "audience": "all", "platform": "all", "message": {"msg_content": "x"}})
+
+
+@pytest.mark.parametrize(("query", "number"), [({}, 1), ({"count": "3"}, 3), ({"count": "1000", "type": "push"}, 10)])
+def test_free_application_gets_ten_cids(query, number):
+    cids = draw_cids(make_router(), **query)
+    assert len(set(cids)) == number
+    assert all(cid.startswith("k-") for cid in cids)
+
+
+@pytest.mark.parametrize("query", [{"count": "0"}, {"count": "1001"}, {"count": "x"}, {"type": "group"}])
+def test_wrong_call_for_cids_is_refused(query):
+    assert (
+        send_call(make_router(), "jpush", HttpCall("GET", "/v3/push/cid", query=query, headers=BASIC_AUTH)).code
+        == "1003"
+    )
+
+
+def test_cid_returns_its_first_success_for_a_day(clock):
+    router = make_router(clock=clock)
+    [cid] = draw_cids(router)
+    first = send_call(router, "jpush", push_with(cid))
+    clock.now += 86_399
+    assert send_call(router, "jpush", push_with(cid)).body == first.body
+    clock.now += 1
+    assert send_call(router, "jpush", push_with(cid)).code == "1003"
+    assert set(router.states["jpush"].delivery_log.counts_by_id().values()) == {1}
+
+
+def test_cid_of_a_failed_push_is_not_used_up():
+    router = make_router()
+    [cid] = draw_cids(router)
+    failed = jpush_call(
+        {"cid": cid, "audience": {"tag": ["nobody"]}, "platform": "all", "message": {"msg_content": "x"}}
+    )
+    assert send_call(router, "jpush", failed).code == "1011"
+    assert send_call(router, "jpush", push_with(cid)).code == ""
+
+
+def test_cid_of_a_schedule_is_none_of_a_push():
+    router = make_router()
+    assert send_call(router, "jpush", push_with(draw_cids(router, type="schedule")[0])).code == "1003"
+
+
+def test_jpush_shows_its_rate_limit(clock):
+    router = make_router(clock=clock)
+    push = jpush_call({"audience": "all", "platform": "all", "message": {"msg_content": "x"}})
+    first = send_call(router, "jpush", push).headers
+    assert first == {"X-Rate-Limit-Limit": "600", "X-Rate-Limit-Remaining": "599", "X-Rate-Limit-Reset": "60"}
+    clock.now += 20
+    for _ in range(599):
+        send_call(router, "jpush", push)
+    refused = send_call(router, "jpush", push)
+    assert (refused.status, refused.headers["X-Rate-Limit-Remaining"]) == (429, "0")
+    assert refused.headers["X-Rate-Limit-Reset"] == "40"
+
+
+def test_poisoned_list_of_jpush_names_one_id():
+    push = jpush_call(
+        {"audience": {"registration_id": ["r1", "x", "y"]}, "platform": "all", "message": {"msg_content": "x"}}
+    )
+    reply = send_call(make_router(), "jpush", push)
+    assert reply.body == {"error": {"code": 1003, "message": "The registration_id x is invalid!"}}

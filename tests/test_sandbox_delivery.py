@@ -16,9 +16,10 @@ from audience.vendors.delivery_spec import Credentials
 
 DEVICE_COUNT = 2_500
 UNKNOWN_NUMBERS = [7, 1_500, 1_501]
-SANDBOX_VENDORS = [name for name in vendor_names() if name.split("_")[0] in ("engagelab", "tpns", "emas")]
+SANDBOX_VENDORS = [name for name in vendor_names(can="send") if get_vendor(name).sandbox]
 VENDOR_METHODS = [(name, way.name) for name in SANDBOX_VENDORS for way in get_vendor(name).delivery.send_methods]
-ID_FORMATS = {"engagelab": "{:024x}", "tpns": "{:036x}", "emas": "{:032x}"}
+ID_FORMATS = dict.fromkeys(sorted({name.split("_")[0] for name in SANDBOX_VENDORS}), "{:032x}")
+ID_FORMATS |= {"engagelab": "{:024x}", "tpns": "{:036x}"}
 MESSAGE = {"title": "Hi", "body": "there", "time_to_live": 3600}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -39,6 +40,7 @@ class HttpReply:
         message_id: Ids of the messages, joined by commas.
         device_count: Number of devices reached.
         ignored: Parameters that the vendor does not know and takes without a word.
+        headers: Headers of the vendor's own.
     """
 
     status: int
@@ -47,12 +49,14 @@ class HttpReply:
     message_id: str = ""
     device_count: int = 0
     ignored: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class VendorRefusal(Exception):
-    """Rejection by a vendor, with its error code and text."""
+    """Rejection by a vendor, with its error code and text, and headers of its own."""
 
-    def __init__(self, code: int | str, text: str = ""):
+    def __init__(self, code: int | str, text: str = "", headers: Mapping[str, str] = MappingProxyType({})):
         super().__init__(f"{code} {text}")
         self.code = str(code)
         self.text = text
+        self.headers = headers

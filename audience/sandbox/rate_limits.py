@@ -32,3 +32,10 @@ class SlidingWindowLimiter:
             return False
         calls.append(now)
         return True
+
+    def usage(self, kind: str, seconds: float) -> tuple[int, float]:
+        """Return the number of calls of *kind* within the last *seconds*, and the seconds until the oldest is past."""
+        now, calls = self.clock(), self.call_times.get(kind, ())
+        period = seconds / (self.scale or 1.0)
+        recent = [at for at in calls if now - at < period]
+        return len(recent), max(0.0, period - (now - recent[0])) if recent else 0.0

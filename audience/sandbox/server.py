@@ -109,10 +109,9 @@ async def _handle_vendor_call(router: Router, request: web.Request) -> web.Strea
         return _abort_connection(router, vendor, call, reply, picked, request)
     router.log_call(vendor, call, reply, picked)
     if not isinstance(reply.body, str):
-        return web.json_response(reply.body, status=reply.status)
-    return web.Response(
-        text=reply.body or None, content_type="application/json" if reply.body else None, status=reply.status
-    )
+        return web.json_response(reply.body, status=reply.status, headers=reply.headers)
+    kind = "application/json" if reply.body else None
+    return web.Response(text=reply.body or None, content_type=kind, status=reply.status, headers=reply.headers)
 
 
 def _abort_connection(

@@ -17,11 +17,12 @@ LIST_KEYS = ("tag", "tag_and", "tag_not", "alias", "registration_id")
 
 @dataclass(frozen=True, slots=True)
 class ListErrorCodes:
-    """Error codes for a list of the wrong type, a list that is too long, and an unknown id."""
+    """Error codes for a list of the wrong type, one that is too long, and an unknown id, and the text of the last."""
 
     wrong_type: int
     too_long: int
     unknown_id: int
+    unknown_text: str = "registration_id {} is invalid or of another app"
 
 
 def read_lists(audience: JsonObject, max_items: dict[str, int], codes: ListErrorCodes) -> dict[str, list[str]]:
@@ -63,7 +64,7 @@ def select_devices(lists: dict[str, list[str]], state: VendorState, codes: ListE
             case "registration_id":
                 ids = population.rows_by_id(vendor)
                 if unknown := [name for name in names if name not in ids]:
-                    raise VendorRefusal(codes.unknown_id, f"registration_id {unknown[0]} is invalid or of another app")
+                    raise VendorRefusal(codes.unknown_id, codes.unknown_text.format(unknown[0]))
                 devices &= _set_rows(population.no_devices(), map(ids.__getitem__, names))
     return devices
 

@@ -52,6 +52,7 @@ class VendorState:
     uploads: dict[int, bytes] = field(init=False)
     cached_replies: dict[str, tuple[float, HttpReply]] = field(init=False)
     continuous_messages: dict[str, ContinuousMessage] = field(init=False)
+    given_keys: dict[str, float] = field(init=False)  # idempotency keys that the vendor gave out, and when
     nonces: set[str] = field(init=False)
     nonces_by_age: deque[tuple[float, str]] = field(init=False)
     upload_numbers: "count[int]" = field(init=False)
@@ -71,7 +72,7 @@ class VendorState:
             tags.reset()
         self.rate_limiter.call_times.clear()
         self.uploads, self.cached_replies, self.continuous_messages = {}, {}, {}
-        self.nonces, self.nonces_by_age = set(), deque()
+        self.nonces, self.nonces_by_age, self.given_keys = set(), deque(), {}
 
     def knows_key(self, key: str) -> bool:
         """Return whether *key* may call."""
