@@ -1,6 +1,10 @@
 """Senders that tests start in processes of their own, to kill them."""
 
-from audience.delivery import RetryPolicy, SendOptions, campaign_runs, resume, send
+from dataclasses import replace
+
+from audience import get_vendor
+from audience.delivery import RetryPolicy, SafetyLimits, SendOptions, campaign_runs, resume, send
+from audience.delivery.transport.rate_limit import RateLimiter
 from audience.errors import DeliveryError
 from audience.messages import Message
 from audience.testing.fake_vendor import (
@@ -13,6 +17,7 @@ from audience.testing.fake_vendor import (
     make_method,
     register_fake_vendors,
 )
+from audience.testing.registration import register_vendors
 from audience.vendors.delivery_spec import Credentials
 
 
@@ -41,3 +46,28 @@ def send_campaign_in_process(connection, folder, url, title, names):
         connection.send("sent")
     except DeliveryError as error:
         connection.send(error.code)
+
+
+def shrink_batches(vendor, way, size):
+    """Return *vendor* with batches of *size* ids, and no method but *way*."""
+    delivery = vendor.delivery
+    methods = tuple(replace(each, max_ids=size, min_ids=0) for each in delivery.send_methods if each.name == way)
+    return replace(vendor, max_ids=size, delivery=replace(delivery, send_methods=methods))
+
+
+def send_to_sandbox(connection, folder, name, way, size, credentials, command):
+    """Send or resume by a method with small batches as fast as possible, and send how many batches are pending."""
+
+    async def go(limiter, rate_limits):
+        return None
+
+    RateLimiter.wait = RateLimiter.wait_to_leave = go
+    retry = RetryPolicy(initial_delay=0.01, max_delay=0.1, timeout=10, max_lost=1_000)
+    options = SendOptions(retry=retry, concurrency=8)
+    with register_vendors(shrink_batches(get_vendor(name), way, size)):
+        if command == "send":
+            limits = SafetyLimits(max_devices=10**9)
+            status = send(folder, MESSAGE, credentials, limits, method=way, options=options)
+        else:
+            status = resume(folder, credentials, options=options)
+    connection.send(status.pending)
