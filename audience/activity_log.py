@@ -21,6 +21,7 @@ from audience.errors import OutputError, Problem
 Field: TypeAlias = str | int | float | None
 
 BATCH_FIELDS = ("run", "vendor", "batch", "ids")
+TAG_CALL_FIELDS = ("sync", "vendor", "tag_call")
 EVENTS: Mapping[str, tuple[str, ...]] = {
     "command-started": (),
     "command-ended": ("exit_code", "code", "seconds"),
@@ -38,6 +39,14 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "batch-in-doubt": (*BATCH_FIELDS, "code", "vendor_code"),
     "batch-retry": (*BATCH_FIELDS, "code", "vendor_code", "seconds"),
     "rate-limit-wait": ("run", "vendor", "batch", "seconds"),
+    "sync-started": ("sync", "vendor", "calls"),
+    "sync-ended": ("sync", "vendor", "pending"),
+    "sync-stopped": ("sync", "vendor", "code", "vendor_code"),
+    "sync-cancelled": ("sync", "vendor"),
+    "tag-call-sent": (*TAG_CALL_FIELDS, "ids"),
+    "tag-call-failed": (*TAG_CALL_FIELDS, "code", "vendor_code"),
+    "tag-call-rejected": (*TAG_CALL_FIELDS, "code", "vendor_code"),
+    "tag-call-done": (*TAG_CALL_FIELDS, "unknown"),
     "call": ("method", "path", "status", "ms", "key", "bytes"),
 }
 """Events by name, each with its fields. A field that does not apply is left out."""

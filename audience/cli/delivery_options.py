@@ -13,6 +13,9 @@ FolderArgument = Annotated[
     Path,
     Argument(metavar="FOLDER", exists=True, help="Folder written by `audience emit` or `audience campaign`."),
 ]
+RunOrIndexArgument = Annotated[
+    Path, Argument(metavar="FOLDER", exists=True, help="Folder of requests, or an index with syncs of tags.")
+]
 MessageOption = Annotated[Path, Option("--message", metavar="FILE", help="Message in JSON.")]
 CredentialsOption = Annotated[
     Path | None,

@@ -50,6 +50,7 @@ COMMAND_PANELS: dict[str | None, dict[str, str]] = {
     },
     "Send": {
         "preview": "preview:run_preview",
+        "sync": "sync:run_sync",
         "send": "delivery:run_send",
         "resume": "delivery:run_resume",
         "status": "delivery:run_status",

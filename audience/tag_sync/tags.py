@@ -59,6 +59,15 @@ class Scope:
     def __bool__(self) -> bool:
         return bool(self.types or self.tags)
 
+    def overlaps(self, other: "Scope") -> bool:
+        """Return whether a tag may be in both.
+
+        >>> Scope(frozenset({"tag"})).overlaps(Scope(tags=frozenset({Tag("tag", "vip")})))
+        True
+        """
+        has_type = not self.types.isdisjoint(other.types)
+        return has_type or any(tag in other for tag in self.tags) or any(tag in self for tag in other.tags)
+
 
 @dataclass(frozen=True, slots=True)
 class NamedScope:

@@ -22,6 +22,7 @@ from audience.cli.delivery_options import (
     PolicyIndexOption,
     RecordOption,
     RecordWaitOption,
+    RunOrIndexArgument,
     SendScheduleOptions,
     TimeoutOption,
 )
@@ -57,6 +58,7 @@ from audience.delivery.runs import OnDoubt
 from audience.delivery.safety_limits import SafetyLimits
 from audience.delivery.schedule import lifetime_warnings
 from audience.delivery.sender.worker import SendOptions
+from audience.delivery.syncing.index_folder import is_index_folder
 from audience.delivery.transport.credentials import load_credentials
 from audience.delivery.transport.pace_file import pace_problems
 from audience.delivery.transport.retry import RetryPolicy
@@ -147,7 +149,7 @@ def run_send(
 @logged_as("resume")
 def run_resume(
     output: Output,
-    folder: FolderArgument,
+    folder: RunOrIndexArgument,
     on_doubt: Annotated[
         OnDoubt,
         Option("--on-doubt", help="Batches in doubt: report them, skip them, or retry (may deliver twice)."),
@@ -168,9 +170,13 @@ def run_resume(
     attempts: AttemptsOption = 8,
     max_unknown: MaxUnknownOption = None,
 ) -> None:
-    """Resume the runs of a folder; several workers may resume one run."""
-    campaign_runs.require_created_folders(folder)  # before anything is recorded
+    """Resume the runs of a folder, or the syncs of tags of an index; several workers may resume one run."""
     end_in_order_on_sigterm()
+    if is_index_folder(folder):
+        _resume_syncs(output, folder, credentials, host, RetryPolicy(timeout=timeout, max_attempts=attempts),
+                      concurrency, max_unknown, wait)  # fmt: skip
+        return
+    campaign_runs.require_created_folders(folder)  # before anything is recorded
     load_vendor_credentials = _make_credentials_loader(credentials, host)
     retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
     with output.show_progress() as progress:
@@ -223,8 +229,14 @@ def run_run_wait(
     _print_statuses(statuses, output, folder)
 
 
-def run_status(output: Output, folder: FolderArgument) -> None:
-    """Show the progress of the runs of a folder: batches accepted, rejected, in doubt and pending."""
+def run_status(output: Output, folder: RunOrIndexArgument) -> None:
+    """Show the progress of the runs of a folder, or of the syncs of tags of an index."""
+    if is_index_folder(folder):
+        from audience.cli.commands.sync import print_statuses
+        from audience.delivery.syncing.applications import load_sync_statuses
+
+        print_statuses(load_sync_statuses(folder), folder, output)
+        return
     output.print_warnings(campaign_runs.all_copy_warnings(folder))
     statuses, questions = campaign_runs.load_all_statuses(folder), campaign_runs.read_questions(folder)
     syncs, now = campaign_runs.read_syncs(folder), SYSTEM_CLOCK.wall()
@@ -245,18 +257,30 @@ def run_status(output: Output, folder: FolderArgument) -> None:
 @logged_as("cancel")
 def run_cancel(
     output: Output,
-    folder: FolderArgument,
+    folder: RunOrIndexArgument,
     record: RecordOption = None,
     wait: RecordWaitOption = DEFAULT_WAIT_SECONDS,
     credentials: CredentialsOption = None,
     host: HostOption = None,
     timeout: TimeoutOption = 30,
     attempts: AttemptsOption = 8,
+    vendor: Annotated[
+        str | None,
+        Option(
+            "--vendor", metavar="VENDOR", help="With an index, the vendor whose sync is cancelled.", show_default="all"
+        ),
+    ] = None,
 ) -> None:
-    """Cancel the runs of a folder: no other batch is sent, and what vendors deliver later is withdrawn there.
+    """Cancel the runs of a folder, or the syncs of tags of an index: no other call is made.
 
-    Calls in flight finish first. What can no longer be stopped is an error.
+    What vendors deliver later is withdrawn there. Calls in flight finish first. What can no longer be stopped is an
+    error.
     """
+    if is_index_folder(folder):
+        _cancel_syncs(output, folder, vendor)
+        return
+    if vendor is not None:
+        raise DeliveryError(Problem("bad-option", "--vendor goes with an index", hint="leave it out"))
     if record is not None and not campaign_runs.has_runs(folder):
         drop_emissions(DeviceIndex.open(record), folder, wait=wait)
         output.print_result({}, f"{folder}: nothing was sent; {record} counts its devices no more")
@@ -275,6 +299,32 @@ def run_cancel(
     output.print_result(facts, lambda: format_statuses(statuses))
     output.print_notes(rest_notes(statuses, folder))
     _exit_if_problems(left, output)
+
+
+def _resume_syncs(
+    output: Output,
+    index: Path,
+    credentials: Path | None,
+    hosts: list[str] | None,
+    retry: RetryPolicy,
+    concurrency: int,
+    max_unknown: str | None,
+    wait: float,
+) -> None:
+    from audience.cli.commands.sync import make_sync_options, resume_syncs  # runs need none of it
+
+    with output.show_progress() as progress:
+        options = make_sync_options(retry, concurrency, progress, output, max_unknown, wait)
+        resume_syncs(output, index, options, credentials, hosts or [], max_unknown)
+
+
+def _cancel_syncs(output: Output, index: Path, vendor: str | None) -> None:
+    from audience.cli.output.syncs import format_sync_statuses  # runs need none of it
+    from audience.delivery.syncing.applications import cancel_syncs
+    from audience.json_forms.syncs import sync_status_json
+
+    statuses = cancel_syncs(index, vendor)
+    output.print_result([sync_status_json(status) for status in statuses], lambda: format_sync_statuses(statuses))
 
 
 def _record(index: Path | None, folder: Path, wait: float, output: Output) -> AbstractContextManager[None]:
