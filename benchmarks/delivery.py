@@ -27,7 +27,7 @@ from audience.requests.writer import write_requests
 from audience.vendors.delivery_spec import Credentials
 from benchmarks.report import describe_environment, make_parser, save_json
 
-ID_FORMATS = {"engagelab": "{:024x}", "tpns": "{:036x}", "emas": "{:032x}"}
+ID_FORMATS = {"engagelab": "{:024x}", "jpush": "{:019x}", "tpns": "{:036x}", "emas": "{:032x}"}
 MESSAGE = {"title": "Hi", "body": "there"}
 ACCOUNT_METHOD = "package_account_push"  # TPNS's accounts, all of them in one file
 TIMEOUT_SECONDS = 120.0  # seconds until the sandbox answers

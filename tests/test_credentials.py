@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from audience import DeliveryError
+from audience import DeliveryError, get_vendor
 from audience.delivery import resume, send
 from audience.delivery.transport.credentials import load_credentials, resolve_host
 from audience.delivery.transport.redaction import REDACTED, redact_secrets
@@ -26,7 +26,7 @@ from audience.testing.fake_vendor import (
     make_setup_method,
     write_run_folder,
 )
-from audience.vendors.delivery_spec import Credentials, Request, Response, SigningContext
+from audience.vendors.delivery_spec import Accepted, Credentials, Request, Response, SigningContext
 
 registry = import_module("audience.vendors")  # the name `audience.vendors` is a function
 
@@ -235,3 +235,12 @@ def test_secret_is_not_in_traceback(vendor, tmp_path):
         options = make_send_options(httpx.MockTransport(raise_bug))
         send(write_run_folder(tmp_path / "run", make_ids(5)), MESSAGE, credentials, UNLIMITED, options=options)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_secret_that_is_a_public_key_too_stays_in_a_reply():
+    """JPush's cids are made of the app_key, which tests may have taken for the secret as well."""
+    delivery = get_vendor("jpush").delivery
+    credentials = Credentials("https://x", dict.fromkeys(delivery.required_keys, "1500000001"))
+    request = delivery.native_method.key_source.build_request(credentials)
+    parse = redact_secrets(delivery.native_method.key_source.parse_reply, request, credentials, delivery)
+    assert parse(Response(200, b'{"cidlist": ["1500000001-7"]}')) == Accepted("1500000001-7")

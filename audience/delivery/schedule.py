@@ -7,7 +7,8 @@ quiet     22:00-08:00               nothing is sent while clocks there show it
 spread    2h                        the batches of a part are sent evenly over two hours, which quiet hours interrupt
 
 EngageLab has schedules of its own, `/v4/schedules`. A call there has no key by which repeats are dropped, and its reply
-no message id, so that a lost reply could not be resolved: its runs are held here.
+no message id, so that a lost reply could not be resolved: its runs are held here. So are those of JPush, whose page of
+`/v3/schedules` does not say of which zone their times are.
 """
 
 import json
