@@ -25,7 +25,10 @@ from audience.vendors.spec import Vendor
 REDACTED = "forgotten"
 IDS_PER_SCAN = 1 << 16
 FACTS = frozenset(  # of manifests, campaigns and audits: they name no device
-    {*("vendor", "files", "as_of", "timezone", "code"), *("at", "command", "user", "host", "caller", "version", "run")}
+    {
+        *("vendor", "files", "as_of", "timezone", "code", "synced", "devices_digest"),
+        *("at", "command", "user", "host", "caller", "version", "run"),
+    }
 )
 
 
