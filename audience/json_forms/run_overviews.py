@@ -34,9 +34,9 @@ class RunSummaryForm(TypedDict):
     Attributes:
         name: Name of its folder.
         state: `emitted` before anything is sent, then `starting`, `sending`, and `done`. `scheduled` if it waits for
-            its moment, `interrupted` if its process has ended, `stopped` if the vendor or a limit stopped it,
-            `in-doubt` if somebody has to decide, `cancelled`, `failed` if it could not start, and `damaged` if its
-            folder cannot be read.
+            its moment, which the service does not, `interrupted` if its process has ended, `stopped` if the vendor or a
+            limit stopped it, `in-doubt` if somebody has to decide, `cancelled`, `failed` if it could not start, and
+            `damaged` if its folder cannot be read.
         vendor: Name of the vendor; null if it has several.
         vendors: Names of all vendors.
         devices: Devices of its requests.

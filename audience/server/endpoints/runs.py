@@ -167,7 +167,9 @@ def emit(call: Call) -> Answer:
 def send(call: Call) -> Answer:
     """Start to send a run, in a process of its own that goes on if the service ends.
 
-    The number of devices must be that of the run. A run is sent once; `GET /v1/runs/{run}` shows how far it is.
+    The number of devices must be that of the run. A run is sent once; `GET /v1/runs/{run}` shows how far it is. What
+    has a later moment stays `scheduled` when the process ends: the service does not wait for it. `audience run wait` on
+    its machine does, or resume the run at that time.
     """
     folder, body = find_run_folder(call.path["run"], call.settings), call.body
     with hide_paths(folder), hold_run(folder) as lock:
