@@ -353,8 +353,8 @@ def test_campaign_copy_starts_nothing(tmp_path, service, monkeypatch):
     prepared_runs = campaign_runs.prepare_all(folder, Message(title="Hi"), load_credentials, UNLIMITED)
     create_run = prepare.create_run
 
-    def die_after_create(prepared, clock):
-        create_run(prepared, clock)
+    def die_after_create(*arguments):
+        create_run(*arguments)
         raise ProcessDied
 
     with monkeypatch.context() as patched, pytest.raises(ProcessDied):
