@@ -1,6 +1,5 @@
 """Pace of a run: how fast it is sent now, how fast its vendor allows, and how long the rest takes."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +41,7 @@ def measure_pace(ledger: Ledger, folder: Path, status: Status) -> Pace | None:
     started = [worker.started_at for worker in status.workers if worker.is_alive]
     if not started:
         return None
-    now = time.time()
+    now = ledger.clock.wall()
     since = max(now - WINDOW_SECONDS, min(started))
     [(calls, ids)] = ledger.query("count_settled_since", since=since)
     seconds = max(now - since, 1e-3)

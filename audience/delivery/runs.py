@@ -132,7 +132,8 @@ def prepare_resume(
     )
 
     on_wait = notify_once(options.on_wait)
-    with Ledger(folder / LEDGER_FILE, on_busy=lambda ledger: on_wait(list_other_workers(ledger))) as ledger:
+    path, clock = folder / LEDGER_FILE, options.clock
+    with Ledger(path, on_busy=lambda ledger: on_wait(list_other_workers(ledger)), clock=clock) as ledger:
         with ledger.transaction():
             reap_dead_workers(ledger)
         run = ledger.load_run()
@@ -210,7 +211,7 @@ def cancel(folder: str | Path, clock: Clock = SYSTEM_CLOCK) -> Status:
     Raises DeliveryError if *folder* is a copy and the original still exists.
     """
     reject_copy(Path(folder))
-    with Ledger(Path(folder) / LEDGER_FILE) as ledger:
+    with Ledger(Path(folder) / LEDGER_FILE, clock=clock) as ledger:
         with ledger.transaction():
             reap_dead_workers(ledger)
             transitions.cancel_run(ledger, clock.wall())

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.ledger.commit_count import write_count
 from audience.delivery.ledger.folder_marker import create_marker, location_values
 from audience.delivery.ledger.planned import PlannedBatch, PlannedPart
@@ -68,7 +69,14 @@ class Ledger(SqliteFile):
 
     queries, version = QUERIES, SCHEMA_VERSION
 
-    def __init__(self, path: Path, *, write: bool = True, on_busy: "Callable[[Ledger], None] | None" = None):
+    def __init__(
+        self,
+        path: Path,
+        *,
+        write: bool = True,
+        on_busy: "Callable[[Ledger], None] | None" = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ):
         """Open the ledger *path*.
 
         Args:
@@ -76,11 +84,13 @@ class Ledger(SqliteFile):
             write: Without it, no file in the folder changes, not even the write-ahead log.
             on_busy: Called every few seconds while another process holds the write lock. Without it, the wait fails
                 after `MAX_LOCK_WAIT_SECONDS`.
+            clock: Clock of the run, by which its workers begin and end.
 
         Raises:
             DeliveryError: If the file is missing, is not a ledger of this version, or cannot be written.
         """
         self.path = path
+        self.clock = clock
         self.has_wal = _has_content(wal_path(path))
         self._counted_worker: tuple[int, int] | None = None
         writable = _check_ledger_file(path, write)

@@ -9,7 +9,6 @@ the current one after its process was killed, if it was copied while that same p
 """
 
 import os
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -120,7 +119,7 @@ def renew_marker(ledger: Ledger) -> Path:
         marker = create_marker(folder, "sent")
     except OSError as error:
         raise DeliveryError(Problem("cannot-write", f"{folder}: {error.strerror or error}")) from error
-    ledger.query("update_location", **location_values(folder, marker, time.time()))
+    ledger.query("update_location", **location_values(folder, marker, ledger.clock.wall()))
     return folder / old_name
 
 

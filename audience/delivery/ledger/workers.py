@@ -6,7 +6,6 @@ claimed become free.
 
 import os
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,7 +56,9 @@ def register_worker(ledger: Ledger) -> Iterator[int]:
                 require_complete(ledger)
                 old_marker = renew_marker(ledger)
                 host = socket.gethostname()
-                [(number,)] = ledger.query("insert_worker", lock_file=name, pid=os.getpid(), host=host, now=time.time())
+                [(number,)] = ledger.query(
+                    "insert_worker", lock_file=name, pid=os.getpid(), host=host, now=ledger.clock.wall()
+                )
             old_marker.unlink(missing_ok=True)
             try:
                 with ledger.count_transactions(number, descriptor):
@@ -164,7 +165,7 @@ def count_workers(ledger: Ledger) -> int:
 
 def _end_worker(ledger: Ledger, number: int) -> None:
     """Mark the worker's calls in doubt, release its claims, and record its end."""
-    now = time.time()
+    now = ledger.clock.wall()
     ledger.query("mark_worker_calls_in_doubt", worker=number, now=now, problem=problem_to_json(WORKER_DIED))
     ledger.query("release_worker_batches", worker=number)
     ledger.query("end_worker", worker=number, now=now)

@@ -104,7 +104,7 @@ def _add_share(progress: Progress, shares: list[tuple[int, int]]) -> Progress:
 def _open_ledger(prepared: PreparedRun, options: SendOptions) -> Ledger:
     on_wait = notify_once(options.on_wait)
     path = prepared.requests.folder / LEDGER_FILE
-    return Ledger(path, on_busy=lambda ledger: on_wait(list_other_workers(ledger)))
+    return Ledger(path, on_busy=lambda ledger: on_wait(list_other_workers(ledger)), clock=options.clock)
 
 
 @contextmanager
