@@ -20,7 +20,7 @@ DEPENDENCY_MODULES = {
     "pyroaring": {"index/storage/bitmaps.py", "index/storage/croaring.py"},
     "packaging": {"index/schema/value_types.py"},
     "xxhash": {"_fs/checksums.py"},
-    "pyarrow": {"index/storage/arrow_file.py"},
+    "pyarrow": {"index/storage/arrow_file.py", "index/ingest/locations/arrow_streams.py"},
     "polars_hash": {"index/storage/id_column.py"},
     "chardet": {"_fs/text_encoding.py"},
     "filelock": {"_fs/locks.py"},

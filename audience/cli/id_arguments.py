@@ -10,9 +10,10 @@ from audience.cli.streams import read_stdin
 from audience.counts import format_count
 from audience.errors import Problem, TableError
 from audience.index.ingest import cast
+from audience.index.ingest.locations.source_files import FORMAT_BY_SUFFIX
 from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, ReadOptions
 from audience.index.ingest.reader import wrap_polars_errors
-from audience.index.ingest.sources import FORMAT_BY_SUFFIX, exact_column, scan_source
+from audience.index.ingest.sources import exact_column, scan_source
 from audience.index.schema.column_roles import ColumnRoles, validate_roles
 from audience.index.schema.columns import GENERIC_ID_COLUMNS, Column, select_device_id_columns
 from audience.index.storage import id_search

@@ -6,7 +6,7 @@ from pathlib import Path
 from audience._fs.checksums import hash128
 from audience.cli.id_arguments import collect_ids
 from audience.errors import Problem, TableError
-from audience.index.ingest.sources import FORMAT_BY_SUFFIX
+from audience.index.ingest.locations.source_files import FORMAT_BY_SUFFIX
 from audience.index.schema.columns import Column
 from audience.language.ast import Expr, IdFile, Ids
 from audience.language.parser import parse

@@ -12,8 +12,8 @@ from audience.counts import format_count
 from audience.index.changes.events.index_events import IndexEvents
 from audience.index.changes.index_policies import IndexPolicies
 from audience.index.ingest.build import build_index
+from audience.index.ingest.locations.fetching import Source
 from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
-from audience.index.ingest.sources import Source
 from audience.index.ingest.table_reading import TableReading
 from audience.index.query import evaluate, membership
 from audience.index.query.attribute_stats import AttributeStats, collect_attribute_stats
@@ -78,7 +78,8 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight):
         A column gets its role from its name and type unless an argument sets it.
 
         Args:
-            source: Parquet, CSV, NDJSON or Arrow IPC file, a folder or a glob of them, or a Polars frame.
+            source: Parquet, CSV, NDJSON or Arrow IPC file, a folder, Hive folder or glob of them, a Polars frame, or
+                an object with `__arrow_c_stream__`, as those of pyarrow, DuckDB, pandas and Ibis.
             path: Folder of the index. Nothing is left there if the build fails.
             tokens: Column of device ids, or the column for each vendor.
             key: Column of ids of the table's own. It is never sent to a vendor.

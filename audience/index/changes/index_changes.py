@@ -25,8 +25,8 @@ from audience.index.changes.segments import (
 from audience.index.changes.session import UpdateResult
 from audience.index.changes.tagging import remove_devices, tag_devices
 from audience.index.changes.update import update_devices
+from audience.index.ingest.locations.fetching import Source
 from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
-from audience.index.ingest.sources import Source
 from audience.index.records.segment_history import SegmentChange
 from audience.index.schema.column_roles import ColumnRoles
 from audience.index.storage.snapshot import Snapshot, open_snapshot

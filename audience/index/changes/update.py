@@ -23,9 +23,9 @@ from audience.index.ingest.decode import decode_rows, new_categories, reject_mix
 from audience.index.ingest.duplicates import absorb_earlier_rows, combine_rows
 from audience.index.ingest.encode import DeviceTable
 from audience.index.ingest.events.waiting import add_arrived
+from audience.index.ingest.locations.fetching import Source
 from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, Duplicates, ReadOptions
 from audience.index.ingest.reader import SourceTable
-from audience.index.ingest.sources import Source
 from audience.index.ingest.table_opening import open_table
 from audience.index.schema.column_roles import ColumnRoles, require_unique_names
 from audience.index.schema.columns import KEY_COLUMN, Column
@@ -77,6 +77,7 @@ def update_devices(
             vendors,
             _with_index_zone(options, manifest.timezone),
             log,
+            progress,
         ) as table,
     ):
         _require_known_columns(table, manifest.columns, set(new_columns))

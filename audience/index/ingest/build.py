@@ -18,10 +18,11 @@ from audience.index.ingest.duplicates import absorb_earlier_rows, find_key, iter
 from audience.index.ingest.encode import DeviceTable, count_rows, encode_shard
 from audience.index.ingest.events.carrying import carry_events
 from audience.index.ingest.events.recorded_events import apply_records
+from audience.index.ingest.locations.fetching import Source
 from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, Duplicates, ReadOptions
 from audience.index.ingest.reader import SourceTable, wrap_polars_errors
 from audience.index.ingest.replacement import ReplacedIndex, describe_replacement, read_replaced_index
-from audience.index.ingest.sources import Source, exact_column
+from audience.index.ingest.sources import exact_column
 from audience.index.ingest.table_opening import open_table
 from audience.index.ingest.table_reading import TableReading
 from audience.index.records.place import move_place, read_place
@@ -99,7 +100,8 @@ def _build_folder(
         if replace:  # even if the index cannot be read: nobody else knows what was recorded
             copy_record_files(LocalStorage(path), storage)
         timezone = options.timezone or replaced.timezone
-        with open_table(source, roles, vendors, with_fields(options, timezone=timezone), log) as table:
+        reading = with_fields(options, timezone=timezone)
+        with open_table(source, roles, vendors, reading, log, progress) as table:
             reject_too_many_devices(table.row_count)
             _write_index(storage, table, replaced, options.duplicates, progress)
             log.commit()

@@ -42,7 +42,7 @@ class RowPlaces:
         for number, file_rows in by_file.items():
             file = self.text_files[number]
             for _, record in file.locate_rows(row - starts[number] for row in file_rows):
-                yield RowPlace(str(file.path), record.line, record.text)
+                yield RowPlace(file.name, record.line, record.text)
 
     def locate_in_chunk(self, chunk: pl.DataFrame, first_row: int, rows: Sequence[int]) -> Iterator[RowPlace]:
         """Yield the places of *rows* of a chunk, whose first row is *first_row* of the table."""

@@ -1,44 +1,31 @@
 """Device tables in files and frames, opened as one lazy frame."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeAlias
 
 import polars as pl
 from polars import selectors
 
 from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import BadRowLog
+from audience.index.ingest.locations.fetching import Fetched, FetchedFiles, FetchedTable, Source, fetch_source
+from audience.index.ingest.locations.partitions import add_partitions, cast_text, infer_partition_type
+from audience.index.ingest.locations.source_files import SourceFile
 from audience.index.ingest.read_options import DEFAULT_READ_OPTIONS, ReadOptions
 from audience.index.ingest.text.dates import parse_instants
 from audience.index.ingest.text.dialect import parse_delimiter
 from audience.index.ingest.text.files import TextFile, open_text_file
 from audience.index.schema.column_roles import ColumnRoles, is_version_name
 from audience.index.schema.columns import GENERIC_ID_COLUMNS, SHARED_ID_ROLES
-
-Source: TypeAlias = str | Path | Iterable[str | Path] | pl.DataFrame | pl.LazyFrame
+from audience.progress import Progress, ignore_progress
 
 ISO_DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 ISO_DATETIME_PATTERN = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:[0-5]\d(\.\d{1,6})?)?$"  # without a second of 60
 ISO_INSTANT_PATTERN = ISO_DATETIME_PATTERN.removesuffix("$") + r"(Z|[+-]\d{2}(:?\d{2})?)$"
 SEEKABLE_FORMATS = ("frame", "parquet", "ipc")  # any slice of rows can be read without the rows before it
-FORMAT_BY_SUFFIX = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".csv.gz": "csv",
-    ".tsv.gz": "csv",
-    ".ndjson": "ndjson",
-    ".jsonl": "ndjson",
-    ".arrow": "ipc",
-    ".ipc": "ipc",
-    ".feather": "ipc",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,94 +39,70 @@ class ScannedSource:
 
 @contextmanager
 def scan_source(
-    source: Source, roles: ColumnRoles, options: ReadOptions = DEFAULT_READ_OPTIONS, log: BadRowLog | None = None
+    source: Source | Fetched,
+    roles: ColumnRoles,
+    options: ReadOptions = DEFAULT_READ_OPTIONS,
+    log: BadRowLog | None = None,
+    progress: Progress = ignore_progress,
 ) -> Iterator[ScannedSource]:
     """Yield the table in *source* as a lazy frame.
 
     CSV files that Polars could not read exactly are copied to a temporary folder, which is removed at the end.
 
     Args:
-        source: A frame, a file, a folder of files, a glob, or several of these.
+        source: A frame, a file, a folder of files, a glob, or several of these; or what was fetched of them.
         roles: Roles of columns; they decide which columns of a CSV stay text.
         options: Encoding and delimiter of CSV files.
         log: Log of the rows of CSV files that have too many or too few fields.
+        progress: Progress callback.
 
     Raises:
         TableError: A file is missing, of an unknown format, or of another format than the first; or a CSV file is
             damaged.
     """
-    match source:
-        case pl.DataFrame():
-            yield ScannedSource(source.lazy(), "frame")
-            return
-        case pl.LazyFrame():
-            yield ScannedSource(source, "query")
-            return
-    files = list_source_files(source)
-    formats = {_detect_format(file) for file in files}
+    if not isinstance(source, FetchedFiles | FetchedTable):
+        with (
+            fetch_source(source, options, roles.ignore, progress) as fetched,
+            scan_source(fetched, roles, options, log, progress) as scanned,
+        ):
+            yield scanned
+        return
+    if isinstance(source, FetchedTable):
+        yield ScannedSource(source.lazy_frame, source.format)
+        return
+    formats = {file.format for file in source.files}
     if len(formats) > 1:
         raise TableError(Problem("mixed-formats", f"files of several formats: {', '.join(sorted(formats))}"))
     format_ = formats.pop()
     if format_ != "csv":
-        yield ScannedSource(_scan_files(files, format_), format_)
+        yield ScannedSource(_scan_typed_files(source.files, format_, roles), format_)
         return
     delimiter = None if options.delimiter is None else parse_delimiter(options.delimiter)
     with TemporaryDirectory(prefix="audience-") as folder:
         text_files = [
-            open_text_file(file, options.encoding, delimiter, Path(folder), log or BadRowLog()) for file in files
+            open_text_file(file, options.encoding, delimiter, Path(folder), log or BadRowLog()) for file in source.files
         ]
         _require_same_columns(text_files)
         yield ScannedSource(scan_text_files(text_files, {}), format_, tuple(text_files))
 
 
-def list_source_files(source: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Return all files of a source that is not a frame.
-
-    Raises:
-        TableError: There is none at one of the paths.
-    """
-    return [file for path in _as_paths(source) for file in _expand_path(path)]
-
-
-def _as_paths(source: str | Path | Iterable[str | Path]) -> list[Path]:
-    given = [source] if isinstance(source, str | Path) else list(source)
-    if not all(isinstance(path, str | Path) for path in given):
-        raise TypeError(f"source: expected files or a frame, got {source!r:.60}")
-    paths = list(map(Path, given))
-    if not paths:
-        raise TableError(Problem("no-file", "no file was given", hint="give at least one file"))
-    return paths
+def _scan_typed_files(files: Sequence[SourceFile], format_: str, roles: ColumnRoles) -> pl.LazyFrame:
+    """Return the rows of *files*, with the columns of their Hive folders."""
+    paths = [file.path for file in files]
+    return add_partitions(
+        lambda path_column: _scan_files(paths, format_, path_column),
+        [(str(file.path), file.partitions) for file in files],
+        lambda name, texts: texts if stays_text(name, roles) else infer_partition_type(texts),
+    )
 
 
-def _expand_path(path: Path) -> list[Path]:
-    """Return the file at *path*, the visible files of a folder, or the matches of a glob."""
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.name[0] not in "._")
-    elif path.exists():
-        files = [path]
-    else:
-        files = [Path(name) for name in sorted(glob(str(path), recursive=True))]
-    if not files:
-        hint = f"files end in {', '.join(FORMAT_BY_SUFFIX)}"
-        raise TableError(Problem("no-file", f"there is no table at {path}", hint=hint))
-    return files
-
-
-def _detect_format(file: Path) -> str:
-    suffix = "".join(file.suffixes[-2:]).lower() if file.suffix.lower() == ".gz" else file.suffix.lower()
-    if suffix not in FORMAT_BY_SUFFIX:
-        hint = f"files end in {', '.join(FORMAT_BY_SUFFIX)}"
-        raise TableError(Problem("unknown-format", f"{file}: unknown format {file.suffix!r}", hint=hint))
-    return FORMAT_BY_SUFFIX[suffix]
-
-
-def _scan_files(files: list[Path], format_: str) -> pl.LazyFrame:
+def _scan_files(files: list[Path], format_: str, path_column: str | None) -> pl.LazyFrame:
     match format_:
         case "parquet":
-            return pl.scan_parquet(files, glob=False)
+            return pl.scan_parquet(files, glob=False, hive_partitioning=False, include_file_paths=path_column)
         case "ipc":
-            return pl.scan_ipc(files, glob=False)
-    return pl.scan_ndjson(files, infer_schema_length=None)
+            return pl.scan_ipc(files, glob=False, hive_partitioning=False, include_file_paths=path_column)
+    return pl.scan_ndjson(files, infer_schema_length=None, include_file_paths=path_column)
 
 
 def _require_same_columns(files: Sequence[TextFile]) -> None:
@@ -148,25 +111,41 @@ def _require_same_columns(files: Sequence[TextFile]) -> None:
     for file in files[1:]:
         if set(file.dialect.names) != set(first.dialect.names):
             names = set(file.dialect.names) ^ set(first.dialect.names)
-            message = f"{first.path} and {file.path} have different columns: only one has {min(names)!r}"
+            message = f"{first.name} and {file.name} have different columns: only one has {min(names)!r}"
             raise TableError(Problem("other-columns", message, hint="build from files with the same columns"))
 
 
 def scan_text_files(files: Sequence[TextFile], types: Mapping[str, pl.DataType]) -> pl.LazyFrame:
     """Return the rows of all *files*, with the columns in the order of the first; columns without a type are text."""
-    names = files[0].dialect.names
-    if len({(file.separator, file.dialect.names) for file in files}) == 1:
-        return _scan_csv([file.readable for file in files], files[0].separator, names, types)
-    frames = [_scan_csv([file.readable], file.separator, file.dialect.names, types) for file in files]
-    return pl.concat([frame.select(selectors.by_name(*names)) for frame in frames])
+    groups = (
+        [files] if len({(file.separator, file.dialect.names) for file in files}) == 1 else [[file] for file in files]
+    )
+    frames = [_scan_alike(group, types) for group in groups]
+    names = files[0].column_names
+    return frames[0] if len(frames) == 1 else pl.concat([frame.select(selectors.by_name(*names)) for frame in frames])
+
+
+def _scan_alike(files: Sequence[TextFile], types: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    """Return the rows of *files* with the same header and delimiter, with the columns of their Hive folders."""
+    readable, first = [file.readable for file in files], files[0]
+    return add_partitions(
+        lambda path_column: _scan_csv(readable, first.separator, first.dialect.names, types, path_column),
+        [(str(file.readable), file.partitions) for file in files],
+        lambda name, texts: cast_text(texts, types.get(name, pl.String())),
+    )
 
 
 def _scan_csv(
-    files: list[Path], separator: str, names: Sequence[str], types: Mapping[str, pl.DataType]
+    files: list[Path], separator: str, names: Sequence[str], types: Mapping[str, pl.DataType], path_column: str | None
 ) -> pl.LazyFrame:
     schema = {name: types.get(name, pl.String()) for name in names}
     return pl.scan_csv(
-        files, separator=separator, glob=False, new_columns=list(names), schema_overrides=list(schema.values())
+        files,
+        separator=separator,
+        glob=False,
+        new_columns=list(names),
+        schema_overrides=list(schema.values()),
+        include_file_paths=path_column,
     )
 
 

@@ -10,12 +10,12 @@ import polars as pl
 from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import BadRowLog
 from audience.index.ingest.cast import distinct_unusual_versions
+from audience.index.ingest.locations.fetching import Source
 from audience.index.ingest.read_options import ReadOptions
 from audience.index.ingest.reader import Conversion, SourceTable, wrap_polars_errors
 from audience.index.ingest.row_places import RowPlaces
 from audience.index.ingest.sources import (
     ScannedSource,
-    Source,
     exact_column,
     parse_date_columns,
     scan_source,
@@ -35,20 +35,27 @@ from audience.index.ingest.text.dialect import format_delimiter
 from audience.index.schema.column_roles import ColumnRoles, infer_columns, is_version_name, validate_roles
 from audience.index.schema.columns import Column
 from audience.index.schema.value_types import VERSION
+from audience.progress import Progress, ignore_progress
 
 
 @contextmanager
 def open_table(
-    source: Source, roles: ColumnRoles, vendors: Sequence[str], options: ReadOptions, log: BadRowLog
+    source: Source,
+    roles: ColumnRoles,
+    vendors: Sequence[str],
+    options: ReadOptions,
+    log: BadRowLog,
+    progress: Progress = ignore_progress,
 ) -> Iterator[SourceTable]:
     """Open the table *source* and give every column that is not ignored a role.
 
     Args:
-        source: Files or frames.
+        source: Files, frames or Arrow streams.
         roles: Roles of columns that are not to be inferred.
         vendors: Names of all vendors.
         options: How to read the files.
         log: Log of bad rows.
+        progress: Progress callback.
 
     Raises:
         TableError: The table cannot be read, a column has no role, or a role no column.
@@ -57,7 +64,7 @@ def open_table(
         parse_format(date_format)
     with ExitStack() as stack:
         with wrap_polars_errors():
-            scanned = stack.enter_context(scan_source(source, roles, options, log))
+            scanned = stack.enter_context(scan_source(source, roles, options, log, progress))
             table = inspect_columns(scanned, roles, vendors, options, log)
         yield table
 
@@ -151,7 +158,7 @@ def _inspect_text(
     scanned: ScannedSource, roles: ColumnRoles, vendors: Sequence[str], options: ReadOptions, log: BadRowLog
 ) -> SourceTable:
     """Return a table of CSV files, in which all values are text."""
-    names, explicit = scanned.text_files[0].dialect.names, roles.explicit_columns()
+    names, explicit = scanned.text_files[0].column_names, roles.explicit_columns()
     row_count, places = sum(file.row_count for file in scanned.text_files), RowPlaces(scanned.text_files)
     _require_columns((name for name in options.date_formats if name), dict.fromkeys(names))
     validate_roles(dict.fromkeys(names, pl.String()), roles, vendors)

@@ -69,7 +69,7 @@ class TableReading:
 
     def notes(self) -> list[str]:
         """Return the decisions that may surprise, one a line."""
-        lines = [f"{file.path}: {note}" for file in self.text_files for note in _file_notes(file)]
+        lines = [f"{file.name}: {note}" for file in self.text_files for note in _file_notes(file)]
         lines += [f"column {column.name}: {column.reason}" for column in self.columns if column.is_notable]
         lines += self._timezone_notes()
         lines += [
@@ -97,7 +97,7 @@ class TableReading:
 
 def _file_json(file: TextFile) -> dict[str, Any]:
     return {
-        "path": str(file.path),
+        "path": file.name,
         "encoding": file.encoding.codec,
         "encoding_reason": file.encoding.reason,
         "delimiter": file.dialect.delimiter,

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from time import time_ns
 from typing import Literal, TypeAlias, get_args
 from zoneinfo import ZoneInfo
@@ -32,8 +31,9 @@ from audience.index.ingest.events.event_table import EventColumns, EventTable, o
 from audience.index.ingest.events.spool import EventSpool
 from audience.index.ingest.events.waiting import keep_waiting
 from audience.index.ingest.local_times import read_instants, to_wall_clock
+from audience.index.ingest.locations.fetching import Fetched, FetchedFiles, FetchedTable, Source, fetch_source
+from audience.index.ingest.locations.source_files import SourceFile
 from audience.index.ingest.read_options import ReadOptions
-from audience.index.ingest.sources import Source, list_source_files
 from audience.index.ingest.table_reading import TableReading
 from audience.index.query.events.validation import DELIVERED
 from audience.index.records.recorded_batches import RECORD_PREFIX
@@ -134,9 +134,13 @@ def add_events(
         TableError: The table is invalid, or a property has another type than before.
         LockedError: Another process changes the index.
     """
-    with lock_for_update(opened.storage, "events add", wait) as manifest, open_bad_row_log(options.rejects_file) as log:
+    with (
+        lock_for_update(opened.storage, "events add", wait) as manifest,
+        open_bad_row_log(options.rejects_file) as log,
+        fetch_source(source, options, columns.ignore, progress) as fetched,
+    ):
         session = UpdateSession.start(opened, manifest, progress)
-        names = _name_batches(source, columns.event, adding, session.event_changes.batch_names())
+        names = _name_batches(fetched, columns.event, adding, session.event_changes.batch_names())
         if names.is_repeated and adding.covers_to is None and adding.keep_days is None:
             return EventsResult(manifest.number, repeated=names.repeated)
         reading = replace(options, timezone=_index_zone(options, manifest))
@@ -156,23 +160,24 @@ def _index_zone(options: ReadOptions, manifest: Manifest) -> str:
 class _Batches:
     """Batches of an addition: the source without files that were added before, and the names of the batches.
 
-    `names` is None for a frame, whose content has to be read first; with *is_repeated*, nothing is to be added.
+    `names` is None for a table that is no file, whose content has to be read first; with *is_repeated*, nothing is to
+    be added.
     """
 
-    source: Source
+    source: Fetched
     names: tuple[str, ...] | None
     repeated: tuple[str, ...] = ()
     is_repeated: bool = False
 
 
-def _name_batches(source: Source, event: str | None, adding: AddOptions, known: set[str]) -> _Batches:
+def _name_batches(source: Fetched, event: str | None, adding: AddOptions, known: set[str]) -> _Batches:
     if adding.batch is not None:
         is_known = adding.batch in known
         return _Batches(source, (adding.batch,), (adding.batch,) if is_known else (), is_known)
-    if isinstance(source, pl.DataFrame | pl.LazyFrame):
+    if isinstance(source, FetchedTable):
         return _Batches(source, None)
-    new, repeated = dict[str, Path](), dict[str, None]()
-    for file in list_source_files(source):
+    new, repeated = dict[str, SourceFile](), dict[str, None]()
+    for file in source.files:
         name = name_file_batch(file, event)
         if name in known or name in new:
             repeated[name] = None
@@ -180,7 +185,7 @@ def _name_batches(source: Source, event: str | None, adding: AddOptions, known: 
             new[name] = file
     if not new:
         return _Batches(source, (), tuple(repeated), True)
-    return _Batches(list(new.values()), tuple(new), tuple(repeated))
+    return _Batches(FetchedFiles(tuple(new.values())), tuple(new), tuple(repeated))
 
 
 @dataclass(slots=True)

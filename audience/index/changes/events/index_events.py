@@ -10,8 +10,8 @@ from audience.index.changes.events.forgetting import ForgottenEvents, forget_eve
 from audience.index.changes.events.ranges import parse_day, parse_keep
 from audience.index.changes.index_changes import IndexChanges
 from audience.index.ingest.events.event_table import EventColumns
+from audience.index.ingest.locations.fetching import Source
 from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
-from audience.index.ingest.sources import Source
 from audience.index.query.event_stats import EventStats, collect_event_stats
 from audience.progress import Progress, ignore_progress
 from audience.vendors import vendor_names

@@ -1,23 +1,27 @@
 """Names of batches: a file that was added before is recognized by its content."""
 
 from io import BytesIO
-from pathlib import Path
 
 import orjson
 import polars as pl
 
 from audience._fs.checksums import new_hasher
+from audience.index.ingest.locations.source_files import SourceFile
 from audience.index.ingest.reader import wrap_polars_errors
 
 READ_BYTES = 1 << 24  # of a file that are hashed at a time
 BLOCK_ROWS = 1 << 16  # rows of a frame that are hashed at a time
 
 
-def name_file_batch(file: Path, event: str | None) -> str:
-    """Return the name of the batch of a file, which its content decides, and *event*, the name of all its events."""
+def name_file_batch(file: SourceFile, event: str | None) -> str:
+    """Return the name of the batch of a file.
+
+    Its content decides, with *event*, the name of all its events, and the columns that its Hive folders give.
+    """
     hasher = new_hasher()
     hasher.update(b"" if event is None else event.encode() + b"\0")
-    with wrap_polars_errors(), file.open("rb") as opened:
+    hasher.update(orjson.dumps(dict(file.partitions)) if file.partitions else b"")
+    with wrap_polars_errors(), file.path.open("rb") as opened:
         while data := opened.read(READ_BYTES):
             hasher.update(data)
     return f"xxh3-{hasher.hexdigest()}"

@@ -11,9 +11,10 @@ from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import BadRowLog, InvalidRowsError
 from audience.index.ingest.encode import DeviceTable
 from audience.index.ingest.events.encoding import property_name
+from audience.index.ingest.locations.fetching import Fetched
 from audience.index.ingest.read_options import ReadOptions
 from audience.index.ingest.reader import RowCheck, SourceTable, require_device_ids, wrap_polars_errors
-from audience.index.ingest.sources import ScannedSource, Source, exact_column, parse_date_columns, scan_source
+from audience.index.ingest.sources import ScannedSource, exact_column, parse_date_columns, scan_source
 from audience.index.ingest.table_opening import inspect_columns
 from audience.index.schema.column_roles import ColumnRoles
 from audience.index.schema.columns import GENERIC_ID_COLUMNS, SHARED_ID_ROLES, Column, IdColumn, Role, rank_id_columns
@@ -82,7 +83,7 @@ class EventTable:
 
 @contextmanager
 def open_event_table(
-    source: Source,
+    source: Fetched,
     columns: EventColumns,
     id_columns: Sequence[IdColumn],
     known: Mapping[str, Mapping[str, Role]],
@@ -93,7 +94,7 @@ def open_event_table(
     """Open a table of events.
 
     Args:
-        source: Files or frames.
+        source: Files, or a table.
         columns: Columns that the user named.
         id_columns: Id columns of the index.
         known: Roles of the properties that events of the index have, by the name of the event.
@@ -141,7 +142,7 @@ def _inspect_events(
 
 def _column_names(scanned: ScannedSource) -> list[str]:
     if scanned.text_files:
-        return list(scanned.text_files[0].dialect.names)
+        return list(scanned.text_files[0].column_names)
     return scanned.lazy_frame.collect_schema().names()
 
 

@@ -1,12 +1,13 @@
 """CSV files of any encoding and delimiter, opened as files that Polars reads exactly."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from io import StringIO, TextIOWrapper
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 
 from audience._fs.text_encoding import (
     HEAD_BYTES,
@@ -18,6 +19,7 @@ from audience._fs.text_encoding import (
 )
 from audience.errors import Problem, TableError
 from audience.index.ingest.bad_rows import BadRowLog
+from audience.index.ingest.locations.source_files import SourceFile
 from audience.index.ingest.text.dialect import Dialect, detect_dialect
 from audience.index.ingest.text.records import Record, iter_records
 from audience.index.ingest.text.regular_scan import Checkpoint, scan_regular
@@ -38,6 +40,8 @@ class TextFile:
         row_count: Number of rows in *readable*.
         checkpoints: Places in *path* where a search for rows may start, if *readable* is *path*.
         blank_lines: Number of empty lines, which are skipped.
+        name: Path or URL of the file, for messages.
+        partitions: Columns that the names of its Hive folders give.
     """
 
     path: Path
@@ -48,6 +52,13 @@ class TextFile:
     row_count: int
     checkpoints: tuple[Checkpoint, ...] = ()
     blank_lines: int = 0
+    name: str = field(kw_only=True)
+    partitions: Mapping[str, str | None] = field(default_factory=dict, kw_only=True)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Return the columns of its header and of its Hive folders."""
+        return tuple(dict.fromkeys((*self.dialect.names, *self.partitions)))
 
     def locate_rows(self, rows: Iterable[int]) -> Iterator[tuple[int, Record]]:
         """Yield each of *rows*, which are counted from 0 and in rising order, with its record in the file."""
@@ -100,11 +111,13 @@ def _open_lines(file: Path, encoding: Encoding, offset: int | None = None) -> It
         yield iter(TextIOWrapper(stream, encoding.codec, errors="surrogateescape", newline=""))
 
 
-def open_text_file(file: Path, encoding: str | None, delimiter: str | None, folder: Path, log: BadRowLog) -> TextFile:
-    """Find out how *file* is to be read, and copy it to *folder* if Polars could not read it exactly.
+def open_text_file(
+    source: SourceFile, encoding: str | None, delimiter: str | None, folder: Path, log: BadRowLog
+) -> TextFile:
+    """Find out how the file of *source* is to be read, and copy it to *folder* if Polars could not read it exactly.
 
     Args:
-        file: CSV file, also compressed with gzip.
+        source: CSV file, also compressed with gzip.
         encoding: Its encoding, if the user names it.
         delimiter: Its delimiter, if the user names it.
         folder: Folder for the copy.
@@ -113,16 +126,17 @@ def open_text_file(file: Path, encoding: str | None, delimiter: str | None, fold
     Raises:
         TableError: The encoding or delimiter is unknown, or a row is bad and the log does not reject it.
     """
+    file = source.path
     try:
         known, head = _read_head(file, encoding)
-        dialect = detect_dialect(head, str(file), delimiter, "\t" if ".tsv" in file.suffixes else ",")
+        dialect = detect_dialect(head, source.name, delimiter, "\t" if ".tsv" in file.suffixes else ",")
         if known is None or known.codec == "utf-8":
-            regular = _open_regular(file, known or UTF8, dialect)
+            regular = _open_regular(source, known or UTF8, dialect)
             if regular is not None:
                 return regular
-        return _rewrite(file, known or find_encoding(file), dialect, folder, log)
+        return _rewrite(source, known or find_encoding(file), dialect, folder, log)
     except EncodingError as error:
-        raise TableError(Problem("unknown-encoding", f"{file}: {error}", hint=error.hint)) from error
+        raise TableError(Problem("unknown-encoding", f"{source.name}: {error}", hint=error.hint)) from error
 
 
 def _read_head(file: Path, encoding: str | None) -> tuple[Encoding | None, list[str]]:
@@ -141,8 +155,9 @@ def _read_head(file: Path, encoding: str | None) -> tuple[Encoding | None, list[
     return known, lines if is_complete else lines[:-1]
 
 
-def _open_regular(file: Path, encoding: Encoding, dialect: Dialect) -> TextFile | None:
-    """Return *file* as it is, if Polars reads it exactly."""
+def _open_regular(source: SourceFile, encoding: Encoding, dialect: Dialect) -> TextFile | None:
+    """Return the file as it is, if Polars reads it exactly."""
+    file = source.path
     if dialect.skipped_lines or not dialect.delimiter.isascii() or file.suffix.lower() == ".gz":
         return None
     with file.open("rb") as stream:
@@ -151,12 +166,17 @@ def _open_regular(file: Path, encoding: Encoding, dialect: Dialect) -> TextFile 
     if scan is None:
         return None
     row_count, places = scan.record_count - 1, tuple(scan.checkpoints)
-    return TextFile(file, encoding, dialect, file, dialect.delimiter, row_count, places)
+    delimiter = dialect.delimiter
+    return TextFile(file, encoding, dialect, file, delimiter, row_count, places, **_identity(source))
 
 
-def _rewrite(file: Path, encoding: Encoding, dialect: Dialect, folder: Path, log: BadRowLog) -> TextFile:
+def _identity(source: SourceFile) -> dict[str, Any]:
+    return {"name": source.name, "partitions": source.partitions}
+
+
+def _rewrite(file: SourceFile, encoding: Encoding, dialect: Dialect, folder: Path, log: BadRowLog) -> TextFile:
     """Copy the good rows of *file* to a file in UTF-8 in *folder*; bad rows go to *log*."""
-    source = TextFile(file, encoding, dialect, file, ",", 0)
+    source = TextFile(file.path, encoding, dialect, file.path, ",", 0, **_identity(file))
     row_count = blank_lines = 0
     with NamedTemporaryFile(
         "w", dir=folder, suffix=".csv", delete=False, encoding="utf-8", newline="", buffering=1 << 20
@@ -171,11 +191,13 @@ def _rewrite(file: Path, encoding: Encoding, dialect: Dialect, folder: Path, log
                 writer.writerow(record.fields)
                 row_count += 1
             elif record.is_open:
-                raise TableError(Problem("bad-row", f"{file}: line {record.line:,} {problem}", hint="close the quote"))
+                raise TableError(
+                    Problem("bad-row", f"{file.name}: line {record.line:,} {problem}", hint="close the quote")
+                )
             else:
-                log.add(str(file), record.line, problem, record.text)
+                log.add(file.name, record.line, problem, record.text)
     log.require_none()
-    return TextFile(file, encoding, dialect, Path(copy.name), ",", row_count, (), blank_lines)
+    return replace(source, readable=Path(copy.name), row_count=row_count, blank_lines=blank_lines)
 
 
 def _stop_at_invalid_text(records: Iterator[Record], source: TextFile) -> Iterator[Record]:
@@ -186,5 +208,5 @@ def _stop_at_invalid_text(records: Iterator[Record], source: TextFile) -> Iterat
             line = record.line
             yield record
     except UnicodeDecodeError as error:
-        message = f"{source.path}: invalid {source.encoding.codec.upper()} after line {line:,}: {error.reason}"
+        message = f"{source.name}: invalid {source.encoding.codec.upper()} after line {line:,}: {error.reason}"
         raise TableError(Problem("unreadable", message, hint="export the file again, or name its encoding")) from error

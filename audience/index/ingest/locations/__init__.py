@@ -1,0 +1,1 @@
+"""Sources of tables: where their rows are, and how they come to this machine."""
