@@ -186,8 +186,9 @@ class _Scheduler:
         for task in done:
             del self._tasks[task]
         self._done += len(done)
-        for task in done:
-            task.result()
+        errors = [error for task in done if (error := task.exception()) is not None]
+        if errors:  # all of them are retrieved, or asyncio would print the others
+            raise errors[0]
         now = time.monotonic()
         if now - self._reported_at > PROGRESS_INTERVAL_SECONDS or not self._tasks:
             self._options.progress("syncing", self._done, len(self._todo))

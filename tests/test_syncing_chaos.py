@@ -1,0 +1,126 @@
+"""Syncs to the sandbox: its tags become those of the index at each vendor, also if real processes are killed."""
+
+import os
+import random
+import signal
+import sys
+import time
+from contextlib import suppress
+from multiprocessing import get_context
+from pathlib import Path
+
+import polars as pl
+import pytest
+import sync_worker
+from sizes import scale
+
+from audience import DeviceIndex
+from audience.sandbox import Population, Sandbox
+
+VENDORS = ["engagelab", "jpush", "tpns", "emas"]
+DEVICES, KILLS = scale(60, 2_000), scale(2, 20)
+FAULTS = ["drop:0.05", "error:0.05", "close:0.05"]
+FORK_CONTEXT = get_context("forkserver")
+FORK_CONTEXT.set_forkserver_preload(["sync_worker"])
+CATALOG = "[tag]\nat = [{vendors}]\n\n[province.names]\n{names}\n"
+
+
+@pytest.fixture(autouse=True)
+def state_of_its_own(tmp_path, monkeypatch):
+    """Let processes find the modules of the tests, and share no rate limit with other tests."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def make_table(chance: random.Random) -> pl.DataFrame:
+    """Return a table of devices with tags and provinces."""
+    return pl.DataFrame(
+        {
+            "registration_id": [f"{number:032x}" for number in range(DEVICES)],
+            "tags": [[tag for tag in ("vip", "new", "gold") if chance.random() < 0.4] for _ in range(DEVICES)],
+            "province": [chance.choice(["hunan", "hubei", None]) for _ in range(DEVICES)],
+        },
+        schema_overrides={"tags": pl.List(pl.String)},
+    )
+
+
+def list_wanted(table: pl.DataFrame) -> dict[str, set[str]]:
+    """Return the ids that have each tag in *table*, by the vendors' names."""
+    wanted: dict[str, set[str]] = {}
+    for identifier, tags, province in table.iter_rows():
+        for name in [*tags, *([f"province_{province}"] if province else [])]:
+            wanted.setdefault(name, set()).add(identifier)
+    return wanted
+
+
+class Scene:
+    """An index, its catalog and the sandbox."""
+
+    def __init__(self, folder: Path, sandbox: Sandbox, chance: random.Random):
+        self.folder, self.sandbox, self.chance = folder, sandbox, chance
+        self.index, self.catalog = folder / "d.index", folder / "catalog.toml"
+        names = "\n".join(f'{vendor} = "{{type}}_{{value}}"' for vendor in VENDORS)
+        self.catalog.write_text(CATALOG.format(vendors=", ".join(f'"{vendor}"' for vendor in VENDORS), names=names))
+        self.change()
+
+    def change(self) -> None:
+        """Give the index another snapshot."""
+        self.table = make_table(self.chance)
+        DeviceIndex.build(self.table, self.index, replace=self.index.exists())
+
+    def sync(self, vendor: str, **options):
+        return sync_worker.sync(self.index, self.catalog, vendor, self.sandbox.url, **options)
+
+    def start(self, vendor: str):
+        """Start a process that syncs."""
+        arguments = [self.index, self.catalog, vendor, self.sandbox.url]
+        process = FORK_CONTEXT.Process(target=sync_worker.work, args=arguments)
+        process.start()
+        return process
+
+    def list_tags(self, vendor: str) -> dict[str, set[str]]:
+        return {name: set(ids) for name, ids in self.sandbox.tags(vendor).items()}
+
+
+@pytest.fixture
+def scene(tmp_path):
+    chance = random.Random(1)
+    population = Population(make_table(chance).select("registration_id"))
+    with Sandbox(population, rate=None) as sandbox:
+        yield Scene(tmp_path, sandbox, chance)
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_tags_at_each_vendor_become_those_of_the_index(scene, vendor):
+    for _ in range(2):
+        assert scene.sync(vendor).is_complete
+        assert scene.list_tags(vendor) == list_wanted(scene.table)
+        scene.change()
+
+
+@pytest.mark.parametrize("vendor", ["engagelab", "jpush", "emas"])
+def test_from_vendor_corrects_what_others_have_changed(scene, vendor):
+    assert scene.sync(vendor).is_complete
+    other = scene.folder / "other"
+    other.mkdir()
+    stranger = Scene(other, scene.sandbox, random.Random(9))  # another index, whose syncs the first knows nothing of
+    assert stranger.sync(vendor).is_complete
+    assert scene.sync(vendor, from_vendor=True).is_complete
+    assert scene.list_tags(vendor) == list_wanted(scene.table)
+
+
+@pytest.mark.timeout(scale(300, 3_600))
+@pytest.mark.parametrize("vendor", VENDORS if scale(0, 1) else ["engagelab"])
+def test_killed_processes_leave_tags_that_the_next_sync_makes_equal(scene, vendor):
+    scene.sandbox.set_faults(*FAULTS)
+    for kill in range(KILLS):
+        process = scene.start(vendor)
+        time.sleep(scene.chance.random() * scale(3, 4))
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        if kill % 3 == 2:
+            scene.change()
+    status = scene.sync(vendor)
+    assert status.is_complete, status
+    assert scene.list_tags(vendor) == list_wanted(scene.table)
