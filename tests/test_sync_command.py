@@ -1,0 +1,146 @@
+"""Commands `sync`, `status`, `resume` and `cancel` on an index, against the sandbox."""
+
+import json
+
+import polars as pl
+import pytest
+
+from audience.cli.app import run
+from audience.delivery.syncing.applications import cancel_syncs
+from audience.delivery.syncing.status import SyncStatus
+from audience.delivery.syncing.watching import POLL_SECONDS, watch_index
+from audience.errors import LockedError, Problem
+from audience.index.storage.published import open_storage
+from audience.sandbox import Population, Sandbox
+
+TABLE = pl.DataFrame(
+    {"registration_id": ["r1", "r2", "r3"], "tags": [["vip"], ["vip", "new"], []]},
+    schema_overrides={"tags": pl.List(pl.String)},
+)
+
+
+@pytest.fixture
+def sandbox():
+    population = Population(TABLE.select("registration_id"))
+    with Sandbox(population, rate=None) as started:
+        yield started
+
+
+@pytest.fixture
+def audience(tmp_path, capsys, monkeypatch, sandbox):
+    """Run a command beside an index; its exit code, standard output and standard error."""
+    from audience import DeviceIndex
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("AUDIENCE_ENGAGELAB_APP_KEY", "sandbox-key")
+    monkeypatch.setenv("AUDIENCE_ENGAGELAB_MASTER_SECRET", "sandbox-secret")
+    DeviceIndex.build(TABLE, tmp_path / "d.index")
+    (tmp_path / "c.toml").write_text('[tag]\nat = ["engagelab"]\n')
+
+    def command(*words: str):
+        with pytest.raises(SystemExit) as ended:
+            run(list(words))
+        return ended.value.code, *capsys.readouterr()
+
+    return command
+
+
+def sync_words(sandbox, *words):
+    return (
+        *("sync", "d.index", "--vendor", "engagelab", "--catalog", "c.toml"),
+        *("--host", sandbox.url, "--attempts", "2", *words),
+    )
+
+
+def test_a_sync_and_its_status(audience, sandbox):
+    code, out, err = audience(*sync_words(sandbox, "--json"))
+    [status] = json.loads(out)
+    assert (code, status["state"], status["calls"]["done"]) == (0, "complete", 2), err
+    assert "calls: 2, at least 2" in err
+    assert sandbox.tags("engagelab") == {"new": ["r2"], "vip": ["r1", "r2"]}
+    code, out, _ = audience("status", "d.index")
+    assert code == 0 and "the vendor has the tags of the snapshot" in out and "sandbox-key" not in out
+
+
+def test_a_dry_run_changes_nothing(audience, sandbox):
+    code, out, _ = audience(*sync_words(sandbox, "--dry-run", "--json"))
+    plan = json.loads(out)
+    assert (code, plan["calls"], plan["attributes"]) == (
+        0,
+        2,
+        [{"name": "tag", "tags": 2, "devices": 2, "added": 3, "removed": 0}],
+    )
+    assert sandbox.tags("engagelab") == {}
+    assert audience("status", "d.index")[0] == 2
+
+
+def test_an_interrupted_sync_is_resumed_or_cancelled(audience, sandbox, tmp_path):
+    sandbox.set_faults("refuse")
+    code, _, err = audience(*sync_words(sandbox))
+    assert code == 1 and "sync-incomplete" in err and "audience resume d.index" in err
+    assert audience("status", "d.index")[0] == 1
+    sandbox.set_faults()
+    code, out, err = audience("resume", "d.index")
+    assert code == 0, err
+    assert sandbox.tags("engagelab") == {"new": ["r2"], "vip": ["r1", "r2"]}
+    sandbox.set_faults("refuse")
+    assert audience(*sync_words(sandbox, "--full"))[0] == 1
+    code, out, _ = audience("cancel", "d.index", "--vendor", "engagelab")
+    assert code == 0 and "cancelled before its end" in out
+    code, _, err = audience("resume", "d.index")
+    assert code == 2 and "cancelled" in err
+    assert [status.state for status in cancel_syncs(tmp_path / "d.index")] == ["cancelled"]
+    sandbox.set_faults()
+    assert audience(*sync_words(sandbox))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (("--attributes", "vipp"), "no bare tag 'vipp'"),
+        (("--key-type", "alias"), "not to 'alias'"),
+        (("--watch", "--dry-run"), "--watch goes with none"),
+        (("--attributes", "vip,registration_id"), "registration_id"),
+    ],
+)
+def test_bad_input_exits_with_2_and_writes_nothing(audience, sandbox, tmp_path, words, found):
+    code, out, err = audience(*sync_words(sandbox, *words))
+    assert (code, out) == (2, "") and found in err
+    assert not (tmp_path / "d.index" / "syncs").exists()
+
+
+def test_a_vendor_without_tags_is_refused(audience):
+    code, _, err = audience("sync", "d.index", "--vendor", "fcm", "--catalog", "c.toml")
+    assert code == 2 and ("no-tags" in err or "no-delivery" in err)
+
+
+def test_a_watch_syncs_each_new_snapshot_and_tries_again(audience, sandbox, tmp_path, monkeypatch):
+    application = load_application(audience, sandbox, tmp_path)
+    answers = ["complete", "incomplete", "locked", "complete", "cancelled"]
+    statuses, errors, waits = [], [], []
+
+    def sync() -> SyncStatus:
+        if answers[0] == "locked":
+            answers.pop(0)
+            raise LockedError(Problem("locked", "another process"))
+        return SyncStatus(application=application, vendor="v", number=1, state=answers.pop(0), attributes={})
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(statuses) == 1 or answers == ["cancelled"]:  # nothing else ends the wait after a complete sync
+            from audience import DeviceIndex
+
+            DeviceIndex.build(TABLE.head(len(statuses)), tmp_path / "d.index", replace=True)
+
+    watch_index(open_storage(tmp_path / "d.index"), sync, statuses.append, errors.append, retry_seconds=3, sleep=sleep)
+    assert [status.state for status in statuses] == ["complete", "incomplete", "complete", "cancelled"]
+    assert (len(errors), len(waits)) == (1, 1 + 2 * int(3 / POLL_SECONDS) + 1)
+
+
+def load_application(audience, sandbox, tmp_path):
+    """Return the application of a sync that has ended."""
+    from audience.delivery.syncing.applications import load_sync_statuses
+
+    assert audience(*sync_words(sandbox))[0] == 0
+    return load_sync_statuses(tmp_path / "d.index")[0].application
