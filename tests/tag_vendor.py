@@ -226,12 +226,14 @@ class QuickTime:
     """Time that passes only when somebody waits, at once.
 
     Attributes:
-        now: Unix time, and that of the clock since the start of the machine.
+        now: Unix time.
+        boot_start: When the machine was started.
         boot_id: Which start that was.
         waited: Seconds that were waited for in all.
     """
 
     now: float = 1_000_000.0
+    boot_start: float = 0.0
     boot_id: str = "boot"
     waited: float = 0.0
 
@@ -243,7 +245,16 @@ class QuickTime:
 
     def clock(self) -> Clock:
         """Return the clock of a sync."""
-        return Clock(wall=lambda: self.now, boot=lambda: self.now, boot_id=lambda: self.boot_id, sleep=self.sleep)
+        return Clock(
+            wall=lambda: self.now,
+            boot=lambda: self.now - self.boot_start,
+            boot_id=lambda: self.boot_id,
+            sleep=self.sleep,
+        )
+
+    def restart(self, boot_id: str) -> None:
+        """Start the machine again."""
+        self.boot_start, self.boot_id = self.now, boot_id
 
 
 def make_sync_options(service: TagService, **overrides: Any) -> SyncOptions:
