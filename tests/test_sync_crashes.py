@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from sizes import scale
 from tag_vendor import FORMS, TagService, make_spec, make_sync_options
-from test_sync_calls import RETRY_LONG, Syncing, having_any, make_tags, quick_disk  # noqa: F401 a fixture
+from test_sync_calls import RETRY_LONG, Syncing, changed, having_any, make_tags, quick_disk  # noqa: F401 a fixture
 
 from audience.delivery import sqlite_file
-from audience.delivery.syncing import sync as syncs
 from audience.delivery.syncing.late_calls import LATE_MARGIN_SECONDS
+from audience.delivery.syncing.ledger import create_sync_ledger
+from audience.tag_sync.storage import save_state
 
-LATEST = RETRY_LONG.timeout + LATE_MARGIN_SECONDS
+LATEST = RETRY_LONG.timeout + LATE_MARGIN_SECONDS - 1  # seconds that a call may be late
 LATE_FAULTS = ["lost", "late", "half", "again", None, None, None]
 
 
@@ -26,7 +28,8 @@ class Mortal(TagService):
     def __init__(self, chance: random.Random, faults: bool):
         super().__init__()
         self.chance, self.faults = chance, faults
-        self.steps, self.dies_at = 0, None
+        self.steps = 0
+        self.dies_at: int | None = None
         self.arrivals: list[tuple[float, dict]] = []
         self.fault = lambda number: chance.choice(LATE_FAULTS) if faults else None
 
@@ -80,7 +83,7 @@ class Mortal(TagService):
 @contextmanager
 def mortal(service: Mortal, monkeypatch) -> Iterator[None]:
     """Let the process die at commits and at files, too."""
-    commit, save, create = sqlite_file.SqliteFile._commit, syncs.save_state, syncs.create_sync_ledger
+    commit = sqlite_file.SqliteFile._commit
 
     def dying_commit(self):
         service.step()
@@ -98,8 +101,8 @@ def mortal(service: Mortal, monkeypatch) -> Iterator[None]:
 
     with monkeypatch.context() as patch:
         patch.setattr(sqlite_file.SqliteFile, "_commit", dying_commit)
-        patch.setattr(syncs, "save_state", dying(save))
-        patch.setattr(syncs, "create_sync_ledger", dying(create))
+        patch.setattr("audience.delivery.syncing.sync.save_state", dying(save_state))
+        patch.setattr("audience.delivery.syncing.sync.create_sync_ledger", dying(create_sync_ledger))
         yield
 
 
@@ -137,6 +140,33 @@ def test_the_next_sync_goes_on_after_a_death_at_any_step(tmp_path, monkeypatch, 
             break
         step, before = step + 1, then
     assert step > 20
+
+
+@pytest.mark.parametrize("seed", range(scale(12, 300)))
+def test_many_deaths_under_faults_end_with_equal_tags(tmp_path, monkeypatch, seed):
+    chance = random.Random(seed)
+    service = Mortal(chance, faults=True)
+    syncing = Syncing(tmp_path, service, make_spec(FORMS[chance.choice([*FORMS])]))
+    options = make_sync_options(service, retry=RETRY_LONG)
+    before, wanted = {}, make_tags(chance, 12)
+    for _ in range(3):
+        begun = [before]
+        for _ in range(chance.randint(1, 5)):
+            begun.append(wanted)
+            service.allowed = lambda each, tag, sets=tuple(begun): any(tag in tags.get(each, ()) for tags in sets)
+            die(syncing, service, wanted, chance.randint(1, 80), monkeypatch)
+            wanted = wanted if chance.random() < 0.5 else changed(wanted, chance)
+            if chance.random() < 0.3:
+                service.time.now += chance.choice([1, LATEST, 5_000])
+            if chance.random() < 0.2:
+                service.time.restart(f"boot {chance.random()}")
+        begun.append(wanted)
+        service.allowed = lambda each, tag, sets=tuple(begun): any(tag in tags.get(each, ()) for tags in sets)
+        assert syncing.sync(wanted, options).is_complete
+        service.deliver_all()
+        assert service.list_tags() == having_any(wanted)
+        assert service.forbidden == []
+        before, wanted = wanted, changed(wanted, chance)
 
 
 def test_a_lost_ledger_puts_all_changes_in_doubt(tmp_path):
