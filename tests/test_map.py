@@ -25,7 +25,11 @@ DEPENDENCY_MODULES = {
     "chardet": {"_fs/text_encoding.py"},
     "filelock": {"_fs/locks.py"},
     "sqlite3": {"delivery/sqlite_file.py"},
-    "httpx": {"delivery/transport/http.py", "delivery/transport/environment.py", "testing/fake_vendor.py"},
+    "httpx": {
+        *("delivery/transport/http.py", "delivery/transport/environment.py", "testing/fake_vendor.py"),
+        "index/ingest/locations/web_files.py",
+    },
+    "obstore": {"index/ingest/locations/object_files.py"},
     "platformdirs": {"delivery/transport/pace_file.py"},
     "tenacity": {"delivery/transport/retry.py"},
     "pythonjsonlogger": {"activity_log.py"},

@@ -108,7 +108,7 @@ HIVE_WRITERS = {
     "parquet": lambda frame, file: frame.write_parquet(file),
     "ipc": lambda frame, file: frame.write_ipc(file),
     "ndjson": lambda frame, file: frame.write_ndjson(file),
-    "csv": lambda frame, file: frame.drop("tags").write_csv(file),
+    "csv": lambda frame, file: frame.drop("tags", strict=False).write_csv(file),
 }
 
 

@@ -20,6 +20,7 @@ from audience._fs.private_files import PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE, c
 from audience.errors import OutputError, Problem
 
 TEMP_SUFFIX = ".tmp"
+URL_PATTERN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)  # a letter alone is a drive
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # constants of renameat2 in Linux
 
 
@@ -39,6 +40,7 @@ def atomic_folder(path: Path, *, owned_patterns: frozenset[str], replace: bool =
         OutputError: *path* exists and may not be replaced, contains foreign files, cannot be written, or is being
             written by another process.
     """
+    reject_url(path)
     path = path.absolute()
     new_parents = _make_parents(path)
     try:
@@ -60,6 +62,21 @@ def atomic_folder(path: Path, *, owned_patterns: frozenset[str], replace: bool =
         for folder in new_parents:
             with suppress(OSError):  # not empty: the write succeeded
                 folder.rmdir()
+
+
+def reject_url(path: Path) -> None:
+    """Raise OutputError if *path* is a URL, which would become a folder that is called `s3:`.
+
+    >>> reject_url(Path("s3://bucket/devices.index"))
+    Traceback (most recent call last):
+    audience.errors.OutputError: url-output: s3://bucket/devices.index is a URL, expected a path of this machine
+       = hint: write to a folder or file here, and copy it there
+    """
+    matched = URL_PATTERN.match(str(path))
+    if matched:
+        scheme, rest = matched.groups()
+        message = f"{scheme}://{rest.rpartition('@')[2]} is a URL, expected a path of this machine"
+        raise OutputError(Problem("url-output", message, hint="write to a folder or file here, and copy it there"))
 
 
 def remove_stale_temp_files(path: Path) -> None:
@@ -122,6 +139,7 @@ def atomic_new_file(path: Path, mode: int = PRIVATE_FILE_MODE) -> Iterator[Path]
     Raises:
         OutputError: *path* exists or cannot be written.
     """
+    reject_url(path)
     try:
         with _temporary_file(path, mode) as temp_file:
             yield temp_file
@@ -141,6 +159,7 @@ def atomic_replaced_file(path: Path, mode: int = PRIVATE_FILE_MODE) -> Iterator[
     Raises:
         OutputError: *path* is a folder, or cannot be written.
     """
+    reject_url(path)
     with _wrap_os_errors(path), _temporary_file(path, mode) as temp_file:
         yield temp_file
         commit_file(temp_file, path.absolute())

@@ -27,7 +27,7 @@ AudienceArgument = Annotated[
     Argument(metavar="[EXPR]", help="Audience expression.", show_default=False, autocompletion=EXPR_COMPLETION),
 ]
 TablesArgument = Annotated[
-    list[str], Argument(metavar="TABLE", help="Parquet, CSV, NDJSON or Arrow IPC files, folders or globs.")
+    list[str], Argument(metavar="TABLE", help="Parquet, CSV, NDJSON or Arrow IPC files, folders, globs or URLs.")
 ]
 IgnoreOption = Annotated[
     list[str] | None, Option("--ignore", metavar="COLUMN", help="Leave this column out. Repeatable.")

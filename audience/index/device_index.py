@@ -78,8 +78,9 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight):
         A column gets its role from its name and type unless an argument sets it.
 
         Args:
-            source: Parquet, CSV, NDJSON or Arrow IPC file, a folder, Hive folder or glob of them, a Polars frame, or
-                an object with `__arrow_c_stream__`, as those of pyarrow, DuckDB, pandas and Ibis.
+            source: Parquet, CSV, NDJSON or Arrow IPC file, a folder, Hive folder or glob of them, a URL of one in
+                an object store or on a web server, a Polars frame, or an object with `__arrow_c_stream__`, as those of
+                pyarrow, DuckDB, pandas and Ibis.
             path: Folder of the index. Nothing is left there if the build fails.
             tokens: Column of device ids, or the column for each vendor.
             key: Column of ids of the table's own. It is never sent to a vendor.

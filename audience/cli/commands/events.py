@@ -25,7 +25,7 @@ def run_events_add(
     index: IndexArgument,
     tables: Annotated[
         list[str] | None,
-        Argument(metavar="[TABLE]", help="Parquet, CSV, NDJSON or Arrow IPC files, folders or globs."),
+        Argument(metavar="[TABLE]", help="Parquet, CSV, NDJSON or Arrow IPC files, folders, globs or URLs."),
     ] = None,
     *,
     run: Annotated[

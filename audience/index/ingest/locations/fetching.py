@@ -11,7 +11,10 @@ import polars as pl
 
 from audience.errors import Problem, TableError
 from audience.index.ingest.locations.arrow_streams import ArrowStream, spool_stream
+from audience.index.ingest.locations.location_names import SCHEMES, WEB_SCHEMES, find_scheme
+from audience.index.ingest.locations.object_files import copy_object_files
 from audience.index.ingest.locations.source_files import SourceFile, list_files
+from audience.index.ingest.locations.web_files import copy_web_file
 from audience.index.ingest.read_options import ReadOptions
 from audience.progress import Progress
 
@@ -54,18 +57,49 @@ def fetch_source(source: Source, options: ReadOptions, ignore: Container[str], p
             yield FetchedTable(source.lazy(), "frame")
         case pl.LazyFrame():
             yield FetchedTable(source, "query")
-        case str() | Path():
-            yield FetchedFiles(tuple(list_files(Path(source))))
-        case ArrowStream():
-            with TemporaryDirectory(prefix="audience-") as folder:
-                yield FetchedTable(spool_stream(source, Path(folder, "rows.parquet"), ignore, progress), "parquet")
+        case ArrowStream() if not isinstance(source, str | Path):
+            with _temporary_folder() as folder:
+                yield FetchedTable(spool_stream(source, folder / "rows.parquet", ignore, progress), "parquet")
         case _:
-            paths = _require_paths(source)
-            yield FetchedFiles(tuple(file for path in paths for file in list_files(Path(path))))
+            names = [_to_name(path) for path in _require_paths(source)]
+            with _temporary_folder() as folder:
+                yield FetchedFiles(tuple(_fetch_files(names, folder, progress)))
 
 
-def _require_paths(source: Iterable[str | Path]) -> list[str | Path]:
-    paths = list(source)
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="audience-") as folder:
+        yield Path(folder)
+
+
+def _fetch_files(names: Iterable[str], folder: Path, progress: Progress) -> Iterator[SourceFile]:
+    """Yield the files at *names*, paths or URLs; those of other machines are copied to *folder*."""
+    for number, name in enumerate(names):
+        scheme = find_scheme(name)
+        if scheme is None:
+            yield from list_files(Path(name))
+            continue
+        (folder / str(number)).mkdir()
+        if scheme in WEB_SCHEMES:
+            yield copy_web_file(name, folder / str(number), progress)
+        else:
+            yield from copy_object_files(name, folder / str(number), progress)
+
+
+def _to_name(path: str | Path) -> str:
+    """Return a path or URL as text; a `Path` has lost a slash of a URL.
+
+    >>> _to_name(Path("s3://devices/today"))
+    's3://devices/today'
+    """
+    text = str(path)
+    scheme, colon, rest = text.partition(":/")
+    is_url = isinstance(path, Path) and colon and scheme in SCHEMES and rest[:1] not in ("", "/")
+    return f"{scheme}://{rest}" if is_url else text
+
+
+def _require_paths(source: str | Path | Iterable[str | Path]) -> list[str | Path]:
+    paths = [source] if isinstance(source, str | Path) else list(source)
     if not all(isinstance(path, str | Path) for path in paths):
         raise TypeError(f"source: expected files or a frame, got {source!r:.60}")
     if not paths:
