@@ -1,8 +1,10 @@
 """Packing of changes of tags into calls: laws against an oracle of dicts, and the calls of small cases."""
 
 from collections import Counter
-from itertools import combinations, product
+from dataclasses import replace
+from itertools import combinations, pairwise, product
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,9 @@ from audience.index.storage.bitmaps import BitMap
 from audience.language.ast import Tag
 from audience.tag_sync.costs import estimate_seconds
 from audience.tag_sync.packing import PackedGrid, collect_rows, pack_changes
+from audience.tag_sync.packing.common_tags import Limits
+from audience.tag_sync.packing.dearest_calls import DearestCalls, TagColumn
+from audience.tag_sync.packing.rectangle_bound import bound_by_prices
 from audience.tag_sync.tags import SyncedTag, TagChanges
 from audience.vendors.delivery_spec import RateLimit
 from audience.vendors.tag_spec import Grid, TagCallForm, TagSpec
@@ -213,6 +218,74 @@ def test_minimum_is_no_more_than_the_fewest_calls(old, new, forms):
     packing = pack_changes(make_changes(old, new, device_count=3, tag_count=3), forms)
     fewest = find_fewest_calls(old, new, forms, 3, 3)
     assert packing.minimum <= fewest <= packing.count
+
+
+def list_pairs(rows):
+    return frozenset((device, tag) for tag, row in enumerate(rows) for device in row)
+
+
+@st.composite
+def columns_of_tags(draw):
+    """Columns of up to three tags, of which each device may have one or none, and is to get some, at any prices."""
+    device_count = draw(st.integers(1, 9))
+    columns = []
+    for _ in range(draw(st.integers(1, 4))):
+        width = draw(st.integers(1, 3))
+        codes = draw(st.lists(st.integers(0, width), min_size=device_count, max_size=device_count))
+        wanted = draw(st.none() | st.lists(st.booleans(), min_size=device_count, max_size=device_count))
+        prices = draw(st.lists(st.floats(0.1, 1.5), min_size=width, max_size=width))
+        columns.append(TagColumn(np.array(codes), np.array([*prices, 0.0]), wanted and np.array(wanted)))
+    return columns
+
+
+def find_dearest(columns, tags, costs, limits):
+    """Return what the dearest call of *tags*, as columns and codes, costs."""
+    devices = [at for at in range(len(costs[0])) if all(columns[column].codes[at] == code for column, code in tags)]
+    prices = [sum(columns[column].price_devices(None)[at] / costs[column][at] for column, _ in tags) for at in devices]
+    return sum(sorted(prices, reverse=True)[: limits.max_ids])
+
+
+@given(columns=columns_of_tags(), limits=st.builds(Limits, st.integers(1, 5), st.integers(1, 4)), data=st.data())
+def test_no_call_costs_more_than_one(columns, limits, data):
+    search = DearestCalls(columns, limits, data.draw(st.sampled_from([0, 12_000, 30_000, 10**9])))
+    search.find()
+    choices = [[None, *((at, code) for code in range(len(each.prices) - 1))] for at, each in enumerate(columns)]
+    for chosen in product(*choices):
+        tags = [tag for tag in chosen if tag]
+        if len(tags) <= limits.max_tags:
+            assert find_dearest(columns, tags, search.costs, limits) <= 1 + 1e-5
+
+
+@given(columns=columns_of_tags(), limits=st.builds(Limits, st.integers(1, 5), st.integers(1, 4)))
+def test_a_longer_search_makes_no_pair_cheaper(columns, limits):
+    columns = [replace(column, wanted=None) for column in columns]
+    searches = [DearestCalls(columns, limits, steps) for steps in (0, 12_000, 10**9)]
+    for search in searches:
+        search.find()
+    for shorter, longer in pairwise(searches):
+        assert all((more >= less - 1e-5).all() for more, less in zip(shorter.costs, longer.costs, strict=True))
+
+
+ROWS = st.lists(st.frozensets(st.integers(0, 2), max_size=2), min_size=4, max_size=4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(wanted=ROWS, present=ROWS, groups=st.sampled_from([[[0], [1], [2], [3]], [[0, 1], [2, 3]], [[0, 1, 2, 3]]]))
+def test_bound_by_prices_is_no_more_than_the_fewest_calls(wanted, present, groups):
+    rows = [BitMap(each) for each in wanted]
+    allowed = [row | BitMap(each) for row, each in zip(rows, present, strict=True)]
+    old, new = list_pairs(allowed) - list_pairs(rows), list_pairs(allowed)
+    fewest = find_fewest_calls(old, new, (form("bind", True, False, 2, 2),), 3, 4)
+    assert bound_by_prices(rows, allowed, groups, Limits(2, 2)) <= fewest
+
+
+def test_attributes_that_fill_calls_in_pairs_are_packed_in_pairs():
+    """Four attributes of four values in all combinations: 16 devices have two values in common, and 4 have three."""
+    new = frozenset((at, 4 * place + at // 4**place % 4) for at in range(256) for place in range(4))
+    changes = make_changes(frozenset(), new)
+    tags = tuple(SyncedTag(Tag(f"a{at // 4}", str(at % 4)), tag.name) for at, tag in enumerate(changes.tags))
+    packing = pack_changes(replace(changes, tags=tags), scaled_forms(16, 10, 20)["rectangles"])
+    assert (packing.count, packing.minimum) == (32, 32)
 
 
 # More than the naive packing is never made, and devices keep within their bound. -------------------------------------

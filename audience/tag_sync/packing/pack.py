@@ -176,9 +176,11 @@ def _pack_added(changes: TagChanges, form: TagCallForm) -> Packed:
     limits = Limits(form.max_ids, form.max_tags)
     found = pack_common(Changes(changes.added, changes.present, _group_tags(changes)), limits)
     calls = [PackedCall(form, added=_to_grid(each)) for each in found]
-    allowed = [row | more for row, more in zip(changes.added, changes.present, strict=True)]
     by_lists = bound_by_lists(changes.added, form.max_ids, form.max_tags)
-    return calls, max(by_lists, bound_by_prices(changes.added, allowed, limits))
+    if by_lists >= len(calls):
+        return calls, by_lists
+    allowed = [row | more for row, more in zip(changes.added, changes.present, strict=True)]
+    return calls, max(by_lists, bound_by_prices(changes.added, allowed, _group_tags(changes), limits))
 
 
 def _pack_removed(changes: TagChanges, kept: Sequence[BitMap], form: TagCallForm) -> Packed:

@@ -1,13 +1,12 @@
-"""Lower bound of the number of calls that give several tags to several ids, by prices of tags.
+"""Lower bound of the number of calls that give several tags to several ids, by prices of pairs.
 
-Each pair of a device and a tag that is to be set costs the price of its tag. What a call can carry is found by a
-search over sets of tags: a set is extended by one tag after another, for the devices that may have all of them, as long
-as the most that further tags could add exceeds what a call may cost. Where the search ends early, this most is what
-counts, and the bound is lower, not wrong.
+Each pair of a device and a tag that is to be set has a price. A pair is made cheaper by what the dearest call that it
+can be in costs, so that no call costs more than 1; then all pairs together cost no more than there are calls. Any
+prices of tags do. Those that are tried grow with how rare a tag is, as calls for it carry little else.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,116 +14,109 @@ from numpy.typing import NDArray
 from audience.index.storage.bitmaps import BitMap, RowNumbers, bitmap_to_rows
 from audience.tag_sync.packing.bounds import round_up
 from audience.tag_sync.packing.common_tags import Limits
-from audience.tag_sync.packing.pair_table import tabulate_pairs
+from audience.tag_sync.packing.dearest_calls import Codes, DearestCalls, TagColumn
 
-MAX_CELLS = 60_000_000  # of the table of devices and tags
-MAX_STEPS = 3_000_000_000  # additions of the first search
-NODE_STEPS = 50_000  # additions that take as long as a set of tags does apart from them
-CELL_STEPS = 8  # additions that take as long as the most that a further tag adds
-ROUNDING = 1e-9
-ROUNDS = (MAX_STEPS, MAX_STEPS // 3, MAX_STEPS // 3)  # prices are adjusted between them
-Prices = NDArray[np.float64]
-Matrix = NDArray[np.float32]
-
-
-def bound_by_prices(rows: Sequence[BitMap], allowed: Sequence[BitMap], limits: Limits) -> int:
-    """Return a number of calls below which none set all of *rows*, if devices may only be given what is *allowed*."""
-    tags = [tag for tag, row in enumerate(rows) if row]
-    pairs = tabulate_pairs([rows[tag] for tag in tags])
-    devices, at = np.unique(pairs.positions, return_inverse=True)
-    if len(tags) < 2 or len(devices) * len(tags) > MAX_CELLS:
-        return 0
-    may_have = _tabulate([allowed[tag] for tag in tags], devices)
-    if len(pairs.tags) * float(may_have.sum()) / len(devices) * len(tags) > MAX_STEPS:
-        return 0  # not even sets of two tags could be searched
-    prices = 1 / np.minimum(pairs.counts, limits.max_ids)
-    best = 0.0
-    for steps in ROUNDS:
-        search = _Search(may_have, prices, limits, steps)
-        search.extend((), at, pairs.tags)
-        best = max(best, float(pairs.counts @ prices) / search.dearest)
-        if search.dearest <= 1 + ROUNDING:
-            break
-        prices = prices / search.excess
-    return round_up(best)
+MAX_STEPS = 9_000_000_000  # devices that the search visits, in all cells
+MAX_COLUMNS = 64  # of which the search takes the pairs; the bound of some pairs is one of all
+MAX_CELLS = 100_000_000  # of the table of devices and columns
+SAMPLED_DEVICES = 60_000  # of which prices are tried, before those of all are
+MIN_DIVISOR = 6  # of the steps with which prices are tried
+FACTORS = (0.6, 0.9, 1.15, 1.55, 2.0)  # of prices of tags that are independent of each other
+LIST_SHARE = 0.1  # of the price of a tag that is for its place in the list of a call, whatever devices have it
+ROUNDING = 1e-4  # the costs of calls are kept as small numbers
 
 
-def _tabulate(rows: Sequence[BitMap], devices: RowNumbers) -> Matrix:
-    """Return a table with a row for each of *devices*, and a column for each of *rows*."""
-    table = np.zeros((len(devices), len(rows)), dtype=np.float32)
-    for column, row in enumerate(rows):
-        positions = bitmap_to_rows(row)
-        at = np.minimum(np.searchsorted(devices, positions), len(devices) - 1)
-        table[at[devices[at] == positions], column] = 1
-    return table
+def bound_by_prices(
+    rows: Sequence[BitMap], allowed: Sequence[BitMap], groups: Sequence[Sequence[int]], limits: Limits
+) -> int:
+    """Return a number of calls below which none set all of *rows*.
 
-
-@dataclass(slots=True, eq=False)
-class _Search:
-    """Search of the dearest call.
-
-    Attributes:
-        may_have: What may be set.
-        prices: Price of each tag.
+    Args:
+        rows: For each tag, the devices that are to get it.
+        allowed: For each tag, all devices that a call may give it to, with those of *rows*.
+        groups: Tags of the same attribute.
         limits: What a call takes.
-        steps: Additions that are left.
-        dearest: No call costs more than this.
-        excess: For each tag, what the dearest call with it costs, if that is more than 1.
     """
+    devices = bitmap_to_rows(BitMap.union(*rows)) if rows else np.empty(0, dtype=np.uint32)
+    exclusive = [part for group in groups for part in _split_group(group, rows, allowed)]
+    chosen = sorted(exclusive, key=lambda group: -sum(len(rows[tag]) for tag in group))[:MAX_COLUMNS]
+    if not chosen or len(devices) * len(chosen) > MAX_CELLS:
+        return 0
+    columns = [_tabulate(group, rows, allowed, devices) for group in chosen]
+    columns.sort(key=lambda column: -len(column.prices))
+    step = max(len(devices) // SAMPLED_DEVICES, 1)
+    sample = [_sample(column, step) for column in columns]
+    smaller = Limits(max(limits.max_ids // step, 1), limits.max_tags)
+    best, factor = _choose_factor(sample, smaller, MAX_STEPS // max(step, MIN_DIVISOR))
+    if step > 1:
+        best, _ = _price_calls(columns, limits, factor, MAX_STEPS)
+    return round_up(best * (1 - ROUNDING))
 
-    may_have: Matrix
-    prices: Prices
-    limits: Limits
-    steps: int
-    dearest: float = 1.0
-    excess: Prices = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.excess = np.ones(len(self.prices))
+def _split_group(group: Sequence[int], rows: Sequence[BitMap], allowed: Sequence[BitMap]) -> list[list[int]]:
+    """Return the tags of *group* that any device is to get together if no device may have two, else each alone."""
+    tags = [tag for tag in group if rows[tag]]
+    may_have = [allowed[tag] for tag in tags]
+    is_exclusive = not tags or len(BitMap.union(*may_have)) == sum(map(len, may_have))
+    return [tags] if tags and is_exclusive else [[tag] for tag in tags]
 
-    def extend(self, tags: tuple[int, ...], devices: NDArray[np.int64], wanted: RowNumbers) -> None:
-        """Find the dearest call with *tags* and tags after them.
 
-        Args:
-            tags: Tags of the call.
-            devices: Devices that may have *tags*, once for each tag that they are to get.
-            wanted: The tag that each of them is to get, in rising order.
-        """
-        first = tags[-1] + 1 if tags else 0
-        may_have = self.may_have[devices, first:]
-        self.steps -= may_have.size + NODE_STEPS + CELL_STEPS * may_have.shape[1] * len(self.prices)
-        costs = np.minimum(self._count(may_have, wanted), self.limits.max_ids) * self.prices
-        own, most = self._find_costs(costs, tags, first)
-        for at in np.flatnonzero(most > 1).tolist():
-            extended = (*tags, first + at)
-            if self.steps <= 0:
-                self._record(extended, float(most[at]))
-            else:
-                self._record(extended, float(own[at]))
-                if len(extended) < self.limits.max_tags:
-                    chosen = may_have[:, at] > 0
-                    self.extend(extended, devices[chosen], wanted[chosen])
+def _tabulate(
+    group: Sequence[int], rows: Sequence[BitMap], allowed: Sequence[BitMap], devices: RowNumbers
+) -> TagColumn:
+    """Return the column of the tags of *group*, each at the price of 1."""
+    codes: Codes = np.full(len(devices), len(group), dtype=np.int64)
+    codes = codes.astype(np.uint8) if len(group) < 256 else codes
+    wanted = np.zeros(len(devices), dtype=np.bool_)
+    for code, tag in enumerate(group):
+        codes[_locate(allowed[tag], devices)] = code
+        wanted[_locate(rows[tag], devices)] = True
+    has_none = codes == len(group)
+    prices = np.array([1.0] * len(group) + [0.0] * bool(has_none.any()))
+    return TagColumn(codes, prices, None if (wanted | has_none).all() else wanted)
 
-    def _count(self, may_have: Matrix, wanted: RowNumbers) -> Matrix:
-        """Return for each column of *may_have*, how many devices with it are to get each tag."""
-        counts = np.zeros((may_have.shape[1], len(self.prices)), dtype=np.float32)
-        names, starts = np.unique(wanted, return_index=True)
-        if len(names):
-            counts[:, names] = np.add.reduceat(may_have, starts, axis=0).T
-        return counts
 
-    def _find_costs(self, costs: NDArray[np.float64], tags: tuple[int, ...], first: int) -> tuple[Prices, Prices]:
-        """Return for each tag from *first* what a call with it and *tags* costs, and at most with more tags."""
-        at = np.arange(len(costs))
-        others = costs.copy()
-        others[:, tags] = 0
-        others[at, first + at] = 0
-        own = costs[:, tags].sum(axis=1) + costs[at, first + at]
-        more = min(self.limits.max_tags - len(tags) - 1, costs.shape[1])
-        return own, own + (np.partition(others, -more, axis=1)[:, -more:].sum(axis=1) if more else 0)
+def _locate(row: BitMap, devices: RowNumbers) -> NDArray[np.int64]:
+    """Return the places in *devices* of those that *row* has."""
+    positions = bitmap_to_rows(row)
+    at = np.minimum(np.searchsorted(devices, positions), len(devices) - 1)
+    return np.asarray(at[devices[at] == positions])
 
-    def _record(self, tags: tuple[int, ...], cost: float) -> None:
-        if cost > 1:
-            self.dearest = max(self.dearest, cost)
-            for tag in tags:
-                self.excess[tag] = max(self.excess[tag], cost)
+
+def _sample(column: TagColumn, step: int) -> TagColumn:
+    return replace(
+        column,
+        codes=column.codes[::step].copy(),
+        wanted=None if column.wanted is None else column.wanted[::step].copy(),
+    )
+
+
+def _choose_factor(columns: Sequence[TagColumn], limits: Limits, steps: int) -> tuple[float, float]:
+    """Return the highest bound that a search of so many *steps* proves for a factor of FACTORS, and the factor."""
+    best = (0.0, FACTORS[0])
+    for factor in FACTORS:
+        bound, is_finished = _price_calls(columns, limits, factor, steps)
+        best = max(best, (bound, factor))
+        if not is_finished:
+            break  # higher prices take a longer search
+    return best
+
+
+def _price_calls(columns: Sequence[TagColumn], limits: Limits, factor: float, steps: int) -> tuple[float, bool]:
+    """Return what all pairs of *columns* cost if no call costs more than 1, and whether the search was finished."""
+    priced = [_price_tags(column, limits, factor) for column in columns]
+    search = DearestCalls(priced, limits, steps)
+    search.find()
+    prices = zip(priced, search.costs, strict=True)
+    return sum(float((column.price_devices(None) / costs).sum()) for column, costs in prices), search.steps > 0
+
+
+def _price_tags(column: TagColumn, limits: Limits, factor: float) -> TagColumn:
+    """Return *column* with prices: those of independent tags that fill a call, times *factor*, or of its own calls."""
+    device_count, width = len(column.codes), len(column.prices)
+    wanted = column.codes if column.wanted is None else column.codes[column.wanted]
+    counts = np.bincount(wanted, minlength=width)
+    bits = np.log2(device_count / np.maximum(np.bincount(column.codes, minlength=width), 1))
+    shares = LIST_SHARE / limits.max_tags + (1 - LIST_SHARE) * bits / np.log2(max(device_count / limits.max_ids, 2))
+    prices = np.minimum(factor * shares, 1) / np.clip(counts, 1, limits.max_ids)
+    return replace(column, prices=np.where(counts > 0, prices, 0) * column.prices)
