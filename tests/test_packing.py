@@ -133,6 +133,15 @@ def test_a_call_names_ids_and_tags():
     assert packed.to_call(changes, "alias").key_type == "alias"
 
 
+@given(old=PAIRS, new=PAIRS, forms=FORMS)
+def test_tags_of_one_name_are_refused(old, new, forms):
+    changes = make_changes(old, new, tag_count=6)
+    first = changes.tags[0]
+    tags = (*changes.tags[:-1], SyncedTag(Tag("city", "other"), first.name))
+    with pytest.raises(ValueError, match=f"two tags have the name {first.name} at the vendor"):
+        pack_changes(replace(changes, tags=tags), forms)
+
+
 def make_spec(forms, max_concurrent=None, **limits):
     return TagSpec(
         family="example",

@@ -1,5 +1,6 @@
 """Packing of the changes of one application into calls of the vendor's forms."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -35,7 +36,11 @@ def pack_changes(
         forms: The forms that the vendor has.
         max_tags_per_device: Bound of the vendor that no device exceeds between two calls. Tags of other attributes
             count if *changes* has them as present.
+
+    Raises:
+        ValueError: Two tags have the same name at the vendor. Removing one would take the other away.
     """
+    _require_own_names(changes)
     crowded = find_crowded_devices(changes, max_tags_per_device)
     if not crowded:
         return _pack(changes, forms)
@@ -49,6 +54,12 @@ def pack_changes(
     rest = replace(changes, removed=tuple(row - crowded for row in changes.removed))
     calls = [*_pack(first, forms).calls, *_pack(rest, forms).calls]
     return Packing(tuple(calls), _pack(changes, forms).minimum)
+
+
+def _require_own_names(changes: TagChanges) -> None:
+    names = Counter(tag.name for tag in changes.tags)
+    if shared := sorted(name for name, count in names.items() if count > 1):
+        raise ValueError(f"two tags have the name {shared[0]} at the vendor; join their rows to those of one tag")
 
 
 def find_crowded_devices(changes: TagChanges, max_tags_per_device: int | None) -> BitMap:
