@@ -24,6 +24,10 @@ RejectsOption = Annotated[
     Path | None,
     Option("--rejects", metavar="FILE", help="File of rejected rows; by default INDEX.rejects.csv."),
 ]
+QueryOption = Annotated[
+    str | None,
+    Option("--query", metavar="SQL", help="Query that a database, named as the table, answers with the rows."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class EventFileOptions:
     date_format: DateFormatOption = None
     on_bad_row: OnBadRowOption = "stop"
     rejects: RejectsOption = None
+    query: QueryOption = None
 
     def to_arguments(self) -> ReadArguments:
         """Return the keyword arguments for `DeviceIndex.add_events`."""
@@ -44,6 +49,7 @@ class EventFileOptions:
             "date_format": _parse_date_formats(self.date_format or []),
             "on_bad_row": cast(OnBadRow, self.on_bad_row),
             "rejects": self.rejects,
+            "query": self.query,
         }
 
 
@@ -73,6 +79,7 @@ class ReadingOptions:
             "index is built.",
         ),
     ] = None
+    query: QueryOption = None
 
     def to_arguments(self) -> ReadArguments:
         """Return the keyword arguments for `DeviceIndex.build` and `DeviceIndex.update`."""
@@ -84,6 +91,7 @@ class ReadingOptions:
             "rejects": self.rejects,
             "duplicates": cast(Duplicates, self.duplicates),
             "timezone": self.timezone,
+            "query": self.query,
         }
 
 

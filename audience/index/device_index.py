@@ -79,8 +79,8 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight):
 
         Args:
             source: Parquet, CSV, NDJSON or Arrow IPC file, a folder, Hive folder or glob of them, a URL of one in
-                an object store or on a web server, a Polars frame, or an object with `__arrow_c_stream__`, as those of
-                pyarrow, DuckDB, pandas and Ibis.
+                an object store or on a web server, a database with *query*, a Polars frame, or an object with
+                `__arrow_c_stream__`, as those of pyarrow, DuckDB, pandas and Ibis.
             path: Folder of the index. Nothing is left there if the build fails.
             tokens: Column of device ids, or the column for each vendor.
             key: Column of ids of the table's own. It is never sent to a vendor.

@@ -9,6 +9,7 @@ from audience.cli.options import IgnoreOption, IndexArgument, WaitOption
 from audience.cli.output.index import print_reading
 from audience.cli.output.widgets import format_table
 from audience.cli.output.writer import Output
+from audience.cli.process_title import hide_passwords
 from audience.cli.reading_options import EventFileOptions
 from audience.counts import format_count
 from audience.errors import Problem, TableError
@@ -104,6 +105,7 @@ def run_events_add(
     wait: WaitOption = 0,
 ) -> None:
     """Add the events of tables: what devices did, when, and with which properties."""
+    hide_passwords(tables or ())
     device_index = DeviceIndex.open(index)
     if run:
         if tables:

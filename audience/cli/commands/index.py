@@ -13,6 +13,7 @@ from audience.cli.options import (
 )
 from audience.cli.output.index import print_index_info
 from audience.cli.output.writer import Output
+from audience.cli.process_title import hide_passwords
 from audience.cli.reading_options import ReadingOptions
 from audience.counts import format_count
 from audience.index.device_index import DeviceIndex
@@ -57,6 +58,7 @@ def run_build(
 
     An option such as --number sets the role of a column itself.
     """
+    hide_passwords(tables)
     with output.show_progress() as progress:
         index = DeviceIndex.build(
             tables,

@@ -17,6 +17,7 @@ from audience.cli.options import (
 )
 from audience.cli.output.index import print_update_result
 from audience.cli.output.writer import Output
+from audience.cli.process_title import hide_passwords
 from audience.cli.reading_options import ReadingOptions
 from audience.errors import Problem, TableError
 from audience.index.device_index import DeviceIndex
@@ -37,6 +38,7 @@ def run_update(
     wait: WaitOption = 0,
 ) -> None:
     """Update devices from tables: known devices get the new values, other devices are added."""
+    hide_passwords(tables)
     device_index = DeviceIndex.open(index)
     before = device_index.snapshot
     with output.show_progress() as progress:

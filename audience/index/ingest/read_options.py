@@ -26,6 +26,7 @@ class ReadArguments(TypedDict, total=False):
     rejects: str | Path | None
     duplicates: Duplicates
     timezone: str | None
+    query: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class ReadOptions:
         rejects: File of rejected rows.
         duplicates: Refuse several rows of one id, take the last, or merge them.
         timezone: IANA name of the time zone of timestamps without a zone; None for that of the index.
+        query: Statement that a database answers with the table.
     """
 
     encoding: str | None = None
@@ -49,6 +51,7 @@ class ReadOptions:
     rejects: Path | None = None
     duplicates: Duplicates = "refuse"
     timezone: str | None = None
+    query: str | None = None
 
     def __post_init__(self) -> None:
         _require_choice("on_bad_row", self.on_bad_row, get_args(OnBadRow))

@@ -112,7 +112,10 @@ def _iter_batches(reader: Any) -> Iterator[Any]:
     try:
         yield from reader
     except (pa.ArrowException, OSError) as error:
-        raise TableError(Problem("unreadable", f"the rows cannot be fetched: {_first_line(error)}")) from None
+        hint = "nothing was written; correct what the message says, or try again"
+        raise TableError(
+            Problem("unreadable", f"the rows cannot be fetched: {_first_line(error)}", hint=hint)
+        ) from None
 
 
 def _plan_column(field: Any, ignore: Container[str]) -> _SpoolColumn:

@@ -11,7 +11,8 @@ import polars as pl
 
 from audience.errors import Problem, TableError
 from audience.index.ingest.locations.arrow_streams import ArrowStream, spool_stream
-from audience.index.ingest.locations.location_names import SCHEMES, WEB_SCHEMES, find_scheme
+from audience.index.ingest.locations.databases import DRIVERS, is_duckdb_file, run_query
+from audience.index.ingest.locations.location_names import SCHEMES, WEB_SCHEMES, find_scheme, redact_url
 from audience.index.ingest.locations.object_files import copy_object_files
 from audience.index.ingest.locations.source_files import SourceFile, list_files
 from audience.index.ingest.locations.web_files import copy_web_file
@@ -52,6 +53,8 @@ def fetch_source(source: Source, options: ReadOptions, ignore: Container[str], p
     Raises:
         TableError: There is no table.
     """
+    if not isinstance(source, str | Path | Iterable) or isinstance(source, pl.DataFrame | pl.LazyFrame):
+        _reject_query(options.query, f"a {type(source).__name__}")
     match source:
         case pl.DataFrame():
             yield FetchedTable(source.lazy(), "frame")
@@ -62,8 +65,36 @@ def fetch_source(source: Source, options: ReadOptions, ignore: Container[str], p
                 yield FetchedTable(spool_stream(source, folder / "rows.parquet", ignore, progress), "parquet")
         case _:
             names = [_to_name(path) for path in _require_paths(source)]
+            databases = [name for name in names if _is_database(name)]
             with _temporary_folder() as folder:
+                if databases:
+                    yield _fetch_answer(names, options.query, folder, ignore, progress)
+                    return
+                _reject_query(options.query, names[0])
                 yield FetchedFiles(tuple(_fetch_files(names, folder, progress)))
+
+
+def _is_database(name: str) -> bool:
+    return find_scheme(name) in DRIVERS or is_duckdb_file(name)
+
+
+def _fetch_answer(
+    names: list[str], query: str | None, folder: Path, ignore: Container[str], progress: Progress
+) -> FetchedTable:
+    """Return the answer of a database, written to *folder*; the connection is closed before the rows are used."""
+    if len(names) > 1:
+        message = f"{redact_url(names[0])} and {redact_url(names[1])} cannot be read as one table"
+        raise TableError(Problem("several-sources", message, hint="name one database alone, or files"))
+    progress("fetching rows", 0, 0)
+    with run_query(names[0], find_scheme(names[0]), query) as stream:
+        return FetchedTable(spool_stream(stream, folder / "rows.parquet", ignore, progress), "parquet")
+
+
+def _reject_query(query: str | None, what: str) -> None:
+    """Raise TableError if there is a *query*, which only databases answer."""
+    if query is not None:
+        message = f"{what} is no database, and a query was given"
+        raise TableError(Problem("not-a-database", message, hint="leave --query out, or name a database"))
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from audience.language.suggest import did_you_mean
 
 OBJECT_SCHEMES = ("s3", "gs", "az")
 WEB_SCHEMES = ("http", "https")
-SCHEMES = (*OBJECT_SCHEMES, *WEB_SCHEMES)
+DATABASE_SCHEMES = ("postgresql", "postgres", "sqlite", "snowflake", "grpc", "grpc+tls")
+SCHEMES = (*OBJECT_SCHEMES, *WEB_SCHEMES, *DATABASE_SCHEMES)
 REDACTED = "***"
 SECRET_PARAMETERS = ("password", "passwd", "sslpassword", "token", "secret", "key")
 
