@@ -30,6 +30,8 @@ DEPENDENCY_MODULES = {
         "index/ingest/locations/web_files.py",
     },
     "duckdb": set(),  # index/ingest/locations/databases.py imports drivers by their names
+    "deltalake": set(),
+    "pyiceberg": {"index/ingest/locations/table_formats.py"},
     "obstore": {"index/ingest/locations/object_files.py"},
     "platformdirs": {"delivery/transport/pace_file.py"},
     "tenacity": {"delivery/transport/retry.py"},

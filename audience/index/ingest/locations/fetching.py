@@ -15,6 +15,7 @@ from audience.index.ingest.locations.databases import DRIVERS, is_duckdb_file, r
 from audience.index.ingest.locations.location_names import SCHEMES, WEB_SCHEMES, find_scheme, redact_url
 from audience.index.ingest.locations.object_files import copy_object_files
 from audience.index.ingest.locations.source_files import SourceFile, list_files
+from audience.index.ingest.locations.table_formats import find_table_format, scan_table
 from audience.index.ingest.locations.web_files import copy_web_file
 from audience.index.ingest.read_options import ReadOptions
 from audience.progress import Progress
@@ -65,6 +66,13 @@ def fetch_source(source: Source, options: ReadOptions, ignore: Container[str], p
                 yield FetchedTable(spool_stream(source, folder / "rows.parquet", ignore, progress), "parquet")
         case _:
             names = [_to_name(path) for path in _require_paths(source)]
+            tables = [(name, found) for name in names if (found := find_table_format(name))]
+            if tables:
+                name, found = tables[0]
+                _require_alone(names, name)
+                _reject_query(options.query, name)
+                yield FetchedTable(scan_table(*found), "query")
+                return
             databases = [name for name in names if _is_database(name)]
             with _temporary_folder() as folder:
                 if databases:
@@ -82,12 +90,18 @@ def _fetch_answer(
     names: list[str], query: str | None, folder: Path, ignore: Container[str], progress: Progress
 ) -> FetchedTable:
     """Return the answer of a database, written to *folder*; the connection is closed before the rows are used."""
-    if len(names) > 1:
-        message = f"{redact_url(names[0])} and {redact_url(names[1])} cannot be read as one table"
-        raise TableError(Problem("several-sources", message, hint="name one database alone, or files"))
+    _require_alone(names, names[0])
     progress("fetching rows", 0, 0)
     with run_query(names[0], find_scheme(names[0]), query) as stream:
         return FetchedTable(spool_stream(stream, folder / "rows.parquet", ignore, progress), "parquet")
+
+
+def _require_alone(names: list[str], name: str) -> None:
+    """Raise TableError if *name*, which is no file, is one of several *names*."""
+    if len(names) > 1:
+        other = next(each for each in (*names, name) if each != name or names.count(name) > 1)
+        message = f"{redact_url(name)} and {redact_url(other)} cannot be read as one table"
+        raise TableError(Problem("several-sources", message, hint="name it alone, or name files"))
 
 
 def _reject_query(query: str | None, what: str) -> None:

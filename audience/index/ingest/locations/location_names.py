@@ -10,6 +10,7 @@ OBJECT_SCHEMES = ("s3", "gs", "az")
 WEB_SCHEMES = ("http", "https")
 DATABASE_SCHEMES = ("postgresql", "postgres", "sqlite", "snowflake", "grpc", "grpc+tls")
 SCHEMES = (*OBJECT_SCHEMES, *WEB_SCHEMES, *DATABASE_SCHEMES)
+TABLE_SCHEMES = ("delta", "iceberg")  # before a path, a URL, or a table of a catalog
 REDACTED = "***"
 SECRET_PARAMETERS = ("password", "passwd", "sslpassword", "token", "secret", "key")
 

@@ -62,6 +62,17 @@ def copy_object_files(url: str, folder: Path, progress: Progress) -> list[Source
     ]
 
 
+def storage_options(url: str) -> dict[str, str]:
+    """Return the options by which other readers of object stores read *url*, besides what they find themselves."""
+    if not url.startswith("s3://"):
+        return {}
+    address = _find_s3_address(urlsplit(url).netloc)
+    names = {"endpoint": "aws_endpoint_url", "access_key_id": "aws_access_key_id", "region": "aws_region"}
+    names |= {"secret_access_key": "aws_secret_access_key", "session_token": "aws_session_token"}
+    options = {names[name]: str(value) for name, value in (address | _read_aws_profile()).items() if name in names}
+    return options | ({"aws_allow_http": "true"} if _is_http_allowed() else {})
+
+
 def _split_url(url: str) -> tuple[str, str, str]:
     """Return the scheme, the bucket and the key of *url*. Raises TableError if it has no bucket, or credentials."""
     scheme, _, rest = url.partition("://")
@@ -84,6 +95,9 @@ def _list_keys(store: Any, key: str) -> tuple[list[str], str]:
         return [key], key.rpartition("/")[0]
     root = key.strip("/")
     below = [(each, PurePosixPath(each).relative_to(root).parts) for each in _iter_keys(store, root)]
+    if any(parts[0] == "_delta_log" for _, parts in below):
+        hint = "write delta: before the URL"
+        raise TableError(Problem("unknown-format", f"{root} is a table of Delta, not a folder of files", hint=hint))
     visible = [(each, parts) for each, parts in below if is_visible(parts)]
     for each, parts in visible:
         if len(parts) > 1 and "=" not in parts[0]:

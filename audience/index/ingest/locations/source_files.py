@@ -74,6 +74,9 @@ def list_files(path: Path) -> list[SourceFile]:
         files = [SourceFile(path, str(path))]
     else:
         root = _fixed_part(path)
+        if (root / "_delta_log").is_dir():
+            message = f"{path}: {root} is a table of Delta, and a glob would also match files that it has removed"
+            raise TableError(Problem("unknown-format", message, hint=f"name the table: {root}"))
         files = [_partitioned_file(Path(name), root) for name in sorted(glob(str(path), recursive=True))]
     if not files:
         raise TableError(Problem("no-file", f"there is no table at {path}", hint=SUFFIX_HINT))
