@@ -72,7 +72,7 @@ SWAPPED = '[tag.names]\nengagelab = { vip = "told", told = "vip" }'
 REASONS = {
     "another device has it": "1 device changed since the sync to snapshot 1",
     "a sync has begun": "a sync has begun and not ended",
-    "pushes do not follow yet": "pushes follow its last sync from ",
+    "pushes do not follow yet": "pushes may follow older tags until ",
     "the catalog has other names": "the catalog has other names for it than at the sync to snapshot 1",
     "another application has it": "it was synced for another application only",
     "its name is that of another tag": "a sync has set 'told' for told",
@@ -234,8 +234,8 @@ def test_sync_is_weighed_against_ids(index):
     weighed = weigh_stale_plan(planned, costs, index, load())
     assert (weighed.sync.attributes, weighed.sync.calls, weighed.sync.min_calls) == (("vip",), 1, 1)
     assert (weighed.calls, weighed.calls_now, weighed.is_cheaper) == (2, 1, False)
-    assert "a sync of vip takes 1 call, at least 1; " in format_weighed_sync(weighed)
-    assert format_weighed_sync(weighed).endswith("not syncing is cheaper")
+    assert "a sync of vip (1 call) and the requests after it: 2 calls" in format_weighed_sync(weighed)
+    assert format_weighed_sync(weighed).endswith("Cheaper: send by ids")
     form = costed_plan_json(planned, costs, weighed)["sync"]
     assert form is not None
     assert form["total_calls"] == 2
@@ -251,6 +251,24 @@ def test_sync_before_many_ids_is_cheaper(tmp_path):
     planned = plan("vip", "engagelab", index, load())
     weighed = weigh_stale_plan(planned, estimate_plan(planned, index), index, load())
     assert (weighed.sync.calls, weighed.calls, weighed.is_cheaper) == (1, 2, True)
+
+
+def test_plan_says_to_wait_while_pushes_follow_older_tags(index):
+    catalog = load('[tag]\nat = ["emas"]')
+    application = VendorTags("emas")
+    application.sync(index, catalog, ["vip"], effective_in=600)
+    planned = plan("vip", "emas", index, catalog)
+    [reason] = planned.reasons
+    assert "wait until then" in str(reason.hint)
+    assert "audience sync" not in str(reason.hint)
+    assert weigh_stale_plan(planned, estimate_plan(planned, index), index, catalog) is None
+    index.tag(["r3"], add=["vip"])  # now a sync helps, and pushes follow it ten minutes later
+    planned = plan("vip", "emas", index, catalog)
+    [reason] = planned.reasons
+    assert "1 device changed" in reason.message
+    weighed = weigh_stale_plan(planned, estimate_plan(planned, index), index, catalog)
+    assert (weighed.sync.delay, weighed.is_cheaper) == (600, False)
+    assert weighed.seconds >= 600
 
 
 def test_nothing_is_weighed_if_nothing_is_stale(index):

@@ -118,8 +118,21 @@ def test_names_are_the_same_while_the_catalog_says_the_same_of_them(index):
 
 
 def test_no_attribute_at_all_is_refused(index):
-    with pytest.raises(PlanError, match="unknown-attribute"):
+    with pytest.raises(PlanError, match="--attributes names nothing"):
         resolve("engagelab", "", index)
+
+
+def test_sync_without_a_catalog_asks_for_one(index):
+    with pytest.raises(PlanError, match="a sync needs a catalog"):
+        resolve_tag_names(None, get_vendor("engagelab"), None, index.snapshot)
+
+
+@pytest.mark.parametrize(("vendor", "name"), [("engagelab", "bad,tag"), ("jpush", "bad,tag"), ("emas", "bad,tag")])
+def test_tag_of_the_vendor_that_no_request_can_name_is_not_read(vendor, name, index):
+    catalog, vendor = parse_catalog(f'[tag]\nat = ["{vendor}"]'), get_vendor(vendor)
+    names = resolve_tag_names("tag", vendor, catalog, index.snapshot)
+    assert find_synced_tag(name, names, vendor, catalog, index.snapshot) is None
+    assert find_synced_tag("other", names, vendor, catalog, index.snapshot) is not None
 
 
 def test_two_spellings_of_a_number_have_one_name(tmp_path):

@@ -314,7 +314,7 @@ def test_devices_of_one_alias_must_have_the_same_tags(tmp_path):
     }
     index.tag(["b"], remove="vip")
     with pytest.raises(
-        PlanError, match="1 alias of several devices that differ in vip: of the 2 devices of 'x' 1 have it"
+        PlanError, match="1 alias of several devices with different tags: 1 of the 2 devices of 'x' have vip"
     ):
         read_desired_tags(index.snapshot, names.names, EMAS, "alias")
     with pytest.raises(PlanError, match="the index has no ids of that kind"):

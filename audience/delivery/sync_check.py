@@ -174,7 +174,7 @@ def _find_open_sync(facts: StateFacts, planned: EmittedSync, ended: AttributeSyn
     if ended is None:
         return "its sync was forgotten"
     if ended.effective_at > now:
-        return f"pushes follow its last sync from {format_timestamp(ended.effective_at)} on"
+        return f"pushes may follow older tags until {format_timestamp(ended.effective_at)}"
     return None
 
 

@@ -33,6 +33,7 @@ class SyncCost:
         calls: Calls of the sync.
         min_calls: Number of calls below which no calls of the vendor's forms make the changes.
         seconds: Duration of the sync at the vendor's rate limits.
+        delay: Seconds from then until pushes follow it.
         planned: Plan after it.
     """
 
@@ -41,6 +42,7 @@ class SyncCost:
     calls: int
     min_calls: int
     seconds: float
+    delay: float
     planned: Plan
 
 
@@ -53,8 +55,8 @@ def estimate_sync(plan: Plan, index: DeviceIndex, catalog: Catalog | None) -> Sy
         catalog: Catalog of the plan.
     """
     spec = get_vendor(plan.vendor).tags
-    if spec is None or not plan.stale:
-        return None
+    if spec is None or all(stale.effective_at is not None for stale in plan.stale):
+        return None  # there is nothing to sync, or nothing but to wait
     types = sorted({stale.group.type for stale in plan.stale})
     without = list(plan.without_policies)
     try:
@@ -72,6 +74,7 @@ def estimate_sync(plan: Plan, index: DeviceIndex, catalog: Catalog | None) -> Sy
         calls=len(packing.calls),
         min_calls=packing.minimum,
         seconds=estimate_seconds((call.form for call in packing.calls), spec),
+        delay=spec.delay.total_seconds(),
         planned=planned,
     )
 
@@ -96,7 +99,7 @@ class WeighedSync:
     Attributes:
         sync: Cost of the sync.
         calls: Calls of the sync and of the requests after it.
-        seconds: Duration of both, one after the other.
+        seconds: Duration of both, one after the other, with the delay until pushes follow the sync.
         calls_now: Calls of the plan without it.
         seconds_now: Their duration.
     """
@@ -132,7 +135,7 @@ def weigh_sync(
     return WeighedSync(
         sync=sync,
         calls=sync.calls + then[0],
-        seconds=sync.seconds + then[1],
+        seconds=sync.seconds + sync.delay + then[1],
         calls_now=now[0],
         seconds_now=now[1],
     )

@@ -11,7 +11,7 @@ from audience.json_forms.questions import format_as_of
 from audience.language.printer import render
 from audience.planning.plans import Plan
 from audience.planning.policies import AppliedPolicy
-from audience.planning.synced_tags import PlannedSync, StaleTags
+from audience.planning.synced_tags import PlannedSync, StaleTags, format_timestamp
 
 
 class PolicyForm(TypedDict):
@@ -82,12 +82,14 @@ class StaleForm(TypedDict):
         application: Digest of the host and the public keys of the application.
         host: Host of its pushes.
         reason: Why it is stale.
+        effective_at: When pushes follow the last sync, in UTC, if that is all that is waited for; else null.
     """
 
     attribute: str
     application: str
     host: str
     reason: str
+    effective_at: str | None
 
 
 class PlanForm(PoliciesForm):
@@ -191,4 +193,5 @@ def _stale_json(stale: StaleTags) -> StaleForm:
         "application": application.digest,
         "host": application.host,
         "reason": stale.reason,
+        "effective_at": None if stale.effective_at is None else format_timestamp(stale.effective_at),
     }

@@ -105,11 +105,13 @@ class StaleTags:
         group: The tags.
         application: Application at which it is so.
         reason: Why, as a part of a sentence.
+        effective_at: When pushes follow the last sync, as a Unix timestamp, if that is all that is waited for.
     """
 
     group: TagGroup
     application: "Application"
     reason: str
+    effective_at: float | None = None
 
 
 class SyncedApplication(Protocol):
@@ -165,11 +167,18 @@ class SyncedTags:
         if self.here is None:
             return None
         if atom not in self._stale:
-            reason = self._find_reason(atom, self.here)
-            self._stale[atom] = (
-                None if reason is None else StaleTags(group_of(atom), self.here.facts.application, reason)
-            )
+            self._stale[atom] = self._describe_stale(atom, self.here)
         return self._stale[atom]
+
+    def _describe_stale(self, atom: AttributeAtom, here: SyncedApplication) -> StaleTags | None:
+        group, application = group_of(atom), here.facts.application
+        if reason := self._find_reason(atom, here):
+            return StaleTags(group, application, reason)
+        sync = find_ended_sync(here.facts, group)
+        if sync is None or sync.effective_at <= self.now:
+            return None
+        until = format_timestamp(sync.effective_at)
+        return StaleTags(group, application, f"pushes may follow older tags until {until}", sync.effective_at)
 
     def find_sync(self, atom: AttributeAtom) -> PlannedSync | None:
         """Return the sync that has set what *atom* asks for, or None."""
@@ -190,8 +199,6 @@ class SyncedTags:
         if sync is None:
             is_here = _is_synced(facts, group)
             return "only some of its tags were synced" if is_here else "it was synced for another application only"
-        if sync.effective_at > self.now:
-            return f"pushes follow its last sync from {format_timestamp(sync.effective_at)} on"
         if not here.has_same_names(sync):
             return f"the catalog has other names for it than at the sync to snapshot {sync.snapshot:,}"
         if isinstance(atom, Tag) and here.has_other_spelling(atom):
@@ -307,10 +314,11 @@ def find_syncs(exprs: Iterable[Expr], synced: SyncedTags, vouched: Vouched) -> l
 
 
 def stale_problem(stale: StaleTags, vendor: Vendor, span: Span | None = None) -> Problem:
-    """Return the reason for ids, with the command that makes the tags those of the index."""
+    """Return the reason for ids, with what makes the tags those of the index: a command, or time."""
     message = f"{vendor.name} may not have {stale.group} as the index has it: {stale.reason}"
     command = f"audience sync INDEX --vendor {vendor.name} --catalog FILE --attributes {stale.group}"
-    hint = f"run `{command}`; or vouch: --vendor-has {stale.group.type}"
+    remedy = f"run `{command}`" if stale.effective_at is None else "wait until then: a sync would change nothing"
+    hint = f"{remedy}; or vouch: --vendor-has {stale.group.type}"
     return Problem(STALE_AT_VENDOR, message, span, hint=hint)
 
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:  # it loads slowly
 
 AMBIGUOUS, BUILTIN = "ambiguous-name", "builtin-tag"
 OWN_NAMES_HINT = "give each a name of its own in the catalog"
-MAX_LINES = 8  # of a catalog that a hint suggests
+MAX_LINES = 2  # of a catalog that a hint suggests
+MAX_ATTRIBUTES = 8  # of an index that a hint lists
 
 
 def resolve_tag_names(
@@ -61,12 +62,12 @@ def resolve_tag_names(
     catalog = with_column_types(catalog, snapshot.roles, snapshot.zone)
     named = _default_attributes(vendor, catalog, snapshot)
     if attributes is not None:
-        wanted = [name.strip() for name in attributes.split(",")] if isinstance(attributes, str) else [*attributes]
+        wanted = _split_names(attributes) if isinstance(attributes, str) else [*attributes]
         named, default = _read_attributes(wanted, vendor, catalog, snapshot, synced or {}), named
     else:
         default = named
         if not named:
-            raise PlanError(_nothing_named(vendor, snapshot))
+            raise PlanError(_nothing_named(vendor, catalog, snapshot))
     scope = TagNames(named).scope
     found = _name_tags(scope, vendor, catalog, snapshot)
     others = _name_tags(TagNames(default).scope - scope, vendor, catalog, snapshot)
@@ -97,11 +98,19 @@ def find_synced_tag(
     if catalog is None:
         return None
     vendor_tag = Tag(UNTYPED, name)
+    if _is_unusable(vendor_tag, vendor):
+        return None  # no native request can name it, and perhaps no call can remove it
     for tag in (*find_matching_tags(vendor_tag, catalog, vendor), vendor_tag):
         is_named = is_declared(tag, catalog, vendor) and to_vendor_tag(tag, catalog, vendor) == vendor_tag
         if is_named and tag in names.scope:
             return SyncedTag(Tag(tag.type, tag.value), name)
     return None
+
+
+def _is_unusable(vendor_tag: Tag, vendor: Vendor) -> bool:
+    """Return whether requests or calls for tags cannot have the name of *vendor_tag*."""
+    spec = vendor.tags
+    return any(vendor.tag_problems(vendor_tag)) or (spec is not None and any(spec.name_problems(vendor_tag.value)))
 
 
 def _default_attributes(vendor: Vendor, catalog: Catalog | None, snapshot: "Snapshot") -> dict[str, NamedScope]:
@@ -128,6 +137,15 @@ def _digest_naming(attribute: CatalogAttribute | None, vendor: Vendor) -> str:
     is_builtin = any(name in attribute.builtin for name in family)
     naming = find_written_naming(attribute, vendor), at, is_builtin  # versions of a vendor share what is written so
     return hash128(repr((naming, attribute.values, attribute.order, str(attribute.zone))).encode())
+
+
+def _split_names(text: str) -> list[str]:
+    """Return the names in *text*, which are between commas. Raises PlanError if there is none."""
+    names = [name.strip() for name in text.split(",")]
+    if not any(names):
+        hint = "write names between commas, or leave --attributes out for all that the catalog names at the vendor"
+        raise PlanError(Problem("bad-option", f"--attributes names nothing: {text!r}", hint=hint))
+    return names
 
 
 def _read_attributes(
@@ -158,7 +176,7 @@ def _read_attributes(
         else:
             problems.append(_unknown(name, snapshot))
     if not named and not problems:
-        problems.append(_nothing_named(vendor, snapshot))
+        problems.append(_nothing_named(vendor, catalog, snapshot))
     if problems:
         raise PlanError(*problems)
     return named
@@ -184,7 +202,7 @@ def _lists(tag: Tag, catalog: Catalog | None, vendor: Vendor) -> bool:
 def _attribute_problems(name: str, attribute: CatalogAttribute | None, vendor: Vendor) -> Iterator[Problem]:
     """Yield why no tags of an attribute are set at *vendor*."""
     if attribute is not None and any(each in attribute.builtin for each in vendor_family(vendor)):
-        message = f"{vendor.title} keeps {name} by itself, as the catalog says: no server sets it"
+        message = f"the catalog says that {vendor.title} keeps {name} by itself, so a sync cannot set it"
         hint = f"leave it out, or give tags of your own names: {_attribute_line(name, vendor)}"
         yield Problem(BUILTIN, message, hint=hint)
     elif attribute is None or not is_own_key(attribute, vendor):
@@ -200,7 +218,7 @@ def _attribute_line(name: str, vendor: Vendor) -> str:
     table = name if re.fullmatch("[A-Za-z0-9_-]+", name) else dump_json(name)
     if name == UNTYPED or vendor.has_typed_tags:
         return f'[{table}] at = ["{vendor.name}"]'
-    return f'[{table}.names] {vendor.name} = "{{type}}_{{value}}"'
+    return f'[{table}] names.{vendor.name} = "{{type}}_{{value}}"'
 
 
 def _tag_line(tag: Tag, vendor: Vendor) -> str:
@@ -209,14 +227,19 @@ def _tag_line(tag: Tag, vendor: Vendor) -> str:
 
 def _unknown(name: str, snapshot: "Snapshot") -> Problem:
     message = f"the index has no attribute and no bare tag {name!r}"
-    hint = did_you_mean(name, snapshot.roles) or f"it has {', '.join(list(snapshot.roles)[:MAX_LINES])}"
+    hint = did_you_mean(name, snapshot.roles) or f"it has {', '.join(list(snapshot.roles)[:MAX_ATTRIBUTES])}"
     return Problem("unknown-attribute", message, hint=hint)
 
 
-def _nothing_named(vendor: Vendor, snapshot: "Snapshot") -> Problem:
-    lines = [_attribute_line(name, vendor) for name in list(snapshot.roles)[:MAX_LINES]]
-    message = f"the catalog names no attribute of the index at {vendor.name}"
-    return Problem(NOT_AT_VENDOR, message, hint=f"add to the catalog what is to be synced: {'; '.join(lines)}")
+def _nothing_named(vendor: Vendor, catalog: Catalog | None, snapshot: "Snapshot") -> Problem:
+    lines = "; ".join(_attribute_line(name, vendor) for name in list(snapshot.roles)[:MAX_LINES])
+    if catalog is None:
+        message = f"a sync needs a catalog, which names attributes at {vendor.name}"
+        hint = f"pass --catalog FILE, where FILE has a line for what is to be synced, such as {lines}"
+    else:
+        message = f"the catalog names no attribute of the index at {vendor.name}"
+        hint = f"add a line for what is to be synced, such as {lines}"
+    return Problem(NOT_AT_VENDOR, message, hint=hint)
 
 
 @dataclass(slots=True)

@@ -227,8 +227,8 @@ def _require_same_tags(
         if len(uneven):
             at = int(uneven[0])
             message = (
-                f"{format_count(len(uneven), key_type)} of several devices that differ in {tag.name}: "
-                f"of the {devices[at]} devices of {ids[at]!r} {having[at]} have it"
+                f"{format_count(len(uneven), key_type)} of several devices with different tags: "
+                f"{having[at]} of the {devices[at]} devices of {ids[at]!r} have {tag.name}"
             )
             hint = f"tags bound to {key_type} are those of all its devices: give them the same tags, or bind to devices"
             raise PlanError(Problem("shared-id", message, hint=hint))

@@ -36,7 +36,7 @@ from audience.cli.output.syncs import (
 )
 from audience.cli.output.writer import Output
 from audience.delivery.syncing.applications import load_request, load_sync_statuses
-from audience.delivery.syncing.index_sync import plan_tags, sync_tags
+from audience.delivery.syncing.index_sync import plan_tags, require_tags, sync_tags
 from audience.delivery.syncing.plan import SyncPlan
 from audience.delivery.syncing.reading import ReadingError
 from audience.delivery.syncing.status import SyncStatus
@@ -115,7 +115,8 @@ def run_sync(
     A sync that is interrupted goes on with `audience resume INDEX`, or with the same command.
     """
     if watch and (dry_run or full or from_vendor):
-        raise DeliveryError(Problem("bad-option", "--watch goes with none of --dry-run, --full and --from-vendor"))
+        message = "--watch goes with none of --dry-run, --full and --from-vendor"
+        raise DeliveryError(Problem("bad-option", message, hint="run those first without --watch, then watch"))
     request = {
         "vendor": vendor,
         "catalog": None if catalog is None else str(catalog.absolute()),
@@ -154,14 +155,21 @@ def resume_syncs(
 
     What is not given is as it was for the command that began the sync.
     """
+    problems: list[Problem] = []
     for status in load_sync_statuses(index):
         if not status.is_complete:
-            request = load_request(index, status)
+            try:
+                request = load_request(index, status)
+            except DeliveryError as error:  # the others go on
+                problems += error.problems
+                continue
             request |= {"credentials": str(credentials)} if credentials is not None else {}
             request |= {"hosts": hosts} if hosts else {}
             request |= {"max_unknown": max_unknown} if max_unknown is not None else {}
             of_sync = with_max_unknown(options, request["max_unknown"])
             _with_hint(partial(_sync, index, request, {}, of_sync, output), index, output)
+    if problems:
+        raise DeliveryError(*problems)
     print_statuses(load_sync_statuses(index), index, output)
 
 
@@ -183,6 +191,7 @@ def with_max_unknown(options: SyncOptions, max_unknown: str | None) -> SyncOptio
 def _read_request(request: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of a sync that a *request* has, with what is in its files and variables now."""
     vendor = get_vendor(request["vendor"])
+    require_tags(vendor)
     hosts = dict(map(parse_vendor_host, request["hosts"]))
     file = request["credentials"]
     credentials = load_credentials(
@@ -204,7 +213,8 @@ def _sync(
     index: Path, request: dict[str, Any], trust: dict[str, Any], options: SyncOptions, output: Output
 ) -> SyncStatus:
     def print_plan(plan: SyncPlan) -> None:
-        output.print_notes([*sync_plan_notes(plan), Problem("sync-plan", f"{plan.vendor}: {format_sync_calls(plan)}")])
+        output.print_notes(sync_plan_notes(plan))
+        output.print_summary(sync_plan_json(plan), f"{plan.vendor}: {format_sync_calls(plan)}")
 
     def print_wait(seconds: float) -> None:
         message = f"waiting {seconds:.0f} seconds: calls of an interrupted sync may still arrive at the vendor"

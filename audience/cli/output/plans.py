@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from audience.cli.output.expressions import render_shortened
 from audience.cli.output.writer import NOTHING_TO_SEND, Output
-from audience.counts import format_count
+from audience.counts import format_call_bound, format_count
 from audience.errors import ExpressionError, Problem
 from audience.language.ast import Tag
 from audience.language.attribute_names import UNTYPED
@@ -64,11 +64,12 @@ def format_plan_details(plan: Plan) -> str:
 def format_weighed_sync(weighed: "WeighedSync") -> str:
     """Return whether a sync and then native requests are cheaper than ids, on one line."""
     sync = weighed.sync
-    names, calls = ", ".join(sync.attributes), format_count(sync.calls, "call")
-    then = f"with the requests after it {format_count(weighed.calls, 'call')} in {weighed.seconds:,.1f} seconds"
-    now = f"without it {format_count(weighed.calls_now, 'call')} in {weighed.seconds_now:,.1f} seconds"
-    verdict = "syncing is cheaper" if weighed.is_cheaper else "not syncing is cheaper"
-    return f"a sync of {names} takes {calls}, at least {sync.min_calls:,}; {then}, {now}: {verdict}"
+    names, calls = ", ".join(sync.attributes), format_call_bound(sync.calls, sync.min_calls)
+    delay = f", {sync.delay:,.0f} of them until pushes follow the sync" if sync.delay else ""
+    then = f"{format_count(weighed.calls, 'call')} in {weighed.seconds:,.1f} seconds{delay}"
+    now = f"{format_count(weighed.calls_now, 'call')} in {weighed.seconds_now:,.1f} seconds"
+    verdict = "sync first" if weighed.is_cheaper else "send by ids"
+    return f"a sync of {names} ({calls}) and the requests after it: {then}; by ids: {now}. Cheaper: {verdict}"
 
 
 def format_policies(policies: Iterable[AppliedPolicy], without: Iterable[str]) -> list[str]:

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from audience.cli.output.widgets import format_table
-from audience.counts import format_count
+from audience.counts import format_call_bound, format_count
 from audience.delivery.syncing.plan import SyncPlan
 from audience.delivery.syncing.status import SyncStatus
 from audience.errors import Problem
 from audience.json_forms.runs import format_timestamp
 from audience.language.printer import render
+from audience.tag_sync.state import AttributeSync
 from audience.tag_sync.tags import LeftOutTag
 
 MAX_EXAMPLES = 3
@@ -29,14 +30,15 @@ def format_sync_plan(plan: SyncPlan) -> str:
         for each in plan.attributes
     ]
     table = format_table(("attribute", "tags", "devices", "added", "removed"), rows, right_aligned=(1, 2, 3, 4))
-    return f"{plan.vendor}: snapshot {plan.snapshot} to {plan.application.host}\n{table}\n{format_sync_calls(plan)}"
+    return f"{table}\n{format_sync_calls(plan)}\n{plan.vendor}: snapshot {plan.snapshot}, to {plan.application.host}"
 
 
 def format_sync_calls(plan: SyncPlan) -> str:
     """Return the number of calls of *plan*, the least possible one, and their duration."""
     if not plan.calls:
-        return "calls: none, nothing has changed"
-    return f"calls: {plan.calls:,}, at least {plan.min_calls:,}; {plan.seconds:,.1f} seconds at the vendor's rate"
+        return "no calls: nothing has changed"
+    calls = format_call_bound(plan.calls, plan.min_calls)
+    return f"{calls}; {plan.seconds:,.1f} seconds at the vendor's rate"
 
 
 def sync_plan_notes(plan: SyncPlan) -> list[Problem]:
@@ -48,7 +50,7 @@ def sync_plan_notes(plan: SyncPlan) -> list[Problem]:
     if plan.rejected_ids:
         examples = ", ".join(plan.rejected_examples[:MAX_EXAMPLES])
         count = format_count(plan.rejected_ids, "id")
-        message = f"{count} that {plan.vendor} does not take: left out, such as {examples}"
+        message = f"{count} that {plan.vendor} does not take, such as {examples}: left out"
         notes.append(Problem("sync-left-out", message))
     if plan.left_out:
         notes.append(Problem("sync-left-out", _describe_left_out(plan.left_out, plan.vendor)))
@@ -61,8 +63,8 @@ def sync_plan_notes(plan: SyncPlan) -> list[Problem]:
 
 def _describe_left_out(left_out: Iterable[LeftOutTag], vendor: str) -> str:
     tags = [*left_out]
-    examples = "; ".join(f"{render(each.tag)}: {each.problem.message}" for each in tags[:MAX_EXAMPLES])
-    return f"{format_count(len(tags), 'tag')} that cannot be set at {vendor}: left out, such as {examples}"
+    examples = "; ".join(f"{render(each.tag)} ({each.problem.message})" for each in tags[:MAX_EXAMPLES])
+    return f"{format_count(len(tags), 'tag')} that cannot be set at {vendor}, such as {examples}: left out"
 
 
 def format_sync_statuses(statuses: Iterable[SyncStatus]) -> str:
@@ -71,11 +73,12 @@ def format_sync_statuses(statuses: Iterable[SyncStatus]) -> str:
 
 
 def _status_lines(status: SyncStatus) -> list[str]:
-    lines = [f"{status.vendor}: sync {status.number} to {status.application.host}: {STATE_TEXTS[status.state]}"]
+    lines = [f"{status.vendor}: sync {status.number}: {STATE_TEXTS[status.state]}"]
+    lines.append(f"  at         {status.application.host}")
     if status.pending:
         lines.append(f"  pending    {', '.join(status.pending)} of snapshot {status.snapshot}")
     lines += [
-        f"  synced     {name} of snapshot {sync.snapshot}, ended {format_timestamp(sync.ended_at)}"
+        f"  synced     {name} of snapshot {sync.snapshot}, ended {format_timestamp(sync.ended_at)}{_format_delay(sync)}"
         for name, sync in sorted(status.attributes.items())
     ]
     if status.calls:
@@ -86,6 +89,13 @@ def _status_lines(status: SyncStatus) -> list[str]:
     return lines
 
 
+def _format_delay(sync: AttributeSync) -> str:
+    """Return from when on pushes follow *sync*, if not from its end on."""
+    return (
+        "" if sync.effective_at <= sync.ended_at else f", pushes follow from {format_timestamp(sync.effective_at)} on"
+    )
+
+
 def unfinished_sync_problems(statuses: Iterable[SyncStatus], index: Path) -> list[Problem]:
     """Return why syncs are not complete."""
     problems: list[Problem] = []
@@ -94,7 +104,12 @@ def unfinished_sync_problems(statuses: Iterable[SyncStatus], index: Path) -> lis
             continue
         problems += [Problem(each.problem.code, f"{format_count(each.calls, 'call')}: {each.problem.message}",
                              hint=each.problem.hint) for each in status.problems]  # fmt: skip
-        if status.stop_problem is not None and status.stop_problem.code != "cancelled":
+        reported = [each.problem.message for each in status.problems]
+        if (
+            status.stop_problem is not None
+            and status.stop_problem.code != "cancelled"
+            and status.stop_problem.message not in reported
+        ):
             problems.append(status.stop_problem)
         again = "audience sync" if status.state == "cancelled" else f"audience resume {index}"
         message = f"{status.vendor}: the sync has not ended; {', '.join(status.pending)} will not be targeted natively"

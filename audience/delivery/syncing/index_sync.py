@@ -139,7 +139,9 @@ def require_tags(vendor: Vendor) -> TagSpec:
 
 def _read_key_type(spec: TagSpec, key_type: str | None, vendor: Vendor) -> str:
     if key_type is not None and key_type not in spec.key_types:
-        message = f"{vendor.name} binds tags to {' or '.join(spec.key_types)}, not to {key_type!r}"
+        *others, last = spec.key_types
+        kinds = f"{', '.join(others)} or {last}" if others else last
+        message = f"{vendor.name} binds tags to {kinds}, not to {key_type!r}"
         raise DeliveryError(Problem("bad-option", message, hint=f"write --key-type {spec.key_types[0]}"))
     return key_type or spec.key_types[0]
 
