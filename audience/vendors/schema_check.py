@@ -1,7 +1,8 @@
 """Validation of bodies by a JSON Schema in the vendor's folder: types, ranges, required and excluded fields."""
 
 import json
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,17 @@ def _load_validator(file: Path) -> Any:
     )  # 1.0 is not one
     schema = json.loads(file.read_text("utf-8"))
     Draft202012Validator.check_schema(schema)
-    return extend(Draft202012Validator, type_checker=integers)(schema)  # type: ignore[no-untyped-call]
+    keywords = {"pattern": _find_pattern_errors}
+    return extend(Draft202012Validator, keywords, type_checker=integers)(schema)  # type: ignore[no-untyped-call]
+
+
+def _find_pattern_errors(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator["ValidationError"]:
+    r"""Find a text that does not match: `$` is its end, not before a line break, and `\d` is 0 to 9, as in ECMA-262."""
+    from jsonschema.exceptions import ValidationError  # slow to import
+
+    whole = rf"{pattern[:-1]}\Z" if pattern.endswith("$") else pattern
+    if isinstance(value, str) and not re.search(whole, value, re.ASCII):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
 def get_in(body: Any, *keys: str) -> dict[str, Any]:

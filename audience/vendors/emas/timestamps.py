@@ -40,13 +40,18 @@ def format_timestamp(timestamp: datetime) -> str:
 
 
 def parse_timestamp(text: object) -> datetime | None:
-    """Parse a timestamp; None if *text* is not one."""
+    """Parse a timestamp; None if *text* is not one.
+
+    >>> parse_timestamp("2026-11-21T08:00:00Z").isoformat(), parse_timestamp("2026-11-21T8:00:00Z")
+    ('2026-11-21T08:00:00+00:00', None)
+    """
     if not isinstance(text, str):
         return None
     try:
-        return datetime.strptime(text, _TIMESTAMP_FORMAT).replace(tzinfo=UTC)
+        moment = datetime.strptime(text, _TIMESTAMP_FORMAT).replace(tzinfo=UTC)
     except ValueError:
         return None
+    return moment if format_timestamp(moment) == text else None  # strptime takes 8 for 08, and z for Z
 
 
 def _resolve_expiry(expire_time: str, start: datetime) -> datetime | None:

@@ -109,10 +109,13 @@ def parse_timestamp(value: Any, time_format: str) -> datetime | None:
     >>> parse_timestamp("2026-11-21 10:00:00", TIMESTAMP_FORMAT).isoformat(), parse_timestamp("soon", TIMESTAMP_FORMAT)
     ('2026-11-21T10:00:00+08:00', None)
     """
+    if not isinstance(value, str):
+        return None
     try:
-        return datetime.strptime(value, time_format).replace(tzinfo=BEIJING) if isinstance(value, str) else None
+        moment = datetime.strptime(value, time_format).replace(tzinfo=BEIJING)
     except ValueError:
         return None
+    return moment if moment.strftime(time_format) == value else None  # strptime takes 8 for 08
 
 
 def now_in_beijing() -> datetime:
