@@ -62,6 +62,21 @@ def total_json_bytes(*values: Any) -> int:
     return sum(len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) for value in values if value)
 
 
+def parse_moment(text: str, time_format: str) -> datetime:
+    """Return the moment that *text* writes in exactly that form, with all its digits.
+
+    >>> parse_moment("2026-12-05 09:00:00", "%Y-%m-%d %H:%M:%S").hour
+    9
+
+    Raises:
+        ValueError: *text* is not of that form.
+    """
+    moment = datetime.strptime(text, time_format)
+    if moment.strftime(time_format) != text:  # strptime takes 9 for 09
+        raise ValueError(f"{text!r} is not of the form {time_format}")
+    return moment
+
+
 def seconds_until(timestamp: datetime, now: float) -> float:
     """Return the seconds from *now*, in Unix time, to *timestamp*, negative if it has passed; without a zone it is UTC.
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from audience.sandbox.field_checks import get_field
 from audience.sandbox.http_types import JsonObject, VendorRefusal
-from audience.sandbox.request_checks import seconds_until, total_json_bytes
+from audience.sandbox.request_checks import parse_moment, seconds_until, total_json_bytes
 from audience.sandbox.vendors.emas.fields import (
     check_task_fields,
     empty_field,
@@ -196,6 +195,6 @@ def _period_exceeded(days: int) -> VendorRefusal:
 
 def _parse_seconds_until(text: Any, name: str, now: float) -> float:
     try:
-        return seconds_until(datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ"), now)
+        return seconds_until(parse_moment(str(text), "%Y-%m-%dT%H:%M:%SZ"), now)
     except ValueError:
         raise invalid_format(name) from None

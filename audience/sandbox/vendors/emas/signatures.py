@@ -8,11 +8,10 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from urllib.parse import quote
 
 from audience.sandbox.http_types import HttpCall, VendorRefusal
-from audience.sandbox.request_checks import seconds_until
+from audience.sandbox.request_checks import parse_moment, seconds_until
 from audience.sandbox.vendor_state import VendorState
 
 SIGNATURE_LIFETIME_SECONDS = 900.0  # seconds that a timestamp may be off, and that a nonce is remembered
@@ -126,7 +125,7 @@ def _require_known_key(key: str, state: VendorState) -> None:
 def _require_new_nonce(nonce: str, timestamp: str, state: VendorState) -> None:
     """Reject a call that is too old or repeated."""
     try:
-        off = seconds_until(datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ"), state.clock())
+        off = seconds_until(parse_moment(timestamp, "%Y-%m-%dT%H:%M:%SZ"), state.clock())
     except ValueError:
         raise VendorRefusal("InvalidTimeStamp.Format", "Specified time stamp is not well formatted.") from None
     if abs(off) > SIGNATURE_LIFETIME_SECONDS:

@@ -52,7 +52,7 @@ def check_push(push: JsonObject) -> set[str]:
     _check_options(body.get("options") or {}, contents[0], body.get("notification") or {})
     match contents[0]:
         case "notification":
-            _check_notification(body["notification"])
+            _check_notification(body["notification"], platforms)
         case "live_activity":
             _check_live_activity(body["live_activity"]["ios"], platforms, push["to"])
         case "voip" if platforms != {"ios"}:
@@ -95,10 +95,11 @@ def _parse_platforms(body: JsonObject) -> set[str]:
     return set(names)
 
 
-def _check_notification(notification: JsonObject) -> None:
-    parts = [part for part in (notification.get(name) for name in PLATFORMS) if part is not None]
-    if "alert" not in notification and not (parts and all("alert" in part for part in parts)):
-        raise VendorRefusal(21002, "alert is missing")
+def _check_notification(notification: JsonObject, platforms: set[str]) -> None:
+    """Reject a platform that has neither a text of its own nor the one for all platforms."""
+    for name in sorted(platforms | (PLATFORMS & notification.keys())):
+        if get_field(notification, f"{name}.alert") is None and notification.get("alert") is None:
+            raise VendorRefusal(21002, f"alert of {name} is missing")
 
 
 def _check_live_activity(ios: JsonObject, platforms: set[str], target: Any) -> None:

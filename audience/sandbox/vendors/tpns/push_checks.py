@@ -5,13 +5,13 @@ is missing, 1008007 for one that is not valid, and 10010012 for a time, as in th
 """
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from audience.sandbox.field_checks import find_field_problem, load_field_table
 from audience.sandbox.http_types import JsonObject, VendorRefusal
-from audience.sandbox.request_checks import seconds_until
+from audience.sandbox.request_checks import parse_moment, seconds_until
 
 TABLE = Path(__file__).with_name("push.txt")
 SCHEDULED_TYPES = ("all", "tag", "package_account_push")
@@ -70,7 +70,7 @@ def _check_custom_content(text: str | None) -> None:
 
 def _parse_send_time(text: str, now: float) -> float:
     try:
-        wait = seconds_until(datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=SERVER_ZONE), now)
+        wait = seconds_until(parse_moment(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=SERVER_ZONE), now)
     except ValueError:
         raise VendorRefusal(1008007, "send_time is of the form yyyy-MM-DD HH:MM:SS") from None
     if not -MAX_PAST_SECONDS <= wait <= MAX_AHEAD_SECONDS:

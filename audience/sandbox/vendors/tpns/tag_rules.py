@@ -4,13 +4,12 @@ https://www.tencentcloud.com/document/product/1024/33764
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from audience.sandbox.http_types import DeviceMask, JsonObject, VendorRefusal
-from audience.sandbox.request_checks import is_string_list
+from audience.sandbox.request_checks import is_string_list, parse_moment
 from audience.sandbox.vendor_state import VendorState
 
 CUSTOM_TAG_TYPE = "xg_user_define"
@@ -120,6 +119,6 @@ def _read_operator(part: JsonObject, key: str) -> str:
 def _format_day(name: str) -> str:
     """Return 20200408 as 2020-04-08."""
     try:
-        return datetime.strptime(name, "%Y%m%d").date().isoformat()
+        return parse_moment(name, "%Y%m%d").date().isoformat()
     except ValueError:
         raise VendorRefusal(1008007, f"{name} is no day of the form 20200408") from None
