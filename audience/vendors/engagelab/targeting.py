@@ -37,6 +37,8 @@ DIALECT = tag_lists.TagListDialect(
     legal_hint="use letters, digits, _ and Chinese only",
     references={"seg": lambda name: {"id": name}},
 )
+# The page names web only among the texts that multi_language replaces, not as a platform to push to, and `all` as the
+# others: a request that asked for it might reach nobody. Devices on the web go by their ids.
 PLATFORMS = PlatformField(
     names={"android": "android", "ios": "ios", "harmonyos": "hmos"},  # hmos: of the vendor's own client
     write=write_list_field("body", "platform"),
