@@ -1,5 +1,7 @@
 """Sources of tables: each gives the same index as the plain Parquet file, down to the bytes of its shards."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -195,3 +197,10 @@ def test_folders_of_different_columns_are_refused(tmp_path):
     pl.DataFrame({"token": ["b"]}).write_parquet(tmp_path / "hive" / "day=1" / "day=2" / "x.parquet")
     with pytest.raises(TableError, match="gives a column twice"):
         DeviceIndex.build(tmp_path / "hive", tmp_path / "index")
+
+
+def test_packages_of_other_sources_are_not_loaded_at_the_start():
+    packages = {"httpx", "pyarrow.compute", "pyarrow.parquet", "obstore", "duckdb", "deltalake", "pyiceberg"}
+    script = f"import sys, audience.index.device_index; print(sorted({packages!r} & set(sys.modules)))"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    assert ended.stdout.strip() == "[]"

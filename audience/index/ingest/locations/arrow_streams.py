@@ -7,7 +7,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 from polars import selectors
 
 from audience.errors import Problem, TableError
@@ -171,13 +170,15 @@ def _to_stored(values: Any, stored: Any) -> Any:
     """Return the array *values* without what only Arrow knows: extensions, dictionaries, runs and views."""
     if isinstance(values, pa.ExtensionArray):
         return _to_stored(values.storage, stored)
+    from pyarrow import compute  # loads slowly, and files do not need it
+
     if isinstance(values, pa.RunEndEncodedArray):
-        return _to_stored(pc.run_end_decode(values), stored)
+        return _to_stored(compute.run_end_decode(values), stored)
     if isinstance(values, pa.ListViewArray | pa.LargeListViewArray):
         values = values.cast(pa.large_list(values.type.value_type))
     if isinstance(values, pa.ListArray | pa.LargeListArray):
         elements = _to_stored(values.values, stored.value_type)
-        offsets = pc.add(values.offsets.cast(pa.int64()), 0)  # a copy: a slice of offsets takes no mask
+        offsets = compute.add(values.offsets.cast(pa.int64()), 0)  # a copy: a slice of offsets takes no mask
         mask = values.is_null() if values.null_count else None
         return pa.LargeListArray.from_arrays(offsets, elements, type=stored, mask=mask)
     return values.cast(stored)

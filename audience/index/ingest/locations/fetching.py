@@ -13,10 +13,8 @@ from audience.errors import Problem, TableError
 from audience.index.ingest.locations.arrow_streams import ArrowStream, spool_stream
 from audience.index.ingest.locations.databases import DRIVERS, is_duckdb_file, run_query
 from audience.index.ingest.locations.location_names import SCHEMES, WEB_SCHEMES, find_scheme, redact_url
-from audience.index.ingest.locations.object_files import copy_object_files
 from audience.index.ingest.locations.source_files import SourceFile, list_files
 from audience.index.ingest.locations.table_formats import find_table_format, scan_table
-from audience.index.ingest.locations.web_files import copy_web_file
 from audience.index.ingest.read_options import ReadOptions
 from audience.progress import Progress
 
@@ -126,8 +124,14 @@ def _fetch_files(names: Iterable[str], folder: Path, progress: Progress) -> Iter
             continue
         (folder / str(number)).mkdir()
         if scheme in WEB_SCHEMES:
+            from audience.index.ingest.locations.web_files import (
+                copy_web_file,
+            )  # loads slowly, and files do not need it
+
             yield copy_web_file(name, folder / str(number), progress)
         else:
+            from audience.index.ingest.locations.object_files import copy_object_files
+
             yield from copy_object_files(name, folder / str(number), progress)
 
 

@@ -10,7 +10,6 @@ import polars as pl
 
 from audience.errors import Problem, TableError
 from audience.index.ingest.locations.location_names import OBJECT_SCHEMES, TABLE_SCHEMES
-from audience.index.ingest.locations.object_files import storage_options
 
 DELTA_LOG = "_delta_log"
 ICEBERG_PROPERTIES = {
@@ -59,7 +58,7 @@ def _scan_delta(place: str) -> pl.LazyFrame:
     deltalake = _import("deltalake", "delta")
     if not _is_url(place) and not Path(place, DELTA_LOG).is_dir():
         raise TableError(Problem("no-file", f"there is no table of Delta at {place}", hint=f"it has a {DELTA_LOG}"))
-    options = storage_options(place)
+    options = _find_options(place)
     return pl.scan_delta(deltalake.DeltaTable(place, storage_options=options), storage_options=options or None)
 
 
@@ -67,7 +66,7 @@ def _scan_iceberg(place: str) -> pl.LazyFrame:
     _import("pyiceberg", "iceberg")
     table = _open_iceberg(place)
     snapshot = table.current_snapshot()
-    options = storage_options(place)
+    options = _find_options(place)
     return pl.scan_iceberg(
         table, snapshot_id=None if snapshot is None else snapshot.snapshot_id, storage_options=options or None
     )
@@ -91,9 +90,18 @@ def _open_iceberg(place: str) -> Any:
         hint = f"write iceberg:CATALOG.NAMESPACE.TABLE, or name a metadata file, as {newest}"
         raise TableError(Problem("no-current-metadata", message, hint=hint))
     properties = {
-        ICEBERG_PROPERTIES[name]: value for name, value in storage_options(place).items() if name in ICEBERG_PROPERTIES
+        ICEBERG_PROPERTIES[name]: value for name, value in _find_options(place).items() if name in ICEBERG_PROPERTIES
     }
     return StaticTable.from_metadata(place, properties)
+
+
+def _find_options(place: str) -> dict[str, str]:
+    """Return the options by which the object store of *place* is read; none for a path."""
+    if not _is_url(place):
+        return {}
+    from audience.index.ingest.locations.object_files import storage_options  # loads slowly, and paths do not need it
+
+    return storage_options(place)
 
 
 def _is_url(place: str) -> bool:
