@@ -238,6 +238,7 @@ def test_a_query_is_for_one_database(tmp_path):
         (TABLE, "not-a-database"),
         (TABLE.lazy(), "not-a-database"),
         (TABLE.to_arrow(), "not-a-database"),
+        (TABLE.to_pandas(use_pyarrow_extension_array=True), "not-a-database"),
         ([tmp_path / "devices.parquet", tmp_path / "devices.duckdb"], "several-sources"),
     ):
         with pytest.raises(TableError) as raised:

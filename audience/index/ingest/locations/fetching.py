@@ -52,7 +52,7 @@ def fetch_source(source: Source, options: ReadOptions, ignore: Container[str], p
     Raises:
         TableError: There is no table.
     """
-    if not isinstance(source, str | Path | Iterable) or isinstance(source, pl.DataFrame | pl.LazyFrame):
+    if isinstance(source, pl.DataFrame | pl.LazyFrame | ArrowStream) and not isinstance(source, str | Path):
         _reject_query(options.query, f"a {type(source).__name__}")
     match source:
         case pl.DataFrame():
