@@ -32,8 +32,8 @@ DEPENDENCY_MODULES = {
     "duckdb": set(),  # index/ingest/locations/databases.py imports drivers by their names
     "deltalake": set(),
     "pyiceberg": {"index/ingest/locations/table_formats.py"},
-    "obstore": {"index/ingest/locations/object_files.py"},
-    "platformdirs": {"delivery/transport/pace_file.py"},
+    "obstore": {"_fs/object_stores.py"},
+    "platformdirs": {"delivery/transport/pace_file.py", "index/storage/block_cache.py"},
     "tenacity": {"delivery/transport/retry.py"},
     "pythonjsonlogger": {"activity_log.py"},
     "json5": {"vendors/payload_reader.py"},

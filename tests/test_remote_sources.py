@@ -11,7 +11,7 @@ import pytest
 from object_server import serve_objects
 from test_sources import HIVE_WRITERS, TABLE, WITH_DAYS, assert_same_index, write_hive
 
-from audience import DeviceIndex, OutputError, TableError
+from audience import DeviceIndex, InvalidIndexError, TableError
 from audience.cli.app import run
 from audience.index.ingest.locations.location_names import find_scheme, redact_text, redact_url
 
@@ -203,14 +203,13 @@ def test_output_to_a_url_is_refused(tmp_path, monkeypatch, capsys):
     TABLE.write_parquet("devices.parquet")
     DeviceIndex.build(TABLE, tmp_path / "index")
     for command in (
-        ["index", "build", "devices.parquet", "-o", "gs://bucket/copy.index"],
         ["export", "index", "vip", "-o", "gs://bucket/ids.csv"],
         ["index", "backup", "index", "-o", "gs://bucket/copy.index"],
     ):
         assert exit_code(*command) == 2, command
         assert "url-output: gs://bucket/" in capsys.readouterr().err
     assert {file.name for file in tmp_path.iterdir()} == {"devices.parquet", "index"}
-    with pytest.raises(OutputError):
+    with pytest.raises(InvalidIndexError, match="bad-url"):
         DeviceIndex.build(TABLE, "oss://bucket/devices.index")
 
 

@@ -77,6 +77,8 @@ COMMAND_GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "restore": "maintenance:run_restore",
             "backup": "maintenance:run_backup",
             "vacuum": "maintenance:run_vacuum",
+            "push": "publishing:run_push",
+            "pull": "publishing:run_pull",
         },
     ),
     "segment": (

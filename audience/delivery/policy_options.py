@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from audience._fs.object_urls import absolute_location
 from audience.language.ast import Expr
 from audience.language.parser import to_expr
 from audience.planning.policies import render_with_ids
@@ -31,7 +32,7 @@ class PolicyOptions:
     ) -> "PolicyOptions":
         """Return the options, with caps that can be read again; raise ExpressionError if one is not an expression."""
         texts = tuple(render_with_ids(to_expr(cap)) for cap in caps)
-        return cls(caps=texts, without=tuple(without), index=None if index is None else Path(index).absolute())
+        return cls(caps=texts, without=tuple(without), index=None if index is None else Path(absolute_location(index)))
 
     def merge(self, later: "PolicyOptions") -> "PolicyOptions":
         """Return these options with those of a *later* call added."""

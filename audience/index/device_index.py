@@ -7,6 +7,7 @@ from typing import Unpack
 
 import polars as pl
 
+from audience._fs.object_urls import is_url
 from audience.argument_types import check_methods
 from audience.counts import format_count
 from audience.index.changes.events.index_events import IndexEvents
@@ -81,7 +82,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight):
             source: Parquet, CSV, NDJSON or Arrow IPC file, a folder, Hive folder or glob of them, a URL of one in
                 an object store or on a web server, a database with *query*, a Polars frame, or an object with
                 `__arrow_c_stream__`, as those of pyarrow, DuckDB, pandas and Ibis.
-            path: Folder of the index. Nothing is left there if the build fails.
+            path: Folder of the index, or the URL of one in an object store. Nothing is left there if the build fails.
             tokens: Column of device ids, or the column for each vendor.
             key: Column of ids of the table's own. It is never sent to a vendor.
             alias: Column of aliases.
@@ -101,6 +102,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight):
         Raises:
             TableError: The table is invalid; the error names the column and the first invalid rows.
             OutputError: *path* exists or cannot be written.
+            LockedError: Another publisher came first, in an object store.
 
         >>> import polars, tempfile
         >>> table = polars.DataFrame({"token": ["t1", "t2"], "tags": [["male", "vip"], ["male"]], "age": [31, None]})
@@ -120,10 +122,19 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight):
             separators=dict(split or {}),
             ignore=tuple(ignore),
         )
-        options = parse_read_arguments(reading, Path(path))
-        decisions = build_index(
-            source, Path(path), roles, vendor_names(), options=options, replace=replace, progress=progress
-        )
+        options = parse_read_arguments(reading, Path(path.name if is_url(path := Path(path)) else path))
+
+        def build(folder: Path, may_replace: bool) -> TableReading:
+            return build_index(
+                source, folder, roles, vendor_names(), options=options, replace=may_replace, progress=progress
+            )
+
+        if is_url(path):
+            from audience.index.changes.publishing import build_published  # object stores are for few
+
+            decisions = build_published(path, build, may_replace=replace, progress=progress)
+        else:
+            decisions = build(path, replace)
         index = cls.open(path)
         index.reading = decisions
         return index
@@ -135,7 +146,7 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight):
         """Open an index. Bitmaps are read when an expression first needs them.
 
         Args:
-            path: Folder of the index.
+            path: Folder of the index, or its URL in an object store: `s3://bucket/devices.index`.
             cache_bytes: Memory for the results of repeated subexpressions, in bytes.
             threads: Threads that answer a question which takes long; None is one for each core. Small indexes have one
                 shard, which one thread evaluates.
@@ -345,4 +356,6 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight):
         Raises:
             DamagedError: A file is missing or not what was written; the error names the first one.
         """
-        return [*self.snapshot.verify(), *verify_record_files(self.snapshot.storage)]
+        held, storage = self.snapshot, self.snapshot.storage.without_copies()
+        snapshot = held if storage is held.storage else Snapshot(storage, held.manifest)
+        return [*snapshot.verify(), *verify_record_files(storage)]

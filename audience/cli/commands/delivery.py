@@ -66,6 +66,7 @@ from audience.delivery.unreached import list_unreached
 from audience.errors import DeliveryError, Problem
 from audience.index.changes.events.recording import DEFAULT_WAIT_SECONDS
 from audience.index.device_index import DeviceIndex
+from audience.index.storage.published import open_storage, require_local
 from audience.json_forms.plans import emitted_sync_json
 from audience.json_forms.runs import dry_run_json, status_json
 from audience.messages import Message
@@ -276,6 +277,8 @@ def run_cancel(
     What vendors deliver later is withdrawn there. Calls in flight finish first. What can no longer be stopped is an
     error.
     """
+    if record is not None:
+        require_local(open_storage(record))
     if is_index_folder(folder):
         _cancel_syncs(output, folder, vendor)
         return

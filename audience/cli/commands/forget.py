@@ -19,6 +19,7 @@ from audience.delivery.forgetting import (
 from audience.errors import Problem, TableError
 from audience.index.changes.forgetting import ForgottenInIndex
 from audience.index.device_index import DeviceIndex
+from audience.index.storage.published import require_local
 
 
 def run_forget(
@@ -51,6 +52,8 @@ def run_forget(
         hint = "for example: audience forget ID --index INDEX --runs DIR"
         raise TableError(Problem("bad-option", "expected --index, --runs or --log", hint=hint))
     indexes = [DeviceIndex.open(path) for path in index or ()]
+    for each in indexes:
+        require_local(each.snapshot.storage)
     wanted = collect_ids(ids or (), files or (), None, []).to_list()
     folders = {root: list_request_folders(root) for root in runs or ()}
     logs = log or []

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+from audience._fs.object_urls import absolute_location
 from audience.cli.declarations import Argument
 from audience.cli.interrupts import exit_on_sigint
 from audience.cli.options import CatalogOption
@@ -30,7 +31,7 @@ def run_mcp(
     from audience.server.process import log_to_stderr
     from audience.server.settings import ServeSettings
 
-    folders = {name: folder.absolute() for name, folder in name_indexes(indexes).items()}
+    folders = {name: Path(absolute_location(folder)) for name, folder in name_indexes(indexes).items()}
     settings = ServeSettings(folders, catalog=None if catalog is None else catalog.absolute())
     served = ServedIndexes.open(folders)
     if catalog is not None:

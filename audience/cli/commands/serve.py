@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from audience._fs.atomic import atomic_write
+from audience._fs.object_urls import absolute_location
 from audience._fs.private_files import PUBLIC_FILE_MODE
 from audience.cli.activity import LogOption, log_command
 from audience.cli.declarations import Argument, Option
@@ -66,7 +67,7 @@ def run_serve(
     from audience.server.settings import ServeSettings
 
     settings = ServeSettings(
-        {name: folder.absolute() for name, folder in name_indexes(indexes).items()},
+        {name: Path(absolute_location(folder)) for name, folder in name_indexes(indexes).items()},
         keys=None if keys is None else keys.absolute(),
         catalog=None if catalog is None else catalog.absolute(),
         runs=None if runs is None else runs.absolute(),

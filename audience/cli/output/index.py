@@ -74,7 +74,7 @@ def _summary_lines(index: DeviceIndex, facts: dict[str, Any]) -> list[str]:
     counts += f", {format_count(deleted, 'deleted row')}" if deleted else ""
     size = sum(shard["bytes"] for shard in shards)
     lines = [
-        f"{index.folder}: {counts}, {size / 1e6:,.1f} MB",
+        f"{index.snapshot.storage.location}: {counts}, {size / 1e6:,.1f} MB",
         f"ids        {', '.join(facts['ids'])}",
         f"timezone   {facts['timezone']}",
         f"snapshot   {facts['snapshot']}, {facts['created']}, {facts['description']}",

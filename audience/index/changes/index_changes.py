@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Unpack
 
+from audience._fs.object_urls import is_url
 from audience.argument_types import check_methods
 from audience.index.changes.applied_segments import SegmentChanges, apply_segments, compare_segments, parse_segments
 from audience.index.changes.maintenance import (
@@ -29,6 +30,8 @@ from audience.index.ingest.locations.fetching import Source
 from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
 from audience.index.records.segment_history import SegmentChange
 from audience.index.schema.column_roles import ColumnRoles
+from audience.index.storage.publication import PushResult
+from audience.index.storage.published import require_local
 from audience.index.storage.snapshot import Snapshot, open_snapshot
 from audience.language.ast import Expr
 from audience.language.id_files import list_ids
@@ -46,7 +49,8 @@ class IndexChanges:
 
     @property
     def folder(self) -> Path:
-        """Return the folder of the index."""
+        """Return the folder of the index. Raises OutputError if the index is in an object store."""
+        require_local(self.snapshot.storage)
         return Path(self.snapshot.storage.location)
 
     def refresh(self) -> bool:
@@ -373,6 +377,8 @@ class IndexChanges:
     def backup(self, to: str | Path) -> None:
         """Copy the current snapshot to a new folder, which is an index itself.
 
+        An index in an object store is copied to this machine.
+
         Other processes may change the index at the same time.
 
         Args:
@@ -383,6 +389,25 @@ class IndexChanges:
             OutputError: *to* exists or cannot be written.
         """
         backup_snapshot(self.snapshot.storage, Path(to))
+
+    def push(self, url: str, *, replace: bool = False, progress: Progress = ignore_progress) -> PushResult:
+        """Publish the current snapshot, with the records, in an object store, where other machines read it.
+
+        Files that are there already are not written again. Of two publishers at once one is refused.
+
+        Args:
+            url: Place of the index, such as `s3://bucket/devices.index`.
+            replace: Publish also where another index is published than the one that this index comes from.
+            progress: Progress callback.
+
+        Raises:
+            LockedError: What is published does not come from this index, or another publisher came first.
+            DamagedError: A file of the index is not what was written.
+            OutputError: The store refuses the objects, or has no conditional puts.
+        """
+        from audience.index.changes.publishing import push_index  # object stores are for few
+
+        return push_index(self.folder, url, may_replace=replace, progress=progress)
 
     def vacuum(self, keep: int = 1, *, wait: float = 0) -> list[str]:
         """Delete old snapshots and the files that no other snapshot needs. Return the names of the files.
@@ -404,4 +429,8 @@ class IndexChanges:
         >>> "00000001.json" in index.vacuum(), len(index.history())
         (True, 1)
         """
+        if is_url(self.snapshot.storage.location):
+            from audience.index.changes.publishing import vacuum_published
+
+            return vacuum_published(self.snapshot.storage.location, keep)
         return vacuum_snapshots(self.snapshot.storage, keep, wait)

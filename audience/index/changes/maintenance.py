@@ -71,7 +71,7 @@ def backup_snapshot(storage: Storage, destination: Path) -> int:
         DamagedError: A file is not what was written.
         OutputError: *destination* exists or cannot be written.
     """
-    snapshot = open_snapshot(storage)
+    snapshot = open_snapshot(storage.without_copies())
     with atomic_folder(destination, owned_patterns=OWNED_NAMES) as draft:
         copy = LocalStorage.create(draft)
         for name, data in snapshot.iter_files():
@@ -81,6 +81,13 @@ def backup_snapshot(storage: Storage, destination: Path) -> int:
     return snapshot.manifest.number
 
 
+def require_kept(keep: int) -> None:
+    """Raise InvalidIndexError if no snapshot would be kept."""
+    if keep < 1:
+        message = f"cannot keep {keep} snapshots"
+        raise InvalidIndexError(Problem("bad-option", message, hint="keep 1 or more"))
+
+
 def vacuum_snapshots(storage: Storage, keep: int, wait: float) -> list[str]:
     """Delete all snapshots but the last *keep*, and the files that no other snapshot needs. Return their names.
 
@@ -88,9 +95,7 @@ def vacuum_snapshots(storage: Storage, keep: int, wait: float) -> list[str]:
         InvalidIndexError: *keep* is less than 1.
         LockedError: Another process changes the index.
     """
-    if keep < 1:
-        message = f"cannot keep {keep} snapshots"
-        raise InvalidIndexError(Problem("bad-option", message, hint="keep 1 or more"))
+    require_kept(keep)
     with lock_for_update(storage, "vacuum", wait) as manifest:
         numbers = list_snapshot_numbers(storage, manifest)[-keep:]
         return delete_snapshots(storage, [read_manifest(storage, history_file(number)) for number in numbers])

@@ -100,7 +100,7 @@ def read_listed_file(storage: Storage, entry: RecordFile) -> bytes:
     path = storage.path_of(record_file(entry.file_name))
     with wrap_os_errors(path):
         try:
-            data = storage.read(record_file(entry.file_name)).data
+            data = storage.read(record_file(entry.file_name), entry.checksum).data
         except FileNotFoundError as error:
             raise damaged_error(path) from error
     if len(data) != entry.nbytes or hash128(data) != entry.checksum:

@@ -246,6 +246,11 @@ def map_file(file: Path) -> memoryview:
         return memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
 
 
+def map_descriptor(descriptor: int, nbytes: int) -> memoryview:
+    """Map *nbytes* bytes of an open file into memory, to be read."""
+    return memoryview(mmap.mmap(descriptor, nbytes, access=mmap.ACCESS_READ)) if nbytes else memoryview(b"")
+
+
 def evict_pages(data: memoryview) -> None:
     """Let the operating system take back the memory of a mapped file; later reads come from the file again."""
     if LIBC is not None and len(data):

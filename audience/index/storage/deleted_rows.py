@@ -10,7 +10,8 @@ from audience.index.storage.arrow_file import ArrowTable
 from audience.index.storage.bitmaps import BitMap
 from audience.index.storage.layout import shard_file
 from audience.index.storage.manifest import DeletedRowsFile
-from audience.index.storage.published import Storage, damaged_error
+from audience.index.storage.published import Storage
+from audience.index.storage.verified_file import read_whole
 
 
 def write_deleted_rows(storage: Storage, number: int, deleted: Mapping[str, BitMap]) -> DeletedRowsFile | None:
@@ -43,8 +44,5 @@ def read_deleted_rows(storage: Storage, file: DeletedRowsFile | None) -> dict[st
 
 def map_deleted_rows(storage: Storage, file: DeletedRowsFile) -> memoryview:
     """Return the bytes of the file. Raises DamagedError if they are not what was written."""
-    stored = storage.open(shard_file(file.name), file.nbytes)
-    stored.load(0, file.nbytes)
-    if hash128(stored.data) != file.checksum:
-        raise damaged_error(stored.path)
-    return stored.data
+    stored = storage.open(shard_file(file.name), file.nbytes, file.checksum)
+    return read_whole(stored, file.checksum)

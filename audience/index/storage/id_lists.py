@@ -5,7 +5,8 @@ import orjson
 from audience._fs.checksums import hash128
 from audience.index.storage.layout import SHARDS_FOLDER, shard_file
 from audience.index.storage.manifest import IdListFile
-from audience.index.storage.published import Storage, damaged_error
+from audience.index.storage.published import Storage
+from audience.index.storage.verified_file import read_whole
 from audience.language.ast import IdFile
 
 
@@ -27,8 +28,5 @@ def read_id_list(storage: Storage, file: IdListFile) -> IdFile:
 
 def map_id_list(storage: Storage, file: IdListFile) -> memoryview:
     """Return the bytes of a list. Raises DamagedError if they are not what was written."""
-    stored = storage.open(shard_file(file.name), file.nbytes)
-    stored.load(0, file.nbytes)
-    if hash128(stored.data) != file.checksum:
-        raise damaged_error(stored.path)
-    return stored.data
+    stored = storage.open(shard_file(file.name), file.nbytes, file.checksum)
+    return read_whole(stored, file.checksum)

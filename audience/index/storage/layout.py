@@ -4,6 +4,7 @@
     history/00000007.json     every kept snapshot, including the current one
     shards/                   files of the shards, which never change
     records/                  files outside snapshots, which hold ids and only the owner may read
+    published.json            what was pushed to object stores, or pulled from them
     syncs/                    ledgers of the syncs of tags, one folder for each application of a vendor
     writer.lock               held by the process that changes the index; writer.json describes it
     emission.lock             held while requests are written under a cap on deliveries
@@ -30,6 +31,7 @@ from audience.index.schema.columns import Role
 MANIFEST_FILE, HISTORY_FOLDER, SHARDS_FOLDER = "manifest.json", "history", "shards"
 RECORDS_FOLDER = "records"
 SYNCS_FOLDER = "syncs"
+PUBLISHED_FILE = "published.json"
 LOCK_FILE, LOCK_HOLDER_FILE = "writer.lock", "writer.json"
 EMISSION_LOCK_FILE = "emission.lock"
 OWNED_NAMES = frozenset(
@@ -39,6 +41,7 @@ OWNED_NAMES = frozenset(
         SHARDS_FOLDER,
         RECORDS_FOLDER,
         SYNCS_FOLDER,
+        PUBLISHED_FILE,
         LOCK_FILE,
         LOCK_HOLDER_FILE,
         EMISSION_LOCK_FILE,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from audience._fs.checksums import hash128
+from audience._fs.object_urls import is_url
 from audience.errors import InvalidIndexError, Problem
 from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage.checked_json import read_checked, serialize_checked
@@ -171,10 +172,18 @@ class Manifest:
         sizes |= {file.name: file.nbytes for file in self.waiting_events}
         return sizes | ({self.deleted_rows.name: self.deleted_rows.nbytes} if self.deleted_rows else {})
 
+    def file_versions(self) -> dict[str, str]:
+        """Return a checksum that changes with the content of each file in the folder of the shards, by name."""
+        versions = {name: files.checksum for files in self.shards for name in files.file_names()}
+        versions |= {name: file.checksum for name, file in self.id_lists().items()}
+        versions |= {file.name: file.checksum for file in self.event_files}
+        versions |= {file.name: file.checksum for file in self.waiting_events}
+        return versions | ({self.deleted_rows.name: self.deleted_rows.checksum} if self.deleted_rows else {})
+
     @property
     def checksum(self) -> str:
         """Return the checksum of the manifest, and with it of all files that it names."""
-        return hash128(_serialize_manifest(self))
+        return hash128(serialize_manifest(self))
 
 
 def timestamp_now() -> str:
@@ -196,7 +205,7 @@ def publish_manifest(storage: Storage, manifest: Manifest, previous: Manifest | 
     Raises:
         LockedError: *previous* is no longer the current manifest.
     """
-    data = _serialize_manifest(manifest)
+    data = serialize_manifest(manifest)
     storage.put(history_file(manifest.number), data)
     return replace(manifest, etag=storage.swap(MANIFEST_FILE, data, previous.etag if previous else None))
 
@@ -212,7 +221,7 @@ def load_current_manifest(storage: Storage, known: Manifest | None = None) -> Ma
         try:
             content = storage.read(MANIFEST_FILE)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise _missing_index_error(storage) from error
+            raise missing_index_error(storage) from error
     if known is not None and content.etag == known.etag:
         return known
     return parse_manifest(storage, MANIFEST_FILE, content)
@@ -225,13 +234,17 @@ def read_manifest(storage: Storage, name: str) -> Manifest:
     return parse_manifest(storage, name, content)
 
 
-def _missing_index_error(storage: Storage) -> InvalidIndexError:
+def missing_index_error(storage: Storage) -> InvalidIndexError:
+    """Return the error for a place where there is no index."""
     reason = "is not an index" if storage.exists() else "does not exist"
     hint = "build one: audience index build TABLE -o FOLDER"
+    if is_url(storage.location):
+        hint = f"publish one: audience index push FOLDER {storage.location}"
     return InvalidIndexError(Problem("no-index", f"{storage.location} {reason}", hint=hint))
 
 
-def _serialize_manifest(manifest: Manifest) -> bytes:
+def serialize_manifest(manifest: Manifest) -> bytes:
+    """Return the file of *manifest*."""
     body = {"format": FORMAT_VERSION, **asdict(manifest)}
     del body["etag"]
     return serialize_checked("index", body)

@@ -6,7 +6,7 @@ compare-and-swap. All other modules reach published files through `Storage`, so 
 more class. Large files are written to a local draft and published when they are complete.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -14,8 +14,9 @@ from typing import NamedTuple, Protocol
 from audience._fs.atomic import atomic_write, commit_file, fsync_path, temp_path
 from audience._fs.checksums import hash128
 from audience._fs.locks import try_lock
+from audience._fs.object_urls import is_url
 from audience._fs.private_files import PRIVATE_FILE_MODE, PRIVATE_FOLDER_MODE, create_file
-from audience.errors import DamagedError, InvalidIndexError, LockedError, Problem
+from audience.errors import DamagedError, InvalidIndexError, LockedError, OutputError, Problem
 from audience.index.storage import arrow_file
 from audience.index.storage.layout import (
     HISTORY_FOLDER,
@@ -53,6 +54,12 @@ class StoredFile(Protocol):
     def load(self, start: int, stop: int) -> None:
         """Make the bytes from *start*, the beginning of a page, up to *stop* available in `data`."""
 
+    def load_ranges(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Begin to load several ranges, if loading them together is faster."""
+
+    def reload(self, start: int, stop: int) -> bool:
+        """Load bytes from the storage again, past any copy of them. Return whether there may have been a copy."""
+
     def evict(self) -> None:
         """Release the memory of what was loaded; it stays readable."""
 
@@ -73,11 +80,17 @@ class Storage(Protocol):
     def exists(self) -> bool:
         """Return whether there is anything at `location`."""
 
-    def read(self, name: str) -> VersionedBytes:
-        """Return the content of a small file."""
+    def read(self, name: str, version: str = "") -> VersionedBytes:
+        """Return the content of a small file; *version* is its checksum if the file never changes."""
 
-    def open(self, name: str, nbytes: int) -> StoredFile:
-        """Open a file for ranged reads. Raises DamagedError if it is missing or does not have *nbytes* bytes."""
+    def open(self, name: str, nbytes: int, version: str) -> StoredFile:
+        """Open a file for ranged reads; *version* is a checksum that the manifest has for it.
+
+        Raises DamagedError if it is missing or does not have *nbytes* bytes, at the latest when it is loaded.
+        """
+
+    def without_copies(self) -> "Storage":
+        """Return the storage that reads everything where it is stored, and nothing from a cache on this machine."""
 
     def list(self, folder: str) -> "list[str]":
         """Return the names of the files in *folder*, without the folder, in order; drafts may be among them."""
@@ -125,6 +138,13 @@ class LocalFile:
         """Let the operating system read the pages at once, rather than one after another when they are touched."""
         arrow_file.load_pages(self.data[start:stop])
 
+    def load_ranges(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Do nothing: each range is loaded when it is needed."""
+
+    def reload(self, start: int, stop: int) -> bool:
+        """Return False: there is no copy."""
+        return False
+
     def evict(self) -> None:
         """Let the operating system take back the memory."""
         arrow_file.evict_pages(self.data)
@@ -138,7 +158,7 @@ class LocalStorage:
     >>> import tempfile
     >>> storage = LocalStorage.create(Path(tempfile.mkdtemp()))
     >>> storage.put("shards/a", b"123")
-    >>> storage.list("shards"), bytes(storage.open("shards/a", 3).data)
+    >>> storage.list("shards"), bytes(storage.open("shards/a", 3, "").data)
     (['a'], b'123')
     >>> etag = storage.swap("manifest.json", b"{}", None)
     >>> storage.read("manifest.json") == (b"{}", etag)
@@ -168,12 +188,12 @@ class LocalStorage:
         """Return whether the folder exists."""
         return self.folder.exists()
 
-    def read(self, name: str) -> VersionedBytes:
+    def read(self, name: str, version: str = "") -> VersionedBytes:
         """Return the content of a file; its etag is a checksum."""
         data = (self.folder / name).read_bytes()
         return VersionedBytes(data, hash128(data))
 
-    def open(self, name: str, nbytes: int) -> LocalFile:
+    def open(self, name: str, nbytes: int, version: str) -> StoredFile:
         """Map a file of *nbytes* bytes into memory."""
         path = self.folder / name
         with wrap_os_errors(str(path)):
@@ -186,6 +206,10 @@ class LocalStorage:
         if len(file.data) != nbytes:
             raise damaged_error(str(path))
         return file
+
+    def without_copies(self) -> "LocalStorage":
+        """Return itself: there are no copies."""
+        return self
 
     def list(self, folder: str) -> "list[str]":
         """Return the names of the files in *folder*, in order."""
@@ -253,8 +277,30 @@ class LocalStorage:
 
 
 def open_storage(location: str | Path) -> Storage:
-    """Return the storage of the index at *location*."""
+    """Return the storage of the index at *location*, a folder or the URL of an object store.
+
+    Raises:
+        InvalidIndexError: The URL is invalid.
+        OutputError: A package for object stores is not installed.
+    """
+    if is_url(location):
+        from audience.index.storage.object_storage import open_object_storage  # loads slowly, and few need it
+
+        return open_object_storage(location)
     return LocalStorage(Path(location))
+
+
+def require_local(storage: Storage) -> None:
+    """Raise OutputError if an index is in an object store, where it is published and not changed in place."""
+    if is_url(storage.location):
+        raise remote_index_error(storage.location)
+
+
+def remote_index_error(location: str) -> OutputError:
+    """Return the error for a change of an index in an object store."""
+    message = f"{location} cannot be changed in place: an object store has no lock that keeps two changes apart"
+    hint = f"pull it, change the copy, and push that: audience index pull {location} -o FOLDER"
+    return OutputError(Problem("remote-index", message, hint=hint))
 
 
 def damaged_error(path: str, detail: str = "") -> DamagedError:

@@ -10,7 +10,6 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from audience._fs.checksums import hash128
 from audience.errors import DamagedError
 from audience.index.schema.columns import Column, IdColumn
 from audience.index.storage import arrow_file, bitmaps, id_lookup
@@ -37,7 +36,7 @@ from audience.index.storage.layout import (
 from audience.index.storage.packed_words import fill_words, word_count
 from audience.index.storage.published import Storage, StoredFile, damaged_error
 from audience.index.storage.shard_group import ShardGroup
-from audience.index.storage.verified_file import VerifiedFile, hash_blocks
+from audience.index.storage.verified_file import VerifiedFile, hash_blocks, read_whole
 from audience.index.storage.word_programs import WordPlan
 from audience.language.ast import Expr
 from audience.language.attribute_names import UNTYPED
@@ -85,7 +84,7 @@ class Shard:
         self._scan_results: dict[tuple[str, bytes], bool] = {}
 
     def _open_file(self, storage: Storage, kind: str) -> StoredFile:
-        return storage.open(shard_file(self.files.file_name(kind)), self.files.file_sizes[kind])
+        return storage.open(shard_file(self.files.file_name(kind)), self.files.file_sizes[kind], self.files.checksum)
 
     def _open_table(self, kind: str) -> ArrowTable:
         """Return a file as a table, with everything verified but its data range."""
@@ -431,10 +430,7 @@ class Shard:
 
 def _hash_checksums(file: StoredFile, checksum: str) -> NDArray[np.uint64]:
     """Return the block checksums of the file of checksums, whose own *checksum* is in the manifest."""
-    file.load(0, len(file.data))
-    if hash128(file.data) != checksum:
-        raise damaged_error(file.path)
-    return hash_blocks(file.data)
+    return hash_blocks(read_whole(file, checksum))
 
 
 def _read_checksums(file: VerifiedFile) -> dict[str, NDArray[np.uint64]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from audience._fs.checksums import hash64
+from audience._fs.checksums import hash64, hash128
 from audience.index.storage.published import StoredFile, damaged_error
 
 BLOCK_BYTES = 1 << 16
@@ -35,6 +35,14 @@ def hash_file_blocks(path: Path) -> NDArray[np.uint64]:
             return hash_blocks(view)
         finally:
             view.release()
+
+
+def read_whole(file: StoredFile, checksum: str) -> memoryview:
+    """Return the bytes of a file of which the checksum of the whole is known. Raises DamagedError if it differs."""
+    file.load(0, len(file.data))
+    if hash128(file.data) != checksum and not (file.reload(0, len(file.data)) and hash128(file.data) == checksum):
+        raise damaged_error(file.path)
+    return file.data
 
 
 class VerifiedFile:
@@ -99,13 +107,23 @@ class VerifiedFile:
 
     def _verify_blocks(self, blocks: NDArray[np.int64]) -> None:
         checksums = self._load_checksums()
-        for first, last in _find_runs(blocks.tolist()):
+        runs = list(_find_runs(blocks.tolist()))
+        self._file.load_ranges([(first * BLOCK_BYTES, last * BLOCK_BYTES) for first, last in runs])
+        for first, last in runs:
             self._file.load(first * BLOCK_BYTES, last * BLOCK_BYTES)
             for block in range(first, last):
-                data = self.data[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]
-                if block >= len(checksums) or hash64(data) != checksums[block]:
+                if not self._is_intact(block, checksums) and not self._is_intact_again(block, checksums):
                     raise damaged_error(self.path)
                 self._verified_blocks[block] = True
+
+    def _is_intact(self, block: int, checksums: NDArray[np.uint64]) -> bool:
+        data = self.data[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]
+        return block < len(checksums) and hash64(data) == int(checksums[block])
+
+    def _is_intact_again(self, block: int, checksums: NDArray[np.uint64]) -> bool:
+        """Load a damaged block again if it was a copy. Return whether it is intact now."""
+        start = block * BLOCK_BYTES
+        return self._file.reload(start, start + BLOCK_BYTES) and self._is_intact(block, checksums)
 
 
 def _find_runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -18,6 +18,6 @@ def view_without_batches(snapshot: Snapshot, names: Collection[str]) -> Snapshot
     if not dropped:
         return snapshot
     with TemporaryDirectory() as side:  # files stay readable while they are open
-        storage = SideStorage(Path(snapshot.storage.location), Path(side))
+        storage = SideStorage(snapshot.storage, Path(side))
         files = drop_batches(storage, snapshot.manifest.event_files, dropped.__contains__, "view")
         return Snapshot(storage, replace(snapshot.manifest, event_files=tuple(files)), snapshot)

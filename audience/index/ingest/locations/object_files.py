@@ -8,29 +8,29 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from configparser import ConfigParser, Error
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from audience._fs.object_stores import (
+    CREDENTIALS_HINTS,
+    EXTRA_HINT,
+    find_s3_address,
+    is_http_allowed,
+    open_store,
+    read_aws_profile,
+)
 from audience.errors import Problem, TableError
 from audience.index.ingest.locations.partitions import read_partitions
 from audience.index.ingest.locations.source_files import SUFFIX_HINT, SourceFile, detect_format, is_visible
 from audience.progress import Progress
 
-EXTRA_HINT = "pip install 'audience[cloud]'"
 COPYING_THREADS = 8
 CHUNK_BYTES = 1 << 20
 RETRIES = {"max_retries": 3}
-TRUE_WORDS = ("1", "true", "yes", "on")
 STATUS_PATTERN = re.compile(r"status code: (\d{3})")
 METADATA_SERVICE_PATTERN = re.compile(r"169\.254\.169\.254|metadata\.google|/msi/token")
-CREDENTIALS_HINTS = {
-    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-    "gs": "set GOOGLE_APPLICATION_CREDENTIALS",
-    "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
-}
 
 
 def copy_object_files(url: str, folder: Path, progress: Progress) -> list[SourceFile]:
@@ -66,11 +66,11 @@ def storage_options(url: str) -> dict[str, str]:
     """Return the options by which other readers of object stores read *url*, besides what they find themselves."""
     if not url.startswith("s3://"):
         return {}
-    address = _find_s3_address(urlsplit(url).netloc)
+    address = find_s3_address(urlsplit(url).netloc, os.environ)
     names = {"endpoint": "aws_endpoint_url", "access_key_id": "aws_access_key_id", "region": "aws_region"}
     names |= {"secret_access_key": "aws_secret_access_key", "session_token": "aws_session_token"}
-    options = {names[name]: str(value) for name, value in (address | _read_aws_profile()).items() if name in names}
-    return options | ({"aws_allow_http": "true"} if _is_http_allowed() else {})
+    options = {names[name]: str(value) for name, value in (address | read_aws_profile()).items() if name in names}
+    return options | ({"aws_allow_http": "true"} if is_http_allowed() else {})
 
 
 def _split_url(url: str) -> tuple[str, str, str]:
@@ -156,61 +156,10 @@ def _copy_all(store: Any, base: str, keys: Sequence[str], paths: Sequence[Path],
 
 def _open_store(scheme: str, bucket: str) -> Any:
     try:
-        from obstore import store
+        return open_store(scheme, bucket, RETRIES)
     except ImportError:
         problem = Problem("no-extra", f"{scheme}:// needs the package obstore", hint=EXTRA_HINT)
         raise TableError(problem) from None
-    options: dict[str, Any] = {"retry_config": RETRIES}
-    if _is_http_allowed():
-        options["client_options"] = {"allow_http": True}
-    match scheme:
-        case "s3":
-            options |= {**_find_s3_address(bucket), **_read_aws_profile()}
-            return store.S3Store(bucket, **options)
-        case "gs":
-            return store.GCSStore(bucket, **options)
-    return store.AzureStore(bucket, **options)
-
-
-def _is_http_allowed() -> bool:
-    return os.environ.get("AWS_ALLOW_HTTP", "").lower() in TRUE_WORDS
-
-
-def _find_s3_address(bucket: str) -> dict[str, Any]:
-    """Return the endpoint of *bucket*, if it is not Amazon's; OSS and COS want the bucket in the name of the host."""
-    endpoint = (os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "").rstrip("/")
-    if os.environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() not in TRUE_WORDS:
-        return {"endpoint": endpoint} if endpoint else {}
-    if not endpoint:
-        return {"virtual_hosted_style_request": True}
-    address = urlsplit(endpoint)
-    host = address.netloc if address.netloc.startswith(f"{bucket}.") else f"{bucket}.{address.netloc}"
-    return {"virtual_hosted_style_request": True, "endpoint": address._replace(netloc=host).geturl()}
-
-
-def _read_aws_profile() -> dict[str, str]:
-    """Return the keys of the profile in the files of the AWS command line, unless the environment has keys."""
-    if os.environ.get("AWS_ACCESS_KEY_ID"):
-        return {}
-    profile = os.environ.get("AWS_PROFILE") or "default"
-    home = Path.home() / ".aws"
-    keys = _read_section(Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or home / "credentials"), profile)
-    section = profile if profile == "default" else f"profile {profile}"
-    config = _read_section(Path(os.environ.get("AWS_CONFIG_FILE") or home / "config"), section)
-    names = {"access_key_id": "aws_access_key_id", "secret_access_key": "aws_secret_access_key"}
-    names |= {"session_token": "aws_session_token"}
-    found = {name: (config | keys)[key] for name, key in names.items() if key in config | keys}
-    is_placed = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return found | ({"region": config["region"]} if "region" in config and not is_placed else {})
-
-
-def _read_section(file: Path, section: str) -> dict[str, str]:
-    parser = ConfigParser(interpolation=None, strict=False)
-    try:
-        parser.read(file, "utf-8")
-    except (Error, OSError, UnicodeError):
-        return {}
-    return dict(parser[section]) if section in parser else {}
 
 
 @contextmanager

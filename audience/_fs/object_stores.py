@@ -1,0 +1,92 @@
+"""Object stores, opened with the endpoint, the region and the credentials of the environment.
+
+The only module that imports obstore.
+"""
+
+import os
+from collections.abc import Mapping
+from configparser import ConfigParser, Error
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+EXTRA_HINT = "pip install 'audience[cloud]'"
+TRUE_WORDS = ("1", "true", "yes", "on")
+CREDENTIALS_HINTS = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+
+
+def open_store(
+    scheme: str, bucket: str, retries: Mapping[str, Any], timeouts: Mapping[str, timedelta] | None = None
+) -> Any:
+    """Return the bucket of an object store. Raises ImportError if obstore is not installed."""
+    from obstore import store
+
+    options: dict[str, Any] = {"retry_config": dict(retries)}
+    if client_options := {**(timeouts or {}), **({"allow_http": True} if is_http_allowed() else {})}:
+        options["client_options"] = client_options
+    match scheme:
+        case "s3":
+            options |= {**find_s3_address(bucket, os.environ), **read_aws_profile()}
+            return store.S3Store(bucket, **options)
+        case "gs":
+            return store.GCSStore(bucket, **options)
+    return store.AzureStore(bucket, **options)
+
+
+def load_exceptions() -> Any:
+    """Return the module of obstore's exceptions. Raises ImportError if obstore is not installed."""
+    from obstore import exceptions
+
+    return exceptions
+
+
+def is_http_allowed() -> bool:
+    """Return whether an endpoint without TLS is meant."""
+    return os.environ.get("AWS_ALLOW_HTTP", "").lower() in TRUE_WORDS
+
+
+def find_s3_address(bucket: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the endpoint of *bucket*, if it is not Amazon's; OSS and COS want the bucket in the name of the host.
+
+    >>> find_s3_address("devices", {"AWS_ENDPOINT_URL": "https://oss-cn-hangzhou.aliyuncs.com",
+    ...                             "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true"})
+    {'virtual_hosted_style_request': True, 'endpoint': 'https://devices.oss-cn-hangzhou.aliyuncs.com'}
+    """
+    endpoint = (environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or "").rstrip("/")
+    if environment.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() not in TRUE_WORDS:
+        return {"endpoint": endpoint} if endpoint else {}
+    if not endpoint:
+        return {"virtual_hosted_style_request": True}
+    address = urlsplit(endpoint)
+    host = address.netloc if address.netloc.startswith(f"{bucket}.") else f"{bucket}.{address.netloc}"
+    return {"virtual_hosted_style_request": True, "endpoint": address._replace(netloc=host).geturl()}
+
+
+def read_aws_profile() -> dict[str, str]:
+    """Return the keys of the profile in the files of the AWS command line, unless the environment has keys."""
+    if os.environ.get("AWS_ACCESS_KEY_ID"):
+        return {}
+    profile = os.environ.get("AWS_PROFILE") or "default"
+    home = Path.home() / ".aws"
+    keys = _read_section(Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or home / "credentials"), profile)
+    section = profile if profile == "default" else f"profile {profile}"
+    config = _read_section(Path(os.environ.get("AWS_CONFIG_FILE") or home / "config"), section)
+    names = {"access_key_id": "aws_access_key_id", "secret_access_key": "aws_secret_access_key"}
+    names |= {"session_token": "aws_session_token"}
+    found = {name: (config | keys)[key] for name, key in names.items() if key in config | keys}
+    is_placed = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return found | ({"region": config["region"]} if "region" in config and not is_placed else {})
+
+
+def _read_section(file: Path, section: str) -> dict[str, str]:
+    parser = ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read(file, "utf-8")
+    except (Error, OSError, UnicodeError):
+        return {}
+    return dict(parser[section]) if section in parser else {}
