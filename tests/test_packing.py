@@ -288,12 +288,13 @@ def test_bound_by_prices_is_no_more_than_the_fewest_calls(wanted, present, group
     assert bound_by_prices(rows, allowed, groups, Limits(2, 2)) <= fewest
 
 
-def test_attributes_that_fill_calls_in_pairs_are_packed_in_pairs():
+@pytest.mark.parametrize("max_ids", [16, 22])
+def test_attributes_that_fill_calls_in_pairs_are_packed_in_pairs(max_ids):
     """Four attributes of four values in all combinations: 16 devices have two values in common, and 4 have three."""
     new = frozenset((at, 4 * place + at // 4**place % 4) for at in range(256) for place in range(4))
     changes = make_changes(frozenset(), new)
     tags = tuple(SyncedTag(Tag(f"a{at // 4}", str(at % 4)), tag.name) for at, tag in enumerate(changes.tags))
-    packing = pack_changes(replace(changes, tags=tags), scaled_forms(16, 10, 20)["rectangles"])
+    packing = pack_changes(replace(changes, tags=tags), scaled_forms(max_ids, 10, 20)["rectangles"])
     assert (packing.count, packing.minimum) == (32, 32)
 
 

@@ -110,8 +110,10 @@ class _Search:
         return carried
 
 
-def choose_blocks(rows: Sequence[BitMap], groups: Sequence[Sequence[int]], limits: Limits) -> list[list[int]]:
-    """Return *groups* of tags joined, as long as devices divided by the tags of both need fewer calls than by each.
+def choose_pairs(
+    rows: Sequence[BitMap], groups: Sequence[Sequence[int]], limits: Limits
+) -> list[tuple[list[int], list[int]]]:
+    """Return pairs of *groups* of tags, as long as devices divided by the tags of both need fewer calls than by each.
 
     No device has two tags of a group, if it is of the values of one attribute. Costs of joined groups are those of
     devices with one tag of each: a call for each started list of ids, and for what is left by one group at most.
@@ -125,12 +127,19 @@ def choose_blocks(rows: Sequence[BitMap], groups: Sequence[Sequence[int]], limit
         ),
         key=lambda pair: (-pair[0], pair[1:]),
     )
-    blocks, joined = [], set[int]()
+    chosen, joined = [], set[int]()
     for saved, first, second in pairs:
         if saved > 0 and first not in joined and second not in joined:
-            blocks.append([*groups[first], *groups[second]])
+            chosen.append(([*groups[first]], [*groups[second]]))
             joined |= {first, second}
-    return blocks + [[*group] for at, group in enumerate(groups) if at not in joined]
+    return chosen
+
+
+def choose_blocks(groups: Sequence[Sequence[int]], pairs: Sequence[tuple[list[int], list[int]]]) -> list[list[int]]:
+    """Return *groups* of tags, with both of each of *pairs* as one."""
+    joined = {tag for first, second in pairs for tag in (*first, *second)}
+    blocks = [[*first, *second] for first, second in pairs]
+    return blocks + [[*group] for group in groups if not joined & {*group}]
 
 
 def _count_joined(rows: Sequence[BitMap], first: Sequence[int], second: Sequence[int], limits: Limits) -> int:

@@ -13,7 +13,15 @@ import numpy as np
 from audience.index.storage.bitmaps import BitMap, bitmap_to_rows, rows_to_bitmap
 from audience.tag_sync.packing.alike_devices import find_alike_devices
 from audience.tag_sync.packing.any_tags import find_any_tags
-from audience.tag_sync.packing.common_tags import Found, Limits, choose_blocks, find_common_tags, price_by_rarity
+from audience.tag_sync.packing.attribute_pairs import find_attribute_pairs
+from audience.tag_sync.packing.common_tags import (
+    Found,
+    Limits,
+    choose_blocks,
+    choose_pairs,
+    find_common_tags,
+    price_by_rarity,
+)
 from audience.tag_sync.packing.merging import merge_calls
 
 SAMPLE_SHARE = 16
@@ -78,8 +86,17 @@ def _list_ways(changes: Changes, limits: Limits, finish: Way = _alike) -> list[W
         _make_way(everything, STEEP, many_levels, finish),
     ]
     if sum(map(len, groups)) <= MAX_BLOCK_TAGS:
-        ways.append(_make_way(choose_blocks(changes.rows, groups, limits), STEEP, many_levels, finish))
+        pairs = choose_pairs(changes.rows, groups, limits)
+        ways.append(_make_way(choose_blocks(groups, pairs), STEEP, many_levels, finish))
+        ways.append(_make_pair_way(pairs, finish))
     return ways
+
+
+def _make_pair_way(pairs: Sequence[tuple[list[int], list[int]]], finish: Way) -> Way:
+    def find(rows: list[BitMap], limits: Limits) -> list[Found]:
+        return [*find_attribute_pairs(rows, limits, pairs), *finish(rows, limits)]
+
+    return find
 
 
 def _make_way(blocks: list[list[int]], factor: float, levels: Sequence[float], finish: Way) -> Way:
