@@ -65,7 +65,6 @@ def make_changes(old, new, doubtful=frozenset(), device_count=None, tag_count=No
         added=rows(new - old | new & doubtful),
         removed=rows(old - new | doubtful - new),
         present=rows(new & old - doubtful),
-        absent=rows(new - old - doubtful),
     )
 
 
@@ -80,6 +79,7 @@ def apply_calls(packing, changes, old, new):
         held = held - sides[1] | sides[0]
         assert held <= old | new
         assert held >= old & new, "a tag that is kept was removed"
+        assert not sides[1] & new, "a tag that is set by another call may be removed after it"
         yield held
 
 

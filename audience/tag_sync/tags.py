@@ -142,8 +142,6 @@ class TagChanges:
         added: For each tag, the devices that get it, also those of which it is not known whether they have it.
         removed: For each tag, the devices that lose it.
         present: For each tag, the devices that have it at the vendor and keep it: a call may set it again.
-        absent: For each tag, the devices of *added* that are known not to have it: a call may remove it before it is
-            set. Without, all of *added* may have it.
     """
 
     ids: pl.Series
@@ -151,4 +149,3 @@ class TagChanges:
     added: Rows
     removed: Rows
     present: Rows
-    absent: Rows = ()

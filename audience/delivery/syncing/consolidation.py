@@ -4,7 +4,7 @@ Every sync begins with it, so that no process depends on the one before having e
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from audience.delivery.clock import Moment
@@ -68,11 +68,8 @@ def _open_ledger(path: Path) -> AbstractContextManager[SyncLedger | None]:
 
 
 def pack_for(changes: TagChanges, spec: TagSpec) -> Packing:
-    """Return the calls for *changes* at the vendor of *spec*, which may be made in any order, and more than once.
-
-    So no call removes a tag that another one sets, although the device has not got it yet.
-    """
-    limit, changes = spec.max_tags_per_device, replace(changes, absent=())
+    """Return the calls for *changes* at the vendor of *spec*, which may be made in any order, and more than once."""
+    limit = spec.max_tags_per_device
     return pack_changes(changes, spec.forms, max_tags_per_device=None if limit is None else limit.maximum)
 
 

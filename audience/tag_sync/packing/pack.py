@@ -27,9 +27,10 @@ def pack_changes(
 ) -> Packing:
     """Return calls of *forms* that make exactly *changes*, and a number of calls below which there are none.
 
-    Equal changes and forms give equal calls. Tags are added before others are removed, except where removing first
-    needs fewer calls, or where a device would have more than *max_tags_per_device* in between: removals of such devices
-    come before everything else. A call never removes a tag that the device has and keeps.
+    Equal changes and forms give equal calls. Tags are added before others are removed, except where a device would
+    have more than *max_tags_per_device* in between: removals of such devices come before everything else. A call never
+    removes a tag that the device is to have, whether it has it already or not: of calls that are made at once, or whose
+    replies are lost, it is not known which one the vendor handles last.
 
     Args:
         changes: The changes.
@@ -49,7 +50,6 @@ def pack_changes(
         added=_no_rows(changes),
         removed=tuple(row & crowded for row in changes.removed),
         present=tuple(row | more for row, more in zip(changes.present, changes.added, strict=True)),
-        absent=(),
     )
     rest = replace(changes, removed=tuple(row - crowded for row in changes.removed))
     calls = [*_pack(first, forms).calls, *_pack(rest, forms).calls]
@@ -166,21 +166,7 @@ def _pack_rectangles(changes: TagChanges, forms: Sequence[TagCallForm]) -> list[
         return None
     added = _pack_added(changes, adding)
     kept = [row | more for row, more in zip(changes.present, changes.added, strict=True)]
-    removed_last = _pack_removed(changes, kept, removing)
-    if changes.absent and any(changes.added) and any(changes.removed):
-        # Calls that come first may also remove what the device has not got yet.
-        removed_first = _pack_removed(changes, _find_kept(changes), removing)
-        if len(removed_first[0]) < len(removed_last[0]):
-            return [removed_first, added]
-    return [added, removed_last]
-
-
-def _find_kept(changes: TagChanges) -> Rows:
-    """Return the wanted tags that devices have, or may have."""
-    absent = changes.absent or _no_rows(changes)
-    return tuple(
-        row | (added - missing) for row, added, missing in zip(changes.present, changes.added, absent, strict=True)
-    )
+    return [added, _pack_removed(changes, kept, removing)]
 
 
 def _pack_added(changes: TagChanges, form: TagCallForm) -> Packed:
