@@ -81,10 +81,10 @@ def send_in_process(
     )
     seconds = time.perf_counter() - begun
     assert found.done, found
-    connection.send((found.batch_counts["accepted"], seconds, _peak_megabytes()))
+    connection.send((found.batch_counts["accepted"], seconds, peak_megabytes()))
 
 
-def _peak_megabytes() -> float:
+def peak_megabytes() -> float:
     """Megabytes; what getrusage says holds for the process that this one was forked from, too."""
     found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
     return int(found[1]) / 1e3 if found else 0.0
@@ -122,8 +122,10 @@ def run_sandbox(devices: Path, rate: str, folder: Path) -> Iterator[str]:
         until = time.monotonic() + TIMEOUT_SECONDS
         while not ready.exists() and time.monotonic() < until:
             time.sleep(0.1)
-        yield ready.read_text().strip()
-        running.terminate()
+        try:
+            yield ready.read_text().strip()
+        finally:
+            running.terminate()
 
 
 def measure_all_methods(device_count: int, rate: str, only_vendor: str | None) -> Iterator[SendMeasurement]:

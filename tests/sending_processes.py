@@ -2,11 +2,16 @@
 
 from dataclasses import replace
 
-from audience import get_vendor
+from audience import DeviceIndex, get_vendor
 from audience.delivery import RetryPolicy, SafetyLimits, SendOptions, campaign_runs, resume, send
+from audience.delivery.syncing import late_calls
+from audience.delivery.syncing.index_sync import sync_tags
+from audience.delivery.syncing.worker import SyncOptions
 from audience.delivery.transport.rate_limit import RateLimiter
 from audience.errors import DeliveryError
 from audience.messages import Message
+from audience.planning.catalog.check import validate_catalog
+from audience.planning.catalog.loader import parse_catalog
 from audience.testing.fake_vendor import (
     CREDENTIALS,
     MESSAGE,
@@ -71,3 +76,32 @@ def send_to_sandbox(connection, folder, name, way, size, credentials, command):
         else:
             status = resume(folder, credentials, options=options)
     connection.send(status.pending)
+
+
+def shrink_tag_calls(vendor, size):
+    """Return *vendor* with calls for tags that take *size* ids."""
+    forms = tuple(
+        replace(form, max_ids=min(size, form.max_ids), max_pairs=form.max_pairs and min(size, form.max_pairs))
+        for form in vendor.tags.forms
+    )
+    return replace(vendor, tags=replace(vendor.tags, forms=forms))
+
+
+def sync_to_sandbox(connection, folder, name, catalog, credentials):
+    """Sync with small calls as fast as possible, and send whether it has ended to *connection*."""
+
+    async def go(limiter, rate_limits):
+        return None
+
+    RateLimiter.wait = RateLimiter.wait_to_leave = go
+    retry = RetryPolicy(initial_delay=0.01, max_delay=0.1, timeout=0.5, max_lost=1_000)
+    late_calls.LATE_MARGIN_SECONDS = 0.0
+    with register_vendors(shrink_tag_calls(get_vendor(name), 3)):
+        status = sync_tags(
+            DeviceIndex.open(folder),
+            get_vendor(name),
+            validate_catalog(parse_catalog(catalog)),
+            credentials,
+            options=SyncOptions(retry, concurrency=8),
+        )
+    connection.send(status.is_complete)

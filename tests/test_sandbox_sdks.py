@@ -1,11 +1,17 @@
 """The vendors' own client libraries talk to the sandbox over real loopback connections, and are answered."""
 
+from contextlib import contextmanager
 from urllib.parse import quote
 from uuid import uuid4
 
 import polars as pl
 import pytest
+from test_sandbox_delivery import make_credentials
 
+from audience import DeviceIndex, get_vendor
+from audience.delivery.syncing.index_sync import sync_tags
+from audience.planning.catalog.check import validate_catalog
+from audience.planning.catalog.loader import parse_catalog
 from audience.sandbox import KEY, SECRET, Population, Sandbox
 
 TABLE = pl.DataFrame(
@@ -17,6 +23,21 @@ TABLE = pl.DataFrame(
         "platform": ["android", "ios", "android", "android"],
     }
 )
+
+
+IDS = [f"{number:032x}" for number in range(3)]
+
+
+@contextmanager
+def synced_sandbox(vendor, folder):
+    """Yield a sandbox whose tags a sync has made those of an index: p_gd and v of the first device, v of the second."""
+    table = pl.DataFrame({"registration_id": IDS, "province": ["gd", None, None], "tags": [["vip"], ["vip"], []]})
+    text = f'[tag]\nnames.{vendor} = {{ vip = "v" }}\n[province]\nnames.{vendor} = "p_{{value}}"'
+    index = DeviceIndex.build(table, folder / "devices.index")
+    with Sandbox(Population(table.select("registration_id")), key=KEY, secret=SECRET) as running:
+        catalog = validate_catalog(parse_catalog(text))
+        assert sync_tags(index, get_vendor(vendor), catalog, make_credentials(vendor, running)).is_complete
+        yield running
 
 
 @pytest.fixture
@@ -52,6 +73,15 @@ class TestAlibaba:
         target = self.models.PushTaskTarget(type=target_type, value=value)
         message = self.models.PushTaskMessage(title="t", body="b")
         return self.models.PushTask(target=target, message=message, **options)
+
+    def test_synced_tags_are_read(self, tmp_path):
+        with synced_sandbox("emas", tmp_path) as sandbox:
+            config = self.Config(access_key_id=KEY, access_key_secret=SECRET, region_id="cn-hangzhou")
+            config.endpoint, config.protocol = sandbox.url.removeprefix("http://"), "http"
+            client = self.Client(config)
+            read = [self.models.QueryTagsRequest(app_key=23267207, client_key=id_, key_type="DEVICE") for id_ in IDS]
+            infos = [client.query_tags(each).body.tag_infos.tag_info or [] for each in read]
+            assert [sorted(info.tag_name for info in each) for each in infos] == [["p_gd", "v"], ["v"], []]
 
     def test_push_delivers_to_tag(self, sandbox, client):
         tags = '{"and":[{"tag":"Shenzhen"},{"not":{"tag":"female"}}]}'
@@ -243,6 +273,12 @@ class TestEngageLab:
             client.tag.set("a-b", tag.TagSetParam(registration_ids=changes))
         assert (failed.value.status_code, failed.value.error.code) == (400, 21003)
 
+    def test_synced_tags_are_read(self, tmp_path):
+        with synced_sandbox("engagelab", tmp_path) as sandbox:
+            client = self.make_client(sandbox)
+            assert [client.device.get(id_).tags for id_ in IDS] == [["p_gd", "v"], ["v"], []]
+            assert client.tag.get_device_status("v", IDS[1]).result is True
+
     def test_live_activity_and_voip_are_accepted(self, sandbox):
         live = self.push.LiveActivityIOS(event="start", content_state={"a": 1}, attributes_type="order")
         body = self.push.PushBody(platform="ios", live_activity=self.push.LiveActivityMessage(ios=live))
@@ -330,6 +366,18 @@ class TestJPush:
         with pytest.raises(self.common.JPushFailure) as failed:
             device.update_tagusers("x", self.jpush.device_regid(self.jpush.add("nobody", "r1")))
         assert (failed.value.error_code, failed.value.error["illegal_rids"]) == (7013, ["nobody"])
+
+    def test_synced_tags_are_read(self, tmp_path, monkeypatch):
+        with synced_sandbox("jpush", tmp_path) as sandbox:
+            places = {"PUSH": "", "DEVICE": "devices/", "TAG": "tags/"}
+            urls = {name: f"{sandbox.url}/v3/{place}" for name, place in places.items()}
+            monkeypatch.setitem(self.common.ZONES, "SANDBOX", urls)
+            client = self.jpush.JPush(KEY, SECRET, zone="sandbox")
+            with client.session:
+                device = client.create_device()
+                tags = [device.get_deviceinfo(id_).payload["tags"] for id_ in IDS]
+                assert tags == [["p_gd", "v"], ["v"], []]
+                assert device.check_taguserexist("v", IDS[1]).payload == {"result": True}
 
     def test_tag_not_alone_is_accepted(self, sandbox, push):
         push(self.jpush.audience(self.jpush.tag_not("female"))).send()
