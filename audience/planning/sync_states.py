@@ -107,12 +107,9 @@ class IndexedApplication:
     def _tags(self) -> Mapping[str, Tag]:
         """Return the tags that the vendor may have at any device, by its names for them."""
         if self._comparisons.tags is None:
-            known, doubtful = self._state.known, self._state.doubtful
-            self._comparisons.tags = {
-                tag.name: tag.tag
-                for tag, rows, doubts in zip(known.tags, known.rows, doubtful, strict=True)
-                if rows or doubts
-            }
+            known, doubtful, wanted = self._state.known, self._state.doubtful, self._state.wanted
+            every = zip(known.tags, known.rows, doubtful, wanted or known.rows, strict=True)
+            self._comparisons.tags = {tag.name: tag.tag for tag, *rows in every if any(rows)}
         return self._comparisons.tags
 
     def find_name(self, tag: Tag) -> str:

@@ -192,7 +192,7 @@ class SyncedTags:
     def _find_reason(self, atom: AttributeAtom, here: SyncedApplication) -> str | None:
         facts, group = here.facts, group_of(atom)
         if not self.is_synced(atom):
-            return self._find_foreign_name(atom, here)
+            return self._find_foreign_name(atom)
         if is_being_synced(facts, group):
             return COPIED if facts.is_copy else "a sync has begun and not ended"
         sync = find_ended_sync(facts, group)
@@ -210,16 +210,24 @@ class SyncedTags:
             return f"{format_count(without_key, 'device')} with it without the {kind} to which the sync has bound tags"
         return None
 
-    def _find_foreign_name(self, atom: AttributeAtom, here: SyncedApplication) -> str | None:
+    def _find_foreign_name(self, atom: AttributeAtom) -> str | None:
         """Return a reason if a tag that was never synced has a name that a sync has set for another tag.
 
-        As long as the catalog is that of the syncs, its names are those of one tag each.
+        A request without synced tags may go to any of the applications.
         """
-        if not isinstance(atom, Tag) or all(map(here.has_same_names, here.facts.attributes.values())):
+        if not isinstance(atom, Tag):
             return None
         name = self.find_name(atom)
-        other = here.find_tag(name)
-        return None if other in (None, atom) else f"a sync has set {name!r} for {render(other)}"
+        others = (each.find_tag(name) for each in self._applications if _may_have_other_names(each))
+        other = next((tag for tag in others if tag not in (None, atom)), None)
+        return None if other is None else f"a sync has set {name!r} for {render(other)}"
+
+
+def _may_have_other_names(application: SyncedApplication) -> bool:
+    """Return whether a name may be that of another tag now: while the catalog is that of the syncs, none is."""
+    facts = application.facts
+    is_unfinished = facts.started is not None or bool(facts.unfinished)
+    return is_unfinished or not all(map(application.has_same_names, facts.attributes.values()))
 
 
 def group_of(atom: AttributeAtom) -> TagGroup:
