@@ -167,6 +167,13 @@ def test_read_tags_lift_the_assumption_about_other_devices(index):
     assert plan("vip", "engagelab", index, load()).assumptions == ()
 
 
+def test_devices_of_a_value_that_the_index_has_not_were_not_counted(index):
+    VendorTags("engagelab").sync(index, load(), ["province"], is_read=True)
+    assert plan("province:guangdong", "engagelab", index, load()).assumptions == ()
+    for text in ("province:yunnan", "province:guangdong OR province:yunnan", "province:yunnan OR province:guangdong"):
+        assert codes(plan(text, "engagelab", index, load()).assumptions) == ["vendor-devices"]
+
+
 def test_unknown_ids_are_an_assumption(index):
     VendorTags("engagelab", unknown=frozenset({"r0"})).sync(index, load(), ["vip"])
     planned = plan("vip", "engagelab", index, load())

@@ -184,8 +184,10 @@ class SyncedTags:
         """Return the sync that has set what *atom* asks for, or None."""
         facts = None if self.here is None else self.here.facts
         sync = None if facts is None else find_ended_sync(facts, group_of(atom))
-        if facts is None or sync is None:
+        if self.here is None or facts is None or sync is None:
             return None
+        if sync.is_read and isinstance(atom, Tag) and self.here.find_tag(self.find_name(atom)) is None:
+            sync = replace(sync, is_read=False)  # its devices were not counted, as no device of the index has it
         age = max(0.0, self.now - sync.ended_at)
         return PlannedSync(group_of(atom), facts.application, sync, facts.unknown_ids, age)
 
@@ -317,7 +319,11 @@ def find_stale(exprs: Iterable[Expr], synced: SyncedTags, vouched: Vouched) -> l
 def find_syncs(exprs: Iterable[Expr], synced: SyncedTags, vouched: Vouched) -> list[PlannedSync]:
     """Return the syncs of the attributes and bare tags of *exprs* that are not *vouched* for."""
     syncs = [synced.find_sync(atom) for atom in _list_attribute_atoms(exprs) if atom.type not in vouched]
-    by_group = {each.group: each for each in syncs if each is not None}
+    by_group: dict[TagGroup, PlannedSync] = {}
+    for each in filter(None, syncs):
+        first = by_group.setdefault(each.group, each)
+        if not each.sync.is_read:
+            by_group[each.group] = replace(first, sync=each.sync)
     return list(by_group.values())
 
 
