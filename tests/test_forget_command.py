@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tag_syncs import VendorTags
 from test_crashes import FAILURE_POINT
 from test_forgetting import find_files
 
@@ -14,9 +15,12 @@ from audience.delivery import load_deliveries, resume, send, status
 from audience.delivery.forgetting import forget_in_folders
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger
 from audience.delivery.ledger.workers import register_worker
+from audience.planning.catalog.check import validate_catalog
+from audience.planning.catalog.loader import parse_catalog
 from audience.requests.audit import AUDIT_FILE, append_audit, read_audit
 from audience.requests.reader import open_requests
 from audience.requests.redaction import compile_ids, redact_requests
+from audience.tag_sync.storage import load_state
 from audience.testing import fake_vendor
 from audience.testing.fake_vendor import (
     CREDENTIALS,
@@ -195,3 +199,27 @@ def test_active_run_is_refused(place, audience):
 )
 def test_id_is_found_as_it_is_written(identifier, text, expected):
     assert compile_ids([identifier]).sub(b"X", text) == expected
+
+
+def test_syncs_of_tags_keep_an_id_until_its_tags_are_removed(tmp_path, audience):
+    table = pl.DataFrame({"registration_id": ["r1", "r2", "r3"], "tags": [["vip"], ["vip"], ["vip"]]})
+    index = DeviceIndex.build(table, tmp_path / "devices.index")
+    catalog = validate_catalog(parse_catalog('[tag]\nat = ["engagelab"]'))
+    vendor = VendorTags("engagelab", unknown=frozenset({"r2"}))
+    vendor.sync(index, catalog)
+
+    def forget(*words):
+        code, out, _ = audience("forget", "r1", "r2", "--index", str(index.folder), "--json", *words)
+        assert code == 0
+        return [
+            (row["found"], row["done"].partition(":")[0]) for row in json.loads(out)["found"] if row["kind"] == "sync"
+        ]
+
+    state = tmp_path / "devices.index"
+    assert forget("--dry-run") == [(1, "removed"), (1, "left")]
+    assert forget() == [(1, "removed"), (1, "left")]
+    assert load_state(index.snapshot.storage, vendor.application).known.ids.to_list() == ["r1", "r3"]
+    vendor.sync(DeviceIndex.open(state), catalog)
+    assert vendor.tags == {"r1": set(), "r3": {"vip"}}
+    assert load_state(index.snapshot.storage, vendor.application).known.ids.to_list() == ["r3"]
+    assert forget() == []

@@ -1,4 +1,4 @@
-"""Forget a person in request folders, ledgers and logs."""
+"""Forget a person in request folders, ledgers, logs and syncs of tags."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
+import polars as pl
 
 from audience.delivery.campaign_runs import CAMPAIGN_RUN_FILE
 from audience.delivery.ledger import transitions
 from audience.delivery.ledger.connection import LEDGER_FILE, Ledger, has_run, redact_ledger
 from audience.delivery.ledger.workers import list_workers, reap_dead_workers
 from audience.errors import DeliveryError, Problem
+from audience.index.storage.snapshot import Snapshot
 from audience.requests.audit import AUDIT_FILE
 from audience.requests.campaign import CAMPAIGN_FILE
 from audience.requests.reader import MESSAGE_FILE
@@ -27,6 +29,8 @@ from audience.requests.redaction import (
     redact_requests,
 )
 from audience.requests.writer import MANIFEST_FILE, SKIPPED_FILE
+from audience.tag_sync.changes import forget_untagged
+from audience.tag_sync.storage import list_states, load_state, save_state
 
 COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ", b"PK\x03\x04")  # the first bytes of their formats
 
@@ -109,6 +113,29 @@ def forget_in_folders(root: Path, folders: Sequence[Path], ids: Collection[str],
     for file in _iter_campaign_files(root):
         if count := redact_json_file(file, pattern, write=not dry_run):
             findings.append(Finding(str(file), "campaign", count, "replaced"))
+    return findings
+
+
+def forget_in_syncs(index: Snapshot, ids: Collection[str], *, dry_run: bool, wait: float = 0) -> list[Finding]:
+    """Remove *ids* from the states of syncs of tags, where no tag is left at the vendor.
+
+    An id with tags is kept until a sync has removed them: without it the vendor would have them for ever, and native
+    requests would reach the device.
+    """
+    storage, wanted = index.storage, pl.Series("id", [*ids], dtype=pl.String)
+    findings = []
+    for facts in list_states(storage):
+        state = load_state(storage, facts.application)
+        remaining = forget_untagged(state, wanted) if facts.started is None and not facts.is_copy else state
+        removed, left = (int(each.known.ids.is_in(wanted.implode()).sum()) for each in (state, remaining))
+        place = f"{storage.location}: tags of {facts.application.family} at {facts.application.host}"
+        if removed > left:
+            findings.append(Finding(place, "sync", removed - left, "removed"))
+            if not dry_run:
+                save_state(storage, remaining, wait=wait)
+        if left:
+            done = "left: `audience sync` removes their tags at the vendor, then run `audience forget` again"
+            findings.append(Finding(place, "sync", left, done))
     return findings
 
 

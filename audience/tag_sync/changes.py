@@ -283,6 +283,12 @@ def _drop_unused(state: TagState) -> TagState:
     )
 
 
+def forget_untagged(state: TagState, ids: pl.Series) -> TagState:
+    """Return *state* without those of *ids* that have no tag in it: ids that the vendor did not know."""
+    positions = BitMap(np.flatnonzero(state.known.ids.is_in(ids.implode()).to_numpy()).tolist())
+    return _drop_unused(replace(state, unknown_ids=state.unknown_ids - positions))
+
+
 def name_device_tags(tags_by_id: Mapping[str, Iterable[SyncedTag]]) -> DeviceTags:
     """Return the tags of some devices by id as bitmaps.
 

@@ -12,6 +12,7 @@ from audience.delivery.forgetting import (
     Finding,
     forget_in_folders,
     forget_in_logs,
+    forget_in_syncs,
     list_request_folders,
     require_idle,
     require_plain_logs,
@@ -70,6 +71,8 @@ def run_forget(
             for each in indexes
         ]
     findings += [row for each, found in in_indexes for row in _list_findings(str(each.folder), found)]
+    for each in indexes:
+        findings += forget_in_syncs(each.snapshot, all_ids, dry_run=dry_run, wait=wait)
     facts = {
         "ids": all_ids,
         "dry_run": dry_run,
