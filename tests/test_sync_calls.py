@@ -227,3 +227,20 @@ def test_a_device_never_has_more_tags_than_the_vendor_allows(tmp_path, forms):
         assert syncing.sync(wanted, make_sync_options(syncing.service, concurrency=8)).is_complete
         assert syncing.service.list_tags() == wanted
     assert syncing.service.most_tags == 2
+
+
+@pytest.mark.parametrize("forms", ["tag", "directions"])
+def test_tags_of_other_attributes_count_where_the_vendor_bounds_those_of_a_device(tmp_path, forms):
+    from audience.vendors.vendor_limit import VendorLimit
+
+    syncing = Syncing(tmp_path, spec=make_spec(FORMS[forms], max_tags_per_device=VendorLimit(2, "made up")))
+    cities = name_device_tags({f"r{number}": [SyncedTag(Tag("city", "c"), "c")] for number in range(9)})
+    target = SyncTarget(
+        attributes={"city": NamedScope(Scope(frozenset({"city"})), "named")},
+        desired=DesiredTags(tags=cities, snapshot=1, devices_digest="cities"),
+    )
+    assert syncing.sync({}, target=target).is_complete
+    for tag in ("t0", "t1"):
+        assert syncing.sync({f"r{number}": {tag} for number in range(9)}).is_complete
+        assert syncing.service.list_tags() == {f"r{number}": {"c", tag} for number in range(9)}
+    assert syncing.service.most_tags == 2

@@ -143,7 +143,7 @@ def find_changes(state: TagState) -> TagChanges:
     """
     assert state.started is not None
     scope, unknown = state.started.scope, state.unknown_ids
-    added, removed, present = [], [], []
+    added, removed, present, others = [], [], [], []
     for tag, known, doubtful, wanted in zip(
         state.known.tags, state.known.rows, state.doubtful, state.wanted, strict=True
     ):
@@ -152,7 +152,8 @@ def find_changes(state: TagState) -> TagChanges:
         added.append(wanted - certain - unknown if is_concerned else BitMap())
         removed.append((known | doubtful) - wanted - unknown if is_concerned else BitMap())
         present.append((certain & wanted) - unknown if is_concerned else BitMap())
-    return TagChanges(state.known.ids, state.known.tags, tuple(added), tuple(removed), tuple(present))
+        others.append(BitMap() if is_concerned else known | doubtful)
+    return TagChanges(state.known.ids, state.known.tags, tuple(added), tuple(removed), tuple(present), tuple(others))
 
 
 def has_changes(changes: TagChanges) -> bool:

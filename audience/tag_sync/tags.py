@@ -142,6 +142,8 @@ class TagChanges:
         added: For each tag, the devices that get it, also those of which it is not known whether they have it.
         removed: For each tag, the devices that lose it.
         present: For each tag, the devices that have it at the vendor and keep it: a call may set it again.
+        others: For each tag that the changes are not about, the devices that may have it: they count where a vendor
+            bounds the tags of a device.
     """
 
     ids: pl.Series
@@ -149,3 +151,4 @@ class TagChanges:
     added: Rows
     removed: Rows
     present: Rows
+    others: Rows = ()

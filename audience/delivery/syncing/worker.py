@@ -137,7 +137,7 @@ def needs_order(changes: TagChanges, max_tags: int | None) -> bool:
     if max_tags is None or not any(changes.removed):
         return False
     counts = np.zeros(len(changes.ids), dtype=np.uint32)
-    for rows in (*changes.added, *changes.removed, *changes.present):
+    for rows in (*changes.added, *changes.removed, *changes.present, *changes.others):
         counts[bitmap_to_rows(rows)] += 1
     return bool(counts.max(initial=0) > max_tags)
 

@@ -35,8 +35,7 @@ def pack_changes(
     Args:
         changes: The changes.
         forms: The forms that the vendor has.
-        max_tags_per_device: Bound of the vendor that no device exceeds between two calls. Tags of other attributes
-            count if *changes* has them as present.
+        max_tags_per_device: Bound of the vendor that no device exceeds between two calls.
 
     Raises:
         ValueError: Two tags have the same name at the vendor. Removing one would take the other away.
@@ -67,7 +66,7 @@ def find_crowded_devices(changes: TagChanges, max_tags_per_device: int | None) -
     if max_tags_per_device is None or len(changes.tags) <= max_tags_per_device:
         return BitMap()
     counts = np.zeros(len(changes.ids), dtype=np.int64)
-    for rows in (changes.added, changes.removed, changes.present):
+    for rows in (changes.added, changes.removed, changes.present, changes.others):
         for row in rows:
             counts[np.fromiter(row, dtype=np.int64, count=len(row))] += 1
     losing = BitMap.union(*changes.removed) if changes.removed else BitMap()
