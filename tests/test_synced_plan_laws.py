@@ -196,6 +196,7 @@ HISTORIES = {
         *(SYNC, RENAMED, ("sync", 0, ["province"], False)),
         ("rename", PATTERNS[0], "", True),
     ],
+    "numbers are not listed, and not synced": [("rename", PATTERNS[0], "", False)],
     "numbers are not listed": [("rename", PATTERNS[0], "", False), SYNC],
     "numbers are listed no more": [SYNC, ("rename", PATTERNS[0], "", False)],
     "a snapshot was synced by another name": [SYNC, ("sync", 1, ["tag"], False), ("change", OTHER_ROWS)],

@@ -125,11 +125,11 @@ def test_other_values_of_a_changed_attribute_go_by_ids_too(index):
     assert codes(plan("province:guangdong", "engagelab", index, load()).reasons) == ["stale-at-vendor"]
 
 
-def test_number_that_the_index_spells_otherwise_goes_by_ids(index):
-    VendorTags("engagelab").sync(index, load(), ["age"])
-    assert len(plan("age:30", "engagelab", index, load()).native) == 1
-    planned = plan("age:30.0", "engagelab", index, load())
-    assert (planned.native, "stale-at-vendor" in codes(planned.reasons)) == ((), True)
+def test_number_has_the_name_of_the_value_as_the_index_spells_it(index):
+    for _ in range(2):  # before a sync, and after it
+        (native,) = plan("age:30.0", "jpush", index, load(CATALOG.replace("tpns", "jpush"))).native
+        assert native == {"audience": {"tag": ["age_30"]}}
+        VendorTags("jpush").sync(index, load(CATALOG.replace("tpns", "jpush")), ["age"])
 
 
 def test_values_of_the_index_in_place_of_a_comparison_are_native_while_fresh(index):

@@ -24,6 +24,7 @@ from audience.vendors.spec import Unsupported, Vendor
 if TYPE_CHECKING:
     from audience.index.device_index import DeviceIndex
 
+SPELLED_ROLES = ("number", "date")  # of which two spellings may be one value
 MAX_LISTED_VALUES = 64  # more are not worth a request that is right only while the index has all of them
 
 
@@ -40,6 +41,22 @@ def write_out_index_values(expr: Expr, vendor: Vendor, index: "DeviceIndex") -> 
                 lists[atom] = any_of(tags)
     types = frozenset(atom.type for atom in lists if isinstance(atom, Condition | Has))
     return map_atoms(expr, lambda atom: lists.get(atom, atom)), types
+
+
+def list_spellings(expr: Expr, index: "DeviceIndex") -> dict[str, list[str]]:
+    """Return the values of *index* that equal numbers and days of *expr*, by attribute, as the index spells them.
+
+    A vendor has them as the table has them: 20 where an expression asks for 20.0.
+    """
+    from audience.index.query.matching_values import list_matching_values  # plans without an index do not load it
+
+    roles, spellings = index.snapshot.roles, dict[str, list[str]]()
+    for atom in atoms(expr):
+        if isinstance(atom, Tag) and roles.get(atom.type) in SPELLED_ROLES:
+            with suppress(ExpressionError):  # the index refuses the value when it is asked
+                values = list_matching_values(atom, index.snapshot, MAX_LISTED_VALUES)
+                spellings.setdefault(atom.type, []).extend(sorted(values or ()))
+    return spellings
 
 
 def is_refused(atom: Condition | Has, vendor: Vendor) -> bool:

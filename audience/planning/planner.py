@@ -37,7 +37,7 @@ from audience.planning.catalog.references import expand_references, find_unknown
 from audience.planning.catalog.vendor_names import with_catalog_names
 from audience.planning.foreign_days import refuse_foreign_days
 from audience.planning.id_columns import describe_known_calls, refuse_id_columns, require_known_calls
-from audience.planning.index_values import is_refused, write_out_index_values
+from audience.planning.index_values import is_refused, list_spellings, write_out_index_values
 from audience.planning.native_plans import build_plan
 from audience.planning.plans import Plan, PlanRequest
 from audience.planning.platform_requests import find_platform_attribute
@@ -130,7 +130,8 @@ def plan(
     written, expr = expr, bind(expr, asked.moment, asked.zone)
     roles = {} if index is None else index.snapshot.roles
     loaded, catalog = catalog, with_column_types(catalog, roles, asked.zone)
-    simplified = simplify(nnf(simplify(unify_values(expr, catalog, roles, asked.zone))))
+    spellings = {} if index is None else list_spellings(expr, index)
+    simplified = simplify(nnf(simplify(unify_values(expr, catalog, roles, asked.zone, spellings))))
     record = get_vendor(vendor, can="emit")
     record = assume_undocumented_nots(record) if id_vendor == vendor else refuse_undocumented_nots(record)
     record = with_declared_events(record, catalog, frozenset() if index is None else _find_forgetful_events(index))

@@ -46,7 +46,7 @@ def query_ranks(query: Tag | Compare | Within | Between, attribute: StoredAttrib
     return find_rank_range(query, sorted_values(attribute, shard))
 
 
-def query_ranges(query: Condition, attribute: StoredAttribute, shard: Shard) -> list[RankRange]:
+def query_ranges(query: Condition | Tag, attribute: StoredAttribute, shard: Shard) -> list[RankRange]:
     """Return the ranges of ranks of the values that *query* asks for, in rising order."""
     match query:
         case Matches(pattern=pattern, ignores_case=ignores_case):

@@ -3,12 +3,12 @@
 from audience.index.query.attribute_rows import query_ranges
 from audience.index.schema.value_types import value_type_of
 from audience.index.storage.snapshot import Snapshot
-from audience.language.ast import Condition, Has, Matches
+from audience.language.ast import Condition, Has, Matches, Tag
 
 MAX_DISTINGUISHED_VALUES = 1_000_000  # of all shards; a set of more needs too much memory
 
 
-def list_matching_values(condition: Condition | Has, snapshot: Snapshot, max_count: int) -> list[str] | None:
+def list_matching_values(condition: Condition | Has | Tag, snapshot: Snapshot, max_count: int) -> list[str] | None:
     """Return the values in *snapshot* that fit *condition*, in order; None if they are more than *max_count*.
 
     None also if they are instants, or kept as numbers without a list of them.

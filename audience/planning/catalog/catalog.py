@@ -22,7 +22,7 @@ A vendor that has a name for a tag has the tag. The untyped tags are the attribu
 Names must be reversible: a catalog that gives one name to two tags is rejected.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -224,14 +224,21 @@ def _is_timestamp(value: str, zone: ZoneInfo) -> bool:
     return False
 
 
-def unify_values(expr: Expr, catalog: Catalog | None, roles: Mapping[str, Role], zone: ZoneInfo = UTC_ZONE) -> Expr:
-    r"""Return *expr* with one spelling of each value: that of the catalog, or else the first.
+def unify_values(
+    expr: Expr,
+    catalog: Catalog | None,
+    roles: Mapping[str, Role],
+    zone: ZoneInfo = UTC_ZONE,
+    spellings: Mapping[str, Iterable[str]] | None = None,
+) -> Expr:
+    r"""Return *expr* with one spelling of each value: that of the catalog, or that of the index, or else the first.
 
     Args:
         expr: Expression.
         catalog: Catalog with the orders of the columns, see `with_column_types`.
         roles: Roles of the attributes of an index.
         zone: Time zone of the index.
+        spellings: Values of the index by attribute, as it spells them.
 
     >>> from audience.language.parser import parse
     >>> from audience.language.printer import render
@@ -245,6 +252,8 @@ def unify_values(expr: Expr, catalog: Catalog | None, roles: Mapping[str, Role],
     known |= {name: attribute.keys for name, attribute in attributes.items()}
     keys = {name: each for name, each in known.items() if each is not None}
     named_values = {name: tuple(attribute.named_values) for name, attribute in attributes.items()}
+    for name, values in (spellings or {}).items():
+        named_values[name] = (*named_values.get(name, ()), *values)
     return unify_spellings([expr], AttributeConstraints(values=named_values, keys=keys))[0]
 
 
