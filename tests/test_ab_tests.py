@@ -15,9 +15,9 @@ from audience.requests.reader import read_message
 from audience.requests.writer import write_requests
 from audience.sandbox import Population, Sandbox
 
-DEVICE_COUNT = 1_800
-VENDORS = ("engagelab", "tpns", "emas")
-ID_FORMATS = {"engagelab": "{:024x}", "tpns": "{:036x}", "emas": "{:032x}"}
+DEVICE_COUNT = 2_400
+VENDORS = ("engagelab", "tpns", "emas", "jpush")
+ID_FORMATS = {"engagelab": "{:024x}", "tpns": "{:036x}", "emas": "{:032x}", "jpush": "{:019x}"}
 SPLIT = "split(a:40%, b:40%, launch)"
 MESSAGE = {
     "title": "title-base",
@@ -49,14 +49,14 @@ def language_of(number: int) -> str | None:
 def table() -> pl.DataFrame:
     numbers = range(DEVICE_COUNT)
     ids = {
-        f"{name}_token": [ID_FORMATS[name].format(number) if number % 3 == at else None for number in numbers]
+        f"{name}_token": [ID_FORMATS[name].format(number) if number % len(VENDORS) == at else None for number in numbers]
         for at, name in enumerate(VENDORS)
     }
     return pl.DataFrame(
         {
             "device_id": [f"d{number}" for number in numbers],
             **ids,
-            "language": [language_of(number // 3) for number in numbers],
+            "language": [language_of(number // len(VENDORS)) for number in numbers],
         }
     )
 
@@ -87,8 +87,8 @@ def variants(index) -> list[str | None]:
 def expect_texts(vendor: str, variants) -> dict[str, tuple[str, str]]:
     """Return the title and the body that each id of a vendor is to get."""
     return {
-        ID_FORMATS[vendor].format(number): TEXTS[variants[number], LANGUAGES[language_of(number // 3)]]
-        for number in range(VENDORS.index(vendor), DEVICE_COUNT, 3)
+        ID_FORMATS[vendor].format(number): TEXTS[variants[number], LANGUAGES[language_of(number // len(VENDORS))]]
+        for number in range(VENDORS.index(vendor), DEVICE_COUNT, len(VENDORS))
         if variants[number] is not None
     }
 
@@ -125,10 +125,10 @@ def walk_strings(value):
 def check_texts(sandbox, vendor: str, variants) -> None:
     expected = {identifier: tuple(sorted(texts)) for identifier, texts in expect_texts(vendor, variants).items()}
     assert read_texts(sandbox, vendor) == expected
-    assert len(expected) > DEVICE_COUNT // 5
+    assert len(expected) > DEVICE_COUNT // 6
 
 
-def test_campaign_of_three_vendors(index, sandbox, variants, tmp_path):
+def test_campaign_of_several_vendors(index, sandbox, variants, tmp_path):
     file = tmp_path / "message.json"
     file.write_text(json.dumps(MESSAGE, ensure_ascii=False), "utf-8")
     message = read_message(file)
