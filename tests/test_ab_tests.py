@@ -49,7 +49,9 @@ def language_of(number: int) -> str | None:
 def table() -> pl.DataFrame:
     numbers = range(DEVICE_COUNT)
     ids = {
-        f"{name}_token": [ID_FORMATS[name].format(number) if number % len(VENDORS) == at else None for number in numbers]
+        f"{name}_token": [
+            ID_FORMATS[name].format(number) if number % len(VENDORS) == at else None for number in numbers
+        ]
         for at, name in enumerate(VENDORS)
     }
     return pl.DataFrame(

@@ -70,7 +70,8 @@ def write_row(ledger, statement, *values):
 
 def test_every_query_is_used_and_every_used_one_exists():
     folder = Path(connection.__file__).parents[1]
-    source = "\n".join(file.read_text() for file in folder.rglob("*.py"))
+    files = [file for file in folder.rglob("*.py") if file.parent.name != "syncing"]  # it has a ledger of its own
+    source = "\n".join(file.read_text() for file in files)
     used = re.findall(r"""(?:query\(|iterate\(|QUERIES\[)\s*"(\w+)\"""", source)
     assert set(used) == set(connection.QUERIES)
 

@@ -116,6 +116,7 @@ def wait_until_waiting(process: subprocess.Popen) -> None:
     """Read the notes of a process until it says that it waits."""
     for line in process.stderr:
         if "scheduled" in line:
+            time.sleep(0.5)  # it begins to wait right after the note
             return
     raise AssertionError("the process has ended")
 

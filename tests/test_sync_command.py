@@ -57,7 +57,8 @@ def test_a_sync_and_its_status(audience, sandbox):
     code, out, err = audience(*sync_words(sandbox, "--json"))
     [status] = json.loads(out)
     assert (code, status["state"], status["calls"]["done"]) == (0, "complete", 2), err
-    assert "calls: 2, at least 2" in err
+    planned = json.loads(err.splitlines()[0])
+    assert (planned["calls"], planned["min_calls"]) == (2, 2)
     assert sandbox.tags("engagelab") == {"new": ["r2"], "vip": ["r1", "r2"]}
     code, out, _ = audience("status", "d.index")
     assert code == 0 and "the vendor has the tags of the snapshot" in out and "sandbox-key" not in out

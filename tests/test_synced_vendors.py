@@ -55,8 +55,7 @@ RETRY = RetryPolicy(max_attempts=60, initial_delay=0.001, max_delay=0.02, timeou
 KILLS = scale(2, 20)
 EXPRESSIONS = scale(5, 200)
 FAULTS = ("drop:0.05", "close:0.05", "fast:0.05", "error=503:0.05", "error-after=502:0.05")
-FORK_CONTEXT = get_context("forkserver")
-FORK_CONTEXT.set_forkserver_preload(["sending_processes", "pytest"])
+SPAWN_CONTEXT = get_context("spawn")  # Polars may run in the server of another module's processes
 
 
 def make_rows(vendor: str, count: int, chance: random.Random) -> list[dict]:
@@ -244,9 +243,9 @@ def test_sync_killed_many_times(no_pace, tmp_path, monkeypatch, vendor):
 
 def kill_sync(world: World, chance: random.Random) -> None:
     """Sync in a process of its own, and kill it after some changes."""
-    here, there = FORK_CONTEXT.Pipe(duplex=False)
+    here, there = SPAWN_CONTEXT.Pipe(duplex=False)
     task = (there, world.index.folder, world.vendor, CATALOG.replace("VENDOR", world.vendor), world.credentials)
-    process = FORK_CONTEXT.Process(target=sending_processes.sync_to_sandbox, args=task)
+    process = SPAWN_CONTEXT.Process(target=sending_processes.sync_to_sandbox, args=task)
     process.start()
     there.close()
     until, deadline = world.changes + chance.randrange(3, 40), time.monotonic() + 60
