@@ -6,7 +6,6 @@ out, are those of the vendor's own client, the Python package engagelab-apppush.
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from audience.errors import Problem
 from audience.messages import Message, merge_patch, message_for_platform, resolve_message
@@ -22,11 +21,10 @@ from audience.vendors.shared.content_support import (
     share_content,
     unsupported_content,
 )
+from audience.vendors.shared.notification_fields import build_android_fields, build_hmos_fields, drop_empty
 from audience.vendors.spec import Payload
 
 NAME = "engagelab"
-BIG_PICTURE_STYLE = 3
-ANDROID_PRIORITIES = {"high": 1, "normal": 0}  # from -2 to 2
 INTERRUPTION_LEVELS = {"high": "timeSensitive", "normal": "active"}
 URGENCIES = {"high": "HIGH", "normal": "NORMAL"}  # of Huawei's channel
 SUPPORT = ContentSupport(
@@ -82,11 +80,11 @@ def _message_to_body(message: Message) -> Payload:
     platforms = _message_platforms(message)
     body: Payload = {"platform": list(platforms) if message.platforms else "all"}
     if message.kind == "silent":
-        body |= _drop_empty(message=_build_custom_message(share_content(message, SUPPORT)))
+        body |= drop_empty(message=_build_custom_message(share_content(message, SUPPORT)))
     else:
         notification = {name: builder(message) for name, builder in _BUILDERS.items() if name in platforms}
-        body |= _drop_empty(notification=_drop_empty(**notification))
-    return body | _drop_empty(options=_build_options(message, platforms))
+        body |= drop_empty(notification=drop_empty(**notification))
+    return body | drop_empty(options=_build_options(message, platforms))
 
 
 def _message_platforms(message: Message) -> tuple[str, ...]:
@@ -94,59 +92,18 @@ def _message_platforms(message: Message) -> tuple[str, ...]:
     return tuple(PLATFORM_FIELD.names[name] for name in message.platforms) or DEFAULT_PLATFORMS
 
 
-def _drop_empty(**fields: Any) -> Payload:
-    """Return the *fields* that are not empty."""
-    return {key: value for key, value in fields.items() if value is not None and value != {}}
-
-
-def _build_android_fields(message: Message) -> Payload:
-    message = message_for_platform(message, "android")
-    return _drop_empty(
-        alert=message.body,
-        title=message.title,
-        extras=dict(message.data),
-        intent=_drop_empty(url=message.link),
-        big_pic_path=message.image,
-        style=BIG_PICTURE_STYLE if message.image is not None else None,
-        sound=message.sound,
-        priority=ANDROID_PRIORITIES.get(message.priority or ""),
-        category=message.category,
-        channel_id=message.channel_id,
-        **_build_badge_fields(message),
-    )
-
-
-def _build_hmos_fields(message: Message) -> Payload:
-    message = message_for_platform(message, "harmonyos")
-    return _drop_empty(
-        alert=message.body,
-        title=message.title,
-        extras=dict(message.data),
-        intent=_drop_empty(url=message.link),
-        large_icon=message.image,
-        category=message.category,
-        **_build_badge_fields(message),
-    )
-
-
-def _build_badge_fields(message: Message) -> Payload:
-    if message.badge == "+1":
-        return {"badge_add_num": 1}
-    return _drop_empty(badge_set_num=message.badge)
-
-
 def _build_ios_fields(message: Message) -> Payload:
     message = message_for_platform(message, "ios")
-    alert = _drop_empty(title=message.title, subtitle=message.subtitle, body=message.body)
+    alert = drop_empty(title=message.title, subtitle=message.subtitle, body=message.body)
     return {
-        **_drop_empty(
+        **drop_empty(
             alert=message.body if alert.keys() <= {"body"} else alert,
             extras=dict(message.data),
             sound=message.sound,
             badge=message.badge,
             category=message.category,
         ),
-        **_drop_empty(
+        **drop_empty(
             **{
                 "thread-id": message.thread_id,
                 "interruption-level": INTERRUPTION_LEVELS.get(message.priority or ""),
@@ -155,21 +112,21 @@ def _build_ios_fields(message: Message) -> Payload:
     }
 
 
-_BUILDERS = {"android": _build_android_fields, "ios": _build_ios_fields, "hmos": _build_hmos_fields}
+_BUILDERS = {"android": build_android_fields, "ios": _build_ios_fields, "hmos": build_hmos_fields}
 
 
 def _build_custom_message(message: Message) -> Payload:
     """Build what the app gets; without a body, its content is the data."""
     data = dict(message.data)
     content = message.body if message.body is not None else data
-    return _drop_empty(msg_content=content, title=message.title, extras=data)
+    return drop_empty(msg_content=content, title=message.title, extras=data)
 
 
 def _build_options(message: Message, platforms: tuple[str, ...]) -> Payload:
     """Build the options; apns_production is always set for iOS, because the page has two defaults for it."""
     has_ios = "ios" in platforms
     has_channels = "android" in platforms and message.kind == "notification"
-    return _drop_empty(
+    return drop_empty(
         time_to_live=message.time_to_live,
         apns_production=not message.test if has_ios else None,
         apns_collapse_id=message.collapse_key if has_ios else None,
@@ -181,15 +138,15 @@ def _build_channels(message: Message) -> Payload:
     """Build what single channels of manufacturers get, but for `distribution_new`, which only the user can decide."""
     overrides = {place: drop_none(override) for place, override in message.overrides.items()}
     huawei, vivo = overrides.get("huawei", {}), overrides.get("vivo", {})
-    return _drop_empty(
-        huawei=_drop_empty(
+    return drop_empty(
+        huawei=drop_empty(
             channel_id=huawei.get("channel_id"),
             category=huawei.get("category"),
             urgency=URGENCIES.get(huawei.get("priority", "")),
         ),
-        xiaomi=_drop_empty(channel_id=overrides.get("xiaomi", {}).get("channel_id")),
-        oppo=_drop_empty(channel_id=overrides.get("oppo", {}).get("channel_id")),
-        vivo=_drop_empty(classification=read_vivo_class(vivo.get("channel_id"))),
+        xiaomi=drop_empty(channel_id=overrides.get("xiaomi", {}).get("channel_id")),
+        oppo=drop_empty(channel_id=overrides.get("oppo", {}).get("channel_id")),
+        vivo=drop_empty(classification=read_vivo_class(vivo.get("channel_id"))),
     )
 
 

@@ -6,7 +6,6 @@ clients cavlabs/jiguang-sdk-go (Go) and jpush 3.4.1 (Python).
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from audience.errors import Problem
 from audience.messages import Message, merge_patch, message_for_platform, resolve_message
@@ -23,11 +22,10 @@ from audience.vendors.shared.content_support import (
     share_content,
     unsupported_content,
 )
+from audience.vendors.shared.notification_fields import build_android_fields, build_hmos_fields, drop_empty
 from audience.vendors.spec import Payload
 
 NAME = "jpush"
-BIG_PICTURE_STYLE = 3
-ANDROID_PRIORITIES = {"high": 1, "normal": 0}  # from -2 to 2
 INTERRUPTION_LEVELS = {"high": "time-sensitive", "normal": "active"}
 IMPORTANCES = {"high": "HIGH", "normal": "NORMAL"}  # of Huawei's channel
 SUPPORT = ContentSupport(
@@ -70,59 +68,18 @@ def _message_to_body(message: Message) -> Payload:
     platforms = SUPPORT.target_platforms(message)
     body: Payload = {"platform": [PLATFORM_FIELD.names[name] for name in platforms] if message.platforms else "all"}
     if message.kind == "silent":
-        body |= _drop_empty(message=_build_custom_message(share_content(message, SUPPORT)))
+        body |= drop_empty(message=_build_custom_message(share_content(message, SUPPORT)))
     else:
         parts = {PLATFORM_FIELD.names[name]: _BUILDERS[name](message) for name in platforms}
-        body |= _drop_empty(notification=_drop_empty(**parts))
-    return body | _drop_empty(options=_build_options(message, platforms))
-
-
-def _drop_empty(**fields: Any) -> Payload:
-    """Return the *fields* that are not empty."""
-    return {key: value for key, value in fields.items() if value is not None and value != {}}
-
-
-def _build_android_fields(message: Message) -> Payload:
-    message = message_for_platform(message, "android")
-    return _drop_empty(
-        alert=message.body,
-        title=message.title,
-        extras=dict(message.data),
-        intent=_drop_empty(url=message.link),
-        big_pic_path=message.image,
-        style=BIG_PICTURE_STYLE if message.image is not None else None,
-        sound=message.sound,
-        priority=ANDROID_PRIORITIES.get(message.priority or ""),
-        category=message.category,
-        channel_id=message.channel_id,
-        **_build_badge_fields(message),
-    )
-
-
-def _build_hmos_fields(message: Message) -> Payload:
-    message = message_for_platform(message, "harmonyos")
-    return _drop_empty(
-        alert=message.body,
-        title=message.title,
-        extras=dict(message.data),
-        intent=_drop_empty(url=message.link),
-        large_icon=message.image,
-        category=message.category,
-        **_build_badge_fields(message),
-    )
-
-
-def _build_badge_fields(message: Message) -> Payload:
-    if message.badge == "+1":
-        return {"badge_add_num": 1}
-    return _drop_empty(badge_set_num=message.badge)
+        body |= drop_empty(notification=drop_empty(**parts))
+    return body | drop_empty(options=_build_options(message, platforms))
 
 
 def _build_ios_fields(message: Message) -> Payload:
     message = message_for_platform(message, "ios")
     level = INTERRUPTION_LEVELS.get(message.priority or "")
-    return _drop_empty(
-        alert=_drop_empty(title=message.title, subtitle=message.subtitle, body=message.body),
+    return drop_empty(
+        alert=drop_empty(title=message.title, subtitle=message.subtitle, body=message.body),
         extras=dict(message.data),
         sound=message.sound,
         badge=message.badge,
@@ -131,21 +88,21 @@ def _build_ios_fields(message: Message) -> Payload:
     )
 
 
-_BUILDERS = {"android": _build_android_fields, "ios": _build_ios_fields, "harmonyos": _build_hmos_fields}
+_BUILDERS = {"android": build_android_fields, "ios": _build_ios_fields, "harmonyos": build_hmos_fields}
 
 
 def _build_custom_message(message: Message) -> Payload:
     """Build what the app gets; its content is a text, and without a body that of the data."""
     data = dict(message.data)
     content = message.body if message.body is not None else dump_json(data) if data else None
-    return _drop_empty(msg_content=content, title=message.title, extras=data)
+    return drop_empty(msg_content=content, title=message.title, extras=data)
 
 
 def _build_options(message: Message, platforms: tuple[str, ...]) -> Payload:
     """Build the options; apns_production is always set for iOS: page and clients differ in its default."""
     has_ios = "ios" in platforms
     has_channels = "android" in platforms and message.kind == "notification"
-    return _drop_empty(
+    return drop_empty(
         time_to_live=message.time_to_live,
         apns_production=not message.test if has_ios else None,
         apns_collapse_id=message.collapse_key if has_ios else None,
@@ -157,15 +114,15 @@ def _build_channels(message: Message) -> Payload:
     """Build what single channels of manufacturers get, but for `distribution`, which only the user can decide."""
     overrides = {place: drop_none(override) for place, override in message.overrides.items()}
     huawei, xiaomi, oppo, vivo = (overrides.get(name, {}) for name in ("huawei", "xiaomi", "oppo", "vivo"))
-    return _drop_empty(
-        huawei=_drop_empty(
+    return drop_empty(
+        huawei=drop_empty(
             channel_id=huawei.get("channel_id"),
             category=huawei.get("category"),
             importance=IMPORTANCES.get(huawei.get("priority", "")),
         ),
-        xiaomi=_drop_empty(channel_id=xiaomi.get("channel_id")),
-        oppo=_drop_empty(channel_id=oppo.get("channel_id"), category=oppo.get("category")),
-        vivo=_drop_empty(classification=read_vivo_class(vivo.get("channel_id")), category=vivo.get("category")),
+        xiaomi=drop_empty(channel_id=xiaomi.get("channel_id")),
+        oppo=drop_empty(channel_id=oppo.get("channel_id"), category=oppo.get("category")),
+        vivo=drop_empty(classification=read_vivo_class(vivo.get("channel_id")), category=vivo.get("category")),
     )
 
 
