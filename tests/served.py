@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from raw_connections import end_sending
 
 from audience import DeviceIndex
 from audience.server.keys import add_key
@@ -119,7 +120,7 @@ def exchange_bytes(service: Service, data: bytes, wanted: int = 1) -> list[RawRe
         with suppress(ConnectionError):  # a refusal may end the connection before all is sent
             connection.sendall(data)
             if not wanted:
-                connection.shutdown(socket.SHUT_WR)
+                end_sending(connection)
         return list(split_replies(receive_replies(connection, wanted)))
 
 

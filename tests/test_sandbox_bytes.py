@@ -12,6 +12,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from raw_connections import end_sending
 from vendor_calls import TABLE, emas_call, make_router, send_call, tpns_call, tpns_message, upload_call
 
 from audience.sandbox import Population, Sandbox
@@ -36,7 +37,7 @@ def send_bytes(sandbox: Sandbox, request: bytes) -> bytes:
     address = ("127.0.0.1", int(sandbox.url.rpartition(":")[2]))
     with socket.create_connection(address, timeout=20) as connection, suppress(ConnectionError):
         connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
+        end_sending(connection)
         while part := connection.recv(65_536):
             answer += part
     return answer
