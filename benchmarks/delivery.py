@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 import polars as pl
+from callers import ID_FORMATS, make_keys, service_of
 
 from audience import DeviceIndex, Ids, Plan, get_vendor, parse, plan, vendor_names
 from audience.delivery import SafetyLimits, SendOptions, send
@@ -27,7 +28,6 @@ from audience.requests.writer import write_requests
 from audience.vendors.delivery_spec import Credentials
 from benchmarks.report import describe_environment, make_parser, save_json
 
-ID_FORMATS = {"engagelab": "{:024x}", "jpush": "{:019x}", "tpns": "{:036x}", "emas": "{:032x}"}
 MESSAGE = {"title": "Hi", "body": "there"}
 ACCOUNT_METHOD = "package_account_push"  # TPNS's accounts, all of them in one file
 TIMEOUT_SECONDS = 120.0  # seconds until the sandbox answers
@@ -46,14 +46,9 @@ class SendMeasurement:
     peak_megabytes: float
 
 
-def service_name(vendor_name: str) -> str:
-    """Whose ids a vendor takes: both forms of one service the same."""
-    return vendor_name.split("_")[0]
-
-
-def make_devices(device_count: int) -> pl.DataFrame:
-    """Devices that all services know, each with an account."""
-    ids = {f"{name}_token": [form.format(n) for n in range(device_count)] for name, form in ID_FORMATS.items()}
+def make_devices(device_count: int, services: list[str]) -> pl.DataFrame:
+    """Devices that all *services* know, each with an account."""
+    ids = {f"{name}_token": [ID_FORMATS[name].format(n) for n in range(device_count)] for name in services}
     return pl.DataFrame({**ids, "account": make_accounts(device_count)})
 
 
@@ -65,12 +60,7 @@ def send_in_process(
     connection: Connection, folder: Path, vendor_name: str, method: str | None, url: str, device_count: int
 ) -> None:
     """Send by one way, or natively, in a process of its own."""
-    delivery = get_vendor(vendor_name).delivery
-    assert delivery is not None
-    keys = {key: values[0] for key, values in delivery.optional_keys.items()} | dict.fromkeys(
-        delivery.required_keys, "1500000001"
-    )
-    begun = time.perf_counter()
+    keys, begun = make_keys(vendor_name), time.perf_counter()
     found = send(
         folder,
         MESSAGE,
@@ -104,7 +94,7 @@ def measure_method(folder: Path, vendor_name: str, method: str | None, url: str,
     there.close()
     calls, seconds, memory = here.recv()
     process.join()
-    told = httpx.get(f"{url}/_sandbox/delivered", timeout=TIMEOUT_SECONDS).json()[service_name(vendor_name)]
+    told = httpx.get(f"{url}/_sandbox/delivered", timeout=TIMEOUT_SECONDS).json()[service_of(vendor_name)]
     assert (told["delivered"], told["most"]) == (device_count, 1), told
     return SendMeasurement(
         vendor_name, method or ACCOUNT_METHOD, device_count, calls, seconds, device_count / seconds, memory
@@ -132,13 +122,13 @@ def measure_all_methods(device_count: int, rate: str, only_vendor: str | None) -
     """Every way of every vendor that the sandbox serves."""
     with TemporaryDirectory() as name:
         place = Path(name)
-        known = make_devices(device_count)
+        vendors = [name for name in vendor_names(can="send") if only_vendor in (None, name)]
+        services = sorted({service_of(name) for name in vendors})
+        known = make_devices(device_count, services)
         known.write_parquet(place / "devices.parquet")
-        index = DeviceIndex.build(known, place / "x.index", tokens={name: f"{name}_token" for name in ID_FORMATS})
+        index = DeviceIndex.build(known, place / "x.index", tokens={name: f"{name}_token" for name in services})
         with run_sandbox(place / "devices.parquet", rate, place) as url:
-            for service in [
-                name for name in vendor_names() if service_name(name) in ID_FORMATS and only_vendor in (None, name)
-            ]:
+            for service in vendors:
                 delivery = get_vendor(service).delivery
                 for way in delivery.send_methods if delivery else ():
                     meant, folder = parse("everyone"), place / f"{service}-{way.name}"

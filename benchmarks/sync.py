@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 import httpx
 import numpy as np
 import polars as pl
+from callers import ID_FORMATS, make_keys
 
 from audience import DeviceIndex, get_vendor
 from audience.delivery.syncing.index_sync import sync_tags
@@ -27,13 +28,14 @@ from audience.planning.catalog.catalog import Catalog
 from audience.planning.catalog.check import validate_catalog
 from audience.planning.catalog.loader import parse_catalog
 from audience.vendors.delivery_spec import Credentials
-from benchmarks.delivery import ID_FORMATS, TIMEOUT_SECONDS, peak_megabytes, run_sandbox
+from benchmarks.delivery import TIMEOUT_SECONDS, peak_megabytes, run_sandbox
 from benchmarks.report import describe_environment, make_parser, save_json
 
 VALUE_COUNT = 12  # of an attribute: with a million devices, each has fewer than EngageLab's 100,000 devices of a tag
 ATTRIBUTES = [f"a{number:02}" for number in range(20)]
 VALUES = [f"v{number:02}" for number in range(VALUE_COUNT)]
 SEED = 19
+VENDORS = [name for name in ID_FORMATS if get_vendor(name).tags is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,11 @@ class SyncMeasurement:
 def make_devices(device_count: int) -> pl.DataFrame:
     """Devices that all vendors know, with a value of each attribute, picked independently of the others."""
     chance = np.random.default_rng(SEED)
-    ids = {f"{name}_token": [form.format(n) for n in range(device_count)] for name, form in ID_FORMATS.items()}
+    ids = {
+        f"{name}_token": [form.format(n) for n in range(device_count)]
+        for name, form in ID_FORMATS.items()
+        if name in VENDORS
+    }
     return pl.DataFrame({**ids, **{name: pick_values(chance, device_count) for name in ATTRIBUTES}})
 
 
@@ -64,7 +70,7 @@ def pick_values(chance: np.random.Generator, count: int) -> pl.Series:
 
 def make_changes(devices: pl.DataFrame, change_count: int, vendor: str) -> pl.DataFrame:
     """Rows of that many devices, each with a new value of one attribute, picked by chance."""
-    chance = np.random.default_rng([SEED, list(ID_FORMATS).index(vendor)])
+    chance = np.random.default_rng([SEED, VENDORS.index(vendor)])
     rows = chance.choice(devices.height, change_count, replace=False)
     changed = devices[np.sort(rows)]
     column = chance.integers(0, len(ATTRIBUTES), change_count)
@@ -88,10 +94,7 @@ def make_catalog(vendor: str) -> Catalog:
 
 def make_credentials(vendor: str, url: str) -> Credentials:
     """Credentials that the sandbox takes."""
-    delivery = get_vendor(vendor).delivery
-    assert delivery is not None
-    optional = {key: values[0] for key, values in delivery.optional_keys.items()}
-    return Credentials(url, optional | dict.fromkeys(delivery.required_keys, "1500000001"))
+    return Credentials(url, make_keys(vendor))
 
 
 async def go(limiter: object, rate_limits: object) -> None:
@@ -148,11 +151,11 @@ def measure_vendors(device_count: int, change_count: int, only_vendor: str | Non
     with TemporaryDirectory() as name:
         place = Path(name)
         devices = make_devices(device_count)
-        devices.select(f"{vendor}_token" for vendor in ID_FORMATS).write_parquet(place / "devices.parquet")
-        tokens = {vendor: f"{vendor}_token" for vendor in ID_FORMATS}
+        devices.select(f"{vendor}_token" for vendor in VENDORS).write_parquet(place / "devices.parquet")
+        tokens = {vendor: f"{vendor}_token" for vendor in VENDORS}
         index = DeviceIndex.build(devices, place / "x.index", tokens=tokens)
         with run_sandbox(place / "devices.parquet", "off", place) as url:
-            for vendor in [name for name in ID_FORMATS if only_vendor in (None, name)]:
+            for vendor in [name for name in VENDORS if only_vendor in (None, name)]:
                 yield measure_sync(place / "x.index", vendor, url, "first")
                 index.update(make_changes(devices, change_count, vendor))
                 yield measure_sync(place / "x.index", vendor, url, "changes")

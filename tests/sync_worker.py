@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from callers import make_keys
+
 from audience import DeviceIndex
 from audience.delivery.syncing.index_sync import sync_tags
 from audience.delivery.syncing.worker import SyncOptions
@@ -13,24 +15,16 @@ from audience.planning.catalog.check import load_catalog
 from audience.vendors import get_vendor
 from audience.vendors.delivery_spec import Credentials
 
-KEYS = {
-    "engagelab": {"app_key": "sandbox-key", "master_secret": "sandbox-secret"},
-    "jpush": {"app_key": "sandbox-key", "master_secret": "sandbox-secret"},
-    "tpns": {"access_id": "sandbox-key", "secret_key": "sandbox-secret", "platform": "android"},
-    "emas": {"access_key_id": "sandbox-key", "access_key_secret": "sandbox-secret", "app_key": "1"},
-}
 RETRY = RetryPolicy(max_attempts=30, initial_delay=0.01, max_delay=0.05, timeout=2, max_lost=1_000)
 
 
 def sync(index: Path, catalog: Path, vendor: str, url: str, **options):
     """Sync the current snapshot of *index*, and return the status."""
-    delivery = get_vendor(vendor).delivery
-    keys = {name: choices[0] for name, choices in delivery.optional_keys.items()} | KEYS[vendor]
     return sync_tags(
         DeviceIndex.open(index),
         get_vendor(vendor),
         load_catalog(catalog),
-        Credentials(url, keys),
+        Credentials(url, make_keys(vendor)),
         options=SyncOptions(retry=RETRY, concurrency=4),
         **options,
     )

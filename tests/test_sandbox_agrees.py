@@ -5,22 +5,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from callers import CALLERS, make_keys, service_of
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import BARE_TAGS, boolean_exprs
-from vendor_calls import (
-    ALL_TAG_SETS,
-    NOTIFICATION,
-    TABLE,
-    emas_push_call,
-    emas_push_v2_call,
-    engagelab_call,
-    jpush_call,
-    make_router,
-    send_call,
-    tpns_call,
-    tpns_message,
-)
+from vendor_calls import ALL_TAG_SETS, TABLE, make_router, send_call
 
 from audience import get_vendor, plan
 from audience.messages import parse_message as neutral
@@ -30,22 +19,14 @@ from audience.vendors.delivery_spec import Accepted, Credentials, Response, Sign
 from audience.vendors.delivery_spec import SendCall as Telling
 from audience.vendors.tag_spec import Grid, Pairs, TagCall
 
-CALL_BUILDERS = {
-    "engagelab": lambda payload: engagelab_call({"body": NOTIFICATION, **payload}),
-    "jpush": lambda payload: jpush_call({"platform": "all", "message": {"msg_content": "x"}, **payload}),
-    "tpns": lambda payload: tpns_call(tpns_message(**payload)),
-    "emas": lambda payload: emas_push_call(**payload),
-    "emas_v2": lambda payload: emas_push_v2_call(payload),
-}
 
-
-@pytest.mark.parametrize("name", CALL_BUILDERS)
+@pytest.mark.parametrize("name", CALLERS)
 @given(expr=boolean_exprs(st.sampled_from(BARE_TAGS[:4])))
 def test_sandbox_delivers_native_requests_to_planned_devices(name, expr):
     asked = plan(expr, name)
-    desks, desk = make_router(ALL_TAG_SETS, rate=None), name.removesuffix("_v2")
+    desks, desk = make_router(ALL_TAG_SETS, rate=None), service_of(name)
     for payload in asked.native:
-        assert send_call(desks, desk, CALL_BUILDERS[name](payload)).code in ("", "21011", "1011")
+        assert send_call(desks, desk, CALLERS[name].send(payload)).code in {"", *CALLERS[name].nobody_codes}
     told = desks.states[desk].delivery_log.counts_by_id()
     wanted = {
         name
@@ -59,7 +40,7 @@ def test_sandbox_delivers_native_requests_to_planned_devices(name, expr):
 
 VENDOR_SIGNATURES = [
     (name, signature)
-    for name in CALL_BUILDERS
+    for name in CALLERS
     if (delivery := get_vendor(name).delivery)
     for signature in delivery.optional_keys.get("signature", ("",))
 ]
@@ -81,10 +62,7 @@ def post_signed(sandbox, credentials, delivery, request):
 def test_sandbox_accepts_every_send_method(name, signature):
     record = get_vendor(name)
     delivery = record.delivery
-    keys = {key: SECRET if key in delivery.secret_keys else KEY for key in delivery.required_keys}
-    keys["signature"] = signature
-    if name.startswith("emas"):
-        keys["app_key"] = "1"  # there it is a number, and not the key that signs
+    keys = make_keys(name) | {"signature": signature}
     with Sandbox(Population(TABLE), key=KEY, secret=SECRET, rate=None) as sandbox:
         application = Credentials(sandbox.url, keys)
         body = delivery.apply_timestamps(delivery.build_body(neutral(MESSAGE)), datetime.now(UTC))
@@ -116,9 +94,10 @@ def draw_key(sandbox, application, delivery, way):
 
 TAG_CHANGES = (("added", ("r1", "r2", "r3"), "vip"), ("added", ("r1", "r3"), "深圳"), ("removed", ("r3", "r4"), "vip"))
 TAGS_AFTERWARDS = {"vip": ["r1", "r2"], "深圳": ["r1", "r3"]}
+TAGGED_VENDORS = [name for name in CALLERS if name == service_of(name) and get_vendor(name).tags is not None]
 TAG_FORMS = [  # each pair of a form that sets tags and one that removes them
     pytest.param(name, setting, removing, id=f"{name}: {setting.name}, {removing.name}")
-    for name in ("emas", "engagelab", "jpush", "tpns")
+    for name in TAGGED_VENDORS
     for setting in get_vendor(name).tags.forms
     for removing in get_vendor(name).tags.forms
     if setting.adds and removing.removes
@@ -137,11 +116,9 @@ def write_calls(form, side, ids, tag, key_type):
 def test_sandbox_changes_the_tags_that_calls_name(name, setting, removing):
     record = get_vendor(name)
     spec, delivery = record.tags, record.delivery
-    keys = {key: SECRET if key in delivery.secret_keys else KEY for key in delivery.required_keys}
-    keys |= {"app_key": "1"} if name == "emas" else {}
     population = Population(TABLE.select("registration_id"))
     with Sandbox(population, key=KEY, secret=SECRET, rate=None) as sandbox:
-        application = Credentials(sandbox.url, keys)
+        application = Credentials(sandbox.url, make_keys(name))
         for side, ids, tag in TAG_CHANGES:
             form = setting if side == "added" else removing
             for call in write_calls(form, side, ids, tag, spec.key_types[0]):
@@ -154,26 +131,16 @@ def test_sandbox_changes_the_tags_that_calls_name(name, setting, removing):
             assert spec.reading.parse_tags(response) == {"vip", "深圳"}
 
 
-UNKNOWN_ID_REPLIES = {  # to a call for a known and an unknown id, and to one for the unknown id alone
-    "emas": ("Accepted", "Accepted"),
-    "engagelab": ("InvalidIds", "InvalidIds"),
-    "jpush": ("InvalidIds nobody", "InvalidIds nobody"),
-    "tpns": ("InvalidIds", "InvalidIds"),
-}
-
-
-@pytest.mark.parametrize("name", UNKNOWN_ID_REPLIES)
+@pytest.mark.parametrize("name", TAGGED_VENDORS)
 def test_unknown_ids_of_calls_for_tags_are_found(name):
     record = get_vendor(name)
     spec, delivery = record.tags, record.delivery
-    keys = {key: SECRET if key in delivery.secret_keys else KEY for key in delivery.required_keys}
-    keys |= {"app_key": "1"} if name == "emas" else {}
     with Sandbox(Population(TABLE.select("registration_id")), key=KEY, secret=SECRET, rate=None) as sandbox:
-        application = Credentials(sandbox.url, keys)
+        application = Credentials(sandbox.url, make_keys(name))
         meanings = []
         for ids in (("r1", "nobody"), ("nobody",)):
             call = TagCall(form=spec.forms[0], key_type=spec.key_types[0], added=Grid(ids, ("vip",)))
             request = spec.build_request(call, application)
             reply = spec.parse_reply(post_signed(sandbox, application, delivery, request), call)
             meanings.append(" ".join((type(reply).__name__, *getattr(reply, "ids", ()))))
-        assert tuple(meanings) == UNKNOWN_ID_REPLIES[name]
+        assert tuple(meanings) == CALLERS[name].unknown_tagged

@@ -2,13 +2,13 @@
 
 import json
 
+from callers import CALLERS, service_of
 from hypothesis import given
 from hypothesis import strategies as st
 from vendor_calls import (
     ALL_TAG_SETS,
     NOTIFICATION,
     TAG_NAMES,
-    emas_call,
     emas_push_call,
     engagelab_call,
     jpush_call,
@@ -20,7 +20,6 @@ from vendor_calls import (
 
 from audience.sandbox.http_types import HttpCall
 
-CUSTOM_TAG_TYPE = {"tag_type": "xg_user_define"}
 operators = st.sampled_from(["AND", "OR"])
 tag_items = st.lists(
     st.fixed_dictionaries(
@@ -129,22 +128,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=6,
 )
-VALID_BODIES = {
-    "engagelab": {"to": {"tag": ["a"], "tag_not": ["b"]}, "body": {**NOTIFICATION, "options": {"time_to_live": 1}}},
-    "jpush": {"audience": {"tag": ["a"]}, "platform": "all", "notification": {"alert": "x"}, "options": {"sendno": 1}},
-    "tpns": tpns_message(audience_type="tag", seq=1, environment="dev", expire_time=1, tag_rules=[
-        {"tag_items": [{"tags": ["a"], "tags_operator": "OR", "items_operator": "OR", "is_not": False,
-                        **CUSTOM_TAG_TYPE}],
-         "operator": "OR", "is_not": False}]),
-    "emas": {"Target": {"Type": "TAG", "Value": "a"}, "Message": {"Title": "t"}, "Options": {"JobKey": "j"}},
-}  # fmt: skip
-
-CALL_BUILDERS = {
-    "engagelab": engagelab_call,
-    "jpush": jpush_call,
-    "tpns": tpns_call,
-    "emas": lambda body: emas_call("PushV2", PushTask=json.dumps(body)),
-}
+VALID_BODIES = {name: caller.sound_body for name, caller in CALLERS.items() if caller.sound_body is not None}
 
 
 def all_paths(value, path=()):
@@ -168,7 +152,6 @@ def replace_at(value, path, replacement):
 def test_any_body_gets_a_vendor_reply(data, vendor, other):
     body = replace_at(VALID_BODIES[vendor], data.draw(st.sampled_from(list(all_paths(VALID_BODIES[vendor])))), other)
     desks = make_router()
-    call = CALL_BUILDERS[vendor](body)
-    reply = send_call(desks, vendor, call)
+    reply = send_call(desks, service_of(vendor), CALLERS[vendor].post(body))
     assert reply.status < 500
-    assert bool(desks.states[vendor].delivery_log.counts_by_id()) <= (not reply.code)
+    assert bool(desks.states[service_of(vendor)].delivery_log.counts_by_id()) <= (not reply.code)

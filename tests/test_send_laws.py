@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sizes import scale_examples
 from test_ab_tests import walk_strings
-from test_sandbox_delivery import make_credentials
+from test_sandbox_delivery import SANDBOX_VENDORS, make_credentials, make_ids
 from virtual_time import VirtualTime
 
 from audience import DeliveryError, DeviceIndex, Plan, divide_by, parse
@@ -31,7 +31,6 @@ from audience.sandbox import Population, Sandbox
 
 DEVICES = 120
 DEFAULT_ZONE = "Asia/Shanghai"
-ID_LENGTHS = {"engagelab": 24, "tpns": 36, "emas": 32, "emas_v2": 32, "jpush": 24}
 LANGUAGES = {
     "zh_CN": "zh-Hans",
     "zh-TW": "zh-Hant",
@@ -89,7 +88,7 @@ class Case:
 
     @property
     def table(self) -> pl.DataFrame:
-        ids = [f"{number:0{ID_LENGTHS[self.vendor]}x}" for number in range(DEVICES)]
+        ids = make_ids(self.vendor, range(DEVICES))
         languages = [[*LANGUAGES][(number * 7 + self.shuffle) % len(LANGUAGES)] for number in range(DEVICES)]
         zones = [[*ZONES][(number * 5 + self.shuffle) % len(ZONES)] for number in range(DEVICES)]
         columns = {"registration_id": ids, "lang": languages, "tz": zones, "platform": ["android"] * DEVICES}
@@ -113,7 +112,7 @@ cases = st.builds(
     ),
     split=splits,
     message=messages,
-    vendor=st.sampled_from([*ID_LENGTHS]),
+    vendor=st.sampled_from(SANDBOX_VENDORS),
     start=st.sampled_from(STARTS),
     schedule=schedules,
     local_ahead=minutes_ahead,

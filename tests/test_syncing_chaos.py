@@ -12,12 +12,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 import sync_worker
+from callers import ID_FORMATS
 from sizes import scale
 
-from audience import DeviceIndex
+from audience import DeviceIndex, get_vendor
 from audience.sandbox import Population, Sandbox
 
-VENDORS = ["engagelab", "jpush", "tpns", "emas"]
+VENDORS = [name for name in ID_FORMATS if get_vendor(name).tags is not None]
+READ_VENDORS = [name for name in VENDORS if get_vendor(name).tags.reading is not None]
 DEVICES, KILLS = scale(60, 2_000), scale(2, 20)
 FAULTS = ["drop:0.05", "error:0.05", "close:0.05"]
 FORK_CONTEXT = get_context("forkserver")
@@ -98,7 +100,7 @@ def test_tags_at_each_vendor_become_those_of_the_index(scene, vendor):
         scene.change()
 
 
-@pytest.mark.parametrize("vendor", ["engagelab", "jpush", "emas"])
+@pytest.mark.parametrize("vendor", READ_VENDORS)
 def test_from_vendor_corrects_what_others_have_changed(scene, vendor):
     assert scene.sync(vendor).is_complete
     other = scene.folder / "other"

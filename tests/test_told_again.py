@@ -4,15 +4,15 @@ import json
 
 import polars as pl
 import pytest
+from callers import make_keys
 
-from audience import DeviceIndex, get_vendor, load_catalog, plan
+from audience import DeviceIndex, load_catalog, plan, vendor_names
 from audience.delivery import SafetyLimits, SendOptions, send
 from audience.requests.writer import write_requests
 from audience.sandbox import Population, Sandbox
-from audience.sandbox.sandbox import KEY, SECRET
 from audience.vendors.delivery_spec import Credentials
 
-VENDORS = ("tpns", "engagelab", "emas", "emas_v2")
+VENDORS = vendor_names(can="send")
 DEVICE_COUNT, TOLD_COUNT = 3_000, 700
 IDS = [f"{number:032x}" for number in range(DEVICE_COUNT)]
 VIPS, TOLD = IDS[::2], IDS[:TOLD_COUNT]
@@ -39,11 +39,7 @@ def index(audience, tmp_path) -> DeviceIndex:
 def deliver(planned, index, sandbox, folder) -> dict[str, int]:
     """Send the message by *planned*; return how often each device got it."""
     write_requests(planned, index, folder)
-    delivery = get_vendor(planned.vendor).delivery
-    keys = {key: SECRET if key in delivery.secret_keys else KEY for key in delivery.required_keys}
-    keys |= {key: values[0] for key, values in delivery.optional_keys.items()}
-    if "emas" in planned.vendor:
-        keys["app_key"] = "23267207"
+    keys = make_keys(planned.vendor)
     assert send(
         folder, MESSAGE, Credentials(sandbox.url, keys), SafetyLimits(max_devices=DEVICE_COUNT), options=SendOptions()
     ).done
