@@ -6,6 +6,7 @@ tags of other names there are on other devices. An oracle of sets decides who is
 
 from collections import Counter
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from random import Random
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from sizes import scale
-from strategies import boolean_exprs
+from strategies import SEEDS, TOP_SEED, boolean_exprs, bucket_of, percents
 
 from audience import (
     And,
@@ -24,17 +25,20 @@ from audience import (
     Everyone,
     Except,
     Has,
+    Limit,
     Matches,
     Nobody,
     Not,
     Or,
+    Sample,
     Tag,
     Threshold,
+    Top,
     get_vendor,
     plan,
     render,
 )
-from audience.language.ast import THRESHOLD_OPS
+from audience.language.ast import THRESHOLD_OPS, TOP_ORDERS
 from audience.language.attribute_names import BUILTIN_TYPES
 from audience.planning.catalog.loader import parse_catalog
 from audience.vendors import vendor_names
@@ -133,16 +137,20 @@ ages = st.builds(Compare, st.just("age"), st.sampled_from(list(OPERATORS)), st.s
 
 bounds = st.sampled_from(["10", "15", "20", "30"])
 age_ranges = st.builds(Between, st.just("age"), bounds, bounds)
-patterns = st.builds(
-    Matches, st.sampled_from(["province", "language"]), st.sampled_from(["x*", "?", "*h", "e?", "*w*"])
-)
+TEXT_TYPES = ("province", "language")
+
+
+def patterns(types):
+    """Patterns of the values of the attributes *types*."""
+    return st.builds(Matches, st.sampled_from(types), st.sampled_from(["x*", "?", "*h", "e?", "*w*"]))
 
 
 def exprs(types):
     """Expressions of tags, comparisons and existence of the attributes *types*."""
     leaves = [st.sampled_from([Tag(type_, value) for type_, value in PAIRS if type_ in types])]
     leaves += [ages, age_ranges] if "age" in types else []
-    leaves += [patterns.filter(lambda atom: atom.type in types)] if {"province", "language"} & {*types} else []
+    texts = [type_ for type_ in TEXT_TYPES if type_ in types]
+    leaves += [patterns(texts)] if texts else []
     leaves += [st.just(Has("province"))] if "province" in types else []
     operands = boolean_exprs(st.one_of(leaves), max_leaves=4)
     counted = st.builds(Threshold, st.sampled_from(THRESHOLD_OPS), st.just(1), st.tuples(operands, operands, operands))
@@ -247,4 +255,73 @@ def test_plan_with_false_catalog_reaches_audience_once(tables, data):
     if found.by_ids is not None:
         reached += Counter(at for at, device in enumerate(devices) if is_inside(found.by_ids, device))
     wanted = Counter(at for at, device in enumerate(devices) if is_inside(expr, device))
+    assert reached == wanted, f"{render(expr)} to {vendor}, table {number}\n{text}\n{found}"
+
+
+# Samples, limits and the devices with the largest values. ------------------------------------------------------------
+
+
+def find_inside(expr, devices) -> set[int]:
+    """Return the devices of *expr*, which may ask how many others are inside."""
+    match expr:
+        case Sample(percent=percent, seed=seed):
+            return {at for at in range(len(devices)) if bucket_of(f"r{at}", seed) < Fraction(percent) / 100}
+        case Limit(term=term, count=count, seed=seed):
+            return set(sorted(find_inside(term, devices), key=lambda at: bucket_of(f"r{at}", seed))[:count])
+        case Top(term=term, count=count, order=order):
+            ages = {
+                at: int(value) for at in find_inside(term, devices) for type_, value in devices[at] if type_ == "age"
+            }
+            in_order = sorted(ages, key=lambda at: bucket_of(f"r{at}", TOP_SEED))
+            in_order.sort(key=ages.__getitem__, reverse=order == "top")
+            return set(in_order[:count])
+        case Not(term=term):
+            return {*range(len(devices))} - find_inside(term, devices)
+        case Except(term=term, excluded=excluded):
+            return find_inside(term, devices) - find_inside(excluded, devices)
+        case And(terms=terms):
+            return set.intersection(*(find_inside(term, devices) for term in terms))
+        case Or(terms=terms):
+            return set.union(*(find_inside(term, devices) for term in terms))
+        case Threshold(operator=operator, count=count, terms=terms):
+            counts = Counter(at for term in terms for at in find_inside(term, devices))
+            compare = {"at least": int.__ge__, "at most": int.__le__, "exactly": int.__eq__}[operator]
+            return {at for at in range(len(devices)) if compare(counts[at], count)}
+    return {at for at, device in enumerate(devices) if is_inside(expr, device)}
+
+
+def limited_exprs(types):
+    """Expressions of tags of the attributes *types*, in which samples, limits and `top` stand anywhere."""
+    samples = st.builds(Sample, percents(), st.sampled_from(SEEDS))
+    sizes = st.integers(1, DEVICE_COUNT)
+
+    def limit(operands):
+        return st.builds(Limit, operands, sizes, st.sampled_from(SEEDS)) | st.builds(
+            Top, operands, sizes, st.just("age"), st.sampled_from(TOP_ORDERS)
+        )
+
+    inner = exprs(types) | samples | limit(exprs(types))
+    counted = st.builds(Threshold, st.sampled_from(THRESHOLD_OPS), st.just(2), st.tuples(inner, inner, inner))
+    joined = boolean_exprs(inner | counted | st.builds(Except, inner, inner), max_leaves=3)
+    return joined | limit(joined)
+
+
+@settings(max_examples=scale(60, 10_000), deadline=None)
+@given(st.data())
+def test_plan_with_limits_reaches_the_chosen_devices_once(tables, data):
+    vendor = data.draw(st.sampled_from(VENDORS))
+    number = data.draw(st.integers(0, TABLE_COUNT - 1))
+    types = data.draw(st.lists(st.sampled_from(list(VALUES)), min_size=1, max_size=3, unique=True))
+    declared, expr = data.draw(declarations(vendor, types)), data.draw(limited_exprs(types))
+    devices, index = tables[number].devices, tables[number].index
+    text = write_catalog(declared, vendor)
+    found = plan(expr, vendor, index, parse_catalog(text))
+    event(f"native {bool(found.native)}, by ids {found.by_ids is not None}")
+    known = devices_at_vendor(devices, declared, number, vendor)
+    reached = Counter(at for payload in found.native for at in find_inside(get_vendor(vendor).parse(payload), known))
+    if found.by_ids is not None:
+        by_ids = find_inside(found.by_ids, devices)
+        assert {*index.resolve(found.by_ids).ids()} == {f"r{at}" for at in by_ids}
+        reached += Counter(by_ids)
+    wanted = Counter(find_inside(expr, devices))
     assert reached == wanted, f"{render(expr)} to {vendor}, table {number}\n{text}\n{found}"

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from relative_oracle import CLOCK_UNITS, RelativeOracle
 from sizes import scale_examples
+from strategies import SEEDS, threshold_exprs
 
 from audience import (
     And,
@@ -19,16 +20,17 @@ from audience import (
     DeviceIndex,
     Except,
     Interval,
+    Limit,
     Not,
     Or,
     Period,
     Relative,
     RelativeTime,
-    Threshold,
+    Top,
     parse,
     render,
 )
-from audience.language.ast import THRESHOLD_OPS
+from audience.language.ast import TOP_ORDERS
 from audience.language.binding import is_relative
 from audience.language.windows import TIME_UNITS, WINDOW_OPS
 
@@ -149,9 +151,22 @@ LEAVES = st.one_of(
 
 def joined(operands):
     several = st.lists(operands, min_size=2, max_size=3).map(tuple)
-    thresholds = st.builds(Threshold, st.sampled_from(THRESHOLD_OPS), st.just(1), several)
     return st.one_of(
-        operands.map(Not), several.map(And), several.map(Or), st.builds(Except, operands, operands), thresholds
+        operands.map(Not),
+        several.map(And),
+        several.map(Or),
+        st.builds(Except, operands, operands),
+        threshold_exprs(several),
+    )
+
+
+def with_limits(operands):
+    """Limits, and `top` and `bottom` by a day or an instant, over *operands*."""
+    sizes, by = st.integers(1, len(DEVICES)), st.sampled_from([*DAY_TYPES, *INSTANT_TYPES])
+    return st.one_of(
+        joined(operands),
+        st.builds(Limit, operands, sizes, st.sampled_from(SEEDS)),
+        st.builds(Top, operands, sizes, by, st.sampled_from(TOP_ORDERS)),
     )
 
 
@@ -177,7 +192,7 @@ def test_relative_times_are_those_of_the_oracle(expr, question, index):
 
 
 @settings(max_examples=scale_examples(60))
-@given(expr=st.recursive(LEAVES, joined, max_leaves=5), question=questions())
+@given(expr=st.recursive(LEAVES, with_limits, max_leaves=5), question=questions())
 def test_bind_then_evaluate_is_to_evaluate_as_of_the_moment(expr, question, index):
     moment, zone = question
     bound = index.bind(expr, as_of=moment, timezone=zone)
