@@ -35,10 +35,12 @@ class SigningContext:
     Attributes:
         now: Time of the call, in UTC.
         nonce: String that was never used before.
+        access_token: Access token that the vendor gave out; empty if its calls need none.
     """
 
     now: datetime
     nonce: str
+    access_token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ class Request:
 
     Attributes:
         method: HTTP method.
-        path: Path below the base URL, with a slash at its beginning.
+        path: Path below the base URL, with a slash at its beginning; or a URL of another host of the vendor.
         query: Parameters of the query, not yet encoded.
         headers: Headers.
         content: Body.
@@ -175,6 +177,38 @@ class ErrorCode:
     outcome: Outcome
     meaning: str
     advice: str
+    source: str
+
+
+# Access tokens. -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """Access token that a vendor gave out, and for how many seconds from now on it is valid."""
+
+    value: str = field(repr=False)
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessTokenSource:
+    """Call through which a vendor gives out the access tokens that all its other calls need. It delivers nothing.
+
+    Tokens stay in the memory of the process that drew them. The call may be repeated; a new token leaves older ones
+    valid.
+
+    Attributes:
+        build_request: Builds the request from the credentials and the time of the call, which is not signed.
+        parse_reply: Parses the response.
+        is_refused: Returns whether a response to another call says that its token is no longer valid. Then the reply
+            to that call should be Retryable, and a new token is drawn for the next one.
+        source: URL of the page that documents it.
+    """
+
+    build_request: Callable[[Credentials, datetime], Request]
+    parse_reply: Callable[[Response], AccessToken | VendorReply]
+    is_refused: Callable[[Response], bool]
     source: str
 
 
@@ -373,6 +407,7 @@ class DeliverySpec:
         default_platforms: Platforms, as expressions name them, that a message without any is for; empty for all.
         application_keys: Keys that name the application, which stay when a key of access is replaced; empty for all
             required keys that are not secret.
+        access_tokens: Where the access tokens of its calls come from; None if the keys alone sign them.
     """
 
     base_urls: Mapping[str, str]
@@ -394,3 +429,4 @@ class DeliverySpec:
     read_moments: Callable[[Payload], tuple[datetime, ...]] = read_no_moments
     default_platforms: tuple[str, ...] = ()
     application_keys: tuple[str, ...] = ()
+    access_tokens: AccessTokenSource | None = None

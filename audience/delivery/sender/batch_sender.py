@@ -21,7 +21,7 @@ from audience.delivery.transport.retry import MAX_RETRY_AFTER_SECONDS, RetryLate
 from audience.errors import Problem
 from audience.index.storage.id_arrays import iter_slices
 from audience.requests.reader import RequestFolder
-from audience.vendors.delivery_spec import Payload, Request, SendCall, SendMethod, VendorReply
+from audience.vendors.delivery_spec import Payload, Request, Retryable, SendCall, SendMethod, VendorReply
 
 WorkResultT = TypeVar("WorkResultT")
 
@@ -81,6 +81,7 @@ class BatchSender:
         context = self._context
         call = await _run_maybe_in_thread(batch, partial(_plan_call, context, batch))
         try:
+            await self._authorize()
             key = await self._acquire_key(call)
             handle = await self.handle_pool.acquire(call.method, batch, call.targets)
         except SetupRejected as rejection:
@@ -96,6 +97,21 @@ class BatchSender:
         self._calls_in_flight.add(task)
         task.add_done_callback(self._on_call_done)
         await asyncio.shield(task)  # stopping the run does not stop a call that was sent
+
+    async def _authorize(self) -> None:
+        """Have an access token before the call is recorded as sent: without one it is not.
+
+        Raises:
+            SetupRejected: The vendor gives out none.
+            RetryLater: It could not, and can be asked again.
+        """
+        match await self._context.transport.authorize():
+            case None:
+                return
+            case Retryable(problem, retry_after):
+                raise RetryLater(problem, retry_after)
+            case rejection:
+                raise SetupRejected(rejection)
 
     async def _acquire_key(self, call: PlannedCall) -> str:
         """Return the idempotency key of *call*: the vendor's if it gives them out, otherwise our own."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, TypeAlias
@@ -13,6 +13,7 @@ from uuid import uuid4
 import httpx
 
 from audience.delivery.clock import SYSTEM_CLOCK, Clock
+from audience.delivery.transport.access import AccessTokenPool
 from audience.delivery.transport.environment import find_certificate_problems, find_proxy_problems
 from audience.delivery.transport.redaction import ReplyParser, redact_secrets
 from audience.errors import DeliveryError, Problem
@@ -47,6 +48,7 @@ class Transport:
     credentials: Credentials
     timeout: float
     clock: Clock = SYSTEM_CLOCK
+    tokens: AccessTokenPool = field(default_factory=AccessTokenPool)
 
     async def post(self, request: Request, parse_reply: ReplyParser) -> VendorReply:
         """Sign *request*, send it, and return what *parse_reply* makes of the response, without secrets.
@@ -54,10 +56,39 @@ class Transport:
         Returns:
             `Retryable` if nothing was sent; `InDoubt` if no complete, readable response came back in time.
         """
-        context = SigningContext(datetime.fromtimestamp(self.clock.wall(), UTC), uuid4().hex)
-        signed = self.delivery.sign(request, self.credentials, context)
+        if (failure := await self.authorize()) is not None:
+            return failure
+        token, source = self.tokens.current, self.delivery.access_tokens
+        context = SigningContext(self._read_time(), uuid4().hex, token)
+
+        def parse(response: Response) -> VendorReply:
+            if source is not None and source.is_refused(response):
+                self.tokens.discard(token)
+            return parse_reply(response)
+
+        return await self._exchange(self.delivery.sign(request, self.credentials, context), parse)
+
+    async def authorize(self) -> VendorReply | None:
+        """Draw an access token if calls need one and none is valid; return why there is none, or None.
+
+        What it returns is never InDoubt: without a token nothing is sent.
+        """
+        source = self.delivery.access_tokens
+        if source is None:
+            return None
+        request = source.build_request(self.credentials, self._read_time())
+
+        async def draw(parse: ReplyParser) -> VendorReply:
+            return await self._exchange(request, parse)
+
+        return await self.tokens.refresh(source, draw, self.clock.boot)
+
+    def _read_time(self) -> datetime:
+        return datetime.fromtimestamp(self.clock.wall(), UTC)
+
+    async def _exchange(self, signed: Request, parse_reply: ReplyParser) -> VendorReply:
         parse_redacted = redact_secrets(parse_reply, signed, self.credentials, self.delivery)
-        host = self.client.base_url.host
+        host = urlsplit(signed.path).hostname or self.client.base_url.host
         try:
             response = await _fetch_response(self.client, self.timeout, signed)
         except NOT_SENT_ERRORS as error:

@@ -1,0 +1,70 @@
+"""Access tokens of one transport: drawn when they are needed, kept in memory only, and replaced before they end.
+
+Drawing a token delivers nothing, so a lost reply leaves nothing in doubt: it is drawn again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from audience.delivery.transport.redaction import ReplyParser
+from audience.vendors.delivery_spec import (
+    Accepted,
+    AccessToken,
+    AccessTokenSource,
+    InDoubt,
+    Response,
+    Retryable,
+    VendorReply,
+)
+
+TOKEN_MARGIN_SECONDS = 300.0  # before its end, a token is no longer used; at most a tenth of its lifetime
+
+Draw: TypeAlias = Callable[[ReplyParser], Awaitable[VendorReply]]
+
+
+class AccessTokenPool:
+    """The current access token; *current* is empty until one is drawn."""
+
+    def __init__(self) -> None:
+        self.current = ""
+        self._use_until = 0.0
+        self._drawing = asyncio.Lock()
+
+    async def refresh(
+        self, source: AccessTokenSource, draw: Draw, boot_clock: Callable[[], float]
+    ) -> VendorReply | None:
+        """Draw a token unless the current one is still valid; return the reply that has none, or None.
+
+        Args:
+            source: Where tokens come from.
+            draw: Makes the call, and returns what a parser makes of its response.
+            boot_clock: Clock that cannot be set.
+        """
+        async with self._drawing:
+            if self.current and boot_clock() < self._use_until:
+                return None
+            asked_at, drawn = boot_clock(), list[AccessToken]()
+
+            def parse(response: Response) -> VendorReply:
+                answer = source.parse_reply(response)
+                if not isinstance(answer, AccessToken):
+                    return answer
+                drawn.append(answer)
+                return Accepted("token")
+
+            match await draw(parse):
+                case Accepted() if drawn:
+                    token = drawn[-1]
+                    margin = min(TOKEN_MARGIN_SECONDS, token.seconds / 10)
+                    self.current, self._use_until = token.value, asked_at + token.seconds - margin
+                    return None
+                case InDoubt(problem):
+                    return Retryable(problem)
+                case failure:
+                    return failure
+
+    def discard(self, token: str) -> None:
+        """Use *token* no longer, which the vendor has refused; a newer one stays."""
+        if token == self.current:
+            self.current = ""
