@@ -87,7 +87,7 @@ def record_requests(endpoint):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=[0.01], daemon=True)  # seconds until it sees that it is to end
     thread.start()
     recorder.address = f"http://127.0.0.1:{server.server_port}"
     try:
