@@ -4,7 +4,7 @@ A sync of a million devices has tens of thousands of calls with twenty million p
 arrays; ids and names are looked up when a call is made.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -72,11 +72,16 @@ class Packing:
 
     Attributes:
         calls: The calls. Those before make room for those after, so they are made in this order.
-        minimum: Number of calls below which no calls of these forms make the changes.
+        find_minimum: Finds `minimum`, which may take longer than the packing.
     """
 
     calls: tuple[PackedCall, ...] = ()
-    minimum: int = 0
+    find_minimum: Callable[[], int] = int
+
+    @cached_property
+    def minimum(self) -> int:
+        """Return the number of calls below which no calls of these forms make the changes."""
+        return self.find_minimum()
 
     @property
     def count(self) -> int:

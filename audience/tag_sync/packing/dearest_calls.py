@@ -8,6 +8,7 @@ that further tags could add counts instead: what it finds is then too dear, neve
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import comb
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from audience.tag_sync.packing.common_tags import Limits
 
+TYPICAL_DEPTH = 4  # attributes of the cells that most steps are for
 PASS_STEPS = 5_000  # devices of a pass that take as long as it does apart from them
 ROUNDING = 1e-9
 
@@ -86,12 +88,14 @@ class DearestCalls:
         columns: The tags.
         limits: What a call takes.
         steps: Devices of cells that may still be visited.
+        reserved: Those of *steps* that are for cells of later columns.
         costs: For each column, for each device: no call with this pair costs more, or than 1 if that is more.
     """
 
     columns: Sequence[TagColumn]
     limits: Limits
     steps: int
+    reserved: float = field(init=False, default=0.0)
     costs: list[NDArray[np.float32]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -112,6 +116,7 @@ class DearestCalls:
         more = self.limits.max_tags - len(cells.columns) - 1
         if more <= 0:
             return
+        all_steps = self.steps
         dearest = np.stack([division.added.max(axis=1) for division in divisions], axis=1)
         top = np.array([self.columns[at].prices.max() for at in following])
         for place, (at, division) in enumerate(zip(following[:-1], divisions[:-1], strict=True)):
@@ -123,7 +128,18 @@ class DearestCalls:
             )
             most[:, self.columns[at].prices <= 0] = 0
             if (most > 1 + ROUNDING).any():
+                if not cells.columns:
+                    self._reserve(all_steps, place)
                 self._descend(cells, at, price, most)
+
+    def _reserve(self, steps: int, place: int) -> None:
+        """Keep the share of *steps* that is for the columns after *place*; give up if one before has used up its own.
+
+        What a search that cannot come to its end still finds is of little use.
+        """
+        count = len(self.columns)
+        self.steps = self.steps if self.steps > self.reserved else 0
+        self.reserved = steps * comb(count - 1 - place, TYPICAL_DEPTH) / max(comb(count, TYPICAL_DEPTH), 1)
 
     def _count(self, cells: _Cells, at: int, scaled: Devices) -> _Division:
         """Return *cells* divided by column *at*, and record what their calls cost; *scaled* are numbers of cells."""
@@ -157,7 +173,7 @@ class DearestCalls:
     def _descend(self, cells: _Cells, at: int, prices: Prices, most: Prices) -> None:
         """Find the calls with tags of column *at* and of further ones, which cost *most*."""
         numbers: Devices = cells.numbers * prices.shape[1] + _take(self.columns[at].codes, cells.devices)
-        if self.steps <= 0:
+        if self.steps <= self.reserved:
             self._record((*cells.columns, *range(at, len(self.columns))), cells.devices, numbers, most)
             return
         is_open = most > 1 + ROUNDING

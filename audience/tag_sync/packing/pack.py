@@ -1,8 +1,9 @@
 """Packing of the changes of one application into calls of the vendor's forms."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from audience.tag_sync.tags import Rows, TagChanges
 from audience.vendors.tag_spec import TagCallForm
 
 Packed = tuple[list[PackedCall], int]  # calls, and the least number that there can be
+Bounded = tuple[list[PackedCall], Callable[[], int]]  # calls, and what finds that number
 
 
 def pack_changes(
@@ -52,7 +54,7 @@ def pack_changes(
     )
     rest = replace(changes, removed=tuple(row - crowded for row in changes.removed))
     calls = [*_pack(first, forms).calls, *_pack(rest, forms).calls]
-    return Packing(tuple(calls), _pack(changes, forms).minimum)
+    return Packing(tuple(calls), lambda: _pack(changes, forms).minimum)
 
 
 def _require_own_names(changes: TagChanges) -> None:
@@ -77,18 +79,30 @@ def _pack(changes: TagChanges, forms: Sequence[TagCallForm]) -> Packing:
     added, removed = tabulate_pairs(changes.added), tabulate_pairs(changes.removed)
     forms = drop_weaker_forms(forms)
     two_way = [form for form in forms if form.adds and form.removes and 1 in (form.max_ids, form.max_tags)]
-    bound = bound_by_sizes(forms, added, removed)
+    by_sizes = partial(_bound_by_sizes, changes, forms)  # keeps no table of pairs while calls are made
     if two_way:
         calls, minimum = _pack_two_way(two_way, added, removed)
-        return Packing(tuple(calls), max(bound, minimum if len(two_way) == len(forms) else 0))
+        return Packing(tuple(calls), lambda: max(by_sizes(), minimum if len(two_way) == len(forms) else 0))
     sides = _pack_rectangles(changes, forms) or [
-        _pack_one_way([form for form in forms if form.adds], added, is_added=True),
-        _pack_one_way([form for form in forms if form.removes], removed, is_added=False),
+        _with_minimum(_pack_one_way([form for form in forms if form.adds], added, is_added=True)),
+        _with_minimum(_pack_one_way([form for form in forms if form.removes], removed, is_added=False)),
     ]
+    join = max if any(form.adds and form.removes for form in forms) else _sum
     calls = [call for side_calls, _ in sides for call in side_calls]
-    minimums = [minimum for _, minimum in sides]
-    is_both = any(form.adds and form.removes for form in forms)
-    return Packing(tuple(calls), max(bound, max(minimums) if is_both else sum(minimums)))
+    return Packing(tuple(calls), lambda: max(by_sizes(), join(*(find_minimum() for _, find_minimum in sides))))
+
+
+def _bound_by_sizes(changes: TagChanges, forms: Sequence[TagCallForm]) -> int:
+    return bound_by_sizes(forms, tabulate_pairs(changes.added), tabulate_pairs(changes.removed))
+
+
+def _with_minimum(packed: Packed) -> Bounded:
+    calls, minimum = packed
+    return calls, lambda: minimum
+
+
+def _sum(*minimums: int) -> int:
+    return sum(minimums)
 
 
 def drop_weaker_forms(forms: Sequence[TagCallForm]) -> list[TagCallForm]:
@@ -156,7 +170,7 @@ def _pack_one_way(forms: Sequence[TagCallForm], pairs: PairTable, *, is_added: b
     return min(choices, key=len), minimum
 
 
-def _pack_rectangles(changes: TagChanges, forms: Sequence[TagCallForm]) -> list[Packed] | None:
+def _pack_rectangles(changes: TagChanges, forms: Sequence[TagCallForm]) -> list[Bounded] | None:
     """Return the calls of forms for several ids and tags, in the order in which they are made; None without such."""
     forms = [form for form in forms if form.max_pairs is None and form.max_ids > 1 and form.max_tags > 1]
     adding = next((form for form in forms if form.adds), None)
@@ -168,22 +182,27 @@ def _pack_rectangles(changes: TagChanges, forms: Sequence[TagCallForm]) -> list[
     return [added, _pack_removed(changes, kept, removing)]
 
 
-def _pack_added(changes: TagChanges, form: TagCallForm) -> Packed:
+def _pack_added(changes: TagChanges, form: TagCallForm) -> Bounded:
     limits = Limits(form.max_ids, form.max_tags)
     found = pack_common(Changes(changes.added, changes.present, _group_tags(changes)), limits)
-    calls = [PackedCall(form, added=_to_grid(each)) for each in found]
-    by_lists = bound_by_lists(changes.added, form.max_ids, form.max_tags)
-    if by_lists >= len(calls):
-        return calls, by_lists
+    return [PackedCall(form, added=_to_grid(each)) for each in found], partial(
+        _bound_added, changes, limits, len(found)
+    )
+
+
+def _bound_added(changes: TagChanges, limits: Limits, found: int) -> int:
+    by_lists = bound_by_lists(changes.added, limits.max_ids, limits.max_tags)
+    if by_lists >= found:
+        return by_lists
     allowed = [row | more for row, more in zip(changes.added, changes.present, strict=True)]
-    return calls, max(by_lists, bound_by_prices(changes.added, allowed, _group_tags(changes), limits))
+    return max(by_lists, bound_by_prices(changes.added, allowed, _group_tags(changes), limits, found))
 
 
-def _pack_removed(changes: TagChanges, kept: Sequence[BitMap], form: TagCallForm) -> Packed:
+def _pack_removed(changes: TagChanges, kept: Sequence[BitMap], form: TagCallForm) -> Bounded:
     limits = Limits(form.max_ids, form.max_tags)
     found = pack_any(Changes(changes.removed, kept, _group_tags(changes)), kept, limits)
     calls = [PackedCall(form, removed=_to_grid(each)) for each in found]
-    return calls, bound_by_lists(changes.removed, form.max_ids, form.max_tags)
+    return calls, partial(bound_by_lists, changes.removed, form.max_ids, form.max_tags)
 
 
 def _group_tags(changes: TagChanges) -> list[list[int]]:

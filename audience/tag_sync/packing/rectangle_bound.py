@@ -2,7 +2,8 @@
 
 Each pair of a device and a tag that is to be set has a price. A pair is made cheaper by what the dearest call that it
 can be in costs, so that no call costs more than 1; then all pairs together cost no more than there are calls. Any
-prices of tags do. Those that are tried grow with how rare a tag is, as calls for it carry little else.
+prices of tags do. Those that are tried grow with how rare a tag is, as calls for it carry little else, and add up to
+the number of calls that were found: if these are the fewest, then so do the best prices.
 """
 
 from collections.abc import Sequence
@@ -19,15 +20,20 @@ from audience.tag_sync.packing.dearest_calls import Codes, DearestCalls, TagColu
 MAX_STEPS = 9_000_000_000  # devices that the search visits, in all cells
 MAX_COLUMNS = 64  # of which the search takes the pairs; the bound of some pairs is one of all
 MAX_CELLS = 100_000_000  # of the table of devices and columns
-SAMPLED_DEVICES = 60_000  # of which prices are tried, before those of all are
-MIN_DIVISOR = 6  # of the steps with which prices are tried
+MAX_TRIED_DEVICES = 60_000  # for which several prices are tried
 FACTORS = (0.6, 0.9, 1.15, 1.55, 2.0)  # of prices of tags that are independent of each other
+MAX_FACTOR = 3.0
+FITTING_STEPS = 4
 LIST_SHARE = 0.1  # of the price of a tag that is for its place in the list of a call, whatever devices have it
 ROUNDING = 1e-4  # the costs of calls are kept as small numbers
 
 
 def bound_by_prices(
-    rows: Sequence[BitMap], allowed: Sequence[BitMap], groups: Sequence[Sequence[int]], limits: Limits
+    rows: Sequence[BitMap],
+    allowed: Sequence[BitMap],
+    groups: Sequence[Sequence[int]],
+    limits: Limits,
+    found: int | None = None,
 ) -> int:
     """Return a number of calls below which none set all of *rows*.
 
@@ -36,6 +42,7 @@ def bound_by_prices(
         allowed: For each tag, all devices that a call may give it to, with those of *rows*.
         groups: Tags of the same attribute.
         limits: What a call takes.
+        found: Number of calls that do: prices that add up to more of them are too high.
     """
     devices = bitmap_to_rows(BitMap.union(*rows)) if rows else np.empty(0, dtype=np.uint32)
     exclusive = [part for group in groups for part in _split_group(group, rows, allowed)]
@@ -44,13 +51,11 @@ def bound_by_prices(
         return 0
     columns = [_tabulate(group, rows, allowed, devices) for group in chosen]
     columns.sort(key=lambda column: -len(column.prices))
-    step = max(len(devices) // SAMPLED_DEVICES, 1)
-    sample = [_sample(column, step) for column in columns]
-    smaller = Limits(max(limits.max_ids // step, 1), limits.max_tags)
-    best, factor = _choose_factor(sample, smaller, MAX_STEPS // max(step, MIN_DIVISOR))
-    if step > 1:
-        best, _ = _price_calls(columns, limits, factor, MAX_STEPS)
-    return round_up(best * (1 - ROUNDING))
+    most = len(devices) if found is None else found
+    factors = [_fit_factor(columns, limits, most)]
+    if len(devices) <= MAX_TRIED_DEVICES:
+        factors = [*(factor for factor in FACTORS if factor < factors[0]), *factors]
+    return round_up(_try_factors(columns, limits, factors) * (1 - ROUNDING))
 
 
 def _split_group(group: Sequence[int], rows: Sequence[BitMap], allowed: Sequence[BitMap]) -> list[list[int]]:
@@ -83,20 +88,25 @@ def _locate(row: BitMap, devices: RowNumbers) -> NDArray[np.int64]:
     return np.asarray(at[devices[at] == positions])
 
 
-def _sample(column: TagColumn, step: int) -> TagColumn:
-    return replace(
-        column,
-        codes=column.codes[::step].copy(),
-        wanted=None if column.wanted is None else column.wanted[::step].copy(),
-    )
+def _fit_factor(columns: Sequence[TagColumn], limits: Limits, found: int) -> float:
+    """Return the factor with which all pairs cost as much as the calls that were *found*, or the largest one."""
+    factor = 1.0
+    for _ in range(FITTING_STEPS):
+        priced = sum(_sum_prices(_price_tags(column, limits, factor)) for column in columns)
+        factor = min(factor * found / max(priced, ROUNDING), MAX_FACTOR)
+    return factor
 
 
-def _choose_factor(columns: Sequence[TagColumn], limits: Limits, steps: int) -> tuple[float, float]:
-    """Return the highest bound that a search of so many *steps* proves for a factor of FACTORS, and the factor."""
-    best = (0.0, FACTORS[0])
-    for factor in FACTORS:
-        bound, is_finished = _price_calls(columns, limits, factor, steps)
-        best = max(best, (bound, factor))
+def _sum_prices(column: TagColumn) -> float:
+    return float(column.price_devices(None).sum())
+
+
+def _try_factors(columns: Sequence[TagColumn], limits: Limits, factors: Sequence[float]) -> float:
+    """Return the highest bound that is proven with one of *factors*, which rise."""
+    best = 0.0
+    for factor in factors:
+        bound, is_finished = _price_calls(columns, limits, factor, MAX_STEPS // len(factors))
+        best = max(best, bound)
         if not is_finished:
             break  # higher prices take a longer search
     return best
