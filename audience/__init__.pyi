@@ -19,6 +19,9 @@ from .errors import (
     ComplexityError as ComplexityError,
 )
 from .errors import (
+    ConfigError as ConfigError,
+)
+from .errors import (
     DamagedError as DamagedError,
 )
 from .errors import (

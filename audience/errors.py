@@ -8,6 +8,7 @@ AudienceError            base of all errors; carries one or more Problems
 │   ├── DamagedError     an index whose files are not what was written
 │   └── LockedError      an index that another process is changing
 ├── OutputError          a path that cannot be written to
+├── ConfigError          a project file, audience.toml, that is invalid
 ├── CatalogError         a catalog that is invalid or contradicts itself
 ├── MessageError         a message that is invalid or that a vendor would reject
 ├── DeliveryError        a send that must not start, or that stopped
@@ -106,6 +107,10 @@ class LockedError(InvalidIndexError):
 
 class OutputError(AudienceError):
     """Path that cannot be written to."""
+
+
+class ConfigError(AudienceError):
+    """Project file that is invalid."""
 
 
 class CatalogError(AudienceError):

@@ -51,8 +51,8 @@ DEPENDENCY_MODULES = {
         *(f"server/endpoints/{name}.py" for name in ("insight", "plans", "queries", "runs", "segments", "streams")),
         *("agent_tools/tools.py", "cli/commands/serve.py"),
     },
-    "tomllib": {"planning/catalog/loader.py", "delivery/transport/credentials.py"},
-    "tomlkit": {"planning/catalog/draft.py"},
+    "tomllib": {"cli/project_file/reading.py", "planning/catalog/loader.py", "delivery/transport/credentials.py"},
+    "tomlkit": {"cli/project_file/drafting.py", "planning/catalog/draft.py"},
 }
 # Data flows down these lists; a module imports from its own room and from those before it.
 ROOMS = (

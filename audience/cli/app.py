@@ -8,6 +8,7 @@ from audience.cli import registry
 from audience.cli.garbage import resume_collection
 from audience.cli.interrupts import INTERRUPTED_EXIT_CODE, restore_sigint
 from audience.cli.output.writer import Output
+from audience.cli.project_file.defaults import ConfiguredLine, add_defaults
 from audience.cli.quick_parser import read_call
 from audience.cli.streams import flush_output, make_streams_safe
 from audience.errors import AudienceError, DamagedError, LedgerError, LockedError, Problem, ProofError
@@ -24,8 +25,10 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     words = sys.argv[1:] if arguments is None else arguments
     output = Output.from_arguments(words)
     make_streams_safe()
+    line = ConfiguredLine(words)
     try:
-        code = _run_command(words, output)
+        line = add_defaults(words)
+        code = run_command(line.words, output)
     except AudienceError as error:
         output.print_errors(error.problems)
         code = 1 if isinstance(error, FAILURES) else 2
@@ -34,12 +37,14 @@ def run(arguments: list[str] | None = None) -> NoReturn:
         if not isinstance(error, BrokenPipeError):
             file = f"{error.filename}: " if error.filename else ""
             output.print_errors([Problem("cannot-write", f"{file}{error.strerror or error}")])
+    if code and line.note is not None:
+        output.print_notes([line.note])
     if code == INTERRUPTED_EXIT_CODE:
         output.print_errors([Problem("interrupted", "stopped before it was done")])
     sys.exit(code if flush_output() else 1)
 
 
-def _run_command(words: list[str], output: Output) -> int:
+def run_command(words: list[str], output: Output) -> int:
     """Run the command and return its exit code; typer takes what nothing quicker does."""
     call = read_call(words)
     if call is None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 from audience.cli.activity import LogOption, log_command
@@ -120,6 +121,15 @@ COMMAND_GROUPS: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 JsonOption = Annotated[bool, Option("--json", help="Print JSON instead of text.")]
+ConfigOption = Annotated[
+    Path | None,
+    Option(
+        "--config",
+        metavar="FILE",
+        help="Project file with values of options.",
+        show_default="audience.toml of this folder, or above",
+    ),
+]
 
 
 def find_command(words: list[str]) -> tuple[str, list[str]] | None:
@@ -161,26 +171,35 @@ def _read_source(module: str) -> str:
 
 
 def read_parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
-    """Return the parameters of a command, each option of a group apart, `--log` if it has that, and `--json`.
+    """Return the parameters of a command, each option of a group apart, and the options of all commands.
 
     All are passed by name.
     """
     json_option = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption)
+    config_option = inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ConfigOption)
     log_option = inspect.Parameter("log", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=LogOption)
     options = [option for parameter in _own_parameters(function) for option in _expand_group(parameter)]
-    return [*options, *([log_option] if hasattr(function, "logged_as") else []), json_option]
+    general = [log_option] if hasattr(function, "logged_as") else []
+    general += [] if _reads_config(function) else [config_option]
+    return [*options, *general, json_option]
 
 
 def call_command(function: Callable[..., None], output: Output, values: dict[str, Any]) -> None:
     """Call the function of a command with the *values* of its parameters."""
     groups = {each.name: each.annotation for each in _own_parameters(function) if is_dataclass(each.annotation)}
     options = {name: _build_group(cast(type, group), values) for name, group in groups.items()}
-    rest = {name: value for name, value in values.items() if name != "json"}
+    read_before = {"json"} if _reads_config(function) else {"json", "config"}
+    rest = {name: value for name, value in values.items() if name not in read_before}
     if not hasattr(function, "logged_as"):
         function(output, **rest, **options)
         return
     with log_command(rest.pop("log"), function.logged_as, output):
         function(output, **rest, **options)
+
+
+def _reads_config(function: Callable[..., None]) -> bool:
+    """Return whether a command reads the project file itself, beyond the options that have values from it."""
+    return "config" in inspect.signature(function).parameters
 
 
 def _own_parameters(function: Callable[..., None]) -> list[inspect.Parameter]:

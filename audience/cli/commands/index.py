@@ -1,8 +1,10 @@
 """Commands that build, describe and check an index."""
 
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+from audience._fs.atomic import write_new_file
 from audience.cli.declarations import Option
 from audience.cli.options import (
     IgnoreOption,
@@ -17,6 +19,8 @@ from audience.cli.process_title import hide_passwords
 from audience.cli.reading_options import ReadingOptions
 from audience.counts import format_count
 from audience.index.device_index import DeviceIndex
+
+PROJECT_FILE_MODE = 0o644  # others may read it, and only its owner decides what is in it
 
 
 def run_build(
@@ -53,11 +57,21 @@ def run_build(
     ignore: IgnoreOption = None,
     reading: ReadingOptions,
     replace: Annotated[bool, Option("--replace", help="Replace an existing index.")] = False,
+    save_config: Annotated[
+        Path | None,
+        Option("--save-config", metavar="FILE", help="New project file with which `audience refresh` repeats this."),
+    ] = None,
 ) -> None:
     """Build an index from tables of devices; the role of a column follows from its name and type.
 
-    An option such as --number sets the role of a column itself.
+    An option such as --number sets the role of a column itself. Without a TABLE, those of audience.toml are read.
     """
+    given = {
+        **{"token": token, "key": key, "alias": alias, "account": account, "tags": tags, "typed": typed},
+        **{"number": number, "date": date, "version": version, "split": split, "ignore": ignore},
+        **{each.name: getattr(reading, each.name) for each in fields(reading)},
+    }
+    draft = None if save_config is None else _draft_project_file(save_config, out, tables, given)
     hide_passwords(tables)
     with output.show_progress() as progress:
         index = DeviceIndex.build(
@@ -78,7 +92,19 @@ def run_build(
             progress=progress,
             **reading.to_arguments(),
         )
+    if save_config is not None and draft is not None:
+        write_new_file(save_config, draft, PROJECT_FILE_MODE)
     print_index_info(index, output)
+
+
+def _draft_project_file(file: Path, out: Path, tables: list[str], given: dict[str, Any]) -> bytes:
+    """Return a project file that repeats a build with the options that are *given*."""
+    from audience.cli.project_file.drafting import draft_project_file  # loads what writes TOML
+
+    defaults = {each.name: each.default for each in fields(ReadingOptions)}
+    return draft_project_file(
+        file, out, tables, {name: value for name, value in given.items() if value and value != defaults.get(name)}
+    )
 
 
 def run_info(output: Output, index: IndexArgument) -> None:
