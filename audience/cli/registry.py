@@ -28,7 +28,7 @@ EPILOG = (
 
 # The values below are "module:function" in COMMANDS_PACKAGE.
 COMMAND_PANELS: dict[str | None, dict[str, str]] = {
-    None: {"demo": "demo:run_demo"},
+    None: {"demo": "demo:run_demo", "refresh": "refresh:run_refresh"},
     "Query": {
         "count": "count:run_count",
         "explain": "explain:run_explain",

@@ -1,1 +1,1 @@
-"""The project file `audience.toml`: values of options that a project uses again and again."""
+"""Values of options that a project uses again and again: its file `audience.toml`."""
