@@ -21,14 +21,14 @@ PLAIN_SETTINGS = {"metavar", "help", "autocompletion", "show_default", "min", "m
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CommandCall:
     """Call of the function of a command, with the values of all of its parameters."""
 
     function: Callable[..., None]
     values: dict[str, Any]
 
 
-def read_call(words: list[str]) -> Call | None:
+def read_call(words: list[str]) -> CommandCall | None:
     """Return the call that a command line asks for, or None if typer has to read it."""
     found = registry.find_command(words)
     if found is None or any(word in ("--", "--help", "") for word in words):
@@ -37,7 +37,7 @@ def read_call(words: list[str]) -> Call | None:
     if "typer" in vars(sys.modules[function.__module__]):  # it takes typer's context, or asks with it
         return None
     values = parse_plain(registry.read_parameters(function), found[1])
-    return None if values is None else Call(function, values)
+    return None if values is None else CommandCall(function, values)
 
 
 def parse_plain(parameters: list[FunctionParameter], words: list[str]) -> dict[str, Any] | None:

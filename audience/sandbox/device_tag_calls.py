@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from audience.sandbox.http_types import DeviceMask, HttpCall, JsonObject, ReplyBody, VendorRefusal
+from audience.sandbox.population_rows import Rows
 from audience.sandbox.request_checks import is_string_list, parse_json_object
-from audience.sandbox.row_set import Rows
 from audience.sandbox.vendor_state import VendorState
 
 MAX_CALL_IDS, MAX_CALL_TAGS, MAX_CALL_TAG_BYTES = 1_000, 100, 1_000  # of each direction

@@ -11,7 +11,7 @@ import polars as pl
 
 from audience.sandbox.http_types import DeviceMask
 from audience.sandbox.population import Population
-from audience.sandbox.row_set import Rows
+from audience.sandbox.population_rows import Rows
 from audience.sandbox.tag_store import TagStore
 
 TagChange: TypeAlias = Literal["add", "remove", "delete"]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from audience.sandbox.http_types import DeviceMask
 from audience.sandbox.population import Population
-from audience.sandbox.row_set import Rows, RowSet
+from audience.sandbox.population_rows import PopulationRows, Rows
 
 
 @dataclass
@@ -28,7 +28,7 @@ class TagStore:
 
     population: Population
     vendor: str
-    _changed: dict[str, RowSet] = field(default_factory=dict)
+    _changed: dict[str, PopulationRows] = field(default_factory=dict)
     _deleted: set[str] = field(default_factory=set)
 
     def reset(self) -> None:
@@ -119,9 +119,9 @@ class TagStore:
             return rows[~self._changed[name].find_members(rows)]
         return rows[~self._table_mask(name)[rows]]
 
-    def _own(self, name: str) -> RowSet:
+    def _own(self, name: str) -> PopulationRows:
         if name not in self._changed:
-            self._changed[name] = RowSet(len(self.population), self.rows_with_tag(name))
+            self._changed[name] = PopulationRows(len(self.population), self.rows_with_tag(name))
             self._deleted.discard(name)
         return self._changed[name]
 

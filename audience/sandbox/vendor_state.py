@@ -10,8 +10,8 @@ from audience.sandbox.delivery_log import DeliveryLog
 from audience.sandbox.http_types import HttpReply
 from audience.sandbox.key_tags import KeyTags, NamedKeys
 from audience.sandbox.population import Population
+from audience.sandbox.population_rows import Rows, sort_rows
 from audience.sandbox.rate_limits import SlidingWindowLimiter
-from audience.sandbox.row_set import Rows, sort_rows
 from audience.sandbox.tag_store import TagStore
 
 HOST = "127.0.0.1"

@@ -9,7 +9,7 @@ from audience.delivery.ledger.group_commit import GroupCommit
 from audience.delivery.ledger.part_windows import PartWindows
 from audience.delivery.ledger.transitions import Batch
 from audience.delivery.prepare import PreparedRun
-from audience.delivery.sender.unknown_ids import UnknownIds
+from audience.delivery.sender.unknown_ids import UnknownIdCounts
 from audience.delivery.transport.http import Transport
 from audience.delivery.transport.rate_limit import RateLimiter
 from audience.delivery.transport.retry import RetryPolicy
@@ -38,7 +38,7 @@ class SendContext:
     transport: Transport
     windows: PartWindows
     clock: Clock
-    unknown_ids: UnknownIds
+    unknown_ids: UnknownIdCounts
 
     def body_number(self, batch: Batch) -> int:
         """Return the number of the body that *batch* is sent."""

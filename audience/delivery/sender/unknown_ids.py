@@ -14,7 +14,7 @@ FIRST_IDS = 10_000  # ids of which an answer is known before the share of unknow
 
 
 @dataclass(slots=True)
-class UnknownIds:
+class UnknownIdCounts:
     """Numbers of ids that the vendor has answered for: those that were reached, and those that it does not know.
 
     Attributes:
@@ -44,9 +44,9 @@ class UnknownIds:
     def find_problem(self) -> Problem | None:
         """Return a problem if more ids are unknown than the share allows.
 
-        >>> UnknownIds(0.02, reached=9_799, unknown=200).find_problem(), UnknownIds(1, unknown=20_000).find_problem()
-        (None, None)
-        >>> print(UnknownIds(0.02, ("tpns_token",), reached=9_799, unknown=201).find_problem())
+        >>> UnknownIdCounts(0.02, reached=9_799, unknown=200).find_problem()
+        >>> UnknownIdCounts(1, unknown=20_000).find_problem()
+        >>> print(UnknownIdCounts(0.02, ("tpns_token",), reached=9_799, unknown=201).find_problem())
         too-many-unknown: the vendor does not know 201 of 10,000 ids, more than 2%
            = hint: check the column of the ids: they come from tpns_token; to go on, pass --max-unknown 100%
         """

@@ -27,7 +27,7 @@ from audience.delivery.prepare import PreparedRun
 from audience.delivery.sender.batch_log import describe_problem
 from audience.delivery.sender.batch_sender import BatchSender
 from audience.delivery.sender.context import SendContext, StopRun
-from audience.delivery.sender.unknown_ids import UnknownIds
+from audience.delivery.sender.unknown_ids import UnknownIdCounts
 from audience.delivery.transport.http import HttpxTransport, open_transport
 from audience.delivery.transport.rate_limit import RateLimiter, name_application
 from audience.delivery.transport.retry import RetryPolicy
@@ -195,9 +195,9 @@ class RunWorker:
         finally:
             await group_commit.close()
 
-    def _count_unknown_ids(self, run: Run) -> UnknownIds:
+    def _count_unknown_ids(self, run: Run) -> UnknownIdCounts:
         """Return how many ids are known to be unknown; raise StopRun if those are too many already."""
-        counts = UnknownIds(run.max_unknown, self._prepared.requests.vendor.id_columns)
+        counts = UnknownIdCounts(run.max_unknown, self._prepared.requests.vendor.id_columns)
         counts.add_status(load_status(self._ledger))
         if (problem := counts.find_problem()) is not None:
             raise StopRun(problem)

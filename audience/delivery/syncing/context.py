@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from audience.delivery.clock import Clock
 from audience.delivery.ledger.group_commit import GroupCommit
-from audience.delivery.sender.unknown_ids import UnknownIds
+from audience.delivery.sender.unknown_ids import UnknownIdCounts
 from audience.delivery.syncing.ledger import SyncLedger
 from audience.delivery.transport.http import Transport
 from audience.delivery.transport.rate_limit import RateLimiter
@@ -54,5 +54,5 @@ class SyncContext:
     rate_limiter: RateLimiter
     transport: Transport
     clock: Clock
-    unknown_ids: UnknownIds
+    unknown_ids: UnknownIdCounts
     unknown_positions: set[int] = field(default_factory=set)

@@ -13,7 +13,7 @@ from audience.delivery.clock import SYSTEM_CLOCK, Clock
 from audience.delivery.ledger.connection import MAX_UNKNOWN_SHARE
 from audience.delivery.ledger.group_commit import GroupCommit
 from audience.delivery.sender.batch_log import describe_problem
-from audience.delivery.sender.unknown_ids import UnknownIds
+from audience.delivery.sender.unknown_ids import UnknownIdCounts
 from audience.delivery.syncing import ledger as records
 from audience.delivery.syncing.call_maker import CallMaker
 from audience.delivery.syncing.context import StopSync, SyncContext
@@ -121,7 +121,7 @@ async def open_context(ledger: SyncLedger, task: SyncTask, options: SyncOptions)
                 rate_limiter=RateLimiter(name_application(credentials, delivery), options.clock),
                 transport=transport,
                 clock=options.clock,
-                unknown_ids=UnknownIds(options.max_unknown, task.vendor.id_columns),
+                unknown_ids=UnknownIdCounts(options.max_unknown, task.vendor.id_columns),
             )
     finally:
         await group_commit.close()

@@ -50,7 +50,7 @@ def fetch_source(source: Source, options: ReadOptions, ignore: Container[str], p
         progress: Progress callback.
 
     Raises:
-        TableError: There is no table.
+        TableError: The source has no table.
     """
     if isinstance(source, pl.DataFrame | pl.LazyFrame | ArrowStream) and not isinstance(source, str | Path):
         _reject_query(options.query, f"a {type(source).__name__}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from audience.sandbox.http_types import JsonObject, VendorRefusal
 from audience.sandbox.key_tags import KeyTags, NamedKeys, TagChange
-from audience.sandbox.row_set import Rows, sort_rows
+from audience.sandbox.population_rows import Rows, sort_rows
 from audience.sandbox.tag_store import TagStore
 from audience.sandbox.vendor_state import VendorState
 from audience.sandbox.vendors.emas.fields import invalid_format, require_fields

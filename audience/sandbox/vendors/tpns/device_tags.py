@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from audience.sandbox.http_types import HttpCall, HttpReply, JsonObject, VendorRefusal
+from audience.sandbox.population_rows import Rows
 from audience.sandbox.request_checks import is_int_between, is_string_list, parse_json_object
-from audience.sandbox.row_set import Rows
 from audience.sandbox.vendor_state import VendorState
 
 TAG_PATH, DELETE_PATH = "/v3/device/tag", "/v3/device/tag/delete_all_device"

@@ -22,10 +22,10 @@ def sort_rows(rows: Iterable[int | None]) -> Rows:
     return array[np.append(True, array[1:] != array[:-1])] if len(array) else array
 
 
-class RowSet:
+class PopulationRows:
     """Rows of a population of *size* rows, in at most an eighth of that many bytes.
 
-    >>> rows = RowSet(100, np.array([3, 7], dtype=np.uint32))
+    >>> rows = PopulationRows(100, np.array([3, 7], dtype=np.uint32))
     >>> rows.add(np.array([7, 9], dtype=np.uint32)).tolist(), rows.remove(np.array([2, 3], dtype=np.uint32)).tolist()
     ([9], [3])
     >>> rows.to_rows().tolist(), len(rows), 9 in rows
