@@ -15,7 +15,8 @@ import pytest
 from audience import Message, vendor_names
 
 ROOT = Path(__file__).parents[1]
-OPTIONS_OF_OTHER_TOOLS = {"--data", "--dist", "--help", "--silent"}
+OPTIONS_OF_OTHER_TOOLS = {"--data", "--dist", "--help", "--select", "--silent"}
+OPTIONS_OF_DOCKER = {"--build-arg", "--name", "--rm", "--time", "--user"}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_message_page_lists_every_field():
 
 
 def test_every_named_option_exists(pages):
-    options = set(re.findall(r"--[a-z][a-z-]+", pages.cli_page())) | OPTIONS_OF_OTHER_TOOLS
+    options = set(re.findall(r"--[a-z][a-z-]+", pages.cli_page())) | OPTIONS_OF_OTHER_TOOLS | OPTIONS_OF_DOCKER
     for page in [ROOT / "README.md", ROOT / "docs" / "problem_codes.toml", *(ROOT / "docs").glob("*.md")]:
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text("utf-8")))
         assert named <= options, page.name
