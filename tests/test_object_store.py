@@ -293,6 +293,21 @@ def test_a_change_goes_by_a_copy_and_only_new_files_are_written(pushed, tmp_path
     assert (remote.count("later"), remote.refresh(), remote.count("later")) == (count, True, count + 2)
 
 
+def test_an_index_that_is_built_anew_goes_on_from_what_its_folder_has_pushed(url, store, tmp_path):
+    folder, table = tmp_path / "devices.index", generate_devices(100)
+    DeviceIndex.build(table, folder).push(url)
+    result = DeviceIndex.build(table.head(60), folder, replace=True).push(url)
+    assert (result.snapshot, len(DeviceIndex.open(url))) == (2, 60)
+    pull_index(url, tmp_path / "copy.index")
+    copy = DeviceIndex.open(tmp_path / "copy.index")
+    copy.save_segment("later", "everyone")
+    copy.push(url)
+    again = DeviceIndex.build(table.head(50), folder, replace=True)
+    with pytest.raises(AudienceError, match="other-publication"):
+        again.push(url)
+    assert "later" in DeviceIndex.open(url).segments
+
+
 def test_another_index_is_not_replaced_unless_that_is_said(pushed, tmp_path):
     other = DeviceIndex.build(generate_devices(100), tmp_path / "other.index")
     with pytest.raises(AudienceError, match="other-publication"):

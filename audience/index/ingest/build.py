@@ -1,8 +1,9 @@
 """Build of a new index folder from a device table of any size, one shard at a time."""
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace as with_fields
 from pathlib import Path
 
@@ -33,7 +34,14 @@ from audience.index.schema.columns import Column
 from audience.index.storage import id_search, shard_writer
 from audience.index.storage.deleted_rows import write_deleted_rows
 from audience.index.storage.device_numbers import DeviceNumbers, NumberSequence
-from audience.index.storage.layout import MANIFEST_FILE, OWNED_NAMES, SYNCS_FOLDER, ShardFiles, shard_file
+from audience.index.storage.layout import (
+    MANIFEST_FILE,
+    OWNED_NAMES,
+    PUBLISHED_FILE,
+    SYNCS_FOLDER,
+    ShardFiles,
+    shard_file,
+)
 from audience.index.storage.manifest import Manifest, publish_manifest, timestamp_now
 from audience.index.storage.published import LocalStorage, Storage
 from audience.index.storage.shard import Shard
@@ -99,6 +107,7 @@ def _build_folder(
         storage = LocalStorage.create(draft)
         if replace:  # even if the index cannot be read: nobody else knows what was recorded
             copy_record_files(LocalStorage(path), storage)
+            _copy_publications(path, draft)
         timezone = options.timezone or replaced.timezone
         reading = with_fields(options, timezone=timezone)
         with open_table(source, roles, vendors, reading, log, progress) as table:
@@ -106,6 +115,12 @@ def _build_folder(
             _write_index(storage, table, replaced, options.duplicates, progress)
             log.commit()
             return with_fields(table.reading, is_default_timezone=timezone is None)
+
+
+def _copy_publications(path: Path, draft: Path) -> None:
+    """Keep what was pushed from *path*: the index that replaces it goes on from there, unless others have published."""
+    with suppress(FileNotFoundError):
+        shutil.copyfile(path / PUBLISHED_FILE, draft / PUBLISHED_FILE)
 
 
 def _write_index(
