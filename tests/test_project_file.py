@@ -9,6 +9,7 @@ import pytest
 from fact_files import read_facts
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sizes import scale_examples
 from test_quick_parser import COMMANDS, OF_TYPER, WORDS, read_with_typer
 from test_start import command_paths
 
@@ -151,7 +152,7 @@ def test_syncs_that_are_resumed_keep_their_host(project, folder):
 
 @pytest.mark.parametrize("path", sorted({*command_paths()} - OF_TYPER))
 @given(data=st.data())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=scale_examples(3), deadline=None)
 def test_given_options_are_those_that_typer_finds(path, data):
     parameters = registry.read_parameters(registry.load_function(path))
     names = [name for each in parameters for name in each.annotation.__metadata__[0].names if name.startswith("-")]
