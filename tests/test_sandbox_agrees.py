@@ -49,7 +49,20 @@ MESSAGE = {"title": "Hi", "body": "there", "data": {"a": "1"}, "badge": "+1", "s
 
 def post_signed(sandbox, credentials, delivery, request):
     """What the sandbox answers to a request, signed as the vendor wants it."""
-    signed = delivery.sign(request, credentials, SigningContext(now=datetime.now(UTC), nonce=str(uuid4())))
+    token = draw_access_token(sandbox, credentials, delivery)
+    context = SigningContext(now=datetime.now(UTC), nonce=str(uuid4()), access_token=token)
+    return post(sandbox, delivery.sign(request, credentials, context))
+
+
+def draw_access_token(sandbox, credentials, delivery):
+    """An access token of the vendor, if its calls need one."""
+    source = delivery.access_tokens
+    if source is None:
+        return ""
+    return source.parse_reply(post(sandbox, source.build_request(credentials, datetime.now(UTC)))).value
+
+
+def post(sandbox, signed):
     url = f"{sandbox.url}{signed.path}"
     with httpx.Client() as client:
         answer = client.request(

@@ -84,7 +84,8 @@ class Router:
         vendor = self.vendor_by_path.get(path)
         if vendor is None:
             places = (pattern for pattern in self.vendor_by_path if pattern.endswith("/*"))
-            vendor = next((self.vendor_by_path[each] for each in places if path.startswith(each[:-1])), None)
+            longest = max((each for each in places if path.startswith(each[:-1])), key=len, default="")
+            vendor = self.vendor_by_path.get(longest)
         return vendor if vendor in self.states else None
 
     def pick_faults(self, vendor: str, call: HttpCall) -> list[Fault]:

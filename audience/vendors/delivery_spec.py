@@ -117,10 +117,12 @@ class InvalidIds:
     Attributes:
         problem: Reason.
         ids: Unknown ids; empty if the vendor does not list them.
+        are_all: Whether the vendor knows none of the ids of the call.
     """
 
     problem: Problem
     ids: tuple[str, ...] = ()
+    are_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)

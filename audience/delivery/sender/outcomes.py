@@ -55,8 +55,8 @@ def interpret_reply(
         case Accepted(message_id, invalid_ids):
             invalid = _select_ids(ids_by_position, invalid_ids)
             return Outcome(Transition(batch, "accepted", message_id=message_id, invalid_ids=invalid), "proceed")
-        case InvalidIds(problem, reported_ids) if batch.native is None:
-            invalid, pieces = bisect_batch(ids_by_position, reported_ids)
+        case InvalidIds(problem, reported_ids, are_all) if batch.native is None:
+            invalid, pieces = bisect_batch(ids_by_position, ids_by_position.values() if are_all else reported_ids)
             rejected = Transition(batch, "rejected", problem=problem, invalid_ids=invalid, pieces=pieces)
             return Outcome(rejected, "proceed")
         case InvalidIds(problem) | Rejected(problem):

@@ -24,7 +24,7 @@ Draw: TypeAlias = Callable[[ReplyParser], Awaitable[VendorReply]]
 
 
 class AccessTokenPool:
-    """The current access token; *current* is empty until one is drawn."""
+    """Access token of one transport; *current* is empty until one is drawn."""
 
     def __init__(self) -> None:
         self.current = ""
