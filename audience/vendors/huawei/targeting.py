@@ -1,19 +1,19 @@
-"""Huawei Push Kit v1: conditions of topics, which reach Android apps only, or tokens.
+"""Targeting of Huawei Push Kit v1: conditions of topics, which reach Android apps only, or tokens.
 
-https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197: only the beginning of
-the page was readable, on 2026-11-21; the rest comes from Huawei's guides and the samples of its own servers.
+https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197 as of August 2025, of
+which a copy in a public repository was read.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from audience.algebra.request_shape import NO_LIMIT, Tree
+from audience.algebra.request_shape import Tree
 from audience.errors import Problem
 from audience.language.ast import Expr, Ids, Tag, atoms
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.shared import topic_conditions
 from audience.vendors.shared.topic_conditions import TopicDialect
-from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Payload, Vendor, VendorLimit, require_single_list
+from audience.vendors.spec import Payload, VendorLimit, require_single_list
 
 PAGE = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197"
 TOPICS_DOCS = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/topic-sub-api-0000001051066122"
@@ -21,22 +21,20 @@ TOPICS_DOCS = "https://developer.huawei.com/consumer/cn/doc/HMSCore-References/t
 LIMITS = {
     "token": VendorLimit(1_000, PAGE),
     "topic_characters": VendorLimit(900, TOPICS_DOCS),
-    "topics": VendorLimit(None, PAGE),
+    "topics": VendorLimit(5, PAGE),
 }
-# Not documented on any readable page: each value is the one that cannot reach a wrong device.
-MAX_TOPICS = 5  # in a condition: the limit of FCM, whose language it is
-ACCEPTS_NOT = False  # `!` is not documented
-MIXED_PRECEDENCE = None  # && beside || without brackets has no documented meaning and is rejected
+# The page has `!` and at most five topics. It does not say whether NOT may stand alone, nor what && beside || means
+# without brackets: both are refused, which cannot reach a wrong device.
+MIXED_PRECEDENCE = None
 
 DIALECT = TopicDialect(
     title="Huawei Push Kit",
-    shape=Tree(max_tags=MAX_TOPICS, max_nots=NO_LIMIT if ACCEPTS_NOT else 0),
+    shape=Tree(max_tags=5),
     readable_pattern=r"[\w\-.~%\u4e00-\u9fa5]{1,900}",
     legal_pattern=r"[A-Za-z0-9_.~%\u4e00-\u9fa5]{1,900}",
     legal_hint="up to 900 letters, digits, _ . ~ % and Chinese",
-    max_topics_read=None,
+    max_topics_read=LIMITS["topics"].maximum,
     mixed_precedence=MIXED_PRECEDENCE,
-    accepts_not=ACCEPTS_NOT,
     accepts_in_topic_typo=True,
 )
 TARGET_KEYS = ("token", "topic", "condition")
@@ -91,23 +89,3 @@ def assumptions(expr: Expr) -> Iterator[Problem]:
 def target_ids(ids: Sequence[str]) -> Payload:
     """Return the targeting object of at most 1,000 tokens."""
     return {"message": {"token": list(ids)}}
-
-
-VENDOR = Vendor(
-    name="huawei",
-    title="Huawei Push Kit (v1)",
-    docs_url=PAGE,
-    docs_read_on="2026-11-21",
-    fragment="any AND and OR of ≤ 5 topics, without NOT; or tokens, alone; no broadcast",
-    limits=LIMITS,
-    id_columns=("huawei", "hms"),
-    shape=DIALECT.shape,
-    supported=TAGS_AND_IDS,
-    explained=COMPARISONS,
-    tag_problems=tag_problems,
-    assumptions=assumptions,
-    parse=parse,
-    emit=emit,
-    target_ids=target_ids,
-    max_ids=1_000,
-)

@@ -1,0 +1,69 @@
+"""Replies of Huawei Push Kit v1.
+
+Source: https://developer.huawei.com/consumer/cn/doc/HMSCore-References/https-send-api-0000001050986197. Which HTTP
+status comes with which code is not said there, so a known code decides, whatever the status. 503 is "flow control";
+whether a part of the devices was reached before it is left open, so such a call is in doubt.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from audience.vendors.delivery_spec import InvalidIds, Response, VendorReply
+from audience.vendors.error_codes import load_codes, parse_json_body, reply_from_code, reply_from_status
+from audience.vendors.reply_checks import (
+    ContradictoryReply,
+    accept,
+    doubt_contradictions,
+    load_strict_json,
+    read_code,
+    read_id,
+    read_id_list,
+)
+
+CODES = load_codes(Path(__file__).with_name("codes.tsv"))
+BY_CODE = {code.code: code for code in CODES}
+SUCCESS, PARTIAL_SUCCESS = "80000000", "80100000"
+NO_REQUEST_ID = "-"  # the page prints an empty one beside the tokens of a partial success
+
+
+@doubt_contradictions
+def parse_reply(response: Response) -> VendorReply:
+    r"""Parse the response to a push, or to its dry run.
+
+    >>> parse_reply(Response(200, b'{"code": "80000000", "msg": "Success", "requestId": "157006"}'))
+    Accepted(message_id='157006', invalid_ids=())
+    >>> partial = rb'{"code": "80100000", "msg": "{\"success\":3,\"failure\":1,\"illegal_tokens\":[\"x\"]}"}'
+    >>> parse_reply(Response(200, partial))
+    Accepted(message_id='-', invalid_ids=('x',))
+    """
+    payload = parse_json_body(response)
+    code, text = read_code(payload.get("code")), str(payload.get("msg") or "")
+    request_id = read_id(payload.get("requestId"))
+    if code == SUCCESS and not request_id:
+        raise ContradictoryReply("it has no id of the request")
+    if code == SUCCESS:
+        return accept(response, request_id)
+    if code == PARTIAL_SUCCESS:
+        return accept(response, request_id or NO_REQUEST_ID, invalid_ids=_read_illegal_tokens(text))
+    row = BY_CODE.get(code)
+    if row is None:
+        return reply_from_status(response, f"{code} {text}".strip() if code else "")
+    reply = reply_from_code(row, text, response)
+    return InvalidIds(reply.problem, are_all=True) if isinstance(reply, InvalidIds) else reply
+
+
+def _read_illegal_tokens(text: str) -> tuple[str, ...]:
+    """Return the tokens that were not sent to, from the JSON in the text of a partial success.
+
+    Raises ContradictoryReply if they are not as many as it counts: then it is open who was reached.
+    """
+    try:
+        result: Any = load_strict_json(text.encode())
+    except ContradictoryReply:
+        raise
+    except (ValueError, RecursionError):
+        result = None
+    tokens = read_id_list(result.get("illegal_tokens")) if isinstance(result, dict) else ()
+    if not tokens or len(tokens) != result.get("failure"):
+        raise ContradictoryReply("a part was sent, and it does not name the tokens that were not")
+    return tokens
