@@ -32,6 +32,7 @@ DEPENDENCY_MODULES = {
     "duckdb": set(),  # index/ingest/locations/databases.py imports drivers by their names
     "deltalake": set(),
     "pyiceberg": {"index/ingest/locations/table_formats.py"},
+    "sqlglot": {"index/query/sql/nodes.py"},
     "obstore": {"_fs/object_stores.py"},
     "platformdirs": {"delivery/transport/pace_file.py", "index/storage/block_cache.py"},
     "tenacity": {"delivery/transport/retry.py"},

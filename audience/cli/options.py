@@ -170,13 +170,13 @@ def parse_fraction(text: str) -> float:
     return fraction
 
 
-def parse_pair(text: str, default_name: str | None) -> tuple[str, str]:
-    """Parse NAME=VALUE; a lone VALUE gets *default_name*, if there is one."""
+def parse_pair(text: str, default_name: str | None, example: str = "--split 'tags=;'") -> tuple[str, str]:
+    """Parse NAME=VALUE, as in *example*; a lone VALUE gets *default_name*, if there is one."""
     name, separator, value = text.partition("=")
     if separator and name and value:
         return name, value
     if separator or default_name is None:
-        hint = "for example --split 'tags=;'"
+        hint = f"for example {example}"
         raise PlanError(Problem("bad-option", f"{text!r} is not of the form NAME=VALUE", hint=hint))
     return default_name, text
 

@@ -20,6 +20,7 @@ from audience.index.query import evaluate, membership
 from audience.index.query.attribute_stats import AttributeStats, collect_attribute_stats
 from audience.index.query.device_set import DeviceSet, has_foreign_ids
 from audience.index.query.index_explanations import IndexExplanations
+from audience.index.query.index_sql import IndexSql
 from audience.index.query.insight.index_insight import IndexInsight
 from audience.index.query.questions import bind_segments, read_question
 from audience.index.records.record_files import verify_record_files
@@ -35,7 +36,7 @@ from audience.vendors import vendor_names
 
 
 @check_methods(skip=("count", "resolve"))
-class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight):
+class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, IndexSql):
     """Roaring bitmaps over a table of devices, in one folder.
 
     Text is accepted wherever an expression is. Queries are answered from the snapshot that was current when the index

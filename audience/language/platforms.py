@@ -29,6 +29,15 @@ def canonical_platform(name: str) -> str:
     return _NAMES_BY_SPELLING.get(_SEPARATORS.sub("", name.lower()), name)
 
 
+def platform_spellings(name: str) -> tuple[str, ...]:
+    """Return all spellings of the platform *name*, in lower case and without separators; none if it is not known.
+
+    >>> platform_spellings("harmonyos"), platform_spellings("TV")
+    (('harmonyos', 'harmony', 'hmos'), ())
+    """
+    return (name, *_SPELLINGS[name]) if name in _SPELLINGS else ()
+
+
 def find_platform_renames(names: Iterable[str]) -> dict[str, str]:
     """Return the canonical name of each of *names* that has another one.
 

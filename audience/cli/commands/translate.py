@@ -4,6 +4,7 @@ import sys
 import warnings
 from typing import Annotated, Any
 
+from audience.cli.commands.translate_sql import SQL, SqlOptions, print_sql
 from audience.cli.declarations import Argument, Option
 from audience.cli.output.expressions import render_shortened
 from audience.cli.output.plans import format_plan_details
@@ -40,12 +41,13 @@ def run_translate(
         str, Option("--from", metavar="VENDOR", help="Vendor of the payload, or `text` for an expression.")
     ] = TEXT,
     target: Annotated[
-        str, Option("--to", metavar="VENDOR", help="Vendor to translate to, or `text`, or `all` to compare.")
+        str, Option("--to", metavar="VENDOR", help="Vendor to translate to, or `text`, `sql`, or `all` to compare.")
     ] = TEXT,
     explain: Annotated[bool, Option("--explain", help="Print the plan instead of the payloads.")] = False,
+    sql: SqlOptions,
     options: PlanOptions,
 ) -> None:
-    """Translate an expression or one vendor's targeting payload for another vendor.
+    """Translate an expression or one vendor's targeting payload for another vendor, or to SQL.
 
     Exit code 1 if a part needs ids: then the reasons are printed instead of payloads.
     """
@@ -54,6 +56,10 @@ def run_translate(
     arguments = options.to_arguments(asked)
     payload_value = None if source == TEXT else _load_payload(text)
     expr = parse(text) if source == TEXT else _parse_payload(source, payload_value, arguments["catalog"], output)
+    if target == SQL:
+        print_sql(expr, sql, options, output)
+        return
+    sql.require_absent()
     if target == TEXT:
         output.print_result(question_json(expr, bind(expr, asked.moment, asked.zone), asked), render(expr))
         return

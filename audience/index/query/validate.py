@@ -138,7 +138,7 @@ def _validate_atoms(expr: Expr, zone: ZoneInfo, snapshot: Snapshot) -> Expr:
         if snapshot.cut_attributes and zone.key != snapshot.timezone:
             _refuse_cut_days(atom, zone, snapshot)
     instants = to_instants(_expand_events(expr, zone, snapshot), snapshot.roles, zone)
-    return expand_anniversaries(instants, snapshot.roles, zone, partial(_find_years, snapshot))
+    return expand_anniversaries(instants, snapshot.roles, zone, partial(find_years, snapshot))
 
 
 def _expand_events(expr: Expr, zone: ZoneInfo, snapshot: Snapshot) -> Expr:
@@ -156,7 +156,7 @@ def _refuse_cut_days(atom: Atom, zone: ZoneInfo, snapshot: Snapshot) -> None:
     raise ExpressionError(Problem("cut-days", message, atom.span, hint=hint))
 
 
-def _find_years(snapshot: Snapshot, type_: str) -> range:
+def find_years(snapshot: Snapshot, type_: str) -> range:
     """Return the years in UTC of the values of an attribute of instants, and one year more on both sides."""
     attributes = [(shard.attributes[type_], shard) for shard in snapshot.shards if type_ in shard.attributes]
     bounds = [year_bounds(sorted_values(attribute, shard)) for attribute, shard in attributes]

@@ -351,14 +351,14 @@ class ArithmeticValues:
         return self.value_type.from_number(Decimal(self.base + self.step * rank).scaleb(-self.scale))
 
     def _fractional_rank(self, key: SortKey) -> Fraction:
-        number: Fraction = Fraction(_limit_exponent(self.value_type.to_number(key))) * 10**self.scale
+        number: Fraction = Fraction(limit_exponent(self.value_type.to_number(key))) * 10**self.scale
         return (number - self.base) / self.step
 
     def _clamp_rank(self, rank: int) -> int:
         return min(max(rank, 0), self.size)
 
 
-def _limit_exponent(number: Decimal | int) -> Decimal | int:
+def limit_exponent(number: Decimal | int) -> Decimal | int:
     """Return *number*, or one with a smaller exponent that compares with all stored numbers as *number* does.
 
     A fraction with the exponent of 1e999999999 would have a billion digits.

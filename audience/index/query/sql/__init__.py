@@ -1,0 +1,1 @@
+"""Expressions as WHERE clauses of SQL over the table that an index was built from."""
