@@ -129,6 +129,7 @@ class TagService:
             handled, and its reply is lost; `half` changes a part, and its reply is lost; `unreached` does not arrive.
         unknown: Ids that the vendor does not know.
         names_unknown: Whether a call with one succeeds and names it; else the whole call is refused without names.
+        bad_tags: Tags that the vendor does not take; a call with one is refused as one with unknown ids is.
         tags: Tags by id.
         allowed: Returns whether a device may have a tag at the moment; every change is held against it.
         calls: Number of calls that changed tags or were to.
@@ -139,6 +140,7 @@ class TagService:
     fault: Callable[[int], str | None] = no_faults
     unknown: set[str] = field(default_factory=set)
     names_unknown: bool = True
+    bad_tags: frozenset[str] = frozenset()
     tags: dict[str, set[str]] = field(default_factory=dict)
     allowed: Callable[[str, str], bool] = lambda identifier, tag: True
     calls: int = 0
@@ -187,7 +189,8 @@ class TagService:
             self.late.append(body)
             raise httpx.ReadTimeout("timeout", request=request)
         unknown = {each for pairs in body.values() for each, _ in pairs} & self.unknown
-        if unknown and not self.names_unknown:
+        is_bad = any(tag in self.bad_tags for pairs in body.values() for _, tag in pairs)
+        if is_bad or (unknown and not self.names_unknown):
             return httpx.Response(400, json={"error": "bad-ids"})
         if fault == "half":
             self.apply({name: pairs[: len(pairs) // 2] for name, pairs in body.items()})

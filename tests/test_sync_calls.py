@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -153,6 +154,20 @@ def test_unknown_ids_are_found_and_left_out(tmp_path, forms, names):
     service.unknown.clear()
     assert syncing.sync(wanted, retry_unknown=True).unknown_ids == 0
     assert service.list_tags() == wanted
+
+
+def test_a_bad_tag_makes_no_id_unknown(tmp_path):
+    wanted = {f"r{number}": {"t0", "t1"} for number in range(40)}
+    service = TagService(bad_tags=frozenset({"t1"}), unknown={"r7"}, names_unknown=False)
+    syncing = Syncing(tmp_path, service, make_spec((replace(FORMS["tag"][0], max_ids=40),)))
+    status = syncing.sync(wanted, make_sync_options(service, concurrency=1))
+    assert (status.is_complete, status.unknown_ids) == (False, 1)
+    assert [problem.problem.code for problem in status.problems] == ["bad-ids"]
+    assert service.list_tags() == {each: {"t0"} for each in wanted if each != "r7"}
+    assert service.calls < 60  # the call of t1 is given up after a few ids
+    service.bad_tags = frozenset()
+    assert syncing.sync(wanted).is_complete
+    assert service.list_tags() == {each: tags for each, tags in wanted.items() if each != "r7"}
 
 
 def test_an_outage_stops_and_the_next_sync_goes_on(tmp_path):

@@ -38,6 +38,7 @@ from audience.vendors.delivery_spec import (
 )
 from audience.vendors.tag_spec import TagCall
 
+MAX_SUSPECTED = 8  # ids of a call that are refused one by one, before the call is
 MAX_LEAVING_SECONDS = 2.0  # between the record of a call and its first byte; else it is recorded again
 SYNC_CANCELLED = Problem("cancelled", "the sync was cancelled", hint="run `audience sync` to begin again")
 
@@ -52,6 +53,9 @@ class CallProgress:
         unknown: Positions of its ids that the vendor does not know.
         problem: Why the vendor rejects a piece of it.
         is_lost: Whether the replies to a piece were lost until no attempt was left.
+        is_accepted: Whether the vendor has accepted a piece of it.
+        suspected: Positions of ids that were refused alone, while the vendor did not say why: their tag may be bad.
+        refusal: Why.
     """
 
     number: int
@@ -59,6 +63,14 @@ class CallProgress:
     unknown: set[int] = field(default_factory=set)
     problem: Problem | None = None
     is_lost: bool = False
+    is_accepted: bool = False
+    suspected: set[int] = field(default_factory=set)
+    refusal: Problem | None = None
+
+    @property
+    def looks_refused(self) -> bool:
+        """Return whether the call seems to be refused for its tags: no id was accepted, and several were refused."""
+        return not self.is_accepted and len(self.suspected) >= MAX_SUSPECTED
 
 
 class CallMaker:
@@ -77,9 +89,11 @@ class CallMaker:
         """
         progress, pieces = CallProgress(number), [call]
         while pieces:
-            piece = without_positions(pieces.pop(), self._context.unknown_positions | progress.unknown)
-            if count_pairs(piece):
+            left_out = self._context.unknown_positions | progress.unknown | progress.suspected
+            piece = without_positions(pieces.pop(), left_out)
+            if count_pairs(piece) and not progress.looks_refused:
                 pieces += await self._make_piece(progress, piece)
+        self._judge_suspected(progress, call)
         await self._settle(progress)
 
     async def drain(self) -> None:
@@ -94,9 +108,9 @@ class CallMaker:
             case Accepted(_, invalid_ids):
                 unknown = self._find_unknown(piece, invalid_ids)
                 self._count_ids(progress, piece, unknown)
-                progress.is_untouched = False
-            case InvalidIds(_, invalid_ids):
-                progress.is_untouched = False
+                progress.is_untouched, progress.is_accepted = False, True
+            case InvalidIds(problem, invalid_ids):
+                progress.is_untouched, progress.refusal = False, problem
                 return self._divide(progress, piece, self._find_unknown(piece, invalid_ids))
             case Rejected(problem) | Retryable(problem) | Fatal(problem):
                 progress.problem = problem
@@ -107,12 +121,20 @@ class CallMaker:
     def _divide(self, progress: CallProgress, piece: PackedCall, unknown: set[int]) -> list[PackedCall]:
         """Return the pieces to make instead of one that has ids that the vendor does not know."""
         positions = list_positions(piece)
-        if len(positions) == 1:
-            unknown = set(positions.tolist())
+        if not unknown and len(positions) == 1:
+            progress.suspected |= set(positions.tolist())
+            return []
         if not unknown:
             return [*halve(piece)]
         self._count_ids(progress, replace(piece), unknown, reached=0)
         return [without_positions(piece, unknown)]
+
+    def _judge_suspected(self, progress: CallProgress, call: PackedCall) -> None:
+        """Decide what ids are that were refused alone: unknown, if others were accepted with the same tags."""
+        if progress.suspected and progress.is_accepted:
+            self._count_ids(progress, call, progress.suspected, reached=0)
+        elif progress.suspected:
+            progress.problem = progress.problem or progress.refusal
 
     def _find_unknown(self, piece: PackedCall, ids: tuple[str, ...]) -> set[int]:
         if not ids:
