@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from audience._fs.checksums import hash128
 from audience._fs.object_urls import is_url
 from audience.errors import InvalidIndexError, Problem
@@ -224,7 +226,19 @@ def load_current_manifest(storage: Storage, known: Manifest | None = None) -> Ma
             raise missing_index_error(storage) from error
     if known is not None and content.etag == known.etag:
         return known
+    _reject_requests(storage, content.data)
     return parse_manifest(storage, MANIFEST_FILE, content)
+
+
+def _reject_requests(storage: Storage, data: bytes) -> None:
+    """Raise InvalidIndexError if *data* is the manifest of a folder of requests, which has the same name."""
+    try:
+        manifest = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return
+    if isinstance(manifest, dict) and "vendor" in manifest and "shards" not in manifest:
+        message = f"{storage.location} is a folder of requests, not an index"
+        raise InvalidIndexError(Problem("no-index", message, hint="pass the index that they were emitted from"))
 
 
 def read_manifest(storage: Storage, name: str) -> Manifest:
