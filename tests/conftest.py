@@ -13,8 +13,10 @@ from hypothesis import settings
 from served import keyed_service, service
 
 from audience import DeviceIndex
+from audience._fs.state_folder import state_folder
 from audience.algebra import cover
 from audience.cli.app import run
+from audience.tag_sync import last_index
 from audience.testing.devices import generate_devices
 
 __all__ = ["browser", "keyed_service", "page", "page_problems", "service"]
@@ -52,6 +54,13 @@ def _own_state(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_notes():
+    """Let the syncs of a test know nothing of those of others, whose sandbox may have had the same port."""
+    for note in state_folder(last_index.FOLDER_NAME).glob("*.json"):
+        note.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

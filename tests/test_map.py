@@ -34,7 +34,7 @@ DEPENDENCY_MODULES = {
     "pyiceberg": {"index/ingest/locations/table_formats.py"},
     "sqlglot": {"index/query/sql/nodes.py"},
     "obstore": {"_fs/object_stores.py"},
-    "platformdirs": {"delivery/transport/pace_file.py", "index/storage/block_cache.py"},
+    "platformdirs": {"_fs/state_folder.py", "index/storage/block_cache.py"},
     "tenacity": {"delivery/transport/retry.py"},
     "pythonjsonlogger": {"activity_log.py"},
     "json5": {"vendors/payload_reader.py"},

@@ -64,6 +64,108 @@ def test_a_sync_and_its_status(audience, sandbox):
     assert code == 0 and "the vendor has the tags of the snapshot" in out and "sandbox-key" not in out
 
 
+def make_other_index(folder):
+    """Build a second index beside the first, of which r2 is no vip and r3 is."""
+    from audience import DeviceIndex
+
+    rows = {"registration_id": ["r1", "r2", "r3"], "tags": [["vip"], ["new"], ["vip"]]}
+    DeviceIndex.build(pl.DataFrame(rows), folder / "other.index")
+
+
+def other_words(sandbox, *words):
+    """Return the words of a sync of the second index."""
+    return ["other.index" if word == "d.index" else word for word in sync_words(sandbox, *words)]
+
+
+def test_two_indexes_of_one_application_notice_each_other(audience, sandbox, tmp_path):
+    assert audience(*sync_words(sandbox))[0] == 0
+    make_other_index(tmp_path)
+    code, _, err = audience(*other_words(sandbox))
+    assert (code, "synced-from-another-index: " in err, str(tmp_path / "d.index") in err) == (2, True, True)
+    assert sandbox.tags("engagelab") == {"new": ["r2"], "vip": ["r1", "r2"]}
+    assert audience(*other_words(sandbox, "--full"))[0] == 0
+
+    code, out, _ = audience("plan", "d.index", "vip", "--vendor", "engagelab", "--catalog", "c.toml", "--json")
+    [reason] = json.loads(out)["reasons"]
+    assert reason["message"].endswith(f"another index has synced since: {tmp_path / 'other.index'}")
+    for word in ("--dry-run", "--retry-unknown"):
+        code, _, err = audience(*sync_words(sandbox, word))
+        assert (code, "synced-from-another-index: " in err) == (2, True)
+    assert audience(*sync_words(sandbox, "--from-vendor"))[0] == 0
+    assert sandbox.tags("engagelab") == {"new": ["r2"], "vip": ["r1", "r2"]}
+    _, out, _ = audience("plan", "d.index", "vip", "--vendor", "engagelab", "--catalog", "c.toml", "--json")
+    assert json.loads(out)["native"]
+    assert audience(*other_words(sandbox))[0] == 2
+
+
+def test_what_a_sync_left_out_of_another_index_is_still_in_doubt(audience, sandbox, tmp_path):
+    (tmp_path / "c.toml").write_text('[tag]\nat = ["engagelab"]\n')
+    assert audience(*sync_words(sandbox))[0] == 0
+    make_other_index(tmp_path)
+    assert audience(*other_words(sandbox, "--full"))[0] == 0
+    assert audience(*sync_words(sandbox, "--full", "--attributes", "new"))[0] == 0
+    _, out, _ = audience("plan", "d.index", "vip", "--vendor", "engagelab", "--catalog", "c.toml", "--json")
+    assert [each["code"] for each in json.loads(out)["reasons"]] == ["stale-at-vendor"]
+
+
+def test_a_sync_to_a_mistaken_host_is_forgotten_when_it_is_cancelled(audience, sandbox):
+    words = ("--host", "http://127.0.0.1:9", "--attempts", "1")
+    assert audience(*("sync", "d.index", "--vendor", "engagelab", "--catalog", "c.toml"), *words)[0] == 1
+    _, out, _ = audience("plan", "d.index", "vip", "--vendor", "engagelab", "--catalog", "c.toml", "--json")
+    [reason] = json.loads(out)["reasons"]
+    assert "run `audience resume INDEX`" in reason["hint"]
+    code, out, _ = audience("cancel", "d.index")
+    assert (code, "cancelled before its end" in out) == (0, True)
+    code, _, err = audience("status", "d.index")
+    assert (code, "no-sync" in err) == (2, True)
+    assert audience(*sync_words(sandbox))[0] == 0
+
+
+def test_a_cancelled_sync_that_has_reached_the_vendor_is_kept(audience, sandbox):
+    sandbox.set_faults("refuse=21004@engagelab")
+    assert audience(*sync_words(sandbox))[0] == 1
+    sandbox.set_faults()
+    assert audience(*sync_words(sandbox))[0] == 0
+    sandbox.set_faults("refuse=21004@engagelab")
+    assert audience(*sync_words(sandbox, "--full"))[0] == 1
+    audience("cancel", "d.index")
+    code, out, _ = audience("status", "d.index")
+    assert (code, "cancelled" in out) == (1, True)
+
+
+def test_a_folder_of_requests_is_no_index(audience, sandbox):
+    assert audience("emit", "d.index", "vip", "--vendor", "engagelab", "-o", "run")[0] == 0
+    code, _, err = audience(*["run" if word == "d.index" else word for word in sync_words(sandbox)])
+    assert (code, "run is a folder of requests, not an index" in err) == (2, True)
+
+
+def test_reasons_of_several_attributes_are_given_once(audience, sandbox):
+    sandbox.set_faults("refuse=21004@engagelab")
+    assert audience(*sync_words(sandbox))[0] == 1
+    code, out, _ = audience("explain", "d.index", "vip AND new", "--vendors", "--catalog", "c.toml")
+    assert (code, out.count("stale-at-vendor"), "vip, new" in " ".join(out.split())) == (0, 1, True)
+
+
+def test_names_that_no_call_can_carry_are_left_out(audience, sandbox, tmp_path, monkeypatch):
+    from audience import DeviceIndex
+
+    monkeypatch.setenv("AUDIENCE_JPUSH_APP_KEY", "sandbox-key")
+    monkeypatch.setenv("AUDIENCE_JPUSH_MASTER_SECRET", "sandbox-secret")
+    (tmp_path / "c.toml").write_text('[tag]\nat = ["jpush"]\n')
+    rows = {"registration_id": ["r1", "r2"], "tags": [["vip", ".."], ["vip"]]}
+    DeviceIndex.build(pl.DataFrame(rows), tmp_path / "d.index", replace=True)
+    words = ["jpush" if word == "engagelab" else word for word in sync_words(sandbox)]
+    code, _, err = audience(*words)
+    assert (code, "sync-left-out: 1 tag that cannot be set at jpush, such as .." in err) == (0, True), err
+    assert sandbox.tags("jpush") == {"vip": ["r1", "r2"]}
+    for text, is_native in (('".."', False), ('vip AND NOT ".."', False), ("vip", True)):
+        _, out, _ = audience("plan", "d.index", text, "--vendor", "jpush", "--catalog", "c.toml", "--json")
+        plan = json.loads(out)
+        assert (bool(plan["native"]), plan["by_ids"] is None) == (is_native, is_native), text
+    code, _, err = audience(*words, "--attributes", "..")
+    assert (code, "cannot be in the address of a call" in err) == (2, True), err
+
+
 def test_a_dry_run_changes_nothing(audience, sandbox):
     code, out, _ = audience(*sync_words(sandbox, "--dry-run", "--json"))
     plan = json.loads(out)

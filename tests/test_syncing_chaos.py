@@ -16,6 +16,7 @@ from callers import ID_FORMATS
 from sizes import scale
 
 from audience import DeviceIndex, get_vendor
+from audience.errors import DeliveryError
 from audience.sandbox import Population, Sandbox
 
 VENDORS = [name for name in ID_FORMATS if get_vendor(name).tags is not None]
@@ -106,7 +107,11 @@ def test_from_vendor_corrects_what_others_have_changed(scene, vendor):
     other = scene.folder / "other"
     other.mkdir()
     stranger = Scene(other, scene.sandbox, random.Random(9))  # another index, whose syncs the first knows nothing of
-    assert stranger.sync(vendor).is_complete
+    with pytest.raises(DeliveryError, match="synced-from-another-index"):
+        stranger.sync(vendor)
+    assert stranger.sync(vendor, full=True).is_complete
+    with pytest.raises(DeliveryError, match="synced-from-another-index"):
+        scene.sync(vendor)
     assert scene.sync(vendor, from_vendor=True).is_complete
     assert scene.list_tags(vendor) == list_wanted(scene.table)
 

@@ -21,8 +21,8 @@ from audience.index.storage.published import Storage, open_storage
 from audience.language.as_of import read_as_of
 from audience.language.parser import parse
 from audience.planning.synced_tags import (
-    COPIED,
     STALE_AT_VENDOR,
+    describe_open_sync,
     find_ended_sync,
     format_timestamp,
     is_being_synced,
@@ -170,7 +170,7 @@ def _find_facts(storage: Storage, application: Application) -> StateFacts | None
 def _find_open_sync(facts: StateFacts, planned: EmittedSync, ended: AttributeSync | None, now: float) -> str | None:
     """Return why the vendor may have tags of two snapshots, or None."""
     if is_being_synced(facts, planned.group):
-        return COPIED if facts.is_copy else "a sync has begun and not ended"
+        return describe_open_sync(facts)
     if ended is None:
         return "its sync was forgotten"
     if ended.effective_at > now:

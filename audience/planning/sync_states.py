@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from time import time
 
 from audience.counts import format_count
-from audience.errors import PlanError
+from audience.errors import PlanError, Problem
 from audience.index.device_index import DeviceIndex
 from audience.index.query.device_set import find_id_column
 from audience.index.schema.columns import SHARED_ID_ROLES
@@ -124,6 +124,11 @@ class IndexedApplication:
     def find_tag(self, name: str) -> Tag | None:
         """Return the tag of the index of which the vendor's *name* was set at any device, or None."""
         return self._tags.get(name)
+
+    def find_name_problem(self, tag: Tag) -> Problem | None:
+        """Return why no call can set *tag*, or None."""
+        spec = self.vendor.tags
+        return None if spec is None else next(iter(spec.name_problems(self.find_name(tag))), None)
 
     def has_other_spelling(self, tag: Tag) -> bool:
         """Return whether the sync has set the value of *tag* under another name, as the index spells it otherwise."""

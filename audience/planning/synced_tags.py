@@ -12,7 +12,7 @@ Bare tags are looked at one by one. Requests of one plan go to one application, 
 native there.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,7 +30,6 @@ if TYPE_CHECKING:  # plans without an index load no bitmaps
     from audience.tag_sync.state import Application, AttributeSync, StateFacts
     from audience.tag_sync.tags import Scope
 
-COPIED = "this index is a copy, and nothing is known of later syncs from the original"
 STALE_AT_VENDOR = "stale-at-vendor"  # code of tags that were synced and are not those of the index any more
 
 
@@ -106,12 +105,14 @@ class StaleTags:
         application: Application at which it is so.
         reason: Why, as a part of a sentence.
         effective_at: When pushes follow the last sync, as a Unix timestamp, if that is all that is waited for.
+        remedy: What makes the tags those of the index, if that is not a sync of them.
     """
 
     group: TagGroup
     application: "Application"
     reason: str
     effective_at: float | None = None
+    remedy: str = ""
 
 
 class SyncedApplication(Protocol):
@@ -129,6 +130,9 @@ class SyncedApplication(Protocol):
 
     def find_difference(self, sync: "AttributeSync", group: TagGroup) -> str | None:
         """Return how the tags of *group* that *sync* has set differ from those of the index, or None."""
+
+    def find_name_problem(self, tag: Tag) -> Problem | None:
+        """Return why no call can set *tag*, or None."""
 
     def has_other_spelling(self, tag: Tag) -> bool:
         """Return whether the index spells the value of *tag* otherwise, so that the sync has set another name."""
@@ -173,12 +177,21 @@ class SyncedTags:
     def _describe_stale(self, atom: AttributeAtom, here: SyncedApplication) -> StaleTags | None:
         group, application = group_of(atom), here.facts.application
         if reason := self._find_reason(atom, here):
-            return StaleTags(group, application, reason)
+            return StaleTags(group, application, reason, remedy=self._find_remedy(atom, here))
         sync = find_ended_sync(here.facts, group)
         if sync is None or sync.effective_at <= self.now:
             return None
         until = format_timestamp(sync.effective_at)
-        return StaleTags(group, application, f"pushes may follow older tags until {until}", sync.effective_at)
+        reason, remedy = f"pushes may follow older tags until {until}", "wait until then: a sync would change nothing"
+        return StaleTags(group, application, reason, sync.effective_at, remedy)
+
+    def _find_remedy(self, atom: AttributeAtom, here: SyncedApplication) -> str:
+        """Return what helps where a sync of the attribute is not what does."""
+        facts = here.facts
+        if isinstance(atom, Tag) and self.is_synced(atom) and (problem := here.find_name_problem(atom)):
+            return problem.hint or ""
+        is_begun = facts.started is not None and group_of(atom).overlaps(facts.started.scope)
+        return "run `audience resume INDEX`" if is_begun and not (facts.is_copy or facts.other_index) else ""
 
     def find_sync(self, atom: AttributeAtom) -> PlannedSync | None:
         """Return the sync that has set what *atom* asks for, or None."""
@@ -195,8 +208,10 @@ class SyncedTags:
         facts, group = here.facts, group_of(atom)
         if not self.is_synced(atom):
             return self._find_foreign_name(atom)
+        if isinstance(atom, Tag) and (problem := here.find_name_problem(atom)):
+            return f"no call can set it: {problem.message}"
         if is_being_synced(facts, group):
-            return COPIED if facts.is_copy else "a sync has begun and not ended"
+            return describe_open_sync(facts)
         sync = find_ended_sync(facts, group)
         if sync is None:
             is_here = _is_synced(facts, group)
@@ -240,6 +255,15 @@ def group_of(atom: AttributeAtom) -> TagGroup:
 def is_being_synced(facts: "StateFacts", group: TagGroup) -> bool:
     """Return whether a sync of any tag of *group* has begun and not ended."""
     return group.overlaps(facts.unfinished) or (facts.started is not None and group.overlaps(facts.started.scope))
+
+
+def describe_open_sync(facts: "StateFacts") -> str:
+    """Return why the vendor may have tags of two snapshots, as a part of a sentence."""
+    if facts.other_index:
+        return f"another index has synced since: {facts.other_index}"
+    if facts.is_copy:
+        return "this index is a copy, and nothing is known of later syncs from the original"
+    return "a sync has begun and not ended"
 
 
 def find_ended_sync(facts: "StateFacts", group: TagGroup) -> "AttributeSync | None":
@@ -329,11 +353,31 @@ def find_syncs(exprs: Iterable[Expr], synced: SyncedTags, vouched: Vouched) -> l
 
 def stale_problem(stale: StaleTags, vendor: Vendor, span: Span | None = None) -> Problem:
     """Return the reason for ids, with what makes the tags those of the index: a command, or time."""
-    message = f"{vendor.name} may not have {stale.group} as the index has it: {stale.reason}"
-    command = f"audience sync INDEX --vendor {vendor.name} --catalog FILE --attributes {stale.group}"
-    remedy = f"run `{command}`" if stale.effective_at is None else "wait until then: a sync would change nothing"
-    hint = f"{remedy}; or vouch: --vendor-has {stale.group.type}"
-    return Problem(STALE_AT_VENDOR, message, span, hint=hint)
+    return _describe_alike([stale], vendor.name, span)
+
+
+def merge_stale_problems(problems: Sequence[Problem], stale: Iterable[StaleTags], vendor: Vendor) -> list[Problem]:
+    """Return *problems* with those merged into one that give the same reason for several tags of *stale*."""
+    alike: dict[tuple[str, str], list[StaleTags]] = {}
+    for each in stale:
+        alike.setdefault((each.reason, each.remedy), []).append(each)
+    merged = {
+        stale_problem(each, vendor).message: _describe_alike(group, vendor.name)
+        for group in alike.values()
+        if len(group) > 1
+        for each in group
+    }
+    return list(dict.fromkeys(merged.get(problem.message, problem) for problem in problems))
+
+
+def _describe_alike(stale: Sequence[StaleTags], vendor: str, span: Span | None = None) -> Problem:
+    """Return the reason for ids that all of *stale* give."""
+    names = [str(each.group) for each in stale]
+    message = f"{vendor} may not have {', '.join(names)} as the index has {'it' if len(names) == 1 else 'them'}"
+    command = f"audience sync INDEX --vendor {vendor} --catalog FILE --attributes {','.join(names)}"
+    vouched = ",".join(dict.fromkeys(each.group.type for each in stale))
+    hint = f"{stale[0].remedy or f'run `{command}`'}; or vouch: --vendor-has {vouched}"
+    return Problem(STALE_AT_VENDOR, f"{message}: {stale[0].reason}", span, hint=hint)
 
 
 def list_sync_assumptions(
@@ -346,7 +390,8 @@ def list_sync_assumptions(
         yield Problem("vendor-has", message)
     syncs = find_syncs(exprs, synced, vouched)
     if unread := ", ".join(str(each.group) for each in syncs if not each.sync.is_read):
-        message = f"no other device at {vendor.name} has a tag of {unread}, and none had one before the first sync"
+        message = f"no other device at {vendor.name} has a tag of {unread}, none had one before the first sync, "
+        message += "and no index on another machine syncs it"
         yield Problem("vendor-devices", message)
     if unknown := max((each.unknown_ids for each in syncs), default=0):
         message = (

@@ -273,7 +273,7 @@ def _name_tags(scope: Scope, vendor: Vendor, catalog: Catalog | None, snapshot: 
         spelled = first_spellings.setdefault((tag.type, keys.tag(tag.value)), _spell_tag(tag, catalog))
         vendor_tag = spelled if catalog is None else to_vendor_tag(spelled, catalog, vendor)
         synced = SyncedTag(spelled, format_vendor_name(vendor_tag))
-        problems = [*_name_problems(spelled, named_vendor, vendor, catalog)]
+        problems = [*_name_problems(spelled, named_vendor, vendor, catalog)] or [*_call_problems(synced, vendor)]
         if not problems or problems[0].code == AMBIGUOUS:
             found.candidates[synced] = None
         if problems:
@@ -303,6 +303,12 @@ def _name_problems(tag: Tag, named_vendor: Vendor, vendor: Vendor, catalog: Cata
         yield from named_vendor.tag_problems(tag)
     else:
         yield Problem(NOT_AT_VENDOR, f"the catalog gives {render(tag)} no name at {vendor.name}")
+
+
+def _call_problems(synced: SyncedTag, vendor: Vendor) -> Iterator[Problem]:
+    """Yield why no call for tags can have the name of *synced*."""
+    if vendor.tags is not None:
+        yield from vendor.tags.name_problems(synced.name)
 
 
 def _builtin_problem(tag: Tag, vendor_tag: Tag, vendor: Vendor) -> Problem:

@@ -95,6 +95,8 @@ class TagState:
         started: Sync that has begun and not ended.
         wanted: Devices that have the tag in the snapshot of *started*; empty if there is none.
         checksum: Checksum of the file that it was read from or written to; empty before the first one.
+        source: Name that no other state has, by which syncs of several indexes notice each other; empty before the
+            first file.
     """
 
     application: Application
@@ -107,6 +109,7 @@ class TagState:
     started: StartedSync | None = None
     wanted: Rows = ()
     checksum: str = field(default="", compare=False)
+    source: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +127,10 @@ class StateFacts:
         unknown_ids: Number of ids that the vendor did not know.
         is_copy: Whether the folder of the index is a copy of the one from which tags were synced: nothing is known of
             later syncs from there. All tags are unfinished then.
+        other_index: Place of another index that has synced the application since, from this machine; else empty. All
+            tags are unfinished then.
         checksum: Checksum of the file of the state.
+        source: Name that no other state has.
     """
 
     application: Application
@@ -136,4 +142,6 @@ class StateFacts:
     tags: int
     unknown_ids: int
     is_copy: bool = False
+    other_index: str = ""
     checksum: str = ""
+    source: str = ""

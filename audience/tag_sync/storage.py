@@ -5,8 +5,8 @@
 Records outlive restores, compactions, vacuum and builds that replace the index. The small facts of a state stand in the
 list of records as well, so that a plan reads them without the file.
 
-A copy of the index, such as a backup that is put back, does not know what was synced from the original since. There all
-tags are in doubt until the next sync, which sets them again.
+A copy of the index, such as a backup that is put back, does not know what was synced from the original since, and no
+index knows what another one has synced. There all tags are in doubt until the next sync, which sets them again.
 """
 
 from collections.abc import Mapping
@@ -33,6 +33,7 @@ from audience.index.storage.published import Storage, damaged_error
 from audience.index.storage.write_lock import lock_for_update
 from audience.language.ast import Tag
 from audience.tag_sync.changes import doubt_changes, forget_known
+from audience.tag_sync.last_index import find_other_index, name_source
 from audience.tag_sync.state import Application, AttributeSync, StartedSync, StateFacts, TagState
 from audience.tag_sync.tags import DeviceTags, NamedScope, Rows, Scope, SyncedTag, join_scopes
 
@@ -76,7 +77,7 @@ def load_state(storage: Storage, application: Application) -> TagState:
         _require_key_type(facts.application, application)
         try:
             state = _parse_state(facts, read_listed_file(storage, entry), storage.path_of(name))
-            return _doubt_everything(state) if facts.is_copy else state
+            return _doubt_everything(state) if facts.is_copy or facts.other_index else state
         except DamagedError:
             newer = load_record_list(storage)  # the file was deleted because a newer version has replaced it
             if newer == listed:
@@ -86,7 +87,7 @@ def load_state(storage: Storage, application: Application) -> TagState:
 
 
 def _doubt_everything(state: TagState) -> TagState:
-    """Return the state of a copied index: any device may have or lack any tag that was ever synced."""
+    """Return *state* when another index has synced: any device may have or lack any tag that was ever synced."""
     state = state if state.started is None else doubt_changes(state)
     everything = Scope(tags=frozenset(tag.tag for tag in state.known.tags))
     return replace(forget_known(state, everything), started=None, wanted=())
@@ -110,18 +111,32 @@ def save_state(storage: Storage, state: TagState, *, wait: float = 60) -> TagSta
     Raises:
         LockedError: Another process changes the index, or has written a state of the application.
     """
-    name, facts = state_record(state.application), _facts_to_json(describe_state(state))
-    data = _serialize_state(state, facts)
+    name = state_record(state.application)
     with lock_for_update(storage, "sync of tags", wait):
         entry = load_record_list(storage).files.get(name)
         if (entry.checksum if entry else "") != state.checksum:
             application = state.application
             message = f"another process has synced tags of {application.family} at {application.host}"
             raise LockedError(Problem("locked", message, hint="sync again: it begins with what was synced"))
-        place = {PLACE_FACT: create_place(storage)}
-        content = RecordContent(name, data, {"version": STATE_VERSION, **place, **facts})
+        place = create_place(storage)
+        is_of_copy = entry is not None and entry.facts[PLACE_FACT] != place
+        state = replace(state, source=state.source if state.source and not is_of_copy else name_source())
+        facts = _facts_to_json(describe_state(state))
+        content = RecordContent(
+            name, _serialize_state(state, facts), {"version": STATE_VERSION, PLACE_FACT: place, **facts}
+        )
         written = replace_record_files(storage, [content]).files[name]
     return replace(state, checksum=written.checksum)
+
+
+def drop_state(storage: Storage, state: TagState, *, wait: float = 60) -> None:
+    """Drop the record of *state*, as if nothing had ever been synced to its application.
+
+    Raises:
+        LockedError: Another process changes the index.
+    """
+    with lock_for_update(storage, "sync of tags", wait):
+        replace_record_files(storage, [], removed=[state_record(state.application)])
 
 
 def describe_state(state: TagState) -> StateFacts:
@@ -136,6 +151,7 @@ def describe_state(state: TagState) -> StateFacts:
         tags=len(state.known.tags),
         unknown_ids=len(state.unknown_ids),
         checksum=state.checksum,
+        source=state.source,
     )
 
 
@@ -182,6 +198,7 @@ def _parse_state(facts: StateFacts, data: bytes, path: str) -> TagState:
         started=facts.started,
         wanted=wanted,
         checksum=facts.checksum,
+        source=facts.source,
     )
 
 
@@ -228,6 +245,7 @@ def _facts_to_json(facts: StateFacts) -> dict[str, Any]:
         "devices": facts.devices,
         "tags": facts.tags,
         "unknown_ids": facts.unknown_ids,
+        "source": facts.source,
     }
 
 
@@ -246,16 +264,18 @@ def _read_facts(storage: Storage, name: str, entry: RecordFile) -> StateFacts:
         message = f"{name} of {storage.location} was written by another version of audience"
         raise InvalidIndexError(Problem("other-format", message, hint="use the version that has written it"))
     is_copy = facts.pop(PLACE_FACT) != read_place(storage)
+    application, source = Application(**facts["application"]), facts["source"]
+    other_index = find_other_index(application, source)
     started = facts["started"]
     attributes = {
         attribute: AttributeSync(named=_parse_named(fields), **_without(fields, "scope", "naming"))
         for attribute, fields in facts["attributes"].items()
     }
     unfinished = _parse_scope(facts["unfinished"])
-    if is_copy:
+    if is_copy or other_index:
         unfinished = join_scopes([unfinished, *(sync.named.scope for sync in attributes.values())])
     return StateFacts(
-        application=Application(**facts["application"]),
+        application=application,
         number=facts["number"],
         attributes=attributes,
         unfinished=unfinished,
@@ -268,6 +288,8 @@ def _read_facts(storage: Storage, name: str, entry: RecordFile) -> StateFacts:
         tags=facts["tags"],
         unknown_ids=facts["unknown_ids"],
         is_copy=is_copy,
+        other_index=other_index,
+        source=source,
         checksum=entry.checksum,
     )
 

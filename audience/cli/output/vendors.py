@@ -11,6 +11,8 @@ from audience.json_forms.vendors import list_method_names, list_tag_limits
 from audience.language.printer import render
 from audience.planning.catalog.declared import NOT_AT_VENDOR
 from audience.planning.plans import Plan
+from audience.planning.synced_tags import merge_stale_problems
+from audience.vendors import get_vendor
 from audience.vendors.payload_reader import dump_json
 from audience.vendors.spec import Vendor
 from audience.vendors.tag_spec import TagCallForm
@@ -75,9 +77,13 @@ def format_plan_overview(plans: Sequence[Plan]) -> str:
 
 def _overview_reasons(plan: Plan) -> list[str]:
     """Return the reasons of *plan*, worded alike for all vendors where only tag names are missing."""
-    types, others = split_missing_names(plan.reasons)
+    types, others = split_missing_names(_merge_reasons(plan))
     missing = [f"no names for {', '.join(types)}: add them to a catalog"] if types else []
     return [*missing, *map(_overview_line, others)]
+
+
+def _merge_reasons(plan: Plan) -> list[Problem]:
+    return merge_stale_problems(plan.reasons, plan.stale, get_vendor(plan.vendor))
 
 
 def _overview_line(reason: Problem) -> str:
@@ -113,6 +119,6 @@ def _payload_lines(plan: Plan) -> list[str]:
     if not plan.native and plan.by_ids is None:
         return [NOTHING_TO_SEND.message]
     by_ids = [f"by ids: {render(plan.by_ids)}"] if plan.native and plan.by_ids is not None else []
-    reasons = [f"- {format_problem_line(reason)}" for reason in merge_missing_names(plan.reasons, plan.vendor)]
+    reasons = [f"- {format_problem_line(reason)}" for reason in merge_missing_names(_merge_reasons(plan), plan.vendor)]
     assumptions = [f"assumed: {assumption.message}" for assumption in plan.assumptions]
     return [*map(dump_json, plan.native), *by_ids, *reasons, *assumptions]

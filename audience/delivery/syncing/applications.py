@@ -1,5 +1,6 @@
 """All applications that an index syncs tags to: their statuses, cancelling, and what to resume."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,12 @@ import orjson
 
 from audience.activity_log import log_activity
 from audience.delivery.clock import SYSTEM_CLOCK, Clock
-from audience.delivery.syncing.folder import LEDGER_FILE, require_local_folder, sync_folder
+from audience.delivery.syncing.folder import LEDGER_FILE, lock_application, require_local_folder, sync_folder
 from audience.delivery.syncing.ledger import SyncLedger
 from audience.delivery.syncing.status import SyncStatus, load_sync_status
-from audience.errors import DeliveryError, Problem
+from audience.errors import DeliveryError, LockedError, Problem
 from audience.index.storage.published import open_storage
-from audience.tag_sync.storage import list_states
+from audience.tag_sync.storage import drop_state, list_states, load_state
 
 
 def load_sync_statuses(index: Path, vendor: str | None = None) -> list[SyncStatus]:
@@ -35,7 +36,8 @@ def load_sync_statuses(index: Path, vendor: str | None = None) -> list[SyncStatu
 def cancel_syncs(index: Path, vendor: str | None = None, clock: Clock = SYSTEM_CLOCK) -> list[SyncStatus]:
     """Cancel the syncs of *index* that have begun and not ended: no process makes another call.
 
-    Return the statuses of all of them.
+    One of which no call was made to an application that has no tags of the index yet, such as one to a mistaken host,
+    is forgotten. Return the statuses of all of them.
 
     Raises:
         DeliveryError: Tags were never synced.
@@ -47,7 +49,21 @@ def cancel_syncs(index: Path, vendor: str | None = None, clock: Clock = SYSTEM_C
         with SyncLedger(ledger_path) as ledger, ledger.transaction():
             ledger.query("cancel_sync", now=clock.wall())
         log_activity("sync-cancelled", sync=status.number, vendor=status.vendor)
-    return load_sync_statuses(index, vendor)
+    statuses = load_sync_statuses(index, vendor)
+    for status in statuses:
+        if status.state == "cancelled" and set(filter(status.calls.get, status.calls)) <= {"todo"}:
+            _forget_unreached(index, status)
+    return statuses
+
+
+def _forget_unreached(index: Path, status: SyncStatus) -> None:
+    """Drop the state of an application that no call has reached, unless a process has begun to sync it again."""
+    storage = open_storage(index)
+    with suppress(LockedError), lock_application(index, status.application) as folder:
+        state = load_state(storage, status.application)
+        if state.number == status.number and not state.attributes and not any((*state.known.rows, *state.doubtful)):
+            drop_state(storage, state)
+            (folder / LEDGER_FILE).unlink(missing_ok=True)
 
 
 def load_request(index: Path, status: SyncStatus) -> dict[str, Any]:

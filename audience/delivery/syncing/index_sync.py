@@ -10,7 +10,7 @@ from audience.delivery.syncing.status import SyncStatus
 from audience.delivery.syncing.sync import SyncCommand, SyncTarget, plan_sync, run_sync
 from audience.delivery.syncing.worker import SyncOptions
 from audience.delivery.transport.http import require_usable_environment
-from audience.errors import DeliveryError, PlanError, Problem
+from audience.errors import DeliveryError, Problem
 from audience.index.device_index import DeviceIndex
 from audience.index.storage.snapshot import Snapshot
 from audience.planning.catalog.catalog import Catalog
@@ -112,7 +112,6 @@ def build_command(
     key_type = _read_key_type(spec, key_type, vendor)
     application = identify_application(spec.family, require_delivery(vendor), credentials, key_type)
     names = resolve_tag_names(attributes, vendor, catalog, snapshot, _list_synced(snapshot, application))
-    _require_callable_names(names, spec)
     desired = read_desired_tags(snapshot, names.names, vendor, key_type)
     command = SyncCommand(
         storage=snapshot.storage,
@@ -153,15 +152,6 @@ def _list_synced(snapshot: Snapshot, application: Application) -> dict[str, Name
             ended = {name: sync.named for name, sync in facts.attributes.items()}
             return {**ended, **({} if facts.started is None else facts.started.attributes)}
     return {}
-
-
-def _require_callable_names(names: TagNames, spec: TagSpec) -> None:
-    """Raise PlanError if no call can carry one of *names*."""
-    problems = [
-        problem for synced in dict.fromkeys(names.names.values()) for problem in spec.name_problems(synced.name)
-    ]
-    if problems:
-        raise PlanError(*problems)
 
 
 def _find_limits(spec: TagSpec, state: TagState) -> list[Problem]:

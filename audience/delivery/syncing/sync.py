@@ -9,7 +9,7 @@ A process may die anywhere: the next one consolidates what the ledger has, and g
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from audience.errors import DeliveryError, Problem
 from audience.index.storage.published import Storage
 from audience.tag_sync.changes import end_sync, find_changes, has_changes, start_sync
 from audience.tag_sync.desired import DesiredTags
+from audience.tag_sync.last_index import LastIndex, find_other_index, write_last_index
 from audience.tag_sync.packing import Packing
 from audience.tag_sync.state import Application, TagState
 from audience.tag_sync.storage import describe_state, load_state, save_state
@@ -149,12 +150,15 @@ def run_sync(
     """
     with lock_application(command.folder, command.application) as folder:
         state = load_state(command.storage, command.application)
+        if problems := [*_find_other_index(command, state)]:
+            raise DeliveryError(*problems)
         prepared = _prepare(command, state, folder, options, on_wait)
         on_plan(prepared.plan)
         if prepared.plan.problems:
             raise DeliveryError(*prepared.plan.problems)
         if not has_changes(prepared.changes):
             state = save_state(command.storage, _end(command, prepared, prepared.state, options), wait=options.wait)
+            _note_index(command, state)
         else:
             state = _run_calls(command, prepared, folder, options, on_wait)
     return load_sync_status(command.folder, describe_state(state))
@@ -171,7 +175,7 @@ def _prepare(
     spec, target, now = command.spec, command.target, options.clock.read()
     consolidated = consolidate(state, folder / LEDGER_FILE, spec, options.retry.timeout, now)
     late_until, state, is_read = consolidated.late_until, consolidated.state, False
-    unfinished = state.unfinished
+    unfinished, other_index = state.unfinished, [*_find_other_index(command, state)]
     waits = late_until is not None and not _is_same_target(state, target)
     if command.read is not None:
         if late_until is not None and on_wait is not None:  # what arrives after the reading would be missed
@@ -204,7 +208,7 @@ def _prepare(
         rejected_ids=target.desired.rejected,
         rejected_examples=target.desired.examples,
         left_out=target.left_out,
-        problems=tuple(command.find_limits(state)),
+        problems=(*other_index, *command.find_limits(state)),
     )
     return PreparedSync(
         state=state,
@@ -215,6 +219,23 @@ def _prepare(
         late_until=late_until,
         unfinished=unfinished,
     )
+
+
+def _find_other_index(command: SyncCommand, state: TagState) -> Iterator[Problem]:
+    """Yield a problem if another index has synced since, and the sync takes what was synced for granted."""
+    other = find_other_index(command.application, state.source)
+    if other and not command.full and command.read is None:
+        application = command.application
+        message = f"tags of {application.family} at {application.host} were last synced from another index: {other}"
+        readable = "" if command.spec.reading is None else "; or --from-vendor, which finds what the other one has set"
+        hint = f"sync from one index only; to go on from here, sync with --full, which sets every tag again{readable}"
+        yield Problem("synced-from-another-index", message, hint=hint)
+
+
+def _note_index(command: SyncCommand, state: TagState) -> None:
+    """Let other indexes of this user notice the sync."""
+    location = str(Path(command.storage.location).absolute())
+    write_last_index(command.application, LastIndex(state.source, location))
 
 
 def _is_same_target(state: TagState, target: SyncTarget) -> bool:
@@ -260,6 +281,7 @@ def _run_calls(
     assert started is not None
     state = replace(prepared.state, started=replace(started, packing=prepared.packing.digest))
     state = save_state(command.storage, state, wait=options.wait)
+    _note_index(command, state)
     record = _make_record(command, state, prepared, options, late_until)
     create_sync_ledger(folder / LEDGER_FILE, record, prepared.packing.count)
     task = SyncTask(

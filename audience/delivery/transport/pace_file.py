@@ -15,7 +15,6 @@ that nothing is sent for as long as that was set back.
 
 import fcntl
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -23,8 +22,7 @@ from math import isfinite
 from pathlib import Path
 from socket import gethostname
 
-from platformdirs import user_state_path
-
+from audience._fs.state_folder import open_state_folder, state_folder
 from audience.delivery.clock import Moment
 from audience.errors import Problem
 
@@ -94,21 +92,12 @@ def _parse_slot(content: bytes, now: Moment, max_ahead: float) -> float:
 
 def pace_folder() -> Path:
     """Return the folder of the files, of this user: of mode 700 in the folder for state."""
-    return user_state_path("audience") / FOLDER_NAME
+    return state_folder(FOLDER_NAME)
 
 
 def open_pace_folder() -> Path:
     """Create the folder of the files, and return it. Raises OSError if it cannot be used, or is another user's."""
-    folder = pace_folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    details = folder.lstat()
-    if not stat.S_ISDIR(details.st_mode) or details.st_uid != os.geteuid():
-        raise PermissionError(0, "it is not a folder of this user", str(folder))
-    if details.st_mode & 0o077:
-        folder.chmod(0o700)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(0, "it cannot be written", str(folder))
-    return folder
+    return open_state_folder(FOLDER_NAME)
 
 
 def pace_problems() -> list[Problem]:
