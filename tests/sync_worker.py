@@ -7,7 +7,7 @@ from pathlib import Path
 from callers import make_keys
 
 from audience import DeviceIndex
-from audience.delivery.syncing.index_sync import sync_tags
+from audience.delivery.syncing.index_sync import SyncChoices, sync_tags
 from audience.delivery.syncing.worker import SyncOptions
 from audience.delivery.transport.retry import RetryPolicy
 from audience.errors import AudienceError
@@ -18,15 +18,15 @@ from audience.vendors.delivery_spec import Credentials
 RETRY = RetryPolicy(max_attempts=30, initial_delay=0.01, max_delay=0.05, timeout=2, max_lost=1_000)
 
 
-def sync(index: Path, catalog: Path, vendor: str, url: str, **options):
+def sync(index: Path, catalog: Path, vendor: str, url: str, **choices):
     """Sync the current snapshot of *index*, and return the status."""
     return sync_tags(
         DeviceIndex.open(index),
         get_vendor(vendor),
         load_catalog(catalog),
         Credentials(url, make_keys(vendor)),
-        options=SyncOptions(retry=RETRY, concurrency=4),
-        **options,
+        SyncChoices(**choices),
+        SyncOptions(retry=RETRY, concurrency=4),
     )
 
 

@@ -131,7 +131,7 @@ class World:
         self.index = DeviceIndex.open(self.index.folder)
         self.targets.append(list_pairs(self.rows))
 
-    def sync(self, **options):
+    def sync(self):
         """Sync in this process until nothing is left, however often it stops."""
         for _ in range(30):
             status = sync_tags(
@@ -140,7 +140,6 @@ class World:
                 load_catalog(self.vendor),
                 self.credentials,
                 options=SyncOptions(RETRY, 8, clock=Clock(wall=lambda: time.time() - self.behind)),
-                **options,
             )
             if status.is_complete:
                 break

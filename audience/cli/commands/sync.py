@@ -36,7 +36,7 @@ from audience.cli.output.syncs import (
 )
 from audience.cli.output.writer import Output
 from audience.delivery.syncing.applications import load_request, load_sync_statuses
-from audience.delivery.syncing.index_sync import plan_tags, require_tags, sync_tags
+from audience.delivery.syncing.index_sync import SyncChoices, plan_tags, require_tags, sync_tags
 from audience.delivery.syncing.plan import SyncPlan
 from audience.delivery.syncing.reading import ReadingError
 from audience.delivery.syncing.status import SyncStatus
@@ -128,11 +128,11 @@ def run_sync(
     }
     end_in_order_on_sigterm()
     retry = RetryPolicy(timeout=timeout, max_attempts=attempts)
-    trust: dict[str, Any] = {"full": full, "from_vendor": from_vendor, "retry_unknown": retry_unknown}
+    trust = SyncChoices(full=full, from_vendor=from_vendor, retry_unknown=retry_unknown)
     with output.show_progress() as progress:
         options = make_sync_options(retry, concurrency, progress, output, max_unknown, wait)
         if dry_run:
-            plan = plan_tags(DeviceIndex.open(index), **_read_request(request), **trust, options=options)
+            plan = plan_tags(DeviceIndex.open(index), **_read_request(request, trust), options=options)
             _print_plan(plan, output)
             return
         sync = partial(_sync, index, request, trust, options, output)
@@ -167,7 +167,7 @@ def resume_syncs(
             request |= {"hosts": hosts} if hosts else {}
             request |= {"max_unknown": max_unknown} if max_unknown is not None else {}
             of_sync = with_max_unknown(options, request["max_unknown"])
-            _with_hint(partial(_sync, index, request, {}, of_sync, output), index, output)
+            _with_hint(partial(_sync, index, request, SyncChoices(), of_sync, output), index, output)
     if problems:
         raise DeliveryError(*problems)
     print_statuses(load_sync_statuses(index), index, output)
@@ -188,8 +188,13 @@ def with_max_unknown(options: SyncOptions, max_unknown: str | None) -> SyncOptio
     return options if share is None else replace(options, max_unknown=share)
 
 
-def _read_request(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a sync that a *request* has, with what is in its files and variables now."""
+def _read_request(request: dict[str, Any], trust: SyncChoices) -> dict[str, Any]:
+    """Return the arguments of a sync that a *request* has, with what is in its files and variables now.
+
+    Args:
+        request: Options of the command, as JSON values.
+        trust: What is trusted of the last sync.
+    """
     vendor = get_vendor(request["vendor"])
     require_tags(vendor)
     hosts = dict(map(parse_vendor_host, request["hosts"]))
@@ -204,14 +209,11 @@ def _read_request(request: dict[str, Any]) -> dict[str, Any]:
         "vendor": vendor,
         "catalog": load_optional_catalog(None if request["catalog"] is None else Path(request["catalog"])),
         "credentials": credentials,
-        "attributes": request["attributes"],
-        "key_type": request["key_type"],
+        "choices": replace(trust, attributes=request["attributes"], key_type=request["key_type"]),
     }
 
 
-def _sync(
-    index: Path, request: dict[str, Any], trust: dict[str, Any], options: SyncOptions, output: Output
-) -> SyncStatus:
+def _sync(index: Path, request: dict[str, Any], trust: SyncChoices, options: SyncOptions, output: Output) -> SyncStatus:
     def print_plan(plan: SyncPlan) -> None:
         output.print_notes(sync_plan_notes(plan))
         output.print_summary(sync_plan_json(plan), f"{plan.vendor}: {format_sync_calls(plan)}")
@@ -222,8 +224,7 @@ def _sync(
 
     return sync_tags(
         DeviceIndex.open(index),
-        **_read_request(request),
-        **trust,
+        **_read_request(request, trust),
         request=request,
         options=options,
         on_plan=print_plan,

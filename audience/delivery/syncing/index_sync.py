@@ -1,6 +1,7 @@
 """Sync of the tags of an index to a vendor, by the names of a catalog."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 from audience.delivery.applications import identify_application
@@ -26,19 +27,37 @@ from audience.vendors.spec import Vendor
 from audience.vendors.tag_spec import TagSpec
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncChoices:
+    """What is synced, and what is trusted of the last sync.
+
+    Attributes:
+        attributes: Attributes and bare tags; None for all attributes of the index that the catalog names at the vendor.
+        key_type: Kind of ids to which tags are bound; None for the vendor's default.
+        full: Set every tag again, and remove all others that were ever synced.
+        from_vendor: Read the tags that the vendor has, instead of trusting what was synced last.
+        retry_unknown: Try ids again that the vendor did not know.
+    """
+
+    attributes: Iterable[str] | str | None = None
+    key_type: str | None = None
+    full: bool = False
+    from_vendor: bool = False
+    retry_unknown: bool = False
+
+
+EVERYTHING_NAMED = SyncChoices()
+
+
 def sync_tags(
     index: DeviceIndex,
     vendor: Vendor,
     catalog: Catalog | None,
     credentials: Credentials,
-    *,
-    attributes: Iterable[str] | str | None = None,
-    key_type: str | None = None,
-    full: bool = False,
-    from_vendor: bool = False,
-    retry_unknown: bool = False,
-    request: Mapping[str, object] | None = None,
+    choices: SyncChoices = EVERYTHING_NAMED,
     options: SyncOptions | None = None,
+    *,
+    request: Mapping[str, object] | None = None,
     on_plan: Callable[[SyncPlan], None] = lambda plan: None,
     on_wait: Callable[[float], None] = lambda seconds: None,
 ) -> SyncStatus:
@@ -51,27 +70,22 @@ def sync_tags(
         vendor: The vendor.
         catalog: Catalog with the names of tags at the vendor.
         credentials: Credentials of the application.
-        attributes: Attributes and bare tags; None for all attributes of the index that *catalog* names at the vendor.
-        key_type: Kind of ids to which tags are bound; None for the vendor's default.
-        full: Set every tag again, and remove all others that were ever synced.
-        from_vendor: Read the tags that the vendor has, instead of trusting what was synced last.
-        retry_unknown: Try ids again that the vendor did not know.
-        request: Options that `audience resume` needs to sync again, as JSON values.
+        choices: What is synced, and what is trusted of the last sync.
         options: Retries, concurrency and callbacks.
+        request: Options that `audience resume` needs to sync again, as JSON values.
         on_plan: Called with the plan before the first call.
         on_wait: Called with the seconds that are waited for calls of an earlier sync.
 
     Raises:
         PlanError: The index or the catalog does not have what is to be synced.
-        DeliveryError: The vendor takes no tags, or a limit of it would be exceeded. No call was made.
+        DeliveryError: The vendor takes no tags, a limit of it would be exceeded, or another index has synced since. No
+            call was made.
         LockedError: Another process syncs the application, or changes the index.
     """
     require_usable_environment(credentials.base_url)
     options = options or SyncOptions()
-    command = build_command(
-        index, vendor, catalog, credentials, attributes, key_type, options, from_vendor=from_vendor, request=request
-    )
-    return run_sync(command.with_trust(full=full, retry_unknown=retry_unknown), options, on_plan, on_wait)
+    command = build_command(index, vendor, catalog, credentials, choices, options)
+    return run_sync(replace(command, request=request or {}), options, on_plan, on_wait)
 
 
 def plan_tags(
@@ -79,20 +93,12 @@ def plan_tags(
     vendor: Vendor,
     catalog: Catalog | None,
     credentials: Credentials,
-    *,
-    attributes: Iterable[str] | str | None = None,
-    key_type: str | None = None,
-    full: bool = False,
-    from_vendor: bool = False,
-    retry_unknown: bool = False,
+    choices: SyncChoices = EVERYTHING_NAMED,
     options: SyncOptions | None = None,
 ) -> SyncPlan:
-    """Return what `sync_tags` would do. Nothing is written; the vendor is called only to read, with *from_vendor*."""
+    """Return what `sync_tags` would do. Nothing is written; the vendor is called only to read, with `from_vendor`."""
     options = options or SyncOptions()
-    command = build_command(
-        index, vendor, catalog, credentials, attributes, key_type, options, from_vendor=from_vendor, request=None
-    )
-    return plan_sync(command.with_trust(full=full, retry_unknown=retry_unknown), options)
+    return plan_sync(build_command(index, vendor, catalog, credentials, choices, options), options)
 
 
 def build_command(
@@ -100,18 +106,14 @@ def build_command(
     vendor: Vendor,
     catalog: Catalog | None,
     credentials: Credentials,
-    attributes: Iterable[str] | str | None,
-    key_type: str | None,
+    choices: SyncChoices,
     options: SyncOptions,
-    *,
-    from_vendor: bool,
-    request: Mapping[str, object] | None,
 ) -> SyncCommand:
     """Return the command of a sync: what the index and the catalog say that the vendor is to have."""
     spec, snapshot = require_tags(vendor), index.snapshot
-    key_type = _read_key_type(spec, key_type, vendor)
+    key_type = _read_key_type(spec, choices.key_type, vendor)
     application = identify_application(spec.family, require_delivery(vendor), credentials, key_type)
-    names = resolve_tag_names(attributes, vendor, catalog, snapshot, _list_synced(snapshot, application))
+    names = resolve_tag_names(choices.attributes, vendor, catalog, snapshot, _list_synced(snapshot, application))
     desired = read_desired_tags(snapshot, names.names, vendor, key_type)
     command = SyncCommand(
         storage=snapshot.storage,
@@ -119,12 +121,13 @@ def build_command(
         application=application,
         credentials=credentials,
         target=SyncTarget(attributes=names.attributes, desired=desired, left_out=names.left_out),
-        request=request or {},
+        full=choices.full,
+        retry_unknown=choices.retry_unknown,
         find_limits=partial(_find_limits, spec),
     )
-    if not from_vendor:
+    if not choices.from_vendor:
         return command
-    return command.reading_first(_make_reader(command, names, catalog, snapshot, desired, options).read)
+    return replace(command, read=_make_reader(command, names, catalog, snapshot, desired, options).read)
 
 
 def require_tags(vendor: Vendor) -> TagSpec:

@@ -10,7 +10,7 @@ A process may die anywhere: the next one consolidates what the ledger has, and g
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import orjson
@@ -75,19 +75,11 @@ class SyncCommand:
     application: Application
     credentials: Credentials
     target: SyncTarget
-    request: Mapping[str, object]
+    request: Mapping[str, object] = field(default_factory=dict)
     full: bool = False
     retry_unknown: bool = False
-    read: "Callable[[TagState], tuple[TagState, bool]] | None" = None
+    read: Callable[[TagState], tuple[TagState, bool]] | None = None
     find_limits: Callable[[TagState], list[Problem]] = lambda state: []
-
-    def with_trust(self, *, full: bool, retry_unknown: bool) -> "SyncCommand":
-        """Return the command with what is trusted of the last sync."""
-        return replace(self, full=full, retry_unknown=retry_unknown)
-
-    def reading_first(self, read: "Callable[[TagState], tuple[TagState, bool]]") -> "SyncCommand":
-        """Return the command with the reading of the tags that the vendor has."""
-        return replace(self, read=read)
 
     @property
     def spec(self) -> TagSpec:
