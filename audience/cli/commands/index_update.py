@@ -1,6 +1,10 @@
 """Commands that change the devices of an index; each change is a new snapshot."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
+
+import polars as pl
 
 from audience.cli.declarations import Option
 from audience.cli.id_arguments import collect_ids, unknown_id_warnings
@@ -23,6 +27,16 @@ from audience.errors import Problem, TableError
 from audience.index.device_index import DeviceIndex
 from audience.index.ingest.read_options import ReadOptions
 from audience.language.attribute_names import UNTYPED
+
+FromRunOption = Annotated[
+    Path | None,
+    Option(
+        "--from-run",
+        metavar="FOLDER",
+        exists=True,
+        help="Take the ids that the vendors did not know in the runs of FOLDER.",
+    ),
+]
 
 
 def run_update(
@@ -68,19 +82,44 @@ def run_tag(
     column: IdColumnOption = None,
     encoding: EncodingOption = None,
     delimiter: DelimiterOption = None,
+    from_run: FromRunOption = None,
+    unknown: Annotated[
+        str | None, Option("--unknown", metavar="TAG", help="Tag to add to the devices of --from-run.")
+    ] = None,
     wait: WaitOption = 0,
 ) -> None:
     """Add untyped tags to devices and remove others."""
     device_index = DeviceIndex.open(index)
     before = device_index.snapshot
+    if (from_run is None) != (unknown is None) or (unknown is not None and (add or remove)):
+        raise TableError(Problem("bad-option", "--from-run and --unknown go together, without --add and --remove"))
+    add = add if unknown is None else [unknown]
     for name in (*(add or ()), *(remove or ())):
         _require_untyped_tag(name, device_index)
     options = ReadOptions(encoding=encoding, delimiter=delimiter)
-    device_ids = collect_ids(ids or (), files or (), column, before.manifest.columns, options)
+    device_ids = _collect_ids(from_run, ids or (), files or (), column, device_index, options)
     with output.show_progress() as progress:
         result = device_index.tag(device_ids, add=add or (), remove=remove or (), wait=wait, progress=progress)
     output.print_warnings(unknown_id_warnings(device_ids, result.unknown, before))
     print_update_result(result, before, device_index, output)
+
+
+def _collect_ids(
+    from_run: Path | None,
+    arguments: Sequence[str],
+    files: Sequence[str],
+    column: str | None,
+    index: DeviceIndex,
+    options: ReadOptions,
+) -> pl.Series:
+    """Return the ids of the arguments and files, or those that the vendors of a run did not know."""
+    if from_run is None:
+        return collect_ids(arguments, files, column, index.snapshot.manifest.columns, options)
+    if arguments or files or column is not None:
+        raise TableError(Problem("bad-option", "--from-run has the ids itself", hint="pass no ids beside it"))
+    from audience.delivery.unknown_ids import load_unknown_ids  # slow to import
+
+    return pl.Series("id", load_unknown_ids(from_run), dtype=pl.String)
 
 
 def _require_untyped_tag(name: str, index: DeviceIndex) -> None:
@@ -100,13 +139,14 @@ def run_remove(
     column: IdColumnOption = None,
     encoding: EncodingOption = None,
     delimiter: DelimiterOption = None,
+    from_run: FromRunOption = None,
     wait: WaitOption = 0,
 ) -> None:
     """Remove devices from an index."""
     device_index = DeviceIndex.open(index)
     before = device_index.snapshot
     options = ReadOptions(encoding=encoding, delimiter=delimiter)
-    device_ids = collect_ids(ids or (), files or (), column, before.manifest.columns, options)
+    device_ids = _collect_ids(from_run, ids or (), files or (), column, device_index, options)
     with output.show_progress() as progress:
         result = device_index.remove(device_ids, wait=wait, progress=progress)
     output.print_warnings(unknown_id_warnings(device_ids, result.unknown, before))

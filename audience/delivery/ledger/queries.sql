@@ -414,6 +414,9 @@ UPDATE run SET plan_digest = :digest;
 -- name: list_invalid_ids
 SELECT position, id FROM invalid_id;
 
+-- name: list_invalid_ids_with_codes
+SELECT id, code FROM invalid_id ORDER BY position;
+
 -- name: redact_invalid_id
 UPDATE invalid_id SET id = :id WHERE position = :position;
 
