@@ -80,6 +80,8 @@ COMMAND_GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "vacuum": "maintenance:run_vacuum",
             "push": "publishing:run_push",
             "pull": "publishing:run_pull",
+            "export-bitmaps": "bitmaps:run_export_bitmaps",
+            "import-bitmaps": "bitmaps:run_import_bitmaps",
         },
     ),
     "segment": (

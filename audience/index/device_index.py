@@ -12,6 +12,8 @@ from audience.argument_types import check_methods
 from audience.counts import format_count
 from audience.index.changes.events.index_events import IndexEvents
 from audience.index.changes.index_policies import IndexPolicies
+from audience.index.changes.interchange.bitmap_import import import_bitmaps
+from audience.index.changes.interchange.index_bitmaps import IndexBitmaps
 from audience.index.ingest.build import build_index
 from audience.index.ingest.locations.fetching import Source
 from audience.index.ingest.read_options import ReadArguments, parse_read_arguments
@@ -36,7 +38,7 @@ from audience.vendors import vendor_names
 
 
 @check_methods(skip=("count", "resolve"))
-class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, IndexSql):
+class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, IndexSql, IndexBitmaps):
     """Roaring bitmaps over a table of devices, in one folder.
 
     Text is accepted wherever an expression is. Queries are answered from the snapshot that was current when the index
@@ -139,6 +141,24 @@ class DeviceIndex(IndexEvents, IndexPolicies, IndexExplanations, IndexInsight, I
         index = cls.open(path)
         index.reading = decisions
         return index
+
+    @classmethod
+    def import_bitmaps(
+        cls, folder: str | Path, path: str | Path, *, progress: Progress = ignore_progress
+    ) -> "DeviceIndex":
+        """Build an index from a folder of bitmaps, as `export_bitmaps` or another program writes it, and open it.
+
+        Args:
+            folder: Folder of bitmaps. Everything in it is checked.
+            path: Folder of the new index. Nothing is left there if the import fails.
+            progress: Progress callback.
+
+        Raises:
+            TableError: The folder is not one of bitmaps, is damaged, or contradicts itself; the error names the place.
+            OutputError: *path* exists or cannot be written.
+        """
+        import_bitmaps(Path(folder), Path(path), progress)
+        return cls.open(path)
 
     @classmethod
     def open(

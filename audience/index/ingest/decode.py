@@ -163,13 +163,24 @@ def _decode_bitmaps(
     lists          [a]   null   [a, c]
     """
     positions_by_value = [selection.positions_of(bitmap) for bitmap in bitmaps_of_values]
+    return place_values(values, positions_by_value, len(selection.rows), is_single_valued)
+
+
+def place_values(
+    values: pl.Series, positions_by_value: Sequence[NDArray[np.int64]], size: int, is_single_valued: bool
+) -> pl.Series:
+    """Return *size* values, or lists of values if there may be several, of which each of *values* is at its positions.
+
+    >>> place_values(pl.Series(["a", "b"]), [np.array([0, 2]), np.array([2])], 3, is_single_valued=False).to_list()
+    [['a'], [], ['a', 'b']]
+    """
     positions = np.concatenate([np.empty(0, dtype=np.int64), *positions_by_value])
     value_index = np.repeat(np.arange(len(values), dtype=np.uint64), list(map(len, positions_by_value)))
     if is_single_valued:
-        return _scatter_values(values.gather(pl.Series(value_index)), positions, len(selection.rows))
+        return _scatter_values(values.gather(pl.Series(value_index)), positions, size)
     pairs = positions.view(np.uint64) << np.uint64(32) | value_index
     pairs.sort()
-    counts = np.bincount(positions, minlength=len(selection.rows))
+    counts = np.bincount(positions, minlength=size)
     return _gather_lists(values, pl.Series(pairs & np.uint64(0xFFFFFFFF)), counts)
 
 

@@ -1,0 +1,1 @@
+"""Folders of bitmaps, which other programs read and write."""
