@@ -17,7 +17,9 @@ from audience import ConfigError
 from audience.cli import registry
 from audience.cli.declarations import Option
 from audience.cli.project_file.defaults import add_defaults, read_given
+from audience.cli.project_file.drafting import draft_project_file
 from audience.cli.project_file.finding import find_project_file
+from audience.cli.project_file.options import list_section_options, make_section_words, value_type
 from audience.cli.project_file.reading import parse_project_file
 
 FACTS = read_facts(Path(__file__).with_name("project_files.txt"))
@@ -187,6 +189,23 @@ def test_build_writes_a_project_file_that_repeats_it(audience, folder, tmp_path)
     code, _, err = audience("index", "build", url, "--query=TABLE d", "-o", "new.index", "--save-config", "new.toml")
     assert (code, "secret-in-config" in err, "hidden" in err) == (2, True, False)
     assert not (folder / "new.toml").exists()
+
+
+SAMPLES = {str: "a b", list: ["a", "b=c"], bool: True, int: 3, float: 2.5}
+
+
+@pytest.mark.parametrize("key", list_section_options("devices"))
+def test_every_option_of_a_build_is_saved_and_comes_back(key, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    option = list_section_options("devices")[key]
+    is_path = "Path" in str(option.annotation.__origin__)
+    value = Path("x") if is_path else SAMPLES[value_type(option)]
+    text = draft_project_file(Path("audience.toml"), Path("i"), ["d.csv"], {key: value}).decode()
+    section = parse_project_file(Path("audience.toml"), text).devices
+    texts = value if isinstance(value, list) else [value]
+    assert make_section_words(section, "devices") == [
+        f"--{key}" if each is True else f"--{key}={each}" for each in texts
+    ]
 
 
 def test_documented_keys_are_those_of_the_code():

@@ -1,6 +1,6 @@
 """Commands that build, describe and check an index."""
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,11 +66,7 @@ def run_build(
 
     An option such as --number sets the role of a column itself. Without a TABLE, those of audience.toml are read.
     """
-    given = {
-        **{"token": token, "key": key, "alias": alias, "account": account, "tags": tags, "typed": typed},
-        **{"number": number, "date": date, "version": version, "split": split, "ignore": ignore},
-        **{each.name: getattr(reading, each.name) for each in fields(reading)},
-    }
+    given = {**locals()}  # all of them, so that one that is added is saved, too
     draft = None if save_config is None else _draft_project_file(save_config, out, tables, given)
     hide_passwords(tables)
     with output.show_progress() as progress:
@@ -98,12 +94,15 @@ def run_build(
 
 
 def _draft_project_file(file: Path, out: Path, tables: list[str], given: dict[str, Any]) -> bytes:
-    """Return a project file that repeats a build with the options that are *given*."""
+    """Return a project file that repeats a build with the options among the values that are *given* to its command."""
     from audience.cli.project_file.drafting import draft_project_file  # loads what writes TOML
+    from audience.cli.project_file.options import list_section_options
 
-    defaults = {each.name: each.default for each in fields(ReadingOptions)}
+    groups = [value for value in given.values() if is_dataclass(value)]
+    values = {**given, **{each.name: getattr(group, each.name) for group in groups for each in fields(group)}}
+    options = {key: (values[option.name], option.default) for key, option in list_section_options("devices").items()}
     return draft_project_file(
-        file, out, tables, {name: value for name, value in given.items() if value and value != defaults.get(name)}
+        file, out, tables, {key: value for key, (value, default) in options.items() if value and value != default}
     )
 
 

@@ -44,7 +44,7 @@ def draft_project_file(file: Path, index: Path, tables: Sequence[str], options: 
     devices.add("table", places[0] if len(places) == 1 else places)
     for name, value in options.items():
         is_path = isinstance(value, Path)
-        devices.add(name.replace("_", "-"), _relocate(str(value), file) if is_path else value)
+        devices.add(name, _relocate(str(value), file) if is_path else value)
     document.add("devices", devices)
     text = tomlkit.dumps(document)
     parse_project_file(file, text)  # refuses passwords

@@ -63,7 +63,7 @@ def make_section_words(section: Section, kind: str, given: Container[str] = ()) 
             continue
         texts = _list_texts(value, options[key], section)
         if texts is None:
-            problems.append(wrong_type(section.source, keys, _value_type(options[key]), value))
+            problems.append(wrong_type(section.source, keys, value_type(options[key]), value))
         elif key not in given:
             words += [f"--{key}" if text is None else f"--{key}={text}" for text in texts]
     if problems:
@@ -73,7 +73,7 @@ def make_section_words(section: Section, kind: str, given: Container[str] = ()) 
 
 def _list_texts(value: Any, option: FunctionParameter, section: Section) -> list[str | None] | None:
     """Return the texts with which an option is written, None for a flag alone; or None if *value* does not fit."""
-    type_ = _value_type(option)
+    type_ = value_type(option)
     match value:
         case bool():
             return ([None] if value else []) if type_ is bool else None
@@ -99,7 +99,7 @@ def _types(option: FunctionParameter) -> list[Any]:
     return [each for each in get_args(declared) if each is not NoneType] or [declared]
 
 
-def _value_type(option: FunctionParameter) -> type:
+def value_type(option: FunctionParameter) -> type:
     """Return the type of the value of an option in a project file: a path is text."""
     type_ = _types(option)[0]
     if type_ in (str, bool, int, float):
