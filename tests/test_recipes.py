@@ -1,6 +1,6 @@
 """Recipes for schedulers: their files are valid, and the commands in them do what the page says.
 
-Neither Airflow nor dbt is installed for this: what is theirs is compiled, not run.
+Neither Airflow nor Dagster nor dbt is installed for this: what is theirs is compiled, not run.
 """
 
 import ast
