@@ -80,6 +80,7 @@ class CallMaker:
         self._context = context
         self._attempts: set[asyncio.Task[VendorReply]] = set()
         self._lost_in_a_row = 0
+        self._is_stopping = False
 
     async def make(self, number: int, call: PackedCall) -> None:
         """Make the call *number*, and record what became of it.
@@ -92,6 +93,7 @@ class CallMaker:
             left_out = self._context.unknown_positions | progress.unknown | progress.suspected
             piece = without_positions(pieces.pop(), left_out)
             if count_pairs(piece) and not progress.looks_refused:
+                self._require_going_on()
                 pieces += await self._make_piece(progress, piece)
         self._judge_suspected(progress, call)
         await self._settle(progress)
@@ -179,8 +181,10 @@ class CallMaker:
         task = asyncio.create_task(self._call_and_record(progress, call, request))
         self._attempts.add(task)
         task.add_done_callback(self._on_attempt_done)
-        reply = await asyncio.shield(task)  # stopping the sync does not stop a call that was sent
+        reply = await self._finish(task)
         match reply:
+            case Retryable() | InDoubt() if self._is_stopping:
+                raise asyncio.CancelledError
             case Retryable(problem, retry_after):
                 context.rate_limiter.pause(min(retry_after or 0, MAX_RETRY_AFTER_SECONDS))
                 raise RetryLater(problem, retry_after)
@@ -190,6 +194,21 @@ class CallMaker:
                 raise StopSync(problem)
         self._lost_in_a_row = 0
         return reply
+
+    async def _finish(self, task: asyncio.Task[VendorReply]) -> VendorReply:
+        """Wait for a call that was sent, also if the sync is being stopped: what became of it is recorded then."""
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+            self._is_stopping = True
+            return await task
+
+    def _require_going_on(self) -> None:
+        """Raise CancelledError if the sync is being stopped."""
+        if self._is_stopping:
+            raise asyncio.CancelledError
 
     def _on_attempt_done(self, task: asyncio.Task[VendorReply]) -> None:
         self._attempts.discard(task)
