@@ -67,6 +67,7 @@ STEPS = (
     Step("insight", _in_folder),
     Step("forms", lambda options: ["--devices", f"{options.devices}", "--folder", f"{options.folder / 'forms'}"]),
     Step("service", lambda options: ["--devices", f"{options.devices}", "--folder", f"{options.folder / 'service'}"]),
+    Step("sync", lambda options: []),  # at its own size, to which the limits of the vendors fit
     Step("scale", _for_scale),
     Step("threads", lambda options: ["--index", f"{options.folder / str(max(options.growth)) / INDEX_FOLDER}"]),
 )
