@@ -21,6 +21,7 @@ from audience.requests import writer
 from audience.requests.campaign import CAMPAIGN_FILE, plan_campaign, run_folders, write_campaign
 from audience.testing import fake_vendor
 from audience.testing.fake_vendor import FakeService, make_delivery, run_server
+from audience.testing.registration import register_vendors
 from audience.vendors.delivery_spec import Credentials
 
 registry = import_module("audience.vendors")
@@ -247,10 +248,11 @@ def test_single_vendor_campaign_respects_max_requests(tmp_path):
 
 
 def test_campaign_warns_about_unsendable_vendor(audience, tmp_path):
-    arguments = ["devices.index", "age < 20", "--vendors", "onesignal", "-o", str(tmp_path / "out")]
-    code, _, err = audience("campaign", *arguments)
-    assert (code, "no-delivery: audience cannot send to onesignal" in err) == (0, True)
-    code, _, err = audience("campaign", *arguments, "--replace", "--json")
+    arguments = ["devices.index", "age < 20", "--vendors", "emas", "-o", str(tmp_path / "out")]
+    with register_vendors(replace(registry.get_vendor("emas"), delivery=None)):
+        code, _, err = audience("campaign", *arguments)
+        assert (code, "no-delivery: audience cannot send to emas" in err) == (0, True)
+        code, _, err = audience("campaign", *arguments, "--replace", "--json")
     assert (code, [warning["code"] for warning in json.loads(err)["warnings"]]) == (0, ["no-delivery"])
 
 

@@ -59,9 +59,9 @@ class DeliveryLog:
         self.deliveries, self.waiting = [], set()
         self.content_by_message, self.places_by_message, self._contents = {}, {}, {}
 
-    def create_message(self, content: JsonObject) -> str:
-        """Return the id of a new message; *content* is what devices get, as the vendor was sent it."""
-        message_id = str(next(self.message_numbers))
+    def create_message(self, content: JsonObject, write_id: Callable[[int], str] = str) -> str:
+        """Return the id of a new message, as *write_id* writes a number; *content* is what the vendor was sent."""
+        message_id = write_id(next(self.message_numbers))
         text = json.dumps(content, sort_keys=True)  # equal contents are kept once
         self.content_by_message[message_id] = self._contents.setdefault(text, content)
         self.places_by_message[message_id] = []

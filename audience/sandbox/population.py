@@ -161,6 +161,10 @@ class Population:
             return self.no_devices()
         return (self._typed_columns[column] == value).fill_null(False).to_numpy().copy()
 
+    def text_values(self, column: str) -> list[str | None] | None:
+        """Return the value of each device in a typed column as a text; None if there is no such column."""
+        return self._typed_columns[column].to_list() if column in self._typed_columns else None
+
     def rows_by_name(self, kind: str, names: list[str]) -> dict[str, list[int]]:
         """Return the rows of each alias or account in *names*, in table order; unknown names are left out."""
         index = self.all_rows_by_name(kind)

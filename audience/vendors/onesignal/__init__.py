@@ -6,6 +6,7 @@ https://documentation.onesignal.com/reference/create-notification, read in parts
 from audience.algebra.request_shape import FlatDnf
 from audience.language.ast import Between, Compare, Has, Ids, Reference, Tag, Within
 from audience.vendors.onesignal.assumptions import assumptions
+from audience.vendors.onesignal.calls import DELIVERY
 from audience.vendors.onesignal.fields import FIELDS_BY_TYPE, MAX_ENTRIES, VALUE_NAMES
 from audience.vendors.onesignal.filter_writing import count_entries
 from audience.vendors.onesignal.platforms import PLATFORMS
@@ -38,4 +39,6 @@ VENDOR = Vendor(
     target_ids=target_ids,
     max_ids=2_000,
     builtins={**FIELDS_BY_TYPE, "platform": "isIos"},
+    delivery=DELIVERY,
+    sandbox="audience.sandbox.vendors.onesignal",
 )
