@@ -54,9 +54,11 @@ def send_campaign_in_process(connection, folder, url, title, names):
 
 
 def shrink_batches(vendor, way, size):
-    """Return *vendor* with batches of *size* ids, and no method but *way*."""
+    """Return *vendor* with batches of *size* ids, or of one if it takes no more, and no method but *way*."""
     delivery = vendor.delivery
-    methods = tuple(replace(each, max_ids=size, min_ids=0) for each in delivery.send_methods if each.name == way)
+    methods = tuple(
+        replace(each, max_ids=min(size, each.max_ids), min_ids=0) for each in delivery.send_methods if each.name == way
+    )
     return replace(vendor, max_ids=size, delivery=replace(delivery, send_methods=methods))
 
 

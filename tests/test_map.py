@@ -33,6 +33,7 @@ DEPENDENCY_MODULES = {
     "deltalake": set(),
     "pyiceberg": {"index/ingest/locations/table_formats.py"},
     "sqlglot": {"index/query/sql/nodes.py"},
+    "google": {"vendors/fcm/access.py"},
     "obstore": {"_fs/object_stores.py"},
     "platformdirs": {"_fs/state_folder.py", "index/storage/block_cache.py"},
     "tenacity": {"delivery/transport/retry.py"},

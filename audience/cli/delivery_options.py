@@ -30,8 +30,20 @@ HostOption = Annotated[
     list[str] | None,
     Option("--host", metavar="[VENDOR=]HOST", help="Name of a data center, or a URL. Repeatable."),
 ]
+DEFAULT_CONCURRENCY = 32  # calls in flight, unless the send method of a vendor has more
 ConcurrencyOption = Annotated[
     int, Option("--concurrency", min=1, max=1_000, metavar="N", help="Maximum number of calls in flight.")
+]
+SendConcurrencyOption = Annotated[
+    int | None,
+    Option(
+        "--concurrency",
+        min=1,
+        max=1_000,
+        metavar="N",
+        show_default="32; more at a vendor whose calls are for one id",
+        help="Maximum number of calls in flight.",
+    ),
 ]
 TimeoutOption = Annotated[
     float, Option("--timeout", min=0.1, max=HOUR_SECONDS, metavar="SECONDS", help="Time to wait for a reply.")

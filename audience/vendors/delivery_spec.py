@@ -286,6 +286,11 @@ class KeySource:
     source: str
 
 
+def find_no_key_problems(keys: Mapping[str, str]) -> tuple[Problem, ...]:
+    """Return no problem, for any keys."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendCall:
     """Content of one push call.
@@ -353,6 +358,7 @@ class SendMethod:
         setup_call: Call that comes before the push call; None if none is needed.
         dedup_window: How long the vendor drops repeats of one idempotency key; None if it does not.
         check: Finds why the method cannot carry a body to these targets of this application.
+        concurrency: Calls in flight at once, if the user names no number: more where a call is for one id.
         schedule: How the vendor keeps a call until its time; None if it delivers all of them at once.
         key_source: Where the idempotency keys of other calls come from, if the vendor gives them out.
     """
@@ -368,6 +374,7 @@ class SendMethod:
     setup_call: SetupCall | None = None
     dedup_window: timedelta | None = None
     check: Callable[[Payload, Sequence[Payload], Credentials], Iterable[Problem]] = no_problems
+    concurrency: int = 32
     schedule: VendorSchedule | None = None
     key_source: KeySource | None = None
 
@@ -410,6 +417,8 @@ class DeliverySpec:
         application_keys: Keys that name the application, which stay when a key of access is replaced; empty for all
             required keys that are not secret.
         access_tokens: Where the access tokens of its calls come from; None if the keys alone sign them.
+        key_file: Name of a key that names a file in JSON which has the required keys; empty if the vendor has no such.
+        check_keys: Finds why keys that are all there cannot sign.
     """
 
     base_urls: Mapping[str, str]
@@ -432,3 +441,5 @@ class DeliverySpec:
     default_platforms: tuple[str, ...] = ()
     application_keys: tuple[str, ...] = ()
     access_tokens: AccessTokenSource | None = None
+    key_file: str = ""
+    check_keys: Callable[[Mapping[str, str]], Iterable[Problem]] = find_no_key_problems

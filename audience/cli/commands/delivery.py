@@ -10,8 +10,8 @@ from typing import Annotated
 from audience.cli.activity import logged_as
 from audience.cli.declarations import Option
 from audience.cli.delivery_options import (
+    DEFAULT_CONCURRENCY,
     AttemptsOption,
-    ConcurrencyOption,
     CredentialsOption,
     FolderArgument,
     HoldOption,
@@ -23,6 +23,7 @@ from audience.cli.delivery_options import (
     RecordOption,
     RecordWaitOption,
     RunOrIndexArgument,
+    SendConcurrencyOption,
     SendScheduleOptions,
     TimeoutOption,
 )
@@ -106,7 +107,7 @@ def run_send(
     wait: RecordWaitOption = DEFAULT_WAIT_SECONDS,
     credentials: CredentialsOption = None,
     host: HostOption = None,
-    concurrency: ConcurrencyOption = 32,
+    concurrency: SendConcurrencyOption = None,
     timeout: TimeoutOption = 30,
     attempts: AttemptsOption = 8,
     max_unknown: MaxUnknownOption = None,
@@ -166,7 +167,7 @@ def run_resume(
     wait: RecordWaitOption = DEFAULT_WAIT_SECONDS,
     credentials: CredentialsOption = None,
     host: HostOption = None,
-    concurrency: ConcurrencyOption = 32,
+    concurrency: SendConcurrencyOption = None,
     timeout: TimeoutOption = 30,
     attempts: AttemptsOption = 8,
     max_unknown: MaxUnknownOption = None,
@@ -175,7 +176,7 @@ def run_resume(
     end_in_order_on_sigterm()
     if is_index_folder(folder):
         _resume_syncs(output, folder, credentials, host, RetryPolicy(timeout=timeout, max_attempts=attempts),
-                      concurrency, max_unknown, wait)  # fmt: skip
+                      concurrency or DEFAULT_CONCURRENCY, max_unknown, wait)  # fmt: skip
         return
     campaign_runs.require_created_folders(folder)  # before anything is recorded
     load_vendor_credentials = _make_credentials_loader(credentials, host)
@@ -201,7 +202,7 @@ def run_run_wait(
     wait: RecordWaitOption = DEFAULT_WAIT_SECONDS,
     credentials: CredentialsOption = None,
     host: HostOption = None,
-    concurrency: ConcurrencyOption = 32,
+    concurrency: SendConcurrencyOption = None,
     timeout: TimeoutOption = 30,
     attempts: AttemptsOption = 8,
     max_unknown: MaxUnknownOption = None,
@@ -338,7 +339,7 @@ def _record(index: Path | None, folder: Path, wait: float, output: Output) -> Ab
 
 
 def _make_send_options(
-    retry: RetryPolicy, concurrency: int, progress: Progress, output: Output, max_unknown: float | None
+    retry: RetryPolicy, concurrency: int | None, progress: Progress, output: Output, max_unknown: float | None
 ) -> SendOptions:
     output.print_warnings(pace_problems())
     on_wait = partial(_print_waiting, output)

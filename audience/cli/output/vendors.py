@@ -39,6 +39,7 @@ def _capability_lines(vendor: Vendor) -> list[str]:
     if vendor.delivery is not None:
         keys = [*vendor.delivery.required_keys, *(f"[{name}]" for name in vendor.delivery.optional_keys)]
         lines += [f"send methods: {', '.join(list_method_names(vendor))}", f"keys: {', '.join(keys)}"]
+        lines += [f"file of the keys: {vendor.delivery.key_file}"] if vendor.delivery.key_file else []
     if vendor.tags is not None:
         lines.append(f"calls for tags: {'; '.join(map(_describe_form, vendor.tags.forms))}")
         lines += [f"tags are bound to: {', '.join(vendor.tags.key_types)}"] if len(vendor.tags.key_types) > 1 else []

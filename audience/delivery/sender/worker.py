@@ -48,7 +48,7 @@ class SendOptions:
 
     Attributes:
         retry: Retries and timeouts.
-        concurrency: Calls in flight at once; fewer if each has very many ids.
+        concurrency: Calls in flight at once; fewer if each has very many ids. None is the number of the send method.
         progress: Callback for progress reports.
         on_wait: Callback for the workers that this one waits for, called once for each of them.
         transport: Replacement for the network, for tests.
@@ -58,7 +58,7 @@ class SendOptions:
     """
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    concurrency: int = 32
+    concurrency: int | None = None
     progress: Progress = ignore_progress
     on_wait: OnWait = lambda workers: None
     transport: HttpxTransport | None = None
@@ -153,7 +153,8 @@ class RunWorker:
         self._prepared = prepared
         self._options = options
         self._reporter = reporter
-        self._max_tasks = min(options.concurrency, max(2, MAX_IDS_IN_FLIGHT // (prepared.method.max_ids or 1)))
+        concurrency = options.concurrency or prepared.method.concurrency
+        self._max_tasks = min(concurrency, max(2, MAX_IDS_IN_FLIGHT // (prepared.method.max_ids or 1)))
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run_until_stopped(self) -> None:

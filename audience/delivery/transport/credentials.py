@@ -5,10 +5,12 @@
     secret_key = "…"
     host = "shanghai"                name of a data centre, or a URL
 
+A vendor that gives its keys in a file, such as the service account of Google, takes the path of that file instead.
 If the file has a table for a vendor, the environment variables of that vendor, such as AUDIENCE_TPNS_ACCESS_ID, are
 ignored. Error messages never contain values.
 """
 
+import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -49,18 +51,42 @@ def load_credentials(
     if file is None and environment.get(CREDENTIALS_VARIABLE):
         file = Path(environment[CREDENTIALS_VARIABLE])
     tables = {} if file is None else _load_vendor_tables(file)
-    names = (*delivery.required_keys, *delivery.optional_keys, "host")
+    key_file = (delivery.key_file,) if delivery.key_file else ()
+    names = (*delivery.required_keys, *key_file, *delivery.optional_keys, "host")
     if vendor in tables:
         values, sources = tables[vendor], {name: f"{file}: {vendor}.{name}" for name in names}
     else:
         sources = {name: env_variable(vendor, name) for name in names}
         values = {name: environment[variable] for name, variable in sources.items() if environment.get(variable)}
-    problems = [*_key_problems(values, names, sources, delivery)]
+    from_file = _read_key_file(values, sources, delivery)
+    problems = [*_key_problems(values, from_file, names, sources, delivery)]
     if problems:
         raise DeliveryError(*problems)
-    keys = {name: choices[0] for name, choices in delivery.optional_keys.items()}
-    keys |= {name: str(value) for name, value in values.items() if name != "host"}
+    keys = {name: choices[0] for name, choices in delivery.optional_keys.items()} | from_file
+    keys |= {name: str(value) for name, value in values.items() if name not in ("host", *key_file)}
+    if problems := [*delivery.check_keys(keys)]:
+        raise DeliveryError(*problems)
     return Credentials(resolve_host(host or values.get("host"), delivery), keys)
+
+
+def _read_key_file(values: Mapping[str, Any], sources: Mapping[str, str], delivery: DeliverySpec) -> dict[str, str]:
+    """Return the required keys of the file that *values* name, without those that are given beside it."""
+    if not delivery.key_file or not values.get(delivery.key_file):
+        return {}
+    path = Path(str(values[delivery.key_file])).expanduser()
+    try:
+        found = json.loads(read_private_file(path))
+    except NotPrivateError as error:
+        raise DeliveryError(Problem("open-credentials", error.message, hint=error.hint)) from None
+    except OSError as error:
+        raise DeliveryError(Problem("unreadable", f"{path}: {error.strerror or error}")) from error
+    except (ValueError, RecursionError):  # it may quote a secret
+        found = None
+    if not isinstance(found, dict):
+        hint = f"{sources[delivery.key_file]} names a file with the keys {', '.join(delivery.required_keys)}"
+        raise DeliveryError(Problem("bad-credentials", f"{path}: expected an object in JSON", hint=hint)) from None
+    names = [name for name in delivery.required_keys if isinstance(found.get(name), str) and not values.get(name)]
+    return {name: found[name] for name in names}
 
 
 def env_variable(vendor: str, key: str) -> str:
@@ -105,7 +131,11 @@ def _is_base_url(url: str) -> bool:
 
 
 def _key_problems(
-    values: Mapping[str, Any], names: Iterable[str], sources: Mapping[str, str], delivery: DeliverySpec
+    values: Mapping[str, Any],
+    from_file: Mapping[str, str],
+    names: Iterable[str],
+    sources: Mapping[str, str],
+    delivery: DeliverySpec,
 ) -> Iterable[Problem]:
     """Yield a problem for each key that is unknown, missing or malformed, without its value."""
     for name in values:
@@ -113,8 +143,8 @@ def _key_problems(
             hint = did_you_mean(name, list(names)) or f"use one of {', '.join(names)}"
             yield Problem("unknown-key", f"unknown key {name!r}", hint=hint)
     for name in delivery.required_keys:
-        if not values.get(name):
-            hint = f"set {sources[name]}, or pass --credentials FILE"
+        if not values.get(name) and not from_file.get(name):
+            hint = f"set {sources[delivery.key_file or name]}, or pass --credentials FILE"
             yield Problem("missing-key", f"{sources[name]} is not set", hint=hint)
     for name, value in values.items():
         if name in sources and not _is_valid_key(value):

@@ -20,6 +20,7 @@ from audience.errors import DeliveryError, Problem
 from audience.vendors.delivery_spec import (
     Credentials,
     DeliverySpec,
+    Fatal,
     InDoubt,
     Request,
     Response,
@@ -76,7 +77,10 @@ class Transport:
         source = self.delivery.access_tokens
         if source is None:
             return None
-        request = source.build_request(self.credentials, self._read_time())
+        try:
+            request = source.build_request(self.credentials, self._read_time())
+        except DeliveryError as error:  # a key that cannot sign
+            return Fatal(error.problems[0])
 
         async def draw(parse: ReplyParser) -> VendorReply:
             return await self._exchange(request, parse)

@@ -1,4 +1,4 @@
-"""Firebase Cloud Messaging: conditions of at most five topics, or tokens. Topics serve as tags.
+"""Targeting of FCM: conditions of at most five topics, or tokens. Topics serve as tags.
 
 https://firebase.google.com/docs/cloud-messaging/send-topic-messages: only the beginning of the page was readable, on
 2026-11-21. Its rules for conditions come from quotations of it, the rest from Firebase's own clients and samples.
@@ -13,7 +13,7 @@ from audience.language.ast import Expr, Ids, Reference, Tag, any_of, or_terms
 from audience.vendors.payload_reader import PayloadCursor
 from audience.vendors.shared import topic_conditions
 from audience.vendors.shared.topic_conditions import TopicDialect, fold_left_to_right
-from audience.vendors.spec import COMPARISONS, TAGS_AND_IDS, Payload, Vendor, VendorLimit, require_single_list
+from audience.vendors.spec import Payload, VendorLimit, require_single_list
 
 PAGE = "https://firebase.google.com/docs/cloud-messaging/send-topic-messages"
 LEGACY_DOCS = "https://firebase.google.com/docs/cloud-messaging/http-server-ref"
@@ -146,23 +146,3 @@ def assumptions(expr: Expr) -> Iterator[Problem]:
 def target_ids(ids: Sequence[str]) -> Payload:
     """Return the tokens of a multicast message, at most 500; clients send it as one message for each token."""
     return {"tokens": list(ids)}
-
-
-VENDOR = Vendor(
-    name="fcm",
-    title="Firebase Cloud Messaging (HTTP v1)",
-    docs_url=PAGE,
-    docs_read_on="2026-11-21",
-    fragment="any AND, OR and NOT of ≤ 5 topics, NOT beside a topic that bounds it; or tokens, alone; no broadcast",
-    limits=LIMITS,
-    id_columns=("fcm", "registration_token"),
-    shape=DIALECT.shape,
-    supported=TAGS_AND_IDS | {Reference},
-    explained=COMPARISONS,
-    tag_problems=tag_problems,
-    assumptions=assumptions,
-    parse=parse,
-    emit=emit,
-    target_ids=target_ids,
-    max_ids=500,
-)
