@@ -242,6 +242,10 @@ DAY_ATTRIBUTES = {
     **dict.fromkeys(["signup", "visits", "day_text", "cut"], SOME_DAYS),
     **dict.fromkeys(["seen", "login"], SOME_MOMENTS),
 }
+EXISTING = [
+    *("tag", *NUMBERS, *DAY_ATTRIBUTES, "city", "interests", "platform", "code", "version"),
+    *("alias", "account", "token", "customer"),
+]
 leaves = st.one_of(
     st.sampled_from(
         [
@@ -261,25 +265,7 @@ leaves = st.one_of(
     st.builds(
         Matches, st.sampled_from(["tag", "city", "interests", "version"]), st.sampled_from(PATTERNS), st.booleans()
     ),
-    st.builds(
-        Has,
-        st.sampled_from(
-            [
-                "tag",
-                *NUMBERS,
-                *DAY_ATTRIBUTES,
-                "city",
-                "interests",
-                "platform",
-                "code",
-                "version",
-                "alias",
-                "account",
-                "token",
-                "customer",
-            ]
-        ),
-    ),
+    st.builds(Has, st.sampled_from(EXISTING)),
     ordered(NUMBERS),
     ordered(DAY_ATTRIBUTES),
     ordered({"version": ["1.2", "1.2.0", "1.10", "2", "0", "0.0.1", "3"]}).filter(
@@ -316,3 +302,38 @@ def _combine(operands):
 
 
 questions = st.recursive(leaves, _combine, max_leaves=6)
+
+
+def list_conditions():
+    """Return each kind of condition with each operand, about each column that can be asked so."""
+    ordered_operands = NUMBERS | DAY_ATTRIBUTES | {"version": ["1.2", "1.2.0", "1.10", "2", "0", "0.0.1", "3"]}
+    texts_of = dict.fromkeys(["tag", "city", "interests"], TEXTS) | {"platform": PLATFORMS, "version": VERSIONS}
+    patterns = [
+        Matches(name, pattern, ignoring)
+        for name in ("tag", "city", "version")
+        for pattern in PATTERNS
+        for ignoring in (False, True)
+    ]
+    comparisons = [
+        Compare(name, operator, text)
+        for name, operands in ordered_operands.items()
+        for text in operands
+        for operator in COMPARE_OPS
+    ]
+    ranges = [
+        Between(name, low, high, "<", "<=")
+        for name, operands in ordered_operands.items()
+        for low, high in zip(operands, [*operands[1:], operands[0]], strict=True)
+    ]
+    tags = [Tag(name, text) for name, operands in (NUMBERS | DAY_ATTRIBUTES | texts_of).items() for text in operands]
+    days = [Within(name, 2, day) for name in DAY_ATTRIBUTES for day in SOME_DAYS]
+    days += [Anniversary(name, Comparison("=", day)) for name in DAY_ATTRIBUTES for day in ("02-28", "02-29", "12-31")]
+    return [
+        *patterns,
+        *comparisons,
+        *ranges,
+        *tags,
+        *days,
+        *(Tag("tag", color) for color in COLORS),
+        *map(Has, EXISTING),
+    ]

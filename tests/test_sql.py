@@ -1,6 +1,7 @@
 """Expressions as SQL: in three databases they find the devices that the index finds."""
 
 import json
+import os
 import sys
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -13,9 +14,9 @@ from fact_files import TESTS_FOLDER, read_facts
 from hypothesis import example, given
 from hypothesis import strategies as st
 from postgres_server import ENCODED_PASSWORD, serve_postgres
-from sql_tables import ALL_TYPES, NEEDED_TYPES, ROLES, make_table, questions
+from sql_tables import ALL_TYPES, NEEDED_TYPES, ROLES, TEXTS, list_conditions, make_table, questions
 
-from audience import DeviceIndex, ExpressionError, Matches, PlanError, Tag, parse, render
+from audience import DeviceIndex, ExpressionError, Ids, Matches, PlanError, Tag, parse, render
 from audience.index.ingest.local_times import read_instants
 from audience.index.query.sql.nodes import SQL_DIALECTS
 from audience.index.query.sql.wall_clocks import wall_clock_ranges
@@ -47,7 +48,18 @@ def in_duckdb(table):
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'America/New_York'")
     connection.execute("CREATE TABLE devices AS FROM read_parquet(?)", [str(table)])
-    return lambda sql: [row[0] for row in connection.execute(f"SELECT token FROM devices WHERE {sql}").fetchall()]
+    return lambda sql, is_clause=True: read_answer(
+        connection.execute(write_select("devices", sql, is_clause)).fetchall(), is_clause
+    )
+
+
+def write_select(table, sql, is_clause):
+    """Return a query for the tokens of the rows of a clause, or for what *sql* makes of the table."""
+    return f"SELECT token FROM {table} WHERE {sql}" if is_clause else f"SELECT {sql} FROM {table}"
+
+
+def read_answer(rows, is_clause):
+    return [row[0] for row in rows] if is_clause else rows[0]
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +73,9 @@ def in_postgres():
             cursor.adbc_ingest("devices", loaded.to_arrow())
             cursor.execute("ALTER TABLE devices ALTER price TYPE numeric USING price::numeric")
 
-            def answer(sql):
-                cursor.execute(f"SELECT token FROM devices WHERE {sql}")
-                return [row[0] for row in cursor.fetchall()]
+            def answer(sql, is_clause=True):
+                cursor.execute(write_select("devices", sql, is_clause))
+                return read_answer(cursor.fetchall(), is_clause)
 
             yield answer
 
@@ -84,7 +96,37 @@ def ask_clickhouse(session, table, sql):
 @pytest.fixture(scope="module")
 def in_clickhouse(clickhouse, table):
     clickhouse.query(f"CREATE TABLE messy.devices ENGINE = Memory AS SELECT * FROM file('{table}', 'Parquet')")
-    return lambda sql: ask_clickhouse(clickhouse, "messy.devices", sql)
+    return lambda sql, is_clause=True: read_answer(
+        read_rows(clickhouse, write_select("messy.devices", sql, is_clause)), is_clause
+    )
+
+
+IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") in ("long", "deep")
+CHECKED_TYPES = [(dialect, types) for types in (NEEDED_TYPES, *[ALL_TYPES] * IS_LONG) for dialect in SQL_DIALECTS]
+BATCH = 10  # conditions in one query, of which planning takes longer than the answer
+
+
+@pytest.mark.parametrize(("dialect", "types"), CHECKED_TYPES)
+def test_each_condition_counts_the_same_devices(index, request, dialect, types):
+    answer = request.getfixturevalue(f"in_{dialect}")
+    conditions = list_conditions()
+    for at in range(0, len(conditions), BATCH):
+        batch = conditions[at : at + BATCH]
+        clauses = [index.to_sql(condition, dialect, column_types=types).sql for condition in batch]
+        sums = ", ".join(f"SUM(CASE WHEN {clause} THEN 1 ELSE 0 END)" for clause in clauses)
+        for condition, clause, count in zip(batch, clauses, answer(sums, is_clause=False), strict=True):
+            assert int(count) == index.count(condition), f"{render(condition)}\n{clause}"
+
+
+def test_backslashes_are_no_escapes_for_any_setting_of_postgres(index, in_postgres):
+    in_postgres("set_config('standard_conforming_strings', 'off', false)", is_clause=False)
+    try:
+        for expr in [Tag(name, text) for name in ("tag", "city") for text in TEXTS]:
+            assert_same_devices(expr, in_postgres, index, "postgres", NEEDED_TYPES)
+        for expr in (Matches("city", "*\\\\*"), Matches("city", "*\\\\*", ignores_case=True), Ids("token", ("t'0\\",))):
+            assert_same_devices(expr, in_postgres, index, "postgres", NEEDED_TYPES)
+    finally:
+        in_postgres("set_config('standard_conforming_strings', 'on', false)", is_clause=False)
 
 
 def find_tokens(index, expr):

@@ -1,6 +1,6 @@
 """Columns of the table in SQL: what the index knows of their types, and what the user says."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -95,10 +95,11 @@ def read_table(snapshot: Snapshot, declared: Mapping[str, str], dialect: SqlDial
     _require_columns(declared, types)
     if dialect == "duckdb":
         _require_distinct_names(types)
+    tags = _collect_tags(snapshot.shards) if any(column.role == "tags" for column in columns) else {}
     attributes: dict[str, tuple[SqlColumn, ...]] = {}
     for column in columns:
         if not column.is_id:
-            made = _make_column(column, types[column.name_in_table], snapshot)
+            made = _make_column(column, types[column.name_in_table], tags, snapshot)
             attributes[column.name] = (*attributes.get(column.name, ()), made)
     ids = {
         column.id_column: _make_id_column(column, types[column.name_in_table], snapshot)
@@ -137,9 +138,9 @@ def _require_distinct_names(names: Iterable[str]) -> None:
             raise ExpressionError(Problem("not-in-sql", message, hint="rename one of them in the table and the index"))
 
 
-def _make_column(column: Column, type_: SqlType, snapshot: Snapshot) -> SqlColumn:
+def _make_column(column: Column, type_: SqlType, tags: Mapping[str, Collection[str]], snapshot: Snapshot) -> SqlColumn:
     if column.role == "tags":
-        type_ = _find_tag_type(column, type_, snapshot)
+        type_ = _find_tag_type(column, type_, tags.get(column.name_in_table, ()))
     return SqlColumn(
         column.name_in_table,
         column.role,
@@ -152,8 +153,8 @@ def _make_column(column: Column, type_: SqlType, snapshot: Snapshot) -> SqlColum
     )
 
 
-def _find_tag_type(column: Column, declared: SqlType, snapshot: Snapshot) -> SqlType:
-    """Return the type of a column of bare tags: a flag has no tag but its own name."""
+def _find_tag_type(column: Column, declared: SqlType, tags: Collection[str]) -> SqlType:
+    """Return the type of a column with these bare *tags*: a flag has no tag but its own name."""
     if declared == "text" and column.separator is None:
         message = f"column {column.name_in_table!r} is text, and the index was not built with its separator"
         raise ExpressionError(Problem("bad-column-type", message, hint="use list or boolean"))
@@ -161,16 +162,20 @@ def _find_tag_type(column: Column, declared: SqlType, snapshot: Snapshot) -> Sql
         return declared
     if column.separator is not None:
         return "text"
-    tags = _tags_of_column(column.name_in_table, snapshot.shards)
     if not tags:
         return "unknown"
-    return "boolean" if tags == {column.name_in_table} else "list"
+    return "boolean" if {*tags} == {column.name_in_table} else "list"
 
 
-def _tags_of_column(name: str, shards: Sequence[Shard]) -> set[str]:
+def _collect_tags(shards: Sequence[Shard]) -> dict[str, list[str]]:
+    """Return the bare tags of each column."""
     from audience.index.storage.id_search import collect_tag_sources  # imports Polars
 
-    return {tag for tag, sources in collect_tag_sources(shards).items() if name in sources}
+    tags: dict[str, list[str]] = {}
+    for tag, sources in collect_tag_sources(shards).items():
+        for source in sources:
+            tags.setdefault(source, []).append(tag)
+    return tags
 
 
 def _has_lists(column: Column, snapshot: Snapshot) -> bool:

@@ -137,9 +137,10 @@ def is_one_of(node: Node, texts: Sequence[str], dialect: SqlDialect) -> Node:
 
 
 def is_like(node: Node, pattern: str, dialect: SqlDialect) -> Node:
-    """Return whether a text fits a pattern of LIKE."""
+    """Return whether a text fits a pattern of LIKE, in which Postgres escapes by a backslash if no other is named."""
     like = exp.Like(this=node, expression=string(pattern, dialect))
-    return exp.Escape(this=like, expression=string(LIKE_ESCAPE, dialect)) if LIKE_ESCAPE in pattern else like
+    needs_escape = LIKE_ESCAPE in pattern or "\\" in pattern
+    return exp.Escape(this=like, expression=string(LIKE_ESCAPE, dialect)) if needs_escape else like
 
 
 def is_regex_match(node: Node, regex: str, dialect: SqlDialect) -> Node:
