@@ -197,7 +197,8 @@ fcm = st.one_of(
         condition=FCM_CONDITIONS,
     ),
 )
-huawei = objects({"message": any_object(topic=TOPICS, token=some(IDS), condition=conditions(LOGIC, with_not=False))})
+HUAWEI_CONDITIONS = bounded(conditions(LOGIC, with_not=True, max_topics=4))
+huawei = objects({"message": any_object(topic=TOPICS, token=some(IDS), condition=HUAWEI_CONDITIONS)})
 
 
 # Xiaomi: one list, or one operator over at most five topics. --------------------------------------------------------
