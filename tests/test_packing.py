@@ -329,3 +329,8 @@ def test_no_device_has_more_tags_than_the_vendor_takes(old, new, forms, most):
     assert last == new
     assert all(most_tags(held) <= bound for held in apply_calls(packing, changes, old, new))
     assert packing.minimum <= packing.count
+
+
+def test_no_tag_is_removed_a_second_time():
+    changes = make_changes(frozenset({(0, 0), (0, 1)}), frozenset({(0, 2)}))
+    assert pack_changes(changes, scaled_forms(2, 2, 3)["tag"], max_tags_per_device=2).count == 3

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.bitmaps import BitMap, bitmap_to_rows
 from audience.tag_sync.packing.pair_table import PairTable
 from audience.vendors.tag_spec import TagCallForm
 
@@ -61,6 +61,6 @@ def bound_by_lists(rows: Sequence[BitMap], max_ids: int, max_tags: int) -> int:
     length = 1 + max((row.max() for row in rows if row), default=0)
     degrees = np.zeros(length, dtype=np.int64)
     for row in rows:
-        degrees[np.fromiter(row, dtype=np.int64, count=len(row))] += 1
+        degrees[bitmap_to_rows(row)] += 1
     by_ids = float((-(degrees // -max_tags)).sum()) / max_ids
     return max(round_up(by_tags), round_up(by_ids))

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from audience.index.storage.bitmaps import BitMap
+from audience.index.storage.bitmaps import BitMap, bitmap_to_rows
 from audience.tag_sync.packing.bounds import bound_by_lists, bound_by_sizes
 from audience.tag_sync.packing.calls import PackedCall, PackedGrid, Packing
 from audience.tag_sync.packing.common_tags import Found, Limits
@@ -70,7 +70,7 @@ def find_crowded_devices(changes: TagChanges, max_tags_per_device: int | None) -
     counts = np.zeros(len(changes.ids), dtype=np.int64)
     for rows in (changes.added, changes.removed, changes.present, changes.others):
         for row in rows:
-            counts[np.fromiter(row, dtype=np.int64, count=len(row))] += 1
+            counts[bitmap_to_rows(row)] += 1
     losing = BitMap.union(*changes.removed) if changes.removed else BitMap()
     return BitMap(np.flatnonzero(counts > max_tags_per_device).tolist()) & losing
 
