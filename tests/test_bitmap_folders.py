@@ -271,6 +271,20 @@ def test_damaged_bitmaps_are_refused_or_are_bitmaps(values, has_runs, data):
     assert BitMap(found) == BitMap.deserialize(bytes(damaged))
 
 
+def test_small_bitmaps_of_billions_of_values_are_not_expanded(tmp_path):
+    everything = BitMap(range(1 << 16)).serialize()
+    count = 1 << 16
+    cookie = (12347 | (count - 1) << 16).to_bytes(4, "little") + b"\xff" * (count // 8)
+    heads = np.array([[key, 65_535] for key in range(count)], "<u2").tobytes()
+    offsets = (len(cookie) + len(heads) + 4 * count + 6 * np.arange(count)).astype("<u4").tobytes()
+    bomb = cookie + heads + offsets + np.array([[1, 0, 65_535]] * count, "<u2").tobytes()
+    assert read_portable(everything)[-1] == 65_535
+    with pytest.raises(TableError, match="where no device is"):
+        DeviceIndex.import_bitmaps(
+            write_foreign(tmp_path / "foreign", rows=[("city", "city", "x", bomb)]), tmp_path / "index"
+        )
+
+
 def test_runs_beyond_their_container_are_refused():
     for runs in ([(65_535, 1)], [(5, 10), (3, 1)], [(0, 65_535), (0, 0)]):
         body = np.array([len(runs), *sum(runs, ())], "<u2").tobytes()
@@ -362,7 +376,7 @@ def iter_states(state):
     with TemporaryDirectory() as folder:
         file = Path(folder, "row.bin")
         file.write_bytes(bytes(4) + b"\x01c\x01a\x01v" + state)
-        (row,) = iter_rows(file)
+        (row,) = iter_rows(file, [100_000])
     return row.positions.tolist()
 
 

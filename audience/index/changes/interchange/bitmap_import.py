@@ -25,7 +25,7 @@ from audience.index.changes.interchange.bitmap_folder import (
     values_dtype,
 )
 from audience.index.changes.interchange.clickhouse_states import StateRow, iter_rows
-from audience.index.changes.interchange.portable_roaring import RoaringError, read_portable
+from audience.index.changes.interchange.portable_roaring import RoaringError, count_containers, read_portable
 from audience.index.ingest.build import build_index
 from audience.index.ingest.cast import parse_stored
 from audience.index.ingest.decode import place_values
@@ -94,12 +94,13 @@ def _iter_bitmaps(folder: Path, content: BitmapFolder) -> Iterator[StateRow]:
     """Yield all bitmaps of *folder*."""
     file = folder / BITMAPS_FILES[content.bitmaps]
     try:
-        yield from iter_rows(file) if content.bitmaps == "clickhouse" else _iter_parquet(file)
+        rows = iter_rows(file, content.devices) if content.bitmaps == "clickhouse" else _iter_parquet(file, content)
+        yield from rows
     except (OSError, pl.exceptions.PolarsError, RoaringError) as error:
         raise bad_bitmaps(f"{file}: {error}") from None
 
 
-def _iter_parquet(file: Path) -> Iterator[StateRow]:
+def _iter_parquet(file: Path, content: BitmapFolder) -> Iterator[StateRow]:
     frame = pl.read_parquet(file)
     missing = [name for name in ("shard", "attribute", "value", "bitmap") if name not in frame.columns]
     if missing:
@@ -110,8 +111,10 @@ def _iter_parquet(file: Path) -> Iterator[StateRow]:
         place = f"the bitmap of {attribute}:{value!r:.60} in shard {shard}"
         if None in (shard, attribute, value, bitmap):
             raise RoaringError(f"{place}: something is missing")
+        if not 0 <= shard < len(content.devices):
+            raise RoaringError(f"{place}: the description has no such shard")
         try:
-            positions = read_portable(bitmap)
+            positions = read_portable(bitmap, count_containers(content.devices[shard]))
         except RoaringError as error:
             raise RoaringError(f"{place}: {error}") from None
         if devices is not None and devices != len(positions):
@@ -125,8 +128,6 @@ def _group_rows(rows: Iterable[StateRow], content: BitmapFolder) -> dict[int, di
     grouped: dict[int, dict[str, dict[str, Positions]]] = {}
     for row in rows:
         place = f"the bitmap of {row.attribute}:{row.value!r:.60} in shard {row.shard}"
-        if not 0 <= row.shard < len(content.devices):
-            raise bad_bitmaps(f"{place}: the description has no such shard")
         if len(row.positions) and int(row.positions[-1]) >= content.devices[row.shard]:
             count = content.devices[row.shard]
             raise bad_bitmaps(f"{place} has position {int(row.positions[-1]):,}; the shard has {count:,} devices")

@@ -7,14 +7,14 @@
 As in `src/AggregateFunctions/AggregateFunctionGroupBitmapData.h` of ClickHouse 26.9, tried with chdb.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audience.index.changes.interchange.portable_roaring import RoaringError, read_portable
+from audience.index.changes.interchange.portable_roaring import RoaringError, count_containers, read_portable
 
 MAX_SMALL_VALUES = 32
 SMALL, LARGE = 0, 1
@@ -51,18 +51,24 @@ def write_state(bitmap: bytes) -> bytes:
     return bytes((LARGE,)) + _varint(len(bitmap)) + bitmap
 
 
-def iter_rows(file: Path) -> Iterator[StateRow]:
+def iter_rows(file: Path, devices: Sequence[int]) -> Iterator[StateRow]:
     """Yield the rows of a file of states.
 
+    Args:
+        file: File.
+        devices: Number of devices of each shard.
+
     Raises:
-        RoaringError: The file is cut off, or has other bytes.
+        RoaringError: The file is cut off, has other bytes, or a shard or positions that do not exist.
     """
     data, at = memoryview(file.read_bytes()), 0
     while at < len(data):
         reader = _StateReader(data, at)
         shard = int.from_bytes(reader.take(4), "little")
         column, attribute, value = (reader.take_text() for _ in range(3))
-        yield StateRow(shard, column, attribute, value, reader.take_state())
+        if shard >= len(devices):
+            raise RoaringError(f"a row is of shard {shard:,}, which the description does not have")
+        yield StateRow(shard, column, attribute, value, reader.take_state(count_containers(devices[shard])))
         at = reader.at
 
 
@@ -97,11 +103,11 @@ class _StateReader:
                 return number
         raise RoaringError("a size has too many bytes")
 
-    def take_state(self) -> NDArray[np.uint32]:
+    def take_state(self, container_count: int) -> NDArray[np.uint32]:
         """Return the values of the next state, in rising order."""
         (kind,) = self.take(1)
         if kind == LARGE:
-            return read_portable(self.take(self.take_varint()))
+            return read_portable(self.take(self.take_varint()), container_count)
         if kind != SMALL:
             raise RoaringError(f"a state is of the unknown kind {kind}")
         (count,) = self.take(1)

@@ -9,9 +9,14 @@ from numpy.typing import NDArray
 
 COOKIE_WITH_RUNS, COOKIE = 12347, 12346
 MIN_CONTAINERS_WITH_OFFSETS = 4  # in a bitmap with runs
-MAX_CONTAINERS = 1 << 16
+MAX_CONTAINERS = CONTAINER_VALUES = 1 << 16
 MAX_ARRAY_VALUES = 4_096
 BITSET_BYTES = 8_192
+
+
+def count_containers(size: int) -> int:
+    """Return the number of containers that values below *size* may be in."""
+    return -(-size // CONTAINER_VALUES)
 
 
 class RoaringError(ValueError):
@@ -34,11 +39,15 @@ class _Reader:
         return numbers.astype(np.int64)
 
 
-def read_portable(data: bytes) -> NDArray[np.uint32]:
+def read_portable(data: bytes, container_count: int = MAX_CONTAINERS) -> NDArray[np.uint32]:
     """Return the values of the bitmap in *data*, in rising order.
 
+    Args:
+        data: Bitmap.
+        container_count: Number of containers that values may be in. Runs of a few bytes have billions of values in all.
+
     Raises:
-        RoaringError: *data* is anything else than one bitmap in the portable format.
+        RoaringError: *data* is anything else than one bitmap in the portable format, or has a container beyond.
 
     >>> from pyroaring import BitMap
     >>> read_portable(BitMap([1, 5, 1 << 20]).serialize()).tolist()
@@ -60,6 +69,8 @@ def read_portable(data: bytes) -> NDArray[np.uint32]:
     head = reader.take("<u2", 2 * count).reshape(count, 2)
     if (np.diff(head[:, 0]) <= 0).any():
         raise RoaringError("its containers are not in order")
+    if count and head[-1, 0] >= container_count:
+        raise RoaringError(f"it has positions from {int(head[-1, 0]) << 16:,} on, where no device is")
     has_offsets = cookie == COOKIE or count >= MIN_CONTAINERS_WITH_OFFSETS
     offsets = reader.take("<u4", count) if has_offsets else None
     return _read_containers(reader, head, has_runs, offsets)

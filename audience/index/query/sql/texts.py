@@ -29,17 +29,12 @@ def has_platform(text: Node, platforms: Sequence[str], dialect: SqlDialect) -> N
 
 
 def fits_pattern(text: Node, pattern: Pattern, dialect: SqlDialect) -> Node:
-    """Return whether *text* fits *pattern*.
+    """Return whether *text* fits *pattern*, which no empty text does: `*` alone is none.
 
     >>> from audience.language.patterns import read_pattern
     >>> print(nodes.write_sql(fits_pattern(nodes.column("city"), read_pattern("gua*_?"), "postgres"), "postgres"))
     "city" LIKE 'gua%!__' ESCAPE '!'
     """
-    condition = _match_pattern(text, pattern, dialect)
-    return nodes.conjunction([condition, nodes.is_not_empty(text, dialect)]) if pattern.matches("") else condition
-
-
-def _match_pattern(text: Node, pattern: Pattern, dialect: SqlDialect) -> Node:
     if dialect == "postgres" and nodes.NUL in pattern.tokens:
         return nodes.constant(False)
     if dialect == "clickhouse" or (dialect == "duckdb" and pattern.ignores_case):
